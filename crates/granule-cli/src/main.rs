@@ -1,0 +1,3 @@
+//! The granule command.
+
+fn main() {}
