@@ -1,0 +1,1 @@
+//! Fused tensor operations with hand-written backward passes.
