@@ -1,2 +1,40 @@
-//! Data sets for granule: MNIST, CIFAR, image folders, arrays and a synthetic set, with download and verification.
+//! Data sets for granule: MNIST, Fashion-MNIST, CIFAR-10 and CIFAR-100, folders of images, NumPy arrays and a
+//! synthetic set of digits, with download, verification, augmentation and batching on the host.
+//!
+//! [`load`] turns a [`DatasetSpec`] into a [`Dataset`] of two [`Split`]s. Pixels stay `u8` in memory;
+//! [`Split::gather`] writes normalised, and in training augmented, `f32` samples.
+//!
+//! # Features
+//! - `fetch` (default): download of the published files over HTTPS.
+//! - `burn` (default): Burn's `Dataset` trait for [`Split`].
+#![warn(missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+pub mod arrays;
+pub mod augment;
+#[cfg(feature = "burn")]
+pub mod burn_dataset;
+pub mod cifar;
+mod dataset;
+mod error;
+#[cfg(feature = "fetch")]
+pub mod fetch;
+pub mod folder;
+pub mod fs;
+pub mod idx;
+mod load;
+pub mod preview;
+mod progress;
+mod reading;
+pub mod registry;
+mod spec;
+mod split;
+pub mod synthetic;
+
+pub use augment::{Augmentation, AugmentationKey};
+pub use dataset::{Dataset, Normalization};
+pub use error::DataError;
+pub use load::{LoadOptions, data_dir, dataset_dir, load};
+pub use progress::{Progress, Silent};
+pub use spec::DatasetSpec;
+pub use split::{Features, Shape, Split, Targets};

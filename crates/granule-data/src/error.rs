@@ -1,0 +1,265 @@
+use std::io;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+/// Why a data set could not be read, fetched or built. Every message names the file or field and the reason.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum DataError {
+    /// The operating system refused an operation on a file.
+    #[error("{}: cannot {action}: {source}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What was attempted: "read", "create", "rename".
+        action: &'static str,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// No file of the data set is where it was looked for.
+    #[error("{}: {what} is not here; {hint}", path.display())]
+    Missing {
+        /// The folder or file that was looked for.
+        path: PathBuf,
+        /// What was expected there.
+        what: String,
+        /// What to do next.
+        hint: String,
+    },
+    /// The first four bytes of an IDX file are not those of the expected kind.
+    #[error("{}: wrong magic number 0x{found:08x}, an IDX file of {what} starts with 0x{expected:08x}", path.display())]
+    Magic {
+        /// The file.
+        path: PathBuf,
+        /// What the file should hold.
+        what: &'static str,
+        /// The number found.
+        found: u32,
+        /// The number expected.
+        expected: u32,
+    },
+    /// The file ends before the data that its header promises.
+    #[error("{}: truncated: {expected} bytes of data are promised, {found} are there; fetch or copy the file again", path.display())]
+    Truncated {
+        /// The file.
+        path: PathBuf,
+        /// Bytes promised.
+        expected: u64,
+        /// Bytes present.
+        found: u64,
+    },
+    /// The file goes on after the data that its header promises.
+    #[error("{}: bytes follow the {expected} bytes of data that are promised; the file is damaged or of another kind", path.display())]
+    Trailing {
+        /// The file.
+        path: PathBuf,
+        /// Bytes promised.
+        expected: u64,
+    },
+    /// A label is not one of the classes.
+    #[error("{}: item {index} has label {label}, allowed are 0..={}", path.display(), classes.saturating_sub(1))]
+    LabelRange {
+        /// The file.
+        path: PathBuf,
+        /// Position of the item, from 0.
+        index: usize,
+        /// The label found.
+        label: i64,
+        /// Number of classes.
+        classes: usize,
+    },
+    /// Two files that belong together hold different numbers of items.
+    #[error("{} holds {inputs} items, {} holds {targets}: they do not belong together", inputs_path.display(), targets_path.display())]
+    CountMismatch {
+        /// The file of images or features.
+        inputs_path: PathBuf,
+        /// Its number of items.
+        inputs: usize,
+        /// The file of labels or targets.
+        targets_path: PathBuf,
+        /// Its number of items.
+        targets: usize,
+    },
+    /// There is nothing to learn from.
+    #[error("{}: {what}", path.display())]
+    Empty {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is missing: "holds no images".
+        what: String,
+    },
+    /// The content cannot be decoded: a damaged gzip stream, PNG, zip directory and the like.
+    #[error("{}: damaged: {reason}", path.display())]
+    Corrupt {
+        /// The file, or `archive!member`.
+        path: PathBuf,
+        /// What the decoder said.
+        reason: String,
+    },
+    /// The content is readable but not of the expected form.
+    #[error("{}: {reason}", path.display())]
+    Format {
+        /// The file, or `archive!member`.
+        path: PathBuf,
+        /// What was found and what is allowed.
+        reason: String,
+    },
+    /// An archive holds something that must not be unpacked: an absolute path, `..`, a link.
+    #[error("{}: refused member {member:?}: {reason}", path.display())]
+    UnsafeArchive {
+        /// The archive.
+        path: PathBuf,
+        /// The name of the member.
+        member: String,
+        /// Why it is refused.
+        reason: &'static str,
+    },
+    /// The content is, or would become, larger than is accepted.
+    #[error("{}: {what} is larger than the limit of {limit} bytes", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// What is too large.
+        what: String,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// An image is not as large as the others of the set.
+    #[error("{}: image of {}x{} pixels and {} channel(s), expected {}x{} and {}",
+        path.display(), found.1, found.0, found.2, expected.1, expected.0, expected.2)]
+    ImageSize {
+        /// The file.
+        path: PathBuf,
+        /// Height, width, channels found.
+        found: (usize, usize, usize),
+        /// Height, width, channels expected.
+        expected: (usize, usize, usize),
+    },
+    /// An array holds elements of a type that is not accepted here.
+    #[error("{}: elements of type {found:?}, allowed are {allowed}", path.display())]
+    ArrayType {
+        /// The file, or `archive!member`.
+        path: PathBuf,
+        /// NumPy's type string.
+        found: String,
+        /// The accepted types.
+        allowed: &'static str,
+    },
+    /// An array has a rank or extent that is not accepted here.
+    #[error("{}: shape {found:?}, allowed is {allowed}", path.display())]
+    ArrayShape {
+        /// The file, or `archive!member`.
+        path: PathBuf,
+        /// The extents found.
+        found: Vec<u64>,
+        /// The accepted shapes.
+        allowed: String,
+    },
+    /// A feature or target is NaN or infinite.
+    #[error("{}: item {index} holds {value}; every number must be finite", path.display())]
+    NonFinite {
+        /// The file, or `archive!member`.
+        path: PathBuf,
+        /// Position of the item, from 0.
+        index: usize,
+        /// The value found.
+        value: f64,
+    },
+    /// A setting or argument is outside its allowed range.
+    #[error("{field}: {value} is not allowed; {allowed}")]
+    Invalid {
+        /// The setting or argument.
+        field: String,
+        /// The value given.
+        value: String,
+        /// The allowed range, or what to give instead.
+        allowed: String,
+    },
+    /// A sample outside the split was asked for.
+    #[error("sample {index} was asked for, the split holds {len}")]
+    OutOfRange {
+        /// The index asked for.
+        index: usize,
+        /// Number of samples.
+        len: usize,
+    },
+    /// Every mirror of a file failed.
+    #[error("{file}: no mirror delivered it ({}); check the network, or place the file in {} yourself",
+        attempts.join("; "), dir.display())]
+    Download {
+        /// The published file name.
+        file: String,
+        /// Where the file belongs.
+        dir: PathBuf,
+        /// One line per mirror: its address and what went wrong.
+        attempts: Vec<String>,
+    },
+    /// A file is not the published one.
+    #[error("{}: SHA-256 is {found}, the published file has {expected}; remove it and fetch it again", path.display())]
+    Checksum {
+        /// The file.
+        path: PathBuf,
+        /// The published checksum, hexadecimal.
+        expected: String,
+        /// The checksum found, hexadecimal.
+        found: String,
+    },
+    /// The disk is full.
+    #[error("{}: no space left on the disk; {needed} bytes are needed, free some or choose another folder with --data-dir", path.display())]
+    NoSpace {
+        /// The file being written.
+        path: PathBuf,
+        /// Bytes still to write.
+        needed: u64,
+    },
+    /// Another process is fetching into the same folder.
+    #[error("{}: another process is fetching this data set; wait for it, or remove the lock if it is dead", path.display())]
+    Locked {
+        /// The lock file.
+        path: PathBuf,
+    },
+}
+
+impl DataError {
+    /// Wraps an error of the operating system with the file and the action; a full disk becomes [`Self::NoSpace`].
+    pub fn io(path: &Path, action: &'static str, source: io::Error) -> Self {
+        if source.kind() == io::ErrorKind::StorageFull {
+            return Self::NoSpace {
+                path: path.to_path_buf(),
+                needed: 0,
+            };
+        }
+        Self::Io {
+            path: path.to_path_buf(),
+            action,
+            source,
+        }
+    }
+
+    pub(crate) fn corrupt(path: &Path, reason: impl ToString) -> Self {
+        Self::Corrupt {
+            path: path.to_path_buf(),
+            reason: reason.to_string(),
+        }
+    }
+
+    pub(crate) fn format(path: &Path, reason: impl Into<String>) -> Self {
+        Self::Format {
+            path: path.to_path_buf(),
+            reason: reason.into(),
+        }
+    }
+
+    pub(crate) fn invalid(
+        field: impl Into<String>,
+        value: impl ToString,
+        allowed: impl Into<String>,
+    ) -> Self {
+        Self::Invalid {
+            field: field.into(),
+            value: value.to_string(),
+            allowed: allowed.into(),
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Files that are either whole or absent.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::Path;
+
+use crate::DataError;
+
+/// Writes a file by way of a temporary one in the same folder: readers see the old content or the new, never a part.
+/// The folder is created when it is absent.
+///
+/// # Errors
+/// [`DataError::Io`] or [`DataError::NoSpace`] with the path of the file.
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), DataError> {
+    write_atomic_with(path, |file| file.write_all(bytes))
+}
+
+/// As [`write_atomic`], with a function that writes the content.
+///
+/// # Errors
+/// [`DataError::Io`] or [`DataError::NoSpace`] with the path of the file.
+pub fn write_atomic_with(
+    path: &Path,
+    write: impl FnOnce(&mut File) -> std::io::Result<()>,
+) -> Result<(), DataError> {
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    fs::create_dir_all(folder).map_err(|error| DataError::io(folder, "create", error))?;
+    let mut temporary = tempfile::Builder::new();
+    temporary.prefix(".granule-").suffix(".part");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        temporary.permissions(fs::Permissions::from_mode(0o666));
+    }
+    let mut file = temporary
+        .tempfile_in(folder)
+        .map_err(|error| DataError::io(folder, "create a file in", error))?;
+    write(file.as_file_mut())
+        .and_then(|()| file.as_file().sync_all())
+        .map_err(|error| DataError::io(path, "write", error))?;
+    file.persist(path)
+        .map_err(|error| DataError::io(path, "rename to", error.error))?;
+    sync_folder(folder);
+    Ok(())
+}
+
+/// Makes a rename durable; not every file system can, and the content is safe either way.
+fn sync_folder(folder: &Path) {
+    #[cfg(unix)]
+    if let Ok(folder) = File::open(folder) {
+        let _ = folder.sync_all();
+    }
+    #[cfg(not(unix))]
+    let _ = folder;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replaces_whole_files_and_leaves_nothing_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("new/file.bin");
+        write_atomic(&path, b"old").unwrap();
+        write_atomic(&path, b"new content").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new content");
+        let failed = write_atomic_with(&path, |file| {
+            file.write_all(b"half")?;
+            Err(std::io::ErrorKind::StorageFull.into())
+        });
+        assert!(matches!(failed, Err(DataError::NoSpace { .. })));
+        assert_eq!(fs::read(&path).unwrap(), b"new content");
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+}

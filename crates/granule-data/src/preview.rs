@@ -1,0 +1,1 @@
+//! Images of a few samples of each class.

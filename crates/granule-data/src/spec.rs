@@ -1,0 +1,157 @@
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::DataError;
+
+/// Which data set to load. Parses from, prints as and serialises as one string.
+///
+/// | string | data set |
+/// | --- | --- |
+/// | `synthetic-digits` | 28×28 digits drawn by code; needs no file |
+/// | `mnist`, `fashion-mnist` | IDX files in `DIR/mnist/`, `DIR/fashion-mnist/` |
+/// | `cifar-10`, `cifar-100` | binary version in `DIR/cifar-10/`, `DIR/cifar-100/` |
+/// | `folder:DIR` | one sub-folder of PNG or JPEG images per class |
+/// | `arrays:FILE.npz`, `arrays:X.npy,Y.npy` | NumPy arrays |
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub enum DatasetSpec {
+    /// Digits drawn by code, seeded.
+    #[default]
+    SyntheticDigits,
+    /// Handwritten digits, 28×28 grey, 60 000 + 10 000.
+    Mnist,
+    /// Clothing, 28×28 grey, 60 000 + 10 000.
+    FashionMnist,
+    /// 32×32 colour photographs of 10 classes, 50 000 + 10 000.
+    Cifar10,
+    /// 32×32 colour photographs of 100 (fine) classes, 50 000 + 10 000.
+    Cifar100,
+    /// A folder with one sub-folder of images per class, optionally under `train/` and `test/`.
+    Folder(PathBuf),
+    /// NumPy arrays.
+    Arrays {
+        /// An `.npz` file, or the `.npy` file of inputs.
+        x: PathBuf,
+        /// The `.npy` file of targets; `None` for an `.npz` file.
+        y: Option<PathBuf>,
+    },
+}
+
+impl DatasetSpec {
+    /// The names that stand for a data set without a path.
+    pub const NAMES: [&'static str; 5] = [
+        "synthetic-digits",
+        "mnist",
+        "fashion-mnist",
+        "cifar-10",
+        "cifar-100",
+    ];
+}
+
+impl FromStr for DatasetSpec {
+    type Err = DataError;
+
+    fn from_str(text: &str) -> Result<Self, DataError> {
+        let invalid = |allowed: String| DataError::invalid("dataset", format!("{text:?}"), allowed);
+        if let Some(dir) = text.strip_prefix("folder:") {
+            if dir.is_empty() {
+                return Err(invalid("write folder:DIR".into()));
+            }
+            return Ok(Self::Folder(dir.into()));
+        }
+        if let Some(files) = text.strip_prefix("arrays:") {
+            return match files.split_once(',') {
+                _ if files.ends_with(".npz") => Ok(Self::Arrays {
+                    x: files.into(),
+                    y: None,
+                }),
+                Some((x, y)) if x.ends_with(".npy") && y.ends_with(".npy") => Ok(Self::Arrays {
+                    x: x.into(),
+                    y: Some(y.into()),
+                }),
+                _ => Err(invalid(
+                    "write arrays:FILE.npz or arrays:X.npy,Y.npy".into(),
+                )),
+            };
+        }
+        Ok(match text {
+            "synthetic-digits" => Self::SyntheticDigits,
+            "mnist" => Self::Mnist,
+            "fashion-mnist" => Self::FashionMnist,
+            "cifar-10" | "cifar10" => Self::Cifar10,
+            "cifar-100" | "cifar100" => Self::Cifar100,
+            _ => {
+                return Err(invalid(format!(
+                    "known are {}, folder:DIR, arrays:FILE.npz and arrays:X.npy,Y.npy",
+                    Self::NAMES.join(", ")
+                )));
+            }
+        })
+    }
+}
+
+impl fmt::Display for DatasetSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SyntheticDigits => f.write_str("synthetic-digits"),
+            Self::Mnist => f.write_str("mnist"),
+            Self::FashionMnist => f.write_str("fashion-mnist"),
+            Self::Cifar10 => f.write_str("cifar-10"),
+            Self::Cifar100 => f.write_str("cifar-100"),
+            Self::Folder(dir) => write!(f, "folder:{}", dir.display()),
+            Self::Arrays { x, y: None } => write!(f, "arrays:{}", x.display()),
+            Self::Arrays { x, y: Some(y) } => write!(f, "arrays:{},{}", x.display(), y.display()),
+        }
+    }
+}
+
+impl Serialize for DatasetSpec {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for DatasetSpec {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prints_what_it_parses() {
+        for text in DatasetSpec::NAMES.iter().copied().chain([
+            "folder:some/dir",
+            "arrays:a.npz",
+            "arrays:x,1.npz",
+            "arrays:x.npy,y.npy",
+        ]) {
+            assert_eq!(text.parse::<DatasetSpec>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn unknown_names_list_the_known() {
+        for text in [
+            "",
+            "mnits",
+            "folder:",
+            "arrays:",
+            "arrays:x.npy",
+            "arrays:x.npy,y.csv",
+        ] {
+            let message = text.parse::<DatasetSpec>().unwrap_err().to_string();
+            assert!(
+                message.contains("known are") || message.contains("write "),
+                "{message}"
+            );
+        }
+    }
+}
