@@ -1,2 +1,43 @@
 //! Compute devices chosen at run time: naming, listing and opening Burn backends.
+//!
+//! A device is named by a [`DeviceSpec`], a word such as `cpu`, `flex` or `wgpu:discrete:0`. The word means the same
+//! thing in a configuration file, on a command line and in `GRANULE_DEVICE`. Cargo features decide what can be opened:
+//! `ndarray`, `flex` and `wgpu` are on by default; `vulkan`, `metal` and `cuda` are not.
+//!
+//! ```no_run
+//! use granule_device::DeviceSpec;
+//!
+//! let device = "auto".parse::<DeviceSpec>()?.open()?;
+//! println!("{}: {}", device.spec(), device.name());
+//! let plain = device.burn();
+//! let for_training = device.burn().clone().autodiff();
+//! # Ok::<(), granule_device::DeviceError>(())
+//! ```
+//!
+//! An opened device never falls back to another one. A software adapter (llvmpipe, WARP) is used only when named.
+//!
+//! | word | opens |
+//! | --- | --- |
+//! | `auto` | a real GPU if there is one, else `cpu` |
+//! | `cpu` | the faster CPU backend: `flex`, or `ndarray` where `flex` is not compiled |
+//! | `gpu` | a real GPU or an error |
+//! | `flex`, `ndarray` | that CPU backend |
+//! | `wgpu` | the best real GPU through wgpu |
+//! | `wgpu:discrete:0`, `wgpu:integrated:0`, `wgpu:virtual:0` | that adapter, counted per kind as `granule devices` lists it |
+//! | `wgpu:software` | a software rasteriser, for tests |
+//! | `vulkan…`, `metal…` | the same adapters, pinned to that graphics API |
+//! | `cuda:0` | that CUDA device |
+#![warn(missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+mod backend;
+mod choice;
+mod entry;
+mod error;
+mod open;
+mod spec;
+
+pub use entry::{DeviceEntry, DeviceKind, list, table};
+pub use error::DeviceError;
+pub use open::OpenDevice;
+pub use spec::{Adapter, DEVICE_VARIABLE, DeviceSpec};

@@ -1,0 +1,144 @@
+//! What can go wrong between a device's name and an open device.
+
+use std::fmt;
+
+use thiserror::Error;
+
+use crate::{DeviceEntry, DeviceSpec};
+
+/// Why a device could not be named, opened or used.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum DeviceError {
+    /// A word names no device.
+    #[error("no device is called `{value}`{}; accepted: {}", Meant(.nearest), accepted())]
+    Spelling {
+        /// What was given.
+        value: String,
+        /// The accepted word nearest to it, if one is near.
+        nearest: Option<&'static str>,
+    },
+    /// An environment variable names no device.
+    #[error(
+        "the environment variable {variable} is `{value}`, which names no device{}; accepted: {}; \
+         correct the variable or unset it",
+        Meant(.nearest), accepted()
+    )]
+    Variable {
+        /// The variable.
+        variable: &'static str,
+        /// Its value.
+        value: String,
+        /// The accepted word nearest to it, if one is near.
+        nearest: Option<&'static str>,
+    },
+    /// The build does not contain the backend.
+    #[error(
+        "`{spec}` is not compiled into this build; build with `--features {feature}`, or use {}{}",
+        Instead(.found), Found(.found)
+    )]
+    NotCompiled {
+        /// The device asked for.
+        spec: DeviceSpec,
+        /// The cargo feature that adds it.
+        feature: &'static str,
+        /// The devices of this machine and build.
+        found: Vec<DeviceEntry>,
+    },
+    /// The machine does not have the device.
+    #[error("no device `{spec}` here: {reason}; use {}{}", Instead(.found), Found(.found))]
+    Absent {
+        /// The device asked for.
+        spec: DeviceSpec,
+        /// What was looked for and not found.
+        reason: String,
+        /// The devices of this machine and build.
+        found: Vec<DeviceEntry>,
+    },
+    /// The device is there, but its driver or runtime turned it down.
+    #[error("`{spec}` could not be opened: {reason}; use {}{}", Instead(.found), Found(.found))]
+    Refused {
+        /// The device asked for.
+        spec: DeviceSpec,
+        /// What the driver or the runtime said.
+        reason: String,
+        /// The devices of this machine and build.
+        found: Vec<DeviceEntry>,
+    },
+    /// Work already handed to an open device failed.
+    #[error(
+        "the device `{spec}` failed while it was working: {reason}; results since the last synchronisation are lost"
+    )]
+    Failed {
+        /// The open device.
+        spec: DeviceSpec,
+        /// What the runtime said.
+        reason: String,
+    },
+}
+
+fn accepted() -> String {
+    DeviceSpec::WORDS.join(", ")
+}
+
+/// The accepted word that `text` most likely meant.
+pub(crate) fn nearest(text: &str) -> Option<&'static str> {
+    let text = text.trim().to_ascii_lowercase();
+    if ["llvmpipe", "lavapipe", "software", "swiftshader", "warp"].contains(&text.as_str()) {
+        return Some("wgpu:software");
+    }
+    DeviceSpec::WORDS
+        .into_iter()
+        .map(|word| (strsim::osa_distance(&text, word), word))
+        .filter(|(distance, word)| *distance <= 1 + word.len() / 5)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, word)| word)
+}
+
+struct Meant<'a>(&'a Option<&'static str>);
+
+impl fmt::Display for Meant<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(word) => write!(f, "; did you mean `{word}`?"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The words to type instead, best first.
+struct Instead<'a>(&'a [DeviceEntry]);
+
+impl fmt::Display for Instead<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut words: Vec<String> = Vec::new();
+        let entries = self.0.iter().filter(|entry| entry.available);
+        for entry in entries {
+            words.push(format!("`{}`", entry.spec));
+        }
+        if words.is_empty() {
+            return f
+                .write_str("a build with at least one of the cargo features flex, ndarray, wgpu");
+        }
+        f.write_str(&words.join(" or "))
+    }
+}
+
+struct Found<'a>(&'a [DeviceEntry]);
+
+impl fmt::Display for Found<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut separator = " (found: ";
+        for entry in self.0 {
+            write!(f, "{separator}{} = {}", entry.spec, entry.name)?;
+            if let (false, Some(note)) = (entry.available, &entry.note) {
+                write!(f, ", unavailable: {note}")?;
+            }
+            separator = "; ";
+        }
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        f.write_str(")")
+    }
+}

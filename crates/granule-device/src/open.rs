@@ -1,0 +1,100 @@
+//! Opening devices, once each.
+
+use std::sync::Arc;
+
+use burn::tensor::Device;
+
+use crate::{DeviceEntry, DeviceError, DeviceSpec, backend, choice, list};
+
+/// An open device: a cheap handle that can be cloned and sent between threads.
+///
+/// A device stays open until the process ends, so opening it again costs nothing.
+#[derive(Clone, Debug)]
+pub struct OpenDevice {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    device: Device,
+    spec: DeviceSpec,
+    requested: DeviceSpec,
+    name: String,
+    reason: Option<String>,
+}
+
+impl OpenDevice {
+    /// Burn's handle, without autodiff. To train, use `device.burn().clone().autodiff()`.
+    #[must_use]
+    pub fn burn(&self) -> &Device {
+        &self.inner.device
+    }
+
+    /// The device that was opened: a backend and adapter, never `auto`, `cpu`, `gpu` or a bare `wgpu`.
+    #[must_use]
+    pub fn spec(&self) -> &DeviceSpec {
+        &self.inner.spec
+    }
+
+    /// The device that was asked for.
+    #[must_use]
+    pub fn requested(&self) -> &DeviceSpec {
+        &self.inner.requested
+    }
+
+    /// What the device calls itself, such as `flex (CPU, 2 threads)`.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.inner.name
+    }
+
+    /// What a general word (`auto`, `cpu`, `gpu`, `wgpu`) chose and why; none where the device was named exactly.
+    #[must_use]
+    pub fn reason(&self) -> Option<&str> {
+        self.inner.reason.as_deref()
+    }
+
+    /// Whether tensors live in host memory (`flex`, `ndarray`), so that reading them back copies nothing over a bus.
+    #[must_use]
+    pub fn is_host(&self) -> bool {
+        matches!(self.inner.spec, DeviceSpec::Flex | DeviceSpec::NdArray)
+    }
+
+    /// Waits until everything handed to the device is done. A CPU backend works as it is called, so this returns at once.
+    ///
+    /// # Errors
+    /// [`DeviceError::Failed`] where a kernel or the device itself failed since the last synchronisation.
+    pub fn sync(&self) -> Result<(), DeviceError> {
+        self.inner
+            .device
+            .sync()
+            .map_err(|error| DeviceError::Failed {
+                spec: self.inner.spec.clone(),
+                reason: error.to_string(),
+            })
+    }
+}
+
+pub(crate) fn open(requested: &DeviceSpec) -> Result<OpenDevice, DeviceError> {
+    let choice = choice::choose(requested, list)?;
+    let opened = backend::open(&choice.spec).map_err(|reason| DeviceError::Refused {
+        spec: choice.spec.clone(),
+        reason,
+        found: others(&choice.spec, list()),
+    })?;
+    Ok(OpenDevice {
+        inner: Arc::new(Inner {
+            device: opened.device,
+            name: opened.name,
+            spec: choice.spec,
+            requested: requested.clone(),
+            reason: choice.reason,
+        }),
+    })
+}
+
+/// The listing without the device that was just turned down.
+fn others(refused: &DeviceSpec, mut entries: Vec<DeviceEntry>) -> Vec<DeviceEntry> {
+    entries.retain(|entry| entry.spec != *refused);
+    entries
+}
