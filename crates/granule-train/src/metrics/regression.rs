@@ -126,3 +126,94 @@ impl OutputScores {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn agrees_with_scikit_learn() {
+        let truth = [0.5, 1.0, -1.0, 1.0, 7.0, -6.0, 3.25, 2.0];
+        let predicted = [0.0, 2.0, -1.0, 2.0, 8.0, -5.0, 3.0, 2.5];
+        let scores = RegressionScores::new(&truth, &predicted, 2).unwrap();
+        // mean_squared_error, root_mean_squared_error, mean_absolute_error, r2_score of scikit-learn 1.9.1
+        let expected = [
+            [0.328125, 0.57282196186948, 0.4375, 0.9645719105862505],
+            [0.8125, 0.9013878188659973, 0.875, 0.9207317073170732],
+            [0.5703125, 0.7371048903677386, 0.65625, 0.9426518089516618],
+        ];
+        for (found, expected) in scores.outputs.iter().chain([&scores.mean]).zip(expected) {
+            for (found, expected) in [found.mse, found.rmse, found.mae, found.r2]
+                .into_iter()
+                .zip(expected)
+            {
+                assert!(
+                    (found - expected).abs() < 1e-15,
+                    "{found} is not {expected}"
+                );
+            }
+        }
+        assert_eq!(scores.samples, 4);
+    }
+
+    #[test]
+    fn constant_truth_scores_as_in_scikit_learn() {
+        let r2 = |truth: &[f32], predicted: &[f32]| {
+            RegressionScores::new(truth, predicted, 1).unwrap().mean.r2
+        };
+        assert_eq!(r2(&[2.0, 2.0, 2.0], &[2.0, 2.0, 2.0]), 1.0);
+        assert_eq!(r2(&[2.0, 2.0, 2.0], &[1.0, 2.0, 3.0]), 0.0);
+        assert!(r2(&[1.0], &[2.0]).is_nan());
+    }
+
+    #[test]
+    fn lengths_are_checked() {
+        assert_eq!(
+            RegressionScores::new(&[1.0], &[1.0], 0)
+                .unwrap_err()
+                .to_string(),
+            "the number of outputs must be at least 1"
+        );
+        assert!(RegressionScores::new(&[], &[], 1).is_err());
+        assert!(RegressionScores::new(&[1.0, 2.0], &[1.0], 1).is_err());
+        assert_eq!(
+            RegressionScores::new(&[1.0, 2.0, 3.0], &[1.0, 2.0, 3.0], 2)
+                .unwrap_err()
+                .to_string(),
+            "true values (whole rows): expected 2, found 3"
+        );
+    }
+
+    #[test]
+    fn not_a_number_survives_serialisation() {
+        let scores = RegressionScores::new(&[1.0, 2.0], &[f32::NAN, 2.0], 1).unwrap();
+        let json = serde_json::to_string(&scores).unwrap();
+        assert!(json.contains(r#""mse":null"#));
+        let read: RegressionScores = serde_json::from_str(&json).unwrap();
+        assert!(read.mean.mse.is_nan() && read.samples == 2);
+    }
+
+    proptest! {
+        #[test]
+        fn identities_hold(
+            pairs in prop::collection::vec((-100f32..100.0, -100f32..100.0), 2..100),
+            shift in -50f32..50.0,
+        ) {
+            let (truth, predicted): (Vec<f32>, Vec<f32>) = pairs.into_iter().unzip();
+            let scores = RegressionScores::new(&truth, &predicted, 1).unwrap().mean;
+            prop_assert!(scores.mae <= scores.rmse * (1.0 + 1e-12));
+            prop_assert!((scores.rmse.powi(2) - scores.mse).abs() <= 1e-9 * scores.mse.max(1.0));
+            prop_assert!(scores.r2 <= 1.0);
+            let centre = truth.iter().map(|&t| f64::from(t)).sum::<f64>() / truth.len() as f64;
+            prop_assume!(truth.iter().any(|&t| (f64::from(t) - centre).abs() > 0.1));
+            let at_mean = vec![centre as f32; truth.len()];
+            let baseline = RegressionScores::new(&truth, &at_mean, 1).unwrap().mean;
+            prop_assert!(baseline.r2.abs() < 1e-3);
+            let shifted: Vec<f32> = truth.iter().map(|t| t + shift).collect();
+            let bias = RegressionScores::new(&truth, &shifted, 1).unwrap().mean;
+            prop_assert!((bias.mae - f64::from(shift.abs())).abs() < 1e-4);
+        }
+    }
+}

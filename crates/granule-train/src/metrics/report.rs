@@ -201,3 +201,166 @@ impl fmt::Display for ClassificationReport {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn report(counts: &[&[usize]], classes: &[&str]) -> ClassificationReport {
+        let mut confusion = ConfusionMatrix::new(counts.len());
+        for (truth, row) in counts.iter().enumerate() {
+            for (predicted, &count) in row.iter().enumerate() {
+                for _ in 0..count {
+                    confusion.add(truth, predicted).unwrap();
+                }
+            }
+        }
+        ClassificationReport::new(&confusion, classes).unwrap()
+    }
+
+    // The expected texts were printed by scikit-learn 1.9.1.
+
+    #[test]
+    fn prints_like_scikit_learn() {
+        let report = report(
+            &[&[50, 0, 0], &[0, 47, 3], &[0, 1, 49]],
+            &["setosa", "versicolor", "virginica"],
+        );
+        let expected = "              precision    recall  f1-score   support\n\
+            \n      setosa       1.00      1.00      1.00        50\n\
+            \x20 versicolor       0.98      0.94      0.96        50\n\
+            \x20  virginica       0.94      0.98      0.96        50\n\
+            \n    accuracy                           0.97       150\n\
+            \x20  macro avg       0.97      0.97      0.97       150\n\
+            weighted avg       0.97      0.97      0.97       150\n";
+        assert_eq!(report.to_string(), expected);
+    }
+
+    #[test]
+    fn prints_long_names_and_classes_never_seen() {
+        let report = report(
+            &[&[3, 0, 0, 1], &[1, 0, 2, 0], &[0, 0, 5, 0], &[0, 0, 0, 0]],
+            &[
+                "Tête-à-queue",
+                "an unusually long class name",
+                "猫",
+                "never seen",
+            ],
+        );
+        let expected = [
+            "                              precision    recall  f1-score   support",
+            "",
+            "                Tête-à-queue       0.75      0.75      0.75         4",
+            "an unusually long class name       0.00      0.00      0.00         3",
+            "                           猫       0.71      1.00      0.83         5",
+            "                  never seen       0.00      0.00      0.00         0",
+            "",
+            "                    accuracy                           0.67        12",
+            "                   macro avg       0.37      0.44      0.40        12",
+            "                weighted avg       0.55      0.67      0.60        12",
+            "",
+        ];
+        assert_eq!(report.to_string(), expected.join("\n"));
+    }
+
+    #[test]
+    fn rounds_ties_to_even() {
+        let report = report(&[&[1, 7, 0], &[3, 5, 0], &[0, 0, 8]], &["a", "b", "c"]);
+        let expected = [
+            "              precision    recall  f1-score   support",
+            "",
+            "           a       0.25      0.12      0.17         8",
+            "           b       0.42      0.62      0.50         8",
+            "           c       1.00      1.00      1.00         8",
+            "",
+            "    accuracy                           0.58        24",
+            "   macro avg       0.56      0.58      0.56        24",
+            "weighted avg       0.56      0.58      0.56        24",
+            "",
+        ];
+        assert_eq!(report.to_string(), expected.join("\n"));
+    }
+
+    #[test]
+    fn prints_as_many_digits_as_asked_for() {
+        let report = report(&[&[2, 1], &[0, 3]], &["a", "b"]);
+        let expected = [
+            "                precision    recall  f1-score   support",
+            "",
+            "             a  1.00000000000000 0.66666666666667 0.80000000000000         3",
+            "             b  0.75000000000000 1.00000000000000 0.85714285714286         3",
+            "",
+            "      accuracy                      0.83333333333333         6",
+            "     macro avg  0.87500000000000 0.83333333333333 0.82857142857143         6",
+            "  weighted avg  0.87500000000000 0.83333333333333 0.82857142857143         6",
+            "",
+        ];
+        assert_eq!(format!("{report:.14}"), expected.join("\n"));
+    }
+
+    #[test]
+    fn refuses_names_that_do_not_fit() {
+        let confusion = ConfusionMatrix::new(3);
+        let error = ClassificationReport::new(&confusion, &["a", "b"]).unwrap_err();
+        assert_eq!(error.to_string(), "class names: expected 3, found 2");
+        let none: [&str; 0] = [];
+        assert!(ClassificationReport::new(&ConfusionMatrix::new(0), &none).is_err());
+    }
+
+    #[test]
+    fn nothing_counted_scores_zero() {
+        let report = ClassificationReport::new(&ConfusionMatrix::new(2), &["a", "b"]).unwrap();
+        assert_eq!(
+            (
+                report.accuracy,
+                report.macro_avg.f1,
+                report.weighted_avg.recall
+            ),
+            (0.0, 0.0, 0.0)
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn identities_hold(pairs in prop::collection::vec((0usize..5, 0usize..5), 1..300)) {
+            let mut confusion = ConfusionMatrix::new(5);
+            for &(truth, predicted) in &pairs {
+                confusion.add(truth, predicted).unwrap();
+            }
+            let report = ClassificationReport::new(&confusion, &["a", "b", "c", "d", "e"]).unwrap();
+            prop_assert!((report.accuracy - report.weighted_avg.recall).abs() < 1e-12);
+            prop_assert_eq!(report.classes.iter().map(|c| c.support).sum::<u64>(), pairs.len() as u64);
+            for class in &report.classes {
+                let (p, r) = (class.precision, class.recall);
+                prop_assert!((0.0..=1.0).contains(&p) && (0.0..=1.0).contains(&r));
+                let harmonic = if p + r > 0.0 { 2.0 * p * r / (p + r) } else { 0.0 };
+                prop_assert!((class.f1 - harmonic).abs() < 1e-12);
+            }
+            let lowest = report.classes.iter().map(|c| c.f1).fold(1.0, f64::min);
+            let highest = report.classes.iter().map(|c| c.f1).fold(0.0, f64::max);
+            prop_assert!((lowest - 1e-12..=highest + 1e-12).contains(&report.macro_avg.f1));
+            let lines = report.to_string();
+            prop_assert!(lines.lines().filter(|l| !l.is_empty()).all(|l| l.len() == 12 + 2 + 4 * 9 + 3));
+        }
+
+        #[test]
+        fn a_permutation_of_the_classes_changes_no_average(
+            pairs in prop::collection::vec((0usize..4, 0usize..4), 1..200),
+        ) {
+            let names = ["a", "b", "c", "d"];
+            let score = |rename: [usize; 4]| {
+                let mut confusion = ConfusionMatrix::new(4);
+                for &(truth, predicted) in &pairs {
+                    confusion.add(rename[truth], rename[predicted]).unwrap();
+                }
+                ClassificationReport::new(&confusion, &names).unwrap()
+            };
+            let (left, right) = (score([0, 1, 2, 3]), score([2, 0, 3, 1]));
+            prop_assert_eq!(left.accuracy, right.accuracy);
+            prop_assert!((left.macro_avg.f1 - right.macro_avg.f1).abs() < 1e-12);
+            prop_assert!((left.weighted_avg.precision - right.weighted_avg.precision).abs() < 1e-12);
+        }
+    }
+}

@@ -4,7 +4,7 @@ mod recorder;
 mod report;
 mod tensorboard;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -203,4 +203,11 @@ pub enum RecordError {
         /// What failed.
         reason: String,
     },
+}
+
+fn replace(path: &Path, bytes: &[u8]) -> Result<(), RecordError> {
+    granule_data::fs::write_atomic(path, bytes).map_err(|source| RecordError::Replace {
+        path: path.to_owned(),
+        source,
+    })
 }
