@@ -1,2 +1,35 @@
 //! Training, evaluation, checkpoints, run folders and reports for granule models.
+//!
+//! - [`RunConfig`] is a whole run as data; [`train`] carries it out, [`resume`] goes on with an interrupted one,
+//!   [`evaluate`] scores a model file on a data set.
+//! - An [`Observer`] hears of every step; a [`StopFlag`] ends a run at the next step with a checkpoint.
+//! - [`metrics`] scores predictions, [`record`] writes what a run leaves behind.
+//!
+//! A run is decided by its configuration and seed alone: the order of the samples, augmentation and dropout are drawn
+//! on the host from (seed, epoch, step), so a resumed run takes the steps the uninterrupted one would have taken.
+//!
+//! ```no_run
+//! use granule_train::{Quiet, RunConfig, StopFlag, train};
+//!
+//! let outcome = train(&RunConfig::default(), None, &mut Quiet, &StopFlag::new())?;
+//! println!("{}", outcome.run_dir.display());
+//! # Ok::<(), granule_train::TrainError>(())
+//! ```
+#![warn(missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+pub mod config;
+mod engine;
+mod error;
+mod event;
+pub mod metrics;
+mod outcome;
+pub mod record;
+
+pub use config::{
+    DataConfig, EarlyStopping, Loss, OptimizerConfig, RunConfig, ScheduleConfig, TrainConfig,
+};
+pub use engine::{evaluate, resume, resume_with, train, train_with};
+pub use error::{ConfigError, TrainError};
+pub use event::{EpochEvent, Event, Observer, Quiet, ScoreEvent, StartEvent, StepEvent, StopFlag};
+pub use outcome::{Classification, Evaluation, Mistake, Outcome, Scores};

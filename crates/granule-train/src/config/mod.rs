@@ -1,0 +1,410 @@
+//! A whole training run as data: what `config.toml` in a run folder holds.
+
+mod optimizer;
+mod schedule;
+
+use std::path::PathBuf;
+
+use granule_data::{Augmentation, DatasetSpec};
+use granule_device::DeviceSpec;
+use granule_models::ModelConfig;
+use serde::{Deserialize, Serialize};
+
+pub use optimizer::{AdamConfig, AdamWConfig, OptimizerConfig, RmsPropConfig, SgdConfig};
+pub use schedule::{ConstantConfig, CosineConfig, OneCycleConfig, ScheduleConfig, StepConfig};
+
+use crate::error::{ConfigError, TrainError};
+
+/// Everything that decides a run. The same configuration and seed give the same weights, bit for bit on a CPU.
+///
+/// The default is the quick start: an MLP on the synthetic digits, on the best device present.
+///
+/// ```
+/// # use granule_train::RunConfig;
+/// let config = RunConfig::from_toml_str("seed = 7\n[train]\nepochs = 3\n")?;
+/// assert_eq!(config.train.epochs, 3);
+/// assert_eq!(RunConfig::from_toml_str(&config.to_toml()?)?, config);
+/// # Ok::<(), granule_train::TrainError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RunConfig {
+    /// Seeds the initial weights, the order of the samples, augmentation, dropout and the splits.
+    pub seed: u64,
+    /// Where the tensors live.
+    pub device: DeviceSpec,
+    /// What is learnt from.
+    pub data: DataConfig,
+    /// What learns.
+    pub model: ModelConfig,
+    /// How long and towards what.
+    pub train: TrainConfig,
+    /// The update rule.
+    pub optimizer: OptimizerConfig,
+    /// The learning rate over the optimiser steps.
+    pub schedule: ScheduleConfig,
+}
+
+impl Default for RunConfig {
+    fn default() -> Self {
+        Self {
+            seed: 1,
+            device: DeviceSpec::default(),
+            data: DataConfig::default(),
+            model: ModelConfig::Mlp(Default::default()),
+            train: TrainConfig::default(),
+            optimizer: OptimizerConfig::default(),
+            schedule: ScheduleConfig::default(),
+        }
+    }
+}
+
+/// The data set and what is done to it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DataConfig {
+    /// Which data set.
+    pub dataset: DatasetSpec,
+    /// The folder that holds the published files; absent: the user's cache.
+    pub data_dir: Option<PathBuf>,
+    /// Refuse to download.
+    pub offline: bool,
+    /// Use only the first training samples.
+    pub limit_train: Option<usize>,
+    /// Use only the first test samples.
+    pub limit_test: Option<usize>,
+    /// The fraction of the training part held out for validation, in `[0, 1)`; 0 holds nothing out.
+    pub validation: f64,
+    /// Random distortion of the training images.
+    pub augmentation: Augmentation,
+}
+
+impl Default for DataConfig {
+    fn default() -> Self {
+        Self {
+            dataset: DatasetSpec::SyntheticDigits,
+            data_dir: None,
+            offline: false,
+            limit_train: None,
+            limit_test: None,
+            validation: 0.0,
+            augmentation: Augmentation::default(),
+        }
+    }
+}
+
+/// The loop.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrainConfig {
+    /// Passes over the training part.
+    pub epochs: usize,
+    /// Samples per optimiser step; the last batch of an epoch may be smaller.
+    pub batch_size: usize,
+    /// What is minimised.
+    pub loss: Loss,
+    /// Share of each target spread evenly over all classes, in `[0, 1)`; cross-entropy only.
+    pub label_smoothing: f64,
+    /// Upper bound of the global L2 norm of the gradient.
+    pub clip_norm: Option<f64>,
+    /// Stop when the validation loss no longer falls; needs `data.validation > 0`.
+    pub early_stopping: Option<EarlyStopping>,
+    /// A checkpoint every so many optimiser steps, besides the one after every epoch.
+    pub checkpoint_every_steps: Option<usize>,
+    /// How many of the latest checkpoints stay on disk. The best one stays as well.
+    pub keep_checkpoints: usize,
+}
+
+impl Default for TrainConfig {
+    fn default() -> Self {
+        Self {
+            epochs: 10,
+            batch_size: 64,
+            loss: Loss::CrossEntropy,
+            label_smoothing: 0.0,
+            clip_norm: None,
+            early_stopping: None,
+            checkpoint_every_steps: None,
+            keep_checkpoints: 2,
+        }
+    }
+}
+
+/// What is minimised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Loss {
+    /// Mean over samples of `−Σ target · log softmax(logits)`; classes only.
+    #[default]
+    CrossEntropy,
+    /// Mean over samples and outputs of the squared difference; classes are compared as one-hot vectors.
+    Mse,
+}
+
+/// When to give up waiting for a lower validation loss. The weights of the best epoch are the run's result.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EarlyStopping {
+    /// Epochs without improvement after which the run stops.
+    pub patience: usize,
+    /// A fall of the validation loss by less than this is no improvement.
+    pub min_delta: f64,
+}
+
+impl Default for EarlyStopping {
+    fn default() -> Self {
+        Self {
+            patience: 5,
+            min_delta: 0.0,
+        }
+    }
+}
+
+impl RunConfig {
+    /// Reads TOML; absent keys take their defaults.
+    ///
+    /// # Errors
+    /// [`TrainError::ConfigSyntax`] for text that is not TOML, an unknown key or a value of the wrong type.
+    pub fn from_toml_str(text: &str) -> Result<Self, TrainError> {
+        toml::from_str(text).map_err(|error| TrainError::ConfigSyntax {
+            reason: error.to_string(),
+        })
+    }
+
+    /// Writes TOML that [`from_toml_str`](Self::from_toml_str) reads back to the same configuration.
+    ///
+    /// # Errors
+    /// [`TrainError::ConfigSyntax`] for a value that TOML cannot hold, such as a path that is not UTF-8.
+    pub fn to_toml(&self) -> Result<String, TrainError> {
+        toml::to_string(self).map_err(|error| TrainError::ConfigSyntax {
+            reason: error.to_string(),
+        })
+    }
+
+    /// Checks every setting that can be judged without the data.
+    ///
+    /// # Errors
+    /// The first setting outside its range, with the range.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        check(
+            "seed",
+            self.seed,
+            self.seed <= i64::MAX as u64,
+            "0 to 9223372036854775807",
+        )?;
+        self.data.validate()?;
+        self.train.validate(&self.data)?;
+        self.optimizer.validate()?;
+        self.schedule.validate()
+    }
+}
+
+impl DataConfig {
+    fn validate(&self) -> Result<(), ConfigError> {
+        at_least_one("data.limit_train", self.limit_train)?;
+        at_least_one("data.limit_test", self.limit_test)?;
+        check(
+            "data.validation",
+            self.validation,
+            (0.0..1.0).contains(&self.validation),
+            "0 (none) up to but not including 1",
+        )?;
+        self.augmentation
+            .validate()
+            .map_err(|error| ConfigError::new("data.augmentation", error, "see the reason given"))
+    }
+}
+
+impl TrainConfig {
+    fn validate(&self, data: &DataConfig) -> Result<(), ConfigError> {
+        at_least_one("train.epochs", Some(self.epochs))?;
+        at_least_one("train.batch_size", Some(self.batch_size))?;
+        check(
+            "train.label_smoothing",
+            self.label_smoothing,
+            (0.0..1.0).contains(&self.label_smoothing),
+            "0 (none) up to but not including 1",
+        )?;
+        check(
+            "train.label_smoothing",
+            self.label_smoothing,
+            self.label_smoothing == 0.0 || self.loss == Loss::CrossEntropy,
+            "0 with train.loss = \"mse\"",
+        )?;
+        if let Some(norm) = self.clip_norm {
+            positive("train.clip_norm", norm)?;
+        }
+        if let Some(early) = &self.early_stopping {
+            at_least_one("train.early_stopping.patience", Some(early.patience))?;
+            not_negative("train.early_stopping.min_delta", early.min_delta)?;
+            check(
+                "data.validation",
+                data.validation,
+                data.validation > 0.0,
+                "above 0 when train.early_stopping is set, for example 0.1",
+            )?;
+        }
+        at_least_one("train.checkpoint_every_steps", self.checkpoint_every_steps)?;
+        at_least_one("train.keep_checkpoints", Some(self.keep_checkpoints))
+    }
+}
+
+fn check(
+    field: &'static str,
+    value: impl std::fmt::Display,
+    fine: bool,
+    allowed: &'static str,
+) -> Result<(), ConfigError> {
+    if fine {
+        Ok(())
+    } else {
+        Err(ConfigError::new(field, value, allowed))
+    }
+}
+
+fn at_least_one(field: &'static str, value: Option<usize>) -> Result<(), ConfigError> {
+    match value {
+        Some(0) => Err(ConfigError::new(field, 0, "1 or more")),
+        _ => Ok(()),
+    }
+}
+
+fn positive(field: &'static str, value: f64) -> Result<(), ConfigError> {
+    check(
+        field,
+        value,
+        value > 0.0 && value.is_finite(),
+        "a finite number above 0",
+    )
+}
+
+fn not_negative(field: &'static str, value: f64) -> Result<(), ConfigError> {
+    check(
+        field,
+        value,
+        value >= 0.0 && value.is_finite(),
+        "a finite number, 0 or more",
+    )
+}
+
+fn below_one(field: &'static str, value: f64) -> Result<(), ConfigError> {
+    check(
+        field,
+        value,
+        (0.0..1.0).contains(&value),
+        "0 up to but not including 1",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(text: &str) -> ConfigError {
+        RunConfig::from_toml_str(text)
+            .unwrap()
+            .validate()
+            .unwrap_err()
+    }
+
+    #[test]
+    fn default_is_valid_and_survives_toml() {
+        let config = RunConfig::default();
+        config.validate().unwrap();
+        let text = config.to_toml().unwrap();
+        assert_eq!(RunConfig::from_toml_str(&text).unwrap(), config, "{text}");
+        assert_eq!(RunConfig::from_toml_str("").unwrap(), config);
+    }
+
+    #[test]
+    fn every_kind_survives_toml() {
+        for optimizer in OptimizerConfig::NAMES {
+            for schedule in ScheduleConfig::NAMES {
+                let config = RunConfig {
+                    optimizer: OptimizerConfig::from_name(optimizer).unwrap(),
+                    schedule: ScheduleConfig::from_name(schedule).unwrap(),
+                    train: TrainConfig {
+                        early_stopping: Some(EarlyStopping::default()),
+                        clip_norm: Some(1.5),
+                        checkpoint_every_steps: Some(100),
+                        ..Default::default()
+                    },
+                    data: DataConfig {
+                        validation: 0.1,
+                        data_dir: Some("somewhere".into()),
+                        ..Default::default()
+                    },
+                    ..Default::default()
+                };
+                config.validate().unwrap();
+                let text = config.to_toml().unwrap();
+                assert_eq!(RunConfig::from_toml_str(&text).unwrap(), config, "{text}");
+                assert_eq!(config.optimizer.name(), *optimizer);
+                assert_eq!(config.schedule.name(), *schedule);
+            }
+        }
+    }
+
+    #[test]
+    fn unknown_keys_are_refused_at_every_level() {
+        for text in [
+            "sed = 1",
+            "[data]\ndatset = \"mnist\"",
+            "[train]\nepoch = 3",
+            "[train.early_stopping]\npatiance = 3",
+            "[optimizer]\nkind = \"adam\"\nmomentum = 0.9",
+            "[schedule]\nkind = \"cosine\"\ngamma = 0.9",
+        ] {
+            assert!(RunConfig::from_toml_str(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_bad_value_names_field_value_and_range() {
+        for (text, field) in [
+            ("[train]\nepochs = 0", "train.epochs"),
+            ("[train]\nbatch_size = 0", "train.batch_size"),
+            ("[train]\nlabel_smoothing = 1.0", "train.label_smoothing"),
+            (
+                "[train]\nlabel_smoothing = 0.1\nloss = \"mse\"",
+                "train.label_smoothing",
+            ),
+            ("[train]\nclip_norm = 0.0", "train.clip_norm"),
+            ("[train]\nclip_norm = nan", "train.clip_norm"),
+            ("[train]\nkeep_checkpoints = 0", "train.keep_checkpoints"),
+            (
+                "[train]\ncheckpoint_every_steps = 0",
+                "train.checkpoint_every_steps",
+            ),
+            ("[train.early_stopping]\npatience = 3", "data.validation"),
+            (
+                "[train.early_stopping]\npatience = 0\n[data]\nvalidation = 0.1",
+                "train.early_stopping.patience",
+            ),
+            ("[data]\nvalidation = 1.0", "data.validation"),
+            ("[data]\nlimit_train = 0", "data.limit_train"),
+            ("[optimizer]\nkind = \"sgd\"\nlr = -1.0", "optimizer.lr"),
+            ("[optimizer]\nkind = \"adam\"\nlr = inf", "optimizer.lr"),
+            (
+                "[optimizer]\nkind = \"adam\"\nbeta1 = 1.0",
+                "optimizer.beta1",
+            ),
+            (
+                "[optimizer]\nkind = \"sgd\"\nmomentum = 0.0\nnesterov = true",
+                "optimizer.nesterov",
+            ),
+            (
+                "[schedule]\nkind = \"step\"\nevery_epochs = 0",
+                "schedule.every_epochs",
+            ),
+            (
+                "[schedule]\nkind = \"one-cycle\"\npct_start = 1.5",
+                "schedule.pct_start",
+            ),
+        ] {
+            let error = refused(text);
+            assert_eq!(error.field, field, "{text}");
+            assert!(error.to_string().contains(&error.allowed), "{error}");
+        }
+    }
+}

@@ -1,0 +1,160 @@
+use serde::{Deserialize, Serialize};
+
+use super::{at_least_one, check, positive};
+use crate::error::ConfigError;
+
+/// How the learning rate moves over the optimiser steps; `kind` names it in TOML.
+///
+/// Each kind begins with `warmup_steps` steps in which the rate rises linearly to its full value.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum ScheduleConfig {
+    /// The rate stays.
+    Constant(ConstantConfig),
+    /// The rate is multiplied by a factor every few epochs.
+    Step(StepConfig),
+    /// The rate falls along half a cosine.
+    Cosine(CosineConfig),
+    /// The rate rises to its peak and falls to almost nothing, both along half a cosine.
+    OneCycle(OneCycleConfig),
+}
+
+/// The rate stays at `optimizer.lr`.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ConstantConfig {
+    /// Optimiser steps of linear rise.
+    pub warmup_steps: usize,
+}
+
+/// The rate is multiplied by `gamma` after every `every_epochs` epochs.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StepConfig {
+    /// Epochs between two falls.
+    pub every_epochs: usize,
+    /// Factor of each fall.
+    pub gamma: f64,
+    /// Optimiser steps of linear rise.
+    pub warmup_steps: usize,
+}
+
+/// The rate falls from `optimizer.lr` to `min_factor` times that.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CosineConfig {
+    /// Final rate as a fraction of `optimizer.lr`, in `[0, 1]`.
+    pub min_factor: f64,
+    /// Optimiser steps of linear rise.
+    pub warmup_steps: usize,
+}
+
+/// `optimizer.lr` is the peak of the cycle.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OneCycleConfig {
+    /// First rate as a fraction of the peak, in `(0, 1]`.
+    pub start_factor: f64,
+    /// Last rate as a fraction of the peak, in `[0, 1]`.
+    pub final_factor: f64,
+    /// Fraction of the steps spent rising, in `(0, 1)`.
+    pub pct_start: f64,
+    /// Optimiser steps of linear rise before the cycle.
+    pub warmup_steps: usize,
+}
+
+impl Default for StepConfig {
+    fn default() -> Self {
+        Self {
+            every_epochs: 5,
+            gamma: 0.1,
+            warmup_steps: 0,
+        }
+    }
+}
+
+impl Default for OneCycleConfig {
+    fn default() -> Self {
+        Self {
+            start_factor: 0.04,
+            final_factor: 4e-6,
+            pct_start: 0.3,
+            warmup_steps: 0,
+        }
+    }
+}
+
+impl Default for ScheduleConfig {
+    fn default() -> Self {
+        Self::Constant(ConstantConfig::default())
+    }
+}
+
+impl ScheduleConfig {
+    /// The names [`from_name`](Self::from_name) knows.
+    pub const NAMES: &[&str] = &["constant", "step", "cosine", "one-cycle"];
+
+    /// The schedule of that name with its default constants.
+    ///
+    /// # Errors
+    /// A name that is not in [`NAMES`](Self::NAMES).
+    pub fn from_name(name: &str) -> Result<Self, ConfigError> {
+        match name {
+            "constant" => Ok(Self::Constant(ConstantConfig::default())),
+            "step" => Ok(Self::Step(StepConfig::default())),
+            "cosine" => Ok(Self::Cosine(CosineConfig::default())),
+            "one-cycle" => Ok(Self::OneCycle(OneCycleConfig::default())),
+            _ => Err(ConfigError::new(
+                "schedule.kind",
+                name,
+                Self::NAMES.join(", "),
+            )),
+        }
+    }
+
+    /// The schedule's name in TOML.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Constant(_) => "constant",
+            Self::Step(_) => "step",
+            Self::Cosine(_) => "cosine",
+            Self::OneCycle(_) => "one-cycle",
+        }
+    }
+
+    /// Optimiser steps of linear rise.
+    pub fn warmup_steps(&self) -> usize {
+        match self {
+            Self::Constant(c) => c.warmup_steps,
+            Self::Step(c) => c.warmup_steps,
+            Self::Cosine(c) => c.warmup_steps,
+            Self::OneCycle(c) => c.warmup_steps,
+        }
+    }
+
+    pub(super) fn validate(&self) -> Result<(), ConfigError> {
+        match self {
+            Self::Constant(_) => Ok(()),
+            Self::Step(c) => {
+                at_least_one("schedule.every_epochs", Some(c.every_epochs))?;
+                positive("schedule.gamma", c.gamma)
+            }
+            Self::Cosine(c) => fraction("schedule.min_factor", c.min_factor),
+            Self::OneCycle(c) => {
+                fraction("schedule.start_factor", c.start_factor)?;
+                positive("schedule.start_factor", c.start_factor)?;
+                fraction("schedule.final_factor", c.final_factor)?;
+                check(
+                    "schedule.pct_start",
+                    c.pct_start,
+                    c.pct_start > 0.0 && c.pct_start < 1.0,
+                    "above 0 and below 1",
+                )
+            }
+        }
+    }
+}
+
+fn fraction(field: &'static str, value: f64) -> Result<(), ConfigError> {
+    check(field, value, (0.0..=1.0).contains(&value), "0 to 1")
+}

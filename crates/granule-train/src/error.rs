@@ -1,0 +1,181 @@
+//! Why a run cannot begin, go on or be resumed.
+
+use std::path::{Path, PathBuf};
+
+use granule_data::DataError;
+use granule_device::DeviceError;
+use granule_models::ModelError;
+use thiserror::Error;
+
+use crate::metrics::MetricsError;
+use crate::record::RecordError;
+
+/// A setting outside its range.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{field} = {value} is not allowed; allowed: {allowed}")]
+pub struct ConfigError {
+    /// The setting as written in TOML, for example `train.epochs`.
+    pub field: &'static str,
+    /// The value found.
+    pub value: String,
+    /// The values allowed.
+    pub allowed: String,
+}
+
+impl ConfigError {
+    pub(crate) fn new(
+        field: &'static str,
+        value: impl std::fmt::Display,
+        allowed: impl Into<String>,
+    ) -> Self {
+        Self {
+            field,
+            value: value.to_string(),
+            allowed: allowed.into(),
+        }
+    }
+}
+
+/// What can go wrong while training, resuming or evaluating.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum TrainError {
+    /// A setting is outside its range.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A configuration is not TOML, or has an unknown key or a value of the wrong type.
+    #[error("not a run configuration: {reason}")]
+    ConfigSyntax {
+        /// Where and what.
+        reason: String,
+    },
+    /// The device cannot be opened or failed.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// The data cannot be loaded or used.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The model cannot be built, stored or loaded.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// The model and the data set do not belong together.
+    #[error(
+        "the model takes {expected}, the data set has {found}; choose the data set it was trained on"
+    )]
+    Mismatch {
+        /// What the model takes or gives.
+        expected: String,
+        /// What the data set has.
+        found: String,
+    },
+    /// The loss became NaN or infinite.
+    #[error(
+        "the loss became {loss} at step {step} (learning rate {learning_rate:.3e}, gradient norm {gradient_norm:.3e}); \
+         lower optimizer.lr or set train.clip_norm{}", Kept(.checkpoint)
+    )]
+    NonFinite {
+        /// Optimiser steps done before.
+        step: u64,
+        /// The loss of the step's batch.
+        loss: f64,
+        /// The learning rate of the step.
+        learning_rate: f64,
+        /// Global L2 norm of the gradient; on a GPU, where losses are read in groups, that of the last step read.
+        gradient_norm: f64,
+        /// The last checkpoint, if one was written.
+        checkpoint: Option<PathBuf>,
+    },
+    /// The run folder holds something already.
+    #[error("{} is not empty; continue that run with --resume {}, or give another --run-dir", path.display(), path.display())]
+    RunDirNotEmpty {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The folder is no run folder.
+    #[error("{} holds no config.toml; give the folder of an earlier run", path.display())]
+    NotARun {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// Another process works in the run folder.
+    #[error("another process is training in {}; wait for it or stop it", path.display())]
+    Locked {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// No checkpoint of the run can be read.
+    #[error("no usable checkpoint in {}: {reason}; start the run anew", path.display())]
+    NoCheckpoint {
+        /// The folder of the checkpoints.
+        path: PathBuf,
+        /// What was found wrong.
+        reason: String,
+    },
+    /// A checkpoint is damaged.
+    #[error("the checkpoint {} is damaged: {reason}", path.display())]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The data set differs from the one the run began with.
+    #[error(
+        "the data set has fingerprint {found}, the run began with {expected}; give the same files"
+    )]
+    OtherData {
+        /// The fingerprint in the checkpoint.
+        expected: String,
+        /// The fingerprint of the data at hand.
+        found: String,
+    },
+    /// A file operation failed.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// A record of the run cannot be written or read.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// A score could not be computed.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
+    /// The backend failed while computing.
+    #[error("the device failed: {reason}")]
+    Backend {
+        /// Burn's answer.
+        reason: String,
+    },
+}
+
+impl TrainError {
+    pub(crate) fn io(action: &'static str, path: &Path, source: std::io::Error) -> Self {
+        Self::Io {
+            action,
+            path: path.to_owned(),
+            source,
+        }
+    }
+
+    pub(crate) fn backend(reason: impl std::fmt::Debug) -> Self {
+        Self::Backend {
+            reason: format!("{reason:?}"),
+        }
+    }
+}
+
+struct Kept<'a>(&'a Option<PathBuf>);
+
+impl std::fmt::Display for Kept<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Some(path) => write!(f, "; the last good checkpoint is {}", path.display()),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! What a run tells while it works, and how it is told to stop.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use granule_data::{Dataset, Progress};
+use granule_device::OpenDevice;
+
+use crate::{Outcome, RunConfig};
+
+/// Receives the events of a run, in order, on the training thread.
+pub trait Observer {
+    /// One thing that happened.
+    fn event(&mut self, event: &Event<'_>);
+
+    /// Receives the progress of downloads and long loads.
+    fn progress(&self) -> Option<&dyn Progress> {
+        None
+    }
+}
+
+/// Ignores every event.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Quiet;
+
+impl Observer for Quiet {
+    fn event(&mut self, _event: &Event<'_>) {}
+}
+
+/// Asks a run to stop after the current step; clones share the flag, so a signal handler can hold one.
+#[derive(Debug, Clone, Default)]
+pub struct StopFlag(Arc<AtomicBool>);
+
+impl StopFlag {
+    /// A flag that is not set.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Asks the run to write a checkpoint and stop.
+    pub fn stop(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the run was asked to stop.
+    pub fn is_stopped(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// One thing that happened in a run.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// The device is open.
+    Device(&'a OpenDevice),
+    /// The data are in memory.
+    Dataset {
+        /// All of it.
+        dataset: &'a Dataset,
+        /// Samples to learn from.
+        train: usize,
+        /// Samples held out of the training part.
+        validation: usize,
+        /// Samples to score on.
+        test: usize,
+    },
+    /// Training begins or goes on.
+    Start(StartEvent<'a>),
+    /// Steps were done: one on a CPU, a group on a GPU.
+    Step(StepEvent),
+    /// The model was scored on the validation part.
+    Validation(ScoreEvent),
+    /// An epoch is over.
+    Epoch(EpochEvent),
+    /// A checkpoint is on disk.
+    Checkpoint {
+        /// The file.
+        path: &'a Path,
+        /// Optimiser steps done.
+        step: u64,
+    },
+    /// Something the user should know that is not an error.
+    Warning {
+        /// One sentence.
+        text: &'a str,
+    },
+    /// The validation loss no longer falls.
+    EarlyStop {
+        /// The epoch just done, from 1.
+        epoch: usize,
+        /// The epoch whose weights are the result, from 1.
+        best_epoch: usize,
+    },
+    /// The stop flag was set; the checkpoint resumes the run.
+    Interrupted {
+        /// Optimiser steps done.
+        step: u64,
+        /// The file.
+        checkpoint: &'a Path,
+    },
+    /// The test part, or a part of it, was scored.
+    Evaluated {
+        /// Samples scored so far.
+        done: usize,
+        /// Samples in all.
+        total: usize,
+    },
+    /// The run was finished before; nothing is left to do.
+    AlreadyFinished {
+        /// The run folder.
+        run_dir: &'a Path,
+    },
+    /// The run is over.
+    Result(&'a Outcome),
+}
+
+/// Training begins or goes on.
+#[derive(Debug)]
+pub struct StartEvent<'a> {
+    /// The run folder.
+    pub run_dir: &'a Path,
+    /// The resolved configuration.
+    pub config: &'a RunConfig,
+    /// Trainable numbers in the model.
+    pub parameters: usize,
+    /// Optimiser steps in one epoch.
+    pub steps_per_epoch: usize,
+    /// Optimiser steps in the whole run.
+    pub total_steps: u64,
+    /// Optimiser steps that an earlier process did.
+    pub done_steps: u64,
+    /// The checkpoint the run goes on from.
+    pub resumed_from: Option<&'a Path>,
+}
+
+/// Steps were done.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StepEvent {
+    /// The epoch, from 1.
+    pub epoch: usize,
+    /// Epochs in all.
+    pub epochs: usize,
+    /// Steps done in this epoch.
+    pub step_in_epoch: usize,
+    /// Steps in one epoch.
+    pub steps_per_epoch: usize,
+    /// Steps done in the run.
+    pub global_step: u64,
+    /// Steps in the whole run.
+    pub total_steps: u64,
+    /// Mean loss of the samples since the last event.
+    pub loss: f64,
+    /// Mean loss of the epoch so far.
+    pub mean_loss: f64,
+    /// Share of the epoch's samples so far that were classified rightly before their step; classes only.
+    pub accuracy: Option<f64>,
+    /// Learning rate of the last step.
+    pub learning_rate: f64,
+    /// Global L2 norm of the gradient before clipping; with `train.clip_norm` only.
+    pub gradient_norm: Option<f64>,
+    /// Samples per second in this epoch so far.
+    pub images_per_second: f64,
+    /// Estimated seconds until the last step of the run.
+    pub remaining_seconds: f64,
+}
+
+/// The model was scored on the validation part.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ScoreEvent {
+    /// The epoch just done, from 1.
+    pub epoch: usize,
+    /// Mean loss, without label smoothing.
+    pub loss: f64,
+    /// Share classified rightly; classes only.
+    pub accuracy: Option<f64>,
+    /// Whether the loss is the lowest so far.
+    pub best: bool,
+}
+
+/// An epoch is over.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct EpochEvent {
+    /// The epoch, from 1.
+    pub epoch: usize,
+    /// Epochs in all.
+    pub epochs: usize,
+    /// Steps done in the run.
+    pub global_step: u64,
+    /// Mean loss over the epoch's steps.
+    pub train_loss: f64,
+    /// Share classified rightly before each sample's step; classes only.
+    pub train_accuracy: Option<f64>,
+    /// Mean loss on the validation part.
+    pub validation_loss: Option<f64>,
+    /// Share of the validation part classified rightly.
+    pub validation_accuracy: Option<f64>,
+    /// Learning rate of the epoch's last step.
+    pub learning_rate: f64,
+    /// Seconds spent in the epoch's steps, over all processes that worked on it.
+    pub seconds: f64,
+    /// Samples per second in the epoch's steps.
+    pub images_per_second: f64,
+    /// Whether the validation loss is the lowest so far.
+    pub best: bool,
+}

@@ -1,0 +1,111 @@
+//! What a run and an evaluation give back.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::metrics::{ClassificationReport, ConfusionMatrix, RegressionScores};
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// The run folder.
+    pub run_dir: PathBuf,
+    /// The model file; absent when the run was interrupted.
+    pub model_path: Option<PathBuf>,
+    /// Scores of the best (else the last) weights on the test part; absent when the run was interrupted.
+    pub evaluation: Option<Evaluation>,
+    /// Epochs done.
+    pub epochs: usize,
+    /// The epoch, from 1, whose weights are in the model file; absent when the run was interrupted.
+    pub model_epoch: Option<usize>,
+    /// Optimiser steps done.
+    pub steps: u64,
+    /// Seconds spent training and validating, over all processes of the run.
+    pub seconds: f64,
+    /// Training samples per second, over all steps of the run.
+    pub images_per_second: f64,
+    /// The device that was used.
+    pub device: String,
+    /// Whether the stop flag ended the run; it can be resumed.
+    pub interrupted: bool,
+    /// Whether early stopping ended the run.
+    pub stopped_early: bool,
+}
+
+/// Scores of a model on the test part of a data set.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Evaluation {
+    /// Mean loss: cross-entropy without label smoothing for a model trained with it, else the mean squared error.
+    pub loss: f64,
+    /// Samples scored.
+    pub samples: usize,
+    /// The rest, by kind of target.
+    pub scores: Scores,
+}
+
+/// Scores by kind of target.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scores {
+    /// The targets are classes.
+    Classification(Classification),
+    /// The targets are real values.
+    Regression(RegressionScores),
+}
+
+/// Scores of a classifier.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Classification {
+    /// Share classified rightly, in `[0, 1]`.
+    pub accuracy: f64,
+    /// F1 averaged over classes, each counting alike.
+    pub macro_f1: f64,
+    /// Precision, recall and F1 per class.
+    pub report: ClassificationReport,
+    /// Counts of true against predicted class.
+    pub confusion: ConfusionMatrix,
+    /// Wrong answers, the most confident first; not all of them.
+    pub mistakes: Vec<Mistake>,
+}
+
+/// One wrong answer.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Mistake {
+    /// Index of the sample in the test part.
+    pub index: usize,
+    /// The true class.
+    pub truth: usize,
+    /// The class the model chose.
+    pub predicted: usize,
+    /// The probability the model gave its choice.
+    pub probability: f64,
+}
+
+impl Evaluation {
+    /// Share classified rightly; classes only.
+    pub fn accuracy(&self) -> Option<f64> {
+        self.classification().map(|scores| scores.accuracy)
+    }
+
+    /// F1 averaged over classes; classes only.
+    pub fn macro_f1(&self) -> Option<f64> {
+        self.classification().map(|scores| scores.macro_f1)
+    }
+
+    /// The scores of a classifier.
+    pub fn classification(&self) -> Option<&Classification> {
+        match &self.scores {
+            Scores::Classification(scores) => Some(scores),
+            Scores::Regression(_) => None,
+        }
+    }
+
+    /// The scores of a regression.
+    pub fn regression(&self) -> Option<&RegressionScores> {
+        match &self.scores {
+            Scores::Classification(_) => None,
+            Scores::Regression(scores) => Some(scores),
+        }
+    }
+}
