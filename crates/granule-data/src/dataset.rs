@@ -187,7 +187,7 @@ impl Dataset {
             warnings: Vec::new(),
         };
         dataset.check()?;
-        dataset.fingerprint = crate::reading::fingerprint(&dataset);
+        dataset.fingerprint = crate::fingerprint::fingerprint(&dataset);
         Ok(dataset)
     }
 

@@ -157,7 +157,7 @@ pub enum DataError {
         allowed: String,
     },
     /// A feature or target is NaN or infinite.
-    #[error("{}: item {index} holds {value}; every number must be finite", path.display())]
+    #[error("{}: item {index} holds {value}; every number must be finite in 32 bits", path.display())]
     NonFinite {
         /// The file, or `archive!member`.
         path: PathBuf,

@@ -14,12 +14,15 @@ pub mod arrays;
 pub mod augment;
 #[cfg(feature = "burn")]
 pub mod burn_dataset;
-pub mod cifar;
+mod cifar;
+mod constants;
 mod dataset;
+mod division;
 mod error;
 #[cfg(feature = "fetch")]
 pub mod fetch;
-pub mod folder;
+mod fingerprint;
+mod folder;
 pub mod fs;
 pub mod idx;
 mod load;

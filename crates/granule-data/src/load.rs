@@ -1,7 +1,10 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use crate::{DataError, Dataset, DatasetSpec, Progress, synthetic};
+use crate::reading::Hashing;
+use crate::registry::{self, Published, PublishedFile};
+use crate::{DataError, Dataset, DatasetSpec, Normalization, Progress, Silent};
+use crate::{arrays, cifar, constants, folder, idx, synthetic};
 
 /// Where to look for a data set and how to divide it.
 #[derive(Clone, Default)]
@@ -22,10 +25,125 @@ pub struct LoadOptions<'a> {
 /// # Errors
 /// A [`DataError`] that names the file and the reason.
 pub fn load(spec: &DatasetSpec, options: &LoadOptions<'_>) -> Result<Dataset, DataError> {
-    match spec {
-        DatasetSpec::SyntheticDigits => synthetic::digits(options.seed),
-        _ => Err(DataError::invalid("dataset", spec, "not available yet")),
+    let silent = Silent;
+    let progress = options.progress.unwrap_or(&silent);
+    let mut dataset = match spec {
+        DatasetSpec::SyntheticDigits => synthetic::digits(options.seed)?,
+        DatasetSpec::Mnist => idx_set("mnist", options)?,
+        DatasetSpec::FashionMnist => idx_set("fashion-mnist", options)?,
+        DatasetSpec::Cifar10 => cifar_set("cifar-10", &cifar::CIFAR_10, options, progress)?,
+        DatasetSpec::Cifar100 => cifar_set("cifar-100", &cifar::CIFAR_100, options, progress)?,
+        DatasetSpec::Folder(dir) => folder::load(dir, options.seed, progress)?,
+        DatasetSpec::Arrays { x, y } => arrays::load(x, y.as_deref(), options.seed)?,
+    };
+    dataset.name = spec.to_string();
+    for warning in &dataset.warnings {
+        progress.warn(warning);
     }
+    Ok(dataset)
+}
+
+/// A file that was read, with its SHA-256 when that had to be compared with the published one.
+pub(crate) struct Found {
+    pub(crate) path: PathBuf,
+    pub(crate) sha256: Option<String>,
+}
+
+impl Found {
+    /// A file of another size than the published one differs without being hashed.
+    pub(crate) fn hashing(published: Option<&PublishedFile>, path: &Path) -> Hashing {
+        match (published, std::fs::metadata(path)) {
+            (Some(published), Ok(file)) if file.len() == published.size => Hashing::On,
+            _ => Hashing::Off,
+        }
+    }
+
+    fn warning(&self, set: &Published) -> Option<String> {
+        let published = published_file(set, &self.path)?;
+        (self.sha256.as_deref() != Some(published.sha256)).then(|| {
+            format!(
+                "{}: the checksum is not that of the published file; its structure is right, so it is used",
+                self.path.display()
+            )
+        })
+    }
+}
+
+pub(crate) fn published_file<'a>(set: &'a Published, path: &Path) -> Option<&'a PublishedFile> {
+    let name = path.file_name()?;
+    set.files.iter().find(|file| name == file.name)
+}
+
+fn idx_set(name: &'static str, options: &LoadOptions<'_>) -> Result<Dataset, DataError> {
+    let set = published(name)?;
+    let files = locate(set, options, idx::Files::find)?;
+    let (mean, std) = constants::pixels(name);
+    let (mut dataset, found) = idx::load(
+        set,
+        constants::classes(name),
+        Normalization { mean, std },
+        &files,
+    )?;
+    dataset.warnings = found
+        .iter()
+        .filter_map(|found| found.warning(set))
+        .collect();
+    Ok(dataset)
+}
+
+fn cifar_set(
+    name: &'static str,
+    layout: &cifar::Layout,
+    options: &LoadOptions<'_>,
+    progress: &dyn Progress,
+) -> Result<Dataset, DataError> {
+    let set = published(name)?;
+    let place = locate(set, options, |dir| cifar::Place::find(dir, layout))?;
+    let (mean, std) = constants::pixels(name);
+    let normalization = Normalization { mean, std };
+    let (mut dataset, found, mut warnings) = cifar::load(
+        set,
+        layout,
+        constants::classes(name),
+        normalization,
+        &place,
+        progress,
+    )?;
+    warnings.extend(found.and_then(|found| found.warning(set)));
+    dataset.warnings = warnings;
+    Ok(dataset)
+}
+
+fn published(name: &'static str) -> Result<&'static Published, DataError> {
+    registry::find(name)
+        .ok_or_else(|| DataError::invalid("dataset", name, "not a published data set"))
+}
+
+/// Looks for the files of a set; fetches them when they are absent and that is allowed.
+fn locate<T>(
+    set: &Published,
+    options: &LoadOptions<'_>,
+    find: impl Fn(&Path) -> Result<T, String>,
+) -> Result<T, DataError> {
+    let dir = dataset_dir(&data_dir(options.data_dir.as_deref())?, set.name);
+    if let Ok(found) = find(&dir) {
+        return Ok(found);
+    }
+    #[cfg(feature = "fetch")]
+    {
+        let options = crate::fetch::FetchOptions {
+            offline: options.offline,
+            progress: options.progress,
+        };
+        crate::fetch::ensure(set, &dir, &options)?;
+    }
+    #[cfg(not(feature = "fetch"))]
+    set.require(&dir)?;
+    find(&dir).map_err(|what| DataError::Missing {
+        path: dir.clone(),
+        what,
+        hint: format!("place it there under this name ({})", set.source),
+    })
 }
 
 /// The folder of data sets: `explicit`, else `GRANULE_DATA_DIR`, else the user's cache

@@ -1,56 +1,298 @@
-//! Decoders that never hold more than the file promises.
+//! Reads streams that promise a number of bytes without trusting the promise.
 
-use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::Path;
 
-use flate2::Crc;
+use flate2::bufread::MultiGzDecoder;
 use sha2::{Digest, Sha256};
 
-use crate::{Dataset, Features, Split, Targets};
+use crate::DataError;
 
-const CRC_BLOCK: usize = 1 << 16;
+/// No file may decode to more than this.
+pub(crate) const MAX_DECODED: u64 = 1 << 32;
 
-/// SHA-256 over the shapes, class names, targets and a CRC-32 of every block of the inputs: hashing all pixels
-/// would take as long as loading them.
-pub(crate) fn fingerprint(dataset: &Dataset) -> String {
-    let mut hash = Sha256::new();
-    hash.update(format!("{:?}", dataset.classes));
-    for split in [&dataset.train, &dataset.test] {
-        add_split(&mut hash, split);
-    }
-    let mut text = String::with_capacity(32);
-    for byte in hash.finalize().iter().take(16) {
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
+/// What a whole archive may decode to; the largest published one holds 186 MB.
+const MAX_ARCHIVE: u64 = 1 << 30;
+
+/// Memory reserved ahead of the bytes, per byte of the file: data that compresses better grows as it arrives.
+pub(crate) const RESERVE_RATIO: u64 = 32;
+const CHUNK: usize = 1 << 18;
+
+/// Whether to hash the file while it is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hashing {
+    On,
+    Off,
 }
 
-fn add_split(hash: &mut Sha256, split: &Split) {
-    hash.update(format!("{:?} {}", split.shape(), split.len()));
-    match split.features() {
-        Features::Bytes(data) => data.chunks(CRC_BLOCK).for_each(|block| {
-            let mut crc = Crc::new();
-            crc.update(block);
-            hash.update(crc.sum().to_le_bytes());
-        }),
-        Features::Floats(data) => add_floats(hash, data),
+/// A stream that was gzip or plain, told apart by its first bytes.
+pub(crate) struct Source<'a, R: Read> {
+    body: Body<R>,
+    path: &'a Path,
+    reserve: u64,
+}
+
+enum Body<R: Read> {
+    Plain(BufReader<Tee<R>>),
+    Gzip(Box<MultiGzDecoder<BufReader<Tee<R>>>>),
+}
+
+struct Tee<R> {
+    inner: R,
+    hash: Option<Sha256>,
+}
+
+impl<R: Read> Read for Tee<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.inner.read(buffer)?;
+        if let (Some(hash), Some(read)) = (&mut self.hash, buffer.get(..n)) {
+            hash.update(read);
+        }
+        Ok(n)
     }
-    match split.targets() {
-        Targets::Classes(labels) => labels
-            .iter()
-            .for_each(|label| hash.update(label.to_le_bytes())),
-        Targets::Values { data, width } => {
-            hash.update(width.to_le_bytes());
-            add_floats(hash, data);
+}
+
+impl<'a> Source<'a, File> {
+    pub(crate) fn open(path: &'a Path, hashing: Hashing) -> Result<Self, DataError> {
+        let file = File::open(path).map_err(|error| DataError::io(path, "open", error))?;
+        let len = file
+            .metadata()
+            .map_err(|error| DataError::io(path, "inspect", error))?
+            .len();
+        Self::new(file, len, path, hashing)
+    }
+}
+
+impl<'a, R: Read> Source<'a, R> {
+    /// `len` is the number of bytes behind `reader`, before decompression.
+    pub(crate) fn new(
+        reader: R,
+        len: u64,
+        path: &'a Path,
+        hashing: Hashing,
+    ) -> Result<Self, DataError> {
+        let hash = (hashing == Hashing::On).then(Sha256::new);
+        let mut reader = BufReader::with_capacity(
+            CHUNK,
+            Tee {
+                inner: reader,
+                hash,
+            },
+        );
+        let start = reader
+            .fill_buf()
+            .map_err(|error| DataError::io(path, "read", error))?;
+        let (body, reserve) = if start.starts_with(&[0x1f, 0x8b]) {
+            let decoder = Box::new(MultiGzDecoder::new(reader));
+            (Body::Gzip(decoder), len.saturating_mul(RESERVE_RATIO))
+        } else {
+            (Body::Plain(reader), len)
+        };
+        Ok(Self {
+            body,
+            path,
+            reserve,
+        })
+    }
+
+    /// The next `N` bytes.
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], DataError> {
+        let mut bytes = [0; N];
+        let path = self.path;
+        fill(self, &mut bytes, path)?;
+        Ok(bytes)
+    }
+
+    /// Appends exactly `promised` bytes.
+    pub(crate) fn append(&mut self, out: &mut Vec<u8>, promised: u64) -> Result<(), DataError> {
+        let (path, reserve) = (self.path, self.reserve);
+        append(self, out, promised, reserve, path)
+    }
+
+    /// Checks that nothing follows, and the gzip checksum with it.
+    pub(crate) fn end(&mut self, promised: u64) -> Result<(), DataError> {
+        let path = self.path;
+        end(self, promised, path)
+    }
+
+    /// SHA-256 of the file as stored, in lower-case hexadecimal; complete once the end was reached.
+    pub(crate) fn sha256(self) -> Option<String> {
+        let tee = match self.body {
+            Body::Plain(reader) => reader.into_inner(),
+            Body::Gzip(decoder) => decoder.into_inner().into_inner(),
+        };
+        tee.hash.map(|hash| hexadecimal(&hash.finalize()))
+    }
+}
+
+impl<R: Read> Read for Source<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match &mut self.body {
+            Body::Plain(reader) => reader.read(buffer),
+            Body::Gzip(decoder) => decoder.read(buffer),
         }
     }
 }
 
-fn add_floats(hash: &mut Sha256, data: &[f32]) {
-    for block in data.chunks(CRC_BLOCK) {
-        let mut crc = Crc::new();
-        block
-            .iter()
-            .for_each(|value| crc.update(&value.to_le_bytes()));
-        hash.update(crc.sum().to_le_bytes());
+/// Fails with `FileTooLarge` instead of delivering more than an archive may hold.
+pub(crate) struct Limited<'a> {
+    inner: &'a mut dyn Read,
+    left: u64,
+}
+
+impl<'a> Limited<'a> {
+    pub(crate) fn new(inner: &'a mut dyn Read) -> Self {
+        Self {
+            inner,
+            left: MAX_ARCHIVE,
+        }
     }
+}
+
+impl Read for Limited<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.inner.read(buffer)?;
+        self.left = self
+            .left
+            .checked_sub(n as u64)
+            .ok_or(io::ErrorKind::FileTooLarge)?;
+        Ok(n)
+    }
+}
+
+/// Fills `buffer`, or says how much was there.
+pub(crate) fn fill(reader: &mut dyn Read, buffer: &mut [u8], path: &Path) -> Result<(), DataError> {
+    let expected = buffer.len() as u64;
+    let mut found = 0;
+    while let Some(rest) = buffer.get_mut(found..).filter(|rest| !rest.is_empty()) {
+        match read_some(reader, rest, path, expected, found as u64)? {
+            0 => return Err(truncated(path, expected, found as u64)),
+            n => found += n,
+        }
+    }
+    Ok(())
+}
+
+/// Appends exactly `promised` bytes to `out`. At most `reserve` bytes are allocated before they arrive.
+pub(crate) fn append(
+    reader: &mut dyn Read,
+    out: &mut Vec<u8>,
+    promised: u64,
+    reserve: u64,
+    path: &Path,
+) -> Result<(), DataError> {
+    let wanted = usize::try_from(promised)
+        .ok()
+        .filter(|_| promised <= MAX_DECODED)
+        .ok_or_else(|| too_large(path, "the decoded content"))?;
+    let start = out.len();
+    reserve_exact(
+        out,
+        wanted.min(usize::try_from(reserve).unwrap_or(usize::MAX)),
+        path,
+    )?;
+    let mut found = 0;
+    while found < wanted {
+        let next = (wanted - found).min(CHUNK);
+        if out.capacity() - out.len() < next {
+            reserve_exact(out, (out.len() - start).max(next).min(wanted - found), path)?;
+        }
+        out.resize(start + found + next, 0);
+        let buffer = out.get_mut(start + found..).unwrap_or_default();
+        let n = read_some(reader, buffer, path, promised, found as u64)?;
+        found += n;
+        out.truncate(start + found);
+        if n == 0 {
+            return Err(truncated(path, promised, found as u64));
+        }
+    }
+    Ok(())
+}
+
+/// Checks that the stream is at its end.
+pub(crate) fn end(reader: &mut dyn Read, promised: u64, path: &Path) -> Result<(), DataError> {
+    match read_some(reader, &mut [0], path, promised, promised)? {
+        0 => Ok(()),
+        _ => Err(DataError::Trailing {
+            path: path.to_path_buf(),
+            expected: promised,
+        }),
+    }
+}
+
+/// One read; interruptions are retried, decoder failures become typed.
+pub(crate) fn read_some(
+    reader: &mut dyn Read,
+    buffer: &mut [u8],
+    path: &Path,
+    expected: u64,
+    found: u64,
+) -> Result<usize, DataError> {
+    loop {
+        match reader.read(buffer) {
+            Ok(n) => return Ok(n),
+            Err(error) => match error.kind() {
+                io::ErrorKind::Interrupted => {}
+                io::ErrorKind::UnexpectedEof if found < expected => {
+                    return Err(truncated(path, expected, found));
+                }
+                _ => return Err(stream_error(path, error)),
+            },
+        }
+    }
+}
+
+/// Tells a damaged stream from a failing disk.
+pub(crate) fn stream_error(path: &Path, error: io::Error) -> DataError {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => {
+            DataError::corrupt(path, "the compressed stream ends too early")
+        }
+        io::ErrorKind::FileTooLarge => DataError::TooLarge {
+            path: path.to_path_buf(),
+            what: "the decoded archive".into(),
+            limit: MAX_ARCHIVE,
+        },
+        io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput | io::ErrorKind::Other => {
+            DataError::corrupt(path, error)
+        }
+        _ => DataError::io(path, "read", error),
+    }
+}
+
+fn reserve_exact(out: &mut Vec<u8>, additional: usize, path: &Path) -> Result<(), DataError> {
+    out.try_reserve_exact(additional).map_err(|_| {
+        DataError::io(
+            path,
+            "hold in memory",
+            io::Error::from(io::ErrorKind::OutOfMemory),
+        )
+    })
+}
+
+pub(crate) fn truncated(path: &Path, expected: u64, found: u64) -> DataError {
+    DataError::Truncated {
+        path: path.to_path_buf(),
+        expected,
+        found,
+    }
+}
+
+pub(crate) fn too_large(path: &Path, what: &str) -> DataError {
+    DataError::TooLarge {
+        path: path.to_path_buf(),
+        what: what.to_string(),
+        limit: MAX_DECODED,
+    }
+}
+
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes
+        .iter()
+        .fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
 }

@@ -1,0 +1,239 @@
+//! The data of an array, converted while it streams.
+
+use super::Array;
+use super::npy::{Header, Kind};
+use crate::DataError;
+use crate::reading;
+
+/// A multiple of every element size.
+const BLOCK: u64 = 1 << 16;
+
+pub(super) fn bytes(array: Array<'_>) -> Result<Vec<u8>, DataError> {
+    let Array {
+        header,
+        reader,
+        reserve,
+        path,
+    } = array;
+    let mut out = Vec::new();
+    reading::append(reader, &mut out, header.data_bytes(), reserve, path)?;
+    reading::end(reader, header.data_bytes(), path)?;
+    Ok(row_major(out, &header))
+}
+
+/// Every number as `f32`; each must be finite.
+pub(super) fn floats(array: Array<'_>) -> Result<Vec<f32>, DataError> {
+    let path = array.path.to_path_buf();
+    converted(array, floats_of, |header, start, block: &[f32]| {
+        let Some(at) = block.iter().position(|value| !value.is_finite()) else {
+            return Ok(());
+        };
+        let samples = header.shape.first().copied().unwrap_or(1).max(1) as usize;
+        let position = start + at;
+        let index = if header.column_major {
+            position % samples
+        } else {
+            position / (header.elements() as usize / samples).max(1)
+        };
+        let value = block.get(at).map_or(f64::NAN, |&value| f64::from(value));
+        Err(DataError::NonFinite {
+            path: path.clone(),
+            index,
+            value,
+        })
+    })
+}
+
+/// Every number as `i64`; unsigned numbers beyond its range become its maximum.
+pub(super) fn integers(array: Array<'_>) -> Result<Vec<i64>, DataError> {
+    converted(array, integers_of, |_, _, _| Ok(()))
+}
+
+fn converted<T: Copy + Default>(
+    array: Array<'_>,
+    convert: impl Fn(&Header, &[u8], &mut Vec<T>),
+    check: impl Fn(&Header, usize, &[T]) -> Result<(), DataError>,
+) -> Result<Vec<T>, DataError> {
+    let Array {
+        header,
+        reader,
+        reserve,
+        path,
+    } = array;
+    let promised = header.data_bytes();
+    let ahead = promised.min(reserve) / header.kind.size() as u64;
+    let mut out = Vec::with_capacity(usize::try_from(ahead).unwrap_or(0));
+    let mut raw = Vec::new();
+    let mut done = 0;
+    while done < promised {
+        let next = (promised - done).min(BLOCK);
+        raw.clear();
+        reading::append(reader, &mut raw, next, next, path).map_err(|error| match error {
+            DataError::Truncated { path, found, .. } => {
+                reading::truncated(&path, promised, done + found)
+            }
+            error => error,
+        })?;
+        let start = out.len();
+        convert(&header, &raw, &mut out);
+        check(&header, start, out.get(start..).unwrap_or_default())?;
+        done += next;
+    }
+    reading::end(reader, promised, path)?;
+    Ok(row_major(out, &header))
+}
+
+fn floats_of(header: &Header, raw: &[u8], out: &mut Vec<f32>) {
+    let big = header.big_endian;
+    match header.kind {
+        Kind::Bool => each(raw, big, out, |[byte]| f32::from(u8::from(byte != 0))),
+        Kind::U8 => each(raw, big, out, |[byte]| f32::from(byte)),
+        Kind::I8 => each(raw, big, out, |[byte]| f32::from(byte as i8)),
+        Kind::U16 => each(raw, big, out, |bytes| f32::from(u16::from_le_bytes(bytes))),
+        Kind::I16 => each(raw, big, out, |bytes| f32::from(i16::from_le_bytes(bytes))),
+        Kind::U32 => each(raw, big, out, |bytes| u32::from_le_bytes(bytes) as f32),
+        Kind::I32 => each(raw, big, out, |bytes| i32::from_le_bytes(bytes) as f32),
+        Kind::U64 => each(raw, big, out, |bytes| u64::from_le_bytes(bytes) as f32),
+        Kind::I64 => each(raw, big, out, |bytes| i64::from_le_bytes(bytes) as f32),
+        Kind::F32 => each(raw, big, out, f32::from_le_bytes),
+        Kind::F64 => each(raw, big, out, |bytes| f64::from_le_bytes(bytes) as f32),
+    }
+}
+
+fn integers_of(header: &Header, raw: &[u8], out: &mut Vec<i64>) {
+    let big = header.big_endian;
+    match header.kind {
+        Kind::Bool => each(raw, big, out, |[byte]| i64::from(byte != 0)),
+        Kind::U8 => each(raw, big, out, |[byte]| i64::from(byte)),
+        Kind::I8 => each(raw, big, out, |[byte]| i64::from(byte as i8)),
+        Kind::U16 => each(raw, big, out, |bytes| i64::from(u16::from_le_bytes(bytes))),
+        Kind::I16 => each(raw, big, out, |bytes| i64::from(i16::from_le_bytes(bytes))),
+        Kind::U32 => each(raw, big, out, |bytes| i64::from(u32::from_le_bytes(bytes))),
+        Kind::I32 => each(raw, big, out, |bytes| i64::from(i32::from_le_bytes(bytes))),
+        Kind::U64 => each(raw, big, out, |bytes| {
+            i64::try_from(u64::from_le_bytes(bytes)).unwrap_or(i64::MAX)
+        }),
+        Kind::I64 => each(raw, big, out, i64::from_le_bytes),
+        Kind::F32 | Kind::F64 => {}
+    }
+}
+
+fn each<const N: usize, T>(
+    raw: &[u8],
+    big_endian: bool,
+    out: &mut Vec<T>,
+    convert: impl Fn([u8; N]) -> T,
+) {
+    let (elements, _) = raw.as_chunks::<N>();
+    out.extend(elements.iter().map(|&(mut bytes)| {
+        if big_endian {
+            bytes.reverse();
+        }
+        convert(bytes)
+    }));
+}
+
+/// Reorders column-major (Fortran) data.
+fn row_major<T: Copy + Default>(data: Vec<T>, header: &Header) -> Vec<T> {
+    if !header.column_major || header.shape.len() < 2 {
+        return data;
+    }
+    let extents: Vec<usize> = header.shape.iter().map(|&extent| extent as usize).collect();
+    let mut out = vec![T::default(); data.len()];
+    // Row-major strides, walked in column-major order: the first index runs fastest.
+    let mut strides = vec![1; extents.len()];
+    for axis in (1..extents.len()).rev() {
+        strides[axis - 1] = strides[axis] * extents[axis];
+    }
+    let mut position = vec![0; extents.len()];
+    let mut target = 0;
+    for value in data {
+        if let Some(slot) = out.get_mut(target) {
+            *slot = value;
+        }
+        for axis in 0..extents.len() {
+            position[axis] += 1;
+            target += strides[axis];
+            if position[axis] < extents[axis] {
+                break;
+            }
+            target -= strides[axis] * extents[axis];
+            position[axis] = 0;
+        }
+    }
+    out
+}
+
+/// Turns (H, W, C) images of `plane = H × W` pixels into (C, H, W) in place.
+pub(super) fn channels_first(pixels: &mut [u8], plane: usize, channels: usize) {
+    if channels < 2 {
+        return;
+    }
+    let mut image = vec![0; plane * channels];
+    for pixels in pixels.chunks_exact_mut(plane * channels) {
+        image.copy_from_slice(pixels);
+        for (channel, out) in pixels.chunks_exact_mut(plane).enumerate() {
+            for (out, pixel) in out
+                .iter_mut()
+                .zip(image.iter().skip(channel).step_by(channels))
+            {
+                *out = *pixel;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header(shape: &[u64], column_major: bool) -> Header {
+        Header {
+            kind: Kind::U8,
+            descr: "|u1".into(),
+            big_endian: false,
+            column_major,
+            shape: shape.to_vec(),
+            bytes: 0,
+        }
+    }
+
+    #[test]
+    fn column_major_becomes_row_major() {
+        // [[1, 2, 3], [4, 5, 6]] by columns.
+        assert_eq!(
+            row_major(vec![1, 4, 2, 5, 3, 6], &header(&[2, 3], true)),
+            [1, 2, 3, 4, 5, 6]
+        );
+        let shape = [2, 3, 4];
+        let by_columns: Vec<usize> = (0..4)
+            .flat_map(|k| (0..3).flat_map(move |j| (0..2).map(move |i| (i * 3 + j) * 4 + k)))
+            .collect();
+        assert_eq!(
+            row_major(by_columns, &header(&shape, true)),
+            (0..24).collect::<Vec<_>>()
+        );
+    }
+
+    #[test]
+    fn channels_move_to_the_front() {
+        let mut pixels = [1, 2, 3, 4, 5, 6, 11, 12, 13, 14, 15, 16];
+        channels_first(&mut pixels, 2, 3);
+        assert_eq!(pixels, [1, 4, 2, 5, 3, 6, 11, 14, 12, 15, 13, 16]);
+    }
+
+    #[test]
+    fn numbers_of_either_byte_order() {
+        let mut header = header(&[2], false);
+        header.kind = Kind::I16;
+        let mut out = Vec::new();
+        integers_of(&header, &[0xfe, 0xff, 0x01, 0x00], &mut out);
+        header.big_endian = true;
+        integers_of(&header, &[0xff, 0xfe, 0x00, 0x01], &mut out);
+        assert_eq!(out, [-2, 1, -2, 1]);
+        header.kind = Kind::F64;
+        let mut out = Vec::new();
+        floats_of(&header, &1.5f64.to_be_bytes(), &mut out);
+        assert_eq!(out, [1.5]);
+    }
+}

@@ -1,0 +1,349 @@
+//! The header of an `.npy` file.
+
+use std::io::Read;
+use std::path::Path;
+
+use crate::DataError;
+use crate::reading::{MAX_DECODED, fill, too_large};
+
+/// NumPy itself refuses headers above 10 000 bytes.
+const MAX_HEADER: usize = 1 << 16;
+const MAX_RANK: usize = 32;
+
+/// Element types that are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Bool,
+    U8,
+    I8,
+    U16,
+    I16,
+    U32,
+    I32,
+    U64,
+    I64,
+    F32,
+    F64,
+}
+
+pub(crate) const ALLOWED: &str =
+    "bool, signed or unsigned integers of 8 to 64 bits, float32 and float64";
+
+impl Kind {
+    pub(crate) fn size(self) -> usize {
+        match self {
+            Self::Bool | Self::U8 | Self::I8 => 1,
+            Self::U16 | Self::I16 => 2,
+            Self::U32 | Self::I32 | Self::F32 => 4,
+            Self::U64 | Self::I64 | Self::F64 => 8,
+        }
+    }
+
+    pub(crate) fn is_float(self) -> bool {
+        matches!(self, Self::F32 | Self::F64)
+    }
+}
+
+/// What the header of an array says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Header {
+    pub(crate) kind: Kind,
+    /// NumPy's type string, for messages.
+    pub(crate) descr: String,
+    pub(crate) big_endian: bool,
+    pub(crate) column_major: bool,
+    pub(crate) shape: Vec<u64>,
+    /// Bytes up to the data.
+    pub(crate) bytes: u64,
+}
+
+impl Header {
+    pub(crate) fn read(reader: &mut dyn Read, path: &Path) -> Result<Self, DataError> {
+        let mut start = [0; 8];
+        fill(reader, &mut start, path)?;
+        let [b'\x93', b'N', b'U', b'M', b'P', b'Y', major, _] = start else {
+            return Err(DataError::format(
+                path,
+                "not an npy array: it does not start with \\x93NUMPY",
+            ));
+        };
+        let (len, prefix) = match major {
+            1 => {
+                let mut len = [0; 2];
+                fill(reader, &mut len, path)?;
+                (usize::from(u16::from_le_bytes(len)), 10)
+            }
+            2 | 3 => {
+                let mut len = [0; 4];
+                fill(reader, &mut len, path)?;
+                (u32::from_le_bytes(len) as usize, 12)
+            }
+            _ => {
+                return Err(DataError::format(
+                    path,
+                    format!("npy format version {major}, known are 1 to 3"),
+                ));
+            }
+        };
+        if len > MAX_HEADER {
+            let reason = format!("an npy header of {len} bytes; at most {MAX_HEADER} are accepted");
+            return Err(DataError::format(path, reason));
+        }
+        let mut text = vec![0; len];
+        fill(reader, &mut text, path)?;
+        let text = String::from_utf8_lossy(&text);
+        let mut header = Parser { rest: &text }
+            .header()
+            .ok_or_else(|| {
+                DataError::format(
+                    path,
+                    format!("an npy header that cannot be read: {:?}", text.trim()),
+                )
+            })?
+            .check(path)?;
+        header.bytes = prefix + len as u64;
+        Ok(header)
+    }
+
+    /// Number of elements.
+    pub(crate) fn elements(&self) -> u64 {
+        self.shape.iter().product()
+    }
+
+    /// Bytes of data.
+    pub(crate) fn data_bytes(&self) -> u64 {
+        self.elements() * self.kind.size() as u64
+    }
+}
+
+struct Raw {
+    descr: String,
+    column_major: bool,
+    shape: Vec<u64>,
+}
+
+impl Raw {
+    fn check(self, path: &Path) -> Result<Header, DataError> {
+        let unknown = || DataError::ArrayType {
+            path: path.to_path_buf(),
+            found: self.descr.clone(),
+            allowed: ALLOWED,
+        };
+        let (order, code) = self.descr.split_at_checked(1).ok_or_else(unknown)?;
+        let kind = match code {
+            "b1" => Kind::Bool,
+            "u1" => Kind::U8,
+            "i1" => Kind::I8,
+            "u2" => Kind::U16,
+            "i2" => Kind::I16,
+            "u4" => Kind::U32,
+            "i4" => Kind::I32,
+            "u8" => Kind::U64,
+            "i8" => Kind::I64,
+            "f4" => Kind::F32,
+            "f8" => Kind::F64,
+            _ => return Err(unknown()),
+        };
+        let big_endian = match order {
+            "<" | "|" => false,
+            ">" => true,
+            _ => return Err(unknown()),
+        };
+        let bytes = self
+            .shape
+            .iter()
+            .try_fold(kind.size() as u64, |bytes, &extent| {
+                bytes.checked_mul(extent)
+            })
+            .filter(|&bytes| bytes <= MAX_DECODED)
+            .filter(|_| self.shape.iter().all(|&extent| extent <= MAX_DECODED));
+        if bytes.is_none() {
+            return Err(too_large(path, "what the header promises"));
+        }
+        Ok(Header {
+            kind,
+            descr: self.descr,
+            big_endian,
+            column_major: self.column_major,
+            shape: self.shape,
+            bytes: 0,
+        })
+    }
+}
+
+/// The subset of Python's literals that NumPy writes: `{'descr': '<f8', 'fortran_order': False, 'shape': (3, 4), }`.
+struct Parser<'a> {
+    rest: &'a str,
+}
+
+impl Parser<'_> {
+    fn header(&mut self) -> Option<Raw> {
+        let (mut descr, mut column_major, mut shape) = (None, None, None);
+        self.eat("{")?;
+        while self.eat("}").is_none() {
+            let key = self.string()?;
+            self.eat(":")?;
+            match key.as_str() {
+                "descr" => descr = Some(self.descr()?),
+                "fortran_order" => column_major = Some(self.boolean()?),
+                "shape" => shape = Some(self.tuple()?),
+                _ => return None,
+            }
+            if self.eat(",").is_none() {
+                self.eat("}")?;
+                break;
+            }
+        }
+        if !self.rest.trim().is_empty() {
+            return None;
+        }
+        Some(Raw {
+            descr: descr?,
+            column_major: column_major?,
+            shape: shape?,
+        })
+    }
+
+    /// A structured type is a list; it is kept as text for the message that refuses it.
+    fn descr(&mut self) -> Option<String> {
+        if !self.rest.trim_start().starts_with('[') {
+            return self.string();
+        }
+        let end = self.rest.rfind(']')? + 1;
+        let (list, rest) = self.rest.split_at_checked(end)?;
+        self.rest = rest;
+        Some(list.trim().to_string())
+    }
+
+    fn eat(&mut self, token: &str) -> Option<()> {
+        self.rest = self.rest.trim_start().strip_prefix(token)?;
+        Some(())
+    }
+
+    fn string(&mut self) -> Option<String> {
+        let text = self.rest.trim_start();
+        let quote = text.chars().next().filter(|c| matches!(c, '\'' | '"'))?;
+        let (value, rest) = text.strip_prefix(quote)?.split_once(quote)?;
+        self.rest = rest;
+        Some(value.to_string())
+    }
+
+    fn boolean(&mut self) -> Option<bool> {
+        match (self.eat("True"), self.eat("False")) {
+            (Some(()), _) => Some(true),
+            (_, Some(())) => Some(false),
+            _ => None,
+        }
+    }
+
+    fn tuple(&mut self) -> Option<Vec<u64>> {
+        let mut extents = Vec::new();
+        self.eat("(")?;
+        while self.eat(")").is_none() {
+            let text = self.rest.trim_start();
+            let digits = text
+                .find(|c: char| !c.is_ascii_digit())
+                .unwrap_or(text.len());
+            let (number, rest) = text.split_at_checked(digits)?;
+            extents.push(number.parse().ok()?);
+            // Python 2 wrote 3L.
+            self.rest = rest.strip_prefix('L').unwrap_or(rest);
+            if extents.len() > MAX_RANK {
+                return None;
+            }
+            if self.eat(",").is_none() {
+                self.eat(")")?;
+                break;
+            }
+        }
+        Some(extents)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Header, DataError> {
+        let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+        bytes.extend((text.len() as u16).to_le_bytes());
+        bytes.extend(text.as_bytes());
+        Header::read(&mut &bytes[..], Path::new("x.npy"))
+    }
+
+    #[test]
+    fn reads_what_numpy_writes() {
+        let header =
+            parse("{'descr': '<f8', 'fortran_order': False, 'shape': (3, 4), }          \n")
+                .unwrap();
+        assert_eq!(
+            (header.kind, header.shape.as_slice(), header.column_major),
+            (Kind::F64, &[3, 4][..], false)
+        );
+        assert_eq!(header.data_bytes(), 96);
+        assert_eq!(header.bytes, 70);
+        let header = parse("{\"shape\": (7L,), 'fortran_order': True, 'descr': '>i2'}").unwrap();
+        assert_eq!(
+            (header.kind, header.shape.as_slice()),
+            (Kind::I16, &[7][..])
+        );
+        assert!(header.big_endian && header.column_major);
+        assert_eq!(
+            parse("{'descr': '|b1', 'fortran_order': False, 'shape': ()}")
+                .unwrap()
+                .elements(),
+            1
+        );
+    }
+
+    #[test]
+    fn refuses_other_types() {
+        for descr in [
+            "'|O'",
+            "'<U5'",
+            "'<c16'",
+            "[('a', '<f4'), ('b', '<i4')]",
+            "''",
+            "'é'",
+            "'<f2'",
+        ] {
+            let header = format!("{{'descr': {descr}, 'fortran_order': False, 'shape': (1,), }}");
+            assert!(
+                matches!(parse(&header), Err(DataError::ArrayType { .. })),
+                "{descr}"
+            );
+        }
+    }
+
+    #[test]
+    fn refuses_malformed_and_forged_headers() {
+        for text in [
+            "",
+            "{",
+            "{}",
+            "{'descr': '<f8', 'shape': (3,)}",
+            "{'descr': '<f8', 'fortran_order': False, 'shape': (-3,)}",
+            "{'descr': '<f8', 'fortran_order': False, 'shape': (3,)} more",
+            "{'descr': '<f8', 'fortran_order': 0, 'shape': (3,)}",
+        ] {
+            assert!(
+                matches!(parse(text), Err(DataError::Format { .. })),
+                "{text}"
+            );
+        }
+        for shape in [
+            "(18446744073709551615, 2)",
+            "(4294967296,)",
+            "(0, 18446744073709551615)",
+        ] {
+            let header = format!("{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}}}");
+            assert!(
+                matches!(parse(&header), Err(DataError::TooLarge { .. })),
+                "{shape}"
+            );
+        }
+        let mut forged = b"\x93NUMPY\x02\x00".to_vec();
+        forged.extend(u32::MAX.to_le_bytes());
+        assert!(Header::read(&mut &forged[..], Path::new("x.npy")).is_err());
+    }
+}

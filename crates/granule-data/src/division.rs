@@ -1,0 +1,113 @@
+//! Random divisions into a training and a test part.
+
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+
+use crate::{DataError, Split, Targets};
+
+/// One sample of this many goes to the test part.
+const TEST_EVERY: usize = 5;
+
+/// Divides a split at random, class by class when there are classes; training samples come in random order.
+pub(crate) fn divide(split: &Split, seed: u64) -> Result<(Split, Split), DataError> {
+    let (train, test) = indices(split, seed);
+    if test.is_empty() {
+        return Err(DataError::invalid(
+            "samples",
+            split.len(),
+            "at least two of one class, to divide them into a training and a test part",
+        ));
+    }
+    Ok((split.subset(&train)?, split.subset(&test)?))
+}
+
+/// The same samples in a random order.
+pub(crate) fn shuffle(split: &Split, seed: u64) -> Result<Split, DataError> {
+    let mut order: Vec<usize> = (0..split.len()).collect();
+    order.shuffle(&mut generator(seed));
+    split.subset(&order)
+}
+
+fn generator(seed: u64) -> ChaCha8Rng {
+    ChaCha8Rng::seed_from_u64(seed)
+}
+
+fn indices(split: &Split, seed: u64) -> (Vec<usize>, Vec<usize>) {
+    let groups = match split.targets() {
+        Targets::Classes(labels) => {
+            let count = labels
+                .iter()
+                .max()
+                .map_or(0, |&label| usize::from(label) + 1);
+            let mut groups = vec![Vec::new(); count];
+            for (index, &label) in labels.iter().enumerate() {
+                if let Some(group) = groups.get_mut(usize::from(label)) {
+                    group.push(index);
+                }
+            }
+            groups
+        }
+        Targets::Values { .. } => vec![(0..split.len()).collect()],
+    };
+    let mut generator = generator(seed);
+    let (mut train, mut test) = (Vec::new(), Vec::new());
+    for mut group in groups {
+        group.shuffle(&mut generator);
+        let count = match group.len() {
+            0 | 1 => 0,
+            len => ((len + TEST_EVERY / 2) / TEST_EVERY).max(1),
+        };
+        let (for_test, for_train) = group.split_at_checked(count).unwrap_or_default();
+        test.extend_from_slice(for_test);
+        train.extend_from_slice(for_train);
+    }
+    train.shuffle(&mut generator);
+    test.sort_unstable();
+    (train, test)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Features, Shape};
+
+    fn split(labels: Vec<u16>) -> Split {
+        let features = Features::Floats((0..labels.len()).map(|i| i as f32).collect());
+        Split::new(Shape::Vector { len: 1 }, features, Targets::Classes(labels)).unwrap()
+    }
+
+    #[test]
+    fn every_class_is_divided_alike() {
+        let all = split((0..100).map(|i| u16::from(i >= 40)).collect());
+        let (train, test) = divide(&all, 7).unwrap();
+        let count = |split: &Split, class| {
+            (0..split.len())
+                .filter(|&i| split.class(i) == Some(class))
+                .count()
+        };
+        assert_eq!((count(&train, 0), count(&test, 0)), (32, 8));
+        assert_eq!((count(&train, 1), count(&test, 1)), (48, 12));
+        let mut seen: Vec<f32> = [&train, &test]
+            .iter()
+            .flat_map(|part| (0..part.len()).map(|i| part.values(i).unwrap()[0]))
+            .collect();
+        seen.sort_by(f32::total_cmp);
+        assert_eq!(seen, (0..100).map(|i| i as f32).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn the_seed_decides() {
+        let all = split(vec![0; 50]);
+        assert_eq!(divide(&all, 1).unwrap(), divide(&all, 1).unwrap());
+        assert_ne!(divide(&all, 1).unwrap(), divide(&all, 2).unwrap());
+    }
+
+    #[test]
+    fn one_sample_of_each_class_cannot_be_divided() {
+        assert!(matches!(
+            divide(&split(vec![0, 1, 2]), 0),
+            Err(DataError::Invalid { .. })
+        ));
+    }
+}

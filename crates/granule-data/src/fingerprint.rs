@@ -1,0 +1,51 @@
+//! Identifies the content of a data set.
+
+use flate2::Crc;
+use sha2::{Digest, Sha256};
+
+use crate::{Dataset, Features, Split, Targets};
+
+const CRC_BLOCK: usize = 1 << 16;
+
+/// SHA-256 over the shapes, class names, targets and a CRC-32 of every block of the inputs: hashing all pixels
+/// would take as long as loading them.
+pub(crate) fn fingerprint(dataset: &Dataset) -> String {
+    let mut hash = Sha256::new();
+    hash.update(format!("{:?}", dataset.classes));
+    for split in [&dataset.train, &dataset.test] {
+        add_split(&mut hash, split);
+    }
+    let digest = hash.finalize();
+    crate::reading::hexadecimal(digest.get(..16).unwrap_or_default())
+}
+
+fn add_split(hash: &mut Sha256, split: &Split) {
+    hash.update(format!("{:?} {}", split.shape(), split.len()));
+    match split.features() {
+        Features::Bytes(data) => data.chunks(CRC_BLOCK).for_each(|block| {
+            let mut crc = Crc::new();
+            crc.update(block);
+            hash.update(crc.sum().to_le_bytes());
+        }),
+        Features::Floats(data) => add_floats(hash, data),
+    }
+    match split.targets() {
+        Targets::Classes(labels) => labels
+            .iter()
+            .for_each(|label| hash.update(label.to_le_bytes())),
+        Targets::Values { data, width } => {
+            hash.update(width.to_le_bytes());
+            add_floats(hash, data);
+        }
+    }
+}
+
+fn add_floats(hash: &mut Sha256, data: &[f32]) {
+    for block in data.chunks(CRC_BLOCK) {
+        let mut crc = Crc::new();
+        block
+            .iter()
+            .for_each(|value| crc.update(&value.to_le_bytes()));
+        hash.update(crc.sum().to_le_bytes());
+    }
+}
