@@ -16,9 +16,11 @@ use crate::reading::{self, RESERVE_RATIO};
 use crate::{DataError, Dataset, Features, Normalization, Shape, Split, Targets, division};
 
 mod elements;
+mod items;
 mod npy;
 mod zip;
 
+pub use items::read_items;
 use npy::{Header, Kind};
 
 const IMAGE_SHAPES: &str = "[N, F] or [N] for features, uint8 [N, H, W], [N, C, H, W] or [N, H, W, C] with C of 1 or 3 for images";

@@ -165,11 +165,15 @@ fn row_major<T: Copy + Default>(data: Vec<T>, header: &Header) -> Vec<T> {
 }
 
 /// Turns (H, W, C) images of `plane = H × W` pixels into (C, H, W) in place.
-pub(super) fn channels_first(pixels: &mut [u8], plane: usize, channels: usize) {
+pub(super) fn channels_first<T: Copy + Default>(
+    pixels: &mut [T],
+    plane: usize,
+    channels: usize,
+) {
     if channels < 2 {
         return;
     }
-    let mut image = vec![0; plane * channels];
+    let mut image = vec![T::default(); plane * channels];
     for pixels in pixels.chunks_exact_mut(plane * channels) {
         image.copy_from_slice(pixels);
         for (channel, out) in pixels.chunks_exact_mut(plane).enumerate() {

@@ -1,0 +1,186 @@
+//! Items of a known shape: the input of a model that is there already.
+
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::Path;
+
+use super::npy::Kind;
+use super::{Array, elements};
+use crate::{DataError, Features, Shape};
+
+/// Reads one item of `shape`, or a batch of such items, from an `.npy` file.
+///
+/// An image is [C, H, W], [H, W, C] with C of 3, [H, W] with C of 1, or flat. `uint8` images become bytes, everything
+/// else floats: intensities from 0 to 1 for an image, features otherwise.
+///
+/// # Errors
+/// A [`DataError`] that names the file and what is wrong with it: type, shape, length, a number that is not finite.
+pub fn read_items(path: &Path, shape: &Shape) -> Result<Features, DataError> {
+    let file = File::open(path).map_err(|error| DataError::io(path, "open", error))?;
+    let len = file
+        .metadata()
+        .map_err(|error| DataError::io(path, "inspect", error))?
+        .len();
+    decode(BufReader::new(file), len, shape, path)
+}
+
+fn decode(
+    mut reader: impl Read,
+    len: u64,
+    shape: &Shape,
+    path: &Path,
+) -> Result<Features, DataError> {
+    let array = Array::plain(&mut reader, len, path)?;
+    let extents = array.extents();
+    let order = order_of(&extents, shape)
+        .or_else(|| order_of(extents.get(1..)?, shape))
+        .ok_or_else(|| array.wrong_shape(&allowed(shape)))?;
+    let Shape::Image {
+        channels,
+        height,
+        width,
+    } = *shape
+    else {
+        return Ok(Features::Floats(elements::floats(array)?));
+    };
+    if array.header.kind == Kind::U8 {
+        let mut pixels = elements::bytes(array)?;
+        if order == Order::ChannelsLast {
+            elements::channels_first(&mut pixels, height * width, channels);
+        }
+        return Ok(Features::Bytes(pixels));
+    }
+    let mut values = elements::floats(array)?;
+    if order == Order::ChannelsLast {
+        elements::channels_first(&mut values, height * width, channels);
+    }
+    Ok(Features::Floats(values))
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Order {
+    AsIs,
+    ChannelsLast,
+}
+
+fn order_of(extents: &[usize], shape: &Shape) -> Option<Order> {
+    match (*shape, extents) {
+        (Shape::Vector { len }, &[found]) => (found == len).then_some(Order::AsIs),
+        (shape @ Shape::Image { .. }, &[found]) => (found == shape.len()).then_some(Order::AsIs),
+        (
+            Shape::Image {
+                channels: 1,
+                height,
+                width,
+            },
+            &[h, w],
+        ) => ((h, w) == (height, width)).then_some(Order::AsIs),
+        (
+            Shape::Image {
+                channels,
+                height,
+                width,
+            },
+            &[a, b, c],
+        ) => {
+            if (a, b, c) == (channels, height, width) {
+                Some(Order::AsIs)
+            } else {
+                ((a, b, c) == (height, width, channels)).then_some(Order::ChannelsLast)
+            }
+        }
+        _ => None,
+    }
+}
+
+fn allowed(shape: &Shape) -> String {
+    match shape {
+        Shape::Image {
+            channels: 1,
+            height,
+            width,
+        } => format!("[{height}, {width}] or a batch [N, {height}, {width}]"),
+        Shape::Image {
+            channels,
+            height,
+            width,
+        } => format!(
+            "[{channels}, {height}, {width}], [{height}, {width}, {channels}], or a batch [N, …] of either"
+        ),
+        Shape::Vector { len } => format!("[{len}] or a batch [N, {len}]"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GREY: Shape = Shape::Image {
+        channels: 1,
+        height: 2,
+        width: 3,
+    };
+    const COLOUR: Shape = Shape::Image {
+        channels: 3,
+        height: 1,
+        width: 2,
+    };
+    const PAIR: Shape = Shape::Vector { len: 2 };
+
+    fn read(descr: &str, extents: &str, data: &[u8], shape: &Shape) -> Result<Features, DataError> {
+        let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {extents}}}");
+        let length = (header.len() as u16).to_le_bytes();
+        let bytes = [b"\x93NUMPY\x01\x00", &length[..], header.as_bytes(), data].concat();
+        decode(&bytes[..], bytes.len() as u64, shape, Path::new("x.npy"))
+    }
+
+    #[test]
+    fn one_item_or_a_batch() {
+        let six: Vec<u8> = (0..6).collect();
+        for extents in [
+            "(2, 3)",
+            "(1, 2, 3)",
+            "(6,)",
+            "(1, 6)",
+            "(1, 1, 2, 3)",
+            "(2, 3, 1)",
+        ] {
+            let found = read("|u1", extents, &six, &GREY).unwrap();
+            assert_eq!(found, Features::Bytes(six.clone()), "{extents}");
+        }
+        let two = [&six[..], &six[..]].concat();
+        let found = read("|u1", "(2, 2, 3)", &two, &GREY).unwrap();
+        assert_eq!(found, Features::Bytes(two));
+    }
+
+    #[test]
+    fn channels_may_come_last() {
+        let first = read("|u1", "(3, 1, 2)", &[1, 2, 3, 4, 5, 6], &COLOUR).unwrap();
+        for extents in ["(1, 2, 3)", "(1, 1, 2, 3)"] {
+            let last = read("|u1", extents, &[1, 3, 5, 2, 4, 6], &COLOUR).unwrap();
+            assert_eq!(last, first, "{extents}");
+        }
+        let floats: Vec<u8> = [1.0f32, 3.0, 5.0, 2.0, 4.0, 6.0]
+            .iter()
+            .flat_map(|x| x.to_le_bytes())
+            .collect();
+        let last = read("<f4", "(1, 2, 3)", &floats, &COLOUR).unwrap();
+        assert_eq!(last, Features::Floats(vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0]));
+    }
+
+    #[test]
+    fn features_are_floats_whatever_their_type() {
+        let found = read("|u1", "(2, 2)", &[1, 2, 3, 200], &PAIR).unwrap();
+        assert_eq!(found, Features::Floats(vec![1.0, 2.0, 3.0, 200.0]));
+    }
+
+    #[test]
+    fn another_shape_is_refused_with_those_allowed() {
+        for (extents, count) in [("(3, 2)", 6), ("(5,)", 5), ("(2, 2, 2, 3)", 24), ("()", 1)] {
+            let message = read("|u1", extents, &vec![0; count], &GREY)
+                .unwrap_err()
+                .to_string();
+            assert!(message.contains("[2, 3]"), "{extents}: {message}");
+        }
+    }
+}
