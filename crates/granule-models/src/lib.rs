@@ -1,2 +1,50 @@
 //! Neural models as Burn modules, the granule model file, and inference.
+//!
+//! - [`ModelConfig`] describes a model as data; [`ModelConfig::init`] builds a [`Network`] on a device.
+//! - [`Mlp`], [`LeNet`], [`Cnn`] and [`ResNet`] are plain Burn modules, usable on their own.
+//! - [`state`] reads and writes all weights of any Burn module by name.
+//! - [`ModelFile`] is a trained model in one file: weights, configuration, classes, normalisation, provenance.
+//! - [`Classifier`] and [`Predictor`] run such a file on images and arrays.
+//!
+//! Initial weights and dropout masks are drawn on the host, so one seed gives one model on every device.
+//!
+//! # Features
+//!
+//! - `burn-train`: `TrainStep` and `InferenceStep` for [`Network`], so that Burn's own learner can train it.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+mod classifier;
+mod cnn;
+mod config;
+mod dropout;
+mod error;
+mod file;
+mod input;
+mod layers;
+#[cfg(feature = "burn-train")]
+mod learner;
+mod lenet;
+mod mlp;
+mod network;
+mod parameters;
+mod picture;
+mod predictor;
+mod resnet;
+pub mod state;
+
+pub use classifier::{Classifier, Prediction};
+pub use cnn::{Cnn, CnnConfig};
+pub use config::ModelConfig;
+pub use dropout::DropoutStream;
+pub use error::ModelError;
+pub use file::{ModelFile, Provenance, Task};
+pub use input::{InputShape, InputSpec};
+pub use layers::{Activation, Initialization};
+#[cfg(feature = "burn-train")]
+pub use learner::{LearnerBatch, LearnerOutput, LearnerTargets};
+pub use lenet::{LeNet, LenetConfig};
+pub use mlp::{Mlp, MlpConfig};
+pub use network::Network;
+pub use predictor::{Predictor, Sample};
+pub use resnet::{ResNet, ResnetConfig};
+pub use state::{StateDict, TensorValue};

@@ -1,0 +1,193 @@
+//! Inference for classifiers: samples in, class names with probabilities out.
+
+use std::path::Path;
+
+use burn::tensor::Device;
+use image::DynamicImage;
+use serde::Serialize;
+
+use crate::{InputSpec, ModelError, ModelFile, Predictor, Provenance, Sample, Task};
+
+/// Class names with their probabilities, the most probable first.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Prediction {
+    /// Every class with its probability; they add up to 1.
+    pub classes: Vec<(String, f32)>,
+}
+
+impl Prediction {
+    /// The most probable class.
+    pub fn best(&self) -> (&str, f32) {
+        let first = self.classes.first();
+        first.map_or(("", 0.0), |(name, probability)| (name, *probability))
+    }
+
+    /// The `k` most probable classes, or all when there are fewer.
+    pub fn top(&self, k: usize) -> &[(String, f32)] {
+        self.classes.get(..k).unwrap_or(&self.classes)
+    }
+
+    fn new(logits: &[f32], names: &[String]) -> Self {
+        let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let weights: Vec<f64> = logits
+            .iter()
+            .map(|logit| f64::from(logit - largest).exp())
+            .collect();
+        let total: f64 = weights.iter().sum();
+        let mut classes: Vec<(String, f32)> = names
+            .iter()
+            .zip(weights)
+            .map(|(name, weight)| (name.clone(), (weight / total) as f32))
+            .collect();
+        classes.sort_by(|a, b| b.1.total_cmp(&a.1));
+        Self { classes }
+    }
+}
+
+/// A loaded classifier.
+///
+/// It is `Send + Sync`; a shared reference serves any number of threads. Images are converted to the greyscale or RGB the
+/// model takes; an image of another size is refused unless [`resizing`](Self::resizing) is on.
+#[derive(Debug)]
+pub struct Classifier {
+    predictor: Predictor,
+    classes: Vec<String>,
+}
+
+impl Classifier {
+    /// Loads a model file.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`ModelFile::load`] and [`ModelFile::network`]; [`ModelError::NotAClassifier`].
+    pub fn from_path(path: impl AsRef<Path>, device: &Device) -> Result<Self, ModelError> {
+        let path = path.as_ref();
+        Predictor::from_path(path, device)
+            .and_then(|predictor| Self::new(predictor).map_err(|error| error.in_file(path)))
+    }
+
+    /// Loads the content of a model file, for example of `include_bytes!`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`ModelFile::from_bytes`] and [`ModelFile::network`]; [`ModelError::NotAClassifier`].
+    pub fn from_bytes(bytes: &[u8], device: &Device) -> Result<Self, ModelError> {
+        Self::new(Predictor::from_bytes(bytes, device)?)
+    }
+
+    /// Takes a model file that is in memory already.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`ModelFile::network`]; [`ModelError::NotAClassifier`].
+    pub fn from_file(file: &ModelFile, device: &Device) -> Result<Self, ModelError> {
+        Self::new(Predictor::from_file(file, device)?)
+    }
+
+    fn new(predictor: Predictor) -> Result<Self, ModelError> {
+        match predictor.task() {
+            Task::Classification { classes } => Ok(Self {
+                classes: classes.clone(),
+                predictor,
+            }),
+            Task::Regression { outputs } => Err(ModelError::NotAClassifier { outputs: *outputs }),
+        }
+    }
+
+    /// Whether images of another size are resized (bilinear, without keeping their aspect ratio) rather than refused.
+    /// Off at first.
+    #[must_use]
+    pub fn resizing(mut self, resizing: bool) -> Self {
+        self.predictor = self.predictor.resizing(resizing);
+        self
+    }
+
+    /// The names of the classes, in the order of the model's outputs.
+    pub fn classes(&self) -> &[String] {
+        &self.classes
+    }
+
+    /// What the model takes.
+    pub fn input(&self) -> &InputSpec {
+        self.predictor.input()
+    }
+
+    /// Where the model comes from.
+    pub fn provenance(&self) -> &Provenance {
+        self.predictor.provenance()
+    }
+
+    /// The model that gives logits instead of probabilities.
+    pub fn predictor(&self) -> &Predictor {
+        &self.predictor
+    }
+
+    /// Classifies a sample in any form.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Predictor::outputs`].
+    pub fn predict(&self, sample: Sample<'_>) -> Result<Prediction, ModelError> {
+        let logits = self.predictor.outputs(sample)?;
+        Ok(Prediction::new(&logits, &self.classes))
+    }
+
+    /// Classifies many samples, in their order; faster than one by one.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Predictor::outputs`], for the first sample that fails.
+    pub fn predict_batch(&self, samples: &[Sample<'_>]) -> Result<Vec<Prediction>, ModelError> {
+        let outputs = self.predictor.outputs_batch(samples)?;
+        let predictions = outputs.iter();
+        Ok(predictions
+            .map(|logits| Prediction::new(logits, &self.classes))
+            .collect())
+    }
+
+    /// Classifies pixels from 0 to 255, in the order channel, row, column.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Predictor::outputs`].
+    pub fn predict_pixels(&self, pixels: &[u8]) -> Result<Prediction, ModelError> {
+        self.predict(Sample::Pixels(pixels))
+    }
+
+    /// Classifies values before normalisation: features of a vector, or intensities of an image on a scale from 0 to 1
+    /// (channel, row, column).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Predictor::outputs`].
+    pub fn predict_values(&self, values: &[f32]) -> Result<Prediction, ModelError> {
+        self.predict(Sample::Values(values))
+    }
+
+    /// Classifies the bytes of a PNG or JPEG.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Predictor::outputs`].
+    pub fn predict_encoded(&self, bytes: &[u8]) -> Result<Prediction, ModelError> {
+        self.predict(Sample::Encoded(bytes))
+    }
+
+    /// Classifies a decoded image.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Predictor::outputs`].
+    pub fn predict_image(&self, image: &DynamicImage) -> Result<Prediction, ModelError> {
+        self.predict(Sample::Image(image))
+    }
+
+    /// Classifies a PNG or JPEG file.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Predictor::outputs`], and [`ModelError::Io`], inside [`ModelError::InFile`].
+    pub fn predict_image_file(&self, path: impl AsRef<Path>) -> Result<Prediction, ModelError> {
+        self.predict(Sample::File(path.as_ref()))
+    }
+}

@@ -1,0 +1,224 @@
+//! A plain convolutional network.
+
+use burn::module::Module;
+use burn::nn::conv::Conv2d;
+use burn::nn::{BatchNorm, Linear};
+use burn::tensor::activation::relu;
+use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::layers::{
+    Mode, check_dropout, check_size, convolve, dense, max_pool, normalize, to_features, to_images,
+};
+use crate::parameters::{Parameters, Source};
+use crate::{DropoutStream, Initialization, InputShape, ModelError};
+
+/// Configuration of [`Cnn`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CnnConfig {
+    /// The number of filters of each stage; every stage halves the image. Default `[64, 128]`, each from 1 to 65536.
+    pub channels: Vec<usize>,
+    /// The number of 3×3 convolutions in each stage, before its pool. Default 1, at most 8.
+    pub convolutions: usize,
+    /// The width of the dense layer before the output. Default 1024, from 1 to 65536.
+    pub hidden: usize,
+    /// The probability of dropping a unit of the dense layer and of its input while training. Default 0, less than 1.
+    pub dropout: f64,
+    /// Whether each convolution is followed by batch normalisation (and has no bias of its own). Default false.
+    pub batch_norm: bool,
+    /// How the weights of all but the output layer are drawn. Default He.
+    pub init: Initialization,
+}
+
+impl Default for CnnConfig {
+    fn default() -> Self {
+        Self {
+            channels: vec![64, 128],
+            convolutions: 1,
+            hidden: 1024,
+            dropout: 0.0,
+            batch_norm: false,
+            init: Initialization::He,
+        }
+    }
+}
+
+impl CnnConfig {
+    /// Checks every setting against its range, and that the image is large enough for every pool.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::Config`] names the setting, its value and the values allowed.
+    pub fn validate(&self, input: &InputShape, outputs: usize) -> Result<(), ModelError> {
+        input.validate()?;
+        let [channels, height, width] = input.image("cnn")?;
+        check_size("input.channels", channels)?;
+        check_size("outputs", outputs)?;
+        let stages = self.channels.len();
+        let most = height.min(width).ilog2() as usize;
+        if !(1..=most).contains(&stages) {
+            let found = format!("{stages} stages");
+            let allowed = format!(
+                "1 to {most} stages for an input of {input}, because each halves the image"
+            );
+            return Err(ModelError::config("channels", found, allowed));
+        }
+        for (i, channels) in self.channels.iter().enumerate() {
+            check_size(format!("channels[{i}]"), *channels)?;
+        }
+        if !(1..=8).contains(&self.convolutions) {
+            return Err(ModelError::config(
+                "convolutions",
+                self.convolutions,
+                "1 to 8",
+            ));
+        }
+        check_size("hidden", self.hidden)?;
+        check_dropout("dropout", self.dropout)
+    }
+
+    /// Builds the model on a device, its weights drawn on the host from `seed`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`validate`](Self::validate).
+    pub fn init(
+        &self,
+        input: &InputShape,
+        outputs: usize,
+        seed: u64,
+        device: &Device,
+    ) -> Result<Cnn, ModelError> {
+        self.build(
+            input,
+            outputs,
+            &mut Parameters::new(Source::Seed(seed), device),
+        )
+    }
+
+    pub(crate) fn build(
+        &self,
+        input: &InputShape,
+        outputs: usize,
+        p: &mut Parameters<'_>,
+    ) -> Result<Cnn, ModelError> {
+        self.validate(input, outputs)?;
+        let image = input.image("cnn")?;
+        let mut inputs = image[0];
+        let stages = p.scope("stages", |p| {
+            let mut stages = Vec::with_capacity(self.channels.len());
+            for (i, channels) in self.channels.iter().enumerate() {
+                stages.push(p.scope(i, |p| self.stage(inputs, *channels, p))?);
+                inputs = *channels;
+            }
+            Ok(stages)
+        })?;
+        let shrink = self.channels.len();
+        let features = inputs * (image[1] >> shrink) * (image[2] >> shrink);
+        Ok(Cnn {
+            stages,
+            hidden: p.linear("hidden", [features, self.hidden], self.init)?,
+            output: p.linear("output", [self.hidden, outputs], Initialization::Xavier)?,
+            image,
+            dropout: self.dropout,
+        })
+    }
+
+    fn stage(
+        &self,
+        inputs: usize,
+        channels: usize,
+        p: &mut Parameters<'_>,
+    ) -> Result<Vec<ConvBlock>, ModelError> {
+        let block = |i| {
+            let inputs = if i == 0 { inputs } else { channels };
+            p.scope(i, |p| {
+                ConvBlock::build([inputs, channels], 3, 1, self.batch_norm, self.init, p)
+            })
+        };
+        (0..self.convolutions).map(block).collect()
+    }
+}
+
+/// Stages of 3×3 convolutions with relu, each ending in a 2×2 max-pool, then a dense layer and the output.
+///
+/// The default, 3×3 64, pool, 3×3 128, pool, dense 1024, is the two-layer network often trained on CIFAR-10.
+/// `[batch, channels·height·width]` → `[batch, outputs]`.
+#[derive(Module, Debug)]
+pub struct Cnn {
+    /// The convolutions of each stage.
+    pub stages: Vec<Vec<ConvBlock>>,
+    /// The dense layer.
+    pub hidden: Linear,
+    /// The output layer.
+    pub output: Linear,
+    image: [usize; 3],
+    dropout: f64,
+}
+
+impl Cnn {
+    /// Logits or values, without dropout and with batch norm's running statistics.
+    pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        self.run(x, Mode::Inference)
+    }
+
+    /// Logits or values, with dropout drawn from `dropout`; on an autodiff device batch norm uses the batch's statistics
+    /// and updates its running ones.
+    pub fn forward_train(&self, x: Tensor<2>, dropout: &mut DropoutStream) -> Tensor<2> {
+        self.run(x, Mode::Training(dropout))
+    }
+
+    pub(crate) fn run(&self, x: Tensor<2>, mut mode: Mode<'_>) -> Tensor<2> {
+        let mut x = to_images(x, self.image);
+        for stage in &self.stages {
+            for (i, block) in stage.iter().enumerate() {
+                x = block.apply(x, &mode);
+                // Relu after the pool gives the same values and touches a quarter of them.
+                if i + 1 == stage.len() {
+                    x = max_pool(x, [2, 2]);
+                }
+                x = relu(x);
+            }
+        }
+        let x = mode.dropout(to_features(x), self.dropout);
+        let x = mode.dropout(relu(dense(&self.hidden, x)), self.dropout);
+        dense(&self.output, x)
+    }
+}
+
+/// A convolution with "same" padding and, optionally, batch normalisation.
+#[derive(Module, Debug)]
+pub struct ConvBlock {
+    /// The convolution; without a bias where batch norm follows.
+    pub conv: Conv2d,
+    /// The batch norm.
+    pub norm: Option<BatchNorm>,
+}
+
+impl ConvBlock {
+    pub(crate) fn build(
+        channels: [usize; 2],
+        kernel: usize,
+        stride: usize,
+        batch_norm: bool,
+        init: Initialization,
+        p: &mut Parameters<'_>,
+    ) -> Result<Self, ModelError> {
+        Ok(Self {
+            conv: p.conv("conv", channels, kernel, stride, !batch_norm, init)?,
+            norm: match batch_norm {
+                true => Some(p.norm("norm", channels[1])?),
+                false => None,
+            },
+        })
+    }
+
+    pub(crate) fn apply(&self, x: Tensor<4>, mode: &Mode<'_>) -> Tensor<4> {
+        let x = convolve(&self.conv, x, self.conv.kernel_size[0] / 2);
+        match &self.norm {
+            Some(norm) => normalize(norm, x, mode),
+            None => x,
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! The choice of a model as data.
+
+use burn::tensor::Device;
+use serde::{Deserialize, Serialize};
+
+use crate::parameters::{Parameters, Source};
+use crate::{
+    CnnConfig, InputShape, LenetConfig, MlpConfig, ModelError, Network, ResnetConfig, StateDict,
+};
+
+/// A model and its settings; in a configuration file `kind` names the model.
+///
+/// ```
+/// use granule_models::{InputShape, ModelConfig};
+///
+/// let config = ModelConfig::from_name("cnn")?;
+/// let input = InputShape::Image { channels: 3, height: 32, width: 32 };
+/// config.validate(&input, 10)?;
+/// # Ok::<(), granule_models::ModelError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
+pub enum ModelConfig {
+    /// Multilayer perceptron, for images and feature vectors.
+    Mlp(MlpConfig),
+    /// LeNet-5, for images of 28×28 and 32×32.
+    Lenet(LenetConfig),
+    /// Plain convolutional network.
+    Cnn(CnnConfig),
+    /// Small residual network.
+    Resnet(ResnetConfig),
+}
+
+impl Default for ModelConfig {
+    fn default() -> Self {
+        Self::Mlp(MlpConfig::default())
+    }
+}
+
+impl ModelConfig {
+    /// The names of all models.
+    pub const NAMES: [&'static str; 4] = ["mlp", "lenet", "cnn", "resnet"];
+
+    /// The model of this name with its default settings.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::UnknownModel`] lists the names that exist.
+    pub fn from_name(name: &str) -> Result<Self, ModelError> {
+        match name {
+            "mlp" => Ok(Self::Mlp(MlpConfig::default())),
+            "lenet" => Ok(Self::Lenet(LenetConfig::default())),
+            "cnn" => Ok(Self::Cnn(CnnConfig::default())),
+            "resnet" => Ok(Self::Resnet(ResnetConfig::default())),
+            _ => Err(ModelError::UnknownModel {
+                name: name.to_owned(),
+                known: Self::NAMES.join(", "),
+            }),
+        }
+    }
+
+    /// The model's name, as in [`NAMES`](Self::NAMES).
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Mlp(_) => "mlp",
+            Self::Lenet(_) => "lenet",
+            Self::Cnn(_) => "cnn",
+            Self::Resnet(_) => "resnet",
+        }
+    }
+
+    /// The name, in [`crate::state`], of the weight that sees the raw input: `[features, units]` for mlp,
+    /// `[filters, channels, height, width]` for the others.
+    pub fn first_weight(&self) -> &'static str {
+        match self {
+            Self::Mlp(_) => "layers.0.weight",
+            Self::Lenet(_) => "conv1.weight",
+            Self::Cnn(_) => "stages.0.0.conv.weight",
+            Self::Resnet(_) => "stem.conv.weight",
+        }
+    }
+
+    /// Checks every setting against its range and against the input.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::Config`] names the setting, its value and the values allowed.
+    pub fn validate(&self, input: &InputShape, outputs: usize) -> Result<(), ModelError> {
+        match self {
+            Self::Mlp(config) => config.validate(input, outputs),
+            Self::Lenet(config) => config.validate(input, outputs),
+            Self::Cnn(config) => config.validate(input, outputs),
+            Self::Resnet(config) => config.validate(input, outputs),
+        }
+    }
+
+    /// Builds the model on a device. Its weights are drawn on the host from `seed` and each parameter's path, so one
+    /// seed is one model on every device. On an autodiff device the model is ready to train.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`validate`](Self::validate).
+    pub fn init(
+        &self,
+        input: &InputShape,
+        outputs: usize,
+        seed: u64,
+        device: &Device,
+    ) -> Result<Network, ModelError> {
+        self.build(
+            input,
+            outputs,
+            &mut Parameters::new(Source::Seed(seed), device),
+        )
+    }
+
+    /// Builds the model on a device with the weights of `state`, drawing none.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`validate`](Self::validate); [`ModelError::MissingTensor`], [`ModelError::UnexpectedTensor`] and
+    /// [`ModelError::TensorShape`] when names or shapes differ in either direction.
+    pub fn init_from_state(
+        &self,
+        input: &InputShape,
+        outputs: usize,
+        state: &StateDict,
+        device: &Device,
+    ) -> Result<Network, ModelError> {
+        let mut parameters = Parameters::new(Source::State(state), device);
+        let network = self.build(input, outputs, &mut parameters)?;
+        parameters.finish()?;
+        Ok(network)
+    }
+
+    fn build(
+        &self,
+        input: &InputShape,
+        outputs: usize,
+        p: &mut Parameters<'_>,
+    ) -> Result<Network, ModelError> {
+        Ok(match self {
+            Self::Mlp(config) => Network::Mlp(config.build(input, outputs, p)?),
+            Self::Lenet(config) => Network::Lenet(config.build(input, outputs, p)?),
+            Self::Cnn(config) => Network::Cnn(config.build(input, outputs, p)?),
+            Self::Resnet(config) => Network::Resnet(config.build(input, outputs, p)?),
+        })
+    }
+}

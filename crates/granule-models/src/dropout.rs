@@ -1,0 +1,66 @@
+//! Reproducible dropout.
+
+use burn::tensor::{Tensor, TensorData};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+
+/// The source of one training step's dropout masks.
+///
+/// Masks are drawn on the host from (seed, step, call), so a step is the same on every device, and a run resumed at a
+/// step draws what the uninterrupted run drew.
+#[derive(Clone, Debug)]
+pub struct DropoutStream {
+    seed: u64,
+    step: u64,
+    call: u64,
+}
+
+impl DropoutStream {
+    /// The masks of step `step` of a run seeded with `seed`.
+    pub fn new(seed: u64, step: u64) -> Self {
+        Self {
+            seed,
+            step,
+            call: 0,
+        }
+    }
+
+    /// Zeroes each element of `x` with probability `probability` and scales the others by 1/(1 − `probability`).
+    ///
+    /// A probability of zero returns `x` itself and draws nothing; of one or more, zeros.
+    pub fn apply<const D: usize>(&mut self, x: Tensor<D>, probability: f64) -> Tensor<D> {
+        if probability <= 0.0 {
+            return x;
+        }
+        if probability >= 1.0 {
+            return x.mul_scalar(0.0);
+        }
+        let shape = x.shape();
+        let mask = self.mask(shape.num_elements(), probability);
+        let mask = Tensor::<D>::from_data(TensorData::new(mask, shape), &x.device());
+        x.mul(mask)
+    }
+
+    /// The next mask of `len` factors, each 0 or 1/(1 − `probability`).
+    fn mask(&mut self, len: usize, probability: f64) -> Vec<f32> {
+        let mut key = [0_u8; 32];
+        let words = [self.seed, self.step, 0x64_72_6f_70_6f_75_74, 0];
+        for (bytes, word) in key.chunks_exact_mut(8).zip(words) {
+            bytes.copy_from_slice(&word.to_le_bytes());
+        }
+        let mut random = ChaCha8Rng::from_seed(key);
+        random.set_stream(self.call);
+        self.call += 1;
+        let scale = (1.0 / (1.0 - probability)) as f32;
+        let threshold = (probability * (u64::from(u32::MAX) + 1) as f64) as u32;
+        (0..len)
+            .map(|_| {
+                if random.next_u32() < threshold {
+                    0.0
+                } else {
+                    scale
+                }
+            })
+            .collect()
+    }
+}

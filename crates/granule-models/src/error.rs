@@ -1,0 +1,199 @@
+//! The one error type of this crate.
+
+use std::path::{Path, PathBuf};
+
+/// What can go wrong when a model is configured, built, stored, loaded or used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ModelError {
+    /// No model has this name.
+    #[error("there is no model \"{name}\"; the models are {known}")]
+    UnknownModel {
+        /// The name that was asked for.
+        name: String,
+        /// The names that exist, separated by commas.
+        known: String,
+    },
+    /// A setting is outside its range.
+    #[error("{field} = {value} is not allowed: {allowed}")]
+    Config {
+        /// The setting, as written in a configuration file, for example `widths[1]`.
+        field: String,
+        /// The value found.
+        value: String,
+        /// The values allowed.
+        allowed: String,
+    },
+    /// A tensor that the model needs is missing.
+    #[error("the tensor \"{name}\" is missing; these weights belong to another model")]
+    MissingTensor {
+        /// The parameter's path, for example `layers.0.weight`.
+        name: String,
+    },
+    /// A tensor is there that the model does not have.
+    #[error("the model has no tensor \"{name}\"; these weights belong to another model")]
+    UnexpectedTensor {
+        /// The tensor's name.
+        name: String,
+    },
+    /// A tensor has another shape than the model's.
+    #[error(
+        "the tensor \"{name}\" has shape {found:?}, the model needs {expected:?}; these weights belong to another model"
+    )]
+    TensorShape {
+        /// The parameter's path.
+        name: String,
+        /// The shape the model has.
+        expected: Vec<usize>,
+        /// The shape found.
+        found: Vec<usize>,
+    },
+    /// A tensor holds NaN or infinity.
+    #[error(
+        "the tensor \"{name}\" holds a value that is not finite, at index {index}; the model is damaged or diverged"
+    )]
+    NonFiniteTensor {
+        /// The parameter's path.
+        name: String,
+        /// The first such element, counted row-major.
+        index: usize,
+    },
+    /// The bytes are not a granule model file, or a damaged one.
+    #[error("not a usable model file: {reason}")]
+    Format {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The tensor data of a model file does not match its checksum.
+    #[error(
+        "the model file is damaged: its weights have CRC-32 {found:08x}, the file says {expected:08x}; take another copy"
+    )]
+    Checksum {
+        /// The checksum written in the file.
+        expected: u32,
+        /// The checksum of the bytes found.
+        found: u32,
+    },
+    /// The file was written by a later version of granule.
+    #[error(
+        "the model file has format version {found}, this program reads up to version {supported}; use a newer granule"
+    )]
+    Version {
+        /// The version found.
+        found: u32,
+        /// The newest version understood.
+        supported: u32,
+    },
+    /// Something went wrong with a particular file.
+    #[error("{}: {source}", path.display())]
+    InFile {
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        source: Box<ModelError>,
+    },
+    /// The operating system refused.
+    #[error("{action}: {source}")]
+    Io {
+        /// What was tried, for example `cannot read`.
+        action: &'static str,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// The sample has the wrong number of values.
+    #[error("the model takes {expected}, but {found} values were given")]
+    InputLength {
+        /// What the model takes, in words.
+        expected: String,
+        /// The number of values given.
+        found: usize,
+    },
+    /// The image has another size than the model's input.
+    #[error(
+        "the model takes images of {expected_width}×{expected_height} pixels, this one has {width}×{height}; \
+         crop it, or ask for resizing with `.resizing(true)`"
+    )]
+    ImageSize {
+        /// Width of the model's input in pixels.
+        expected_width: usize,
+        /// Height of the model's input in pixels.
+        expected_height: usize,
+        /// Width given in pixels.
+        width: usize,
+        /// Height given in pixels.
+        height: usize,
+    },
+    /// The model takes vectors, or has a channel count that no image has.
+    #[error("the model takes {expected}, not an image")]
+    NotAnImageModel {
+        /// What the model takes, in words.
+        expected: String,
+    },
+    /// The image cannot be decoded.
+    #[error("cannot decode the image: {reason}; PNG and JPEG are understood")]
+    Image {
+        /// The decoder's answer.
+        reason: String,
+    },
+    /// A value of the sample is NaN or infinite.
+    #[error("the value at index {index} is {value}; every value must be finite")]
+    NonFiniteInput {
+        /// The index of the value.
+        index: usize,
+        /// The value.
+        value: f32,
+    },
+    /// The model gives values, not classes.
+    #[error(
+        "the model gives {outputs} real values, not classes; use `Predictor` instead of `Classifier`"
+    )]
+    NotAClassifier {
+        /// The number of values.
+        outputs: usize,
+    },
+    /// The model computed NaN or infinity from finite values.
+    #[error(
+        "the model computed a value that is not finite; the input is far outside what it was trained on"
+    )]
+    NonFiniteOutput,
+    /// The device failed.
+    #[error("the device failed: {reason}")]
+    Device {
+        /// Burn's answer.
+        reason: String,
+    },
+}
+
+impl ModelError {
+    /// The same error, with the file it happened in.
+    pub(crate) fn in_file(self, path: &Path) -> Self {
+        Self::InFile {
+            path: path.to_owned(),
+            source: Box::new(self),
+        }
+    }
+
+    pub(crate) fn config(
+        field: impl Into<String>,
+        value: impl std::fmt::Display,
+        allowed: impl Into<String>,
+    ) -> Self {
+        Self::Config {
+            field: field.into(),
+            value: value.to_string(),
+            allowed: allowed.into(),
+        }
+    }
+
+    pub(crate) fn format(reason: impl std::fmt::Display) -> Self {
+        Self::Format {
+            reason: reason.to_string(),
+        }
+    }
+
+    pub(crate) fn device(reason: impl std::fmt::Debug) -> Self {
+        Self::Device {
+            reason: format!("{reason:?}"),
+        }
+    }
+}

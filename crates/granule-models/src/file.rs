@@ -1,0 +1,359 @@
+//! The model file: a safetensors file whose metadata holds everything else as one JSON document.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::io::Write;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use burn::tensor::Device;
+use safetensors::{Dtype, SafeTensors, View};
+use serde::{Deserialize, Serialize};
+
+use crate::{InputSpec, ModelConfig, ModelError, Network, StateDict, TensorValue};
+
+/// The newest format version written and read.
+const FORMAT: u32 = 1;
+/// The key in safetensors' `__metadata__`.
+const KEY: &str = "granule";
+
+/// A trained model: everything needed to use it, in one file.
+///
+/// On disk it is a safetensors file, which Python's `safetensors` opens; `__metadata__["granule"]` is a JSON document
+/// with the other fields, a format version and the CRC-32 of the tensor data.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelFile {
+    /// The model and its settings.
+    pub model: ModelConfig,
+    /// What it takes.
+    pub input: InputSpec,
+    /// What it gives.
+    pub task: Task,
+    /// Where it comes from.
+    pub provenance: Provenance,
+    /// Its weights.
+    pub state: StateDict,
+}
+
+/// What a model's outputs mean.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
+pub enum Task {
+    /// One logit per class.
+    Classification {
+        /// The classes' names, in the order of the outputs.
+        classes: Vec<String>,
+    },
+    /// Real values.
+    Regression {
+        /// The number of values.
+        outputs: usize,
+    },
+}
+
+impl Task {
+    /// The number of outputs.
+    pub fn outputs(&self) -> usize {
+        match self {
+            Self::Classification { classes } => classes.len(),
+            Self::Regression { outputs } => *outputs,
+        }
+    }
+}
+
+/// Where a model comes from.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Provenance {
+    /// The version of granule that trained it.
+    pub granule_version: String,
+    /// The data set's name.
+    pub dataset: String,
+    /// The data set's fingerprint.
+    pub dataset_fingerprint: String,
+    /// The run's seed.
+    pub seed: u64,
+    /// The device it was trained on.
+    pub device: String,
+    /// When it was written, RFC 3339 in UTC.
+    pub created: String,
+    /// The number of epochs trained.
+    pub epochs: usize,
+    /// Final scores by name, for example `test_accuracy`.
+    pub scores: BTreeMap<String, f64>,
+}
+
+impl Provenance {
+    /// This version of granule and the present time; everything else empty.
+    pub fn now() -> Self {
+        Self {
+            granule_version: env!("CARGO_PKG_VERSION").to_owned(),
+            created: rfc3339(SystemTime::now()),
+            ..Self::default()
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document<'a> {
+    format: u32,
+    model: Cow<'a, ModelConfig>,
+    input: Cow<'a, InputSpec>,
+    task: Cow<'a, Task>,
+    provenance: Cow<'a, Provenance>,
+    crc32: u32,
+}
+
+impl ModelFile {
+    /// Builds the network with these weights.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::MissingTensor`], [`ModelError::UnexpectedTensor`] and [`ModelError::TensorShape`] when the weights
+    /// do not fit the configuration; [`ModelError::Config`] when the configuration itself is invalid.
+    pub fn network(&self, device: &Device) -> Result<Network, ModelError> {
+        let outputs = self.task.outputs();
+        self.model
+            .init_from_state(&self.input.shape, outputs, &self.state, device)
+    }
+
+    /// The file's content.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::Config`] for an invalid field, [`ModelError::NonFiniteTensor`] for weights with NaN or infinity.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, ModelError> {
+        self.validate()?;
+        let mut checksum = crc32fast::Hasher::new();
+        let tensors: Vec<(&String, Encoded<'_>)> = self
+            .state
+            .0
+            .iter()
+            .map(|(name, value)| (name, Encoded::new(value)))
+            .collect();
+        for (_, tensor) in &tensors {
+            checksum.update(&tensor.bytes);
+        }
+        let document = Document {
+            format: FORMAT,
+            model: Cow::Borrowed(&self.model),
+            input: Cow::Borrowed(&self.input),
+            task: Cow::Borrowed(&self.task),
+            provenance: Cow::Borrowed(&self.provenance),
+            crc32: checksum.finalize(),
+        };
+        let json = serde_json::to_string(&document).map_err(ModelError::format)?;
+        let metadata = HashMap::from([(KEY.to_owned(), json)]);
+        safetensors::serialize(tensors, Some(metadata)).map_err(ModelError::format)
+    }
+
+    /// Reads a file's content. Whether the weights fit the configuration is checked by [`network`](Self::network).
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::Format`] for anything that is not a whole granule model file, [`ModelError::Version`] for a later
+    /// format, [`ModelError::Checksum`] for damaged weights, [`ModelError::NonFiniteTensor`] for NaN or infinity among
+    /// them, [`ModelError::Config`] for invalid settings.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, ModelError> {
+        let (header_len, header) = SafeTensors::read_metadata(bytes).map_err(|error| {
+            ModelError::format(format!("{error} (is it a .granule file, and whole?)"))
+        })?;
+        let data = bytes.get(8 + header_len..).unwrap_or_default();
+        let json = header
+            .metadata()
+            .as_ref()
+            .and_then(|metadata| metadata.get(KEY))
+            .ok_or_else(|| {
+                ModelError::format("it is a safetensors file, but not one written by granule")
+            })?;
+        let document: serde_json::Value = serde_json::from_str(json).map_err(ModelError::format)?;
+        let found = document.get("format").and_then(serde_json::Value::as_u64);
+        match found.map(u32::try_from) {
+            Some(Ok(version)) if version <= FORMAT => {}
+            Some(version) => {
+                return Err(ModelError::Version {
+                    found: version.unwrap_or(u32::MAX),
+                    supported: FORMAT,
+                });
+            }
+            None => return Err(ModelError::format("its format version is missing")),
+        }
+        let document: Document<'static> =
+            serde_json::from_value(document).map_err(ModelError::format)?;
+        let found = crc32fast::hash(data);
+        if found != document.crc32 {
+            return Err(ModelError::Checksum {
+                expected: document.crc32,
+                found,
+            });
+        }
+        let mut state = StateDict::default();
+        for (name, info) in header.tensors() {
+            if info.dtype != Dtype::F32 {
+                return Err(ModelError::format(format!(
+                    "the tensor \"{name}\" has elements of type {}, not F32",
+                    info.dtype
+                )));
+            }
+            let (start, end) = info.data_offsets;
+            let bytes = data
+                .get(start..end)
+                .ok_or_else(|| ModelError::format(format!("the tensor \"{name}\" is cut off")))?;
+            let value = TensorValue {
+                shape: info.shape.clone(),
+                data: decode(bytes),
+            };
+            state.0.insert(name, value);
+        }
+        let file = Self {
+            model: document.model.into_owned(),
+            input: document.input.into_owned(),
+            task: document.task.into_owned(),
+            provenance: document.provenance.into_owned(),
+            state,
+        };
+        file.validate()?;
+        Ok(file)
+    }
+
+    /// Writes the file under a temporary name in the same folder, then renames it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`to_bytes`](Self::to_bytes) and [`ModelError::Io`], both inside [`ModelError::InFile`].
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<(), ModelError> {
+        let path = path.as_ref();
+        self.to_bytes()
+            .and_then(|bytes| write_atomic(path, &bytes))
+            .map_err(|error| error.in_file(path))
+    }
+
+    /// Reads a file.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`from_bytes`](Self::from_bytes) and [`ModelError::Io`], both inside [`ModelError::InFile`].
+    pub fn load(path: impl AsRef<Path>) -> Result<Self, ModelError> {
+        let path = path.as_ref();
+        read(path)
+            .and_then(|bytes| Self::from_bytes(&bytes))
+            .map_err(|error| error.in_file(path))
+    }
+
+    fn validate(&self) -> Result<(), ModelError> {
+        self.input.validate()?;
+        self.model
+            .validate(&self.input.shape, self.task.outputs())?;
+        self.state.check_finite()
+    }
+}
+
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, ModelError> {
+    std::fs::read(path).map_err(|source| ModelError::Io {
+        action: "cannot read",
+        source,
+    })
+}
+
+fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), ModelError> {
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".granule-").suffix(".tmp");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        // The default is readable by the owner alone; the process's umask still applies.
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    let write = || {
+        let mut file = builder.tempfile_in(folder)?;
+        file.write_all(bytes)?;
+        file.as_file().sync_all()?;
+        file.persist(path).map_err(|error| error.error)
+    };
+    write().map(drop).map_err(|source| ModelError::Io {
+        action: "cannot write",
+        source,
+    })
+}
+
+struct Encoded<'a> {
+    shape: &'a [usize],
+    bytes: Vec<u8>,
+}
+
+impl<'a> Encoded<'a> {
+    fn new(value: &'a TensorValue) -> Self {
+        Self {
+            shape: &value.shape,
+            bytes: value.data.iter().flat_map(|x| x.to_le_bytes()).collect(),
+        }
+    }
+}
+
+impl View for Encoded<'_> {
+    fn dtype(&self) -> Dtype {
+        Dtype::F32
+    }
+
+    fn shape(&self) -> &[usize] {
+        self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        Cow::Borrowed(&self.bytes)
+    }
+
+    fn data_len(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+fn decode(bytes: &[u8]) -> Vec<f32> {
+    let (elements, _) = bytes.as_chunks::<4>();
+    elements.iter().map(|b| f32::from_le_bytes(*b)).collect()
+}
+
+/// Date and time in UTC, to the second.
+fn rfc3339(time: SystemTime) -> String {
+    let seconds = time
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs());
+    let (days, rest) = (seconds / 86_400, seconds % 86_400);
+    // Days to a proleptic Gregorian date, in years that begin on 1 March.
+    let shifted = days + 719_468;
+    let era = shifted / 146_097;
+    let day_of_era = shifted % 146_097;
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 {
+        shifted_month + 3
+    } else {
+        shifted_month - 9
+    };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn rfc3339_knows_leap_days_and_year_ends() {
+        let at = |seconds| rfc3339(UNIX_EPOCH + Duration::from_secs(seconds));
+        assert_eq!(at(0), "1970-01-01T00:00:00Z");
+        assert_eq!(at(951_782_400), "2000-02-29T00:00:00Z");
+        assert_eq!(at(1_735_689_599), "2024-12-31T23:59:59Z");
+        assert_eq!(at(4_107_542_400), "2100-03-01T00:00:00Z");
+    }
+}

@@ -1,0 +1,172 @@
+//! What a model takes: shape and normalisation.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ModelError;
+
+/// The largest number of values one sample may have.
+const MAX_LEN: usize = 1 << 26;
+
+/// The shape of one sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub enum InputShape {
+    /// An image, channel-first: `[channels, height, width]`.
+    Image {
+        /// 1 for greyscale, 3 for RGB; any other count for arrays.
+        channels: usize,
+        /// Rows.
+        height: usize,
+        /// Columns.
+        width: usize,
+    },
+    /// A feature vector.
+    Vector {
+        /// The number of features.
+        len: usize,
+    },
+}
+
+impl InputShape {
+    /// The number of values in one sample.
+    pub fn len(&self) -> usize {
+        match *self {
+            Self::Image {
+                channels,
+                height,
+                width,
+            } => channels.saturating_mul(height).saturating_mul(width),
+            Self::Vector { len } => len,
+        }
+    }
+
+    /// Whether a sample has no values at all.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Checks that a sample has at least one value and not absurdly many.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::Config`] for a dimension of zero or a sample of more than 2²⁶ values.
+    pub fn validate(&self) -> Result<(), ModelError> {
+        match self.len() {
+            1..=MAX_LEN => Ok(()),
+            _ => Err(ModelError::config(
+                "input",
+                self,
+                "one to 2^26 values in a sample",
+            )),
+        }
+    }
+
+    /// The dimensions of an image.
+    pub(crate) fn image(&self, model: &str) -> Result<[usize; 3], ModelError> {
+        match *self {
+            Self::Image {
+                channels,
+                height,
+                width,
+            } => Ok([channels, height, width]),
+            Self::Vector { .. } => Err(ModelError::config(
+                "input",
+                self,
+                format!("{model} takes images; use mlp for feature vectors"),
+            )),
+        }
+    }
+}
+
+impl std::fmt::Display for InputShape {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Image {
+                channels,
+                height,
+                width,
+            } => write!(f, "{channels}×{height}×{width} (channels, height, width)"),
+            Self::Vector { len } => write!(f, "{len} features"),
+        }
+    }
+}
+
+/// The shape of one sample and how raw values become the network's input.
+///
+/// Pixels are scaled by 1/255; then, where `mean` and `std` are given, each value becomes
+/// `(value − mean) / std`, per channel of an image or per feature of a vector.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InputSpec {
+    /// The shape of one sample.
+    pub shape: InputShape,
+    /// One mean per channel (images) or per feature (vectors); empty means 0.
+    #[serde(default)]
+    pub mean: Vec<f32>,
+    /// One standard deviation per channel or per feature; empty means 1.
+    #[serde(default)]
+    pub std: Vec<f32>,
+}
+
+impl InputSpec {
+    /// An input without normalisation.
+    pub fn new(shape: InputShape) -> Self {
+        Self {
+            shape,
+            mean: Vec::new(),
+            std: Vec::new(),
+        }
+    }
+
+    /// Checks shape and normalisation.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::Config`] when the counts do not fit the shape or a value is not finite or not positive.
+    pub fn validate(&self) -> Result<(), ModelError> {
+        self.shape.validate()?;
+        let groups = self.groups();
+        for (field, values) in [("mean", &self.mean), ("std", &self.std)] {
+            if !values.is_empty() && values.len() != groups {
+                return Err(ModelError::config(
+                    format!("input.{field}"),
+                    format!("{} values", values.len()),
+                    format!("{groups} values for {}, or none", self.shape),
+                ));
+            }
+        }
+        if let Some(bad) = self.mean.iter().find(|mean| !mean.is_finite()) {
+            return Err(ModelError::config("input.mean", bad, "finite values"));
+        }
+        if let Some(bad) = self
+            .std
+            .iter()
+            .find(|std| !(std.is_normal() && **std > 0.0))
+        {
+            return Err(ModelError::config(
+                "input.std",
+                bad,
+                "finite values above 0",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Appends one sample of `values`, normalised, to `out`. The sample must have the right length.
+    pub(crate) fn normalize(&self, values: impl ExactSizeIterator<Item = f32>, out: &mut Vec<f32>) {
+        let group_len = (values.len() / self.groups().max(1)).max(1);
+        out.extend(values.enumerate().map(|(i, value)| {
+            let group = i / group_len;
+            let mean = self.mean.get(group).copied().unwrap_or(0.0);
+            let std = self.std.get(group).copied().unwrap_or(1.0);
+            (value - mean) / std
+        }));
+    }
+
+    fn groups(&self) -> usize {
+        match self.shape {
+            InputShape::Image { channels, .. } => channels,
+            InputShape::Vector { len } => len,
+        }
+    }
+}

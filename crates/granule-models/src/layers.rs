@@ -1,0 +1,128 @@
+//! What the models share: activation, initialisation, and the cheapest call of each operation.
+
+use burn::module::Param;
+use burn::nn::BatchNorm;
+use burn::nn::Linear;
+use burn::nn::conv::Conv2d;
+use burn::tensor::module::{batch_norm, conv2d, linear, max_pool2d};
+use burn::tensor::ops::{ConvOptions, MaxPoolOptions};
+use burn::tensor::{Tensor, activation};
+use serde::{Deserialize, Serialize};
+
+use crate::{DropoutStream, ModelError};
+
+/// The nonlinearity between layers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Activation {
+    /// max(0, x)
+    #[default]
+    Relu,
+    /// x·Φ(x), with the normal distribution function Φ
+    Gelu,
+    /// tanh x
+    Tanh,
+    /// 1/(1 + exp(−x))
+    Sigmoid,
+}
+
+impl Activation {
+    /// Applies the nonlinearity to every element.
+    pub fn forward<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
+        match self {
+            Self::Relu => activation::relu(x),
+            Self::Gelu => activation::gelu(x),
+            Self::Tanh => activation::tanh(x),
+            Self::Sigmoid => activation::sigmoid(x),
+        }
+    }
+}
+
+/// How the weights of hidden layers are drawn. Biases start at zero, and the output layer, which no nonlinearity
+/// follows, is always drawn after Xavier.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Initialization {
+    /// He et al. 2015, uniform: U(−b, b) with b = √(6 / fan_in); made for relu and gelu.
+    #[default]
+    He,
+    /// Glorot and Bengio 2010, uniform: U(−b, b) with b = √(6 / (fan_in + fan_out)); made for tanh and sigmoid.
+    Xavier,
+}
+
+/// Inference, or training with its dropout masks.
+pub(crate) enum Mode<'a> {
+    Inference,
+    Training(&'a mut DropoutStream),
+}
+
+impl Mode<'_> {
+    pub(crate) fn dropout<const D: usize>(&mut self, x: Tensor<D>, probability: f64) -> Tensor<D> {
+        match self {
+            Self::Inference => x,
+            Self::Training(stream) => stream.apply(x, probability),
+        }
+    }
+}
+
+pub(crate) fn dense(layer: &Linear, x: Tensor<2>) -> Tensor<2> {
+    linear(x, layer.weight.val(), layer.bias.as_ref().map(Param::val))
+}
+
+/// Convolution with the layer's explicit padding and stride.
+pub(crate) fn convolve(layer: &Conv2d, x: Tensor<4>, padding: usize) -> Tensor<4> {
+    let options = ConvOptions::new(layer.stride, [padding; 2], layer.dilation, layer.groups);
+    let bias = layer.bias.as_ref().map(Param::val);
+    conv2d(x, layer.weight.val(), bias, options)
+}
+
+/// Maximum over windows of `size`, side by side; what does not fill a window is dropped.
+pub(crate) fn max_pool(x: Tensor<4>, size: [usize; 2]) -> Tensor<4> {
+    max_pool2d(x, MaxPoolOptions::new(size))
+}
+
+/// Batch statistics while training, running statistics otherwise.
+pub(crate) fn normalize(layer: &BatchNorm, x: Tensor<4>, mode: &Mode<'_>) -> Tensor<4> {
+    match mode {
+        Mode::Training(_) => layer.forward(x),
+        Mode::Inference => batch_norm(
+            x,
+            layer.gamma.val(),
+            layer.beta.val(),
+            layer.running_mean.value_sync(),
+            layer.running_var.value_sync(),
+            layer.epsilon,
+        ),
+    }
+}
+
+/// `[batch, channels·height·width]` to `[batch, channels, height, width]`.
+pub(crate) fn to_images(x: Tensor<2>, [channels, height, width]: [usize; 3]) -> Tensor<4> {
+    let [batch, _] = x.dims();
+    x.reshape([batch, channels, height, width])
+}
+
+/// `[batch, channels, height, width]` to `[batch, channels·height·width]`.
+pub(crate) fn to_features(x: Tensor<4>) -> Tensor<2> {
+    let [batch, channels, height, width] = x.dims();
+    x.reshape([batch, channels * height * width])
+}
+
+pub(crate) fn check_dropout(field: &str, probability: f64) -> Result<(), ModelError> {
+    if (0.0..1.0).contains(&probability) {
+        return Ok(());
+    }
+    Err(ModelError::config(
+        field,
+        probability,
+        "from 0 up to, but not including, 1",
+    ))
+}
+
+/// Sizes of layers, and the number of outputs.
+pub(crate) fn check_size(field: impl Into<String>, size: usize) -> Result<(), ModelError> {
+    match size {
+        1..=65536 => Ok(()),
+        _ => Err(ModelError::config(field, size, "1 to 65536")),
+    }
+}

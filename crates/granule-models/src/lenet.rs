@@ -1,0 +1,133 @@
+//! LeNet-5.
+
+use burn::module::Module;
+use burn::nn::Linear;
+use burn::nn::conv::Conv2d;
+use burn::tensor::activation::relu;
+use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::layers::{
+    Mode, check_dropout, check_size, convolve, dense, max_pool, to_features, to_images,
+};
+use crate::parameters::{Parameters, Source};
+use crate::{DropoutStream, Initialization, InputShape, ModelError};
+
+/// Configuration of [`LeNet`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LenetConfig {
+    /// The probability of dropping a unit of the two hidden dense layers while training. Default 0, less than 1.
+    pub dropout: f64,
+    /// How the weights of all but the output layer are drawn. Default He.
+    pub init: Initialization,
+}
+
+impl Default for LenetConfig {
+    fn default() -> Self {
+        Self {
+            dropout: 0.0,
+            init: Initialization::He,
+        }
+    }
+}
+
+impl LenetConfig {
+    /// Checks every setting against its range, and that the input is an image of 28×28 or 32×32.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::Config`] names the setting, its value and the values allowed.
+    pub fn validate(&self, input: &InputShape, outputs: usize) -> Result<(), ModelError> {
+        input.validate()?;
+        let [channels, height, width] = input.image("lenet")?;
+        if !matches!((height, width), (28, 28) | (32, 32)) {
+            let allowed = "lenet takes images of 28×28 or 32×32; use cnn or resnet for other sizes";
+            return Err(ModelError::config("input", input, allowed));
+        }
+        check_size("input.channels", channels)?;
+        check_size("outputs", outputs)?;
+        check_dropout("dropout", self.dropout)
+    }
+
+    /// Builds the model on a device, its weights drawn on the host from `seed`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`validate`](Self::validate).
+    pub fn init(
+        &self,
+        input: &InputShape,
+        outputs: usize,
+        seed: u64,
+        device: &Device,
+    ) -> Result<LeNet, ModelError> {
+        self.build(
+            input,
+            outputs,
+            &mut Parameters::new(Source::Seed(seed), device),
+        )
+    }
+
+    pub(crate) fn build(
+        &self,
+        input: &InputShape,
+        outputs: usize,
+        p: &mut Parameters<'_>,
+    ) -> Result<LeNet, ModelError> {
+        self.validate(input, outputs)?;
+        let image = input.image("lenet")?;
+        Ok(LeNet {
+            conv1: p.conv("conv1", [image[0], 6], 5, 1, true, self.init)?,
+            conv2: p.conv("conv2", [6, 16], 5, 1, true, self.init)?,
+            fc1: p.linear("fc1", [400, 120], self.init)?,
+            fc2: p.linear("fc2", [120, 84], self.init)?,
+            fc3: p.linear("fc3", [84, outputs], Initialization::Xavier)?,
+            image,
+            dropout: self.dropout,
+        })
+    }
+}
+
+/// LeNet-5 (LeCun et al. 1998) with relu and max-pooling: convolution 6@5×5, pool, convolution 16@5×5, pool, then dense
+/// layers of 120, 84 and the outputs. Images of 28×28 are padded to 32×32 in the first convolution.
+///
+/// `[batch, channels·height·width]` → `[batch, outputs]`.
+#[derive(Module, Debug)]
+pub struct LeNet {
+    /// First convolution, 6 filters of 5×5.
+    pub conv1: Conv2d,
+    /// Second convolution, 16 filters of 5×5.
+    pub conv2: Conv2d,
+    /// 400 → 120.
+    pub fc1: Linear,
+    /// 120 → 84.
+    pub fc2: Linear,
+    /// 84 → outputs.
+    pub fc3: Linear,
+    image: [usize; 3],
+    dropout: f64,
+}
+
+impl LeNet {
+    /// Logits or values, without dropout.
+    pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        self.run(x, Mode::Inference)
+    }
+
+    /// Logits or values, with dropout drawn from `dropout`.
+    pub fn forward_train(&self, x: Tensor<2>, dropout: &mut DropoutStream) -> Tensor<2> {
+        self.run(x, Mode::Training(dropout))
+    }
+
+    pub(crate) fn run(&self, x: Tensor<2>, mut mode: Mode<'_>) -> Tensor<2> {
+        let padding = if self.image[1] == 28 { 2 } else { 0 };
+        let x = to_images(x, self.image);
+        // Relu after the pool gives the same values and touches a quarter of them.
+        let x = relu(max_pool(convolve(&self.conv1, x, padding), [2, 2]));
+        let x = relu(max_pool(convolve(&self.conv2, x, 0), [2, 2]));
+        let x = mode.dropout(relu(dense(&self.fc1, to_features(x))), self.dropout);
+        let x = mode.dropout(relu(dense(&self.fc2, x)), self.dropout);
+        dense(&self.fc3, x)
+    }
+}

@@ -1,0 +1,137 @@
+//! Multilayer perceptron.
+
+use burn::module::Module;
+use burn::nn::Linear;
+use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::layers::{Mode, check_dropout, check_size, dense};
+use crate::parameters::{Parameters, Source};
+use crate::{Activation, DropoutStream, Initialization, InputShape, ModelError};
+
+/// Configuration of [`Mlp`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MlpConfig {
+    /// The widths of the hidden layers; empty gives a linear model. Default `[128]`, each from 1 to 65536.
+    pub widths: Vec<usize>,
+    /// The nonlinearity after each hidden layer. Default relu.
+    pub activation: Activation,
+    /// The probability of dropping a hidden unit while training. Default 0, less than 1.
+    pub dropout: f64,
+    /// How the weights of the hidden layers are drawn. Default He.
+    pub init: Initialization,
+}
+
+impl Default for MlpConfig {
+    fn default() -> Self {
+        Self {
+            widths: vec![128],
+            activation: Activation::Relu,
+            dropout: 0.0,
+            init: Initialization::He,
+        }
+    }
+}
+
+impl MlpConfig {
+    /// Checks every setting against its range.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::Config`] names the setting, its value and the values allowed.
+    pub fn validate(&self, input: &InputShape, outputs: usize) -> Result<(), ModelError> {
+        input.validate()?;
+        check_size("outputs", outputs)?;
+        if self.widths.len() > 256 {
+            let found = format!("{} layers", self.widths.len());
+            return Err(ModelError::config("widths", found, "at most 256 layers"));
+        }
+        for (i, width) in self.widths.iter().enumerate() {
+            check_size(format!("widths[{i}]"), *width)?;
+        }
+        check_dropout("dropout", self.dropout)
+    }
+
+    /// Builds the model on a device, its weights drawn on the host from `seed`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`validate`](Self::validate).
+    pub fn init(
+        &self,
+        input: &InputShape,
+        outputs: usize,
+        seed: u64,
+        device: &Device,
+    ) -> Result<Mlp, ModelError> {
+        self.build(
+            input,
+            outputs,
+            &mut Parameters::new(Source::Seed(seed), device),
+        )
+    }
+
+    pub(crate) fn build(
+        &self,
+        input: &InputShape,
+        outputs: usize,
+        parameters: &mut Parameters<'_>,
+    ) -> Result<Mlp, ModelError> {
+        self.validate(input, outputs)?;
+        let mut sizes = vec![input.len()];
+        sizes.extend(&self.widths);
+        sizes.push(outputs);
+        let last = self.widths.len();
+        let layers = parameters.scope("layers", |p| {
+            let layer = |(i, pair): (usize, &[usize])| {
+                let init = match i == last {
+                    true => Initialization::Xavier,
+                    false => self.init,
+                };
+                p.linear(i, [pair[0], pair[1]], init)
+            };
+            sizes.windows(2).enumerate().map(layer).collect()
+        })?;
+        Ok(Mlp {
+            layers,
+            activation: self.activation,
+            dropout: self.dropout,
+        })
+    }
+}
+
+/// Fully connected layers with a nonlinearity, and dropout while training, after each but the last.
+///
+/// `[batch, features]` → `[batch, outputs]`.
+#[derive(Module, Debug)]
+pub struct Mlp {
+    /// The layers from input to output.
+    pub layers: Vec<Linear>,
+    #[module(skip)]
+    activation: Activation,
+    dropout: f64,
+}
+
+impl Mlp {
+    /// Logits or values, without dropout.
+    pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        self.run(x, Mode::Inference)
+    }
+
+    /// Logits or values, with dropout drawn from `dropout`.
+    pub fn forward_train(&self, x: Tensor<2>, dropout: &mut DropoutStream) -> Tensor<2> {
+        self.run(x, Mode::Training(dropout))
+    }
+
+    pub(crate) fn run(&self, x: Tensor<2>, mut mode: Mode<'_>) -> Tensor<2> {
+        let last = self.layers.len().saturating_sub(1);
+        self.layers.iter().enumerate().fold(x, |x, (i, layer)| {
+            let x = dense(layer, x);
+            match i == last {
+                true => x,
+                false => mode.dropout(self.activation.forward(x), self.dropout),
+            }
+        })
+    }
+}

@@ -1,0 +1,71 @@
+//! Any of the models behind one type.
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::Tensor;
+
+use crate::layers::Mode;
+use crate::{Cnn, DropoutStream, LeNet, Mlp, ResNet};
+
+/// Any of the models; built by [`crate::ModelConfig::init`].
+///
+/// As with every Burn module, clones share batch norm's running statistics: take a [`crate::StateDict`] to keep a copy.
+#[derive(Module, Debug)]
+pub enum Network {
+    /// Multilayer perceptron.
+    Mlp(Mlp),
+    /// LeNet-5.
+    Lenet(LeNet),
+    /// Plain convolutional network.
+    Cnn(Cnn),
+    /// Small residual network.
+    Resnet(ResNet),
+}
+
+impl Network {
+    /// Inference: `[batch, features]` → logits or values `[batch, outputs]`. Images are flattened channel, row, column.
+    ///
+    /// No dropout, and batch norm with its running statistics, on any device.
+    pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        self.run(x, Mode::Inference)
+    }
+
+    /// Training: the same shapes, with dropout drawn from `dropout`. On an autodiff device batch norm uses the batch's
+    /// statistics and updates its running ones.
+    pub fn forward_train(&self, x: Tensor<2>, dropout: &mut DropoutStream) -> Tensor<2> {
+        self.run(x, Mode::Training(dropout))
+    }
+
+    /// The number of trainable values; batch norm's running statistics are not among them.
+    pub fn parameter_count(&self) -> usize {
+        let mut counter = Counter::default();
+        self.visit(&mut counter);
+        counter.count
+    }
+
+    fn run(&self, x: Tensor<2>, mode: Mode<'_>) -> Tensor<2> {
+        match self {
+            Self::Mlp(model) => model.run(x, mode),
+            Self::Lenet(model) => model.run(x, mode),
+            Self::Cnn(model) => model.run(x, mode),
+            Self::Resnet(model) => model.run(x, mode),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Counter {
+    running: bool,
+    count: usize,
+}
+
+impl ModuleVisitor for Counter {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.running = crate::state::is_running_statistic(name);
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if !self.running {
+            self.count += param.lazy_shape().num_elements();
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! Where a new model's parameters come from: drawn on the host from a seed, or taken from a state dictionary.
+
+use std::collections::BTreeSet;
+
+use burn::module::{Param, RunningState};
+use burn::nn::conv::Conv2d;
+use burn::nn::{BatchNorm, Linear, PaddingConfig2d};
+use burn::tensor::{Device, Tensor, TensorData};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+
+use crate::{Initialization, ModelError, StateDict};
+
+/// Weights of a new model.
+pub(crate) enum Source<'a> {
+    Seed(u64),
+    State(&'a StateDict),
+}
+
+/// How one parameter is drawn.
+#[derive(Clone, Copy)]
+enum Draw {
+    Constant(f32),
+    /// U(−bound, bound)
+    Uniform(f64),
+}
+
+/// Hands out parameters by path, which are the names of [`crate::state`].
+pub(crate) struct Parameters<'a> {
+    source: Source<'a>,
+    device: &'a Device,
+    path: Vec<String>,
+    taken: BTreeSet<String>,
+}
+
+impl<'a> Parameters<'a> {
+    pub(crate) fn new(source: Source<'a>, device: &'a Device) -> Self {
+        Self {
+            source,
+            device,
+            path: Vec::new(),
+            taken: BTreeSet::new(),
+        }
+    }
+
+    /// Runs `build` one level deeper in the path.
+    pub(crate) fn scope<T>(
+        &mut self,
+        name: impl std::fmt::Display,
+        build: impl FnOnce(&mut Self) -> Result<T, ModelError>,
+    ) -> Result<T, ModelError> {
+        self.path.push(name.to_string());
+        let result = build(self);
+        self.path.pop();
+        result
+    }
+
+    /// Checks that the state held nothing the model does not have.
+    pub(crate) fn finish(self) -> Result<(), ModelError> {
+        let Source::State(state) = self.source else {
+            return Ok(());
+        };
+        match state.0.keys().find(|name| !self.taken.contains(*name)) {
+            None => Ok(()),
+            Some(name) => Err(ModelError::UnexpectedTensor { name: name.clone() }),
+        }
+    }
+
+    /// `[inputs, outputs]` weight and a zero bias.
+    pub(crate) fn linear(
+        &mut self,
+        name: impl std::fmt::Display,
+        [inputs, outputs]: [usize; 2],
+        initialization: Initialization,
+    ) -> Result<Linear, ModelError> {
+        self.scope(name, |p| {
+            let draw = bound(initialization, inputs, outputs);
+            Ok(Linear {
+                weight: p.param("weight", [inputs, outputs], draw)?,
+                bias: Some(p.param("bias", [outputs], Draw::Constant(0.0))?),
+            })
+        })
+    }
+
+    /// A square convolution, `[outputs, inputs, kernel, kernel]` weight and, where asked for, a zero bias.
+    pub(crate) fn conv(
+        &mut self,
+        name: impl std::fmt::Display,
+        [inputs, outputs]: [usize; 2],
+        kernel: usize,
+        stride: usize,
+        with_bias: bool,
+        initialization: Initialization,
+    ) -> Result<Conv2d, ModelError> {
+        self.scope(name, |p| {
+            let area = kernel * kernel;
+            let draw = bound(initialization, inputs * area, outputs * area);
+            Ok(Conv2d {
+                weight: p.param("weight", [outputs, inputs, kernel, kernel], draw)?,
+                bias: match with_bias {
+                    true => Some(p.param("bias", [outputs], Draw::Constant(0.0))?),
+                    false => None,
+                },
+                stride: [stride; 2],
+                kernel_size: [kernel; 2],
+                dilation: [1; 2],
+                groups: 1,
+                padding: PaddingConfig2d::Valid,
+            })
+        })
+    }
+
+    /// Scale 1, shift 0, running mean 0, running variance 1.
+    pub(crate) fn norm(
+        &mut self,
+        name: impl std::fmt::Display,
+        channels: usize,
+    ) -> Result<BatchNorm, ModelError> {
+        self.scope(name, |p| {
+            let shape = [channels];
+            Ok(BatchNorm {
+                gamma: p.param("gamma", shape, Draw::Constant(1.0))?,
+                beta: p.param("beta", shape, Draw::Constant(0.0))?,
+                training: Param::from_bool(true),
+                running_mean: RunningState::new(p.tensor(
+                    "running_mean",
+                    shape,
+                    Draw::Constant(0.0),
+                )?),
+                running_var: RunningState::new(p.tensor(
+                    "running_var",
+                    shape,
+                    Draw::Constant(1.0),
+                )?),
+                momentum: 0.1,
+                epsilon: 1e-5,
+            })
+        })
+    }
+
+    fn param<const D: usize>(
+        &mut self,
+        name: &str,
+        shape: [usize; D],
+        draw: Draw,
+    ) -> Result<Param<Tensor<D>>, ModelError> {
+        let tensor = self.tensor(name, shape, draw)?;
+        Ok(Param::from_tensor(tensor))
+    }
+
+    fn tensor<const D: usize>(
+        &mut self,
+        name: &str,
+        shape: [usize; D],
+        draw: Draw,
+    ) -> Result<Tensor<D>, ModelError> {
+        let mut path = self.path.join(".");
+        path.push('.');
+        path.push_str(name);
+        let data = match &self.source {
+            Source::Seed(seed) => sample(*seed, &path, shape.iter().product(), draw),
+            Source::State(state) => state.get(&path, &shape)?.to_vec(),
+        };
+        self.taken.insert(path);
+        Ok(Tensor::from_data(TensorData::new(data, shape), self.device))
+    }
+}
+
+fn bound(initialization: Initialization, fan_in: usize, fan_out: usize) -> Draw {
+    let fan = match initialization {
+        Initialization::He => fan_in,
+        Initialization::Xavier => fan_in + fan_out,
+    };
+    Draw::Uniform((6.0 / fan as f64).sqrt())
+}
+
+/// The values of one parameter. Uniform rather than normal draws keep to arithmetic that every platform rounds alike.
+fn sample(seed: u64, path: &str, len: usize, draw: Draw) -> Vec<f32> {
+    let bound = match draw {
+        Draw::Constant(value) => return vec![value; len],
+        Draw::Uniform(bound) => bound,
+    };
+    let mut key = [0_u8; 32];
+    for (bytes, word) in key.chunks_exact_mut(8).zip([seed, fnv1a(path)]) {
+        bytes.copy_from_slice(&word.to_le_bytes());
+    }
+    let mut random = ChaCha8Rng::from_seed(key);
+    let unit = 1.0 / (1_u64 << 32) as f64;
+    (0..len)
+        .map(|_| {
+            let centred = 2.0 * (f64::from(random.next_u32()) + 0.5) * unit - 1.0;
+            (centred * bound) as f32
+        })
+        .collect()
+}
+
+/// FNV-1a, 64 bit.
+fn fnv1a(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fnv1a_matches_its_published_vectors() {
+        assert_eq!(fnv1a(""), 0xcbf2_9ce4_8422_2325);
+        assert_eq!(fnv1a("a"), 0xaf63_dc4c_8601_ec8c);
+        assert_eq!(fnv1a("foobar"), 0x8594_4171_f739_67e8);
+    }
+
+    #[test]
+    fn uniform_draws_have_the_asked_for_spread() {
+        let values = sample(7, "a.weight", 40_000, Draw::Uniform(0.5));
+        let mean = values.iter().map(|v| f64::from(*v)).sum::<f64>() / 40_000.0;
+        let variance = values.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>() / 40_000.0;
+        assert!(values.iter().all(|v| v.abs() <= 0.5));
+        assert!(mean.abs() < 0.005, "{mean}");
+        assert!((variance - 0.25 / 3.0).abs() < 0.001, "{variance}");
+    }
+
+    #[test]
+    fn seed_and_path_both_matter() {
+        let draw = Draw::Uniform(1.0);
+        let values = sample(1, "a", 8, draw);
+        assert_eq!(values, sample(1, "a", 8, draw));
+        assert_ne!(values, sample(2, "a", 8, draw));
+        assert_ne!(values, sample(1, "b", 8, draw));
+    }
+}

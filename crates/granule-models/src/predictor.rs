@@ -1,0 +1,193 @@
+//! Inference for every kind of model: samples in, outputs out.
+
+use std::path::Path;
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor, TensorData};
+use image::DynamicImage;
+
+use crate::{InputSpec, ModelError, ModelFile, Network, Provenance, Task, file, picture};
+
+/// The number of samples computed together.
+const BATCH: usize = 64;
+
+/// One sample, in any of the forms an application has it in.
+///
+/// Images are converted to the greyscale or RGB that the model takes.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Sample<'a> {
+    /// Pixels from 0 to 255, channel, row, column.
+    Pixels(&'a [u8]),
+    /// Values before normalisation: features of a vector, or intensities of an image on a scale from 0 to 1 (channel,
+    /// row, column).
+    Values(&'a [f32]),
+    /// The bytes of a PNG or JPEG.
+    Encoded(&'a [u8]),
+    /// A decoded image.
+    Image(&'a DynamicImage),
+    /// A PNG or JPEG file.
+    File(&'a Path),
+}
+
+/// A loaded model that gives its raw outputs: real values, or the logits of a classifier.
+///
+/// It is `Send + Sync`; a shared reference serves any number of threads.
+#[derive(Debug)]
+pub struct Predictor {
+    network: Network,
+    device: Device,
+    input: InputSpec,
+    task: Task,
+    provenance: Provenance,
+    resizing: bool,
+}
+
+impl Predictor {
+    /// Loads a model file.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`ModelFile::load`] and [`ModelFile::network`].
+    pub fn from_path(path: impl AsRef<Path>, device: &Device) -> Result<Self, ModelError> {
+        let path = path.as_ref();
+        file::read(path)
+            .and_then(|bytes| Self::from_bytes(&bytes, device))
+            .map_err(|error| error.in_file(path))
+    }
+
+    /// Loads the content of a model file.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`ModelFile::from_bytes`] and [`ModelFile::network`].
+    pub fn from_bytes(bytes: &[u8], device: &Device) -> Result<Self, ModelError> {
+        Self::from_file(&ModelFile::from_bytes(bytes)?, device)
+    }
+
+    /// Takes a model file that is in memory already.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`ModelFile::network`].
+    pub fn from_file(file: &ModelFile, device: &Device) -> Result<Self, ModelError> {
+        let device = device.clone().without_autodiff();
+        Ok(Self {
+            network: file.network(&device)?.valid(),
+            device,
+            input: file.input.clone(),
+            task: file.task.clone(),
+            provenance: file.provenance.clone(),
+            resizing: false,
+        })
+    }
+
+    /// Whether images of another size are resized (bilinear, without keeping their aspect ratio) rather than refused.
+    /// Off at first.
+    #[must_use]
+    pub fn resizing(mut self, resizing: bool) -> Self {
+        self.resizing = resizing;
+        self
+    }
+
+    /// What the model takes.
+    pub fn input(&self) -> &InputSpec {
+        &self.input
+    }
+
+    /// What the outputs mean.
+    pub fn task(&self) -> &Task {
+        &self.task
+    }
+
+    /// Where the model comes from.
+    pub fn provenance(&self) -> &Provenance {
+        &self.provenance
+    }
+
+    /// The outputs for one sample.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::InputLength`], [`ModelError::ImageSize`], [`ModelError::NotAnImageModel`],
+    /// [`ModelError::NonFiniteInput`] or [`ModelError::Image`] for a sample the model cannot take;
+    /// [`ModelError::NonFiniteOutput`] and [`ModelError::Device`] when computing fails.
+    pub fn outputs(&self, sample: Sample<'_>) -> Result<Vec<f32>, ModelError> {
+        let mut outputs = self.outputs_batch(&[sample])?;
+        Ok(outputs.pop().unwrap_or_default())
+    }
+
+    /// The outputs for many samples, in their order.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`outputs`](Self::outputs), for the first sample that fails.
+    pub fn outputs_batch(&self, samples: &[Sample<'_>]) -> Result<Vec<Vec<f32>>, ModelError> {
+        let mut outputs = Vec::with_capacity(samples.len());
+        for batch in samples.chunks(BATCH) {
+            let len = self.input.shape.len();
+            let mut values = Vec::with_capacity(batch.len() * len);
+            for sample in batch {
+                self.prepare(*sample, &mut values)?;
+            }
+            let data = TensorData::new(values, [batch.len(), len]);
+            let result = self.network.forward(Tensor::from_data(data, &self.device));
+            let result: Vec<f32> = result
+                .try_into_data()
+                .map_err(ModelError::device)?
+                .convert::<f32>()
+                .try_into_vec::<f32>()
+                .map_err(ModelError::device)?;
+            if result.iter().any(|value| !value.is_finite()) {
+                return Err(ModelError::NonFiniteOutput);
+            }
+            let width = self.task.outputs().max(1);
+            outputs.extend(result.chunks(width).map(<[f32]>::to_vec));
+        }
+        Ok(outputs)
+    }
+
+    /// Appends one sample, normalised.
+    fn prepare(&self, sample: Sample<'_>, out: &mut Vec<f32>) -> Result<(), ModelError> {
+        match sample {
+            Sample::Pixels(pixels) => self.prepare_pixels(pixels, out),
+            Sample::Values(values) => {
+                self.check_len(values.len())?;
+                let bad = values
+                    .iter()
+                    .enumerate()
+                    .find(|(_, value)| !value.is_finite());
+                if let Some((index, &value)) = bad {
+                    return Err(ModelError::NonFiniteInput { index, value });
+                }
+                self.input.normalize(values.iter().copied(), out);
+                Ok(())
+            }
+            Sample::Encoded(bytes) => self.prepare(Sample::Image(&picture::decode(bytes)?), out),
+            Sample::Image(image) => {
+                let pixels = picture::pixels(image, &self.input.shape, self.resizing)?;
+                self.prepare_pixels(&pixels, out)
+            }
+            Sample::File(path) => file::read(path)
+                .and_then(|bytes| self.prepare(Sample::Encoded(&bytes), out))
+                .map_err(|error| error.in_file(path)),
+        }
+    }
+
+    fn prepare_pixels(&self, pixels: &[u8], out: &mut Vec<f32>) -> Result<(), ModelError> {
+        self.check_len(pixels.len())?;
+        let scaled = pixels.iter().map(|pixel| f32::from(*pixel) / 255.0);
+        self.input.normalize(scaled, out);
+        Ok(())
+    }
+
+    fn check_len(&self, found: usize) -> Result<(), ModelError> {
+        if found == self.input.shape.len() {
+            return Ok(());
+        }
+        Err(ModelError::InputLength {
+            expected: format!("{} values, {}", self.input.shape.len(), self.input.shape),
+            found,
+        })
+    }
+}

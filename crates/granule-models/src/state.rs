@@ -1,0 +1,257 @@
+//! All weights of a module by name, on the host.
+
+use std::collections::BTreeMap;
+
+use burn::module::{Flag, Module, ModuleMapper, ModuleVisitor, Param, ParamId};
+use burn::tensor::{Device, Tensor, TensorData};
+
+use crate::ModelError;
+
+/// One tensor on the host.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TensorValue {
+    /// The dimensions.
+    pub shape: Vec<usize>,
+    /// The elements, row-major.
+    pub data: Vec<f32>,
+}
+
+/// Every float tensor of a module, trainable or running statistic, under its path (`layers.0.weight`).
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StateDict(pub BTreeMap<String, TensorValue>);
+
+impl StateDict {
+    /// The number of values in all tensors together.
+    pub fn num_values(&self) -> usize {
+        self.0.values().map(|value| value.data.len()).sum()
+    }
+
+    /// Checks that every value is finite.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::NonFiniteTensor`] names the first tensor with NaN or infinity.
+    pub fn check_finite(&self) -> Result<(), ModelError> {
+        for (name, value) in &self.0 {
+            if let Some(index) = value.data.iter().position(|x| !x.is_finite()) {
+                return Err(ModelError::NonFiniteTensor {
+                    name: name.clone(),
+                    index,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The data of a tensor that must have this shape.
+    pub(crate) fn get(&self, name: &str, shape: &[usize]) -> Result<&[f32], ModelError> {
+        let value = self.0.get(name).ok_or_else(|| ModelError::MissingTensor {
+            name: name.to_owned(),
+        })?;
+        let len = shape
+            .iter()
+            .try_fold(1_usize, |len, dim| len.checked_mul(*dim));
+        if value.shape != shape || len != Some(value.data.len()) {
+            return Err(ModelError::TensorShape {
+                name: name.to_owned(),
+                expected: shape.to_vec(),
+                found: value.shape.clone(),
+            });
+        }
+        Ok(&value.data)
+    }
+}
+
+/// Reads every float tensor of a module, batch norm's running statistics included, brought up to date.
+///
+/// # Errors
+///
+/// [`ModelError::Device`] when the device cannot be read.
+pub fn state_dict<M: Module>(module: &M) -> Result<StateDict, ModelError> {
+    let mut reader = Reader::default();
+    // `valid` merges the running statistics that each thread holds back.
+    module.valid().visit(&mut reader);
+    match reader.error {
+        Some(error) => Err(error),
+        None => Ok(reader.state),
+    }
+}
+
+/// Replaces every float tensor of a module, so that training continues exactly as from the module that was read.
+///
+/// Parameter ids, devices, gradient tracking and training flags stay as they are in `module`.
+///
+/// # Errors
+///
+/// [`ModelError::MissingTensor`], [`ModelError::UnexpectedTensor`] and [`ModelError::TensorShape`] when names or shapes
+/// differ in either direction.
+pub fn load_state_dict<M: Module>(module: M, state: &StateDict) -> Result<M, ModelError> {
+    let mut layout = Layout::default();
+    module.visit(&mut layout);
+    for (name, slot) in &layout.slots {
+        state.get(name, &slot.shape)?;
+    }
+    if let Some(name) = state
+        .0
+        .keys()
+        .find(|name| !layout.slots.contains_key(*name))
+    {
+        return Err(ModelError::UnexpectedTensor { name: name.clone() });
+    }
+    // Clones of a module share their running statistics; `valid` gives this one its own.
+    let module = module.valid();
+    let mut writer = Writer {
+        path: Path::default(),
+        slots: layout.slots,
+        flags: layout.flags,
+        state,
+    };
+    Ok(module.map(&mut writer))
+}
+
+/// The id of every float parameter by its path: what connects an optimiser's state to names that outlive the process.
+pub fn parameter_ids<M: Module>(module: &M) -> BTreeMap<String, ParamId> {
+    let mut layout = Layout::default();
+    module.visit(&mut layout);
+    let ids = layout.slots.into_iter().map(|(name, slot)| (name, slot.id));
+    ids.collect()
+}
+
+/// Whether a path names a running statistic, which no optimiser touches.
+pub fn is_running_statistic(name: &str) -> bool {
+    name.ends_with("running_mean") || name.ends_with("running_var")
+}
+
+/// The dotted path during a traversal. An enum's variant is not part of it, so that a model has the same names by itself
+/// and inside [`crate::Network`].
+#[derive(Default)]
+struct Path(Vec<Option<String>>);
+
+impl Path {
+    fn enter(&mut self, name: &str, container: &str) {
+        let variant = container.starts_with("Enum:");
+        self.0.push((!variant).then(|| name.to_owned()));
+    }
+
+    fn exit(&mut self) {
+        self.0.pop();
+    }
+
+    fn name(&self) -> String {
+        let parts: Vec<&str> = self.0.iter().flatten().map(String::as_str).collect();
+        parts.join(".")
+    }
+}
+
+#[derive(Default)]
+struct Reader {
+    path: Path,
+    state: StateDict,
+    error: Option<ModelError>,
+}
+
+impl ModuleVisitor for Reader {
+    fn enter_module(&mut self, name: &str, container_type: &str) {
+        self.path.enter(name, container_type);
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.exit();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let tensor = param.val();
+        let shape = tensor.dims().to_vec();
+        let data = tensor
+            .try_into_data()
+            .map_err(ModelError::device)
+            .and_then(|data| {
+                data.convert::<f32>()
+                    .try_into_vec::<f32>()
+                    .map_err(ModelError::device)
+            });
+        match data {
+            Ok(data) => {
+                let value = TensorValue { shape, data };
+                self.state.0.insert(self.path.name(), value);
+            }
+            Err(error) => self.error = self.error.take().or(Some(error)),
+        }
+    }
+}
+
+struct Slot {
+    id: ParamId,
+    shape: Vec<usize>,
+    device: Device,
+    require_grad: bool,
+}
+
+#[derive(Default)]
+struct Layout {
+    path: Path,
+    slots: BTreeMap<String, Slot>,
+    flags: BTreeMap<String, bool>,
+}
+
+impl ModuleVisitor for Layout {
+    fn enter_module(&mut self, name: &str, container_type: &str) {
+        self.path.enter(name, container_type);
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.exit();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let slot = Slot {
+            id: param.id,
+            shape: param.lazy_shape().to_vec(),
+            device: param.lazy_device(),
+            require_grad: param.is_require_grad(),
+        };
+        self.slots.insert(self.path.name(), slot);
+    }
+
+    fn visit_flag(&mut self, flag: &Param<Flag>) {
+        self.flags.insert(self.path.name(), flag.val().is_enabled());
+    }
+}
+
+struct Writer<'a> {
+    path: Path,
+    slots: BTreeMap<String, Slot>,
+    flags: BTreeMap<String, bool>,
+    state: &'a StateDict,
+}
+
+impl ModuleMapper for Writer<'_> {
+    fn enter_module(&mut self, name: &str, container_type: &str) {
+        self.path.enter(name, container_type);
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.exit();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let name = self.path.name();
+        let (Some(slot), Some(value)) = (self.slots.get(&name), self.state.0.get(&name)) else {
+            return param;
+        };
+        let data = TensorData::new(value.data.clone(), value.shape.clone());
+        let tensor = Tensor::from_data(data, &slot.device);
+        let tensor = match slot.require_grad {
+            true => tensor.require_grad(),
+            false => tensor,
+        };
+        param.map(|_| tensor)
+    }
+
+    fn map_flag(&mut self, flag: Param<Flag>) -> Param<Flag> {
+        match self.flags.get(&self.path.name()) {
+            Some(true) => flag.with_value(true),
+            _ => flag,
+        }
+    }
+}
