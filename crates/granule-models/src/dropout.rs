@@ -13,6 +13,7 @@ pub struct DropoutStream {
     seed: u64,
     step: u64,
     call: u64,
+    enabled: bool,
 }
 
 impl DropoutStream {
@@ -22,6 +23,15 @@ impl DropoutStream {
             seed,
             step,
             call: 0,
+            enabled: true,
+        }
+    }
+
+    /// No masks at all: [`apply`](Self::apply) returns its input.
+    pub fn none() -> Self {
+        Self {
+            enabled: false,
+            ..Self::new(0, 0)
         }
     }
 
@@ -29,7 +39,7 @@ impl DropoutStream {
     ///
     /// A probability of zero returns `x` itself and draws nothing; of one or more, zeros.
     pub fn apply<const D: usize>(&mut self, x: Tensor<D>, probability: f64) -> Tensor<D> {
-        if probability <= 0.0 {
+        if !self.enabled || probability <= 0.0 {
             return x;
         }
         if probability >= 1.0 {
@@ -43,13 +53,12 @@ impl DropoutStream {
 
     /// The next mask of `len` factors, each 0 or 1/(1 − `probability`).
     fn mask(&mut self, len: usize, probability: f64) -> Vec<f32> {
-        let mut key = [0_u8; 32];
-        let words = [self.seed, self.step, 0x64_72_6f_70_6f_75_74, 0];
+        let mut key = *b"                        dropout ";
+        let words = [self.seed, self.step, self.call];
         for (bytes, word) in key.chunks_exact_mut(8).zip(words) {
             bytes.copy_from_slice(&word.to_le_bytes());
         }
         let mut random = ChaCha8Rng::from_seed(key);
-        random.set_stream(self.call);
         self.call += 1;
         let scale = (1.0 / (1.0 - probability)) as f32;
         let threshold = (probability * (u64::from(u32::MAX) + 1) as f64) as u32;
@@ -62,5 +71,35 @@ impl DropoutStream {
                 }
             })
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn masks_depend_on_seed_step_and_call() {
+        let mut stream = DropoutStream::new(1, 2);
+        let masks = [stream.mask(64, 0.5), stream.mask(64, 0.5)];
+        assert_ne!(masks[0], masks[1]);
+        let mut again = DropoutStream::new(1, 2);
+        assert_eq!(masks, [again.mask(64, 0.5), again.mask(64, 0.5)]);
+        assert_ne!(masks[0], DropoutStream::new(2, 2).mask(64, 0.5));
+        assert_ne!(masks[0], DropoutStream::new(1, 3).mask(64, 0.5));
+    }
+
+    #[test]
+    fn masks_keep_the_mean_and_drop_the_asked_for_part() {
+        for probability in [0.1, 0.5, 0.9] {
+            let mask = DropoutStream::new(3, 0).mask(100_000, probability);
+            let dropped = mask.iter().filter(|factor| **factor == 0.0).count() as f64 / 1e5;
+            let mean = mask.iter().map(|factor| f64::from(*factor)).sum::<f64>() / 1e5;
+            assert!(
+                (dropped - probability).abs() < 0.006,
+                "{probability}: {dropped}"
+            );
+            assert!((mean - 1.0).abs() < 0.04, "{probability}: {mean}");
+        }
     }
 }

@@ -4,9 +4,10 @@ use burn::module::Param;
 use burn::nn::BatchNorm;
 use burn::nn::Linear;
 use burn::nn::conv::Conv2d;
-use burn::tensor::module::{batch_norm, conv2d, linear, max_pool2d};
-use burn::tensor::ops::{ConvOptions, MaxPoolOptions};
+use burn::tensor::module::{batch_norm, linear, max_pool2d};
+use burn::tensor::ops::MaxPoolOptions;
 use burn::tensor::{Tensor, activation};
+use granule_ops::{Conv2dOptions, conv2d};
 use serde::{Deserialize, Serialize};
 
 use crate::{DropoutStream, ModelError};
@@ -71,7 +72,10 @@ pub(crate) fn dense(layer: &Linear, x: Tensor<2>) -> Tensor<2> {
 
 /// Convolution with the layer's explicit padding and stride.
 pub(crate) fn convolve(layer: &Conv2d, x: Tensor<4>, padding: usize) -> Tensor<4> {
-    let options = ConvOptions::new(layer.stride, [padding; 2], layer.dilation, layer.groups);
+    let options = Conv2dOptions {
+        stride: layer.stride,
+        padding: [padding; 2],
+    };
     let bias = layer.bias.as_ref().map(Param::val);
     conv2d(x, layer.weight.val(), bias, options)
 }

@@ -41,7 +41,7 @@ pub use file::{ModelFile, Provenance, Task};
 pub use input::{InputShape, InputSpec};
 pub use layers::{Activation, Initialization};
 #[cfg(feature = "burn-train")]
-pub use learner::{LearnerBatch, LearnerOutput, LearnerTargets};
+pub use learner::ClassificationBatch;
 pub use lenet::{LeNet, LenetConfig};
 pub use mlp::{Mlp, MlpConfig};
 pub use network::Network;

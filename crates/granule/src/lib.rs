@@ -1,2 +1,160 @@
-//! Train, simulate and ship neural models on any CPU or GPU, on Burn.
+//! Train, simulate and ship neural models on any CPU or GPU, on [Burn].
+//!
+//! # Using a trained model
+//!
+//! A `model.granule` file holds weights, configuration, class names and normalisation. Load it from a path, from bytes or
+//! from the program itself, and ask for classes with probabilities:
+//!
+//! ```no_run
+//! let classifier = granule::load("model.granule")?;
+//! for (name, probability) in classifier.predict_image_file("digit.png")?.top(3) {
+//!     println!("{probability:.3} {name}");
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! ```ignore
+//! static MODEL: &[u8] = include_bytes!("model.granule");
+//! let classifier = granule::from_bytes(MODEL)?;
+//! let prediction = classifier.predict_pixels(&pixels)?; // u8: channel, row, column
+//! let (name, probability) = prediction.best();
+//! ```
+//!
+//! [`Classifier`] is `Send + Sync`, takes encoded and decoded images, pixels and values, one by one or in batches, and
+//! answers bad input with an error. [`Predictor`](models::Predictor) serves models with real-valued outputs. Another
+//! device than the CPU is opened by name:
+//!
+//! ```no_run
+//! use granule::prelude::*;
+//!
+//! let device = DeviceSpec::Auto.open()?;
+//! let classifier = Classifier::from_path("model.granule", device.burn())?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! The smallest form compiles neither download, training nor command line:
+//!
+//! ```toml
+//! granule = { version = "0.1", default-features = false, features = ["flex"] }
+//! ```
+//!
+#![cfg_attr(
+    feature = "train",
+    doc = r#"
+# Training
+
+```no_run
+use granule::prelude::*;
+use granule::train::{Quiet, train};
+
+let mut config = RunConfig::default();
+config.model = ModelConfig::from_name("lenet")?;
+let outcome = train(&config, None, &mut Quiet, &StopFlag::new())?;
+println!("{}", outcome.model_path.display());
+# Ok::<(), Box<dyn std::error::Error>>(())
+```
+"#
+)]
+//! # Features
+//!
+//! | feature | what it adds |
+//! | --- | --- |
+//! | `flex`, `ndarray` | Burn's CPU backends; `flex` is the faster |
+//! | `wgpu`, `vulkan`, `metal`, `cuda` | GPUs |
+//! | `fusion`, `autotune` | Burn's kernel fusion and kernel selection on GPUs |
+//! | `train` | [`train`](https://docs.rs/granule-train) and `data`: data sets, training, evaluation, reports |
+//! | `fetch` | downloads of published data sets |
+//! | `burn-train` | Burn's own learner for the models, see `examples/burn_learner.rs` |
+//!
+//! By default `flex`, `ndarray`, `wgpu`, `train` and `fetch` are on.
+//!
+//! [Burn]: https://burn.dev
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+use std::path::Path;
+
+pub use burn;
+#[cfg(feature = "burn-train")]
+pub use burn_train;
+#[cfg(feature = "train")]
+pub use granule_data as data;
+pub use granule_device as device;
+pub use granule_models as models;
+#[cfg(feature = "train")]
+pub use granule_train as train;
+
+pub use granule_models::{Classifier, Prediction};
+
+/// What most programs need.
+pub mod prelude {
+    pub use crate::device::{DeviceSpec, OpenDevice};
+    pub use crate::models::{
+        Classifier, InputShape, InputSpec, ModelConfig, ModelFile, Network, Prediction, Predictor,
+        Sample,
+    };
+
+    #[cfg(feature = "train")]
+    pub use crate::data::{Dataset, DatasetSpec, LoadOptions};
+    #[cfg(feature = "train")]
+    pub use crate::train::{Evaluation, Event, Observer, Outcome, RunConfig, StopFlag};
+}
+
+/// What can go wrong in [`load`] and [`from_bytes`].
+#[derive(Debug)]
+pub enum Error {
+    /// The CPU cannot be opened: no CPU backend was compiled in.
+    Device(device::DeviceError),
+    /// The file is not a usable classifier.
+    Model(models::ModelError),
+}
+
+impl std::fmt::Display for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Device(error) => error.fmt(f),
+            Self::Model(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Device(error) => error.source(),
+            Self::Model(error) => error.source(),
+        }
+    }
+}
+
+impl From<device::DeviceError> for Error {
+    fn from(error: device::DeviceError) -> Self {
+        Self::Device(error)
+    }
+}
+
+impl From<models::ModelError> for Error {
+    fn from(error: models::ModelError) -> Self {
+        Self::Model(error)
+    }
+}
+
+/// Loads a classifier from a `.granule` file, on the CPU.
+///
+/// # Errors
+///
+/// [`Error::Model`] for a file that cannot be read or is not a whole classifier, [`Error::Device`] when no CPU backend
+/// was compiled in.
+pub fn load(path: impl AsRef<Path>) -> Result<Classifier, Error> {
+    let device = device::DeviceSpec::Cpu.open()?;
+    Ok(Classifier::from_path(path, device.burn())?)
+}
+
+/// Loads a classifier from the content of a `.granule` file, on the CPU.
+///
+/// # Errors
+///
+/// As for [`load`].
+pub fn from_bytes(bytes: &[u8]) -> Result<Classifier, Error> {
+    let device = device::DeviceSpec::Cpu.open()?;
+    Ok(Classifier::from_bytes(bytes, device.burn())?)
+}
