@@ -281,7 +281,7 @@ mod tests {
             (Kind::F64, &[3, 4][..], false)
         );
         assert_eq!(header.data_bytes(), 96);
-        assert_eq!(header.bytes, 70);
+        assert_eq!(header.bytes, 80);
         let header = parse("{\"shape\": (7L,), 'fortran_order': True, 'descr': '>i2'}").unwrap();
         assert_eq!(
             (header.kind, header.shape.as_slice()),
