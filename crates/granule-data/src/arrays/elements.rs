@@ -165,11 +165,7 @@ fn row_major<T: Copy + Default>(data: Vec<T>, header: &Header) -> Vec<T> {
 }
 
 /// Turns (H, W, C) images of `plane = H × W` pixels into (C, H, W) in place.
-pub(super) fn channels_first<T: Copy + Default>(
-    pixels: &mut [T],
-    plane: usize,
-    channels: usize,
-) {
+pub(super) fn channels_first<T: Copy + Default>(pixels: &mut [T], plane: usize, channels: usize) {
     if channels < 2 {
         return;
     }

@@ -1,0 +1,19 @@
+//! Loading data sets from files: good ones, bad ones, random ones, and the real ones where they are present.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "data/arrays.rs"]
+mod arrays;
+#[path = "data/cifar.rs"]
+mod cifar;
+#[path = "data/folder.rs"]
+mod folder;
+#[path = "data/idx.rs"]
+mod idx;
+#[path = "data/memory.rs"]
+mod memory;
+#[path = "data/real.rs"]
+mod real;
+#[path = "data/split.rs"]
+mod split;
+#[path = "data/support.rs"]
+mod support;

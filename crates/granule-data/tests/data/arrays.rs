@@ -1,0 +1,407 @@
+use std::io::Cursor;
+use std::path::Path;
+
+use granule_data::arrays::{decode_inputs, decode_npz};
+use granule_data::{DataError, Dataset, DatasetSpec, Features, Shape, Targets};
+use proptest::prelude::*;
+
+use crate::memory::{cap, peak};
+use crate::support::{damage, load_from, npy, npy_f32, npy_i64, write, zip};
+
+fn inputs(bytes: &[u8]) -> Result<(Shape, Features), DataError> {
+    decode_inputs(bytes, bytes.len() as u64, Path::new("x.npy"))
+}
+
+fn npz(bytes: &[u8]) -> Result<Dataset, DataError> {
+    decode_npz(&mut Cursor::new(bytes), Path::new("a.npz"), 1)
+}
+
+/// Loads `x` and `y` from two files.
+fn pair(x: &[u8], y: &[u8]) -> Result<Dataset, DataError> {
+    let dir = tempfile::tempdir().unwrap();
+    let (x_path, y_path) = (dir.path().join("x.npy"), dir.path().join("y.npy"));
+    write(&x_path, x);
+    write(&y_path, y);
+    load_from(
+        &DatasetSpec::Arrays {
+            x: x_path,
+            y: Some(y_path),
+        },
+        dir.path(),
+    )
+}
+
+#[test]
+fn images_of_every_layout() {
+    let bytes: Vec<u8> = (0..24).collect();
+    let image = |channels, height, width| Shape::Image {
+        channels,
+        height,
+        width,
+    };
+    for (shape, expected) in [
+        (&[2usize, 3, 4][..], image(1, 3, 4)),
+        (&[2, 1, 3, 4], image(1, 3, 4)),
+        (&[2, 3, 4, 1], image(3, 4, 1)),
+        (&[2, 4, 3, 1], image(1, 4, 3)),
+        (&[2, 3, 2, 2], image(3, 2, 2)),
+    ] {
+        assert_eq!(
+            inputs(&npy("|u1", false, shape, &bytes)).unwrap(),
+            (expected, Features::Bytes(bytes.clone()))
+        );
+    }
+    let (shape, features) = inputs(&npy("|u1", false, &[2, 2, 2, 3], &bytes)).unwrap();
+    assert_eq!(shape, image(3, 2, 2));
+    let Features::Bytes(found) = features else {
+        panic!("not bytes")
+    };
+    assert_eq!(found[..12], [0, 3, 6, 9, 1, 4, 7, 10, 2, 5, 8, 11]);
+}
+
+#[test]
+fn feature_vectors_of_every_number_type() {
+    let expected = (
+        Shape::Vector { len: 2 },
+        Features::Floats(vec![1.0, 2.0, 3.0, 4.0]),
+    );
+    let little = |size: usize| -> Vec<u8> {
+        (1..=4u8)
+            .flat_map(|value| std::iter::once(value).chain(vec![0; size - 1]))
+            .collect()
+    };
+    let big = |size: usize| -> Vec<u8> {
+        (1..=4u8)
+            .flat_map(|value| [vec![0; size - 1], vec![value]].concat())
+            .collect()
+    };
+    for (code, size) in [
+        ("u1", 1),
+        ("i1", 1),
+        ("u2", 2),
+        ("i2", 2),
+        ("u4", 4),
+        ("i4", 4),
+        ("u8", 8),
+        ("i8", 8),
+    ] {
+        assert_eq!(
+            inputs(&npy(&format!("<{code}"), false, &[2, 2], &little(size))).unwrap(),
+            expected,
+            "{code}"
+        );
+        assert_eq!(
+            inputs(&npy(&format!(">{code}"), false, &[2, 2], &big(size))).unwrap(),
+            expected,
+            "{code}"
+        );
+    }
+    assert_eq!(
+        inputs(&npy_f32(&[2, 2], &[1.0, 2.0, 3.0, 4.0])).unwrap(),
+        expected
+    );
+    let doubles: Vec<u8> = [1.0f64, 3.0, 2.0, 4.0]
+        .iter()
+        .flat_map(|value| value.to_be_bytes())
+        .collect();
+    assert_eq!(
+        inputs(&npy(">f8", true, &[2, 2], &doubles)).unwrap(),
+        expected
+    );
+}
+
+#[test]
+fn a_pair_of_files_is_divided_class_by_class() {
+    let values: Vec<f32> = (0..60).map(|i| i as f32).collect();
+    let labels: Vec<i64> = (0..30).map(|i| i % 3).collect();
+    let set = pair(&npy_f32(&[30, 2], &values), &npy_i64(&[30], &labels)).unwrap();
+    assert_eq!((set.train.len(), set.test.len()), (24, 6));
+    assert_eq!(set.classes, ["0", "1", "2"]);
+    for i in 0..set.train.len() {
+        let row = set.train.values(i).unwrap();
+        assert_eq!(
+            row[0] as i64 / 2 % 3,
+            i64::from(set.train.class(i).unwrap())
+        );
+    }
+    let mut batch = Vec::new();
+    let all: Vec<usize> = (0..24).collect();
+    set.train
+        .gather(&all, &set.normalization, None, &mut batch)
+        .unwrap();
+    let (mean, square) = batch
+        .iter()
+        .step_by(2)
+        .fold((0.0, 0.0), |(m, s), x| (m + x / 24.0, s + x * x / 24.0));
+    assert!(
+        mean.abs() < 1e-5 && (square - 1.0).abs() < 1e-5,
+        "{mean} {square}"
+    );
+}
+
+#[test]
+fn real_valued_targets() {
+    let x = npy_f32(&[10, 1], &[0.5; 10]);
+    let set = pair(&x, &npy_f32(&[10, 3], &[1.5; 30])).unwrap();
+    assert!(set.classes.is_empty());
+    assert!(matches!(
+        set.test.targets(),
+        Targets::Values { width: 3, .. }
+    ));
+    assert_eq!(set.test.target_values(1), Some(&[1.5f32; 3][..]));
+    let set = pair(&x, &npy_f32(&[10], &[2.0; 10])).unwrap();
+    assert_eq!(set.train.target_values(0), Some(&[2.0f32][..]));
+    // A constant feature is centred, not divided by nothing.
+    assert_eq!(set.normalization.std, [1.0]);
+}
+
+#[test]
+fn archives_with_and_without_a_test_part() {
+    let x = npy("|u1", false, &[4, 2, 2], &(0..16).collect::<Vec<u8>>());
+    let y = npy_i64(&[4, 1], &[0, 1, 2, 1]);
+    for deflate in [false, true] {
+        let whole = npz(&zip(
+            &[
+                ("x_train.npy", &x),
+                ("y_train.npy", &y),
+                ("x_test.npy", &x),
+                ("y_test.npy", &y),
+                ("other.npy", b"?"),
+            ],
+            deflate,
+        ))
+        .unwrap();
+        assert_eq!(
+            (whole.train.len(), whole.test.len(), whole.classes.len()),
+            (4, 4, 3)
+        );
+        assert_eq!(whole.train.pixels(3), Some(&[12u8, 13, 14, 15][..]));
+        let divided = npz(&zip(&[("x.npy", &x), ("y.npy", &y)], deflate)).unwrap();
+        assert_eq!((divided.train.len(), divided.test.len()), (3, 1));
+    }
+    let error = npz(&zip(&[("x.npy", &x), ("labels.npy", &y)], false)).unwrap_err();
+    assert!(error.to_string().contains("[x, labels]"), "{error}");
+    assert!(error.to_string().contains("x_train"), "{error}");
+}
+
+#[test]
+fn labels_must_be_small_and_not_negative() {
+    let x = npy_f32(&[3, 1], &[0.0; 3]);
+    for (label, index) in [(-1, 1), (65535, 1), (i64::MAX, 1)] {
+        let error = pair(&x, &npy_i64(&[3], &[0, label, 0])).unwrap_err();
+        assert!(
+            matches!(error, DataError::LabelRange { index: i, label: l, .. } if (i, l) == (index, label)),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn counts_must_agree() {
+    let error = pair(&npy_f32(&[3, 1], &[0.0; 3]), &npy_i64(&[4], &[0; 4])).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            DataError::CountMismatch {
+                inputs: 3,
+                targets: 4,
+                ..
+            }
+        ),
+        "{error}"
+    );
+    let (x, y) = (npy_f32(&[3, 1], &[0.0; 3]), npy_i64(&[2], &[0; 2]));
+    let error = npz(&zip(&[("x.npy", &x), ("y.npy", &y)], false)).unwrap_err();
+    assert!(error.to_string().contains("a.npz!x.npy holds 3"), "{error}");
+}
+
+#[test]
+fn wrong_types_and_ranks() {
+    let error = inputs(&npy_f32(&[1, 2, 2], &[0.0; 4])).unwrap_err();
+    assert!(matches!(error, DataError::ArrayType { .. }), "{error}");
+    let error = inputs(&npy("<U3", false, &[2, 1], &[0; 24])).unwrap_err();
+    assert!(matches!(error, DataError::ArrayType { .. }), "{error}");
+    for shape in [&[1usize, 2, 2, 2][..], &[1, 2, 2, 2, 1], &[]] {
+        let data = vec![0; shape.iter().product()];
+        let error = inputs(&npy("|u1", false, shape, &data)).unwrap_err();
+        assert!(matches!(error, DataError::ArrayShape { .. }), "{error}");
+        assert!(error.to_string().contains("x.npy"), "{error}");
+    }
+    let error = pair(&npy_f32(&[2, 1], &[0.0; 2]), &npy_i64(&[2, 1, 1], &[0; 2])).unwrap_err();
+    assert!(matches!(error, DataError::ArrayShape { .. }), "{error}");
+}
+
+#[test]
+fn numbers_must_be_finite() {
+    for (value, column_major) in [(f32::NAN, false), (f32::INFINITY, false), (f32::NAN, true)] {
+        let mut values = [0.0; 6];
+        values[4] = value;
+        let data: Vec<u8> = values
+            .iter()
+            .flat_map(|value| value.to_le_bytes())
+            .collect();
+        let error = inputs(&npy("<f4", column_major, &[3, 2], &data)).unwrap_err();
+        let expected = if column_major { 1 } else { 2 };
+        assert!(
+            matches!(error, DataError::NonFinite { index, .. } if index == expected),
+            "{error}"
+        );
+    }
+    let error = inputs(&npy("<f8", false, &[1, 1], &1e300f64.to_le_bytes())).unwrap_err();
+    assert!(
+        matches!(error, DataError::NonFinite { index: 0, .. }),
+        "{error}"
+    );
+    let error = pair(
+        &npy_f32(&[2, 1], &[0.0; 2]),
+        &npy_f32(&[2], &[0.0, f32::NAN]),
+    )
+    .unwrap_err();
+    assert!(error.to_string().contains("y.npy"), "{error}");
+}
+
+#[test]
+fn truncated_trailing_and_empty() {
+    let whole = npy_f32(&[3, 1], &[0.0; 3]);
+    for len in [0, 5, 9, 60, whole.len() - 1] {
+        assert!(
+            matches!(inputs(&whole[..len]), Err(DataError::Truncated { .. })),
+            "{len}"
+        );
+    }
+    assert!(matches!(
+        inputs(&[&whole[..], b"x"].concat()),
+        Err(DataError::Trailing { .. })
+    ));
+    assert!(matches!(
+        inputs(&npy_f32(&[0, 4], &[])),
+        Err(DataError::Empty { .. })
+    ));
+    assert!(matches!(
+        inputs(b"hello, this is text"),
+        Err(DataError::Format { .. })
+    ));
+}
+
+#[test]
+fn damaged_archives() {
+    let (x, y) = (npy_f32(&[20, 1], &[0.25; 20]), npy_i64(&[20], &[1; 20]));
+    let whole = zip(&[("x.npy", &x), ("y.npy", &y)], true);
+    let cut = npz(&whole[..whole.len() - 30]).unwrap_err();
+    assert!(matches!(cut, DataError::Corrupt { .. }), "{cut}");
+    assert!(matches!(npz(b"text"), Err(DataError::Corrupt { .. })));
+    let stored = zip(&[("x.npy", &x), ("y.npy", &y)], false);
+    let mut flipped = stored.clone();
+    flipped[30 + 5 + x.len() - 1] ^= 1;
+    let error = npz(&flipped).unwrap_err();
+    assert!(error.to_string().contains("checksum"), "{error}");
+}
+
+#[test]
+fn forged_headers_and_bombs_allocate_nothing() {
+    for shape in [&[1usize << 33, 1][..], &[1 << 28, 1], &[1 << 62, 1 << 62]] {
+        let bytes = npy("<f4", false, shape, &[0; 64]);
+        let (result, held) = peak(|| inputs(&bytes));
+        let error = result.unwrap_err();
+        assert!(
+            matches!(
+                error,
+                DataError::Truncated { .. } | DataError::TooLarge { .. }
+            ),
+            "{error}"
+        );
+        assert!(held < 1 << 20, "{held} bytes were held");
+    }
+    let mut bomb = npy_f32(&[4, 1], &[0.0; 4]);
+    bomb.resize((128 << 20) + 12_345, 0);
+    let y = npy_i64(&[4], &[0; 4]);
+    let bytes = zip(&[("x.npy", &bomb), ("y.npy", &y)], true);
+    let (result, held) = peak(|| npz(&bytes));
+    assert!(
+        matches!(result, Err(DataError::Trailing { .. })),
+        "{result:?}"
+    );
+    assert!(held < 1 << 20, "{held} bytes were held");
+    // The directory agrees with the header, and the stream goes on.
+    let honest = npy_f32(&[4, 1], &[0.0; 4]).len() as u32;
+    let mut lying = bytes.clone();
+    let size = (bomb.len() as u32).to_le_bytes();
+    while let Some(at) = lying.windows(4).position(|window| window == size) {
+        lying[at..at + 4].copy_from_slice(&honest.to_le_bytes());
+    }
+    let (result, held) = peak(|| npz(&lying));
+    assert!(
+        matches!(result, Err(DataError::Trailing { .. })),
+        "{result:?}"
+    );
+    assert!(held < 1 << 20, "{held} bytes were held");
+}
+
+proptest! {
+    #[test]
+    fn random_features_round_trip(
+        columns in 1usize..6,
+        values in prop::collection::vec(-1e30f32..1e30, 6..200),
+        column_major: bool,
+    ) {
+        let rows = values.len() / columns;
+        let values = &values[..rows * columns];
+        let order: Vec<usize> = match column_major {
+            false => (0..values.len()).collect(),
+            true => (0..columns).flat_map(|column| (0..rows).map(move |row| row * columns + column)).collect(),
+        };
+        let data: Vec<u8> = order.iter().flat_map(|&i| values[i].to_le_bytes()).collect();
+        let (shape, features) = inputs(&npy("<f4", column_major, &[rows, columns], &data)).unwrap();
+        prop_assert_eq!(shape, Shape::Vector { len: columns });
+        prop_assert_eq!(features, Features::Floats(values.to_vec()));
+    }
+
+    #[test]
+    fn random_archives_round_trip(
+        pixels in prop::collection::vec(any::<u8>(), 12 * 6),
+        labels in prop::collection::vec(0i64..4, 12),
+        deflate: bool,
+    ) {
+        let x = npy("|u1", false, &[12, 2, 3], &pixels);
+        let y = npy_i64(&[12], &labels);
+        let members: [(&str, &[u8]); 4] =
+            [("x_train.npy", &x), ("y_train.npy", &y), ("x_test.npy", &x), ("y_test.npy", &y)];
+        let set = npz(&zip(&members, deflate)).unwrap();
+        prop_assert_eq!(set.train.features(), &Features::Bytes(pixels));
+        prop_assert_eq!(set.train.targets(), &Targets::Classes(labels.iter().map(|&label| label as u16).collect()));
+    }
+
+    #[test]
+    fn damaged_arrays_never_panic(damage in damage()) {
+        let mut bytes = npy_f32(&[5, 3], &[0.5; 15]);
+        damage.apply(&mut bytes);
+        let (result, held) = peak(|| inputs(&bytes));
+        prop_assert!(held < cap(bytes.len()), "{held} bytes were held");
+        if let Ok((shape, features)) = result {
+            prop_assert_eq!(features.len() % shape.len(), 0);
+        }
+    }
+
+    #[test]
+    fn random_headers_never_panic(text in "[{}()':, a-z0-9<|]{0,120}", tail in prop::collection::vec(any::<u8>(), 0..64)) {
+        let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+        bytes.extend((text.len() as u16).to_le_bytes());
+        bytes.extend(text.as_bytes());
+        bytes.extend(tail);
+        let (_, held) = peak(|| inputs(&bytes));
+        prop_assert!(held < cap(bytes.len()), "{held} bytes were held");
+    }
+
+    #[test]
+    fn damaged_archives_never_panic(damage in damage(), deflate: bool) {
+        let (x, y) = (npy_f32(&[20, 1], &[0.25; 20]), npy_i64(&[20], &[1; 20]));
+        let mut bytes = zip(&[("x.npy", &x), ("y.npy", &y)], deflate);
+        damage.apply(&mut bytes);
+        let (result, held) = peak(|| npz(&bytes));
+        // A damaged directory may name up to a megabyte of members.
+        prop_assert!(held < cap(bytes.len()), "{held} bytes were held");
+        if let Ok(set) = result {
+            prop_assert_eq!(set.train.len() + set.test.len(), 20);
+        }
+    }
+}

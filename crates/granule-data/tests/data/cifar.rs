@@ -1,0 +1,352 @@
+use std::path::Path;
+
+use granule_data::{DataError, Dataset, DatasetSpec};
+use proptest::prelude::*;
+
+use crate::memory::{cap, peak};
+use crate::support::{damage, gz, load_from, tar, tar_header, tar_member, write};
+
+const ARCHIVE: &str = "cifar-10/cifar-10-binary.tar.gz";
+const FOLDER: &str = "cifar-10-batches-bin";
+const NAMES: [&str; 10] = [
+    "airplane",
+    "automobile",
+    "bird",
+    "cat",
+    "deer",
+    "dog",
+    "frog",
+    "horse",
+    "ship",
+    "truck",
+];
+
+/// Records whose label is `first`, `first + 1`, … and whose pixels are `tag`.
+fn batch(tag: u8, count: u8, first: u8) -> Vec<u8> {
+    (0..count)
+        .flat_map(|i| [vec![first + i], vec![tag; 3072]].concat())
+        .collect()
+}
+
+fn members(order: [u8; 5]) -> Vec<(String, Vec<u8>)> {
+    let mut members = vec![(format!("{FOLDER}/test_batch.bin"), batch(200, 2, 8))];
+    for number in order {
+        members.push((
+            format!("{FOLDER}/data_batch_{number}.bin"),
+            batch(number, number, 0),
+        ));
+    }
+    members
+}
+
+fn archive(members: &[(String, Vec<u8>)]) -> Vec<u8> {
+    let members: Vec<(&str, &[u8])> = members
+        .iter()
+        .map(|(name, bytes)| (name.as_str(), bytes.as_slice()))
+        .collect();
+    tar(&members)
+}
+
+fn load_archive(tar_gz: &[u8]) -> Result<Dataset, DataError> {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path().join(ARCHIVE), tar_gz);
+    load_from(&DatasetSpec::Cifar10, dir.path())
+}
+
+fn in_order(set: &Dataset) {
+    let expected: Vec<(u16, u8)> = (1..=5u8)
+        .flat_map(|number| (0..number).map(move |label| (u16::from(label), number)))
+        .collect();
+    let found: Vec<(u16, u8)> = (0..set.train.len())
+        .map(|i| {
+            (
+                set.train.class(i).unwrap(),
+                set.train.pixels(i).unwrap()[3071],
+            )
+        })
+        .collect();
+    assert_eq!(found, expected);
+    assert_eq!(set.test.class(1), Some(9));
+    assert_eq!(set.test.pixels(1).unwrap(), [200; 3072]);
+}
+
+#[test]
+fn batches_are_put_in_order_whatever_the_archive() {
+    let mut fingerprints = Vec::new();
+    for order in [
+        [1, 2, 3, 4, 5],
+        [5, 4, 3, 2, 1],
+        [1, 3, 4, 5, 2],
+        [4, 1, 5, 2, 3],
+    ] {
+        let set = load_archive(&gz(&archive(&members(order)))).unwrap();
+        in_order(&set);
+        assert_eq!(set.classes, NAMES);
+        assert_eq!(set.warnings.len(), 1, "{:?}", set.warnings);
+        fingerprints.push(set.fingerprint);
+    }
+    assert!(fingerprints.windows(2).all(|pair| pair[0] == pair[1]));
+}
+
+#[test]
+fn unpacked_files() {
+    for folder in ["cifar-10/cifar-10-batches-bin", "cifar-10"] {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, bytes) in members([1, 2, 3, 4, 5]) {
+            let name = name.rsplit('/').next().unwrap();
+            write(dir.path().join(folder).join(name), &bytes);
+        }
+        let set = load_from(&DatasetSpec::Cifar10, dir.path()).unwrap();
+        in_order(&set);
+        assert!(set.warnings.is_empty(), "{:?}", set.warnings);
+    }
+}
+
+#[test]
+fn fine_labels_of_cifar_100() {
+    let dir = tempfile::tempdir().unwrap();
+    let record = |coarse, fine| [vec![coarse, fine], vec![9; 3072]].concat();
+    let train = [record(19, 99), record(0, 3)].concat();
+    let bytes = tar(&[
+        ("cifar-100-binary/train.bin", &train),
+        ("cifar-100-binary/test.bin", &record(1, 50)),
+    ]);
+    write(
+        dir.path().join("cifar-100/cifar-100-binary.tar.gz"),
+        &gz(&bytes),
+    );
+    let set = load_from(&DatasetSpec::Cifar100, dir.path()).unwrap();
+    assert_eq!(
+        (set.train.class(0), set.train.class(1), set.test.class(0)),
+        (Some(99), Some(3), Some(50))
+    );
+    assert_eq!((set.classes.len(), set.classes[99].as_str()), (100, "worm"));
+}
+
+#[test]
+fn class_names_come_from_the_archive() {
+    let with = |text: &str| {
+        let mut members = members([1, 2, 3, 4, 5]);
+        members.push((format!("{FOLDER}/batches.meta.txt"), text.into()));
+        load_archive(&gz(&archive(&members))).unwrap()
+    };
+    let own: Vec<String> = (0..10).map(|i| format!("class {i}")).collect();
+    assert_eq!(with(&(own.join("\n") + "\n\n")).classes, own);
+    let short = with("only\ntwo\n");
+    assert_eq!(short.classes, NAMES);
+    assert!(
+        short
+            .warnings
+            .iter()
+            .any(|warning| warning.contains("names 2 classes")),
+        "{:?}",
+        short.warnings
+    );
+}
+
+#[test]
+fn labels_stay_below_the_number_of_classes() {
+    let mut members = members([1, 2, 3, 4, 5]);
+    members[2].1[3073] = 10;
+    let error = load_archive(&gz(&archive(&members))).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            DataError::LabelRange {
+                index: 1,
+                label: 10,
+                ..
+            }
+        ),
+        "{error}"
+    );
+    assert!(error.to_string().contains("data_batch_2.bin"), "{error}");
+}
+
+#[test]
+fn truncated_members_and_archives() {
+    let mut cut = members([1, 2, 3, 4, 5]);
+    cut[3].1.pop();
+    let error = load_archive(&gz(&archive(&cut))).unwrap_err();
+    assert!(matches!(error, DataError::Format { .. }), "{error}");
+    assert!(error.to_string().contains("data_batch_3.bin"), "{error}");
+
+    let whole = archive(&members([1, 2, 3, 4, 5]));
+    let error = load_archive(&gz(&whole[..whole.len() / 2])).unwrap_err();
+    assert!(matches!(error, DataError::Truncated { .. }), "{error}");
+    let whole = gz(&whole);
+    let error = load_archive(&whole[..whole.len() / 2]).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            DataError::Truncated { .. } | DataError::Corrupt { .. }
+        ),
+        "{error}"
+    );
+    let mut checksum = whole.clone();
+    let at = checksum.len() - 6;
+    checksum[at] ^= 1;
+    assert!(matches!(
+        load_archive(&checksum),
+        Err(DataError::Corrupt { .. })
+    ));
+}
+
+#[test]
+fn absent_empty_and_doubled_members() {
+    let four: Vec<_> = members([1, 2, 3, 4, 5])
+        .into_iter()
+        .filter(|(name, _)| !name.contains("_4"))
+        .collect();
+    let error = load_archive(&gz(&archive(&four))).unwrap_err();
+    assert!(
+        error.to_string().contains("no member data_batch_4.bin"),
+        "{error}"
+    );
+
+    let mut empty = members([1, 2, 3, 4, 5]);
+    empty[0].1.clear();
+    assert!(matches!(
+        load_archive(&gz(&archive(&empty))),
+        Err(DataError::Empty { .. })
+    ));
+
+    let mut doubled = members([1, 2, 3, 4, 5]);
+    doubled.push(doubled[2].clone());
+    let error = load_archive(&gz(&archive(&doubled))).unwrap_err();
+    assert!(error.to_string().contains("twice"), "{error}");
+
+    let nothing = load_archive(&[]).unwrap_err();
+    assert!(
+        nothing.to_string().contains("no member data_batch_1.bin"),
+        "{nothing}"
+    );
+}
+
+#[test]
+fn members_that_leave_the_folder_and_links_are_refused() {
+    for (name, kind, reason) in [
+        ("../data_batch_1.bin", b'0', "leaves"),
+        ("cifar-10-batches-bin/../../x", b'0', "leaves"),
+        ("a\\..\\x", b'0', "leaves"),
+        ("/etc/x", b'0', "absolute"),
+        ("C:/x", b'0', "absolute"),
+        ("cifar-10-batches-bin/data_batch_1.bin", b'2', "link"),
+        ("cifar-10-batches-bin/data_batch_1.bin", b'1', "link"),
+        ("cifar-10-batches-bin/fifo", b'6', "device"),
+    ] {
+        let bytes = [
+            tar_member(name, kind, b""),
+            archive(&members([1, 2, 3, 4, 5])),
+        ]
+        .concat();
+        let error = load_archive(&gz(&bytes)).unwrap_err();
+        assert!(matches!(error, DataError::UnsafeArchive { .. }), "{error}");
+        assert!(
+            error.to_string().contains(reason) && error.to_string().contains(ARCHIVE),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn bombs_are_cut_off() {
+    // Gzip streams may follow one another, so a small file can stand for any amount of zeros.
+    let zeros = gz(&vec![0; 1 << 24]);
+    for (name, kind) in [
+        ("junk.bin", b'0'),
+        ("long name", b'L'),
+        ("extended header", b'x'),
+    ] {
+        let mut bytes = gz(&tar_header(name, kind, 1 << 32));
+        for _ in 0..66 {
+            bytes.extend(&zeros);
+        }
+        let (result, held) = peak(|| load_archive(&bytes));
+        assert!(
+            matches!(result, Err(DataError::TooLarge { .. })),
+            "{result:?}"
+        );
+        assert!(held < 4 << 20, "{held} bytes were held");
+    }
+}
+
+#[test]
+fn forged_sizes_allocate_nothing() {
+    let forged = 3073u64 * 1_000_000;
+    let mut bytes = tar_header("cifar-10-batches-bin/data_batch_1.bin", b'0', forged);
+    bytes.extend(batch(1, 1, 0));
+    let bytes = gz(&bytes);
+    let (result, held) = peak(|| load_archive(&bytes));
+    assert!(
+        matches!(result, Err(DataError::Truncated { .. })),
+        "{result:?}"
+    );
+    assert!(held < 4 << 20, "{held} bytes were held");
+}
+
+fn write_and_load(dir: &Path, bytes: &[u8]) -> (Result<Dataset, DataError>, usize) {
+    write(dir.join(ARCHIVE), bytes);
+    peak(|| load_from(&DatasetSpec::Cifar10, dir))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn random_records_round_trip(
+        labels in prop::collection::vec(0u8..10, 6..12),
+        noise in prop::collection::vec(any::<u8>(), 3072),
+    ) {
+        let dir = tempfile::tempdir().unwrap();
+        let record = |index: usize| -> Vec<u8> {
+            let pixels = noise.iter().map(|byte| byte.wrapping_add(index as u8));
+            std::iter::once(labels[index]).chain(pixels).collect()
+        };
+        let mut members: Vec<(String, Vec<u8>)> =
+            (0..5).map(|i| (format!("data_batch_{}.bin", i + 1), record(i))).collect();
+        members.push(("test_batch.bin".into(), (5..labels.len()).flat_map(record).collect()));
+        let set = write_and_load(dir.path(), &gz(&archive(&members))).0.unwrap();
+        for index in 0..labels.len() {
+            let (split, at) = if index < 5 { (&set.train, index) } else { (&set.test, index - 5) };
+            let found = std::iter::once(split.class(at).unwrap() as u8).chain(split.pixels(at).unwrap().iter().copied());
+            prop_assert!(found.eq(record(index)));
+        }
+    }
+
+    #[test]
+    fn damaged_archives_never_panic(damage in damage(), level in 0..2) {
+        let dir = tempfile::tempdir().unwrap();
+        let mut bytes = archive(&members([2, 1, 3, 4, 5]));
+        if level == 0 {
+            damage.apply(&mut bytes);
+        }
+        bytes = gz(&bytes);
+        if level == 1 {
+            damage.apply(&mut bytes);
+        }
+        let (result, held) = write_and_load(dir.path(), &bytes);
+        prop_assert!(held < cap(bytes.len()), "{held} bytes were held");
+        if let Ok(set) = result {
+            prop_assert!(set.train.len() > 4 && !set.test.is_empty());
+        }
+    }
+
+    #[test]
+    fn damaged_headers_never_panic(
+        at in 0usize..512,
+        value: u8,
+        tail in prop::collection::vec(any::<u8>(), 0..2000),
+    ) {
+        let dir = tempfile::tempdir().unwrap();
+        let mut bytes = tar_header("data_batch_1.bin", b'0', 3073);
+        bytes[at] = value;
+        bytes[148..156].fill(b' ');
+        let sum: u32 = bytes.iter().map(|&byte| u32::from(byte)).sum();
+        bytes[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        bytes.extend(tail);
+        let (result, held) = write_and_load(dir.path(), &bytes);
+        prop_assert!(result.is_err());
+        prop_assert!(held < cap(bytes.len()), "{held} bytes were held");
+    }
+}

@@ -1,0 +1,85 @@
+use std::fs::File;
+
+use granule_data::idx::decode_images;
+use granule_data::{DatasetSpec, Normalization, Split, Targets};
+
+use crate::memory::peak;
+use crate::support::{load_from, real_data};
+
+fn class_counts(split: &Split) -> Vec<usize> {
+    let Targets::Classes(labels) = split.targets() else {
+        panic!("no classes")
+    };
+    let mut counts = vec![0; 10];
+    for &label in labels {
+        counts[usize::from(label)] += 1;
+    }
+    counts
+}
+
+fn close(found: &[f32], expected: &[f32]) {
+    assert_eq!(found.len(), expected.len());
+    assert!(
+        found
+            .iter()
+            .zip(expected)
+            .all(|(a, b)| (a - b).abs() < 1e-4),
+        "{found:?} {expected:?}"
+    );
+}
+
+#[test]
+fn mnist() {
+    let Some(dir) = real_data("mnist") else {
+        return;
+    };
+    let set = load_from(&DatasetSpec::Mnist, &dir).unwrap();
+    assert!(set.warnings.is_empty(), "{:?}", set.warnings);
+    assert_eq!(
+        class_counts(&set.train),
+        [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+    );
+    assert_eq!(
+        class_counts(&set.test),
+        [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+    );
+    let moments = Normalization::of(&set.train);
+    close(&moments.mean, &[0.1307]);
+    close(&moments.std, &[0.3081]);
+    close(&set.normalization.mean, &moments.mean);
+}
+
+#[test]
+fn mnist_is_held_once_while_it_is_read() {
+    let Some(dir) = real_data("mnist") else {
+        return;
+    };
+    let path = dir.join("mnist/train-images-idx3-ubyte.gz");
+    let file = File::open(&path).unwrap();
+    let len = file.metadata().unwrap().len();
+    let (images, held) = peak(|| decode_images(file, len, &path).unwrap());
+    assert_eq!(images.pixels.len(), 47_040_000);
+    assert!(held < 47_040_000 * 11 / 10, "{held} bytes were held");
+}
+
+#[test]
+fn cifar_10() {
+    let Some(dir) = real_data("cifar-10") else {
+        return;
+    };
+    let (set, held) = peak(|| load_from(&DatasetSpec::Cifar10, &dir).unwrap());
+    assert_eq!(class_counts(&set.train), [5000; 10]);
+    assert_eq!(class_counts(&set.test), [1000; 10]);
+    assert_eq!(set.classes[9], "truck");
+    close(
+        &Normalization::of(&set.train).mean,
+        &[0.4914, 0.4822, 0.4465],
+    );
+    close(
+        &Normalization::of(&set.train).std,
+        &[0.2470, 0.2435, 0.2616],
+    );
+    assert!(held < 184_320_000 * 11 / 10, "{held} bytes were held");
+    // The archive may be a repacked one, which is loaded with a warning.
+    assert!(set.warnings.len() <= 1, "{:?}", set.warnings);
+}
