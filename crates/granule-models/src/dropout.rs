@@ -47,7 +47,8 @@ impl DropoutStream {
         }
         let shape = x.shape();
         let mask = self.mask(shape.num_elements(), probability);
-        let mask = Tensor::<D>::from_data(TensorData::new(mask, shape), &x.device());
+        let options = (&x.device(), x.dtype());
+        let mask = Tensor::<D>::from_data(TensorData::new(mask, shape), options);
         x.mul(mask)
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use burn::module::{Flag, Module, ModuleMapper, ModuleVisitor, Param, ParamId};
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{DType, Device, Tensor, TensorData};
 
 use crate::ModelError;
 
@@ -184,6 +184,7 @@ struct Slot {
     id: ParamId,
     shape: Vec<usize>,
     device: Device,
+    dtype: DType,
     require_grad: bool,
 }
 
@@ -208,6 +209,7 @@ impl ModuleVisitor for Layout {
             id: param.id,
             shape: param.lazy_shape().to_vec(),
             device: param.lazy_device(),
+            dtype: param.dtype(),
             require_grad: param.is_require_grad(),
         };
         self.slots.insert(self.path.name(), slot);
@@ -240,7 +242,7 @@ impl ModuleMapper for Writer<'_> {
             return param;
         };
         let data = TensorData::new(value.data.clone(), value.shape.clone());
-        let tensor = Tensor::from_data(data, &slot.device);
+        let tensor = Tensor::from_data(data, (&slot.device, slot.dtype));
         let tensor = match slot.require_grad {
             true => tensor.require_grad(),
             false => tensor,

@@ -1,0 +1,15 @@
+//! The models on the CPU backends, their state, their file and inference.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "models/file.rs"]
+mod file;
+#[path = "models/gradients.rs"]
+mod gradients;
+#[path = "models/inference.rs"]
+mod inference;
+#[path = "models/network.rs"]
+mod network;
+#[path = "models/state.rs"]
+mod state;
+#[path = "models/support.rs"]
+mod support;

@@ -1,0 +1,244 @@
+//! The model file: round trip and damage.
+
+use std::collections::HashMap;
+
+use granule_models::{ModelConfig, ModelError, ModelFile, Predictor, Sample};
+use proptest::prelude::*;
+use safetensors::SafeTensors;
+use safetensors::tensor::TensorView;
+
+use crate::support::{classifier_file, flex, noise, small_models};
+
+fn tiny() -> ModelFile {
+    let (model, input) = small_models().remove(0);
+    classifier_file(model, input)
+}
+
+/// The same tensors under other metadata.
+fn with_document(bytes: &[u8], change: impl Fn(&mut serde_json::Value)) -> Vec<u8> {
+    let tensors = SafeTensors::deserialize(bytes).unwrap();
+    let (_, header) = SafeTensors::read_metadata(bytes).unwrap();
+    let json = &header.metadata().as_ref().unwrap()["granule"];
+    let mut document = serde_json::from_str(json).unwrap();
+    change(&mut document);
+    let metadata = HashMap::from([("granule".to_owned(), document.to_string())]);
+    safetensors::serialize(tensors.tensors(), Some(metadata)).unwrap()
+}
+
+fn load(bytes: &[u8]) -> Result<Predictor, ModelError> {
+    Predictor::from_bytes(bytes, &flex())
+}
+
+#[test]
+fn every_model_survives_its_file() {
+    let folder = tempfile::tempdir().unwrap();
+    for (model, input) in small_models() {
+        let file = classifier_file(model, input);
+        let path = folder.path().join("model.granule");
+        file.save(&path).unwrap();
+        assert_eq!(ModelFile::load(&path).unwrap(), file);
+        assert_eq!(file.to_bytes().unwrap(), std::fs::read(&path).unwrap());
+
+        let sample = noise(input.len(), 3);
+        let outputs = |p: Predictor| p.outputs(Sample::Values(&sample)).unwrap();
+        let memory = outputs(Predictor::from_file(&file, &flex()).unwrap());
+        assert_eq!(
+            outputs(Predictor::from_path(&path, &flex()).unwrap()),
+            memory
+        );
+    }
+    let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
+    assert_eq!(left.len(), 1, "a temporary file was left behind: {left:?}");
+}
+
+#[test]
+fn the_tensors_are_plain_safetensors() {
+    let file = tiny();
+    let bytes = file.to_bytes().unwrap();
+    let tensors = SafeTensors::deserialize(&bytes).unwrap();
+    assert_eq!(tensors.len(), file.state.0.len());
+    let weight = tensors.tensor("layers.0.weight").unwrap();
+    assert_eq!(weight.shape(), [5, 128]);
+    let first = file.state.0["layers.0.weight"].data[0];
+    assert_eq!(weight.data()[..4], first.to_le_bytes());
+}
+
+#[test]
+fn what_is_no_model_file_is_refused_with_a_reason() {
+    let bytes = tiny().to_bytes().unwrap();
+    let format = |bytes: &[u8]| match load(bytes) {
+        Err(ModelError::Format { reason }) => reason,
+        other => panic!("{other:?}"),
+    };
+    for junk in [
+        &b""[..],
+        b"PK\x03\x04",
+        b"\x89PNG\r\n\x1a\n0123456789",
+        &[0xff; 64],
+    ] {
+        assert!(!format(junk).is_empty());
+    }
+    for len in [0, 7, 8, 100, bytes.len() / 2, bytes.len() - 1] {
+        format(&bytes[..len]);
+    }
+    let longer = [&bytes[..], b"more"].concat();
+    format(&longer);
+
+    let other: HashMap<String, TensorView<'_>> = HashMap::new();
+    let plain = safetensors::serialize(other, None).unwrap();
+    assert!(format(&plain).contains("not one written by granule"));
+    assert!(format(&with_document(&bytes, |d| d["model"]["kind"] = "vgg".into())).contains("vgg"));
+    format(&with_document(&bytes, |d| d["surplus"] = 1.into()));
+    format(&with_document(&bytes, |d| d["format"] = "one".into()));
+}
+
+#[test]
+fn a_flipped_bit_among_the_weights_is_found() {
+    let mut bytes = tiny().to_bytes().unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    assert!(matches!(load(&bytes), Err(ModelError::Checksum { .. })));
+}
+
+#[test]
+fn a_later_version_and_invalid_settings_are_refused() {
+    let bytes = tiny().to_bytes().unwrap();
+    let later = with_document(&bytes, |d| d["format"] = 2.into());
+    assert!(matches!(
+        load(&later),
+        Err(ModelError::Version {
+            found: 2,
+            supported: 1
+        })
+    ));
+    let huge = with_document(&bytes, |d| d["format"] = u64::MAX.into());
+    assert!(matches!(load(&huge), Err(ModelError::Version { .. })));
+
+    for (pointer, value) in [
+        ("/model/widths/0", serde_json::json!(0)),
+        ("/input/std/0", serde_json::json!(0.0)),
+        ("/input/mean", serde_json::json!([1.0, 2.0])),
+        ("/input/shape/vector/len", serde_json::json!(0)),
+        ("/task/classes", serde_json::json!([])),
+    ] {
+        let invalid = with_document(&bytes, |d| *d.pointer_mut(pointer).unwrap() = value.clone());
+        assert!(
+            matches!(load(&invalid), Err(ModelError::Config { .. })),
+            "{pointer}"
+        );
+    }
+}
+
+#[test]
+fn weights_of_another_model_are_refused_before_anything_is_allocated() {
+    let bytes = tiny().to_bytes().unwrap();
+    let wide = with_document(&bytes, |d| {
+        d["model"]["widths"] = serde_json::json!([65536, 65536])
+    });
+    assert!(matches!(load(&wide), Err(ModelError::TensorShape { .. })));
+    let deep = with_document(&bytes, |d| {
+        d["model"]["widths"] = serde_json::json!([128, 3])
+    });
+    assert!(load(&deep).is_err());
+    let classes = with_document(&bytes, |d| d["task"]["classes"] = serde_json::json!(["a"]));
+    assert!(matches!(
+        load(&classes),
+        Err(ModelError::TensorShape { .. })
+    ));
+
+    let mut file = tiny();
+    let value = file.state.0.remove("layers.0.bias").unwrap();
+    let missing = file.to_bytes().unwrap();
+    assert!(matches!(
+        load(&missing),
+        Err(ModelError::MissingTensor { .. })
+    ));
+    file.state
+        .0
+        .insert("layers.0.bias".to_owned(), value.clone());
+    file.state.0.insert("layers.7.bias".to_owned(), value);
+    let extra = file.to_bytes().unwrap();
+    assert!(matches!(
+        load(&extra),
+        Err(ModelError::UnexpectedTensor { .. })
+    ));
+}
+
+#[test]
+fn weights_that_are_not_finite_are_neither_written_nor_read() {
+    let mut file = tiny();
+    let good = file.to_bytes().unwrap();
+    file.state.0.get_mut("layers.0.bias").unwrap().data[3] = f32::NAN;
+    assert!(matches!(
+        file.to_bytes(),
+        Err(ModelError::NonFiniteTensor { name, index: 3 }) if name == "layers.0.bias"
+    ));
+
+    let data = good.len() - 4;
+    let mut bad = good.clone();
+    bad[data..].copy_from_slice(&f32::INFINITY.to_le_bytes());
+    let header = 8 + u64::from_le_bytes(bad[..8].try_into().unwrap()) as usize;
+    let crc = crc32fast::hash(&bad[header..]);
+    let bad = with_document(&bad, |d| d["crc32"] = crc.into());
+    assert!(matches!(
+        load(&bad),
+        Err(ModelError::NonFiniteTensor { .. })
+    ));
+}
+
+#[test]
+fn an_error_names_its_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("absent.granule");
+    let error = ModelFile::load(&path).unwrap_err();
+    assert!(error.to_string().contains("absent.granule"), "{error}");
+    let error = tiny()
+        .save(folder.path().join("no/such/folder.granule"))
+        .unwrap_err();
+    assert!(error.to_string().contains("cannot write"), "{error}");
+}
+
+#[test]
+fn saving_replaces_a_file_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.granule");
+    std::fs::write(&path, b"older and much longer than nothing").unwrap();
+    let file = tiny();
+    file.save(&path).unwrap();
+    assert_eq!(ModelFile::load(&path).unwrap(), file);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_ne!(mode & 0o044, 0, "{mode:o}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn mutated_bytes_never_panic(
+        edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        cut in prop::option::of(any::<prop::sample::Index>()),
+        header_only: bool,
+    ) {
+        let file = classifier_file(ModelConfig::default(), granule_models::InputShape::Vector { len: 2 });
+        let mut bytes = file.to_bytes().unwrap();
+        let header = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+        let range = if header_only { header } else { bytes.len() };
+        for (index, byte) in edits {
+            bytes[index.index(range)] = byte;
+        }
+        if let Some(cut) = cut {
+            bytes.truncate(cut.index(bytes.len()));
+        }
+        let _ = load(&bytes);
+    }
+
+    #[test]
+    fn random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..256), len in 0_u64..300) {
+        prop_assert!(load(&bytes).is_err());
+        let framed = [&len.to_le_bytes()[..], &bytes].concat();
+        prop_assert!(load(&framed).is_err());
+    }
+}

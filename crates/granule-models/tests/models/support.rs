@@ -1,0 +1,104 @@
+//! What the tests share.
+
+use burn::tensor::{Device, Tensor, TensorData};
+use granule_device::DeviceSpec;
+use granule_models::{
+    CnnConfig, InputShape, InputSpec, ModelConfig, ModelFile, Provenance, ResnetConfig, Task, state,
+};
+
+pub fn flex() -> Device {
+    DeviceSpec::Flex.open().unwrap().burn().clone()
+}
+
+pub fn ndarray() -> Device {
+    DeviceSpec::NdArray.open().unwrap().burn().clone()
+}
+
+pub fn image(channels: usize, size: usize) -> InputShape {
+    InputShape::Image {
+        channels,
+        height: size,
+        width: size,
+    }
+}
+
+/// Numbers in (−1, 1) that look random and are the same everywhere.
+pub fn noise(len: usize, seed: u32) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(12_345);
+    (0..len)
+        .map(|_| {
+            state ^= state << 13;
+            state ^= state >> 17;
+            state ^= state << 5;
+            (f64::from(state) / f64::from(u32::MAX) * 2.0 - 1.0) as f32
+        })
+        .collect()
+}
+
+pub fn samples(batch: usize, len: usize, device: &Device) -> Tensor<2> {
+    let data = TensorData::new(noise(batch * len, 1), [batch, len]);
+    Tensor::from_data(data, device)
+}
+
+pub fn values(tensor: Tensor<2>) -> Vec<f32> {
+    tensor.into_data().try_into_vec::<f32>().unwrap()
+}
+
+/// Every kind of model in a small form, with an input it takes.
+pub fn small_models() -> Vec<(ModelConfig, InputShape)> {
+    let mlp = ModelConfig::from_name("mlp").unwrap();
+    let lenet = ModelConfig::from_name("lenet").unwrap();
+    let cnn = |batch_norm| {
+        ModelConfig::Cnn(CnnConfig {
+            channels: vec![3, 4],
+            convolutions: 2,
+            hidden: 6,
+            dropout: 0.2,
+            batch_norm,
+            ..CnnConfig::default()
+        })
+    };
+    let resnet = |depth, widths: &[usize]| {
+        ModelConfig::Resnet(ResnetConfig {
+            depth,
+            widths: widths.to_vec(),
+            dropout: 0.1,
+        })
+    };
+    vec![
+        (mlp, InputShape::Vector { len: 5 }),
+        (lenet, image(1, 28)),
+        (cnn(false), image(2, 8)),
+        (cnn(true), image(2, 8)),
+        (resnet(9, &[3, 4, 4, 5]), image(3, 8)),
+        (resnet(8, &[3, 4, 5]), image(3, 8)),
+    ]
+}
+
+pub fn classifier_file(model: ModelConfig, shape: InputShape) -> ModelFile {
+    let classes: Vec<String> = ["cat", "dog", "owl"].map(str::to_owned).to_vec();
+    let network = model.init(&shape, classes.len(), 11, &flex()).unwrap();
+    ModelFile {
+        state: state::state_dict(&network).unwrap(),
+        model,
+        input: InputSpec {
+            mean: vec![0.3; channels(&shape)],
+            std: vec![0.2; channels(&shape)],
+            shape,
+        },
+        task: Task::Classification { classes },
+        provenance: Provenance {
+            dataset: "noise".to_owned(),
+            seed: u64::MAX,
+            scores: [("test_accuracy".to_owned(), 0.125)].into(),
+            ..Provenance::now()
+        },
+    }
+}
+
+fn channels(shape: &InputShape) -> usize {
+    match *shape {
+        InputShape::Image { channels, .. } => channels,
+        InputShape::Vector { len } => len,
+    }
+}
