@@ -12,7 +12,7 @@ use crate::metrics::finite;
 
 pub use recorder::{RecordOptions, RunRecorder};
 pub use report::{
-    Fact, MistakeCard, Outcome, Picture, ReportData, Scatter, first_layer_filters, render,
+    Fact, MistakeCard, Picture, ReportData, Scatter, TestResult, first_layer_filters, render,
     write_report,
 };
 

@@ -1,15 +1,32 @@
 //! The page that shows a run.
 
+mod axis;
+mod curves;
+mod format;
+mod heatmap;
 mod picture;
+mod scatter;
+mod view;
 
+use std::fs;
+use std::io;
 use std::path::Path;
 
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::Serde;
+use minijinja::{Environment, Value, context};
 use serde::{Deserialize, Serialize};
 
-use super::{EpochRow, RecordError, StepRow};
+use super::{EpochRow, REPORT_HTML, REPORT_JSON, RecordError, StepRow};
 use crate::metrics::{ClassificationReport, ConfusionMatrix, RegressionScores, finite};
 
 pub use picture::{Picture, first_layer_filters};
+pub use scatter::Scatter;
+
+const TEMPLATE: &str = include_str!("template.html");
+const STYLE: &str = include_str!("style.css");
+const SCRIPT: &str = include_str!("script.js");
+const MOST_STORED_STEPS: usize = 1000;
 
 /// Everything the report shows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,7 +50,7 @@ pub struct ReportData {
     pub seed: u64,
     /// The granule version that trained it.
     pub version: String,
-    /// When the run ended, RFC 3339.
+    /// When the run ended, as shown: RFC 3339.
     pub created: String,
     /// Wall time of training in seconds.
     #[serde(with = "finite")]
@@ -49,8 +66,8 @@ pub struct ReportData {
     pub epochs: Vec<EpochRow>,
     /// The learning curve within epochs, sampled.
     pub steps: Vec<StepRow>,
-    /// How the model did on the test split.
-    pub outcome: Outcome,
+    /// How the model did on the test split; none while a run has not been tested.
+    pub test: Option<TestResult>,
     /// First-layer filters as images, see [`first_layer_filters`].
     pub filters: Vec<Picture>,
     /// The resolved configuration.
@@ -73,7 +90,7 @@ pub struct Fact {
 /// Results on the test split.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "task", rename_all = "lowercase")]
-pub enum Outcome {
+pub enum TestResult {
     /// Samples were sorted into classes.
     Classification {
         /// Mean test loss.
@@ -102,44 +119,45 @@ pub enum Outcome {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MistakeCard {
     /// Position of the sample in the test split.
-    pub index: u64,
+    pub index: usize,
     /// The class it belongs to.
     pub truth: usize,
     /// The class it was taken for.
     pub predicted: usize,
     /// The probability given to `predicted`.
-    pub probability: f32,
+    #[serde(with = "finite")]
+    pub probability: f64,
     /// The image; none for feature vectors.
     pub picture: Option<Picture>,
-}
-
-/// Predictions of one output against the truth.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Scatter {
-    /// Which output, counted from 0.
-    pub output: usize,
-    /// (true, predicted) pairs.
-    pub points: Vec<(f32, f32)>,
-}
-
-impl Scatter {
-    /// Evenly spaced samples of `truth` and `predicted`, both row-major `[samples, width]`: at most 1500 for each of the
-    /// first six outputs. Pairs with a NaN or infinite value are left out.
-    pub fn sample(truth: &[f32], predicted: &[f32], width: usize) -> Vec<Self> {
-        let _ = (truth, predicted, width);
-        Vec::new()
-    }
 }
 
 impl ReportData {
     /// Reads `report.json` of a run folder.
     ///
     /// # Errors
-    /// [`RecordError::NotARun`] when there is none, [`RecordError::Damaged`] when it cannot be understood.
+    /// [`RecordError::NotARun`] when there is none, [`RecordError::Io`] when it cannot be read,
+    /// [`RecordError::Damaged`] when it cannot be understood.
     pub fn load(run_dir: &Path) -> Result<Self, RecordError> {
-        Err(RecordError::NotARun {
-            dir: run_dir.to_owned(),
-            file: super::REPORT_JSON,
+        let path = run_dir.join(REPORT_JSON);
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(RecordError::NotARun {
+                    dir: run_dir.to_owned(),
+                    file: REPORT_JSON,
+                });
+            }
+            Err(source) => {
+                return Err(RecordError::Io {
+                    action: "read",
+                    path,
+                    source,
+                });
+            }
+        };
+        serde_json::from_slice(&bytes).map_err(|error| RecordError::Damaged {
+            path,
+            reason: error.to_string(),
         })
     }
 }
@@ -149,15 +167,38 @@ impl ReportData {
 /// # Errors
 /// [`RecordError::Render`] when the template fails.
 pub fn render(data: &ReportData) -> Result<String, RecordError> {
-    let _ = data;
-    Ok(String::new())
+    let failed = |error: minijinja::Error| RecordError::Render {
+        reason: format!("{error:#}"),
+    };
+    let mut environment = Environment::new();
+    let syntax = SyntaxConfig::builder()
+        .trim_blocks(true)
+        .lstrip_blocks(true)
+        .build()
+        .map_err(failed)?;
+    environment.set_syntax(syntax);
+    environment
+        .add_template(REPORT_HTML, TEMPLATE)
+        .map_err(failed)?;
+    let template = environment.get_template(REPORT_HTML).map_err(failed)?;
+    let run = Value::from(Serde(view::view(data)));
+    template
+        .render(context! { style => STYLE, script => SCRIPT, run })
+        .map_err(failed)
 }
 
 /// Writes `report.json` and `report.html` into the run folder.
 ///
 /// # Errors
-/// [`RecordError::Render`] and [`RecordError::Replace`].
+/// [`RecordError::Render`] when the page cannot be made, [`RecordError::Replace`] when a file cannot be written.
 pub fn write_report(run_dir: &Path, data: &ReportData) -> Result<(), RecordError> {
-    let _ = (run_dir, data);
-    Ok(())
+    let stored = ReportData {
+        steps: curves::thin_steps(&data.steps, MOST_STORED_STEPS),
+        ..data.clone()
+    };
+    let json = serde_json::to_vec(&stored).map_err(|error| RecordError::Render {
+        reason: error.to_string(),
+    })?;
+    super::replace(&run_dir.join(REPORT_JSON), &json)?;
+    super::replace(&run_dir.join(REPORT_HTML), render(&stored)?.as_bytes())
 }

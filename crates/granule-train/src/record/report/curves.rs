@@ -1,0 +1,403 @@
+//! Learning curves.
+
+use serde::Serialize;
+
+use super::axis::{Axis, Tick};
+use super::format;
+use crate::record::{EpochRow, StepRow};
+
+const WIDTH: f64 = 560.0;
+const HEIGHT: f64 = 320.0;
+const LEFT: f64 = 58.0;
+const RIGHT: f64 = WIDTH - 14.0;
+const TOP: f64 = 22.0;
+const BOTTOM: f64 = HEIGHT - 44.0;
+const MOST_EPOCHS: usize = 400;
+/// Curves within epochs help while there are few of them, and are averaged to this many points.
+const MOST_EPOCHS_BY_STEP: usize = 5;
+const MOST_STEP_POINTS: usize = 100;
+/// Above this ratio of the largest to the smallest loss the axis is logarithmic.
+const LOGARITHMIC_ABOVE: f64 = 20.0;
+
+#[derive(Debug, Serialize)]
+pub(super) struct Chart {
+    pub id: &'static str,
+    pub title: &'static str,
+    pub note: String,
+    pub width: f64,
+    pub height: f64,
+    pub left: f64,
+    pub right: f64,
+    pub top: f64,
+    pub bottom: f64,
+    pub x_ticks: Vec<Tick>,
+    pub y_ticks: Vec<Tick>,
+    pub lines: Vec<Line>,
+    pub best: Option<Best>,
+    pub strips: Vec<Strip>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Line {
+    pub class: &'static str,
+    pub name: &'static str,
+    pub path: String,
+    pub dots: Vec<(String, String)>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Best {
+    pub x: String,
+    pub label: String,
+    /// SVG's `text-anchor`.
+    pub anchor: &'static str,
+    pub label_x: String,
+}
+
+/// The part of the plot that belongs to one epoch, with what to tell about it.
+#[derive(Debug, Serialize)]
+pub(super) struct Strip {
+    pub x: String,
+    pub width: String,
+    pub middle: String,
+    pub tip: String,
+}
+
+/// One quantity of the rows.
+struct Quantity {
+    id: &'static str,
+    title: &'static str,
+    is_fraction: bool,
+    /// What the line of the training rows is called.
+    name: &'static str,
+    train: fn(&EpochRow) -> Option<f64>,
+    validation: fn(&EpochRow) -> Option<f64>,
+    step: fn(&StepRow) -> Option<f64>,
+}
+
+const LOSS: Quantity = Quantity {
+    id: "loss",
+    title: "Loss",
+    is_fraction: false,
+    name: "training",
+    train: |row| Some(row.train_loss),
+    validation: |row| row.validation_loss,
+    step: |row| Some(row.loss),
+};
+
+const ACCURACY: Quantity = Quantity {
+    id: "accuracy",
+    title: "Accuracy",
+    is_fraction: true,
+    name: "training",
+    train: |row| row.train_accuracy,
+    validation: |row| row.validation_accuracy,
+    step: |row| row.accuracy,
+};
+
+const LEARNING_RATE: Quantity = Quantity {
+    id: "learning-rate",
+    title: "Learning rate",
+    is_fraction: false,
+    name: "learning rate",
+    train: |row| Some(row.learning_rate),
+    validation: |_| None,
+    step: |row| Some(row.learning_rate),
+};
+
+/// The charts of loss and accuracy, or of the learning rate where there is no accuracy.
+pub(super) fn charts(
+    epochs: &[EpochRow],
+    steps: &[StepRow],
+    best_epoch: Option<u64>,
+) -> Vec<Chart> {
+    let epochs = thin_epochs(epochs, best_epoch);
+    let steps = if epochs.len() <= MOST_EPOCHS_BY_STEP {
+        thin_steps(steps, MOST_STEP_POINTS)
+    } else {
+        Vec::new()
+    };
+    let draw = |quantity| chart(quantity, &epochs, &steps, best_epoch);
+    [
+        draw(&LOSS),
+        draw(&ACCURACY).or_else(|| draw(&LEARNING_RATE)),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// Averages neighbouring rows, so that at most `limit` remain.
+pub(super) fn thin_steps(steps: &[StepRow], limit: usize) -> Vec<StepRow> {
+    let group = steps.len().div_ceil(limit.max(1)).max(1);
+    steps
+        .chunks(group)
+        .filter_map(|rows| {
+            let last = rows.last()?;
+            let mean = |value: fn(&StepRow) -> f64| {
+                rows.iter().map(value).sum::<f64>() / rows.len() as f64
+            };
+            let middle = rows.get(rows.len() / 2)?;
+            Some(StepRow {
+                step: middle.step,
+                epoch: middle.epoch,
+                loss: mean(|row| row.loss),
+                accuracy: last
+                    .accuracy
+                    .map(|_| mean(|row| row.accuracy.unwrap_or(f64::NAN))),
+                learning_rate: middle.learning_rate,
+            })
+        })
+        .collect()
+}
+
+fn thin_epochs(epochs: &[EpochRow], best_epoch: Option<u64>) -> Vec<EpochRow> {
+    let stride = epochs.len().div_ceil(MOST_EPOCHS).max(1);
+    let last = epochs.len().saturating_sub(1);
+    let kept = epochs.iter().enumerate();
+    kept.filter(|(index, row)| {
+        index % stride == 0 || *index == last || Some(row.epoch) == best_epoch
+    })
+    .map(|(_, row)| *row)
+    .collect()
+}
+
+fn chart(
+    quantity: &Quantity,
+    epochs: &[EpochRow],
+    steps: &[StepRow],
+    best_epoch: Option<u64>,
+) -> Option<Chart> {
+    let steps_per_epoch = match (epochs.last(), steps.last()) {
+        (Some(row), _) if row.epoch > 0 => row.step as f64 / row.epoch as f64,
+        (_, Some(row)) => row.step as f64,
+        _ => return None,
+    }
+    .max(1.0);
+    let series = |value: fn(&EpochRow) -> Option<f64>| -> Vec<(f64, f64)> {
+        epochs
+            .iter()
+            .filter_map(|row| Some((row.epoch as f64, value(row)?)))
+            .collect()
+    };
+    let (train, validation) = (series(quantity.train), series(quantity.validation));
+    let within: Vec<_> = steps
+        .iter()
+        .filter_map(|row| Some((row.step as f64 / steps_per_epoch, (quantity.step)(row)?)))
+        .collect();
+
+    let x = x_axis(epochs, !within.is_empty());
+    // The first steps of a run are far off; two epochs are enough to set the range without them.
+    let noisy = if epochs.len() >= 2 {
+        [].as_slice()
+    } else {
+        &within
+    };
+    let ranged: Vec<f64> = [train.as_slice(), &validation, noisy]
+        .into_iter()
+        .flat_map(|points| points.iter().map(|point| point.1))
+        .filter(|value| value.is_finite())
+        .collect();
+    if ranged.is_empty() {
+        return None;
+    }
+    let y = y_axis(quantity, &ranged);
+    let dotted = epochs.len() <= 20;
+    let lines = [
+        ("steps", "training, by step", within),
+        ("train", quantity.name, train),
+        ("validation", "validation", validation),
+    ]
+    .into_iter()
+    .filter(|(_, _, points)| !points.is_empty())
+    .map(|(class, name, points)| line(class, name, &points, &x, &y, dotted && class != "steps"))
+    .collect();
+    let best =
+        best_epoch.filter(|&best| epochs.len() > 1 && epochs.iter().any(|row| row.epoch == best));
+    Some(Chart {
+        id: quantity.id,
+        title: quantity.title,
+        note: if y.is_logarithmic() {
+            "logarithmic axis".into()
+        } else {
+            String::new()
+        },
+        width: WIDTH,
+        height: HEIGHT,
+        left: LEFT,
+        right: RIGHT,
+        top: TOP,
+        bottom: BOTTOM,
+        x_ticks: if epochs.len() > 2 {
+            x.whole_ticks()
+        } else {
+            x.ticks(format::significant)
+        },
+        y_ticks: y.ticks(|value| tick_label(quantity, &y, value)),
+        lines,
+        best: best.and_then(|best| best_mark(best, &x)),
+        strips: strips(quantity, epochs, &x, best_epoch),
+    })
+}
+
+fn x_axis(epochs: &[EpochRow], from_zero: bool) -> Axis {
+    let last = epochs.last().map_or(1.0, |row| row.epoch as f64);
+    let first = epochs.first().map_or(1.0, |row| row.epoch as f64);
+    let (low, high) = if from_zero {
+        (0.0, last)
+    } else if last > first {
+        (first, last)
+    } else {
+        (first - 1.0, first + 1.0)
+    };
+    let margin = if dense(epochs) {
+        0.0
+    } else {
+        (high - low) * 0.02
+    };
+    Axis::exact(
+        low - if from_zero { 0.0 } else { margin },
+        high + margin,
+        LEFT,
+        RIGHT,
+    )
+}
+
+fn dense(epochs: &[EpochRow]) -> bool {
+    epochs.len() > 60
+}
+
+fn y_axis(quantity: &Quantity, values: &[f64]) -> Axis {
+    let low = values.iter().copied().fold(f64::INFINITY, f64::min);
+    let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    if quantity.is_fraction {
+        let axis = Axis::rounded(low, high.max(low + 0.005), BOTTOM, TOP);
+        return Axis::exact(axis.low().max(0.0), axis.high().min(1.0), BOTTOM, TOP);
+    }
+    if low > 0.0 && high / low > LOGARITHMIC_ABOVE {
+        Axis::logarithmic(low, high, BOTTOM, TOP)
+    } else if low >= 0.0 && low < 0.4 * high {
+        Axis::rounded(0.0, high, BOTTOM, TOP)
+    } else {
+        Axis::rounded(low, high, BOTTOM, TOP)
+    }
+}
+
+fn tick_label(quantity: &Quantity, axis: &Axis, value: f64) -> String {
+    if quantity.is_fraction {
+        let digits = if axis.high() - axis.low() < 0.045 {
+            1
+        } else {
+            0
+        };
+        format::percent(value, digits)
+    } else {
+        format::significant(value)
+    }
+}
+
+fn line(
+    class: &'static str,
+    name: &'static str,
+    points: &[(f64, f64)],
+    x: &Axis,
+    y: &Axis,
+    dotted: bool,
+) -> Line {
+    let mut path = String::new();
+    let mut dots = Vec::new();
+    let mut pen_down = false;
+    for &(epoch, value) in points {
+        let (Some(at_x), Some(at_y)) = (x.place(epoch), y.place(value)) else {
+            pen_down = false;
+            continue;
+        };
+        let (at_x, at_y) = (
+            format::coordinate(at_x),
+            format::coordinate(at_y.clamp(-1e4, 1e4)),
+        );
+        path.push_str(&format!(
+            "{}{at_x} {at_y}",
+            if pen_down { 'L' } else { 'M' }
+        ));
+        pen_down = true;
+        if dotted {
+            dots.push((at_x, at_y));
+        }
+    }
+    Line {
+        class,
+        name,
+        path,
+        dots,
+    }
+}
+
+fn best_mark(epoch: u64, x: &Axis) -> Option<Best> {
+    let at = x.place(epoch as f64)?;
+    let (anchor, offset) = match at {
+        at if at > RIGHT - 60.0 => ("end", if at > RIGHT - 4.0 { 0.0 } else { 4.0 }),
+        at if at < LEFT + 60.0 => ("start", -4.0),
+        _ => ("middle", 0.0),
+    };
+    Some(Best {
+        x: format::coordinate(at),
+        label: format!("best: epoch {epoch}"),
+        anchor,
+        label_x: format::coordinate(at + offset),
+    })
+}
+
+fn strips(
+    quantity: &Quantity,
+    epochs: &[EpochRow],
+    x: &Axis,
+    best_epoch: Option<u64>,
+) -> Vec<Strip> {
+    let at: Vec<f64> = epochs
+        .iter()
+        .filter_map(|row| x.place(row.epoch as f64))
+        .collect();
+    let value = |value: f64| {
+        if quantity.is_fraction {
+            format::percent(value, 2)
+        } else {
+            format::significant(value)
+        }
+    };
+    epochs
+        .iter()
+        .zip(&at)
+        .enumerate()
+        .map(|(index, (row, &middle))| {
+            let half_way =
+                |other: Option<&f64>, end: f64| other.map_or(end, |other| (middle + other) / 2.0);
+            let from = half_way(index.checked_sub(1).and_then(|before| at.get(before)), LEFT);
+            let to = half_way(at.get(index + 1), RIGHT);
+            let mut tip = format!("epoch {}", row.epoch);
+            if best_epoch == Some(row.epoch) {
+                tip.push_str(" (best)");
+            }
+            for (name, found) in [
+                (quantity.name, (quantity.train)(row)),
+                ("validation", (quantity.validation)(row)),
+            ] {
+                if let Some(found) = found {
+                    tip.push_str(&format!("\n{name} {}", value(found)));
+                }
+            }
+            if quantity.id != LEARNING_RATE.id {
+                tip.push_str(&format!(
+                    "\nlearning rate {}",
+                    format::significant(row.learning_rate)
+                ));
+            }
+            Strip {
+                x: format::coordinate(from),
+                width: format::coordinate((to - from).max(0.0)),
+                middle: format::coordinate(middle),
+                tip,
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,262 @@
+//! The confusion matrix as a drawing.
+
+use serde::Serialize;
+
+use super::format;
+use crate::metrics::{ClassScores, ConfusionMatrix};
+
+/// Up to this many classes every cell shows its count.
+const MOST_COUNTED: usize = 30;
+/// Above this many classes cells would be smaller than a pixel or two.
+const MOST_DRAWN: usize = 250;
+const MOST_PAIRS: usize = 10;
+const LONGEST_LABEL: usize = 18;
+const SHADES: usize = 24;
+/// Mean width of a character in units of the font size.
+const CHARACTER: f64 = 0.56;
+
+#[derive(Debug, Serialize)]
+pub(super) struct Heatmap {
+    pub width: f64,
+    pub height: f64,
+    pub left: f64,
+    pub side: f64,
+    pub cell: f64,
+    pub inset: f64,
+    pub label_size: f64,
+    pub count_size: f64,
+    pub counted: bool,
+    pub rows: Vec<Label>,
+    pub columns: Vec<Label>,
+    pub upright: bool,
+    pub cells: Vec<Cell>,
+    pub shades: Vec<Shade>,
+    pub lookup: Option<Lookup>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Label {
+    pub at: String,
+    pub text: String,
+    pub full: String,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Cell {
+    pub x: String,
+    pub y: String,
+    pub middle: String,
+    pub base: String,
+    pub kind: &'static str,
+    pub opacity: String,
+    pub strong: bool,
+    pub count: String,
+    pub tip: String,
+}
+
+/// All cells of one colour as one path.
+#[derive(Debug, Serialize)]
+pub(super) struct Shade {
+    pub kind: &'static str,
+    pub opacity: String,
+    pub path: String,
+}
+
+/// What the page's script needs to tell about a cell of a large matrix.
+#[derive(Debug, Serialize)]
+pub(super) struct Lookup {
+    pub classes: Vec<String>,
+    pub support: Vec<u64>,
+    pub cells: Vec<(usize, usize, u64)>,
+}
+
+/// Classes taken for another.
+#[derive(Debug, Serialize)]
+pub(super) struct Pair {
+    pub truth: String,
+    pub predicted: String,
+    pub count: String,
+    pub share: String,
+    pub bar: String,
+}
+
+/// The matrix as a drawing; nothing when there are too many classes, or fewer than two.
+pub(super) fn heatmap(confusion: &ConfusionMatrix, classes: &[ClassScores]) -> Option<Heatmap> {
+    let count = classes.len();
+    if !(2..=MOST_DRAWN).contains(&count) || confusion.classes() != count {
+        return None;
+    }
+    let counted = count <= MOST_COUNTED;
+    let (cell, label_size, count_size): (f64, f64, f64) = match count {
+        ..=6 => (60.0, 14.0, 15.0),
+        7..=12 => (46.0, 13.0, 13.0),
+        13..=20 => (36.0, 12.0, 11.0),
+        21..=30 => (30.0, 11.5, 9.5),
+        31..=60 => (16.0, 10.5, 0.0),
+        _ => (9.6, 8.4, 0.0),
+    };
+    let every = (label_size / cell * 0.95).ceil().max(1.0) as usize;
+    let longest = classes
+        .iter()
+        .map(|class| class.class.chars().count().min(LONGEST_LABEL))
+        .max()
+        .unwrap_or(1);
+    let longest_width = longest as f64 * CHARACTER * label_size;
+    let upright = longest_width <= cell - 6.0;
+    let left = longest_width + 30.0;
+    let side = cell * count as f64;
+    let below = if upright {
+        label_size * 1.4
+    } else {
+        longest_width + 6.0
+    };
+    let labels = || {
+        classes
+            .iter()
+            .enumerate()
+            .step_by(every)
+            .map(move |(index, class)| Label {
+                at: format::coordinate((index as f64 + 0.5) * cell),
+                text: format::shorten(&class.class, LONGEST_LABEL),
+                full: class.class.clone(),
+            })
+    };
+    let mut map = Heatmap {
+        width: left + side + 12.0,
+        height: side + below + 30.0,
+        left,
+        side,
+        cell,
+        inset: if counted { 1.0 } else { 0.0 },
+        label_size,
+        count_size,
+        counted,
+        rows: labels().collect(),
+        columns: labels().collect(),
+        upright,
+        cells: Vec::new(),
+        shades: Vec::new(),
+        lookup: None,
+    };
+    if counted {
+        map.cells = cells(confusion, classes, cell, count_size);
+    } else {
+        map.shades = shades(confusion, classes, cell);
+        map.lookup = Some(Lookup {
+            classes: classes.iter().map(|class| class.class.clone()).collect(),
+            support: classes.iter().map(|class| class.support).collect(),
+            cells: confusion.cells().collect(),
+        });
+    }
+    Some(map)
+}
+
+/// The wrong cells with the highest counts.
+pub(super) fn most_confused(confusion: &ConfusionMatrix, classes: &[ClassScores]) -> Vec<Pair> {
+    let mut wrong: Vec<_> = confusion
+        .cells()
+        .filter(|(truth, predicted, _)| truth != predicted)
+        .collect();
+    wrong.sort_by_key(|&(truth, predicted, count)| (std::cmp::Reverse(count), truth, predicted));
+    let most = wrong.first().map_or(1, |cell| cell.2) as f64;
+    wrong
+        .into_iter()
+        .take(MOST_PAIRS)
+        .filter_map(|(truth, predicted, count)| {
+            let class = classes.get(truth)?;
+            Some(Pair {
+                truth: class.class.clone(),
+                predicted: classes.get(predicted)?.class.clone(),
+                count: format::count(count),
+                share: format::percent(share(count, class.support), 1),
+                bar: format!("{:.1}%", count as f64 / most * 100.0),
+            })
+        })
+        .collect()
+}
+
+fn share(count: u64, support: u64) -> f64 {
+    if support == 0 {
+        0.0
+    } else {
+        count as f64 / support as f64
+    }
+}
+
+/// The kind of a cell and how strongly it is coloured; rare mistakes stay visible by the square root.
+fn colour(truth: usize, predicted: usize, share: f64) -> (&'static str, f64) {
+    if truth == predicted {
+        ("hit", 0.06 + 0.9 * share)
+    } else {
+        ("miss", 0.05 + 0.9 * share.sqrt())
+    }
+}
+
+fn cells(
+    confusion: &ConfusionMatrix,
+    classes: &[ClassScores],
+    cell: f64,
+    count_size: f64,
+) -> Vec<Cell> {
+    confusion
+        .cells()
+        .filter_map(|(truth, predicted, count)| {
+            let class = classes.get(truth)?;
+            let share = share(count, class.support);
+            let (kind, opacity) = colour(truth, predicted, share);
+            let (x, y) = (predicted as f64 * cell, truth as f64 * cell);
+            Some(Cell {
+                x: format::coordinate(x + 1.0),
+                y: format::coordinate(y + 1.0),
+                middle: format::coordinate(x + cell / 2.0),
+                base: format::coordinate(y + cell / 2.0 + count_size * 0.36),
+                kind,
+                opacity: format!("{opacity:.2}"),
+                strong: opacity > 0.55,
+                count: short_count(count),
+                tip: format!(
+                    "true: {}\npredicted: {}\n{} of {} ({})",
+                    class.class,
+                    classes.get(predicted)?.class,
+                    format::count(count),
+                    format::count(class.support),
+                    format::percent(share, 1)
+                ),
+            })
+        })
+        .collect()
+}
+
+fn short_count(count: u64) -> String {
+    match count {
+        0..10_000 => count.to_string(),
+        10_000..1_000_000 => format!("{}k", count / 1000),
+        _ => format!("{}M", count / 1_000_000),
+    }
+}
+
+fn shades(confusion: &ConfusionMatrix, classes: &[ClassScores], cell: f64) -> Vec<Shade> {
+    let mut paths = vec![String::new(); 2 * (SHADES + 1)];
+    for (truth, predicted, count) in confusion.cells() {
+        let support = classes.get(truth).map_or(0, |class| class.support);
+        let (kind, opacity) = colour(truth, predicted, share(count, support));
+        let shade = (opacity * SHADES as f64).ceil().min(SHADES as f64) as usize;
+        if let Some(path) = paths.get_mut(2 * shade + usize::from(kind == "miss")) {
+            let (x, y) = (
+                format::coordinate(predicted as f64 * cell),
+                format::coordinate(truth as f64 * cell),
+            );
+            path.push_str(&format!("M{x} {y}h{cell}v{cell}h-{cell}z"));
+        }
+    }
+    paths
+        .into_iter()
+        .enumerate()
+        .filter(|(_, path)| !path.is_empty())
+        .map(|(index, path)| Shade {
+            kind: if index % 2 == 0 { "hit" } else { "miss" },
+            opacity: format!("{:.2}", (index / 2) as f64 / SHADES as f64),
+            path,
+        })
+        .collect()
+}

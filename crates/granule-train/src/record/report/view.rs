@@ -1,0 +1,399 @@
+//! What the template shows, as text and coordinates.
+
+use serde::Serialize;
+
+use super::curves::{self, Chart};
+use super::format::{count, duration, percent, shorten, significant};
+use super::heatmap::{self, Heatmap, Pair};
+use super::scatter::{self, Plot};
+use super::{Fact, MistakeCard, Picture, ReportData, TestResult};
+use crate::metrics::{
+    Average, ClassScores, ClassificationReport, ConfusionMatrix, OutputScores, RegressionScores,
+};
+
+const MOST_MISTAKES: usize = 32;
+const LONGEST_NAME: usize = 24;
+const MOST_CLASS_ROWS: usize = 1000;
+const MOST_OUTPUT_ROWS: usize = 500;
+
+#[derive(Debug, Serialize)]
+pub(super) struct View<'a> {
+    pub title: String,
+    pub created: &'a str,
+    pub version: &'a str,
+    pub interrupted: bool,
+    pub warnings: &'a [String],
+    pub headline: Vec<Card>,
+    pub facts: Vec<Card>,
+    pub charts: Vec<Chart>,
+    pub classification: Option<Classification>,
+    pub regression: Option<Regression>,
+    pub filters: Vec<Image>,
+    pub config: Vec<ConfigLine<'a>>,
+    pub provenance: &'a [Fact],
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Card {
+    pub name: &'static str,
+    pub value: String,
+    pub note: String,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Classification {
+    pub classes: usize,
+    pub heatmap: Option<Heatmap>,
+    pub pairs: Vec<Pair>,
+    pub rows: Vec<ClassRow>,
+    pub rows_left_out: usize,
+    pub averages: Vec<ClassRow>,
+    pub accuracy: String,
+    pub support: String,
+    pub mistakes: Vec<Mistake>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct ClassRow {
+    pub name: String,
+    pub scores: [Score; 3],
+    pub support: String,
+    pub support_number: u64,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Score {
+    pub text: String,
+    pub bar: String,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Mistake {
+    pub index: usize,
+    pub truth: Name,
+    pub predicted: Name,
+    pub probability: String,
+    pub image: Option<Image>,
+}
+
+/// A class name, whole and as short as it has to be.
+#[derive(Debug, Serialize)]
+pub(super) struct Name {
+    pub full: String,
+    pub short: String,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Image {
+    pub width: usize,
+    pub height: usize,
+    pub source: String,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Regression {
+    pub plots: Vec<Plot>,
+    pub rows: Vec<(String, [String; 4])>,
+    pub rows_left_out: usize,
+}
+
+/// A line of the configuration, split for colouring.
+#[derive(Debug, Serialize)]
+pub(super) struct ConfigLine<'a> {
+    pub section: &'a str,
+    pub key: &'a str,
+    pub value: &'a str,
+}
+
+pub(super) fn view(data: &ReportData) -> View<'_> {
+    let (classification, regression) = match &data.test {
+        Some(TestResult::Classification {
+            report,
+            confusion,
+            mistakes,
+            ..
+        }) => (Some(classification(report, confusion, mistakes)), None),
+        Some(TestResult::Regression {
+            scores, scatters, ..
+        }) => (
+            None,
+            Some(Regression {
+                plots: scatter::plots(scatters, scores),
+                rows: output_rows(scores),
+                rows_left_out: scores.outputs.len().saturating_sub(MOST_OUTPUT_ROWS),
+            }),
+        ),
+        None => (None, None),
+    };
+    View {
+        title: format!("{} on {}", data.model, data.dataset),
+        created: &data.created,
+        version: &data.version,
+        interrupted: data.interrupted,
+        warnings: &data.warnings,
+        headline: headline(data),
+        facts: facts(data),
+        charts: curves::charts(&data.epochs, &data.steps, data.best_epoch),
+        classification,
+        regression,
+        filters: data.filters.iter().map(image).collect(),
+        config: data.config_toml.lines().map(config_line).collect(),
+        provenance: &data.provenance,
+    }
+}
+
+fn card(name: &'static str, value: String, note: impl Into<String>) -> Card {
+    Card {
+        name,
+        value,
+        note: note.into(),
+    }
+}
+
+fn headline(data: &ReportData) -> Vec<Card> {
+    let mut cards = match &data.test {
+        Some(TestResult::Classification {
+            loss,
+            report,
+            confusion,
+            ..
+        }) => vec![
+            card(
+                "Test accuracy",
+                percent(report.accuracy, 2),
+                interval(confusion.correct(), confusion.total()),
+            ),
+            card(
+                "Macro F1",
+                format!("{:.4}", report.macro_avg.f1),
+                format!(
+                    "mean of {}",
+                    plural(report.classes.len(), "class", "classes")
+                ),
+            ),
+            card(
+                "Test loss",
+                significant(*loss),
+                format!("{} test samples", count(data.test_samples)),
+            ),
+        ],
+        Some(TestResult::Regression { loss, scores, .. }) => vec![
+            card(
+                "Test R²",
+                format!("{:.4}", scores.mean.r2),
+                format!(
+                    "mean of {}",
+                    plural(scores.outputs.len(), "output", "outputs")
+                ),
+            ),
+            card(
+                "RMSE",
+                significant(scores.mean.rmse),
+                format!("MAE {}", significant(scores.mean.mae)),
+            ),
+            card(
+                "Test loss",
+                significant(*loss),
+                format!("{} test samples", count(data.test_samples)),
+            ),
+        ],
+        None => Vec::new(),
+    };
+    let speed = if data.images_per_second.is_finite() && data.images_per_second >= 0.0 {
+        format!(
+            "{} samples per second",
+            count(data.images_per_second.round() as u64)
+        )
+    } else {
+        String::new()
+    };
+    cards.push(card("Training time", duration(data.seconds), speed));
+    cards
+}
+
+fn facts(data: &ReportData) -> Vec<Card> {
+    let mut samples = format!("{} train", count(data.train_samples));
+    if data.validation_samples > 0 {
+        samples.push_str(&format!(", {} validation", count(data.validation_samples)));
+    }
+    samples.push_str(&format!(", {} test", count(data.test_samples)));
+    let epochs = data.epochs.last().map_or(0, |row| row.epoch);
+    let steps = [
+        data.epochs.last().map(|row| row.step),
+        data.steps.last().map(|row| row.step),
+    ];
+    let steps = steps.into_iter().flatten().max().unwrap_or(0);
+    vec![
+        card(
+            "Model",
+            data.model.clone(),
+            format!("{} parameters", count(data.parameters)),
+        ),
+        card("Data set", data.dataset.clone(), samples),
+        card("Device", data.device.clone(), ""),
+        card(
+            "Epochs",
+            count(epochs),
+            match data.best_epoch {
+                Some(best) => format!("{} steps, best epoch {best}", count(steps)),
+                None => format!("{} steps", count(steps)),
+            },
+        ),
+        card("Seed", data.seed.to_string(), ""),
+        card("granule", data.version.clone(), ""),
+    ]
+}
+
+fn plural(number: usize, one: &str, many: &str) -> String {
+    format!(
+        "{} {}",
+        count(number as u64),
+        if number == 1 { one } else { many }
+    )
+}
+
+/// The 95 % interval of Wilson (1927) for a fraction.
+fn interval(hits: u64, total: u64) -> String {
+    if total == 0 {
+        return String::new();
+    }
+    let (z, n) = (1.959_964, total as f64);
+    let p = hits as f64 / n;
+    let centre = p + z * z / (2.0 * n);
+    let spread = z * (p * (1.0 - p) / n + z * z / (4.0 * n * n)).sqrt();
+    let scale = 1.0 + z * z / n;
+    let bound = |value: f64| format!("{:.2}", (value / scale).clamp(0.0, 1.0) * 100.0);
+    format!(
+        "95 % interval {} to {} %",
+        bound(centre - spread),
+        bound(centre + spread)
+    )
+}
+
+fn classification(
+    report: &ClassificationReport,
+    confusion: &ConfusionMatrix,
+    mistakes: &[MistakeCard],
+) -> Classification {
+    let name = |class: usize| {
+        let full = report
+            .classes
+            .get(class)
+            .map_or_else(|| format!("class {class}"), |scores| scores.class.clone());
+        Name {
+            short: shorten(&full, LONGEST_NAME),
+            full,
+        }
+    };
+    let average = |name: &str, average: Average| {
+        class_row(
+            name,
+            [average.precision, average.recall, average.f1],
+            average.support,
+        )
+    };
+    Classification {
+        classes: report.classes.len(),
+        heatmap: heatmap::heatmap(confusion, &report.classes),
+        pairs: heatmap::most_confused(confusion, &report.classes),
+        rows: report
+            .classes
+            .iter()
+            .take(MOST_CLASS_ROWS)
+            .map(
+                |ClassScores {
+                     class,
+                     precision,
+                     recall,
+                     f1,
+                     support,
+                 }| { class_row(class, [*precision, *recall, *f1], *support) },
+            )
+            .collect(),
+        rows_left_out: report.classes.len().saturating_sub(MOST_CLASS_ROWS),
+        averages: vec![
+            average("macro average", report.macro_avg),
+            average("weighted average", report.weighted_avg),
+        ],
+        accuracy: format!("{:.4}", report.accuracy),
+        support: count(report.macro_avg.support),
+        mistakes: mistakes
+            .iter()
+            .take(MOST_MISTAKES)
+            .map(|mistake| Mistake {
+                index: mistake.index,
+                truth: name(mistake.truth),
+                predicted: name(mistake.predicted),
+                probability: percent(mistake.probability, 1),
+                image: mistake.picture.as_ref().map(image),
+            })
+            .collect(),
+    }
+}
+
+fn class_row(name: &str, scores: [f64; 3], support: u64) -> ClassRow {
+    ClassRow {
+        name: name.to_owned(),
+        scores: scores.map(|score| Score {
+            text: format!("{score:.4}"),
+            bar: format!(
+                "{:.1}%",
+                if score.is_finite() {
+                    score.clamp(0.0, 1.0) * 100.0
+                } else {
+                    0.0
+                }
+            ),
+        }),
+        support: count(support),
+        support_number: support,
+    }
+}
+
+fn output_rows(scores: &RegressionScores) -> Vec<(String, [String; 4])> {
+    let numbers = |row: &OutputScores| [row.r2, row.rmse, row.mae, row.mse].map(significant);
+    let each = scores.outputs.iter().take(MOST_OUTPUT_ROWS).enumerate();
+    let mut rows: Vec<_> = each
+        .map(|(index, row)| ((index + 1).to_string(), numbers(row)))
+        .collect();
+    if scores.outputs.len() > 1 {
+        rows.push(("mean".into(), numbers(&scores.mean)));
+    }
+    rows
+}
+
+fn image(picture: &Picture) -> Image {
+    Image {
+        width: picture.width,
+        height: picture.height,
+        source: format!("data:image/png;base64,{}", picture.png),
+    }
+}
+
+fn config_line(line: &str) -> ConfigLine<'_> {
+    let blank = ConfigLine {
+        section: "",
+        key: "",
+        value: "",
+    };
+    if line.trim_start().starts_with('[') {
+        return ConfigLine {
+            section: line,
+            ..blank
+        };
+    }
+    match line.find(" = ") {
+        Some(at) => {
+            let (key, value) = line.split_at(at);
+            ConfigLine {
+                key,
+                value,
+                ..blank
+            }
+        }
+        None => ConfigLine {
+            value: line,
+            ..blank
+        },
+    }
+}
