@@ -169,3 +169,118 @@ fn no_gpu(entries: &[DeviceEntry]) -> String {
         None => "no GPU backend is compiled in".to_owned(),
     }
 }
+
+#[cfg(all(test, feature = "flex", feature = "ndarray", feature = "wgpu"))]
+mod tests {
+    use super::*;
+
+    fn entry(word: &str, kind: DeviceKind) -> DeviceEntry {
+        DeviceEntry {
+            spec: word.parse().unwrap(),
+            backend: "some",
+            name: format!("<{word}>"),
+            kind,
+            api: None,
+            driver: None,
+            available: true,
+            auto: false,
+            note: None,
+        }
+    }
+
+    fn machine(more: &[(&str, DeviceKind)]) -> Vec<DeviceEntry> {
+        let cpus = [("flex", DeviceKind::Cpu), ("ndarray", DeviceKind::Cpu)];
+        cpus.iter()
+            .chain(more)
+            .map(|(word, kind)| entry(word, *kind))
+            .collect()
+    }
+
+    fn choose_on(word: &str, entries: &[DeviceEntry]) -> Result<Choice, DeviceError> {
+        choose(&word.parse().unwrap(), || entries.to_vec())
+    }
+
+    fn chosen(word: &str, entries: &[DeviceEntry]) -> String {
+        choose_on(word, entries).unwrap().spec.to_string()
+    }
+
+    #[test]
+    fn general_words_take_the_first_real_gpu() {
+        let entries = machine(&[
+            ("wgpu:discrete:0", DeviceKind::Discrete),
+            ("wgpu:integrated:0", DeviceKind::Integrated),
+            ("wgpu:software", DeviceKind::Software),
+        ]);
+        for word in ["auto", "gpu", "wgpu"] {
+            assert_eq!(chosen(word, &entries), "wgpu:discrete:0", "{word}");
+        }
+        assert_eq!(chosen("wgpu:integrated:0", &entries), "wgpu:integrated:0");
+        assert_eq!(chosen("cpu", &entries), "flex");
+        let reason = choose_on("auto", &entries).unwrap().reason.unwrap();
+        assert!(reason.contains("first real GPU"), "{reason}");
+    }
+
+    #[test]
+    fn a_software_adapter_is_taken_only_by_its_name() {
+        let entries = machine(&[("wgpu:software", DeviceKind::Software)]);
+        let auto = choose_on("auto", &entries).unwrap();
+        assert_eq!(auto.spec, DeviceSpec::Flex);
+        assert!(
+            auto.reason
+                .unwrap()
+                .contains("used only when named, as `wgpu:software`")
+        );
+        assert_eq!(chosen("wgpu:software", &entries), "wgpu:software");
+        for word in ["gpu", "wgpu"] {
+            let error = choose_on(word, &entries).unwrap_err().to_string();
+            assert!(
+                error.contains("<wgpu:software>")
+                    && error.contains("use `flex` or `ndarray` or `wgpu:software`"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_unavailable_entry_is_passed_over_and_explained() {
+        let mut entries = machine(&[("wgpu:discrete:0", DeviceKind::Discrete)]);
+        let broken = entries.last_mut().unwrap();
+        broken.available = false;
+        broken.note = Some("the card is asleep".to_owned());
+        assert_eq!(chosen("auto", &entries), "flex");
+        let error = choose_on("wgpu:discrete:0", &entries)
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("the card is asleep"), "{error}");
+    }
+
+    #[test]
+    fn the_mark_agrees_with_the_choice() {
+        for more in [
+            vec![],
+            vec![("wgpu:software", DeviceKind::Software)],
+            vec![
+                ("wgpu:integrated:0", DeviceKind::Integrated),
+                ("wgpu:software", DeviceKind::Software),
+            ],
+            vec![("wgpu:virtual:0", DeviceKind::Virtual)],
+        ] {
+            let mut entries = machine(&more);
+            let choice = choose_on("auto", &entries).unwrap();
+            mark_auto(&mut entries);
+            let marked: Vec<_> = entries.iter().filter(|entry| entry.auto).collect();
+            assert_eq!(marked.len(), 1);
+            assert_eq!(marked[0].spec, choice.spec);
+        }
+    }
+
+    #[test]
+    fn cpu_devices_are_chosen_without_a_listing() {
+        for word in ["cpu", "flex", "ndarray"] {
+            choose(&word.parse().unwrap(), || {
+                panic!("the drivers were asked for {word}")
+            })
+            .unwrap();
+        }
+    }
+}

@@ -131,3 +131,33 @@ pub fn table(entries: &[DeviceEntry]) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_aligns_wide_cells_and_marks_auto() {
+        let entry = |word: &str, name: &str, auto| DeviceEntry {
+            spec: word.parse().unwrap(),
+            backend: "some",
+            name: name.to_owned(),
+            kind: DeviceKind::Cpu,
+            api: None,
+            driver: Some(String::new()),
+            available: !name.is_empty(),
+            auto,
+            note: Some("why".to_owned()),
+        };
+        let text = table(&[
+            entry("flex", "Grafikkärtchen", true),
+            entry("wgpu:discrete:0", "", false),
+        ]);
+        assert_eq!(
+            text,
+            "  DEVICE           NAME            KIND  API  DRIVER  NOTE\n\
+             * flex             Grafikkärtchen  cpu   -    -       why\n  \
+               wgpu:discrete:0                  cpu   -    -       unavailable: why\n"
+        );
+    }
+}

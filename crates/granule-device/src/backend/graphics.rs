@@ -171,21 +171,17 @@ fn number(adapters: impl Iterator<Item = AdapterInfo>) -> Vec<Found> {
 pub(super) fn entries() -> Vec<DeviceEntry> {
     let mut state = lock();
     let state = state.get_or_insert_default();
-    let api = state.settle();
-    let mut entries = describe(api, &state.probe(api), DeviceSpec::Wgpu);
-    #[cfg(feature = "vulkan")]
-    entries.extend(describe(
-        Api::Vulkan,
-        &state.probe(Api::Vulkan),
-        DeviceSpec::Vulkan,
-    ));
-    #[cfg(feature = "metal")]
-    entries.extend(describe(
-        Api::Metal,
-        &state.probe(Api::Metal),
-        DeviceSpec::Metal,
-    ));
-    entries
+    let families: Vec<(Api, fn(Adapter) -> DeviceSpec)> = vec![
+        (state.settle(), DeviceSpec::Wgpu),
+        #[cfg(feature = "vulkan")]
+        (Api::Vulkan, DeviceSpec::Vulkan),
+        #[cfg(feature = "metal")]
+        (Api::Metal, DeviceSpec::Metal),
+    ];
+    families
+        .into_iter()
+        .flat_map(|(api, spec)| describe(api, &state.probe(api), spec))
+        .collect()
 }
 
 fn describe(api: Api, found: &[Found], spec: fn(Adapter) -> DeviceSpec) -> Vec<DeviceEntry> {
@@ -295,4 +291,57 @@ pub(super) fn open(api: Option<Api>, adapter: Adapter) -> Result<Opened, String>
     };
     state.opened.insert((api, adapter), opened.clone());
     Ok(opened)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn indices_count_within_each_kind() {
+        let types = [
+            DeviceType::Cpu,
+            DeviceType::IntegratedGpu,
+            DeviceType::DiscreteGpu,
+            DeviceType::Other,
+            DeviceType::DiscreteGpu,
+            DeviceType::VirtualGpu,
+        ];
+        let infos = types.map(|device_type| AdapterInfo::new(device_type, Backend::Vulkan));
+        let found = number(infos.into_iter());
+        let adapters: Vec<_> = found.iter().map(|found| found.adapter).collect();
+        assert_eq!(
+            adapters,
+            [
+                Some(Adapter::Software(0)),
+                Some(Adapter::Integrated(0)),
+                Some(Adapter::Discrete(0)),
+                None,
+                Some(Adapter::Discrete(1)),
+                Some(Adapter::Virtual(0)),
+            ]
+        );
+        let entries = describe(Api::Vulkan, &found, DeviceSpec::Wgpu);
+        let words: Vec<_> = entries.iter().map(|entry| entry.spec.to_string()).collect();
+        assert_eq!(
+            words,
+            [
+                "wgpu:discrete:0",
+                "wgpu:discrete:1",
+                "wgpu:integrated:0",
+                "wgpu:virtual:0",
+                "wgpu:software",
+                "wgpu"
+            ]
+        );
+        let other = entries.last().unwrap();
+        assert!(!other.available && other.note.is_some());
+    }
+
+    #[test]
+    fn no_adapter_is_said_with_what_to_install() {
+        let entries = describe(Api::Vulkan, &[], DeviceSpec::Wgpu);
+        assert_eq!(entries.len(), 1);
+        assert!(!entries[0].available && entries[0].note.as_ref().unwrap().contains("install"));
+    }
 }
