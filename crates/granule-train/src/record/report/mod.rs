@@ -202,3 +202,6 @@ pub fn write_report(run_dir: &Path, data: &ReportData) -> Result<(), RecordError
     super::replace(&run_dir.join(REPORT_JSON), &json)?;
     super::replace(&run_dir.join(REPORT_HTML), render(&stored)?.as_bytes())
 }
+
+#[cfg(test)]
+mod tests;

@@ -253,7 +253,7 @@ fn plural(number: usize, one: &str, many: &str) -> String {
 }
 
 /// The 95 % interval of Wilson (1927) for a fraction.
-fn interval(hits: u64, total: u64) -> String {
+pub(super) fn interval(hits: u64, total: u64) -> String {
     if total == 0 {
         return String::new();
     }
@@ -364,7 +364,7 @@ fn output_rows(scores: &RegressionScores) -> Vec<(String, [String; 4])> {
 
 fn image(picture: &Picture) -> Image {
     Image {
-        width: picture.width,
+        width: picture.width.max(1),
         height: picture.height,
         source: format!("data:image/png;base64,{}", picture.png),
     }
