@@ -206,11 +206,11 @@ pub enum DataError {
         found: String,
     },
     /// The disk is full.
-    #[error("{}: no space left on the disk; {needed} bytes are needed, free some or choose another folder with --data-dir", path.display())]
+    #[error("{}: no space left on the disk{}; free some or choose another folder", path.display(), still_needed(*needed))]
     NoSpace {
         /// The file being written.
         path: PathBuf,
-        /// Bytes still to write.
+        /// Bytes still to write; 0 when that is not known.
         needed: u64,
     },
     /// Another process is fetching into the same folder.
@@ -219,6 +219,13 @@ pub enum DataError {
         /// The lock file.
         path: PathBuf,
     },
+}
+
+fn still_needed(bytes: u64) -> String {
+    match bytes {
+        0 => String::new(),
+        bytes => format!(", {bytes} more bytes are needed"),
+    }
 }
 
 impl DataError {

@@ -37,9 +37,6 @@ pub fn load(spec: &DatasetSpec, options: &LoadOptions<'_>) -> Result<Dataset, Da
         DatasetSpec::Arrays { x, y } => arrays::load(x, y.as_deref(), options.seed)?,
     };
     dataset.name = spec.to_string();
-    for warning in &dataset.warnings {
-        progress.warn(warning);
-    }
     Ok(dataset)
 }
 
