@@ -1,1 +1,21 @@
-//! Fused tensor operations with hand-written backward passes.
+//! Fused tensor operations with hand-written backward passes for Burn's CPU backends.
+//!
+//! Each operation is a folder: the contract, equation and routing in `mod.rs`, the kernel on slices in
+//! `cpu.rs`, which serves `flex` and `ndarray` alike. On any other device the function calls Burn's own
+//! operation, so a model may use it without asking where it runs.
+//!
+//! # Features
+//! - `flex`, `ndarray`: route tensors of that backend to the kernels here.
+//! - `autodiff`: the backward passes.
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)
+)]
+
+mod conv2d;
+#[cfg(any(feature = "flex", feature = "ndarray"))]
+mod host;
+#[cfg(any(feature = "flex", feature = "ndarray"))]
+mod matmul;
+
+pub use conv2d::{Conv2dOptions, conv2d};

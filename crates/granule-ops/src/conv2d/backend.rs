@@ -1,0 +1,325 @@
+//! Routing from Burn's tensors to the kernels.
+// Burn 0.22 marks its ndarray backend as deprecated in favour of flex; granule keeps both.
+#![allow(deprecated)]
+
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Backend, Dispatch, DispatchDevice, TensorMetadata, backend_extension};
+use burn::tensor::{Shape, Tensor};
+
+use super::{Conv2dOptions, Geometry, cpu};
+use crate::host::{self, HostBackend, HostSlice, HostVec};
+
+/// Convolution as the CPU backends supply it; every method is documented at [`super::conv2d`].
+#[backend_extension(
+    Flex: cfg(feature = "flex"),
+    NdArray: cfg(feature = "ndarray"),
+    Autodiff: cfg(feature = "autodiff"),
+)]
+pub(crate) trait Conv2dBackend: Backend {
+    fn conv2d_forward(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        options: Conv2dOptions,
+    ) -> FloatTensor<Self>;
+
+    fn conv2d_input_gradient(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+        options: Conv2dOptions,
+    ) -> FloatTensor<Self>;
+
+    fn conv2d_weight_gradient(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+        options: Conv2dOptions,
+    ) -> FloatTensor<Self>;
+
+    fn conv2d_bias_gradient(grad: FloatTensor<Self>) -> FloatTensor<Self>;
+}
+
+/// Whether the kernels of this crate serve this tensor.
+pub(super) fn serves(x: &Tensor<4>) -> bool {
+    let device = x.device().without_autodiff();
+    let listed = match device.as_dispatch() {
+        #[cfg(feature = "flex")]
+        DispatchDevice::Flex(_) => true,
+        #[cfg(feature = "ndarray")]
+        DispatchDevice::NdArray(_) => true,
+        #[allow(unreachable_patterns)]
+        _ => false,
+    };
+    listed && host::supports(x.dtype())
+}
+
+pub(super) fn run(
+    x: Tensor<4>,
+    weight: Tensor<4>,
+    bias: Option<Tensor<1>>,
+    options: Conv2dOptions,
+) -> Tensor<4> {
+    let bias = bias.unwrap_or_else(|| {
+        let device = x.device().without_autodiff();
+        Tensor::zeros([weight.dims()[0]], (&device, x.dtype()))
+    });
+    Tensor::from_dispatch(<Dispatch as Conv2dBackend>::conv2d_forward(
+        x.into_dispatch(),
+        weight.into_dispatch(),
+        bias.into_dispatch(),
+        options,
+    ))
+}
+
+impl Geometry {
+    fn new(x: &Shape, weight: &Shape, options: Conv2dOptions) -> Self {
+        let Conv2dOptions { stride, padding } = options;
+        let in_size = [x[2], x[3]];
+        let kernel = [weight[2], weight[3]];
+        assert_eq!(x[1], weight[1], "conv2d: channels of the input and of the weights");
+        assert!(
+            kernel[0] * kernel[1] * stride[0] * stride[1] > 0,
+            "conv2d: kernel {kernel:?} and stride {stride:?} must be positive"
+        );
+        let out_size = [0, 1].map(|i| {
+            let padded = in_size[i] + 2 * padding[i];
+            assert!(
+                kernel[i] <= padded,
+                "conv2d: kernel {kernel:?} is larger than the padded image"
+            );
+            (padded - kernel[i]) / stride[i] + 1
+        });
+        Self {
+            batch: x[0],
+            in_channels: x[1],
+            in_size,
+            out_channels: weight[0],
+            out_size,
+            kernel,
+            stride,
+            padding,
+        }
+    }
+
+    fn x_shape(&self) -> Shape {
+        Shape::new([self.batch, self.in_channels, self.in_size[0], self.in_size[1]])
+    }
+
+    fn weight_shape(&self) -> Shape {
+        Shape::new([self.out_channels, self.in_channels, self.kernel[0], self.kernel[1]])
+    }
+
+    fn out_shape(&self) -> Shape {
+        Shape::new([self.batch, self.out_channels, self.out_size[0], self.out_size[1]])
+    }
+}
+
+fn forward<B: HostBackend>(
+    x: FloatTensor<B>,
+    weight: FloatTensor<B>,
+    bias: FloatTensor<B>,
+    options: Conv2dOptions,
+) -> FloatTensor<B> {
+    let g = Geometry::new(&x.shape(), &weight.shape(), options);
+    assert_eq!(bias.shape()[0], g.out_channels, "conv2d: one bias per output channel");
+    let out = B::read(x, |x| {
+        B::read(weight, |weight| {
+            B::read(bias, |bias| match (x, weight, bias) {
+                (HostSlice::F32(x), HostSlice::F32(w), HostSlice::F32(b)) => {
+                    HostVec::F32(cpu::forward(&g, x, w, b))
+                }
+                (HostSlice::F64(x), HostSlice::F64(w), HostSlice::F64(b)) => {
+                    HostVec::F64(cpu::forward(&g, x, w, b))
+                }
+                _ => mixed_precision(),
+            })
+        })
+    });
+    B::write(out, g.out_shape())
+}
+
+#[allow(clippy::panic)]
+fn mixed_precision() -> ! {
+    panic!("conv2d: input, weights and bias must have one element type")
+}
+
+fn input_gradient<B: HostBackend>(
+    x: FloatTensor<B>,
+    weight: FloatTensor<B>,
+    grad: FloatTensor<B>,
+    options: Conv2dOptions,
+) -> FloatTensor<B> {
+    let g = Geometry::new(&x.shape(), &weight.shape(), options);
+    let out = B::read(weight, |weight| {
+        B::read(grad, |grad| match (weight, grad) {
+            (HostSlice::F32(w), HostSlice::F32(d)) => HostVec::F32(cpu::input_gradient(&g, w, d)),
+            (HostSlice::F64(w), HostSlice::F64(d)) => HostVec::F64(cpu::input_gradient(&g, w, d)),
+            _ => mixed_precision(),
+        })
+    });
+    B::write(out, g.x_shape())
+}
+
+fn weight_gradient<B: HostBackend>(
+    x: FloatTensor<B>,
+    weight: FloatTensor<B>,
+    grad: FloatTensor<B>,
+    options: Conv2dOptions,
+) -> FloatTensor<B> {
+    let g = Geometry::new(&x.shape(), &weight.shape(), options);
+    let out = B::read(x, |x| {
+        B::read(grad, |grad| match (x, grad) {
+            (HostSlice::F32(x), HostSlice::F32(d)) => HostVec::F32(cpu::weight_gradient(&g, x, d)),
+            (HostSlice::F64(x), HostSlice::F64(d)) => HostVec::F64(cpu::weight_gradient(&g, x, d)),
+            _ => mixed_precision(),
+        })
+    });
+    B::write(out, g.weight_shape())
+}
+
+fn bias_gradient<B: HostBackend>(grad: FloatTensor<B>) -> FloatTensor<B> {
+    let shape = grad.shape();
+    let (channels, pixels) = (shape[1], shape[2] * shape[3]);
+    let out = B::read(grad, |grad| match grad {
+        HostSlice::F32(d) => HostVec::F32(cpu::bias_gradient(d, channels, pixels)),
+        HostSlice::F64(d) => HostVec::F64(cpu::bias_gradient(d, channels, pixels)),
+    });
+    B::write(out, Shape::new([channels]))
+}
+
+macro_rules! host_conv2d {
+    ($backend:ty) => {
+        impl Conv2dBackend for $backend {
+            fn conv2d_forward(
+                x: FloatTensor<Self>,
+                weight: FloatTensor<Self>,
+                bias: FloatTensor<Self>,
+                options: Conv2dOptions,
+            ) -> FloatTensor<Self> {
+                forward::<Self>(x, weight, bias, options)
+            }
+
+            fn conv2d_input_gradient(
+                x: FloatTensor<Self>,
+                weight: FloatTensor<Self>,
+                grad: FloatTensor<Self>,
+                options: Conv2dOptions,
+            ) -> FloatTensor<Self> {
+                input_gradient::<Self>(x, weight, grad, options)
+            }
+
+            fn conv2d_weight_gradient(
+                x: FloatTensor<Self>,
+                weight: FloatTensor<Self>,
+                grad: FloatTensor<Self>,
+                options: Conv2dOptions,
+            ) -> FloatTensor<Self> {
+                weight_gradient::<Self>(x, weight, grad, options)
+            }
+
+            fn conv2d_bias_gradient(grad: FloatTensor<Self>) -> FloatTensor<Self> {
+                bias_gradient::<Self>(grad)
+            }
+        }
+    };
+}
+
+#[cfg(feature = "flex")]
+host_conv2d!(burn::backend::Flex);
+
+#[cfg(feature = "ndarray")]
+host_conv2d!(burn::backend::NdArray);
+
+#[cfg(feature = "autodiff")]
+mod autodiff {
+    use burn::backend::Autodiff;
+    use burn::backend::autodiff::NodeId;
+    use burn::backend::autodiff::checkpoint::base::Checkpointer;
+    use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+    use burn::backend::autodiff::grads::Gradients;
+    use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct Conv2d;
+
+    impl<B: Conv2dBackend> Backward<B, 3> for Conv2d {
+        type State = (NodeId, NodeId, Conv2dOptions);
+
+        fn backward(
+            self,
+            ops: Ops<Self::State, 3>,
+            grads: &mut Gradients,
+            checkpointer: &mut Checkpointer,
+        ) {
+            let grad = grads.consume::<B>(&ops.node);
+            let (x, weight, options) = ops.state;
+            let x: FloatTensor<B> = checkpointer.retrieve_node_output(x);
+            let weight: FloatTensor<B> = checkpointer.retrieve_node_output(weight);
+            let [x_node, weight_node, bias_node] = ops.parents;
+            if let Some(node) = x_node {
+                let (x, weight, grad) = (x.clone(), weight.clone(), grad.clone());
+                grads.register::<B>(node.id, B::conv2d_input_gradient(x, weight, grad, options));
+            }
+            if let Some(node) = weight_node {
+                let gradient = B::conv2d_weight_gradient(x, weight, grad.clone(), options);
+                grads.register::<B>(node.id, gradient);
+            }
+            if let Some(node) = bias_node {
+                grads.register::<B>(node.id, B::conv2d_bias_gradient(grad));
+            }
+        }
+    }
+
+    impl<B: Conv2dBackend, C: CheckpointStrategy> Conv2dBackend for Autodiff<B, C> {
+        fn conv2d_forward(
+            x: FloatTensor<Self>,
+            weight: FloatTensor<Self>,
+            bias: FloatTensor<Self>,
+            options: Conv2dOptions,
+        ) -> FloatTensor<Self> {
+            let nodes = [x.node(), weight.node(), bias.node()];
+            match Conv2d.prepare::<C>(nodes).compute_bound().stateful() {
+                OpsKind::Tracked(mut prep) => {
+                    let state = (prep.checkpoint(&x), prep.checkpoint(&weight), options);
+                    let (x, weight) = (x.into_primitive(), weight.into_primitive());
+                    let out = B::conv2d_forward(x, weight, bias.into_primitive(), options);
+                    prep.finish(state, out)
+                }
+                OpsKind::UnTracked(prep) => {
+                    let (x, weight) = (x.into_primitive(), weight.into_primitive());
+                    prep.finish(B::conv2d_forward(x, weight, bias.into_primitive(), options))
+                }
+            }
+        }
+
+        fn conv2d_input_gradient(
+            _x: FloatTensor<Self>,
+            _weight: FloatTensor<Self>,
+            _grad: FloatTensor<Self>,
+            _options: Conv2dOptions,
+        ) -> FloatTensor<Self> {
+            first_order()
+        }
+
+        fn conv2d_weight_gradient(
+            _x: FloatTensor<Self>,
+            _weight: FloatTensor<Self>,
+            _grad: FloatTensor<Self>,
+            _options: Conv2dOptions,
+        ) -> FloatTensor<Self> {
+            first_order()
+        }
+
+        fn conv2d_bias_gradient(_grad: FloatTensor<Self>) -> FloatTensor<Self> {
+            first_order()
+        }
+    }
+
+    #[allow(clippy::panic)]
+    fn first_order() -> ! {
+        panic!("conv2d: a gradient of a gradient is not defined, Burn's autodiff is first-order")
+    }
+}

@@ -1,0 +1,220 @@
+//! The kernel against Burn's convolution, and its gradients against central differences.
+
+use burn::tensor::{DType, Device, Distribution, FloatDType, Tensor, TensorData};
+
+use super::{Conv2dOptions, conv2d};
+
+/// `[batch, in_channels, height, width, out_channels, kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w]`.
+const CASES: [[usize; 11]; 9] = [
+    [1, 1, 5, 5, 1, 3, 3, 1, 1, 0, 0],
+    [2, 3, 8, 7, 4, 3, 3, 1, 1, 1, 1],
+    [3, 1, 28, 28, 6, 5, 5, 1, 1, 2, 2],
+    [5, 2, 9, 6, 3, 3, 2, 2, 2, 1, 0],
+    [2, 4, 6, 6, 5, 1, 1, 1, 1, 0, 0],
+    [2, 4, 7, 7, 5, 1, 1, 2, 2, 0, 0],
+    [67, 3, 4, 4, 8, 3, 3, 1, 1, 1, 1],
+    [2, 2, 3, 3, 2, 5, 5, 1, 1, 2, 2],
+    [1, 2, 4, 9, 2, 2, 3, 3, 1, 0, 4],
+];
+
+#[allow(deprecated)]
+fn devices() -> [Device; 2] {
+    [Device::flex(), Device::ndarray()]
+}
+
+fn numbers(count: usize, seed: u64) -> Vec<f64> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    (0..count)
+        .map(|_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state >> 11) as f64 / (1u64 << 52) as f64 - 1.0
+        })
+        .collect()
+}
+
+struct Case {
+    x: Vec<f64>,
+    weight: Vec<f64>,
+    bias: Vec<f64>,
+    x_shape: [usize; 4],
+    weight_shape: [usize; 4],
+    options: Conv2dOptions,
+}
+
+impl Case {
+    fn new(case: [usize; 11]) -> Self {
+        let [n, c, h, w, o, kh, kw, sh, sw, ph, pw] = case;
+        Self {
+            x: numbers(n * c * h * w, 1),
+            weight: numbers(o * c * kh * kw, 2),
+            bias: numbers(o, 3),
+            x_shape: [n, c, h, w],
+            weight_shape: [o, c, kh, kw],
+            options: Conv2dOptions {
+                stride: [sh, sw],
+                padding: [ph, pw],
+            },
+        }
+    }
+
+    fn tensors(&self, device: &Device, dtype: FloatDType) -> (Tensor<4>, Tensor<4>, Tensor<1>) {
+        let tensor = |values: &[f64], shape: Vec<usize>| {
+            TensorData::new(values.to_vec(), shape).convert_dtype(DType::from(dtype))
+        };
+        let options = (device, DType::from(dtype));
+        (
+            Tensor::from_data(tensor(&self.x, self.x_shape.to_vec()), options),
+            Tensor::from_data(tensor(&self.weight, self.weight_shape.to_vec()), options),
+            Tensor::from_data(tensor(&self.bias, vec![self.bias.len()]), options),
+        )
+    }
+}
+
+fn burn_conv2d(x: Tensor<4>, w: Tensor<4>, b: Option<Tensor<1>>, o: Conv2dOptions) -> Tensor<4> {
+    let options = burn::tensor::ops::ConvOptions::new(o.stride, o.padding, [1, 1], 1);
+    burn::tensor::module::conv2d(x, w, b, options)
+}
+
+fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
+    tensor.into_data().iter::<f64>().collect()
+}
+
+#[track_caller]
+fn assert_close(ours: &[f64], theirs: &[f64], tolerance: f64) {
+    assert_eq!(ours.len(), theirs.len());
+    let scale = theirs.iter().fold(1.0f64, |m, v| m.max(v.abs()));
+    for (i, (a, b)) in ours.iter().zip(theirs).enumerate() {
+        assert!((a - b).abs() <= tolerance * scale, "element {i}: {a} against {b}");
+    }
+}
+
+#[test]
+fn forward_equals_burns_convolution() {
+    for device in devices() {
+        for case in CASES.map(Case::new) {
+            for (dtype, tolerance) in [(FloatDType::F64, 1e-12), (FloatDType::F32, 1e-5)] {
+                let (x, w, b) = case.tensors(&device, dtype);
+                let ours = conv2d(x.clone(), w.clone(), Some(b.clone()), case.options);
+                let theirs = burn_conv2d(x.clone(), w.clone(), Some(b), case.options);
+                assert_eq!(ours.dims(), theirs.dims());
+                assert_close(&values(ours), &values(theirs), tolerance);
+                let ours = conv2d(x.clone(), w.clone(), None, case.options);
+                assert_close(&values(ours), &values(burn_conv2d(x, w, None, case.options)), tolerance);
+            }
+        }
+    }
+}
+
+#[test]
+fn gradients_equal_burns() {
+    for device in devices().map(Device::autodiff) {
+        for case in CASES.map(Case::new) {
+            let gradients = |f: fn(Tensor<4>, Tensor<4>, Option<Tensor<1>>, Conv2dOptions) -> Tensor<4>| {
+                let (x, w, b) = case.tensors(&device, FloatDType::F64);
+                let (x, w, b) = (x.require_grad(), w.require_grad(), b.require_grad());
+                let y = f(x.clone(), w.clone(), Some(b.clone()), case.options);
+                let grads = (y.clone() * y).sum().backward();
+                let of = |t: Option<Vec<f64>>| t.unwrap();
+                [
+                    of(x.grad(&grads).map(values)),
+                    of(w.grad(&grads).map(values)),
+                    of(b.grad(&grads).map(values)),
+                ]
+            };
+            for (ours, theirs) in gradients(conv2d).iter().zip(&gradients(burn_conv2d)) {
+                assert_close(ours, theirs, 1e-11);
+            }
+        }
+    }
+}
+
+#[test]
+fn gradients_equal_central_differences() {
+    let device = Device::flex().autodiff();
+    for mut case in CASES.map(Case::new) {
+        if case.x.len() > 300 {
+            continue;
+        }
+        let loss = |case: &Case| {
+            let (x, w, b) = case.tensors(&device, FloatDType::F64);
+            let (x, w, b) = (x.require_grad(), w.require_grad(), b.require_grad());
+            let y = conv2d(x.clone(), w.clone(), Some(b.clone()), case.options);
+            ((y.clone() * y).sum(), x, w, b)
+        };
+        let (total, x, w, b) = loss(&case);
+        let grads = total.backward();
+        let analytic = [
+            values(x.grad(&grads).unwrap()),
+            values(w.grad(&grads).unwrap()),
+            values(b.grad(&grads).unwrap()),
+        ];
+        let step = 1e-5;
+        for (input, analytic) in analytic.iter().enumerate() {
+            for (i, gradient) in analytic.iter().enumerate().step_by(3) {
+                let mut at = |delta: f64| {
+                    let parameters = match input {
+                        0 => &mut case.x,
+                        1 => &mut case.weight,
+                        _ => &mut case.bias,
+                    };
+                    parameters[i] += delta;
+                    values(loss(&case).0)[0]
+                };
+                let above = at(step);
+                let below = at(-2.0 * step);
+                at(step);
+                let numeric = (above - below) / (2.0 * step);
+                assert!(
+                    (numeric - gradient).abs() <= 1e-6 * (1.0 + gradient.abs()),
+                    "input {input}, element {i}: {gradient} against {numeric}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn transposed_inputs_and_untracked_weights_are_served() {
+    for device in devices().map(Device::autodiff) {
+        let x = Tensor::<4>::random([2, 5, 6, 3], Distribution::Default, &device).require_grad();
+        let w = Tensor::<4>::random([4, 3, 3, 3], Distribution::Default, &device);
+        let view = x.clone().permute([0, 3, 1, 2]);
+        let y = conv2d(view.clone(), w.clone(), None, Conv2dOptions::default());
+        assert_close(
+            &values(y.clone()),
+            &values(burn_conv2d(view, w.clone(), None, Conv2dOptions::default())),
+            1e-5,
+        );
+        let grads = y.sum().backward();
+        assert_eq!(x.grad(&grads).unwrap().dims(), [2, 5, 6, 3]);
+        assert!(w.grad(&grads).is_none());
+    }
+}
+
+#[test]
+fn one_result_whatever_the_number_of_threads() {
+    let case = Case::new([67, 3, 12, 12, 8, 3, 3, 1, 1, 1, 1]);
+    let run = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let (x, w, b) = case.tensors(&Device::flex().autodiff(), FloatDType::F32);
+            let (w, b) = (w.require_grad(), b.require_grad());
+            let y = conv2d(x, w.clone(), Some(b), case.options);
+            let grads = (y.clone() * y).sum().backward();
+            w.grad(&grads).unwrap().into_data().try_to_vec::<f32>().unwrap()
+        })
+    };
+    let one = run(1);
+    assert!(one.iter().zip(&run(2)).all(|(a, b)| a.to_bits() == b.to_bits()));
+    assert!(one.iter().zip(&run(3)).all(|(a, b)| a.to_bits() == b.to_bits()));
+}
+
+#[test]
+#[should_panic(expected = "larger than the padded image")]
+fn a_kernel_larger_than_the_image_is_refused() {
+    let device = Device::flex();
+    let x = Tensor::<4>::zeros([1, 1, 2, 2], &device);
+    conv2d(x, Tensor::zeros([1, 1, 5, 5], &device), None, Conv2dOptions::default());
+}

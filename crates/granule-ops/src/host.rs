@@ -1,0 +1,96 @@
+//! Reading and making the tensors of the CPU backends as plain slices.
+
+use burn::backend::Backend;
+use burn::backend::tensor::FloatTensor;
+use burn::tensor::{DType, Shape, TensorData};
+
+/// A backend whose tensors lie in host memory.
+pub(crate) trait HostBackend: Backend {
+    /// The elements in row-major order, borrowed where they already lie so.
+    fn read<R>(tensor: FloatTensor<Self>, body: impl FnOnce(HostSlice<'_>) -> R) -> R;
+
+    /// A tensor of this backend from row-major values.
+    fn write(values: HostVec, shape: Shape) -> FloatTensor<Self>;
+}
+
+/// Row-major elements of either precision.
+#[derive(Clone, Copy)]
+pub(crate) enum HostSlice<'a> {
+    F32(&'a [f32]),
+    F64(&'a [f64]),
+}
+
+/// Owned row-major elements of either precision.
+pub(crate) enum HostVec {
+    F32(Vec<f32>),
+    F64(Vec<f64>),
+}
+
+impl HostVec {
+    fn into_data(self, shape: Shape) -> TensorData {
+        match self {
+            HostVec::F32(values) => TensorData::new(values, shape),
+            HostVec::F64(values) => TensorData::new(values, shape),
+        }
+    }
+}
+
+/// Whether the kernels exist for elements of this type.
+pub(crate) fn supports(dtype: DType) -> bool {
+    matches!(dtype, DType::F32 | DType::F64)
+}
+
+#[cfg(feature = "flex")]
+impl HostBackend for burn::backend::Flex {
+    fn read<R>(tensor: FloatTensor<Self>, body: impl FnOnce(HostSlice<'_>) -> R) -> R {
+        let tensor = if tensor.is_contiguous() {
+            tensor
+        } else {
+            tensor.to_contiguous()
+        };
+        match tensor.dtype() {
+            DType::F64 => body(HostSlice::F64(tensor.as_slice().unwrap_or_default())),
+            _ => body(HostSlice::F32(tensor.as_slice().unwrap_or_default())),
+        }
+    }
+
+    fn write(values: HostVec, shape: Shape) -> FloatTensor<Self> {
+        FloatTensor::<Self>::from_data(values.into_data(shape))
+    }
+}
+
+// Burn 0.22 marks its ndarray backend as deprecated in favour of flex; granule keeps both.
+#[cfg(feature = "ndarray")]
+#[allow(deprecated)]
+mod ndarray {
+    use super::{FloatTensor, HostBackend, HostSlice, HostVec, Shape};
+    use burn::backend::NdArray;
+    use burn_ndarray::NdArrayTensor;
+
+    impl HostBackend for NdArray {
+        fn read<R>(tensor: FloatTensor<Self>, body: impl FnOnce(HostSlice<'_>) -> R) -> R {
+            macro_rules! read {
+                ($storage:expr, $variant:path) => {{
+                    let view = $storage.view();
+                    match view.as_slice() {
+                        Some(slice) => body($variant(slice)),
+                        None => {
+                            let values: Vec<_> = view.iter().copied().collect();
+                            body($variant(&values))
+                        }
+                    }
+                }};
+            }
+            match tensor {
+                NdArrayTensor::F64(storage) => read!(storage, HostSlice::F64),
+                NdArrayTensor::F32(storage) => read!(storage, HostSlice::F32),
+                _ => body(HostSlice::F32(&[])),
+            }
+        }
+
+        fn write(values: HostVec, shape: Shape) -> FloatTensor<Self> {
+            NdArrayTensor::from_data(values.into_data(shape))
+        }
+    }
+
+}

@@ -1,0 +1,110 @@
+//! Matrix products on slices, single-threaded: the callers split the work.
+
+use core::iter::Sum;
+use core::ops::{Add, AddAssign};
+
+/// Elements the kernels compute with.
+pub(crate) trait Real:
+    Copy + Default + Send + Sync + Add<Output = Self> + AddAssign + Sum + 'static
+{
+    const ONE: Self;
+    const ZERO: Self;
+}
+
+impl Real for f32 {
+    const ONE: Self = 1.0;
+    const ZERO: Self = 0.0;
+}
+
+impl Real for f64 {
+    const ONE: Self = 1.0;
+    const ZERO: Self = 0.0;
+}
+
+/// A row-major matrix of `rows × columns`, or its transpose seen in place.
+#[derive(Clone, Copy)]
+pub(crate) struct Matrix<'a, T> {
+    data: &'a [T],
+    rows: usize,
+    columns: usize,
+    row_stride: usize,
+    column_stride: usize,
+}
+
+impl<'a, T> Matrix<'a, T> {
+    pub(crate) fn new(data: &'a [T], rows: usize, columns: usize) -> Self {
+        assert_eq!(data.len(), rows * columns, "a matrix is rows × columns long");
+        Self {
+            data,
+            rows,
+            columns,
+            row_stride: columns,
+            column_stride: 1,
+        }
+    }
+
+    pub(crate) fn transposed(self) -> Self {
+        Self {
+            rows: self.columns,
+            columns: self.rows,
+            row_stride: self.column_stride,
+            column_stride: self.row_stride,
+            ..self
+        }
+    }
+}
+
+/// `out = a · b`, or `out += a · b` when `accumulate`; `out` is row-major.
+pub(crate) fn matmul<T: Real>(out: &mut [T], a: Matrix<'_, T>, b: Matrix<'_, T>, accumulate: bool) {
+    assert_eq!(a.columns, b.rows, "inner sizes of a matrix product");
+    assert_eq!(out.len(), a.rows * b.columns, "size of a matrix product");
+    // SAFETY: `Matrix::new` and the assertions above keep every index of the three matrices, under
+    // their strides, inside their slices; `out` is borrowed mutably, so it overlaps neither input.
+    #[allow(unsafe_code)]
+    unsafe {
+        gemm::gemm(
+            a.rows,
+            b.columns,
+            a.columns,
+            out.as_mut_ptr(),
+            1,
+            b.columns as isize,
+            accumulate,
+            a.data.as_ptr(),
+            a.column_stride as isize,
+            a.row_stride as isize,
+            b.data.as_ptr(),
+            b.column_stride as isize,
+            b.row_stride as isize,
+            T::ONE,
+            T::ONE,
+            false,
+            false,
+            false,
+            gemm::Parallelism::None,
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn products_match_the_definition() {
+        let a: Vec<f64> = (0..6).map(f64::from).collect();
+        let b: Vec<f64> = (0..12).map(|i| f64::from(i) - 5.0).collect();
+        let mut out = vec![1.0; 8];
+        matmul(&mut out, Matrix::new(&a, 2, 3), Matrix::new(&b, 3, 4), true);
+        for i in 0..2 {
+            for j in 0..4 {
+                let expected: f64 = 1.0 + (0..3).map(|k| a[i * 3 + k] * b[k * 4 + j]).sum::<f64>();
+                assert_eq!(out[i * 4 + j], expected);
+            }
+        }
+        let mut gram = vec![f64::NAN; 9];
+        let m = Matrix::new(&a, 2, 3);
+        matmul(&mut gram, m.transposed(), m, false);
+        assert_eq!(gram, [9.0, 12.0, 15.0, 12.0, 17.0, 22.0, 15.0, 22.0, 29.0]);
+    }
+}
