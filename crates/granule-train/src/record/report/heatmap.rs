@@ -169,7 +169,7 @@ pub(super) fn most_confused(confusion: &ConfusionMatrix, classes: &[ClassScores]
                 predicted: classes.get(predicted)?.class.clone(),
                 count: format::count(count),
                 share: format::percent(share(count, class.support), 1),
-                bar: format!("{:.1}%", count as f64 / most * 100.0),
+                bar: format!("{:.3}", count as f64 / most),
             })
         })
         .collect()

@@ -403,7 +403,7 @@ fn the_worst_pairs_come_first() {
     );
     assert_eq!(
         (pairs[0].bar.as_str(), pairs[0].share.as_str()),
-        ("100.0%", "25.0\u{202f}%")
+        ("1.000", "25.0\u{202f}%")
     );
 }
 

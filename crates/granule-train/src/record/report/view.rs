@@ -337,9 +337,9 @@ fn class_row(name: &str, scores: [f64; 3], support: u64) -> ClassRow {
         scores: scores.map(|score| Score {
             text: format!("{score:.4}"),
             bar: format!(
-                "{:.1}%",
+                "{:.3}",
                 if score.is_finite() {
-                    score.clamp(0.0, 1.0) * 100.0
+                    score.clamp(0.0, 1.0)
                 } else {
                     0.0
                 }
