@@ -195,16 +195,6 @@ pub enum DataError {
         /// One line per mirror: its address and what went wrong.
         attempts: Vec<String>,
     },
-    /// A file is not the published one.
-    #[error("{}: SHA-256 is {found}, the published file has {expected}; remove it and fetch it again", path.display())]
-    Checksum {
-        /// The file.
-        path: PathBuf,
-        /// The published checksum, hexadecimal.
-        expected: String,
-        /// The checksum found, hexadecimal.
-        found: String,
-    },
     /// The disk is full.
     #[error("{}: no space left on the disk{}; free some or choose another folder", path.display(), still_needed(*needed))]
     NoSpace {
@@ -212,12 +202,6 @@ pub enum DataError {
         path: PathBuf,
         /// Bytes still to write; 0 when that is not known.
         needed: u64,
-    },
-    /// Another process is fetching into the same folder.
-    #[error("{}: another process is fetching this data set; wait for it, or remove the lock if it is dead", path.display())]
-    Locked {
-        /// The lock file.
-        path: PathBuf,
     },
 }
 
