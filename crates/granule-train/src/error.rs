@@ -80,8 +80,18 @@ pub enum TrainError {
         loss: f64,
         /// The learning rate of the step.
         learning_rate: f64,
-        /// Global L2 norm of the gradient; on a GPU, where losses are read in groups, that of the last step read.
+        /// Global L2 norm of the step's gradient.
         gradient_norm: f64,
+        /// The last checkpoint, if one was written.
+        checkpoint: Option<PathBuf>,
+    },
+    /// A weight became NaN or infinite while the loss was still finite.
+    #[error("{reason} after step {step}; lower optimizer.lr or set train.clip_norm{}", Kept(.checkpoint))]
+    NonFiniteWeights {
+        /// Optimiser steps done.
+        step: u64,
+        /// Which weight.
+        reason: String,
         /// The last checkpoint, if one was written.
         checkpoint: Option<PathBuf>,
     },

@@ -18,13 +18,20 @@
 #![warn(missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod batches;
+mod checkpoint;
 pub mod config;
 mod engine;
 mod error;
 mod event;
+mod folder;
+mod loss;
 pub mod metrics;
+pub mod optimizer;
 mod outcome;
 pub mod record;
+mod resident;
+pub mod schedule;
 
 pub use config::{
     DataConfig, EarlyStopping, Loss, OptimizerConfig, RunConfig, ScheduleConfig, TrainConfig,

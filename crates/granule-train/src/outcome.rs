@@ -23,6 +23,9 @@ pub struct Outcome {
     pub steps: u64,
     /// Seconds spent training and validating, over all processes of the run.
     pub seconds: f64,
+    /// Seconds of this process inside forward pass, backward pass and update; on a CPU the rest of the steps' time is the
+    /// loop's own.
+    pub step_seconds: f64,
     /// Training samples per second, over all steps of the run.
     pub images_per_second: f64,
     /// The device that was used.
@@ -36,7 +39,7 @@ pub struct Outcome {
 /// Scores of a model on the test part of a data set.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
-    /// Mean loss: cross-entropy without label smoothing for a model trained with it, else the mean squared error.
+    /// Mean loss: cross-entropy without label smoothing for classes, mean squared error for real values.
     pub loss: f64,
     /// Samples scored.
     pub samples: usize,

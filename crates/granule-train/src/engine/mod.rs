@@ -1,12 +1,30 @@
 //! The training loop and what surrounds it.
 
-use std::path::Path;
+mod finish;
+mod problem;
+mod score;
+mod session;
 
-use granule_data::Dataset;
+use std::borrow::Cow;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use granule_data::{Dataset, LoadOptions};
 use granule_device::OpenDevice;
-use granule_models::ModelFile;
+use granule_models::Provenance;
 
-use crate::{Evaluation, Observer, Outcome, RunConfig, StopFlag, TrainError};
+use crate::checkpoint::Store;
+use crate::config::RunConfig;
+use crate::engine::finish::{earlier_outcome, tell};
+use crate::engine::problem::Problem;
+use crate::engine::session::{End, Session};
+use crate::error::TrainError;
+use crate::event::{Event, Observer, StopFlag};
+use crate::folder::{Lock, check_empty, create_named};
+use crate::outcome::Outcome;
+use crate::record::{CONFIG_FILE, RecordOptions, RunRecorder};
+
+pub use score::evaluate;
 
 /// Loads the data, trains, scores on the test part and writes the run folder.
 ///
@@ -20,8 +38,7 @@ pub fn train(
     observer: &mut dyn Observer,
     stop: &StopFlag,
 ) -> Result<Outcome, TrainError> {
-    let _ = (config, run_dir, observer, stop);
-    Err(TrainError::backend("not available yet"))
+    begin(config, None, run_dir, observer, stop)
 }
 
 /// As [`train`], on data already in memory; `config.data.dataset` is only recorded.
@@ -35,8 +52,7 @@ pub fn train_with(
     observer: &mut dyn Observer,
     stop: &StopFlag,
 ) -> Result<Outcome, TrainError> {
-    let _ = (config, dataset, run_dir, observer, stop);
-    Err(TrainError::backend("not available yet"))
+    begin(config, Some(dataset), run_dir, observer, stop)
 }
 
 /// Goes on with an interrupted run at its last usable checkpoint. A finished run is reported as such.
@@ -49,8 +65,7 @@ pub fn resume(
     observer: &mut dyn Observer,
     stop: &StopFlag,
 ) -> Result<Outcome, TrainError> {
-    let _ = (run_dir, observer, stop);
-    Err(TrainError::backend("not available yet"))
+    go_on(run_dir, None, observer, stop)
 }
 
 /// As [`resume`], on data already in memory.
@@ -63,21 +78,162 @@ pub fn resume_with(
     observer: &mut dyn Observer,
     stop: &StopFlag,
 ) -> Result<Outcome, TrainError> {
-    let _ = (run_dir, dataset, observer, stop);
-    Err(TrainError::backend("not available yet"))
+    go_on(run_dir, Some(dataset), observer, stop)
 }
 
-/// Scores a model file on the test part of a data set, `batch` samples at a time.
-///
-/// # Errors
-/// [`TrainError::Mismatch`] when sample shape, targets or class count differ from the model's.
-pub fn evaluate(
-    file: &ModelFile,
-    dataset: &Dataset,
-    device: &OpenDevice,
-    batch: usize,
+fn begin(
+    config: &RunConfig,
+    dataset: Option<&Dataset>,
+    run_dir: Option<&Path>,
     observer: &mut dyn Observer,
-) -> Result<Evaluation, TrainError> {
-    let _ = (file, dataset, device, batch, observer);
-    Err(TrainError::backend("not available yet"))
+    stop: &StopFlag,
+) -> Result<Outcome, TrainError> {
+    config.validate()?;
+    if let Some(run_dir) = run_dir {
+        check_empty(run_dir)?;
+    }
+    let (device, dataset) = open(config, dataset, observer)?;
+    let problem = Problem::new(config, &dataset)?;
+    tell_data(&problem, observer);
+
+    let run_dir = match run_dir {
+        Some(run_dir) => {
+            fs::create_dir_all(run_dir).map_err(|e| TrainError::io("create", run_dir, e))?;
+            run_dir.to_owned()
+        }
+        None => {
+            let now = Provenance::now().created;
+            let parent = Path::new("runs");
+            create_named(parent, &now, config.model.name(), &dataset.name)?
+        }
+    };
+    let _lock = Lock::take(&run_dir)?;
+    let config = resolved(config, &device)?;
+    let recorder = RunRecorder::create(&run_dir, &config.to_toml()?, RecordOptions::default())?;
+    let session = Session::new(
+        &config, &problem, &device, &run_dir, recorder, observer, stop,
+    )?;
+    complete(session, None)
+}
+
+fn go_on(
+    run_dir: &Path,
+    dataset: Option<&Dataset>,
+    observer: &mut dyn Observer,
+    stop: &StopFlag,
+) -> Result<Outcome, TrainError> {
+    let path = run_dir.join(CONFIG_FILE);
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Err(TrainError::NotARun {
+                path: run_dir.to_owned(),
+            });
+        }
+        Err(error) => return Err(TrainError::io("read", &path, error)),
+    };
+    let config = RunConfig::from_toml_str(&text)?;
+    config.validate()?;
+    let _lock = Lock::take(run_dir)?;
+    if let Some(outcome) = earlier_outcome(run_dir)? {
+        observer.event(&Event::AlreadyFinished { run_dir });
+        return Ok(tell(outcome, observer));
+    }
+    let mut warnings = Vec::new();
+    let store = Store::new(run_dir, config.train.keep_checkpoints);
+    let found = store.latest(|text| {
+        observer.event(&Event::Warning { text: &text });
+        warnings.push(text);
+    })?;
+
+    let (device, dataset) = open(&config, dataset, observer)?;
+    let problem = Problem::new(&config, &dataset)?;
+    tell_data(&problem, observer);
+    let step = found.as_ref().map_or(0, |(_, c)| c.progress.global_step);
+    let recorder = RunRecorder::resume(run_dir, step, RecordOptions::default())?;
+    let mut session = Session::new(
+        &config, &problem, &device, run_dir, recorder, observer, stop,
+    )?;
+    session.warnings.extend(warnings);
+    let resumed_from = match found {
+        Some((path, checkpoint)) => {
+            session.restore(&path, checkpoint)?;
+            Some(path)
+        }
+        None => {
+            session.warn("the run has no checkpoint yet; beginning anew".to_owned());
+            None
+        }
+    };
+    complete(session, resumed_from)
+}
+
+/// Trains to the end and finishes, or stops where asked to.
+fn complete(
+    mut session: Session<'_>,
+    resumed_from: Option<PathBuf>,
+) -> Result<Outcome, TrainError> {
+    match session.run(resumed_from.as_deref())? {
+        End::Finished => session.finish(),
+        End::Interrupted => Ok(tell(session.outcome(true), session.observer)),
+    }
+}
+
+/// Opens the device and, unless they are given, loads the data.
+fn open<'a>(
+    config: &RunConfig,
+    dataset: Option<&'a Dataset>,
+    observer: &mut dyn Observer,
+) -> Result<(OpenDevice, Cow<'a, Dataset>), TrainError> {
+    let device = config.device.open()?;
+    observer.event(&Event::Device(&device));
+    let dataset = match dataset {
+        Some(dataset) => Cow::Borrowed(dataset),
+        None => Cow::Owned(granule_data::load(
+            &config.data.dataset,
+            &LoadOptions {
+                data_dir: config.data.data_dir.clone(),
+                offline: config.data.offline,
+                seed: config.seed,
+                progress: observer.progress(),
+            },
+        )?),
+    };
+    Ok((device, dataset))
+}
+
+fn tell_data(problem: &Problem<'_>, observer: &mut dyn Observer) {
+    observer.event(&Event::Dataset {
+        dataset: problem.dataset,
+        train: problem.train.len(),
+        validation: problem.validation.len(),
+        test: problem.test.len(),
+    });
+    for text in &problem.dataset.warnings {
+        observer.event(&Event::Warning { text });
+    }
+}
+
+/// The configuration that repeats the run from any working directory: the device that was chosen, absolute paths.
+fn resolved(config: &RunConfig, device: &OpenDevice) -> Result<RunConfig, TrainError> {
+    use granule_data::DatasetSpec::{Arrays, Folder};
+
+    let absolute =
+        |path: &Path| std::path::absolute(path).map_err(|e| TrainError::io("resolve", path, e));
+    let mut config = config.clone();
+    config.device = device.spec().clone();
+    if let Some(dir) = &mut config.data.data_dir {
+        *dir = absolute(dir)?;
+    }
+    match &mut config.data.dataset {
+        Folder(dir) => *dir = absolute(dir)?,
+        Arrays { x, y } => {
+            *x = absolute(x)?;
+            if let Some(y) = y {
+                *y = absolute(y)?;
+            }
+        }
+        _ => {}
+    }
+    Ok(config)
 }

@@ -1,0 +1,399 @@
+//! Checkpoints: everything a run needs to go on as if it had never stopped.
+//!
+//! A checkpoint is a safetensors file: the model's tensors under `model/`, the optimiser's under `optimizer/`, and in
+//! `__metadata__` the progress as JSON with a CRC-32 over progress, names, shapes and elements. No random state is
+//! stored: every draw depends on (seed, epoch, step) alone.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use granule_data::fs::write_atomic;
+use granule_models::{StateDict, TensorValue};
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+use serde::{Deserialize, Serialize};
+
+use crate::error::TrainError;
+
+const FORMAT: u32 = 1;
+const PROGRESS_KEY: &str = "granule.progress";
+const CHECKSUM_KEY: &str = "granule.crc32";
+const BEST: &str = "best.ckpt";
+
+/// How far a run has come.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Progress {
+    format: u32,
+    /// The data set's fingerprint.
+    pub fingerprint: String,
+    /// Optimiser steps done.
+    pub global_step: u64,
+    /// Epochs done.
+    pub epoch: usize,
+    /// Steps done in the epoch under way.
+    pub step_in_epoch: usize,
+    /// Sums over the epoch under way.
+    pub sums: Sums,
+    /// Samples of all steps.
+    pub samples: u64,
+    /// Seconds spent in all epochs' steps.
+    #[serde(with = "exact")]
+    pub train_seconds: f64,
+    /// Seconds spent, validation included.
+    #[serde(with = "exact")]
+    pub seconds: f64,
+    /// The lowest validation loss.
+    pub best: Option<Best>,
+    /// Epochs without improvement, for early stopping.
+    pub stale_epochs: usize,
+    /// The validation loss that counts as improved upon, for early stopping.
+    #[serde(with = "exact")]
+    pub reference_loss: f64,
+    /// Whether early stopping has ended the run.
+    pub stopped_early: bool,
+}
+
+/// Sums over the steps of an epoch.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Sums {
+    #[serde(with = "exact")]
+    pub loss: f64,
+    pub correct: u64,
+    pub samples: u64,
+    #[serde(with = "exact")]
+    pub seconds: f64,
+}
+
+/// The best epoch so far.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Best {
+    /// From 1.
+    pub epoch: usize,
+    #[serde(with = "exact")]
+    pub loss: f64,
+}
+
+impl Progress {
+    pub fn new(fingerprint: &str) -> Self {
+        Self {
+            format: FORMAT,
+            fingerprint: fingerprint.to_owned(),
+            reference_loss: f64::INFINITY,
+            ..Self::default()
+        }
+    }
+}
+
+/// A double as its bits: decimal JSON numbers need not come back the same.
+mod exact {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(value.to_bits())
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+        u64::deserialize(deserializer).map(f64::from_bits)
+    }
+}
+
+/// A run at a step.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Checkpoint {
+    pub progress: Progress,
+    pub model: StateDict,
+    pub optimizer: StateDict,
+}
+
+impl Checkpoint {
+    fn to_bytes(&self) -> Result<Vec<u8>, String> {
+        let progress = serde_json::to_string(&self.progress).map_err(|e| e.to_string())?;
+        let parts = [("model", &self.model), ("optimizer", &self.optimizer)];
+        let tensors: Vec<(String, &TensorValue, Vec<u8>)> = parts
+            .into_iter()
+            .flat_map(|(part, dict)| dict.0.iter().map(move |entry| (part, entry)))
+            .map(|(part, (name, value))| {
+                let bytes = value.data.iter().flat_map(|x| x.to_le_bytes()).collect();
+                (format!("{part}/{name}"), value, bytes)
+            })
+            .collect();
+        let crc = checksum(
+            &progress,
+            tensors
+                .iter()
+                .map(|(name, value, bytes)| (name.as_str(), &value.shape[..], &bytes[..])),
+        );
+        let mut views = Vec::with_capacity(tensors.len());
+        for (name, value, bytes) in &tensors {
+            let view = TensorView::new(Dtype::F32, value.shape.clone(), bytes)
+                .map_err(|e| format!("{name}: {e}"))?;
+            views.push((name, view));
+        }
+        let metadata = HashMap::from([
+            (PROGRESS_KEY.to_owned(), progress),
+            (CHECKSUM_KEY.to_owned(), format!("{crc:08x}")),
+        ]);
+        safetensors::serialize(views, Some(metadata)).map_err(|e| e.to_string())
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
+        let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| e.to_string())?;
+        let entry = |key: &str| {
+            header
+                .metadata()
+                .as_ref()
+                .and_then(|metadata| metadata.get(key))
+                .ok_or_else(|| format!("no {key} in its metadata"))
+        };
+        let json = entry(PROGRESS_KEY)?;
+        let stored = entry(CHECKSUM_KEY)?;
+        let file = SafeTensors::deserialize(bytes).map_err(|e| e.to_string())?;
+        let mut tensors = file.tensors();
+        tensors.sort_by(|(a, _), (b, _)| a.cmp(b));
+        let crc = checksum(
+            json,
+            tensors
+                .iter()
+                .map(|(name, view)| (name.as_str(), view.shape(), view.data())),
+        );
+        if *stored != format!("{crc:08x}") {
+            return Err(format!("its CRC-32 is {crc:08x}, it says {stored}"));
+        }
+        let progress: Progress = serde_json::from_str(json).map_err(|e| e.to_string())?;
+        if progress.format != FORMAT {
+            return Err(format!(
+                "its format is {}, this granule reads {FORMAT}",
+                progress.format
+            ));
+        }
+        let mut checkpoint = Self {
+            progress,
+            model: StateDict::default(),
+            optimizer: StateDict::default(),
+        };
+        for (name, view) in tensors {
+            if view.dtype() != Dtype::F32 {
+                return Err(format!("{name} is not of type F32"));
+            }
+            let (words, _) = view.data().as_chunks::<4>();
+            let value = TensorValue {
+                shape: view.shape().to_vec(),
+                data: words.iter().map(|word| f32::from_le_bytes(*word)).collect(),
+            };
+            match name.split_once('/') {
+                Some(("model", name)) => checkpoint.model.0.insert(name.to_owned(), value),
+                Some(("optimizer", name)) => checkpoint.optimizer.0.insert(name.to_owned(), value),
+                _ => return Err(format!("unknown tensor {name}")),
+            };
+        }
+        Ok(checkpoint)
+    }
+}
+
+fn checksum<'a>(
+    progress: &str,
+    tensors: impl Iterator<Item = (&'a str, &'a [usize], &'a [u8])>,
+) -> u32 {
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(progress.as_bytes());
+    for (name, shape, bytes) in tensors {
+        crc.update(name.as_bytes());
+        for dim in shape {
+            crc.update(&(*dim as u64).to_le_bytes());
+        }
+        crc.update(bytes);
+    }
+    crc.finalize()
+}
+
+/// The checkpoints of one run folder.
+#[derive(Debug, Clone)]
+pub(crate) struct Store {
+    dir: PathBuf,
+    keep: usize,
+}
+
+impl Store {
+    pub fn new(run_dir: &Path, keep: usize) -> Self {
+        Self {
+            dir: run_dir.join("checkpoints"),
+            keep: keep.max(1),
+        }
+    }
+
+    /// Writes a checkpoint and removes the oldest beyond the number to keep.
+    pub fn save(&self, checkpoint: &Checkpoint) -> Result<PathBuf, TrainError> {
+        let name = format!("step-{:08}.ckpt", checkpoint.progress.global_step);
+        let path = self.dir.join(name);
+        self.write(&path, checkpoint)?;
+        let mut steps = self.steps()?;
+        steps.truncate(steps.len().saturating_sub(self.keep));
+        for (_, old) in steps {
+            fs::remove_file(&old).map_err(|e| TrainError::io("remove", &old, e))?;
+        }
+        Ok(path)
+    }
+
+    /// Writes the best weights so far.
+    pub fn save_best(&self, progress: Progress, model: StateDict) -> Result<(), TrainError> {
+        let checkpoint = Checkpoint {
+            progress,
+            model,
+            optimizer: StateDict::default(),
+        };
+        self.write(&self.dir.join(BEST), &checkpoint)
+    }
+
+    /// Reads the best weights.
+    pub fn load_best(&self) -> Result<Checkpoint, TrainError> {
+        read(&self.dir.join(BEST))
+    }
+
+    /// The latest checkpoint that can be read; none when none was written. Damaged ones after it are set aside, each
+    /// with a call of `warn`.
+    pub fn latest(
+        &self,
+        mut warn: impl FnMut(String),
+    ) -> Result<Option<(PathBuf, Checkpoint)>, TrainError> {
+        let mut reason = None;
+        for (_, path) in self.steps()?.into_iter().rev() {
+            match read(&path) {
+                Ok(checkpoint) => return Ok(Some((path, checkpoint))),
+                Err(error) => {
+                    warn(format!("{error}; falling back to the one before"));
+                    let aside = path.with_extension("ckpt.damaged");
+                    fs::rename(&path, &aside).map_err(|e| TrainError::io("rename", &path, e))?;
+                    reason = Some(error.to_string());
+                }
+            }
+        }
+        match reason {
+            None => Ok(None),
+            Some(reason) => Err(TrainError::NoCheckpoint {
+                path: self.dir.clone(),
+                reason,
+            }),
+        }
+    }
+
+    /// The path of the latest checkpoint, readable or not.
+    pub fn latest_path(&self) -> Option<PathBuf> {
+        let steps = self.steps().ok()?;
+        steps.into_iter().next_back().map(|(_, path)| path)
+    }
+
+    /// The step checkpoints on disk, oldest first.
+    fn steps(&self) -> Result<Vec<(u64, PathBuf)>, TrainError> {
+        let entries = match fs::read_dir(&self.dir) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(TrainError::io("list", &self.dir, error)),
+        };
+        let mut steps = Vec::new();
+        for entry in entries {
+            let path = entry
+                .map_err(|e| TrainError::io("list", &self.dir, e))?
+                .path();
+            let step = path
+                .file_name()
+                .and_then(|name| name.to_str())
+                .and_then(|name| name.strip_prefix("step-")?.strip_suffix(".ckpt"))
+                .and_then(|digits| digits.parse().ok());
+            steps.extend(step.map(|step: u64| (step, path)));
+        }
+        steps.sort();
+        Ok(steps)
+    }
+
+    fn write(&self, path: &Path, checkpoint: &Checkpoint) -> Result<(), TrainError> {
+        let bytes = checkpoint
+            .to_bytes()
+            .map_err(|reason| damaged(path, reason))?;
+        Ok(write_atomic(path, &bytes)?)
+    }
+}
+
+fn read(path: &Path) -> Result<Checkpoint, TrainError> {
+    let bytes = fs::read(path).map_err(|e| TrainError::io("read", path, e))?;
+    Checkpoint::from_bytes(&bytes).map_err(|reason| damaged(path, reason))
+}
+
+fn damaged(path: &Path, reason: String) -> TrainError {
+    TrainError::Checkpoint {
+        path: path.to_owned(),
+        reason,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checkpoint(step: u64) -> Checkpoint {
+        let dict = |scale: f32| {
+            let value = TensorValue {
+                shape: vec![2, 3],
+                data: (0..6).map(|i| i as f32 * scale).collect(),
+            };
+            StateDict([("layer.weight".to_owned(), value)].into())
+        };
+        let mut progress = Progress::new("f00");
+        progress.global_step = step;
+        progress.sums.loss = 0.1 + 0.2;
+        progress.best = Some(Best {
+            epoch: 2,
+            loss: 1.0 / 3.0,
+        });
+        Checkpoint {
+            progress,
+            model: dict(0.1),
+            optimizer: dict(-7.3),
+        }
+    }
+
+    #[test]
+    fn comes_back_bit_for_bit() {
+        let checkpoint = checkpoint(5);
+        let bytes = checkpoint.to_bytes().unwrap();
+        assert_eq!(Checkpoint::from_bytes(&bytes).unwrap(), checkpoint);
+    }
+
+    #[test]
+    fn any_changed_or_missing_byte_is_noticed() {
+        let whole = checkpoint(5).to_bytes().unwrap();
+        for i in 0..whole.len() {
+            let mut bytes = whole.clone();
+            bytes[i] ^= 0x11;
+            match Checkpoint::from_bytes(&bytes) {
+                Err(_) => {}
+                // Padding of the header carries nothing.
+                Ok(read) => assert_eq!(read, checkpoint(5), "byte {i}"),
+            }
+            assert!(Checkpoint::from_bytes(&whole[..i]).is_err());
+        }
+    }
+
+    #[test]
+    fn keeps_the_last_and_falls_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::new(dir.path(), 2);
+        assert!(store.latest(|_| ()).unwrap().is_none());
+        for step in [3, 7, 100_000_000] {
+            store.save(&checkpoint(step)).unwrap();
+        }
+        let steps: Vec<u64> = store.steps().unwrap().into_iter().map(|(s, _)| s).collect();
+        assert_eq!(steps, [7, 100_000_000]);
+
+        fs::write(store.latest_path().unwrap(), b"torn").unwrap();
+        let mut warnings = Vec::new();
+        let (_, found) = store.latest(|text| warnings.push(text)).unwrap().unwrap();
+        assert_eq!(found, checkpoint(7));
+        assert_eq!(warnings.len(), 1);
+        assert!(warnings[0].contains("step-100000000.ckpt"), "{warnings:?}");
+
+        fs::write(store.latest_path().unwrap(), b"").unwrap();
+        let error = store.latest(|_| ()).unwrap_err();
+        assert!(matches!(error, TrainError::NoCheckpoint { .. }), "{error}");
+    }
+}

@@ -1,0 +1,256 @@
+//! The end of a run: scores, model file, report.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use granule_data::Shape;
+use granule_data::fs::write_atomic;
+use granule_models::state::state_dict;
+use granule_models::{ModelFile, Provenance, StateDict, Task};
+
+use crate::engine::score::Samples;
+use crate::engine::session::Session;
+use crate::error::TrainError;
+use crate::event::Event;
+use crate::outcome::{Evaluation, Outcome, Scores};
+use crate::record::{
+    Fact, MistakeCard, Picture, RecordError, ReportData, RunSummary, Scatter, TestResult,
+    first_layer_filters, write_report,
+};
+
+const MODEL: &str = "model.granule";
+const RESULT: &str = "result.json";
+
+/// Mistakes shown as pictures.
+const PICTURES: usize = 32;
+
+impl Session<'_> {
+    /// Scores the best (else the last) weights and writes what a run leaves behind.
+    pub fn finish(mut self) -> Result<Outcome, TrainError> {
+        let (state, model_epoch) = self.chosen()?;
+        let network = self.config.model.init_from_state(
+            &self.problem.input.shape,
+            self.problem.task.outputs(),
+            &state,
+            self.device.burn(),
+        )?;
+        let problem = self.problem;
+        let samples = Samples {
+            split: &problem.dataset.test,
+            indices: &problem.test,
+            normalization: problem.normalization(),
+        };
+        let batch = self.config.train.batch_size.max(64);
+        let (evaluation, outputs) = samples.evaluate(
+            &network,
+            &problem.task,
+            self.device.burn(),
+            batch,
+            self.observer,
+        )?;
+
+        let file = ModelFile {
+            model: self.config.model.clone(),
+            input: problem.input.clone(),
+            task: problem.task.clone(),
+            provenance: self.provenance(&evaluation, model_epoch),
+            state,
+        };
+        let model_path = self.run_dir.join(MODEL);
+        file.save(&model_path)?;
+
+        let scatters = match &problem.task {
+            Task::Regression { outputs: width } => {
+                Scatter::sample(&samples.values(), &outputs, *width)
+            }
+            Task::Classification { .. } => Vec::new(),
+        };
+        let outcome = Outcome {
+            model_path: Some(model_path),
+            evaluation: Some(evaluation.clone()),
+            model_epoch: Some(model_epoch),
+            ..self.outcome(false)
+        };
+        self.recorder.finish(&summary(&outcome, &evaluation))?;
+        let report = self.report(&outcome, &evaluation, scatters, &file)?;
+        write_report(self.run_dir, &report)?;
+        let json = serde_json::to_vec_pretty(&outcome).map_err(|e| RecordError::Render {
+            reason: e.to_string(),
+        })?;
+        write_atomic(&self.run_dir.join(RESULT), &json)?;
+        Ok(tell(outcome, self.observer))
+    }
+
+    /// The weights that are the run's result, and their epoch from 1.
+    fn chosen(&mut self) -> Result<(StateDict, usize), TrainError> {
+        let last = self.progress.epoch;
+        if let Some(best) = self.progress.best {
+            match self.store.load_best() {
+                Ok(found) if found.progress.best == Some(best) => {
+                    return Ok((found.model, best.epoch));
+                }
+                Ok(_) => self.warn(format!(
+                    "checkpoints/best.ckpt is not of epoch {}, the best one; taking the last weights",
+                    best.epoch
+                )),
+                Err(error) => self.warn(format!("{error}; taking the last weights")),
+            }
+        }
+        Ok((state_dict(self.network()?)?, last))
+    }
+
+    fn provenance(&self, evaluation: &Evaluation, epoch: usize) -> Provenance {
+        let mut scores = BTreeMap::from([("test_loss".to_owned(), evaluation.loss)]);
+        match &evaluation.scores {
+            Scores::Classification(classes) => {
+                scores.insert("test_accuracy".to_owned(), classes.accuracy);
+                scores.insert("macro_f1".to_owned(), classes.macro_f1);
+            }
+            Scores::Regression(values) => {
+                scores.insert("test_r2".to_owned(), values.mean.r2);
+                scores.insert("test_mae".to_owned(), values.mean.mae);
+            }
+        }
+        if let Some(best) = self.progress.best {
+            scores.insert("validation_loss".to_owned(), best.loss);
+        }
+        scores.retain(|_, score| score.is_finite());
+        Provenance {
+            dataset: self.problem.dataset.name.clone(),
+            dataset_fingerprint: self.problem.dataset.fingerprint.clone(),
+            seed: self.config.seed,
+            device: self.device.name().to_owned(),
+            epochs: epoch,
+            scores,
+            ..Provenance::now()
+        }
+    }
+
+    fn report(
+        &self,
+        outcome: &Outcome,
+        evaluation: &Evaluation,
+        scatters: Vec<Scatter>,
+        file: &ModelFile,
+    ) -> Result<ReportData, TrainError> {
+        let problem = self.problem;
+        let image = match problem.dataset.test.shape() {
+            Shape::Image {
+                channels,
+                height,
+                width,
+            } => Some((channels, height, width)),
+            Shape::Vector { .. } => None,
+        };
+        let picture = |index: usize| -> Option<Picture> {
+            let (channels, height, width) = image?;
+            let pixels = problem.dataset.test.pixels(index)?;
+            Picture::from_pixels(channels, height, width, pixels).ok()
+        };
+        let results = match &evaluation.scores {
+            Scores::Classification(scores) => TestResult::Classification {
+                loss: evaluation.loss,
+                report: scores.report.clone(),
+                confusion: scores.confusion.clone(),
+                mistakes: scores
+                    .mistakes
+                    .iter()
+                    .take(PICTURES)
+                    .map(|mistake| MistakeCard {
+                        index: mistake.index,
+                        truth: mistake.truth,
+                        predicted: mistake.predicted,
+                        probability: mistake.probability,
+                        picture: picture(mistake.index),
+                    })
+                    .collect(),
+            },
+            Scores::Regression(scores) => TestResult::Regression {
+                loss: evaluation.loss,
+                scores: scores.clone(),
+                scatters,
+            },
+        };
+        let filters = file.state.0.get(self.config.model.first_weight());
+        let fact = |name: &str, value: String| Fact {
+            name: name.to_owned(),
+            value,
+        };
+        Ok(ReportData {
+            model: self.config.model.name().to_owned(),
+            parameters: self.network()?.parameter_count() as u64,
+            dataset: problem.dataset.name.clone(),
+            train_samples: problem.train.len() as u64,
+            validation_samples: problem.validation.len() as u64,
+            test_samples: problem.test.len() as u64,
+            device: self.device.name().to_owned(),
+            seed: self.config.seed,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            created: file.provenance.created.clone(),
+            seconds: outcome.seconds,
+            images_per_second: outcome.images_per_second,
+            interrupted: false,
+            best_epoch: self.progress.best.map(|best| best.epoch as u64),
+            epochs: self.recorder.epochs().to_vec(),
+            steps: self.recorder.steps().to_vec(),
+            test: Some(results),
+            filters: filters.map_or_else(Vec::new, |filters| {
+                first_layer_filters(&filters.shape, &filters.data, image)
+            }),
+            config_toml: self.config.to_toml()?,
+            provenance: vec![
+                fact("Data fingerprint", problem.dataset.fingerprint.clone()),
+                fact("Run folder", self.run_dir.display().to_string()),
+                fact("Weights of epoch", file.provenance.epochs.to_string()),
+            ],
+            warnings: self.warnings.clone(),
+        })
+    }
+}
+
+fn summary(outcome: &Outcome, evaluation: &Evaluation) -> RunSummary {
+    RunSummary {
+        test_accuracy: evaluation.accuracy(),
+        test_loss: evaluation.loss,
+        macro_f1: evaluation.macro_f1(),
+        r2: evaluation.regression().map(|scores| scores.mean.r2),
+        epochs: outcome.epochs as u64,
+        steps: outcome.steps,
+        images_per_second: outcome.images_per_second,
+        seconds: outcome.seconds,
+        device: outcome.device.clone(),
+        run_dir: outcome.run_dir.display().to_string(),
+        model: path_text(&outcome.model_path),
+    }
+}
+
+fn path_text(path: &Option<PathBuf>) -> String {
+    path.as_ref()
+        .map_or_else(String::new, |path| path.display().to_string())
+}
+
+/// How an earlier process finished the run; none when it did not.
+pub(crate) fn earlier_outcome(run_dir: &Path) -> Result<Option<Outcome>, TrainError> {
+    let path = run_dir.join(RESULT);
+    let text = match fs::read(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(TrainError::io("read", &path, error)),
+    };
+    let mut outcome: Outcome =
+        serde_json::from_slice(&text).map_err(|error| RecordError::Damaged {
+            path: path.clone(),
+            reason: error.to_string(),
+        })?;
+    // The folder may have been moved.
+    outcome.run_dir = run_dir.to_owned();
+    outcome.model_path = Some(run_dir.join(MODEL));
+    Ok(Some(outcome))
+}
+
+/// Tells of the result and passes it on.
+pub(crate) fn tell(outcome: Outcome, observer: &mut dyn crate::Observer) -> Outcome {
+    observer.event(&Event::Result(&outcome));
+    outcome
+}

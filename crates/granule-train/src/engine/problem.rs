@@ -1,0 +1,173 @@
+//! What a run learns: the data set seen through the configuration.
+
+use granule_data::{Dataset, Normalization, Shape, Split, Targets};
+use granule_models::{InputShape, InputSpec, Task};
+
+use crate::batches::{Purpose, shuffle};
+use crate::config::{Loss, RunConfig};
+use crate::error::{ConfigError, TrainError};
+
+/// The parts of a data set and what a model for it takes and gives.
+pub(crate) struct Problem<'a> {
+    pub dataset: &'a Dataset,
+    pub input: InputSpec,
+    pub task: Task,
+    /// Indices into the training part.
+    pub train: Vec<usize>,
+    /// Indices into the training part.
+    pub validation: Vec<usize>,
+    /// Indices into the test part.
+    pub test: Vec<usize>,
+}
+
+impl<'a> Problem<'a> {
+    pub fn new(config: &RunConfig, dataset: &'a Dataset) -> Result<Self, TrainError> {
+        let task = task(dataset);
+        if matches!(task, Task::Regression { .. }) && config.train.loss == Loss::CrossEntropy {
+            return Err(ConfigError::new(
+                "train.loss",
+                "\"cross-entropy\"",
+                "\"mse\" for a data set with real-valued targets",
+            )
+            .into());
+        }
+        let input = InputSpec {
+            shape: input_shape(dataset.train.shape()),
+            mean: dataset.normalization.mean.clone(),
+            std: dataset.normalization.std.clone(),
+        };
+        config.model.validate(&input.shape, task.outputs())?;
+        let first = |split: &Split, limit: Option<usize>| -> Vec<usize> {
+            (0..limit.map_or(split.len(), |limit| limit.min(split.len()))).collect()
+        };
+        let train = first(&dataset.train, config.data.limit_train);
+        let (train, validation) =
+            hold_out(&dataset.train, train, config.data.validation, config.seed)?;
+        Ok(Self {
+            dataset,
+            input,
+            task,
+            train,
+            validation,
+            test: first(&dataset.test, config.data.limit_test),
+        })
+    }
+
+    pub fn normalization(&self) -> &'a Normalization {
+        &self.dataset.normalization
+    }
+}
+
+/// What the targets of a data set ask for.
+pub(crate) fn task(dataset: &Dataset) -> Task {
+    match dataset.train.targets() {
+        Targets::Classes(_) => Task::Classification {
+            classes: dataset.classes.clone(),
+        },
+        Targets::Values { width, .. } => Task::Regression { outputs: *width },
+    }
+}
+
+/// The same extents in the words of the models.
+pub(crate) fn input_shape(shape: Shape) -> InputShape {
+    match shape {
+        Shape::Image {
+            channels,
+            height,
+            width,
+        } => InputShape::Image {
+            channels,
+            height,
+            width,
+        },
+        Shape::Vector { len } => InputShape::Vector { len },
+    }
+}
+
+/// Divides `indices` into (kept, held out), the same share of every class; both in their first order.
+fn hold_out(
+    split: &Split,
+    indices: Vec<usize>,
+    fraction: f64,
+    seed: u64,
+) -> Result<(Vec<usize>, Vec<usize>), TrainError> {
+    if fraction == 0.0 {
+        return Ok((indices, Vec::new()));
+    }
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    for &index in &indices {
+        let class = split.class(index).map_or(0, usize::from);
+        if groups.len() <= class {
+            groups.resize_with(class + 1, Vec::new);
+        }
+        if let Some(group) = groups.get_mut(class) {
+            group.push(index);
+        }
+    }
+    let mut held_out: Vec<usize> = Vec::new();
+    for (class, group) in groups.iter_mut().enumerate() {
+        shuffle(group, seed, class as u64, Purpose::Validation);
+        let count = (group.len() as f64 * fraction).round() as usize;
+        held_out.extend(group.iter().take(count));
+    }
+    held_out.sort_unstable();
+    let kept: Vec<usize> = indices
+        .iter()
+        .filter(|index| held_out.binary_search(index).is_err())
+        .copied()
+        .collect();
+    if kept.is_empty() || held_out.is_empty() {
+        return Err(ConfigError::new(
+            "data.validation",
+            fraction,
+            format!(
+                "a fraction that leaves samples on both sides of {} training samples",
+                indices.len()
+            ),
+        )
+        .into());
+    }
+    Ok((kept, held_out))
+}
+
+#[cfg(test)]
+mod tests {
+    use granule_data::Features;
+
+    use super::*;
+
+    fn split(classes: Vec<u16>) -> Split {
+        let features = Features::Floats(vec![0.0; classes.len()]);
+        Split::new(
+            Shape::Vector { len: 1 },
+            features,
+            Targets::Classes(classes),
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn every_class_gives_its_share() {
+        let split = split((0..100).map(|i| u16::from(i % 10 == 0)).collect());
+        let (kept, held_out) = hold_out(&split, (0..100).collect(), 0.2, 1).unwrap();
+        let ones = |indices: &[usize]| indices.iter().filter(|i| **i % 10 == 0).count();
+        assert_eq!((kept.len(), ones(&kept)), (80, 8));
+        assert_eq!((held_out.len(), ones(&held_out)), (20, 2));
+        let mut all = [kept, held_out.clone()].concat();
+        all.sort_unstable();
+        assert_eq!(all, (0..100).collect::<Vec<_>>());
+
+        let again = hold_out(&split, (0..100).collect(), 0.2, 1).unwrap().1;
+        assert_eq!(again, held_out);
+        let other = hold_out(&split, (0..100).collect(), 0.2, 2).unwrap().1;
+        assert_ne!(other, held_out);
+    }
+
+    #[test]
+    fn an_empty_side_is_refused() {
+        let split = split(vec![0; 3]);
+        for fraction in [0.01, 0.99] {
+            assert!(hold_out(&split, vec![0, 1, 2], fraction, 1).is_err());
+        }
+    }
+}

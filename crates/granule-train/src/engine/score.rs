@@ -1,0 +1,238 @@
+//! Scoring a network on samples it does not learn from.
+
+use burn::tensor::{Device, Tensor, TensorData};
+use granule_data::{Dataset, Normalization, Split, Targets};
+use granule_device::OpenDevice;
+use granule_models::{ModelFile, Network, Task};
+
+use crate::batches::{BatchTruth, truth};
+use crate::config::Loss;
+use crate::engine::problem::{input_shape, task};
+use crate::error::TrainError;
+use crate::event::{Event, Observer};
+use crate::loss::{LossFunction, Tally, Truth, argmax, probability};
+use crate::metrics::{ClassificationReport, ConfusionMatrix, RegressionScores};
+use crate::outcome::{Classification, Evaluation, Mistake, Scores};
+
+/// How many mistakes are kept.
+const MISTAKES: usize = 64;
+
+/// Samples to run a network on.
+#[derive(Clone, Copy)]
+pub(crate) struct Samples<'a> {
+    pub split: &'a Split,
+    pub indices: &'a [usize],
+    pub normalization: &'a Normalization,
+}
+
+impl Samples<'_> {
+    /// Runs `network` (without autodiff, on `device`) and hands indices and outputs of each batch to `sink`, in order.
+    fn run(
+        &self,
+        network: &Network,
+        device: &Device,
+        batch: usize,
+        mut sink: impl FnMut(&[usize], &[f32]) -> Result<(), TrainError>,
+    ) -> Result<(), TrainError> {
+        let mut read = |(chunk, outputs): (&[usize], Tensor<2>)| {
+            let outputs = outputs
+                .try_into_vec_as::<f32>()
+                .map_err(TrainError::backend)?;
+            sink(chunk, &outputs)
+        };
+        // One batch is handed to the device before the last one's outputs are waited for.
+        let mut pending = None;
+        for chunk in self.indices.chunks(batch.max(1)) {
+            let mut data = Vec::new();
+            self.split
+                .gather(chunk, self.normalization, None, &mut data)?;
+            let data = TensorData::new(data, [chunk.len(), self.split.shape().len()]);
+            let outputs = network.forward(Tensor::from_data(data, device));
+            if let Some(last) = pending.replace((chunk, outputs)) {
+                read(last)?;
+            }
+        }
+        pending.map_or(Ok(()), read)
+    }
+
+    /// Totals of the loss `kind` without label smoothing.
+    pub fn tally(
+        &self,
+        network: &Network,
+        device: &Device,
+        batch: usize,
+        kind: Loss,
+    ) -> Result<Tally, TrainError> {
+        let function = LossFunction::scoring(kind);
+        let mut total = Tally::default();
+        self.run(network, device, batch, |indices, outputs| {
+            let tally = with_truth(self.split, indices, |truth| {
+                let width = outputs.len() / indices.len().max(1);
+                function.on_host(outputs, truth, width, None)
+            });
+            total.loss += tally.loss;
+            total.correct += tally.correct;
+            Ok(())
+        })?;
+        Ok(total)
+    }
+
+    /// All scores, and the outputs, row-major `[samples, outputs]`.
+    pub fn evaluate(
+        &self,
+        network: &Network,
+        task: &Task,
+        device: &Device,
+        batch: usize,
+        observer: &mut dyn Observer,
+    ) -> Result<(Evaluation, Vec<f32>), TrainError> {
+        let width = task.outputs();
+        let samples = self.indices.len();
+        let kind = match task {
+            Task::Classification { .. } => Loss::CrossEntropy,
+            Task::Regression { .. } => Loss::Mse,
+        };
+        let function = LossFunction::scoring(kind);
+        let mut outputs = Vec::with_capacity(samples * width);
+        let mut loss = 0.0;
+        let mut done = 0;
+        self.run(network, device, batch, |indices, batch| {
+            loss += with_truth(self.split, indices, |truth| {
+                function.on_host(batch, truth, width, None).loss
+            });
+            outputs.extend_from_slice(batch);
+            done += indices.len();
+            observer.event(&Event::Evaluated {
+                done,
+                total: samples,
+            });
+            Ok(())
+        })?;
+        let scores = match task {
+            Task::Classification { classes } => {
+                Scores::Classification(self.classification(&outputs, classes)?)
+            }
+            Task::Regression { .. } => {
+                let truth = self.values();
+                Scores::Regression(RegressionScores::new(&truth, &outputs, width)?)
+            }
+        };
+        let evaluation = Evaluation {
+            loss: loss / samples.max(1) as f64,
+            samples,
+            scores,
+        };
+        Ok((evaluation, outputs))
+    }
+
+    /// The real-valued targets, row-major.
+    pub fn values(&self) -> Vec<f32> {
+        match truth(self.split, self.indices) {
+            BatchTruth::HostValues(values) => values,
+            _ => Vec::new(),
+        }
+    }
+
+    fn classification(
+        &self,
+        outputs: &[f32],
+        classes: &[String],
+    ) -> Result<Classification, TrainError> {
+        let mut confusion = ConfusionMatrix::new(classes.len());
+        let mut mistakes = Vec::new();
+        for (&index, row) in self
+            .indices
+            .iter()
+            .zip(outputs.chunks(classes.len().max(1)))
+        {
+            let Some(truth) = self.split.class(index).map(usize::from) else {
+                continue;
+            };
+            let predicted = argmax(row);
+            confusion.add(truth, predicted)?;
+            if truth != predicted {
+                mistakes.push(Mistake {
+                    index,
+                    truth,
+                    predicted,
+                    probability: probability(row, predicted),
+                });
+            }
+        }
+        mistakes.sort_by(|a, b| b.probability.total_cmp(&a.probability));
+        mistakes.truncate(MISTAKES);
+        let report = ClassificationReport::new(&confusion, classes)?;
+        Ok(Classification {
+            accuracy: confusion.accuracy(),
+            macro_f1: report.macro_avg.f1,
+            report,
+            confusion,
+            mistakes,
+        })
+    }
+}
+
+fn with_truth<R>(split: &Split, indices: &[usize], use_it: impl FnOnce(Truth<'_>) -> R) -> R {
+    match truth(split, indices) {
+        BatchTruth::HostClasses(classes) => use_it(Truth::Classes(&classes)),
+        BatchTruth::HostValues(values) => use_it(Truth::Values(&values)),
+        BatchTruth::DeviceClasses(_) | BatchTruth::DeviceValues(_) => use_it(Truth::Values(&[])),
+    }
+}
+
+/// Scores a model file on the test part of a data set, `batch` samples at a time.
+///
+/// # Errors
+/// [`TrainError::Mismatch`] when sample shape, targets or class names differ from the model's.
+pub fn evaluate(
+    file: &ModelFile,
+    dataset: &Dataset,
+    device: &OpenDevice,
+    batch: usize,
+    observer: &mut dyn Observer,
+) -> Result<Evaluation, TrainError> {
+    let shape = input_shape(dataset.test.shape());
+    if shape != file.input.shape {
+        return Err(TrainError::Mismatch {
+            expected: file.input.shape.to_string(),
+            found: shape.to_string(),
+        });
+    }
+    let found = task(dataset);
+    if found != file.task {
+        return Err(TrainError::Mismatch {
+            expected: describe(&file.task),
+            found: describe(&found),
+        });
+    }
+    let normalization = Normalization {
+        mean: file.input.mean.clone(),
+        std: file.input.std.clone(),
+    };
+    let indices: Vec<usize> = (0..dataset.test.len()).collect();
+    let samples = Samples {
+        split: &dataset.test,
+        indices: &indices,
+        normalization: &normalization,
+    };
+    let network = file.network(device.burn())?;
+    Ok(samples
+        .evaluate(&network, &file.task, device.burn(), batch, observer)?
+        .0)
+}
+
+fn describe(task: &Task) -> String {
+    match task {
+        Task::Classification { classes } => {
+            let names: Vec<&str> = classes.iter().map(String::as_str).take(12).collect();
+            let more = if classes.len() > 12 { ", …" } else { "" };
+            format!("{} classes ({}{more})", classes.len(), names.join(", "))
+        }
+        Task::Regression { outputs } => format!("{outputs} real values"),
+    }
+}
+
+/// Whether a split's targets are classes.
+pub(crate) fn has_classes(split: &Split) -> bool {
+    matches!(split.targets(), Targets::Classes(_))
+}

@@ -1,0 +1,114 @@
+//! Run folders: names, and the lock that keeps two processes out of one.
+
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+
+use crate::error::TrainError;
+
+/// Holds a run folder for this process; the system lets go of it when the process ends, however it ends.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    pub fn take(run_dir: &Path) -> Result<Self, TrainError> {
+        let path = run_dir.join(".lock");
+        let file = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .map_err(|e| TrainError::io("create", &path, e))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(TrainError::Locked {
+                path: run_dir.to_owned(),
+            }),
+            Err(TryLockError::Error(e)) => Err(TrainError::io("lock", &path, e)),
+        }
+    }
+}
+
+/// Refuses a folder that holds anything.
+pub(crate) fn check_empty(run_dir: &Path) -> Result<(), TrainError> {
+    match fs::read_dir(run_dir) {
+        Ok(mut entries) => match entries.next() {
+            None => Ok(()),
+            Some(_) => Err(TrainError::RunDirNotEmpty {
+                path: run_dir.to_owned(),
+            }),
+        },
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(TrainError::io("list", run_dir, error)),
+    }
+}
+
+/// Creates `parent/<date>-<time>-<model>-<dataset>`, with a number behind it where that exists. `now` is RFC 3339.
+pub(crate) fn create_named(
+    parent: &Path,
+    now: &str,
+    model: &str,
+    dataset: &str,
+) -> Result<PathBuf, TrainError> {
+    let digits: String = now.chars().filter(char::is_ascii_digit).take(14).collect();
+    let (date, time) = digits.split_at_checked(8).unwrap_or((&digits, ""));
+    let dataset: String = dataset
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+        .take(40)
+        .collect();
+    let name = format!("{date}-{time}-{model}-{}", dataset.trim_matches('-'));
+    fs::create_dir_all(parent).map_err(|e| TrainError::io("create", parent, e))?;
+    let mut number = 1;
+    loop {
+        let path = match number {
+            1 => parent.join(&name),
+            _ => parent.join(format!("{name}-{number}")),
+        };
+        match fs::create_dir(&path) {
+            Ok(()) => return Ok(path),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => number += 1,
+            Err(error) => return Err(TrainError::io("create", &path, error)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_never_collide() {
+        let dir = tempfile::tempdir().unwrap();
+        let create = || {
+            create_named(
+                dir.path(),
+                "2026-11-21T09:08:07Z",
+                "mlp",
+                "folder:/some/where",
+            )
+            .unwrap()
+        };
+        let names: Vec<_> = (0..3)
+            .map(|_| create().file_name().unwrap().to_string_lossy().into_owned())
+            .collect();
+        let base = "20261121-090807-mlp-folder--some-where";
+        assert_eq!(
+            names,
+            [base.to_owned(), format!("{base}-2"), format!("{base}-3")]
+        );
+    }
+
+    #[test]
+    fn one_holder_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let lock = Lock::take(dir.path()).unwrap();
+        assert!(matches!(
+            Lock::take(dir.path()),
+            Err(TrainError::Locked { .. })
+        ));
+        drop(lock);
+        Lock::take(dir.path()).unwrap();
+    }
+}

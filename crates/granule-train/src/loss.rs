@@ -1,0 +1,262 @@
+//! Losses: on the host in double precision with their gradient, and as tensor operations.
+//!
+//! On a CPU the outputs of a batch are a few hundred numbers; one pass over them gives loss, hits and the gradient with
+//! respect to the outputs, where a composed loss records a dozen operations on the tape.
+
+use burn::tensor::activation::log_softmax;
+use burn::tensor::{Int, Tensor};
+
+use crate::config::{Loss, TrainConfig};
+
+/// What outputs are compared with, one entry or row per sample.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Truth<'a> {
+    Classes(&'a [u16]),
+    Values(&'a [f32]),
+}
+
+/// A loss and its settings.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LossFunction {
+    kind: Loss,
+    smoothing: f64,
+}
+
+/// Totals over the samples of a batch.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Tally {
+    /// Sum of the samples' losses.
+    pub loss: f64,
+    /// Samples whose largest output is their class; 0 for real values.
+    pub correct: u64,
+}
+
+impl LossFunction {
+    /// The loss to minimise.
+    pub fn training(config: &TrainConfig) -> Self {
+        Self {
+            kind: config.loss,
+            smoothing: config.label_smoothing,
+        }
+    }
+
+    /// The loss to report: without label smoothing.
+    pub fn scoring(kind: Loss) -> Self {
+        Self {
+            kind,
+            smoothing: 0.0,
+        }
+    }
+
+    /// Sums the losses of `outputs`, row-major `[samples, width]`. With `gradient`, writes the derivative of the mean
+    /// loss with respect to each output there.
+    pub fn on_host(
+        &self,
+        outputs: &[f32],
+        truth: Truth<'_>,
+        width: usize,
+        mut gradient: Option<&mut Vec<f32>>,
+    ) -> Tally {
+        let width = width.max(1);
+        let samples = (outputs.len() / width).max(1) as f64;
+        let mut tally = Tally::default();
+        if let Some(gradient) = gradient.as_deref_mut() {
+            gradient.clear();
+            gradient.reserve(outputs.len());
+        }
+        let mut exponentials = vec![0.0f64; width];
+        for (i, row) in outputs.chunks_exact(width).enumerate() {
+            let target = |k: usize| match truth {
+                Truth::Classes(classes) => {
+                    let class = classes.get(i).map(|&class| usize::from(class));
+                    let hit = f64::from(u8::from(class == Some(k)));
+                    hit * (1.0 - self.smoothing) + self.smoothing / width as f64
+                }
+                Truth::Values(values) => values.get(i * width + k).copied().map_or(0.0, f64::from),
+            };
+            if let Truth::Classes(classes) = truth {
+                let hit = classes.get(i).map(|&class| usize::from(class)) == Some(argmax(row));
+                tally.correct += u64::from(hit);
+            }
+            match self.kind {
+                Loss::CrossEntropy => {
+                    let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                    let largest = f64::from(largest);
+                    let mut sum = 0.0;
+                    for (exponential, &x) in exponentials.iter_mut().zip(row) {
+                        *exponential = (f64::from(x) - largest).exp();
+                        sum += *exponential;
+                    }
+                    let log_sum = largest + sum.ln();
+                    for (k, &x) in row.iter().enumerate() {
+                        let target = target(k);
+                        if target != 0.0 {
+                            tally.loss += target * (log_sum - f64::from(x));
+                        }
+                    }
+                    if let Some(gradient) = gradient.as_deref_mut() {
+                        let slope =
+                            |(k, e): (usize, &f64)| ((e / sum - target(k)) / samples) as f32;
+                        gradient.extend(exponentials.iter().enumerate().map(slope));
+                    }
+                }
+                Loss::Mse => {
+                    let size = width as f64;
+                    for (k, &x) in row.iter().enumerate() {
+                        let error = f64::from(x) - target(k);
+                        tally.loss += error * error / size;
+                        if let Some(gradient) = gradient.as_deref_mut() {
+                            gradient.push((2.0 * error / (size * samples)) as f32);
+                        }
+                    }
+                }
+            }
+        }
+        tally
+    }
+
+    /// The mean loss `[1]` of `outputs` `[samples, width]` against `targets` of that shape: real values, or the rows of
+    /// [`class_rows`](Self::class_rows).
+    pub fn on_device(&self, outputs: Tensor<2>, targets: Tensor<2>) -> Tensor<1> {
+        match self.kind {
+            Loss::CrossEntropy => {
+                let [samples, _] = outputs.dims();
+                log_softmax(outputs, 1)
+                    .mul(targets)
+                    .sum()
+                    .mul_scalar(-1.0 / samples.max(1) as f64)
+            }
+            Loss::Mse => outputs.sub(targets).square().mean(),
+        }
+    }
+
+    /// The target of every class, row-major `[classes, classes]`.
+    pub fn class_rows(&self, classes: usize) -> Vec<f32> {
+        let even = self.smoothing / classes.max(1) as f64;
+        let entry = |i: usize| match i / classes == i % classes {
+            true => (1.0 - self.smoothing + even) as f32,
+            false => even as f32,
+        };
+        (0..classes * classes).map(entry).collect()
+    }
+}
+
+/// Number of samples, `[1]`, whose largest output is their class.
+pub(crate) fn correct_on_device(outputs: Tensor<2>, classes: Tensor<1, Int>) -> Tensor<1> {
+    let [samples, _] = outputs.dims();
+    let chosen = outputs.argmax(1).reshape([samples]);
+    chosen.equal(classes).float().sum()
+}
+
+/// Index of the largest value, the first of equals; NaN is never larger.
+pub(crate) fn argmax(row: &[f32]) -> usize {
+    let mut best = 0;
+    let mut largest = f32::NEG_INFINITY;
+    for (k, &x) in row.iter().enumerate() {
+        if x > largest {
+            (best, largest) = (k, x);
+        }
+    }
+    best
+}
+
+/// Softmax of one row at one index.
+pub(crate) fn probability(row: &[f32], index: usize) -> f64 {
+    let largest = f64::from(row.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+    let exponential = |x: f32| (f64::from(x) - largest).exp();
+    let sum: f64 = row.iter().map(|&x| exponential(x)).sum();
+    row.get(index).map_or(f64::NAN, |&x| exponential(x) / sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use granule_device::DeviceSpec;
+
+    use super::*;
+
+    const OUTPUTS: [f32; 6] = [1.0, -2.0, 0.5, 0.2, 0.1, 3.0];
+    const CLASSES: [u16; 2] = [2, 0];
+
+    fn function(kind: Loss, smoothing: f64) -> LossFunction {
+        LossFunction { kind, smoothing }
+    }
+
+    /// torch.nn.functional.cross_entropy(…, label_smoothing=…) and mse_loss against one_hot.
+    #[test]
+    fn losses_equal_pytorch() {
+        for (kind, smoothing, expected) in [
+            (Loss::CrossEntropy, 0.0, 1.9570992),
+            (Loss::CrossEntropy, 0.1, 1.94543254),
+            (Loss::Mse, 0.0, 2.48333335),
+        ] {
+            let function = function(kind, smoothing);
+            let tally = function.on_host(&OUTPUTS, Truth::Classes(&CLASSES), 3, None);
+            assert!(
+                (tally.loss / 2.0 - expected).abs() < 1e-6,
+                "{kind:?} {tally:?}"
+            );
+            assert_eq!(tally.correct, 0);
+
+            let device = DeviceSpec::Flex.open().unwrap().burn().clone();
+            let rows = function.class_rows(3);
+            let targets: Vec<f32> = CLASSES
+                .iter()
+                .flat_map(|&c| rows[usize::from(c) * 3..][..3].to_vec())
+                .collect();
+            let tensor = |data: Vec<f32>| {
+                Tensor::<2>::from_data(burn::tensor::TensorData::new(data, [2, 3]), &device)
+            };
+            let loss = function
+                .on_device(tensor(OUTPUTS.to_vec()), tensor(targets))
+                .try_into_vec_as::<f32>()
+                .unwrap();
+            assert!((f64::from(loss[0]) - expected).abs() < 1e-6, "{loss:?}");
+        }
+    }
+
+    #[test]
+    fn gradient_equals_pytorch_and_finite_differences() {
+        let smooth = function(Loss::CrossEntropy, 0.1);
+        let mut gradient = Vec::new();
+        smooth.on_host(&OUTPUTS, Truth::Classes(&CLASSES), 3, Some(&mut gradient));
+        let expected = [
+            0.285_207_78,
+            -0.001_637_224_1,
+            -0.283_570_56,
+            -0.439_417_96,
+            0.007_988_993,
+            0.431_428_94,
+        ];
+        for (found, expected) in gradient.iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-7, "{found} {expected}");
+        }
+        let values = [0.3, -0.2, 0.7, 0.1, 0.9, -1.0];
+        for (function, truth) in [
+            (smooth, Truth::Classes(&CLASSES)),
+            (function(Loss::Mse, 0.0), Truth::Classes(&CLASSES)),
+            (function(Loss::Mse, 0.0), Truth::Values(&values)),
+        ] {
+            function.on_host(&OUTPUTS, truth, 3, Some(&mut gradient));
+            for i in 0..6 {
+                let shifted = |by: f32| {
+                    let mut outputs = OUTPUTS;
+                    outputs[i] += by;
+                    function.on_host(&outputs, truth, 3, None).loss / 2.0
+                };
+                let slope = (shifted(1e-3) - shifted(-1e-3)) / 2e-3;
+                assert!((slope - f64::from(gradient[i])).abs() < 1e-4, "{slope} {i}");
+            }
+        }
+    }
+
+    #[test]
+    fn large_and_infinite_outputs() {
+        let plain = function(Loss::CrossEntropy, 0.0);
+        let tally = plain.on_host(&[1000.0, -1000.0], Truth::Classes(&[0]), 2, None);
+        assert_eq!((tally.loss, tally.correct), (0.0, 1));
+        for bad in [f32::NAN, f32::INFINITY] {
+            let tally = plain.on_host(&[bad, 0.0], Truth::Classes(&[1]), 2, None);
+            assert!(!tally.loss.is_finite());
+        }
+    }
+}

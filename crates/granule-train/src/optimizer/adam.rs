@@ -1,0 +1,132 @@
+//! Adam and AdamW, as in PyTorch; `t` counts from 1:
+//!
+//! ```text
+//! g ← g + λ·w                    (Adam)      w ← w·(1 − η·λ)   (AdamW)
+//! m ← β₁·m + (1 − β₁)·g
+//! v ← β₂·v + (1 − β₂)·g²
+//! w ← w − η/(1 − β₁ᵗ) · m / (√v/√(1 − β₂ᵗ) + ε)
+//! ```
+//!
+//! Kingma, Ba, *Adam: a method for stochastic optimization*, ICLR 2015 (arXiv:1412.6980); Loshchilov, Hutter,
+//! *Decoupled weight decay regularization*, ICLR 2019 (arXiv:1711.05101).
+
+use burn::tensor::Tensor;
+
+use super::{Moment, Rule};
+use crate::config::{AdamConfig, AdamWConfig};
+
+pub(super) struct Adam {
+    beta1: f64,
+    beta2: f64,
+    epsilon: f64,
+    weight_decay: f64,
+    decoupled: bool,
+}
+
+/// The constants of one step.
+struct Factors {
+    /// What the weight is multiplied by.
+    keep: f64,
+    /// What of the weight is added to the gradient.
+    l2: f64,
+    /// η/(1 − β₁ᵗ)
+    step: f64,
+    /// 1/√(1 − β₂ᵗ)
+    root: f64,
+}
+
+impl Adam {
+    pub(super) fn l2(config: AdamConfig) -> Self {
+        Self {
+            beta1: config.beta1,
+            beta2: config.beta2,
+            epsilon: config.epsilon,
+            weight_decay: config.weight_decay,
+            decoupled: false,
+        }
+    }
+
+    pub(super) fn decoupled(config: AdamWConfig) -> Self {
+        Self {
+            beta1: config.beta1,
+            beta2: config.beta2,
+            epsilon: config.epsilon,
+            weight_decay: config.weight_decay,
+            decoupled: true,
+        }
+    }
+
+    fn factors(&self, at: &Moment) -> Factors {
+        let t = at.step as f64;
+        let (keep, l2) = match self.decoupled {
+            true => (1.0 - at.lr * self.weight_decay, 0.0),
+            false => (1.0, self.weight_decay),
+        };
+        Factors {
+            keep,
+            l2,
+            step: at.lr / (1.0 - self.beta1.powf(t)),
+            root: 1.0 / (1.0 - self.beta2.powf(t)).sqrt(),
+        }
+    }
+}
+
+impl Rule for Adam {
+    fn slots(&self) -> Vec<&'static str> {
+        vec!["exp_avg", "exp_avg_sq"]
+    }
+
+    fn update(&self, at: &Moment, weight: &mut [f32], gradient: &[f32], state: &mut [&mut [f32]]) {
+        let [mean, square] = state else {
+            return;
+        };
+        let factors = self.factors(at);
+        let (keep, l2) = (factors.keep as f32, factors.l2 as f32);
+        let (step, root) = (factors.step as f32, factors.root as f32);
+        let (beta1, rest1) = (self.beta1 as f32, (1.0 - self.beta1) as f32);
+        let (beta2, rest2) = (self.beta2 as f32, (1.0 - self.beta2) as f32);
+        let (epsilon, scale) = (self.epsilon as f32, at.gradient_scale);
+        let moments = mean.iter_mut().zip(square.iter_mut());
+        for ((w, g), (m, v)) in weight.iter_mut().zip(gradient).zip(moments) {
+            let g = g * scale + l2 * *w;
+            *m = beta1 * *m + rest1 * g;
+            *v = beta2 * *v + rest2 * g * g;
+            *w = *w * keep - step * *m / (v.sqrt() * root + epsilon);
+        }
+    }
+
+    fn update_tensor(
+        &self,
+        at: &Moment,
+        weight: Tensor<1>,
+        gradient: Tensor<1>,
+        state: &mut [Tensor<1>],
+    ) -> Tensor<1> {
+        let [mean, square] = state else {
+            return weight;
+        };
+        let factors = self.factors(at);
+        let gradient = match factors.l2 > 0.0 {
+            true => gradient.add(weight.clone().mul_scalar(factors.l2)),
+            false => gradient,
+        };
+        let weight = match factors.keep < 1.0 {
+            true => weight.mul_scalar(factors.keep),
+            false => weight,
+        };
+        *mean = mean
+            .clone()
+            .mul_scalar(self.beta1)
+            .add(gradient.clone().mul_scalar(1.0 - self.beta1));
+        *square = square
+            .clone()
+            .mul_scalar(self.beta2)
+            .add(gradient.square().mul_scalar(1.0 - self.beta2));
+        let root = square
+            .clone()
+            .sqrt()
+            .mul_scalar(factors.root)
+            .add_scalar(self.epsilon);
+        weight.sub(mean.clone().div(root).mul_scalar(factors.step))
+    }
+}

@@ -1,0 +1,53 @@
+//! Host updates over several threads; a parameter's elements are independent, so the split changes no bit.
+
+use std::num::NonZero;
+use std::thread;
+
+use super::{Moment, Rule};
+
+/// Below this many elements per thread, starting one costs more than it saves.
+const MIN_PER_THREAD: usize = 1 << 18;
+
+/// Elements summed in one run; part of the result, so it depends on nothing.
+const SUM_CHUNK: usize = 4096;
+
+pub(super) fn update(
+    rule: &dyn Rule,
+    at: &Moment,
+    weight: &mut [f32],
+    gradient: &[f32],
+    mut state: Vec<&mut [f32]>,
+) {
+    let threads = thread::available_parallelism().map_or(1, NonZero::get);
+    let parts = (weight.len() / MIN_PER_THREAD).clamp(1, threads);
+    if parts == 1 {
+        rule.update(at, weight, gradient, &mut state);
+        return;
+    }
+    let part = weight.len().div_ceil(parts);
+    let mut state: Vec<_> = state
+        .into_iter()
+        .map(|slot| slot.chunks_mut(part))
+        .collect();
+    thread::scope(|scope| {
+        for (weight, gradient) in weight.chunks_mut(part).zip(gradient.chunks(part)) {
+            let mut state: Vec<_> = state.iter_mut().filter_map(Iterator::next).collect();
+            scope.spawn(move || rule.update(at, weight, gradient, &mut state));
+        }
+    });
+}
+
+pub(super) fn sum_of_squares(values: &[f32]) -> f64 {
+    let chunk = |chunk: &[f32]| {
+        let mut lanes = [0.0f64; 8];
+        let (heads, tail) = chunk.as_chunks::<8>();
+        for head in heads {
+            for (lane, x) in lanes.iter_mut().zip(head) {
+                *lane += f64::from(*x) * f64::from(*x);
+            }
+        }
+        let tail: f64 = tail.iter().map(|x| f64::from(*x) * f64::from(*x)).sum();
+        lanes.iter().sum::<f64>() + tail
+    };
+    values.chunks(SUM_CHUNK).map(chunk).sum()
+}

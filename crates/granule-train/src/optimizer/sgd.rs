@@ -1,0 +1,98 @@
+//! Stochastic gradient descent with momentum, as in PyTorch:
+//!
+//! ```text
+//! g ← g + λ·w                    (L2)        w ← w·(1 − η·λ)   (decoupled)
+//! b ← µ·b + g
+//! w ← w − η·b                    (Nesterov: w ← w − η·(g + µ·b))
+//! ```
+//!
+//! Sutskever, Martens, Dahl, Hinton, *On the importance of initialization and momentum in deep learning*, ICML 2013.
+
+use burn::tensor::Tensor;
+
+use super::{Moment, Rule};
+use crate::config::SgdConfig;
+
+pub(super) struct Sgd {
+    config: SgdConfig,
+}
+
+impl Sgd {
+    pub(super) fn new(config: SgdConfig) -> Self {
+        Self { config }
+    }
+
+    /// (what the weight is multiplied by, what of it is added to the gradient)
+    fn decay(&self, lr: f64) -> (f64, f64) {
+        match self.config.decoupled {
+            true => (1.0 - lr * self.config.weight_decay, 0.0),
+            false => (1.0, self.config.weight_decay),
+        }
+    }
+}
+
+impl Rule for Sgd {
+    fn slots(&self) -> Vec<&'static str> {
+        match self.config.momentum > 0.0 {
+            true => vec!["momentum_buffer"],
+            false => Vec::new(),
+        }
+    }
+
+    fn update(&self, at: &Moment, weight: &mut [f32], gradient: &[f32], state: &mut [&mut [f32]]) {
+        let (keep, l2) = self.decay(at.lr);
+        let (keep, l2) = (keep as f32, l2 as f32);
+        let (lr, mu, scale) = (at.lr as f32, self.config.momentum as f32, at.gradient_scale);
+        let items = weight.iter_mut().zip(gradient);
+        match state {
+            [buffer] if self.config.nesterov => {
+                for ((w, g), b) in items.zip(buffer.iter_mut()) {
+                    let g = g * scale + l2 * *w;
+                    *b = mu * *b + g;
+                    *w = *w * keep - lr * (g + mu * *b);
+                }
+            }
+            [buffer] => {
+                for ((w, g), b) in items.zip(buffer.iter_mut()) {
+                    *b = mu * *b + (g * scale + l2 * *w);
+                    *w = *w * keep - lr * *b;
+                }
+            }
+            _ => {
+                for (w, g) in items {
+                    *w = *w * keep - lr * (g * scale + l2 * *w);
+                }
+            }
+        }
+    }
+
+    fn update_tensor(
+        &self,
+        at: &Moment,
+        weight: Tensor<1>,
+        gradient: Tensor<1>,
+        state: &mut [Tensor<1>],
+    ) -> Tensor<1> {
+        let (keep, l2) = self.decay(at.lr);
+        let gradient = match l2 > 0.0 {
+            true => gradient.add(weight.clone().mul_scalar(l2)),
+            false => gradient,
+        };
+        let weight = match keep < 1.0 {
+            true => weight.mul_scalar(keep),
+            false => weight,
+        };
+        let direction = match state {
+            [buffer] => {
+                let mu = self.config.momentum;
+                *buffer = buffer.clone().mul_scalar(mu).add(gradient.clone());
+                match self.config.nesterov {
+                    true => gradient.add(buffer.clone().mul_scalar(mu)),
+                    false => buffer.clone(),
+                }
+            }
+            _ => gradient,
+        };
+        weight.sub(direction.mul_scalar(at.lr))
+    }
+}

@@ -1,0 +1,167 @@
+//! A whole split on the device: pixels as bytes, four to an integer, unpacked and normalised batch by batch.
+
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use granule_data::{Features, Normalization, Shape, Split, Targets};
+
+use crate::batches::{Batch, BatchTruth};
+use crate::error::TrainError;
+
+pub(crate) struct Resident {
+    samples: Samples,
+    targets: ResidentTargets,
+    features: usize,
+    /// `[1, features]` each, when inputs are normalised.
+    normalization: Option<(Tensor<2>, Tensor<2>)>,
+    device: Device,
+}
+
+enum Samples {
+    /// `[samples, ⌈features/4⌉]`, the first pixel in the lowest byte.
+    Packed(Tensor<2, Int>),
+    /// `[samples, features]`
+    Floats(Tensor<2>),
+}
+
+enum ResidentTargets {
+    Classes(Tensor<1, Int>),
+    Values(Tensor<2>),
+}
+
+impl Resident {
+    /// Bytes that the inputs of a split take on the device.
+    pub fn bytes(split: &Split) -> usize {
+        match split.features() {
+            Features::Bytes(_) => split.len() * split.shape().len().next_multiple_of(4),
+            Features::Floats(data) => data.len() * 4,
+        }
+    }
+
+    /// Copies a split to a device (without autodiff).
+    pub fn upload(
+        split: &Split,
+        normalization: &Normalization,
+        device: &Device,
+    ) -> Result<Self, TrainError> {
+        let features = split.shape().len();
+        let samples = match split.features() {
+            Features::Bytes(pixels) => {
+                let words = features.div_ceil(4);
+                let mut packed = Vec::with_capacity(split.len() * words);
+                for sample in pixels.chunks_exact(features) {
+                    packed.extend(sample.chunks(4).map(|chunk| {
+                        let mut bytes = [0u8; 4];
+                        for (byte, pixel) in bytes.iter_mut().zip(chunk) {
+                            *byte = *pixel;
+                        }
+                        i32::from_le_bytes(bytes)
+                    }));
+                }
+                let data = TensorData::new(packed, [split.len(), words]);
+                Samples::Packed(Tensor::from_data(data, device))
+            }
+            Features::Floats(values) => {
+                let data = TensorData::new(values.clone(), [split.len(), features]);
+                Samples::Floats(Tensor::from_data(data, device))
+            }
+        };
+        let targets = match split.targets() {
+            Targets::Classes(classes) => {
+                let classes: Vec<i32> = classes.iter().map(|&class| i32::from(class)).collect();
+                let data = TensorData::new(classes, [split.len()]);
+                ResidentTargets::Classes(Tensor::from_data(data, device))
+            }
+            Targets::Values { data, width } => {
+                let data = TensorData::new(data.clone(), [split.len(), *width]);
+                ResidentTargets::Values(Tensor::from_data(data, device))
+            }
+        };
+        Ok(Self {
+            samples,
+            targets,
+            features,
+            normalization: rows(normalization, split.shape(), device)?,
+            device: device.clone(),
+        })
+    }
+
+    /// Uploads the order of an epoch.
+    pub fn order(&self, order: &[usize]) -> Tensor<1, Int> {
+        let order: Vec<i32> = order.iter().map(|&index| index as i32).collect();
+        let len = order.len();
+        Tensor::from_data(TensorData::new(order, [len]), &self.device)
+    }
+
+    /// The `len` samples from place `start` of `order`.
+    pub fn batch(&self, order: &Tensor<1, Int>, start: usize, len: usize) -> Batch {
+        let chosen = order.clone().slice([start..start + len]);
+        let inputs = match &self.samples {
+            Samples::Floats(values) => values.clone().select(0, chosen.clone()),
+            Samples::Packed(packed) => {
+                let packed = packed.clone().select(0, chosen.clone());
+                let [_, words] = packed.dims();
+                let bytes = (0..4)
+                    .map(|byte| {
+                        packed
+                            .clone()
+                            .bitwise_right_shift_scalar(8 * byte)
+                            .bitwise_and_scalar(255)
+                    })
+                    .collect();
+                Tensor::stack::<3>(bytes, 2)
+                    .reshape([len, 4 * words])
+                    .slice([0..len, 0..self.features])
+                    .float()
+                    .div_scalar(255.0)
+            }
+        };
+        let inputs = match &self.normalization {
+            Some((mean, std)) => inputs.sub(mean.clone()).div(std.clone()),
+            None => inputs,
+        };
+        let truth = match &self.targets {
+            ResidentTargets::Classes(classes) => {
+                BatchTruth::DeviceClasses(classes.clone().select(0, chosen))
+            }
+            ResidentTargets::Values(values) => {
+                BatchTruth::DeviceValues(values.clone().select(0, chosen))
+            }
+        };
+        Batch {
+            inputs: inputs.autodiff(),
+            truth,
+            len,
+        }
+    }
+}
+
+/// Mean and deviation of every feature.
+fn rows(
+    normalization: &Normalization,
+    shape: Shape,
+    device: &Device,
+) -> Result<Option<(Tensor<2>, Tensor<2>)>, TrainError> {
+    if normalization.is_identity() {
+        return Ok(None);
+    }
+    let repeat = match shape {
+        Shape::Image { height, width, .. } => height * width,
+        Shape::Vector { .. } => 1,
+    };
+    let row = |values: &[f32]| {
+        let row: Vec<f32> = values
+            .iter()
+            .flat_map(|&value| std::iter::repeat_n(value, repeat))
+            .collect();
+        if row.len() != shape.len() {
+            return Err(TrainError::Mismatch {
+                expected: format!("normalisation of {} values", shape.len()),
+                found: format!("{} values", row.len()),
+            });
+        }
+        Ok(Tensor::from_data(
+            TensorData::new(row, [1, shape.len()]),
+            device,
+        ))
+    };
+    Ok(Some((row(&normalization.mean)?, row(&normalization.std)?)))
+}

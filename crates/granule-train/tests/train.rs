@@ -1,0 +1,13 @@
+//! Whole runs on small data, on every backend.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "train/common.rs"]
+mod common;
+#[path = "train/evaluation.rs"]
+mod evaluation;
+#[path = "train/failure.rs"]
+mod failure;
+#[path = "train/learning.rs"]
+mod learning;
+#[path = "train/resume.rs"]
+mod resume;

@@ -1,0 +1,293 @@
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use granule_data::Dataset;
+use granule_models::{ModelConfig, ResnetConfig, StateDict};
+use granule_train::config::SgdConfig;
+use granule_train::{
+    Event, Observer, OptimizerConfig, RunConfig, StopFlag, TrainError, resume_with, train_with,
+};
+
+use crate::common::*;
+
+/// Epoch rows without what the clock says.
+fn epoch_rows(dir: &Path) -> Vec<String> {
+    let text = fs::read_to_string(dir.join("metrics.csv")).unwrap();
+    let mut lines = text.lines();
+    let header: Vec<&str> = lines.next().unwrap().split(',').collect();
+    let clock = |name: &str| name.contains("second");
+    lines
+        .map(|line| {
+            let fields = line.split(',').zip(&header);
+            let kept: Vec<&str> = fields
+                .filter(|(_, name)| !clock(name))
+                .map(|(field, _)| field)
+                .collect();
+            kept.join(",")
+        })
+        .collect()
+}
+
+fn tiny_runs(spec: &granule_device::DeviceSpec) -> Vec<(RunConfig, Dataset)> {
+    let resnet = ModelConfig::Resnet(ResnetConfig {
+        widths: vec![4, 4, 8, 8],
+        dropout: 0.3,
+        ..Default::default()
+    });
+    let mut first = config(spec, resnet, 2, 8);
+    first.optimizer = adam(0.01);
+    first.data.validation = 0.25;
+    let mut second = config(spec, mlp(&[12, 8], 0.3), 3, 8);
+    second.optimizer = OptimizerConfig::Sgd(SgdConfig {
+        lr: 0.05,
+        momentum: 0.9,
+        nesterov: true,
+        ..Default::default()
+    });
+    second.train.clip_norm = Some(0.5);
+    second.train.early_stopping = Some(granule_train::EarlyStopping {
+        patience: 2,
+        min_delta: 0.0,
+    });
+    second.data.validation = 0.2;
+    vec![(first, images(8, 32, 9)), (second, points(40, 12))]
+}
+
+fn finished(dir: &Path) -> (StateDict, Vec<String>) {
+    let file = granule_models::ModelFile::load(dir.join("model.granule")).unwrap();
+    (file.state, epoch_rows(dir))
+}
+
+#[test]
+fn a_stopped_run_ends_as_if_it_had_not_been() {
+    on_each(&HOSTS, |spec, _| {
+        for (config, data) in tiny_runs(spec) {
+            let whole = tempfile::tempdir().unwrap();
+            let (outcome, _) = run(&config, &data, whole.path()).unwrap();
+            let expected = finished(whole.path());
+            for after in 1..=outcome.steps {
+                let dir = tempfile::tempdir().unwrap();
+                let flag = StopFlag::new();
+                let mut witness = Witness {
+                    stop_after: Some((after, flag.clone())),
+                    ..Default::default()
+                };
+                let part =
+                    train_with(&config, &data, Some(dir.path()), &mut witness, &flag).unwrap();
+                assert!(part.interrupted && part.model_path.is_none());
+                assert_eq!(part.steps, after);
+
+                let mut witness = Witness::default();
+                let rest = resume_with(dir.path(), &data, &mut witness, &StopFlag::new()).unwrap();
+                assert_eq!(witness.resumed_at, Some(after));
+                assert_eq!(rest.steps, outcome.steps);
+                assert!(witness.warnings.is_empty(), "{:?}", witness.warnings);
+                assert!(
+                    finished(dir.path()) == expected,
+                    "{spec}: stopped after {after}"
+                );
+            }
+        }
+    });
+}
+
+/// Copies the run folder as it stands at every event: what a process killed there leaves behind.
+struct Photographer<'a> {
+    run_dir: &'a Path,
+    album: &'a Path,
+    taken: Vec<PathBuf>,
+}
+
+impl Observer for Photographer<'_> {
+    fn event(&mut self, event: &Event<'_>) {
+        if !matches!(
+            event,
+            Event::Start(_) | Event::Step(_) | Event::Checkpoint { .. } | Event::Evaluated { .. }
+        ) {
+            return;
+        }
+        let copy = self.album.join(self.taken.len().to_string());
+        copy_folder(self.run_dir, &copy);
+        self.taken.push(copy);
+    }
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_killed_run_ends_as_if_it_had_not_been() {
+    on_each(&["flex"], |spec, _| {
+        for (mut config, data) in tiny_runs(spec) {
+            config.train.checkpoint_every_steps = Some(2);
+            let root = tempfile::tempdir().unwrap();
+            let (dir, album) = (root.path().join("run"), root.path().join("album"));
+            let mut photographer = Photographer {
+                run_dir: &dir,
+                album: &album,
+                taken: Vec::new(),
+            };
+            train_with(
+                &config,
+                &data,
+                Some(&dir),
+                &mut photographer,
+                &StopFlag::new(),
+            )
+            .unwrap();
+            let expected = finished(&dir);
+            assert!(photographer.taken.len() > 10);
+            for copy in photographer.taken {
+                let mut witness = Witness::default();
+                resume_with(&copy, &data, &mut witness, &StopFlag::new()).unwrap();
+                assert!(finished(&copy) == expected, "{}", copy.display());
+                let checkpoints = fs::read_dir(copy.join("checkpoints")).unwrap();
+                let steps = checkpoints.filter(|e| {
+                    e.as_ref()
+                        .unwrap()
+                        .file_name()
+                        .to_string_lossy()
+                        .starts_with("step-")
+                });
+                assert_eq!(steps.count(), config.train.keep_checkpoints);
+            }
+        }
+    });
+}
+
+#[test]
+fn damaged_checkpoints_are_passed_over_loudly() {
+    let data = points(40, 12);
+    on_each(&["flex"], |spec, _| {
+        let mut config = config(spec, mlp(&[8], 0.0), 3, 8);
+        config.train.keep_checkpoints = 3;
+        let whole = tempfile::tempdir().unwrap();
+        run(&config, &data, whole.path()).unwrap();
+
+        let dir = tempfile::tempdir().unwrap();
+        let flag = StopFlag::new();
+        let mut witness = Witness {
+            stop_after: Some((12, flag.clone())),
+            ..Default::default()
+        };
+        train_with(&config, &data, Some(dir.path()), &mut witness, &flag).unwrap();
+        let folder = dir.path().join("checkpoints");
+        let checkpoint = |step: u64| folder.join(format!("step-{step:08}.ckpt"));
+        let whole_file = fs::read(checkpoint(12)).unwrap();
+        fs::write(checkpoint(12), &whole_file[..whole_file.len() / 2]).unwrap();
+        let mut flipped = fs::read(checkpoint(10)).unwrap();
+        let last = flipped.len() - 1;
+        flipped[last] ^= 1;
+        fs::write(checkpoint(10), flipped).unwrap();
+
+        let mut witness = Witness::default();
+        resume_with(dir.path(), &data, &mut witness, &StopFlag::new()).unwrap();
+        assert_eq!(witness.resumed_at, Some(5));
+        assert_eq!(witness.warnings.len(), 2, "{:?}", witness.warnings);
+        assert!(witness.warnings[0].contains("step-00000012.ckpt"));
+        assert!(finished(dir.path()) == finished(whole.path()));
+
+        for entry in fs::read_dir(&folder).unwrap() {
+            fs::write(entry.unwrap().path(), b"nothing").unwrap();
+        }
+        fs::remove_file(dir.path().join("result.json")).unwrap();
+        let error =
+            resume_with(dir.path(), &data, &mut Witness::default(), &StopFlag::new()).unwrap_err();
+        assert!(matches!(error, TrainError::NoCheckpoint { .. }), "{error}");
+    });
+}
+
+#[test]
+fn a_finished_run_says_so() {
+    let data = points(40, 12);
+    let spec = "flex".parse().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let config = config(&spec, mlp(&[8], 0.0), 2, 8);
+    let (outcome, _) = run(&config, &data, dir.path()).unwrap();
+    let mut witness = Witness::default();
+    let again = resume_with(dir.path(), &data, &mut witness, &StopFlag::new()).unwrap();
+    assert!(witness.already_finished && witness.steps.is_empty());
+    assert_eq!(again.steps, outcome.steps);
+    let (found, expected) = (again.evaluation.unwrap(), outcome.evaluation.unwrap());
+    assert_eq!(found.accuracy(), expected.accuracy());
+    assert_eq!(
+        found.classification().unwrap().confusion,
+        expected.classification().unwrap().confusion
+    );
+}
+
+#[test]
+fn other_data_and_other_folders_are_refused() {
+    let data = points(40, 12);
+    let spec = "flex".parse().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let config = config(&spec, mlp(&[8], 0.0), 2, 8);
+    let flag = StopFlag::new();
+    let mut witness = Witness {
+        stop_after: Some((3, flag.clone())),
+        ..Default::default()
+    };
+    train_with(&config, &data, Some(dir.path()), &mut witness, &flag).unwrap();
+
+    let go_on = |dir: &Path, data: &Dataset| {
+        resume_with(dir, data, &mut Witness::default(), &StopFlag::new()).unwrap_err()
+    };
+    let error = go_on(dir.path(), &points(42, 12));
+    assert!(matches!(error, TrainError::OtherData { .. }), "{error}");
+    let empty = tempfile::tempdir().unwrap();
+    let error = go_on(empty.path(), &data);
+    assert!(matches!(error, TrainError::NotARun { .. }), "{error}");
+    let error = run(&config, &data, dir.path()).map(|_| ()).unwrap_err();
+    assert!(
+        matches!(error, TrainError::RunDirNotEmpty { .. }),
+        "{error}"
+    );
+    assert!(error.to_string().contains("--resume"), "{error}");
+}
+
+/// Tries to resume the run it watches.
+struct Intruder<'a> {
+    run_dir: &'a Path,
+    data: &'a Dataset,
+    answer: Option<TrainError>,
+}
+
+impl Observer for Intruder<'_> {
+    fn event(&mut self, event: &Event<'_>) {
+        if let (Event::Step(_), None) = (event, &self.answer) {
+            let second = resume_with(
+                self.run_dir,
+                self.data,
+                &mut Witness::default(),
+                &StopFlag::new(),
+            );
+            self.answer = second.err();
+        }
+    }
+}
+
+#[test]
+fn a_run_folder_has_one_owner() {
+    let data = points(40, 12);
+    let spec = "flex".parse().unwrap();
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path().join("run");
+    let mut intruder = Intruder {
+        run_dir: &dir,
+        data: &data,
+        answer: None,
+    };
+    let config = config(&spec, mlp(&[8], 0.0), 1, 8);
+    train_with(&config, &data, Some(&dir), &mut intruder, &StopFlag::new()).unwrap();
+    assert!(matches!(intruder.answer, Some(TrainError::Locked { .. })));
+}
