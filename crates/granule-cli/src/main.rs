@@ -1,3 +1,67 @@
-//! The granule command.
+//! The `granule` command.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
-fn main() {}
+mod args;
+mod commands;
+mod config;
+mod failure;
+mod help;
+mod interrupt;
+mod names;
+mod output;
+mod progress;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Command, DataCommand};
+
+fn main() -> ExitCode {
+    failure::install_panic_hook();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(message) => {
+            // Help goes to standard output, whose reader may have gone.
+            let _ = message.print();
+            return ExitCode::from(
+                u8::try_from(message.exit_code()).unwrap_or(failure::WRONG_USAGE),
+            );
+        }
+    };
+    match catch_unwind(AssertUnwindSafe(|| run(cli.command))) {
+        Ok(Ok(code)) => code,
+        Ok(Err(error)) => failure::report(&error),
+        Err(_) => ExitCode::from(failure::FAILED),
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Train(args) => return commands::train::run(&args),
+        Command::Eval(args) => commands::eval::run(&args)?,
+        Command::Predict(args) => commands::predict::run(&args)?,
+        Command::Report(args) => commands::report::run(&args)?,
+        Command::Devices(args) => commands::devices::run(&args)?,
+        Command::Data(args) => match args.command {
+            DataCommand::List { source, json } => commands::data::list(&source, json)?,
+            DataCommand::Fetch { name, source, json } => {
+                commands::data::fetch(&name, &source, json)?
+            }
+            DataCommand::Verify { name, source, json } => {
+                return commands::data::verify(&name, &source, json);
+            }
+            DataCommand::Preview {
+                name,
+                out,
+                columns,
+                rows,
+                source,
+            } => {
+                commands::data::preview(&name, &source, &out, columns, rows)?;
+            }
+        },
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,305 @@
+use std::path::PathBuf;
+
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{Args, Parser, Subcommand};
+use granule::data::DatasetSpec;
+use granule::device::DeviceSpec;
+
+use crate::help;
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+/// Train, evaluate and use image classifiers on any CPU or GPU
+#[derive(Debug, Parser)]
+#[command(
+    name = "granule",
+    bin_name = "granule",
+    version,
+    styles = STYLES,
+    max_term_width = 100,
+    arg_required_else_help = true,
+    after_help = help::GRANULE
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Train a model and write a run folder
+    #[command(after_long_help = help::train())]
+    Train(Box<Train>),
+    /// Measure a trained model on a test set
+    #[command(after_long_help = help::EVAL)]
+    Eval(Eval),
+    /// Classify images or arrays with a trained model
+    #[command(after_long_help = help::PREDICT)]
+    Predict(Predict),
+    /// Write the report.html of a run again, from its records
+    #[command(after_long_help = help::REPORT)]
+    Report(Report),
+    /// List the devices of this machine and the one that `auto` takes
+    #[command(after_long_help = help::DEVICES)]
+    Devices(Devices),
+    /// List, fetch, verify and look at data sets
+    #[command(after_long_help = help::DATA, arg_required_else_help = true)]
+    Data(Data),
+}
+
+/// Where a data set is read from.
+#[derive(Debug, Args)]
+pub struct DataSource {
+    /// Folder that holds (or receives) the data sets, as DIR/mnist, DIR/cifar-10, …
+    /// [default: $GRANULE_DATA_DIR, else the user's cache]
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+
+    /// Never use the network: a data set that is not on disk is an error
+    #[arg(long)]
+    pub offline: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Train {
+    /// mlp, lenet, cnn or resnet; or a TOML file with a whole configuration [default: mlp]
+    #[arg(value_name = "MODEL|CONFIG.toml")]
+    pub what: Option<String>,
+
+    /// synthetic-digits, mnist, fashion-mnist, cifar-10, cifar-100, folder:DIR or arrays:FILE
+    /// [default: synthetic-digits]
+    #[arg(long, value_name = "NAME", help_heading = "Data")]
+    pub dataset: Option<DatasetSpec>,
+
+    /// Folder that holds (or receives) the data sets, as DIR/mnist, DIR/cifar-10, …
+    /// [default: $GRANULE_DATA_DIR, else the user's cache]
+    #[arg(long, value_name = "DIR", help_heading = "Data")]
+    pub data_dir: Option<PathBuf>,
+
+    /// Never use the network: a data set that is not on disk is an error
+    #[arg(long, help_heading = "Data")]
+    pub offline: bool,
+
+    /// Train on the first N training samples only
+    #[arg(long, value_name = "N", help_heading = "Data")]
+    pub limit_train: Option<usize>,
+
+    /// Test on the first N test samples only
+    #[arg(long, value_name = "N", help_heading = "Data")]
+    pub limit_test: Option<usize>,
+
+    /// auto, cpu, gpu, ndarray, flex, wgpu, wgpu:discrete:0, … as `granule devices` lists them
+    /// [default: $GRANULE_DEVICE, else auto]
+    #[arg(long, value_name = "SPEC", help_heading = "Training")]
+    pub device: Option<DeviceSpec>,
+
+    /// Passes over the training set [default: by model]
+    #[arg(long, value_name = "N", help_heading = "Training")]
+    pub epochs: Option<usize>,
+
+    /// Samples per optimiser step [default: by model]
+    #[arg(long, value_name = "N", help_heading = "Training")]
+    pub batch_size: Option<usize>,
+
+    /// Learning rate [default: by model and optimiser]
+    #[arg(
+        long,
+        value_name = "X",
+        help_heading = "Training",
+        allow_negative_numbers = true
+    )]
+    pub lr: Option<f64>,
+
+    /// sgd, adam, adamw or rmsprop [default: by model]
+    #[arg(long, value_name = "NAME", help_heading = "Training")]
+    pub optimizer: Option<String>,
+
+    /// constant, step, cosine or one-cycle: the course of the learning rate [default: by model]
+    #[arg(long, value_name = "NAME", help_heading = "Training")]
+    pub schedule: Option<String>,
+
+    /// Seed of weights, batch order, dropout and augmentation [default: 1]
+    #[arg(long, value_name = "N", help_heading = "Training", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
+    pub seed: Option<u64>,
+
+    /// Set any value of the configuration, as in `--set optimizer.momentum=0.95` (repeatable)
+    #[arg(
+        long,
+        value_name = "KEY.PATH=VALUE",
+        help_heading = "Training",
+        allow_hyphen_values = true
+    )]
+    pub set: Vec<String>,
+
+    /// Folder to write [default: runs/DATE-MODEL-DATASET]
+    #[arg(long, value_name = "DIR", help_heading = "Run")]
+    pub run_dir: Option<PathBuf>,
+
+    /// Continue an interrupted run at its last checkpoint, with its own configuration
+    #[arg(
+        long,
+        value_name = "RUN",
+        help_heading = "Run",
+        conflicts_with_all = [
+            "what", "dataset", "data_dir", "offline", "limit_train", "limit_test", "device", "epochs",
+            "batch_size", "lr", "optimizer", "schedule", "seed", "set", "run_dir",
+        ]
+    )]
+    pub resume: Option<PathBuf>,
+
+    /// Print one JSON object a line; the last one is the result
+    #[arg(long, help_heading = "Output", conflicts_with = "quiet")]
+    pub json: bool,
+
+    /// Print the result only
+    #[arg(long, short, help_heading = "Output")]
+    pub quiet: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Eval {
+    /// A run folder, or a .granule file
+    #[arg(value_name = "RUN|MODEL_FILE")]
+    pub model: PathBuf,
+
+    /// Data set to test on [default: the one the model was trained on]
+    #[arg(long, value_name = "NAME")]
+    pub dataset: Option<DatasetSpec>,
+
+    #[command(flatten)]
+    pub source: DataSource,
+
+    /// Device to run on, as `granule devices` lists them [default: $GRANULE_DEVICE, else auto]
+    #[arg(long, value_name = "SPEC")]
+    pub device: Option<DeviceSpec>,
+
+    /// Samples per forward pass
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = positive)]
+    pub batch_size: usize,
+
+    /// Test on the first N test samples only
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub limit_test: Option<usize>,
+
+    /// Print one JSON object with the keys of the result of `granule train --json`
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Predict {
+    /// A run folder, or a .granule file
+    #[arg(value_name = "RUN|MODEL_FILE")]
+    pub model: PathBuf,
+
+    /// PNG or JPEG images, or .npy arrays of one item or a batch of items
+    #[arg(value_name = "IMAGE|ARRAY", required = true)]
+    pub inputs: Vec<PathBuf>,
+
+    /// Classes to show per item, the most probable first
+    #[arg(long, value_name = "K", default_value_t = 3, value_parser = positive)]
+    pub top: usize,
+
+    /// Scale images of another size to the size the model takes
+    #[arg(long)]
+    pub resize: bool,
+
+    /// Invert the brightness of images: for dark strokes on light paper
+    #[arg(long)]
+    pub invert: bool,
+
+    /// Device to run on, as `granule devices` lists them [default: $GRANULE_DEVICE, else cpu]
+    #[arg(long, value_name = "SPEC")]
+    pub device: Option<DeviceSpec>,
+
+    /// Print one JSON object per item, one a line
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Report {
+    /// A run folder
+    #[arg(value_name = "RUN")]
+    pub run: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct Devices {
+    /// Print one JSON object per device, one a line
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Data {
+    #[command(subcommand)]
+    pub command: DataCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum DataCommand {
+    /// List the data sets, and which of them are on disk
+    #[command(after_long_help = help::DATA_LIST)]
+    List {
+        #[command(flatten)]
+        source: DataSource,
+        /// Print one JSON object per data set, one a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Download a data set and check it against its published SHA-256
+    #[command(after_long_help = help::DATA_FETCH)]
+    Fetch {
+        /// mnist, fashion-mnist, cifar-10 or cifar-100
+        #[arg(value_name = "NAME")]
+        name: DatasetSpec,
+        #[command(flatten)]
+        source: DataSource,
+        /// Print one JSON object per file, one a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Check the files of a data set against their published SHA-256
+    #[command(after_long_help = help::DATA_VERIFY)]
+    Verify {
+        /// mnist, fashion-mnist, cifar-10 or cifar-100
+        #[arg(value_name = "NAME")]
+        name: DatasetSpec,
+        #[command(flatten)]
+        source: DataSource,
+        /// Print one JSON object per file, one a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Draw samples of a data set into one PNG image
+    #[command(after_long_help = help::DATA_PREVIEW)]
+    Preview {
+        /// Any image data set: synthetic-digits, mnist, cifar-10, folder:DIR, …
+        #[arg(value_name = "NAME")]
+        name: DatasetSpec,
+        /// PNG file to write
+        #[arg(long, value_name = "FILE", default_value = "preview.png")]
+        out: PathBuf,
+        /// Samples in a row
+        #[arg(long, value_name = "N", default_value_t = 10, value_parser = positive)]
+        columns: usize,
+        /// Rows of samples
+        #[arg(long, value_name = "N", default_value_t = 10, value_parser = positive)]
+        rows: usize,
+        #[command(flatten)]
+        source: DataSource,
+    },
+}
+
+fn positive(text: &str) -> Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(0) => Err("must be 1 or more".to_string()),
+        Ok(n) => Ok(n),
+        Err(_) => Err("must be a whole number, 1 or more".to_string()),
+    }
+}

@@ -1,0 +1,160 @@
+//! `granule data …`.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use granule::data::fetch::{FetchOptions, ensure};
+use granule::data::registry::{self, FileReport, FileState, Published};
+use granule::data::{DatasetSpec, LoadOptions, data_dir, dataset_dir};
+use serde_json::json;
+
+use crate::args::DataSource;
+use crate::failure::{FAILED, Usage};
+use crate::output;
+use crate::progress::{Loading, Style};
+
+pub fn list(source: &DataSource, json: bool) -> anyhow::Result<()> {
+    let dir = data_dir(source.data_dir.as_deref())?;
+    let sets = registry::list(&dir);
+    if json {
+        return sets.iter().try_for_each(output::json);
+    }
+    let name_width = sets.iter().map(|set| set.name.len()).max().unwrap_or(0);
+    let title_width = sets
+        .iter()
+        .map(|set| set.title.chars().count())
+        .max()
+        .unwrap_or(0);
+    for set in &sets {
+        let state = match (&set.dir, set.present) {
+            (None, _) => "built in".to_string(),
+            (Some(dir), true) => format!("in {}", dir.display()),
+            (Some(_), false) => format!(
+                "not here: `granule data fetch {}`, {}",
+                set.name,
+                megabytes(set.size)
+            ),
+        };
+        output::line(&format!(
+            "{:<name_width$}  {:<title_width$}  {state}",
+            set.name, set.title
+        ))?;
+    }
+    output::line("")?;
+    output::line(
+        "Your own: folder:DIR (a sub-folder of images per class), arrays:FILE.npz, arrays:X.npy,Y.npy",
+    )
+}
+
+pub fn fetch(name: &DatasetSpec, source: &DataSource, json: bool) -> anyhow::Result<()> {
+    let (set, dir) = published(name, source)?;
+    let loading = Loading::new(Style::choose(json, false));
+    ensure(
+        set,
+        &dir,
+        &FetchOptions {
+            offline: source.offline,
+            progress: Some(&loading),
+        },
+    )?;
+    let reports = registry::verify(set, &dir)?;
+    if json {
+        return reports.iter().try_for_each(show_json);
+    }
+    for report in &reports {
+        show(report)?;
+    }
+    output::line(&format!("{} is in {}", set.name, dir.display()))
+}
+
+pub fn verify(name: &DatasetSpec, source: &DataSource, json: bool) -> anyhow::Result<ExitCode> {
+    let (set, dir) = published(name, source)?;
+    let reports = registry::verify(set, &dir)?;
+    for report in &reports {
+        if json {
+            show_json(report)?
+        } else {
+            show(report)?
+        }
+    }
+    let fine = |report: &&FileReport| matches!(report.state, FileState::Ok | FileState::Unchecked);
+    let wrong = reports.len() - reports.iter().filter(fine).count();
+    if wrong == 0 {
+        return Ok(ExitCode::SUCCESS);
+    }
+    if !json {
+        output::line(&format!(
+            "{wrong} of {} files are not the published ones; remove them and `granule data fetch {}`",
+            reports.len(),
+            set.name
+        ))?;
+    }
+    Ok(ExitCode::from(FAILED))
+}
+
+pub fn preview(
+    name: &DatasetSpec,
+    source: &DataSource,
+    _out: &Path,
+    columns: usize,
+    rows: usize,
+) -> anyhow::Result<()> {
+    let loading = Loading::new(Style::choose(false, false));
+    let options = LoadOptions {
+        data_dir: source.data_dir.clone(),
+        offline: source.offline,
+        seed: 1,
+        progress: Some(&loading),
+    };
+    let dataset = granule::data::load(name, &options)?;
+    for warning in &dataset.warnings {
+        output::warn(warning);
+    }
+    let _ = (columns, rows);
+    anyhow::bail!("not available yet");
+}
+
+fn published(
+    name: &DatasetSpec,
+    source: &DataSource,
+) -> anyhow::Result<(&'static Published, PathBuf)> {
+    let text = name.to_string();
+    let set = registry::find(&text).ok_or_else(|| {
+        let names: Vec<_> = registry::all().iter().map(|set| set.name).collect();
+        Usage::new(format!("{text} has no published files"))
+            .hint(format!("those that have are {}", names.join(", ")))
+    })?;
+    let dir = data_dir(source.data_dir.as_deref())?;
+    Ok((set, dataset_dir(&dir, set.name)))
+}
+
+fn show_json(report: &FileReport) -> anyhow::Result<()> {
+    output::json(&json!(report))
+}
+
+fn show(report: &FileReport) -> anyhow::Result<()> {
+    let verdict = match report.state {
+        FileState::Ok => "ok",
+        FileState::Unchecked => "size ok, no published checksum",
+        FileState::Differs => "DIFFERS",
+        FileState::Missing => "missing",
+    };
+    let mut text = format!("{}: {verdict}", report.path.display());
+    if report.state == FileState::Differs {
+        match (&report.sha256, report.expected_sha256) {
+            (Some(found), Some(expected)) => {
+                text.push_str(&format!(" (SHA-256 {found}, published {expected})"));
+            }
+            _ => text.push_str(&format!(
+                " ({} bytes, published {})",
+                report.size.unwrap_or(0),
+                report.expected_size
+            )),
+        }
+    }
+    output::line(&text)
+}
+
+fn megabytes(bytes: u64) -> String {
+    format!("{:.1} MB", bytes as f64 / 1e6)
+}

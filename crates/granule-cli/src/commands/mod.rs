@@ -1,0 +1,10 @@
+//! One room per command.
+
+pub mod data;
+pub mod devices;
+pub mod eval;
+pub mod predict;
+pub mod report;
+mod result;
+pub mod target;
+pub mod train;

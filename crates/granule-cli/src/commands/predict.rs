@@ -1,0 +1,213 @@
+//! `granule predict`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use granule::data::{Features, Shape, arrays};
+use granule::device::DeviceSpec;
+use granule::models::{Classifier, InputShape, ModelError, ModelFile, Predictor, Sample, Task};
+use serde_json::json;
+
+use super::target::{Target, open};
+use crate::args;
+use crate::failure::Hinted;
+use crate::output::{self, Paint, Stream, paint};
+
+/// What one item gave.
+enum Answer {
+    Classes(Vec<(String, f32)>),
+    Values(Vec<f32>),
+}
+
+enum Model {
+    Classes(Classifier),
+    Values(Predictor),
+}
+
+impl Model {
+    fn shape(&self) -> &InputShape {
+        match self {
+            Self::Classes(model) => &model.input().shape,
+            Self::Values(model) => &model.input().shape,
+        }
+    }
+
+    fn answer(&self, samples: &[Sample<'_>], top: usize) -> Result<Vec<Answer>, ModelError> {
+        Ok(match self {
+            Self::Classes(model) => {
+                let predictions = model.predict_batch(samples)?;
+                predictions
+                    .iter()
+                    .map(|prediction| Answer::Classes(prediction.top(top).to_vec()))
+                    .collect()
+            }
+            Self::Values(model) => model
+                .outputs_batch(samples)?
+                .into_iter()
+                .map(Answer::Values)
+                .collect(),
+        })
+    }
+}
+
+pub fn run(args: &args::Predict) -> anyhow::Result<()> {
+    let target = Target::find(&args.model)?;
+    let file = ModelFile::load(&target.model)?;
+    let device = open(args.device.as_ref(), DeviceSpec::Cpu)?;
+    let model = match file.task {
+        Task::Classification { .. } => {
+            Model::Classes(Classifier::from_file(&file, device.burn())?.resizing(args.resize))
+        }
+        Task::Regression { .. } => {
+            Model::Values(Predictor::from_file(&file, device.burn())?.resizing(args.resize))
+        }
+    };
+    let width = args
+        .inputs
+        .iter()
+        .map(|path| path.display().to_string().chars().count())
+        .max()
+        .unwrap_or(0);
+    for path in &args.inputs {
+        let answers = answers(&model, path, args)?;
+        let batch = answers.len() > 1;
+        for (index, answer) in answers.iter().enumerate() {
+            match args.json {
+                true => show_json(path, index, answer)?,
+                false => show(path, batch.then_some(index), answer, width)?,
+            }
+        }
+    }
+    Ok(())
+}
+
+fn answers(model: &Model, path: &Path, args: &args::Predict) -> anyhow::Result<Vec<Answer>> {
+    let len = model.shape().len();
+    let extension = path
+        .extension()
+        .map(|extension| extension.to_string_lossy().to_lowercase());
+    match extension.as_deref() {
+        Some("npy") => match arrays::read_items(path, &shape(model.shape()))? {
+            Features::Bytes(mut pixels) => {
+                if args.invert {
+                    pixels.iter_mut().for_each(|pixel| *pixel = 255 - *pixel);
+                }
+                let samples: Vec<_> = pixels.chunks(len).map(Sample::Pixels).collect();
+                in_array(model.answer(&samples, args.top), path)
+            }
+            Features::Floats(_) if args.invert => bail!(
+                "--invert is for pixels; {} holds real values",
+                path.display()
+            ),
+            Features::Floats(values) => {
+                let samples: Vec<_> = values.chunks(len).map(Sample::Values).collect();
+                in_array(model.answer(&samples, args.top), path)
+            }
+        },
+        Some("npz") => bail!(
+            "{} is an archive of arrays; save the one to predict as .npy",
+            path.display()
+        ),
+        _ if args.invert => {
+            let bytes =
+                std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+            let mut image = image::load_from_memory(&bytes)
+                .with_context(|| format!("cannot decode {}", path.display()))?;
+            image.invert();
+            image_answer(model.answer(&[Sample::Image(&image)], args.top), path)
+        }
+        _ => image_answer(model.answer(&[Sample::File(path)], args.top), path),
+    }
+}
+
+fn shape(input: &InputShape) -> Shape {
+    match *input {
+        InputShape::Image {
+            channels,
+            height,
+            width,
+        } => Shape::Image {
+            channels,
+            height,
+            width,
+        },
+        InputShape::Vector { len } => Shape::Vector { len },
+    }
+}
+
+fn in_array(answers: Result<Vec<Answer>, ModelError>, path: &Path) -> anyhow::Result<Vec<Answer>> {
+    answers.with_context(|| format!("cannot use {}", path.display()))
+}
+
+/// A size that does not fit can be helped by a flag of this command.
+fn image_answer(
+    answers: Result<Vec<Answer>, ModelError>,
+    path: &Path,
+) -> anyhow::Result<Vec<Answer>> {
+    let error = match answers {
+        Ok(answers) => return Ok(answers),
+        Err(ModelError::InFile { source, .. }) => *source,
+        Err(error) => error,
+    };
+    match error {
+        ModelError::ImageSize { expected_width, expected_height, width, height } => Err(Hinted::new(
+            format!(
+                "{} has {width}×{height} pixels, the model takes {expected_width}×{expected_height}",
+                path.display()
+            ),
+            "crop it, or scale it with --resize",
+        )
+        .into()),
+        error => Err(error).with_context(|| format!("cannot use {}", path.display())),
+    }
+}
+
+fn show_json(path: &Path, index: usize, answer: &Answer) -> anyhow::Result<()> {
+    let path: PathBuf = path.to_path_buf();
+    output::json(&match answer {
+        Answer::Classes(classes) => {
+            let best = classes.first();
+            let top: Vec<_> = classes
+                .iter()
+                .map(|(name, probability)| json!({"class": name, "probability": probability}))
+                .collect();
+            json!({
+                "event": "prediction",
+                "input": path,
+                "index": index,
+                "class": best.map(|(name, _)| name),
+                "probability": best.map(|(_, probability)| probability),
+                "top": top,
+            })
+        }
+        Answer::Values(values) => {
+            json!({"event": "prediction", "input": path, "index": index, "values": values})
+        }
+    })
+}
+
+fn show(path: &Path, index: Option<usize>, answer: &Answer, width: usize) -> anyhow::Result<()> {
+    let place = match index {
+        Some(index) => format!("{} [{index}]", path.display()),
+        None => format!("{:<width$}", path.display().to_string()),
+    };
+    let text = match answer {
+        Answer::Classes(classes) => {
+            let each = classes.iter().enumerate().map(|(i, (name, probability))| {
+                let text = format!("{name} {:.1} %", probability * 100.0);
+                if i == 0 {
+                    paint(Paint::Strong, &text, Stream::Stdout)
+                } else {
+                    text
+                }
+            });
+            each.collect::<Vec<_>>().join("   ")
+        }
+        Answer::Values(values) => values
+            .iter()
+            .map(f32::to_string)
+            .collect::<Vec<_>>()
+            .join("   "),
+    };
+    output::line(&format!("{place}  {text}"))
+}

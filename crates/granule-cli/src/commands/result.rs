@@ -1,0 +1,117 @@
+//! What `train` and `eval` print at the end.
+
+use std::path::Path;
+
+use granule::train::metrics::{OutputScores, RegressionScores};
+use granule::train::{Evaluation, Scores};
+use serde::Serialize;
+
+use crate::output::{self, Paint, Stream, duration, grouped, paint};
+
+/// The last object of `--json`.
+#[derive(Serialize)]
+pub struct ResultLine<'a> {
+    pub event: &'static str,
+    pub test_accuracy: Option<f64>,
+    pub test_loss: f64,
+    pub macro_f1: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub r2: Option<f64>,
+    pub test_samples: usize,
+    pub epochs: usize,
+    pub images_per_second: f64,
+    pub seconds: f64,
+    pub device: &'a str,
+    pub run_dir: Option<&'a Path>,
+    pub model: &'a Path,
+}
+
+impl<'a> ResultLine<'a> {
+    pub fn new(
+        evaluation: &Evaluation,
+        device: &'a str,
+        run_dir: Option<&'a Path>,
+        model: &'a Path,
+    ) -> Self {
+        Self {
+            event: "result",
+            test_accuracy: evaluation.accuracy(),
+            test_loss: evaluation.loss,
+            macro_f1: evaluation.macro_f1(),
+            r2: evaluation.regression().map(|scores| scores.mean.r2),
+            test_samples: evaluation.samples,
+            epochs: 0,
+            images_per_second: 0.0,
+            seconds: 0.0,
+            device,
+            run_dir,
+            model,
+        }
+    }
+}
+
+/// The report and one line that sums it up.
+pub fn show(evaluation: &Evaluation) -> anyhow::Result<()> {
+    let summary = match &evaluation.scores {
+        Scores::Classification(scores) => {
+            output::line(scores.report.to_string().trim_end())?;
+            format!(
+                "accuracy {:.2} %, macro F1 {:.4}, loss {:.4}",
+                scores.accuracy * 100.0,
+                scores.macro_f1,
+                evaluation.loss
+            )
+        }
+        Scores::Regression(scores) => {
+            output::line(&regression(scores))?;
+            format!("R² {:.4}, loss {:.4}", scores.mean.r2, evaluation.loss)
+        }
+    };
+    output::line("")?;
+    fact(
+        "test",
+        &format!("{summary}, on {} samples", grouped(evaluation.samples)),
+    )
+}
+
+/// One row per output, laid out as the classification report is.
+fn regression(scores: &RegressionScores) -> String {
+    let row = |label: &str, scores: &OutputScores| {
+        format!(
+            "{label:>12} {:>10.4} {:>10.4} {:>10.4} {:>10.4}",
+            scores.mse, scores.rmse, scores.mae, scores.r2
+        )
+    };
+    let mut rows = vec![format!(
+        "{:>12} {:>10} {:>10} {:>10} {:>10}",
+        "output", "mse", "rmse", "mae", "r2"
+    )];
+    rows.extend(
+        scores
+            .outputs
+            .iter()
+            .enumerate()
+            .map(|(i, output)| row(&i.to_string(), output)),
+    );
+    if scores.outputs.len() > 1 {
+        rows.push(row("mean", &scores.mean));
+    }
+    rows.join("\n")
+}
+
+/// A label and what it stands for, aligned with the others.
+pub fn fact(label: &str, text: &str) -> anyhow::Result<()> {
+    output::line(&format!(
+        "{} {text}",
+        paint(Paint::Good, &format!("{label:>7}"), Stream::Stdout)
+    ))
+}
+
+/// `1,234 images/s`, in a time.
+pub fn pace(seconds: f64, images_per_second: f64) -> String {
+    format!(
+        "{}, {} images/s",
+        duration(seconds),
+        grouped(images_per_second.round() as usize)
+    )
+}

@@ -1,0 +1,112 @@
+//! `granule train`.
+
+use std::process::ExitCode;
+
+use granule::models::ModelError;
+use granule::train::{ConfigError, Outcome, TrainError, resume, train};
+
+use super::result::{ResultLine, fact, pace, show};
+use crate::args;
+use crate::config::resolve;
+use crate::failure::{INTERRUPTED, Usage};
+use crate::interrupt::Interrupt;
+use crate::output::{self, Paint, Stream, note, paint};
+use crate::progress::{Style, Watcher};
+
+pub fn run(args: &args::Train) -> anyhow::Result<ExitCode> {
+    let config = match &args.resume {
+        Some(_) => None,
+        None => Some(resolve(args)?),
+    };
+    let interrupt = Interrupt::install()?;
+    let mut watcher = Watcher::new(Style::choose(args.json, args.quiet), Some(&interrupt));
+    let outcome = match (&args.resume, config) {
+        (Some(run), _) => resume(run, &mut watcher, &interrupt.stop),
+        (None, Some(config)) => train(
+            &config,
+            args.run_dir.as_deref(),
+            &mut watcher,
+            &interrupt.stop,
+        ),
+        (None, None) => return Ok(ExitCode::SUCCESS),
+    };
+    drop(watcher);
+    let outcome = outcome.map_err(in_configuration)?;
+    if outcome.interrupted {
+        note(&format!(
+            "interrupted after {} steps; nothing is lost, continue with",
+            outcome.steps
+        ));
+        note(&format!(
+            "  granule train --resume {}",
+            output::quoted(&outcome.run_dir)
+        ));
+        return Ok(ExitCode::from(INTERRUPTED));
+    }
+    finish(&outcome, args.json)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn finish(outcome: &Outcome, json: bool) -> anyhow::Result<()> {
+    let (Some(evaluation), Some(model)) = (&outcome.evaluation, &outcome.model_path) else {
+        anyhow::bail!(
+            "the run in {} ended without a model",
+            outcome.run_dir.display()
+        );
+    };
+    if json {
+        return output::json(&ResultLine {
+            epochs: outcome.epochs,
+            images_per_second: outcome.images_per_second,
+            seconds: outcome.seconds,
+            ..ResultLine::new(evaluation, &outcome.device, Some(&outcome.run_dir), model)
+        });
+    }
+    show(evaluation)?;
+    let best = match outcome.model_epoch {
+        Some(epoch) if epoch != outcome.epochs => {
+            format!("; the weights are those of epoch {epoch}")
+        }
+        _ => String::new(),
+    };
+    fact(
+        "trained",
+        &format!(
+            "{} epochs in {} on {}{best}",
+            outcome.epochs,
+            pace(outcome.seconds, outcome.images_per_second),
+            outcome.device
+        ),
+    )?;
+    fact("run", &outcome.run_dir.display().to_string())?;
+    fact("model", &model.display().to_string())?;
+    fact(
+        "report",
+        &outcome
+            .run_dir
+            .join(granule::train::record::REPORT_HTML)
+            .display()
+            .to_string(),
+    )?;
+    let next = format!(
+        "granule predict {} IMAGE.png",
+        output::quoted(&outcome.run_dir)
+    );
+    fact("next", &paint(Paint::Strong, &next, Stream::Stdout))
+}
+
+/// Settings that only the data can judge are wrong usage as well.
+fn in_configuration(error: TrainError) -> anyhow::Error {
+    match &error {
+        TrainError::Config(ConfigError { .. }) => Usage::new(error.to_string()).into(),
+        TrainError::Model(ModelError::Config {
+            field,
+            value,
+            allowed,
+        }) => Usage::new(format!(
+            "model.{field} = {value} is not allowed; allowed: {allowed}"
+        ))
+        .into(),
+        _ => error.into(),
+    }
+}

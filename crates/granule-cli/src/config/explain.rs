@@ -1,0 +1,157 @@
+//! What serde says about a configuration, in the words of the person who wrote it.
+
+use toml::{Table, Value};
+
+use super::layers::{Layer, lookup};
+use crate::failure::Usage;
+
+/// A failed conversion of the merged table as wrong usage: the full path, where it was written,
+/// and the nearest thing that exists.
+pub fn explain(
+    error: &toml::de::Error,
+    merged: &Table,
+    defaults: &Table,
+    layers: &[Layer],
+) -> Usage {
+    let text = error.to_string();
+    let mut lines = text.trim().lines();
+    let message = lines.next().unwrap_or_default();
+    let place = lines
+        .find_map(|line| line.strip_prefix("in `")?.strip_suffix('`'))
+        .unwrap_or_default();
+    let mut names = quoted(message);
+    if message.starts_with("unknown field") && !names.is_empty() {
+        return unknown_key(&join(place, &names.remove(0)), &names, defaults, layers);
+    }
+    if message.starts_with("unknown variant") && !names.is_empty() {
+        let found = names.remove(0);
+        let usage = Usage::new(format!(
+            "`{place}` has no choice `{found}`{}",
+            written(place, layers)
+        ));
+        return usage.hint(choices(&found, &names));
+    }
+    let path = mismatch(place, merged, defaults).unwrap_or_else(|| place.to_string());
+    let expected = message
+        .rsplit_once(", expected ")
+        .map_or(message, |(_, expected)| in_words(expected));
+    match lookup(merged, &path) {
+        Some(value) if message.starts_with("invalid") => Usage::new(format!(
+            "`{path}` is {value}, but must be {expected}{}",
+            written(&path, layers)
+        )),
+        _ => Usage::new(format!("`{path}`: {message}{}", written(&path, layers))),
+    }
+}
+
+fn unknown_key(path: &str, siblings: &[String], defaults: &Table, layers: &[Layer]) -> Usage {
+    let usage = Usage::new(format!("unknown key `{path}`{}", written(path, layers)));
+    let (place, key) = path.rsplit_once('.').unwrap_or(("", path));
+    let elsewhere = leaves(defaults)
+        .into_iter()
+        .find(|leaf| leaf.rsplit('.').next() == Some(key));
+    let near =
+        nearest(key, siblings.iter().map(String::as_str)).map(|sibling| join(place, sibling));
+    match near.or(elsewhere) {
+        Some(near) => usage.hint(format!("did you mean `{near}`?")),
+        None if siblings.is_empty() => usage,
+        None if place.is_empty() => usage.hint(format!("the keys are {}", siblings.join(", "))),
+        None => usage.hint(format!("the keys of `{place}` are {}", siblings.join(", "))),
+    }
+}
+
+/// The nearest name, and all of them.
+pub fn choices(found: &str, names: &[String]) -> String {
+    let list = names.join(", ");
+    match nearest(found, names.iter().map(String::as_str)) {
+        Some(near) => format!("did you mean `{near}`? The choices are {list}"),
+        None => format!("the choices are {list}"),
+    }
+}
+
+/// The name a person may have meant, if one is near enough.
+pub fn nearest<'a>(found: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let found = found.to_lowercase().replace('-', "_");
+    names
+        .map(|name| (strsim::jaro_winkler(&found, &name.replace('-', "_")), name))
+        .filter(|(similarity, _)| *similarity > 0.75)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, name)| name)
+}
+
+pub fn written(path: &str, layers: &[Layer]) -> String {
+    let layer = layers
+        .iter()
+        .rev()
+        .find(|layer| lookup(&layer.table, path).is_some());
+    layer
+        .map(|layer| format!(" ({})", layer.origin))
+        .unwrap_or_default()
+}
+
+fn join(place: &str, key: &str) -> String {
+    if place.is_empty() {
+        key.to_string()
+    } else {
+        format!("{place}.{key}")
+    }
+}
+
+/// The names between backquotes, in order.
+fn quoted(message: &str) -> Vec<String> {
+    message
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .map(str::to_string)
+        .collect()
+}
+
+/// Dotted paths of all values that are not tables.
+fn leaves(table: &Table) -> Vec<String> {
+    let mut paths = Vec::new();
+    for (key, value) in table {
+        match value {
+            Value::Table(inner) => paths.extend(leaves(inner).iter().map(|leaf| join(key, leaf))),
+            _ => paths.push(key.clone()),
+        }
+    }
+    paths
+}
+
+/// Serde does not say which key of a tagged table is wrong: the first whose type is not that of
+/// its default.
+fn mismatch(place: &str, merged: &Table, defaults: &Table) -> Option<String> {
+    let found = lookup(merged, place)?.as_table()?;
+    let expected = lookup(defaults, place)?.as_table()?;
+    let wrong = found
+        .iter()
+        .find(|(key, value)| match (value, expected.get(*key)) {
+            (Value::Integer(_), Some(Value::Float(_))) | (_, None) => false,
+            (Value::Integer(n), Some(Value::Integer(_))) => *n < 0,
+            (Value::Array(a), Some(Value::Array(b))) => match (a.iter().find(|a| !same(a, b)), b) {
+                (wrong, _) => wrong.is_some(),
+            },
+            (value, Some(default)) => !value.same_type(default),
+        });
+    wrong.map(|(key, _)| join(place, key))
+}
+
+fn same(value: &Value, array: &[Value]) -> bool {
+    array
+        .first()
+        .is_none_or(|first| value.same_type(first) || (value.is_integer() && first.is_float()))
+}
+
+fn in_words(expected: &str) -> &str {
+    match expected {
+        "usize" | "u64" | "u32" | "u16" | "u8" => "a whole number, 0 or more",
+        "f64" | "f32" => "a number",
+        "a boolean" | "bool" => "true or false",
+        "a sequence" => "a list in [ ]",
+        _ if expected.starts_with("struct") || expected.starts_with("internally tagged") => {
+            "a table"
+        }
+        _ => expected,
+    }
+}

@@ -1,0 +1,205 @@
+//! The configuration of a run: a TOML file, the flags and `--set`, one over the other, over the defaults.
+
+mod explain;
+mod layers;
+mod recipe;
+
+use std::path::Path;
+
+use anyhow::Context;
+use granule::device::DeviceSpec;
+use granule::models::ModelConfig;
+use granule::train::{ConfigError, OptimizerConfig, RunConfig, ScheduleConfig};
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+use crate::args;
+use crate::failure::Usage;
+use explain::{choices, explain};
+use layers::{Layer, Origin, clear, lookup, merge, read_set};
+pub use recipe::DEFAULTS_BY_MODEL;
+
+/// Tables whose keys depend on their `kind`.
+const KINDS: [&str; 3] = ["model", "optimizer", "schedule"];
+
+/// The one configuration that the arguments of `granule train` describe.
+///
+/// # Errors
+/// [`Usage`] for everything that the user can correct.
+pub fn resolve(args: &args::Train) -> anyhow::Result<RunConfig> {
+    let layers = layers(args)?;
+    let last = |path: &str| {
+        layers
+            .iter()
+            .rev()
+            .find_map(|layer| lookup(&layer.table, path))
+            .and_then(Value::as_str)
+    };
+    let mut base = recipe::of(last("model.kind"), last("data.dataset"));
+    if let Some(device) = DeviceSpec::from_env().map_err(|error| Usage::new(error.to_string()))? {
+        base.device = device;
+    }
+    let config = stack(&base, &layers)?;
+    config
+        .validate()
+        .map_err(|error| out_of_range(&error, &layers))?;
+    Ok(config)
+}
+
+/// A setting outside its range as wrong usage.
+fn out_of_range(error: &ConfigError, layers: &[Layer]) -> Usage {
+    Usage::new(format!("{error}{}", explain::written(&error.field, layers)))
+}
+
+fn layers(args: &args::Train) -> anyhow::Result<Vec<Layer>> {
+    let mut layers = Vec::new();
+    let mut flags = Layer::new(Origin::Flags);
+    match args.what.as_deref() {
+        Some(what) if ModelConfig::NAMES.contains(&what) => flags.set("model.kind", what)?,
+        Some(what) if what.ends_with(".toml") || Path::new(what).exists() => {
+            layers.push(file(Path::new(what))?)
+        }
+        Some(what) => {
+            let names: Vec<String> = ModelConfig::NAMES.iter().map(ToString::to_string).collect();
+            return Err(
+                Usage::new(format!("`{what}` is neither a model nor a .toml file"))
+                    .hint(choices(what, &names))
+                    .into(),
+            );
+        }
+        None => {}
+    }
+    let whole = |n: usize| Value::Integer(i64::try_from(n).unwrap_or(i64::MAX));
+    let path = |path: &Path| {
+        path.to_str()
+            .map(Value::from)
+            .context("a folder name is not valid UTF-8")
+    };
+    let settings = [
+        (
+            "data.dataset",
+            args.dataset
+                .as_ref()
+                .map(|spec| Value::from(spec.to_string())),
+        ),
+        (
+            "data.data_dir",
+            args.data_dir.as_deref().map(path).transpose()?,
+        ),
+        ("data.offline", args.offline.then_some(Value::Boolean(true))),
+        ("data.limit_train", args.limit_train.map(whole)),
+        ("data.limit_test", args.limit_test.map(whole)),
+        (
+            "device",
+            args.device
+                .as_ref()
+                .map(|spec| Value::from(spec.to_string())),
+        ),
+        ("train.epochs", args.epochs.map(whole)),
+        ("train.batch_size", args.batch_size.map(whole)),
+        ("optimizer.kind", args.optimizer.as_deref().map(Value::from)),
+        ("optimizer.lr", args.lr.map(Value::from)),
+        ("schedule.kind", args.schedule.as_deref().map(Value::from)),
+        (
+            "seed",
+            args.seed
+                .and_then(|seed| i64::try_from(seed).ok())
+                .map(Value::from),
+        ),
+    ];
+    for (path, value) in settings {
+        if let Some(value) = value {
+            flags.set(path, value)?;
+        }
+    }
+    layers.push(flags);
+    let mut set = Layer::new(Origin::Set);
+    for text in &args.set {
+        read_set(&mut set, text)?;
+    }
+    layers.push(set);
+    Ok(layers)
+}
+
+fn file(path: &Path) -> anyhow::Result<Layer> {
+    if path.is_dir() {
+        return Err(Usage::new(format!("{} is a folder, not a model or a .toml file", path.display()))
+            .hint(format!(
+                "`granule train --resume {0}` continues a run; `granule train {0}/config.toml` repeats it",
+                path.display()
+            ))
+            .into());
+    }
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Usage::new(format!("cannot read {}: {error}", path.display())))?;
+    let table = text.parse::<Table>().map_err(|error| {
+        Usage::new(format!(
+            "{} is not valid TOML\n{}",
+            path.display(),
+            error.to_string().trim_end()
+        ))
+    })?;
+    let mut layer = Layer::new(Origin::File(path.to_path_buf()));
+    layer.table = table;
+    Ok(layer)
+}
+
+fn stack(base: &RunConfig, layers: &[Layer]) -> anyhow::Result<RunConfig> {
+    let mut defaults = Table::try_from(base).context("cannot write the default configuration")?;
+    let mut merged = defaults.clone();
+    for layer in layers {
+        for table in KINDS {
+            let Some(kind) = layer.kind(table) else {
+                continue;
+            };
+            if merged
+                .get(table)
+                .and_then(|table| table.get("kind"))
+                .and_then(Value::as_str)
+                == Some(kind)
+            {
+                continue;
+            }
+            if let Some(fresh) = of_kind(table, kind) {
+                defaults.insert(table.to_string(), fresh.clone());
+                merged.insert(table.to_string(), fresh);
+            }
+        }
+        merge(&mut merged, &layer.table);
+    }
+    for path in layers.iter().flat_map(|layer| &layer.cleared) {
+        known(path, &merged, &defaults)?;
+        clear(&mut merged, path, &defaults);
+    }
+    RunConfig::deserialize(Value::Table(merged.clone()))
+        .map_err(|error| explain(&error, &merged, &defaults, layers).into())
+}
+
+/// Whether a path that is to be cleared exists: one that is unset by default shows only when it is tried.
+fn known(path: &str, merged: &Table, defaults: &Table) -> Result<(), Usage> {
+    let mut probe = Layer::new(Origin::Set);
+    probe.set(path, "")?;
+    let mut tried = merged.clone();
+    merge(&mut tried, &probe.table);
+    match RunConfig::deserialize(Value::Table(tried.clone())) {
+        Err(error) if error.message().starts_with("unknown field") => {
+            Err(explain(&error, &tried, defaults, &[probe]))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The defaults of a kind of model, optimiser or schedule; nothing for a kind that does not exist.
+fn of_kind(table: &str, kind: &str) -> Option<Value> {
+    fn value(config: impl Serialize) -> Option<Value> {
+        Value::try_from(config).ok()
+    }
+    match table {
+        "model" => value(ModelConfig::from_name(kind).ok()?),
+        "optimizer" => value(OptimizerConfig::from_name(kind).ok()?),
+        _ => value(ScheduleConfig::from_name(kind).ok()?),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,192 @@
+use clap::Parser;
+
+use super::*;
+use crate::args::{Cli, Command};
+
+fn parse(args: &[&str]) -> args::Train {
+    let cli = Cli::try_parse_from(["granule", "train"].iter().chain(args)).unwrap();
+    match cli.command {
+        Command::Train(train) => *train,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn resolved(args: &[&str]) -> RunConfig {
+    resolve(&parse(args)).unwrap()
+}
+
+fn refused(args: &[&str]) -> String {
+    let error = resolve(&parse(args)).unwrap_err();
+    let usage = error.downcast_ref::<Usage>().expect("wrong usage");
+    format!("{usage} / {}", usage.hint_text().unwrap_or_default())
+}
+
+#[test]
+fn flags_beat_the_file_and_set_beats_the_flags() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("my.toml");
+    std::fs::write(
+        &path,
+        "seed = 3\n[train]\nepochs = 7\nbatch_size = 8\n[model]\nkind = \"lenet\"\n",
+    )
+    .unwrap();
+    let file = path.to_str().unwrap();
+    let config = resolved(&[
+        file,
+        "--epochs",
+        "9",
+        "--batch-size",
+        "16",
+        "--set",
+        "train.batch_size=32",
+    ]);
+    assert_eq!(
+        (config.seed, config.train.epochs, config.train.batch_size),
+        (3, 9, 32)
+    );
+    assert_eq!(config.model.name(), "lenet");
+}
+
+#[test]
+fn another_kind_resets_its_table() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("my.toml");
+    std::fs::write(
+        &path,
+        "[optimizer]\nkind = \"sgd\"\nmomentum = 0.5\nlr = 0.3\n",
+    )
+    .unwrap();
+    let file = path.to_str().unwrap();
+    assert_eq!(
+        resolved(&[file, "--optimizer", "adamw"]).optimizer,
+        OptimizerConfig::from_name("adamw").unwrap()
+    );
+    assert_eq!(resolved(&[file, "--optimizer", "sgd"]).optimizer.lr(), 0.3);
+    assert_eq!(
+        resolved(&[file, "--optimizer", "adam", "--lr", "0.5"])
+            .optimizer
+            .lr(),
+        0.5
+    );
+    assert_eq!(
+        resolved(&["--set", "model.kind=lenet"]).model.name(),
+        "lenet"
+    );
+}
+
+#[test]
+fn an_unknown_key_is_named_in_full_with_the_nearest() {
+    for (setting, key, near) in [
+        ("train.epoch=3", "`train.epoch`", "`train.epochs`"),
+        ("tran.epochs=3", "`tran`", "`train`"),
+        ("epochs=3", "`epochs`", "`train.epochs`"),
+        ("train.lr=3", "`train.lr`", "`optimizer.lr`"),
+        ("optimizer.momentun=0.1", "`optimizer.momentun`", ""),
+        (
+            "data.augmentation.pad_crp=1",
+            "`data.augmentation.pad_crp`",
+            "`data.augmentation.pad_crop`",
+        ),
+        (
+            "train.early_stopping.patiense=1",
+            "`train.early_stopping.patiense`",
+            "`train.early_stopping.patience`",
+        ),
+        ("train.clip_nrom=", "`train.clip_nrom`", "`train.clip_norm`"),
+    ] {
+        let text = refused(&["--set", setting]);
+        assert!(
+            text.contains(key) && text.contains(near),
+            "{setting}: {text}"
+        );
+    }
+    let text = refused(&["--optimizer", "sgd", "--set", "optimizer.momentun=0.1"]);
+    assert!(text.contains("`optimizer.momentum`"), "{text}");
+}
+
+#[test]
+fn a_wrong_value_names_field_value_and_range() {
+    for (args, parts) in [
+        (
+            &["--epochs", "0"][..],
+            &["train.epochs", "0", "1 or more", "from the flags"][..],
+        ),
+        (&["--lr", "-1"], &["optimizer.lr", "-1", "above 0"]),
+        (
+            &["--set", "optimizer.lr=fast"],
+            &["optimizer.lr", "\"fast\"", "a number", "--set"],
+        ),
+        (
+            &["--set", "train.epochs=ten"],
+            &["train.epochs", "\"ten\"", "a whole number"],
+        ),
+        (
+            &["--set", "train.epochs=2.5"],
+            &["train.epochs", "2.5", "a whole number"],
+        ),
+        (
+            &["--set", "train.epochs=-1"],
+            &["train.epochs", "-1", "a whole number"],
+        ),
+        (&["--set", "train=5"], &["`train`", "5", "a table"]),
+        (
+            &["--optimizer", "adm"],
+            &["optimizer.kind", "adm", "adam", "rmsprop"],
+        ),
+        (
+            &["--schedule", "onecycle"],
+            &["schedule.kind", "onecycle", "`one-cycle`"],
+        ),
+        (&["--set", "device=cudda"], &["device", "cudda"]),
+        (
+            &["--set", "data.dataset=mnits"],
+            &["data.dataset", "mnits", "mnist"],
+        ),
+        (
+            &["--set", "train.loss=mae"],
+            &["train.loss", "mae", "cross-entropy"],
+        ),
+        (&["lenett"], &["lenett", "`lenet`"]),
+        (&["nowhere.toml"], &["nowhere.toml"]),
+    ] {
+        let text = refused(args);
+        for part in parts {
+            assert!(text.contains(part), "{args:?}: {text}");
+        }
+    }
+}
+
+#[test]
+fn an_empty_value_takes_the_default_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("my.toml");
+    std::fs::write(&path, "[train]\nepochs = 7\nclip_norm = 2.0\n").unwrap();
+    let config = resolved(&[
+        path.to_str().unwrap(),
+        "--set",
+        "train.clip_norm=",
+        "--set",
+        "train.epochs=",
+    ]);
+    assert_eq!(
+        (config.train.clip_norm, config.train.epochs),
+        (None, RunConfig::default().train.epochs)
+    );
+}
+
+#[test]
+fn a_run_folder_is_not_a_configuration() {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(refused(&[dir.path().to_str().unwrap()]).contains("--resume"));
+}
+
+#[test]
+fn a_written_configuration_resolves_to_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("config.toml");
+    for model in ModelConfig::NAMES {
+        let config = resolved(&[model, "--dataset", "cifar-10", "--limit-train", "10"]);
+        std::fs::write(&path, config.to_toml().unwrap()).unwrap();
+        assert_eq!(resolved(&[path.to_str().unwrap()]), config);
+    }
+}

@@ -1,0 +1,153 @@
+//! How a command fails: exit codes, and errors as a person reads them.
+
+use std::fmt;
+use std::process::ExitCode;
+
+use crate::output::{self, Paint, Stream, note, paint};
+
+pub const FAILED: u8 = 1;
+pub const WRONG_USAGE: u8 = 2;
+pub const INTERRUPTED: u8 = 130;
+
+/// A mistake in what was asked for, found before any work started.
+#[derive(Debug)]
+pub struct Usage {
+    message: String,
+    hint: Option<String>,
+}
+
+impl Usage {
+    pub fn new(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            hint: None,
+        }
+    }
+
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    pub fn hint_text(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+}
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+/// A failure with what to do about it.
+#[derive(Debug)]
+pub struct Hinted {
+    message: String,
+    hint: String,
+}
+
+impl Hinted {
+    pub fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            hint: hint.into(),
+        }
+    }
+}
+
+impl fmt::Display for Hinted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Hinted {}
+
+/// The error on standard error, causes one a line and hints last; the exit code it means.
+pub fn report(error: &anyhow::Error) -> ExitCode {
+    for (i, line) in lines(error).iter().enumerate() {
+        match i {
+            0 => note(&format!(
+                "{} {line}",
+                paint(Paint::Error, "error:", Stream::Stderr)
+            )),
+            _ => note(&format!(
+                "  {} {line}",
+                paint(Paint::Dim, "because:", Stream::Stderr)
+            )),
+        }
+    }
+    if let Some(hint) = hint(error) {
+        note(&format!(
+            "{} {hint}",
+            paint(Paint::Good, "hint:", Stream::Stderr)
+        ));
+    }
+    let usage = error.chain().any(|cause| cause.is::<Usage>());
+    ExitCode::from(if usage { WRONG_USAGE } else { FAILED })
+}
+
+fn hint(error: &anyhow::Error) -> Option<&str> {
+    error.chain().find_map(|cause| {
+        let hinted = cause
+            .downcast_ref::<Hinted>()
+            .map(|hinted| hinted.hint.as_str());
+        hinted.or_else(|| cause.downcast_ref::<Usage>().and_then(Usage::hint_text))
+    })
+}
+
+/// The messages of the chain, without those that an outer message already quotes.
+fn lines(error: &anyhow::Error) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for cause in error.chain() {
+        let text = cause.to_string().trim().to_string();
+        if !text.is_empty() && !lines.iter().any(|line| line.contains(&text)) {
+            lines.push(text);
+        }
+    }
+    lines
+}
+
+/// A panic is a bug of ours: say so with what a report needs, instead of a backtrace.
+pub fn install_panic_hook() {
+    std::panic::set_hook(Box::new(|panic| {
+        let message = panic.payload_as_str().unwrap_or("no message");
+        let place = panic
+            .location()
+            .map(|at| format!(" ({}:{})", at.file(), at.line()));
+        output::note(&format!(
+            "{} this is a bug in granule {}: {message}{}\n{} please report it with the command line you typed: {}/issues",
+            paint(Paint::Error, "error:", Stream::Stderr),
+            env!("CARGO_PKG_VERSION"),
+            place.unwrap_or_default(),
+            paint(Paint::Good, "hint:", Stream::Stderr),
+            env!("CARGO_PKG_REPOSITORY"),
+        ));
+    }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_that_is_already_quoted_is_not_repeated() {
+        let error = anyhow::anyhow!("no such file")
+            .context("cannot read a.png: no such file")
+            .context("cannot predict");
+        assert_eq!(
+            lines(&error),
+            ["cannot predict", "cannot read a.png: no such file"]
+        );
+    }
+
+    #[test]
+    fn usage_is_found_below_contexts() {
+        let error = anyhow::Error::new(Usage::new("unknown key").hint("did you mean x?"))
+            .context("in a.toml");
+        assert_eq!(hint(&error), Some("did you mean x?"));
+    }
+}

@@ -1,0 +1,122 @@
+//! The long texts below each command's options.
+
+use crate::config::DEFAULTS_BY_MODEL;
+
+pub fn train() -> String {
+    format!("{TRAIN_HEAD}\n{DEFAULTS_BY_MODEL}\n{TRAIN_TAIL}")
+}
+
+pub const GRANULE: &str = "\
+Examples:
+  granule train                                 an MLP on drawn digits, no download
+  granule train lenet --dataset mnist           LeNet on MNIST, fetched on first use
+  granule train lenet --dataset mnist --device wgpu
+  granule eval runs/RUN                         test it again, on any device
+  granule predict runs/RUN digit.png            use it
+
+Exit codes: 0 fine, 1 failed, 2 wrong usage, 130 interrupted.
+`granule help COMMAND` says more about one command.";
+
+const TRAIN_HEAD: &str = "\
+Examples:
+  granule train
+      an MLP on the built-in synthetic digits: no network, no GPU, no data set needed
+  granule train lenet --dataset mnist --epochs 10
+  granule train resnet --dataset cifar-10 --device gpu
+  granule train cnn --dataset cifar-10 --data-dir ~/data --offline --limit-train 5000
+  granule train mlp --set model.widths=[256,128] --set model.dropout=0.2 --optimizer adamw
+  granule train runs/RUN/config.toml --seed 7
+      a run again, with another seed
+  granule train --resume runs/RUN
+      continue after Ctrl-C, a crash or a power cut
+
+Configuration:
+  A TOML file, then the flags, then --set decide, the later one wins. What none of them names
+  keeps its default. Naming another model, optimiser or schedule resets that table to the
+  defaults of its kind. VALUE of --set is TOML; a bare word is a string; an empty VALUE takes
+  the default back. Every run writes the whole configuration to RUN/config.toml: train once and
+  read it to see every key.
+";
+
+const TRAIN_TAIL: &str = "\
+Run folder:
+  config.toml  metrics.jsonl  metrics.csv  events.out.tfevents.*  report.html  model.granule
+  checkpoints/step-*.ckpt
+
+Units:
+  accuracy is a fraction in --json and a percentage elsewhere; times are in seconds; limits,
+  batches and throughput count samples.
+
+Ctrl-C (or SIGTERM) saves a checkpoint and exits with 130; a second one stops at once.
+Exit codes: 0 fine, 1 failed, 2 wrong usage, 130 interrupted.";
+
+pub const EVAL: &str = "\
+Examples:
+  granule eval runs/RUN
+  granule eval runs/RUN --device wgpu
+  granule eval model.granule --dataset mnist --data-dir ~/data
+  granule eval runs/RUN --json | jq .test_accuracy
+
+Prints the classification report: precision, recall and F1 per class as fractions, support in
+samples. --json prints one object; accuracy is a fraction, seconds are seconds.";
+
+pub const PREDICT: &str = "\
+Examples:
+  granule predict runs/RUN digit.png
+  granule predict model.granule *.jpg --top 1
+  granule predict runs/RUN photo.jpg --resize
+  granule predict runs/RUN scan.png --resize --invert
+  granule predict runs/RUN batch.npy --json
+
+Images are converted to the channels of the model (grey or RGB) and must have its size, or be
+scaled with --resize. A .npy array holds one item or a batch of items: for image models
+[height, width] (grey) or [channels, height, width], u8 pixels from 0 to 255 or f32 intensities
+from 0 to 1; for feature models [features]. Probabilities are fractions in --json.";
+
+pub const REPORT: &str = "\
+Examples:
+  granule report runs/RUN
+
+Prints the path of the page. It is one self-contained HTML file.";
+
+pub const DEVICES: &str = "\
+Examples:
+  granule devices
+  granule devices --json
+  GRANULE_DEVICE=flex granule train
+
+The first column is what --device takes. `cpu` is the faster CPU backend, `gpu` the best GPU,
+`auto` a real GPU if there is one, else `cpu`. A software adapter is used only when named.";
+
+pub const DATA: &str = "\
+Examples:
+  granule data list
+  granule data fetch mnist
+  granule data verify cifar-10 --data-dir ~/data
+  granule data preview synthetic-digits --out digits.png";
+
+pub const DATA_LIST: &str = "\
+Examples:
+  granule data list
+  granule data list --data-dir ~/data --json";
+
+pub const DATA_FETCH: &str = "\
+Examples:
+  granule data fetch mnist
+  granule data fetch cifar-10 --data-dir ~/data
+
+Files come from the first mirror that answers, a broken download continues where it stopped, and
+a file whose checksum is wrong is never kept. What is already there is only checked.";
+
+pub const DATA_VERIFY: &str = "\
+Examples:
+  granule data verify mnist
+  granule data verify cifar-10 --data-dir ~/data --json
+
+Exit code 1 if a file is missing or its checksum differs.";
+
+pub const DATA_PREVIEW: &str = "\
+Examples:
+  granule data preview synthetic-digits --out digits.png
+  granule data preview cifar-10 --columns 16 --rows 8 --out cifar.png
+  granule data preview folder:photos --out photos.png";

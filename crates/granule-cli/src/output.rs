@@ -1,0 +1,144 @@
+//! Standard output and standard error: a reader that has gone away is no error.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::Context;
+use clap::builder::styling::{AnsiColor, Style};
+
+static STDOUT_CLOSED: AtomicBool = AtomicBool::new(false);
+
+/// Writes one line to standard output; silently nothing once its reader has gone.
+pub fn line(text: &str) -> anyhow::Result<()> {
+    if STDOUT_CLOSED.load(Ordering::Relaxed) {
+        return Ok(());
+    }
+    let mut stdout = io::stdout().lock();
+    match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+            STDOUT_CLOSED.store(true, Ordering::Relaxed);
+            Ok(())
+        }
+        other => other.context("cannot write to standard output"),
+    }
+}
+
+/// Writes a value as one line of JSON to standard output.
+pub fn json(value: &impl serde::Serialize) -> anyhow::Result<()> {
+    line(&serde_json::to_string(value).context("cannot write the result as JSON")?)
+}
+
+/// Writes one line to standard error. There is nowhere to report a failure, so it is ignored.
+pub fn note(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// `warning: …` on standard error.
+pub fn warn(text: &str) {
+    note(&format!(
+        "{} {text}",
+        paint(Paint::Warning, "warning:", Stream::Stderr)
+    ));
+}
+
+#[derive(Clone, Copy)]
+pub enum Stream {
+    Stdout,
+    Stderr,
+}
+
+#[derive(Clone, Copy)]
+pub enum Paint {
+    Strong,
+    Dim,
+    Good,
+    Warning,
+    Error,
+}
+
+/// Whether a stream shows colour: a terminal that can, unless NO_COLOR is set.
+pub fn coloured(stream: Stream) -> bool {
+    let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let terminal = match stream {
+        Stream::Stdout => io::stdout().is_terminal(),
+        Stream::Stderr => io::stderr().is_terminal(),
+    };
+    terminal && !set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
+/// The text in a style where the stream shows colour, else as it is.
+pub fn paint(paint: Paint, text: &str, stream: Stream) -> String {
+    if !coloured(stream) {
+        return text.to_string();
+    }
+    let style = match paint {
+        Paint::Strong => Style::new().bold(),
+        Paint::Dim => Style::new().dimmed(),
+        Paint::Good => AnsiColor::Green.on_default().bold(),
+        Paint::Warning => AnsiColor::Yellow.on_default().bold(),
+        Paint::Error => AnsiColor::Red.on_default().bold(),
+    };
+    format!("{style}{text}{style:#}")
+}
+
+/// A whole number with its thousands apart: 101,770.
+pub fn grouped(n: usize) -> String {
+    let digits = n.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A duration in the unit a reader would choose: 0.4 s, 12 s, 3 min 05 s, 2 h 07 min.
+pub fn duration(seconds: f64) -> String {
+    let whole = seconds.round() as u64;
+    match whole {
+        0..10 => format!("{seconds:.1} s"),
+        10..60 => format!("{whole} s"),
+        60..3600 => format!("{} min {:02} s", whole / 60, whole % 60),
+        _ => format!("{} h {:02} min", whole / 3600, whole % 3600 / 60),
+    }
+}
+
+/// A path as it can be typed into a shell.
+pub fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || "/._-+=:,@".contains(c);
+    match !text.is_empty() && text.chars().all(plain) && !text.starts_with('-') {
+        true => text,
+        false => format!("'{}'", text.replace('\'', "'\\''")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_set_apart() {
+        assert_eq!(grouped(0), "0");
+        assert_eq!(grouped(999), "999");
+        assert_eq!(grouped(101_770), "101,770");
+        assert_eq!(grouped(1_000_000), "1,000,000");
+    }
+
+    #[test]
+    fn paths_can_be_typed() {
+        assert_eq!(quoted(Path::new("runs/a-1")), "runs/a-1");
+        assert_eq!(quoted(Path::new("my runs/it's")), r"'my runs/it'\''s'");
+    }
+
+    #[test]
+    fn durations_take_a_readable_unit() {
+        assert_eq!(duration(0.44), "0.4 s");
+        assert_eq!(duration(59.4), "59 s");
+        assert_eq!(duration(185.0), "3 min 05 s");
+        assert_eq!(duration(7_625.0), "2 h 07 min");
+    }
+}

@@ -1,0 +1,110 @@
+//! One JSON object a line, for programs.
+
+use std::time::{Duration, Instant};
+
+use granule::train::Event;
+use serde_json::{Value, json};
+
+use super::View;
+use crate::output;
+
+/// Time between two objects within one epoch.
+const PERIOD: Duration = Duration::from_secs(1);
+
+#[derive(Default)]
+pub struct Json {
+    last: Option<Instant>,
+}
+
+impl View for Json {
+    fn show(&mut self, event: &Event<'_>) {
+        if matches!(event, Event::Step(_)) {
+            if self.last.is_some_and(|last| last.elapsed() < PERIOD) {
+                return;
+            }
+            self.last = Some(Instant::now());
+        }
+        if let Some(object) = object(event) {
+            // The result at the end reports a failure to write.
+            let _ = output::json(&object);
+        }
+    }
+}
+
+fn object(event: &Event<'_>) -> Option<Value> {
+    Some(match event {
+        Event::Device(device) => json!({
+            "event": "device",
+            "requested": device.requested(),
+            "device": device.spec(),
+            "name": device.name(),
+            "reason": device.reason(),
+        }),
+        Event::Dataset {
+            dataset,
+            train,
+            validation,
+            test,
+        } => json!({
+            "event": "dataset",
+            "name": dataset.name,
+            "train": train,
+            "validation": validation,
+            "test": test,
+            "classes": dataset.classes,
+            "fingerprint": dataset.fingerprint,
+        }),
+        Event::Start(start) => json!({
+            "event": "start",
+            "run_dir": start.run_dir,
+            "model": start.config.model.name(),
+            "parameters": start.parameters,
+            "epochs": start.config.train.epochs,
+            "steps_per_epoch": start.steps_per_epoch,
+            "total_steps": start.total_steps,
+            "done_steps": start.done_steps,
+            "resumed_from": start.resumed_from,
+        }),
+        Event::Step(step) => json!({
+            "event": "step",
+            "epoch": step.epoch,
+            "step": step.global_step,
+            "total_steps": step.total_steps,
+            "loss": step.loss,
+            "mean_loss": step.mean_loss,
+            "accuracy": step.accuracy,
+            "learning_rate": step.learning_rate,
+            "gradient_norm": step.gradient_norm,
+            "images_per_second": step.images_per_second,
+            "remaining_seconds": step.remaining_seconds,
+        }),
+        Event::Validation(score) => json!({
+            "event": "validation",
+            "epoch": score.epoch,
+            "loss": score.loss,
+            "accuracy": score.accuracy,
+            "best": score.best,
+        }),
+        Event::Epoch(epoch) => {
+            let mut object = serde_json::to_value(epoch).ok()?;
+            object
+                .as_object_mut()?
+                .insert("event".to_string(), "epoch".into());
+            object
+        }
+        Event::Checkpoint { path, step } => {
+            json!({"event": "checkpoint", "path": path, "step": step})
+        }
+        Event::Warning { text } => json!({"event": "warning", "text": text}),
+        Event::EarlyStop { epoch, best_epoch } => {
+            json!({"event": "early_stop", "epoch": epoch, "best_epoch": best_epoch})
+        }
+        Event::Interrupted { step, checkpoint } => {
+            json!({"event": "interrupted", "step": step, "checkpoint": checkpoint})
+        }
+        Event::AlreadyFinished { run_dir } => {
+            json!({"event": "already_finished", "run_dir": run_dir})
+        }
+        _ => return None,
+    })
+}

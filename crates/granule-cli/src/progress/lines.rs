@@ -1,0 +1,195 @@
+//! Plain lines, for log files and pipes.
+
+use std::time::{Duration, Instant};
+
+use granule::train::{EpochEvent, Event, StartEvent, StepEvent};
+
+use super::View;
+use crate::output::{self, Paint, Stream, duration, grouped, note, paint};
+
+/// Time between two lines within one epoch.
+const PERIOD: Duration = Duration::from_secs(10);
+
+#[derive(Default)]
+pub struct Lines {
+    last: Option<Instant>,
+}
+
+impl View for Lines {
+    fn show(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Start(_) => self.last = Some(Instant::now()),
+            Event::Step(step) => {
+                if self.last.is_none_or(|last| last.elapsed() >= PERIOD)
+                    && step.step_in_epoch < step.steps_per_epoch
+                {
+                    self.last = Some(Instant::now());
+                    note(&within(step));
+                }
+            }
+            Event::Epoch(_) => self.last = Some(Instant::now()),
+            _ => {}
+        }
+        if let Some(text) = sentence(event) {
+            note(&text);
+        }
+        if let Event::Warning { text } = event {
+            output::warn(text);
+        }
+    }
+}
+
+fn within(step: &StepEvent) -> String {
+    format!(
+        "epoch {}, step {}/{}  {}  {} left",
+        counter(step.epoch, step.epochs),
+        step.step_in_epoch,
+        step.steps_per_epoch,
+        pace(step.mean_loss, step.accuracy, step.images_per_second),
+        duration(step.remaining_seconds),
+    )
+}
+
+/// Loss, accuracy and speed, each in a fixed width.
+pub fn pace(loss: f64, accuracy: Option<f64>, images_per_second: f64) -> String {
+    format!(
+        "{}  {:>8} images/s",
+        scores(loss, accuracy),
+        grouped(images_per_second.round() as usize)
+    )
+}
+
+fn scores(loss: f64, accuracy: Option<f64>) -> String {
+    match accuracy {
+        Some(accuracy) => format!("loss {loss:.4}  accuracy {:>6.2} %", accuracy * 100.0),
+        None => format!("loss {loss:.4}"),
+    }
+}
+
+/// ` 3/10`: as wide for every epoch.
+pub fn counter(epoch: usize, epochs: usize) -> String {
+    let width = epochs.to_string().len();
+    format!("{epoch:>width$}/{epochs}")
+}
+
+/// The line that stays on the screen after an event, if it leaves one.
+pub fn sentence(event: &Event<'_>) -> Option<String> {
+    match event {
+        Event::Device(device) => Some(head(
+            "device",
+            &match device.reason() {
+                Some(reason) => format!("{} ({reason})", device.name()),
+                None => device.name().to_string(),
+            },
+        )),
+        Event::Dataset {
+            dataset,
+            train,
+            validation,
+            test,
+        } => {
+            let held_out = if *validation > 0 {
+                format!(" {} validation,", grouped(*validation))
+            } else {
+                String::new()
+            };
+            let targets = match dataset.classes.len() {
+                0 => String::new(),
+                classes => format!(", {classes} classes"),
+            };
+            Some(head(
+                "data",
+                &format!(
+                    "{}: {} training,{held_out} {} test samples of {}{targets}",
+                    dataset.name,
+                    grouped(*train),
+                    grouped(*test),
+                    crate::names::shape(&dataset.train.shape()),
+                ),
+            ))
+        }
+        Event::Start(start) => Some(plan(start)),
+        Event::Epoch(epoch) => Some(finished(epoch)),
+        Event::EarlyStop { epoch, best_epoch } => Some(format!(
+            "stopped early after epoch {epoch}: the validation loss was lowest in epoch {best_epoch}"
+        )),
+        Event::AlreadyFinished { run_dir } => Some(format!(
+            "{} was finished before; nothing is left to train",
+            run_dir.display()
+        )),
+        _ => None,
+    }
+}
+
+fn plan(start: &StartEvent<'_>) -> String {
+    let config = start.config;
+    let mut text = head(
+        "model",
+        &format!(
+            "{}, {} parameters",
+            config.model.name(),
+            grouped(start.parameters)
+        ),
+    );
+    text.push('\n');
+    text.push_str(&head(
+        "train",
+        &format!(
+            "{} epochs of {} steps, batch {}; {}, learning rate {}{}; seed {}",
+            config.train.epochs,
+            grouped(start.steps_per_epoch),
+            config.train.batch_size,
+            config.optimizer.name(),
+            config.optimizer.lr(),
+            match config.schedule.name() {
+                "constant" => String::new(),
+                name => format!(" ({name})"),
+            },
+            config.seed,
+        ),
+    ));
+    text.push('\n');
+    text.push_str(&head("run", &start.run_dir.display().to_string()));
+    if let Some(checkpoint) = start.resumed_from {
+        text.push('\n');
+        text.push_str(&head(
+            "resume",
+            &format!(
+                "at step {} of {}, from {}",
+                grouped(start.done_steps as usize),
+                grouped(start.total_steps as usize),
+                checkpoint.file_name().unwrap_or_default().display()
+            ),
+        ));
+    }
+    text
+}
+
+fn finished(epoch: &EpochEvent) -> String {
+    let validation = match epoch.validation_loss {
+        Some(loss) => format!("  validation {}", scores(loss, epoch.validation_accuracy)),
+        None => String::new(),
+    };
+    format!(
+        "epoch {}  {}{validation}  {}{}",
+        counter(epoch.epoch, epoch.epochs),
+        pace(
+            epoch.train_loss,
+            epoch.train_accuracy,
+            epoch.images_per_second
+        ),
+        duration(epoch.seconds),
+        if epoch.best && epoch.validation_loss.is_some() {
+            "  best"
+        } else {
+            ""
+        },
+    )
+}
+
+fn head(label: &str, text: &str) -> String {
+    format!(
+        "{} {text}",
+        paint(Paint::Good, &format!("{label:>7}"), Stream::Stderr)
+    )
+}

@@ -1,0 +1,115 @@
+use crate::support::{fine, refused, trained};
+
+#[test]
+fn an_unknown_key_is_wrong_usage_with_the_nearest() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = refused(dir.path(), &["train", "--set", "train.epoch=3"], 2);
+    assert!(
+        text.contains("`train.epoch`") && text.contains("`train.epochs`"),
+        "{text}"
+    );
+
+    std::fs::write(
+        dir.path().join("my.toml"),
+        "[optimizer]\nkind = \"sgd\"\nmomentun = 0.9\n",
+    )
+    .unwrap();
+    let text = refused(dir.path(), &["train", "my.toml"], 2);
+    for part in ["my.toml", "`optimizer.momentun`", "`optimizer.momentum`"] {
+        assert!(text.contains(part), "{text}");
+    }
+    assert!(
+        !dir.path().join("runs").exists(),
+        "nothing is written before the configuration is right"
+    );
+}
+
+#[test]
+fn wrong_usage_exits_with_2() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("bad.toml"), "[train\nepochs = 3").unwrap();
+    for (args, part) in [
+        (&["trian"][..], "train"),
+        (&["train", "--epoch", "3"], "--epochs"),
+        (&["train", "lenett"], "`lenet`"),
+        (&["train", "--epochs", "0"], "train.epochs"),
+        (&["train", "--lr=-1"], "optimizer.lr"),
+        (&["train", "--device", "flux"], "flex"),
+        (&["train", "--dataset", "mnits"], "mnist"),
+        (&["train", "--optimizer", "adm"], "`adam`"),
+        (&["train", "--set", "model.widths=[0]"], "model.widths[0]"),
+        (&["train", "bad.toml"], "bad.toml"),
+        (&["train", "--resume", "x", "--epochs", "3"], "--resume"),
+        (&["train", "--json", "--quiet"], "--quiet"),
+        (&["eval", "nowhere"], "nowhere"),
+        (&["predict", "nowhere", "x.png"], "nowhere"),
+        (&["data", "fetch", "synthetic-digits"], "mnist"),
+    ] {
+        let text = refused(dir.path(), args, 2);
+        assert!(text.contains(part), "{args:?}: {text}");
+    }
+}
+
+#[test]
+fn failures_exit_with_1() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("no.granule"), "nothing").unwrap();
+    for (args, part) in [
+        (&["train", "--resume", "nowhere"][..], "nowhere"),
+        (&["eval", "no.granule"], "no.granule"),
+        (
+            &[
+                "train",
+                "--dataset",
+                "mnist",
+                "--offline",
+                "--data-dir",
+                ".",
+            ],
+            "granule data fetch mnist",
+        ),
+        (&["train", "--dataset", "folder:nowhere"], "nowhere"),
+    ] {
+        let text = refused(dir.path(), args, 1);
+        assert!(text.contains(part), "{args:?}: {text}");
+    }
+}
+
+#[test]
+fn a_run_is_repeated_from_its_configuration() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = [
+        "train",
+        "--epochs",
+        "1",
+        "--limit-train",
+        "640",
+        "--lr",
+        "0.002",
+        "--json",
+        "--device",
+        "flex",
+    ];
+    let once = fine(dir.path(), &[&first[..], &["--run-dir", "a"]].concat()).result();
+    let again = fine(
+        dir.path(),
+        &["train", "a/config.toml", "--run-dir", "b", "--json"],
+    )
+    .result();
+    assert_eq!(once["test_loss"], again["test_loss"]);
+    assert_eq!(
+        crate::support::tensors(&dir.path().join("a/model.granule")),
+        crate::support::tensors(&dir.path().join("b/model.granule"))
+    );
+}
+
+#[test]
+fn a_used_run_folder_is_not_written_over() {
+    let before = std::fs::read(trained().join("model.granule")).unwrap();
+    let text = refused(trained(), &["train", "--run-dir", "."], 1);
+    assert!(text.contains("--resume"), "{text}");
+    assert_eq!(
+        std::fs::read(trained().join("model.granule")).unwrap(),
+        before
+    );
+}

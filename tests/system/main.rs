@@ -1,0 +1,13 @@
+//! The `granule` binary from outside, as a user or a script meets it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod configuration;
+mod devices;
+mod help;
+mod interrupt;
+mod pipes;
+mod predict;
+mod quick_start;
+mod real;
+mod resume;
+mod support;

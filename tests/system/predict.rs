@@ -1,0 +1,177 @@
+use std::path::Path;
+
+use crate::support::{devices, fine, refused, trained};
+
+/// A thick upright bar: any model of digits takes it for a 1.
+fn one() -> Vec<u8> {
+    let inked = |row: usize, column: usize| (5..23).contains(&row) && (13..16).contains(&column);
+    (0..28 * 28)
+        .map(|i| if inked(i / 28, i % 28) { 255 } else { 0 })
+        .collect()
+}
+
+fn save_png(path: &Path, width: u32, height: u32, pixels: &[u8]) {
+    image::save_buffer(path, pixels, width, height, image::ExtendedColorType::L8).unwrap();
+}
+
+/// A .npy file of version 1.0.
+fn save_npy(path: &Path, descr: &str, shape: &str, data: &[u8]) {
+    let mut header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}");
+    while (10 + header.len() + 1) % 64 != 0 {
+        header.push(' ');
+    }
+    header.push('\n');
+    let length = u16::try_from(header.len()).unwrap().to_le_bytes();
+    let bytes = [b"\x93NUMPY\x01\x00", &length[..], header.as_bytes(), data].concat();
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn images_and_arrays_of_the_same_pixels_agree_on_every_device() {
+    let dir = tempfile::tempdir().unwrap();
+    let pixels = one();
+    save_png(&dir.path().join("one.png"), 28, 28, &pixels);
+    let inverted: Vec<u8> = pixels.iter().map(|pixel| 255 - pixel).collect();
+    save_png(&dir.path().join("paper.png"), 28, 28, &inverted);
+    save_npy(&dir.path().join("one.npy"), "|u1", "(28, 28)", &pixels);
+    save_npy(
+        &dir.path().join("two.npy"),
+        "|u1",
+        "(2, 1, 28, 28)",
+        &[&pixels[..], &pixels[..]].concat(),
+    );
+    let floats: Vec<u8> = pixels
+        .iter()
+        .flat_map(|&pixel| (f32::from(pixel) / 255.0).to_le_bytes())
+        .collect();
+    save_npy(&dir.path().join("float.npy"), "<f4", "(784,)", &floats);
+
+    let run_dir = trained().to_str().unwrap();
+    for device in devices() {
+        let finished = fine(
+            dir.path(),
+            &[
+                "predict",
+                run_dir,
+                "one.png",
+                "one.npy",
+                "two.npy",
+                "float.npy",
+                "--device",
+                &device,
+                "--json",
+            ],
+        );
+        let items = finished.json();
+        assert_eq!(items.len(), 5, "{}", finished.stdout);
+        for item in &items {
+            assert_eq!(item["class"], "1", "{device}: {item}");
+            assert_eq!(item["top"].as_array().unwrap().len(), 3);
+            let distance =
+                item["probability"].as_f64().unwrap() - items[0]["probability"].as_f64().unwrap();
+            assert!(distance.abs() < 1e-5, "{device}: {item}");
+        }
+    }
+    let paper = fine(
+        dir.path(),
+        &["predict", run_dir, "paper.png", "--invert", "--json"],
+    )
+    .json();
+    let plain = fine(dir.path(), &["predict", run_dir, "one.png", "--json"]).json();
+    assert_eq!(paper[0]["top"], plain[0]["top"]);
+}
+
+#[test]
+fn text_shows_as_many_classes_as_asked() {
+    let dir = tempfile::tempdir().unwrap();
+    save_png(&dir.path().join("one.png"), 28, 28, &one());
+    let run_dir = trained().to_str().unwrap();
+    let percentages = |top: &str| {
+        let text = fine(dir.path(), &["predict", run_dir, "one.png", "--top", top]).stdout;
+        assert!(text.contains("one.png"), "{text}");
+        text.matches('%').count()
+    };
+    assert_eq!(percentages("1"), 1);
+    assert_eq!(percentages("4"), 4);
+    assert_eq!(percentages("99"), 10);
+}
+
+#[test]
+fn an_image_of_another_size_is_refused_or_resized() {
+    let dir = tempfile::tempdir().unwrap();
+    let wide: Vec<u8> = (0..56 * 56)
+        .map(|i| one()[(i / 56 / 2) * 28 + (i % 56) / 2])
+        .collect();
+    save_png(&dir.path().join("large.png"), 56, 56, &wide);
+    let run_dir = trained().to_str().unwrap();
+    let text = refused(dir.path(), &["predict", run_dir, "large.png"], 1);
+    for part in ["large.png", "56", "28", "--resize"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let items = fine(
+        dir.path(),
+        &["predict", run_dir, "large.png", "--resize", "--json"],
+    )
+    .json();
+    assert_eq!(items[0]["class"], "1", "{}", items[0]);
+}
+
+#[test]
+fn what_is_no_sample_is_refused_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("text.png"), "not an image").unwrap();
+    save_npy(
+        &dir.path().join("wide.npy"),
+        "|u1",
+        "(28, 29)",
+        &[0; 28 * 29],
+    );
+    save_npy(&dir.path().join("short.npy"), "|u1", "(28, 28)", &[0; 100]);
+    save_npy(
+        &dir.path().join("forged.npy"),
+        "|u1",
+        "(4000000000, 28, 28)",
+        &[0; 784],
+    );
+    save_npy(
+        &dir.path().join("words.npy"),
+        "<U4",
+        "(28, 28)",
+        &[0; 16 * 784],
+    );
+    let nan: Vec<u8> = (0..784).flat_map(|_| f32::NAN.to_le_bytes()).collect();
+    save_npy(&dir.path().join("nan.npy"), "<f4", "(784,)", &nan);
+    let run_dir = trained().to_str().unwrap();
+    for name in [
+        "text.png",
+        "wide.npy",
+        "short.npy",
+        "forged.npy",
+        "words.npy",
+        "nan.npy",
+        "absent.png",
+    ] {
+        let text = refused(dir.path(), &["predict", run_dir, name], 1);
+        assert!(text.contains(name), "{name}: {text}");
+    }
+}
+
+#[test]
+fn a_preview_is_a_png() {
+    let dir = tempfile::tempdir().unwrap();
+    let finished = fine(
+        dir.path(),
+        &[
+            "data",
+            "preview",
+            "synthetic-digits",
+            "--out",
+            "grid.png",
+            "--rows",
+            "3",
+        ],
+    );
+    assert_eq!(finished.stdout.trim(), "grid.png");
+    let (width, height) = image::image_dimensions(dir.path().join("grid.png")).unwrap();
+    assert!(width >= 280 && height >= 84, "{width}×{height}");
+}

@@ -1,0 +1,203 @@
+use serde_json::Value;
+
+use crate::support::{devices, fine, refused, run, software_adapter, trained};
+
+const KEYS: [&str; 10] = [
+    "event",
+    "test_accuracy",
+    "test_loss",
+    "macro_f1",
+    "epochs",
+    "images_per_second",
+    "seconds",
+    "device",
+    "run_dir",
+    "model",
+];
+
+#[test]
+fn json_ends_with_the_result_and_every_line_parses() {
+    let dir = tempfile::tempdir().unwrap();
+    let finished = fine(
+        dir.path(),
+        &[
+            "train", "--epochs", "2", "--json", "--seed", "5", "--device", "cpu",
+        ],
+    );
+    let events = finished.json();
+    for name in ["device", "dataset", "start", "step", "epoch", "checkpoint"] {
+        assert!(
+            events.iter().any(|event| event["event"] == name),
+            "{name}: {}",
+            finished.stdout
+        );
+    }
+    assert_eq!(
+        events
+            .iter()
+            .filter(|event| event["event"] == "epoch")
+            .count(),
+        2
+    );
+    let result = finished.result();
+    for key in KEYS {
+        assert!(!result[key].is_null(), "{key}: {result}");
+    }
+    assert!(result["test_accuracy"].as_f64().unwrap() > 0.5, "{result}");
+    assert!(result["test_accuracy"].as_f64().unwrap() <= 1.0, "{result}");
+    assert_eq!(result["epochs"], 2);
+
+    let run_dir = dir.path().join(result["run_dir"].as_str().unwrap());
+    assert!(dir.path().join(result["model"].as_str().unwrap()).is_file());
+    assert!(run_dir.starts_with(dir.path().join("runs")), "{result}");
+    for name in [
+        "config.toml",
+        "metrics.jsonl",
+        "metrics.csv",
+        "report.html",
+        "model.granule",
+    ] {
+        assert!(run_dir.join(name).metadata().unwrap().len() > 0, "{name}");
+    }
+}
+
+#[test]
+fn plain_output_shows_plan_progress_and_result() {
+    let dir = tempfile::tempdir().unwrap();
+    let finished = fine(
+        dir.path(),
+        &[
+            "train",
+            "--epochs",
+            "2",
+            "--run-dir",
+            "here",
+            "--device",
+            "cpu",
+        ],
+    );
+    for text in [
+        "synthetic-digits",
+        "parameters",
+        "flex",
+        "epoch 1/2",
+        "epoch 2/2",
+        "accuracy",
+        "images/s",
+    ] {
+        assert!(
+            finished.stderr.contains(text),
+            "{text}: {}",
+            finished.stderr
+        );
+    }
+    for text in [
+        "precision",
+        "recall",
+        "f1-score",
+        "support",
+        "macro avg",
+        "weighted avg",
+        "granule predict here ",
+    ] {
+        assert!(
+            finished.stdout.contains(text),
+            "{text}: {}",
+            finished.stdout
+        );
+    }
+    for text in [&finished.stdout, &finished.stderr] {
+        assert!(!text.contains('\x1b'), "colour without a terminal: {text}");
+    }
+}
+
+#[test]
+fn quiet_prints_the_result_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let finished = fine(
+        dir.path(),
+        &[
+            "train",
+            "--epochs",
+            "1",
+            "--quiet",
+            "--limit-train",
+            "500",
+            "--device",
+            "cpu",
+        ],
+    );
+    assert_eq!(finished.stderr, "");
+    assert!(finished.stdout.contains("macro avg"), "{}", finished.stdout);
+}
+
+#[test]
+fn every_device_agrees_on_a_trained_model() {
+    let here = devices();
+    software_adapter(&here);
+    let run_dir = trained().to_str().unwrap();
+    let results: Vec<(String, Value)> = here
+        .into_iter()
+        .map(|device| {
+            let finished = fine(trained(), &["eval", run_dir, "--device", &device, "--json"]);
+            assert_eq!(finished.json().len(), 1);
+            (device, finished.result())
+        })
+        .collect();
+    let number = |result: &Value, key: &str| result[key].as_f64().unwrap();
+    let (first, reference) = &results[0];
+    for key in KEYS {
+        assert!(!reference[key].is_null(), "{key}: {reference}");
+    }
+    for (device, result) in &results {
+        for (key, tolerance) in [
+            ("test_accuracy", 0.002),
+            ("test_loss", 1e-3),
+            ("macro_f1", 0.002),
+        ] {
+            let distance = (number(result, key) - number(reference, key)).abs();
+            assert!(
+                distance <= tolerance,
+                "{key}: {first} {reference}, {device} {result}"
+            );
+        }
+    }
+}
+
+#[test]
+fn eval_repeats_the_result_of_train() {
+    let dir = tempfile::tempdir().unwrap();
+    let args = [
+        "train",
+        "--epochs",
+        "1",
+        "--limit-train",
+        "1000",
+        "--json",
+        "--device",
+        "flex",
+        "--run-dir",
+        "r",
+    ];
+    let trained = fine(dir.path(), &args).result();
+    let model = run(
+        dir.path(),
+        &["eval", "r/model.granule", "--device", "flex", "--json"],
+    )
+    .result();
+    for key in ["test_accuracy", "test_loss", "macro_f1"] {
+        let distance = (trained[key].as_f64().unwrap() - model[key].as_f64().unwrap()).abs();
+        assert!(distance < 1e-9, "{key}: {trained} {model}");
+    }
+}
+
+#[test]
+fn a_report_is_made_again() {
+    let page = trained().join("report.html");
+    let before = std::fs::read(&page).unwrap();
+    std::fs::remove_file(&page).unwrap();
+    let finished = fine(trained(), &["report", "."]);
+    assert_eq!(finished.stdout.trim(), "./report.html");
+    assert_eq!(std::fs::read(&page).unwrap(), before);
+    refused(trained(), &["report", "checkpoints"], 1);
+}
