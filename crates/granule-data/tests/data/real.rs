@@ -1,7 +1,8 @@
 use std::fs::File;
 
+use granule_data::arrays::read_inputs;
 use granule_data::idx::decode_images;
-use granule_data::{DatasetSpec, Normalization, Split, Targets};
+use granule_data::{DatasetSpec, Features, Normalization, Shape, Split, Targets};
 
 use crate::memory::peak;
 use crate::support::{load_from, real_data};
@@ -82,4 +83,38 @@ fn cifar_10() {
     assert!(held < 184_320_000 * 11 / 10, "{held} bytes were held");
     // The archive may be a repacked one, which is loaded with a warning.
     assert!(set.warnings.len() <= 1, "{:?}", set.warnings);
+}
+
+#[test]
+fn recorded_spike_counts() {
+    let Some(dir) = real_data("neural-m1-reach") else {
+        return;
+    };
+    let file = |name: &str| dir.join("neural-m1-reach").join(name);
+    let spec = |y: &str| DatasetSpec::Arrays {
+        x: file("c_train_counts.npy"),
+        y: Some(file(y)),
+    };
+    let set = load_from(&spec("c_train_velocity.npy"), &dir).unwrap();
+    assert_eq!((set.train.len(), set.test.len()), (960, 240));
+    assert_eq!(set.train.shape(), Shape::Vector { len: 71 });
+    let splits = || [&set.train, &set.test].into_iter();
+    let counts: f32 = splits()
+        .flat_map(|split| (0..split.len()).flat_map(|i| split.values(i).unwrap()))
+        .sum();
+    assert_eq!(counts, 84974.0);
+    // Inputs and targets stay together: the first sample, by its velocity.
+    let found = splits().find_map(|split| {
+        let here = |&i: &usize| split.target_values(i) == Some(&[0.404_384_94, 0.449_481_82]);
+        (0..split.len())
+            .find(here)
+            .map(|i| split.values(i).unwrap())
+    });
+    let (_, Features::Floats(all)) = read_inputs(&file("c_train_counts.npy")).unwrap() else {
+        panic!("not floats")
+    };
+    assert_eq!(found, Some(&all[..71]));
+
+    let set = load_from(&spec("c_train_target.npy"), &dir).unwrap();
+    assert_eq!(set.classes, ["0", "1", "2", "3"]);
 }
