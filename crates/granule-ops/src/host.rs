@@ -92,5 +92,4 @@ mod ndarray {
             NdArrayTensor::from_data(values.into_data(shape))
         }
     }
-
 }

@@ -7,10 +7,7 @@
 //! # Features
 //! - `flex`, `ndarray`: route tensors of that backend to the kernels here.
 //! - `autodiff`: the backward passes.
-#![cfg_attr(
-    test,
-    allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)
-)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod conv2d;
 #[cfg(any(feature = "flex", feature = "ndarray"))]

@@ -33,7 +33,11 @@ pub(crate) struct Matrix<'a, T> {
 
 impl<'a, T> Matrix<'a, T> {
     pub(crate) fn new(data: &'a [T], rows: usize, columns: usize) -> Self {
-        assert_eq!(data.len(), rows * columns, "a matrix is rows × columns long");
+        assert_eq!(
+            data.len(),
+            rows * columns,
+            "a matrix is rows × columns long"
+        );
         Self {
             data,
             rows,

@@ -77,7 +77,10 @@ impl Geometry {
         let Conv2dOptions { stride, padding } = options;
         let in_size = [x[2], x[3]];
         let kernel = [weight[2], weight[3]];
-        assert_eq!(x[1], weight[1], "conv2d: channels of the input and of the weights");
+        assert_eq!(
+            x[1], weight[1],
+            "conv2d: channels of the input and of the weights"
+        );
         assert!(
             kernel[0] * kernel[1] * stride[0] * stride[1] > 0,
             "conv2d: kernel {kernel:?} and stride {stride:?} must be positive"
@@ -103,15 +106,30 @@ impl Geometry {
     }
 
     fn x_shape(&self) -> Shape {
-        Shape::new([self.batch, self.in_channels, self.in_size[0], self.in_size[1]])
+        Shape::new([
+            self.batch,
+            self.in_channels,
+            self.in_size[0],
+            self.in_size[1],
+        ])
     }
 
     fn weight_shape(&self) -> Shape {
-        Shape::new([self.out_channels, self.in_channels, self.kernel[0], self.kernel[1]])
+        Shape::new([
+            self.out_channels,
+            self.in_channels,
+            self.kernel[0],
+            self.kernel[1],
+        ])
     }
 
     fn out_shape(&self) -> Shape {
-        Shape::new([self.batch, self.out_channels, self.out_size[0], self.out_size[1]])
+        Shape::new([
+            self.batch,
+            self.out_channels,
+            self.out_size[0],
+            self.out_size[1],
+        ])
     }
 }
 
@@ -122,7 +140,11 @@ fn forward<B: HostBackend>(
     options: Conv2dOptions,
 ) -> FloatTensor<B> {
     let g = Geometry::new(&x.shape(), &weight.shape(), options);
-    assert_eq!(bias.shape()[0], g.out_channels, "conv2d: one bias per output channel");
+    assert_eq!(
+        bias.shape()[0],
+        g.out_channels,
+        "conv2d: one bias per output channel"
+    );
     let out = B::read(x, |x| {
         B::read(weight, |weight| {
             B::read(bias, |bias| match (x, weight, bias) {

@@ -48,11 +48,7 @@ impl Geometry {
 }
 
 /// Calls `body(column range, input range start)` for every run of a patch matrix row that lies inside the image.
-fn for_each_run(
-    g: &Geometry,
-    row: usize,
-    mut body: impl FnMut(usize, usize, usize),
-) {
+fn for_each_run(g: &Geometry, row: usize, mut body: impl FnMut(usize, usize, usize)) {
     let [kernel_h, kernel_w] = g.kernel;
     let channel = row / (kernel_h * kernel_w);
     let (ky, kx) = (row / kernel_w % kernel_h, row % kernel_w);
@@ -88,7 +84,10 @@ fn patches_to_columns<T: Real>(g: &Geometry, images: &[T], columns: &mut Vec<T>)
                 if g.stride[1] == 1 {
                     target.copy_from_slice(&image[source..source + length]);
                 } else {
-                    for (t, s) in target.iter_mut().zip(image[source..].iter().step_by(g.stride[1])) {
+                    for (t, s) in target
+                        .iter_mut()
+                        .zip(image[source..].iter().step_by(g.stride[1]))
+                    {
                         *t = *s;
                     }
                 }
@@ -223,7 +222,12 @@ pub(super) fn weight_gradient<T: Real>(g: &Geometry, x: &[T], grad: &[T]) -> Vec
                     &scratch.matrix
                 };
                 let columns = Matrix::new(&scratch.columns, g.patch(), width).transposed();
-                matmul(&mut sum, Matrix::new(grad, g.out_channels, width), columns, i > 0);
+                matmul(
+                    &mut sum,
+                    Matrix::new(grad, g.out_channels, width),
+                    columns,
+                    i > 0,
+                );
             }
             sum
         })

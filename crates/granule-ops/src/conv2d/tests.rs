@@ -86,7 +86,10 @@ fn assert_close(ours: &[f64], theirs: &[f64], tolerance: f64) {
     assert_eq!(ours.len(), theirs.len());
     let scale = theirs.iter().fold(1.0f64, |m, v| m.max(v.abs()));
     for (i, (a, b)) in ours.iter().zip(theirs).enumerate() {
-        assert!((a - b).abs() <= tolerance * scale, "element {i}: {a} against {b}");
+        assert!(
+            (a - b).abs() <= tolerance * scale,
+            "element {i}: {a} against {b}"
+        );
     }
 }
 
@@ -101,7 +104,11 @@ fn forward_equals_burns_convolution() {
                 assert_eq!(ours.dims(), theirs.dims());
                 assert_close(&values(ours), &values(theirs), tolerance);
                 let ours = conv2d(x.clone(), w.clone(), None, case.options);
-                assert_close(&values(ours), &values(burn_conv2d(x, w, None, case.options)), tolerance);
+                assert_close(
+                    &values(ours),
+                    &values(burn_conv2d(x, w, None, case.options)),
+                    tolerance,
+                );
             }
         }
     }
@@ -111,18 +118,19 @@ fn forward_equals_burns_convolution() {
 fn gradients_equal_burns() {
     for device in devices().map(Device::autodiff) {
         for case in CASES.map(Case::new) {
-            let gradients = |f: fn(Tensor<4>, Tensor<4>, Option<Tensor<1>>, Conv2dOptions) -> Tensor<4>| {
-                let (x, w, b) = case.tensors(&device, FloatDType::F64);
-                let (x, w, b) = (x.require_grad(), w.require_grad(), b.require_grad());
-                let y = f(x.clone(), w.clone(), Some(b.clone()), case.options);
-                let grads = (y.clone() * y).sum().backward();
-                let of = |t: Option<Vec<f64>>| t.unwrap();
-                [
-                    of(x.grad(&grads).map(values)),
-                    of(w.grad(&grads).map(values)),
-                    of(b.grad(&grads).map(values)),
-                ]
-            };
+            let gradients =
+                |f: fn(Tensor<4>, Tensor<4>, Option<Tensor<1>>, Conv2dOptions) -> Tensor<4>| {
+                    let (x, w, b) = case.tensors(&device, FloatDType::F64);
+                    let (x, w, b) = (x.require_grad(), w.require_grad(), b.require_grad());
+                    let y = f(x.clone(), w.clone(), Some(b.clone()), case.options);
+                    let grads = (y.clone() * y).sum().backward();
+                    let of = |t: Option<Vec<f64>>| t.unwrap();
+                    [
+                        of(x.grad(&grads).map(values)),
+                        of(w.grad(&grads).map(values)),
+                        of(b.grad(&grads).map(values)),
+                    ]
+                };
             for (ours, theirs) in gradients(conv2d).iter().zip(&gradients(burn_conv2d)) {
                 assert_close(ours, theirs, 1e-11);
             }
@@ -197,18 +205,33 @@ fn transposed_inputs_and_untracked_weights_are_served() {
 fn one_result_whatever_the_number_of_threads() {
     let case = Case::new([67, 3, 12, 12, 8, 3, 3, 1, 1, 1, 1]);
     let run = |threads: usize| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap();
         pool.install(|| {
             let (x, w, b) = case.tensors(&Device::flex().autodiff(), FloatDType::F32);
             let (w, b) = (w.require_grad(), b.require_grad());
             let y = conv2d(x, w.clone(), Some(b), case.options);
             let grads = (y.clone() * y).sum().backward();
-            w.grad(&grads).unwrap().into_data().try_to_vec::<f32>().unwrap()
+            w.grad(&grads)
+                .unwrap()
+                .into_data()
+                .try_to_vec::<f32>()
+                .unwrap()
         })
     };
     let one = run(1);
-    assert!(one.iter().zip(&run(2)).all(|(a, b)| a.to_bits() == b.to_bits()));
-    assert!(one.iter().zip(&run(3)).all(|(a, b)| a.to_bits() == b.to_bits()));
+    assert!(
+        one.iter()
+            .zip(&run(2))
+            .all(|(a, b)| a.to_bits() == b.to_bits())
+    );
+    assert!(
+        one.iter()
+            .zip(&run(3))
+            .all(|(a, b)| a.to_bits() == b.to_bits())
+    );
 }
 
 #[test]
@@ -216,5 +239,10 @@ fn one_result_whatever_the_number_of_threads() {
 fn a_kernel_larger_than_the_image_is_refused() {
     let device = Device::flex();
     let x = Tensor::<4>::zeros([1, 1, 2, 2], &device);
-    conv2d(x, Tensor::zeros([1, 1, 5, 5], &device), None, Conv2dOptions::default());
+    conv2d(
+        x,
+        Tensor::zeros([1, 1, 5, 5], &device),
+        None,
+        Conv2dOptions::default(),
+    );
 }
