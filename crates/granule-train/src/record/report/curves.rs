@@ -14,8 +14,8 @@ const TOP: f64 = 22.0;
 const BOTTOM: f64 = HEIGHT - 44.0;
 const MOST_EPOCHS: usize = 400;
 /// Curves within epochs help while there are few of them, and are averaged to this many points.
-const MOST_EPOCHS_BY_STEP: usize = 5;
-const MOST_STEP_POINTS: usize = 100;
+const MOST_EPOCHS_BY_STEP: usize = 2;
+const MOST_STEP_POINTS: usize = 60;
 /// Above this ratio of the largest to the smallest loss the axis is logarithmic.
 const LOGARITHMIC_ABOVE: f64 = 20.0;
 
@@ -187,13 +187,7 @@ fn chart(
         .collect();
 
     let x = x_axis(epochs, !within.is_empty());
-    // The first steps of a run are far off; two epochs are enough to set the range without them.
-    let noisy = if epochs.len() >= 2 {
-        [].as_slice()
-    } else {
-        &within
-    };
-    let ranged: Vec<f64> = [train.as_slice(), &validation, noisy]
+    let ranged: Vec<f64> = [train.as_slice(), &validation, &within]
         .into_iter()
         .flat_map(|points| points.iter().map(|point| point.1))
         .filter(|value| value.is_finite())
