@@ -110,7 +110,10 @@ mod tests {
         for split in [&set.train, &set.test] {
             samples(split).for_each(|(pixels, _)| hash.update(pixels));
         }
-        assert_eq!(hexadecimal(hash), "068703b7c1a19c8005ea61689b67d8f956df001d0470c8d97de74d4bbd01bd0f");
+        assert_eq!(
+            hexadecimal(hash),
+            "068703b7c1a19c8005ea61689b67d8f956df001d0470c8d97de74d4bbd01bd0f"
+        );
     }
 
     #[test]
