@@ -15,6 +15,8 @@ pub fn granule(dir: &Path) -> Command {
     for name in ["GRANULE_DEVICE", "GRANULE_DATA_DIR", "RUST_BACKTRACE"] {
         command.env_remove(name);
     }
+    // Without it Mesa's Vulkan layer writes to standard error.
+    command.env("XDG_RUNTIME_DIR", std::env::temp_dir());
     command
 }
 

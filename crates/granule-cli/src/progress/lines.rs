@@ -78,7 +78,7 @@ pub fn sentence(event: &Event<'_>) -> Option<String> {
         Event::Device(device) => Some(head(
             "device",
             &match device.reason() {
-                Some(reason) => format!("{} ({reason})", device.name()),
+                Some(reason) => format!("{}\n{:8}{reason}", device.name(), ""),
                 None => device.name().to_string(),
             },
         )),
