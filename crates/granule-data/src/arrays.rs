@@ -1,9 +1,9 @@
 //! NumPy arrays: pairs of `.npy` files, and `.npz` archives with the keys `x_train`, `y_train`, `x_test`, `y_test`
 //! or `x`, `y`.
 //!
-//! Inputs are images, `uint8` of shape [N, H, W], [N, C, H, W] or [N, H, W, C] with C of 1 or 3, or feature vectors
-//! of any number type and shape [N, F] or [N]. Targets are labels, integers of shape [N] or [N, 1], or real values
-//! of shape [N] or [N, K].
+//! Inputs are images, `uint8` of shape `[N, H, W]`, `[N, C, H, W]` or `[N, H, W, C]` with C of 1 or 3, or feature vectors
+//! of any number type and shape `[N, F]` or `[N]`. Targets are labels, integers of shape `[N]` or `[N, 1]`, or real values
+//! of shape `[N]` or `[N, K]`.
 
 use std::fs::File;
 use std::io::{BufReader, Read, Seek};

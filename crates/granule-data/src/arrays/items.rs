@@ -10,7 +10,7 @@ use crate::{DataError, Features, Shape};
 
 /// Reads one item of `shape`, or a batch of such items, from an `.npy` file.
 ///
-/// An image is [C, H, W], [H, W, C] with C of 3, [H, W] with C of 1, or flat. `uint8` images become bytes, everything
+/// An image is `[C, H, W]`, `[H, W, C]` with C of 3, `[H, W]` with C of 1, or flat. `uint8` images become bytes, everything
 /// else floats: intensities from 0 to 1 for an image, features otherwise.
 ///
 /// # Errors
