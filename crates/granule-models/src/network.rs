@@ -10,6 +10,10 @@ use crate::{Cnn, DropoutStream, LeNet, Mlp, ResNet};
 ///
 /// As with every Burn module, clones share batch norm's running statistics: take a [`crate::StateDict`] to keep a copy.
 #[derive(Module, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a program holds a handful of networks, and Burn's modules cannot be boxed"
+)]
 pub enum Network {
     /// Multilayer perceptron.
     Mlp(Mlp),

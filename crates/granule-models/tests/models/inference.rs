@@ -48,18 +48,17 @@ fn a_classifier_may_be_shared_between_threads() {
         .iter()
         .map(|p| classifier.predict_pixels(p).unwrap())
         .collect();
+    let repeat = &|p: &[u8]| {
+        let predict = || classifier.predict_pixels(p).unwrap();
+        let first = predict();
+        assert!((0..4).all(|_| predict() == first));
+        first
+    };
     let together: Vec<_> = std::thread::scope(|scope| {
-        let start = |p| {
-            let classifier = &classifier;
-            scope.spawn(move || {
-                let predictions: Vec<_> = (0..5)
-                    .map(|_| classifier.predict_pixels(p).unwrap())
-                    .collect();
-                assert!(predictions.windows(2).all(|pair| pair[0] == pair[1]));
-                predictions.into_iter().next().unwrap()
-            })
-        };
-        let threads: Vec<_> = inputs.iter().map(start).collect();
+        let threads: Vec<_> = inputs
+            .iter()
+            .map(|p| scope.spawn(move || repeat(p)))
+            .collect();
         threads
             .into_iter()
             .map(|thread| thread.join().unwrap())
