@@ -132,23 +132,29 @@ fn best(
         }),
         None => Err(DeviceError::Absent {
             spec: requested.clone(),
-            reason: no_gpu(&entries),
+            reason: entries
+                .iter()
+                .find(|entry| {
+                    !entry.available && entry.kind == DeviceKind::Other && among(&entry.spec)
+                })
+                .and_then(|entry| entry.note.clone())
+                .unwrap_or_else(|| no_gpu(&entries)),
             found: entries,
         }),
     }
 }
 
 fn named(requested: &DeviceSpec, entries: Vec<DeviceEntry>) -> Result<Choice, DeviceError> {
-    let reason = match entries.iter().find(|entry| entry.spec == *requested) {
-        Some(entry) if entry.available => {
-            return Ok(Choice {
-                spec: requested.clone(),
-                reason: None,
-            });
-        }
-        Some(entry) => entry.note.clone(),
-        None => None,
-    };
+    let listed = entries.iter().find(|entry| entry.spec == *requested);
+    if listed.is_some_and(|entry| entry.available) {
+        return Ok(Choice {
+            spec: requested.clone(),
+            reason: None,
+        });
+    }
+    let reason = listed
+        .or_else(|| nothing_like(requested, &entries))
+        .and_then(|entry| entry.note.clone());
     Err(DeviceError::Absent {
         spec: requested.clone(),
         reason: reason.unwrap_or_else(|| "the machine has none of that kind and index".to_owned()),
@@ -156,6 +162,16 @@ fn named(requested: &DeviceSpec, entries: Vec<DeviceEntry>) -> Result<Choice, De
     })
 }
 
+/// The entry that stands in the listing for a backend without any device.
+fn nothing_like<'a>(requested: &DeviceSpec, entries: &'a [DeviceEntry]) -> Option<&'a DeviceEntry> {
+    entries.iter().find(|entry| {
+        !entry.available
+            && entry.kind == DeviceKind::Other
+            && std::mem::discriminant(&entry.spec) == std::mem::discriminant(requested)
+    })
+}
+
+/// Why none of the entries is a real GPU, in a few words.
 fn no_gpu(entries: &[DeviceEntry]) -> String {
     let software = entries
         .iter()
@@ -252,6 +268,19 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(error.contains("the card is asleep"), "{error}");
+    }
+
+    #[test]
+    fn a_backend_without_devices_says_what_to_install() {
+        let mut entries = machine(&[("wgpu", DeviceKind::Other)]);
+        let none = entries.last_mut().unwrap();
+        none.available = false;
+        none.note = Some("install a driver".to_owned());
+        assert_eq!(chosen("auto", &entries), "flex");
+        for word in ["gpu", "wgpu", "wgpu:software", "wgpu:discrete:0"] {
+            let error = choose_on(word, &entries).unwrap_err().to_string();
+            assert!(error.contains("install a driver"), "{error}");
+        }
     }
 
     #[test]

@@ -106,16 +106,17 @@ impl fmt::Display for Meant<'_> {
     }
 }
 
-/// The words to type instead, best first.
+/// The words to type instead.
 struct Instead<'a>(&'a [DeviceEntry]);
 
 impl fmt::Display for Instead<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut words: Vec<String> = Vec::new();
-        let entries = self.0.iter().filter(|entry| entry.available);
-        for entry in entries {
-            words.push(format!("`{}`", entry.spec));
-        }
+        let words: Vec<String> = self
+            .0
+            .iter()
+            .filter(|entry| entry.available)
+            .map(|entry| format!("`{}`", entry.spec))
+            .collect();
         if words.is_empty() {
             return f
                 .write_str("a build with at least one of the cargo features flex, ndarray, wgpu");
@@ -124,21 +125,20 @@ impl fmt::Display for Instead<'_> {
     }
 }
 
+/// What those words would open.
 struct Found<'a>(&'a [DeviceEntry]);
 
 impl fmt::Display for Found<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut separator = " (found: ";
-        for entry in self.0 {
-            write!(f, "{separator}{} = {}", entry.spec, entry.name)?;
-            if let (false, Some(note)) = (entry.available, &entry.note) {
-                write!(f, ", unavailable: {note}")?;
-            }
-            separator = "; ";
+        let found: Vec<String> = self
+            .0
+            .iter()
+            .filter(|entry| entry.available)
+            .map(|entry| format!("{} = {}", entry.spec, entry.name))
+            .collect();
+        match found.is_empty() {
+            true => Ok(()),
+            false => write!(f, " (found: {})", found.join("; ")),
         }
-        if self.0.is_empty() {
-            return Ok(());
-        }
-        f.write_str(")")
     }
 }

@@ -27,6 +27,19 @@
 //! | `wgpu:software` | a software rasteriser, for tests |
 //! | `vulkan…`, `metal…` | the same adapters, pinned to that graphics API |
 //! | `cuda:0` | that CUDA device |
+//!
+//! # Reproducibility
+//!
+//! `Device::seed` seeds one generator per CPU backend for the whole process, and the generators of two backends give
+//! different numbers. On `flex` and `ndarray` the same operations give the same bits run after run, with one exception:
+//! on `flex`, `sum` and `mean` over a whole tensor of 4 194 304 elements or more add up in an order that varies. Sum such
+//! a tensor along an axis first.
+//!
+//! # Notes on drivers
+//!
+//! Where `XDG_RUNTIME_DIR` is unset, Mesa's device-select layer writes an error to standard error whenever Vulkan is asked
+//! for its adapters. It is harmless; setting that variable avoids it. OpenGL is not used. Builds with the feature `vulkan`
+//! compile kernels to SPIR-V, which llvmpipe does not run reliably.
 #![warn(missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 

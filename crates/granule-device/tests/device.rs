@@ -211,7 +211,7 @@ fn cpu_backends_repeat_bit_for_bit() {
             .clone()
             .autodiff();
         let bits = || {
-            network(&device, 32, 16, 16)
+            network(&device, 64, 32, 16)
                 .map(|part| part.iter().map(|x| x.to_bits()).collect::<Vec<_>>())
         };
         let first = bits();

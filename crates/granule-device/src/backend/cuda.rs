@@ -16,23 +16,35 @@ static OPENED: Mutex<Option<HashMap<usize, Opened>>> = Mutex::new(None);
 /// Devices are counted by the driver and not opened, so their names are not known yet.
 pub(super) fn entries() -> Vec<DeviceEntry> {
     let count = Device::enumerate(DeviceType::Cuda).len();
-    let entry = |index, name, available, note: Option<&str>| DeviceEntry {
+    let entry = |index, name, kind, note: Option<&str>| DeviceEntry {
         spec: DeviceSpec::Cuda(index),
         backend: "cuda",
         name,
-        kind: DeviceKind::Discrete,
+        kind,
         api: Some("CUDA"),
         driver: None,
-        available,
+        available: note.is_none(),
         auto: false,
         note: note.map(str::to_owned),
     };
     if count == 0 {
         let note = "no CUDA driver or no CUDA device was found";
-        return vec![entry(0, "none".to_owned(), false, Some(note))];
+        return vec![entry(
+            0,
+            "no device".to_owned(),
+            DeviceKind::Other,
+            Some(note),
+        )];
     }
     (0..count)
-        .map(|index| entry(index, format!("CUDA device {index}"), true, None))
+        .map(|index| {
+            entry(
+                index,
+                format!("CUDA device {index}"),
+                DeviceKind::Discrete,
+                None,
+            )
+        })
         .collect()
 }
 
