@@ -83,13 +83,16 @@ impl Api {
     }
 }
 
-/// An adapter as the driver describes it. The `Existing` kinds of wgpu that Burn cannot select have no `adapter`.
+/// An adapter as the driver describes it. One that Burn has no selector for has no `adapter`.
 #[derive(Clone, Debug)]
 struct Found {
     adapter: Option<Adapter>,
     kind: DeviceKind,
     info: AdapterInfo,
 }
+
+/// The family of words that names an adapter.
+type Naming = fn(Adapter) -> DeviceSpec;
 
 #[derive(Default)]
 struct State {
@@ -171,7 +174,7 @@ fn number(adapters: impl Iterator<Item = AdapterInfo>) -> Vec<Found> {
 pub(super) fn entries() -> Vec<DeviceEntry> {
     let mut state = lock();
     let state = state.get_or_insert_default();
-    let families: Vec<(Api, fn(Adapter) -> DeviceSpec)> = vec![
+    let families: Vec<(Api, Naming)> = vec![
         (state.settle(), DeviceSpec::Wgpu),
         #[cfg(feature = "vulkan")]
         (Api::Vulkan, DeviceSpec::Vulkan),
@@ -184,7 +187,7 @@ pub(super) fn entries() -> Vec<DeviceEntry> {
         .collect()
 }
 
-fn describe(api: Api, found: &[Found], spec: fn(Adapter) -> DeviceSpec) -> Vec<DeviceEntry> {
+fn describe(api: Api, found: &[Found], spec: Naming) -> Vec<DeviceEntry> {
     let mut entries: Vec<DeviceEntry> = found
         .iter()
         .map(|found| {
