@@ -37,7 +37,7 @@ pub(super) fn file(
         attempts.clear();
         let before = download.present();
         for mirror in file.mirrors {
-            match download.from_mirror(mirror) {
+            match download.try_mirror(mirror) {
                 Ok(()) => return download.publish(&dir.join(file.name)),
                 Err(Failure::Local(error)) => return Err(error),
                 Err(Failure::Mirror(reason)) => {
@@ -80,7 +80,7 @@ impl Download<'_> {
     }
 
     /// Completes the part file and checks it.
-    fn from_mirror(&self, url: &str) -> Result<(), Failure> {
+    fn try_mirror(&self, url: &str) -> Result<(), Failure> {
         if self.present() > self.file.size {
             self.discard()?;
         }
