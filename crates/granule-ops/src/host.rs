@@ -1,8 +1,8 @@
 //! Reading and making the tensors of the CPU backends as plain slices.
 
-use burn::backend::Backend;
 use burn::backend::tensor::FloatTensor;
-use burn::tensor::{DType, Shape, TensorData};
+use burn::backend::{Backend, DispatchDevice};
+use burn::tensor::{DType, Shape, Tensor, TensorData};
 
 /// A backend whose tensors lie in host memory.
 pub(crate) trait HostBackend: Backend {
@@ -35,9 +35,31 @@ impl HostVec {
     }
 }
 
-/// Whether the kernels exist for elements of this type.
-pub(crate) fn supports(dtype: DType) -> bool {
-    matches!(dtype, DType::F32 | DType::F64)
+/// Whether the kernels of this crate serve this tensor.
+pub(crate) fn serves(x: &Tensor<4>) -> bool {
+    let device = x.device().without_autodiff();
+    let listed = match device.as_dispatch() {
+        #[cfg(feature = "flex")]
+        DispatchDevice::Flex(_) => true,
+        #[cfg(feature = "ndarray")]
+        DispatchDevice::NdArray(_) => true,
+        #[allow(unreachable_patterns)]
+        _ => false,
+    };
+    listed && matches!(x.dtype(), DType::F32 | DType::F64)
+}
+
+/// Burn's operations take tensors of one element type and panic on others; so do these.
+#[allow(clippy::panic)]
+pub(crate) fn mixed_precision(operation: &str) -> ! {
+    panic!("{operation}: all tensors must have one element type")
+}
+
+/// The backward operations are not differentiable themselves.
+#[cfg(feature = "autodiff")]
+#[allow(clippy::panic)]
+pub(crate) fn first_order(operation: &str) -> ! {
+    panic!("{operation}: a gradient of a gradient is not defined, Burn's autodiff is first-order")
 }
 
 #[cfg(feature = "flex")]

@@ -14,5 +14,7 @@ mod conv2d;
 mod host;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 mod matmul;
+mod relu_max_pool2d;
 
 pub use conv2d::{Conv2dOptions, conv2d};
+pub use relu_max_pool2d::relu_max_pool2d;

@@ -5,7 +5,7 @@ use core::ops::{Add, AddAssign};
 
 /// Elements the kernels compute with.
 pub(crate) trait Real:
-    Copy + Default + Send + Sync + Add<Output = Self> + AddAssign + Sum + 'static
+    Copy + Default + PartialOrd + Send + Sync + Add<Output = Self> + AddAssign + Sum + 'static
 {
     const ONE: Self;
     const ZERO: Self;

@@ -3,11 +3,11 @@
 #![allow(deprecated)]
 
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Backend, Dispatch, DispatchDevice, TensorMetadata, backend_extension};
+use burn::backend::{Backend, Dispatch, TensorMetadata, backend_extension};
 use burn::tensor::{Shape, Tensor};
 
 use super::{Conv2dOptions, Geometry, cpu};
-use crate::host::{self, HostBackend, HostSlice, HostVec};
+use crate::host::{HostBackend, HostSlice, HostVec, mixed_precision};
 
 /// Convolution as the CPU backends supply it; every method is documented at [`super::conv2d`].
 #[backend_extension(
@@ -38,20 +38,6 @@ pub(crate) trait Conv2dBackend: Backend {
     ) -> FloatTensor<Self>;
 
     fn conv2d_bias_gradient(grad: FloatTensor<Self>) -> FloatTensor<Self>;
-}
-
-/// Whether the kernels of this crate serve this tensor.
-pub(super) fn serves(x: &Tensor<4>) -> bool {
-    let device = x.device().without_autodiff();
-    let listed = match device.as_dispatch() {
-        #[cfg(feature = "flex")]
-        DispatchDevice::Flex(_) => true,
-        #[cfg(feature = "ndarray")]
-        DispatchDevice::NdArray(_) => true,
-        #[allow(unreachable_patterns)]
-        _ => false,
-    };
-    listed && host::supports(x.dtype())
 }
 
 pub(super) fn run(
@@ -154,16 +140,11 @@ fn forward<B: HostBackend>(
                 (HostSlice::F64(x), HostSlice::F64(w), HostSlice::F64(b)) => {
                     HostVec::F64(cpu::forward(&g, x, w, b))
                 }
-                _ => mixed_precision(),
+                _ => mixed_precision("conv2d"),
             })
         })
     });
     B::write(out, g.out_shape())
-}
-
-#[allow(clippy::panic)]
-fn mixed_precision() -> ! {
-    panic!("conv2d: input, weights and bias must have one element type")
 }
 
 fn input_gradient<B: HostBackend>(
@@ -177,7 +158,7 @@ fn input_gradient<B: HostBackend>(
         B::read(grad, |grad| match (weight, grad) {
             (HostSlice::F32(w), HostSlice::F32(d)) => HostVec::F32(cpu::input_gradient(&g, w, d)),
             (HostSlice::F64(w), HostSlice::F64(d)) => HostVec::F64(cpu::input_gradient(&g, w, d)),
-            _ => mixed_precision(),
+            _ => mixed_precision("conv2d"),
         })
     });
     B::write(out, g.x_shape())
@@ -194,7 +175,7 @@ fn weight_gradient<B: HostBackend>(
         B::read(grad, |grad| match (x, grad) {
             (HostSlice::F32(x), HostSlice::F32(d)) => HostVec::F32(cpu::weight_gradient(&g, x, d)),
             (HostSlice::F64(x), HostSlice::F64(d)) => HostVec::F64(cpu::weight_gradient(&g, x, d)),
-            _ => mixed_precision(),
+            _ => mixed_precision("conv2d"),
         })
     });
     B::write(out, g.weight_shape())
@@ -263,6 +244,7 @@ mod autodiff {
     use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 
     use super::*;
+    use crate::host::first_order;
 
     #[derive(Debug)]
     struct Conv2d;
@@ -323,7 +305,7 @@ mod autodiff {
             _grad: FloatTensor<Self>,
             _options: Conv2dOptions,
         ) -> FloatTensor<Self> {
-            first_order()
+            first_order("conv2d")
         }
 
         fn conv2d_weight_gradient(
@@ -332,16 +314,11 @@ mod autodiff {
             _grad: FloatTensor<Self>,
             _options: Conv2dOptions,
         ) -> FloatTensor<Self> {
-            first_order()
+            first_order("conv2d")
         }
 
         fn conv2d_bias_gradient(_grad: FloatTensor<Self>) -> FloatTensor<Self> {
-            first_order()
+            first_order("conv2d")
         }
-    }
-
-    #[allow(clippy::panic)]
-    fn first_order() -> ! {
-        panic!("conv2d: a gradient of a gradient is not defined, Burn's autodiff is first-order")
     }
 }

@@ -63,7 +63,7 @@ pub fn conv2d(
     options: Conv2dOptions,
 ) -> Tensor<4> {
     #[cfg(any(feature = "flex", feature = "ndarray"))]
-    if backend::serves(&x) && x.dtype() == weight.dtype() {
+    if crate::host::serves(&x) && x.dtype() == weight.dtype() {
         return backend::run(x, weight, bias, options);
     }
     let options = ConvOptions::new(options.stride, options.padding, [1, 1], 1);
