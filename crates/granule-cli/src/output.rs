@@ -29,6 +29,20 @@ pub fn json(value: &impl serde::Serialize) -> anyhow::Result<()> {
     line(&serde_json::to_string(value).context("cannot write the result as JSON")?)
 }
 
+/// Writes an object that tells of an event as one line of JSON to standard output, its name first.
+pub fn event(name: &str, fields: serde_json::Value) -> anyhow::Result<()> {
+    #[derive(serde::Serialize)]
+    struct Named<'a> {
+        event: &'a str,
+        #[serde(flatten)]
+        fields: serde_json::Value,
+    }
+    json(&Named {
+        event: name,
+        fields,
+    })
+}
+
 /// Writes one line to standard error. There is nowhere to report a failure, so it is ignored.
 pub fn note(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
@@ -53,6 +67,7 @@ pub enum Paint {
     Strong,
     Dim,
     Good,
+    Bar,
     Warning,
     Error,
 }
@@ -76,6 +91,7 @@ pub fn paint(paint: Paint, text: &str, stream: Stream) -> String {
         Paint::Strong => Style::new().bold(),
         Paint::Dim => Style::new().dimmed(),
         Paint::Good => AnsiColor::Green.on_default().bold(),
+        Paint::Bar => AnsiColor::Cyan.on_default(),
         Paint::Warning => AnsiColor::Yellow.on_default().bold(),
         Paint::Error => AnsiColor::Red.on_default().bold(),
     };
@@ -87,12 +103,17 @@ pub fn grouped(n: usize) -> String {
     let digits = n.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
     }
     text
+}
+
+/// `1 epoch`, `10 epochs`.
+pub fn counted(n: usize, thing: &str) -> String {
+    format!("{} {thing}{}", grouped(n), if n == 1 { "" } else { "s" })
 }
 
 /// A duration in the unit a reader would choose: 0.4 s, 12 s, 3 min 05 s, 2 h 07 min.

@@ -95,7 +95,7 @@ pub fn verify(name: &DatasetSpec, source: &DataSource, json: bool) -> anyhow::Re
 pub fn preview(
     name: &DatasetSpec,
     source: &DataSource,
-    _out: &Path,
+    out: &Path,
     columns: usize,
     rows: usize,
 ) -> anyhow::Result<()> {
@@ -110,8 +110,9 @@ pub fn preview(
     for warning in &dataset.warnings {
         output::warn(warning);
     }
-    let _ = (columns, rows);
-    anyhow::bail!("not available yet");
+    let png = granule::data::preview::grid(&dataset.train, &dataset.classes, columns, rows)?;
+    granule::data::fs::write_atomic(out, &png)?;
+    output::line(&out.display().to_string())
 }
 
 fn published(

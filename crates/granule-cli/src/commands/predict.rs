@@ -1,6 +1,6 @@
 //! `granule predict`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, bail};
 use granule::data::{Features, Shape, arrays};
@@ -163,8 +163,7 @@ fn image_answer(
 }
 
 fn show_json(path: &Path, index: usize, answer: &Answer) -> anyhow::Result<()> {
-    let path: PathBuf = path.to_path_buf();
-    output::json(&match answer {
+    let fields = match answer {
         Answer::Classes(classes) => {
             let best = classes.first();
             let top: Vec<_> = classes
@@ -172,7 +171,6 @@ fn show_json(path: &Path, index: usize, answer: &Answer) -> anyhow::Result<()> {
                 .map(|(name, probability)| json!({"class": name, "probability": probability}))
                 .collect();
             json!({
-                "event": "prediction",
                 "input": path,
                 "index": index,
                 "class": best.map(|(name, _)| name),
@@ -181,9 +179,10 @@ fn show_json(path: &Path, index: usize, answer: &Answer) -> anyhow::Result<()> {
             })
         }
         Answer::Values(values) => {
-            json!({"event": "prediction", "input": path, "index": index, "values": values})
+            json!({"input": path, "index": index, "values": values})
         }
-    })
+    };
+    output::event("prediction", fields)
 }
 
 fn show(path: &Path, index: Option<usize>, answer: &Answer, width: usize) -> anyhow::Result<()> {
@@ -194,7 +193,7 @@ fn show(path: &Path, index: Option<usize>, answer: &Answer, width: usize) -> any
     let text = match answer {
         Answer::Classes(classes) => {
             let each = classes.iter().enumerate().map(|(i, (name, probability))| {
-                let text = format!("{name} {:.1} %", probability * 100.0);
+                let text = format!("{name} {:>5.1} %", probability * 100.0);
                 if i == 0 {
                     paint(Paint::Strong, &text, Stream::Stdout)
                 } else {

@@ -19,7 +19,8 @@ pub fn run(args: &args::Train) -> anyhow::Result<ExitCode> {
         None => Some(resolve(args)?),
     };
     let interrupt = Interrupt::install()?;
-    let mut watcher = Watcher::new(Style::choose(args.json, args.quiet), Some(&interrupt));
+    let style = Style::choose(args.json, args.quiet);
+    let mut watcher = Watcher::new(style, Some(&interrupt));
     let outcome = match (&args.resume, config) {
         (Some(run), _) => resume(run, &mut watcher, &interrupt.stop),
         (None, Some(config)) => train(
@@ -31,6 +32,9 @@ pub fn run(args: &args::Train) -> anyhow::Result<ExitCode> {
         (None, None) => return Ok(ExitCode::SUCCESS),
     };
     drop(watcher);
+    if matches!(style, Style::Bar | Style::Lines) && outcome.is_ok() {
+        note("");
+    }
     let outcome = outcome.map_err(in_configuration)?;
     if outcome.interrupted {
         note(&format!(
@@ -72,8 +76,8 @@ fn finish(outcome: &Outcome, json: bool) -> anyhow::Result<()> {
     fact(
         "trained",
         &format!(
-            "{} epochs in {} on {}{best}",
-            outcome.epochs,
+            "{} in {} on {}{best}",
+            output::counted(outcome.epochs, "epoch"),
             pace(outcome.seconds, outcome.images_per_second),
             outcome.device
         ),

@@ -36,7 +36,7 @@ pub fn explain(
         .rsplit_once(", expected ")
         .map_or(message, |(_, expected)| in_words(expected));
     match lookup(merged, &path) {
-        Some(value) if message.starts_with("invalid") => Usage::new(format!(
+        Some(value) if message.starts_with("invalid") && !value.is_table() => Usage::new(format!(
             "`{path}` is {value}, but must be {expected}{}",
             written(&path, layers)
         )),
@@ -129,18 +129,18 @@ fn mismatch(place: &str, merged: &Table, defaults: &Table) -> Option<String> {
         .find(|(key, value)| match (value, expected.get(*key)) {
             (Value::Integer(_), Some(Value::Float(_))) | (_, None) => false,
             (Value::Integer(n), Some(Value::Integer(_))) => *n < 0,
-            (Value::Array(a), Some(Value::Array(b))) => match (a.iter().find(|a| !same(a, b)), b) {
-                (wrong, _) => wrong.is_some(),
-            },
+            (Value::Array(a), Some(Value::Array(b))) => !a.iter().all(|value| same(value, b)),
             (value, Some(default)) => !value.same_type(default),
         });
     wrong.map(|(key, _)| join(place, key))
 }
 
 fn same(value: &Value, array: &[Value]) -> bool {
-    array
-        .first()
-        .is_none_or(|first| value.same_type(first) || (value.is_integer() && first.is_float()))
+    match (value, array.first()) {
+        (_, None) | (Value::Integer(_), Some(Value::Float(_))) => true,
+        (Value::Integer(n), Some(Value::Integer(_))) => *n >= 0,
+        (value, Some(first)) => value.same_type(first),
+    }
 }
 
 fn in_words(expected: &str) -> &str {

@@ -48,7 +48,7 @@ pub fn resolve(args: &args::Train) -> anyhow::Result<RunConfig> {
 
 /// A setting outside its range as wrong usage.
 fn out_of_range(error: &ConfigError, layers: &[Layer]) -> Usage {
-    Usage::new(format!("{error}{}", explain::written(&error.field, layers)))
+    Usage::new(format!("{error}{}", explain::written(error.field, layers)))
 }
 
 fn layers(args: &args::Train) -> anyhow::Result<Vec<Layer>> {

@@ -128,6 +128,11 @@ fn a_wrong_value_names_field_value_and_range() {
             &["--set", "train.epochs=-1"],
             &["train.epochs", "-1", "a whole number"],
         ),
+        (&["--set", "model.widths=[-1]"], &["model.widths", "[-1]"]),
+        (
+            &["--set", "model.widths=5"],
+            &["model.widths", "5", "a list"],
+        ),
         (&["--set", "train=5"], &["`train`", "5", "a table"]),
         (
             &["--optimizer", "adm"],

@@ -2,15 +2,17 @@
 
 use std::time::{Duration, Instant};
 
-use granule::train::{Event, StartEvent, StepEvent};
+use console::Term;
+use granule::train::{Event, StepEvent};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::View;
 use super::lines::{counter, sentence};
-use crate::output::{self, Stream, coloured, grouped, note};
+use crate::output::{self, Paint, Stream, coloured, grouped, note, paint};
 
-/// A thin bar with a rounded tip.
-pub const CHARS: &str = "━╸ ";
+/// Columns of the bar.
+const SHORTEST: usize = 8;
+const LONGEST: usize = 40;
 
 /// Time between two changes of the text beside the bar.
 const PERIOD: Duration = Duration::from_millis(100);
@@ -24,9 +26,8 @@ pub struct Bar {
 impl View for Bar {
     fn show(&mut self, event: &Event<'_>) {
         match event {
-            Event::Start(start) => {
-                self.above(&sentence(event).unwrap_or_default());
-                self.begin(start);
+            Event::Start(_) => {
+                note(&format!("{}\n", sentence(event).unwrap_or_default()));
             }
             Event::Step(step) => self.step(step),
             Event::Evaluated { done, total } => self.evaluated(*done, *total),
@@ -58,70 +59,88 @@ impl Bar {
         }
     }
 
-    fn begin(&mut self, start: &StartEvent<'_>) {
-        self.bar = Some(fresh(
-            start.total_steps,
-            "{prefix} {wide_bar} {percent:>3} %{msg}",
-        ));
-        self.position(start.done_steps);
-    }
-
-    fn position(&self, step: u64) {
-        if let Some(bar) = &self.bar {
-            bar.set_position(step);
-        }
-    }
-
     fn step(&mut self, step: &StepEvent) {
-        let Some(bar) = &self.bar else { return };
-        if self
-            .changed
-            .is_none_or(|changed| changed.elapsed() >= PERIOD)
-        {
-            self.changed = Some(Instant::now());
-            let accuracy = step
-                .accuracy
-                .map(|accuracy| format!("  accuracy {:.1} %", accuracy * 100.0));
-            bar.set_prefix(format!("epoch {}", counter(step.epoch, step.epochs)));
-            bar.set_message(format!(
-                "  loss {:.4}{}  {} images/s  {} left",
-                step.mean_loss,
-                accuracy.unwrap_or_default(),
-                grouped(step.images_per_second.round() as usize),
-                clock(step.remaining_seconds),
-            ));
-            bar.set_position(step.global_step);
-        }
+        let fraction = step.global_step as f64 / step.total_steps.max(1) as f64;
+        let label = format!("epoch {}", counter(step.epoch, step.epochs));
+        self.draw(&label, fraction, || {
+            let images = grouped(step.images_per_second.round() as usize);
+            let left = format!("{} left", clock(step.remaining_seconds));
+            let facts = |accuracy: &str, unit: &str| {
+                let accuracy = step
+                    .accuracy
+                    .map(|share| format!("{accuracy} {:.1} %", share * 100.0));
+                let loss = Some(format!("loss {:.4}", step.mean_loss));
+                let images = Some(format!("{images} {unit}"));
+                let all = [loss, accuracy, Some(left.clone()), images];
+                all.into_iter().flatten().collect()
+            };
+            [facts("accuracy", "images/s"), facts("acc", "img/s")]
+        });
     }
 
     fn evaluated(&mut self, done: usize, total: usize) {
-        let length = total as u64;
-        if self.bar.as_ref().is_none_or(|bar| bar.prefix() != "test") {
-            self.clear();
-            let bar = fresh(length, "{prefix} {wide_bar} {percent:>3} %{msg}");
-            bar.set_prefix("test");
-            self.bar = Some(bar);
-        }
-        if let Some(bar) = &self.bar {
-            bar.set_message(format!("  {} of {} samples", grouped(done), grouped(total)));
-        }
-        self.position(done as u64);
-        if done >= total {
-            self.clear();
+        let fraction = done as f64 / total.max(1) as f64;
+        self.draw("test", fraction, || {
+            let of = format!("{} of {} samples", grouped(done), grouped(total));
+            [vec![of], Vec::new()]
+        });
+    }
+
+    fn draw(&mut self, label: &str, fraction: f64, facts: impl FnOnce() -> [Vec<String>; 2]) {
+        let due = self
+            .changed
+            .is_none_or(|changed| changed.elapsed() >= PERIOD);
+        if due {
+            self.changed = Some(Instant::now());
+            let width = usize::from(Term::stderr().size().1);
+            let bar = self.bar.get_or_insert_with(empty);
+            bar.set_message(line(label, fraction, &facts(), width));
         }
     }
 }
 
-fn fresh(length: u64, template: &str) -> ProgressBar {
-    let bar = ProgressBar::new(length);
-    let template = match coloured(Stream::Stderr) {
-        true => template.replace("{wide_bar}", "{wide_bar:.cyan/dim}"),
-        false => template.to_string(),
-    };
-    if let Ok(style) = ProgressStyle::with_template(&template) {
-        bar.set_style(style.progress_chars(CHARS));
+fn empty() -> ProgressBar {
+    let bar = ProgressBar::no_length();
+    if let Ok(style) = ProgressStyle::with_template("{wide_msg}") {
+        bar.set_style(style);
     }
     bar
+}
+
+/// A label, a bar, a percentage, and the first list of facts that fits into the width; else what fits of the last.
+fn line(label: &str, fraction: f64, facts: &[Vec<String>; 2], width: usize) -> String {
+    let percent = format!("{:>3.0} %", (fraction * 100.0).floor());
+    let around = label.chars().count() + percent.len() + 3;
+    let mut room = width.saturating_sub(around + SHORTEST);
+    let size = |fact: &String| fact.chars().count() + 2;
+    let [long, short] = facts;
+    let chosen = match long.iter().map(size).sum::<usize>() <= room {
+        true => long,
+        false => short,
+    };
+    let mut tail = String::new();
+    for fact in chosen {
+        match room.checked_sub(size(fact)) {
+            Some(rest) => room = rest,
+            None => break,
+        }
+        tail.push_str("  ");
+        tail.push_str(fact);
+    }
+    let length = (SHORTEST + room).min(LONGEST);
+    let done = ((fraction * length as f64) as usize).min(length);
+    let (full, rest) = ("━".repeat(done), "━".repeat(length - done));
+    match coloured(Stream::Stderr) {
+        true => format!(
+            "{label} {}{} {percent}{tail}",
+            paint(Paint::Bar, &full, Stream::Stderr),
+            paint(Paint::Dim, &rest, Stream::Stderr),
+        ),
+        false => format!(
+            "{label} {full}{} {percent}{tail}",
+            " ".repeat(length - done)
+        ),
+    }
 }
 
 /// Remaining time in a width that does not jump: 0:07, 12:30, 1:02:03.
@@ -137,6 +156,30 @@ fn clock(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_never_exceeds_the_terminal() {
+        let facts = |words: &[&str]| words.iter().map(|word| word.to_string()).collect();
+        let facts = [
+            facts(&[
+                "loss 0.1234",
+                "accuracy 98.7 %",
+                "1:23 left",
+                "12,345 images/s",
+            ]),
+            facts(&["loss 0.1234", "acc 98.7 %", "1:23 left", "12,345 img/s"]),
+        ];
+        for width in 20..200 {
+            for fraction in [0.0, 0.5, 1.0] {
+                let line = line("epoch 10/10", fraction, &facts, width);
+                assert!(line.chars().count() < width.max(30), "{width}: {line}");
+                let facts = ["loss", "acc", "left", "/s"];
+                let shown = facts.iter().filter(|fact| line.contains(*fact)).count();
+                assert!(shown == 4 || width < 80, "{width}: {line}");
+                assert!(line.contains("images/s") || width < 100, "{width}: {line}");
+            }
+        }
+    }
 
     #[test]
     fn remaining_time_is_a_clock() {

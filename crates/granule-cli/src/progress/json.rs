@@ -24,87 +24,84 @@ impl View for Json {
             }
             self.last = Some(Instant::now());
         }
-        if let Some(object) = object(event) {
+        if let Some((name, fields)) = object(event) {
             // The result at the end reports a failure to write.
-            let _ = output::json(&object);
+            let _ = output::event(name, fields);
         }
     }
 }
 
-fn object(event: &Event<'_>) -> Option<Value> {
+fn object(event: &Event<'_>) -> Option<(&'static str, Value)> {
     Some(match event {
-        Event::Device(device) => json!({
-            "event": "device",
-            "requested": device.requested(),
-            "device": device.spec(),
-            "name": device.name(),
-            "reason": device.reason(),
-        }),
+        Event::Device(device) => (
+            "device",
+            json!({"requested": device.requested(),
+                "device": device.spec(),
+                "name": device.name(),
+                "reason": device.reason(),
+            }),
+        ),
         Event::Dataset {
             dataset,
             train,
             validation,
             test,
-        } => json!({
-            "event": "dataset",
-            "name": dataset.name,
-            "train": train,
-            "validation": validation,
-            "test": test,
-            "classes": dataset.classes,
-            "fingerprint": dataset.fingerprint,
-        }),
-        Event::Start(start) => json!({
-            "event": "start",
-            "run_dir": start.run_dir,
-            "model": start.config.model.name(),
-            "parameters": start.parameters,
-            "epochs": start.config.train.epochs,
-            "steps_per_epoch": start.steps_per_epoch,
-            "total_steps": start.total_steps,
-            "done_steps": start.done_steps,
-            "resumed_from": start.resumed_from,
-        }),
-        Event::Step(step) => json!({
-            "event": "step",
-            "epoch": step.epoch,
-            "step": step.global_step,
-            "total_steps": step.total_steps,
-            "loss": step.loss,
-            "mean_loss": step.mean_loss,
-            "accuracy": step.accuracy,
-            "learning_rate": step.learning_rate,
-            "gradient_norm": step.gradient_norm,
-            "images_per_second": step.images_per_second,
-            "remaining_seconds": step.remaining_seconds,
-        }),
-        Event::Validation(score) => json!({
-            "event": "validation",
-            "epoch": score.epoch,
-            "loss": score.loss,
-            "accuracy": score.accuracy,
-            "best": score.best,
-        }),
-        Event::Epoch(epoch) => {
-            let mut object = serde_json::to_value(epoch).ok()?;
-            object
-                .as_object_mut()?
-                .insert("event".to_string(), "epoch".into());
-            object
-        }
-        Event::Checkpoint { path, step } => {
-            json!({"event": "checkpoint", "path": path, "step": step})
-        }
-        Event::Warning { text } => json!({"event": "warning", "text": text}),
-        Event::EarlyStop { epoch, best_epoch } => {
-            json!({"event": "early_stop", "epoch": epoch, "best_epoch": best_epoch})
-        }
-        Event::Interrupted { step, checkpoint } => {
-            json!({"event": "interrupted", "step": step, "checkpoint": checkpoint})
-        }
-        Event::AlreadyFinished { run_dir } => {
-            json!({"event": "already_finished", "run_dir": run_dir})
-        }
+        } => (
+            "dataset",
+            json!({"name": dataset.name,
+                "train": train,
+                "validation": validation,
+                "test": test,
+                "classes": dataset.classes,
+                "fingerprint": dataset.fingerprint,
+            }),
+        ),
+        Event::Start(start) => (
+            "start",
+            json!({"run_dir": start.run_dir,
+                "model": start.config.model.name(),
+                "parameters": start.parameters,
+                "epochs": start.config.train.epochs,
+                "steps_per_epoch": start.steps_per_epoch,
+                "total_steps": start.total_steps,
+                "done_steps": start.done_steps,
+                "resumed_from": start.resumed_from,
+            }),
+        ),
+        Event::Step(step) => (
+            "step",
+            json!({"epoch": step.epoch,
+                "step": step.global_step,
+                "total_steps": step.total_steps,
+                "loss": step.loss,
+                "mean_loss": step.mean_loss,
+                "accuracy": step.accuracy,
+                "learning_rate": step.learning_rate,
+                "gradient_norm": step.gradient_norm,
+                "images_per_second": step.images_per_second,
+                "remaining_seconds": step.remaining_seconds,
+            }),
+        ),
+        Event::Validation(score) => (
+            "validation",
+            json!({"epoch": score.epoch,
+                "loss": score.loss,
+                "accuracy": score.accuracy,
+                "best": score.best,
+            }),
+        ),
+        Event::Epoch(epoch) => ("epoch", serde_json::to_value(epoch).ok()?),
+        Event::Checkpoint { path, step } => ("checkpoint", json!({"path": path, "step": step})),
+        Event::Warning { text } => ("warning", json!({"text": text})),
+        Event::EarlyStop { epoch, best_epoch } => (
+            "early_stop",
+            json!({"epoch": epoch, "best_epoch": best_epoch}),
+        ),
+        Event::Interrupted { step, checkpoint } => (
+            "interrupted",
+            json!({"step": step, "checkpoint": checkpoint}),
+        ),
+        Event::AlreadyFinished { run_dir } => ("already_finished", json!({"run_dir": run_dir})),
         _ => return None,
     })
 }

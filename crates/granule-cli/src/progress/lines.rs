@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use granule::train::{EpochEvent, Event, StartEvent, StepEvent};
 
 use super::View;
-use crate::output::{self, Paint, Stream, duration, grouped, note, paint};
+use crate::output::{self, Paint, Stream, counted, duration, grouped, note, paint};
 
 /// Time between two lines within one epoch.
 const PERIOD: Duration = Duration::from_secs(10);
@@ -18,20 +18,21 @@ pub struct Lines {
 impl View for Lines {
     fn show(&mut self, event: &Event<'_>) {
         match event {
-            Event::Start(_) => self.last = Some(Instant::now()),
-            Event::Step(step) => {
+            Event::Start(_) | Event::Epoch(_) => self.last = Some(Instant::now()),
+            Event::Step(step)
                 if self.last.is_none_or(|last| last.elapsed() >= PERIOD)
-                    && step.step_in_epoch < step.steps_per_epoch
-                {
-                    self.last = Some(Instant::now());
-                    note(&within(step));
-                }
+                    && step.step_in_epoch < step.steps_per_epoch =>
+            {
+                self.last = Some(Instant::now());
+                note(&within(step));
             }
-            Event::Epoch(_) => self.last = Some(Instant::now()),
             _ => {}
         }
         if let Some(text) = sentence(event) {
             note(&text);
+        }
+        if matches!(event, Event::Start(_)) {
+            note("");
         }
         if let Event::Warning { text } = event {
             output::warn(text);
@@ -53,7 +54,7 @@ fn within(step: &StepEvent) -> String {
 /// Loss, accuracy and speed, each in a fixed width.
 pub fn pace(loss: f64, accuracy: Option<f64>, images_per_second: f64) -> String {
     format!(
-        "{}  {:>8} images/s",
+        "{}  {:>7} images/s",
         scores(loss, accuracy),
         grouped(images_per_second.round() as usize)
     )
@@ -135,9 +136,9 @@ fn plan(start: &StartEvent<'_>) -> String {
     text.push_str(&head(
         "train",
         &format!(
-            "{} epochs of {} steps, batch {}; {}, learning rate {}{}; seed {}",
-            config.train.epochs,
-            grouped(start.steps_per_epoch),
+            "{} of {}, batch {}; {}, learning rate {:?}{}; seed {}",
+            counted(config.train.epochs, "epoch"),
+            counted(start.steps_per_epoch, "step"),
             config.train.batch_size,
             config.optimizer.name(),
             config.optimizer.lr(),
@@ -167,27 +168,25 @@ fn plan(start: &StartEvent<'_>) -> String {
 
 fn finished(epoch: &EpochEvent) -> String {
     let validation = match epoch.validation_loss {
-        Some(loss) => format!("  validation {}", scores(loss, epoch.validation_accuracy)),
-        None => String::new(),
+        Some(loss) => format!(
+            "  validation {}{}",
+            scores(loss, epoch.validation_accuracy).trim_start_matches("loss "),
+            if epoch.best { "  best" } else { "" },
+        ),
+        None => format!("  {}", duration(epoch.seconds)),
     };
     format!(
-        "epoch {}  {}{validation}  {}{}",
+        "epoch {}  {}{validation}",
         counter(epoch.epoch, epoch.epochs),
         pace(
             epoch.train_loss,
             epoch.train_accuracy,
             epoch.images_per_second
         ),
-        duration(epoch.seconds),
-        if epoch.best && epoch.validation_loss.is_some() {
-            "  best"
-        } else {
-            ""
-        },
     )
 }
 
-fn head(label: &str, text: &str) -> String {
+pub fn head(label: &str, text: &str) -> String {
     format!(
         "{} {text}",
         paint(Paint::Good, &format!("{label:>7}"), Stream::Stderr)

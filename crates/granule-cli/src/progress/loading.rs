@@ -8,6 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
 use super::Style;
+use super::lines::head;
 use crate::output::{self, note};
 
 pub struct Loading {
@@ -40,9 +41,9 @@ impl Progress for Loading {
                     None => "{msg} {spinner}",
                 };
                 if let Ok(style) = ProgressStyle::with_template(template) {
-                    bar.set_style(style.progress_chars(super::bar::CHARS));
+                    bar.set_style(style.progress_chars("━━ "));
                 }
-                bar.set_message(what.to_string());
+                bar.set_message(head("load", what));
                 bar.enable_steady_tick(Duration::from_millis(100));
                 self.with_bar(|shown| {
                     if let Some(before) = shown.replace(bar) {
@@ -50,9 +51,9 @@ impl Progress for Loading {
                     }
                 });
             }
-            Style::Lines => note(what),
+            Style::Lines => note(&head("load", what)),
             Style::Json => {
-                let _ = output::json(&json!({"event": "loading", "what": what, "total": total}));
+                let _ = output::event("loading", json!({"what": what, "total": total}));
             }
             Style::Quiet => {}
         }
@@ -77,7 +78,7 @@ impl Progress for Loading {
     fn warn(&self, text: &str) {
         match self.style {
             Style::Json => {
-                let _ = output::json(&json!({"event": "warning", "text": text}));
+                let _ = output::event("warning", json!({"text": text}));
             }
             _ => self.with_bar(|bar| match bar {
                 Some(bar) => bar.suspend(|| output::warn(text)),
