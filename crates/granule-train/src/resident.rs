@@ -93,7 +93,7 @@ impl Resident {
 
     /// The `len` samples from place `start` of `order`.
     pub fn batch(&self, order: &Tensor<1, Int>, start: usize, len: usize) -> Batch {
-        let chosen = order.clone().slice([start..start + len]);
+        let chosen = order.clone().narrow(0, start, len);
         let inputs = match &self.samples {
             Samples::Floats(values) => values.clone().select(0, chosen.clone()),
             Samples::Packed(packed) => {

@@ -9,5 +9,7 @@ mod evaluation;
 mod failure;
 #[path = "train/learning.rs"]
 mod learning;
+#[path = "train/overhead.rs"]
+mod overhead;
 #[path = "train/resume.rs"]
 mod resume;

@@ -5,7 +5,7 @@ mod schedule;
 
 use std::path::PathBuf;
 
-use granule_data::{Augmentation, DatasetSpec};
+use granule_data::{Augmentation, DataError, DatasetSpec};
 use granule_device::DeviceSpec;
 use granule_models::ModelConfig;
 use serde::{Deserialize, Serialize};
@@ -209,10 +209,27 @@ impl DataConfig {
             (0.0..1.0).contains(&self.validation),
             "0 (none) up to but not including 1",
         )?;
-        self.augmentation
-            .validate()
-            .map_err(|error| ConfigError::new("data.augmentation", error, "see the reason given"))
+        self.augmentation.validate().map_err(augmentation_error)
     }
+}
+
+/// The setting by its name in a run configuration.
+fn augmentation_error(error: DataError) -> ConfigError {
+    let DataError::Invalid {
+        field,
+        value,
+        allowed,
+    } = error
+    else {
+        return ConfigError::new("data.augmentation", "this", error.to_string());
+    };
+    let field = match field.as_str() {
+        "augmentation.pad_crop" => "data.augmentation.pad_crop",
+        "augmentation.shift" => "data.augmentation.shift",
+        "augmentation.rotation_degrees" => "data.augmentation.rotation_degrees",
+        _ => "data.augmentation",
+    };
+    ConfigError::new(field, value, allowed)
 }
 
 impl TrainConfig {
@@ -383,6 +400,10 @@ mod tests {
             ),
             ("[data]\nvalidation = 1.0", "data.validation"),
             ("[data]\nlimit_train = 0", "data.limit_train"),
+            (
+                "[data.augmentation]\nrotation_degrees = 200.0",
+                "data.augmentation.rotation_degrees",
+            ),
             ("[optimizer]\nkind = \"sgd\"\nlr = -1.0", "optimizer.lr"),
             ("[optimizer]\nkind = \"adam\"\nlr = inf", "optimizer.lr"),
             (

@@ -73,12 +73,26 @@ impl Session<'_> {
             ..self.outcome(false)
         };
         self.recorder.finish(&summary(&outcome, &evaluation))?;
-        let report = self.report(&outcome, &evaluation, scatters, &file)?;
+        let test = self.test_result(&evaluation, scatters);
+        let report = self.report(&outcome, Some(test), &file.state, file.provenance)?;
         write_report(self.run_dir, &report)?;
         let json = serde_json::to_vec_pretty(&outcome).map_err(|e| RecordError::Render {
             reason: e.to_string(),
         })?;
         write_atomic(&self.run_dir.join(RESULT), &json)?;
+        Ok(tell(outcome, self.observer))
+    }
+
+    /// Writes the report of a run that was interrupted: curves and filters, no scores.
+    pub fn suspend(self) -> Result<Outcome, TrainError> {
+        let outcome = self.outcome(true);
+        let state = state_dict(self.network()?)?;
+        let provenance = Provenance {
+            epochs: self.progress.epoch,
+            ..Provenance::now()
+        };
+        let report = self.report(&outcome, None, &state, provenance)?;
+        write_report(self.run_dir, &report)?;
         Ok(tell(outcome, self.observer))
     }
 
@@ -127,28 +141,13 @@ impl Session<'_> {
         }
     }
 
-    fn report(
-        &self,
-        outcome: &Outcome,
-        evaluation: &Evaluation,
-        scatters: Vec<Scatter>,
-        file: &ModelFile,
-    ) -> Result<ReportData, TrainError> {
-        let problem = self.problem;
-        let image = match problem.dataset.test.shape() {
-            Shape::Image {
-                channels,
-                height,
-                width,
-            } => Some((channels, height, width)),
-            Shape::Vector { .. } => None,
-        };
+    fn test_result(&self, evaluation: &Evaluation, scatters: Vec<Scatter>) -> TestResult {
+        let test = &self.problem.dataset.test;
         let picture = |index: usize| -> Option<Picture> {
-            let (channels, height, width) = image?;
-            let pixels = problem.dataset.test.pixels(index)?;
-            Picture::from_pixels(channels, height, width, pixels).ok()
+            let (channels, height, width) = image(test.shape())?;
+            Picture::from_pixels(channels, height, width, test.pixels(index)?).ok()
         };
-        let results = match &evaluation.scores {
+        match &evaluation.scores {
             Scores::Classification(scores) => TestResult::Classification {
                 loss: evaluation.loss,
                 report: scores.report.clone(),
@@ -171,8 +170,18 @@ impl Session<'_> {
                 scores: scores.clone(),
                 scatters,
             },
-        };
-        let filters = file.state.0.get(self.config.model.first_weight());
+        }
+    }
+
+    fn report(
+        &self,
+        outcome: &Outcome,
+        test: Option<TestResult>,
+        state: &StateDict,
+        provenance: Provenance,
+    ) -> Result<ReportData, TrainError> {
+        let problem = self.problem;
+        let filters = state.0.get(self.config.model.first_weight());
         let fact = |name: &str, value: String| Fact {
             name: name.to_owned(),
             value,
@@ -186,26 +195,38 @@ impl Session<'_> {
             test_samples: problem.test.len() as u64,
             device: self.device.name().to_owned(),
             seed: self.config.seed,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            created: file.provenance.created.clone(),
+            version: provenance.granule_version,
+            created: provenance.created,
             seconds: outcome.seconds,
             images_per_second: outcome.images_per_second,
-            interrupted: false,
+            interrupted: outcome.interrupted,
             best_epoch: self.progress.best.map(|best| best.epoch as u64),
             epochs: self.recorder.epochs().to_vec(),
             steps: self.recorder.steps().to_vec(),
-            test: Some(results),
+            test,
             filters: filters.map_or_else(Vec::new, |filters| {
+                let image = image(problem.dataset.train.shape());
                 first_layer_filters(&filters.shape, &filters.data, image)
             }),
             config_toml: self.config.to_toml()?,
             provenance: vec![
                 fact("Data fingerprint", problem.dataset.fingerprint.clone()),
                 fact("Run folder", self.run_dir.display().to_string()),
-                fact("Weights of epoch", file.provenance.epochs.to_string()),
+                fact("Weights of epoch", provenance.epochs.to_string()),
             ],
             warnings: self.warnings.clone(),
         })
+    }
+}
+
+fn image(shape: Shape) -> Option<(usize, usize, usize)> {
+    match shape {
+        Shape::Image {
+            channels,
+            height,
+            width,
+        } => Some((channels, height, width)),
+        Shape::Vector { .. } => None,
     }
 }
 

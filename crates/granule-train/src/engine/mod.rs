@@ -175,7 +175,7 @@ fn complete(
 ) -> Result<Outcome, TrainError> {
     match session.run(resumed_from.as_deref())? {
         End::Finished => session.finish(),
-        End::Interrupted => Ok(tell(session.outcome(true), session.observer)),
+        End::Interrupted => session.suspend(),
     }
 }
 

@@ -31,6 +31,15 @@ impl<'a> Problem<'a> {
             )
             .into());
         }
+        let vectors = matches!(dataset.train.shape(), Shape::Vector { .. });
+        if vectors && !config.data.augmentation.is_identity() {
+            return Err(ConfigError::new(
+                "data.augmentation",
+                "a distortion",
+                "none for a data set of feature vectors",
+            )
+            .into());
+        }
         let input = InputSpec {
             shape: input_shape(dataset.train.shape()),
             mean: dataset.normalization.mean.clone(),

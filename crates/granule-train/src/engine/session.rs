@@ -10,7 +10,7 @@ use granule_models::state::{load_state_dict, state_dict};
 use granule_models::{DropoutStream, Network, StateDict};
 
 use crate::batches::{Batch, BatchTruth, Batches};
-use crate::checkpoint::{Best, Checkpoint, Progress, Store, Sums};
+use crate::checkpoint::{Best, Checkpoint, Progress, Store};
 use crate::config::RunConfig;
 use crate::engine::problem::Problem;
 use crate::engine::score::{Samples, has_classes};
@@ -301,7 +301,7 @@ impl<'a> Session<'a> {
                     None => Tensor::zeros([1], self.device.burn()),
                 });
                 readings.extend(match norm {
-                    GradientNorm::Device(norm) => Some(norm),
+                    GradientNorm::Device(norm) => Some(*norm),
                     GradientNorm::Host(_) => None,
                 });
                 let (network, _) = self.optimizer.step(network, gradient, done.learning_rate)?;
@@ -460,7 +460,7 @@ impl<'a> Session<'a> {
         if let Some(score) = score {
             self.heed(score)?;
         }
-        let sums = std::mem::replace(&mut self.progress.sums, Sums::default());
+        let sums = std::mem::take(&mut self.progress.sums);
         let samples = sums.samples.max(1) as f64;
         let event = EpochEvent {
             epoch,

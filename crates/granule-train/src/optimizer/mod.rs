@@ -57,7 +57,7 @@ pub enum GradientNorm {
     /// Computed.
     Host(f64),
     /// Still on the device, `[1]`.
-    Device(Tensor<1>),
+    Device(Box<Tensor<1>>),
 }
 
 impl GradientNorm {
@@ -147,13 +147,14 @@ impl Optimizer {
             clip = match norm {
                 // PyTorch's clip_grad_norm_ divides by norm + 1e-6 and never scales up.
                 GradientNorm::Host(norm) => Clip::Host((limit / (norm + 1e-6)).min(1.0) as f32),
-                GradientNorm::Device(norm) => Clip::Device(
-                    norm.clone()
+                GradientNorm::Device(norm) => Clip::Device(Box::new(
+                    norm.as_ref()
+                        .clone()
                         .add_scalar(1e-6)
                         .recip()
                         .mul_scalar(limit)
                         .clamp_max(1.0),
-                ),
+                )),
             };
         }
         let at = Moment {
@@ -303,7 +304,7 @@ pub struct Gradient {
 
 enum Flat {
     Host(TensorData),
-    Device(Tensor<1>),
+    Device(Box<Tensor<1>>),
 }
 
 impl Gradient {
@@ -351,7 +352,7 @@ impl Gradient {
                     host += parallel::sum_of_squares(data.as_slice::<f32>().unwrap_or_default());
                 }
                 Flat::Device(tensor) => {
-                    let square = tensor.clone().square().sum();
+                    let square = tensor.as_ref().clone().square().sum();
                     device = Some(match device {
                         Some(sum) => sum.add(square),
                         None => square,
@@ -360,7 +361,7 @@ impl Gradient {
             }
         }
         match device {
-            Some(sum) => GradientNorm::Device(sum.sqrt()),
+            Some(sum) => GradientNorm::Device(Box::new(sum.sqrt())),
             None => GradientNorm::Host(host.sqrt()),
         }
     }
@@ -388,7 +389,7 @@ impl ModuleVisitor for Collector {
             }
         } else {
             let len = gradient.shape().num_elements();
-            Flat::Device(gradient.reshape([len]))
+            Flat::Device(Box::new(gradient.reshape([len])))
         };
         self.collected.order.push(param.id);
         self.collected.flat.insert(param.id, flat);
@@ -398,7 +399,7 @@ impl ModuleVisitor for Collector {
 enum Clip {
     None,
     Host(f32),
-    Device(Tensor<1>),
+    Device(Box<Tensor<1>>),
 }
 
 struct Updater<'a> {
@@ -437,8 +438,8 @@ impl Updater<'_> {
                 let weight = weight.without_autodiff();
                 let shape = weight.shape();
                 let gradient = match &self.clip {
-                    Clip::Device(scale) => gradient.mul(scale.clone()),
-                    _ => gradient,
+                    Clip::Device(scale) => gradient.mul(scale.as_ref().clone()),
+                    _ => *gradient,
                 };
                 let flat = weight.reshape([shape.num_elements()]);
                 let flat = self.rule.update_tensor(&self.at, flat, gradient, state);

@@ -1,12 +1,17 @@
 //! Host updates over several threads; a parameter's elements are independent, so the split changes no bit.
 
 use std::num::NonZero;
+use std::sync::LazyLock;
 use std::thread;
 
 use super::{Moment, Rule};
 
 /// Below this many elements per thread, starting one costs more than it saves.
 const MIN_PER_THREAD: usize = 1 << 18;
+
+/// Asked for once: the system looks through several files for the answer.
+static THREADS: LazyLock<usize> =
+    LazyLock::new(|| thread::available_parallelism().map_or(1, NonZero::get));
 
 /// Elements summed in one run; part of the result, so it depends on nothing.
 const SUM_CHUNK: usize = 4096;
@@ -18,8 +23,7 @@ pub(super) fn update(
     gradient: &[f32],
     mut state: Vec<&mut [f32]>,
 ) {
-    let threads = thread::available_parallelism().map_or(1, NonZero::get);
-    let parts = (weight.len() / MIN_PER_THREAD).clamp(1, threads);
+    let parts = (weight.len() / MIN_PER_THREAD).clamp(1, *THREADS);
     if parts == 1 {
         rule.update(at, weight, gradient, &mut state);
         return;

@@ -156,7 +156,7 @@ fn five_updates_equal_pytorch() {
         ] {
             for (found, expected) in found.iter().zip(expected) {
                 assert!(
-                    (found - expected).abs() < 2e-6,
+                    (f64::from(*found) - expected).abs() < 2e-6,
                     "{name} over {form}: {found} is not {expected}"
                 );
             }
@@ -205,6 +205,7 @@ fn clipping_equals_pytorch() {
             norms.push(norm.unwrap().value().unwrap());
         }
         let found = module.weight.val().try_into_vec_as::<f32>().unwrap();
+        let found: Vec<f64> = found.into_iter().map(f64::from).collect();
         for (found, expected) in found
             .iter()
             .zip([0.4763599634, -1.0122305155, 2.0246555805])

@@ -78,5 +78,10 @@ fn settings_that_the_data_rule_out_are_refused_before_a_folder_is_made() {
     none.data.validation = 0.01;
     let error = run(&none, &points(12, 3), &dir).map(|_| ()).unwrap_err();
     assert!(error.to_string().contains("data.validation"), "{error}");
+
+    none.data.validation = 0.0;
+    none.data.augmentation.shift = 1;
+    let error = run(&none, &points(12, 3), &dir).map(|_| ()).unwrap_err();
+    assert!(error.to_string().contains("data.augmentation"), "{error}");
     assert!(!dir.exists());
 }

@@ -37,6 +37,8 @@ fn tiny_runs(spec: &granule_device::DeviceSpec) -> Vec<(RunConfig, Dataset)> {
     let mut first = config(spec, resnet, 2, 8);
     first.optimizer = adam(0.01);
     first.data.validation = 0.25;
+    first.data.augmentation.horizontal_flip = true;
+    first.data.augmentation.shift = 1;
     let mut second = config(spec, mlp(&[12, 8], 0.3), 3, 8);
     second.optimizer = OptimizerConfig::Sgd(SgdConfig {
         lr: 0.05,
@@ -76,6 +78,7 @@ fn a_stopped_run_ends_as_if_it_had_not_been() {
                     train_with(&config, &data, Some(dir.path()), &mut witness, &flag).unwrap();
                 assert!(part.interrupted && part.model_path.is_none());
                 assert_eq!(part.steps, after);
+                assert!(dir.path().join("report.html").exists());
 
                 let mut witness = Witness::default();
                 let rest = resume_with(dir.path(), &data, &mut witness, &StopFlag::new()).unwrap();
