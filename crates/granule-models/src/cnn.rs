@@ -5,10 +5,11 @@ use burn::nn::conv::Conv2d;
 use burn::nn::{BatchNorm, Linear};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
+use granule_ops::relu_max_pool2d;
 use serde::{Deserialize, Serialize};
 
 use crate::layers::{
-    Mode, check_dropout, check_size, convolve, dense, max_pool, normalize, to_features, to_images,
+    Mode, check_dropout, check_size, convolve, dense, normalize, to_features, to_images,
 };
 use crate::parameters::{Parameters, Source};
 use crate::{DropoutStream, Initialization, InputShape, ModelError};
@@ -174,11 +175,10 @@ impl Cnn {
         for stage in &self.stages {
             for (i, block) in stage.iter().enumerate() {
                 x = block.apply(x, &mode);
-                // Relu after the pool gives the same values and touches a quarter of them.
-                if i + 1 == stage.len() {
-                    x = max_pool(x, [2, 2]);
-                }
-                x = relu(x);
+                x = match i + 1 == stage.len() {
+                    true => relu_max_pool2d(x, 2),
+                    false => relu(x),
+                };
             }
         }
         let x = mode.dropout(to_features(x), self.dropout);

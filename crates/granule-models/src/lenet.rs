@@ -5,11 +5,10 @@ use burn::nn::Linear;
 use burn::nn::conv::Conv2d;
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
+use granule_ops::relu_max_pool2d;
 use serde::{Deserialize, Serialize};
 
-use crate::layers::{
-    Mode, check_dropout, check_size, convolve, dense, max_pool, to_features, to_images,
-};
+use crate::layers::{Mode, check_dropout, check_size, convolve, dense, to_features, to_images};
 use crate::parameters::{Parameters, Source};
 use crate::{DropoutStream, Initialization, InputShape, ModelError};
 
@@ -123,9 +122,8 @@ impl LeNet {
     pub(crate) fn run(&self, x: Tensor<2>, mut mode: Mode<'_>) -> Tensor<2> {
         let padding = if self.image[1] == 28 { 2 } else { 0 };
         let x = to_images(x, self.image);
-        // Relu after the pool gives the same values and touches a quarter of them.
-        let x = relu(max_pool(convolve(&self.conv1, x, padding), [2, 2]));
-        let x = relu(max_pool(convolve(&self.conv2, x, 0), [2, 2]));
+        let x = relu_max_pool2d(convolve(&self.conv1, x, padding), 2);
+        let x = relu_max_pool2d(convolve(&self.conv2, x, 0), 2);
         let x = mode.dropout(relu(dense(&self.fc1, to_features(x))), self.dropout);
         let x = mode.dropout(relu(dense(&self.fc2, x)), self.dropout);
         dense(&self.fc3, x)

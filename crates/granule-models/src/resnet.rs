@@ -3,11 +3,14 @@
 use burn::module::Module;
 use burn::nn::Linear;
 use burn::tensor::activation::relu;
+use burn::tensor::module::max_pool2d;
+use burn::tensor::ops::MaxPoolOptions;
 use burn::tensor::{Device, Tensor};
+use granule_ops::relu_max_pool2d;
 use serde::{Deserialize, Serialize};
 
 use crate::cnn::ConvBlock;
-use crate::layers::{Mode, check_dropout, check_size, dense, max_pool, to_images};
+use crate::layers::{Mode, check_dropout, check_size, dense, to_images};
 use crate::parameters::{Parameters, Source};
 use crate::{DropoutStream, Initialization, InputShape, ModelError};
 
@@ -242,13 +245,22 @@ impl ResNet {
         let x = self.blocks.iter().fold(x, |x, block| block.run(x, &mode));
         let [batch, channels, height, width] = x.dims();
         let x = match self.global_max {
-            true => max_pool(x, [height, width]).reshape([batch, channels]),
+            true => global_max(x).reshape([batch, channels]),
             false => x
                 .reshape([batch * channels, height * width])
                 .mean_dim(1)
                 .reshape([batch, channels]),
         };
         dense(&self.output, mode.dropout(x, self.dropout))
+    }
+}
+
+/// The largest of each channel's values, none of which is negative.
+fn global_max(x: Tensor<4>) -> Tensor<4> {
+    let [_, _, height, width] = x.dims();
+    match height == width {
+        true => relu_max_pool2d(x, height),
+        false => max_pool2d(x, MaxPoolOptions::new([height, width])),
     }
 }
 
@@ -266,7 +278,7 @@ pub struct ResidualBlock {
 impl ResidualBlock {
     fn run(&self, x: Tensor<4>, mode: &Mode<'_>) -> Tensor<4> {
         let Some(conv2) = &self.conv2 else {
-            return relu(max_pool(self.conv1.apply(x, mode), [2, 2]));
+            return relu_max_pool2d(self.conv1.apply(x, mode), 2);
         };
         let inner = relu(self.conv1.apply(x.clone(), mode));
         let inner = conv2.apply(inner, mode);
