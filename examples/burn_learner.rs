@@ -3,12 +3,12 @@
 //! `cargo run --release -p granule --features burn-train --example burn_learner`
 
 use granule::burn::data::dataloader::{DataLoaderBuilder, batcher::Batcher};
-use granule::burn::data::dataset::InMemDataset;
 use granule::burn::optim::AdamConfig;
 use granule::burn::tensor::{Device, Tensor, TensorData};
 use granule::burn_train::metric::{AccuracyMetric, LossMetric};
 use granule::burn_train::{ExecutionStrategy, Learner, SupervisedTraining};
-use granule::data::{Normalization, Split, synthetic};
+use granule::data::burn_dataset::{Sample, Target};
+use granule::data::{Features, Normalization, synthetic};
 use granule::device::DeviceSpec;
 use granule::models::{ClassificationBatch, InputShape, ModelConfig};
 
@@ -16,18 +16,24 @@ const EPOCHS: usize = 5;
 const BATCH_SIZE: usize = 64;
 const SEED: u64 = 42;
 
-/// One normalised image and its class.
-type Sample = (Vec<f32>, u16);
+/// Turns grey images into normalised rows of a batch.
+#[derive(Clone)]
+struct Normalize(Normalization);
 
-struct Digits;
-
-impl Batcher<Sample, ClassificationBatch> for Digits {
+impl Batcher<Sample, ClassificationBatch> for Normalize {
     fn batch(&self, items: Vec<Sample>, device: &Device) -> ClassificationBatch {
-        let (images, classes): (Vec<_>, Vec<_>) = items.into_iter().unzip();
-        let classes: Vec<i32> = classes.into_iter().map(i32::from).collect();
-        let shape = [images.len(), images.first().map_or(0, Vec::len)];
-        let inputs = TensorData::new(images.concat(), shape);
-        let targets = TensorData::new(classes, [shape[0]]);
+        let (mean, std) = (self.0.mean[0], self.0.std[0]);
+        let mut pixels = Vec::new();
+        let mut classes = Vec::new();
+        for item in items {
+            if let (Features::Bytes(image), Target::Class(class)) = (item.features, item.target) {
+                pixels.extend(image.iter().map(|p| (f32::from(*p) / 255.0 - mean) / std));
+                classes.push(i32::from(class));
+            }
+        }
+        let rows = classes.len();
+        let inputs = TensorData::new(pixels, [rows, synthetic::SIDE * synthetic::SIDE]);
+        let targets = TensorData::new(classes, [rows]);
         ClassificationBatch::new(
             Tensor::from_data(inputs, device),
             Tensor::from_data(targets, device),
@@ -35,40 +41,28 @@ impl Batcher<Sample, ClassificationBatch> for Digits {
     }
 }
 
-fn samples(
-    split: &Split,
-    normalization: &Normalization,
-) -> Result<InMemDataset<Sample>, Box<dyn std::error::Error>> {
-    let mut samples = Vec::with_capacity(split.len());
-    for index in 0..split.len() {
-        let mut image = Vec::new();
-        split.gather(&[index], normalization, None, &mut image)?;
-        let class = split.class(index).ok_or("the digits have classes")?;
-        samples.push((image, class));
-    }
-    Ok(InMemDataset::new(samples))
-}
-
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let device = DeviceSpec::Cpu.open()?.burn().clone().autodiff();
     let digits = synthetic::digits(SEED)?;
+    let outputs = digits.classes.len();
+    let normalize = Normalize(digits.normalization);
 
-    let train = DataLoaderBuilder::new(Digits)
+    let train = DataLoaderBuilder::new(normalize.clone())
         .batch_size(BATCH_SIZE)
         .shuffle(SEED)
         .set_device(device.clone())
-        .build(samples(&digits.train, &digits.normalization)?);
-    let valid = DataLoaderBuilder::new(Digits)
+        .build(digits.train);
+    let valid = DataLoaderBuilder::new(normalize)
         .batch_size(BATCH_SIZE)
         .set_device(device.clone().without_autodiff())
-        .build(samples(&digits.test, &digits.normalization)?);
+        .build(digits.test);
 
     let input = InputShape::Image {
         channels: 1,
         height: synthetic::SIDE,
         width: synthetic::SIDE,
     };
-    let model = ModelConfig::from_name("mlp")?.init(&input, digits.classes.len(), SEED, &device)?;
+    let model = ModelConfig::from_name("mlp")?.init(&input, outputs, SEED, &device)?;
     let learner = Learner::new(model, AdamConfig::new().init(), 1e-3);
 
     let result = SupervisedTraining::new("runs/burn_learner", train, valid)

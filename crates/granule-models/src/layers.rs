@@ -4,8 +4,7 @@ use burn::module::Param;
 use burn::nn::BatchNorm;
 use burn::nn::Linear;
 use burn::nn::conv::Conv2d;
-use burn::tensor::module::{batch_norm, linear, max_pool2d};
-use burn::tensor::ops::MaxPoolOptions;
+use burn::tensor::module::{batch_norm, linear};
 use burn::tensor::{Tensor, activation};
 use granule_ops::{Conv2dOptions, conv2d};
 use serde::{Deserialize, Serialize};
@@ -78,11 +77,6 @@ pub(crate) fn convolve(layer: &Conv2d, x: Tensor<4>, padding: usize) -> Tensor<4
     };
     let bias = layer.bias.as_ref().map(Param::val);
     conv2d(x, layer.weight.val(), bias, options)
-}
-
-/// Maximum over windows of `size`, side by side; what does not fill a window is dropped.
-pub(crate) fn max_pool(x: Tensor<4>, size: [usize; 2]) -> Tensor<4> {
-    max_pool2d(x, MaxPoolOptions::new(size))
 }
 
 /// Batch statistics while training, running statistics otherwise.
