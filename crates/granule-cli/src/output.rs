@@ -127,6 +127,25 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
+/// Rows as aligned columns, two spaces apart.
+pub fn columns(rows: &[Vec<String>]) -> String {
+    let mut widths: Vec<usize> = Vec::new();
+    for row in rows {
+        widths.resize(widths.len().max(row.len()), 0);
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().zip(&widths);
+        let line: String = cells
+            .map(|(cell, &width)| format!("{cell:<width$}  "))
+            .collect();
+        line.trim_end().to_string()
+    };
+    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
 /// A path as it can be typed into a shell.
 pub fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
@@ -147,6 +166,16 @@ mod tests {
         assert_eq!(grouped(999), "999");
         assert_eq!(grouped(101_770), "101,770");
         assert_eq!(grouped(1_000_000), "1,000,000");
+    }
+
+    #[test]
+    fn columns_align_by_characters() {
+        let rows = [["é", "b", "c"], ["aaa", "", ""]];
+        let rows: Vec<Vec<String>> = rows
+            .iter()
+            .map(|row| row.map(String::from).to_vec())
+            .collect();
+        assert_eq!(columns(&rows), "é    b  c\naaa");
     }
 
     #[test]

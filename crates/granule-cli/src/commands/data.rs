@@ -19,31 +19,30 @@ pub fn list(source: &DataSource, json: bool) -> anyhow::Result<()> {
     if json {
         return sets.iter().try_for_each(output::json);
     }
-    let name_width = sets.iter().map(|set| set.name.len()).max().unwrap_or(0);
-    let title_width = sets
-        .iter()
-        .map(|set| set.title.chars().count())
-        .max()
-        .unwrap_or(0);
-    for set in &sets {
-        let state = match (&set.dir, set.present) {
-            (None, _) => "built in".to_string(),
-            (Some(dir), true) => format!("in {}", dir.display()),
-            (Some(_), false) => format!(
-                "not here: `granule data fetch {}`, {}",
-                set.name,
-                megabytes(set.size)
-            ),
+    let mut rows = vec![
+        ["NAME", "STATE", "SIZE", "CONTENT"]
+            .map(String::from)
+            .to_vec(),
+    ];
+    rows.extend(sets.iter().map(|set| {
+        let (state, size) = match (&set.dir, set.present) {
+            (None, _) => ("built in", "-".to_string()),
+            (Some(_), true) => ("here", megabytes(set.size)),
+            (Some(_), false) => ("not here", megabytes(set.size)),
         };
-        output::line(&format!(
-            "{:<name_width$}  {:<title_width$}  {state}",
-            set.name, set.title
-        ))?;
-    }
-    output::line("")?;
-    output::line(
-        "Your own: folder:DIR (a sub-folder of images per class), arrays:FILE.npz, arrays:X.npy,Y.npy",
-    )
+        vec![
+            set.name.to_string(),
+            state.to_string(),
+            size,
+            set.title.to_string(),
+        ]
+    }));
+    output::line(&output::columns(&rows))?;
+    output::line(&format!(
+        "\nFolder: {}; `granule data fetch NAME` puts a data set there.\n\
+         Your own: folder:DIR (a sub-folder of images per class), arrays:FILE.npz, arrays:X.npy,Y.npy",
+        dir.display()
+    ))
 }
 
 pub fn fetch(name: &DatasetSpec, source: &DataSource, json: bool) -> anyhow::Result<()> {
