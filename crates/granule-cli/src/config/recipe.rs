@@ -19,7 +19,7 @@ pub fn of(model: Option<&str>, dataset: Option<&str>) -> RunConfig {
         ModelConfig::Lenet(_) => config.schedule = ScheduleConfig::Cosine(Default::default()),
         ModelConfig::Cnn(_) => {
             config.optimizer = OptimizerConfig::Sgd(SgdConfig {
-                lr: 0.02,
+                lr: 0.01,
                 ..Default::default()
             });
             config.schedule = ScheduleConfig::Cosine(Default::default());
@@ -29,7 +29,7 @@ pub fn of(model: Option<&str>, dataset: Option<&str>) -> RunConfig {
             config.train.batch_size = 128;
             config.train.label_smoothing = 0.1;
             config.optimizer = OptimizerConfig::Sgd(SgdConfig {
-                lr: 0.2,
+                lr: 0.1,
                 nesterov: true,
                 weight_decay: 5e-4,
                 ..Default::default()
@@ -57,8 +57,8 @@ Defaults by model:
   model   optimiser                         schedule   batch  epochs
   mlp     adam, lr 0.001                    constant      64      10
   lenet   adam, lr 0.001                    cosine        64      10
-  cnn     sgd, lr 0.02, momentum 0.9        cosine        64      10
-  resnet  sgd, lr 0.2, momentum 0.9,        one-cycle    128      30
+  cnn     sgd, lr 0.01, momentum 0.9        cosine        64      10
+  resnet  sgd, lr 0.1, momentum 0.9,        one-cycle    128      30
           nesterov, weight decay 0.0005;
           label smoothing 0.1; on CIFAR
           random crops and mirror images
