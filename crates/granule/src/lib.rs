@@ -50,7 +50,7 @@ use granule::train::{Quiet, train};
 let mut config = RunConfig::default();
 config.model = ModelConfig::from_name("lenet")?;
 let outcome = train(&config, None, &mut Quiet, &StopFlag::new())?;
-println!("{}", outcome.model_path.display());
+println!("{}", outcome.run_dir.display());
 # Ok::<(), Box<dyn std::error::Error>>(())
 ```
 "#
@@ -62,7 +62,7 @@ println!("{}", outcome.model_path.display());
 //! | `flex`, `ndarray` | Burn's CPU backends; `flex` is the faster |
 //! | `wgpu`, `vulkan`, `metal`, `cuda` | GPUs |
 //! | `fusion`, `autotune` | Burn's kernel fusion and kernel selection on GPUs |
-//! | `train` | [`train`](https://docs.rs/granule-train) and `data`: data sets, training, evaluation, reports |
+//! | `train` | the modules `train` and `data`: data sets, training, evaluation, reports |
 //! | `fetch` | downloads of published data sets |
 //! | `burn-train` | Burn's own learner for the models, see `examples/burn_learner.rs` |
 //!
