@@ -4,6 +4,7 @@ mod finish;
 mod problem;
 mod score;
 mod session;
+mod step;
 
 use std::borrow::Cow;
 use std::fs;

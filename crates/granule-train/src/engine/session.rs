@@ -4,26 +4,24 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
 use granule_device::OpenDevice;
 use granule_models::state::{load_state_dict, state_dict};
-use granule_models::{DropoutStream, Network, StateDict};
+use granule_models::{Network, StateDict};
 
-use crate::batches::{Batch, BatchTruth, Batches};
+use crate::batches::Batches;
 use crate::checkpoint::{Best, Checkpoint, Progress, Store};
 use crate::config::RunConfig;
 use crate::engine::problem::Problem;
 use crate::engine::score::{Samples, has_classes};
+use crate::engine::step::Waiting;
 use crate::error::TrainError;
-use crate::event::{EpochEvent, Event, Observer, ScoreEvent, StartEvent, StepEvent, StopFlag};
-use crate::loss::{LossFunction, Tally, Truth, correct_on_device};
-use crate::optimizer::{Gradient, GradientNorm, Optimizer};
+use crate::event::{EpochEvent, Event, Observer, ScoreEvent, StartEvent, StopFlag};
+use crate::loss::LossFunction;
+use crate::optimizer::Optimizer;
 use crate::outcome::Outcome;
-use crate::record::{EpochRow, RunRecorder, StepRow};
+use crate::record::{EpochRow, RunRecorder};
 use crate::schedule::Schedule;
-
-/// Steps on a GPU between two readings of the losses: each reading waits for the device.
-const GROUP: usize = 16;
 
 /// One run in one process.
 pub(crate) struct Session<'a> {
@@ -39,24 +37,24 @@ pub(crate) struct Session<'a> {
     /// Collected for the report.
     pub warnings: Vec<String>,
     /// Absent only inside a step.
-    network: Option<Network>,
-    optimizer: Optimizer,
-    schedule: Schedule,
-    loss: LossFunction,
+    pub(super) network: Option<Network>,
+    pub(super) optimizer: Optimizer,
+    pub(super) schedule: Schedule,
+    pub(super) loss: LossFunction,
     /// Training device, with autodiff.
-    train_device: Device,
+    pub(super) train_device: Device,
     /// The targets of every class, `[classes, classes]`, on a GPU.
-    class_rows: Option<Tensor<2>>,
-    steps_per_epoch: usize,
-    gradient_buffer: Vec<f32>,
-    waiting: Vec<Waiting>,
+    pub(super) class_rows: Option<Tensor<2>>,
+    pub(super) steps_per_epoch: usize,
+    pub(super) gradient_buffer: Vec<f32>,
+    pub(super) waiting: Vec<Waiting>,
     /// Seconds inside forward, backward and update.
-    step_seconds: f64,
-    clock: Clock,
+    pub(super) step_seconds: f64,
+    pub(super) clock: Clock,
 }
 
 /// Adds the time since an epoch, or its rest, began to what earlier processes spent.
-struct Clock {
+pub(super) struct Clock {
     begun: Instant,
     seconds: f64,
     train_seconds: f64,
@@ -73,31 +71,12 @@ impl Clock {
         }
     }
 
-    fn advance(&self, progress: &mut Progress) {
+    pub(super) fn advance(&self, progress: &mut Progress) {
         let elapsed = self.begun.elapsed().as_secs_f64();
         progress.seconds = self.seconds + elapsed;
         progress.train_seconds = self.train_seconds + elapsed;
         progress.sums.seconds = self.epoch_seconds + elapsed;
     }
-}
-
-/// A step on a GPU whose loss was not read yet.
-struct Waiting {
-    step: Done,
-    /// Mean loss, hits and, with clipping, gradient norm; `[1]` each.
-    readings: Vec<Tensor<1>>,
-}
-
-/// A step done.
-#[derive(Debug, Clone, Copy)]
-struct Done {
-    /// Steps done before.
-    step: u64,
-    step_in_epoch: usize,
-    samples: usize,
-    learning_rate: f64,
-    tally: Tally,
-    gradient_norm: Option<f64>,
 }
 
 /// How a stretch of training ended.
@@ -239,193 +218,6 @@ impl<'a> Session<'a> {
             return Ok(End::Interrupted);
         }
         Ok(End::Finished)
-    }
-
-    /// One optimiser step.
-    fn step(&mut self, batch: Batch) -> Result<(), TrainError> {
-        let begun = Instant::now();
-        let step = self.progress.global_step;
-        let mut done = Done {
-            step,
-            step_in_epoch: self.progress.step_in_epoch,
-            samples: batch.len,
-            learning_rate: self.schedule.learning_rate(step),
-            tally: Tally::default(),
-            gradient_norm: None,
-        };
-        let network = self.take_network()?;
-        let mut dropout = DropoutStream::new(self.config.seed, step);
-        let outputs = network.forward_train(batch.inputs, &mut dropout);
-        let truth = match &batch.truth {
-            BatchTruth::HostClasses(classes) if self.device.is_host() => {
-                Ok(Truth::Classes(classes))
-            }
-            BatchTruth::HostValues(values) if self.device.is_host() => Ok(Truth::Values(values)),
-            _ => Err(()),
-        };
-        match truth {
-            Ok(truth) => {
-                let [_, width] = outputs.dims();
-                let shape = outputs.shape();
-                let values = outputs
-                    .clone()
-                    .without_autodiff()
-                    .try_into_vec_as::<f32>()
-                    .map_err(TrainError::backend)?;
-                let mut slope = std::mem::take(&mut self.gradient_buffer);
-                done.tally = self.loss.on_host(&values, truth, width, Some(&mut slope));
-                let slope = Tensor::from_data(TensorData::new(slope, shape), &self.train_device);
-                let gradient = outputs.mul(slope).sum().backward();
-                let mut gradient = Gradient::collect(gradient, &network, true)?;
-                if !done.tally.loss.is_finite() {
-                    done.gradient_norm = Some(gradient.norm().value()?);
-                    return Err(self.non_finite(&done));
-                }
-                let (network, norm) = self.optimizer.step(network, gradient, done.learning_rate)?;
-                self.network = Some(network);
-                done.gradient_norm = norm.map(GradientNorm::value).transpose()?;
-                self.step_seconds += begun.elapsed().as_secs_f64();
-                self.progress.step_in_epoch += 1;
-                self.progress.global_step += 1;
-                self.account(&[done])
-            }
-            Err(()) => {
-                let (targets, classes) = self.targets_on_device(batch.truth, outputs.shape()[1]);
-                let loss = self.loss.on_device(outputs.clone(), targets);
-                let mut gradient = Gradient::collect(loss.backward(), &network, false)?;
-                // The norm of a diverged run is wanted too late to compute it then.
-                let norm = gradient.norm();
-                let mut readings = vec![loss.without_autodiff()];
-                readings.push(match classes {
-                    Some(classes) => correct_on_device(outputs.without_autodiff(), classes),
-                    None => Tensor::zeros([1], self.device.burn()),
-                });
-                readings.extend(match norm {
-                    GradientNorm::Device(norm) => Some(*norm),
-                    GradientNorm::Host(_) => None,
-                });
-                let (network, _) = self.optimizer.step(network, gradient, done.learning_rate)?;
-                self.network = Some(network);
-                self.step_seconds += begun.elapsed().as_secs_f64();
-                self.progress.step_in_epoch += 1;
-                self.progress.global_step += 1;
-                self.waiting.push(Waiting {
-                    step: done,
-                    readings,
-                });
-                let last = self.progress.step_in_epoch == self.steps_per_epoch;
-                match last || self.waiting.len() >= GROUP || self.stop.is_stopped() {
-                    true => self.read_waiting(),
-                    false => Ok(()),
-                }
-            }
-        }
-    }
-
-    /// Targets `[samples, outputs]` and, for classes, their indices.
-    fn targets_on_device(
-        &self,
-        truth: BatchTruth,
-        width: usize,
-    ) -> (Tensor<2>, Option<Tensor<1, Int>>) {
-        let device = self.device.burn();
-        let classes = match truth {
-            BatchTruth::DeviceValues(values) => return (values.autodiff(), None),
-            BatchTruth::HostValues(values) => {
-                let samples = values.len() / width.max(1);
-                let data = TensorData::new(values, [samples, width]);
-                return (Tensor::from_data(data, &self.train_device), None);
-            }
-            BatchTruth::DeviceClasses(classes) => classes,
-            BatchTruth::HostClasses(classes) => {
-                let classes: Vec<i32> = classes.into_iter().map(i32::from).collect();
-                let len = classes.len();
-                Tensor::from_data(TensorData::new(classes, [len]), device)
-            }
-        };
-        let rows = match &self.class_rows {
-            Some(rows) => rows.clone().select(0, classes.clone()),
-            None => Tensor::zeros([classes.dims()[0], width], device),
-        };
-        (rows.autodiff(), Some(classes))
-    }
-
-    /// Reads the losses of the waiting steps in one go.
-    fn read_waiting(&mut self) -> Result<(), TrainError> {
-        let waiting = std::mem::take(&mut self.waiting);
-        let Some(width) = waiting.first().map(|first| first.readings.len()) else {
-            return Ok(());
-        };
-        let (steps, readings): (Vec<Done>, Vec<Vec<Tensor<1>>>) = waiting
-            .into_iter()
-            .map(|waiting| (waiting.step, waiting.readings))
-            .unzip();
-        let readings = readings.into_iter().flatten().collect();
-        let values = Tensor::cat(readings, 0)
-            .try_into_vec_as::<f32>()
-            .map_err(TrainError::backend)?;
-        let mut done = Vec::with_capacity(steps.len());
-        for (mut step, row) in steps.into_iter().zip(values.chunks(width)) {
-            if let [loss, correct, rest @ ..] = row {
-                step.tally = Tally {
-                    loss: f64::from(*loss) * step.samples as f64,
-                    correct: *correct as u64,
-                };
-                step.gradient_norm = rest.first().copied().map(f64::from);
-            }
-            if !step.tally.loss.is_finite() {
-                return Err(self.non_finite(&step));
-            }
-            done.push(step);
-        }
-        self.account(&done)
-    }
-
-    /// Adds steps to the sums and tells of them.
-    fn account(&mut self, steps: &[Done]) -> Result<(), TrainError> {
-        self.clock.advance(&mut self.progress);
-        let classes = has_classes(&self.problem.dataset.train);
-        let epoch = self.progress.epoch + 1;
-        for step in steps {
-            let samples = step.samples as f64;
-            self.recorder.step(&StepRow {
-                step: step.step + 1,
-                epoch: epoch as u64,
-                loss: step.tally.loss / samples,
-                accuracy: classes.then(|| step.tally.correct as f64 / samples),
-                learning_rate: step.learning_rate,
-            })?;
-            self.progress.samples += step.samples as u64;
-            let sums = &mut self.progress.sums;
-            sums.loss += step.tally.loss;
-            sums.correct += step.tally.correct;
-            sums.samples += step.samples as u64;
-        }
-        let Some(last) = steps.last() else {
-            return Ok(());
-        };
-        let sums = &self.progress.sums;
-        let seen: f64 = steps.iter().map(|step| step.samples as f64).sum();
-        let loss: f64 = steps.iter().map(|step| step.tally.loss).sum();
-        let rate = sums.samples as f64 / sums.seconds.max(1e-9);
-        let done = self.progress.global_step;
-        let per_step = self.progress.seconds / done.max(1) as f64;
-        self.observer.event(&Event::Step(StepEvent {
-            epoch,
-            epochs: self.config.train.epochs,
-            step_in_epoch: last.step_in_epoch + 1,
-            steps_per_epoch: self.steps_per_epoch,
-            global_step: last.step + 1,
-            total_steps: self.total_steps(),
-            loss: loss / seen.max(1.0),
-            mean_loss: sums.loss / sums.samples.max(1) as f64,
-            accuracy: classes.then(|| sums.correct as f64 / sums.samples.max(1) as f64),
-            learning_rate: last.learning_rate,
-            gradient_norm: self.config.train.clip_norm.and(last.gradient_norm),
-            images_per_second: rate,
-            remaining_seconds: per_step * self.total_steps().saturating_sub(done) as f64,
-        }));
-        Ok(())
     }
 
     /// Writes the checkpoint that is due, if one is, and heeds the stop flag.
@@ -577,16 +369,6 @@ impl<'a> Session<'a> {
         Ok(state)
     }
 
-    fn non_finite(&self, step: &Done) -> TrainError {
-        TrainError::NonFinite {
-            step: step.step,
-            loss: step.tally.loss / step.samples.max(1) as f64,
-            learning_rate: step.learning_rate,
-            gradient_norm: step.gradient_norm.unwrap_or(f64::NAN),
-            checkpoint: self.store.latest_path(),
-        }
-    }
-
     fn tell_interrupted(&mut self, checkpoint: &Path) {
         self.observer.event(&Event::Interrupted {
             step: self.progress.global_step,
@@ -608,7 +390,7 @@ impl<'a> Session<'a> {
         self.network.as_ref().ok_or_else(lost)
     }
 
-    fn take_network(&mut self) -> Result<Network, TrainError> {
+    pub(super) fn take_network(&mut self) -> Result<Network, TrainError> {
         self.network.take().ok_or_else(lost)
     }
 

@@ -1,0 +1,236 @@
+//! One optimiser step, and what it is counted as.
+
+use std::time::Instant;
+
+use burn::tensor::{Int, Tensor, TensorData};
+use granule_models::DropoutStream;
+
+use crate::batches::{Batch, BatchTruth};
+use crate::engine::score::has_classes;
+use crate::engine::session::Session;
+use crate::error::TrainError;
+use crate::event::{Event, StepEvent};
+use crate::loss::{Tally, Truth, correct_on_device};
+use crate::optimizer::{Gradient, GradientNorm};
+use crate::record::StepRow;
+
+/// Steps on a GPU between two readings of the losses: each reading waits for the device.
+const GROUP: usize = 16;
+
+/// A step on a GPU whose loss was not read yet.
+pub(super) struct Waiting {
+    step: Done,
+    /// Mean loss, hits and gradient norm; `[1]` each.
+    readings: Vec<Tensor<1>>,
+}
+
+/// A step done.
+#[derive(Debug, Clone, Copy)]
+struct Done {
+    /// Steps done before.
+    step: u64,
+    step_in_epoch: usize,
+    samples: usize,
+    learning_rate: f64,
+    tally: Tally,
+    gradient_norm: Option<f64>,
+}
+
+impl Session<'_> {
+    /// One optimiser step.
+    pub(super) fn step(&mut self, batch: Batch) -> Result<(), TrainError> {
+        let begun = Instant::now();
+        let step = self.progress.global_step;
+        let mut done = Done {
+            step,
+            step_in_epoch: self.progress.step_in_epoch,
+            samples: batch.len,
+            learning_rate: self.schedule.learning_rate(step),
+            tally: Tally::default(),
+            gradient_norm: None,
+        };
+        let network = self.take_network()?;
+        let mut dropout = DropoutStream::new(self.config.seed, step);
+        let outputs = network.forward_train(batch.inputs, &mut dropout);
+        let truth = match &batch.truth {
+            BatchTruth::HostClasses(classes) if self.device.is_host() => {
+                Ok(Truth::Classes(classes))
+            }
+            BatchTruth::HostValues(values) if self.device.is_host() => Ok(Truth::Values(values)),
+            _ => Err(()),
+        };
+        match truth {
+            Ok(truth) => {
+                let [_, width] = outputs.dims();
+                let shape = outputs.shape();
+                let values = outputs
+                    .clone()
+                    .without_autodiff()
+                    .try_into_vec_as::<f32>()
+                    .map_err(TrainError::backend)?;
+                let mut slope = std::mem::take(&mut self.gradient_buffer);
+                done.tally = self.loss.on_host(&values, truth, width, Some(&mut slope));
+                let slope = Tensor::from_data(TensorData::new(slope, shape), &self.train_device);
+                let gradient = outputs.mul(slope).sum().backward();
+                let mut gradient = Gradient::collect(gradient, &network, true)?;
+                if !done.tally.loss.is_finite() {
+                    done.gradient_norm = Some(gradient.norm().value()?);
+                    return Err(self.non_finite(&done));
+                }
+                let (network, norm) = self.optimizer.step(network, gradient, done.learning_rate)?;
+                self.network = Some(network);
+                done.gradient_norm = norm.map(GradientNorm::value).transpose()?;
+                self.step_seconds += begun.elapsed().as_secs_f64();
+                self.progress.step_in_epoch += 1;
+                self.progress.global_step += 1;
+                self.account(&[done])
+            }
+            Err(()) => {
+                let (targets, classes) = self.targets_on_device(batch.truth, outputs.shape()[1]);
+                let loss = self.loss.on_device(outputs.clone(), targets);
+                let mut gradient = Gradient::collect(loss.backward(), &network, false)?;
+                // The norm of a diverged run is wanted too late to compute it then.
+                let norm = gradient.norm();
+                let mut readings = vec![loss.without_autodiff()];
+                readings.push(match classes {
+                    Some(classes) => correct_on_device(outputs.without_autodiff(), classes),
+                    None => Tensor::zeros([1], self.device.burn()),
+                });
+                readings.extend(match norm {
+                    GradientNorm::Device(norm) => Some(*norm),
+                    GradientNorm::Host(_) => None,
+                });
+                let (network, _) = self.optimizer.step(network, gradient, done.learning_rate)?;
+                self.network = Some(network);
+                self.step_seconds += begun.elapsed().as_secs_f64();
+                self.progress.step_in_epoch += 1;
+                self.progress.global_step += 1;
+                self.waiting.push(Waiting {
+                    step: done,
+                    readings,
+                });
+                let last = self.progress.step_in_epoch == self.steps_per_epoch;
+                match last || self.waiting.len() >= GROUP || self.stop.is_stopped() {
+                    true => self.read_waiting(),
+                    false => Ok(()),
+                }
+            }
+        }
+    }
+
+    /// Targets `[samples, outputs]` and, for classes, their indices.
+    fn targets_on_device(
+        &self,
+        truth: BatchTruth,
+        width: usize,
+    ) -> (Tensor<2>, Option<Tensor<1, Int>>) {
+        let device = self.device.burn();
+        let classes = match truth {
+            BatchTruth::DeviceValues(values) => return (values.autodiff(), None),
+            BatchTruth::HostValues(values) => {
+                let samples = values.len() / width.max(1);
+                let data = TensorData::new(values, [samples, width]);
+                return (Tensor::from_data(data, &self.train_device), None);
+            }
+            BatchTruth::DeviceClasses(classes) => classes,
+            BatchTruth::HostClasses(classes) => {
+                let classes: Vec<i32> = classes.into_iter().map(i32::from).collect();
+                let len = classes.len();
+                Tensor::from_data(TensorData::new(classes, [len]), device)
+            }
+        };
+        let rows = match &self.class_rows {
+            Some(rows) => rows.clone().select(0, classes.clone()),
+            None => Tensor::zeros([classes.dims()[0], width], device),
+        };
+        (rows.autodiff(), Some(classes))
+    }
+
+    /// Reads the losses of the waiting steps in one go.
+    pub(super) fn read_waiting(&mut self) -> Result<(), TrainError> {
+        let waiting = std::mem::take(&mut self.waiting);
+        let Some(width) = waiting.first().map(|first| first.readings.len()) else {
+            return Ok(());
+        };
+        let (steps, readings): (Vec<Done>, Vec<Vec<Tensor<1>>>) = waiting
+            .into_iter()
+            .map(|waiting| (waiting.step, waiting.readings))
+            .unzip();
+        let readings = readings.into_iter().flatten().collect();
+        let values = Tensor::cat(readings, 0)
+            .try_into_vec_as::<f32>()
+            .map_err(TrainError::backend)?;
+        let mut done = Vec::with_capacity(steps.len());
+        for (mut step, row) in steps.into_iter().zip(values.chunks(width)) {
+            if let [loss, correct, rest @ ..] = row {
+                step.tally = Tally {
+                    loss: f64::from(*loss) * step.samples as f64,
+                    correct: *correct as u64,
+                };
+                step.gradient_norm = rest.first().copied().map(f64::from);
+            }
+            if !step.tally.loss.is_finite() {
+                return Err(self.non_finite(&step));
+            }
+            done.push(step);
+        }
+        self.account(&done)
+    }
+
+    /// Adds steps to the sums and tells of them.
+    fn account(&mut self, steps: &[Done]) -> Result<(), TrainError> {
+        self.clock.advance(&mut self.progress);
+        let classes = has_classes(&self.problem.dataset.train);
+        let epoch = self.progress.epoch + 1;
+        for step in steps {
+            let samples = step.samples as f64;
+            self.recorder.step(&StepRow {
+                step: step.step + 1,
+                epoch: epoch as u64,
+                loss: step.tally.loss / samples,
+                accuracy: classes.then(|| step.tally.correct as f64 / samples),
+                learning_rate: step.learning_rate,
+            })?;
+            self.progress.samples += step.samples as u64;
+            let sums = &mut self.progress.sums;
+            sums.loss += step.tally.loss;
+            sums.correct += step.tally.correct;
+            sums.samples += step.samples as u64;
+        }
+        let Some(last) = steps.last() else {
+            return Ok(());
+        };
+        let sums = &self.progress.sums;
+        let seen: f64 = steps.iter().map(|step| step.samples as f64).sum();
+        let loss: f64 = steps.iter().map(|step| step.tally.loss).sum();
+        let rate = sums.samples as f64 / sums.seconds.max(1e-9);
+        let done = self.progress.global_step;
+        let per_step = self.progress.seconds / done.max(1) as f64;
+        self.observer.event(&Event::Step(StepEvent {
+            epoch,
+            epochs: self.config.train.epochs,
+            step_in_epoch: last.step_in_epoch + 1,
+            steps_per_epoch: self.steps_per_epoch,
+            global_step: last.step + 1,
+            total_steps: self.total_steps(),
+            loss: loss / seen.max(1.0),
+            mean_loss: sums.loss / sums.samples.max(1) as f64,
+            accuracy: classes.then(|| sums.correct as f64 / sums.samples.max(1) as f64),
+            learning_rate: last.learning_rate,
+            gradient_norm: self.config.train.clip_norm.and(last.gradient_norm),
+            images_per_second: rate,
+            remaining_seconds: per_step * self.total_steps().saturating_sub(done) as f64,
+        }));
+        Ok(())
+    }
+
+    fn non_finite(&self, step: &Done) -> TrainError {
+        TrainError::NonFinite {
+            step: step.step,
+            loss: step.tally.loss / step.samples.max(1) as f64,
+            learning_rate: step.learning_rate,
+            gradient_norm: step.gradient_norm.unwrap_or(f64::NAN),
+            checkpoint: self.store.latest_path(),
+        }
+    }
+}
