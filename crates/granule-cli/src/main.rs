@@ -19,6 +19,7 @@ use clap::Parser;
 use args::{Cli, Command, DataCommand};
 
 fn main() -> ExitCode {
+    quiet_mesa();
     failure::install_panic_hook();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -34,6 +35,18 @@ fn main() -> ExitCode {
         Ok(Ok(code)) => code,
         Ok(Err(error)) => failure::report(&error),
         Err(_) => ExitCode::from(failure::FAILED),
+    }
+}
+
+/// Mesa's device selection complains on standard error where no session has set this variable, as in a container.
+fn quiet_mesa() {
+    const VARIABLE: &str = "XDG_RUNTIME_DIR";
+    if cfg!(target_os = "linux") && std::env::var_os(VARIABLE).is_none() {
+        // SAFETY: no other thread runs yet.
+        #[allow(unsafe_code)]
+        unsafe {
+            std::env::set_var(VARIABLE, "/nonexistent");
+        }
     }
 }
 

@@ -15,8 +15,9 @@ pub fn of(model: Option<&str>, dataset: Option<&str>) -> RunConfig {
         config.model = model;
     }
     match config.model {
-        ModelConfig::Mlp(_) => {}
-        ModelConfig::Lenet(_) => config.schedule = ScheduleConfig::Cosine(Default::default()),
+        ModelConfig::Mlp(_) | ModelConfig::Lenet(_) => {
+            config.schedule = ScheduleConfig::Cosine(Default::default());
+        }
         ModelConfig::Cnn(_) => {
             config.optimizer = OptimizerConfig::Sgd(SgdConfig {
                 lr: 0.01,
@@ -55,7 +56,7 @@ pub fn of(model: Option<&str>, dataset: Option<&str>) -> RunConfig {
 pub const DEFAULTS_BY_MODEL: &str = "\
 Defaults by model:
   model   optimiser                         schedule   batch  epochs
-  mlp     adam, lr 0.001                    constant      64      10
+  mlp     adam, lr 0.001                    cosine        64      10
   lenet   adam, lr 0.001                    cosine        64      10
   cnn     sgd, lr 0.01, momentum 0.9        cosine        64      10
   resnet  sgd, lr 0.1, momentum 0.9,        one-cycle    128      30
