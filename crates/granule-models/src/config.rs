@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::parameters::{Parameters, Source};
 use crate::{
-    CnnConfig, InputShape, LenetConfig, MlpConfig, ModelError, Network, ResnetConfig, StateDict,
+    CnnConfig, InputShape, LeNetConfig, MlpConfig, ModelError, Network, ResNetConfig, StateDict,
 };
 
 /// A model and its settings; in a configuration file `kind` names the model.
@@ -24,11 +24,11 @@ pub enum ModelConfig {
     /// Multilayer perceptron, for images and feature vectors.
     Mlp(MlpConfig),
     /// LeNet-5, for images of 28×28 and 32×32.
-    Lenet(LenetConfig),
+    LeNet(LeNetConfig),
     /// Plain convolutional network.
     Cnn(CnnConfig),
     /// Small residual network.
-    Resnet(ResnetConfig),
+    ResNet(ResNetConfig),
 }
 
 impl Default for ModelConfig {
@@ -49,9 +49,9 @@ impl ModelConfig {
     pub fn from_name(name: &str) -> Result<Self, ModelError> {
         match name {
             "mlp" => Ok(Self::Mlp(MlpConfig::default())),
-            "lenet" => Ok(Self::Lenet(LenetConfig::default())),
+            "lenet" => Ok(Self::LeNet(LeNetConfig::default())),
             "cnn" => Ok(Self::Cnn(CnnConfig::default())),
-            "resnet" => Ok(Self::Resnet(ResnetConfig::default())),
+            "resnet" => Ok(Self::ResNet(ResNetConfig::default())),
             _ => Err(ModelError::UnknownModel {
                 name: name.to_owned(),
                 known: Self::NAMES.join(", "),
@@ -63,9 +63,9 @@ impl ModelConfig {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Mlp(_) => "mlp",
-            Self::Lenet(_) => "lenet",
+            Self::LeNet(_) => "lenet",
             Self::Cnn(_) => "cnn",
-            Self::Resnet(_) => "resnet",
+            Self::ResNet(_) => "resnet",
         }
     }
 
@@ -74,9 +74,9 @@ impl ModelConfig {
     pub fn first_weight(&self) -> &'static str {
         match self {
             Self::Mlp(_) => "layers.0.weight",
-            Self::Lenet(_) => "conv1.weight",
+            Self::LeNet(_) => "conv1.weight",
             Self::Cnn(_) => "stages.0.0.conv.weight",
-            Self::Resnet(_) => "stem.conv.weight",
+            Self::ResNet(_) => "stem.conv.weight",
         }
     }
 
@@ -88,9 +88,9 @@ impl ModelConfig {
     pub fn validate(&self, input: &InputShape, outputs: usize) -> Result<(), ModelError> {
         match self {
             Self::Mlp(config) => config.validate(input, outputs),
-            Self::Lenet(config) => config.validate(input, outputs),
+            Self::LeNet(config) => config.validate(input, outputs),
             Self::Cnn(config) => config.validate(input, outputs),
-            Self::Resnet(config) => config.validate(input, outputs),
+            Self::ResNet(config) => config.validate(input, outputs),
         }
     }
 
@@ -141,9 +141,9 @@ impl ModelConfig {
     ) -> Result<Network, ModelError> {
         Ok(match self {
             Self::Mlp(config) => Network::Mlp(config.build(input, outputs, p)?),
-            Self::Lenet(config) => Network::Lenet(config.build(input, outputs, p)?),
+            Self::LeNet(config) => Network::LeNet(config.build(input, outputs, p)?),
             Self::Cnn(config) => Network::Cnn(config.build(input, outputs, p)?),
-            Self::Resnet(config) => Network::Resnet(config.build(input, outputs, p)?),
+            Self::ResNet(config) => Network::ResNet(config.build(input, outputs, p)?),
         })
     }
 }

@@ -15,14 +15,14 @@ use crate::{DropoutStream, Initialization, InputShape, ModelError};
 /// Configuration of [`LeNet`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct LenetConfig {
+pub struct LeNetConfig {
     /// The probability of dropping a unit of the two hidden dense layers while training. Default 0, less than 1.
     pub dropout: f64,
     /// How the weights of all but the output layer are drawn. Default He.
     pub init: Initialization,
 }
 
-impl Default for LenetConfig {
+impl Default for LeNetConfig {
     fn default() -> Self {
         Self {
             dropout: 0.0,
@@ -31,7 +31,7 @@ impl Default for LenetConfig {
     }
 }
 
-impl LenetConfig {
+impl LeNetConfig {
     /// Checks every setting against its range, and that the input is an image of 28×28 or 32×32.
     ///
     /// # Errors

@@ -42,9 +42,9 @@ pub use input::{InputShape, InputSpec};
 pub use layers::{Activation, Initialization};
 #[cfg(feature = "burn-train")]
 pub use learner::ClassificationBatch;
-pub use lenet::{LeNet, LenetConfig};
+pub use lenet::{LeNet, LeNetConfig};
 pub use mlp::{Mlp, MlpConfig};
 pub use network::Network;
 pub use predictor::{Predictor, Sample};
-pub use resnet::{ResNet, ResnetConfig};
+pub use resnet::{ResNet, ResNetConfig};
 pub use state::{StateDict, TensorValue};

@@ -18,11 +18,11 @@ pub enum Network {
     /// Multilayer perceptron.
     Mlp(Mlp),
     /// LeNet-5.
-    Lenet(LeNet),
+    LeNet(LeNet),
     /// Plain convolutional network.
     Cnn(Cnn),
     /// Small residual network.
-    Resnet(ResNet),
+    ResNet(ResNet),
 }
 
 impl Network {
@@ -49,9 +49,9 @@ impl Network {
     fn run(&self, x: Tensor<2>, mode: Mode<'_>) -> Tensor<2> {
         match self {
             Self::Mlp(model) => model.run(x, mode),
-            Self::Lenet(model) => model.run(x, mode),
+            Self::LeNet(model) => model.run(x, mode),
             Self::Cnn(model) => model.run(x, mode),
-            Self::Resnet(model) => model.run(x, mode),
+            Self::ResNet(model) => model.run(x, mode),
         }
     }
 }

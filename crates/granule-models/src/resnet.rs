@@ -17,7 +17,7 @@ use crate::{DropoutStream, Initialization, InputShape, ModelError};
 /// Configuration of [`ResNet`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct ResnetConfig {
+pub struct ResNetConfig {
     /// 9, or 6n + 2 (20, 32, 44, 56, …, at most 1202). Default 9.
     pub depth: usize,
     /// The filters of the stem and of each of the three stages (depth 9: four numbers), or of the three stages (others:
@@ -27,7 +27,7 @@ pub struct ResnetConfig {
     pub dropout: f64,
 }
 
-impl Default for ResnetConfig {
+impl Default for ResNetConfig {
     fn default() -> Self {
         Self {
             depth: 9,
@@ -37,7 +37,7 @@ impl Default for ResnetConfig {
     }
 }
 
-impl ResnetConfig {
+impl ResNetConfig {
     /// Checks every setting against its range.
     ///
     /// # Errors

@@ -15,7 +15,7 @@ pub fn of(model: Option<&str>, dataset: Option<&str>) -> RunConfig {
         config.model = model;
     }
     match config.model {
-        ModelConfig::Mlp(_) | ModelConfig::Lenet(_) => {
+        ModelConfig::Mlp(_) | ModelConfig::LeNet(_) => {
             config.schedule = ScheduleConfig::Cosine(Default::default());
         }
         ModelConfig::Cnn(_) => {
@@ -25,7 +25,7 @@ pub fn of(model: Option<&str>, dataset: Option<&str>) -> RunConfig {
             });
             config.schedule = ScheduleConfig::Cosine(Default::default());
         }
-        ModelConfig::Resnet(_) => {
+        ModelConfig::ResNet(_) => {
             config.train.epochs = 30;
             config.train.batch_size = 128;
             config.train.label_smoothing = 0.1;
@@ -42,7 +42,7 @@ pub fn of(model: Option<&str>, dataset: Option<&str>) -> RunConfig {
         dataset.and_then(|name| name.parse().ok()),
         Some(DatasetSpec::Cifar10 | DatasetSpec::Cifar100)
     );
-    if photographs && matches!(config.model, ModelConfig::Resnet(_)) {
+    if photographs && matches!(config.model, ModelConfig::ResNet(_)) {
         config.data.augmentation = Augmentation {
             pad_crop: 4,
             horizontal_flip: true,

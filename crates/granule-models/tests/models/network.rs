@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 use granule_models::{
     Activation, CnnConfig, DropoutStream, Initialization, InputShape, MlpConfig, ModelConfig,
-    ModelError, ResnetConfig, state,
+    ModelError, ResNetConfig, state,
 };
 
 use crate::support::{flex, image, ndarray, samples, small_models, values};
@@ -24,23 +24,23 @@ fn parameter_counts_are_the_published_ones() {
         1_792 + 73_856 + 8_389_632 + 10_250
     );
     assert_eq!(count(&named("resnet"), image(3, 32)), 6_573_130);
-    let resnet20 = ModelConfig::Resnet(ResnetConfig {
+    let resnet20 = ModelConfig::ResNet(ResNetConfig {
         depth: 20,
-        ..ResnetConfig::default()
+        ..ResNetConfig::default()
     });
     assert_eq!(count(&resnet20, image(3, 32)), 272_474);
 }
 
 #[test]
 fn every_image_model_takes_both_sizes_and_any_channels() {
-    let resnet20 = ModelConfig::Resnet(ResnetConfig {
+    let resnet20 = ModelConfig::ResNet(ResNetConfig {
         depth: 20,
         widths: vec![4, 4, 4],
         dropout: 0.0,
     });
-    let nine = ModelConfig::Resnet(ResnetConfig {
+    let nine = ModelConfig::ResNet(ResNetConfig {
         widths: vec![4, 4, 4, 4],
-        ..ResnetConfig::default()
+        ..ResNetConfig::default()
     });
     let cnn = ModelConfig::Cnn(CnnConfig {
         channels: vec![4, 4],

@@ -3,7 +3,7 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use granule_device::DeviceSpec;
 use granule_models::{
-    CnnConfig, InputShape, InputSpec, ModelConfig, ModelFile, Provenance, ResnetConfig, Task, state,
+    CnnConfig, InputShape, InputSpec, ModelConfig, ModelFile, Provenance, ResNetConfig, Task, state,
 };
 
 pub fn flex() -> Device {
@@ -59,7 +59,7 @@ pub fn small_models() -> Vec<(ModelConfig, InputShape)> {
         })
     };
     let resnet = |depth, widths: &[usize]| {
-        ModelConfig::Resnet(ResnetConfig {
+        ModelConfig::ResNet(ResNetConfig {
             depth,
             widths: widths.to_vec(),
             dropout: 0.1,

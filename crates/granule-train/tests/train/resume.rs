@@ -2,7 +2,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use granule_data::Dataset;
-use granule_models::{ModelConfig, ResnetConfig, StateDict};
+use granule_models::{ModelConfig, ResNetConfig, StateDict};
 use granule_train::config::SgdConfig;
 use granule_train::{
     Event, Observer, OptimizerConfig, RunConfig, StopFlag, TrainError, resume_with, train_with,
@@ -29,7 +29,7 @@ fn epoch_rows(dir: &Path) -> Vec<String> {
 }
 
 fn tiny_runs(spec: &granule_device::DeviceSpec) -> Vec<(RunConfig, Dataset)> {
-    let resnet = ModelConfig::Resnet(ResnetConfig {
+    let resnet = ModelConfig::ResNet(ResNetConfig {
         widths: vec![4, 4, 8, 8],
         dropout: 0.3,
         ..Default::default()
