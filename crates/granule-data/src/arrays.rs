@@ -13,6 +13,7 @@ use flate2::CrcReader;
 use flate2::read::DeflateDecoder;
 
 use crate::reading::{self, RESERVE_RATIO};
+use crate::text::printable;
 use crate::{DataError, Dataset, Features, Normalization, Shape, Split, Targets, division};
 
 mod elements;
@@ -65,7 +66,7 @@ pub(crate) fn load(x: &Path, y: Option<&Path>, seed: u64) -> Result<Dataset, Dat
             let (x_len, y_len) = (len(&x_file, x)?, len(&y_file, y)?);
             let inputs = inputs(Array::plain(&mut x_file, x_len, x)?)?;
             let outputs = Outputs::read(Array::plain(&mut y_file, y_len, y)?)?;
-            let classes = outputs.classes(y)?;
+            let classes = outputs.classes();
             divided(pair(inputs, outputs, x, y)?, classes, seed)
         }
         None => {
@@ -110,20 +111,20 @@ pub fn decode_npz(
         (Some(x_train), Some(y_train), Some(x_test), Some(y_test), _, _) => {
             let (x, y, x_path, y_path) = part(x_train, y_train)?;
             let (x_test, y_test, x_test_path, y_test_path) = part(x_test, y_test)?;
-            let classes = y.classes(&y_path)?.max(y_test.classes(&y_test_path)?);
+            let classes = y.classes().max(y_test.classes());
             let train = pair(x, y, &x_path, &y_path)?;
             let test = pair(x_test, y_test, &x_test_path, &y_test_path)?;
             assemble(train, test, classes)
         }
         (_, _, _, _, Some(x), Some(y)) => {
             let (x, y, x_path, y_path) = part(x, y)?;
-            let classes = y.classes(&y_path)?;
+            let classes = y.classes();
             divided(pair(x, y, &x_path, &y_path)?, classes, seed)
         }
         _ => {
             let names: Vec<_> = members
                 .iter()
-                .map(|member| member.name.trim_end_matches(".npy"))
+                .map(|member| printable(member.name.trim_end_matches(".npy")))
                 .collect();
             let reason = format!(
                 "holds [{}]; name the arrays x_train, y_train, x_test, y_test, or x, y",
@@ -249,6 +250,10 @@ fn with_member<T>(
         path,
     )?;
     array.check_len(member.bytes)?;
+    if member.method == zip::Method::Deflate {
+        let limit = reading::decoded_limit(member.stored_bytes);
+        reading::check_limit(path, array.header.data_bytes(), limit)?;
+    }
     let value = read(array)?;
     if stream.crc().sum() != member.crc {
         return Err(DataError::corrupt(path, "its checksum is wrong"));
@@ -303,7 +308,7 @@ fn inputs(array: Array<'_>) -> Result<(Shape, Features), DataError> {
 }
 
 enum Outputs {
-    Labels(Vec<i64>),
+    Labels(Vec<u16>),
     Values { data: Vec<f32>, width: usize },
 }
 
@@ -312,7 +317,7 @@ impl Outputs {
         let extents = array.extents();
         match extents.as_slice() {
             [_] | [_, 1] if !array.header.kind.is_float() => {
-                Ok(Self::Labels(elements::integers(array)?))
+                Ok(Self::Labels(elements::labels(array)?))
             }
             [_] => Ok(Self::Values {
                 data: elements::floats(array)?,
@@ -333,30 +338,17 @@ impl Outputs {
         }
     }
 
-    /// Number of classes, 0 for real values; checks every label.
-    fn classes(&self, path: &Path) -> Result<usize, DataError> {
-        let Self::Labels(labels) = self else {
-            return Ok(0);
-        };
-        let limit = usize::from(u16::MAX);
-        let allowed = |&label: &i64| usize::try_from(label).is_ok_and(|label| label < limit);
-        if let Some((index, &label)) = labels.iter().enumerate().find(|(_, label)| !allowed(label))
-        {
-            return Err(DataError::LabelRange {
-                path: path.to_path_buf(),
-                index,
-                label,
-                classes: limit,
-            });
+    /// Number of classes, 0 for real values.
+    fn classes(&self) -> usize {
+        match self {
+            Self::Labels(labels) => labels.iter().max().map_or(0, |&max| usize::from(max) + 1),
+            Self::Values { .. } => 0,
         }
-        Ok(labels.iter().max().map_or(0, |&label| label as usize + 1))
     }
 
     fn targets(self) -> Targets {
         match self {
-            Self::Labels(labels) => {
-                Targets::Classes(labels.into_iter().map(|label| label as u16).collect())
-            }
+            Self::Labels(labels) => Targets::Classes(labels),
             Self::Values { data, width } => Targets::Values { data, width },
         }
     }

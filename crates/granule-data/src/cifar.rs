@@ -1,15 +1,19 @@
 //! The binary version of CIFAR-10 and CIFAR-100: records of label bytes and 3×32×32 pixels, in a tar.gz archive or
 //! unpacked.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use tar::{Archive, EntryType};
 
-use crate::load::{Found, published_file};
-use crate::reading::{Hashing, Limited, RESERVE_RATIO, Source, append, read_some, stream_error};
-use crate::registry::Published;
+use crate::load::{hashing, warning};
+use crate::reading::{
+    Hashing, Limited, MAX_ARCHIVE, RESERVE_RATIO, Source, Tee, append, open, read_some,
+    reserve_exact, stream_error,
+};
+use crate::registry::{Located, LocatedFile, Published};
+use crate::text::printable;
 use crate::{DataError, Dataset, Features, Normalization, Progress, Shape, Split, Targets};
 
 const PIXELS: usize = 3 * 32 * 32;
@@ -17,8 +21,6 @@ const MAX_NAMES: u64 = 1 << 16;
 
 /// The files of one of the two sets.
 pub(crate) struct Layout {
-    archive: &'static str,
-    folder: &'static str,
     train: &'static [&'static str],
     test: &'static str,
     class_names: &'static str,
@@ -28,8 +30,6 @@ pub(crate) struct Layout {
 }
 
 pub(crate) const CIFAR_10: Layout = Layout {
-    archive: "cifar-10-binary.tar.gz",
-    folder: "cifar-10-batches-bin",
     train: &[
         "data_batch_1.bin",
         "data_batch_2.bin",
@@ -44,8 +44,6 @@ pub(crate) const CIFAR_10: Layout = Layout {
 };
 
 pub(crate) const CIFAR_100: Layout = Layout {
-    archive: "cifar-100-binary.tar.gz",
-    folder: "cifar-100-binary",
     train: &["train.bin"],
     test: "test.bin",
     class_names: "fine_label_names.txt",
@@ -53,88 +51,44 @@ pub(crate) const CIFAR_100: Layout = Layout {
     classes: 100,
 };
 
-/// Where the records are.
-pub(crate) enum Place {
-    Folder(PathBuf),
-    Archive(PathBuf),
+/// Where the records are; `Err` holds the name of what is absent.
+pub(crate) fn find(set: &Published, dir: &Path) -> Result<Located, String> {
+    let file = set.files.first();
+    file.and_then(|file| file.locate(dir))
+        .ok_or_else(|| file.map_or(set.name, |file| file.name).to_string())
 }
-
-impl Place {
-    /// `Err` holds the name of what is absent.
-    pub(crate) fn find(dir: &Path, layout: &Layout) -> Result<Self, String> {
-        let complete = |folder: &PathBuf| {
-            layout
-                .train
-                .iter()
-                .chain([&layout.test])
-                .all(|name| folder.join(name).is_file())
-        };
-        if let Some(folder) = [dir.join(layout.folder), dir.to_path_buf()]
-            .into_iter()
-            .find(complete)
-        {
-            return Ok(Self::Folder(folder));
-        }
-        let archive = dir.join(layout.archive);
-        if archive.is_file() {
-            Ok(Self::Archive(archive))
-        } else {
-            Err(layout.archive.to_string())
-        }
-    }
-}
-
-/// The dataset, the archive it came from, and warnings.
-pub(crate) type Loaded = (Dataset, Option<Found>, Vec<String>);
 
 pub(crate) fn load(
-    set: &Published,
+    name: &str,
     layout: &Layout,
     classes: Vec<String>,
     normalization: Normalization,
-    place: &Place,
+    place: &Located,
     progress: &dyn Progress,
-) -> Result<Loaded, DataError> {
-    let (parts, path, found) = match place {
-        Place::Folder(folder) => (read_folder(folder, layout)?, folder, None),
-        Place::Archive(path) => {
-            let file = File::open(path).map_err(|error| DataError::io(path, "open", error))?;
-            let len = file
-                .metadata()
-                .map_err(|error| DataError::io(path, "inspect", error))?
-                .len();
-            progress.start(set.name, Some(len));
+) -> Result<Dataset, DataError> {
+    let mut warnings = Vec::new();
+    let parts = match place {
+        Located::Unpacked(files) => read_files(files, layout, &mut warnings)?,
+        Located::AsPublished(file) => {
+            let (reader, len) = open(&file.path)?;
+            progress.start(name, Some(len));
             let watched = Watched {
-                inner: file,
+                inner: reader,
                 progress,
             };
-            let parts = read_archive(
-                watched,
-                len,
-                path,
-                layout,
-                Found::hashing(published_file(set, path), path),
-            );
+            let parts = read_archive(watched, len, &file.path, layout, hashing(file, len));
             progress.finish();
             let (parts, sha256) = parts?;
-            (
-                parts,
-                path,
-                Some(Found {
-                    path: path.clone(),
-                    sha256,
-                }),
-            )
+            warnings.extend(warning(file, len, sha256.as_deref()));
+            parts
         }
     };
-    let mut warnings = Vec::new();
     let classes = match parts.names {
-        Some(names) if names.len() == layout.classes => names,
-        Some(names) => {
+        Some((_, names)) if names.len() == layout.classes => names,
+        Some((path, names)) => {
             warnings.push(format!(
-                "{}: {} names {} classes instead of {}; the published names are used",
+                "{}: names {} classes instead of {}; the published names are used",
                 path.display(),
-                layout.class_names,
                 names.len(),
                 layout.classes
             ));
@@ -142,21 +96,18 @@ pub(crate) fn load(
         }
         None => classes,
     };
-    let dataset = Dataset::new(
-        set.name,
-        classes,
-        normalization,
-        parts.train.split()?,
-        parts.test.split()?,
-    )?;
-    Ok((dataset, found, warnings))
+    let (train, test) = (parts.train.split()?, parts.test.split()?);
+    let mut dataset = Dataset::new(name, classes, normalization, train, test)?;
+    dataset.warnings = warnings;
+    Ok(dataset)
 }
 
 #[derive(Default)]
 struct Parts {
     train: Records,
     test: Records,
-    names: Option<Vec<String>>,
+    /// Class names, and the file or member that lists them.
+    names: Option<(PathBuf, Vec<String>)>,
 }
 
 #[derive(Default)]
@@ -179,11 +130,24 @@ impl Records {
         )
     }
 
-    /// Makes room for `bytes` of records.
-    fn reserve(&mut self, bytes: u64, layout: &Layout) {
-        let count = usize::try_from(bytes / (layout.label_bytes + PIXELS) as u64).unwrap_or(0);
-        self.pixels.reserve_exact(count * PIXELS);
-        self.labels.reserve_exact(count);
+    /// Makes room for `bytes` of records, though not for more than is read of a whole set.
+    fn reserve(&mut self, bytes: u64, layout: &Layout, path: &Path) -> Result<(), DataError> {
+        let record = (layout.label_bytes + PIXELS) as u64;
+        let count = usize::try_from(bytes.min(MAX_ARCHIVE) / record).unwrap_or(0);
+        reserve_exact(&mut self.pixels, count * PIXELS, path)?;
+        reserve_exact(&mut self.labels, count, path)
+    }
+
+    /// Makes room for `next` records; what is there doubles, up to `left` more.
+    fn grow(&mut self, next: usize, left: usize, path: &Path) -> Result<(), DataError> {
+        let more = self.labels.len().max(next).min(left);
+        if self.labels.capacity() - self.labels.len() < next {
+            reserve_exact(&mut self.labels, more, path)?;
+        }
+        if self.pixels.capacity() - self.pixels.len() < next * PIXELS {
+            reserve_exact(&mut self.pixels, more * PIXELS, path)?;
+        }
+        Ok(())
     }
 
     /// Appends the `size` bytes of records behind `reader`.
@@ -202,6 +166,9 @@ impl Records {
                 what: "holds no images".into(),
             });
         }
+        if size > MAX_ARCHIVE {
+            return Err(too_large(path));
+        }
         if !size.is_multiple_of(record as u64) {
             let reason = format!(
                 "truncated or trailing bytes: {size} is not a multiple of the {record} bytes of a record"
@@ -215,6 +182,7 @@ impl Records {
             let count = block.min(records - done);
             bytes.clear();
             append(reader, &mut bytes, (count * record) as u64, u64::MAX, path)?;
+            self.grow(count, records - done, path)?;
             for (offset, bytes) in bytes.chunks_exact(record).enumerate() {
                 let (labels, pixels) = bytes.split_at(layout.label_bytes);
                 let label = labels.last().copied().unwrap_or(0);
@@ -235,31 +203,51 @@ impl Records {
     }
 }
 
-fn read_folder(folder: &Path, layout: &Layout) -> Result<Parts, DataError> {
-    let mut parts = Parts::default();
-    let size = |name: &&str| fs::metadata(folder.join(name)).map_or(0, |file| file.len());
-    parts
-        .train
-        .reserve(layout.train.iter().map(size).sum(), layout);
-    parts.test.reserve(size(&layout.test), layout);
-    for name in layout.train {
-        read_file(&mut parts.train, &folder.join(name), layout)?;
+fn too_large(path: &Path) -> DataError {
+    DataError::TooLarge {
+        path: path.to_path_buf(),
+        what: "what is to be read".into(),
+        limit: MAX_ARCHIVE,
     }
-    read_file(&mut parts.test, &folder.join(layout.test), layout)?;
-    let names = folder.join(layout.class_names);
-    if let Ok(file) = File::open(&names) {
-        parts.names = Some(read_names(&mut file.take(MAX_NAMES), &names)?);
-    }
-    Ok(parts)
 }
 
-fn read_file(records: &mut Records, path: &Path, layout: &Layout) -> Result<(), DataError> {
-    let mut file = File::open(path).map_err(|error| DataError::io(path, "open", error))?;
-    let size = file
-        .metadata()
-        .map_err(|error| DataError::io(path, "inspect", error))?
-        .len();
-    records.read(&mut file, size, layout, path)
+fn read_files(
+    files: &[LocatedFile],
+    layout: &Layout,
+    warnings: &mut Vec<String>,
+) -> Result<Parts, DataError> {
+    let mut opened = Vec::new();
+    let (mut train, mut test) = (0u64, 0u64);
+    for file in files {
+        let (reader, len) = open(&file.path)?;
+        let is_test = file.path.ends_with(layout.test);
+        *(if is_test { &mut test } else { &mut train }) += len;
+        if train.saturating_add(test) > MAX_ARCHIVE {
+            return Err(too_large(&file.path));
+        }
+        opened.push((file, reader, len, is_test));
+    }
+    let mut parts = Parts::default();
+    if let Some(file) = files.first() {
+        parts.train.reserve(train, layout, &file.path)?;
+        parts.test.reserve(test, layout, &file.path)?;
+        let path = file.path.with_file_name(layout.class_names);
+        if let Ok(file) = File::open(&path) {
+            let names = read_names(&mut file.take(MAX_NAMES), &path)?;
+            parts.names = Some((path, names));
+        }
+    }
+    for (file, reader, len, is_test) in opened {
+        let records = if is_test {
+            &mut parts.test
+        } else {
+            &mut parts.train
+        };
+        let mut reader = Tee::new(reader, hashing(file, len));
+        records.read(&mut reader, len, layout, &file.path)?;
+        warnings.extend(warning(file, len, reader.sha256().as_deref()));
+    }
+    Ok(parts)
 }
 
 /// Reads an archive of `len` bytes; its members may come in any order.
@@ -271,11 +259,27 @@ fn read_archive(
     hashing: Hashing,
 ) -> Result<(Parts, Option<String>), DataError> {
     let mut source = Source::new(reader, len, path, hashing)?;
+    let limit = source.limit().min(MAX_ARCHIVE);
+    let parts =
+        read_members(&mut source, len, limit, path, layout).map_err(|error| match error {
+            DataError::TooLarge { path, what, .. } => DataError::TooLarge { path, what, limit },
+            error => error,
+        })?;
+    Ok((parts, source.sha256()))
+}
+
+fn read_members(
+    source: &mut dyn Read,
+    len: u64,
+    limit: u64,
+    path: &Path,
+    layout: &Layout,
+) -> Result<Parts, DataError> {
     let mut parts = Parts::default();
     let bound = |size: u64| size.min(len.saturating_mul(RESERVE_RATIO));
     // Where the records of each training file lie in `parts.train`, in the order of the archive.
     let mut order: Vec<(usize, usize)> = Vec::new();
-    let mut limited = Limited::new(&mut source);
+    let mut limited = Limited::new(source, limit);
     let mut archive = Archive::new(&mut limited);
     // Raw entries: long names and extended headers are skipped like other members, not collected in memory.
     let entries = archive
@@ -284,7 +288,7 @@ fn read_archive(
         .raw(true);
     for entry in entries {
         let mut entry = entry.map_err(|error| stream_error(path, error))?;
-        let member = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        let member = printable(&String::from_utf8_lossy(&entry.path_bytes()));
         check_member(&member, entry.header().entry_type(), path)?;
         let name = member.rsplit('/').next().unwrap_or_default();
         let inside = PathBuf::from(format!("{}!{member}", path.display()));
@@ -299,10 +303,8 @@ fn read_archive(
             }
             let before = parts.train.labels.len();
             if order.is_empty() {
-                parts.train.reserve(
-                    bound(size.saturating_mul(layout.train.len() as u64)),
-                    layout,
-                );
+                let whole = size.saturating_mul(layout.train.len() as u64);
+                parts.train.reserve(bound(whole), layout, &inside)?;
             }
             parts.train.read(&mut entry, size, layout, &inside)?;
             order.push((number, parts.train.labels.len() - before));
@@ -310,10 +312,11 @@ fn read_archive(
             if !parts.test.labels.is_empty() {
                 return Err(again());
             }
-            parts.test.reserve(bound(size), layout);
+            parts.test.reserve(bound(size), layout, &inside)?;
             parts.test.read(&mut entry, size, layout, &inside)?;
         } else if name == layout.class_names {
-            parts.names = Some(read_names(&mut entry.take(MAX_NAMES), &inside)?);
+            let names = read_names(&mut entry.take(MAX_NAMES), &inside)?;
+            parts.names = Some((inside, names));
         }
     }
     drain(&mut limited, path)?;
@@ -328,7 +331,7 @@ fn read_archive(
         }
     }
     sort(&mut parts.train, &mut order);
-    Ok((parts, source.sha256()))
+    Ok(parts)
 }
 
 /// Insertion sort of whole files within the buffers, so that no second copy is held.

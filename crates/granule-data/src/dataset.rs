@@ -1,5 +1,6 @@
 use serde::{Deserialize, Serialize};
 
+use crate::text::printable;
 use crate::{DataError, Features, Shape, Split, Targets};
 
 /// Shift and scale of the inputs, from the training part of a data set.
@@ -165,7 +166,8 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// Puts a data set together and computes its fingerprint.
+    /// Puts a data set together and computes its fingerprint. Control characters in names of classes, which a
+    /// terminal would obey, are replaced by U+FFFD.
     ///
     /// # Errors
     /// [`DataError::Invalid`] when the two splits differ in shape or in kind of target, a split is empty, or a
@@ -179,7 +181,7 @@ impl Dataset {
     ) -> Result<Self, DataError> {
         let mut dataset = Self {
             name: name.into(),
-            classes,
+            classes: classes.iter().map(|name| printable(name)).collect(),
             normalization,
             train,
             test,

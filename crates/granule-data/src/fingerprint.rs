@@ -16,7 +16,7 @@ pub(crate) fn fingerprint(dataset: &Dataset) -> String {
         add_split(&mut hash, split);
     }
     let digest = hash.finalize();
-    crate::reading::hexadecimal(digest.get(..16).unwrap_or_default())
+    crate::text::hexadecimal(digest.get(..16).unwrap_or_default())
 }
 
 fn add_split(hash: &mut Sha256, split: &Split) {

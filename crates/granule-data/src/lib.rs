@@ -33,6 +33,7 @@ pub mod registry;
 mod spec;
 mod split;
 pub mod synthetic;
+mod text;
 
 pub use augment::{Augmentation, AugmentationKey};
 pub use dataset::{Dataset, Normalization};

@@ -2,7 +2,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::reading::Hashing;
-use crate::registry::{self, Published, PublishedFile};
+use crate::registry::{self, LocatedFile, Published};
 use crate::{DataError, Dataset, DatasetSpec, Normalization, Progress, Silent};
 use crate::{arrays, cifar, constants, folder, idx, synthetic};
 
@@ -40,52 +40,35 @@ pub fn load(spec: &DatasetSpec, options: &LoadOptions<'_>) -> Result<Dataset, Da
     Ok(dataset)
 }
 
-/// A file that was read, with its SHA-256 when that had to be compared with the published one.
-pub(crate) struct Found {
-    pub(crate) path: PathBuf,
-    pub(crate) sha256: Option<String>,
-}
-
-impl Found {
-    /// A file of another size than the published one differs without being hashed.
-    pub(crate) fn hashing(published: Option<&PublishedFile>, path: &Path) -> Hashing {
-        match (published, std::fs::metadata(path)) {
-            (Some(published), Ok(file)) if file.len() == published.size => Hashing::On,
-            _ => Hashing::Off,
-        }
-    }
-
-    fn warning(&self, set: &Published) -> Option<String> {
-        let published = published_file(set, &self.path)?;
-        (self.sha256.as_deref() != Some(published.sha256)).then(|| {
-            format!(
-                "{}: the checksum is not that of the published file; its structure is right, so it is used",
-                self.path.display()
-            )
-        })
+/// Whether a file has to be hashed while it is read: one of another size than the published one differs anyway.
+pub(crate) fn hashing(file: &LocatedFile, len: u64) -> Hashing {
+    match file.sha256 {
+        Some(_) if len == file.size => Hashing::On,
+        _ => Hashing::Off,
     }
 }
 
-pub(crate) fn published_file<'a>(set: &'a Published, path: &Path) -> Option<&'a PublishedFile> {
-    let name = path.file_name()?;
-    set.files.iter().find(|file| name == file.name)
+/// What to say about a file of `len` bytes that was read as [`hashing`] demands.
+pub(crate) fn warning(file: &LocatedFile, len: u64, sha256: Option<&str>) -> Option<String> {
+    let what = if len != file.size {
+        "size"
+    } else if sha256 != file.sha256 {
+        "checksum"
+    } else {
+        return None;
+    };
+    Some(format!(
+        "{}: the {what} is not that of the published file; its structure is right, so it is used",
+        file.path.display()
+    ))
 }
 
 fn idx_set(name: &'static str, options: &LoadOptions<'_>) -> Result<Dataset, DataError> {
     let set = published(name)?;
-    let files = locate(set, options, idx::Files::find)?;
+    let files = locate(set, options, |dir| idx::Files::find(set, dir))?;
     let (mean, std) = constants::pixels(name);
-    let (mut dataset, found) = idx::load(
-        set,
-        constants::classes(name),
-        Normalization { mean, std },
-        &files,
-    )?;
-    dataset.warnings = found
-        .iter()
-        .filter_map(|found| found.warning(set))
-        .collect();
-    Ok(dataset)
+    let normalization = Normalization { mean, std };
+    idx::load(name, constants::classes(name), normalization, &files)
 }
 
 fn cifar_set(
@@ -95,20 +78,17 @@ fn cifar_set(
     progress: &dyn Progress,
 ) -> Result<Dataset, DataError> {
     let set = published(name)?;
-    let place = locate(set, options, |dir| cifar::Place::find(dir, layout))?;
+    let place = locate(set, options, |dir| cifar::find(set, dir))?;
     let (mean, std) = constants::pixels(name);
     let normalization = Normalization { mean, std };
-    let (mut dataset, found, mut warnings) = cifar::load(
-        set,
+    cifar::load(
+        name,
         layout,
         constants::classes(name),
         normalization,
         &place,
         progress,
-    )?;
-    warnings.extend(found.and_then(|found| found.warning(set)));
-    dataset.warnings = warnings;
-    Ok(dataset)
+    )
 }
 
 fn published(name: &'static str) -> Result<&'static Published, DataError> {

@@ -8,12 +8,18 @@ use flate2::bufread::MultiGzDecoder;
 use sha2::{Digest, Sha256};
 
 use crate::DataError;
+use crate::text::hexadecimal;
 
 /// No file may decode to more than this.
 pub(crate) const MAX_DECODED: u64 = 1 << 32;
 
 /// What a whole archive may decode to; the largest published one holds 186 MB.
-const MAX_ARCHIVE: u64 = 1 << 30;
+pub(crate) const MAX_ARCHIVE: u64 = 1 << 30;
+
+/// Above [`FREE_DECODED`], compressed data may decode to at most this many times its stored bytes: pixels of real
+/// images stay far below, zeros reach a thousand.
+const MAX_RATIO: u64 = 100;
+const FREE_DECODED: u64 = 1 << 28;
 
 /// Memory reserved ahead of the bytes, per byte of the file: data that compresses better grows as it arrives.
 pub(crate) const RESERVE_RATIO: u64 = 32;
@@ -31,6 +37,7 @@ pub(crate) struct Source<'a, R: Read> {
     body: Body<R>,
     path: &'a Path,
     reserve: u64,
+    limit: u64,
 }
 
 enum Body<R: Read> {
@@ -38,9 +45,22 @@ enum Body<R: Read> {
     Gzip(Box<MultiGzDecoder<BufReader<Tee<R>>>>),
 }
 
-struct Tee<R> {
+/// Hashes what passes through.
+pub(crate) struct Tee<R> {
     inner: R,
     hash: Option<Sha256>,
+}
+
+impl<R> Tee<R> {
+    pub(crate) fn new(inner: R, hashing: Hashing) -> Self {
+        let hash = (hashing == Hashing::On).then(Sha256::new);
+        Self { inner, hash }
+    }
+
+    /// SHA-256 of what has passed, in lower-case hexadecimal.
+    pub(crate) fn sha256(self) -> Option<String> {
+        self.hash.map(|hash| hexadecimal(&hash.finalize()))
+    }
 }
 
 impl<R: Read> Read for Tee<R> {
@@ -53,17 +73,6 @@ impl<R: Read> Read for Tee<R> {
     }
 }
 
-impl<'a> Source<'a, File> {
-    pub(crate) fn open(path: &'a Path, hashing: Hashing) -> Result<Self, DataError> {
-        let file = File::open(path).map_err(|error| DataError::io(path, "open", error))?;
-        let len = file
-            .metadata()
-            .map_err(|error| DataError::io(path, "inspect", error))?
-            .len();
-        Self::new(file, len, path, hashing)
-    }
-}
-
 impl<'a, R: Read> Source<'a, R> {
     /// `len` is the number of bytes behind `reader`, before decompression.
     pub(crate) fn new(
@@ -72,27 +81,22 @@ impl<'a, R: Read> Source<'a, R> {
         path: &'a Path,
         hashing: Hashing,
     ) -> Result<Self, DataError> {
-        let hash = (hashing == Hashing::On).then(Sha256::new);
-        let mut reader = BufReader::with_capacity(
-            CHUNK,
-            Tee {
-                inner: reader,
-                hash,
-            },
-        );
+        let mut reader = BufReader::with_capacity(CHUNK, Tee::new(reader, hashing));
         let start = reader
             .fill_buf()
             .map_err(|error| DataError::io(path, "read", error))?;
-        let (body, reserve) = if start.starts_with(&[0x1f, 0x8b]) {
+        let (body, reserve, limit) = if start.starts_with(&[0x1f, 0x8b]) {
             let decoder = Box::new(MultiGzDecoder::new(reader));
-            (Body::Gzip(decoder), len.saturating_mul(RESERVE_RATIO))
+            let reserve = len.saturating_mul(RESERVE_RATIO);
+            (Body::Gzip(decoder), reserve, decoded_limit(len))
         } else {
-            (Body::Plain(reader), len)
+            (Body::Plain(reader), len, MAX_DECODED)
         };
         Ok(Self {
             body,
             path,
             reserve,
+            limit,
         })
     }
 
@@ -104,8 +108,19 @@ impl<'a, R: Read> Source<'a, R> {
         Ok(bytes)
     }
 
+    /// Bytes that this file may decode to.
+    pub(crate) fn limit(&self) -> u64 {
+        self.limit
+    }
+
+    /// Refuses a promise that the stored bytes cannot reasonably keep.
+    pub(crate) fn check_promise(&self, promised: u64) -> Result<(), DataError> {
+        check_limit(self.path, promised, self.limit)
+    }
+
     /// Appends exactly `promised` bytes.
     pub(crate) fn append(&mut self, out: &mut Vec<u8>, promised: u64) -> Result<(), DataError> {
+        self.check_promise(promised)?;
         let (path, reserve) = (self.path, self.reserve);
         append(self, out, promised, reserve, path)
     }
@@ -122,7 +137,7 @@ impl<'a, R: Read> Source<'a, R> {
             Body::Plain(reader) => reader.into_inner(),
             Body::Gzip(decoder) => decoder.into_inner().into_inner(),
         };
-        tee.hash.map(|hash| hexadecimal(&hash.finalize()))
+        tee.sha256()
     }
 }
 
@@ -135,18 +150,37 @@ impl<R: Read> Read for Source<'_, R> {
     }
 }
 
-/// Fails with `FileTooLarge` instead of delivering more than an archive may hold.
+/// What `stored` compressed bytes may decode to.
+pub(crate) fn decoded_limit(stored: u64) -> u64 {
+    stored
+        .saturating_mul(MAX_RATIO)
+        .clamp(FREE_DECODED, MAX_DECODED)
+}
+
+/// Refuses more than `limit` decoded bytes.
+pub(crate) fn check_limit(path: &Path, promised: u64, limit: u64) -> Result<(), DataError> {
+    if promised <= limit {
+        return Ok(());
+    }
+    Err(DataError::TooLarge {
+        path: path.to_path_buf(),
+        what: format!(
+            "what the header promises (at most 256 MiB, or {MAX_RATIO} times the compressed bytes; store it \
+             uncompressed if it is right)"
+        ),
+        limit,
+    })
+}
+
+/// Fails with `FileTooLarge` instead of delivering more than `limit` bytes.
 pub(crate) struct Limited<'a> {
     inner: &'a mut dyn Read,
     left: u64,
 }
 
 impl<'a> Limited<'a> {
-    pub(crate) fn new(inner: &'a mut dyn Read) -> Self {
-        Self {
-            inner,
-            left: MAX_ARCHIVE,
-        }
+    pub(crate) fn new(inner: &'a mut dyn Read, limit: u64) -> Self {
+        Self { inner, left: limit }
     }
 }
 
@@ -159,6 +193,15 @@ impl Read for Limited<'_> {
             .ok_or(io::ErrorKind::FileTooLarge)?;
         Ok(n)
     }
+}
+
+/// Opens a file and asks for its length.
+pub(crate) fn open(path: &Path) -> Result<(File, u64), DataError> {
+    let file = File::open(path).map_err(|error| DataError::io(path, "open", error))?;
+    let metadata = file
+        .metadata()
+        .map_err(|error| DataError::io(path, "inspect", error))?;
+    Ok((file, metadata.len()))
 }
 
 /// Fills `buffer`, or says how much was there.
@@ -261,7 +304,12 @@ pub(crate) fn stream_error(path: &Path, error: io::Error) -> DataError {
     }
 }
 
-fn reserve_exact(out: &mut Vec<u8>, additional: usize, path: &Path) -> Result<(), DataError> {
+/// Room for `additional` more elements; a refusal of the system is an error.
+pub(crate) fn reserve_exact<T>(
+    out: &mut Vec<T>,
+    additional: usize,
+    path: &Path,
+) -> Result<(), DataError> {
     out.try_reserve_exact(additional).map_err(|_| {
         DataError::io(
             path,
@@ -285,14 +333,4 @@ pub(crate) fn too_large(path: &Path, what: &str) -> DataError {
         what: what.to_string(),
         limit: MAX_DECODED,
     }
-}
-
-pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes
-        .iter()
-        .fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
 }

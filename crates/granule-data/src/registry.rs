@@ -1,9 +1,10 @@
 //! Published data sets: file names, sizes, checksums, mirrors, and which of them are on this machine.
 //!
-//! A set lies in a folder of its own, `DIR/mnist/`, under the published file names. An archive may also lie there
-//! unpacked: the members listed in [`PublishedFile::unpacked`] together stand for it.
+//! A set lies in a folder of its own, `DIR/mnist/`, under the published file names. A file may also lie there
+//! unpacked: the members listed in [`PublishedFile::unpacked`] together stand for it, and go before it. Members of an
+//! archive may lie in the folder of the archive or directly in that of the set, and `train-images.idx3-ubyte` is
+//! another spelling of `train-images-idx3-ubyte`. [`verify`] reports on the files that are read.
 
-use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use crate::text::hexadecimal;
 use crate::{DataError, DatasetSpec};
 
 mod sets;
@@ -95,16 +97,67 @@ impl Published {
 impl PublishedFile {
     /// Whether the file, or everything it unpacks to, is in `dir`.
     pub fn is_present(&self, dir: &Path) -> bool {
-        dir.join(self.name).is_file() || self.is_unpacked(dir)
+        self.locate(dir).is_some()
     }
 
-    fn is_unpacked(&self, dir: &Path) -> bool {
-        !self.unpacked.is_empty()
-            && self
-                .unpacked
-                .iter()
-                .all(|member| dir.join(member.path).is_file())
+    /// The files in `dir` that are read for this one; `None` when it is there in no form.
+    pub(crate) fn locate(&self, dir: &Path) -> Option<Located> {
+        let members = |respell: fn(&str) -> String| -> Vec<LocatedFile> {
+            let located = |member: &UnpackedFile| LocatedFile {
+                path: dir.join(respell(member.path)),
+                size: member.size,
+                sha256: member.sha256,
+            };
+            self.unpacked.iter().map(located).collect()
+        };
+        let complete = |files: &Vec<LocatedFile>| {
+            !files.is_empty() && files.iter().all(|file| file.path.is_file())
+        };
+        let unpacked = SPELLINGS.into_iter().map(members).find(complete);
+        unpacked.map(Located::Unpacked).or_else(|| {
+            let file = |respell: fn(&str) -> String| LocatedFile {
+                path: dir.join(respell(self.name)),
+                size: self.size,
+                sha256: Some(self.sha256),
+            };
+            let mut files = SPELLINGS.into_iter().map(file);
+            files
+                .find(|file| file.path.is_file())
+                .map(Located::AsPublished)
+        })
     }
+}
+
+/// How the path of a published file may be written below the folder of its set, best first.
+const SPELLINGS: [fn(&str) -> String; 3] = [
+    str::to_string,
+    |path| path.rsplit('/').next().unwrap_or(path).to_string(),
+    |path| path.replace("-idx", ".idx"),
+];
+
+/// The form in which a published file is on this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Located {
+    AsPublished(LocatedFile),
+    /// All its members, in their published order.
+    Unpacked(Vec<LocatedFile>),
+}
+
+impl Located {
+    pub(crate) fn files(&self) -> &[LocatedFile] {
+        match self {
+            Self::AsPublished(file) => std::slice::from_ref(file),
+            Self::Unpacked(files) => files,
+        }
+    }
+}
+
+/// A file on this machine and what was published about its content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LocatedFile {
+    pub(crate) path: PathBuf,
+    pub(crate) size: u64,
+    pub(crate) sha256: Option<&'static str>,
 }
 
 /// The published sets, in the order in which they are listed.
@@ -148,19 +201,21 @@ pub struct FileReport {
     pub expected_sha256: Option<&'static str>,
 }
 
-/// Compares the files in `dir`, the folder of the set, with the published ones; an unpacked archive by its members.
+/// Compares the files in `dir`, the folder of the set, that [`load`](crate::load) reads with the published ones; an
+/// unpacked archive by its members.
 ///
 /// # Errors
 /// [`DataError::Io`] for a file that is there but cannot be read.
 pub fn verify(set: &Published, dir: &Path) -> Result<Vec<FileReport>, DataError> {
     let mut reports = Vec::new();
     for file in set.files {
-        if !dir.join(file.name).is_file() && file.is_unpacked(dir) {
-            for member in file.unpacked {
-                reports.push(check(dir.join(member.path), member.size, member.sha256)?);
+        match file.locate(dir) {
+            Some(located) => {
+                for file in located.files() {
+                    reports.push(check(file.path.clone(), file.size, file.sha256)?);
+                }
             }
-        } else {
-            reports.push(check(dir.join(file.name), file.size, Some(file.sha256))?);
+            None => reports.push(check(dir.join(file.name), file.size, Some(file.sha256))?),
         }
     }
     Ok(reports)
@@ -253,20 +308,12 @@ pub fn sha256_of_file(path: &Path) -> Result<String, DataError> {
     let mut block = vec![0; 1 << 16];
     loop {
         match file.read(&mut block) {
-            Ok(0) => return Ok(hexadecimal(hash)),
+            Ok(0) => return Ok(hexadecimal(&hash.finalize())),
             Ok(n) => hash.update(block.get(..n).unwrap_or_default()),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(failed(error)),
         }
     }
-}
-
-pub(crate) fn hexadecimal(hash: Sha256) -> String {
-    let mut text = String::with_capacity(64);
-    for byte in hash.finalize() {
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
 }
 
 #[cfg(test)]
@@ -345,10 +392,48 @@ mod tests {
         std::fs::write(dir.path().join("inner/hello"), "hallo").unwrap();
         assert_eq!(verdict(), [FileState::Differs]);
 
+        // As long as it is there unpacked, that is what is read.
         std::fs::write(dir.path().join("hello.gz"), "abc").unwrap();
+        assert_eq!(verdict(), [FileState::Differs]);
+        std::fs::remove_file(dir.path().join("inner/hello")).unwrap();
         assert_eq!(verdict(), [FileState::Ok]);
         std::fs::write(dir.path().join("hello.gz"), "abcd").unwrap();
         assert_eq!(verdict(), [FileState::Differs]);
+    }
+
+    #[test]
+    fn every_spelling_is_found() {
+        for (set, paths) in [
+            ("mnist", &["train-images-idx3-ubyte"][..]),
+            ("mnist", &["train-images.idx3-ubyte"]),
+            ("mnist", &["train-images-idx3-ubyte.gz"]),
+            ("mnist", &["train-images.idx3-ubyte.gz"]),
+            ("cifar-100", &["train.bin", "test.bin"]),
+            (
+                "cifar-100",
+                &["cifar-100-binary/train.bin", "cifar-100-binary/test.bin"],
+            ),
+            ("cifar-100", &["cifar-100-binary.tar.gz"]),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            let set = find(set).unwrap();
+            let is_found = || set.missing(dir.path()).len() < set.files.len();
+            for path in paths {
+                assert!(!is_found(), "{paths:?}");
+                let path = dir.path().join(path);
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                std::fs::write(path, "x").unwrap();
+            }
+            assert!(is_found(), "{paths:?}");
+            let reports = verify(set, dir.path()).unwrap();
+            let differing: Vec<_> = reports
+                .iter()
+                .filter(|report| report.state == FileState::Differs)
+                .map(|report| report.path.clone())
+                .collect();
+            let expected: Vec<_> = paths.iter().map(|path| dir.path().join(path)).collect();
+            assert_eq!(differing, expected);
+        }
     }
 
     #[test]

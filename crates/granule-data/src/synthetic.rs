@@ -78,7 +78,7 @@ mod tests {
     use sha2::{Digest, Sha256};
 
     use super::*;
-    use crate::registry::hexadecimal;
+    use crate::text::hexadecimal;
 
     fn samples(split: &Split) -> impl Iterator<Item = (&[u8], usize)> {
         (0..split.len()).map(|i| {
@@ -111,7 +111,7 @@ mod tests {
             samples(split).for_each(|(pixels, _)| hash.update(pixels));
         }
         assert_eq!(
-            hexadecimal(hash),
+            hexadecimal(&hash.finalize()),
             "068703b7c1a19c8005ea61689b67d8f956df001d0470c8d97de74d4bbd01bd0f"
         );
     }
@@ -179,9 +179,8 @@ mod tests {
         assert!((0.4..0.9).contains(&nearest), "{nearest}");
     }
 
-    #[test]
-    fn a_linear_model_learns_something_and_stays_below_90_percent() {
-        let set = digits(42).unwrap();
+    /// Accuracy on the test part of softmax regression on the pixels.
+    fn linear_accuracy(set: &Dataset) -> f64 {
         let mut weights = vec![[0.0f32; PIXELS + 1]; CLASSES];
         let score = |weights: &[[f32; PIXELS + 1]], pixels: &[u8]| -> Vec<f32> {
             let products = weights.iter().map(|row| {
@@ -206,7 +205,15 @@ mod tests {
                 }
             }
         }
-        let linear = accuracy(&set.test, |pixels| highest(&score(&weights, pixels)));
-        assert!((0.75..0.9).contains(&linear), "{linear}");
+        accuracy(&set.test, |pixels| highest(&score(&weights, pixels)))
+    }
+
+    #[test]
+    fn a_linear_model_learns_something_and_stays_below_90_percent() {
+        for seed in [1, 42] {
+            let linear = linear_accuracy(&digits(seed).unwrap());
+            println!("seed {seed}: {linear}");
+            assert!((0.75..0.9).contains(&linear), "seed {seed}: {linear}");
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! The data of an array, converted while it streams.
 
+use std::path::Path;
+
 use super::Array;
 use super::npy::{Header, Kind};
 use crate::DataError;
@@ -18,41 +20,65 @@ pub(super) fn bytes(array: Array<'_>) -> Result<Vec<u8>, DataError> {
     let mut out = Vec::new();
     reading::append(reader, &mut out, header.data_bytes(), reserve, path)?;
     reading::end(reader, header.data_bytes(), path)?;
-    Ok(row_major(out, &header))
+    row_major(out, &header, path)
 }
 
 /// Every number as `f32`; each must be finite.
 pub(super) fn floats(array: Array<'_>) -> Result<Vec<f32>, DataError> {
     let path = array.path.to_path_buf();
-    converted(array, floats_of, |header, start, block: &[f32]| {
+    converted(array, |header, start, raw, out: &mut Vec<f32>| {
+        floats_of(header, raw, out);
+        let block = out.get(start..).unwrap_or_default();
         let Some(at) = block.iter().position(|value| !value.is_finite()) else {
             return Ok(());
-        };
-        let samples = header.shape.first().copied().unwrap_or(1).max(1) as usize;
-        let position = start + at;
-        let index = if header.column_major {
-            position % samples
-        } else {
-            position / (header.elements() as usize / samples).max(1)
         };
         let value = block.get(at).map_or(f64::NAN, |&value| f64::from(value));
         Err(DataError::NonFinite {
             path: path.clone(),
-            index,
+            index: sample_of(start + at, header),
             value,
         })
     })
 }
 
-/// Every number as `i64`; unsigned numbers beyond its range become its maximum.
-pub(super) fn integers(array: Array<'_>) -> Result<Vec<i64>, DataError> {
-    converted(array, integers_of, |_, _, _| Ok(()))
+/// Every number as a label below 65535.
+pub(super) fn labels(array: Array<'_>) -> Result<Vec<u16>, DataError> {
+    let path = array.path.to_path_buf();
+    let mut numbers = Vec::new();
+    converted(array, |header, start, raw, out| {
+        numbers.clear();
+        integers_of(header, raw, &mut numbers);
+        for (at, &label) in numbers.iter().enumerate() {
+            match u16::try_from(label) {
+                Ok(label) if label < u16::MAX => out.push(label),
+                _ => {
+                    return Err(DataError::LabelRange {
+                        path: path.clone(),
+                        index: sample_of(start + at, header),
+                        label,
+                        classes: usize::from(u16::MAX),
+                    });
+                }
+            }
+        }
+        Ok(())
+    })
 }
 
+/// The sample to which the element at `position` of the stored order belongs.
+fn sample_of(position: usize, header: &Header) -> usize {
+    let samples = header.shape.first().copied().unwrap_or(1).max(1) as usize;
+    if header.column_major {
+        position % samples
+    } else {
+        position / (header.elements() as usize / samples).max(1)
+    }
+}
+
+/// `convert` appends the elements of a block of raw bytes to what is there already, in number as given.
 fn converted<T: Copy + Default>(
     array: Array<'_>,
-    convert: impl Fn(&Header, &[u8], &mut Vec<T>),
-    check: impl Fn(&Header, usize, &[T]) -> Result<(), DataError>,
+    mut convert: impl FnMut(&Header, usize, &[u8], &mut Vec<T>) -> Result<(), DataError>,
 ) -> Result<Vec<T>, DataError> {
     let Array {
         header,
@@ -61,8 +87,10 @@ fn converted<T: Copy + Default>(
         path,
     } = array;
     let promised = header.data_bytes();
-    let ahead = promised.min(reserve) / header.kind.size() as u64;
-    let mut out = Vec::with_capacity(usize::try_from(ahead).unwrap_or(0));
+    let size = header.kind.size() as u64;
+    let ahead = header.elements().min(reserve / size_of::<T>() as u64);
+    let mut out = Vec::new();
+    reading::reserve_exact(&mut out, usize::try_from(ahead).unwrap_or(0), path)?;
     let mut raw = Vec::new();
     let mut done = 0;
     while done < promised {
@@ -74,13 +102,16 @@ fn converted<T: Copy + Default>(
             }
             error => error,
         })?;
-        let start = out.len();
-        convert(&header, &raw, &mut out);
-        check(&header, start, out.get(start..).unwrap_or_default())?;
+        let (start, more) = (out.len(), (next / size) as usize);
+        if out.capacity() - start < more {
+            let left = usize::try_from((promised - done) / size).unwrap_or(usize::MAX);
+            reading::reserve_exact(&mut out, start.max(more).min(left), path)?;
+        }
+        convert(&header, start, &raw, &mut out)?;
         done += next;
     }
     reading::end(reader, promised, path)?;
-    Ok(row_major(out, &header))
+    row_major(out, &header, path)
 }
 
 fn floats_of(header: &Header, raw: &[u8], out: &mut Vec<f32>) {
@@ -134,12 +165,18 @@ fn each<const N: usize, T>(
 }
 
 /// Reorders column-major (Fortran) data.
-fn row_major<T: Copy + Default>(data: Vec<T>, header: &Header) -> Vec<T> {
+fn row_major<T: Copy + Default>(
+    data: Vec<T>,
+    header: &Header,
+    path: &Path,
+) -> Result<Vec<T>, DataError> {
     if !header.column_major || header.shape.len() < 2 {
-        return data;
+        return Ok(data);
     }
     let extents: Vec<usize> = header.shape.iter().map(|&extent| extent as usize).collect();
-    let mut out = vec![T::default(); data.len()];
+    let mut out = Vec::new();
+    reading::reserve_exact(&mut out, data.len(), path)?;
+    out.resize(data.len(), T::default());
     // Row-major strides, walked in column-major order: the first index runs fastest.
     let mut strides = vec![1; extents.len()];
     for axis in (1..extents.len()).rev() {
@@ -161,7 +198,7 @@ fn row_major<T: Copy + Default>(data: Vec<T>, header: &Header) -> Vec<T> {
             position[axis] = 0;
         }
     }
-    out
+    Ok(out)
 }
 
 /// Turns (H, W, C) images of `plane = H × W` pixels into (C, H, W) in place.
@@ -198,21 +235,19 @@ mod tests {
         }
     }
 
+    fn rows<T: Copy + Default>(data: Vec<T>, shape: &[u64]) -> Vec<T> {
+        row_major(data, &header(shape, true), Path::new("x.npy")).unwrap()
+    }
+
     #[test]
     fn column_major_becomes_row_major() {
         // [[1, 2, 3], [4, 5, 6]] by columns.
-        assert_eq!(
-            row_major(vec![1, 4, 2, 5, 3, 6], &header(&[2, 3], true)),
-            [1, 2, 3, 4, 5, 6]
-        );
+        assert_eq!(rows(vec![1, 4, 2, 5, 3, 6], &[2, 3]), [1, 2, 3, 4, 5, 6]);
         let shape = [2, 3, 4];
         let by_columns: Vec<usize> = (0..4)
             .flat_map(|k| (0..3).flat_map(move |j| (0..2).map(move |i| (i * 3 + j) * 4 + k)))
             .collect();
-        assert_eq!(
-            row_major(by_columns, &header(&shape, true)),
-            (0..24).collect::<Vec<_>>()
-        );
+        assert_eq!(rows(by_columns, &shape), (0..24).collect::<Vec<_>>());
     }
 
     #[test]

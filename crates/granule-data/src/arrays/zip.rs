@@ -101,7 +101,7 @@ pub(crate) fn members(
     Ok(members)
 }
 
-/// Moves `file` to the first stored byte of a member.
+/// Moves `file` to the first stored byte of a member; all of them lie inside the file.
 pub(crate) fn seek_to(
     member: &Member,
     file: &mut (impl Read + Seek),
@@ -123,6 +123,15 @@ pub(crate) fn seek_to(
         ));
     };
     let start = member.local + 30 + u64::from(name) + u64::from(extra);
+    let len = file
+        .seek(SeekFrom::End(0))
+        .map_err(|error| stream_error(path, error))?;
+    if start + member.stored_bytes > len {
+        return Err(DataError::corrupt(
+            path,
+            format!("zip member {:?} reaches beyond the file", member.name),
+        ));
+    }
     file.seek(SeekFrom::Start(start))
         .map_err(|error| stream_error(path, error))?;
     Ok(())

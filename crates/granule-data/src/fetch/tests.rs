@@ -9,7 +9,8 @@ use std::thread;
 use sha2::{Digest, Sha256};
 
 use super::*;
-use crate::registry::{FileState, PublishedFile, hexadecimal, verify};
+use crate::registry::{FileState, PublishedFile, verify};
+use crate::text::hexadecimal;
 
 /// How the server answers.
 #[derive(Clone, Copy, PartialEq)]
@@ -149,7 +150,7 @@ fn published(mirrors: &[&'static str]) -> Published {
     let file = PublishedFile {
         name: "file.gz",
         size: content.len() as u64,
-        sha256: hexadecimal(hash).leak(),
+        sha256: hexadecimal(&hash.finalize()).leak(),
         mirrors: mirrors.to_vec().leak(),
         unpacked: &[],
     };

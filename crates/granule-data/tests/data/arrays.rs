@@ -1,7 +1,7 @@
 use std::io::Cursor;
 use std::path::Path;
 
-use granule_data::arrays::{decode_inputs, decode_npz};
+use granule_data::arrays::{decode_inputs, decode_npz, read_items};
 use granule_data::{DataError, Dataset, DatasetSpec, Features, Shape, Targets};
 use proptest::prelude::*;
 
@@ -337,7 +337,113 @@ fn forged_headers_and_bombs_allocate_nothing() {
     assert!(held < 1 << 20, "{held} bytes were held");
 }
 
+/// Overwrites the sizes of every member in the directory of an archive.
+fn forge_sizes(archive: &mut [u8], stored: Option<u32>, bytes: Option<u32>) {
+    let entries: Vec<usize> = (0..archive.len() - 4)
+        .filter(|&at| archive[at..].starts_with(b"PK\x01\x02"))
+        .collect();
+    for at in entries {
+        for (offset, value) in [(20, stored), (24, bytes)] {
+            if let Some(value) = value {
+                archive[at + offset..at + offset + 4].copy_from_slice(&value.to_le_bytes());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_forged_directory_allocates_nothing() {
+    // Header and directory promise 1 GiB of labels and pretend that most of it is stored.
+    let data = npy("|u1", false, &[1 << 30], &[0; 64]);
+    let promised = (data.len() - 64 + (1 << 30)) as u32;
+    for deflate in [false, true] {
+        let y = npy_f32(&[4, 1], &[0.0; 4]);
+        let mut bytes = zip(&[("x.npy", &data), ("y.npy", &y)], deflate);
+        forge_sizes(&mut bytes, Some(promised), Some(promised));
+        let (result, held) = peak(|| npz(&bytes));
+        let error = result.unwrap_err();
+        assert!(error.to_string().contains("beyond the file"), "{error}");
+        assert!(held < 1 << 20, "{held} bytes were held");
+    }
+}
+
+#[test]
+fn room_ahead_is_counted_in_bytes_of_what_is_held() {
+    // Of a large archive, a member that claims all of it.
+    let data = npy("|u1", false, &[1 << 30, 1], &[0; 64]);
+    let filler = vec![0x55; 4 << 20];
+    let mut bytes = zip(
+        &[("x.npy", &data), ("y.npy", &data), ("filler", &filler)],
+        true,
+    );
+    let stored = bytes.len() as u32 / 2;
+    forge_sizes(
+        &mut bytes,
+        Some(stored),
+        Some((data.len() - 64 + (1 << 30)) as u32),
+    );
+    let (result, held) = peak(|| npz(&bytes));
+    assert!(result.is_err());
+    assert!(held < cap(bytes.len()), "{held} of {} bytes", bytes.len());
+}
+
+#[test]
+fn few_bytes_that_honestly_promise_gigabytes_are_refused() {
+    let mut data = npy("|u1", false, &[300 << 20, 1], &[]);
+    data.resize(data.len() + (300 << 20), 0);
+    let y = npy_i64(&[4], &[0; 4]);
+    let bytes = zip(&[("x.npy", &data), ("y.npy", &y)], true);
+    drop(data);
+    let (result, held) = peak(|| npz(&bytes));
+    assert!(
+        matches!(result, Err(DataError::TooLarge { .. })),
+        "{result:?}"
+    );
+    assert!(held < 1 << 20, "{held} bytes were held");
+}
+
+#[test]
+fn names_of_members_tell_a_terminal_nothing() {
+    let x = npy_f32(&[4, 1], &[0.0; 4]);
+    let error = npz(&zip(&[("\x1b[2Jx.npy", &x)], false))
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("[2Jx") && !error.contains('\x1b'), "{error}");
+}
+
+#[test]
+fn labels_out_of_range_are_named_with_their_index() {
+    let x = npy_f32(&[3, 1], &[0.0; 3]);
+    for label in [-1, 65_535, i64::MAX] {
+        let error = pair(&x, &npy_i64(&[3], &[0, 65_534, label])).unwrap_err();
+        assert!(
+            matches!(error, DataError::LabelRange { index: 2, label: found, .. } if found == label),
+            "{error}"
+        );
+    }
+}
+
 proptest! {
+    #[test]
+    fn damaged_items_never_panic(damage in damage(), vector: bool, code in 0usize..3) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.npy");
+        let descr = ["|u1", "<f4", ">i8"][code];
+        let mut bytes = npy(descr, false, &[2, 2, 3], &vec![0; 12 * [1, 4, 8][code]]);
+        damage.apply(&mut bytes);
+        write(&path, &bytes);
+        let shape = if vector {
+            Shape::Vector { len: 3 }
+        } else {
+            Shape::Image { channels: 1, height: 2, width: 3 }
+        };
+        let (result, held) = peak(|| read_items(&path, &shape));
+        prop_assert!(held < cap(bytes.len()), "{held} bytes were held");
+        if let Ok(features) = result {
+            prop_assert_eq!(features.len() % shape.len(), 0);
+        }
+    }
+
     #[test]
     fn random_features_round_trip(
         columns in 1usize..6,

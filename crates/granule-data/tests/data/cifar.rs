@@ -4,7 +4,7 @@ use granule_data::{DataError, Dataset, DatasetSpec};
 use proptest::prelude::*;
 
 use crate::memory::{cap, peak};
-use crate::support::{damage, gz, load_from, tar, tar_header, tar_member, write};
+use crate::support::{damage, gz, gz_best, load_from, tar, tar_header, tar_member, write};
 
 const ARCHIVE: &str = "cifar-10/cifar-10-binary.tar.gz";
 const FOLDER: &str = "cifar-10-batches-bin";
@@ -98,7 +98,7 @@ fn unpacked_files() {
         }
         let set = load_from(&DatasetSpec::Cifar10, dir.path()).unwrap();
         in_order(&set);
-        assert!(set.warnings.is_empty(), "{:?}", set.warnings);
+        assert_eq!(set.warnings.len(), 6, "{:?}", set.warnings);
     }
 }
 
@@ -279,10 +279,102 @@ fn forged_sizes_allocate_nothing() {
     let bytes = gz(&bytes);
     let (result, held) = peak(|| load_archive(&bytes));
     assert!(
-        matches!(result, Err(DataError::Truncated { .. })),
+        matches!(result, Err(DataError::TooLarge { .. })),
         "{result:?}"
     );
     assert!(held < 4 << 20, "{held} bytes were held");
+}
+
+#[test]
+fn what_no_set_needs_is_refused_before_it_is_held() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("cifar-10");
+    for (name, bytes) in members([1, 2, 3, 4, 5]) {
+        write(folder.join(name.rsplit('/').next().unwrap()), &bytes);
+    }
+    // Sparse: it takes no room on the disk.
+    let file = std::fs::File::create(folder.join("data_batch_2.bin")).unwrap();
+    file.set_len(3073 * 10_000_000).unwrap();
+    let (result, held) = peak(|| load_from(&DatasetSpec::Cifar10, dir.path()));
+    let error = result.unwrap_err();
+    assert!(matches!(error, DataError::TooLarge { .. }), "{error}");
+    assert!(error.to_string().contains("data_batch_2.bin"), "{error}");
+    assert!(held < 4 << 20, "{held} bytes were held");
+}
+
+#[test]
+fn few_bytes_that_stand_for_very_many_records_are_refused() {
+    let records = 300_000u64;
+    let mut bytes = gz(&tar_header("data_batch_1.bin", b'0', records * 3073));
+    // Zeros are valid records of the first class.
+    let zeros = gz_best(&vec![0; 3073 * 5000]);
+    for _ in 0..60 {
+        bytes.extend(&zeros);
+    }
+    let (result, held) = peak(|| load_archive(&bytes));
+    let error = result.unwrap_err();
+    assert!(
+        matches!(error, DataError::TooLarge { limit, .. } if limit == 1 << 28),
+        "{error}"
+    );
+    assert!(held < 2 << 28, "{held} bytes were held");
+}
+
+#[test]
+fn names_of_members_and_classes_tell_a_terminal_nothing() {
+    let mut clear = members([1, 2, 3, 4, 5]);
+    clear[2].0 = "\x1b[2J/data_batch_2.bin".into();
+    clear[2].1.pop();
+    let error = load_archive(&gz(&archive(&clear))).unwrap_err().to_string();
+    assert!(error.contains("[2J/data_batch_2.bin"), "{error}");
+    assert!(!error.contains('\x1b'), "{error}");
+
+    let mut named = members([1, 2, 3, 4, 5]);
+    let names = NAMES.join("\n").replace("cat", "\x1b]0;cat\x07");
+    named.push((format!("{FOLDER}/batches.meta.txt"), names.into()));
+    let set = load_archive(&gz(&archive(&named))).unwrap();
+    assert_eq!(set.classes[3], "\u{fffd}]0;cat\u{fffd}");
+}
+
+#[test]
+fn what_verify_reports_is_what_is_read() {
+    let published = granule_data::registry::find("cifar-10").unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("cifar-10");
+    let reported = || -> Vec<_> {
+        let reports = granule_data::registry::verify(published, &folder).unwrap();
+        reports.into_iter().map(|report| report.path).collect()
+    };
+    let warned = || {
+        load_from(&DatasetSpec::Cifar10, dir.path())
+            .unwrap()
+            .warnings
+    };
+    write(
+        dir.path().join(ARCHIVE),
+        &gz(&archive(&members([1, 2, 3, 4, 5]))),
+    );
+    for place in [None, Some(folder.clone()), Some(folder.join(FOLDER))] {
+        for (name, bytes) in members([1, 2, 3, 4, 5]) {
+            let Some(place) = &place else { continue };
+            write(place.join(name.rsplit('/').next().unwrap()), &bytes);
+        }
+        assert!(granule_data::registry::list(dir.path())[3].present);
+        let (reported, warned) = (reported(), warned());
+        assert_eq!(reported.len(), if place.is_some() { 6 } else { 1 });
+        assert_eq!(reported.len(), warned.len(), "{warned:?}");
+        for (path, warning) in reported.iter().zip(&warned) {
+            assert!(
+                warning.starts_with(&path.display().to_string()),
+                "{warning}"
+            );
+            assert!(
+                place
+                    .as_ref()
+                    .is_none_or(|place| path.parent() == Some(place))
+            );
+        }
+    }
 }
 
 fn write_and_load(dir: &Path, bytes: &[u8]) -> (Result<Dataset, DataError>, usize) {

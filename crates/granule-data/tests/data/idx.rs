@@ -5,7 +5,7 @@ use granule_data::{DataError, DatasetSpec, Features, Targets};
 use proptest::prelude::*;
 
 use crate::memory::{cap, peak};
-use crate::support::{damage, gz, idx_images, idx_labels, load_from, write};
+use crate::support::{damage, gz, gz_best, idx_images, idx_labels, load_from, write};
 
 fn images(bytes: &[u8]) -> Result<granule_data::idx::Images, DataError> {
     decode_images(bytes, bytes.len() as u64, Path::new("images"))
@@ -45,13 +45,7 @@ fn every_form_of_the_files_gives_the_same_set() {
         let dir = tempfile::tempdir().unwrap();
         write_set(&dir.path().join("mnist"), separator, zipped, 7);
         let mut set = load_from(&DatasetSpec::Mnist, dir.path()).unwrap();
-        let published_names = separator == "-" && zipped;
-        assert_eq!(
-            set.warnings.len(),
-            if published_names { 4 } else { 0 },
-            "{:?}",
-            set.warnings
-        );
+        assert_eq!(set.warnings.len(), 4, "{:?}", set.warnings);
         set.warnings.clear();
         sets.push(set);
     }
@@ -68,6 +62,30 @@ fn every_form_of_the_files_gives_the_same_set() {
     assert_eq!(set.train.targets(), &Targets::Classes((0..7).collect()));
     let expected: Vec<u8> = (0..7 * 784).map(|i| (i % 251) as u8).collect();
     assert_eq!(set.train.features(), &Features::Bytes(expected));
+}
+
+#[test]
+fn unpacked_files_are_compared_with_the_published_ones() {
+    let published = granule_data::registry::find("mnist").unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("mnist");
+    write_set(&folder, ".", false, 60_000);
+    // As long as the published files, with other content.
+    let warnings = load_from(&DatasetSpec::Mnist, dir.path()).unwrap().warnings;
+    let of_train: Vec<_> = warnings.iter().filter(|w| w.contains("train-")).collect();
+    assert_eq!(of_train.len(), 2, "{warnings:?}");
+    assert!(
+        of_train.iter().all(|w| w.contains("checksum")),
+        "{warnings:?}"
+    );
+    let reports = granule_data::registry::verify(published, &folder).unwrap();
+    for (report, warning) in reports.iter().zip(&warnings) {
+        assert!(
+            warning.starts_with(&report.path.display().to_string()),
+            "{warning}"
+        );
+    }
+    assert!(granule_data::registry::list(dir.path())[1].present);
 }
 
 #[test]
@@ -330,6 +348,64 @@ fn a_decompression_bomb_is_cut_off_at_what_the_header_promised() {
         Err(DataError::Trailing { expected: 1568, .. })
     ));
     assert!(bytes < 1 << 20, "{bytes} bytes were held");
+}
+
+#[test]
+fn few_bytes_that_honestly_promise_gigabytes_are_refused() {
+    let zeros = gz_best(&vec![0; 1 << 24]);
+    let bomb = |start: &[u8]| {
+        let mut bytes = gz(start);
+        for _ in 0..33 {
+            bytes.extend(&zeros);
+        }
+        bytes
+    };
+    let bytes = bomb(&idx_images(1 << 29, 1, 1, &[]));
+    let (result, held) = peak(|| images(&bytes));
+    assert!(
+        matches!(result, Err(DataError::TooLarge { .. })),
+        "{result:?}"
+    );
+    assert!(held < 1 << 20, "{held} bytes were held");
+    let bytes = bomb(&idx_labels(1 << 29, &[]));
+    let (result, held) = peak(|| labels(&bytes));
+    assert!(matches!(result, Err(DataError::TooLarge { .. })));
+    assert!(held < 1 << 20, "{held} bytes were held");
+}
+
+#[test]
+fn sizes_and_counts_of_a_published_set_are_checked_before_its_pixels() {
+    for (start, part) in [
+        (idx_images(600, 280, 280, &[]), "28x28"),
+        (idx_images(2_000_000, 28, 28, &[]), "2000000 items"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("mnist");
+        write_set(&folder, "-", false, 2);
+        // Sparse, and as long as its header says.
+        let path = folder.join("train-images-idx3-ubyte");
+        write(&path, &start);
+        let pixels = if part == "28x28" {
+            600 * 280 * 280
+        } else {
+            2_000_000 * 784
+        };
+        let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+        file.set_len(16 + pixels).unwrap();
+        let (result, held) = peak(|| load_from(&DatasetSpec::Mnist, dir.path()));
+        let error = result.unwrap_err().to_string();
+        assert!(error.contains(part), "{error}");
+        assert!(held < 2 << 20, "{held} bytes were held");
+    }
+}
+
+#[test]
+fn many_labels_are_held_twice_as_wide_and_once() {
+    let values: Vec<u8> = (0..1_000_000u32).map(|i| (i % 10) as u8).collect();
+    let bytes = idx_labels(1_000_000, &values);
+    let (found, held) = peak(|| labels(&bytes).unwrap());
+    assert_eq!(found.len(), 1_000_000);
+    assert!(held < 2_000_000 + (1 << 21), "{held} bytes were held");
 }
 
 proptest! {

@@ -36,7 +36,16 @@ pub fn load_from(spec: &DatasetSpec, dir: &Path) -> Result<Dataset, DataError> {
 }
 
 pub fn gz(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    gz_at(Compression::fast(), bytes)
+}
+
+/// Zeros become about a thousandth.
+pub fn gz_best(bytes: &[u8]) -> Vec<u8> {
+    gz_at(Compression::best(), bytes)
+}
+
+fn gz_at(level: Compression, bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), level);
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
 }
