@@ -12,6 +12,8 @@ mod letters;
 const CELL: usize = 84;
 /// Samples in one picture at most.
 const MOST: usize = 4000;
+/// Pixels of one picture at most: 120 MB of them.
+const MOST_PIXELS: usize = 40_000_000;
 const GAP: usize = 2;
 const PAPER: Rgb<u8> = Rgb([36, 40, 48]);
 const INK: Rgb<u8> = Rgb([214, 218, 226]);
@@ -21,7 +23,8 @@ const INK: Rgb<u8> = Rgb([214, 218, 226]);
 /// drawn in its own order. Small images are magnified, large ones thinned out.
 ///
 /// # Errors
-/// [`DataError::Invalid`] when the samples are not grey or RGB images, or `rows × columns` is 0 or beyond 4000.
+/// [`DataError::Invalid`] when the samples are not grey or RGB images, or `rows × columns` is 0 or beyond 4000, or the
+/// picture would exceed 40 million pixels.
 pub fn grid(
     split: &Split,
     classes: &[String],
@@ -48,6 +51,15 @@ pub fn grid(
         left + columns * (tile.width + GAP),
         GAP + rows * (tile.height + GAP),
     );
+    if width.saturating_mul(height) > MOST_PIXELS {
+        return Err(DataError::invalid(
+            "rows and columns",
+            format!("{rows} × {columns}"),
+            format!(
+                "fewer samples: the picture would have {width} × {height} pixels, at most {MOST_PIXELS} are drawn"
+            ),
+        ));
+    }
     let mut picture = RgbImage::from_pixel(width as u32, height as u32, PAPER);
     for (row, samples) in samples.iter().enumerate() {
         let top = GAP + row * (tile.height + GAP);
@@ -209,6 +221,25 @@ mod tests {
         let split = split(shape, vec![9; 40_000], vec![0]);
         let picture = decode(&grid(&split, &["x".into()], 1, 1).unwrap());
         assert!(picture.width() < 120 && picture.height() < 40);
+    }
+
+    #[test]
+    fn names_and_pictures_stay_small() {
+        let shape = Shape::Image {
+            channels: 1,
+            height: 1,
+            width: 1,
+        };
+        let split = split(shape, vec![1; 4000], vec![0; 4000]);
+        let width = |name: &str| {
+            let png = grid(&split, &[name.to_string()], 1, 1).unwrap();
+            decode(&png).width()
+        };
+        assert!(width("cat") < width("catfish"));
+        assert_eq!(width(&"x".repeat(20)), width(&"x".repeat(20_000)));
+        assert!(width(&"x".repeat(20_000)) < 300);
+        let error = grid(&split, &["x".repeat(99)], 1, 4000).unwrap_err();
+        assert!(error.to_string().contains("fewer samples"), "{error}");
     }
 
     #[test]
