@@ -22,7 +22,18 @@ pub(crate) fn load(dir: &Path, seed: u64, progress: &dyn Progress) -> Result<Dat
     let (train_dir, test_dir) = (dir.join("train"), dir.join("test"));
     let mut warnings = Vec::new();
     let divided = train_dir.is_dir() && test_dir.is_dir();
-    let mut list = Listing::read(if divided { &train_dir } else { dir }, None, &mut warnings)?;
+    let mut list = Listing::read(if divided { &train_dir } else { dir }, None, &mut warnings)
+        .map_err(|error| match error {
+            DataError::Empty { path, what } if !divided && dir_of_parts(dir) => DataError::Empty {
+                path,
+                what: format!(
+                    "{what}; the parts of a divided set are read from {} and {}, both of them",
+                    train_dir.display(),
+                    test_dir.display()
+                ),
+            },
+            error => error,
+        })?;
     let train_count = list.files.len();
     if divided {
         let test = Listing::read(&test_dir, Some(&list.classes), &mut warnings)?;
@@ -44,6 +55,12 @@ pub(crate) fn load(dir: &Path, seed: u64, progress: &dyn Progress) -> Result<Dat
     let mut dataset = Dataset::new("folder", list.classes, normalization, train, test)?;
     dataset.warnings = warnings;
     Ok(dataset)
+}
+
+/// Whether sub-folders seem to be parts of a set, not classes.
+fn dir_of_parts(dir: &Path) -> bool {
+    let parts = ["train", "test", "val", "valid", "validation"];
+    parts.iter().any(|part| dir.join(part).is_dir())
 }
 
 struct Listing {

@@ -2,8 +2,9 @@ use std::path::Path;
 
 use granule_data::{DataError, Dataset, DatasetSpec, Shape};
 use image::{DynamicImage, GrayImage, ImageFormat, Rgb, RgbImage};
+use proptest::prelude::*;
 
-use crate::support::{load_from, write};
+use crate::support::{damage, load_from, write};
 
 fn load(dir: &Path) -> Result<Dataset, DataError> {
     load_from(&DatasetSpec::Folder(dir.to_path_buf()), dir)
@@ -192,4 +193,54 @@ fn nothing_to_learn_from() {
     let error = load(dir.path()).unwrap_err();
     assert!(matches!(error, DataError::Empty { .. }), "{error}");
     assert!(error.to_string().contains("eel"), "{error}");
+}
+
+#[test]
+fn a_part_that_has_another_name_is_explained() {
+    let dir = tempfile::tempdir().unwrap();
+    for part in ["train", "val"] {
+        write_classes(&dir.path().join(part));
+    }
+    let error = load(dir.path()).unwrap_err().to_string();
+    for path in [dir.path().join("train"), dir.path().join("test")] {
+        assert!(error.contains(&path.display().to_string()), "{error}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn names_of_classes_tell_a_terminal_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    write_classes(dir.path());
+    std::fs::rename(dir.path().join("dog"), dir.path().join("d\x1b[2Jog")).unwrap();
+    let set = load(dir.path()).unwrap();
+    assert_eq!(set.classes, ["cat", "d\u{fffd}[2Jog"]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(192))]
+
+    #[test]
+    fn damaged_images_never_panic(damage in damage(), jpeg: bool, colour: bool) {
+        let noise = |x: u32, y: u32| (x * 37 + y * 101) as u8;
+        let format = if jpeg { ImageFormat::Jpeg } else { ImageFormat::Png };
+        let mut bytes = if colour {
+            let image = RgbImage::from_fn(9, 7, |x, y| Rgb([noise(x, y), noise(y, x), 9]));
+            encoded(image, format)
+        } else {
+            encoded(GrayImage::from_fn(9, 7, |x, y| image::Luma([noise(x, y)])), format)
+        };
+        damage.apply(&mut bytes);
+        let dir = tempfile::tempdir().unwrap();
+        for class in ["a", "b"] {
+            write(dir.path().join(class).join("0.png"), &grey(9, 7, 1));
+            write(dir.path().join(class).join("1.png"), &bytes);
+        }
+        let (result, held) = crate::memory::peak(|| load(dir.path()));
+        // One decoder of the largest image, and the pixels.
+        prop_assert!(held < 256 << 20, "{held} bytes were held");
+        if let Ok(set) = result {
+            prop_assert_eq!(set.train.len() + set.test.len(), 4);
+        }
+    }
 }
