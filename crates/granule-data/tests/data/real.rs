@@ -1,11 +1,13 @@
 use std::fs::File;
+use std::io::Read;
 
+use flate2::read::MultiGzDecoder;
 use granule_data::arrays::read_inputs;
 use granule_data::idx::decode_images;
 use granule_data::{DatasetSpec, Features, Normalization, Shape, Split, Targets};
 
 use crate::memory::peak;
-use crate::support::{load_from, real_data};
+use crate::support::{load_from, real_data, write};
 
 fn class_counts(split: &Split) -> Vec<usize> {
     let Targets::Classes(labels) = split.targets() else {
@@ -48,6 +50,28 @@ fn mnist() {
     close(&moments.mean, &[0.1307]);
     close(&moments.std, &[0.3081]);
     close(&set.normalization.mean, &moments.mean);
+}
+
+#[test]
+fn unpacked_mnist_is_the_published_one() {
+    let Some(root) = real_data("mnist") else {
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(root.join("mnist")).unwrap() {
+        let path = entry.unwrap().path();
+        let mut bytes = Vec::new();
+        let mut decoder = MultiGzDecoder::new(File::open(&path).unwrap());
+        if decoder.read_to_end(&mut bytes).is_ok() {
+            write(
+                dir.path().join("mnist").join(path.file_stem().unwrap()),
+                &bytes,
+            );
+        }
+    }
+    let plain = load_from(&DatasetSpec::Mnist, dir.path()).unwrap();
+    assert!(plain.warnings.is_empty(), "{:?}", plain.warnings);
+    assert_eq!(plain, load_from(&DatasetSpec::Mnist, &root).unwrap());
 }
 
 #[test]
