@@ -9,7 +9,7 @@ use granule::data::{DatasetSpec, LoadOptions, data_dir, dataset_dir};
 use serde_json::json;
 
 use crate::args::DataSource;
-use crate::failure::{FAILED, Usage};
+use crate::failure::{FAILED, Hinted, Usage};
 use crate::output;
 use crate::progress::{Loading, Style};
 
@@ -46,7 +46,7 @@ pub fn list(source: &DataSource, json: bool) -> anyhow::Result<()> {
 }
 
 pub fn fetch(name: &DatasetSpec, source: &DataSource, json: bool) -> anyhow::Result<()> {
-    let (set, dir) = published(name, source)?;
+    let (set, dir) = published(name, source.data_dir.as_deref())?;
     let loading = Loading::new(Style::choose(json, false));
     ensure(
         set,
@@ -57,33 +57,43 @@ pub fn fetch(name: &DatasetSpec, source: &DataSource, json: bool) -> anyhow::Res
         },
     )?;
     let reports = registry::verify(set, &dir)?;
-    if json {
-        return reports.iter().try_for_each(show_json);
+    show_all(&reports, json)?;
+    let wrong: Vec<_> = reports
+        .iter()
+        .filter(|report| !is_fine(report))
+        .map(|report| report.path.display().to_string())
+        .collect();
+    if !wrong.is_empty() {
+        let message = format!(
+            "{} of {} files were there already and are not the published ones: {}",
+            wrong.len(),
+            reports.len(),
+            wrong.join(", ")
+        );
+        let hint = format!(
+            "delete what differs and `granule data fetch {}` again, or keep it if it is meant: it is used as it is, \
+             with a warning",
+            set.name
+        );
+        return Err(Hinted::new(message, hint).into());
     }
-    for report in &reports {
-        show(report)?;
+    if json {
+        return Ok(());
     }
     output::line(&format!("{} is in {}", set.name, dir.display()))
 }
 
 pub fn verify(name: &DatasetSpec, source: &DataSource, json: bool) -> anyhow::Result<ExitCode> {
-    let (set, dir) = published(name, source)?;
+    let (set, dir) = published(name, source.data_dir.as_deref())?;
     let reports = registry::verify(set, &dir)?;
-    for report in &reports {
-        if json {
-            show_json(report)?
-        } else {
-            show(report)?
-        }
-    }
-    let fine = |report: &&FileReport| matches!(report.state, FileState::Ok | FileState::Unchecked);
-    let wrong = reports.len() - reports.iter().filter(fine).count();
+    show_all(&reports, json)?;
+    let wrong = reports.iter().filter(|report| !is_fine(report)).count();
     if wrong == 0 {
         return Ok(ExitCode::SUCCESS);
     }
     if !json {
         output::line(&format!(
-            "{wrong} of {} files are not the published ones; remove them and `granule data fetch {}`",
+            "{wrong} of {} files are missing or not the published ones; delete what differs and `granule data fetch {}`",
             reports.len(),
             set.name
         ))?;
@@ -116,7 +126,7 @@ pub fn preview(
 
 fn published(
     name: &DatasetSpec,
-    source: &DataSource,
+    data_dir: Option<&Path>,
 ) -> anyhow::Result<(&'static Published, PathBuf)> {
     let text = name.to_string();
     let set = registry::find(&text).ok_or_else(|| {
@@ -124,12 +134,22 @@ fn published(
         Usage::new(format!("{text} has no published files"))
             .hint(format!("those that have are {}", names.join(", ")))
     })?;
-    let dir = data_dir(source.data_dir.as_deref())?;
+    let dir = granule::data::data_dir(data_dir)?;
     Ok((set, dataset_dir(&dir, set.name)))
 }
 
-fn show_json(report: &FileReport) -> anyhow::Result<()> {
-    output::json(&json!(report))
+fn is_fine(report: &FileReport) -> bool {
+    matches!(report.state, FileState::Ok | FileState::Unchecked)
+}
+
+fn show_all(reports: &[FileReport], json: bool) -> anyhow::Result<()> {
+    reports.iter().try_for_each(|report| {
+        if json {
+            output::json(&json!(report))
+        } else {
+            show(report)
+        }
+    })
 }
 
 fn show(report: &FileReport) -> anyhow::Result<()> {
@@ -157,4 +177,33 @@ fn show(report: &FileReport) -> anyhow::Result<()> {
 
 fn megabytes(bytes: u64) -> String {
     format!("{:.1} MB", bytes as f64 / 1e6)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fetch_fails_when_what_is_there_differs() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("mnist");
+        std::fs::create_dir(&folder).unwrap();
+        for file in registry::find("mnist").unwrap().files {
+            std::fs::write(folder.join(file.name), "another").unwrap();
+        }
+        let source = DataSource {
+            data_dir: Some(root.path().to_path_buf()),
+            offline: true,
+        };
+        for json in [false, true] {
+            let error = fetch(&DatasetSpec::Mnist, &source, json).unwrap_err();
+            assert!(error.is::<Hinted>(), "{error}");
+            let message = error.to_string();
+            for part in ["4 of 4 files", "t10k-labels-idx1-ubyte.gz"] {
+                assert!(message.contains(part), "{message}");
+            }
+            let verified = verify(&DatasetSpec::Mnist, &source, json).unwrap();
+            assert_eq!(verified, ExitCode::from(FAILED));
+        }
+    }
 }
