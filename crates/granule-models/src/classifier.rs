@@ -102,6 +102,13 @@ impl Classifier {
         self
     }
 
+    /// Whether the brightness of pixels and images is inverted: for dark strokes on light paper. Off at first.
+    #[must_use]
+    pub fn inverting(mut self, inverting: bool) -> Self {
+        self.predictor = self.predictor.inverting(inverting);
+        self
+    }
+
     /// The names of the classes, in the order of the model's outputs.
     pub fn classes(&self) -> &[String] {
         &self.classes

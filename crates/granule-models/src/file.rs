@@ -20,7 +20,8 @@ const KEY: &str = "granule";
 /// A trained model: everything needed to use it, in one file.
 ///
 /// On disk it is a safetensors file, which Python's `safetensors` opens; `__metadata__["granule"]` is a JSON document
-/// with the other fields, a format version and the CRC-32 of the tensor data.
+/// with the other fields, a format version and, last, `crc32`: the CRC-32 of the document up to the digits of that
+/// number, followed by each tensor in the order of the names: name, dimensions (u64, little-endian), elements.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelFile {
     /// The model and its settings.
@@ -73,6 +74,8 @@ pub struct Provenance {
     pub dataset_fingerprint: String,
     /// The run's seed.
     pub seed: u64,
+    /// The seed of drawn data and of divisions of the data.
+    pub data_seed: u64,
     /// The device it was trained on.
     pub device: String,
     /// When it was written, RFC 3339 in UTC.
@@ -125,25 +128,26 @@ impl ModelFile {
     /// [`ModelError::Config`] for an invalid field, [`ModelError::NonFiniteTensor`] for weights with NaN or infinity.
     pub fn to_bytes(&self) -> Result<Vec<u8>, ModelError> {
         self.validate()?;
-        let mut checksum = crc32fast::Hasher::new();
         let tensors: Vec<(&String, Encoded<'_>)> = self
             .state
             .0
             .iter()
             .map(|(name, value)| (name, Encoded::new(value)))
             .collect();
-        for (_, tensor) in &tensors {
-            checksum.update(&tensor.bytes);
-        }
         let document = Document {
             format: FORMAT,
             model: Cow::Borrowed(&self.model),
             input: Cow::Borrowed(&self.input),
             task: Cow::Borrowed(&self.task),
             provenance: Cow::Borrowed(&self.provenance),
-            crc32: checksum.finalize(),
+            crc32: 0,
         };
         let json = serde_json::to_string(&document).map_err(ModelError::format)?;
+        let covered = json.strip_suffix("0}").unwrap_or(&json);
+        let parts = tensors
+            .iter()
+            .map(|(name, tensor)| (name.as_str(), tensor.shape, &tensor.bytes[..]));
+        let json = format!("{covered}{}}}", checksum(covered, parts));
         let metadata = HashMap::from([(KEY.to_owned(), json)]);
         safetensors::serialize(tensors, Some(metadata)).map_err(ModelError::format)
     }
@@ -153,7 +157,7 @@ impl ModelFile {
     /// # Errors
     ///
     /// [`ModelError::Format`] for anything that is not a whole granule model file, [`ModelError::Version`] for a later
-    /// format, [`ModelError::Checksum`] for damaged weights, [`ModelError::NonFiniteTensor`] for NaN or infinity among
+    /// format, [`ModelError::Checksum`] for a damaged file, [`ModelError::NonFiniteTensor`] for NaN or infinity among
     /// them, [`ModelError::Config`] for invalid settings.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ModelError> {
         let (header_len, header) = SafeTensors::read_metadata(bytes).map_err(|error| {
@@ -179,16 +183,12 @@ impl ModelFile {
             }
             None => return Err(ModelError::format("its format version is missing")),
         }
-        let document: Document<'static> =
-            serde_json::from_value(document).map_err(ModelError::format)?;
-        let found = crc32fast::hash(data);
-        if found != document.crc32 {
-            return Err(ModelError::Checksum {
-                expected: document.crc32,
-                found,
-            });
-        }
-        let mut state = StateDict::default();
+        let expected = document.get("crc32").and_then(serde_json::Value::as_u64);
+        let (expected, covered) = expected
+            .and_then(|crc| u32::try_from(crc).ok())
+            .and_then(|crc| Some((crc, json.strip_suffix(&format!("{crc}}}"))?)))
+            .ok_or_else(|| ModelError::format("its checksum is missing"))?;
+        let mut tensors = BTreeMap::new();
         for (name, info) in header.tensors() {
             if info.dtype != Dtype::F32 {
                 return Err(ModelError::format(format!(
@@ -200,18 +200,30 @@ impl ModelFile {
             let bytes = data
                 .get(start..end)
                 .ok_or_else(|| ModelError::format(format!("the tensor \"{name}\" is cut off")))?;
-            let value = TensorValue {
-                shape: info.shape.clone(),
-                data: decode(bytes),
-            };
-            state.0.insert(name, value);
+            tensors.insert(name, (info.shape.clone(), bytes));
         }
+        let parts = tensors
+            .iter()
+            .map(|(name, (shape, bytes))| (name.as_str(), &shape[..], *bytes));
+        let found = checksum(covered, parts);
+        if found != expected {
+            return Err(ModelError::Checksum { expected, found });
+        }
+        let document: Document<'static> =
+            serde_json::from_value(document).map_err(ModelError::format)?;
+        let state = tensors
+            .into_iter()
+            .map(|(name, (shape, bytes))| {
+                let data = decode(bytes);
+                (name, TensorValue { shape, data })
+            })
+            .collect();
         let file = Self {
             model: document.model.into_owned(),
             input: document.input.into_owned(),
             task: document.task.into_owned(),
             provenance: document.provenance.into_owned(),
-            state,
+            state: StateDict(state),
         };
         file.validate()?;
         Ok(file)
@@ -311,6 +323,22 @@ impl View for Encoded<'_> {
     fn data_len(&self) -> usize {
         self.bytes.len()
     }
+}
+
+fn checksum<'a>(
+    document: &str,
+    tensors: impl Iterator<Item = (&'a str, &'a [usize], &'a [u8])>,
+) -> u32 {
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(document.as_bytes());
+    for (name, shape, bytes) in tensors {
+        crc.update(name.as_bytes());
+        for dim in shape {
+            crc.update(&(*dim as u64).to_le_bytes());
+        }
+        crc.update(bytes);
+    }
+    crc.finalize()
 }
 
 fn decode(bytes: &[u8]) -> Vec<f32> {

@@ -1,6 +1,8 @@
 //! From an encoded or decoded image to the pixels a model takes.
 
-use std::io::Cursor;
+use std::fs::File;
+use std::io::{Cursor, Read};
+use std::path::Path;
 
 use image::{DynamicImage, ImageReader, Limits, imageops};
 
@@ -10,6 +12,30 @@ use crate::{InputShape, ModelError};
 const MAX_BYTES: u64 = 512 << 20;
 /// The longest side of an image.
 const MAX_SIDE: u32 = 1 << 15;
+
+/// Reads an image file, if it is not larger than any image that would be decoded.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, ModelError> {
+    let read = || {
+        let mut bytes = Vec::new();
+        let file = File::open(path)?;
+        let len = file.metadata()?.len();
+        if len <= MAX_BYTES {
+            // A device or a pipe has no length of its own.
+            file.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+        }
+        Ok((len.max(bytes.len() as u64), bytes))
+    };
+    let (len, bytes) = read().map_err(|source| ModelError::Io {
+        action: "cannot read",
+        source,
+    })?;
+    if len > MAX_BYTES {
+        return Err(ModelError::Image {
+            reason: format!("the file has more than {} MiB", MAX_BYTES >> 20),
+        });
+    }
+    Ok(bytes)
+}
 
 /// Decodes a PNG or JPEG.
 pub(crate) fn decode(bytes: &[u8]) -> Result<DynamicImage, ModelError> {

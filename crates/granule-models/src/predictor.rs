@@ -41,6 +41,7 @@ pub struct Predictor {
     task: Task,
     provenance: Provenance,
     resizing: bool,
+    inverting: bool,
 }
 
 impl Predictor {
@@ -79,6 +80,7 @@ impl Predictor {
             task: file.task.clone(),
             provenance: file.provenance.clone(),
             resizing: false,
+            inverting: false,
         })
     }
 
@@ -87,6 +89,13 @@ impl Predictor {
     #[must_use]
     pub fn resizing(mut self, resizing: bool) -> Self {
         self.resizing = resizing;
+        self
+    }
+
+    /// Whether the brightness of pixels and images is inverted: for dark strokes on light paper. Off at first.
+    #[must_use]
+    pub fn inverting(mut self, inverting: bool) -> Self {
+        self.inverting = inverting;
         self
     }
 
@@ -168,7 +177,7 @@ impl Predictor {
                 let pixels = picture::pixels(image, &self.input.shape, self.resizing)?;
                 self.prepare_pixels(&pixels, out)
             }
-            Sample::File(path) => file::read(path)
+            Sample::File(path) => picture::read(path)
                 .and_then(|bytes| self.prepare(Sample::Encoded(&bytes), out))
                 .map_err(|error| error.in_file(path)),
         }
@@ -176,7 +185,8 @@ impl Predictor {
 
     fn prepare_pixels(&self, pixels: &[u8], out: &mut Vec<f32>) -> Result<(), ModelError> {
         self.check_len(pixels.len())?;
-        let scaled = pixels.iter().map(|pixel| f32::from(*pixel) / 255.0);
+        let flip = if self.inverting { 255 } else { 0 };
+        let scaled = pixels.iter().map(|pixel| f32::from(*pixel ^ flip) / 255.0);
         self.input.normalize(scaled, out);
         Ok(())
     }

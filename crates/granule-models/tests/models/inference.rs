@@ -243,6 +243,36 @@ fn a_forged_image_size_allocates_nothing() {
 }
 
 #[test]
+fn a_file_too_large_for_an_image_is_not_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("large.png");
+    std::fs::File::create(&path)
+        .and_then(|file| file.set_len(1 << 36))
+        .unwrap();
+    let classifier = Classifier::from_file(&lenet(), &flex()).unwrap();
+    let error = classifier.predict_image_file(&path).unwrap_err();
+    assert!(error.to_string().contains("MiB"), "{error}");
+}
+
+#[test]
+fn inverting_is_for_pixels_of_every_form() {
+    let upright = Classifier::from_file(&lenet(), &flex()).unwrap();
+    let inverting = Classifier::from_file(&lenet(), &flex())
+        .unwrap()
+        .inverting(true);
+    let pixels: Vec<u8> = grey(28, 28).to_luma8().into_raw();
+    let negative: Vec<u8> = pixels.iter().map(|pixel| 255 - pixel).collect();
+    let expected = upright.predict_pixels(&negative).unwrap();
+    assert_ne!(upright.predict_pixels(&pixels).unwrap(), expected);
+    assert_eq!(inverting.predict_pixels(&pixels).unwrap(), expected);
+    assert_eq!(inverting.predict_image(&grey(28, 28)).unwrap(), expected);
+    assert_eq!(
+        inverting.predict_encoded(&png(&grey(28, 28))).unwrap(),
+        expected
+    );
+}
+
+#[test]
 fn models_of_vectors_and_values() {
     let mut file = classifier_file(ModelConfig::default(), InputShape::Vector { len: 4 });
     let classifier = Classifier::from_file(&file, &flex()).unwrap();
