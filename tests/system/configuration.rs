@@ -1,4 +1,4 @@
-use crate::support::{fine, refused, trained};
+use crate::support::{Finished, fine, granule, refused, trained};
 
 #[test]
 fn an_unknown_key_is_wrong_usage_with_the_nearest() {
@@ -47,6 +47,26 @@ fn wrong_usage_exits_with_2() {
     ] {
         let text = refused(dir.path(), args, 2);
         assert!(text.contains(part), "{args:?}: {text}");
+    }
+}
+
+#[test]
+fn a_bad_default_device_matters_only_where_none_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let stderr = |args: &[&str]| -> String {
+        let mut command = granule(dir.path());
+        command.env("GRANULE_DEVICE", "flux").arg("train");
+        let finished = Finished::from(command.args(args).output().unwrap());
+        assert_eq!(finished.code, Some(2), "{}", finished.stderr);
+        finished.stderr
+    };
+    assert!(stderr(&["--epochs", "0"]).contains("flux"));
+    for device in [["--device", "cpu"], ["--set", "device=cpu"]] {
+        let text = stderr(&[&device[..], &["--epochs", "0"]].concat());
+        assert!(
+            text.contains("train.epochs") && !text.contains("flux"),
+            "{text}"
+        );
     }
 }
 

@@ -62,6 +62,32 @@ fn a_signal_saves_a_checkpoint_and_the_run_goes_on() {
 }
 
 #[test]
+fn a_second_signal_stops_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    // One step takes seconds, so that the first signal alone would be heeded late.
+    let long_step = [
+        "--device",
+        "flex",
+        "--batch-size",
+        "3000",
+        "--set",
+        "model.widths=[4096,4096]",
+    ];
+    let mut process = Watched::start(
+        dir.path(),
+        &[&["train", "--json", "--run-dir", "r"], &long_step[..]].concat(),
+    );
+    assert!(process.wait_for("start"));
+    process.signal("INT");
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    process.signal("INT");
+    let finished = process.finish();
+    assert_eq!(finished.code, Some(130), "{}", finished.stderr);
+    assert_eq!(finished.stdout, "");
+    assert!(!dir.path().join("r/checkpoints").exists());
+}
+
+#[test]
 fn a_second_process_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let long = [

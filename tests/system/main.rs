@@ -3,6 +3,8 @@
 
 mod configuration;
 mod devices;
+mod eval;
+mod failure;
 mod help;
 mod interrupt;
 mod pipes;

@@ -139,6 +139,7 @@ fn what_is_no_sample_is_refused_by_name() {
         "(28, 28)",
         &[0; 16 * 784],
     );
+    save_png(&dir.path().join("long.png"), 40_000, 1, &[0; 40_000]);
     let nan: Vec<u8> = (0..784).flat_map(|_| f32::NAN.to_le_bytes()).collect();
     save_npy(&dir.path().join("nan.npy"), "<f4", "(784,)", &nan);
     let run_dir = trained().to_str().unwrap();
@@ -153,6 +154,16 @@ fn what_is_no_sample_is_refused_by_name() {
     ] {
         let text = refused(dir.path(), &["predict", run_dir, name], 1);
         assert!(text.contains(name), "{name}: {text}");
+    }
+    for flag in ["--resize", "--invert"] {
+        let args = ["predict", run_dir, "long.png", "--resize", flag];
+        let args = if flag == "--resize" {
+            &args[..4]
+        } else {
+            &args[..]
+        };
+        let text = refused(dir.path(), args, 1);
+        assert!(text.contains("long.png"), "{text}");
     }
 }
 

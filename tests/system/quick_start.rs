@@ -55,6 +55,8 @@ fn json_ends_with_the_result_and_every_line_parses() {
         "metrics.jsonl",
         "metrics.csv",
         "report.html",
+        "report.json",
+        "result.json",
         "model.granule",
     ] {
         assert!(run_dir.join(name).metadata().unwrap().len() > 0, "{name}");

@@ -84,7 +84,8 @@ pub struct Train {
     #[arg(long, help_heading = "Data")]
     pub offline: bool,
 
-    /// Train on the first N training samples only
+    /// Train on N training samples only: the first of a published set; of folder: and arrays:,
+    /// which may be sorted by class, N drawn by the seed of the data
     #[arg(long, value_name = "N", help_heading = "Data")]
     pub limit_train: Option<usize>,
 
@@ -122,7 +123,8 @@ pub struct Train {
     #[arg(long, value_name = "NAME", help_heading = "Training")]
     pub schedule: Option<String>,
 
-    /// Seed of weights, batch order, dropout and augmentation [default: 1]
+    /// Seed of weights, batch order, dropout and augmentation; the data do not depend on it, see
+    /// `--set data.seed=N` [default: 1]
     #[arg(long, value_name = "N", help_heading = "Training", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     pub seed: Option<u64>,
 

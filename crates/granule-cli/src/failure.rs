@@ -3,7 +3,7 @@
 use std::fmt;
 use std::process::ExitCode;
 
-use crate::output::{self, Paint, Stream, note, paint};
+use crate::output::{self, Paint, Stream, note, paint, printable};
 
 pub const FAILED: u8 = 1;
 pub const WRONG_USAGE: u8 = 2;
@@ -69,6 +69,7 @@ impl std::error::Error for Hinted {}
 /// The error on standard error, causes one a line and hints last; the exit code it means.
 pub fn report(error: &anyhow::Error) -> ExitCode {
     for (i, line) in lines(error).iter().enumerate() {
+        let line = printable(line);
         match i {
             0 => note(&format!(
                 "{} {line}",

@@ -26,7 +26,7 @@ Examples:
   granule train cnn --dataset cifar-10 --data-dir ~/data --offline --limit-train 5000
   granule train mlp --set model.widths=[256,128] --set model.dropout=0.2 --optimizer adamw
   granule train runs/RUN/config.toml --seed 7
-      a run again, with another seed
+      a run again on the same data, with another seed
   granule train --resume runs/RUN
       continue after Ctrl-C, a crash or a power cut
 
@@ -40,8 +40,8 @@ Configuration:
 
 const TRAIN_TAIL: &str = "\
 Run folder:
-  config.toml  metrics.jsonl  metrics.csv  events.out.tfevents.*  report.html  model.granule
-  checkpoints/step-*.ckpt
+  config.toml  metrics.jsonl  metrics.csv  events.out.tfevents.*  report.html  report.json
+  result.json  model.granule  checkpoints/step-*.ckpt  checkpoints/best.ckpt
 
 Units:
   accuracy is a fraction in --json and a percentage elsewhere; times are in seconds; limits,
@@ -56,6 +56,9 @@ Examples:
   granule eval runs/RUN --device wgpu
   granule eval model.granule --dataset mnist --data-dir ~/data
   granule eval runs/RUN --json | jq .test_accuracy
+
+The data are looked for in --data-dir, else $GRANULE_DATA_DIR, else where the run had them.
+All test samples are used, also when the run was limited to some; --limit-test limits them.
 
 Prints the classification report: precision, recall and F1 per class as fractions, support in
 samples. --json prints one object; accuracy is a fraction, seconds are seconds.";
@@ -77,7 +80,8 @@ pub const REPORT: &str = "\
 Examples:
   granule report runs/RUN
 
-Prints the path of the page. It is one self-contained HTML file.";
+Prints the path of the page. It is one self-contained HTML file. A run that was interrupted, was
+killed or failed is reported as far as it came.";
 
 pub const DEVICES: &str = "\
 Examples:

@@ -38,7 +38,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Mesa's device selection complains on standard error where no session has set this variable, as in a container.
+/// Mesa's device selection complains on standard error where no login session has set this variable, as in a
+/// container.
 fn quiet_mesa() {
     const VARIABLE: &str = "XDG_RUNTIME_DIR";
     if cfg!(target_os = "linux") && std::env::var_os(VARIABLE).is_none() {

@@ -2,7 +2,7 @@
 
 use granule::data::Shape;
 
-/// `28×28 grey images`, `32×32 RGB images`, `7 features`.
+/// `28×28 grey pixels`, `32×32 RGB pixels`, `7 features`.
 pub fn shape(shape: &Shape) -> String {
     match shape {
         Shape::Image {

@@ -50,10 +50,16 @@ pub fn note(text: &str) {
 
 /// `warning: …` on standard error.
 pub fn warn(text: &str) {
+    let text = printable(text);
     note(&format!(
         "{} {text}",
         paint(Paint::Warning, "warning:", Stream::Stderr)
     ));
+}
+
+/// Text that may come from a file of someone else's, without what a terminal would obey; lines stay lines.
+pub fn printable(text: &str) -> String {
+    text.replace(|c: char| c.is_control() && c != '\n', "\u{fffd}")
 }
 
 #[derive(Clone, Copy)]
@@ -166,6 +172,14 @@ mod tests {
         assert_eq!(grouped(999), "999");
         assert_eq!(grouped(101_770), "101,770");
         assert_eq!(grouped(1_000_000), "1,000,000");
+    }
+
+    #[test]
+    fn control_characters_are_not_printed() {
+        assert_eq!(
+            printable("a\u{1b}]0;x\u{7}\r\u{9b}2J\té\nb"),
+            "a\u{fffd}]0;x\u{fffd}\u{fffd}\u{fffd}2J\u{fffd}é\nb"
+        );
     }
 
     #[test]

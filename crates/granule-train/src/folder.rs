@@ -1,9 +1,12 @@
 //! Run folders: names, and the lock that keeps two processes out of one.
 
+use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use crate::error::TrainError;
+
+const LOCK: &str = ".lock";
 
 /// Holds a run folder for this process; the system lets go of it when the process ends, however it ends.
 #[derive(Debug)]
@@ -13,7 +16,7 @@ pub(crate) struct Lock {
 
 impl Lock {
     pub fn take(run_dir: &Path) -> Result<Self, TrainError> {
-        let path = run_dir.join(".lock");
+        let path = run_dir.join(LOCK);
         let file = File::options()
             .create(true)
             .truncate(false)
@@ -30,15 +33,22 @@ impl Lock {
     }
 }
 
-/// Refuses a folder that holds anything.
+/// Refuses a folder that holds anything but what a process leaves that ended before its first whole file.
 pub(crate) fn check_empty(run_dir: &Path) -> Result<(), TrainError> {
     match fs::read_dir(run_dir) {
-        Ok(mut entries) => match entries.next() {
-            None => Ok(()),
-            Some(_) => Err(TrainError::RunDirNotEmpty {
-                path: run_dir.to_owned(),
-            }),
-        },
+        Ok(mut entries) => {
+            let left_over = |name: &OsStr| {
+                name == LOCK
+                    || name.as_encoded_bytes().starts_with(b".granule-")
+                        && name.as_encoded_bytes().ends_with(b".part")
+            };
+            match entries.all(|entry| entry.is_ok_and(|entry| left_over(&entry.file_name()))) {
+                true => Ok(()),
+                false => Err(TrainError::RunDirNotEmpty {
+                    path: run_dir.to_owned(),
+                }),
+            }
+        }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(TrainError::io("list", run_dir, error)),
     }
@@ -98,6 +108,21 @@ mod tests {
             names,
             [base.to_owned(), format!("{base}-2"), format!("{base}-3")]
         );
+    }
+
+    #[test]
+    fn a_lock_alone_leaves_a_folder_empty() {
+        let dir = tempfile::tempdir().unwrap();
+        check_empty(dir.path()).unwrap();
+        check_empty(&dir.path().join("absent")).unwrap();
+        drop(Lock::take(dir.path()).unwrap());
+        fs::write(dir.path().join(".granule-a1B2c3.part"), "see").unwrap();
+        check_empty(dir.path()).unwrap();
+        fs::write(dir.path().join("config.toml"), "").unwrap();
+        assert!(matches!(
+            check_empty(dir.path()),
+            Err(TrainError::RunDirNotEmpty { .. })
+        ));
     }
 
     #[test]

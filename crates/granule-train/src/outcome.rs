@@ -10,8 +10,10 @@ use crate::metrics::{ClassificationReport, ConfusionMatrix, RegressionScores};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
     /// The run folder.
+    #[serde(with = "lossy")]
     pub run_dir: PathBuf,
     /// The model file; absent when the run was interrupted.
+    #[serde(with = "lossy::optional")]
     pub model_path: Option<PathBuf>,
     /// Scores of the best (else the last) weights on the test part; absent when the run was interrupted.
     pub evaluation: Option<Evaluation>,
@@ -83,6 +85,41 @@ pub struct Mistake {
     pub predicted: usize,
     /// The probability the model gave its choice.
     pub probability: f64,
+}
+
+/// Paths as text, which JSON needs; one that is not UTF-8 loses what cannot be written.
+mod lossy {
+    use std::path::{Path, PathBuf};
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&path.display())
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
+        PathBuf::deserialize(deserializer)
+    }
+
+    pub mod optional {
+        use super::*;
+
+        pub fn serialize<S: Serializer>(
+            path: &Option<PathBuf>,
+            serializer: S,
+        ) -> Result<S::Ok, S::Error> {
+            match path {
+                Some(path) => super::serialize(path, serializer),
+                None => serializer.serialize_none(),
+            }
+        }
+
+        pub fn deserialize<'de, D: Deserializer<'de>>(
+            deserializer: D,
+        ) -> Result<Option<PathBuf>, D::Error> {
+            Option::deserialize(deserializer)
+        }
+    }
 }
 
 impl Evaluation {

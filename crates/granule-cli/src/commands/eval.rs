@@ -1,5 +1,6 @@
 //! `granule eval`.
 
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use granule::data::{DatasetSpec, LoadOptions};
@@ -18,9 +19,10 @@ pub fn run(args: &args::Eval) -> anyhow::Result<()> {
     let target = Target::find(&args.model)?;
     let file = ModelFile::load(&target.model)?;
     let config = target.config();
+    let trained = config.as_ref().map(|config| &config.data);
     let spec = match &args.dataset {
         Some(spec) => spec.clone(),
-        None => trained_on(&file, config.as_ref().map(|config| &config.data.dataset))?,
+        None => trained_on(&file, trained.map(|data| &data.dataset))?,
     };
     let device = open(args.device.as_ref(), DeviceSpec::Auto)?;
 
@@ -28,13 +30,13 @@ pub fn run(args: &args::Eval) -> anyhow::Result<()> {
     let mut dataset = granule::data::load(
         &spec,
         &LoadOptions {
-            data_dir: args
-                .source
-                .data_dir
-                .clone()
-                .or_else(|| config.and_then(|config| config.data.data_dir)),
+            data_dir: data_dir(
+                args.source.data_dir.as_deref(),
+                std::env::var_os("GRANULE_DATA_DIR").is_some_and(|dir| !dir.is_empty()),
+                trained.and_then(|data| data.data_dir.as_deref()),
+            ),
             offline: args.source.offline,
-            seed: file.provenance.seed,
+            seed: trained.map_or(file.provenance.data_seed, |data| data.seed),
             progress: watcher.progress(),
         },
     )?;
@@ -45,6 +47,16 @@ pub fn run(args: &args::Eval) -> anyhow::Result<()> {
         output::warn(
             "the data set is not the one the model was trained on: its fingerprint differs",
         );
+    }
+    if let Some(limit) = trained.and_then(|data| data.limit_test)
+        && args.limit_test != Some(limit)
+        && limit < dataset.test.len()
+    {
+        output::note(&format!(
+            "the run was tested on {} of the {} test samples (data.limit_test)",
+            output::grouped(limit),
+            output::grouped(dataset.test.len())
+        ));
     }
     if let Some(limit) = args.limit_test {
         dataset.test = dataset.test.take(limit);
@@ -70,12 +82,21 @@ pub fn run(args: &args::Eval) -> anyhow::Result<()> {
         });
     }
     show(&evaluation)?;
-    fact("data", &format!("{}, test part", dataset.name))?;
+    fact(
+        "data",
+        &format!("{}, test part", output::printable(&dataset.name)),
+    )?;
     fact(
         "device",
         &format!("{}: {}", device.name(), pace(seconds, images_per_second)),
     )?;
     fact("model", &target.model.display().to_string())
+}
+
+/// The folder that was named, else nothing where the environment names one, else that of the run if it is still there.
+fn data_dir(named: Option<&Path>, environment: bool, recorded: Option<&Path>) -> Option<PathBuf> {
+    let recorded = recorded.filter(|dir| !environment && dir.is_dir());
+    named.or(recorded).map(Path::to_path_buf)
 }
 
 fn trained_on(file: &ModelFile, configured: Option<&DatasetSpec>) -> anyhow::Result<DatasetSpec> {
@@ -90,4 +111,21 @@ fn trained_on(file: &ModelFile, configured: Option<&DatasetSpec>) -> anyhow::Res
         .hint("name a data set with --dataset")
         .into()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flag_and_environment_beat_the_folder_of_the_run() {
+        let dir = tempfile::tempdir().unwrap();
+        let (flag, here, gone) = (Path::new("flag"), dir.path(), dir.path().join("gone"));
+        let found = |named, environment, recorded| data_dir(named, environment, Some(recorded));
+        assert_eq!(found(Some(flag), true, here).as_deref(), Some(flag));
+        assert_eq!(found(None, true, here), None);
+        assert_eq!(found(None, false, here).as_deref(), Some(here));
+        assert_eq!(found(None, false, &gone), None);
+        assert_eq!(data_dir(None, false, None), None);
+    }
 }

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::target::{Target, open};
 use crate::args;
 use crate::failure::Hinted;
-use crate::output::{self, Paint, Stream, paint};
+use crate::output::{self, Paint, Stream, paint, printable};
 
 /// What one item gave.
 enum Answer {
@@ -56,10 +56,12 @@ pub fn run(args: &args::Predict) -> anyhow::Result<()> {
     let device = open(args.device.as_ref(), DeviceSpec::Cpu)?;
     let model = match file.task {
         Task::Classification { .. } => {
-            Model::Classes(Classifier::from_file(&file, device.burn())?.resizing(args.resize))
+            let model = Classifier::from_file(&file, device.burn())?;
+            Model::Classes(model.resizing(args.resize).inverting(args.invert))
         }
         Task::Regression { .. } => {
-            Model::Values(Predictor::from_file(&file, device.burn())?.resizing(args.resize))
+            let model = Predictor::from_file(&file, device.burn())?;
+            Model::Values(model.resizing(args.resize).inverting(args.invert))
         }
     };
     let width = args
@@ -88,10 +90,7 @@ fn answers(model: &Model, path: &Path, args: &args::Predict) -> anyhow::Result<V
         .map(|extension| extension.to_string_lossy().to_lowercase());
     match extension.as_deref() {
         Some("npy") => match arrays::read_items(path, &shape(model.shape()))? {
-            Features::Bytes(mut pixels) => {
-                if args.invert {
-                    pixels.iter_mut().for_each(|pixel| *pixel = 255 - *pixel);
-                }
+            Features::Bytes(pixels) => {
                 let samples: Vec<_> = pixels.chunks(len).map(Sample::Pixels).collect();
                 in_array(model.answer(&samples, args.top), path)
             }
@@ -108,14 +107,6 @@ fn answers(model: &Model, path: &Path, args: &args::Predict) -> anyhow::Result<V
             "{} is an archive of arrays; save the one to predict as .npy",
             path.display()
         ),
-        _ if args.invert => {
-            let bytes =
-                std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-            let mut image = image::load_from_memory(&bytes)
-                .with_context(|| format!("cannot decode {}", path.display()))?;
-            image.invert();
-            image_answer(model.answer(&[Sample::Image(&image)], args.top), path)
-        }
         _ => image_answer(model.answer(&[Sample::File(path)], args.top), path),
     }
 }
@@ -163,6 +154,7 @@ fn image_answer(
 }
 
 fn show_json(path: &Path, index: usize, answer: &Answer) -> anyhow::Result<()> {
+    let path = path.display().to_string();
     let fields = match answer {
         Answer::Classes(classes) => {
             let best = classes.first();
@@ -193,7 +185,7 @@ fn show(path: &Path, index: Option<usize>, answer: &Answer, width: usize) -> any
     let text = match answer {
         Answer::Classes(classes) => {
             let each = classes.iter().enumerate().map(|(i, (name, probability))| {
-                let text = format!("{name} {:>5.1} %", probability * 100.0);
+                let text = format!("{} {:>5.1} %", printable(name), probability * 100.0);
                 if i == 0 {
                     paint(Paint::Strong, &text, Stream::Stdout)
                 } else {

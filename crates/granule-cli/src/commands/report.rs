@@ -6,6 +6,13 @@ use crate::args;
 use crate::output;
 
 pub fn run(args: &args::Report) -> anyhow::Result<()> {
-    write_report(&args.run, &ReportData::load(&args.run)?)?;
+    let data = ReportData::load(&args.run)?;
+    write_report(&args.run, &data)?;
+    if data.interrupted {
+        output::note(&format!(
+            "the run is not finished; go on with it: granule train --resume {}",
+            output::quoted(&args.run)
+        ));
+    }
     output::line(&args.run.join(REPORT_HTML).display().to_string())
 }

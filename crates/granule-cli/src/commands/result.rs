@@ -22,8 +22,8 @@ pub struct ResultLine<'a> {
     pub images_per_second: f64,
     pub seconds: f64,
     pub device: &'a str,
-    pub run_dir: Option<&'a Path>,
-    pub model: &'a Path,
+    pub run_dir: Option<String>,
+    pub model: String,
 }
 
 impl<'a> ResultLine<'a> {
@@ -44,8 +44,8 @@ impl<'a> ResultLine<'a> {
             images_per_second: 0.0,
             seconds: 0.0,
             device,
-            run_dir,
-            model,
+            run_dir: run_dir.map(|path| path.display().to_string()),
+            model: model.display().to_string(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What a user names as RUN|MODEL_FILE.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use granule::device::{DeviceSpec, OpenDevice};
@@ -7,6 +8,7 @@ use granule::train::RunConfig;
 use granule::train::record::CONFIG_FILE;
 
 use crate::failure::Usage;
+use crate::output;
 
 /// The model's file name inside a run folder.
 const MODEL_FILE: &str = "model.granule";
@@ -57,10 +59,25 @@ impl Target {
         })
     }
 
-    /// The configuration of the run, where it can be read.
+    /// The configuration of the run, where there is one; a warning when it cannot be used.
     pub fn config(&self) -> Option<RunConfig> {
-        let text = std::fs::read_to_string(self.run_dir.as_ref()?.join(CONFIG_FILE)).ok()?;
-        RunConfig::from_toml_str(&text).ok()
+        let path = self.run_dir.as_ref()?.join(CONFIG_FILE);
+        let config = match std::fs::read_to_string(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return None,
+            Err(error) => Err(error.to_string()),
+            Ok(text) => RunConfig::from_toml_str(&text).map_err(|error| error.to_string()),
+        };
+        match config {
+            Ok(config) => Some(config),
+            Err(reason) => {
+                output::warn(&format!(
+                    "cannot use {}, going by the model file alone: {}",
+                    path.display(),
+                    reason.trim_end()
+                ));
+                None
+            }
+        }
     }
 }
 

@@ -36,7 +36,15 @@ pub fn resolve(args: &args::Train) -> anyhow::Result<RunConfig> {
             .and_then(Value::as_str)
     };
     let mut base = recipe::of(last("model.kind"), last("data.dataset"));
-    if let Some(device) = DeviceSpec::from_env().map_err(|error| Usage::new(error.to_string()))? {
+    let named = last("device").is_some()
+        && !layers
+            .iter()
+            .flat_map(|layer| &layer.cleared)
+            .any(|path| path == "device");
+    if !named
+        && let Some(device) =
+            DeviceSpec::from_env().map_err(|error| Usage::new(error.to_string()))?
+    {
         base.device = device;
     }
     let config = stack(&base, &layers)?;
@@ -147,25 +155,23 @@ fn file(path: &Path) -> anyhow::Result<Layer> {
 fn stack(base: &RunConfig, layers: &[Layer]) -> anyhow::Result<RunConfig> {
     let mut defaults = Table::try_from(base).context("cannot write the default configuration")?;
     let mut merged = defaults.clone();
+    let kinds = chosen_kinds(layers)?;
+    for &(table, kind) in &kinds {
+        let same = lookup(&merged, &format!("{table}.kind")).and_then(Value::as_str) == Some(kind);
+        if !same && let Some(fresh) = of_kind(table, kind) {
+            defaults.insert(table.to_string(), fresh.clone());
+            merged.insert(table.to_string(), fresh);
+        }
+    }
     for layer in layers {
-        for table in KINDS {
-            let Some(kind) = layer.kind(table) else {
-                continue;
-            };
-            if merged
-                .get(table)
-                .and_then(|table| table.get("kind"))
-                .and_then(Value::as_str)
-                == Some(kind)
-            {
-                continue;
-            }
-            if let Some(fresh) = of_kind(table, kind) {
-                defaults.insert(table.to_string(), fresh.clone());
-                merged.insert(table.to_string(), fresh);
+        let mut settings = layer.table.clone();
+        for &(table, kind) in &kinds {
+            // What a file sets for its own kind means nothing to another.
+            if layer.kind(table).is_some_and(|own| own != kind) {
+                settings.remove(table);
             }
         }
-        merge(&mut merged, &layer.table);
+        merge(&mut merged, &settings);
     }
     for path in layers.iter().flat_map(|layer| &layer.cleared) {
         known(path, &merged, &defaults)?;
@@ -173,6 +179,35 @@ fn stack(base: &RunConfig, layers: &[Layer]) -> anyhow::Result<RunConfig> {
     }
     RunConfig::deserialize(Value::Table(merged.clone()))
         .map_err(|error| explain(&error, &merged, &defaults, layers).into())
+}
+
+/// The kind of model, optimiser and schedule that the last layer to name one chooses.
+///
+/// # Errors
+/// [`Usage`] when the command line names two: the settings beside one of them would be lost.
+fn chosen_kinds(layers: &[Layer]) -> Result<Vec<(&'static str, &str)>, Usage> {
+    let mut chosen = Vec::new();
+    for table in KINDS {
+        let mut naming = layers
+            .iter()
+            .rev()
+            .filter_map(|layer| Some((layer, layer.kind(table)?)));
+        let Some((upper, kind)) = naming.next() else {
+            continue;
+        };
+        if let Some((lower, other)) = naming.next()
+            && other != kind
+            && !matches!(lower.origin, Origin::File(_))
+        {
+            return Err(Usage::new(format!(
+                "`{table}.kind` is given twice: `{other}` ({}), `{kind}` ({})",
+                lower.origin, upper.origin
+            ))
+            .hint("name one of them"));
+        }
+        chosen.push((table, kind));
+    }
+    Ok(chosen)
 }
 
 /// Whether a path that is to be cleared exists: one that is unset by default shows only when it is tried.

@@ -75,6 +75,42 @@ fn another_kind_resets_its_table() {
 }
 
 #[test]
+fn no_setting_is_lost_to_a_kind_that_is_named_elsewhere() {
+    for args in [
+        &["--lr", "0.25", "--set", "optimizer.kind=sgd"][..],
+        &["--optimizer", "sgd", "--set", "optimizer.lr=0.25"],
+        &["--set", "optimizer.lr=0.25", "--set", "optimizer.kind=sgd"],
+    ] {
+        let optimizer = resolved(args).optimizer;
+        assert_eq!(
+            (optimizer.name(), optimizer.lr()),
+            ("sgd", 0.25),
+            "{args:?}"
+        );
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("my.toml");
+    std::fs::write(&path, "[optimizer]\nlr = 0.25\n").unwrap();
+    let optimizer = resolved(&[path.to_str().unwrap(), "--optimizer", "rmsprop"]).optimizer;
+    assert_eq!((optimizer.name(), optimizer.lr()), ("rmsprop", 0.25));
+
+    let text = refused(&["--optimizer", "adam", "--set", "optimizer.kind=sgd"]);
+    for part in ["`optimizer.kind`", "`adam`", "`sgd`", "--set"] {
+        assert!(text.contains(part), "{text}");
+    }
+    assert!(refused(&["lenet", "--set", "model.kind=cnn"]).contains("`model.kind`"));
+    resolved(&["lenet", "--set", "model.kind=lenet"]);
+}
+
+#[test]
+fn the_data_do_not_follow_the_seed() {
+    let (one, other) = (resolved(&["--seed", "1"]), resolved(&["--seed", "2"]));
+    assert_ne!(one.seed, other.seed);
+    assert_eq!(one.data, other.data);
+    assert_eq!(resolved(&["--set", "data.seed=7"]).data.seed, 7);
+}
+
+#[test]
 fn an_unknown_key_is_named_in_full_with_the_nearest() {
     for (setting, key, near) in [
         ("train.epoch=3", "`train.epoch`", "`train.epochs`"),

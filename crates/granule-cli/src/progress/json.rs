@@ -1,5 +1,6 @@
 //! One JSON object a line, for programs.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use granule::train::Event;
@@ -31,6 +32,11 @@ impl View for Json {
     }
 }
 
+/// A path as JSON can hold it: one that is not UTF-8 would not serialise.
+fn text(path: &Path) -> String {
+    path.display().to_string()
+}
+
 fn object(event: &Event<'_>) -> Option<(&'static str, Value)> {
     Some(match event {
         Event::Device(device) => (
@@ -58,14 +64,14 @@ fn object(event: &Event<'_>) -> Option<(&'static str, Value)> {
         ),
         Event::Start(start) => (
             "start",
-            json!({"run_dir": start.run_dir,
+            json!({"run_dir": text(start.run_dir),
                 "model": start.config.model.name(),
                 "parameters": start.parameters,
                 "epochs": start.config.train.epochs,
                 "steps_per_epoch": start.steps_per_epoch,
                 "total_steps": start.total_steps,
                 "done_steps": start.done_steps,
-                "resumed_from": start.resumed_from,
+                "resumed_from": start.resumed_from.map(text),
             }),
         ),
         Event::Step(step) => (
@@ -91,7 +97,9 @@ fn object(event: &Event<'_>) -> Option<(&'static str, Value)> {
             }),
         ),
         Event::Epoch(epoch) => ("epoch", serde_json::to_value(epoch).ok()?),
-        Event::Checkpoint { path, step } => ("checkpoint", json!({"path": path, "step": step})),
+        Event::Checkpoint { path, step } => {
+            ("checkpoint", json!({"path": text(path), "step": step}))
+        }
         Event::Warning { text } => ("warning", json!({"text": text})),
         Event::EarlyStop { epoch, best_epoch } => (
             "early_stop",
@@ -99,9 +107,36 @@ fn object(event: &Event<'_>) -> Option<(&'static str, Value)> {
         ),
         Event::Interrupted { step, checkpoint } => (
             "interrupted",
-            json!({"step": step, "checkpoint": checkpoint}),
+            json!({"step": step, "checkpoint": text(checkpoint)}),
         ),
-        Event::AlreadyFinished { run_dir } => ("already_finished", json!({"run_dir": run_dir})),
+        Event::AlreadyFinished { run_dir } => {
+            ("already_finished", json!({"run_dir": text(run_dir)}))
+        }
         _ => return None,
     })
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    use super::*;
+
+    #[test]
+    fn a_path_need_not_be_utf_8() {
+        let path = Path::new(OsStr::from_bytes(b"run-\xff"));
+        let events = [
+            Event::Checkpoint { path, step: 1 },
+            Event::Interrupted {
+                step: 1,
+                checkpoint: path,
+            },
+            Event::AlreadyFinished { run_dir: path },
+        ];
+        for event in &events {
+            let (_, fields) = object(event).unwrap();
+            assert!(fields.to_string().contains("run-\u{fffd}"), "{fields}");
+        }
+    }
 }

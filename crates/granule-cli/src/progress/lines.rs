@@ -102,7 +102,7 @@ pub fn sentence(event: &Event<'_>) -> Option<String> {
                 "data",
                 &format!(
                     "{}: {} training,{held_out} {} test samples of {}{targets}",
-                    dataset.name,
+                    output::printable(&dataset.name),
                     grouped(*train),
                     grouped(*test),
                     crate::names::shape(&dataset.train.shape()),

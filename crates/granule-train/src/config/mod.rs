@@ -29,7 +29,7 @@ use crate::error::{ConfigError, TrainError};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RunConfig {
-    /// Seeds the initial weights, the order of the samples, augmentation, dropout and the splits.
+    /// Seeds the initial weights, the order of the samples, augmentation and dropout.
     pub seed: u64,
     /// Where the tensors live.
     pub device: DeviceSpec,
@@ -69,7 +69,10 @@ pub struct DataConfig {
     pub data_dir: Option<PathBuf>,
     /// Refuse to download.
     pub offline: bool,
-    /// Use only the first training samples.
+    /// Seeds drawn data and the division into parts, apart from `seed`: runs of other seeds see the same data.
+    pub seed: u64,
+    /// Use only so many training samples: the first of a published set, drawn ones of files, which may be sorted by
+    /// class.
     pub limit_train: Option<usize>,
     /// Use only the first test samples.
     pub limit_test: Option<usize>,
@@ -85,6 +88,7 @@ impl Default for DataConfig {
             dataset: DatasetSpec::SyntheticDigits,
             data_dir: None,
             offline: false,
+            seed: 1,
             limit_train: None,
             limit_test: None,
             validation: 0.0,
@@ -137,7 +141,7 @@ pub enum Loss {
     /// Mean over samples of `−Σ target · log softmax(logits)`; classes only.
     #[default]
     CrossEntropy,
-    /// Mean over samples and outputs of the squared difference; classes are compared as one-hot vectors.
+    /// Mean over samples and outputs of the squared difference; real values only.
     Mse,
 }
 
@@ -186,12 +190,7 @@ impl RunConfig {
     /// # Errors
     /// The first setting outside its range, with the range.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        check(
-            "seed",
-            self.seed,
-            self.seed <= i64::MAX as u64,
-            "0 to 9223372036854775807",
-        )?;
+        seed("seed", self.seed)?;
         self.data.validate()?;
         self.train.validate(&self.data)?;
         self.optimizer.validate()?;
@@ -201,6 +200,7 @@ impl RunConfig {
 
 impl DataConfig {
     fn validate(&self) -> Result<(), ConfigError> {
+        seed("data.seed", self.seed)?;
         at_least_one("data.limit_train", self.limit_train)?;
         at_least_one("data.limit_test", self.limit_test)?;
         check(
@@ -277,6 +277,16 @@ fn check(
     } else {
         Err(ConfigError::new(field, value, allowed))
     }
+}
+
+/// TOML holds no larger whole number.
+fn seed(field: &'static str, value: u64) -> Result<(), ConfigError> {
+    check(
+        field,
+        value,
+        value <= i64::MAX as u64,
+        "0 to 9223372036854775807",
+    )
 }
 
 fn at_least_one(field: &'static str, value: Option<usize>) -> Result<(), ConfigError> {
@@ -374,6 +384,15 @@ mod tests {
         ] {
             assert!(RunConfig::from_toml_str(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn seeds_fit_into_toml() {
+        let mut config = RunConfig::default();
+        config.data.seed = u64::MAX;
+        assert_eq!(config.validate().unwrap_err().field, "data.seed");
+        config.seed = u64::MAX;
+        assert_eq!(config.validate().unwrap_err().field, "seed");
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::event::Event;
 use crate::outcome::{Evaluation, Outcome, Scores};
 use crate::record::{
     Fact, MistakeCard, Picture, RecordError, ReportData, RunSummary, Scatter, TestResult,
-    first_layer_filters, write_report,
+    first_layer_filters, write_data, write_report,
 };
 
 const MODEL: &str = "model.granule";
@@ -24,6 +24,8 @@ const RESULT: &str = "result.json";
 
 /// Mistakes shown as pictures.
 const PICTURES: usize = 32;
+/// The longest side of such a picture: twice what the page gives it, for fine screens.
+const PICTURE_SIDE: u32 = 168;
 
 impl Session<'_> {
     /// Scores the best (else the last) weights and writes what a run leaves behind.
@@ -74,7 +76,7 @@ impl Session<'_> {
         };
         self.recorder.finish(&summary(&outcome, &evaluation))?;
         let test = self.test_result(&evaluation, scatters);
-        let report = self.report(&outcome, Some(test), &file.state, file.provenance)?;
+        let report = self.report(&outcome, Some(test), Some(&file.state), file.provenance)?;
         write_report(self.run_dir, &report)?;
         let json = serde_json::to_vec_pretty(&outcome).map_err(|e| RecordError::Render {
             reason: e.to_string(),
@@ -87,13 +89,37 @@ impl Session<'_> {
     pub fn suspend(self) -> Result<Outcome, TrainError> {
         let outcome = self.outcome(true);
         let state = state_dict(self.network()?)?;
+        write_report(self.run_dir, &self.unfinished(&outcome, Some(&state))?)?;
+        Ok(tell(outcome, self.observer))
+    }
+
+    /// Leaves what a report needs besides the metrics, should this process end before its time.
+    pub fn begin_report(&self) -> Result<(), TrainError> {
+        let report = self.unfinished(&self.outcome(true), None)?;
+        write_data(self.run_dir, &report)?;
+        Ok(())
+    }
+
+    /// Writes the report of a run that failed. Its error counts, not what goes wrong here.
+    pub fn give_up(mut self, error: &TrainError) {
+        let _ = self.recorder.sync();
+        self.warnings
+            .push(format!("The run ended in an error: {error}."));
+        if let Ok(report) = self.unfinished(&self.outcome(true), None) {
+            let _ = write_report(self.run_dir, &report);
+        }
+    }
+
+    fn unfinished(
+        &self,
+        outcome: &Outcome,
+        state: Option<&StateDict>,
+    ) -> Result<ReportData, TrainError> {
         let provenance = Provenance {
             epochs: self.progress.epoch,
             ..Provenance::now()
         };
-        let report = self.report(&outcome, None, &state, provenance)?;
-        write_report(self.run_dir, &report)?;
-        Ok(tell(outcome, self.observer))
+        self.report(outcome, None, state, provenance)
     }
 
     /// The weights that are the run's result, and their epoch from 1.
@@ -134,6 +160,7 @@ impl Session<'_> {
             dataset: self.problem.dataset.name.clone(),
             dataset_fingerprint: self.problem.dataset.fingerprint.clone(),
             seed: self.config.seed,
+            data_seed: self.config.data.seed,
             device: self.device.name().to_owned(),
             epochs: epoch,
             scores,
@@ -145,7 +172,7 @@ impl Session<'_> {
         let test = &self.problem.dataset.test;
         let picture = |index: usize| -> Option<Picture> {
             let (channels, height, width) = image(test.shape())?;
-            Picture::from_pixels(channels, height, width, test.pixels(index)?).ok()
+            Picture::thumbnail(channels, height, width, test.pixels(index)?, PICTURE_SIDE).ok()
         };
         match &evaluation.scores {
             Scores::Classification(scores) => TestResult::Classification {
@@ -177,18 +204,18 @@ impl Session<'_> {
         &self,
         outcome: &Outcome,
         test: Option<TestResult>,
-        state: &StateDict,
+        state: Option<&StateDict>,
         provenance: Provenance,
     ) -> Result<ReportData, TrainError> {
         let problem = self.problem;
-        let filters = state.0.get(self.config.model.first_weight());
+        let filters = state.and_then(|state| state.0.get(self.config.model.first_weight()));
         let fact = |name: &str, value: String| Fact {
             name: name.to_owned(),
             value,
         };
         Ok(ReportData {
             model: self.config.model.name().to_owned(),
-            parameters: self.network()?.parameter_count() as u64,
+            parameters: self.parameters as u64,
             dataset: problem.dataset.name.clone(),
             train_samples: problem.train.len() as u64,
             validation_samples: problem.validation.len() as u64,

@@ -174,9 +174,14 @@ fn complete(
     mut session: Session<'_>,
     resumed_from: Option<PathBuf>,
 ) -> Result<Outcome, TrainError> {
-    match session.run(resumed_from.as_deref())? {
-        End::Finished => session.finish(),
-        End::Interrupted => session.suspend(),
+    session.begin_report()?;
+    match session.run(resumed_from.as_deref()) {
+        Ok(End::Finished) => session.finish(),
+        Ok(End::Interrupted) => session.suspend(),
+        Err(error) => {
+            session.give_up(&error);
+            Err(error)
+        }
     }
 }
 
@@ -195,7 +200,7 @@ fn open<'a>(
             &LoadOptions {
                 data_dir: config.data.data_dir.clone(),
                 offline: config.data.offline,
-                seed: config.seed,
+                seed: config.data.seed,
                 progress: observer.progress(),
             },
         )?),

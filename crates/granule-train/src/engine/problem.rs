@@ -51,7 +51,7 @@ impl<'a> Problem<'a> {
         };
         let train = first(&dataset.train, config.data.limit_train);
         let (train, validation) =
-            hold_out(&dataset.train, train, config.data.validation, config.seed)?;
+            hold_out(&dataset.train, train, config.data.validation, config.data.seed)?;
         Ok(Self {
             dataset,
             input,

@@ -46,6 +46,8 @@ pub(crate) struct Session<'a> {
     /// The targets of every class, `[classes, classes]`, on a GPU.
     pub(super) class_rows: Option<Tensor<2>>,
     pub(super) steps_per_epoch: usize,
+    /// Trainable numbers in the model.
+    pub(super) parameters: usize,
     pub(super) gradient_buffer: Vec<f32>,
     pub(super) waiting: Vec<Waiting>,
     /// Seconds inside forward, backward and update.
@@ -128,6 +130,7 @@ impl<'a> Session<'a> {
             clock: Clock::new(&Progress::default()),
             progress: Progress::new(&problem.dataset.fingerprint),
             warnings: problem.dataset.warnings.clone(),
+            parameters: network.parameter_count(),
             network: Some(network),
             gradient_buffer: Vec::new(),
             waiting: Vec::new(),
@@ -172,11 +175,10 @@ impl<'a> Session<'a> {
 
     /// Trains until the end, early stopping or the stop flag.
     pub fn run(&mut self, resumed_from: Option<&Path>) -> Result<End, TrainError> {
-        let parameters = self.network()?.parameter_count();
         self.observer.event(&Event::Start(StartEvent {
             run_dir: self.run_dir,
             config: self.config,
-            parameters,
+            parameters: self.parameters,
             steps_per_epoch: self.steps_per_epoch,
             total_steps: self.total_steps(),
             done_steps: self.progress.global_step,

@@ -173,9 +173,10 @@ impl fmt::Display for ClassificationReport {
             )
         };
         for class in &self.classes {
+            // A name may come from a file of someone else's; a terminal obeys what is in it.
             row(
                 f,
-                &class.class,
+                &class.class.replace(char::is_control, "\u{fffd}"),
                 [class.precision, class.recall, class.f1],
                 class.support,
             )?;
@@ -218,6 +219,18 @@ mod tests {
             }
         }
         ClassificationReport::new(&confusion, classes).unwrap()
+    }
+
+    #[test]
+    fn a_name_cannot_command_the_terminal() {
+        let report = report(&[&[1, 0], &[0, 1]], &["a\u{1b}[2J", "b\u{9b}\n"]);
+        let text = report.to_string();
+        assert!(text.contains("a\u{fffd}[2J"), "{text}");
+        assert!(
+            !text.contains(|c: char| c.is_control() && c != '\n'),
+            "{text:?}"
+        );
+        assert_eq!(text.lines().count(), 8, "{text}");
     }
 
     // The expected texts were printed by scikit-learn 1.9.1.

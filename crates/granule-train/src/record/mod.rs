@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::metrics::finite;
 
 pub use recorder::{RecordOptions, RunRecorder};
+pub(crate) use report::write_data;
 pub use report::{
     Fact, MistakeCard, Picture, ReportData, Scatter, TestResult, first_layer_filters, render,
     write_report,
@@ -154,6 +155,15 @@ pub enum RecordError {
         dir: PathBuf,
         /// The file that was expected.
         file: &'static str,
+    },
+    /// The run ended before it had anything to report.
+    #[error(
+        "the run in {} has nothing to report yet; go on with it: granule train --resume {}",
+        dir.display(), dir.display()
+    )]
+    NoReport {
+        /// The run folder.
+        dir: PathBuf,
     },
     /// A file could not be read or written.
     #[error("cannot {action} {}: {source}", path.display())]

@@ -17,7 +17,12 @@ pub fn on_each(names: &[&str], mut body: impl FnMut(&DeviceSpec, &OpenDevice)) {
         let spec: DeviceSpec = name.parse().unwrap();
         match spec.open() {
             Ok(device) => body(&spec, &device),
-            Err(error) => println!("skipped: {name}: {error}"),
+            Err(error) => {
+                let required =
+                    std::env::var_os("GRANULE_REQUIRE_WGPU").is_some_and(|value| value == "1");
+                assert!(!required, "GRANULE_REQUIRE_WGPU=1, but {name}: {error}");
+                println!("skipped: {name}: {error}");
+            }
         }
     }
 }

@@ -1,4 +1,5 @@
 use granule_train::config::SgdConfig;
+use granule_train::record::ReportData;
 use granule_train::{Loss, OptimizerConfig, TrainError};
 
 use crate::common::*;
@@ -49,7 +50,38 @@ fn a_diverging_loss_stops_the_run_and_keeps_the_last_good_checkpoint() {
             }
         }
         assert!(!dir.path().join("model.granule").exists());
+
+        let report = ReportData::load(dir.path()).unwrap();
+        assert!(report.interrupted && report.test.is_none());
+        assert!(
+            report
+                .warnings
+                .iter()
+                .any(|warning| warning.contains(&text))
+        );
+        assert_eq!(report.epochs.len() as u64, step / 4);
+        let page = std::fs::read_to_string(dir.path().join("report.html")).unwrap();
+        assert!(page.contains("not finished"), "{page}");
     });
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_folder_name_need_not_be_utf_8() {
+    use std::os::unix::ffi::OsStrExt;
+
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path().join(std::ffi::OsStr::from_bytes(b"run-\xff"));
+    let spec = "flex".parse().unwrap();
+    let data = points(12, 3);
+    let (outcome, _) = run(&config(&spec, mlp(&[4], 0.0), 1, 4), &data, &dir).unwrap();
+    assert_eq!(outcome.run_dir, dir);
+    let again = granule_train::resume(
+        &dir,
+        &mut granule_train::Quiet,
+        &granule_train::StopFlag::new(),
+    );
+    assert_eq!(again.unwrap().model_path, outcome.model_path);
 }
 
 #[test]

@@ -30,6 +30,19 @@ impl Default for RecordOptions {
     }
 }
 
+/// The rows of `metrics.jsonl`; a torn line is left out.
+pub(super) fn rows(run_dir: &Path) -> Result<(Vec<EpochRow>, Vec<StepRow>), RecordError> {
+    let (mut epochs, mut steps) = (Vec::new(), Vec::new());
+    for text in whole_lines(&run_dir.join(METRICS_JSONL))? {
+        match serde_json::from_str(&text) {
+            Ok(Line::Step(row)) => steps.push(row),
+            Ok(Line::Epoch(row)) => epochs.push(row),
+            Ok(Line::Result(_)) | Err(_) => {}
+        }
+    }
+    Ok((epochs, steps))
+}
+
 /// Writes the metrics of one run into its folder: `metrics.jsonl`, `metrics.csv` and a TensorBoard event file.
 ///
 /// Rows reach the disk when [`sync`](Self::sync) is called, and at least the system about once a second. A run that was

@@ -17,7 +17,8 @@ use minijinja::value::Serde;
 use minijinja::{Environment, Value, context};
 use serde::{Deserialize, Serialize};
 
-use super::{EpochRow, REPORT_HTML, REPORT_JSON, RecordError, StepRow};
+use super::recorder;
+use super::{CONFIG_FILE, EpochRow, REPORT_HTML, REPORT_JSON, RecordError, StepRow};
 use crate::metrics::{ClassificationReport, ConfusionMatrix, RegressionScores, finite};
 
 pub use picture::{Picture, first_layer_filters};
@@ -50,7 +51,7 @@ pub struct ReportData {
     pub seed: u64,
     /// The granule version that trained it.
     pub version: String,
-    /// When the run ended, as shown: RFC 3339.
+    /// When the run ended, or was last begun or resumed, as shown: RFC 3339.
     pub created: String,
     /// Wall time of training in seconds.
     #[serde(with = "finite")]
@@ -58,7 +59,7 @@ pub struct ReportData {
     /// Training samples per second of wall time.
     #[serde(with = "finite")]
     pub images_per_second: f64,
-    /// Whether the run was stopped before its last epoch.
+    /// Whether the run has not reached its end: it was interrupted, failed, or goes on.
     pub interrupted: bool,
     /// The epoch whose weights were kept, counted from 1.
     pub best_epoch: Option<u64>,
@@ -132,19 +133,52 @@ pub struct MistakeCard {
 }
 
 impl ReportData {
-    /// Reads `report.json` of a run folder.
+    /// Reads `report.json` of a run folder. Without results, as after a crash, the curves are those of `metrics.jsonl`,
+    /// which goes further.
     ///
     /// # Errors
-    /// [`RecordError::NotARun`] when there is none, [`RecordError::Io`] when it cannot be read,
-    /// [`RecordError::Damaged`] when it cannot be understood.
+    /// [`RecordError::NotARun`] when the folder is not that of a run, [`RecordError::NoReport`] when the run ended before
+    /// its first step, [`RecordError::Io`] when a file cannot be read, [`RecordError::Damaged`] when it cannot be
+    /// understood.
     pub fn load(run_dir: &Path) -> Result<Self, RecordError> {
+        let mut data = Self::stored(run_dir)?;
+        if data.test.is_none() {
+            let (epochs, steps) = recorder::rows(run_dir)?;
+            data.continue_with(epochs, steps);
+        }
+        Ok(data)
+    }
+
+    fn continue_with(&mut self, epochs: Vec<EpochRow>, steps: Vec<StepRow>) {
+        let last = |steps: &[StepRow]| steps.last().map_or(0, |row| row.step);
+        if epochs.len() < self.epochs.len() || last(&steps) < last(&self.steps) {
+            return;
+        }
+        let seconds: f64 = epochs.iter().map(|row| row.seconds).sum();
+        if seconds > self.seconds {
+            let samples: f64 = epochs
+                .iter()
+                .map(|row| row.seconds * row.images_per_second)
+                .sum();
+            self.seconds = seconds;
+            self.images_per_second = samples / seconds;
+        }
+        self.epochs = epochs;
+        self.steps = steps;
+    }
+
+    fn stored(run_dir: &Path) -> Result<Self, RecordError> {
         let path = run_dir.join(REPORT_JSON);
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(RecordError::NotARun {
-                    dir: run_dir.to_owned(),
-                    file: REPORT_JSON,
+                let dir = run_dir.to_owned();
+                return Err(match run_dir.join(CONFIG_FILE).exists() {
+                    true => RecordError::NoReport { dir },
+                    false => RecordError::NotARun {
+                        dir,
+                        file: CONFIG_FILE,
+                    },
                 });
             }
             Err(source) => {
@@ -192,6 +226,12 @@ pub fn render(data: &ReportData) -> Result<String, RecordError> {
 /// # Errors
 /// [`RecordError::Render`] when the page cannot be made, [`RecordError::Replace`] when a file cannot be written.
 pub fn write_report(run_dir: &Path, data: &ReportData) -> Result<(), RecordError> {
+    let stored = write_data(run_dir, data)?;
+    super::replace(&run_dir.join(REPORT_HTML), render(&stored)?.as_bytes())
+}
+
+/// Writes `report.json` alone, so that a run that ends before its time can be reported; what was written.
+pub(crate) fn write_data(run_dir: &Path, data: &ReportData) -> Result<ReportData, RecordError> {
     let stored = ReportData {
         steps: curves::thin_steps(&data.steps, MOST_STORED_STEPS),
         ..data.clone()
@@ -200,7 +240,7 @@ pub fn write_report(run_dir: &Path, data: &ReportData) -> Result<(), RecordError
         reason: error.to_string(),
     })?;
     super::replace(&run_dir.join(REPORT_JSON), &json)?;
-    super::replace(&run_dir.join(REPORT_HTML), render(&stored)?.as_bytes())
+    Ok(stored)
 }
 
 #[cfg(test)]

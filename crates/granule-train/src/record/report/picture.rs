@@ -1,5 +1,5 @@
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
-use image::{ExtendedColorType, ImageEncoder};
+use image::{ExtendedColorType, GrayImage, ImageEncoder, imageops};
 use serde::{Deserialize, Serialize};
 
 use crate::record::RecordError;
@@ -18,6 +18,43 @@ pub struct Picture {
 }
 
 impl Picture {
+    /// As [`from_pixels`](Self::from_pixels), scaled down until no side is longer than `most`.
+    ///
+    /// # Errors
+    /// As [`from_pixels`](Self::from_pixels).
+    pub fn thumbnail(
+        channels: usize,
+        height: usize,
+        width: usize,
+        pixels: &[u8],
+        most: u32,
+    ) -> Result<Self, RecordError> {
+        let longest = height.max(width) as f64;
+        let scaled =
+            |side: usize| ((side as f64 * f64::from(most) / longest).round() as u32).max(1);
+        let plane = height.saturating_mul(width);
+        let sides = (u32::try_from(width), u32::try_from(height));
+        let (true, true, (Ok(columns), Ok(rows))) = (
+            longest > f64::from(most),
+            plane.checked_mul(channels) == Some(pixels.len()),
+            sides,
+        ) else {
+            return Self::from_pixels(channels, height, width, pixels);
+        };
+        let (small_width, small_height) = (scaled(width), scaled(height));
+        let small: Vec<u8> = pixels
+            .chunks_exact(plane.max(1))
+            .filter_map(|plane| GrayImage::from_raw(columns, rows, plane.to_vec()))
+            .flat_map(|plane| imageops::thumbnail(&plane, small_width, small_height).into_raw())
+            .collect();
+        Self::from_pixels(
+            channels,
+            small_height as usize,
+            small_width as usize,
+            &small,
+        )
+    }
+
     /// Encodes 8-bit pixels in channel-first order, `[channels, height, width]` with 1 (grey) or 3 (RGB) channels.
     ///
     /// # Errors
@@ -184,6 +221,26 @@ mod tests {
         assert_eq!(pixels(&grey).get_pixel(1, 1).0, [200, 200, 200]);
         let rgb = Picture::from_pixels(3, 1, 2, &[1, 2, 30, 40, 200, 250]).unwrap();
         assert_eq!(pixels(&rgb).as_raw(), &[1, 30, 200, 2, 40, 250]);
+    }
+
+    #[test]
+    fn a_thumbnail_is_small_and_keeps_what_fits() {
+        let red: Vec<u8> = [vec![200; 40 * 20], vec![10; 2 * 40 * 20]].concat();
+        let small = Picture::thumbnail(3, 20, 40, &red, 10).unwrap();
+        assert_eq!((small.width, small.height), (10, 5));
+        assert!(
+            pixels(&small)
+                .pixels()
+                .all(|pixel| pixel.0 == [200, 10, 10])
+        );
+        let whole = Picture::from_pixels(3, 20, 40, &red).unwrap();
+        assert_eq!(Picture::thumbnail(3, 20, 40, &red, 40).unwrap(), whole);
+        let line = Picture::thumbnail(1, 1, 4000, &[7; 4000], 10).unwrap();
+        assert_eq!((line.width, line.height), (10, 1));
+        assert!(Picture::thumbnail(3, 20, 40, &red[1..], 10).is_err());
+        assert!(Picture::thumbnail(2, 20, 40, &red[..1600], 10).is_err());
+        assert!(Picture::thumbnail(1, usize::MAX, 2, &[0; 5], 10).is_err());
+        assert!(Picture::thumbnail(1, 20, 0, &[], 10).is_err());
     }
 
     #[test]

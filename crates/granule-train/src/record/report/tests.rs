@@ -261,11 +261,7 @@ fn regression_shows_scores_and_scatter() {
 fn little_or_broken_data_makes_a_page() {
     let mut data = run(None);
     data.interrupted = true;
-    assert!(
-        render(&data)
-            .unwrap()
-            .contains("interrupted before the last epoch")
-    );
+    assert!(render(&data).unwrap().contains(">not finished<"));
     data.epochs.truncate(1);
     assert!(render(&data).unwrap().contains("training, by step"));
     data.epochs[0].train_loss = f64::NAN;
@@ -317,15 +313,48 @@ fn stored_data_that_cannot_be_used_is_refused() {
     assert!(
         error
             .to_string()
-            .ends_with("is not a run folder: report.json is missing"),
+            .ends_with("is not a run folder: config.toml is missing"),
         "{error}"
     );
+    fs::write(dir.path().join(CONFIG_FILE), "").unwrap();
+    let error = ReportData::load(dir.path()).unwrap_err();
+    assert!(error.to_string().contains("--resume"), "{error}");
     let path = dir.path().join(REPORT_JSON);
     for damaged in ["", "{}", "[1,2", "{\"model\":1}", "\u{0}"] {
         fs::write(&path, damaged).unwrap();
         let error = ReportData::load(dir.path()).unwrap_err();
         assert!(matches!(error, RecordError::Damaged { .. }), "{error}");
     }
+}
+
+#[test]
+fn a_run_cut_short_is_reported_from_its_metrics() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = crate::record::RecordOptions { step_interval: 1 };
+    let mut recorder = crate::record::RunRecorder::create(dir.path(), "", options).unwrap();
+    let begun = ReportData {
+        epochs: Vec::new(),
+        steps: Vec::new(),
+        seconds: 0.0,
+        images_per_second: 0.0,
+        interrupted: true,
+        ..run(None)
+    };
+    write_data(dir.path(), &begun).unwrap();
+    recorder.step(&step(1, 2.0)).unwrap();
+    recorder.epoch(&epoch(1, 0.5, None)).unwrap();
+    recorder.step(&step(101, 1.0)).unwrap();
+    drop(recorder);
+    let torn = fs::File::options()
+        .append(true)
+        .open(dir.path().join(crate::record::METRICS_JSONL));
+    std::io::Write::write_all(&mut torn.unwrap(), b"{\"event\":\"step\",\"st").unwrap();
+
+    let read = ReportData::load(dir.path()).unwrap();
+    let steps: Vec<_> = read.steps.iter().map(|row| row.step).collect();
+    assert_eq!((read.epochs.len(), steps), (1, vec![1, 101]));
+    assert_eq!((read.seconds, read.images_per_second), (2.0, 5000.0));
+    assert!(render(&read).unwrap().contains("Learning curves"));
 }
 
 #[test]

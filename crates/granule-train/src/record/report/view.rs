@@ -42,7 +42,6 @@ pub(super) struct Card {
 
 #[derive(Debug, Serialize)]
 pub(super) struct Classification {
-    pub classes: usize,
     pub heatmap: Option<Heatmap>,
     pub pairs: Vec<Pair>,
     pub rows: Vec<ClassRow>,
@@ -293,7 +292,6 @@ fn classification(
         )
     };
     Classification {
-        classes: report.classes.len(),
         heatmap: heatmap::heatmap(confusion, &report.classes),
         pairs: heatmap::most_confused(confusion, &report.classes),
         rows: report

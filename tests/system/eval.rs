@@ -1,0 +1,87 @@
+use serde_json::Value;
+
+use crate::support::{Finished, fine, trained};
+
+const SMALL: [&str; 9] = [
+    "train",
+    "--json",
+    "--device",
+    "flex",
+    "--epochs",
+    "1",
+    "--limit-train",
+    "640",
+    "--run-dir",
+];
+
+fn fingerprint(finished: &Finished) -> Value {
+    let events = finished.json();
+    let dataset = events.iter().find(|event| event["event"] == "dataset");
+    dataset.unwrap()["fingerprint"].clone()
+}
+
+#[test]
+fn the_data_follow_their_own_seed() {
+    let dir = tempfile::tempdir().unwrap();
+    let train =
+        |run_dir: &str, args: &[&str]| fine(dir.path(), &[&SMALL[..], &[run_dir], args].concat());
+    let one = train("one", &["--seed", "1"]);
+    let two = train("two", &["--seed", "2"]);
+    assert_eq!(fingerprint(&one), fingerprint(&two));
+    assert_ne!(one.result()["test_loss"], two.result()["test_loss"]);
+    let other = train("other", &["--set", "data.seed=9"]);
+    assert_ne!(fingerprint(&one), fingerprint(&other));
+
+    std::fs::copy(
+        dir.path().join("other/model.granule"),
+        dir.path().join("alone.granule"),
+    )
+    .unwrap();
+    for model in ["other", "alone.granule"] {
+        let finished = fine(dir.path(), &["eval", model, "--device", "flex", "--json"]);
+        assert_eq!(finished.stderr, "", "{model}");
+        assert_eq!(
+            finished.result()["test_loss"],
+            other.result()["test_loss"],
+            "{model}"
+        );
+    }
+}
+
+#[test]
+fn a_run_tested_on_a_part_is_not_compared_silently() {
+    let dir = tempfile::tempdir().unwrap();
+    fine(
+        dir.path(),
+        &[&SMALL[..], &["r", "--limit-test", "100"]].concat(),
+    );
+    let eval = ["eval", "r", "--device", "flex"];
+    let whole = fine(dir.path(), &eval);
+    assert!(
+        whole.stderr.contains("tested on 100 of"),
+        "{}",
+        whole.stderr
+    );
+    let same = fine(
+        dir.path(),
+        &[&eval[..], &["--limit-test", "100", "--json"]].concat(),
+    );
+    assert_eq!(same.stderr, "");
+    assert_eq!(same.result()["test_samples"], 100);
+}
+
+#[test]
+fn a_broken_configuration_is_told_of() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::copy(
+        trained().join("model.granule"),
+        dir.path().join("model.granule"),
+    )
+    .unwrap();
+    std::fs::write(dir.path().join("config.toml"), "[data]\ndatset = 3\n").unwrap();
+    let finished = fine(dir.path(), &["eval", ".", "--device", "flex", "--json"]);
+    for part in ["warning:", "config.toml", "datset"] {
+        assert!(finished.stderr.contains(part), "{}", finished.stderr);
+    }
+    assert!(finished.result()["test_accuracy"].as_f64().unwrap() > 0.5);
+}

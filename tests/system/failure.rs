@@ -1,0 +1,91 @@
+use crate::support::{Watched, fine, refused};
+
+/// Makes the report of a run again: the page.
+fn report(dir: &std::path::Path, run_dir: &str) -> String {
+    let finished = fine(dir, &["report", run_dir]);
+    let resume = format!("granule train --resume {run_dir}");
+    assert!(finished.stderr.contains(&resume), "{}", finished.stderr);
+    let page = std::fs::read_to_string(dir.join(finished.stdout.trim())).unwrap();
+    assert!(page.contains("not finished"), "{page}");
+    page
+}
+
+#[test]
+fn a_run_that_diverges_says_where_and_is_reported() {
+    let dir = tempfile::tempdir().unwrap();
+    let diverging = [
+        "train",
+        "--device",
+        "flex",
+        "--optimizer",
+        "sgd",
+        "--lr",
+        "1e30",
+        "--limit-train",
+        "640",
+        "--run-dir",
+        "r",
+    ];
+    let text = refused(dir.path(), &diverging, 1);
+    for part in [
+        "step 1 ",
+        "learning rate 1.000e30",
+        "gradient norm",
+        "optimizer.lr",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let page = report(dir.path(), "r");
+    assert!(page.contains("learning rate 1.000e30"), "{page}");
+}
+
+#[test]
+fn a_run_that_was_killed_is_reported_as_far_as_it_came() {
+    let dir = tempfile::tempdir().unwrap();
+    let long = ["--epochs", "100000", "--device", "flex"];
+    let mut process = Watched::start(
+        dir.path(),
+        &[&["train", "--json", "--run-dir", "r"], &long[..]].concat(),
+    );
+    assert!(process.wait_for("checkpoint"));
+    process.child.kill().unwrap();
+    process.finish();
+    let page = report(dir.path(), "r");
+    assert!(page.contains("Learning curves"), "{page}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn names_need_not_be_utf_8() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    use crate::support::{Finished, granule, trained};
+
+    let dir = tempfile::tempdir().unwrap();
+    let json = |args: &[&OsStr]| {
+        let finished = Finished::from(granule(dir.path()).args(args).output().unwrap());
+        assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+        finished.json().pop().unwrap()
+    };
+    let run_dir = OsStr::from_bytes(b"run-\xff");
+    let train = "train --json --device flex --epochs 1 --limit-train 256 --limit-test 64 --run-dir";
+    let train: Vec<&OsStr> = train.split(' ').map(OsStr::new).chain([run_dir]).collect();
+    let again = ["train", "--json", "--resume"].map(OsStr::new);
+    let eval = ["eval", "--json", "--device", "flex"].map(OsStr::new);
+    for args in [
+        &train[..],
+        &[&again[..], &[run_dir]].concat(),
+        &[&eval[..], &[run_dir]].concat(),
+    ] {
+        let result = json(args);
+        assert_eq!(result["run_dir"], "run-\u{fffd}", "{args:?}: {result}");
+    }
+    let image = OsStr::from_bytes(b"\xff.png");
+    let path = dir.path().join("digit.png");
+    image::save_buffer(&path, &[0; 784], 28, 28, image::ExtendedColorType::L8).unwrap();
+    std::fs::rename(path, dir.path().join(image)).unwrap();
+    let predict = ["predict", "--json"].map(OsStr::new);
+    let answer = json(&[&predict[..], &[trained().as_os_str(), image]].concat());
+    assert_eq!(answer["input"], "\u{fffd}.png");
+}
