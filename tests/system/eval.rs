@@ -40,11 +40,9 @@ fn the_data_follow_their_own_seed() {
     for model in ["other", "alone.granule"] {
         let finished = fine(dir.path(), &["eval", model, "--device", "flex", "--json"]);
         assert_eq!(finished.stderr, "", "{model}");
-        assert_eq!(
-            finished.result()["test_loss"],
-            other.result()["test_loss"],
-            "{model}"
-        );
+        let loss = |finished: &Finished| finished.result()["test_loss"].as_f64().unwrap();
+        let distance = (loss(&finished) - loss(&other)).abs();
+        assert!(distance < 1e-9, "{model}: {distance}");
     }
 }
 

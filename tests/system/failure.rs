@@ -21,6 +21,8 @@ fn a_run_that_diverges_says_where_and_is_reported() {
         "sgd",
         "--lr",
         "1e30",
+        "--schedule",
+        "constant",
         "--limit-train",
         "640",
         "--run-dir",
@@ -28,7 +30,7 @@ fn a_run_that_diverges_says_where_and_is_reported() {
     ];
     let text = refused(dir.path(), &diverging, 1);
     for part in [
-        "step 1 ",
+        "at step ",
         "learning rate 1.000e30",
         "gradient norm",
         "optimizer.lr",
