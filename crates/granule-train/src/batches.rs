@@ -222,6 +222,7 @@ pub(crate) fn truth(split: &Split, indices: &[usize]) -> BatchTruth {
 pub(crate) enum Purpose {
     Order,
     Validation,
+    Limit,
 }
 
 /// Shuffles by draws from (seed, round, purpose) alone: Fisher and Yates with unbiased indices.

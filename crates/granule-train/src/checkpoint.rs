@@ -15,11 +15,14 @@ use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
+use crate::settings::Settings;
 
 const FORMAT: u32 = 1;
 const PROGRESS_KEY: &str = "granule.progress";
 const CHECKSUM_KEY: &str = "granule.crc32";
 const BEST: &str = "best.ckpt";
+/// The extension of a file set aside.
+const ASIDE: &str = "ckpt.damaged";
 
 /// How far a run has come.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -27,6 +30,8 @@ pub(crate) struct Progress {
     format: u32,
     /// The data set's fingerprint.
     pub fingerprint: String,
+    /// The settings the run began with.
+    pub settings: Settings,
     /// Optimiser steps done.
     pub global_step: u64,
     /// Epochs done.
@@ -75,13 +80,33 @@ pub(crate) struct Best {
 }
 
 impl Progress {
-    pub fn new(fingerprint: &str) -> Self {
+    pub fn new(fingerprint: &str, settings: Settings) -> Self {
         Self {
             format: FORMAT,
             fingerprint: fingerprint.to_owned(),
+            settings,
             reference_loss: f64::INFINITY,
             ..Self::default()
         }
+    }
+}
+
+/// The part of [`Progress`] that every format has.
+#[derive(Deserialize)]
+struct Version {
+    format: u32,
+}
+
+/// Why the bytes of a file are no checkpoint to go on from.
+#[derive(Debug)]
+enum Unusable {
+    Damaged(String),
+    Format(u32),
+}
+
+impl From<String> for Unusable {
+    fn from(reason: String) -> Self {
+        Self::Damaged(reason)
     }
 }
 
@@ -137,7 +162,7 @@ impl Checkpoint {
         safetensors::serialize(views, Some(metadata)).map_err(|e| e.to_string())
     }
 
-    fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
+    fn from_bytes(bytes: &[u8]) -> Result<Self, Unusable> {
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| e.to_string())?;
         let entry = |key: &str| {
             header
@@ -158,15 +183,14 @@ impl Checkpoint {
                 .map(|(name, view)| (name.as_str(), view.shape(), view.data())),
         );
         if *stored != format!("{crc:08x}") {
-            return Err(format!("its CRC-32 is {crc:08x}, it says {stored}"));
+            return Err(format!("its CRC-32 is {crc:08x}, it says {stored}").into());
+        }
+        // The number comes first: of another format nothing else need be where this one has it.
+        let Version { format } = serde_json::from_str(json).map_err(|e| e.to_string())?;
+        if format != FORMAT {
+            return Err(Unusable::Format(format));
         }
         let progress: Progress = serde_json::from_str(json).map_err(|e| e.to_string())?;
-        if progress.format != FORMAT {
-            return Err(format!(
-                "its format is {}, this granule reads {FORMAT}",
-                progress.format
-            ));
-        }
         let mut checkpoint = Self {
             progress,
             model: StateDict::default(),
@@ -174,7 +198,7 @@ impl Checkpoint {
         };
         for (name, view) in tensors {
             if view.dtype() != Dtype::F32 {
-                return Err(format!("{name} is not of type F32"));
+                return Err(format!("{name} is not of type F32").into());
             }
             let (words, _) = view.data().as_chunks::<4>();
             let value = TensorValue {
@@ -184,7 +208,7 @@ impl Checkpoint {
             match name.split_once('/') {
                 Some(("model", name)) => checkpoint.model.0.insert(name.to_owned(), value),
                 Some(("optimizer", name)) => checkpoint.optimizer.0.insert(name.to_owned(), value),
-                _ => return Err(format!("unknown tensor {name}")),
+                _ => return Err(format!("unknown tensor {name}").into()),
             };
         }
         Ok(checkpoint)
@@ -250,24 +274,39 @@ impl Store {
         read(&self.dir.join(BEST))
     }
 
-    /// The latest checkpoint that can be read; none when none was written. Damaged ones after it are set aside, each
-    /// with a call of `warn`.
+    /// The latest undamaged checkpoint; none when none was written. Damaged ones after it are set aside, each with a
+    /// call of `warn`; without an undamaged one everything stays as it is.
+    ///
+    /// # Errors
+    /// [`TrainError::NoCheckpoint`] when all are damaged; at once when a file cannot be read or is of another format.
     pub fn latest(
         &self,
         mut warn: impl FnMut(String),
     ) -> Result<Option<(PathBuf, Checkpoint)>, TrainError> {
-        let mut reason = None;
+        let mut damaged: Vec<(PathBuf, String)> = Vec::new();
         for (_, path) in self.steps()?.into_iter().rev() {
             match read(&path) {
-                Ok(checkpoint) => return Ok(Some((path, checkpoint))),
-                Err(error) => {
-                    warn(format!("{error}; falling back to the one before"));
-                    let aside = path.with_extension("ckpt.damaged");
-                    fs::rename(&path, &aside).map_err(|e| TrainError::io("rename", &path, e))?;
-                    reason = Some(error.to_string());
+                Ok(checkpoint) => {
+                    for (path, reason) in damaged {
+                        set_aside(&path)?;
+                        warn(format!("{reason}; falling back to the one before"));
+                    }
+                    return Ok(Some((path, checkpoint)));
                 }
+                Err(error @ TrainError::Checkpoint { .. }) => {
+                    damaged.push((path, error.to_string()));
+                }
+                Err(error) => return Err(error),
             }
         }
+        let reason = match damaged.into_iter().next() {
+            Some((_, reason)) => Some(reason),
+            None => self
+                .entries()?
+                .into_iter()
+                .find(|path| path.to_string_lossy().ends_with(ASIDE))
+                .map(|path| format!("only {} is left", path.display())),
+        };
         match reason {
             None => Ok(None),
             Some(reason) => Err(TrainError::NoCheckpoint {
@@ -285,16 +324,8 @@ impl Store {
 
     /// The step checkpoints on disk, oldest first.
     fn steps(&self) -> Result<Vec<(u64, PathBuf)>, TrainError> {
-        let entries = match fs::read_dir(&self.dir) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(TrainError::io("list", &self.dir, error)),
-        };
         let mut steps = Vec::new();
-        for entry in entries {
-            let path = entry
-                .map_err(|e| TrainError::io("list", &self.dir, e))?
-                .path();
+        for path in self.entries()? {
             let step = path
                 .file_name()
                 .and_then(|name| name.to_str())
@@ -304,6 +335,18 @@ impl Store {
         }
         steps.sort();
         Ok(steps)
+    }
+
+    /// All files of the folder; none when there is no folder.
+    fn entries(&self) -> Result<Vec<PathBuf>, TrainError> {
+        let list = |error| TrainError::io("list", &self.dir, error);
+        match fs::read_dir(&self.dir) {
+            Ok(entries) => entries
+                .map(|entry| Ok(entry.map_err(list)?.path()))
+                .collect(),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(list(error)),
+        }
     }
 
     fn write(&self, path: &Path, checkpoint: &Checkpoint) -> Result<(), TrainError> {
@@ -316,7 +359,18 @@ impl Store {
 
 fn read(path: &Path) -> Result<Checkpoint, TrainError> {
     let bytes = fs::read(path).map_err(|e| TrainError::io("read", path, e))?;
-    Checkpoint::from_bytes(&bytes).map_err(|reason| damaged(path, reason))
+    Checkpoint::from_bytes(&bytes).map_err(|unusable| match unusable {
+        Unusable::Damaged(reason) => damaged(path, reason),
+        Unusable::Format(found) => TrainError::CheckpointFormat {
+            path: path.to_owned(),
+            found,
+            supported: FORMAT,
+        },
+    })
+}
+
+fn set_aside(path: &Path) -> Result<(), TrainError> {
+    fs::rename(path, path.with_extension(ASIDE)).map_err(|e| TrainError::io("rename", path, e))
 }
 
 fn damaged(path: &Path, reason: String) -> TrainError {
@@ -338,7 +392,7 @@ mod tests {
             };
             StateDict([("layer.weight".to_owned(), value)].into())
         };
-        let mut progress = Progress::new("f00");
+        let mut progress = Progress::new("f00", Settings::default());
         progress.global_step = step;
         progress.sums.loss = 0.1 + 0.2;
         progress.best = Some(Best {
@@ -393,7 +447,38 @@ mod tests {
         assert!(warnings[0].contains("step-100000000.ckpt"), "{warnings:?}");
 
         fs::write(store.latest_path().unwrap(), b"").unwrap();
+        for _ in 0..2 {
+            let error = store.latest(|_| ()).unwrap_err();
+            assert!(matches!(error, TrainError::NoCheckpoint { .. }), "{error}");
+        }
+        assert!(store.latest_path().unwrap().ends_with("step-00000007.ckpt"));
+
+        // What was set aside is all that is left.
+        fs::remove_file(store.latest_path().unwrap()).unwrap();
+        let error = store.latest(|_| ()).unwrap_err().to_string();
+        assert!(error.contains("step-100000000.ckpt.damaged"), "{error}");
+    }
+
+    #[test]
+    fn only_damage_sets_a_checkpoint_aside() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::new(dir.path(), 2);
+        store.save(&checkpoint(1)).unwrap();
+        let mut newer = checkpoint(2);
+        newer.progress.format = FORMAT + 1;
+        let path = store.save(&newer).unwrap();
         let error = store.latest(|_| ()).unwrap_err();
-        assert!(matches!(error, TrainError::NoCheckpoint { .. }), "{error}");
+        assert!(
+            matches!(error, TrainError::CheckpointFormat { .. }),
+            "{error}"
+        );
+        assert!(path.exists());
+
+        // A folder of that name cannot be read.
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        let error = store.latest(|_| ()).unwrap_err();
+        assert!(matches!(error, TrainError::Io { .. }), "{error}");
+        assert!(path.exists());
     }
 }

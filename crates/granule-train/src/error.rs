@@ -95,6 +95,19 @@ pub enum TrainError {
         /// The last checkpoint, if one was written.
         checkpoint: Option<PathBuf>,
     },
+    /// The network gave NaN or infinity for a sample it was to be scored on.
+    #[error(
+        "the network's output for sample {sample} of the {part} part is {value}; train with a lower optimizer.lr, or check \
+         the values of that sample"
+    )]
+    NonFiniteOutput {
+        /// `test`, or `training` for samples held out for validation.
+        part: &'static str,
+        /// Index of the sample in that part, from 0.
+        sample: usize,
+        /// The output.
+        value: f32,
+    },
     /// The run folder holds something already.
     #[error("{} is not empty; continue that run with --resume {}, or give another --run-dir", path.display(), path.display())]
     RunDirNotEmpty {
@@ -128,6 +141,31 @@ pub enum TrainError {
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
+    },
+    /// A checkpoint was written by a granule that stores them differently.
+    #[error(
+        "the checkpoint {} has format {found}, this granule reads {supported}; resume with the granule that wrote it",
+        path.display()
+    )]
+    CheckpointFormat {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+        /// The format read here.
+        supported: u32,
+    },
+    /// `config.toml` was changed since the run began.
+    #[error(
+        "{field} is {found}, the run began with {expected}; put it back in config.toml, or begin a new run"
+    )]
+    OtherConfig {
+        /// The first setting that differs, for example `train.batch_size`.
+        field: String,
+        /// The value the run began with.
+        expected: String,
+        /// The value in `config.toml`.
+        found: String,
     },
     /// The data set differs from the one the run began with.
     #[error(

@@ -27,11 +27,12 @@ mod event;
 mod folder;
 mod loss;
 pub mod metrics;
-pub mod optimizer;
+pub(crate) mod optimizer;
 mod outcome;
 pub mod record;
 mod resident;
 pub mod schedule;
+mod settings;
 
 pub use config::{
     DataConfig, EarlyStopping, Loss, OptimizerConfig, RunConfig, ScheduleConfig, TrainConfig,

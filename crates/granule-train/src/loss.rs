@@ -6,7 +6,7 @@
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Int, Tensor};
 
-use crate::config::{Loss, TrainConfig};
+use crate::config::TrainConfig;
 
 /// What outputs are compared with, one entry or row per sample.
 #[derive(Debug, Clone, Copy)]
@@ -15,10 +15,18 @@ pub(crate) enum Truth<'a> {
     Values(&'a [f32]),
 }
 
-/// A loss and its settings.
+/// The same on a device.
+#[derive(Debug, Clone)]
+pub(crate) enum DeviceTruth {
+    /// `[samples]`
+    Classes(Tensor<1, Int>),
+    /// `[samples, width]`
+    Values(Tensor<2>),
+}
+
+/// Cross-entropy for classes, squared error for real values.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LossFunction {
-    kind: Loss,
     smoothing: f64,
 }
 
@@ -35,17 +43,13 @@ impl LossFunction {
     /// The loss to minimise.
     pub fn training(config: &TrainConfig) -> Self {
         Self {
-            kind: config.loss,
             smoothing: config.label_smoothing,
         }
     }
 
     /// The loss to report: without label smoothing.
-    pub fn scoring(kind: Loss) -> Self {
-        Self {
-            kind,
-            smoothing: 0.0,
-        }
+    pub fn scoring() -> Self {
+        Self { smoothing: 0.0 }
     }
 
     /// Sums the losses of `outputs`, row-major `[samples, width]`. With `gradient`, writes the derivative of the mean
@@ -66,20 +70,14 @@ impl LossFunction {
         }
         let mut exponentials = vec![0.0f64; width];
         for (i, row) in outputs.chunks_exact(width).enumerate() {
-            let target = |k: usize| match truth {
+            match truth {
                 Truth::Classes(classes) => {
                     let class = classes.get(i).map(|&class| usize::from(class));
-                    let hit = f64::from(u8::from(class == Some(k)));
-                    hit * (1.0 - self.smoothing) + self.smoothing / width as f64
-                }
-                Truth::Values(values) => values.get(i * width + k).copied().map_or(0.0, f64::from),
-            };
-            if let Truth::Classes(classes) = truth {
-                let hit = classes.get(i).map(|&class| usize::from(class)) == Some(argmax(row));
-                tally.correct += u64::from(hit);
-            }
-            match self.kind {
-                Loss::CrossEntropy => {
+                    let target = |k: usize| {
+                        let hit = f64::from(u8::from(class == Some(k)));
+                        hit * (1.0 - self.smoothing) + self.smoothing / width as f64
+                    };
+                    tally.correct += u64::from(class == Some(argmax(row)));
                     let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
                     let largest = f64::from(largest);
                     let mut sum = 0.0;
@@ -100,10 +98,11 @@ impl LossFunction {
                         gradient.extend(exponentials.iter().enumerate().map(slope));
                     }
                 }
-                Loss::Mse => {
+                Truth::Values(values) => {
                     let size = width as f64;
                     for (k, &x) in row.iter().enumerate() {
-                        let error = f64::from(x) - target(k);
+                        let target = values.get(i * width + k).copied().map_or(0.0, f64::from);
+                        let error = f64::from(x) - target;
                         tally.loss += error * error / size;
                         if let Some(gradient) = gradient.as_deref_mut() {
                             gradient.push((2.0 * error / (size * samples)) as f32);
@@ -115,29 +114,23 @@ impl LossFunction {
         tally
     }
 
-    /// The mean loss `[1]` of `outputs` `[samples, width]` against `targets` of that shape: real values, or the rows of
-    /// [`class_rows`](Self::class_rows).
-    pub fn on_device(&self, outputs: Tensor<2>, targets: Tensor<2>) -> Tensor<1> {
-        match self.kind {
-            Loss::CrossEntropy => {
-                let [samples, _] = outputs.dims();
-                log_softmax(outputs, 1)
-                    .mul(targets)
-                    .sum()
-                    .mul_scalar(-1.0 / samples.max(1) as f64)
+    /// The mean loss `[1]` of `outputs` `[samples, width]`.
+    pub fn on_device(&self, outputs: Tensor<2>, truth: DeviceTruth) -> Tensor<1> {
+        let [samples, width] = outputs.dims();
+        match truth {
+            DeviceTruth::Classes(classes) => {
+                let log = log_softmax(outputs, 1);
+                let own = log.clone().gather(1, classes.reshape([samples, 1])).sum();
+                let likelihood = if self.smoothing == 0.0 {
+                    own
+                } else {
+                    own.mul_scalar(1.0 - self.smoothing)
+                        .add(log.sum().mul_scalar(self.smoothing / width.max(1) as f64))
+                };
+                likelihood.mul_scalar(-1.0 / samples.max(1) as f64)
             }
-            Loss::Mse => outputs.sub(targets).square().mean(),
+            DeviceTruth::Values(values) => outputs.sub(values).square().mean(),
         }
-    }
-
-    /// The target of every class, row-major `[classes, classes]`.
-    pub fn class_rows(&self, classes: usize) -> Vec<f32> {
-        let even = self.smoothing / classes.max(1) as f64;
-        let entry = |i: usize| match i / classes == i % classes {
-            true => (1.0 - self.smoothing + even) as f32,
-            false => even as f32,
-        };
-        (0..classes * classes).map(entry).collect()
     }
 }
 
@@ -170,53 +163,89 @@ pub(crate) fn probability(row: &[f32], index: usize) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use burn::tensor::{Device, TensorData};
     use granule_device::DeviceSpec;
 
     use super::*;
 
     const OUTPUTS: [f32; 6] = [1.0, -2.0, 0.5, 0.2, 0.1, 3.0];
     const CLASSES: [u16; 2] = [2, 0];
+    const VALUES: [f32; 6] = [0.3, -0.2, 0.7, 0.1, 0.9, -1.0];
 
-    fn function(kind: Loss, smoothing: f64) -> LossFunction {
-        LossFunction { kind, smoothing }
+    fn two_rows(values: &[f32], device: &Device) -> Tensor<2> {
+        Tensor::from_data(TensorData::new(values.to_vec(), [2, 3]), device)
     }
 
-    /// torch.nn.functional.cross_entropy(…, label_smoothing=…) and mse_loss against one_hot.
+    fn device_truth(truth: Truth<'_>, device: &Device) -> DeviceTruth {
+        match truth {
+            Truth::Classes(classes) => {
+                let classes: Vec<i32> = classes.iter().map(|&class| i32::from(class)).collect();
+                let len = classes.len();
+                let data = TensorData::new(classes, [len]);
+                DeviceTruth::Classes(Tensor::from_data(data, device))
+            }
+            Truth::Values(values) => DeviceTruth::Values(two_rows(values, device)),
+        }
+    }
+
+    /// torch.nn.functional.cross_entropy(…, label_smoothing=…) and mse_loss.
     #[test]
     fn losses_equal_pytorch() {
-        for (kind, smoothing, expected) in [
-            (Loss::CrossEntropy, 0.0, 1.9570992),
-            (Loss::CrossEntropy, 0.1, 1.94543254),
-            (Loss::Mse, 0.0, 2.48333335),
+        let one_hot = [0.0, 0.0, 1.0, 1.0, 0.0, 0.0];
+        for (smoothing, truth, expected) in [
+            (0.0, Truth::Classes(&CLASSES), 1.9570992),
+            (0.1, Truth::Classes(&CLASSES), 1.94543254),
+            (0.0, Truth::Values(&one_hot), 2.48333335),
         ] {
-            let function = function(kind, smoothing);
-            let tally = function.on_host(&OUTPUTS, Truth::Classes(&CLASSES), 3, None);
+            let tally = LossFunction { smoothing }.on_host(&OUTPUTS, truth, 3, None);
             assert!(
                 (tally.loss / 2.0 - expected).abs() < 1e-6,
-                "{kind:?} {tally:?}"
+                "{truth:?} {tally:?}"
             );
             assert_eq!(tally.correct, 0);
+        }
+    }
 
-            let device = DeviceSpec::Flex.open().unwrap().burn().clone();
-            let rows = function.class_rows(3);
-            let targets: Vec<f32> = CLASSES
-                .iter()
-                .flat_map(|&c| rows[usize::from(c) * 3..][..3].to_vec())
-                .collect();
-            let tensor = |data: Vec<f32>| {
-                Tensor::<2>::from_data(burn::tensor::TensorData::new(data, [2, 3]), &device)
+    /// Loss and gradient, the targets without autodiff as in a step.
+    #[test]
+    fn devices_agree_with_the_host() {
+        for name in ["flex", "ndarray", "wgpu:software"] {
+            let device = match name.parse::<DeviceSpec>().unwrap().open() {
+                Ok(device) => device.burn().clone(),
+                Err(error) => {
+                    println!("skipped: {name}: {error}");
+                    continue;
+                }
             };
-            let loss = function
-                .on_device(tensor(OUTPUTS.to_vec()), tensor(targets))
-                .try_into_vec_as::<f32>()
-                .unwrap();
-            assert!((f64::from(loss[0]) - expected).abs() < 1e-6, "{loss:?}");
+            for (smoothing, truth) in [
+                (0.0, Truth::Classes(&CLASSES)),
+                (0.1, Truth::Classes(&CLASSES)),
+                (0.0, Truth::Values(&VALUES)),
+            ] {
+                let function = LossFunction { smoothing };
+                let mut expected = Vec::new();
+                let tally = function.on_host(&OUTPUTS, truth, 3, Some(&mut expected));
+                let outputs = two_rows(&OUTPUTS, &device.clone().autodiff()).require_grad();
+                let loss = function.on_device(outputs.clone(), device_truth(truth, &device));
+                let gradient = outputs.grad(&loss.backward()).unwrap();
+                let loss = loss.without_autodiff().try_into_vec_as::<f32>().unwrap()[0];
+                let difference = f64::from(loss) - tally.loss / 2.0;
+                assert!(difference.abs() < 1e-6, "{name} {truth:?}: {loss}");
+                for (a, b) in gradient
+                    .try_into_vec_as::<f32>()
+                    .unwrap()
+                    .iter()
+                    .zip(&expected)
+                {
+                    assert!((a - b).abs() < 1e-6, "{name} {truth:?}: {a} is not {b}");
+                }
+            }
         }
     }
 
     #[test]
     fn gradient_equals_pytorch_and_finite_differences() {
-        let smooth = function(Loss::CrossEntropy, 0.1);
+        let smooth = LossFunction { smoothing: 0.1 };
         let mut gradient = Vec::new();
         smooth.on_host(&OUTPUTS, Truth::Classes(&CLASSES), 3, Some(&mut gradient));
         let expected = [
@@ -230,18 +259,13 @@ mod tests {
         for (found, expected) in gradient.iter().zip(expected) {
             assert!((found - expected).abs() < 1e-7, "{found} {expected}");
         }
-        let values = [0.3, -0.2, 0.7, 0.1, 0.9, -1.0];
-        for (function, truth) in [
-            (smooth, Truth::Classes(&CLASSES)),
-            (function(Loss::Mse, 0.0), Truth::Classes(&CLASSES)),
-            (function(Loss::Mse, 0.0), Truth::Values(&values)),
-        ] {
-            function.on_host(&OUTPUTS, truth, 3, Some(&mut gradient));
+        for truth in [Truth::Classes(&CLASSES), Truth::Values(&VALUES)] {
+            smooth.on_host(&OUTPUTS, truth, 3, Some(&mut gradient));
             for i in 0..6 {
                 let shifted = |by: f32| {
                     let mut outputs = OUTPUTS;
                     outputs[i] += by;
-                    function.on_host(&outputs, truth, 3, None).loss / 2.0
+                    smooth.on_host(&outputs, truth, 3, None).loss / 2.0
                 };
                 let slope = (shifted(1e-3) - shifted(-1e-3)) / 2e-3;
                 assert!((slope - f64::from(gradient[i])).abs() < 1e-4, "{slope} {i}");
@@ -251,7 +275,7 @@ mod tests {
 
     #[test]
     fn large_and_infinite_outputs() {
-        let plain = function(Loss::CrossEntropy, 0.0);
+        let plain = LossFunction::scoring();
         let tally = plain.on_host(&[1000.0, -1000.0], Truth::Classes(&[0]), 2, None);
         assert_eq!((tally.loss, tally.correct), (0.0, 1));
         for bad in [f32::NAN, f32::INFINITY] {

@@ -1,6 +1,8 @@
 //! Whole runs on small data, on every backend.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "train/checkpoints.rs"]
+mod checkpoints;
 #[path = "train/common.rs"]
 mod common;
 #[path = "train/evaluation.rs"]

@@ -24,6 +24,7 @@ use crate::event::{Event, Observer, StopFlag};
 use crate::folder::{Lock, check_empty, create_named};
 use crate::outcome::Outcome;
 use crate::record::{CONFIG_FILE, RecordOptions, RunRecorder};
+use crate::settings::Settings;
 
 pub use score::evaluate;
 
@@ -59,8 +60,8 @@ pub fn train_with(
 /// Goes on with an interrupted run at its last usable checkpoint. A finished run is reported as such.
 ///
 /// # Errors
-/// [`TrainError::NotARun`], [`TrainError::Locked`], [`TrainError::NoCheckpoint`], [`TrainError::OtherData`], and as
-/// [`train`].
+/// [`TrainError::NotARun`], [`TrainError::Locked`], [`TrainError::NoCheckpoint`], [`TrainError::OtherConfig`],
+/// [`TrainError::OtherData`], and as [`train`].
 pub fn resume(
     run_dir: &Path,
     observer: &mut dyn Observer,
@@ -146,6 +147,13 @@ fn go_on(
         observer.event(&Event::Warning { text: &text });
         warnings.push(text);
     })?;
+
+    if let Some((_, checkpoint)) = &found {
+        checkpoint
+            .progress
+            .settings
+            .check(&Settings::of(&config)?)?;
+    }
 
     let (device, dataset) = open(&config, dataset, observer)?;
     let problem = Problem::new(&config, &dataset)?;

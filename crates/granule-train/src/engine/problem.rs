@@ -1,6 +1,6 @@
 //! What a run learns: the data set seen through the configuration.
 
-use granule_data::{Dataset, Normalization, Shape, Split, Targets};
+use granule_data::{Dataset, DatasetSpec, Normalization, Shape, Split, Targets};
 use granule_models::{InputShape, InputSpec, Task};
 
 use crate::batches::{Purpose, shuffle};
@@ -23,13 +23,19 @@ pub(crate) struct Problem<'a> {
 impl<'a> Problem<'a> {
     pub fn new(config: &RunConfig, dataset: &'a Dataset) -> Result<Self, TrainError> {
         let task = task(dataset);
-        if matches!(task, Task::Regression { .. }) && config.train.loss == Loss::CrossEntropy {
-            return Err(ConfigError::new(
-                "train.loss",
+        let refused = match (&task, config.train.loss) {
+            (Task::Regression { .. }, Loss::CrossEntropy) => Some((
                 "\"cross-entropy\"",
                 "\"mse\" for a data set with real-valued targets",
-            )
-            .into());
+            )),
+            // Outputs fitted to one-hot rows are no logits, which is what a model file's classifier takes them for.
+            (Task::Classification { .. }, Loss::Mse) => {
+                Some(("\"mse\"", "\"cross-entropy\" for a data set with classes"))
+            }
+            _ => None,
+        };
+        if let Some((value, allowed)) = refused {
+            return Err(ConfigError::new("train.loss", value, allowed).into());
         }
         let vectors = matches!(dataset.train.shape(), Shape::Vector { .. });
         if vectors && !config.data.augmentation.is_identity() {
@@ -46,25 +52,42 @@ impl<'a> Problem<'a> {
             std: dataset.normalization.std.clone(),
         };
         config.model.validate(&input.shape, task.outputs())?;
-        let first = |split: &Split, limit: Option<usize>| -> Vec<usize> {
-            (0..limit.map_or(split.len(), |limit| limit.min(split.len()))).collect()
-        };
-        let train = first(&dataset.train, config.data.limit_train);
-        let (train, validation) =
-            hold_out(&dataset.train, train, config.data.validation, config.data.seed)?;
+        let published = DatasetSpec::NAMES.contains(&dataset.name.as_str());
+        let draw = (!published).then_some(config.data.seed);
+        let train = limited(dataset.train.len(), config.data.limit_train, draw);
+        let (train, validation) = hold_out(
+            &dataset.train,
+            train,
+            config.data.validation,
+            config.data.seed,
+        )?;
         Ok(Self {
             dataset,
             input,
             task,
             train,
             validation,
-            test: first(&dataset.test, config.data.limit_test),
+            test: limited(dataset.test.len(), config.data.limit_test, None),
         })
     }
 
     pub fn normalization(&self) -> &'a Normalization {
         &self.dataset.normalization
     }
+}
+
+/// The indices of `limit` of `len` samples in rising order: the first ones, or with a seed drawn ones, for files are
+/// often sorted by class.
+fn limited(len: usize, limit: Option<usize>, seed: Option<u64>) -> Vec<usize> {
+    let mut indices: Vec<usize> = (0..len).collect();
+    if let Some(limit) = limit.filter(|limit| *limit < len) {
+        if let Some(seed) = seed {
+            shuffle(&mut indices, seed, 0, Purpose::Limit);
+        }
+        indices.truncate(limit);
+        indices.sort_unstable();
+    }
+    indices
 }
 
 /// What the targets of a data set ask for.
@@ -170,6 +193,33 @@ mod tests {
         assert_eq!(again, held_out);
         let other = hold_out(&split, (0..100).collect(), 0.2, 2).unwrap().1;
         assert_ne!(other, held_out);
+    }
+
+    #[test]
+    fn a_limit_takes_every_class_of_sorted_files_and_the_first_of_published_sets() {
+        let sorted = split((0..300).map(|i| i / 100).collect());
+        let problem = |name: &str, limit: Option<usize>, seed: u64| {
+            let names = ["a", "b", "c"].map(String::from).to_vec();
+            let normalization = Normalization::default();
+            let (train, test) = (sorted.clone(), sorted.clone());
+            let dataset = Dataset::new(name, names, normalization, train, test).unwrap();
+            let mut config = RunConfig::default();
+            config.data.limit_train = limit;
+            config.data.seed = seed;
+            Problem::new(&config, &dataset).unwrap().train
+        };
+        let drawn = problem("arrays:x.npy,y.npy", Some(60), 1);
+        assert_eq!(drawn.len(), 60);
+        assert!(drawn.is_sorted_by(|a, b| a < b));
+        for class in 0..3 {
+            let count = drawn.iter().filter(|i| **i / 100 == class).count();
+            assert!((8..36).contains(&count), "{class}: {count}");
+        }
+        assert_eq!(problem("arrays:x.npy,y.npy", Some(60), 1), drawn);
+        assert_ne!(problem("arrays:x.npy,y.npy", Some(60), 2), drawn);
+        let all: Vec<usize> = (0..300).collect();
+        assert_eq!(problem("folder:x", Some(400), 1), all);
+        assert_eq!(problem("mnist", Some(60), 1), all[..60]);
     }
 
     #[test]

@@ -6,7 +6,6 @@ use granule_device::OpenDevice;
 use granule_models::{ModelFile, Network, Task};
 
 use crate::batches::{BatchTruth, truth};
-use crate::config::Loss;
 use crate::engine::problem::{input_shape, task};
 use crate::error::TrainError;
 use crate::event::{Event, Observer};
@@ -27,8 +26,10 @@ pub(crate) struct Samples<'a> {
 
 impl Samples<'_> {
     /// Runs `network` (without autodiff, on `device`) and hands indices and outputs of each batch to `sink`, in order.
+    /// An output that is not finite is an error, which says that the samples are of `part`.
     fn run(
         &self,
+        part: &'static str,
         network: &Network,
         device: &Device,
         batch: usize,
@@ -38,6 +39,7 @@ impl Samples<'_> {
             let outputs = outputs
                 .try_into_vec_as::<f32>()
                 .map_err(TrainError::backend)?;
+            check_finite(part, chunk, &outputs)?;
             sink(chunk, &outputs)
         };
         // One batch is handed to the device before the last one's outputs are waited for.
@@ -55,17 +57,16 @@ impl Samples<'_> {
         pending.map_or(Ok(()), read)
     }
 
-    /// Totals of the loss `kind` without label smoothing.
+    /// Totals of the loss without label smoothing, of samples of the training part.
     pub fn tally(
         &self,
         network: &Network,
         device: &Device,
         batch: usize,
-        kind: Loss,
     ) -> Result<Tally, TrainError> {
-        let function = LossFunction::scoring(kind);
+        let function = LossFunction::scoring();
         let mut total = Tally::default();
-        self.run(network, device, batch, |indices, outputs| {
+        self.run("training", network, device, batch, |indices, outputs| {
             let tally = with_truth(self.split, indices, |truth| {
                 let width = outputs.len() / indices.len().max(1);
                 function.on_host(outputs, truth, width, None)
@@ -77,7 +78,7 @@ impl Samples<'_> {
         Ok(total)
     }
 
-    /// All scores, and the outputs, row-major `[samples, outputs]`.
+    /// All scores of samples of the test part, and the outputs, row-major `[samples, outputs]`.
     pub fn evaluate(
         &self,
         network: &Network,
@@ -88,15 +89,11 @@ impl Samples<'_> {
     ) -> Result<(Evaluation, Vec<f32>), TrainError> {
         let width = task.outputs();
         let samples = self.indices.len();
-        let kind = match task {
-            Task::Classification { .. } => Loss::CrossEntropy,
-            Task::Regression { .. } => Loss::Mse,
-        };
-        let function = LossFunction::scoring(kind);
+        let function = LossFunction::scoring();
         let mut outputs = Vec::with_capacity(samples * width);
         let mut loss = 0.0;
         let mut done = 0;
-        self.run(network, device, batch, |indices, batch| {
+        self.run("test", network, device, batch, |indices, batch| {
             loss += with_truth(self.split, indices, |truth| {
                 function.on_host(batch, truth, width, None).loss
             });
@@ -172,6 +169,21 @@ impl Samples<'_> {
     }
 }
 
+/// Refuses `outputs`, a row per sample of `indices`, unless all are finite.
+fn check_finite(part: &'static str, indices: &[usize], outputs: &[f32]) -> Result<(), TrainError> {
+    let width = (outputs.len() / indices.len().max(1)).max(1);
+    let bad = outputs.iter().position(|x| !x.is_finite());
+    let found = bad.and_then(|place| Some((indices.get(place / width)?, outputs.get(place)?)));
+    match found {
+        None => Ok(()),
+        Some((&sample, &value)) => Err(TrainError::NonFiniteOutput {
+            part,
+            sample,
+            value,
+        }),
+    }
+}
+
 fn with_truth<R>(split: &Split, indices: &[usize], use_it: impl FnOnce(Truth<'_>) -> R) -> R {
     match truth(split, indices) {
         BatchTruth::HostClasses(classes) => use_it(Truth::Classes(&classes)),
@@ -183,7 +195,8 @@ fn with_truth<R>(split: &Split, indices: &[usize], use_it: impl FnOnce(Truth<'_>
 /// Scores a model file on the test part of a data set, `batch` samples at a time.
 ///
 /// # Errors
-/// [`TrainError::Mismatch`] when sample shape, targets or class names differ from the model's.
+/// [`TrainError::Mismatch`] when sample shape, targets or class names differ from the model's,
+/// [`TrainError::NonFiniteOutput`] when the network gives NaN or infinity for a sample.
 pub fn evaluate(
     file: &ModelFile,
     dataset: &Dataset,

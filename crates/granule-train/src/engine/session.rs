@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::Device;
 use granule_device::OpenDevice;
 use granule_models::state::{load_state_dict, state_dict};
 use granule_models::{Network, StateDict};
@@ -22,6 +22,7 @@ use crate::optimizer::Optimizer;
 use crate::outcome::Outcome;
 use crate::record::{EpochRow, RunRecorder};
 use crate::schedule::Schedule;
+use crate::settings::Settings;
 
 /// One run in one process.
 pub(crate) struct Session<'a> {
@@ -43,12 +44,9 @@ pub(crate) struct Session<'a> {
     pub(super) loss: LossFunction,
     /// Training device, with autodiff.
     pub(super) train_device: Device,
-    /// The targets of every class, `[classes, classes]`, on a GPU.
-    pub(super) class_rows: Option<Tensor<2>>,
     pub(super) steps_per_epoch: usize,
     /// Trainable numbers in the model.
     pub(super) parameters: usize,
-    pub(super) gradient_buffer: Vec<f32>,
     pub(super) waiting: Vec<Waiting>,
     /// Seconds inside forward, backward and update.
     pub(super) step_seconds: f64,
@@ -108,11 +106,6 @@ impl<'a> Session<'a> {
                 .model
                 .init(&problem.input.shape, outputs, config.seed, &train_device)?;
         let steps_per_epoch = problem.train.len().div_ceil(config.train.batch_size.max(1));
-        let loss = LossFunction::training(&config.train);
-        let class_rows = (!device.is_host() && has_classes(&problem.dataset.train)).then(|| {
-            let rows = TensorData::new(loss.class_rows(outputs), [outputs, outputs]);
-            Tensor::from_data(rows, device.burn())
-        });
         Ok(Self {
             optimizer: Optimizer::new(
                 &config.optimizer,
@@ -128,11 +121,10 @@ impl<'a> Session<'a> {
             ),
             store: Store::new(run_dir, config.train.keep_checkpoints),
             clock: Clock::new(&Progress::default()),
-            progress: Progress::new(&problem.dataset.fingerprint),
+            progress: Progress::new(&problem.dataset.fingerprint, Settings::of(config)?),
             warnings: problem.dataset.warnings.clone(),
             parameters: network.parameter_count(),
             network: Some(network),
-            gradient_buffer: Vec::new(),
             waiting: Vec::new(),
             step_seconds: 0.0,
             config,
@@ -142,9 +134,8 @@ impl<'a> Session<'a> {
             recorder,
             observer,
             stop,
-            loss,
+            loss: LossFunction::training(&config.train),
             train_device,
-            class_rows,
             steps_per_epoch,
         })
     }
@@ -305,7 +296,13 @@ impl<'a> Session<'a> {
         };
         let network = burn::module::Module::valid(self.network()?);
         let batch = self.config.train.batch_size.max(64);
-        let tally = samples.tally(&network, self.device.burn(), batch, self.config.train.loss)?;
+        let tally = match samples.tally(&network, self.device.burn(), batch) {
+            Err(error @ TrainError::NonFiniteOutput { .. }) => {
+                self.finite_state()?;
+                return Err(error);
+            }
+            tally => tally?,
+        };
         let count = self.problem.validation.len() as f64;
         let loss = tally.loss / count;
         let event = ScoreEvent {
@@ -313,7 +310,7 @@ impl<'a> Session<'a> {
             loss,
             accuracy: has_classes(&self.problem.dataset.train)
                 .then(|| tally.correct as f64 / count),
-            best: loss.is_finite() && self.progress.best.is_none_or(|best| loss < best.loss),
+            best: self.progress.best.is_none_or(|best| loss < best.loss),
         };
         self.observer.event(&Event::Validation(event));
         Ok(Some(event))

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use burn::tensor::{Int, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
 use granule_models::DropoutStream;
 
 use crate::batches::{Batch, BatchTruth};
@@ -10,7 +10,7 @@ use crate::engine::score::has_classes;
 use crate::engine::session::Session;
 use crate::error::TrainError;
 use crate::event::{Event, StepEvent};
-use crate::loss::{Tally, Truth, correct_on_device};
+use crate::loss::{DeviceTruth, Tally, Truth, correct_on_device};
 use crate::optimizer::{Gradient, GradientNorm};
 use crate::record::StepRow;
 
@@ -68,7 +68,7 @@ impl Session<'_> {
                     .without_autodiff()
                     .try_into_vec_as::<f32>()
                     .map_err(TrainError::backend)?;
-                let mut slope = std::mem::take(&mut self.gradient_buffer);
+                let mut slope = Vec::new();
                 done.tally = self.loss.on_host(&values, truth, width, Some(&mut slope));
                 let slope = Tensor::from_data(TensorData::new(slope, shape), &self.train_device);
                 let gradient = outputs.mul(slope).sum().backward();
@@ -86,15 +86,17 @@ impl Session<'_> {
                 self.account(&[done])
             }
             Err(()) => {
-                let (targets, classes) = self.targets_on_device(batch.truth, outputs.shape()[1]);
-                let loss = self.loss.on_device(outputs.clone(), targets);
+                let truth = self.truth_on_device(batch.truth, batch.len);
+                let loss = self.loss.on_device(outputs.clone(), truth.clone());
                 let mut gradient = Gradient::collect(loss.backward(), &network, false)?;
                 // The norm of a diverged run is wanted too late to compute it then.
                 let norm = gradient.norm();
                 let mut readings = vec![loss.without_autodiff()];
-                readings.push(match classes {
-                    Some(classes) => correct_on_device(outputs.without_autodiff(), classes),
-                    None => Tensor::zeros([1], self.device.burn()),
+                readings.push(match truth {
+                    DeviceTruth::Classes(classes) => {
+                        correct_on_device(outputs.without_autodiff(), classes)
+                    }
+                    DeviceTruth::Values(_) => Tensor::zeros([1], self.device.burn()),
                 });
                 readings.extend(match norm {
                     GradientNorm::Device(norm) => Some(*norm),
@@ -118,32 +120,22 @@ impl Session<'_> {
         }
     }
 
-    /// Targets `[samples, outputs]` and, for classes, their indices.
-    fn targets_on_device(
-        &self,
-        truth: BatchTruth,
-        width: usize,
-    ) -> (Tensor<2>, Option<Tensor<1, Int>>) {
+    fn truth_on_device(&self, truth: BatchTruth, samples: usize) -> DeviceTruth {
         let device = self.device.burn();
-        let classes = match truth {
-            BatchTruth::DeviceValues(values) => return (values.autodiff(), None),
-            BatchTruth::HostValues(values) => {
-                let samples = values.len() / width.max(1);
-                let data = TensorData::new(values, [samples, width]);
-                return (Tensor::from_data(data, &self.train_device), None);
-            }
-            BatchTruth::DeviceClasses(classes) => classes,
+        match truth {
+            BatchTruth::DeviceClasses(classes) => DeviceTruth::Classes(classes),
+            BatchTruth::DeviceValues(values) => DeviceTruth::Values(values),
             BatchTruth::HostClasses(classes) => {
                 let classes: Vec<i32> = classes.into_iter().map(i32::from).collect();
-                let len = classes.len();
-                Tensor::from_data(TensorData::new(classes, [len]), device)
+                let data = TensorData::new(classes, [samples]);
+                DeviceTruth::Classes(Tensor::from_data(data, device))
             }
-        };
-        let rows = match &self.class_rows {
-            Some(rows) => rows.clone().select(0, classes.clone()),
-            None => Tensor::zeros([classes.dims()[0], width], device),
-        };
-        (rows.autodiff(), Some(classes))
+            BatchTruth::HostValues(values) => {
+                let width = values.len() / samples.max(1);
+                let data = TensorData::new(values, [samples, width]);
+                DeviceTruth::Values(Tensor::from_data(data, device))
+            }
+        }
     }
 
     /// Reads the losses of the waiting steps in one go.

@@ -125,11 +125,6 @@ impl Optimizer {
         }
     }
 
-    /// Updates taken so far.
-    pub fn steps(&self) -> u64 {
-        self.steps
-    }
-
     /// One update of every parameter that has a gradient. The norm is computed only when clipping asks for it.
     ///
     /// # Errors

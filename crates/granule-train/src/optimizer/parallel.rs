@@ -1,5 +1,6 @@
 //! Host updates over several threads; a parameter's elements are independent, so the split changes no bit.
 
+use std::env;
 use std::num::NonZero;
 use std::sync::LazyLock;
 use std::thread;
@@ -10,8 +11,18 @@ use super::{Moment, Rule};
 const MIN_PER_THREAD: usize = 1 << 18;
 
 /// Asked for once: the system looks through several files for the answer.
-static THREADS: LazyLock<usize> =
-    LazyLock::new(|| thread::available_parallelism().map_or(1, NonZero::get));
+static THREADS: LazyLock<usize> = LazyLock::new(|| {
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    threads(cores, env::var("RAYON_NUM_THREADS").ok().as_deref())
+});
+
+/// No more threads than the kernels' pool has.
+fn threads(cores: usize, setting: Option<&str>) -> usize {
+    let set = setting
+        .and_then(|text| text.parse::<usize>().ok())
+        .filter(|set| *set > 0);
+    set.map_or(cores, |set| set.min(cores))
+}
 
 /// Elements summed in one run; part of the result, so it depends on nothing.
 const SUM_CHUNK: usize = 4096;
@@ -54,4 +65,23 @@ pub(super) fn sum_of_squares(values: &[f32]) -> f64 {
         lanes.iter().sum::<f64>() + tail
     };
     values.chunks(SUM_CHUNK).map(chunk).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_threads_than_the_pool() {
+        for (setting, expected) in [
+            (None, 4),
+            (Some("1"), 1),
+            (Some("3"), 3),
+            (Some("9"), 4),
+            (Some("0"), 4),
+            (Some("many"), 4),
+        ] {
+            assert_eq!(threads(4, setting), expected, "{setting:?}");
+        }
+    }
 }

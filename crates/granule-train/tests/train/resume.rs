@@ -168,6 +168,62 @@ fn a_killed_run_ends_as_if_it_had_not_been() {
     });
 }
 
+/// On a device the order of sums is its own, so that weights are the same to a tolerance: 1e-4, where a step of Adam
+/// with lost moments moves them by a hundred times that.
+#[test]
+fn a_killed_run_on_a_device_ends_where_it_would_have() {
+    const TOLERANCE: f64 = 1e-4;
+    let data = points(40, 12);
+    on_each(&["wgpu:software"], |spec, _| {
+        let mut config = config(spec, mlp(&[8], 0.3), 2, 8);
+        config.optimizer = adam(0.02);
+        config.data.validation = 0.2;
+        // Fewer than the steps whose losses wait for one reading.
+        config.train.checkpoint_every_steps = Some(3);
+        let root = tempfile::tempdir().unwrap();
+        let (dir, album) = (root.path().join("run"), root.path().join("album"));
+        let mut photographer = Photographer {
+            run_dir: &dir,
+            album: &album,
+            taken: Vec::new(),
+        };
+        train_with(
+            &config,
+            &data,
+            Some(&dir),
+            &mut photographer,
+            &StopFlag::new(),
+        )
+        .unwrap();
+        let (state, rows) = finished(&dir);
+        let numbers = |rows: &[String]| -> Vec<f64> {
+            let fields = rows.iter().flat_map(|row| row.split(','));
+            fields.map(|field| field.parse().unwrap()).collect()
+        };
+        let mut resumed = Vec::new();
+        for copy in &photographer.taken {
+            let mut witness = Witness::default();
+            resume_with(copy, &data, &mut witness, &StopFlag::new()).unwrap();
+            resumed.extend(witness.resumed_at);
+            let (found, found_rows) = finished(copy);
+            for (name, value) in &state.0 {
+                for (a, b) in value.data.iter().zip(&found.0[name].data) {
+                    let difference = f64::from((a - b).abs());
+                    assert!(difference < TOLERANCE, "{spec} {name}: {a} {b}");
+                }
+            }
+            let (expected, found) = (numbers(&rows), numbers(&found_rows));
+            assert_eq!(expected.len(), found.len());
+            for (a, b) in expected.iter().zip(&found) {
+                assert!((a - b).abs() < TOLERANCE, "{spec}: {rows:?} {found_rows:?}");
+            }
+        }
+        resumed.sort_unstable();
+        resumed.dedup();
+        assert_eq!(resumed, [3, 4, 6, 8], "{spec}");
+    });
+}
+
 #[test]
 fn damaged_checkpoints_are_passed_over_loudly() {
     let data = points(40, 12);
@@ -204,9 +260,13 @@ fn damaged_checkpoints_are_passed_over_loudly() {
             fs::write(entry.unwrap().path(), b"nothing").unwrap();
         }
         fs::remove_file(dir.path().join("result.json")).unwrap();
-        let error =
-            resume_with(dir.path(), &data, &mut Witness::default(), &StopFlag::new()).unwrap_err();
-        assert!(matches!(error, TrainError::NoCheckpoint { .. }), "{error}");
+        let metrics = fs::read(dir.path().join("metrics.csv")).unwrap();
+        for _ in 0..2 {
+            let error = resume_with(dir.path(), &data, &mut Witness::default(), &StopFlag::new())
+                .unwrap_err();
+            assert!(matches!(error, TrainError::NoCheckpoint { .. }), "{error}");
+        }
+        assert_eq!(fs::read(dir.path().join("metrics.csv")).unwrap(), metrics);
     });
 }
 
@@ -256,6 +316,57 @@ fn other_data_and_other_folders_are_refused() {
         "{error}"
     );
     assert!(error.to_string().contains("--resume"), "{error}");
+}
+
+#[test]
+fn a_changed_configuration_is_refused() {
+    let data = points(40, 12);
+    let spec = "flex".parse().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let config = config(&spec, mlp(&[8], 0.0), 2, 8);
+    let flag = StopFlag::new();
+    let mut witness = Witness {
+        stop_after: Some((3, flag.clone())),
+        ..Default::default()
+    };
+    train_with(&config, &data, Some(dir.path()), &mut witness, &flag).unwrap();
+
+    let path = dir.path().join("config.toml");
+    let text = fs::read_to_string(&path).unwrap();
+    let metrics = fs::read(dir.path().join("metrics.jsonl")).unwrap();
+    let go_on = || resume_with(dir.path(), &data, &mut Witness::default(), &StopFlag::new());
+    for (field, changed) in [
+        (
+            "train.batch_size",
+            text.replace("batch_size = 8", "batch_size = 16"),
+        ),
+        ("seed", text.replacen("seed = 1", "seed = 2", 1)),
+        (
+            "data.validation",
+            text.replace("validation = 0.0", "validation = 0.2"),
+        ),
+        ("train.epochs", text.replace("epochs = 2", "epochs = 3")),
+        (
+            "data.limit_train",
+            text.replace("[data]", "[data]\nlimit_train = 20"),
+        ),
+    ] {
+        assert_ne!(changed, text, "{field}");
+        fs::write(&path, changed).unwrap();
+        match go_on().unwrap_err() {
+            TrainError::OtherConfig { field: found, .. } => assert_eq!(found, field),
+            other => panic!("{field}: {other}"),
+        }
+    }
+    assert_eq!(fs::read(dir.path().join("metrics.jsonl")).unwrap(), metrics);
+
+    // Where a run computes and what it keeps may change.
+    let moved = text
+        .replace("\"flex\"", "\"ndarray\"")
+        .replace("keep_checkpoints = 2", "keep_checkpoints = 5");
+    assert_ne!(moved, text);
+    fs::write(&path, moved).unwrap();
+    assert_eq!(go_on().unwrap().steps, 10);
 }
 
 /// Tries to resume the run it watches.

@@ -1,0 +1,122 @@
+//! The settings that decide a run's weights, as a checkpoint remembers them.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use toml::Value;
+
+use crate::config::RunConfig;
+use crate::error::TrainError;
+
+/// What may change between two processes of a run: where it computes, where the data are and what is kept on disk. The
+/// data themselves are held to their fingerprint.
+const FREE: [&str; 5] = [
+    "device",
+    "data.data_dir",
+    "data.offline",
+    "train.checkpoint_every_steps",
+    "train.keep_checkpoints",
+];
+
+/// Settings by their name in `config.toml`, each as it is written there.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Settings(BTreeMap<String, String>);
+
+impl Settings {
+    pub fn of(config: &RunConfig) -> Result<Self, TrainError> {
+        let value = Value::try_from(config).map_err(|error| TrainError::ConfigSyntax {
+            reason: error.to_string(),
+        })?;
+        let mut settings = BTreeMap::new();
+        flatten(String::new(), &value, &mut settings);
+        settings.retain(|name, _| !FREE.contains(&name.as_str()));
+        let dataset = config.data.dataset.to_string();
+        let kind = dataset.split_once(':').map(|(kind, _path)| kind.to_owned());
+        settings.insert("data.dataset".to_owned(), kind.unwrap_or(dataset));
+        Ok(Self(settings))
+    }
+
+    /// Refuses settings other than these.
+    pub fn check(&self, now: &Self) -> Result<(), TrainError> {
+        let names = self.0.keys().chain(now.0.keys());
+        match names
+            .filter(|name| self.0.get(*name) != now.0.get(*name))
+            .min()
+        {
+            None => Ok(()),
+            Some(field) => {
+                let value = |settings: &Self| {
+                    settings
+                        .0
+                        .get(field)
+                        .map_or("not set".into(), String::clone)
+                };
+                Err(TrainError::OtherConfig {
+                    field: field.clone(),
+                    expected: value(self),
+                    found: value(now),
+                })
+            }
+        }
+    }
+}
+
+fn flatten(name: String, value: &Value, settings: &mut BTreeMap<String, String>) {
+    match value {
+        Value::Table(table) => {
+            for (key, value) in table {
+                let name = match name.is_empty() {
+                    true => key.clone(),
+                    false => format!("{name}.{key}"),
+                };
+                flatten(name, value, settings);
+            }
+        }
+        value => {
+            settings.insert(name, value.to_string());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(text: &str) -> Settings {
+        Settings::of(&RunConfig::from_toml_str(text).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn the_first_difference_is_named() {
+        let began = settings("[train]\nbatch_size = 32\n[data]\nlimit_train = 100");
+        let error = |text: &str| began.check(&settings(text)).unwrap_err().to_string();
+        let both = error("[train]\nbatch_size = 16\n[data]\nlimit_train = 50");
+        assert!(
+            both.starts_with("data.limit_train is 50, the run began with 100;"),
+            "{both}"
+        );
+        let batch = error("[train]\nbatch_size = 16\n[data]\nlimit_train = 100");
+        assert!(
+            batch.starts_with("train.batch_size is 16, the run began with 32;"),
+            "{batch}"
+        );
+        let limit = error("[train]\nbatch_size = 32");
+        assert!(
+            limit.starts_with("data.limit_train is not set, the run began with 100;"),
+            "{limit}"
+        );
+    }
+
+    #[test]
+    fn device_paths_and_housekeeping_may_change() {
+        let began =
+            settings("device = \"flex\"\n[data]\ndataset = \"folder:/a/b\"\ndata_dir = \"/x\"");
+        let now = settings(
+            "device = \"ndarray\"\n[data]\ndataset = \"folder:/c\"\noffline = true\n\
+             [train]\nkeep_checkpoints = 9\ncheckpoint_every_steps = 4",
+        );
+        began.check(&now).unwrap();
+        let arrays = settings("[data]\ndataset = \"arrays:/c.npz\"");
+        assert!(began.check(&arrays).is_err());
+    }
+}
