@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::layers::{
     Mode, check_dropout, check_size, convolve, dense, normalize, to_features, to_images,
 };
-use crate::parameters::{Parameters, Source};
+use crate::parameters::{Parameters, Source, Window};
 use crate::{DropoutStream, Initialization, InputShape, ModelError};
 
 /// Configuration of [`Cnn`].
@@ -205,8 +205,13 @@ impl ConvBlock {
         init: Initialization,
         p: &mut Parameters<'_>,
     ) -> Result<Self, ModelError> {
+        let window = Window {
+            kernel,
+            stride,
+            padding: kernel / 2,
+        };
         Ok(Self {
-            conv: p.conv("conv", channels, kernel, stride, !batch_norm, init)?,
+            conv: p.conv("conv", channels, window, !batch_norm, init)?,
             norm: match batch_norm {
                 true => Some(p.norm("norm", channels[1])?),
                 false => None,
@@ -215,7 +220,7 @@ impl ConvBlock {
     }
 
     pub(crate) fn apply(&self, x: Tensor<4>, mode: &Mode<'_>) -> Tensor<4> {
-        let x = convolve(&self.conv, x, self.conv.kernel_size[0] / 2);
+        let x = convolve(&self.conv, x);
         match &self.norm {
             Some(norm) => normalize(norm, x, mode),
             None => x,

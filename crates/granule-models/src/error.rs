@@ -64,14 +64,14 @@ pub enum ModelError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The tensor data of a model file does not match its checksum.
+    /// The content of a model file does not match its checksum.
     #[error(
-        "the model file is damaged: its weights have CRC-32 {found:08x}, the file says {expected:08x}; take another copy"
+        "the model file is damaged: its CRC-32 is {found:08x}, it says {expected:08x}; take another copy"
     )]
     Checksum {
         /// The checksum written in the file.
         expected: u32,
-        /// The checksum of the bytes found.
+        /// The checksum of what was found.
         found: u32,
     },
     /// The file was written by a later version of granule.

@@ -2,8 +2,8 @@
 
 use burn::module::Param;
 use burn::nn::BatchNorm;
-use burn::nn::Linear;
 use burn::nn::conv::Conv2d;
+use burn::nn::{Linear, PaddingConfig2d};
 use burn::tensor::module::{batch_norm, linear};
 use burn::tensor::{Tensor, activation};
 use granule_ops::{Conv2dOptions, conv2d};
@@ -69,11 +69,21 @@ pub(crate) fn dense(layer: &Linear, x: Tensor<2>) -> Tensor<2> {
     linear(x, layer.weight.val(), layer.bias.as_ref().map(Param::val))
 }
 
-/// Convolution with the layer's explicit padding and stride.
-pub(crate) fn convolve(layer: &Conv2d, x: Tensor<4>, padding: usize) -> Tensor<4> {
+/// The layer's convolution, by granule's kernel where that knows its form, otherwise by Burn's.
+pub(crate) fn convolve(layer: &Conv2d, x: Tensor<4>) -> Tensor<4> {
+    let padding = match layer.padding {
+        PaddingConfig2d::Valid => [0, 0],
+        PaddingConfig2d::Explicit(top, left, bottom, right) if top == bottom && left == right => {
+            [top, left]
+        }
+        _ => return layer.forward(x),
+    };
+    if layer.dilation != [1, 1] || layer.groups != 1 {
+        return layer.forward(x);
+    }
     let options = Conv2dOptions {
         stride: layer.stride,
-        padding: [padding; 2],
+        padding,
     };
     let bias = layer.bias.as_ref().map(Param::val);
     conv2d(x, layer.weight.val(), bias, options)
@@ -122,5 +132,44 @@ pub(crate) fn check_size(field: impl Into<String>, size: usize) -> Result<(), Mo
     match size {
         1..=65536 => Ok(()),
         _ => Err(ModelError::config(field, size, "1 to 65536")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::nn::conv::Conv2dConfig;
+    use burn::tensor::{TensorData, Tolerance};
+    use granule_device::DeviceSpec;
+
+    use super::*;
+
+    #[test]
+    fn a_layer_convolves_as_its_own_fields_say() {
+        let device = DeviceSpec::Flex.open().unwrap().burn().clone();
+        let plain = Conv2dConfig::new([4, 6], [3, 3]);
+        let explicit = |top, left, bottom, right| {
+            plain
+                .clone()
+                .with_padding(PaddingConfig2d::Explicit(top, left, bottom, right))
+        };
+        let data: Vec<f32> = (0..2 * 4 * 9 * 8)
+            .map(|i| (i * 37 % 19) as f32 - 9.0)
+            .collect();
+        let x = Tensor::<4>::from_data(TensorData::new(data, [2, 4, 9, 8]), &device);
+        for config in [
+            plain.clone(),
+            explicit(1, 2, 1, 2),
+            explicit(1, 0, 2, 3),
+            explicit(1, 1, 1, 1).with_stride([2, 1]),
+            plain.clone().with_padding(PaddingConfig2d::Same),
+            explicit(1, 1, 1, 1).with_dilation([2, 2]),
+            explicit(1, 1, 1, 1).with_groups(2),
+            plain.clone().with_bias(false),
+        ] {
+            let layer = config.init(&device);
+            let ours = convolve(&layer, x.clone()).into_data();
+            let burns = layer.forward(x.clone()).into_data();
+            ours.assert_approx_eq::<f32>(&burns, Tolerance::absolute(1e-4));
+        }
     }
 }

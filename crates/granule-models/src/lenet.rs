@@ -9,7 +9,7 @@ use granule_ops::relu_max_pool2d;
 use serde::{Deserialize, Serialize};
 
 use crate::layers::{Mode, check_dropout, check_size, convolve, dense, to_features, to_images};
-use crate::parameters::{Parameters, Source};
+use crate::parameters::{Parameters, Source, Window};
 use crate::{DropoutStream, Initialization, InputShape, ModelError};
 
 /// Configuration of [`LeNet`].
@@ -76,9 +76,15 @@ impl LeNetConfig {
     ) -> Result<LeNet, ModelError> {
         self.validate(input, outputs)?;
         let image = input.image("lenet")?;
+        let padding = if image[1] == 28 { 2 } else { 0 };
+        let window = |padding| Window {
+            kernel: 5,
+            stride: 1,
+            padding,
+        };
         Ok(LeNet {
-            conv1: p.conv("conv1", [image[0], 6], 5, 1, true, self.init)?,
-            conv2: p.conv("conv2", [6, 16], 5, 1, true, self.init)?,
+            conv1: p.conv("conv1", [image[0], 6], window(padding), true, self.init)?,
+            conv2: p.conv("conv2", [6, 16], window(0), true, self.init)?,
             fc1: p.linear("fc1", [400, 120], self.init)?,
             fc2: p.linear("fc2", [120, 84], self.init)?,
             fc3: p.linear("fc3", [84, outputs], Initialization::Xavier)?,
@@ -120,10 +126,9 @@ impl LeNet {
     }
 
     pub(crate) fn run(&self, x: Tensor<2>, mut mode: Mode<'_>) -> Tensor<2> {
-        let padding = if self.image[1] == 28 { 2 } else { 0 };
         let x = to_images(x, self.image);
-        let x = relu_max_pool2d(convolve(&self.conv1, x, padding), 2);
-        let x = relu_max_pool2d(convolve(&self.conv2, x, 0), 2);
+        let x = relu_max_pool2d(convolve(&self.conv1, x), 2);
+        let x = relu_max_pool2d(convolve(&self.conv2, x), 2);
         let x = mode.dropout(relu(dense(&self.fc1, to_features(x))), self.dropout);
         let x = mode.dropout(relu(dense(&self.fc2, x)), self.dropout);
         dense(&self.fc3, x)

@@ -10,6 +10,7 @@
 //!
 //! # Features
 //!
+//! - `flex`, `ndarray`: granule's own convolution and pooling on that CPU backend, instead of Burn's.
 //! - `burn-train`: `TrainStep` and `InferenceStep` for [`Network`], so that Burn's own learner can train it.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 

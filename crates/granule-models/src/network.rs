@@ -29,6 +29,10 @@ impl Network {
     /// Inference: `[batch, features]` → logits or values `[batch, outputs]`. Images are flattened channel, row, column.
     ///
     /// No dropout, and batch norm with its running statistics, on any device.
+    ///
+    /// Burn keeps the running statistics that another thread's training steps brought about apart until the module
+    /// is asked for them: take [`Module::valid`] of a network that was trained on another thread before using it here.
+    /// [`crate::state::state_dict`] does so itself.
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
         self.run(x, Mode::Inference)
     }

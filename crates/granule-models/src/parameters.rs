@@ -17,6 +17,14 @@ pub(crate) enum Source<'a> {
     State(&'a StateDict),
 }
 
+/// The square window of a convolution.
+#[derive(Clone, Copy)]
+pub(crate) struct Window {
+    pub(crate) kernel: usize,
+    pub(crate) stride: usize,
+    pub(crate) padding: usize,
+}
+
 /// How one parameter is drawn.
 #[derive(Clone, Copy)]
 enum Draw {
@@ -82,16 +90,20 @@ impl<'a> Parameters<'a> {
         })
     }
 
-    /// A square convolution, `[outputs, inputs, kernel, kernel]` weight and, where asked for, a zero bias.
+    /// A convolution, `[outputs, inputs, kernel, kernel]` weight and, where asked for, a zero bias.
     pub(crate) fn conv(
         &mut self,
         name: impl std::fmt::Display,
         [inputs, outputs]: [usize; 2],
-        kernel: usize,
-        stride: usize,
+        window: Window,
         with_bias: bool,
         initialization: Initialization,
     ) -> Result<Conv2d, ModelError> {
+        let Window {
+            kernel,
+            stride,
+            padding,
+        } = window;
         self.scope(name, |p| {
             let area = kernel * kernel;
             let draw = bound(initialization, inputs * area, outputs * area);
@@ -105,7 +117,7 @@ impl<'a> Parameters<'a> {
                 kernel_size: [kernel; 2],
                 dilation: [1; 2],
                 groups: 1,
-                padding: PaddingConfig2d::Valid,
+                padding: PaddingConfig2d::Explicit(padding, padding, padding, padding),
             })
         })
     }

@@ -21,11 +21,6 @@ pub struct TensorValue {
 pub struct StateDict(pub BTreeMap<String, TensorValue>);
 
 impl StateDict {
-    /// The number of values in all tensors together.
-    pub fn num_values(&self) -> usize {
-        self.0.values().map(|value| value.data.len()).sum()
-    }
-
     /// Checks that every value is finite.
     ///
     /// # Errors

@@ -81,13 +81,17 @@ impl HostBackend for burn::backend::Flex {
     }
 }
 
-// Burn 0.22 marks its ndarray backend as deprecated in favour of flex; granule keeps both.
 #[cfg(feature = "ndarray")]
-#[allow(deprecated)]
-mod ndarray {
+#[allow(
+    deprecated,
+    reason = "Burn 0.22 deprecates its ndarray backend in favour of flex; granule keeps both"
+)]
+pub(crate) mod ndarray {
     use super::{FloatTensor, HostBackend, HostSlice, HostVec, Shape};
-    use burn::backend::NdArray;
     use burn_ndarray::NdArrayTensor;
+
+    /// Unlike a re-export, an alias is not deprecated itself.
+    pub(crate) type NdArray = burn::backend::NdArray;
 
     impl HostBackend for NdArray {
         fn read<R>(tensor: FloatTensor<Self>, body: impl FnOnce(HostSlice<'_>) -> R) -> R {

@@ -1,11 +1,15 @@
-//! Matrix products on slices, single-threaded: the callers split the work.
+//! Matrix products on slices.
 
-use core::iter::Sum;
 use core::ops::{Add, AddAssign};
+
+use rayon::prelude::*;
+
+/// Rows that a part of a product should at least have: each part packs the other factor anew.
+const ROWS: usize = 32;
 
 /// Elements the kernels compute with.
 pub(crate) trait Real:
-    Copy + Default + PartialOrd + Send + Sync + Add<Output = Self> + AddAssign + Sum + 'static
+    Copy + Default + PartialOrd + Send + Sync + Add<Output = Self> + AddAssign + 'static
 {
     const ONE: Self;
     const ZERO: Self;
@@ -47,6 +51,16 @@ impl<'a, T> Matrix<'a, T> {
         }
     }
 
+    /// Rows `first` to `first + rows`.
+    fn rows(self, first: usize, rows: usize) -> Self {
+        assert!(first + rows <= self.rows, "rows of a matrix");
+        Self {
+            data: &self.data[first * self.row_stride..],
+            rows,
+            ..self
+        }
+    }
+
     pub(crate) fn transposed(self) -> Self {
         Self {
             rows: self.columns,
@@ -58,11 +72,33 @@ impl<'a, T> Matrix<'a, T> {
     }
 }
 
+/// As [`matmul`], with the rows of `out` divided into at most `parts` that run in parallel.
+///
+/// The division depends on the sizes alone, so the result does not depend on the number of threads.
+pub(crate) fn matmul_in_parts<T: Real>(
+    out: &mut [T],
+    a: Matrix<'_, T>,
+    b: Matrix<'_, T>,
+    accumulate: bool,
+    parts: usize,
+) {
+    let rows = a.rows.div_ceil(parts.max(1)).next_multiple_of(ROWS);
+    if rows >= a.rows || b.columns == 0 {
+        return matmul(out, a, b, accumulate);
+    }
+    out.par_chunks_mut(rows * b.columns)
+        .enumerate()
+        .for_each(|(i, out)| {
+            let a = a.rows(i * rows, out.len() / b.columns);
+            matmul(out, a, b, accumulate);
+        });
+}
+
 /// `out = a · b`, or `out += a · b` when `accumulate`; `out` is row-major.
-pub(crate) fn matmul<T: Real>(out: &mut [T], a: Matrix<'_, T>, b: Matrix<'_, T>, accumulate: bool) {
+fn matmul<T: Real>(out: &mut [T], a: Matrix<'_, T>, b: Matrix<'_, T>, accumulate: bool) {
     assert_eq!(a.columns, b.rows, "inner sizes of a matrix product");
     assert_eq!(out.len(), a.rows * b.columns, "size of a matrix product");
-    // SAFETY: `Matrix::new` and the assertions above keep every index of the three matrices, under
+    // SAFETY: `Matrix::new`, `Matrix::rows` and the assertions above keep every index of the three matrices, under
     // their strides, inside their slices; `out` is borrowed mutably, so it overlaps neither input.
     #[allow(unsafe_code)]
     unsafe {
@@ -110,5 +146,28 @@ mod tests {
         let m = Matrix::new(&a, 2, 3);
         matmul(&mut gram, m.transposed(), m, false);
         assert_eq!(gram, [9.0, 12.0, 15.0, 12.0, 17.0, 22.0, 15.0, 22.0, 29.0]);
+    }
+
+    #[test]
+    fn parts_are_the_whole() {
+        let (rows, inner, columns) = (3 * ROWS + 5, 7, 9);
+        let a: Vec<f64> = (0..rows * inner).map(|i| (i * 31 % 17) as f64).collect();
+        let b: Vec<f64> = (0..inner * columns).map(|i| (i * 13 % 11) as f64).collect();
+        let flipped: Vec<f64> = (0..inner * rows)
+            .map(|i| a[i % rows * inner + i / rows])
+            .collect();
+        let b = Matrix::new(&b, inner, columns);
+        let mut whole = vec![2.0; rows * columns];
+        matmul(&mut whole, Matrix::new(&a, rows, inner), b, true);
+        for a in [
+            Matrix::new(&a, rows, inner),
+            Matrix::new(&flipped, inner, rows).transposed(),
+        ] {
+            for parts in [0, 1, 2, 3, 100] {
+                let mut out = vec![2.0; rows * columns];
+                matmul_in_parts(&mut out, a, b, true, parts);
+                assert_eq!(out, whole, "{parts} parts");
+            }
+        }
     }
 }

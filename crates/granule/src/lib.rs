@@ -1,4 +1,4 @@
-//! Train, simulate and ship neural models on any CPU or GPU, on [Burn].
+//! Train, evaluate and ship neural models on any CPU or GPU, on [Burn].
 //!
 //! # Using a trained model
 //!
@@ -13,11 +13,14 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! ```ignore
-//! static MODEL: &[u8] = include_bytes!("model.granule");
+//! ```no_run
+//! static MODEL: &[u8] = &[]; // include_bytes!("model.granule")
+//!
 //! let classifier = granule::from_bytes(MODEL)?;
-//! let prediction = classifier.predict_pixels(&pixels)?; // u8: channel, row, column
+//! let pixels = [0_u8; 28 * 28]; // by channel, row, column
+//! let prediction = classifier.predict_pixels(&pixels)?;
 //! let (name, probability) = prediction.best();
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
 //! [`Classifier`] is `Send + Sync`, takes encoded and decoded images, pixels and values, one by one or in batches, and
@@ -98,6 +101,10 @@ pub mod prelude {
     #[cfg(feature = "train")]
     pub use crate::train::{Evaluation, Event, Observer, Outcome, RunConfig, StopFlag};
 }
+
+#[cfg(all(doctest, feature = "train"))]
+#[doc = include_str!("../../../README.md")]
+mod readme {}
 
 /// What can go wrong in [`load`] and [`from_bytes`].
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use granule_models::{ModelConfig, ModelError, ModelFile, Predictor, Sample};
+use granule_models::{InputShape, ModelConfig, ModelError, ModelFile, Predictor, Sample};
 use proptest::prelude::*;
 use safetensors::SafeTensors;
 use safetensors::tensor::TensorView;
@@ -14,15 +14,29 @@ fn tiny() -> ModelFile {
     classifier_file(model, input)
 }
 
-/// The same tensors under other metadata.
+/// The same tensors under another document, with the checksum that belongs to both.
 fn with_document(bytes: &[u8], change: impl Fn(&mut serde_json::Value)) -> Vec<u8> {
     let tensors = SafeTensors::deserialize(bytes).unwrap();
     let (_, header) = SafeTensors::read_metadata(bytes).unwrap();
     let json = &header.metadata().as_ref().unwrap()["granule"];
-    let mut document = serde_json::from_str(json).unwrap();
+    let mut document: serde_json::Value = serde_json::from_str(json).unwrap();
     change(&mut document);
-    let metadata = HashMap::from([("granule".to_owned(), document.to_string())]);
-    safetensors::serialize(tensors.tensors(), Some(metadata)).unwrap()
+    document.as_object_mut().unwrap().remove("crc32");
+    let json = document.to_string();
+    let json = format!("{},\"crc32\":", json.strip_suffix('}').unwrap());
+    let mut parts = tensors.tensors();
+    parts.sort_by(|(a, _), (b, _)| a.cmp(b));
+    let mut covered = json.clone().into_bytes();
+    for (name, tensor) in &parts {
+        covered.extend(name.bytes());
+        for dim in tensor.shape() {
+            covered.extend((*dim as u64).to_le_bytes());
+        }
+        covered.extend(tensor.data());
+    }
+    let json = format!("{json}{}}}", crc32fast::hash(&covered));
+    let metadata = HashMap::from([("granule".to_owned(), json)]);
+    safetensors::serialize(parts, Some(metadata)).unwrap()
 }
 
 fn load(bytes: &[u8]) -> Result<Predictor, ModelError> {
@@ -61,6 +75,10 @@ fn the_tensors_are_plain_safetensors() {
     assert_eq!(weight.shape(), [5, 128]);
     let first = file.state.0["layers.0.weight"].data[0];
     assert_eq!(weight.data()[..4], first.to_le_bytes());
+    assert_eq!(
+        ModelFile::from_bytes(&with_document(&bytes, |_| {})).unwrap(),
+        file
+    );
 }
 
 #[test]
@@ -93,10 +111,35 @@ fn what_is_no_model_file_is_refused_with_a_reason() {
 }
 
 #[test]
-fn a_flipped_bit_among_the_weights_is_found() {
-    let mut bytes = tiny().to_bytes().unwrap();
+fn a_flipped_bit_among_weights_and_settings_is_found() {
+    let good = tiny().to_bytes().unwrap();
+    let checksum = |bytes: &[u8]| assert!(matches!(load(bytes), Err(ModelError::Checksum { .. })));
+    let mut bytes = good.clone();
     *bytes.last_mut().unwrap() ^= 1;
-    assert!(matches!(load(&bytes), Err(ModelError::Checksum { .. })));
+    checksum(&bytes);
+    for (text, at) in [
+        ("0.125", 4),
+        ("\\\"dog\\\"", 3),
+        ("18446744073709551615", 19),
+    ] {
+        let found = good.windows(text.len()).position(|w| w == text.as_bytes());
+        let mut bytes = good.clone();
+        bytes[found.unwrap() + at] ^= 1;
+        checksum(&bytes);
+    }
+}
+
+#[test]
+fn no_flipped_bit_of_the_header_goes_unnoticed() {
+    let file = classifier_file(ModelConfig::default(), InputShape::Vector { len: 1 });
+    let mut bytes = file.to_bytes().unwrap();
+    let header = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    for bit in 0..8 * header {
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        let loaded = ModelFile::from_bytes(&bytes);
+        assert!(loaded.is_err(), "bit {} of byte {}", bit % 8, bit / 8);
+        bytes[bit / 8] ^= 1 << (bit % 8);
+    }
 }
 
 #[test]
@@ -176,9 +219,7 @@ fn weights_that_are_not_finite_are_neither_written_nor_read() {
     let data = good.len() - 4;
     let mut bad = good.clone();
     bad[data..].copy_from_slice(&f32::INFINITY.to_le_bytes());
-    let header = 8 + u64::from_le_bytes(bad[..8].try_into().unwrap()) as usize;
-    let crc = crc32fast::hash(&bad[header..]);
-    let bad = with_document(&bad, |d| d["crc32"] = crc.into());
+    let bad = with_document(&bad, |_| {});
     assert!(matches!(
         load(&bad),
         Err(ModelError::NonFiniteTensor { .. })
@@ -222,7 +263,7 @@ proptest! {
         cut in prop::option::of(any::<prop::sample::Index>()),
         header_only: bool,
     ) {
-        let file = classifier_file(ModelConfig::default(), granule_models::InputShape::Vector { len: 2 });
+        let file = classifier_file(ModelConfig::default(), InputShape::Vector { len: 2 });
         let mut bytes = file.to_bytes().unwrap();
         let header = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
         let range = if header_only { header } else { bytes.len() };

@@ -1,6 +1,4 @@
 //! Routing from Burn's tensors to the kernels.
-// Burn 0.22 marks its ndarray backend as deprecated in favour of flex; granule keeps both.
-#![allow(deprecated)]
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, TensorMetadata, backend_extension};
@@ -232,7 +230,7 @@ macro_rules! host_conv2d {
 host_conv2d!(burn::backend::Flex);
 
 #[cfg(feature = "ndarray")]
-host_conv2d!(burn::backend::NdArray);
+host_conv2d!(crate::host::ndarray::NdArray);
 
 #[cfg(feature = "autodiff")]
 mod autodiff {

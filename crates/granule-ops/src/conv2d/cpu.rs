@@ -1,18 +1,22 @@
 //! Two-dimensional convolution on slices: patches into columns, then a matrix product per group of images.
 //!
 //! Images are grouped so that a product has enough columns to run at full speed, and the groups run in
-//! parallel. Grouping depends on the shapes alone, never on the number of threads, so that a result is the
-//! same bit for bit on any machine of one kind.
+//! parallel; where there are few, the rows of each product are shared out too. Both divisions depend on the
+//! shapes alone, never on the number of threads, so that a result is the same bit for bit on any machine of one
+//! kind.
 
 use rayon::prelude::*;
 
 use super::Geometry;
-use crate::matmul::{Matrix, Real, matmul};
+use crate::matmul::{Matrix, Real, matmul_in_parts};
 
 /// Columns that a product should at least have, so that packing the weights is paid for.
 const COLUMNS: usize = 256;
-/// Partial sums of the weight gradient: the parallelism of that pass, at this many copies of the weights.
-const PARTIALS: usize = 8;
+/// Tasks that a pass should at least have, and the most partial sums of the weight gradient, each of which is a
+/// copy of the weights.
+const TASKS: usize = 8;
+/// Elements that are worth a task of their own where they are only moved or added.
+const ELEMENTS: usize = 1 << 14;
 
 impl Geometry {
     fn patch(&self) -> usize {
@@ -23,8 +27,12 @@ impl Geometry {
         self.out_size[0] * self.out_size[1]
     }
 
+    fn in_plane(&self) -> usize {
+        self.in_size[0] * self.in_size[1]
+    }
+
     fn in_image(&self) -> usize {
-        self.in_channels * self.in_size[0] * self.in_size[1]
+        self.in_channels * self.in_plane()
     }
 
     fn out_image(&self) -> usize {
@@ -33,6 +41,12 @@ impl Geometry {
 
     fn group(&self) -> usize {
         COLUMNS.div_ceil(self.pixels()).clamp(1, self.batch.max(1))
+    }
+
+    /// The number of parts that each group's work is divided into.
+    fn parts(&self) -> usize {
+        let groups = self.batch.div_ceil(self.group()).max(1);
+        TASKS.div_ceil(groups)
     }
 
     /// Range of output positions along one axis whose input position lies inside the image.
@@ -47,11 +61,10 @@ impl Geometry {
     }
 }
 
-/// Calls `body(column range, input range start)` for every run of a patch matrix row that lies inside the image.
-fn for_each_run(g: &Geometry, row: usize, mut body: impl FnMut(usize, usize, usize)) {
-    let [kernel_h, kernel_w] = g.kernel;
-    let channel = row / (kernel_h * kernel_w);
-    let (ky, kx) = (row / kernel_w % kernel_h, row % kernel_w);
+/// Calls `body(first column, length, start in the input plane)` for every run of one kernel element's columns that
+/// lies inside the image.
+fn for_each_run(g: &Geometry, element: usize, mut body: impl FnMut(usize, usize, usize)) {
+    let (ky, kx) = (element / g.kernel[1], element % g.kernel[1]);
     let (y_first, y_last) = g.inside(0, ky);
     let (x_first, x_last) = g.inside(1, kx);
     if x_first == x_last {
@@ -60,65 +73,83 @@ fn for_each_run(g: &Geometry, row: usize, mut body: impl FnMut(usize, usize, usi
     for y in y_first..y_last {
         let in_y = y * g.stride[0] + ky - g.padding[0];
         let in_x = x_first * g.stride[1] + kx - g.padding[1];
-        let source = (channel * g.in_size[0] + in_y) * g.in_size[1] + in_x;
+        let source = in_y * g.in_size[1] + in_x;
         body(y * g.out_size[1] + x_first, x_last - x_first, source);
     }
 }
 
 /// Patches of `images` as a matrix of `patch × (images · pixels)`.
 fn patches_to_columns<T: Real>(g: &Geometry, images: &[T], columns: &mut Vec<T>) {
-    let count = images.len() / g.in_image();
-    let width = count * g.pixels();
+    let width = images.len() / g.in_image() * g.pixels();
     let padded = g.padding != [0, 0];
+    let area = g.kernel[0] * g.kernel[1];
     columns.resize(g.patch() * width, T::ZERO);
-    for (row, line) in columns.chunks_exact_mut(width).enumerate() {
+    let fill = |(row, line): (usize, &mut [T])| {
         if padded {
             line.fill(T::ZERO);
         }
+        let channel = row / area * g.in_plane();
         for (image, line) in images
             .chunks_exact(g.in_image())
             .zip(line.chunks_exact_mut(g.pixels()))
         {
-            for_each_run(g, row, |start, length, source| {
+            let plane = &image[channel..channel + g.in_plane()];
+            for_each_run(g, row % area, |start, length, source| {
                 let target = &mut line[start..start + length];
                 if g.stride[1] == 1 {
-                    target.copy_from_slice(&image[source..source + length]);
+                    target.copy_from_slice(&plane[source..source + length]);
                 } else {
                     for (t, s) in target
                         .iter_mut()
-                        .zip(image[source..].iter().step_by(g.stride[1]))
+                        .zip(plane[source..].iter().step_by(g.stride[1]))
                     {
                         *t = *s;
                     }
                 }
             });
         }
-    }
+    };
+    columns
+        .par_chunks_mut(width)
+        .enumerate()
+        .with_min_len(share(g.patch(), width, g.parts()))
+        .for_each(fill);
 }
 
 /// Adds a matrix of patches back onto the images they came from.
 fn columns_to_patches<T: Real>(g: &Geometry, columns: &[T], images: &mut [T]) {
-    let count = images.len() / g.in_image();
-    let width = count * g.pixels();
-    for (row, line) in columns.chunks_exact(width).enumerate() {
-        for (image, line) in images
-            .chunks_exact_mut(g.in_image())
-            .zip(line.chunks_exact(g.pixels()))
-        {
-            for_each_run(g, row, |start, length, source| {
+    let planes = images.len() / g.in_plane();
+    let width = planes / g.in_channels * g.pixels();
+    let area = g.kernel[0] * g.kernel[1];
+    let add = |(index, plane): (usize, &mut [T])| {
+        let (image, channel) = (index / g.in_channels, index % g.in_channels);
+        for element in 0..area {
+            let line = (channel * area + element) * width + image * g.pixels();
+            let line = &columns[line..line + g.pixels()];
+            for_each_run(g, element, |start, length, source| {
                 let values = &line[start..start + length];
                 if g.stride[1] == 1 {
-                    for (t, s) in image[source..source + length].iter_mut().zip(values) {
+                    for (t, s) in plane[source..source + length].iter_mut().zip(values) {
                         *t += *s;
                     }
                 } else {
-                    for (t, s) in image[source..].iter_mut().step_by(g.stride[1]).zip(values) {
+                    for (t, s) in plane[source..].iter_mut().step_by(g.stride[1]).zip(values) {
                         *t += *s;
                     }
                 }
             });
         }
-    }
+    };
+    images
+        .par_chunks_mut(g.in_plane())
+        .enumerate()
+        .with_min_len(share(planes, area * g.pixels(), g.parts()))
+        .for_each(add);
+}
+
+/// How many of `count` lines of `len` elements one task takes, in at most `parts` tasks.
+fn share(count: usize, len: usize, parts: usize) -> usize {
+    count.div_ceil(parts).max(ELEMENTS / len.max(1)).max(1)
 }
 
 /// `[images, channels, pixels]` as a matrix of `channels × (images · pixels)`.
@@ -144,6 +175,12 @@ struct Scratch<T> {
 pub(super) fn forward<T: Real>(g: &Geometry, x: &[T], weight: &[T], bias: &[T]) -> Vec<T> {
     let (group, pixels) = (g.group(), g.pixels());
     let mut out = vec![T::ZERO; g.batch * g.out_image()];
+    if x.is_empty() || bias.is_empty() {
+        for (line, b) in out.chunks_exact_mut(pixels).zip(bias.iter().cycle()) {
+            line.fill(*b);
+        }
+        return out;
+    }
     let weight = Matrix::new(weight, g.out_channels, g.patch());
     out.par_chunks_mut(group * g.out_image())
         .zip(x.par_chunks(group * g.in_image()))
@@ -156,11 +193,11 @@ pub(super) fn forward<T: Real>(g: &Geometry, x: &[T], weight: &[T], bias: &[T]) 
                 for (line, b) in out.chunks_exact_mut(pixels).zip(bias) {
                     line.fill(*b);
                 }
-                matmul(out, weight, columns, true);
+                matmul_in_parts(out, weight, columns, true, g.parts());
                 return;
             }
             scratch.matrix.resize(g.out_channels * width, T::ZERO);
-            matmul(&mut scratch.matrix, weight, columns, false);
+            matmul_in_parts(&mut scratch.matrix, weight, columns, false, g.parts());
             for (i, image) in out.chunks_exact_mut(g.out_image()).enumerate() {
                 for (c, (line, b)) in image.chunks_exact_mut(pixels).zip(bias).enumerate() {
                     let start = c * width + i * pixels;
@@ -178,6 +215,9 @@ pub(super) fn forward<T: Real>(g: &Geometry, x: &[T], weight: &[T], bias: &[T]) 
 pub(super) fn input_gradient<T: Real>(g: &Geometry, weight: &[T], grad: &[T]) -> Vec<T> {
     let group = g.group();
     let mut out = vec![T::ZERO; g.batch * g.in_image()];
+    if out.is_empty() || grad.is_empty() {
+        return out;
+    }
     let weight = Matrix::new(weight, g.out_channels, g.patch()).transposed();
     out.par_chunks_mut(group * g.in_image())
         .zip(grad.par_chunks(group * g.out_image()))
@@ -191,7 +231,7 @@ pub(super) fn input_gradient<T: Real>(g: &Geometry, weight: &[T], grad: &[T]) ->
             };
             scratch.columns.resize(g.patch() * width, T::ZERO);
             let grad = Matrix::new(grad, g.out_channels, width);
-            matmul(&mut scratch.columns, weight, grad, false);
+            matmul_in_parts(&mut scratch.columns, weight, grad, false, g.parts());
             columns_to_patches(g, &scratch.columns, out);
         });
     out
@@ -201,7 +241,10 @@ pub(super) fn input_gradient<T: Real>(g: &Geometry, weight: &[T], grad: &[T]) ->
 pub(super) fn weight_gradient<T: Real>(g: &Geometry, x: &[T], grad: &[T]) -> Vec<T> {
     let group = g.group();
     let size = g.out_channels * g.patch();
-    let share = g.batch.div_ceil(group).div_ceil(PARTIALS) * group;
+    if x.is_empty() || grad.is_empty() {
+        return vec![T::ZERO; size];
+    }
+    let share = g.batch.div_ceil(group).div_ceil(TASKS) * group;
     let partials: Vec<Vec<T>> = x
         .par_chunks(share * g.in_image())
         .zip(grad.par_chunks(share * g.out_image()))
@@ -222,12 +265,8 @@ pub(super) fn weight_gradient<T: Real>(g: &Geometry, x: &[T], grad: &[T]) -> Vec
                     &scratch.matrix
                 };
                 let columns = Matrix::new(&scratch.columns, g.patch(), width).transposed();
-                matmul(
-                    &mut sum,
-                    Matrix::new(grad, g.out_channels, width),
-                    columns,
-                    i > 0,
-                );
+                let grad = Matrix::new(grad, g.out_channels, width);
+                matmul_in_parts(&mut sum, grad, columns, i > 0, g.parts());
             }
             sum
         })
@@ -235,20 +274,47 @@ pub(super) fn weight_gradient<T: Real>(g: &Geometry, x: &[T], grad: &[T]) -> Vec
     let mut partials = partials.into_iter();
     let mut total = partials.next().unwrap_or_else(|| vec![T::ZERO; size]);
     for partial in partials {
-        for (t, p) in total.iter_mut().zip(&partial) {
-            *t += *p;
-        }
+        total
+            .par_chunks_mut(ELEMENTS)
+            .zip(partial.par_chunks(ELEMENTS))
+            .for_each(|(total, partial)| {
+                for (t, p) in total.iter_mut().zip(partial) {
+                    *t += *p;
+                }
+            });
     }
     total
 }
 
 /// `∂L/∂b`: the gradient summed over images and pixels, `[channels]`.
+///
+/// The pixels of a channel are dealt out to eight sums: faster than one, and with smaller rounding errors.
 pub(super) fn bias_gradient<T: Real>(grad: &[T], channels: usize, pixels: usize) -> Vec<T> {
-    let mut out = vec![T::ZERO; channels];
-    for image in grad.chunks_exact(channels * pixels) {
-        for (sum, line) in out.iter_mut().zip(image.chunks_exact(pixels)) {
-            *sum += line.iter().copied().sum();
-        }
+    if grad.is_empty() {
+        return vec![T::ZERO; channels];
     }
-    out
+    let images = grad.len() / (channels * pixels);
+    let sum = |channel: usize| {
+        let mut lanes = [T::ZERO; 8];
+        let mut rest = T::ZERO;
+        for image in grad.chunks_exact(channels * pixels) {
+            let line = &image[channel * pixels..(channel + 1) * pixels];
+            let (eights, tail) = line.as_chunks::<8>();
+            for eight in eights {
+                for (lane, value) in lanes.iter_mut().zip(eight) {
+                    *lane += *value;
+                }
+            }
+            for value in tail {
+                rest += *value;
+            }
+        }
+        let [a, b, c, d, e, f, g, h] = lanes;
+        ((a + e) + (c + g)) + ((b + f) + (d + h)) + rest
+    };
+    (0..channels)
+        .into_par_iter()
+        .with_min_len(share(channels, images * pixels, channels))
+        .map(sum)
+        .collect()
 }

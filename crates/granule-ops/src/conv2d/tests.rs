@@ -5,7 +5,7 @@ use burn::tensor::{DType, Device, Distribution, FloatDType, Tensor, TensorData};
 use super::{Conv2dOptions, conv2d};
 
 /// `[batch, in_channels, height, width, out_channels, kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w]`.
-const CASES: [[usize; 11]; 9] = [
+const CASES: [[usize; 11]; 11] = [
     [1, 1, 5, 5, 1, 3, 3, 1, 1, 0, 0],
     [2, 3, 8, 7, 4, 3, 3, 1, 1, 1, 1],
     [3, 1, 28, 28, 6, 5, 5, 1, 1, 2, 2],
@@ -15,6 +15,8 @@ const CASES: [[usize; 11]; 9] = [
     [67, 3, 4, 4, 8, 3, 3, 1, 1, 1, 1],
     [2, 2, 3, 3, 2, 5, 5, 1, 1, 2, 2],
     [1, 2, 4, 9, 2, 2, 3, 3, 1, 0, 4],
+    [1, 40, 9, 10, 70, 3, 3, 1, 1, 1, 1],
+    [20, 12, 4, 4, 80, 3, 3, 2, 1, 1, 1],
 ];
 
 #[allow(deprecated)]
@@ -203,35 +205,73 @@ fn transposed_inputs_and_untracked_weights_are_served() {
 
 #[test]
 fn one_result_whatever_the_number_of_threads() {
-    let case = Case::new([67, 3, 12, 12, 8, 3, 3, 1, 1, 1, 1]);
-    let run = |threads: usize| {
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build()
-            .unwrap();
-        pool.install(|| {
-            let (x, w, b) = case.tensors(&Device::flex().autodiff(), FloatDType::F32);
-            let (w, b) = (w.require_grad(), b.require_grad());
-            let y = conv2d(x, w.clone(), Some(b), case.options);
-            let grads = (y.clone() * y).sum().backward();
-            w.grad(&grads)
-                .unwrap()
-                .into_data()
-                .try_to_vec::<f32>()
-                .unwrap()
-        })
-    };
-    let one = run(1);
-    assert!(
-        one.iter()
-            .zip(&run(2))
-            .all(|(a, b)| a.to_bits() == b.to_bits())
-    );
-    assert!(
-        one.iter()
-            .zip(&run(3))
-            .all(|(a, b)| a.to_bits() == b.to_bits())
-    );
+    for case in [
+        [67, 3, 12, 12, 8, 3, 3, 1, 1, 1, 1],
+        [33, 70, 4, 4, 90, 3, 3, 1, 1, 1, 1],
+        [1, 40, 10, 10, 70, 3, 3, 1, 1, 1, 1],
+    ] {
+        let case = Case::new(case);
+        let run = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .build()
+                .unwrap();
+            pool.install(|| {
+                let (x, w, b) = case.tensors(&Device::flex().autodiff(), FloatDType::F32);
+                let (x, w, b) = (x.require_grad(), w.require_grad(), b.require_grad());
+                let y = conv2d(x.clone(), w.clone(), Some(b.clone()), case.options);
+                let grads = (y.clone() * y.clone()).sum().backward();
+                [
+                    y.into_data(),
+                    x.grad(&grads).unwrap().into_data(),
+                    w.grad(&grads).unwrap().into_data(),
+                    b.grad(&grads).unwrap().into_data(),
+                ]
+                .map(|data| data.try_to_vec::<f32>().unwrap())
+            })
+        };
+        let one = run(1);
+        for threads in [2, 3, 7] {
+            for (one, more) in one.iter().zip(&run(threads)) {
+                assert!(
+                    one.iter()
+                        .zip(more)
+                        .all(|(a, b)| a.to_bits() == b.to_bits())
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_bias_gradient_of_many_pixels_keeps_its_digits() {
+    let (batch, pixels) = (64, 64 * 64);
+    for device in devices().map(Device::autodiff) {
+        let x = Tensor::<4>::zeros([batch, 1, 64, 64], &device);
+        let w = Tensor::<4>::zeros([2, 1, 1, 1], &device);
+        let b = Tensor::<1>::zeros([2], &device).require_grad();
+        let y = conv2d(x, w, Some(b.clone()), Conv2dOptions::default());
+        let grads = (y * 0.1).sum().backward();
+        let exact = f64::from(0.1f32) * (batch * pixels) as f64;
+        for sum in values(b.grad(&grads).unwrap()) {
+            assert!((sum / exact - 1.0).abs() < 1e-4, "{sum} against {exact}");
+        }
+    }
+}
+
+#[test]
+fn an_empty_batch_gives_empty_images_and_zero_gradients() {
+    for device in devices().map(Device::autodiff) {
+        let case = Case::new([0, 2, 5, 5, 3, 3, 3, 1, 1, 1, 1]);
+        let (x, w, b) = case.tensors(&device, FloatDType::F32);
+        let (x, w, b) = (x.require_grad(), w.require_grad(), b.require_grad());
+        let y = conv2d(x.clone(), w.clone(), Some(b.clone()), case.options);
+        assert_eq!(y.dims(), [0, 3, 5, 5]);
+        let grads = y.sum().backward();
+        assert_eq!(x.grad(&grads).unwrap().dims(), [0, 2, 5, 5]);
+        assert_eq!(values(w.grad(&grads).unwrap()), [0.0; 3 * 2 * 9]);
+        assert_eq!(values(b.grad(&grads).unwrap()), [0.0; 3]);
+    }
 }
 
 #[test]

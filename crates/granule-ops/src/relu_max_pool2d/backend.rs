@@ -1,6 +1,4 @@
 //! Routing from Burn's tensors to the kernel.
-// Burn 0.22 marks its ndarray backend as deprecated in favour of flex; granule keeps both.
-#![allow(deprecated)]
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, TensorMetadata, backend_extension};
@@ -96,7 +94,7 @@ macro_rules! host_relu_max_pool2d {
 #[cfg(feature = "flex")]
 host_relu_max_pool2d!(burn::backend::Flex);
 #[cfg(feature = "ndarray")]
-host_relu_max_pool2d!(burn::backend::NdArray);
+host_relu_max_pool2d!(crate::host::ndarray::NdArray);
 
 #[cfg(feature = "autodiff")]
 mod autodiff {

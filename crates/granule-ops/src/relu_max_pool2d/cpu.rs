@@ -37,12 +37,16 @@ impl Geometry {
     }
 }
 
+#[inline(always)]
+#[expect(clippy::eq_op, reason = "NaN alone differs from itself")]
+fn is_nan<T: Real>(x: T) -> bool {
+    x != x
+}
+
 /// The larger of two values; NaN wins.
 #[inline(always)]
 fn larger<T: Real>(a: T, b: T) -> T {
-    #[allow(clippy::eq_op)]
-    let take = (b > a) | (b != b);
-    if take { b } else { a }
+    if (b > a) | is_nan(b) { b } else { a }
 }
 
 pub(super) fn forward<T: Real>(g: &Geometry, x: &[T]) -> Vec<T> {
@@ -102,9 +106,9 @@ pub(super) fn backward<T: Real>(g: &Geometry, x: &[T], grad: &[T]) -> Vec<T> {
                 let band = g.size * g.width;
                 let bands = out.chunks_exact_mut(band).zip(x.chunks_exact(band));
                 for ((out, x), grad) in bands.zip(grad.chunks_exact(g.out_width())) {
-                    if g.size == 2 {
-                        scatter_pairs(out.split_at_mut(g.width), x.split_at(g.width), grad);
-                    } else {
+                    let done = g.size == 2
+                        && scatter_pairs(out.split_at_mut(g.width), x.split_at(g.width), grad);
+                    if !done {
                         scatter_row(out, x, grad, g);
                     }
                 }
@@ -113,11 +117,14 @@ pub(super) fn backward<T: Real>(g: &Geometry, x: &[T], grad: &[T]) -> Vec<T> {
     out
 }
 
-fn scatter_pairs<T: Real>(out: (&mut [T], &mut [T]), x: (&[T], &[T]), grad: &[T]) {
+/// Whether that was all: the gradients of windows with a NaN are left out.
+fn scatter_pairs<T: Real>(out: (&mut [T], &mut [T]), x: (&[T], &[T]), grad: &[T]) -> bool {
+    let mut numbers = true;
     let above = out.0.chunks_exact_mut(2).zip(x.0.chunks_exact(2));
     let below = out.1.chunks_exact_mut(2).zip(x.1.chunks_exact(2));
     for (((out_a, a), (out_b, b)), grad) in above.zip(below).zip(grad) {
         let best = larger(larger(a[0], a[1]), larger(b[0], b[1]));
+        numbers &= !is_nan(best);
         let grad = if best > T::ZERO { *grad } else { T::ZERO };
         let first = a[0] == best;
         let second = !first & (a[1] == best);
@@ -128,6 +135,7 @@ fn scatter_pairs<T: Real>(out: (&mut [T], &mut [T]), x: (&[T], &[T]), grad: &[T]
         out_b[0] = if third { grad } else { T::ZERO };
         out_b[1] = if fourth { grad } else { T::ZERO };
     }
+    numbers
 }
 
 fn scatter_row<T: Real>(out: &mut [T], x: &[T], grad: &[T], g: &Geometry) {
@@ -136,7 +144,7 @@ fn scatter_row<T: Real>(out: &mut [T], x: &[T], grad: &[T], g: &Geometry) {
         for i in 0..g.size {
             for k in 0..g.size {
                 let at = i * g.width + j * g.size + k;
-                if x[at] > best {
+                if (x[at] > best) | is_nan(x[at]) {
                     (best, place) = (x[at], Some(at));
                 }
             }

@@ -2,8 +2,8 @@
 //!
 //! `y[n, c, i, j] = max(0, max_{u,v < k} x[n, c, k·i + u, k·j + v])`
 //!
-//! The gradient goes to the first largest element of a window, and nowhere when that element is not positive.
-//! The backward pass finds it again from `x`, so that no indices are stored.
+//! The gradient goes to the first largest element of a window, and nowhere when that element is not positive;
+//! where a window holds NaN it goes to the last of them, as Burn's operations and PyTorch's have it. The backward pass finds it again from `x`, so that no indices are stored.
 
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 mod backend;
