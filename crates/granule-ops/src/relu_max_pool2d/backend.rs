@@ -1,4 +1,6 @@
 //! Routing from Burn's tensors to the kernel.
+// What the dispatch macro makes names Burn's deprecated ndarray backend, which granule keeps.
+#![allow(deprecated)]
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, TensorMetadata, backend_extension};
