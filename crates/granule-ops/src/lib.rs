@@ -7,6 +7,8 @@
 //! # Features
 //! - `flex`, `ndarray`: route tensors of that backend to the kernels here.
 //! - `autodiff`: the backward passes.
+// Without autodiff the backward passes have no caller.
+#![cfg_attr(not(feature = "autodiff"), allow(dead_code))]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod conv2d;

@@ -35,6 +35,7 @@ pub(crate) fn missing_feature(spec: &DeviceSpec) -> Option<&'static str> {
 
 /// Every device of this build and machine, the preferred GPUs first within each backend; `auto` is not marked yet.
 pub(crate) fn inventory() -> Vec<DeviceEntry> {
+    #[cfg_attr(not(any(feature = "wgpu", feature = "cuda")), allow(unused_mut))]
     let mut entries = host::entries();
     #[cfg(feature = "cuda")]
     entries.extend(cuda::entries());
