@@ -1,0 +1,126 @@
+//! The one error type of this crate.
+
+/// What can go wrong when a dynamical model is configured, simulated or differentiated.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DynamicsError {
+    /// A setting is outside its range.
+    #[error("{field} = {value} is not allowed: {allowed}")]
+    Config {
+        /// The setting, as written in a configuration file, for example `unit.parameters.capacitance`.
+        field: String,
+        /// The value found.
+        value: String,
+        /// The values allowed.
+        allowed: String,
+    },
+    /// A state became NaN or infinite.
+    #[error(
+        "{variable} is no longer finite at t = {time} (batch {batch}, unit {unit}); take a smaller dt, another solver, or look at the input there"
+    )]
+    NonFinite {
+        /// The end of the step after which it was so.
+        time: f64,
+        /// The state variable.
+        variable: String,
+        /// The row.
+        batch: usize,
+        /// The column.
+        unit: usize,
+    },
+    /// An adaptive solver cannot meet its tolerance with a step it can represent.
+    #[error(
+        "the step at t = {time} shrank to {dt:e} without meeting the tolerance in {variable} (batch {batch}, unit {unit}); loosen the tolerance or look for a discontinuity there"
+    )]
+    StepTooSmall {
+        /// The beginning of the step.
+        time: f64,
+        /// The step that was refused.
+        dt: f64,
+        /// The state variable with the largest error.
+        variable: String,
+        /// Its row.
+        batch: usize,
+        /// Its column.
+        unit: usize,
+    },
+    /// A run needs more steps than it may take.
+    #[error(
+        "{steps} steps reached only t = {time}, with {variable} (batch {batch}, unit {unit}) holding the step back; allow more steps or loosen the tolerance"
+    )]
+    TooManySteps {
+        /// The steps taken.
+        steps: usize,
+        /// How far they came.
+        time: f64,
+        /// The state variable with the largest error.
+        variable: String,
+        /// Its row.
+        batch: usize,
+        /// Its column.
+        unit: usize,
+    },
+    /// Tensors do not fit together.
+    #[error("{what} has shape {found:?}, expected {expected:?}")]
+    Shape {
+        /// The tensor.
+        what: String,
+        /// The shape that fits.
+        expected: Vec<usize>,
+        /// The shape found.
+        found: Vec<usize>,
+    },
+    /// Two quantities that are joined have different units.
+    #[error(
+        "{from} is in {found}, {to} takes {expected}; put a coupler with that conversion between them"
+    )]
+    Units {
+        /// The source.
+        from: String,
+        /// The destination.
+        to: String,
+        /// The unit of the destination.
+        expected: String,
+        /// The unit of the source.
+        found: String,
+    },
+    /// A solver needs a form of the equations that a model does not offer.
+    #[error("the solver {solver} needs {needed}, which {model} does not offer; use {instead}")]
+    Unsupported {
+        /// The solver.
+        solver: String,
+        /// The missing form.
+        needed: String,
+        /// The model.
+        model: String,
+        /// What to use.
+        instead: String,
+    },
+    /// The device failed.
+    #[error("the device failed: {reason}")]
+    Device {
+        /// What it said.
+        reason: String,
+    },
+}
+
+impl DynamicsError {
+    /// A setting outside its range.
+    pub fn config(
+        field: impl Into<String>,
+        value: impl std::fmt::Display,
+        allowed: impl Into<String>,
+    ) -> Self {
+        Self::Config {
+            field: field.into(),
+            value: value.to_string(),
+            allowed: allowed.into(),
+        }
+    }
+
+    pub(crate) fn device(reason: impl std::fmt::Display) -> Self {
+        Self::Device {
+            reason: reason.to_string(),
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! Neural dynamics at three granularities, differentiable from end to end: single neurons, populations and whole systems.
+//!
+//! - A [`Field`] is a differential equation over a [`State`] of named tensors, each `[batch, units]`; a [`solver`] makes
+//!   [`Dynamics`] of it, which move in steps. [`simulate()`] runs them.
+//! - A [`Model`] is a Burn module whose parameters, kept in bounds by a map ([`Parameter`]), become such dynamics.
+//!   [`gradient`] differentiates a loss through a whole run, with as much memory as it is given.
+//!
+//! Units are mV, ms, µA/cm², mS/cm² and µF/cm² unless an item says otherwise.
+//!
+//! # Features
+//!
+//! - `autodiff`: [`gradient`], differentiation through a run.
+//! - `flex`, `ndarray`: granule's fused operations on that CPU backend.
+//! - `plot`: traces, rasters, phase planes and f–I curves as SVG or PNG.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+mod error;
+#[cfg(feature = "autodiff")]
+pub mod gradient;
+pub mod model;
+mod parameter;
+mod simulate;
+pub mod solver;
+mod state;
+#[cfg(test)]
+mod testing;
+
+pub use error::DynamicsError;
+pub use model::{Clock, Constant, Dynamics, Field, Input, Linear, Model, NoInput, Series};
+pub use parameter::{Bounds, Parameter};
+pub use simulate::{Grid, record, simulate};
+pub use state::{Place, State, Variable, host};

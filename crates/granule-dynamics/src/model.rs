@@ -1,0 +1,165 @@
+//! What solvers, simulations and gradients know of a model.
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+
+use crate::{DynamicsError, State, Variable};
+
+/// A vector field dx/dt = f(t, x, u), with parameters bound: an ordinary differential equation as the solvers see it.
+pub trait Field {
+    /// The model's name, for errors.
+    fn name(&self) -> &str;
+
+    /// What the state holds.
+    fn variables(&self) -> &[Variable];
+
+    /// dx/dt at time `time`, in the variables' units per unit of time. `input` is held constant over a step.
+    fn derivative(&self, time: f64, state: &State, input: Option<&Tensor<2>>) -> State;
+
+    /// The groups of variables that an exponential or semi-implicit solver updates one after another, each seeing the
+    /// new values of the groups before it. Empty where the model offers no [`linear`](Self::linear) form.
+    ///
+    /// Hodgkin–Huxley cells update their gates first and the voltage then, which makes the scheme second order.
+    fn groups(&self) -> &[Vec<usize>] {
+        &[]
+    }
+
+    /// The variables of a group as dx/dt = drive − decay·x, with `drive` and `decay` frozen at `state`; one pair for
+    /// each variable of the group.
+    fn linear(
+        &self,
+        _group: usize,
+        _time: f64,
+        _state: &State,
+        _input: Option<&Tensor<2>>,
+    ) -> Vec<Linear> {
+        Vec::new()
+    }
+
+    /// The amplitude of the noise of each variable per square root of time: dx = f dt + g dW. `None` without noise.
+    fn diffusion(&self, _time: f64, _state: &State) -> Option<State> {
+        None
+    }
+
+    /// What happens at the end of a step outside the differential equation: a spike's reset, a refractory clamp.
+    fn settle(&self, _time: f64, _before: &State, after: State) -> State {
+        after
+    }
+
+    /// What is recorded and given to a loss: the first variable unless a model says otherwise. `[batch, outputs]`.
+    fn observe(&self, state: &State) -> Tensor<2> {
+        state[0].clone()
+    }
+}
+
+/// dx/dt = drive − decay·x, each `[batch, width]` or broadcastable to it.
+#[derive(Clone, Debug)]
+pub struct Linear {
+    /// 1/time.
+    pub decay: Tensor<2>,
+    /// The variable's unit per time.
+    pub drive: Tensor<2>,
+}
+
+/// One step in time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Clock {
+    /// The index of the step, counted from the run's beginning. Noise is a function of it.
+    pub step: usize,
+    /// The time at the step's beginning.
+    pub time: f64,
+    /// Its length.
+    pub dt: f64,
+}
+
+/// A model that moves in steps: any [`Field`] with a solver ([`crate::solver::Stepped`]), a network with delays, a
+/// whole multi-granularity model.
+pub trait Dynamics {
+    /// The model's name, for errors.
+    fn name(&self) -> &str;
+
+    /// What the state holds.
+    fn variables(&self) -> &[Variable];
+
+    /// The state one step later.
+    ///
+    /// # Errors
+    ///
+    /// Whatever makes the step impossible. Values that are not finite are not looked for here.
+    fn step(
+        &self,
+        at: Clock,
+        state: &State,
+        input: Option<&Tensor<2>>,
+    ) -> Result<State, DynamicsError>;
+
+    /// What is recorded and given to a loss. `[batch, outputs]`.
+    fn observe(&self, state: &State) -> Tensor<2> {
+        state[0].clone()
+    }
+}
+
+/// A Burn module that stands for a dynamical model.
+pub trait Model: Module {
+    /// The model with its parameters' values taken, so that one run maps each of them once.
+    type Dynamics: Dynamics;
+
+    /// Takes the parameters' values; on an autodiff device they are differentiable.
+    ///
+    /// # Errors
+    ///
+    /// Settings that contradict each other.
+    fn dynamics(&self) -> Result<Self::Dynamics, DynamicsError>;
+
+    /// The state at the beginning, every variable `[batch, width]`; differentiable where it is trainable.
+    ///
+    /// # Errors
+    ///
+    /// Settings that contradict each other.
+    fn initial_state(&self, batch: usize) -> Result<State, DynamicsError>;
+}
+
+/// What a model is driven by.
+pub trait Input {
+    /// The input during a step, `[batch or 1, channels]`, or none.
+    fn at(&self, at: Clock) -> Option<Tensor<2>>;
+}
+
+/// No input.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoInput;
+
+impl Input for NoInput {
+    fn at(&self, _at: Clock) -> Option<Tensor<2>> {
+        None
+    }
+}
+
+/// The same input at all times.
+#[derive(Clone, Debug)]
+pub struct Constant(pub Tensor<2>);
+
+impl Input for Constant {
+    fn at(&self, _at: Clock) -> Option<Tensor<2>> {
+        Some(self.0.clone())
+    }
+}
+
+/// One input for each step, `[steps, batch or 1, channels]`; after its end the last one stays.
+#[derive(Clone, Debug)]
+pub struct Series(pub Tensor<3>);
+
+impl Input for Series {
+    fn at(&self, at: Clock) -> Option<Tensor<2>> {
+        let [steps, batch, channels] = self.0.dims();
+        let step = at.step.min(steps.checked_sub(1)?);
+        let row = self.0.clone().narrow(0, step, 1);
+        Some(row.reshape([batch, channels]))
+    }
+}
+
+impl<F: Fn(Clock) -> Option<Tensor<2>>> Input for F {
+    fn at(&self, at: Clock) -> Option<Tensor<2>> {
+        self(at)
+    }
+}

@@ -1,0 +1,140 @@
+//! Parameters that keep to their bounds.
+
+use burn::module::{Module, Param};
+use burn::tensor::{Tensor, activation};
+use serde::{Deserialize, Serialize};
+
+use crate::DynamicsError;
+use crate::state::{Place, host};
+
+/// The values a trainable parameter may take; a smooth map from all real numbers keeps it inside.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Bounds {
+    /// Any real number; the value is trained as it is.
+    #[default]
+    Free,
+    /// Greater than the given value: `low + exp(raw)`.
+    Above(f64),
+    /// Between two values: `low + (high − low)·sigmoid(raw)`.
+    Between(f64, f64),
+}
+
+impl Bounds {
+    fn contains(self, value: f64) -> bool {
+        match self {
+            Self::Free => value.is_finite(),
+            Self::Above(low) => value.is_finite() && value > low,
+            Self::Between(low, high) => low < value && value < high,
+        }
+    }
+
+    fn describe(self) -> String {
+        match self {
+            Self::Free => "a finite number".into(),
+            Self::Above(low) => format!("a finite number above {low}"),
+            Self::Between(low, high) => format!("between {low} and {high}, both excluded"),
+        }
+    }
+
+    fn raw(self, value: f64) -> f64 {
+        match self {
+            Self::Free => value,
+            Self::Above(low) => (value - low).ln(),
+            Self::Between(low, high) => ((value - low) / (high - value)).ln(),
+        }
+    }
+}
+
+/// A parameter of a model, one value for all units or one for each: `[1, 1]` or `[1, units]`.
+///
+/// A fixed one holds its value exactly. A trainable one holds the preimage of its value under its bounds' map, so that
+/// no optimiser step can leave the bounds.
+#[derive(Module, Debug)]
+pub struct Parameter {
+    /// What an optimiser sees.
+    pub raw: Param<Tensor<2>>,
+    #[module(skip)]
+    bounds: Bounds,
+}
+
+impl Parameter {
+    /// A parameter that no gradient changes. `bounds` are checked, not enforced by a map.
+    ///
+    /// # Errors
+    ///
+    /// [`DynamicsError::Config`] names `field` when a value is out of bounds, or when there is none.
+    pub fn fixed(
+        field: &str,
+        values: &[f64],
+        bounds: Bounds,
+        place: &Place,
+    ) -> Result<Self, DynamicsError> {
+        check(field, values, bounds)?;
+        let raw = place.tensor(values.to_vec(), [1, values.len()]);
+        Ok(Self {
+            raw: Param::from_tensor(raw).set_require_grad(false),
+            bounds: Bounds::Free,
+        })
+    }
+
+    /// A parameter that training may move within `bounds`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`fixed`](Self::fixed).
+    pub fn trainable(
+        field: &str,
+        values: &[f64],
+        bounds: Bounds,
+        place: &Place,
+    ) -> Result<Self, DynamicsError> {
+        check(field, values, bounds)?;
+        let raw: Vec<f64> = values.iter().map(|x| bounds.raw(*x)).collect();
+        Ok(Self {
+            raw: Param::from_tensor(place.tensor(raw, [1, values.len()])),
+            bounds,
+        })
+    }
+
+    /// The value, `[1, 1]` or `[1, units]`, differentiable with respect to [`raw`](Self::raw).
+    pub fn value(&self) -> Tensor<2> {
+        let raw = self.raw.val();
+        match self.bounds {
+            Bounds::Free => raw,
+            Bounds::Above(low) => raw.exp().add_scalar(low),
+            Bounds::Between(low, high) => activation::sigmoid(raw)
+                .mul_scalar(high - low)
+                .add_scalar(low),
+        }
+    }
+
+    /// The values on the host.
+    ///
+    /// # Errors
+    ///
+    /// [`DynamicsError::Device`] when the device cannot be read.
+    pub fn values(&self) -> Result<Vec<f64>, DynamicsError> {
+        host(self.value())
+    }
+
+    /// One, or the number of units.
+    pub fn len(&self) -> usize {
+        self.raw.dims()[1]
+    }
+
+    /// Never: a parameter has at least one value.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+fn check(field: &str, values: &[f64], bounds: Bounds) -> Result<(), DynamicsError> {
+    if values.is_empty() {
+        return Err(DynamicsError::config(field, "[]", "at least one value"));
+    }
+    match values.iter().find(|value| !bounds.contains(**value)) {
+        Some(value) => Err(DynamicsError::config(field, value, bounds.describe())),
+        None => Ok(()),
+    }
+}

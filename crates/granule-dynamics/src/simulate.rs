@@ -1,0 +1,179 @@
+//! Running a model forward in time.
+
+use std::ops::ControlFlow;
+
+use burn::tensor::Tensor;
+
+use crate::model::{Clock, Dynamics, Input};
+use crate::{DynamicsError, State};
+
+/// The instants of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Grid {
+    /// `steps` steps of `dt` from `start`.
+    Uniform {
+        /// The time of the initial state.
+        start: f64,
+        /// The length of a step.
+        dt: f64,
+        /// How many.
+        steps: usize,
+    },
+    /// Given instants, rising; the first is that of the initial state. What an adaptive solver accepted, for example.
+    Times(Vec<f64>),
+}
+
+impl Grid {
+    /// Steps of `dt` from 0 that reach `duration`; the last may end after it by less than `dt`.
+    ///
+    /// # Errors
+    ///
+    /// [`DynamicsError::Config`] for a `dt` or `duration` that is not positive and finite, or more than 2³² steps.
+    pub fn over(duration: f64, dt: f64) -> Result<Self, DynamicsError> {
+        let positive = |field: &str, value: f64| match value.is_finite() && value > 0.0 {
+            true => Ok(()),
+            false => Err(DynamicsError::config(
+                field,
+                value,
+                "a finite number above 0",
+            )),
+        };
+        positive("dt", dt)?;
+        positive("duration", duration)?;
+        // 0.3/0.1 is a little less than 3, 0.7/0.1 a little more than 7.
+        let steps = (duration / dt * (1.0 - 1e-12)).ceil();
+        if steps > f64::from(u32::MAX) {
+            return Err(DynamicsError::config(
+                "dt",
+                dt,
+                format!(
+                    "at least {:e} for a duration of {duration}",
+                    duration / f64::from(u32::MAX)
+                ),
+            ));
+        }
+        Ok(Self::Uniform {
+            start: 0.0,
+            dt,
+            steps: steps as usize,
+        })
+    }
+
+    /// The number of steps.
+    pub fn steps(&self) -> usize {
+        match self {
+            Self::Uniform { steps, .. } => *steps,
+            Self::Times(times) => times.len().saturating_sub(1),
+        }
+    }
+
+    /// The instant after `step` steps.
+    pub fn time(&self, step: usize) -> f64 {
+        match self {
+            Self::Uniform { start, dt, .. } => start + step as f64 * dt,
+            Self::Times(times) => times
+                .get(step)
+                .or(times.last())
+                .copied()
+                .unwrap_or_default(),
+        }
+    }
+
+    /// The step that begins after `step` steps.
+    pub fn clock(&self, step: usize) -> Clock {
+        let time = self.time(step);
+        let dt = match self {
+            Self::Uniform { dt, .. } => *dt,
+            Self::Times(_) => self.time(step + 1) - time,
+        };
+        Clock { step, time, dt }
+    }
+}
+
+/// Steps between two looks at whether the state is finite: each waits for the device.
+const CHECK_EVERY: usize = 128;
+
+/// Runs a model over a grid and hands every state to `observer`, the initial one first, with the steps done and the time.
+/// The observer ends the run early by breaking.
+///
+/// Returns the last state. A state that is no longer finite is noticed at most 128 steps later; the run then goes back and
+/// finds the step at which it happened.
+///
+/// # Errors
+///
+/// [`DynamicsError::Shape`] for a state that does not fit the model, [`DynamicsError::NonFinite`], and what the model's step
+/// returns.
+pub fn simulate(
+    dynamics: &dyn Dynamics,
+    initial: State,
+    input: &dyn Input,
+    grid: &Grid,
+    mut observer: impl FnMut(usize, f64, &State) -> ControlFlow<()>,
+) -> Result<State, DynamicsError> {
+    initial.check(dynamics.variables())?;
+    initial.check_finite(dynamics.variables(), grid.time(0))?;
+    let mut good = (0, initial.clone());
+    let mut state = initial;
+    if observer(0, grid.time(0), &state).is_break() {
+        return Ok(state);
+    }
+    for step in 0..grid.steps() {
+        let at = grid.clock(step);
+        state = dynamics.step(at, &state, input.at(at).as_ref())?;
+        let done = step + 1;
+        let check = done.is_multiple_of(CHECK_EVERY) || done == grid.steps();
+        if check {
+            let finite = state.check_finite(dynamics.variables(), grid.time(done));
+            if let Err(late) = finite {
+                return Err(first_failure(dynamics, good, done, input, grid).unwrap_or(late));
+            }
+            good = (done, state.clone());
+        }
+        if observer(done, grid.time(done), &state).is_break() {
+            break;
+        }
+    }
+    Ok(state)
+}
+
+/// Repeats the steps since the last good state, with a look after each.
+fn first_failure(
+    dynamics: &dyn Dynamics,
+    (from, mut state): (usize, State),
+    to: usize,
+    input: &dyn Input,
+    grid: &Grid,
+) -> Option<DynamicsError> {
+    for step in from..to {
+        let at = grid.clock(step);
+        state = match dynamics.step(at, &state, input.at(at).as_ref()) {
+            Ok(state) => state,
+            Err(error) => return Some(error),
+        };
+        let finite = state.check_finite(dynamics.variables(), grid.time(step + 1));
+        if let Err(error) = finite {
+            return Some(error);
+        }
+    }
+    None
+}
+
+/// Runs a model and returns what [`Dynamics::observe`] gives at the beginning and after every step,
+/// `[steps + 1, batch, outputs]`, with the last state.
+///
+/// # Errors
+///
+/// Those of [`simulate`].
+pub fn record(
+    dynamics: &dyn Dynamics,
+    initial: State,
+    input: &dyn Input,
+    grid: &Grid,
+) -> Result<(Tensor<3>, State), DynamicsError> {
+    let mut seen: Vec<Tensor<2>> = Vec::with_capacity(grid.steps() + 1);
+    let last = simulate(dynamics, initial, input, grid, |_, _, state| {
+        seen.push(dynamics.observe(state));
+        ControlFlow::Continue(())
+    })?;
+    Ok((Tensor::stack(seen, 0), last))
+}

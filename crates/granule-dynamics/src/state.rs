@@ -1,0 +1,221 @@
+//! The state of a model at one instant, and what its parts are called.
+
+use std::ops::Index;
+
+use burn::tensor::{DType, Device, Tensor};
+
+use crate::DynamicsError;
+
+/// A quantity of a model's state: its name in errors, files and plots, its unit and its width.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Variable {
+    /// The name, for example `v`.
+    pub name: String,
+    /// The unit, for example `mV`; `1` where there is none.
+    pub unit: &'static str,
+    /// The number of units, that is, columns.
+    pub width: usize,
+}
+
+impl Variable {
+    /// A variable of `width` columns.
+    pub fn new(name: impl Into<String>, unit: &'static str, width: usize) -> Self {
+        Self {
+            name: name.into(),
+            unit,
+            width,
+        }
+    }
+}
+
+/// The values of all variables, each `[batch, width]`, in the order of the model's variables.
+///
+/// A population of N cells is one column range of one tensor, not N objects. A delay line keeps its past as further
+/// variables; moving it on moves handles, not numbers.
+#[derive(Clone, Debug)]
+pub struct State(Vec<Tensor<2>>);
+
+impl State {
+    /// A state of these tensors.
+    pub fn new(tensors: Vec<Tensor<2>>) -> Self {
+        Self(tensors)
+    }
+
+    /// The number of variables.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are no variables.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The tensors in order.
+    pub fn tensors(&self) -> &[Tensor<2>] {
+        &self.0
+    }
+
+    /// The tensors in order.
+    pub fn into_tensors(self) -> Vec<Tensor<2>> {
+        self.0
+    }
+
+    /// Replaces one variable.
+    pub fn replace(&mut self, variable: usize, value: Tensor<2>) {
+        self.0[variable] = value;
+    }
+
+    /// Applies `f` to every variable.
+    pub fn map(self, f: impl FnMut(Tensor<2>) -> Tensor<2>) -> Self {
+        Self(self.0.into_iter().map(f).collect())
+    }
+
+    /// Applies `f` to every pair of variables; both states have the same variables.
+    pub fn zip(self, other: Self, mut f: impl FnMut(Tensor<2>, Tensor<2>) -> Tensor<2>) -> Self {
+        let pairs = self.0.into_iter().zip(other.0);
+        Self(pairs.map(|(a, b)| f(a, b)).collect())
+    }
+
+    /// `self + scale·slope`.
+    pub fn add_scaled(&self, slope: &Self, scale: f64) -> Self {
+        self.clone()
+            .zip(slope.clone(), |x, k| x + k.mul_scalar(scale))
+    }
+
+    /// `self + Σ scaleᵢ·slopeᵢ`; zero scales are left out.
+    pub fn add_combination<'a>(&self, terms: impl IntoIterator<Item = (f64, &'a Self)>) -> Self {
+        terms
+            .into_iter()
+            .filter(|(scale, _)| *scale != 0.0)
+            .fold(self.clone(), |x, (scale, slope)| x.add_scaled(slope, scale))
+    }
+
+    /// The same values on the plain device, outside any gradient tape.
+    pub fn without_autodiff(self) -> Self {
+        self.map(Tensor::without_autodiff)
+    }
+
+    /// Checks number and shapes of the variables.
+    ///
+    /// # Errors
+    ///
+    /// [`DynamicsError::Shape`] names the first variable that does not fit.
+    pub fn check(&self, variables: &[Variable]) -> Result<(), DynamicsError> {
+        if self.len() != variables.len() {
+            return Err(DynamicsError::Shape {
+                what: "the state (number of variables)".into(),
+                expected: vec![variables.len()],
+                found: vec![self.len()],
+            });
+        }
+        let batch = self.0.first().map_or(0, |x| x.dims()[0]);
+        for (x, variable) in self.0.iter().zip(variables) {
+            let expected = [batch, variable.width];
+            if x.dims() != expected {
+                return Err(DynamicsError::Shape {
+                    what: format!("the state variable {}", variable.name),
+                    expected: expected.to_vec(),
+                    found: x.dims().to_vec(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that every value is finite; waits for the device.
+    ///
+    /// # Errors
+    ///
+    /// [`DynamicsError::NonFinite`] names the first variable and element that are not, with `time`.
+    pub fn check_finite(&self, variables: &[Variable], time: f64) -> Result<(), DynamicsError> {
+        for (index, x) in self.0.iter().enumerate() {
+            // One number tells whether any element is not finite, for x − x is 0 or NaN.
+            let x = x.clone().without_autodiff();
+            let total = (x.clone() - x.clone()).sum();
+            if host(total)?.iter().all(|x| x.is_finite()) {
+                continue;
+            }
+            let width = x.dims()[1].max(1);
+            if let Some(at) = host(x)?.iter().position(|x| !x.is_finite()) {
+                let name = variables.get(index).map(|v| v.name.clone());
+                return Err(DynamicsError::NonFinite {
+                    time,
+                    variable: name.unwrap_or_else(|| format!("variable {index}")),
+                    batch: at / width,
+                    unit: at % width,
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Index<usize> for State {
+    type Output = Tensor<2>;
+
+    fn index(&self, variable: usize) -> &Tensor<2> {
+        &self.0[variable]
+    }
+}
+
+/// Reads a tensor to the host in row-major order; waits for the device.
+///
+/// # Errors
+///
+/// [`DynamicsError::Device`] when it cannot be read.
+pub fn host<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f64>, DynamicsError> {
+    let data = tensor
+        .without_autodiff()
+        .try_into_data()
+        .map_err(DynamicsError::device)?;
+    data.convert::<f64>()
+        .try_into_vec::<f64>()
+        .map_err(DynamicsError::device)
+}
+
+/// Where tensors live and how precise they are.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The device; with autodiff where gradients are wanted.
+    pub device: Device,
+    /// [`DType::F32`], or [`DType::F64`] on the CPU backends.
+    pub dtype: DType,
+}
+
+impl Place {
+    /// Single precision on a device.
+    pub fn f32(device: &Device) -> Self {
+        Self {
+            device: device.clone(),
+            dtype: DType::F32,
+        }
+    }
+
+    /// Double precision on a CPU device.
+    pub fn f64(device: &Device) -> Self {
+        Self {
+            device: device.clone(),
+            dtype: DType::F64,
+        }
+    }
+
+    /// Where `tensor` lives.
+    pub fn of<const D: usize>(tensor: &Tensor<D>) -> Self {
+        Self {
+            device: tensor.device(),
+            dtype: tensor.dtype(),
+        }
+    }
+
+    /// A tensor of row-major values.
+    pub fn tensor<const D: usize>(&self, values: Vec<f64>, shape: [usize; D]) -> Tensor<D> {
+        let data = burn::tensor::TensorData::new(values, shape);
+        Tensor::from_data(data, (&self.device, self.dtype))
+    }
+
+    /// A tensor with one value everywhere.
+    pub fn full<const D: usize>(&self, value: f64, shape: [usize; D]) -> Tensor<D> {
+        Tensor::full(shape, value, (&self.device, self.dtype))
+    }
+}
