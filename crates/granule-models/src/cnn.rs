@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::layers::{
     Mode, check_dropout, check_size, convolve, dense, normalize, to_features, to_images,
 };
-use crate::parameters::{Parameters, Source, Window};
+use crate::parameters::{Parameters, Window};
 use crate::{DropoutStream, Initialization, InputShape, ModelError};
 
 /// Configuration of [`Cnn`].
@@ -91,11 +91,7 @@ impl CnnConfig {
         seed: u64,
         device: &Device,
     ) -> Result<Cnn, ModelError> {
-        self.build(
-            input,
-            outputs,
-            &mut Parameters::new(Source::Seed(seed), device),
-        )
+        self.build(input, outputs, &mut Parameters::drawn(seed, device))
     }
 
     pub(crate) fn build(

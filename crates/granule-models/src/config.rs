@@ -3,7 +3,7 @@
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
-use crate::parameters::{Parameters, Source};
+use crate::parameters::Parameters;
 use crate::{
     CnnConfig, InputShape, LeNetConfig, MlpConfig, ModelError, Network, ResNetConfig, StateDict,
 };
@@ -107,11 +107,7 @@ impl ModelConfig {
         seed: u64,
         device: &Device,
     ) -> Result<Network, ModelError> {
-        self.build(
-            input,
-            outputs,
-            &mut Parameters::new(Source::Seed(seed), device),
-        )
+        self.build(input, outputs, &mut Parameters::drawn(seed, device))
     }
 
     /// Builds the model on a device with the weights of `state`, drawing none.
@@ -127,7 +123,7 @@ impl ModelConfig {
         state: &StateDict,
         device: &Device,
     ) -> Result<Network, ModelError> {
-        let mut parameters = Parameters::new(Source::State(state), device);
+        let mut parameters = Parameters::stored(state, device);
         let network = self.build(input, outputs, &mut parameters)?;
         parameters.finish()?;
         Ok(network)

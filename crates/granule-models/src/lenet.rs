@@ -9,7 +9,7 @@ use granule_ops::relu_max_pool2d;
 use serde::{Deserialize, Serialize};
 
 use crate::layers::{Mode, check_dropout, check_size, convolve, dense, to_features, to_images};
-use crate::parameters::{Parameters, Source, Window};
+use crate::parameters::{Parameters, Window};
 use crate::{DropoutStream, Initialization, InputShape, ModelError};
 
 /// Configuration of [`LeNet`].
@@ -61,11 +61,7 @@ impl LeNetConfig {
         seed: u64,
         device: &Device,
     ) -> Result<LeNet, ModelError> {
-        self.build(
-            input,
-            outputs,
-            &mut Parameters::new(Source::Seed(seed), device),
-        )
+        self.build(input, outputs, &mut Parameters::drawn(seed, device))
     }
 
     pub(crate) fn build(

@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::layers::{Mode, check_dropout, check_size, dense};
-use crate::parameters::{Parameters, Source};
+use crate::parameters::Parameters;
 use crate::{Activation, DropoutStream, Initialization, InputShape, ModelError};
 
 /// Configuration of [`Mlp`].
@@ -65,11 +65,7 @@ impl MlpConfig {
         seed: u64,
         device: &Device,
     ) -> Result<Mlp, ModelError> {
-        self.build(
-            input,
-            outputs,
-            &mut Parameters::new(Source::Seed(seed), device),
-        )
+        self.build(input, outputs, &mut Parameters::drawn(seed, device))
     }
 
     pub(crate) fn build(

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cnn::ConvBlock;
 use crate::layers::{Mode, check_dropout, check_size, dense, to_images};
-use crate::parameters::{Parameters, Source};
+use crate::parameters::Parameters;
 use crate::{DropoutStream, Initialization, InputShape, ModelError};
 
 /// Configuration of [`ResNet`].
@@ -83,11 +83,7 @@ impl ResNetConfig {
         seed: u64,
         device: &Device,
     ) -> Result<ResNet, ModelError> {
-        self.build(
-            input,
-            outputs,
-            &mut Parameters::new(Source::Seed(seed), device),
-        )
+        self.build(input, outputs, &mut Parameters::drawn(seed, device))
     }
 
     pub(crate) fn build(
