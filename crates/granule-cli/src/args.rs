@@ -51,13 +51,20 @@ pub enum Command {
     Data(Data),
 }
 
-/// Where a data set is read from.
+/// Where data sets are on disk.
 #[derive(Debug, Args)]
-pub struct DataSource {
+pub struct DataFolder {
     /// Folder that holds (or receives) the data sets, as DIR/mnist, DIR/cifar-10, …
     /// [default: $GRANULE_DATA_DIR, else the user's cache]
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
+}
+
+/// Where a data set is read from.
+#[derive(Debug, Args)]
+pub struct DataSource {
+    #[command(flatten)]
+    pub folder: DataFolder,
 
     /// Never use the network: a data set that is not on disk is an error
     #[arg(long)]
@@ -249,7 +256,7 @@ pub enum DataCommand {
     #[command(after_long_help = help::DATA_LIST)]
     List {
         #[command(flatten)]
-        source: DataSource,
+        folder: DataFolder,
         /// Print one JSON object per data set, one a line
         #[arg(long)]
         json: bool,
@@ -273,7 +280,7 @@ pub enum DataCommand {
         #[arg(value_name = "NAME")]
         name: DatasetSpec,
         #[command(flatten)]
-        source: DataSource,
+        folder: DataFolder,
         /// Print one JSON object per file, one a line
         #[arg(long)]
         json: bool,

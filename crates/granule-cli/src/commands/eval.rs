@@ -31,7 +31,7 @@ pub fn run(args: &args::Eval) -> anyhow::Result<()> {
         &spec,
         &LoadOptions {
             data_dir: data_dir(
-                args.source.data_dir.as_deref(),
+                args.source.folder.data_dir.as_deref(),
                 std::env::var_os("GRANULE_DATA_DIR").is_some_and(|dir| !dir.is_empty()),
                 trained.and_then(|data| data.data_dir.as_deref()),
             ),
