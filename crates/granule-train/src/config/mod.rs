@@ -1,6 +1,7 @@
 //! A whole training run as data: what `config.toml` in a run folder holds.
 
 mod optimizer;
+mod recipe;
 mod schedule;
 
 use std::path::PathBuf;
