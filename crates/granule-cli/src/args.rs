@@ -96,7 +96,7 @@ pub struct Train {
     #[arg(long, value_name = "N", help_heading = "Data")]
     pub limit_train: Option<usize>,
 
-    /// Test on the first N test samples only
+    /// Test on N test samples only, chosen in the same way
     #[arg(long, value_name = "N", help_heading = "Data")]
     pub limit_test: Option<usize>,
 
@@ -190,7 +190,8 @@ pub struct Eval {
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = positive)]
     pub batch_size: usize,
 
-    /// Test on the first N test samples only
+    /// Test on N test samples only, the ones that a run with this limit is tested on: the first of a
+    /// published set; of folder: and arrays:, N drawn by the seed of the data
     #[arg(long, value_name = "N", value_parser = positive)]
     pub limit_test: Option<usize>,
 
