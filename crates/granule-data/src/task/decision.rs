@@ -112,7 +112,11 @@ pub(super) fn show(sheet: &mut Sheet<'_>, period: &str, first: usize, evidence: 
 /// A strength of evidence and its sign: even numbers are negative.
 pub(super) fn signed(levels: &[f64], number: usize) -> f64 {
     let strength = levels.get(number / 2).copied().unwrap_or_default();
-    if number % 2 == 0 { -strength } else { strength }
+    if number.is_multiple_of(2) {
+        -strength
+    } else {
+        strength
+    }
 }
 
 pub(super) fn validate_strengths(field: &str, levels: &[f64]) -> Result<(), DataError> {

@@ -96,7 +96,7 @@ impl Design for DelayedMatchConfig {
 
     fn write(&self, number: usize, random: &mut Random, sheet: &mut Sheet<'_>) -> Condition {
         let sample = number / 2;
-        let test = if number % 2 == 0 {
+        let test = if number.is_multiple_of(2) {
             sample
         } else {
             another(sample, self.stimuli, random)

@@ -366,11 +366,7 @@ fn point<'a>(
 }
 
 /// The first item that fits, or a new one at the end.
-fn place<'a, T>(
-    items: &'a mut Vec<T>,
-    fits: impl FnMut(&T) -> bool,
-    make: impl FnOnce() -> T,
-) -> &'a mut T {
+fn place<T>(items: &mut Vec<T>, fits: impl FnMut(&T) -> bool, make: impl FnOnce() -> T) -> &mut T {
     let at = items.iter().position(fits).unwrap_or(items.len());
     if at == items.len() {
         items.push(make());

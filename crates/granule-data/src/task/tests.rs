@@ -147,7 +147,8 @@ fn batches_are_well_formed() {
         }
         let none = task.trials(3, 5..5, DT).unwrap();
         assert!(none.is_empty() && none.inputs.is_empty());
-        assert!(task.trials(3, 9..5, DT).unwrap().is_empty());
+        let (start, end) = (9, 5);
+        assert!(task.trials(3, start..end, DT).unwrap().is_empty());
     }
 }
 
