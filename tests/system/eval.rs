@@ -68,6 +68,43 @@ fn a_run_tested_on_a_part_is_not_compared_silently() {
     assert_eq!(same.result()["test_samples"], 100);
 }
 
+/// Images of two classes in two folders, which are read one after the other.
+#[test]
+fn a_limit_takes_every_class_of_a_folder_and_the_same_samples_again() {
+    let dir = tempfile::tempdir().unwrap();
+    for part in ["train", "test"] {
+        for (class, light) in [("dark", 20), ("light", 120)] {
+            let folder = dir.path().join("pictures").join(part).join(class);
+            std::fs::create_dir_all(&folder).unwrap();
+            for i in 0..30 {
+                let pixels: [u8; 64] = std::array::from_fn(|p| light + (i * 37 + p * p) as u8 % 97);
+                let path = folder.join(format!("{i}.png"));
+                image::save_buffer(path, &pixels, 8, 8, image::ExtendedColorType::L8).unwrap();
+            }
+        }
+    }
+    let data = ["--dataset", "folder:pictures", "--run-dir", "r"];
+    let limits = ["--limit-train", "20", "--limit-test", "12"];
+    let train = fine(
+        dir.path(),
+        &[&["train", "--json", "--device", "flex"], &data[..], &limits].concat(),
+    );
+    let eval = ["eval", "r", "--device", "flex", "--limit-test", "12"];
+    let text = fine(dir.path(), &eval).stdout;
+    for class in ["dark", "light"] {
+        let row = text
+            .lines()
+            .find(|line| line.trim_start().starts_with(class));
+        let support = row.unwrap().split_whitespace().last().unwrap();
+        assert!(support.parse::<u32>().unwrap() > 0, "{text}");
+    }
+    let again = fine(dir.path(), &[&eval[..], &["--json"]].concat()).result();
+    assert_eq!(again["test_samples"], 12);
+    let [first, second] =
+        [train.result(), again].map(|result| result["test_loss"].as_f64().unwrap());
+    assert!((first - second).abs() < 1e-9, "{first} {second}");
+}
+
 #[test]
 fn a_broken_configuration_is_told_of() {
     let dir = tempfile::tempdir().unwrap();

@@ -63,6 +63,24 @@ fn json_ends_with_the_result_and_every_line_parses() {
     }
 }
 
+/// The digits drawn by code are to tell a linear model from a convolutional one.
+#[test]
+fn drawn_digits_are_too_hard_for_a_line_and_easy_for_a_small_cnn() {
+    let dir = tempfile::tempdir().unwrap();
+    let accuracy = |model: &str| {
+        let command = format!("train {model} --device flex --json");
+        let args: Vec<&str> = command.split(' ').collect();
+        fine(dir.path(), &args).result()["test_accuracy"]
+            .as_f64()
+            .unwrap()
+    };
+    let linear = accuracy("mlp --set model.widths=[] --lr 0.003");
+    assert!((0.8..0.9).contains(&linear), "{linear}");
+    let small = "cnn --set model.channels=[16,32] --set model.hidden=128 --set model.dropout=0.3";
+    let cnn = accuracy(&format!("{small} --optimizer adam --lr 0.002"));
+    assert!(cnn > 0.98, "{cnn}");
+}
+
 #[test]
 fn plain_output_shows_plan_progress_and_result() {
     let dir = tempfile::tempdir().unwrap();

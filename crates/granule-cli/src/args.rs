@@ -51,13 +51,20 @@ pub enum Command {
     Data(Data),
 }
 
-/// Where a data set is read from.
+/// Where data sets are on disk.
 #[derive(Debug, Args)]
-pub struct DataSource {
+pub struct DataFolder {
     /// Folder that holds (or receives) the data sets, as DIR/mnist, DIR/cifar-10, …
     /// [default: $GRANULE_DATA_DIR, else the user's cache]
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
+}
+
+/// Where a data set is read from.
+#[derive(Debug, Args)]
+pub struct DataSource {
+    #[command(flatten)]
+    pub folder: DataFolder,
 
     /// Never use the network: a data set that is not on disk is an error
     #[arg(long)]
@@ -89,7 +96,7 @@ pub struct Train {
     #[arg(long, value_name = "N", help_heading = "Data")]
     pub limit_train: Option<usize>,
 
-    /// Test on the first N test samples only
+    /// Test on N test samples only, chosen in the same way
     #[arg(long, value_name = "N", help_heading = "Data")]
     pub limit_test: Option<usize>,
 
@@ -183,7 +190,8 @@ pub struct Eval {
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = positive)]
     pub batch_size: usize,
 
-    /// Test on the first N test samples only
+    /// Test on N test samples only, the ones that a run with this limit is tested on: the first of a
+    /// published set; of folder: and arrays:, N drawn by the seed of the data
     #[arg(long, value_name = "N", value_parser = positive)]
     pub limit_test: Option<usize>,
 
@@ -249,7 +257,7 @@ pub enum DataCommand {
     #[command(after_long_help = help::DATA_LIST)]
     List {
         #[command(flatten)]
-        source: DataSource,
+        folder: DataFolder,
         /// Print one JSON object per data set, one a line
         #[arg(long)]
         json: bool,
@@ -273,7 +281,7 @@ pub enum DataCommand {
         #[arg(value_name = "NAME")]
         name: DatasetSpec,
         #[command(flatten)]
-        source: DataSource,
+        folder: DataFolder,
         /// Print one JSON object per file, one a line
         #[arg(long)]
         json: bool,

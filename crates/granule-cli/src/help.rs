@@ -1,7 +1,5 @@
 //! The long texts below each command's options.
 
-use crate::config::DEFAULTS_BY_MODEL;
-
 pub fn train() -> String {
     format!("{TRAIN_HEAD}\n{DEFAULTS_BY_MODEL}\n{TRAIN_TAIL}")
 }
@@ -36,6 +34,19 @@ Configuration:
   defaults of its kind. VALUE of --set is TOML; a bare word is a string; an empty VALUE takes
   the default back. Every run writes the whole configuration to RUN/config.toml: train once and
   read it to see every key.
+";
+
+/// [`RunConfig::recipe`](granule::train::RunConfig::recipe) in words.
+const DEFAULTS_BY_MODEL: &str = "\
+Defaults by model:
+  model   optimiser                         schedule   batch  epochs
+  mlp     adam, lr 0.001                    cosine        64      10
+  lenet   adam, lr 0.001                    cosine        64      10
+  cnn     sgd, lr 0.01, momentum 0.9        cosine        64      10
+  resnet  sgd, lr 0.1, momentum 0.9,        one-cycle    128      30
+          nesterov, weight decay 0.0005;
+          label smoothing 0.1; on CIFAR
+          random crops and mirror images
 ";
 
 const TRAIN_TAIL: &str = "\
@@ -124,3 +135,34 @@ Examples:
   granule data preview synthetic-digits --out digits.png
   granule data preview cifar-10 --columns 16 --rows 8 --out cifar.png
   granule data preview folder:photos --out photos.png";
+
+#[cfg(test)]
+mod tests {
+    use granule::models::ModelConfig;
+    use granule::train::RunConfig;
+
+    use super::*;
+
+    #[test]
+    fn the_help_says_what_the_defaults_are() {
+        for name in ModelConfig::NAMES {
+            let model = ModelConfig::from_name(name).unwrap();
+            let config = RunConfig::recipe(model, Default::default());
+            config.validate().unwrap();
+            let row = DEFAULTS_BY_MODEL
+                .lines()
+                .find(|line| line.trim_start().starts_with(name))
+                .unwrap();
+            let expected = [
+                config.optimizer.name().to_string(),
+                format!("lr {}", config.optimizer.lr()),
+                config.schedule.name().to_string(),
+                format!(" {} ", config.train.batch_size),
+            ];
+            for text in expected {
+                assert!(row.contains(&text), "{row}: {text}");
+            }
+            assert!(row.ends_with(&format!(" {}", config.train.epochs)), "{row}");
+        }
+    }
+}

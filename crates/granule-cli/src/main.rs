@@ -59,12 +59,12 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Report(args) => commands::report::run(&args)?,
         Command::Devices(args) => commands::devices::run(&args)?,
         Command::Data(args) => match args.command {
-            DataCommand::List { source, json } => commands::data::list(&source, json)?,
+            DataCommand::List { folder, json } => commands::data::list(&folder, json)?,
             DataCommand::Fetch { name, source, json } => {
                 commands::data::fetch(&name, &source, json)?
             }
-            DataCommand::Verify { name, source, json } => {
-                return commands::data::verify(&name, &source, json);
+            DataCommand::Verify { name, folder, json } => {
+                return commands::data::verify(&name, &folder, json);
             }
             DataCommand::Preview {
                 name,

@@ -43,18 +43,9 @@ pub fn write_atomic_with(
         .map_err(|error| DataError::io(path, "write", error))?;
     file.persist(path)
         .map_err(|error| DataError::io(path, "rename to", error.error))?;
-    sync_folder(folder);
+    // Makes the rename durable where the file system can; the content is safe either way.
+    let _ = File::open(folder).and_then(|folder| folder.sync_all());
     Ok(())
-}
-
-/// Makes a rename durable; not every file system can, and the content is safe either way.
-fn sync_folder(folder: &Path) {
-    #[cfg(unix)]
-    if let Ok(folder) = File::open(folder) {
-        let _ = folder.sync_all();
-    }
-    #[cfg(not(unix))]
-    let _ = folder;
 }
 
 #[cfg(test)]

@@ -3,15 +3,15 @@
 use burn::module::Module;
 use burn::nn::conv::Conv2d;
 use burn::nn::{BatchNorm, Linear};
+use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
-use burn::tensor::{Device, Tensor};
 use granule_ops::relu_max_pool2d;
 use serde::{Deserialize, Serialize};
 
 use crate::layers::{
     Mode, check_dropout, check_size, convolve, dense, normalize, to_features, to_images,
 };
-use crate::parameters::{Parameters, Source, Window};
+use crate::parameters::{Parameters, Window};
 use crate::{DropoutStream, Initialization, InputShape, ModelError};
 
 /// Configuration of [`Cnn`].
@@ -77,25 +77,6 @@ impl CnnConfig {
         }
         check_size("hidden", self.hidden)?;
         check_dropout("dropout", self.dropout)
-    }
-
-    /// Builds the model on a device, its weights drawn on the host from `seed`.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`validate`](Self::validate).
-    pub fn init(
-        &self,
-        input: &InputShape,
-        outputs: usize,
-        seed: u64,
-        device: &Device,
-    ) -> Result<Cnn, ModelError> {
-        self.build(
-            input,
-            outputs,
-            &mut Parameters::new(Source::Seed(seed), device),
-        )
     }
 
     pub(crate) fn build(

@@ -3,9 +3,10 @@
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
-use crate::parameters::{Parameters, Source};
+use crate::parameters::Parameters;
 use crate::{
-    CnnConfig, InputShape, LeNetConfig, MlpConfig, ModelError, Network, ResNetConfig, StateDict,
+    Cnn, CnnConfig, InputShape, LeNet, LeNetConfig, Mlp, MlpConfig, ModelError, Network, ResNet,
+    ResNetConfig, StateDict,
 };
 
 /// A model and its settings; in a configuration file `kind` names the model.
@@ -94,26 +95,6 @@ impl ModelConfig {
         }
     }
 
-    /// Builds the model on a device. Its weights are drawn on the host from `seed` and each parameter's path, so one
-    /// seed is one model on every device. On an autodiff device the model is ready to train.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`validate`](Self::validate).
-    pub fn init(
-        &self,
-        input: &InputShape,
-        outputs: usize,
-        seed: u64,
-        device: &Device,
-    ) -> Result<Network, ModelError> {
-        self.build(
-            input,
-            outputs,
-            &mut Parameters::new(Source::Seed(seed), device),
-        )
-    }
-
     /// Builds the model on a device with the weights of `state`, drawing none.
     ///
     /// # Errors
@@ -127,7 +108,7 @@ impl ModelConfig {
         state: &StateDict,
         device: &Device,
     ) -> Result<Network, ModelError> {
-        let mut parameters = Parameters::new(Source::State(state), device);
+        let mut parameters = Parameters::stored(state, device);
         let network = self.build(input, outputs, &mut parameters)?;
         parameters.finish()?;
         Ok(network)
@@ -146,4 +127,35 @@ impl ModelConfig {
             Self::ResNet(config) => Network::ResNet(config.build(input, outputs, p)?),
         })
     }
+}
+
+/// Gives every configuration its `init`.
+macro_rules! init {
+    ($($config:ty => $model:ty,)+) => {$(
+        impl $config {
+            /// Builds the model on a device. Its weights are drawn on the host from `seed` and each parameter's path, so
+            /// one seed is one model on every device. On an autodiff device the model is ready to train.
+            ///
+            /// # Errors
+            ///
+            /// Those of [`validate`](Self::validate).
+            pub fn init(
+                &self,
+                input: &InputShape,
+                outputs: usize,
+                seed: u64,
+                device: &Device,
+            ) -> Result<$model, ModelError> {
+                self.build(input, outputs, &mut Parameters::drawn(seed, device))
+            }
+        }
+    )+};
+}
+
+init! {
+    ModelConfig => Network,
+    MlpConfig => Mlp,
+    LeNetConfig => LeNet,
+    CnnConfig => Cnn,
+    ResNetConfig => ResNet,
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -229,7 +230,7 @@ impl ModelFile {
         Ok(file)
     }
 
-    /// Writes the file under a temporary name in the same folder, then renames it.
+    /// Writes the file under a temporary name in the same folder, then renames it: what is at `path` is always whole.
     ///
     /// # Errors
     ///
@@ -281,13 +282,16 @@ fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), ModelError> {
         // The default is readable by the owner alone; the process's umask still applies.
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
-    let write = || {
+    let write = || -> std::io::Result<()> {
         let mut file = builder.tempfile_in(folder)?;
         file.write_all(bytes)?;
         file.as_file().sync_all()?;
-        file.persist(path).map_err(|error| error.error)
+        file.persist(path).map_err(|error| error.error)?;
+        // Makes the rename durable where the file system can; the content is safe either way.
+        let _ = File::open(folder).and_then(|folder| folder.sync_all());
+        Ok(())
     };
-    write().map(drop).map_err(|source| ModelError::Io {
+    write().map_err(|source| ModelError::Io {
         action: "cannot write",
         source,
     })
@@ -325,7 +329,9 @@ impl View for Encoded<'_> {
     }
 }
 
-fn checksum<'a>(
+/// The CRC-32 that a file of tensors carries: of `document`, then of every tensor (name, shape, elements) in the order
+/// given, its dimensions as little-endian u64.
+pub fn checksum<'a>(
     document: &str,
     tensors: impl Iterator<Item = (&'a str, &'a [usize], &'a [u8])>,
 ) -> u32 {

@@ -3,13 +3,13 @@
 use burn::module::Module;
 use burn::nn::Linear;
 use burn::nn::conv::Conv2d;
+use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
-use burn::tensor::{Device, Tensor};
 use granule_ops::relu_max_pool2d;
 use serde::{Deserialize, Serialize};
 
 use crate::layers::{Mode, check_dropout, check_size, convolve, dense, to_features, to_images};
-use crate::parameters::{Parameters, Source, Window};
+use crate::parameters::{Parameters, Window};
 use crate::{DropoutStream, Initialization, InputShape, ModelError};
 
 /// Configuration of [`LeNet`].
@@ -47,25 +47,6 @@ impl LeNetConfig {
         check_size("input.channels", channels)?;
         check_size("outputs", outputs)?;
         check_dropout("dropout", self.dropout)
-    }
-
-    /// Builds the model on a device, its weights drawn on the host from `seed`.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`validate`](Self::validate).
-    pub fn init(
-        &self,
-        input: &InputShape,
-        outputs: usize,
-        seed: u64,
-        device: &Device,
-    ) -> Result<LeNet, ModelError> {
-        self.build(
-            input,
-            outputs,
-            &mut Parameters::new(Source::Seed(seed), device),
-        )
     }
 
     pub(crate) fn build(

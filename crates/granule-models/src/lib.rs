@@ -38,7 +38,7 @@ pub use cnn::{Cnn, CnnConfig};
 pub use config::ModelConfig;
 pub use dropout::DropoutStream;
 pub use error::ModelError;
-pub use file::{ModelFile, Provenance, Task};
+pub use file::{ModelFile, Provenance, Task, checksum};
 pub use input::{InputShape, InputSpec};
 pub use layers::{Activation, Initialization};
 #[cfg(feature = "burn-train")]

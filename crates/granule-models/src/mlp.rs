@@ -2,11 +2,11 @@
 
 use burn::module::Module;
 use burn::nn::Linear;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use crate::layers::{Mode, check_dropout, check_size, dense};
-use crate::parameters::{Parameters, Source};
+use crate::parameters::Parameters;
 use crate::{Activation, DropoutStream, Initialization, InputShape, ModelError};
 
 /// Configuration of [`Mlp`].
@@ -51,25 +51,6 @@ impl MlpConfig {
             check_size(format!("widths[{i}]"), *width)?;
         }
         check_dropout("dropout", self.dropout)
-    }
-
-    /// Builds the model on a device, its weights drawn on the host from `seed`.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`validate`](Self::validate).
-    pub fn init(
-        &self,
-        input: &InputShape,
-        outputs: usize,
-        seed: u64,
-        device: &Device,
-    ) -> Result<Mlp, ModelError> {
-        self.build(
-            input,
-            outputs,
-            &mut Parameters::new(Source::Seed(seed), device),
-        )
     }
 
     pub(crate) fn build(

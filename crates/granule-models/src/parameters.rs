@@ -12,7 +12,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use crate::{Initialization, ModelError, StateDict};
 
 /// Weights of a new model.
-pub(crate) enum Source<'a> {
+enum Source<'a> {
     Seed(u64),
     State(&'a StateDict),
 }
@@ -42,7 +42,17 @@ pub(crate) struct Parameters<'a> {
 }
 
 impl<'a> Parameters<'a> {
-    pub(crate) fn new(source: Source<'a>, device: &'a Device) -> Self {
+    /// Parameters drawn from a seed and their paths.
+    pub(crate) fn drawn(seed: u64, device: &'a Device) -> Self {
+        Self::new(Source::Seed(seed), device)
+    }
+
+    /// Parameters taken from a state; [`finish`](Self::finish) tells of those left over.
+    pub(crate) fn stored(state: &'a StateDict, device: &'a Device) -> Self {
+        Self::new(Source::State(state), device)
+    }
+
+    fn new(source: Source<'a>, device: &'a Device) -> Self {
         Self {
             source,
             device,

@@ -2,16 +2,16 @@
 
 use burn::module::Module;
 use burn::nn::Linear;
+use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
 use burn::tensor::module::max_pool2d;
 use burn::tensor::ops::MaxPoolOptions;
-use burn::tensor::{Device, Tensor};
 use granule_ops::relu_max_pool2d;
 use serde::{Deserialize, Serialize};
 
 use crate::cnn::ConvBlock;
 use crate::layers::{Mode, check_dropout, check_size, dense, to_images};
-use crate::parameters::{Parameters, Source};
+use crate::parameters::Parameters;
 use crate::{DropoutStream, Initialization, InputShape, ModelError};
 
 /// Configuration of [`ResNet`].
@@ -69,25 +69,6 @@ impl ResNetConfig {
             check_size(format!("widths[{i}]"), *width)?;
         }
         check_dropout("dropout", self.dropout)
-    }
-
-    /// Builds the model on a device, its weights drawn on the host from `seed`.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`validate`](Self::validate).
-    pub fn init(
-        &self,
-        input: &InputShape,
-        outputs: usize,
-        seed: u64,
-        device: &Device,
-    ) -> Result<ResNet, ModelError> {
-        self.build(
-            input,
-            outputs,
-            &mut Parameters::new(Source::Seed(seed), device),
-        )
     }
 
     pub(crate) fn build(

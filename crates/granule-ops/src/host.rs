@@ -35,6 +35,25 @@ impl HostVec {
     }
 }
 
+/// Runs a kernel on the elements of tensors of the backend `B`, under the tensors' own names, in the one precision
+/// that they share: a [`HostVec`].
+macro_rules! on_host {
+    (@read $backend:ident, [], $body:expr) => { $body };
+    (@read $backend:ident, [$first:ident $($rest:ident)*], $body:expr) => {
+        $backend::read($first, |$first| on_host!(@read $backend, [$($rest)*], $body))
+    };
+    ($backend:ident, $operation:literal, [$($tensor:ident),+], $kernel:expr) => {
+        on_host!(@read $backend, [$($tensor)+], match ($($tensor,)+) {
+            ($($crate::host::HostSlice::F32($tensor),)+) => $crate::host::HostVec::F32($kernel),
+            ($($crate::host::HostSlice::F64($tensor),)+) => $crate::host::HostVec::F64($kernel),
+            // A single tensor is of one precision.
+            #[allow(unreachable_patterns)]
+            _ => $crate::host::mixed_precision($operation),
+        })
+    };
+}
+pub(crate) use on_host;
+
 /// Whether the kernels of this crate serve this tensor.
 pub(crate) fn serves(x: &Tensor<4>) -> bool {
     let device = x.device().without_autodiff();

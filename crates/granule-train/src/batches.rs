@@ -222,7 +222,8 @@ pub(crate) fn truth(split: &Split, indices: &[usize]) -> BatchTruth {
 pub(crate) enum Purpose {
     Order,
     Validation,
-    Limit,
+    LimitTrain,
+    LimitTest,
 }
 
 /// Shuffles by draws from (seed, round, purpose) alone: Fisher and Yates with unbiased indices.

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use granule_data::fs::write_atomic;
-use granule_models::{StateDict, TensorValue};
+use granule_models::{StateDict, TensorValue, checksum};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
@@ -213,22 +213,6 @@ impl Checkpoint {
         }
         Ok(checkpoint)
     }
-}
-
-fn checksum<'a>(
-    progress: &str,
-    tensors: impl Iterator<Item = (&'a str, &'a [usize], &'a [u8])>,
-) -> u32 {
-    let mut crc = crc32fast::Hasher::new();
-    crc.update(progress.as_bytes());
-    for (name, shape, bytes) in tensors {
-        crc.update(name.as_bytes());
-        for dim in shape {
-            crc.update(&(*dim as u64).to_le_bytes());
-        }
-        crc.update(bytes);
-    }
-    crc.finalize()
 }
 
 /// The checkpoints of one run folder.

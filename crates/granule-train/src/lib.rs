@@ -37,7 +37,7 @@ mod settings;
 pub use config::{
     DataConfig, EarlyStopping, Loss, OptimizerConfig, RunConfig, ScheduleConfig, TrainConfig,
 };
-pub use engine::{evaluate, resume, resume_with, train, train_with};
+pub use engine::{evaluate, resume, resume_with, test_samples, train, train_with};
 pub use error::{ConfigError, TrainError};
 pub use event::{EpochEvent, Event, Observer, Quiet, ScoreEvent, StartEvent, StepEvent, StopFlag};
 pub use outcome::{Classification, Evaluation, Mistake, Outcome, Scores};

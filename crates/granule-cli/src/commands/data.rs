@@ -8,13 +8,13 @@ use granule::data::registry::{self, FileReport, FileState, Published};
 use granule::data::{DatasetSpec, LoadOptions, data_dir, dataset_dir};
 use serde_json::json;
 
-use crate::args::DataSource;
+use crate::args::{DataFolder, DataSource};
 use crate::failure::{FAILED, Hinted, Usage};
 use crate::output;
 use crate::progress::{Loading, Style};
 
-pub fn list(source: &DataSource, json: bool) -> anyhow::Result<()> {
-    let dir = data_dir(source.data_dir.as_deref())?;
+pub fn list(folder: &DataFolder, json: bool) -> anyhow::Result<()> {
+    let dir = data_dir(folder.data_dir.as_deref())?;
     let sets = registry::list(&dir);
     if json {
         return sets.iter().try_for_each(output::json);
@@ -46,7 +46,7 @@ pub fn list(source: &DataSource, json: bool) -> anyhow::Result<()> {
 }
 
 pub fn fetch(name: &DatasetSpec, source: &DataSource, json: bool) -> anyhow::Result<()> {
-    let (set, dir) = published(name, source.data_dir.as_deref())?;
+    let (set, dir) = published(name, &source.folder)?;
     let loading = Loading::new(Style::choose(json, false));
     ensure(
         set,
@@ -83,8 +83,8 @@ pub fn fetch(name: &DatasetSpec, source: &DataSource, json: bool) -> anyhow::Res
     output::line(&format!("{} is in {}", set.name, dir.display()))
 }
 
-pub fn verify(name: &DatasetSpec, source: &DataSource, json: bool) -> anyhow::Result<ExitCode> {
-    let (set, dir) = published(name, source.data_dir.as_deref())?;
+pub fn verify(name: &DatasetSpec, folder: &DataFolder, json: bool) -> anyhow::Result<ExitCode> {
+    let (set, dir) = published(name, folder)?;
     let reports = registry::verify(set, &dir)?;
     show_all(&reports, json)?;
     let wrong = reports.iter().filter(|report| !is_fine(report)).count();
@@ -110,7 +110,7 @@ pub fn preview(
 ) -> anyhow::Result<()> {
     let loading = Loading::new(Style::choose(false, false));
     let options = LoadOptions {
-        data_dir: source.data_dir.clone(),
+        data_dir: source.folder.data_dir.clone(),
         offline: source.offline,
         seed: 1,
         progress: Some(&loading),
@@ -126,7 +126,7 @@ pub fn preview(
 
 fn published(
     name: &DatasetSpec,
-    data_dir: Option<&Path>,
+    folder: &DataFolder,
 ) -> anyhow::Result<(&'static Published, PathBuf)> {
     let text = name.to_string();
     let set = registry::find(&text).ok_or_else(|| {
@@ -134,7 +134,7 @@ fn published(
         Usage::new(format!("{text} has no published files"))
             .hint(format!("those that have are {}", names.join(", ")))
     })?;
-    let dir = granule::data::data_dir(data_dir)?;
+    let dir = data_dir(folder.data_dir.as_deref())?;
     Ok((set, dataset_dir(&dir, set.name)))
 }
 
@@ -181,18 +181,23 @@ fn megabytes(bytes: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+    use crate::args::Cli;
 
     #[test]
     fn fetch_fails_when_what_is_there_differs() {
         let root = tempfile::tempdir().unwrap();
-        let folder = root.path().join("mnist");
-        std::fs::create_dir(&folder).unwrap();
+        let mnist = root.path().join("mnist");
+        std::fs::create_dir(&mnist).unwrap();
         for file in registry::find("mnist").unwrap().files {
-            std::fs::write(folder.join(file.name), "another").unwrap();
+            std::fs::write(mnist.join(file.name), "another").unwrap();
         }
         let source = DataSource {
-            data_dir: Some(root.path().to_path_buf()),
+            folder: DataFolder {
+                data_dir: Some(root.path().to_path_buf()),
+            },
             offline: true,
         };
         for json in [false, true] {
@@ -202,8 +207,18 @@ mod tests {
             for part in ["4 of 4 files", "t10k-labels-idx1-ubyte.gz"] {
                 assert!(message.contains(part), "{message}");
             }
-            let verified = verify(&DatasetSpec::Mnist, &source, json).unwrap();
+            let verified = verify(&DatasetSpec::Mnist, &source.folder, json).unwrap();
             assert_eq!(verified, ExitCode::from(FAILED));
         }
+    }
+
+    #[test]
+    fn offline_is_taken_only_where_it_means_something() {
+        let takes = |words: &[&str]| {
+            let words = ["granule", "data"].iter().chain(words);
+            Cli::try_parse_from(words.chain(&["--offline"])).is_ok()
+        };
+        assert!(takes(&["fetch", "mnist"]) && takes(&["preview", "mnist"]));
+        assert!(!takes(&["list"]) && !takes(&["verify", "mnist"]));
     }
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use granule::data::{DatasetSpec, LoadOptions};
 use granule::device::DeviceSpec;
 use granule::models::ModelFile;
-use granule::train::{Observer, evaluate};
+use granule::train::{Observer, evaluate, test_samples};
 
 use super::result::{ResultLine, fact, pace, show};
 use super::target::{Target, open};
@@ -24,6 +24,7 @@ pub fn run(args: &args::Eval) -> anyhow::Result<()> {
         Some(spec) => spec.clone(),
         None => trained_on(&file, trained.map(|data| &data.dataset))?,
     };
+    let data_seed = trained.map_or(file.provenance.data_seed, |data| data.seed);
     let device = open(args.device.as_ref(), DeviceSpec::Auto)?;
 
     let mut watcher = Watcher::new(Style::choose(false, args.json), None);
@@ -31,12 +32,12 @@ pub fn run(args: &args::Eval) -> anyhow::Result<()> {
         &spec,
         &LoadOptions {
             data_dir: data_dir(
-                args.source.data_dir.as_deref(),
+                args.source.folder.data_dir.as_deref(),
                 std::env::var_os("GRANULE_DATA_DIR").is_some_and(|dir| !dir.is_empty()),
                 trained.and_then(|data| data.data_dir.as_deref()),
             ),
             offline: args.source.offline,
-            seed: trained.map_or(file.provenance.data_seed, |data| data.seed),
+            seed: data_seed,
             progress: watcher.progress(),
         },
     )?;
@@ -58,8 +59,9 @@ pub fn run(args: &args::Eval) -> anyhow::Result<()> {
             output::grouped(dataset.test.len())
         ));
     }
-    if let Some(limit) = args.limit_test {
-        dataset.test = dataset.test.take(limit);
+    if args.limit_test.is_some() {
+        let samples = test_samples(&dataset, args.limit_test, data_seed);
+        dataset.test = dataset.test.subset(&samples)?;
     }
 
     let started = Instant::now();

@@ -2,11 +2,11 @@
 
 mod explain;
 mod layers;
-mod recipe;
 
 use std::path::Path;
 
 use anyhow::Context;
+use granule::data::DatasetSpec;
 use granule::device::DeviceSpec;
 use granule::models::ModelConfig;
 use granule::train::{ConfigError, OptimizerConfig, RunConfig, ScheduleConfig};
@@ -17,7 +17,6 @@ use crate::args;
 use crate::failure::Usage;
 use explain::{choices, explain};
 use layers::{Layer, Origin, clear, lookup, merge, read_set};
-pub use recipe::DEFAULTS_BY_MODEL;
 
 /// Tables whose keys depend on their `kind`.
 const KINDS: [&str; 3] = ["model", "optimizer", "schedule"];
@@ -35,7 +34,7 @@ pub fn resolve(args: &args::Train) -> anyhow::Result<RunConfig> {
             .find_map(|layer| lookup(&layer.table, path))
             .and_then(Value::as_str)
     };
-    let mut base = recipe::of(last("model.kind"), last("data.dataset"));
+    let mut base = recipe(last("model.kind"), last("data.dataset"));
     let named = last("device").is_some()
         && !layers
             .iter()
@@ -52,6 +51,16 @@ pub fn resolve(args: &args::Train) -> anyhow::Result<RunConfig> {
         .validate()
         .map_err(|error| out_of_range(&error, &layers))?;
     Ok(config)
+}
+
+/// The recipe of a model on a data set. Unknown names are left to the check of the whole.
+fn recipe(model: Option<&str>, dataset: Option<&str>) -> RunConfig {
+    let model = model.and_then(|name| ModelConfig::from_name(name).ok());
+    let dataset = dataset.and_then(|name| name.parse().ok());
+    let mut config = RunConfig::recipe(model.unwrap_or_default(), dataset.unwrap_or_default());
+    // `--set data.dataset=` takes the default of all data sets back, not the one named elsewhere.
+    config.data.dataset = DatasetSpec::default();
+    config
 }
 
 /// A setting outside its range as wrong usage.

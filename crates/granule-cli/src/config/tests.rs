@@ -213,6 +213,8 @@ fn an_empty_value_takes_the_default_back() {
         (config.train.clip_norm, config.train.epochs),
         (None, RunConfig::default().train.epochs)
     );
+    let config = resolved(&["--dataset", "mnist", "--set", "data.dataset="]);
+    assert_eq!(config.data.dataset, DatasetSpec::default());
 }
 
 #[test]

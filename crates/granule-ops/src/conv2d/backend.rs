@@ -1,44 +1,51 @@
 //! Routing from Burn's tensors to the kernels.
-// What the dispatch macro makes names Burn's deprecated ndarray backend, which granule keeps.
-#![allow(deprecated)]
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, TensorMetadata, backend_extension};
 use burn::tensor::{Shape, Tensor};
 
 use super::{Conv2dOptions, Geometry, cpu};
-use crate::host::{HostBackend, HostSlice, HostVec, mixed_precision};
+use crate::host::{HostBackend, on_host};
 
-/// Convolution as the CPU backends supply it; every method is documented at [`super::conv2d`].
-#[backend_extension(
-    Flex: cfg(feature = "flex"),
-    NdArray: cfg(feature = "ndarray"),
-    Autodiff: cfg(feature = "autodiff"),
+#[allow(
+    deprecated,
+    reason = "what the macro makes names Burn's deprecated ndarray backend, which granule keeps"
 )]
-pub(crate) trait Conv2dBackend: Backend {
-    fn conv2d_forward(
-        x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        bias: FloatTensor<Self>,
-        options: Conv2dOptions,
-    ) -> FloatTensor<Self>;
+mod extension {
+    use super::*;
 
-    fn conv2d_input_gradient(
-        x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        grad: FloatTensor<Self>,
-        options: Conv2dOptions,
-    ) -> FloatTensor<Self>;
+    /// Convolution as the CPU backends supply it; every method is documented at [`crate::conv2d()`].
+    #[backend_extension(
+        Flex: cfg(feature = "flex"),
+        NdArray: cfg(feature = "ndarray"),
+        Autodiff: cfg(feature = "autodiff"),
+    )]
+    pub(crate) trait Conv2dBackend: Backend {
+        fn conv2d_forward(
+            x: FloatTensor<Self>,
+            weight: FloatTensor<Self>,
+            bias: FloatTensor<Self>,
+            options: Conv2dOptions,
+        ) -> FloatTensor<Self>;
 
-    fn conv2d_weight_gradient(
-        x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        grad: FloatTensor<Self>,
-        options: Conv2dOptions,
-    ) -> FloatTensor<Self>;
+        fn conv2d_input_gradient(
+            x: FloatTensor<Self>,
+            weight: FloatTensor<Self>,
+            grad: FloatTensor<Self>,
+            options: Conv2dOptions,
+        ) -> FloatTensor<Self>;
 
-    fn conv2d_bias_gradient(grad: FloatTensor<Self>) -> FloatTensor<Self>;
+        fn conv2d_weight_gradient(
+            x: FloatTensor<Self>,
+            weight: FloatTensor<Self>,
+            grad: FloatTensor<Self>,
+            options: Conv2dOptions,
+        ) -> FloatTensor<Self>;
+
+        fn conv2d_bias_gradient(grad: FloatTensor<Self>) -> FloatTensor<Self>;
+    }
 }
+use extension::Conv2dBackend;
 
 pub(super) fn run(
     x: Tensor<4>,
@@ -131,19 +138,12 @@ fn forward<B: HostBackend>(
         g.out_channels,
         "conv2d: one bias per output channel"
     );
-    let out = B::read(x, |x| {
-        B::read(weight, |weight| {
-            B::read(bias, |bias| match (x, weight, bias) {
-                (HostSlice::F32(x), HostSlice::F32(w), HostSlice::F32(b)) => {
-                    HostVec::F32(cpu::forward(&g, x, w, b))
-                }
-                (HostSlice::F64(x), HostSlice::F64(w), HostSlice::F64(b)) => {
-                    HostVec::F64(cpu::forward(&g, x, w, b))
-                }
-                _ => mixed_precision("conv2d"),
-            })
-        })
-    });
+    let out = on_host!(
+        B,
+        "conv2d",
+        [x, weight, bias],
+        cpu::forward(&g, x, weight, bias)
+    );
     B::write(out, g.out_shape())
 }
 
@@ -154,13 +154,12 @@ fn input_gradient<B: HostBackend>(
     options: Conv2dOptions,
 ) -> FloatTensor<B> {
     let g = Geometry::new(&x.shape(), &weight.shape(), options);
-    let out = B::read(weight, |weight| {
-        B::read(grad, |grad| match (weight, grad) {
-            (HostSlice::F32(w), HostSlice::F32(d)) => HostVec::F32(cpu::input_gradient(&g, w, d)),
-            (HostSlice::F64(w), HostSlice::F64(d)) => HostVec::F64(cpu::input_gradient(&g, w, d)),
-            _ => mixed_precision("conv2d"),
-        })
-    });
+    let out = on_host!(
+        B,
+        "conv2d",
+        [weight, grad],
+        cpu::input_gradient(&g, weight, grad)
+    );
     B::write(out, g.x_shape())
 }
 
@@ -171,23 +170,19 @@ fn weight_gradient<B: HostBackend>(
     options: Conv2dOptions,
 ) -> FloatTensor<B> {
     let g = Geometry::new(&x.shape(), &weight.shape(), options);
-    let out = B::read(x, |x| {
-        B::read(grad, |grad| match (x, grad) {
-            (HostSlice::F32(x), HostSlice::F32(d)) => HostVec::F32(cpu::weight_gradient(&g, x, d)),
-            (HostSlice::F64(x), HostSlice::F64(d)) => HostVec::F64(cpu::weight_gradient(&g, x, d)),
-            _ => mixed_precision("conv2d"),
-        })
-    });
+    let out = on_host!(B, "conv2d", [x, grad], cpu::weight_gradient(&g, x, grad));
     B::write(out, g.weight_shape())
 }
 
 fn bias_gradient<B: HostBackend>(grad: FloatTensor<B>) -> FloatTensor<B> {
     let shape = grad.shape();
     let (channels, pixels) = (shape[1], shape[2] * shape[3]);
-    let out = B::read(grad, |grad| match grad {
-        HostSlice::F32(d) => HostVec::F32(cpu::bias_gradient(d, channels, pixels)),
-        HostSlice::F64(d) => HostVec::F64(cpu::bias_gradient(d, channels, pixels)),
-    });
+    let out = on_host!(
+        B,
+        "conv2d",
+        [grad],
+        cpu::bias_gradient(grad, channels, pixels)
+    );
     B::write(out, Shape::new([channels]))
 }
 

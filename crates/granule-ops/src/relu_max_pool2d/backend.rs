@@ -1,29 +1,36 @@
 //! Routing from Burn's tensors to the kernel.
-// What the dispatch macro makes names Burn's deprecated ndarray backend, which granule keeps.
-#![allow(deprecated)]
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, TensorMetadata, backend_extension};
 use burn::tensor::{Shape, Tensor};
 
 use super::cpu::{self, Geometry};
-use crate::host::{HostBackend, HostSlice, HostVec, mixed_precision};
+use crate::host::{HostBackend, on_host};
 
-/// Pooling as the CPU backends supply it; documented at [`super::relu_max_pool2d`].
-#[backend_extension(
-    Flex: cfg(feature = "flex"),
-    NdArray: cfg(feature = "ndarray"),
-    Autodiff: cfg(feature = "autodiff"),
+#[allow(
+    deprecated,
+    reason = "what the macro makes names Burn's deprecated ndarray backend, which granule keeps"
 )]
-pub(crate) trait ReluMaxPool2dBackend: Backend {
-    fn relu_max_pool2d_forward(x: FloatTensor<Self>, size: usize) -> FloatTensor<Self>;
+mod extension {
+    use super::*;
 
-    fn relu_max_pool2d_backward(
-        x: FloatTensor<Self>,
-        grad: FloatTensor<Self>,
-        size: usize,
-    ) -> FloatTensor<Self>;
+    /// Pooling as the CPU backends supply it; documented at [`crate::relu_max_pool2d()`].
+    #[backend_extension(
+        Flex: cfg(feature = "flex"),
+        NdArray: cfg(feature = "ndarray"),
+        Autodiff: cfg(feature = "autodiff"),
+    )]
+    pub(crate) trait ReluMaxPool2dBackend: Backend {
+        fn relu_max_pool2d_forward(x: FloatTensor<Self>, size: usize) -> FloatTensor<Self>;
+
+        fn relu_max_pool2d_backward(
+            x: FloatTensor<Self>,
+            grad: FloatTensor<Self>,
+            size: usize,
+        ) -> FloatTensor<Self>;
+    }
 }
+use extension::ReluMaxPool2dBackend;
 
 pub(super) fn run(x: Tensor<4>, size: usize) -> Tensor<4> {
     let x = x.into_dispatch();
@@ -48,10 +55,7 @@ fn geometry(x: &Shape, size: usize) -> Geometry {
 fn forward<B: HostBackend>(x: FloatTensor<B>, size: usize) -> FloatTensor<B> {
     let shape = x.shape();
     let g = geometry(&shape, size);
-    let out = B::read(x, |x| match x {
-        HostSlice::F32(x) => HostVec::F32(cpu::forward(&g, x)),
-        HostSlice::F64(x) => HostVec::F64(cpu::forward(&g, x)),
-    });
+    let out = on_host!(B, "relu_max_pool2d", [x], cpu::forward(&g, x));
     B::write(
         out,
         Shape::new([shape[0], shape[1], g.out_height(), g.out_width()]),
@@ -65,13 +69,7 @@ fn backward<B: HostBackend>(
 ) -> FloatTensor<B> {
     let shape = x.shape();
     let g = geometry(&shape, size);
-    let out = B::read(x, |x| {
-        B::read(grad, |grad| match (x, grad) {
-            (HostSlice::F32(x), HostSlice::F32(d)) => HostVec::F32(cpu::backward(&g, x, d)),
-            (HostSlice::F64(x), HostSlice::F64(d)) => HostVec::F64(cpu::backward(&g, x, d)),
-            _ => mixed_precision("relu_max_pool2d"),
-        })
-    });
+    let out = on_host!(B, "relu_max_pool2d", [x, grad], cpu::backward(&g, x, grad));
     B::write(out, shape)
 }
 

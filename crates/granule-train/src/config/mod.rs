@@ -1,6 +1,7 @@
 //! A whole training run as data: what `config.toml` in a run folder holds.
 
 mod optimizer;
+mod recipe;
 mod schedule;
 
 use std::path::PathBuf;
@@ -71,10 +72,10 @@ pub struct DataConfig {
     pub offline: bool,
     /// Seeds drawn data and the division into parts, apart from `seed`: runs of other seeds see the same data.
     pub seed: u64,
-    /// Use only so many training samples: the first of a published set, drawn ones of files, which may be sorted by
-    /// class.
+    /// Use only so many training samples: the first of a published set, whose classes are mixed; of folders and arrays,
+    /// which may be sorted by class, ones drawn from [`seed`](Self::seed).
     pub limit_train: Option<usize>,
-    /// Use only the first test samples.
+    /// Use only so many test samples, chosen in the same way.
     pub limit_test: Option<usize>,
     /// The fraction of the training part held out for validation, in `[0, 1)`; 0 holds nothing out.
     pub validation: f64,

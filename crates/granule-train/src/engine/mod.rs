@@ -26,6 +26,7 @@ use crate::outcome::Outcome;
 use crate::record::{CONFIG_FILE, RecordOptions, RunRecorder};
 use crate::settings::Settings;
 
+pub use problem::test_samples;
 pub use score::evaluate;
 
 /// Loads the data, trains, scores on the test part and writes the run folder.

@@ -52,9 +52,12 @@ impl<'a> Problem<'a> {
             std: dataset.normalization.std.clone(),
         };
         config.model.validate(&input.shape, task.outputs())?;
-        let published = DatasetSpec::NAMES.contains(&dataset.name.as_str());
-        let draw = (!published).then_some(config.data.seed);
-        let train = limited(dataset.train.len(), config.data.limit_train, draw);
+        let train = limited(
+            &dataset.name,
+            dataset.train.len(),
+            config.data.limit_train,
+            (config.data.seed, Purpose::LimitTrain),
+        );
         let (train, validation) = hold_out(
             &dataset.train,
             train,
@@ -67,7 +70,7 @@ impl<'a> Problem<'a> {
             task,
             train,
             validation,
-            test: limited(dataset.test.len(), config.data.limit_test, None),
+            test: test_samples(dataset, config.data.limit_test, config.data.seed),
         })
     }
 
@@ -76,13 +79,25 @@ impl<'a> Problem<'a> {
     }
 }
 
-/// The indices of `limit` of `len` samples in rising order: the first ones, or with a seed drawn ones, for files are
-/// often sorted by class.
-fn limited(len: usize, limit: Option<usize>, seed: Option<u64>) -> Vec<usize> {
+/// The test samples that a run with this [`limit_test`](crate::DataConfig::limit_test) and seed of the data is scored on,
+/// as indices in rising order.
+pub fn test_samples(dataset: &Dataset, limit: Option<usize>, data_seed: u64) -> Vec<usize> {
+    let draw = (data_seed, Purpose::LimitTest);
+    limited(&dataset.name, dataset.test.len(), limit, draw)
+}
+
+/// The indices of `limit` of `len` samples in rising order: the first ones of a published set, whose classes are mixed,
+/// drawn ones of any other, which may be sorted by class.
+fn limited(
+    name: &str,
+    len: usize,
+    limit: Option<usize>,
+    (seed, purpose): (u64, Purpose),
+) -> Vec<usize> {
     let mut indices: Vec<usize> = (0..len).collect();
     if let Some(limit) = limit.filter(|limit| *limit < len) {
-        if let Some(seed) = seed {
-            shuffle(&mut indices, seed, 0, Purpose::Limit);
+        if !DatasetSpec::NAMES.contains(&name) {
+            shuffle(&mut indices, seed, 0, purpose);
         }
         indices.truncate(limit);
         indices.sort_unstable();
@@ -198,28 +213,35 @@ mod tests {
     #[test]
     fn a_limit_takes_every_class_of_sorted_files_and_the_first_of_published_sets() {
         let sorted = split((0..300).map(|i| i / 100).collect());
-        let problem = |name: &str, limit: Option<usize>, seed: u64| {
+        let parts = |name: &str, limit: Option<usize>, seed: u64| {
             let names = ["a", "b", "c"].map(String::from).to_vec();
             let normalization = Normalization::default();
             let (train, test) = (sorted.clone(), sorted.clone());
             let dataset = Dataset::new(name, names, normalization, train, test).unwrap();
             let mut config = RunConfig::default();
             config.data.limit_train = limit;
+            config.data.limit_test = limit;
             config.data.seed = seed;
-            Problem::new(&config, &dataset).unwrap().train
+            let problem = Problem::new(&config, &dataset).unwrap();
+            [problem.train, problem.test]
         };
-        let drawn = problem("arrays:x.npy,y.npy", Some(60), 1);
-        assert_eq!(drawn.len(), 60);
-        assert!(drawn.is_sorted_by(|a, b| a < b));
-        for class in 0..3 {
-            let count = drawn.iter().filter(|i| **i / 100 == class).count();
-            assert!((8..36).contains(&count), "{class}: {count}");
+        let drawn = parts("arrays:x.npy,y.npy", Some(60), 1);
+        for part in &drawn {
+            assert_eq!(part.len(), 60);
+            assert!(part.is_sorted_by(|a, b| a < b));
+            for class in 0..3 {
+                let count = part.iter().filter(|i| **i / 100 == class).count();
+                assert!((8..36).contains(&count), "{class}: {count}");
+            }
         }
-        assert_eq!(problem("arrays:x.npy,y.npy", Some(60), 1), drawn);
-        assert_ne!(problem("arrays:x.npy,y.npy", Some(60), 2), drawn);
+        let [train, test] = &drawn;
+        assert_ne!(train, test);
+        assert_eq!(parts("arrays:x.npy,y.npy", Some(60), 1), drawn);
+        let [other_train, other_test] = &parts("arrays:x.npy,y.npy", Some(60), 2);
+        assert!(other_train != train && other_test != test);
         let all: Vec<usize> = (0..300).collect();
-        assert_eq!(problem("folder:x", Some(400), 1), all);
-        assert_eq!(problem("mnist", Some(60), 1), all[..60]);
+        assert_eq!(parts("folder:x", Some(400), 1), [&all[..], &all]);
+        assert_eq!(parts("mnist", Some(60), 1), [&all[..60], &all[..60]]);
     }
 
     #[test]

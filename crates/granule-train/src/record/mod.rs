@@ -1,5 +1,6 @@
 //! What a run leaves behind in its folder: metrics as JSON lines, CSV and TensorBoard events, and the HTML report.
 
+mod growing;
 mod recorder;
 mod report;
 mod tensorboard;
@@ -213,6 +214,16 @@ pub enum RecordError {
         /// What failed.
         reason: String,
     },
+}
+
+impl RecordError {
+    fn io(action: &'static str, path: &Path, source: std::io::Error) -> Self {
+        Self::Io {
+            action,
+            path: path.to_owned(),
+            source,
+        }
+    }
 }
 
 fn replace(path: &Path, bytes: &[u8]) -> Result<(), RecordError> {

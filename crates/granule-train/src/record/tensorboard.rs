@@ -3,12 +3,12 @@
 //! A frame is the length (u64), its checksum, the message and its checksum, all little-endian. The messages and their
 //! field numbers are those of `tensorflow/core/util/event.proto` and `tensorflow/core/framework/summary.proto`.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter, Write};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::RecordError;
+use super::growing::GrowingFile;
 
 const FILE_PREFIX: &str = "events.out.tfevents.";
 const FILE_VERSION: &str = "brain.Event:2";
@@ -27,8 +27,7 @@ const LENGTH_DELIMITED: u64 = 2;
 const FIXED_32: u64 = 5;
 
 pub(super) struct EventWriter {
-    path: PathBuf,
-    out: BufWriter<File>,
+    file: GrowingFile,
 }
 
 impl EventWriter {
@@ -37,7 +36,8 @@ impl EventWriter {
         let path = dir.join(file_name(seconds_since_epoch() as u64));
         let mut start = Vec::new();
         push_frame(&mut start, &version_event(seconds_since_epoch()));
-        Self::open(path, &start)
+        let file = GrowingFile::open(path, &start)?;
+        Ok(Self { file })
     }
 
     /// Continues the events of `dir`: those up to `upto_step` move to a new file, except for tags under `without`.
@@ -48,11 +48,7 @@ impl EventWriter {
         let Some((last_time, newest)) = old.last() else {
             return Self::create(dir);
         };
-        let bytes = fs::read(newest).map_err(|source| RecordError::Io {
-            action: "read",
-            path: newest.clone(),
-            source,
-        })?;
+        let bytes = fs::read(newest).map_err(|error| RecordError::io("read", newest, error))?;
         let mut kept = Vec::new();
         for event in frames(&bytes) {
             let event_of_end = tags(event).any(|tag| tag.starts_with(without.as_bytes()));
@@ -64,15 +60,11 @@ impl EventWriter {
             push_frame(&mut kept, &version_event(seconds_since_epoch()));
         }
         let path = dir.join(file_name((seconds_since_epoch() as u64).max(last_time + 1)));
-        let writer = Self::open(path, &kept)?;
+        let file = GrowingFile::open(path, &kept)?;
         for (_, path) in old {
-            fs::remove_file(&path).map_err(|source| RecordError::Io {
-                action: "remove",
-                path,
-                source,
-            })?;
+            fs::remove_file(&path).map_err(|error| RecordError::io("remove", &path, error))?;
         }
-        Ok(writer)
+        Ok(Self { file })
     }
 
     /// Appends one event with the given (tag, value) pairs.
@@ -82,44 +74,11 @@ impl EventWriter {
             &mut frame,
             &scalar_event(seconds_since_epoch(), step, values),
         );
-        self.out
-            .write_all(&frame)
-            .map_err(|source| self.failed(source))
+        self.file.push(&frame)
     }
 
-    pub(super) fn flush(&mut self) -> Result<(), RecordError> {
-        self.out.flush().map_err(|source| self.failed(source))
-    }
-
-    pub(super) fn sync(&mut self) -> Result<(), RecordError> {
-        self.flush()?;
-        self.out
-            .get_ref()
-            .sync_data()
-            .map_err(|source| self.failed(source))
-    }
-
-    fn open(path: PathBuf, start: &[u8]) -> Result<Self, RecordError> {
-        super::replace(&path, start)?;
-        match OpenOptions::new().append(true).open(&path) {
-            Ok(file) => Ok(Self {
-                path,
-                out: BufWriter::new(file),
-            }),
-            Err(source) => Err(RecordError::Io {
-                action: "write",
-                path,
-                source,
-            }),
-        }
-    }
-
-    fn failed(&self, source: io::Error) -> RecordError {
-        RecordError::Io {
-            action: "write",
-            path: self.path.clone(),
-            source,
-        }
+    pub(super) fn file(&mut self) -> &mut GrowingFile {
+        &mut self.file
     }
 }
 
@@ -135,11 +94,7 @@ fn seconds_since_epoch() -> f64 {
 
 /// The event files of a folder with the time in their names, oldest first.
 fn event_files(dir: &Path) -> Result<Vec<(u64, PathBuf)>, RecordError> {
-    let failed = |source| RecordError::Io {
-        action: "list",
-        path: dir.to_owned(),
-        source,
-    };
+    let failed = |error| RecordError::io("list", dir, error);
     let mut files = Vec::new();
     for entry in fs::read_dir(dir).map_err(failed)? {
         let entry = entry.map_err(failed)?;
@@ -375,16 +330,16 @@ mod tests {
             writer.scalars(step, &[("train/loss", 0.5)]).unwrap();
         }
         writer.scalars(20, &[("test/accuracy", 0.5)]).unwrap();
-        writer.flush().unwrap();
-        let path = writer.path.clone();
+        writer.file.flush().unwrap();
+        let path = writer.file.path.clone();
         drop(writer);
         let whole = fs::read(&path).unwrap();
         fs::write(&path, &whole[..whole.len() - 5]).unwrap();
 
         let mut writer = EventWriter::resume(dir.path(), 20, "test/").unwrap();
         writer.scalars(21, &[("train/loss", 0.25)]).unwrap();
-        writer.flush().unwrap();
-        assert!(writer.path > path && !path.exists());
+        writer.file.flush().unwrap();
+        assert!(writer.file.path > path && !path.exists());
         let steps: Vec<_> = events(dir.path())
             .into_iter()
             .map(|(step, tags)| (step, tags.len()))

@@ -5,7 +5,8 @@ use granule_data::Dataset;
 use granule_models::{ModelConfig, ResNetConfig, StateDict};
 use granule_train::config::SgdConfig;
 use granule_train::{
-    Event, Observer, OptimizerConfig, RunConfig, StopFlag, TrainError, resume_with, train_with,
+    Event, Observer, OptimizerConfig, Outcome, RunConfig, StopFlag, TrainError, resume_with,
+    train_with,
 };
 
 use crate::common::*;
@@ -60,6 +61,27 @@ fn finished(dir: &Path) -> (StateDict, Vec<String>) {
     (file.state, epoch_rows(dir))
 }
 
+/// A run that is told to stop after some steps.
+fn stopped(config: &RunConfig, data: &Dataset, dir: &Path, after: u64) -> Outcome {
+    let flag = StopFlag::new();
+    let mut witness = Witness {
+        stop_after: Some((after, flag.clone())),
+        ..Default::default()
+    };
+    train_with(config, data, Some(dir), &mut witness, &flag).unwrap()
+}
+
+/// Goes on with a run, to its end.
+fn resumed(dir: &Path, data: &Dataset) -> Result<(Outcome, Witness), TrainError> {
+    let mut witness = Witness::default();
+    let outcome = resume_with(dir, data, &mut witness, &StopFlag::new())?;
+    Ok((outcome, witness))
+}
+
+fn refused(dir: &Path, data: &Dataset) -> TrainError {
+    resumed(dir, data).map(|_| ()).unwrap_err()
+}
+
 #[test]
 fn a_stopped_run_ends_as_if_it_had_not_been() {
     on_each(&HOSTS, |spec, _| {
@@ -69,19 +91,12 @@ fn a_stopped_run_ends_as_if_it_had_not_been() {
             let expected = finished(whole.path());
             for after in 1..=outcome.steps {
                 let dir = tempfile::tempdir().unwrap();
-                let flag = StopFlag::new();
-                let mut witness = Witness {
-                    stop_after: Some((after, flag.clone())),
-                    ..Default::default()
-                };
-                let part =
-                    train_with(&config, &data, Some(dir.path()), &mut witness, &flag).unwrap();
+                let part = stopped(&config, &data, dir.path(), after);
                 assert!(part.interrupted && part.model_path.is_none());
                 assert_eq!(part.steps, after);
                 assert!(dir.path().join("report.html").exists());
 
-                let mut witness = Witness::default();
-                let rest = resume_with(dir.path(), &data, &mut witness, &StopFlag::new()).unwrap();
+                let (rest, witness) = resumed(dir.path(), &data).unwrap();
                 assert_eq!(witness.resumed_at, Some(after));
                 assert_eq!(rest.steps, outcome.steps);
                 assert!(witness.warnings.is_empty(), "{:?}", witness.warnings);
@@ -128,31 +143,37 @@ fn copy_folder(from: &Path, to: &Path) {
     }
 }
 
+/// A whole run in `root`, and its folder as it was at every event.
+fn photographed(config: &RunConfig, data: &Dataset, root: &Path) -> (PathBuf, Vec<PathBuf>) {
+    let dir = root.join("run");
+    let mut photographer = Photographer {
+        run_dir: &dir,
+        album: &root.join("album"),
+        taken: Vec::new(),
+    };
+    train_with(
+        config,
+        data,
+        Some(&dir),
+        &mut photographer,
+        &StopFlag::new(),
+    )
+    .unwrap();
+    let taken = photographer.taken;
+    (dir, taken)
+}
+
 #[test]
 fn a_killed_run_ends_as_if_it_had_not_been() {
     on_each(&["flex"], |spec, _| {
         for (mut config, data) in tiny_runs(spec) {
             config.train.checkpoint_every_steps = Some(2);
             let root = tempfile::tempdir().unwrap();
-            let (dir, album) = (root.path().join("run"), root.path().join("album"));
-            let mut photographer = Photographer {
-                run_dir: &dir,
-                album: &album,
-                taken: Vec::new(),
-            };
-            train_with(
-                &config,
-                &data,
-                Some(&dir),
-                &mut photographer,
-                &StopFlag::new(),
-            )
-            .unwrap();
+            let (dir, copies) = photographed(&config, &data, root.path());
             let expected = finished(&dir);
-            assert!(photographer.taken.len() > 10);
-            for copy in photographer.taken {
-                let mut witness = Witness::default();
-                resume_with(&copy, &data, &mut witness, &StopFlag::new()).unwrap();
+            assert!(copies.len() > 10);
+            for copy in copies {
+                resumed(&copy, &data).unwrap();
                 assert!(finished(&copy) == expected, "{}", copy.display());
                 let checkpoints = fs::read_dir(copy.join("checkpoints")).unwrap();
                 let steps = checkpoints.filter(|e| {
@@ -181,31 +202,17 @@ fn a_killed_run_on_a_device_ends_where_it_would_have() {
         // Fewer than the steps whose losses wait for one reading.
         config.train.checkpoint_every_steps = Some(3);
         let root = tempfile::tempdir().unwrap();
-        let (dir, album) = (root.path().join("run"), root.path().join("album"));
-        let mut photographer = Photographer {
-            run_dir: &dir,
-            album: &album,
-            taken: Vec::new(),
-        };
-        train_with(
-            &config,
-            &data,
-            Some(&dir),
-            &mut photographer,
-            &StopFlag::new(),
-        )
-        .unwrap();
+        let (dir, copies) = photographed(&config, &data, root.path());
         let (state, rows) = finished(&dir);
         let numbers = |rows: &[String]| -> Vec<f64> {
             let fields = rows.iter().flat_map(|row| row.split(','));
             fields.map(|field| field.parse().unwrap()).collect()
         };
-        let mut resumed = Vec::new();
-        for copy in &photographer.taken {
-            let mut witness = Witness::default();
-            resume_with(copy, &data, &mut witness, &StopFlag::new()).unwrap();
-            resumed.extend(witness.resumed_at);
-            let (found, found_rows) = finished(copy);
+        let mut places = Vec::new();
+        for copy in copies {
+            let (_, witness) = resumed(&copy, &data).unwrap();
+            places.extend(witness.resumed_at);
+            let (found, found_rows) = finished(&copy);
             for (name, value) in &state.0 {
                 for (a, b) in value.data.iter().zip(&found.0[name].data) {
                     let difference = f64::from((a - b).abs());
@@ -218,9 +225,9 @@ fn a_killed_run_on_a_device_ends_where_it_would_have() {
                 assert!((a - b).abs() < TOLERANCE, "{spec}: {rows:?} {found_rows:?}");
             }
         }
-        resumed.sort_unstable();
-        resumed.dedup();
-        assert_eq!(resumed, [3, 4, 6, 8], "{spec}");
+        places.sort_unstable();
+        places.dedup();
+        assert_eq!(places, [3, 4, 6, 8], "{spec}");
     });
 }
 
@@ -234,12 +241,7 @@ fn damaged_checkpoints_are_passed_over_loudly() {
         run(&config, &data, whole.path()).unwrap();
 
         let dir = tempfile::tempdir().unwrap();
-        let flag = StopFlag::new();
-        let mut witness = Witness {
-            stop_after: Some((12, flag.clone())),
-            ..Default::default()
-        };
-        train_with(&config, &data, Some(dir.path()), &mut witness, &flag).unwrap();
+        stopped(&config, &data, dir.path(), 12);
         let folder = dir.path().join("checkpoints");
         let checkpoint = |step: u64| folder.join(format!("step-{step:08}.ckpt"));
         let whole_file = fs::read(checkpoint(12)).unwrap();
@@ -249,8 +251,7 @@ fn damaged_checkpoints_are_passed_over_loudly() {
         flipped[last] ^= 1;
         fs::write(checkpoint(10), flipped).unwrap();
 
-        let mut witness = Witness::default();
-        resume_with(dir.path(), &data, &mut witness, &StopFlag::new()).unwrap();
+        let (_, witness) = resumed(dir.path(), &data).unwrap();
         assert_eq!(witness.resumed_at, Some(5));
         assert_eq!(witness.warnings.len(), 2, "{:?}", witness.warnings);
         assert!(witness.warnings[0].contains("step-00000012.ckpt"));
@@ -262,8 +263,7 @@ fn damaged_checkpoints_are_passed_over_loudly() {
         fs::remove_file(dir.path().join("result.json")).unwrap();
         let metrics = fs::read(dir.path().join("metrics.csv")).unwrap();
         for _ in 0..2 {
-            let error = resume_with(dir.path(), &data, &mut Witness::default(), &StopFlag::new())
-                .unwrap_err();
+            let error = refused(dir.path(), &data);
             assert!(matches!(error, TrainError::NoCheckpoint { .. }), "{error}");
         }
         assert_eq!(fs::read(dir.path().join("metrics.csv")).unwrap(), metrics);
@@ -277,8 +277,7 @@ fn a_finished_run_says_so() {
     let dir = tempfile::tempdir().unwrap();
     let config = config(&spec, mlp(&[8], 0.0), 2, 8);
     let (outcome, _) = run(&config, &data, dir.path()).unwrap();
-    let mut witness = Witness::default();
-    let again = resume_with(dir.path(), &data, &mut witness, &StopFlag::new()).unwrap();
+    let (again, witness) = resumed(dir.path(), &data).unwrap();
     assert!(witness.already_finished && witness.steps.is_empty());
     assert_eq!(again.steps, outcome.steps);
     let (found, expected) = (again.evaluation.unwrap(), outcome.evaluation.unwrap());
@@ -295,20 +294,12 @@ fn other_data_and_other_folders_are_refused() {
     let spec = "flex".parse().unwrap();
     let dir = tempfile::tempdir().unwrap();
     let config = config(&spec, mlp(&[8], 0.0), 2, 8);
-    let flag = StopFlag::new();
-    let mut witness = Witness {
-        stop_after: Some((3, flag.clone())),
-        ..Default::default()
-    };
-    train_with(&config, &data, Some(dir.path()), &mut witness, &flag).unwrap();
+    stopped(&config, &data, dir.path(), 3);
 
-    let go_on = |dir: &Path, data: &Dataset| {
-        resume_with(dir, data, &mut Witness::default(), &StopFlag::new()).unwrap_err()
-    };
-    let error = go_on(dir.path(), &points(42, 12));
+    let error = refused(dir.path(), &points(42, 12));
     assert!(matches!(error, TrainError::OtherData { .. }), "{error}");
     let empty = tempfile::tempdir().unwrap();
-    let error = go_on(empty.path(), &data);
+    let error = refused(empty.path(), &data);
     assert!(matches!(error, TrainError::NotARun { .. }), "{error}");
     let error = run(&config, &data, dir.path()).map(|_| ()).unwrap_err();
     assert!(
@@ -324,17 +315,11 @@ fn a_changed_configuration_is_refused() {
     let spec = "flex".parse().unwrap();
     let dir = tempfile::tempdir().unwrap();
     let config = config(&spec, mlp(&[8], 0.0), 2, 8);
-    let flag = StopFlag::new();
-    let mut witness = Witness {
-        stop_after: Some((3, flag.clone())),
-        ..Default::default()
-    };
-    train_with(&config, &data, Some(dir.path()), &mut witness, &flag).unwrap();
+    stopped(&config, &data, dir.path(), 3);
 
     let path = dir.path().join("config.toml");
     let text = fs::read_to_string(&path).unwrap();
     let metrics = fs::read(dir.path().join("metrics.jsonl")).unwrap();
-    let go_on = || resume_with(dir.path(), &data, &mut Witness::default(), &StopFlag::new());
     for (field, changed) in [
         (
             "train.batch_size",
@@ -353,7 +338,7 @@ fn a_changed_configuration_is_refused() {
     ] {
         assert_ne!(changed, text, "{field}");
         fs::write(&path, changed).unwrap();
-        match go_on().unwrap_err() {
+        match refused(dir.path(), &data) {
             TrainError::OtherConfig { field: found, .. } => assert_eq!(found, field),
             other => panic!("{field}: {other}"),
         }
@@ -366,7 +351,7 @@ fn a_changed_configuration_is_refused() {
         .replace("keep_checkpoints = 2", "keep_checkpoints = 5");
     assert_ne!(moved, text);
     fs::write(&path, moved).unwrap();
-    assert_eq!(go_on().unwrap().steps, 10);
+    assert_eq!(resumed(dir.path(), &data).unwrap().0.steps, 10);
 }
 
 /// Tries to resume the run it watches.
@@ -379,13 +364,7 @@ struct Intruder<'a> {
 impl Observer for Intruder<'_> {
     fn event(&mut self, event: &Event<'_>) {
         if let (Event::Step(_), None) = (event, &self.answer) {
-            let second = resume_with(
-                self.run_dir,
-                self.data,
-                &mut Witness::default(),
-                &StopFlag::new(),
-            );
-            self.answer = second.err();
+            self.answer = resumed(self.run_dir, self.data).err();
         }
     }
 }

@@ -1,5 +1,3 @@
-mod lines;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use self::lines::{LineFile, whole_lines};
+use super::growing::{GrowingFile, whole_lines};
 use super::tensorboard::EventWriter;
 use super::{CONFIG_FILE, EpochRow, METRICS_CSV, METRICS_JSONL, RecordError, RunSummary, StepRow};
 
@@ -51,8 +49,8 @@ pub(super) fn rows(run_dir: &Path) -> Result<(Vec<EpochRow>, Vec<StepRow>), Reco
 pub struct RunRecorder {
     run_dir: PathBuf,
     options: RecordOptions,
-    jsonl: LineFile,
-    csv: LineFile,
+    jsonl: GrowingFile,
+    csv: GrowingFile,
     events: EventWriter,
     epochs: Vec<EpochRow>,
     steps: Vec<StepRow>,
@@ -87,11 +85,7 @@ impl RunRecorder {
                 file,
             });
         }
-        fs::create_dir_all(run_dir).map_err(|source| RecordError::Io {
-            action: "create",
-            path: run_dir.to_owned(),
-            source,
-        })?;
+        fs::create_dir_all(run_dir).map_err(|error| RecordError::io("create", run_dir, error))?;
         super::replace(&run_dir.join(CONFIG_FILE), config_toml.as_bytes())?;
         let events = EventWriter::create(run_dir)?;
         Self::open(run_dir, options, events, &[], &[])
@@ -150,7 +144,7 @@ impl RunRecorder {
         if row.step != 1 && !on_interval {
             return Ok(());
         }
-        self.jsonl.push(&json(&Line::Step(*row))?)?;
+        self.jsonl.push_line(&json(&Line::Step(*row))?)?;
         let values = [
             ("train/loss", Some(row.loss)),
             ("train/accuracy", row.accuracy),
@@ -169,8 +163,8 @@ impl RunRecorder {
     /// # Errors
     /// [`RecordError::Io`] when a file cannot be written to.
     pub fn epoch(&mut self, row: &EpochRow) -> Result<(), RecordError> {
-        self.jsonl.push(&json(&Line::Epoch(*row))?)?;
-        self.csv.push(&csv_line(row))?;
+        self.jsonl.push_line(&json(&Line::Epoch(*row))?)?;
+        self.csv.push_line(&csv_line(row))?;
         let values = [
             ("epoch/train_loss", Some(row.train_loss)),
             ("epoch/train_accuracy", row.train_accuracy),
@@ -188,7 +182,8 @@ impl RunRecorder {
     /// # Errors
     /// [`RecordError::Io`] when a file cannot be written to.
     pub fn finish(&mut self, summary: &RunSummary) -> Result<(), RecordError> {
-        self.jsonl.push(&json(&Line::Result(summary.clone()))?)?;
+        self.jsonl
+            .push_line(&json(&Line::Result(summary.clone()))?)?;
         let values = [
             ("test/loss", Some(summary.test_loss)),
             ("test/accuracy", summary.test_accuracy),
@@ -204,9 +199,7 @@ impl RunRecorder {
     /// # Errors
     /// [`RecordError::Io`] when a file cannot be written to.
     pub fn sync(&mut self) -> Result<(), RecordError> {
-        self.jsonl.sync()?;
-        self.csv.sync()?;
-        self.events.sync()
+        self.files().into_iter().try_for_each(GrowingFile::sync)
     }
 
     /// The run folder.
@@ -231,15 +224,12 @@ impl RunRecorder {
         jsonl: &[String],
         csv: &[String],
     ) -> Result<Self, RecordError> {
-        let header = CSV_HEADER.to_owned();
+        let file = |name, lines: String| GrowingFile::open(run_dir.join(name), lines.as_bytes());
         Ok(Self {
             run_dir: run_dir.to_owned(),
             options,
-            jsonl: LineFile::open(run_dir.join(METRICS_JSONL), jsonl)?,
-            csv: LineFile::open(
-                run_dir.join(METRICS_CSV),
-                std::iter::once(&header).chain(csv),
-            )?,
+            jsonl: file(METRICS_JSONL, text(jsonl))?,
+            csv: file(METRICS_CSV, format!("{CSV_HEADER}\n{}", text(csv)))?,
             events,
             epochs: Vec::new(),
             steps: Vec::new(),
@@ -249,10 +239,19 @@ impl RunRecorder {
 
     fn flush(&mut self) -> Result<(), RecordError> {
         self.flushed = Instant::now();
-        self.jsonl.flush()?;
-        self.csv.flush()?;
-        self.events.flush()
+        self.files().into_iter().try_for_each(GrowingFile::flush)
     }
+
+    fn files(&mut self) -> [&mut GrowingFile; 3] {
+        [&mut self.jsonl, &mut self.csv, self.events.file()]
+    }
+}
+
+fn text(lines: &[String]) -> String {
+    lines
+        .iter()
+        .flat_map(|line| [line.as_str(), "\n"])
+        .collect()
 }
 
 fn json(line: &Line) -> Result<String, RecordError> {

@@ -181,13 +181,7 @@ impl ReportData {
                     },
                 });
             }
-            Err(source) => {
-                return Err(RecordError::Io {
-                    action: "read",
-                    path,
-                    source,
-                });
-            }
+            Err(error) => return Err(RecordError::io("read", &path, error)),
         };
         serde_json::from_slice(&bytes).map_err(|error| RecordError::Damaged {
             path,

@@ -1,0 +1,57 @@
+use granule_data::{Augmentation, DatasetSpec};
+use granule_models::ModelConfig;
+
+use super::{OneCycleConfig, OptimizerConfig, RunConfig, ScheduleConfig, SgdConfig};
+
+impl RunConfig {
+    /// Settings that train this model well on this data set; they are where `granule train` starts from.
+    ///
+    /// ```
+    /// # use granule_data::DatasetSpec;
+    /// # use granule_models::ModelConfig;
+    /// # use granule_train::RunConfig;
+    /// let config = RunConfig::recipe(ModelConfig::from_name("resnet")?, DatasetSpec::Cifar10);
+    /// assert_eq!(config.optimizer.name(), "sgd");
+    /// assert!(config.data.augmentation.horizontal_flip);
+    /// # Ok::<(), granule_models::ModelError>(())
+    /// ```
+    // Only values that every configuration file spells out may differ here between models: a file that leaves one
+    // away, as a run's own config.toml does with what is unset, would get it back.
+    pub fn recipe(model: ModelConfig, dataset: DatasetSpec) -> Self {
+        let mut config = Self::default();
+        match model {
+            ModelConfig::Mlp(_) | ModelConfig::LeNet(_) => {
+                config.schedule = ScheduleConfig::Cosine(Default::default());
+            }
+            ModelConfig::Cnn(_) => {
+                config.optimizer = OptimizerConfig::Sgd(SgdConfig {
+                    lr: 0.01,
+                    ..Default::default()
+                });
+                config.schedule = ScheduleConfig::Cosine(Default::default());
+            }
+            ModelConfig::ResNet(_) => {
+                config.train.epochs = 30;
+                config.train.batch_size = 128;
+                config.train.label_smoothing = 0.1;
+                config.optimizer = OptimizerConfig::Sgd(SgdConfig {
+                    lr: 0.1,
+                    nesterov: true,
+                    weight_decay: 5e-4,
+                    ..Default::default()
+                });
+                config.schedule = ScheduleConfig::OneCycle(OneCycleConfig::default());
+                if matches!(dataset, DatasetSpec::Cifar10 | DatasetSpec::Cifar100) {
+                    config.data.augmentation = Augmentation {
+                        pad_crop: 4,
+                        horizontal_flip: true,
+                        ..Default::default()
+                    };
+                }
+            }
+        }
+        config.model = model;
+        config.data.dataset = dataset;
+        config
+    }
+}
