@@ -14,11 +14,14 @@
 //! - `plot`: traces, rasters, phase planes and f–I curves as SVG or PNG.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod analysis;
 mod error;
 #[cfg(feature = "autodiff")]
 pub mod gradient;
+pub mod linalg;
 pub mod model;
 mod parameter;
+pub mod population;
 pub mod random;
 mod simulate;
 pub mod solver;
@@ -29,6 +32,5 @@ mod testing;
 pub use error::DynamicsError;
 pub use model::{Clock, Constant, Dynamics, Field, Input, Linear, Model, NoInput, Series};
 pub use parameter::{Bounds, Parameter};
-pub use random::NormalNoise;
 pub use simulate::{Grid, record, simulate};
 pub use state::{Place, State, Variable, host};

@@ -103,9 +103,7 @@ impl Parameter {
         match self.bounds {
             Bounds::Free => raw,
             Bounds::Above(low) => raw.exp().add_scalar(low),
-            Bounds::Between(low, high) => sigmoid(raw)
-                .mul_scalar(high - low)
-                .add_scalar(low),
+            Bounds::Between(low, high) => sigmoid(raw).mul_scalar(high - low).add_scalar(low),
         }
     }
 
