@@ -23,6 +23,8 @@ pub mod model;
 mod parameter;
 pub mod population;
 pub mod random;
+#[cfg(feature = "plot")]
+pub mod plot;
 mod simulate;
 pub mod solver;
 mod state;
