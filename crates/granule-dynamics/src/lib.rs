@@ -14,11 +14,15 @@
 //! - `plot`: traces, rasters, phase planes and f–I curves as SVG or PNG.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod analysis;
 mod error;
 #[cfg(feature = "autodiff")]
 pub mod gradient;
+pub mod linalg;
 pub mod model;
 mod parameter;
+pub mod population;
+pub mod random;
 #[cfg(feature = "plot")]
 pub mod plot;
 mod simulate;
