@@ -18,7 +18,7 @@ mod error;
 #[cfg(feature = "autodiff")]
 pub mod gradient;
 pub mod model;
-mod parameter;
+pub(crate) mod parameter;
 mod simulate;
 pub mod solver;
 mod state;

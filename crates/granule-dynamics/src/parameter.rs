@@ -129,7 +129,7 @@ impl Parameter {
     }
 }
 
-fn check(field: &str, values: &[f64], bounds: Bounds) -> Result<(), DynamicsError> {
+pub(crate) fn check(field: &str, values: &[f64], bounds: Bounds) -> Result<(), DynamicsError> {
     if values.is_empty() {
         return Err(DynamicsError::config(field, "[]", "at least one value"));
     }
