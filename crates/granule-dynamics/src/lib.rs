@@ -18,15 +18,18 @@ mod error;
 #[cfg(feature = "autodiff")]
 pub mod gradient;
 pub mod model;
-pub(crate) mod parameter;
+mod parameter;
+pub mod random;
 mod simulate;
 pub mod solver;
 mod state;
+pub mod system;
 #[cfg(test)]
 mod testing;
 
 pub use error::DynamicsError;
 pub use model::{Clock, Constant, Dynamics, Field, Input, Linear, Model, NoInput, Series};
 pub use parameter::{Bounds, Parameter};
+pub use random::NormalNoise;
 pub use simulate::{Grid, record, simulate};
 pub use state::{Place, State, Variable, host};

@@ -50,7 +50,7 @@ pub use network::{
     Connectivity, Coupling, Delays, Network, NetworkConfig, NetworkDynamics,
 };
 pub use nonlinear::{
-    DriveConfig, FormConfig, NonlinearField, NonlinearSystem, NonlinearSystemConfig,
+    Drive, DriveConfig, Form, FormConfig, LinearDrive, NetworkForm, NonlinearField, NonlinearSystem, NonlinearSystemConfig,
 };
 pub use oscillator::{
     FitzHughNagumo, FitzHughNagumoConfig, FitzHughNagumoField, StuartLandau, StuartLandauConfig,
