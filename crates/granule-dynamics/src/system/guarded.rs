@@ -11,7 +11,10 @@ pub(crate) fn linear_exponential(u: Tensor<2>) -> Tensor<2> {
     let near = half.clone().abs().lower_elem(0.1);
     let far = half.clone().mask_fill(near.clone(), 1.0);
     let far = far.clone() / far.tanh();
-    let square = half.clone().mask_fill(near.clone().bool_not(), 0.0).square();
+    let square = half
+        .clone()
+        .mask_fill(near.clone().bool_not(), 0.0)
+        .square();
     let series = square
         .clone()
         .mul_scalar(-1.0 / 4725.0)
@@ -37,13 +40,16 @@ mod tests {
     }
 
     const POINTS: [f64; 15] = [
-        -40.0, -5.0, -1.0, -0.21, -0.199, -0.01, -1e-6, 0.0, 1e-9, 1e-3, 0.1, 0.1999, 0.2001, 3.0, 60.0,
+        -40.0, -5.0, -1.0, -0.21, -0.199, -0.01, -1e-6, 0.0, 1e-9, 1e-3, 0.1, 0.1999, 0.2001, 3.0,
+        60.0,
     ];
 
     #[test]
     fn value_and_slope_are_sound_on_both_sides_of_zero() {
         let place = f64_autodiff();
-        let u = place.tensor(POINTS.to_vec(), [1, POINTS.len()]).require_grad();
+        let u = place
+            .tensor(POINTS.to_vec(), [1, POINTS.len()])
+            .require_grad();
         let value = linear_exponential(u.clone());
         let mut gradients = value.clone().sum().backward();
         let slope = host(u.grad_remove(&mut gradients).unwrap()).unwrap();
@@ -62,7 +68,10 @@ mod tests {
                 let expected = reference(*u).0;
                 let error = (value - expected).abs() / expected.abs().max(1e-6);
                 // Far below zero the two halves cancel; there the rate itself is below 1e-6 of its scale.
-                assert!(error < 1e-6 || (value - expected).abs() < 4e-6, "{name} {u} {value} {expected}");
+                assert!(
+                    error < 1e-6 || (value - expected).abs() < 4e-6,
+                    "{name} {u} {value} {expected}"
+                );
             }
         }
     }

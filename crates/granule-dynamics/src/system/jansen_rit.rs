@@ -26,9 +26,10 @@ mass_model! {
     module JansenRit,
     /// [`JansenRit`] with its parameters' values.
     field JansenRitField,
-    noise:
+    noise: {
         /// The amplitude of white noise in the pulse rate (Hz·√ms).
-        0.0,
+        amplitude = 0.0;
+    }
     parameters: {
         /// A: the largest excitatory postsynaptic potential (mV).
         excitatory_gain = 3.25, Bounds::Above(0.0);
@@ -102,10 +103,12 @@ impl Field for JansenRitField {
         let rate = |share: &Tensor<2>| self.sigmoid(state[0].clone() * synapses(share));
 
         let pyramidal = self.sigmoid(self.potential(state));
-        let excitatory = synapses(&self.excitatory_to_pyramidal) * rate(&self.pyramidal_to_excitatory)
+        let excitatory = synapses(&self.excitatory_to_pyramidal)
+            * rate(&self.pyramidal_to_excitatory)
             + self.drive.clone();
         let excitatory = plus(excitatory, self.channel(0, input));
-        let inhibitory = synapses(&self.inhibitory_to_pyramidal) * rate(&self.pyramidal_to_inhibitory);
+        let inhibitory =
+            synapses(&self.inhibitory_to_pyramidal) * rate(&self.pyramidal_to_inhibitory);
 
         let bend = |pulses: Tensor<2>, gain: Tensor<2>, per: &Tensor<2>, y: usize| {
             let slope = state[y + 3].clone().mul_scalar(2.0) + state[y].clone() * per.clone();
@@ -194,7 +197,10 @@ mod tests {
             let (seen, state) = trace(&model, &NoInput, 0.1, 1000);
             for (at, expected) in potential.iter().enumerate() {
                 let found = seen[at * 200][0];
-                assert!((found - expected).abs() < 1e-7, "{name}: {found} {expected}");
+                assert!(
+                    (found - expected).abs() < 1e-7,
+                    "{name}: {found} {expected}"
+                );
             }
             for (found, expected) in state.tensors().iter().zip(last) {
                 assert_close(host(found.clone()).unwrap()[0], expected, 1e-8);
@@ -215,7 +221,11 @@ mod tests {
             let row = steady.iter().copied().chain([pulses[at.step]]);
             Some(place.tensor(row.map(|p| p - 220.0).collect(), [batch, 1]))
         };
-        let grid = Grid::Uniform { start: 0.0, dt: 1.0, steps: 6000 };
+        let grid = Grid::Uniform {
+            start: 0.0,
+            dt: 1.0,
+            steps: 6000,
+        };
         let initial = model.initial_state(batch).unwrap();
         let (seen, _) = record(&model.dynamics().unwrap(), initial, &input, &grid).unwrap();
         let seen = host(seen).unwrap();
@@ -234,7 +244,10 @@ mod tests {
                     nodes: 2,
                     threshold: vec![6.0, 5.5].into(),
                     initial: [0.05, 8.0, 5.0, 0.01, 0.3, 0.2].map(Into::into).to_vec(),
-                    trainable: JansenRitConfig::PARAMETERS.iter().map(|x| (*x).into()).collect(),
+                    trainable: JansenRitConfig::PARAMETERS
+                        .iter()
+                        .map(|x| (*x).into())
+                        .collect(),
                     ..Default::default()
                 }
                 .init(place)
@@ -248,18 +261,34 @@ mod tests {
 
     #[test]
     fn single_precision_follows_on_every_device() {
-        let config = JansenRitConfig { nodes: 2, ..Default::default() };
-        agrees_on_every_device(|place| config.init(place).unwrap(), &[30.0, -30.0], 0.5, 20, 1e-4);
+        let config = JansenRitConfig {
+            nodes: 2,
+            ..Default::default()
+        };
+        agrees_on_every_device(
+            |place| config.init(place).unwrap(),
+            &[30.0, -30.0],
+            0.5,
+            20,
+            1e-4,
+        );
     }
 
     #[test]
     fn noise_enters_the_excitatory_slope_alone() {
         let place = f64_place();
-        let config = JansenRitConfig { noise: 400.0.into(), ..Default::default() };
+        let config = JansenRitConfig {
+            noise: 400.0.into(),
+            ..Default::default()
+        };
         let model = config.init(&place).unwrap();
         let state = model.initial_state(1).unwrap();
         let amplitude = model.field().unwrap().diffusion(0.0, &state).unwrap();
-        let values: Vec<f64> = amplitude.tensors().iter().map(|x| host(x.clone()).unwrap()[0]).collect();
+        let values: Vec<f64> = amplitude
+            .tensors()
+            .iter()
+            .map(|x| host(x.clone()).unwrap()[0])
+            .collect();
         assert_close(values[4], 3.25 / 10.0 * 0.4, 1e-14);
         assert_eq!(values.iter().filter(|x| **x == 0.0).count(), 5);
         let silent = JansenRitConfig::default().init(&place).unwrap();
@@ -270,23 +299,52 @@ mod tests {
     fn settings_out_of_range_are_named() {
         let refused = |config: JansenRitConfig| config.validate().unwrap_err().to_string();
         let default = JansenRitConfig::default;
-        let error = refused(JansenRitConfig { excitatory_time_constant: (-10.0).into(), ..default() });
-        assert!(error.starts_with("excitatory_time_constant = -10"), "{error}");
-        let error = refused(JansenRitConfig { drive: f64::NAN.into(), ..default() });
+        let error = refused(JansenRitConfig {
+            excitatory_time_constant: (-10.0).into(),
+            ..default()
+        });
+        assert!(
+            error.starts_with("excitatory_time_constant = -10"),
+            "{error}"
+        );
+        let error = refused(JansenRitConfig {
+            drive: f64::NAN.into(),
+            ..default()
+        });
         assert!(error.starts_with("drive = NaN"), "{error}");
-        let error = refused(JansenRitConfig { nodes: 3, threshold: vec![6.0; 2].into(), ..default() });
+        let error = refused(JansenRitConfig {
+            nodes: 3,
+            threshold: vec![6.0; 2].into(),
+            ..default()
+        });
         assert!(error.starts_with("threshold = 2 values"), "{error}");
-        let error = refused(JansenRitConfig { noise: (-1.0).into(), ..default() });
+        let error = refused(JansenRitConfig {
+            noise: (-1.0).into(),
+            ..default()
+        });
         assert!(error.starts_with("noise = -1"), "{error}");
-        let error = refused(JansenRitConfig { initial: vec![0.0.into()], ..default() });
+        let error = refused(JansenRitConfig {
+            initial: vec![0.0.into()],
+            ..default()
+        });
         assert!(error.starts_with("initial = 1 entries"), "{error}");
-        let error = refused(JansenRitConfig { trainable: vec!["gain".into()], ..default() });
+        let error = refused(JansenRitConfig {
+            trainable: vec!["gain".into()],
+            ..default()
+        });
         assert!(error.starts_with("trainable = gain"), "{error}");
-        assert!(refused(JansenRitConfig { nodes: 0, ..default() }).starts_with("nodes = 0"));
+        assert!(
+            refused(JansenRitConfig {
+                nodes: 0,
+                ..default()
+            })
+            .starts_with("nodes = 0")
+        );
         let unknown = serde_json::from_str::<JansenRitConfig>(r#"{"gian": 3}"#);
         assert!(unknown.unwrap_err().to_string().contains("gian"));
         let config: JansenRitConfig =
-            serde_json::from_str(r#"{"nodes": 2, "drive": [150, 200.5], "connectivity": 140}"#).unwrap();
+            serde_json::from_str(r#"{"nodes": 2, "drive": [150, 200.5], "connectivity": 140}"#)
+                .unwrap();
         assert_eq!(config.drive, PerNode::Each(vec![150.0, 200.5]));
         assert_eq!(config.connectivity, PerNode::All(140.0));
         config.validate().unwrap();

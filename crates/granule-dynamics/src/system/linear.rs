@@ -96,7 +96,9 @@ pub(super) fn check_matrix(
     rows: usize,
     columns: Option<usize>,
 ) -> Result<(), DynamicsError> {
-    let columns = columns.unwrap_or_else(|| matrix.first().map_or(0, Vec::len)).max(1);
+    let columns = columns
+        .unwrap_or_else(|| matrix.first().map_or(0, Vec::len))
+        .max(1);
     if matrix.len() != rows || matrix.iter().any(|row| row.len() != columns) {
         let lengths: Vec<String> = matrix.iter().map(|row| row.len().to_string()).collect();
         let found = format!("{} rows of {} values", matrix.len(), lengths.join(", "));
@@ -170,7 +172,11 @@ impl System for LinearSystem {
     }
 
     fn initial_state(&self, batch: usize) -> Result<State, DynamicsError> {
-        initial_state(std::slice::from_ref(&self.initial), &self.variables(), batch)
+        initial_state(
+            std::slice::from_ref(&self.initial),
+            &self.variables(),
+            batch,
+        )
     }
 }
 
@@ -204,7 +210,8 @@ impl LinearSystemField {
     fn diagonal(&self) -> Tensor<2> {
         let place = Place::of(&self.a);
         let size = self.variables[0].width;
-        let identity = Tensor::eye(size, (&place.device, place.dtype));
+        let identity = (0..size * size).map(|i| if i % (size + 1) == 0 { 1.0 } else { 0.0 });
+        let identity = place.tensor(identity.collect(), [size, size]);
         (self.a.clone() * identity).sum_dim(0)
     }
 }
@@ -264,11 +271,18 @@ mod tests {
 
     fn example() -> LinearSystemConfig {
         LinearSystemConfig {
-            a: vec![vec![-0.1, -1.0, 0.2], vec![1.0, -0.2, 0.0], vec![0.05, 0.3, -0.4]],
+            a: vec![
+                vec![-0.1, -1.0, 0.2],
+                vec![1.0, -0.2, 0.0],
+                vec![0.05, 0.3, -0.4],
+            ],
             b: vec![vec![1.0, 0.0], vec![0.0, 0.5], vec![0.3, -0.2]],
             c: vec![vec![0.1], vec![0.2], vec![0.3]],
             initial: vec![1.0, -0.5, 0.25].into(),
-            trainable: LinearSystemConfig::PARAMETERS.iter().map(|x| (*x).into()).collect(),
+            trainable: LinearSystemConfig::PARAMETERS
+                .iter()
+                .map(|x| (*x).into())
+                .collect(),
         }
     }
 
@@ -309,20 +323,38 @@ mod tests {
 
     #[test]
     fn single_precision_follows_on_every_device() {
-        agrees_on_every_device(|place| example().init(place).unwrap(), &INPUT, 0.1, 10, 1e-5);
+        agrees_on_every_device(
+            |place| example().init(place).unwrap(),
+            &INPUT,
+            0.1,
+            10,
+            1e-5,
+        );
     }
 
     #[test]
     fn matrices_that_do_not_fit_are_named() {
         let refused = |config: LinearSystemConfig| config.validate().unwrap_err().to_string();
-        let error = refused(LinearSystemConfig { a: vec![vec![1.0, 2.0]], ..example() });
+        let error = refused(LinearSystemConfig {
+            a: vec![vec![1.0, 2.0]],
+            ..example()
+        });
         assert!(error.starts_with("a = 1 rows of 2 values"), "{error}");
-        let error = refused(LinearSystemConfig { b: vec![vec![1.0]; 2], ..example() });
+        let error = refused(LinearSystemConfig {
+            b: vec![vec![1.0]; 2],
+            ..example()
+        });
         assert!(error.starts_with("b = 2 rows"), "{error}");
         let mut config = example();
         config.c[1][0] = f64::NAN;
         assert!(refused(config).starts_with("c[1][0] = NaN"));
-        assert!(refused(LinearSystemConfig { a: vec![], ..example() }).starts_with("a = []"));
+        assert!(
+            refused(LinearSystemConfig {
+                a: vec![],
+                ..example()
+            })
+            .starts_with("a = []")
+        );
     }
 
     #[test]
@@ -333,10 +365,18 @@ mod tests {
         let place = f64_place();
         let model = Integrated::new(example().init(&place).unwrap(), Rk4);
         let state = model.initial_state(2).unwrap();
-        let at = Clock { step: 0, time: 0.0, dt: 0.1 };
+        let at = Clock {
+            step: 0,
+            time: 0.0,
+            dt: 0.1,
+        };
         for shape in [[1, 2], [3, 3]] {
             let input: Tensor<2> = place.full(1.0, shape);
-            let error = model.dynamics().unwrap().step(at, &state, Some(&input)).unwrap_err();
+            let error = model
+                .dynamics()
+                .unwrap()
+                .step(at, &state, Some(&input))
+                .unwrap_err();
             assert!(matches!(error, DynamicsError::Shape { .. }), "{error}");
         }
     }

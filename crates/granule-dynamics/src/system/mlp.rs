@@ -36,7 +36,11 @@ impl MlpConfig {
     /// [`DynamicsError::Config`] names the first that is not allowed.
     pub fn validate(&self, field: &str) -> Result<(), DynamicsError> {
         if let Some(layer) = self.hidden.iter().position(|width| *width == 0) {
-            return Err(DynamicsError::config(format!("{field}.hidden[{layer}]"), 0, "at least 1"));
+            return Err(DynamicsError::config(
+                format!("{field}.hidden[{layer}]"),
+                0,
+                "at least 1",
+            ));
         }
         match self.scale.is_finite() && self.scale > 0.0 {
             true => Ok(()),
@@ -52,7 +56,11 @@ impl MlpConfig {
     /// zero. One seed gives one network on every device; `stream` separates networks of one seed.
     pub fn init(&self, inputs: usize, outputs: usize, stream: u64, place: &Place) -> Mlp {
         let noise = NormalNoise::new(self.seed, stream);
-        let widths: Vec<usize> = [inputs].into_iter().chain(self.hidden.clone()).chain([outputs]).collect();
+        let widths: Vec<usize> = [inputs]
+            .into_iter()
+            .chain(self.hidden.clone())
+            .chain([outputs])
+            .collect();
         let last = widths.len() - 2;
         let layers = widths.windows(2).enumerate().map(|(layer, pair)| {
             let (from, to) = (pair[0], pair[1]);
@@ -80,9 +88,12 @@ impl Mlp {
     /// `[batch, inputs]` → `[batch, outputs]`
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
         let last = self.layers.len().saturating_sub(1);
-        self.layers.iter().enumerate().fold(x, |x, (layer, linear)| {
-            let y = linear.forward(x);
-            if layer == last { y } else { y.tanh() }
-        })
+        self.layers
+            .iter()
+            .enumerate()
+            .fold(x, |x, (layer, linear)| {
+                let y = linear.forward(x);
+                if layer == last { y } else { y.tanh() }
+            })
     }
 }

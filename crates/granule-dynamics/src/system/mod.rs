@@ -35,7 +35,7 @@ mod readout;
 mod testing;
 mod wong_wang;
 
-use burn::module::Module;
+use burn::module::{Module, ModuleDisplay};
 use burn::tensor::Tensor;
 
 pub use config::{SystemConfig, SystemModel};
@@ -43,14 +43,11 @@ pub use integrated::{Integrated, Moving};
 pub use jansen_rit::{JansenRit, JansenRitConfig, JansenRitField};
 pub use linear::{LinearSystem, LinearSystemConfig, LinearSystemField};
 pub use mlp::{Mlp, MlpConfig};
-pub use montbrio_pazo_roxin::{
-    MontbrioPazoRoxin, MontbrioPazoRoxinConfig, MontbrioPazoRoxinField,
-};
-pub use network::{
-    Connectivity, Coupling, Delays, Network, NetworkConfig, NetworkDynamics,
-};
+pub use montbrio_pazo_roxin::{MontbrioPazoRoxin, MontbrioPazoRoxinConfig, MontbrioPazoRoxinField};
+pub use network::{Coupling, Delays, Network, NetworkConfig, NetworkDynamics};
 pub use nonlinear::{
-    Drive, DriveConfig, Form, FormConfig, LinearDrive, NetworkForm, NonlinearField, NonlinearSystem, NonlinearSystemConfig,
+    Drive, DriveConfig, Form, FormConfig, LinearDrive, NetworkForm, NonlinearField,
+    NonlinearSystem, NonlinearSystemConfig,
 };
 pub use oscillator::{
     FitzHughNagumo, FitzHughNagumoConfig, FitzHughNagumoField, StuartLandau, StuartLandauConfig,
@@ -59,7 +56,7 @@ pub use oscillator::{
 pub use parameters::PerNode;
 pub use readout::{
     BalloonWindkessel, BalloonWindkesselConfig, BalloonWindkesselField, Readout, WithBold,
-    WithBoldDynamics,
+    WithBoldDynamics, mean_rate, weighted_synaptic_currents,
 };
 pub use wong_wang::{
     ReducedWongWang, ReducedWongWangConfig, ReducedWongWangField, WongWang, WongWangConfig,
@@ -70,7 +67,7 @@ use crate::model::Field;
 use crate::{DynamicsError, State, Variable};
 
 /// A Burn module whose parameters become the equations of a system.
-pub trait System: Module {
+pub trait System: Module + ModuleDisplay {
     /// The equations with the parameters' values.
     type Field: SystemField + 'static;
 

@@ -113,7 +113,9 @@ impl FormConfig {
                     return Err(DynamicsError::config("form.size", 0, "at least 1"));
                 }
                 network.validate("form.network")?;
-                self.entries().iter().try_for_each(|entry| entry.validate(*size))
+                self.entries()
+                    .iter()
+                    .try_for_each(|entry| entry.validate(*size))
             }
             Self::FitzhughNagumo(config) => config.validate(),
             Self::VanDerPol(config) => config.validate(),
@@ -123,14 +125,23 @@ impl FormConfig {
 
     /// The network form's time constant and initial value.
     fn entries(&self) -> Vec<Entry<'_>> {
-        let Self::Network { time_constant, initial, .. } = self else {
+        let Self::Network {
+            time_constant,
+            initial,
+            ..
+        } = self
+        else {
             return Vec::new();
         };
         [
             ("form.time_constant", time_constant, Bounds::Above(0.0)),
             ("form.initial", initial, Bounds::Free),
         ]
-        .map(|(name, values, bounds)| Entry { name: name.into(), values, bounds })
+        .map(|(name, values, bounds)| Entry {
+            name: name.into(),
+            values,
+            bounds,
+        })
         .into()
     }
 
@@ -167,9 +178,10 @@ impl NonlinearSystemConfig {
         match &self.drive {
             DriveConfig::Linear { b, c } => {
                 let size = self.form.size();
-                for (name, matrix, columns) in
-                    [("drive.b", b, self.population), ("drive.c", c, self.external)]
-                {
+                for (name, matrix, columns) in [
+                    ("drive.b", b, self.population),
+                    ("drive.c", c, self.external),
+                ] {
                     if !matrix.is_empty() {
                         check_matrix(name, matrix, size, Some(columns))?;
                     }
@@ -314,9 +326,11 @@ impl System for NonlinearSystem {
 
     fn initial_state(&self, batch: usize) -> Result<State, DynamicsError> {
         match &self.form {
-            Form::Network(form) => {
-                initial_state(std::slice::from_ref(&form.initial), &form.variables(), batch)
-            }
+            Form::Network(form) => initial_state(
+                std::slice::from_ref(&form.initial),
+                &form.variables(),
+                batch,
+            ),
             Form::FitzHughNagumo(form) => form.initial_state(batch),
             Form::VanDerPol(form) => form.initial_state(batch),
             Form::StuartLandau(form) => form.initial_state(batch),
@@ -343,7 +357,12 @@ pub struct NonlinearField {
 
 impl NonlinearField {
     /// Y and U, zeros where there is no input.
-    fn input(&self, batch: usize, like: &Tensor<2>, input: Option<&Tensor<2>>) -> Option<Tensor<2>> {
+    fn input(
+        &self,
+        batch: usize,
+        like: &Tensor<2>,
+        input: Option<&Tensor<2>>,
+    ) -> Option<Tensor<2>> {
         let columns: usize = self.inputs.iter().map(|channel| channel.width).sum();
         let zeros = || Place::of(like).full(0.0, [batch, columns]);
         (columns > 0).then(|| match input {
@@ -389,7 +408,11 @@ impl Field for NonlinearField {
         let input = self.input(state[0].dims()[0], &state[0], input);
         let drive = self.drive(input.as_ref());
         match &self.form {
-            FormField::Network { network, time_constant, .. } => {
+            FormField::Network {
+                network,
+                time_constant,
+                ..
+            } => {
                 let seen = match channel(&self.inputs, 0, input.as_ref()) {
                     Some(population) => Tensor::cat(vec![state[0].clone(), population], 1),
                     None => state[0].clone(),
@@ -442,11 +465,19 @@ mod tests {
             external: 1,
             form: FormConfig::Network {
                 size: 2,
-                network: MlpConfig { hidden: vec![3], scale: 0.8, seed: 3 },
+                network: MlpConfig {
+                    hidden: vec![3],
+                    scale: 0.8,
+                    seed: 3,
+                },
                 time_constant: 5.0.into(),
                 initial: vec![0.5, -0.2].into(),
             },
-            drive: DriveConfig::Network(MlpConfig { hidden: vec![2], scale: 0.1, seed: 4 }),
+            drive: DriveConfig::Network(MlpConfig {
+                hidden: vec![2],
+                scale: 0.1,
+                seed: 4,
+            }),
         }
     }
 
@@ -469,8 +500,12 @@ mod tests {
     fn a_network_form_is_what_its_layers_compute() {
         let place = f64_place();
         let model = network().init(&place).unwrap();
-        let Form::Network(form) = &model.form else { unreachable!() };
-        let Drive::Network(drive) = &model.drive else { unreachable!() };
+        let Form::Network(form) = &model.form else {
+            unreachable!()
+        };
+        let Drive::Network(drive) = &model.drive else {
+            unreachable!()
+        };
         let layer = |mlp: &Mlp, i: usize| {
             let weight = &mlp.layers[i].weight;
             (crate::host(weight.val()).unwrap(), weight.dims())
@@ -480,7 +515,8 @@ mod tests {
             for i in 0..mlp.layers.len() {
                 let (weight, [rows, columns]) = layer(mlp, i);
                 assert_eq!(rows, x.len());
-                let y = (0..columns).map(|c| (0..rows).map(|r| x[r] * weight[r * columns + c]).sum());
+                let y =
+                    (0..columns).map(|c| (0..rows).map(|r| x[r] * weight[r * columns + c]).sum());
                 x = y.collect();
                 if i + 1 < mlp.layers.len() {
                     x.iter_mut().for_each(|x: &mut f64| *x = x.tanh());
@@ -494,7 +530,11 @@ mod tests {
         let input = place.tensor(vec![y[0], y[1], u[0]], [1, 3]);
         let state = model.initial_state(1).unwrap();
         let slope = model.field().unwrap().derivative(0.0, &state, Some(&input));
-        for (i, found) in crate::host(slope[0].clone()).unwrap().into_iter().enumerate() {
+        for (i, found) in crate::host(slope[0].clone())
+            .unwrap()
+            .into_iter()
+            .enumerate()
+        {
             assert_close(found, f[i] / 5.0 + g[i], 1e-14);
         }
     }
@@ -503,7 +543,9 @@ mod tests {
     fn a_named_form_takes_the_drive_through_its_variables() {
         let place = f64_place();
         let system = named().init(&place).unwrap();
-        let FormConfig::FitzhughNagumo(config) = named().form else { unreachable!() };
+        let FormConfig::FitzhughNagumo(config) = named().form else {
+            unreachable!()
+        };
         let alone = config.init(&place).unwrap();
         // B·0.6 + C·(1, −0.5)
         let drive = Constant(place.tensor(vec![0.3, 0.06 + 0.15], [1, 2]));
@@ -518,8 +560,18 @@ mod tests {
 
     #[test]
     fn gradients_agree_with_central_differences() {
-        every_gradient_agrees(|place| network().init(place).unwrap(), &[1.0, 0.4, 2.0], 0.5, 15);
-        every_gradient_agrees(|place| named().init(place).unwrap(), &[0.6, 1.0, -0.5], 0.2, 15);
+        every_gradient_agrees(
+            |place| network().init(place).unwrap(),
+            &[1.0, 0.4, 2.0],
+            0.5,
+            15,
+        );
+        every_gradient_agrees(
+            |place| named().init(place).unwrap(),
+            &[0.6, 1.0, -0.5],
+            0.2,
+            15,
+        );
     }
 
     #[test]
@@ -532,10 +584,16 @@ mod tests {
     fn settings_that_do_not_fit_are_named() {
         let refused = |config: NonlinearSystemConfig| config.validate().unwrap_err().to_string();
         let mut config = network();
-        config.drive = DriveConfig::Linear { b: vec![vec![1.0]; 2], c: vec![] };
+        config.drive = DriveConfig::Linear {
+            b: vec![vec![1.0]; 2],
+            c: vec![],
+        };
         assert!(refused(config).starts_with("drive.b = 2 rows of 1, 1 values"));
         let mut config = network();
-        config.drive = DriveConfig::Network(MlpConfig { hidden: vec![0], ..Default::default() });
+        config.drive = DriveConfig::Network(MlpConfig {
+            hidden: vec![0],
+            ..Default::default()
+        });
         assert!(refused(config).starts_with("drive.hidden[0] = 0"));
         let mut config = network();
         (config.population, config.external) = (0, 0);

@@ -67,7 +67,10 @@ impl Entry<'_> {
 
 /// Checks that every name in `trainable` is one of `names`.
 pub(crate) fn check_trainable(trainable: &[String], names: &[&str]) -> Result<(), DynamicsError> {
-    match trainable.iter().find(|name| !names.contains(&name.as_str())) {
+    match trainable
+        .iter()
+        .find(|name| !names.contains(&name.as_str()))
+    {
         Some(name) => Err(DynamicsError::config(
             "trainable",
             name,
@@ -123,7 +126,7 @@ macro_rules! mass_model {
         module $Module:ident,
         $(#[$field_doc:meta])*
         field $Field:ident,
-        noise: $(#[$noise_doc:meta])* $noise:expr,
+        noise: { $(#[$noise_doc:meta])* amplitude = $noise:expr; }
         parameters: { $($(#[$doc:meta])* $name:ident = $default:expr, $bounds:expr;)+ }
         variables: { $($variable:ident [$unit:literal] = $initial:expr;)+ }
         inputs: { $($channel:literal [$channel_unit:literal];)+ }

@@ -25,9 +25,10 @@ mass_model! {
     module WongWang,
     /// [`WongWang`] with its parameters' values.
     field WongWangField,
-    noise:
+    noise: {
         /// σ: the standard deviation of the noise before the synapses' filter (nA).
-        0.02,
+        amplitude = 0.02;
+    }
     parameters: {
         /// J₁₁ = J₂₂: a population's excitation of itself (nA).
         self_excitation = 0.2609, Bounds::Free;
@@ -60,13 +61,23 @@ mass_model! {
 }
 
 /// H(x) in Hz.
-fn firing_rate(x: Tensor<2>, gain: &Tensor<2>, offset: &Tensor<2>, curvature: &Tensor<2>) -> Tensor<2> {
+fn firing_rate(
+    x: Tensor<2>,
+    gain: &Tensor<2>,
+    offset: &Tensor<2>,
+    curvature: &Tensor<2>,
+) -> Tensor<2> {
     let drive = (x * gain.clone() - offset.clone()) * curvature.clone();
     linear_exponential(drive) / curvature.clone()
 }
 
 /// ds/dt = −s/τ + (1 − s)·γ·rate, with the rate in Hz and the time in ms.
-fn gating(s: &Tensor<2>, rate: Tensor<2>, time_constant: &Tensor<2>, opening: &Tensor<2>) -> Tensor<2> {
+fn gating(
+    s: &Tensor<2>,
+    rate: Tensor<2>,
+    time_constant: &Tensor<2>,
+    opening: &Tensor<2>,
+) -> Tensor<2> {
     let open = rate * opening.clone().mul_scalar(1e-3);
     open.clone() - s.clone() * (open + time_constant.clone().recip())
 }
@@ -87,7 +98,10 @@ impl WongWangField {
             let stimulus = stimulus.map(|rate| rate * self.stimulus_weight.clone());
             let current = state[own].clone() * self.self_excitation.clone()
                 - state[other].clone() * self.cross_inhibition.clone();
-            let current = plus(current + state[own + 2].clone() + self.background.clone(), stimulus);
+            let current = plus(
+                current + state[own + 2].clone() + self.background.clone(),
+                stimulus,
+            );
             firing_rate(current, &self.gain, &self.offset, &self.curvature)
         };
         (rate(0, 1), rate(1, 0))
@@ -166,9 +180,10 @@ mass_model! {
     module ReducedWongWang,
     /// [`ReducedWongWang`] with its parameters' values.
     field ReducedWongWangField,
-    noise:
+    noise: {
         /// The amplitude of white noise in the gating (1/√ms).
-        0.0,
+        amplitude = 0.0;
+    }
     parameters: {
         /// J: the synaptic current (nA).
         synaptic_current = 0.2609, Bounds::Above(0.0);
@@ -193,7 +208,10 @@ mass_model! {
 
 impl ReducedWongWangField {
     fn firing_rate(&self, state: &State, input: Option<&Tensor<2>>) -> Tensor<2> {
-        let synaptic = plus(state[0].clone() * self.recurrence.clone(), self.channel(0, input));
+        let synaptic = plus(
+            state[0].clone() * self.recurrence.clone(),
+            self.channel(0, input),
+        );
         let current = synaptic * self.synaptic_current.clone() + self.background.clone();
         let current = plus(current, self.channel(1, input));
         firing_rate(current, &self.gain, &self.offset, &self.curvature)
@@ -211,11 +229,18 @@ impl Field for ReducedWongWangField {
 
     fn derivative(&self, _time: f64, state: &State, input: Option<&Tensor<2>>) -> State {
         let rate = self.firing_rate(state, input);
-        State::new(vec![gating(&state[0], rate, &self.time_constant, &self.opening)])
+        State::new(vec![gating(
+            &state[0],
+            rate,
+            &self.time_constant,
+            &self.opening,
+        )])
     }
 
     fn diffusion(&self, _time: f64, state: &State) -> Option<State> {
-        Some(State::new(vec![state[0].zeros_like() + self.noise.clone()?]))
+        Some(State::new(vec![
+            state[0].zeros_like() + self.noise.clone()?,
+        ]))
     }
 }
 
@@ -278,8 +303,15 @@ mod tests {
             let (seen, state) = trace(&model, &stimulus, 2.0, 1000);
             let (rate_1, rate_2) = model.field().unwrap().rates(&state, Some(&stimulus.0));
             let (rate_1, rate_2) = (host(rate_1).unwrap()[0], host(rate_2).unwrap()[0]);
-            let (winner, loser) = if coherence > 0.0 { (rate_1, rate_2) } else { (rate_2, rate_1) };
-            assert!(winner > 15.0 && loser < 5.0, "{coherence}: {rate_1} {rate_2} Hz");
+            let (winner, loser) = if coherence > 0.0 {
+                (rate_1, rate_2)
+            } else {
+                (rate_2, rate_1)
+            };
+            assert!(
+                winner > 15.0 && loser < 5.0,
+                "{coherence}: {rate_1} {rate_2} Hz"
+            );
             let apart = seen.iter().position(|s| (s[0] - s[1]).abs() > 0.3).unwrap();
             times.push(apart);
         }
@@ -327,7 +359,10 @@ mod tests {
             |place| {
                 WongWangConfig {
                     initial: [0.3, 0.2, 0.01, -0.01].map(Into::into).to_vec(),
-                    trainable: WongWangConfig::PARAMETERS.iter().map(|x| (*x).into()).collect(),
+                    trainable: WongWangConfig::PARAMETERS
+                        .iter()
+                        .map(|x| (*x).into())
+                        .collect(),
                     ..Default::default()
                 }
                 .init(place)
@@ -342,7 +377,10 @@ mod tests {
                 ReducedWongWangConfig {
                     nodes: 2,
                     recurrence: vec![0.9, 0.8].into(),
-                    trainable: ReducedWongWangConfig::PARAMETERS.iter().map(|x| (*x).into()).collect(),
+                    trainable: ReducedWongWangConfig::PARAMETERS
+                        .iter()
+                        .map(|x| (*x).into())
+                        .collect(),
                     ..Default::default()
                 }
                 .init(place)
@@ -357,7 +395,13 @@ mod tests {
     #[test]
     fn single_precision_follows_on_every_device() {
         let config = WongWangConfig::default();
-        agrees_on_every_device(|place| config.init(place).unwrap(), &[40.0, 20.0], 1.0, 20, 1e-5);
+        agrees_on_every_device(
+            |place| config.init(place).unwrap(),
+            &[40.0, 20.0],
+            1.0,
+            20,
+            1e-5,
+        );
     }
 
     #[test]
@@ -366,7 +410,11 @@ mod tests {
         let model = WongWangConfig::default().init(&place).unwrap();
         let state = model.initial_state(1).unwrap();
         let amplitude = model.field().unwrap().diffusion(0.0, &state).unwrap();
-        let values: Vec<f64> = amplitude.tensors().iter().map(|x| host(x.clone()).unwrap()[0]).collect();
+        let values: Vec<f64> = amplitude
+            .tensors()
+            .iter()
+            .map(|x| host(x.clone()).unwrap()[0])
+            .collect();
         assert_eq!(values[..2], [0.0, 0.0]);
         assert_close(values[2], 0.02 / 2f64.sqrt(), 1e-14);
     }

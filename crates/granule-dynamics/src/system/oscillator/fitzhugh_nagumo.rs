@@ -20,9 +20,10 @@ mass_model! {
     module FitzHughNagumo,
     /// [`FitzHughNagumo`] with its parameters' values.
     field FitzHughNagumoField,
-    noise:
+    noise: {
         /// The amplitude of white noise in both variables (1/√ms).
-        0.0,
+        amplitude = 0.0;
+    }
     parameters: {
         /// τ: the unit of time (ms).
         time_constant = 1.0, Bounds::Above(0.0);
@@ -53,8 +54,12 @@ impl Field for FitzHughNagumoField {
         let (v, w) = (&state[0], &state[1]);
         let cubic = (v.clone().square().mul_scalar(-1.0 / 3.0).add_scalar(1.0)) * v.clone();
         let v_slope = plus(cubic - w.clone(), self.channel(0, input));
-        let recovery = v.clone() + self.recovery_offset.clone() - w.clone() * self.recovery_leak.clone();
-        let w_slope = plus(recovery * self.recovery_rate.clone(), self.channel(1, input));
+        let recovery =
+            v.clone() + self.recovery_offset.clone() - w.clone() * self.recovery_leak.clone();
+        let w_slope = plus(
+            recovery * self.recovery_rate.clone(),
+            self.channel(1, input),
+        );
         let tau = &self.time_constant;
         State::new(vec![v_slope / tau.clone(), w_slope / tau.clone()])
     }
@@ -101,7 +106,10 @@ mod tests {
             |place| {
                 FitzHughNagumoConfig {
                     initial: vec![0.5.into(), 0.2.into()],
-                    trainable: FitzHughNagumoConfig::PARAMETERS.iter().map(|x| (*x).into()).collect(),
+                    trainable: FitzHughNagumoConfig::PARAMETERS
+                        .iter()
+                        .map(|x| (*x).into())
+                        .collect(),
                     ..Default::default()
                 }
                 .init(place)

@@ -24,9 +24,10 @@ mass_model! {
     module StuartLandau,
     /// [`StuartLandau`] with its parameters' values.
     field StuartLandauField,
-    noise:
+    noise: {
         /// The amplitude of white noise in both variables (1/√ms).
-        0.0,
+        amplitude = 0.0;
+    }
     parameters: {
         /// a: the growth of small oscillations (1/ms).
         growth = 0.02, Bounds::Free;
@@ -99,12 +100,20 @@ mod tests {
                 initial: vec![start.into(), 0.0.into()],
                 ..Default::default()
             };
-            let (_, state) = trace(&config.init(&place).unwrap(), &NoInput, 0.5, 140);
+            let (_, state) = trace(&config.init(&place).unwrap(), &NoInput, 0.25, 280);
             let t = 70.0;
             let radius = (a / (b + (a / (start * start) - b) * (-2.0 * a * t).exp())).sqrt();
             let angle = TAU * f * 1e-3 * t;
-            assert_close(host(state[0].clone()).unwrap()[0], radius * angle.cos(), 1e-8);
-            assert_close(host(state[1].clone()).unwrap()[0], radius * angle.sin(), 1e-8);
+            assert_close(
+                host(state[0].clone()).unwrap()[0],
+                radius * angle.cos(),
+                1e-8,
+            );
+            assert_close(
+                host(state[1].clone()).unwrap()[0],
+                radius * angle.sin(),
+                1e-8,
+            );
         }
     }
 
@@ -115,7 +124,10 @@ mod tests {
                 StuartLandauConfig {
                     nodes: 2,
                     frequency: vec![10.0, 30.0].into(),
-                    trainable: StuartLandauConfig::PARAMETERS.iter().map(|x| (*x).into()).collect(),
+                    trainable: StuartLandauConfig::PARAMETERS
+                        .iter()
+                        .map(|x| (*x).into())
+                        .collect(),
                     ..Default::default()
                 }
                 .init(place)

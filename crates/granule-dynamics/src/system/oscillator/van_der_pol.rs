@@ -20,9 +20,10 @@ mass_model! {
     module VanDerPol,
     /// [`VanDerPol`] with its parameters' values.
     field VanDerPolField,
-    noise:
+    noise: {
         /// The amplitude of white noise in both variables (1/√ms).
-        0.0,
+        amplitude = 0.0;
+    }
     parameters: {
         /// τ: the unit of time (ms).
         time_constant = 1.0, Bounds::Above(0.0);
@@ -100,7 +101,10 @@ mod tests {
                 VanDerPolConfig {
                     nodes: 2,
                     damping: vec![0.5, 2.0].into(),
-                    trainable: VanDerPolConfig::PARAMETERS.iter().map(|x| (*x).into()).collect(),
+                    trainable: VanDerPolConfig::PARAMETERS
+                        .iter()
+                        .map(|x| (*x).into())
+                        .collect(),
                     ..Default::default()
                 }
                 .init(place)
