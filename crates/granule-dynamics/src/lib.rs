@@ -14,6 +14,7 @@
 //! - `plot`: traces, rasters, phase planes and f–I curves as SVG or PNG.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod delay;
 mod error;
 #[cfg(feature = "autodiff")]
 pub mod gradient;
@@ -24,12 +25,14 @@ mod simulate;
 pub mod solver;
 mod state;
 pub mod system;
+pub mod synapse;
 #[cfg(test)]
 mod testing;
+pub mod unit;
 
 pub use error::DynamicsError;
 pub use model::{Clock, Constant, Dynamics, Field, Input, Linear, Model, NoInput, Series};
-pub use parameter::{Bounds, Parameter};
+pub use parameter::{Bounds, Parameter, Values};
 pub use random::NormalNoise;
 pub use simulate::{Grid, record, simulate};
 pub use state::{Place, State, Variable, host};

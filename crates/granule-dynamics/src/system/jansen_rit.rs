@@ -1,4 +1,4 @@
-use burn::tensor::{Tensor, activation};
+use burn::tensor::Tensor;
 
 use super::parameters::mass_model;
 use super::{SystemField, plus};
@@ -75,8 +75,9 @@ const PER_MILLISECOND: f64 = 1e-3;
 impl JansenRitField {
     /// S(v) in Hz.
     fn sigmoid(&self, v: Tensor<2>) -> Tensor<2> {
-        let scaled = (v - self.threshold.clone()) * self.steepness.clone();
-        activation::sigmoid(scaled) * self.half_rate.clone().mul_scalar(2.0)
+        // 2/(1 + exp(−x)) = 1 + tanh(x/2)
+        let half = (v - self.threshold.clone()) * self.steepness.clone().mul_scalar(0.5);
+        half.tanh().add_scalar(1.0) * self.half_rate.clone()
     }
 
     /// The potential of the pyramidal cells, y1 − y2.
@@ -171,7 +172,7 @@ mod tests {
     };
     use crate::system::{Integrated, System};
     use crate::testing::{assert_close, f64_place, f64_places};
-    use crate::{Model, host};
+    use crate::{Model, Values, host};
 
     #[test]
     fn trace_from_rest_agrees_with_an_independent_integration() {
@@ -317,7 +318,7 @@ mod tests {
             threshold: vec![6.0; 2].into(),
             ..default()
         });
-        assert!(error.starts_with("threshold = 2 values"), "{error}");
+        assert!(error.starts_with("threshold = [2 values]"), "{error}");
         let error = refused(JansenRitConfig {
             noise: (-1.0).into(),
             ..default()
@@ -345,10 +346,8 @@ mod tests {
         let config: JansenRitConfig =
             serde_json::from_str(r#"{"nodes": 2, "drive": [150, 200.5], "connectivity": 140}"#)
                 .unwrap();
-        assert_eq!(config.drive, PerNode::Each(vec![150.0, 200.5]));
-        assert_eq!(config.connectivity, PerNode::All(140.0));
+        assert_eq!(config.drive, Values::Each(vec![150.0, 200.5]));
+        assert_eq!(config.connectivity, Values::One(140.0));
         config.validate().unwrap();
     }
-
-    use crate::system::PerNode;
 }

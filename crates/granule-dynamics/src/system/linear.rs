@@ -2,10 +2,11 @@ use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::parameters::{Entry, check_trainable, initial_state};
-use super::{PerNode, System, SystemField, channel, plus};
+use super::parameters::{check_trainable, initial_state};
+use super::{System, SystemField, channel, plus};
 use crate::model::{Field, Linear};
-use crate::{Bounds, DynamicsError, Parameter, Place, State, Variable};
+use crate::parameter::{self, Setting};
+use crate::{Bounds, DynamicsError, Parameter, Place, State, Values, Variable};
 
 /// Settings of [`LinearSystem`]; the default is a damped rotation in two variables that one population drives.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -18,7 +19,7 @@ pub struct LinearSystemConfig {
     /// C (1/ms): one row for each variable, one column for each external channel; empty without external input.
     pub c: Vec<Vec<f64>>,
     /// X at the beginning: one value for all variables or one for each.
-    pub initial: PerNode,
+    pub initial: Values,
     /// Which of `a`, `b`, `c` and `initial` training may move.
     pub trainable: Vec<String>,
 }
@@ -39,12 +40,8 @@ impl LinearSystemConfig {
     /// The names that `trainable` may hold.
     pub const PARAMETERS: &'static [&'static str] = &["a", "b", "c", "initial"];
 
-    fn initial(&self) -> Entry<'_> {
-        Entry {
-            name: "initial".into(),
-            values: &self.initial,
-            bounds: Bounds::Free,
-        }
+    fn initial(&self) -> Setting<'_> {
+        Setting::new("initial", &self.initial, Bounds::Free)
     }
 
     /// Checks every value.
@@ -63,7 +60,7 @@ impl LinearSystemConfig {
                 check_matrix(name, matrix, size, None)?;
             }
         }
-        self.initial().validate(size)?;
+        parameter::validate(size, &[self.initial()], &[])?;
         check_trainable(&self.trainable, Self::PARAMETERS)
     }
 
@@ -84,7 +81,7 @@ impl LinearSystemConfig {
             a,
             b: matrix("b", &self.b),
             c: matrix("c", &self.c),
-            initial: self.initial().init(trained("initial"), place)?,
+            initial: self.initial().init(&self.trainable, place)?,
         })
     }
 }

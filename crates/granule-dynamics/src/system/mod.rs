@@ -46,14 +46,13 @@ pub use mlp::{Mlp, MlpConfig};
 pub use montbrio_pazo_roxin::{MontbrioPazoRoxin, MontbrioPazoRoxinConfig, MontbrioPazoRoxinField};
 pub use network::{Coupling, Delays, Network, NetworkConfig, NetworkDynamics};
 pub use nonlinear::{
-    Drive, DriveConfig, Form, FormConfig, LinearDrive, NetworkForm, NonlinearField,
+    Drive, DriveConfig, Form, FormConfig, LinearDrive, NetworkForm, NetworkFormConfig, NonlinearField,
     NonlinearSystem, NonlinearSystemConfig,
 };
 pub use oscillator::{
     FitzHughNagumo, FitzHughNagumoConfig, FitzHughNagumoField, StuartLandau, StuartLandauConfig,
     StuartLandauField, VanDerPol, VanDerPolConfig, VanDerPolField,
 };
-pub use parameters::PerNode;
 pub use readout::{
     BalloonWindkessel, BalloonWindkesselConfig, BalloonWindkesselField, Readout, WithBold,
     WithBoldDynamics, mean_rate, weighted_synaptic_currents,

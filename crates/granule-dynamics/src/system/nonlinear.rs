@@ -4,13 +4,14 @@ use serde::{Deserialize, Serialize};
 
 use super::linear::{check_matrix, matrix_parameter, population_and_external};
 use super::mlp::{Mlp, MlpConfig};
-use super::parameters::{Entry, initial_state};
+use super::parameters::initial_state;
 use super::{
-    FitzHughNagumo, FitzHughNagumoConfig, PerNode, StuartLandau, StuartLandauConfig, System,
+    FitzHughNagumo, FitzHughNagumoConfig, StuartLandau, StuartLandauConfig, System,
     SystemField, VanDerPol, VanDerPolConfig, channel, plus,
 };
 use crate::model::Field;
-use crate::{Bounds, DynamicsError, Parameter, Place, State, Variable};
+use crate::parameter::{self, Setting};
+use crate::{Bounds, DynamicsError, Parameter, Place, State, Values, Variable};
 
 /// Settings of [`NonlinearSystem`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -31,12 +32,7 @@ impl Default for NonlinearSystemConfig {
         Self {
             population: 1,
             external: 0,
-            form: FormConfig::Network {
-                size: 2,
-                network: MlpConfig::default(),
-                time_constant: 10.0.into(),
-                initial: 0.0.into(),
-            },
+            form: FormConfig::Network(NetworkFormConfig::default()),
             drive: DriveConfig::Linear {
                 b: Vec::new(),
                 c: Vec::new(),
@@ -50,19 +46,7 @@ impl Default for NonlinearSystemConfig {
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum FormConfig {
     /// F(X, Y) = N(X, Y)/τ with a small network N.
-    Network {
-        /// The width of X.
-        size: usize,
-        /// The network.
-        #[serde(default)]
-        network: MlpConfig,
-        /// τ (ms).
-        #[serde(default = "ten")]
-        time_constant: PerNode,
-        /// X at the beginning: one value for all variables or one for each.
-        #[serde(default = "zero")]
-        initial: PerNode,
-    },
+    Network(NetworkFormConfig),
     /// F(X) of [`FitzHughNagumo`].
     FitzhughNagumo(FitzHughNagumoConfig),
     /// F(X) of [`VanDerPol`].
@@ -71,12 +55,59 @@ pub enum FormConfig {
     StuartLandau(StuartLandauConfig),
 }
 
-fn ten() -> PerNode {
-    10.0.into()
+/// Settings of [`NetworkForm`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NetworkFormConfig {
+    /// The width of X.
+    pub size: usize,
+    /// N.
+    pub network: MlpConfig,
+    /// τ (ms): one value for all variables or one for each.
+    pub time_constant: Values,
+    /// X at the beginning: one value for all variables or one for each.
+    pub initial: Values,
+    /// Which of `time_constant` and `initial` training may move; the network is always trained.
+    pub trainable: Vec<String>,
 }
 
-fn zero() -> PerNode {
-    0.0.into()
+impl Default for NetworkFormConfig {
+    fn default() -> Self {
+        Self {
+            size: 2,
+            network: MlpConfig::default(),
+            time_constant: 10.0.into(),
+            initial: 0.0.into(),
+            trainable: Vec::new(),
+        }
+    }
+}
+
+impl NetworkFormConfig {
+    fn settings(&self) -> [Setting<'_>; 2] {
+        [
+            Setting::new("time_constant", &self.time_constant, Bounds::Above(0.0)),
+            Setting::new("initial", &self.initial, Bounds::Free),
+        ]
+    }
+
+    fn validate(&self) -> Result<(), DynamicsError> {
+        if self.size == 0 {
+            return Err(DynamicsError::config("form.size", 0, "at least 1"));
+        }
+        self.network.validate("form.network")?;
+        parameter::validate(self.size, &self.settings(), &self.trainable)
+    }
+
+    fn init(&self, population: usize, place: &Place) -> Result<NetworkForm, DynamicsError> {
+        let [time_constant, initial] = self.settings();
+        Ok(NetworkForm {
+            network: self.network.init(self.size + population, self.size, 0, place),
+            time_constant: time_constant.init(&self.trainable, place)?,
+            initial: initial.init(&self.trainable, place)?,
+            size: self.size,
+        })
+    }
 }
 
 /// G of a [`NonlinearSystem`].
@@ -99,7 +130,7 @@ pub enum DriveConfig {
 impl FormConfig {
     fn size(&self) -> usize {
         match self {
-            Self::Network { size, .. } => *size,
+            Self::Network(config) => config.size,
             Self::FitzhughNagumo(config) => 2 * config.nodes,
             Self::VanDerPol(config) => 2 * config.nodes,
             Self::StuartLandau(config) => 2 * config.nodes,
@@ -108,58 +139,16 @@ impl FormConfig {
 
     fn validate(&self) -> Result<(), DynamicsError> {
         match self {
-            Self::Network { size, network, .. } => {
-                if *size == 0 {
-                    return Err(DynamicsError::config("form.size", 0, "at least 1"));
-                }
-                network.validate("form.network")?;
-                self.entries()
-                    .iter()
-                    .try_for_each(|entry| entry.validate(*size))
-            }
+            Self::Network(config) => config.validate(),
             Self::FitzhughNagumo(config) => config.validate(),
             Self::VanDerPol(config) => config.validate(),
             Self::StuartLandau(config) => config.validate(),
         }
     }
 
-    /// The network form's time constant and initial value.
-    fn entries(&self) -> Vec<Entry<'_>> {
-        let Self::Network {
-            time_constant,
-            initial,
-            ..
-        } = self
-        else {
-            return Vec::new();
-        };
-        [
-            ("form.time_constant", time_constant, Bounds::Above(0.0)),
-            ("form.initial", initial, Bounds::Free),
-        ]
-        .map(|(name, values, bounds)| Entry {
-            name: name.into(),
-            values,
-            bounds,
-        })
-        .into()
-    }
-
     fn init(&self, population: usize, place: &Place) -> Result<Form, DynamicsError> {
         Ok(match self {
-            Self::Network { size, network, .. } => {
-                let mut entries = self.entries().into_iter();
-                let mut next = || match entries.next() {
-                    Some(entry) => entry.init(false, place),
-                    None => Err(DynamicsError::config("form", "network", "complete")),
-                };
-                Form::Network(NetworkForm {
-                    network: network.init(size + population, *size, 0, place),
-                    time_constant: next()?,
-                    initial: next()?,
-                    size: *size,
-                })
-            }
+            Self::Network(config) => Form::Network(config.init(population, place)?),
             Self::FitzhughNagumo(config) => Form::FitzHughNagumo(config.init(place)?),
             Self::VanDerPol(config) => Form::VanDerPol(config.init(place)?),
             Self::StuartLandau(config) => Form::StuartLandau(config.init(place)?),
@@ -463,16 +452,13 @@ mod tests {
         NonlinearSystemConfig {
             population: 2,
             external: 1,
-            form: FormConfig::Network {
+            form: FormConfig::Network(NetworkFormConfig {
                 size: 2,
-                network: MlpConfig {
-                    hidden: vec![3],
-                    scale: 0.8,
-                    seed: 3,
-                },
-                time_constant: 5.0.into(),
+                network: MlpConfig { hidden: vec![3], scale: 0.8, seed: 3 },
+                time_constant: vec![5.0, 4.0].into(),
                 initial: vec![0.5, -0.2].into(),
-            },
+                trainable: vec!["time_constant".into(), "initial".into()],
+            }),
             drive: DriveConfig::Network(MlpConfig {
                 hidden: vec![2],
                 scale: 0.1,
@@ -535,7 +521,7 @@ mod tests {
             .into_iter()
             .enumerate()
         {
-            assert_close(found, f[i] / 5.0 + g[i], 1e-14);
+            assert_close(found, f[i] / [5.0, 4.0][i] + g[i], 1e-14);
         }
     }
 

@@ -1,69 +1,9 @@
 //! Parameters of models with many nodes, declared as a table.
 
 use burn::tensor::Tensor;
-use serde::{Deserialize, Serialize};
 
-use crate::parameter::check;
-use crate::{Bounds, DynamicsError, Parameter, Place, State, Variable};
-
-/// One value for all nodes, or one for each.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum PerNode {
-    /// The same everywhere.
-    All(f64),
-    /// In the nodes' order.
-    Each(Vec<f64>),
-}
-
-impl PerNode {
-    /// One value, or as many as there are nodes.
-    pub fn values(&self) -> &[f64] {
-        match self {
-            Self::All(value) => std::slice::from_ref(value),
-            Self::Each(values) => values,
-        }
-    }
-}
-
-impl From<f64> for PerNode {
-    fn from(value: f64) -> Self {
-        Self::All(value)
-    }
-}
-
-impl From<Vec<f64>> for PerNode {
-    fn from(values: Vec<f64>) -> Self {
-        Self::Each(values)
-    }
-}
-
-/// A row of a model's table.
-pub(crate) struct Entry<'a> {
-    pub name: String,
-    pub values: &'a PerNode,
-    pub bounds: Bounds,
-}
-
-impl Entry<'_> {
-    pub(crate) fn validate(&self, nodes: usize) -> Result<(), DynamicsError> {
-        let values = self.values.values();
-        if !matches!(self.values, PerNode::All(_)) && values.len() != nodes {
-            let allowed = format!("one value, or one for each of {nodes} nodes");
-            let found = format!("{} values", values.len());
-            return Err(DynamicsError::config(&self.name, found, allowed));
-        }
-        check(&self.name, values, self.bounds)
-    }
-
-    pub(crate) fn init(&self, trainable: bool, place: &Place) -> Result<Parameter, DynamicsError> {
-        let values = self.values.values();
-        match trainable {
-            true => Parameter::trainable(&self.name, values, self.bounds, place),
-            false => Parameter::fixed(&self.name, values, self.bounds, place),
-        }
-    }
-}
+use crate::parameter::Setting;
+use crate::{DynamicsError, Parameter, Place, State, Variable};
 
 /// Checks that every name in `trainable` is one of `names`.
 pub(crate) fn check_trainable(trainable: &[String], names: &[&str]) -> Result<(), DynamicsError> {
@@ -80,24 +20,24 @@ pub(crate) fn check_trainable(trainable: &[String], names: &[&str]) -> Result<()
     }
 }
 
-/// Checks a noise amplitude.
-pub(crate) fn check_noise(noise: &PerNode, nodes: usize) -> Result<(), DynamicsError> {
-    let entry = Entry {
-        name: "noise".into(),
-        values: noise,
-        bounds: Bounds::Free,
-    };
-    entry.validate(nodes)?;
-    match noise.values().iter().find(|value| **value < 0.0) {
-        Some(value) => Err(DynamicsError::config("noise", value, "at least 0")),
-        None => Ok(()),
-    }
-}
-
 /// A noise amplitude as a tensor, or nothing where it is zero everywhere.
 pub(crate) fn noise_at(noise: &[f64], place: &Place) -> Option<Tensor<2>> {
     let silent = noise.iter().all(|value| *value == 0.0);
     (!silent).then(|| place.tensor(noise.to_vec(), [1, noise.len()]))
+}
+
+/// Makes the parameters of the variables' initial values, all trainable where the list has `initial`.
+pub(crate) fn initial(
+    settings: &[Setting<'_>],
+    trainable: &[String],
+    place: &Place,
+) -> Result<Vec<Parameter>, DynamicsError> {
+    let trained = trainable.iter().any(|listed| listed == "initial");
+    let make = |setting: &Setting<'_>| {
+        let listed = trained.then(|| setting.name.to_owned());
+        setting.init(listed.as_slice(), place)
+    };
+    settings.iter().map(make).collect()
 }
 
 /// Parameters of the variables' initial values as a state.
@@ -137,11 +77,11 @@ macro_rules! mass_model {
         pub struct $Config {
             /// The number of nodes, each a copy of the model.
             pub nodes: usize,
-            $($(#[$doc])* pub $name: $crate::system::PerNode,)+
+            $($(#[$doc])* pub $name: $crate::Values,)+
             $(#[$noise_doc])*
-            pub noise: $crate::system::PerNode,
+            pub noise: $crate::Values,
             #[doc = concat!("The initial values of ", $("`", stringify!($variable), "` (", $unit, ") ",)+ "in this order.")]
-            pub initial: Vec<$crate::system::PerNode>,
+            pub initial: Vec<$crate::Values>,
             /// The names of the parameters that training may move, each within its bounds; `initial` among them.
             pub trainable: Vec<String>,
         }
@@ -162,21 +102,18 @@ macro_rules! mass_model {
             /// The names that `trainable` may hold.
             pub const PARAMETERS: &'static [&'static str] = &[$(stringify!($name),)+ "initial"];
 
-            fn entries(&self) -> Vec<$crate::system::parameters::Entry<'_>> {
-                vec![$($crate::system::parameters::Entry {
-                    name: stringify!($name).into(),
-                    values: &self.$name,
-                    bounds: $bounds,
-                }),+]
+            fn settings(&self) -> Vec<$crate::parameter::Setting<'_>> {
+                use $crate::parameter::Setting;
+                let noise = Setting::new("noise", &self.noise, $crate::Bounds::AtLeast(0.0));
+                let parameters = [$(Setting::new(stringify!($name), &self.$name, $bounds)),+];
+                parameters.into_iter().chain([noise]).chain(self.initial_settings()).collect()
             }
 
-            fn initial_entries(&self) -> Vec<$crate::system::parameters::Entry<'_>> {
-                let names = [$(stringify!($variable)),+];
-                let values = names.iter().zip(&self.initial);
-                values.map(|(name, values)| $crate::system::parameters::Entry {
-                    name: format!("initial.{name}"),
-                    values,
-                    bounds: $crate::Bounds::Free,
+            fn initial_settings(&self) -> Vec<$crate::parameter::Setting<'_>> {
+                let names = [$(concat!("initial.", stringify!($variable))),+];
+                let settings = names.into_iter().zip(&self.initial);
+                settings.map(|(name, values)| {
+                    $crate::parameter::Setting::new(name, values, $crate::Bounds::Free)
                 }).collect()
             }
 
@@ -202,10 +139,7 @@ macro_rules! mass_model {
                         format!("one for each of {}", variables.join(", ")),
                     ));
                 }
-                for entry in self.entries().iter().chain(&self.initial_entries()) {
-                    entry.validate(self.nodes)?;
-                }
-                $crate::system::parameters::check_noise(&self.noise, self.nodes)?;
+                $crate::parameter::validate(self.nodes, &self.settings(), &[])?;
                 $crate::system::parameters::check_trainable(&self.trainable, Self::PARAMETERS)
             }
 
@@ -215,20 +149,14 @@ macro_rules! mass_model {
             ///
             /// Those of [`validate`](Self::validate).
             pub fn init(&self, place: &$crate::Place) -> Result<$Module, $crate::DynamicsError> {
+                use $crate::parameter::Setting;
                 self.validate()?;
-                let trained = |name: &str| self.trainable.iter().any(|other| other == name);
-                let initial = self.initial_entries();
-                let initial = initial.iter().map(|entry| entry.init(trained("initial"), place));
+                let trained = &self.trainable;
                 Ok($Module {
-                    $($name: $crate::system::parameters::Entry {
-                        name: stringify!($name).into(),
-                        values: &self.$name,
-                        bounds: $bounds,
-                    }
-                    .init(trained(stringify!($name)), place)?,)+
-                    initial: initial.collect::<Result<_, _>>()?,
+                    $($name: Setting::new(stringify!($name), &self.$name, $bounds).init(trained, place)?,)+
+                    initial: $crate::system::parameters::initial(&self.initial_settings(), trained, place)?,
                     variables: self.variables(),
-                    noise: self.noise.values().to_vec(),
+                    noise: self.noise.as_slice().to_vec(),
                 })
             }
         }

@@ -190,7 +190,7 @@ mod tests {
                 BalloonWindkesselConfig::friston_2003(),
                 BalloonWindkesselConfig::stephan_2007(),
             ] {
-                let value = |parameter: &crate::system::PerNode| parameter.values()[0];
+                let value = |parameter: &crate::Values| parameter.as_slice()[0];
                 let (rho, alpha) = (value(&config.oxygen_extraction), value(&config.stiffness));
                 let f = 1.0 + z / value(&config.flow_feedback);
                 let v = f.powf(alpha);
