@@ -15,6 +15,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod analysis;
+pub mod delay;
 mod error;
 #[cfg(feature = "autodiff")]
 pub mod gradient;
@@ -28,6 +29,8 @@ pub mod plot;
 mod simulate;
 pub mod solver;
 mod state;
+pub mod system;
+pub mod synapse;
 #[cfg(test)]
 mod testing;
 pub mod unit;
@@ -35,5 +38,6 @@ pub mod unit;
 pub use error::DynamicsError;
 pub use model::{Clock, Constant, Dynamics, Field, Input, Linear, Model, NoInput, Series};
 pub use parameter::{Bounds, Parameter, Values};
+pub use random::NormalNoise;
 pub use simulate::{Grid, record, simulate};
 pub use state::{Place, State, Variable, host};
