@@ -15,6 +15,8 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod delay;
+#[cfg(test)]
+mod differences;
 mod error;
 #[cfg(feature = "autodiff")]
 pub mod gradient;
