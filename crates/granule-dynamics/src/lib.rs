@@ -16,6 +16,8 @@
 
 pub mod analysis;
 pub mod delay;
+#[cfg(test)]
+mod differences;
 mod error;
 #[cfg(feature = "autodiff")]
 pub mod gradient;
