@@ -24,15 +24,15 @@ pub mod gradient;
 pub mod linalg;
 pub mod model;
 mod parameter;
-pub mod population;
-pub mod random;
 #[cfg(feature = "plot")]
 pub mod plot;
+pub mod population;
+pub mod random;
 mod simulate;
 pub mod solver;
 mod state;
-pub mod system;
 pub mod synapse;
+pub mod system;
 #[cfg(test)]
 mod testing;
 pub mod unit;

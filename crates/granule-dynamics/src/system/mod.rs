@@ -46,8 +46,8 @@ pub use mlp::{Mlp, MlpConfig};
 pub use montbrio_pazo_roxin::{MontbrioPazoRoxin, MontbrioPazoRoxinConfig, MontbrioPazoRoxinField};
 pub use network::{Coupling, Delays, Network, NetworkConfig, NetworkDynamics};
 pub use nonlinear::{
-    Drive, DriveConfig, Form, FormConfig, LinearDrive, NetworkForm, NetworkFormConfig, NonlinearField,
-    NonlinearSystem, NonlinearSystemConfig,
+    Drive, DriveConfig, Form, FormConfig, LinearDrive, NetworkForm, NetworkFormConfig,
+    NonlinearField, NonlinearSystem, NonlinearSystemConfig,
 };
 pub use oscillator::{
     FitzHughNagumo, FitzHughNagumoConfig, FitzHughNagumoField, StuartLandau, StuartLandauConfig,
