@@ -1,7 +1,7 @@
 use granule_data::{Augmentation, DatasetSpec};
 use granule_models::ModelConfig;
 
-use super::{OneCycleConfig, OptimizerConfig, RunConfig, ScheduleConfig, SgdConfig};
+use super::{AdamConfig, OneCycleConfig, OptimizerConfig, RunConfig, ScheduleConfig, SgdConfig};
 
 impl RunConfig {
     /// Settings that train this model well on this data set; they are where `granule train` starts from.
@@ -26,6 +26,14 @@ impl RunConfig {
             ModelConfig::Cnn(_) => {
                 config.optimizer = OptimizerConfig::Sgd(SgdConfig {
                     lr: 0.01,
+                    ..Default::default()
+                });
+                config.schedule = ScheduleConfig::Cosine(Default::default());
+            }
+            ModelConfig::Rate(_) => {
+                config.train.clip_norm = Some(1.0);
+                config.optimizer = OptimizerConfig::Adam(AdamConfig {
+                    lr: 3e-3,
                     ..Default::default()
                 });
                 config.schedule = ScheduleConfig::Cosine(Default::default());

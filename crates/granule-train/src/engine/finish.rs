@@ -66,7 +66,7 @@ impl Session<'_> {
             Task::Regression { outputs: width } => {
                 Scatter::sample(&samples.values(), &outputs, *width)
             }
-            Task::Classification { .. } => Vec::new(),
+            Task::Classification { .. } | Task::Trials { .. } => Vec::new(),
         };
         let outcome = Outcome {
             model_path: Some(model_path),

@@ -109,7 +109,7 @@ impl Samples<'_> {
             Task::Classification { classes } => {
                 Scores::Classification(self.classification(&outputs, classes)?)
             }
-            Task::Regression { .. } => {
+            Task::Regression { .. } | Task::Trials { .. } => {
                 let truth = self.values();
                 Scores::Regression(RegressionScores::new(&truth, &outputs, width)?)
             }
@@ -242,6 +242,7 @@ fn describe(task: &Task) -> String {
             format!("{} classes ({}{more})", classes.len(), names.join(", "))
         }
         Task::Regression { outputs } => format!("{outputs} real values"),
+        Task::Trials { task, steps, .. } => format!("trials of {task} in {steps} steps"),
     }
 }
 
