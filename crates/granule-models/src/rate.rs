@@ -3,8 +3,8 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 use granule_dynamics::population::{
-    Activation, Initialization, RateNetwork, RateNetworkConfig, RecurrentWeights, Rectifier,
-    Recurrence, SequenceModel,
+    Activation, Initialization, RateNetwork, RateNetworkConfig, Rectifier, Recurrence,
+    RecurrentWeights, SequenceModel,
 };
 use granule_dynamics::{NormalNoise, Place};
 use serde::{Deserialize, Serialize};
@@ -150,7 +150,9 @@ impl RateConfig {
             RateReadout::Sequence if !outputs.is_multiple_of(steps) => Err(ModelError::config(
                 "readout",
                 "sequence",
-                format!("last or mean for {outputs} outputs, which are not so many for each of {steps} steps"),
+                format!(
+                    "last or mean for {outputs} outputs, which are not so many for each of {steps} steps"
+                ),
             )),
             RateReadout::Sequence => check_size("outputs", outputs / steps),
             _ => check_size("outputs", outputs),
