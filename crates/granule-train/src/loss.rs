@@ -208,6 +208,10 @@ mod tests {
     const OUTPUTS: [f32; 6] = [1.0, -2.0, 0.5, 0.2, 0.1, 3.0];
     const CLASSES: [u16; 2] = [2, 0];
     const VALUES: [f32; 6] = [0.3, -0.2, 0.7, 0.1, 0.9, -1.0];
+    const TRIALS: Truth<'_> = Truth::Trials {
+        targets: &VALUES,
+        mask: &[1.0, 0.0, 1.0, 0.0, 0.0, 1.0],
+    };
 
     fn two_rows(values: &[f32], device: &Device) -> Tensor<2> {
         Tensor::from_data(TensorData::new(values.to_vec(), [2, 3]), device)
@@ -222,6 +226,14 @@ mod tests {
                 DeviceTruth::Classes(Tensor::from_data(data, device))
             }
             Truth::Values(values) => DeviceTruth::Values(two_rows(values, device)),
+            Truth::Trials { targets, mask } => {
+                let count = counted(mask) as f32;
+                let weights: Vec<f32> = mask.iter().map(|m| m / count).collect();
+                DeviceTruth::Trials {
+                    targets: two_rows(targets, device),
+                    weights: two_rows(&weights, device),
+                }
+            }
         }
     }
 
@@ -258,6 +270,7 @@ mod tests {
                 (0.0, Truth::Classes(&CLASSES)),
                 (0.1, Truth::Classes(&CLASSES)),
                 (0.0, Truth::Values(&VALUES)),
+                (0.0, TRIALS),
             ] {
                 let function = LossFunction { smoothing };
                 let mut expected = Vec::new();
@@ -296,7 +309,7 @@ mod tests {
         for (found, expected) in gradient.iter().zip(expected) {
             assert!((found - expected).abs() < 1e-7, "{found} {expected}");
         }
-        for truth in [Truth::Classes(&CLASSES), Truth::Values(&VALUES)] {
+        for truth in [Truth::Classes(&CLASSES), Truth::Values(&VALUES), TRIALS] {
             smooth.on_host(&OUTPUTS, truth, 3, Some(&mut gradient));
             for i in 0..6 {
                 let shifted = |by: f32| {
@@ -305,9 +318,26 @@ mod tests {
                     smooth.on_host(&outputs, truth, 3, None).loss / 2.0
                 };
                 let slope = (shifted(1e-3) - shifted(-1e-3)) / 2e-3;
-                assert!((slope - f64::from(gradient[i])).abs() < 1e-4, "{slope} {i}");
+                let gradient = f64::from(gradient[i]);
+                let near = 1e-4 * gradient.abs().max(1.0);
+                assert!((slope - gradient).abs() < near, "{slope} {gradient} {i}");
             }
         }
+    }
+
+    #[test]
+    fn only_what_counts_is_in_the_loss_of_trials() {
+        let plain = LossFunction::scoring();
+        let tally = plain.on_host(&OUTPUTS, TRIALS, 3, None);
+        let expected = (0.7_f64.powi(2) + 0.2_f64.powi(2) + 16.0) / 3.0;
+        assert!((tally.loss / 2.0 - expected).abs() < 1e-6, "{tally:?}");
+        let nothing = Truth::Trials {
+            targets: &VALUES,
+            mask: &[0.0; 6],
+        };
+        let mut slope = Vec::new();
+        let tally = plain.on_host(&OUTPUTS, nothing, 3, Some(&mut slope));
+        assert_eq!((tally.loss, slope), (0.0, vec![0.0; 6]));
     }
 
     #[test]

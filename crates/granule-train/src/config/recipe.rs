@@ -19,7 +19,8 @@ impl RunConfig {
     /// # Ok::<(), granule_models::ModelError>(())
     /// ```
     // Only values that every configuration file spells out may differ here between models: a file that leaves one
-    // away, as a run's own config.toml does with what is unset, would get it back.
+    // away, as a run's own config.toml does with what is unset, would get it back. Clipping for rate networks, whose
+    // gradients may explode, is the exception: without it a run needs a bound that is never reached.
     pub fn recipe(model: ModelConfig, dataset: DatasetSpec) -> Self {
         let mut config = Self::default();
         match model {
