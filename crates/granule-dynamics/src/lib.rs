@@ -22,6 +22,8 @@ mod error;
 pub mod gradient;
 pub mod model;
 mod parameter;
+#[cfg(feature = "plot")]
+pub mod plot;
 mod simulate;
 pub mod solver;
 mod state;
