@@ -20,6 +20,8 @@ pub mod gradient;
 pub mod model;
 mod parameter;
 pub mod random;
+#[cfg(feature = "plot")]
+pub mod plot;
 mod simulate;
 pub mod solver;
 mod state;
