@@ -27,10 +27,12 @@ pub mod solver;
 mod state;
 #[cfg(test)]
 mod testing;
+pub mod unit;
 
 pub use error::DynamicsError;
 pub use model::{Clock, Constant, Dynamics, Field, Input, Linear, Model, NoInput, Series};
 pub use parameter::{Bounds, Parameter};
 pub use random::NormalNoise;
+pub use parameter::{Bounds, Parameter, Values};
 pub use simulate::{Grid, record, simulate};
 pub use state::{Place, State, Variable, host};

@@ -16,6 +16,8 @@ pub enum Bounds {
     Free,
     /// Greater than the given value: `low + exp(raw)`.
     Above(f64),
+    /// Not below the given value: `low + exp(raw)`; the value itself cannot be trained, for no number maps to it.
+    AtLeast(f64),
     /// Between two values: `low + (high − low)·sigmoid(raw)`.
     Between(f64, f64),
 }
@@ -25,6 +27,7 @@ impl Bounds {
         match self {
             Self::Free => value.is_finite(),
             Self::Above(low) => value.is_finite() && value > low,
+            Self::AtLeast(low) => value.is_finite() && value >= low,
             Self::Between(low, high) => low < value && value < high,
         }
     }
@@ -33,6 +36,7 @@ impl Bounds {
         match self {
             Self::Free => "a finite number".into(),
             Self::Above(low) => format!("a finite number above {low}"),
+            Self::AtLeast(low) => format!("a finite number, {low} or above"),
             Self::Between(low, high) => format!("between {low} and {high}, both excluded"),
         }
     }
@@ -40,7 +44,7 @@ impl Bounds {
     fn raw(self, value: f64) -> f64 {
         match self {
             Self::Free => value,
-            Self::Above(low) => (value - low).ln(),
+            Self::Above(low) | Self::AtLeast(low) => (value - low).ln(),
             Self::Between(low, high) => ((value - low) / (high - value)).ln(),
         }
     }
@@ -82,14 +86,18 @@ impl Parameter {
     ///
     /// # Errors
     ///
-    /// Those of [`fixed`](Self::fixed).
+    /// Those of [`fixed`](Self::fixed); also for the lowest value of [`Bounds::AtLeast`].
     pub fn trainable(
         field: &str,
         values: &[f64],
         bounds: Bounds,
         place: &Place,
     ) -> Result<Self, DynamicsError> {
-        check(field, values, bounds)?;
+        let open = match bounds {
+            Bounds::AtLeast(low) => Bounds::Above(low),
+            other => other,
+        };
+        check(field, values, open)?;
         let raw: Vec<f64> = values.iter().map(|x| bounds.raw(*x)).collect();
         Ok(Self {
             raw: Param::from_tensor(place.tensor(raw, [1, values.len()])),
@@ -102,7 +110,7 @@ impl Parameter {
         let raw = self.raw.val();
         match self.bounds {
             Bounds::Free => raw,
-            Bounds::Above(low) => raw.exp().add_scalar(low),
+            Bounds::Above(low) | Bounds::AtLeast(low) => raw.exp().add_scalar(low),
             Bounds::Between(low, high) => activation::sigmoid(raw)
                 .mul_scalar(high - low)
                 .add_scalar(low),
@@ -126,6 +134,38 @@ impl Parameter {
     /// Never: a parameter has at least one value.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+/// The values of a parameter in a configuration: one number for all units, or a list with one for each.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Values {
+    /// The same for all units.
+    One(f64),
+    /// One for each unit.
+    Each(Vec<f64>),
+}
+
+impl Values {
+    /// The values as they stand: one, or one for each unit.
+    pub fn as_slice(&self) -> &[f64] {
+        match self {
+            Self::One(value) => std::slice::from_ref(value),
+            Self::Each(values) => values,
+        }
+    }
+}
+
+impl From<f64> for Values {
+    fn from(value: f64) -> Self {
+        Self::One(value)
+    }
+}
+
+impl From<Vec<f64>> for Values {
+    fn from(values: Vec<f64>) -> Self {
+        Self::Each(values)
     }
 }
 
