@@ -2,44 +2,60 @@
 
 use burn::tensor::Tensor;
 
-use super::coupler::BoundCoupler;
+use super::config::LevelPlan;
+use super::coupler::{BoundCoupler, Source};
 use crate::model::{Clock, Dynamics};
 use crate::{DynamicsError, State, Variable};
 
 /// A level with its parameters bound.
 pub(super) struct BoundLevel {
     pub(super) dynamics: Box<dyn Dynamics>,
-    /// Steps of this level in one step of the whole.
-    pub(super) substeps: usize,
-    /// Where its variables begin in the state of the whole.
-    pub(super) first_variable: usize,
-    /// Where its own columns lie in the input of the whole; none for a level without an input from outside.
-    pub(super) external: Option<(usize, usize)>,
+    pub(super) plan: LevelPlan,
 }
 
 /// The levels of a [`super::MultiGranularityModel`] with their couplers, as one model that moves in steps.
 ///
-/// Within a step every level takes its own, smaller steps; what it receives from the others stays as it was at the step's
-/// beginning, and what it sends is filtered over all of its own steps.
+/// Within a step every level takes its own, smaller steps. What it receives from the others stays as it was at the step's
+/// beginning; a coupler with a time constant filters over all the steps of its sender.
+///
+/// Input: the columns of the levels that take input from outside, one level after the other. State: the variables of the
+/// levels, as `level.variable`, then filters and delay lines of the couplers.
 pub struct Composite {
-    pub(super) name: String,
+    pub(super) dt: f64,
     pub(super) variables: Vec<Variable>,
     pub(super) levels: Vec<BoundLevel>,
     pub(super) couplers: Vec<BoundCoupler>,
-    /// The variables that [`Dynamics::observe`] joins, by index.
-    pub(super) observed: Vec<usize>,
+    pub(super) observed: Vec<Source>,
+    /// Columns of the input from outside.
+    pub(super) inputs: usize,
 }
 
 impl Composite {
+    /// The variables of one level.
+    fn own(&self, level: usize, whole: &State) -> State {
+        let range = self.levels[level].plan.variables.clone();
+        State::new(whole.tensors()[range].to_vec())
+    }
+
     /// The input of a level: what comes from outside and what the couplers bring, added.
-    fn input(&self, level: usize, state: &State, external: Option<&Tensor<2>>) -> Option<Tensor<2>> {
-        let own = self.levels[level].external.zip(external).map(|((first, width), input)| {
-            input.clone().narrow(1, first, width)
-        });
-        self.couplers
-            .iter()
-            .filter(|coupler| coupler.to == level)
-            .map(|coupler| coupler.output(state))
+    fn input(
+        &self,
+        level: usize,
+        states: &[State],
+        whole: &State,
+        external: Option<&Tensor<2>>,
+    ) -> Option<Tensor<2>> {
+        let own = self.levels[level].plan.external.zip(external);
+        let own = own.filter(|((_, width), _)| *width > 0);
+        let own = own.map(|((first, width), input)| input.clone().narrow(1, first, width));
+        let couplers = self.couplers.iter().filter(|coupler| coupler.wire.to == level);
+        couplers
+            .map(|coupler| {
+                let from = coupler.wire.source.level;
+                let sender = &self.levels[from];
+                let dt = self.dt / sender.plan.substeps as f64;
+                coupler.output(sender.dynamics.as_ref(), &states[from], whole, dt)
+            })
             .chain(own)
             .reduce(|sum, term| sum + term)
     }
@@ -47,7 +63,7 @@ impl Composite {
 
 impl Dynamics for Composite {
     fn name(&self) -> &str {
-        &self.name
+        "multi-granularity"
     }
 
     fn variables(&self) -> &[Variable] {
@@ -60,25 +76,49 @@ impl Dynamics for Composite {
         state: &State,
         input: Option<&Tensor<2>>,
     ) -> Result<State, DynamicsError> {
+        if (at.dt - self.dt).abs() > 1e-9 * self.dt {
+            return Err(DynamicsError::config(
+                "dt",
+                at.dt,
+                format!("the step that the model was made for, {}", self.dt),
+            ));
+        }
+        if let Some(input) = input
+            && input.dims()[1] != self.inputs
+        {
+            return Err(DynamicsError::Shape {
+                what: "the input [batch, columns of all levels that take input]".into(),
+                expected: vec![input.dims()[0], self.inputs],
+                found: input.dims().to_vec(),
+            });
+        }
+        let before: Vec<State> = (0..self.levels.len()).map(|i| self.own(i, state)).collect();
         let mut next = state.clone();
         for (index, level) in self.levels.iter().enumerate() {
-            let input = self.input(index, state, input);
-            let width = level.dynamics.variables().len();
-            let range = level.first_variable..level.first_variable + width;
-            let mut own = State::new(state.tensors()[range.clone()].to_vec());
-            let dt = at.dt / level.substeps as f64;
-            for substep in 0..level.substeps {
+            let input = self.input(index, &before, state, input);
+            let LevelPlan {
+                substeps,
+                variables,
+                ..
+            } = level.plan.clone();
+            let sends = |coupler: &&BoundCoupler| coupler.wire.source.level == index;
+            let mut own = before[index].clone();
+            let dt = at.dt / substeps as f64;
+            for coupler in self.couplers.iter().filter(sends) {
+                coupler.advance(level.dynamics.as_ref(), &own, state, &mut next, dt);
+            }
+            for substep in 0..substeps {
                 let at = Clock {
-                    step: at.step * level.substeps + substep,
+                    step: at.step * substeps + substep,
                     time: at.time + substep as f64 * dt,
                     dt,
                 };
                 own = level.dynamics.step(at, &own, input.as_ref())?;
-                for coupler in self.couplers.iter().filter(|coupler| coupler.from == index) {
-                    coupler.filter(&own, dt, &mut next);
+                for coupler in self.couplers.iter().filter(sends) {
+                    coupler.filter(level.dynamics.as_ref(), &own, dt, &mut next);
                 }
             }
-            for (variable, value) in range.zip(own.into_tensors()) {
+            for (variable, value) in variables.zip(own.into_tensors()) {
                 next.replace(variable, value);
             }
         }
@@ -86,7 +126,10 @@ impl Dynamics for Composite {
     }
 
     fn observe(&self, state: &State) -> Tensor<2> {
-        let parts: Vec<Tensor<2>> = self.observed.iter().map(|i| state[*i].clone()).collect();
-        Tensor::cat(parts, 1)
+        let parts = self.observed.iter().map(|source| {
+            let own = self.own(source.level, state);
+            source.read(self.levels[source.level].dynamics.as_ref(), &own)
+        });
+        Tensor::cat(parts.collect(), 1)
     }
 }
