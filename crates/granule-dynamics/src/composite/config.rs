@@ -89,7 +89,7 @@ pub struct LevelConfig {
     /// Single neurons.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<UnitConfig>,
-    /// A rate network.
+    /// A rate network; its own `dt` is not used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub population: Option<RateNetworkConfig>,
     /// A whole system.
@@ -134,11 +134,19 @@ impl MultiGranularityConfig {
             let name = &level.name;
             if name.is_empty() || !name.chars().all(plain) || name == "couplers" {
                 let allowed = "letters, digits, - and _; not \"couplers\"";
-                return Err(DynamicsError::config("level.name", format!("{name:?}"), allowed));
+                return Err(DynamicsError::config(
+                    "level.name",
+                    format!("{name:?}"),
+                    allowed,
+                ));
             }
             if !names.insert(name) {
                 let allowed = "another name for each level";
-                return Err(DynamicsError::config("level.name", format!("{name:?}"), allowed));
+                return Err(DynamicsError::config(
+                    "level.name",
+                    format!("{name:?}"),
+                    allowed,
+                ));
             }
             level.validate(self.dt)?;
         }
@@ -151,7 +159,11 @@ impl MultiGranularityConfig {
 
 impl LevelConfig {
     fn validate(&self, whole: f64) -> Result<(), DynamicsError> {
-        let given = [self.unit.is_some(), self.population.is_some(), self.system.is_some()];
+        let given = [
+            self.unit.is_some(),
+            self.population.is_some(),
+            self.system.is_some(),
+        ];
         let count = given.into_iter().filter(|given| *given).count();
         if count != 1 {
             return Err(DynamicsError::config(
@@ -168,7 +180,7 @@ impl LevelConfig {
                 "given for a population only",
             ));
         }
-        let checked = match (&self.unit, &self.population, &self.system) {
+        let checked = match (&self.unit, self.population(whole), &self.system) {
             (Some(unit), _, _) => unit.validate(),
             (_, Some(population), _) => population.validate(),
             (_, _, Some(system)) => system.validate(),
@@ -193,6 +205,13 @@ impl LevelConfig {
         Ok(steps as usize)
     }
 
+    /// The population, moving in the level's steps.
+    fn population(&self, whole: f64) -> Option<RateNetworkConfig> {
+        let mut population = self.population.clone()?;
+        population.dt = self.dt.unwrap_or(whole);
+        Some(population)
+    }
+
     pub(super) fn init(
         &self,
         seed: u64,
@@ -206,23 +225,26 @@ impl LevelConfig {
             Arc::from(self.solver.unwrap_or(default).init(noise))
         };
         let own_seed = seed.wrapping_add((index as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        let model = match (&self.unit, &self.population, &self.system) {
+        let model = match (&self.unit, self.population(whole), &self.system) {
             (Some(unit), _, _) => unit
                 .init(solver(SolverKind::ExponentialEuler), place)
                 .map(LevelModel::Unit),
             (_, Some(population), _) => {
-                let mut population = population.clone();
-                // Outside its own sequences the network moves in the level's steps.
-                population.dt = self.dt.unwrap_or(whole);
-                population.init(self.inputs, 0, own_seed, place).map(|mut network| {
-                    network.noise = Some(noise);
-                    LevelModel::Population(network)
-                })
+                population
+                    .init(self.inputs, 0, own_seed, place)
+                    .map(|mut network| {
+                        network.noise = Some(noise);
+                        LevelModel::Population(network)
+                    })
             }
-            (_, _, Some(system)) => system.init(place).map(|system| {
-                LevelModel::System(Integrated::new(system, solver(SolverKind::Rk4)))
-            }),
-            _ => Err(DynamicsError::config("model", "none", "one of unit, population and system")),
+            (_, _, Some(system)) => system
+                .init(place)
+                .map(|system| LevelModel::System(Integrated::new(system, solver(SolverKind::Rk4)))),
+            _ => Err(DynamicsError::config(
+                "model",
+                "none",
+                "one of unit, population and system",
+            )),
         };
         Ok(Level {
             model: model.map_err(|error| within(&self.name, error))?,
@@ -234,7 +256,11 @@ impl LevelConfig {
 pub(super) fn positive(field: &str, value: f64) -> Result<(), DynamicsError> {
     match value.is_finite() && value > 0.0 {
         true => Ok(()),
-        false => Err(DynamicsError::config(field, value, "a finite number above 0")),
+        false => Err(DynamicsError::config(
+            field,
+            value,
+            "a finite number above 0",
+        )),
     }
 }
 
@@ -256,8 +282,6 @@ pub(super) struct LevelPlan {
     pub(super) substeps: usize,
     /// Its variables in the state of the whole.
     pub(super) variables: std::ops::Range<usize>,
-    /// Columns of its input.
-    pub(super) inputs: usize,
     /// First column and width in the input of the whole.
     pub(super) external: Option<(usize, usize)>,
 }
@@ -266,10 +290,12 @@ impl Plan {
     pub(super) fn new(
         config: &MultiGranularityConfig,
         levels: &[Level],
-        place: &Place,
     ) -> Result<Self, DynamicsError> {
-        let _ = place;
-        let names: Vec<String> = config.levels.iter().map(|level| level.name.clone()).collect();
+        let names: Vec<String> = config
+            .levels
+            .iter()
+            .map(|level| level.name.clone())
+            .collect();
         let mut variables: Vec<Variable> = Vec::new();
         let mut plans = Vec::new();
         let mut bound: Vec<Box<dyn Dynamics>> = Vec::new();
@@ -289,7 +315,6 @@ impl Plan {
             plans.push(LevelPlan {
                 substeps: settings.substeps(config.dt)?,
                 variables: first..variables.len(),
-                inputs,
                 external,
             });
             bound.push(dynamics);
@@ -304,13 +329,25 @@ impl Plan {
             };
             let unknown = || DynamicsError::config(field, format!("{text:?}"), listed());
             let (name, quantity) = text.split_once('.').ok_or_else(unknown)?;
-            let level = names.iter().position(|known| known == name).ok_or_else(unknown)?;
+            let level = names
+                .iter()
+                .position(|known| known == name)
+                .ok_or_else(unknown)?;
             if quantity == "output" {
                 let variable = levels[level].output(bound[level].as_ref())?;
-                return Ok((Source { level, variable: None }, variable));
+                return Ok((
+                    Source {
+                        level,
+                        variable: None,
+                    },
+                    variable,
+                ));
             }
             let own = bound[level].variables();
-            let index = own.iter().position(|v| v.name == quantity).ok_or_else(unknown)?;
+            let index = own
+                .iter()
+                .position(|v| v.name == quantity)
+                .ok_or_else(unknown)?;
             let source = Source {
                 level,
                 variable: Some(index),
@@ -334,10 +371,13 @@ impl Plan {
         for (index, coupler) in config.couplers.iter().enumerate() {
             let field = format!("coupler[{index}]");
             let (source, quantity) = find(&format!("{field}.from"), &coupler.from)?;
-            let to = names.iter().position(|name| *name == coupler.to).ok_or_else(|| {
-                let field = format!("{field}.to");
-                DynamicsError::config(field, format!("{:?}", coupler.to), names.join(", "))
-            })?;
+            let to = names
+                .iter()
+                .position(|name| *name == coupler.to)
+                .ok_or_else(|| {
+                    let field = format!("{field}.to");
+                    DynamicsError::config(field, format!("{:?}", coupler.to), names.join(", "))
+                })?;
             let channels = levels[to].inputs()?;
             let wire = Wire::new(
                 &field,

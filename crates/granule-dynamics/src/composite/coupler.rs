@@ -269,7 +269,9 @@ impl Wire {
             return Err(units(&config.from, &conversion, from_unit, quantity.unit));
         }
         let inputs = channels.iter().map(|channel| channel.width).sum::<usize>();
-        let count = config.channels.unwrap_or(inputs.saturating_sub(config.channel));
+        let count = config
+            .channels
+            .unwrap_or(inputs.saturating_sub(config.channel));
         if count == 0 || config.channel + count > inputs {
             return Err(DynamicsError::config(
                 format!("{field}.channel"),
@@ -357,7 +359,10 @@ impl Coupler {
                     let field = format!("{field}.projection.weights");
                     return Err(DynamicsError::config(field, value, "finite numbers"));
                 }
-                (None, Some(weights(rows.iter().flatten().copied().collect())))
+                (
+                    None,
+                    Some(weights(rows.iter().flatten().copied().collect())),
+                )
             }
             Projection::Random { gain, seed } => {
                 if !gain.is_finite() {
@@ -367,7 +372,10 @@ impl Coupler {
                 let scale = gain / (wire.senders as f64).sqrt();
                 let noise = NormalNoise::new(*seed, 0);
                 let values = noise.values(0, wire.senders * wire.channels);
-                (None, Some(weights(values.iter().map(|x| x * scale).collect())))
+                (
+                    None,
+                    Some(weights(values.iter().map(|x| x * scale).collect())),
+                )
             }
         };
         Ok(Self { gain, weights })
@@ -395,7 +403,10 @@ impl BoundCoupler {
         let Some(variable) = self.wire.filter else {
             return;
         };
-        let x = self.wire.conversion.apply(self.wire.source.read(sender, own), dt);
+        let x = self
+            .wire
+            .conversion
+            .apply(self.wire.source.read(sender, own), dt);
         let value = match self.wire.time_constant > 0.0 {
             true => {
                 let keep = (-dt / self.wire.time_constant).exp();
@@ -410,7 +421,10 @@ impl BoundCoupler {
     fn said(&self, sender: &dyn Dynamics, own: &State, whole: &State, dt: f64) -> Tensor<2> {
         match self.wire.filter {
             Some(variable) => whole[variable].clone(),
-            None => self.wire.conversion.apply(self.wire.source.read(sender, own), dt),
+            None => self
+                .wire
+                .conversion
+                .apply(self.wire.source.read(sender, own), dt),
         }
     }
 

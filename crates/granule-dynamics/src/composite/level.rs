@@ -75,7 +75,10 @@ impl Level {
             LevelModel::Population(network) => ("1", network.units()),
             LevelModel::System(system) => {
                 let activity = system.system.field()?.activity();
-                (activity.unit, dynamics.observe(&self.initial_state(1)?).dims()[1])
+                (
+                    activity.unit,
+                    dynamics.observe(&self.initial_state(1)?).dims()[1],
+                )
             }
         };
         Ok(Variable::new("output", unit, width))

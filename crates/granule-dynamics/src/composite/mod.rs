@@ -70,7 +70,7 @@ impl MultiGranularityConfig {
             .enumerate()
             .map(|(index, level)| level.init(self.seed, index, self.dt, place))
             .collect::<Result<Vec<_>, _>>()?;
-        let plan = Plan::new(self, &levels, place)?;
+        let plan = Plan::new(self, &levels)?;
         let couplers = self
             .couplers
             .iter()
@@ -142,12 +142,16 @@ impl Model for MultiGranularityModel {
     type Dynamics = Composite;
 
     fn dynamics(&self) -> Result<Composite, DynamicsError> {
-        let levels = self.levels.iter().zip(&self.plan.levels).map(|(level, plan)| {
-            Ok(BoundLevel {
-                dynamics: level.dynamics()?,
-                plan: plan.clone(),
-            })
-        });
+        let levels = self
+            .levels
+            .iter()
+            .zip(&self.plan.levels)
+            .map(|(level, plan)| {
+                Ok(BoundLevel {
+                    dynamics: level.dynamics()?,
+                    plan: plan.clone(),
+                })
+            });
         let couplers = self.couplers.iter().zip(&self.plan.wires);
         Ok(Composite {
             dt: self.plan.dt,

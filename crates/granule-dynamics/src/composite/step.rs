@@ -48,7 +48,10 @@ impl Composite {
         let own = self.levels[level].plan.external.zip(external);
         let own = own.filter(|((_, width), _)| *width > 0);
         let own = own.map(|((first, width), input)| input.clone().narrow(1, first, width));
-        let couplers = self.couplers.iter().filter(|coupler| coupler.wire.to == level);
+        let couplers = self
+            .couplers
+            .iter()
+            .filter(|coupler| coupler.wire.to == level);
         couplers
             .map(|coupler| {
                 let from = coupler.wire.source.level;

@@ -19,7 +19,9 @@ pub(super) fn weights(predictions: &[Rows], truth: &Rows) -> Vec<Vec<f64>> {
         let mut gram = vec![0.0; models * models];
         for i in 0..models {
             for j in 0..=i {
-                let sum: f64 = (0..truth.len()).map(|t| residual(i, t) * residual(j, t)).sum();
+                let sum: f64 = (0..truth.len())
+                    .map(|t| residual(i, t) * residual(j, t))
+                    .sum();
                 gram[i * models + j] = sum;
                 gram[j * models + i] = sum;
             }
@@ -65,7 +67,11 @@ fn minimise(gram: &[f64], n: usize) -> Vec<f64> {
         let moved = (0..n).map(|i| ahead[i] - slope(i) / trace).collect();
         let next = project(moved);
         let momentum = step as f64 / (step as f64 + 3.0);
-        ahead = next.iter().zip(&w).map(|(new, old)| new + momentum * (new - old)).collect();
+        ahead = next
+            .iter()
+            .zip(&w)
+            .map(|(new, old)| new + momentum * (new - old))
+            .collect();
         w = next;
     }
     w

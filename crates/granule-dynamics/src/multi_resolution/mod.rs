@@ -165,14 +165,22 @@ impl<S: SubModel> MultiResolutionConfig<S> {
     pub fn validate(&self) -> Result<(), DynamicsError> {
         if self.windows.is_empty() || self.windows.contains(&0) {
             let found = format!("{:?}", self.windows);
-            return Err(DynamicsError::config("windows", found, "at least one window, each of at least 1 sample"));
+            return Err(DynamicsError::config(
+                "windows",
+                found,
+                "at least one window, each of at least 1 sample",
+            ));
         }
         if self.history == 0 {
             return Err(DynamicsError::config("history", 0, "at least 1"));
         }
         match self.held_out > 0.0 && self.held_out < 1.0 {
             true => Ok(()),
-            false => Err(DynamicsError::config("held_out", self.held_out, "between 0 and 1, both excluded")),
+            false => Err(DynamicsError::config(
+                "held_out",
+                self.held_out,
+                "between 0 and 1, both excluded",
+            )),
         }
     }
 
@@ -186,7 +194,11 @@ impl<S: SubModel> MultiResolutionConfig<S> {
     ///
     /// Those of [`validate`](Self::validate); [`DynamicsError::Shape`] for too few samples or numbers of rows that differ;
     /// [`DynamicsError::Config`] for values that are not finite.
-    pub fn fit(&self, signal: &Rows, targets: &Rows) -> Result<MultiResolution<S::Fitted>, DynamicsError> {
+    pub fn fit(
+        &self,
+        signal: &Rows,
+        targets: &Rows,
+    ) -> Result<MultiResolution<S::Fitted>, DynamicsError> {
         self.validate()?;
         check_rows(signal, targets)?;
         let first = first(&self.windows, self.history);
@@ -194,7 +206,9 @@ impl<S: SubModel> MultiResolutionConfig<S> {
         let held_out = (usable as f64 * self.held_out).round() as usize;
         if held_out == 0 || held_out >= usable {
             return Err(DynamicsError::Shape {
-                what: format!("the signal (samples; {first} are needed before the first prediction)"),
+                what: format!(
+                    "the signal (samples; {first} are needed before the first prediction)"
+                ),
                 expected: vec![first + (2.0 / self.held_out).ceil() as usize],
                 found: vec![signal.len()],
             });
@@ -268,7 +282,9 @@ impl<F: FittedSubModel> MultiResolution<F> {
         };
         let by_window = self.windows.iter().copied().zip(&prediction.by_window);
         Ok(Scores {
-            by_window: by_window.map(|(window, rows)| (window, r_squared(rows, &truth))).collect(),
+            by_window: by_window
+                .map(|(window, rows)| (window, r_squared(rows, &truth)))
+                .collect(),
             fused: r_squared(&prediction.fused, &truth),
             flat: r_squared(&flat, &truth),
         })
@@ -290,7 +306,10 @@ fn check_rows(signal: &Rows, targets: &Rows) -> Result<(), DynamicsError> {
 
 /// The first sample whose longest view lies within the signal.
 fn first(windows: &[usize], history: usize) -> usize {
-    windows.iter().max().map_or(0, |window| window * history - 1)
+    windows
+        .iter()
+        .max()
+        .map_or(0, |window| window * history - 1)
 }
 
 /// The means of `history` windows that end with each sample from `first` on, nearest first, all channels of each.
@@ -327,7 +346,9 @@ fn means(rows: &Rows) -> Vec<f64> {
             *sum += x;
         }
     }
-    sums.iter().map(|sum| sum / rows.len().max(1) as f64).collect()
+    sums.iter()
+        .map(|sum| sum / rows.len().max(1) as f64)
+        .collect()
 }
 
 fn r_squared(prediction: &Rows, truth: &Rows) -> f64 {
@@ -380,7 +401,11 @@ mod tests {
         let model = config.fit(&signal, &targets).unwrap();
         let (signal, targets) = mixed(2, 2000);
         let scores = model.score(&signal, &targets).unwrap();
-        let best = scores.by_window.iter().map(|(_, r2)| *r2).fold(f64::MIN, f64::max);
+        let best = scores
+            .by_window
+            .iter()
+            .map(|(_, r2)| *r2)
+            .fold(f64::MIN, f64::max);
         assert!(scores.fused > best + 0.05, "{scores:?}");
         assert_eq!(scores.flat, 0.0);
         let total: f64 = model.weights().iter().map(|w| w[0]).sum();
@@ -390,9 +415,15 @@ mod tests {
     #[test]
     fn one_granularity_that_knows_all_gets_all_the_weight() {
         let x = noise(3, 1500);
-        let y = (0..1500).map(|t| x[t.saturating_sub(4)..=t].iter().sum::<f64>() / 5.0);
-        let (signal, targets) = (Rows::new(1, x.clone()).unwrap(), Rows::new(1, y.collect()).unwrap());
-        let config = MultiResolutionConfig { history: 1, ..Default::default() };
+        let y = (0..1500_usize).map(|t| x[t.saturating_sub(4)..=t].iter().sum::<f64>() / 5.0);
+        let (signal, targets) = (
+            Rows::new(1, x.clone()).unwrap(),
+            Rows::new(1, y.collect()).unwrap(),
+        );
+        let config = MultiResolutionConfig {
+            history: 1,
+            ..Default::default()
+        };
         let model = config.fit(&signal, &targets).unwrap();
         let scores = model.score(&signal, &targets).unwrap();
         assert!(model.weights()[1][0] > 0.99, "{:?}", model.weights());
@@ -412,7 +443,9 @@ mod tests {
     #[test]
     fn nothing_after_a_sample_is_used_for_it() {
         let (signal, targets) = mixed(4, 400);
-        let model = MultiResolutionConfig::default().fit(&signal, &targets).unwrap();
+        let model = MultiResolutionConfig::default()
+            .fit(&signal, &targets)
+            .unwrap();
         let whole = model.predict(&signal).unwrap();
         let part = model.predict(&signal.range(0..200)).unwrap();
         for (a, b) in part.fused.values().iter().zip(whole.fused.values()) {
@@ -427,9 +460,39 @@ mod tests {
             config.fit(signal, targets).unwrap_err().to_string()
         };
         let config = MultiResolutionConfig::default;
-        assert!(fit(MultiResolutionConfig { windows: vec![1, 0], ..config() }, &signal, &targets).contains("windows"));
-        assert!(fit(MultiResolutionConfig { history: 0, ..config() }, &signal, &targets).contains("history"));
-        assert!(fit(MultiResolutionConfig { held_out: 1.0, ..config() }, &signal, &targets).contains("held_out"));
+        assert!(
+            fit(
+                MultiResolutionConfig {
+                    windows: vec![1, 0],
+                    ..config()
+                },
+                &signal,
+                &targets
+            )
+            .contains("windows")
+        );
+        assert!(
+            fit(
+                MultiResolutionConfig {
+                    history: 0,
+                    ..config()
+                },
+                &signal,
+                &targets
+            )
+            .contains("history")
+        );
+        assert!(
+            fit(
+                MultiResolutionConfig {
+                    held_out: 1.0,
+                    ..config()
+                },
+                &signal,
+                &targets
+            )
+            .contains("held_out")
+        );
         assert!(fit(config(), &signal.range(0..20), &targets.range(0..20)).contains("the signal"));
         assert!(fit(config(), &signal, &targets.range(0..99)).contains("the targets"));
         let mut broken = signal.clone();
@@ -437,7 +500,13 @@ mod tests {
         assert!(fit(config(), &broken, &targets).contains("signal[7][0]"));
         let model = config().fit(&signal, &targets).unwrap();
         let wide = Rows::new(2, vec![0.0; 200]).unwrap();
-        assert!(model.predict(&wide).unwrap_err().to_string().contains("channels"));
+        assert!(
+            model
+                .predict(&wide)
+                .unwrap_err()
+                .to_string()
+                .contains("channels")
+        );
         assert!(Rows::new(3, vec![0.0; 4]).is_err());
     }
 }

@@ -34,7 +34,11 @@ impl SubModel for Ridge {
 
     fn fit(&self, features: &Rows, targets: &Rows) -> Result<RidgeModel, DynamicsError> {
         if !(self.penalty >= 0.0 && self.penalty.is_finite()) {
-            return Err(DynamicsError::config("penalty", self.penalty, "a finite number of at least 0"));
+            return Err(DynamicsError::config(
+                "penalty",
+                self.penalty,
+                "a finite number of at least 0",
+            ));
         }
         let n = features.len() as f64;
         let width = features.width();
@@ -136,10 +140,18 @@ mod tests {
     fn exact_coefficients_come_back() {
         let x = crate::random::NormalNoise::new(1, 0).values(0, 600);
         let features = Rows::new(3, x).unwrap();
-        let y = features.iter().flat_map(|r| [2.0 * r[0] - r[2] + 5.0, r[1] - 1.0]).collect();
+        let y = features
+            .iter()
+            .flat_map(|r| [2.0 * r[0] - r[2] + 5.0, r[1] - 1.0])
+            .collect();
         let targets = Rows::new(2, y).unwrap();
         let model = Ridge { penalty: 0.0 }.fit(&features, &targets).unwrap();
-        for (a, b) in model.predict(&features).values().iter().zip(targets.values()) {
+        for (a, b) in model
+            .predict(&features)
+            .values()
+            .iter()
+            .zip(targets.values())
+        {
             assert_close(*a, *b, 1e-9);
         }
     }
@@ -151,7 +163,12 @@ mod tests {
         let targets = Rows::new(1, x.iter().map(|x| 4.0 * x).collect()).unwrap();
         let features = Rows::new(3, features).unwrap();
         let model = Ridge::default().fit(&features, &targets).unwrap();
-        for (a, b) in model.predict(&features).values().iter().zip(targets.values()) {
+        for (a, b) in model
+            .predict(&features)
+            .values()
+            .iter()
+            .zip(targets.values())
+        {
             assert_close(*a, *b, 1e-4);
         }
     }

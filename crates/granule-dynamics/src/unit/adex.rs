@@ -356,7 +356,7 @@ mod tests {
     use crate::differences::assert_gradient;
     use crate::gradient::{Memory, Run, gradient};
     use crate::host;
-    use crate::model::{Constant, Dynamics};
+    use crate::model::Constant;
     use crate::simulate::Grid;
     use crate::testing::{assert_close, f32_places, f64_autodiff, f64_places};
     use crate::unit::observed::testing::{course, spike_steps};

@@ -272,7 +272,7 @@ impl Field for IzhikevichField {
 mod tests {
     use super::*;
     use crate::differences::assert_gradient;
-    use crate::model::{Constant, Dynamics};
+    use crate::model::Constant;
     use crate::testing::{assert_close, f32_places, f64_autodiff, f64_places};
     use crate::unit::observed::testing::{course, spike_steps};
 
