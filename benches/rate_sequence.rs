@@ -9,7 +9,7 @@ use std::time::Instant;
 use burn::module::{Module, Param};
 use burn::optim::{AdamConfig, GradientsParams};
 use burn::tensor::{Device, Distribution, Tensor};
-use granule_ops::{RateSequenceOptions, Transfer, firing_rate, rate_sequence};
+use granule_ops::{Drive, RateSequenceOptions, Transfer, rate_sequence};
 
 const STEPS: usize = 100;
 const BATCH: usize = 64;
@@ -43,17 +43,16 @@ impl Network {
 
     fn fused(&self, input: Tensor<3>) -> Tensor<2> {
         let [_, units] = self.weight.dims();
-        let input = input.reshape([STEPS * BATCH, CHANNELS]);
-        let drive = input.matmul(self.weight_in.val()) + self.bias.val();
-        let alpha = Tensor::full([units], ALPHA, &drive.device());
-        let states = rate_sequence(
+        let place = (&input.device().without_autodiff(), input.dtype());
+        let drive =
+            Drive::input(input, self.weight_in.val()).with_bias(self.bias.val().flatten(0, 1));
+        let rates = rate_sequence(
             self.x0.val().expand([BATCH, units]),
-            drive.reshape([STEPS, BATCH, units]),
+            drive,
             self.weight.val(),
-            alpha,
-            RateSequenceOptions::new(Transfer::Tanh),
+            Tensor::full([units], ALPHA, place),
+            RateSequenceOptions::rates(Transfer::Tanh),
         );
-        let rates = firing_rate(states, Transfer::Tanh);
         self.read_out(rates.reshape([STEPS * BATCH, units]))
     }
 
