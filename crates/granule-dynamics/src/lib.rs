@@ -21,10 +21,10 @@ pub mod gradient;
 pub mod linalg;
 pub mod model;
 mod parameter;
-pub mod population;
-pub mod random;
 #[cfg(feature = "plot")]
 pub mod plot;
+pub mod population;
+pub mod random;
 mod simulate;
 pub mod solver;
 mod state;

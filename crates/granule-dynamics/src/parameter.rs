@@ -2,6 +2,7 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
+use granule_ops::{Transfer, firing_rate};
 use serde::{Deserialize, Serialize};
 
 use crate::DynamicsError;
@@ -103,7 +104,10 @@ impl Parameter {
         match self.bounds {
             Bounds::Free => raw,
             Bounds::Above(low) => raw.exp().add_scalar(low),
-            Bounds::Between(low, high) => sigmoid(raw).mul_scalar(high - low).add_scalar(low),
+            // Burn's own sigmoid goes through single precision on some backends.
+            Bounds::Between(low, high) => firing_rate(raw, Transfer::Sigmoid)
+                .mul_scalar(high - low)
+                .add_scalar(low),
         }
     }
 
@@ -125,11 +129,6 @@ impl Parameter {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
-}
-
-/// 1/(1 + e⁻ˣ). Burn's own goes through single precision on some backends.
-pub(crate) fn sigmoid<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    x.mul_scalar(0.5).tanh().mul_scalar(0.5).add_scalar(0.5)
 }
 
 fn check(field: &str, values: &[f64], bounds: Bounds) -> Result<(), DynamicsError> {
