@@ -317,7 +317,10 @@ mod tests {
             config.init(dt).unwrap_err().to_string()
         };
         let error = refused(vec![1.0, 0.05], 0.1);
-        assert!(error.contains("delays = 0.05") && error.contains("dt = 0.1"), "{error}");
+        assert!(
+            error.contains("delays = 0.05") && error.contains("dt = 0.1"),
+            "{error}"
+        );
         assert!(refused(vec![f64::NAN], 0.1).contains("NaN"));
         assert!(refused(vec![-1.0], 0.1).contains("-1"));
         assert!(refused(Vec::new(), 0.1).contains("at least one"));

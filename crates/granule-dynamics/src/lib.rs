@@ -24,8 +24,8 @@ pub mod random;
 mod simulate;
 pub mod solver;
 mod state;
-pub mod system;
 pub mod synapse;
+pub mod system;
 #[cfg(test)]
 mod testing;
 pub mod unit;

@@ -53,7 +53,10 @@ impl Effect {
     }
 
     pub(super) fn init(&self, trainable: &[String], place: &Place) -> Result<Force, DynamicsError> {
-        let mut made = self.settings().into_iter().map(|s| s.init(trainable, place));
+        let mut made = self
+            .settings()
+            .into_iter()
+            .map(|s| s.init(trainable, place));
         Ok(Force {
             reversal: made.next().transpose()?,
             magnesium: made.next().transpose()?,

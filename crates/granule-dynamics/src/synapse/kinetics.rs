@@ -124,8 +124,8 @@ impl Course {
             Self::DoubleExponential(Pair { rise, decay }) => {
                 let (rise, decay) = (rise.value(), decay.value());
                 let ratio = decay.clone() / rise.clone();
-                let peak = rise.clone() * decay.clone() / (decay.clone() - rise.clone())
-                    * ratio.log();
+                let peak =
+                    rise.clone() * decay.clone() / (decay.clone() - rise.clone()) * ratio.log();
                 let (rise, decay) = (rise.recip(), decay.recip());
                 let height = (-peak.clone() * decay.clone()).exp() - (-peak * rise.clone()).exp();
                 Bound::DoubleExponential {
@@ -161,7 +161,12 @@ impl Bound {
     }
 
     /// The exact solution after `dt`, with `arrived` `[batch, post]` (weights times spikes) at its beginning.
-    pub(super) fn step(&self, dt: f64, state: &[Tensor<2>], arrived: Option<Tensor<2>>) -> Vec<Tensor<2>> {
+    pub(super) fn step(
+        &self,
+        dt: f64,
+        state: &[Tensor<2>],
+        arrived: Option<Tensor<2>>,
+    ) -> Vec<Tensor<2>> {
         let kick = |x: &Tensor<2>| match &arrived {
             Some(arrived) => x.clone() + arrived.clone(),
             None => x.clone(),
@@ -172,15 +177,11 @@ impl Bound {
             Self::Alpha(rate) => {
                 let (released, left) = (kick(&state[1]), left(rate));
                 let opening = released.clone() * rate.clone() * (E * dt);
-                vec![
-                    (state[0].clone() + opening) * left.clone(),
-                    released * left,
-                ]
+                vec![(state[0].clone() + opening) * left.clone(), released * left]
             }
-            Self::DoubleExponential { rise, decay, .. } => vec![
-                kick(&state[0]) * left(decay),
-                kick(&state[1]) * left(rise),
-            ],
+            Self::DoubleExponential { rise, decay, .. } => {
+                vec![kick(&state[0]) * left(decay), kick(&state[1]) * left(rise)]
+            }
         }
     }
 

@@ -115,6 +115,10 @@ impl Field for Box<dyn SystemField> {
         self.as_ref().derivative(time, state, input)
     }
 
+    fn check_input(&self, state: &State, input: Option<&Tensor<2>>) -> Result<(), DynamicsError> {
+        self.as_ref().check_input(state, input)
+    }
+
     fn groups(&self) -> &[Vec<usize>] {
         self.as_ref().groups()
     }

@@ -6,8 +6,8 @@ use super::linear::{check_matrix, matrix_parameter, population_and_external};
 use super::mlp::{Mlp, MlpConfig};
 use super::parameters::initial_state;
 use super::{
-    FitzHughNagumo, FitzHughNagumoConfig, StuartLandau, StuartLandauConfig, System,
-    SystemField, VanDerPol, VanDerPolConfig, channel, plus,
+    FitzHughNagumo, FitzHughNagumoConfig, StuartLandau, StuartLandauConfig, System, SystemField,
+    VanDerPol, VanDerPolConfig, channel, check_input, plus,
 };
 use crate::model::Field;
 use crate::parameter::{self, Setting};
@@ -102,7 +102,9 @@ impl NetworkFormConfig {
     fn init(&self, population: usize, place: &Place) -> Result<NetworkForm, DynamicsError> {
         let [time_constant, initial] = self.settings();
         Ok(NetworkForm {
-            network: self.network.init(self.size + population, self.size, 0, place),
+            network: self
+                .network
+                .init(self.size + population, self.size, 0, place),
             time_constant: time_constant.init(&self.trainable, place)?,
             initial: initial.init(&self.trainable, place)?,
             size: self.size,
@@ -413,6 +415,10 @@ impl Field for NonlinearField {
         }
     }
 
+    fn check_input(&self, state: &State, input: Option<&Tensor<2>>) -> Result<(), DynamicsError> {
+        check_input(&self.inputs, state, input)
+    }
+
     fn diffusion(&self, time: f64, state: &State) -> Option<State> {
         match &self.form {
             FormField::Network { .. } => None,
@@ -454,7 +460,11 @@ mod tests {
             external: 1,
             form: FormConfig::Network(NetworkFormConfig {
                 size: 2,
-                network: MlpConfig { hidden: vec![3], scale: 0.8, seed: 3 },
+                network: MlpConfig {
+                    hidden: vec![3],
+                    scale: 0.8,
+                    seed: 3,
+                },
                 time_constant: vec![5.0, 4.0].into(),
                 initial: vec![0.5, -0.2].into(),
                 trainable: vec!["time_constant".into(), "initial".into()],

@@ -2,9 +2,9 @@ use burn::tensor::Tensor;
 
 use super::guarded::linear_exponential;
 use super::parameters::mass_model;
-use super::{SystemField, plus};
+use super::{SystemField, check_input, plus};
 use crate::model::Field;
-use crate::{Bounds, State, Variable};
+use crate::{Bounds, DynamicsError, State, Variable};
 
 mass_model! {
     /// Settings of [`WongWang`]; the defaults are those of Wong & Wang 2006 without recurrent AMPA synapses.
@@ -128,6 +128,10 @@ impl Field for WongWangField {
         ])
     }
 
+    fn check_input(&self, state: &State, input: Option<&Tensor<2>>) -> Result<(), DynamicsError> {
+        check_input(&self.inputs, state, input)
+    }
+
     fn diffusion(&self, _time: f64, state: &State) -> Option<State> {
         let amplitude = self.noise.clone()? / self.noise_time_constant.clone().sqrt();
         let zeros = state[0].zeros_like();
@@ -235,6 +239,10 @@ impl Field for ReducedWongWangField {
             &self.time_constant,
             &self.opening,
         )])
+    }
+
+    fn check_input(&self, state: &State, input: Option<&Tensor<2>>) -> Result<(), DynamicsError> {
+        check_input(&self.inputs, state, input)
     }
 
     fn diffusion(&self, _time: f64, state: &State) -> Option<State> {

@@ -108,7 +108,11 @@ impl AdexConfig {
         }
         if !(self.refractory.is_finite() && self.refractory >= 0.0) {
             let allowed = "a finite number, 0 or above";
-            return Err(DynamicsError::config("refractory", self.refractory, allowed));
+            return Err(DynamicsError::config(
+                "refractory",
+                self.refractory,
+                allowed,
+            ));
         }
         parameter::validate(self.cells, &self.settings(), &self.trainable)?;
         self.surrogate.validate()
@@ -323,7 +327,9 @@ impl Field for AdexField {
         let over = v.clone() - self.peak;
         let fired = over.clone().greater_equal_elem(0.0);
         let spikes = fired.clone().float().cast(v.dtype());
-        let spike = self.surrogate.attach(spikes, over / (-reset.clone() + self.peak));
+        let spike = self
+            .surrogate
+            .attach(spikes, over / (-reset.clone() + self.peak));
         let mut settled = vec![
             v.mask_where(fired.clone(), reset),
             w + self.adaptation_jump.clone() * spike.clone(),

@@ -250,7 +250,9 @@ impl Field for IzhikevichField {
         let over = v.clone() - self.peak;
         let fired = over.clone().greater_equal_elem(0.0);
         let spikes = fired.clone().float().cast(v.dtype());
-        let spike = self.surrogate.attach(spikes, over / (-reset.clone() + self.peak));
+        let spike = self
+            .surrogate
+            .attach(spikes, over / (-reset.clone() + self.peak));
         State::new(vec![
             v.mask_where(fired, reset),
             u + self.d.clone() * spike.clone(),

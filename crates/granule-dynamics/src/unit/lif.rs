@@ -111,7 +111,15 @@ impl LifConfig {
     pub fn init(&self, place: &Place) -> Result<Lif, DynamicsError> {
         self.validate()?;
         let make = |setting: Setting<'_>| setting.init(&self.trainable, place);
-        let [tau, rest, threshold, refractory, resistance, current, initial] = self.settings();
+        let [
+            tau,
+            rest,
+            threshold,
+            refractory,
+            resistance,
+            current,
+            initial,
+        ] = self.settings();
         Ok(Lif {
             time_constant: make(tau)?,
             rest: make(rest)?,
@@ -237,7 +245,9 @@ impl Dynamics for LifDynamics {
 
         // The time since the crossing: v − end decays from θ − end to −gap.
         let beyond = over.clone().mask_fill(quiet.clone(), 0.0);
-        let gap = gap.mask_fill(quiet, 1.0).clamp_min(f64::from(f32::MIN_POSITIVE));
+        let gap = gap
+            .mask_fill(quiet, 1.0)
+            .clamp_min(f64::from(f32::MIN_POSITIVE));
         let since = self.time_constant.clone() * (beyond / gap).log1p();
         let ahead = self.refractory.clone() - since;
         let rising = (-ahead.clone()).clamp_min(0.0);

@@ -213,7 +213,12 @@ impl Dynamics for QifDynamics {
         let above = v.clone() * flow.cos + drive * flow.sin;
 
         // The sign of the denominator tells whether the number of spikes is odd, the phase how many pairs there are.
-        let odd = below.clone().detach().lower_elem(0.0).float().cast(v.dtype());
+        let odd = below
+            .clone()
+            .detach()
+            .lower_elem(0.0)
+            .float()
+            .cast(v.dtype());
         let phase = flow.angle.detach() + (v.detach() / flow.root.detach()).atan();
         let pairs = (phase * FRAC_1_PI - odd.clone()) * 0.5;
         let spikes = odd + pairs.round().clamp_min(0.0) * 2.0;

@@ -97,12 +97,8 @@ mod tests {
         use std::f64::consts::PI;
         match surrogate {
             Surrogate::FastSigmoid { slope } => (1.0 + slope * x.abs()).powi(-2),
-            Surrogate::Arctan { slope } => {
-                0.5 * slope / (1.0 + (0.5 * PI * slope * x).powi(2))
-            }
-            Surrogate::Triangular { slope, height } => {
-                height * (1.0 - slope * x.abs()).max(0.0)
-            }
+            Surrogate::Arctan { slope } => 0.5 * slope / (1.0 + (0.5 * PI * slope * x).powi(2)),
+            Surrogate::Triangular { slope, height } => height * (1.0 - slope * x.abs()).max(0.0),
         }
     }
 
