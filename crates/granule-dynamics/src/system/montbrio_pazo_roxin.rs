@@ -200,7 +200,7 @@ mod tests {
     fn qif_population_follows_the_mean_field() {
         const CELLS: usize = 10_000;
         let place = Place::f32(&host_device("flex"));
-        let (dt, phase) = (0.01, 1500);
+        let (dt, phase) = (0.005, 3000);
         // Rest on the low node, a current that leaves only the high state, and the high state alone.
         let currents = [0.0, 3.0, 0.0];
 
