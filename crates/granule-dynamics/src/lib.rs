@@ -14,12 +14,19 @@
 //! - `plot`: traces, rasters, phase planes and f–I curves as SVG or PNG.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod analysis;
 pub mod delay;
+#[cfg(test)]
+mod differences;
 mod error;
 #[cfg(feature = "autodiff")]
 pub mod gradient;
+pub mod linalg;
 pub mod model;
 mod parameter;
+#[cfg(feature = "plot")]
+pub mod plot;
+pub mod population;
 pub mod random;
 mod simulate;
 pub mod solver;

@@ -1,7 +1,7 @@
 //! Parameters that keep to their bounds.
 
 use burn::module::{Module, Param};
-use burn::tensor::{Tensor, activation};
+use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use crate::DynamicsError;
@@ -117,9 +117,7 @@ impl Parameter {
             Bounds::Free => raw,
             Bounds::Above(low) | Bounds::AtLeast(low) => raw.exp().add_scalar(low),
             Bounds::Below(high) => raw.exp().neg().add_scalar(high),
-            Bounds::Between(low, high) => activation::sigmoid(raw)
-                .mul_scalar(high - low)
-                .add_scalar(low),
+            Bounds::Between(low, high) => sigmoid(raw).mul_scalar(high - low).add_scalar(low),
         }
     }
 
@@ -173,6 +171,11 @@ impl From<Vec<f64>> for Values {
     fn from(values: Vec<f64>) -> Self {
         Self::Each(values)
     }
+}
+
+/// 1/(1 + e⁻ˣ). Burn's own goes through single precision on some backends.
+pub(crate) fn sigmoid<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    x.mul_scalar(0.5).tanh().mul_scalar(0.5).add_scalar(0.5)
 }
 
 /// A parameter as a configuration has it.
@@ -255,5 +258,27 @@ fn check(field: &str, values: &[f64], bounds: Bounds) -> Result<(), DynamicsErro
     match values.iter().find(|value| !bounds.contains(**value)) {
         Some(value) => Err(DynamicsError::config(field, value, bounds.describe())),
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{assert_close, f64_places};
+
+    #[test]
+    fn values_come_back_from_their_bounds_in_full_precision() {
+        for (_, place) in f64_places() {
+            for (bounds, values) in [
+                (Bounds::Free, [-3.0, 0.1]),
+                (Bounds::Above(-1.0), [-0.9, 40.0]),
+                (Bounds::Between(5.0, 200.0), [17.3, 199.0]),
+            ] {
+                let parameter = Parameter::trainable("p", &values, bounds, &place).unwrap();
+                for (found, value) in parameter.values().unwrap().iter().zip(values) {
+                    assert_close(*found, value, 1e-14);
+                }
+            }
+        }
     }
 }

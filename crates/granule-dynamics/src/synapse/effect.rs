@@ -1,5 +1,5 @@
 use burn::module::Module;
-use burn::tensor::{Tensor, activation};
+use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use crate::parameter::{self, Bounds, Parameter, Setting, Values};
@@ -80,7 +80,8 @@ impl Force {
             (Some(reversal), None) => Bound::Conductance(reversal.value()),
             (Some(reversal), Some(magnesium)) => Bound::Nmda {
                 reversal: reversal.value(),
-                magnesium: magnesium.value() / 3.57,
+                // Burn divides gradients by numbers in single precision.
+                magnesium: magnesium.value() * (1.0 / 3.57),
             },
         }
     }
@@ -123,10 +124,8 @@ impl Bound {
     }
 }
 
-/// 1/(1 + m·exp(−0.062 v)) = σ(0.062 v)/(σ(0.062 v) + m·σ(−0.062 v)), which overflows nowhere and allows m = 0.
+/// 1/(1 + m·exp(−0.062 v)). Below −645 mV, where nothing passes, the exponent is bounded for single precision.
 fn unblocked(v: &Tensor<2>, magnesium: &Tensor<2>) -> Tensor<2> {
-    let x = v.clone() * 0.062;
-    let up = activation::sigmoid(x.clone());
-    let down = activation::sigmoid(-x);
-    up.clone() / (up + magnesium.clone() * down)
+    let blocked = magnesium.clone() * (v.clone() * -0.062).clamp_max(40.0).exp();
+    (blocked + 1.0).recip()
 }

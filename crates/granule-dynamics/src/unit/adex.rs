@@ -349,3 +349,250 @@ impl Field for AdexField {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::differences::assert_gradient;
+    use crate::gradient::{Memory, Run, gradient};
+    use crate::host;
+    use crate::model::{Constant, Dynamics};
+    use crate::simulate::Grid;
+    use crate::testing::{assert_close, f32_places, f64_autodiff, f64_places};
+    use crate::unit::observed::testing::{course, spike_steps};
+
+    /// Spike times in ms of the default cell at 800 pA: DOP853 at 1e-11 with event location.
+    const TIMES: [f64; 6] = [
+        17.71952, 40.48517, 71.26696, 114.47754, 171.59464, 236.17395,
+    ];
+
+    #[test]
+    fn spike_times_converge_to_those_of_an_event_driven_solution() {
+        let place = f64_places().swap_remove(0).1;
+        let cells = AdexConfig::default().init(&place).unwrap();
+        let spikes = &spike_steps(&cells, 800.0, 0.01, 10_000)[0];
+        assert_eq!(spikes.len(), 3);
+        for (count, (step, time)) in spikes.iter().zip(TIMES).enumerate() {
+            let late = *step as f64 * 0.01 - time;
+            // Each spike is late by less than a step; adaptation that begins late makes the next one later.
+            let most = 0.01 * (count + 1) as f64 * 2.0;
+            assert!(
+                (-1e-4..most).contains(&late),
+                "spike {count}: {late} ms late"
+            );
+        }
+    }
+
+    /// The same scheme, RK4 with dt = 0.05 ms, in numpy.
+    #[test]
+    fn two_hundred_milliseconds_equal_another_implementation() {
+        for (_, place) in f64_places() {
+            let cells = AdexConfig::default().init(&place).unwrap();
+            let spikes = spike_steps(&cells, 800.0, 0.05, 4000);
+            assert_eq!(spikes[0], [355, 811, 1428, 2294, 3438]);
+            let dynamics = cells.dynamics().unwrap();
+            let last = |variable: usize| {
+                let initial = cells.initial_state(1).unwrap();
+                course(&dynamics, initial, 800.0, (0.05, 4000), variable)[3999][0]
+            };
+            assert_close(last(0), -52.92642556799016, 1e-9);
+            assert_close(last(1), 240.6369975675178, 1e-9);
+        }
+    }
+
+    #[test]
+    fn single_precision_is_sound_where_the_upstroke_is_steepest() {
+        let config = AdexConfig {
+            cells: 2,
+            slope: vec![0.2, 2.0].into(),
+            current: vec![800.0, 800.0].into(),
+            ..Default::default()
+        };
+        for (name, place) in f32_places() {
+            let cells = config.init(&place).unwrap();
+            let spikes = spike_steps(&cells, 0.0, 0.1, 450);
+            let expected = [40.4, 40.6];
+            let second = spikes[1][1] as f64 * 0.1;
+            assert!(
+                (expected[0]..expected[1] + 0.2).contains(&second),
+                "{name}: {second}"
+            );
+            assert!(!spikes[0].is_empty(), "{name}");
+        }
+    }
+
+    /// Patterns of Naud et al. (2008) as in Gerstner et al., Neuronal Dynamics (2014), table 6.1, driven by 65 pA; numbers of
+    /// spikes in 400 ms and first intervals by DOP853.
+    #[test]
+    fn parameters_make_the_firing_pattern() {
+        let place = f64_places().swap_remove(0).1;
+        // Capacitance, a, τ_w, b, reset: tonic, adapting, initial burst, bursting, transient.
+        let patterns = [
+            (40.0, 0.0, 30.0, 60.0, -55.0),
+            (40.0, 0.0, 100.0, 5.0, -55.0),
+            (10.0, 0.5, 100.0, 7.0, -51.0),
+            (10.0, -0.5, 100.0, 7.0, -46.0),
+            (20.0, 1.0, 100.0, 10.0, -60.0),
+        ];
+        let each = |of: fn(&(f64, f64, f64, f64, f64)) -> f64| -> Values {
+            patterns.iter().map(of).collect::<Vec<_>>().into()
+        };
+        let config = AdexConfig {
+            cells: patterns.len(),
+            capacitance: each(|p| p.0),
+            leak_conductance: 2.0.into(),
+            leak_reversal: (-70.0).into(),
+            threshold: (-50.0).into(),
+            adaptation: each(|p| p.1),
+            adaptation_time_constant: each(|p| p.2),
+            adaptation_jump: each(|p| p.3),
+            reset: each(|p| p.4),
+            initial: (-70.0).into(),
+            peak: 0.0,
+            ..Default::default()
+        };
+        let dt = 0.02;
+        let spikes = spike_steps(&config.init(&place).unwrap(), 65.0, dt, 20_000);
+        let intervals: Vec<Vec<f64>> = spikes
+            .iter()
+            .map(|steps| {
+                steps
+                    .windows(2)
+                    .map(|w| (w[1] - w[0]) as f64 * dt)
+                    .collect()
+            })
+            .collect();
+        let count = |pattern: usize| spikes[pattern].len();
+        assert_eq!((count(0), count(1), count(4)), (7, 15, 7));
+        assert!(
+            (14..=15).contains(&count(2)) && (26..=28).contains(&count(3)),
+            "{spikes:?}"
+        );
+        let near = |pattern: usize, interval: usize, expected: f64| {
+            let found = intervals[pattern][interval];
+            assert!(
+                (found - expected).abs() < 0.05 + 0.01 * expected,
+                "{pattern}: {found}"
+            );
+        };
+        near(0, 1, 59.3);
+        near(0, 5, 59.2);
+        near(1, 0, 15.5);
+        near(1, 6, 27.2);
+        near(2, 0, 2.6);
+        near(2, 5, 36.6);
+        near(4, 0, 14.0);
+        near(4, 5, 83.1);
+        // Bursts: silences a hundred times longer than the intervals within.
+        let (short, long): (Vec<f64>, Vec<f64>) = intervals[3].iter().partition(|i| **i < 5.0);
+        assert!(
+            long.len() >= 4 && long.iter().all(|i| *i > 50.0),
+            "{long:?}"
+        );
+        assert!(short.len() >= 15, "{short:?}");
+    }
+
+    #[test]
+    fn the_refractory_period_holds_the_reset() {
+        let place = f64_places().swap_remove(0).1;
+        let config = AdexConfig {
+            refractory: 2.0,
+            ..Default::default()
+        };
+        let cells = config.init(&place).unwrap();
+        let dynamics = cells.dynamics().unwrap();
+        let v = course(
+            &dynamics,
+            cells.initial_state(1).unwrap(),
+            1000.0,
+            (0.1, 200),
+            0,
+        );
+        let spike = spike_steps(&cells, 1000.0, 0.1, 200)[0][0];
+        let held = v[spike - 1..].iter().take_while(|v| v[0] == -70.6).count();
+        assert_eq!(held, 21, "the step of the spike and 20 more");
+    }
+
+    const NAMES: [&str; 8] = [
+        "capacitance",
+        "leak_conductance",
+        "leak_reversal",
+        "threshold",
+        "slope",
+        "adaptation_time_constant",
+        "adaptation",
+        "current",
+    ];
+
+    /// No slope below the threshold, where there is none to be found by differences.
+    const NARROW: Surrogate = Surrogate::Triangular {
+        slope: 10.0,
+        height: 1.0,
+    };
+
+    #[test]
+    fn gradients_below_the_threshold_agree_with_differences() {
+        let place = f64_autodiff();
+        let config = AdexConfig {
+            cells: 2,
+            current: vec![400.0, 600.0].into(),
+            initial: (-65.0).into(),
+            surrogate: NARROW,
+            trainable: NAMES
+                .map(String::from)
+                .into_iter()
+                .chain(["initial".into()])
+                .collect(),
+            ..Default::default()
+        };
+        let cells = config.init(&place).unwrap();
+        let input = Constant(place.full(50.0, [1, 1]));
+        let loss = |seen: Tensor<3>| (seen * 0.1).cos().mean();
+        assert_gradient(&cells, &input, (0.1, 120), loss, 1e-6, 1e-5);
+    }
+
+    #[test]
+    fn spikes_leave_gradients_finite() {
+        for (name, plain) in f32_places().into_iter().take(2) {
+            let place = Place::f32(&plain.device.autodiff());
+            let config = AdexConfig {
+                current: 900.0.into(),
+                observed: Observed::Spikes,
+                trainable: NAMES.map(String::from).to_vec(),
+                ..Default::default()
+            };
+            let cells = config.init(&place).unwrap();
+            let grid = Grid::over(60.0, 0.1).unwrap();
+            let run = Run {
+                initial: None,
+                batch: 1,
+                input: &crate::NoInput,
+                grid: &grid,
+                every: 1,
+                memory: &Memory::Full,
+            };
+            let mut result = gradient(&cells, &run, |seen| seen.sum()).unwrap();
+            assert!(result.loss >= 2.0);
+            let slope = result.parameters.remove::<2>(cells.current.raw.id).unwrap();
+            let slope = host(slope).unwrap()[0];
+            assert!(slope.is_finite() && slope > 0.0, "{name}: {slope}");
+        }
+    }
+
+    #[test]
+    fn settings_without_sense_are_refused() {
+        let refused = |change: fn(&mut AdexConfig)| {
+            let mut config = AdexConfig::default();
+            change(&mut config);
+            config.validate().unwrap_err().to_string()
+        };
+        assert!(refused(|c| c.capacitance = (-281.0).into()).contains("capacitance = -281"));
+        assert!(refused(|c| c.adaptation_time_constant = 0.0.into()).contains("adaptation_time"));
+        assert!(refused(|c| c.slope = 0.0.into()).contains("slope = 0"));
+        assert!(refused(|c| c.reset = 25.0.into()).contains("reset = 25"));
+        assert!(refused(|c| c.initial = 20.0.into()).contains("initial = 20"));
+        assert!(refused(|c| c.refractory = -1.0).contains("refractory = -1"));
+        assert!(refused(|c| c.peak = f64::NAN).contains("peak"));
+        assert!(refused(|c| c.trainable = vec!["peak".into()]).contains("trainable = peak"));
+    }
+}

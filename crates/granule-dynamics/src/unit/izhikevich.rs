@@ -267,3 +267,118 @@ impl Field for IzhikevichField {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::differences::assert_gradient;
+    use crate::model::{Constant, Dynamics};
+    use crate::testing::{assert_close, f32_places, f64_autodiff, f64_places};
+    use crate::unit::observed::testing::{course, spike_steps};
+
+    /// The first spikes within 300 ms of I = 10, in ms, and their number: DOP853 at 1e-11 with event location.
+    const CELLS: [(fn() -> IzhikevichConfig, [f64; 4], usize); 5] = [
+        (
+            IzhikevichConfig::regular_spiking,
+            [3.1271, 26.226, 71.0571, 115.8695],
+            8,
+        ),
+        (
+            IzhikevichConfig::intrinsically_bursting,
+            [3.1271, 5.4154, 9.6501, 49.6292],
+            12,
+        ),
+        (
+            IzhikevichConfig::chattering,
+            [3.1271, 4.5159, 6.0364, 7.7291],
+            28,
+        ),
+        (
+            IzhikevichConfig::fast_spiking,
+            [3.1529, 7.4438, 13.3122, 20.3272],
+            42,
+        ),
+        (
+            IzhikevichConfig::low_threshold_spiking,
+            [2.4682, 5.3371, 8.7983, 13.2276],
+            26,
+        ),
+    ];
+
+    #[test]
+    fn each_kind_has_its_pattern() {
+        let place = f64_places().swap_remove(0).1;
+        for (config, times, count) in CELLS {
+            let cells = config().init(&place).unwrap();
+            let spikes = &spike_steps(&cells, 10.0, 0.02, 15_000)[0];
+            let late = spikes.len().abs_diff(count);
+            assert!(late <= 1, "{} spikes, not {count}", spikes.len());
+            for (step, time) in spikes.iter().zip(times) {
+                let found = *step as f64 * 0.02;
+                assert!((found - time).abs() < 0.15, "{found} {time}");
+            }
+        }
+    }
+
+    /// The same scheme, RK4 with dt = 0.1 ms, in numpy: bursts of 7 and then of 5 spikes.
+    #[test]
+    fn two_hundred_milliseconds_equal_another_implementation() {
+        let expected = [
+            32, 46, 62, 79, 99, 123, 155, 623, 642, 664, 691, 742, 1222, 1241, 1263, 1290, 1341,
+            1821, 1840, 1862, 1889, 1940,
+        ];
+        for (_, place) in f64_places() {
+            let cells = IzhikevichConfig::chattering().init(&place).unwrap();
+            assert_eq!(spike_steps(&cells, 10.0, 0.1, 2000)[0], expected);
+            let dynamics = cells.dynamics().unwrap();
+            let last = |variable: usize| {
+                let initial = cells.initial_state(1).unwrap();
+                course(&dynamics, initial, 10.0, (0.1, 2000), variable)[1999][0]
+            };
+            assert_close(last(0), -73.71563828154532, 1e-9);
+            assert_close(last(1), -0.32016356314162764, 1e-9);
+        }
+        for (name, place) in f32_places() {
+            let cells = IzhikevichConfig::chattering().init(&place).unwrap();
+            let spikes = spike_steps(&cells, 10.0, 0.1, 160);
+            assert_eq!(spikes[0], expected[..7], "{name}");
+        }
+    }
+
+    /// No slope below the threshold, where there is none to be found by differences.
+    const NARROW: Surrogate = Surrogate::Triangular {
+        slope: 10.0,
+        height: 1.0,
+    };
+
+    #[test]
+    fn gradients_below_the_threshold_agree_with_differences() {
+        let place = f64_autodiff();
+        let config = IzhikevichConfig {
+            cells: 2,
+            current: vec![2.0, 3.0].into(),
+            initial: (-60.0).into(),
+            surrogate: NARROW,
+            trainable: ["a", "b", "current", "initial"].map(String::from).to_vec(),
+            ..Default::default()
+        };
+        let cells = config.init(&place).unwrap();
+        let input = Constant(place.full(0.3, [1, 1]));
+        let loss = |seen: Tensor<3>| (seen * 0.1).cos().mean();
+        assert_gradient(&cells, &input, (0.1, 100), loss, 1e-6, 1e-5);
+    }
+
+    #[test]
+    fn settings_without_sense_are_refused() {
+        let refused = |change: fn(&mut IzhikevichConfig)| {
+            let mut config = IzhikevichConfig::default();
+            change(&mut config);
+            config.validate().unwrap_err().to_string()
+        };
+        assert!(refused(|c| c.a = (-0.02).into()).contains("a = -0.02"));
+        assert!(refused(|c| c.c = 30.0.into()).contains("c = 30"));
+        assert!(refused(|c| c.initial = 31.0.into()).contains("initial = 31"));
+        assert!(refused(|c| c.peak = f64::INFINITY).contains("peak"));
+        assert!(refused(|c| c.cells = 0).contains("cells"));
+    }
+}

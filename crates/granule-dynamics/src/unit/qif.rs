@@ -235,3 +235,171 @@ impl Dynamics for QifDynamics {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::differences::assert_gradient;
+    use crate::model::NoInput;
+    use crate::testing::{assert_close, f32_places, f64_autodiff, f64_places};
+    use crate::unit::observed::testing::course;
+
+    fn run(config: &QifConfig, place: &Place, dt: f64, steps: usize) -> (Vec<f64>, Vec<f64>) {
+        let cells = config.init(place).unwrap();
+        let read = |variable: usize| {
+            let dynamics = cells.dynamics().unwrap();
+            let initial = cells.initial_state(1).unwrap();
+            course(&dynamics, initial, 0.0, (dt, steps), variable)
+        };
+        let v = read(0).pop().unwrap();
+        let mut counts = vec![0.0; config.cells];
+        for row in read(1) {
+            counts.iter_mut().zip(row).for_each(|(sum, n)| *sum += n);
+        }
+        (v, counts)
+    }
+
+    /// (v₀, η, t, v(t), spikes) for τ = 10 ms: DOP853 at 1e-12 in the angle θ = 2 arctan v,
+    /// τ dθ/dt = 1 − cos θ + (1 + cos θ)η.
+    const SOLUTIONS: [(f64, f64, f64, f64, f64); 9] = [
+        (-1.0, 4.0, 7.0, 2.71760077927962, 0.0),
+        (-1.0, 4.0, 40.0, 6.083458577295651, 2.0),
+        (3.0, -1.0, 2.0, 6.871299493369539, 0.0),
+        (3.0, -1.0, 5.0, -6.568844764707904, 1.0),
+        (0.5, -1.0, 5.0, 0.04926622716270591, 0.0),
+        (2.0, 0.0, 4.0, 10.0, 0.0),
+        (2.0, 0.0, 6.0, -10.0, 1.0),
+        (-2.0, 1e-6, 10.0, -0.6666661851851363, 0.0),
+        (0.3, 2500.0, 1.3, 11.328832919450388, 2.0),
+    ];
+
+    #[test]
+    fn steps_of_any_length_follow_the_exact_solution() {
+        for (_, place) in f64_places() {
+            for (v0, drive, t, v, spikes) in SOLUTIONS {
+                let config = QifConfig {
+                    drive: drive.into(),
+                    initial: v0.into(),
+                    ..Default::default()
+                };
+                for steps in [1, 7, 50] {
+                    let (found, counts) = run(&config, &place, t / steps as f64, steps);
+                    assert_close(found[0], v, 1e-9);
+                    assert_eq!(counts[0], spikes, "v₀ {v0}, η {drive}, {steps} steps");
+                }
+            }
+        }
+        for (name, place) in f32_places() {
+            let config = QifConfig {
+                cells: SOLUTIONS.len(),
+                drive: SOLUTIONS.map(|s| s.1).to_vec().into(),
+                initial: SOLUTIONS.map(|s| s.0).to_vec().into(),
+                ..Default::default()
+            };
+            let (v, _) = run(&config, &place, 0.5, 10);
+            for cell in [3, 4] {
+                let expected = SOLUTIONS[cell].3;
+                assert!(
+                    (v[cell] - expected).abs() < 1e-3,
+                    "{name}: {} {expected}",
+                    v[cell]
+                );
+            }
+        }
+    }
+
+    /// Reference numbers, section 3: f = √I/π per τ.
+    #[test]
+    fn rates_are_those_of_the_formula() {
+        let drives = [0.01, 0.3, 1.0, 20.0, 1000.0];
+        let config = QifConfig {
+            cells: drives.len(),
+            time_constant: 1.0.into(),
+            drive: drives.to_vec().into(),
+            ..Default::default()
+        };
+        let spikes = |place: &Place, dt: f64, steps: usize| run(&config, place, dt, steps).1;
+        for (_, place) in f64_places() {
+            let counts = spikes(&place, 0.1, 4000);
+            for (count, drive) in counts.into_iter().zip(drives) {
+                let expected = 400.0 * drive.sqrt() * FRAC_1_PI;
+                assert!(
+                    (count - expected).abs() <= 1.0,
+                    "{drive}: {count} {expected}"
+                );
+            }
+        }
+        for (name, place) in f32_places() {
+            let counts = spikes(&place, 0.25, 200);
+            for (count, drive) in counts.into_iter().zip(drives) {
+                let expected = 50.0 * drive.sqrt() * FRAC_1_PI;
+                assert!(
+                    (count - expected).abs() <= 1.0,
+                    "{name}, {drive}: {count} {expected}"
+                );
+            }
+        }
+    }
+
+    /// Uncoupled cells with Lorentzian drive of centre η and width Δ fire at Re √(η + iΔ)/π on average: the mean field
+    /// of Montbrió, Pazó & Roxin (2015) for J = 0.
+    #[test]
+    fn a_lorentzian_population_fires_at_the_rate_of_its_mean_field() {
+        let cells = 10_000;
+        let (centre, width) = (1.0, 1.0);
+        let quantile = |i: usize| {
+            let p = (2.0 * i as f64 + 1.0) / (2.0 * cells as f64) - 0.5;
+            centre + width * (std::f64::consts::PI * p).tan()
+        };
+        let config = QifConfig {
+            cells,
+            time_constant: 1.0.into(),
+            drive: (0..cells).map(quantile).collect::<Vec<_>>().into(),
+            // Half a period from the last spike on: the count is then right on average.
+            initial: 0.0.into(),
+            ..Default::default()
+        };
+        let place = f32_places().swap_remove(0).1;
+        let (_, counts) = run(&config, &place, 0.05, 400);
+        let rate = counts.iter().sum::<f64>() / cells as f64 / 20.0;
+        let modulus = f64::hypot(centre, width);
+        let expected = ((modulus + centre) / 2.0).sqrt() * FRAC_1_PI;
+        // Ten thousand cells miss the drive's tail, a few thousandths of the rate.
+        assert!((rate / expected - 1.0).abs() < 0.005, "{rate} {expected}");
+    }
+
+    #[test]
+    fn gradients_pass_through_spikes() {
+        let place = f64_autodiff();
+        let config = QifConfig {
+            cells: 4,
+            drive: vec![9.0, 0.0, -0.7, 1e-5].into(),
+            initial: vec![0.1, 1.5, 1.4, -0.8].into(),
+            trainable: ["time_constant", "drive", "initial"]
+                .map(String::from)
+                .to_vec(),
+            ..Default::default()
+        };
+        let cells = config.init(&place).unwrap();
+        let counts = run(&config, &place, 0.5, 60).1;
+        assert!(
+            counts[0] >= 2.0 && counts[1] == 1.0 && counts[2] == 1.0,
+            "{counts:?}"
+        );
+        let loss = |seen: Tensor<3>| (seen.atan() * 1.7).sin().mean();
+        assert_gradient(&cells, &NoInput, (0.5, 60), loss, 1e-6, 1e-6);
+    }
+
+    #[test]
+    fn settings_without_sense_are_refused() {
+        let refused = |change: fn(&mut QifConfig)| {
+            let mut config = QifConfig::default();
+            change(&mut config);
+            config.validate().unwrap_err().to_string()
+        };
+        assert!(refused(|c| c.cells = 0).contains("cells"));
+        assert!(refused(|c| c.time_constant = 0.0.into()).contains("time_constant = 0"));
+        assert!(refused(|c| c.drive = f64::INFINITY.into()).contains("drive = inf"));
+        assert!(refused(|c| c.surrogate = Surrogate::Arctan { slope: -1.0 }).contains("slope"));
+    }
+}
