@@ -238,19 +238,25 @@ mod tests {
         let mean_field = with_initial(r, v).init(&place).unwrap();
         let input = |at: Clock| Some(place.full(current(at.step), [1, 1]));
         let (expected, _) = trace(&mean_field, &input, dt, 3 * phase);
-        for (phase_index, expected) in expected[1..].chunks(phase).enumerate() {
-            let expected = expected.iter().map(|row| row[0]).sum::<f64>() / phase as f64;
-            let found = rates[phase_index * phase..][..phase].iter().sum::<f64>() / phase as f64;
-            let error = (found - expected) / expected;
-            eprintln!(
-                "phase {phase_index}: {found:.5} cells, {expected:.5} mean field, {:.3} %",
-                100.0 * error
-            );
-            assert!(
-                error.abs() < 0.02,
-                "phase {phase_index}: {found} and {expected}"
-            );
+        let expected: Vec<f64> = expected[1..].iter().map(|row| row[0]).collect();
+        let mean = |rates: &[f64]| rates.iter().sum::<f64>() / rates.len() as f64;
+        for (index, (found, expected)) in
+            rates.chunks(phase).zip(expected.chunks(phase)).enumerate()
+        {
+            let (found, expected) = (mean(found), mean(expected));
+            let error = found / expected - 1.0;
+            eprintln!("phase {index}: {found:.5} of the cells, {expected:.5} of the mean field");
+            assert!(error.abs() < 0.02, "phase {index}: {found} and {expected}");
         }
+        // The course of time too, in windows of 0.25 τ, as a share of the mean rate.
+        let windows = rates.chunks(50).zip(expected.chunks(50));
+        let apart: Vec<f64> = windows.map(|(a, b)| (mean(a) - mean(b)).abs()).collect();
+        let apart = mean(&apart) / mean(&expected);
+        eprintln!(
+            "mean distance in windows of 0.25 τ: {:.2} % of the mean rate",
+            100.0 * apart
+        );
+        assert!(apart < 0.05, "{apart}");
     }
 
     #[test]
