@@ -36,6 +36,7 @@ impl Range {
         let (low, high) = match bounds {
             Bounds::Free => (f64::NEG_INFINITY, f64::INFINITY),
             Bounds::Above(low) | Bounds::AtLeast(low) => (low, f64::INFINITY),
+            Bounds::Below(high) => (f64::NEG_INFINITY, high),
             Bounds::Between(low, high) => (low, high),
         };
         let within = match self {
