@@ -38,6 +38,7 @@ mod tests;
 mod tsit5;
 
 use std::fmt;
+use std::sync::Arc;
 
 use burn::tensor::Tensor;
 
@@ -102,6 +103,7 @@ impl<F: Field, S: Solver> Dynamics for Stepped<F, S> {
         state: &State,
         input: Option<&Tensor<2>>,
     ) -> Result<State, DynamicsError> {
+        self.field.check_input(state, input)?;
         let next = self.solver.step(&self.field, at, state, input)?;
         Ok(self.field.settle(at.time + at.dt, state, next))
     }
@@ -111,22 +113,29 @@ impl<F: Field, S: Solver> Dynamics for Stepped<F, S> {
     }
 }
 
-impl<S: Solver + ?Sized> Solver for Box<S> {
-    fn name(&self) -> &'static str {
-        self.as_ref().name()
-    }
+/// A solver behind a pointer is that solver.
+macro_rules! pointer {
+    ($($pointer:ident)*) => {$(
+        impl<S: Solver + ?Sized> Solver for $pointer<S> {
+            fn name(&self) -> &'static str {
+                self.as_ref().name()
+            }
 
-    fn order(&self) -> usize {
-        self.as_ref().order()
-    }
+            fn order(&self) -> usize {
+                self.as_ref().order()
+            }
 
-    fn step(
-        &self,
-        field: &dyn Field,
-        at: Clock,
-        state: &State,
-        input: Option<&Tensor<2>>,
-    ) -> Result<State, DynamicsError> {
-        self.as_ref().step(field, at, state, input)
-    }
+            fn step(
+                &self,
+                field: &dyn Field,
+                at: Clock,
+                state: &State,
+                input: Option<&Tensor<2>>,
+            ) -> Result<State, DynamicsError> {
+                self.as_ref().step(field, at, state, input)
+            }
+        }
+    )*};
 }
+
+pointer!(Box Arc);
