@@ -15,7 +15,7 @@ pub(super) fn sequence(
     activation: Activation,
 ) -> Tensor<3> {
     if let Some(transfer) = activation.transfer() {
-        return rate_sequence(x0, drive, w, alpha, RateSequenceOptions::new(transfer));
+        return rate_sequence(x0, drive, w, alpha, RateSequenceOptions::states(transfer));
     }
     let [_, batch, n] = drive.dims();
     let alpha = alpha.reshape([1, n]);
