@@ -6,9 +6,9 @@
 //! | [`WilsonCowan`] | excitation and inhibition with refractoriness | Wilson and Cowan 1972 |
 //! | [`GatedNetwork`] | GRU or LSTM, to compare with | Cho et al. 2014; Hochreiter and Schmidhuber 1997 |
 //!
-//! [`RateNetwork`] and [`WilsonCowan`] are a [`crate::Model`] each, so that they can be simulated and differentiated like any
-//! other; [`RateNetwork`] and [`GatedNetwork`] are [`SequenceModel`]s, which map whole input sequences to outputs, for
-//! training on tasks.
+//! [`RateNetwork`] is a [`crate::Model`] and [`WilsonCowan`] a [`crate::system::System`], so that they are simulated and
+//! differentiated like any other; [`RateNetwork`] and [`GatedNetwork`] are [`SequenceModel`]s, which map whole input
+//! sequences to outputs, for training on tasks.
 
 mod activation;
 mod gated;

@@ -21,9 +21,9 @@ use connectivity::Purpose;
 
 /// A rate network; see [`RateNetworkConfig`] for its equation.
 ///
-/// As a [`SequenceModel`] it runs over whole sequences in one operation, in steps of its own `dt`. As a [`crate::Model`] it
-/// is simulated and differentiated like any other; its steps are then those of the grid, and with the same step and noise
-/// they are the same states. [`field`](Self::field) is the equation for any solver.
+/// As a [`SequenceModel`] it runs over whole sequences in one operation, in Euler steps of its own `dt`. As a
+/// [`crate::Model`] it is simulated and differentiated like any other, with its solver in the steps of the grid; with
+/// Euler's and the same step and noise they are the same states. [`field`](Self::field) is the equation by itself.
 #[derive(Module, Debug)]
 pub struct RateNetwork {
     /// Between the units.

@@ -1,6 +1,6 @@
 use super::*;
 use crate::model::{Clock, Constant, Dynamics, Field, Model, NoInput, Series};
-use crate::solver::{Rk4, Stepped};
+use crate::solver::{Rk4, SolverKind, Stepped};
 use crate::testing::{assert_close, f32_places, f64_place, f64_places};
 use crate::{Grid, State, record};
 
@@ -45,6 +45,39 @@ fn a_linear_network_follows_its_exact_solution() {
         };
         let order = (error(2.0) / error(1.0)).log2();
         assert!((order - 1.0).abs() < 0.15, "{order}");
+    }
+}
+
+#[test]
+fn every_solver_moves_a_network_to_the_same_state() {
+    let place = f64_place();
+    let silent = RateNetworkConfig {
+        private_noise: 0.3,
+        ..config(5)
+    };
+    let end = |solver: SolverKind, noise: Option<NormalNoise>, dt: f64| {
+        let config = RateNetworkConfig {
+            solver,
+            dt,
+            ..silent.clone()
+        };
+        let mut network = config.init(1, 2, 5, &place).unwrap();
+        network.noise = noise;
+        let input = Constant(place.full(0.8, [1, 1]));
+        let start = network.initial_state(1).unwrap();
+        let grid = Grid::over(200.0, dt).unwrap();
+        let (seen, _) = record(&network.dynamics().unwrap(), start, &input, &grid).unwrap();
+        host(seen).unwrap()[2 * grid.steps()..].to_vec()
+    };
+    let exact = end(SolverKind::Rk4, None, 1.0);
+    for solver in SolverKind::ALL {
+        let found = end(solver, None, 0.5);
+        for (a, b) in found.iter().zip(&exact) {
+            assert!((a - b).abs() < 2e-3, "{solver:?}: {a} {b}");
+        }
+        let noisy = end(solver, Some(NormalNoise::new(1, 0)), 0.5);
+        let stochastic = solver.is_stochastic() || solver == SolverKind::Euler;
+        assert_eq!(noisy != found, stochastic, "{solver:?}");
     }
 }
 
