@@ -1,3 +1,4 @@
+//! Single neurons: conductance-based and integrate-and-fire cells and their spikes.
 //! Single neurons: conductance-based cells, integrate-and-fire cells, and their spikes.
 //!
 //! A population of N cells is one model of width N.
@@ -7,6 +8,13 @@
 //! | [`HodgkinHuxley`] | squid axon, 1952 |
 //! | [`WangBuzsaki`] | fast-spiking interneuron, 1996 |
 //! | [`TraubMiles`] | hippocampal pyramidal cell, 1991 |
+//! | [`Lif`] | leaky; its step is exact for an input constant over it, spike times included |
+//! | [`Qif`] | quadratic; exact likewise, with threshold and reset at ±∞ |
+//! | [`Adex`] | adaptive exponential, 2005; spikes at the ends of steps |
+//! | [`Izhikevich`] | 2003; spikes at the ends of steps |
+//!
+//! Integrate-and-fire cells keep the number of spikes of the last step as their variable `spike`, whose gradient is a
+//! [`Surrogate`].
 //!
 //! A [`CellConfig`] gives a population of [`Cells`], a Burn module; every parameter has one value for all cells or one for
 //! each, fixed or trainable within bounds.
@@ -45,15 +53,17 @@
 
 mod adex;
 mod conductance;
+mod constants;
 mod field;
 mod hodgkin_huxley;
+mod input;
 mod izhikevich;
 mod lif;
 mod observed;
 mod parameters;
 mod qif;
 mod rates;
-mod setting;
+pub(crate) mod setting;
 mod spikes;
 mod surrogate;
 #[cfg(test)]
@@ -65,6 +75,17 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+pub use adex::{Adex, AdexConfig, AdexConstants, AdexField, AdexParameters};
+pub use conductance::{CellConfig, Cells, InitialState, Kinetics};
+pub use field::CellField;
+pub use hodgkin_huxley::{HodgkinHuxley, HodgkinHuxleyConfig};
+pub use izhikevich::{
+    Izhikevich, IzhikevichConfig, IzhikevichConstants, IzhikevichField, IzhikevichParameters,
+};
+pub use lif::{Lif, LifConfig, LifConstants, LifDynamics, LifParameters};
+pub use observed::Observed;
+pub use parameters::{CellConstants, CellParameters, PARAMETERS, ParameterInfo, Published};
+pub use qif::{Qif, QifConfig, QifConstants, QifDynamics, QifParameters};
 pub use adex::{Adex, AdexConfig, AdexField};
 pub use conductance::{CellConfig, Cells, InitialState, Kinetics};
 pub use field::CellField;
