@@ -241,7 +241,7 @@ impl Field for WilsonCowanField {
     }
 
     fn check_input(&self, state: &State, input: Option<&Tensor<2>>) -> Result<(), DynamicsError> {
-        check_input(&self.inputs, state[0].dims()[0], input)
+        check_input(&self.inputs, state, input)
     }
 
     fn derivative(&self, _time: f64, state: &State, input: Option<&Tensor<2>>) -> State {

@@ -2,10 +2,10 @@ use std::f64::consts::E;
 
 use super::*;
 use crate::differences::assert_gradient;
+use crate::host;
 use crate::model::Series;
 use crate::simulate::{Grid, record};
 use crate::testing::{assert_close, f32_places, f64_autodiff, f64_places};
-use crate::host;
 use crate::unit::Constant;
 
 /// Two cells to three.
@@ -178,7 +178,15 @@ fn the_gradient_of_a_current_agrees_with_differences() {
     }
     let v = place.tensor(v.to_vec(), [1, 3]);
     let gradients = current(&synapse, v.clone()).backward();
-    let magnesium = synapse.force.magnesium.as_ref().unwrap().parameter().unwrap().raw.clone();
+    let magnesium = synapse
+        .force
+        .magnesium
+        .as_ref()
+        .unwrap()
+        .parameter()
+        .unwrap()
+        .raw
+        .clone();
     let slope = host(magnesium.val().grad(&gradients).unwrap()).unwrap()[0];
     let moved = |h: f64| {
         let mut synapse = synapse.clone();

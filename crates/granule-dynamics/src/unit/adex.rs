@@ -85,7 +85,11 @@ impl AdexConfig {
             all.add(("unit.parameters", info.name), values, info.range);
         }
         all.add(("unit", "current"), &self.current, Range::Any);
-        all.add(("unit", "initial_voltage"), &self.initial_voltage, Range::Any);
+        all.add(
+            ("unit", "initial_voltage"),
+            &self.initial_voltage,
+            Range::Any,
+        );
         all.keep("reset", Bounds::Below(self.peak));
         all.keep("initial_voltage", Bounds::Below(self.peak));
         all
@@ -102,7 +106,11 @@ impl AdexConfig {
         }
         if !(self.refractory.is_finite() && self.refractory >= 0.0) {
             let allowed = Range::NonNegative.describe();
-            return Err(DynamicsError::config("unit.refractory", self.refractory, allowed));
+            return Err(DynamicsError::config(
+                "unit.refractory",
+                self.refractory,
+                allowed,
+            ));
         }
         let settings = self.settings();
         settings.check(self.cells)?;
@@ -194,7 +202,10 @@ impl Adex {
             adaptation_rate: parameters.adaptation_time_constant.quantity().reciprocal(),
             adaptation: parameters.adaptation.quantity(),
             adaptation_jump: parameters.adaptation_jump.quantity(),
-            per_span: reset.negative().plus(&Quantity::Number(self.peak)).reciprocal(),
+            per_span: reset
+                .negative()
+                .plus(&Quantity::Number(self.peak))
+                .reciprocal(),
             reset,
             current: self.current.quantity(),
             peak: self.peak,
@@ -328,8 +339,8 @@ mod tests {
     use crate::gradient::{Memory, Run, gradient};
     use crate::host;
     use crate::model;
-    use crate::solver::Rk4;
     use crate::simulate::Grid;
+    use crate::solver::Rk4;
     use crate::testing::{assert_close, f32_places, f64_autodiff, f64_places};
     use crate::unit::observed::testing::{course, spike_steps};
 
@@ -430,7 +441,12 @@ mod tests {
             ..Default::default()
         };
         let dt = 0.02;
-        let spikes = spike_steps(&config.init(Arc::new(Rk4), &place).unwrap(), 65.0, dt, 20_000);
+        let spikes = spike_steps(
+            &config.init(Arc::new(Rk4), &place).unwrap(),
+            65.0,
+            dt,
+            20_000,
+        );
         let intervals: Vec<Vec<f64>> = spikes
             .iter()
             .map(|steps| {
@@ -551,7 +567,10 @@ mod tests {
             };
             let mut result = gradient(&cells, &run, |seen| seen.sum()).unwrap();
             assert!(result.loss >= 2.0);
-            let slope = result.parameters.remove::<2>(cells.current.parameter().unwrap().raw.id).unwrap();
+            let slope = result
+                .parameters
+                .remove::<2>(cells.current.parameter().unwrap().raw.id)
+                .unwrap();
             let slope = host(slope).unwrap()[0];
             assert!(slope.is_finite() && slope > 0.0, "{name}: {slope}");
         }
@@ -564,8 +583,13 @@ mod tests {
             change(&mut config);
             config.validate().unwrap_err().to_string()
         };
-        assert!(refused(|c| c.parameters.capacitance = (-281.0).into()).contains("capacitance = -281"));
-        assert!(refused(|c| c.parameters.adaptation_time_constant = 0.0.into()).contains("adaptation_time"));
+        assert!(
+            refused(|c| c.parameters.capacitance = (-281.0).into()).contains("capacitance = -281")
+        );
+        assert!(
+            refused(|c| c.parameters.adaptation_time_constant = 0.0.into())
+                .contains("adaptation_time")
+        );
         assert!(refused(|c| c.parameters.slope = 0.0.into()).contains("slope = 0"));
         assert!(refused(|c| c.parameters.reset = 25.0.into()).contains("reset = 25"));
         assert!(refused(|c| c.initial_voltage = 20.0.into()).contains("initial_voltage = 20"));

@@ -106,7 +106,11 @@ impl IzhikevichConfig {
             all.add(("unit.parameters", info.name), values, info.range);
         }
         all.add(("unit", "current"), &self.current, Range::Any);
-        all.add(("unit", "initial_voltage"), &self.initial_voltage, Range::Any);
+        all.add(
+            ("unit", "initial_voltage"),
+            &self.initial_voltage,
+            Range::Any,
+        );
         all.keep("c", Bounds::Below(self.peak));
         all.keep("initial_voltage", Bounds::Below(self.peak));
         all
@@ -349,7 +353,9 @@ mod tests {
             1821, 1840, 1862, 1889, 1940,
         ];
         for (_, place) in f64_places() {
-            let cells = IzhikevichConfig::chattering().init(Arc::new(Rk4), &place).unwrap();
+            let cells = IzhikevichConfig::chattering()
+                .init(Arc::new(Rk4), &place)
+                .unwrap();
             assert_eq!(spike_steps(&cells, 10.0, 0.1, 2000)[0], expected);
             let dynamics = cells.dynamics().unwrap();
             let last = |variable: usize| {
@@ -360,7 +366,9 @@ mod tests {
             assert_close(last(1), -0.32016356314162764, 1e-9);
         }
         for (name, place) in f32_places() {
-            let cells = IzhikevichConfig::chattering().init(Arc::new(Rk4), &place).unwrap();
+            let cells = IzhikevichConfig::chattering()
+                .init(Arc::new(Rk4), &place)
+                .unwrap();
             let spikes = spike_steps(&cells, 10.0, 0.1, 160);
             assert_eq!(spikes[0], expected[..7], "{name}");
         }
@@ -380,7 +388,9 @@ mod tests {
             current: vec![2.0, 3.0].into(),
             initial_voltage: (-60.0).into(),
             surrogate: NARROW,
-            trainable: ["a", "b", "current", "initial_voltage"].map(String::from).to_vec(),
+            trainable: ["a", "b", "current", "initial_voltage"]
+                .map(String::from)
+                .to_vec(),
             ..Default::default()
         };
         let cells = config.init(Arc::new(Rk4), &place).unwrap();

@@ -72,9 +72,16 @@ impl LifConfig {
             all.add(("unit.parameters", info.name), values, info.range);
         }
         all.add(("unit", "current"), &self.current, Range::Any);
-        all.add(("unit", "initial_voltage"), &self.initial_voltage, Range::Any);
+        all.add(
+            ("unit", "initial_voltage"),
+            &self.initial_voltage,
+            Range::Any,
+        );
         // Where lists of both cross, one number cannot keep them apart.
-        let (lowest, highest) = (lowest(&self.parameters.threshold), highest(&self.parameters.reset));
+        let (lowest, highest) = (
+            lowest(&self.parameters.threshold),
+            highest(&self.parameters.reset),
+        );
         if lowest > highest {
             all.keep("threshold", Bounds::Above(highest));
             all.keep("reset", Bounds::Below(lowest));
@@ -175,7 +182,9 @@ impl Model for Lif {
                 .map(|(name, unit)| Variable::new(name, unit, self.cells)),
             minus_rate: time_constant.reciprocal().negative(),
             time_constant,
-            drive: resistance.times(&self.current.quantity()).plus(&rest.quantity()),
+            drive: resistance
+                .times(&self.current.quantity())
+                .plus(&rest.quantity()),
             resistance,
             per_span: minus_threshold.plus(&reset).negative().reciprocal(),
             minus_threshold,
@@ -459,7 +468,13 @@ mod tests {
             let reach = 1.0 - (-0.1f64).exp();
             let x = (current * reach - 10.0) / 10.0;
             assert_eq!(result.loss, f64::from(x >= 0.0));
-            let slope = host(result.parameters.remove::<2>(cells.current.parameter().unwrap().raw.id).unwrap()).unwrap();
+            let slope = host(
+                result
+                    .parameters
+                    .remove::<2>(cells.current.parameter().unwrap().raw.id)
+                    .unwrap(),
+            )
+            .unwrap();
             let expected = 1.0 / (1.0 + (std::f64::consts::PI * x).powi(2)) * reach / 10.0;
             assert_close(slope[0], expected, 1e-12);
         }
@@ -494,14 +509,18 @@ mod tests {
             config.validate().unwrap_err().to_string()
         };
         assert!(refused(|c| c.cells = 0).contains("cells"));
-        assert!(refused(|c| c.parameters.time_constant = (-1.0).into()).contains("time_constant = -1"));
+        assert!(
+            refused(|c| c.parameters.time_constant = (-1.0).into()).contains("time_constant = -1")
+        );
         assert!(refused(|c| c.parameters.threshold = 0.0.into()).contains("threshold = 0"));
         assert!(refused(|c| c.parameters.reset = 11.0.into()).contains("threshold = 10"));
         assert!(refused(|c| c.parameters.refractory = (-0.1).into()).contains("refractory = -0.1"));
         assert!(refused(|c| c.parameters.resistance = 0.0.into()).contains("resistance"));
         assert!(refused(|c| c.current = f64::NAN.into()).contains("current"));
         assert!(refused(|c| c.initial_voltage = 12.0.into()).contains("initial_voltage = 12"));
-        assert!(refused(|c| c.parameters.rest = vec![0.0, 1.0].into()).contains("rest = [2 values]"));
+        assert!(
+            refused(|c| c.parameters.rest = vec![0.0, 1.0].into()).contains("rest = [2 values]")
+        );
         assert!(refused(|c| c.trainable = vec!["tau".into()]).contains("trainable = tau"));
         let refractory = LifConfig {
             parameters: LifParameters {

@@ -76,24 +76,24 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 pub use adex::{Adex, AdexConfig, AdexConstants, AdexField, AdexParameters};
+pub use adex::{Adex, AdexConfig, AdexField};
+pub use conductance::{CellConfig, Cells, InitialState, Kinetics};
 pub use conductance::{CellConfig, Cells, InitialState, Kinetics};
 pub use field::CellField;
+pub use field::CellField;
+pub use hodgkin_huxley::{HodgkinHuxley, HodgkinHuxleyConfig};
 pub use hodgkin_huxley::{HodgkinHuxley, HodgkinHuxleyConfig};
 pub use izhikevich::{
     Izhikevich, IzhikevichConfig, IzhikevichConstants, IzhikevichField, IzhikevichParameters,
 };
-pub use lif::{Lif, LifConfig, LifConstants, LifDynamics, LifParameters};
-pub use observed::Observed;
-pub use parameters::{CellConstants, CellParameters, PARAMETERS, ParameterInfo, Published};
-pub use qif::{Qif, QifConfig, QifConstants, QifDynamics, QifParameters};
-pub use adex::{Adex, AdexConfig, AdexField};
-pub use conductance::{CellConfig, Cells, InitialState, Kinetics};
-pub use field::CellField;
-pub use hodgkin_huxley::{HodgkinHuxley, HodgkinHuxleyConfig};
 pub use izhikevich::{Izhikevich, IzhikevichConfig, IzhikevichField};
+pub use lif::{Lif, LifConfig, LifConstants, LifDynamics, LifParameters};
 pub use lif::{Lif, LifConfig, LifDynamics};
 pub use observed::Observed;
+pub use observed::Observed;
 pub use parameters::{CellConstants, CellParameters, PARAMETERS, ParameterInfo, Published};
+pub use parameters::{CellConstants, CellParameters, PARAMETERS, ParameterInfo, Published};
+pub use qif::{Qif, QifConfig, QifConstants, QifDynamics, QifParameters};
 pub use qif::{Qif, QifConfig, QifDynamics};
 pub use rates::RateForm;
 pub use setting::{Constant, Range};

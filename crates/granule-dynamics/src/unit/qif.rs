@@ -62,7 +62,11 @@ impl QifConfig {
             all.add(("unit.parameters", info.name), values, info.range);
         }
         all.add(("unit", "current"), &self.current, Range::Any);
-        all.add(("unit", "initial_voltage"), &self.initial_voltage, Range::Any);
+        all.add(
+            ("unit", "initial_voltage"),
+            &self.initial_voltage,
+            Range::Any,
+        );
         all
     }
 
