@@ -15,6 +15,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod analysis;
+pub mod composite;
 pub mod delay;
 #[cfg(test)]
 mod differences;
@@ -23,6 +24,7 @@ mod error;
 pub mod gradient;
 pub mod linalg;
 pub mod model;
+pub mod multi_resolution;
 mod parameter;
 #[cfg(feature = "plot")]
 pub mod plot;
