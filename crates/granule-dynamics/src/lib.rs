@@ -19,6 +19,7 @@ mod error;
 pub mod gradient;
 pub mod model;
 mod parameter;
+pub mod plasticity;
 pub mod random;
 mod simulate;
 pub mod solver;
