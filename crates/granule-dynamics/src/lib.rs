@@ -26,6 +26,7 @@ pub mod linalg;
 pub mod model;
 pub mod multi_resolution;
 mod parameter;
+pub mod plasticity;
 #[cfg(feature = "plot")]
 pub mod plot;
 pub mod population;
