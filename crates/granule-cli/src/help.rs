@@ -47,6 +47,8 @@ Defaults by model:
           nesterov, weight decay 0.0005;
           label smoothing 0.1; on CIFAR
           random crops and mirror images
+  rate    adam, lr 0.003                    cosine        64      10
+          gradient norm at most 1
 ";
 
 const TRAIN_TAIL: &str = "\

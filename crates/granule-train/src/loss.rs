@@ -13,6 +13,11 @@ use crate::config::TrainConfig;
 pub(crate) enum Truth<'a> {
     Classes(&'a [u16]),
     Values(&'a [f32]),
+    /// Of trials: what each output should be, and 1 where it counts, else 0.
+    Trials {
+        targets: &'a [f32],
+        mask: &'a [f32],
+    },
 }
 
 /// The same on a device.
@@ -22,9 +27,14 @@ pub(crate) enum DeviceTruth {
     Classes(Tensor<1, Int>),
     /// `[samples, width]`
     Values(Tensor<2>),
+    /// Of trials, `[samples, width]` each; the weights of all that counts are equal and add up to 1.
+    Trials {
+        targets: Tensor<2>,
+        weights: Tensor<2>,
+    },
 }
 
-/// Cross-entropy for classes, squared error for real values.
+/// Cross-entropy for classes, squared error for real values; in trials the mean over all of a batch that counts.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LossFunction {
     smoothing: f64,
@@ -68,6 +78,10 @@ impl LossFunction {
             gradient.clear();
             gradient.reserve(outputs.len());
         }
+        if let Truth::Trials { targets, mask } = truth {
+            tally.loss = samples * masked(outputs, targets, mask, gradient);
+            return tally;
+        }
         let mut exponentials = vec![0.0f64; width];
         for (i, row) in outputs.chunks_exact(width).enumerate() {
             match truth {
@@ -98,6 +112,7 @@ impl LossFunction {
                         gradient.extend(exponentials.iter().enumerate().map(slope));
                     }
                 }
+                Truth::Trials { .. } => {}
                 Truth::Values(values) => {
                     let size = width as f64;
                     for (k, &x) in row.iter().enumerate() {
@@ -130,8 +145,30 @@ impl LossFunction {
                 likelihood.mul_scalar(-1.0 / samples.max(1) as f64)
             }
             DeviceTruth::Values(values) => outputs.sub(values).square().mean(),
+            DeviceTruth::Trials { targets, weights } => {
+                outputs.sub(targets).square().mul(weights).sum()
+            }
         }
     }
+}
+
+/// Σ m (x − t)² / Σ m, and with `gradient` its derivative 2 m (x − t) / Σ m; 0 where nothing counts.
+fn masked(outputs: &[f32], targets: &[f32], mask: &[f32], gradient: Option<&mut Vec<f32>>) -> f64 {
+    let count = counted(mask);
+    let cells = || {
+        let cells = outputs.iter().zip(targets).zip(mask);
+        cells.map(|((x, target), m)| (f64::from(*m), f64::from(*x) - f64::from(*target)))
+    };
+    if let Some(gradient) = gradient {
+        gradient.extend(cells().map(|(m, error)| (2.0 * m * error / count) as f32));
+    }
+    cells().map(|(m, error)| m * error * error).sum::<f64>() / count
+}
+
+/// Σ m, or 1 where nothing counts.
+pub(crate) fn counted(mask: &[f32]) -> f64 {
+    let count: f64 = mask.iter().copied().map(f64::from).sum();
+    if count > 0.0 { count } else { 1.0 }
 }
 
 /// Number of samples, `[1]`, whose largest output is their class.

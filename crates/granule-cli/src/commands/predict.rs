@@ -59,7 +59,7 @@ pub fn run(args: &args::Predict) -> anyhow::Result<()> {
             let model = Classifier::from_file(&file, device.burn())?;
             Model::Classes(model.resizing(args.resize).inverting(args.invert))
         }
-        Task::Regression { .. } => {
+        Task::Regression { .. } | Task::Trials { .. } => {
             let model = Predictor::from_file(&file, device.burn())?;
             Model::Values(model.resizing(args.resize).inverting(args.invert))
         }
@@ -123,6 +123,9 @@ fn shape(input: &InputShape) -> Shape {
             width,
         },
         InputShape::Vector { len } => Shape::Vector { len },
+        InputShape::Sequence { steps, channels } => Shape::Vector {
+            len: steps * channels,
+        },
     }
 }
 

@@ -109,6 +109,29 @@ pub fn sentence(event: &Event<'_>) -> Option<String> {
                 ),
             ))
         }
+        Event::Task {
+            task,
+            shape,
+            dt,
+            train,
+            validation,
+            test,
+            ..
+        } => Some(head(
+            "task",
+            &format!(
+                "{}: {}\n{:8}{} of {dt} ms; {} trials an epoch, {} validation, {} test; {}, {}",
+                task.name,
+                task.summary,
+                "",
+                counted(shape.steps, "step"),
+                grouped(*train),
+                grouped(*validation),
+                grouped(*test),
+                counted(shape.inputs, "input"),
+                counted(shape.outputs, "output"),
+            ),
+        )),
         Event::Start(start) => Some(plan(start)),
         Event::Epoch(epoch) => Some(finished(epoch)),
         Event::EarlyStop { epoch, best_epoch } => Some(format!(

@@ -1,4 +1,4 @@
-//! Single neurons: conductance-based cells, integrate-and-fire cells, and their spikes.
+//! Single neurons: conductance-based and integrate-and-fire cells, passive and active cables, and their spikes.
 //!
 //! A population of N cells is one model of width N.
 //!
@@ -41,9 +41,9 @@
 //! | [`Adex`] adaptive exponential | v, w, spike, refractory | any solver; spikes at the ends of steps |
 //! | [`Izhikevich`] | v, u, spike | any solver; spikes at the ends of steps |
 //!
-//! A [`Cable`] joins [`Passive`] membranes or conductance-based cells to trees of compartments.
-//!
 //! `spike` holds the number of spikes in the last step; its gradient is a [`Surrogate`].
+//!
+//! A [`Cable`] joins [`Passive`] membranes or conductance-based cells to trees of compartments.
 
 mod adex;
 mod cable;

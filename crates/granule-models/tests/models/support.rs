@@ -100,5 +100,6 @@ fn channels(shape: &InputShape) -> usize {
     match *shape {
         InputShape::Image { channels, .. } => channels,
         InputShape::Vector { len } => len,
+        InputShape::Sequence { .. } => 1,
     }
 }

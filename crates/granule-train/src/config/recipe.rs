@@ -1,7 +1,10 @@
+use granule_data::task::TaskConfig;
 use granule_data::{Augmentation, DatasetSpec};
 use granule_models::ModelConfig;
 
-use super::{OneCycleConfig, OptimizerConfig, RunConfig, ScheduleConfig, SgdConfig};
+use super::{
+    AdamConfig, Loss, OneCycleConfig, OptimizerConfig, RunConfig, ScheduleConfig, SgdConfig,
+};
 
 impl RunConfig {
     /// Settings that train this model well on this data set; they are where `granule train` starts from.
@@ -30,6 +33,14 @@ impl RunConfig {
                 });
                 config.schedule = ScheduleConfig::Cosine(Default::default());
             }
+            ModelConfig::Rate(_) => {
+                config.train.clip_norm = Some(1.0);
+                config.optimizer = OptimizerConfig::Adam(AdamConfig {
+                    lr: 3e-3,
+                    ..Default::default()
+                });
+                config.schedule = ScheduleConfig::Cosine(Default::default());
+            }
             ModelConfig::ResNet(_) => {
                 config.train.epochs = 30;
                 config.train.batch_size = 128;
@@ -52,6 +63,14 @@ impl RunConfig {
         }
         config.model = model;
         config.data.dataset = dataset;
+        config
+    }
+
+    /// Settings that train this model well on this task.
+    pub fn task_recipe(model: ModelConfig, task: TaskConfig) -> Self {
+        let mut config = Self::recipe(model, DatasetSpec::default());
+        config.train.loss = Loss::Mse;
+        config.data.task = Some(task);
         config
     }
 }
