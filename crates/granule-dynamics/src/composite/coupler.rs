@@ -4,11 +4,12 @@ use std::ops::Range;
 
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
+use granule_ops::{Transfer, firing_rate};
 use serde::{Deserialize, Serialize};
 
 use super::config::positive;
 use crate::model::Dynamics;
-use crate::parameter::sigmoid;
+
 use crate::{Bounds, DynamicsError, NormalNoise, Parameter, Place, State, Variable};
 
 /// How a coupler turns the quantity it reads into the one it delivers. Each conversion fixes both units.
@@ -97,9 +98,10 @@ impl Conversion {
     /// What the quantity is after conversion. `dt` is the sender's step, ms.
     fn apply(&self, x: Tensor<2>, dt: f64) -> Tensor<2> {
         match self {
-            Self::VoltageToRate { threshold, slope } => {
-                sigmoid(x.sub_scalar(*threshold).div_scalar(*slope))
-            }
+            Self::VoltageToRate { threshold, slope } => firing_rate(
+                x.sub_scalar(*threshold).div_scalar(*slope),
+                Transfer::Sigmoid,
+            ),
             Self::SpikeToRate { reference } => x.mul_scalar(1000.0 / (dt * reference)),
             Self::Scale { factor, .. } => x.mul_scalar(*factor),
             _ => x,

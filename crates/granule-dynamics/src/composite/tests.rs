@@ -292,7 +292,7 @@ fn what_does_not_fit_is_named() {
     assert!(error.contains("0 models"), "{error}");
     let error = broken(&|c| {
         if let Some(population) = &mut c.levels[1].population {
-            population.time_constant = vec![-1.0];
+            population.time_constant = (-1.0).into();
         }
     });
     assert!(error.contains("level.population.time_constant"), "{error}");

@@ -209,13 +209,13 @@ mod tests {
         let golden = (5f64.sqrt() - 1.0) / 2.0;
         let potentials = (0..CELLS).map(|i| (golden * (i as f64 + 0.5)).fract());
         let (r, v) = FIXED_POINTS[0];
-        let cells = QifConfig {
+        let mut cells = QifConfig {
             cells: CELLS,
-            time_constant: 1.0.into(),
-            drive: lorentzian(-5.0, 1.0, excitabilities).into(),
-            initial: lorentzian(v, PI * r, potentials).into(),
+            current: lorentzian(-5.0, 1.0, excitabilities).into(),
+            initial_voltage: lorentzian(v, PI * r, potentials).into(),
             ..Default::default()
         };
+        cells.parameters.time_constant = 1.0.into();
         let cells = cells.init(&place).unwrap();
         let (dynamics, mut state) = (cells.dynamics().unwrap(), cells.initial_state(1).unwrap());
         let current = |step: usize| currents[(step / phase).min(2)];

@@ -1,5 +1,4 @@
 //! Single neurons: conductance-based and integrate-and-fire cells and their spikes.
-//! Single neurons: conductance-based cells, integrate-and-fire cells, and their spikes.
 //!
 //! A population of N cells is one model of width N.
 //!
@@ -8,13 +7,6 @@
 //! | [`HodgkinHuxley`] | squid axon, 1952 |
 //! | [`WangBuzsaki`] | fast-spiking interneuron, 1996 |
 //! | [`TraubMiles`] | hippocampal pyramidal cell, 1991 |
-//! | [`Lif`] | leaky; its step is exact for an input constant over it, spike times included |
-//! | [`Qif`] | quadratic; exact likewise, with threshold and reset at ±∞ |
-//! | [`Adex`] | adaptive exponential, 2005; spikes at the ends of steps |
-//! | [`Izhikevich`] | 2003; spikes at the ends of steps |
-//!
-//! Integrate-and-fire cells keep the number of spikes of the last step as their variable `spike`, whose gradient is a
-//! [`Surrogate`].
 //!
 //! A [`CellConfig`] gives a population of [`Cells`], a Burn module; every parameter has one value for all cells or one for
 //! each, fixed or trainable within bounds.
@@ -76,25 +68,16 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 pub use adex::{Adex, AdexConfig, AdexConstants, AdexField, AdexParameters};
-pub use adex::{Adex, AdexConfig, AdexField};
-pub use conductance::{CellConfig, Cells, InitialState, Kinetics};
 pub use conductance::{CellConfig, Cells, InitialState, Kinetics};
 pub use field::CellField;
-pub use field::CellField;
-pub use hodgkin_huxley::{HodgkinHuxley, HodgkinHuxleyConfig};
 pub use hodgkin_huxley::{HodgkinHuxley, HodgkinHuxleyConfig};
 pub use izhikevich::{
     Izhikevich, IzhikevichConfig, IzhikevichConstants, IzhikevichField, IzhikevichParameters,
 };
-pub use izhikevich::{Izhikevich, IzhikevichConfig, IzhikevichField};
 pub use lif::{Lif, LifConfig, LifConstants, LifDynamics, LifParameters};
-pub use lif::{Lif, LifConfig, LifDynamics};
 pub use observed::Observed;
-pub use observed::Observed;
-pub use parameters::{CellConstants, CellParameters, PARAMETERS, ParameterInfo, Published};
 pub use parameters::{CellConstants, CellParameters, PARAMETERS, ParameterInfo, Published};
 pub use qif::{Qif, QifConfig, QifConstants, QifDynamics, QifParameters};
-pub use qif::{Qif, QifConfig, QifDynamics};
 pub use rates::RateForm;
 pub use setting::{Constant, Range};
 pub use spikes::{SpikeDetector, Spikes, spikes};
