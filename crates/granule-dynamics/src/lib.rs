@@ -15,6 +15,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod analysis;
+pub mod composite;
 pub mod delay;
 #[cfg(test)]
 mod differences;
@@ -23,7 +24,9 @@ mod error;
 pub mod gradient;
 pub mod linalg;
 pub mod model;
+pub mod multi_resolution;
 mod parameter;
+pub mod plasticity;
 #[cfg(feature = "plot")]
 pub mod plot;
 pub mod population;

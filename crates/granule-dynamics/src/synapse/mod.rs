@@ -2,13 +2,43 @@
 //!
 //! A synapse is a [`Kinetics`], the time course after a spike, and an [`Effect`], what the time course is. Its state is
 //! that of the postsynaptic cells: since all connections of one synapse share their time constants, they add up before
-//! they decay.
+//! they decay. A network hands spikes through a [delay line](crate::delay::Delay) to the synapse and its current to the
+//! cells:
+//!
+//! ```
+//! use granule_dynamics::delay::DelayConfig;
+//! use granule_dynamics::synapse::{SynapseConfig, Weights};
+//! use granule_dynamics::unit::LifConfig;
+//! use granule_dynamics::{Bounds, Clock, Dynamics, DynamicsError, Model, Place};
+//!
+//! # fn run(device: &burn::tensor::Device) -> Result<(), DynamicsError> {
+//! let (place, dt) = (Place::f32(device), 0.1);
+//! let cells = LifConfig { cells: 2, current: vec![20.0, 9.0].into(), ..Default::default() }.init(&place)?;
+//! let weights = Weights::fixed(&[0.0, 3.0, 0.0, 0.0], [2, 2], Bounds::AtLeast(0.0), &place)?;
+//! let synapse = SynapseConfig::current(5.0).init(weights, &place)?;
+//! let line = DelayConfig { width: 2, delays: vec![1.5], ..Default::default() }.init(dt)?;
+//!
+//! let (lif, synapses) = (cells.dynamics()?, synapse.dynamics()?);
+//! let (mut v, mut g) = (cells.initial_state(1)?, synapse.initial_state(1)?);
+//! let mut past = line.initial_state(1, 0.0, &place);
+//! for step in 0..1000 {
+//!     let at = Clock { step, time: step as f64 * dt, dt };
+//!     let (spikes, current) = (line.observe(&past), synapses.current(&g, &v[0]));
+//!     past = line.step(at, &past, Some(&v[1]))?;
+//!     g = synapses.step(at, &g, Some(&spikes))?;
+//!     v = lif.step(at, &v, Some(&current))?;
+//! }
+//! # Ok(())
+//! # }
+//! ```
 
 mod effect;
 mod kinetics;
 #[cfg(test)]
 mod tests;
 mod weights;
+
+use std::collections::BTreeMap;
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -19,7 +49,8 @@ pub use kinetics::{Course, Kinetics, Pair};
 pub use weights::Weights;
 
 use crate::model::{Clock, Dynamics, Model};
-use crate::{DynamicsError, Place, State, Values, Variable};
+use crate::unit::setting::Settings;
+use crate::{Bounds, DynamicsError, Place, State, Values, Variable};
 
 /// The units of a synapse, those of the cells that it goes to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +77,8 @@ pub struct SynapseConfig {
     pub scale: Scale,
     /// The parameters, besides the weights, that training may move.
     pub trainable: Vec<String>,
+    /// Where training keeps a parameter, by name.
+    pub bounds: BTreeMap<String, Bounds>,
 }
 
 impl Default for SynapseConfig {
@@ -62,6 +95,7 @@ impl SynapseConfig {
             effect,
             scale: Scale::default(),
             trainable: Vec::new(),
+            bounds: BTreeMap::new(),
         }
     }
 
@@ -125,15 +159,15 @@ impl SynapseConfig {
     ///
     /// [`DynamicsError::Config`] names the first that is not allowed.
     pub fn validate(&self) -> Result<(), DynamicsError> {
-        self.effect.validate(None)?;
-        self.kinetics.validate(&self.of_kinetics())
+        let settings = self.settings()?;
+        settings.check(settings.widest())
     }
 
-    /// The trainable names that are not the effect's.
-    fn of_kinetics(&self) -> Vec<String> {
-        let effect = self.effect.names();
-        let of_kinetics = |name: &&String| !effect.contains(&name.as_str());
-        self.trainable.iter().filter(of_kinetics).cloned().collect()
+    fn settings(&self) -> Result<Settings<'_>, DynamicsError> {
+        let mut all = Settings::new("synapse", &self.trainable, &self.bounds);
+        self.kinetics.settings(&mut all)?;
+        self.effect.settings(&mut all);
+        Ok(all)
     }
 
     /// Makes the synapse.
@@ -144,10 +178,12 @@ impl SynapseConfig {
     /// postsynaptic cells.
     pub fn init(&self, weights: Weights, place: &Place) -> Result<Synapse, DynamicsError> {
         let [_, post] = weights.shape();
-        self.effect.validate(Some(post))?;
+        let settings = self.settings()?;
+        settings.check(post)?;
+        let make = |name: &str| settings.init(name, post, place);
         Ok(Synapse {
-            course: self.kinetics.init(post, &self.of_kinetics(), place)?,
-            force: self.effect.init(&self.trainable, place)?,
+            course: self.kinetics.init(make)?,
+            force: self.effect.init(make)?,
             weights,
             scale: self.scale,
         })

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::field::{CellField, Form};
 use super::parameters::{CellConstants, CellParameters, Published};
 use super::rates::RateForm;
-use super::setting::{Constant, Range, Setting};
+use super::setting::{Constant, Range, Settings};
 use crate::solver::{Solver, Stepped};
 use crate::{Bounds, DynamicsError, Model, Place, State, Values};
 
@@ -113,44 +113,22 @@ impl<K: Kinetics> CellConfig<K> {
             let allowed = format!("none: m of {} follows the voltage", K::NAME);
             return Err(DynamicsError::config("unit.initial.m", "given", allowed));
         }
-        let settings = self.settings();
-        let named = [("trainable", self.trainable.iter().collect::<Vec<_>>())];
-        let bounded = [("bounds", self.bounds.keys().collect())];
-        for (field, names) in named.into_iter().chain(bounded) {
-            let unknown = |name: &&String| settings.iter().all(|(known, _)| known != name);
-            if let Some(name) = names.into_iter().find(unknown) {
-                let known: Vec<_> = settings.iter().map(|(name, _)| *name).collect();
-                return Err(DynamicsError::config(
-                    format!("unit.{field}"),
-                    name,
-                    known.join(", "),
-                ));
-            }
-        }
-        settings
-            .iter()
-            .try_for_each(|(_, setting)| setting.check(self.cells))
+        self.settings().check(self.cells)
     }
 
     /// Everything that can be trained, by name.
-    fn settings(&self) -> Vec<(&'static str, Setting<'_>)> {
-        let parameters = self.parameters.entries();
-        let parameters = parameters.map(|(info, values)| {
-            let at = ("unit.parameters", info.name);
-            (at, values, info.range)
-        });
-        let current = (("unit", "current"), &self.current, Range::Any);
-        let initial = self.initial.entries().into_iter();
-        let initial = initial.filter_map(|(name, range, values)| {
-            let at = ("unit.initial", name);
-            values.map(|values| (at, values, range))
-        });
-        let all = parameters.chain([current]).chain(initial);
-        all.map(|(at, values, range)| {
-            let setting = Setting::new(at, values, range, &self.trainable, &self.bounds);
-            (at.1, setting)
-        })
-        .collect()
+    fn settings(&self) -> Settings<'_> {
+        let mut all = Settings::new("unit", &self.trainable, &self.bounds);
+        for (info, values) in self.parameters.entries() {
+            all.add(("unit.parameters", info.name), values, info.range);
+        }
+        all.add(("unit", "current"), &self.current, Range::Any);
+        for (name, range, values) in self.initial.entries() {
+            if let Some(values) = values {
+                all.add(("unit.initial", name), values, range);
+            }
+        }
+        all
     }
 
     /// Makes the population, to be moved by `solver`.
@@ -161,14 +139,8 @@ impl<K: Kinetics> CellConfig<K> {
     pub fn init(&self, solver: Arc<dyn Solver>, place: &Place) -> Result<Cells, DynamicsError> {
         self.validate()?;
         let settings = self.settings();
-        let given = |name: &str| {
-            let setting = settings.iter().find(|(known, _)| *known == name);
-            setting
-                .map(|(_, setting)| setting.init(self.cells, place))
-                .transpose()
-        };
-        let missing = |name: &str| DynamicsError::config(name, "nothing", "a value");
-        let required = |name: &str| given(name)?.ok_or_else(|| missing(name));
+        let given = |name: &str| settings.find(name, self.cells, place);
+        let required = |name: &str| settings.init(name, self.cells, place);
         let gates = match K::INSTANTANEOUS_M {
             true => vec![given("h")?, given("n")?],
             false => vec![given("m")?, given("h")?, given("n")?],

@@ -1,4 +1,4 @@
-//! Single neurons: conductance-based cells, integrate-and-fire cells, and their spikes.
+//! Single neurons: conductance-based and integrate-and-fire cells, passive and active cables, and their spikes.
 //!
 //! A population of N cells is one model of width N.
 //!
@@ -36,24 +36,30 @@
 //!
 //! | integrate-and-fire cell | variables | step |
 //! | --- | --- | --- |
-//! | [`Lif`] | v, spike, refractory | exact for an input constant over the step, spike times included |
-//! | [`Qif`] | v, spike | exact likewise, threshold and reset at ±∞ |
-//! | [`Adex`] | v, w, spike, refractory | any solver; spikes at the ends of steps |
+//! | [`Lif`] leaky | v, spike, refractory | exact for an input constant over it, spike times included |
+//! | [`Qif`] quadratic | v, spike | exact likewise, threshold and reset at ±∞ |
+//! | [`Adex`] adaptive exponential | v, w, spike, refractory | any solver; spikes at the ends of steps |
 //! | [`Izhikevich`] | v, u, spike | any solver; spikes at the ends of steps |
 //!
 //! `spike` holds the number of spikes in the last step; its gradient is a [`Surrogate`].
+//!
+//! A [`Cable`] joins [`Passive`] membranes or conductance-based cells to trees of compartments.
 
 mod adex;
+mod cable;
 mod conductance;
+mod constants;
 mod field;
 mod hodgkin_huxley;
+mod input;
 mod izhikevich;
 mod lif;
 mod observed;
 mod parameters;
+mod passive;
 mod qif;
 mod rates;
-mod setting;
+pub(crate) mod setting;
 mod spikes;
 mod surrogate;
 #[cfg(test)]
@@ -65,15 +71,19 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-pub use adex::{Adex, AdexConfig, AdexField};
+pub use adex::{Adex, AdexConfig, AdexConstants, AdexField, AdexParameters};
+pub use cable::{Cable, CableConfig, CableDynamics, CableScheme, Compartment, Membrane};
 pub use conductance::{CellConfig, Cells, InitialState, Kinetics};
 pub use field::CellField;
 pub use hodgkin_huxley::{HodgkinHuxley, HodgkinHuxleyConfig};
-pub use izhikevich::{Izhikevich, IzhikevichConfig, IzhikevichField};
-pub use lif::{Lif, LifConfig, LifDynamics};
+pub use izhikevich::{
+    Izhikevich, IzhikevichConfig, IzhikevichConstants, IzhikevichField, IzhikevichParameters,
+};
+pub use lif::{Lif, LifConfig, LifConstants, LifDynamics, LifParameters};
 pub use observed::Observed;
 pub use parameters::{CellConstants, CellParameters, PARAMETERS, ParameterInfo, Published};
-pub use qif::{Qif, QifConfig, QifDynamics};
+pub use passive::{Passive, PassiveConfig, PassiveConstants, PassiveField, PassiveParameters};
+pub use qif::{Qif, QifConfig, QifConstants, QifDynamics, QifParameters};
 pub use rates::RateForm;
 pub use setting::{Constant, Range};
 pub use spikes::{SpikeDetector, Spikes, spikes};

@@ -83,7 +83,7 @@ impl Scaled {
         let squares = sum(errors
             .map(|e| e.clone().powi_scalar(2).sum_dim(1))
             .collect());
-        let Some(squares) = squares else {
+        let Some(squares) = squares.filter(|x| x.dims()[0] > 0) else {
             return Ok(Measure {
                 error: 0.0,
                 finite: true,

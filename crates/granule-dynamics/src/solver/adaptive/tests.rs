@@ -2,10 +2,11 @@ use std::ops::ControlFlow;
 
 use burn::module::Module;
 use burn::tensor::Tensor;
+use proptest::prelude::*;
 
 use super::*;
 use crate::gradient::{Memory, Run, gradient};
-use crate::model::{Model, NoInput, Series};
+use crate::model::{Constant, Model, NoInput, Series};
 use crate::solver::{Solver, SolverKind, Stepped};
 use crate::state::host;
 use crate::testing::{assert_close, f32_places, f64_autodiff, f64_place, f64_places};
@@ -243,14 +244,39 @@ fn an_input_is_held_between_stops() {
     let input = Series(place.tensor(levels.to_vec(), [3, 1, 1]));
     let solution = integrate(&leak(), state(&place, &[0.0]), 0.0..4.0, &config, &input).unwrap();
     let mut exact = 0.0;
-    for ((level, from), to) in levels
-        .into_iter()
-        .zip([0.0, 1.0, 2.5])
-        .zip([1.0, 2.5, 4.0_f64])
-    {
-        exact = level + (exact - level) * (from - to as f64).exp();
+    for ((level, from), to) in levels.into_iter().zip([0.0, 1.0, 2.5]).zip([1.0, 2.5, 4.0]) {
+        exact = level + (exact - level) * f64::exp(from - to);
         assert!(solution.times.contains(&to));
         assert_close(values(&solution.at(to).unwrap())[0], exact, 1e-9);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..Default::default() })]
+
+    /// Whatever the rate, the size and the tolerance: a leak forgets its errors, so those of the end are those of a step.
+    #[test]
+    fn a_leak_is_as_exact_as_asked(
+        rate in 0.1..50.0_f64, size in 1e-3..1e3_f64, digits in 3..11_i32, input in -1.0..1.0_f64,
+    ) {
+        let place = f64_place();
+        let field = of(&["x"], |_, x, input| {
+            let target = input.map_or(x[0].zeros_like(), Clone::clone);
+            vec![(target - x[0].clone()).mul_scalar(rate)]
+        });
+        let rtol = 10.0_f64.powi(-digits);
+        let config = AdaptiveConfig { atol: rtol * size, ..tolerance(Method::Tsit5, rtol) };
+        let input = input * size;
+        let drive = Constant(place.full(input, [1, 1]));
+        let solution = integrate(&field, state(&place, &[size]), 0.0..1.0, &config, &drive).unwrap();
+        let mut last = 0.0;
+        for (time, found) in solution.times.iter().zip(&solution.states) {
+            prop_assert!(*time == 0.0 || *time > last);
+            last = *time;
+            let exact = input + (size - input) * (-rate * time).exp();
+            prop_assert!((values(found)[0] - exact).abs() < 10.0 * rtol * size);
+        }
+        prop_assert!(last == 1.0);
     }
 }
 
@@ -664,6 +690,14 @@ fn the_gradient_is_that_of_the_accepted_steps() {
             "{slope} {exact}"
         );
     }
+}
+
+#[test]
+fn an_empty_batch_is_integrated() {
+    let start = State::new(vec![f64_place().full(0.0, [0, 1])]);
+    let config = AdaptiveConfig::default();
+    let solution = integrate(&leak(), start, 0.0..1.0, &config, &NoInput).unwrap();
+    assert_eq!(solution.last()[0].dims(), [0, 1]);
 }
 
 #[test]

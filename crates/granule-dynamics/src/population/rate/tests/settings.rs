@@ -1,4 +1,5 @@
 use super::*;
+use crate::solver::SolverKind;
 use crate::testing::f64_place;
 
 #[track_caller]
@@ -15,11 +16,14 @@ fn refused(change: impl FnOnce(&mut RateNetworkConfig), field: &str) {
 #[test]
 fn settings_out_of_range_name_their_field() {
     refused(|c| c.units = 0, "units");
-    refused(|c| c.time_constant = vec![-100.0], "time_constant");
-    refused(|c| c.time_constant = vec![f64::NAN], "time_constant");
-    refused(|c| c.time_constant = vec![0.0], "time_constant");
-    refused(|c| c.time_constant = vec![100.0, 50.0], "time_constant");
-    refused(|c| c.time_constant = Vec::new(), "time_constant");
+    refused(|c| c.time_constant = vec![-100.0].into(), "time_constant");
+    refused(|c| c.time_constant = vec![f64::NAN].into(), "time_constant");
+    refused(|c| c.time_constant = vec![0.0].into(), "time_constant");
+    refused(
+        |c| c.time_constant = vec![100.0, 50.0].into(),
+        "time_constant",
+    );
+    refused(|c| c.time_constant = Vec::new().into(), "time_constant");
     refused(|c| c.dt = 0.0, "dt");
     refused(|c| c.dt = f64::NAN, "dt");
     refused(|c| c.dt = 200.0, "dt");
@@ -43,6 +47,10 @@ fn settings_out_of_range_name_their_field() {
     );
     refused(|c| c.private_noise = -0.1, "private_noise");
     refused(|c| c.shared_noise = f64::INFINITY, "shared_noise");
+    refused(
+        |c| (c.shared_noise, c.solver) = (0.1, SolverKind::Rk4),
+        "shared_noise",
+    );
     let radius = "initialization.spectral_radius";
     refused(
         |c| c.initialization = Initialization::SpectralRadius(0.0),
