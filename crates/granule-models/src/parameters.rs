@@ -161,16 +161,17 @@ impl<'a> Parameters<'a> {
         })
     }
 
-    /// A whole model that draws its own parameters from a seed; stored ones take their place.
+    /// A whole model that draws its own parameters from a seed; stored ones take the place of any that `build` makes
+    /// without one.
     pub(crate) fn whole<M: Module>(
         &mut self,
-        build: impl FnOnce(u64, &Device) -> Result<M, ModelError>,
+        build: impl FnOnce(Option<u64>, &Device) -> Result<M, ModelError>,
     ) -> Result<M, ModelError> {
         match self.source {
-            Source::Seed(seed) => build(seed, self.device),
+            Source::Seed(seed) => build(Some(seed), self.device),
             Source::State(state) => {
                 self.taken.extend(state.0.keys().cloned());
-                load_state_dict(build(0, self.device)?, state)
+                load_state_dict(build(None, self.device)?, state)
             }
         }
     }

@@ -174,8 +174,13 @@ impl RateConfig {
         };
         parameters.whole(|seed, device| {
             let place = Place::f32(device);
+            let mut network = self.network();
+            if seed.is_none() {
+                // Eigenvalues of weights that are thrown away are not worth their time.
+                network.initialization = Initialization::Gaussian(1.0);
+            }
             Ok(Rate {
-                network: self.network().init(channels, width, seed, &place)?,
+                network: network.init(channels, width, seed.unwrap_or_default(), &place)?,
                 config: self.clone(),
                 input: *input,
                 readout,

@@ -144,7 +144,7 @@ fn tell(
     fact("data", data)?;
     fact(
         "device",
-        &format!("{device}: {}", pace(seconds, images_per_second)),
+        &format!("{device}: {}", pace(evaluation, seconds, images_per_second)),
     )?;
     fact("model", &target.model.display().to_string())
 }

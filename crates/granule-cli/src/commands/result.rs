@@ -151,11 +151,15 @@ pub fn fact(label: &str, text: &str) -> anyhow::Result<()> {
     ))
 }
 
-/// `1,234 images/s`, in a time.
-pub fn pace(seconds: f64, images_per_second: f64) -> String {
+/// `1,234 images/s`, or trials, in a time.
+pub fn pace(evaluation: &Evaluation, seconds: f64, per_second: f64) -> String {
+    let unit = match evaluation.trials() {
+        Some(_) => "trials",
+        None => "images",
+    };
     format!(
-        "{}, {} images/s",
+        "{}, {} {unit}/s",
         duration(seconds),
-        grouped(images_per_second.round() as usize)
+        grouped(per_second.round() as usize)
     )
 }

@@ -78,7 +78,7 @@ fn finish(outcome: &Outcome, json: bool) -> anyhow::Result<()> {
         &format!(
             "{} in {} on {}{best}",
             output::counted(outcome.epochs, "epoch"),
-            pace(outcome.seconds, outcome.images_per_second),
+            pace(evaluation, outcome.seconds, outcome.images_per_second),
             outcome.device
         ),
     )?;
