@@ -6,7 +6,7 @@ use granule_dynamics::population::{
     Activation, Initialization, RateNetwork, RateNetworkConfig, Rectifier, Recurrence,
     RecurrentWeights, SequenceModel,
 };
-use granule_dynamics::{NormalNoise, Place};
+use granule_dynamics::{NormalNoise, Place, Values};
 use serde::{Deserialize, Serialize};
 
 use crate::layers::{Mode, check_size};
@@ -26,8 +26,8 @@ pub struct RateConfig {
     pub activation: Activation,
     /// The step in ms: of a trial, or of one row of an image; at most the smallest time constant. Default 20.
     pub dt: f64,
-    /// τ in ms: one for all units, or one for each. Default `[100]`.
-    pub time_constant: Vec<f64>,
+    /// τ in ms: one for all units, or one for each. Default 100.
+    pub time_constant: Values,
     /// Trains a time constant for every unit between these bounds, in ms.
     pub time_constant_bounds: Option<[f64; 2]>,
     /// Which recurrent connections there are. Default all.
@@ -69,6 +69,7 @@ impl Default for RateConfig {
             train_initial_state,
             private_noise,
             shared_noise,
+            ..
         } = RateNetworkConfig::default();
         Self {
             units,
@@ -133,6 +134,7 @@ impl RateConfig {
             train_initial_state: self.train_initial_state,
             private_noise: self.private_noise,
             shared_noise: self.shared_noise,
+            ..RateNetworkConfig::default()
         }
     }
 
