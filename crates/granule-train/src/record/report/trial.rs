@@ -11,7 +11,7 @@ use super::psychometric::escape;
 
 const WIDTH: f64 = 760.0;
 const LEFT: f64 = 132.0;
-const RIGHT: f64 = WIDTH - 14.0;
+const RIGHT: f64 = WIDTH - 24.0;
 const TOP: f64 = 26.0;
 const LANE: f64 = 52.0;
 const GAP: f64 = 10.0;
@@ -228,5 +228,62 @@ impl<'a> Lane<'a> {
             svg,
             "<path class=\"{class}\" style=\"stroke-width:{width}\" d=\"{path}\"/>\n"
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use granule_data::task::TaskKind;
+
+    use super::*;
+
+    #[test]
+    fn a_trial_is_shown_without_its_padding_and_its_targets_where_they_count() {
+        for kind in TaskKind::ALL {
+            let task = kind.config();
+            let batch = task.trials(1, 0..3, 20.0).unwrap();
+            let info = task.info();
+            let outputs = task.ideal_outputs(&batch).unwrap();
+            let example = TrialExample::new(&info, &batch, &outputs).unwrap();
+            let steps = batch.trials[0].steps;
+            assert_eq!(example.steps, steps);
+            let mut counted = 0;
+            for trace in &example.outputs {
+                assert_eq!((trace.values.len(), trace.targets.len()), (steps, steps));
+                counted += trace.targets.iter().flatten().count();
+            }
+            let width = batch.shape().outputs;
+            let mask: f32 = batch.mask.iter().take(batch.steps * width).sum();
+            assert_eq!(counted as f32, mask, "{kind}");
+
+            let svg = draw(&example);
+            let lanes = info.inputs.len().min(MOST_LANES) + 2 * info.outputs.len().min(MOST_LANES);
+            assert_eq!(svg.matches("class=\"line").count(), lanes, "{kind}");
+            for (period, _) in &example.periods {
+                assert!(
+                    svg.contains(&format!(">{period}</text>")),
+                    "{kind} {period}"
+                );
+            }
+            assert!(!svg.contains("NaN") && !svg.contains("inf"), "{kind}");
+        }
+    }
+
+    #[test]
+    fn names_and_numbers_from_a_file_do_no_harm() {
+        let example = TrialExample {
+            dt_ms: f64::NAN,
+            steps: 2,
+            periods: vec![("<b>".into(), 0)],
+            inputs: vec![("<script>".into(), vec![f32::NAN, f32::INFINITY])],
+            outputs: vec![OutputTrace {
+                name: "\"&".into(),
+                values: vec![1.0],
+                targets: vec![None, Some(f32::NEG_INFINITY)],
+            }],
+        };
+        let svg = draw(&example);
+        assert!(!svg.contains("<script>") && !svg.contains("<b>"), "{svg}");
+        assert!(draw(&TrialExample::default()).ends_with("</svg>"));
     }
 }
