@@ -12,4 +12,5 @@ mod predict;
 mod quick_start;
 mod real;
 mod resume;
+mod simulate;
 mod support;
