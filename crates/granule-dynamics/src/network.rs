@@ -11,8 +11,9 @@ use crate::synapse::{Synapse, SynapseConfig, SynapseDynamics, Weights};
 use crate::unit::{Lif, LifConfig, LifDynamics, LifParameters};
 use crate::{Bounds, DynamicsError, Place, State, Variable};
 
-/// Settings of [`SpikingNetwork`]. The defaults are model A of Brunel (2000, doi:10.1023/A:1008925309027) in its
-/// asynchronous irregular state, with 80 + 20 connections a cell instead of 1000 + 250 and synapses that take time.
+/// Settings of [`SpikingNetwork`]. The defaults are model A of Brunel (2000, doi:10.1023/A:1008925309027) in an
+/// asynchronous irregular state, with 80 + 20 connections a cell instead of 1000 + 250, which are stronger for it, and
+/// synapses that take time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SpikingNetworkConfig {
@@ -49,11 +50,11 @@ impl Default for SpikingNetworkConfig {
             excitatory: 400,
             inhibitory: 100,
             connection_probability: 0.2,
-            weight: 0.5,
-            inhibition: 5.0,
+            weight: 1.0,
+            inhibition: 8.0,
             delay: 1.5,
             synaptic_time_constant: 2.0,
-            external_rate_ratio: 2.0,
+            external_rate_ratio: 1.5,
             time_constant: 20.0,
             threshold: 20.0,
             reset: 10.0,
