@@ -16,6 +16,15 @@ pub trait Field {
     /// dx/dt at time `time`, in the variables' units per unit of time. `input` is held constant over a step.
     fn derivative(&self, time: f64, state: &State, input: Option<&Tensor<2>>) -> State;
 
+    /// Checks that an input fits, before each step.
+    ///
+    /// # Errors
+    ///
+    /// [`DynamicsError::Shape`] for an input that does not.
+    fn check_input(&self, _state: &State, _input: Option<&Tensor<2>>) -> Result<(), DynamicsError> {
+        Ok(())
+    }
+
     /// The groups of variables that an exponential or semi-implicit solver updates one after another, each seeing the
     /// new values of the groups before it. Empty where the model offers no [`linear`](Self::linear) form.
     ///

@@ -1,7 +1,8 @@
 //! Parameters that keep to their bounds.
 
 use burn::module::{Module, Param};
-use burn::tensor::{Tensor, activation};
+use burn::tensor::Tensor;
+use granule_ops::{Transfer, firing_rate};
 use serde::{Deserialize, Serialize};
 
 use crate::DynamicsError;
@@ -16,6 +17,10 @@ pub enum Bounds {
     Free,
     /// Greater than the given value: `low + exp(raw)`.
     Above(f64),
+    /// Not below the given value: `low + exp(raw)`; the value itself cannot be trained, for no number maps to it.
+    AtLeast(f64),
+    /// Less than the given value: `high − exp(raw)`.
+    Below(f64),
     /// Between two values: `low + (high − low)·sigmoid(raw)`.
     Between(f64, f64),
 }
@@ -25,6 +30,8 @@ impl Bounds {
         match self {
             Self::Free => value.is_finite(),
             Self::Above(low) => value.is_finite() && value > low,
+            Self::AtLeast(low) => value.is_finite() && value >= low,
+            Self::Below(high) => value.is_finite() && value < high,
             Self::Between(low, high) => low < value && value < high,
         }
     }
@@ -33,6 +40,8 @@ impl Bounds {
         match self {
             Self::Free => "a finite number".into(),
             Self::Above(low) => format!("a finite number above {low}"),
+            Self::AtLeast(low) => format!("a finite number, {low} or above"),
+            Self::Below(high) => format!("a finite number below {high}"),
             Self::Between(low, high) => format!("between {low} and {high}, both excluded"),
         }
     }
@@ -40,7 +49,8 @@ impl Bounds {
     fn raw(self, value: f64) -> f64 {
         match self {
             Self::Free => value,
-            Self::Above(low) => (value - low).ln(),
+            Self::Above(low) | Self::AtLeast(low) => (value - low).ln(),
+            Self::Below(high) => (high - value).ln(),
             Self::Between(low, high) => ((value - low) / (high - value)).ln(),
         }
     }
@@ -82,14 +92,18 @@ impl Parameter {
     ///
     /// # Errors
     ///
-    /// Those of [`fixed`](Self::fixed).
+    /// Those of [`fixed`](Self::fixed); also for the lowest value of [`Bounds::AtLeast`].
     pub fn trainable(
         field: &str,
         values: &[f64],
         bounds: Bounds,
         place: &Place,
     ) -> Result<Self, DynamicsError> {
-        check(field, values, bounds)?;
+        let open = match bounds {
+            Bounds::AtLeast(low) => Bounds::Above(low),
+            other => other,
+        };
+        check(field, values, open)?;
         let raw: Vec<f64> = values.iter().map(|x| bounds.raw(*x)).collect();
         Ok(Self {
             raw: Param::from_tensor(place.tensor(raw, [1, values.len()])),
@@ -102,8 +116,10 @@ impl Parameter {
         let raw = self.raw.val();
         match self.bounds {
             Bounds::Free => raw,
-            Bounds::Above(low) => raw.exp().add_scalar(low),
-            Bounds::Between(low, high) => activation::sigmoid(raw)
+            Bounds::Above(low) | Bounds::AtLeast(low) => raw.exp().add_scalar(low),
+            Bounds::Below(high) => raw.exp().neg().add_scalar(high),
+            // Burn's own sigmoid goes through single precision on some backends.
+            Bounds::Between(low, high) => firing_rate(raw, Transfer::Sigmoid)
                 .mul_scalar(high - low)
                 .add_scalar(low),
         }
@@ -129,6 +145,96 @@ impl Parameter {
     }
 }
 
+/// The values of a parameter in a configuration: one number for all units, or a list with one for each.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Values {
+    /// The same for all units.
+    One(f64),
+    /// One for each unit.
+    Each(Vec<f64>),
+}
+
+impl Values {
+    /// The values as they stand: one, or one for each unit.
+    pub fn as_slice(&self) -> &[f64] {
+        match self {
+            Self::One(value) => std::slice::from_ref(value),
+            Self::Each(values) => values,
+        }
+    }
+}
+
+impl From<f64> for Values {
+    fn from(value: f64) -> Self {
+        Self::One(value)
+    }
+}
+
+impl From<Vec<f64>> for Values {
+    fn from(values: Vec<f64>) -> Self {
+        Self::Each(values)
+    }
+}
+
+/// A parameter as a configuration has it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Setting<'a> {
+    pub name: &'static str,
+    pub values: &'a Values,
+    pub bounds: Bounds,
+}
+
+impl<'a> Setting<'a> {
+    pub fn new(name: &'static str, values: &'a Values, bounds: Bounds) -> Self {
+        Self {
+            name,
+            values,
+            bounds,
+        }
+    }
+
+    /// Makes the parameter, trainable where the list says so.
+    pub fn init(self, trainable: &[String], place: &Place) -> Result<Parameter, DynamicsError> {
+        let Self {
+            name,
+            values,
+            bounds,
+        } = self;
+        match trainable.iter().any(|listed| listed == name) {
+            true => Parameter::trainable(name, values.as_slice(), bounds, place),
+            false => Parameter::fixed(name, values.as_slice(), bounds, place),
+        }
+    }
+}
+
+/// Checks number and bounds of the values of a model with `units` units, and that `trainable` lists parameters.
+pub(crate) fn validate(
+    units: usize,
+    settings: &[Setting<'_>],
+    trainable: &[String],
+) -> Result<(), DynamicsError> {
+    for setting in settings {
+        let values = setting.values.as_slice();
+        if ![1, units].contains(&values.len()) {
+            let found = format!("[{} values]", values.len());
+            let allowed = format!("one value, or {units}: one for each unit");
+            return Err(DynamicsError::config(setting.name, found, allowed));
+        }
+        check(setting.name, values, setting.bounds)?;
+    }
+    let unknown = trainable
+        .iter()
+        .find(|name| settings.iter().all(|setting| setting.name != **name));
+    match unknown {
+        Some(name) => {
+            let names: Vec<&str> = settings.iter().map(|setting| setting.name).collect();
+            Err(DynamicsError::config("trainable", name, names.join(", ")))
+        }
+        None => Ok(()),
+    }
+}
+
 fn check(field: &str, values: &[f64], bounds: Bounds) -> Result<(), DynamicsError> {
     if values.is_empty() {
         return Err(DynamicsError::config(field, "[]", "at least one value"));
@@ -136,5 +242,27 @@ fn check(field: &str, values: &[f64], bounds: Bounds) -> Result<(), DynamicsErro
     match values.iter().find(|value| !bounds.contains(**value)) {
         Some(value) => Err(DynamicsError::config(field, value, bounds.describe())),
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{assert_close, f64_places};
+
+    #[test]
+    fn values_come_back_from_their_bounds_in_full_precision() {
+        for (_, place) in f64_places() {
+            for (bounds, values) in [
+                (Bounds::Free, [-3.0, 0.1]),
+                (Bounds::Above(-1.0), [-0.9, 40.0]),
+                (Bounds::Between(5.0, 200.0), [17.3, 199.0]),
+            ] {
+                let parameter = Parameter::trainable("p", &values, bounds, &place).unwrap();
+                for (found, value) in parameter.values().unwrap().iter().zip(values) {
+                    assert_close(*found, value, 1e-14);
+                }
+            }
+        }
     }
 }

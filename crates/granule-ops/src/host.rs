@@ -35,27 +35,42 @@ impl HostVec {
     }
 }
 
+impl From<Vec<f32>> for HostVec {
+    fn from(values: Vec<f32>) -> Self {
+        HostVec::F32(values)
+    }
+}
+
+impl From<Vec<f64>> for HostVec {
+    fn from(values: Vec<f64>) -> Self {
+        HostVec::F64(values)
+    }
+}
+
 /// Runs a kernel on the elements of tensors of the backend `B`, under the tensors' own names, in the one precision
-/// that they share: a [`HostVec`].
+/// that they share: a [`HostVec`], or after `=>` what the kernel gives, of one type for both precisions.
 macro_rules! on_host {
     (@read $backend:ident, [], $body:expr) => { $body };
     (@read $backend:ident, [$first:ident $($rest:ident)*], $body:expr) => {
         $backend::read($first, |$first| on_host!(@read $backend, [$($rest)*], $body))
     };
-    ($backend:ident, $operation:literal, [$($tensor:ident),+], $kernel:expr) => {
+    ($backend:ident, $operation:literal, [$($tensor:ident),+] => $kernel:expr) => {
         on_host!(@read $backend, [$($tensor)+], match ($($tensor,)+) {
-            ($($crate::host::HostSlice::F32($tensor),)+) => $crate::host::HostVec::F32($kernel),
-            ($($crate::host::HostSlice::F64($tensor),)+) => $crate::host::HostVec::F64($kernel),
+            ($($crate::host::HostSlice::F32($tensor),)+) => $kernel,
+            ($($crate::host::HostSlice::F64($tensor),)+) => $kernel,
             // A single tensor is of one precision.
             #[allow(unreachable_patterns)]
             _ => $crate::host::mixed_precision($operation),
         })
     };
+    ($backend:ident, $operation:literal, [$($tensor:ident),+], $kernel:expr) => {
+        on_host!($backend, $operation, [$($tensor),+] => $crate::host::HostVec::from($kernel))
+    };
 }
 pub(crate) use on_host;
 
 /// Whether the kernels of this crate serve this tensor.
-pub(crate) fn serves(x: &Tensor<4>) -> bool {
+pub(crate) fn serves<const D: usize>(x: &Tensor<D>) -> bool {
     let device = x.device().without_autodiff();
     let listed = match device.as_dispatch() {
         #[cfg(feature = "flex")]
@@ -65,7 +80,23 @@ pub(crate) fn serves(x: &Tensor<4>) -> bool {
         #[allow(unreachable_patterns)]
         _ => false,
     };
-    listed && matches!(x.dtype(), DType::F32 | DType::F64)
+    let serves = listed && matches!(x.dtype(), DType::F32 | DType::F64);
+    if serves {
+        keep_freed_memory();
+    }
+    serves
+}
+
+/// Makes the allocator of glibc keep what is freed for the next allocation: of itself it gives blocks of some megabytes back
+/// to the system, and the next training step then spends a third of its time on page faults.
+///
+/// The sizes from which it does so follow the largest block that was ever freed, up to 32 MiB.
+fn keep_freed_memory() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    {
+        static ONCE: std::sync::Once = std::sync::Once::new();
+        ONCE.call_once(|| drop(core::hint::black_box(Vec::<u8>::with_capacity(31 << 20))));
+    }
 }
 
 /// Burn's operations take tensors of one element type and panic on others; so do these.

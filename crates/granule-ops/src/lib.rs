@@ -12,11 +12,19 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod conv2d;
+mod firing_rate;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 mod host;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 mod matmul;
+mod rate_sequence;
 mod relu_max_pool2d;
+mod tree_solve;
+#[cfg(any(feature = "flex", feature = "ndarray"))]
+mod vectorised;
 
 pub use conv2d::{Conv2dOptions, conv2d};
+pub use firing_rate::{Transfer, firing_rate};
+pub use rate_sequence::{Drive, RateSequenceOptions, Recorded, rate_sequence};
 pub use relu_max_pool2d::relu_max_pool2d;
+pub use tree_solve::{Tree, tree_solve};

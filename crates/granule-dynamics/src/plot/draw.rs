@@ -1,0 +1,322 @@
+//! Drawing with plotters, the same for every backend.
+
+use plotters::backend::DrawingBackend;
+use plotters::coord::Shift;
+use plotters::drawing::DrawingArea;
+use plotters::element::{Circle, PathElement, Rectangle, Text};
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+use plotters::style::{Color, FontTransform, IntoTextStyle, RGBColor, ShapeStyle, WHITE};
+
+use super::ticks::{extent, label, ticks};
+use super::{Figure, Mark, Panel, PlotError, font};
+
+/// Okabe and Ito's colours, told apart by every eye, without the yellow that white drowns.
+const COLOURS: [RGBColor; 7] = [
+    RGBColor(0, 114, 178),
+    RGBColor(213, 94, 0),
+    RGBColor(0, 158, 115),
+    RGBColor(204, 121, 167),
+    RGBColor(86, 180, 233),
+    RGBColor(230, 159, 0),
+    RGBColor(60, 60, 60),
+];
+const INK: RGBColor = RGBColor(51, 51, 51);
+const FAINT: RGBColor = RGBColor(225, 225, 225);
+
+const LEFT: i32 = 68;
+const RIGHT: i32 = 18;
+const TOP: i32 = 40;
+const BOTTOM: i32 = 50;
+const GAP: i32 = 16;
+
+#[cfg(test)]
+pub(super) fn hex(index: usize) -> String {
+    let RGBColor(r, g, b) = COLOURS[index];
+    format!("#{r:02X}{g:02X}{b:02X}")
+}
+
+type Area<B> = DrawingArea<B, Shift>;
+
+fn failed(error: impl std::fmt::Display) -> PlotError {
+    PlotError::Draw {
+        reason: error.to_string(),
+    }
+}
+
+/// A panel's frame in pixels and its extent in data.
+struct Frame {
+    left: i32,
+    right: i32,
+    top: i32,
+    bottom: i32,
+    x: (f64, f64),
+    y: (f64, f64),
+}
+
+impl Frame {
+    fn at(&self, (x, y): (f64, f64)) -> (i32, i32) {
+        let along = |value: f64, (low, high): (f64, f64), from: i32, to: i32| {
+            let share = (value - low) / (high - low);
+            (f64::from(from) + share * f64::from(to - from))
+                .clamp(-1e6, 1e6)
+                .round() as i32
+        };
+        (
+            along(x, self.x, self.left, self.right),
+            along(y, self.y, self.bottom, self.top),
+        )
+    }
+}
+
+pub(super) fn figure<B: DrawingBackend>(figure: &Figure, area: &Area<B>) -> Result<(), PlotError> {
+    font::register()?;
+    area.fill(&WHITE).map_err(failed)?;
+    let (width, height) = area.dim_in_pixel();
+    let (width, height) = (width as i32, height as i32);
+    let everything = figure.panels.iter().flat_map(|panel| &panel.marks);
+    let x = figure
+        .x_range
+        .or_else(|| extent(everything.flat_map(Mark::extent).map(|(x, _)| x), 0.0))
+        .ok_or_else(|| PlotError::Empty {
+            panel: figure
+                .panels
+                .first()
+                .map(|panel| panel.y.clone())
+                .unwrap_or_default(),
+        })?;
+
+    let title = (font::FAMILY, 18).into_text_style(area).color(&INK);
+    area.draw(&Text::new(figure.title.clone(), (LEFT, 12), title))
+        .map_err(failed)?;
+
+    let gaps = GAP * (figure.panels.len() as i32 - 1).max(0);
+    let room = f64::from(height - TOP - BOTTOM - gaps);
+    let shares: f64 = figure.panels.iter().map(|panel| panel.share).sum();
+    let mut top = f64::from(TOP);
+    let last = figure.panels.len().saturating_sub(1);
+    for (index, panel) in figure.panels.iter().enumerate() {
+        let bottom = top + room * panel.share / shares;
+        let values = panel.marks.iter().flat_map(Mark::extent).map(|(_, y)| y);
+        let raster = panel
+            .marks
+            .iter()
+            .any(|mark| matches!(mark, Mark::Raster { .. }));
+        let y = panel
+            .y_range
+            .or_else(|| extent(values, if raster { 0.0 } else { 0.06 }))
+            .ok_or_else(|| PlotError::Empty {
+                panel: panel.y.clone(),
+            })?;
+        let frame = Frame {
+            left: LEFT,
+            right: width - RIGHT,
+            top: top as i32,
+            bottom: bottom as i32,
+            x,
+            y,
+        };
+        axes(panel, &frame, area, index == last)?;
+        marks(panel, &frame, area)?;
+        legend(panel, &frame, area)?;
+        top = bottom + f64::from(GAP);
+    }
+    let label = (font::FAMILY, 14)
+        .into_text_style(area)
+        .color(&INK)
+        .pos(Pos::new(HPos::Center, VPos::Bottom));
+    let middle = (LEFT + width - RIGHT) / 2;
+    area.draw(&Text::new(figure.x.clone(), (middle, height - 8), label))
+        .map_err(failed)?;
+    area.present().map_err(failed)
+}
+
+fn axes<B: DrawingBackend>(
+    panel: &Panel,
+    frame: &Frame,
+    area: &Area<B>,
+    last: bool,
+) -> Result<(), PlotError> {
+    let style = (font::FAMILY, 12).into_text_style(area).color(&INK);
+    let below = style.pos(Pos::new(HPos::Center, VPos::Top));
+    let beside = style.pos(Pos::new(HPos::Right, VPos::Center));
+    let x_ticks = ticks(frame.x, ((frame.right - frame.left) / 90).max(2) as usize);
+    for tick in &x_ticks {
+        let (x, _) = frame.at((*tick, frame.y.0));
+        line(
+            area,
+            vec![(x, frame.top), (x, frame.bottom)],
+            FAINT.stroke_width(1),
+        )?;
+        if last {
+            let text = Text::new(label(*tick, &x_ticks), (x, frame.bottom + 6), below.clone());
+            area.draw(&text).map_err(failed)?;
+        }
+    }
+    let y_ticks = ticks(frame.y, ((frame.bottom - frame.top) / 45).max(2) as usize);
+    for tick in &y_ticks {
+        let (_, y) = frame.at((frame.x.0, *tick));
+        line(
+            area,
+            vec![(frame.left, y), (frame.right, y)],
+            FAINT.stroke_width(1),
+        )?;
+        let text = Text::new(label(*tick, &y_ticks), (frame.left - 6, y), beside.clone());
+        area.draw(&text).map_err(failed)?;
+    }
+    line(
+        area,
+        vec![
+            (frame.left, frame.top),
+            (frame.left, frame.bottom),
+            (frame.right, frame.bottom),
+        ],
+        INK.stroke_width(1),
+    )?;
+    let upright = (font::FAMILY, 14)
+        .into_text_style(area)
+        .color(&INK)
+        .transform(FontTransform::Rotate270)
+        .pos(Pos::new(HPos::Center, VPos::Top));
+    let middle = (frame.top + frame.bottom) / 2;
+    area.draw(&Text::new(panel.y.clone(), (8, middle), upright))
+        .map_err(failed)
+}
+
+fn marks<B: DrawingBackend>(panel: &Panel, frame: &Frame, area: &Area<B>) -> Result<(), PlotError> {
+    // Only what lies inside the frame is drawn.
+    let inside = area.clone().margin(0, 0, 0, 0).shrink(
+        (frame.left, frame.top - 1),
+        (
+            (frame.right - frame.left + 1) as u32,
+            (frame.bottom - frame.top + 2) as u32,
+        ),
+    );
+    let shift = |(x, y): (i32, i32)| (x - frame.left, y - frame.top + 1);
+    let mut colours = COLOURS.iter().cycle();
+    for mark in &panel.marks {
+        match mark {
+            Mark::Line { points, .. } => {
+                let style = colours.next().unwrap_or(&INK).stroke_width(2);
+                let finite = |(x, y): &(f64, f64)| x.is_finite() && y.is_finite();
+                for piece in points.split(|point| !finite(point)) {
+                    let path = thinned(piece.iter().map(|point| shift(frame.at(*point))));
+                    if path.len() > 1 {
+                        line(&inside, path, style)?;
+                    }
+                }
+            }
+            Mark::Points { points, .. } => {
+                let style = colours.next().unwrap_or(&INK).filled();
+                for point in points
+                    .iter()
+                    .filter(|(x, y)| x.is_finite() && y.is_finite())
+                {
+                    let circle = Circle::new(shift(frame.at(*point)), 3, style);
+                    inside.draw(&circle).map_err(failed)?;
+                }
+            }
+            Mark::Raster { cells } => {
+                for (row, times) in cells.iter().enumerate() {
+                    let row = row as f64;
+                    for time in times.iter().filter(|time| time.is_finite()) {
+                        let low = shift(frame.at((*time, row - 0.4)));
+                        let high = shift(frame.at((*time, row + 0.4)));
+                        let high = (high.0, high.1.min(low.1 - 1));
+                        line(&inside, vec![low, high], INK.stroke_width(1))?;
+                    }
+                }
+            }
+            Mark::Level { y } => {
+                let from = shift(frame.at((frame.x.0, *y)));
+                let to = shift(frame.at((frame.x.1, *y)));
+                line(
+                    &inside,
+                    vec![from, to],
+                    RGBColor(150, 150, 150).stroke_width(1),
+                )?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Names and colours, in the upper right corner.
+fn legend<B: DrawingBackend>(
+    panel: &Panel,
+    frame: &Frame,
+    area: &Area<B>,
+) -> Result<(), PlotError> {
+    let lines = panel.marks.iter().filter_map(|mark| match mark {
+        Mark::Line { name, .. } | Mark::Points { name, .. } => Some(name),
+        _ => None,
+    });
+    let named: Vec<(&String, &RGBColor)> = lines
+        .zip(COLOURS.iter().cycle())
+        .filter(|(name, _)| !name.is_empty())
+        .collect();
+    if named.is_empty() {
+        return Ok(());
+    }
+    let style = (font::FAMILY, 13).into_text_style(area).color(&INK);
+    let mut width = 0;
+    for (name, _) in &named {
+        let (text, _) = area.estimate_text_size(name, &style).map_err(failed)?;
+        width = width.max(text as i32);
+    }
+    let left = frame.right - width - 42;
+    let bottom = frame.top + 8 + 18 * named.len() as i32;
+    let corners = [(left, frame.top + 2), (frame.right - 2, bottom)];
+    let back = Rectangle::new(corners, WHITE.mix(0.85).filled());
+    area.draw(&back).map_err(failed)?;
+    for (row, (name, colour)) in named.into_iter().enumerate() {
+        let y = frame.top + 14 + 18 * row as i32;
+        line(
+            area,
+            vec![(left + 6, y), (left + 26, y)],
+            colour.stroke_width(2),
+        )?;
+        let text = style.pos(Pos::new(HPos::Left, VPos::Center));
+        area.draw(&Text::new(name.clone(), (left + 32, y), text))
+            .map_err(failed)?;
+    }
+    Ok(())
+}
+
+fn line<B: DrawingBackend>(
+    area: &Area<B>,
+    path: Vec<(i32, i32)>,
+    style: ShapeStyle,
+) -> Result<(), PlotError> {
+    area.draw(&PathElement::new(path, style)).map_err(failed)
+}
+
+/// Points of one column of pixels become its first, highest, lowest and last: a long trace stays a small file.
+fn thinned(points: impl Iterator<Item = (i32, i32)>) -> Vec<(i32, i32)> {
+    let mut path: Vec<(i32, i32)> = Vec::new();
+    let mut column: Vec<(i32, i32)> = Vec::new();
+    let flush = |column: &mut Vec<(i32, i32)>, path: &mut Vec<(i32, i32)>| {
+        if column.len() > 4 {
+            let by = |pick: fn(i32, i32) -> bool| {
+                (1..column.len()).fold(0, |best, i| match pick(column[i].1, column[best].1) {
+                    true => i,
+                    false => best,
+                })
+            };
+            let mut kept = [0, by(|a, b| a < b), by(|a, b| a > b), column.len() - 1];
+            kept.sort_unstable();
+            path.extend(kept.map(|i| column[i]));
+        } else {
+            path.append(column);
+        }
+        path.dedup();
+        column.clear();
+    };
+    for point in points {
+        if column.last().is_some_and(|last| last.0 != point.0) {
+            flush(&mut column, &mut path);
+        }
+        column.push(point);
+    }
+    flush(&mut column, &mut path);
+    path
+}

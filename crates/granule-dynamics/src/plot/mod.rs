@@ -1,0 +1,326 @@
+//! Figures of simulations as SVG text or RGB pixels: traces, rasters, phase planes, f–I curves.
+//!
+//! ```
+//! use granule_dynamics::plot::{Figure, Mark, Panel};
+//!
+//! let wave = (0..200).map(|i| (f64::from(i) * 0.1, (f64::from(i) * 0.1).sin())).collect();
+//! let figure = Figure::new("a wave", "time (ms)")
+//!     .with(Panel::new("x").with(Mark::line("", wave)));
+//! assert!(figure.to_svg(640, 320)?.starts_with("<svg"));
+//! # Ok::<(), granule_dynamics::plot::PlotError>(())
+//! ```
+
+mod draw;
+mod font;
+mod ticks;
+
+use plotters::backend::{BitMapBackend, SVGBackend};
+use plotters::drawing::IntoDrawingArea;
+
+/// A figure that could not be drawn.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlotError {
+    /// A figure without a finite point.
+    #[error("there is nothing to plot in \"{panel}\": it has no finite value")]
+    Empty {
+        /// The panel's label.
+        panel: String,
+    },
+    /// A size that leaves no room for the axes.
+    #[error(
+        "a figure of {width} × {height} pixels is too small for its axes; take at least {least_width} × {least_height}"
+    )]
+    Size {
+        /// As asked for.
+        width: u32,
+        /// As asked for.
+        height: u32,
+        /// The least that is drawn.
+        least_width: u32,
+        /// The least that is drawn.
+        least_height: u32,
+    },
+    /// The drawing library refused.
+    #[error("the figure could not be drawn: {reason}")]
+    Draw {
+        /// What it said.
+        reason: String,
+    },
+}
+
+/// Panels one above another with one x axis.
+#[derive(Clone, Debug)]
+pub struct Figure {
+    title: String,
+    x: String,
+    x_range: Option<(f64, f64)>,
+    panels: Vec<Panel>,
+}
+
+impl Figure {
+    /// A figure without panels.
+    pub fn new(title: impl Into<String>, x: impl Into<String>) -> Self {
+        Self {
+            title: title.into(),
+            x: x.into(),
+            x_range: None,
+            panels: Vec::new(),
+        }
+    }
+
+    /// Adds a panel below the others.
+    #[must_use]
+    pub fn with(mut self, panel: Panel) -> Self {
+        self.panels.push(panel);
+        self
+    }
+
+    /// Fixes the extent of the x axis, otherwise that of the data.
+    #[must_use]
+    pub fn x_range(mut self, low: f64, high: f64) -> Self {
+        self.x_range = Some((low, high));
+        self
+    }
+
+    /// The figure as an SVG document.
+    ///
+    /// # Errors
+    ///
+    /// [`PlotError`].
+    pub fn to_svg(&self, width: u32, height: u32) -> Result<String, PlotError> {
+        self.check(width, height)?;
+        let mut text = String::new();
+        let area = SVGBackend::with_string(&mut text, (width, height)).into_drawing_area();
+        draw::figure(self, &area)?;
+        drop(area);
+        Ok(text)
+    }
+
+    /// The figure as pixels, three bytes each, row by row.
+    ///
+    /// # Errors
+    ///
+    /// [`PlotError`].
+    pub fn to_rgb(&self, width: u32, height: u32) -> Result<Vec<u8>, PlotError> {
+        self.check(width, height)?;
+        let mut pixels = vec![255; width as usize * height as usize * 3];
+        let area = BitMapBackend::with_buffer(&mut pixels, (width, height)).into_drawing_area();
+        draw::figure(self, &area)?;
+        drop(area);
+        Ok(pixels)
+    }
+
+    fn check(&self, width: u32, height: u32) -> Result<(), PlotError> {
+        let least_height = 90 + 60 * self.panels.len() as u32;
+        let fits = (240..=20_000).contains(&width) && (least_height..=20_000).contains(&height);
+        match fits {
+            true => Ok(()),
+            false => Err(PlotError::Size {
+                width,
+                height,
+                least_width: 240,
+                least_height,
+            }),
+        }
+    }
+}
+
+/// One coordinate system.
+#[derive(Clone, Debug)]
+pub struct Panel {
+    y: String,
+    y_range: Option<(f64, f64)>,
+    share: f64,
+    marks: Vec<Mark>,
+}
+
+impl Panel {
+    /// An empty panel with the label of its y axis.
+    pub fn new(y: impl Into<String>) -> Self {
+        Self {
+            y: y.into(),
+            y_range: None,
+            share: 1.0,
+            marks: Vec::new(),
+        }
+    }
+
+    /// Adds what is drawn; later marks cover earlier ones.
+    #[must_use]
+    pub fn with(mut self, mark: Mark) -> Self {
+        self.marks.push(mark);
+        self
+    }
+
+    /// Fixes the extent of the y axis, otherwise that of the data.
+    #[must_use]
+    pub fn y_range(mut self, low: f64, high: f64) -> Self {
+        self.y_range = Some((low, high));
+        self
+    }
+
+    /// The panel's height relative to the others'. Default 1.
+    #[must_use]
+    pub fn share(mut self, share: f64) -> Self {
+        self.share = share.clamp(0.05, 20.0);
+        self
+    }
+}
+
+/// What a panel shows. Points that are not finite leave a gap.
+#[derive(Clone, Debug)]
+pub enum Mark {
+    /// Points joined by a line. Lines with a name are explained in a legend.
+    Line {
+        /// For the legend; empty for none.
+        name: String,
+        /// x and y.
+        points: Vec<(f64, f64)>,
+    },
+    /// Points by themselves.
+    Points {
+        /// For the legend; empty for none.
+        name: String,
+        /// x and y.
+        points: Vec<(f64, f64)>,
+    },
+    /// A tick for each spike, one row for each cell, the first at the bottom.
+    Raster {
+        /// The spike times of each cell.
+        cells: Vec<Vec<f64>>,
+    },
+    /// A thin line across the panel, for a threshold or a resting value.
+    Level {
+        /// The height.
+        y: f64,
+    },
+}
+
+impl Mark {
+    /// Points joined by a line.
+    pub fn line(name: impl Into<String>, points: Vec<(f64, f64)>) -> Self {
+        Self::Line {
+            name: name.into(),
+            points,
+        }
+    }
+
+    /// Points by themselves.
+    pub fn points(name: impl Into<String>, points: Vec<(f64, f64)>) -> Self {
+        Self::Points {
+            name: name.into(),
+            points,
+        }
+    }
+
+    /// Every finite point that must be seen.
+    fn extent(&self) -> Box<dyn Iterator<Item = (f64, f64)> + '_> {
+        match self {
+            Self::Line { points, .. } | Self::Points { points, .. } => Box::new(
+                points
+                    .iter()
+                    .copied()
+                    .filter(|(x, y)| x.is_finite() && y.is_finite()),
+            ),
+            Self::Raster { cells } => {
+                Box::new(cells.iter().enumerate().flat_map(|(row, times)| {
+                    let at = move |time: f64| (time, row as f64);
+                    let ends = [(f64::NAN, row as f64 - 0.5), (f64::NAN, row as f64 + 0.5)];
+                    times
+                        .iter()
+                        .copied()
+                        .filter(|t| t.is_finite())
+                        .map(at)
+                        .chain(ends)
+                }))
+            }
+            Self::Level { y } => Box::new(std::iter::once((f64::NAN, *y))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn figure() -> Figure {
+        let wave = |phase: f64| {
+            (0..400)
+                .map(|i| {
+                    (
+                        f64::from(i) * 0.25,
+                        40.0 * (f64::from(i) * 0.05 + phase).sin() - 20.0,
+                    )
+                })
+                .collect()
+        };
+        let cells = (0..20).map(|c| (0..8).map(|k| f64::from(c) + 12.0 * f64::from(k)).collect());
+        Figure::new("Two cells & a population", "time (ms)")
+            .with(
+                Panel::new("v (mV)")
+                    .with(Mark::Level { y: -20.0 })
+                    .with(Mark::line("first", wave(0.0)))
+                    .with(Mark::line("second", wave(1.0))),
+            )
+            .with(Panel::new("cell").share(0.5).with(Mark::Raster {
+                cells: cells.collect(),
+            }))
+    }
+
+    #[test]
+    fn svg_holds_labels_lines_and_ticks() {
+        let svg = figure().to_svg(800, 480).unwrap();
+        for text in [
+            "Two cells &amp; a population",
+            "time (ms)",
+            "v (mV)",
+            "first",
+            "second",
+        ] {
+            assert!(svg.contains(text), "{text}");
+        }
+        assert!(svg.matches("<polyline").count() >= 2 + 160);
+        assert!(!svg.contains("NaN"));
+    }
+
+    #[test]
+    fn pixels_are_drawn_on_white() {
+        let pixels = figure().to_rgb(400, 300).unwrap();
+        assert_eq!(pixels.len(), 400 * 300 * 3);
+        assert_eq!(pixels[..3], [255; 3]);
+        let dark = pixels
+            .chunks(3)
+            .filter(|p| p.iter().all(|c| *c < 120))
+            .count();
+        assert!(dark > 300, "{dark}");
+    }
+
+    #[test]
+    fn gaps_split_lines_and_constants_have_room() {
+        let points = vec![
+            (0.0, 1.0),
+            (1.0, 1.0),
+            (2.0, f64::NAN),
+            (3.0, 1.0),
+            (4.0, 1.0),
+        ];
+        let figure = Figure::new("", "t").with(Panel::new("x").with(Mark::line("", points)));
+        let svg = figure.to_svg(400, 300).unwrap();
+        assert!(!svg.contains("NaN"));
+        assert_eq!(
+            svg.matches(&format!("stroke=\"{}\"", draw::hex(0))).count(),
+            2
+        );
+    }
+
+    #[test]
+    fn nothing_to_plot_and_too_small_a_figure_are_errors() {
+        let empty =
+            Figure::new("", "t").with(Panel::new("v (mV)").with(Mark::line("", Vec::new())));
+        let error = empty.to_svg(400, 300).unwrap_err();
+        assert!(error.to_string().contains("v (mV)"), "{error}");
+        assert!(figure().to_svg(100, 300).is_err());
+        assert!(figure().to_rgb(400, 100).is_err());
+    }
+}

@@ -1,0 +1,184 @@
+use std::f64::consts::E;
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+
+use crate::unit::setting::{Constant, Quantity, Range, Settings};
+use crate::{Bounds, DynamicsError, Values};
+
+/// The time course after one spike at t = 0 through a weight w; each value for all postsynaptic cells or one for each.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Kinetics {
+    /// w·exp(−t/τ).
+    Exponential {
+        /// τ, ms.
+        time_constant: Values,
+    },
+    /// w·(t/τ)·exp(1 − t/τ): w at its peak, t = τ (Rall 1967).
+    Alpha {
+        /// τ, ms.
+        time_constant: Values,
+    },
+    /// w·(exp(−t/decay) − exp(−t/rise)), scaled to w at its peak.
+    DoubleExponential {
+        /// ms; below `decay`.
+        rise: Values,
+        /// ms.
+        decay: Values,
+    },
+}
+
+impl Kinetics {
+    pub(super) fn settings<'a>(&'a self, all: &mut Settings<'a>) -> Result<(), DynamicsError> {
+        let mut add = |name, values| all.add(("synapse.kinetics", name), values, Range::Positive);
+        match self {
+            Self::Exponential { time_constant } | Self::Alpha { time_constant } => {
+                add("time_constant", time_constant);
+            }
+            Self::DoubleExponential { rise, decay } => {
+                add("rise", rise);
+                add("decay", decay);
+                let slowest_rise = rise.as_slice().iter().copied().fold(0.0, f64::max);
+                let fastest_decay = decay.as_slice().iter().copied().fold(f64::MAX, f64::min);
+                if slowest_rise >= fastest_decay {
+                    return Err(DynamicsError::config(
+                        "synapse.kinetics.rise",
+                        slowest_rise,
+                        format!("below decay = {fastest_decay}"),
+                    ));
+                }
+                // A bound between the two keeps them apart while both are trained.
+                let between = (slowest_rise * fastest_decay).sqrt();
+                all.keep("rise", Bounds::Between(0.0, between));
+                all.keep("decay", Bounds::Above(between));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn init(
+        &self,
+        make: impl Fn(&str) -> Result<Constant, DynamicsError>,
+    ) -> Result<Course, DynamicsError> {
+        Ok(match self {
+            Self::Exponential { .. } => Course::Exponential(make("time_constant")?),
+            Self::Alpha { .. } => Course::Alpha(make("time_constant")?),
+            Self::DoubleExponential { .. } => Course::DoubleExponential(Pair {
+                rise: make("rise")?,
+                decay: make("decay")?,
+            }),
+        })
+    }
+}
+
+/// The parameters of a time course.
+#[derive(Module, Debug)]
+pub enum Course {
+    /// τ.
+    Exponential(Constant),
+    /// τ.
+    Alpha(Constant),
+    /// Rise and decay.
+    DoubleExponential(Pair),
+}
+
+/// The time constants of a double exponential, ms.
+#[derive(Module, Debug)]
+pub struct Pair {
+    /// Below `decay`.
+    pub rise: Constant,
+    /// Above `rise`.
+    pub decay: Constant,
+}
+
+impl Course {
+    pub(super) fn bind(&self) -> Bound {
+        let minus_rate = |tau: &Constant| tau.quantity().reciprocal().negative();
+        match self {
+            Self::Exponential(tau) => Bound::Exponential(minus_rate(tau)),
+            Self::Alpha(tau) => Bound::Alpha(minus_rate(tau)),
+            Self::DoubleExponential(Pair { rise, decay }) => {
+                let (minus_rise, minus_decay) = (minus_rate(rise), minus_rate(decay));
+                let (rise, decay) = (rise.quantity(), decay.quantity());
+                // The peak is at rise·decay/(decay − rise)·ln(decay/rise).
+                let span = decay.plus(&rise.negative()).reciprocal();
+                let ratio = decay.times(&rise.reciprocal()).ln();
+                let peak = rise.times(&decay).times(&span).times(&ratio);
+                let rising = minus_rise.times(&peak).exp();
+                let decaying = minus_decay.times(&peak).exp();
+                Bound::DoubleExponential {
+                    minus_rise,
+                    minus_decay,
+                    scale: decaying.plus(&rising.negative()).reciprocal(),
+                }
+            }
+        }
+    }
+}
+
+/// A time course with its rates, −1/τ.
+#[derive(Clone, Debug)]
+pub(super) enum Bound {
+    Exponential(Quantity),
+    Alpha(Quantity),
+    DoubleExponential {
+        minus_rise: Quantity,
+        minus_decay: Quantity,
+        scale: Quantity,
+    },
+}
+
+impl Bound {
+    /// The names of the state variables.
+    pub(super) fn variables(&self) -> &'static [&'static str] {
+        match self {
+            Self::Exponential(_) => &["open"],
+            Self::Alpha(_) => &["open", "released"],
+            Self::DoubleExponential { .. } => &["decaying", "rising"],
+        }
+    }
+
+    /// The exact solution after `dt`, with `arrived` `[batch, post]` (weights times spikes) at its beginning.
+    pub(super) fn step(
+        &self,
+        dt: f64,
+        state: &[Tensor<2>],
+        arrived: Option<Tensor<2>>,
+    ) -> Vec<Tensor<2>> {
+        let kick = |x: &Tensor<2>| match &arrived {
+            Some(arrived) => x.clone() + arrived.clone(),
+            None => x.clone(),
+        };
+        let dt = Quantity::Number(dt);
+        let left = |minus_rate: &Quantity| minus_rate.times(&dt).exp();
+        match self {
+            Self::Exponential(rate) => vec![left(rate).scale(kick(&state[0]))],
+            Self::Alpha(rate) => {
+                let (released, left) = (kick(&state[1]), left(rate));
+                let opening = rate.times(&dt).times(&Quantity::Number(-E));
+                let open = state[0].clone() + opening.scale(released.clone());
+                vec![left.scale(open), left.scale(released)]
+            }
+            Self::DoubleExponential {
+                minus_rise,
+                minus_decay,
+                ..
+            } => vec![
+                left(minus_decay).scale(kick(&state[0])),
+                left(minus_rise).scale(kick(&state[1])),
+            ],
+        }
+    }
+
+    /// What is open, `[batch, post]`.
+    pub(super) fn open(&self, state: &[Tensor<2>]) -> Tensor<2> {
+        match self {
+            Self::Exponential(_) | Self::Alpha(_) => state[0].clone(),
+            Self::DoubleExponential { scale, .. } => {
+                scale.scale(state[0].clone() - state[1].clone())
+            }
+        }
+    }
+}

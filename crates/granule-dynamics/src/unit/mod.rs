@@ -1,0 +1,91 @@
+//! Single neurons: conductance-based and integrate-and-fire cells, passive and active cables, and their spikes.
+//!
+//! A population of N cells is one model of width N.
+//!
+//! | cell | source |
+//! | --- | --- |
+//! | [`HodgkinHuxley`] | squid axon, 1952 |
+//! | [`WangBuzsaki`] | fast-spiking interneuron, 1996 |
+//! | [`TraubMiles`] | hippocampal pyramidal cell, 1991 |
+//!
+//! A [`CellConfig`] gives a population of [`Cells`], a Burn module; every parameter has one value for all cells or one for
+//! each, fixed or trainable within bounds.
+//!
+//! ```
+//! use std::{ops::ControlFlow, sync::Arc};
+//! use granule_dynamics::solver::Rk4;
+//! use granule_dynamics::unit::{HodgkinHuxleyConfig, SpikeDetector};
+//! use granule_dynamics::{Grid, Model, NoInput, Place, simulate};
+//!
+//! # fn run(device: &burn::tensor::Device) -> Result<(), granule_dynamics::DynamicsError> {
+//! let mut config = HodgkinHuxleyConfig { cells: 3, ..Default::default() };
+//! config.current = vec![2.0, 7.0, 20.0].into();
+//! let cells = config.init(Arc::new(Rk4), &Place::f64(device))?;
+//! let mut spikes = SpikeDetector::new(config.spike_threshold);
+//! let grid = Grid::over(200.0, 0.025)?;
+//! simulate(&cells.dynamics()?, cells.initial_state(1)?, &NoInput, &grid, |_, time, state| {
+//!     spikes.push(time, &state[0]);
+//!     ControlFlow::Continue(())
+//! })?;
+//! for cell in spikes.finish()? {
+//!     println!("{} Hz, spikes at {:?} ms", cell.rate_hz(), cell.times);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | integrate-and-fire cell | variables | step |
+//! | --- | --- | --- |
+//! | [`Lif`] leaky | v, spike, refractory | exact for an input constant over it, spike times included |
+//! | [`Qif`] quadratic | v, spike | exact likewise, threshold and reset at ±∞ |
+//! | [`Adex`] adaptive exponential | v, w, spike, refractory | any solver; spikes at the ends of steps |
+//! | [`Izhikevich`] | v, u, spike | any solver; spikes at the ends of steps |
+//!
+//! `spike` holds the number of spikes in the last step; its gradient is a [`Surrogate`].
+//!
+//! [`UnitConfig`] is any of them, by name. A [`Cable`] joins [`Passive`] membranes or conductance-based cells to trees of
+//! compartments.
+
+mod adex;
+mod cable;
+mod choice;
+mod conductance;
+mod constants;
+mod field;
+mod hodgkin_huxley;
+mod input;
+mod izhikevich;
+mod lif;
+mod observed;
+mod parameters;
+mod passive;
+mod qif;
+mod rates;
+pub(crate) mod setting;
+mod spikes;
+mod surrogate;
+#[cfg(test)]
+mod tests;
+mod traub_miles;
+mod wang_buzsaki;
+
+pub use adex::{Adex, AdexConfig, AdexConstants, AdexField, AdexParameters};
+pub use cable::{Cable, CableConfig, CableDynamics, CableScheme, Compartment, Membrane};
+pub use choice::{UnitConfig, UnitModel};
+pub use conductance::{CellConfig, Cells, InitialState, Kinetics};
+pub use field::CellField;
+pub use hodgkin_huxley::{HodgkinHuxley, HodgkinHuxleyConfig};
+pub use izhikevich::{
+    Izhikevich, IzhikevichConfig, IzhikevichConstants, IzhikevichField, IzhikevichParameters,
+};
+pub use lif::{Lif, LifConfig, LifConstants, LifDynamics, LifParameters};
+pub use observed::Observed;
+pub use parameters::{CellConstants, CellParameters, PARAMETERS, ParameterInfo, Published};
+pub use passive::{Passive, PassiveConfig, PassiveConstants, PassiveField, PassiveParameters};
+pub use qif::{Qif, QifConfig, QifConstants, QifDynamics, QifParameters};
+pub use rates::RateForm;
+pub use setting::{Constant, Range};
+pub use spikes::{SpikeDetector, Spikes, spikes};
+pub use surrogate::Surrogate;
+pub use traub_miles::{TraubMiles, TraubMilesConfig};
+pub use wang_buzsaki::{WangBuzsaki, WangBuzsakiConfig};

@@ -1,0 +1,217 @@
+//! Spikes: upward crossings of a threshold, interpolated linearly between samples.
+
+use burn::tensor::Tensor;
+
+use crate::DynamicsError;
+use crate::state::host;
+
+/// The spikes of one cell.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Spikes {
+    /// When the voltage crossed the threshold upwards, ms.
+    pub times: Vec<f64>,
+}
+
+impl Spikes {
+    /// The rate from the last interval between two spikes, Hz; 0 with fewer than two.
+    pub fn rate_hz(&self) -> f64 {
+        match self.times.as_slice() {
+            [.., before, last] => 1000.0 / (last - before),
+            _ => 0.0,
+        }
+    }
+
+    /// The spikes from `from` on divided by the time up to `to`, Hz.
+    pub fn mean_rate_hz(&self, from: f64, to: f64) -> f64 {
+        let count = self.times.iter().filter(|t| (from..to).contains(*t));
+        match to > from {
+            true => 1000.0 * count.count() as f64 / (to - from),
+            false => 0.0,
+        }
+    }
+
+    /// The crossing between two samples, where there is one. A sample at the threshold counts as above.
+    fn cross(&mut self, threshold: f64, (t0, v0): (f64, f64), (t1, v1): (f64, f64)) {
+        if v0 < threshold && v1 >= threshold {
+            self.times
+                .push(t0 + (t1 - t0) * (threshold - v0) / (v1 - v0));
+        }
+    }
+}
+
+/// The upward crossings of `threshold` in recorded traces `[times, batch, cells]`, for each row of the batch and each
+/// cell in it.
+///
+/// # Errors
+///
+/// [`DynamicsError::Shape`] when `times` are not as many as the trace has; [`DynamicsError::Device`].
+pub fn spikes(
+    times: &[f64],
+    traces: Tensor<3>,
+    threshold: f64,
+) -> Result<Vec<Spikes>, DynamicsError> {
+    let [samples, batch, cells] = traces.dims();
+    if times.len() != samples {
+        return Err(DynamicsError::Shape {
+            what: "the times of a trace".into(),
+            expected: vec![samples],
+            found: vec![times.len()],
+        });
+    }
+    let mut detector = Crossings::new(threshold);
+    detector.take(times, &host(traces)?, batch * cells);
+    Ok(detector.spikes)
+}
+
+/// Finds spikes during a simulation without keeping its traces.
+///
+/// Samples are read from the device in blocks, so that a step does not wait for it.
+#[derive(Clone, Debug)]
+pub struct SpikeDetector {
+    crossings: Crossings,
+    times: Vec<f64>,
+    waiting: Vec<Tensor<2>>,
+    error: Option<String>,
+}
+
+/// Samples in a block.
+const BLOCK: usize = 128;
+
+impl SpikeDetector {
+    /// A detector of upward crossings of `threshold`.
+    pub fn new(threshold: f64) -> Self {
+        Self {
+            crossings: Crossings::new(threshold),
+            times: Vec::new(),
+            waiting: Vec::new(),
+            error: None,
+        }
+    }
+
+    /// The next sample, `[batch, cells]`, at `time`. A failing device is reported at the end.
+    pub fn push(&mut self, time: f64, voltage: &Tensor<2>) {
+        self.times.push(time);
+        self.waiting.push(voltage.clone().without_autodiff());
+        if self.waiting.len() >= BLOCK {
+            self.flush();
+        }
+    }
+
+    /// The spikes of each cell so far, row by row of the batch.
+    ///
+    /// # Errors
+    ///
+    /// [`DynamicsError::Device`] when samples could not be read.
+    pub fn finish(mut self) -> Result<Vec<Spikes>, DynamicsError> {
+        self.flush();
+        match self.error {
+            Some(error) => Err(DynamicsError::device(error)),
+            None => Ok(self.crossings.spikes),
+        }
+    }
+
+    fn flush(&mut self) {
+        let waiting = std::mem::take(&mut self.waiting);
+        let times = std::mem::take(&mut self.times);
+        let Some(width) = waiting.first().map(|x| x.dims().iter().product()) else {
+            return;
+        };
+        match host(Tensor::stack::<3>(waiting, 0)) {
+            Ok(values) => self.crossings.take(&times, &values, width),
+            Err(error) => self.error = Some(error.to_string()),
+        }
+    }
+}
+
+/// Crossings of all traces up to the last sample seen.
+#[derive(Clone, Debug)]
+struct Crossings {
+    threshold: f64,
+    last: Option<(f64, Vec<f64>)>,
+    spikes: Vec<Spikes>,
+}
+
+impl Crossings {
+    fn new(threshold: f64) -> Self {
+        Self {
+            threshold,
+            last: None,
+            spikes: Vec::new(),
+        }
+    }
+
+    /// Samples in row-major order, `width` of them at each time.
+    fn take(&mut self, times: &[f64], values: &[f64], width: usize) {
+        self.spikes.resize(width, Spikes::default());
+        let mut last = self.last.take();
+        for (time, sample) in times.iter().zip(values.chunks_exact(width.max(1))) {
+            if let Some((before, old)) = &last {
+                for ((spikes, old), new) in self.spikes.iter_mut().zip(old).zip(sample) {
+                    spikes.cross(self.threshold, (*before, *old), (*time, *new));
+                }
+            }
+            last = Some((*time, sample.to_vec()));
+        }
+        self.last = last;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{assert_close, f64_place};
+
+    /// Three rows of sin(2πt/20 + φ): upward crossings of 0 every 20 ms.
+    fn waves() -> (Vec<f64>, Tensor<3>) {
+        let times: Vec<f64> = (0..1000).map(|i| 0.1 * f64::from(i) + 0.03).collect();
+        let values = times.iter().flat_map(|t| {
+            [0.0, 1.0, 2.0].map(|phase| (std::f64::consts::TAU * t / 20.0 - phase).sin())
+        });
+        let traces = f64_place().tensor(values.collect(), [1000, 3, 1]);
+        (times, traces)
+    }
+
+    #[test]
+    fn crossings_of_a_sine_are_interpolated() {
+        let (times, traces) = waves();
+        let found = spikes(&times, traces, 0.0).unwrap();
+        assert_eq!(found.len(), 3);
+        for (phase, cell) in [0.0, 1.0, 2.0].into_iter().zip(found) {
+            let expected: Vec<f64> = (0..6)
+                .map(|k| 20.0 * (f64::from(k) + phase / std::f64::consts::TAU))
+                .filter(|t| (0.03..99.93).contains(t))
+                .collect();
+            assert_eq!(cell.times.len(), expected.len());
+            for (t, expected) in cell.times.iter().zip(expected) {
+                assert!((t - expected).abs() < 1e-4, "{t} {expected}");
+            }
+            assert_close(cell.rate_hz(), 50.0, 1e-5);
+        }
+    }
+
+    #[test]
+    fn streaming_finds_what_the_recorded_trace_has() {
+        let (times, traces) = waves();
+        let mut detector = SpikeDetector::new(0.3);
+        for (i, time) in times.iter().enumerate() {
+            detector.push(*time, &traces.clone().narrow(0, i, 1).reshape([3, 1]));
+        }
+        let recorded = spikes(&times, traces, 0.3).unwrap();
+        assert_eq!(detector.finish().unwrap(), recorded);
+        assert!(recorded.iter().all(|cell| cell.times.len() == 5));
+    }
+
+    #[test]
+    fn rates_need_two_spikes_and_nan_is_none() {
+        let place = f64_place();
+        let values = vec![-1.0, f64::NAN, 1.0, -1.0, 0.0, 1.0];
+        let times = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0];
+        let trace = place.tensor(values, [6, 1, 1]);
+        let found = spikes(&times, trace.clone(), 0.0).unwrap();
+        assert_eq!(found[0].times, [4.0]);
+        assert_eq!(found[0].rate_hz(), 0.0);
+        assert_close(found[0].mean_rate_hz(0.0, 5.0), 200.0, 1e-12);
+        assert!(spikes(&times[..3], trace, 0.0).is_err());
+        assert_eq!(SpikeDetector::new(0.0).finish().unwrap(), []);
+    }
+}
