@@ -1,6 +1,6 @@
 //! Voltage-dependent rates of gates.
 
-use burn::tensor::{DType, Tensor, activation};
+use burn::tensor::{DType, Tensor};
 
 use super::setting::Quantity;
 
@@ -40,9 +40,9 @@ impl RateForm {
 pub(crate) struct Rate {
     form: RateForm,
     scale: Quantity,
-    /// −midpoint
+    /// −midpoint.
     shift: Quantity,
-    /// ±1/slope
+    /// ±1/slope.
     steepness: Quantity,
 }
 
@@ -53,22 +53,13 @@ impl Rate {
         midpoint: &Quantity,
         slope: &Quantity,
     ) -> Self {
-        let steepness = slope.reciprocal();
-        let (scale, midpoint, steepness) = match form {
-            RateForm::Linear => (rate.clone(), midpoint.clone(), steepness.negative()),
-            RateForm::FallingLinear | RateForm::Sigmoid => {
-                (rate.clone(), midpoint.clone(), steepness)
-            }
-            // The factor becomes a shift: rate·exp(−x) = exp(−(V − midpoint − slope·ln rate)/slope).
-            RateForm::FallingExponential => (
-                Quantity::Number(1.0),
-                midpoint.plus(&slope.times(&rate.ln())),
-                steepness.negative(),
-            ),
+        let steepness = match form {
+            RateForm::FallingLinear => slope.reciprocal(),
+            _ => slope.reciprocal().negative(),
         };
         Self {
             form,
-            scale,
+            scale: rate.clone(),
             shift: midpoint.negative(),
             steepness,
         }
@@ -77,19 +68,21 @@ impl Rate {
     /// The rate at voltages of any shape that the constants broadcast to.
     pub(crate) fn at(&self, voltage: &Tensor<2>) -> Tensor<2> {
         let z = self.steepness.scale(self.shift.shift(voltage.clone()));
-        match self.form {
-            RateForm::Linear | RateForm::FallingLinear => self.scale.scale(bernoulli(z)),
+        self.scale.scale(match self.form {
+            RateForm::Linear | RateForm::FallingLinear => bernoulli(z),
             RateForm::FallingExponential => z.exp(),
-            RateForm::Sigmoid => self.scale.scale(activation::sigmoid(z)),
-        }
+            RateForm::Sigmoid => z.clamp_max(LARGEST).exp().add_scalar(1.0).recip(),
+        })
     }
 }
+
+/// Beyond it exp would soon overflow in single precision, and its gradient become 0·∞; what is divided by it is below 10⁻³².
+const LARGEST: f64 = 80.0;
 
 /// B(z) = z/(exp(z) − 1), 1 at z = 0, with a finite and accurate derivative everywhere.
 ///
 /// Near 0, where quotient and slope lose their digits by cancellation, it is 1 − z/2 + z²/12 − z⁴/720, whose error is
-/// below that of the number format. The quotient sees 1 in place of such z, so that no NaN waits behind the mask. Above 80
-/// it is that at 80, less than 10⁻³², before exp overflows in single precision.
+/// below that of the number format. The quotient sees 1 in place of such z, so that no NaN waits behind the mask.
 pub(crate) fn bernoulli(z: Tensor<2>) -> Tensor<2> {
     // z⁶/30240 is the first term left out; cancellation costs ε/z in value and ε/z² in slope.
     let near = match z.dtype() {
@@ -98,7 +91,7 @@ pub(crate) fn bernoulli(z: Tensor<2>) -> Tensor<2> {
     };
     let square = z.clone() * z.clone();
     let mask = square.clone().detach().lower_elem(near * near);
-    let far = z.clone().clamp_max(80.0).mask_fill(mask.clone(), 1.0);
+    let far = z.clone().clamp_max(LARGEST).mask_fill(mask.clone(), 1.0);
     let quotient = far.clone() / far.exp().sub_scalar(1.0);
     let curve = square.mul_scalar(-1.0 / 720.0).add_scalar(1.0 / 12.0);
     let series = (curve * z.clone()).sub_scalar(0.5) * z;

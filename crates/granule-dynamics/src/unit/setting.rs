@@ -203,10 +203,6 @@ impl Quantity {
         self.map(f64::recip, Tensor::recip)
     }
 
-    pub(crate) fn ln(&self) -> Self {
-        self.map(f64::ln, Tensor::log)
-    }
-
     pub(crate) fn times(&self, other: &Self) -> Self {
         match (self, other) {
             (Self::Number(a), Self::Number(b)) => Self::Number(a * b),
