@@ -4,6 +4,8 @@
 //! [`load`] turns a [`DatasetSpec`] into a [`Dataset`] of two [`Split`]s. Pixels stay `u8` in memory;
 //! [`Split::gather`] writes normalised, and in training augmented, `f32` samples.
 //!
+//! [`task`] makes the trials that rate networks are trained on: decisions, memories, rhythms and intervals.
+//!
 //! # Features
 //! - `fetch` (default): download of the published files over HTTPS.
 //! - `burn` (default): Burn's `Dataset` trait for [`Split`].
@@ -33,6 +35,7 @@ pub mod registry;
 mod spec;
 mod split;
 pub mod synthetic;
+pub mod task;
 mod text;
 
 pub use augment::{Augmentation, AugmentationKey};

@@ -60,6 +60,14 @@ pub enum DynamicsError {
         /// Its column.
         unit: usize,
     },
+    /// An iteration on the host did not come to its end.
+    #[error("{what} did not converge in {iterations} iterations")]
+    NotConverged {
+        /// The method.
+        what: String,
+        /// How long it was tried.
+        iterations: usize,
+    },
     /// Tensors do not fit together.
     #[error("{what} has shape {found:?}, expected {expected:?}")]
     Shape {

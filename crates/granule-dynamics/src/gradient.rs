@@ -323,7 +323,7 @@ mod tests {
 
     use super::*;
     use crate::model::{Field, NoInput};
-    use crate::solver::{Rk4, Solver, Stepped};
+    use crate::solver::{Euler, Rk4, Solver, Stepped};
     use crate::state::{Place, Variable};
     use crate::testing::{assert_close, f64_autodiff};
     use crate::{Bounds, Parameter, simulate};
@@ -340,29 +340,6 @@ mod tests {
         variables: Vec<Variable>,
         tau: Tensor<2>,
         b: Tensor<2>,
-    }
-
-    #[derive(Debug)]
-    struct Euler;
-
-    impl Solver for Euler {
-        fn name(&self) -> &'static str {
-            "test"
-        }
-
-        fn order(&self) -> usize {
-            1
-        }
-
-        fn step(
-            &self,
-            field: &dyn Field,
-            at: Clock,
-            state: &State,
-            input: Option<&Tensor<2>>,
-        ) -> Result<State, DynamicsError> {
-            Ok(state.add_scaled(&field.derivative(at.time, state, input), at.dt))
-        }
     }
 
     impl Field for LeakField {

@@ -14,16 +14,25 @@
 //! - `plot`: traces, rasters, phase planes and f–I curves as SVG or PNG.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod analysis;
+pub mod delay;
+#[cfg(test)]
+mod differences;
 mod error;
 #[cfg(feature = "autodiff")]
 pub mod gradient;
+pub mod linalg;
 pub mod model;
 mod parameter;
 #[cfg(feature = "plot")]
 pub mod plot;
+pub mod population;
+pub mod random;
 mod simulate;
 pub mod solver;
 mod state;
+pub mod synapse;
+pub mod system;
 #[cfg(test)]
 mod testing;
 pub mod unit;
@@ -31,5 +40,6 @@ pub mod unit;
 pub use error::DynamicsError;
 pub use model::{Clock, Constant, Dynamics, Field, Input, Linear, Model, NoInput, Series};
 pub use parameter::{Bounds, Parameter, Values};
+pub use random::NormalNoise;
 pub use simulate::{Grid, record, simulate};
 pub use state::{Place, State, Variable, host};

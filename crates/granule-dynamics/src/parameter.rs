@@ -1,7 +1,7 @@
 //! Parameters that keep to their bounds.
 
 use burn::module::{Module, Param};
-use burn::tensor::{Tensor, activation};
+use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use crate::DynamicsError;
@@ -18,6 +18,8 @@ pub enum Bounds {
     Above(f64),
     /// Not below the given value: `low + exp(raw)`; the value itself cannot be trained, for no number maps to it.
     AtLeast(f64),
+    /// Less than the given value: `high − exp(raw)`.
+    Below(f64),
     /// Between two values: `low + (high − low)·sigmoid(raw)`.
     Between(f64, f64),
 }
@@ -28,6 +30,7 @@ impl Bounds {
             Self::Free => value.is_finite(),
             Self::Above(low) => value.is_finite() && value > low,
             Self::AtLeast(low) => value.is_finite() && value >= low,
+            Self::Below(high) => value.is_finite() && value < high,
             Self::Between(low, high) => low < value && value < high,
         }
     }
@@ -37,6 +40,7 @@ impl Bounds {
             Self::Free => "a finite number".into(),
             Self::Above(low) => format!("a finite number above {low}"),
             Self::AtLeast(low) => format!("a finite number, {low} or above"),
+            Self::Below(high) => format!("a finite number below {high}"),
             Self::Between(low, high) => format!("between {low} and {high}, both excluded"),
         }
     }
@@ -45,6 +49,7 @@ impl Bounds {
         match self {
             Self::Free => value,
             Self::Above(low) | Self::AtLeast(low) => (value - low).ln(),
+            Self::Below(high) => (high - value).ln(),
             Self::Between(low, high) => ((value - low) / (high - value)).ln(),
         }
     }
@@ -111,9 +116,8 @@ impl Parameter {
         match self.bounds {
             Bounds::Free => raw,
             Bounds::Above(low) | Bounds::AtLeast(low) => raw.exp().add_scalar(low),
-            Bounds::Between(low, high) => activation::sigmoid(raw)
-                .mul_scalar(high - low)
-                .add_scalar(low),
+            Bounds::Below(high) => raw.exp().neg().add_scalar(high),
+            Bounds::Between(low, high) => sigmoid(raw).mul_scalar(high - low).add_scalar(low),
         }
     }
 
@@ -169,6 +173,84 @@ impl From<Vec<f64>> for Values {
     }
 }
 
+/// 1/(1 + e⁻ˣ). Burn's own goes through single precision on some backends.
+pub(crate) fn sigmoid<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    x.mul_scalar(0.5).tanh().mul_scalar(0.5).add_scalar(0.5)
+}
+
+/// A parameter as a configuration has it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Setting<'a> {
+    pub name: &'static str,
+    pub values: &'a Values,
+    pub bounds: Bounds,
+}
+
+impl<'a> Setting<'a> {
+    pub fn new(name: &'static str, values: &'a Values, bounds: Bounds) -> Self {
+        Self {
+            name,
+            values,
+            bounds,
+        }
+    }
+
+    /// Makes the parameter, trainable where the list says so.
+    pub fn init(self, trainable: &[String], place: &Place) -> Result<Parameter, DynamicsError> {
+        let Self {
+            name,
+            values,
+            bounds,
+        } = self;
+        match trainable.iter().any(|listed| listed == name) {
+            true => Parameter::trainable(name, values.as_slice(), bounds, place),
+            false => Parameter::fixed(name, values.as_slice(), bounds, place),
+        }
+    }
+}
+
+/// Checks number and bounds of the values of a model with `units` units, and that `trainable` lists parameters.
+pub(crate) fn validate(
+    units: usize,
+    settings: &[Setting<'_>],
+    trainable: &[String],
+) -> Result<(), DynamicsError> {
+    for setting in settings {
+        let values = setting.values.as_slice();
+        if ![1, units].contains(&values.len()) {
+            let found = format!("[{} values]", values.len());
+            let allowed = format!("one value, or {units}: one for each unit");
+            return Err(DynamicsError::config(setting.name, found, allowed));
+        }
+        check(setting.name, values, setting.bounds)?;
+    }
+    let unknown = trainable
+        .iter()
+        .find(|name| settings.iter().all(|setting| setting.name != **name));
+    match unknown {
+        Some(name) => {
+            let names: Vec<&str> = settings.iter().map(|setting| setting.name).collect();
+            Err(DynamicsError::config("trainable", name, names.join(", ")))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Checks that `above` exceeds `below` in every unit.
+pub(crate) fn ordered(above: Setting<'_>, below: Setting<'_>) -> Result<(), DynamicsError> {
+    let (high, low) = (above.values.as_slice(), below.values.as_slice());
+    let at = |values: &[f64], unit: usize| values[unit.min(values.len() - 1)];
+    let units = high.len().max(low.len());
+    match (0..units).find(|unit| at(high, *unit) <= at(low, *unit)) {
+        Some(unit) => Err(DynamicsError::config(
+            above.name,
+            at(high, unit),
+            format!("above {} = {}", below.name, at(low, unit)),
+        )),
+        None => Ok(()),
+    }
+}
+
 fn check(field: &str, values: &[f64], bounds: Bounds) -> Result<(), DynamicsError> {
     if values.is_empty() {
         return Err(DynamicsError::config(field, "[]", "at least one value"));
@@ -176,5 +258,27 @@ fn check(field: &str, values: &[f64], bounds: Bounds) -> Result<(), DynamicsErro
     match values.iter().find(|value| !bounds.contains(**value)) {
         Some(value) => Err(DynamicsError::config(field, value, bounds.describe())),
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{assert_close, f64_places};
+
+    #[test]
+    fn values_come_back_from_their_bounds_in_full_precision() {
+        for (_, place) in f64_places() {
+            for (bounds, values) in [
+                (Bounds::Free, [-3.0, 0.1]),
+                (Bounds::Above(-1.0), [-0.9, 40.0]),
+                (Bounds::Between(5.0, 200.0), [17.3, 199.0]),
+            ] {
+                let parameter = Parameter::trainable("p", &values, bounds, &place).unwrap();
+                for (found, value) in parameter.values().unwrap().iter().zip(values) {
+                    assert_close(*found, value, 1e-14);
+                }
+            }
+        }
     }
 }

@@ -35,27 +35,42 @@ impl HostVec {
     }
 }
 
+impl From<Vec<f32>> for HostVec {
+    fn from(values: Vec<f32>) -> Self {
+        HostVec::F32(values)
+    }
+}
+
+impl From<Vec<f64>> for HostVec {
+    fn from(values: Vec<f64>) -> Self {
+        HostVec::F64(values)
+    }
+}
+
 /// Runs a kernel on the elements of tensors of the backend `B`, under the tensors' own names, in the one precision
-/// that they share: a [`HostVec`].
+/// that they share: a [`HostVec`], or after `=>` what the kernel gives, of one type for both precisions.
 macro_rules! on_host {
     (@read $backend:ident, [], $body:expr) => { $body };
     (@read $backend:ident, [$first:ident $($rest:ident)*], $body:expr) => {
         $backend::read($first, |$first| on_host!(@read $backend, [$($rest)*], $body))
     };
-    ($backend:ident, $operation:literal, [$($tensor:ident),+], $kernel:expr) => {
+    ($backend:ident, $operation:literal, [$($tensor:ident),+] => $kernel:expr) => {
         on_host!(@read $backend, [$($tensor)+], match ($($tensor,)+) {
-            ($($crate::host::HostSlice::F32($tensor),)+) => $crate::host::HostVec::F32($kernel),
-            ($($crate::host::HostSlice::F64($tensor),)+) => $crate::host::HostVec::F64($kernel),
+            ($($crate::host::HostSlice::F32($tensor),)+) => $kernel,
+            ($($crate::host::HostSlice::F64($tensor),)+) => $kernel,
             // A single tensor is of one precision.
             #[allow(unreachable_patterns)]
             _ => $crate::host::mixed_precision($operation),
         })
     };
+    ($backend:ident, $operation:literal, [$($tensor:ident),+], $kernel:expr) => {
+        on_host!($backend, $operation, [$($tensor),+] => $crate::host::HostVec::from($kernel))
+    };
 }
 pub(crate) use on_host;
 
 /// Whether the kernels of this crate serve this tensor.
-pub(crate) fn serves(x: &Tensor<4>) -> bool {
+pub(crate) fn serves<const D: usize>(x: &Tensor<D>) -> bool {
     let device = x.device().without_autodiff();
     let listed = match device.as_dispatch() {
         #[cfg(feature = "flex")]

@@ -12,11 +12,17 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod conv2d;
+mod firing_rate;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 mod host;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 mod matmul;
+mod rate_sequence;
 mod relu_max_pool2d;
+#[cfg(any(feature = "flex", feature = "ndarray"))]
+mod vectorised;
 
 pub use conv2d::{Conv2dOptions, conv2d};
+pub use firing_rate::{Transfer, firing_rate};
+pub use rate_sequence::{RateSequenceOptions, rate_sequence};
 pub use relu_max_pool2d::relu_max_pool2d;

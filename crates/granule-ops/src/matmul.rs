@@ -95,7 +95,7 @@ pub(crate) fn matmul_in_parts<T: Real>(
 }
 
 /// `out = a · b`, or `out += a · b` when `accumulate`; `out` is row-major.
-fn matmul<T: Real>(out: &mut [T], a: Matrix<'_, T>, b: Matrix<'_, T>, accumulate: bool) {
+pub(crate) fn matmul<T: Real>(out: &mut [T], a: Matrix<'_, T>, b: Matrix<'_, T>, accumulate: bool) {
     assert_eq!(a.columns, b.rows, "inner sizes of a matrix product");
     assert_eq!(out.len(), a.rows * b.columns, "size of a matrix product");
     // SAFETY: `Matrix::new`, `Matrix::rows` and the assertions above keep every index of the three matrices, under

@@ -1,17 +1,58 @@
 //! Numerical integration, one method a file.
 //!
-//! | solver | order | for |
-//! | --- | --- | --- |
-//! | [`Rk4`] | 4 | smooth fields, the default |
+//! | solver | name | order | evaluations a step | for |
+//! | --- | --- | --- | --- | --- |
+//! | [`Euler`] | `euler` | 1 | 1 | rate networks with noise-free, coarse steps; resets at every step |
+//! | [`Heun`] | `heun` | 2 | 2 | smooth fields, stable for weakly damped oscillations |
+//! | [`Midpoint`] | `midpoint` | 2 | 2 | smooth fields |
+//! | [`Rk4`] | `rk4` | 4 | 4 | smooth fields, the default |
+//! | [`ExponentialEuler`] | `exponential-euler` | 1 ¹ | 1 ² | cells and leaks at coarse steps; exact for diagonal linear parts |
+//! | [`BackwardEuler`] | `backward-euler` | 1 | 1 ² | stiff cells and cables, whose voltage it damps |
+//! | [`DormandPrince`] | `dormand-prince` | 5 | 6 | precise runs; also [`adaptive`] |
+//! | [`Tsit5`] | `tsit5` | 5 | 6 | precise runs; also [`adaptive`], the first choice there |
+//! | [`EulerMaruyama`] | `euler-maruyama` | 1 (strong ½) | 1 | noise, Itô |
+//! | [`StochasticHeun`] | `stochastic-heun` | 2 (strong 1) | 2 | noise, Stratonovich |
+//!
+//! ¹ second order in effect for Hodgkin–Huxley cells, whose gates are updated before the voltage. ² of the linear form
+//! ([`Field::linear`]) instead of the derivative.
+//!
+//! The order is that without noise; the last two methods alone see [`Field::diffusion`]. All of them can be
+//! differentiated through. [`SolverKind`] names them in configuration files.
 
+pub mod adaptive;
+mod backward_euler;
+mod dormand_prince;
+mod euler;
+mod euler_maruyama;
+mod exponential_euler;
+mod heun;
+mod kind;
+mod linear;
+mod midpoint;
+mod noise;
 mod rk4;
+mod stochastic_heun;
+mod tableau;
+#[cfg(test)]
+mod tests;
+mod tsit5;
 
 use std::fmt;
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
 
+pub use backward_euler::BackwardEuler;
+pub use dormand_prince::DormandPrince;
+pub use euler::Euler;
+pub use euler_maruyama::EulerMaruyama;
+pub use exponential_euler::ExponentialEuler;
+pub use heun::Heun;
+pub use kind::{SolverConfig, SolverKind};
+pub use midpoint::Midpoint;
 pub use rk4::Rk4;
+pub use stochastic_heun::StochasticHeun;
+pub use tsit5::Tsit5;
 
 use crate::model::{Clock, Dynamics, Field};
 use crate::{DynamicsError, State, Variable};

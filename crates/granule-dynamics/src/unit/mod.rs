@@ -1,4 +1,6 @@
-//! Single neurons: conductance-based cells and their spikes.
+//! Single neurons: conductance-based cells, integrate-and-fire cells, and their spikes.
+//!
+//! A population of N cells is one model of width N.
 //!
 //! | cell | source |
 //! | --- | --- |
@@ -31,14 +33,29 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! | integrate-and-fire cell | variables | step |
+//! | --- | --- | --- |
+//! | [`Lif`] | v, spike, refractory | exact for an input constant over the step, spike times included |
+//! | [`Qif`] | v, spike | exact likewise, threshold and reset at ±∞ |
+//! | [`Adex`] | v, w, spike, refractory | any solver; spikes at the ends of steps |
+//! | [`Izhikevich`] | v, u, spike | any solver; spikes at the ends of steps |
+//!
+//! `spike` holds the number of spikes in the last step; its gradient is a [`Surrogate`].
 
+mod adex;
 mod conductance;
 mod field;
 mod hodgkin_huxley;
+mod izhikevich;
+mod lif;
+mod observed;
 mod parameters;
+mod qif;
 mod rates;
 mod setting;
 mod spikes;
+mod surrogate;
 #[cfg(test)]
 mod tests;
 mod traub_miles;
@@ -48,13 +65,19 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+pub use adex::{Adex, AdexConfig, AdexField};
 pub use conductance::{CellConfig, Cells, InitialState, Kinetics};
 pub use field::CellField;
 pub use hodgkin_huxley::{HodgkinHuxley, HodgkinHuxleyConfig};
+pub use izhikevich::{Izhikevich, IzhikevichConfig, IzhikevichField};
+pub use lif::{Lif, LifConfig, LifDynamics};
+pub use observed::Observed;
 pub use parameters::{CellConstants, CellParameters, PARAMETERS, ParameterInfo, Published};
+pub use qif::{Qif, QifConfig, QifDynamics};
 pub use rates::RateForm;
 pub use setting::{Constant, Range};
 pub use spikes::{SpikeDetector, Spikes, spikes};
+pub use surrogate::Surrogate;
 pub use traub_miles::{TraubMiles, TraubMilesConfig};
 pub use wang_buzsaki::{WangBuzsaki, WangBuzsakiConfig};
 

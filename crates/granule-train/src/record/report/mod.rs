@@ -5,6 +5,8 @@ mod curves;
 mod format;
 mod heatmap;
 mod picture;
+#[cfg(test)]
+mod psychometric;
 mod scatter;
 mod view;
 

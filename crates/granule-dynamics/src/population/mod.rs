@@ -1,0 +1,94 @@
+//! The population level: rate networks, Wilson–Cowan pairs and gated baselines.
+//!
+//! | model | equation | source |
+//! | --- | --- | --- |
+//! | [`RateNetwork`] | τ dx/dt = −x + r(x) W + u W_in + b | Sompolinsky, Crisanti and Sommers 1988 |
+//! | [`WilsonCowan`] | excitation and inhibition with refractoriness | Wilson and Cowan 1972 |
+//! | [`GatedNetwork`] | GRU or LSTM, to compare with | Cho et al. 2014; Hochreiter and Schmidhuber 1997 |
+//!
+//! [`RateNetwork`] and [`WilsonCowan`] are a [`crate::Model`] each, so that they can be simulated and differentiated like any
+//! other; [`RateNetwork`] and [`GatedNetwork`] are [`SequenceModel`]s, which map whole input sequences to outputs, for
+//! training on tasks.
+
+mod activation;
+mod gated;
+mod noise;
+mod rate;
+mod wilson_cowan;
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+
+pub use activation::Activation;
+pub use gated::{GatedCell, GatedCells, GatedNetwork, GatedNetworkConfig};
+pub use rate::{
+    DenseWeights, Initialization, LowRankWeights, RateDynamics, RateField, RateNetwork,
+    RateNetworkConfig, RateOnHost, Readout, Rectifier, Recurrence, RecurrentWeights,
+};
+pub use wilson_cowan::{WilsonCowan, WilsonCowanConfig, WilsonCowanField, WilsonCowanPopulation};
+
+use crate::DynamicsError;
+use crate::random::NormalNoise;
+use crate::state::host;
+
+/// A network that maps a batch of input sequences to output sequences.
+pub trait SequenceModel: Module {
+    /// Runs over `inputs`, `[batch, steps, inputs]`, from the model's initial state. `noise` is drawn where the model has
+    /// any; `None` runs without. A training loop gives every step its own stream.
+    ///
+    /// # Errors
+    ///
+    /// [`DynamicsError::Shape`] for inputs of another width, or without steps.
+    fn forward(
+        &self,
+        inputs: Tensor<3>,
+        noise: Option<NormalNoise>,
+    ) -> Result<Trajectory, DynamicsError>;
+}
+
+/// What a network went through: one entry after every step, the initial state left out.
+#[derive(Clone, Debug)]
+pub struct Trajectory {
+    /// x, `[batch, steps, units]`.
+    pub states: Tensor<3>,
+    /// r(x), `[batch, steps, units]`.
+    pub rates: Tensor<3>,
+    /// `[batch, steps, outputs]`; the rates where the network has no outputs.
+    pub outputs: Tensor<3>,
+}
+
+impl Trajectory {
+    /// Checks that every state is finite; waits for the device.
+    ///
+    /// # Errors
+    ///
+    /// [`DynamicsError::NonFinite`] names the first step at which a state is not; its time is the number of steps taken.
+    pub fn check_finite(&self) -> Result<(), DynamicsError> {
+        let [_, steps, units] = self.states.dims();
+        let values = host(self.states.clone())?;
+        let place = |at: usize| (at / units % steps, at / units / steps, at % units);
+        let bad = values.iter().enumerate().filter(|(_, x)| !x.is_finite());
+        match bad.map(|(at, _)| place(at)).min() {
+            None => Ok(()),
+            Some((step, batch, unit)) => Err(DynamicsError::NonFinite {
+                time: (step + 1) as f64,
+                variable: "x".into(),
+                batch,
+                unit,
+            }),
+        }
+    }
+}
+
+/// Checks the width of a batch of sequences and that there is something in it.
+fn check_sequences(inputs: &Tensor<3>, width: usize) -> Result<(), DynamicsError> {
+    let [batch, steps, found] = inputs.dims();
+    match found == width && batch > 0 && steps > 0 {
+        true => Ok(()),
+        false => Err(DynamicsError::Shape {
+            what: "the inputs [batch, steps, inputs]".into(),
+            expected: vec![batch.max(1), steps.max(1), width],
+            found: vec![batch, steps, found],
+        }),
+    }
+}

@@ -1,0 +1,329 @@
+use serde::{Deserialize, Serialize};
+
+use super::super::Activation;
+use super::connectivity;
+use crate::DynamicsError;
+
+/// A rate network, τ dx/dt = −x + r(x) W + u W_in + b with outputs r(x) W_out + b_out.
+///
+/// Rows of W are presynaptic units, columns postsynaptic ones. The defaults are those of Song, Yang and Wang (2016) for
+/// time constant and step, without Dale's law.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RateNetworkConfig {
+    /// The number of units, N.
+    pub units: usize,
+    /// r(x).
+    pub activation: Activation,
+    /// The step of the network's own discretisation, in ms; at most the smallest time constant. Equal to the time constant
+    /// it makes an ordinary recurrent network.
+    pub dt: f64,
+    /// τ in ms: one for all units, or one for each.
+    pub time_constant: Vec<f64>,
+    /// Trains a time constant for every unit between these bounds, in ms.
+    pub time_constant_bounds: Option<[f64; 2]>,
+    /// Which recurrent connections there are.
+    pub recurrence: Recurrence,
+    /// Whether units may connect to themselves.
+    pub autapses: bool,
+    /// The share of excitatory units, 0 to 1: Dale's law. The first units, of the network or of each block, are excitatory:
+    /// their outgoing recurrent weights stay ≥ 0, those of all others ≤ 0.
+    pub dale_ratio: Option<f64>,
+    /// How Dale's law is kept.
+    pub rectifier: Rectifier,
+    /// Reads out excitatory units only.
+    pub excitatory_output: bool,
+    /// The recurrent weights at the beginning.
+    pub initialization: Initialization,
+    /// Trains the initial state, which is 0 at the beginning; otherwise it stays 0.
+    pub train_initial_state: bool,
+    /// σ of the noise that every unit has for itself. Noise is added to x as √(2dt/τ) σ ξ, so that x alone has variance
+    /// σ²/(1 − dt/2τ).
+    pub private_noise: f64,
+    /// σ of the noise that all units share.
+    pub shared_noise: f64,
+}
+
+impl Default for RateNetworkConfig {
+    fn default() -> Self {
+        Self {
+            units: 128,
+            activation: Activation::Tanh,
+            dt: 20.0,
+            time_constant: vec![100.0],
+            time_constant_bounds: None,
+            recurrence: Recurrence::Full,
+            autapses: true,
+            dale_ratio: None,
+            rectifier: Rectifier::Abs,
+            excitatory_output: false,
+            initialization: Initialization::SpectralRadius(1.0),
+            train_initial_state: false,
+            private_noise: 0.0,
+            shared_noise: 0.0,
+        }
+    }
+}
+
+/// Which recurrent connections a network has.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Recurrence {
+    /// All of them.
+    #[default]
+    Full,
+    /// Each unit has the same number of inputs from units drawn with the network's seed (Brunel 2000).
+    Sparse {
+        /// The share of the possible inputs that a unit has, above 0 and at most 1; at least one input.
+        density: f64,
+    },
+    /// Blocks of units, such as areas or layers, with a density for each pair of them.
+    Blocks {
+        /// The number of units of each block; they add up to all units.
+        sizes: Vec<usize>,
+        /// `densities[a][b]` is the share of the possible connections from block a to block b: 0 none, 1 all.
+        densities: Vec<Vec<f64>>,
+    },
+    /// `mask[pre][post]` is 1 where there is a connection and 0 where there is none.
+    Mask(Vec<Vec<u8>>),
+    /// W = `background`·χ + m nᵀ/N, with m and n `[units, rank]` trainable and χ a fixed Gaussian matrix of variance 1/N
+    /// (Mastrogiuseppe and Ostojic 2018): unit j acts on unit i by Σₖ m_ik n_jk / N.
+    LowRank {
+        /// At least 1 and at most the number of units.
+        rank: usize,
+        /// At least 0.
+        background: f64,
+    },
+}
+
+/// Recurrent weights at the beginning.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Initialization {
+    /// Gaussian of variance g²/K with g the given gain and K the mean number of inputs of a unit, N in a full network
+    /// (Sompolinsky, Crisanti and Sommers 1988).
+    ///
+    /// Under Dale's law the moduli of such numbers, with those of the rarer type scaled up so that excitation and inhibition
+    /// balance on average. Of a low-rank network, m has variance 1 and n has variance g².
+    Gaussian(f64),
+    /// Gaussian, then scaled so that the largest modulus of an eigenvalue of W is exactly the given number, to rounding.
+    /// Of a low-rank network, m and n are scaled and χ is not part of it.
+    SpectralRadius(f64),
+}
+
+/// The map from a trained number to the size of a weight under Dale's law.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rectifier {
+    /// |w|. A weight that crosses zero comes back with its sign.
+    #[default]
+    Abs,
+    /// max(w, 0) (Song, Yang and Wang 2016). A weight that reaches zero stays there.
+    Relu,
+    /// log(1 + eʷ). No weight becomes zero.
+    Softplus,
+}
+
+impl RateNetworkConfig {
+    /// Checks every setting, and settings against each other.
+    ///
+    /// # Errors
+    ///
+    /// [`DynamicsError::Config`].
+    pub fn validate(&self) -> Result<(), DynamicsError> {
+        let fail = |field: &str, value: String, allowed: String| {
+            Err(DynamicsError::config(field, value, allowed))
+        };
+        let n = self.units;
+        if n == 0 {
+            return fail("units", "0".into(), "at least 1".into());
+        }
+        self.activation.validate()?;
+        self.validate_time()?;
+        for (field, value) in [
+            ("private_noise", self.private_noise),
+            ("shared_noise", self.shared_noise),
+        ] {
+            if !(value.is_finite() && value >= 0.0) {
+                return fail(
+                    field,
+                    value.to_string(),
+                    "a finite number of at least 0".into(),
+                );
+            }
+        }
+        let (field, value) = match self.initialization {
+            Initialization::Gaussian(gain) => ("initialization.gaussian", gain),
+            Initialization::SpectralRadius(radius) => ("initialization.spectral_radius", radius),
+        };
+        if !(value.is_finite() && value > 0.0) {
+            return fail(field, value.to_string(), "a finite number above 0".into());
+        }
+        if let Some(ratio) = self.dale_ratio
+            && !(0.0..=1.0).contains(&ratio)
+        {
+            return fail("dale_ratio", ratio.to_string(), "between 0 and 1".into());
+        }
+        if self.excitatory_output {
+            let Some(ratio) = self.dale_ratio else {
+                let allowed = "false without dale_ratio, for there are no excitatory units";
+                return fail("excitatory_output", "true".into(), allowed.into());
+            };
+            if !self.excitatory().contains(&true) {
+                let allowed = format!(
+                    "large enough for one excitatory unit of {n}, or excitatory_output = false"
+                );
+                return fail("dale_ratio", ratio.to_string(), allowed);
+            }
+        }
+        self.validate_recurrence()?;
+        // A unit that hears nobody is found in the mask itself; drawn connections leave every unit one.
+        connectivity::mask(self, 0).map(|_| ())
+    }
+
+    fn validate_time(&self) -> Result<(), DynamicsError> {
+        let positive = |field: &str, value: f64| match value.is_finite() && value > 0.0 {
+            true => Ok(()),
+            false => Err(DynamicsError::config(
+                field,
+                value,
+                "a finite number above 0, in ms",
+            )),
+        };
+        let taus = &self.time_constant;
+        if taus.len() != 1 && taus.len() != self.units {
+            return Err(DynamicsError::config(
+                "time_constant",
+                format!("{} values", taus.len()),
+                format!("one value, or {}, one for each unit", self.units),
+            ));
+        }
+        for tau in taus {
+            positive("time_constant", *tau)?;
+        }
+        positive("dt", self.dt)?;
+        let mut smallest = taus.iter().copied().fold(f64::INFINITY, f64::min);
+        if let Some([low, high]) = self.time_constant_bounds {
+            let field = "time_constant_bounds";
+            positive(field, low)?;
+            positive(field, high)?;
+            if let Some(tau) = taus.iter().find(|tau| !(low < **tau && **tau < high)) {
+                return Err(DynamicsError::config(
+                    field,
+                    format!("[{low}, {high}]"),
+                    format!("around every time constant, such as {tau}"),
+                ));
+            }
+            smallest = low;
+        }
+        match self.dt <= smallest {
+            true => Ok(()),
+            false => Err(DynamicsError::config(
+                "dt",
+                self.dt,
+                format!(
+                    "at most the smallest time constant, {smallest}: above it the leak overshoots, from twice as much on it is unstable"
+                ),
+            )),
+        }
+    }
+
+    fn validate_recurrence(&self) -> Result<(), DynamicsError> {
+        let n = self.units;
+        let density = |field: &str, value: f64, least: f64| {
+            let fits = (least..=1.0).contains(&value) && (value > 0.0 || least == 0.0);
+            match fits {
+                true => Ok(()),
+                false if least == 0.0 => {
+                    Err(DynamicsError::config(field, value, "between 0 and 1"))
+                }
+                false => Err(DynamicsError::config(field, value, "above 0 and at most 1")),
+            }
+        };
+        match &self.recurrence {
+            Recurrence::Full => Ok(()),
+            Recurrence::Sparse { density: value } => {
+                density("recurrence.sparse.density", *value, f64::MIN_POSITIVE)
+            }
+            Recurrence::Blocks { sizes, densities } => {
+                let field = "recurrence.blocks.sizes";
+                if sizes.contains(&0) || sizes.iter().sum::<usize>() != n {
+                    return Err(DynamicsError::config(
+                        field,
+                        format!("{sizes:?}"),
+                        format!("sizes of at least 1 that add up to {n} units"),
+                    ));
+                }
+                let field = "recurrence.blocks.densities";
+                let blocks = sizes.len();
+                if densities.len() != blocks || densities.iter().any(|row| row.len() != blocks) {
+                    return Err(DynamicsError::config(
+                        field,
+                        format!("{} rows", densities.len()),
+                        format!("{blocks} rows of {blocks} numbers"),
+                    ));
+                }
+                densities
+                    .iter()
+                    .flatten()
+                    .try_for_each(|d| density(field, *d, 0.0))
+            }
+            Recurrence::Mask(rows) => {
+                let field = "recurrence.mask";
+                let shape = format!("{n} rows of {n} numbers");
+                if rows.len() != n {
+                    return Err(DynamicsError::config(
+                        field,
+                        format!("{} rows", rows.len()),
+                        shape,
+                    ));
+                }
+                if let Some(row) = rows.iter().find(|row| row.len() != n) {
+                    let found = format!("a row of {}", row.len());
+                    return Err(DynamicsError::config(field, found, shape));
+                }
+                match rows.iter().flatten().find(|x| **x > 1) {
+                    Some(x) => Err(DynamicsError::config(field, x, "0 or 1")),
+                    None => Ok(()),
+                }
+            }
+            Recurrence::LowRank { rank, background } => {
+                if !(1..=n).contains(rank) {
+                    let field = "recurrence.low_rank.rank";
+                    return Err(DynamicsError::config(field, rank, format!("1 to {n}")));
+                }
+                if !(background.is_finite() && *background >= 0.0) {
+                    let field = "recurrence.low_rank.background";
+                    let allowed = "a finite number of at least 0";
+                    return Err(DynamicsError::config(field, background, allowed));
+                }
+                if self.dale_ratio.is_some() {
+                    let allowed = "none in a low-rank network";
+                    return Err(DynamicsError::config("dale_ratio", "set", allowed));
+                }
+                match self.autapses {
+                    true => Ok(()),
+                    false => {
+                        let allowed = "true in a low-rank network";
+                        Err(DynamicsError::config("autapses", false, allowed))
+                    }
+                }
+            }
+        }
+    }
+
+    /// Which units are excitatory: all of them without Dale's law.
+    pub fn excitatory(&self) -> Vec<bool> {
+        let ratio = self.dale_ratio.unwrap_or(1.0);
+        let whole = [self.units];
+        let sizes = match &self.recurrence {
+            Recurrence::Blocks { sizes, .. } => sizes.as_slice(),
+            _ => &whole,
+        };
+        let first = |size: usize| (ratio * size as f64).round() as usize;
+        sizes
+            .iter()
+            .flat_map(|size| (0..*size).map(move |i| i < first(*size)))
+            .collect()
+    }
+}

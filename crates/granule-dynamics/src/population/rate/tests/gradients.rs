@@ -1,0 +1,191 @@
+use burn::module::{ModuleMapper, ModuleVisitor, ParamId};
+use burn::optim::GradientsParams;
+
+use super::*;
+use crate::Grid;
+use crate::gradient::{Memory, Run, gradient};
+use crate::model::Series;
+use crate::testing::f64_autodiff;
+
+/// The trained parameters of a module: identity and number of elements.
+#[derive(Default)]
+struct Trained(Vec<(ParamId, usize)>);
+
+impl ModuleVisitor for Trained {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if param.is_require_grad() {
+            self.0.push((param.id, param.shape().num_elements()));
+        }
+    }
+}
+
+/// Adds to one element of one parameter.
+struct Nudge {
+    id: ParamId,
+    element: usize,
+    by: f64,
+}
+
+impl ModuleMapper for Nudge {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        if param.id != self.id {
+            return param;
+        }
+        param.map(|x| {
+            let place = Place::of(&x);
+            let mut values = host(x.clone()).unwrap();
+            values[self.element] += self.by;
+            place.tensor(values, x.dims()).require_grad()
+        })
+    }
+}
+
+/// One gradient of whatever rank, on the host.
+struct Read<'a> {
+    gradients: &'a mut GradientsParams,
+    all: Vec<Vec<f64>>,
+}
+
+impl ModuleVisitor for Read<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if param.is_require_grad() {
+            let slope = self.gradients.remove::<D>(param.id);
+            self.all.push(host(slope.unwrap()).unwrap());
+        }
+    }
+}
+
+fn read(network: &RateNetwork, mut gradients: GradientsParams) -> Vec<Vec<f64>> {
+    let mut reader = Read {
+        gradients: &mut gradients,
+        all: Vec::new(),
+    };
+    network.visit(&mut reader);
+    reader.all
+}
+
+fn loss(outputs: Tensor<3>) -> Tensor<1> {
+    (outputs.clone().sin() + outputs.powi_scalar(2).mul_scalar(0.3)).mean()
+}
+
+fn with_everything(mut config: RateNetworkConfig) -> RateNetworkConfig {
+    config.time_constant_bounds = Some([25.0, 300.0]);
+    config.train_initial_state = true;
+    config.private_noise = 0.2;
+    config.shared_noise = 0.1;
+    config
+}
+
+/// Moves every trained parameter a little, so that nothing is at 0 or of one sign only.
+fn stirred(mut network: RateNetwork) -> RateNetwork {
+    let mut trained = Trained::default();
+    network.visit(&mut trained);
+    for (stream, (id, count)) in trained.0.into_iter().enumerate() {
+        let by = NormalNoise::new(31, stream as u64).values(0, count);
+        for (element, by) in by.into_iter().enumerate() {
+            let by = 0.3 * by;
+            network = network.map(&mut Nudge { id, element, by });
+        }
+    }
+    network
+}
+
+#[test]
+fn every_trained_parameter_has_the_gradient_of_central_differences() {
+    let place = f64_autodiff();
+    let noise = Some(NormalNoise::new(3, 3));
+    let all = [
+        Activation::Tanh,
+        Activation::Relu,
+        Activation::Softplus,
+        Activation::Sigmoid,
+        Activation::PowerLaw {
+            gain: 0.4,
+            exponent: 2.0,
+        },
+        Activation::Linear,
+    ];
+    let mut cases: Vec<RateNetworkConfig> = all
+        .map(|activation| RateNetworkConfig {
+            activation,
+            dale_ratio: Some(0.6),
+            autapses: false,
+            ..config(4)
+        })
+        .to_vec();
+    cases[2].rectifier = Rectifier::Softplus;
+    cases[3].rectifier = Rectifier::Relu;
+    cases.push(RateNetworkConfig {
+        recurrence: Recurrence::LowRank {
+            rank: 2,
+            background: 0.5,
+        },
+        ..config(4)
+    });
+    for case in cases {
+        let network = stirred(with_everything(case.clone()).init(2, 2, 7, &place).unwrap());
+        let inputs = random(1, [2, 4, 2], &place);
+        let value = |network: &RateNetwork| {
+            let out = network.forward(inputs.clone(), noise).unwrap();
+            loss(out.outputs) + out.rates.powi_scalar(2).mean()
+        };
+        let gradients = value(&network).backward();
+        let gradients = read(&network, GradientsParams::from_grads(gradients, &network));
+        let mut trained = Trained::default();
+        network.visit(&mut trained);
+        assert_eq!(trained.0.len(), gradients.len());
+        assert!(gradients.len() >= 7);
+        for ((id, count), slopes) in trained.0.into_iter().zip(gradients) {
+            assert!(slopes.iter().any(|slope| *slope != 0.0));
+            for (element, slope) in slopes.into_iter().enumerate().take(count) {
+                let h = 1e-5;
+                let at = |by: f64| {
+                    let moved = network.clone().map(&mut Nudge { id, element, by });
+                    host(value(&moved)).unwrap()[0]
+                };
+                let expected = (at(h) - at(-h)) / (2.0 * h);
+                let near = (slope - expected).abs() <= 1e-7 * expected.abs().max(1e-2);
+                assert!(near, "{case:?}: {slope} {expected}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_sequence_and_every_memory_policy_have_one_gradient() {
+    let place = f64_autodiff();
+    let noise = Some(NormalNoise::new(3, 3));
+    for (name, config) in constrained() {
+        let mut network = with_everything(config).init(2, 2, 7, &place).unwrap();
+        network.noise = noise;
+        let inputs = random(1, [3, 12, 2], &place);
+        let out = network.forward(inputs.clone(), noise).unwrap().outputs;
+        let whole = loss(out.swap_dims(0, 1)).backward();
+        let whole = read(&network, GradientsParams::from_grads(whole, &network));
+        let grid = Grid::over(240.0, 20.0).unwrap();
+        let input = Series(inputs.swap_dims(0, 1));
+        for memory in [
+            Memory::Full,
+            Memory::Segments(3),
+            Memory::Segments(5),
+            Memory::Nested(vec![2, 3]),
+        ] {
+            let run = Run {
+                initial: None,
+                batch: 3,
+                input: &input,
+                grid: &grid,
+                every: 1,
+                memory: &memory,
+            };
+            let after = |seen: Tensor<3>| loss(seen.narrow(0, 1, 12));
+            let back = gradient(&network, &run, after).unwrap();
+            let parts = read(&network, back.parameters);
+            assert_eq!(parts.len(), whole.len());
+            for (a, b) in parts.concat().iter().zip(whole.concat()) {
+                let near = (a - b).abs() <= 1e-10 * b.abs().max(1e-3);
+                assert!(near, "{name}, {memory:?}: {a} {b}");
+            }
+        }
+    }
+}

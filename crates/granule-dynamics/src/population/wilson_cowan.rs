@@ -1,0 +1,526 @@
+use burn::module::Module;
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Field, Model};
+use crate::parameter::sigmoid;
+use crate::solver::{Rk4, Stepped};
+use crate::{Bounds, DynamicsError, Parameter, Place, State, Variable};
+
+/// An excitatory and an inhibitory population (Wilson and Cowan 1972):
+///
+/// - τₑ dE/dt = −E + (kₑ − rₑ E) Sₑ(c₁ E − c₂ I + P)
+/// - τᵢ dI/dt = −I + (kᵢ − rᵢ I) Sᵢ(c₃ E − c₄ I + Q)
+///
+/// with S(x) = 1/(1 + e^(−a(x − θ))) − 1/(1 + e^(aθ)) and k = 1 − 1/(1 + e^(aθ)), the largest value of S. E and I are the
+/// shares of cells that fire, relative to rest. The defaults are those of the paper's limit cycle (its figure 11), whose
+/// time constants it leaves open.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WilsonCowanConfig {
+    /// The number of pairs, each for itself, side by side.
+    pub pairs: usize,
+    /// τₑ in ms, above 0.
+    pub excitatory_time_constant: f64,
+    /// τᵢ in ms, above 0.
+    pub inhibitory_time_constant: f64,
+    /// c₁, E on E, at least 0.
+    pub excitatory_to_excitatory: f64,
+    /// c₂, I on E, at least 0.
+    pub inhibitory_to_excitatory: f64,
+    /// c₃, E on I, at least 0.
+    pub excitatory_to_inhibitory: f64,
+    /// c₄, I on I, at least 0.
+    pub inhibitory_to_inhibitory: f64,
+    /// aₑ, the excitatory response's slope, above 0.
+    pub excitatory_slope: f64,
+    /// aᵢ, the inhibitory response's slope, above 0.
+    pub inhibitory_slope: f64,
+    /// θₑ, the position of the excitatory response's steepest point.
+    pub excitatory_threshold: f64,
+    /// θᵢ, the position of the inhibitory response's steepest point.
+    pub inhibitory_threshold: f64,
+    /// rₑ, excitatory refractoriness, at least 0.
+    pub excitatory_refractoriness: f64,
+    /// rᵢ, inhibitory refractoriness, at least 0.
+    pub inhibitory_refractoriness: f64,
+    /// P, the drive of E.
+    pub excitatory_drive: f64,
+    /// Q, the drive of I.
+    pub inhibitory_drive: f64,
+    /// The names of the fields above that are trained, each with a value for every pair. Those that must be above 0 stay
+    /// so, and so do, when they are trained, those that must be at least 0.
+    pub trainable: Vec<String>,
+}
+
+impl Default for WilsonCowanConfig {
+    fn default() -> Self {
+        Self {
+            pairs: 1,
+            excitatory_time_constant: 8.0,
+            inhibitory_time_constant: 8.0,
+            excitatory_to_excitatory: 16.0,
+            inhibitory_to_excitatory: 12.0,
+            excitatory_to_inhibitory: 15.0,
+            inhibitory_to_inhibitory: 3.0,
+            excitatory_slope: 1.3,
+            inhibitory_slope: 2.0,
+            excitatory_threshold: 4.0,
+            inhibitory_threshold: 3.7,
+            excitatory_refractoriness: 1.0,
+            inhibitory_refractoriness: 1.0,
+            excitatory_drive: 1.25,
+            inhibitory_drive: 0.0,
+            trainable: Vec::new(),
+        }
+    }
+}
+
+/// What a number may be.
+#[derive(Clone, Copy)]
+enum Kind {
+    Positive,
+    NotNegative,
+    Any,
+}
+
+/// A field's name, its value and what it may be.
+type Number = (&'static str, f64, Kind);
+
+impl WilsonCowanConfig {
+    /// The numbers of E, then those of I: time constant, from E, from I, slope, threshold, refractoriness, drive.
+    #[rustfmt::skip]
+    fn numbers(&self) -> [[Number; 7]; 2] {
+        use Kind::{Any, NotNegative, Positive};
+        [
+            [
+                ("excitatory_time_constant", self.excitatory_time_constant, Positive),
+                ("excitatory_to_excitatory", self.excitatory_to_excitatory, NotNegative),
+                ("inhibitory_to_excitatory", self.inhibitory_to_excitatory, NotNegative),
+                ("excitatory_slope", self.excitatory_slope, Positive),
+                ("excitatory_threshold", self.excitatory_threshold, Any),
+                ("excitatory_refractoriness", self.excitatory_refractoriness, NotNegative),
+                ("excitatory_drive", self.excitatory_drive, Any),
+            ],
+            [
+                ("inhibitory_time_constant", self.inhibitory_time_constant, Positive),
+                ("excitatory_to_inhibitory", self.excitatory_to_inhibitory, NotNegative),
+                ("inhibitory_to_inhibitory", self.inhibitory_to_inhibitory, NotNegative),
+                ("inhibitory_slope", self.inhibitory_slope, Positive),
+                ("inhibitory_threshold", self.inhibitory_threshold, Any),
+                ("inhibitory_refractoriness", self.inhibitory_refractoriness, NotNegative),
+                ("inhibitory_drive", self.inhibitory_drive, Any),
+            ],
+        ]
+    }
+
+    /// Checks every setting.
+    ///
+    /// # Errors
+    ///
+    /// [`DynamicsError::Config`].
+    pub fn validate(&self) -> Result<(), DynamicsError> {
+        if self.pairs == 0 {
+            return Err(DynamicsError::config("pairs", 0, "at least 1"));
+        }
+        let numbers = self.numbers().concat();
+        for (field, value, kind) in &numbers {
+            let (fits, allowed) = match kind {
+                Kind::Positive => (*value > 0.0, "a finite number above 0"),
+                Kind::NotNegative => (*value >= 0.0, "a finite number of at least 0"),
+                Kind::Any => (true, "a finite number"),
+            };
+            if !(fits && value.is_finite()) {
+                return Err(DynamicsError::config(*field, value, allowed));
+            }
+        }
+        for name in &self.trainable {
+            let known = numbers.iter().find(|(field, ..)| field == name);
+            let Some((_, value, kind)) = known else {
+                let names: Vec<&str> = numbers.iter().map(|(field, ..)| *field).collect();
+                return Err(DynamicsError::config("trainable", name, names.join(", ")));
+            };
+            if matches!(kind, Kind::NotNegative) && *value == 0.0 {
+                return Err(DynamicsError::config(name, value, "above 0 to be trained"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the model.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`validate`](Self::validate).
+    pub fn init(&self, place: &Place) -> Result<WilsonCowan, DynamicsError> {
+        self.validate()?;
+        let parameter = |(field, value, kind): Number| {
+            if !self.trainable.iter().any(|name| name == field) {
+                return Parameter::fixed(field, &[value], Bounds::Free, place);
+            }
+            let bounds = match kind {
+                Kind::Any => Bounds::Free,
+                Kind::Positive | Kind::NotNegative => Bounds::Above(0.0),
+            };
+            Parameter::trainable(field, &vec![value; self.pairs], bounds, place)
+        };
+        let population = |numbers: [Number; 7]| {
+            let [tau, from_e, from_i, slope, threshold, refractoriness, drive] = numbers;
+            Ok::<_, DynamicsError>(WilsonCowanPopulation {
+                time_constant: parameter(tau)?,
+                from_excitatory: parameter(from_e)?,
+                from_inhibitory: parameter(from_i)?,
+                slope: parameter(slope)?,
+                threshold: parameter(threshold)?,
+                refractoriness: parameter(refractoriness)?,
+                drive: parameter(drive)?,
+            })
+        };
+        let [excitatory, inhibitory] = self.numbers();
+        Ok(WilsonCowan {
+            excitatory: population(excitatory)?,
+            inhibitory: population(inhibitory)?,
+            pairs: self.pairs,
+        })
+    }
+}
+
+/// Pairs of an excitatory and an inhibitory population; see [`WilsonCowanConfig`] for the equations.
+///
+/// The state is E and I, `[batch, pairs]` each, at rest, E = I = 0, at the beginning. An input `[batch, 2·pairs]` adds its
+/// first half to P and its second to Q.
+#[derive(Module, Debug)]
+pub struct WilsonCowan {
+    /// E.
+    pub excitatory: WilsonCowanPopulation,
+    /// I.
+    pub inhibitory: WilsonCowanPopulation,
+    #[module(skip)]
+    pairs: usize,
+}
+
+/// One of the two populations of a pair; every parameter is `[1, 1]`, or `[1, pairs]` where it is trained.
+#[derive(Module, Debug)]
+pub struct WilsonCowanPopulation {
+    /// τ in ms.
+    pub time_constant: Parameter,
+    /// c₁ or c₃.
+    pub from_excitatory: Parameter,
+    /// c₂ or c₄.
+    pub from_inhibitory: Parameter,
+    /// a.
+    pub slope: Parameter,
+    /// θ.
+    pub threshold: Parameter,
+    /// r.
+    pub refractoriness: Parameter,
+    /// P or Q.
+    pub drive: Parameter,
+}
+
+/// The equations of [`WilsonCowan`].
+#[derive(Clone, Debug)]
+pub struct WilsonCowanField {
+    variables: Vec<Variable>,
+    excitatory: Population,
+    inhibitory: Population,
+}
+
+#[derive(Clone, Debug)]
+struct Population {
+    tau: Tensor<2>,
+    from_excitatory: Tensor<2>,
+    from_inhibitory: Tensor<2>,
+    slope: Tensor<2>,
+    threshold: Tensor<2>,
+    /// 1/(1 + e^(aθ)), what S takes off.
+    floor: Tensor<2>,
+    refractoriness: Tensor<2>,
+    drive: Tensor<2>,
+}
+
+impl Population {
+    fn of(parameters: &WilsonCowanPopulation) -> Self {
+        let (slope, threshold) = (parameters.slope.value(), parameters.threshold.value());
+        Self {
+            tau: parameters.time_constant.value(),
+            from_excitatory: parameters.from_excitatory.value(),
+            from_inhibitory: parameters.from_inhibitory.value(),
+            floor: sigmoid((slope.clone() * threshold.clone()).neg()),
+            slope,
+            threshold,
+            refractoriness: parameters.refractoriness.value(),
+            drive: parameters.drive.value(),
+        }
+    }
+
+    fn derivative(&self, own: &Tensor<2>, state: &State, input: Option<Tensor<2>>) -> Tensor<2> {
+        let excitation = self.from_excitatory.clone() * state[0].clone();
+        let inhibition = self.from_inhibitory.clone() * state[1].clone();
+        let mut current = excitation - inhibition + self.drive.clone();
+        if let Some(input) = input {
+            current = current + input;
+        }
+        let above = (current - self.threshold.clone()) * self.slope.clone();
+        let response = sigmoid(above) - self.floor.clone();
+        let refractory = self.floor.clone() + self.refractoriness.clone() * own.clone();
+        let ready = refractory.neg().add_scalar(1.0);
+        (ready * response - own.clone()) / self.tau.clone()
+    }
+}
+
+impl Field for WilsonCowanField {
+    fn name(&self) -> &str {
+        "Wilson–Cowan"
+    }
+
+    fn variables(&self) -> &[Variable] {
+        &self.variables
+    }
+
+    fn derivative(&self, _time: f64, state: &State, input: Option<&Tensor<2>>) -> State {
+        let pairs = self.variables[0].width;
+        let part = |half: usize| input.map(|u| u.clone().narrow(1, half * pairs, pairs));
+        State::new(vec![
+            self.excitatory.derivative(&state[0], state, part(0)),
+            self.inhibitory.derivative(&state[1], state, part(1)),
+        ])
+    }
+}
+
+impl WilsonCowan {
+    /// The equations with the parameters' values taken.
+    pub fn field(&self) -> WilsonCowanField {
+        WilsonCowanField {
+            variables: ["E", "I"]
+                .map(|name| Variable::new(name, "1", self.pairs))
+                .to_vec(),
+            excitatory: Population::of(&self.excitatory),
+            inhibitory: Population::of(&self.inhibitory),
+        }
+    }
+}
+
+impl Model for WilsonCowan {
+    type Dynamics = Stepped<WilsonCowanField, Rk4>;
+
+    fn dynamics(&self) -> Result<Self::Dynamics, DynamicsError> {
+        Ok(Stepped {
+            field: self.field(),
+            solver: Rk4,
+        })
+    }
+
+    fn initial_state(&self, batch: usize) -> Result<State, DynamicsError> {
+        let place = Place::of(&self.excitatory.drive.raw.val());
+        let rest = place.full(0.0, [batch, self.pairs]);
+        Ok(State::new(vec![rest.clone(), rest]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analysis::{FieldOnHost, FixedPointSearch, HostField, fixed_points};
+    use crate::gradient::{Memory, Run, gradient};
+    use crate::model::{Constant, NoInput};
+    use crate::state::host;
+    use crate::testing::{assert_close, f32_places, f64_autodiff, f64_place, f64_places};
+    use crate::{Grid, record};
+
+    /// Figure 4 of the paper: multiple stable states.
+    fn hysteresis() -> WilsonCowanConfig {
+        WilsonCowanConfig {
+            excitatory_to_excitatory: 12.0,
+            inhibitory_to_excitatory: 4.0,
+            excitatory_to_inhibitory: 13.0,
+            inhibitory_to_inhibitory: 11.0,
+            excitatory_slope: 1.2,
+            inhibitory_slope: 1.0,
+            excitatory_threshold: 2.8,
+            inhibitory_threshold: 4.0,
+            excitatory_drive: 0.0,
+            ..WilsonCowanConfig::default()
+        }
+    }
+
+    /// E over time at rows of a batch.
+    fn excitation(config: &WilsonCowanConfig, place: &Place, duration: f64, dt: f64) -> Vec<f64> {
+        let model = config.init(place).unwrap();
+        let start = model.initial_state(1).unwrap();
+        let start = start.map(|x| x.add_scalar(0.1));
+        let grid = Grid::over(duration, dt).unwrap();
+        let (seen, _) = record(&model.dynamics().unwrap(), start, &NoInput, &grid).unwrap();
+        host(seen).unwrap()
+    }
+
+    #[test]
+    fn the_derivative_is_that_of_the_equations() {
+        let config = WilsonCowanConfig {
+            inhibitory_time_constant: 20.0,
+            excitatory_refractoriness: 0.7,
+            inhibitory_refractoriness: 1.3,
+            inhibitory_drive: 0.4,
+            pairs: 2,
+            ..WilsonCowanConfig::default()
+        };
+        let s = |x: f64, a: f64, theta: f64| {
+            1.0 / (1.0 + (-a * (x - theta)).exp()) - 1.0 / (1.0 + (a * theta).exp())
+        };
+        let k = |a: f64, theta: f64| 1.0 - 1.0 / (1.0 + (a * theta).exp());
+        let expected = |e: f64, i: f64, p: f64, q: f64| {
+            let to_e = s(16.0 * e - 12.0 * i + 1.25 + p, 1.3, 4.0);
+            let to_i = s(15.0 * e - 3.0 * i + 0.4 + q, 2.0, 3.7);
+            [
+                (-e + (k(1.3, 4.0) - 0.7 * e) * to_e) / 8.0,
+                (-i + (k(2.0, 3.7) - 1.3 * i) * to_i) / 20.0,
+            ]
+        };
+        for (_, place) in f64_places() {
+            let field = config.init(&place).unwrap().field();
+            let (e, i) = ([0.3, 0.1], [0.05, 0.2]);
+            let state = [e, i].map(|x| place.tensor(x.to_vec(), [1, 2])).to_vec();
+            let input = place.tensor(vec![0.5, -0.2, 0.1, 0.3], [1, 4]);
+            let slope = field.derivative(0.0, &State::new(state), Some(&input));
+            let found: Vec<f64> = (0..2)
+                .flat_map(|v| host(slope[v].clone()).unwrap())
+                .collect();
+            let first = expected(0.3, 0.05, 0.5, 0.1);
+            let second = expected(0.1, 0.2, -0.2, 0.3);
+            let expected = [first[0], second[0], first[1], second[1]];
+            for (a, b) in found.iter().zip(expected) {
+                assert_close(*a, b, 1e-15);
+            }
+        }
+    }
+
+    #[test]
+    fn rest_without_drive_and_a_limit_cycle_with_it() {
+        let at_rest = WilsonCowanConfig {
+            excitatory_drive: 0.0,
+            ..WilsonCowanConfig::default()
+        };
+        let silent = excitation(&at_rest, &f64_place(), 300.0, 0.5);
+        assert!(silent.last().unwrap().abs() < 1e-6);
+        for (name, place) in f32_places() {
+            let dt = if name == "wgpu" { 2.0 } else { 0.5 };
+            let cycle = excitation(&WilsonCowanConfig::default(), &place, 300.0, dt);
+            let late = &cycle[cycle.len() / 2..];
+            let high = late.iter().copied().fold(f64::MIN, f64::max);
+            let low = late.iter().copied().fold(f64::MAX, f64::min);
+            assert!(high - low > 0.15, "{name}: {low} to {high}");
+            let middle = 0.5 * (high + low);
+            let rises = late.windows(2).filter(|w| w[0] < middle && w[1] >= middle);
+            assert!(rises.count() >= 2, "{name}");
+        }
+    }
+
+    #[test]
+    fn figure_4_has_two_stable_states_and_a_saddle_between_them() {
+        let field = hysteresis().init(&f64_place()).unwrap().field();
+        let on_host = FieldOnHost::new(&field, None, &f64_place());
+        let starts: Vec<Vec<f64>> = (0..25)
+            .map(|k| vec![0.12 * f64::from(k % 5), 0.12 * f64::from(k / 5)])
+            .collect();
+        let found = fixed_points(&on_host, &starts, &FixedPointSearch::default()).unwrap();
+        let mut states: Vec<(f64, usize)> =
+            found.iter().map(|p| (p.state[0], p.unstable())).collect();
+        states.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let unstable: Vec<usize> = states.iter().map(|s| s.1).collect();
+        assert_eq!(unstable, [0, 1, 0], "{states:?}");
+        assert!(states[0].0.abs() < 1e-8);
+        for point in &found {
+            let slope = on_host.velocity(&point.state).unwrap();
+            assert!(slope.iter().all(|x| x.abs() < 1e-9));
+        }
+    }
+
+    #[test]
+    fn every_parameter_has_the_gradient_of_central_differences() {
+        let place = f64_autodiff();
+        let mut config = WilsonCowanConfig {
+            inhibitory_drive: 0.2,
+            ..WilsonCowanConfig::default()
+        };
+        config.trainable = config
+            .numbers()
+            .concat()
+            .iter()
+            .map(|n| n.0.into())
+            .collect();
+        let grid = Grid::over(20.0, 1.0).unwrap();
+        let run = Run {
+            initial: None,
+            batch: 1,
+            input: &Constant(place.tensor(vec![0.1, 0.3], [1, 2])),
+            grid: &grid,
+            every: 4,
+            memory: &Memory::Segments(3),
+        };
+        let loss = |seen: Tensor<3>| (seen.clone() * seen.add_scalar(1.0)).sum();
+        let all = |model: &WilsonCowan| {
+            let part = |p: &WilsonCowanPopulation| {
+                [
+                    p.time_constant.clone(),
+                    p.from_excitatory.clone(),
+                    p.from_inhibitory.clone(),
+                    p.slope.clone(),
+                    p.threshold.clone(),
+                    p.refractoriness.clone(),
+                    p.drive.clone(),
+                ]
+            };
+            [part(&model.excitatory), part(&model.inhibitory)].concat()
+        };
+        let model = config.init(&place).unwrap();
+        let mut back = gradient(&model, &run, loss).unwrap();
+        let numbers = config.numbers().concat();
+        for (parameter, (name, value, kind)) in all(&model).iter().zip(numbers) {
+            let raw = back.parameters.remove::<2>(parameter.raw.id).unwrap();
+            let mut slope = host(raw).unwrap()[0];
+            if !matches!(kind, Kind::Any) {
+                slope /= value;
+            }
+            let moved = |step: f64| {
+                let mut json = serde_json::to_value(&config).unwrap();
+                json[name] = (value + step).into();
+                let config: WilsonCowanConfig = serde_json::from_value(json).unwrap();
+                gradient(&config.init(&place).unwrap(), &run, loss)
+                    .unwrap()
+                    .loss
+            };
+            let h = 1e-5;
+            let expected = (moved(h) - moved(-h)) / (2.0 * h);
+            let near = (slope - expected).abs() <= 1e-7 * expected.abs().max(1e-2);
+            assert!(near, "{name}: {slope} {expected}");
+        }
+    }
+
+    #[test]
+    fn settings_out_of_range_name_their_field() {
+        let fails = |change: &dyn Fn(&mut WilsonCowanConfig), field: &str| {
+            let mut config = WilsonCowanConfig::default();
+            change(&mut config);
+            let error = config.init(&f64_place()).unwrap_err().to_string();
+            assert!(error.contains(field), "{error}");
+        };
+        fails(&|c| c.pairs = 0, "pairs");
+        fails(
+            &|c| c.excitatory_time_constant = -8.0,
+            "excitatory_time_constant",
+        );
+        fails(&|c| c.inhibitory_slope = f64::NAN, "inhibitory_slope");
+        fails(
+            &|c| c.inhibitory_to_excitatory = -1.0,
+            "inhibitory_to_excitatory",
+        );
+        fails(&|c| c.excitatory_drive = f64::INFINITY, "excitatory_drive");
+        fails(&|c| c.trainable = vec!["tau".into()], "trainable");
+        let untrainable = WilsonCowanConfig {
+            inhibitory_refractoriness: 0.0,
+            trainable: vec!["inhibitory_refractoriness".into()],
+            ..WilsonCowanConfig::default()
+        };
+        assert!(untrainable.validate().is_err());
+    }
+}

@@ -1,0 +1,204 @@
+//! Integration with a step that follows the error.
+//!
+//! [`integrate`] takes a field from one instant to another with a 5(4) pair. The error of every component, as the pair
+//! estimates it, is measured in units of `atol + rtol·max(|x|, |x′|)`, with x and x′ the values before and after the
+//! step. **One step serves the whole batch**: a trajectory's error is the root mean square over its components, and the
+//! worst trajectory's decides, so each of them is solved at least as exactly as it would be alone.
+//!
+//! An input is read at the beginning and at every instant of [`AdaptiveConfig::stops`], where a step ends, and held
+//! between them ([`Held`]); what drives the field smoothly in time belongs into [`Field::derivative`]'s time.
+//! [`Field::settle`] is applied to every accepted step.
+//!
+//! For gradients the accepted instants are frozen ([`Solution::grid`]): [`crate::gradient`] replays them with the
+//! fixed-step form of the same method and [`Solution::held`] for the input, and differentiates those steps.
+
+mod config;
+mod control;
+mod measure;
+mod solution;
+#[cfg(test)]
+mod tests;
+
+use std::ops::Range;
+
+pub use config::{AdaptiveConfig, Method};
+pub use control::Pid;
+pub use solution::{Held, Solution, Statistics};
+
+use crate::model::{Clock, Field, Input};
+use crate::{DynamicsError, State};
+use control::Controller;
+use measure::{Component, Measure, Scaled, Tolerance};
+
+/// Solves dx/dt = f(t, x, u) from `initial` at `span.start` to `span.end`.
+///
+/// # Errors
+///
+/// - [`DynamicsError::Config`] for a setting outside its range, a span that does not rise, or stops outside it;
+///   [`DynamicsError::Shape`] for a state that does not fit the field.
+/// - [`DynamicsError::StepTooSmall`], [`DynamicsError::TooManySteps`]: the tolerance cannot be met, with the component
+///   that holds the step back.
+/// - [`DynamicsError::NonFinite`]: the state, or its derivative, is not finite however small the step.
+/// - [`DynamicsError::Unsupported`] for a field with noise.
+pub fn integrate(
+    field: &dyn Field,
+    initial: State,
+    span: Range<f64>,
+    config: &AdaptiveConfig,
+    input: &dyn Input,
+) -> Result<Solution, DynamicsError> {
+    config.validate()?;
+    let held = Held::new(input, config.instants(&span)?);
+    initial.check(field.variables())?;
+    initial.check_finite(field.variables(), span.start)?;
+    if field.diffusion(span.start, &initial).is_some() {
+        return Err(DynamicsError::Unsupported {
+            solver: format!("adaptive {}", config.method),
+            needed: "a field without noise".into(),
+            model: field.name().into(),
+            instead: "euler-maruyama or stochastic-heun".into(),
+        });
+    }
+    let mut run = Attempts {
+        field,
+        config,
+        tolerance: Tolerance::new(config),
+        controller: Controller::new(config.pid, 5),
+        solution: Solution::new(config, held.instants().to_vec(), initial),
+        step: config.first_step,
+        floor: config.floor(&span),
+        scaled: None,
+    };
+    for index in 0..held.intervals() {
+        run.interval(held.clock(index), held.instants()[index + 1], &held)?;
+    }
+    Ok(run.solution)
+}
+
+/// An integration under way.
+struct Attempts<'a> {
+    field: &'a dyn Field,
+    config: &'a AdaptiveConfig,
+    tolerance: Tolerance,
+    controller: Controller,
+    solution: Solution,
+    /// The step to try next.
+    step: Option<f64>,
+    /// The smallest step.
+    floor: f64,
+    /// The errors of the last attempt.
+    scaled: Option<Scaled>,
+}
+
+impl Attempts<'_> {
+    /// Integrates from `at.time` to `end`, between which the input is held.
+    fn interval(&mut self, at: Clock, end: f64, held: &Held<'_>) -> Result<(), DynamicsError> {
+        let field = self.field;
+        let tableau = self.config.method.tableau();
+        let input = held.at(at);
+        let input = input.as_ref();
+        let mut time = at.time;
+        let mut state = self.solution.last().clone();
+        let mut slope = field.derivative(time, &state, input);
+        self.solution.stats.evaluations += 1;
+        slope.check_finite(field.variables(), time)?;
+        let largest = self.config.max_step.unwrap_or(f64::INFINITY);
+        let mut step = match self.step {
+            Some(step) => step,
+            None => {
+                self.solution.stats.evaluations += 1;
+                let step = self
+                    .tolerance
+                    .first_step(field, at, &state, &slope, input)?;
+                step.min(end - time)
+            }
+        };
+        while time < end {
+            self.check_steps(time)?;
+            step = step.min(largest).max(self.floor);
+            // A step that nearly reaches the end goes there.
+            let lands = time + 1.01 * step >= end;
+            let next_time = if lands { end } else { time + step };
+            let at = Clock {
+                step: self.solution.times.len() - 1,
+                time,
+                // As a replay of the accepted instants computes it.
+                dt: next_time - time,
+            };
+            let (next, mut slopes) = tableau.step(field, at, &state, input, slope.clone());
+            let last = field.derivative(next_time, &next, input);
+            self.solution.stats.evaluations += 6;
+            slopes.push(last.clone());
+            let settled = field.settle(next_time, &state, next.clone());
+            let scaled = self
+                .tolerance
+                .scale(tableau.error(&slopes, at.dt), &state, &next);
+            let Measure {
+                error,
+                finite,
+                moved,
+            } = scaled.measure(&next, &settled)?;
+
+            if finite && error <= 1.0 {
+                let factor = self.controller.accept(error, lands);
+                // One that was cut short to land says little about the one that was meant.
+                step = match lands {
+                    true => step.max(at.dt * factor),
+                    false => at.dt * factor,
+                };
+                slope = last;
+                if moved && !lands {
+                    slope = field.derivative(next_time, &settled, input);
+                    self.solution.stats.evaluations += 1;
+                }
+                self.solution.push(next_time, settled.clone(), slopes);
+                (time, state) = (next_time, settled);
+            } else {
+                self.solution.stats.rejected += 1;
+                step = at.dt
+                    * match finite {
+                        true => self.controller.reject(error),
+                        false => self.controller.shrink(),
+                    };
+                if step < self.floor {
+                    next.check_finite(field.variables(), next_time)?;
+                    last.check_finite(field.variables(), next_time)?;
+                    let Component {
+                        variable,
+                        batch,
+                        unit,
+                    } = scaled.worst(field.variables())?;
+                    return Err(DynamicsError::StepTooSmall {
+                        time,
+                        dt: step,
+                        variable,
+                        batch,
+                        unit,
+                    });
+                }
+            }
+            self.scaled = Some(scaled);
+        }
+        self.step = Some(step);
+        Ok(())
+    }
+
+    fn check_steps(&self, time: f64) -> Result<(), DynamicsError> {
+        let steps = self.solution.stats.attempts();
+        let Some(scaled) = self
+            .scaled
+            .as_ref()
+            .filter(|_| steps >= self.config.max_steps)
+        else {
+            return Ok(());
+        };
+        let worst = scaled.worst(self.field.variables())?;
+        Err(DynamicsError::TooManySteps {
+            steps,
+            time,
+            variable: worst.variable,
+            batch: worst.batch,
+            unit: worst.unit,
+        })
+    }
+}

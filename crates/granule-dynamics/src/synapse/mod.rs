@@ -1,0 +1,262 @@
+//! Synapses: from spikes to currents.
+//!
+//! A synapse is a [`Kinetics`], the time course after a spike, and an [`Effect`], what the time course is. Its state is
+//! that of the postsynaptic cells: since all connections of one synapse share their time constants, they add up before
+//! they decay.
+
+mod effect;
+mod kinetics;
+#[cfg(test)]
+mod tests;
+mod weights;
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+
+pub use effect::{Effect, Force};
+pub use kinetics::{Course, Kinetics, Pair};
+pub use weights::Weights;
+
+use crate::model::{Clock, Dynamics, Model};
+use crate::{DynamicsError, Place, State, Values, Variable};
+
+/// The units of a synapse, those of the cells that it goes to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scale {
+    /// mS/cm² and µA/cm².
+    #[default]
+    Density,
+    /// nS and pA.
+    Cell,
+    /// No units.
+    Dimensionless,
+}
+
+/// Settings of [`Synapse`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SynapseConfig {
+    /// The time course after a spike.
+    pub kinetics: Kinetics,
+    /// What the time course is.
+    pub effect: Effect,
+    /// The unit of weights and currents.
+    pub scale: Scale,
+    /// The parameters, besides the weights, that training may move.
+    pub trainable: Vec<String>,
+}
+
+impl Default for SynapseConfig {
+    fn default() -> Self {
+        Self::ampa()
+    }
+}
+
+impl SynapseConfig {
+    /// A synapse of this time course and effect.
+    pub fn new(kinetics: Kinetics, effect: Effect) -> Self {
+        Self {
+            kinetics,
+            effect,
+            scale: Scale::default(),
+            trainable: Vec::new(),
+        }
+    }
+
+    /// A fast excitatory conductance: exponential, τ = 2 ms, E = 0 mV (Brunel & Wang 2001).
+    pub fn ampa() -> Self {
+        Self::exponential(2.0, 0.0)
+    }
+
+    /// A fast inhibitory conductance: exponential, τ = 10 ms, E = −70 mV (Brunel & Wang 2001).
+    pub fn gaba() -> Self {
+        Self::exponential(10.0, -70.0)
+    }
+
+    /// A slow excitatory conductance behind a magnesium block: rise 2 ms, decay 100 ms, E = 0 mV, 1 mM magnesium
+    /// (Brunel & Wang 2001, without saturation).
+    pub fn nmda() -> Self {
+        let kinetics = Kinetics::DoubleExponential {
+            rise: 2.0.into(),
+            decay: 100.0.into(),
+        };
+        let effect = Effect::Nmda {
+            reversal: 0.0.into(),
+            magnesium: 1.0.into(),
+        };
+        Self::new(kinetics, effect)
+    }
+
+    /// An exponential conductance.
+    pub fn exponential(time_constant: impl Into<Values>, reversal: impl Into<Values>) -> Self {
+        let kinetics = Kinetics::Exponential {
+            time_constant: time_constant.into(),
+        };
+        let effect = Effect::Conductance {
+            reversal: reversal.into(),
+        };
+        Self::new(kinetics, effect)
+    }
+
+    /// An alpha conductance.
+    pub fn alpha(time_constant: impl Into<Values>, reversal: impl Into<Values>) -> Self {
+        let kinetics = Kinetics::Alpha {
+            time_constant: time_constant.into(),
+        };
+        let effect = Effect::Conductance {
+            reversal: reversal.into(),
+        };
+        Self::new(kinetics, effect)
+    }
+
+    /// An exponential current.
+    pub fn current(time_constant: impl Into<Values>) -> Self {
+        let kinetics = Kinetics::Exponential {
+            time_constant: time_constant.into(),
+        };
+        Self::new(kinetics, Effect::Current)
+    }
+
+    /// Checks every setting; numbers of values are checked against the weights by [`init`](Self::init).
+    ///
+    /// # Errors
+    ///
+    /// [`DynamicsError::Config`] names the first that is not allowed.
+    pub fn validate(&self) -> Result<(), DynamicsError> {
+        self.effect.validate(None)?;
+        self.kinetics.validate(&self.of_kinetics())
+    }
+
+    /// The trainable names that are not the effect's.
+    fn of_kinetics(&self) -> Vec<String> {
+        let effect = self.effect.names();
+        let of_kinetics = |name: &&String| !effect.contains(&name.as_str());
+        self.trainable.iter().filter(of_kinetics).cloned().collect()
+    }
+
+    /// Makes the synapse.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`validate`](Self::validate); also where the number of values is neither 1 nor that of the
+    /// postsynaptic cells.
+    pub fn init(&self, weights: Weights, place: &Place) -> Result<Synapse, DynamicsError> {
+        let [_, post] = weights.shape();
+        self.effect.validate(Some(post))?;
+        Ok(Synapse {
+            course: self.kinetics.init(post, &self.of_kinetics(), place)?,
+            force: self.effect.init(&self.trainable, place)?,
+            weights,
+            scale: self.scale,
+        })
+    }
+}
+
+/// The synapses between two groups of cells, all to all by a matrix of weights.
+///
+/// Input: the spikes of the presynaptic cells at the beginning of the step, `[batch or 1, pre]`. What is shown: the
+/// conductance or current at the end of the step, `[batch, post]`, exact at these instants for any dt.
+#[derive(Module, Debug)]
+pub struct Synapse {
+    /// `[pre, post]`: the peak of what one spike opens.
+    pub weights: Weights,
+    /// The time constants.
+    pub course: Course,
+    /// The driving force.
+    pub force: Force,
+    #[module(skip)]
+    scale: Scale,
+}
+
+impl Model for Synapse {
+    type Dynamics = SynapseDynamics;
+
+    fn dynamics(&self) -> Result<SynapseDynamics, DynamicsError> {
+        let kinetics = self.course.bind();
+        let effect = self.force.bind();
+        let [pre, post] = self.weights.shape();
+        let unit = match (&effect, self.scale) {
+            (_, Scale::Dimensionless) => "1",
+            (effect::Bound::Current, Scale::Density) => "µA/cm²",
+            (effect::Bound::Current, Scale::Cell) => "pA",
+            (_, Scale::Density) => "mS/cm²",
+            (_, Scale::Cell) => "nS",
+        };
+        let names = kinetics.variables().iter();
+        Ok(SynapseDynamics {
+            variables: names.map(|name| Variable::new(*name, unit, post)).collect(),
+            weights: self.weights.value(),
+            kinetics,
+            effect,
+            pre,
+        })
+    }
+
+    fn initial_state(&self, batch: usize) -> Result<State, DynamicsError> {
+        let [_, post] = self.weights.shape();
+        let place = Place::of(&self.weights.strengths.raw.val());
+        let closed = place.full(0.0, [batch, post]);
+        let variables = self.course.bind().variables().len();
+        Ok(State::new(vec![closed; variables]))
+    }
+}
+
+/// [`Synapse`] with its parameters' values.
+#[derive(Clone, Debug)]
+pub struct SynapseDynamics {
+    /// `[pre, post]`; a plasticity rule may put others in their place.
+    pub weights: Tensor<2>,
+    variables: Vec<Variable>,
+    kinetics: kinetics::Bound,
+    effect: effect::Bound,
+    pre: usize,
+}
+
+impl SynapseDynamics {
+    /// The inward current into cells at the potential `v` `[batch, post]`; it can be added to their input.
+    pub fn current(&self, state: &State, v: &Tensor<2>) -> Tensor<2> {
+        self.effect.current(self.observe(state), v)
+    }
+
+    /// The conductance at the potential `v` `[batch, post]`, for solvers that are implicit in v; none for a current.
+    pub fn conductance(&self, state: &State, v: &Tensor<2>) -> Option<Tensor<2>> {
+        self.effect.conductance(self.observe(state), v)
+    }
+}
+
+impl Dynamics for SynapseDynamics {
+    fn name(&self) -> &str {
+        "synapse"
+    }
+
+    fn variables(&self) -> &[Variable] {
+        &self.variables
+    }
+
+    fn step(
+        &self,
+        at: Clock,
+        state: &State,
+        input: Option<&Tensor<2>>,
+    ) -> Result<State, DynamicsError> {
+        let arrived = match input {
+            Some(spikes) if spikes.dims()[1] != self.pre => {
+                return Err(DynamicsError::Shape {
+                    what: "the spikes that reach a synapse".into(),
+                    expected: vec![spikes.dims()[0], self.pre],
+                    found: spikes.dims().to_vec(),
+                });
+            }
+            Some(spikes) => Some(spikes.clone().matmul(self.weights.clone())),
+            None => None,
+        };
+        let next = self.kinetics.step(at.dt, state.tensors(), arrived);
+        Ok(State::new(next))
+    }
+
+    fn observe(&self, state: &State) -> Tensor<2> {
+        self.kinetics.open(state.tensors())
+    }
+}

@@ -1,0 +1,207 @@
+use burn::module::Module;
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    BalloonWindkessel, BalloonWindkesselConfig, FitzHughNagumo, FitzHughNagumoConfig, JansenRit,
+    JansenRitConfig, LinearSystem, LinearSystemConfig, MontbrioPazoRoxin, MontbrioPazoRoxinConfig,
+    NonlinearSystem, NonlinearSystemConfig, ReducedWongWang, ReducedWongWangConfig, StuartLandau,
+    StuartLandauConfig, System, SystemField, VanDerPol, VanDerPolConfig, WongWang, WongWangConfig,
+};
+use crate::model::{Field, Linear};
+use crate::{DynamicsError, Place, State, Variable};
+
+macro_rules! systems {
+    ($($(#[$doc:meta])* $Variant:ident($Config:ty, $Model:ty) = $name:literal;)+) => {
+        /// Any system, chosen by `kind` in a configuration file.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "kind")]
+        pub enum SystemConfig {
+            $($(#[$doc])* #[serde(rename = $name)] $Variant($Config),)+
+        }
+
+        impl SystemConfig {
+            /// The names of the kinds.
+            pub const KINDS: &'static [&'static str] = &[$($name),+];
+
+            /// The name of the kind.
+            pub fn kind(&self) -> &'static str {
+                match self {
+                    $(Self::$Variant(_) => $name,)+
+                }
+            }
+
+            /// Checks every value.
+            ///
+            /// # Errors
+            ///
+            /// [`DynamicsError::Config`] names the first that is not allowed.
+            pub fn validate(&self) -> Result<(), DynamicsError> {
+                match self {
+                    $(Self::$Variant(config) => config.validate(),)+
+                }
+            }
+
+            /// The system on a device.
+            ///
+            /// # Errors
+            ///
+            /// Those of [`validate`](Self::validate).
+            pub fn init(&self, place: &Place) -> Result<SystemModel, DynamicsError> {
+                Ok(match self {
+                    $(Self::$Variant(config) => SystemModel::$Variant(config.init(place)?),)+
+                })
+            }
+        }
+
+        /// Any system as a Burn module.
+        #[derive(Module, Debug)]
+        #[allow(clippy::large_enum_variant)] // one for each model, never in collections
+        pub enum SystemModel {
+            $($(#[$doc])* $Variant($Model),)+
+        }
+
+        impl System for SystemModel {
+            type Field = Box<dyn SystemField>;
+
+            fn field(&self) -> Result<Self::Field, DynamicsError> {
+                Ok(match self {
+                    $(Self::$Variant(system) => Box::new(system.field()?),)+
+                })
+            }
+
+            fn initial_state(&self, batch: usize) -> Result<State, DynamicsError> {
+                match self {
+                    $(Self::$Variant(system) => system.initial_state(batch),)+
+                }
+            }
+        }
+    };
+}
+
+systems! {
+    /// See [`LinearSystem`].
+    Linear(LinearSystemConfig, LinearSystem) = "linear";
+    /// See [`NonlinearSystem`].
+    Nonlinear(NonlinearSystemConfig, NonlinearSystem) = "nonlinear";
+    /// See [`JansenRit`].
+    JansenRit(JansenRitConfig, JansenRit) = "jansen-rit";
+    /// See [`MontbrioPazoRoxin`].
+    MontbrioPazoRoxin(MontbrioPazoRoxinConfig, MontbrioPazoRoxin) = "montbrio-pazo-roxin";
+    /// See [`WongWang`].
+    WongWang(WongWangConfig, WongWang) = "wong-wang";
+    /// See [`ReducedWongWang`].
+    ReducedWongWang(ReducedWongWangConfig, ReducedWongWang) = "reduced-wong-wang";
+    /// See [`FitzHughNagumo`].
+    FitzHughNagumo(FitzHughNagumoConfig, FitzHughNagumo) = "fitzhugh-nagumo";
+    /// See [`VanDerPol`].
+    VanDerPol(VanDerPolConfig, VanDerPol) = "van-der-pol";
+    /// See [`StuartLandau`].
+    StuartLandau(StuartLandauConfig, StuartLandau) = "stuart-landau";
+    /// See [`BalloonWindkessel`].
+    BalloonWindkessel(BalloonWindkesselConfig, BalloonWindkessel) = "balloon-windkessel";
+}
+
+impl Field for Box<dyn SystemField> {
+    fn name(&self) -> &str {
+        self.as_ref().name()
+    }
+
+    fn variables(&self) -> &[Variable] {
+        self.as_ref().variables()
+    }
+
+    fn derivative(&self, time: f64, state: &State, input: Option<&Tensor<2>>) -> State {
+        self.as_ref().derivative(time, state, input)
+    }
+
+    fn groups(&self) -> &[Vec<usize>] {
+        self.as_ref().groups()
+    }
+
+    fn linear(
+        &self,
+        group: usize,
+        time: f64,
+        state: &State,
+        input: Option<&Tensor<2>>,
+    ) -> Vec<Linear> {
+        self.as_ref().linear(group, time, state, input)
+    }
+
+    fn diffusion(&self, time: f64, state: &State) -> Option<State> {
+        self.as_ref().diffusion(time, state)
+    }
+
+    fn settle(&self, time: f64, before: &State, after: State) -> State {
+        self.as_ref().settle(time, before, after)
+    }
+
+    fn observe(&self, state: &State) -> Tensor<2> {
+        self.as_ref().observe(state)
+    }
+}
+
+impl SystemField for Box<dyn SystemField> {
+    fn inputs(&self) -> &[Variable] {
+        self.as_ref().inputs()
+    }
+
+    fn activity(&self) -> Variable {
+        self.as_ref().activity()
+    }
+
+    fn output(&self, state: &State) -> Tensor<2> {
+        self.as_ref().output(state)
+    }
+
+    fn rate(&self, state: &State, input: Option<&Tensor<2>>) -> Option<Tensor<2>> {
+        self.as_ref().rate(state, input)
+    }
+
+    fn local_field_potential(&self, state: &State) -> Option<Tensor<2>> {
+        self.as_ref().local_field_potential(state)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::NoInput;
+    use crate::system::testing::trace;
+    use crate::testing::f64_place;
+
+    #[test]
+    fn every_kind_comes_from_its_name_with_its_defaults_and_runs() {
+        let place = f64_place();
+        for kind in SystemConfig::KINDS {
+            let text = format!(r#"{{"kind": "{kind}"}}"#);
+            let config: SystemConfig = serde_json::from_str(&text).unwrap();
+            assert_eq!(config.kind(), *kind);
+            let again = serde_json::to_string(&config).unwrap();
+            assert_eq!(
+                serde_json::from_str::<SystemConfig>(&again).unwrap(),
+                config
+            );
+            let system = config.init(&place).unwrap();
+            let (seen, state) = trace(&system, &NoInput, 0.1, 3);
+            let field = system.field().unwrap();
+            assert_eq!(seen.len(), 4);
+            assert_eq!(state.len(), field.variables().len());
+            assert_eq!(
+                field.output(&state).dims()[1],
+                field.activity().width,
+                "{kind}"
+            );
+        }
+    }
+
+    #[test]
+    fn unknown_kinds_and_settings_are_named() {
+        let error = serde_json::from_str::<SystemConfig>(r#"{"kind": "jansen"}"#).unwrap_err();
+        assert!(error.to_string().contains("jansen-rit"), "{error}");
+        let error =
+            serde_json::from_str::<SystemConfig>(r#"{"kind": "wong-wang", "j": 1}"#).unwrap_err();
+        assert!(error.to_string().contains("`j`"), "{error}");
+    }
+}

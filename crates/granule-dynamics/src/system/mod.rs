@@ -1,0 +1,153 @@
+//! Whole systems: dX/dt = F(X, Y) + G(Y, U), mass models of brain areas, networks of them, and what a recording shows.
+//!
+//! | model | variables | input channels |
+//! | --- | --- | --- |
+//! | [`LinearSystem`]: A X + B Y + C U | x | population Y, external U |
+//! | [`NonlinearSystem`]: F a network or a named form, G linear or a network | x, or the form's | population Y, external U |
+//! | [`JansenRit`]: three populations of a cortical column | y0 … y5 | pulse rate (Hz) |
+//! | [`MontbrioPazoRoxin`]: exact mean field of QIF cells | r, v | current |
+//! | [`WongWang`]: a decision between two populations | s1, s2, i1, i2 | stimulus to either (Hz) |
+//! | [`ReducedWongWang`]: one excitatory population | s | synaptic drive, current (nA) |
+//! | [`FitzHughNagumo`], [`VanDerPol`], [`StuartLandau`] | two | one for each variable |
+//! | [`BalloonWindkessel`]: BOLD of an activity | s, ln f, ln v, ln q | activity |
+//!
+//! A [`System`] is a Burn module of parameters whose values make a [`SystemField`]. [`Integrated`] moves it with a solver;
+//! a [`Network`] couples its nodes over a connectivity matrix with delays; [`WithBold`] adds the haemodynamic response.
+//!
+//! A model of `nodes` areas has variables of that width; its parameters are one value for all nodes or one for each.
+//! Input channels lie one after the other in the columns of the input tensor, each as wide as
+//! [`SystemField::inputs`] says: with two channels and three nodes, columns 0–2 are the first channel. No input is zero
+//! input. Time is in ms and firing rates are in Hz unless an item says otherwise.
+
+mod config;
+mod guarded;
+mod integrated;
+mod jansen_rit;
+mod linear;
+mod mlp;
+mod montbrio_pazo_roxin;
+mod network;
+mod nonlinear;
+mod oscillator;
+mod parameters;
+mod readout;
+#[cfg(test)]
+mod testing;
+mod wong_wang;
+
+use burn::module::{Module, ModuleDisplay};
+use burn::tensor::Tensor;
+
+pub use config::{SystemConfig, SystemModel};
+pub use integrated::{Integrated, Moving};
+pub use jansen_rit::{JansenRit, JansenRitConfig, JansenRitField};
+pub use linear::{LinearSystem, LinearSystemConfig, LinearSystemField};
+pub use mlp::{Mlp, MlpConfig};
+pub use montbrio_pazo_roxin::{MontbrioPazoRoxin, MontbrioPazoRoxinConfig, MontbrioPazoRoxinField};
+pub use network::{Coupling, Delays, Network, NetworkConfig, NetworkDynamics};
+pub use nonlinear::{
+    Drive, DriveConfig, Form, FormConfig, LinearDrive, NetworkForm, NetworkFormConfig,
+    NonlinearField, NonlinearSystem, NonlinearSystemConfig,
+};
+pub use oscillator::{
+    FitzHughNagumo, FitzHughNagumoConfig, FitzHughNagumoField, StuartLandau, StuartLandauConfig,
+    StuartLandauField, VanDerPol, VanDerPolConfig, VanDerPolField,
+};
+pub use readout::{
+    BalloonWindkessel, BalloonWindkesselConfig, BalloonWindkesselField, Readout, WithBold,
+    WithBoldDynamics, mean_rate, weighted_synaptic_currents,
+};
+pub use wong_wang::{
+    ReducedWongWang, ReducedWongWangConfig, ReducedWongWangField, WongWang, WongWangConfig,
+    WongWangField,
+};
+
+use crate::model::Field;
+use crate::{DynamicsError, State, Variable};
+
+/// A Burn module whose parameters become the equations of a system.
+pub trait System: Module + ModuleDisplay {
+    /// The equations with the parameters' values.
+    type Field: SystemField + 'static;
+
+    /// Takes the parameters' values; on an autodiff device they are differentiable.
+    ///
+    /// # Errors
+    ///
+    /// Settings that contradict each other.
+    fn field(&self) -> Result<Self::Field, DynamicsError>;
+
+    /// The state at the beginning, every variable `[batch, width]`.
+    ///
+    /// # Errors
+    ///
+    /// Settings that contradict each other.
+    fn initial_state(&self, batch: usize) -> Result<State, DynamicsError>;
+}
+
+/// Equations that take input through named channels and give activity to other systems.
+pub trait SystemField: Field {
+    /// The input's channels with their units; their columns lie one after the other in the input tensor.
+    fn inputs(&self) -> &[Variable];
+
+    /// What [`output`](Self::output) is: its name, unit and width.
+    fn activity(&self) -> Variable;
+
+    /// What reaches other systems, `[batch, width]`.
+    fn output(&self, state: &State) -> Tensor<2> {
+        self.observe(state)
+    }
+
+    /// The mean firing rate of each node in Hz under an input; `None` where a model has no rates.
+    fn rate(&self, _state: &State, _input: Option<&Tensor<2>>) -> Option<Tensor<2>> {
+        None
+    }
+
+    /// A proxy of the local field potential of each node; `None` where a model has none.
+    fn local_field_potential(&self, _state: &State) -> Option<Tensor<2>> {
+        None
+    }
+}
+
+/// Checks that an input has the columns that `inputs` take and one row or `batch`.
+pub(crate) fn check_input(
+    inputs: &[Variable],
+    batch: usize,
+    input: Option<&Tensor<2>>,
+) -> Result<(), DynamicsError> {
+    let Some(input) = input else { return Ok(()) };
+    let columns = inputs.iter().map(|channel| channel.width).sum();
+    let [rows, found] = input.dims();
+    if found == columns && (rows == 1 || rows == batch) {
+        return Ok(());
+    }
+    let names: Vec<&str> = inputs.iter().map(|channel| channel.name.as_str()).collect();
+    Err(DynamicsError::Shape {
+        what: format!("the input ({})", names.join(", ")),
+        expected: vec![batch, columns],
+        found: vec![rows, found],
+    })
+}
+
+/// The columns of one channel of an input.
+pub(crate) fn channel(
+    inputs: &[Variable],
+    index: usize,
+    input: Option<&Tensor<2>>,
+) -> Option<Tensor<2>> {
+    let input = input?;
+    let width = inputs.get(index)?.width;
+    if inputs.len() == 1 {
+        return Some(input.clone());
+    }
+    let start = inputs[..index].iter().map(|channel| channel.width).sum();
+    (width > 0).then(|| input.clone().narrow(1, start, width))
+}
+
+/// `value` plus a channel of the input, if there is one.
+pub(crate) fn plus(value: Tensor<2>, channel: Option<Tensor<2>>) -> Tensor<2> {
+    match channel {
+        Some(channel) => value + channel,
+        None => value,
+    }
+}

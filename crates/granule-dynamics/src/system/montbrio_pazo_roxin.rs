@@ -1,0 +1,245 @@
+use std::f64::consts::PI;
+
+use burn::tensor::Tensor;
+
+use super::parameters::mass_model;
+use super::{SystemField, plus};
+use crate::model::Field;
+use crate::{Bounds, State, Variable};
+
+mass_model! {
+    /// Settings of [`MontbrioPazoRoxin`]; the defaults are the bistable example of the paper (Δ = 1, η = −5, J = 15).
+    config MontbrioPazoRoxinConfig,
+    /// The exact mean field of quadratic integrate-and-fire cells, all coupled to all, whose excitabilities have a Lorentzian
+    /// distribution with centre η and half width Δ (Montbrió, Pazó & Roxin 2015, Physical Review X 5:021028).
+    ///
+    /// ```text
+    /// τ dr/dt = Δ/(πτ) + 2·r·v
+    /// τ dv/dt = v² + η + J·τ·r + I − (π·τ·r)²
+    /// ```
+    ///
+    /// It is the mean of cells τ dV/dt = V² + ηᵢ + J·τ·r + I that spike and reset at ±∞: r is their rate, v their mean
+    /// potential.
+    ///
+    /// State: r (1/ms) and v (dimensionless, as the cells' potential). Input: one channel I, a dimensionless current. Observed and
+    /// given to other systems: r. The proxy of the local field potential is the recurrent synaptic current J·τ·r.
+    module MontbrioPazoRoxin,
+    /// [`MontbrioPazoRoxin`] with its parameters' values.
+    field MontbrioPazoRoxinField,
+    noise: {
+        /// The amplitude of white noise in the current (√ms).
+        amplitude = 0.0;
+    }
+    parameters: {
+        /// τ: the membrane's time constant (ms).
+        time_constant = 1.0, Bounds::Above(0.0);
+        /// Δ: the half width of the excitabilities.
+        half_width = 1.0, Bounds::Above(0.0);
+        /// η: the centre of the excitabilities.
+        excitability = -5.0, Bounds::Free;
+        /// J: the synaptic weight.
+        coupling = 15.0, Bounds::Free;
+    }
+    variables: {
+        r ["1/ms"] = 0.0;
+        v ["1"] = -2.0;
+    }
+    inputs: { "current" ["1"]; }
+}
+
+impl MontbrioPazoRoxinField {
+    /// J·τ·r
+    fn synaptic_current(&self, state: &State) -> Tensor<2> {
+        state[0].clone() * (self.coupling.clone() * self.time_constant.clone())
+    }
+}
+
+impl Field for MontbrioPazoRoxinField {
+    fn name(&self) -> &str {
+        "montbrio-pazo-roxin"
+    }
+
+    fn variables(&self) -> &[Variable] {
+        &self.variables
+    }
+
+    fn derivative(&self, _time: f64, state: &State, input: Option<&Tensor<2>>) -> State {
+        let per = self.time_constant.clone().recip();
+        let (r, v) = (&state[0], &state[1]);
+        let source = self.half_width.clone() * per.clone().mul_scalar(1.0 / PI);
+        let r_slope = (r.clone() * v.clone()).mul_scalar(2.0) + source;
+        let firing = (r.clone() * self.time_constant.clone().mul_scalar(PI)).square();
+        let current = self.synaptic_current(state) + self.excitability.clone();
+        let current = plus(current, self.channel(0, input));
+        let v_slope = v.clone().square() + current - firing;
+        State::new(vec![r_slope * per.clone(), v_slope * per])
+    }
+
+    fn diffusion(&self, _time: f64, state: &State) -> Option<State> {
+        let noise = self.noise.clone()? / self.time_constant.clone();
+        let zeros = state[0].zeros_like();
+        Some(State::new(vec![zeros.clone(), zeros + noise]))
+    }
+}
+
+impl SystemField for MontbrioPazoRoxinField {
+    fn inputs(&self) -> &[Variable] {
+        &self.inputs
+    }
+
+    fn activity(&self) -> Variable {
+        self.variables[0].clone()
+    }
+
+    fn rate(&self, state: &State, _input: Option<&Tensor<2>>) -> Option<Tensor<2>> {
+        Some(state[0].clone().mul_scalar(1e3))
+    }
+
+    fn local_field_potential(&self, state: &State) -> Option<Tensor<2>> {
+        Some(self.synaptic_current(state))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host;
+    use crate::model::{Constant, NoInput};
+    use crate::system::System;
+    use crate::system::testing::{agrees_on_every_device, every_gradient_agrees, trace};
+    use crate::testing::{assert_close, f64_places};
+
+    /// The roots with r > 0 of (Δ/2πr)² + η + J·r − (πr)² = 0, with v = −Δ/(2πr): a low node, a saddle, a high focus.
+    const FIXED_POINTS: [(f64, f64); 3] = [
+        (0.08113444195011976, -1.9616199885831647),
+        (0.4729803406846835, -0.3364937808229061),
+        (1.030596798837573, -0.15442988302642585),
+    ];
+
+    fn with_initial(r: f64, v: f64) -> MontbrioPazoRoxinConfig {
+        MontbrioPazoRoxinConfig {
+            initial: vec![r.into(), v.into()],
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn all_three_fixed_points_are_where_the_equations_put_them() {
+        for (_, place) in f64_places() {
+            for (r, v) in FIXED_POINTS {
+                let model = with_initial(r, v).init(&place).unwrap();
+                let state = model.initial_state(1).unwrap();
+                let slope = model.field().unwrap().derivative(0.0, &state, None);
+                for tensor in slope.tensors() {
+                    let slope = host(tensor.clone()).unwrap()[0];
+                    assert!(slope.abs() < 1e-12, "({r}, {v}): {slope}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_nodes_attract_and_the_saddle_parts_them() {
+        // Reference numbers, section 6: a low node at (0.08114, −1.96149), given to the digits of r = 0.08114.
+        let (low, high) = (FIXED_POINTS[0], FIXED_POINTS[2]);
+        assert!((low.0 - 0.08114).abs() < 1e-5 && (low.1 + 1.96149).abs() < 2e-4);
+        let saddle = FIXED_POINTS[1];
+        for (_, place) in f64_places() {
+            for (start, end) in [
+                ((saddle.0 - 0.02, saddle.1), low),
+                ((saddle.0 + 0.02, saddle.1), high),
+            ] {
+                let model = with_initial(start.0, start.1).init(&place).unwrap();
+                let (_, state) = trace(&model, &NoInput, 0.02, 2500);
+                let found = [0, 1].map(|i| host(state[i].clone()).unwrap()[0]);
+                assert_close(found[0], end.0, 1e-5);
+                assert_close(found[1], end.1, 1e-5);
+            }
+        }
+    }
+
+    #[test]
+    fn trace_agrees_with_an_independent_integration() {
+        // DOP853 at a relative tolerance of 1e-13, from (0.1, −1) with I = 4.
+        let expected = [
+            (0.5, 0.17317868992187, -0.34535302121811),
+            (1.0, 0.37893459265279, 0.76241815688941),
+            (2.0, 0.50899916288412, -0.57894372612348),
+            (10.0, 1.66436436991427, -0.08743151641046),
+        ];
+        for (_, place) in f64_places() {
+            let model = with_initial(0.1, -1.0).init(&place).unwrap();
+            for (until, r, v) in expected {
+                let current = Constant(place.full(4.0, [1, 1]));
+                let (_, state) = trace(
+                    &model,
+                    &current,
+                    0.002,
+                    (until / 0.002_f64).round() as usize,
+                );
+                assert_close(host(state[0].clone()).unwrap()[0], r, 5e-8);
+                assert_close(host(state[1].clone()).unwrap()[0], v, 5e-8);
+            }
+        }
+    }
+
+    #[test]
+    fn gradients_agree_with_central_differences() {
+        every_gradient_agrees(
+            |place| {
+                MontbrioPazoRoxinConfig {
+                    nodes: 2,
+                    excitability: vec![-5.0, -4.0].into(),
+                    trainable: MontbrioPazoRoxinConfig::PARAMETERS
+                        .iter()
+                        .map(|x| (*x).into())
+                        .collect(),
+                    ..with_initial(0.2, -0.5)
+                }
+                .init(place)
+                .unwrap()
+            },
+            &[3.0, 1.0],
+            0.02,
+            40,
+        );
+    }
+
+    #[test]
+    fn single_precision_follows_on_every_device() {
+        let config = MontbrioPazoRoxinConfig {
+            nodes: 2,
+            ..with_initial(0.2, -0.5)
+        };
+        agrees_on_every_device(
+            |place| config.init(place).unwrap(),
+            &[3.0, 1.0],
+            0.02,
+            20,
+            1e-5,
+        );
+    }
+
+    #[test]
+    fn a_negative_time_constant_or_width_is_refused() {
+        for (config, name) in [
+            (
+                MontbrioPazoRoxinConfig {
+                    time_constant: (-1.0).into(),
+                    ..Default::default()
+                },
+                "time_constant = -1",
+            ),
+            (
+                MontbrioPazoRoxinConfig {
+                    half_width: 0.0.into(),
+                    ..Default::default()
+                },
+                "half_width = 0",
+            ),
+        ] {
+            let error = config.validate().unwrap_err().to_string();
+            assert!(error.starts_with(name), "{error}");
+        }
+    }
+}

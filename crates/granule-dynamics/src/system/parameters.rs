@@ -1,0 +1,223 @@
+//! Parameters of models with many nodes, declared as a table.
+
+use burn::tensor::Tensor;
+
+use crate::parameter::Setting;
+use crate::{DynamicsError, Parameter, Place, State, Variable};
+
+/// Checks that every name in `trainable` is one of `names`.
+pub(crate) fn check_trainable(trainable: &[String], names: &[&str]) -> Result<(), DynamicsError> {
+    match trainable
+        .iter()
+        .find(|name| !names.contains(&name.as_str()))
+    {
+        Some(name) => Err(DynamicsError::config(
+            "trainable",
+            name,
+            format!("names among {}", names.join(", ")),
+        )),
+        None => Ok(()),
+    }
+}
+
+/// A noise amplitude as a tensor, or nothing where it is zero everywhere.
+pub(crate) fn noise_at(noise: &[f64], place: &Place) -> Option<Tensor<2>> {
+    let silent = noise.iter().all(|value| *value == 0.0);
+    (!silent).then(|| place.tensor(noise.to_vec(), [1, noise.len()]))
+}
+
+/// Makes the parameters of the variables' initial values, all trainable where the list has `initial`.
+pub(crate) fn initial(
+    settings: &[Setting<'_>],
+    trainable: &[String],
+    place: &Place,
+) -> Result<Vec<Parameter>, DynamicsError> {
+    let trained = trainable.iter().any(|listed| listed == "initial");
+    let make = |setting: &Setting<'_>| {
+        let listed = trained.then(|| setting.name.to_owned());
+        setting.init(listed.as_slice(), place)
+    };
+    settings.iter().map(make).collect()
+}
+
+/// Parameters of the variables' initial values as a state.
+pub(crate) fn initial_state(
+    initial: &[Parameter],
+    variables: &[Variable],
+    batch: usize,
+) -> Result<State, DynamicsError> {
+    if batch == 0 {
+        return Err(DynamicsError::config("batch", 0, "at least 1"));
+    }
+    let values = initial.iter().zip(variables);
+    let tensors = values.map(|(value, variable)| value.value().expand([batch, variable.width]));
+    Ok(State::new(tensors.collect()))
+}
+
+/// A mass model of `nodes` areas from the table of its parameters: the configuration, the Burn module and the field
+/// that holds the parameters' values. What is left to write is the field's equations.
+///
+/// `noise` states what white noise drives; its amplitude is not trained.
+macro_rules! mass_model {
+    (
+        $(#[$config_doc:meta])*
+        config $Config:ident,
+        $(#[$module_doc:meta])*
+        module $Module:ident,
+        $(#[$field_doc:meta])*
+        field $Field:ident,
+        noise: { $(#[$noise_doc:meta])* amplitude = $noise:expr; }
+        parameters: { $($(#[$doc:meta])* $name:ident = $default:expr, $bounds:expr;)+ }
+        variables: { $($variable:ident [$unit:literal] = $initial:expr;)+ }
+        inputs: { $($channel:literal [$channel_unit:literal];)+ }
+    ) => {
+        $(#[$config_doc])*
+        #[derive(Clone, Debug, PartialEq, ::serde::Serialize, ::serde::Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct $Config {
+            /// The number of nodes, each a copy of the model.
+            pub nodes: usize,
+            $($(#[$doc])* pub $name: $crate::Values,)+
+            $(#[$noise_doc])*
+            pub noise: $crate::Values,
+            #[doc = concat!("The initial values of ", $("`", stringify!($variable), "` (", $unit, ") ",)+ "in this order.")]
+            pub initial: Vec<$crate::Values>,
+            /// The names of the parameters that training may move, each within its bounds; `initial` among them.
+            pub trainable: Vec<String>,
+        }
+
+        impl Default for $Config {
+            fn default() -> Self {
+                Self {
+                    nodes: 1,
+                    $($name: $default.into(),)+
+                    noise: $noise.into(),
+                    initial: vec![$($initial.into()),+],
+                    trainable: Vec::new(),
+                }
+            }
+        }
+
+        impl $Config {
+            /// The names that `trainable` may hold.
+            pub const PARAMETERS: &'static [&'static str] = &[$(stringify!($name),)+ "initial"];
+
+            fn settings(&self) -> Vec<$crate::parameter::Setting<'_>> {
+                use $crate::parameter::Setting;
+                let noise = Setting::new("noise", &self.noise, $crate::Bounds::AtLeast(0.0));
+                let parameters = [$(Setting::new(stringify!($name), &self.$name, $bounds)),+];
+                parameters.into_iter().chain([noise]).chain(self.initial_settings()).collect()
+            }
+
+            fn initial_settings(&self) -> Vec<$crate::parameter::Setting<'_>> {
+                let names = [$(concat!("initial.", stringify!($variable))),+];
+                let settings = names.into_iter().zip(&self.initial);
+                settings.map(|(name, values)| {
+                    $crate::parameter::Setting::new(name, values, $crate::Bounds::Free)
+                }).collect()
+            }
+
+            fn variables(&self) -> Vec<$crate::Variable> {
+                vec![$($crate::Variable::new(stringify!($variable), $unit, self.nodes)),+]
+            }
+
+            /// Checks every value.
+            ///
+            /// # Errors
+            ///
+            /// [`DynamicsError::Config`](crate::DynamicsError::Config) names the first that is not allowed.
+            pub fn validate(&self) -> Result<(), $crate::DynamicsError> {
+                use $crate::DynamicsError;
+                if self.nodes == 0 {
+                    return Err(DynamicsError::config("nodes", 0, "at least 1"));
+                }
+                let variables = [$(stringify!($variable)),+];
+                if self.initial.len() != variables.len() {
+                    return Err(DynamicsError::config(
+                        "initial",
+                        format!("{} entries", self.initial.len()),
+                        format!("one for each of {}", variables.join(", ")),
+                    ));
+                }
+                $crate::parameter::validate(self.nodes, &self.settings(), &[])?;
+                $crate::system::parameters::check_trainable(&self.trainable, Self::PARAMETERS)
+            }
+
+            /// The model on a device.
+            ///
+            /// # Errors
+            ///
+            /// Those of [`validate`](Self::validate).
+            pub fn init(&self, place: &$crate::Place) -> Result<$Module, $crate::DynamicsError> {
+                use $crate::parameter::Setting;
+                self.validate()?;
+                let trained = &self.trainable;
+                Ok($Module {
+                    $($name: Setting::new(stringify!($name), &self.$name, $bounds).init(trained, place)?,)+
+                    initial: $crate::system::parameters::initial(&self.initial_settings(), trained, place)?,
+                    variables: self.variables(),
+                    noise: self.noise.as_slice().to_vec(),
+                })
+            }
+        }
+
+        $(#[$module_doc])*
+        #[derive(::burn::module::Module, Debug)]
+        pub struct $Module {
+            $($(#[$doc])* pub $name: $crate::Parameter,)+
+            /// The initial value of every variable.
+            pub initial: Vec<$crate::Parameter>,
+            #[module(skip)]
+            variables: Vec<$crate::Variable>,
+            #[module(skip)]
+            noise: Vec<f64>,
+        }
+
+        $(#[$field_doc])*
+        #[derive(Clone, Debug)]
+        pub struct $Field {
+            $($name: ::burn::tensor::Tensor<2>,)+
+            noise: Option<::burn::tensor::Tensor<2>>,
+            variables: Vec<$crate::Variable>,
+            inputs: Vec<$crate::Variable>,
+        }
+
+        impl $Field {
+            /// The number of nodes.
+            pub fn nodes(&self) -> usize {
+                self.variables[0].width
+            }
+
+            fn channel(
+                &self,
+                index: usize,
+                input: Option<&::burn::tensor::Tensor<2>>,
+            ) -> Option<::burn::tensor::Tensor<2>> {
+                $crate::system::channel(&self.inputs, index, input)
+            }
+        }
+
+        impl $crate::system::System for $Module {
+            type Field = $Field;
+
+            fn field(&self) -> Result<Self::Field, $crate::DynamicsError> {
+                let nodes = self.variables[0].width;
+                let values = [$(self.$name.value()),+];
+                let place = $crate::Place::of(&values[0]);
+                let [$($name),+] = values;
+                Ok($Field {
+                    $($name,)+
+                    noise: $crate::system::parameters::noise_at(&self.noise, &place),
+                    variables: self.variables.clone(),
+                    inputs: vec![$($crate::Variable::new($channel, $channel_unit, nodes)),+],
+                })
+            }
+
+            fn initial_state(&self, batch: usize) -> Result<$crate::State, $crate::DynamicsError> {
+                $crate::system::parameters::initial_state(&self.initial, &self.variables, batch)
+            }
+        }
+    };
+}
+
+pub(crate) use mass_model;

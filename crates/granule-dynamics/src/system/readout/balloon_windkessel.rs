@@ -1,0 +1,306 @@
+use burn::tensor::Tensor;
+
+use crate::model::Field;
+use crate::system::parameters::mass_model;
+use crate::system::{SystemField, plus};
+use crate::{Bounds, State, Variable};
+
+mass_model! {
+    /// Settings of [`BalloonWindkessel`]. The defaults are [`stephan_2007`](Self::stephan_2007).
+    config BalloonWindkesselConfig,
+    /// The haemodynamic response to neural activity z: the balloon–Windkessel model (Friston et al. 2000, NeuroImage 12:466;
+    /// Friston, Harrison & Penny 2003, NeuroImage 19:1273).
+    ///
+    /// ```text
+    /// ds/dt = ε·(z − z₀) − κ·s − γ·(f − 1)            vasodilatory signal
+    /// df/dt = s                                      blood flow
+    /// τ dv/dt = f − v^(1/α)                          venous volume
+    /// τ dq/dt = f·(1 − (1 − ρ)^(1/f))/ρ − v^(1/α)·q/v   deoxyhaemoglobin
+    /// BOLD = V₀·(k₁·(1 − q) + k₂·(1 − q/v) + k₃·(1 − v))
+    /// ```
+    ///
+    /// f, v and q are relative to rest and kept positive by holding their logarithms, which changes no value. The
+    /// parameters are in seconds; `time_unit` says how many seconds one unit of the run's time is, 0.001 for ms.
+    ///
+    /// State: s (1/s), ln f, ln v, ln q. Input: one channel, the activity z, in any unit, that ε converts. Observed and given to
+    /// other systems: the relative change of the BOLD signal.
+    module BalloonWindkessel,
+    /// [`BalloonWindkessel`] with its parameters' values.
+    field BalloonWindkesselField,
+    noise: {
+        /// The amplitude of white noise in the vasodilatory signal.
+        amplitude = 0.0;
+    }
+    parameters: {
+        /// ε: the signal that activity causes (1/s² for each unit of activity).
+        efficacy = 1.0, Bounds::Free;
+        /// z₀: the activity at rest.
+        rest = 0.0, Bounds::Free;
+        /// κ: the decay of the signal (1/s).
+        signal_decay = 0.64, Bounds::Above(0.0);
+        /// γ: the feedback of the flow (1/s²).
+        flow_feedback = 0.32, Bounds::Above(0.0);
+        /// τ: the transit time (s).
+        transit_time = 2.0, Bounds::Above(0.0);
+        /// α: the stiffness of the vessels.
+        stiffness = 0.32, Bounds::Above(0.0);
+        /// ρ: the share of oxygen extracted at rest.
+        oxygen_extraction = 0.4, Bounds::Between(0.0, 1.0);
+        /// V₀: the share of blood in the volume at rest.
+        resting_volume = 0.04, Bounds::Above(0.0);
+        /// k₁: the weight of deoxyhaemoglobin outside the vessels.
+        k1 = 4.3 * 40.3 * 0.4 * 0.04, Bounds::Free;
+        /// k₂: the weight of its concentration inside them.
+        k2 = 25.0 * 0.4 * 0.04, Bounds::Free;
+        /// k₃: the weight of the volume.
+        k3 = 0.0, Bounds::Free;
+        /// The seconds in a unit of the run's time.
+        time_unit = 1e-3, Bounds::Above(0.0);
+    }
+    variables: {
+        s ["1/s"] = 0.0;
+        ln_f ["1"] = 0.0;
+        ln_v ["1"] = 0.0;
+        ln_q ["1"] = 0.0;
+    }
+    inputs: { "activity" ["1"]; }
+}
+
+impl BalloonWindkesselConfig {
+    /// The revised signal equation of Stephan et al. 2007 (NeuroImage 38:387) at 1.5 T and an echo time of 40 ms,
+    /// k₁ = 4.3·40.3·ρ·TE, k₂ = ε'·25·ρ·TE, k₃ = 1 − ε' with a ratio ε' of 1, and the priors that SPM12 uses with it. The response
+    /// to half a second of activity peaks 4.5 s after its beginning.
+    pub fn stephan_2007() -> Self {
+        Self::default()
+    }
+
+    /// The parameters and the signal equation of Friston, Harrison & Penny 2003: k₁ = 7ρ, k₂ = 2, k₃ = 2ρ − 0.2. The response to
+    /// half a second of activity peaks 3.2 s after its beginning.
+    pub fn friston_2003() -> Self {
+        let extraction = 0.34;
+        Self {
+            signal_decay: 0.65.into(),
+            flow_feedback: 0.41.into(),
+            transit_time: 0.98.into(),
+            oxygen_extraction: extraction.into(),
+            resting_volume: 0.02.into(),
+            k1: (7.0 * extraction).into(),
+            k2: 2.0.into(),
+            k3: (2.0 * extraction - 0.2).into(),
+            ..Self::default()
+        }
+    }
+}
+
+impl Field for BalloonWindkesselField {
+    fn name(&self) -> &str {
+        "balloon-windkessel"
+    }
+
+    fn variables(&self) -> &[Variable] {
+        &self.variables
+    }
+
+    fn derivative(&self, _time: f64, state: &State, input: Option<&Tensor<2>>) -> State {
+        let (s, ln_v, ln_q) = (&state[0], &state[2], &state[3]);
+        let per_f = state[1].clone().neg().exp();
+        let f = state[1].clone().exp();
+        let per_v = ln_v.clone().neg().exp();
+
+        let activity =
+            plus(self.rest.clone().neg(), self.channel(0, input)) * self.efficacy.clone();
+        let relaxation = s.clone() * self.signal_decay.clone()
+            + (f.clone().sub_scalar(1.0)) * self.flow_feedback.clone();
+        let outflow = (ln_v.clone() / self.stiffness.clone()).exp() * per_v.clone();
+        let unextracted = (self.oxygen_extraction.clone().neg().log1p() * per_f.clone()).exp();
+        let extracted = unextracted.neg().add_scalar(1.0) / self.oxygen_extraction.clone();
+
+        let rate = self.time_unit.clone() / self.transit_time.clone();
+        let volume = f.clone() * per_v - outflow.clone();
+        let deoxyhaemoglobin = f * extracted * ln_q.clone().neg().exp() - outflow;
+        State::new(vec![
+            (activity - relaxation) * self.time_unit.clone(),
+            s.clone() * per_f * self.time_unit.clone(),
+            volume * rate.clone(),
+            deoxyhaemoglobin * rate,
+        ])
+    }
+
+    fn diffusion(&self, _time: f64, state: &State) -> Option<State> {
+        let zeros = state[0].zeros_like();
+        let noise = zeros.clone() + self.noise.clone()?;
+        Some(State::new(vec![noise, zeros.clone(), zeros.clone(), zeros]))
+    }
+
+    fn observe(&self, state: &State) -> Tensor<2> {
+        let (ln_v, ln_q) = (&state[2], &state[3]);
+        let missing = |ln: Tensor<2>| ln.exp().neg().add_scalar(1.0);
+        let outside = missing(ln_q.clone()) * self.k1.clone();
+        let inside = missing(ln_q.clone() - ln_v.clone()) * self.k2.clone();
+        let volume = missing(ln_v.clone()) * self.k3.clone();
+        (outside + inside + volume) * self.resting_volume.clone()
+    }
+}
+
+impl SystemField for BalloonWindkesselField {
+    fn inputs(&self) -> &[Variable] {
+        &self.inputs
+    }
+
+    fn activity(&self) -> Variable {
+        Variable::new("bold", "1", self.nodes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host;
+    use crate::model::{Clock, Constant};
+    use crate::system::testing::{agrees_on_every_device, every_gradient_agrees, trace};
+    use crate::testing::{assert_close, f64_place, f64_places};
+
+    #[test]
+    fn response_to_constant_activity_agrees_with_an_independent_integration() {
+        // DOP853 of the equations without logarithms, at a relative tolerance of 1e-13.
+        let expected = [
+            (1, 0.00370698914265),
+            (2, 0.02010854235095),
+            (4, 0.04386849422698),
+            (8, 0.04730589276728),
+            (16, 0.04591010207288),
+        ];
+        for (_, place) in f64_places() {
+            let model = BalloonWindkesselConfig::friston_2003()
+                .init(&place)
+                .unwrap();
+            let activity = Constant(place.full(1.0, [1, 1]));
+            let (seen, _) = trace(&model, &activity, 10.0, 1600);
+            for (second, bold) in expected {
+                assert_close(seen[second * 100][0], bold, 1e-9);
+            }
+        }
+    }
+
+    #[test]
+    fn constant_activity_ends_in_the_closed_form() {
+        let z = 0.7;
+        for (_, place) in f64_places() {
+            for config in [
+                BalloonWindkesselConfig::friston_2003(),
+                BalloonWindkesselConfig::stephan_2007(),
+            ] {
+                let value = |parameter: &crate::Values| parameter.as_slice()[0];
+                let (rho, alpha) = (value(&config.oxygen_extraction), value(&config.stiffness));
+                let f = 1.0 + z / value(&config.flow_feedback);
+                let v = f.powf(alpha);
+                let q = v * (1.0 - (1.0 - rho).powf(1.0 / f)) / rho;
+                let bold = value(&config.resting_volume)
+                    * (value(&config.k1) * (1.0 - q)
+                        + value(&config.k2) * (1.0 - q / v)
+                        + value(&config.k3) * (1.0 - v));
+                let activity = Constant(place.full(z, [1, 1]));
+                // In seconds, as another run's unit of time.
+                let model = BalloonWindkesselConfig {
+                    time_unit: 1.0.into(),
+                    ..config
+                }
+                .init(&place)
+                .unwrap();
+                let (seen, state) = trace(&model, &activity, 0.1, 800);
+                for (i, expected) in [0.0, f.ln(), v.ln(), q.ln()].into_iter().enumerate() {
+                    assert_close(host(state[i].clone()).unwrap()[0], expected, 1e-7);
+                }
+                assert_close(seen[800][0], bold, 1e-8);
+            }
+        }
+    }
+
+    #[test]
+    fn the_response_to_a_brief_stimulus_peaks_and_undershoots() {
+        let place = f64_place();
+        // DOP853: peak time (s), peak, undershoot.
+        for (config, time, peak, trough) in [
+            (
+                BalloonWindkesselConfig::stephan_2007(),
+                4.48,
+                0.01705298962940945,
+                -0.0012285686221091394,
+            ),
+            (
+                BalloonWindkesselConfig::friston_2003(),
+                3.21,
+                0.015122763936302406,
+                -0.0027388403143849185,
+            ),
+        ] {
+            let model = config.init(&place).unwrap();
+            let stimulus =
+                |at: Clock| Some(place.full(if at.time < 499.0 { 1.0 } else { 0.0 }, [1, 1]));
+            let (seen, _) = trace(&model, &stimulus, 10.0, 2000);
+            let seen: Vec<f64> = seen.into_iter().map(|row| row[0]).collect();
+            let extreme = |sign: f64| {
+                (0..seen.len())
+                    .max_by(|a, b| (sign * seen[*a]).total_cmp(&(sign * seen[*b])))
+                    .unwrap()
+            };
+            let (top, bottom) = (extreme(1.0), extreme(-1.0));
+            assert!((top as f64 * 0.01 - time).abs() < 0.011, "{top}");
+            assert_close(seen[top], peak, 1e-6);
+            assert_close(seen[bottom], trough, 1e-6);
+            assert!(bottom > top);
+        }
+    }
+
+    #[test]
+    fn gradients_agree_with_central_differences() {
+        every_gradient_agrees(
+            |place| {
+                BalloonWindkesselConfig {
+                    nodes: 2,
+                    transit_time: vec![2.0, 1.0].into(),
+                    rest: 0.1.into(),
+                    k3: 0.2.into(),
+                    initial: [0.1, 0.2, 0.1, -0.1].map(Into::into).to_vec(),
+                    trainable: BalloonWindkesselConfig::PARAMETERS
+                        .iter()
+                        .map(|x| (*x).into())
+                        .collect(),
+                    ..Default::default()
+                }
+                .init(place)
+                .unwrap()
+            },
+            &[1.0, 0.5],
+            200.0,
+            20,
+        );
+    }
+
+    #[test]
+    fn single_precision_follows_on_every_device() {
+        let config = BalloonWindkesselConfig::friston_2003();
+        agrees_on_every_device(|place| config.init(place).unwrap(), &[1.0], 100.0, 15, 1e-5);
+    }
+
+    #[test]
+    fn extraction_is_a_share() {
+        let config = BalloonWindkesselConfig {
+            oxygen_extraction: 1.2.into(),
+            ..Default::default()
+        };
+        let error = config.validate().unwrap_err().to_string();
+        assert!(error.starts_with("oxygen_extraction = 1.2"), "{error}");
+        let config = BalloonWindkesselConfig {
+            transit_time: (-1.0).into(),
+            ..Default::default()
+        };
+        assert!(
+            config
+                .validate()
+                .unwrap_err()
+                .to_string()
+                .starts_with("transit_time = -1")
+        );
+    }
+}

@@ -1,0 +1,421 @@
+use burn::tensor::Tensor;
+
+use super::guarded::linear_exponential;
+use super::parameters::mass_model;
+use super::{SystemField, plus};
+use crate::model::Field;
+use crate::{Bounds, State, Variable};
+
+mass_model! {
+    /// Settings of [`WongWang`]; the defaults are those of Wong & Wang 2006 without recurrent AMPA synapses.
+    config WongWangConfig,
+    /// A decision between two populations that excite themselves and inhibit each other, by their slow NMDA gating
+    /// (Wong & Wang 2006, Journal of Neuroscience 26:1314, the reduced two-variable model).
+    ///
+    /// ```text
+    /// ds₁/dt = −s₁/τ_S + (1 − s₁)·γ·H(x₁)
+    /// x₁ = J₁₁·s₁ − J₁₂·s₂ + I₀ + J_ext·μ₁ + i₁              (and with 1 and 2 exchanged)
+    /// H(x) = (a·x − b)/(1 − exp(−d·(a·x − b)))
+    /// di₁ = −i₁/τ_AMPA dt + σ/√τ_AMPA dW₁
+    /// ```
+    ///
+    /// State: the gating s1, s2 and the noise currents i1, i2 (nA), which stay at rest without noise. Input: two channels, the
+    /// rates μ₁ and μ₂ (Hz) of the stimulus to either population; [`stimulus`](Self::stimulus) gives them for a motion coherence.
+    /// Observed: s1 then s2. Given to other systems: s1 − s2. The rate is that of both populations, 1 then 2.
+    module WongWang,
+    /// [`WongWang`] with its parameters' values.
+    field WongWangField,
+    noise: {
+        /// σ: the standard deviation of the noise before the synapses' filter (nA).
+        amplitude = 0.02;
+    }
+    parameters: {
+        /// J₁₁ = J₂₂: a population's excitation of itself (nA).
+        self_excitation = 0.2609, Bounds::Free;
+        /// J₁₂ = J₂₁: the inhibition of the other population (nA).
+        cross_inhibition = 0.0497, Bounds::Free;
+        /// J_ext: the current of a stimulus (nA/Hz).
+        stimulus_weight = 5.2e-4, Bounds::Free;
+        /// I₀: the background current (nA).
+        background = 0.3255, Bounds::Free;
+        /// τ_S: the gating's time constant (ms).
+        time_constant = 100.0, Bounds::Above(0.0);
+        /// γ: the gating opened by a spike.
+        opening = 0.641, Bounds::Above(0.0);
+        /// a: the slope of the input–output function (Hz/nA).
+        gain = 270.0, Bounds::Above(0.0);
+        /// b: its offset (Hz).
+        offset = 108.0, Bounds::Free;
+        /// d: its curvature (s).
+        curvature = 0.154, Bounds::Above(0.0);
+        /// τ_AMPA: the noise's time constant (ms).
+        noise_time_constant = 2.0, Bounds::Above(0.0);
+    }
+    variables: {
+        s1 ["1"] = 0.1;
+        s2 ["1"] = 0.1;
+        i1 ["nA"] = 0.0;
+        i2 ["nA"] = 0.0;
+    }
+    inputs: { "stimulus 1" ["Hz"]; "stimulus 2" ["Hz"]; }
+}
+
+/// H(x) in Hz.
+fn firing_rate(
+    x: Tensor<2>,
+    gain: &Tensor<2>,
+    offset: &Tensor<2>,
+    curvature: &Tensor<2>,
+) -> Tensor<2> {
+    let drive = (x * gain.clone() - offset.clone()) * curvature.clone();
+    linear_exponential(drive) / curvature.clone()
+}
+
+/// ds/dt = −s/τ + (1 − s)·γ·rate, with the rate in Hz and the time in ms.
+fn gating(
+    s: &Tensor<2>,
+    rate: Tensor<2>,
+    time_constant: &Tensor<2>,
+    opening: &Tensor<2>,
+) -> Tensor<2> {
+    let open = rate * opening.clone().mul_scalar(1e-3);
+    open.clone() - s.clone() * (open + time_constant.clone().recip())
+}
+
+impl WongWang {
+    /// The two channels (Hz) of a motion stimulus of `strength` (30 Hz in the paper) and `coherence`, from −1, all
+    /// dots for population 2, to 1.
+    pub fn stimulus(strength: f64, coherence: f64) -> (f64, f64) {
+        (strength * (1.0 + coherence), strength * (1.0 - coherence))
+    }
+}
+
+impl WongWangField {
+    /// The rates (Hz) of population 1 and 2, each `[batch, nodes]`.
+    pub fn rates(&self, state: &State, input: Option<&Tensor<2>>) -> (Tensor<2>, Tensor<2>) {
+        let rate = |own: usize, other: usize| {
+            let stimulus = self.channel(own, input);
+            let stimulus = stimulus.map(|rate| rate * self.stimulus_weight.clone());
+            let current = state[own].clone() * self.self_excitation.clone()
+                - state[other].clone() * self.cross_inhibition.clone();
+            let current = plus(
+                current + state[own + 2].clone() + self.background.clone(),
+                stimulus,
+            );
+            firing_rate(current, &self.gain, &self.offset, &self.curvature)
+        };
+        (rate(0, 1), rate(1, 0))
+    }
+}
+
+impl Field for WongWangField {
+    fn name(&self) -> &str {
+        "wong-wang"
+    }
+
+    fn variables(&self) -> &[Variable] {
+        &self.variables
+    }
+
+    fn derivative(&self, _time: f64, state: &State, input: Option<&Tensor<2>>) -> State {
+        let (first, second) = self.rates(state, input);
+        let decay = self.noise_time_constant.clone().recip().neg();
+        State::new(vec![
+            gating(&state[0], first, &self.time_constant, &self.opening),
+            gating(&state[1], second, &self.time_constant, &self.opening),
+            state[2].clone() * decay.clone(),
+            state[3].clone() * decay,
+        ])
+    }
+
+    fn diffusion(&self, _time: f64, state: &State) -> Option<State> {
+        let amplitude = self.noise.clone()? / self.noise_time_constant.clone().sqrt();
+        let zeros = state[0].zeros_like();
+        let noise = zeros.clone() + amplitude;
+        Some(State::new(vec![zeros.clone(), zeros, noise.clone(), noise]))
+    }
+
+    fn observe(&self, state: &State) -> Tensor<2> {
+        Tensor::cat(vec![state[0].clone(), state[1].clone()], 1)
+    }
+}
+
+impl SystemField for WongWangField {
+    fn inputs(&self) -> &[Variable] {
+        &self.inputs
+    }
+
+    fn activity(&self) -> Variable {
+        Variable::new("s1 - s2", "1", self.nodes())
+    }
+
+    fn output(&self, state: &State) -> Tensor<2> {
+        state[0].clone() - state[1].clone()
+    }
+
+    fn rate(&self, state: &State, input: Option<&Tensor<2>>) -> Option<Tensor<2>> {
+        let (first, second) = self.rates(state, input);
+        Some(Tensor::cat(vec![first, second], 1))
+    }
+
+    fn local_field_potential(&self, state: &State) -> Option<Tensor<2>> {
+        Some((state[0].clone() + state[1].clone()) * self.self_excitation.clone())
+    }
+}
+
+mass_model! {
+    /// Settings of [`ReducedWongWang`]; the defaults are those of Deco et al. 2013.
+    config ReducedWongWangConfig,
+    /// One excitatory population of a brain area by its NMDA gating, the node of large networks (Deco et al. 2013, Journal of
+    /// Neuroscience 33:11239).
+    ///
+    /// ```text
+    /// ds/dt = −s/τ_S + (1 − s)·γ·H(x)
+    /// x = J·(w·s + u) + I₀ + I
+    /// ```
+    ///
+    /// with H as in [`WongWang`]. State: the gating s. Input: two channels, the synaptic drive u, in units of
+    /// gating, where a network's coupling belongs, and a current I (nA). Observed and given to other systems: s. The proxy of the
+    /// local field potential is the recurrent current J·w·s (nA).
+    module ReducedWongWang,
+    /// [`ReducedWongWang`] with its parameters' values.
+    field ReducedWongWangField,
+    noise: {
+        /// The amplitude of white noise in the gating (1/√ms).
+        amplitude = 0.0;
+    }
+    parameters: {
+        /// J: the synaptic current (nA).
+        synaptic_current = 0.2609, Bounds::Above(0.0);
+        /// w: the share of it that a population gives itself.
+        recurrence = 0.9, Bounds::Free;
+        /// I₀: the background current (nA).
+        background = 0.3, Bounds::Free;
+        /// τ_S: the gating's time constant (ms).
+        time_constant = 100.0, Bounds::Above(0.0);
+        /// γ: the gating opened by a spike.
+        opening = 0.641, Bounds::Above(0.0);
+        /// a: the slope of the input–output function (Hz/nA).
+        gain = 270.0, Bounds::Above(0.0);
+        /// b: its offset (Hz).
+        offset = 108.0, Bounds::Free;
+        /// d: its curvature (s).
+        curvature = 0.154, Bounds::Above(0.0);
+    }
+    variables: { s ["1"] = 0.1; }
+    inputs: { "synaptic drive" ["1"]; "current" ["nA"]; }
+}
+
+impl ReducedWongWangField {
+    fn firing_rate(&self, state: &State, input: Option<&Tensor<2>>) -> Tensor<2> {
+        let synaptic = plus(
+            state[0].clone() * self.recurrence.clone(),
+            self.channel(0, input),
+        );
+        let current = synaptic * self.synaptic_current.clone() + self.background.clone();
+        let current = plus(current, self.channel(1, input));
+        firing_rate(current, &self.gain, &self.offset, &self.curvature)
+    }
+}
+
+impl Field for ReducedWongWangField {
+    fn name(&self) -> &str {
+        "reduced-wong-wang"
+    }
+
+    fn variables(&self) -> &[Variable] {
+        &self.variables
+    }
+
+    fn derivative(&self, _time: f64, state: &State, input: Option<&Tensor<2>>) -> State {
+        let rate = self.firing_rate(state, input);
+        State::new(vec![gating(
+            &state[0],
+            rate,
+            &self.time_constant,
+            &self.opening,
+        )])
+    }
+
+    fn diffusion(&self, _time: f64, state: &State) -> Option<State> {
+        Some(State::new(vec![
+            state[0].zeros_like() + self.noise.clone()?,
+        ]))
+    }
+}
+
+impl SystemField for ReducedWongWangField {
+    fn inputs(&self) -> &[Variable] {
+        &self.inputs
+    }
+
+    fn activity(&self) -> Variable {
+        self.variables[0].clone()
+    }
+
+    fn rate(&self, state: &State, input: Option<&Tensor<2>>) -> Option<Tensor<2>> {
+        Some(self.firing_rate(state, input))
+    }
+
+    fn local_field_potential(&self, state: &State) -> Option<Tensor<2>> {
+        let weight = self.recurrence.clone() * self.synaptic_current.clone();
+        Some(state[0].clone() * weight)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host;
+    use crate::model::{Constant, NoInput};
+    use crate::system::System;
+    use crate::system::testing::{agrees_on_every_device, every_gradient_agrees, trace};
+    use crate::testing::{assert_close, f64_place, f64_places};
+
+    #[test]
+    fn decision_trace_agrees_with_an_independent_integration() {
+        // DOP853 at a relative tolerance of 1e-13; coherence 25.6 %, 30 Hz.
+        let expected = [
+            (100, 0.1678959615642, 0.12972091586795),
+            (500, 0.59255758492019, 0.09351047130069),
+            (2000, 0.6749129040826, 0.04162271153338),
+        ];
+        for (_, place) in f64_places() {
+            let model = WongWangConfig::default().init(&place).unwrap();
+            let (first, second) = WongWang::stimulus(30.0, 0.256);
+            let stimulus = Constant(place.tensor(vec![first, second], [1, 2]));
+            let (seen, _) = trace(&model, &stimulus, 1.0, 2000);
+            for (at, s1, s2) in expected {
+                assert_close(seen[at][0], s1, 1e-9);
+                assert_close(seen[at][1], s2, 1e-9);
+            }
+        }
+    }
+
+    #[test]
+    fn the_population_with_more_evidence_wins_sooner_the_more_it_has() {
+        let place = f64_place();
+        let model = WongWangConfig::default().init(&place).unwrap();
+        let mut times = Vec::new();
+        for coherence in [0.032, 0.128, 0.512, -0.128] {
+            let (first, second) = WongWang::stimulus(30.0, coherence);
+            let stimulus = Constant(place.tensor(vec![first, second], [1, 2]));
+            let (seen, state) = trace(&model, &stimulus, 2.0, 1000);
+            let (rate_1, rate_2) = model.field().unwrap().rates(&state, Some(&stimulus.0));
+            let (rate_1, rate_2) = (host(rate_1).unwrap()[0], host(rate_2).unwrap()[0]);
+            let (winner, loser) = if coherence > 0.0 {
+                (rate_1, rate_2)
+            } else {
+                (rate_2, rate_1)
+            };
+            assert!(
+                winner > 15.0 && loser < 5.0,
+                "{coherence}: {rate_1} {rate_2} Hz"
+            );
+            let apart = seen.iter().position(|s| (s[0] - s[1]).abs() > 0.3).unwrap();
+            times.push(apart);
+        }
+        assert!(times[0] > times[1] && times[1] > times[2], "{times:?}");
+        assert_eq!(times[1], times[3]);
+    }
+
+    #[test]
+    fn without_stimulus_both_populations_fire_spontaneously() {
+        let place = f64_place();
+        let model = WongWangConfig::default().init(&place).unwrap();
+        let (_, state) = trace(&model, &NoInput, 5.0, 2000);
+        let (rate, _) = model.field().unwrap().rates(&state, None);
+        assert_close(host(state[0].clone()).unwrap()[0], 0.10265124956488, 1e-6);
+        assert_close(host(rate).unwrap()[0], 1.78461668261941, 1e-6);
+    }
+
+    #[test]
+    fn reduced_trace_agrees_with_an_independent_integration() {
+        // DOP853 at a relative tolerance of 1e-13, from 0.1 and 0.5, with I₀ = 0.3 and 0.32 nA.
+        let expected = [
+            (0.0, 100, 0.06535137355506, 0.31832038189354),
+            (0.0, 1000, 0.03438336023061, 0.03469831163996),
+            (0.02, 500, 0.08678263254589, 0.18310084393573),
+        ];
+        for (_, place) in f64_places() {
+            let config = ReducedWongWangConfig {
+                nodes: 2,
+                initial: vec![vec![0.1, 0.5].into()],
+                ..Default::default()
+            };
+            let model = config.init(&place).unwrap();
+            for (current, at, low, high) in expected {
+                let input = Constant(place.tensor(vec![0.0, 0.0, current, current], [1, 4]));
+                let (seen, _) = trace(&model, &input, 1.0, at);
+                assert_close(seen[at][0], low, 1e-9);
+                assert_close(seen[at][1], high, 1e-9);
+            }
+        }
+    }
+
+    #[test]
+    fn gradients_agree_with_central_differences() {
+        every_gradient_agrees(
+            |place| {
+                WongWangConfig {
+                    initial: [0.3, 0.2, 0.01, -0.01].map(Into::into).to_vec(),
+                    trainable: WongWangConfig::PARAMETERS
+                        .iter()
+                        .map(|x| (*x).into())
+                        .collect(),
+                    ..Default::default()
+                }
+                .init(place)
+                .unwrap()
+            },
+            &[40.0, 20.0],
+            1.0,
+            40,
+        );
+        every_gradient_agrees(
+            |place| {
+                ReducedWongWangConfig {
+                    nodes: 2,
+                    recurrence: vec![0.9, 0.8].into(),
+                    trainable: ReducedWongWangConfig::PARAMETERS
+                        .iter()
+                        .map(|x| (*x).into())
+                        .collect(),
+                    ..Default::default()
+                }
+                .init(place)
+                .unwrap()
+            },
+            &[0.2, 0.1, 0.05, 0.08],
+            2.0,
+            40,
+        );
+    }
+
+    #[test]
+    fn single_precision_follows_on_every_device() {
+        let config = WongWangConfig::default();
+        agrees_on_every_device(
+            |place| config.init(place).unwrap(),
+            &[40.0, 20.0],
+            1.0,
+            20,
+            1e-5,
+        );
+    }
+
+    #[test]
+    fn noise_drives_the_currents_by_its_filter() {
+        let place = f64_place();
+        let model = WongWangConfig::default().init(&place).unwrap();
+        let state = model.initial_state(1).unwrap();
+        let amplitude = model.field().unwrap().diffusion(0.0, &state).unwrap();
+        let values: Vec<f64> = amplitude
+            .tensors()
+            .iter()
+            .map(|x| host(x.clone()).unwrap()[0])
+            .collect();
+        assert_eq!(values[..2], [0.0, 0.0]);
+        assert_close(values[2], 0.02 / 2f64.sqrt(), 1e-14);
+    }
+}

@@ -1,0 +1,405 @@
+use std::f64::consts::FRAC_1_PI;
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+
+use super::{Observed, Surrogate};
+use crate::model::{Clock, Dynamics, Model};
+use crate::parameter::{self, Bounds, Parameter, Setting, Values};
+use crate::{DynamicsError, Place, State, Variable};
+
+/// Settings of [`Qif`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct QifConfig {
+    /// The number of cells.
+    pub cells: usize,
+    /// Membrane time constant τ, ms.
+    pub time_constant: Values,
+    /// Constant drive η, dimensionless, added to the input; above 0 the cell fires on its own.
+    pub drive: Values,
+    /// v at the beginning, dimensionless.
+    pub initial: Values,
+    /// The parameters that training may move.
+    pub trainable: Vec<String>,
+    /// The gradient of a spike.
+    pub surrogate: Surrogate,
+    /// What is recorded.
+    pub observed: Observed,
+}
+
+impl Default for QifConfig {
+    fn default() -> Self {
+        Self {
+            cells: 1,
+            time_constant: 10.0.into(),
+            drive: 0.0.into(),
+            initial: (-1.0).into(),
+            trainable: Vec::new(),
+            surrogate: Surrogate::default(),
+            observed: Observed::default(),
+        }
+    }
+}
+
+impl QifConfig {
+    fn settings(&self) -> [Setting<'_>; 3] {
+        [
+            Setting::new("time_constant", &self.time_constant, Bounds::Above(0.0)),
+            Setting::new("drive", &self.drive, Bounds::Free),
+            Setting::new("initial", &self.initial, Bounds::Free),
+        ]
+    }
+
+    /// Checks every setting.
+    ///
+    /// # Errors
+    ///
+    /// [`DynamicsError::Config`] names the first that is not allowed.
+    pub fn validate(&self) -> Result<(), DynamicsError> {
+        if self.cells == 0 {
+            return Err(DynamicsError::config("cells", 0, "at least 1"));
+        }
+        parameter::validate(self.cells, &self.settings(), &self.trainable)?;
+        self.surrogate.validate()
+    }
+
+    /// Makes the cells.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`validate`](Self::validate).
+    pub fn init(&self, place: &Place) -> Result<Qif, DynamicsError> {
+        self.validate()?;
+        let make = |setting: Setting<'_>| setting.init(&self.trainable, place);
+        let [time_constant, drive, initial] = self.settings();
+        Ok(Qif {
+            time_constant: make(time_constant)?,
+            drive: make(drive)?,
+            initial: make(initial)?,
+            cells: self.cells,
+            surrogate: self.surrogate,
+            observed: self.observed,
+        })
+    }
+}
+
+/// Quadratic integrate-and-fire cells, the normal form of class I excitability: τ dv/dt = v² + η + u, with a spike and a
+/// reset to −∞ where v reaches +∞ (Ermentrout & Kopell 1986; Montbrió, Pazó & Roxin 2015).
+///
+/// The equation is of Riccati's kind, whose flow over a time t, in units of τ, is a Möbius map,
+/// v ↦ (v·cos st + s·sin st)/(cos st − v·sin(st)/s) with s = √(η + u), or its hyperbolic twin where η + u < 0. The map
+/// passes through infinity, so that the step is exact for an input that is constant over it, at any dt and without a
+/// finite peak: a spike is a change of sign of the denominator. The gradient of v is exact too; the spike itself has
+/// the surrogate's.
+///
+/// Input: drive, dimensionless, `[batch or 1, cells or 1]`. State: `v`, `spike` (more than one in a long step).
+#[derive(Module, Debug)]
+pub struct Qif {
+    /// τ, ms.
+    pub time_constant: Parameter,
+    /// η.
+    pub drive: Parameter,
+    /// v at the beginning.
+    pub initial: Parameter,
+    #[module(skip)]
+    cells: usize,
+    #[module(skip)]
+    surrogate: Surrogate,
+    #[module(skip)]
+    observed: Observed,
+}
+
+impl Model for Qif {
+    type Dynamics = QifDynamics;
+
+    fn dynamics(&self) -> Result<QifDynamics, DynamicsError> {
+        Ok(QifDynamics {
+            variables: ["v", "spike"].map(|name| Variable::new(name, "1", self.cells)),
+            rate: self.time_constant.value().recip(),
+            drive: self.drive.value(),
+            surrogate: self.surrogate,
+            observed: self.observed,
+        })
+    }
+
+    fn initial_state(&self, batch: usize) -> Result<State, DynamicsError> {
+        let v = self.initial.value().expand([batch, self.cells]);
+        let spike = v.zeros_like();
+        Ok(State::new(vec![v, spike]))
+    }
+}
+
+/// [`Qif`] with its parameters' values, each `[1, 1]` or `[1, cells]`.
+#[derive(Clone, Debug)]
+pub struct QifDynamics {
+    variables: [Variable; 2],
+    rate: Tensor<2>,
+    drive: Tensor<2>,
+    surrogate: Surrogate,
+    observed: Observed,
+}
+
+/// Below this size of (η + u)·t² the series of cos and sin, three terms long, are exact in double precision.
+const SMALL: f64 = 1e-4;
+
+/// A denominator closer to zero is moved away from it: a shift of the spike by this part of a step.
+const TINY: f64 = 1e-9;
+
+/// The coefficients of the Möbius map.
+struct Flow {
+    /// cos st, or 1.
+    cos: Tensor<2>,
+    /// sin(st)/s, or tanh(st)/s.
+    sin: Tensor<2>,
+    /// s·t where η + u > 0, else 0.
+    angle: Tensor<2>,
+    /// s, or 1 where η + u ≤ 0 or close to it.
+    root: Tensor<2>,
+}
+
+impl Flow {
+    fn new(drive: &Tensor<2>, time: Tensor<2>) -> Self {
+        let scaled = drive.clone() * time.clone() * time.clone();
+        let small = scaled.clone().abs().lower_elem(SMALL);
+        let oscillates = scaled.clone().greater_equal_elem(SMALL);
+        let rests = oscillates.clone().bool_not();
+
+        // What is not used stays away from the singularities of its derivative.
+        let root = drive.clone().abs().mask_fill(small.clone(), 1.0).sqrt();
+        let angle = root.clone() * time.clone();
+        let cos = angle.clone().cos().mask_fill(rests.clone(), 1.0);
+        let hyperbolic = angle.clone().tanh();
+        let sin = hyperbolic.mask_where(oscillates, angle.clone().sin()) / root.clone();
+
+        let x = scaled.mask_fill(small.clone().bool_not(), 0.0);
+        let series = |a: f64, b: f64| (x.clone() * b + a) * x.clone() + 1.0;
+        let near_cos = series(-1.0 / 2.0, 1.0 / 24.0);
+        let near_sin = series(-1.0 / 6.0, 1.0 / 120.0) * time;
+        Self {
+            cos: cos.mask_where(small.clone(), near_cos),
+            sin: sin.mask_where(small, near_sin),
+            angle: angle.mask_fill(rests.clone(), 0.0),
+            root: root.mask_fill(rests, 1.0),
+        }
+    }
+}
+
+impl Dynamics for QifDynamics {
+    fn name(&self) -> &str {
+        "qif"
+    }
+
+    fn variables(&self) -> &[Variable] {
+        &self.variables
+    }
+
+    fn step(
+        &self,
+        at: Clock,
+        state: &State,
+        input: Option<&Tensor<2>>,
+    ) -> Result<State, DynamicsError> {
+        let v = state[0].clone();
+        let drive = match input {
+            Some(u) => self.drive.clone() + u.clone(),
+            None => self.drive.clone(),
+        };
+        let flow = Flow::new(&drive, self.rate.clone() * at.dt);
+        let below = flow.cos.clone() - v.clone() * flow.sin.clone();
+        let singular = below.clone().abs().lower_elem(TINY);
+        let below = below.mask_fill(singular, -TINY);
+        let above = v.clone() * flow.cos + drive * flow.sin;
+
+        // The sign of the denominator tells whether the number of spikes is odd, the phase how many pairs there are.
+        let odd = below
+            .clone()
+            .detach()
+            .lower_elem(0.0)
+            .float()
+            .cast(v.dtype());
+        let phase = flow.angle.detach() + (v.detach() / flow.root.detach()).atan();
+        let pairs = (phase * FRAC_1_PI - odd.clone()) * 0.5;
+        let spikes = odd + pairs.round().clamp_min(0.0) * 2.0;
+        Ok(State::new(vec![
+            above / below.clone(),
+            self.surrogate.attach(spikes, -below),
+        ]))
+    }
+
+    fn observe(&self, state: &State) -> Tensor<2> {
+        match self.observed {
+            Observed::Voltage => state[0].clone(),
+            Observed::Spikes => state[1].clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::differences::assert_gradient;
+    use crate::model::NoInput;
+    use crate::testing::{assert_close, f32_places, f64_autodiff, f64_places};
+    use crate::unit::observed::testing::course;
+
+    fn run(config: &QifConfig, place: &Place, dt: f64, steps: usize) -> (Vec<f64>, Vec<f64>) {
+        let cells = config.init(place).unwrap();
+        let read = |variable: usize| {
+            let dynamics = cells.dynamics().unwrap();
+            let initial = cells.initial_state(1).unwrap();
+            course(&dynamics, initial, 0.0, (dt, steps), variable)
+        };
+        let v = read(0).pop().unwrap();
+        let mut counts = vec![0.0; config.cells];
+        for row in read(1) {
+            counts.iter_mut().zip(row).for_each(|(sum, n)| *sum += n);
+        }
+        (v, counts)
+    }
+
+    /// (v₀, η, t, v(t), spikes) for τ = 10 ms: DOP853 at 1e-12 in the angle θ = 2 arctan v,
+    /// τ dθ/dt = 1 − cos θ + (1 + cos θ)η.
+    const SOLUTIONS: [(f64, f64, f64, f64, f64); 9] = [
+        (-1.0, 4.0, 7.0, 2.71760077927962, 0.0),
+        (-1.0, 4.0, 40.0, 6.083458577295651, 2.0),
+        (3.0, -1.0, 2.0, 6.871299493369539, 0.0),
+        (3.0, -1.0, 5.0, -6.568844764707904, 1.0),
+        (0.5, -1.0, 5.0, 0.04926622716270591, 0.0),
+        (2.0, 0.0, 4.0, 10.0, 0.0),
+        (2.0, 0.0, 6.0, -10.0, 1.0),
+        (-2.0, 1e-6, 10.0, -0.6666661851851363, 0.0),
+        (0.3, 2500.0, 1.3, 11.328832919450388, 2.0),
+    ];
+
+    #[test]
+    fn steps_of_any_length_follow_the_exact_solution() {
+        for (_, place) in f64_places() {
+            for (v0, drive, t, v, spikes) in SOLUTIONS {
+                let config = QifConfig {
+                    drive: drive.into(),
+                    initial: v0.into(),
+                    ..Default::default()
+                };
+                for steps in [1, 7, 50] {
+                    let (found, counts) = run(&config, &place, t / steps as f64, steps);
+                    assert_close(found[0], v, 1e-9);
+                    assert_eq!(counts[0], spikes, "v₀ {v0}, η {drive}, {steps} steps");
+                }
+            }
+        }
+        for (name, place) in f32_places() {
+            let config = QifConfig {
+                cells: SOLUTIONS.len(),
+                drive: SOLUTIONS.map(|s| s.1).to_vec().into(),
+                initial: SOLUTIONS.map(|s| s.0).to_vec().into(),
+                ..Default::default()
+            };
+            let (v, _) = run(&config, &place, 0.5, 10);
+            for cell in [3, 4] {
+                let expected = SOLUTIONS[cell].3;
+                assert!(
+                    (v[cell] - expected).abs() < 1e-3,
+                    "{name}: {} {expected}",
+                    v[cell]
+                );
+            }
+        }
+    }
+
+    /// Reference numbers, section 3: f = √I/π per τ.
+    #[test]
+    fn rates_are_those_of_the_formula() {
+        let drives = [0.01, 0.3, 1.0, 20.0, 1000.0];
+        let config = QifConfig {
+            cells: drives.len(),
+            time_constant: 1.0.into(),
+            drive: drives.to_vec().into(),
+            ..Default::default()
+        };
+        let spikes = |place: &Place, dt: f64, steps: usize| run(&config, place, dt, steps).1;
+        for (_, place) in f64_places() {
+            let counts = spikes(&place, 0.1, 4000);
+            for (count, drive) in counts.into_iter().zip(drives) {
+                let expected = 400.0 * drive.sqrt() * FRAC_1_PI;
+                assert!(
+                    (count - expected).abs() <= 1.0,
+                    "{drive}: {count} {expected}"
+                );
+            }
+        }
+        for (name, place) in f32_places() {
+            let counts = spikes(&place, 0.25, 200);
+            for (count, drive) in counts.into_iter().zip(drives) {
+                let expected = 50.0 * drive.sqrt() * FRAC_1_PI;
+                assert!(
+                    (count - expected).abs() <= 1.0,
+                    "{name}, {drive}: {count} {expected}"
+                );
+            }
+        }
+    }
+
+    /// Uncoupled cells with Lorentzian drive of centre η and width Δ fire at Re √(η + iΔ)/π on average: the mean field
+    /// of Montbrió, Pazó & Roxin (2015) for J = 0.
+    #[test]
+    fn a_lorentzian_population_fires_at_the_rate_of_its_mean_field() {
+        let cells = 10_000;
+        let (centre, width) = (1.0, 1.0);
+        let quantile = |i: usize| {
+            let p = (2.0 * i as f64 + 1.0) / (2.0 * cells as f64) - 0.5;
+            centre + width * (std::f64::consts::PI * p).tan()
+        };
+        let config = QifConfig {
+            cells,
+            time_constant: 1.0.into(),
+            drive: (0..cells).map(quantile).collect::<Vec<_>>().into(),
+            // Half a period from the last spike on: the count is then right on average.
+            initial: 0.0.into(),
+            ..Default::default()
+        };
+        let place = f32_places().swap_remove(0).1;
+        let (_, counts) = run(&config, &place, 0.05, 400);
+        let rate = counts.iter().sum::<f64>() / cells as f64 / 20.0;
+        let modulus = f64::hypot(centre, width);
+        let expected = ((modulus + centre) / 2.0).sqrt() * FRAC_1_PI;
+        // Ten thousand cells miss the drive's tail, a few thousandths of the rate.
+        assert!((rate / expected - 1.0).abs() < 0.005, "{rate} {expected}");
+    }
+
+    #[test]
+    fn gradients_pass_through_spikes() {
+        let place = f64_autodiff();
+        let config = QifConfig {
+            cells: 4,
+            drive: vec![9.0, 0.0, -0.7, 1e-5].into(),
+            initial: vec![0.1, 1.5, 1.4, -0.8].into(),
+            trainable: ["time_constant", "drive", "initial"]
+                .map(String::from)
+                .to_vec(),
+            ..Default::default()
+        };
+        let cells = config.init(&place).unwrap();
+        let counts = run(&config, &place, 0.5, 60).1;
+        assert!(
+            counts[0] >= 2.0 && counts[1] == 1.0 && counts[2] == 1.0,
+            "{counts:?}"
+        );
+        let loss = |seen: Tensor<3>| (seen.atan() * 1.7).sin().mean();
+        assert_gradient(&cells, &NoInput, (0.5, 60), loss, 1e-6, 1e-6);
+    }
+
+    #[test]
+    fn settings_without_sense_are_refused() {
+        let refused = |change: fn(&mut QifConfig)| {
+            let mut config = QifConfig::default();
+            change(&mut config);
+            config.validate().unwrap_err().to_string()
+        };
+        assert!(refused(|c| c.cells = 0).contains("cells"));
+        assert!(refused(|c| c.time_constant = 0.0.into()).contains("time_constant = 0"));
+        assert!(refused(|c| c.drive = f64::INFINITY.into()).contains("drive = inf"));
+        assert!(refused(|c| c.surrogate = Surrogate::Arctan { slope: -1.0 }).contains("slope"));
+    }
+}

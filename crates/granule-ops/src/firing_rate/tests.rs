@@ -1,0 +1,88 @@
+//! The kernel against Burn's operations, and its gradients against central differences.
+
+use burn::tensor::{DType, Device, Tensor, TensorData};
+
+use super::{Transfer, composed, firing_rate};
+
+pub(crate) const TRANSFERS: [Transfer; 7] = [
+    Transfer::Tanh,
+    Transfer::Relu,
+    Transfer::Softplus,
+    Transfer::Sigmoid,
+    Transfer::PowerLaw {
+        gain: 0.3,
+        exponent: 2.0,
+    },
+    Transfer::PowerLaw {
+        gain: 0.3,
+        exponent: 2.5,
+    },
+    Transfer::PowerLaw {
+        gain: 0.7,
+        exponent: 1.0,
+    },
+];
+
+#[allow(deprecated)]
+fn devices() -> [Device; 2] {
+    [Device::flex(), Device::ndarray()]
+}
+
+/// States on both sides of 0, and 0 itself.
+fn states(dtype: DType, device: &Device) -> Tensor<3> {
+    let values: Vec<f64> = (0..2 * 3 * 7).map(|i| f64::from(i - 21) / 4.0).collect();
+    Tensor::from_data(
+        TensorData::new(values, [2, 3, 7]).convert_dtype(dtype),
+        (device, dtype),
+    )
+}
+
+fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
+    tensor.into_data().iter::<f64>().collect()
+}
+
+#[test]
+fn rates_and_gradients_equal_the_composed_form() {
+    for device in devices().map(Device::autodiff) {
+        for (dtype, tolerance) in [(DType::F64, 1e-13), (DType::F32, 1e-6)] {
+            for transfer in TRANSFERS {
+                let run = |f: fn(Tensor<3>, Transfer) -> Tensor<3>| {
+                    let x = states(dtype, &device).require_grad();
+                    let r = f(x.clone(), transfer);
+                    let grads = (r.clone() * r.clone() + r.clone()).sum().backward();
+                    (values(r), values(x.grad(&grads).unwrap()))
+                };
+                let (ours, theirs) = (run(firing_rate), run(composed));
+                for (ours, theirs) in [(ours.0, theirs.0), (ours.1, theirs.1)] {
+                    for (i, (a, b)) in ours.iter().zip(&theirs).enumerate() {
+                        assert!(
+                            (a - b).abs() <= tolerance * (1.0 + b.abs()),
+                            "{transfer:?} {dtype:?} at {i}: {a} against {b}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn gradients_equal_central_differences() {
+    let device = Device::flex().autodiff();
+    let step = 1e-6;
+    for transfer in TRANSFERS {
+        // Not at the corners of the rectified functions.
+        let x = (states(DType::F64, &device) + 0.01).require_grad();
+        let grads = firing_rate(x.clone(), transfer).sum().backward();
+        let slopes = values(x.grad(&grads).unwrap());
+        let above = values(firing_rate(x.clone() + step, transfer));
+        let below = values(firing_rate(x - step, transfer));
+        for ((slope, above), below) in slopes.iter().zip(above).zip(below) {
+            let numeric = (above - below) / (2.0 * step);
+            assert!(
+                (numeric - slope).abs() <= 1e-8 * (1.0 + slope.abs()),
+                "{transfer:?}: {slope} against {numeric}"
+            );
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! A rate network learns to hold three bits, and its fixed points show how it does: one attractor for every memory, and
+//! saddles between them (Sussillo and Barak 2013, <https://doi.org/10.1162/NECO_a_00409>).
+//!
+//! `cargo run --release -p granule-dynamics --example rate_fixed_points`
+
+use burn::grad_clipping::GradientClippingConfig;
+use burn::optim::{AdamConfig, GradientsParams};
+use granule_device::DeviceSpec;
+use granule_dynamics::analysis::{
+    FixedPoint, FixedPointSearch, Pca, Stability, fixed_points, scattered_starts,
+};
+use granule_dynamics::population::{
+    Initialization, RateNetwork, RateNetworkConfig, SequenceModel, Trajectory,
+};
+use granule_dynamics::random::NormalNoise;
+use granule_dynamics::{DynamicsError, Field, Place, State, host};
+
+const BITS: usize = 3;
+const BATCH: usize = 64;
+const STEPS: usize = 60;
+const TRAINING_STEPS: usize = 1000;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let device = DeviceSpec::Flex.open()?.burn().clone();
+    let place = Place::f32(&device.autodiff());
+    let config = RateNetworkConfig {
+        units: 64,
+        time_constant: vec![20.0],
+        dt: 10.0,
+        initialization: Initialization::SpectralRadius(1.0),
+        private_noise: 0.05,
+        ..RateNetworkConfig::default()
+    };
+    let mut network = config.init(BITS, BITS, 1, &place)?;
+
+    let clipping = GradientClippingConfig::Norm(1.0);
+    let mut adam = AdamConfig::new().with_grad_clipping(Some(clipping)).init();
+    for step in 0..TRAINING_STEPS {
+        let (inputs, targets) = flip_flops(step as u64, &place);
+        let noise = NormalNoise::new(7, step as u64);
+        let outputs = network.forward(inputs, Some(noise))?.outputs;
+        let loss = (outputs - targets).powi_scalar(2).mean();
+        if step % 100 == 0 {
+            println!(
+                "step {step:4}: mean squared error {:.4}",
+                host(loss.clone())?[0]
+            );
+        }
+        let gradients = GradientsParams::from_grads(loss.backward(), &network);
+        let rate = 0.01 * 0.1_f64.powf(step as f64 / TRAINING_STEPS as f64);
+        network = adam.step(rate, network, gradients);
+    }
+
+    let (inputs, targets) = flip_flops(u64::MAX, &place);
+    let trajectory = network.forward(inputs, None)?;
+    let error = (trajectory.outputs.clone() - targets).powi_scalar(2).mean();
+    println!("on new trials: mean squared error {:.4}", host(error)?[0]);
+    let pca = Pca::of_states(&trajectory.states, BITS)?;
+    let explained: f64 = pca.explained().iter().sum();
+    println!(
+        "three principal components hold {:.1} % of the variance",
+        100.0 * explained
+    );
+
+    let points = search(&network, &trajectory)?;
+    for stability in [Stability::Attractor, Stability::Saddle, Stability::Repeller] {
+        let kind: Vec<&FixedPoint> = points
+            .iter()
+            .filter(|p| p.stability() == stability)
+            .collect();
+        println!("\n{stability:?}: {}", kind.len());
+        for point in kind {
+            print(&network, point)?;
+        }
+    }
+    Ok(())
+}
+
+/// Every channel sends a pulse, +1 or −1, at the beginning and now and then; its target is the last one.
+fn flip_flops(trial: u64, place: &Place) -> (burn::Tensor<3>, burn::Tensor<3>) {
+    let shape = [BATCH, STEPS, BITS];
+    let drawn = NormalNoise::new(3, trial).values(0, shape.iter().product());
+    let mut inputs = vec![0.0; drawn.len()];
+    let mut targets = inputs.clone();
+    for (at, draw) in drawn.iter().enumerate() {
+        let first = at / BITS % STEPS == 0;
+        // |ξ| > 1.78 in 7.5 % of all steps.
+        if first || draw.abs() > 1.78 {
+            inputs[at] = draw.signum();
+            targets[at] = draw.signum();
+        } else {
+            targets[at] = targets[at - BITS];
+        }
+    }
+    (place.tensor(inputs, shape), place.tensor(targets, shape))
+}
+
+/// The fixed points without input, from starts around states that the network passed through.
+fn search(
+    network: &RateNetwork,
+    trajectory: &Trajectory,
+) -> Result<Vec<FixedPoint>, DynamicsError> {
+    let states: Vec<Vec<f64>> = host(trajectory.states.clone())?
+        .chunks_exact(network.units())
+        .map(<[f64]>::to_vec)
+        .collect();
+    let starts = scattered_starts(&states, 600, 0.5, 5)?;
+    let field = network.on_host(&[0.0; BITS])?;
+    fixed_points(&field, &starts, &FixedPointSearch::default())
+}
+
+fn print(network: &RateNetwork, point: &FixedPoint) -> Result<(), DynamicsError> {
+    let state = Place::of(&network.bias.value()).tensor(point.state.clone(), [1, network.units()]);
+    let outputs = host(network.field().observe(&State::new(vec![state])))?;
+    let outputs: Vec<String> = outputs.iter().map(|out| format!("{out:5.2}")).collect();
+    println!(
+        "  outputs [{}], unstable directions: {}, leading eigenvalue {:+.4} per ms, q = {:.0e}",
+        outputs.join(", "),
+        point.unstable(),
+        point.eigenvalues.first().map_or(0.0, |z| z.re),
+        point.speed,
+    );
+    Ok(())
+}
