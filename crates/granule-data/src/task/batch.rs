@@ -382,21 +382,18 @@ pub(super) fn trials(
     Ok(batch)
 }
 
-/// Draws the durations and lays the periods end to end, each in whole steps.
+/// Draws the durations and lays the periods end to end, each in whole steps; one without a step is none.
 fn periods(stages: &[Stage], dt: f64, random: &mut Random) -> Vec<Period> {
     let mut end = 0;
-    stages
-        .iter()
-        .map(|stage| {
-            let start = end;
-            end += steps(random.uniform(stage.span.low, stage.span.high), dt);
-            Period {
-                name: stage.name,
-                start,
-                end,
-            }
-        })
-        .collect()
+    let mut periods = Vec::with_capacity(stages.len());
+    for Stage { name, span } in stages {
+        let start = end;
+        end += steps(random.uniform(span.low, span.high), dt);
+        if end > start {
+            periods.push(Period { name, start, end });
+        }
+    }
+    periods
 }
 
 /// The conditions of consecutive trials: each once a block, in an order decided by (seed, block).

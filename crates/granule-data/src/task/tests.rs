@@ -60,7 +60,7 @@ fn check_batch(task: &TaskConfig, batch: &TrialBatch) -> Result<(), TestCaseErro
         let mut end = 0;
         for period in &trial.periods {
             prop_assert_eq!(period.start, end);
-            prop_assert!(period.end >= period.start);
+            prop_assert!(period.end > period.start);
             end = period.end;
         }
         prop_assert_eq!(end, trial.steps);
