@@ -9,9 +9,9 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::field::{CellField, Form};
-use super::parameters::{CellConstants, CellParameters, Published};
+use super::parameters::{CellParameters, CellValues, Published};
 use super::rates::RateForm;
-use super::setting::{Constant, Range, Setting};
+use super::setting::{ParameterValue, Range, Setting};
 use crate::solver::{Solver, Stepped};
 use crate::{Bounds, DynamicsError, Model, Place, State, Values};
 
@@ -174,7 +174,7 @@ impl<K: Kinetics> CellConfig<K> {
             false => vec![given("m")?, given("h")?, given("n")?],
         };
         let cells = Cells {
-            parameters: CellConstants::build(required)?,
+            parameters: CellValues::build(required)?,
             current: required("current")?,
             voltage: given("voltage")?,
             gates,
@@ -198,11 +198,11 @@ impl<K: Kinetics> CellConfig<K> {
 #[derive(Module, Debug)]
 pub struct Cells {
     /// The parameters.
-    pub parameters: CellConstants,
+    pub parameters: CellValues,
     /// The constant part of the external current, µA/cm².
-    pub current: Constant,
-    voltage: Option<Constant>,
-    gates: Vec<Option<Constant>>,
+    pub current: ParameterValue,
+    voltage: Option<ParameterValue>,
+    gates: Vec<Option<ParameterValue>>,
     /// Where the module lives; it follows the module to other devices and off the tape.
     origin: Tensor<2>,
     #[module(skip)]
@@ -225,7 +225,7 @@ impl Cells {
     }
 
     /// A parameter by its name in configuration files, or `current`.
-    pub fn parameter(&self, name: &str) -> Option<&Constant> {
+    pub fn parameter(&self, name: &str) -> Option<&ParameterValue> {
         match name {
             "current" => Some(&self.current),
             _ => self.parameters.get(name),
@@ -233,7 +233,7 @@ impl Cells {
     }
 
     /// What was given of the initial state: `voltage`, `m`, `h` or `n`.
-    pub fn initial(&self, name: &str) -> Option<&Constant> {
+    pub fn initial(&self, name: &str) -> Option<&ParameterValue> {
         let gate = |from_last: usize| {
             let index = self.gates.len().checked_sub(from_last)?;
             self.gates.get(index)?.as_ref()
@@ -265,7 +265,7 @@ impl Cells {
         let names = super::PARAMETERS.iter().map(|info| info.name);
         let table: Vec<Vec<f64>> = names
             .filter_map(|name| self.parameters.get(name))
-            .map(Constant::values)
+            .map(ParameterValue::values)
             .collect::<Result<_, _>>()?;
         let width = table.iter().map(Vec::len).max().unwrap_or(1);
         let (mut voltages, mut minus_slopes) = (Vec::new(), Vec::new());
@@ -290,7 +290,7 @@ impl Cells {
         let voltage = place.tensor(voltages, [1, width]);
         let minus_slope = place.tensor(minus_slopes, [1, width]);
         // The constant current is not part of what keeps the cell at rest.
-        let none = Constant::Number(0.0);
+        let none = ParameterValue::Number(0.0);
         let field = CellField::new(self.form, width, &self.parameters, &none);
         let residual = field.steady_slope(&voltage);
         let capacitance = self.parameters.capacitance.quantity();
@@ -310,7 +310,7 @@ impl Model for Cells {
 
     fn initial_state(&self, batch: usize) -> Result<State, DynamicsError> {
         let zeros = Place::of(&self.origin).full(0.0, [batch, self.cells]);
-        let spread = |value: &Constant| value.quantity().shift(zeros.clone());
+        let spread = |value: &ParameterValue| value.quantity().shift(zeros.clone());
         let voltage = match &self.voltage {
             Some(voltage) => spread(voltage),
             None => zeros.clone() + self.resting_voltage()?,

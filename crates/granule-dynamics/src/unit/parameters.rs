@@ -7,7 +7,7 @@ use burn::module::Module;
 use serde::{Deserialize, Serialize};
 
 use super::Kinetics;
-use super::setting::{Constant, Range};
+use super::setting::{ParameterValue, Range};
 use crate::{DynamicsError, Values};
 
 /// What a parameter is, for help and tables.
@@ -43,8 +43,8 @@ macro_rules! parameters {
 
         /// The parameters of a cell as part of a module.
         #[derive(Module, Debug)]
-        pub struct CellConstants {
-            $(#[doc = $doc] pub $name: Constant,)*
+        pub struct CellValues {
+            $(#[doc = $doc] pub $name: ParameterValue,)*
         }
 
         /// All parameters of a conductance-based cell, in the order of their fields.
@@ -87,16 +87,16 @@ macro_rules! parameters {
             }
         }
 
-        impl CellConstants {
+        impl CellValues {
             /// Makes every parameter by its name.
             pub(crate) fn build(
-                mut make: impl FnMut(&'static str) -> Result<Constant, DynamicsError>,
+                mut make: impl FnMut(&'static str) -> Result<ParameterValue, DynamicsError>,
             ) -> Result<Self, DynamicsError> {
                 Ok(Self { $($name: make(stringify!($name))?,)* })
             }
 
             /// A parameter by its name.
-            pub fn get(&self, name: &str) -> Option<&Constant> {
+            pub fn get(&self, name: &str) -> Option<&ParameterValue> {
                 match name {
                     $(stringify!($name) => Some(&self.$name),)*
                     _ => None,

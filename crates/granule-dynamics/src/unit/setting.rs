@@ -36,6 +36,7 @@ impl Range {
         let (low, high) = match bounds {
             Bounds::Free => (f64::NEG_INFINITY, f64::INFINITY),
             Bounds::Above(low) | Bounds::AtLeast(low) => (low, f64::INFINITY),
+            Bounds::Below(high) => (f64::NEG_INFINITY, high),
             Bounds::Between(low, high) => (low, high),
         };
         let within = match self {
@@ -121,17 +122,24 @@ impl<'a> Setting<'a> {
     }
 
     /// Checks it and makes it part of a module.
-    pub(crate) fn init(&self, cells: usize, place: &Place) -> Result<Constant, DynamicsError> {
+    pub(crate) fn init(
+        &self,
+        cells: usize,
+        place: &Place,
+    ) -> Result<ParameterValue, DynamicsError> {
         self.check(cells)?;
         let values = self.values.as_slice();
         Ok(match (self.bounds, values) {
             (Some(bounds), _) => {
-                Constant::Parameter(Parameter::trainable(&self.field, values, bounds, place)?)
+                ParameterValue::Parameter(Parameter::trainable(&self.field, values, bounds, place)?)
             }
-            (None, [value]) => Constant::Number(*value),
-            (None, _) => {
-                Constant::Parameter(Parameter::fixed(&self.field, values, Bounds::Free, place)?)
-            }
+            (None, [value]) => ParameterValue::Number(*value),
+            (None, _) => ParameterValue::Parameter(Parameter::fixed(
+                &self.field,
+                values,
+                Bounds::Free,
+                place,
+            )?),
         })
     }
 }
@@ -140,14 +148,14 @@ impl<'a> Setting<'a> {
 ///
 /// One fixed value for all cells stays a number: a run then multiplies by it without a tensor and a tape.
 #[derive(Module, Debug)]
-pub enum Constant {
+pub enum ParameterValue {
     /// The same fixed value for all cells.
     Number(f64),
     /// Trainable, or a value for each cell.
     Parameter(Parameter),
 }
 
-impl Constant {
+impl ParameterValue {
     /// The values on the host: one, or one for each cell.
     ///
     /// # Errors

@@ -10,9 +10,8 @@ fn refused<K: Kinetics>(change: impl FnOnce(&mut CellConfig<K>)) -> String {
     let mut config = CellConfig::<K>::default();
     change(&mut config);
     let by_validation = config.validate().map(|()| None);
-    let result = by_validation.and_then(|_: Option<()>| {
-        config.init(Arc::new(Rk4), &f64_place()).map(|_| ())
-    });
+    let result = by_validation
+        .and_then(|_: Option<()>| config.init(Arc::new(Rk4), &f64_place()).map(|_| ()));
     match result {
         Err(error @ DynamicsError::Config { .. }) => error.to_string(),
         other => panic!("{other:?}"),
@@ -64,7 +63,11 @@ fn bad_values_are_refused_by_name() {
         (
             |c| {
                 let parameters = &mut c.parameters;
-                for g in [&mut parameters.g_na, &mut parameters.g_k, &mut parameters.g_l] {
+                for g in [
+                    &mut parameters.g_na,
+                    &mut parameters.g_k,
+                    &mut parameters.g_l,
+                ] {
                     *g = 0.0.into();
                 }
             },
@@ -123,10 +126,20 @@ fn files_say_what_they_mean() {
     let g_na = cells.parameter("g_na").unwrap();
     let values = g_na.values().unwrap();
     assert!((values[1] - 110.5).abs() < 1e-10 && g_na.parameter().is_some());
-    assert_eq!(cells.parameter("alpha_m_midpoint").unwrap().values().unwrap(), [-39.0]);
+    assert_eq!(
+        cells
+            .parameter("alpha_m_midpoint")
+            .unwrap()
+            .values()
+            .unwrap(),
+        [-39.0]
+    );
 
     for (text, expected) in [
-        (r#"{"model": "hodgkin-huxley", "parameters": {"gna": 1}}"#, "`g_na`"),
+        (
+            r#"{"model": "hodgkin-huxley", "parameters": {"gna": 1}}"#,
+            "`g_na`",
+        ),
         (r#"{"model": "hodgkin-huxley", "currents": 1}"#, "`current`"),
         (r#"{"model": "hodgkin"}"#, "`wang-buzsaki`"),
     ] {
@@ -140,12 +153,20 @@ fn every_parameter_is_reached_by_its_name() {
     for name in UnitConfig::NAMES {
         let mut unit = UnitConfig::from_name(name).unwrap();
         assert_eq!(unit.name(), name);
-        let names: Vec<&str> = unit.parameters().iter().map(|(info, _)| info.name).collect();
+        let names: Vec<&str> = unit
+            .parameters()
+            .iter()
+            .map(|(info, _)| info.name)
+            .collect();
         assert_eq!(names.len(), 27);
         for name in &names {
             *unit.parameter_mut(name).unwrap() = 7.0.into();
         }
-        assert!(unit.parameters().iter().all(|(_, x)| **x == Values::One(7.0)));
+        assert!(
+            unit.parameters()
+                .iter()
+                .all(|(_, x)| **x == Values::One(7.0))
+        );
         let written = serde_json::to_value(&unit).unwrap();
         for name in &names {
             assert_eq!(written["parameters"][name], 7.0, "{name}");
@@ -165,7 +186,12 @@ fn an_unstable_step_names_time_and_variable() {
     let DynamicsError::NonFinite { time, variable, .. } = &error else {
         panic!("{error}")
     };
-    let names: Vec<String> = cells.field().variables().iter().map(|v| v.name.clone()).collect();
+    let names: Vec<String> = cells
+        .field()
+        .variables()
+        .iter()
+        .map(|v| v.name.clone())
+        .collect();
     assert!(names.contains(variable), "{error}");
     // The step at which it happened, not the one at which it was noticed.
     assert!(*time < 100.0 && time.fract() == 0.0, "{error}");
@@ -184,7 +210,13 @@ fn a_nan_in_the_input_is_found_at_its_step_and_a_wrong_shape_before_it() {
         Some(place.tensor(vec![0.0, bad, 0.0], [1, 3]))
     };
     let error = trace(&cells, &input, 0.025, 100).unwrap_err();
-    let DynamicsError::NonFinite { time, variable, unit, .. } = &error else {
+    let DynamicsError::NonFinite {
+        time,
+        variable,
+        unit,
+        ..
+    } = &error
+    else {
         panic!("{error}")
     };
     assert!((time - 38.0 * 0.025).abs() < 1e-12, "{error}");

@@ -59,13 +59,7 @@ fn derivatives_of_the_voltage_after_1_ms() {
     config.initial.voltage = Some((-65.0).into());
     config.trainable = ["g_na", "g_k", "g_l", "current"].map(String::from).to_vec();
     let end = |seen: Tensor<3>| seen.narrow(0, 100, 1).sum();
-    let (v, found) = slopes(
-        &config,
-        Arc::new(Rk4),
-        &grid(0.01, 100),
-        &Memory::Full,
-        end,
-    );
+    let (v, found) = slopes(&config, Arc::new(Rk4), &grid(0.01, 100), &Memory::Full, end);
     assert!((v - -55.97508800).abs() < 1e-7, "{v}");
     let expected = [0.0308062, -0.1872907, 6.650376, 1.0602615];
     for ((name, found), expected) in found.iter().zip(expected) {
@@ -95,9 +89,7 @@ fn check<K: Kinetics>(current: f64, solver: impl Solver + Clone + 'static) {
     assert_eq!(found.len(), 28);
     config.trainable.clear();
     let loss = |config: &CellConfig<K>| {
-        let cells = config
-            .init(Arc::new(solver.clone()), &f64_place())
-            .unwrap();
+        let cells = config.init(Arc::new(solver.clone()), &f64_place()).unwrap();
         let (_, v) = trace(&cells, &NoInput, 0.1, 40).unwrap();
         v.iter().map(|v| (0.05 * v[0]).sin() + 1.0).sum::<f64>() / v.len() as f64
     };
@@ -154,7 +146,9 @@ fn every_parameter_of_traub_miles() {
 #[test]
 fn every_memory_policy_gives_one_gradient() {
     let mut config = population::<HodgkinHuxley>(&[10.0, 20.0]);
-    config.trainable = ["g_na", "g_k", "e_l", "beta_n_slope"].map(String::from).to_vec();
+    config.trainable = ["g_na", "g_k", "e_l", "beta_n_slope"]
+        .map(String::from)
+        .to_vec();
     config.parameters.g_na = vec![120.0, 100.0].into();
     let of = |memory| slopes(&config, Arc::new(Rk4), &grid(0.05, 60), &memory, whole).1;
     let full = of(Memory::Full);
@@ -187,7 +181,11 @@ fn rest_is_differentiable() {
     let raw = cells.parameters.g_l.parameter().unwrap().raw.val();
     let slope = host(raw.grad_remove(&mut gradients).unwrap()).unwrap()[0];
     let h = 1e-4;
-    assert_close(slope / 0.3, (rest(0.3 + h) - rest(0.3 - h)) / (2.0 * h), 1e-6);
+    assert_close(
+        slope / 0.3,
+        (rest(0.3 + h) - rest(0.3 - h)) / (2.0 * h),
+        1e-6,
+    );
 }
 
 /// An initial state that is given can be trained, and stays in its range.
@@ -201,7 +199,9 @@ fn the_initial_state_is_trainable() {
         n: Some(0.3.into()),
     };
     config.trainable = vec!["voltage".into(), "m".into(), "n".into()];
-    config.bounds.insert("voltage".into(), Bounds::Between(-80.0, -40.0));
+    config
+        .bounds
+        .insert("voltage".into(), Bounds::Between(-80.0, -40.0));
     let cells = config.init(Arc::new(Rk4), &f64_autodiff()).unwrap();
     let run = Run {
         initial: None,

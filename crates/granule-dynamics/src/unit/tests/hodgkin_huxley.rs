@@ -87,7 +87,10 @@ fn rates_spikes_and_rheobase() {
         assert_eq!(times.len(), 11);
         for (found, expected) in times.iter().zip(spikes_at_10) {
             // 0.6e-4 is the error of a straight line over a step, 0.5e-4 the last digit given.
-            assert!((found - expected).abs() < 1.2e-4, "{name}: {found} {expected}");
+            assert!(
+                (found - expected).abs() < 1.2e-4,
+                "{name}: {found} {expected}"
+            );
         }
     }
 }
@@ -190,7 +193,11 @@ fn the_semi_implicit_scheme_is_of_first_order_and_stable_at_long_steps() {
 #[test]
 fn parameters_of_its_own_make_each_cell_a_cell_of_its_own() {
     let place = testing::f64_place();
-    let values = [(120.0, -77.0, 10.0), (100.0, -80.0, 7.0), (140.0, -77.0, 0.0)];
+    let values = [
+        (120.0, -77.0, 10.0),
+        (100.0, -80.0, 7.0),
+        (140.0, -77.0, 0.0),
+    ];
     let mut all = population::<HodgkinHuxley>(&values.map(|(_, _, current)| current));
     all.parameters.g_na = values.map(|(g, _, _)| g).to_vec().into();
     all.parameters.e_k = values.map(|(_, e, _)| e).to_vec().into();
@@ -207,7 +214,13 @@ fn parameters_of_its_own_make_each_cell_a_cell_of_its_own() {
 #[test]
 fn current_comes_from_the_setting_the_input_and_the_synapses() {
     let place = f64_place();
-    let expected = last(&population::<HodgkinHuxley>(&[10.0, 6.0]), Rk4, &place, 0.025, 5.0);
+    let expected = last(
+        &population::<HodgkinHuxley>(&[10.0, 6.0]),
+        Rk4,
+        &place,
+        0.025,
+        5.0,
+    );
     let with = |currents: &[f64], input: Vec<f64>| {
         let config = population::<HodgkinHuxley>(currents);
         let cells = config.init(Arc::new(Rk4), &place).unwrap();
