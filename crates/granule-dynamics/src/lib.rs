@@ -16,6 +16,7 @@
 
 pub mod analysis;
 pub mod delay;
+mod derivative;
 #[cfg(test)]
 mod differences;
 mod error;

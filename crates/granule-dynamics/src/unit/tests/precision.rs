@@ -67,10 +67,11 @@ fn spike_times_in_single_precision() {
         let exact = fire(&config, Rk4, &f64_place(), dt, 135.0).swap_remove(0);
         assert_eq!(exact.times.len(), 10);
         for (name, place) in f32_places() {
-            // One spike is enough where a step takes milliseconds.
+            // Fewer spikes are enough where a step takes long.
             let duration = match name {
-                "wgpu" => 4.0,
-                _ => 135.0,
+                "flex" => 135.0,
+                "ndarray" => 35.0,
+                _ => 4.0,
             };
             let found = fire(&config, Rk4, &place, dt, duration).swap_remove(0);
             let expected = exact.times.iter().filter(|t| **t < duration);
