@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let place = Place::f32(&device.autodiff());
     let config = RateNetworkConfig {
         units: 64,
-        time_constant: vec![20.0],
+        time_constant: 20.0.into(),
         dt: 10.0,
         initialization: Initialization::SpectralRadius(1.0),
         private_noise: 0.05,

@@ -15,6 +15,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod analysis;
+pub mod composite;
 pub mod delay;
 mod derivative;
 #[cfg(test)]
@@ -24,6 +25,7 @@ mod error;
 pub mod gradient;
 pub mod linalg;
 pub mod model;
+pub mod multi_resolution;
 mod parameter;
 #[cfg(feature = "plot")]
 pub mod plot;

@@ -2,6 +2,7 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
+use granule_ops::{Transfer, firing_rate};
 use serde::{Deserialize, Serialize};
 
 use crate::DynamicsError;
@@ -117,7 +118,10 @@ impl Parameter {
             Bounds::Free => raw,
             Bounds::Above(low) | Bounds::AtLeast(low) => raw.exp().add_scalar(low),
             Bounds::Below(high) => raw.exp().neg().add_scalar(high),
-            Bounds::Between(low, high) => sigmoid(raw).mul_scalar(high - low).add_scalar(low),
+            // Burn's own sigmoid goes through single precision on some backends.
+            Bounds::Between(low, high) => firing_rate(raw, Transfer::Sigmoid)
+                .mul_scalar(high - low)
+                .add_scalar(low),
         }
     }
 
@@ -171,11 +175,6 @@ impl From<Vec<f64>> for Values {
     fn from(values: Vec<f64>) -> Self {
         Self::Each(values)
     }
-}
-
-/// 1/(1 + e⁻ˣ). Burn's own goes through single precision on some backends.
-pub(crate) fn sigmoid<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    x.mul_scalar(0.5).tanh().mul_scalar(0.5).add_scalar(0.5)
 }
 
 /// A parameter as a configuration has it.

@@ -24,5 +24,5 @@ mod vectorised;
 
 pub use conv2d::{Conv2dOptions, conv2d};
 pub use firing_rate::{Transfer, firing_rate};
-pub use rate_sequence::{RateSequenceOptions, rate_sequence};
+pub use rate_sequence::{Drive, RateSequenceOptions, Recorded, rate_sequence};
 pub use relu_max_pool2d::relu_max_pool2d;

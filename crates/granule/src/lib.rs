@@ -67,6 +67,7 @@ println!("{}", outcome.run_dir.display());
 //! | `fusion`, `autotune` | Burn's kernel fusion and kernel selection on GPUs |
 //! | `train` | the modules `train` and `data`: data sets, training, evaluation, reports |
 //! | `fetch` | downloads of published data sets |
+//! | `plot` | figures of simulations as SVG or pixels |
 //! | `burn-train` | Burn's own learner for the models, see `examples/burn_learner.rs` |
 //!
 //! By default `flex`, `ndarray`, `wgpu`, `train` and `fetch` are on.
@@ -82,6 +83,7 @@ pub use burn_train;
 #[cfg(feature = "train")]
 pub use granule_data as data;
 pub use granule_device as device;
+pub use granule_dynamics as dynamics;
 pub use granule_models as models;
 #[cfg(feature = "train")]
 pub use granule_train as train;

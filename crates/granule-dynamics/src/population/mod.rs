@@ -27,9 +27,8 @@ pub use rate::{
 };
 pub use wilson_cowan::{WilsonCowan, WilsonCowanConfig, WilsonCowanField, WilsonCowanPopulation};
 
-use crate::DynamicsError;
 use crate::random::NormalNoise;
-use crate::state::host;
+use crate::{DynamicsError, State, host};
 
 /// A network that maps a batch of input sequences to output sequences.
 pub trait SequenceModel: Module {
@@ -89,6 +88,26 @@ fn check_sequences(inputs: &Tensor<3>, width: usize) -> Result<(), DynamicsError
             what: "the inputs [batch, steps, inputs]".into(),
             expected: vec![batch.max(1), steps.max(1), width],
             found: vec![batch, steps, found],
+        }),
+    }
+}
+
+/// Checks that an input has `width` columns and one row or the state's.
+fn check_input(
+    width: usize,
+    state: &State,
+    input: Option<&Tensor<2>>,
+) -> Result<(), DynamicsError> {
+    let Some([rows, columns]) = input.map(Tensor::dims) else {
+        return Ok(());
+    };
+    let batch = state[0].dims()[0];
+    match columns == width && (rows == 1 || rows == batch) {
+        true => Ok(()),
+        false => Err(DynamicsError::Shape {
+            what: "the input [batch, inputs]".into(),
+            expected: vec![batch, width],
+            found: vec![rows, columns],
         }),
     }
 }

@@ -2,8 +2,8 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use crate::parameter::{self, Bounds, Parameter, Setting, Values};
-use crate::{DynamicsError, Place};
+use crate::unit::setting::{Constant, Quantity, Range, Settings};
+use crate::{DynamicsError, Values};
 
 /// What the time course is: a current, or a conductance g with a driving force. Currents are inward.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -27,39 +27,33 @@ pub enum Effect {
 }
 
 impl Effect {
-    fn settings(&self) -> Vec<Setting<'_>> {
-        let reversal = |values| Setting::new("reversal", values, Bounds::Free);
+    pub(super) fn settings<'a>(&'a self, all: &mut Settings<'a>) {
+        let mut add = |name, values, range| all.add(("synapse.effect", name), values, range);
         match self {
-            Self::Current => Vec::new(),
-            Self::Conductance { reversal: values } => vec![reversal(values)],
+            Self::Current => {}
+            Self::Conductance { reversal } => add("reversal", reversal, Range::Any),
             Self::Nmda {
-                reversal: values,
+                reversal,
                 magnesium,
-            } => vec![
-                reversal(values),
-                Setting::new("magnesium", magnesium, Bounds::AtLeast(0.0)),
-            ],
+            } => {
+                add("reversal", reversal, Range::Any);
+                add("magnesium", magnesium, Range::NonNegative);
+            }
         }
     }
 
-    pub(super) fn names(&self) -> Vec<&'static str> {
-        self.settings().iter().map(|setting| setting.name).collect()
-    }
-
-    pub(super) fn validate(&self, post: Option<usize>) -> Result<(), DynamicsError> {
-        let settings = self.settings();
-        let widest = settings.iter().map(|s| s.values.as_slice().len()).max();
-        parameter::validate(post.or(widest).unwrap_or(1), &settings, &[])
-    }
-
-    pub(super) fn init(&self, trainable: &[String], place: &Place) -> Result<Force, DynamicsError> {
-        let mut made = self
-            .settings()
-            .into_iter()
-            .map(|s| s.init(trainable, place));
+    pub(super) fn init(
+        &self,
+        make: impl Fn(&str) -> Result<Constant, DynamicsError>,
+    ) -> Result<Force, DynamicsError> {
+        let (reversal, magnesium) = match self {
+            Self::Current => (None, None),
+            Self::Conductance { .. } => (Some(make("reversal")?), None),
+            Self::Nmda { .. } => (Some(make("reversal")?), Some(make("magnesium")?)),
+        };
         Ok(Force {
-            reversal: made.next().transpose()?,
-            magnesium: made.next().transpose()?,
+            reversal,
+            magnesium,
         })
     }
 }
@@ -68,20 +62,19 @@ impl Effect {
 #[derive(Module, Debug)]
 pub struct Force {
     /// E, mV, of a conductance.
-    pub reversal: Option<Parameter>,
+    pub reversal: Option<Constant>,
     /// [Mg], mM, of a conductance that magnesium blocks.
-    pub magnesium: Option<Parameter>,
+    pub magnesium: Option<Constant>,
 }
 
 impl Force {
     pub(super) fn bind(&self) -> Bound {
         match (&self.reversal, &self.magnesium) {
             (None, _) => Bound::Current,
-            (Some(reversal), None) => Bound::Conductance(reversal.value()),
+            (Some(reversal), None) => Bound::Conductance(reversal.quantity()),
             (Some(reversal), Some(magnesium)) => Bound::Nmda {
-                reversal: reversal.value(),
-                // Burn divides gradients by numbers in single precision.
-                magnesium: magnesium.value() * (1.0 / 3.57),
+                reversal: reversal.quantity(),
+                magnesium: magnesium.quantity().times(&Quantity::Number(1.0 / 3.57)),
             },
         }
     }
@@ -91,10 +84,11 @@ impl Force {
 #[derive(Clone, Debug)]
 pub(super) enum Bound {
     Current,
-    Conductance(Tensor<2>),
+    Conductance(Quantity),
     Nmda {
-        reversal: Tensor<2>,
-        magnesium: Tensor<2>,
+        reversal: Quantity,
+        /// [Mg]/3.57 mM
+        magnesium: Quantity,
     },
 }
 
@@ -103,13 +97,13 @@ impl Bound {
     pub(super) fn current(&self, open: Tensor<2>, v: &Tensor<2>) -> Tensor<2> {
         match self {
             Self::Current => open,
-            Self::Conductance(reversal) => open * (reversal.clone() - v.clone()),
+            Self::Conductance(reversal) => open * reversal.minus(v.clone()),
             Self::Nmda {
                 reversal,
                 magnesium,
             } => {
                 let free = unblocked(v, magnesium);
-                open * free * (reversal.clone() - v.clone())
+                open * free * reversal.minus(v.clone())
             }
         }
     }
@@ -125,7 +119,7 @@ impl Bound {
 }
 
 /// 1/(1 + m·exp(−0.062 v)). Below −645 mV, where nothing passes, the exponent is bounded for single precision.
-fn unblocked(v: &Tensor<2>, magnesium: &Tensor<2>) -> Tensor<2> {
-    let blocked = magnesium.clone() * (v.clone() * -0.062).clamp_max(40.0).exp();
+fn unblocked(v: &Tensor<2>, magnesium: &Quantity) -> Tensor<2> {
+    let blocked = magnesium.scale((v.clone() * -0.062).clamp_max(40.0).exp());
     (blocked + 1.0).recip()
 }

@@ -4,8 +4,8 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use crate::parameter::{self, Bounds, Parameter, Setting, Values};
-use crate::{DynamicsError, Place};
+use crate::unit::setting::{Constant, Quantity, Range, Settings};
+use crate::{Bounds, DynamicsError, Values};
 
 /// The time course after one spike at t = 0 through a weight w; each value for all postsynaptic cells or one for each.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -31,66 +31,43 @@ pub enum Kinetics {
 }
 
 impl Kinetics {
-    fn settings(&self) -> Result<Vec<Setting<'_>>, DynamicsError> {
-        Ok(match self {
+    pub(super) fn settings<'a>(&'a self, all: &mut Settings<'a>) -> Result<(), DynamicsError> {
+        let mut add = |name, values| all.add(("synapse.kinetics", name), values, Range::Positive);
+        match self {
             Self::Exponential { time_constant } | Self::Alpha { time_constant } => {
-                vec![Setting::new(
-                    "time_constant",
-                    time_constant,
-                    Bounds::Above(0.0),
-                )]
+                add("time_constant", time_constant);
             }
             Self::DoubleExponential { rise, decay } => {
-                let positive = Bounds::Above(0.0);
-                for (name, values) in [("rise", rise), ("decay", decay)] {
-                    let values = Setting::new(name, values, positive);
-                    parameter::validate(values.values.as_slice().len(), &[values], &[])?;
-                }
-                let values = |values: &Values| values.as_slice().to_vec();
-                let slowest_rise = values(rise).into_iter().fold(0.0, f64::max);
-                let fastest_decay = values(decay).into_iter().fold(f64::INFINITY, f64::min);
+                add("rise", rise);
+                add("decay", decay);
+                let slowest_rise = rise.as_slice().iter().copied().fold(0.0, f64::max);
+                let fastest_decay = decay.as_slice().iter().copied().fold(f64::MAX, f64::min);
                 if slowest_rise >= fastest_decay {
                     return Err(DynamicsError::config(
-                        "rise",
+                        "synapse.kinetics.rise",
                         slowest_rise,
                         format!("below decay = {fastest_decay}"),
                     ));
                 }
                 // A bound between the two keeps them apart while both are trained.
                 let between = (slowest_rise * fastest_decay).sqrt();
-                vec![
-                    Setting::new("rise", rise, Bounds::Between(0.0, between)),
-                    Setting::new("decay", decay, Bounds::Above(between)),
-                ]
+                all.keep("rise", Bounds::Between(0.0, between));
+                all.keep("decay", Bounds::Above(between));
             }
-        })
-    }
-
-    pub(super) fn validate(&self, trainable: &[String]) -> Result<(), DynamicsError> {
-        let settings = self.settings()?;
-        let units = settings.iter().map(|s| s.values.as_slice().len()).max();
-        parameter::validate(units.unwrap_or(1), &settings, trainable)
+        }
+        Ok(())
     }
 
     pub(super) fn init(
         &self,
-        post: usize,
-        trainable: &[String],
-        place: &Place,
+        make: impl Fn(&str) -> Result<Constant, DynamicsError>,
     ) -> Result<Course, DynamicsError> {
-        let settings = self.settings()?;
-        parameter::validate(post, &settings, trainable)?;
-        let mut made = settings.into_iter().map(|s| s.init(trainable, place));
-        let mut next = || {
-            let none = || DynamicsError::config("kinetics", "", "a time constant");
-            made.next().ok_or_else(none)?
-        };
         Ok(match self {
-            Self::Exponential { .. } => Course::Exponential(next()?),
-            Self::Alpha { .. } => Course::Alpha(next()?),
+            Self::Exponential { .. } => Course::Exponential(make("time_constant")?),
+            Self::Alpha { .. } => Course::Alpha(make("time_constant")?),
             Self::DoubleExponential { .. } => Course::DoubleExponential(Pair {
-                rise: next()?,
-                decay: next()?,
+                rise: make("rise")?,
+                decay: make("decay")?,
             }),
         })
     }
@@ -100,9 +77,9 @@ impl Kinetics {
 #[derive(Module, Debug)]
 pub enum Course {
     /// τ.
-    Exponential(Parameter),
+    Exponential(Constant),
     /// τ.
-    Alpha(Parameter),
+    Alpha(Constant),
     /// Rise and decay.
     DoubleExponential(Pair),
 }
@@ -111,42 +88,45 @@ pub enum Course {
 #[derive(Module, Debug)]
 pub struct Pair {
     /// Below `decay`.
-    pub rise: Parameter,
+    pub rise: Constant,
     /// Above `rise`.
-    pub decay: Parameter,
+    pub decay: Constant,
 }
 
 impl Course {
     pub(super) fn bind(&self) -> Bound {
+        let minus_rate = |tau: &Constant| tau.quantity().reciprocal().negative();
         match self {
-            Self::Exponential(tau) => Bound::Exponential(tau.value().recip()),
-            Self::Alpha(tau) => Bound::Alpha(tau.value().recip()),
+            Self::Exponential(tau) => Bound::Exponential(minus_rate(tau)),
+            Self::Alpha(tau) => Bound::Alpha(minus_rate(tau)),
             Self::DoubleExponential(Pair { rise, decay }) => {
-                let (rise, decay) = (rise.value(), decay.value());
-                let ratio = decay.clone() / rise.clone();
-                let peak =
-                    rise.clone() * decay.clone() / (decay.clone() - rise.clone()) * ratio.log();
-                let (rise, decay) = (rise.recip(), decay.recip());
-                let height = (-peak.clone() * decay.clone()).exp() - (-peak * rise.clone()).exp();
+                let (minus_rise, minus_decay) = (minus_rate(rise), minus_rate(decay));
+                let (rise, decay) = (rise.quantity(), decay.quantity());
+                // The peak is at rise·decay/(decay − rise)·ln(decay/rise).
+                let span = decay.plus(&rise.negative()).reciprocal();
+                let ratio = decay.times(&rise.reciprocal()).ln();
+                let peak = rise.times(&decay).times(&span).times(&ratio);
+                let rising = minus_rise.times(&peak).exp();
+                let decaying = minus_decay.times(&peak).exp();
                 Bound::DoubleExponential {
-                    rise,
-                    decay,
-                    scale: height.recip(),
+                    minus_rise,
+                    minus_decay,
+                    scale: decaying.plus(&rising.negative()).reciprocal(),
                 }
             }
         }
     }
 }
 
-/// A time course with its rates, 1/ms.
+/// A time course with its rates, −1/τ.
 #[derive(Clone, Debug)]
 pub(super) enum Bound {
-    Exponential(Tensor<2>),
-    Alpha(Tensor<2>),
+    Exponential(Quantity),
+    Alpha(Quantity),
     DoubleExponential {
-        rise: Tensor<2>,
-        decay: Tensor<2>,
-        scale: Tensor<2>,
+        minus_rise: Quantity,
+        minus_decay: Quantity,
+        scale: Quantity,
     },
 }
 
@@ -171,17 +151,24 @@ impl Bound {
             Some(arrived) => x.clone() + arrived.clone(),
             None => x.clone(),
         };
-        let left = |rate: &Tensor<2>| (-rate.clone() * dt).exp();
+        let dt = Quantity::Number(dt);
+        let left = |minus_rate: &Quantity| minus_rate.times(&dt).exp();
         match self {
-            Self::Exponential(rate) => vec![kick(&state[0]) * left(rate)],
+            Self::Exponential(rate) => vec![left(rate).scale(kick(&state[0]))],
             Self::Alpha(rate) => {
                 let (released, left) = (kick(&state[1]), left(rate));
-                let opening = released.clone() * rate.clone() * (E * dt);
-                vec![(state[0].clone() + opening) * left.clone(), released * left]
+                let opening = rate.times(&dt).times(&Quantity::Number(-E));
+                let open = state[0].clone() + opening.scale(released.clone());
+                vec![left.scale(open), left.scale(released)]
             }
-            Self::DoubleExponential { rise, decay, .. } => {
-                vec![kick(&state[0]) * left(decay), kick(&state[1]) * left(rise)]
-            }
+            Self::DoubleExponential {
+                minus_rise,
+                minus_decay,
+                ..
+            } => vec![
+                left(minus_decay).scale(kick(&state[0])),
+                left(minus_rise).scale(kick(&state[1])),
+            ],
         }
     }
 
@@ -190,7 +177,7 @@ impl Bound {
         match self {
             Self::Exponential(_) | Self::Alpha(_) => state[0].clone(),
             Self::DoubleExponential { scale, .. } => {
-                (state[0].clone() - state[1].clone()) * scale.clone()
+                scale.scale(state[0].clone() - state[1].clone())
             }
         }
     }

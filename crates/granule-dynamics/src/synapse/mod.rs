@@ -10,6 +10,8 @@ mod kinetics;
 mod tests;
 mod weights;
 
+use std::collections::BTreeMap;
+
 use burn::module::Module;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
@@ -19,7 +21,8 @@ pub use kinetics::{Course, Kinetics, Pair};
 pub use weights::Weights;
 
 use crate::model::{Clock, Dynamics, Model};
-use crate::{DynamicsError, Place, State, Values, Variable};
+use crate::unit::setting::Settings;
+use crate::{Bounds, DynamicsError, Place, State, Values, Variable};
 
 /// The units of a synapse, those of the cells that it goes to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +49,8 @@ pub struct SynapseConfig {
     pub scale: Scale,
     /// The parameters, besides the weights, that training may move.
     pub trainable: Vec<String>,
+    /// Where training keeps a parameter, by name.
+    pub bounds: BTreeMap<String, Bounds>,
 }
 
 impl Default for SynapseConfig {
@@ -62,6 +67,7 @@ impl SynapseConfig {
             effect,
             scale: Scale::default(),
             trainable: Vec::new(),
+            bounds: BTreeMap::new(),
         }
     }
 
@@ -125,15 +131,15 @@ impl SynapseConfig {
     ///
     /// [`DynamicsError::Config`] names the first that is not allowed.
     pub fn validate(&self) -> Result<(), DynamicsError> {
-        self.effect.validate(None)?;
-        self.kinetics.validate(&self.of_kinetics())
+        let settings = self.settings()?;
+        settings.check(settings.widest())
     }
 
-    /// The trainable names that are not the effect's.
-    fn of_kinetics(&self) -> Vec<String> {
-        let effect = self.effect.names();
-        let of_kinetics = |name: &&String| !effect.contains(&name.as_str());
-        self.trainable.iter().filter(of_kinetics).cloned().collect()
+    fn settings(&self) -> Result<Settings<'_>, DynamicsError> {
+        let mut all = Settings::new("synapse", &self.trainable, &self.bounds);
+        self.kinetics.settings(&mut all)?;
+        self.effect.settings(&mut all);
+        Ok(all)
     }
 
     /// Makes the synapse.
@@ -144,10 +150,12 @@ impl SynapseConfig {
     /// postsynaptic cells.
     pub fn init(&self, weights: Weights, place: &Place) -> Result<Synapse, DynamicsError> {
         let [_, post] = weights.shape();
-        self.effect.validate(Some(post))?;
+        let settings = self.settings()?;
+        settings.check(post)?;
+        let make = |name: &str| settings.init(name, post, place);
         Ok(Synapse {
-            course: self.kinetics.init(post, &self.of_kinetics(), place)?,
-            force: self.effect.init(&self.trainable, place)?,
+            course: self.kinetics.init(make)?,
+            force: self.effect.init(make)?,
             weights,
             scale: self.scale,
         })

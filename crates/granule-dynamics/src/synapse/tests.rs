@@ -2,10 +2,11 @@ use std::f64::consts::E;
 
 use super::*;
 use crate::differences::assert_gradient;
+use crate::host;
 use crate::model::Series;
 use crate::simulate::{Grid, record};
 use crate::testing::{assert_close, f32_places, f64_autodiff, f64_places};
-use crate::{Bounds, host};
+use crate::unit::Constant;
 
 /// Two cells to three.
 const WEIGHTS: [f64; 6] = [0.5, 1.0, 0.0, 2.0, 0.0, 3.0];
@@ -177,11 +178,21 @@ fn the_gradient_of_a_current_agrees_with_differences() {
     }
     let v = place.tensor(v.to_vec(), [1, 3]);
     let gradients = current(&synapse, v.clone()).backward();
-    let magnesium = synapse.force.magnesium.clone().unwrap().raw;
+    let magnesium = synapse
+        .force
+        .magnesium
+        .as_ref()
+        .unwrap()
+        .parameter()
+        .unwrap()
+        .raw
+        .clone();
     let slope = host(magnesium.val().grad(&gradients).unwrap()).unwrap()[0];
     let moved = |h: f64| {
         let mut synapse = synapse.clone();
-        let parameter = synapse.force.magnesium.as_mut().unwrap();
+        let Some(Constant::Parameter(parameter)) = synapse.force.magnesium.as_mut() else {
+            panic!("a parameter")
+        };
         parameter.raw = parameter.raw.clone().map(|raw| raw.add_scalar(h));
         host(current(&synapse, v.clone())).unwrap()[0]
     };

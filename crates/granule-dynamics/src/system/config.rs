@@ -115,6 +115,10 @@ impl Field for Box<dyn SystemField> {
         self.as_ref().derivative(time, state, input)
     }
 
+    fn check_input(&self, state: &State, input: Option<&Tensor<2>>) -> Result<(), DynamicsError> {
+        self.as_ref().check_input(state, input)
+    }
+
     fn groups(&self) -> &[Vec<usize>] {
         self.as_ref().groups()
     }
@@ -166,10 +170,16 @@ impl SystemField for Box<dyn SystemField> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
-    use crate::model::NoInput;
+    use crate::model::{Model, NoInput};
+    use crate::simulate::{Grid, record};
+    use crate::solver::{Solver, SolverKind};
+    use crate::system::NetworkConfig;
     use crate::system::testing::trace;
-    use crate::testing::f64_place;
+    use crate::testing::{assert_close, f64_place};
+    use crate::{NormalNoise, host};
 
     #[test]
     fn every_kind_comes_from_its_name_with_its_defaults_and_runs() {
@@ -194,6 +204,32 @@ mod tests {
                 "{kind}"
             );
         }
+    }
+
+    #[test]
+    fn a_network_of_any_kind_runs_with_any_solver() {
+        let place = f64_place();
+        let end = |kind: SolverKind, seed: u64| {
+            let text = r#"{"kind": "stuart-landau", "nodes": 2, "growth": -0.01, "noise": 0.02}"#;
+            let config: SystemConfig = serde_json::from_str(text).unwrap();
+            let text = r#"{"weights": [[0, 1], [1, 0]], "delays": {"uniform": 2}, "strength": 0.01, "dt": 0.5}"#;
+            let network: NetworkConfig = serde_json::from_str(text).unwrap();
+            let solver: Arc<dyn Solver> = kind.init(NormalNoise::new(seed, 0)).into();
+            let network = network
+                .init(config.init(&place).unwrap(), solver, &place)
+                .unwrap();
+            let grid = Grid::over(20.0, 0.5).unwrap();
+            let initial = network.initial_state(1).unwrap();
+            let (_, last) = record(&network.dynamics().unwrap(), initial, &NoInput, &grid).unwrap();
+            host(last[0].clone()).unwrap()
+        };
+        for (one, other) in end(SolverKind::Heun, 1).iter().zip(end(SolverKind::Rk4, 2)) {
+            assert_close(*one, other, 1e-4);
+        }
+        let noisy = end(SolverKind::StochasticHeun, 1);
+        assert_eq!(noisy, end(SolverKind::StochasticHeun, 1));
+        assert_ne!(noisy, end(SolverKind::StochasticHeun, 2));
+        assert_ne!(noisy, end(SolverKind::Heun, 1));
     }
 
     #[test]

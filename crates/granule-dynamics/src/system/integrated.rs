@@ -2,7 +2,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 
 use super::readout::Readout;
-use super::{System, SystemField, check_input};
+use super::{System, SystemField};
 use crate::model::{Clock, Dynamics, Model};
 use crate::solver::Solver;
 use crate::{DynamicsError, State, Variable};
@@ -77,7 +77,7 @@ impl<F: SystemField, V: Solver> Dynamics for Moving<F, V> {
         state: &State,
         input: Option<&Tensor<2>>,
     ) -> Result<State, DynamicsError> {
-        check_input(self.field.inputs(), state[0].dims()[0], input)?;
+        self.field.check_input(state, input)?;
         let next = self.solver.step(&self.field, at, state, input)?;
         Ok(self.field.settle(at.time + at.dt, state, next))
     }

@@ -1,9 +1,9 @@
 use burn::tensor::Tensor;
 
 use super::parameters::mass_model;
-use super::{SystemField, plus};
+use super::{SystemField, check_input, plus};
 use crate::model::Field;
-use crate::{Bounds, State, Variable};
+use crate::{Bounds, DynamicsError, State, Variable};
 
 mass_model! {
     /// Settings of [`JansenRit`]; the defaults are the standard parameters of Jansen & Rit 1995, at which the column
@@ -123,6 +123,10 @@ impl Field for JansenRitField {
             bend(excitatory, gain_e, &per_e, 1),
             bend(inhibitory, gain_i, &per_i, 2),
         ])
+    }
+
+    fn check_input(&self, state: &State, input: Option<&Tensor<2>>) -> Result<(), DynamicsError> {
+        check_input(&self.inputs, state, input)
     }
 
     fn diffusion(&self, _time: f64, state: &State) -> Option<State> {

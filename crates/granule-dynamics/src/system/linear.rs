@@ -3,7 +3,7 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::parameters::{check_trainable, initial_state};
-use super::{System, SystemField, channel, plus};
+use super::{System, SystemField, channel, check_input, plus};
 use crate::model::{Field, Linear};
 use crate::parameter::{self, Setting};
 use crate::{Bounds, DynamicsError, Parameter, Place, State, Values, Variable};
@@ -225,6 +225,10 @@ impl Field for LinearSystemField {
     fn derivative(&self, _time: f64, state: &State, input: Option<&Tensor<2>>) -> State {
         let slope = state[0].clone().matmul(self.a.clone());
         State::new(vec![plus(slope, self.drive(input))])
+    }
+
+    fn check_input(&self, state: &State, input: Option<&Tensor<2>>) -> Result<(), DynamicsError> {
+        check_input(&self.inputs, state, input)
     }
 
     fn groups(&self) -> &[Vec<usize>] {

@@ -109,13 +109,14 @@ pub trait SystemField: Field {
     }
 }
 
-/// Checks that an input has the columns that `inputs` take and one row or `batch`.
+/// Checks that an input has the columns that `inputs` take and one row or as many as the state.
 pub(crate) fn check_input(
     inputs: &[Variable],
-    batch: usize,
+    state: &State,
     input: Option<&Tensor<2>>,
 ) -> Result<(), DynamicsError> {
     let Some(input) = input else { return Ok(()) };
+    let batch = state[0].dims()[0];
     let columns = inputs.iter().map(|channel| channel.width).sum();
     let [rows, found] = input.dims();
     if found == columns && (rows == 1 || rows == batch) {

@@ -3,9 +3,9 @@ use std::f64::consts::PI;
 use burn::tensor::Tensor;
 
 use super::parameters::mass_model;
-use super::{SystemField, plus};
+use super::{SystemField, check_input, plus};
 use crate::model::Field;
-use crate::{Bounds, State, Variable};
+use crate::{Bounds, DynamicsError, State, Variable};
 
 mass_model! {
     /// Settings of [`MontbrioPazoRoxin`]; the defaults are the bistable example of the paper (Δ = 1, η = −5, J = 15).
@@ -75,6 +75,10 @@ impl Field for MontbrioPazoRoxinField {
         State::new(vec![r_slope * per.clone(), v_slope * per])
     }
 
+    fn check_input(&self, state: &State, input: Option<&Tensor<2>>) -> Result<(), DynamicsError> {
+        check_input(&self.inputs, state, input)
+    }
+
     fn diffusion(&self, _time: f64, state: &State) -> Option<State> {
         let noise = self.noise.clone()? / self.time_constant.clone();
         let zeros = state[0].zeros_like();
@@ -104,10 +108,12 @@ impl SystemField for MontbrioPazoRoxinField {
 mod tests {
     use super::*;
     use crate::host;
-    use crate::model::{Constant, NoInput};
+    use crate::model::{Clock, Constant, NoInput};
     use crate::system::System;
     use crate::system::testing::{agrees_on_every_device, every_gradient_agrees, trace};
-    use crate::testing::{assert_close, f64_places};
+    use crate::testing::{assert_close, f64_place, f64_places, host_device};
+    use crate::unit::QifConfig;
+    use crate::{Dynamics, Model, Place};
 
     /// The roots with r > 0 of (Δ/2πr)² + η + J·r − (πr)² = 0, with v = −Δ/(2πr): a low node, a saddle, a high focus.
     const FIXED_POINTS: [(f64, f64); 3] = [
@@ -181,6 +187,76 @@ mod tests {
                 assert_close(host(state[1].clone()).unwrap()[0], v, 5e-8);
             }
         }
+    }
+
+    /// The quantiles of a Lorentzian at the given shares.
+    fn lorentzian(centre: f64, half_width: f64, shares: impl Iterator<Item = f64>) -> Vec<f64> {
+        shares
+            .map(|share| centre + half_width * (PI * (share - 0.5)).tan())
+            .collect()
+    }
+
+    #[test]
+    fn qif_population_follows_the_mean_field() {
+        const CELLS: usize = 10_000;
+        let place = Place::f32(&host_device("flex"));
+        let (dt, phase) = (0.005, 3000);
+        // Rest on the low node, a current that leaves only the high state, and the high state alone.
+        let currents = [0.0, 3.0, 0.0];
+
+        let excitabilities = (0..CELLS).map(|i| (i as f64 + 0.5) / CELLS as f64);
+        // Potentials of the density that the mean field assumes at (r, v), the same at every excitability.
+        let golden = (5f64.sqrt() - 1.0) / 2.0;
+        let potentials = (0..CELLS).map(|i| (golden * (i as f64 + 0.5)).fract());
+        let (r, v) = FIXED_POINTS[0];
+        let mut cells = QifConfig {
+            cells: CELLS,
+            current: lorentzian(-5.0, 1.0, excitabilities).into(),
+            initial_voltage: lorentzian(v, PI * r, potentials).into(),
+            ..Default::default()
+        };
+        cells.parameters.time_constant = 1.0.into();
+        let cells = cells.init(&place).unwrap();
+        let (dynamics, mut state) = (cells.dynamics().unwrap(), cells.initial_state(1).unwrap());
+        let current = |step: usize| currents[(step / phase).min(2)];
+        let mut rate: Tensor<2> = place.full(r, [1, 1]);
+        let mut rates = Vec::new();
+        for step in 0..3 * phase {
+            let at = Clock {
+                step,
+                time: step as f64 * dt,
+                dt,
+            };
+            let input = rate.mul_scalar(15.0).add_scalar(current(step));
+            state = dynamics.step(at, &state, Some(&input)).unwrap();
+            rate = state[1].clone().mean_dim(1).mul_scalar(1.0 / dt);
+            rates.push(rate.clone());
+        }
+        let rates = host(Tensor::cat(rates, 1)).unwrap();
+
+        let place = f64_place();
+        let mean_field = with_initial(r, v).init(&place).unwrap();
+        let input = |at: Clock| Some(place.full(current(at.step), [1, 1]));
+        let (expected, _) = trace(&mean_field, &input, dt, 3 * phase);
+        let expected: Vec<f64> = expected[1..].iter().map(|row| row[0]).collect();
+        let mean = |rates: &[f64]| rates.iter().sum::<f64>() / rates.len() as f64;
+        for (index, (found, expected)) in
+            rates.chunks(phase).zip(expected.chunks(phase)).enumerate()
+        {
+            let (found, expected) = (mean(found), mean(expected));
+            let error = found / expected - 1.0;
+            eprintln!("phase {index}: {found:.5} of the cells, {expected:.5} of the mean field");
+            assert!(error.abs() < 0.02, "phase {index}: {found} and {expected}");
+        }
+        // The course of time too, in windows of 0.25 τ, as a share of the mean rate.
+        let windows = rates.chunks(50).zip(expected.chunks(50));
+        let apart: Vec<f64> = windows.map(|(a, b)| (mean(a) - mean(b)).abs()).collect();
+        let apart = mean(&apart) / mean(&expected);
+        eprintln!(
+            "mean distance in windows of 0.25 τ: {:.2} % of the mean rate",
+            100.0 * apart
+        );
+        assert!(apart < 0.05, "{apart}");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::mlp::{Mlp, MlpConfig};
 use super::parameters::initial_state;
 use super::{
     FitzHughNagumo, FitzHughNagumoConfig, StuartLandau, StuartLandauConfig, System, SystemField,
-    VanDerPol, VanDerPolConfig, channel, plus,
+    VanDerPol, VanDerPolConfig, channel, check_input, plus,
 };
 use crate::model::Field;
 use crate::parameter::{self, Setting};
@@ -413,6 +413,10 @@ impl Field for NonlinearField {
             }
             FormField::Named(form) => form.derivative(time, state, drive.as_ref()),
         }
+    }
+
+    fn check_input(&self, state: &State, input: Option<&Tensor<2>>) -> Result<(), DynamicsError> {
+        check_input(&self.inputs, state, input)
     }
 
     fn diffusion(&self, time: f64, state: &State) -> Option<State> {

@@ -115,7 +115,7 @@ impl ModuleMapper for Nudge {
 }
 
 /// Every element of every trainable parameter: reverse mode against differences of fourth order, in double precision, to a
-/// relative 1e-6.
+/// relative 1e-6; and one memory policy against another.
 pub(crate) fn model_gradients_agree<M: Model>(
     make: impl Fn(&Place) -> M,
     input: &[f64],
@@ -154,6 +154,24 @@ pub(crate) fn model_gradients_agree<M: Model>(
     };
     model.visit(&mut values);
     let found = values.found;
+    let run = Run {
+        memory: &Memory::Full,
+        ..run
+    };
+    let mut result = gradient(&model, &run, loss).unwrap();
+    let mut values = Values {
+        gradients: &mut result.parameters,
+        found: Vec::new(),
+    };
+    model.visit(&mut values);
+    for ((_, segments), (_, full)) in found.iter().zip(&values.found) {
+        for (segments, full) in segments.iter().zip(full) {
+            assert!(
+                (segments - full).abs() <= 1e-10 * full.abs(),
+                "{segments} {full}"
+            );
+        }
+    }
     let mut trainable = Trainable::default();
     model.visit(&mut trainable);
     assert!(!trainable.0.is_empty());

@@ -2,9 +2,9 @@ use burn::tensor::Tensor;
 
 use super::guarded::linear_exponential;
 use super::parameters::mass_model;
-use super::{SystemField, plus};
+use super::{SystemField, check_input, plus};
 use crate::model::Field;
-use crate::{Bounds, State, Variable};
+use crate::{Bounds, DynamicsError, State, Variable};
 
 mass_model! {
     /// Settings of [`WongWang`]; the defaults are those of Wong & Wang 2006 without recurrent AMPA synapses.
@@ -128,6 +128,10 @@ impl Field for WongWangField {
         ])
     }
 
+    fn check_input(&self, state: &State, input: Option<&Tensor<2>>) -> Result<(), DynamicsError> {
+        check_input(&self.inputs, state, input)
+    }
+
     fn diffusion(&self, _time: f64, state: &State) -> Option<State> {
         let amplitude = self.noise.clone()? / self.noise_time_constant.clone().sqrt();
         let zeros = state[0].zeros_like();
@@ -237,6 +241,10 @@ impl Field for ReducedWongWangField {
         )])
     }
 
+    fn check_input(&self, state: &State, input: Option<&Tensor<2>>) -> Result<(), DynamicsError> {
+        check_input(&self.inputs, state, input)
+    }
+
     fn diffusion(&self, _time: f64, state: &State) -> Option<State> {
         Some(State::new(vec![
             state[0].zeros_like() + self.noise.clone()?,
@@ -265,12 +273,16 @@ impl SystemField for ReducedWongWangField {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::ControlFlow;
+
     use super::*;
-    use crate::host;
-    use crate::model::{Constant, NoInput};
-    use crate::system::System;
+    use crate::model::{Constant, Model, NoInput};
+    use crate::simulate::{Grid, simulate};
+    use crate::solver::{EulerMaruyama, StochasticHeun};
     use crate::system::testing::{agrees_on_every_device, every_gradient_agrees, trace};
+    use crate::system::{Integrated, System};
     use crate::testing::{assert_close, f64_place, f64_places};
+    use crate::{NormalNoise, Place, host};
 
     #[test]
     fn decision_trace_agrees_with_an_independent_integration() {
@@ -402,6 +414,71 @@ mod tests {
             20,
             1e-5,
         );
+    }
+
+    #[test]
+    fn noise_currents_reach_their_stationary_variance() {
+        let place = f64_place();
+        let config = WongWangConfig {
+            nodes: 50,
+            ..Default::default()
+        };
+        let solver = StochasticHeun {
+            noise: NormalNoise::new(5, 0),
+        };
+        let model = Integrated::new(config.init(&place).unwrap(), solver);
+        let grid = Grid::over(60.0, 0.2).unwrap();
+        let initial = model.initial_state(20).unwrap();
+        let (mut sum, mut count) = (0.0, 0.0);
+        simulate(
+            &model.dynamics().unwrap(),
+            initial,
+            &NoInput,
+            &grid,
+            |step, _, state| {
+                if step >= 100 && step.is_multiple_of(20) {
+                    let both = state[2].clone().square() + state[3].clone().square();
+                    sum += host(both.mean()).unwrap()[0] / 2.0;
+                    count += 1.0;
+                }
+                ControlFlow::Continue(())
+            },
+        )
+        .unwrap();
+        // σ²/2 of 22 000 numbers
+        assert_close(sum / count / (0.5 * 0.02 * 0.02), 1.0, 0.03);
+    }
+
+    #[test]
+    fn with_noise_decisions_are_the_better_the_more_evidence_there_is() {
+        let place = Place::f32(&crate::testing::host_device("flex"));
+        let coherences = [0.0, 0.064, 0.128, 0.512];
+        let trials = 200;
+        let rows = coherences
+            .iter()
+            .flat_map(|c| std::iter::repeat_n(*c, trials));
+        let stimuli = rows.flat_map(|c| <[f64; 2]>::from(WongWang::stimulus(30.0, c)));
+        let stimuli = Constant(place.tensor(stimuli.collect(), [coherences.len() * trials, 2]));
+        let solver = EulerMaruyama {
+            noise: NormalNoise::new(11, 0),
+        };
+        let model = Integrated::new(WongWangConfig::default().init(&place).unwrap(), solver);
+        let initial = model.initial_state(coherences.len() * trials).unwrap();
+        let grid = Grid::over(1500.0, 1.0).unwrap();
+        let dynamics = model.dynamics().unwrap();
+        let last = simulate(&dynamics, initial, &stimuli, &grid, |_, _, _| {
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+        let apart = host(last[0].clone() - last[1].clone()).unwrap();
+        let right: Vec<f64> = apart
+            .chunks(trials)
+            .map(|row| row.iter().filter(|x| **x > 0.0).count() as f64 / trials as f64)
+            .collect();
+        eprintln!("right at coherences {coherences:?}: {right:?}");
+        assert!((right[0] - 0.5).abs() < 0.12, "{right:?}");
+        assert!(right.windows(2).all(|pair| pair[0] < pair[1]), "{right:?}");
+        assert!(right[3] > 0.98, "{right:?}");
     }
 
     #[test]

@@ -1,47 +1,60 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use burn::module::Module;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
+use super::constants::constants;
+use super::input::fits;
+use super::setting::{Constant, Quantity, Range, Settings};
 use super::{Observed, Surrogate};
 use crate::model::{Field, Model};
-use crate::parameter::{self, Bounds, Parameter, Setting, Values};
-use crate::solver::{Rk4, Stepped};
-use crate::{DynamicsError, Place, State, Variable};
+use crate::solver::{Solver, Stepped};
+use crate::{Bounds, DynamicsError, Place, State, Values, Variable};
+
+constants! {
+    "adaptive exponential integrate-and-fire cells", AdexParameters, AdexConstants,
+    /// Membrane capacitance C.
+    capacitance: "pF", Positive, 281.0;
+    /// Conductance of the leak g_L.
+    g_l: "nS", Positive, 30.0;
+    /// Reversal potential of the leak E_L.
+    e_l: "mV", Any, -70.6;
+    /// Threshold of the exponential V_T.
+    threshold: "mV", Any, -50.4;
+    /// Slope factor Δ_T.
+    slope: "mV", Positive, 2.0;
+    /// Time constant of adaptation τ_w.
+    adaptation_time_constant: "ms", Positive, 144.0;
+    /// Subthreshold adaptation a.
+    adaptation: "nS", Any, 4.0;
+    /// Spike-triggered adaptation b.
+    adaptation_jump: "pA", Any, 80.5;
+    /// Potential after a spike, below the peak.
+    reset: "mV", Any, -70.6;
+}
 
 /// Settings of [`Adex`]. The defaults are those of Brette & Gerstner (2005), a regularly spiking pyramidal cell.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdexConfig {
-    /// The number of cells.
+    /// How many cells.
     pub cells: usize,
-    /// Membrane capacitance C, pF.
-    pub capacitance: Values,
-    /// Leak conductance g_L, nS.
-    pub leak_conductance: Values,
-    /// Leak reversal potential E_L, mV.
-    pub leak_reversal: Values,
-    /// Threshold of the exponential V_T, mV.
-    pub threshold: Values,
-    /// Slope factor Δ_T, mV.
-    pub slope: Values,
-    /// Adaptation time constant τ_w, ms.
-    pub adaptation_time_constant: Values,
-    /// Subthreshold adaptation a, nS.
-    pub adaptation: Values,
-    /// Spike-triggered adaptation b, pA.
-    pub adaptation_jump: Values,
-    /// Potential after a spike, mV; below `peak`.
-    pub reset: Values,
-    /// Constant current, pA, added to the input.
+    /// The constant part of the current, pA; what comes as input is added.
     pub current: Values,
-    /// Potential at the beginning, mV; below `peak`.
-    pub initial: Values,
+    /// The potential at the beginning, mV; below the peak. w begins in balance with it.
+    pub initial_voltage: Values,
     /// Where the upstroke is cut and counts as a spike, mV.
     pub peak: f64,
     /// Absolute refractory period, ms, during which v stays at the reset: rounded up to whole steps.
     pub refractory: f64,
-    /// The parameters that training may move.
+    /// The parameters that training may change, by name: those below, `current` and `initial_voltage`.
     pub trainable: Vec<String>,
+    /// Where training keeps a parameter, by name.
+    pub bounds: BTreeMap<String, Bounds>,
+    /// The parameters.
+    pub parameters: AdexParameters,
     /// The gradient of a spike.
     pub surrogate: Surrogate,
     /// What is recorded.
@@ -52,20 +65,13 @@ impl Default for AdexConfig {
     fn default() -> Self {
         Self {
             cells: 1,
-            capacitance: 281.0.into(),
-            leak_conductance: 30.0.into(),
-            leak_reversal: (-70.6).into(),
-            threshold: (-50.4).into(),
-            slope: 2.0.into(),
-            adaptation_time_constant: 144.0.into(),
-            adaptation: 4.0.into(),
-            adaptation_jump: 80.5.into(),
-            reset: (-70.6).into(),
-            current: 0.0.into(),
-            initial: (-70.6).into(),
+            current: Values::One(0.0),
+            initial_voltage: Values::One(-70.6),
             peak: 20.0,
             refractory: 0.0,
             trainable: Vec::new(),
+            bounds: BTreeMap::new(),
+            parameters: AdexParameters::default(),
             surrogate: Surrogate::default(),
             observed: Observed::default(),
         }
@@ -73,94 +79,70 @@ impl Default for AdexConfig {
 }
 
 impl AdexConfig {
-    fn settings(&self) -> [Setting<'_>; 11] {
-        let positive = Bounds::Above(0.0);
-        [
-            Setting::new("capacitance", &self.capacitance, positive),
-            Setting::new("leak_conductance", &self.leak_conductance, positive),
-            Setting::new("leak_reversal", &self.leak_reversal, Bounds::Free),
-            Setting::new("threshold", &self.threshold, Bounds::Free),
-            Setting::new("slope", &self.slope, positive),
-            Setting::new(
-                "adaptation_time_constant",
-                &self.adaptation_time_constant,
-                positive,
-            ),
-            Setting::new("adaptation", &self.adaptation, Bounds::Free),
-            Setting::new("adaptation_jump", &self.adaptation_jump, Bounds::Free),
-            Setting::new("reset", &self.reset, Bounds::Below(self.peak)),
-            Setting::new("current", &self.current, Bounds::Free),
-            Setting::new("initial", &self.initial, Bounds::Below(self.peak)),
-        ]
+    fn settings(&self) -> Settings<'_> {
+        let mut all = Settings::new("unit", &self.trainable, &self.bounds);
+        for (info, values) in self.parameters.entries() {
+            all.add(("unit.parameters", info.name), values, info.range);
+        }
+        all.add(("unit", "current"), &self.current, Range::Any);
+        all.add(
+            ("unit", "initial_voltage"),
+            &self.initial_voltage,
+            Range::Any,
+        );
+        all.keep("reset", Bounds::Below(self.peak));
+        all.keep("initial_voltage", Bounds::Below(self.peak));
+        all
     }
 
     /// Checks every setting.
     ///
     /// # Errors
     ///
-    /// [`DynamicsError::Config`] names the first that is not allowed.
+    /// [`DynamicsError::Config`] names the first that is not allowed, as `unit.parameters.capacitance`.
     pub fn validate(&self) -> Result<(), DynamicsError> {
         if self.cells == 0 {
-            return Err(DynamicsError::config("cells", 0, "at least 1"));
-        }
-        if !self.peak.is_finite() {
-            return Err(DynamicsError::config("peak", self.peak, "a finite number"));
+            return Err(DynamicsError::config("unit.cells", 0, "at least 1"));
         }
         if !(self.refractory.is_finite() && self.refractory >= 0.0) {
-            let allowed = "a finite number, 0 or above";
+            let allowed = Range::NonNegative.describe();
             return Err(DynamicsError::config(
-                "refractory",
+                "unit.refractory",
                 self.refractory,
                 allowed,
             ));
         }
-        parameter::validate(self.cells, &self.settings(), &self.trainable)?;
+        let settings = self.settings();
+        settings.check(self.cells)?;
+        settings.below_peak(self.peak, &["reset", "initial_voltage"])?;
         self.surrogate.validate()
     }
 
-    /// Makes the cells.
+    /// Makes the population, to be moved by `solver`.
     ///
     /// # Errors
     ///
     /// Those of [`validate`](Self::validate).
-    pub fn init(&self, place: &Place) -> Result<Adex, DynamicsError> {
+    pub fn init(&self, solver: Arc<dyn Solver>, place: &Place) -> Result<Adex, DynamicsError> {
         self.validate()?;
-        let make = |setting: Setting<'_>| setting.init(&self.trainable, place);
-        let [
-            capacitance,
-            leak_conductance,
-            leak_reversal,
-            threshold,
-            slope,
-            adaptation_time_constant,
-            adaptation,
-            adaptation_jump,
-            reset,
-            current,
-            initial,
-        ] = self.settings();
+        let settings = self.settings();
+        let make = |name: &str| settings.init(name, self.cells, place);
         Ok(Adex {
-            capacitance: make(capacitance)?,
-            leak_conductance: make(leak_conductance)?,
-            leak_reversal: make(leak_reversal)?,
-            threshold: make(threshold)?,
-            slope: make(slope)?,
-            adaptation_time_constant: make(adaptation_time_constant)?,
-            adaptation: make(adaptation)?,
-            adaptation_jump: make(adaptation_jump)?,
-            reset: make(reset)?,
-            current: make(current)?,
-            initial: make(initial)?,
+            parameters: AdexConstants::build(make)?,
+            current: make("current")?,
+            initial_voltage: make("initial_voltage")?,
+            origin: place.full(0.0, [1, 1]),
             cells: self.cells,
             peak: self.peak,
             refractory: self.refractory,
             surrogate: self.surrogate,
             observed: self.observed,
+            solver,
         })
     }
 }
 
-/// Adaptive exponential integrate-and-fire cells (Brette & Gerstner 2005, doi:10.1152/jn.00686.2005):
+/// A population of adaptive exponential integrate-and-fire cells (Brette & Gerstner 2005, doi:10.1152/jn.00686.2005):
 ///
 /// C dv/dt = −g_L(v − E_L) + g_L Δ_T exp((v − V_T)/Δ_T) − w + I + u, τ_w dw/dt = a(v − E_L) − w;
 /// where v reaches the peak: v ← reset, w ← w + b.
@@ -173,28 +155,14 @@ impl AdexConfig {
 /// `refractory` (what is left of it).
 #[derive(Module, Debug)]
 pub struct Adex {
-    /// C, pF.
-    pub capacitance: Parameter,
-    /// g_L, nS.
-    pub leak_conductance: Parameter,
-    /// E_L, mV.
-    pub leak_reversal: Parameter,
-    /// V_T, mV.
-    pub threshold: Parameter,
-    /// Δ_T, mV.
-    pub slope: Parameter,
-    /// τ_w, ms.
-    pub adaptation_time_constant: Parameter,
-    /// a, nS.
-    pub adaptation: Parameter,
-    /// b, pA.
-    pub adaptation_jump: Parameter,
-    /// mV.
-    pub reset: Parameter,
-    /// I, pA.
-    pub current: Parameter,
-    /// v at the beginning, mV; w is in balance with it.
-    pub initial: Parameter,
+    /// The parameters.
+    pub parameters: AdexConstants,
+    /// The constant part of the current, pA.
+    pub current: Constant,
+    /// v at the beginning, mV.
+    pub initial_voltage: Constant,
+    /// Where the module lives; it follows the module to other devices and off the tape.
+    origin: Tensor<2>,
     #[module(skip)]
     cells: usize,
     #[module(skip)]
@@ -205,10 +173,12 @@ pub struct Adex {
     surrogate: Surrogate,
     #[module(skip)]
     observed: Observed,
+    #[module(skip)]
+    solver: Arc<dyn Solver>,
 }
 
 impl Adex {
-    /// The equations, for a solver of choice.
+    /// The equations with the parameters' values taken.
     pub fn field(&self) -> AdexField {
         let mut variables = vec![
             Variable::new("v", "mV", self.cells),
@@ -218,18 +188,26 @@ impl Adex {
         if self.refractory > 0.0 {
             variables.push(Variable::new("refractory", "ms", self.cells));
         }
+        let parameters = &self.parameters;
+        let reset = parameters.reset.quantity();
+        let slope = parameters.slope.quantity();
         AdexField {
             variables,
-            capacitance: self.capacitance.value(),
-            leak_conductance: self.leak_conductance.value(),
-            leak_reversal: self.leak_reversal.value(),
-            threshold: self.threshold.value(),
-            slope: self.slope.value(),
-            adaptation_rate: self.adaptation_time_constant.value().recip(),
-            adaptation: self.adaptation.value(),
-            adaptation_jump: self.adaptation_jump.value(),
-            reset: self.reset.value(),
-            current: self.current.value(),
+            per_capacitance: parameters.capacitance.quantity().reciprocal(),
+            g_l: parameters.g_l.quantity(),
+            minus_e_l: parameters.e_l.quantity().negative(),
+            minus_threshold: parameters.threshold.quantity().negative(),
+            per_slope: slope.reciprocal(),
+            slope,
+            adaptation_rate: parameters.adaptation_time_constant.quantity().reciprocal(),
+            adaptation: parameters.adaptation.quantity(),
+            adaptation_jump: parameters.adaptation_jump.quantity(),
+            per_span: reset
+                .negative()
+                .plus(&Quantity::Number(self.peak))
+                .reciprocal(),
+            reset,
+            current: self.current.quantity(),
             peak: self.peak,
             refractory: self.refractory,
             surrogate: self.surrogate,
@@ -239,19 +217,20 @@ impl Adex {
 }
 
 impl Model for Adex {
-    type Dynamics = Stepped<AdexField, Rk4>;
+    type Dynamics = Stepped<AdexField, Arc<dyn Solver>>;
 
     fn dynamics(&self) -> Result<Self::Dynamics, DynamicsError> {
         Ok(Stepped {
             field: self.field(),
-            solver: Rk4,
+            solver: self.solver.clone(),
         })
     }
 
     fn initial_state(&self, batch: usize) -> Result<State, DynamicsError> {
-        let v = self.initial.value().expand([batch, self.cells]);
-        let w = self.adaptation.value() * (v.clone() - self.leak_reversal.value());
-        let zeros = v.zeros_like();
+        let zeros = Place::of(&self.origin).full(0.0, [batch, self.cells]);
+        let v = self.initial_voltage.quantity().shift(zeros.clone());
+        let away = self.parameters.e_l.quantity().negative().shift(v.clone());
+        let w = self.parameters.adaptation.quantity().scale(away);
         let mut state = vec![v, w, zeros.clone()];
         if self.refractory > 0.0 {
             state.push(zeros);
@@ -260,20 +239,22 @@ impl Model for Adex {
     }
 }
 
-/// [`Adex`] with its parameters' values, each `[1, 1]` or `[1, cells]`.
+/// [`Adex`] with its parameters' values.
 #[derive(Clone, Debug)]
 pub struct AdexField {
     variables: Vec<Variable>,
-    capacitance: Tensor<2>,
-    leak_conductance: Tensor<2>,
-    leak_reversal: Tensor<2>,
-    threshold: Tensor<2>,
-    slope: Tensor<2>,
-    adaptation_rate: Tensor<2>,
-    adaptation: Tensor<2>,
-    adaptation_jump: Tensor<2>,
-    reset: Tensor<2>,
-    current: Tensor<2>,
+    per_capacitance: Quantity,
+    g_l: Quantity,
+    minus_e_l: Quantity,
+    minus_threshold: Quantity,
+    slope: Quantity,
+    per_slope: Quantity,
+    adaptation_rate: Quantity,
+    adaptation: Quantity,
+    adaptation_jump: Quantity,
+    reset: Quantity,
+    per_span: Quantity,
+    current: Quantity,
     peak: f64,
     refractory: f64,
     surrogate: Surrogate,
@@ -292,22 +273,26 @@ impl Field for AdexField {
         &self.variables
     }
 
+    fn check_input(&self, state: &State, input: Option<&Tensor<2>>) -> Result<(), DynamicsError> {
+        input.map_or(Ok(()), |u| fits(u, &state[0], self.name()))
+    }
+
     fn derivative(&self, _time: f64, state: &State, input: Option<&Tensor<2>>) -> State {
         let v = state[0].clone().clamp_max(self.peak);
         let w = state[1].clone();
-        let current = match input {
-            Some(u) => self.current.clone() + u.clone(),
-            None => self.current.clone(),
-        };
-        let away = v.clone() - self.leak_reversal.clone();
-        let exponent = ((v - self.threshold.clone()) / self.slope.clone()).clamp_max(STEEPEST);
-        let upstroke = self.slope.clone() * exponent.exp();
-        let leak = self.leak_conductance.clone() * (upstroke - away.clone());
-        let dv = (leak - w.clone() + current) / self.capacitance.clone();
-        let dw = (self.adaptation.clone() * away - w.clone()) * self.adaptation_rate.clone();
+        let away = self.minus_e_l.shift(v.clone());
+        let exponent = self.per_slope.scale(self.minus_threshold.shift(v));
+        let upstroke = self.slope.scale(exponent.clamp_max(STEEPEST).exp());
+        let leak = self.g_l.scale(upstroke - away.clone());
+        let mut current = self.current.shift(leak - w.clone());
+        if let Some(u) = input {
+            current = current + u.clone();
+        }
+        let dv = self.per_capacitance.scale(current);
+        let dw = self.adaptation_rate.scale(self.adaptation.scale(away) - w);
         let mut slopes = vec![dv, dw, state[2].zeros_like()];
         if self.refractory > 0.0 {
-            slopes.push(w.ones_like().neg());
+            slopes.push(state[2].ones_like().neg());
         }
         State::new(slopes)
     }
@@ -318,21 +303,18 @@ impl Field for AdexField {
         else {
             return before.clone();
         };
-        let reset = self.reset.clone().expand(v.dims());
         if self.refractory > 0.0 {
             // What rounding leaves of a period that is over does not count.
             let held = before[3].clone().greater_elem(1e-4 * self.refractory);
-            v = v.mask_where(held, reset.clone());
+            v = self.reset.put(v, held);
         }
         let over = v.clone() - self.peak;
         let fired = over.clone().greater_equal_elem(0.0);
         let spikes = fired.clone().float().cast(v.dtype());
-        let spike = self
-            .surrogate
-            .attach(spikes, over / (-reset.clone() + self.peak));
+        let spike = self.surrogate.attach(spikes, self.per_span.scale(over));
         let mut settled = vec![
-            v.mask_where(fired.clone(), reset),
-            w + self.adaptation_jump.clone() * spike.clone(),
+            self.reset.put(v, fired.clone()),
+            w + self.adaptation_jump.scale(spike.clone()),
             spike,
         ];
         if let Some(left) = tensors.next() {
@@ -356,8 +338,9 @@ mod tests {
     use crate::differences::assert_gradient;
     use crate::gradient::{Memory, Run, gradient};
     use crate::host;
-    use crate::model::{Constant, Dynamics};
+    use crate::model;
     use crate::simulate::Grid;
+    use crate::solver::Rk4;
     use crate::testing::{assert_close, f32_places, f64_autodiff, f64_places};
     use crate::unit::observed::testing::{course, spike_steps};
 
@@ -369,7 +352,7 @@ mod tests {
     #[test]
     fn spike_times_converge_to_those_of_an_event_driven_solution() {
         let place = f64_places().swap_remove(0).1;
-        let cells = AdexConfig::default().init(&place).unwrap();
+        let cells = AdexConfig::default().init(Arc::new(Rk4), &place).unwrap();
         let spikes = &spike_steps(&cells, 800.0, 0.01, 10_000)[0];
         assert_eq!(spikes.len(), 3);
         for (count, (step, time)) in spikes.iter().zip(TIMES).enumerate() {
@@ -387,7 +370,7 @@ mod tests {
     #[test]
     fn two_hundred_milliseconds_equal_another_implementation() {
         for (_, place) in f64_places() {
-            let cells = AdexConfig::default().init(&place).unwrap();
+            let cells = AdexConfig::default().init(Arc::new(Rk4), &place).unwrap();
             let spikes = spike_steps(&cells, 800.0, 0.05, 4000);
             assert_eq!(spikes[0], [355, 811, 1428, 2294, 3438]);
             let dynamics = cells.dynamics().unwrap();
@@ -404,12 +387,15 @@ mod tests {
     fn single_precision_is_sound_where_the_upstroke_is_steepest() {
         let config = AdexConfig {
             cells: 2,
-            slope: vec![0.2, 2.0].into(),
+            parameters: AdexParameters {
+                slope: vec![0.2, 2.0].into(),
+                ..Default::default()
+            },
             current: vec![800.0, 800.0].into(),
             ..Default::default()
         };
         for (name, place) in f32_places() {
-            let cells = config.init(&place).unwrap();
+            let cells = config.init(Arc::new(Rk4), &place).unwrap();
             let spikes = spike_steps(&cells, 0.0, 0.1, 450);
             let expected = [40.4, 40.6];
             let second = spikes[1][1] as f64 * 0.1;
@@ -439,20 +425,28 @@ mod tests {
         };
         let config = AdexConfig {
             cells: patterns.len(),
-            capacitance: each(|p| p.0),
-            leak_conductance: 2.0.into(),
-            leak_reversal: (-70.0).into(),
-            threshold: (-50.0).into(),
-            adaptation: each(|p| p.1),
-            adaptation_time_constant: each(|p| p.2),
-            adaptation_jump: each(|p| p.3),
-            reset: each(|p| p.4),
-            initial: (-70.0).into(),
+            parameters: AdexParameters {
+                capacitance: each(|p| p.0),
+                g_l: 2.0.into(),
+                e_l: (-70.0).into(),
+                threshold: (-50.0).into(),
+                adaptation: each(|p| p.1),
+                adaptation_time_constant: each(|p| p.2),
+                adaptation_jump: each(|p| p.3),
+                reset: each(|p| p.4),
+                ..Default::default()
+            },
+            initial_voltage: (-70.0).into(),
             peak: 0.0,
             ..Default::default()
         };
         let dt = 0.02;
-        let spikes = spike_steps(&config.init(&place).unwrap(), 65.0, dt, 20_000);
+        let spikes = spike_steps(
+            &config.init(Arc::new(Rk4), &place).unwrap(),
+            65.0,
+            dt,
+            20_000,
+        );
         let intervals: Vec<Vec<f64>> = spikes
             .iter()
             .map(|steps| {
@@ -499,7 +493,7 @@ mod tests {
             refractory: 2.0,
             ..Default::default()
         };
-        let cells = config.init(&place).unwrap();
+        let cells = config.init(Arc::new(Rk4), &place).unwrap();
         let dynamics = cells.dynamics().unwrap();
         let v = course(
             &dynamics,
@@ -515,8 +509,8 @@ mod tests {
 
     const NAMES: [&str; 8] = [
         "capacitance",
-        "leak_conductance",
-        "leak_reversal",
+        "g_l",
+        "e_l",
         "threshold",
         "slope",
         "adaptation_time_constant",
@@ -536,17 +530,17 @@ mod tests {
         let config = AdexConfig {
             cells: 2,
             current: vec![400.0, 600.0].into(),
-            initial: (-65.0).into(),
+            initial_voltage: (-65.0).into(),
             surrogate: NARROW,
             trainable: NAMES
                 .map(String::from)
                 .into_iter()
-                .chain(["initial".into()])
+                .chain(["initial_voltage".into()])
                 .collect(),
             ..Default::default()
         };
-        let cells = config.init(&place).unwrap();
-        let input = Constant(place.full(50.0, [1, 1]));
+        let cells = config.init(Arc::new(Rk4), &place).unwrap();
+        let input = model::Constant(place.full(50.0, [1, 1]));
         let loss = |seen: Tensor<3>| (seen * 0.1).cos().mean();
         assert_gradient(&cells, &input, (0.1, 120), loss, 1e-6, 1e-5);
     }
@@ -561,7 +555,7 @@ mod tests {
                 trainable: NAMES.map(String::from).to_vec(),
                 ..Default::default()
             };
-            let cells = config.init(&place).unwrap();
+            let cells = config.init(Arc::new(Rk4), &place).unwrap();
             let grid = Grid::over(60.0, 0.1).unwrap();
             let run = Run {
                 initial: None,
@@ -573,7 +567,10 @@ mod tests {
             };
             let mut result = gradient(&cells, &run, |seen| seen.sum()).unwrap();
             assert!(result.loss >= 2.0);
-            let slope = result.parameters.remove::<2>(cells.current.raw.id).unwrap();
+            let slope = result
+                .parameters
+                .remove::<2>(cells.current.parameter().unwrap().raw.id)
+                .unwrap();
             let slope = host(slope).unwrap()[0];
             assert!(slope.is_finite() && slope > 0.0, "{name}: {slope}");
         }
@@ -586,11 +583,16 @@ mod tests {
             change(&mut config);
             config.validate().unwrap_err().to_string()
         };
-        assert!(refused(|c| c.capacitance = (-281.0).into()).contains("capacitance = -281"));
-        assert!(refused(|c| c.adaptation_time_constant = 0.0.into()).contains("adaptation_time"));
-        assert!(refused(|c| c.slope = 0.0.into()).contains("slope = 0"));
-        assert!(refused(|c| c.reset = 25.0.into()).contains("reset = 25"));
-        assert!(refused(|c| c.initial = 20.0.into()).contains("initial = 20"));
+        assert!(
+            refused(|c| c.parameters.capacitance = (-281.0).into()).contains("capacitance = -281")
+        );
+        assert!(
+            refused(|c| c.parameters.adaptation_time_constant = 0.0.into())
+                .contains("adaptation_time")
+        );
+        assert!(refused(|c| c.parameters.slope = 0.0.into()).contains("slope = 0"));
+        assert!(refused(|c| c.parameters.reset = 25.0.into()).contains("reset = 25"));
+        assert!(refused(|c| c.initial_voltage = 20.0.into()).contains("initial_voltage = 20"));
         assert!(refused(|c| c.refractory = -1.0).contains("refractory = -1"));
         assert!(refused(|c| c.peak = f64::NAN).contains("peak"));
         assert!(refused(|c| c.trainable = vec!["peak".into()]).contains("trainable = peak"));

@@ -9,9 +9,9 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::field::{CellField, Form};
-use super::parameters::{CellParameters, CellValues, Published};
+use super::parameters::{CellConstants, CellParameters, Published};
 use super::rates::RateForm;
-use super::setting::{ParameterValue, Range, Setting};
+use super::setting::{Constant, Range, Settings};
 use crate::solver::{Solver, Stepped};
 use crate::{Bounds, DynamicsError, Model, Place, State, Values};
 
@@ -113,44 +113,22 @@ impl<K: Kinetics> CellConfig<K> {
             let allowed = format!("none: m of {} follows the voltage", K::NAME);
             return Err(DynamicsError::config("unit.initial.m", "given", allowed));
         }
-        let settings = self.settings();
-        let named = [("trainable", self.trainable.iter().collect::<Vec<_>>())];
-        let bounded = [("bounds", self.bounds.keys().collect())];
-        for (field, names) in named.into_iter().chain(bounded) {
-            let unknown = |name: &&String| settings.iter().all(|(known, _)| known != name);
-            if let Some(name) = names.into_iter().find(unknown) {
-                let known: Vec<_> = settings.iter().map(|(name, _)| *name).collect();
-                return Err(DynamicsError::config(
-                    format!("unit.{field}"),
-                    name,
-                    known.join(", "),
-                ));
-            }
-        }
-        settings
-            .iter()
-            .try_for_each(|(_, setting)| setting.check(self.cells))
+        self.settings().check(self.cells)
     }
 
     /// Everything that can be trained, by name.
-    fn settings(&self) -> Vec<(&'static str, Setting<'_>)> {
-        let parameters = self.parameters.entries();
-        let parameters = parameters.map(|(info, values)| {
-            let at = ("unit.parameters", info.name);
-            (at, values, info.range)
-        });
-        let current = (("unit", "current"), &self.current, Range::Any);
-        let initial = self.initial.entries().into_iter();
-        let initial = initial.filter_map(|(name, range, values)| {
-            let at = ("unit.initial", name);
-            values.map(|values| (at, values, range))
-        });
-        let all = parameters.chain([current]).chain(initial);
-        all.map(|(at, values, range)| {
-            let setting = Setting::new(at, values, range, &self.trainable, &self.bounds);
-            (at.1, setting)
-        })
-        .collect()
+    fn settings(&self) -> Settings<'_> {
+        let mut all = Settings::new("unit", &self.trainable, &self.bounds);
+        for (info, values) in self.parameters.entries() {
+            all.add(("unit.parameters", info.name), values, info.range);
+        }
+        all.add(("unit", "current"), &self.current, Range::Any);
+        for (name, range, values) in self.initial.entries() {
+            if let Some(values) = values {
+                all.add(("unit.initial", name), values, range);
+            }
+        }
+        all
     }
 
     /// Makes the population, to be moved by `solver`.
@@ -161,20 +139,14 @@ impl<K: Kinetics> CellConfig<K> {
     pub fn init(&self, solver: Arc<dyn Solver>, place: &Place) -> Result<Cells, DynamicsError> {
         self.validate()?;
         let settings = self.settings();
-        let given = |name: &str| {
-            let setting = settings.iter().find(|(known, _)| *known == name);
-            setting
-                .map(|(_, setting)| setting.init(self.cells, place))
-                .transpose()
-        };
-        let missing = |name: &str| DynamicsError::config(name, "nothing", "a value");
-        let required = |name: &str| given(name)?.ok_or_else(|| missing(name));
+        let given = |name: &str| settings.find(name, self.cells, place);
+        let required = |name: &str| settings.init(name, self.cells, place);
         let gates = match K::INSTANTANEOUS_M {
             true => vec![given("h")?, given("n")?],
             false => vec![given("m")?, given("h")?, given("n")?],
         };
         let cells = Cells {
-            parameters: CellValues::build(required)?,
+            parameters: CellConstants::build(required)?,
             current: required("current")?,
             voltage: given("voltage")?,
             gates,
@@ -198,11 +170,11 @@ impl<K: Kinetics> CellConfig<K> {
 #[derive(Module, Debug)]
 pub struct Cells {
     /// The parameters.
-    pub parameters: CellValues,
+    pub parameters: CellConstants,
     /// The constant part of the external current, µA/cm².
-    pub current: ParameterValue,
-    voltage: Option<ParameterValue>,
-    gates: Vec<Option<ParameterValue>>,
+    pub current: Constant,
+    voltage: Option<Constant>,
+    gates: Vec<Option<Constant>>,
     /// Where the module lives; it follows the module to other devices and off the tape.
     origin: Tensor<2>,
     #[module(skip)]
@@ -225,7 +197,7 @@ impl Cells {
     }
 
     /// A parameter by its name in configuration files, or `current`.
-    pub fn parameter(&self, name: &str) -> Option<&ParameterValue> {
+    pub fn parameter(&self, name: &str) -> Option<&Constant> {
         match name {
             "current" => Some(&self.current),
             _ => self.parameters.get(name),
@@ -233,7 +205,7 @@ impl Cells {
     }
 
     /// What was given of the initial state: `voltage`, `m`, `h` or `n`.
-    pub fn initial(&self, name: &str) -> Option<&ParameterValue> {
+    pub fn initial(&self, name: &str) -> Option<&Constant> {
         let gate = |from_last: usize| {
             let index = self.gates.len().checked_sub(from_last)?;
             self.gates.get(index)?.as_ref()
@@ -265,7 +237,7 @@ impl Cells {
         let names = super::PARAMETERS.iter().map(|info| info.name);
         let table: Vec<Vec<f64>> = names
             .filter_map(|name| self.parameters.get(name))
-            .map(ParameterValue::values)
+            .map(Constant::values)
             .collect::<Result<_, _>>()?;
         let width = table.iter().map(Vec::len).max().unwrap_or(1);
         let (mut voltages, mut minus_slopes) = (Vec::new(), Vec::new());
@@ -290,7 +262,7 @@ impl Cells {
         let voltage = place.tensor(voltages, [1, width]);
         let minus_slope = place.tensor(minus_slopes, [1, width]);
         // The constant current is not part of what keeps the cell at rest.
-        let none = ParameterValue::Number(0.0);
+        let none = Constant::Number(0.0);
         let field = CellField::new(self.form, width, &self.parameters, &none);
         let residual = field.steady_slope(&voltage);
         let capacitance = self.parameters.capacitance.quantity();
@@ -310,7 +282,7 @@ impl Model for Cells {
 
     fn initial_state(&self, batch: usize) -> Result<State, DynamicsError> {
         let zeros = Place::of(&self.origin).full(0.0, [batch, self.cells]);
-        let spread = |value: &ParameterValue| value.quantity().shift(zeros.clone());
+        let spread = |value: &Constant| value.quantity().shift(zeros.clone());
         let voltage = match &self.voltage {
             Some(voltage) => spread(voltage),
             None => zeros.clone() + self.resting_voltage()?,

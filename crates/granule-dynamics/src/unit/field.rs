@@ -2,9 +2,9 @@
 
 use burn::tensor::Tensor;
 
-use super::parameters::CellValues;
+use super::parameters::CellConstants;
 use super::rates::{Rate, RateForm};
-use super::setting::{ParameterValue, Quantity};
+use super::setting::{Constant, Quantity};
 use crate::{DynamicsError, Field, Linear, State, Variable};
 
 /// One gate: how its rates depend on the voltage.
@@ -140,22 +140,21 @@ impl CellField {
     pub(crate) fn new(
         form: Form,
         cells: usize,
-        constants: &CellValues,
-        current: &ParameterValue,
+        constants: &CellConstants,
+        current: &Constant,
     ) -> Self {
         let c = constants;
         let shift = c.v_shift.quantity();
         let factor = c.temperature_factor.quantity();
         let one = Quantity::Number(1.0);
-        let rate =
-            |index: usize, factor: &Quantity, [rate, midpoint, slope]: [&ParameterValue; 3]| {
-                Rate::new(
-                    form.rates[index],
-                    &rate.quantity().times(factor),
-                    &midpoint.quantity().plus(&shift),
-                    &slope.quantity(),
-                )
-            };
+        let rate = |index: usize, factor: &Quantity, [rate, midpoint, slope]: [&Constant; 3]| {
+            Rate::new(
+                form.rates[index],
+                &rate.quantity().times(factor),
+                &midpoint.quantity().plus(&shift),
+                &slope.quantity(),
+            )
+        };
         // A factor common to α and β leaves their ratio as it is.
         let m_factor = match form.instantaneous_m {
             true => &one,
@@ -201,7 +200,7 @@ impl CellField {
         ];
         let per_capacitance = c.capacitance.quantity().reciprocal();
         let leak = c.g_l.quantity().times(&per_capacitance);
-        let channel = |conductance: &ParameterValue, reversal: &ParameterValue| {
+        let channel = |conductance: &Constant, reversal: &Constant| {
             let conductance = conductance.quantity().times(&per_capacitance);
             Channel::new(conductance, reversal.quantity())
         };

@@ -1,36 +1,48 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use burn::module::Module;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
+use super::constants::constants;
+use super::input::fits;
+use super::setting::{Constant, Quantity, Range, Settings};
 use super::{Observed, Surrogate};
 use crate::model::{Field, Model};
-use crate::parameter::{self, Bounds, Parameter, Setting, Values};
-use crate::solver::{Rk4, Stepped};
-use crate::{DynamicsError, Place, State, Variable};
+use crate::solver::{Solver, Stepped};
+use crate::{Bounds, DynamicsError, Place, State, Values, Variable};
 
-/// Settings of [`Izhikevich`]. The defaults make a regularly spiking cell; a, b, c and d are dimensionless but for
-/// c and d in mV.
+constants! {
+    "Izhikevich's cells", IzhikevichParameters, IzhikevichConstants,
+    /// Rate of the recovery.
+    a: "1/ms", Positive, 0.02;
+    /// Sensitivity of the recovery to v.
+    b: "1/ms", Any, 0.2;
+    /// v after a spike, below the peak.
+    c: "mV", Any, -65.0;
+    /// Jump of u at a spike.
+    d: "mV/ms", Any, 8.0;
+}
+
+/// Settings of [`Izhikevich`]. The defaults make regularly spiking cells.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct IzhikevichConfig {
-    /// The number of cells.
+    /// How many cells.
     pub cells: usize,
-    /// The rate of recovery, per ms; above 0.
-    pub a: Values,
-    /// The sensitivity of the recovery to v.
-    pub b: Values,
-    /// v after a spike, mV; below `peak`.
-    pub c: Values,
-    /// The jump of u at a spike.
-    pub d: Values,
-    /// Constant current, mV/ms, added to the input.
+    /// The constant part of the current, mV/ms; what comes as input is added.
     pub current: Values,
-    /// v at the beginning, mV; below `peak`. u begins at b·v.
-    pub initial: Values,
+    /// v at the beginning, mV; below the peak. u begins at b·v.
+    pub initial_voltage: Values,
     /// Where v is cut and counts as a spike, mV.
     pub peak: f64,
-    /// The parameters that training may move.
+    /// The parameters that training may change, by name: those below, `current` and `initial_voltage`.
     pub trainable: Vec<String>,
+    /// Where training keeps a parameter, by name.
+    pub bounds: BTreeMap<String, Bounds>,
+    /// The parameters.
+    pub parameters: IzhikevichParameters,
     /// The gradient of a spike.
     pub surrogate: Surrogate,
     /// What is recorded.
@@ -39,25 +51,27 @@ pub struct IzhikevichConfig {
 
 impl Default for IzhikevichConfig {
     fn default() -> Self {
-        Self::kind(0.02, 0.2, -65.0, 8.0)
+        Self {
+            cells: 1,
+            current: Values::One(0.0),
+            initial_voltage: Values::One(-65.0),
+            peak: 30.0,
+            trainable: Vec::new(),
+            bounds: BTreeMap::new(),
+            parameters: IzhikevichParameters::default(),
+            surrogate: Surrogate::default(),
+            observed: Observed::default(),
+        }
     }
 }
 
 /// The cells of Izhikevich (2003), figure 2.
 impl IzhikevichConfig {
     fn kind(a: f64, b: f64, c: f64, d: f64) -> Self {
+        let [a, b, c, d] = [a, b, c, d].map(Values::One);
         Self {
-            cells: 1,
-            a: a.into(),
-            b: b.into(),
-            c: c.into(),
-            d: d.into(),
-            current: 0.0.into(),
-            initial: (-65.0).into(),
-            peak: 30.0,
-            trainable: Vec::new(),
-            surrogate: Surrogate::default(),
-            observed: Observed::default(),
+            parameters: IzhikevichParameters { a, b, c, d },
+            ..Self::default()
         }
     }
 
@@ -86,58 +100,65 @@ impl IzhikevichConfig {
         Self::kind(0.02, 0.25, -65.0, 2.0)
     }
 
-    fn settings(&self) -> [Setting<'_>; 6] {
-        [
-            Setting::new("a", &self.a, Bounds::Above(0.0)),
-            Setting::new("b", &self.b, Bounds::Free),
-            Setting::new("c", &self.c, Bounds::Below(self.peak)),
-            Setting::new("d", &self.d, Bounds::Free),
-            Setting::new("current", &self.current, Bounds::Free),
-            Setting::new("initial", &self.initial, Bounds::Below(self.peak)),
-        ]
+    fn settings(&self) -> Settings<'_> {
+        let mut all = Settings::new("unit", &self.trainable, &self.bounds);
+        for (info, values) in self.parameters.entries() {
+            all.add(("unit.parameters", info.name), values, info.range);
+        }
+        all.add(("unit", "current"), &self.current, Range::Any);
+        all.add(
+            ("unit", "initial_voltage"),
+            &self.initial_voltage,
+            Range::Any,
+        );
+        all.keep("c", Bounds::Below(self.peak));
+        all.keep("initial_voltage", Bounds::Below(self.peak));
+        all
     }
 
     /// Checks every setting.
     ///
     /// # Errors
     ///
-    /// [`DynamicsError::Config`] names the first that is not allowed.
+    /// [`DynamicsError::Config`] names the first that is not allowed, as `unit.parameters.a`.
     pub fn validate(&self) -> Result<(), DynamicsError> {
         if self.cells == 0 {
-            return Err(DynamicsError::config("cells", 0, "at least 1"));
+            return Err(DynamicsError::config("unit.cells", 0, "at least 1"));
         }
-        if !self.peak.is_finite() {
-            return Err(DynamicsError::config("peak", self.peak, "a finite number"));
-        }
-        parameter::validate(self.cells, &self.settings(), &self.trainable)?;
+        let settings = self.settings();
+        settings.check(self.cells)?;
+        settings.below_peak(self.peak, &["c", "initial_voltage"])?;
         self.surrogate.validate()
     }
 
-    /// Makes the cells.
+    /// Makes the population, to be moved by `solver`.
     ///
     /// # Errors
     ///
     /// Those of [`validate`](Self::validate).
-    pub fn init(&self, place: &Place) -> Result<Izhikevich, DynamicsError> {
+    pub fn init(
+        &self,
+        solver: Arc<dyn Solver>,
+        place: &Place,
+    ) -> Result<Izhikevich, DynamicsError> {
         self.validate()?;
-        let make = |setting: Setting<'_>| setting.init(&self.trainable, place);
-        let [a, b, c, d, current, initial] = self.settings();
+        let settings = self.settings();
+        let make = |name: &str| settings.init(name, self.cells, place);
         Ok(Izhikevich {
-            a: make(a)?,
-            b: make(b)?,
-            c: make(c)?,
-            d: make(d)?,
-            current: make(current)?,
-            initial: make(initial)?,
+            parameters: IzhikevichConstants::build(make)?,
+            current: make("current")?,
+            initial_voltage: make("initial_voltage")?,
+            origin: place.full(0.0, [1, 1]),
             cells: self.cells,
             peak: self.peak,
             surrogate: self.surrogate,
             observed: self.observed,
+            solver,
         })
     }
 }
 
-/// Izhikevich's cells (2003, doi:10.1109/TNN.2003.820440):
+/// A population of Izhikevich's cells (2003, doi:10.1109/TNN.2003.820440):
 ///
 /// dv/dt = 0.04v² + 5v + 140 − u + I, du/dt = a(bv − u); where v reaches the peak: v ← c, u ← u + d.
 ///
@@ -148,18 +169,14 @@ impl IzhikevichConfig {
 /// Input: current, mV/ms, `[batch or 1, cells or 1]`. State: `v`, `u`, `spike`.
 #[derive(Module, Debug)]
 pub struct Izhikevich {
-    /// Per ms.
-    pub a: Parameter,
-    /// Per ms.
-    pub b: Parameter,
-    /// mV.
-    pub c: Parameter,
-    /// mV/ms.
-    pub d: Parameter,
-    /// I, mV/ms.
-    pub current: Parameter,
+    /// The parameters.
+    pub parameters: IzhikevichConstants,
+    /// The constant part of the current, mV/ms.
+    pub current: Constant,
     /// v at the beginning, mV.
-    pub initial: Parameter,
+    pub initial_voltage: Constant,
+    /// Where the module lives; it follows the module to other devices and off the tape.
+    origin: Tensor<2>,
     #[module(skip)]
     cells: usize,
     #[module(skip)]
@@ -168,19 +185,24 @@ pub struct Izhikevich {
     surrogate: Surrogate,
     #[module(skip)]
     observed: Observed,
+    #[module(skip)]
+    solver: Arc<dyn Solver>,
 }
 
 impl Izhikevich {
-    /// The equations, for a solver of choice.
+    /// The equations with the parameters' values taken.
     pub fn field(&self) -> IzhikevichField {
+        let IzhikevichConstants { a, b, c, d } = &self.parameters;
+        let c = c.quantity();
         IzhikevichField {
             variables: [("v", "mV"), ("u", "mV/ms"), ("spike", "1")]
                 .map(|(name, unit)| Variable::new(name, unit, self.cells)),
-            a: self.a.value(),
-            b: self.b.value(),
-            c: self.c.value(),
-            d: self.d.value(),
-            current: self.current.value() + 140.0,
+            a: a.quantity(),
+            b: b.quantity(),
+            per_span: c.negative().plus(&Quantity::Number(self.peak)).reciprocal(),
+            c,
+            d: d.quantity(),
+            current: self.current.quantity().plus(&Quantity::Number(140.0)),
             peak: self.peak,
             surrogate: self.surrogate,
             observed: self.observed,
@@ -189,33 +211,34 @@ impl Izhikevich {
 }
 
 impl Model for Izhikevich {
-    type Dynamics = Stepped<IzhikevichField, Rk4>;
+    type Dynamics = Stepped<IzhikevichField, Arc<dyn Solver>>;
 
     fn dynamics(&self) -> Result<Self::Dynamics, DynamicsError> {
         Ok(Stepped {
             field: self.field(),
-            solver: Rk4,
+            solver: self.solver.clone(),
         })
     }
 
     fn initial_state(&self, batch: usize) -> Result<State, DynamicsError> {
-        let v = self.initial.value().expand([batch, self.cells]);
-        let u = self.b.value() * v.clone();
-        let spike = v.zeros_like();
-        Ok(State::new(vec![v, u, spike]))
+        let zeros = Place::of(&self.origin).full(0.0, [batch, self.cells]);
+        let v = self.initial_voltage.quantity().shift(zeros.clone());
+        let u = self.parameters.b.quantity().scale(v.clone());
+        Ok(State::new(vec![v, u, zeros]))
     }
 }
 
-/// [`Izhikevich`] with its parameters' values, each `[1, 1]` or `[1, cells]`.
+/// [`Izhikevich`] with its parameters' values.
 #[derive(Clone, Debug)]
 pub struct IzhikevichField {
     variables: [Variable; 3],
-    a: Tensor<2>,
-    b: Tensor<2>,
-    c: Tensor<2>,
-    d: Tensor<2>,
+    a: Quantity,
+    b: Quantity,
+    c: Quantity,
+    d: Quantity,
+    per_span: Quantity,
     /// With the equation's constant.
-    current: Tensor<2>,
+    current: Quantity,
     peak: f64,
     surrogate: Surrogate,
     observed: Observed,
@@ -230,15 +253,19 @@ impl Field for IzhikevichField {
         &self.variables
     }
 
+    fn check_input(&self, state: &State, input: Option<&Tensor<2>>) -> Result<(), DynamicsError> {
+        input.map_or(Ok(()), |u| fits(u, &state[0], self.name()))
+    }
+
     fn derivative(&self, _time: f64, state: &State, input: Option<&Tensor<2>>) -> State {
         let v = state[0].clone().clamp_max(self.peak);
         let u = state[1].clone();
-        let current = match input {
-            Some(input) => self.current.clone() + input.clone(),
-            None => self.current.clone(),
-        };
-        let dv = (v.clone() * 0.04 + 5.0) * v.clone() - u.clone() + current;
-        let du = self.a.clone() * (self.b.clone() * v - u);
+        let rise = (v.clone() * 0.04 + 5.0) * v.clone();
+        let mut dv = self.current.shift(rise - u.clone());
+        if let Some(input) = input {
+            dv = dv + input.clone();
+        }
+        let du = self.a.scale(self.b.scale(v) - u);
         State::new(vec![dv, du, state[2].zeros_like()])
     }
 
@@ -246,16 +273,13 @@ impl Field for IzhikevichField {
         let Ok([v, u, _]) = <[Tensor<2>; 3]>::try_from(after.into_tensors()) else {
             return before.clone();
         };
-        let reset = self.c.clone().expand(v.dims());
         let over = v.clone() - self.peak;
         let fired = over.clone().greater_equal_elem(0.0);
         let spikes = fired.clone().float().cast(v.dtype());
-        let spike = self
-            .surrogate
-            .attach(spikes, over / (-reset.clone() + self.peak));
+        let spike = self.surrogate.attach(spikes, self.per_span.scale(over));
         State::new(vec![
-            v.mask_where(fired, reset),
-            u + self.d.clone() * spike.clone(),
+            self.c.put(v, fired),
+            u + self.d.scale(spike.clone()),
             spike,
         ])
     }
@@ -272,7 +296,8 @@ impl Field for IzhikevichField {
 mod tests {
     use super::*;
     use crate::differences::assert_gradient;
-    use crate::model::{Constant, Dynamics};
+    use crate::model;
+    use crate::solver::Rk4;
     use crate::testing::{assert_close, f32_places, f64_autodiff, f64_places};
     use crate::unit::observed::testing::{course, spike_steps};
 
@@ -309,7 +334,7 @@ mod tests {
     fn each_kind_has_its_pattern() {
         let place = f64_places().swap_remove(0).1;
         for (config, times, count) in CELLS {
-            let cells = config().init(&place).unwrap();
+            let cells = config().init(Arc::new(Rk4), &place).unwrap();
             let spikes = &spike_steps(&cells, 10.0, 0.02, 15_000)[0];
             let late = spikes.len().abs_diff(count);
             assert!(late <= 1, "{} spikes, not {count}", spikes.len());
@@ -328,7 +353,9 @@ mod tests {
             1821, 1840, 1862, 1889, 1940,
         ];
         for (_, place) in f64_places() {
-            let cells = IzhikevichConfig::chattering().init(&place).unwrap();
+            let cells = IzhikevichConfig::chattering()
+                .init(Arc::new(Rk4), &place)
+                .unwrap();
             assert_eq!(spike_steps(&cells, 10.0, 0.1, 2000)[0], expected);
             let dynamics = cells.dynamics().unwrap();
             let last = |variable: usize| {
@@ -339,7 +366,9 @@ mod tests {
             assert_close(last(1), -0.32016356314162764, 1e-9);
         }
         for (name, place) in f32_places() {
-            let cells = IzhikevichConfig::chattering().init(&place).unwrap();
+            let cells = IzhikevichConfig::chattering()
+                .init(Arc::new(Rk4), &place)
+                .unwrap();
             let spikes = spike_steps(&cells, 10.0, 0.1, 160);
             assert_eq!(spikes[0], expected[..7], "{name}");
         }
@@ -357,13 +386,15 @@ mod tests {
         let config = IzhikevichConfig {
             cells: 2,
             current: vec![2.0, 3.0].into(),
-            initial: (-60.0).into(),
+            initial_voltage: (-60.0).into(),
             surrogate: NARROW,
-            trainable: ["a", "b", "current", "initial"].map(String::from).to_vec(),
+            trainable: ["a", "b", "current", "initial_voltage"]
+                .map(String::from)
+                .to_vec(),
             ..Default::default()
         };
-        let cells = config.init(&place).unwrap();
-        let input = Constant(place.full(0.3, [1, 1]));
+        let cells = config.init(Arc::new(Rk4), &place).unwrap();
+        let input = model::Constant(place.full(0.3, [1, 1]));
         let loss = |seen: Tensor<3>| (seen * 0.1).cos().mean();
         assert_gradient(&cells, &input, (0.1, 100), loss, 1e-6, 1e-5);
     }
@@ -375,9 +406,9 @@ mod tests {
             change(&mut config);
             config.validate().unwrap_err().to_string()
         };
-        assert!(refused(|c| c.a = (-0.02).into()).contains("a = -0.02"));
-        assert!(refused(|c| c.c = 30.0.into()).contains("c = 30"));
-        assert!(refused(|c| c.initial = 31.0.into()).contains("initial = 31"));
+        assert!(refused(|c| c.parameters.a = (-0.02).into()).contains("a = -0.02"));
+        assert!(refused(|c| c.parameters.c = 30.0.into()).contains("c = 30"));
+        assert!(refused(|c| c.initial_voltage = 31.0.into()).contains("initial_voltage = 31"));
         assert!(refused(|c| c.peak = f64::INFINITY).contains("peak"));
         assert!(refused(|c| c.cells = 0).contains("cells"));
     }

@@ -1,36 +1,49 @@
+use std::collections::BTreeMap;
+
 use burn::module::Module;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
+use super::constants::constants;
+use super::input::fits;
+use super::setting::{Constant, Quantity, Range, Settings};
 use super::{Observed, Surrogate};
 use crate::model::{Clock, Dynamics, Model};
-use crate::parameter::{self, Bounds, Parameter, Setting, Values};
-use crate::{DynamicsError, Place, State, Variable};
+use crate::{Bounds, DynamicsError, Place, State, Values, Variable};
+
+constants! {
+    "leaky integrate-and-fire cells", LifParameters, LifConstants,
+    /// Membrane time constant τ.
+    time_constant: "ms", Positive, 10.0;
+    /// Resting potential.
+    rest: "mV", Any, 0.0;
+    /// Threshold θ, above `reset`.
+    threshold: "mV", Any, 10.0;
+    /// Potential after a spike.
+    reset: "mV", Any, 0.0;
+    /// Absolute refractory period.
+    refractory: "ms", NonNegative, 5.0;
+    /// Specific membrane resistance R: mV per µA/cm².
+    resistance: "kΩ·cm²", Positive, 1.0;
+}
 
 /// Settings of [`Lif`]. The defaults are those of the reference numbers, section 3.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LifConfig {
-    /// The number of cells.
+    /// How many cells.
     pub cells: usize,
-    /// Membrane time constant τ, ms.
-    pub time_constant: Values,
-    /// Resting potential, mV.
-    pub rest: Values,
-    /// Threshold θ, mV; above `reset`.
-    pub threshold: Values,
-    /// Potential after a spike, mV. Not trainable: only its distance to the threshold matters.
-    pub reset: Values,
-    /// Absolute refractory period, ms; 0 or above.
-    pub refractory: Values,
-    /// Specific membrane resistance R, kΩ·cm², that is, mV per µA/cm².
-    pub resistance: Values,
-    /// Constant current, µA/cm², added to the input.
+    /// The constant part of the current, µA/cm²; what comes as input is added.
     pub current: Values,
-    /// Potential at the beginning, mV; below `threshold`.
-    pub initial: Values,
-    /// The parameters that training may move.
+    /// The potential at the beginning, mV; below the threshold.
+    pub initial_voltage: Values,
+    /// The parameters that training may change, by name: those below, `current` and `initial_voltage`. The reset stays
+    /// below the threshold while only one of the two is trained.
     pub trainable: Vec<String>,
+    /// Where training keeps a parameter, by name.
+    pub bounds: BTreeMap<String, Bounds>,
+    /// The parameters.
+    pub parameters: LifParameters,
     /// The gradient of a spike.
     pub surrogate: Surrogate,
     /// What is recorded.
@@ -41,15 +54,11 @@ impl Default for LifConfig {
     fn default() -> Self {
         Self {
             cells: 1,
-            time_constant: 10.0.into(),
-            rest: 0.0.into(),
-            threshold: 10.0.into(),
-            reset: 0.0.into(),
-            refractory: 5.0.into(),
-            resistance: 1.0.into(),
-            current: 0.0.into(),
-            initial: 0.0.into(),
+            current: Values::One(0.0),
+            initial_voltage: Values::One(0.0),
             trainable: Vec::new(),
+            bounds: BTreeMap::new(),
+            parameters: LifParameters::default(),
             surrogate: Surrogate::default(),
             observed: Observed::default(),
         }
@@ -57,78 +66,59 @@ impl Default for LifConfig {
 }
 
 impl LifConfig {
-    fn settings(&self) -> [Setting<'_>; 7] {
-        let highest = |values: &Values| {
-            let values = values.as_slice().iter().copied();
-            values.fold(f64::NEG_INFINITY, f64::max)
-        };
-        // A threshold of a cell of its own may lie below another cell's reset; then only `ordered` guards it.
-        let threshold = match (&self.threshold, &self.reset) {
-            (Values::One(_), reset) => Bounds::Above(highest(reset)),
-            (_, Values::One(reset)) => Bounds::Above(*reset),
-            _ => Bounds::Free,
-        };
-        [
-            Setting::new("time_constant", &self.time_constant, Bounds::Above(0.0)),
-            Setting::new("rest", &self.rest, Bounds::Free),
-            Setting::new("threshold", &self.threshold, threshold),
-            Setting::new("refractory", &self.refractory, Bounds::AtLeast(0.0)),
-            Setting::new("resistance", &self.resistance, Bounds::Above(0.0)),
-            Setting::new("current", &self.current, Bounds::Free),
-            Setting::new("initial", &self.initial, Bounds::Free),
-        ]
-    }
-
-    fn reset(&self) -> Setting<'_> {
-        Setting::new("reset", &self.reset, Bounds::Free)
+    fn settings(&self) -> Settings<'_> {
+        let mut all = Settings::new("unit", &self.trainable, &self.bounds);
+        for (info, values) in self.parameters.entries() {
+            all.add(("unit.parameters", info.name), values, info.range);
+        }
+        all.add(("unit", "current"), &self.current, Range::Any);
+        all.add(
+            ("unit", "initial_voltage"),
+            &self.initial_voltage,
+            Range::Any,
+        );
+        // Where lists of both cross, one number cannot keep them apart.
+        let (lowest, highest) = (
+            lowest(&self.parameters.threshold),
+            highest(&self.parameters.reset),
+        );
+        if lowest > highest {
+            all.keep("threshold", Bounds::Above(highest));
+            all.keep("reset", Bounds::Below(lowest));
+        }
+        all
     }
 
     /// Checks every setting.
     ///
     /// # Errors
     ///
-    /// [`DynamicsError::Config`] names the first that is not allowed.
+    /// [`DynamicsError::Config`] names the first that is not allowed, as `unit.parameters.time_constant`.
     pub fn validate(&self) -> Result<(), DynamicsError> {
         if self.cells == 0 {
-            return Err(DynamicsError::config("cells", 0, "at least 1"));
+            return Err(DynamicsError::config("unit.cells", 0, "at least 1"));
         }
         let settings = self.settings();
-        let [_, _, threshold, _, _, _, initial] = settings;
-        parameter::validate(self.cells, &[self.reset()], &[])?;
-        let free = Setting::new("threshold", &self.threshold, Bounds::Free);
-        parameter::validate(self.cells, &[free, initial], &[])?;
-        parameter::ordered(threshold, self.reset())?;
-        parameter::ordered(threshold, initial)?;
-        parameter::validate(self.cells, &settings, &self.trainable)?;
+        settings.check(self.cells)?;
+        settings.ordered("threshold", "reset")?;
+        settings.ordered("threshold", "initial_voltage")?;
         self.surrogate.validate()
     }
 
-    /// Makes the cells.
+    /// Makes the population. It needs no solver: its step is exact.
     ///
     /// # Errors
     ///
     /// Those of [`validate`](Self::validate).
     pub fn init(&self, place: &Place) -> Result<Lif, DynamicsError> {
         self.validate()?;
-        let make = |setting: Setting<'_>| setting.init(&self.trainable, place);
-        let [
-            tau,
-            rest,
-            threshold,
-            refractory,
-            resistance,
-            current,
-            initial,
-        ] = self.settings();
+        let settings = self.settings();
+        let make = |name: &str| settings.init(name, self.cells, place);
         Ok(Lif {
-            time_constant: make(tau)?,
-            rest: make(rest)?,
-            threshold: make(threshold)?,
-            reset: make(self.reset())?,
-            refractory: make(refractory)?,
-            resistance: make(resistance)?,
-            current: make(current)?,
-            initial: make(initial)?,
+            parameters: LifConstants::build(make)?,
+            current: make("current")?,
+            initial_voltage: make("initial_voltage")?,
+            origin: place.full(0.0, [1, 1]),
             cells: self.cells,
             surrogate: self.surrogate,
             observed: self.observed,
@@ -136,8 +126,18 @@ impl LifConfig {
     }
 }
 
-/// Leaky integrate-and-fire cells: τ dv/dt = rest − v + R·(I + u); at v = θ a spike, then `reset` for the refractory
-/// period (Lapicque 1907).
+fn lowest(values: &Values) -> f64 {
+    let values = values.as_slice().iter().copied();
+    values.fold(f64::INFINITY, f64::min)
+}
+
+fn highest(values: &Values) -> f64 {
+    let values = values.as_slice().iter().copied();
+    values.fold(f64::NEG_INFINITY, f64::max)
+}
+
+/// A population of leaky integrate-and-fire cells: τ dv/dt = rest − v + R·(I + u); at v = θ a spike, then `reset` for
+/// the refractory period (Lapicque 1907).
 ///
 /// The step is exact for an input u that is constant over it: the crossing of the threshold is found inside the step,
 /// and what is left of the step goes to the refractory period and to the way up from the reset. Gradients pass through
@@ -146,22 +146,14 @@ impl LifConfig {
 /// Input: current, µA/cm², `[batch or 1, cells or 1]`. State: `v`, `spike`, `refractory` (what is left of the period).
 #[derive(Module, Debug)]
 pub struct Lif {
-    /// τ, ms.
-    pub time_constant: Parameter,
-    /// mV.
-    pub rest: Parameter,
-    /// θ, mV.
-    pub threshold: Parameter,
-    /// mV.
-    pub reset: Parameter,
-    /// ms.
-    pub refractory: Parameter,
-    /// R, kΩ·cm².
-    pub resistance: Parameter,
-    /// I, µA/cm².
-    pub current: Parameter,
+    /// The parameters.
+    pub parameters: LifConstants,
+    /// The constant part of the current, µA/cm².
+    pub current: Constant,
     /// v at the beginning, mV.
-    pub initial: Parameter,
+    pub initial_voltage: Constant,
+    /// Where the module lives; it follows the module to other devices and off the tape.
+    origin: Tensor<2>,
     #[module(skip)]
     cells: usize,
     #[module(skip)]
@@ -174,44 +166,63 @@ impl Model for Lif {
     type Dynamics = LifDynamics;
 
     fn dynamics(&self) -> Result<LifDynamics, DynamicsError> {
-        let resistance = self.resistance.value();
-        let threshold = self.threshold.value();
-        let reset = self.reset.value();
+        let LifConstants {
+            time_constant,
+            rest,
+            threshold,
+            reset,
+            refractory,
+            resistance,
+        } = &self.parameters;
+        let time_constant = time_constant.quantity();
+        let minus_threshold = threshold.quantity().negative();
+        let (reset, resistance) = (reset.quantity(), resistance.quantity());
         Ok(LifDynamics {
             variables: [("v", "mV"), ("spike", "1"), ("refractory", "ms")]
                 .map(|(name, unit)| Variable::new(name, unit, self.cells)),
-            time_constant: self.time_constant.value(),
-            drive: self.rest.value() + resistance.clone() * self.current.value(),
+            minus_rate: time_constant.reciprocal().negative(),
+            time_constant,
+            drive: resistance
+                .times(&self.current.quantity())
+                .plus(&rest.quantity()),
             resistance,
-            span: threshold.clone() - reset.clone(),
-            threshold,
+            per_span: minus_threshold.plus(&reset).negative().reciprocal(),
+            minus_threshold,
             reset,
-            refractory: self.refractory.value(),
+            refractory: refractory.quantity(),
             surrogate: self.surrogate,
             observed: self.observed,
         })
     }
 
     fn initial_state(&self, batch: usize) -> Result<State, DynamicsError> {
-        let v = self.initial.value().expand([batch, self.cells]);
-        let zeros = v.zeros_like();
+        let zeros = Place::of(&self.origin).full(0.0, [batch, self.cells]);
+        let v = self.initial_voltage.quantity().shift(zeros.clone());
         Ok(State::new(vec![v, zeros.clone(), zeros]))
     }
 }
 
-/// [`Lif`] with its parameters' values, each `[1, 1]` or `[1, cells]`.
+/// [`Lif`] with its parameters' values.
 #[derive(Clone, Debug)]
 pub struct LifDynamics {
     variables: [Variable; 3],
-    time_constant: Tensor<2>,
-    drive: Tensor<2>,
-    resistance: Tensor<2>,
-    threshold: Tensor<2>,
-    reset: Tensor<2>,
-    span: Tensor<2>,
-    refractory: Tensor<2>,
+    time_constant: Quantity,
+    minus_rate: Quantity,
+    /// rest + R·I
+    drive: Quantity,
+    resistance: Quantity,
+    minus_threshold: Quantity,
+    reset: Quantity,
+    per_span: Quantity,
+    refractory: Quantity,
     surrogate: Surrogate,
     observed: Observed,
+}
+
+impl LifDynamics {
+    fn decay(&self, time: Tensor<2>) -> Tensor<2> {
+        self.minus_rate.scale(time).exp()
+    }
 }
 
 impl Dynamics for LifDynamics {
@@ -230,33 +241,35 @@ impl Dynamics for LifDynamics {
         input: Option<&Tensor<2>>,
     ) -> Result<State, DynamicsError> {
         let (v, waiting) = (state[0].clone(), state[2].clone());
-        let end = match input {
-            Some(u) => self.drive.clone() + self.resistance.clone() * u.clone(),
-            None => self.drive.clone(),
-        };
-        let decay = |time: Tensor<2>| (-time / self.time_constant.clone()).exp();
+        let end = self.drive.shift(match input {
+            Some(u) => {
+                fits(u, &v, self.name())?;
+                self.resistance.scale(u.clone())
+            }
+            None => v.zeros_like(),
+        });
         let left = waiting - at.dt;
         let active = (-left.clone()).clamp(0.0, at.dt);
-        let gap = (end.clone() - v) * decay(active);
+        let gap = (end.clone() - v) * self.decay(active);
         let free = end.clone() - gap.clone();
-        let over = free.clone() - self.threshold.clone();
+        let over = self.minus_threshold.shift(free.clone());
         let fired = over.clone().greater_equal_elem(0.0);
         let quiet = fired.clone().bool_not();
 
-        // The time since the crossing: v − end decays from θ − end to −gap.
+        // The time since the crossing: end − v decays from end − θ to the gap.
         let beyond = over.clone().mask_fill(quiet.clone(), 0.0);
         let gap = gap
             .mask_fill(quiet, 1.0)
             .clamp_min(f64::from(f32::MIN_POSITIVE));
-        let since = self.time_constant.clone() * (beyond / gap).log1p();
-        let ahead = self.refractory.clone() - since;
+        let since = self.time_constant.scale((beyond / gap).log1p());
+        let ahead = self.refractory.minus(since);
         let rising = (-ahead.clone()).clamp_min(0.0);
-        let risen = end.clone() + (self.reset.clone() - end) * decay(rising);
+        let risen = end.clone() + self.reset.minus(end) * self.decay(rising);
 
         let spikes = fired.clone().float().cast(over.dtype());
         Ok(State::new(vec![
             free.mask_where(fired.clone(), risen),
-            self.surrogate.attach(spikes, over / self.span.clone()),
+            self.surrogate.attach(spikes, self.per_span.scale(over)),
             left.mask_where(fired, ahead).clamp_min(0.0),
         ]))
     }
@@ -275,7 +288,7 @@ mod tests {
     use crate::differences::assert_gradient;
     use crate::gradient::{Memory, Run, gradient};
     use crate::host;
-    use crate::model::{Constant, NoInput, Series};
+    use crate::model::{self, NoInput, Series};
     use crate::simulate::Grid;
     use crate::testing::{assert_close, f32_places, f64_autodiff, f64_places};
     use crate::unit::observed::testing::{course, spike_steps};
@@ -301,7 +314,7 @@ mod tests {
     /// of its step less what has passed of the refractory period.
     fn rates(config: &LifConfig, place: &Place, dt: f64, steps: usize) -> Vec<f64> {
         let cells = config.init(place).unwrap();
-        let refractory = config.refractory.as_slice()[0];
+        let refractory = config.parameters.refractory.as_slice()[0];
         let read = |variable: usize| {
             let initial = cells.initial_state(1).unwrap();
             course(
@@ -354,8 +367,11 @@ mod tests {
     fn the_step_does_not_matter_while_the_input_is_constant() {
         let place = f64_places().swap_remove(0).1;
         let config = LifConfig {
-            refractory: 0.37.into(),
             current: 23.0.into(),
+            parameters: LifParameters {
+                refractory: 0.37.into(),
+                ..Default::default()
+            },
             ..Default::default()
         };
         let cells = config.init(&place).unwrap();
@@ -403,14 +419,17 @@ mod tests {
             "refractory",
             "resistance",
             "current",
-            "initial",
+            "initial_voltage",
         ];
         let config = LifConfig {
             cells: 2,
             current: vec![14.0, 9.0].into(),
-            refractory: 1.3.into(),
-            rest: 0.5.into(),
-            initial: 1.0.into(),
+            initial_voltage: 1.0.into(),
+            parameters: LifParameters {
+                refractory: 1.3.into(),
+                rest: 0.5.into(),
+                ..Default::default()
+            },
             trainable: names.map(String::from).to_vec(),
             ..Default::default()
         };
@@ -436,7 +455,7 @@ mod tests {
             steps: 1,
         };
         for current in [0.0, 100.0, 150.0] {
-            let input = Constant(place.full(current, [1, 1]));
+            let input = model::Constant(place.full(current, [1, 1]));
             let run = Run {
                 initial: None,
                 batch: 1,
@@ -449,7 +468,13 @@ mod tests {
             let reach = 1.0 - (-0.1f64).exp();
             let x = (current * reach - 10.0) / 10.0;
             assert_eq!(result.loss, f64::from(x >= 0.0));
-            let slope = host(result.parameters.remove::<2>(cells.current.raw.id).unwrap()).unwrap();
+            let slope = host(
+                result
+                    .parameters
+                    .remove::<2>(cells.current.parameter().unwrap().raw.id)
+                    .unwrap(),
+            )
+            .unwrap();
             let expected = 1.0 / (1.0 + (std::f64::consts::PI * x).powi(2)) * reach / 10.0;
             assert_close(slope[0], expected, 1e-12);
         }
@@ -484,17 +509,24 @@ mod tests {
             config.validate().unwrap_err().to_string()
         };
         assert!(refused(|c| c.cells = 0).contains("cells"));
-        assert!(refused(|c| c.time_constant = (-1.0).into()).contains("time_constant = -1"));
-        assert!(refused(|c| c.threshold = 0.0.into()).contains("threshold = 0"));
-        assert!(refused(|c| c.reset = 11.0.into()).contains("reset = 11"));
-        assert!(refused(|c| c.refractory = (-0.1).into()).contains("refractory = -0.1"));
-        assert!(refused(|c| c.resistance = 0.0.into()).contains("resistance"));
+        assert!(
+            refused(|c| c.parameters.time_constant = (-1.0).into()).contains("time_constant = -1")
+        );
+        assert!(refused(|c| c.parameters.threshold = 0.0.into()).contains("threshold = 0"));
+        assert!(refused(|c| c.parameters.reset = 11.0.into()).contains("threshold = 10"));
+        assert!(refused(|c| c.parameters.refractory = (-0.1).into()).contains("refractory = -0.1"));
+        assert!(refused(|c| c.parameters.resistance = 0.0.into()).contains("resistance"));
         assert!(refused(|c| c.current = f64::NAN.into()).contains("current"));
-        assert!(refused(|c| c.initial = 12.0.into()).contains("initial = 12"));
-        assert!(refused(|c| c.rest = vec![0.0, 1.0].into()).contains("rest = [2 values]"));
+        assert!(refused(|c| c.initial_voltage = 12.0.into()).contains("initial_voltage = 12"));
+        assert!(
+            refused(|c| c.parameters.rest = vec![0.0, 1.0].into()).contains("rest = [2 values]")
+        );
         assert!(refused(|c| c.trainable = vec!["tau".into()]).contains("trainable = tau"));
         let refractory = LifConfig {
-            refractory: 0.0.into(),
+            parameters: LifParameters {
+                refractory: 0.0.into(),
+                ..Default::default()
+            },
             trainable: vec!["refractory".into()],
             ..Default::default()
         };

@@ -1,4 +1,4 @@
-//! Single neurons: conductance-based cells, integrate-and-fire cells, and their spikes.
+//! Single neurons: conductance-based and integrate-and-fire cells and their spikes.
 //!
 //! A population of N cells is one model of width N.
 //!
@@ -45,15 +45,17 @@
 
 mod adex;
 mod conductance;
+mod constants;
 mod field;
 mod hodgkin_huxley;
+mod input;
 mod izhikevich;
 mod lif;
 mod observed;
 mod parameters;
 mod qif;
 mod rates;
-mod setting;
+pub(crate) mod setting;
 mod spikes;
 mod surrogate;
 #[cfg(test)]
@@ -65,17 +67,19 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-pub use adex::{Adex, AdexConfig, AdexField};
+pub use adex::{Adex, AdexConfig, AdexConstants, AdexField, AdexParameters};
 pub use conductance::{CellConfig, Cells, InitialState, Kinetics};
 pub use field::CellField;
 pub use hodgkin_huxley::{HodgkinHuxley, HodgkinHuxleyConfig};
-pub use izhikevich::{Izhikevich, IzhikevichConfig, IzhikevichField};
-pub use lif::{Lif, LifConfig, LifDynamics};
+pub use izhikevich::{
+    Izhikevich, IzhikevichConfig, IzhikevichConstants, IzhikevichField, IzhikevichParameters,
+};
+pub use lif::{Lif, LifConfig, LifConstants, LifDynamics, LifParameters};
 pub use observed::Observed;
-pub use parameters::{CellParameters, CellValues, PARAMETERS, ParameterInfo, Published};
-pub use qif::{Qif, QifConfig, QifDynamics};
+pub use parameters::{CellConstants, CellParameters, PARAMETERS, ParameterInfo, Published};
+pub use qif::{Qif, QifConfig, QifConstants, QifDynamics, QifParameters};
 pub use rates::RateForm;
-pub use setting::{ParameterValue, Range};
+pub use setting::{Constant, Range};
 pub use spikes::{SpikeDetector, Spikes, spikes};
 pub use surrogate::Surrogate;
 pub use traub_miles::{TraubMiles, TraubMilesConfig};

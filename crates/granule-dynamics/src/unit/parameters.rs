@@ -7,7 +7,7 @@ use burn::module::Module;
 use serde::{Deserialize, Serialize};
 
 use super::Kinetics;
-use super::setting::{ParameterValue, Range};
+use super::setting::{Constant, Range};
 use crate::{DynamicsError, Values};
 
 /// What a parameter is, for help and tables.
@@ -43,8 +43,8 @@ macro_rules! parameters {
 
         /// The parameters of a cell as part of a module.
         #[derive(Module, Debug)]
-        pub struct CellValues {
-            $(#[doc = $doc] pub $name: ParameterValue,)*
+        pub struct CellConstants {
+            $(#[doc = $doc] pub $name: Constant,)*
         }
 
         /// All parameters of a conductance-based cell, in the order of their fields.
@@ -87,16 +87,16 @@ macro_rules! parameters {
             }
         }
 
-        impl CellValues {
+        impl CellConstants {
             /// Makes every parameter by its name.
             pub(crate) fn build(
-                mut make: impl FnMut(&'static str) -> Result<ParameterValue, DynamicsError>,
+                mut make: impl FnMut(&'static str) -> Result<Constant, DynamicsError>,
             ) -> Result<Self, DynamicsError> {
                 Ok(Self { $($name: make(stringify!($name))?,)* })
             }
 
             /// A parameter by its name.
-            pub fn get(&self, name: &str) -> Option<&ParameterValue> {
+            pub fn get(&self, name: &str) -> Option<&Constant> {
                 match name {
                     $(stringify!($name) => Some(&self.$name),)*
                     _ => None,

@@ -1,28 +1,39 @@
+use std::collections::BTreeMap;
 use std::f64::consts::FRAC_1_PI;
 
 use burn::module::Module;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
+use super::constants::constants;
+use super::input::fits;
+use super::setting::{Constant, Quantity, Range, Settings};
 use super::{Observed, Surrogate};
 use crate::model::{Clock, Dynamics, Model};
-use crate::parameter::{self, Bounds, Parameter, Setting, Values};
-use crate::{DynamicsError, Place, State, Variable};
+use crate::{Bounds, DynamicsError, Place, State, Values, Variable};
+
+constants! {
+    "quadratic integrate-and-fire cells", QifParameters, QifConstants,
+    /// Membrane time constant τ.
+    time_constant: "ms", Positive, 10.0;
+}
 
 /// Settings of [`Qif`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct QifConfig {
-    /// The number of cells.
+    /// How many cells.
     pub cells: usize,
-    /// Membrane time constant τ, ms.
-    pub time_constant: Values,
-    /// Constant drive η, dimensionless, added to the input; above 0 the cell fires on its own.
-    pub drive: Values,
+    /// The constant part of the drive, η, dimensionless; what comes as input is added. A cell above 0 fires.
+    pub current: Values,
     /// v at the beginning, dimensionless.
-    pub initial: Values,
-    /// The parameters that training may move.
+    pub initial_voltage: Values,
+    /// The parameters that training may change, by name: those below, `current` and `initial_voltage`.
     pub trainable: Vec<String>,
+    /// Where training keeps a parameter, by name.
+    pub bounds: BTreeMap<String, Bounds>,
+    /// The parameters.
+    pub parameters: QifParameters,
     /// The gradient of a spike.
     pub surrogate: Surrogate,
     /// What is recorded.
@@ -33,10 +44,11 @@ impl Default for QifConfig {
     fn default() -> Self {
         Self {
             cells: 1,
-            time_constant: 10.0.into(),
-            drive: 0.0.into(),
-            initial: (-1.0).into(),
+            current: Values::One(0.0),
+            initial_voltage: Values::One(-1.0),
             trainable: Vec::new(),
+            bounds: BTreeMap::new(),
+            parameters: QifParameters::default(),
             surrogate: Surrogate::default(),
             observed: Observed::default(),
         }
@@ -44,40 +56,47 @@ impl Default for QifConfig {
 }
 
 impl QifConfig {
-    fn settings(&self) -> [Setting<'_>; 3] {
-        [
-            Setting::new("time_constant", &self.time_constant, Bounds::Above(0.0)),
-            Setting::new("drive", &self.drive, Bounds::Free),
-            Setting::new("initial", &self.initial, Bounds::Free),
-        ]
+    fn settings(&self) -> Settings<'_> {
+        let mut all = Settings::new("unit", &self.trainable, &self.bounds);
+        for (info, values) in self.parameters.entries() {
+            all.add(("unit.parameters", info.name), values, info.range);
+        }
+        all.add(("unit", "current"), &self.current, Range::Any);
+        all.add(
+            ("unit", "initial_voltage"),
+            &self.initial_voltage,
+            Range::Any,
+        );
+        all
     }
 
     /// Checks every setting.
     ///
     /// # Errors
     ///
-    /// [`DynamicsError::Config`] names the first that is not allowed.
+    /// [`DynamicsError::Config`] names the first that is not allowed, as `unit.parameters.time_constant`.
     pub fn validate(&self) -> Result<(), DynamicsError> {
         if self.cells == 0 {
-            return Err(DynamicsError::config("cells", 0, "at least 1"));
+            return Err(DynamicsError::config("unit.cells", 0, "at least 1"));
         }
-        parameter::validate(self.cells, &self.settings(), &self.trainable)?;
+        self.settings().check(self.cells)?;
         self.surrogate.validate()
     }
 
-    /// Makes the cells.
+    /// Makes the population. It needs no solver: its step is exact.
     ///
     /// # Errors
     ///
     /// Those of [`validate`](Self::validate).
     pub fn init(&self, place: &Place) -> Result<Qif, DynamicsError> {
         self.validate()?;
-        let make = |setting: Setting<'_>| setting.init(&self.trainable, place);
-        let [time_constant, drive, initial] = self.settings();
+        let settings = self.settings();
+        let make = |name: &str| settings.init(name, self.cells, place);
         Ok(Qif {
-            time_constant: make(time_constant)?,
-            drive: make(drive)?,
-            initial: make(initial)?,
+            parameters: QifConstants::build(make)?,
+            current: make("current")?,
+            initial_voltage: make("initial_voltage")?,
+            origin: place.full(0.0, [1, 1]),
             cells: self.cells,
             surrogate: self.surrogate,
             observed: self.observed,
@@ -85,7 +104,7 @@ impl QifConfig {
     }
 }
 
-/// Quadratic integrate-and-fire cells, the normal form of class I excitability: τ dv/dt = v² + η + u, with a spike and a
+/// A population of quadratic integrate-and-fire cells, the normal form of class I excitability: τ dv/dt = v² + η + u, with a spike and a
 /// reset to −∞ where v reaches +∞ (Ermentrout & Kopell 1986; Montbrió, Pazó & Roxin 2015).
 ///
 /// The equation is of Riccati's kind, whose flow over a time t, in units of τ, is a Möbius map,
@@ -97,12 +116,14 @@ impl QifConfig {
 /// Input: drive, dimensionless, `[batch or 1, cells or 1]`. State: `v`, `spike` (more than one in a long step).
 #[derive(Module, Debug)]
 pub struct Qif {
-    /// τ, ms.
-    pub time_constant: Parameter,
+    /// The parameters.
+    pub parameters: QifConstants,
     /// η.
-    pub drive: Parameter,
+    pub current: Constant,
     /// v at the beginning.
-    pub initial: Parameter,
+    pub initial_voltage: Constant,
+    /// Where the module lives; it follows the module to other devices and off the tape.
+    origin: Tensor<2>,
     #[module(skip)]
     cells: usize,
     #[module(skip)]
@@ -117,26 +138,26 @@ impl Model for Qif {
     fn dynamics(&self) -> Result<QifDynamics, DynamicsError> {
         Ok(QifDynamics {
             variables: ["v", "spike"].map(|name| Variable::new(name, "1", self.cells)),
-            rate: self.time_constant.value().recip(),
-            drive: self.drive.value(),
+            rate: self.parameters.time_constant.quantity().reciprocal(),
+            drive: self.current.quantity(),
             surrogate: self.surrogate,
             observed: self.observed,
         })
     }
 
     fn initial_state(&self, batch: usize) -> Result<State, DynamicsError> {
-        let v = self.initial.value().expand([batch, self.cells]);
-        let spike = v.zeros_like();
-        Ok(State::new(vec![v, spike]))
+        let zeros = Place::of(&self.origin).full(0.0, [batch, self.cells]);
+        let v = self.initial_voltage.quantity().shift(zeros.clone());
+        Ok(State::new(vec![v, zeros]))
     }
 }
 
-/// [`Qif`] with its parameters' values, each `[1, 1]` or `[1, cells]`.
+/// [`Qif`] with its parameters' values.
 #[derive(Clone, Debug)]
 pub struct QifDynamics {
     variables: [Variable; 2],
-    rate: Tensor<2>,
-    drive: Tensor<2>,
+    rate: Quantity,
+    drive: Quantity,
     surrogate: Surrogate,
     observed: Observed,
 }
@@ -160,15 +181,15 @@ struct Flow {
 }
 
 impl Flow {
-    fn new(drive: &Tensor<2>, time: Tensor<2>) -> Self {
-        let scaled = drive.clone() * time.clone() * time.clone();
+    fn new(drive: &Tensor<2>, time: &Quantity) -> Self {
+        let scaled = time.times(time).scale(drive.clone());
         let small = scaled.clone().abs().lower_elem(SMALL);
         let oscillates = scaled.clone().greater_equal_elem(SMALL);
         let rests = oscillates.clone().bool_not();
 
         // What is not used stays away from the singularities of its derivative.
         let root = drive.clone().abs().mask_fill(small.clone(), 1.0).sqrt();
-        let angle = root.clone() * time.clone();
+        let angle = time.scale(root.clone());
         let cos = angle.clone().cos().mask_fill(rests.clone(), 1.0);
         let hyperbolic = angle.clone().tanh();
         let sin = hyperbolic.mask_where(oscillates, angle.clone().sin()) / root.clone();
@@ -176,7 +197,7 @@ impl Flow {
         let x = scaled.mask_fill(small.clone().bool_not(), 0.0);
         let series = |a: f64, b: f64| (x.clone() * b + a) * x.clone() + 1.0;
         let near_cos = series(-1.0 / 2.0, 1.0 / 24.0);
-        let near_sin = series(-1.0 / 6.0, 1.0 / 120.0) * time;
+        let near_sin = time.scale(series(-1.0 / 6.0, 1.0 / 120.0));
         Self {
             cos: cos.mask_where(small.clone(), near_cos),
             sin: sin.mask_where(small, near_sin),
@@ -202,11 +223,14 @@ impl Dynamics for QifDynamics {
         input: Option<&Tensor<2>>,
     ) -> Result<State, DynamicsError> {
         let v = state[0].clone();
-        let drive = match input {
-            Some(u) => self.drive.clone() + u.clone(),
-            None => self.drive.clone(),
-        };
-        let flow = Flow::new(&drive, self.rate.clone() * at.dt);
+        let drive = self.drive.shift(match input {
+            Some(u) => {
+                fits(u, &v, self.name())?;
+                u.clone()
+            }
+            None => v.zeros_like(),
+        });
+        let flow = Flow::new(&drive, &self.rate.times(&Quantity::Number(at.dt)));
         let below = flow.cos.clone() - v.clone() * flow.sin.clone();
         let singular = below.clone().abs().lower_elem(TINY);
         let below = below.mask_fill(singular, -TINY);
@@ -278,8 +302,8 @@ mod tests {
         for (_, place) in f64_places() {
             for (v0, drive, t, v, spikes) in SOLUTIONS {
                 let config = QifConfig {
-                    drive: drive.into(),
-                    initial: v0.into(),
+                    current: drive.into(),
+                    initial_voltage: v0.into(),
                     ..Default::default()
                 };
                 for steps in [1, 7, 50] {
@@ -292,8 +316,8 @@ mod tests {
         for (name, place) in f32_places() {
             let config = QifConfig {
                 cells: SOLUTIONS.len(),
-                drive: SOLUTIONS.map(|s| s.1).to_vec().into(),
-                initial: SOLUTIONS.map(|s| s.0).to_vec().into(),
+                current: SOLUTIONS.map(|s| s.1).to_vec().into(),
+                initial_voltage: SOLUTIONS.map(|s| s.0).to_vec().into(),
                 ..Default::default()
             };
             let (v, _) = run(&config, &place, 0.5, 10);
@@ -314,8 +338,10 @@ mod tests {
         let drives = [0.01, 0.3, 1.0, 20.0, 1000.0];
         let config = QifConfig {
             cells: drives.len(),
-            time_constant: 1.0.into(),
-            drive: drives.to_vec().into(),
+            parameters: QifParameters {
+                time_constant: 1.0.into(),
+            },
+            current: drives.to_vec().into(),
             ..Default::default()
         };
         let spikes = |place: &Place, dt: f64, steps: usize| run(&config, place, dt, steps).1;
@@ -353,10 +379,12 @@ mod tests {
         };
         let config = QifConfig {
             cells,
-            time_constant: 1.0.into(),
-            drive: (0..cells).map(quantile).collect::<Vec<_>>().into(),
+            parameters: QifParameters {
+                time_constant: 1.0.into(),
+            },
+            current: (0..cells).map(quantile).collect::<Vec<_>>().into(),
             // Half a period from the last spike on: the count is then right on average.
-            initial: 0.0.into(),
+            initial_voltage: 0.0.into(),
             ..Default::default()
         };
         let place = f32_places().swap_remove(0).1;
@@ -373,9 +401,9 @@ mod tests {
         let place = f64_autodiff();
         let config = QifConfig {
             cells: 4,
-            drive: vec![9.0, 0.0, -0.7, 1e-5].into(),
-            initial: vec![0.1, 1.5, 1.4, -0.8].into(),
-            trainable: ["time_constant", "drive", "initial"]
+            current: vec![9.0, 0.0, -0.7, 1e-5].into(),
+            initial_voltage: vec![0.1, 1.5, 1.4, -0.8].into(),
+            trainable: ["time_constant", "current", "initial_voltage"]
                 .map(String::from)
                 .to_vec(),
             ..Default::default()
@@ -398,8 +426,8 @@ mod tests {
             config.validate().unwrap_err().to_string()
         };
         assert!(refused(|c| c.cells = 0).contains("cells"));
-        assert!(refused(|c| c.time_constant = 0.0.into()).contains("time_constant = 0"));
-        assert!(refused(|c| c.drive = f64::INFINITY.into()).contains("drive = inf"));
+        assert!(refused(|c| c.parameters.time_constant = 0.0.into()).contains("time_constant = 0"));
+        assert!(refused(|c| c.current = f64::INFINITY.into()).contains("current = inf"));
         assert!(refused(|c| c.surrogate = Surrogate::Arctan { slope: -1.0 }).contains("slope"));
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use burn::module::Module;
-use burn::tensor::Tensor;
+use burn::tensor::{Bool, Tensor};
 
 use crate::{Bounds, DynamicsError, Parameter, Place, Values};
 
@@ -122,25 +122,142 @@ impl<'a> Setting<'a> {
     }
 
     /// Checks it and makes it part of a module.
-    pub(crate) fn init(
-        &self,
-        cells: usize,
-        place: &Place,
-    ) -> Result<ParameterValue, DynamicsError> {
+    pub(crate) fn init(&self, cells: usize, place: &Place) -> Result<Constant, DynamicsError> {
         self.check(cells)?;
         let values = self.values.as_slice();
         Ok(match (self.bounds, values) {
             (Some(bounds), _) => {
-                ParameterValue::Parameter(Parameter::trainable(&self.field, values, bounds, place)?)
+                Constant::Parameter(Parameter::trainable(&self.field, values, bounds, place)?)
             }
-            (None, [value]) => ParameterValue::Number(*value),
-            (None, _) => ParameterValue::Parameter(Parameter::fixed(
-                &self.field,
-                values,
-                Bounds::Free,
-                place,
-            )?),
+            (None, [value]) => Constant::Number(*value),
+            (None, _) => {
+                Constant::Parameter(Parameter::fixed(&self.field, values, Bounds::Free, place)?)
+            }
         })
+    }
+}
+
+/// All parameters of a configuration by name, with what training may do to them.
+#[derive(Debug)]
+pub(crate) struct Settings<'a> {
+    section: &'static str,
+    trainable: &'a [String],
+    bounds: &'a BTreeMap<String, Bounds>,
+    entries: Vec<(&'static str, Setting<'a>)>,
+}
+
+impl<'a> Settings<'a> {
+    /// No parameters yet, of the configuration `section`.
+    pub(crate) fn new(
+        section: &'static str,
+        trainable: &'a [String],
+        bounds: &'a BTreeMap<String, Bounds>,
+    ) -> Self {
+        Self {
+            section,
+            trainable,
+            bounds,
+            entries: Vec::new(),
+        }
+    }
+
+    /// Adds the parameter `name` of `section`.
+    pub(crate) fn add(
+        &mut self,
+        (section, name): (&str, &'static str),
+        values: &'a Values,
+        range: Range,
+    ) {
+        let setting = Setting::new((section, name), values, range, self.trainable, self.bounds);
+        self.entries.push((name, setting));
+    }
+
+    /// Where training keeps the parameter `name` unless the configuration says otherwise.
+    pub(crate) fn keep(&mut self, name: &str, bounds: Bounds) {
+        let own = self.bounds.contains_key(name);
+        let entries = self.entries.iter_mut().filter(|(known, _)| *known == name);
+        for (_, setting) in entries.filter(|(_, setting)| !own && setting.bounds.is_some()) {
+            setting.bounds = Some(bounds);
+        }
+    }
+
+    /// Checks that `trainable` and `bounds` name parameters, and every parameter.
+    pub(crate) fn check(&self, units: usize) -> Result<(), DynamicsError> {
+        let listed = self.trainable.iter().map(|name| ("trainable", name));
+        let bounded = self.bounds.keys().map(|name| ("bounds", name));
+        let unknown = |name: &String| self.entries.iter().all(|(known, _)| known != name);
+        if let Some((list, name)) = listed.chain(bounded).find(|(_, name)| unknown(name)) {
+            let known: Vec<_> = self.entries.iter().map(|(name, _)| *name).collect();
+            let field = format!("{}.{list}", self.section);
+            return Err(DynamicsError::config(field, name, known.join(", ")));
+        }
+        let mut entries = self.entries.iter();
+        entries.try_for_each(|(_, setting)| setting.check(units))
+    }
+
+    /// The largest number of values.
+    pub(crate) fn widest(&self) -> usize {
+        let widths = self.entries.iter().map(|(_, s)| s.values.as_slice().len());
+        widths.max().unwrap_or(1)
+    }
+
+    /// Checks that `above` exceeds `below` in every unit.
+    pub(crate) fn ordered(&self, above: &str, below: &str) -> Result<(), DynamicsError> {
+        let find = |name| self.entries.iter().find(|(known, _)| *known == name);
+        let (Some((_, above)), Some((_, below))) = (find(above), find(below)) else {
+            return Ok(());
+        };
+        let (high, low) = (above.values.as_slice(), below.values.as_slice());
+        let at = |values: &[f64], unit: usize| values[unit.min(values.len() - 1)];
+        let mut units = 0..high.len().max(low.len());
+        match units.find(|unit| at(high, *unit) <= at(low, *unit)) {
+            Some(unit) => Err(DynamicsError::config(
+                &above.field,
+                at(high, unit),
+                format!("above {} = {}", below.field, at(low, unit)),
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// Checks that the parameters `names` are below the potential at which a spike is cut.
+    pub(crate) fn below_peak(&self, peak: f64, names: &[&str]) -> Result<(), DynamicsError> {
+        if !peak.is_finite() {
+            let field = format!("{}.peak", self.section);
+            return Err(DynamicsError::config(field, peak, Range::Any.describe()));
+        }
+        for (_, setting) in self.entries.iter().filter(|(name, _)| names.contains(name)) {
+            let above = |value: &&f64| **value >= peak;
+            if let Some(value) = setting.values.as_slice().iter().find(above) {
+                let allowed = format!("below the peak, {peak}");
+                return Err(DynamicsError::config(&setting.field, value, allowed));
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the parameter `name` part of a module; none where there is no such parameter.
+    pub(crate) fn find(
+        &self,
+        name: &str,
+        units: usize,
+        place: &Place,
+    ) -> Result<Option<Constant>, DynamicsError> {
+        let entry = self.entries.iter().find(|(known, _)| *known == name);
+        entry
+            .map(|(_, setting)| setting.init(units, place))
+            .transpose()
+    }
+
+    /// Makes the parameter `name`, which is there, part of a module.
+    pub(crate) fn init(
+        &self,
+        name: &str,
+        units: usize,
+        place: &Place,
+    ) -> Result<Constant, DynamicsError> {
+        let found = self.find(name, units, place)?;
+        found.ok_or_else(|| DynamicsError::config(name, "nothing", "a value"))
     }
 }
 
@@ -148,14 +265,14 @@ impl<'a> Setting<'a> {
 ///
 /// One fixed value for all cells stays a number: a run then multiplies by it without a tensor and a tape.
 #[derive(Module, Debug)]
-pub enum ParameterValue {
+pub enum Constant {
     /// The same fixed value for all cells.
     Number(f64),
     /// Trainable, or a value for each cell.
     Parameter(Parameter),
 }
 
-impl ParameterValue {
+impl Constant {
     /// The values on the host: one, or one for each cell.
     ///
     /// # Errors
@@ -219,6 +336,14 @@ impl Quantity {
         self.map(f64::recip, Tensor::recip)
     }
 
+    pub(crate) fn ln(&self) -> Self {
+        self.map(f64::ln, Tensor::log)
+    }
+
+    pub(crate) fn exp(&self) -> Self {
+        self.map(f64::exp, Tensor::exp)
+    }
+
     pub(crate) fn times(&self, other: &Self) -> Self {
         match (self, other) {
             (Self::Number(a), Self::Number(b)) => Self::Number(a * b),
@@ -248,6 +373,22 @@ impl Quantity {
             Self::Number(a) if *a == 0.0 => x,
             Self::Number(a) => x.add_scalar(*a),
             Self::Tensor(a) => x + a.clone(),
+        }
+    }
+
+    /// `self − x`
+    pub(crate) fn minus(&self, x: Tensor<2>) -> Tensor<2> {
+        self.shift(x.neg())
+    }
+
+    /// `x` with `self` where the mask is true.
+    pub(crate) fn put(&self, x: Tensor<2>, mask: Tensor<2, Bool>) -> Tensor<2> {
+        match self {
+            Self::Number(a) => x.mask_fill(mask, *a),
+            Self::Tensor(a) => {
+                let dims = x.dims();
+                x.mask_where(mask, a.clone().expand(dims))
+            }
         }
     }
 }

@@ -13,8 +13,8 @@ const ELEMENTS: usize = 1 << 14;
 pub(crate) trait Phi<T>: Copy + Send + Sync {
     fn rate<const FUSED: bool>(self, x: T) -> T;
 
-    /// `φ(x)` and `φ′(x)`.
-    fn rate_and_slope<const FUSED: bool>(self, x: T) -> (T, T);
+    /// `φ′(x)` where the rate is `φ(x)`.
+    fn slope<const FUSED: bool>(self, rate: T) -> T;
 }
 
 #[derive(Clone, Copy)]
@@ -43,9 +43,8 @@ impl<T: Elementary> Phi<T> for Tanh {
     }
 
     #[inline(always)]
-    fn rate_and_slope<const FUSED: bool>(self, x: T) -> (T, T) {
-        let r = x.tanh::<FUSED>();
-        (r, T::ONE - r * r)
+    fn slope<const FUSED: bool>(self, rate: T) -> T {
+        (T::ONE - rate) * (T::ONE + rate)
     }
 }
 
@@ -57,9 +56,8 @@ impl<T: Elementary> Phi<T> for Relu {
     }
 
     #[inline(always)]
-    fn rate_and_slope<const FUSED: bool>(self, x: T) -> (T, T) {
-        let slope = if x > T::ZERO { T::ONE } else { T::ZERO };
-        (self.rate::<FUSED>(x), slope)
+    fn slope<const FUSED: bool>(self, rate: T) -> T {
+        if rate > T::ZERO { T::ONE } else { T::ZERO }
     }
 }
 
@@ -70,8 +68,8 @@ impl<T: Elementary> Phi<T> for Softplus {
     }
 
     #[inline(always)]
-    fn rate_and_slope<const FUSED: bool>(self, x: T) -> (T, T) {
-        (x.softplus::<FUSED>(), x.sigmoid::<FUSED>())
+    fn slope<const FUSED: bool>(self, rate: T) -> T {
+        rate.rise::<FUSED>()
     }
 }
 
@@ -82,9 +80,8 @@ impl<T: Elementary> Phi<T> for Sigmoid {
     }
 
     #[inline(always)]
-    fn rate_and_slope<const FUSED: bool>(self, x: T) -> (T, T) {
-        let r = x.sigmoid::<FUSED>();
-        (r, r * (T::ONE - r))
+    fn slope<const FUSED: bool>(self, rate: T) -> T {
+        rate * (T::ONE - rate)
     }
 }
 
@@ -96,10 +93,9 @@ impl<T: Elementary> Phi<T> for Square<T> {
     }
 
     #[inline(always)]
-    fn rate_and_slope<const FUSED: bool>(self, x: T) -> (T, T) {
-        let x = Relu.rate::<FUSED>(x);
-        let line = self.gain * x;
-        (line * x, line + line)
+    fn slope<const FUSED: bool>(self, rate: T) -> T {
+        let x = (rate / self.gain).square_root();
+        (self.gain + self.gain) * if rate == T::ZERO { T::ZERO } else { x }
     }
 }
 
@@ -110,14 +106,13 @@ impl<T: Elementary> Phi<T> for PowerLaw<T> {
     }
 
     #[inline(always)]
-    fn rate_and_slope<const FUSED: bool>(self, x: T) -> (T, T) {
-        let rate = self.rate::<FUSED>(x);
-        let slope = if x > T::ZERO {
-            self.exponent * rate / x
-        } else {
+    fn slope<const FUSED: bool>(self, rate: T) -> T {
+        let x = (rate / self.gain).power(T::ONE / self.exponent);
+        if rate == T::ZERO {
             T::ZERO
-        };
-        (rate, slope)
+        } else {
+            self.exponent * rate / x
+        }
     }
 }
 
@@ -181,18 +176,18 @@ impl<T: Elementary, P: Phi<T>> Kernel for Rates<'_, T, P> {
     }
 }
 
-/// `gradient *= φ′(x)`, elementwise
-struct Slopes<'a, T, P> {
-    phi: P,
-    x: &'a [T],
-    gradient: &'a mut [T],
+/// `rates = φ′ ∘ gradient`, of what the rates were.
+pub(crate) struct Slopes<'a, T, P> {
+    pub(crate) phi: P,
+    pub(crate) gradient: &'a [T],
+    pub(crate) rates: &'a mut [T],
 }
 
 impl<T: Elementary, P: Phi<T>> Kernel for Slopes<'_, T, P> {
     #[inline(always)]
     fn run<const FUSED: bool>(self) {
-        for (g, x) in self.gradient.iter_mut().zip(self.x) {
-            *g = *g * self.phi.rate_and_slope::<FUSED>(*x).1;
+        for (r, gradient) in self.rates.iter_mut().zip(self.gradient) {
+            *r = self.phi.slope::<FUSED>(*r) * *gradient;
         }
     }
 }
@@ -214,12 +209,16 @@ pub(super) fn backward<T: Elementary>(transfer: Transfer, x: &[T], gradient: &[T
         out.par_chunks_mut(ELEMENTS)
             .zip(x.par_chunks(ELEMENTS))
             .zip(gradient.par_chunks(ELEMENTS))
-            .for_each(|((out, x), gradient)| {
-                out.copy_from_slice(gradient);
-                vectorised(Slopes {
+            .for_each(|((rates, x), gradient)| {
+                vectorised(Rates {
                     phi,
                     x,
-                    gradient: out,
+                    rates: &mut *rates,
+                });
+                vectorised(Slopes {
+                    phi,
+                    gradient,
+                    rates,
                 });
             });
         out

@@ -3,7 +3,7 @@
 //! In f64 they are the standard library's. In f32 they are computed here without branches, from
 //! `eˣ = 2ⁿ eʳ`, `n = round(x / ln 2)`, with a minimax polynomial for `eʳ − 1` on `|r| ≤ ln 2 / 2` and one for
 //! `atanh` on `[0, 1/3]`. Over all f32 the errors are at most, in units in the last place of the exact value:
-//! `tanh` 2.5, `sigmoid` 2.5, `softplus` 3 (with or without fused multiply-add), apart from results below 2⁻¹²⁶,
+//! `tanh` 2.5, `sigmoid` 2.5, `softplus` 3, `rise` 1.5 (with or without fused multiply-add), apart from results below 2⁻¹²⁶,
 //! which are 0. A NaN stays a NaN.
 
 use core::ops::{Div, Mul, Neg, Sub};
@@ -19,6 +19,9 @@ pub(crate) trait Elementary:
     fn sigmoid<const FUSED: bool>(self) -> Self;
     /// `ln(1 + eˣ)`
     fn softplus<const FUSED: bool>(self) -> Self;
+    /// `1 − e⁻ˣ` for `x ≥ 0`
+    fn rise<const FUSED: bool>(self) -> Self;
+    fn square_root(self) -> Self;
     fn power(self, exponent: Self) -> Self;
 }
 
@@ -114,6 +117,19 @@ impl Elementary for f32 {
     }
 
     #[inline(always)]
+    fn rise<const FUSED: bool>(self) -> Self {
+        // From here on the nearest f32 is 1.
+        const LAST: f32 = 17.4;
+        let (power, rest) = split_exponential::<FUSED>(if self > LAST { -LAST } else { -self });
+        -multiply_add::<FUSED>(power, rest, power - 1.0)
+    }
+
+    #[inline(always)]
+    fn square_root(self) -> Self {
+        self.sqrt()
+    }
+
+    #[inline(always)]
     fn power(self, exponent: Self) -> Self {
         self.powf(exponent)
     }
@@ -140,6 +156,16 @@ impl Elementary for f64 {
     fn softplus<const FUSED: bool>(self) -> Self {
         let rest = (-self.abs()).exp().ln_1p();
         if self > 0.0 { self + rest } else { rest }
+    }
+
+    #[inline(always)]
+    fn rise<const FUSED: bool>(self) -> Self {
+        -(-self).exp_m1()
+    }
+
+    #[inline(always)]
+    fn square_root(self) -> Self {
+        self.sqrt()
     }
 
     #[inline(always)]
@@ -196,6 +222,7 @@ mod tests {
                 1.0 / (1.0 + (-x).exp())
             }
         };
+        let rise = |x: f64| -(-x.abs()).exp_m1();
         let step = std::env::var("STEP").map_or(997, |s| s.parse().unwrap());
         for (name, f, exact, limit) in [
             (
@@ -214,6 +241,8 @@ mod tests {
             ("sigmoid, unfused", f32::sigmoid::<false>, sigmoid, 2.5),
             ("softplus", f32::softplus::<true>, softplus, 3.0),
             ("softplus, unfused", f32::softplus::<false>, softplus, 3.0),
+            ("rise", |x| x.abs().rise::<true>(), rise, 1.5),
+            ("rise, unfused", |x| x.abs().rise::<false>(), rise, 1.5),
         ] {
             let (error, at) = worst(f, exact, step);
             println!("{name}: {error:.2} units at {at}");

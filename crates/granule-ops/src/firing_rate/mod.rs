@@ -3,12 +3,12 @@
 //! | | `φ(x)` | `φ′(x)` |
 //! | --- | --- | --- |
 //! | tanh | `tanh x` | `1 − r²` |
-//! | relu | `max(0, x)` | `1` where `x > 0`, else `0` |
-//! | softplus | `ln(1 + eˣ)` | `1 / (1 + e⁻ˣ)` |
+//! | relu | `max(0, x)` | `1` where `r > 0`, else `0` |
+//! | softplus | `ln(1 + eˣ)` | `1 − e⁻ʳ` |
 //! | sigmoid | `1 / (1 + e⁻ˣ)` | `r (1 − r)` |
-//! | power law | `k max(0, x)ᵖ` | `k p xᵖ⁻¹` where `x > 0`, else `0` |
+//! | power law | `k max(0, x)ᵖ` | `p r (r / k)^(−1/p)` where `r ≠ 0`, else `0` |
 //!
-//! The backward pass computes `φ` again from `x`, so that nothing else is stored.
+//! Every slope follows from the rate alone.
 
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 mod backend;
@@ -35,7 +35,7 @@ pub enum Transfer {
     /// `gain · max(0, x)^exponent`; the stabilised supralinear network has an exponent of 2 or so (Ahmadian, Rubin &
     /// Miller 2013, doi:10.1162/NECO_a_00472).
     PowerLaw {
-        /// `k`, the rate at `x = 1`.
+        /// `k`, the rate at `x = 1`; positive.
         gain: f64,
         /// `p`, at least 1: below that the slope at 0 is infinite.
         exponent: f64,

@@ -4,13 +4,16 @@
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, TensorMetadata, backend_extension};
-use burn::tensor::{Shape, Tensor};
+use burn::tensor::{DType, Shape, Tensor};
 
-use super::RateSequenceOptions;
-use super::cpu::{self, Geometry, Gradients, Inputs, Wanted};
+use super::backward::{self, Gradients, Saved, Wanted};
+use super::cpu::{self, Geometry, Inputs};
+use super::drive::Source;
+use super::{Drive, RateSequenceOptions, Recorded};
 use crate::host::{HostBackend, HostVec, on_host};
 
-/// Rate sequences as the CPU backends supply them; documented at [`super::rate_sequence`].
+/// Rate sequences as the CPU backends supply them; documented at [`super::rate_sequence`]. Inputs, or a direct drive, that
+/// there are not have no steps.
 #[backend_extension(
     Flex: cfg(feature = "flex"),
     NdArray: cfg(feature = "ndarray"),
@@ -19,7 +22,9 @@ use crate::host::{HostBackend, HostVec, on_host};
 pub(crate) trait RateSequenceBackend: Backend {
     fn rate_sequence_forward(
         x0: FloatTensor<Self>,
-        drive: FloatTensor<Self>,
+        input: FloatTensor<Self>,
+        weight_in: FloatTensor<Self>,
+        direct: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         alpha: FloatTensor<Self>,
         options: RateSequenceOptions,
@@ -28,86 +33,134 @@ pub(crate) trait RateSequenceBackend: Backend {
 
 pub(super) fn run(
     x0: Tensor<2>,
-    drive: Tensor<3>,
+    drive: Drive,
     weight: Tensor<2>,
     alpha: Tensor<1>,
     options: RateSequenceOptions,
 ) -> Tensor<3> {
+    let [batch, units] = x0.dims();
+    let place = (&weight.device().without_autodiff(), weight.dtype());
+    let no_direct = || Tensor::zeros([0, batch, units], place);
+    let (input, weight_in, direct) = match drive.0 {
+        Source::Input(input, weight) => (input, weight, no_direct()),
+        Source::Both(input, weight, direct) => (input, weight, direct),
+        Source::Direct(direct) => (
+            Tensor::zeros([0, batch, 0], place),
+            Tensor::zeros([0, units], place),
+            direct,
+        ),
+    };
     Tensor::from_dispatch(<Dispatch as RateSequenceBackend>::rate_sequence_forward(
         x0.into_dispatch(),
-        drive.into_dispatch(),
+        input.into_dispatch(),
+        weight_in.into_dispatch(),
+        direct.into_dispatch(),
         weight.into_dispatch(),
         alpha.into_dispatch(),
         options,
     ))
 }
 
-fn forward<B: HostBackend>(
-    x0: FloatTensor<B>,
-    drive: FloatTensor<B>,
-    weight: FloatTensor<B>,
-    alpha: FloatTensor<B>,
-    options: RateSequenceOptions,
-) -> FloatTensor<B> {
-    let shape = drive.shape();
-    let g = Geometry {
-        steps: shape[0],
-        batch: shape[1],
-        units: shape[2],
-        every: options.every,
-    };
-    let states = on_host!(
-        B,
-        "rate_sequence",
-        [x0, drive, weight, alpha],
-        cpu::forward(&g, options, x0, drive, weight, alpha)
-    );
-    B::write(states, Shape::new([g.steps / g.every, g.batch, g.units]))
+/// The tensors of a sequence.
+#[derive(Clone, Debug)]
+struct Tensors<V, D = V> {
+    x0: V,
+    input: V,
+    weight_in: V,
+    direct: D,
+    weight: V,
+    alpha: V,
 }
 
-/// `drive` is needed for the gradient of `alpha` and where not every state was kept.
-#[allow(clippy::too_many_arguments)]
+/// What is returned, and the states when they are to be kept beside it.
+fn forward<B: HostBackend>(
+    tensors: Tensors<FloatTensor<B>>,
+    options: RateSequenceOptions,
+    keep_states: bool,
+) -> (FloatTensor<B>, Option<FloatTensor<B>>) {
+    let Tensors {
+        x0,
+        input,
+        weight_in,
+        direct,
+        weight,
+        alpha,
+    } = tensors;
+    let (of_input, of_direct) = (input.shape(), direct.shape());
+    let g = Geometry {
+        steps: of_input[0].max(of_direct[0]),
+        batch: of_direct[1],
+        units: of_direct[2],
+        channels: of_input[2],
+        every: options.every,
+    };
+    let (returned, states): (HostVec, Option<HostVec>) = on_host!(B, "rate_sequence", [x0, input, weight_in, direct, weight, alpha] => {
+        let inputs = Inputs { x0, input, weight_in, direct, weight, alpha };
+        let (returned, states) = cpu::forward(g, options, inputs, keep_states);
+        (returned.into(), states.map(HostVec::from))
+    });
+    let write = |values| B::write(values, Shape::new([g.steps / g.every, g.batch, g.units]));
+    (write(returned), states.map(write))
+}
+
+/// A direct drive that there is not.
+#[cfg(feature = "autodiff")]
+fn no_direct<B: HostBackend>(dtype: DType) -> FloatTensor<B> {
+    let values = match dtype {
+        DType::F64 => HostVec::F64(Vec::new()),
+        _ => HostVec::F32(Vec::new()),
+    };
+    B::write(values, Shape::new([0, 0, 0]))
+}
+
+/// `kept` are states, or else the rates of every step. `direct` is read for the gradient of `alpha` and where not every
+/// step was kept.
+#[cfg(feature = "autodiff")]
 fn backward<B: HostBackend>(
-    x0: FloatTensor<B>,
-    drive: Option<FloatTensor<B>>,
-    weight: FloatTensor<B>,
-    alpha: FloatTensor<B>,
-    states: FloatTensor<B>,
+    tensors: Tensors<FloatTensor<B>>,
+    kept: FloatTensor<B>,
+    kept_states: bool,
     grad: FloatTensor<B>,
     options: RateSequenceOptions,
     wanted: Wanted,
 ) -> Gradients<FloatTensor<B>> {
-    let kept = states.shape();
-    let g = Geometry {
-        steps: kept[0] * options.every,
-        batch: kept[1],
-        units: kept[2],
-        every: options.every,
-    };
-    let gradients = match drive {
-        Some(drive) => {
-            on_host!(B, "rate_sequence", [x0, drive, weight, alpha, states, grad] => {
-                let inputs = Inputs { x0, drive, weight, alpha, states, grad };
-                cpu::backward(&g, options, &inputs, wanted).map(HostVec::from)
-            })
-        }
-        None => on_host!(B, "rate_sequence", [x0, weight, alpha, states, grad] => {
-            let inputs = Inputs { x0, drive: &[], weight, alpha, states, grad };
-            cpu::backward(&g, options, &inputs, wanted).map(HostVec::from)
-        }),
-    };
-    let Gradients {
+    let Tensors {
         x0,
-        drive,
+        input,
+        weight_in,
+        direct,
         weight,
         alpha,
-    } = gradients;
+    } = tensors;
+    let (of_input, of_kept) = (input.shape(), kept.shape());
+    let g = Geometry {
+        steps: of_kept[0] * options.every,
+        batch: of_kept[1],
+        units: of_kept[2],
+        channels: of_input[2],
+        every: options.every,
+    };
+    let gradients: Gradients<HostVec> = on_host!(
+        B,
+        "rate_sequence",
+        [x0, input, weight_in, direct, weight, alpha, kept, grad] => {
+            let inputs = Inputs { x0, input, weight_in, direct, weight, alpha };
+            let (states, rates) = if kept_states { (kept, &[][..]) } else { (&[][..], kept) };
+            let saved = Saved { states, rates, grad, of: options.record };
+            backward::backward(g, options.transfer, inputs, saved, wanted).map(HostVec::from)
+        }
+    );
+    let write = |values, shape: &[usize]| B::write(values, Shape::from(shape.to_vec()));
     let (batch, n) = (g.batch, g.units);
     Gradients {
-        x0: B::write(x0, Shape::new([batch, n])),
-        drive: B::write(drive, Shape::new([g.steps, batch, n])),
-        weight: weight.map(|values| B::write(values, Shape::new([n, n]))),
-        alpha: alpha.map(|values| B::write(values, Shape::new([n]))),
+        x0: write(gradients.x0, &[batch, n]),
+        input: gradients
+            .input
+            .map(|v| write(v, &[of_input[0], batch, g.channels])),
+        weight_in: gradients.weight_in.map(|v| write(v, &[g.channels, n])),
+        direct: gradients.direct.map(|v| write(v, &[g.steps, batch, n])),
+        weight: gradients.weight.map(|v| write(v, &[n, n])),
+        alpha: gradients.alpha.map(|v| write(v, &[n])),
     }
 }
 
@@ -116,12 +169,22 @@ macro_rules! host_rate_sequence {
         impl RateSequenceBackend for $backend {
             fn rate_sequence_forward(
                 x0: FloatTensor<Self>,
-                drive: FloatTensor<Self>,
+                input: FloatTensor<Self>,
+                weight_in: FloatTensor<Self>,
+                direct: FloatTensor<Self>,
                 weight: FloatTensor<Self>,
                 alpha: FloatTensor<Self>,
                 options: RateSequenceOptions,
             ) -> FloatTensor<Self> {
-                forward::<Self>(x0, drive, weight, alpha, options)
+                let tensors = Tensors {
+                    x0,
+                    input,
+                    weight_in,
+                    direct,
+                    weight,
+                    alpha,
+                };
+                forward::<Self>(tensors, options, false).0
             }
         }
     };
@@ -147,46 +210,69 @@ mod autodiff {
     struct RateSequence;
 
     #[derive(Clone, Debug)]
-    struct Saved<S> {
-        x0: NodeId,
-        drive: Option<NodeId>,
-        weight: NodeId,
-        alpha: NodeId,
-        states: S,
+    struct Kept<V> {
+        nodes: Tensors<NodeId, Option<NodeId>>,
+        values: V,
+        /// Of the values: states, or rates.
+        states: bool,
         options: RateSequenceOptions,
     }
 
-    impl<B: HostBackend> Backward<B, 4> for RateSequence {
-        type State = Saved<FloatTensor<B>>;
+    fn primitives<B: HostBackend, C: CheckpointStrategy>(
+        tensors: Tensors<FloatTensor<Autodiff<B, C>>>,
+    ) -> Tensors<FloatTensor<B>> {
+        Tensors {
+            x0: tensors.x0.into_primitive(),
+            input: tensors.input.into_primitive(),
+            weight_in: tensors.weight_in.into_primitive(),
+            direct: tensors.direct.into_primitive(),
+            weight: tensors.weight.into_primitive(),
+            alpha: tensors.alpha.into_primitive(),
+        }
+    }
+
+    impl<B: HostBackend> Backward<B, 6> for RateSequence {
+        type State = Kept<FloatTensor<B>>;
 
         fn backward(
             self,
-            ops: Ops<Self::State, 4>,
+            ops: Ops<Self::State, 6>,
             grads: &mut grads::Gradients,
             checkpointer: &mut Checkpointer,
         ) {
             let grad = grads.consume::<B>(&ops.node);
-            let saved = ops.state;
-            let [x0, drive, weight, alpha] = ops.parents;
+            let Kept {
+                nodes,
+                values,
+                states,
+                options,
+            } = ops.state;
+            let [x0, input, weight_in, direct, weight, alpha] = ops.parents;
             let wanted = Wanted {
+                input: input.is_some(),
+                weight_in: weight_in.is_some(),
+                direct: direct.is_some(),
                 weight: weight.is_some(),
                 alpha: alpha.is_some(),
             };
-            let gradients = backward::<B>(
-                checkpointer.retrieve_node_output(saved.x0),
-                saved
-                    .drive
-                    .map(|node| checkpointer.retrieve_node_output(node)),
-                checkpointer.retrieve_node_output(saved.weight),
-                checkpointer.retrieve_node_output(saved.alpha),
-                saved.states,
-                grad,
-                saved.options,
-                wanted,
-            );
+            let direct_drive = match nodes.direct {
+                Some(node) => checkpointer.retrieve_node_output(node),
+                None => no_direct::<B>(grad.dtype()),
+            };
+            let tensors = Tensors {
+                x0: checkpointer.retrieve_node_output(nodes.x0),
+                input: checkpointer.retrieve_node_output(nodes.input),
+                weight_in: checkpointer.retrieve_node_output(nodes.weight_in),
+                direct: direct_drive,
+                weight: checkpointer.retrieve_node_output(nodes.weight),
+                alpha: checkpointer.retrieve_node_output(nodes.alpha),
+            };
+            let gradients = backward::<B>(tensors, values, states, grad, options, wanted);
             let gradients = [
                 (x0, Some(gradients.x0)),
-                (drive, Some(gradients.drive)),
+                (input, gradients.input),
+                (weight_in, gradients.weight_in),
+                (direct, gradients.direct),
                 (weight, gradients.weight),
                 (alpha, gradients.alpha),
             ];
@@ -201,45 +287,57 @@ mod autodiff {
     impl<B: HostBackend, C: CheckpointStrategy> RateSequenceBackend for Autodiff<B, C> {
         fn rate_sequence_forward(
             x0: FloatTensor<Self>,
-            drive: FloatTensor<Self>,
+            input: FloatTensor<Self>,
+            weight_in: FloatTensor<Self>,
+            direct: FloatTensor<Self>,
             weight: FloatTensor<Self>,
             alpha: FloatTensor<Self>,
             options: RateSequenceOptions,
         ) -> FloatTensor<Self> {
-            let nodes = [x0.node(), drive.node(), weight.node(), alpha.node()];
-            let needs_drive = options.every > 1 || alpha.is_tracked();
-            match RateSequence.prepare::<C>(nodes).compute_bound().stateful() {
+            let tensors = Tensors {
+                x0,
+                input,
+                weight_in,
+                direct,
+                weight,
+                alpha,
+            };
+            let prep = RateSequence
+                .prepare::<C>([
+                    tensors.x0.node(),
+                    tensors.input.node(),
+                    tensors.weight_in.node(),
+                    tensors.direct.node(),
+                    tensors.weight.node(),
+                    tensors.alpha.node(),
+                ])
+                .compute_bound()
+                .stateful();
+            // Rates alone do not tell the states.
+            let needs_states = options.every > 1 || tensors.alpha.is_tracked();
+            match prep {
                 OpsKind::Tracked(mut prep) => {
-                    let nodes = (
-                        prep.checkpoint(&x0),
-                        needs_drive.then(|| prep.checkpoint(&drive)),
-                        prep.checkpoint(&weight),
-                        prep.checkpoint(&alpha),
-                    );
-                    let states = forward::<B>(
-                        x0.into_primitive(),
-                        drive.into_primitive(),
-                        weight.into_primitive(),
-                        alpha.into_primitive(),
-                        options,
-                    );
-                    let saved = Saved {
-                        x0: nodes.0,
-                        drive: nodes.1,
-                        weight: nodes.2,
-                        alpha: nodes.3,
-                        states: states.clone(),
+                    let nodes = Tensors {
+                        x0: prep.checkpoint(&tensors.x0),
+                        input: prep.checkpoint(&tensors.input),
+                        weight_in: prep.checkpoint(&tensors.weight_in),
+                        direct: needs_states.then(|| prep.checkpoint(&tensors.direct)),
+                        weight: prep.checkpoint(&tensors.weight),
+                        alpha: prep.checkpoint(&tensors.alpha),
+                    };
+                    let (returned, states) =
+                        forward::<B>(primitives::<B, C>(tensors), options, needs_states);
+                    let kept = Kept {
+                        nodes,
+                        values: states.unwrap_or_else(|| returned.clone()),
+                        states: needs_states || options.record == Recorded::States,
                         options,
                     };
-                    prep.finish(saved, states)
+                    prep.finish(kept, returned)
                 }
-                OpsKind::UnTracked(prep) => prep.finish(forward::<B>(
-                    x0.into_primitive(),
-                    drive.into_primitive(),
-                    weight.into_primitive(),
-                    alpha.into_primitive(),
-                    options,
-                )),
+                OpsKind::UnTracked(prep) => {
+                    prep.finish(forward::<B>(primitives::<B, C>(tensors), options, false).0)
+                }
             }
         }
     }

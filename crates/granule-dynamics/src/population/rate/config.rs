@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::Activation;
 use super::connectivity;
-use crate::DynamicsError;
+use crate::{DynamicsError, Values};
 
 /// A rate network, τ dx/dt = −x + r(x) W + u W_in + b with outputs r(x) W_out + b_out.
 ///
@@ -19,7 +19,7 @@ pub struct RateNetworkConfig {
     /// it makes an ordinary recurrent network.
     pub dt: f64,
     /// τ in ms: one for all units, or one for each.
-    pub time_constant: Vec<f64>,
+    pub time_constant: Values,
     /// Trains a time constant for every unit between these bounds, in ms.
     pub time_constant_bounds: Option<[f64; 2]>,
     /// Which recurrent connections there are.
@@ -50,7 +50,7 @@ impl Default for RateNetworkConfig {
             units: 128,
             activation: Activation::Tanh,
             dt: 20.0,
-            time_constant: vec![100.0],
+            time_constant: 100.0.into(),
             time_constant_bounds: None,
             recurrence: Recurrence::Full,
             autapses: true,
@@ -190,7 +190,7 @@ impl RateNetworkConfig {
                 "a finite number above 0, in ms",
             )),
         };
-        let taus = &self.time_constant;
+        let taus = self.time_constant.as_slice();
         if taus.len() != 1 && taus.len() != self.units {
             return Err(DynamicsError::config(
                 "time_constant",

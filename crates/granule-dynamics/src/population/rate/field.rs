@@ -44,6 +44,11 @@ impl Field for RateField {
         &self.variables
     }
 
+    fn check_input(&self, state: &State, input: Option<&Tensor<2>>) -> Result<(), DynamicsError> {
+        let width = self.input.as_ref().map_or(0, |weights| weights.dims()[0]);
+        super::super::check_input(width, state, input)
+    }
+
     fn derivative(&self, _time: f64, state: &State, input: Option<&Tensor<2>>) -> State {
         let x = state[0].clone();
         State::new(vec![(self.target(&x, input) - x) / self.tau.clone()])
@@ -89,7 +94,6 @@ impl Field for RateField {
 pub struct RateDynamics {
     field: RateField,
     noise: Option<NetworkNoise>,
-    inputs: usize,
 }
 
 impl Dynamics for RateDynamics {
@@ -107,15 +111,7 @@ impl Dynamics for RateDynamics {
         state: &State,
         input: Option<&Tensor<2>>,
     ) -> Result<State, DynamicsError> {
-        if let Some(input) = input
-            && input.dims()[1] != self.inputs
-        {
-            return Err(DynamicsError::Shape {
-                what: "the input [batch, inputs]".into(),
-                expected: vec![input.dims()[0], self.inputs],
-                found: input.dims().to_vec(),
-            });
-        }
+        self.field.check_input(state, input)?;
         let x = state[0].clone();
         let alpha = self.field.tau.clone().recip().mul_scalar(at.dt);
         let keep = alpha.clone().neg().add_scalar(1.0);
@@ -160,7 +156,6 @@ impl Model for RateNetwork {
         Ok(RateDynamics {
             field: self.field(),
             noise: self.network_noise(self.noise),
-            inputs: self.inputs(),
         })
     }
 

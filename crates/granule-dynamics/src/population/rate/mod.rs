@@ -104,11 +104,11 @@ impl RateNetworkConfig {
                 }),
             }),
         };
-        let tau = "time_constant";
+        let (tau, taus) = ("time_constant", self.time_constant.as_slice());
         let time_constant = match self.time_constant_bounds {
-            None => Parameter::fixed(tau, &self.time_constant, Bounds::Above(0.0), place)?,
+            None => Parameter::fixed(tau, taus, Bounds::Above(0.0), place)?,
             Some([low, high]) => {
-                let each = match self.time_constant.as_slice() {
+                let each = match taus {
                     [one] => vec![*one; n],
                     many => many.to_vec(),
                 };

@@ -73,6 +73,9 @@ impl Delays {
 /// How far a delay may be from a multiple of dt to count as one, in steps.
 const SNAP: f64 = 1e-9;
 
+/// The longest delay in steps: each holds a tensor.
+const LONGEST: f64 = 1e5;
+
 /// The links of a network, row by row.
 #[derive(Clone, Debug)]
 pub(super) struct Links {
@@ -124,12 +127,9 @@ impl Links {
         let history = lags
             .iter()
             .fold(0.0_f64, |longest, lag| longest.max(lag.ceil()));
-        if history > f64::from(u32::MAX) {
-            return Err(DynamicsError::config(
-                "delays",
-                history * dt,
-                "fewer than 2³² steps",
-            ));
+        if history > LONGEST {
+            let allowed = format!("at most {} ms, {LONGEST} steps of dt", LONGEST * dt);
+            return Err(DynamicsError::config("delays", history * dt, allowed));
         }
         Ok(Self {
             nodes,

@@ -4,7 +4,7 @@ use super::{Coupling, Network};
 use crate::model::{Clock, Dynamics, Field, Linear};
 use crate::solver::Solver;
 use crate::system::readout::Readout;
-use crate::system::{System, SystemField, check_input, plus};
+use crate::system::{System, SystemField, plus};
 use crate::{DynamicsError, Place, State, Variable};
 
 /// A [`Network`] with its parameters' values.
@@ -125,7 +125,7 @@ impl<F: SystemField, V: Solver + Clone> Dynamics for NetworkDynamics<F, V> {
             );
             return Err(DynamicsError::config("dt", at.dt, allowed));
         }
-        check_input(self.field.inputs(), state[0].dims()[0], input)?;
+        self.field.check_input(state, input)?;
         let (nodes, past) = self.split(state);
         let now = self.field.output(&nodes);
         let coupled = self.coupled(at, &now, past);

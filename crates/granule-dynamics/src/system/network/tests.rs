@@ -1,11 +1,11 @@
 use super::*;
 use crate::host;
-use crate::model::{Clock, Dynamics, NoInput};
+use crate::model::{Clock, Constant, Dynamics, NoInput};
 use crate::simulate::{Grid, record};
-use crate::solver::Rk4;
+use crate::solver::{Heun, Rk4};
 use crate::system::testing::{model_agrees_on_every_device, model_gradients_agree};
 use crate::system::{
-    Integrated, JansenRitConfig, LinearSystemConfig, MontbrioPazoRoxinConfig,
+    Integrated, JansenRitConfig, LinearSystemConfig, MontbrioPazoRoxin, MontbrioPazoRoxinConfig,
     ReducedWongWangConfig, StuartLandauConfig,
 };
 use crate::testing::{assert_close, f64_place, f64_places};
@@ -108,6 +108,54 @@ fn every_link_has_its_own_delay_and_direction() {
     for (_, place) in f64_places() {
         assert!((run(&config, &place, 2.0)[0] + 0.5).abs() < 1e-5);
         assert!((run(&config, &place, 3.0)[1] + 1.5).abs() < 1e-5);
+    }
+}
+
+/// Two bistable populations that drive each other with different delays.
+fn populations(place: &Place, dt: f64) -> Network<MontbrioPazoRoxin, Heun> {
+    let nodes = MontbrioPazoRoxinConfig {
+        nodes: 2,
+        initial: vec![0.2.into(), vec![-0.5, -1.0].into()],
+        ..Default::default()
+    };
+    let config = NetworkConfig {
+        weights: vec![vec![0.0, 1.0], vec![0.5, 0.0]],
+        delays: Delays::Matrix(vec![vec![0.0, 1.5], vec![1.0, 0.0]]),
+        strength: 2.0,
+        dt,
+        ..Default::default()
+    };
+    config
+        .init(nodes.init(place).unwrap(), Heun, place)
+        .unwrap()
+}
+
+#[test]
+fn delayed_populations_agree_with_an_independent_integration() {
+    // Method of steps with DOP853 at a relative tolerance of 1e-12, I = (3, 1): r₁, r₂, v₁, v₂ at t = 3.
+    let expected = [
+        0.729101270909,
+        0.151132870832,
+        -0.144728789971,
+        -1.08840559676,
+    ];
+    for (name, place) in f64_places() {
+        let errors = [0.005, 0.0025].map(|dt| {
+            let network = populations(&place, dt);
+            let input = Constant(place.tensor(vec![3.0, 1.0], [1, 2]));
+            let initial = network.initial_state(1).unwrap();
+            let grid = Grid::over(3.0, dt).unwrap();
+            let (_, last) = record(&network.dynamics().unwrap(), initial, &input, &grid).unwrap();
+            let found = [0, 1].map(|i| host(last[i].clone()).unwrap()).concat();
+            let errors = found
+                .iter()
+                .zip(expected)
+                .map(|(a, b): (&f64, f64)| (a - b).abs());
+            errors.fold(0.0, f64::max)
+        });
+        let order = (errors[0] / errors[1]).log2();
+        assert!(errors[1] < 5e-4, "{name}: {errors:?}");
+        assert!((order - 2.0).abs() < 0.15, "{name}: {errors:?}");
     }
 }
 

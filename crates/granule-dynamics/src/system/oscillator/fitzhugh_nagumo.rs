@@ -3,8 +3,8 @@ use burn::tensor::Tensor;
 use super::both;
 use crate::model::Field;
 use crate::system::parameters::mass_model;
-use crate::system::{SystemField, plus};
-use crate::{Bounds, State, Variable};
+use crate::system::{SystemField, check_input, plus};
+use crate::{Bounds, DynamicsError, State, Variable};
 
 mass_model! {
     /// Settings of [`FitzHughNagumo`]; the defaults are those of FitzHugh 1961.
@@ -62,6 +62,10 @@ impl Field for FitzHughNagumoField {
         );
         let tau = &self.time_constant;
         State::new(vec![v_slope / tau.clone(), w_slope / tau.clone()])
+    }
+
+    fn check_input(&self, state: &State, input: Option<&Tensor<2>>) -> Result<(), DynamicsError> {
+        check_input(&self.inputs, state, input)
     }
 
     fn diffusion(&self, _time: f64, state: &State) -> Option<State> {

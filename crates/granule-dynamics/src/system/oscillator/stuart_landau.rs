@@ -5,8 +5,8 @@ use burn::tensor::Tensor;
 use super::both;
 use crate::model::Field;
 use crate::system::parameters::mass_model;
-use crate::system::{SystemField, plus};
-use crate::{Bounds, State, Variable};
+use crate::system::{SystemField, check_input, plus};
+use crate::{Bounds, DynamicsError, State, Variable};
 
 mass_model! {
     /// Settings of [`StuartLandau`]; the default is a 10 Hz rhythm of amplitude 1.
@@ -63,6 +63,10 @@ impl Field for StuartLandauField {
             plus(x_slope, self.channel(0, input)),
             plus(y_slope, self.channel(1, input)),
         ])
+    }
+
+    fn check_input(&self, state: &State, input: Option<&Tensor<2>>) -> Result<(), DynamicsError> {
+        check_input(&self.inputs, state, input)
     }
 
     fn diffusion(&self, _time: f64, state: &State) -> Option<State> {

@@ -3,8 +3,8 @@ use burn::tensor::Tensor;
 use super::both;
 use crate::model::Field;
 use crate::system::parameters::mass_model;
-use crate::system::{SystemField, plus};
-use crate::{Bounds, State, Variable};
+use crate::system::{SystemField, check_input, plus};
+use crate::{Bounds, DynamicsError, State, Variable};
 
 mass_model! {
     /// Settings of [`VanDerPol`].
@@ -53,6 +53,10 @@ impl Field for VanDerPolField {
         let y_slope = plus(pump - x.clone(), self.channel(1, input));
         let tau = &self.time_constant;
         State::new(vec![x_slope / tau.clone(), y_slope / tau.clone()])
+    }
+
+    fn check_input(&self, state: &State, input: Option<&Tensor<2>>) -> Result<(), DynamicsError> {
+        check_input(&self.inputs, state, input)
     }
 
     fn diffusion(&self, _time: f64, state: &State) -> Option<State> {

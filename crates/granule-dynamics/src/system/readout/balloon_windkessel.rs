@@ -2,8 +2,8 @@ use burn::tensor::Tensor;
 
 use crate::model::Field;
 use crate::system::parameters::mass_model;
-use crate::system::{SystemField, plus};
-use crate::{Bounds, State, Variable};
+use crate::system::{SystemField, check_input, plus};
+use crate::{Bounds, DynamicsError, State, Variable};
 
 mass_model! {
     /// Settings of [`BalloonWindkessel`]. The defaults are [`stephan_2007`](Self::stephan_2007).
@@ -124,6 +124,10 @@ impl Field for BalloonWindkesselField {
             volume * rate.clone(),
             deoxyhaemoglobin * rate,
         ])
+    }
+
+    fn check_input(&self, state: &State, input: Option<&Tensor<2>>) -> Result<(), DynamicsError> {
+        check_input(&self.inputs, state, input)
     }
 
     fn diffusion(&self, _time: f64, state: &State) -> Option<State> {

@@ -52,7 +52,7 @@ fn a_linear_network_follows_its_exact_solution() {
 fn a_sequence_and_a_simulation_are_the_same_states_on_every_device() {
     let noisy = RateNetworkConfig {
         dale_ratio: Some(0.75),
-        time_constant: vec![100.0, 60.0, 40.0, 200.0],
+        time_constant: vec![100.0, 60.0, 40.0, 200.0].into(),
         private_noise: 0.3,
         shared_noise: 0.2,
         ..config(4)
@@ -149,7 +149,7 @@ fn noise_has_its_stationary_variance() {
 fn the_forms_for_other_solvers_are_those_of_the_equation() {
     let place = f64_place();
     let noisy = RateNetworkConfig {
-        time_constant: vec![100.0, 50.0, 20.0],
+        time_constant: vec![100.0, 50.0, 20.0].into(),
         private_noise: 0.4,
         ..config(3)
     };

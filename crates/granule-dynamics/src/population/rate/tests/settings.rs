@@ -15,11 +15,14 @@ fn refused(change: impl FnOnce(&mut RateNetworkConfig), field: &str) {
 #[test]
 fn settings_out_of_range_name_their_field() {
     refused(|c| c.units = 0, "units");
-    refused(|c| c.time_constant = vec![-100.0], "time_constant");
-    refused(|c| c.time_constant = vec![f64::NAN], "time_constant");
-    refused(|c| c.time_constant = vec![0.0], "time_constant");
-    refused(|c| c.time_constant = vec![100.0, 50.0], "time_constant");
-    refused(|c| c.time_constant = Vec::new(), "time_constant");
+    refused(|c| c.time_constant = vec![-100.0].into(), "time_constant");
+    refused(|c| c.time_constant = vec![f64::NAN].into(), "time_constant");
+    refused(|c| c.time_constant = vec![0.0].into(), "time_constant");
+    refused(
+        |c| c.time_constant = vec![100.0, 50.0].into(),
+        "time_constant",
+    );
+    refused(|c| c.time_constant = Vec::new().into(), "time_constant");
     refused(|c| c.dt = 0.0, "dt");
     refused(|c| c.dt = f64::NAN, "dt");
     refused(|c| c.dt = 200.0, "dt");

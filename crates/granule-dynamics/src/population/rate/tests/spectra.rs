@@ -6,7 +6,7 @@ use crate::analysis::{
 use crate::linalg::{eigenvalues, spectral_radius};
 use crate::model::{Model, NoInput};
 use crate::testing::{assert_close, f32_places, f64_place};
-use crate::{Grid, simulate};
+use crate::{Grid, Values, simulate};
 
 #[test]
 fn a_promised_spectral_radius_is_hit() {
@@ -93,7 +93,7 @@ fn a_low_rank_network_is_its_structure_and_its_background() {
 fn sompolinsky(g: f64, seed: u64) -> RateNetwork {
     let config = RateNetworkConfig {
         initialization: Initialization::Gaussian(g),
-        time_constant: vec![1.0],
+        time_constant: vec![1.0].into(),
         dt: 0.1,
         ..config(200)
     };
@@ -142,7 +142,7 @@ fn a_tanh_network_decays_below_g_1_and_is_chaotic_above() {
 fn the_equation_on_the_host_is_that_on_the_device() {
     let place = f64_place();
     for (name, mut config) in constrained() {
-        config.time_constant = (0..10).map(|i| 30.0 + 7.0 * f64::from(i)).collect();
+        config.time_constant = Values::Each((0..10).map(|i| 30.0 + 7.0 * f64::from(i)).collect());
         config.activation = Activation::Softplus;
         let network = config.init(2, 1, 6, &place).unwrap();
         let u = [0.4, -1.1];
@@ -177,7 +177,7 @@ fn a_rank_one_memory_has_two_attractors_and_a_saddle() {
             rank: 1,
             background: 0.0,
         },
-        time_constant: vec![10.0],
+        time_constant: vec![10.0].into(),
         dt: 1.0,
         ..config(16)
     };

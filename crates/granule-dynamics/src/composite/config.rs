@@ -1,0 +1,411 @@
+//! The description of a model, and what follows from it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::coupler::{CouplerConfig, Source, Wire};
+use super::level::{Level, LevelModel};
+use crate::model::Dynamics;
+use crate::population::RateNetworkConfig;
+use crate::solver::{Solver, SolverKind};
+use crate::system::{Integrated, SystemConfig};
+use crate::unit::UnitConfig;
+use crate::{DynamicsError, NormalNoise, Place, Variable};
+
+/// Levels and couplers of a model as data.
+///
+/// ```toml
+/// dt = 0.5                      # ms
+/// observe = ["population.x", "system.x"]
+///
+/// [[level]]
+/// name = "cells"
+/// dt = 0.05                     # its own steps, ms
+/// solver = "exponential-euler"
+/// [level.unit]
+/// model = "hodgkin-huxley"
+/// cells = 100
+///
+/// [[level]]
+/// name = "population"
+/// inputs = 1
+/// [level.population]
+/// units = 64
+///
+/// [[level]]
+/// name = "system"
+/// solver = "rk4"
+/// external = true               # takes input from outside
+/// [level.system]
+/// kind = "linear"
+///
+/// [[coupler]]
+/// from = "cells.v"
+/// to = "population"
+/// time_constant = 10.0          # ms
+/// [coupler.conversion]
+/// kind = "voltage-to-rate"
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MultiGranularityConfig {
+    /// The step of the whole, ms: how often the levels hear of each other.
+    pub dt: f64,
+    /// The seed of initial weights. Default 0.
+    #[serde(default)]
+    pub seed: u64,
+    /// The levels.
+    #[serde(rename = "level")]
+    pub levels: Vec<LevelConfig>,
+    /// The couplers.
+    #[serde(rename = "coupler", default)]
+    pub couplers: Vec<CouplerConfig>,
+    /// What is recorded and given to a loss, as `level.variable`, one after the other; empty: the first variable of every
+    /// level.
+    #[serde(default)]
+    pub observe: Vec<String>,
+}
+
+/// One level: exactly one of `unit`, `population` and `system`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LevelConfig {
+    /// What the level is called in couplers and results.
+    pub name: String,
+    /// Its own step, ms, of which the step of the whole is a multiple. Default: the step of the whole.
+    #[serde(default)]
+    pub dt: Option<f64>,
+    /// Its method. Default: exponential Euler for cells, the network's own Euler steps for a population, RK4 for a system.
+    #[serde(default)]
+    pub solver: Option<SolverKind>,
+    /// Whether the level takes input from outside, beside what couplers bring. Default false.
+    #[serde(default)]
+    pub external: bool,
+    /// Input channels of a population; cells have one each, systems as many as their equations. Default 0.
+    #[serde(default)]
+    pub inputs: usize,
+    /// Single neurons.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<UnitConfig>,
+    /// A rate network; its own `dt` is not used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub population: Option<RateNetworkConfig>,
+    /// A whole system.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system: Option<SystemConfig>,
+}
+
+fn field(level: &str, name: &str) -> String {
+    format!("level.{level}.{name}")
+}
+
+/// Says which level a setting belongs to.
+fn within(level: &str, error: DynamicsError) -> DynamicsError {
+    match error {
+        DynamicsError::Config {
+            field: name,
+            value,
+            allowed,
+        } => DynamicsError::Config {
+            field: field(level, &name),
+            value,
+            allowed,
+        },
+        other => other,
+    }
+}
+
+impl MultiGranularityConfig {
+    /// Checks every setting that can be judged by itself; [`init`](Self::init) checks how they fit together.
+    ///
+    /// # Errors
+    ///
+    /// [`DynamicsError::Config`] names the setting, its value and the values allowed.
+    pub fn validate(&self) -> Result<(), DynamicsError> {
+        positive("dt", self.dt)?;
+        if self.levels.is_empty() {
+            return Err(DynamicsError::config("level", "none", "at least one"));
+        }
+        let mut names = BTreeSet::new();
+        for level in &self.levels {
+            let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+            let name = &level.name;
+            if name.is_empty() || !name.chars().all(plain) || name == "couplers" {
+                let allowed = "letters, digits, - and _; not \"couplers\"";
+                return Err(DynamicsError::config(
+                    "level.name",
+                    format!("{name:?}"),
+                    allowed,
+                ));
+            }
+            if !names.insert(name) {
+                let allowed = "another name for each level";
+                return Err(DynamicsError::config(
+                    "level.name",
+                    format!("{name:?}"),
+                    allowed,
+                ));
+            }
+            level.validate(self.dt)?;
+        }
+        for (index, coupler) in self.couplers.iter().enumerate() {
+            coupler.validate(&format!("coupler[{index}]"), self.dt)?;
+        }
+        Ok(())
+    }
+}
+
+impl LevelConfig {
+    fn validate(&self, whole: f64) -> Result<(), DynamicsError> {
+        let given = [
+            self.unit.is_some(),
+            self.population.is_some(),
+            self.system.is_some(),
+        ];
+        let count = given.into_iter().filter(|given| *given).count();
+        if count != 1 {
+            return Err(DynamicsError::config(
+                format!("level.{}", self.name),
+                format!("{count} models"),
+                "exactly one of unit, population and system",
+            ));
+        }
+        self.substeps(whole)?;
+        if self.population.is_none() && self.inputs != 0 {
+            return Err(DynamicsError::config(
+                field(&self.name, "inputs"),
+                self.inputs,
+                "given for a population only",
+            ));
+        }
+        let checked = match (&self.unit, self.population(whole), &self.system) {
+            (Some(unit), _, _) => unit.validate(),
+            (_, Some(population), _) => population.validate(),
+            (_, _, Some(system)) => system.validate(),
+            _ => Ok(()),
+        };
+        checked.map_err(|error| within(&self.name, error))
+    }
+
+    /// How many of the level's steps make one of the whole.
+    fn substeps(&self, whole: f64) -> Result<usize, DynamicsError> {
+        let dt = self.dt.unwrap_or(whole);
+        positive(&field(&self.name, "dt"), dt)?;
+        let ratio = whole / dt;
+        let steps = ratio.round();
+        if steps < 1.0 || (ratio - steps).abs() > 1e-9 * steps || steps > 1e6 {
+            return Err(DynamicsError::config(
+                field(&self.name, "dt"),
+                dt,
+                format!("the step of the whole, {whole}, divided by a whole number"),
+            ));
+        }
+        Ok(steps as usize)
+    }
+
+    /// The population, moving in the level's steps.
+    fn population(&self, whole: f64) -> Option<RateNetworkConfig> {
+        let mut population = self.population.clone()?;
+        population.dt = self.dt.unwrap_or(whole);
+        Some(population)
+    }
+
+    pub(super) fn init(
+        &self,
+        seed: u64,
+        index: usize,
+        whole: f64,
+        place: &Place,
+    ) -> Result<Level, DynamicsError> {
+        // Weights of two levels, and the noise of their solvers, are independent.
+        let noise = NormalNoise::new(seed, 1 + index as u64);
+        let solver = |default: SolverKind| -> Arc<dyn Solver> {
+            Arc::from(self.solver.unwrap_or(default).init(noise))
+        };
+        let own_seed = seed.wrapping_add((index as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let model = match (&self.unit, self.population(whole), &self.system) {
+            (Some(unit), _, _) => unit
+                .init(solver(SolverKind::ExponentialEuler), place)
+                .map(LevelModel::Unit),
+            (_, Some(population), _) => {
+                population
+                    .init(self.inputs, 0, own_seed, place)
+                    .map(|mut network| {
+                        network.noise = Some(noise);
+                        LevelModel::Population(network)
+                    })
+            }
+            (_, _, Some(system)) => system
+                .init(place)
+                .map(|system| LevelModel::System(Integrated::new(system, solver(SolverKind::Rk4)))),
+            _ => Err(DynamicsError::config(
+                "model",
+                "none",
+                "one of unit, population and system",
+            )),
+        };
+        Ok(Level {
+            model: model.map_err(|error| within(&self.name, error))?,
+            solver: self.solver.map(|kind| Arc::from(kind.init(noise))),
+        })
+    }
+}
+
+pub(super) fn positive(field: &str, value: f64) -> Result<(), DynamicsError> {
+    match value.is_finite() && value > 0.0 {
+        true => Ok(()),
+        false => Err(DynamicsError::config(
+            field,
+            value,
+            "a finite number above 0",
+        )),
+    }
+}
+
+/// Where everything lies in the state and the input of the whole.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    pub(super) dt: f64,
+    pub(super) names: Vec<String>,
+    pub(super) variables: Vec<Variable>,
+    pub(super) levels: Vec<LevelPlan>,
+    pub(super) wires: Vec<Wire>,
+    pub(super) observed: Vec<Source>,
+    /// Columns of the input from outside.
+    pub(super) inputs: usize,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct LevelPlan {
+    pub(super) substeps: usize,
+    /// Its variables in the state of the whole.
+    pub(super) variables: std::ops::Range<usize>,
+    /// First column and width in the input of the whole.
+    pub(super) external: Option<(usize, usize)>,
+}
+
+impl Plan {
+    pub(super) fn new(
+        config: &MultiGranularityConfig,
+        levels: &[Level],
+    ) -> Result<Self, DynamicsError> {
+        let names: Vec<String> = config
+            .levels
+            .iter()
+            .map(|level| level.name.clone())
+            .collect();
+        let mut variables: Vec<Variable> = Vec::new();
+        let mut plans = Vec::new();
+        let mut bound: Vec<Box<dyn Dynamics>> = Vec::new();
+        let mut columns = 0;
+        for (settings, level) in config.levels.iter().zip(levels) {
+            let dynamics = level.dynamics()?;
+            let first = variables.len();
+            for variable in dynamics.variables() {
+                let name = format!("{}.{}", settings.name, variable.name);
+                variables.push(Variable::new(name, variable.unit, variable.width));
+            }
+            let inputs = level.inputs()?.iter().map(|channel| channel.width).sum();
+            let external = settings.external.then(|| {
+                columns += inputs;
+                (columns - inputs, inputs)
+            });
+            plans.push(LevelPlan {
+                substeps: settings.substeps(config.dt)?,
+                variables: first..variables.len(),
+                external,
+            });
+            bound.push(dynamics);
+        }
+        let find = |field: &str, text: &str| -> Result<(Source, Variable), DynamicsError> {
+            let listed = || {
+                let levels = names.iter().zip(&bound).flat_map(|(name, dynamics)| {
+                    let own = dynamics.variables().iter().map(|v| v.name.as_str());
+                    own.chain(["output"]).map(move |v| format!("{name}.{v}"))
+                });
+                levels.collect::<Vec<_>>().join(", ")
+            };
+            let unknown = || DynamicsError::config(field, format!("{text:?}"), listed());
+            let (name, quantity) = text.split_once('.').ok_or_else(unknown)?;
+            let level = names
+                .iter()
+                .position(|known| known == name)
+                .ok_or_else(unknown)?;
+            if quantity == "output" {
+                let variable = levels[level].output(bound[level].as_ref())?;
+                return Ok((
+                    Source {
+                        level,
+                        variable: None,
+                    },
+                    variable,
+                ));
+            }
+            let own = bound[level].variables();
+            let index = own
+                .iter()
+                .position(|v| v.name == quantity)
+                .ok_or_else(unknown)?;
+            let source = Source {
+                level,
+                variable: Some(index),
+            };
+            Ok((source, own[index].clone()))
+        };
+        let observed = match config.observe.is_empty() {
+            true => (0..names.len())
+                .map(|level| Source {
+                    level,
+                    variable: Some(0),
+                })
+                .collect(),
+            false => config
+                .observe
+                .iter()
+                .map(|text| find("observe", text).map(|(source, _)| source))
+                .collect::<Result<_, _>>()?,
+        };
+        let mut wires = Vec::new();
+        for (index, coupler) in config.couplers.iter().enumerate() {
+            let field = format!("coupler[{index}]");
+            let (source, quantity) = find(&format!("{field}.from"), &coupler.from)?;
+            let to = names
+                .iter()
+                .position(|name| *name == coupler.to)
+                .ok_or_else(|| {
+                    let field = format!("{field}.to");
+                    DynamicsError::config(field, format!("{:?}", coupler.to), names.join(", "))
+                })?;
+            let channels = levels[to].inputs()?;
+            let wire = Wire::new(
+                &field,
+                coupler,
+                (source, &quantity),
+                (to, &channels),
+                config.dt,
+                variables.len(),
+            )?;
+            let label = format!("{}→{}", coupler.from, coupler.to);
+            if wire.filter.is_some() {
+                let name = format!("{label} filter");
+                variables.push(Variable::new(name, wire.sent_unit, wire.senders));
+            }
+            for back in 1..=wire.delay.len() {
+                let name = format!("{label} {back} steps ago");
+                variables.push(Variable::new(name, wire.sent_unit, wire.senders));
+            }
+            wires.push(wire);
+        }
+        Ok(Self {
+            dt: config.dt,
+            names,
+            variables,
+            levels: plans,
+            wires,
+            observed,
+            inputs: columns,
+        })
+    }
+}

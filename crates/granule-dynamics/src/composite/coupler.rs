@@ -1,0 +1,491 @@
+//! What carries a quantity of one level into the input of another.
+
+use std::ops::Range;
+
+use burn::module::{Module, Param};
+use burn::tensor::Tensor;
+use granule_ops::{Transfer, firing_rate};
+use serde::{Deserialize, Serialize};
+
+use super::config::positive;
+use crate::model::Dynamics;
+
+use crate::{Bounds, DynamicsError, NormalNoise, Parameter, Place, State, Variable};
+
+/// How a coupler turns the quantity it reads into the one it delivers. Each conversion fixes both units.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Conversion {
+    /// Membrane potential (mV) → activity (1), from 0 to 1: `sigmoid((v − threshold)/slope)`. It is smooth, so the gradient
+    /// reaches the cells; give the coupler a time constant to make a rate of it.
+    VoltageToRate {
+        /// mV; half activity. Default −20.
+        #[serde(default = "threshold")]
+        threshold: f64,
+        /// mV; the width of the transition. Default 5.
+        #[serde(default = "slope")]
+        slope: f64,
+    },
+    /// Spikes in a step (1) → activity (1): the rate divided by a reference rate. Give the coupler a time constant.
+    SpikeToRate {
+        /// Hz; activity 1. Default 100.
+        #[serde(default = "reference")]
+        reference: f64,
+    },
+    /// Rate (1) → current density (µA/cm²); gain or weights are µA/cm² per unit of rate.
+    RateToCurrent,
+    /// Population's rate, or its mean (1) → drive of a system (1).
+    RateToDrive,
+    /// State of a system (1) → input of a population (1).
+    DriveToRate,
+    /// State of a system (1) → current density (µA/cm²).
+    DriveToCurrent,
+    /// Any unit into any other by a factor that says so.
+    Scale {
+        /// The unit read.
+        from: String,
+        /// The unit delivered.
+        to: String,
+        /// `to` per `from`.
+        factor: f64,
+    },
+}
+
+fn threshold() -> f64 {
+    -20.0
+}
+
+fn slope() -> f64 {
+    5.0
+}
+
+fn reference() -> f64 {
+    100.0
+}
+
+impl Conversion {
+    /// The units of the quantity read and of the input delivered to.
+    pub fn units(&self) -> (&str, &str) {
+        match self {
+            Self::VoltageToRate { .. } => ("mV", "1"),
+            Self::SpikeToRate { .. } | Self::RateToDrive | Self::DriveToRate => ("1", "1"),
+            Self::RateToCurrent | Self::DriveToCurrent => ("1", "µA/cm²"),
+            Self::Scale { from, to, .. } => (from, to),
+        }
+    }
+
+    fn validate(&self, field: &str) -> Result<(), DynamicsError> {
+        let finite = |name: &str, value: f64| match value.is_finite() {
+            true => Ok(()),
+            false => {
+                let field = format!("{field}.conversion.{name}");
+                Err(DynamicsError::config(field, value, "a finite number"))
+            }
+        };
+        match self {
+            Self::VoltageToRate { threshold, slope } => {
+                finite("threshold", *threshold)?;
+                positive(&format!("{field}.conversion.slope"), *slope)
+            }
+            Self::SpikeToRate { reference } => {
+                positive(&format!("{field}.conversion.reference"), *reference)
+            }
+            Self::Scale { factor, .. } => finite("factor", *factor),
+            _ => Ok(()),
+        }
+    }
+
+    /// What the quantity is after conversion. `dt` is the sender's step, ms.
+    fn apply(&self, x: Tensor<2>, dt: f64) -> Tensor<2> {
+        match self {
+            Self::VoltageToRate { threshold, slope } => firing_rate(
+                x.sub_scalar(*threshold).div_scalar(*slope),
+                Transfer::Sigmoid,
+            ),
+            Self::SpikeToRate { reference } => x.mul_scalar(1000.0 / (dt * reference)),
+            Self::Scale { factor, .. } => x.mul_scalar(*factor),
+            _ => x,
+        }
+    }
+}
+
+/// Who is connected to whom.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Projection {
+    /// Every receiver gets the mean over all senders, times one gain.
+    Mean {
+        /// The gain.
+        gain: f64,
+    },
+    /// Sender i goes to receiver i alone, times one gain.
+    OneToOne {
+        /// The gain.
+        gain: f64,
+    },
+    /// Given weights, one row for each sender, one column for each receiver.
+    Dense {
+        /// The weights.
+        weights: Vec<Vec<f64>>,
+    },
+    /// Weights drawn from a normal distribution with this standard deviation divided by √senders.
+    Random {
+        /// The standard deviation of the sum over independent senders of unit variance.
+        gain: f64,
+        /// The seed.
+        seed: u64,
+    },
+}
+
+impl Default for Projection {
+    fn default() -> Self {
+        Self::Mean { gain: 1.0 }
+    }
+}
+
+/// A coupler of a multi-granularity model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CouplerConfig {
+    /// The level and its quantity, for example `cells.v`.
+    pub from: String,
+    /// The level that receives.
+    pub to: String,
+    /// The first input channel of the receiver that is written to. Default 0.
+    #[serde(default)]
+    pub channel: usize,
+    /// How many channels are written to; absent: all from `channel` on.
+    #[serde(default)]
+    pub channels: Option<usize>,
+    /// What becomes of the quantity on the way.
+    pub conversion: Conversion,
+    /// Who is connected to whom.
+    #[serde(default)]
+    pub projection: Projection,
+    /// The time constant of the filter, in ms; 0: none. Default 0.
+    #[serde(default)]
+    pub time_constant: f64,
+    /// How much later the receiver hears of it, in ms: 0, or a multiple of the step of the whole. Default 0: what the
+    /// sender was at the beginning of the step.
+    #[serde(default)]
+    pub delay: f64,
+    /// Whether training may change gain or weights. Default true.
+    #[serde(default = "yes")]
+    pub trainable: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// The parameters of a coupler.
+#[derive(Module, Debug)]
+pub struct Coupler {
+    /// The gain, `[1, 1]`; of [`Projection::Mean`] and [`Projection::OneToOne`].
+    pub gain: Option<Parameter>,
+    /// The weights, `[senders, receivers]`; of the others.
+    pub weights: Option<Param<Tensor<2>>>,
+}
+
+impl CouplerConfig {
+    pub(super) fn validate(&self, field: &str, dt: f64) -> Result<(), DynamicsError> {
+        self.conversion.validate(field)?;
+        if !(self.time_constant >= 0.0 && self.time_constant.is_finite()) {
+            let field = format!("{field}.time_constant");
+            let allowed = "a finite number of at least 0, in ms";
+            return Err(DynamicsError::config(field, self.time_constant, allowed));
+        }
+        self.delay_steps(field, dt).map(|_| ())
+    }
+
+    fn delay_steps(&self, field: &str, dt: f64) -> Result<usize, DynamicsError> {
+        let ratio = self.delay / dt;
+        let steps = ratio.round();
+        let fits = (0.0..=1e5).contains(&ratio) && (ratio - steps).abs() <= 1e-9 * steps.max(1.0);
+        match fits {
+            true => Ok(steps as usize),
+            false => Err(DynamicsError::config(
+                format!("{field}.delay"),
+                self.delay,
+                format!("0, or a multiple of the step of the whole, {dt} ms"),
+            )),
+        }
+    }
+}
+
+/// A quantity of a level: one of its variables, or its output.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Source {
+    pub(super) level: usize,
+    pub(super) variable: Option<usize>,
+}
+
+impl Source {
+    pub(super) fn read(self, dynamics: &dyn Dynamics, state: &State) -> Tensor<2> {
+        match self.variable {
+            Some(variable) => state[variable].clone(),
+            None => dynamics.observe(state),
+        }
+    }
+}
+
+/// Where a coupler begins and ends.
+#[derive(Clone, Debug)]
+pub(super) struct Wire {
+    pub(super) source: Source,
+    pub(super) to: usize,
+    /// The variable of the whole that holds what is sent, where it is filtered over the sender's steps.
+    pub(super) filter: Option<usize>,
+    /// The variables of the whole that hold what was sent before, latest first.
+    pub(super) delay: Range<usize>,
+    pub(super) senders: usize,
+    pub(super) sent_unit: &'static str,
+    /// The receiver's input columns: all, and the first and number written to.
+    inputs: usize,
+    channel: usize,
+    channels: usize,
+    conversion: Conversion,
+    time_constant: f64,
+    one_to_one: bool,
+}
+
+impl Wire {
+    /// Checks units and widths. `next` is the first free variable of the whole.
+    pub(super) fn new(
+        field: &str,
+        config: &CouplerConfig,
+        (source, quantity): (Source, &Variable),
+        (to, channels): (usize, &[Variable]),
+        dt: f64,
+        next: usize,
+    ) -> Result<Self, DynamicsError> {
+        let (from_unit, to_unit) = config.conversion.units();
+        let units = |from: &str, to: &str, expected: &str, found: &str| DynamicsError::Units {
+            from: from.into(),
+            to: to.into(),
+            expected: expected.into(),
+            found: found.into(),
+        };
+        if quantity.unit != from_unit {
+            let conversion = format!("{field} (its conversion)");
+            return Err(units(&config.from, &conversion, from_unit, quantity.unit));
+        }
+        let inputs = channels.iter().map(|channel| channel.width).sum::<usize>();
+        let count = config
+            .channels
+            .unwrap_or(inputs.saturating_sub(config.channel));
+        if count == 0 || config.channel + count > inputs {
+            return Err(DynamicsError::config(
+                format!("{field}.channel"),
+                format!("{} and {count} from there", config.channel),
+                format!("within the {inputs} input channels of {}", config.to),
+            ));
+        }
+        let mut first = 0;
+        for channel in channels {
+            let range = first..first + channel.width;
+            first = range.end;
+            let touched = range.start < config.channel + count && config.channel < range.end;
+            if touched && channel.unit != to_unit {
+                let receiver = format!("{} ({})", config.to, channel.name);
+                return Err(units(field, &receiver, channel.unit, to_unit));
+            }
+        }
+        // Only what stands in the state at the beginning of a step can be delivered unfiltered and unconverted.
+        let spikes = matches!(config.conversion, Conversion::SpikeToRate { .. });
+        let filter = (config.time_constant > 0.0 || spikes).then_some(next);
+        let begin = next + usize::from(filter.is_some());
+        let steps = config.delay_steps(field, dt)?;
+        Ok(Self {
+            source,
+            to,
+            filter,
+            delay: begin..begin + steps,
+            senders: quantity.width,
+            sent_unit: "1",
+            inputs,
+            channel: config.channel,
+            channels: count,
+            conversion: config.conversion.clone(),
+            time_constant: config.time_constant,
+            one_to_one: matches!(config.projection, Projection::OneToOne { .. }),
+        })
+    }
+}
+
+impl Coupler {
+    pub(super) fn new(
+        field: &str,
+        config: &CouplerConfig,
+        wire: &Wire,
+        place: &Place,
+    ) -> Result<Self, DynamicsError> {
+        let parameter = |value: f64| {
+            let field = format!("{field}.projection.gain");
+            match config.trainable {
+                true => Parameter::trainable(&field, &[value], Bounds::Free, place),
+                false => Parameter::fixed(&field, &[value], Bounds::Free, place),
+            }
+        };
+        let shape = [wire.senders, wire.channels];
+        let weights = |values: Vec<f64>| {
+            let weights = Param::from_tensor(place.tensor(values, shape));
+            match config.trainable {
+                true => weights,
+                false => weights.set_require_grad(false),
+            }
+        };
+        let (gain, weights) = match &config.projection {
+            Projection::Mean { gain } => (Some(parameter(*gain)?), None),
+            Projection::OneToOne { gain } if wire.senders == wire.channels => {
+                (Some(parameter(*gain)?), None)
+            }
+            Projection::OneToOne { .. } => {
+                return Err(DynamicsError::Shape {
+                    what: format!("{field}.projection: one-to-one (senders, receivers)"),
+                    expected: vec![wire.channels, wire.channels],
+                    found: shape.to_vec(),
+                });
+            }
+            Projection::Dense { weights: rows } => {
+                let columns = rows.iter().map(Vec::len);
+                let wrong = columns.clone().find(|columns| *columns != wire.channels);
+                if rows.len() != wire.senders || wrong.is_some() {
+                    return Err(DynamicsError::Shape {
+                        what: format!("{field}.projection.weights"),
+                        expected: shape.to_vec(),
+                        found: vec![rows.len(), wrong.unwrap_or(wire.channels)],
+                    });
+                }
+                if let Some(value) = rows.iter().flatten().find(|x| !x.is_finite()) {
+                    let field = format!("{field}.projection.weights");
+                    return Err(DynamicsError::config(field, value, "finite numbers"));
+                }
+                (
+                    None,
+                    Some(weights(rows.iter().flatten().copied().collect())),
+                )
+            }
+            Projection::Random { gain, seed } => {
+                if !gain.is_finite() {
+                    let field = format!("{field}.projection.gain");
+                    return Err(DynamicsError::config(field, gain, "a finite number"));
+                }
+                let scale = gain / (wire.senders as f64).sqrt();
+                let noise = NormalNoise::new(*seed, 0);
+                let values = noise.values(0, wire.senders * wire.channels);
+                (
+                    None,
+                    Some(weights(values.iter().map(|x| x * scale).collect())),
+                )
+            }
+        };
+        Ok(Self { gain, weights })
+    }
+
+    pub(super) fn bind(&self, wire: &Wire) -> BoundCoupler {
+        BoundCoupler {
+            wire: wire.clone(),
+            gain: self.gain.as_ref().map(Parameter::value),
+            weights: self.weights.as_ref().map(Param::val),
+        }
+    }
+}
+
+/// A coupler with its parameters bound.
+pub(super) struct BoundCoupler {
+    pub(super) wire: Wire,
+    gain: Option<Tensor<2>>,
+    weights: Option<Tensor<2>>,
+}
+
+impl BoundCoupler {
+    /// Moves the filter over one step of the sender: exact for a quantity that is constant over it.
+    pub(super) fn filter(&self, sender: &dyn Dynamics, own: &State, dt: f64, whole: &mut State) {
+        let Some(variable) = self.wire.filter else {
+            return;
+        };
+        let x = self
+            .wire
+            .conversion
+            .apply(self.wire.source.read(sender, own), dt);
+        let value = match self.wire.time_constant > 0.0 {
+            true => {
+                let keep = (-dt / self.wire.time_constant).exp();
+                whole[variable].clone().mul_scalar(keep) + x.mul_scalar(1.0 - keep)
+            }
+            false => x,
+        };
+        whole.replace(variable, value);
+    }
+
+    /// What the sender has to say at this instant, `[batch, senders]`.
+    fn said(&self, sender: &dyn Dynamics, own: &State, whole: &State, dt: f64) -> Tensor<2> {
+        match self.wire.filter {
+            Some(variable) => whole[variable].clone(),
+            None => self
+                .wire
+                .conversion
+                .apply(self.wire.source.read(sender, own), dt),
+        }
+    }
+
+    /// Moves the delay line on by one step of the whole, from the state before it.
+    pub(super) fn advance(
+        &self,
+        sender: &dyn Dynamics,
+        own: &State,
+        before: &State,
+        next: &mut State,
+        dt: f64,
+    ) {
+        let mut value = (!self.wire.delay.is_empty()).then(|| self.said(sender, own, before, dt));
+        for variable in self.wire.delay.clone() {
+            let Some(newer) = value.replace(before[variable].clone()) else {
+                return;
+            };
+            next.replace(variable, newer);
+        }
+    }
+
+    /// The receiver's input during a step that begins at `whole`, `[batch, inputs]`.
+    pub(super) fn output(
+        &self,
+        sender: &dyn Dynamics,
+        own: &State,
+        whole: &State,
+        dt: f64,
+    ) -> Tensor<2> {
+        let x = match self.wire.delay.clone().next_back() {
+            Some(oldest) => whole[oldest].clone(),
+            None => self.said(sender, own, whole, dt),
+        };
+        let [batch, _] = x.dims();
+        let Wire {
+            inputs,
+            channel,
+            channels,
+            one_to_one,
+            ..
+        } = self.wire;
+        let sent = match (&self.gain, &self.weights) {
+            (Some(gain), _) if one_to_one => x * gain.clone(),
+            (Some(gain), _) => (x.mean_dim(1) * gain.clone()).expand([batch, channels]),
+            (None, Some(weights)) => x.matmul(weights.clone()),
+            (None, None) => x,
+        };
+        if channels == inputs {
+            return sent;
+        }
+        let zeros = |width: usize| {
+            let place = Place::of(&sent);
+            (width > 0).then(|| place.full(0.0, [batch, width]))
+        };
+        let parts = [
+            zeros(channel),
+            Some(sent.clone()),
+            zeros(inputs - channel - channels),
+        ];
+        Tensor::cat(parts.into_iter().flatten().collect(), 1)
+    }
+}

@@ -1,0 +1,86 @@
+//! One level: a model with its own step and solver.
+
+use std::sync::Arc;
+
+use burn::module::Module;
+
+use crate::model::{Dynamics, Model};
+use crate::population::RateNetwork;
+use crate::solver::{Solver, Stepped};
+use crate::system::{Integrated, System, SystemField, SystemModel};
+use crate::unit::Cells;
+use crate::{DynamicsError, State, Variable};
+
+/// A level of a [`super::MultiGranularityModel`].
+#[derive(Module, Debug)]
+pub struct Level {
+    /// What moves.
+    pub model: LevelModel,
+    /// The population's method; cells and systems hold their own.
+    #[module(skip)]
+    pub(super) solver: Option<Arc<dyn Solver>>,
+}
+
+/// The model of a level, by its granularity.
+#[derive(Module, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a model has a handful of levels, and Burn's modules cannot be boxed"
+)]
+pub enum LevelModel {
+    /// Single neurons.
+    Unit(Cells),
+    /// A rate network.
+    Population(RateNetwork),
+    /// A whole system.
+    System(Integrated<SystemModel, Arc<dyn Solver>>),
+}
+
+impl Level {
+    pub(super) fn dynamics(&self) -> Result<Box<dyn Dynamics>, DynamicsError> {
+        Ok(match (&self.model, &self.solver) {
+            (LevelModel::Unit(cells), _) => Box::new(cells.dynamics()?),
+            (LevelModel::Population(network), Some(solver)) => Box::new(Stepped {
+                field: network.field(),
+                solver: solver.clone(),
+            }),
+            (LevelModel::Population(network), None) => Box::new(network.dynamics()?),
+            (LevelModel::System(system), _) => Box::new(system.dynamics()?),
+        })
+    }
+
+    pub(super) fn initial_state(&self, batch: usize) -> Result<State, DynamicsError> {
+        match &self.model {
+            LevelModel::Unit(cells) => cells.initial_state(batch),
+            LevelModel::Population(network) => network.initial_state(batch),
+            LevelModel::System(system) => system.initial_state(batch),
+        }
+    }
+
+    /// The input's channels: their units, and one variable for each group of columns.
+    pub(super) fn inputs(&self) -> Result<Vec<Variable>, DynamicsError> {
+        Ok(match &self.model {
+            LevelModel::Unit(cells) => vec![Variable::new("current", "µA/cm²", cells.len())],
+            LevelModel::Population(network) => {
+                vec![Variable::new("input", "1", network.inputs())]
+            }
+            LevelModel::System(system) => system.system.field()?.inputs().to_vec(),
+        })
+    }
+
+    /// What `output` is of this level: rates of a population, voltages of cells, the activity of a system.
+    pub(super) fn output(&self, dynamics: &dyn Dynamics) -> Result<Variable, DynamicsError> {
+        let (unit, width) = match &self.model {
+            LevelModel::Unit(cells) => ("mV", cells.len()),
+            LevelModel::Population(network) => ("1", network.units()),
+            LevelModel::System(system) => {
+                let activity = system.system.field()?.activity();
+                (
+                    activity.unit,
+                    dynamics.observe(&self.initial_state(1)?).dims()[1],
+                )
+            }
+        };
+        Ok(Variable::new("output", unit, width))
+    }
+}

@@ -1,0 +1,187 @@
+//! Single neurons, populations and whole systems in one differentiable model.
+//!
+//! A [`MultiGranularityConfig`], which one TOML file can hold, names levels, each with its own model, step and solver, and
+//! couplers between them, each of which says what becomes of the units on the way. [`MultiGranularityConfig::init`] makes a
+//! Burn module of it; one call of its [`Dynamics`](crate::Dynamics) steps all levels, and one
+//! [`gradient`](mod@crate::gradient) reaches every parameter of every level and coupler.
+//!
+//! ```
+//! use granule_dynamics::composite::MultiGranularityConfig;
+//!
+//! let text = r#"{
+//!     "dt": 0.5,
+//!     "level": [
+//!         {"name": "cells", "dt": 0.05, "solver": "exponential-euler",
+//!          "unit": {"model": "hodgkin-huxley", "cells": 10, "current": 10.0}},
+//!         {"name": "population", "inputs": 1, "population": {"units": 8, "time_constant": [20.0], "dt": 0.5}}
+//!     ],
+//!     "coupler": [
+//!         {"from": "cells.v", "to": "population", "time_constant": 5.0, "conversion": {"kind": "voltage-to-rate"}}
+//!     ],
+//!     "observe": ["population.x"]
+//! }"#;
+//! let config: MultiGranularityConfig = serde_json::from_str(text)?;
+//! config.validate()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod config;
+mod coupler;
+mod level;
+mod step;
+#[cfg(test)]
+mod tests;
+
+use burn::module::Module;
+
+pub use config::{LevelConfig, MultiGranularityConfig};
+pub use coupler::{Conversion, Coupler, CouplerConfig, Projection};
+pub use level::{Level, LevelModel};
+pub use step::Composite;
+
+use self::config::Plan;
+use self::coupler::Wire;
+use self::step::BoundLevel;
+use crate::model::Model;
+use crate::{DynamicsError, Place, State};
+
+/// Levels and couplers as one Burn module. See [`MultiGranularityConfig`].
+#[derive(Module, Debug)]
+pub struct MultiGranularityModel {
+    /// The levels, in the order of the configuration.
+    pub levels: Vec<Level>,
+    /// The couplers, in the order of the configuration.
+    pub couplers: Vec<Coupler>,
+    #[module(skip)]
+    plan: Plan,
+}
+
+impl MultiGranularityConfig {
+    /// Draws and places the model. One seed gives one model on every device.
+    ///
+    /// # Errors
+    ///
+    /// [`DynamicsError::Config`], [`DynamicsError::Units`] and [`DynamicsError::Shape`] name what does not fit.
+    pub fn init(&self, place: &Place) -> Result<MultiGranularityModel, DynamicsError> {
+        self.validate()?;
+        let levels = self
+            .levels
+            .iter()
+            .enumerate()
+            .map(|(index, level)| level.init(self.seed, index, self.dt, place))
+            .collect::<Result<Vec<_>, _>>()?;
+        let plan = Plan::new(self, &levels)?;
+        let couplers = self
+            .couplers
+            .iter()
+            .zip(&plan.wires)
+            .enumerate()
+            .map(|(index, (config, wire))| {
+                Coupler::new(&format!("coupler[{index}]"), config, wire, place)
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(MultiGranularityModel {
+            levels,
+            couplers,
+            plan,
+        })
+    }
+}
+
+impl MultiGranularityModel {
+    /// Stops training everything but the named levels; `couplers` names all couplers. Nothing that was fixed becomes
+    /// trainable. Level by level is one call after another on clones, jointly is no call at all.
+    ///
+    /// # Errors
+    ///
+    /// [`DynamicsError::Config`] for a name that is neither a level nor `couplers`.
+    pub fn train_only(self, names: &[&str]) -> Result<Self, DynamicsError> {
+        let known: Vec<&str> = self.plan.names.iter().map(String::as_str).collect();
+        if let Some(name) = names.iter().find(|n| **n != COUPLERS && !known.contains(n)) {
+            return Err(DynamicsError::config(
+                "level",
+                name,
+                format!("{}, {COUPLERS}", known.join(", ")),
+            ));
+        }
+        let keep: Vec<bool> = known.iter().map(|name| names.contains(name)).collect();
+        let levels = self.levels.into_iter().zip(keep);
+        let levels = levels.map(|(level, keep)| if keep { level } else { level.no_grad() });
+        let couplers = match names.contains(&COUPLERS) {
+            true => self.couplers,
+            false => self.couplers.into_iter().map(Module::no_grad).collect(),
+        };
+        Ok(Self {
+            levels: levels.collect(),
+            couplers,
+            plan: self.plan,
+        })
+    }
+
+    /// The step of the whole, ms.
+    pub fn dt(&self) -> f64 {
+        self.plan.dt
+    }
+
+    /// The names of the levels.
+    pub fn level_names(&self) -> &[String] {
+        &self.plan.names
+    }
+
+    /// Where the input of a level from outside lies in the columns of the whole's input: first column and width.
+    pub fn input_columns(&self, level: &str) -> Option<(usize, usize)> {
+        let index = self.plan.names.iter().position(|name| name == level)?;
+        self.plan.levels.get(index)?.external
+    }
+}
+
+/// What [`MultiGranularityModel::train_only`] calls all couplers.
+const COUPLERS: &str = "couplers";
+
+impl Model for MultiGranularityModel {
+    type Dynamics = Composite;
+
+    fn dynamics(&self) -> Result<Composite, DynamicsError> {
+        let levels = self
+            .levels
+            .iter()
+            .zip(&self.plan.levels)
+            .map(|(level, plan)| {
+                Ok(BoundLevel {
+                    dynamics: level.dynamics()?,
+                    plan: plan.clone(),
+                })
+            });
+        let couplers = self.couplers.iter().zip(&self.plan.wires);
+        Ok(Composite {
+            dt: self.plan.dt,
+            variables: self.plan.variables.clone(),
+            levels: levels.collect::<Result<_, DynamicsError>>()?,
+            couplers: couplers.map(|(coupler, wire)| coupler.bind(wire)).collect(),
+            observed: self.plan.observed.clone(),
+            inputs: self.plan.inputs,
+        })
+    }
+
+    /// The levels' own states; filters and delays of couplers begin at 0.
+    fn initial_state(&self, batch: usize) -> Result<State, DynamicsError> {
+        let mut tensors = Vec::with_capacity(self.plan.variables.len());
+        for level in &self.levels {
+            tensors.extend(level.initial_state(batch)?.into_tensors());
+        }
+        let place = tensors.first().map(Place::of);
+        for wire in &self.plan.wires {
+            let Some(place) = &place else { break };
+            let zeros = || place.full(0.0, [batch, wire.senders]);
+            tensors.extend(std::iter::repeat_with(zeros).take(wire.own_variables()));
+        }
+        Ok(State::new(tensors))
+    }
+}
+
+impl Wire {
+    /// The filter, if there is one, and the delay line.
+    fn own_variables(&self) -> usize {
+        usize::from(self.filter.is_some()) + self.delay.len()
+    }
+}

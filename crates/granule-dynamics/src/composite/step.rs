@@ -1,0 +1,138 @@
+//! One step of all levels together.
+
+use burn::tensor::Tensor;
+
+use super::config::LevelPlan;
+use super::coupler::{BoundCoupler, Source};
+use crate::model::{Clock, Dynamics};
+use crate::{DynamicsError, State, Variable};
+
+/// A level with its parameters bound.
+pub(super) struct BoundLevel {
+    pub(super) dynamics: Box<dyn Dynamics>,
+    pub(super) plan: LevelPlan,
+}
+
+/// The levels of a [`super::MultiGranularityModel`] with their couplers, as one model that moves in steps.
+///
+/// Within a step every level takes its own, smaller steps. What it receives from the others stays as it was at the step's
+/// beginning; a coupler with a time constant filters over all the steps of its sender.
+///
+/// Input: the columns of the levels that take input from outside, one level after the other. State: the variables of the
+/// levels, as `level.variable`, then filters and delay lines of the couplers.
+pub struct Composite {
+    pub(super) dt: f64,
+    pub(super) variables: Vec<Variable>,
+    pub(super) levels: Vec<BoundLevel>,
+    pub(super) couplers: Vec<BoundCoupler>,
+    pub(super) observed: Vec<Source>,
+    /// Columns of the input from outside.
+    pub(super) inputs: usize,
+}
+
+impl Composite {
+    /// The variables of one level.
+    fn own(&self, level: usize, whole: &State) -> State {
+        let range = self.levels[level].plan.variables.clone();
+        State::new(whole.tensors()[range].to_vec())
+    }
+
+    /// The input of a level: what comes from outside and what the couplers bring, added.
+    fn input(
+        &self,
+        level: usize,
+        states: &[State],
+        whole: &State,
+        external: Option<&Tensor<2>>,
+    ) -> Option<Tensor<2>> {
+        let own = self.levels[level].plan.external.zip(external);
+        let own = own.filter(|((_, width), _)| *width > 0);
+        let own = own.map(|((first, width), input)| input.clone().narrow(1, first, width));
+        let couplers = self
+            .couplers
+            .iter()
+            .filter(|coupler| coupler.wire.to == level);
+        couplers
+            .map(|coupler| {
+                let from = coupler.wire.source.level;
+                let sender = &self.levels[from];
+                let dt = self.dt / sender.plan.substeps as f64;
+                coupler.output(sender.dynamics.as_ref(), &states[from], whole, dt)
+            })
+            .chain(own)
+            .reduce(|sum, term| sum + term)
+    }
+}
+
+impl Dynamics for Composite {
+    fn name(&self) -> &str {
+        "multi-granularity"
+    }
+
+    fn variables(&self) -> &[Variable] {
+        &self.variables
+    }
+
+    fn step(
+        &self,
+        at: Clock,
+        state: &State,
+        input: Option<&Tensor<2>>,
+    ) -> Result<State, DynamicsError> {
+        if (at.dt - self.dt).abs() > 1e-9 * self.dt {
+            return Err(DynamicsError::config(
+                "dt",
+                at.dt,
+                format!("the step that the model was made for, {}", self.dt),
+            ));
+        }
+        if let Some(input) = input
+            && input.dims()[1] != self.inputs
+        {
+            return Err(DynamicsError::Shape {
+                what: "the input [batch, columns of all levels that take input]".into(),
+                expected: vec![input.dims()[0], self.inputs],
+                found: input.dims().to_vec(),
+            });
+        }
+        let before: Vec<State> = (0..self.levels.len()).map(|i| self.own(i, state)).collect();
+        let mut next = state.clone();
+        for (index, level) in self.levels.iter().enumerate() {
+            let input = self.input(index, &before, state, input);
+            let LevelPlan {
+                substeps,
+                variables,
+                ..
+            } = level.plan.clone();
+            let sends = |coupler: &&BoundCoupler| coupler.wire.source.level == index;
+            let mut own = before[index].clone();
+            let dt = at.dt / substeps as f64;
+            for coupler in self.couplers.iter().filter(sends) {
+                coupler.advance(level.dynamics.as_ref(), &own, state, &mut next, dt);
+            }
+            for substep in 0..substeps {
+                let at = Clock {
+                    step: at.step * substeps + substep,
+                    time: at.time + substep as f64 * dt,
+                    dt,
+                };
+                own = level.dynamics.step(at, &own, input.as_ref())?;
+                for coupler in self.couplers.iter().filter(sends) {
+                    coupler.filter(level.dynamics.as_ref(), &own, dt, &mut next);
+                }
+            }
+            for (variable, value) in variables.zip(own.into_tensors()) {
+                next.replace(variable, value);
+            }
+        }
+        Ok(next)
+    }
+
+    fn observe(&self, state: &State) -> Tensor<2> {
+        let parts = self.observed.iter().map(|source| {
+            let own = self.own(source.level, state);
+            source.read(self.levels[source.level].dynamics.as_ref(), &own)
+        });
+        Tensor::cat(parts.collect(), 1)
+    }
+}

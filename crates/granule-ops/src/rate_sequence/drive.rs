@@ -1,0 +1,110 @@
+//! What comes to the units of a rate network from outside.
+
+use burn::tensor::Tensor;
+
+/// The drive of a rate network, `d_t = u_t W_in + n_t`: inputs through weights, values for each unit, or both.
+///
+/// Inputs are cheaper than the same drive computed outside: the values of each unit are then never stored.
+#[derive(Clone, Debug)]
+pub struct Drive(pub(super) Source);
+
+#[derive(Clone, Debug)]
+pub(super) enum Source {
+    /// `u` and `W_in`.
+    Input(Tensor<3>, Tensor<2>),
+    /// `n`
+    Direct(Tensor<3>),
+    /// `u`, `W_in` and `n`.
+    Both(Tensor<3>, Tensor<2>, Tensor<3>),
+}
+
+impl Drive {
+    /// `d_t = u_t W_in` of `input` `[steps, batch, channels]` and `weight` `[channels, units]`.
+    pub fn input(input: Tensor<3>, weight: Tensor<2>) -> Self {
+        Self(Source::Input(input, weight))
+    }
+
+    /// `d_t` itself, `[steps, batch, units]`.
+    pub fn direct(drive: Tensor<3>) -> Self {
+        Self(Source::Direct(drive))
+    }
+
+    /// Adds values for each unit, `[steps, batch, units]`: noise, for example.
+    pub fn plus(self, values: Tensor<3>) -> Self {
+        Self(match self.0 {
+            Source::Input(input, weight) => Source::Both(input, weight, values),
+            Source::Direct(direct) => Source::Direct(direct + values),
+            Source::Both(input, weight, direct) => Source::Both(input, weight, direct + values),
+        })
+    }
+
+    /// Adds a constant for each unit, `[units]`.
+    pub fn with_bias(self, bias: Tensor<1>) -> Self {
+        let constant = |input: Tensor<3>, weight: Tensor<2>| {
+            let [steps, batch, _] = input.dims();
+            let options = (&input.device().without_autodiff(), input.dtype());
+            let ones = Tensor::ones([steps, batch, 1], options);
+            (
+                Tensor::cat(vec![input, ones], 2),
+                Tensor::cat(vec![weight, bias.clone().unsqueeze()], 0),
+            )
+        };
+        Self(match self.0 {
+            Source::Input(input, weight) => {
+                let (input, weight) = constant(input, weight);
+                Source::Input(input, weight)
+            }
+            Source::Direct(direct) => Source::Direct(direct + bias.unsqueeze()),
+            Source::Both(input, weight, direct) => {
+                let (input, weight) = constant(input, weight);
+                Source::Both(input, weight, direct)
+            }
+        })
+    }
+
+    /// The number of steps, of a drive whose shapes fit to `batch` trials of `units` units.
+    pub(super) fn steps(&self, batch: usize, units: usize) -> usize {
+        let input = |input: &Tensor<3>, weight: &Tensor<2>| {
+            let [steps, _, channels] = input.dims();
+            assert_eq!(
+                (input.dims(), weight.dims()),
+                ([steps, batch, channels], [channels, units]),
+                "rate_sequence: inputs and their weights, of {batch} trials and {units} units"
+            );
+            steps
+        };
+        let direct = |direct: &Tensor<3>, steps: usize| {
+            assert_eq!(
+                direct.dims(),
+                [steps, batch, units],
+                "rate_sequence: drive of {steps} steps, {batch} trials and {units} units"
+            );
+            steps
+        };
+        match &self.0 {
+            Source::Input(u, weight) => input(u, weight),
+            Source::Direct(values) => direct(values, values.dims()[0]),
+            Source::Both(u, weight, values) => direct(values, input(u, weight)),
+        }
+    }
+
+    /// `[steps, batch, units]`
+    pub(super) fn into_tensor(self) -> Tensor<3> {
+        let projected = |input: Tensor<3>, weight: Tensor<2>| {
+            let ([steps, batch, channels], [_, units]) = (input.dims(), weight.dims());
+            let input = input.reshape([steps * batch, channels]);
+            input.matmul(weight).reshape([steps, batch, units])
+        };
+        match self.0 {
+            Source::Input(input, weight) => projected(input, weight),
+            Source::Direct(direct) => direct,
+            Source::Both(input, weight, direct) => projected(input, weight) + direct,
+        }
+    }
+}
+
+impl From<Tensor<3>> for Drive {
+    fn from(drive: Tensor<3>) -> Self {
+        Drive::direct(drive)
+    }
+}
