@@ -17,6 +17,7 @@
 pub mod analysis;
 pub mod composite;
 pub mod delay;
+mod derivative;
 #[cfg(test)]
 mod differences;
 mod error;

@@ -320,6 +320,14 @@ impl Quantity {
         }
     }
 
+    pub(crate) fn is_tracked(&self) -> bool {
+        matches!(self, Self::Tensor(x) if x.is_tracked())
+    }
+
+    pub(crate) fn without_autodiff(&self) -> Self {
+        self.map(|x| x, Tensor::without_autodiff)
+    }
+
     pub(crate) fn negative(&self) -> Self {
         self.map(|x| -x, Tensor::neg)
     }
