@@ -135,12 +135,7 @@ impl SpikingNetworkConfig {
     /// # Errors
     ///
     /// Those of [`validate`](Self::validate).
-    pub fn init(
-        &self,
-        dt: f64,
-        seed: u64,
-        place: &Place,
-    ) -> Result<SpikingNetwork, DynamicsError> {
+    pub fn init(&self, dt: f64, seed: u64, place: &Place) -> Result<SpikingNetwork, DynamicsError> {
         self.validate(dt)?;
         let cells = self.excitatory + self.inhibitory;
         let mut random = uniform(seed, INITIAL, 0);

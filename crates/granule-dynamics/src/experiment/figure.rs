@@ -68,7 +68,11 @@ impl Outcome {
     fn panel(&self, traces: &[&Trace]) -> Panel {
         let names: Vec<&str> = traces.iter().map(|trace| trace.name.as_str()).collect();
         let unit = traces.first().map_or("1", |trace| trace.unit.as_str());
-        let share = if names.first() == Some(&"v") { 1.6 } else { 1.0 };
+        let share = if names.first() == Some(&"v") {
+            1.6
+        } else {
+            1.0
+        };
         let panel = Panel::new(label(&names.join(", "), unit)).share(share);
         match traces {
             [one] => (0..one.width.min(LINES)).fold(panel, |panel, column| {

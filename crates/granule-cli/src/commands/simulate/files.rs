@@ -125,7 +125,12 @@ fn csv(file: &mut File, outcome: &Outcome) -> io::Result<()> {
     for (row, time) in outcome.times.iter().enumerate() {
         write!(file, "{time}")?;
         for trace in &traces {
-            for value in trace.values.iter().skip(row * trace.width).take(trace.width) {
+            for value in trace
+                .values
+                .iter()
+                .skip(row * trace.width)
+                .take(trace.width)
+            {
                 write!(file, ",{value}")?;
             }
         }
