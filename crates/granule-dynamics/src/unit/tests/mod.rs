@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::solver::Solver;
-use crate::{Grid, Input, Model, NoInput, host, simulate};
+use crate::{DynamicsError, Grid, Input, Model, NoInput, Place, host, simulate};
 
 /// A population of cells at the given currents, one each.
 fn population<K: Kinetics>(currents: &[f64]) -> CellConfig<K> {
