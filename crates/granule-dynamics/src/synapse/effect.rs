@@ -82,6 +82,10 @@ impl Force {
 
 /// An effect with its parameters' values.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one for each run, and its tensors are read at every step"
+)]
 pub(super) enum Bound {
     Current,
     Conductance(Quantity),

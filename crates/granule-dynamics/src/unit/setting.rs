@@ -303,6 +303,10 @@ impl Constant {
 
 /// A constant of a run: a number, or `[1, 1]` or `[1, cells]` on the device.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one for each run, and its tensors are read at every step"
+)]
 pub(crate) enum Quantity {
     Number(f64),
     Tensor(Tensor<2>),
