@@ -159,7 +159,13 @@ fn settings_reach_the_model() {
         let other = spikes(&simulate(dir, &["hodgkin-huxley", flag, value]), 0);
         assert!(other != base, "{flag}");
     }
-    let model = ["hodgkin-huxley", "--set", "unit.model=adex", "--set", "unit.current=800"];
+    let model = [
+        "hodgkin-huxley",
+        "--set",
+        "unit.model=adex",
+        "--set",
+        "unit.current=800",
+    ];
     let other = simulate(dir, &model);
     assert!(other["cells"][0]["final_state"]["w"].is_f64(), "{other}");
     // What is taken back has the value of the preset.
@@ -168,7 +174,13 @@ fn settings_reach_the_model() {
     let pulse = ["hodgkin-huxley", "--set", "unit.current=0", "--set"];
     let one = [
         &pulse[..],
-        &["stimulus.kind=pulse", "--set", "stimulus.amplitude=10", "--set", "stimulus.onset=30"],
+        &[
+            "stimulus.kind=pulse",
+            "--set",
+            "stimulus.amplitude=10",
+            "--set",
+            "stimulus.onset=30",
+        ],
     ]
     .concat();
     let found = spikes(&simulate(dir, &one), 0);
@@ -181,7 +193,15 @@ fn one_seed_gives_the_same_bytes() {
     for preset in ["balanced-network", "wong-wang", "rate-sine"] {
         let file = |name: &str, seed: &str| {
             let args = [
-                preset, "--duration", "40", "--out", name, "--seed", seed, "--plot", "a.png",
+                preset,
+                "--duration",
+                "40",
+                "--out",
+                name,
+                "--seed",
+                seed,
+                "--plot",
+                "a.png",
             ];
             let result = simulate(dir.path(), &args);
             let bytes = |name| std::fs::read(dir.path().join(name)).unwrap();
@@ -211,7 +231,9 @@ fn array(bytes: &[u8], name: &str) -> (String, Vec<f64>) {
         .filter_map(|n| n.trim().parse::<usize>().ok())
         .product::<usize>();
     let data = &bytes[start + 10 + length..][..8 * count];
-    let values = data.chunks_exact(8).map(|x| f64::from_le_bytes(x.try_into().unwrap()));
+    let values = data
+        .chunks_exact(8)
+        .map(|x| f64::from_le_bytes(x.try_into().unwrap()));
     (shape.to_string(), values.collect())
 }
 
@@ -219,7 +241,15 @@ fn array(bytes: &[u8], name: &str) -> (String, Vec<f64>) {
 fn recorded_arrays_are_read_again() {
     let dir = tempfile::tempdir().unwrap();
     let set = "unit.current=[0, 10]";
-    let args = ["hodgkin-huxley", "--set", set, "--duration", "20", "--out", "new/a.npz"];
+    let args = [
+        "hodgkin-huxley",
+        "--set",
+        set,
+        "--duration",
+        "20",
+        "--out",
+        "new/a.npz",
+    ];
     let result = simulate(dir.path(), &args);
     let bytes = std::fs::read(dir.path().join("new/a.npz")).unwrap();
     let (shape, time) = array(&bytes, "time");
@@ -229,7 +259,10 @@ fn recorded_arrays_are_read_again() {
     assert_eq!(shape, "801,2,");
     // Section 2: the rest, and the last value as the result has it.
     assert!((v[0] + 64.99638).abs() < 1e-4 && (v[1600] + 64.99638).abs() < 1e-3);
-    assert_eq!(Some(v[1601]), result["cells"][1]["final_state"]["v"].as_f64());
+    assert_eq!(
+        Some(v[1601]),
+        result["cells"][1]["final_state"]["v"].as_f64()
+    );
     assert_eq!(array(&bytes, "spike_times").1, spikes(&result, 1));
     assert_eq!(array(&bytes, "spike_cells").1, [1.0, 1.0]);
     let left = std::fs::read_dir(dir.path().join("new")).unwrap().count();
@@ -240,33 +273,100 @@ fn recorded_arrays_are_read_again() {
 fn what_is_wrong_is_named() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("file"), "").unwrap();
-    std::fs::write(dir.path().join("two.toml"), "[unit]\nmodel = \"lif\"\n[population]\n").unwrap();
+    std::fs::write(
+        dir.path().join("two.toml"),
+        "[unit]\nmodel = \"lif\"\n[population]\n",
+    )
+    .unwrap();
     let hh = "hodgkin-huxley";
     let cases: &[(&[&str], &[&str])] = &[
-        (&["hodgkin-huxly"], &["neither a preset", "did you mean `hodgkin-huxley`?"]),
-        (&[hh, "--set", "unit.parameters.g_naa=1"], &["`unit.parameters.g_naa`", "--set", "did you mean `unit.parameters.g_na`?"]),
-        (&[hh, "--set", "unit.curent=1"], &["`unit.curent`", "did you mean `unit.current`?"]),
-        (&[hh, "--set", "durations=1"], &["`durations`", "did you mean `duration`?"]),
-        (&[hh, "--set", "unit.parameters.g_na=abc"], &["`unit.parameters.g_na`", "abc"]),
-        (&[hh, "--set", "unit.model=hodgkin"], &["hodgkin", "did you mean `hodgkin-huxley`?"]),
-        (&[hh, "--set", "unit.parameters.capacitance=-1"], &["unit.parameters.capacitance = -1", "above 0"]),
-        (&["lif", "--set", "unit.parameters.time_constant=-5"], &["unit.parameters.time_constant = -5"]),
-        (&["rate-sine", "--set", "population.time_constant=-5"], &["population.time_constant = -5"]),
-        (&["mpr", "--set", "system.time_constant=0"], &["system.time_constant = 0"]),
-        (&["balanced-network", "--set", "network.delay=0.01"], &["network.delays = 0.01", "dt = 0.1"]),
-        (&[hh, "--solver", "rk5"], &["`solver` has no choice `rk5`", "rk4"]),
+        (
+            &["hodgkin-huxly"],
+            &["neither a preset", "did you mean `hodgkin-huxley`?"],
+        ),
+        (
+            &[hh, "--set", "unit.parameters.g_naa=1"],
+            &[
+                "`unit.parameters.g_naa`",
+                "--set",
+                "did you mean `unit.parameters.g_na`?",
+            ],
+        ),
+        (
+            &[hh, "--set", "unit.curent=1"],
+            &["`unit.curent`", "did you mean `unit.current`?"],
+        ),
+        (
+            &[hh, "--set", "durations=1"],
+            &["`durations`", "did you mean `duration`?"],
+        ),
+        (
+            &[hh, "--set", "unit.parameters.g_na=abc"],
+            &["`unit.parameters.g_na` is \"abc\", but must be a number"],
+        ),
+        (
+            &[hh, "--set", "unit.model=hodgkin"],
+            &["hodgkin", "did you mean `hodgkin-huxley`?"],
+        ),
+        (
+            &[hh, "--set", "unit.parameters.capacitance=-1"],
+            &["unit.parameters.capacitance = -1", "above 0"],
+        ),
+        (
+            &["lif", "--set", "unit.parameters.time_constant=-5"],
+            &["unit.parameters.time_constant = -5"],
+        ),
+        (
+            &["rate-sine", "--set", "population.time_constant=-5"],
+            &["population.time_constant = -5"],
+        ),
+        (
+            &["mpr", "--set", "system.time_constant=0"],
+            &["system.time_constant = 0"],
+        ),
+        (
+            &["balanced-network", "--set", "network.delay=0.01"],
+            &["network.delay = 0.01", "dt = 0.1"],
+        ),
+        (
+            &[hh, "--solver", "rk5"],
+            &["`solver` has no choice `rk5`", "rk4"],
+        ),
         (&["lif", "--solver", "rk4"], &["solver = rk4", "exact"]),
-        (&["adex", "--solver", "exponential-euler"], &["exponential-euler", "adex"]),
+        (
+            &["adex", "--solver", "exponential-euler"],
+            &["exponential-euler", "adex"],
+        ),
         (&[hh, "--dt", "-1"], &["dt = -1"]),
-        (&[hh, "--duration", "0.01"], &["duration = 0.01", "dt = 0.025"]),
+        (
+            &[hh, "--duration", "0.01"],
+            &["duration = 0.01", "dt = 0.025"],
+        ),
         (&[hh, "--duration", "nan"], &["duration = NaN"]),
-        (&[hh, "--set", "record.variables=[\"w\"]"], &["record.variables = w", "v, m, h, n"]),
+        (
+            &[hh, "--set", "record.variables=[\"w\"]"],
+            &["record.variables = w", "v, m, h, n"],
+        ),
         (&[hh, "--out", "a.txt"], &["a.txt", ".npz or .csv"]),
         (&[hh, "--plot", "a.jpg"], &["a.jpg", ".svg or .png"]),
         (&[hh, "--out", "file/a.npz"], &["file", "not a folder"]),
+        (&[hh, "--plot", "/dev/null/a.svg"], &["/dev/null"]),
+        (
+            &["rate-sine", "--dt", "30"],
+            &["dt = 30", "from the flags", "time constant"],
+        ),
         (&["two.toml"], &["2 tables", "exactly one of"]),
         (&["absent.toml"], &["absent.toml"]),
-        (&[hh, "--set", "stimulus.kind=step", "--set", "stimulus.amplitude=[1,2,3]"], &["stimulus.amplitude"]),
+        (
+            &[
+                hh,
+                "--set",
+                "stimulus.kind=step",
+                "--set",
+                "stimulus.amplitude=[1,2,3]",
+            ],
+            &["stimulus.amplitude"],
+        ),
     ];
     for (args, parts) in cases {
         let command = [&["simulate"], *args].concat();
@@ -275,7 +375,9 @@ fn what_is_wrong_is_named() {
             assert!(text.contains(part), "{args:?} {part}: {text}");
         }
     }
-    let unstable = ["simulate", hh, "--dt", "2", "--solver", "euler", "--device", CPU];
+    let unstable = [
+        "simulate", hh, "--dt", "2", "--solver", "euler", "--device", CPU,
+    ];
     let text = refused(dir.path(), &unstable, 1);
     for part in ["no longer finite at t = ", "smaller dt"] {
         assert!(text.contains(part), "{text}");
@@ -288,7 +390,15 @@ fn an_interrupted_run_keeps_what_there_is() {
     use std::process::Stdio;
 
     let dir = tempfile::tempdir().unwrap();
-    let args = ["simulate", "hodgkin-huxley", "--duration", "1e6", "--json", "--out", "a.csv"];
+    let args = [
+        "simulate",
+        "hodgkin-huxley",
+        "--duration",
+        "1e6",
+        "--json",
+        "--out",
+        "a.csv",
+    ];
     let settings = ["--device", CPU, "--set", "record.every=1000"];
     let child = granule(dir.path())
         .args(args)
@@ -305,7 +415,11 @@ fn an_interrupted_run_keeps_what_there_is() {
     assert!(status.success());
     let finished = Finished::from(child.wait_with_output().unwrap());
     assert_eq!(finished.code, Some(130), "{}", finished.stderr);
-    assert!(finished.stderr.contains("interrupted at"), "{}", finished.stderr);
+    assert!(
+        finished.stderr.contains("interrupted at"),
+        "{}",
+        finished.stderr
+    );
     let result = finished.json().remove(0);
     let reached = result["duration_ms"].as_f64().unwrap();
     assert!(reached > 1.0 && reached < 1e6, "{reached}");

@@ -33,8 +33,7 @@ impl NpzArray {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
         }
         let lengths: String = self.shape.iter().map(|n| format!("{n},")).collect();
-        let header =
-            format!("{{'descr': '<f8', 'fortran_order': False, 'shape': ({lengths}), }}");
+        let header = format!("{{'descr': '<f8', 'fortran_order': False, 'shape': ({lengths}), }}");
         // Magic, version, length, header and a line feed fill a multiple of 64 bytes.
         let padding = 63 - (10 + header.len()) % 64;
         let length = u16::try_from(header.len() + padding + 1)
@@ -126,7 +125,11 @@ mod tests {
     fn what_is_written_is_read_again() {
         let arrays = [
             NpzArray::new("time", vec![3], vec![0.0, 0.1, 0.2]),
-            NpzArray::new("cells.v", vec![3, 2], vec![-65.0, 1.5, f64::MIN_POSITIVE, 4.0, 5.0, 6.0]),
+            NpzArray::new(
+                "cells.v",
+                vec![3, 2],
+                vec![-65.0, 1.5, f64::MIN_POSITIVE, 4.0, 5.0, 6.0],
+            ),
             NpzArray::new("empty", vec![0], Vec::new()),
         ];
         let mut bytes = Vec::new();

@@ -59,7 +59,11 @@ impl Outcome {
         let spikes = self.spikes.get(group.cells.clone()).unwrap_or_default();
         let count: usize = spikes.iter().map(|cell| cell.times.len()).sum();
         let time = self.reached * group.cells.len() as f64;
-        if time > 0.0 { 1000.0 * count as f64 / time } else { 0.0 }
+        if time > 0.0 {
+            1000.0 * count as f64 / time
+        } else {
+            0.0
+        }
     }
 
     /// The mean coefficient of variation of the intervals between spikes, over the cells with at least three spikes; 0 is

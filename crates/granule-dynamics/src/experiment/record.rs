@@ -41,7 +41,11 @@ impl Recorder {
                         DynamicsError::config("record.variables", name, names.join(", "))
                     })
                 };
-                config.variables.iter().map(find).collect::<Result<_, _>>()?
+                config
+                    .variables
+                    .iter()
+                    .map(find)
+                    .collect::<Result<_, _>>()?
             }
         };
         let kept = |index: usize| match config.columns {
@@ -205,7 +209,9 @@ impl Counts {
                     _ => 0.0,
                 };
                 let count = counts[at].round() as usize;
-                spikes.times.extend(std::iter::repeat_n(time - since, count));
+                spikes
+                    .times
+                    .extend(std::iter::repeat_n(time - since, count));
             }
         }
         Ok(())

@@ -45,11 +45,13 @@ fn within(table: &str, error: DynamicsError) -> DynamicsError {
             field,
             value,
             allowed,
-        } if field != table && !field.starts_with(&format!("{table}.")) => DynamicsError::Config {
-            field: format!("{table}.{field}"),
-            value,
-            allowed,
-        },
+        } if field != "dt" && field != table && !field.starts_with(&format!("{table}.")) => {
+            DynamicsError::Config {
+                field: format!("{table}.{field}"),
+                value,
+                allowed,
+            }
+        }
         other => other,
     }
 }
@@ -105,7 +107,9 @@ impl Subject {
             return Ok(Self::plain(dynamics, initial, inputs, solver));
         }
         if let Some(system) = &config.system {
-            let system = system.init(place).map_err(|error| within("system", error))?;
+            let system = system
+                .init(place)
+                .map_err(|error| within("system", error))?;
             let field = system.field()?;
             let initial = system.initial_state(1)?;
             let default = match field.diffusion(0.0, &initial) {
@@ -166,8 +170,7 @@ impl Subject {
             let inputs = columns
                 .map(|(name, (_, width))| Variable::new(name.clone(), "1", width))
                 .collect();
-            let mut subject =
-                Self::plain(Box::new(dynamics), initial, inputs, "by level".into());
+            let mut subject = Self::plain(Box::new(dynamics), initial, inputs, "by level".into());
             subject.shown = shown;
             return Ok(subject);
         }

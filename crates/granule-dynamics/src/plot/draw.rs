@@ -152,7 +152,10 @@ fn axes<B: DrawingBackend>(
     let style = (font::FAMILY, 12 * scale).into_text_style(area).color(&INK);
     let below = style.pos(Pos::new(HPos::Center, VPos::Top));
     let beside = style.pos(Pos::new(HPos::Right, VPos::Center));
-    let x_ticks = ticks(frame.x, ((frame.right - frame.left) / (90 * scale)).max(2) as usize);
+    let x_ticks = ticks(
+        frame.x,
+        ((frame.right - frame.left) / (90 * scale)).max(2) as usize,
+    );
     for tick in &x_ticks {
         let (x, _) = frame.at((*tick, frame.y.0));
         line(
@@ -161,11 +164,18 @@ fn axes<B: DrawingBackend>(
             FAINT.stroke_width(thin),
         )?;
         if last {
-            let text = Text::new(label(*tick, &x_ticks), (x, frame.bottom + 6 * scale), below.clone());
+            let text = Text::new(
+                label(*tick, &x_ticks),
+                (x, frame.bottom + 6 * scale),
+                below.clone(),
+            );
             area.draw(&text).map_err(failed)?;
         }
     }
-    let y_ticks = ticks(frame.y, ((frame.bottom - frame.top) / (45 * scale)).max(2) as usize);
+    let y_ticks = ticks(
+        frame.y,
+        ((frame.bottom - frame.top) / (32 * scale)).max(2) as usize,
+    );
     for tick in &y_ticks {
         let (_, y) = frame.at((frame.x.0, *tick));
         line(
@@ -173,7 +183,11 @@ fn axes<B: DrawingBackend>(
             vec![(frame.left, y), (frame.right, y)],
             FAINT.stroke_width(thin),
         )?;
-        let text = Text::new(label(*tick, &y_ticks), (frame.left - 6 * scale, y), beside.clone());
+        let text = Text::new(
+            label(*tick, &y_ticks),
+            (frame.left - 6 * scale, y),
+            beside.clone(),
+        );
         area.draw(&text).map_err(failed)?;
     }
     line(
@@ -246,7 +260,7 @@ fn marks<B: DrawingBackend>(
                     for time in times.iter().filter(|time| time.is_finite()) {
                         let low = shift(frame.at((*time, row - 0.4)));
                         let high = shift(frame.at((*time, row + 0.4)));
-                        let high = (high.0, high.1.min(low.1 - 1));
+                        let high = (high.0, high.1.min(low.1 - 2 * frame.scale));
                         line(&inside, vec![low, high], INK.stroke_width(thin))?;
                     }
                 }

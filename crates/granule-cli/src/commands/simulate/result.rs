@@ -34,19 +34,24 @@ impl Result<'_> {
     }
 
     fn cells(&self) -> Value {
-        let cells = self.outcome.spikes.iter().enumerate().map(|(cell, spikes)| {
-            let state: Map<String, Value> = self
-                .outcome
-                .last
-                .iter()
-                .map(|trace| (trace.name.clone(), json!(trace.values.get(cell))))
-                .collect();
-            json!({
-                "spike_times_ms": spikes.times,
-                "rate_hz": spikes.rate_hz(),
-                "final_state": state,
-            })
-        });
+        let cells = self
+            .outcome
+            .spikes
+            .iter()
+            .enumerate()
+            .map(|(cell, spikes)| {
+                let state: Map<String, Value> = self
+                    .outcome
+                    .last
+                    .iter()
+                    .map(|trace| (trace.name.clone(), json!(trace.values.get(cell))))
+                    .collect();
+                json!({
+                    "spike_times_ms": spikes.times,
+                    "rate_hz": spikes.rate_hz(),
+                    "final_state": state,
+                })
+            });
         json!({ "cells": cells.collect::<Vec<_>>() })
     }
 
@@ -62,12 +67,7 @@ impl Result<'_> {
             .outcome
             .groups
             .iter()
-            .map(|group| {
-                (
-                    group.name.clone(),
-                    json!(self.outcome.mean_rate_hz(group)),
-                )
-            })
+            .map(|group| (group.name.clone(), json!(self.outcome.mean_rate_hz(group))))
             .collect();
         if !rates.is_empty() {
             result.insert("mean_rate_hz".into(), Value::Object(rates));
@@ -93,16 +93,19 @@ impl Result<'_> {
                 for group in &outcome.groups {
                     let cells = output::counted(group.cells.len(), "cell");
                     let rate = outcome.mean_rate_hz(group);
-                    fact(
-                        "rate",
-                        &format!("{rate:.2} Hz, {} ({cells})", group.name),
-                    )?;
+                    fact("rate", &format!("{rate:.2} Hz, {} ({cells})", group.name))?;
                 }
                 if let Some(variation) = outcome.interval_variation() {
-                    fact("CV", &format!("{variation:.2} of the intervals between spikes"))?;
+                    fact(
+                        "CV",
+                        &format!("{variation:.2} of the intervals between spikes"),
+                    )?;
                 }
                 for trace in &outcome.traces {
-                    fact("mean", &format!("{} {}", trace.name, value(mean(trace), &trace.unit)))?;
+                    fact(
+                        "mean",
+                        &format!("{} {}", trace.name, value(mean(trace), &trace.unit)),
+                    )?;
                 }
             }
         }
@@ -131,7 +134,10 @@ impl Result<'_> {
                 Some(current) if currents.len() > 1 => format!(
                     "{} {}: ",
                     number(*current),
-                    self.config.unit.as_ref().map_or("", |unit| unit.current_unit())
+                    self.config
+                        .unit
+                        .as_ref()
+                        .map_or("", |unit| unit.current_unit())
                 ),
                 _ if spikes.len() > 1 => format!("cell {index}: "),
                 _ => String::new(),
@@ -148,7 +154,10 @@ impl Result<'_> {
             fact("cell", &format!("{label}{text}"))?;
         }
         if spikes.len() > LISTED {
-            fact("", &format!("and {} more; --json has them all", spikes.len() - LISTED))?;
+            fact(
+                "",
+                &format!("and {} more; --json has them all", spikes.len() - LISTED),
+            )?;
         }
         if let ([cell], 1) = (spikes.as_slice(), spikes.len())
             && cell.times.len() > 1
