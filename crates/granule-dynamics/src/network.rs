@@ -309,7 +309,7 @@ impl Dynamics for SpikingNetworkDynamics {
             current = current + input.clone();
         }
         let cells = self.cells.step(at, &cells, Some(&current))?;
-        let past = self.line.step(at, &past, Some(&cells[1]))?;
+        let past = self.line.step(at, &past, Some(&state[1]))?;
         let parts = [cells, synapse, past].map(State::into_tensors);
         Ok(State::new(parts.concat()))
     }
