@@ -14,3 +14,4 @@ mod real;
 mod resume;
 mod simulate;
 mod support;
+mod task;

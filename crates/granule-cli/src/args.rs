@@ -79,7 +79,7 @@ pub struct DataSource {
 
 #[derive(Debug, Args)]
 pub struct Train {
-    /// mlp, lenet, cnn or resnet; or a TOML file with a whole configuration [default: mlp]
+    /// mlp, lenet, cnn, resnet or rate; or a TOML file with a whole configuration [default: mlp]
     #[arg(value_name = "MODEL|CONFIG.toml")]
     pub what: Option<String>,
 
@@ -87,6 +87,15 @@ pub struct Train {
     /// [default: synthetic-digits]
     #[arg(long, value_name = "NAME", help_heading = "Data")]
     pub dataset: Option<DatasetSpec>,
+
+    /// Learn a task instead of a data set, with rate: sine, flip-flop, perceptual-decision,
+    /// delayed-match, context-integration or interval-timing
+    #[arg(long, value_name = "NAME", help_heading = "Data", conflicts_with_all = ["dataset", "limit_train"])]
+    pub task: Option<String>,
+
+    /// New trials of the task in every epoch [default: 6400]
+    #[arg(long, value_name = "N", help_heading = "Data")]
+    pub trials: Option<usize>,
 
     /// Folder that holds (or receives) the data sets, as DIR/mnist, DIR/cifar-10, …
     /// [default: $GRANULE_DATA_DIR, else the user's cache]
@@ -160,7 +169,7 @@ pub struct Train {
         value_name = "RUN",
         help_heading = "Run",
         conflicts_with_all = [
-            "what", "dataset", "data_dir", "offline", "limit_train", "limit_test", "device", "epochs",
+            "what", "dataset", "task", "trials", "data_dir", "offline", "limit_train", "limit_test", "device", "epochs",
             "batch_size", "lr", "optimizer", "schedule", "seed", "set", "run_dir",
         ]
     )]

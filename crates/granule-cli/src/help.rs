@@ -25,6 +25,11 @@ Examples:
   granule train mlp --set model.widths=[256,128] --set model.dropout=0.2 --optimizer adamw
   granule train runs/RUN/config.toml --seed 7
       a run again on the same data, with another seed
+  granule train rate --dataset mnist
+      a rate network that sees images row by row
+  granule train rate --task perceptual-decision --set model.dale_ratio=0.8
+      a cognitive task: new trials in every epoch, Dale's law
+  granule train rate --task flip-flop --trials 3200 --set data.task.bits=2
   granule train --resume runs/RUN
       continue after Ctrl-C, a crash or a power cut
 
@@ -47,6 +52,8 @@ Defaults by model:
           nesterov, weight decay 0.0005;
           label smoothing 0.1; on CIFAR
           random crops and mirror images
+  rate    adam, lr 0.003                    cosine        64      10
+          gradient norm at most 1
 ";
 
 const TRAIN_TAIL: &str = "\
@@ -67,6 +74,8 @@ Examples:
   granule eval runs/RUN --device wgpu
   granule eval model.granule --dataset mnist --data-dir ~/data
   granule eval runs/RUN --json | jq .test_accuracy
+  granule eval runs/RUN --limit-test 500
+      of a run on a task: on the first 500 of its test trials
 
 The data are looked for in --data-dir, else $GRANULE_DATA_DIR, else where the run had them.
 All test samples are used, also when the run was limited to some; --limit-test limits them.

@@ -17,6 +17,7 @@
 pub mod analysis;
 pub mod composite;
 pub mod delay;
+mod derivative;
 #[cfg(test)]
 mod differences;
 mod error;
@@ -28,6 +29,7 @@ pub mod model;
 pub mod multi_resolution;
 pub mod network;
 mod parameter;
+pub mod plasticity;
 #[cfg(feature = "plot")]
 pub mod plot;
 pub mod population;

@@ -1,4 +1,4 @@
-//! Single neurons: conductance-based and integrate-and-fire cells and their spikes.
+//! Single neurons: conductance-based and integrate-and-fire cells, passive and active cables, and their spikes.
 //!
 //! A population of N cells is one model of width N.
 //!
@@ -36,16 +36,18 @@
 //!
 //! | integrate-and-fire cell | variables | step |
 //! | --- | --- | --- |
-//! | [`Lif`] | v, spike, refractory | exact for an input constant over the step, spike times included |
-//! | [`Qif`] | v, spike | exact likewise, threshold and reset at ±∞ |
-//! | [`Adex`] | v, w, spike, refractory | any solver; spikes at the ends of steps |
+//! | [`Lif`] leaky | v, spike, refractory | exact for an input constant over it, spike times included |
+//! | [`Qif`] quadratic | v, spike | exact likewise, threshold and reset at ±∞ |
+//! | [`Adex`] adaptive exponential | v, w, spike, refractory | any solver; spikes at the ends of steps |
 //! | [`Izhikevich`] | v, u, spike | any solver; spikes at the ends of steps |
 //!
 //! `spike` holds the number of spikes in the last step; its gradient is a [`Surrogate`].
 //!
-//! [`UnitConfig`] is any of them, by name.
+//! [`UnitConfig`] is any of them, by name. A [`Cable`] joins [`Passive`] membranes or conductance-based cells to trees of
+//! compartments.
 
 mod adex;
+mod cable;
 mod choice;
 mod conductance;
 mod constants;
@@ -56,6 +58,7 @@ mod izhikevich;
 mod lif;
 mod observed;
 mod parameters;
+mod passive;
 mod qif;
 mod rates;
 pub(crate) mod setting;
@@ -67,6 +70,7 @@ mod traub_miles;
 mod wang_buzsaki;
 
 pub use adex::{Adex, AdexConfig, AdexConstants, AdexField, AdexParameters};
+pub use cable::{Cable, CableConfig, CableDynamics, CableScheme, Compartment, Membrane};
 pub use choice::{UnitConfig, UnitModel};
 pub use conductance::{CellConfig, Cells, InitialState, Kinetics};
 pub use field::CellField;
@@ -77,6 +81,7 @@ pub use izhikevich::{
 pub use lif::{Lif, LifConfig, LifConstants, LifDynamics, LifParameters};
 pub use observed::Observed;
 pub use parameters::{CellConstants, CellParameters, PARAMETERS, ParameterInfo, Published};
+pub use passive::{Passive, PassiveConfig, PassiveConstants, PassiveField, PassiveParameters};
 pub use qif::{Qif, QifConfig, QifConstants, QifDynamics, QifParameters};
 pub use rates::RateForm;
 pub use setting::{Constant, Range};
