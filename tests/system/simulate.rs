@@ -302,7 +302,7 @@ fn what_is_wrong_is_named() {
         ),
         (
             &[hh, "--set", "unit.parameters.g_na=abc"],
-            &["`unit.parameters.g_na`", "abc"],
+            &["`unit.parameters.g_na` is \"abc\", but must be a number"],
         ),
         (
             &[hh, "--set", "unit.model=hodgkin"],
@@ -326,7 +326,7 @@ fn what_is_wrong_is_named() {
         ),
         (
             &["balanced-network", "--set", "network.delay=0.01"],
-            &["network.delays = 0.01", "dt = 0.1"],
+            &["network.delay = 0.01", "dt = 0.1"],
         ),
         (
             &[hh, "--solver", "rk5"],
@@ -350,6 +350,11 @@ fn what_is_wrong_is_named() {
         (&[hh, "--out", "a.txt"], &["a.txt", ".npz or .csv"]),
         (&[hh, "--plot", "a.jpg"], &["a.jpg", ".svg or .png"]),
         (&[hh, "--out", "file/a.npz"], &["file", "not a folder"]),
+        (&[hh, "--plot", "/dev/null/a.svg"], &["/dev/null"]),
+        (
+            &["rate-sine", "--dt", "30"],
+            &["dt = 30", "from the flags", "time constant"],
+        ),
         (&["two.toml"], &["2 tables", "exactly one of"]),
         (&["absent.toml"], &["absent.toml"]),
         (

@@ -47,11 +47,11 @@ pub struct SpikingNetworkConfig {
 impl Default for SpikingNetworkConfig {
     fn default() -> Self {
         Self {
-            excitatory: 400,
-            inhibitory: 100,
-            connection_probability: 0.2,
-            weight: 1.0,
-            inhibition: 8.0,
+            excitatory: 800,
+            inhibitory: 200,
+            connection_probability: 0.1,
+            weight: 0.7,
+            inhibition: 7.0,
             delay: 1.5,
             synaptic_time_constant: 2.0,
             external_rate_ratio: 1.5,
@@ -113,7 +113,14 @@ impl SpikingNetworkConfig {
             let allowed = "above 0 and at most 1";
             return Err(DynamicsError::config("connection_probability", p, allowed));
         }
-        self.line().validate(dt)
+        self.line().validate(dt).map_err(|error| match error {
+            DynamicsError::Config {
+                field,
+                value,
+                allowed,
+            } if field == "delays" => DynamicsError::config("delay", value, allowed),
+            other => other,
+        })
     }
 
     fn line(&self) -> DelayConfig {
@@ -302,8 +309,153 @@ impl Dynamics for SpikingNetworkDynamics {
             current = current + input.clone();
         }
         let cells = self.cells.step(at, &cells, Some(&current))?;
-        let past = self.line.step(at, &past, Some(&cells[1]))?;
+        let past = self.line.step(at, &past, Some(&state[1]))?;
         let parts = [cells, synapse, past].map(State::into_tensors);
         Ok(State::new(parts.concat()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ops::ControlFlow;
+
+    use super::*;
+    use crate::simulate::{Grid, simulate};
+    use crate::testing::{assert_close, f64_place};
+    use crate::{NoInput, host};
+
+    fn grid(dt: f64, duration: f64) -> Grid {
+        Grid::over(duration, dt).unwrap()
+    }
+
+    #[test]
+    fn the_drive_from_outside_has_the_mean_that_it_says() {
+        // Hardly any noise and no connections: μ = 2θ, so f = 1/(t_ref + τ ln((μ − reset)/(μ − θ))).
+        let config = SpikingNetworkConfig {
+            excitatory: 20,
+            inhibitory: 0,
+            connection_probability: 0.01,
+            weight: 0.002,
+            external_rate_ratio: 2.0,
+            ..Default::default()
+        };
+        let place = f64_place();
+        let network = config.init(0.1, 4, &place).unwrap();
+        let mut count = 0.0;
+        let initial = network.initial_state(1).unwrap();
+        let dynamics = network.dynamics().unwrap();
+        simulate(
+            &dynamics,
+            initial,
+            &NoInput,
+            &grid(0.1, 400.0),
+            |_, time, state| {
+                if time > 100.0 {
+                    count += host(state[1].clone()).unwrap().iter().sum::<f64>();
+                }
+                ControlFlow::Continue(())
+            },
+        )
+        .unwrap();
+        let expected = 1000.0 / (2.0 + 20.0 * 1.5_f64.ln());
+        assert_close(count / 20.0 / 0.3, expected, 0.02);
+    }
+
+    #[test]
+    fn a_spike_arrives_after_its_delay_with_its_sign_and_charge() {
+        let config = SpikingNetworkConfig {
+            excitatory: 1,
+            inhibitory: 1,
+            connection_probability: 1.0,
+            external_rate_ratio: 0.0,
+            delay: 1.5,
+            ..Default::default()
+        };
+        let place = f64_place();
+        let network = config.init(0.1, 0, &place).unwrap();
+        let dynamics = network.dynamics().unwrap();
+        for (sender, sign) in [(0usize, 1.0), (1, -7.0)] {
+            let mut kick = vec![-1e4; 2];
+            kick[sender] = 1e4;
+            let kick = place.tensor(kick, [1, 2]);
+            let input = move |at: Clock| (at.step == 0).then(|| kick.clone());
+            let initial = network.initial_state(1).unwrap();
+            let mut current = Vec::new();
+            simulate(
+                &dynamics,
+                initial,
+                &input,
+                &grid(0.1, 40.0),
+                |_, _, state| {
+                    current.push(host(state[3].clone()).unwrap());
+                    ControlFlow::Continue(())
+                },
+            )
+            .unwrap();
+            // The spike is at the end of the first step, its arrival at the beginning of a later one.
+            let arrived = current.iter().position(|row| row[1 - sender] != 0.0);
+            assert_eq!(arrived, Some(17));
+            assert!(current.iter().all(|row| row[sender] == 0.0));
+            // The sum of a decaying current at the ends of the steps.
+            let charge: f64 = current.iter().map(|row| row[1 - sender] * 0.1).sum();
+            let left = (-0.1_f64 / 2.0).exp();
+            let expected = sign * 0.7 * 20.0 / 2.0 * 0.1 * left / (1.0 - left);
+            assert_close(charge, expected, 1e-6);
+        }
+    }
+
+    #[test]
+    fn every_cell_has_its_inputs_and_not_itself() {
+        let config = SpikingNetworkConfig {
+            excitatory: 40,
+            inhibitory: 10,
+            connection_probability: 0.2,
+            ..Default::default()
+        };
+        let weights = config.connections(3);
+        assert_ne!(weights, config.connections(4));
+        for post in 0..50 {
+            let own: Vec<f64> = (0..50).map(|pre| weights[pre * 50 + post]).collect();
+            assert_eq!(own[post], 0.0);
+            assert_eq!(own[..40].iter().filter(|w| **w == 7.0).count(), 8);
+            assert_eq!(own[40..].iter().filter(|w| **w == -49.0).count(), 2);
+        }
+    }
+
+    #[test]
+    fn settings_that_make_no_sense_are_named() {
+        let refused = |config: SpikingNetworkConfig| {
+            let error = config.validate(0.1).unwrap_err().to_string();
+            error.split(" is not").next().unwrap().to_string()
+        };
+        let base = SpikingNetworkConfig::default;
+        assert_eq!(
+            refused(SpikingNetworkConfig {
+                delay: 0.05,
+                ..base()
+            }),
+            "delay = 0.05"
+        );
+        assert_eq!(
+            refused(SpikingNetworkConfig {
+                reset: 25.0,
+                ..base()
+            }),
+            "reset = 25"
+        );
+        assert_eq!(
+            refused(SpikingNetworkConfig {
+                weight: -1.0,
+                ..base()
+            }),
+            "weight = -1"
+        );
+        assert_eq!(
+            refused(SpikingNetworkConfig {
+                connection_probability: 1.5,
+                ..base()
+            }),
+            "connection_probability = 1.5"
+        );
     }
 }

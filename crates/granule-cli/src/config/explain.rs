@@ -35,12 +35,18 @@ pub fn explain(
     let path = mismatch(place, merged, defaults).unwrap_or_else(|| place.to_string());
     let expected = message
         .rsplit_once(", expected ")
-        .map_or(message, |(_, expected)| in_words(expected));
+        .map_or(message, |(_, expected)| expected);
+    let expected = in_words(expected);
     match lookup(merged, &path) {
-        Some(value) if message.starts_with("invalid") && !value.is_table() => Usage::new(format!(
-            "`{path}` is {value}, but must be {expected}{}",
-            written(&path, layers)
-        )),
+        Some(value)
+            if (message.starts_with("invalid") || expected.contains("number"))
+                && !value.is_table() =>
+        {
+            Usage::new(format!(
+                "`{path}` is {value}, but must be {expected}{}",
+                written(&path, layers)
+            ))
+        }
         _ => Usage::new(format!("`{path}`: {message}{}", written(&path, layers))),
     }
 }
@@ -180,7 +186,9 @@ fn in_words(expected: &str) -> &str {
         "f64" | "f32" => "a number",
         "a boolean" | "bool" => "true or false",
         "a sequence" => "a list in [ ]",
-        _ if expected.contains("untagged enum Values") => "a number, or a list of numbers",
+        "data did not match any variant of untagged enum Values" => {
+            "a number, or a list of numbers"
+        }
         _ if expected.starts_with("struct") || expected.starts_with("internally tagged") => {
             "a table"
         }

@@ -52,6 +52,15 @@ impl Outcome {
             };
             figure = figure.with(self.panel(panel));
         }
+        let single = self.stimulus.iter().all(|trace| {
+            trace.width == 1 && self.stimulus.first().map(|first| &first.unit) == Some(&trace.unit)
+        });
+        if let (Some(first), true, 2..) = (self.stimulus.first(), single, self.stimulus.len()) {
+            let panel = Panel::new(label("input", &first.unit)).share(0.45);
+            return figure.with(self.stimulus.iter().fold(panel, |panel, trace| {
+                panel.with(self.line(&trace.name, trace, 0))
+            }));
+        }
         for trace in &self.stimulus {
             let columns = match all_same(trace) {
                 true => 1,
@@ -93,7 +102,13 @@ impl Outcome {
             let points: Vec<_> = x.column(column).zip(y.column(column)).collect();
             panel.with(Mark::line("", points))
         });
-        Figure::new(title, label(&x.name, &x.unit)).with(panel)
+        let figure = Figure::new(title, label(&x.name, &x.unit)).with(panel);
+        let low = x.values.iter().copied().fold(f64::INFINITY, f64::min);
+        let high = x.values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        match high > low {
+            true => figure.x_range(low - 0.05 * (high - low), high + 0.05 * (high - low)),
+            false => figure,
+        }
     }
 
     fn fi_curve(&self, config: &ExperimentConfig, title: &str) -> Figure {

@@ -30,7 +30,7 @@ presets! {
     "izhikevich": "Izhikevich's chattering cell";
     "adex": "adaptive exponential integrate-and-fire cell, its rate adapts";
     "fi-curve": "firing rate of Hodgkin–Huxley cells over their current";
-    "balanced-network": "400 excitatory and 100 inhibitory cells, asynchronous and irregular";
+    "balanced-network": "800 excitatory and 200 inhibitory cells, asynchronous and irregular";
     "rate-sine": "chaotic rate network that a sine tames";
     "mpr": "Montbrió–Pazó–Roxin mean field between its two stable states";
     "jansen-rit": "cortical column in its alpha rhythm";

@@ -211,6 +211,7 @@ impl StimulusConfig {
         if ![1, channels].contains(&amplitude.len()) || channels == 0 {
             let allowed = match channels {
                 0 => "none: the model takes no input".into(),
+                1 => "one value: the model has one input channel".into(),
                 _ => format!("one value, or {channels}: one for each input channel"),
             };
             let found = format!("[{} values]", amplitude.len());

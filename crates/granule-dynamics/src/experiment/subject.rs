@@ -45,11 +45,13 @@ fn within(table: &str, error: DynamicsError) -> DynamicsError {
             field,
             value,
             allowed,
-        } if field != table && !field.starts_with(&format!("{table}.")) => DynamicsError::Config {
-            field: format!("{table}.{field}"),
-            value,
-            allowed,
-        },
+        } if field != "dt" && field != table && !field.starts_with(&format!("{table}.")) => {
+            DynamicsError::Config {
+                field: format!("{table}.{field}"),
+                value,
+                allowed,
+            }
+        }
         other => other,
     }
 }

@@ -174,7 +174,7 @@ fn axes<B: DrawingBackend>(
     }
     let y_ticks = ticks(
         frame.y,
-        ((frame.bottom - frame.top) / (45 * scale)).max(2) as usize,
+        ((frame.bottom - frame.top) / (32 * scale)).max(2) as usize,
     );
     for tick in &y_ticks {
         let (_, y) = frame.at((frame.x.0, *tick));
@@ -260,7 +260,7 @@ fn marks<B: DrawingBackend>(
                     for time in times.iter().filter(|time| time.is_finite()) {
                         let low = shift(frame.at((*time, row - 0.4)));
                         let high = shift(frame.at((*time, row + 0.4)));
-                        let high = (high.0, high.1.min(low.1 - 1));
+                        let high = (high.0, high.1.min(low.1 - 2 * frame.scale));
                         line(&inside, vec![low, high], INK.stroke_width(thin))?;
                     }
                 }

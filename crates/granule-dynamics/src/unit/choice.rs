@@ -254,3 +254,50 @@ impl Dynamics for Box<dyn Dynamics> {
         self.as_ref().observe(state)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::NoInput;
+    use crate::simulate::{Grid, record};
+    use crate::solver::Rk4;
+    use crate::testing::f64_place;
+
+    #[test]
+    fn every_name_is_a_cell_that_runs() {
+        let place = f64_place();
+        for name in UnitConfig::NAMES {
+            let mut config = UnitConfig::from_name(name).unwrap();
+            assert_eq!(config.name(), *name);
+            let text = format!(r#"{{"model": "{name}", "cells": 2}}"#);
+            config.set_cells(2);
+            assert_eq!(serde_json::from_str::<UnitConfig>(&text).unwrap(), config);
+            let cells = config.init(Arc::new(Rk4), &place).unwrap();
+            let dynamics = cells.dynamics().unwrap();
+            let initial = cells.initial_state(1).unwrap();
+            let grid = Grid::over(0.2, 0.1).unwrap();
+            let (seen, last) = record(&dynamics, initial, &NoInput, &grid).unwrap();
+            assert_eq!(seen.dims(), [3, 1, 2]);
+            assert_eq!(last.len(), dynamics.variables().len());
+            let input = cells.input().unwrap();
+            assert_eq!((input.unit, input.width), (config.current_unit(), 2));
+            let counted = dynamics.variables().iter().any(|v| v.name == "spike");
+            assert_eq!(counted, config.spike_threshold().is_none(), "{name}");
+        }
+    }
+
+    #[test]
+    fn parameters_are_those_of_the_cell() {
+        let mut config = UnitConfig::from_name("lif").unwrap();
+        *config.parameter_mut("threshold").unwrap() = 15.0.into();
+        let found = config
+            .parameters()
+            .into_iter()
+            .find(|(info, _)| info.name == "threshold");
+        assert_eq!(found.unwrap().1, &Values::One(15.0));
+        let error = config.parameter_mut("g_na").unwrap_err().to_string();
+        assert!(error.contains("time_constant"), "{error}");
+        let error = UnitConfig::from_name("hh").unwrap_err().to_string();
+        assert!(error.contains("hodgkin-huxley, "), "{error}");
+    }
+}

@@ -24,7 +24,7 @@ fn extension(path: &Path) -> String {
 /// The name of a file in whose folder one can write.
 ///
 /// # Errors
-/// [`Usage`] for a folder in its place, or a file in the place of its folder.
+/// [`Usage`] for a folder in its place, or a folder that is a file or cannot be made.
 fn writable(path: &Path, flag: &str) -> Result<(), Usage> {
     if path.is_dir() {
         return Err(Usage::new(format!(
@@ -38,6 +38,15 @@ fn writable(path: &Path, flag: &str) -> Result<(), Usage> {
             path.display(),
             parent.display()
         ))),
+        Some(parent) if !parent.as_os_str().is_empty() => {
+            std::fs::create_dir_all(parent).map_err(|error| {
+                Usage::new(format!(
+                    "{flag} {}: cannot create {}: {error}",
+                    path.display(),
+                    parent.display()
+                ))
+            })
+        }
         _ => Ok(()),
     }
 }
