@@ -13,3 +13,4 @@ mod quick_start;
 mod real;
 mod resume;
 mod support;
+mod task;

@@ -44,7 +44,7 @@ fn phi1(z: Tensor<2>) -> Tensor<2> {
 
 /// Updates the groups of a field one after another: `rule` gets whether the group is the last, the linear form and the
 /// old value of each variable. A variable of no group keeps its value.
-pub(super) fn update_groups(
+pub(crate) fn update_groups(
     solver: &'static str,
     field: &dyn Field,
     at: Clock,

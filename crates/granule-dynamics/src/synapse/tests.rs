@@ -244,6 +244,7 @@ fn settings_without_sense_are_refused() {
             .to_string()
             .contains("trainable = rice")
     );
+    config.trainable.pop();
     config.effect = Effect::Nmda {
         reversal: 0.0.into(),
         magnesium: (-1.0).into(),
