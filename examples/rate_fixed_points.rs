@@ -84,7 +84,7 @@ fn flip_flops(trial: u64, place: &Place) -> (Tensor<3>, Tensor<3>) {
     let mut inputs = vec![0.0; drawn.len()];
     let mut targets = inputs.clone();
     for (at, draw) in drawn.iter().enumerate() {
-        let first = at / BITS % STEPS == 0;
+        let first = (at / BITS).is_multiple_of(STEPS);
         // |ξ| > 1.78 in 7.5 % of all steps.
         if first || draw.abs() > 1.78 {
             inputs[at] = draw.signum();

@@ -103,6 +103,47 @@ Examples:
 Prints the path of the page. It is one self-contained HTML file. A run that was interrupted, was
 killed or failed is reported as far as it came.";
 
+pub const SIMULATE: &str = "\
+Examples:
+  granule simulate hodgkin-huxley --plot trace.svg
+  granule simulate hodgkin-huxley --set unit.current=15 --set unit.parameters.g_na=100 --json
+  granule simulate fi-curve --plot f-i.png
+  granule simulate balanced-network --duration 1000 --seed 3 --out spikes.npz
+  granule presets adex > cell.toml; granule simulate cell.toml --dt 0.01
+
+Configuration:
+  A preset or a TOML file, then the flags, then --set decide, the later one wins. VALUE of --set is
+  TOML; a bare word is a string; an empty VALUE takes the default back. Exactly one of the tables
+  unit, population, system, network and composite says what is simulated; duration, dt, solver,
+  seed, figure and the tables stimulus and record say how.
+
+  unit.model            hodgkin-huxley, wang-buzsaki, traub-miles, lif, qif, adex, izhikevich
+  unit.current          a constant current; a list makes as many cells
+  unit.parameters.NAME  g_na, time_constant, …: one number, or one for each cell
+  system.kind           jansen-rit, montbrio-pazo-roxin, wong-wang, …
+  stimulus.kind         step, pulse, sine, noise: with amplitude, onset and more
+  record                every (steps), variables (names), columns (the first N)
+  figure                traces, phase-plane, raster, fi-curve
+
+Units:
+  ms, mV, Hz; currents µA/cm² (adex: pA, izhikevich: mV/ms, qif: none), conductances mS/cm² (adex:
+  nS), capacitance µF/cm² (adex: pF).
+
+Result:
+  Of cells, --json prints {\"cells\": [{\"spike_times_ms\", \"rate_hz\", \"final_state\"}, …],
+  \"duration_ms\", \"dt_ms\", \"solver\", \"device\"}. A spike is an upward crossing of
+  unit.spike_threshold, interpolated linearly, or what an integrate-and-fire cell counts; the rate
+  is that of the last interval. Other models print rates and the last state with the same end.
+
+Ctrl-C writes what there is so far and exits with 130; a second one stops at once.
+Exit codes: 0 fine, 1 failed, 2 wrong usage, 130 interrupted.";
+
+pub const PRESETS: &str = "\
+Examples:
+  granule presets
+  granule presets hodgkin-huxley > cell.toml
+  granule presets --json";
+
 pub const DEVICES: &str = "\
 Examples:
   granule devices

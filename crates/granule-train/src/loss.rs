@@ -22,6 +22,10 @@ pub(crate) enum Truth<'a> {
 
 /// The same on a device.
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one for each batch, and never in collections"
+)]
 pub(crate) enum DeviceTruth {
     /// `[samples]`
     Classes(Tensor<1, Int>),

@@ -11,6 +11,7 @@ use crate::failure::Usage;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
     File(PathBuf),
+    Preset(&'static str),
     Flags,
     Set,
 }
@@ -19,6 +20,7 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => write!(f, "in {}", path.display()),
+            Self::Preset(name) => write!(f, "in the preset {name}"),
             Self::Flags => f.write_str("from the flags"),
             Self::Set => f.write_str("in --set"),
         }

@@ -1,5 +1,6 @@
 //! The configuration of a run: a TOML file, the flags and `--set`, one over the other, over the defaults.
 
+pub mod experiment;
 mod explain;
 mod layers;
 

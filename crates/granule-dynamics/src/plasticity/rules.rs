@@ -10,6 +10,10 @@ use crate::{Place, State, Variable};
 
 /// Any of the rules here.
 #[derive(Module, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a model has a handful of them, and Burn's modules cannot be boxed"
+)]
 pub enum AnyRule {
     /// [`Hebb`].
     Hebb(Hebb),

@@ -36,7 +36,10 @@ fn course(config: &SynapseConfig, place: &Place, steps: usize) -> Vec<f64> {
     host(seen).unwrap()
 }
 
-fn kinds() -> [(SynapseConfig, fn(f64) -> f64); 4] {
+/// A time course after a spike, ms.
+type Course = fn(f64) -> f64;
+
+fn kinds() -> [(SynapseConfig, Course); 4] {
     [
         (SynapseConfig::ampa(), |t| (-t / 2.0).exp()),
         (SynapseConfig::current(7.0), |t| (-t / 7.0).exp()),

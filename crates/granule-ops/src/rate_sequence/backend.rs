@@ -43,7 +43,7 @@ pub(super) fn run(
     let no_direct = || Tensor::zeros([0, batch, units], place);
     let (input, weight_in, direct) = match drive.0 {
         Source::Input(input, weight) => (input, weight, no_direct()),
-        Source::Both(input, weight, direct) => (input, weight, direct),
+        Source::Both(input, weight, direct) => (input, weight, *direct),
         Source::Direct(direct) => (
             Tensor::zeros([0, batch, 0], place),
             Tensor::zeros([0, units], place),

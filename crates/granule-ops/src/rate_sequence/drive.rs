@@ -15,7 +15,7 @@ pub(super) enum Source {
     /// `n`
     Direct(Tensor<3>),
     /// `u`, `W_in` and `n`.
-    Both(Tensor<3>, Tensor<2>, Tensor<3>),
+    Both(Tensor<3>, Tensor<2>, Box<Tensor<3>>),
 }
 
 impl Drive {
@@ -32,9 +32,11 @@ impl Drive {
     /// Adds values for each unit, `[steps, batch, units]`: noise, for example.
     pub fn plus(self, values: Tensor<3>) -> Self {
         Self(match self.0 {
-            Source::Input(input, weight) => Source::Both(input, weight, values),
+            Source::Input(input, weight) => Source::Both(input, weight, Box::new(values)),
             Source::Direct(direct) => Source::Direct(direct + values),
-            Source::Both(input, weight, direct) => Source::Both(input, weight, direct + values),
+            Source::Both(input, weight, direct) => {
+                Source::Both(input, weight, Box::new(*direct + values))
+            }
         })
     }
 
@@ -98,7 +100,7 @@ impl Drive {
         match self.0 {
             Source::Input(input, weight) => projected(input, weight),
             Source::Direct(direct) => direct,
-            Source::Both(input, weight, direct) => projected(input, weight) + direct,
+            Source::Both(input, weight, direct) => projected(input, weight) + *direct,
         }
     }
 }

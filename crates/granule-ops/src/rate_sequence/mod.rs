@@ -159,6 +159,6 @@ fn split(sequence: Tensor<3>, steps: &mut Vec<Tensor<3>>) {
         return steps.push(sequence);
     }
     let middle = length / 2;
-    split(sequence.clone().slice([0..middle]), steps);
-    split(sequence.slice([middle..length]), steps);
+    split(sequence.clone().narrow(0, 0, middle), steps);
+    split(sequence.narrow(0, middle, length - middle), steps);
 }

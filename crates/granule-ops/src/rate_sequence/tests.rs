@@ -370,7 +370,7 @@ fn gradients_do_not_depend_on_the_states_kept() {
             case.options,
         );
         let last = states.dims()[0] - 1;
-        let grads = states.slice([last..last + 1]).square().sum().backward();
+        let grads = states.narrow(0, last, 1).square().sum().backward();
         [
             values(weight.grad(&grads).unwrap()),
             values(alpha.grad(&grads).unwrap()),
@@ -390,16 +390,16 @@ fn each_gradient_alone_is_the_same() {
         for record in [Recorded::States, Recorded::Rates] {
             let mut case = Case::new([5, 4, 3, 1], Transfer::Tanh, record, Parts::Both);
             let all = case.run(fused, &device, DType::F64);
-            for input in 0..6 {
+            for (input, name) in NAMES.into_iter().enumerate() {
                 case.tracked = [false; 6];
                 case.tracked[input] = true;
                 let alone = case.run(fused, &device, DType::F64);
-                for other in 0..6 {
-                    match (&alone[other + 1], &all[other + 1]) {
+                for (other, (alone, all)) in alone.iter().zip(&all).skip(1).enumerate() {
+                    match (alone, all) {
                         (Some(alone), Some(all)) if other == input => {
-                            assert_close(alone, all, 1e-13, NAMES[input]);
+                            assert_close(alone, all, 1e-13, name);
                         }
-                        (alone, _) => assert!(alone.is_none() && other != input),
+                        (alone, _) => assert!(alone.is_none() && other != input, "{name}"),
                     }
                 }
             }

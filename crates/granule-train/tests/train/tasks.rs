@@ -229,7 +229,8 @@ fn settings_that_do_not_fit_a_task_are_named() {
             other => panic!("{other:?}"),
         }
     };
-    let cases: [(&dyn Fn(&mut RunConfig), &str); 9] = [
+    type Change<'a> = &'a dyn Fn(&mut RunConfig);
+    let cases: [(Change<'_>, &str); 9] = [
         (&|c| c.model = ModelConfig::default(), "model.kind"),
         (&|c| c.train.loss = Default::default(), "train.loss"),
         (&|c| c.data.validation = 0.1, "data.validation"),

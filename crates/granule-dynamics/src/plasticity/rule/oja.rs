@@ -10,7 +10,7 @@ use crate::{DynamicsError, Parameter, Place, State};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct OjaConfig {
-    /// η above 0, per unit of time. Stable for η·dt below 1/E[y²], or so.
+    /// η above 0, per unit of time. Stable for η·dt below 1/⟨y²⟩, or so.
     pub rate: f64,
     /// The settings that training by gradient may change.
     pub trainable: Vec<String>,
@@ -52,7 +52,7 @@ impl OjaConfig {
 }
 
 /// Oja's rule (Oja 1982): dw/dt = η (x y − y² w). With y = xᵀw and inputs of mean 0, every unit's weights tend to the
-/// unit-norm eigenvector of E[xxᵀ] with the largest eigenvalue: all units find the same one ([`Sanger`](super::Sanger)
+/// unit-norm eigenvector of ⟨xxᵀ⟩ with the largest eigenvalue: all units find the same one ([`Sanger`](super::Sanger)
 /// finds several), unless their activities compete.
 #[derive(Module, Debug)]
 pub struct Oja {

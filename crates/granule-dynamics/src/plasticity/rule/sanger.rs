@@ -52,7 +52,7 @@ impl SangerConfig {
 }
 
 /// The generalised Hebbian algorithm (Sanger 1989): dwᵢⱼ/dt = η yⱼ (xᵢ − Σ_{k≤j} wᵢₖ yₖ). With y = xᵀW and inputs of mean 0
-/// the columns of W tend to the eigenvectors of E[xxᵀ], in the order of their eigenvalues, each of norm 1.
+/// the columns of W tend to the eigenvectors of ⟨xxᵀ⟩, in the order of their eigenvalues, each of norm 1.
 #[derive(Module, Debug)]
 pub struct Sanger {
     /// η per unit of time, `[1, 1]` or `[1, post]`.

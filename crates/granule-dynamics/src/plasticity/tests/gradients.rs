@@ -3,7 +3,7 @@ use burn::tensor::Gradients;
 
 use super::*;
 use crate::gradient::{Memory, Run, gradient};
-use crate::testing::f64_autodiff;
+use crate::testing::{f32_places, f64_autodiff, f64_places, host_device};
 use crate::{Constant, DynamicsError, Grid, Model};
 
 /// Adds to one parameter of a module.
@@ -249,7 +249,6 @@ fn loss(learner: &Learner, spikes: bool, shared: bool) -> Tensor<1> {
 #[test]
 fn gradients_of_every_rule_agree_with_central_differences() {
     let place = f64_autodiff();
-    let start = vec![0.4, -0.3, 0.7, 0.5, 0.2, 0.6];
     for (config, spikes) in rules() {
         for (shared, soft) in [(true, false), (false, true)] {
             let bounds = match soft {
@@ -266,15 +265,68 @@ fn gradients_of_every_rule_agree_with_central_differences() {
                     keep_signs: false,
                 },
             };
-            let rules = rules.init(&place).unwrap();
             let learner = Learner {
-                weights: Param::from_tensor(place.tensor(start.clone(), [3, 2])),
-                rules,
+                rules: rules.init(&place).unwrap(),
+                ..learner(&config, &place)
             };
             let name = format!("{} (shared: {shared})", learner.rules.name());
             let checked = check(&name, &learner, |learner| loss(learner, spikes, shared));
             let trainable = serde_json::to_value(&config).unwrap()["trainable"].clone();
             assert_eq!(checked, 6 + trainable.as_array().unwrap().len(), "{name}");
+        }
+    }
+}
+
+fn learner(config: &RuleConfig, place: &Place) -> Learner {
+    let start = vec![0.4, -0.3, 0.7, 0.5, 0.2, 0.6];
+    Learner {
+        weights: Param::from_tensor(place.tensor(start, [3, 2])),
+        rules: RulesConfig::of(config.clone()).init(place).unwrap(),
+    }
+}
+
+#[test]
+fn every_rule_is_the_same_on_every_device() {
+    let double = f64_places()
+        .into_iter()
+        .map(|(name, place)| (name, place, 1e-12));
+    let single = f32_places()
+        .into_iter()
+        .map(|(name, place)| (name, place, 2e-5));
+    let places: Vec<(&str, Place, f64)> = double.chain(single).collect();
+    for (config, spikes) in rules() {
+        let of = |place: &Place| values(&loss(&learner(&config, place), spikes, false))[0];
+        let expected = of(&places[0].1);
+        for (name, place, tolerance) in &places {
+            let found = of(place);
+            let near = (found - expected).abs() < tolerance * expected.abs().max(1.0);
+            assert!(near, "{config:?} on {name}: {found} {expected}");
+        }
+    }
+}
+
+#[test]
+fn both_cpu_backends_give_one_gradient() {
+    let on = |backend: &str, config: &RuleConfig, spikes: bool| {
+        let place = Place::f64(&host_device(backend).autodiff());
+        let learner = learner(config, &place);
+        let gradients = loss(&learner, spikes, true).backward();
+        let mut slopes = Slopes {
+            gradients: &gradients,
+            found: Vec::new(),
+        };
+        learner.visit(&mut slopes);
+        let found: Vec<f64> = slopes.found.into_iter().flatten().flatten().collect();
+        found
+    };
+    for (config, spikes) in rules() {
+        let (flex, ndarray) = (on("flex", &config, spikes), on("ndarray", &config, spikes));
+        assert_eq!(flex.len(), ndarray.len());
+        for (a, b) in flex.iter().zip(&ndarray) {
+            assert!(
+                (a - b).abs() < 1e-10 * b.abs().max(1.0),
+                "{config:?}: {a} {b}"
+            );
         }
     }
 }

@@ -92,10 +92,10 @@ fn triplet_by_events(config: &TripletStdpConfig, pre: &[(f64, bool)], post: &[(f
     let (pre, post) = (spikes(pre), spikes(post));
     let trace = |train: &[f64], now: f64, tau: f64| {
         let earlier = train.iter().filter(|t| **t < now);
-        let terms = earlier.map(|t| ((t - now) / tau).exp());
+        let mut terms = earlier.map(|t| ((t - now) / tau).exp());
         match config.pairing {
             Pairing::AllToAll => terms.sum(),
-            Pairing::NearestNeighbour => terms.last().unwrap_or(0.0),
+            Pairing::NearestNeighbour => terms.next_back().unwrap_or(0.0),
         }
     };
     let mut weight = 0.0;

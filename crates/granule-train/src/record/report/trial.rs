@@ -99,10 +99,10 @@ pub(super) fn draw(example: &TrialExample) -> String {
             escape(&tick.label)
         );
     }
-    let _ = write!(
+    let _ = writeln!(
         svg,
         "</g>\n<line class=\"base\" x1=\"{LEFT}\" x2=\"{RIGHT}\" y1=\"{bottom}\" y2=\"{bottom}\"/>\n\
-         <text class=\"axis\" x=\"{}\" y=\"{}\" text-anchor=\"middle\">time (ms)</text>\n",
+         <text class=\"axis\" x=\"{}\" y=\"{}\" text-anchor=\"middle\">time (ms)</text>",
         (LEFT + RIGHT) / 2.0,
         height - 6.0
     );
@@ -111,10 +111,10 @@ pub(super) fn draw(example: &TrialExample) -> String {
             continue;
         };
         let at = format::coordinate(at);
-        let _ = write!(
+        let _ = writeln!(
             svg,
             "<line class=\"best\" x1=\"{at}\" x2=\"{at}\" y1=\"{}\" y2=\"{bottom}\"/>\
-             <text class=\"best\" x=\"{at}\" dx=\"4\" y=\"{}\">{}</text>\n",
+             <text class=\"best\" x=\"{at}\" dx=\"4\" y=\"{}\">{}</text>",
             TOP - 14.0,
             TOP - 5.0,
             escape(name)
@@ -195,10 +195,10 @@ impl<'a> Lane<'a> {
     fn frame(&self, svg: &mut String) {
         let middle = self.top + LANE / 2.0;
         let zero = self.y.place(0.0).unwrap_or(self.top + LANE);
-        let _ = write!(
+        let _ = writeln!(
             svg,
             "<g class=\"grid\"><line x1=\"{LEFT}\" x2=\"{RIGHT}\" y1=\"{0}\" y2=\"{0}\"/></g>\
-             <text class=\"axis\" x=\"{1}\" y=\"{middle}\" dy=\".35em\" text-anchor=\"end\">{2}</text>\n",
+             <text class=\"axis\" x=\"{1}\" y=\"{middle}\" dy=\".35em\" text-anchor=\"end\">{2}</text>",
             format::coordinate(zero),
             LEFT - 10.0,
             escape(&format::shorten(self.name, 18))
@@ -224,9 +224,9 @@ impl<'a> Lane<'a> {
             }
             down = at.is_some();
         }
-        let _ = write!(
+        let _ = writeln!(
             svg,
-            "<path class=\"{class}\" style=\"stroke-width:{width}\" d=\"{path}\"/>\n"
+            "<path class=\"{class}\" style=\"stroke-width:{width}\" d=\"{path}\"/>"
         );
     }
 }
