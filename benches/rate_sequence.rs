@@ -62,10 +62,7 @@ impl Network {
         let mut rates = x.clone().tanh();
         let mut all = Vec::with_capacity(STEPS);
         for step in 0..STEPS {
-            let input = input
-                .clone()
-                .slice([step..step + 1])
-                .reshape([BATCH, CHANNELS]);
+            let input = input.clone().narrow(0, step, 1).reshape([BATCH, CHANNELS]);
             let drive = input.matmul(self.weight_in.val()) + self.bias.val();
             x = x * (1.0 - ALPHA) + (rates.matmul(self.weight.val()) + drive) * ALPHA;
             rates = x.clone().tanh();
