@@ -5,13 +5,12 @@
 
 use burn::grad_clipping::GradientClippingConfig;
 use burn::optim::{AdamConfig, GradientsParams};
+use burn::tensor::Tensor;
 use granule_device::DeviceSpec;
 use granule_dynamics::analysis::{
     FixedPoint, FixedPointSearch, Pca, Stability, fixed_points, scattered_starts,
 };
-use granule_dynamics::population::{
-    Initialization, RateNetwork, RateNetworkConfig, SequenceModel, Trajectory,
-};
+use granule_dynamics::population::{Initialization, RateNetwork, RateNetworkConfig, SequenceModel};
 use granule_dynamics::random::NormalNoise;
 use granule_dynamics::{DynamicsError, Field, Place, State, host};
 
@@ -52,17 +51,19 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
 
     let (inputs, targets) = flip_flops(u64::MAX, &place);
-    let trajectory = network.forward(inputs, None)?;
-    let error = (trajectory.outputs.clone() - targets).powi_scalar(2).mean();
+    let states = network.states(inputs.clone(), None)?;
+    let error = (network.forward(inputs, None)?.outputs - targets)
+        .powi_scalar(2)
+        .mean();
     println!("on new trials: mean squared error {:.4}", host(error)?[0]);
-    let pca = Pca::of_states(&trajectory.states, BITS)?;
+    let pca = Pca::of_states(&states, BITS)?;
     let explained: f64 = pca.explained().iter().sum();
     println!(
         "three principal components hold {:.1} % of the variance",
         100.0 * explained
     );
 
-    let points = search(&network, &trajectory)?;
+    let points = search(&network, states)?;
     for stability in [Stability::Attractor, Stability::Saddle, Stability::Repeller] {
         let kind: Vec<&FixedPoint> = points
             .iter()
@@ -77,13 +78,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 /// Every channel sends a pulse, +1 or −1, at the beginning and now and then; its target is the last one.
-fn flip_flops(trial: u64, place: &Place) -> (burn::Tensor<3>, burn::Tensor<3>) {
+fn flip_flops(trial: u64, place: &Place) -> (Tensor<3>, Tensor<3>) {
     let shape = [BATCH, STEPS, BITS];
     let drawn = NormalNoise::new(3, trial).values(0, shape.iter().product());
     let mut inputs = vec![0.0; drawn.len()];
     let mut targets = inputs.clone();
     for (at, draw) in drawn.iter().enumerate() {
-        let first = at / BITS % STEPS == 0;
+        let first = (at / BITS).is_multiple_of(STEPS);
         // |ξ| > 1.78 in 7.5 % of all steps.
         if first || draw.abs() > 1.78 {
             inputs[at] = draw.signum();
@@ -96,11 +97,8 @@ fn flip_flops(trial: u64, place: &Place) -> (burn::Tensor<3>, burn::Tensor<3>) {
 }
 
 /// The fixed points without input, from starts around states that the network passed through.
-fn search(
-    network: &RateNetwork,
-    trajectory: &Trajectory,
-) -> Result<Vec<FixedPoint>, DynamicsError> {
-    let states: Vec<Vec<f64>> = host(trajectory.states.clone())?
+fn search(network: &RateNetwork, states: Tensor<3>) -> Result<Vec<FixedPoint>, DynamicsError> {
+    let states: Vec<Vec<f64>> = host(states)?
         .chunks_exact(network.units())
         .map(<[f64]>::to_vec)
         .collect();

@@ -2,11 +2,13 @@ use std::path::Path;
 
 use crate::support::{fine, run};
 
-const COMMANDS: [&[&str]; 10] = [
+const COMMANDS: [&[&str]; 12] = [
     &["train"],
     &["eval"],
     &["predict"],
     &["report"],
+    &["simulate"],
+    &["presets"],
     &["devices"],
     &["data"],
     &["data", "list"],

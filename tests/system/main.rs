@@ -12,4 +12,6 @@ mod predict;
 mod quick_start;
 mod real;
 mod resume;
+mod simulate;
 mod support;
+mod task;

@@ -43,6 +43,12 @@ pub enum Command {
     /// Write the report.html of a run again, from its records
     #[command(after_long_help = help::REPORT)]
     Report(Report),
+    /// Simulate cells, populations, systems and models of several levels
+    #[command(after_long_help = help::SIMULATE)]
+    Simulate(Box<Simulate>),
+    /// List the ready-made simulations, or print one
+    #[command(after_long_help = help::PRESETS)]
+    Presets(Presets),
     /// List the devices of this machine and the one that `auto` takes
     #[command(after_long_help = help::DEVICES)]
     Devices(Devices),
@@ -73,7 +79,7 @@ pub struct DataSource {
 
 #[derive(Debug, Args)]
 pub struct Train {
-    /// mlp, lenet, cnn or resnet; or a TOML file with a whole configuration [default: mlp]
+    /// mlp, lenet, cnn, resnet or rate; or a TOML file with a whole configuration [default: mlp]
     #[arg(value_name = "MODEL|CONFIG.toml")]
     pub what: Option<String>,
 
@@ -81,6 +87,15 @@ pub struct Train {
     /// [default: synthetic-digits]
     #[arg(long, value_name = "NAME", help_heading = "Data")]
     pub dataset: Option<DatasetSpec>,
+
+    /// Learn a task instead of a data set, with rate: sine, flip-flop, perceptual-decision,
+    /// delayed-match, context-integration or interval-timing
+    #[arg(long, value_name = "NAME", help_heading = "Data", conflicts_with_all = ["dataset", "limit_train"])]
+    pub task: Option<String>,
+
+    /// New trials of the task in every epoch [default: 6400]
+    #[arg(long, value_name = "N", help_heading = "Data")]
+    pub trials: Option<usize>,
 
     /// Folder that holds (or receives) the data sets, as DIR/mnist, DIR/cifar-10, …
     /// [default: $GRANULE_DATA_DIR, else the user's cache]
@@ -154,7 +169,7 @@ pub struct Train {
         value_name = "RUN",
         help_heading = "Run",
         conflicts_with_all = [
-            "what", "dataset", "data_dir", "offline", "limit_train", "limit_test", "device", "epochs",
+            "what", "dataset", "task", "trials", "data_dir", "offline", "limit_train", "limit_test", "device", "epochs",
             "batch_size", "lr", "optimizer", "schedule", "seed", "set", "run_dir",
         ]
     )]
@@ -236,6 +251,90 @@ pub struct Report {
     /// A run folder
     #[arg(value_name = "RUN")]
     pub run: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct Simulate {
+    /// A ready-made simulation, as `granule presets` lists them; or a TOML file that describes one
+    #[arg(value_name = "PRESET|CONFIG.toml")]
+    pub what: String,
+
+    /// Set any value of the configuration, as in `--set unit.current=12` (repeatable)
+    #[arg(
+        long,
+        value_name = "KEY.PATH=VALUE",
+        help_heading = "Simulation",
+        allow_hyphen_values = true
+    )]
+    pub set: Vec<String>,
+
+    /// How long, in ms
+    #[arg(
+        long,
+        value_name = "MS",
+        help_heading = "Simulation",
+        allow_negative_numbers = true
+    )]
+    pub duration: Option<f64>,
+
+    /// The step, in ms
+    #[arg(
+        long,
+        value_name = "MS",
+        help_heading = "Simulation",
+        allow_negative_numbers = true
+    )]
+    pub dt: Option<f64>,
+
+    /// euler, heun, midpoint, rk4, exponential-euler, backward-euler, dormand-prince, tsit5,
+    /// euler-maruyama or stochastic-heun [default: by model]
+    #[arg(long, value_name = "NAME", help_heading = "Simulation")]
+    pub solver: Option<String>,
+
+    /// Seed of weights, connections and noise [default: 0]
+    #[arg(long, value_name = "N", help_heading = "Simulation", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
+    pub seed: Option<u64>,
+
+    /// Device to run on, as `granule devices` lists them [default: $GRANULE_DEVICE, else cpu]
+    #[arg(long, value_name = "SPEC", help_heading = "Simulation")]
+    pub device: Option<DeviceSpec>,
+
+    /// Width of the numbers [default: f64 on the CPU, f32 on a GPU]
+    #[arg(long, value_name = "f32|f64", help_heading = "Simulation")]
+    pub precision: Option<Precision>,
+
+    /// Write the recorded variables: arrays [time, cells] in .npz, or a table in .csv
+    #[arg(long, value_name = "FILE.npz|FILE.csv", help_heading = "Output")]
+    pub out: Option<PathBuf>,
+
+    /// Draw them
+    #[arg(long, value_name = "FILE.svg|FILE.png", help_heading = "Output")]
+    pub plot: Option<PathBuf>,
+
+    /// Print the result as one JSON object
+    #[arg(long, help_heading = "Output", conflicts_with = "quiet")]
+    pub json: bool,
+
+    /// Print the result only
+    #[arg(long, short, help_heading = "Output")]
+    pub quiet: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Precision {
+    F32,
+    F64,
+}
+
+#[derive(Debug, Args)]
+pub struct Presets {
+    /// Print the TOML of this one, to be changed and given to `granule simulate`
+    #[arg(value_name = "NAME")]
+    pub name: Option<String>,
+
+    /// Print one JSON object per preset, one a line
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Args)]

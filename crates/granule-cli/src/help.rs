@@ -25,6 +25,11 @@ Examples:
   granule train mlp --set model.widths=[256,128] --set model.dropout=0.2 --optimizer adamw
   granule train runs/RUN/config.toml --seed 7
       a run again on the same data, with another seed
+  granule train rate --dataset mnist
+      a rate network that sees images row by row
+  granule train rate --task perceptual-decision --set model.dale_ratio=0.8
+      a cognitive task: new trials in every epoch, Dale's law
+  granule train rate --task flip-flop --trials 3200 --set data.task.bits=2
   granule train --resume runs/RUN
       continue after Ctrl-C, a crash or a power cut
 
@@ -47,6 +52,8 @@ Defaults by model:
           nesterov, weight decay 0.0005;
           label smoothing 0.1; on CIFAR
           random crops and mirror images
+  rate    adam, lr 0.003                    cosine        64      10
+          gradient norm at most 1
 ";
 
 const TRAIN_TAIL: &str = "\
@@ -67,6 +74,8 @@ Examples:
   granule eval runs/RUN --device wgpu
   granule eval model.granule --dataset mnist --data-dir ~/data
   granule eval runs/RUN --json | jq .test_accuracy
+  granule eval runs/RUN --limit-test 500
+      of a run on a task: on the first 500 of its test trials
 
 The data are looked for in --data-dir, else $GRANULE_DATA_DIR, else where the run had them.
 All test samples are used, also when the run was limited to some; --limit-test limits them.
@@ -93,6 +102,47 @@ Examples:
 
 Prints the path of the page. It is one self-contained HTML file. A run that was interrupted, was
 killed or failed is reported as far as it came.";
+
+pub const SIMULATE: &str = "\
+Examples:
+  granule simulate hodgkin-huxley --plot trace.svg
+  granule simulate hodgkin-huxley --set unit.current=15 --set unit.parameters.g_na=100 --json
+  granule simulate fi-curve --plot f-i.png
+  granule simulate balanced-network --duration 1000 --seed 3 --out spikes.npz
+  granule presets adex > cell.toml; granule simulate cell.toml --dt 0.01
+
+Configuration:
+  A preset or a TOML file, then the flags, then --set decide, the later one wins. VALUE of --set is
+  TOML; a bare word is a string; an empty VALUE takes the default back. Exactly one of the tables
+  unit, population, system, network and composite says what is simulated; duration, dt, solver,
+  seed, figure and the tables stimulus and record say how.
+
+  unit.model            hodgkin-huxley, wang-buzsaki, traub-miles, lif, qif, adex, izhikevich
+  unit.current          a constant current; a list makes as many cells
+  unit.parameters.NAME  g_na, time_constant, …: one number, or one for each cell
+  system.kind           jansen-rit, montbrio-pazo-roxin, wong-wang, …
+  stimulus.kind         step, pulse, sine, noise: with amplitude, onset and more
+  record                every (steps), variables (names), columns (the first N)
+  figure                traces, phase-plane, raster, fi-curve
+
+Units:
+  ms, mV, Hz; currents µA/cm² (adex: pA, izhikevich: mV/ms, qif: none), conductances mS/cm² (adex:
+  nS), capacitance µF/cm² (adex: pF).
+
+Result:
+  Of cells, --json prints {\"cells\": [{\"spike_times_ms\", \"rate_hz\", \"final_state\"}, …],
+  \"duration_ms\", \"dt_ms\", \"solver\", \"device\"}. A spike is an upward crossing of
+  unit.spike_threshold, interpolated linearly, or what an integrate-and-fire cell counts; the rate
+  is that of the last interval. Other models print rates and the last state with the same end.
+
+Ctrl-C writes what there is so far and exits with 130; a second one stops at once.
+Exit codes: 0 fine, 1 failed, 2 wrong usage, 130 interrupted.";
+
+pub const PRESETS: &str = "\
+Examples:
+  granule presets
+  granule presets hodgkin-huxley > cell.toml
+  granule presets --json";
 
 pub const DEVICES: &str = "\
 Examples:

@@ -57,6 +57,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Eval(args) => commands::eval::run(&args)?,
         Command::Predict(args) => commands::predict::run(&args)?,
         Command::Report(args) => commands::report::run(&args)?,
+        Command::Simulate(args) => return commands::simulate::run(&args),
+        Command::Presets(args) => commands::presets::run(&args)?,
         Command::Devices(args) => commands::devices::run(&args)?,
         Command::Data(args) => match args.command {
             DataCommand::List { folder, json } => commands::data::list(&folder, json)?,

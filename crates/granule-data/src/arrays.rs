@@ -19,10 +19,12 @@ use crate::{DataError, Dataset, Features, Normalization, Shape, Split, Targets, 
 mod elements;
 mod items;
 mod npy;
+mod write;
 mod zip;
 
 pub use items::read_items;
 use npy::{Header, Kind};
+pub use write::{NpzArray, write_npz};
 
 const IMAGE_SHAPES: &str = "[N, F] or [N] for features, uint8 [N, H, W], [N, C, H, W] or [N, H, W, C] with C of 1 or 3 for images";
 

@@ -63,7 +63,7 @@ impl DelayConfig {
         }
         for delay in &self.delays {
             let steps = delay / dt;
-            if !(steps.is_finite() && steps >= 1.0 - ROUNDING && steps <= LONGEST) {
+            if !(1.0 - ROUNDING..=LONGEST).contains(&steps) {
                 let longest = LONGEST * dt;
                 let allowed = format!("from dt = {dt} to 100000 steps = {longest}");
                 return Err(DynamicsError::config("delays", delay, allowed));

@@ -17,15 +17,19 @@
 pub mod analysis;
 pub mod composite;
 pub mod delay;
+mod derivative;
 #[cfg(test)]
 mod differences;
 mod error;
+pub mod experiment;
 #[cfg(feature = "autodiff")]
 pub mod gradient;
 pub mod linalg;
 pub mod model;
 pub mod multi_resolution;
+pub mod network;
 mod parameter;
+pub mod plasticity;
 #[cfg(feature = "plot")]
 pub mod plot;
 pub mod population;
@@ -42,6 +46,6 @@ pub mod unit;
 pub use error::DynamicsError;
 pub use model::{Clock, Constant, Dynamics, Field, Input, Linear, Model, NoInput, Series};
 pub use parameter::{Bounds, Parameter, Values};
-pub use random::NormalNoise;
+pub use random::{NormalNoise, PoissonNoise};
 pub use simulate::{Grid, record, simulate};
 pub use state::{Place, State, Variable, host};

@@ -235,21 +235,6 @@ pub(crate) fn validate(
     }
 }
 
-/// Checks that `above` exceeds `below` in every unit.
-pub(crate) fn ordered(above: Setting<'_>, below: Setting<'_>) -> Result<(), DynamicsError> {
-    let (high, low) = (above.values.as_slice(), below.values.as_slice());
-    let at = |values: &[f64], unit: usize| values[unit.min(values.len() - 1)];
-    let units = high.len().max(low.len());
-    match (0..units).find(|unit| at(high, *unit) <= at(low, *unit)) {
-        Some(unit) => Err(DynamicsError::config(
-            above.name,
-            at(high, unit),
-            format!("above {} = {}", below.name, at(low, unit)),
-        )),
-        None => Ok(()),
-    }
-}
-
 fn check(field: &str, values: &[f64], bounds: Bounds) -> Result<(), DynamicsError> {
     if values.is_empty() {
         return Err(DynamicsError::config(field, "[]", "at least one value"));

@@ -29,13 +29,7 @@ impl NormalNoise {
 
     /// The first `count` numbers of a step.
     pub fn values(&self, step: usize, count: usize) -> Vec<f64> {
-        let mut key = [0; 32];
-        key[..8].copy_from_slice(&self.seed.to_le_bytes());
-        key[8..16].copy_from_slice(&self.stream.to_le_bytes());
-        let mut random = ChaCha8Rng::from_seed(key);
-        random.set_stream(step as u64);
-        // In (0, 1], for the logarithm.
-        let mut uniform = || ((random.next_u64() >> 11) + 1) as f64 * 2.0_f64.powi(-53);
+        let mut uniform = uniform(self.seed, self.stream, step);
         let mut values = Vec::with_capacity(count + 1);
         while values.len() < count {
             let radius = (-2.0 * uniform().ln()).sqrt();
@@ -50,6 +44,54 @@ impl NormalNoise {
     /// trajectory has the same noise in every batch.
     pub fn at(&self, step: usize, shape: [usize; 2], place: &Place) -> Tensor<2> {
         place.tensor(self.values(step, shape[0] * shape[1]), shape)
+    }
+}
+
+/// Numbers in (0, 1], independent for every (seed, stream, step): never 0, for the logarithm.
+pub(crate) fn uniform(seed: u64, stream: u64, step: usize) -> impl FnMut() -> f64 {
+    let mut key = [0; 32];
+    key[..8].copy_from_slice(&seed.to_le_bytes());
+    key[8..16].copy_from_slice(&stream.to_le_bytes());
+    let mut random = ChaCha8Rng::from_seed(key);
+    random.set_stream(step as u64);
+    move || ((random.next_u64() >> 11) + 1) as f64 * 2.0_f64.powi(-53)
+}
+
+/// Numbers of events of independent Poisson processes in one step, a function of (seed, stream, step) as [`NormalNoise`] is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PoissonNoise {
+    /// What the user chooses.
+    pub seed: u64,
+    /// Which source of noise of the model this is: two sources with one seed take two streams.
+    pub stream: u64,
+}
+
+/// A Poisson number is drawn in parts of at most this mean, whose probability of 0 is not small.
+const PART: f64 = 8.0;
+
+impl PoissonNoise {
+    /// The noise of a seed and a stream.
+    pub fn new(seed: u64, stream: u64) -> Self {
+        Self { seed, stream }
+    }
+
+    /// The first `count` numbers of a step, of mean `mean`, by multiplying uniform ones (Knuth 1969).
+    pub fn values(&self, step: usize, count: usize, mean: f64) -> Vec<f64> {
+        let mut uniform = uniform(self.seed, self.stream, step);
+        let parts = (mean / PART).ceil().max(1.0);
+        let least = (-mean / parts).exp();
+        let mut part = || {
+            let mut events = 0;
+            let mut product = uniform();
+            while product > least {
+                events += 1;
+                product *= uniform();
+            }
+            f64::from(events)
+        };
+        let mut number = || (0..parts as usize).map(|_| part()).sum();
+        (0..count).map(|_| number()).collect()
     }
 }
 
@@ -86,6 +128,22 @@ mod tests {
         }
         let rows = host(noise.at(2, [1, 3], &f64_place())).unwrap();
         assert_eq!(rows, exact[..3]);
+    }
+
+    #[test]
+    fn counts_have_the_mean_and_variance_of_poisson() {
+        for mean in [0.03, 0.7, 30.0] {
+            let noise = PoissonNoise::new(2, 5);
+            assert_eq!(noise.values(3, 5, mean)[..3], noise.values(3, 3, mean)[..]);
+            let values: Vec<f64> = (0..200).flat_map(|s| noise.values(s, 1000, mean)).collect();
+            let found = values.iter().sum::<f64>() / 2e5;
+            let spread = values.iter().map(|x| (x - found).powi(2)).sum::<f64>() / 2e5;
+            let error = 4.0 * (mean / 2e5).sqrt();
+            assert_close(found, mean, error / mean);
+            // The variance of the variance is (mean + 2 mean²)/n.
+            let error = 4.0 * ((mean + 2.0 * mean * mean) / 2e5).sqrt();
+            assert!((spread - mean).abs() < error, "{mean}: {spread}");
+        }
     }
 
     /// Moments of 4·10⁵ numbers, each within four standard errors, and no correlation from one step to the next.

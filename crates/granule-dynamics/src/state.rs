@@ -96,7 +96,8 @@ impl State {
         self.map(Tensor::without_autodiff)
     }
 
-    /// Checks number and shapes of the variables.
+    /// Checks number and shapes of the variables. One that all rows of the batch share, such as weights that change during
+    /// a run, may have one row.
     ///
     /// # Errors
     ///
@@ -109,10 +110,10 @@ impl State {
                 found: vec![self.len()],
             });
         }
-        let batch = self.0.first().map_or(0, |x| x.dims()[0]);
+        let batch = self.0.iter().map(|x| x.dims()[0]).max().unwrap_or(0);
         for (x, variable) in self.0.iter().zip(variables) {
             let expected = [batch, variable.width];
-            if x.dims() != expected {
+            if x.dims() != expected && x.dims() != [1, variable.width] {
                 return Err(DynamicsError::Shape {
                     what: format!("the state variable {}", variable.name),
                     expected: expected.to_vec(),

@@ -90,7 +90,9 @@ impl Classifier {
                 classes: classes.clone(),
                 predictor,
             }),
-            Task::Regression { outputs } => Err(ModelError::NotAClassifier { outputs: *outputs }),
+            task => Err(ModelError::NotAClassifier {
+                outputs: task.outputs(),
+            }),
         }
     }
 

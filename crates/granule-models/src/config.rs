@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::parameters::Parameters;
 use crate::{
-    Cnn, CnnConfig, InputShape, LeNet, LeNetConfig, Mlp, MlpConfig, ModelError, Network, ResNet,
-    ResNetConfig, StateDict,
+    Cnn, CnnConfig, InputShape, LeNet, LeNetConfig, Mlp, MlpConfig, ModelError, Network, Rate,
+    RateConfig, ResNet, ResNetConfig, StateDict,
 };
 
 /// A model and its settings; in a configuration file `kind` names the model.
@@ -30,6 +30,8 @@ pub enum ModelConfig {
     Cnn(CnnConfig),
     /// Small residual network.
     ResNet(ResNetConfig),
+    /// Rate network, for trials, and for images by rows.
+    Rate(RateConfig),
 }
 
 impl Default for ModelConfig {
@@ -40,7 +42,7 @@ impl Default for ModelConfig {
 
 impl ModelConfig {
     /// The names of all models.
-    pub const NAMES: [&'static str; 4] = ["mlp", "lenet", "cnn", "resnet"];
+    pub const NAMES: [&'static str; 5] = ["mlp", "lenet", "cnn", "resnet", "rate"];
 
     /// The model of this name with its default settings.
     ///
@@ -53,6 +55,7 @@ impl ModelConfig {
             "lenet" => Ok(Self::LeNet(LeNetConfig::default())),
             "cnn" => Ok(Self::Cnn(CnnConfig::default())),
             "resnet" => Ok(Self::ResNet(ResNetConfig::default())),
+            "rate" => Ok(Self::Rate(RateConfig::default())),
             _ => Err(ModelError::UnknownModel {
                 name: name.to_owned(),
                 known: Self::NAMES.join(", "),
@@ -67,17 +70,19 @@ impl ModelConfig {
             Self::LeNet(_) => "lenet",
             Self::Cnn(_) => "cnn",
             Self::ResNet(_) => "resnet",
+            Self::Rate(_) => "rate",
         }
     }
 
     /// The name, in [`crate::state`], of the weight that sees the raw input: `[features, units]` for mlp,
-    /// `[filters, channels, height, width]` for the others.
+    /// `[inputs of a step, units]` for rate, `[filters, channels, height, width]` for the others.
     pub fn first_weight(&self) -> &'static str {
         match self {
             Self::Mlp(_) => "layers.0.weight",
             Self::LeNet(_) => "conv1.weight",
             Self::Cnn(_) => "stages.0.0.conv.weight",
             Self::ResNet(_) => "stem.conv.weight",
+            Self::Rate(_) => "network.input",
         }
     }
 
@@ -92,6 +97,7 @@ impl ModelConfig {
             Self::LeNet(config) => config.validate(input, outputs),
             Self::Cnn(config) => config.validate(input, outputs),
             Self::ResNet(config) => config.validate(input, outputs),
+            Self::Rate(config) => config.validate(input, outputs),
         }
     }
 
@@ -125,6 +131,7 @@ impl ModelConfig {
             Self::LeNet(config) => Network::LeNet(config.build(input, outputs, p)?),
             Self::Cnn(config) => Network::Cnn(config.build(input, outputs, p)?),
             Self::ResNet(config) => Network::ResNet(config.build(input, outputs, p)?),
+            Self::Rate(config) => Network::Rate(config.build(input, outputs, p)?),
         })
     }
 }
@@ -158,4 +165,5 @@ init! {
     LeNetConfig => LeNet,
     CnnConfig => Cnn,
     ResNetConfig => ResNet,
+    RateConfig => Rate,
 }

@@ -1,10 +1,11 @@
-//! Reproducible dropout.
+//! Reproducible dropout and network noise.
 
 use burn::tensor::{Tensor, TensorData};
+use granule_dynamics::NormalNoise;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-/// The source of one training step's dropout masks.
+/// The source of one training step's dropout masks and network noise.
 ///
 /// Masks are drawn on the host from (seed, step, call), so a step is the same on every device, and a run resumed at a
 /// step draws what the uninterrupted run drew.
@@ -27,7 +28,7 @@ impl DropoutStream {
         }
     }
 
-    /// No masks at all: [`apply`](Self::apply) returns its input.
+    /// No masks at all: [`apply`](Self::apply) returns its input. No noise either.
     pub fn none() -> Self {
         Self {
             enabled: false,
@@ -50,6 +51,13 @@ impl DropoutStream {
         let options = (&x.device(), x.dtype());
         let mask = Tensor::<D>::from_data(TensorData::new(mask, shape), options);
         x.mul(mask)
+    }
+
+    /// The noise of a network with noise of its own; `None` without any.
+    pub(crate) fn noise(&self) -> Option<NormalNoise> {
+        // The seed's first streams are those that initial weights are drawn from.
+        let stream = self.step | 1 << 63;
+        self.enabled.then(|| NormalNoise::new(self.seed, stream))
     }
 
     /// The next mask of `len` factors, each 0 or 1/(1 − `probability`).

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use granule_dynamics::DynamicsError;
+
 /// What can go wrong when a model is configured, built, stored, loaded or used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -156,12 +158,32 @@ pub enum ModelError {
         "the model computed a value that is not finite; the input is far outside what it was trained on"
     )]
     NonFiniteOutput,
+    /// A network of neural dynamics cannot be built.
+    #[error(transparent)]
+    Dynamics(DynamicsError),
     /// The device failed.
     #[error("the device failed: {reason}")]
     Device {
         /// Burn's answer.
         reason: String,
     },
+}
+
+impl From<DynamicsError> for ModelError {
+    fn from(error: DynamicsError) -> Self {
+        match error {
+            DynamicsError::Config {
+                field,
+                value,
+                allowed,
+            } => Self::Config {
+                field,
+                value,
+                allowed,
+            },
+            error => Self::Dynamics(error),
+        }
+    }
 }
 
 impl ModelError {

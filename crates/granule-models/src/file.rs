@@ -51,14 +51,26 @@ pub enum Task {
         /// The number of values.
         outputs: usize,
     },
+    /// Values at every step of the trials of a task.
+    Trials {
+        /// The task's name.
+        task: String,
+        /// The task's settings, a JSON object.
+        settings: String,
+        /// The outputs' names, in their order.
+        outputs: Vec<String>,
+        /// The steps of a trial.
+        steps: usize,
+    },
 }
 
 impl Task {
-    /// The number of outputs.
+    /// The number of outputs; of trials those of all steps together.
     pub fn outputs(&self) -> usize {
         match self {
             Self::Classification { classes } => classes.len(),
             Self::Regression { outputs } => *outputs,
+            Self::Trials { outputs, steps, .. } => outputs.len().saturating_mul(*steps),
         }
     }
 }

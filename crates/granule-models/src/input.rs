@@ -25,6 +25,13 @@ pub enum InputShape {
         /// The number of features.
         len: usize,
     },
+    /// A sequence, step after step: `[steps, channels]`.
+    Sequence {
+        /// The number of steps.
+        steps: usize,
+        /// The number of values of a step.
+        channels: usize,
+    },
 }
 
 impl InputShape {
@@ -37,6 +44,7 @@ impl InputShape {
                 width,
             } => channels.saturating_mul(height).saturating_mul(width),
             Self::Vector { len } => len,
+            Self::Sequence { steps, channels } => steps.saturating_mul(channels),
         }
     }
 
@@ -74,6 +82,11 @@ impl InputShape {
                 self,
                 format!("{model} takes images; use mlp for feature vectors"),
             )),
+            Self::Sequence { .. } => Err(ModelError::config(
+                "input",
+                self,
+                format!("{model} takes images; use rate for sequences"),
+            )),
         }
     }
 }
@@ -87,6 +100,7 @@ impl std::fmt::Display for InputShape {
                 width,
             } => write!(f, "{channels}×{height}×{width} (channels, height, width)"),
             Self::Vector { len } => write!(f, "{len} features"),
+            Self::Sequence { steps, channels } => write!(f, "{steps} steps of {channels} values"),
         }
     }
 }
@@ -94,16 +108,17 @@ impl std::fmt::Display for InputShape {
 /// The shape of one sample and how raw values become the network's input.
 ///
 /// Pixels are scaled by 1/255; then, where `mean` and `std` are given, each value becomes
-/// `(value − mean) / std`, per channel of an image or per feature of a vector.
+/// `(value − mean) / std`, per channel of an image, per feature of a vector, or the same for a whole
+/// sequence.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InputSpec {
     /// The shape of one sample.
     pub shape: InputShape,
-    /// One mean per channel (images) or per feature (vectors); empty means 0.
+    /// One mean per channel (images) or per feature (vectors), one for a sequence; empty means 0.
     #[serde(default)]
     pub mean: Vec<f32>,
-    /// One standard deviation per channel or per feature; empty means 1.
+    /// As many standard deviations; empty means 1.
     #[serde(default)]
     pub std: Vec<f32>,
 }
@@ -167,6 +182,7 @@ impl InputSpec {
         match self.shape {
             InputShape::Image { channels, .. } => channels,
             InputShape::Vector { len } => len,
+            InputShape::Sequence { .. } => 1,
         }
     }
 }

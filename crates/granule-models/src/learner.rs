@@ -6,7 +6,7 @@ use burn::nn::loss::CrossEntropyLossConfig;
 use burn::tensor::{Int, Tensor};
 use burn_train::{ClassificationOutput, InferenceStep, TrainOutput, TrainStep};
 
-use crate::{Cnn, DropoutStream, LeNet, Mlp, Network, ResNet};
+use crate::{Cnn, DropoutStream, LeNet, Mlp, Network, Rate, ResNet};
 
 /// What one step of Burn's learner takes.
 #[derive(Clone, Debug)]
@@ -68,7 +68,7 @@ macro_rules! implement_steps {
     )*};
 }
 
-implement_steps!(Network, Mlp, LeNet, Cnn, ResNet);
+implement_steps!(Network, Mlp, LeNet, Cnn, ResNet, Rate);
 
 #[cfg(test)]
 mod tests {

@@ -1,7 +1,7 @@
 //! Neural models as Burn modules, the granule model file, and inference.
 //!
 //! - [`ModelConfig`] describes a model as data; [`ModelConfig::init`] builds a [`Network`] on a device.
-//! - [`Mlp`], [`LeNet`], [`Cnn`] and [`ResNet`] are plain Burn modules, usable on their own.
+//! - [`Mlp`], [`LeNet`], [`Cnn`], [`ResNet`] and [`Rate`] are plain Burn modules, usable on their own.
 //! - [`state`] reads and writes all weights of any Burn module by name.
 //! - [`ModelFile`] is a trained model in one file: weights, configuration, classes, normalisation, provenance.
 //! - [`Classifier`] and [`Predictor`] run such a file on images and arrays.
@@ -30,6 +30,7 @@ mod network;
 mod parameters;
 mod picture;
 mod predictor;
+mod rate;
 mod resnet;
 pub mod state;
 
@@ -47,5 +48,6 @@ pub use lenet::{LeNet, LeNetConfig};
 pub use mlp::{Mlp, MlpConfig};
 pub use network::Network;
 pub use predictor::{Predictor, Sample};
+pub use rate::{Rate, RateConfig, RateReadout};
 pub use resnet::{ResNet, ResNetConfig};
 pub use state::{StateDict, TensorValue};

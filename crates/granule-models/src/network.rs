@@ -4,7 +4,7 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 
 use crate::layers::Mode;
-use crate::{Cnn, DropoutStream, LeNet, Mlp, ResNet};
+use crate::{Cnn, DropoutStream, LeNet, Mlp, Rate, ResNet};
 
 /// Any of the models; built by [`crate::ModelConfig::init`].
 ///
@@ -23,12 +23,14 @@ pub enum Network {
     Cnn(Cnn),
     /// Small residual network.
     ResNet(ResNet),
+    /// Rate network.
+    Rate(Rate),
 }
 
 impl Network {
     /// Inference: `[batch, features]` → logits or values `[batch, outputs]`. Images are flattened channel, row, column.
     ///
-    /// No dropout, and batch norm with its running statistics, on any device.
+    /// No dropout, no network noise, and batch norm with its running statistics, on any device.
     ///
     /// Burn keeps the running statistics that another thread's training steps brought about apart until the module
     /// is asked for them: take [`Module::valid`] of a network that was trained on another thread before using it here.
@@ -37,17 +39,21 @@ impl Network {
         self.run(x, Mode::Inference)
     }
 
-    /// Training: the same shapes, with dropout drawn from `dropout`. On an autodiff device batch norm uses the batch's
+    /// Training: the same shapes, with dropout and network noise drawn from `dropout`. On an autodiff device batch norm uses the batch's
     /// statistics and updates its running ones.
     pub fn forward_train(&self, x: Tensor<2>, dropout: &mut DropoutStream) -> Tensor<2> {
         self.run(x, Mode::Training(dropout))
     }
 
-    /// The number of trainable values; batch norm's running statistics are not among them.
+    /// The number of trainable values; batch norm's running statistics and what a rate network keeps fixed are
+    /// not among them.
     pub fn parameter_count(&self) -> usize {
         let mut counter = Counter::default();
         self.visit(&mut counter);
-        counter.count
+        match self {
+            Self::Rate(model) => counter.count - model.fixed_count(),
+            _ => counter.count,
+        }
     }
 
     fn run(&self, x: Tensor<2>, mode: Mode<'_>) -> Tensor<2> {
@@ -56,6 +62,7 @@ impl Network {
             Self::LeNet(model) => model.run(x, mode),
             Self::Cnn(model) => model.run(x, mode),
             Self::ResNet(model) => model.run(x, mode),
+            Self::Rate(model) => model.run(x, mode),
         }
     }
 }

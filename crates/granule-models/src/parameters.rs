@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use burn::module::{Param, RunningState};
+use burn::module::{Module, Param, RunningState};
 use burn::nn::conv::Conv2d;
 use burn::nn::{BatchNorm, Linear, PaddingConfig2d};
 use burn::tensor::{Device, Tensor, TensorData};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
+use crate::state::load_state_dict;
 use crate::{Initialization, ModelError, StateDict};
 
 /// Weights of a new model.
@@ -158,6 +159,21 @@ impl<'a> Parameters<'a> {
                 epsilon: 1e-5,
             })
         })
+    }
+
+    /// A whole model that draws its own parameters from a seed; stored ones take the place of any that `build` makes
+    /// without one.
+    pub(crate) fn whole<M: Module>(
+        &mut self,
+        build: impl FnOnce(Option<u64>, &Device) -> Result<M, ModelError>,
+    ) -> Result<M, ModelError> {
+        match self.source {
+            Source::Seed(seed) => build(Some(seed), self.device),
+            Source::State(state) => {
+                self.taken.extend(state.0.keys().cloned());
+                load_state_dict(build(None, self.device)?, state)
+            }
+        }
     }
 
     fn param<const D: usize>(

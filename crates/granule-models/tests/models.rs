@@ -9,6 +9,8 @@ mod gradients;
 mod inference;
 #[path = "models/network.rs"]
 mod network;
+#[path = "models/rate.rs"]
+mod rate;
 #[path = "models/state.rs"]
 mod state;
 #[path = "models/support.rs"]

@@ -19,6 +19,7 @@ mod host;
 mod matmul;
 mod rate_sequence;
 mod relu_max_pool2d;
+mod tree_solve;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 mod vectorised;
 
@@ -26,3 +27,4 @@ pub use conv2d::{Conv2dOptions, conv2d};
 pub use firing_rate::{Transfer, firing_rate};
 pub use rate_sequence::{Drive, RateSequenceOptions, Recorded, rate_sequence};
 pub use relu_max_pool2d::relu_max_pool2d;
+pub use tree_solve::{Tree, tree_solve};

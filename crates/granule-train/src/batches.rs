@@ -27,6 +27,11 @@ pub(crate) enum BatchTruth {
     HostValues(Vec<f32>),
     DeviceClasses(Tensor<1, Int>),
     DeviceValues(Tensor<2>),
+    /// Row-major `[samples, width]` each.
+    Trials {
+        targets: Vec<f32>,
+        mask: Vec<f32>,
+    },
 }
 
 /// The training samples and the order in which every epoch takes them.
@@ -290,6 +295,7 @@ mod tests {
                         classes.into_iter().map(f32::from).collect()
                     }
                     BatchTruth::HostValues(values) => values,
+                    BatchTruth::Trials { targets, .. } => targets,
                     BatchTruth::DeviceClasses(classes) => {
                         classes.float().try_into_vec_as::<f32>().unwrap()
                     }

@@ -1,5 +1,6 @@
 //! Why a run cannot begin, go on or be resumed.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use granule_data::DataError;
@@ -15,7 +16,7 @@ use crate::record::RecordError;
 #[error("{field} = {value} is not allowed; allowed: {allowed}")]
 pub struct ConfigError {
     /// The setting as written in TOML, for example `train.epochs`.
-    pub field: &'static str,
+    pub field: Cow<'static, str>,
     /// The value found.
     pub value: String,
     /// The values allowed.
@@ -24,12 +25,12 @@ pub struct ConfigError {
 
 impl ConfigError {
     pub(crate) fn new(
-        field: &'static str,
+        field: impl Into<Cow<'static, str>>,
         value: impl std::fmt::Display,
         allowed: impl Into<String>,
     ) -> Self {
         Self {
-            field,
+            field: field.into(),
             value: value.to_string(),
             allowed: allowed.into(),
         }
@@ -101,7 +102,7 @@ pub enum TrainError {
          the values of that sample"
     )]
     NonFiniteOutput {
-        /// `test`, or `training` for samples held out for validation.
+        /// `test`, `validation` for trials, or `training` for samples held out for validation.
         part: &'static str,
         /// Index of the sample in that part, from 0.
         sample: usize,

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use granule_data::task::{TaskInfo, TaskShape};
 use granule_data::{Dataset, Progress};
 use granule_device::OpenDevice;
 
@@ -65,6 +66,23 @@ pub enum Event<'a> {
         validation: usize,
         /// Samples to score on.
         test: usize,
+    },
+    /// The task is set up; its trials are made when they are needed.
+    Task {
+        /// What it is.
+        task: &'a TaskInfo,
+        /// The extents of a trial.
+        shape: TaskShape,
+        /// The step of a trial, ms.
+        dt: f64,
+        /// New trials to learn from in every epoch.
+        train: usize,
+        /// Trials to validate on.
+        validation: usize,
+        /// Trials to score on.
+        test: usize,
+        /// Equal for equal trials.
+        fingerprint: &'a str,
     },
     /// Training begins or goes on.
     Start(StartEvent<'a>),

@@ -33,11 +33,13 @@ pub mod record;
 mod resident;
 pub mod schedule;
 mod settings;
+mod trials;
 
 pub use config::{
     DataConfig, EarlyStopping, Loss, OptimizerConfig, RunConfig, ScheduleConfig, TrainConfig,
+    TrialsConfig,
 };
-pub use engine::{evaluate, resume, resume_with, test_samples, train, train_with};
+pub use engine::{evaluate, evaluate_trials, resume, resume_with, test_samples, train, train_with};
 pub use error::{ConfigError, TrainError};
 pub use event::{EpochEvent, Event, Observer, Quiet, ScoreEvent, StartEvent, StepEvent, StopFlag};
-pub use outcome::{Classification, Evaluation, Mistake, Outcome, Scores};
+pub use outcome::{Classification, Evaluation, Mistake, Outcome, Scores, TrialScores};

@@ -13,18 +13,32 @@ use crate::config::TrainConfig;
 pub(crate) enum Truth<'a> {
     Classes(&'a [u16]),
     Values(&'a [f32]),
+    /// Of trials: what each output should be, and 1 where it counts, else 0.
+    Trials {
+        targets: &'a [f32],
+        mask: &'a [f32],
+    },
 }
 
 /// The same on a device.
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one for each batch, and never in collections"
+)]
 pub(crate) enum DeviceTruth {
     /// `[samples]`
     Classes(Tensor<1, Int>),
     /// `[samples, width]`
     Values(Tensor<2>),
+    /// Of trials, `[samples, width]` each; the weights of all that counts are equal and add up to 1.
+    Trials {
+        targets: Tensor<2>,
+        weights: Tensor<2>,
+    },
 }
 
-/// Cross-entropy for classes, squared error for real values.
+/// Cross-entropy for classes, squared error for real values; in trials the mean over all of a batch that counts.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LossFunction {
     smoothing: f64,
@@ -68,6 +82,10 @@ impl LossFunction {
             gradient.clear();
             gradient.reserve(outputs.len());
         }
+        if let Truth::Trials { targets, mask } = truth {
+            tally.loss = samples * masked(outputs, targets, mask, gradient);
+            return tally;
+        }
         let mut exponentials = vec![0.0f64; width];
         for (i, row) in outputs.chunks_exact(width).enumerate() {
             match truth {
@@ -98,6 +116,7 @@ impl LossFunction {
                         gradient.extend(exponentials.iter().enumerate().map(slope));
                     }
                 }
+                Truth::Trials { .. } => {}
                 Truth::Values(values) => {
                     let size = width as f64;
                     for (k, &x) in row.iter().enumerate() {
@@ -130,8 +149,30 @@ impl LossFunction {
                 likelihood.mul_scalar(-1.0 / samples.max(1) as f64)
             }
             DeviceTruth::Values(values) => outputs.sub(values).square().mean(),
+            DeviceTruth::Trials { targets, weights } => {
+                outputs.sub(targets).square().mul(weights).sum()
+            }
         }
     }
+}
+
+/// Σ m (x − t)² / Σ m, and with `gradient` its derivative 2 m (x − t) / Σ m; 0 where nothing counts.
+fn masked(outputs: &[f32], targets: &[f32], mask: &[f32], gradient: Option<&mut Vec<f32>>) -> f64 {
+    let count = counted(mask);
+    let cells = || {
+        let cells = outputs.iter().zip(targets).zip(mask);
+        cells.map(|((x, target), m)| (f64::from(*m), f64::from(*x) - f64::from(*target)))
+    };
+    if let Some(gradient) = gradient {
+        gradient.extend(cells().map(|(m, error)| (2.0 * m * error / count) as f32));
+    }
+    cells().map(|(m, error)| m * error * error).sum::<f64>() / count
+}
+
+/// Σ m, or 1 where nothing counts.
+pub(crate) fn counted(mask: &[f32]) -> f64 {
+    let count: f64 = mask.iter().copied().map(f64::from).sum();
+    if count > 0.0 { count } else { 1.0 }
 }
 
 /// Number of samples, `[1]`, whose largest output is their class.
@@ -171,6 +212,10 @@ mod tests {
     const OUTPUTS: [f32; 6] = [1.0, -2.0, 0.5, 0.2, 0.1, 3.0];
     const CLASSES: [u16; 2] = [2, 0];
     const VALUES: [f32; 6] = [0.3, -0.2, 0.7, 0.1, 0.9, -1.0];
+    const TRIALS: Truth<'_> = Truth::Trials {
+        targets: &VALUES,
+        mask: &[1.0, 0.0, 1.0, 0.0, 0.0, 1.0],
+    };
 
     fn two_rows(values: &[f32], device: &Device) -> Tensor<2> {
         Tensor::from_data(TensorData::new(values.to_vec(), [2, 3]), device)
@@ -185,6 +230,14 @@ mod tests {
                 DeviceTruth::Classes(Tensor::from_data(data, device))
             }
             Truth::Values(values) => DeviceTruth::Values(two_rows(values, device)),
+            Truth::Trials { targets, mask } => {
+                let count = counted(mask) as f32;
+                let weights: Vec<f32> = mask.iter().map(|m| m / count).collect();
+                DeviceTruth::Trials {
+                    targets: two_rows(targets, device),
+                    weights: two_rows(&weights, device),
+                }
+            }
         }
     }
 
@@ -221,6 +274,7 @@ mod tests {
                 (0.0, Truth::Classes(&CLASSES)),
                 (0.1, Truth::Classes(&CLASSES)),
                 (0.0, Truth::Values(&VALUES)),
+                (0.0, TRIALS),
             ] {
                 let function = LossFunction { smoothing };
                 let mut expected = Vec::new();
@@ -259,7 +313,7 @@ mod tests {
         for (found, expected) in gradient.iter().zip(expected) {
             assert!((found - expected).abs() < 1e-7, "{found} {expected}");
         }
-        for truth in [Truth::Classes(&CLASSES), Truth::Values(&VALUES)] {
+        for truth in [Truth::Classes(&CLASSES), Truth::Values(&VALUES), TRIALS] {
             smooth.on_host(&OUTPUTS, truth, 3, Some(&mut gradient));
             for i in 0..6 {
                 let shifted = |by: f32| {
@@ -268,9 +322,26 @@ mod tests {
                     smooth.on_host(&outputs, truth, 3, None).loss / 2.0
                 };
                 let slope = (shifted(1e-3) - shifted(-1e-3)) / 2e-3;
-                assert!((slope - f64::from(gradient[i])).abs() < 1e-4, "{slope} {i}");
+                let gradient = f64::from(gradient[i]);
+                let near = 1e-4 * gradient.abs().max(1.0);
+                assert!((slope - gradient).abs() < near, "{slope} {gradient} {i}");
             }
         }
+    }
+
+    #[test]
+    fn only_what_counts_is_in_the_loss_of_trials() {
+        let plain = LossFunction::scoring();
+        let tally = plain.on_host(&OUTPUTS, TRIALS, 3, None);
+        let expected = (0.7_f64.powi(2) + 0.2_f64.powi(2) + 16.0) / 3.0;
+        assert!((tally.loss / 2.0 - expected).abs() < 1e-6, "{tally:?}");
+        let nothing = Truth::Trials {
+            targets: &VALUES,
+            mask: &[0.0; 6],
+        };
+        let mut slope = Vec::new();
+        let tally = plain.on_host(&OUTPUTS, nothing, 3, Some(&mut slope));
+        assert_eq!((tally.loss, slope), (0.0, vec![0.0; 6]));
     }
 
     #[test]

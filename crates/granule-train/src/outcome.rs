@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use granule_data::task::Score;
 use serde::{Deserialize, Serialize};
 
 use crate::metrics::{ClassificationReport, ConfusionMatrix, RegressionScores};
@@ -41,7 +42,8 @@ pub struct Outcome {
 /// Scores of a model on the test part of a data set.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
-    /// Mean loss: cross-entropy without label smoothing for classes, mean squared error for real values.
+    /// Mean loss: cross-entropy without label smoothing for classes, mean squared error for real values; in trials over
+    /// all that counts.
     pub loss: f64,
     /// Samples scored.
     pub samples: usize,
@@ -57,6 +59,19 @@ pub enum Scores {
     Classification(Classification),
     /// The targets are real values.
     Regression(RegressionScores),
+    /// The samples are trials of a task.
+    Trials(TrialScores),
+}
+
+/// Scores on trials of a task.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrialScores {
+    /// The task's name.
+    pub task: String,
+    /// How well the model does.
+    pub score: Score,
+    /// How well an observer without limits of memory and precision does on the same trials.
+    pub ideal: Score,
 }
 
 /// Scores of a classifier.
@@ -123,9 +138,13 @@ mod lossy {
 }
 
 impl Evaluation {
-    /// Share classified rightly; classes only.
+    /// Share classified rightly, or of the trials that were solved; none for real values.
     pub fn accuracy(&self) -> Option<f64> {
-        self.classification().map(|scores| scores.accuracy)
+        match &self.scores {
+            Scores::Classification(scores) => Some(scores.accuracy),
+            Scores::Regression(_) => None,
+            Scores::Trials(scores) => scores.score.accuracy(),
+        }
     }
 
     /// F1 averaged over classes; classes only.
@@ -137,15 +156,23 @@ impl Evaluation {
     pub fn classification(&self) -> Option<&Classification> {
         match &self.scores {
             Scores::Classification(scores) => Some(scores),
-            Scores::Regression(_) => None,
+            Scores::Regression(_) | Scores::Trials(_) => None,
         }
     }
 
     /// The scores of a regression.
     pub fn regression(&self) -> Option<&RegressionScores> {
         match &self.scores {
-            Scores::Classification(_) => None,
             Scores::Regression(scores) => Some(scores),
+            Scores::Classification(_) | Scores::Trials(_) => None,
+        }
+    }
+
+    /// The scores on trials of a task.
+    pub fn trials(&self) -> Option<&TrialScores> {
+        match &self.scores {
+            Scores::Trials(scores) => Some(scores),
+            Scores::Classification(_) | Scores::Regression(_) => None,
         }
     }
 }

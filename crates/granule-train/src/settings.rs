@@ -30,6 +30,9 @@ impl Settings {
         let mut settings = BTreeMap::new();
         flatten(String::new(), &value, &mut settings);
         settings.retain(|name, _| !FREE.contains(&name.as_str()));
+        if config.data.task.is_none() {
+            settings.retain(|name, _| !name.starts_with("data.trials."));
+        }
         let dataset = config.data.dataset.to_string();
         let kind = dataset.split_once(':').map(|(kind, _path)| kind.to_owned());
         settings.insert("data.dataset".to_owned(), kind.unwrap_or(dataset));

@@ -15,3 +15,5 @@ mod learning;
 mod overhead;
 #[path = "train/resume.rs"]
 mod resume;
+#[path = "train/tasks.rs"]
+mod tasks;

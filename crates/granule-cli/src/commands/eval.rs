@@ -5,8 +5,10 @@ use std::time::Instant;
 
 use granule::data::{DatasetSpec, LoadOptions};
 use granule::device::DeviceSpec;
-use granule::models::ModelFile;
-use granule::train::{Observer, evaluate, test_samples};
+use granule::models::{ModelFile, Task};
+use granule::train::{
+    DataConfig, Evaluation, Observer, TrialsConfig, evaluate, evaluate_trials, test_samples,
+};
 
 use super::result::{ResultLine, fact, pace, show};
 use super::target::{Target, open};
@@ -20,6 +22,9 @@ pub fn run(args: &args::Eval) -> anyhow::Result<()> {
     let file = ModelFile::load(&target.model)?;
     let config = target.config();
     let trained = config.as_ref().map(|config| &config.data);
+    if let Task::Trials { task, .. } = &file.task {
+        return on_trials(args, &target, &file, task, trained);
+    }
     let spec = match &args.dataset {
         Some(spec) => spec.clone(),
         None => trained_on(&file, trained.map(|data| &data.dataset))?,
@@ -69,28 +74,77 @@ pub fn run(args: &args::Eval) -> anyhow::Result<()> {
     let seconds = started.elapsed().as_secs_f64();
     drop(watcher);
 
+    let data = format!("{}, test part", output::printable(&dataset.name));
+    tell(
+        args,
+        &target,
+        &file,
+        &evaluation,
+        &data,
+        device.name(),
+        seconds,
+    )
+}
+
+/// Trials of the task that the model was trained on, made anew.
+fn on_trials(
+    args: &args::Eval,
+    target: &Target,
+    file: &ModelFile,
+    task: &str,
+    trained: Option<&DataConfig>,
+) -> anyhow::Result<()> {
+    if let Some(dataset) = &args.dataset {
+        return Err(Usage::new(format!(
+            "the model was trained on trials of {task}, it cannot be tested on {dataset}"
+        ))
+        .hint("leave --dataset away")
+        .into());
+    }
+    let seed = trained.map_or(file.provenance.data_seed, |data| data.seed);
+    let counts = trained.map_or_else(TrialsConfig::default, |data| data.trials);
+    let count = args.limit_test.unwrap_or(counts.test);
+    let device = open(args.device.as_ref(), DeviceSpec::Auto)?;
+    let mut watcher = Watcher::new(Style::choose(false, args.json), None);
+    let started = Instant::now();
+    let evaluation = evaluate_trials(file, seed, count, &device, args.batch_size, &mut watcher)?;
+    let seconds = started.elapsed().as_secs_f64();
+    drop(watcher);
+    let data = format!("{}, test trials", output::printable(task));
+    tell(
+        args,
+        target,
+        file,
+        &evaluation,
+        &data,
+        device.name(),
+        seconds,
+    )
+}
+
+fn tell(
+    args: &args::Eval,
+    target: &Target,
+    file: &ModelFile,
+    evaluation: &Evaluation,
+    data: &str,
+    device: &str,
+    seconds: f64,
+) -> anyhow::Result<()> {
     let images_per_second = evaluation.samples as f64 / seconds.max(f64::MIN_POSITIVE);
     if args.json {
         return output::json(&ResultLine {
             epochs: file.provenance.epochs,
             images_per_second,
             seconds,
-            ..ResultLine::new(
-                &evaluation,
-                device.name(),
-                target.run_dir.as_deref(),
-                &target.model,
-            )
+            ..ResultLine::new(evaluation, device, target.run_dir.as_deref(), &target.model)
         });
     }
-    show(&evaluation)?;
-    fact(
-        "data",
-        &format!("{}, test part", output::printable(&dataset.name)),
-    )?;
+    show(evaluation)?;
+    fact("data", data)?;
     fact(
         "device",
-        &format!("{}: {}", device.name(), pace(seconds, images_per_second)),
+        &format!("{device}: {}", pace(evaluation, seconds, images_per_second)),
     )?;
     fact("model", &target.model.display().to_string())
 }

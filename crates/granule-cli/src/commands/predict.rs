@@ -54,10 +54,17 @@ pub fn run(args: &args::Predict) -> anyhow::Result<()> {
     let target = Target::find(&args.model)?;
     let file = ModelFile::load(&target.model)?;
     let device = open(args.device.as_ref(), DeviceSpec::Cpu)?;
-    let model = match file.task {
+    let model = match &file.task {
         Task::Classification { .. } => {
             let model = Classifier::from_file(&file, device.burn())?;
             Model::Classes(model.resizing(args.resize).inverting(args.invert))
+        }
+        Task::Trials { task, .. } => {
+            return Err(Hinted::new(
+                format!("the model does {task}, whose inputs are made by the task"),
+                "`granule eval` tests it on new trials",
+            )
+            .into());
         }
         Task::Regression { .. } => {
             let model = Predictor::from_file(&file, device.burn())?;
@@ -123,6 +130,9 @@ fn shape(input: &InputShape) -> Shape {
             width,
         },
         InputShape::Vector { len } => Shape::Vector { len },
+        InputShape::Sequence { steps, channels } => Shape::Vector {
+            len: steps * channels,
+        },
     }
 }
 

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use granule::data::task::Performance;
 use granule::train::metrics::{OutputScores, RegressionScores};
-use granule::train::{Evaluation, Scores};
+use granule::train::{Evaluation, Scores, TrialScores};
 use serde::Serialize;
 
 use crate::output::{self, Paint, Stream, duration, grouped, paint};
@@ -66,12 +67,55 @@ pub fn show(evaluation: &Evaluation) -> anyhow::Result<()> {
             output::line(&regression(scores))?;
             format!("R² {:.4}, loss {:.4}", scores.mean.r2, evaluation.loss)
         }
+        Scores::Trials(scores) => {
+            output::line(&trials(scores))?;
+            match scores.score.accuracy() {
+                Some(accuracy) => format!(
+                    "accuracy {:.2} %, MSE {:.4}",
+                    accuracy * 100.0,
+                    scores.score.mse
+                ),
+                None => format!("MSE {:.5}", scores.score.mse),
+            }
+        }
     };
     output::line("")?;
     fact(
         "test",
-        &format!("{summary}, on {} samples", grouped(evaluation.samples)),
+        &format!(
+            "{summary}, on {} {}",
+            grouped(evaluation.samples),
+            match evaluation.trials() {
+                Some(_) => "trials",
+                None => "samples",
+            }
+        ),
     )
+}
+
+/// The network between those who do not look and those who see everything.
+fn trials(scores: &TrialScores) -> String {
+    let TrialScores { score, ideal, .. } = scores;
+    let mut rows = vec![format!(
+        "{:>12} {:>10} {:>15} {:>15}",
+        "", "network", "without looking", "ideal observer"
+    )];
+    let chance = match &score.performance {
+        Performance::Trace => None,
+        Performance::Choice(choice) => Some(choice.chance),
+        Performance::Timing(timing) => Some(timing.chance),
+    };
+    if let (Some(own), Some(chance), Some(best)) = (score.accuracy(), chance, ideal.accuracy()) {
+        rows.push(format!(
+            "{:>12} {own:>10.4} {chance:>15.4} {best:>15.4}",
+            "accuracy"
+        ));
+    }
+    rows.push(format!(
+        "{:>12} {:>10.5} {:>15.5} {:>15.5}",
+        "mse", score.mse, score.constant_mse, ideal.mse
+    ));
+    rows.join("\n")
 }
 
 /// One row per output, laid out as the classification report is.
@@ -107,11 +151,15 @@ pub fn fact(label: &str, text: &str) -> anyhow::Result<()> {
     ))
 }
 
-/// `1,234 images/s`, in a time.
-pub fn pace(seconds: f64, images_per_second: f64) -> String {
+/// `1,234 images/s`, or trials, in a time.
+pub fn pace(evaluation: &Evaluation, seconds: f64, per_second: f64) -> String {
+    let unit = match evaluation.trials() {
+        Some(_) => "trials",
+        None => "images",
+    };
     format!(
-        "{}, {} images/s",
+        "{}, {} {unit}/s",
         duration(seconds),
-        grouped(images_per_second.round() as usize)
+        grouped(per_second.round() as usize)
     )
 }

@@ -78,7 +78,7 @@ fn finish(outcome: &Outcome, json: bool) -> anyhow::Result<()> {
         &format!(
             "{} in {} on {}{best}",
             output::counted(outcome.epochs, "epoch"),
-            pace(outcome.seconds, outcome.images_per_second),
+            pace(evaluation, outcome.seconds, outcome.images_per_second),
             outcome.device
         ),
     )?;
@@ -92,10 +92,11 @@ fn finish(outcome: &Outcome, json: bool) -> anyhow::Result<()> {
             .display()
             .to_string(),
     )?;
-    let next = format!(
-        "granule predict {} IMAGE.png",
-        output::quoted(&outcome.run_dir)
-    );
+    let run = output::quoted(&outcome.run_dir);
+    let next = match evaluation.trials() {
+        Some(_) => format!("granule eval {run}"),
+        None => format!("granule predict {run} IMAGE.png"),
+    };
     fact("next", &paint(Paint::Strong, &next, Stream::Stdout))
 }
 

@@ -21,7 +21,8 @@ pub fn explain(
         .unwrap_or_default();
     let mut names = quoted(message);
     if message.starts_with("unknown field") && !names.is_empty() {
-        return unknown_key(&join(place, &names.remove(0)), &names, defaults, layers);
+        let path = locate(merged, place, &names.remove(0));
+        return unknown_key(&path, &names, defaults, layers);
     }
     if message.starts_with("unknown variant") && !names.is_empty() {
         let found = names.remove(0);
@@ -34,12 +35,18 @@ pub fn explain(
     let path = mismatch(place, merged, defaults).unwrap_or_else(|| place.to_string());
     let expected = message
         .rsplit_once(", expected ")
-        .map_or(message, |(_, expected)| in_words(expected));
+        .map_or(message, |(_, expected)| expected);
+    let expected = in_words(expected);
     match lookup(merged, &path) {
-        Some(value) if message.starts_with("invalid") && !value.is_table() => Usage::new(format!(
-            "`{path}` is {value}, but must be {expected}{}",
-            written(&path, layers)
-        )),
+        Some(value)
+            if (message.starts_with("invalid") || expected.contains("number"))
+                && !value.is_table() =>
+        {
+            Usage::new(format!(
+                "`{path}` is {value}, but must be {expected}{}",
+                written(&path, layers)
+            ))
+        }
         _ => Usage::new(format!("`{path}`: {message}{}", written(&path, layers))),
     }
 }
@@ -58,6 +65,24 @@ fn unknown_key(path: &str, siblings: &[String], defaults: &Table, layers: &[Laye
         None if place.is_empty() => usage.hint(format!("the keys are {}", siblings.join(", "))),
         None => usage.hint(format!("the keys of `{place}` are {}", siblings.join(", "))),
     }
+}
+
+/// The path of an unknown key: of a tagged table, serde names the table only, not the one inside it.
+fn locate(merged: &Table, place: &str, key: &str) -> String {
+    fn inside(table: &Table, key: &str) -> Option<String> {
+        if table.contains_key(key) {
+            return Some(key.to_string());
+        }
+        let tables = table
+            .iter()
+            .filter_map(|(name, value)| Some((name, value.as_table()?)));
+        tables
+            .filter_map(|(name, table)| Some(join(name, &inside(table, key)?)))
+            .next()
+    }
+    let table = lookup(merged, place).and_then(Value::as_table);
+    let found = table.and_then(|table| inside(table, key));
+    join(place, found.as_deref().unwrap_or(key))
 }
 
 /// The nearest name, and all of them.
@@ -129,10 +154,22 @@ fn mismatch(place: &str, merged: &Table, defaults: &Table) -> Option<String> {
         .find(|(key, value)| match (value, expected.get(*key)) {
             (Value::Integer(_), Some(Value::Float(_))) | (_, None) => false,
             (Value::Integer(n), Some(Value::Integer(_))) => *n < 0,
+            // One number, or a list of them.
+            (Value::Array(a), Some(Value::Float(_))) => !a.iter().all(is_number),
             (Value::Array(a), Some(Value::Array(b))) => !a.iter().all(|value| same(value, b)),
             (value, Some(default)) => !value.same_type(default),
         });
-    wrong.map(|(key, _)| join(place, key))
+    let wrong = wrong.map(|(key, _)| join(place, key));
+    wrong.or_else(|| {
+        let tables = found.iter().filter(|(_, value)| value.is_table());
+        tables
+            .filter_map(|(key, _)| mismatch(&join(place, key), merged, defaults))
+            .next()
+    })
+}
+
+fn is_number(value: &Value) -> bool {
+    value.is_integer() || value.is_float()
 }
 
 fn same(value: &Value, array: &[Value]) -> bool {
@@ -149,6 +186,9 @@ fn in_words(expected: &str) -> &str {
         "f64" | "f32" => "a number",
         "a boolean" | "bool" => "true or false",
         "a sequence" => "a list in [ ]",
+        "data did not match any variant of untagged enum Values" => {
+            "a number, or a list of numbers"
+        }
         _ if expected.starts_with("struct") || expected.starts_with("internally tagged") => {
             "a table"
         }

@@ -11,6 +11,7 @@ use crate::failure::Usage;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
     File(PathBuf),
+    Preset(&'static str),
     Flags,
     Set,
 }
@@ -19,6 +20,7 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => write!(f, "in {}", path.display()),
+            Self::Preset(name) => write!(f, "in the preset {name}"),
             Self::Flags => f.write_str("from the flags"),
             Self::Set => f.write_str("in --set"),
         }
@@ -66,7 +68,7 @@ impl Layer {
 
     /// The kind this layer names for a table, as in `optimizer.kind`.
     pub fn kind(&self, table: &str) -> Option<&str> {
-        self.table.get(table)?.get("kind")?.as_str()
+        lookup(&self.table, table)?.get("kind")?.as_str()
     }
 }
 
@@ -100,11 +102,18 @@ pub fn read_set(layer: &mut Layer, text: &str) -> Result<(), Usage> {
     }
 }
 
+/// Settings that are a choice with values of its own, `{ choice = … }`: another choice replaces the whole.
+const CHOICES: [&str; 3] = ["activation", "initialization", "recurrence"];
+
 /// Writes the settings of `upper` over `lower`, table by table.
 pub fn merge(lower: &mut Table, upper: &Table) {
     for (key, value) in upper {
         match (lower.get_mut(key), value) {
-            (Some(Value::Table(lower)), Value::Table(upper)) => merge(lower, upper),
+            (Some(Value::Table(lower)), Value::Table(upper))
+                if !CHOICES.contains(&key.as_str()) || lower.keys().eq(upper.keys()) =>
+            {
+                merge(lower, upper)
+            }
             _ => {
                 lower.insert(key.clone(), value.clone());
             }
@@ -119,8 +128,22 @@ pub fn lookup<'a>(table: &'a Table, path: &str) -> Option<&'a Value> {
     keys.try_fold(first, |value, key| value.get(key))
 }
 
-/// Puts the default back at a dotted path, or removes what has none.
-pub fn clear(table: &mut Table, path: &str, defaults: &Table) {
+/// Writes the value at a dotted path whose parents are there.
+pub fn put(table: &mut Table, path: &str, value: Value) {
+    if let Some((parent, key)) = parent(table, path) {
+        parent.insert(key.to_string(), value);
+    }
+}
+
+/// Takes the value at a dotted path away.
+pub fn remove(table: &mut Table, path: &str) {
+    if let Some((parent, key)) = parent(table, path) {
+        parent.remove(key);
+    }
+}
+
+/// The table that holds the last key of a dotted path, and that key.
+fn parent<'t, 'p>(table: &'t mut Table, path: &'p str) -> Option<(&'t mut Table, &'p str)> {
     let (parents, key) = path
         .rsplit_once('.')
         .map_or((None, path), |(parents, key)| (Some(parents), key));
@@ -130,7 +153,14 @@ pub fn clear(table: &mut Table, path: &str, defaults: &Table) {
         .try_fold(table, |table, name| {
             table.get_mut(name).and_then(Value::as_table_mut)
         });
-    let Some(parent) = parent else { return };
+    Some((parent?, key))
+}
+
+/// Puts the default back at a dotted path, or removes what has none.
+pub fn clear(table: &mut Table, path: &str, defaults: &Table) {
+    let Some((parent, key)) = parent(table, path) else {
+        return;
+    };
     match lookup(defaults, path) {
         Some(value) => parent.insert(key.to_string(), value.clone()),
         None => parent.remove(key),

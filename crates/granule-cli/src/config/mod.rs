@@ -1,5 +1,6 @@
 //! The configuration of a run: a TOML file, the flags and `--set`, one over the other, over the defaults.
 
+pub mod experiment;
 mod explain;
 mod layers;
 
@@ -7,6 +8,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use granule::data::DatasetSpec;
+use granule::data::task::TaskKind;
 use granule::device::DeviceSpec;
 use granule::models::ModelConfig;
 use granule::train::{ConfigError, OptimizerConfig, RunConfig, ScheduleConfig};
@@ -16,10 +18,10 @@ use toml::{Table, Value};
 use crate::args;
 use crate::failure::Usage;
 use explain::{choices, explain};
-use layers::{Layer, Origin, clear, lookup, merge, read_set};
+use layers::{Layer, Origin, clear, lookup, merge, put, read_set};
 
 /// Tables whose keys depend on their `kind`.
-const KINDS: [&str; 3] = ["model", "optimizer", "schedule"];
+const KINDS: [&str; 4] = ["model", "optimizer", "schedule", "data.task"];
 
 /// The one configuration that the arguments of `granule train` describe.
 ///
@@ -34,7 +36,11 @@ pub fn resolve(args: &args::Train) -> anyhow::Result<RunConfig> {
             .find_map(|layer| lookup(&layer.table, path))
             .and_then(Value::as_str)
     };
-    let mut base = recipe(last("model.kind"), last("data.dataset"));
+    let mut base = recipe(
+        last("model.kind"),
+        last("data.dataset"),
+        last("data.task.kind"),
+    );
     let named = last("device").is_some()
         && !layers
             .iter()
@@ -53,9 +59,13 @@ pub fn resolve(args: &args::Train) -> anyhow::Result<RunConfig> {
     Ok(config)
 }
 
-/// The recipe of a model on a data set. Unknown names are left to the check of the whole.
-fn recipe(model: Option<&str>, dataset: Option<&str>) -> RunConfig {
+/// The recipe of a model on a data set or a task. Unknown names are left to the check of the whole.
+fn recipe(model: Option<&str>, dataset: Option<&str>, task: Option<&str>) -> RunConfig {
     let model = model.and_then(|name| ModelConfig::from_name(name).ok());
+    if let Some(task) = task.and_then(|name| name.parse::<TaskKind>().ok()) {
+        let model = model.unwrap_or_else(|| ModelConfig::Rate(Default::default()));
+        return RunConfig::task_recipe(model, task.config());
+    }
     let dataset = dataset.and_then(|name| name.parse().ok());
     let mut config = RunConfig::recipe(model.unwrap_or_default(), dataset.unwrap_or_default());
     // `--set data.dataset=` takes the default of all data sets back, not the one named elsewhere.
@@ -65,7 +75,7 @@ fn recipe(model: Option<&str>, dataset: Option<&str>) -> RunConfig {
 
 /// A setting outside its range as wrong usage.
 fn out_of_range(error: &ConfigError, layers: &[Layer]) -> Usage {
-    Usage::new(format!("{error}{}", explain::written(error.field, layers)))
+    Usage::new(format!("{error}{}", explain::written(&error.field, layers)))
 }
 
 fn layers(args: &args::Train) -> anyhow::Result<Vec<Layer>> {
@@ -104,6 +114,8 @@ fn layers(args: &args::Train) -> anyhow::Result<Vec<Layer>> {
             args.data_dir.as_deref().map(path).transpose()?,
         ),
         ("data.offline", args.offline.then_some(Value::Boolean(true))),
+        ("data.task.kind", args.task.as_deref().map(Value::from)),
+        ("data.trials.epoch", args.trials.map(whole)),
         ("data.limit_train", args.limit_train.map(whole)),
         ("data.limit_test", args.limit_test.map(whole)),
         (
@@ -168,8 +180,8 @@ fn stack(base: &RunConfig, layers: &[Layer]) -> anyhow::Result<RunConfig> {
     for &(table, kind) in &kinds {
         let same = lookup(&merged, &format!("{table}.kind")).and_then(Value::as_str) == Some(kind);
         if !same && let Some(fresh) = of_kind(table, kind) {
-            defaults.insert(table.to_string(), fresh.clone());
-            merged.insert(table.to_string(), fresh);
+            put(&mut defaults, table, fresh.clone());
+            put(&mut merged, table, fresh);
         }
     }
     for layer in layers {
@@ -177,7 +189,7 @@ fn stack(base: &RunConfig, layers: &[Layer]) -> anyhow::Result<RunConfig> {
         for &(table, kind) in &kinds {
             // What a file sets for its own kind means nothing to another.
             if layer.kind(table).is_some_and(|own| own != kind) {
-                settings.remove(table);
+                layers::remove(&mut settings, table);
             }
         }
         merge(&mut merged, &settings);
@@ -240,6 +252,7 @@ fn of_kind(table: &str, kind: &str) -> Option<Value> {
     }
     match table {
         "model" => value(ModelConfig::from_name(kind).ok()?),
+        "data.task" => value(kind.parse::<TaskKind>().ok()?.config()),
         "optimizer" => value(OptimizerConfig::from_name(kind).ok()?),
         _ => value(ScheduleConfig::from_name(kind).ok()?),
     }

@@ -218,6 +218,93 @@ fn an_empty_value_takes_the_default_back() {
 }
 
 #[test]
+fn a_task_has_its_recipe_and_its_settings() {
+    let args = ["rate", "--task", "flip-flop", "--trials", "128"];
+    let set = ["--set", "data.task.bits=2", "--set", "model.dale_ratio=0.8"];
+    let config = resolved(&[&args[..], &set].concat());
+    assert_eq!(config.model.name(), "rate");
+    assert_eq!(config.train.loss, granule::train::Loss::Mse);
+    assert_eq!(config.data.trials.epoch, 128);
+    let text = config.to_toml().unwrap();
+    assert!(
+        text.contains("bits = 2") && text.contains("dale_ratio = 0.8"),
+        "{text}"
+    );
+    assert_eq!(resolved(&["--task", "sine"]).model.name(), "rate");
+
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("config.toml");
+    for task in TaskKind::NAMES {
+        let config = resolved(&["rate", "--task", task]);
+        std::fs::write(&path, config.to_toml().unwrap()).unwrap();
+        let file = path.to_str().unwrap();
+        assert_eq!(resolved(&[file]), config);
+        let other = resolved(&[file, "--task", "sine"]);
+        assert_eq!(other.data.task, Some(TaskKind::Sine.config()));
+    }
+}
+
+#[test]
+fn a_task_that_cannot_be_is_explained() {
+    let cases: [(&[&str], &[&str]); 6] = [
+        (
+            &["rate", "--task", "flipflop"],
+            &["flipflop", "`flip-flop`"],
+        ),
+        (&["mlp", "--task", "sine"], &["model.kind", "mlp", "rate"]),
+        (
+            &[
+                "rate",
+                "--task",
+                "sine",
+                "--set",
+                "data.task.coherences=[0.1]",
+            ],
+            &["data.task.coherences"],
+        ),
+        (
+            &["rate", "--task", "flip-flop", "--set", "model.dt=80"],
+            &["model.dt", "80", "60", "--set"],
+        ),
+        (
+            &["rate", "--task", "sine", "--limit-test", "5"],
+            &["data.limit_test", "data.trials"],
+        ),
+        (
+            &[
+                "rate",
+                "--task",
+                "sine",
+                "--set",
+                "data.task.kind=flip-flop",
+            ],
+            &["given twice", "sine", "flip-flop"],
+        ),
+    ];
+    for (args, parts) in cases {
+        let text = refused(args);
+        for part in parts {
+            assert!(text.contains(part), "{args:?}: {text}");
+        }
+    }
+}
+
+#[test]
+fn another_choice_replaces_the_one_with_its_values() {
+    let rate = |set: &str| match resolved(&["rate", "--set", set]).model {
+        ModelConfig::Rate(config) => config,
+        other => panic!("{other:?}"),
+    };
+    use granule::dynamics::population::{Initialization, Recurrence};
+    let config = rate("model.initialization.gaussian=1.5");
+    assert_eq!(config.initialization, Initialization::Gaussian(1.5));
+    let config = rate("model.initialization.spectral_radius=0.9");
+    assert_eq!(config.initialization, Initialization::SpectralRadius(0.9));
+    let config = rate("model.recurrence.sparse.density=0.1");
+    assert_eq!(config.recurrence, Recurrence::Sparse { density: 0.1 });
+}
+
+#[test]
 fn a_run_folder_is_not_a_configuration() {
     let dir = tempfile::tempdir().unwrap();
     assert!(refused(&[dir.path().to_str().unwrap()]).contains("--resume"));

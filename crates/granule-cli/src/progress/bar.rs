@@ -7,7 +7,7 @@ use granule::train::{Event, StepEvent};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::View;
-use super::lines::{counter, sentence};
+use super::lines::{Unit, counter, sentence};
 use crate::output::{self, Paint, Stream, coloured, grouped, note, paint};
 
 /// Columns of the bar.
@@ -21,13 +21,18 @@ const PERIOD: Duration = Duration::from_millis(100);
 pub struct Bar {
     bar: Option<ProgressBar>,
     changed: Option<Instant>,
+    unit: Unit,
 }
 
 impl View for Bar {
     fn show(&mut self, event: &Event<'_>) {
+        self.unit = Unit::of(event).unwrap_or(self.unit);
         match event {
             Event::Start(_) => {
-                note(&format!("{}\n", sentence(event).unwrap_or_default()));
+                note(&format!(
+                    "{}\n",
+                    sentence(event, self.unit).unwrap_or_default()
+                ));
             }
             Event::Step(step) => self.step(step),
             Event::Evaluated { done, total } => self.evaluated(*done, *total),
@@ -37,7 +42,7 @@ impl View for Bar {
             },
             Event::Interrupted { .. } | Event::Result(_) => self.clear(),
             _ => {
-                if let Some(text) = sentence(event) {
+                if let Some(text) = sentence(event, self.unit) {
                     self.above(&text);
                 }
             }
@@ -62,6 +67,7 @@ impl Bar {
     fn step(&mut self, step: &StepEvent) {
         let fraction = step.global_step as f64 / step.total_steps.max(1) as f64;
         let label = format!("epoch {}", counter(step.epoch, step.epochs));
+        let [long, short] = self.unit.speed();
         self.draw(&label, fraction, || {
             let images = grouped(step.images_per_second.round() as usize);
             let left = format!("{} left", clock(step.remaining_seconds));
@@ -74,7 +80,7 @@ impl Bar {
                 let all = [loss, accuracy, Some(left.clone()), images];
                 all.into_iter().flatten().collect()
             };
-            [facts("accuracy", "images/s"), facts("acc", "img/s")]
+            [facts("accuracy", long), facts("acc", short)]
         });
     }
 

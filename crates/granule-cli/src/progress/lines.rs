@@ -13,10 +13,35 @@ const PERIOD: Duration = Duration::from_secs(10);
 #[derive(Default)]
 pub struct Lines {
     last: Option<Instant>,
+    unit: Unit,
+}
+
+/// What is counted.
+#[derive(Clone, Copy, Default)]
+pub enum Unit {
+    #[default]
+    Images,
+    Trials,
+}
+
+impl Unit {
+    /// The unit of a run that has told of this event, if the event says so.
+    pub fn of(event: &Event<'_>) -> Option<Self> {
+        matches!(event, Event::Task { .. }).then_some(Self::Trials)
+    }
+
+    /// Speed in words, and in fewer letters.
+    pub fn speed(self) -> [&'static str; 2] {
+        match self {
+            Self::Images => ["images/s", "img/s"],
+            Self::Trials => ["trials/s", "trials/s"],
+        }
+    }
 }
 
 impl View for Lines {
     fn show(&mut self, event: &Event<'_>) {
+        self.unit = Unit::of(event).unwrap_or(self.unit);
         match event {
             Event::Start(_) | Event::Epoch(_) => self.last = Some(Instant::now()),
             Event::Step(step)
@@ -24,11 +49,11 @@ impl View for Lines {
                     && step.step_in_epoch < step.steps_per_epoch =>
             {
                 self.last = Some(Instant::now());
-                note(&within(step));
+                note(&within(step, self.unit));
             }
             _ => {}
         }
-        if let Some(text) = sentence(event) {
+        if let Some(text) = sentence(event, self.unit) {
             note(&text);
         }
         if matches!(event, Event::Start(_)) {
@@ -40,23 +65,24 @@ impl View for Lines {
     }
 }
 
-fn within(step: &StepEvent) -> String {
+fn within(step: &StepEvent, unit: Unit) -> String {
     format!(
         "epoch {}, step {}/{}  {}  {} left",
         counter(step.epoch, step.epochs),
         step.step_in_epoch,
         step.steps_per_epoch,
-        pace(step.mean_loss, step.accuracy, step.images_per_second),
+        pace(step.mean_loss, step.accuracy, step.images_per_second, unit),
         duration(step.remaining_seconds),
     )
 }
 
 /// Loss, accuracy and speed, each in a fixed width.
-pub fn pace(loss: f64, accuracy: Option<f64>, images_per_second: f64) -> String {
+pub fn pace(loss: f64, accuracy: Option<f64>, per_second: f64, unit: Unit) -> String {
+    let [speed, _] = unit.speed();
     format!(
-        "{}  {:>7} images/s",
+        "{}  {:>7} {speed}",
         scores(loss, accuracy),
-        grouped(images_per_second.round() as usize)
+        grouped(per_second.round() as usize)
     )
 }
 
@@ -74,7 +100,7 @@ pub fn counter(epoch: usize, epochs: usize) -> String {
 }
 
 /// The line that stays on the screen after an event, if it leaves one.
-pub fn sentence(event: &Event<'_>) -> Option<String> {
+pub fn sentence(event: &Event<'_>, unit: Unit) -> Option<String> {
     match event {
         Event::Device(device) => Some(head(
             "device",
@@ -109,8 +135,31 @@ pub fn sentence(event: &Event<'_>) -> Option<String> {
                 ),
             ))
         }
+        Event::Task {
+            task,
+            shape,
+            dt,
+            train,
+            validation,
+            test,
+            ..
+        } => Some(head(
+            "task",
+            &format!(
+                "{}: {}\n{:8}{} of {dt} ms; {} trials an epoch, {} validation, {} test; {}, {}",
+                task.name,
+                task.summary,
+                "",
+                counted(shape.steps, "step"),
+                grouped(*train),
+                grouped(*validation),
+                grouped(*test),
+                counted(shape.inputs, "input"),
+                counted(shape.outputs, "output"),
+            ),
+        )),
         Event::Start(start) => Some(plan(start)),
-        Event::Epoch(epoch) => Some(finished(epoch)),
+        Event::Epoch(epoch) => Some(finished(epoch, unit)),
         Event::EarlyStop { epoch, best_epoch } => Some(format!(
             "stopped early after epoch {epoch}: the validation loss was lowest in epoch {best_epoch}"
         )),
@@ -166,7 +215,7 @@ fn plan(start: &StartEvent<'_>) -> String {
     text
 }
 
-fn finished(epoch: &EpochEvent) -> String {
+fn finished(epoch: &EpochEvent, unit: Unit) -> String {
     let validation = match epoch.validation_loss {
         Some(loss) => format!(
             "  validation {}{}",
@@ -181,7 +230,8 @@ fn finished(epoch: &EpochEvent) -> String {
         pace(
             epoch.train_loss,
             epoch.train_accuracy,
-            epoch.images_per_second
+            epoch.images_per_second,
+            unit,
         ),
     )
 }

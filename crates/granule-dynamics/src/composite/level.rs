@@ -8,7 +8,7 @@ use crate::model::{Dynamics, Model};
 use crate::population::RateNetwork;
 use crate::solver::{Solver, Stepped};
 use crate::system::{Integrated, System, SystemField, SystemModel};
-use crate::unit::Cells;
+use crate::unit::UnitModel;
 use crate::{DynamicsError, State, Variable};
 
 /// A level of a [`super::MultiGranularityModel`].
@@ -29,7 +29,7 @@ pub struct Level {
 )]
 pub enum LevelModel {
     /// Single neurons.
-    Unit(Cells),
+    Unit(UnitModel),
     /// A rate network.
     Population(RateNetwork),
     /// A whole system.
@@ -39,7 +39,7 @@ pub enum LevelModel {
 impl Level {
     pub(super) fn dynamics(&self) -> Result<Box<dyn Dynamics>, DynamicsError> {
         Ok(match (&self.model, &self.solver) {
-            (LevelModel::Unit(cells), _) => Box::new(cells.dynamics()?),
+            (LevelModel::Unit(cells), _) => cells.dynamics()?,
             (LevelModel::Population(network), Some(solver)) => Box::new(Stepped {
                 field: network.field(),
                 solver: solver.clone(),
@@ -60,7 +60,7 @@ impl Level {
     /// The input's channels: their units, and one variable for each group of columns.
     pub(super) fn inputs(&self) -> Result<Vec<Variable>, DynamicsError> {
         Ok(match &self.model {
-            LevelModel::Unit(cells) => vec![Variable::new("current", "µA/cm²", cells.len())],
+            LevelModel::Unit(cells) => vec![cells.input()?],
             LevelModel::Population(network) => {
                 vec![Variable::new("input", "1", network.inputs())]
             }
@@ -71,7 +71,10 @@ impl Level {
     /// What `output` is of this level: rates of a population, voltages of cells, the activity of a system.
     pub(super) fn output(&self, dynamics: &dyn Dynamics) -> Result<Variable, DynamicsError> {
         let (unit, width) = match &self.model {
-            LevelModel::Unit(cells) => ("mV", cells.len()),
+            LevelModel::Unit(_) => {
+                let voltage = dynamics.variables().first();
+                voltage.map_or(("1", 0), |v| (v.unit, v.width))
+            }
             LevelModel::Population(network) => ("1", network.units()),
             LevelModel::System(system) => {
                 let activity = system.system.field()?.activity();

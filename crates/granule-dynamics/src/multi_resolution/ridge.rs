@@ -119,14 +119,18 @@ fn solve(a: &mut [f64], n: usize, b: &mut [Vec<f64>]) {
         }
     }
     let outputs = b.first().map_or(0, Vec::len);
-    for o in 0..outputs {
+    for output in 0..outputs {
+        let mut x: Vec<f64> = b.iter().map(|row| row[output]).collect();
         for i in 0..n {
-            let dot: f64 = (0..i).map(|k| a[i * n + k] * b[k][o]).sum();
-            b[i][o] = (b[i][o] - dot) / a[i * n + i];
+            let dot: f64 = (0..i).map(|k| a[i * n + k] * x[k]).sum();
+            x[i] = (x[i] - dot) / a[i * n + i];
         }
         for i in (0..n).rev() {
-            let dot: f64 = (i + 1..n).map(|k| a[k * n + i] * b[k][o]).sum();
-            b[i][o] = (b[i][o] - dot) / a[i * n + i];
+            let dot: f64 = (i + 1..n).map(|k| a[k * n + i] * x[k]).sum();
+            x[i] = (x[i] - dot) / a[i * n + i];
+        }
+        for (row, x) in b.iter_mut().zip(x) {
+            row[output] = x;
         }
     }
 }

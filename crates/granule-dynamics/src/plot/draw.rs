@@ -3,7 +3,7 @@
 use plotters::backend::DrawingBackend;
 use plotters::coord::Shift;
 use plotters::drawing::DrawingArea;
-use plotters::element::{Circle, PathElement, Rectangle, Text};
+use plotters::element::{Circle, PathElement, Text};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, FontTransform, IntoTextStyle, RGBColor, ShapeStyle, WHITE};
 
@@ -27,7 +27,8 @@ const LEFT: i32 = 68;
 const RIGHT: i32 = 18;
 const TOP: i32 = 40;
 const BOTTOM: i32 = 50;
-const GAP: i32 = 16;
+/// Between panels, with room for a legend's row.
+const GAP: i32 = 24;
 
 #[cfg(test)]
 pub(super) fn hex(index: usize) -> String {
@@ -45,6 +46,7 @@ fn failed(error: impl std::fmt::Display) -> PlotError {
 
 /// A panel's frame in pixels and its extent in data.
 struct Frame {
+    scale: i32,
     left: i32,
     right: i32,
     top: i32,
@@ -68,7 +70,13 @@ impl Frame {
     }
 }
 
-pub(super) fn figure<B: DrawingBackend>(figure: &Figure, area: &Area<B>) -> Result<(), PlotError> {
+/// Draws every length `scale` times as long, and lines piece by piece where the backend joins steep ones badly (`pieces`).
+pub(super) fn figure<B: DrawingBackend>(
+    figure: &Figure,
+    area: &Area<B>,
+    scale: i32,
+    pieces: bool,
+) -> Result<(), PlotError> {
     font::register()?;
     area.fill(&WHITE).map_err(failed)?;
     let (width, height) = area.dim_in_pixel();
@@ -85,14 +93,16 @@ pub(super) fn figure<B: DrawingBackend>(figure: &Figure, area: &Area<B>) -> Resu
                 .unwrap_or_default(),
         })?;
 
-    let title = (font::FAMILY, 18).into_text_style(area).color(&INK);
-    area.draw(&Text::new(figure.title.clone(), (LEFT, 12), title))
+    let [left, right, foot, gap] = [LEFT, RIGHT, BOTTOM, GAP].map(|x| x * scale);
+    let title = (font::FAMILY, 18 * scale).into_text_style(area).color(&INK);
+    let at = (left, 12 * scale);
+    area.draw(&Text::new(figure.title.clone(), at, title))
         .map_err(failed)?;
 
-    let gaps = GAP * (figure.panels.len() as i32 - 1).max(0);
-    let room = f64::from(height - TOP - BOTTOM - gaps);
+    let gaps = gap * (figure.panels.len() as i32 - 1).max(0);
+    let room = f64::from(height - TOP * scale - foot - gaps);
     let shares: f64 = figure.panels.iter().map(|panel| panel.share).sum();
-    let mut top = f64::from(TOP);
+    let mut top = f64::from(TOP * scale);
     let last = figure.panels.len().saturating_sub(1);
     for (index, panel) in figure.panels.iter().enumerate() {
         let bottom = top + room * panel.share / shares;
@@ -108,24 +118,25 @@ pub(super) fn figure<B: DrawingBackend>(figure: &Figure, area: &Area<B>) -> Resu
                 panel: panel.y.clone(),
             })?;
         let frame = Frame {
-            left: LEFT,
-            right: width - RIGHT,
+            scale,
+            left,
+            right: width - right,
             top: top as i32,
             bottom: bottom as i32,
             x,
             y,
         };
         axes(panel, &frame, area, index == last)?;
-        marks(panel, &frame, area)?;
+        marks(panel, &frame, area, pieces)?;
         legend(panel, &frame, area)?;
-        top = bottom + f64::from(GAP);
+        top = bottom + f64::from(gap);
     }
-    let label = (font::FAMILY, 14)
+    let label = (font::FAMILY, 14 * scale)
         .into_text_style(area)
         .color(&INK)
         .pos(Pos::new(HPos::Center, VPos::Bottom));
-    let middle = (LEFT + width - RIGHT) / 2;
-    area.draw(&Text::new(figure.x.clone(), (middle, height - 8), label))
+    let at = ((left + width - right) / 2, height - 8 * scale);
+    area.draw(&Text::new(figure.x.clone(), at, label))
         .map_err(failed)?;
     area.present().map_err(failed)
 }
@@ -136,31 +147,47 @@ fn axes<B: DrawingBackend>(
     area: &Area<B>,
     last: bool,
 ) -> Result<(), PlotError> {
-    let style = (font::FAMILY, 12).into_text_style(area).color(&INK);
+    let scale = frame.scale;
+    let thin = scale as u32;
+    let style = (font::FAMILY, 12 * scale).into_text_style(area).color(&INK);
     let below = style.pos(Pos::new(HPos::Center, VPos::Top));
     let beside = style.pos(Pos::new(HPos::Right, VPos::Center));
-    let x_ticks = ticks(frame.x, ((frame.right - frame.left) / 90).max(2) as usize);
+    let x_ticks = ticks(
+        frame.x,
+        ((frame.right - frame.left) / (90 * scale)).max(2) as usize,
+    );
     for tick in &x_ticks {
         let (x, _) = frame.at((*tick, frame.y.0));
         line(
             area,
             vec![(x, frame.top), (x, frame.bottom)],
-            FAINT.stroke_width(1),
+            FAINT.stroke_width(thin),
         )?;
         if last {
-            let text = Text::new(label(*tick, &x_ticks), (x, frame.bottom + 6), below.clone());
+            let text = Text::new(
+                label(*tick, &x_ticks),
+                (x, frame.bottom + 6 * scale),
+                below.clone(),
+            );
             area.draw(&text).map_err(failed)?;
         }
     }
-    let y_ticks = ticks(frame.y, ((frame.bottom - frame.top) / 45).max(2) as usize);
+    let y_ticks = ticks(
+        frame.y,
+        ((frame.bottom - frame.top) / (32 * scale)).max(2) as usize,
+    );
     for tick in &y_ticks {
         let (_, y) = frame.at((frame.x.0, *tick));
         line(
             area,
             vec![(frame.left, y), (frame.right, y)],
-            FAINT.stroke_width(1),
+            FAINT.stroke_width(thin),
         )?;
-        let text = Text::new(label(*tick, &y_ticks), (frame.left - 6, y), beside.clone());
+        let text = Text::new(
+            label(*tick, &y_ticks),
+            (frame.left - 6 * scale, y),
+            beside.clone(),
+        );
         area.draw(&text).map_err(failed)?;
     }
     line(
@@ -170,19 +197,25 @@ fn axes<B: DrawingBackend>(
             (frame.left, frame.bottom),
             (frame.right, frame.bottom),
         ],
-        INK.stroke_width(1),
+        INK.stroke_width(thin),
     )?;
-    let upright = (font::FAMILY, 14)
+    let upright = (font::FAMILY, 14 * scale)
         .into_text_style(area)
         .color(&INK)
         .transform(FontTransform::Rotate270)
         .pos(Pos::new(HPos::Center, VPos::Top));
     let middle = (frame.top + frame.bottom) / 2;
-    area.draw(&Text::new(panel.y.clone(), (8, middle), upright))
+    area.draw(&Text::new(panel.y.clone(), (8 * scale, middle), upright))
         .map_err(failed)
 }
 
-fn marks<B: DrawingBackend>(panel: &Panel, frame: &Frame, area: &Area<B>) -> Result<(), PlotError> {
+fn marks<B: DrawingBackend>(
+    panel: &Panel,
+    frame: &Frame,
+    area: &Area<B>,
+    pieces: bool,
+) -> Result<(), PlotError> {
+    let thin = frame.scale as u32;
     // Only what lies inside the frame is drawn.
     let inside = area.clone().margin(0, 0, 0, 0).shrink(
         (frame.left, frame.top - 1),
@@ -196,12 +229,18 @@ fn marks<B: DrawingBackend>(panel: &Panel, frame: &Frame, area: &Area<B>) -> Res
     for mark in &panel.marks {
         match mark {
             Mark::Line { points, .. } => {
-                let style = colours.next().unwrap_or(&INK).stroke_width(2);
+                let style = colours.next().unwrap_or(&INK).stroke_width(2 * thin);
                 let finite = |(x, y): &(f64, f64)| x.is_finite() && y.is_finite();
                 for piece in points.split(|point| !finite(point)) {
                     let path = thinned(piece.iter().map(|point| shift(frame.at(*point))));
-                    if path.len() > 1 {
-                        line(&inside, path, style)?;
+                    match path.len() {
+                        0 | 1 => {}
+                        _ if pieces => {
+                            for pair in path.windows(2) {
+                                line(&inside, pair.to_vec(), style)?;
+                            }
+                        }
+                        _ => line(&inside, path, style)?,
                     }
                 }
             }
@@ -211,7 +250,7 @@ fn marks<B: DrawingBackend>(panel: &Panel, frame: &Frame, area: &Area<B>) -> Res
                     .iter()
                     .filter(|(x, y)| x.is_finite() && y.is_finite())
                 {
-                    let circle = Circle::new(shift(frame.at(*point)), 3, style);
+                    let circle = Circle::new(shift(frame.at(*point)), 3 * frame.scale, style);
                     inside.draw(&circle).map_err(failed)?;
                 }
             }
@@ -221,8 +260,8 @@ fn marks<B: DrawingBackend>(panel: &Panel, frame: &Frame, area: &Area<B>) -> Res
                     for time in times.iter().filter(|time| time.is_finite()) {
                         let low = shift(frame.at((*time, row - 0.4)));
                         let high = shift(frame.at((*time, row + 0.4)));
-                        let high = (high.0, high.1.min(low.1 - 1));
-                        line(&inside, vec![low, high], INK.stroke_width(1))?;
+                        let high = (high.0, high.1.min(low.1 - 2 * frame.scale));
+                        line(&inside, vec![low, high], INK.stroke_width(thin))?;
                     }
                 }
             }
@@ -232,7 +271,7 @@ fn marks<B: DrawingBackend>(panel: &Panel, frame: &Frame, area: &Area<B>) -> Res
                 line(
                     &inside,
                     vec![from, to],
-                    RGBColor(150, 150, 150).stroke_width(1),
+                    RGBColor(150, 150, 150).stroke_width(thin),
                 )?;
             }
         }
@@ -240,12 +279,13 @@ fn marks<B: DrawingBackend>(panel: &Panel, frame: &Frame, area: &Area<B>) -> Res
     Ok(())
 }
 
-/// Names and colours, in the upper right corner.
+/// Names and colours in a row above the panel, at its right.
 fn legend<B: DrawingBackend>(
     panel: &Panel,
     frame: &Frame,
     area: &Area<B>,
 ) -> Result<(), PlotError> {
+    let scale = frame.scale;
     let lines = panel.marks.iter().filter_map(|mark| match mark {
         Mark::Line { name, .. } | Mark::Points { name, .. } => Some(name),
         _ => None,
@@ -254,30 +294,21 @@ fn legend<B: DrawingBackend>(
         .zip(COLOURS.iter().cycle())
         .filter(|(name, _)| !name.is_empty())
         .collect();
-    if named.is_empty() {
-        return Ok(());
-    }
-    let style = (font::FAMILY, 13).into_text_style(area).color(&INK);
-    let mut width = 0;
-    for (name, _) in &named {
-        let (text, _) = area.estimate_text_size(name, &style).map_err(failed)?;
-        width = width.max(text as i32);
-    }
-    let left = frame.right - width - 42;
-    let bottom = frame.top + 8 + 18 * named.len() as i32;
-    let corners = [(left, frame.top + 2), (frame.right - 2, bottom)];
-    let back = Rectangle::new(corners, WHITE.mix(0.85).filled());
-    area.draw(&back).map_err(failed)?;
-    for (row, (name, colour)) in named.into_iter().enumerate() {
-        let y = frame.top + 14 + 18 * row as i32;
+    let style = (font::FAMILY, 13 * scale).into_text_style(area).color(&INK);
+    let y = frame.top - 11 * scale;
+    let mut right = frame.right;
+    for (name, colour) in named.into_iter().rev() {
+        let (width, _) = area.estimate_text_size(name, &style).map_err(failed)?;
+        let text = style.pos(Pos::new(HPos::Right, VPos::Center));
+        area.draw(&Text::new(name.clone(), (right, y), text))
+            .map_err(failed)?;
+        right -= width as i32 + 6 * scale;
         line(
             area,
-            vec![(left + 6, y), (left + 26, y)],
-            colour.stroke_width(2),
+            vec![(right - 20 * scale, y), (right, y)],
+            colour.stroke_width(2 * scale as u32),
         )?;
-        let text = style.pos(Pos::new(HPos::Left, VPos::Center));
-        area.draw(&Text::new(name.clone(), (left + 32, y), text))
-            .map_err(failed)?;
+        right -= 34 * scale;
     }
     Ok(())
 }

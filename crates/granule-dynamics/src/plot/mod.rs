@@ -92,7 +92,7 @@ impl Figure {
         self.check(width, height)?;
         let mut text = String::new();
         let area = SVGBackend::with_string(&mut text, (width, height)).into_drawing_area();
-        draw::figure(self, &area)?;
+        draw::figure(self, &area, 1, false)?;
         drop(area);
         Ok(text)
     }
@@ -104,11 +104,12 @@ impl Figure {
     /// [`PlotError`].
     pub fn to_rgb(&self, width: u32, height: u32) -> Result<Vec<u8>, PlotError> {
         self.check(width, height)?;
-        let mut pixels = vec![255; width as usize * height as usize * 3];
-        let area = BitMapBackend::with_buffer(&mut pixels, (width, height)).into_drawing_area();
-        draw::figure(self, &area)?;
+        let fine = (width * FINE, height * FINE);
+        let mut pixels = vec![255; fine.0 as usize * fine.1 as usize * 3];
+        let area = BitMapBackend::with_buffer(&mut pixels, fine).into_drawing_area();
+        draw::figure(self, &area, FINE as i32, true)?;
         drop(area);
-        Ok(pixels)
+        Ok(smoothed(&pixels, width as usize))
     }
 
     fn check(&self, width: u32, height: u32) -> Result<(), PlotError> {
@@ -124,6 +125,26 @@ impl Figure {
             }),
         }
     }
+}
+
+/// Pixels are drawn this much finer in either direction, and averaged.
+const FINE: u32 = 3;
+
+/// The means of squares of `FINE` × `FINE` pixels, `width` in a row.
+fn smoothed(fine: &[u8], width: usize) -> Vec<u8> {
+    let side = FINE as usize;
+    let mut pixels = Vec::with_capacity(fine.len() / (side * side));
+    for rows in fine.chunks_exact(width * 3 * side * side) {
+        for column in 0..width {
+            for colour in 0..3 {
+                let squares = rows.chunks_exact(width * 3 * side).flat_map(|row| {
+                    (0..side).map(move |x| u32::from(row[(column * side + x) * 3 + colour]))
+                });
+                pixels.push((squares.sum::<u32>() / (FINE * FINE)) as u8);
+            }
+        }
+    }
+    pixels
 }
 
 /// One coordinate system.

@@ -154,7 +154,7 @@ impl GatedNetwork {
 }
 
 impl SequenceModel for GatedNetwork {
-    /// `states` and `rates` are the hidden states; there is no noise.
+    /// There is no noise.
     fn forward(
         &self,
         inputs: Tensor<3>,
@@ -189,8 +189,7 @@ impl SequenceModel for GatedNetwork {
             .forward(states.clone().reshape([batch * steps, units]));
         let channels = outputs.dims()[1];
         Ok(Trajectory {
-            rates: states.clone(),
-            states,
+            rates: states,
             outputs: outputs.reshape([batch, steps, channels]),
         })
     }
@@ -264,7 +263,7 @@ mod tests {
                 let found = network.forward(u, None).unwrap();
                 assert_eq!(found.outputs.dims(), [1, 3, 1]);
                 let expected = by_hand(&network, &inputs);
-                for (a, b) in host(found.states).unwrap().iter().zip(&expected) {
+                for (a, b) in host(found.rates).unwrap().iter().zip(&expected) {
                     assert!((a - b).abs() < 2e-6, "{name} {cell:?}: {a} {b}");
                 }
             }

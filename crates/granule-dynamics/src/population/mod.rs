@@ -6,9 +6,9 @@
 //! | [`WilsonCowan`] | excitation and inhibition with refractoriness | Wilson and Cowan 1972 |
 //! | [`GatedNetwork`] | GRU or LSTM, to compare with | Cho et al. 2014; Hochreiter and Schmidhuber 1997 |
 //!
-//! [`RateNetwork`] and [`WilsonCowan`] are a [`crate::Model`] each, so that they can be simulated and differentiated like any
-//! other; [`RateNetwork`] and [`GatedNetwork`] are [`SequenceModel`]s, which map whole input sequences to outputs, for
-//! training on tasks.
+//! [`RateNetwork`] is a [`crate::Model`] and [`WilsonCowan`] a [`crate::system::System`], so that they are simulated and
+//! differentiated like any other; [`RateNetwork`] and [`GatedNetwork`] are [`SequenceModel`]s, which map whole input
+//! sequences to outputs, for training on tasks.
 
 mod activation;
 mod gated;
@@ -48,30 +48,28 @@ pub trait SequenceModel: Module {
 /// What a network went through: one entry after every step, the initial state left out.
 #[derive(Clone, Debug)]
 pub struct Trajectory {
-    /// x, `[batch, steps, units]`.
-    pub states: Tensor<3>,
-    /// r(x), `[batch, steps, units]`.
+    /// r(x), `[batch, steps, units]`; of a gated network its hidden states.
     pub rates: Tensor<3>,
     /// `[batch, steps, outputs]`; the rates where the network has no outputs.
     pub outputs: Tensor<3>,
 }
 
 impl Trajectory {
-    /// Checks that every state is finite; waits for the device.
+    /// Checks that every rate is finite; waits for the device.
     ///
     /// # Errors
     ///
-    /// [`DynamicsError::NonFinite`] names the first step at which a state is not; its time is the number of steps taken.
+    /// [`DynamicsError::NonFinite`] names the first step at which one is not; its time is the number of steps taken.
     pub fn check_finite(&self) -> Result<(), DynamicsError> {
-        let [_, steps, units] = self.states.dims();
-        let values = host(self.states.clone())?;
+        let [_, steps, units] = self.rates.dims();
+        let values = host(self.rates.clone())?;
         let place = |at: usize| (at / units % steps, at / units / steps, at % units);
         let bad = values.iter().enumerate().filter(|(_, x)| !x.is_finite());
         match bad.map(|(at, _)| place(at)).min() {
             None => Ok(()),
             Some((step, batch, unit)) => Err(DynamicsError::NonFinite {
                 time: (step + 1) as f64,
-                variable: "x".into(),
+                variable: "the rate".into(),
                 batch,
                 unit,
             }),

@@ -3,9 +3,9 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::Activation;
-use crate::model::{Field, Model};
+use crate::model::Field;
 use crate::parameter::{self, Bounds, Parameter, Setting, Values};
-use crate::solver::{Rk4, Stepped};
+use crate::system::{System, SystemField, check_input};
 use crate::{DynamicsError, Place, State, Variable};
 
 /// An excitatory and an inhibitory population (Wilson and Cowan 1972):
@@ -148,7 +148,8 @@ impl WilsonCowanConfig {
 /// Pairs of an excitatory and an inhibitory population; see [`WilsonCowanConfig`] for the equations.
 ///
 /// The state is E and I, `[batch, pairs]` each, at rest, E = I = 0, at the beginning. An input `[batch, 2·pairs]` adds its
-/// first half to P and its second to Q.
+/// first half to P and its second to Q. With a
+/// solver it is a [`crate::system::Integrated`] model; to the other nodes of a [`crate::system::Network`] it gives E.
 #[derive(Module, Debug)]
 pub struct WilsonCowan {
     /// E.
@@ -182,6 +183,7 @@ pub struct WilsonCowanPopulation {
 #[derive(Clone, Debug)]
 pub struct WilsonCowanField {
     variables: Vec<Variable>,
+    inputs: Vec<Variable>,
     excitatory: Population,
     inhibitory: Population,
 }
@@ -239,7 +241,7 @@ impl Field for WilsonCowanField {
     }
 
     fn check_input(&self, state: &State, input: Option<&Tensor<2>>) -> Result<(), DynamicsError> {
-        super::check_input(2 * self.variables[0].width, state, input)
+        check_input(&self.inputs, state, input)
     }
 
     fn derivative(&self, _time: f64, state: &State, input: Option<&Tensor<2>>) -> State {
@@ -252,26 +254,26 @@ impl Field for WilsonCowanField {
     }
 }
 
-impl WilsonCowan {
-    /// The equations with the parameters' values taken.
-    pub fn field(&self) -> WilsonCowanField {
-        WilsonCowanField {
-            variables: ["E", "I"]
-                .map(|name| Variable::new(name, "1", self.pairs))
-                .to_vec(),
-            excitatory: Population::of(&self.excitatory),
-            inhibitory: Population::of(&self.inhibitory),
-        }
+impl SystemField for WilsonCowanField {
+    fn inputs(&self) -> &[Variable] {
+        &self.inputs
+    }
+
+    fn activity(&self) -> Variable {
+        self.variables[0].clone()
     }
 }
 
-impl Model for WilsonCowan {
-    type Dynamics = Stepped<WilsonCowanField, Rk4>;
+impl System for WilsonCowan {
+    type Field = WilsonCowanField;
 
-    fn dynamics(&self) -> Result<Self::Dynamics, DynamicsError> {
-        Ok(Stepped {
-            field: self.field(),
-            solver: Rk4,
+    fn field(&self) -> Result<WilsonCowanField, DynamicsError> {
+        let named = |names: [&str; 2]| names.map(|name| Variable::new(name, "1", self.pairs));
+        Ok(WilsonCowanField {
+            variables: named(["E", "I"]).to_vec(),
+            inputs: named(["P", "Q"]).to_vec(),
+            excitatory: Population::of(&self.excitatory),
+            inhibitory: Population::of(&self.inhibitory),
         })
     }
 
@@ -287,8 +289,10 @@ mod tests {
     use super::*;
     use crate::analysis::{FieldOnHost, FixedPointSearch, HostField, fixed_points};
     use crate::differences::assert_gradient;
-    use crate::model::{Constant, NoInput};
+    use crate::model::{Constant, Model, NoInput};
+    use crate::solver::Rk4;
     use crate::state::host;
+    use crate::system::Integrated;
     use crate::testing::{f32_places, f64_autodiff, f64_place, f64_places, host_device};
     use crate::{Grid, record};
 
@@ -310,11 +314,12 @@ mod tests {
 
     /// E over time at rows of a batch.
     fn excitation(config: &WilsonCowanConfig, place: &Place, duration: f64, dt: f64) -> Vec<f64> {
-        let model = config.init(place).unwrap();
-        let start = model.initial_state(1).unwrap();
+        let system = config.init(place).unwrap();
+        let start = system.initial_state(1).unwrap();
         let start = start.map(|x| x.add_scalar(0.1));
         let grid = Grid::over(duration, dt).unwrap();
-        let (seen, _) = record(&model.dynamics().unwrap(), start, &NoInput, &grid).unwrap();
+        let model = Integrated::new(system, Rk4).dynamics().unwrap();
+        let (seen, _) = record(&model, start, &NoInput, &grid).unwrap();
         host(seen).unwrap()
     }
 
@@ -345,7 +350,7 @@ mod tests {
                 burn::tensor::DType::F64 => 1e-15,
                 _ => 1e-7,
             };
-            let field = config.init(&place).unwrap().field();
+            let field = config.init(&place).unwrap().field().unwrap();
             let (e, i) = ([0.3, 0.1], [0.05, 0.2]);
             let state = [e, i].map(|x| place.tensor(x.to_vec(), [1, 2])).to_vec();
             let input = place.tensor(vec![0.5, -0.2, 0.1, 0.3], [1, 4]);
@@ -385,7 +390,7 @@ mod tests {
 
     #[test]
     fn figure_4_has_two_stable_states_and_a_saddle_between_them() {
-        let field = hysteresis().init(&f64_place()).unwrap().field();
+        let field = hysteresis().init(&f64_place()).unwrap().field().unwrap();
         let on_host = FieldOnHost::new(&field, None, &f64_place());
         let starts: Vec<Vec<f64>> = (0..25)
             .map(|k| vec![0.12 * f64::from(k % 5), 0.12 * f64::from(k / 5)])
@@ -413,7 +418,7 @@ mod tests {
         };
         let settings = config.settings().concat();
         config.trainable = settings.iter().map(|s| s.name.into()).collect();
-        let model = config.init(&place).unwrap();
+        let model = Integrated::new(config.init(&place).unwrap(), Rk4);
         let input = Constant(place.tensor(vec![0.1, 0.0, 0.3, 0.2], [1, 4]));
         let loss = |seen: Tensor<3>| (seen.clone() * seen.add_scalar(1.0)).sum();
         assert_gradient(&model, &input, (1.0, 20), loss, 1e-5, 1e-8);
@@ -458,7 +463,7 @@ mod tests {
         let model = WilsonCowanConfig::default().init(&f64_place()).unwrap();
         let start = model.initial_state(1).unwrap();
         let narrow = f64_place().full(0.0, [1, 1]);
-        let refused = model.field().check_input(&start, Some(&narrow));
+        let refused = model.field().unwrap().check_input(&start, Some(&narrow));
         assert!(matches!(refused, Err(DynamicsError::Shape { .. })));
     }
 }

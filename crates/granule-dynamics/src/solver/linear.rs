@@ -2,6 +2,7 @@
 
 use burn::tensor::{DType, Tensor};
 
+use crate::derivative::by_hand;
 use crate::model::{Clock, Field, Linear};
 use crate::{DynamicsError, State};
 
@@ -25,26 +26,36 @@ impl Linear {
 
 /// φ₁(z) = (eᶻ − 1)/z, with φ₁(0) = 1.
 ///
-/// Where |z| is small, the quotient and above all its derivative lose digits; a polynomial takes over where both forms
-/// are about as exact as the type: the quotient's derivative is off by ε/z², that of the polynomial by z³/30.
+/// Where |z| is small, the quotients of the value and of its derivative (eᶻ − φ₁)/z lose digits; polynomials take over
+/// where both forms are about as exact as the type: the quotients are off by ε/z and ε/z², the polynomials by z⁴/120 and z⁴/144.
 fn phi1(z: Tensor<2>) -> Tensor<2> {
-    let small = match z.dtype() {
-        DType::F64 => 1e-3,
-        DType::F32 => 0.05,
-        _ => 0.3,
-    };
-    let near = z.clone().abs().lower_elem(small);
-    let far = z.clone().mask_fill(near.clone(), 1.0);
-    let quotient = far.clone().exp().sub_scalar(1.0) / far;
-    let polynomial = z.clone().mul_scalar(1.0 / 24.0).add_scalar(1.0 / 6.0);
-    let polynomial = (polynomial * z.clone()).add_scalar(0.5);
-    let polynomial = (polynomial * z).add_scalar(1.0);
-    quotient.mask_where(near, polynomial)
+    by_hand(z, |z, derivative| {
+        let small = match z.dtype() {
+            DType::F64 => 1e-3,
+            DType::F32 => 0.05,
+            _ => 0.3,
+        };
+        let near = z.clone().abs().lower_elem(small);
+        let far = z.clone().mask_fill(near.clone(), 1.0);
+        let exp = far.clone().exp();
+        let quotient = exp.clone().sub_scalar(1.0) / far.clone();
+        let slope = derivative.then(|| {
+            let quotient = (exp - quotient.clone()) / far;
+            let polynomial = z.clone().mul_scalar(1.0 / 30.0).add_scalar(1.0 / 8.0);
+            let polynomial = (polynomial * z.clone()).add_scalar(1.0 / 3.0);
+            let polynomial = (polynomial * z.clone()).add_scalar(0.5);
+            quotient.mask_where(near.clone(), polynomial)
+        });
+        let polynomial = z.clone().mul_scalar(1.0 / 24.0).add_scalar(1.0 / 6.0);
+        let polynomial = (polynomial * z.clone()).add_scalar(0.5);
+        let polynomial = (polynomial * z).add_scalar(1.0);
+        (quotient.mask_where(near, polynomial), slope)
+    })
 }
 
 /// Updates the groups of a field one after another: `rule` gets whether the group is the last, the linear form and the
 /// old value of each variable. A variable of no group keeps its value.
-pub(super) fn update_groups(
+pub(crate) fn update_groups(
     solver: &'static str,
     field: &dyn Field,
     at: Clock,

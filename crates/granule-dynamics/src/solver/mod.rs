@@ -27,7 +27,7 @@ mod euler_maruyama;
 mod exponential_euler;
 mod heun;
 mod kind;
-mod linear;
+pub(crate) mod linear;
 mod midpoint;
 mod noise;
 mod rk4;

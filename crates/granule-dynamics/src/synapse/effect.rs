@@ -16,12 +16,12 @@ pub enum Effect {
         /// E, mV.
         reversal: Values,
     },
-    /// I = g·B(v)·(E − v) with the magnesium block B = 1/(1 + [Mg]/3.57 mM·exp(−0.062 v/mV))
+    /// I = g·B(v)·(E − v) with the magnesium block B = 1/(1 + `[Mg]`/3.57 mM·exp(−0.062 v/mV))
     /// (Jahr & Stevens 1990, doi:10.1523/JNEUROSCI.10-09-03178.1990).
     Nmda {
         /// E, mV.
         reversal: Values,
-        /// [Mg], mM.
+        /// `[Mg]`, mM.
         magnesium: Values,
     },
 }
@@ -63,7 +63,7 @@ impl Effect {
 pub struct Force {
     /// E, mV, of a conductance.
     pub reversal: Option<Constant>,
-    /// [Mg], mM, of a conductance that magnesium blocks.
+    /// `[Mg]`, mM, of a conductance that magnesium blocks.
     pub magnesium: Option<Constant>,
 }
 
@@ -82,12 +82,16 @@ impl Force {
 
 /// An effect with its parameters' values.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one for each run, and its tensors are read at every step"
+)]
 pub(super) enum Bound {
     Current,
     Conductance(Quantity),
     Nmda {
         reversal: Quantity,
-        /// [Mg]/3.57 mM
+        /// `[Mg]`/3.57 mM
         magnesium: Quantity,
     },
 }

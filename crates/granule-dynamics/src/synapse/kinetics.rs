@@ -120,6 +120,10 @@ impl Course {
 
 /// A time course with its rates, −1/τ.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one for each run, and its tensors are read at every step"
+)]
 pub(super) enum Bound {
     Exponential(Quantity),
     Alpha(Quantity),

@@ -2,7 +2,35 @@
 //!
 //! A synapse is a [`Kinetics`], the time course after a spike, and an [`Effect`], what the time course is. Its state is
 //! that of the postsynaptic cells: since all connections of one synapse share their time constants, they add up before
-//! they decay.
+//! they decay. A network hands spikes through a [delay line](crate::delay::Delay) to the synapse and its current to the
+//! cells:
+//!
+//! ```
+//! use granule_dynamics::delay::DelayConfig;
+//! use granule_dynamics::synapse::{SynapseConfig, Weights};
+//! use granule_dynamics::unit::LifConfig;
+//! use granule_dynamics::{Bounds, Clock, Dynamics, DynamicsError, Model, Place};
+//!
+//! # fn run(device: &burn::tensor::Device) -> Result<(), DynamicsError> {
+//! let (place, dt) = (Place::f32(device), 0.1);
+//! let cells = LifConfig { cells: 2, current: vec![20.0, 9.0].into(), ..Default::default() }.init(&place)?;
+//! let weights = Weights::fixed(&[0.0, 3.0, 0.0, 0.0], [2, 2], Bounds::AtLeast(0.0), &place)?;
+//! let synapse = SynapseConfig::current(5.0).init(weights, &place)?;
+//! let line = DelayConfig { width: 2, delays: vec![1.5], ..Default::default() }.init(dt)?;
+//!
+//! let (lif, synapses) = (cells.dynamics()?, synapse.dynamics()?);
+//! let (mut v, mut g) = (cells.initial_state(1)?, synapse.initial_state(1)?);
+//! let mut past = line.initial_state(1, 0.0, &place);
+//! for step in 0..1000 {
+//!     let at = Clock { step, time: step as f64 * dt, dt };
+//!     let (spikes, current) = (line.observe(&past), synapses.current(&g, &v[0]));
+//!     past = line.step(at, &past, Some(&v[1]))?;
+//!     g = synapses.step(at, &g, Some(&spikes))?;
+//!     v = lif.step(at, &v, Some(&current))?;
+//! }
+//! # Ok(())
+//! # }
+//! ```
 
 mod effect;
 mod kinetics;

@@ -36,7 +36,10 @@ fn course(config: &SynapseConfig, place: &Place, steps: usize) -> Vec<f64> {
     host(seen).unwrap()
 }
 
-fn kinds() -> [(SynapseConfig, fn(f64) -> f64); 4] {
+/// A time course after a spike, ms.
+type Course = fn(f64) -> f64;
+
+fn kinds() -> [(SynapseConfig, Course); 4] {
     [
         (SynapseConfig::ampa(), |t| (-t / 2.0).exp()),
         (SynapseConfig::current(7.0), |t| (-t / 7.0).exp()),
@@ -244,6 +247,7 @@ fn settings_without_sense_are_refused() {
             .to_string()
             .contains("trainable = rice")
     );
+    config.trainable.pop();
     config.effect = Effect::Nmda {
         reversal: 0.0.into(),
         magnesium: (-1.0).into(),

@@ -49,7 +49,7 @@ impl Weights {
     ) -> Result<Self, DynamicsError> {
         check(values, shape)?;
         let absent = match bounds {
-            Bounds::Above(0.0) | Bounds::AtLeast(0.0) => values.iter().any(|w| *w == 0.0),
+            Bounds::Above(0.0) | Bounds::AtLeast(0.0) => values.contains(&0.0),
             _ => false,
         };
         if !absent {

@@ -329,6 +329,10 @@ impl System for NonlinearSystem {
     }
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one for each run, and its tensors are read at every step"
+)]
 enum FormField {
     Network {
         network: Mlp,

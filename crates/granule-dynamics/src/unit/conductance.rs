@@ -204,6 +204,21 @@ impl Cells {
         }
     }
 
+    /// What was given of the initial state: `voltage`, `m`, `h` or `n`.
+    pub fn initial(&self, name: &str) -> Option<&Constant> {
+        let gate = |from_last: usize| {
+            let index = self.gates.len().checked_sub(from_last)?;
+            self.gates.get(index)?.as_ref()
+        };
+        match name {
+            "voltage" => self.voltage.as_ref(),
+            "m" => gate(3),
+            "h" => gate(2),
+            "n" => gate(1),
+            _ => None,
+        }
+    }
+
     /// The equations with the parameters' values taken.
     pub fn field(&self) -> CellField {
         CellField::new(self.form, self.cells, &self.parameters, &self.current)

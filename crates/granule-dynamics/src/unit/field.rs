@@ -23,15 +23,54 @@ impl Gate {
     }
 
     /// dx/dt = α − (α + β)x
-    fn linear(&self, voltage: &Tensor<2>) -> Linear {
-        let drive = self.alpha.at(voltage);
-        let decay = drive.clone() + self.beta.at(voltage);
+    fn linear(&self, voltage: &Voltage) -> Linear {
+        if let (Some(offset), true) = (&voltage.offset, self.is_fixed())
+            && let (alpha, Some(alpha_slope)) = self.alpha.with_slope(&voltage.plain)
+            && let (beta, Some(beta_slope)) = self.beta.with_slope(&voltage.plain)
+        {
+            let along = |value: Tensor<2>, slope: Tensor<2>| {
+                value.autodiff() + offset.clone() * slope.autodiff()
+            };
+            return Linear {
+                decay: along(alpha.clone() + beta, alpha_slope.clone() + beta_slope),
+                drive: along(alpha, alpha_slope),
+            };
+        }
+        let drive = self.alpha.at(&voltage.value);
+        let decay = drive.clone() + self.beta.at(&voltage.value);
         Linear { decay, drive }
     }
 
-    fn derivative(&self, voltage: &Tensor<2>, x: &Tensor<2>) -> Tensor<2> {
+    fn is_fixed(&self) -> bool {
+        self.alpha.is_fixed() && self.beta.is_fixed()
+    }
+
+    fn derivative(&self, voltage: &Voltage, x: &Tensor<2>) -> Tensor<2> {
         let Linear { decay, drive } = self.linear(voltage);
         drive - decay * x.clone()
+    }
+}
+
+/// A voltage on the tape, V = V₀ + offset, where V₀ is off it and the offset is 0: what depends on V alone is computed at
+/// V₀ with its slope and has two nodes on the tape.
+struct Voltage {
+    value: Tensor<2>,
+    plain: Tensor<2>,
+    /// None where the voltage is on no tape.
+    offset: Option<Tensor<2>>,
+}
+
+impl Voltage {
+    fn new(value: &Tensor<2>) -> Self {
+        let plain = value.clone().without_autodiff();
+        let offset = value
+            .is_tracked()
+            .then(|| value.clone() - plain.clone().autodiff());
+        Self {
+            value: value.clone(),
+            plain,
+            offset,
+        }
     }
 }
 
@@ -257,9 +296,10 @@ impl Field for CellField {
 
     fn derivative(&self, _time: f64, state: &State, input: Option<&Tensor<2>>) -> State {
         let gates = self.dynamic_gates().iter().zip(&state.tensors()[1..]);
-        let slopes = gates.map(|(gate, x)| gate.derivative(&state[0], x));
-        let voltage = self.voltage_slope(state, input);
-        State::new(std::iter::once(voltage).chain(slopes).collect())
+        let voltage = Voltage::new(&state[0]);
+        let slopes = gates.map(|(gate, x)| gate.derivative(&voltage, x));
+        let slope = self.voltage_slope(state, input);
+        State::new(std::iter::once(slope).chain(slopes).collect())
     }
 
     fn groups(&self) -> &[Vec<usize>] {
@@ -275,7 +315,8 @@ impl Field for CellField {
     ) -> Vec<Linear> {
         if group == 0 {
             let gates = self.dynamic_gates().iter();
-            return gates.map(|gate| gate.linear(&state[0])).collect();
+            let voltage = Voltage::new(&state[0]);
+            return gates.map(|gate| gate.linear(&voltage)).collect();
         }
         let [sodium, potassium] = self.open(state);
         let [na, k] = &self.channels;

@@ -301,8 +301,10 @@ mod tests {
     use crate::testing::{assert_close, f32_places, f64_autodiff, f64_places};
     use crate::unit::observed::testing::{course, spike_steps};
 
+    type Reference = (fn() -> IzhikevichConfig, [f64; 4], usize);
+
     /// The first spikes within 300 ms of I = 10, in ms, and their number: DOP853 at 1e-11 with event location.
-    const CELLS: [(fn() -> IzhikevichConfig, [f64; 4], usize); 5] = [
+    const CELLS: [Reference; 5] = [
         (
             IzhikevichConfig::regular_spiking,
             [3.1271, 26.226, 71.0571, 115.8695],

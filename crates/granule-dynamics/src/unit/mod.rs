@@ -1,4 +1,4 @@
-//! Single neurons: conductance-based and integrate-and-fire cells and their spikes.
+//! Single neurons: conductance-based and integrate-and-fire cells, passive and active cables, and their spikes.
 //!
 //! A population of N cells is one model of width N.
 //!
@@ -36,14 +36,19 @@
 //!
 //! | integrate-and-fire cell | variables | step |
 //! | --- | --- | --- |
-//! | [`Lif`] | v, spike, refractory | exact for an input constant over the step, spike times included |
-//! | [`Qif`] | v, spike | exact likewise, threshold and reset at ±∞ |
-//! | [`Adex`] | v, w, spike, refractory | any solver; spikes at the ends of steps |
+//! | [`Lif`] leaky | v, spike, refractory | exact for an input constant over it, spike times included |
+//! | [`Qif`] quadratic | v, spike | exact likewise, threshold and reset at ±∞ |
+//! | [`Adex`] adaptive exponential | v, w, spike, refractory | any solver; spikes at the ends of steps |
 //! | [`Izhikevich`] | v, u, spike | any solver; spikes at the ends of steps |
 //!
 //! `spike` holds the number of spikes in the last step; its gradient is a [`Surrogate`].
+//!
+//! [`UnitConfig`] is any of them, by name. A [`Cable`] joins [`Passive`] membranes or conductance-based cells to trees of
+//! compartments.
 
 mod adex;
+mod cable;
+mod choice;
 mod conductance;
 mod constants;
 mod field;
@@ -53,6 +58,7 @@ mod izhikevich;
 mod lif;
 mod observed;
 mod parameters;
+mod passive;
 mod qif;
 mod rates;
 pub(crate) mod setting;
@@ -63,11 +69,9 @@ mod tests;
 mod traub_miles;
 mod wang_buzsaki;
 
-use std::sync::Arc;
-
-use serde::{Deserialize, Serialize};
-
 pub use adex::{Adex, AdexConfig, AdexConstants, AdexField, AdexParameters};
+pub use cable::{Cable, CableConfig, CableDynamics, CableScheme, Compartment, Membrane};
+pub use choice::{UnitConfig, UnitModel};
 pub use conductance::{CellConfig, Cells, InitialState, Kinetics};
 pub use field::CellField;
 pub use hodgkin_huxley::{HodgkinHuxley, HodgkinHuxleyConfig};
@@ -77,6 +81,7 @@ pub use izhikevich::{
 pub use lif::{Lif, LifConfig, LifConstants, LifDynamics, LifParameters};
 pub use observed::Observed;
 pub use parameters::{CellConstants, CellParameters, PARAMETERS, ParameterInfo, Published};
+pub use passive::{Passive, PassiveConfig, PassiveConstants, PassiveField, PassiveParameters};
 pub use qif::{Qif, QifConfig, QifConstants, QifDynamics, QifParameters};
 pub use rates::RateForm;
 pub use setting::{Constant, Range};
@@ -84,106 +89,3 @@ pub use spikes::{SpikeDetector, Spikes, spikes};
 pub use surrogate::Surrogate;
 pub use traub_miles::{TraubMiles, TraubMilesConfig};
 pub use wang_buzsaki::{WangBuzsaki, WangBuzsakiConfig};
-
-use crate::solver::Solver;
-use crate::{DynamicsError, Place, Values};
-
-/// Any of the cells, chosen by name in a configuration file: `model = "hodgkin-huxley"`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "model", rename_all = "kebab-case")]
-pub enum UnitConfig {
-    /// [`HodgkinHuxley`] cells.
-    HodgkinHuxley(HodgkinHuxleyConfig),
-    /// [`WangBuzsaki`] cells.
-    WangBuzsaki(WangBuzsakiConfig),
-    /// [`TraubMiles`] cells.
-    TraubMiles(TraubMilesConfig),
-}
-
-/// Does the same with whichever cell it is.
-macro_rules! each {
-    ($unit:expr, $config:ident => $result:expr) => {
-        match $unit {
-            UnitConfig::HodgkinHuxley($config) => $result,
-            UnitConfig::WangBuzsaki($config) => $result,
-            UnitConfig::TraubMiles($config) => $result,
-        }
-    };
-}
-
-impl UnitConfig {
-    /// The names of the cells.
-    pub const NAMES: [&'static str; 3] = [HodgkinHuxley::NAME, WangBuzsaki::NAME, TraubMiles::NAME];
-
-    /// A cell by its name, with its published parameters.
-    ///
-    /// # Errors
-    ///
-    /// [`DynamicsError::Config`] for a name that is none of [`NAMES`](Self::NAMES).
-    pub fn from_name(name: &str) -> Result<Self, DynamicsError> {
-        match name {
-            HodgkinHuxley::NAME => Ok(Self::HodgkinHuxley(Default::default())),
-            WangBuzsaki::NAME => Ok(Self::WangBuzsaki(Default::default())),
-            TraubMiles::NAME => Ok(Self::TraubMiles(Default::default())),
-            _ => Err(DynamicsError::config(
-                "unit.model",
-                name,
-                Self::NAMES.join(", "),
-            )),
-        }
-    }
-
-    /// The cell's name.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::HodgkinHuxley(_) => HodgkinHuxley::NAME,
-            Self::WangBuzsaki(_) => WangBuzsaki::NAME,
-            Self::TraubMiles(_) => TraubMiles::NAME,
-        }
-    }
-
-    /// The number of cells.
-    pub fn cells(&self) -> usize {
-        each!(self, config => config.cells)
-    }
-
-    /// The voltage whose upward crossing is a spike, mV.
-    pub fn spike_threshold(&self) -> f64 {
-        each!(self, config => config.spike_threshold)
-    }
-
-    /// Every parameter with its values.
-    pub fn parameters(&self) -> Vec<(&'static ParameterInfo, &Values)> {
-        each!(self, config => config.parameters.entries().collect())
-    }
-
-    /// A parameter by its name.
-    ///
-    /// # Errors
-    ///
-    /// [`DynamicsError::Config`] lists the names when there is no such parameter.
-    pub fn parameter_mut(&mut self, name: &str) -> Result<&mut Values, DynamicsError> {
-        each!(self, config => config.parameters.get_mut(name)).ok_or_else(|| {
-            let names: Vec<_> = PARAMETERS.iter().map(|info| info.name).collect();
-            DynamicsError::config("unit.parameters", name, names.join(", "))
-        })
-    }
-
-    /// Checks every setting.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`CellConfig::validate`].
-    pub fn validate(&self) -> Result<(), DynamicsError> {
-        each!(self, config => config.validate())
-    }
-
-    /// Makes the population, to be moved by `solver`.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`CellConfig::init`].
-    pub fn init(&self, solver: Arc<dyn Solver>, place: &Place) -> Result<Cells, DynamicsError> {
-        each!(self, config => config.init(solver, place))
-    }
-}

@@ -71,6 +71,14 @@ macro_rules! parameters {
             }
 
             /// A parameter by its name.
+            pub fn get(&self, name: &str) -> Option<&Values> {
+                match name {
+                    $(stringify!($name) => Some(&self.$name),)*
+                    _ => None,
+                }
+            }
+
+            /// A parameter by its name.
             pub fn get_mut(&mut self, name: &str) -> Option<&mut Values> {
                 match name {
                     $(stringify!($name) => Some(&mut self.$name),)*

@@ -1,8 +1,9 @@
 //! Voltage-dependent rates of gates.
 
-use burn::tensor::{DType, Tensor, activation};
+use burn::tensor::{DType, Tensor};
 
 use super::setting::Quantity;
+use crate::derivative::by_hand;
 
 /// How a rate depends on the voltage, with x = (V − midpoint)/slope and the slope positive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,9 +41,9 @@ impl RateForm {
 pub(crate) struct Rate {
     form: RateForm,
     scale: Quantity,
-    /// −midpoint
+    /// −midpoint.
     shift: Quantity,
-    /// ±1/slope
+    /// ±1/slope.
     steepness: Quantity,
 }
 
@@ -53,22 +54,13 @@ impl Rate {
         midpoint: &Quantity,
         slope: &Quantity,
     ) -> Self {
-        let steepness = slope.reciprocal();
-        let (scale, midpoint, steepness) = match form {
-            RateForm::Linear => (rate.clone(), midpoint.clone(), steepness.negative()),
-            RateForm::FallingLinear | RateForm::Sigmoid => {
-                (rate.clone(), midpoint.clone(), steepness)
-            }
-            // The factor becomes a shift: rate·exp(−x) = exp(−(V − midpoint − slope·ln rate)/slope).
-            RateForm::FallingExponential => (
-                Quantity::Number(1.0),
-                midpoint.plus(&slope.times(&rate.ln())),
-                steepness.negative(),
-            ),
+        let steepness = match form {
+            RateForm::FallingLinear => slope.reciprocal(),
+            _ => slope.reciprocal().negative(),
         };
         Self {
             form,
-            scale,
+            scale: rate.clone(),
             shift: midpoint.negative(),
             steepness,
         }
@@ -76,33 +68,78 @@ impl Rate {
 
     /// The rate at voltages of any shape that the constants broadcast to.
     pub(crate) fn at(&self, voltage: &Tensor<2>) -> Tensor<2> {
+        let form = self.form;
         let z = self.steepness.scale(self.shift.shift(voltage.clone()));
-        match self.form {
-            RateForm::Linear | RateForm::FallingLinear => self.scale.scale(bernoulli(z)),
-            RateForm::FallingExponential => z.exp(),
-            RateForm::Sigmoid => self.scale.scale(activation::sigmoid(z)),
+        self.scale.scale(by_hand(z, |z, slope| form.of(z, slope)))
+    }
+
+    /// Whether no constant is on the tape.
+    pub(crate) fn is_fixed(&self) -> bool {
+        let constants = [&self.scale, &self.shift, &self.steepness];
+        !constants.into_iter().any(Quantity::is_tracked)
+    }
+
+    /// The rate and its derivative by the voltage, off the tape.
+    pub(crate) fn with_slope(&self, voltage: &Tensor<2>) -> (Tensor<2>, Option<Tensor<2>>) {
+        let [scale, shift, steepness] =
+            [&self.scale, &self.shift, &self.steepness].map(Quantity::without_autodiff);
+        let z = steepness.scale(shift.shift(voltage.clone()));
+        let (value, slope) = self.form.of(z, true);
+        let slope = slope.map(|slope| steepness.times(&scale).scale(slope));
+        (scale.scale(value), slope)
+    }
+}
+
+impl RateForm {
+    /// The form as a function of z = −x, or z = x for the falling line; its derivative by z.
+    fn of(self, z: Tensor<2>, slope: bool) -> (Tensor<2>, Option<Tensor<2>>) {
+        match self {
+            Self::Linear | Self::FallingLinear => bernoulli(z, slope),
+            Self::FallingExponential => {
+                let value = z.exp();
+                (value.clone(), slope.then_some(value))
+            }
+            Self::Sigmoid => {
+                let value = z.clamp_max(LARGEST).exp().add_scalar(1.0).recip();
+                // s² − s
+                let slope = slope.then(|| value.clone().sub_scalar(1.0) * value.clone());
+                (value, slope)
+            }
         }
     }
 }
 
-/// B(z) = z/(exp(z) − 1), 1 at z = 0, with a finite and accurate derivative everywhere.
+/// Beyond it exp would soon overflow in single precision, and ∞/∞ follow; what is divided by it is below 10⁻³².
+const LARGEST: f64 = 80.0;
+
+/// B(z) = z/(exp(z) − 1), 1 at z = 0, and B'(z), both finite and accurate everywhere.
 ///
-/// Near 0, where quotient and slope lose their digits by cancellation, it is 1 − z/2 + z²/12 − z⁴/720, whose error is
-/// below that of the number format. The quotient sees 1 in place of such z, so that no NaN waits behind the mask. Above 80
-/// it is that at 80, less than 10⁻³², before exp overflows in single precision.
-pub(crate) fn bernoulli(z: Tensor<2>) -> Tensor<2> {
-    // z⁶/30240 is the first term left out; cancellation costs ε/z in value and ε/z² in slope.
+/// Near 0, where the quotients lose their digits by cancellation, B is 1 − z/2 + z²/12 − z⁴/720 and B' the derivative of
+/// that; the error is below that of the number format. The quotients see 1 in place of such z.
+fn bernoulli(z: Tensor<2>, slope: bool) -> (Tensor<2>, Option<Tensor<2>>) {
+    // z⁶/30240 and z⁵/5040 are the first terms left out; cancellation costs ε/z in value and ε/z² in slope.
     let near = match z.dtype() {
         DType::F64 => 0.01,
         _ => 0.25,
     };
     let square = z.clone() * z.clone();
-    let mask = square.clone().detach().lower_elem(near * near);
-    let far = z.clone().clamp_max(80.0).mask_fill(mask.clone(), 1.0);
-    let quotient = far.clone() / far.exp().sub_scalar(1.0);
+    let mask = square.clone().lower_elem(near * near);
+    let far = z.clone().clamp_max(LARGEST).mask_fill(mask.clone(), 1.0);
+    let below = far.clone().exp().sub_scalar(1.0);
+    let quotient = far / below.clone();
+    let slope = slope.then(|| {
+        // B' = (1 − B)/(exp(z) − 1) − B
+        let quotient = (quotient.clone().neg().add_scalar(1.0)) / below - quotient.clone();
+        let curve = square
+            .clone()
+            .mul_scalar(-1.0 / 180.0)
+            .add_scalar(1.0 / 6.0);
+        let series = (curve * z.clone()).sub_scalar(0.5);
+        quotient.mask_where(mask.clone(), series)
+    });
     let curve = square.mul_scalar(-1.0 / 720.0).add_scalar(1.0 / 12.0);
     let series = (curve * z.clone()).sub_scalar(0.5) * z;
-    quotient.mask_where(mask, series.add_scalar(1.0))
+    (quotient.mask_where(mask, series.add_scalar(1.0)), slope)
 }
 
 #[cfg(test)]
@@ -130,7 +167,7 @@ mod tests {
 
     fn value_and_slope(place: &Place, z: &[f64]) -> (Vec<f64>, Vec<f64>) {
         let z = place.tensor(z.to_vec(), [1, z.len()]).require_grad();
-        let value = bernoulli(z.clone());
+        let value = by_hand(z.clone(), bernoulli);
         let mut gradients = value.clone().sum().backward();
         let slope = z.grad_remove(&mut gradients).unwrap();
         (host(value).unwrap(), host(slope).unwrap())

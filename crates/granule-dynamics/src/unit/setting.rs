@@ -303,6 +303,10 @@ impl Constant {
 
 /// A constant of a run: a number, or `[1, 1]` or `[1, cells]` on the device.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one for each run, and its tensors are read at every step"
+)]
 pub(crate) enum Quantity {
     Number(f64),
     Tensor(Tensor<2>),
@@ -318,6 +322,14 @@ impl Quantity {
             Self::Number(x) => Self::Number(number(*x)),
             Self::Tensor(x) => Self::Tensor(tensor(x.clone())),
         }
+    }
+
+    pub(crate) fn is_tracked(&self) -> bool {
+        matches!(self, Self::Tensor(x) if x.is_tracked())
+    }
+
+    pub(crate) fn without_autodiff(&self) -> Self {
+        self.map(|x| x, Tensor::without_autodiff)
     }
 
     pub(crate) fn negative(&self) -> Self {

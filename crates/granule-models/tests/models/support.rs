@@ -3,7 +3,8 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use granule_device::DeviceSpec;
 use granule_models::{
-    CnnConfig, InputShape, InputSpec, ModelConfig, ModelFile, Provenance, ResNetConfig, Task, state,
+    CnnConfig, InputShape, InputSpec, ModelConfig, ModelFile, Provenance, RateConfig, ResNetConfig,
+    Task, state,
 };
 
 pub fn flex() -> Device {
@@ -65,6 +66,17 @@ pub fn small_models() -> Vec<(ModelConfig, InputShape)> {
             dropout: 0.1,
         })
     };
+    let rate = |dale_ratio| {
+        ModelConfig::Rate(RateConfig {
+            units: 6,
+            dale_ratio,
+            ..RateConfig::default()
+        })
+    };
+    let trial = InputShape::Sequence {
+        steps: 3,
+        channels: 2,
+    };
     vec![
         (mlp, InputShape::Vector { len: 5 }),
         (lenet, image(1, 28)),
@@ -72,6 +84,8 @@ pub fn small_models() -> Vec<(ModelConfig, InputShape)> {
         (cnn(true), image(2, 8)),
         (resnet(9, &[3, 4, 4, 5]), image(3, 8)),
         (resnet(8, &[3, 4, 5]), image(3, 8)),
+        (rate(None), trial),
+        (rate(Some(0.8)), image(2, 8)),
     ]
 }
 
@@ -100,5 +114,6 @@ fn channels(shape: &InputShape) -> usize {
     match *shape {
         InputShape::Image { channels, .. } => channels,
         InputShape::Vector { len } => len,
+        InputShape::Sequence { .. } => 1,
     }
 }

@@ -90,8 +90,8 @@ impl Drive {
         }
     }
 
-    /// `[steps, batch, units]`
-    pub(super) fn into_tensor(self) -> Tensor<3> {
+    /// The drive itself, `[steps, batch, units]`.
+    pub fn into_tensor(self) -> Tensor<3> {
         let projected = |input: Tensor<3>, weight: Tensor<2>| {
             let ([steps, batch, channels], [_, units]) = (input.dims(), weight.dims());
             let input = input.reshape([steps * batch, channels]);

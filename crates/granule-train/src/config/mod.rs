@@ -6,6 +6,7 @@ mod schedule;
 
 use std::path::PathBuf;
 
+use granule_data::task::TaskConfig;
 use granule_data::{Augmentation, DataError, DatasetSpec};
 use granule_device::DeviceSpec;
 use granule_models::ModelConfig;
@@ -60,11 +61,11 @@ impl Default for RunConfig {
     }
 }
 
-/// The data set and what is done to it.
+/// The data set and what is done to it; or the task whose trials are made for the run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DataConfig {
-    /// Which data set.
+    /// Which data set; left at its default beside a [`task`](Self::task).
     pub dataset: DatasetSpec,
     /// The folder that holds the published files; absent: the user's cache.
     pub data_dir: Option<PathBuf>,
@@ -81,6 +82,32 @@ pub struct DataConfig {
     pub validation: f64,
     /// Random distortion of the training images.
     pub augmentation: Augmentation,
+    /// The task that a rate network learns, instead of a data set; its trials have steps of `model.dt`.
+    pub task: Option<TaskConfig>,
+    /// How many trials of the task there are.
+    pub trials: TrialsConfig,
+}
+
+/// How many trials of a task a run sees. No two of them are the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrialsConfig {
+    /// New trials to learn from in every epoch.
+    pub epoch: usize,
+    /// Trials that every epoch is validated on, the same ones; 0 validates nothing.
+    pub validation: usize,
+    /// Trials that the result is scored on.
+    pub test: usize,
+}
+
+impl Default for TrialsConfig {
+    fn default() -> Self {
+        Self {
+            epoch: 6400,
+            validation: 640,
+            test: 2000,
+        }
+    }
 }
 
 impl Default for DataConfig {
@@ -94,6 +121,8 @@ impl Default for DataConfig {
             limit_test: None,
             validation: 0.0,
             augmentation: Augmentation::default(),
+            task: None,
+            trials: TrialsConfig::default(),
         }
     }
 }
@@ -142,7 +171,8 @@ pub enum Loss {
     /// Mean over samples of `−Σ target · log softmax(logits)`; classes only.
     #[default]
     CrossEntropy,
-    /// Mean over samples and outputs of the squared difference; real values only.
+    /// Mean over samples and outputs of the squared difference, over those that count in trials of a task; real values
+    /// only.
     Mse,
 }
 
@@ -195,7 +225,74 @@ impl RunConfig {
         self.data.validate()?;
         self.train.validate(&self.data)?;
         self.optimizer.validate()?;
-        self.schedule.validate()
+        self.schedule.validate()?;
+        self.data
+            .task
+            .as_ref()
+            .map_or(Ok(()), |task| self.validate_task(task))
+    }
+
+    fn validate_task(&self, task: &TaskConfig) -> Result<(), ConfigError> {
+        let ModelConfig::Rate(model) = &self.model else {
+            return Err(ConfigError::new(
+                "model.kind",
+                format!("{:?}", self.model.name()),
+                "\"rate\" with data.task",
+            ));
+        };
+        task.shape(model.dt).map_err(task_error)?;
+        let data = &self.data;
+        let fine = data.dataset == DatasetSpec::default();
+        check("data.dataset", &data.dataset, fine, "unset with data.task")?;
+        let limits = [
+            ("data.limit_train", data.limit_train),
+            ("data.limit_test", data.limit_test),
+        ];
+        for (field, limit) in limits {
+            let fine = limit.is_none();
+            check(
+                field,
+                limit.unwrap_or_default(),
+                fine,
+                "unset with data.task; data.trials has the numbers of trials",
+            )?;
+        }
+        check(
+            "data.validation",
+            data.validation,
+            data.validation == 0.0,
+            "0 with data.task; data.trials.validation is a number of trials",
+        )?;
+        check(
+            "data.augmentation",
+            "a distortion",
+            data.augmentation.is_identity(),
+            "none with data.task",
+        )?;
+        check(
+            "train.loss",
+            "\"cross-entropy\"",
+            self.train.loss == Loss::Mse,
+            "\"mse\" with data.task",
+        )
+    }
+}
+
+/// A setting of a task by its name in a run configuration.
+pub(crate) fn task_error(error: DataError) -> ConfigError {
+    match error {
+        DataError::Invalid {
+            field,
+            value,
+            allowed,
+        } => {
+            let field = match field.as_str() {
+                "dt_ms" => "model.dt".to_owned(),
+                _ => format!("data.{field}"),
+            };
+            ConfigError::new(field, value, allowed)
+        }
+        error => ConfigError::new("data.task", "this", error.to_string()),
     }
 }
 
@@ -204,6 +301,8 @@ impl DataConfig {
         seed("data.seed", self.seed)?;
         at_least_one("data.limit_train", self.limit_train)?;
         at_least_one("data.limit_test", self.limit_test)?;
+        at_least_one("data.trials.epoch", Some(self.trials.epoch))?;
+        at_least_one("data.trials.test", Some(self.trials.test))?;
         check(
             "data.validation",
             self.validation,
@@ -255,12 +354,20 @@ impl TrainConfig {
         if let Some(early) = &self.early_stopping {
             at_least_one("train.early_stopping.patience", Some(early.patience))?;
             not_negative("train.early_stopping.min_delta", early.min_delta)?;
-            check(
-                "data.validation",
-                data.validation,
-                data.validation > 0.0,
-                "above 0 when train.early_stopping is set, for example 0.1",
-            )?;
+            match &data.task {
+                None => check(
+                    "data.validation",
+                    data.validation,
+                    data.validation > 0.0,
+                    "above 0 when train.early_stopping is set, for example 0.1",
+                )?,
+                Some(_) => check(
+                    "data.trials.validation",
+                    data.trials.validation,
+                    data.trials.validation > 0,
+                    "1 or more when train.early_stopping is set",
+                )?,
+            }
         }
         at_least_one("train.checkpoint_every_steps", self.checkpoint_every_steps)?;
         at_least_one("train.keep_checkpoints", Some(self.keep_checkpoints))

@@ -1,7 +1,10 @@
+use granule_data::task::TaskConfig;
 use granule_data::{Augmentation, DatasetSpec};
 use granule_models::ModelConfig;
 
-use super::{OneCycleConfig, OptimizerConfig, RunConfig, ScheduleConfig, SgdConfig};
+use super::{
+    AdamConfig, Loss, OneCycleConfig, OptimizerConfig, RunConfig, ScheduleConfig, SgdConfig,
+};
 
 impl RunConfig {
     /// Settings that train this model well on this data set; they are where `granule train` starts from.
@@ -16,7 +19,8 @@ impl RunConfig {
     /// # Ok::<(), granule_models::ModelError>(())
     /// ```
     // Only values that every configuration file spells out may differ here between models: a file that leaves one
-    // away, as a run's own config.toml does with what is unset, would get it back.
+    // away, as a run's own config.toml does with what is unset, would get it back. Clipping for rate networks, whose
+    // gradients may explode, is the exception: without it a run needs a bound that is never reached.
     pub fn recipe(model: ModelConfig, dataset: DatasetSpec) -> Self {
         let mut config = Self::default();
         match model {
@@ -26,6 +30,14 @@ impl RunConfig {
             ModelConfig::Cnn(_) => {
                 config.optimizer = OptimizerConfig::Sgd(SgdConfig {
                     lr: 0.01,
+                    ..Default::default()
+                });
+                config.schedule = ScheduleConfig::Cosine(Default::default());
+            }
+            ModelConfig::Rate(_) => {
+                config.train.clip_norm = Some(1.0);
+                config.optimizer = OptimizerConfig::Adam(AdamConfig {
+                    lr: 3e-3,
                     ..Default::default()
                 });
                 config.schedule = ScheduleConfig::Cosine(Default::default());
@@ -52,6 +64,14 @@ impl RunConfig {
         }
         config.model = model;
         config.data.dataset = dataset;
+        config
+    }
+
+    /// Settings that train this model well on this task.
+    pub fn task_recipe(model: ModelConfig, task: TaskConfig) -> Self {
+        let mut config = Self::recipe(model, DatasetSpec::default());
+        config.train.loss = Loss::Mse;
+        config.data.task = Some(task);
         config
     }
 }

@@ -4,19 +4,21 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use granule_data::Shape;
 use granule_data::fs::write_atomic;
+use granule_data::task::Part;
 use granule_models::state::state_dict;
 use granule_models::{ModelFile, Provenance, StateDict, Task};
 
+use crate::engine::problem::{Parts, Source};
 use crate::engine::score::Samples;
 use crate::engine::session::Session;
+use crate::engine::trial_score;
 use crate::error::TrainError;
 use crate::event::Event;
 use crate::outcome::{Evaluation, Outcome, Scores};
 use crate::record::{
     Fact, MistakeCard, Picture, RecordError, ReportData, RunSummary, Scatter, TestResult,
-    first_layer_filters, write_data, write_report,
+    TrialExample, first_layer_filters, write_data, write_report,
 };
 
 const MODEL: &str = "model.granule";
@@ -38,19 +40,38 @@ impl Session<'_> {
             self.device.burn(),
         )?;
         let problem = self.problem;
-        let samples = Samples {
-            split: &problem.dataset.test,
-            indices: &problem.test,
-            normalization: problem.normalization(),
+        let (device, batch) = (self.device.burn(), self.config.train.batch_size.max(64));
+        let (evaluation, test) = match &problem.source {
+            Source::Dataset(parts) => {
+                let samples = Samples {
+                    split: &parts.dataset.test,
+                    indices: &parts.test,
+                    normalization: parts.normalization(),
+                };
+                let (evaluation, outputs) =
+                    samples.evaluate(&network, &problem.task, device, batch, self.observer)?;
+                let scatters = match &problem.task {
+                    Task::Regression { outputs: width } => {
+                        Scatter::sample(&samples.values(), &outputs, *width)
+                    }
+                    Task::Classification { .. } | Task::Trials { .. } => Vec::new(),
+                };
+                let test = self.test_result(parts, &evaluation, scatters);
+                (evaluation, test)
+            }
+            Source::Trials(trials) => {
+                let (evaluation, shown) =
+                    trial_score::evaluate(trials, &network, device, batch, self.observer)?;
+                let test = evaluation.trials().map(|scores| TestResult::Trials {
+                    loss: evaluation.loss,
+                    scores: scores.clone(),
+                    example: shown.and_then(|shown| {
+                        TrialExample::new(&trials.info, &shown.batch, &shown.outputs)
+                    }),
+                });
+                (evaluation, test)
+            }
         };
-        let batch = self.config.train.batch_size.max(64);
-        let (evaluation, outputs) = samples.evaluate(
-            &network,
-            &problem.task,
-            self.device.burn(),
-            batch,
-            self.observer,
-        )?;
 
         let file = ModelFile {
             model: self.config.model.clone(),
@@ -62,12 +83,6 @@ impl Session<'_> {
         let model_path = self.run_dir.join(MODEL);
         file.save(&model_path)?;
 
-        let scatters = match &problem.task {
-            Task::Regression { outputs: width } => {
-                Scatter::sample(&samples.values(), &outputs, *width)
-            }
-            Task::Classification { .. } => Vec::new(),
-        };
         let outcome = Outcome {
             model_path: Some(model_path),
             evaluation: Some(evaluation.clone()),
@@ -75,8 +90,7 @@ impl Session<'_> {
             ..self.outcome(false)
         };
         self.recorder.finish(&summary(&outcome, &evaluation))?;
-        let test = self.test_result(&evaluation, scatters);
-        let report = self.report(&outcome, Some(test), Some(&file.state), file.provenance)?;
+        let report = self.report(&outcome, test, Some(&file.state), file.provenance)?;
         write_report(self.run_dir, &report)?;
         let json = serde_json::to_vec_pretty(&outcome).map_err(|e| RecordError::Render {
             reason: e.to_string(),
@@ -151,14 +165,26 @@ impl Session<'_> {
                 scores.insert("test_r2".to_owned(), values.mean.r2);
                 scores.insert("test_mae".to_owned(), values.mean.mae);
             }
+            Scores::Trials(trials) => {
+                let all = [
+                    ("test_accuracy", trials.score.accuracy()),
+                    ("constant_mse", Some(trials.score.constant_mse)),
+                    ("ideal_mse", Some(trials.ideal.mse)),
+                    ("ideal_accuracy", trials.ideal.accuracy()),
+                ];
+                let present = all
+                    .into_iter()
+                    .filter_map(|(name, score)| Some((name.to_owned(), score?)));
+                scores.extend(present);
+            }
         }
         if let Some(best) = self.progress.best {
             scores.insert("validation_loss".to_owned(), best.loss);
         }
         scores.retain(|_, score| score.is_finite());
         Provenance {
-            dataset: self.problem.dataset.name.clone(),
-            dataset_fingerprint: self.problem.dataset.fingerprint.clone(),
+            dataset: self.problem.name().to_owned(),
+            dataset_fingerprint: self.problem.fingerprint().to_owned(),
             seed: self.config.seed,
             data_seed: self.config.data.seed,
             device: self.device.name().to_owned(),
@@ -168,14 +194,20 @@ impl Session<'_> {
         }
     }
 
-    fn test_result(&self, evaluation: &Evaluation, scatters: Vec<Scatter>) -> TestResult {
-        let test = &self.problem.dataset.test;
+    fn test_result(
+        &self,
+        parts: &Parts<'_>,
+        evaluation: &Evaluation,
+        scatters: Vec<Scatter>,
+    ) -> Option<TestResult> {
+        let test = &parts.dataset.test;
         let picture = |index: usize| -> Option<Picture> {
-            let (channels, height, width) = image(test.shape())?;
+            let (channels, height, width) = self.problem.image()?;
             Picture::thumbnail(channels, height, width, test.pixels(index)?, PICTURE_SIDE).ok()
         };
         match &evaluation.scores {
-            Scores::Classification(scores) => TestResult::Classification {
+            Scores::Trials(_) => None,
+            Scores::Classification(scores) => Some(TestResult::Classification {
                 loss: evaluation.loss,
                 report: scores.report.clone(),
                 confusion: scores.confusion.clone(),
@@ -191,12 +223,12 @@ impl Session<'_> {
                         picture: picture(mistake.index),
                     })
                     .collect(),
-            },
-            Scores::Regression(scores) => TestResult::Regression {
+            }),
+            Scores::Regression(scores) => Some(TestResult::Regression {
                 loss: evaluation.loss,
                 scores: scores.clone(),
                 scatters,
-            },
+            }),
         }
     }
 
@@ -216,10 +248,10 @@ impl Session<'_> {
         Ok(ReportData {
             model: self.config.model.name().to_owned(),
             parameters: self.parameters as u64,
-            dataset: problem.dataset.name.clone(),
-            train_samples: problem.train.len() as u64,
-            validation_samples: problem.validation.len() as u64,
-            test_samples: problem.test.len() as u64,
+            dataset: problem.name().to_owned(),
+            train_samples: problem.len(Part::Train) as u64,
+            validation_samples: problem.len(Part::Validation) as u64,
+            test_samples: problem.len(Part::Test) as u64,
             device: self.device.name().to_owned(),
             seed: self.config.seed,
             version: provenance.granule_version,
@@ -232,28 +264,16 @@ impl Session<'_> {
             steps: self.recorder.steps().to_vec(),
             test,
             filters: filters.map_or_else(Vec::new, |filters| {
-                let image = image(problem.dataset.train.shape());
-                first_layer_filters(&filters.shape, &filters.data, image)
+                first_layer_filters(&filters.shape, &filters.data, problem.image())
             }),
             config_toml: self.config.to_toml()?,
             provenance: vec![
-                fact("Data fingerprint", problem.dataset.fingerprint.clone()),
+                fact("Data fingerprint", problem.fingerprint().to_owned()),
                 fact("Run folder", self.run_dir.display().to_string()),
                 fact("Weights of epoch", provenance.epochs.to_string()),
             ],
             warnings: self.warnings.clone(),
         })
-    }
-}
-
-fn image(shape: Shape) -> Option<(usize, usize, usize)> {
-    match shape {
-        Shape::Image {
-            channels,
-            height,
-            width,
-        } => Some((channels, height, width)),
-        Shape::Vector { .. } => None,
     }
 }
 

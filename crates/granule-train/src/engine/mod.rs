@@ -5,11 +5,13 @@ mod problem;
 mod score;
 mod session;
 mod step;
+mod trial_score;
 
 use std::borrow::Cow;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use granule_data::task::Part;
 use granule_data::{Dataset, LoadOptions};
 use granule_device::OpenDevice;
 use granule_models::Provenance;
@@ -17,7 +19,7 @@ use granule_models::Provenance;
 use crate::checkpoint::Store;
 use crate::config::RunConfig;
 use crate::engine::finish::{earlier_outcome, tell};
-use crate::engine::problem::Problem;
+use crate::engine::problem::{Problem, Source};
 use crate::engine::session::{End, Session};
 use crate::error::TrainError;
 use crate::event::{Event, Observer, StopFlag};
@@ -28,6 +30,7 @@ use crate::settings::Settings;
 
 pub use problem::test_samples;
 pub use score::evaluate;
+pub use trial_score::evaluate_trials;
 
 /// Loads the data, trains, scores on the test part and writes the run folder.
 ///
@@ -44,7 +47,7 @@ pub fn train(
     begin(config, None, run_dir, observer, stop)
 }
 
-/// As [`train`], on data already in memory; `config.data.dataset` is only recorded.
+/// As [`train`], on data already in memory; `config.data.dataset` is only recorded, and `config.data.task` must not be set.
 ///
 /// # Errors
 /// As [`train`].
@@ -96,7 +99,7 @@ fn begin(
         check_empty(run_dir)?;
     }
     let (device, dataset) = open(config, dataset, observer)?;
-    let problem = Problem::new(config, &dataset)?;
+    let problem = Problem::new(config, dataset.as_deref())?;
     tell_data(&problem, observer);
 
     let run_dir = match run_dir {
@@ -107,7 +110,7 @@ fn begin(
         None => {
             let now = Provenance::now().created;
             let parent = Path::new("runs");
-            create_named(parent, &now, config.model.name(), &dataset.name)?
+            create_named(parent, &now, config.model.name(), problem.name())?
         }
     };
     let _lock = Lock::take(&run_dir)?;
@@ -157,7 +160,7 @@ fn go_on(
     }
 
     let (device, dataset) = open(&config, dataset, observer)?;
-    let problem = Problem::new(&config, &dataset)?;
+    let problem = Problem::new(&config, dataset.as_deref())?;
     tell_data(&problem, observer);
     let step = found.as_ref().map_or(0, |(_, c)| c.progress.global_step);
     let recorder = RunRecorder::resume(run_dir, step, RecordOptions::default())?;
@@ -194,17 +197,18 @@ fn complete(
     }
 }
 
-/// Opens the device and, unless they are given, loads the data.
+/// Opens the device and, unless they are given or made by a task, loads the data.
 fn open<'a>(
     config: &RunConfig,
     dataset: Option<&'a Dataset>,
     observer: &mut dyn Observer,
-) -> Result<(OpenDevice, Cow<'a, Dataset>), TrainError> {
+) -> Result<(OpenDevice, Option<Cow<'a, Dataset>>), TrainError> {
     let device = config.device.open()?;
     observer.event(&Event::Device(&device));
     let dataset = match dataset {
-        Some(dataset) => Cow::Borrowed(dataset),
-        None => Cow::Owned(granule_data::load(
+        Some(dataset) => Some(Cow::Borrowed(dataset)),
+        None if config.data.task.is_some() => None,
+        None => Some(Cow::Owned(granule_data::load(
             &config.data.dataset,
             &LoadOptions {
                 data_dir: config.data.data_dir.clone(),
@@ -212,19 +216,32 @@ fn open<'a>(
                 seed: config.data.seed,
                 progress: observer.progress(),
             },
-        )?),
+        )?)),
     };
     Ok((device, dataset))
 }
 
 fn tell_data(problem: &Problem<'_>, observer: &mut dyn Observer) {
-    observer.event(&Event::Dataset {
-        dataset: problem.dataset,
-        train: problem.train.len(),
-        validation: problem.validation.len(),
-        test: problem.test.len(),
+    let [train, validation, test] =
+        [Part::Train, Part::Validation, Part::Test].map(|part| problem.len(part));
+    observer.event(&match &problem.source {
+        Source::Dataset(parts) => Event::Dataset {
+            dataset: parts.dataset,
+            train,
+            validation,
+            test,
+        },
+        Source::Trials(trials) => Event::Task {
+            task: &trials.info,
+            shape: trials.shape,
+            dt: trials.dt,
+            train,
+            validation,
+            test,
+            fingerprint: &trials.fingerprint,
+        },
     });
-    for text in &problem.dataset.warnings {
+    for text in problem.warnings() {
         observer.event(&Event::Warning { text });
     }
 }

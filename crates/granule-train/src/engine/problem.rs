@@ -1,17 +1,30 @@
-//! What a run learns: the data set seen through the configuration.
+//! What a run learns: the data set, or the task, seen through the configuration.
 
+use granule_data::task::Part;
 use granule_data::{Dataset, DatasetSpec, Normalization, Shape, Split, Targets};
 use granule_models::{InputShape, InputSpec, Task};
 
 use crate::batches::{Purpose, shuffle};
-use crate::config::{Loss, RunConfig};
+use crate::config::{DataConfig, Loss, RunConfig};
 use crate::error::{ConfigError, TrainError};
+use crate::trials::Trials;
 
-/// The parts of a data set and what a model for it takes and gives.
+/// Where samples come from, and what a model for them takes and gives.
 pub(crate) struct Problem<'a> {
-    pub dataset: &'a Dataset,
+    pub source: Source<'a>,
     pub input: InputSpec,
     pub task: Task,
+}
+
+/// Where samples come from.
+pub(crate) enum Source<'a> {
+    Dataset(Parts<'a>),
+    Trials(Box<Trials>),
+}
+
+/// The parts of a data set.
+pub(crate) struct Parts<'a> {
+    pub dataset: &'a Dataset,
     /// Indices into the training part.
     pub train: Vec<usize>,
     /// Indices into the training part.
@@ -21,7 +34,29 @@ pub(crate) struct Problem<'a> {
 }
 
 impl<'a> Problem<'a> {
-    pub fn new(config: &RunConfig, dataset: &'a Dataset) -> Result<Self, TrainError> {
+    /// Without a data set, the task of the configuration.
+    pub fn new(config: &RunConfig, dataset: Option<&'a Dataset>) -> Result<Self, TrainError> {
+        match (dataset, &config.data.task) {
+            (Some(dataset), None) => Self::of_dataset(config, dataset),
+            (None, Some(task)) => {
+                let DataConfig { seed, trials, .. } = config.data;
+                let trials = Trials::new(task, &config.model, seed, trials)?;
+                let (input, task) = (trials.input(), trials.task()?);
+                config.model.validate(&input, task.outputs())?;
+                Ok(Self {
+                    source: Source::Trials(Box::new(trials)),
+                    input: InputSpec::new(input),
+                    task,
+                })
+            }
+            _ => {
+                let allowed = "set or a data set given, not both";
+                Err(ConfigError::new("data.task", "this", allowed).into())
+            }
+        }
+    }
+
+    fn of_dataset(config: &RunConfig, dataset: &'a Dataset) -> Result<Self, TrainError> {
         let task = task(dataset);
         let refused = match (&task, config.train.loss) {
             (Task::Regression { .. }, Loss::CrossEntropy) => Some((
@@ -65,15 +100,68 @@ impl<'a> Problem<'a> {
             config.data.seed,
         )?;
         Ok(Self {
-            dataset,
+            source: Source::Dataset(Parts {
+                dataset,
+                train,
+                validation,
+                test: test_samples(dataset, config.data.limit_test, config.data.seed),
+            }),
             input,
             task,
-            train,
-            validation,
-            test: test_samples(dataset, config.data.limit_test, config.data.seed),
         })
     }
 
+    /// The name of the data set or the task.
+    pub fn name(&self) -> &str {
+        match &self.source {
+            Source::Dataset(parts) => &parts.dataset.name,
+            Source::Trials(trials) => trials.info.name,
+        }
+    }
+
+    pub fn fingerprint(&self) -> &str {
+        match &self.source {
+            Source::Dataset(parts) => &parts.dataset.fingerprint,
+            Source::Trials(trials) => &trials.fingerprint,
+        }
+    }
+
+    pub fn warnings(&self) -> &[String] {
+        match &self.source {
+            Source::Dataset(parts) => &parts.dataset.warnings,
+            Source::Trials(_) => &[],
+        }
+    }
+
+    /// Samples of a part; of an epoch, for those to learn from.
+    pub fn len(&self, part: Part) -> usize {
+        match (&self.source, part) {
+            (Source::Trials(trials), part) => trials.len(part),
+            (Source::Dataset(parts), Part::Train) => parts.train.len(),
+            (Source::Dataset(parts), Part::Validation) => parts.validation.len(),
+            (Source::Dataset(parts), Part::Test) => parts.test.len(),
+        }
+    }
+
+    /// Whether every sample is of a class.
+    pub fn has_classes(&self) -> bool {
+        matches!(self.task, Task::Classification { .. })
+    }
+
+    /// The shape of one image.
+    pub fn image(&self) -> Option<(usize, usize, usize)> {
+        match self.input.shape {
+            InputShape::Image {
+                channels,
+                height,
+                width,
+            } => Some((channels, height, width)),
+            _ => None,
+        }
+    }
+}
+
+impl<'a> Parts<'a> {
     pub fn normalization(&self) -> &'a Normalization {
         &self.dataset.normalization
     }
@@ -222,8 +310,10 @@ mod tests {
             config.data.limit_train = limit;
             config.data.limit_test = limit;
             config.data.seed = seed;
-            let problem = Problem::new(&config, &dataset).unwrap();
-            [problem.train, problem.test]
+            match Problem::new(&config, Some(&dataset)).unwrap().source {
+                Source::Dataset(parts) => [parts.train, parts.test],
+                Source::Trials(_) => unreachable!(),
+            }
         };
         let drawn = parts("arrays:x.npy,y.npy", Some(60), 1);
         for part in &drawn {

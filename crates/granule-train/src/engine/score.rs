@@ -1,7 +1,7 @@
 //! Scoring a network on samples it does not learn from.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use granule_data::{Dataset, Normalization, Split, Targets};
+use granule_data::{Dataset, Normalization, Split};
 use granule_device::OpenDevice;
 use granule_models::{ModelFile, Network, Task};
 
@@ -109,7 +109,7 @@ impl Samples<'_> {
             Task::Classification { classes } => {
                 Scores::Classification(self.classification(&outputs, classes)?)
             }
-            Task::Regression { .. } => {
+            Task::Regression { .. } | Task::Trials { .. } => {
                 let truth = self.values();
                 Scores::Regression(RegressionScores::new(&truth, &outputs, width)?)
             }
@@ -170,7 +170,11 @@ impl Samples<'_> {
 }
 
 /// Refuses `outputs`, a row per sample of `indices`, unless all are finite.
-fn check_finite(part: &'static str, indices: &[usize], outputs: &[f32]) -> Result<(), TrainError> {
+pub(super) fn check_finite(
+    part: &'static str,
+    indices: &[usize],
+    outputs: &[f32],
+) -> Result<(), TrainError> {
     let width = (outputs.len() / indices.len().max(1)).max(1);
     let bad = outputs.iter().position(|x| !x.is_finite());
     let found = bad.and_then(|place| Some((indices.get(place / width)?, outputs.get(place)?)));
@@ -188,7 +192,7 @@ fn with_truth<R>(split: &Split, indices: &[usize], use_it: impl FnOnce(Truth<'_>
     match truth(split, indices) {
         BatchTruth::HostClasses(classes) => use_it(Truth::Classes(&classes)),
         BatchTruth::HostValues(values) => use_it(Truth::Values(&values)),
-        BatchTruth::DeviceClasses(_) | BatchTruth::DeviceValues(_) => use_it(Truth::Values(&[])),
+        _ => use_it(Truth::Values(&[])),
     }
 }
 
@@ -242,10 +246,6 @@ fn describe(task: &Task) -> String {
             format!("{} classes ({}{more})", classes.len(), names.join(", "))
         }
         Task::Regression { outputs } => format!("{outputs} real values"),
+        Task::Trials { task, steps, .. } => format!("trials of {task} in {steps} steps"),
     }
-}
-
-/// Whether a split's targets are classes.
-pub(crate) fn has_classes(split: &Split) -> bool {
-    matches!(split.targets(), Targets::Classes(_))
 }

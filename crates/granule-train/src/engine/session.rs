@@ -5,16 +5,18 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use burn::tensor::Device;
+use granule_data::task::Part;
 use granule_device::OpenDevice;
 use granule_models::state::{load_state_dict, state_dict};
 use granule_models::{Network, StateDict};
 
-use crate::batches::Batches;
+use crate::batches::{Batch, Batches};
 use crate::checkpoint::{Best, Checkpoint, Progress, Store};
 use crate::config::RunConfig;
-use crate::engine::problem::Problem;
-use crate::engine::score::{Samples, has_classes};
+use crate::engine::problem::{Problem, Source};
+use crate::engine::score::Samples;
 use crate::engine::step::Waiting;
+use crate::engine::trial_score::validate;
 use crate::error::TrainError;
 use crate::event::{EpochEvent, Event, Observer, ScoreEvent, StartEvent, StopFlag};
 use crate::loss::LossFunction;
@@ -23,6 +25,7 @@ use crate::outcome::Outcome;
 use crate::record::{EpochRow, RunRecorder};
 use crate::schedule::Schedule;
 use crate::settings::Settings;
+use crate::trials::TrialBatches;
 
 /// One run in one process.
 pub(crate) struct Session<'a> {
@@ -79,6 +82,27 @@ impl Clock {
     }
 }
 
+/// Where batches come from.
+enum Supply<'a> {
+    Samples(Batches<'a>),
+    Trials(TrialBatches<'a>),
+}
+
+impl Supply<'_> {
+    /// Calls `step` with the batches of one epoch from batch `first` on, until it breaks or fails.
+    fn run(
+        &self,
+        epoch: u64,
+        first: usize,
+        step: impl FnMut(Batch) -> Result<ControlFlow<()>, TrainError>,
+    ) -> Result<(), TrainError> {
+        match self {
+            Self::Samples(batches) => batches.run(epoch, first, step),
+            Self::Trials(batches) => batches.run(epoch, first, step),
+        }
+    }
+}
+
 /// How a stretch of training ended.
 pub(crate) enum End {
     /// All epochs are done, or early stopping ended them.
@@ -105,7 +129,9 @@ impl<'a> Session<'a> {
             config
                 .model
                 .init(&problem.input.shape, outputs, config.seed, &train_device)?;
-        let steps_per_epoch = problem.train.len().div_ceil(config.train.batch_size.max(1));
+        let steps_per_epoch = problem
+            .len(Part::Train)
+            .div_ceil(config.train.batch_size.max(1));
         Ok(Self {
             optimizer: Optimizer::new(
                 &config.optimizer,
@@ -121,8 +147,8 @@ impl<'a> Session<'a> {
             ),
             store: Store::new(run_dir, config.train.keep_checkpoints),
             clock: Clock::new(&Progress::default()),
-            progress: Progress::new(&problem.dataset.fingerprint, Settings::of(config)?),
-            warnings: problem.dataset.warnings.clone(),
+            progress: Progress::new(problem.fingerprint(), Settings::of(config)?),
+            warnings: problem.warnings().to_vec(),
             parameters: network.parameter_count(),
             network: Some(network),
             waiting: Vec::new(),
@@ -142,10 +168,10 @@ impl<'a> Session<'a> {
 
     /// Goes back to a checkpoint.
     pub fn restore(&mut self, path: &Path, checkpoint: Checkpoint) -> Result<(), TrainError> {
-        if checkpoint.progress.fingerprint != self.problem.dataset.fingerprint {
+        if checkpoint.progress.fingerprint != self.problem.fingerprint() {
             return Err(TrainError::OtherData {
                 expected: checkpoint.progress.fingerprint,
-                found: self.problem.dataset.fingerprint.clone(),
+                found: self.problem.fingerprint().to_owned(),
             });
         }
         let network = load_state_dict(self.take_network()?, &checkpoint.model)?;
@@ -176,30 +202,37 @@ impl<'a> Session<'a> {
             resumed_from,
         }));
         let problem = self.problem;
-        let batches = Batches::new(
-            &problem.dataset.train,
-            problem.normalization(),
-            &self.config.data.augmentation,
-            &problem.train,
-            self.config.train.batch_size,
-            self.config.seed,
-            self.device,
-        )?;
+        let batch_size = self.config.train.batch_size;
+        let supply = match &problem.source {
+            Source::Dataset(parts) => Supply::Samples(Batches::new(
+                &parts.dataset.train,
+                parts.normalization(),
+                &self.config.data.augmentation,
+                &parts.train,
+                batch_size,
+                self.config.seed,
+                self.device,
+            )?),
+            Source::Trials(trials) => {
+                Supply::Trials(TrialBatches::new(trials, batch_size, self.device))
+            }
+        };
         while self.progress.epoch < self.config.train.epochs && !self.progress.stopped_early {
-            if let End::Interrupted = self.epoch(&batches)? {
+            if let End::Interrupted = self.epoch(&supply)? {
                 return Ok(End::Interrupted);
             }
         }
         Ok(End::Finished)
     }
 
-    fn epoch(&mut self, batches: &Batches<'_>) -> Result<End, TrainError> {
+    fn epoch(&mut self, supply: &Supply<'_>) -> Result<End, TrainError> {
         self.clock = Clock::new(&self.progress);
-        let first = self.progress.step_in_epoch;
-        batches.run(self.progress.epoch as u64, first, |batch| {
+        let (epoch, first) = (self.progress.epoch as u64, self.progress.step_in_epoch);
+        let step = |batch: Batch| {
             self.step(batch)?;
             self.after_step()
-        })?;
+        };
+        supply.run(epoch, first, step)?;
         if self.progress.step_in_epoch < self.steps_per_epoch {
             return Ok(End::Interrupted);
         }
@@ -238,7 +271,7 @@ impl<'a> Session<'a> {
 
     /// Scores the validation part, heeds early stopping and closes the epoch's sums.
     fn end_epoch(&mut self) -> Result<(), TrainError> {
-        let classes = has_classes(&self.problem.dataset.train);
+        let classes = self.problem.has_classes();
         let epoch = self.progress.epoch + 1;
         let score = self.validate(epoch)?;
         let best = score.is_some_and(|score| score.best);
@@ -286,30 +319,40 @@ impl<'a> Session<'a> {
     }
 
     fn validate(&mut self, epoch: usize) -> Result<Option<ScoreEvent>, TrainError> {
-        if self.problem.validation.is_empty() {
+        let count = self.problem.len(Part::Validation);
+        if count == 0 {
             return Ok(None);
         }
-        let samples = Samples {
-            split: &self.problem.dataset.train,
-            indices: &self.problem.validation,
-            normalization: self.problem.normalization(),
-        };
         let network = burn::module::Module::valid(self.network()?);
-        let batch = self.config.train.batch_size.max(64);
-        let tally = match samples.tally(&network, self.device.burn(), batch) {
+        let (device, batch) = (self.device.burn(), self.config.train.batch_size.max(64));
+        let score = match &self.problem.source {
+            Source::Dataset(parts) => {
+                let samples = Samples {
+                    split: &parts.dataset.train,
+                    indices: &parts.validation,
+                    normalization: parts.normalization(),
+                };
+                let classes = self.problem.has_classes();
+                samples.tally(&network, device, batch).map(|tally| {
+                    let share = tally.correct as f64 / count as f64;
+                    (tally.loss / count as f64, classes.then_some(share))
+                })
+            }
+            Source::Trials(trials) => {
+                validate(trials, &network, device, batch).map(|score| (score.mse, score.accuracy()))
+            }
+        };
+        let (loss, accuracy) = match score {
             Err(error @ TrainError::NonFiniteOutput { .. }) => {
                 self.finite_state()?;
                 return Err(error);
             }
-            tally => tally?,
+            score => score?,
         };
-        let count = self.problem.validation.len() as f64;
-        let loss = tally.loss / count;
         let event = ScoreEvent {
             epoch,
             loss,
-            accuracy: has_classes(&self.problem.dataset.train)
-                .then(|| tally.correct as f64 / count),
+            accuracy,
             best: self.progress.best.is_none_or(|best| loss < best.loss),
         };
         self.observer.event(&Event::Validation(event));

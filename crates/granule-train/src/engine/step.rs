@@ -6,11 +6,10 @@ use burn::tensor::{Tensor, TensorData};
 use granule_models::DropoutStream;
 
 use crate::batches::{Batch, BatchTruth};
-use crate::engine::score::has_classes;
 use crate::engine::session::Session;
 use crate::error::TrainError;
 use crate::event::{Event, StepEvent};
-use crate::loss::{DeviceTruth, Tally, Truth, correct_on_device};
+use crate::loss::{DeviceTruth, Tally, Truth, correct_on_device, counted};
 use crate::optimizer::{Gradient, GradientNorm};
 use crate::record::StepRow;
 
@@ -57,6 +56,9 @@ impl Session<'_> {
                 Ok(Truth::Classes(classes))
             }
             BatchTruth::HostValues(values) if self.device.is_host() => Ok(Truth::Values(values)),
+            BatchTruth::Trials { targets, mask } if self.device.is_host() => {
+                Ok(Truth::Trials { targets, mask })
+            }
             _ => Err(()),
         };
         match truth {
@@ -96,7 +98,9 @@ impl Session<'_> {
                     DeviceTruth::Classes(classes) => {
                         correct_on_device(outputs.without_autodiff(), classes)
                     }
-                    DeviceTruth::Values(_) => Tensor::zeros([1], self.device.burn()),
+                    DeviceTruth::Values(_) | DeviceTruth::Trials { .. } => {
+                        Tensor::zeros([1], self.device.burn())
+                    }
                 });
                 readings.extend(match norm {
                     GradientNorm::Device(norm) => Some(*norm),
@@ -135,6 +139,17 @@ impl Session<'_> {
                 let data = TensorData::new(values, [samples, width]);
                 DeviceTruth::Values(Tensor::from_data(data, device))
             }
+            BatchTruth::Trials { targets, mut mask } => {
+                let count = counted(&mask);
+                mask.iter_mut()
+                    .for_each(|m| *m = (f64::from(*m) / count) as f32);
+                let width = targets.len() / samples.max(1);
+                let rows = |values| TensorData::new(values, [samples, width]);
+                DeviceTruth::Trials {
+                    targets: Tensor::from_data(rows(targets), device),
+                    weights: Tensor::from_data(rows(mask), device),
+                }
+            }
         }
     }
 
@@ -172,7 +187,7 @@ impl Session<'_> {
     /// Adds steps to the sums and tells of them.
     fn account(&mut self, steps: &[Done]) -> Result<(), TrainError> {
         self.clock.advance(&mut self.progress);
-        let classes = has_classes(&self.problem.dataset.train);
+        let classes = self.problem.has_classes();
         let epoch = self.progress.epoch + 1;
         for step in steps {
             let samples = step.samples as f64;

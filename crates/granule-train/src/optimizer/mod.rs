@@ -268,7 +268,7 @@ impl ModuleVisitor for Builder {
         let Some(name) = self.names.get(&param.id) else {
             return;
         };
-        if is_running_statistic(name) {
+        if is_running_statistic(name) || !param.is_require_grad() {
             return;
         }
         let shape = param.lazy_shape().to_vec();

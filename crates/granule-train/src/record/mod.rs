@@ -14,8 +14,8 @@ use crate::metrics::finite;
 pub use recorder::{RecordOptions, RunRecorder};
 pub(crate) use report::write_data;
 pub use report::{
-    Fact, MistakeCard, Picture, ReportData, Scatter, TestResult, first_layer_filters, render,
-    write_report,
+    Fact, MistakeCard, OutputTrace, Picture, ReportData, Scatter, TestResult, TrialExample,
+    first_layer_filters, render, write_report,
 };
 
 /// The resolved configuration inside a run folder.

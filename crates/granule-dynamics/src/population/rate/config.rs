@@ -2,6 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::Activation;
 use super::connectivity;
+use crate::solver::SolverKind;
 use crate::{DynamicsError, Values};
 
 /// A rate network, τ dx/dt = −x + r(x) W + u W_in + b with outputs r(x) W_out + b_out.
@@ -18,6 +19,8 @@ pub struct RateNetworkConfig {
     /// The step of the network's own discretisation, in ms; at most the smallest time constant. Equal to the time constant
     /// it makes an ordinary recurrent network.
     pub dt: f64,
+    /// What moves the network where it is a [`crate::Model`]; over whole sequences it always takes Euler's steps.
+    pub solver: SolverKind,
     /// τ in ms: one for all units, or one for each.
     pub time_constant: Values,
     /// Trains a time constant for every unit between these bounds, in ms.
@@ -40,7 +43,7 @@ pub struct RateNetworkConfig {
     /// σ of the noise that every unit has for itself. Noise is added to x as √(2dt/τ) σ ξ, so that x alone has variance
     /// σ²/(1 − dt/2τ).
     pub private_noise: f64,
-    /// σ of the noise that all units share.
+    /// σ of the noise that all units share; with [`SolverKind::Euler`] only.
     pub shared_noise: f64,
 }
 
@@ -50,6 +53,7 @@ impl Default for RateNetworkConfig {
             units: 128,
             activation: Activation::Tanh,
             dt: 20.0,
+            solver: SolverKind::Euler,
             time_constant: 100.0.into(),
             time_constant_bounds: None,
             recurrence: Recurrence::Full,
@@ -151,6 +155,10 @@ impl RateNetworkConfig {
                     "a finite number of at least 0".into(),
                 );
             }
+        }
+        if self.shared_noise > 0.0 && self.solver != SolverKind::Euler {
+            let (value, allowed) = (self.shared_noise, "0 with a solver other than euler");
+            return fail("shared_noise", value.to_string(), allowed.into());
         }
         let (field, value) = match self.initialization {
             Initialization::Gaussian(gain) => ("initialization.gaussian", gain),

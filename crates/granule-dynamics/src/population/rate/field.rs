@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use burn::tensor::Tensor;
 
 use super::super::Activation;
@@ -5,6 +7,8 @@ use super::super::noise::NetworkNoise;
 use super::RateNetwork;
 use crate::analysis::HostField;
 use crate::model::{Clock, Dynamics, Field, Linear, Model};
+use crate::random::NormalNoise;
+use crate::solver::{Solver, SolverKind};
 use crate::state::host;
 use crate::{DynamicsError, Place, State, Variable};
 
@@ -89,11 +93,17 @@ impl Field for RateField {
     }
 }
 
-/// A [`RateNetwork`] that moves by forward Euler steps, x ← (1 − α) x + α (r(x) W + u W_in + b) + √(2α) σ ξ with α = dt/τ.
+/// A [`RateNetwork`] that moves by its solver; by Euler's, x ← (1 − α) x + α (r(x) W + u W_in + b) + √(2α) σ ξ with α = dt/τ.
 #[derive(Clone, Debug)]
 pub struct RateDynamics {
     field: RateField,
-    noise: Option<NetworkNoise>,
+    method: Method,
+}
+
+#[derive(Clone, Debug)]
+enum Method {
+    Euler(Option<NetworkNoise>),
+    Other(Arc<dyn Solver>),
 }
 
 impl Dynamics for RateDynamics {
@@ -112,11 +122,15 @@ impl Dynamics for RateDynamics {
         input: Option<&Tensor<2>>,
     ) -> Result<State, DynamicsError> {
         self.field.check_input(state, input)?;
+        let noise = match &self.method {
+            Method::Euler(noise) => noise,
+            Method::Other(solver) => return solver.step(&self.field, at, state, input),
+        };
         let x = state[0].clone();
         let alpha = self.field.tau.clone().recip().mul_scalar(at.dt);
         let keep = alpha.clone().neg().add_scalar(1.0);
         let mut next = x.clone() * keep + self.field.target(&x, input) * alpha.clone();
-        if let Some(noise) = &self.noise {
+        if let Some(noise) = noise {
             let [batch, units] = x.dims();
             let xi = noise.at(at.step, batch, units, &Place::of(&x));
             next = next + xi * alpha.mul_scalar(2.0).sqrt();
@@ -153,10 +167,16 @@ impl Model for RateNetwork {
     type Dynamics = RateDynamics;
 
     fn dynamics(&self) -> Result<RateDynamics, DynamicsError> {
-        Ok(RateDynamics {
-            field: self.field(),
-            noise: self.network_noise(self.noise),
-        })
+        let mut field = self.field();
+        let method = match (self.config.solver, self.noise) {
+            (SolverKind::Euler, noise) => Method::Euler(self.network_noise(noise)),
+            (kind, Some(noise)) => Method::Other(kind.init(noise).into()),
+            (kind, None) => {
+                field.private_noise = 0.0;
+                Method::Other(kind.init(NormalNoise::default()).into())
+            }
+        };
+        Ok(RateDynamics { field, method })
     }
 
     fn initial_state(&self, batch: usize) -> Result<State, DynamicsError> {

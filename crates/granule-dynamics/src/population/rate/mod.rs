@@ -8,6 +8,7 @@ mod weights;
 
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
+use granule_ops::{Drive, Recorded};
 
 pub use config::{Initialization, RateNetworkConfig, Rectifier, Recurrence};
 pub use field::{RateDynamics, RateField, RateOnHost};
@@ -21,9 +22,9 @@ use connectivity::Purpose;
 
 /// A rate network; see [`RateNetworkConfig`] for its equation.
 ///
-/// As a [`SequenceModel`] it runs over whole sequences in one operation, in steps of its own `dt`. As a [`crate::Model`] it
-/// is simulated and differentiated like any other; its steps are then those of the grid, and with the same step and noise
-/// they are the same states. [`field`](Self::field) is the equation for any solver.
+/// As a [`SequenceModel`] it runs over whole sequences in one operation, in Euler steps of its own `dt`. As a
+/// [`crate::Model`] it is simulated and differentiated like any other, with its solver in the steps of the grid; with
+/// Euler's and the same step and noise they are the same states. [`field`](Self::field) is the equation by itself.
 #[derive(Module, Debug)]
 pub struct RateNetwork {
     /// Between the units.
@@ -156,6 +157,55 @@ impl RateNetwork {
         } = self.config;
         source.and_then(|source| NetworkNoise::new(source, private_noise, shared_noise))
     }
+
+    /// The states after every step of what [`forward`](SequenceModel::forward) runs, `[batch, steps, units]`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`forward`](SequenceModel::forward).
+    pub fn states(
+        &self,
+        inputs: Tensor<3>,
+        noise: Option<NormalNoise>,
+    ) -> Result<Tensor<3>, DynamicsError> {
+        Ok(self.run(inputs, noise, Recorded::States)?.swap_dims(0, 1))
+    }
+
+    /// `[steps, batch, units]`
+    fn run(
+        &self,
+        inputs: Tensor<3>,
+        noise: Option<NormalNoise>,
+        record: Recorded,
+    ) -> Result<Tensor<3>, DynamicsError> {
+        let width = (self.input.as_ref()).map_or(inputs.dims()[2], |weights| weights.dims()[0]);
+        check_sequences(&inputs, width)?;
+        let [batch, steps, _] = inputs.dims();
+        let n = self.units();
+        let bias = self.bias.value();
+        let place = Place::of(&bias);
+        let mut drive = match &self.input {
+            None => Drive::direct(bias.reshape([1, 1, n]).expand([steps, batch, n])),
+            Some(weights) => {
+                Drive::input(inputs.swap_dims(0, 1), weights.val()).with_bias(bias.reshape([n]))
+            }
+        };
+        let alpha = self.time_constant.value().recip();
+        let alpha = alpha.mul_scalar(self.config.dt);
+        if let Some(noise) = self.network_noise(noise) {
+            // Inside the bracket that α multiplies, √(2α) ξ is √(2/α) ξ.
+            let scale = alpha.clone().recip().mul_scalar(2.0).sqrt();
+            let xi = noise.sequence([steps, batch, n], &place);
+            drive = drive.plus(xi * scale.unsqueeze());
+        }
+        Ok(sequence::sequence(
+            self.initial.value().expand([batch, n]),
+            drive,
+            self.recurrent.value(),
+            alpha.expand([1, n]).reshape([n]),
+            (self.config.activation, record),
+        ))
+    }
 }
 
 impl SequenceModel for RateNetwork {
@@ -165,39 +215,8 @@ impl SequenceModel for RateNetwork {
         inputs: Tensor<3>,
         noise: Option<NormalNoise>,
     ) -> Result<Trajectory, DynamicsError> {
-        let width = self
-            .input
-            .as_ref()
-            .map_or(inputs.dims()[2], |w| w.dims()[0]);
-        check_sequences(&inputs, width)?;
-        let [batch, steps, channels] = inputs.dims();
-        let (n, activation) = (self.units(), self.config.activation);
-        let bias = self.bias.value();
-        let place = Place::of(&bias);
-        let bias = bias.reshape([1, 1, n]);
-        let mut drive = match &self.input {
-            None => bias.expand([steps, batch, n]),
-            Some(weights) => {
-                let rows = inputs.swap_dims(0, 1).reshape([steps * batch, channels]);
-                rows.matmul(weights.val()).reshape([steps, batch, n]) + bias
-            }
-        };
-        let alpha = self
-            .time_constant
-            .value()
-            .recip()
-            .mul_scalar(self.config.dt);
-        if let Some(noise) = self.network_noise(noise) {
-            // Inside the bracket that α multiplies, √(2α) ξ is √(2/α) ξ.
-            let scale = alpha.clone().recip().mul_scalar(2.0).sqrt();
-            let width = scale.dims()[1];
-            let xi = noise.sequence([steps, batch, n], &place);
-            drive = drive + xi * scale.reshape([1, 1, width]);
-        }
-        let alpha = alpha.expand([1, n]).reshape([n]);
-        let start = self.initial.value().expand([batch, n]);
-        let states = sequence::sequence(start, drive, self.recurrent.value(), alpha, activation);
-        let rates = activation.rate(states.clone());
+        let rates = self.run(inputs, noise, Recorded::Rates)?;
+        let [steps, batch, n] = rates.dims();
         let outputs = match &self.readout {
             None => rates.clone(),
             Some(readout) => {
@@ -208,7 +227,6 @@ impl SequenceModel for RateNetwork {
             }
         };
         Ok(Trajectory {
-            states: states.swap_dims(0, 1),
             rates: rates.swap_dims(0, 1),
             outputs: outputs.swap_dims(0, 1),
         })

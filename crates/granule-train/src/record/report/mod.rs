@@ -5,9 +5,9 @@ mod curves;
 mod format;
 mod heatmap;
 mod picture;
-#[cfg(test)]
 mod psychometric;
 mod scatter;
+mod trial;
 mod view;
 
 use std::fs;
@@ -21,10 +21,12 @@ use serde::{Deserialize, Serialize};
 
 use super::recorder;
 use super::{CONFIG_FILE, EpochRow, REPORT_HTML, REPORT_JSON, RecordError, StepRow};
+use crate::TrialScores;
 use crate::metrics::{ClassificationReport, ConfusionMatrix, RegressionScores, finite};
 
 pub use picture::{Picture, first_layer_filters};
 pub use scatter::Scatter;
+pub use trial::{OutputTrace, TrialExample};
 
 const TEMPLATE: &str = include_str!("template.html");
 const STYLE: &str = include_str!("style.css");
@@ -93,6 +95,10 @@ pub struct Fact {
 /// Results on the test split.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "task", rename_all = "lowercase")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one for each report, and never in collections"
+)]
 pub enum TestResult {
     /// Samples were sorted into classes.
     Classification {
@@ -115,6 +121,16 @@ pub enum TestResult {
         scores: RegressionScores,
         /// Predictions against the truth, see [`Scatter::sample`].
         scatters: Vec<Scatter>,
+    },
+    /// Trials of a task were gone through.
+    Trials {
+        /// Mean test loss.
+        #[serde(with = "finite")]
+        loss: f64,
+        /// The scores.
+        scores: TrialScores,
+        /// The first test trial.
+        example: Option<TrialExample>,
     },
 }
 

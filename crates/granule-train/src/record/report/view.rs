@@ -1,12 +1,16 @@
 //! What the template shows, as text and coordinates.
 
+use granule_data::task::{Performance, TaskKind};
 use serde::Serialize;
 
 use super::curves::{self, Chart};
 use super::format::{count, duration, percent, shorten, significant};
 use super::heatmap::{self, Heatmap, Pair};
+use super::psychometric;
 use super::scatter::{self, Plot};
-use super::{Fact, MistakeCard, Picture, ReportData, TestResult};
+use super::trial;
+use super::{Fact, MistakeCard, Picture, ReportData, TestResult, TrialExample};
+use crate::TrialScores;
 use crate::metrics::{
     Average, ClassScores, ClassificationReport, ConfusionMatrix, OutputScores, RegressionScores,
 };
@@ -28,6 +32,7 @@ pub(super) struct View<'a> {
     pub charts: Vec<Chart>,
     pub classification: Option<Classification>,
     pub regression: Option<Regression>,
+    pub trials: Option<Trials>,
     pub filters: Vec<Image>,
     pub config: Vec<ConfigLine<'a>>,
     pub provenance: &'a [Fact],
@@ -96,6 +101,16 @@ pub(super) struct Regression {
     pub rows_left_out: usize,
 }
 
+#[derive(Debug, Serialize)]
+pub(super) struct Trials {
+    pub summary: String,
+    pub paper: String,
+    /// Measure, model, without looking, ideal observer.
+    pub rows: Vec<[String; 4]>,
+    pub plots: Vec<psychometric::Plot>,
+    pub example: Option<String>,
+}
+
 /// A line of the configuration, split for colouring.
 #[derive(Debug, Serialize)]
 pub(super) struct ConfigLine<'a> {
@@ -105,6 +120,7 @@ pub(super) struct ConfigLine<'a> {
 }
 
 pub(super) fn view(data: &ReportData) -> View<'_> {
+    let mut trials = None;
     let (classification, regression) = match &data.test {
         Some(TestResult::Classification {
             report,
@@ -122,6 +138,12 @@ pub(super) fn view(data: &ReportData) -> View<'_> {
                 rows_left_out: scores.outputs.len().saturating_sub(MOST_OUTPUT_ROWS),
             }),
         ),
+        Some(TestResult::Trials {
+            scores, example, ..
+        }) => {
+            trials = Some(task(scores, example.as_ref()));
+            (None, None)
+        }
         None => (None, None),
     };
     View {
@@ -135,6 +157,7 @@ pub(super) fn view(data: &ReportData) -> View<'_> {
         charts: curves::charts(&data.epochs, &data.steps, data.best_epoch),
         classification,
         regression,
+        trials,
         filters: data.filters.iter().map(image).collect(),
         config: data.config_toml.lines().map(config_line).collect(),
         provenance: &data.provenance,
@@ -196,6 +219,41 @@ fn headline(data: &ReportData) -> Vec<Card> {
                 format!("{} test samples", count(data.test_samples)),
             ),
         ],
+        Some(TestResult::Trials { scores, .. }) => {
+            let TrialScores { score, ideal, .. } = scores;
+            let mse = card(
+                "Test MSE",
+                significant(score.mse),
+                format!("best constant {}", significant(score.constant_mse)),
+            );
+            let trials = format!("{} test trials", count(data.test_samples));
+            match (score.accuracy(), ideal.accuracy()) {
+                (Some(accuracy), Some(best)) => vec![
+                    card(
+                        "Test accuracy",
+                        percent(accuracy, 2),
+                        match &score.performance {
+                            Performance::Choice(choice) => interval(choice.correct, choice.counted),
+                            _ => String::new(),
+                        },
+                    ),
+                    mse,
+                    card("Ideal observer", percent(best, 2), trials),
+                ],
+                _ => vec![
+                    mse,
+                    card(
+                        "Share explained",
+                        percent(
+                            1.0 - score.mse / score.constant_mse.max(f64::MIN_POSITIVE),
+                            2,
+                        ),
+                        "1 − MSE / MSE of the best constant",
+                    ),
+                    card("MSE of the ideal observer", significant(ideal.mse), trials),
+                ],
+            }
+        }
         None => Vec::new(),
     };
     let speed = if data.images_per_second.is_finite() && data.images_per_second >= 0.0 {
@@ -211,7 +269,11 @@ fn headline(data: &ReportData) -> Vec<Card> {
 }
 
 fn facts(data: &ReportData) -> Vec<Card> {
-    let mut samples = format!("{} train", count(data.train_samples));
+    let each = match data.dataset.parse::<TaskKind>() {
+        Ok(_) => " an epoch",
+        Err(_) => "",
+    };
+    let mut samples = format!("{} train{each}", count(data.train_samples));
     if data.validation_samples > 0 {
         samples.push_str(&format!(", {} validation", count(data.validation_samples)));
     }
@@ -228,7 +290,14 @@ fn facts(data: &ReportData) -> Vec<Card> {
             data.model.clone(),
             format!("{} parameters", count(data.parameters)),
         ),
-        card("Data set", data.dataset.clone(), samples),
+        card(
+            match data.dataset.parse::<TaskKind>() {
+                Ok(_) => "Task",
+                Err(_) => "Data set",
+            },
+            data.dataset.clone(),
+            samples,
+        ),
         card("Device", data.device.clone(), ""),
         card(
             "Epochs",
@@ -326,6 +395,45 @@ fn classification(
                 image: mistake.picture.as_ref().map(image),
             })
             .collect(),
+    }
+}
+
+fn task(scores: &TrialScores, example: Option<&TrialExample>) -> Trials {
+    let TrialScores { task, score, ideal } = scores;
+    let info = task.parse::<TaskKind>().map(|kind| kind.config().info());
+    let (summary, paper) = info.map_or_else(
+        |_| (task.clone(), String::new()),
+        |info| (info.summary.to_owned(), info.paper.to_owned()),
+    );
+    let mut rows = Vec::new();
+    let mut plots = Vec::new();
+    let chance = match &score.performance {
+        Performance::Trace => None,
+        Performance::Choice(choice) => {
+            let second = choice.choices.get(1).map_or("second", String::as_str);
+            plots = psychometric::choices(&choice.psychometric, second);
+            Some(choice.chance)
+        }
+        Performance::Timing(timing) => {
+            plots.extend(psychometric::intervals(&timing.intervals));
+            Some(timing.chance)
+        }
+    };
+    if let (Some(accuracy), Some(chance), Some(best)) = (score.accuracy(), chance, ideal.accuracy())
+    {
+        let shares = [accuracy, chance, best].map(|share| percent(share, 2));
+        let [accuracy, chance, best] = shares;
+        rows.push(["accuracy".to_owned(), accuracy, chance, best]);
+    }
+    let errors = [score.mse, score.constant_mse, ideal.mse].map(significant);
+    let [mse, constant, best] = errors;
+    rows.push(["mean squared error".to_owned(), mse, constant, best]);
+    Trials {
+        summary,
+        paper,
+        rows,
+        plots,
+        example: example.map(trial::draw),
     }
 }
 

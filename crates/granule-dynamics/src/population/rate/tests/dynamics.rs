@@ -1,6 +1,6 @@
 use super::*;
 use crate::model::{Clock, Constant, Dynamics, Field, Model, NoInput, Series};
-use crate::solver::{Rk4, Stepped};
+use crate::solver::{Rk4, SolverKind, Stepped};
 use crate::testing::{assert_close, f32_places, f64_place, f64_places};
 use crate::{Grid, State, record};
 
@@ -49,6 +49,39 @@ fn a_linear_network_follows_its_exact_solution() {
 }
 
 #[test]
+fn every_solver_moves_a_network_to_the_same_state() {
+    let place = f64_place();
+    let silent = RateNetworkConfig {
+        private_noise: 0.3,
+        ..config(5)
+    };
+    let end = |solver: SolverKind, noise: Option<NormalNoise>, dt: f64| {
+        let config = RateNetworkConfig {
+            solver,
+            dt,
+            ..silent.clone()
+        };
+        let mut network = config.init(1, 2, 5, &place).unwrap();
+        network.noise = noise;
+        let input = Constant(place.full(0.8, [1, 1]));
+        let start = network.initial_state(1).unwrap();
+        let grid = Grid::over(200.0, dt).unwrap();
+        let (seen, _) = record(&network.dynamics().unwrap(), start, &input, &grid).unwrap();
+        host(seen).unwrap()[2 * grid.steps()..].to_vec()
+    };
+    let exact = end(SolverKind::Rk4, None, 1.0);
+    for solver in SolverKind::ALL {
+        let found = end(solver, None, 0.5);
+        for (a, b) in found.iter().zip(&exact) {
+            assert!((a - b).abs() < 2e-3, "{solver:?}: {a} {b}");
+        }
+        let noisy = end(solver, Some(NormalNoise::new(1, 0)), 0.5);
+        let stochastic = solver.is_stochastic() || solver == SolverKind::Euler;
+        assert_eq!(noisy != found, stochastic, "{solver:?}");
+    }
+}
+
+#[test]
 fn a_sequence_and_a_simulation_are_the_same_states_on_every_device() {
     let noisy = RateNetworkConfig {
         dale_ratio: Some(0.75),
@@ -63,8 +96,10 @@ fn a_sequence_and_a_simulation_are_the_same_states_on_every_device() {
         let mut network = noisy.init(2, 3, 5, &place).unwrap();
         let inputs = random(1, [2, 5, 2], &place);
         let found = network.forward(inputs.clone(), noise).unwrap();
-        assert_eq!(found.states.dims(), [2, 5, 4]);
         assert_eq!(found.rates.dims(), [2, 5, 4]);
+        let states = network.states(inputs.clone(), noise).unwrap();
+        let again = host(states.tanh() - found.rates).unwrap();
+        assert!(again.iter().all(|x| x.abs() < 1e-6), "{name}: {again:?}");
         let outputs = host(found.outputs).unwrap();
         let expected = expected.get_or_insert_with(|| outputs.clone());
         let tolerance = match place.dtype {
@@ -100,7 +135,7 @@ fn noise_is_drawn_anew_for_every_stream_and_left_out_when_not_asked_for() {
     let network = noisy.init(1, 1, 5, &place).unwrap();
     let run = |noise| {
         let inputs = place.full(0.1, [2, 3, 1]);
-        host(network.forward(inputs, noise).unwrap().states).unwrap()
+        host(network.states(inputs, noise).unwrap()).unwrap()
     };
     assert_eq!(run(None), run(None));
     let one = Some(NormalNoise::new(1, 1));
@@ -128,7 +163,7 @@ fn noise_has_its_stationary_variance() {
     set(&mut network, vec![0.0; 400], &place);
     let inputs = place.full(0.0, [40, 540, 1]);
     let noise = Some(NormalNoise::new(2, 0));
-    let states = network.forward(inputs, noise).unwrap().states;
+    let states = network.states(inputs, noise).unwrap();
     let x = host(states.narrow(1, 40, 500)).unwrap();
     let rows = x.len() as f64 / 20.0;
     let square = x.iter().map(|x| x * x).sum::<f64>() / (20.0 * rows);
@@ -195,8 +230,8 @@ fn what_is_not_finite_is_found_with_its_time_and_place() {
     let mut values = vec![0.1; 8];
     values[4 + 2] = f64::NAN;
     let inputs = place.tensor::<3>(values, [2, 4, 1]);
-    let states = network.forward(inputs.clone(), None).unwrap();
-    let error = states.check_finite().unwrap_err();
+    let trajectory = network.forward(inputs.clone(), None).unwrap();
+    let error = trajectory.check_finite().unwrap_err();
     let expected = "at t = 3 (batch 1, unit 0)";
     assert!(error.to_string().contains(expected), "{error}");
     let good = network.forward(place.full(0.1, [2, 4, 1]), None).unwrap();

@@ -3,8 +3,10 @@ use burn::optim::GradientsParams;
 
 use super::*;
 use crate::Grid;
+use crate::differences::assert_gradient;
 use crate::gradient::{Memory, Run, gradient};
-use crate::model::Series;
+use crate::model::{Constant, Series};
+use crate::solver::SolverKind;
 use crate::testing::f64_autodiff;
 
 /// The trained parameters of a module: identity and number of elements.
@@ -187,5 +189,23 @@ fn a_sequence_and_every_memory_policy_have_one_gradient() {
                 assert!(near, "{name}, {memory:?}: {a} {b}");
             }
         }
+    }
+}
+
+#[test]
+fn a_run_by_another_solver_has_the_gradient_of_central_differences() {
+    let place = f64_autodiff();
+    for (solver, noise) in [
+        (SolverKind::Rk4, None),
+        (SolverKind::ExponentialEuler, None),
+        (SolverKind::EulerMaruyama, Some(NormalNoise::new(2, 1))),
+    ] {
+        let mut config = with_everything(config(4));
+        config.dale_ratio = Some(0.5);
+        (config.shared_noise, config.solver) = (0.0, solver);
+        let mut network = stirred(config.init(1, 2, 7, &place).unwrap());
+        network.noise = noise;
+        let input = Constant(place.full(0.7, [1, 1]));
+        assert_gradient(&network, &input, (20.0, 8), loss, 1e-5, 1e-7);
     }
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::solver::SolverKind;
 use crate::testing::f64_place;
 
 #[track_caller]
@@ -46,6 +47,10 @@ fn settings_out_of_range_name_their_field() {
     );
     refused(|c| c.private_noise = -0.1, "private_noise");
     refused(|c| c.shared_noise = f64::INFINITY, "shared_noise");
+    refused(
+        |c| (c.shared_noise, c.solver) = (0.1, SolverKind::Rk4),
+        "shared_noise",
+    );
     let radius = "initialization.spectral_radius";
     refused(
         |c| c.initialization = Initialization::SpectralRadius(0.0),

@@ -1,0 +1,137 @@
+//! `granule simulate`.
+
+mod files;
+mod result;
+
+use std::ops::ControlFlow;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use granule::device::{DeviceSpec, OpenDevice};
+use granule::dynamics::{DynamicsError, Place};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::target::open;
+use crate::args::{self, Precision};
+use crate::config::experiment::resolve;
+use crate::failure::{INTERRUPTED, Usage};
+use crate::interrupt::Interrupt;
+use crate::output::{self, note};
+use crate::progress::Style;
+use files::{Plot, Table};
+
+pub fn run(args: &args::Simulate) -> anyhow::Result<ExitCode> {
+    let out = args.out.as_deref().map(Table::new).transpose()?;
+    let plot = args.plot.as_deref().map(Plot::new).transpose()?;
+    let described = resolve(args)?;
+    let device = open(args.device.as_ref(), DeviceSpec::Cpu)?;
+    let place = place(&device, args.precision)?;
+    let config = &described.config;
+    let experiment = config
+        .init(&place)
+        .map_err(|error| described.explain(error))?;
+
+    let interrupt = Interrupt::install()?;
+    let mut progress = Progress::new(Style::choose(args.json, args.quiet), experiment.steps());
+    let began = Instant::now();
+    interrupt.be_gentle();
+    let outcome = experiment.run(|step, _| {
+        progress.step(step);
+        match interrupt.pass_on() {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    });
+    progress.clear();
+    let outcome = outcome.map_err(|error| match error {
+        // The cells' variables and units are in the message; the hint is, too.
+        DynamicsError::NonFinite { .. } => anyhow::Error::new(error),
+        other => described.explain(other),
+    })?;
+    if !outcome.complete {
+        note(&format!(
+            "interrupted at {:.1} of {} ms; the result is of what there is so far",
+            outcome.reached, config.duration
+        ));
+    }
+    if let Some(table) = out {
+        table.write(&outcome)?;
+    }
+    if let Some(plot) = plot {
+        plot.write(&outcome.figure(config, &described.title))?;
+    }
+    let result = result::Result {
+        config,
+        outcome: &outcome,
+        device: device.spec().to_string(),
+    };
+    match args.json {
+        true => output::json(&result.json())?,
+        false => {
+            result.show(began.elapsed().as_secs_f64())?;
+            for path in [&args.out, &args.plot].into_iter().flatten() {
+                super::result::fact("wrote", &output::quoted(path))?;
+            }
+        }
+    }
+    Ok(match outcome.complete {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::from(INTERRUPTED),
+    })
+}
+
+fn place(device: &OpenDevice, precision: Option<Precision>) -> anyhow::Result<Place> {
+    match (precision, device.is_host()) {
+        (Some(Precision::F64), false) => Err(Usage::new(format!(
+            "{} computes in single precision only",
+            device.spec()
+        ))
+        .hint("take --precision f32, or --device cpu for double precision")
+        .into()),
+        (Some(Precision::F32), _) | (None, false) => Ok(Place::f32(device.burn())),
+        (Some(Precision::F64) | None, true) => Ok(Place::f64(device.burn())),
+    }
+}
+
+/// Simulations shorter than this show no bar.
+const PATIENCE: Duration = Duration::from_millis(700);
+
+/// A bar on a terminal, for runs that take their time.
+struct Progress {
+    bar: Option<ProgressBar>,
+    shown: bool,
+    steps: usize,
+    began: Instant,
+}
+
+impl Progress {
+    fn new(style: Style, steps: usize) -> Self {
+        Self {
+            bar: (style == Style::Bar).then(ProgressBar::hidden),
+            shown: false,
+            steps,
+            began: Instant::now(),
+        }
+    }
+
+    fn step(&mut self, step: usize) {
+        let Some(bar) = &mut self.bar else { return };
+        if !self.shown && self.began.elapsed() > PATIENCE {
+            *bar = ProgressBar::new(self.steps as u64);
+            let template = "simulate {wide_bar} {percent:>3} %  {eta} left";
+            if let Ok(style) = ProgressStyle::with_template(template) {
+                bar.set_style(style.progress_chars("━━ "));
+            }
+            self.shown = true;
+        }
+        if self.shown {
+            bar.set_position(step as u64);
+        }
+    }
+
+    fn clear(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Writing `.npz` archives, uncompressed, as NumPy's `savez` does.
+
+use std::io::{self, Write};
+
+use flate2::Crc;
+
+/// An array of double-precision numbers for [`write_npz`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct NpzArray {
+    name: String,
+    shape: Vec<usize>,
+    values: Vec<f64>,
+}
+
+impl NpzArray {
+    /// `values` in row-major order, as many as the product of `shape`.
+    pub fn new(name: impl Into<String>, shape: Vec<usize>, values: Vec<f64>) -> Self {
+        Self {
+            name: name.into(),
+            shape,
+            values,
+        }
+    }
+
+    fn npy(&self) -> io::Result<Vec<u8>> {
+        if self.shape.iter().product::<usize>() != self.values.len() {
+            let reason = format!(
+                "the array {} has {} values for the shape {:?}",
+                self.name,
+                self.values.len(),
+                self.shape
+            );
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
+        }
+        let lengths: String = self.shape.iter().map(|n| format!("{n},")).collect();
+        let header = format!("{{'descr': '<f8', 'fortran_order': False, 'shape': ({lengths}), }}");
+        // Magic, version, length, header and a line feed fill a multiple of 64 bytes.
+        let padding = 63 - (10 + header.len()) % 64;
+        let length = u16::try_from(header.len() + padding + 1)
+            .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "too many dimensions"))?;
+        let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+        bytes.extend(length.to_le_bytes());
+        bytes.extend(header.bytes());
+        bytes.extend(std::iter::repeat_n(b' ', padding));
+        bytes.push(b'\n');
+        bytes.extend(self.values.iter().flat_map(|x| x.to_le_bytes()));
+        Ok(bytes)
+    }
+}
+
+/// A zip entry's date, 1980-01-01, so that the same arrays give the same bytes.
+const DATE: u16 = 0x21;
+
+/// Writes an `.npz` archive. The same arrays give the same bytes.
+///
+/// # Errors
+/// What the writer says; [`io::ErrorKind::InvalidInput`] for a shape that does not fit its values, and for 4 GiB or more.
+pub fn write_npz(file: &mut impl Write, arrays: &[NpzArray]) -> io::Result<()> {
+    let too_large = || {
+        io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "an archive of 4 GiB or more; write fewer samples",
+        )
+    };
+    let mut directory: Vec<u8> = Vec::new();
+    let mut offset: u32 = 0;
+    for array in arrays {
+        let content = array.npy()?;
+        let name = format!("{}.npy", array.name);
+        let mut crc = Crc::new();
+        crc.update(&content);
+        let size = u32::try_from(content.len()).map_err(|_| too_large())?;
+        let name_len = u16::try_from(name.len()).map_err(|_| too_large())?;
+        // From the version needed to the length of the extra field, alike in both headers. Bit 11: the name is UTF-8.
+        let mut common: Vec<u8> = Vec::new();
+        for field in [20, 1 << 11, 0, 0, DATE] {
+            common.extend(u16::to_le_bytes(field));
+        }
+        for field in [crc.sum(), size, size] {
+            common.extend(field.to_le_bytes());
+        }
+        for field in [name_len, 0] {
+            common.extend(u16::to_le_bytes(field));
+        }
+        file.write_all(b"PK\x03\x04")?;
+        file.write_all(&common)?;
+        file.write_all(name.as_bytes())?;
+        file.write_all(&content)?;
+
+        directory.extend(b"PK\x01\x02\x14\x00");
+        directory.extend(&common);
+        // Comment, disk, internal and external attributes.
+        directory.extend([0; 10]);
+        directory.extend(offset.to_le_bytes());
+        directory.extend(name.as_bytes());
+        let entry = 30 + u32::from(name_len);
+        offset = offset
+            .checked_add(entry)
+            .and_then(|offset| offset.checked_add(size))
+            .ok_or_else(too_large)?;
+    }
+    file.write_all(&directory)?;
+    let count = u16::try_from(arrays.len()).map_err(|_| too_large())?;
+    let length = u32::try_from(directory.len()).map_err(|_| too_large())?;
+    file.write_all(b"PK\x05\x06\x00\x00\x00\x00")?;
+    for field in [count, count] {
+        file.write_all(&field.to_le_bytes())?;
+    }
+    for field in [length, offset] {
+        file.write_all(&field.to_le_bytes())?;
+    }
+    file.write_all(&[0, 0])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Cursor, Read};
+    use std::path::Path;
+
+    use super::*;
+    use crate::arrays::npy::Header;
+    use crate::arrays::zip::{Method, members, seek_to};
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let arrays = [
+            NpzArray::new("time", vec![3], vec![0.0, 0.1, 0.2]),
+            NpzArray::new(
+                "cells.v",
+                vec![3, 2],
+                vec![-65.0, 1.5, f64::MIN_POSITIVE, 4.0, 5.0, 6.0],
+            ),
+            NpzArray::new("empty", vec![0], Vec::new()),
+        ];
+        let mut bytes = Vec::new();
+        write_npz(&mut bytes, &arrays).unwrap();
+        let mut again = Vec::new();
+        write_npz(&mut again, &arrays).unwrap();
+        assert_eq!(bytes, again);
+
+        let path = Path::new("a.npz");
+        let mut file = Cursor::new(bytes);
+        let members = members(&mut file, path).unwrap();
+        assert_eq!(members.len(), 3);
+        for (member, array) in members.iter().zip(&arrays) {
+            assert_eq!(member.name, format!("{}.npy", array.name));
+            assert_eq!(member.method, Method::Stored);
+            seek_to(member, &mut file, path).unwrap();
+            let mut content = vec![0; member.bytes as usize];
+            file.read_exact(&mut content).unwrap();
+            let mut crc = Crc::new();
+            crc.update(&content);
+            assert_eq!(crc.sum(), member.crc);
+            let header = Header::read(&mut content.as_slice(), path).unwrap();
+            assert_eq!(header.bytes % 64, 0);
+            let shape: Vec<u64> = array.shape.iter().map(|n| *n as u64).collect();
+            assert_eq!(header.shape, shape);
+            let values = content[header.bytes as usize..]
+                .chunks_exact(8)
+                .map(|x| f64::from_le_bytes(x.try_into().unwrap()));
+            assert_eq!(values.collect::<Vec<_>>(), array.values);
+        }
+    }
+
+    #[test]
+    fn a_shape_that_does_not_fit_is_refused() {
+        let wrong = NpzArray::new("v", vec![2, 2], vec![1.0]);
+        let error = write_npz(&mut Vec::new(), &[wrong]).unwrap_err();
+        assert!(error.to_string().contains("[2, 2]"), "{error}");
+    }
+}

@@ -1,0 +1,145 @@
+use serde::{Deserialize, Serialize};
+
+use super::stimulus::StimulusConfig;
+use crate::composite::MultiGranularityConfig;
+use crate::network::SpikingNetworkConfig;
+use crate::population::RateNetworkConfig;
+use crate::solver::SolverKind;
+use crate::system::SystemConfig;
+use crate::unit::UnitConfig;
+use crate::{DynamicsError, Grid};
+
+/// A simulation: exactly one of `unit`, `population`, `system`, `network` and `composite`, and how it is run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ExperimentConfig {
+    /// How long, ms. Default 100.
+    pub duration: f64,
+    /// The step, ms. It stands for the `dt` of a population or composite, too. Default 0.025.
+    pub dt: f64,
+    /// The method. Default: RK4 for cells and systems, or stochastic Heun for a system with noise; a population's own Euler
+    /// steps; a composite's levels name their own. Cells and networks with exact steps take none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub solver: Option<SolverKind>,
+    /// The seed of everything that is drawn: weights, noise, connections. Default 0.
+    pub seed: u64,
+    /// What the figure shows. Default: by model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub figure: Option<FigureKind>,
+    /// What comes from outside.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stimulus: Option<StimulusConfig>,
+    /// What is recorded.
+    pub record: RecordConfig,
+    /// Single neurons. A list of currents for one cell makes as many cells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unit: Option<UnitConfig>,
+    /// A rate network; a stimulus adds one input channel.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub population: Option<RateNetworkConfig>,
+    /// A mass model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub system: Option<SystemConfig>,
+    /// A network of integrate-and-fire cells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network: Option<SpikingNetworkConfig>,
+    /// Several levels with couplers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub composite: Option<MultiGranularityConfig>,
+}
+
+impl Default for ExperimentConfig {
+    fn default() -> Self {
+        Self {
+            duration: 100.0,
+            dt: 0.025,
+            solver: None,
+            seed: 0,
+            figure: None,
+            stimulus: None,
+            record: RecordConfig::default(),
+            unit: None,
+            population: None,
+            system: None,
+            network: None,
+            composite: None,
+        }
+    }
+}
+
+/// What is kept of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RecordConfig {
+    /// A sample every so many steps; spikes are found in all of them. Default 1.
+    pub every: usize,
+    /// The variables, by name; empty: all of the model. Default empty.
+    pub variables: Vec<String>,
+    /// At most so many cells, units or nodes of each variable, the first ones; 0: all. Default 0.
+    pub columns: usize,
+}
+
+impl Default for RecordConfig {
+    fn default() -> Self {
+        Self {
+            every: 1,
+            variables: Vec::new(),
+            columns: 0,
+        }
+    }
+}
+
+/// What the figure of an experiment shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FigureKind {
+    /// Each variable over time, and the stimulus.
+    Traces,
+    /// The second variable over the first.
+    PhasePlane,
+    /// Spikes of all cells and their rate over time.
+    Raster,
+    /// Firing rates over the cells' currents.
+    FiCurve,
+}
+
+impl ExperimentConfig {
+    /// Checks how the run is described; the model's own settings are checked by [`init`](Self::init).
+    ///
+    /// # Errors
+    ///
+    /// [`DynamicsError::Config`] names the setting, its value and the values allowed.
+    pub fn validate(&self) -> Result<(), DynamicsError> {
+        let models = [
+            self.unit.is_some(),
+            self.population.is_some(),
+            self.system.is_some(),
+            self.network.is_some(),
+            self.composite.is_some(),
+        ];
+        let given = models.into_iter().filter(|given| *given).count();
+        if given != 1 {
+            return Err(DynamicsError::config(
+                "model",
+                format!("{given} tables"),
+                "exactly one of unit, population, system, network and composite",
+            ));
+        }
+        self.grid()?;
+        if self.duration < self.dt {
+            let allowed = format!("at least one step, dt = {} ms", self.dt);
+            return Err(DynamicsError::config("duration", self.duration, allowed));
+        }
+        if self.record.every == 0 {
+            return Err(DynamicsError::config("record.every", 0, "at least 1"));
+        }
+        match &self.stimulus {
+            Some(stimulus) => stimulus.validate(),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn grid(&self) -> Result<Grid, DynamicsError> {
+        Grid::over(self.duration, self.dt)
+    }
+}

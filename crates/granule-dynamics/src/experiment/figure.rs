@@ -1,0 +1,201 @@
+//! What an outcome looks like.
+
+use super::config::{ExperimentConfig, FigureKind};
+use super::outcome::{Group, Outcome, Trace};
+use crate::plot::{Figure, Mark, Panel};
+
+/// Lines in a panel.
+const LINES: usize = 7;
+
+/// Bins of a population's rate, ms.
+const BIN: f64 = 5.0;
+
+impl Outcome {
+    /// The figure that the configuration asks for, or the one that suits the model: a raster for networks, traces
+    /// for everything else.
+    pub fn figure(&self, config: &ExperimentConfig, title: &str) -> Figure {
+        let default = match config.network.is_some() {
+            true => FigureKind::Raster,
+            false => FigureKind::Traces,
+        };
+        match config.figure.unwrap_or(default) {
+            FigureKind::FiCurve if config.unit.is_some() => self.fi_curve(config, title),
+            FigureKind::Raster if !self.spikes.is_empty() => self.raster(title),
+            FigureKind::PhasePlane if self.traces.len() > 1 => self.phase_plane(title),
+            _ => self.traces(config, title),
+        }
+    }
+
+    fn line(&self, name: &str, trace: &Trace, column: usize) -> Mark {
+        let points = self.times.iter().copied().zip(trace.column(column));
+        Mark::line(name, points.collect())
+    }
+
+    fn traces(&self, config: &ExperimentConfig, title: &str) -> Figure {
+        let mut figure = Figure::new(title, "time (ms)").x_range(0.0, self.reached);
+        let drawn: Vec<&Trace> = match config.composite.is_some() {
+            true => first_of_each_level(&self.traces),
+            false => self.traces.iter().filter(|trace| is_drawn(trace)).collect(),
+        };
+        let mut rest = drawn.as_slice();
+        while let Some(first) = rest.first() {
+            // Single columns of one unit fit into one panel; of many cells, the voltage alone is clear.
+            let same = |other: &&Trace| other.unit == first.unit && other.width == 1;
+            let count = match first.width {
+                1 => rest.iter().take_while(|trace| same(trace)).count(),
+                _ => 1,
+            };
+            let (panel, after) = rest.split_at(count);
+            rest = match first.width > 1 && config.unit.is_some() {
+                true => &[],
+                false => after,
+            };
+            figure = figure.with(self.panel(panel));
+        }
+        let single = self.stimulus.iter().all(|trace| {
+            trace.width == 1 && self.stimulus.first().map(|first| &first.unit) == Some(&trace.unit)
+        });
+        if let (Some(first), true, 2..) = (self.stimulus.first(), single, self.stimulus.len()) {
+            let panel = Panel::new(label("input", &first.unit)).share(0.45);
+            return figure.with(self.stimulus.iter().fold(panel, |panel, trace| {
+                panel.with(self.line(&trace.name, trace, 0))
+            }));
+        }
+        for trace in &self.stimulus {
+            let columns = match all_same(trace) {
+                true => 1,
+                false => trace.width.min(LINES),
+            };
+            let panel = Panel::new(label(&trace.name, &trace.unit)).share(0.45);
+            figure = figure.with((0..columns).fold(panel, |panel, column| {
+                panel.with(self.line("", trace, column))
+            }));
+        }
+        figure
+    }
+
+    fn panel(&self, traces: &[&Trace]) -> Panel {
+        let names: Vec<&str> = traces.iter().map(|trace| trace.name.as_str()).collect();
+        let unit = traces.first().map_or("1", |trace| trace.unit.as_str());
+        let share = if names.first() == Some(&"v") {
+            1.6
+        } else {
+            1.0
+        };
+        let panel = Panel::new(label(&names.join(", "), unit)).share(share);
+        match traces {
+            [one] => (0..one.width.min(LINES)).fold(panel, |panel, column| {
+                panel.with(self.line("", one, column))
+            }),
+            many => many.iter().fold(panel, |panel, trace| {
+                panel.with(self.line(&trace.name, trace, 0))
+            }),
+        }
+    }
+
+    fn phase_plane(&self, title: &str) -> Figure {
+        let (Some(x), Some(y)) = (self.traces.first(), self.traces.get(1)) else {
+            return Figure::new(title, "");
+        };
+        let panel = Panel::new(label(&y.name, &y.unit));
+        let panel = (0..x.width.min(y.width).min(LINES)).fold(panel, |panel, column| {
+            let points: Vec<_> = x.column(column).zip(y.column(column)).collect();
+            panel.with(Mark::line("", points))
+        });
+        let figure = Figure::new(title, label(&x.name, &x.unit)).with(panel);
+        let low = x.values.iter().copied().fold(f64::INFINITY, f64::min);
+        let high = x.values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        match high > low {
+            true => figure.x_range(low - 0.05 * (high - low), high + 0.05 * (high - low)),
+            false => figure,
+        }
+    }
+
+    fn fi_curve(&self, config: &ExperimentConfig, title: &str) -> Figure {
+        let Some(unit) = &config.unit else {
+            return Figure::new(title, "");
+        };
+        let currents = unit.current().as_slice();
+        // A cell that fell silent long ago has no rate, whatever its last interval was.
+        let rates = self.spikes.iter().map(|cell| match cell.times.as_slice() {
+            [.., before, last] if self.reached - last > 2.0 * (last - before) => 0.0,
+            _ => cell.rate_hz(),
+        });
+        let mut points: Vec<(f64, f64)> = currents.iter().copied().cycle().zip(rates).collect();
+        points.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let panel = Panel::new("firing rate (Hz)");
+        let panel = panel.with(Mark::line("", points.clone()));
+        Figure::new(title, label("current", unit.current_unit()))
+            .with(panel.with(Mark::points("", points)))
+    }
+
+    fn raster(&self, title: &str) -> Figure {
+        let cells = self.spikes.iter().map(|cell| cell.times.clone()).collect();
+        let mut figure = Figure::new(title, "time (ms)")
+            .x_range(0.0, self.reached)
+            .with(Panel::new("cell").share(2.0).with(Mark::Raster { cells }));
+        let rates = self
+            .groups
+            .iter()
+            .fold(Panel::new("rate (Hz)").share(0.8), |panel, group| {
+                panel.with(Mark::line(&group.name, self.rate(group)))
+            });
+        figure = figure.with(rates);
+        match self.traces.iter().find(|trace| trace.name == "v") {
+            Some(trace) => {
+                let panel = Panel::new(label(&trace.name, &trace.unit)).share(0.8);
+                figure.with((0..trace.width.min(2)).fold(panel, |panel, column| {
+                    panel.with(self.line("", trace, column))
+                }))
+            }
+            None => figure,
+        }
+    }
+
+    /// The rate of a group of cells in bins.
+    fn rate(&self, group: &Group) -> Vec<(f64, f64)> {
+        let bins = (self.reached / BIN).floor().max(1.0) as usize;
+        let width = self.reached / bins as f64;
+        let mut counts = vec![0usize; bins];
+        let spikes = self.spikes.get(group.cells.clone()).unwrap_or_default();
+        for time in spikes.iter().flat_map(|cell| &cell.times) {
+            counts[((time / width) as usize).min(bins - 1)] += 1;
+        }
+        let per = 1000.0 / (width * group.cells.len().max(1) as f64);
+        let points = counts.into_iter().enumerate();
+        points
+            .map(|(bin, count)| ((bin as f64 + 0.5) * width, count as f64 * per))
+            .collect()
+    }
+}
+
+/// Spikes show in the voltage, and what is left of a refractory period is of no interest.
+fn is_drawn(trace: &Trace) -> bool {
+    !matches!(trace.name.as_str(), "spike" | "refractory")
+}
+
+fn first_of_each_level(traces: &[Trace]) -> Vec<&Trace> {
+    let level = |trace: &Trace| trace.name.split('.').next().map(str::to_owned);
+    let mut seen = Vec::new();
+    let mut first = Vec::new();
+    for trace in traces {
+        let level = level(trace);
+        if !seen.contains(&level) {
+            seen.push(level);
+            first.push(trace);
+        }
+    }
+    first
+}
+
+fn all_same(trace: &Trace) -> bool {
+    let mut rows = trace.values.chunks_exact(trace.width.max(1));
+    rows.all(|row| row.iter().all(|x| Some(x) == row.first()))
+}
+
+fn label(name: &str, unit: &str) -> String {
+    match unit {
+        "1" => name.into(),
+        unit => format!("{name} ({unit})"),
+    }
+}

@@ -1,0 +1,87 @@
+use crate::unit::Spikes;
+
+/// A recorded quantity.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trace {
+    /// The variable's name.
+    pub name: String,
+    /// Its unit; `1` where there is none.
+    pub unit: String,
+    /// The number of columns: cells, units or nodes.
+    pub width: usize,
+    /// `[times, width]`, row-major.
+    pub values: Vec<f64>,
+}
+
+impl Trace {
+    /// One column over time.
+    pub fn column(&self, column: usize) -> impl Iterator<Item = f64> {
+        let values = self.values.iter().skip(column);
+        values.step_by(self.width.max(1)).copied()
+    }
+}
+
+/// Cells that belong together.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Group {
+    /// What they are called.
+    pub name: String,
+    /// Their place in the order of the cells.
+    pub cells: std::ops::Range<usize>,
+}
+
+/// What became of an experiment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    /// How far it came, ms.
+    pub reached: f64,
+    /// Whether it came to its end.
+    pub complete: bool,
+    /// The instants of the traces, ms.
+    pub times: Vec<f64>,
+    /// The recorded variables.
+    pub traces: Vec<Trace>,
+    /// The channels of the input; each sample is what the step after it gets.
+    pub stimulus: Vec<Trace>,
+    /// The spikes of each cell; empty for models without.
+    pub spikes: Vec<Spikes>,
+    /// The last state: every variable with all its columns.
+    pub last: Vec<Trace>,
+    /// Groups of cells.
+    pub groups: Vec<Group>,
+    /// The method, or `exact`, or `by level`.
+    pub solver: String,
+}
+
+impl Outcome {
+    /// The mean rate of a group of cells over the run, Hz.
+    pub fn mean_rate_hz(&self, group: &Group) -> f64 {
+        let spikes = self.spikes.get(group.cells.clone()).unwrap_or_default();
+        let count: usize = spikes.iter().map(|cell| cell.times.len()).sum();
+        let time = self.reached * group.cells.len() as f64;
+        if time > 0.0 {
+            1000.0 * count as f64 / time
+        } else {
+            0.0
+        }
+    }
+
+    /// The mean coefficient of variation of the intervals between spikes, over the cells with at least three spikes; 0 is
+    /// clockwork, 1 is Poisson.
+    pub fn interval_variation(&self) -> Option<f64> {
+        let variations: Vec<f64> = self
+            .spikes
+            .iter()
+            .filter(|cell| cell.times.len() >= 3)
+            .map(|cell| {
+                let intervals: Vec<f64> = cell.times.windows(2).map(|w| w[1] - w[0]).collect();
+                let count = intervals.len() as f64;
+                let mean = intervals.iter().sum::<f64>() / count;
+                let variance = intervals.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / count;
+                variance.sqrt() / mean
+            })
+            .collect();
+        let count = variations.len() as f64;
+        (!variations.is_empty()).then(|| variations.iter().sum::<f64>() / count)
+    }
+}

@@ -1,0 +1,47 @@
+//! Ready-made experiments, as TOML text.
+
+/// A ready-made experiment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Preset {
+    /// Its name.
+    pub name: &'static str,
+    /// One line on what it shows.
+    pub summary: &'static str,
+    /// The configuration, an [`ExperimentConfig`](super::ExperimentConfig) in TOML with its units.
+    pub toml: &'static str,
+}
+
+macro_rules! presets {
+    ($($name:literal: $summary:literal;)+) => {
+        /// All of them, single cells first.
+        pub const PRESETS: &[Preset] = &[$(Preset {
+            name: $name,
+            summary: $summary,
+            toml: include_str!(concat!("presets/", $name, ".toml")),
+        }),+];
+    };
+}
+
+presets! {
+    "hodgkin-huxley": "squid axon, 10 µA/cm² from rest: regular firing";
+    "wang-buzsaki": "fast-spiking interneuron, a step of current";
+    "traub-miles": "hippocampal pyramidal cell, two pulses of current";
+    "lif": "leaky integrate-and-fire cell, exact steps";
+    "izhikevich": "Izhikevich's chattering cell";
+    "adex": "adaptive exponential integrate-and-fire cell, its rate adapts";
+    "fi-curve": "firing rate of Hodgkin–Huxley cells over their current";
+    "balanced-network": "800 excitatory and 200 inhibitory cells, asynchronous and irregular";
+    "rate-sine": "chaotic rate network that a sine tames";
+    "mpr": "Montbrió–Pazó–Roxin mean field between its two stable states";
+    "jansen-rit": "cortical column in its alpha rhythm";
+    "wong-wang": "decision between two populations";
+    "fitzhugh-nagumo": "relaxation oscillator in its phase plane";
+    "multi-granularity": "cells, a rate network and a system, coupled";
+}
+
+impl Preset {
+    /// A preset by its name.
+    pub fn find(name: &str) -> Option<&'static Self> {
+        PRESETS.iter().find(|preset| preset.name == name)
+    }
+}

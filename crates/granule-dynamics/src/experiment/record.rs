@@ -1,0 +1,219 @@
+//! Reading a run off the device, in blocks so that a step does not wait for it.
+
+use burn::tensor::Tensor;
+
+use super::config::RecordConfig;
+use super::outcome::Trace;
+use super::subject::Firing;
+use crate::unit::{SpikeDetector, Spikes};
+use crate::{DynamicsError, State, Variable, host};
+
+/// Samples in a block.
+const BLOCK: usize = 128;
+
+/// Recordings above this many numbers are refused before the run: 4 GiB.
+const MOST: usize = 1 << 29;
+
+/// Keeps chosen variables.
+pub(super) struct Recorder {
+    every: usize,
+    /// Index and kept columns of each variable.
+    chosen: Vec<(usize, usize)>,
+    traces: Vec<Trace>,
+    times: Vec<f64>,
+    waiting: Vec<Vec<Tensor<2>>>,
+}
+
+impl Recorder {
+    pub(super) fn new(
+        config: &RecordConfig,
+        variables: &[Variable],
+        shown: usize,
+        steps: usize,
+    ) -> Result<Self, DynamicsError> {
+        let shown = &variables[..shown];
+        let chosen: Vec<usize> = match config.variables.is_empty() {
+            true => (0..shown.len()).collect(),
+            false => {
+                let names: Vec<&str> = shown.iter().map(|v| v.name.as_str()).collect();
+                let find = |name: &String| {
+                    names.iter().position(|known| known == name).ok_or_else(|| {
+                        DynamicsError::config("record.variables", name, names.join(", "))
+                    })
+                };
+                config
+                    .variables
+                    .iter()
+                    .map(find)
+                    .collect::<Result<_, _>>()?
+            }
+        };
+        let kept = |index: usize| match config.columns {
+            0 => shown[index].width,
+            most => shown[index].width.min(most),
+        };
+        let chosen: Vec<(usize, usize)> = chosen.into_iter().map(|i| (i, kept(i))).collect();
+        let samples = steps / config.every + 2;
+        let numbers = chosen.iter().map(|(_, width)| width).sum::<usize>() * samples;
+        if numbers > MOST {
+            return Err(DynamicsError::config(
+                "record.every",
+                config.every,
+                format!(
+                    "at least {}, for less than 4 GiB; or name fewer record.variables or record.columns",
+                    config.every * numbers.div_ceil(MOST)
+                ),
+            ));
+        }
+        let traces = chosen.iter().map(|(index, width)| Trace {
+            name: shown[*index].name.clone(),
+            unit: shown[*index].unit.into(),
+            width: *width,
+            values: Vec::with_capacity(samples * width),
+        });
+        Ok(Self {
+            every: config.every,
+            traces: traces.collect(),
+            waiting: vec![Vec::new(); chosen.len()],
+            chosen,
+            times: Vec::with_capacity(samples),
+        })
+    }
+
+    /// Whether the sample after so many steps is kept.
+    pub(super) fn takes(&self, step: usize) -> bool {
+        step.is_multiple_of(self.every)
+    }
+
+    pub(super) fn push(&mut self, time: f64, state: &State) -> Result<(), DynamicsError> {
+        self.times.push(time);
+        for ((index, width), waiting) in self.chosen.iter().zip(&mut self.waiting) {
+            let x = state[*index].clone();
+            waiting.push(match x.dims()[1] == *width {
+                true => x,
+                false => x.narrow(1, 0, *width),
+            });
+        }
+        match self.waiting.first().is_some_and(|x| x.len() >= BLOCK) {
+            true => self.flush(),
+            false => Ok(()),
+        }
+    }
+
+    fn flush(&mut self) -> Result<(), DynamicsError> {
+        for (trace, waiting) in self.traces.iter_mut().zip(&mut self.waiting) {
+            let waiting = std::mem::take(waiting);
+            if !waiting.is_empty() {
+                trace.values.extend(host(Tensor::stack::<3>(waiting, 0))?);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn finish(mut self) -> Result<(Vec<f64>, Vec<Trace>), DynamicsError> {
+        self.flush()?;
+        Ok((self.times, self.traces))
+    }
+}
+
+/// Finds the spikes of all cells.
+pub(super) enum SpikeReader {
+    None,
+    Crossings(SpikeDetector),
+    Counts(Counts),
+}
+
+impl SpikeReader {
+    pub(super) fn new(firing: &Firing) -> Self {
+        match firing {
+            Firing::None => Self::None,
+            Firing::Threshold(threshold) => Self::Crossings(SpikeDetector::new(*threshold)),
+            Firing::Counted { count, refractory } => Self::Counts(Counts {
+                count: *count,
+                refractory: refractory.clone(),
+                times: Vec::new(),
+                counts: Vec::new(),
+                left: Vec::new(),
+                spikes: Vec::new(),
+            }),
+        }
+    }
+
+    pub(super) fn push(&mut self, time: f64, state: &State) -> Result<(), DynamicsError> {
+        match self {
+            Self::None => Ok(()),
+            Self::Crossings(detector) => {
+                detector.push(time, &state[0]);
+                Ok(())
+            }
+            Self::Counts(counts) => counts.push(time, state),
+        }
+    }
+
+    pub(super) fn finish(self) -> Result<Vec<Spikes>, DynamicsError> {
+        match self {
+            Self::None => Ok(Vec::new()),
+            Self::Crossings(detector) => detector.finish(),
+            Self::Counts(mut counts) => {
+                counts.flush()?;
+                Ok(counts.spikes)
+            }
+        }
+    }
+}
+
+/// Spikes that the model counts itself.
+pub(super) struct Counts {
+    count: usize,
+    refractory: Option<(usize, Vec<f64>)>,
+    times: Vec<f64>,
+    counts: Vec<Tensor<2>>,
+    left: Vec<Tensor<2>>,
+    spikes: Vec<Spikes>,
+}
+
+impl Counts {
+    fn push(&mut self, time: f64, state: &State) -> Result<(), DynamicsError> {
+        self.times.push(time);
+        self.counts.push(state[self.count].clone());
+        if let Some((index, _)) = &self.refractory {
+            self.left.push(state[*index].clone());
+        }
+        match self.times.len() >= BLOCK {
+            true => self.flush(),
+            false => Ok(()),
+        }
+    }
+
+    fn flush(&mut self) -> Result<(), DynamicsError> {
+        let times = std::mem::take(&mut self.times);
+        let (counts, left) = (
+            std::mem::take(&mut self.counts),
+            std::mem::take(&mut self.left),
+        );
+        let Some(width) = counts.first().map(|x| x.dims()[1]) else {
+            return Ok(());
+        };
+        self.spikes.resize(width, Spikes::default());
+        let counts = host(Tensor::stack::<3>(counts, 0))?;
+        let left = match left.is_empty() {
+            true => Vec::new(),
+            false => host(Tensor::stack::<3>(left, 0))?,
+        };
+        for (row, time) in times.iter().enumerate() {
+            for (cell, spikes) in self.spikes.iter_mut().enumerate() {
+                let at = row * width + cell;
+                // The refractory period began at the spike, inside the step.
+                let since = match (&self.refractory, left.get(at)) {
+                    (Some((_, whole)), Some(left)) if *left > 0.0 => whole[cell] - left,
+                    _ => 0.0,
+                };
+                let count = counts[at].round() as usize;
+                spikes
+                    .times
+                    .extend(std::iter::repeat_n(time - since, count));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,282 @@
+//! What comes from outside: one course in time, with an amplitude for each channel.
+
+use std::f64::consts::TAU;
+
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Clock, Input};
+use crate::{DynamicsError, Grid, NormalNoise, Place, Values};
+
+/// A stimulus. Amplitudes are in the unit of the model's input: µA/cm² for cells (pA for `adex`, mV/ms for `izhikevich`,
+/// none for `qif`), what a system's channels have, and no unit for a population. A step of the run gets the value at its
+/// middle.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum StimulusConfig {
+    /// Constant from the onset on.
+    Step(StepConfig),
+    /// Constant for a while, once or again and again.
+    Pulse(PulseConfig),
+    /// A sine.
+    Sine(SineConfig),
+    /// An Ornstein–Uhlenbeck process, one for all channels.
+    Noise(NoiseConfig),
+}
+
+/// Settings of [`StimulusConfig::Step`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StepConfig {
+    /// One for all channels, or one for each.
+    pub amplitude: Values,
+    /// When it begins, ms.
+    pub onset: f64,
+}
+
+/// Settings of [`StimulusConfig::Pulse`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PulseConfig {
+    /// One for all channels, or one for each.
+    pub amplitude: Values,
+    /// When the first one begins, ms.
+    pub onset: f64,
+    /// How long it lasts, ms.
+    pub width: f64,
+    /// From one beginning to the next, ms; 0: one pulse only.
+    pub period: f64,
+}
+
+/// Settings of [`StimulusConfig::Sine`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SineConfig {
+    /// One for all channels, or one for each.
+    pub amplitude: Values,
+    /// When it begins, ms.
+    pub onset: f64,
+    /// Hz.
+    pub frequency: f64,
+    /// At the onset, radians.
+    pub phase: f64,
+}
+
+/// Settings of [`StimulusConfig::Noise`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NoiseConfig {
+    /// Its standard deviation; one for all channels, or one for each.
+    pub amplitude: Values,
+    /// When it begins, ms.
+    pub onset: f64,
+    /// Its correlation time, ms.
+    pub time_constant: f64,
+}
+
+impl Default for StepConfig {
+    fn default() -> Self {
+        Self {
+            amplitude: 1.0.into(),
+            onset: 0.0,
+        }
+    }
+}
+
+impl Default for PulseConfig {
+    fn default() -> Self {
+        Self {
+            amplitude: 1.0.into(),
+            onset: 0.0,
+            width: 1.0,
+            period: 0.0,
+        }
+    }
+}
+
+impl Default for SineConfig {
+    fn default() -> Self {
+        Self {
+            amplitude: 1.0.into(),
+            onset: 0.0,
+            frequency: 10.0,
+            phase: 0.0,
+        }
+    }
+}
+
+impl Default for NoiseConfig {
+    fn default() -> Self {
+        Self {
+            amplitude: 1.0.into(),
+            onset: 0.0,
+            time_constant: 5.0,
+        }
+    }
+}
+
+impl StimulusConfig {
+    /// The amplitudes: one for all channels, or one for each.
+    pub fn amplitude(&self) -> &Values {
+        match self {
+            Self::Step(config) => &config.amplitude,
+            Self::Pulse(config) => &config.amplitude,
+            Self::Sine(config) => &config.amplitude,
+            Self::Noise(config) => &config.amplitude,
+        }
+    }
+
+    fn onset(&self) -> f64 {
+        match self {
+            Self::Step(config) => config.onset,
+            Self::Pulse(config) => config.onset,
+            Self::Sine(config) => config.onset,
+            Self::Noise(config) => config.onset,
+        }
+    }
+
+    /// Checks every setting.
+    ///
+    /// # Errors
+    ///
+    /// [`DynamicsError::Config`] names the first that is not allowed.
+    pub fn validate(&self) -> Result<(), DynamicsError> {
+        let check = |name: &str, value: f64, fits: bool, allowed: &str| match fits {
+            true => Ok(()),
+            false => Err(DynamicsError::config(
+                format!("stimulus.{name}"),
+                value,
+                allowed,
+            )),
+        };
+        let positive = |name: &str, value: f64| {
+            let fits = value.is_finite() && value > 0.0;
+            check(name, value, fits, "a finite number above 0")
+        };
+        let finite =
+            |name: &str, value: f64| check(name, value, value.is_finite(), "a finite number");
+        for amplitude in self.amplitude().as_slice() {
+            finite("amplitude", *amplitude)?;
+        }
+        finite("onset", self.onset())?;
+        match self {
+            Self::Step(_) => Ok(()),
+            Self::Pulse(config) => {
+                positive("width", config.width)?;
+                let fits = config.period == 0.0 || config.period >= config.width;
+                let allowed = "0, or at least stimulus.width";
+                check("period", config.period, fits, allowed)
+            }
+            Self::Sine(config) => {
+                positive("frequency", config.frequency)?;
+                finite("phase", config.phase)
+            }
+            Self::Noise(config) => positive("time_constant", config.time_constant),
+        }
+    }
+
+    /// The course at a time without noise; noise is a series of its own.
+    fn shape(&self, time: f64) -> f64 {
+        let since = time - self.onset();
+        if since < 0.0 {
+            return 0.0;
+        }
+        match self {
+            Self::Step(_) | Self::Noise(_) => 1.0,
+            Self::Pulse(config) => {
+                let phase = match config.period > 0.0 {
+                    true => since % config.period,
+                    false => since,
+                };
+                f64::from(phase < config.width)
+            }
+            Self::Sine(config) => (TAU * config.frequency * 1e-3 * since + config.phase).sin(),
+        }
+    }
+
+    /// The stimulus for `channels` columns over a grid.
+    ///
+    /// # Errors
+    ///
+    /// [`DynamicsError::Config`] for a number of amplitudes that is neither 1 nor that of the channels.
+    pub(super) fn init(
+        &self,
+        channels: usize,
+        grid: &Grid,
+        seed: u64,
+        place: &Place,
+    ) -> Result<Stimulus, DynamicsError> {
+        self.validate()?;
+        let amplitude = self.amplitude().as_slice();
+        if ![1, channels].contains(&amplitude.len()) || channels == 0 {
+            let allowed = match channels {
+                0 => "none: the model takes no input".into(),
+                1 => "one value: the model has one input channel".into(),
+                _ => format!("one value, or {channels}: one for each input channel"),
+            };
+            let found = format!("[{} values]", amplitude.len());
+            return Err(DynamicsError::config("stimulus.amplitude", found, allowed));
+        }
+        let wide = match amplitude {
+            [one] => vec![*one; channels],
+            each => each.to_vec(),
+        };
+        let mut course: Vec<f64> = (0..grid.steps())
+            .map(|step| {
+                let at = grid.clock(step);
+                self.shape(at.time + 0.5 * at.dt)
+            })
+            .collect();
+        if let Self::Noise(config) = self {
+            let source = NormalNoise::new(seed, NOISE_STREAM);
+            let mut y = None;
+            for (step, value) in course.iter_mut().enumerate() {
+                let xi = source.values(step, 1).first().copied().unwrap_or_default();
+                let kept = (-grid.clock(step).dt / config.time_constant).exp();
+                let next = match y {
+                    None => xi,
+                    Some(y) => kept * y + (1.0 - kept * kept).sqrt() * xi,
+                };
+                y = Some(next);
+                *value *= next;
+            }
+        }
+        Ok(Stimulus {
+            row: place.tensor(wide.clone(), [1, channels]),
+            amplitude: wide,
+            course,
+        })
+    }
+}
+
+/// The stream of the noise stimulus among those of one seed.
+const NOISE_STREAM: u64 = 0x5354_494d;
+
+/// A stimulus on a device.
+#[derive(Clone, Debug)]
+pub(super) struct Stimulus {
+    row: Tensor<2>,
+    amplitude: Vec<f64>,
+    /// One value for each step.
+    course: Vec<f64>,
+}
+
+impl Stimulus {
+    /// What the channels get during a step; after the last one, what they got in it.
+    pub(super) fn values(&self, step: usize) -> impl Iterator<Item = f64> {
+        let last = self.course.len().saturating_sub(1);
+        let now = self.course.get(step.min(last)).copied().unwrap_or_default();
+        self.amplitude.iter().map(move |a| a * now)
+    }
+
+    pub(super) fn channels(&self) -> usize {
+        self.amplitude.len()
+    }
+}
+
+impl Input for Stimulus {
+    fn at(&self, at: Clock) -> Option<Tensor<2>> {
+        let now = *self.course.get(at.step)?;
+        Some(self.row.clone().mul_scalar(now))
+    }
+}

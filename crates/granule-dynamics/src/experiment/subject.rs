@@ -1,0 +1,248 @@
+//! The model of an experiment, whichever it is.
+
+use std::sync::Arc;
+
+use super::config::ExperimentConfig;
+use crate::model::{Dynamics, Model};
+use crate::solver::{Solver, SolverKind, Stepped};
+use crate::system::{Integrated, System, SystemField};
+use crate::unit::UnitConfig;
+use crate::{DynamicsError, NormalNoise, Place, State, Variable};
+
+/// How spikes show in the state.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Firing {
+    /// Not at all.
+    None,
+    /// The first variable crosses this value upwards.
+    Threshold(f64),
+    /// A variable counts them at the end of each step; another, if any, says how much of the refractory period, of which the
+    /// whole is given for each cell, is left there.
+    Counted {
+        count: usize,
+        refractory: Option<(usize, Vec<f64>)>,
+    },
+}
+
+/// A model that can be run.
+pub(super) struct Subject {
+    pub(super) dynamics: Box<dyn Dynamics>,
+    pub(super) initial: State,
+    pub(super) firing: Firing,
+    /// The input's channels.
+    pub(super) inputs: Vec<Variable>,
+    pub(super) solver: String,
+    /// Which variables are of interest: all but the past of delay lines.
+    pub(super) shown: usize,
+    /// Names and sizes of groups of cells, in their order.
+    pub(super) groups: Vec<(String, usize)>,
+}
+
+/// Says which table a setting belongs to.
+fn within(table: &str, error: DynamicsError) -> DynamicsError {
+    match error {
+        DynamicsError::Config {
+            field,
+            value,
+            allowed,
+        } if field != "dt" && field != table && !field.starts_with(&format!("{table}.")) => {
+            DynamicsError::Config {
+                field: format!("{table}.{field}"),
+                value,
+                allowed,
+            }
+        }
+        other => other,
+    }
+}
+
+/// A unit whose one cell has a list of currents is as many cells.
+fn spread(unit: &UnitConfig) -> UnitConfig {
+    let mut unit = unit.clone();
+    let currents = unit.current().as_slice().len();
+    if unit.cells() == 1 && currents > 1 {
+        unit.set_cells(currents);
+    }
+    unit
+}
+
+fn given(settings: &[f64], cells: usize) -> Vec<f64> {
+    match settings {
+        [one] => vec![*one; cells],
+        each => each.to_vec(),
+    }
+}
+
+impl Subject {
+    pub(super) fn new(config: &ExperimentConfig, place: &Place) -> Result<Self, DynamicsError> {
+        let noise = NormalNoise::new(config.seed, 0);
+        let solver = |default: SolverKind| -> (Arc<dyn Solver>, String) {
+            let kind = config.solver.unwrap_or(default);
+            (Arc::from(kind.init(noise)), kind.name().into())
+        };
+        if let Some(unit) = &config.unit {
+            return Self::unit(&spread(unit), config.solver, solver(SolverKind::Rk4), place);
+        }
+        if let Some(population) = &config.population {
+            let mut settings = population.clone();
+            settings.dt = config.dt;
+            let inputs = usize::from(config.stimulus.is_some());
+            let mut network = settings
+                .init(inputs, 0, config.seed, place)
+                .map_err(|error| within("population", error))?;
+            network.noise = Some(noise);
+            let initial = network.initial_state(1)?;
+            let (dynamics, solver): (Box<dyn Dynamics>, _) = match config.solver {
+                None => (Box::new(network.dynamics()?), "euler".into()),
+                Some(_) => {
+                    let (solver, name) = solver(SolverKind::Euler);
+                    let field = network.field();
+                    (Box::new(Stepped { field, solver }), name)
+                }
+            };
+            let inputs = match inputs {
+                0 => Vec::new(),
+                _ => vec![Variable::new("input", "1", inputs)],
+            };
+            return Ok(Self::plain(dynamics, initial, inputs, solver));
+        }
+        if let Some(system) = &config.system {
+            let system = system
+                .init(place)
+                .map_err(|error| within("system", error))?;
+            let field = system.field()?;
+            let initial = system.initial_state(1)?;
+            let default = match field.diffusion(0.0, &initial) {
+                Some(_) => SolverKind::StochasticHeun,
+                None => SolverKind::Rk4,
+            };
+            let inputs = field.inputs().to_vec();
+            let (solver, name) = solver(default);
+            let dynamics = Box::new(Integrated::new(system, solver).dynamics()?);
+            return Ok(Self::plain(dynamics, initial, inputs, name));
+        }
+        if let Some(network) = &config.network {
+            no_solver(config.solver, "network")?;
+            let settings = network;
+            let network = settings
+                .init(config.dt, config.seed, place)
+                .map_err(|error| within("network", error))?;
+            let initial = network.initial_state(1)?;
+            let dynamics = network.dynamics()?;
+            let cells = settings.excitatory + settings.inhibitory;
+            let refractory = vec![settings.refractory; cells];
+            return Ok(Self {
+                shown: crate::network::SHOWN,
+                dynamics: Box::new(dynamics),
+                initial,
+                firing: Firing::Counted {
+                    count: 1,
+                    refractory: Some((2, refractory)),
+                },
+                inputs: vec![Variable::new("current", "µA/cm²", cells)],
+                solver: "exact".into(),
+                groups: vec![
+                    ("excitatory".into(), settings.excitatory),
+                    ("inhibitory".into(), settings.inhibitory),
+                ],
+            });
+        }
+        if let Some(composite) = &config.composite {
+            if let Some(solver) = config.solver {
+                let allowed = "none: each level of a composite names its own";
+                return Err(DynamicsError::config("solver", solver, allowed));
+            }
+            let mut settings = composite.clone();
+            settings.dt = config.dt;
+            settings.seed = settings.seed.wrapping_add(config.seed);
+            let model = settings
+                .init(place)
+                .map_err(|error| within("composite", error))?;
+            let initial = model.initial_state(1)?;
+            let dynamics = model.dynamics()?;
+            let shown = dynamics
+                .variables()
+                .iter()
+                .position(|v| v.name.contains('→'))
+                .unwrap_or(dynamics.variables().len());
+            let names = model.level_names().iter();
+            let columns = names.filter_map(|name| Some((name, model.input_columns(name)?)));
+            let inputs = columns
+                .map(|(name, (_, width))| Variable::new(name.clone(), "1", width))
+                .collect();
+            let mut subject = Self::plain(Box::new(dynamics), initial, inputs, "by level".into());
+            subject.shown = shown;
+            return Ok(subject);
+        }
+        Err(DynamicsError::config(
+            "model",
+            "0 tables",
+            "exactly one of unit, population, system, network and composite",
+        ))
+    }
+
+    fn unit(
+        unit: &UnitConfig,
+        asked: Option<SolverKind>,
+        (solver, name): (Arc<dyn Solver>, String),
+        place: &Place,
+    ) -> Result<Self, DynamicsError> {
+        if unit.is_exact() {
+            no_solver(asked, unit.name())?;
+        }
+        let cells = unit.init(solver, place)?;
+        let dynamics = cells.dynamics()?;
+        let find = |name: &str| dynamics.variables().iter().position(|v| v.name == name);
+        let firing = match (unit.spike_threshold(), find("spike")) {
+            (Some(threshold), _) => Firing::Threshold(threshold),
+            (None, Some(count)) => Firing::Counted {
+                count,
+                refractory: match unit {
+                    UnitConfig::Lif(config) => find("refractory").map(|index| {
+                        let whole = config.parameters.refractory.as_slice();
+                        (index, given(whole, unit.cells()))
+                    }),
+                    _ => None,
+                },
+            },
+            _ => Firing::None,
+        };
+        let initial = cells.initial_state(1)?;
+        let inputs = vec![cells.input()?];
+        let solver = match unit.is_exact() {
+            true => "exact".into(),
+            false => name,
+        };
+        let mut subject = Self::plain(dynamics, initial, inputs, solver);
+        subject.firing = firing;
+        subject.groups = vec![("cells".into(), unit.cells())];
+        Ok(subject)
+    }
+
+    fn plain(
+        dynamics: Box<dyn Dynamics>,
+        initial: State,
+        inputs: Vec<Variable>,
+        solver: String,
+    ) -> Self {
+        Self {
+            shown: dynamics.variables().len(),
+            dynamics,
+            initial,
+            firing: Firing::None,
+            inputs,
+            solver,
+            groups: Vec::new(),
+        }
+    }
+}
+
+fn no_solver(asked: Option<SolverKind>, model: &str) -> Result<(), DynamicsError> {
+    match asked {
+        None => Ok(()),
+        Some(solver) => {
+            let allowed = format!("none: the steps of {model} are exact");
+            Err(DynamicsError::config("solver", solver, allowed))
+        }
+    }
+}

@@ -1,0 +1,142 @@
+use std::ops::ControlFlow;
+
+use super::*;
+use crate::host;
+use crate::model::{Clock, Input};
+use crate::testing::{assert_close, f64_place};
+use crate::{DynamicsError, Grid};
+
+fn run(text: &str) -> Outcome {
+    let config: ExperimentConfig = serde_json::from_str(text).unwrap();
+    let experiment = config.init(&f64_place()).unwrap();
+    experiment.run(|_, _| ControlFlow::Continue(())).unwrap()
+}
+
+fn refused(text: &str) -> String {
+    let config: ExperimentConfig = serde_json::from_str(text).unwrap();
+    let error: DynamicsError = config.init(&f64_place()).err().unwrap();
+    error.to_string()
+}
+
+fn course(text: &str, duration: f64) -> Vec<f64> {
+    let stimulus: StimulusConfig = serde_json::from_str(text).unwrap();
+    let grid = Grid::over(duration, 0.5).unwrap();
+    let input = stimulus.init(1, &grid, 7, &f64_place()).unwrap();
+    let value = |step: usize| {
+        let at = Clock {
+            step,
+            time: grid.time(step),
+            dt: 0.5,
+        };
+        host(input.at(at).unwrap()).unwrap()[0]
+    };
+    (0..grid.steps()).map(value).collect()
+}
+
+#[test]
+fn stimuli_have_their_courses() {
+    let step = course(r#"{"kind": "step", "amplitude": 3, "onset": 1}"#, 2.0);
+    assert_eq!(step, [0.0, 0.0, 3.0, 3.0]);
+    let pulse = course(
+        r#"{"kind": "pulse", "amplitude": 2, "onset": 0.5, "width": 1, "period": 2}"#,
+        4.0,
+    );
+    assert_eq!(pulse, [0.0, 2.0, 2.0, 0.0, 0.0, 2.0, 2.0, 0.0]);
+    let sine = course(
+        r#"{"kind": "sine", "amplitude": 2, "frequency": 100}"#,
+        10.0,
+    );
+    for (n, x) in sine.iter().enumerate() {
+        let t = 0.5 * n as f64 + 0.25;
+        assert_close(*x, 2.0 * (std::f64::consts::TAU * 0.1 * t).sin(), 1e-12);
+    }
+}
+
+/// Variance and correlation over one time constant of an Ornstein–Uhlenbeck process.
+#[test]
+fn noise_is_stationary_and_correlated() {
+    let x = course(
+        r#"{"kind": "noise", "amplitude": 2, "time_constant": 5}"#,
+        50_000.0,
+    );
+    let mean = |lag: usize| {
+        let pairs = x.iter().zip(&x[lag..]).map(|(a, b)| a * b);
+        pairs.sum::<f64>() / (x.len() - lag) as f64
+    };
+    assert_close(mean(0), 4.0, 0.06);
+    assert_close(mean(10) / mean(0), (-1.0_f64).exp(), 0.08);
+}
+
+#[test]
+fn samples_and_columns_are_those_asked_for() {
+    let base =
+        r#""duration": 10, "dt": 0.1, "unit": {"model": "adex", "cells": 3, "current": 800}"#;
+    let all = run(&format!("{{{base}}}"));
+    let some = run(&format!(
+        r#"{{{base}, "record": {{"every": 10, "variables": ["w", "v"], "columns": 2}}}}"#
+    ));
+    assert_eq!(all.times.len(), 101);
+    assert_eq!(some.times.len(), 11);
+    assert_eq!(some.traces.len(), 2);
+    let (w, every) = (&some.traces[0], &all.traces[1]);
+    assert_eq!((w.name.as_str(), w.width, w.unit.as_str()), ("w", 2, "pA"));
+    let thinned: Vec<f64> = every.column(1).step_by(10).collect();
+    assert_eq!(w.column(1).collect::<Vec<_>>(), thinned);
+    assert_eq!(some.spikes, all.spikes);
+    assert_eq!(some.last, all.last);
+    assert!(some.complete);
+}
+
+#[test]
+fn spikes_of_exact_cells_are_inside_their_steps() {
+    // Reference numbers, section 3: τ ln(14/4), then 5 ms more each time.
+    let outcome = run(r#"{"duration": 40, "dt": 0.7, "unit": {"model": "lif", "current": 14}}"#);
+    let first = 10.0 * 3.5_f64.ln();
+    let expected = [first, 2.0 * first + 5.0];
+    assert_eq!(outcome.spikes[0].times.len(), 2);
+    for (found, expected) in outcome.spikes[0].times.iter().zip(expected) {
+        assert_close(*found, expected, 1e-9);
+    }
+    assert_eq!(outcome.solver, "exact");
+}
+
+#[test]
+fn breaking_keeps_what_there_is() {
+    let text = r#"{"duration": 100, "dt": 0.1, "unit": {"model": "lif", "current": [12, 20]}}"#;
+    let config: ExperimentConfig = serde_json::from_str(text).unwrap();
+    let experiment = config.init(&f64_place()).unwrap();
+    let outcome = experiment.run(|step, _| match step {
+        300 => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    });
+    let outcome = outcome.unwrap();
+    assert!(!outcome.complete);
+    assert_close(outcome.reached, 30.0, 1e-12);
+    assert_eq!(outcome.times.len(), 301);
+    // Two currents are two cells.
+    assert_eq!(outcome.spikes.len(), 2);
+    assert!(outcome.spikes[1].times.len() > outcome.spikes[0].times.len());
+}
+
+#[test]
+fn what_cannot_be_run_is_named() {
+    assert!(refused(r#"{}"#).contains("0 tables"));
+    assert!(refused(r#"{"unit": {"model": "lif"}, "population": {}}"#).contains("2 tables"));
+    let text =
+        r#"{"unit": {"model": "lif"}, "duration": 1e9, "dt": 0.5, "record": {"variables": ["v"]}}"#;
+    assert!(
+        refused(text).starts_with("record.every = 1"),
+        "{}",
+        refused(text)
+    );
+    let text = r#"{"system": {"kind": "jansen-rit", "steepness": -1}}"#;
+    assert!(
+        refused(text).starts_with("system.steepness = -1"),
+        "{}",
+        refused(text)
+    );
+    let text = r#"{"unit": {"model": "lif"}, "record": {"every": 0}}"#;
+    assert!(refused(text).starts_with("record.every = 0"));
+    let text = r#"{"unit": {"model": "lif"}, "stimulus": {"kind": "sine", "frequency": 0}}"#;
+    assert!(refused(text).starts_with("stimulus.frequency = 0"));
+}

@@ -1,0 +1,88 @@
+use burn::tensor::Tensor;
+
+use super::limits::WeightLimits;
+use super::rule::{Activity, Rule};
+use crate::{DynamicsError, Place, State, Variable};
+
+/// Plastic weights between two groups of units, with their rule: what a model holds to carry weights in its state.
+///
+/// Its state is the weights, `[sets, pre·post]`, then the rule's traces. With one set all rows of a batch share the weights,
+/// and each step changes them by the mean over the rows; with one set a row, each trajectory has fast weights of its own.
+#[derive(Clone, Debug)]
+pub struct PlasticConnection<R> {
+    rule: R,
+    limits: WeightLimits,
+    signs: Option<Tensor<3>>,
+    weights: Tensor<2>,
+    variables: Vec<Variable>,
+}
+
+impl<R: Rule> PlasticConnection<R> {
+    /// A connection that begins with `weights`, `[pre, post]`; they are differentiable.
+    pub fn new(rule: R, weights: Tensor<2>) -> Self {
+        let [pre, post] = weights.dims();
+        let limits = rule.limits();
+        let mut variables = vec![Variable::new("weights", "1", pre * post)];
+        variables.extend(rule.variables(pre, post));
+        Self {
+            signs: limits.signs(&weights.clone().unsqueeze_dim(0)),
+            limits,
+            rule,
+            weights,
+            variables,
+        }
+    }
+
+    /// The weights and the rule's traces.
+    pub fn variables(&self) -> &[Variable] {
+        &self.variables
+    }
+
+    /// The state at the beginning: the weights once where they are `shared`, else for each of `batch` rows.
+    pub fn initial(&self, batch: usize, shared: bool) -> State {
+        let [pre, post] = self.weights.dims();
+        let place = Place::of(&self.weights);
+        let weights = self.weights.clone().reshape([1, pre * post]);
+        let weights = match shared {
+            true => weights,
+            false => weights.expand([batch, pre * post]),
+        };
+        let traces = self.rule.initial(batch, pre, post, &place);
+        State::new([vec![weights], traces.into_tensors()].concat())
+    }
+
+    /// The weights in a state, `[sets, pre, post]`.
+    pub fn weights(&self, state: &State) -> Tensor<3> {
+        let [pre, post] = self.weights.dims();
+        let sets = state[0].dims()[0];
+        state[0].clone().reshape([sets, pre, post])
+    }
+
+    /// What the postsynaptic units receive, `[batch, post]`, of `pre`, `[batch, pre]`.
+    pub fn transmit(&self, state: &State, pre: Tensor<2>) -> Tensor<2> {
+        let weights = self.weights(state);
+        match weights.dims() {
+            [1, inputs, outputs] => pre.matmul(weights.reshape([inputs, outputs])),
+            [sets, _, outputs] => pre
+                .unsqueeze_dim::<3>(1)
+                .matmul(weights)
+                .reshape([sets, outputs]),
+        }
+    }
+
+    /// The state after a step with these activities.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Activity::check`].
+    pub fn learn(&self, state: &State, activity: &Activity) -> Result<State, DynamicsError> {
+        let weights = self.weights(state);
+        activity.check(&weights)?;
+        let traces = State::new(state.tensors().iter().skip(1).cloned().collect());
+        let (change, traces) = self.rule.change(&weights, activity, &traces);
+        let weights = self.limits.apply(weights, change, self.signs.as_ref());
+        let [sets, pre, post] = weights.dims();
+        let weights = weights.reshape([sets, pre * post]);
+        Ok(State::new([vec![weights], traces.into_tensors()].concat()))
+    }
+}

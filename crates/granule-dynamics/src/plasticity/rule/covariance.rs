@@ -1,0 +1,185 @@
+use burn::module::Module;
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+
+use super::super::setting::{self, Range, Setting};
+use super::{Activity, Rule, averaged, outer};
+use crate::{DynamicsError, Parameter, Place, State, Variable};
+
+/// What an activity is compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum ThresholdConfig {
+    /// A level, in the unit of the activity.
+    Fixed {
+        /// The level; 0 takes the activity as it is.
+        value: f64,
+    },
+    /// The unit's own running mean.
+    Mean {
+        /// Of the exponential average, above 0, in ms.
+        time_constant: f64,
+    },
+}
+
+impl ThresholdConfig {
+    fn setting(self, name: &'static str) -> Setting {
+        match self {
+            Self::Fixed { value } => Setting::new(name, value, Range::Free),
+            Self::Mean { time_constant } => Setting::new(name, time_constant, Range::Positive),
+        }
+    }
+
+    fn with(self, parameter: Parameter) -> Threshold {
+        match self {
+            Self::Fixed { .. } => Threshold::Fixed(parameter),
+            Self::Mean { .. } => Threshold::Mean(parameter),
+        }
+    }
+}
+
+/// Settings of [`Covariance`]. The settings `pre` and `post` may be trainable: the level, or the mean's time constant.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CovarianceConfig {
+    /// η above 0, per unit of time.
+    pub rate: f64,
+    /// θ of the presynaptic activity.
+    pub pre: ThresholdConfig,
+    /// θ of the postsynaptic activity.
+    pub post: ThresholdConfig,
+    /// The settings that training by gradient may change.
+    pub trainable: Vec<String>,
+}
+
+impl Default for CovarianceConfig {
+    fn default() -> Self {
+        let mean = ThresholdConfig::Mean {
+            time_constant: 100.0,
+        };
+        Self {
+            rate: 0.01,
+            pre: mean,
+            post: mean,
+            trainable: Vec::new(),
+        }
+    }
+}
+
+impl CovarianceConfig {
+    fn settings(&self) -> [Setting; 3] {
+        [
+            Setting::new("rate", self.rate, Range::Positive),
+            self.pre.setting("pre"),
+            self.post.setting("post"),
+        ]
+    }
+
+    /// Checks every setting.
+    ///
+    /// # Errors
+    ///
+    /// [`DynamicsError::Config`].
+    pub fn validate(&self) -> Result<(), DynamicsError> {
+        setting::validate("covariance", &self.settings(), &self.trainable)
+    }
+
+    /// Makes the rule.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`validate`](Self::validate).
+    pub fn init(&self, place: &Place) -> Result<Covariance, DynamicsError> {
+        self.validate()?;
+        let [rate, pre, post] =
+            setting::init("covariance", self.settings(), &self.trainable, place);
+        Ok(Covariance {
+            rate: rate?,
+            pre: self.pre.with(pre?),
+            post: self.post.with(post?),
+        })
+    }
+}
+
+/// What an activity is compared with.
+#[derive(Module, Debug)]
+pub enum Threshold {
+    /// A level, `[1, 1]` or `[1, units]`.
+    Fixed(Parameter),
+    /// A running mean with this time constant, `[1, 1]` or `[1, units]`, that begins at 0. A step uses the mean before it.
+    Mean(Parameter),
+}
+
+impl Threshold {
+    fn is_mean(&self) -> bool {
+        matches!(self, Self::Mean(_))
+    }
+
+    /// The activity less the threshold, and the mean after the step.
+    fn compare(
+        &self,
+        x: &Tensor<2>,
+        mean: Option<&Tensor<2>>,
+        dt: f64,
+    ) -> (Tensor<2>, Option<Tensor<2>>) {
+        match (self, mean) {
+            (Self::Mean(time_constant), Some(mean)) => {
+                let next = averaged(mean.clone(), x.clone(), time_constant, dt);
+                (x.clone() - mean.clone(), Some(next))
+            }
+            (Self::Fixed(level) | Self::Mean(level), _) => (x.clone() - level.value(), None),
+        }
+    }
+}
+
+/// The covariance rule (Sejnowski 1977): dw/dt = η (x − θ_x)(y − θ_y). Activities on the same side of their thresholds are
+/// potentiated and those on different sides depressed. With running means as thresholds the mean change is η times the
+/// covariance of x and y; with one of them fixed at 0 it is the rule gated by the other side (Dayan and Abbott 2001, 8.2).
+#[derive(Module, Debug)]
+pub struct Covariance {
+    /// η per unit of time, `[1, 1]` or `[1, post]`.
+    pub rate: Parameter,
+    /// θ_x.
+    pub pre: Threshold,
+    /// θ_y.
+    pub post: Threshold,
+}
+
+impl Rule for Covariance {
+    fn name(&self) -> &'static str {
+        "covariance"
+    }
+
+    fn variables(&self, pre: usize, post: usize) -> Vec<Variable> {
+        let sides = [
+            ("covariance.pre_mean", &self.pre, pre),
+            ("covariance.post_mean", &self.post, post),
+        ];
+        let sides = sides.into_iter().filter(|(_, side, _)| side.is_mean());
+        sides
+            .map(|(name, _, width)| Variable::new(name, "1", width))
+            .collect()
+    }
+
+    fn change(
+        &self,
+        weights: &Tensor<3>,
+        activity: &Activity,
+        traces: &State,
+    ) -> (Tensor<3>, State) {
+        let mut means = traces.tensors().iter();
+        let mut side = |threshold: &Threshold, x: &Tensor<2>| {
+            let mean = match threshold.is_mean() {
+                true => means.next(),
+                false => None,
+            };
+            threshold.compare(x, mean, activity.dt)
+        };
+        let (pre, pre_mean) = side(&self.pre, &activity.pre);
+        let (post, post_mean) = side(&self.post, &activity.post);
+        let rate = self.rate.value().mul_scalar(activity.dt);
+        let change = outer(pre, post * rate, weights);
+        let means = [pre_mean, post_mean].into_iter().flatten();
+        (change, State::new(means.collect()))
+    }
+}

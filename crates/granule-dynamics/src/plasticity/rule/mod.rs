@@ -1,0 +1,153 @@
+//! What a rule is, and the rules.
+
+mod bcm;
+mod competitive;
+mod covariance;
+mod decay;
+mod hebb;
+mod homeostasis;
+mod oja;
+mod pair_stdp;
+mod sanger;
+mod triplet_stdp;
+mod two_threshold;
+
+use std::fmt;
+
+use burn::tensor::Tensor;
+
+pub use bcm::{Bcm, BcmConfig};
+pub use competitive::{Competitive, CompetitiveConfig};
+pub use covariance::{Covariance, CovarianceConfig, Threshold, ThresholdConfig};
+pub use decay::{Decay, DecayConfig};
+pub use hebb::{Hebb, HebbConfig};
+pub use homeostasis::{Homeostasis, HomeostasisConfig, Signal};
+pub use oja::{Oja, OjaConfig};
+pub use pair_stdp::{PairStdp, PairStdpConfig, Pairing};
+pub use sanger::{Sanger, SangerConfig};
+pub use triplet_stdp::{TripletStdp, TripletStdpConfig};
+pub use two_threshold::{TwoThreshold, TwoThresholdConfig};
+
+use super::limits::WeightLimits;
+
+use crate::{DynamicsError, Parameter, Place, State, Variable};
+
+/// What both sides of the weights did during one step.
+#[derive(Clone, Debug)]
+pub struct Activity {
+    /// Of the presynaptic units, `[batch, pre]`: rates, or the number of spikes in this step.
+    pub pre: Tensor<2>,
+    /// Of the postsynaptic units, `[batch, post]`.
+    pub post: Tensor<2>,
+    /// The length of the step.
+    pub dt: f64,
+}
+
+impl Activity {
+    /// Checks that weights `[sets, pre, post]` lie between these activities, with one set for all rows or one for each.
+    ///
+    /// # Errors
+    ///
+    /// [`DynamicsError::Shape`]; [`DynamicsError::Config`] for a `dt` that is not above 0.
+    pub fn check(&self, weights: &Tensor<3>) -> Result<(), DynamicsError> {
+        let [sets, pre, post] = weights.dims();
+        let [batch, _] = self.pre.dims();
+        let fits = |what: &str, x: &Tensor<2>, width: usize| match x.dims() == [batch, width] {
+            true => Ok(()),
+            false => Err(DynamicsError::Shape {
+                what: format!("the {what}synaptic activity"),
+                expected: vec![batch, width],
+                found: x.dims().to_vec(),
+            }),
+        };
+        fits("pre", &self.pre, pre)?;
+        fits("post", &self.post, post)?;
+        if ![1, batch].contains(&sets) {
+            return Err(DynamicsError::Shape {
+                what: "the weights (sets)".into(),
+                expected: vec![batch, pre, post],
+                found: vec![sets, pre, post],
+            });
+        }
+        match self.dt.is_finite() && self.dt > 0.0 {
+            true => Ok(()),
+            false => Err(DynamicsError::config(
+                "dt",
+                self.dt,
+                "a finite number above 0",
+            )),
+        }
+    }
+}
+
+/// A rule of synaptic plasticity with its parameters.
+///
+/// Weights are `[sets, pre, post]`. One set is shared by all rows of the batch and changes by the mean of what the rows
+/// call for; as many sets as rows are fast weights, each trajectory its own.
+pub trait Rule: fmt::Debug {
+    /// The name in configuration files.
+    fn name(&self) -> &'static str;
+
+    /// The traces and averages of past activity that the rule keeps.
+    fn variables(&self, _pre: usize, _post: usize) -> Vec<Variable> {
+        Vec::new()
+    }
+
+    /// The traces before any activity, each `[batch, width]`; 0 unless a rule says otherwise.
+    fn initial(&self, batch: usize, pre: usize, post: usize, place: &Place) -> State {
+        let variables = self.variables(pre, post).into_iter();
+        State::new(
+            variables
+                .map(|variable| place.full(0.0, [batch, variable.width]))
+                .collect(),
+        )
+    }
+
+    /// The change of the weights over one step, `[sets, pre, post]`, and the traces after it. Shapes must fit
+    /// ([`Activity::check`]); traces may have one row that stands for all.
+    fn change(
+        &self,
+        weights: &Tensor<3>,
+        activity: &Activity,
+        traces: &State,
+    ) -> (Tensor<3>, State);
+
+    /// What the weights keep to.
+    fn limits(&self) -> WeightLimits {
+        WeightLimits::default()
+    }
+}
+
+/// x yᵀ of `[batch, m]` and `[batch, n]`, `[sets, m, n]`: averaged over the batch for a shared set of weights, else one for
+/// each row.
+fn outer(x: Tensor<2>, y: Tensor<2>, weights: &Tensor<3>) -> Tensor<3> {
+    if weights.dims()[0] > 1 {
+        return x.unsqueeze_dim::<3>(2) * y.unsqueeze_dim::<3>(1);
+    }
+    let rows = x.dims()[0].max(y.dims()[0]);
+    let spread = |x: Tensor<2>| match x.dims() {
+        [1, width] if rows > 1 => x.expand([rows, width]),
+        _ => x,
+    };
+    let sum = spread(x).transpose().matmul(spread(y));
+    sum.div_scalar(rows as f64).unsqueeze_dim(0)
+}
+
+/// A postsynaptic factor `[batch, post]` as `[sets, 1, post]`, averaged over the batch for a shared set of weights.
+fn columns(y: Tensor<2>, weights: &Tensor<3>) -> Tensor<3> {
+    let y = match weights.dims()[0] {
+        1 if y.dims()[0] > 1 => y.mean_dim(0),
+        _ => y,
+    };
+    y.unsqueeze_dim(1)
+}
+
+/// What is left of a trace after `dt`: e^(−dt/τ).
+fn retained(time_constant: &Parameter, dt: f64) -> Tensor<2> {
+    time_constant.value().recip().mul_scalar(-dt).exp()
+}
+
+/// A low-pass filter's next value: the average moves to `x` as e^(−dt/τ) has it.
+fn averaged(average: Tensor<2>, x: Tensor<2>, time_constant: &Parameter, dt: f64) -> Tensor<2> {
+    x.clone() + (average - x) * retained(time_constant, dt)
+}

@@ -1,0 +1,148 @@
+use burn::module::Module;
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+
+use super::rule::Signal;
+use super::setting::{self, Range, Setting};
+use crate::{DynamicsError, Parameter, Place, State, Variable};
+
+/// Settings of [`ShortTermPlasticity`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ShortTermConfig {
+    /// U, above 0 and below 1: the share of the resources that a spike after long rest uses.
+    pub release: f64,
+    /// τ_f above 0, in ms.
+    pub facilitation_time_constant: f64,
+    /// τ_d above 0, in ms.
+    pub recovery_time_constant: f64,
+    /// What the presynaptic activity is. Rates are in spikes per ms, not negative.
+    pub signal: Signal,
+    /// The settings that training by gradient may change.
+    pub trainable: Vec<String>,
+}
+
+impl Default for ShortTermConfig {
+    /// Depressing synapses between pyramidal cells of layer 5 (Tsodyks and Markram 1997), with facilitation that is over
+    /// before the next spike.
+    fn default() -> Self {
+        Self {
+            release: 0.5,
+            facilitation_time_constant: 1.0,
+            recovery_time_constant: 800.0,
+            signal: Signal::Spikes,
+            trainable: Vec::new(),
+        }
+    }
+}
+
+impl ShortTermConfig {
+    fn settings(&self) -> [Setting; 3] {
+        let tau = |name, value| Setting::new(name, value, Range::Positive);
+        [
+            Setting::new("release", self.release, Range::Fraction),
+            tau(
+                "facilitation_time_constant",
+                self.facilitation_time_constant,
+            ),
+            tau("recovery_time_constant", self.recovery_time_constant),
+        ]
+    }
+
+    /// Checks every setting.
+    ///
+    /// # Errors
+    ///
+    /// [`DynamicsError::Config`].
+    pub fn validate(&self) -> Result<(), DynamicsError> {
+        setting::validate("short-term", &self.settings(), &self.trainable)
+    }
+
+    /// Makes the synapses' short-term plasticity.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`validate`](Self::validate).
+    pub fn init(&self, place: &Place) -> Result<ShortTermPlasticity, DynamicsError> {
+        self.validate()?;
+        let [release, facilitation, recovery] =
+            setting::init("short-term", self.settings(), &self.trainable, place);
+        Ok(ShortTermPlasticity {
+            release: release?,
+            facilitation_time_constant: facilitation?,
+            recovery_time_constant: recovery?,
+            signal: self.signal,
+        })
+    }
+}
+
+/// Short-term depression and facilitation (Tsodyks and Markram 1997; Tsodyks, Pawelzik and Markram 1998). It scales what a
+/// presynaptic unit transmits and leaves weights as they are.
+///
+/// Of spikes at times t_s, with u⁺ = u + U(1 − u): du/dt = −u/τ_f + U(1 − u) Σδ(t − t_s), dx/dt = (1 − x)/τ_d −
+/// u⁺x Σδ(t − t_s); each spike transmits u⁺x, with x before it. Of a rate r the sum of δ is replaced by r, and a step solves
+/// both equations exactly for a constant r, the second one with u⁺ after the first.
+#[derive(Module, Debug)]
+pub struct ShortTermPlasticity {
+    /// U, `[1, 1]` or `[1, pre]`.
+    pub release: Parameter,
+    /// τ_f, `[1, 1]` or `[1, pre]`.
+    pub facilitation_time_constant: Parameter,
+    /// τ_d, `[1, 1]` or `[1, pre]`.
+    pub recovery_time_constant: Parameter,
+    #[module(skip)]
+    signal: Signal,
+}
+
+impl ShortTermPlasticity {
+    /// u, the facilitation, and x, the resources that are left.
+    pub fn variables(&self, pre: usize) -> Vec<Variable> {
+        vec![
+            Variable::new("short-term.facilitation", "1", pre),
+            Variable::new("short-term.resources", "1", pre),
+        ]
+    }
+
+    /// After long rest: u = 0, x = 1.
+    pub fn initial(&self, batch: usize, pre: usize, place: &Place) -> State {
+        let shape = [batch, pre];
+        State::new(vec![place.full(0.0, shape), place.full(1.0, shape)])
+    }
+
+    /// The efficacy u⁺x at the beginning of a step, `[batch, pre]`, by which the activity `pre` of that step is multiplied,
+    /// and the state at its end. Spikes are at its beginning.
+    pub fn step(&self, pre: &Tensor<2>, dt: f64, state: &State) -> (Tensor<2>, State) {
+        let (u, x) = (state[0].clone(), state[1].clone());
+        let release = self.release.value();
+        let facilitated = |u: Tensor<2>| u.clone() + (u.neg().add_scalar(1.0)) * release.clone();
+        let efficacy = facilitated(u.clone()) * x.clone();
+        let forgetting = self.facilitation_time_constant.value().recip();
+        let recovery = self.recovery_time_constant.value().recip();
+        let next = match self.signal {
+            Signal::Spikes => {
+                let jump = (u.clone().neg().add_scalar(1.0)) * release * pre.clone();
+                let left = x - efficacy.clone() * pre.clone();
+                let u = (u + jump) * forgetting.mul_scalar(-dt).exp();
+                let missing = left.neg().add_scalar(1.0);
+                let x = (missing * recovery.mul_scalar(-dt).exp())
+                    .neg()
+                    .add_scalar(1.0);
+                vec![u, x]
+            }
+            Signal::Rates => {
+                let rise = release.clone() * pre.clone();
+                let u = relaxed(u, rise.clone(), rise + forgetting, dt);
+                let use_up = facilitated(u.clone()) * pre.clone();
+                let x = relaxed(x, recovery.clone(), use_up + recovery, dt);
+                vec![u, x]
+            }
+        };
+        (efficacy, State::new(next))
+    }
+}
+
+/// The solution of dx/dt = drive − decay·x after `dt`.
+fn relaxed(x: Tensor<2>, drive: Tensor<2>, decay: Tensor<2>, dt: f64) -> Tensor<2> {
+    let steady = drive / decay.clone();
+    steady.clone() + (x - steady) * decay.mul_scalar(-dt).exp()
+}

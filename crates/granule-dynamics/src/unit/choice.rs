@@ -1,0 +1,303 @@
+//! Any cell, by its name.
+
+use std::sync::Arc;
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Adex, AdexConfig, AdexParameters, Cells, HodgkinHuxley, HodgkinHuxleyConfig, Izhikevich,
+    IzhikevichConfig, IzhikevichParameters, Kinetics, Lif, LifConfig, LifParameters, PARAMETERS,
+    ParameterInfo, Qif, QifConfig, QifParameters, TraubMiles, TraubMilesConfig, WangBuzsaki,
+    WangBuzsakiConfig,
+};
+use crate::model::{Clock, Dynamics, Model};
+use crate::solver::Solver;
+use crate::{DynamicsError, Place, State, Values, Variable};
+
+macro_rules! units {
+    ($(
+        $(#[$doc:meta])* $Variant:ident($Config:ty) = $name:expr, $rename:literal,
+        $current:literal, $info:expr, $threshold:expr, $init:expr;
+    )+) => {
+        /// Any of the cells, chosen by name in a configuration: `model = "hodgkin-huxley"`.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "model")]
+        pub enum UnitConfig {
+            $($(#[$doc])* #[serde(rename = $rename)] $Variant($Config),)+
+        }
+
+        impl UnitConfig {
+            /// The names of the cells.
+            pub const NAMES: &'static [&'static str] = &[$($name),+];
+
+            /// A cell by its name, with its default parameters.
+            ///
+            /// # Errors
+            ///
+            /// [`DynamicsError::Config`] for a name that is none of [`NAMES`](Self::NAMES).
+            pub fn from_name(name: &str) -> Result<Self, DynamicsError> {
+                $(if name == $name {
+                    return Ok(Self::$Variant(Default::default()));
+                })+
+                Err(DynamicsError::config("unit.model", name, Self::NAMES.join(", ")))
+            }
+
+            /// The cell's name.
+            pub fn name(&self) -> &'static str {
+                match self {
+                    $(Self::$Variant(_) => $name,)+
+                }
+            }
+
+            /// The number of cells.
+            pub fn cells(&self) -> usize {
+                match self {
+                    $(Self::$Variant(config) => config.cells,)+
+                }
+            }
+
+            /// Sets the number of cells.
+            pub fn set_cells(&mut self, cells: usize) {
+                match self {
+                    $(Self::$Variant(config) => config.cells = cells,)+
+                }
+            }
+
+            /// The constant part of the current, in the unit of [`current_unit`](Self::current_unit).
+            pub fn current(&self) -> &Values {
+                match self {
+                    $(Self::$Variant(config) => &config.current,)+
+                }
+            }
+
+            /// The unit of the current, constant or from outside; `1` where it has none.
+            pub fn current_unit(&self) -> &'static str {
+                match self {
+                    $(Self::$Variant(_) => $current,)+
+                }
+            }
+
+            /// The voltage whose upward crossing is a spike, mV; `None` for cells whose variable `spike` counts them.
+            pub fn spike_threshold(&self) -> Option<f64> {
+                match self {
+                    $(Self::$Variant(config) => ($threshold)(config),)+
+                }
+            }
+
+            /// Every parameter with its values.
+            pub fn parameters(&self) -> Vec<(&'static ParameterInfo, &Values)> {
+                match self {
+                    $(Self::$Variant(config) => config.parameters.entries().collect(),)+
+                }
+            }
+
+            /// A parameter by its name.
+            ///
+            /// # Errors
+            ///
+            /// [`DynamicsError::Config`] lists the names when there is no such parameter.
+            pub fn parameter_mut(&mut self, name: &str) -> Result<&mut Values, DynamicsError> {
+                let (found, infos) = match self {
+                    $(Self::$Variant(config) => (config.parameters.get_mut(name), $info),)+
+                };
+                found.ok_or_else(|| {
+                    let names: Vec<_> = infos.iter().map(|info| info.name).collect();
+                    DynamicsError::config("unit.parameters", name, names.join(", "))
+                })
+            }
+
+            /// Checks every setting.
+            ///
+            /// # Errors
+            ///
+            /// [`DynamicsError::Config`] names the first that is not allowed, as `unit.parameters.capacitance`.
+            pub fn validate(&self) -> Result<(), DynamicsError> {
+                match self {
+                    $(Self::$Variant(config) => config.validate(),)+
+                }
+            }
+
+            /// Makes the population, to be moved by `solver`; cells with an exact step do without.
+            ///
+            /// # Errors
+            ///
+            /// Those of [`validate`](Self::validate), and a population without a resting voltage and without an initial one.
+            pub fn init(
+                &self,
+                solver: Arc<dyn Solver>,
+                place: &Place,
+            ) -> Result<UnitModel, DynamicsError> {
+                match self {
+                    $(Self::$Variant(config) => ($init)(config, solver, place),)+
+                }
+            }
+        }
+    };
+}
+
+units! {
+    /// [`HodgkinHuxley`] cells.
+    HodgkinHuxley(HodgkinHuxleyConfig) = HodgkinHuxley::NAME, "hodgkin-huxley",
+        "µA/cm²", PARAMETERS,
+        |config: &HodgkinHuxleyConfig| Some(config.spike_threshold),
+        |config: &HodgkinHuxleyConfig, solver, place| config.init(solver, place).map(UnitModel::Conductance);
+    /// [`WangBuzsaki`] cells.
+    WangBuzsaki(WangBuzsakiConfig) = WangBuzsaki::NAME, "wang-buzsaki",
+        "µA/cm²", PARAMETERS,
+        |config: &WangBuzsakiConfig| Some(config.spike_threshold),
+        |config: &WangBuzsakiConfig, solver, place| config.init(solver, place).map(UnitModel::Conductance);
+    /// [`TraubMiles`] cells.
+    TraubMiles(TraubMilesConfig) = TraubMiles::NAME, "traub-miles",
+        "µA/cm²", PARAMETERS,
+        |config: &TraubMilesConfig| Some(config.spike_threshold),
+        |config: &TraubMilesConfig, solver, place| config.init(solver, place).map(UnitModel::Conductance);
+    /// [`Lif`] cells.
+    Lif(LifConfig) = "lif", "lif",
+        "µA/cm²", LifParameters::INFO, |_| None,
+        |config: &LifConfig, _, place| config.init(place).map(UnitModel::Lif);
+    /// [`Qif`] cells.
+    Qif(QifConfig) = "qif", "qif",
+        "1", QifParameters::INFO, |_| None,
+        |config: &QifConfig, _, place| config.init(place).map(UnitModel::Qif);
+    /// [`Adex`] cells.
+    Adex(AdexConfig) = "adex", "adex",
+        "pA", AdexParameters::INFO, |_| None,
+        |config: &AdexConfig, solver, place| config.init(solver, place).map(UnitModel::Adex);
+    /// [`Izhikevich`] cells.
+    Izhikevich(IzhikevichConfig) = "izhikevich", "izhikevich",
+        "mV/ms", IzhikevichParameters::INFO, |_| None,
+        |config: &IzhikevichConfig, solver, place| config.init(solver, place).map(UnitModel::Izhikevich);
+}
+
+impl UnitConfig {
+    /// Whether the step of the cells is exact, so that no solver is asked.
+    pub fn is_exact(&self) -> bool {
+        matches!(self, Self::Lif(_) | Self::Qif(_))
+    }
+}
+
+/// A population of any of the cells as a Burn module.
+#[derive(Module, Debug)]
+#[allow(clippy::large_enum_variant)] // one for each population, and Burn's modules cannot be boxed
+pub enum UnitModel {
+    /// Conductance-based cells.
+    Conductance(Cells),
+    /// Leaky integrate-and-fire cells.
+    Lif(Lif),
+    /// Quadratic integrate-and-fire cells.
+    Qif(Qif),
+    /// Adaptive exponential integrate-and-fire cells.
+    Adex(Adex),
+    /// Izhikevich's cells.
+    Izhikevich(Izhikevich),
+}
+
+impl UnitModel {
+    /// The input of the population: its name, unit and width.
+    pub fn input(&self) -> Result<Variable, DynamicsError> {
+        let unit = match self {
+            Self::Conductance(_) | Self::Lif(_) => "µA/cm²",
+            Self::Qif(_) => "1",
+            Self::Adex(_) => "pA",
+            Self::Izhikevich(_) => "mV/ms",
+        };
+        let width = self.dynamics()?.variables().first().map_or(0, |v| v.width);
+        Ok(Variable::new("current", unit, width))
+    }
+}
+
+impl Model for UnitModel {
+    type Dynamics = Box<dyn Dynamics>;
+
+    fn dynamics(&self) -> Result<Self::Dynamics, DynamicsError> {
+        Ok(match self {
+            Self::Conductance(cells) => Box::new(cells.dynamics()?),
+            Self::Lif(cells) => Box::new(cells.dynamics()?),
+            Self::Qif(cells) => Box::new(cells.dynamics()?),
+            Self::Adex(cells) => Box::new(cells.dynamics()?),
+            Self::Izhikevich(cells) => Box::new(cells.dynamics()?),
+        })
+    }
+
+    fn initial_state(&self, batch: usize) -> Result<State, DynamicsError> {
+        match self {
+            Self::Conductance(cells) => cells.initial_state(batch),
+            Self::Lif(cells) => cells.initial_state(batch),
+            Self::Qif(cells) => cells.initial_state(batch),
+            Self::Adex(cells) => cells.initial_state(batch),
+            Self::Izhikevich(cells) => cells.initial_state(batch),
+        }
+    }
+}
+
+impl Dynamics for Box<dyn Dynamics> {
+    fn name(&self) -> &str {
+        self.as_ref().name()
+    }
+
+    fn variables(&self) -> &[Variable] {
+        self.as_ref().variables()
+    }
+
+    fn step(
+        &self,
+        at: Clock,
+        state: &State,
+        input: Option<&Tensor<2>>,
+    ) -> Result<State, DynamicsError> {
+        self.as_ref().step(at, state, input)
+    }
+
+    fn observe(&self, state: &State) -> Tensor<2> {
+        self.as_ref().observe(state)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::NoInput;
+    use crate::simulate::{Grid, record};
+    use crate::solver::Rk4;
+    use crate::testing::f64_place;
+
+    #[test]
+    fn every_name_is_a_cell_that_runs() {
+        let place = f64_place();
+        for name in UnitConfig::NAMES {
+            let mut config = UnitConfig::from_name(name).unwrap();
+            assert_eq!(config.name(), *name);
+            let text = format!(r#"{{"model": "{name}", "cells": 2}}"#);
+            config.set_cells(2);
+            assert_eq!(serde_json::from_str::<UnitConfig>(&text).unwrap(), config);
+            let cells = config.init(Arc::new(Rk4), &place).unwrap();
+            let dynamics = cells.dynamics().unwrap();
+            let initial = cells.initial_state(1).unwrap();
+            let grid = Grid::over(0.2, 0.1).unwrap();
+            let (seen, last) = record(&dynamics, initial, &NoInput, &grid).unwrap();
+            assert_eq!(seen.dims(), [3, 1, 2]);
+            assert_eq!(last.len(), dynamics.variables().len());
+            let input = cells.input().unwrap();
+            assert_eq!((input.unit, input.width), (config.current_unit(), 2));
+            let counted = dynamics.variables().iter().any(|v| v.name == "spike");
+            assert_eq!(counted, config.spike_threshold().is_none(), "{name}");
+        }
+    }
+
+    #[test]
+    fn parameters_are_those_of_the_cell() {
+        let mut config = UnitConfig::from_name("lif").unwrap();
+        *config.parameter_mut("threshold").unwrap() = 15.0.into();
+        let found = config
+            .parameters()
+            .into_iter()
+            .find(|(info, _)| info.name == "threshold");
+        assert_eq!(found.unwrap().1, &Values::One(15.0));
+        let error = config.parameter_mut("g_na").unwrap_err().to_string();
+        assert!(error.contains("time_constant"), "{error}");
+        let error = UnitConfig::from_name("hh").unwrap_err().to_string();
+        assert!(error.contains("hodgkin-huxley, "), "{error}");
+    }
+}

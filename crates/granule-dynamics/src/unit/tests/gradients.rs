@@ -1,0 +1,239 @@
+//! Gradients against reference numbers, central differences and each other.
+
+use super::*;
+use crate::gradient::{Memory, Run, gradient};
+use crate::solver::{BackwardEuler, ExponentialEuler, Rk4};
+use crate::testing::{assert_close, f64_autodiff, f64_place};
+use crate::{Bounds, Values};
+use burn::tensor::Tensor;
+
+fn grid(dt: f64, steps: usize) -> Grid {
+    Grid::Uniform {
+        start: 0.0,
+        dt,
+        steps,
+    }
+}
+
+/// The gradient of `loss` by the values (not by what the optimiser sees) of all trainable parameters.
+fn slopes<K: Kinetics>(
+    config: &CellConfig<K>,
+    solver: Arc<dyn Solver>,
+    grid: &Grid,
+    memory: &Memory,
+    loss: impl FnOnce(Tensor<3>) -> Tensor<1>,
+) -> (f64, Vec<(String, Vec<f64>)>) {
+    let cells = config.init(solver, &f64_autodiff()).unwrap();
+    let run = Run {
+        initial: None,
+        batch: 1,
+        input: &NoInput,
+        grid,
+        every: 1,
+        memory,
+    };
+    let mut result = gradient(&cells, &run, loss).unwrap();
+    let slopes = config.trainable.iter().map(|name| {
+        let constant = cells.parameter(name).unwrap();
+        let parameter = constant.parameter().unwrap();
+        let raw = result.parameters.remove::<2>(parameter.raw.id).unwrap();
+        let values = parameter.values().unwrap();
+        let positive = PARAMETERS
+            .iter()
+            .any(|info| info.name == name && info.range != Range::Any);
+        let by_value = host(raw).unwrap().into_iter().zip(values);
+        // value = exp(raw) where it is positive
+        let slope = by_value.map(|(slope, value)| match positive {
+            true => slope / value,
+            false => slope,
+        });
+        (name.clone(), slope.collect())
+    });
+    (result.loss, slopes.collect())
+}
+
+/// Reference numbers, section 2.
+#[test]
+fn derivatives_of_the_voltage_after_1_ms() {
+    let mut config = population::<HodgkinHuxley>(&[10.0]);
+    config.initial.voltage = Some((-65.0).into());
+    config.trainable = ["g_na", "g_k", "g_l", "current"].map(String::from).to_vec();
+    let end = |seen: Tensor<3>| seen.narrow(0, 100, 1).sum();
+    let (v, found) = slopes(&config, Arc::new(Rk4), &grid(0.01, 100), &Memory::Full, end);
+    assert!((v - -55.97508800).abs() < 1e-7, "{v}");
+    let expected = [0.0308062, -0.1872907, 6.650376, 1.0602615];
+    for ((name, found), expected) in found.iter().zip(expected) {
+        let off = (found[0] / expected - 1.0).abs();
+        assert!(off < 1e-5, "{name}: {} {expected}", found[0]);
+    }
+}
+
+/// A loss that sees the whole trace of a cell that fires.
+fn whole(seen: Tensor<3>) -> Tensor<1> {
+    (seen.mul_scalar(0.05).sin() + 1.0).mean()
+}
+
+/// Every parameter of a cell by central differences of fourth order.
+fn check<K: Kinetics>(current: f64, solver: impl Solver + Clone + 'static) {
+    let names = PARAMETERS.iter().map(|info| info.name).chain(["current"]);
+    let mut config = population::<K>(&[current]);
+    config.trainable = names.map(String::from).collect();
+    let grid = grid(0.1, 40);
+    let (_, found) = slopes(
+        &config,
+        Arc::new(solver.clone()),
+        &grid,
+        &Memory::Segments(4),
+        whole,
+    );
+    assert_eq!(found.len(), 28);
+    config.trainable.clear();
+    let loss = |config: &CellConfig<K>| {
+        let cells = config.init(Arc::new(solver.clone()), &f64_place()).unwrap();
+        let (_, v) = trace(&cells, &NoInput, 0.1, 40).unwrap();
+        v.iter().map(|v| (0.05 * v[0]).sin() + 1.0).sum::<f64>() / v.len() as f64
+    };
+    for (name, slope) in found {
+        let at = |change: f64| {
+            let mut moved = config.clone();
+            let values = match name.as_str() {
+                "current" => &mut moved.current,
+                _ => moved.parameters.get_mut(&name).unwrap(),
+            };
+            let value = values.as_slice()[0];
+            *values = Values::One(value + change);
+            loss(&moved)
+        };
+        let value = match name.as_str() {
+            "current" => current,
+            _ => config.parameters.get(&name).unwrap().as_slice()[0],
+        };
+        let h = 2e-5 * value.abs().max(0.1);
+        let near = (at(h) - at(-h)) / (2.0 * h);
+        let far = (at(2.0 * h) - at(-2.0 * h)) / (4.0 * h);
+        let expected = (4.0 * near - far) / 3.0;
+        // Relative to the slope; the second term is the rounding of the differences.
+        let limit = 1e-6 * expected.abs() + 1e-13 / h;
+        assert!(
+            (slope[0] - expected).abs() <= limit,
+            "{}: {name}: {} by differences {expected}",
+            K::NAME,
+            slope[0]
+        );
+        assert!(
+            expected.abs() > 1e-9 || name == "temperature_factor",
+            "{}: {name} does nothing",
+            K::NAME
+        );
+    }
+}
+
+#[test]
+fn every_parameter_of_hodgkin_huxley() {
+    check::<HodgkinHuxley>(15.0, ExponentialEuler);
+}
+
+#[test]
+fn every_parameter_of_wang_buzsaki() {
+    check::<WangBuzsaki>(8.0, BackwardEuler);
+}
+
+#[test]
+fn every_parameter_of_traub_miles() {
+    check::<TraubMiles>(6.0, ExponentialEuler);
+}
+
+#[test]
+fn every_memory_policy_gives_one_gradient() {
+    let mut config = population::<HodgkinHuxley>(&[10.0, 20.0]);
+    config.trainable = ["g_na", "g_k", "e_l", "beta_n_slope"]
+        .map(String::from)
+        .to_vec();
+    config.parameters.g_na = vec![120.0, 100.0].into();
+    let of = |memory| slopes(&config, Arc::new(Rk4), &grid(0.05, 60), &memory, whole).1;
+    let full = of(Memory::Full);
+    assert_eq!(full[0].1.len(), 2);
+    assert_eq!(full[1].1.len(), 1);
+    for memory in [Memory::Segments(7), Memory::Nested(vec![3, 4])] {
+        for ((_, a), (_, b)) in of(memory).iter().zip(&full) {
+            for (a, b) in a.iter().zip(b) {
+                assert!((a - b).abs() <= 1e-10 * b.abs(), "{a} {b}");
+            }
+        }
+    }
+}
+
+/// The resting voltage moves with the parameters, and its gradient with it.
+#[test]
+fn rest_is_differentiable() {
+    let rest = |g_l: f64| {
+        let mut config = HodgkinHuxleyConfig::default();
+        config.parameters.g_l = g_l.into();
+        let cells = config.init(Arc::new(Rk4), &f64_place()).unwrap();
+        host(cells.resting_voltage().unwrap()).unwrap()[0]
+    };
+    let config = HodgkinHuxleyConfig {
+        trainable: vec!["g_l".into()],
+        ..Default::default()
+    };
+    let cells = config.init(Arc::new(Rk4), &f64_autodiff()).unwrap();
+    let mut gradients = cells.resting_voltage().unwrap().sum().backward();
+    let raw = cells.parameters.g_l.parameter().unwrap().raw.val();
+    let slope = host(raw.grad_remove(&mut gradients).unwrap()).unwrap()[0];
+    let h = 1e-4;
+    assert_close(
+        slope / 0.3,
+        (rest(0.3 + h) - rest(0.3 - h)) / (2.0 * h),
+        1e-6,
+    );
+}
+
+/// An initial state that is given can be trained, and stays in its range.
+#[test]
+fn the_initial_state_is_trainable() {
+    let mut config = population::<HodgkinHuxley>(&[5.0]);
+    config.initial = InitialState {
+        voltage: Some((-60.0).into()),
+        m: Some(0.1.into()),
+        h: None,
+        n: Some(0.3.into()),
+    };
+    config.trainable = vec!["voltage".into(), "m".into(), "n".into()];
+    config
+        .bounds
+        .insert("voltage".into(), Bounds::Between(-80.0, -40.0));
+    let cells = config.init(Arc::new(Rk4), &f64_autodiff()).unwrap();
+    let run = Run {
+        initial: None,
+        batch: 1,
+        input: &NoInput,
+        grid: &grid(0.05, 20),
+        every: 1,
+        memory: &Memory::Full,
+    };
+    let mut result = gradient(&cells, &run, whole).unwrap();
+    let loss = |voltage: f64, m: f64, n: f64| {
+        let mut moved = config.clone();
+        moved.trainable.clear();
+        moved.initial.voltage = Some(voltage.into());
+        moved.initial.m = Some(m.into());
+        moved.initial.n = Some(n.into());
+        let cells = moved.init(Arc::new(Rk4), &f64_place()).unwrap();
+        let (_, v) = trace(&cells, &NoInput, 0.05, 20).unwrap();
+        v.iter().map(|v| (0.05 * v[0]).sin() + 1.0).sum::<f64>() / v.len() as f64
+    };
+    let h = 1e-5;
+    let (v, m, n) = (-60.0, 0.1, 0.3);
+    let by_value = [
+        (loss(v + h, m, n) - loss(v - h, m, n)) / (2.0 * h),
+        (loss(v, m + h, n) - loss(v, m - h, n)) / (2.0 * h),
+        (loss(v, m, n + h) - loss(v, m, n - h)) / (2.0 * h),
+    ];
+    // d value/d raw of low + (high − low)·sigmoid(raw)
+    let inner = [20.0 * 20.0 / 40.0, 0.1 * 0.9, 0.3 * 0.7];
+    for ((name, by_value), inner) in ["voltage", "m", "n"].iter().zip(by_value).zip(inner) {
+        let parameter = cells.initial(name).unwrap().parameter().unwrap();
+        let raw = result.parameters.remove::<2>(parameter.raw.id).unwrap();
+        assert_close(host(raw).unwrap()[0], by_value * inner, 1e-7);
+    }
+}

@@ -1,0 +1,306 @@
+//! Rate network, on trials and on images by rows.
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+use granule_dynamics::population::{
+    Activation, Initialization, RateNetwork, RateNetworkConfig, Rectifier, Recurrence,
+    RecurrentWeights, SequenceModel,
+};
+use granule_dynamics::{NormalNoise, Place, Values};
+use serde::{Deserialize, Serialize};
+
+use crate::layers::{Mode, check_size};
+use crate::parameters::Parameters;
+use crate::{DropoutStream, InputShape, ModelError};
+
+/// Configuration of [`Rate`]: a [`RateNetworkConfig`], which has the equation, and how its outputs are read.
+///
+/// An image is shown from top to bottom, one row a step: the inputs of a step are the pixels of that row, of all channels
+/// one after the other.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RateConfig {
+    /// The number of units, N. Default 128, 1 to 65536.
+    pub units: usize,
+    /// r(x). Default relu, whose rates are not negative.
+    pub activation: Activation,
+    /// The step in ms: of a trial, or of one row of an image; at most the smallest time constant. Default 20.
+    pub dt: f64,
+    /// τ in ms: one for all units, or one for each. Default 100.
+    pub time_constant: Values,
+    /// Trains a time constant for every unit between these bounds, in ms.
+    pub time_constant_bounds: Option<[f64; 2]>,
+    /// Which recurrent connections there are. Default all.
+    pub recurrence: Recurrence,
+    /// Whether units may connect to themselves. Default true.
+    pub autapses: bool,
+    /// The share of excitatory units, 0 to 1: Dale's law. Unset, weights have any sign.
+    pub dale_ratio: Option<f64>,
+    /// How Dale's law is kept. Default abs.
+    pub rectifier: Rectifier,
+    /// Reads out excitatory units only. Default false.
+    pub excitatory_output: bool,
+    /// The recurrent weights at the beginning. Default a spectral radius of 1.
+    pub initialization: Initialization,
+    /// Trains the initial state. Default false: it is 0.
+    pub train_initial_state: bool,
+    /// σ of the noise that every unit has for itself, in training only. Default 0.
+    pub private_noise: f64,
+    /// σ of the noise that all units share, in training only. Default 0.
+    pub shared_noise: f64,
+    /// Which steps' outputs count. Default auto.
+    pub readout: RateReadout,
+}
+
+impl Default for RateConfig {
+    fn default() -> Self {
+        let RateNetworkConfig {
+            units,
+            activation: _,
+            dt,
+            time_constant,
+            time_constant_bounds,
+            recurrence,
+            autapses,
+            dale_ratio,
+            rectifier,
+            excitatory_output,
+            initialization,
+            train_initial_state,
+            private_noise,
+            shared_noise,
+            ..
+        } = RateNetworkConfig::default();
+        Self {
+            units,
+            activation: Activation::Relu,
+            dt,
+            time_constant,
+            time_constant_bounds,
+            recurrence,
+            autapses,
+            dale_ratio,
+            rectifier,
+            excitatory_output,
+            initialization,
+            train_initial_state,
+            private_noise,
+            shared_noise,
+            readout: RateReadout::Auto,
+        }
+    }
+}
+
+/// Which steps' outputs are those of the model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RateReadout {
+    /// The last step's for an image, all steps' for a sequence.
+    #[default]
+    Auto,
+    /// The last step's.
+    Last,
+    /// The mean over the steps.
+    Mean,
+    /// All steps', one after the other.
+    Sequence,
+}
+
+impl RateReadout {
+    fn of(self, input: &InputShape) -> Self {
+        match (self, input) {
+            (Self::Auto, InputShape::Sequence { .. }) => Self::Sequence,
+            (Self::Auto, _) => Self::Last,
+            (chosen, _) => chosen,
+        }
+    }
+}
+
+impl RateConfig {
+    /// The network's part of the configuration.
+    pub fn network(&self) -> RateNetworkConfig {
+        RateNetworkConfig {
+            units: self.units,
+            activation: self.activation,
+            dt: self.dt,
+            time_constant: self.time_constant.clone(),
+            time_constant_bounds: self.time_constant_bounds,
+            recurrence: self.recurrence.clone(),
+            autapses: self.autapses,
+            dale_ratio: self.dale_ratio,
+            rectifier: self.rectifier,
+            excitatory_output: self.excitatory_output,
+            initialization: self.initialization,
+            train_initial_state: self.train_initial_state,
+            private_noise: self.private_noise,
+            shared_noise: self.shared_noise,
+            ..RateNetworkConfig::default()
+        }
+    }
+
+    /// Checks every setting against its range.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::Config`] names the setting, its value and the values allowed.
+    pub fn validate(&self, input: &InputShape, outputs: usize) -> Result<(), ModelError> {
+        input.validate()?;
+        let (steps, _) = extents(input)?;
+        check_size("units", self.units)?;
+        self.network().validate()?;
+        match self.readout.of(input) {
+            RateReadout::Sequence if !outputs.is_multiple_of(steps) => Err(ModelError::config(
+                "readout",
+                "sequence",
+                format!(
+                    "last or mean for {outputs} outputs, which are not so many for each of {steps} steps"
+                ),
+            )),
+            RateReadout::Sequence => check_size("outputs", outputs / steps),
+            _ => check_size("outputs", outputs),
+        }
+    }
+
+    pub(crate) fn build(
+        &self,
+        input: &InputShape,
+        outputs: usize,
+        parameters: &mut Parameters<'_>,
+    ) -> Result<Rate, ModelError> {
+        self.validate(input, outputs)?;
+        let (steps, channels) = extents(input)?;
+        let readout = self.readout.of(input);
+        let width = match readout {
+            RateReadout::Sequence => outputs / steps,
+            _ => outputs,
+        };
+        parameters.whole(|seed, device| {
+            let place = Place::f32(device);
+            let mut network = self.network();
+            if seed.is_none() {
+                // Eigenvalues of weights that are thrown away are not worth their time.
+                network.initialization = Initialization::Gaussian(1.0);
+            }
+            Ok(Rate {
+                network: network.init(channels, width, seed.unwrap_or_default(), &place)?,
+                config: self.clone(),
+                input: *input,
+                readout,
+                outputs,
+            })
+        })
+    }
+}
+
+/// Steps and inputs of a step.
+fn extents(input: &InputShape) -> Result<(usize, usize), ModelError> {
+    match *input {
+        InputShape::Image {
+            channels,
+            height,
+            width,
+        } => Ok((height, channels * width)),
+        InputShape::Sequence { steps, channels } => Ok((steps, channels)),
+        InputShape::Vector { .. } => Err(ModelError::config(
+            "input",
+            input,
+            "images, whose rows are steps, or sequences; use mlp for feature vectors",
+        )),
+    }
+}
+
+/// A rate network that is shown an image by rows, or a sequence.
+///
+/// `[batch, features]` → `[batch, outputs]`, where the features of a sequence, and the outputs of each of its steps, are
+/// those of the first step, then of the next.
+#[derive(Module, Debug)]
+pub struct Rate {
+    /// The network.
+    pub network: RateNetwork,
+    #[module(skip)]
+    config: RateConfig,
+    #[module(skip)]
+    input: InputShape,
+    #[module(skip)]
+    readout: RateReadout,
+    outputs: usize,
+}
+
+impl Rate {
+    /// Logits or values, without noise.
+    pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        self.run(x, Mode::Inference)
+    }
+
+    /// Logits or values, with the network's noise drawn for the step that `dropout` belongs to.
+    pub fn forward_train(&self, x: Tensor<2>, dropout: &mut DropoutStream) -> Tensor<2> {
+        self.run(x, Mode::Training(dropout))
+    }
+
+    /// What the model was made from.
+    pub fn config(&self) -> &RateConfig {
+        &self.config
+    }
+
+    pub(crate) fn run(&self, x: Tensor<2>, mode: Mode<'_>) -> Tensor<2> {
+        let noise = match mode {
+            Mode::Inference => None,
+            Mode::Training(stream) => stream.noise(),
+        };
+        self.run_with(x, noise)
+    }
+
+    fn run_with(&self, x: Tensor<2>, noise: Option<NormalNoise>) -> Tensor<2> {
+        let [batch, _] = x.dims();
+        let device = x.device();
+        let sequence = self.sequence(x, batch);
+        let Ok(trajectory) = self.network.forward(sequence, noise) else {
+            // Widths were matched when the network was built: all that can be refused is a batch of none.
+            return Tensor::zeros([batch, self.outputs], &device);
+        };
+        let outputs = trajectory.outputs;
+        let [_, steps, width] = outputs.dims();
+        match self.readout {
+            RateReadout::Auto | RateReadout::Last => {
+                outputs.narrow(1, steps - 1, 1).reshape([batch, width])
+            }
+            RateReadout::Mean => outputs.mean_dim(1).reshape([batch, width]),
+            RateReadout::Sequence => outputs.reshape([batch, steps * width]),
+        }
+    }
+
+    /// `[batch, steps, inputs]`
+    fn sequence(&self, x: Tensor<2>, batch: usize) -> Tensor<3> {
+        match self.input {
+            InputShape::Image {
+                channels,
+                height,
+                width,
+            } => x
+                .reshape([batch, channels, height, width])
+                .swap_dims(1, 2)
+                .reshape([batch, height, channels * width]),
+            InputShape::Sequence { steps, channels } => x.reshape([batch, steps, channels]),
+            InputShape::Vector { len } => x.reshape([batch, 1, len]),
+        }
+    }
+
+    /// The number of values that no training changes.
+    pub(crate) fn fixed_count(&self) -> usize {
+        let network = &self.network;
+        let pattern = match &network.recurrent {
+            RecurrentWeights::Dense(dense) => dense.pattern.as_ref(),
+            RecurrentWeights::LowRank(low_rank) => low_rank.background.as_ref(),
+        };
+        let units = network.readout.as_ref().and_then(|out| out.units.as_ref());
+        let matrices = [pattern, units].into_iter().flatten();
+        let mut count = matrices.map(|x| x.lazy_shape().num_elements()).sum();
+        if self.config.time_constant_bounds.is_none() {
+            count += network.time_constant.len();
+        }
+        if !self.config.train_initial_state {
+            count += network.initial.len();
+        }
+        count
+    }
+}

@@ -1,0 +1,163 @@
+//! The kernel against dense products, against central differences and against the composition.
+
+use burn::tensor::{DType, Device, Tensor, TensorData};
+
+use super::{Tree, composed, tree_solve};
+
+#[allow(deprecated)]
+fn devices() -> [Device; 2] {
+    [Device::flex(), Device::ndarray()]
+}
+
+/// Two trees: a branched one of seven nodes, and a chain of three.
+fn forest() -> Tree {
+    let parents = [None, Some(0), Some(1), Some(1), Some(3), Some(0), Some(5)];
+    let chain = [None, Some(7), Some(8)];
+    Tree::new(&[&parents[..], &chain[..]].concat()).unwrap()
+}
+
+/// Numbers between −1 and 1 in no order.
+fn scattered(count: usize, seed: usize) -> Vec<f64> {
+    (0..count)
+        .map(|i| ((i * 7919 + seed * 104729 + 17) % 1009) as f64 / 504.5 - 1.0)
+        .collect()
+}
+
+struct System {
+    diagonal: Vec<f64>,
+    edges: Vec<f64>,
+    rhs: Vec<f64>,
+}
+
+const ROWS: usize = 3;
+
+fn system(tree: &Tree) -> System {
+    let nodes = tree.len();
+    System {
+        diagonal: scattered(ROWS * nodes, 1).iter().map(|x| 5.0 + x).collect(),
+        edges: scattered(2 * nodes, 2),
+        rhs: scattered(ROWS * nodes, 3),
+    }
+}
+
+fn tensor(values: &[f64], rows: usize, device: &Device, dtype: DType) -> Tensor<2> {
+    let data = TensorData::new(values.to_vec(), [rows, values.len() / rows]);
+    Tensor::from_data(data, (device, dtype))
+}
+
+fn read(x: Tensor<2>) -> Vec<f64> {
+    let data = x.without_autodiff().into_data().convert::<f64>();
+    data.try_into_vec().unwrap()
+}
+
+#[test]
+fn the_solution_times_the_matrix_is_the_right_hand_side() {
+    let tree = forest();
+    let System {
+        diagonal,
+        edges,
+        rhs,
+    } = system(&tree);
+    let nodes = tree.len();
+    for device in devices() {
+        for (dtype, tolerance) in [(DType::F64, 1e-14), (DType::F32, 1e-5)] {
+            let on = |values: &[f64], rows| tensor(values, rows, &device, dtype);
+            let x = tree_solve(on(&diagonal, ROWS), on(&edges, 2), on(&rhs, ROWS), &tree);
+            let x = read(x);
+            for row in 0..ROWS {
+                let at = |node: usize| x[row * nodes + node];
+                let mut product: Vec<f64> = (0..nodes)
+                    .map(|node| diagonal[row * nodes + node] * at(node))
+                    .collect();
+                for node in 0..nodes {
+                    let parent = tree.parent(node);
+                    if parent != node {
+                        product[node] += edges[node] * at(parent);
+                        product[parent] += edges[nodes + node] * at(node);
+                    }
+                }
+                for node in 0..nodes {
+                    let error = product[node] - rhs[row * nodes + node];
+                    assert!(error.abs() < tolerance, "row {row}, node {node}: {error}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn gradients_agree_with_central_differences_and_the_composition() {
+    let tree = forest();
+    for device in devices() {
+        let of = |values: &System,
+                  solve: fn(Tensor<2>, Tensor<2>, Tensor<2>, &Tree) -> Tensor<2>| {
+            let device = device.clone().autodiff();
+            let on =
+                |values: &[f64], rows| tensor(values, rows, &device, DType::F64).require_grad();
+            let inputs = [
+                on(&values.diagonal, ROWS),
+                on(&values.edges, 2),
+                on(&values.rhs, ROWS),
+            ];
+            let [diagonal, edges, rhs] = inputs.clone();
+            let loss = solve(diagonal, edges, rhs, &tree).sin().sum();
+            let value = loss.clone().into_scalar::<f64>();
+            let gradients = loss.backward();
+            (value, inputs.map(|x| read(x.grad(&gradients).unwrap())))
+        };
+        let (_, ours) = of(&system(&tree), tree_solve);
+        let (_, theirs) = of(&system(&tree), composed);
+        for (which, (ours, theirs)) in ours.iter().zip(&theirs).enumerate() {
+            for (at, (a, b)) in ours.iter().zip(theirs).enumerate() {
+                assert!((a - b).abs() < 1e-14, "{which}, {at}: {a} {b}");
+                let moved = |h: f64| {
+                    let mut system = system(&tree);
+                    let values = [&mut system.diagonal, &mut system.edges, &mut system.rhs];
+                    for (input, values) in values.into_iter().enumerate() {
+                        if input == which {
+                            values[at] += h;
+                        }
+                    }
+                    of(&system, tree_solve).0
+                };
+                let difference = (moved(1e-5) - moved(-1e-5)) / 2e-5;
+                assert!(
+                    (a - difference).abs() < 1e-9,
+                    "{which}, {at}: {a} {difference}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn many_rows_are_the_rows_one_by_one() {
+    let tree = forest();
+    let nodes = tree.len();
+    let rows = 5000;
+    let diagonal: Vec<f64> = scattered(rows * nodes, 4).iter().map(|x| 5.0 + x).collect();
+    let edges = scattered(2 * nodes, 5);
+    let rhs = scattered(rows * nodes, 6);
+    for device in devices() {
+        let on = |values: &[f64], rows| tensor(values, rows, &device, DType::F32);
+        let all = read(tree_solve(
+            on(&diagonal, rows),
+            on(&edges, 2),
+            on(&rhs, rows),
+            &tree,
+        ));
+        for row in [0, 818, 819, 4999] {
+            let part = row * nodes..(row + 1) * nodes;
+            let diagonal = on(&diagonal[part.clone()], 1);
+            let one = tree_solve(diagonal, on(&edges, 2), on(&rhs[part.clone()], 1), &tree);
+            assert_eq!(read(one), all[part]);
+        }
+    }
+}
+
+#[test]
+fn a_child_before_its_parent_is_no_tree() {
+    assert_eq!(Tree::new(&[None, Some(1)]), None);
+    assert_eq!(Tree::new(&[Some(1), None]), None);
+    assert!(Tree::new(&[]).unwrap().is_empty());
+}

@@ -1,0 +1,143 @@
+//! Scoring a network on trials of a task.
+
+use burn::tensor::Device;
+use granule_data::task::{Part, Score, TrialBatch};
+use granule_device::OpenDevice;
+use granule_models::{ModelFile, Network};
+
+use crate::engine::score::check_finite;
+use crate::error::TrainError;
+use crate::event::{Event, Observer};
+use crate::outcome::{Evaluation, Scores, TrialScores};
+use crate::trials::Trials;
+
+/// One trial and what the network made of it.
+pub(crate) struct Shown {
+    pub batch: TrialBatch,
+    /// `[steps, outputs]`
+    pub outputs: Vec<f32>,
+}
+
+/// Runs `network` (without autodiff, on `device`) on all trials of a part and hands trials and outputs of each batch to
+/// `sink`, in order.
+fn run(
+    trials: &Trials,
+    part: Part,
+    network: &Network,
+    device: &Device,
+    batch: usize,
+    mut sink: impl FnMut(&TrialBatch, &[f32]) -> Result<(), TrainError>,
+) -> Result<(), TrainError> {
+    let name = match part {
+        Part::Train => "training",
+        Part::Validation => "validation",
+        Part::Test => "test",
+    };
+    let count = trials.len(part);
+    for start in (0..count).step_by(batch.max(1)) {
+        let end = count.min(start + batch.max(1));
+        let mut made = trials.make(part, start as u64..end as u64)?;
+        let kept = made.inputs.clone();
+        let outputs = network
+            .forward(trials.inputs(&mut made, device))
+            .try_into_vec_as::<f32>()
+            .map_err(TrainError::backend)?;
+        made.inputs = kept;
+        let numbers: Vec<usize> = (start..end).collect();
+        check_finite(name, &numbers, &outputs)?;
+        sink(&made, &outputs)?;
+    }
+    Ok(())
+}
+
+/// The score on the validation trials.
+pub(super) fn validate(
+    trials: &Trials,
+    network: &Network,
+    device: &Device,
+    batch: usize,
+) -> Result<Score, TrainError> {
+    let mut results = Vec::new();
+    run(
+        trials,
+        Part::Validation,
+        network,
+        device,
+        batch,
+        |made, outputs| {
+            results.extend(trials.config.judge(outputs, made)?);
+            Ok(())
+        },
+    )?;
+    Ok(trials.config.summarise(&results)?)
+}
+
+/// The scores on the test trials, and the first of them.
+pub(super) fn evaluate(
+    trials: &Trials,
+    network: &Network,
+    device: &Device,
+    batch: usize,
+    observer: &mut dyn Observer,
+) -> Result<(Evaluation, Option<Shown>), TrainError> {
+    let config = &trials.config;
+    let total = trials.len(Part::Test);
+    let (mut results, mut ideal, mut first) = (Vec::new(), Vec::new(), None);
+    run(
+        trials,
+        Part::Test,
+        network,
+        device,
+        batch,
+        |made, outputs| {
+            results.extend(config.judge(outputs, made)?);
+            ideal.extend(config.judge(&config.ideal_outputs(made)?, made)?);
+            if first.is_none() {
+                let width = trials.shape.steps * trials.shape.outputs;
+                first = Some(outputs.iter().take(width).copied().collect::<Vec<f32>>());
+            }
+            observer.event(&Event::Evaluated {
+                done: results.len(),
+                total,
+            });
+            Ok(())
+        },
+    )?;
+    let score = config.summarise(&results)?;
+    let evaluation = Evaluation {
+        loss: score.mse,
+        samples: total,
+        scores: Scores::Trials(TrialScores {
+            task: trials.info.name.to_owned(),
+            score,
+            ideal: config.summarise(&ideal)?,
+        }),
+    };
+    let shown = match first {
+        Some(outputs) => Some(Shown {
+            batch: trials.make(Part::Test, 0..1)?,
+            outputs,
+        }),
+        None => None,
+    };
+    Ok((evaluation, shown))
+}
+
+/// Scores a model file on `count` test trials of its task, `batch` trials at a time. The trials are those that a run with
+/// this seed of the data is scored on.
+///
+/// # Errors
+/// [`TrainError::Mismatch`] when the model was not trained on a task, [`TrainError::NonFiniteOutput`] when the network gives
+/// NaN or infinity in a trial.
+pub fn evaluate_trials(
+    file: &ModelFile,
+    data_seed: u64,
+    count: usize,
+    device: &OpenDevice,
+    batch: usize,
+    observer: &mut dyn Observer,
+) -> Result<Evaluation, TrainError> {
+    let trials = Trials::of(file, data_seed, count)?;
+    let network = file.network(device.burn())?;
+    Ok(evaluate(&trials, &network, device.burn(), batch, observer)?.0)
+}

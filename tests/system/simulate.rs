@@ -1,0 +1,436 @@
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::support::{Finished, devices, fine, granule, refused, run, software_adapter};
+
+const CPU: &str = "flex";
+
+fn simulate(dir: &Path, args: &[&str]) -> Value {
+    let command = [&["simulate"], args, &["--json", "--device", CPU]].concat();
+    let mut printed = fine(dir, &command).json();
+    assert_eq!(printed.len(), 1, "{printed:?}");
+    printed.remove(0)
+}
+
+fn numbers(value: &Value) -> Vec<f64> {
+    let list = value.as_array().unwrap_or_else(|| panic!("{value}"));
+    list.iter().map(|x| x.as_f64().unwrap()).collect()
+}
+
+fn spikes(result: &Value, cell: usize) -> Vec<f64> {
+    numbers(&result["cells"][cell]["spike_times_ms"])
+}
+
+/// Reference numbers, section 2.
+#[test]
+fn the_default_cell_fires_as_the_textbook_says() {
+    let result = simulate(Path::new("."), &["hodgkin-huxley"]);
+    let expected = [
+        1.9012, 16.8227, 31.4719, 46.1091, 60.7453, 75.3816, 90.0178, 104.6540, 119.2902, 133.9264,
+    ];
+    let found = spikes(&result, 0);
+    assert_eq!(found.len(), 11, "{found:?}");
+    for (found, expected) in found.iter().zip(expected) {
+        assert!((found - expected).abs() < 2e-4, "{found} {expected}");
+    }
+    let cell = &result["cells"][0];
+    assert!((cell["rate_hz"].as_f64().unwrap() - 68.32).abs() < 0.01);
+    for name in ["v", "m", "h", "n"] {
+        assert!(cell["final_state"][name].is_f64(), "{cell}");
+    }
+    assert_eq!(result["duration_ms"], 150.0);
+    assert_eq!(result["dt_ms"], 0.025);
+    assert_eq!(result["solver"], "rk4");
+    assert_eq!(result["device"], CPU);
+    assert_eq!(result.as_object().unwrap().len(), 5, "{result}");
+}
+
+/// Reference numbers, sections 2 and 3.
+#[test]
+fn rates_over_currents_are_those_of_the_reference() {
+    let set = "unit.current=[7, 8, 10, 15, 20, 30]";
+    let result = simulate(Path::new("."), &["fi-curve", "--set", set]);
+    let expected = [58.33, 62.47, 68.32, 78.65, 86.47, 98.75];
+    let cells = result["cells"].as_array().unwrap();
+    assert_eq!(cells.len(), expected.len());
+    for (cell, expected) in cells.iter().zip(expected) {
+        let rate = cell["rate_hz"].as_f64().unwrap();
+        assert!((rate - expected).abs() < 0.01, "{rate} {expected}");
+    }
+    let set = "unit.current=[10, 11, 14, 17, 20]";
+    let result = simulate(Path::new("."), &["lif", "--set", set, "--dt", "0.37"]);
+    let expected = [0.0, 34.507803, 57.052780, 72.082296, 83.811957];
+    for (cell, expected) in result["cells"].as_array().unwrap().iter().zip(expected) {
+        let rate = cell["rate_hz"].as_f64().unwrap();
+        assert!((rate - expected).abs() < 1e-5, "{rate} {expected}");
+    }
+}
+
+#[test]
+fn single_precision_agrees() {
+    let double = spikes(&simulate(Path::new("."), &["hodgkin-huxley"]), 0);
+    let args = ["hodgkin-huxley", "--precision", "f32"];
+    let single = spikes(&simulate(Path::new("."), &args), 0);
+    assert_eq!(single.len(), double.len());
+    for (a, b) in single.iter().zip(&double).take(10) {
+        // Section 2: 1e-4 ms at a dt of 0.025 ms.
+        assert!((a - b).abs() < 1e-4, "{a} {b}");
+    }
+    assert_ne!(single, double);
+}
+
+#[test]
+fn a_gpu_computes_in_single_precision_only() {
+    if !software_adapter(&devices()) {
+        return;
+    }
+    let dir = Path::new(".");
+    let args = ["simulate", "hodgkin-huxley", "--device", "wgpu:software"];
+    let text = refused(dir, &[&args[..], &["--precision", "f64"]].concat(), 2);
+    assert!(text.contains("--precision f32"), "{text}");
+    let brief = [&args[..], &["--duration", "2", "--dt", "0.05", "--json"]].concat();
+    let result = fine(dir, &brief).json().remove(0);
+    let spikes = spikes(&result, 0);
+    assert!((spikes[0] - 1.9012).abs() < 1e-3, "{spikes:?}");
+    assert_eq!(result["device"], "wgpu:software");
+}
+
+fn finite(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Number(x) => x.as_f64().is_some_and(f64::is_finite),
+        Value::Array(all) => all.iter().all(finite),
+        Value::Object(all) => all
+            .iter()
+            .all(|(key, value)| key == "interval_variation" || finite(value)),
+        _ => true,
+    }
+}
+
+#[test]
+fn every_preset_runs_and_is_drawn() {
+    let dir = tempfile::tempdir().unwrap();
+    let listed = fine(dir.path(), &["presets", "--json"]).json();
+    assert!(listed.len() >= 10, "{listed:?}");
+    let text = fine(dir.path(), &["presets"]).stdout;
+    for preset in &listed {
+        let name = preset["name"].as_str().unwrap();
+        let line = text.lines().find(|line| line.starts_with(name)).unwrap();
+        assert!(line.contains(preset["summary"].as_str().unwrap()));
+        let (svg, csv) = (format!("{name}.svg"), format!("{name}.csv"));
+        let args = [name, "--duration", "5", "--plot", &svg, "--out", &csv];
+        let result = simulate(dir.path(), &args);
+        assert!(finite(&result), "{result}");
+        let drawn = std::fs::read_to_string(dir.path().join(&svg)).unwrap();
+        assert!(drawn.starts_with("<svg") && !drawn.contains("NaN"));
+        let table = std::fs::read_to_string(dir.path().join(&csv)).unwrap();
+        assert!(table.starts_with("time (ms),"), "{name}");
+        assert!(!table.contains("NaN"), "{name}");
+    }
+}
+
+#[test]
+fn a_printed_preset_is_a_configuration() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = fine(dir.path(), &["presets", "lif"]).stdout;
+    std::fs::write(dir.path().join("cell.toml"), &text).unwrap();
+    let own = simulate(dir.path(), &["cell.toml"]);
+    assert_eq!(own, simulate(dir.path(), &["lif"]));
+    let text = refused(dir.path(), &["presets", "life"], 2);
+    assert!(text.contains("did you mean `lif`?"), "{text}");
+}
+
+#[test]
+fn settings_reach_the_model() {
+    let dir = Path::new(".");
+    let base = spikes(&simulate(dir, &["hodgkin-huxley"]), 0);
+    for set in [
+        "unit.current=12",
+        "unit.parameters.g_na=110",
+        "unit.parameters.capacitance=1.1",
+        "unit.spike_threshold=-20",
+        "unit.initial.voltage=-70",
+    ] {
+        let other = spikes(&simulate(dir, &["hodgkin-huxley", "--set", set]), 0);
+        assert!(!other.is_empty() && other != base, "{set}");
+    }
+    for (flag, value) in [("--solver", "heun"), ("--dt", "0.05"), ("--duration", "60")] {
+        let other = spikes(&simulate(dir, &["hodgkin-huxley", flag, value]), 0);
+        assert!(other != base, "{flag}");
+    }
+    let model = [
+        "hodgkin-huxley",
+        "--set",
+        "unit.model=adex",
+        "--set",
+        "unit.current=800",
+    ];
+    let other = simulate(dir, &model);
+    assert!(other["cells"][0]["final_state"]["w"].is_f64(), "{other}");
+    // What is taken back has the value of the preset.
+    let same = ["hodgkin-huxley", "--set", "unit.current="];
+    assert_eq!(spikes(&simulate(dir, &same), 0), base);
+    let pulse = ["hodgkin-huxley", "--set", "unit.current=0", "--set"];
+    let one = [
+        &pulse[..],
+        &[
+            "stimulus.kind=pulse",
+            "--set",
+            "stimulus.amplitude=10",
+            "--set",
+            "stimulus.onset=30",
+        ],
+    ]
+    .concat();
+    let found = spikes(&simulate(dir, &one), 0);
+    assert!(found.len() == 1 && found[0] > 30.0, "{found:?}");
+}
+
+#[test]
+fn one_seed_gives_the_same_bytes() {
+    let dir = tempfile::tempdir().unwrap();
+    for preset in ["balanced-network", "wong-wang", "rate-sine"] {
+        let file = |name: &str, seed: &str| {
+            let args = [
+                preset,
+                "--duration",
+                "40",
+                "--out",
+                name,
+                "--seed",
+                seed,
+                "--plot",
+                "a.png",
+            ];
+            let result = simulate(dir.path(), &args);
+            let bytes = |name| std::fs::read(dir.path().join(name)).unwrap();
+            (result, bytes(name), bytes("a.png"))
+        };
+        let first = file("a.npz", "3");
+        assert!(first == file("b.npz", "3"), "{preset}");
+        assert!(first.1 != file("c.npz", "4").1, "{preset}");
+    }
+}
+
+/// One array of an uncompressed archive: shape and values.
+fn array(bytes: &[u8], name: &str) -> (String, Vec<f64>) {
+    let name = format!("{name}.npy");
+    let position = |what: &[u8], from: usize| {
+        let found = bytes[from..].windows(what.len()).position(|w| w == what);
+        from + found.unwrap_or_else(|| panic!("{name}"))
+    };
+    let start = position(name.as_bytes(), 0) + name.len();
+    assert_eq!(&bytes[start..start + 6], b"\x93NUMPY");
+    let length = u16::from_le_bytes([bytes[start + 8], bytes[start + 9]]) as usize;
+    let header = String::from_utf8(bytes[start + 10..start + 10 + length].to_vec()).unwrap();
+    let shape = header.split("'shape': ").nth(1).unwrap();
+    let shape = shape.split(')').next().unwrap().trim_start_matches('(');
+    let count = shape
+        .split(',')
+        .filter_map(|n| n.trim().parse::<usize>().ok())
+        .product::<usize>();
+    let data = &bytes[start + 10 + length..][..8 * count];
+    let values = data
+        .chunks_exact(8)
+        .map(|x| f64::from_le_bytes(x.try_into().unwrap()));
+    (shape.to_string(), values.collect())
+}
+
+#[test]
+fn recorded_arrays_are_read_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let set = "unit.current=[0, 10]";
+    let args = [
+        "hodgkin-huxley",
+        "--set",
+        set,
+        "--duration",
+        "20",
+        "--out",
+        "new/a.npz",
+    ];
+    let result = simulate(dir.path(), &args);
+    let bytes = std::fs::read(dir.path().join("new/a.npz")).unwrap();
+    let (shape, time) = array(&bytes, "time");
+    assert_eq!((shape.as_str(), time.len()), ("801,", 801));
+    assert!((time[800] - 20.0).abs() < 1e-9);
+    let (shape, v) = array(&bytes, "v");
+    assert_eq!(shape, "801,2,");
+    // Section 2: the rest, and the last value as the result has it.
+    assert!((v[0] + 64.99638).abs() < 1e-4 && (v[1600] + 64.99638).abs() < 1e-3);
+    assert_eq!(
+        Some(v[1601]),
+        result["cells"][1]["final_state"]["v"].as_f64()
+    );
+    assert_eq!(array(&bytes, "spike_times").1, spikes(&result, 1));
+    assert_eq!(array(&bytes, "spike_cells").1, [1.0, 1.0]);
+    let left = std::fs::read_dir(dir.path().join("new")).unwrap().count();
+    assert_eq!(left, 1);
+}
+
+#[test]
+fn what_is_wrong_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("file"), "").unwrap();
+    std::fs::write(
+        dir.path().join("two.toml"),
+        "[unit]\nmodel = \"lif\"\n[population]\n",
+    )
+    .unwrap();
+    let hh = "hodgkin-huxley";
+    let cases: &[(&[&str], &[&str])] = &[
+        (
+            &["hodgkin-huxly"],
+            &["neither a preset", "did you mean `hodgkin-huxley`?"],
+        ),
+        (
+            &[hh, "--set", "unit.parameters.g_naa=1"],
+            &[
+                "`unit.parameters.g_naa`",
+                "--set",
+                "did you mean `unit.parameters.g_na`?",
+            ],
+        ),
+        (
+            &[hh, "--set", "unit.curent=1"],
+            &["`unit.curent`", "did you mean `unit.current`?"],
+        ),
+        (
+            &[hh, "--set", "durations=1"],
+            &["`durations`", "did you mean `duration`?"],
+        ),
+        (
+            &[hh, "--set", "unit.parameters.g_na=abc"],
+            &["`unit.parameters.g_na` is \"abc\", but must be a number"],
+        ),
+        (
+            &[hh, "--set", "unit.model=hodgkin"],
+            &["hodgkin", "did you mean `hodgkin-huxley`?"],
+        ),
+        (
+            &[hh, "--set", "unit.parameters.capacitance=-1"],
+            &["unit.parameters.capacitance = -1", "above 0"],
+        ),
+        (
+            &["lif", "--set", "unit.parameters.time_constant=-5"],
+            &["unit.parameters.time_constant = -5"],
+        ),
+        (
+            &["rate-sine", "--set", "population.time_constant=-5"],
+            &["population.time_constant = -5"],
+        ),
+        (
+            &["mpr", "--set", "system.time_constant=0"],
+            &["system.time_constant = 0"],
+        ),
+        (
+            &["balanced-network", "--set", "network.delay=0.01"],
+            &["network.delay = 0.01", "dt = 0.1"],
+        ),
+        (
+            &[hh, "--solver", "rk5"],
+            &["`solver` has no choice `rk5`", "rk4"],
+        ),
+        (&["lif", "--solver", "rk4"], &["solver = rk4", "exact"]),
+        (
+            &["adex", "--solver", "exponential-euler"],
+            &["exponential-euler", "adex"],
+        ),
+        (&[hh, "--dt", "-1"], &["dt = -1"]),
+        (
+            &[hh, "--duration", "0.01"],
+            &["duration = 0.01", "dt = 0.025"],
+        ),
+        (&[hh, "--duration", "nan"], &["duration = NaN"]),
+        (
+            &[hh, "--set", "record.variables=[\"w\"]"],
+            &["record.variables = w", "v, m, h, n"],
+        ),
+        (&[hh, "--out", "a.txt"], &["a.txt", ".npz or .csv"]),
+        (&[hh, "--plot", "a.jpg"], &["a.jpg", ".svg or .png"]),
+        (&[hh, "--out", "file/a.npz"], &["file", "not a folder"]),
+        (&[hh, "--plot", "/dev/null/a.svg"], &["/dev/null"]),
+        (
+            &["rate-sine", "--dt", "30"],
+            &["dt = 30", "from the flags", "time constant"],
+        ),
+        (&["two.toml"], &["2 tables", "exactly one of"]),
+        (&["absent.toml"], &["absent.toml"]),
+        (
+            &[
+                hh,
+                "--set",
+                "stimulus.kind=step",
+                "--set",
+                "stimulus.amplitude=[1,2,3]",
+            ],
+            &["stimulus.amplitude"],
+        ),
+    ];
+    for (args, parts) in cases {
+        let command = [&["simulate"], *args].concat();
+        let text = refused(dir.path(), &command, 2);
+        for part in *parts {
+            assert!(text.contains(part), "{args:?} {part}: {text}");
+        }
+    }
+    let unstable = [
+        "simulate", hh, "--dt", "2", "--solver", "euler", "--device", CPU,
+    ];
+    let text = refused(dir.path(), &unstable, 1);
+    for part in ["no longer finite at t = ", "smaller dt"] {
+        assert!(text.contains(part), "{text}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_run_keeps_what_there_is() {
+    use std::process::Stdio;
+
+    let dir = tempfile::tempdir().unwrap();
+    let args = [
+        "simulate",
+        "hodgkin-huxley",
+        "--duration",
+        "1e6",
+        "--json",
+        "--out",
+        "a.csv",
+    ];
+    let settings = ["--device", CPU, "--set", "record.every=1000"];
+    let child = granule(dir.path())
+        .args(args)
+        .args(settings)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    let status = std::process::Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status()
+        .unwrap();
+    assert!(status.success());
+    let finished = Finished::from(child.wait_with_output().unwrap());
+    assert_eq!(finished.code, Some(130), "{}", finished.stderr);
+    assert!(
+        finished.stderr.contains("interrupted at"),
+        "{}",
+        finished.stderr
+    );
+    let result = finished.json().remove(0);
+    let reached = result["duration_ms"].as_f64().unwrap();
+    assert!(reached > 1.0 && reached < 1e6, "{reached}");
+    assert!(!spikes(&result, 0).is_empty());
+    assert!(dir.path().join("a.csv").is_file());
+}
+
+#[test]
+fn without_json_a_person_reads_the_result() {
+    let text = run(Path::new("."), &["simulate", "hodgkin-huxley", "--quiet"]).stdout;
+    for part in ["11 spikes", "68.32 Hz", "16.822", "rk4"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+}
