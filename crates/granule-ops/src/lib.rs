@@ -2,7 +2,7 @@
 //!
 //! Each operation is a folder: the contract, equation and routing in `mod.rs`, the kernel on slices in
 //! `cpu.rs`, which serves `flex` and `ndarray` alike. On any other device the function calls Burn's own
-//! operation, so a model may use it without asking where it runs.
+//! operations, so a model may use it without asking where it runs.
 //!
 //! # Features
 //! - `flex`, `ndarray`: route tensors of that backend to the kernels here.
