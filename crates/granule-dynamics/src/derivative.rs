@@ -10,7 +10,7 @@ pub(crate) fn by_hand(
     x: Tensor<2>,
     function: impl FnOnce(Tensor<2>, bool) -> (Tensor<2>, Option<Tensor<2>>),
 ) -> Tensor<2> {
-    if !x.is_tracked() {
+    if !crate::state::is_tracked(&x) {
         return function(x, false).0;
     }
     let plain = x.clone().without_autodiff();

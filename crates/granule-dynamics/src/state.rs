@@ -220,3 +220,15 @@ impl Place {
         Tensor::full(shape, value, (&self.device, self.dtype))
     }
 }
+
+/// Whether a tensor is on a tape; without the feature `autodiff` there is none.
+pub(crate) fn is_tracked<const D: usize>(tensor: &Tensor<D>) -> bool {
+    #[cfg(feature = "autodiff")]
+    let tracked = tensor.is_tracked();
+    #[cfg(not(feature = "autodiff"))]
+    let tracked = {
+        let _ = tensor;
+        false
+    };
+    tracked
+}

@@ -63,9 +63,8 @@ struct Voltage {
 impl Voltage {
     fn new(value: &Tensor<2>) -> Self {
         let plain = value.clone().without_autodiff();
-        let offset = value
-            .is_tracked()
-            .then(|| value.clone() - plain.clone().autodiff());
+        let offset =
+            crate::state::is_tracked(value).then(|| value.clone() - plain.clone().autodiff());
         Self {
             value: value.clone(),
             plain,

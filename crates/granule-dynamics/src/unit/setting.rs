@@ -325,7 +325,7 @@ impl Quantity {
     }
 
     pub(crate) fn is_tracked(&self) -> bool {
-        matches!(self, Self::Tensor(x) if x.is_tracked())
+        matches!(self, Self::Tensor(x) if crate::state::is_tracked(x))
     }
 
     pub(crate) fn without_autodiff(&self) -> Self {

@@ -57,7 +57,7 @@ impl Surrogate {
 
     /// `spikes` in value, with the surrogate's derivative with respect to `x`; any shape, the same for both.
     pub fn attach<const D: usize>(&self, spikes: Tensor<D>, x: Tensor<D>) -> Tensor<D> {
-        if !x.is_tracked() {
+        if !crate::state::is_tracked(&x) {
             return spikes;
         }
         let soft = self.smooth(x);
