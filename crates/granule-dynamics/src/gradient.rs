@@ -3,13 +3,15 @@
 //! The gradient is that of the discrete steps that were taken, not of the continuous equation. How much of the run is on
 //! the tape at a time is a [`Memory`] policy; the rest is computed again from stored states.
 
+use std::ops::ControlFlow;
+
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Gradients, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Clock, Dynamics, Input, Model};
-use crate::simulate::Grid;
+use crate::simulate::{Grid, simulate};
 use crate::state::host;
 use crate::{DynamicsError, State};
 
@@ -117,31 +119,20 @@ pub fn gradient<M: Model, I: Input + ?Sized>(
         Some(state) => state.clone().without_autodiff(),
         None => plain.initial_state(run.batch)?.without_autodiff(),
     };
-    initial.check(dynamics.variables())?;
-    initial.check_finite(dynamics.variables(), run.grid.time(0))?;
     let mut seen = Vec::with_capacity(steps / run.every + 1);
-    let mut state = initial.clone();
-    seen.push(dynamics.observe(&state));
-    for step in 0..steps {
-        let at = run.grid.clock(step);
-        state = dynamics.step(at, &state, plain_input(run.input, at).as_ref())?;
-        if (step + 1).is_multiple_of(run.every) {
-            seen.push(dynamics.observe(&state));
-        }
-    }
-    if state
-        .check_finite(dynamics.variables(), run.grid.time(steps))
-        .is_err()
-    {
-        let plain_input = |at: Clock| plain_input(run.input, at);
-        crate::simulate(
-            &dynamics,
-            initial.clone(),
-            &plain_input,
-            run.grid,
-            |_, _, _| std::ops::ControlFlow::Continue(()),
-        )?;
-    }
+    let input = |at: Clock| plain_input(run.input, at);
+    simulate(
+        &dynamics,
+        initial.clone(),
+        &input,
+        run.grid,
+        |step, _, state| {
+            if step.is_multiple_of(run.every) {
+                seen.push(dynamics.observe(state));
+            }
+            ControlFlow::Continue(())
+        },
+    )?;
     let observed: Tensor<3> = Tensor::stack(seen, 0);
 
     // The loss by itself gives the slope of every observation.
@@ -319,14 +310,12 @@ impl ModuleVisitor for Adder<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::ops::ControlFlow;
-
     use super::*;
     use crate::model::{Field, NoInput};
     use crate::solver::{Euler, Rk4, Solver, Stepped};
     use crate::state::{Place, Variable};
     use crate::testing::{assert_close, f64_autodiff};
-    use crate::{Bounds, Parameter, simulate};
+    use crate::{Bounds, Parameter};
 
     /// τ dx/dt = −x + b with a nonlinear neighbour, dy/dt = tanh(x) − y, and x₀ trainable.
     #[derive(Module, Debug)]
