@@ -118,11 +118,12 @@ impl<K: Kinetics> CellConfig<K> {
 
     /// Everything that can be trained, by name.
     fn settings(&self) -> Settings<'_> {
-        let mut all = Settings::new("unit", &self.trainable, &self.bounds);
-        for (info, values) in self.parameters.entries() {
-            all.add(("unit.parameters", info.name), values, info.range);
-        }
-        all.add(("unit", "current"), &self.current, Range::Any);
+        let mut all = Settings::of_cells(
+            self.parameters.entries(),
+            &self.current,
+            &self.trainable,
+            &self.bounds,
+        );
         for (name, range, values) in self.initial.entries() {
             if let Some(values) = values {
                 all.add(("unit.initial", name), values, range);

@@ -67,11 +67,12 @@ impl Default for LifConfig {
 
 impl LifConfig {
     fn settings(&self) -> Settings<'_> {
-        let mut all = Settings::new("unit", &self.trainable, &self.bounds);
-        for (info, values) in self.parameters.entries() {
-            all.add(("unit.parameters", info.name), values, info.range);
-        }
-        all.add(("unit", "current"), &self.current, Range::Any);
+        let mut all = Settings::of_cells(
+            self.parameters.entries(),
+            &self.current,
+            &self.trainable,
+            &self.bounds,
+        );
         all.add(
             ("unit", "initial_voltage"),
             &self.initial_voltage,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use burn::module::Module;
 use burn::tensor::{Bool, Tensor};
 
+use super::ParameterInfo;
 use crate::{Bounds, DynamicsError, Parameter, Place, Values};
 
 /// The values that make sense for a parameter.
@@ -159,6 +160,21 @@ impl<'a> Settings<'a> {
             bounds,
             entries: Vec::new(),
         }
+    }
+
+    /// The parameters of cells and the constant part of their current.
+    pub(crate) fn of_cells(
+        parameters: impl Iterator<Item = (&'static ParameterInfo, &'a Values)>,
+        current: &'a Values,
+        trainable: &'a [String],
+        bounds: &'a BTreeMap<String, Bounds>,
+    ) -> Self {
+        let mut all = Self::new("unit", trainable, bounds);
+        for (info, values) in parameters {
+            all.add(("unit.parameters", info.name), values, info.range);
+        }
+        all.add(("unit", "current"), current, Range::Any);
+        all
     }
 
     /// Adds the parameter `name` of `section`.
