@@ -124,17 +124,58 @@ pub fn decode_npz(
             divided(pair(x, y, &x_path, &y_path)?, classes, seed)
         }
         _ => {
-            let names: Vec<_> = members
-                .iter()
-                .map(|member| printable(member.name.trim_end_matches(".npy")))
-                .collect();
             let reason = format!(
                 "holds [{}]; name the arrays x_train, y_train, x_test, y_test, or x, y",
-                names.join(", ")
+                listed(&members)
             );
             Err(DataError::format(path, reason))
         }
     }
+}
+
+/// An array as single-precision numbers, in row-major order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Floats {
+    /// Its extents.
+    pub shape: Vec<usize>,
+    /// Its elements.
+    pub values: Vec<f32>,
+}
+
+/// Reads the named arrays of an `.npz` archive, in the order asked for; others in it are left alone.
+///
+/// # Errors
+/// As [`read_inputs`]; [`DataError::Format`] when one is missing says which ones are there.
+pub fn read_npz(path: &Path, names: &[&str]) -> Result<Vec<Floats>, DataError> {
+    let file = File::open(path).map_err(|error| DataError::io(path, "open", error))?;
+    let mut file = BufReader::new(file);
+    let members = zip::members(&mut file, path)?;
+    let read = |name: &&str| {
+        let member = members
+            .iter()
+            .find(|member| member.name.strip_suffix(".npy") == Some(*name))
+            .ok_or_else(|| {
+                let there = listed(&members);
+                DataError::format(path, format!("no array {name:?} in it; it holds [{there}]"))
+            })?;
+        let inside = PathBuf::from(format!("{}!{}", path.display(), member.name));
+        with_member(&mut file, member, path, &inside, |array| {
+            Ok(Floats {
+                shape: array.extents(),
+                values: elements::floats(array)?,
+            })
+        })
+    };
+    names.iter().map(read).collect()
+}
+
+/// The names of the arrays in an archive.
+fn listed(members: &[zip::Member]) -> String {
+    let names: Vec<_> = members
+        .iter()
+        .map(|member| printable(member.name.trim_end_matches(".npy")))
+        .collect();
+    names.join(", ")
 }
 
 fn divided(split: Split, classes: usize, seed: u64) -> Result<Dataset, DataError> {

@@ -15,6 +15,22 @@ pub(crate) fn fingerprint(dataset: &Dataset) -> String {
     for split in [&dataset.train, &dataset.test] {
         add_split(&mut hash, split);
     }
+    short(hash)
+}
+
+/// The same over named arrays.
+pub(crate) fn of_arrays<'a>(
+    arrays: impl Iterator<Item = (&'a str, &'a [usize], &'a [f32])>,
+) -> String {
+    let mut hash = Sha256::new();
+    for (name, shape, values) in arrays {
+        hash.update(format!("{name:?} {shape:?}"));
+        add_floats(&mut hash, values);
+    }
+    short(hash)
+}
+
+fn short(hash: Sha256) -> String {
     let digest = hash.finalize();
     crate::text::hexadecimal(digest.get(..16).unwrap_or_default())
 }
