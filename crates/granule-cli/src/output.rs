@@ -48,6 +48,14 @@ pub fn note(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
+/// `1,234`, or `1.2` where whole numbers say too little.
+pub fn rate(per_second: f64) -> String {
+    match per_second < 10.0 {
+        true => format!("{per_second:.1}"),
+        false => grouped(per_second.round() as usize),
+    }
+}
+
 /// `warning: …` on standard error.
 pub fn warn(text: &str) {
     let text = printable(text);

@@ -3,10 +3,12 @@
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
+use granule_dynamics::composite::MultiGranularityConfig;
+
 use crate::parameters::Parameters;
 use crate::{
     Cnn, CnnConfig, InputShape, LeNet, LeNetConfig, Mlp, MlpConfig, ModelError, Network, Rate,
-    RateConfig, ResNet, ResNetConfig, StateDict,
+    RateConfig, ResNet, ResNetConfig, StateDict, multi_granularity,
 };
 
 /// A model and its settings; in a configuration file `kind` names the model.
@@ -32,6 +34,9 @@ pub enum ModelConfig {
     ResNet(ResNetConfig),
     /// Rate network, for trials, and for images by rows.
     Rate(RateConfig),
+    /// Several levels with couplers, for recordings.
+    #[serde(rename = "multi-granularity")]
+    MultiGranularity(MultiGranularityConfig),
 }
 
 impl Default for ModelConfig {
@@ -41,8 +46,12 @@ impl Default for ModelConfig {
 }
 
 impl ModelConfig {
-    /// The names of all models.
+    /// The names of the models that need no more than their name; a [`MULTI_GRANULARITY`](Self::MULTI_GRANULARITY) one is
+    /// described by its levels.
     pub const NAMES: [&'static str; 5] = ["mlp", "lenet", "cnn", "resnet", "rate"];
+
+    /// The name of models of several levels.
+    pub const MULTI_GRANULARITY: &'static str = "multi-granularity";
 
     /// The model of this name with its default settings.
     ///
@@ -56,6 +65,9 @@ impl ModelConfig {
             "cnn" => Ok(Self::Cnn(CnnConfig::default())),
             "resnet" => Ok(Self::ResNet(ResNetConfig::default())),
             "rate" => Ok(Self::Rate(RateConfig::default())),
+            Self::MULTI_GRANULARITY => {
+                Ok(Self::MultiGranularity(MultiGranularityConfig::default()))
+            }
             _ => Err(ModelError::UnknownModel {
                 name: name.to_owned(),
                 known: Self::NAMES.join(", "),
@@ -63,7 +75,7 @@ impl ModelConfig {
         }
     }
 
-    /// The model's name, as in [`NAMES`](Self::NAMES).
+    /// The model's name.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Mlp(_) => "mlp",
@@ -71,18 +83,20 @@ impl ModelConfig {
             Self::Cnn(_) => "cnn",
             Self::ResNet(_) => "resnet",
             Self::Rate(_) => "rate",
+            Self::MultiGranularity(_) => Self::MULTI_GRANULARITY,
         }
     }
 
     /// The name, in [`crate::state`], of the weight that sees the raw input: `[features, units]` for mlp,
-    /// `[inputs of a step, units]` for rate, `[filters, channels, height, width]` for the others.
-    pub fn first_weight(&self) -> &'static str {
+    /// `[inputs of a step, units]` for rate, `[filters, channels, height, width]` for the others; none for several levels.
+    pub fn first_weight(&self) -> Option<&'static str> {
         match self {
-            Self::Mlp(_) => "layers.0.weight",
-            Self::LeNet(_) => "conv1.weight",
-            Self::Cnn(_) => "stages.0.0.conv.weight",
-            Self::ResNet(_) => "stem.conv.weight",
-            Self::Rate(_) => "network.input",
+            Self::Mlp(_) => Some("layers.0.weight"),
+            Self::LeNet(_) => Some("conv1.weight"),
+            Self::Cnn(_) => Some("stages.0.0.conv.weight"),
+            Self::ResNet(_) => Some("stem.conv.weight"),
+            Self::Rate(_) => Some("network.input"),
+            Self::MultiGranularity(_) => None,
         }
     }
 
@@ -98,6 +112,7 @@ impl ModelConfig {
             Self::Cnn(config) => config.validate(input, outputs),
             Self::ResNet(config) => config.validate(input, outputs),
             Self::Rate(config) => config.validate(input, outputs),
+            Self::MultiGranularity(config) => multi_granularity::validate(config, input),
         }
     }
 
@@ -132,6 +147,9 @@ impl ModelConfig {
             Self::Cnn(config) => Network::Cnn(config.build(input, outputs, p)?),
             Self::ResNet(config) => Network::ResNet(config.build(input, outputs, p)?),
             Self::Rate(config) => Network::Rate(config.build(input, outputs, p)?),
+            Self::MultiGranularity(config) => Network::MultiGranularity(
+                multi_granularity::build(config, input, outputs, p)?,
+            ),
         })
     }
 }

@@ -62,15 +62,29 @@ pub enum Task {
         /// The steps of a trial.
         steps: usize,
     },
+    /// Quantities over time, as in a recording.
+    Recording {
+        /// Their names and widths, in the order of the outputs.
+        quantities: Vec<(String, usize)>,
+        /// The instants, the beginning included.
+        samples: usize,
+    },
 }
 
 impl Task {
-    /// The number of outputs; of trials those of all steps together.
+    /// The number of outputs; of trials and recordings those of all instants together.
     pub fn outputs(&self) -> usize {
         match self {
             Self::Classification { classes } => classes.len(),
             Self::Regression { outputs } => *outputs,
             Self::Trials { outputs, steps, .. } => outputs.len().saturating_mul(*steps),
+            Self::Recording {
+                quantities,
+                samples,
+            } => {
+                let widths = quantities.iter().map(|(_, width)| *width);
+                widths.fold(0, usize::saturating_add).saturating_mul(*samples)
+            }
         }
     }
 }

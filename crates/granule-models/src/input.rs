@@ -29,7 +29,7 @@ pub enum InputShape {
     Sequence {
         /// The number of steps.
         steps: usize,
-        /// The number of values of a step.
+        /// The number of values of a step; 0 for a model that moves by itself.
         channels: usize,
     },
 }
@@ -59,7 +59,12 @@ impl InputShape {
     ///
     /// [`ModelError::Config`] for a dimension of zero or a sample of more than 2²⁶ values.
     pub fn validate(&self) -> Result<(), ModelError> {
-        match self.len() {
+        let len = match *self {
+            // What moves by itself takes no input.
+            Self::Sequence { steps, channels: 0 } => steps,
+            _ => self.len(),
+        };
+        match len {
             1..=MAX_LEN => Ok(()),
             _ => Err(ModelError::config(
                 "input",

@@ -1,7 +1,7 @@
 //! Neural models as Burn modules, the granule model file, and inference.
 //!
 //! - [`ModelConfig`] describes a model as data; [`ModelConfig::init`] builds a [`Network`] on a device.
-//! - [`Mlp`], [`LeNet`], [`Cnn`], [`ResNet`] and [`Rate`] are plain Burn modules, usable on their own.
+//! - [`Mlp`], [`LeNet`], [`Cnn`], [`ResNet`], [`Rate`] and [`MultiGranularity`] are plain Burn modules, usable on their own.
 //! - [`state`] reads and writes all weights of any Burn module by name.
 //! - [`ModelFile`] is a trained model in one file: weights, configuration, classes, normalisation, provenance.
 //! - [`Classifier`] and [`Predictor`] run such a file on images and arrays.
@@ -26,6 +26,7 @@ mod layers;
 mod learner;
 mod lenet;
 mod mlp;
+mod multi_granularity;
 mod network;
 mod parameters;
 mod picture;
@@ -46,6 +47,7 @@ pub use layers::{Activation, Initialization};
 pub use learner::ClassificationBatch;
 pub use lenet::{LeNet, LeNetConfig};
 pub use mlp::{Mlp, MlpConfig};
+pub use multi_granularity::MultiGranularity;
 pub use network::Network;
 pub use predictor::{Predictor, Sample};
 pub use rate::{Rate, RateConfig, RateReadout};

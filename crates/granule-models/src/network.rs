@@ -4,7 +4,7 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 
 use crate::layers::Mode;
-use crate::{Cnn, DropoutStream, LeNet, Mlp, Rate, ResNet};
+use crate::{Cnn, DropoutStream, LeNet, Mlp, MultiGranularity, Rate, ResNet};
 
 /// Any of the models; built by [`crate::ModelConfig::init`].
 ///
@@ -25,6 +25,8 @@ pub enum Network {
     ResNet(ResNet),
     /// Rate network.
     Rate(Rate),
+    /// Several levels.
+    MultiGranularity(MultiGranularity),
 }
 
 impl Network {
@@ -45,13 +47,14 @@ impl Network {
         self.run(x, Mode::Training(dropout))
     }
 
-    /// The number of trainable values; batch norm's running statistics and what a rate network keeps fixed are
-    /// not among them.
+    /// The number of trainable values; batch norm's running statistics and what is kept fixed of a rate network
+    /// and of several levels are not among them.
     pub fn parameter_count(&self) -> usize {
         let mut counter = Counter::default();
         self.visit(&mut counter);
         match self {
             Self::Rate(model) => counter.count - model.fixed_count(),
+            Self::MultiGranularity(_) => counter.trainable,
             _ => counter.count,
         }
     }
@@ -63,6 +66,7 @@ impl Network {
             Self::Cnn(model) => model.run(x, mode),
             Self::ResNet(model) => model.run(x, mode),
             Self::Rate(model) => model.run(x, mode),
+            Self::MultiGranularity(model) => model.forward(x),
         }
     }
 }
@@ -71,6 +75,8 @@ impl Network {
 struct Counter {
     running: bool,
     count: usize,
+    /// Of these, what is marked as trainable.
+    trainable: usize,
 }
 
 impl ModuleVisitor for Counter {
@@ -80,7 +86,9 @@ impl ModuleVisitor for Counter {
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         if !self.running {
-            self.count += param.lazy_shape().num_elements();
+            let values = param.lazy_shape().num_elements();
+            self.count += values;
+            self.trainable += usize::from(param.is_require_grad()) * values;
         }
     }
 }

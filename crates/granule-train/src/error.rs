@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use granule_data::DataError;
 use granule_device::DeviceError;
+use granule_dynamics::DynamicsError;
 use granule_models::ModelError;
 use thiserror::Error;
 
@@ -59,6 +60,14 @@ pub enum TrainError {
     /// The model cannot be built, stored or loaded.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// A model of several levels cannot be run: what diverges is named with the time at which it does.
+    #[error("{source}{}", Kept(.checkpoint))]
+    Dynamics {
+        /// What happened.
+        source: DynamicsError,
+        /// The last checkpoint, if one was written.
+        checkpoint: Option<PathBuf>,
+    },
     /// The model and the data set do not belong together.
     #[error(
         "the model takes {expected}, the data set has {found}; choose the data set it was trained on"
@@ -200,6 +209,23 @@ pub enum TrainError {
         /// Burn's answer.
         reason: String,
     },
+}
+
+impl From<DynamicsError> for TrainError {
+    /// Settings by their names in a run configuration.
+    fn from(error: DynamicsError) -> Self {
+        match error {
+            DynamicsError::Config {
+                field,
+                value,
+                allowed,
+            } => ConfigError::new(format!("model.{field}"), value, allowed).into(),
+            source => Self::Dynamics {
+                source,
+                checkpoint: None,
+            },
+        }
+    }
 }
 
 impl TrainError {

@@ -84,6 +84,27 @@ pub enum Event<'a> {
         /// Equal for equal trials.
         fingerprint: &'a str,
     },
+    /// The recording is in memory.
+    Recording {
+        /// The file.
+        path: &'a Path,
+        /// What the model is to show: names and recorded columns.
+        quantities: &'a [(String, usize)],
+        /// Instants of a trial.
+        samples: usize,
+        /// From one instant to the next, ms.
+        interval: f64,
+        /// Trials in all. The parts of a single one are stretches of time.
+        trials: usize,
+        /// Trials to learn from.
+        train: usize,
+        /// Trials to validate on.
+        validation: usize,
+        /// Trials to score on.
+        test: usize,
+        /// Equal for equal content.
+        fingerprint: &'a str,
+    },
     /// Training begins or goes on.
     Start(StartEvent<'a>),
     /// Steps were done: one on a CPU, a group on a GPU.

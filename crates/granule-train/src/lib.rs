@@ -30,16 +30,20 @@ pub mod metrics;
 pub(crate) mod optimizer;
 mod outcome;
 pub mod record;
+mod recording;
 mod resident;
 pub mod schedule;
 mod settings;
 mod trials;
 
 pub use config::{
-    DataConfig, EarlyStopping, Loss, OptimizerConfig, RunConfig, ScheduleConfig, TrainConfig,
+    DataConfig, EarlyStopping, Loss, OptimizerConfig, RecordingConfig, RunConfig, ScheduleConfig, TrainConfig,
     TrialsConfig,
 };
-pub use engine::{evaluate, evaluate_trials, resume, resume_with, test_samples, train, train_with};
+pub use engine::{evaluate, evaluate_recording, evaluate_trials, resume, resume_with, test_samples, train, train_with};
 pub use error::{ConfigError, TrainError};
 pub use event::{EpochEvent, Event, Observer, Quiet, ScoreEvent, StartEvent, StepEvent, StopFlag};
-pub use outcome::{Classification, Evaluation, Mistake, Outcome, Scores, TrialScores};
+pub use outcome::{
+    Classification, Evaluation, Mistake, Outcome, QuantityScores, RecordingScores, Scores,
+    TrainedValues, TrialScores,
+};

@@ -61,6 +61,8 @@ pub enum Scores {
     Regression(RegressionScores),
     /// The samples are trials of a task.
     Trials(TrialScores),
+    /// A recording was to be followed.
+    Recording(RecordingScores),
 }
 
 /// Scores on trials of a task.
@@ -72,6 +74,54 @@ pub struct TrialScores {
     pub score: Score,
     /// How well an observer without limits of memory and precision does on the same trials.
     pub ideal: Score,
+}
+
+/// How a model of several levels follows a recording.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RecordingScores {
+    /// The mean over the quantities of the mean squared error divided by the variance over the training part.
+    pub loss: f64,
+    /// One for each quantity that the model observes.
+    pub quantities: Vec<QuantityScores>,
+    /// What training has made of the parameters of couplers and cells.
+    pub trained: Vec<TrainedValues>,
+}
+
+impl RecordingScores {
+    /// R² averaged over the quantities that have one.
+    pub fn r2(&self) -> Option<f64> {
+        let all: Vec<f64> = self.quantities.iter().filter_map(|q| q.r2).collect();
+        match all.len() {
+            0 => None,
+            count => Some(all.iter().sum::<f64>() / count as f64),
+        }
+    }
+}
+
+/// How one quantity is followed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct QuantityScores {
+    /// Its name, `level.variable`.
+    pub name: String,
+    /// Its unit; `1` where it has none.
+    pub unit: String,
+    /// Recorded cells, units or variables.
+    pub columns: usize,
+    /// Mean squared error, in the unit squared.
+    pub mse: f64,
+    /// The share of the squared deviations from each column's mean that is explained; none where nothing changes.
+    pub r2: Option<f64>,
+}
+
+/// A parameter before and after training.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrainedValues {
+    /// For example `coupler[0].gain (cells.v → population)`.
+    pub name: String,
+    /// At the beginning.
+    pub before: Vec<f64>,
+    /// In the model file.
+    pub after: Vec<f64>,
 }
 
 /// Scores of a classifier.
@@ -144,6 +194,7 @@ impl Evaluation {
             Scores::Classification(scores) => Some(scores.accuracy),
             Scores::Regression(_) => None,
             Scores::Trials(scores) => scores.score.accuracy(),
+            Scores::Recording(_) => None,
         }
     }
 
@@ -156,7 +207,7 @@ impl Evaluation {
     pub fn classification(&self) -> Option<&Classification> {
         match &self.scores {
             Scores::Classification(scores) => Some(scores),
-            Scores::Regression(_) | Scores::Trials(_) => None,
+            Scores::Regression(_) | Scores::Trials(_) | Scores::Recording(_) => None,
         }
     }
 
@@ -164,7 +215,7 @@ impl Evaluation {
     pub fn regression(&self) -> Option<&RegressionScores> {
         match &self.scores {
             Scores::Regression(scores) => Some(scores),
-            Scores::Classification(_) | Scores::Trials(_) => None,
+            Scores::Classification(_) | Scores::Trials(_) | Scores::Recording(_) => None,
         }
     }
 
@@ -172,7 +223,24 @@ impl Evaluation {
     pub fn trials(&self) -> Option<&TrialScores> {
         match &self.scores {
             Scores::Trials(scores) => Some(scores),
-            Scores::Classification(_) | Scores::Regression(_) => None,
+            Scores::Classification(_) | Scores::Regression(_) | Scores::Recording(_) => None,
+        }
+    }
+
+    /// How a recording is followed.
+    pub fn recording(&self) -> Option<&RecordingScores> {
+        match &self.scores {
+            Scores::Recording(scores) => Some(scores),
+            Scores::Classification(_) | Scores::Regression(_) | Scores::Trials(_) => None,
+        }
+    }
+
+    /// R² averaged over outputs or quantities; real values only.
+    pub fn r2(&self) -> Option<f64> {
+        match &self.scores {
+            Scores::Regression(scores) => Some(scores.mean.r2),
+            Scores::Recording(scores) => scores.r2(),
+            Scores::Classification(_) | Scores::Trials(_) => None,
         }
     }
 }

@@ -10,10 +10,11 @@ use crate::error::TrainError;
 
 /// What may change between two processes of a run: where it computes, where the data are and what is kept on disk. The
 /// data themselves are held to their fingerprint.
-const FREE: [&str; 5] = [
+const FREE: [&str; 6] = [
     "device",
     "data.data_dir",
     "data.offline",
+    "data.recording.file",
     "train.checkpoint_every_steps",
     "train.keep_checkpoints",
 ];

@@ -7,7 +7,8 @@ use granule::data::{DatasetSpec, LoadOptions};
 use granule::device::DeviceSpec;
 use granule::models::{ModelFile, Task};
 use granule::train::{
-    DataConfig, Evaluation, Observer, TrialsConfig, evaluate, evaluate_trials, test_samples,
+    DataConfig, Evaluation, Observer, RunConfig, TrialsConfig, evaluate, evaluate_recording,
+    evaluate_trials, test_samples,
 };
 
 use super::result::{ResultLine, fact, pace, show};
@@ -24,6 +25,9 @@ pub fn run(args: &args::Eval) -> anyhow::Result<()> {
     let trained = config.as_ref().map(|config| &config.data);
     if let Task::Trials { task, .. } = &file.task {
         return on_trials(args, &target, &file, task, trained);
+    }
+    if let Task::Recording { .. } = &file.task {
+        return on_recording(args, &target, &file, config);
     }
     let spec = match &args.dataset {
         Some(spec) => spec.clone(),
@@ -111,6 +115,46 @@ fn on_trials(
     let seconds = started.elapsed().as_secs_f64();
     drop(watcher);
     let data = format!("{}, test trials", output::printable(task));
+    tell(
+        args,
+        target,
+        file,
+        &evaluation,
+        &data,
+        device.name(),
+        seconds,
+    )
+}
+
+/// The test part of the recording that the model was fitted to.
+fn on_recording(
+    args: &args::Eval,
+    target: &Target,
+    file: &ModelFile,
+    config: Option<RunConfig>,
+) -> anyhow::Result<()> {
+    if let Some(dataset) = &args.dataset {
+        return Err(Usage::new(format!(
+            "the model was fitted to a recording, it cannot be tested on {dataset}"
+        ))
+        .hint("leave --dataset away")
+        .into());
+    }
+    let config = config.ok_or_else(|| {
+        Usage::new("a model file alone does not say where its recording is")
+            .hint("give the run folder, whose config.toml names the file")
+    })?;
+    let recording = config.data.recording.as_ref();
+    let data = recording.map_or_else(String::new, |recording| {
+        format!("{}, test part", recording.file.display())
+    });
+    let device = open(args.device.as_ref(), DeviceSpec::Auto)?;
+    let mut watcher = Watcher::new(Style::choose(false, args.json), None);
+    let started = Instant::now();
+    let evaluation =
+        evaluate_recording(file, &config, &device, args.batch_size, &mut watcher)?;
+    let seconds = started.elapsed().as_secs_f64();
+    drop(watcher);
     tell(
         args,
         target,

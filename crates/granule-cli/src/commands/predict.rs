@@ -66,6 +66,13 @@ pub fn run(args: &args::Predict) -> anyhow::Result<()> {
             )
             .into());
         }
+        Task::Recording { .. } => {
+            return Err(Hinted::new(
+                "the model follows a recording, it has no answer to an image or array",
+                "`granule eval` scores it on its recording",
+            )
+            .into());
+        }
         Task::Regression { .. } => {
             let model = Predictor::from_file(&file, device.burn())?;
             Model::Values(model.resizing(args.resize).inverting(args.invert))

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use granule::data::task::Performance;
 use granule::train::metrics::{OutputScores, RegressionScores};
-use granule::train::{Evaluation, Scores, TrialScores};
+use granule::train::{Evaluation, RecordingScores, Scores, TrainedValues, TrialScores};
 use serde::Serialize;
 
-use crate::output::{self, Paint, Stream, duration, grouped, paint};
+use crate::output::{self, Paint, Stream, duration, grouped, paint, rate};
 
 /// The last object of `--json`.
 #[derive(Serialize)]
@@ -18,6 +18,9 @@ pub struct ResultLine<'a> {
     pub macro_f1: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub r2: Option<f64>,
+    /// What training has made of the parameters of a model of several levels.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub trained: &'a [TrainedValues],
     pub test_samples: usize,
     pub epochs: usize,
     pub images_per_second: f64,
@@ -29,7 +32,7 @@ pub struct ResultLine<'a> {
 
 impl<'a> ResultLine<'a> {
     pub fn new(
-        evaluation: &Evaluation,
+        evaluation: &'a Evaluation,
         device: &'a str,
         run_dir: Option<&'a Path>,
         model: &'a Path,
@@ -39,7 +42,8 @@ impl<'a> ResultLine<'a> {
             test_accuracy: evaluation.accuracy(),
             test_loss: evaluation.loss,
             macro_f1: evaluation.macro_f1(),
-            r2: evaluation.regression().map(|scores| scores.mean.r2),
+            r2: evaluation.r2(),
+            trained: evaluation.recording().map_or(&[], |scores| &scores.trained),
             test_samples: evaluation.samples,
             epochs: 0,
             images_per_second: 0.0,
@@ -67,6 +71,13 @@ pub fn show(evaluation: &Evaluation) -> anyhow::Result<()> {
             output::line(&regression(scores))?;
             format!("R² {:.4}, loss {:.4}", scores.mean.r2, evaluation.loss)
         }
+        Scores::Recording(scores) => {
+            output::line(&followed(scores))?;
+            match scores.r2() {
+                Some(r2) => format!("R² {r2:.4}, loss {:.6}", scores.loss),
+                None => format!("loss {:.6}", scores.loss),
+            }
+        }
         Scores::Trials(scores) => {
             output::line(&trials(scores))?;
             match scores.score.accuracy() {
@@ -85,12 +96,50 @@ pub fn show(evaluation: &Evaluation) -> anyhow::Result<()> {
         &format!(
             "{summary}, on {} {}",
             grouped(evaluation.samples),
-            match evaluation.trials() {
-                Some(_) => "trials",
-                None => "samples",
+            match (&evaluation.scores, evaluation.samples) {
+                (Scores::Recording(_), 1) => "trial",
+                (Scores::Recording(_) | Scores::Trials(_), _) => "trials",
+                _ => "samples",
             }
         ),
     )
+}
+
+/// One row for each quantity, then what has become of the parameters.
+fn followed(scores: &RecordingScores) -> String {
+    let names = scores.quantities.iter().map(|q| q.name.chars().count());
+    let width = names.max().unwrap_or(0).max(12);
+    let mut rows = vec![format!(
+        "{:>width$} {:>8} {:>12} {:>10}",
+        "quantity", "columns", "rmse", "r2"
+    )];
+    rows.extend(scores.quantities.iter().map(|q| {
+        let r2 = q.r2.map_or("-".to_owned(), |r2| format!("{r2:.4}"));
+        let unit = match q.unit.as_str() {
+            "1" => "",
+            unit => unit,
+        };
+        let row = format!(
+            "{:>width$} {:>8} {:>12.5} {r2:>10} {unit}",
+            q.name,
+            q.columns,
+            q.mse.sqrt()
+        );
+        row.trim_end().to_owned()
+    }));
+    if !scores.trained.is_empty() {
+        rows.push(String::new());
+        let values = |values: &[f64]| {
+            let shown: Vec<String> = values.iter().take(4).map(|x| format!("{x:.4}")).collect();
+            let more = if values.len() > 4 { ", …" } else { "" };
+            shown.join(", ") + more
+        };
+        let change = |p: &TrainedValues| {
+            format!("  {}: {} → {}", p.name, values(&p.before), values(&p.after))
+        };
+        rows.extend(scores.trained.iter().map(change));
+    }
+    rows.join("\n")
 }
 
 /// The network between those who do not look and those who see everything.
@@ -153,13 +202,9 @@ pub fn fact(label: &str, text: &str) -> anyhow::Result<()> {
 
 /// `1,234 images/s`, or trials, in a time.
 pub fn pace(evaluation: &Evaluation, seconds: f64, per_second: f64) -> String {
-    let unit = match evaluation.trials() {
-        Some(_) => "trials",
-        None => "images",
+    let unit = match &evaluation.scores {
+        Scores::Trials(_) | Scores::Recording(_) => "trials",
+        Scores::Classification(_) | Scores::Regression(_) => "images",
     };
-    format!(
-        "{}, {} {unit}/s",
-        duration(seconds),
-        grouped(per_second.round() as usize)
-    )
+    format!("{}, {} {unit}/s", duration(seconds), rate(per_second))
 }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use granule::models::ModelError;
-use granule::train::{ConfigError, Outcome, TrainError, resume, train};
+use granule::train::{ConfigError, Outcome, Scores, TrainError, resume, train};
 
 use super::result::{ResultLine, fact, pace, show};
 use crate::args;
@@ -93,9 +93,10 @@ fn finish(outcome: &Outcome, json: bool) -> anyhow::Result<()> {
             .to_string(),
     )?;
     let run = output::quoted(&outcome.run_dir);
-    let next = match evaluation.trials() {
-        Some(_) => format!("granule eval {run}"),
-        None => format!("granule predict {run} IMAGE.png"),
+    let next = match &evaluation.scores {
+        Scores::Trials(_) => format!("granule eval {run}"),
+        Scores::Recording(_) => format!("granule simulate {run} --plot model.svg"),
+        _ => format!("granule predict {run} IMAGE.png"),
     };
     fact("next", &paint(Paint::Strong, &next, Stream::Stdout))
 }

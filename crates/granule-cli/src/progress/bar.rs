@@ -7,8 +7,8 @@ use granule::train::{Event, StepEvent};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::View;
-use super::lines::{Unit, counter, sentence};
-use crate::output::{self, Paint, Stream, coloured, grouped, note, paint};
+use super::lines::{Unit, counter, sentence, short};
+use crate::output::{self, Paint, Stream, coloured, grouped, note, paint, rate};
 
 /// Columns of the bar.
 const SHORTEST: usize = 8;
@@ -69,13 +69,13 @@ impl Bar {
         let label = format!("epoch {}", counter(step.epoch, step.epochs));
         let [long, short] = self.unit.speed();
         self.draw(&label, fraction, || {
-            let images = grouped(step.images_per_second.round() as usize);
+            let images = rate(step.images_per_second);
             let left = format!("{} left", clock(step.remaining_seconds));
             let facts = |accuracy: &str, unit: &str| {
                 let accuracy = step
                     .accuracy
                     .map(|share| format!("{accuracy} {:.1} %", share * 100.0));
-                let loss = Some(format!("loss {:.4}", step.mean_loss));
+                let loss = Some(format!("loss {}", short(step.mean_loss)));
                 let images = Some(format!("{images} {unit}"));
                 let all = [loss, accuracy, Some(left.clone()), images];
                 all.into_iter().flatten().collect()

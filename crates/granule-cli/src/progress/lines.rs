@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use granule::train::{EpochEvent, Event, StartEvent, StepEvent};
 
 use super::View;
-use crate::output::{self, Paint, Stream, counted, duration, grouped, note, paint};
+use crate::output::{self, Paint, Stream, counted, duration, grouped, note, paint, rate};
 
 /// Time between two lines within one epoch.
 const PERIOD: Duration = Duration::from_secs(10);
@@ -27,7 +27,7 @@ pub enum Unit {
 impl Unit {
     /// The unit of a run that has told of this event, if the event says so.
     pub fn of(event: &Event<'_>) -> Option<Self> {
-        matches!(event, Event::Task { .. }).then_some(Self::Trials)
+        matches!(event, Event::Task { .. } | Event::Recording { .. }).then_some(Self::Trials)
     }
 
     /// Speed in words, and in fewer letters.
@@ -82,14 +82,22 @@ pub fn pace(loss: f64, accuracy: Option<f64>, per_second: f64, unit: Unit) -> St
     format!(
         "{}  {:>7} {speed}",
         scores(loss, accuracy),
-        grouped(per_second.round() as usize)
+        rate(per_second)
     )
 }
 
 fn scores(loss: f64, accuracy: Option<f64>) -> String {
     match accuracy {
-        Some(accuracy) => format!("loss {loss:.4}  accuracy {:>6.2} %", accuracy * 100.0),
-        None => format!("loss {loss:.4}"),
+        Some(accuracy) => format!("loss {}  accuracy {:>6.2} %", short(loss), accuracy * 100.0),
+        None => format!("loss {}", short(loss)),
+    }
+}
+
+/// `0.1234`, or `1.2e-4`, as wide.
+pub fn short(loss: f64) -> String {
+    match loss.abs() < 1e-3 && loss != 0.0 {
+        true => format!("{loss:.1e}"),
+        false => format!("{loss:.4}"),
     }
 }
 
@@ -158,6 +166,34 @@ pub fn sentence(event: &Event<'_>, unit: Unit) -> Option<String> {
                 counted(shape.outputs, "output"),
             ),
         )),
+        Event::Recording {
+            path,
+            quantities,
+            samples,
+            interval,
+            trials,
+            train,
+            validation,
+            test,
+            ..
+        } => {
+            let all = quantities.iter();
+            let all = all.map(|(name, columns)| format!("{name} ({columns})"));
+            let parts = match trials {
+                1 => "one trial".to_owned(),
+                _ => format!("{train} training, {validation} validation, {test} test trials"),
+            };
+            Some(head(
+                "data",
+                &format!(
+                    "{}: {}\n{:8}{} at a distance of {interval} ms; {parts}",
+                    path.display(),
+                    all.collect::<Vec<_>>().join(", "),
+                    "",
+                    counted(*samples, "instant"),
+                ),
+            ))
+        }
         Event::Start(start) => Some(plan(start)),
         Event::Epoch(epoch) => Some(finished(epoch, unit)),
         Event::EarlyStop { epoch, best_epoch } => Some(format!(

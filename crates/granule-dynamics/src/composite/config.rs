@@ -49,23 +49,34 @@ use crate::{DynamicsError, NormalNoise, Place, Variable};
 /// kind = "voltage-to-rate"
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct MultiGranularityConfig {
-    /// The step of the whole, ms: how often the levels hear of each other.
+    /// The step of the whole, ms: how often the levels hear of each other. Default 0.5.
     pub dt: f64,
-    /// The seed of initial weights. Default 0.
-    #[serde(default)]
+    /// The seed of initial weights and of the solvers' noise. Default 0.
     pub seed: u64,
-    /// The levels.
+    /// What is recorded and given to a loss, as `level.variable`, one after the other; empty: the first variable of every
+    /// level.
+    pub observe: Vec<String>,
+    /// The levels, at least one.
     #[serde(rename = "level")]
     pub levels: Vec<LevelConfig>,
     /// The couplers.
-    #[serde(rename = "coupler", default)]
+    #[serde(rename = "coupler")]
     pub couplers: Vec<CouplerConfig>,
-    /// What is recorded and given to a loss, as `level.variable`, one after the other; empty: the first variable of every
-    /// level.
-    #[serde(default)]
-    pub observe: Vec<String>,
+}
+
+/// No level yet: what a configuration file starts from.
+impl Default for MultiGranularityConfig {
+    fn default() -> Self {
+        Self {
+            dt: 0.5,
+            seed: 0,
+            observe: Vec::new(),
+            levels: Vec::new(),
+            couplers: Vec::new(),
+        }
+    }
 }
 
 /// One level: exactly one of `unit`, `population` and `system`.
@@ -273,6 +284,8 @@ pub(super) struct Plan {
     pub(super) levels: Vec<LevelPlan>,
     pub(super) wires: Vec<Wire>,
     pub(super) observed: Vec<Source>,
+    /// What is observed, by the names it was asked for.
+    pub(super) outputs: Vec<Variable>,
     /// Columns of the input from outside.
     pub(super) inputs: usize,
 }
@@ -354,19 +367,20 @@ impl Plan {
             };
             Ok((source, own[index].clone()))
         };
-        let observed = match config.observe.is_empty() {
-            true => (0..names.len())
-                .map(|level| Source {
-                    level,
-                    variable: Some(0),
-                })
-                .collect(),
-            false => config
-                .observe
-                .iter()
-                .map(|text| find("observe", text).map(|(source, _)| source))
-                .collect::<Result<_, _>>()?,
+        let asked: Vec<String> = match config.observe.is_empty() {
+            true => {
+                let first = |plan: &LevelPlan| variables[plan.variables.start].name.clone();
+                plans.iter().map(first).collect()
+            }
+            false => config.observe.clone(),
         };
+        let mut observed = Vec::with_capacity(asked.len());
+        let mut outputs = Vec::with_capacity(asked.len());
+        for text in asked {
+            let (source, variable) = find("observe", &text)?;
+            observed.push(source);
+            outputs.push(Variable::new(text, variable.unit, variable.width));
+        }
         let mut wires = Vec::new();
         for (index, coupler) in config.couplers.iter().enumerate() {
             let field = format!("coupler[{index}]");
@@ -405,6 +419,7 @@ impl Plan {
             levels: plans,
             wires,
             observed,
+            outputs,
             inputs: columns,
         })
     }

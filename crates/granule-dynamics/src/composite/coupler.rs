@@ -232,6 +232,8 @@ impl Source {
 /// Where a coupler begins and ends.
 #[derive(Clone, Debug)]
 pub(super) struct Wire {
+    /// From where to where, for people.
+    pub(super) label: String,
     pub(super) source: Source,
     pub(super) to: usize,
     /// The variable of the whole that holds what is sent, where it is filtered over the sender's steps.
@@ -297,6 +299,7 @@ impl Wire {
         let begin = next + usize::from(filter.is_some());
         let steps = config.delay_steps(field, dt)?;
         Ok(Self {
+            label: format!("{} → {}", config.from, config.to),
             source,
             to,
             filter,

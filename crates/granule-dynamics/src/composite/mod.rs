@@ -29,6 +29,7 @@ mod config;
 mod coupler;
 mod level;
 mod step;
+mod trained;
 #[cfg(test)]
 mod tests;
 
@@ -38,12 +39,13 @@ pub use config::{LevelConfig, MultiGranularityConfig};
 pub use coupler::{Conversion, Coupler, CouplerConfig, Projection};
 pub use level::{Level, LevelModel};
 pub use step::Composite;
+pub use trained::Trained;
 
 use self::config::Plan;
 use self::coupler::Wire;
 use self::step::BoundLevel;
 use crate::model::Model;
-use crate::{DynamicsError, Place, State};
+use crate::{DynamicsError, Place, State, Variable};
 
 /// Levels and couplers as one Burn module. See [`MultiGranularityConfig`].
 #[derive(Module, Debug)]
@@ -126,6 +128,16 @@ impl MultiGranularityModel {
     /// The names of the levels.
     pub fn level_names(&self) -> &[String] {
         &self.plan.names
+    }
+
+    /// What is observed, in the order of the columns of [`Dynamics::observe`](crate::Dynamics::observe).
+    pub fn outputs(&self) -> &[Variable] {
+        &self.plan.outputs
+    }
+
+    /// The columns of the input from outside, of all levels together.
+    pub fn inputs(&self) -> usize {
+        self.plan.inputs
     }
 
     /// Where the input of a level from outside lies in the columns of the whole's input: first column and width.

@@ -7,7 +7,7 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Adex, AdexConfig, AdexParameters, Cells, HodgkinHuxley, HodgkinHuxleyConfig, Izhikevich,
+    Adex, AdexConfig, AdexParameters, Cells, Constant, HodgkinHuxley, HodgkinHuxleyConfig, Izhikevich,
     IzhikevichConfig, IzhikevichParameters, Kinetics, Lif, LifConfig, LifParameters, PARAMETERS,
     ParameterInfo, Qif, QifConfig, QifParameters, TraubMiles, TraubMilesConfig, WangBuzsaki,
     WangBuzsakiConfig,
@@ -195,6 +195,30 @@ pub enum UnitModel {
 }
 
 impl UnitModel {
+    /// A parameter by its name in configuration files, or `current`.
+    pub fn parameter(&self, name: &str) -> Option<&Constant> {
+        let (own, current) = match self {
+            Self::Conductance(cells) => (cells.parameters.get(name), &cells.current),
+            Self::Lif(cells) => (cells.parameters.get(name), &cells.current),
+            Self::Qif(cells) => (cells.parameters.get(name), &cells.current),
+            Self::Adex(cells) => (cells.parameters.get(name), &cells.current),
+            Self::Izhikevich(cells) => (cells.parameters.get(name), &cells.current),
+        };
+        own.or((name == "current").then_some(current))
+    }
+
+    /// The names that [`parameter`](Self::parameter) knows.
+    pub fn parameter_names(&self) -> impl Iterator<Item = &'static str> {
+        let own = match self {
+            Self::Conductance(_) => PARAMETERS,
+            Self::Lif(_) => LifParameters::INFO,
+            Self::Qif(_) => QifParameters::INFO,
+            Self::Adex(_) => AdexParameters::INFO,
+            Self::Izhikevich(_) => IzhikevichParameters::INFO,
+        };
+        own.iter().map(|info| info.name).chain(["current"])
+    }
+
     /// The input of the population: its name, unit and width.
     pub fn input(&self) -> Result<Variable, DynamicsError> {
         let unit = match self {

@@ -9,6 +9,9 @@ use std::path::PathBuf;
 use granule_data::task::TaskConfig;
 use granule_data::{Augmentation, DataError, DatasetSpec};
 use granule_device::DeviceSpec;
+use granule_dynamics::DynamicsError;
+use granule_dynamics::composite::MultiGranularityConfig;
+use granule_dynamics::gradient::Memory;
 use granule_models::ModelConfig;
 use serde::{Deserialize, Serialize};
 
@@ -61,7 +64,7 @@ impl Default for RunConfig {
     }
 }
 
-/// The data set and what is done to it; or the task whose trials are made for the run.
+/// The data set and what is done to it; or the task whose trials are made for the run; or a recording.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DataConfig {
@@ -78,7 +81,8 @@ pub struct DataConfig {
     pub limit_train: Option<usize>,
     /// Use only so many test samples, chosen in the same way.
     pub limit_test: Option<usize>,
-    /// The fraction of the training part held out for validation, in `[0, 1)`; 0 holds nothing out.
+    /// The fraction of the training part held out for validation, in `[0, 1)`; 0 holds nothing out. Of a recording, the
+    /// fraction of its trials, or of the time of a single one.
     pub validation: f64,
     /// Random distortion of the training images.
     pub augmentation: Augmentation,
@@ -86,6 +90,31 @@ pub struct DataConfig {
     pub task: Option<TaskConfig>,
     /// How many trials of the task there are.
     pub trials: TrialsConfig,
+    /// What a model of several levels is fitted to, instead of a data set.
+    pub recording: Option<RecordingConfig>,
+}
+
+/// A recording: an `.npz` file with `time`, `[samples]` in ms at equal distances, and for each quantity that the model
+/// observes an array of that name, `[samples, columns]` or `[trials, samples, columns]`, as `granule simulate --out` writes
+/// it. Columns are the first cells, units or variables of the level; there may be fewer than the level has. A level that
+/// takes input from outside gets it from `stimulus.LEVEL`, of the same form, each value until the next.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RecordingConfig {
+    /// The file.
+    pub file: PathBuf,
+    /// The fraction held out for the test, in `[0, 1)`: of the trials, drawn by the seed of the data, or of the time of a
+    /// single one, at its end. 0 scores what was learnt from. Default 0.2.
+    pub test: f64,
+}
+
+impl Default for RecordingConfig {
+    fn default() -> Self {
+        Self {
+            file: PathBuf::new(),
+            test: 0.2,
+        }
+    }
 }
 
 /// How many trials of a task a run sees. No two of them are the same.
@@ -123,6 +152,7 @@ impl Default for DataConfig {
             augmentation: Augmentation::default(),
             task: None,
             trials: TrialsConfig::default(),
+            recording: None,
         }
     }
 }
@@ -147,6 +177,11 @@ pub struct TrainConfig {
     pub checkpoint_every_steps: Option<usize>,
     /// How many of the latest checkpoints stay on disk. The best one stays as well.
     pub keep_checkpoints: usize,
+    /// What is kept of a run of T steps for its backward pass, by a model of several levels. Absent: about √T segments.
+    pub memory: Option<Memory>,
+    /// Which levels of a model learn, turn after turn of equally many epochs: the names of levels, and `couplers` for all
+    /// couplers. Absent: all at once.
+    pub turns: Option<Vec<Vec<String>>>,
 }
 
 impl Default for TrainConfig {
@@ -160,6 +195,8 @@ impl Default for TrainConfig {
             early_stopping: None,
             checkpoint_every_steps: None,
             keep_checkpoints: 2,
+            memory: None,
+            turns: None,
         }
     }
 }
@@ -226,10 +263,75 @@ impl RunConfig {
         self.train.validate(&self.data)?;
         self.optimizer.validate()?;
         self.schedule.validate()?;
-        self.data
-            .task
-            .as_ref()
-            .map_or(Ok(()), |task| self.validate_task(task))
+        match (&self.data.task, &self.data.recording, &self.model) {
+            (Some(_), Some(_), _) => Err(ConfigError::new(
+                "data.recording",
+                "this",
+                "unset with data.task",
+            )),
+            (Some(task), None, _) => self.validate_task(task),
+            (None, Some(recording), ModelConfig::MultiGranularity(model)) => {
+                self.validate_recording(recording, model)
+            }
+            (None, Some(_), model) => Err(ConfigError::new(
+                "model.kind",
+                format!("{:?}", model.name()),
+                "\"multi-granularity\" with data.recording",
+            )),
+            (None, None, ModelConfig::MultiGranularity(_)) => Err(ConfigError::new(
+                "data.recording",
+                "unset",
+                "a file with what the levels are to do, for a model of several levels",
+            )),
+            (None, None, _) => self.validate_whole(),
+        }
+    }
+
+    /// What only a model of several levels has.
+    fn validate_whole(&self) -> Result<(), ConfigError> {
+        let only = "unset for all but models of several levels";
+        check("train.memory", "this", self.train.memory.is_none(), only)?;
+        check("train.turns", "this", self.train.turns.is_none(), only)
+    }
+
+    fn validate_recording(
+        &self,
+        recording: &RecordingConfig,
+        model: &MultiGranularityConfig,
+    ) -> Result<(), ConfigError> {
+        self.without_dataset("unset with data.recording")?;
+        model.validate().map_err(model_error)?;
+        let shares = [
+            ("data.recording.test", recording.test),
+            ("data.validation", self.data.validation),
+        ];
+        for (field, share) in shares {
+            below_one(field, share)?;
+        }
+        check(
+            "data.recording.test",
+            recording.test,
+            recording.test + self.data.validation < 1.0,
+            "less than 1 together with data.validation",
+        )?;
+        if let Some(memory) = &self.train.memory {
+            let fine = memory.validate().is_ok();
+            check("train.memory", "a count of 0", fine, "counts of 1 or more")?;
+        }
+        for turn in self.train.turns.iter().flatten() {
+            let names = model.levels.iter().map(|level| level.name.as_str());
+            let known: Vec<&str> = names.chain([COUPLERS]).collect();
+            if let Some(name) = turn.iter().find(|name| !known.contains(&name.as_str())) {
+                return Err(ConfigError::new("train.turns", name, known.join(", ")));
+            }
+        }
+        let turns = self.train.turns.as_ref().map_or(1, Vec::len);
+        check(
+            "train.turns",
+            format!("{turns} turns"),
+            turns > 0 && turns <= self.train.epochs,
+            "at least one, and at most one for each of train.epochs",
+        )
     }
 
     fn validate_task(&self, task: &TaskConfig) -> Result<(), ConfigError> {
@@ -241,40 +343,51 @@ impl RunConfig {
             ));
         };
         task.shape(model.dt).map_err(task_error)?;
+        self.without_dataset("unset with data.task; data.trials has the numbers of trials")?;
+        self.validate_whole()?;
+        check(
+            "data.validation",
+            self.data.validation,
+            self.data.validation == 0.0,
+            "0 with data.task; data.trials.validation is a number of trials",
+        )
+    }
+
+    /// What belongs to a data set, where there is none.
+    fn without_dataset(&self, allowed: &'static str) -> Result<(), ConfigError> {
         let data = &self.data;
         let fine = data.dataset == DatasetSpec::default();
-        check("data.dataset", &data.dataset, fine, "unset with data.task")?;
+        check("data.dataset", &data.dataset, fine, allowed)?;
         let limits = [
             ("data.limit_train", data.limit_train),
             ("data.limit_test", data.limit_test),
         ];
         for (field, limit) in limits {
-            let fine = limit.is_none();
-            check(
-                field,
-                limit.unwrap_or_default(),
-                fine,
-                "unset with data.task; data.trials has the numbers of trials",
-            )?;
+            check(field, limit.unwrap_or_default(), limit.is_none(), allowed)?;
         }
-        check(
-            "data.validation",
-            data.validation,
-            data.validation == 0.0,
-            "0 with data.task; data.trials.validation is a number of trials",
-        )?;
-        check(
-            "data.augmentation",
-            "a distortion",
-            data.augmentation.is_identity(),
-            "none with data.task",
-        )?;
+        let plain = data.augmentation.is_identity();
+        check("data.augmentation", "a distortion", plain, allowed)?;
         check(
             "train.loss",
             "\"cross-entropy\"",
             self.train.loss == Loss::Mse,
-            "\"mse\" with data.task",
+            "\"mse\" without a data set of classes",
         )
+    }
+}
+
+/// What [`TrainConfig::turns`] calls all couplers.
+const COUPLERS: &str = "couplers";
+
+/// A setting of a model of several levels by its name in a run configuration.
+fn model_error(error: DynamicsError) -> ConfigError {
+    match error {
+        DynamicsError::Config {
+            field,
+            value,
+            allowed,
+        } => ConfigError::new(format!("model.{field}"), value, allowed),
+        error => ConfigError::new("model", "this", error.to_string()),
     }
 }
 

@@ -42,6 +42,16 @@ impl RunConfig {
                 });
                 config.schedule = ScheduleConfig::Cosine(Default::default());
             }
+            ModelConfig::MultiGranularity(_) => {
+                config.train.loss = Loss::Mse;
+                config.train.epochs = 100;
+                config.train.clip_norm = Some(1.0);
+                config.optimizer = OptimizerConfig::Adam(AdamConfig {
+                    lr: 0.05,
+                    ..Default::default()
+                });
+                config.schedule = ScheduleConfig::Cosine(Default::default());
+            }
             ModelConfig::ResNet(_) => {
                 config.train.epochs = 30;
                 config.train.batch_size = 128;

@@ -12,7 +12,7 @@ use granule_models::{ModelFile, Provenance, StateDict, Task};
 use crate::engine::problem::{Parts, Source};
 use crate::engine::score::Samples;
 use crate::engine::session::Session;
-use crate::engine::trial_score;
+use crate::engine::{recording_score, trial_score};
 use crate::error::TrainError;
 use crate::event::Event;
 use crate::outcome::{Evaluation, Outcome, Scores};
@@ -54,7 +54,7 @@ impl Session<'_> {
                     Task::Regression { outputs: width } => {
                         Scatter::sample(&samples.values(), &outputs, *width)
                     }
-                    Task::Classification { .. } | Task::Trials { .. } => Vec::new(),
+                    _ => Vec::new(),
                 };
                 let test = self.test_result(parts, &evaluation, scatters);
                 (evaluation, test)
@@ -68,6 +68,21 @@ impl Session<'_> {
                     example: shown.and_then(|shown| {
                         TrialExample::new(&trials.info, &shown.batch, &shown.outputs)
                     }),
+                });
+                (evaluation, test)
+            }
+            Source::Recording(recorded) => {
+                let (evaluation, shown) = recording_score::evaluate(
+                    recorded,
+                    (&self.config.model, &state),
+                    device,
+                    batch,
+                    self.observer,
+                )?;
+                let test = evaluation.recording().map(|scores| TestResult::Recording {
+                    loss: evaluation.loss,
+                    scores: scores.clone(),
+                    example: TrialExample::recorded(recorded, &shown),
                 });
                 (evaluation, test)
             }
@@ -165,6 +180,9 @@ impl Session<'_> {
                 scores.insert("test_r2".to_owned(), values.mean.r2);
                 scores.insert("test_mae".to_owned(), values.mean.mae);
             }
+            Scores::Recording(recording) => {
+                scores.extend(recording.r2().map(|r2| ("test_r2".to_owned(), r2)));
+            }
             Scores::Trials(trials) => {
                 let all = [
                     ("test_accuracy", trials.score.accuracy()),
@@ -183,7 +201,7 @@ impl Session<'_> {
         }
         scores.retain(|_, score| score.is_finite());
         Provenance {
-            dataset: self.problem.name().to_owned(),
+            dataset: self.problem.name(),
             dataset_fingerprint: self.problem.fingerprint().to_owned(),
             seed: self.config.seed,
             data_seed: self.config.data.seed,
@@ -206,7 +224,7 @@ impl Session<'_> {
             Picture::thumbnail(channels, height, width, test.pixels(index)?, PICTURE_SIDE).ok()
         };
         match &evaluation.scores {
-            Scores::Trials(_) => None,
+            Scores::Trials(_) | Scores::Recording(_) => None,
             Scores::Classification(scores) => Some(TestResult::Classification {
                 loss: evaluation.loss,
                 report: scores.report.clone(),
@@ -240,7 +258,8 @@ impl Session<'_> {
         provenance: Provenance,
     ) -> Result<ReportData, TrainError> {
         let problem = self.problem;
-        let filters = state.and_then(|state| state.0.get(self.config.model.first_weight()));
+        let first = self.config.model.first_weight();
+        let filters = state.and_then(|state| state.0.get(first?));
         let fact = |name: &str, value: String| Fact {
             name: name.to_owned(),
             value,
@@ -248,7 +267,7 @@ impl Session<'_> {
         Ok(ReportData {
             model: self.config.model.name().to_owned(),
             parameters: self.parameters as u64,
-            dataset: problem.name().to_owned(),
+            dataset: problem.name(),
             train_samples: problem.len(Part::Train) as u64,
             validation_samples: problem.len(Part::Validation) as u64,
             test_samples: problem.len(Part::Test) as u64,
@@ -282,7 +301,7 @@ fn summary(outcome: &Outcome, evaluation: &Evaluation) -> RunSummary {
         test_accuracy: evaluation.accuracy(),
         test_loss: evaluation.loss,
         macro_f1: evaluation.macro_f1(),
-        r2: evaluation.regression().map(|scores| scores.mean.r2),
+        r2: evaluation.r2(),
         epochs: outcome.epochs as u64,
         steps: outcome.steps,
         images_per_second: outcome.images_per_second,

@@ -2,6 +2,7 @@
 
 mod finish;
 mod problem;
+mod recording_score;
 mod score;
 mod session;
 mod step;
@@ -29,6 +30,7 @@ use crate::record::{CONFIG_FILE, RecordOptions, RunRecorder};
 use crate::settings::Settings;
 
 pub use problem::test_samples;
+pub use recording_score::evaluate_recording;
 pub use score::evaluate;
 pub use trial_score::evaluate_trials;
 
@@ -47,7 +49,8 @@ pub fn train(
     begin(config, None, run_dir, observer, stop)
 }
 
-/// As [`train`], on data already in memory; `config.data.dataset` is only recorded, and `config.data.task` must not be set.
+/// As [`train`], on data already in memory; `config.data.dataset` is only recorded, and neither `config.data.task` nor
+/// `config.data.recording` must be set.
 ///
 /// # Errors
 /// As [`train`].
@@ -99,7 +102,7 @@ fn begin(
         check_empty(run_dir)?;
     }
     let (device, dataset) = open(config, dataset, observer)?;
-    let problem = Problem::new(config, dataset.as_deref())?;
+    let problem = Problem::new(config, dataset.as_deref(), device.burn())?;
     tell_data(&problem, observer);
 
     let run_dir = match run_dir {
@@ -110,7 +113,7 @@ fn begin(
         None => {
             let now = Provenance::now().created;
             let parent = Path::new("runs");
-            create_named(parent, &now, config.model.name(), problem.name())?
+            create_named(parent, &now, config.model.name(), &problem.name())?
         }
     };
     let _lock = Lock::take(&run_dir)?;
@@ -160,7 +163,7 @@ fn go_on(
     }
 
     let (device, dataset) = open(&config, dataset, observer)?;
-    let problem = Problem::new(&config, dataset.as_deref())?;
+    let problem = Problem::new(&config, dataset.as_deref(), device.burn())?;
     tell_data(&problem, observer);
     let step = found.as_ref().map_or(0, |(_, c)| c.progress.global_step);
     let recorder = RunRecorder::resume(run_dir, step, RecordOptions::default())?;
@@ -197,7 +200,7 @@ fn complete(
     }
 }
 
-/// Opens the device and, unless they are given or made by a task, loads the data.
+/// Opens the device and loads the data set, unless it is given or another source of data is named.
 fn open<'a>(
     config: &RunConfig,
     dataset: Option<&'a Dataset>,
@@ -207,7 +210,7 @@ fn open<'a>(
     observer.event(&Event::Device(&device));
     let dataset = match dataset {
         Some(dataset) => Some(Cow::Borrowed(dataset)),
-        None if config.data.task.is_some() => None,
+        None if config.data.task.is_some() || config.data.recording.is_some() => None,
         None => Some(Cow::Owned(granule_data::load(
             &config.data.dataset,
             &LoadOptions {
@@ -224,7 +227,25 @@ fn open<'a>(
 fn tell_data(problem: &Problem<'_>, observer: &mut dyn Observer) {
     let [train, validation, test] =
         [Part::Train, Part::Validation, Part::Test].map(|part| problem.len(part));
+    let quantities: Vec<(String, usize)> = match &problem.source {
+        Source::Recording(recorded) => {
+            let all = recorded.quantities();
+            all.map(|q| (q.name.clone(), q.columns)).collect()
+        }
+        _ => Vec::new(),
+    };
     observer.event(&match &problem.source {
+        Source::Recording(recorded) => Event::Recording {
+            path: recorded.path(),
+            quantities: &quantities,
+            samples: recorded.samples(),
+            interval: recorded.interval(),
+            trials: recorded.trials(),
+            train,
+            validation,
+            test,
+            fingerprint: recorded.fingerprint(),
+        },
         Source::Dataset(parts) => Event::Dataset {
             dataset: parts.dataset,
             train,
@@ -256,6 +277,9 @@ fn resolved(config: &RunConfig, device: &OpenDevice) -> Result<RunConfig, TrainE
     config.device = device.spec().clone();
     if let Some(dir) = &mut config.data.data_dir {
         *dir = absolute(dir)?;
+    }
+    if let Some(recording) = &mut config.data.recording {
+        recording.file = absolute(&recording.file)?;
     }
     match &mut config.data.dataset {
         Folder(dir) => *dir = absolute(dir)?,

@@ -1,12 +1,14 @@
 //! What a run learns: the data set, or the task, seen through the configuration.
 
+use burn::tensor::Device;
 use granule_data::task::Part;
 use granule_data::{Dataset, DatasetSpec, Normalization, Shape, Split, Targets};
-use granule_models::{InputShape, InputSpec, Task};
+use granule_models::{InputShape, InputSpec, ModelConfig, Task};
 
 use crate::batches::{Purpose, shuffle};
 use crate::config::{DataConfig, Loss, RunConfig};
 use crate::error::{ConfigError, TrainError};
+use crate::recording::Recorded;
 use crate::trials::Trials;
 
 /// Where samples come from, and what a model for them takes and gives.
@@ -20,6 +22,7 @@ pub(crate) struct Problem<'a> {
 pub(crate) enum Source<'a> {
     Dataset(Parts<'a>),
     Trials(Box<Trials>),
+    Recording(Box<Recorded>),
 }
 
 /// The parts of a data set.
@@ -34,11 +37,30 @@ pub(crate) struct Parts<'a> {
 }
 
 impl<'a> Problem<'a> {
-    /// Without a data set, the task of the configuration.
-    pub fn new(config: &RunConfig, dataset: Option<&'a Dataset>) -> Result<Self, TrainError> {
-        match (dataset, &config.data.task) {
-            (Some(dataset), None) => Self::of_dataset(config, dataset),
-            (None, Some(task)) => {
+    /// Without a data set, the task of the configuration, or its recording.
+    pub fn new(
+        config: &RunConfig,
+        dataset: Option<&'a Dataset>,
+        device: &Device,
+    ) -> Result<Self, TrainError> {
+        match (dataset, &config.data.task, &config.data.recording) {
+            (Some(dataset), None, None) => Self::of_dataset(config, dataset),
+            (None, None, Some(recording)) => {
+                let ModelConfig::MultiGranularity(model) = &config.model else {
+                    let allowed = "\"multi-granularity\" with data.recording";
+                    return Err(ConfigError::new("model.kind", config.model.name(), allowed).into());
+                };
+                let DataConfig {
+                    seed, validation, ..
+                } = config.data;
+                let recorded = Recorded::new(recording, model, validation, seed, device)?;
+                Ok(Self {
+                    input: InputSpec::new(recorded.input()),
+                    task: recorded.task(),
+                    source: Source::Recording(Box::new(recorded)),
+                })
+            }
+            (None, Some(task), None) => {
                 let DataConfig { seed, trials, .. } = config.data;
                 let trials = Trials::new(task, &config.model, seed, trials)?;
                 let (input, task) = (trials.input(), trials.task()?);
@@ -50,7 +72,7 @@ impl<'a> Problem<'a> {
                 })
             }
             _ => {
-                let allowed = "set or a data set given, not both";
+                let allowed = "set, or a recording, or a data set given; one of them";
                 Err(ConfigError::new("data.task", "this", allowed).into())
             }
         }
@@ -111,11 +133,12 @@ impl<'a> Problem<'a> {
         })
     }
 
-    /// The name of the data set or the task.
-    pub fn name(&self) -> &str {
+    /// The name of the data set, the task or the recording.
+    pub fn name(&self) -> String {
         match &self.source {
-            Source::Dataset(parts) => &parts.dataset.name,
-            Source::Trials(trials) => trials.info.name,
+            Source::Dataset(parts) => parts.dataset.name.clone(),
+            Source::Trials(trials) => trials.info.name.to_owned(),
+            Source::Recording(recorded) => recorded.name(),
         }
     }
 
@@ -123,6 +146,7 @@ impl<'a> Problem<'a> {
         match &self.source {
             Source::Dataset(parts) => &parts.dataset.fingerprint,
             Source::Trials(trials) => &trials.fingerprint,
+            Source::Recording(recorded) => recorded.fingerprint(),
         }
     }
 
@@ -130,6 +154,7 @@ impl<'a> Problem<'a> {
         match &self.source {
             Source::Dataset(parts) => &parts.dataset.warnings,
             Source::Trials(_) => &[],
+            Source::Recording(recorded) => &recorded.warnings,
         }
     }
 
@@ -137,6 +162,7 @@ impl<'a> Problem<'a> {
     pub fn len(&self, part: Part) -> usize {
         match (&self.source, part) {
             (Source::Trials(trials), part) => trials.len(part),
+            (Source::Recording(recorded), part) => recorded.len(part),
             (Source::Dataset(parts), Part::Train) => parts.train.len(),
             (Source::Dataset(parts), Part::Validation) => parts.validation.len(),
             (Source::Dataset(parts), Part::Test) => parts.test.len(),
@@ -271,6 +297,11 @@ mod tests {
 
     use super::*;
 
+    fn cpu() -> Device {
+        let device = granule_device::DeviceSpec::Cpu.open().unwrap();
+        device.burn().clone()
+    }
+
     fn split(classes: Vec<u16>) -> Split {
         let features = Features::Floats(vec![0.0; classes.len()]);
         Split::new(
@@ -310,9 +341,9 @@ mod tests {
             config.data.limit_train = limit;
             config.data.limit_test = limit;
             config.data.seed = seed;
-            match Problem::new(&config, Some(&dataset)).unwrap().source {
+            match Problem::new(&config, Some(&dataset), &cpu()).unwrap().source {
                 Source::Dataset(parts) => [parts.train, parts.test],
-                Source::Trials(_) => unreachable!(),
+                _ => unreachable!(),
             }
         };
         let drawn = parts("arrays:x.npy,y.npy", Some(60), 1);

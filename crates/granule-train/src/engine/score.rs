@@ -109,7 +109,7 @@ impl Samples<'_> {
             Task::Classification { classes } => {
                 Scores::Classification(self.classification(&outputs, classes)?)
             }
-            Task::Regression { .. } | Task::Trials { .. } => {
+            Task::Regression { .. } | Task::Trials { .. } | Task::Recording { .. } => {
                 let truth = self.values();
                 Scores::Regression(RegressionScores::new(&truth, &outputs, width)?)
             }
@@ -247,5 +247,12 @@ fn describe(task: &Task) -> String {
         }
         Task::Regression { outputs } => format!("{outputs} real values"),
         Task::Trials { task, steps, .. } => format!("trials of {task} in {steps} steps"),
+        Task::Recording {
+            quantities,
+            samples,
+        } => {
+            let names: Vec<&str> = quantities.iter().map(|(name, _)| name.as_str()).collect();
+            format!("recordings of {} at {samples} instants", names.join(", "))
+        }
     }
 }

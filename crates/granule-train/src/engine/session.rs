@@ -14,6 +14,7 @@ use crate::batches::{Batch, Batches};
 use crate::checkpoint::{Best, Checkpoint, Progress, Store};
 use crate::config::RunConfig;
 use crate::engine::problem::{Problem, Source};
+use crate::engine::recording_score;
 use crate::engine::score::Samples;
 use crate::engine::step::Waiting;
 use crate::engine::trial_score::validate;
@@ -23,6 +24,7 @@ use crate::loss::LossFunction;
 use crate::optimizer::Optimizer;
 use crate::outcome::Outcome;
 use crate::record::{EpochRow, RunRecorder};
+use crate::recording::Recorded;
 use crate::schedule::Schedule;
 use crate::settings::Settings;
 use crate::trials::TrialBatches;
@@ -86,21 +88,7 @@ impl Clock {
 enum Supply<'a> {
     Samples(Batches<'a>),
     Trials(TrialBatches<'a>),
-}
-
-impl Supply<'_> {
-    /// Calls `step` with the batches of one epoch from batch `first` on, until it breaks or fails.
-    fn run(
-        &self,
-        epoch: u64,
-        first: usize,
-        step: impl FnMut(Batch) -> Result<ControlFlow<()>, TrainError>,
-    ) -> Result<(), TrainError> {
-        match self {
-            Self::Samples(batches) => batches.run(epoch, first, step),
-            Self::Trials(batches) => batches.run(epoch, first, step),
-        }
-    }
+    Recording(&'a Recorded),
 }
 
 /// How a stretch of training ended.
@@ -216,6 +204,7 @@ impl<'a> Session<'a> {
             Source::Trials(trials) => {
                 Supply::Trials(TrialBatches::new(trials, batch_size, self.device))
             }
+            Source::Recording(recorded) => Supply::Recording(recorded),
         };
         while self.progress.epoch < self.config.train.epochs && !self.progress.stopped_early {
             if let End::Interrupted = self.epoch(&supply)? {
@@ -228,11 +217,23 @@ impl<'a> Session<'a> {
     fn epoch(&mut self, supply: &Supply<'_>) -> Result<End, TrainError> {
         self.clock = Clock::new(&self.progress);
         let (epoch, first) = (self.progress.epoch as u64, self.progress.step_in_epoch);
-        let step = |batch: Batch| {
+        let mut step = |batch: Batch| {
             self.step(batch)?;
             self.after_step()
         };
-        supply.run(epoch, first, step)?;
+        match supply {
+            Supply::Samples(batches) => batches.run(epoch, first, &mut step)?,
+            Supply::Trials(batches) => batches.run(epoch, first, &mut step)?,
+            Supply::Recording(recorded) => {
+                let (size, seed) = (self.config.train.batch_size, self.config.seed);
+                for trials in recorded.batches(epoch, first, size, seed) {
+                    self.fit(recorded, &trials)?;
+                    if self.after_step()?.is_break() {
+                        break;
+                    }
+                }
+            }
+        }
         if self.progress.step_in_epoch < self.steps_per_epoch {
             return Ok(End::Interrupted);
         }
@@ -340,6 +341,10 @@ impl<'a> Session<'a> {
             }
             Source::Trials(trials) => {
                 validate(trials, &network, device, batch).map(|score| (score.mse, score.accuracy()))
+            }
+            Source::Recording(recorded) => {
+                recording_score::validate(recorded, &network, device, batch)
+                    .map(|scores| (scores.loss, None))
             }
         };
         let (loss, accuracy) = match score {

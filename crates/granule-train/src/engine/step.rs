@@ -10,7 +10,9 @@ use crate::engine::session::Session;
 use crate::error::TrainError;
 use crate::event::{Event, StepEvent};
 use crate::loss::{DeviceTruth, Tally, Truth, correct_on_device, counted};
+use crate::engine::recording_score::levels;
 use crate::optimizer::{Gradient, GradientNorm};
+use crate::recording::Recorded;
 use crate::record::StepRow;
 
 /// Steps on a GPU between two readings of the losses: each reading waits for the device.
@@ -36,20 +38,63 @@ struct Done {
 }
 
 impl Session<'_> {
-    /// One optimiser step.
-    pub(super) fn step(&mut self, batch: Batch) -> Result<(), TrainError> {
+    /// One optimiser step of a model of several levels.
+    pub(super) fn fit(&mut self, recorded: &Recorded, trials: &[usize]) -> Result<(), TrainError> {
         let begun = Instant::now();
+        let mut done = self.begin_step(trials.len());
+        let network = self.take_network()?;
+        let train = &self.config.train;
+        let backward = recorded
+            .gradient(
+                levels(&network)?,
+                self.turn(),
+                trials,
+                train.memory.as_ref(),
+                &self.train_device,
+            )
+            .map_err(|error| match error {
+                TrainError::Dynamics { source, .. } => TrainError::Dynamics {
+                    source,
+                    checkpoint: self.store.latest_path(),
+                },
+                error => error,
+            })?;
+        done.tally.loss = backward.loss * trials.len() as f64;
+        let gradient = Gradient::of(backward.parameters, &network, self.device.is_host())?;
+        let (network, norm) = self.optimizer.step(network, gradient, done.learning_rate)?;
+        self.network = Some(network);
+        done.gradient_norm = norm.map(GradientNorm::value).transpose()?;
+        self.step_seconds += begun.elapsed().as_secs_f64();
+        self.progress.step_in_epoch += 1;
+        self.progress.global_step += 1;
+        self.account(&[done])
+    }
+
+    /// The levels that learn in this epoch; none when all do.
+    fn turn(&self) -> Option<&[String]> {
+        let turns = self.config.train.turns.as_ref()?;
+        let turn = self.progress.epoch * turns.len() / self.config.train.epochs.max(1);
+        turns.get(turn).map(Vec::as_slice)
+    }
+
+    fn begin_step(&self, samples: usize) -> Done {
         let step = self.progress.global_step;
-        let mut done = Done {
+        Done {
             step,
             step_in_epoch: self.progress.step_in_epoch,
-            samples: batch.len,
+            samples,
             learning_rate: self.schedule.learning_rate(step),
             tally: Tally::default(),
             gradient_norm: None,
-        };
+        }
+    }
+
+    /// One optimiser step.
+    pub(super) fn step(&mut self, batch: Batch) -> Result<(), TrainError> {
+        let begun = Instant::now();
+        let mut done = self.begin_step(batch.len);
         let network = self.take_network()?;
-        let mut dropout = DropoutStream::new(self.config.seed, step);
+        let mut dropout = DropoutStream::new(self.config.seed, done.step);
         let outputs = network.forward_train(batch.inputs, &mut dropout);
         let truth = match &batch.truth {
             BatchTruth::HostClasses(classes) if self.device.is_host() => {

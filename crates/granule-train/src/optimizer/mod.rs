@@ -312,8 +312,20 @@ impl Gradient {
         module: &M,
         host: bool,
     ) -> Result<Self, TrainError> {
+        Self::of(GradientsParams::from_grads(gradients, module), module, host)
+    }
+
+    /// As [`collect`](Self::collect), from gradients that are sorted by parameter already.
+    ///
+    /// # Errors
+    /// As [`collect`](Self::collect).
+    pub fn of<M: Module>(
+        gradients: GradientsParams,
+        module: &M,
+        host: bool,
+    ) -> Result<Self, TrainError> {
         let mut collector = Collector {
-            gradients: GradientsParams::from_grads(gradients, module),
+            gradients,
             host,
             collected: Self {
                 order: Vec::new(),

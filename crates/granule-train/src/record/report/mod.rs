@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use super::recorder;
 use super::{CONFIG_FILE, EpochRow, REPORT_HTML, REPORT_JSON, RecordError, StepRow};
-use crate::TrialScores;
+use crate::{RecordingScores, TrialScores};
 use crate::metrics::{ClassificationReport, ConfusionMatrix, RegressionScores, finite};
 
 pub use picture::{Picture, first_layer_filters};
@@ -131,6 +131,16 @@ pub enum TestResult {
         scores: TrialScores,
         /// The first test trial.
         example: Option<TrialExample>,
+    },
+    /// A recording was to be followed.
+    Recording {
+        /// Mean test loss.
+        #[serde(with = "finite")]
+        loss: f64,
+        /// The scores.
+        scores: RecordingScores,
+        /// The first test trial.
+        example: TrialExample,
     },
 }
 

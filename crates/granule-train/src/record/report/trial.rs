@@ -2,8 +2,10 @@
 
 use std::fmt::Write as _;
 
-use granule_data::task::{TaskInfo, TrialBatch};
+use granule_data::task::{Part, TaskInfo, TrialBatch};
 use serde::{Deserialize, Serialize};
+
+use crate::recording::Recorded;
 
 use super::axis::Axis;
 use super::format;
@@ -30,6 +32,9 @@ pub struct TrialExample {
     pub inputs: Vec<(String, Vec<f32>)>,
     /// The outputs.
     pub outputs: Vec<OutputTrace>,
+    /// Whether each output is drawn in its own range, as those in different units must be.
+    #[serde(default)]
+    pub own_ranges: bool,
 }
 
 /// One output in a trial.
@@ -71,7 +76,50 @@ impl TrialExample {
                 .map(|(channel, name)| (name.clone(), column(&batch.inputs, shape.inputs, channel)))
                 .collect(),
             outputs: info.outputs.iter().enumerate().map(output).collect(),
+            own_ranges: false,
         })
+    }
+
+    /// The first trial of the test part of a recording, with what the network shows in it from the beginning on,
+    /// `[samples, columns]`: some columns of each quantity.
+    pub(crate) fn recorded(recorded: &Recorded, shown: &[f32]) -> Self {
+        let window = recorded.window(Part::Test);
+        let trial = window.trials.first().copied().unwrap_or_default();
+        let samples = window.samples.end;
+        let width = shown.len() / samples.max(1);
+        let count = recorded.quantities().count();
+        let each = (MOST_LANES / count.max(1)).clamp(1, 3);
+        let mut outputs = Vec::new();
+        for (index, quantity) in recorded.quantities().enumerate() {
+            for column in 0..quantity.columns.min(each) {
+                let own = shown.iter().skip(recorded.column(index, column));
+                let number = match quantity.columns {
+                    1 => String::new(),
+                    _ => format!("[{column}]"),
+                };
+                let unit = match recorded.unit(index) {
+                    "1" => String::new(),
+                    unit => format!(" {unit}"),
+                };
+                outputs.push(OutputTrace {
+                    name: format!("{}{number}{unit}", quantity.name),
+                    values: own.step_by(width.max(1)).copied().collect(),
+                    targets: recorded.truth(index, column, trial, samples),
+                });
+            }
+        }
+        let begin = match window.samples.start {
+            0 => Vec::new(),
+            start => vec![("learnt from".to_owned(), 0), ("test".to_owned(), start)],
+        };
+        Self {
+            dt_ms: recorded.interval(),
+            steps: samples,
+            periods: begin,
+            inputs: Vec::new(),
+            outputs,
+            own_ranges: true,
+        }
     }
 }
 
@@ -144,6 +192,10 @@ pub(super) fn draw(example: &TrialExample) -> String {
     });
     let range = spread(given);
     for trace in outputs.clone() {
+        let range = match example.own_ranges {
+            true => extent(trace),
+            false => range,
+        };
         let lane = Lane::new(&trace.name, top, range, &x, example.dt_ms);
         lane.frame(&mut svg);
         lane.line(&mut svg, "line target", "5", trace.targets.iter().copied());
@@ -165,6 +217,22 @@ fn spread(values: impl Iterator<Item = f32>) -> (f64, f64) {
         .filter(|x| x.is_finite())
         .map(f64::from)
         .fold((0.0_f64, 0.0_f64), |(low, high), x| {
+            (low.min(x), high.max(x))
+        });
+    match range.1 > range.0 {
+        true => range,
+        false => (0.0, 1.0),
+    }
+}
+
+/// The range of one output and its targets, without 0 where they keep away from it.
+fn extent(trace: &OutputTrace) -> (f64, f64) {
+    let targets = trace.targets.iter().copied().flatten();
+    let given = trace.values.iter().copied().chain(targets);
+    let range = given
+        .filter(|x| x.is_finite())
+        .map(f64::from)
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| {
             (low.min(x), high.max(x))
         });
     match range.1 > range.0 {

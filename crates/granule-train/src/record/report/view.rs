@@ -10,7 +10,7 @@ use super::psychometric;
 use super::scatter::{self, Plot};
 use super::trial;
 use super::{Fact, MistakeCard, Picture, ReportData, TestResult, TrialExample};
-use crate::TrialScores;
+use crate::{QuantityScores, RecordingScores, TrialScores};
 use crate::metrics::{
     Average, ClassScores, ClassificationReport, ConfusionMatrix, OutputScores, RegressionScores,
 };
@@ -19,6 +19,7 @@ const MOST_MISTAKES: usize = 32;
 const LONGEST_NAME: usize = 24;
 const MOST_CLASS_ROWS: usize = 1000;
 const MOST_OUTPUT_ROWS: usize = 500;
+const MOST_VALUES: usize = 6;
 
 #[derive(Debug, Serialize)]
 pub(super) struct View<'a> {
@@ -33,6 +34,7 @@ pub(super) struct View<'a> {
     pub classification: Option<Classification>,
     pub regression: Option<Regression>,
     pub trials: Option<Trials>,
+    pub recording: Option<Recording>,
     pub filters: Vec<Image>,
     pub config: Vec<ConfigLine<'a>>,
     pub provenance: &'a [Fact],
@@ -111,6 +113,16 @@ pub(super) struct Trials {
     pub example: Option<String>,
 }
 
+#[derive(Debug, Serialize)]
+pub(super) struct Recording {
+    /// Name, recorded columns, R², root of the mean squared error with its unit.
+    pub rows: Vec<[String; 4]>,
+    /// Name, before, after.
+    pub trained: Vec<[String; 3]>,
+    pub trained_left_out: usize,
+    pub example: String,
+}
+
 /// A line of the configuration, split for colouring.
 #[derive(Debug, Serialize)]
 pub(super) struct ConfigLine<'a> {
@@ -121,6 +133,7 @@ pub(super) struct ConfigLine<'a> {
 
 pub(super) fn view(data: &ReportData) -> View<'_> {
     let mut trials = None;
+    let mut recording = None;
     let (classification, regression) = match &data.test {
         Some(TestResult::Classification {
             report,
@@ -144,6 +157,12 @@ pub(super) fn view(data: &ReportData) -> View<'_> {
             trials = Some(task(scores, example.as_ref()));
             (None, None)
         }
+        Some(TestResult::Recording {
+            scores, example, ..
+        }) => {
+            recording = Some(followed(scores, example));
+            (None, None)
+        }
         None => (None, None),
     };
     View {
@@ -158,6 +177,7 @@ pub(super) fn view(data: &ReportData) -> View<'_> {
         classification,
         regression,
         trials,
+        recording,
         filters: data.filters.iter().map(image).collect(),
         config: data.config_toml.lines().map(config_line).collect(),
         provenance: &data.provenance,
@@ -219,6 +239,17 @@ fn headline(data: &ReportData) -> Vec<Card> {
                 format!("{} test samples", count(data.test_samples)),
             ),
         ],
+        Some(TestResult::Recording { loss, scores, .. }) => {
+            let mut cards = Vec::new();
+            if let Some(r2) = scores.r2() {
+                let quantities = plural(scores.quantities.len(), "quantity", "quantities");
+                let note = format!("mean of {quantities}");
+                cards.push(card("Test R²", format!("{r2:.4}"), note));
+            }
+            let note = "mean squared error by variance";
+            cards.push(card("Test loss", significant(*loss), note));
+            cards
+        }
         Some(TestResult::Trials { scores, .. }) => {
             let TrialScores { score, ideal, .. } = scores;
             let mse = card(
@@ -434,6 +465,35 @@ fn task(scores: &TrialScores, example: Option<&TrialExample>) -> Trials {
         rows,
         plots,
         example: example.map(trial::draw),
+    }
+}
+
+fn followed(scores: &RecordingScores, example: &TrialExample) -> Recording {
+    let row = |scores: &QuantityScores| {
+        let rmse = significant(scores.mse.sqrt());
+        [
+            scores.name.clone(),
+            scores.columns.to_string(),
+            scores.r2.map_or("–".to_owned(), |r2| format!("{r2:.4}")),
+            match scores.unit.as_str() {
+                "1" => rmse,
+                unit => format!("{rmse} {unit}"),
+            },
+        ]
+    };
+    let values = |values: &[f64]| {
+        let shown = values.iter().take(MOST_VALUES).copied().map(significant);
+        let more = if values.len() > MOST_VALUES { ", …" } else { "" };
+        shown.collect::<Vec<_>>().join(", ") + more
+    };
+    let trained = scores.trained.iter().take(MOST_OUTPUT_ROWS);
+    Recording {
+        rows: scores.quantities.iter().map(row).collect(),
+        trained: trained
+            .map(|p| [p.name.clone(), values(&p.before), values(&p.after)])
+            .collect(),
+        trained_left_out: scores.trained.len().saturating_sub(MOST_OUTPUT_ROWS),
+        example: trial::draw(example),
     }
 }
 

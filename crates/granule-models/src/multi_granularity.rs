@@ -1,0 +1,165 @@
+//! A model of several levels as a network: a sequence of inputs in, a sequence of observed quantities out.
+
+use std::ops::ControlFlow;
+
+use burn::module::Module;
+use burn::tensor::{Tensor, TensorData};
+use granule_dynamics::composite::{MultiGranularityConfig, MultiGranularityModel};
+use granule_dynamics::{
+    Dynamics, DynamicsError, Grid, Input, Model, NoInput, Place, Series, simulate,
+};
+
+use crate::parameters::Parameters;
+use crate::{InputShape, ModelError};
+
+/// A [`MultiGranularityModel`] over a given number of steps.
+///
+/// `[batch, steps · channels]` → `[batch, samples · columns]`: the input of the first step, then of the next; what is
+/// observed at the beginning, then after every so many steps. A model that takes no input is given rows of zero width.
+#[derive(Module, Debug)]
+pub struct MultiGranularity {
+    /// The levels and couplers.
+    pub model: MultiGranularityModel,
+    steps: usize,
+    channels: usize,
+    every: usize,
+    columns: usize,
+}
+
+/// Steps and input channels of a step.
+fn extents(input: &InputShape) -> Result<(usize, usize), ModelError> {
+    match *input {
+        InputShape::Sequence { steps, channels } => Ok((steps, channels)),
+        _ => Err(ModelError::config(
+            "input",
+            input,
+            "sequences for a model of several levels",
+        )),
+    }
+}
+
+/// Checks what can be checked without drawing the model.
+pub(crate) fn validate(
+    config: &MultiGranularityConfig,
+    input: &InputShape,
+) -> Result<(), ModelError> {
+    input.validate()?;
+    extents(input)?;
+    Ok(config.validate()?)
+}
+
+/// Weights are drawn from the seed in `config`: a recording and the model that made it share them.
+pub(crate) fn build(
+    config: &MultiGranularityConfig,
+    input: &InputShape,
+    outputs: usize,
+    parameters: &mut Parameters<'_>,
+) -> Result<MultiGranularity, ModelError> {
+    validate(config, input)?;
+    let (steps, channels) = extents(input)?;
+    parameters.whole(|_, device| {
+        let model = config.init(&Place::f32(device))?;
+        if model.inputs() != channels {
+            let allowed = format!("{} channels, of the levels that take input", model.inputs());
+            return Err(ModelError::config("input", input, allowed));
+        }
+        let columns: usize = model.outputs().iter().map(|output| output.width).sum();
+        let samples = outputs / columns.max(1);
+        let fits = outputs.is_multiple_of(columns.max(1))
+            && samples >= 2
+            && steps.is_multiple_of(samples - 1);
+        if !fits {
+            let allowed = format!(
+                "a multiple of the {columns} observed columns: one for each instant at equal distances over {steps} steps"
+            );
+            return Err(ModelError::config("outputs", outputs, allowed));
+        }
+        Ok(MultiGranularity {
+            every: steps / (samples - 1),
+            model,
+            steps,
+            channels,
+            columns,
+        })
+    })
+}
+
+impl MultiGranularity {
+    /// Steps of a whole run.
+    pub fn steps(&self) -> usize {
+        self.steps
+    }
+
+    /// Steps from one observation to the next.
+    pub fn every(&self) -> usize {
+        self.every
+    }
+
+    /// Values observed at an instant.
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// Input channels.
+    pub fn channels(&self) -> usize {
+        self.channels
+    }
+
+    /// The instants of the first `steps` steps.
+    pub fn grid(&self, steps: usize) -> Grid {
+        Grid::Uniform {
+            start: 0.0,
+            dt: self.model.dt(),
+            steps,
+        }
+    }
+
+    /// Runs the first `steps` steps for `batch` trials and returns what is observed, `[samples, batch, columns]`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`simulate`](granule_dynamics::simulate()).
+    pub fn run(
+        &self,
+        batch: usize,
+        steps: usize,
+        input: &dyn Input,
+    ) -> Result<Tensor<3>, DynamicsError> {
+        let dynamics = self.model.dynamics()?;
+        let mut seen = Vec::with_capacity(steps / self.every + 1);
+        simulate(
+            &dynamics,
+            self.model.initial_state(batch)?,
+            input,
+            &self.grid(steps),
+            |step, _, state| {
+                if step.is_multiple_of(self.every) {
+                    seen.push(dynamics.observe(state));
+                }
+                ControlFlow::Continue(())
+            },
+        )?;
+        Ok(Tensor::stack(seen, 0))
+    }
+
+    /// A whole run; NaN where it cannot be computed, as in one that diverges. [`run`](Self::run) says why.
+    pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        let [batch, _] = x.dims();
+        let device = x.device();
+        let input: Box<dyn Input> = match self.channels {
+            0 => Box::new(NoInput),
+            channels => {
+                let input = x.reshape([batch, self.steps, channels]);
+                Box::new(Series(input.swap_dims(0, 1)))
+            }
+        };
+        let width = (self.steps / self.every + 1) * self.columns;
+        match self.run(batch, self.steps, input.as_ref()) {
+            Ok(seen) => seen.swap_dims(0, 1).reshape([batch, width]),
+            Err(_) => {
+                let nothing = TensorData::new(vec![f32::NAN; batch * width], [batch, width]);
+                Tensor::from_data(nothing, &device)
+            }
+        }
+    }
+}
