@@ -119,7 +119,10 @@ fn extents(
 fn interval(path: &Path, time: &[f32]) -> Result<f64, DataError> {
     let bad = |reason: String| Err(DataError::format(path, format!("{TIME} {reason}")));
     let [first, .., last] = *time else {
-        return bad(format!("has {} instants; at least 2 are needed", time.len()));
+        return bad(format!(
+            "has {} instants; at least 2 are needed",
+            time.len()
+        ));
     };
     let first = f64::from(first);
     let interval = (f64::from(last) - first) / (time.len() - 1) as f64;
@@ -210,11 +213,17 @@ mod tests {
     fn what_does_not_fit_is_named() {
         let ones = |n| vec![1.0; n];
         let missing = refused(&[("time", &[2], times(2)), ("a", &[2], ones(2))], &["b"]);
-        assert!(missing.contains("no array \"b\"") && missing.contains("[time, a]"), "{missing}");
+        assert!(
+            missing.contains("no array \"b\"") && missing.contains("[time, a]"),
+            "{missing}"
+        );
         let no_time = refused(&[("a", &[2], ones(2))], &["a"]);
         assert!(no_time.contains("no array \"time\""), "{no_time}");
         let shape = refused(&[("time", &[2], times(2)), ("a", &[3], ones(3))], &["a"]);
-        assert!(shape.contains("!a") && shape.contains("2 samples of time"), "{shape}");
+        assert!(
+            shape.contains("!a") && shape.contains("2 samples of time"),
+            "{shape}"
+        );
         let trials = refused(
             &[
                 ("time", &[2], times(2)),
@@ -229,7 +238,10 @@ mod tests {
             &["a"],
         );
         assert!(uneven.contains("instant 1 is 1 ms"), "{uneven}");
-        let back = refused(&[("time", &[2], vec![1.0, 0.0]), ("a", &[2], ones(2))], &["a"]);
+        let back = refused(
+            &[("time", &[2], vec![1.0, 0.0]), ("a", &[2], ones(2))],
+            &["a"],
+        );
         assert!(back.contains("does not rise"), "{back}");
         let nan = refused(
             &[("time", &[2], times(2)), ("a", &[2], vec![0.0, f64::NAN])],

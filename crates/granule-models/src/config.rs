@@ -147,9 +147,9 @@ impl ModelConfig {
             Self::Cnn(config) => Network::Cnn(config.build(input, outputs, p)?),
             Self::ResNet(config) => Network::ResNet(config.build(input, outputs, p)?),
             Self::Rate(config) => Network::Rate(config.build(input, outputs, p)?),
-            Self::MultiGranularity(config) => Network::MultiGranularity(
-                multi_granularity::build(config, input, outputs, p)?,
-            ),
+            Self::MultiGranularity(config) => {
+                Network::MultiGranularity(multi_granularity::build(config, input, outputs, p)?)
+            }
         })
     }
 }

@@ -83,7 +83,9 @@ impl Task {
                 samples,
             } => {
                 let widths = quantities.iter().map(|(_, width)| *width);
-                widths.fold(0, usize::saturating_add).saturating_mul(*samples)
+                widths
+                    .fold(0, usize::saturating_add)
+                    .saturating_mul(*samples)
             }
         }
     }

@@ -47,7 +47,7 @@ pub use layers::{Activation, Initialization};
 pub use learner::ClassificationBatch;
 pub use lenet::{LeNet, LeNetConfig};
 pub use mlp::{Mlp, MlpConfig};
-pub use multi_granularity::MultiGranularity;
+pub use multi_granularity::{MultiGranularity, load_levels};
 pub use network::Network;
 pub use predictor::{Predictor, Sample};
 pub use rate::{Rate, RateConfig, RateReadout};

@@ -10,7 +10,8 @@ use granule_dynamics::{
 };
 
 use crate::parameters::Parameters;
-use crate::{InputShape, ModelError};
+use crate::state::load_state_dict;
+use crate::{InputShape, ModelError, StateDict, TensorValue};
 
 /// A [`MultiGranularityModel`] over a given number of steps.
 ///
@@ -82,6 +83,23 @@ pub(crate) fn build(
             columns,
         })
     })
+}
+
+/// Puts the weights of a [`MultiGranularity`] into such a model by itself, of either precision.
+///
+/// # Errors
+///
+/// [`ModelError::MissingTensor`], [`ModelError::UnexpectedTensor`] and [`ModelError::TensorShape`] for weights of another
+/// model.
+pub fn load_levels(
+    model: MultiGranularityModel,
+    state: &StateDict,
+) -> Result<MultiGranularityModel, ModelError> {
+    let own = |(name, value): (&String, &TensorValue)| {
+        let name = name.strip_prefix("model.").unwrap_or(name);
+        (name.to_owned(), value.clone())
+    };
+    load_state_dict(model, &StateDict(state.0.iter().map(own).collect()))
 }
 
 impl MultiGranularity {

@@ -37,10 +37,13 @@ mod settings;
 mod trials;
 
 pub use config::{
-    DataConfig, EarlyStopping, Loss, OptimizerConfig, RecordingConfig, RunConfig, ScheduleConfig, TrainConfig,
-    TrialsConfig,
+    DataConfig, EarlyStopping, Loss, OptimizerConfig, RecordingConfig, RunConfig, ScheduleConfig,
+    TrainConfig, TrialsConfig,
 };
-pub use engine::{evaluate, evaluate_recording, evaluate_trials, resume, resume_with, test_samples, train, train_with};
+pub use engine::{
+    evaluate, evaluate_recording, evaluate_trials, resume, resume_with, test_samples, train,
+    train_with,
+};
 pub use error::{ConfigError, TrainError};
 pub use event::{EpochEvent, Event, Observer, Quiet, ScoreEvent, StartEvent, StepEvent, StopFlag};
 pub use outcome::{

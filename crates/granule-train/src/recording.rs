@@ -67,7 +67,9 @@ impl Recorded {
             .filter(|(_, width)| *width > 0);
         let given: Vec<(String, usize)> = given.collect();
         let names = drawn.outputs().iter().map(|output| output.name.as_str());
-        let names: Vec<&str> = names.chain(given.iter().map(|(name, _)| name.as_str())).collect();
+        let names: Vec<&str> = names
+            .chain(given.iter().map(|(name, _)| name.as_str()))
+            .collect();
         let recording = Recording::read(&config.file, &names)?;
 
         let mut observed = Vec::with_capacity(drawn.outputs().len());
@@ -198,7 +200,11 @@ impl Recorded {
     pub fn batches(&self, epoch: u64, first: usize, size: usize, seed: u64) -> Vec<Vec<usize>> {
         let mut order = self.train.trials.clone();
         shuffle(&mut order, seed, epoch, Purpose::Order);
-        order.chunks(size.max(1)).skip(first).map(<[usize]>::to_vec).collect()
+        order
+            .chunks(size.max(1))
+            .skip(first)
+            .map(<[usize]>::to_vec)
+            .collect()
     }
 
     /// The mean over the quantities of the mean squared error divided by the variance over the training part, with its
@@ -283,7 +289,10 @@ impl Recorded {
             }
         }
         let shape = [steps, trials.len(), self.channels];
-        Box::new(Series(Tensor::from_data(TensorData::new(values, shape), device)))
+        Box::new(Series(Tensor::from_data(
+            TensorData::new(values, shape),
+            device,
+        )))
     }
 
     /// Runs the network, without autodiff, over a part, `batch` trials at a time. Hands over the trials and what was
@@ -354,7 +363,14 @@ impl Recorded {
                 },
             });
         }
-        Ok((RecordingScores { loss, quantities, trained: Vec::new() }, shown))
+        Ok((
+            RecordingScores {
+                loss,
+                quantities,
+                trained: Vec::new(),
+            },
+            shown,
+        ))
     }
 
     /// How far a quantity is from the mean of each of its columns over a part.
@@ -363,15 +379,25 @@ impl Recorded {
         let quantity = &self.recording.quantities[index];
         let rows = || {
             let trials = window.trials.iter();
-            trials.flat_map(|trial| window.samples.clone().map(|s| quantity.row(samples, *trial, s)))
+            trials.flat_map(|trial| {
+                window
+                    .samples
+                    .clone()
+                    .map(|s| quantity.row(samples, *trial, s))
+            })
         };
         let mut means = vec![0.0_f64; quantity.columns];
         let mut count = 0;
         for row in rows() {
             count += 1;
-            means.iter_mut().zip(row).for_each(|(mean, x)| *mean += f64::from(*x));
+            means
+                .iter_mut()
+                .zip(row)
+                .for_each(|(mean, x)| *mean += f64::from(*x));
         }
-        means.iter_mut().for_each(|mean| *mean /= f64::from(count.max(1)));
+        means
+            .iter_mut()
+            .for_each(|mean| *mean /= f64::from(count.max(1)));
         let deviations = rows().flat_map(|row| {
             let cells = row.iter().zip(&means);
             cells.map(|(x, mean)| (f64::from(*x) - mean).powi(2))
@@ -461,13 +487,15 @@ fn divide(
     let (test_count, held_out) = (count(test), count(validation));
     // The first instant is given, so that a fit needs two.
     let least = if several { 1 } else { 2 };
-    let Some(kept) = all.checked_sub(test_count + held_out).filter(|kept| *kept >= least) else {
-        let (what, shares) = match several {
-            true => ("trials", "data.recording.test and data.validation"),
-            false => ("instants", "data.recording.test and data.validation"),
-        };
-        let allowed = format!("so much less, with data.validation, that {least} of {all} {what} are left to learn from");
-        return Err(ConfigError::new(shares, format!("{test} and {validation}"), allowed).into());
+    let Some(kept) = all
+        .checked_sub(test_count + held_out)
+        .filter(|kept| *kept >= least)
+    else {
+        let what = if several { "trials" } else { "instants" };
+        let allowed = format!(
+            "so little, together with data.validation, that {least} of {all} {what} are left to learn from"
+        );
+        return Err(ConfigError::new("data.recording.test", test, allowed).into());
     };
     let whole = 0..recording.samples;
     let [train, validation, mut test] = match several {
@@ -489,7 +517,11 @@ fn divide(
             ]
         }
         false => [0..kept, kept..kept + held_out, kept + held_out..all].map(|samples| Window {
-            trials: if samples.is_empty() { Vec::new() } else { vec![0] },
+            trials: if samples.is_empty() {
+                Vec::new()
+            } else {
+                vec![0]
+            },
             samples,
         }),
     };

@@ -151,8 +151,7 @@ fn on_recording(
     let device = open(args.device.as_ref(), DeviceSpec::Auto)?;
     let mut watcher = Watcher::new(Style::choose(false, args.json), None);
     let started = Instant::now();
-    let evaluation =
-        evaluate_recording(file, &config, &device, args.batch_size, &mut watcher)?;
+    let evaluation = evaluate_recording(file, &config, &device, args.batch_size, &mut watcher)?;
     let seconds = started.elapsed().as_secs_f64();
     drop(watcher);
     tell(

@@ -3,13 +3,16 @@
 use std::path::Path;
 
 use granule::dynamics::DynamicsError;
+use granule::dynamics::composite::MultiGranularityConfig;
 use granule::dynamics::experiment::{ExperimentConfig, Preset, presets::PRESETS};
+use granule::models::{InputShape, ModelConfig, ModelFile, StateDict};
 use serde::Deserialize;
 use toml::{Table, Value};
 
 use super::explain::{self, explain, nearest};
 use super::layers::{Layer, Origin, clear, lookup, merge, read_set};
 use crate::args;
+use crate::commands::target::Target;
 use crate::failure::Usage;
 
 /// Tables whose keys depend on a name in them.
@@ -22,6 +25,8 @@ const MODELS: [&str; 5] = ["unit", "population", "system", "network", "composite
 pub struct Described {
     pub config: ExperimentConfig,
     pub title: String,
+    /// Of a model of several levels that was trained.
+    pub weights: Option<StateDict>,
     layers: Vec<Layer>,
 }
 
@@ -46,7 +51,11 @@ impl Described {
 /// # Errors
 /// [`Usage`] for everything that the user can correct.
 pub fn resolve(args: &args::Simulate) -> anyhow::Result<Described> {
-    let (base, title) = base(&args.what)?;
+    let Base {
+        layer: base,
+        title,
+        weights,
+    } = base(&args.what)?;
     let mut flags = Layer::new(Origin::Flags);
     let settings = [
         ("duration", args.duration.map(Value::from)),
@@ -101,6 +110,7 @@ pub fn resolve(args: &args::Simulate) -> anyhow::Result<Described> {
     let described = Described {
         config,
         title,
+        weights,
         layers,
     };
     match described.config.validate() {
@@ -109,19 +119,89 @@ pub fn resolve(args: &args::Simulate) -> anyhow::Result<Described> {
     }
 }
 
-fn base(what: &str) -> anyhow::Result<(Layer, String)> {
+/// What a simulation is described by before flags and `--set`.
+struct Base {
+    layer: Layer,
+    title: String,
+    weights: Option<StateDict>,
+}
+
+fn base(what: &str) -> anyhow::Result<Base> {
     if let Some(preset) = Preset::find(what) {
         let mut layer = Layer::new(Origin::Preset(preset.name));
         layer.table = preset.toml.parse()?;
-        return Ok((layer, preset.name.to_string()));
+        return Ok(Base {
+            layer,
+            title: preset.name.to_string(),
+            weights: None,
+        });
     }
     let path = Path::new(what);
+    if path.is_dir()
+        || path
+            .extension()
+            .is_some_and(|extension| extension == "granule")
+    {
+        return trained(path);
+    }
     if what.ends_with(".toml") || path.is_file() {
-        let layer = super::file(path)?;
+        let mut layer = super::file(path)?;
+        if let Some(table) = of_training(&layer.table) {
+            layer.table = table;
+        }
         let stem = path.file_stem().unwrap_or_default();
-        return Ok((layer, stem.to_string_lossy().into_owned()));
+        return Ok(Base {
+            layer,
+            title: stem.to_string_lossy().into_owned(),
+            weights: None,
+        });
     }
     Err(unknown(what).into())
+}
+
+/// The model of a run, or of a model file, over the time of its recording.
+fn trained(path: &Path) -> anyhow::Result<Base> {
+    let target = Target::find(path)?;
+    let file = ModelFile::load(&target.model)?;
+    let (ModelConfig::MultiGranularity(model), InputShape::Sequence { steps, .. }) =
+        (&file.model, file.input.shape)
+    else {
+        return Err(Usage::new(format!(
+            "{} holds a model of the kind {}; only models of several levels can be simulated",
+            target.model.display(),
+            file.model.name()
+        ))
+        .hint("`granule eval` tests it, `granule predict` uses it")
+        .into());
+    };
+    let mut table = Table::new();
+    table.insert("dt".into(), model.dt.into());
+    table.insert("duration".into(), (steps as f64 * model.dt).into());
+    table.insert("composite".into(), Value::try_from(model)?);
+    let mut layer = Layer::new(Origin::File(target.model));
+    layer.table = table;
+    let name = path.file_stem().unwrap_or_default();
+    Ok(Base {
+        layer,
+        title: name.to_string_lossy().into_owned(),
+        weights: Some(file.state),
+    })
+}
+
+/// The model in a configuration of `granule train`, as a simulation.
+fn of_training(table: &Table) -> Option<Table> {
+    let mut model = table.get("model")?.as_table()?.clone();
+    let kind = model.remove("kind")?;
+    if kind.as_str() != Some(ModelConfig::MULTI_GRANULARITY) {
+        return None;
+    }
+    let default = MultiGranularityConfig::default().dt;
+    let dt = model.get("dt").cloned().unwrap_or(default.into());
+    let composite = Value::Table(model);
+    Some(Table::from_iter([
+        ("dt".to_owned(), dt),
+        ("composite".to_owned(), composite),
+    ]))
 }
 
 /// A name that is no preset.

@@ -7,7 +7,7 @@ use granule::train::{Event, StepEvent};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::View;
-use super::lines::{Unit, counter, sentence, short};
+use super::lines::{Unit, counter, sentence, shown};
 use crate::output::{self, Paint, Stream, coloured, grouped, note, paint, rate};
 
 /// Columns of the bar.
@@ -75,7 +75,7 @@ impl Bar {
                 let accuracy = step
                     .accuracy
                     .map(|share| format!("{accuracy} {:.1} %", share * 100.0));
-                let loss = Some(format!("loss {}", short(step.mean_loss)));
+                let loss = Some(format!("loss {}", shown(step.mean_loss)));
                 let images = Some(format!("{images} {unit}"));
                 let all = [loss, accuracy, Some(left.clone()), images];
                 all.into_iter().flatten().collect()

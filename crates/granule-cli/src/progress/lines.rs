@@ -88,13 +88,13 @@ pub fn pace(loss: f64, accuracy: Option<f64>, per_second: f64, unit: Unit) -> St
 
 fn scores(loss: f64, accuracy: Option<f64>) -> String {
     match accuracy {
-        Some(accuracy) => format!("loss {}  accuracy {:>6.2} %", short(loss), accuracy * 100.0),
-        None => format!("loss {}", short(loss)),
+        Some(accuracy) => format!("loss {}  accuracy {:>6.2} %", shown(loss), accuracy * 100.0),
+        None => format!("loss {}", shown(loss)),
     }
 }
 
 /// `0.1234`, or `1.2e-4`, as wide.
-pub fn short(loss: f64) -> String {
+pub fn shown(loss: f64) -> String {
     match loss.abs() < 1e-3 && loss != 0.0 {
         true => format!("{loss:.1e}"),
         false => format!("{loss:.4}"),

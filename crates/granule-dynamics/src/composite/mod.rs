@@ -29,9 +29,9 @@ mod config;
 mod coupler;
 mod level;
 mod step;
-mod trained;
 #[cfg(test)]
 mod tests;
+mod trained;
 
 use burn::module::Module;
 

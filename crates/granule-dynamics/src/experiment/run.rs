@@ -5,6 +5,7 @@ use super::outcome::{Group, Outcome, Trace};
 use super::record::{Recorder, SpikeReader};
 use super::stimulus::Stimulus;
 use super::subject::Subject;
+use crate::composite::MultiGranularityModel;
 use crate::model::{Clock, Input};
 use crate::{DynamicsError, Grid, Place, State, Variable, host, simulate};
 
@@ -23,9 +24,22 @@ impl ExperimentConfig {
     ///
     /// Those of [`validate`](Self::validate) and of the model.
     pub fn init(&self, place: &Place) -> Result<Experiment, DynamicsError> {
+        self.init_trained(place, Ok)
+    }
+
+    /// As [`init`](Self::init); `trained` puts weights into a composite. Other models come as they are.
+    ///
+    /// # Errors
+    ///
+    /// As [`init`](Self::init), and those of `trained`.
+    pub fn init_trained(
+        &self,
+        place: &Place,
+        trained: impl FnOnce(MultiGranularityModel) -> Result<MultiGranularityModel, DynamicsError>,
+    ) -> Result<Experiment, DynamicsError> {
         self.validate()?;
         let grid = self.grid()?;
-        let subject = Subject::new(self, place)?;
+        let subject = Subject::new(self, place, trained)?;
         let channels = subject.inputs.iter().map(|input| input.width).sum();
         let stimulus = match &self.stimulus {
             Some(stimulus) => Some(stimulus.init(channels, &grid, self.seed, place)?),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::config::ExperimentConfig;
+use crate::composite::MultiGranularityModel;
 use crate::model::{Dynamics, Model};
 use crate::solver::{Solver, SolverKind, Stepped};
 use crate::system::{Integrated, System, SystemField};
@@ -74,7 +75,12 @@ fn given(settings: &[f64], cells: usize) -> Vec<f64> {
 }
 
 impl Subject {
-    pub(super) fn new(config: &ExperimentConfig, place: &Place) -> Result<Self, DynamicsError> {
+    /// `trained` puts weights into a model of several levels.
+    pub(super) fn new(
+        config: &ExperimentConfig,
+        place: &Place,
+        trained: impl FnOnce(MultiGranularityModel) -> Result<MultiGranularityModel, DynamicsError>,
+    ) -> Result<Self, DynamicsError> {
         let noise = NormalNoise::new(config.seed, 0);
         let solver = |default: SolverKind| -> (Arc<dyn Solver>, String) {
             let kind = config.solver.unwrap_or(default);
@@ -158,6 +164,7 @@ impl Subject {
             let model = settings
                 .init(place)
                 .map_err(|error| within("composite", error))?;
+            let model = trained(model)?;
             let initial = model.initial_state(1)?;
             let dynamics = model.dynamics()?;
             let shown = dynamics

@@ -7,10 +7,10 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Adex, AdexConfig, AdexParameters, Cells, Constant, HodgkinHuxley, HodgkinHuxleyConfig, Izhikevich,
-    IzhikevichConfig, IzhikevichParameters, Kinetics, Lif, LifConfig, LifParameters, PARAMETERS,
-    ParameterInfo, Qif, QifConfig, QifParameters, TraubMiles, TraubMilesConfig, WangBuzsaki,
-    WangBuzsakiConfig,
+    Adex, AdexConfig, AdexParameters, Cells, Constant, HodgkinHuxley, HodgkinHuxleyConfig,
+    Izhikevich, IzhikevichConfig, IzhikevichParameters, Kinetics, Lif, LifConfig, LifParameters,
+    PARAMETERS, ParameterInfo, Qif, QifConfig, QifParameters, TraubMiles, TraubMilesConfig,
+    WangBuzsaki, WangBuzsakiConfig,
 };
 use crate::model::{Clock, Dynamics, Model};
 use crate::solver::Solver;

@@ -243,14 +243,29 @@ impl RunConfig {
         })
     }
 
-    /// Writes TOML that [`from_toml_str`](Self::from_toml_str) reads back to the same configuration.
+    /// Writes TOML that [`from_toml_str`](Self::from_toml_str) reads back to the same configuration. Settings that mean
+    /// nothing to the run, such as the data set of one on a task, are left out.
     ///
     /// # Errors
     /// [`TrainError::ConfigSyntax`] for a value that TOML cannot hold, such as a path that is not UTF-8.
     pub fn to_toml(&self) -> Result<String, TrainError> {
-        toml::to_string(self).map_err(|error| TrainError::ConfigSyntax {
-            reason: error.to_string(),
-        })
+        let syntax = |reason: String| TrainError::ConfigSyntax { reason };
+        let mut table = toml::Table::try_from(self).map_err(|error| syntax(error.to_string()))?;
+        if let Some(toml::Value::Table(data)) = table.get_mut("data") {
+            let without_set = self.data.task.is_some() || self.data.recording.is_some();
+            let of_sets: &[&str] = match without_set && self.data == self.data.without_set() {
+                true => &["dataset", "data_dir", "offline", "augmentation"],
+                false => &[],
+            };
+            let of_tasks: &[&str] = match self.data.task {
+                None if self.data.trials == TrialsConfig::default() => &["trials"],
+                _ => &[],
+            };
+            for name in of_sets.iter().chain(of_tasks) {
+                data.remove(*name);
+            }
+        }
+        toml::to_string(&table).map_err(|error| syntax(error.to_string()))
     }
 
     /// Checks every setting that can be judged without the data.
@@ -410,6 +425,18 @@ pub(crate) fn task_error(error: DataError) -> ConfigError {
 }
 
 impl DataConfig {
+    /// With the defaults of what only a data set has.
+    fn without_set(&self) -> Self {
+        let default = Self::default();
+        Self {
+            dataset: default.dataset,
+            data_dir: default.data_dir,
+            offline: default.offline,
+            augmentation: default.augmentation,
+            ..self.clone()
+        }
+    }
+
     fn validate(&self) -> Result<(), ConfigError> {
         seed("data.seed", self.seed)?;
         at_least_one("data.limit_train", self.limit_train)?;

@@ -341,7 +341,10 @@ mod tests {
             config.data.limit_train = limit;
             config.data.limit_test = limit;
             config.data.seed = seed;
-            match Problem::new(&config, Some(&dataset), &cpu()).unwrap().source {
+            match Problem::new(&config, Some(&dataset), &cpu())
+                .unwrap()
+                .source
+            {
                 Source::Dataset(parts) => [parts.train, parts.test],
                 _ => unreachable!(),
             }

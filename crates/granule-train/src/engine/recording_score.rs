@@ -57,7 +57,11 @@ fn trained(
     before: &MultiGranularity,
     after: &MultiGranularity,
 ) -> Result<Vec<TrainedValues>, TrainError> {
-    let pairs = before.model.trained()?.into_iter().zip(after.model.trained()?);
+    let pairs = before
+        .model
+        .trained()?
+        .into_iter()
+        .zip(after.model.trained()?);
     Ok(pairs
         .map(|(before, after)| TrainedValues {
             name: before.name,

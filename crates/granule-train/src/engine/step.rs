@@ -6,14 +6,14 @@ use burn::tensor::{Tensor, TensorData};
 use granule_models::DropoutStream;
 
 use crate::batches::{Batch, BatchTruth};
+use crate::engine::recording_score::levels;
 use crate::engine::session::Session;
 use crate::error::TrainError;
 use crate::event::{Event, StepEvent};
 use crate::loss::{DeviceTruth, Tally, Truth, correct_on_device, counted};
-use crate::engine::recording_score::levels;
 use crate::optimizer::{Gradient, GradientNorm};
-use crate::recording::Recorded;
 use crate::record::StepRow;
+use crate::recording::Recorded;
 
 /// Steps on a GPU between two readings of the losses: each reading waits for the device.
 const GROUP: usize = 16;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use granule::device::{DeviceSpec, OpenDevice};
 use granule::dynamics::{DynamicsError, Place};
+use granule::models::load_levels;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::target::open;
@@ -27,9 +28,21 @@ pub fn run(args: &args::Simulate) -> anyhow::Result<ExitCode> {
     let device = open(args.device.as_ref(), DeviceSpec::Cpu)?;
     let place = place(&device, args.precision)?;
     let config = &described.config;
-    let experiment = config
-        .init(&place)
-        .map_err(|error| described.explain(error))?;
+    let mut foreign = None;
+    let experiment = config.init_trained(&place, |model| match &described.weights {
+        None => Ok(model),
+        Some(weights) => load_levels(model, weights).map_err(|error| {
+            let reason = error.to_string();
+            foreign = Some(error);
+            DynamicsError::config("composite", "this", reason)
+        }),
+    });
+    if let Some(error) = foreign {
+        return Err(Usage::new(error.to_string())
+            .hint("--set may change inputs, steps and couplings of a trained model, not its sizes")
+            .into());
+    }
+    let experiment = experiment.map_err(|error| described.explain(error))?;
 
     let interrupt = Interrupt::install()?;
     let mut progress = Progress::new(Style::choose(args.json, args.quiet), experiment.steps());

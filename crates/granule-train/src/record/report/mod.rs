@@ -21,8 +21,8 @@ use serde::{Deserialize, Serialize};
 
 use super::recorder;
 use super::{CONFIG_FILE, EpochRow, REPORT_HTML, REPORT_JSON, RecordError, StepRow};
-use crate::{RecordingScores, TrialScores};
 use crate::metrics::{ClassificationReport, ConfusionMatrix, RegressionScores, finite};
+use crate::{RecordingScores, TrialScores};
 
 pub use picture::{Picture, first_layer_filters};
 pub use scatter::Scatter;

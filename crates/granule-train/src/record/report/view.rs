@@ -10,10 +10,10 @@ use super::psychometric;
 use super::scatter::{self, Plot};
 use super::trial;
 use super::{Fact, MistakeCard, Picture, ReportData, TestResult, TrialExample};
-use crate::{QuantityScores, RecordingScores, TrialScores};
 use crate::metrics::{
     Average, ClassScores, ClassificationReport, ConfusionMatrix, OutputScores, RegressionScores,
 };
+use crate::{QuantityScores, RecordingScores, TrialScores};
 
 const MOST_MISTAKES: usize = 32;
 const LONGEST_NAME: usize = 24;
@@ -483,7 +483,11 @@ fn followed(scores: &RecordingScores, example: &TrialExample) -> Recording {
     };
     let values = |values: &[f64]| {
         let shown = values.iter().take(MOST_VALUES).copied().map(significant);
-        let more = if values.len() > MOST_VALUES { ", …" } else { "" };
+        let more = if values.len() > MOST_VALUES {
+            ", …"
+        } else {
+            ""
+        };
         shown.collect::<Vec<_>>().join(", ") + more
     };
     let trained = scores.trained.iter().take(MOST_OUTPUT_ROWS);

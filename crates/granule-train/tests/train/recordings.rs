@@ -1,0 +1,450 @@
+//! Models of several levels, fitted to recordings.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use burn::tensor::{Tensor, TensorData};
+use granule_data::arrays::{NpzArray, write_npz};
+use granule_device::{DeviceSpec, OpenDevice};
+use granule_dynamics::composite::MultiGranularityConfig;
+use granule_dynamics::gradient::Memory;
+use granule_dynamics::{NoInput, Series};
+use granule_models::{InputShape, ModelConfig, ModelFile, Network, Task};
+use granule_train::{
+    Outcome, Quiet, RecordingConfig, RunConfig, StopFlag, TrainError, evaluate_recording, resume,
+    train,
+};
+
+use crate::common::{BACKENDS, HOSTS, Noise, Witness, adam, on_each};
+
+/// Cells excite a population, which drives a system from outside as well; one step of the whole is five of the cells'.
+fn levels(gains: [f64; 2]) -> MultiGranularityConfig {
+    let [up, drive] = gains;
+    let text = format!(
+        r#"
+        dt = 0.5
+        seed = 3
+
+        [[level]]
+        name = "cells"
+        dt = 0.1
+        [level.unit]
+        model = "hodgkin-huxley"
+        cells = 3
+        current = [8.0, 10.0, 12.0]
+
+        [[level]]
+        name = "population"
+        inputs = 1
+        [level.population]
+        units = 4
+        time_constant = 5.0
+
+        [[level]]
+        name = "system"
+        external = true
+        [level.system]
+        kind = "linear"
+        a = [[-0.1, -0.1], [0.1, -0.1]]
+        b = [[0.3], [0.0]]
+
+        [[coupler]]
+        from = "cells.v"
+        to = "population"
+        time_constant = 5.0
+        conversion = {{ kind = "voltage-to-rate" }}
+        projection = {{ mean = {{ gain = {up} }} }}
+
+        [[coupler]]
+        from = "population.output"
+        to = "system"
+        conversion = {{ kind = "rate-to-drive" }}
+        projection = {{ mean = {{ gain = {drive} }} }}
+        "#
+    );
+    toml::from_str(&text).unwrap()
+}
+
+const TRUE: [f64; 2] = [2.0, 1.5];
+const QUANTITIES: [(&str, usize); 3] = [("cells.v", 3), ("population.x", 4), ("system.x", 2)];
+
+/// What the model with the true gains does, in `trials` trials of `samples` instants, each with its own input.
+fn recording(dir: &Path, trials: usize, samples: usize, every: usize) -> PathBuf {
+    let device = DeviceSpec::Flex.open().unwrap();
+    let steps = (samples - 1) * every;
+    let model = ModelConfig::MultiGranularity(levels(TRUE));
+    let input = InputShape::Sequence { steps, channels: 1 };
+    let network = model.init(&input, samples * 9, 0, device.burn()).unwrap();
+    let Network::MultiGranularity(network) = network else {
+        panic!("another network");
+    };
+    let mut noise = Noise::new(7);
+    let given: Vec<f32> = (0..trials * samples).map(|_| noise.next() - 0.5).collect();
+    let by_step: Vec<f32> = (0..steps)
+        .flat_map(|step| (0..trials).map(move |trial| (trial, step / every)))
+        .map(|(trial, sample)| given[trial * samples + sample])
+        .collect();
+    let series = TensorData::new(by_step, [steps, trials, 1]);
+    let series = Series(Tensor::from_data(series, device.burn()));
+    let seen = network.run(trials, steps, &series).unwrap();
+    let seen = seen.try_into_vec_as::<f32>().unwrap();
+
+    let shape = |columns: usize| match trials {
+        1 => vec![samples, columns],
+        _ => vec![trials, samples, columns],
+    };
+    let time = (0..samples).map(|k| 0.5 * (k * every) as f64).collect();
+    let given = given.into_iter().map(f64::from).collect();
+    let mut arrays = vec![
+        NpzArray::new("time", vec![samples], time),
+        NpzArray::new("stimulus.system", shape(1), given),
+        NpzArray::new("unasked", vec![1], vec![f64::NAN]),
+    ];
+    let mut first = 0;
+    for (name, columns) in QUANTITIES {
+        let mut values = Vec::new();
+        for trial in 0..trials {
+            for sample in 0..samples {
+                let row = (sample * trials + trial) * 9 + first;
+                values.extend(seen[row..row + columns].iter().map(|x| f64::from(*x)));
+            }
+        }
+        arrays.push(NpzArray::new(name, shape(columns), values));
+        first += columns;
+    }
+    let path = dir.join("recording.npz");
+    write_npz(&mut File::create(&path).unwrap(), &arrays).unwrap();
+    path
+}
+
+fn config(device: &DeviceSpec, file: PathBuf, epochs: usize) -> RunConfig {
+    let model = ModelConfig::MultiGranularity(levels([1.0, 0.5]));
+    let mut config = RunConfig::recipe(model, Default::default());
+    config.device = device.clone();
+    config.train.epochs = epochs;
+    config.train.batch_size = 2;
+    config.train.turns = Some(vec![vec!["couplers".to_owned()]]);
+    config.data.recording = Some(RecordingConfig { file, test: 0.25 });
+    config
+}
+
+fn run(config: &RunConfig, dir: &Path) -> Outcome {
+    train(config, Some(dir), &mut Quiet, &StopFlag::new()).unwrap()
+}
+
+fn model(dir: &Path) -> ModelFile {
+    ModelFile::load(dir.join("model.granule")).unwrap()
+}
+
+#[test]
+fn known_couplings_are_found_again() {
+    on_each(&HOSTS, |spec, device| {
+        let dir = tempfile::tempdir().unwrap();
+        let file = recording(dir.path(), 1, 41, 1);
+        let mut config = config(spec, file, 100);
+        config.optimizer = adam(0.1);
+        config.data.validation = 0.2;
+        let folder = dir.path().join("run");
+        let mut witness = Witness::default();
+        let outcome = train(&config, Some(&folder), &mut witness, &StopFlag::new()).unwrap();
+        let evaluation = outcome.evaluation.unwrap();
+        let scores = evaluation.recording().unwrap();
+        assert_eq!(scores.trained.len(), 2, "{spec}");
+        for (trained, truth) in scores.trained.iter().zip(TRUE) {
+            let error = (trained.after[0] / truth - 1.0).abs();
+            assert!(error < 0.05, "{spec} {trained:?}");
+        }
+        let losses: Vec<f64> = witness.epochs.iter().map(|e| e.train_loss).collect();
+        assert!(losses[99] < 0.01 * losses[0], "{spec} {losses:?}");
+        assert!(witness.epochs.iter().all(|e| e.validation_loss.is_some()));
+        for (quantity, (name, columns)) in scores.quantities.iter().zip(QUANTITIES) {
+            assert_eq!((quantity.name.as_str(), quantity.columns), (name, columns));
+            assert!(quantity.r2.unwrap() > 0.9, "{spec} {quantity:?}");
+        }
+        assert_eq!(scores.quantities[0].unit, "mV");
+
+        // Weights of levels that had no turn are as they were drawn.
+        let file = model(&folder);
+        let shape = InputShape::Sequence {
+            steps: 40,
+            channels: 1,
+        };
+        let before = config.model.init(&shape, 41 * 9, 0, device.burn()).unwrap();
+        let before = granule_models::state::state_dict(&before).unwrap();
+        for (name, value) in &before.0 {
+            let same = file.state.0[name] == *value;
+            assert_eq!(same, !name.contains("couplers"), "{name}");
+        }
+
+        // By the file and the configuration, with the same scores.
+        let resolved = std::fs::read_to_string(folder.join("config.toml")).unwrap();
+        assert!(!resolved.contains("synthetic-digits"), "{resolved}");
+        let resolved = RunConfig::from_toml_str(&resolved).unwrap();
+        let again = evaluate_recording(&file, &resolved, device, 1, &mut Quiet).unwrap();
+        assert_eq!(again, evaluation);
+        let Task::Recording { samples, .. } = file.task else {
+            panic!("{:?}", file.task);
+        };
+        assert_eq!(samples, 41);
+        let page = std::fs::read_to_string(folder.join("report.html")).unwrap();
+        for text in [
+            "cells.v[0] mV",
+            "what was learnt",
+            "population.output → system",
+        ] {
+            assert!(page.contains(text), "{text}");
+        }
+    });
+}
+
+#[test]
+fn trials_with_inputs_are_learnt_from_on_every_backend() {
+    let mut reference: Option<f64> = None;
+    on_each(&BACKENDS, |spec, _| {
+        let dir = tempfile::tempdir().unwrap();
+        let file = recording(dir.path(), 8, 6, 2);
+        let mut config = config(spec, file, 2);
+        config.data.validation = 0.25;
+        let folder = dir.path().join("run");
+        let mut witness = Witness::default();
+        let outcome = train(&config, Some(&folder), &mut witness, &StopFlag::new()).unwrap();
+        // Four trials to learn from, two a step.
+        assert_eq!(outcome.steps, 4, "{spec}");
+        let evaluation = outcome.evaluation.unwrap();
+        assert_eq!(evaluation.samples, 2, "{spec}");
+        assert!(witness.epochs[1].validation_loss < witness.epochs[0].validation_loss);
+        let reference = *reference.get_or_insert(evaluation.loss);
+        let near = (evaluation.loss - reference).abs() < 1e-3 * reference;
+        assert!(near, "{spec}: {} and {reference}", evaluation.loss);
+    });
+}
+
+#[test]
+fn the_input_of_a_trial_matters() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = recording(dir.path(), 2, 6, 1);
+    let mut config = config(&DeviceSpec::Flex, file, 1);
+    config.model = ModelConfig::MultiGranularity(levels(TRUE));
+    config.optimizer = granule_train::OptimizerConfig::from_name("sgd").unwrap();
+    let tiny = Some(1e-12);
+    config.train.clip_norm = tiny;
+    let outcome = run(&config, &dir.path().join("run"));
+    // The model that made the recording follows it to rounding, which it can only with the right input.
+    assert!(outcome.evaluation.unwrap().loss < 1e-8);
+}
+
+#[test]
+fn every_way_to_keep_a_run_gives_the_same_model() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = recording(dir.path(), 1, 13, 1);
+    let ways = [
+        None,
+        Some(Memory::Full),
+        Some(Memory::Segments(3)),
+        Some(Memory::Nested(vec![2, 2])),
+    ];
+    let mut gains = Vec::new();
+    for (number, memory) in ways.into_iter().enumerate() {
+        let mut config = config(&DeviceSpec::Flex, file.clone(), 3);
+        config.train.memory = memory;
+        let outcome = run(&config, &dir.path().join(format!("run-{number}")));
+        let evaluation = outcome.evaluation.unwrap();
+        gains.push(evaluation.recording().unwrap().trained[0].after[0]);
+    }
+    for gain in &gains {
+        assert!((gain - gains[0]).abs() < 1e-5, "{gains:?}");
+        assert!((gain - 1.0).abs() > 1e-3, "{gains:?}");
+    }
+}
+
+#[test]
+fn levels_learn_turn_after_turn() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = recording(dir.path(), 1, 9, 1);
+    let state = |turns: &[&[&str]], epochs: usize| {
+        let mut config = config(&DeviceSpec::Flex, file.clone(), epochs);
+        let turns = turns
+            .iter()
+            .map(|turn| turn.iter().map(|s| (*s).to_owned()).collect());
+        let turns: Vec<Vec<String>> = turns.collect();
+        config.train.turns = (!turns.is_empty()).then_some(turns);
+        let folder = tempfile::tempdir().unwrap();
+        run(&config, folder.path());
+        model(folder.path()).state
+    };
+    let moved = |turns: &[&[&str]], epochs: usize| {
+        let start = state(&[&["cells"]], 1);
+        let end = state(turns, epochs);
+        let part = |part: &str| {
+            let of_part = start.0.iter().filter(|(name, _)| name.contains(part));
+            of_part
+                .into_iter()
+                .any(|(name, value)| end.0[name] != *value)
+        };
+        [part("levels.1."), part("couplers")]
+    };
+    // Cells have nothing to train.
+    assert_eq!(moved(&[&["cells"]], 2), [false, false]);
+    assert_eq!(moved(&[&["population"]], 2), [true, false]);
+    assert_eq!(moved(&[&["cells"], &["couplers"]], 2), [false, true]);
+    assert_eq!(moved(&[&["population"], &["couplers"]], 2), [true, true]);
+    assert_eq!(moved(&[], 2), [true, true]);
+}
+
+#[test]
+fn a_stopped_fit_ends_with_the_same_bytes() {
+    on_each(&HOSTS, |spec, _| {
+        let dir = tempfile::tempdir().unwrap();
+        let file = recording(dir.path(), 4, 5, 1);
+        let mut config = config(spec, file, 2);
+        config.train.batch_size = 1;
+        config.train.turns = Some(vec![vec!["couplers".into()], vec!["population".into()]]);
+        let whole = dir.path().join("whole");
+        let outcome = run(&config, &whole);
+        let expected = model(&whole);
+        for after in 1..=outcome.steps {
+            let folder = tempfile::tempdir().unwrap();
+            let flag = StopFlag::new();
+            let mut witness = Witness {
+                stop_after: Some((after, flag.clone())),
+                ..Default::default()
+            };
+            let part = train(&config, Some(folder.path()), &mut witness, &flag).unwrap();
+            assert!(part.interrupted && part.steps == after);
+            resume(folder.path(), &mut Quiet, &StopFlag::new()).unwrap();
+            let found = model(folder.path());
+            assert!(
+                found.state == expected.state,
+                "{spec}: stopped after {after}"
+            );
+        }
+    });
+}
+
+fn refused(change: impl FnOnce(&mut RunConfig)) -> TrainError {
+    let dir = tempfile::tempdir().unwrap();
+    let file = recording(dir.path(), 1, 9, 2);
+    let mut config = config(&DeviceSpec::Flex, file, 2);
+    change(&mut config);
+    let folder = dir.path().join("run");
+    let error = train(&config, Some(&folder), &mut Quiet, &StopFlag::new()).unwrap_err();
+    assert!(
+        !folder.exists() || matches!(error, TrainError::Dynamics { .. }),
+        "{error}"
+    );
+    error
+}
+
+fn levels_of(config: &mut RunConfig) -> &mut MultiGranularityConfig {
+    match &mut config.model {
+        ModelConfig::MultiGranularity(model) => model,
+        _ => panic!("another model"),
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_said_before_the_run() {
+    let says = |change: fn(&mut RunConfig), words: &[&str]| {
+        let error = refused(change).to_string();
+        for word in words {
+            assert!(error.contains(word), "{error}: {word}");
+        }
+    };
+    says(
+        |config| levels_of(config).dt = 0.4,
+        &["model.dt = 0.4", "1.000000 ms"],
+    );
+    says(
+        |config| levels_of(config).observe = vec!["cells.m".into()],
+        &["recording.npz", "\"cells.m\"", "population.x"],
+    );
+    says(
+        |config| levels_of(config).observe = vec!["cells.w".into()],
+        &["model.observe", "cells.w", "cells.v"],
+    );
+    says(
+        |config| {
+            levels_of(config).levels[0].unit =
+                toml::from_str("model = \"hodgkin-huxley\"\ncells = 2").ok();
+        },
+        &["cells.v has 3 columns", "at most 2"],
+    );
+    says(
+        |config| config.train.turns = Some(vec![vec!["nobody".into()]]),
+        &[
+            "train.turns",
+            "nobody",
+            "cells, population, system, couplers",
+        ],
+    );
+    says(
+        |config| config.train.turns = Some(vec![vec![]; 3]),
+        &["train.turns", "3 turns"],
+    );
+    says(
+        |config| config.train.memory = Some(Memory::Segments(0)),
+        &["train.memory"],
+    );
+    says(
+        |config| config.train.loss = granule_train::Loss::CrossEntropy,
+        &["train.loss", "mse"],
+    );
+    says(
+        |config| config.data.limit_train = Some(3),
+        &["data.limit_train", "data.recording"],
+    );
+    says(
+        |config| {
+            config.data.recording.as_mut().unwrap().test = 0.6;
+            config.data.validation = 0.5;
+        },
+        &["data.recording.test", "less than 1"],
+    );
+    says(
+        |config| config.data.recording.as_mut().unwrap().test = 0.85,
+        &["data.recording.test", "9 instants"],
+    );
+    says(
+        |config| config.data.recording = None,
+        &["data.recording", "unset"],
+    );
+    says(
+        |config| config.model = ModelConfig::default(),
+        &["model.kind", "multi-granularity"],
+    );
+}
+
+#[test]
+fn what_diverges_is_named_with_its_time() {
+    let error = refused(|config| {
+        // Forward Euler far beyond what the fastest gate allows.
+        levels_of(config).levels[0].dt = Some(0.5);
+        levels_of(config).levels[0].solver = Some("euler".parse().unwrap());
+    });
+    let text = error.to_string();
+    assert!(matches!(error, TrainError::Dynamics { .. }), "{text}");
+    assert!(text.contains("cells.") && text.contains("t = "), "{text}");
+}
+
+#[test]
+fn no_input_is_no_input() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = recording(dir.path(), 1, 9, 1);
+    let mut config = config(&DeviceSpec::Flex, file, 1);
+    levels_of(&mut config).levels[2].external = false;
+    let outcome = run(&config, &dir.path().join("run"));
+    assert!(outcome.evaluation.unwrap().loss > 0.0);
+    let file = model(&dir.path().join("run"));
+    assert_eq!(
+        file.input.shape,
+        InputShape::Sequence {
+            steps: 8,
+            channels: 0
+        }
+    );
+    let device: OpenDevice = DeviceSpec::Flex.open().unwrap();
+    let Network::MultiGranularity(network) = file.network(device.burn()).unwrap() else {
+        panic!("another network");
+    };
+    assert_eq!(network.run(2, 8, &NoInput).unwrap().dims(), [9, 2, 9]);
+}
