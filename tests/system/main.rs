@@ -7,6 +7,7 @@ mod eval;
 mod failure;
 mod help;
 mod interrupt;
+mod levels;
 mod pipes;
 mod predict;
 mod quick_start;

@@ -30,6 +30,8 @@ Examples:
   granule train rate --task perceptual-decision --set model.dale_ratio=0.8
       a cognitive task: new trials in every epoch, Dale's law
   granule train rate --task flip-flop --trials 3200 --set data.task.bits=2
+  granule train three_levels.toml --set data.recording.file=recording.npz
+      cells, a population and a system, fitted to what `granule simulate --out` wrote
   granule train --resume runs/RUN
       continue after Ctrl-C, a crash or a power cut
 
@@ -54,9 +56,24 @@ Defaults by model:
           random crops and mirror images
   rate    adam, lr 0.003                    cosine        64      10
           gradient norm at most 1
+  multi-granularity (in a file, see below):
+          adam, lr 0.05                     cosine        64     100
+          gradient norm at most 1
 ";
 
 const TRAIN_TAIL: &str = "\
+Models of several levels, in a TOML file:
+  model.kind = \"multi-granularity\", with [[model.level]] and [[model.coupler]] as in
+  `granule presets multi-granularity`, and what they are to do in data.recording:
+  data.recording.file   .npz with time (ms) and an array for each quantity in model.observe,
+                        [samples, columns] or [trials, samples, columns]; stimulus.LEVEL is
+                        the input of a level with external = true
+  data.recording.test   the share of the trials, or of the time of a single one, to test on
+  train.turns           [[\"cells\"], [\"couplers\"]]: who learns, turn after turn
+  train.memory          \"full\", {segments = 20} or {nested = [5, 5]}: what is kept for the
+                        backward pass [default: about √T segments of T steps]
+  `granule simulate RUN` runs the trained model.
+
 Run folder:
   config.toml  metrics.jsonl  metrics.csv  events.out.tfevents.*  report.html  report.json
   result.json  model.granule  checkpoints/step-*.ckpt  checkpoints/best.ckpt
@@ -110,6 +127,8 @@ Examples:
   granule simulate fi-curve --plot f-i.png
   granule simulate balanced-network --duration 1000 --seed 3 --out spikes.npz
   granule presets adex > cell.toml; granule simulate cell.toml --dt 0.01
+  granule simulate runs/RUN --plot model.svg
+      a trained model of several levels, over the time of its recording
 
 Configuration:
   A preset or a TOML file, then the flags, then --set decide, the later one wins. VALUE of --set is

@@ -1,0 +1,112 @@
+//! A model of several levels: simulated, fitted to the recording, scored and simulated again.
+
+use std::path::Path;
+
+use crate::support::{fine, refused};
+
+/// The configuration of the examples, with other couplings.
+fn example(gains: Option<[&str; 2]>) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/three_levels.toml");
+    let text = std::fs::read_to_string(path).unwrap();
+    match gains {
+        None => text,
+        Some([up, drive]) => {
+            assert!(text.contains("gain = 1.5") && text.contains("gain = 6.5"));
+            let text = text.replace("gain = 1.5", &format!("gain = {up}"));
+            text.replace("gain = 6.5", &format!("gain = {drive}"))
+        }
+    }
+}
+
+#[test]
+fn a_model_of_several_levels_finds_its_couplings() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    std::fs::write(at.join("truth.toml"), example(Some(["3", "4"]))).unwrap();
+    std::fs::write(at.join("guess.toml"), example(None)).unwrap();
+    let simulate = "simulate truth.toml --duration 20 --out recording.npz --json";
+    let train = "train guess.toml --epochs 40 --device flex --run-dir run --json";
+    let words = |text: &'static str| text.split_whitespace().collect::<Vec<_>>();
+    fine(at, &words(simulate));
+    let finished = fine(at, &words(train));
+    let told = &finished.json()[1];
+    assert_eq!(told["event"], "recording", "{told}");
+    assert_eq!((&told["samples"], &told["trials"]), (&41.into(), &1.into()));
+    let result = finished.result();
+    let found = |index: usize| result["trained"][index]["after"][0].as_f64().unwrap();
+    assert!((found(0) / 3.0 - 1.0).abs() < 0.05, "{result}");
+    assert!((found(1) / 4.0 - 1.0).abs() < 0.1, "{result}");
+    assert!(result["r2"].as_f64().unwrap() > 0.8, "{result}");
+
+    let again = fine(at, &["eval", "run", "--device", "flex", "--json"]).result();
+    for key in ["test_loss", "r2", "trained", "test_samples", "epochs"] {
+        assert_eq!(again[key], result[key], "{key}");
+    }
+    let shown = fine(at, &["eval", "run", "--device", "ndarray"]).stdout;
+    assert!(
+        shown.contains("cells.v") && shown.contains("1.5000 → "),
+        "{shown}"
+    );
+
+    // The trained model, from the run, goes on for longer than its recording.
+    let plot = "simulate run --duration 30 --plot model.svg --out model.npz";
+    fine(at, &words(plot));
+    let before = fine(
+        at,
+        &["simulate", "guess.toml", "--duration", "30", "--json"],
+    )
+    .stdout;
+    let after = fine(at, &["simulate", "run", "--duration", "30", "--json"]).stdout;
+    assert_ne!(before, after);
+    assert!(at.join("model.svg").is_file() && at.join("model.npz").is_file());
+    let sizes = ["simulate", "run", "--set", "composite.couplers=1"];
+    assert!(refused(at, &sizes, 2).contains("couplers"));
+
+    let error = refused(at, &["predict", "run", "a.npy"], 1);
+    assert!(error.contains("granule eval"), "{error}");
+    let error = refused(at, &["eval", "run", "--dataset", "mnist"], 2);
+    assert!(error.contains("recording"), "{error}");
+    let error = refused(
+        at,
+        &["eval", "run/../run/model.granule", "--device", "nix"],
+        2,
+    );
+    assert!(error.contains("nix"), "{error}");
+}
+
+#[test]
+fn other_runs_are_not_simulated() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = crate::support::trained();
+    let error = refused(dir.path(), &["simulate", run.to_str().unwrap()], 2);
+    assert!(
+        error.contains("mlp") && error.contains("granule eval"),
+        "{error}"
+    );
+}
+
+#[test]
+fn what_does_not_fit_is_wrong_usage() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    std::fs::write(at.join("model.toml"), example(None)).unwrap();
+    let error = refused(at, &["train", "model.toml"], 1);
+    assert!(error.contains("recording.npz"), "{error}");
+    for (set, parts) in [
+        ("model.dt=0.3", &["delay", "0.3"][..]),
+        (
+            "train.turns=[[\"cell\"]]",
+            &["train.turns", "cells, population"],
+        ),
+        ("train.memory={segments=0}", &["train.memory"]),
+        ("data.recording=", &["data.recording", "unset"]),
+        ("data.recording.test=2", &["data.recording.test"]),
+        ("model.kind=mlp", &["model.kind", "multi-granularity"]),
+        ("train.loss=cross-entropy", &["train.loss"]),
+    ] {
+        let error = refused(at, &["train", "model.toml", "--set", set], 2);
+        for part in parts {
+            assert!(error.contains(part), "{set}: {error}");
+        }
+    }
+}
