@@ -44,7 +44,8 @@ mass_model! {
         transit_time = 2.0, Bounds::Above(0.0);
         /// α: the stiffness of the vessels.
         stiffness = 0.32, Bounds::Above(0.0);
-        /// ρ: the share of oxygen extracted at rest.
+        /// ρ: the share of oxygen extracted at rest. k₁ to k₃ are numbers of their own and stay as they are when it is set or
+        /// trained: take them from the equation that is meant.
         oxygen_extraction = 0.4, Bounds::Between(0.0, 1.0);
         /// V₀: the share of blood in the volume at rest.
         resting_volume = 0.04, Bounds::Above(0.0);
@@ -68,8 +69,9 @@ mass_model! {
 
 impl BalloonWindkesselConfig {
     /// The revised signal equation of Stephan et al. 2007 (NeuroImage 38:387) at 1.5 T and an echo time of 40 ms,
-    /// k₁ = 4.3·40.3·ρ·TE, k₂ = ε'·25·ρ·TE, k₃ = 1 − ε' with a ratio ε' of 1, and the priors that SPM12 uses with it. The response
-    /// to half a second of activity peaks 4.5 s after its beginning.
+    /// k₁ = 4.3·40.3·ρ·TE, k₂ = ε'·25·ρ·TE, k₃ = 1 − ε' with a ratio ε' of 1, and the numbers that SPM12 has for it
+    /// (κ 0.64, γ 0.32, τ 2, α 0.32, ρ 0.4). Other programs put other numbers under the paper's name. The response to half a
+    /// second of activity peaks 4.5 s after its beginning.
     pub fn stephan_2007() -> Self {
         Self::default()
     }
