@@ -139,7 +139,9 @@ Configuration:
   unit.model            hodgkin-huxley, wang-buzsaki, traub-miles, lif, qif, adex, izhikevich
   unit.current          a constant current; a list makes as many cells
   unit.parameters.NAME  g_na, time_constant, …: one number, or one for each cell
-  system.kind           jansen-rit, montbrio-pazo-roxin, wong-wang, …
+  system.kind           jansen-rit, montbrio-pazo-roxin, wong-wang, wilson-cowan, …
+  connectivity          weights, delays and strength between the nodes of a system
+  readout, bold         rate, activity or local-field-potential of a system; its BOLD signal
   stimulus.kind         step, pulse, sine, noise: with amplitude, onset and more
   record                every (steps), variables (names), columns (the first N)
   figure                traces, phase-plane, raster, fi-curve

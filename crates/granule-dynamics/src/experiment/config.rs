@@ -5,7 +5,7 @@ use crate::composite::MultiGranularityConfig;
 use crate::network::SpikingNetworkConfig;
 use crate::population::RateNetworkConfig;
 use crate::solver::SolverKind;
-use crate::system::SystemConfig;
+use crate::system::{BalloonWindkesselConfig, NetworkConfig, Readout, SystemConfig};
 use crate::unit::UnitConfig;
 use crate::{DynamicsError, Grid};
 
@@ -37,9 +37,18 @@ pub struct ExperimentConfig {
     /// A rate network; a stimulus adds one input channel.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub population: Option<RateNetworkConfig>,
-    /// A mass model.
+    /// A mass model, or several nodes of one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub system: Option<SystemConfig>,
+    /// What the nodes of the system send each other; its `dt` is that of the run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connectivity: Option<NetworkConfig>,
+    /// What the system is read out as, recorded before its variables.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub readout: Option<Readout>,
+    /// The haemodynamic response to the read-out, as many nodes as that has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bold: Option<BalloonWindkesselConfig>,
     /// A network of integrate-and-fire cells.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub network: Option<SpikingNetworkConfig>,
@@ -61,6 +70,9 @@ impl Default for ExperimentConfig {
             unit: None,
             population: None,
             system: None,
+            connectivity: None,
+            readout: None,
+            bold: None,
             network: None,
             composite: None,
         }
@@ -123,6 +135,20 @@ impl ExperimentConfig {
                 "model",
                 format!("{given} tables"),
                 "exactly one of unit, population, system, network and composite",
+            ));
+        }
+        let of_systems = [
+            ("connectivity", self.connectivity.is_some()),
+            ("readout", self.readout.is_some()),
+            ("bold", self.bold.is_some()),
+        ];
+        if let (None, Some((field, _))) =
+            (&self.system, of_systems.iter().find(|(_, given)| *given))
+        {
+            return Err(DynamicsError::config(
+                *field,
+                "this",
+                "given with a system only",
             ));
         }
         self.grid()?;

@@ -25,6 +25,7 @@ mod outcome;
 pub mod presets;
 mod record;
 mod run;
+mod shown;
 mod stimulus;
 mod subject;
 #[cfg(test)]

@@ -35,6 +35,8 @@ presets! {
     "mpr": "Montbrió–Pazó–Roxin mean field between its two stable states";
     "jansen-rit": "cortical column in its alpha rhythm";
     "wong-wang": "decision between two populations";
+    "wilson-cowan": "excitatory and inhibitory population on their limit cycle";
+    "whole-brain": "ten areas over a connectivity with delays, read out as BOLD";
     "fitzhugh-nagumo": "relaxation oscillator in its phase plane";
     "multi-granularity": "cells, a rate network and a system, coupled";
 }

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use burn::module::ModuleDisplay;
+
 use super::config::ExperimentConfig;
+use super::shown::Shown;
 use crate::composite::MultiGranularityModel;
 use crate::model::{Dynamics, Model};
-use crate::solver::{Solver, SolverKind, Stepped};
-use crate::system::{Integrated, System, SystemField};
+use crate::solver::{Heun, Solver, SolverKind, Stepped};
+use crate::system::{Integrated, Readout, System, SystemField, WithBold};
 use crate::unit::UnitConfig;
 use crate::{DynamicsError, NormalNoise, Place, State, Variable};
 
@@ -55,6 +58,43 @@ fn within(table: &str, error: DynamicsError) -> DynamicsError {
         }
         other => other,
     }
+}
+
+/// What is read out of a system: its name and unit; none where nothing is asked for.
+fn shown(
+    config: &ExperimentConfig,
+    field: &dyn SystemField,
+) -> Option<(&'static str, &'static str)> {
+    if config.bold.is_some() {
+        return Some(("bold", "1"));
+    }
+    Some(match config.readout? {
+        Readout::Rate => ("rate", "Hz"),
+        Readout::LocalFieldPotential => ("lfp", "1"),
+        Readout::Activity => ("activity", field.activity().unit),
+        Readout::Observed | Readout::State => ("observed", "1"),
+    })
+}
+
+/// The model by itself, or with the haemodynamic response to what it shows.
+fn with_bold<M: Model + ModuleDisplay>(
+    model: M,
+    config: &ExperimentConfig,
+    place: &Place,
+) -> Result<(Box<dyn Dynamics>, State), DynamicsError>
+where
+    M::Dynamics: 'static,
+{
+    let Some(response) = &config.bold else {
+        return Ok((Box::new(model.dynamics()?), model.initial_state(1)?));
+    };
+    let mut response = response.clone();
+    response.nodes = model.dynamics()?.observe(&model.initial_state(1)?).dims()[1];
+    let response = response
+        .init(place)
+        .map_err(|error| within("bold", error))?;
+    let model = WithBold::new(model, response, Heun)?;
+    Ok((Box::new(model.dynamics()?), model.initial_state(1)?))
 }
 
 /// A unit whose one cell has a list of currents is as many cells.
@@ -123,9 +163,36 @@ impl Subject {
                 None => SolverKind::Rk4,
             };
             let inputs = field.inputs().to_vec();
+            let own = field.variables().len();
             let (solver, name) = solver(default);
-            let dynamics = Box::new(Integrated::new(system, solver).dynamics()?);
-            return Ok(Self::plain(dynamics, initial, inputs, name));
+            let readout = config.readout.unwrap_or_default();
+            let (dynamics, initial) = match &config.connectivity {
+                None => {
+                    let system = Integrated::new(system, solver).with_readout(readout);
+                    with_bold(system, config, place)?
+                }
+                Some(connectivity) => {
+                    let mut connectivity = connectivity.clone();
+                    connectivity.dt = config.dt;
+                    let network = connectivity
+                        .init(system, solver, place)
+                        .map_err(|error| within("connectivity", error))?
+                        .with_readout(readout);
+                    with_bold(network, config, place)?
+                }
+            };
+            // The nodes' variables, and not what stands for their past.
+            let (dynamics, initial, count): (Box<dyn Dynamics>, _, _) =
+                match shown(config, field.as_ref()) {
+                    None => (dynamics, initial, own),
+                    Some(quantity) => {
+                        let (dynamics, initial) = Shown::new(dynamics, initial, quantity);
+                        (Box::new(dynamics), initial, own + 1)
+                    }
+                };
+            let mut subject = Self::plain(dynamics, initial, inputs, name);
+            subject.shown = count;
+            return Ok(subject);
         }
         if let Some(network) = &config.network {
             no_solver(config.solver, "network")?;

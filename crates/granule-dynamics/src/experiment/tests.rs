@@ -140,3 +140,67 @@ fn what_cannot_be_run_is_named() {
     let text = r#"{"unit": {"model": "lif"}, "stimulus": {"kind": "sine", "frequency": 0}}"#;
     assert!(refused(text).starts_with("stimulus.frequency = 0"));
 }
+
+#[test]
+fn systems_are_read_out_and_connected() {
+    let lfp = run(
+        r#"{"duration": 50, "dt": 0.5, "readout": "local-field-potential", "system": {"kind": "jansen-rit"}}"#,
+    );
+    let column = |name: &str| {
+        let trace = lfp.traces.iter().find(|trace| trace.name == name).unwrap();
+        trace.column(0).collect::<Vec<_>>()
+    };
+    assert_eq!(lfp.traces[0].name, "lfp");
+    for ((seen, y1), y2) in column("lfp").iter().zip(column("y1")).zip(column("y2")) {
+        assert_close(*seen, y1 - y2, 1e-12);
+    }
+
+    // Node 1 hears of node 0 only over its link, and only once the delay is over.
+    let pair = |delay: f64| {
+        run(&format!(
+            r#"{{"duration": 10, "dt": 0.5, "bold": {{"rest": 0.0}}, "readout": "activity",
+                "system": {{"kind": "stuart-landau", "nodes": 2, "initial": [[0.5, 0.0], 0.0]}},
+                "connectivity": {{"weights": [[0, 0], [1, 0]], "delays": {{"uniform": {delay}}}}}}}"#
+        ))
+    };
+    let arrival = |outcome: &Outcome| {
+        let x = outcome
+            .traces
+            .iter()
+            .find(|trace| trace.name == "x")
+            .unwrap();
+        let moved = x.column(1).position(|x| x != 0.0).unwrap();
+        outcome.times[moved]
+    };
+    let (soon, late) = (pair(1.0), pair(4.0));
+    assert_eq!(
+        (soon.traces[0].name.as_str(), soon.traces[0].width),
+        ("bold", 2)
+    );
+    // What was there before the beginning is what was there at the beginning.
+    assert_eq!((arrival(&soon), arrival(&late)), (0.5, 0.5));
+    let end = |outcome: &Outcome| outcome.traces[1].column(1).last().unwrap();
+    assert!((end(&soon) - end(&late)).abs() > 1e-3);
+
+    for (text, part) in [
+        (
+            r#"{"readout": "rate", "unit": {"model": "lif"}}"#,
+            "readout = this is not allowed: given with a system only",
+        ),
+        (
+            r#"{"readout": "rate", "system": {"kind": "linear"}}"#,
+            "readout = rate is not allowed: observed, activity or state",
+        ),
+        (
+            r#"{"dt": 0.5, "system": {"kind": "stuart-landau", "nodes": 2}, "connectivity": {"delays": {"uniform": 0.2}}}"#,
+            "connectivity.delays",
+        ),
+        (
+            r#"{"system": {"kind": "stuart-landau", "nodes": 3}, "connectivity": {}}"#,
+            "3",
+        ),
+    ] {
+        let error = refused(text);
+        assert!(error.contains(part), "{error}");
+    }
+}

@@ -9,6 +9,7 @@ use super::{
     StuartLandauConfig, System, SystemField, VanDerPol, VanDerPolConfig, WongWang, WongWangConfig,
 };
 use crate::model::{Field, Linear};
+use crate::population::{WilsonCowan, WilsonCowanConfig};
 use crate::{DynamicsError, Place, State, Variable};
 
 macro_rules! systems {
@@ -98,6 +99,8 @@ systems! {
     VanDerPol(VanDerPolConfig, VanDerPol) = "van-der-pol";
     /// See [`StuartLandau`].
     StuartLandau(StuartLandauConfig, StuartLandau) = "stuart-landau";
+    /// See [`WilsonCowan`].
+    WilsonCowan(WilsonCowanConfig, WilsonCowan) = "wilson-cowan";
     /// See [`BalloonWindkessel`].
     BalloonWindkessel(BalloonWindkesselConfig, BalloonWindkessel) = "balloon-windkessel";
 }

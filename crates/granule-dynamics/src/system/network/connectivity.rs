@@ -117,7 +117,7 @@ impl Links {
             };
             if lag != 0.0 && lag < 1.0 {
                 return Err(DynamicsError::config(
-                    format!("the delay of the link from node {j} to node {i}"),
+                    format!("delays[{i}][{j}], from node {j} to node {i},"),
                     delay,
                     format!("0 or at least dt = {dt}"),
                 ));

@@ -375,7 +375,7 @@ fn connectivity_that_makes_no_sense_is_named() {
         ..two()
     });
     assert!(
-        error.starts_with("the delay of the link from node 1 to node 0 = 0.05"),
+        error.starts_with("delays[0][1], from node 1 to node 0, = 0.05"),
         "{error}"
     );
     NetworkConfig {
