@@ -5,6 +5,7 @@ mod gradients;
 mod mnist;
 mod rates;
 mod spikes;
+mod training;
 mod uses;
 
 use burn::tensor::Tensor;
