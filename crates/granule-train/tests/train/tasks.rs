@@ -4,10 +4,11 @@ use std::path::Path;
 
 use granule_data::task::{Performance, TaskConfig, TaskKind};
 use granule_device::DeviceSpec;
-use granule_models::{ModelConfig, ModelFile, RateConfig, Task};
+use granule_dynamics::population::Recurrence;
+use granule_models::{ModelConfig, ModelFile, Network, RateConfig, Task};
 use granule_train::{
-    EarlyStopping, Observer, Outcome, Quiet, RunConfig, Scores, StopFlag, TrainError,
-    evaluate_trials, resume, train,
+    EarlyStopping, Observer, OptimizerConfig, Outcome, Quiet, RunConfig, ScheduleConfig, Scores,
+    StopFlag, TrainError, evaluate_trials, resume, train,
 };
 
 use crate::common::{BACKENDS, HOSTS, Witness, on_each, points};
@@ -264,5 +265,60 @@ fn settings_that_do_not_fit_a_task_are_named() {
 fn set_dt(config: &mut RunConfig, dt: f64) {
     if let ModelConfig::Rate(model) = &mut config.model {
         model.dt = dt;
+    }
+}
+
+/// Dale's law, absent connections and autapses, after every step of every optimiser: a run of n steps ends with the weights
+/// that the nth step leaves.
+#[test]
+fn constraints_hold_under_every_optimiser() {
+    let spec = DeviceSpec::Flex;
+    let device = spec.open().unwrap();
+    for kind in OptimizerConfig::NAMES {
+        let mut pattern: Option<Vec<bool>> = None;
+        for epochs in 1..=3 {
+            let mut config = tiny(&spec, TaskKind::FlipFlop);
+            config.optimizer = OptimizerConfig::from_name(kind).unwrap();
+            match &mut config.optimizer {
+                OptimizerConfig::Sgd(sgd) => sgd.lr = 0.5,
+                OptimizerConfig::Adam(adam) => adam.lr = 0.1,
+                OptimizerConfig::AdamW(adam) => (adam.lr, adam.weight_decay) = (0.1, 0.5),
+                OptimizerConfig::RmsProp(rms) => rms.lr = 0.1,
+            }
+            if let ModelConfig::Rate(model) = &mut config.model {
+                model.recurrence = Recurrence::Sparse { density: 0.5 };
+                model.autapses = false;
+            }
+            (config.train.epochs, config.train.batch_size) = (epochs, 10);
+            config.schedule = ScheduleConfig::from_name("constant").unwrap();
+            let dir = tempfile::tempdir().unwrap();
+            let outcome = run(&config, dir.path(), &mut Quiet, &StopFlag::new()).unwrap();
+            assert_eq!(outcome.steps, epochs as u64);
+            let Network::Rate(model) = model(dir.path()).network(device.burn()).unwrap() else {
+                panic!("another network");
+            };
+            let network = &model.network;
+            let weights = network
+                .recurrent
+                .value()
+                .try_into_vec_as::<f32>()
+                .unwrap();
+            let excitatory = network.config().excitatory();
+            for (pre, row) in weights.chunks(6).enumerate() {
+                assert_eq!(row[pre], 0.0, "{kind}");
+                let kept = row.iter().all(|w| match excitatory[pre] {
+                    true => *w >= 0.0,
+                    false => *w <= 0.0,
+                });
+                assert!(kept, "{kind}, {epochs}: {row:?}");
+            }
+            let there: Vec<bool> = weights.iter().map(|w| *w != 0.0).collect();
+            let first = pattern.get_or_insert_with(|| there.clone());
+            let added = there
+                .iter()
+                .zip(first.iter())
+                .any(|(now, then)| *now && !then);
+            assert!(!added, "{kind}, {epochs}");
+        }
     }
 }
