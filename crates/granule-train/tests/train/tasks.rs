@@ -298,11 +298,7 @@ fn constraints_hold_under_every_optimiser() {
                 panic!("another network");
             };
             let network = &model.network;
-            let weights = network
-                .recurrent
-                .value()
-                .try_into_vec_as::<f32>()
-                .unwrap();
+            let weights = network.recurrent.value().try_into_vec_as::<f32>().unwrap();
             let excitatory = network.config().excitatory();
             for (pre, row) in weights.chunks(6).enumerate() {
                 assert_eq!(row[pre], 0.0, "{kind}");

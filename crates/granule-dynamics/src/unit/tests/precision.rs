@@ -84,6 +84,30 @@ fn spike_times_in_single_precision() {
     }
 }
 
+/// Section 2 over its whole length on every device, with the largest deviations printed:
+/// `cargo test --release -p granule-cli -p granule-dynamics --lib -- --ignored whole_length --nocapture`.
+#[test]
+#[ignore = "takes minutes on a graphics driver that runs on the CPU"]
+fn spike_times_in_single_precision_over_the_whole_length() {
+    let config = population::<HodgkinHuxley>(&[10.0]);
+    for (name, place) in f32_places() {
+        println!(
+            "{name}: pinned trace within {:.1e} mV",
+            pinned_error(&place)
+        );
+        for (dt, limit) in [(0.025, 1e-4), (0.05, 3e-4)] {
+            let exact = fire(&config, Rk4, &f64_place(), dt, 135.0).swap_remove(0);
+            let found = fire(&config, Rk4, &place, dt, 135.0).swap_remove(0);
+            assert_eq!(found.times.len(), 10, "{name}");
+            let off = found.times.iter().zip(&exact.times);
+            let off = off.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+            println!("{name}: ten spikes at dt {dt} within {off:.1e} ms of double precision");
+            let factor = if name == "wgpu" { 16.0 } else { 1.0 };
+            assert!(off < factor * limit, "{name}, dt {dt}: {off:e}");
+        }
+    }
+}
+
 /// 2 ms of every cell on every device against double precision.
 #[test]
 fn every_cell_runs_in_single_precision_everywhere() {
