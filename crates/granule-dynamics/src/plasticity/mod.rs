@@ -36,7 +36,6 @@ mod limits;
 mod network;
 mod rule;
 mod rules;
-mod setting;
 mod short_term;
 #[cfg(test)]
 mod tests;

@@ -6,9 +6,9 @@ use super::config::RulesConfig;
 use super::connection::PlasticConnection;
 use super::rule::{Activity, Signal};
 use super::rules::Rules;
-use super::setting::{self, Range, Setting};
 use super::short_term::{ShortTermConfig, ShortTermPlasticity};
 use crate::model::{Clock, Dynamics, Model};
+use crate::setting::{self, Range, Setting};
 use crate::{DynamicsError, NormalNoise, Parameter, Place, State, Variable};
 
 /// The rate of a unit, r(x).
@@ -80,10 +80,10 @@ impl Default for PlasticNetworkConfig {
 }
 
 impl PlasticNetworkConfig {
-    fn settings(&self) -> [Setting; 1] {
-        [Setting::new(
+    fn settings(&self) -> [Setting<'_>; 1] {
+        [Setting::number(
             "time_constant",
-            self.time_constant,
+            &self.time_constant,
             Range::Positive,
         )]
     }
@@ -101,7 +101,12 @@ impl PlasticNetworkConfig {
             let allowed = "a finite number of at least 0";
             return Err(DynamicsError::config("gain", self.gain, allowed));
         }
-        setting::validate("plastic-network", &self.settings(), &self.trainable)?;
+        setting::validate(
+            "plastic-network",
+            &self.settings(),
+            &self.trainable,
+            (1, "unit"),
+        )?;
         self.plasticity.validate()?;
         let Some(short_term) = &self.short_term else {
             return Ok(());
