@@ -4,6 +4,7 @@ use burn::optim::GradientsParams;
 use super::*;
 use crate::differences::{central, slopes};
 use crate::gradient::{Memory, Run, gradient};
+use crate::population::Activation;
 use crate::testing::{f32_places, f64_autodiff, f64_places, host_device};
 use crate::{Constant, DynamicsError, Grid, Model};
 
@@ -323,7 +324,7 @@ fn network(shared: bool, short_term: bool) -> PlasticNetwork {
     let config = PlasticNetworkConfig {
         inputs: 1,
         units: 3,
-        transfer: Transfer::Sigmoid,
+        transfer: Activation::Sigmoid,
         time_constant: 20.0,
         shared,
         plasticity: RulesConfig {
