@@ -1,18 +1,17 @@
-//! Gradients of runs against central differences, for the tests of this crate.
+//! Gradients against differences, for the tests of this crate.
 
-use burn::module::{ModuleMapper, ModuleVisitor, Param, ParamId};
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
+use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 
 use crate::gradient::{Memory, Run, gradient};
-use crate::host;
 use crate::model::{Input, Model};
 use crate::simulate::Grid;
+use crate::{Place, host};
 
-/// The trainable parameters of a module with their sizes.
-#[derive(Default)]
-struct Trainable(Vec<(ParamId, usize)>);
+struct Trained(Vec<(ParamId, usize)>);
 
-impl ModuleVisitor for Trainable {
+impl ModuleVisitor for Trained {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         if param.val().is_require_grad() {
             self.0.push((param.id, param.val().shape().num_elements()));
@@ -20,28 +19,73 @@ impl ModuleVisitor for Trainable {
     }
 }
 
-/// Moves one element of one parameter.
-struct Move {
+/// The trained parameters of a module with their sizes.
+pub(crate) fn trained<M: Module>(module: &M) -> Vec<(ParamId, usize)> {
+    let mut trained = Trained(Vec::new());
+    module.visit(&mut trained);
+    trained.0
+}
+
+struct Slopes<'a> {
+    gradients: &'a mut GradientsParams,
+    found: Vec<(ParamId, Vec<f64>)>,
+}
+
+impl ModuleVisitor for Slopes<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if let Some(slope) = self.gradients.remove::<D>(param.id) {
+            self.found.push((param.id, host(slope).unwrap()));
+        }
+    }
+}
+
+/// The gradients of those parameters of a module that have one.
+pub(crate) fn slopes<M: Module>(
+    module: &M,
+    mut gradients: GradientsParams,
+) -> Vec<(ParamId, Vec<f64>)> {
+    let mut slopes = Slopes {
+        gradients: &mut gradients,
+        found: Vec::new(),
+    };
+    module.visit(&mut slopes);
+    slopes.found
+}
+
+struct Nudge {
     id: ParamId,
     element: usize,
     by: f64,
 }
 
-impl ModuleMapper for Move {
+impl ModuleMapper for Nudge {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         if param.id != self.id {
             return param;
         }
-        let (element, by) = (self.element, self.by);
         param.map(|x| {
-            let place = crate::Place::of(&x);
-            let shape = x.dims();
-            let mut change = vec![0.0; shape.iter().product()];
-            change[element] = by;
-            let change = place.tensor::<D>(change, shape).without_autodiff();
-            Tensor::from_inner(x.without_autodiff() + change).require_grad()
+            let (place, shape, trained) = (Place::of(&x), x.dims(), x.is_require_grad());
+            let mut values = host(x).unwrap();
+            values[self.element] += self.by;
+            place.tensor(values, shape).set_require_grad(trained)
         })
     }
+}
+
+/// The module with a number added to one element of one parameter.
+pub(crate) fn nudged<M: Module>(module: &M, (id, element): (ParamId, usize), by: f64) -> M {
+    module.clone().map(&mut Nudge { id, element, by })
+}
+
+/// The slope of `value` over one element of one parameter, by a central difference.
+pub(crate) fn central<M: Module>(
+    module: &M,
+    at: (ParamId, usize),
+    h: f64,
+    value: impl Fn(&M) -> f64,
+) -> f64 {
+    let beside = |by: f64| value(&nudged(module, at, by));
+    (beside(h) - beside(-h)) / (2.0 * h)
 }
 
 /// Asserts that the gradient of `loss` with respect to every element of every trainable parameter agrees with central
@@ -68,20 +112,17 @@ pub(crate) fn assert_gradient<M: Model>(
         every: 1,
         memory: &Memory::Full,
     };
-    let mut found = gradient(model, &run, &loss).unwrap();
-    let mut trainable = Trainable::default();
-    model.visit(&mut trainable);
-    assert!(!trainable.0.is_empty(), "nothing is trainable");
+    let found = slopes(model, gradient(model, &run, &loss).unwrap().parameters);
+    let trained = trained(model);
+    assert!(!trained.is_empty(), "nothing is trainable");
     let mut pairs = Vec::new();
-    for (id, size) in trainable.0 {
-        let slopes = found.parameters.remove::<2>(id).map(|x| host(x).unwrap());
+    for (id, size) in trained {
+        let slopes = found.iter().find(|(other, _)| *other == id);
         for element in 0..size {
-            let at = |by: f64| {
-                let moved = model.clone().map(&mut Move { id, element, by });
-                gradient(&moved, &run, &loss).unwrap().loss
-            };
-            let difference = (at(h) - at(-h)) / (2.0 * h);
-            let slope = slopes.as_ref().map_or(0.0, |slopes| slopes[element]);
+            let difference = central(model, (id, element), h, |moved| {
+                gradient(moved, &run, &loss).unwrap().loss
+            });
+            let slope = slopes.map_or(0.0, |(_, slopes)| slopes[element]);
             pairs.push((slope, difference));
         }
     }

@@ -177,64 +177,6 @@ impl From<Vec<f64>> for Values {
     }
 }
 
-/// A parameter as a configuration has it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Setting<'a> {
-    pub name: &'static str,
-    pub values: &'a Values,
-    pub bounds: Bounds,
-}
-
-impl<'a> Setting<'a> {
-    pub fn new(name: &'static str, values: &'a Values, bounds: Bounds) -> Self {
-        Self {
-            name,
-            values,
-            bounds,
-        }
-    }
-
-    /// Makes the parameter, trainable where the list says so.
-    pub fn init(self, trainable: &[String], place: &Place) -> Result<Parameter, DynamicsError> {
-        let Self {
-            name,
-            values,
-            bounds,
-        } = self;
-        match trainable.iter().any(|listed| listed == name) {
-            true => Parameter::trainable(name, values.as_slice(), bounds, place),
-            false => Parameter::fixed(name, values.as_slice(), bounds, place),
-        }
-    }
-}
-
-/// Checks number and bounds of the values of a model with `units` units, and that `trainable` lists parameters.
-pub(crate) fn validate(
-    units: usize,
-    settings: &[Setting<'_>],
-    trainable: &[String],
-) -> Result<(), DynamicsError> {
-    for setting in settings {
-        let values = setting.values.as_slice();
-        if ![1, units].contains(&values.len()) {
-            let found = format!("[{} values]", values.len());
-            let allowed = format!("one value, or {units}: one for each unit");
-            return Err(DynamicsError::config(setting.name, found, allowed));
-        }
-        check(setting.name, values, setting.bounds)?;
-    }
-    let unknown = trainable
-        .iter()
-        .find(|name| settings.iter().all(|setting| setting.name != **name));
-    match unknown {
-        Some(name) => {
-            let names: Vec<&str> = settings.iter().map(|setting| setting.name).collect();
-            Err(DynamicsError::config("trainable", name, names.join(", ")))
-        }
-        None => Ok(()),
-    }
-}
-
 fn check(field: &str, values: &[f64], bounds: Bounds) -> Result<(), DynamicsError> {
     if values.is_empty() {
         return Err(DynamicsError::config(field, "[]", "at least one value"));

@@ -53,3 +53,6 @@ pub use predictor::{Predictor, Sample};
 pub use rate::{Rate, RateConfig, RateReadout};
 pub use resnet::{ResNet, ResNetConfig};
 pub use state::{StateDict, TensorValue};
+
+// As the configuration of a rate network has it.
+pub use granule_dynamics::population::Initialization as RecurrentInitialization;

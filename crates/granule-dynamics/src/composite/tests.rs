@@ -1,6 +1,7 @@
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::Tensor;
 
 use super::*;
+use crate::differences::{central, slopes, trained};
 use crate::gradient::{Memory, Run, gradient};
 use crate::simulate::{Grid, record};
 use crate::state::host;
@@ -122,15 +123,7 @@ fn what_is_sent_arrives_filtered_scaled_and_late() {
 }
 
 fn tracked(model: &MultiGranularityModel) -> usize {
-    struct Count(usize);
-    impl burn::module::ModuleVisitor for Count {
-        fn visit_float<const D: usize>(&mut self, param: &burn::module::Param<Tensor<D>>) {
-            self.0 += usize::from(param.is_require_grad());
-        }
-    }
-    let mut count = Count(0);
-    burn::module::Module::visit(model, &mut count);
-    count.0
+    trained(model).len()
 }
 
 #[test]
@@ -165,74 +158,26 @@ fn one_backward_pass_reaches_every_level_and_agrees_with_differences() {
         };
         gradient(model, &run, loss).unwrap()
     };
-    let full = run(&model, &Memory::Full);
-    let parts = run(&model, &Memory::Segments(4));
-    let mut reached = 0;
-    struct Each<'a> {
-        full: crate::gradient::Backward,
-        parts: crate::gradient::Backward,
-        check: &'a mut dyn FnMut(burn::module::ParamId, usize, f64),
-        reached: &'a mut usize,
-    }
-    impl burn::module::ModuleVisitor for Each<'_> {
-        fn visit_float<const D: usize>(&mut self, param: &burn::module::Param<Tensor<D>>) {
-            let Some(gradient) = self.full.parameters.get::<D>(param.id) else {
-                assert!(!param.is_require_grad());
-                return;
-            };
-            *self.reached += 1;
-            let values = host(gradient).unwrap();
-            let other = host(self.parts.parameters.get::<D>(param.id).unwrap()).unwrap();
-            assert!(values.iter().any(|x| *x != 0.0));
-            for (index, (a, b)) in values.iter().zip(&other).enumerate() {
-                assert_close(*a, *b, 1e-10);
-                if index < 3 {
-                    (self.check)(param.id, index, *a);
-                }
+    let of = |memory: &Memory| slopes(&model, run(&model, memory).parameters);
+    let (full, parts) = (of(&Memory::Full), of(&Memory::Segments(4)));
+    assert_eq!(full.len(), parts.len());
+    for ((id, slopes), (other, others)) in full.iter().zip(&parts) {
+        assert_eq!(id, other);
+        assert!(slopes.iter().any(|x| *x != 0.0));
+        for (element, (a, b)) in slopes.iter().zip(others).enumerate() {
+            assert_close(*a, *b, 1e-10);
+            if element < 3 {
+                let difference = central(&model, (*id, element), 1e-5, |moved| {
+                    run(moved, &Memory::Full).loss
+                });
+                assert_close(*a, difference, 1e-5);
             }
         }
     }
-    struct Move {
-        id: burn::module::ParamId,
-        index: usize,
-        by: f64,
-    }
-    impl burn::module::ModuleMapper for Move {
-        fn map_float<const D: usize>(
-            &mut self,
-            param: burn::module::Param<Tensor<D>>,
-        ) -> burn::module::Param<Tensor<D>> {
-            if param.id != self.id {
-                return param;
-            }
-            param.map(|x| {
-                let shape = x.dims();
-                let place = Place::of(&x);
-                let mut values = host(x).unwrap();
-                values[self.index] += self.by;
-                let data = TensorData::new(values, shape);
-                Tensor::from_data(data, (&place.device, place.dtype)).require_grad()
-            })
-        }
-    }
-    let mut check = |id, index, slope: f64| {
-        let h = 1e-5;
-        let at = |by: f64| {
-            let moved = burn::module::Module::map(model.clone(), &mut Move { id, index, by });
-            run(&moved, &Memory::Full).loss
-        };
-        let difference = (at(h) - at(-h)) / (2.0 * h);
-        assert_close(slope, difference, 1e-5);
-    };
-    let mut each = Each {
-        full,
-        parts,
-        check: &mut check,
-        reached: &mut reached,
-    };
-    burn::module::Module::visit(&model, &mut each);
-    assert_eq!(reached, tracked(&model));
-    assert!(reached >= 10, "{reached}");
+    let reached: Vec<_> = full.iter().map(|(id, _)| *id).collect();
+    let all: Vec<_> = trained(&model).into_iter().map(|(id, _)| id).collect();
+    assert_eq!(reached, all);
+    assert!(reached.len() >= 10, "{}", reached.len());
 }
 
 #[test]

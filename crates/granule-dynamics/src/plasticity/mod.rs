@@ -36,7 +36,6 @@ mod limits;
 mod network;
 mod rule;
 mod rules;
-mod setting;
 mod short_term;
 #[cfg(test)]
 mod tests;
@@ -46,7 +45,7 @@ pub use config::{RuleConfig, RulesConfig};
 pub use connection::PlasticConnection;
 pub use layer::{PlasticLayer, PlasticLayerConfig, Progress, Response};
 pub use limits::{WeightBounds, WeightLimits};
-pub use network::{PlasticDynamics, PlasticNetwork, PlasticNetworkConfig, Transfer};
+pub use network::{PlasticDynamics, PlasticNetwork, PlasticNetworkConfig};
 pub use rule::{
     Activity, Bcm, BcmConfig, Competitive, CompetitiveConfig, Covariance, CovarianceConfig, Decay,
     DecayConfig, Hebb, HebbConfig, Homeostasis, HomeostasisConfig, Oja, OjaConfig, PairStdp,

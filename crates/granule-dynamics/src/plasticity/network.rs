@@ -1,38 +1,16 @@
 use burn::module::{Module, Param};
-use burn::tensor::{Tensor, activation};
+use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::config::RulesConfig;
 use super::connection::PlasticConnection;
 use super::rule::{Activity, Signal};
 use super::rules::Rules;
-use super::setting::{self, Range, Setting};
 use super::short_term::{ShortTermConfig, ShortTermPlasticity};
 use crate::model::{Clock, Dynamics, Model};
+use crate::population::Activation;
+use crate::setting::{self, Range, Setting};
 use crate::{DynamicsError, NormalNoise, Parameter, Place, State, Variable};
-
-/// The rate of a unit, r(x).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Transfer {
-    /// tanh x.
-    #[default]
-    Tanh,
-    /// max(x, 0).
-    Relu,
-    /// 1/(1 + e⁻ˣ).
-    Sigmoid,
-}
-
-impl Transfer {
-    fn rate(self, x: Tensor<2>) -> Tensor<2> {
-        match self {
-            Self::Tanh => x.tanh(),
-            Self::Relu => activation::relu(x),
-            Self::Sigmoid => activation::sigmoid(x),
-        }
-    }
-}
 
 /// Settings of a [`PlasticNetwork`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -43,7 +21,7 @@ pub struct PlasticNetworkConfig {
     /// The number of units, N; at least 1.
     pub units: usize,
     /// r(x).
-    pub transfer: Transfer,
+    pub transfer: Activation,
     /// τ above 0, in ms.
     pub time_constant: f64,
     /// The recurrent weights begin Gaussian with standard deviation `gain`/√N; at least 0.
@@ -67,7 +45,7 @@ impl Default for PlasticNetworkConfig {
         Self {
             inputs: 1,
             units: 64,
-            transfer: Transfer::Tanh,
+            transfer: Activation::Tanh,
             time_constant: 100.0,
             gain: 1.0,
             shared: false,
@@ -80,10 +58,10 @@ impl Default for PlasticNetworkConfig {
 }
 
 impl PlasticNetworkConfig {
-    fn settings(&self) -> [Setting; 1] {
-        [Setting::new(
+    fn settings(&self) -> [Setting<'_>; 1] {
+        [Setting::number(
             "time_constant",
-            self.time_constant,
+            &self.time_constant,
             Range::Positive,
         )]
     }
@@ -101,7 +79,13 @@ impl PlasticNetworkConfig {
             let allowed = "a finite number of at least 0";
             return Err(DynamicsError::config("gain", self.gain, allowed));
         }
-        setting::validate("plastic-network", &self.settings(), &self.trainable)?;
+        self.transfer.validate()?;
+        setting::validate(
+            "plastic-network",
+            &self.settings(),
+            &self.trainable,
+            (1, "unit"),
+        )?;
         self.plasticity.validate()?;
         let Some(short_term) = &self.short_term else {
             return Ok(());
@@ -115,11 +99,12 @@ impl PlasticNetworkConfig {
                 allowed,
             ));
         }
-        if self.transfer == Transfer::Tanh {
-            let allowed = "relu or sigmoid with short_term, for negative rates use up no resources";
-            return Err(DynamicsError::config("transfer", "tanh", allowed));
+        let allowed = "one without negative rates beside short_term, for they use up no resources";
+        match self.transfer {
+            Activation::Tanh => Err(DynamicsError::config("transfer", "tanh", allowed)),
+            Activation::Linear => Err(DynamicsError::config("transfer", "linear", allowed)),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Makes the network.
@@ -211,7 +196,7 @@ pub struct PlasticNetwork {
     /// e.
     pub short_term: Option<ShortTermPlasticity>,
     #[module(skip)]
-    transfer: Transfer,
+    transfer: Activation,
     #[module(skip)]
     shared: bool,
 }
@@ -270,7 +255,7 @@ pub struct PlasticDynamics {
     input: Option<Tensor<2>>,
     bias: Tensor<2>,
     time_constant: Tensor<2>,
-    transfer: Transfer,
+    transfer: Activation,
 }
 
 impl PlasticDynamics {

@@ -3,7 +3,7 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::rule::Signal;
-use super::setting::{self, Range, Setting};
+use crate::setting::{self, Range, Setting};
 use crate::{DynamicsError, Parameter, Place, State, Variable};
 
 /// Settings of [`ShortTermPlasticity`].
@@ -37,15 +37,15 @@ impl Default for ShortTermConfig {
 }
 
 impl ShortTermConfig {
-    fn settings(&self) -> [Setting; 3] {
-        let tau = |name, value| Setting::new(name, value, Range::Positive);
+    fn settings(&self) -> [Setting<'_>; 3] {
+        let tau = |name, value| Setting::number(name, value, Range::Positive);
         [
-            Setting::new("release", self.release, Range::Fraction),
+            Setting::number("release", &self.release, Range::OpenFraction),
             tau(
                 "facilitation_time_constant",
-                self.facilitation_time_constant,
+                &self.facilitation_time_constant,
             ),
-            tau("recovery_time_constant", self.recovery_time_constant),
+            tau("recovery_time_constant", &self.recovery_time_constant),
         ]
     }
 
@@ -55,7 +55,7 @@ impl ShortTermConfig {
     ///
     /// [`DynamicsError::Config`].
     pub fn validate(&self) -> Result<(), DynamicsError> {
-        setting::validate("short-term", &self.settings(), &self.trainable)
+        setting::validate("short-term", &self.settings(), &self.trainable, (1, "unit"))
     }
 
     /// Makes the synapses' short-term plasticity.

@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Activation;
 use crate::model::Field;
-use crate::parameter::{self, Bounds, Parameter, Setting, Values};
+use crate::parameter::{Parameter, Values};
+use crate::setting::{self, Range, Setting};
 use crate::system::{System, SystemField, check_input};
 use crate::{DynamicsError, Place, State, Variable};
 
@@ -80,26 +81,26 @@ impl WilsonCowanConfig {
     /// The settings of E, then those of I: time constant, from E, from I, slope, threshold, refractoriness, drive.
     #[rustfmt::skip]
     fn settings(&self) -> [[Setting<'_>; 7]; 2] {
-        const POSITIVE: Bounds = Bounds::Above(0.0);
-        const NOT_NEGATIVE: Bounds = Bounds::AtLeast(0.0);
+        const POSITIVE: Range = Range::Positive;
+        const NOT_NEGATIVE: Range = Range::NonNegative;
         [
             [
                 Setting::new("excitatory_time_constant", &self.excitatory_time_constant, POSITIVE),
                 Setting::new("excitatory_to_excitatory", &self.excitatory_to_excitatory, NOT_NEGATIVE),
                 Setting::new("inhibitory_to_excitatory", &self.inhibitory_to_excitatory, NOT_NEGATIVE),
                 Setting::new("excitatory_slope", &self.excitatory_slope, POSITIVE),
-                Setting::new("excitatory_threshold", &self.excitatory_threshold, Bounds::Free),
+                Setting::new("excitatory_threshold", &self.excitatory_threshold, Range::Any),
                 Setting::new("excitatory_refractoriness", &self.excitatory_refractoriness, NOT_NEGATIVE),
-                Setting::new("excitatory_drive", &self.excitatory_drive, Bounds::Free),
+                Setting::new("excitatory_drive", &self.excitatory_drive, Range::Any),
             ],
             [
                 Setting::new("inhibitory_time_constant", &self.inhibitory_time_constant, POSITIVE),
                 Setting::new("excitatory_to_inhibitory", &self.excitatory_to_inhibitory, NOT_NEGATIVE),
                 Setting::new("inhibitory_to_inhibitory", &self.inhibitory_to_inhibitory, NOT_NEGATIVE),
                 Setting::new("inhibitory_slope", &self.inhibitory_slope, POSITIVE),
-                Setting::new("inhibitory_threshold", &self.inhibitory_threshold, Bounds::Free),
+                Setting::new("inhibitory_threshold", &self.inhibitory_threshold, Range::Any),
                 Setting::new("inhibitory_refractoriness", &self.inhibitory_refractoriness, NOT_NEGATIVE),
-                Setting::new("inhibitory_drive", &self.inhibitory_drive, Bounds::Free),
+                Setting::new("inhibitory_drive", &self.inhibitory_drive, Range::Any),
             ],
         ]
     }
@@ -113,7 +114,12 @@ impl WilsonCowanConfig {
         if self.pairs == 0 {
             return Err(DynamicsError::config("pairs", 0, "at least 1"));
         }
-        parameter::validate(self.pairs, &self.settings().concat(), &self.trainable)
+        setting::validate(
+            "",
+            &self.settings().concat(),
+            &self.trainable,
+            (self.pairs, "pair"),
+        )
     }
 
     /// Makes the model.
@@ -123,7 +129,7 @@ impl WilsonCowanConfig {
     /// Those of [`validate`](Self::validate).
     pub fn init(&self, place: &Place) -> Result<WilsonCowan, DynamicsError> {
         self.validate()?;
-        let parameter = |setting: Setting<'_>| setting.init(&self.trainable, place);
+        let parameter = |setting: Setting<'_>| setting.init("", &self.trainable, place);
         let population = |settings: [Setting<'_>; 7]| {
             let [tau, from_e, from_i, slope, threshold, refractoriness, drive] = settings;
             Ok::<_, DynamicsError>(WilsonCowanPopulation {

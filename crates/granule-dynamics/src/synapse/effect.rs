@@ -2,7 +2,8 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use crate::unit::setting::{Constant, Quantity, Range, Settings};
+use crate::setting::Range;
+use crate::unit::setting::{Constant, Quantity, Settings};
 use crate::{DynamicsError, Values};
 
 /// What the time course is: a current, or a conductance g with a driving force. Currents are inward.

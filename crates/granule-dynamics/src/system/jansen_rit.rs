@@ -3,7 +3,8 @@ use burn::tensor::Tensor;
 use super::parameters::mass_model;
 use super::{SystemField, check_input, plus};
 use crate::model::Field;
-use crate::{Bounds, DynamicsError, State, Variable};
+use crate::setting::Range;
+use crate::{DynamicsError, State, Variable};
 
 mass_model! {
     /// Settings of [`JansenRit`]; the defaults are the standard parameters of Jansen & Rit 1995, at which the column
@@ -32,31 +33,31 @@ mass_model! {
     }
     parameters: {
         /// A: the largest excitatory postsynaptic potential (mV).
-        excitatory_gain = 3.25, Bounds::Above(0.0);
+        excitatory_gain = 3.25, Range::Positive;
         /// B: the largest inhibitory postsynaptic potential (mV).
-        inhibitory_gain = 22.0, Bounds::Above(0.0);
+        inhibitory_gain = 22.0, Range::Positive;
         /// τe = 1/a: the excitatory synapses' time constant (ms).
-        excitatory_time_constant = 10.0, Bounds::Above(0.0);
+        excitatory_time_constant = 10.0, Range::Positive;
         /// τi = 1/b: the inhibitory synapses' time constant (ms).
-        inhibitory_time_constant = 20.0, Bounds::Above(0.0);
+        inhibitory_time_constant = 20.0, Range::Positive;
         /// C: the number of synapses between the populations.
-        connectivity = 135.0, Bounds::Above(0.0);
+        connectivity = 135.0, Range::Positive;
         /// c1: pyramidal to excitatory cells, as a share of C.
-        pyramidal_to_excitatory = 1.0, Bounds::Above(0.0);
+        pyramidal_to_excitatory = 1.0, Range::Positive;
         /// c2: excitatory to pyramidal cells, as a share of C.
-        excitatory_to_pyramidal = 0.8, Bounds::Above(0.0);
+        excitatory_to_pyramidal = 0.8, Range::Positive;
         /// c3: pyramidal to inhibitory cells, as a share of C.
-        pyramidal_to_inhibitory = 0.25, Bounds::Above(0.0);
+        pyramidal_to_inhibitory = 0.25, Range::Positive;
         /// c4: inhibitory to pyramidal cells, as a share of C.
-        inhibitory_to_pyramidal = 0.25, Bounds::Above(0.0);
+        inhibitory_to_pyramidal = 0.25, Range::Positive;
         /// e0: half of the largest firing rate (Hz).
-        half_rate = 2.5, Bounds::Above(0.0);
+        half_rate = 2.5, Range::Positive;
         /// v0: the potential of half the largest rate (mV).
-        threshold = 6.0, Bounds::Free;
+        threshold = 6.0, Range::Any;
         /// r: the steepness of the sigmoid (1/mV).
-        steepness = 0.56, Bounds::Above(0.0);
+        steepness = 0.56, Range::Positive;
         /// p: the pulse rate from outside without input (Hz); 120 to 320 in the paper.
-        drive = 220.0, Bounds::Free;
+        drive = 220.0, Range::Any;
     }
     variables: {
         y0 ["mV"] = 0.0;

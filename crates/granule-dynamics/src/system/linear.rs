@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::parameters::{check_trainable, initial_state};
 use super::{System, SystemField, channel, check_input, plus};
 use crate::model::{Field, Linear};
-use crate::parameter::{self, Setting};
-use crate::{Bounds, DynamicsError, Parameter, Place, State, Values, Variable};
+use crate::setting::{self, Range, Setting};
+use crate::{DynamicsError, Parameter, Place, State, Values, Variable};
 
 /// Settings of [`LinearSystem`]; the default is a damped rotation in two variables that one population drives.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -41,7 +41,7 @@ impl LinearSystemConfig {
     pub const PARAMETERS: &'static [&'static str] = &["a", "b", "c", "initial"];
 
     fn initial(&self) -> Setting<'_> {
-        Setting::new("initial", &self.initial, Bounds::Free)
+        Setting::new("initial", &self.initial, Range::Any)
     }
 
     /// Checks every value.
@@ -60,7 +60,7 @@ impl LinearSystemConfig {
                 check_matrix(name, matrix, size, None)?;
             }
         }
-        parameter::validate(size, &[self.initial()], &[])?;
+        setting::validate("", &[self.initial()], &[], (size, "unit"))?;
         check_trainable(&self.trainable, Self::PARAMETERS)
     }
 
@@ -81,7 +81,7 @@ impl LinearSystemConfig {
             a,
             b: matrix("b", &self.b),
             c: matrix("c", &self.c),
-            initial: self.initial().init(&self.trainable, place)?,
+            initial: self.initial().init("", &self.trainable, place)?,
         })
     }
 }

@@ -5,7 +5,8 @@ use burn::tensor::Tensor;
 use super::parameters::mass_model;
 use super::{SystemField, check_input, plus};
 use crate::model::Field;
-use crate::{Bounds, DynamicsError, State, Variable};
+use crate::setting::Range;
+use crate::{DynamicsError, State, Variable};
 
 mass_model! {
     /// Settings of [`MontbrioPazoRoxin`]; the defaults are the bistable example of the paper (Δ = 1, η = −5, J = 15).
@@ -32,13 +33,13 @@ mass_model! {
     }
     parameters: {
         /// τ: the membrane's time constant (ms).
-        time_constant = 1.0, Bounds::Above(0.0);
+        time_constant = 1.0, Range::Positive;
         /// Δ: the half width of the excitabilities.
-        half_width = 1.0, Bounds::Above(0.0);
+        half_width = 1.0, Range::Positive;
         /// η: the centre of the excitabilities.
-        excitability = -5.0, Bounds::Free;
+        excitability = -5.0, Range::Any;
         /// J: the synaptic weight.
-        coupling = 15.0, Bounds::Free;
+        coupling = 15.0, Range::Any;
     }
     variables: {
         r ["1/ms"] = 0.0;

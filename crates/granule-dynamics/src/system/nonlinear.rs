@@ -10,8 +10,8 @@ use super::{
     VanDerPol, VanDerPolConfig, channel, check_input, plus,
 };
 use crate::model::Field;
-use crate::parameter::{self, Setting};
-use crate::{Bounds, DynamicsError, Parameter, Place, State, Values, Variable};
+use crate::setting::{self, Range, Setting};
+use crate::{DynamicsError, Parameter, Place, State, Values, Variable};
 
 /// Settings of [`NonlinearSystem`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -86,8 +86,8 @@ impl Default for NetworkFormConfig {
 impl NetworkFormConfig {
     fn settings(&self) -> [Setting<'_>; 2] {
         [
-            Setting::new("time_constant", &self.time_constant, Bounds::Above(0.0)),
-            Setting::new("initial", &self.initial, Bounds::Free),
+            Setting::new("time_constant", &self.time_constant, Range::Positive),
+            Setting::new("initial", &self.initial, Range::Any),
         ]
     }
 
@@ -96,7 +96,7 @@ impl NetworkFormConfig {
             return Err(DynamicsError::config("form.size", 0, "at least 1"));
         }
         self.network.validate("form.network")?;
-        parameter::validate(self.size, &self.settings(), &self.trainable)
+        setting::validate("", &self.settings(), &self.trainable, (self.size, "unit"))
     }
 
     fn init(&self, population: usize, place: &Place) -> Result<NetworkForm, DynamicsError> {
@@ -105,8 +105,8 @@ impl NetworkFormConfig {
             network: self
                 .network
                 .init(self.size + population, self.size, 0, place),
-            time_constant: time_constant.init(&self.trainable, place)?,
-            initial: initial.init(&self.trainable, place)?,
+            time_constant: time_constant.init("", &self.trainable, place)?,
+            initial: initial.init("", &self.trainable, place)?,
             size: self.size,
         })
     }

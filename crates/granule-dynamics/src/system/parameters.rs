@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 
-use crate::parameter::Setting;
+use crate::setting::Setting;
 use crate::{DynamicsError, Parameter, Place, State, Variable};
 
 /// Checks that every name in `trainable` is one of `names`.
@@ -34,8 +34,8 @@ pub(crate) fn initial(
 ) -> Result<Vec<Parameter>, DynamicsError> {
     let trained = trainable.iter().any(|listed| listed == "initial");
     let make = |setting: &Setting<'_>| {
-        let listed = trained.then(|| setting.name.to_owned());
-        setting.init(listed.as_slice(), place)
+        let bounds = trained.then(|| setting.range.bounds());
+        setting.within(bounds, "", place)
     };
     settings.iter().map(make).collect()
 }
@@ -67,7 +67,7 @@ macro_rules! mass_model {
         $(#[$field_doc:meta])*
         field $Field:ident,
         noise: { $(#[$noise_doc:meta])* amplitude = $noise:expr; }
-        parameters: { $($(#[$doc:meta])* $name:ident = $default:expr, $bounds:expr;)+ }
+        parameters: { $($(#[$doc:meta])* $name:ident = $default:expr, $range:expr;)+ }
         variables: { $($variable:ident [$unit:literal] = $initial:expr;)+ }
         inputs: { $($channel:literal [$channel_unit:literal];)+ }
     ) => {
@@ -102,18 +102,18 @@ macro_rules! mass_model {
             /// The names that `trainable` may hold.
             pub const PARAMETERS: &'static [&'static str] = &[$(stringify!($name),)+ "initial"];
 
-            fn settings(&self) -> Vec<$crate::parameter::Setting<'_>> {
-                use $crate::parameter::Setting;
-                let noise = Setting::new("noise", &self.noise, $crate::Bounds::AtLeast(0.0));
-                let parameters = [$(Setting::new(stringify!($name), &self.$name, $bounds)),+];
+            fn settings(&self) -> Vec<$crate::setting::Setting<'_>> {
+                use $crate::setting::Setting;
+                let noise = Setting::new("noise", &self.noise, $crate::setting::Range::NonNegative);
+                let parameters = [$(Setting::new(stringify!($name), &self.$name, $range)),+];
                 parameters.into_iter().chain([noise]).chain(self.initial_settings()).collect()
             }
 
-            fn initial_settings(&self) -> Vec<$crate::parameter::Setting<'_>> {
+            fn initial_settings(&self) -> Vec<$crate::setting::Setting<'_>> {
                 let names = [$(concat!("initial.", stringify!($variable))),+];
                 let settings = names.into_iter().zip(&self.initial);
                 settings.map(|(name, values)| {
-                    $crate::parameter::Setting::new(name, values, $crate::Bounds::Free)
+                    $crate::setting::Setting::new(name, values, $crate::setting::Range::Any)
                 }).collect()
             }
 
@@ -139,7 +139,7 @@ macro_rules! mass_model {
                         format!("one for each of {}", variables.join(", ")),
                     ));
                 }
-                $crate::parameter::validate(self.nodes, &self.settings(), &[])?;
+                $crate::setting::validate("", &self.settings(), &[], (self.nodes, "node"))?;
                 $crate::system::parameters::check_trainable(&self.trainable, Self::PARAMETERS)
             }
 
@@ -149,11 +149,11 @@ macro_rules! mass_model {
             ///
             /// Those of [`validate`](Self::validate).
             pub fn init(&self, place: &$crate::Place) -> Result<$Module, $crate::DynamicsError> {
-                use $crate::parameter::Setting;
+                use $crate::setting::Setting;
                 self.validate()?;
                 let trained = &self.trainable;
                 Ok($Module {
-                    $($name: Setting::new(stringify!($name), &self.$name, $bounds).init(trained, place)?,)+
+                    $($name: Setting::new(stringify!($name), &self.$name, $range).init("", trained, place)?,)+
                     initial: $crate::system::parameters::initial(&self.initial_settings(), trained, place)?,
                     variables: self.variables(),
                     noise: self.noise.as_slice().to_vec(),

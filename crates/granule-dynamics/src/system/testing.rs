@@ -1,11 +1,11 @@
 //! Runs, gradients and devices that the tests of every system share.
 
-use burn::module::{ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::Tensor;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use super::{Integrated, System};
+use crate::differences::{nudged, slopes, trained};
 use crate::gradient::{Memory, Run, gradient};
 use crate::model::{Constant, Input, Model};
 use crate::simulate::{Grid, record};
@@ -67,53 +67,6 @@ pub(crate) fn peak_frequency(signal: &[f64], dt: f64) -> f64 {
         .unwrap()
 }
 
-/// The trainable parameters with their sizes.
-#[derive(Default)]
-struct Trainable(Vec<(ParamId, usize)>);
-
-impl ModuleVisitor for Trainable {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if param.is_require_grad() {
-            self.0.push((param.id, param.val().shape().num_elements()));
-        }
-    }
-}
-
-struct Values<'a> {
-    gradients: &'a mut burn::optim::GradientsParams,
-    found: Vec<(ParamId, Vec<f64>)>,
-}
-
-impl ModuleVisitor for Values<'_> {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if let Some(gradient) = self.gradients.remove::<D>(param.id) {
-            self.found.push((param.id, host(gradient).unwrap()));
-        }
-    }
-}
-
-/// Moves one element of one parameter.
-struct Nudge {
-    id: ParamId,
-    element: usize,
-    by: f64,
-}
-
-impl ModuleMapper for Nudge {
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        if param.id != self.id {
-            return param;
-        }
-        param.map(|value| {
-            let mut values = host(value.clone()).unwrap();
-            values[self.element] += self.by;
-            Place::of(&value)
-                .tensor(values, value.dims())
-                .require_grad()
-        })
-    }
-}
-
 /// Every element of every trainable parameter: reverse mode against differences of fourth order, in double precision, to a
 /// relative 1e-6; and one memory policy against another.
 pub(crate) fn model_gradients_agree<M: Model>(
@@ -147,24 +100,13 @@ pub(crate) fn model_gradients_agree<M: Model>(
         every: 1,
         memory: &Memory::Segments(3),
     };
-    let mut result = gradient(&model, &run, loss).unwrap();
-    let mut values = Values {
-        gradients: &mut result.parameters,
-        found: Vec::new(),
-    };
-    model.visit(&mut values);
-    let found = values.found;
+    let found = slopes(&model, gradient(&model, &run, loss).unwrap().parameters);
     let run = Run {
         memory: &Memory::Full,
         ..run
     };
-    let mut result = gradient(&model, &run, loss).unwrap();
-    let mut values = Values {
-        gradients: &mut result.parameters,
-        found: Vec::new(),
-    };
-    model.visit(&mut values);
-    for ((_, segments), (_, full)) in found.iter().zip(&values.found) {
+    let whole = slopes(&model, gradient(&model, &run, loss).unwrap().parameters);
+    for ((_, segments), (_, full)) in found.iter().zip(&whole) {
         for (segments, full) in segments.iter().zip(full) {
             assert!(
                 (segments - full).abs() <= 1e-10 * full.abs(),
@@ -172,17 +114,16 @@ pub(crate) fn model_gradients_agree<M: Model>(
             );
         }
     }
-    let mut trainable = Trainable::default();
-    model.visit(&mut trainable);
-    assert!(!trainable.0.is_empty());
-    for (id, size) in trainable.0 {
+    let trained = trained(&model);
+    assert!(!trained.is_empty());
+    for (id, size) in trained {
         let Some((_, gradients)) = found.iter().find(|(other, _)| *other == id) else {
             panic!("no gradient reached {id}");
         };
         assert_eq!(gradients.len(), size);
         for (element, gradient) in gradients.iter().enumerate() {
             let at = |by: f64| {
-                let moved = model.clone().map(&mut Nudge { id, element, by });
+                let moved = nudged(&model, (id, element), by);
                 host(loss(show(&moved))).unwrap()[0]
             };
             let h = 1e-3 / (1.0 + gradient.abs());

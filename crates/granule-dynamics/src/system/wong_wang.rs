@@ -4,7 +4,8 @@ use super::guarded::linear_exponential;
 use super::parameters::mass_model;
 use super::{SystemField, check_input, plus};
 use crate::model::Field;
-use crate::{Bounds, DynamicsError, State, Variable};
+use crate::setting::Range;
+use crate::{DynamicsError, State, Variable};
 
 mass_model! {
     /// Settings of [`WongWang`]; the defaults are those of Wong & Wang 2006 without recurrent AMPA synapses.
@@ -31,25 +32,25 @@ mass_model! {
     }
     parameters: {
         /// J₁₁ = J₂₂: a population's excitation of itself (nA).
-        self_excitation = 0.2609, Bounds::Free;
+        self_excitation = 0.2609, Range::Any;
         /// J₁₂ = J₂₁: the inhibition of the other population (nA).
-        cross_inhibition = 0.0497, Bounds::Free;
+        cross_inhibition = 0.0497, Range::Any;
         /// J_ext: the current of a stimulus (nA/Hz).
-        stimulus_weight = 5.2e-4, Bounds::Free;
+        stimulus_weight = 5.2e-4, Range::Any;
         /// I₀: the background current (nA).
-        background = 0.3255, Bounds::Free;
+        background = 0.3255, Range::Any;
         /// τ_S: the gating's time constant (ms).
-        time_constant = 100.0, Bounds::Above(0.0);
+        time_constant = 100.0, Range::Positive;
         /// γ: the gating opened by a spike.
-        opening = 0.641, Bounds::Above(0.0);
+        opening = 0.641, Range::Positive;
         /// a: the slope of the input–output function (Hz/nA).
-        gain = 270.0, Bounds::Above(0.0);
+        gain = 270.0, Range::Positive;
         /// b: its offset (Hz).
-        offset = 108.0, Bounds::Free;
+        offset = 108.0, Range::Any;
         /// d: its curvature (s).
-        curvature = 0.154, Bounds::Above(0.0);
+        curvature = 0.154, Range::Positive;
         /// τ_AMPA: the noise's time constant (ms).
-        noise_time_constant = 2.0, Bounds::Above(0.0);
+        noise_time_constant = 2.0, Range::Positive;
     }
     variables: {
         s1 ["1"] = 0.1;
@@ -190,21 +191,21 @@ mass_model! {
     }
     parameters: {
         /// J: the synaptic current (nA).
-        synaptic_current = 0.2609, Bounds::Above(0.0);
+        synaptic_current = 0.2609, Range::Positive;
         /// w: the share of it that a population gives itself.
-        recurrence = 0.9, Bounds::Free;
+        recurrence = 0.9, Range::Any;
         /// I₀: the background current (nA).
-        background = 0.3, Bounds::Free;
+        background = 0.3, Range::Any;
         /// τ_S: the gating's time constant (ms).
-        time_constant = 100.0, Bounds::Above(0.0);
+        time_constant = 100.0, Range::Positive;
         /// γ: the gating opened by a spike.
-        opening = 0.641, Bounds::Above(0.0);
+        opening = 0.641, Range::Positive;
         /// a: the slope of the input–output function (Hz/nA).
-        gain = 270.0, Bounds::Above(0.0);
+        gain = 270.0, Range::Positive;
         /// b: its offset (Hz).
-        offset = 108.0, Bounds::Free;
+        offset = 108.0, Range::Any;
         /// d: its curvature (s).
-        curvature = 0.154, Bounds::Above(0.0);
+        curvature = 0.154, Range::Positive;
     }
     variables: { s ["1"] = 0.1; }
     inputs: { "synaptic drive" ["1"]; "current" ["nA"]; }

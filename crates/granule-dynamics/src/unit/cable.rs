@@ -6,9 +6,10 @@ use burn::tensor::{Int, Tensor, TensorData};
 use granule_ops::{Tree, tree_solve};
 use serde::{Deserialize, Serialize};
 
-use super::setting::{Constant, Range, Settings};
+use super::setting::{Constant, Settings};
 use super::{Cells, Passive};
 use crate::model::{Clock, Dynamics, Field, Linear, Model};
+use crate::setting::Range;
 use crate::solver::linear::update_groups;
 use crate::{Bounds, DynamicsError, Place, State, Values, Variable};
 

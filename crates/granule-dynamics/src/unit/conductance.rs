@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use super::field::{CellField, Form};
 use super::parameters::{CellConstants, CellParameters, Published};
 use super::rates::RateForm;
-use super::setting::{Constant, Range, Settings};
+use super::setting::{Constant, Settings};
+use crate::setting::Range;
 use crate::solver::{Solver, Stepped};
 use crate::{Bounds, DynamicsError, Model, Place, State, Values};
 

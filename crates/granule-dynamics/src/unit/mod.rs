@@ -69,6 +69,7 @@ mod tests;
 mod traub_miles;
 mod wang_buzsaki;
 
+pub use crate::setting::Range;
 pub use adex::{Adex, AdexConfig, AdexConstants, AdexField, AdexParameters};
 pub use cable::{Cable, CableConfig, CableDynamics, CableScheme, Compartment, Membrane};
 pub use choice::{UnitConfig, UnitModel};
@@ -84,7 +85,7 @@ pub use parameters::{CellConstants, CellParameters, PARAMETERS, ParameterInfo, P
 pub use passive::{Passive, PassiveConfig, PassiveConstants, PassiveField, PassiveParameters};
 pub use qif::{Qif, QifConfig, QifConstants, QifDynamics, QifParameters};
 pub use rates::RateForm;
-pub use setting::{Constant, Range};
+pub use setting::Constant;
 pub use spikes::{SpikeDetector, Spikes, spikes};
 pub use surrogate::Surrogate;
 pub use traub_miles::{TraubMiles, TraubMilesConfig};

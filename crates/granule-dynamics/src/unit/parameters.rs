@@ -7,7 +7,8 @@ use burn::module::Module;
 use serde::{Deserialize, Serialize};
 
 use super::Kinetics;
-use super::setting::{Constant, Range};
+use super::setting::Constant;
+use crate::setting::Range;
 use crate::{DynamicsError, Values};
 
 /// What a parameter is, for help and tables.

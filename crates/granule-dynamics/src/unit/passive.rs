@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::constants::constants;
 use super::input::fits;
-use super::setting::{Constant, Quantity, Range, Settings};
+use super::setting::{Constant, Quantity, Settings};
 use crate::model::{Field, Linear, Model};
+use crate::setting::Range;
 use crate::solver::{Solver, Stepped};
 use crate::{Bounds, DynamicsError, Place, State, Values, Variable};
 

@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::constants::constants;
 use super::input::fits;
-use super::setting::{Constant, Quantity, Range, Settings};
+use super::setting::{Constant, Quantity, Settings};
 use super::{Observed, Surrogate};
 use crate::model::{Clock, Dynamics, Model};
+use crate::setting::Range;
 use crate::{Bounds, DynamicsError, Place, State, Values, Variable};
 
 constants! {

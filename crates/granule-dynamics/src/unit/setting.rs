@@ -6,135 +6,46 @@ use burn::module::Module;
 use burn::tensor::{Bool, Tensor};
 
 use super::ParameterInfo;
+use crate::setting::{Range, Setting, check_listed};
 use crate::{Bounds, DynamicsError, Parameter, Place, Values};
 
-/// The values that make sense for a parameter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Range {
-    /// Any finite number.
-    Any,
-    /// Finite and above 0: a capacitance, a slope.
-    Positive,
-    /// Finite and at least 0: a conductance. Trained, it stays above 0.
-    NonNegative,
-    /// From 0 to 1: a gate. Trained, it stays between them.
-    Fraction,
+/// A setting in its section, with where training keeps it; `None` where it is fixed.
+#[derive(Debug)]
+struct Entry<'a> {
+    section: &'a str,
+    setting: Setting<'a>,
+    bounds: Option<Bounds>,
 }
 
-impl Range {
-    fn contains(self, value: f64) -> bool {
-        value.is_finite()
-            && match self {
-                Self::Any => true,
-                Self::Positive => value > 0.0,
-                Self::NonNegative => value >= 0.0,
-                Self::Fraction => (0.0..=1.0).contains(&value),
-            }
-    }
-
-    /// Whether all values that training can reach make sense.
-    fn admits(self, bounds: Bounds) -> bool {
-        let (low, high) = match bounds {
-            Bounds::Free => (f64::NEG_INFINITY, f64::INFINITY),
-            Bounds::Above(low) | Bounds::AtLeast(low) => (low, f64::INFINITY),
-            Bounds::Below(high) => (f64::NEG_INFINITY, high),
-            Bounds::Between(low, high) => (low, high),
-        };
-        let within = match self {
-            Self::Any => true,
-            Self::Positive | Self::NonNegative => low >= 0.0,
-            Self::Fraction => low >= 0.0 && high <= 1.0,
-        };
-        within && low < high
-    }
-
-    /// Where training keeps it unless told otherwise.
-    fn bounds(self) -> Bounds {
-        match self {
-            Self::Any => Bounds::Free,
-            Self::Positive | Self::NonNegative => Bounds::Above(0.0),
-            Self::Fraction => Bounds::Between(0.0, 1.0),
-        }
-    }
-
-    /// In words, for messages and help.
-    pub fn describe(self) -> &'static str {
-        match self {
-            Self::Any => "a finite number",
-            Self::Positive => "a finite number above 0",
-            Self::NonNegative => "a finite number, at least 0",
-            Self::Fraction => "from 0 to 1",
-        }
-    }
-}
-
-/// A parameter in a configuration.
-#[derive(Clone, Debug)]
-pub(crate) struct Setting<'a> {
-    /// Its full name, for errors.
-    pub(crate) field: String,
-    pub(crate) values: &'a Values,
-    pub(crate) range: Range,
-    /// Where training keeps it; `None` where it is fixed.
-    pub(crate) bounds: Option<Bounds>,
-}
-
-impl<'a> Setting<'a> {
-    /// The parameter `name` of the section `unit`, trainable where `trainable` lists it.
-    pub(crate) fn new(
-        (section, name): (&str, &str),
-        values: &'a Values,
-        range: Range,
-        trainable: &[String],
-        bounds: &BTreeMap<String, Bounds>,
-    ) -> Self {
-        let listed = trainable.iter().any(|listed| listed == name);
-        Self {
-            field: format!("{section}.{name}"),
-            values,
-            range,
-            bounds: listed.then(|| bounds.get(name).copied().unwrap_or(range.bounds())),
-        }
+impl Entry<'_> {
+    fn field(&self) -> String {
+        self.setting.field(self.section)
     }
 
     /// Checks number, range and bounds of the values.
-    pub(crate) fn check(&self, cells: usize) -> Result<(), DynamicsError> {
-        let values = self.values.as_slice();
-        if ![1, cells].contains(&values.len()) {
-            let found = format!("[{} values]", values.len());
-            let allowed = format!("one value, or {cells}: one for each cell");
-            return Err(DynamicsError::config(&self.field, found, allowed));
-        }
-        if let Some(value) = values.iter().find(|x| !self.range.contains(**x)) {
-            return Err(DynamicsError::config(
-                &self.field,
-                value,
-                self.range.describe(),
-            ));
-        }
+    fn check(&self, cells: usize) -> Result<(), DynamicsError> {
+        self.setting.check(self.section, (cells, "cell"))?;
+        let range = self.setting.range;
         match self.bounds {
-            Some(bounds) if !self.range.admits(bounds) => Err(DynamicsError::config(
-                format!("bounds of {}", self.field),
+            Some(bounds) if !range.admits(bounds) => Err(DynamicsError::config(
+                format!("bounds of {}", self.field()),
                 format!("{bounds:?}"),
-                format!("bounds that keep it {}", self.range.describe()),
+                format!("bounds that keep it {}", range.describe()),
             )),
             _ => Ok(()),
         }
     }
 
     /// Checks it and makes it part of a module.
-    pub(crate) fn init(&self, cells: usize, place: &Place) -> Result<Constant, DynamicsError> {
+    fn init(&self, cells: usize, place: &Place) -> Result<Constant, DynamicsError> {
         self.check(cells)?;
-        let values = self.values.as_slice();
-        Ok(match (self.bounds, values) {
-            (Some(bounds), _) => {
-                Constant::Parameter(Parameter::trainable(&self.field, values, bounds, place)?)
+        match (self.bounds, self.setting.values) {
+            (None, [value]) => Ok(Constant::Number(*value)),
+            (bounds, _) => {
+                let parameter = self.setting.within(bounds, self.section, place)?;
+                Ok(Constant::Parameter(parameter))
             }
-            (None, [value]) => Constant::Number(*value),
-            (None, _) => {
-                Constant::Parameter(Parameter::fixed(&self.field, values, Bounds::Free, place)?)
-            }
-        })
+        }
     }
 }
 
@@ -144,7 +55,7 @@ pub(crate) struct Settings<'a> {
     section: &'static str,
     trainable: &'a [String],
     bounds: &'a BTreeMap<String, Bounds>,
-    entries: Vec<(&'static str, Setting<'a>)>,
+    entries: Vec<Entry<'a>>,
 }
 
 impl<'a> Settings<'a> {
@@ -180,57 +91,61 @@ impl<'a> Settings<'a> {
     /// Adds the parameter `name` of `section`.
     pub(crate) fn add(
         &mut self,
-        (section, name): (&str, &'static str),
+        (section, name): (&'a str, &'static str),
         values: &'a Values,
         range: Range,
     ) {
-        let setting = Setting::new((section, name), values, range, self.trainable, self.bounds);
-        self.entries.push((name, setting));
+        let setting = Setting::new(name, values, range);
+        let own = self.bounds.get(name).copied();
+        self.entries.push(Entry {
+            section,
+            setting,
+            bounds: setting.bounds(self.trainable, own),
+        });
+    }
+
+    fn entry(&self, name: &str) -> Option<&Entry<'a>> {
+        self.entries.iter().find(|entry| entry.setting.name == name)
     }
 
     /// Where training keeps the parameter `name` unless the configuration says otherwise.
     pub(crate) fn keep(&mut self, name: &str, bounds: Bounds) {
         let own = self.bounds.contains_key(name);
-        let entries = self.entries.iter_mut().filter(|(known, _)| *known == name);
-        for (_, setting) in entries.filter(|(_, setting)| !own && setting.bounds.is_some()) {
-            setting.bounds = Some(bounds);
+        let mut entries = self.entries.iter_mut();
+        let entry = entries.find(|entry| entry.setting.name == name);
+        if let Some(entry) = entry.filter(|entry| !own && entry.bounds.is_some()) {
+            entry.bounds = Some(bounds);
         }
     }
 
     /// Checks that `trainable` and `bounds` name parameters, and every parameter.
     pub(crate) fn check(&self, units: usize) -> Result<(), DynamicsError> {
-        let listed = self.trainable.iter().map(|name| ("trainable", name));
-        let bounded = self.bounds.keys().map(|name| ("bounds", name));
-        let unknown = |name: &String| self.entries.iter().all(|(known, _)| known != name);
-        if let Some((list, name)) = listed.chain(bounded).find(|(_, name)| unknown(name)) {
-            let known: Vec<_> = self.entries.iter().map(|(name, _)| *name).collect();
-            let field = format!("{}.{list}", self.section);
-            return Err(DynamicsError::config(field, name, known.join(", ")));
-        }
+        let known = self.entries.iter().map(|entry| entry.setting.name);
+        check_listed((self.section, "trainable"), self.trainable, known.clone())?;
+        check_listed((self.section, "bounds"), self.bounds.keys(), known)?;
         let mut entries = self.entries.iter();
-        entries.try_for_each(|(_, setting)| setting.check(units))
+        entries.try_for_each(|entry| entry.check(units))
     }
 
     /// The largest number of values.
     pub(crate) fn widest(&self) -> usize {
-        let widths = self.entries.iter().map(|(_, s)| s.values.as_slice().len());
+        let widths = self.entries.iter().map(|entry| entry.setting.values.len());
         widths.max().unwrap_or(1)
     }
 
     /// Checks that `above` exceeds `below` in every unit.
     pub(crate) fn ordered(&self, above: &str, below: &str) -> Result<(), DynamicsError> {
-        let find = |name| self.entries.iter().find(|(known, _)| *known == name);
-        let (Some((_, above)), Some((_, below))) = (find(above), find(below)) else {
+        let (Some(above), Some(below)) = (self.entry(above), self.entry(below)) else {
             return Ok(());
         };
-        let (high, low) = (above.values.as_slice(), below.values.as_slice());
+        let (high, low) = (above.setting.values, below.setting.values);
         let at = |values: &[f64], unit: usize| values[unit.min(values.len() - 1)];
         let mut units = 0..high.len().max(low.len());
         match units.find(|unit| at(high, *unit) <= at(low, *unit)) {
             Some(unit) => Err(DynamicsError::config(
-                &above.field,
+                above.field(),
                 at(high, unit),
-                format!("above {} = {}", below.field, at(low, unit)),
+                format!("above {} = {}", below.field(), at(low, unit)),
             )),
             None => Ok(()),
         }
@@ -242,11 +157,11 @@ impl<'a> Settings<'a> {
             let field = format!("{}.peak", self.section);
             return Err(DynamicsError::config(field, peak, Range::Any.describe()));
         }
-        for (_, setting) in self.entries.iter().filter(|(name, _)| names.contains(name)) {
+        for entry in names.iter().filter_map(|name| self.entry(name)) {
             let above = |value: &&f64| **value >= peak;
-            if let Some(value) = setting.values.as_slice().iter().find(above) {
+            if let Some(value) = entry.setting.values.iter().find(above) {
                 let allowed = format!("below the peak, {peak}");
-                return Err(DynamicsError::config(&setting.field, value, allowed));
+                return Err(DynamicsError::config(entry.field(), value, allowed));
             }
         }
         Ok(())
@@ -259,10 +174,8 @@ impl<'a> Settings<'a> {
         units: usize,
         place: &Place,
     ) -> Result<Option<Constant>, DynamicsError> {
-        let entry = self.entries.iter().find(|(known, _)| *known == name);
-        entry
-            .map(|(_, setting)| setting.init(units, place))
-            .transpose()
+        let entry = self.entry(name);
+        entry.map(|entry| entry.init(units, place)).transpose()
     }
 
     /// Makes the parameter `name`, which is there, part of a module.

@@ -4,12 +4,11 @@
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, TensorMetadata, backend_extension};
-use burn::tensor::{DType, Shape, Tensor};
+use burn::tensor::{Shape, Tensor};
 
-use super::backward::{self, Gradients, Saved, Wanted};
 use super::cpu::{self, Geometry, Inputs};
 use super::drive::Source;
-use super::{Drive, RateSequenceOptions, Recorded};
+use super::{Drive, RateSequenceOptions};
 use crate::host::{HostBackend, HostVec, on_host};
 
 /// Rate sequences as the CPU backends supply them; documented at [`super::rate_sequence`]. Inputs, or a direct drive, that
@@ -103,67 +102,6 @@ fn forward<B: HostBackend>(
     (write(returned), states.map(write))
 }
 
-/// A direct drive that there is not.
-#[cfg(feature = "autodiff")]
-fn no_direct<B: HostBackend>(dtype: DType) -> FloatTensor<B> {
-    let values = match dtype {
-        DType::F64 => HostVec::F64(Vec::new()),
-        _ => HostVec::F32(Vec::new()),
-    };
-    B::write(values, Shape::new([0, 0, 0]))
-}
-
-/// `kept` are states, or else the rates of every step. `direct` is read for the gradient of `alpha` and where not every
-/// step was kept.
-#[cfg(feature = "autodiff")]
-fn backward<B: HostBackend>(
-    tensors: Tensors<FloatTensor<B>>,
-    kept: FloatTensor<B>,
-    kept_states: bool,
-    grad: FloatTensor<B>,
-    options: RateSequenceOptions,
-    wanted: Wanted,
-) -> Gradients<FloatTensor<B>> {
-    let Tensors {
-        x0,
-        input,
-        weight_in,
-        direct,
-        weight,
-        alpha,
-    } = tensors;
-    let (of_input, of_kept) = (input.shape(), kept.shape());
-    let g = Geometry {
-        steps: of_kept[0] * options.every,
-        batch: of_kept[1],
-        units: of_kept[2],
-        channels: of_input[2],
-        every: options.every,
-    };
-    let gradients: Gradients<HostVec> = on_host!(
-        B,
-        "rate_sequence",
-        [x0, input, weight_in, direct, weight, alpha, kept, grad] => {
-            let inputs = Inputs { x0, input, weight_in, direct, weight, alpha };
-            let (states, rates) = if kept_states { (kept, &[][..]) } else { (&[][..], kept) };
-            let saved = Saved { states, rates, grad, of: options.record };
-            backward::backward(g, options.transfer, inputs, saved, wanted).map(HostVec::from)
-        }
-    );
-    let write = |values, shape: &[usize]| B::write(values, Shape::from(shape.to_vec()));
-    let (batch, n) = (g.batch, g.units);
-    Gradients {
-        x0: write(gradients.x0, &[batch, n]),
-        input: gradients
-            .input
-            .map(|v| write(v, &[of_input[0], batch, g.channels])),
-        weight_in: gradients.weight_in.map(|v| write(v, &[g.channels, n])),
-        direct: gradients.direct.map(|v| write(v, &[g.steps, batch, n])),
-        weight: gradients.weight.map(|v| write(v, &[n, n])),
-        alpha: gradients.alpha.map(|v| write(v, &[n])),
-    }
-}
-
 macro_rules! host_rate_sequence {
     ($backend:ty) => {
         impl RateSequenceBackend for $backend {
@@ -203,8 +141,70 @@ mod autodiff {
     use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
     use burn::backend::autodiff::grads;
     use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+    use burn::tensor::DType;
 
+    use super::super::Recorded;
+    use super::super::backward::{self, Gradients, Saved, Wanted};
     use super::*;
+
+    /// A direct drive that there is not.
+    fn no_direct<B: HostBackend>(dtype: DType) -> FloatTensor<B> {
+        let values = match dtype {
+            DType::F64 => HostVec::F64(Vec::new()),
+            _ => HostVec::F32(Vec::new()),
+        };
+        B::write(values, Shape::new([0, 0, 0]))
+    }
+
+    /// `kept` are states, or else the rates of every step. `direct` is read for the gradient of `alpha` and where not every
+    /// step was kept.
+    fn backward<B: HostBackend>(
+        tensors: Tensors<FloatTensor<B>>,
+        kept: FloatTensor<B>,
+        kept_states: bool,
+        grad: FloatTensor<B>,
+        options: RateSequenceOptions,
+        wanted: Wanted,
+    ) -> Gradients<FloatTensor<B>> {
+        let Tensors {
+            x0,
+            input,
+            weight_in,
+            direct,
+            weight,
+            alpha,
+        } = tensors;
+        let (of_input, of_kept) = (input.shape(), kept.shape());
+        let g = Geometry {
+            steps: of_kept[0] * options.every,
+            batch: of_kept[1],
+            units: of_kept[2],
+            channels: of_input[2],
+            every: options.every,
+        };
+        let gradients: Gradients<HostVec> = on_host!(
+            B,
+            "rate_sequence",
+            [x0, input, weight_in, direct, weight, alpha, kept, grad] => {
+                let inputs = Inputs { x0, input, weight_in, direct, weight, alpha };
+                let (states, rates) = if kept_states { (kept, &[][..]) } else { (&[][..], kept) };
+                let saved = Saved { states, rates, grad, of: options.record };
+                backward::backward(g, options.transfer, inputs, saved, wanted).map(HostVec::from)
+            }
+        );
+        let write = |values, shape: &[usize]| B::write(values, Shape::from(shape.to_vec()));
+        let (batch, n) = (g.batch, g.units);
+        Gradients {
+            x0: write(gradients.x0, &[batch, n]),
+            input: gradients
+                .input
+                .map(|v| write(v, &[of_input[0], batch, g.channels])),
+            weight_in: gradients.weight_in.map(|v| write(v, &[g.channels, n])),
+            direct: gradients.direct.map(|v| write(v, &[g.steps, batch, n])),
+            weight: gradients.weight.map(|v| write(v, &[n, n])),
+            alpha: gradients.alpha.map(|v| write(v, &[n])),
+        }
+    }
 
     #[derive(Debug)]
     struct RateSequence;

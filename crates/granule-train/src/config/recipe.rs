@@ -1,6 +1,6 @@
-use granule_data::task::TaskConfig;
+use granule_data::task::{TaskConfig, TaskKind};
 use granule_data::{Augmentation, DatasetSpec};
-use granule_models::ModelConfig;
+use granule_models::{ModelConfig, RateConfig, RecurrentInitialization};
 
 use super::{
     AdamConfig, Loss, OneCycleConfig, OptimizerConfig, RunConfig, ScheduleConfig, SgdConfig,
@@ -78,10 +78,47 @@ impl RunConfig {
     }
 
     /// Settings that train this model well on this task.
-    pub fn task_recipe(model: ModelConfig, task: TaskConfig) -> Self {
+    ///
+    /// Delayed match to sample begins with a spectral radius of 1.5, as in the software of Song, Yang and Wang (2016),
+    /// unless the model has another than the default: from 1, networks under Dale's law may stay at chance for long.
+    pub fn task_recipe(mut model: ModelConfig, task: TaskConfig) -> Self {
+        if let (ModelConfig::Rate(rate), TaskKind::DelayedMatch) = (&mut model, task.kind())
+            && rate.initialization == RateConfig::default().initialization
+        {
+            rate.initialization = RecurrentInitialization::SpectralRadius(1.5);
+        }
         let mut config = Self::recipe(model, DatasetSpec::default());
         config.train.loss = Loss::Mse;
         config.data.task = Some(task);
         config
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delayed_match_begins_with_more_recurrence_unless_the_model_says_otherwise() {
+        let begins = |rate: RateConfig, task: TaskKind| {
+            let config = RunConfig::task_recipe(ModelConfig::Rate(rate), task.config());
+            match config.model {
+                ModelConfig::Rate(rate) => rate.initialization,
+                other => panic!("{other:?}"),
+            }
+        };
+        let radius = RecurrentInitialization::SpectralRadius;
+        for task in TaskKind::ALL {
+            let expected = match task {
+                TaskKind::DelayedMatch => radius(1.5),
+                _ => RateConfig::default().initialization,
+            };
+            assert_eq!(begins(RateConfig::default(), task), expected, "{task}");
+        }
+        let chosen = RateConfig {
+            initialization: radius(0.9),
+            ..Default::default()
+        };
+        assert_eq!(begins(chosen, TaskKind::DelayedMatch), radius(0.9));
     }
 }

@@ -2,8 +2,8 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::super::setting::{self, Range, Setting};
 use super::{Activity, Rule, averaged, outer};
+use crate::setting::{self, Range, Setting};
 use crate::{DynamicsError, Parameter, Place, State, Variable};
 
 /// Settings of [`Bcm`].
@@ -32,11 +32,11 @@ impl Default for BcmConfig {
 }
 
 impl BcmConfig {
-    fn settings(&self) -> [Setting; 3] {
+    fn settings(&self) -> [Setting<'_>; 3] {
         [
-            Setting::new("rate", self.rate, Range::Positive),
-            Setting::new("time_constant", self.time_constant, Range::Positive),
-            Setting::new("target", self.target, Range::Positive),
+            Setting::number("rate", &self.rate, Range::Positive),
+            Setting::number("time_constant", &self.time_constant, Range::Positive),
+            Setting::number("target", &self.target, Range::Positive),
         ]
     }
 
@@ -46,7 +46,7 @@ impl BcmConfig {
     ///
     /// [`DynamicsError::Config`].
     pub fn validate(&self) -> Result<(), DynamicsError> {
-        setting::validate("bcm", &self.settings(), &self.trainable)
+        setting::validate("bcm", &self.settings(), &self.trainable, (1, "unit"))
     }
 
     /// Makes the rule.

@@ -2,8 +2,8 @@ use burn::module::Module;
 use burn::tensor::{DType, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::super::setting::{self, Range, Setting};
 use super::{Activity, Rule, columns, outer};
+use crate::setting::{self, Range, Setting};
 use crate::{DynamicsError, Parameter, Place, State};
 
 /// Settings of [`Competitive`].
@@ -32,10 +32,10 @@ impl Default for CompetitiveConfig {
 }
 
 impl CompetitiveConfig {
-    fn settings(&self) -> [Setting; 2] {
+    fn settings(&self) -> [Setting<'_>; 2] {
         [
-            Setting::new("rate", self.rate, Range::Positive),
-            Setting::new("inhibition", self.inhibition, Range::NonNegative),
+            Setting::number("rate", &self.rate, Range::Positive),
+            Setting::number("inhibition", &self.inhibition, Range::NonNegative),
         ]
     }
 
@@ -52,7 +52,12 @@ impl CompetitiveConfig {
                 "at least 2",
             ));
         }
-        setting::validate("competitive", &self.settings(), &self.trainable)
+        setting::validate(
+            "competitive",
+            &self.settings(),
+            &self.trainable,
+            (1, "unit"),
+        )
     }
 
     /// Makes the rule.

@@ -2,8 +2,8 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::super::setting::{self, Range, Setting};
 use super::{Activity, Rule, averaged, outer};
+use crate::setting::{self, Range, Setting};
 use crate::{DynamicsError, Parameter, Place, State, Variable};
 
 /// What an activity is compared with.
@@ -23,10 +23,10 @@ pub enum ThresholdConfig {
 }
 
 impl ThresholdConfig {
-    fn setting(self, name: &'static str) -> Setting {
+    fn setting(&self, name: &'static str) -> Setting<'_> {
         match self {
-            Self::Fixed { value } => Setting::new(name, value, Range::Free),
-            Self::Mean { time_constant } => Setting::new(name, time_constant, Range::Positive),
+            Self::Fixed { value } => Setting::number(name, value, Range::Any),
+            Self::Mean { time_constant } => Setting::number(name, time_constant, Range::Positive),
         }
     }
 
@@ -67,9 +67,9 @@ impl Default for CovarianceConfig {
 }
 
 impl CovarianceConfig {
-    fn settings(&self) -> [Setting; 3] {
+    fn settings(&self) -> [Setting<'_>; 3] {
         [
-            Setting::new("rate", self.rate, Range::Positive),
+            Setting::number("rate", &self.rate, Range::Positive),
             self.pre.setting("pre"),
             self.post.setting("post"),
         ]
@@ -81,7 +81,7 @@ impl CovarianceConfig {
     ///
     /// [`DynamicsError::Config`].
     pub fn validate(&self) -> Result<(), DynamicsError> {
-        setting::validate("covariance", &self.settings(), &self.trainable)
+        setting::validate("covariance", &self.settings(), &self.trainable, (1, "unit"))
     }
 
     /// Makes the rule.

@@ -2,8 +2,8 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::super::setting::{self, Range, Setting};
 use super::{Activity, Rule, outer};
+use crate::setting::{self, Range, Setting};
 use crate::{DynamicsError, Parameter, Place, State};
 
 /// Settings of [`Hebb`].
@@ -26,8 +26,8 @@ impl Default for HebbConfig {
 }
 
 impl HebbConfig {
-    fn settings(&self) -> [Setting; 1] {
-        [Setting::new("rate", self.rate, Range::Free)]
+    fn settings(&self) -> [Setting<'_>; 1] {
+        [Setting::number("rate", &self.rate, Range::Any)]
     }
 
     /// Checks every setting.
@@ -36,7 +36,7 @@ impl HebbConfig {
     ///
     /// [`DynamicsError::Config`].
     pub fn validate(&self) -> Result<(), DynamicsError> {
-        setting::validate("hebb", &self.settings(), &self.trainable)
+        setting::validate("hebb", &self.settings(), &self.trainable, (1, "unit"))
     }
 
     /// Makes the rule.

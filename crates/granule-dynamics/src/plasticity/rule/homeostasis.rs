@@ -2,8 +2,8 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::super::setting::{self, Range, Setting};
 use super::{Activity, Rule, averaged, columns};
+use crate::setting::{self, Range, Setting};
 use crate::{DynamicsError, Parameter, Place, State, Variable};
 
 /// What an activity is.
@@ -46,13 +46,13 @@ impl Default for HomeostasisConfig {
 }
 
 impl HomeostasisConfig {
-    fn settings(&self) -> [Setting; 3] {
+    fn settings(&self) -> [Setting<'_>; 3] {
         [
-            Setting::new("target", self.target, Range::Positive),
-            Setting::new("time_constant", self.time_constant, Range::Positive),
-            Setting::new(
+            Setting::number("target", &self.target, Range::Positive),
+            Setting::number("time_constant", &self.time_constant, Range::Positive),
+            Setting::number(
                 "average_time_constant",
-                self.average_time_constant,
+                &self.average_time_constant,
                 Range::Positive,
             ),
         ]
@@ -64,7 +64,12 @@ impl HomeostasisConfig {
     ///
     /// [`DynamicsError::Config`].
     pub fn validate(&self) -> Result<(), DynamicsError> {
-        setting::validate("homeostasis", &self.settings(), &self.trainable)
+        setting::validate(
+            "homeostasis",
+            &self.settings(),
+            &self.trainable,
+            (1, "unit"),
+        )
     }
 
     /// Makes the rule.

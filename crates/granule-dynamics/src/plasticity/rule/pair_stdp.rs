@@ -2,8 +2,8 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::super::setting::{self, Range, Setting};
 use super::{Activity, Rule, outer, retained};
+use crate::setting::{self, Range, Setting};
 use crate::{DynamicsError, Parameter, Place, State, Variable};
 
 /// Which spikes make pairs.
@@ -60,16 +60,16 @@ impl Default for PairStdpConfig {
 }
 
 impl PairStdpConfig {
-    fn settings(&self) -> [Setting; 4] {
-        let tau = |name, value| Setting::new(name, value, Range::Positive);
+    fn settings(&self) -> [Setting<'_>; 4] {
+        let tau = |name, value| Setting::number(name, value, Range::Positive);
         [
-            Setting::new("potentiation", self.potentiation, Range::NonNegative),
-            Setting::new("depression", self.depression, Range::NonNegative),
+            Setting::number("potentiation", &self.potentiation, Range::NonNegative),
+            Setting::number("depression", &self.depression, Range::NonNegative),
             tau(
                 "potentiation_time_constant",
-                self.potentiation_time_constant,
+                &self.potentiation_time_constant,
             ),
-            tau("depression_time_constant", self.depression_time_constant),
+            tau("depression_time_constant", &self.depression_time_constant),
         ]
     }
 
@@ -79,7 +79,7 @@ impl PairStdpConfig {
     ///
     /// [`DynamicsError::Config`].
     pub fn validate(&self) -> Result<(), DynamicsError> {
-        setting::validate("pair-stdp", &self.settings(), &self.trainable)
+        setting::validate("pair-stdp", &self.settings(), &self.trainable, (1, "unit"))
     }
 
     /// Makes the rule.

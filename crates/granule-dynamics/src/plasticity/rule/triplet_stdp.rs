@@ -2,8 +2,8 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::super::setting::{self, Range, Setting};
 use super::{Activity, Pairing, Rule, outer, retained};
+use crate::setting::{self, Range, Setting};
 use crate::{DynamicsError, Parameter, Place, State, Variable};
 
 /// Settings of [`TripletStdp`].
@@ -51,18 +51,18 @@ impl Default for TripletStdpConfig {
 }
 
 impl TripletStdpConfig {
-    fn settings(&self) -> [Setting; 8] {
-        let amplitude = |name, value| Setting::new(name, value, Range::NonNegative);
-        let tau = |name, value| Setting::new(name, value, Range::Positive);
+    fn settings(&self) -> [Setting<'_>; 8] {
+        let amplitude = |name, value| Setting::number(name, value, Range::NonNegative);
+        let tau = |name, value| Setting::number(name, value, Range::Positive);
         [
-            amplitude("pair_potentiation", self.pair_potentiation),
-            amplitude("triplet_potentiation", self.triplet_potentiation),
-            amplitude("pair_depression", self.pair_depression),
-            amplitude("triplet_depression", self.triplet_depression),
-            tau("pre_time_constant", self.pre_time_constant),
-            tau("slow_pre_time_constant", self.slow_pre_time_constant),
-            tau("post_time_constant", self.post_time_constant),
-            tau("slow_post_time_constant", self.slow_post_time_constant),
+            amplitude("pair_potentiation", &self.pair_potentiation),
+            amplitude("triplet_potentiation", &self.triplet_potentiation),
+            amplitude("pair_depression", &self.pair_depression),
+            amplitude("triplet_depression", &self.triplet_depression),
+            tau("pre_time_constant", &self.pre_time_constant),
+            tau("slow_pre_time_constant", &self.slow_pre_time_constant),
+            tau("post_time_constant", &self.post_time_constant),
+            tau("slow_post_time_constant", &self.slow_post_time_constant),
         ]
     }
 
@@ -72,7 +72,12 @@ impl TripletStdpConfig {
     ///
     /// [`DynamicsError::Config`].
     pub fn validate(&self) -> Result<(), DynamicsError> {
-        setting::validate("triplet-stdp", &self.settings(), &self.trainable)
+        setting::validate(
+            "triplet-stdp",
+            &self.settings(),
+            &self.trainable,
+            (1, "unit"),
+        )
     }
 
     /// Makes the rule.

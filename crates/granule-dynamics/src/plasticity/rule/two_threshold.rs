@@ -2,8 +2,8 @@ use burn::module::Module;
 use burn::tensor::{Tensor, activation};
 use serde::{Deserialize, Serialize};
 
-use super::super::setting::{self, Range, Setting};
 use super::{Activity, Rule, outer};
+use crate::setting::{self, Range, Setting};
 use crate::{DynamicsError, Parameter, Place, State};
 
 /// Settings of [`TwoThreshold`].
@@ -32,15 +32,15 @@ impl Default for TwoThresholdConfig {
 }
 
 impl TwoThresholdConfig {
-    fn settings(&self) -> [Setting; 3] {
+    fn settings(&self) -> [Setting<'_>; 3] {
         [
-            Setting::new("rate", self.rate, Range::Positive),
-            Setting::new(
+            Setting::number("rate", &self.rate, Range::Positive),
+            Setting::number(
                 "depression_threshold",
-                self.depression_threshold,
-                Range::Free,
+                &self.depression_threshold,
+                Range::Any,
             ),
-            Setting::new("gap", self.gap, Range::Positive),
+            Setting::number("gap", &self.gap, Range::Positive),
         ]
     }
 
@@ -50,7 +50,12 @@ impl TwoThresholdConfig {
     ///
     /// [`DynamicsError::Config`].
     pub fn validate(&self) -> Result<(), DynamicsError> {
-        setting::validate("two-threshold", &self.settings(), &self.trainable)
+        setting::validate(
+            "two-threshold",
+            &self.settings(),
+            &self.trainable,
+            (1, "unit"),
+        )
     }
 
     /// Makes the rule.

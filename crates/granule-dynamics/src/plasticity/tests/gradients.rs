@@ -1,71 +1,20 @@
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
-use burn::tensor::Gradients;
+use burn::module::{Module, Param, ParamId};
+use burn::optim::GradientsParams;
 
 use super::*;
+use crate::differences::{central, slopes};
 use crate::gradient::{Memory, Run, gradient};
+use crate::population::Activation;
 use crate::testing::{f32_places, f64_autodiff, f64_places, host_device};
 use crate::{Constant, DynamicsError, Grid, Model};
 
-/// Adds to one parameter of a module.
-struct Nudge {
-    parameter: usize,
-    element: usize,
-    by: f64,
-    seen: usize,
-}
-
-impl ModuleMapper for Nudge {
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let here = self.seen == self.parameter;
-        self.seen += 1;
-        if !here {
-            return param;
-        }
-        let (element, by) = (self.element, self.by);
-        param.map(|x| {
-            let place = Place::of(&x);
-            let mut values = values(&x);
-            values[element] += by;
-            let trained = x.is_require_grad();
-            place.tensor(values, x.dims()).set_require_grad(trained)
-        })
-    }
-}
-
-struct Slopes<'a> {
-    gradients: &'a Gradients,
-    found: Vec<Option<Vec<f64>>>,
-}
-
-impl ModuleVisitor for Slopes<'_> {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let slope = param.val().grad(self.gradients).map(|x| values(&x));
-        self.found.push(slope);
-    }
-}
-
 /// Compares the gradient of `loss` with central differences in every trained number of `module`; returns how many.
 fn check<M: Module>(name: &str, module: &M, loss: impl Fn(&M) -> Tensor<1>) -> usize {
-    let gradients = loss(module).backward();
-    let mut slopes = Slopes {
-        gradients: &gradients,
-        found: Vec::new(),
-    };
-    module.visit(&mut slopes);
-    let h = 1e-5;
+    let gradients = GradientsParams::from_grads(loss(module).backward(), module);
     let mut checked = 0;
-    for (parameter, slopes) in slopes.found.iter().enumerate() {
-        for (element, slope) in slopes.iter().flatten().enumerate() {
-            let at = |by: f64| {
-                let mut nudge = Nudge {
-                    parameter,
-                    element,
-                    by,
-                    seen: 0,
-                };
-                values(&loss(&module.clone().map(&mut nudge)))[0]
-            };
-            let difference = (at(h) - at(-h)) / (2.0 * h);
+    for (parameter, (id, slopes)) in slopes(module, gradients).into_iter().enumerate() {
+        for (element, slope) in slopes.into_iter().enumerate() {
+            let difference = central(module, (id, element), 1e-5, |moved| values(&loss(moved))[0]);
             let limit = 1e-5 * difference.abs() + 1e-10;
             assert!(
                 (slope - difference).abs() < limit,
@@ -311,13 +260,9 @@ fn both_cpu_backends_give_one_gradient() {
         let place = Place::f64(&host_device(backend).autodiff());
         let learner = learner(config, &place);
         let gradients = loss(&learner, spikes, true).backward();
-        let mut slopes = Slopes {
-            gradients: &gradients,
-            found: Vec::new(),
-        };
-        learner.visit(&mut slopes);
-        let found: Vec<f64> = slopes.found.into_iter().flatten().flatten().collect();
-        found
+        let gradients = GradientsParams::from_grads(gradients, &learner);
+        let found = slopes(&learner, gradients).into_iter();
+        found.flat_map(|(_, slopes)| slopes).collect::<Vec<f64>>()
     };
     for (config, spikes) in rules() {
         let (flex, ndarray) = (on("flex", &config, spikes), on("ndarray", &config, spikes));
@@ -379,7 +324,7 @@ fn network(shared: bool, short_term: bool) -> PlasticNetwork {
     let config = PlasticNetworkConfig {
         inputs: 1,
         units: 3,
-        transfer: Transfer::Sigmoid,
+        transfer: Activation::Sigmoid,
         time_constant: 20.0,
         shared,
         plasticity: RulesConfig {
@@ -399,7 +344,7 @@ fn network(shared: bool, short_term: bool) -> PlasticNetwork {
 }
 
 /// The loss of a run of 50 steps and, by parameter, its gradient under a memory policy.
-fn differentiate(network: &PlasticNetwork, memory: &Memory) -> (f64, Vec<Vec<f64>>) {
+fn differentiate(network: &PlasticNetwork, memory: &Memory) -> (f64, Vec<(ParamId, Vec<f64>)>) {
     let place = f64_autodiff();
     let input = Constant(place.tensor(vec![0.5, -1.0], [2, 1]));
     let run = Run {
@@ -410,18 +355,8 @@ fn differentiate(network: &PlasticNetwork, memory: &Memory) -> (f64, Vec<Vec<f64
         every: 5,
         memory,
     };
-    let mut result = gradient(network, &run, |rates| (rates * 2.0).sin().sum()).unwrap();
-    struct Collect<'a>(&'a mut burn::optim::GradientsParams, Vec<Vec<f64>>);
-    impl ModuleVisitor for Collect<'_> {
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            if let Some(slope) = self.0.remove::<D>(param.id) {
-                self.1.push(values(&slope));
-            }
-        }
-    }
-    let mut collect = Collect(&mut result.parameters, Vec::new());
-    network.visit(&mut collect);
-    (result.loss, collect.1)
+    let result = gradient(network, &run, |rates| (rates * 2.0).sin().sum()).unwrap();
+    (result.loss, slopes(network, result.parameters))
 }
 
 #[test]
@@ -433,24 +368,16 @@ fn plastic_networks_have_one_gradient_under_every_memory_policy() {
         assert_eq!(full.len(), 6 + usize::from(short_term));
         for memory in [Memory::Segments(7), Memory::Nested(vec![3, 4])] {
             let (_, other) = differentiate(&network, &memory);
-            for (a, b) in full.iter().flatten().zip(other.iter().flatten()) {
+            let pairs = full.iter().zip(&other);
+            for (a, b) in pairs.flat_map(|((_, a), (_, b))| a.iter().zip(b)) {
                 assert!((a - b).abs() < 1e-12 * b.abs().max(1.0), "{a} {b}");
             }
         }
-        let h = 1e-5;
-        let trained = [0, 1, 2, 3, 4, 5, 8];
-        for (slopes, index) in full.iter().zip(trained) {
+        for (index, (id, slopes)) in full.iter().enumerate() {
             for (element, slope) in slopes.iter().enumerate() {
-                let at = |by: f64| {
-                    let mut nudge = Nudge {
-                        parameter: index,
-                        element,
-                        by,
-                        seen: 0,
-                    };
-                    differentiate(&network.clone().map(&mut nudge), &Memory::Full).0
-                };
-                let difference = (at(h) - at(-h)) / (2.0 * h);
+                let difference = central(&network, (*id, element), 1e-5, |moved| {
+                    differentiate(moved, &Memory::Full).0
+                });
                 let limit = 1e-5 * difference.abs() + 1e-9;
                 assert!(
                     (slope - difference).abs() < limit,

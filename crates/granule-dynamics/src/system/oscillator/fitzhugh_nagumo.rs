@@ -2,9 +2,10 @@ use burn::tensor::Tensor;
 
 use super::both;
 use crate::model::Field;
+use crate::setting::Range;
 use crate::system::parameters::mass_model;
 use crate::system::{SystemField, check_input, plus};
-use crate::{Bounds, DynamicsError, State, Variable};
+use crate::{DynamicsError, State, Variable};
 
 mass_model! {
     /// Settings of [`FitzHughNagumo`]; the defaults are those of FitzHugh 1961.
@@ -26,13 +27,13 @@ mass_model! {
     }
     parameters: {
         /// τ: the unit of time (ms).
-        time_constant = 1.0, Bounds::Above(0.0);
+        time_constant = 1.0, Range::Positive;
         /// ε: how slow the recovery is.
-        recovery_rate = 0.08, Bounds::Above(0.0);
+        recovery_rate = 0.08, Range::Positive;
         /// a.
-        recovery_offset = 0.7, Bounds::Free;
+        recovery_offset = 0.7, Range::Any;
         /// b.
-        recovery_leak = 0.8, Bounds::Free;
+        recovery_leak = 0.8, Range::Any;
     }
     variables: {
         v ["1"] = 0.0;

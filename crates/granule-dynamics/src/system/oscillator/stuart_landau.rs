@@ -4,9 +4,10 @@ use burn::tensor::Tensor;
 
 use super::both;
 use crate::model::Field;
+use crate::setting::Range;
 use crate::system::parameters::mass_model;
 use crate::system::{SystemField, check_input, plus};
-use crate::{Bounds, DynamicsError, State, Variable};
+use crate::{DynamicsError, State, Variable};
 
 mass_model! {
     /// Settings of [`StuartLandau`]; the default is a 10 Hz rhythm of amplitude 1.
@@ -30,11 +31,11 @@ mass_model! {
     }
     parameters: {
         /// a: the growth of small oscillations (1/ms).
-        growth = 0.02, Bounds::Free;
+        growth = 0.02, Range::Any;
         /// b: what limits large ones (1/ms).
-        saturation = 0.02, Bounds::Above(0.0);
+        saturation = 0.02, Range::Positive;
         /// f: the frequency (Hz).
-        frequency = 10.0, Bounds::Free;
+        frequency = 10.0, Range::Any;
     }
     variables: {
         x ["1"] = 0.1;

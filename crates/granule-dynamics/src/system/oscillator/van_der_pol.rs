@@ -2,9 +2,10 @@ use burn::tensor::Tensor;
 
 use super::both;
 use crate::model::Field;
+use crate::setting::Range;
 use crate::system::parameters::mass_model;
 use crate::system::{SystemField, check_input, plus};
-use crate::{Bounds, DynamicsError, State, Variable};
+use crate::{DynamicsError, State, Variable};
 
 mass_model! {
     /// Settings of [`VanDerPol`].
@@ -26,9 +27,9 @@ mass_model! {
     }
     parameters: {
         /// τ: the unit of time (ms).
-        time_constant = 1.0, Bounds::Above(0.0);
+        time_constant = 1.0, Range::Positive;
         /// μ: 0 for a harmonic oscillator, large for relaxation oscillations.
-        damping = 1.0, Bounds::Free;
+        damping = 1.0, Range::Any;
     }
     variables: {
         x ["1"] = 2.0;

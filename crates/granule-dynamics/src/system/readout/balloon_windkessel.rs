@@ -1,9 +1,10 @@
 use burn::tensor::Tensor;
 
 use crate::model::Field;
+use crate::setting::Range;
 use crate::system::parameters::mass_model;
 use crate::system::{SystemField, check_input, plus};
-use crate::{Bounds, DynamicsError, State, Variable};
+use crate::{DynamicsError, State, Variable};
 
 mass_model! {
     /// Settings of [`BalloonWindkessel`]. The defaults are [`stephan_2007`](Self::stephan_2007).
@@ -33,30 +34,30 @@ mass_model! {
     }
     parameters: {
         /// ε: the signal that activity causes (1/s² for each unit of activity).
-        efficacy = 1.0, Bounds::Free;
+        efficacy = 1.0, Range::Any;
         /// z₀: the activity at rest.
-        rest = 0.0, Bounds::Free;
+        rest = 0.0, Range::Any;
         /// κ: the decay of the signal (1/s).
-        signal_decay = 0.64, Bounds::Above(0.0);
+        signal_decay = 0.64, Range::Positive;
         /// γ: the feedback of the flow (1/s²).
-        flow_feedback = 0.32, Bounds::Above(0.0);
+        flow_feedback = 0.32, Range::Positive;
         /// τ: the transit time (s).
-        transit_time = 2.0, Bounds::Above(0.0);
+        transit_time = 2.0, Range::Positive;
         /// α: the stiffness of the vessels.
-        stiffness = 0.32, Bounds::Above(0.0);
+        stiffness = 0.32, Range::Positive;
         /// ρ: the share of oxygen extracted at rest. k₁ to k₃ are numbers of their own and stay as they are when it is set or
         /// trained: take them from the equation that is meant.
-        oxygen_extraction = 0.4, Bounds::Between(0.0, 1.0);
+        oxygen_extraction = 0.4, Range::OpenFraction;
         /// V₀: the share of blood in the volume at rest.
-        resting_volume = 0.04, Bounds::Above(0.0);
+        resting_volume = 0.04, Range::Positive;
         /// k₁: the weight of deoxyhaemoglobin outside the vessels.
-        k1 = 4.3 * 40.3 * 0.4 * 0.04, Bounds::Free;
+        k1 = 4.3 * 40.3 * 0.4 * 0.04, Range::Any;
         /// k₂: the weight of its concentration inside them.
-        k2 = 25.0 * 0.4 * 0.04, Bounds::Free;
+        k2 = 25.0 * 0.4 * 0.04, Range::Any;
         /// k₃: the weight of the volume.
-        k3 = 0.0, Bounds::Free;
+        k3 = 0.0, Range::Any;
         /// The seconds in a unit of the run's time.
-        time_unit = 1e-3, Bounds::Above(0.0);
+        time_unit = 1e-3, Range::Positive;
     }
     variables: {
         s ["1/s"] = 0.0;

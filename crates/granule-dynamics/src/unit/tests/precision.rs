@@ -52,7 +52,7 @@ fn the_pinned_trace_is_met_in_single_precision() {
     for (name, place) in f32_places() {
         let error = pinned_error(&place);
         let factor = match name {
-            "wgpu" => 16.0,
+            "wgpu" => 4.0,
             _ => 1.0,
         };
         assert!(error <= factor * 2.7e-5, "{name}: {error:e}");

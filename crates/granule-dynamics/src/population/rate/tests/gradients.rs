@@ -1,69 +1,18 @@
-use burn::module::{ModuleMapper, ModuleVisitor, ParamId};
 use burn::optim::GradientsParams;
 
 use super::*;
 use crate::Grid;
-use crate::differences::assert_gradient;
+use crate::differences::{assert_gradient, central, nudged, slopes, trained};
 use crate::gradient::{Memory, Run, gradient};
 use crate::model::{Constant, Series};
 use crate::solver::SolverKind;
 use crate::testing::f64_autodiff;
 
-/// The trained parameters of a module: identity and number of elements.
-#[derive(Default)]
-struct Trained(Vec<(ParamId, usize)>);
-
-impl ModuleVisitor for Trained {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if param.is_require_grad() {
-            self.0.push((param.id, param.shape().num_elements()));
-        }
-    }
-}
-
-/// Adds to one element of one parameter.
-struct Nudge {
-    id: ParamId,
-    element: usize,
-    by: f64,
-}
-
-impl ModuleMapper for Nudge {
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        if param.id != self.id {
-            return param;
-        }
-        param.map(|x| {
-            let place = Place::of(&x);
-            let mut values = host(x.clone()).unwrap();
-            values[self.element] += self.by;
-            place.tensor(values, x.dims()).require_grad()
-        })
-    }
-}
-
-/// One gradient of whatever rank, on the host.
-struct Read<'a> {
-    gradients: &'a mut GradientsParams,
-    all: Vec<Vec<f64>>,
-}
-
-impl ModuleVisitor for Read<'_> {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if param.is_require_grad() {
-            let slope = self.gradients.remove::<D>(param.id);
-            self.all.push(host(slope.unwrap()).unwrap());
-        }
-    }
-}
-
-fn read(network: &RateNetwork, mut gradients: GradientsParams) -> Vec<Vec<f64>> {
-    let mut reader = Read {
-        gradients: &mut gradients,
-        all: Vec::new(),
-    };
-    network.visit(&mut reader);
-    reader.all
+fn read(network: &RateNetwork, gradients: GradientsParams) -> Vec<Vec<f64>> {
+    let (reached, found): (Vec<_>, _) = slopes(network, gradients).into_iter().unzip();
+    let all: Vec<_> = trained(network).into_iter().map(|(id, _)| id).collect();
+    assert_eq!(reached, all);
+    found
 }
 
 fn loss(outputs: Tensor<3>) -> Tensor<1> {
@@ -80,13 +29,10 @@ fn with_everything(mut config: RateNetworkConfig) -> RateNetworkConfig {
 
 /// Moves every trained parameter a little, so that nothing is at 0 or of one sign only.
 fn stirred(mut network: RateNetwork) -> RateNetwork {
-    let mut trained = Trained::default();
-    network.visit(&mut trained);
-    for (stream, (id, count)) in trained.0.into_iter().enumerate() {
+    for (stream, (id, count)) in trained(&network).into_iter().enumerate() {
         let by = NormalNoise::new(31, stream as u64).values(0, count);
         for (element, by) in by.into_iter().enumerate() {
-            let by = 0.3 * by;
-            network = network.map(&mut Nudge { id, element, by });
+            network = nudged(&network, (id, element), 0.3 * by);
         }
     }
     network
@@ -133,19 +79,15 @@ fn every_trained_parameter_has_the_gradient_of_central_differences() {
         };
         let gradients = value(&network).backward();
         let gradients = read(&network, GradientsParams::from_grads(gradients, &network));
-        let mut trained = Trained::default();
-        network.visit(&mut trained);
-        assert_eq!(trained.0.len(), gradients.len());
+        let trained = trained(&network);
+        assert_eq!(trained.len(), gradients.len());
         assert!(gradients.len() >= 7);
-        for ((id, count), slopes) in trained.0.into_iter().zip(gradients) {
+        for ((id, count), slopes) in trained.into_iter().zip(gradients) {
             assert!(slopes.iter().any(|slope| *slope != 0.0));
             for (element, slope) in slopes.into_iter().enumerate().take(count) {
-                let h = 1e-5;
-                let at = |by: f64| {
-                    let moved = network.clone().map(&mut Nudge { id, element, by });
-                    host(value(&moved)).unwrap()[0]
-                };
-                let expected = (at(h) - at(-h)) / (2.0 * h);
+                let expected = central(&network, (id, element), 1e-5, |moved| {
+                    host(value(moved)).unwrap()[0]
+                });
                 let near = (slope - expected).abs() <= 1e-7 * expected.abs().max(1e-2);
                 assert!(near, "{case:?}: {slope} {expected}");
             }

@@ -1,0 +1,198 @@
+//! Settings of a configuration that become parameters: what they may be, and what training may do to them.
+
+use crate::{Bounds, DynamicsError, Parameter, Place, Values};
+
+/// The values that make sense for a parameter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Range {
+    /// Any finite number.
+    Any,
+    /// Finite and above 0: a capacitance, a slope.
+    Positive,
+    /// Finite and at least 0: a conductance. Trained, it stays above 0.
+    NonNegative,
+    /// From 0 to 1: a gate. Trained, it stays between them.
+    Fraction,
+    /// Above 0 and below 1.
+    OpenFraction,
+}
+
+impl Range {
+    fn contains(self, value: f64) -> bool {
+        value.is_finite()
+            && match self {
+                Self::Any => true,
+                Self::Positive => value > 0.0,
+                Self::NonNegative => value >= 0.0,
+                Self::Fraction => (0.0..=1.0).contains(&value),
+                Self::OpenFraction => 0.0 < value && value < 1.0,
+            }
+    }
+
+    /// Whether all values that training can reach make sense.
+    pub(crate) fn admits(self, bounds: Bounds) -> bool {
+        let (low, high) = match bounds {
+            Bounds::Free => (f64::NEG_INFINITY, f64::INFINITY),
+            Bounds::Above(low) | Bounds::AtLeast(low) => (low, f64::INFINITY),
+            Bounds::Below(high) => (f64::NEG_INFINITY, high),
+            Bounds::Between(low, high) => (low, high),
+        };
+        let within = match self {
+            Self::Any => true,
+            Self::Positive | Self::NonNegative => low >= 0.0,
+            Self::Fraction | Self::OpenFraction => low >= 0.0 && high <= 1.0,
+        };
+        within && low < high
+    }
+
+    /// Where training keeps it unless told otherwise.
+    pub(crate) fn bounds(self) -> Bounds {
+        match self {
+            Self::Any => Bounds::Free,
+            Self::Positive | Self::NonNegative => Bounds::Above(0.0),
+            Self::Fraction | Self::OpenFraction => Bounds::Between(0.0, 1.0),
+        }
+    }
+
+    /// In words, for messages and help.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Any => "a finite number",
+            Self::Positive => "a finite number above 0",
+            Self::NonNegative => "a finite number, at least 0",
+            Self::Fraction => "from 0 to 1",
+            Self::OpenFraction => "between 0 and 1, both excluded",
+        }
+    }
+}
+
+/// A parameter as a configuration has it, in a section that has a name or, at the top of a file, none.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Setting<'a> {
+    pub name: &'static str,
+    pub values: &'a [f64],
+    pub range: Range,
+}
+
+impl<'a> Setting<'a> {
+    pub fn new(name: &'static str, values: &'a Values, range: Range) -> Self {
+        let values = values.as_slice();
+        Self {
+            name,
+            values,
+            range,
+        }
+    }
+
+    pub fn number(name: &'static str, value: &'a f64, range: Range) -> Self {
+        let values = std::slice::from_ref(value);
+        Self {
+            name,
+            values,
+            range,
+        }
+    }
+
+    /// Its full name, for errors.
+    pub fn field(&self, section: &str) -> String {
+        path(section, self.name)
+    }
+
+    /// Where training keeps it, if the list has it; bounds of one's own come first.
+    pub fn bounds(&self, trainable: &[String], own: Option<Bounds>) -> Option<Bounds> {
+        let listed = trainable.iter().any(|listed| listed == self.name);
+        listed.then(|| own.unwrap_or(self.range.bounds()))
+    }
+
+    /// Checks the range of the values, and that there is one of them or one for each of `count` things.
+    pub fn check(&self, section: &str, (count, thing): (usize, &str)) -> Result<(), DynamicsError> {
+        let found = self.values.len();
+        if ![1, count].contains(&found) {
+            let found = format!("[{found} values]");
+            let allowed = format!("one value, or {count}: one for each {thing}");
+            return Err(DynamicsError::config(self.field(section), found, allowed));
+        }
+        match self.values.iter().find(|x| !self.range.contains(**x)) {
+            Some(value) => {
+                let allowed = self.range.describe();
+                Err(DynamicsError::config(self.field(section), value, allowed))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Makes the parameter, trainable where the list has it.
+    pub fn init(
+        &self,
+        section: &str,
+        trainable: &[String],
+        place: &Place,
+    ) -> Result<Parameter, DynamicsError> {
+        self.within(self.bounds(trainable, None), section, place)
+    }
+
+    /// Makes the parameter, trainable where there are bounds.
+    pub fn within(
+        &self,
+        bounds: Option<Bounds>,
+        section: &str,
+        place: &Place,
+    ) -> Result<Parameter, DynamicsError> {
+        let field = self.field(section);
+        match bounds {
+            Some(bounds) => Parameter::trainable(&field, self.values, bounds, place),
+            None => Parameter::fixed(&field, self.values, Bounds::Free, place),
+        }
+    }
+}
+
+/// Checks the settings of a section, and that `trainable` names some of them.
+pub(crate) fn validate(
+    section: &str,
+    settings: &[Setting<'_>],
+    trainable: &[String],
+    each: (usize, &str),
+) -> Result<(), DynamicsError> {
+    for setting in settings {
+        setting.check(section, each)?;
+    }
+    check_listed(
+        (section, "trainable"),
+        trainable,
+        settings.iter().map(|setting| setting.name),
+    )
+}
+
+/// Checks that the list `name` of a section has none but `known` names.
+pub(crate) fn check_listed<'a>(
+    (section, name): (&str, &str),
+    listed: impl IntoIterator<Item = &'a String>,
+    known: impl Iterator<Item = &'static str> + Clone,
+) -> Result<(), DynamicsError> {
+    let unknown = |name: &&String| known.clone().all(|known| known != **name);
+    match listed.into_iter().find(unknown) {
+        Some(unknown) => {
+            let known: Vec<&str> = known.collect();
+            let field = path(section, name);
+            Err(DynamicsError::config(field, unknown, known.join(", ")))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Makes the parameters of a section, trainable where the list says so.
+pub(crate) fn init<const N: usize>(
+    section: &str,
+    settings: [Setting<'_>; N],
+    trainable: &[String],
+    place: &Place,
+) -> [Result<Parameter, DynamicsError>; N] {
+    settings.map(|setting| setting.init(section, trainable, place))
+}
+
+fn path(section: &str, name: &str) -> String {
+    match section {
+        "" => name.to_owned(),
+        section => format!("{section}.{name}"),
+    }
+}
