@@ -102,8 +102,7 @@ fn spike_times_in_single_precision_over_the_whole_length() {
             let off = found.times.iter().zip(&exact.times);
             let off = off.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
             println!("{name}: ten spikes at dt {dt} within {off:.1e} ms of double precision");
-            let factor = if name == "wgpu" { 16.0 } else { 1.0 };
-            assert!(off < factor * limit, "{name}, dt {dt}: {off:e}");
+            assert!(off < limit, "{name}, dt {dt}: {off:e}");
         }
     }
 }
