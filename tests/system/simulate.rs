@@ -382,6 +382,20 @@ fn what_is_wrong_is_named() {
     for part in ["no longer finite at t = ", "smaller dt"] {
         assert!(text.contains(part), "{text}");
     }
+    for (preset, dt, variable) in [("jansen-rit", "100", "y"), ("wong-wang", "500", "s")] {
+        let unstable = ["simulate", preset, "--dt", dt, "--device", CPU];
+        let text = refused(dir.path(), &unstable, 1);
+        let begin = format!("error: {variable}");
+        for part in [
+            begin.as_str(),
+            " at t = ",
+            "unit 0",
+            "blows up",
+            "smaller dt",
+        ] {
+            assert!(text.contains(part), "{preset}: {text}");
+        }
+    }
 }
 
 #[cfg(unix)]

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use burn::tensor::Tensor;
 
 use crate::model::{Clock, Dynamics, Input};
-use crate::{DynamicsError, State};
+use crate::{DynamicsError, State, Variable};
 
 /// The instants of a run.
 #[derive(Clone, Debug, PartialEq)]
@@ -90,19 +90,19 @@ impl Grid {
     }
 }
 
-/// Steps between two looks at whether the state is finite: each waits for the device.
+/// Steps between two looks at whether the state is plausible: each waits for the device.
 const CHECK_EVERY: usize = 128;
 
 /// Runs a model over a grid and hands every state to `observer`, the initial one first, with the steps done and the time.
 /// The observer ends the run early by breaking.
 ///
-/// Returns the last state. A state that is no longer finite is noticed at most 128 steps later; the run then goes back and
-/// finds the step at which it happened.
+/// Returns the last state. A state that is no longer finite, or far outside the [range](crate::Variable::range) of a variable,
+/// is noticed at most 128 steps later; the run then goes back and finds the step at which it happened.
 ///
 /// # Errors
 ///
-/// [`DynamicsError::Shape`] for a state that does not fit the model, [`DynamicsError::NonFinite`], and what the model's step
-/// returns.
+/// [`DynamicsError::Shape`] for a state that does not fit the model, [`DynamicsError::NonFinite`],
+/// [`DynamicsError::Runaway`], and what the model's step returns.
 pub fn simulate(
     dynamics: &dyn Dynamics,
     initial: State,
@@ -123,9 +123,14 @@ pub fn simulate(
         let done = step + 1;
         let check = done.is_multiple_of(CHECK_EVERY) || done == grid.steps();
         if check {
-            let finite = state.check_finite(dynamics.variables(), grid.time(done));
-            if let Err(late) = finite {
-                return Err(first_failure(dynamics, good, done, input, grid).unwrap_or(late));
+            let found = state.check_plausible(dynamics.variables(), grid.time(done));
+            if let Err(late) = found {
+                let check = match late {
+                    DynamicsError::Runaway { .. } => State::check_plausible,
+                    _ => State::check_finite,
+                };
+                let first = first_failure(dynamics, good, done, input, grid, check);
+                return Err(first.unwrap_or(late));
             }
             good = (done, state.clone());
         }
@@ -143,6 +148,7 @@ fn first_failure(
     to: usize,
     input: &dyn Input,
     grid: &Grid,
+    check: fn(&State, &[Variable], f64) -> Result<(), DynamicsError>,
 ) -> Option<DynamicsError> {
     for step in from..to {
         let at = grid.clock(step);
@@ -150,8 +156,7 @@ fn first_failure(
             Ok(state) => state,
             Err(error) => return Some(error),
         };
-        let finite = state.check_finite(dynamics.variables(), grid.time(step + 1));
-        if let Err(error) = finite {
+        if let Err(error) = check(&state, dynamics.variables(), grid.time(step + 1)) {
             return Some(error);
         }
     }
