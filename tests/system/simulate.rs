@@ -297,6 +297,10 @@ fn what_is_wrong_is_named() {
             &["`unit.curent`", "did you mean `unit.current`?"],
         ),
         (
+            &[hh, "--set", "unit.model=lif", "--solver", "rk4"],
+            &["solver = rk4", "exact", "from the flags"],
+        ),
+        (
             &[hh, "--set", "durations=1"],
             &["`durations`", "did you mean `duration`?"],
         ),
@@ -396,6 +400,33 @@ fn what_is_wrong_is_named() {
             assert!(text.contains(part), "{preset}: {text}");
         }
     }
+}
+
+#[test]
+fn another_model_takes_over_what_it_knows() {
+    let dir = Path::new(".");
+    let args = [
+        "simulate",
+        "fi-curve",
+        "--set",
+        "unit.model=lif",
+        "--device",
+        CPU,
+    ];
+    let finished = run(dir, &args);
+    assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+    assert!(finished.stderr.contains("note: "), "{}", finished.stderr);
+    assert!(
+        finished.stderr.contains("`solver` = rk4"),
+        "{}",
+        finished.stderr
+    );
+    assert_eq!(
+        finished.stdout.matches("µA/cm²:").count(),
+        24,
+        "{}",
+        finished.stdout
+    );
 }
 
 #[cfg(unix)]

@@ -131,14 +131,13 @@ impl Result<'_> {
         let currents = currents.map_or(&[][..], |current| current.as_slice());
         for (index, cell) in spikes.iter().take(LISTED).enumerate() {
             let label = match currents.get(index) {
-                Some(current) if currents.len() > 1 => format!(
-                    "{} {}: ",
-                    number(*current),
-                    self.config
-                        .unit
-                        .as_ref()
-                        .map_or("", |unit| unit.current_unit())
-                ),
+                Some(current) if currents.len() > 1 => {
+                    let unit = self.config.unit.as_ref().map(|unit| unit.current_unit());
+                    match unit.unwrap_or("1") {
+                        "1" => format!("{}: ", number(*current)),
+                        unit => format!("{} {unit}: ", number(*current)),
+                    }
+                }
                 _ if spikes.len() > 1 => format!("cell {index}: "),
                 _ => String::new(),
             };
