@@ -429,6 +429,26 @@ fn another_model_takes_over_what_it_knows() {
     );
 }
 
+#[test]
+fn a_cell_that_fell_silent_has_no_rate_in_words_and_figure() {
+    let dir = tempfile::tempdir().unwrap();
+    let set = "unit.current=[6, 10]";
+    let args = [
+        "simulate", "fi-curve", "--set", set, "--plot", "f.svg", "--device", CPU,
+    ];
+    let finished = run(dir.path(), &args);
+    let line = |start: &str| {
+        let found = finished.stdout.lines().find(|line| line.contains(start));
+        found
+            .unwrap_or_else(|| panic!("{start}: {}", finished.stdout))
+            .to_string()
+    };
+    assert!(line("6 µA/cm²: ").contains("then silent: 0 Hz at the end"));
+    assert!(line("10 µA/cm²: ").ends_with(" Hz at the end"));
+    let result = simulate(dir.path(), &["fi-curve", "--set", set]);
+    assert!(result["cells"][0]["rate_hz"].as_f64().unwrap() > 40.0);
+}
+
 #[cfg(unix)]
 #[test]
 fn an_interrupted_run_keeps_what_there_is() {

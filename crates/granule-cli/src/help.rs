@@ -132,8 +132,9 @@ Units:
 Result:
   Of cells, --json prints {\"cells\": [{\"spike_times_ms\", \"rate_hz\", \"final_state\"}, …],
   \"duration_ms\", \"dt_ms\", \"solver\", \"device\"}. A spike is an upward crossing of
-  unit.spike_threshold, interpolated linearly, or what an integrate-and-fire cell counts; the rate
-  is that of the last interval. Other models print rates and the last state with the same end.
+  unit.spike_threshold, interpolated linearly, or what an integrate-and-fire cell counts; rate_hz is
+  that of the last interval. In text and figures the rate of a cell that has been silent for twice
+  its longest interval is 0. Other models print rates and the last state with the same end.
 
 Ctrl-C writes what there is so far and exits with 130; a second one stops at once.
 Exit codes: 0 fine, 1 failed, 2 wrong usage, 130 interrupted.";

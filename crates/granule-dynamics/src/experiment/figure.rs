@@ -116,11 +116,6 @@ impl Outcome {
             return Figure::new(title, "");
         };
         let currents = unit.current().as_slice();
-        // A cell that fell silent long ago has no rate, whatever its last interval was.
-        let rates = self.spikes.iter().map(|cell| match cell.times.as_slice() {
-            [.., before, last] if self.reached - last > 2.0 * (last - before) => 0.0,
-            _ => cell.rate_hz(),
-        });
         let mut points: Vec<(f64, f64)> = currents.iter().copied().cycle().zip(rates).collect();
         points.sort_by(|a, b| a.0.total_cmp(&b.0));
         let panel = Panel::new("firing rate (Hz)");

@@ -145,6 +145,11 @@ impl Result<'_> {
             let text = match cell.times.as_slice() {
                 [] => "no spike".into(),
                 [at] => format!("1 spike, at {at:.4} ms"),
+                [first, .., last] if cell.fell_silent(self.outcome.reached) => {
+                    format!(
+                        "{count}, from {first:.4} to {last:.4} ms, then silent: 0 Hz at the end"
+                    )
+                }
                 [first, .., last] => format!(
                     "{count}, from {first:.4} to {last:.4} ms, {:.2} Hz at the end",
                     cell.rate_hz()
