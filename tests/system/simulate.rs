@@ -301,6 +301,10 @@ fn what_is_wrong_is_named() {
             &["solver = rk4", "exact", "from the flags"],
         ),
         (
+            &["multi-granularity", "--set", "composite.level.cels.dt=1"],
+            &["`composite.level` has no element `cels`", "0 (cells)"],
+        ),
+        (
             &[hh, "--set", "durations=1"],
             &["`durations`", "did you mean `duration`?"],
         ),

@@ -113,7 +113,9 @@ Examples:
 
 Configuration:
   A preset or a TOML file, then the flags, then --set decide, the later one wins. VALUE of --set is
-  TOML; a bare word is a string; an empty VALUE takes the default back. Exactly one of the tables
+  TOML; a bare word is a string; an empty VALUE takes the default back. An element of a list goes by
+  its index or its name: composite.coupler.0.delay=5, composite.level.cells.unit.cells=10. What of a
+  preset or file another unit.model does not know is dropped with a note. Exactly one of the tables
   unit, population, system, network and composite says what is simulated; duration, dt, solver,
   seed, figure and the tables stimulus and record say how.
 

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use toml::{Table, Value};
 
 use super::explain::{self, explain, nearest};
-use super::layers::{Layer, Origin, clear, lookup, merge, read_set, remove};
+use super::layers::{Layer, Origin, address, clear, lookup, merge, read_set, remove};
 use crate::args;
 use crate::failure::Usage;
 
@@ -74,7 +74,8 @@ pub fn resolve(args: &args::Simulate) -> anyhow::Result<Described> {
     let mut layers = vec![base, flags, set];
     let notes = fit_base(&mut layers);
     let mut merged = Table::new();
-    for layer in &layers {
+    for layer in &mut layers {
+        address(&merged, &mut layer.table)?;
         merge(&mut merged, &layer.table);
     }
     let preset = match &layers[0] {
@@ -82,6 +83,9 @@ pub fn resolve(args: &args::Simulate) -> anyhow::Result<Described> {
         _ => Table::new(),
     };
     for path in layers.iter().flat_map(|layer| &layer.cleared) {
+        let mut probe = Layer::new(Origin::Set);
+        probe.set(path, "")?;
+        address(&merged, &mut probe.table)?;
         clear(&mut merged, path, &preset);
     }
     let defaults = defaults(&merged);
@@ -377,6 +381,63 @@ mod tests {
         let found = described(&["jansen-rit", "--set", "system.kind=van-der-pol"]).unwrap();
         assert!(found.notes[0].contains("`system.drive`, `record.variables`"));
         assert!(described(&["hodgkin-huxley"]).unwrap().notes.is_empty());
+    }
+
+    #[test]
+    fn elements_of_lists_are_set_by_index_or_name() {
+        let composite = |set: &str| {
+            let words = ["multi-granularity", "--set", set];
+            let found = described(&words).unwrap();
+            found.config.composite.unwrap()
+        };
+        for key in ["0", "cells"] {
+            let found = composite(&format!("composite.level.{key}.unit.current=12"));
+            let unit = found.levels[0].unit.as_ref().unwrap();
+            assert_eq!((unit.current().as_slice(), unit.cells()), (&[12.0][..], 20));
+            assert_eq!(found.levels.len(), 3);
+        }
+        let found = composite("composite.coupler.0.projection.mean.gain=5");
+        let text = serde_json::to_string(&found.couplers[0]).unwrap();
+        assert!(text.contains("{\"mean\":{\"gain\":5.0}}"), "{text}");
+        let found = composite("composite.level.cells.unit.current.1=3");
+        let unit = found.levels[0].unit.as_ref().unwrap();
+        assert_eq!(unit.current().as_slice()[..3], [6.5, 3.0, 6.9]);
+        let found = composite("composite.level.cells.unit.current=");
+        let unit = found.levels[0].unit.as_ref().unwrap();
+        assert_eq!(unit.current().as_slice().len(), 20);
+
+        for (set, parts) in [
+            (
+                "composite.level.cels.unit.cells=5",
+                &[
+                    "`composite.level` has no element `cels`",
+                    "0 (cells), 1 (population), 2 (system)",
+                ][..],
+            ),
+            ("composite.level.3.dt=1", &["no element `3`", "2 (system)"]),
+            ("composite.level.3.dt=", &["no element `3`", "2 (system)"]),
+            (
+                "composite.coupler.9.delay=1",
+                &["no element `9`", "1 (population.output → system)"],
+            ),
+            (
+                "composite.level.0.unit.current.20=1",
+                &["no element `20`", "0 to 19"],
+            ),
+            (
+                "composite.level.system.systm.kind=linear",
+                &[
+                    "`composite.level.2.systm`",
+                    "--set",
+                    "did you mean `composite.level.2.system`?",
+                ],
+            ),
+        ] {
+            let text = refused(&["multi-granularity", "--set", set]);
+            for part in parts {
+                assert!(text.contains(part), "{set} {part}: {text}");
+            }
+        }
     }
 
     #[test]

@@ -21,7 +21,9 @@ pub fn explain(
         .unwrap_or_default();
     let mut names = quoted(message);
     if message.starts_with("unknown field") && !names.is_empty() {
-        let path = locate(merged, place, &names.remove(0));
+        let key = names.remove(0);
+        let place = indexed(merged, place, &key).unwrap_or_else(|| place.to_string());
+        let path = locate(merged, &place, &key);
         return unknown_key(&path, &names, defaults, layers);
     }
     if message.starts_with("unknown variant") && !names.is_empty() {
@@ -85,6 +87,25 @@ fn locate(merged: &Table, place: &str, key: &str) -> String {
     join(place, found.as_deref().unwrap_or(key))
 }
 
+/// Serde leaves the indices of lists out of a place: that of the first element with the key.
+fn indexed(merged: &Table, place: &str, key: &str) -> Option<String> {
+    fn inside(value: &Value, keys: &[&str], key: &str) -> Option<String> {
+        if let Value::Array(list) = value {
+            let mut found = list.iter().enumerate();
+            return found.find_map(|(index, value)| {
+                Some(join(&index.to_string(), &inside(value, keys, key)?))
+            });
+        }
+        match keys.split_first() {
+            None => value.get(key).map(|_| String::new()),
+            Some((first, rest)) => Some(join(first, &inside(value.get(*first)?, rest, key)?)),
+        }
+    }
+    let keys: Vec<&str> = place.split('.').filter(|key| !key.is_empty()).collect();
+    let (first, rest) = keys.split_first()?;
+    Some(join(first, &inside(merged.get(*first)?, rest, key)?))
+}
+
 /// The nearest name, and all of them.
 pub fn choices(found: &str, names: &[String]) -> String {
     let list = names.join(", ");
@@ -115,10 +136,9 @@ pub fn written(path: &str, layers: &[Layer]) -> String {
 }
 
 fn join(place: &str, key: &str) -> String {
-    if place.is_empty() {
-        key.to_string()
-    } else {
-        format!("{place}.{key}")
+    match (place, key) {
+        ("", only) | (only, "") => only.to_string(),
+        (place, key) => format!("{place}.{key}"),
     }
 }
 
