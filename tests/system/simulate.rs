@@ -297,6 +297,14 @@ fn what_is_wrong_is_named() {
             &["`unit.curent`", "did you mean `unit.current`?"],
         ),
         (
+            &[hh, "--set", "unit.modl=lif"],
+            &["`unit.modl`", "did you mean `unit.model`?"],
+        ),
+        (
+            &[hh, "--duration", "1e300"],
+            &["duration = 1e300", "2^32 steps", "from the flags"],
+        ),
+        (
             &[hh, "--set", "unit.model=lif", "--solver", "rk4"],
             &["solver = rk4", "exact", "from the flags"],
         ),

@@ -34,7 +34,7 @@ impl Grid {
             true => Ok(()),
             false => Err(DynamicsError::config(
                 field,
-                value,
+                Number(value),
                 "a finite number above 0",
             )),
         };
@@ -43,12 +43,15 @@ impl Grid {
         // 0.3/0.1 is a little less than 3, 0.7/0.1 a little more than 7.
         let steps = (duration / dt * (1.0 - 1e-12)).ceil();
         if steps > f64::from(u32::MAX) {
+            let most = f64::from(u32::MAX);
             return Err(DynamicsError::config(
-                "dt",
-                dt,
+                "duration",
+                Number(duration),
                 format!(
-                    "at least {:e} for a duration of {duration}",
-                    duration / f64::from(u32::MAX)
+                    "at most 2^32 steps of dt = {}, which is {:.4e}; take a shorter duration, or a dt of at least {:.1e}",
+                    Number(dt),
+                    most * dt,
+                    1.05 * duration / most
                 ),
             ));
         }
@@ -87,6 +90,19 @@ impl Grid {
             Self::Times(_) => self.time(step + 1) - time,
         };
         Clock { step, time, dt }
+    }
+}
+
+/// A setting as a person would write it: without three hundred zeros.
+pub(crate) struct Number(pub(crate) f64);
+
+impl std::fmt::Display for Number {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            plain if plain == 0.0 || (1e-6..1e15).contains(&plain.abs()) => write!(f, "{plain}"),
+            far if far.is_finite() => write!(f, "{far:e}"),
+            other => write!(f, "{other}"),
+        }
     }
 }
 

@@ -56,6 +56,15 @@ pub fn explain(
 fn unknown_key(path: &str, siblings: &[String], defaults: &Table, layers: &[Layer]) -> Usage {
     let usage = Usage::new(format!("unknown key `{path}`{}", written(path, layers)));
     let (place, key) = path.rsplit_once('.').unwrap_or(("", path));
+    // Of a tagged table, serde does not name the tag.
+    let tags = ["model", "kind"].into_iter().filter(|tag| {
+        let path = join(place, tag);
+        !place.is_empty() && lookup(defaults, &path).is_some_and(Value::is_str)
+    });
+    let siblings: Vec<String> = tags
+        .map(str::to_string)
+        .chain(siblings.iter().cloned())
+        .collect();
     let elsewhere = leaves(defaults)
         .into_iter()
         .find(|leaf| leaf.rsplit('.').next() == Some(key));

@@ -135,6 +135,18 @@ fn what_cannot_be_run_is_named() {
         "{}",
         refused(text)
     );
+    for (duration, part) in [
+        ("1e300", "duration = 1e300"),
+        ("1e9", "duration = 1000000000"),
+    ] {
+        let text = format!(r#"{{"unit": {{"model": "lif"}}, "dt": 0.1, "duration": {duration}}}"#);
+        let text = refused(&text);
+        assert!(text.starts_with(part) && text.len() < 200, "{text}");
+        assert!(
+            text.contains("2^32 steps of dt = 0.1") && text.contains("4.2950e8"),
+            "{text}"
+        );
+    }
     let text = r#"{"unit": {"model": "lif"}, "record": {"every": 0}}"#;
     assert!(refused(text).starts_with("record.every = 0"));
     let text = r#"{"unit": {"model": "lif"}, "stimulus": {"kind": "sine", "frequency": 0}}"#;
