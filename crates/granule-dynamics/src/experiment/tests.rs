@@ -210,3 +210,21 @@ fn what_is_large_but_true_does_not_end_a_run() {
     );
     assert_close(grows.last[0].values[0].ln(), 20.0, 1e-4);
 }
+
+#[cfg(feature = "plot")]
+#[test]
+fn columns_are_told_apart_in_figures() {
+    let text = |cells: usize| {
+        format!(
+            r#"{{"duration": 5, "dt": 0.5, "unit": {{"model": "lif", "cells": {cells}, "current": 5}}}}"#
+        )
+    };
+    let svg = |text: &str| {
+        let config: ExperimentConfig = serde_json::from_str(text).unwrap();
+        let outcome = run(text);
+        outcome.figure(&config, "").to_svg(960, 640).unwrap()
+    };
+    let nine = svg(&text(9));
+    assert!(nine.contains("[0]") && nine.contains("[6]") && !nine.contains("[7]"));
+    assert!(!svg(&text(1)).contains("[0]"));
+}
