@@ -44,9 +44,65 @@ fn wrong_usage_exits_with_2() {
         (&["eval", "nowhere"], "nowhere"),
         (&["predict", "nowhere", "x.png"], "nowhere"),
         (&["data", "fetch", "synthetic-digits"], "mnist"),
+        (&["train", "--dataset", "mnits"], "did you mean mnist?"),
+        (&["train", "--device", "cudda"], "did you mean `cuda:0`?"),
+        (
+            &["train", "--set", "optimizer.knd=sgd"],
+            "did you mean `optimizer.kind`?",
+        ),
+        (
+            &["data", "preview", "synthetic-digits", "--out", "a.jpg"],
+            "a.jpg: the name does not end in .png",
+        ),
     ] {
         let text = refused(dir.path(), args, 2);
         assert!(text.contains(part), "{args:?}: {text}");
+    }
+    assert!(!dir.path().join("a.jpg").exists());
+}
+
+#[test]
+fn a_negative_number_is_told_its_range() {
+    let dir = tempfile::tempdir().unwrap();
+    for (args, range) in [
+        (&["train", "--epochs", "-1"][..], "1 or more"),
+        (&["train", "--limit-train", "-1"], "1 or more"),
+        (&["train", "--limit-test", "-1"], "1 or more"),
+        (&["train", "--batch-size", "-1"], "1 or more"),
+        (&["train", "--trials", "-1"], "1 or more"),
+        (&["train", "--seed", "-1"], "from 0 to"),
+        (&["simulate", "lif", "--seed", "-1"], "from 0 to"),
+        (&["eval", "r", "--batch-size", "-1"], "1 or more"),
+        (&["eval", "r", "--limit-test", "-1"], "1 or more"),
+        (&["predict", "r", "a.png", "--top", "-1"], "1 or more"),
+        (&["data", "preview", "mnist", "--rows", "-1"], "1 or more"),
+        (
+            &["data", "preview", "mnist", "--columns", "-1"],
+            "1 or more",
+        ),
+    ] {
+        let text = refused(dir.path(), args, 2);
+        assert!(
+            text.contains(range) && !text.contains("tip:"),
+            "{args:?}: {text}"
+        );
+    }
+}
+
+#[test]
+fn a_file_that_is_damaged_or_cannot_be_written_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("r")).unwrap();
+    std::fs::write(dir.path().join("r/config.toml"), "seed = [").unwrap();
+    let text = refused(dir.path(), &["train", "--resume", "r"], 1);
+    assert!(text.contains("r/config.toml"), "{text}");
+    if cfg!(target_os = "linux") {
+        let out = ["simulate", "lif", "--out", "/proc/self/a.npz"];
+        let text = refused(dir.path(), &out, 1);
+        assert!(
+            text.contains("/proc/self/a.npz: cannot write") && !text.contains(".granule-"),
+            "{text}"
+        );
     }
 }
 

@@ -297,6 +297,22 @@ fn what_is_wrong_is_named() {
             &["`unit.curent`", "did you mean `unit.current`?"],
         ),
         (
+            &[hh, "--set", "unit.modl=lif"],
+            &["`unit.modl`", "did you mean `unit.model`?"],
+        ),
+        (
+            &[hh, "--duration", "1e300"],
+            &["duration = 1e300", "2^32 steps", "from the flags"],
+        ),
+        (
+            &[hh, "--set", "unit.model=lif", "--solver", "rk4"],
+            &["solver = rk4", "exact", "from the flags"],
+        ),
+        (
+            &["multi-granularity", "--set", "composite.level.cels.dt=1"],
+            &["`composite.level` has no element `cels`", "0 (cells)"],
+        ),
+        (
             &[hh, "--set", "durations=1"],
             &["`durations`", "did you mean `duration`?"],
         ),
@@ -382,6 +398,67 @@ fn what_is_wrong_is_named() {
     for part in ["no longer finite at t = ", "smaller dt"] {
         assert!(text.contains(part), "{text}");
     }
+    for (preset, dt, variable) in [("jansen-rit", "100", "y"), ("wong-wang", "500", "s")] {
+        let unstable = ["simulate", preset, "--dt", dt, "--device", CPU];
+        let text = refused(dir.path(), &unstable, 1);
+        let begin = format!("error: {variable}");
+        for part in [
+            begin.as_str(),
+            " at t = ",
+            "unit 0",
+            "blows up",
+            "smaller dt",
+        ] {
+            assert!(text.contains(part), "{preset}: {text}");
+        }
+    }
+}
+
+#[test]
+fn another_model_takes_over_what_it_knows() {
+    let dir = Path::new(".");
+    let args = [
+        "simulate",
+        "fi-curve",
+        "--set",
+        "unit.model=lif",
+        "--device",
+        CPU,
+    ];
+    let finished = run(dir, &args);
+    assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+    assert!(finished.stderr.contains("note: "), "{}", finished.stderr);
+    assert!(
+        finished.stderr.contains("`solver` = rk4"),
+        "{}",
+        finished.stderr
+    );
+    assert_eq!(
+        finished.stdout.matches("µA/cm²:").count(),
+        24,
+        "{}",
+        finished.stdout
+    );
+}
+
+#[test]
+fn a_cell_that_fell_silent_has_no_rate_in_words_and_figure() {
+    let dir = tempfile::tempdir().unwrap();
+    let set = "unit.current=[6, 10]";
+    let args = [
+        "simulate", "fi-curve", "--set", set, "--plot", "f.svg", "--device", CPU,
+    ];
+    let finished = run(dir.path(), &args);
+    let line = |start: &str| {
+        let found = finished.stdout.lines().find(|line| line.contains(start));
+        found
+            .unwrap_or_else(|| panic!("{start}: {}", finished.stdout))
+            .to_string()
+    };
+    assert!(line("6 µA/cm²: ").contains("then silent: 0 Hz at the end"));
+    assert!(line("10 µA/cm²: ").ends_with(" Hz at the end"));
+    let result = simulate(dir.path(), &["fi-curve", "--set", set]);
+    assert!(result["cells"][0]["rate_hz"].as_f64().unwrap() > 40.0);
 }
 
 #[cfg(unix)]

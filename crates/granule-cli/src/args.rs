@@ -13,7 +13,7 @@ const STYLES: Styles = Styles::styled()
     .literal(AnsiColor::Cyan.on_default().bold())
     .placeholder(AnsiColor::Cyan.on_default());
 
-/// Train, evaluate and use image classifiers on any CPU or GPU
+/// Train, evaluate and use image classifiers, and simulate and train neural dynamics, on any CPU or GPU
 #[derive(Debug, Parser)]
 #[command(
     name = "granule",
@@ -94,7 +94,7 @@ pub struct Train {
     pub task: Option<String>,
 
     /// New trials of the task in every epoch [default: 6400]
-    #[arg(long, value_name = "N", help_heading = "Data")]
+    #[arg(long, value_name = "N", help_heading = "Data", allow_negative_numbers = true, value_parser = whole)]
     pub trials: Option<usize>,
 
     /// Folder that holds (or receives) the data sets, as DIR/mnist, DIR/cifar-10, …
@@ -108,11 +108,11 @@ pub struct Train {
 
     /// Train on N training samples only: the first of a published set; of folder: and arrays:,
     /// which may be sorted by class, N drawn by the seed of the data
-    #[arg(long, value_name = "N", help_heading = "Data")]
+    #[arg(long, value_name = "N", help_heading = "Data", allow_negative_numbers = true, value_parser = whole)]
     pub limit_train: Option<usize>,
 
     /// Test on N test samples only, chosen in the same way
-    #[arg(long, value_name = "N", help_heading = "Data")]
+    #[arg(long, value_name = "N", help_heading = "Data", allow_negative_numbers = true, value_parser = whole)]
     pub limit_test: Option<usize>,
 
     /// auto, cpu, gpu, ndarray, flex, wgpu, wgpu:discrete:0, … as `granule devices` lists them
@@ -121,11 +121,11 @@ pub struct Train {
     pub device: Option<DeviceSpec>,
 
     /// Passes over the training set [default: by model]
-    #[arg(long, value_name = "N", help_heading = "Training")]
+    #[arg(long, value_name = "N", help_heading = "Training", allow_negative_numbers = true, value_parser = whole)]
     pub epochs: Option<usize>,
 
     /// Samples per optimiser step [default: by model]
-    #[arg(long, value_name = "N", help_heading = "Training")]
+    #[arg(long, value_name = "N", help_heading = "Training", allow_negative_numbers = true, value_parser = whole)]
     pub batch_size: Option<usize>,
 
     /// Learning rate [default: by model and optimiser]
@@ -147,7 +147,7 @@ pub struct Train {
 
     /// Seed of weights, batch order, dropout and augmentation; the data do not depend on it, see
     /// `--set data.seed=N` [default: 1]
-    #[arg(long, value_name = "N", help_heading = "Training", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
+    #[arg(long, value_name = "N", help_heading = "Training", allow_negative_numbers = true, value_parser = seed)]
     pub seed: Option<u64>,
 
     /// Set any value of the configuration, as in `--set optimizer.momentum=0.95` (repeatable)
@@ -202,12 +202,12 @@ pub struct Eval {
     pub device: Option<DeviceSpec>,
 
     /// Samples per forward pass
-    #[arg(long, value_name = "N", default_value_t = 256, value_parser = positive)]
+    #[arg(long, value_name = "N", default_value_t = 256, allow_negative_numbers = true, value_parser = positive)]
     pub batch_size: usize,
 
     /// Test on N test samples only, the ones that a run with this limit is tested on: the first of a
     /// published set; of folder: and arrays:, N drawn by the seed of the data
-    #[arg(long, value_name = "N", value_parser = positive)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = positive)]
     pub limit_test: Option<usize>,
 
     /// Print one JSON object with the keys of the result of `granule train --json`
@@ -226,7 +226,7 @@ pub struct Predict {
     pub inputs: Vec<PathBuf>,
 
     /// Classes to show per item, the most probable first
-    #[arg(long, value_name = "K", default_value_t = 3, value_parser = positive)]
+    #[arg(long, value_name = "K", default_value_t = 3, allow_negative_numbers = true, value_parser = positive)]
     pub top: usize,
 
     /// Scale images of another size to the size the model takes
@@ -292,7 +292,7 @@ pub struct Simulate {
     pub solver: Option<String>,
 
     /// Seed of weights, connections and noise [default: 0]
-    #[arg(long, value_name = "N", help_heading = "Simulation", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
+    #[arg(long, value_name = "N", help_heading = "Simulation", allow_negative_numbers = true, value_parser = seed)]
     pub seed: Option<u64>,
 
     /// Device to run on, as `granule devices` lists them [default: $GRANULE_DEVICE, else cpu]
@@ -395,14 +395,27 @@ pub enum DataCommand {
         #[arg(long, value_name = "FILE", default_value = "preview.png")]
         out: PathBuf,
         /// Samples in a row
-        #[arg(long, value_name = "N", default_value_t = 10, value_parser = positive)]
+        #[arg(long, value_name = "N", default_value_t = 10, allow_negative_numbers = true, value_parser = positive)]
         columns: usize,
         /// Rows of samples
-        #[arg(long, value_name = "N", default_value_t = 10, value_parser = positive)]
+        #[arg(long, value_name = "N", default_value_t = 10, allow_negative_numbers = true, value_parser = positive)]
         rows: usize,
         #[command(flatten)]
         source: DataSource,
     },
+}
+
+/// A number whose range is that of the setting it stands for.
+fn whole(text: &str) -> Result<usize, String> {
+    text.parse()
+        .map_err(|_| "must be a whole number, 1 or more".to_string())
+}
+
+/// What TOML can hold.
+fn seed(text: &str) -> Result<u64, String> {
+    let seed = text.parse::<i64>().ok();
+    seed.and_then(|seed| u64::try_from(seed).ok())
+        .ok_or_else(|| format!("must be a whole number from 0 to {}", i64::MAX))
 }
 
 fn positive(text: &str) -> Result<usize, String> {

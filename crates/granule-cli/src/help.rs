@@ -132,7 +132,9 @@ Examples:
 
 Configuration:
   A preset or a TOML file, then the flags, then --set decide, the later one wins. VALUE of --set is
-  TOML; a bare word is a string; an empty VALUE takes the default back. Exactly one of the tables
+  TOML; a bare word is a string; an empty VALUE takes the default back. An element of a list goes by
+  its index or its name: composite.coupler.0.delay=5, composite.level.cells.unit.cells=10. What of a
+  preset or file another unit.model does not know is dropped with a note. Exactly one of the tables
   unit, population, system, network and composite says what is simulated; duration, dt, solver,
   seed, figure and the tables stimulus and record say how.
 
@@ -153,8 +155,9 @@ Units:
 Result:
   Of cells, --json prints {\"cells\": [{\"spike_times_ms\", \"rate_hz\", \"final_state\"}, …],
   \"duration_ms\", \"dt_ms\", \"solver\", \"device\"}. A spike is an upward crossing of
-  unit.spike_threshold, interpolated linearly, or what an integrate-and-fire cell counts; the rate
-  is that of the last interval. Other models print rates and the last state with the same end.
+  unit.spike_threshold, interpolated linearly, or what an integrate-and-fire cell counts; rate_hz is
+  that of the last interval. In text and figures the rate of a cell that has been silent for twice
+  its longest interval is 0. Other models print rates and the last state with the same end.
 
 Ctrl-C writes what there is so far and exits with 130; a second one stops at once.
 Exit codes: 0 fine, 1 failed, 2 wrong usage, 130 interrupted.";

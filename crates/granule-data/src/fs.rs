@@ -37,7 +37,7 @@ pub fn write_atomic_with(
     }
     let mut file = temporary
         .tempfile_in(folder)
-        .map_err(|error| DataError::io(folder, "create a file in", error))?;
+        .map_err(|error| DataError::io(path, "write", reason(error)))?;
     write(file.as_file_mut())
         .and_then(|()| file.as_file().sync_all())
         .map_err(|error| DataError::io(path, "write", error))?;
@@ -48,9 +48,30 @@ pub fn write_atomic_with(
     Ok(())
 }
 
+/// The system's reason alone, without the name of the temporary file that is written after it.
+fn reason(error: std::io::Error) -> std::io::Error {
+    let text = error.to_string();
+    match text.split_once(" at path ") {
+        Some((reason, _)) => std::io::Error::new(error.kind(), reason),
+        None => error,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_file_that_cannot_be_made_is_named_as_asked_for() {
+        let error = write_atomic(Path::new("/proc/self/out.npz"), b"").unwrap_err();
+        let message = error.to_string();
+        assert!(
+            message.starts_with("/proc/self/out.npz: cannot write: "),
+            "{message}"
+        );
+        assert!(!message.contains(".granule-"), "{message}");
+    }
 
     #[test]
     fn replaces_whole_files_and_leaves_nothing_behind() {

@@ -50,6 +50,39 @@ impl DatasetSpec {
     ];
 }
 
+/// The name that `text` most likely meant.
+fn nearest(text: &str) -> Option<&'static str> {
+    let text = text.trim().to_lowercase().replace('_', "-");
+    let begins = |name: &&str| text.len() > 2 && name.starts_with(&text);
+    DatasetSpec::NAMES
+        .into_iter()
+        .map(|name| (edits(&text, name), name))
+        .filter(|(edits, name)| *edits <= 1 + name.len() / 5 || begins(name))
+        .min_by_key(|(edits, _)| *edits)
+        .map(|(_, name)| name)
+}
+
+/// How many letters are inserted, left out, changed or swapped with their neighbour.
+fn edits(from: &str, to: &str) -> usize {
+    let (from, to): (Vec<char>, Vec<char>) = (from.chars().collect(), to.chars().collect());
+    let mut rows: Vec<Vec<usize>> = vec![(0..=to.len()).collect()];
+    for i in 1..=from.len() {
+        let mut row = vec![i];
+        for j in 1..=to.len() {
+            let same = from[i - 1] == to[j - 1];
+            let mut least = (rows[i - 1][j - 1] + usize::from(!same))
+                .min(rows[i - 1][j] + 1)
+                .min(row[j - 1] + 1);
+            if i > 1 && j > 1 && from[i - 1] == to[j - 2] && from[i - 2] == to[j - 1] {
+                least = least.min(rows[i - 2][j - 2] + 1);
+            }
+            row.push(least);
+        }
+        rows.push(row);
+    }
+    rows[from.len()][to.len()]
+}
+
 impl FromStr for DatasetSpec {
     type Err = DataError;
 
@@ -83,8 +116,10 @@ impl FromStr for DatasetSpec {
             "cifar-10" | "cifar10" => Self::Cifar10,
             "cifar-100" | "cifar100" => Self::Cifar100,
             _ => {
+                let meant = nearest(text).map(|name| format!("did you mean {name}? "));
                 return Err(invalid(format!(
-                    "known are {}, folder:DIR, arrays:FILE.npz and arrays:X.npy,Y.npy",
+                    "{}known are {}, folder:DIR, arrays:FILE.npz and arrays:X.npy,Y.npy",
+                    meant.unwrap_or_default(),
                     Self::NAMES.join(", ")
                 )));
             }
@@ -135,6 +170,25 @@ mod tests {
         ]) {
             assert_eq!(text.parse::<DatasetSpec>().unwrap().to_string(), text);
         }
+    }
+
+    #[test]
+    fn a_misspelt_name_is_recognised() {
+        for (text, meant) in [
+            ("mnits", "mnist"),
+            ("fashionmnist", "fashion-mnist"),
+            ("cifar", "cifar-10"),
+            ("Cifar_100", "cifar-100"),
+            ("synthetic", "synthetic-digits"),
+        ] {
+            let message = text.parse::<DatasetSpec>().unwrap_err().to_string();
+            assert!(
+                message.contains(&format!("did you mean {meant}?")),
+                "{message}"
+            );
+        }
+        let message = "imagenet".parse::<DatasetSpec>().unwrap_err().to_string();
+        assert!(!message.contains("did you mean"), "{message}");
     }
 
     #[test]

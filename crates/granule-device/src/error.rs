@@ -93,6 +93,19 @@ pub(crate) fn nearest(text: &str) -> Option<&'static str> {
         .filter(|(distance, word)| *distance <= 1 + word.len() / 5)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, word)| word)
+        .or_else(|| nearest_backend(&text))
+}
+
+/// The shortest word of the backend whose name is near.
+fn nearest_backend(text: &str) -> Option<&'static str> {
+    let backend = |word: &'_ str| word.split(':').next().unwrap_or_default().to_owned();
+    let found = backend(text);
+    DeviceSpec::WORDS
+        .into_iter()
+        .map(|word| (strsim::osa_distance(&found, &backend(word)), word))
+        .filter(|(distance, _)| *distance <= 1)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, word)| word)
 }
 
 struct Meant<'a>(&'a Option<&'static str>);

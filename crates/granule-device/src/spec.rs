@@ -315,6 +315,8 @@ mod tests {
             ("wgpu:sofware", "wgpu:software"),
             ("llvmpipe", "wgpu:software"),
             ("cuda0", "cuda:0"),
+            ("cudda", "cuda:0"),
+            ("gpu:0", "gpu"),
         ] {
             let error = typed.parse::<DeviceSpec>().unwrap_err().to_string();
             assert!(

@@ -28,6 +28,27 @@ pub enum DynamicsError {
         /// The column.
         unit: usize,
     },
+    /// A state is finite, but so large that no model has it: the steps are unstable.
+    #[error(
+        "{variable} = {} at t = {time} (batch {batch}, unit {unit}) is far outside its range, {} to {}: the run blows up; take a smaller dt, another solver, or look at the input there",
+        short(*.value), short(*.low), short(*.high)
+    )]
+    Runaway {
+        /// The end of the step after which it was so.
+        time: f64,
+        /// The state variable.
+        variable: String,
+        /// The row.
+        batch: usize,
+        /// The column.
+        unit: usize,
+        /// The value.
+        value: f64,
+        /// The lowest value allowed.
+        low: f64,
+        /// The highest value allowed.
+        high: f64,
+    },
     /// An adaptive solver cannot meet its tolerance with a step it can represent.
     #[error(
         "the step at t = {time} shrank to {dt:e} without meeting the tolerance in {variable} (batch {batch}, unit {unit}); loosen the tolerance or look for a discontinuity there"
@@ -130,5 +151,16 @@ impl DynamicsError {
         Self::Device {
             reason: reason.to_string(),
         }
+    }
+}
+
+/// Four digits, with an exponent where there would be many more.
+fn short(value: f64) -> String {
+    match value.abs() {
+        large if large >= 1e4 => {
+            let text = format!("{value:.3e}");
+            text.replace(".000e", "e")
+        }
+        _ => format!("{}", (value * 1e3).round() / 1e3),
     }
 }

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use burn::tensor::Tensor;
 
 use crate::model::{Clock, Dynamics, Input};
-use crate::{DynamicsError, State};
+use crate::{DynamicsError, State, Variable};
 
 /// The instants of a run.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,7 +34,7 @@ impl Grid {
             true => Ok(()),
             false => Err(DynamicsError::config(
                 field,
-                value,
+                Number(value),
                 "a finite number above 0",
             )),
         };
@@ -43,12 +43,15 @@ impl Grid {
         // 0.3/0.1 is a little less than 3, 0.7/0.1 a little more than 7.
         let steps = (duration / dt * (1.0 - 1e-12)).ceil();
         if steps > f64::from(u32::MAX) {
+            let most = f64::from(u32::MAX);
             return Err(DynamicsError::config(
-                "dt",
-                dt,
+                "duration",
+                Number(duration),
                 format!(
-                    "at least {:e} for a duration of {duration}",
-                    duration / f64::from(u32::MAX)
+                    "at most 2^32 steps of dt = {}, which is {:.4e}; take a shorter duration, or a dt of at least {:.1e}",
+                    Number(dt),
+                    most * dt,
+                    1.05 * duration / most
                 ),
             ));
         }
@@ -90,19 +93,32 @@ impl Grid {
     }
 }
 
-/// Steps between two looks at whether the state is finite: each waits for the device.
+/// A setting as a person would write it: without three hundred zeros.
+pub(crate) struct Number(pub(crate) f64);
+
+impl std::fmt::Display for Number {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            plain if plain == 0.0 || (1e-6..1e15).contains(&plain.abs()) => write!(f, "{plain}"),
+            far if far.is_finite() => write!(f, "{far:e}"),
+            other => write!(f, "{other}"),
+        }
+    }
+}
+
+/// Steps between two looks at whether the state is plausible: each waits for the device.
 const CHECK_EVERY: usize = 128;
 
 /// Runs a model over a grid and hands every state to `observer`, the initial one first, with the steps done and the time.
 /// The observer ends the run early by breaking.
 ///
-/// Returns the last state. A state that is no longer finite is noticed at most 128 steps later; the run then goes back and
-/// finds the step at which it happened.
+/// Returns the last state. A state that is no longer finite, or far outside the [range](crate::Variable::range) of a variable,
+/// is noticed at most 128 steps later; the run then goes back and finds the step at which it happened.
 ///
 /// # Errors
 ///
-/// [`DynamicsError::Shape`] for a state that does not fit the model, [`DynamicsError::NonFinite`], and what the model's step
-/// returns.
+/// [`DynamicsError::Shape`] for a state that does not fit the model, [`DynamicsError::NonFinite`],
+/// [`DynamicsError::Runaway`], and what the model's step returns.
 pub fn simulate(
     dynamics: &dyn Dynamics,
     initial: State,
@@ -123,9 +139,14 @@ pub fn simulate(
         let done = step + 1;
         let check = done.is_multiple_of(CHECK_EVERY) || done == grid.steps();
         if check {
-            let finite = state.check_finite(dynamics.variables(), grid.time(done));
-            if let Err(late) = finite {
-                return Err(first_failure(dynamics, good, done, input, grid).unwrap_or(late));
+            let found = state.check_plausible(dynamics.variables(), grid.time(done));
+            if let Err(late) = found {
+                let check = match late {
+                    DynamicsError::Runaway { .. } => State::check_plausible,
+                    _ => State::check_finite,
+                };
+                let first = first_failure(dynamics, good, done, input, grid, check);
+                return Err(first.unwrap_or(late));
             }
             good = (done, state.clone());
         }
@@ -143,6 +164,7 @@ fn first_failure(
     to: usize,
     input: &dyn Input,
     grid: &Grid,
+    check: fn(&State, &[Variable], f64) -> Result<(), DynamicsError>,
 ) -> Option<DynamicsError> {
     for step in from..to {
         let at = grid.clock(step);
@@ -150,8 +172,7 @@ fn first_failure(
             Ok(state) => state,
             Err(error) => return Some(error),
         };
-        let finite = state.check_finite(dynamics.variables(), grid.time(step + 1));
-        if let Err(error) = finite {
+        if let Err(error) = check(&state, dynamics.variables(), grid.time(step + 1)) {
             return Some(error);
         }
     }

@@ -15,16 +15,44 @@ pub struct Variable {
     pub unit: &'static str,
     /// The number of units, that is, columns.
     pub width: usize,
+    /// The lowest and the highest value that the equations, or nature, allow. See [`within`](Self::within).
+    pub range: (f64, f64),
 }
 
+/// No potential, current or rate is larger: a kilovolt, a milliampere, a megahertz.
+const PHYSICAL: f64 = 1e6;
+
+/// The same for numbers without a unit, whose scale is the model's own.
+const NUMERIC: f64 = 1e12;
+
 impl Variable {
-    /// A variable of `width` columns.
+    /// A variable of `width` columns, in a range that none leaves but a run that blows up: ±10⁶ in its unit, ±10¹² without
+    /// one.
     pub fn new(name: impl Into<String>, unit: &'static str, width: usize) -> Self {
+        let most = match unit {
+            "1" => NUMERIC,
+            _ => PHYSICAL,
+        };
         Self {
             name: name.into(),
             unit,
             width,
+            range: (-most, most),
         }
+    }
+
+    /// States the range that the equations keep a variable in, such as 0 to 1 for a gate. A solver may overshoot it a little;
+    /// a value that is further outside than half the range's width comes of a step that is too large, and ends a run.
+    #[must_use]
+    pub fn within(mut self, low: f64, high: f64) -> Self {
+        self.range = (low, high);
+        self
+    }
+
+    /// The middle of the values that do not end a run, and how far they may be from it.
+    fn plausible(&self) -> (f64, f64) {
+        let (low, high) = self.range;
+        (0.5 * (low + high), high - low)
     }
 }
 
@@ -145,6 +173,56 @@ impl State {
                     variable: name.unwrap_or_else(|| format!("variable {index}")),
                     batch: at / width,
                     unit: at % width,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that every value is finite and none far outside its variable's [range](Variable::range); waits for the device
+    /// once.
+    ///
+    /// # Errors
+    ///
+    /// [`DynamicsError::NonFinite`] or [`DynamicsError::Runaway`] names the first variable and element that are not, with
+    /// `time`.
+    pub fn check_plausible(&self, variables: &[Variable], time: f64) -> Result<(), DynamicsError> {
+        let filled = || {
+            let pairs = self.0.iter().zip(variables);
+            pairs.filter(|(x, _)| x.dims().iter().all(|size| *size > 0))
+        };
+        let measures = filled().flat_map(|(x, variable)| {
+            let x = x.clone().without_autodiff();
+            let (middle, _) = variable.plausible();
+            // x − x is 0 or NaN.
+            let finite = (x.clone() - x.clone()).sum();
+            [finite, x.sub_scalar(middle).abs().max()]
+        });
+        let measures: Vec<Tensor<1>> = measures.collect();
+        if measures.is_empty() {
+            return Ok(());
+        }
+        let measures = host(Tensor::cat(measures, 0))?;
+        if measures.iter().any(|measure| !measure.is_finite()) {
+            self.check_finite(variables, time)?;
+        }
+        for ((x, variable), measure) in filled().zip(measures.chunks(2)) {
+            let (middle, reach) = variable.plausible();
+            if measure.iter().all(|distance| *distance <= reach) {
+                continue;
+            }
+            let values = host(x.clone())?;
+            let far = |x: &f64| (x - middle).abs() > reach;
+            if let Some((at, value)) = values.iter().enumerate().find(|(_, x)| far(x)) {
+                let width = x.dims()[1].max(1);
+                return Err(DynamicsError::Runaway {
+                    time,
+                    variable: variable.name.clone(),
+                    batch: at / width,
+                    unit: at % width,
+                    value: *value,
+                    low: variable.range.0,
+                    high: variable.range.1,
                 });
             }
         }

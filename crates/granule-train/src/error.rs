@@ -237,6 +237,16 @@ impl TrainError {
         }
     }
 
+    /// Names the file that a configuration was read from.
+    pub(crate) fn in_file(self, path: &Path) -> Self {
+        match self {
+            Self::ConfigSyntax { reason } => Self::ConfigSyntax {
+                reason: format!("{}: {reason}", path.display()),
+            },
+            other => other,
+        }
+    }
+
     pub(crate) fn backend(reason: impl std::fmt::Debug) -> Self {
         Self::Backend {
             reason: format!("{reason:?}"),

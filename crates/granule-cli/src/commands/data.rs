@@ -108,6 +108,14 @@ pub fn preview(
     columns: usize,
     rows: usize,
 ) -> anyhow::Result<()> {
+    let extension = out.extension().unwrap_or_default().to_string_lossy();
+    if extension.to_lowercase() != "png" {
+        return Err(Usage::new(format!(
+            "--out {}: the name does not end in .png",
+            out.display()
+        ))
+        .into());
+    }
     let loading = Loading::new(Style::choose(false, false));
     let options = LoadOptions {
         data_dir: source.folder.data_dir.clone(),

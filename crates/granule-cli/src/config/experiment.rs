@@ -5,12 +5,13 @@ use std::path::Path;
 use granule::dynamics::DynamicsError;
 use granule::dynamics::composite::MultiGranularityConfig;
 use granule::dynamics::experiment::{ExperimentConfig, Preset, presets::PRESETS};
+use granule::dynamics::unit::UnitConfig;
 use granule::models::{InputShape, ModelConfig, ModelFile, StateDict};
 use serde::Deserialize;
 use toml::{Table, Value};
 
 use super::explain::{self, explain, nearest};
-use super::layers::{Layer, Origin, clear, lookup, merge, read_set};
+use super::layers::{Layer, Origin, address, clear, lookup, merge, read_set, remove};
 use crate::args;
 use crate::commands::target::Target;
 use crate::failure::Usage;
@@ -27,6 +28,8 @@ pub struct Described {
     pub title: String,
     /// Of a model of several levels that was trained.
     pub weights: Option<StateDict>,
+    /// What of a preset or file is not used, or means something else, because another model was named.
+    pub notes: Vec<String>,
     layers: Vec<Layer>,
 }
 
@@ -77,31 +80,21 @@ pub fn resolve(args: &args::Simulate) -> anyhow::Result<Described> {
     for text in &args.set {
         read_set(&mut set, text)?;
     }
-    let preset = match base.origin {
-        Origin::Preset(_) => base.table.clone(),
+    let mut layers = vec![base, flags, set];
+    let notes = fit_base(&mut layers);
+    let mut merged = Table::new();
+    for layer in &mut layers {
+        address(&merged, &mut layer.table)?;
+        merge(&mut merged, &layer.table);
+    }
+    let preset = match &layers[0] {
+        base if matches!(base.origin, Origin::Preset(_)) => base.table.clone(),
         _ => Table::new(),
     };
-    let layers = vec![base, flags, set];
-    let mut merged = Table::new();
-    for layer in &layers {
-        let mut settings = layer.table.clone();
-        for (table, key) in KINDS {
-            let kind = |table_of: &Table| {
-                let named = table_of.get(table)?.get(key)?;
-                Some(named.as_str()?.to_owned())
-            };
-            if let (Some(own), Some(last)) = (
-                kind(&settings),
-                layers.iter().rev().find_map(|l| kind(&l.table)),
-            ) && own != last
-            {
-                // What is set for one kind means nothing to another.
-                settings.remove(table);
-            }
-        }
-        merge(&mut merged, &settings);
-    }
     for path in layers.iter().flat_map(|layer| &layer.cleared) {
+        let mut probe = Layer::new(Origin::Set);
+        probe.set(path, "")?;
+        address(&merged, &mut probe.table)?;
         clear(&mut merged, path, &preset);
     }
     let defaults = defaults(&merged);
@@ -111,12 +104,173 @@ pub fn resolve(args: &args::Simulate) -> anyhow::Result<Described> {
         config,
         title,
         weights,
+        notes,
         layers,
     };
     match described.config.validate() {
         Ok(()) => Ok(described),
         Err(error) => Err(described.explain(error)),
     }
+}
+
+/// Keeps of the lowest layer what a model, system or stimulus that is named above it knows as well, and tells what is dropped
+/// and what now has another unit.
+fn fit_base(layers: &mut [Layer]) -> Vec<String> {
+    let mut notes = Vec::new();
+    let Some((base, upper)) = layers.split_first_mut() else {
+        return notes;
+    };
+    let above = |path: &str| {
+        let mut found = upper.iter().rev();
+        found.find_map(|layer| lookup(&layer.table, path))
+    };
+    let origin = base.origin.to_string();
+    for (table, key) in KINDS {
+        let path = format!("{table}.{key}");
+        let (Some(own), Some(last)) = (
+            lookup(&base.table, &path).and_then(Value::as_str),
+            above(&path).and_then(Value::as_str),
+        ) else {
+            continue;
+        };
+        if own == last || !is_kind(table, key, last) {
+            continue;
+        }
+        let (own, last) = (own.to_owned(), last.to_owned());
+        let Some(Value::Table(settings)) = base.table.remove(table) else {
+            continue;
+        };
+        let mut kept = Table::new();
+        let mut dropped = Vec::new();
+        for (name, value) in settings {
+            if name == key {
+                kept.insert(name, last.clone().into());
+            } else if carries_over(table, key, (&own, &last), &name, &value) {
+                kept.insert(name, value);
+            } else {
+                dropped.extend(written_out(&format!("{table}.{name}"), &value));
+            }
+        }
+        base.table.insert(table.into(), Value::Table(kept));
+        if table == "system" && matches!(base.origin, Origin::Preset(_)) {
+            // The names of the other system's variables.
+            if let Some(variables) = lookup(&base.table, "record.variables").cloned()
+                && above("record.variables").is_none()
+            {
+                remove(&mut base.table, "record.variables");
+                dropped.extend(written_out("record.variables", &variables));
+            }
+        }
+        if !dropped.is_empty() {
+            let names = dropped.join(", ");
+            notes.push(format!(
+                "set for {own} and not used by {last}: {names} ({origin})"
+            ));
+        }
+        if table == "unit" {
+            notes.extend(other_solver(base, &last, above("solver").is_some()));
+            notes.extend(other_unit(base, (&own, &last), above));
+        }
+    }
+    notes
+}
+
+/// The paths of all values in a value.
+fn written_out(path: &str, value: &Value) -> Vec<String> {
+    match value {
+        Value::Table(table) => table
+            .iter()
+            .flat_map(|(key, value)| written_out(&format!("{path}.{key}"), value))
+            .collect(),
+        _ => vec![format!("`{path}`")],
+    }
+}
+
+/// Whether there is such a kind; what there is not is left to the check of the whole.
+fn is_kind(table: &str, key: &str, kind: &str) -> bool {
+    let only = Table::from_iter([(key.to_string(), Value::from(kind))]);
+    let whole = Table::from_iter([(table.to_string(), Value::Table(only))]);
+    ExperimentConfig::deserialize(Value::Table(whole)).is_ok()
+}
+
+/// Whether a setting of one kind means the same to another.
+fn carries_over(
+    table: &str,
+    key: &str,
+    (own, last): (&str, &str),
+    name: &str,
+    value: &Value,
+) -> bool {
+    match (table, name) {
+        // Constants of the equations, where the equations are the same.
+        ("unit", "parameters" | "trainable" | "bounds") => same_parameters(own, last),
+        ("system", name) if name != "nodes" => false,
+        _ => {
+            let settings = Table::from_iter([
+                (key.to_string(), Value::from(last)),
+                (name.to_string(), value.clone()),
+            ]);
+            let whole = Table::from_iter([(table.to_string(), Value::Table(settings))]);
+            ExperimentConfig::deserialize(Value::Table(whole)).is_ok()
+        }
+    }
+}
+
+/// Whether two cells have the same parameters in the same units.
+fn same_parameters(one: &str, other: &str) -> bool {
+    let parameters = |name: &str| {
+        let unit = UnitConfig::from_name(name).ok()?;
+        let infos = unit.parameters().into_iter();
+        Some(
+            infos
+                .map(|(info, _)| (info.name, info.unit))
+                .collect::<Vec<_>>(),
+        )
+    };
+    parameters(one) == parameters(other)
+}
+
+/// Takes the preset's solver away from cells that are stepped exactly; what a person chose is left to be refused.
+fn other_solver(base: &mut Layer, model: &str, chosen: bool) -> Option<String> {
+    let exact = UnitConfig::from_name(model).is_ok_and(|unit| unit.is_exact());
+    if !exact || chosen || !matches!(base.origin, Origin::Preset(_)) {
+        return None;
+    }
+    let solver = base.table.remove("solver")?;
+    let name = solver.as_str().unwrap_or_default();
+    let origin = &base.origin;
+    Some(format!(
+        "not used, because the steps of {model} are exact: `solver` = {name} ({origin})"
+    ))
+}
+
+/// Says which numbers now have another unit.
+fn other_unit<'a>(
+    base: &Layer,
+    (own, last): (&str, &str),
+    above: impl Fn(&str) -> Option<&'a Value>,
+) -> Option<String> {
+    let unit = |name: &str| Some(UnitConfig::from_name(name).ok()?.current_unit());
+    let (before, now) = (unit(own)?, unit(last)?);
+    let paths = ["unit.current", "stimulus.amplitude"];
+    let kept: Vec<String> = paths
+        .into_iter()
+        .filter(|path| lookup(&base.table, path).is_some() && above(path).is_none())
+        .map(|path| format!("`{path}`"))
+        .collect();
+    if before == now || kept.is_empty() {
+        return None;
+    }
+    let of = |unit: &str| match unit {
+        "1" => "without a unit".to_string(),
+        unit => format!("in {unit}"),
+    };
+    let (names, origin) = (kept.join(", "), &base.origin);
+    Some(format!(
+        "now {}, not {}: {names} ({origin})",
+        of(now),
+        of(before)
+    ))
 }
 
 /// What a simulation is described by before flags and `--set`.
@@ -236,7 +390,135 @@ fn defaults(merged: &Table) -> Table {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+    use crate::args::{Cli, Command};
+
+    fn described(words: &[&str]) -> anyhow::Result<Described> {
+        let cli = Cli::try_parse_from(["granule", "simulate"].iter().chain(words)).unwrap();
+        match cli.command {
+            Command::Simulate(args) => resolve(&args),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn refused(words: &[&str]) -> String {
+        let error = described(words).err().unwrap();
+        let usage = error.downcast_ref::<Usage>().expect("wrong usage");
+        format!("{usage} / {}", usage.hint_text().unwrap_or_default())
+    }
+
+    #[test]
+    fn another_model_keeps_what_it_knows_and_names_what_it_does_not() {
+        let found = described(&["fi-curve", "--set", "unit.model=lif"]).unwrap();
+        assert_eq!(found.config.unit.unwrap().current().as_slice().len(), 24);
+        assert_eq!(found.config.solver, None);
+        assert_eq!(found.notes.len(), 1);
+        assert!(found.notes[0].contains("`solver` = rk4 (in the preset fi-curve)"));
+
+        let found = described(&["izhikevich", "--set", "unit.model=lif"]).unwrap();
+        let notes = found.notes.join("\n");
+        for part in [
+            "`unit.parameters.a`",
+            "`unit.parameters.d`",
+            "set for izhikevich and not used by lif",
+            "in µA/cm², not in mV/ms: `unit.current`",
+        ] {
+            assert!(notes.contains(part), "{part}: {notes}");
+        }
+        let unit = found.config.unit.unwrap();
+        assert_eq!(unit.current().as_slice(), [10.0]);
+
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("cell.toml");
+        let text = "solver = \"rk4\"\n[unit]\nmodel = \"hodgkin-huxley\"\ncells = 3\ncurrent = 7.0\n\
+                    spike_threshold = -10.0\n[unit.parameters]\ng_na = 90.0\n";
+        std::fs::write(&path, text).unwrap();
+        let file = path.to_str().unwrap();
+        let found = described(&[file, "--set", "unit.model=wang-buzsaki"]).unwrap();
+        assert_eq!(found.notes, Vec::<String>::new());
+        let unit = found.config.unit.unwrap();
+        assert_eq!((unit.cells(), unit.spike_threshold()), (3, Some(-10.0)));
+        let g_na = unit
+            .parameters()
+            .into_iter()
+            .find(|(info, _)| info.name == "g_na");
+        assert_eq!(g_na.unwrap().1.as_slice(), [90.0]);
+        let other = described(&[file, "--set", "unit.model=adex"]).unwrap();
+        assert!(other.notes[0].contains("`unit.parameters.g_na`, `unit.spike_threshold`"));
+        assert_eq!(other.config.unit.unwrap().cells(), 3);
+        // The solver of a person's own file is theirs to change: the run refuses it.
+        let own = described(&[file, "--set", "unit.model=lif"]).unwrap();
+        assert!(own.config.solver.is_some());
+
+        for words in [&["--solver", "heun"][..], &["--set", "solver=heun"]] {
+            let words = [&["hodgkin-huxley", "--set", "unit.model=lif"], words].concat();
+            assert!(described(&words).unwrap().config.solver.is_some());
+        }
+        let found = described(&["traub-miles", "--set", "stimulus.kind=step"]).unwrap();
+        assert!(found.notes[0].contains("`stimulus.period`, `stimulus.width`"));
+        let found = described(&["jansen-rit", "--set", "system.kind=van-der-pol"]).unwrap();
+        assert!(found.notes[0].contains("`system.drive`, `record.variables`"));
+        assert!(described(&["hodgkin-huxley"]).unwrap().notes.is_empty());
+    }
+
+    #[test]
+    fn elements_of_lists_are_set_by_index_or_name() {
+        let composite = |set: &str| {
+            let words = ["multi-granularity", "--set", set];
+            let found = described(&words).unwrap();
+            found.config.composite.unwrap()
+        };
+        for key in ["0", "cells"] {
+            let found = composite(&format!("composite.level.{key}.unit.current=12"));
+            let unit = found.levels[0].unit.as_ref().unwrap();
+            assert_eq!((unit.current().as_slice(), unit.cells()), (&[12.0][..], 20));
+            assert_eq!(found.levels.len(), 3);
+        }
+        let found = composite("composite.coupler.0.projection.mean.gain=5");
+        let text = serde_json::to_string(&found.couplers[0]).unwrap();
+        assert!(text.contains("{\"mean\":{\"gain\":5.0}}"), "{text}");
+        let found = composite("composite.level.cells.unit.current.1=3");
+        let unit = found.levels[0].unit.as_ref().unwrap();
+        assert_eq!(unit.current().as_slice()[..3], [6.5, 3.0, 6.9]);
+        let found = composite("composite.level.cells.unit.current=");
+        let unit = found.levels[0].unit.as_ref().unwrap();
+        assert_eq!(unit.current().as_slice().len(), 20);
+
+        for (set, parts) in [
+            (
+                "composite.level.cels.unit.cells=5",
+                &[
+                    "`composite.level` has no element `cels`",
+                    "0 (cells), 1 (population), 2 (system)",
+                ][..],
+            ),
+            ("composite.level.3.dt=1", &["no element `3`", "2 (system)"]),
+            ("composite.level.3.dt=", &["no element `3`", "2 (system)"]),
+            (
+                "composite.coupler.9.delay=1",
+                &["no element `9`", "1 (population.output → system)"],
+            ),
+            (
+                "composite.level.0.unit.current.20=1",
+                &["no element `20`", "0 to 19"],
+            ),
+            (
+                "composite.level.system.systm.kind=linear",
+                &[
+                    "`composite.level.2.systm`",
+                    "--set",
+                    "did you mean `composite.level.2.system`?",
+                ],
+            ),
+        ] {
+            let text = refused(&["multi-granularity", "--set", set]);
+            for part in parts {
+                assert!(text.contains(part), "{set} {part}: {text}");
+            }
+        }
+    }
 
     #[test]
     fn every_preset_is_a_configuration() {

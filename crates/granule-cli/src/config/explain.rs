@@ -21,7 +21,9 @@ pub fn explain(
         .unwrap_or_default();
     let mut names = quoted(message);
     if message.starts_with("unknown field") && !names.is_empty() {
-        let path = locate(merged, place, &names.remove(0));
+        let key = names.remove(0);
+        let place = indexed(merged, place, &key).unwrap_or_else(|| place.to_string());
+        let path = locate(merged, &place, &key);
         return unknown_key(&path, &names, defaults, layers);
     }
     if message.starts_with("unknown variant") && !names.is_empty() {
@@ -54,6 +56,15 @@ pub fn explain(
 fn unknown_key(path: &str, siblings: &[String], defaults: &Table, layers: &[Layer]) -> Usage {
     let usage = Usage::new(format!("unknown key `{path}`{}", written(path, layers)));
     let (place, key) = path.rsplit_once('.').unwrap_or(("", path));
+    // Of a tagged table, serde does not name the tag.
+    let tags = ["model", "kind"].into_iter().filter(|tag| {
+        let path = join(place, tag);
+        !place.is_empty() && lookup(defaults, &path).is_some_and(Value::is_str)
+    });
+    let siblings: Vec<String> = tags
+        .map(str::to_string)
+        .chain(siblings.iter().cloned())
+        .collect();
     let elsewhere = leaves(defaults)
         .into_iter()
         .find(|leaf| leaf.rsplit('.').next() == Some(key));
@@ -83,6 +94,25 @@ fn locate(merged: &Table, place: &str, key: &str) -> String {
     let table = lookup(merged, place).and_then(Value::as_table);
     let found = table.and_then(|table| inside(table, key));
     join(place, found.as_deref().unwrap_or(key))
+}
+
+/// Serde leaves the indices of lists out of a place: that of the first element with the key.
+fn indexed(merged: &Table, place: &str, key: &str) -> Option<String> {
+    fn inside(value: &Value, keys: &[&str], key: &str) -> Option<String> {
+        if let Value::Array(list) = value {
+            let mut found = list.iter().enumerate();
+            return found.find_map(|(index, value)| {
+                Some(join(&index.to_string(), &inside(value, keys, key)?))
+            });
+        }
+        match keys.split_first() {
+            None => value.get(key).map(|_| String::new()),
+            Some((first, rest)) => Some(join(first, &inside(value.get(*first)?, rest, key)?)),
+        }
+    }
+    let keys: Vec<&str> = place.split('.').filter(|key| !key.is_empty()).collect();
+    let (first, rest) = keys.split_first()?;
+    Some(join(first, &inside(merged.get(*first)?, rest, key)?))
 }
 
 /// The nearest name, and all of them.
@@ -115,10 +145,9 @@ pub fn written(path: &str, layers: &[Layer]) -> String {
 }
 
 fn join(place: &str, key: &str) -> String {
-    if place.is_empty() {
-        key.to_string()
-    } else {
-        format!("{place}.{key}")
+    match (place, key) {
+        ("", only) | (only, "") => only.to_string(),
+        (place, key) => format!("{place}.{key}"),
     }
 }
 

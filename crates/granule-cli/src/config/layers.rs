@@ -103,9 +103,9 @@ pub fn read_set(layer: &mut Layer, text: &str) -> Result<(), Usage> {
 }
 
 /// Settings that are a choice with values of its own, `{ choice = … }`: another choice replaces the whole.
-const CHOICES: [&str; 3] = ["activation", "initialization", "recurrence"];
+const CHOICES: [&str; 4] = ["activation", "initialization", "projection", "recurrence"];
 
-/// Writes the settings of `upper` over `lower`, table by table.
+/// Writes the settings of `upper` over `lower`, table by table; elements of lists are those of [`address`].
 pub fn merge(lower: &mut Table, upper: &Table) {
     for (key, value) in upper {
         match (lower.get_mut(key), value) {
@@ -114,6 +114,15 @@ pub fn merge(lower: &mut Table, upper: &Table) {
             {
                 merge(lower, upper)
             }
+            (Some(Value::Array(list)), Value::Table(upper)) if addresses(list, upper) => {
+                for (key, value) in upper {
+                    match (element_mut(list, key), value) {
+                        (Some(Value::Table(lower)), Value::Table(upper)) => merge(lower, upper),
+                        (Some(lower), value) => *lower = value.clone(),
+                        (None, _) => {}
+                    }
+                }
+            }
             _ => {
                 lower.insert(key.clone(), value.clone());
             }
@@ -121,11 +130,104 @@ pub fn merge(lower: &mut Table, upper: &Table) {
     }
 }
 
-/// The value at a dotted path.
+/// Whether the keys of a table are meant as places in a list.
+fn addresses(list: &[Value], table: &Table) -> bool {
+    let tables = !list.is_empty() && list.iter().all(Value::is_table);
+    tables || table.keys().all(|key| key.parse::<usize>().is_ok())
+}
+
+/// The place of a list's element: its index, from 0, or the `name` it has.
+fn position(list: &[Value], key: &str) -> Option<usize> {
+    match key.parse::<usize>() {
+        Ok(index) => (index < list.len()).then_some(index),
+        Err(_) => list
+            .iter()
+            .position(|value| value.get("name").and_then(Value::as_str) == Some(key)),
+    }
+}
+
+fn element_mut<'a>(list: &'a mut [Value], key: &str) -> Option<&'a mut Value> {
+    let index = position(list, key)?;
+    list.get_mut(index)
+}
+
+/// Where settings reach into the lists of `lower`, writes the index of each element for its name, so that one element has one
+/// path.
+///
+/// # Errors
+/// [`Usage`] for an index or a name that a list does not have.
+pub fn address(lower: &Table, upper: &mut Table) -> Result<(), Usage> {
+    fn inside(place: &str, lower: &Table, upper: &mut Table) -> Result<(), Usage> {
+        for (key, value) in upper {
+            let path = match place {
+                "" => key.clone(),
+                place => format!("{place}.{key}"),
+            };
+            match (lower.get(key), value) {
+                (Some(Value::Table(lower)), Value::Table(upper)) => inside(&path, lower, upper)?,
+                (Some(Value::Array(list)), Value::Table(upper)) if addresses(list, upper) => {
+                    let mut indexed = Table::new();
+                    for (key, mut value) in std::mem::take(upper) {
+                        let index =
+                            position(list, &key).ok_or_else(|| absent(&path, &key, list))?;
+                        let (path, index_key) = (format!("{path}.{index}"), index.to_string());
+                        if let (Value::Table(lower), Value::Table(upper)) =
+                            (&list[index], &mut value)
+                        {
+                            inside(&path, lower, upper)?;
+                        }
+                        match (indexed.get_mut(&index_key), value) {
+                            (Some(Value::Table(first)), Value::Table(second)) => {
+                                merge(first, &second);
+                            }
+                            (_, value) => {
+                                indexed.insert(index_key, value);
+                            }
+                        }
+                    }
+                    *upper = indexed;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+    inside("", lower, upper)
+}
+
+fn absent(path: &str, key: &str, list: &[Value]) -> Usage {
+    let usage = Usage::new(format!("`{path}` has no element `{key}`"));
+    let text = |value: &Value, key: &str| Some(value.get(key)?.as_str()?.to_owned());
+    let label = |(index, value): (usize, &Value)| {
+        let ends = || Some(format!("{} → {}", text(value, "from")?, text(value, "to")?));
+        match text(value, "name").or_else(ends) {
+            Some(name) => format!("{index} ({name})"),
+            None => index.to_string(),
+        }
+    };
+    match list {
+        [] => usage.hint("it has none"),
+        _ if list.iter().all(Value::is_table) => {
+            let all: Vec<String> = list.iter().enumerate().map(label).collect();
+            usage.hint(format!("it has {}", all.join(", ")))
+        }
+        _ => usage.hint(format!("it has 0 to {}", list.len() - 1)),
+    }
+}
+
+/// What a value has under a key: of a table, or of a list by [`position`].
+fn child<'a>(value: &'a Value, key: &str) -> Option<&'a Value> {
+    match value {
+        Value::Array(list) => list.get(position(list, key)?),
+        other => other.get(key),
+    }
+}
+
+/// The value at a dotted path; `a[0].b` is `a.0.b`.
 pub fn lookup<'a>(table: &'a Table, path: &str) -> Option<&'a Value> {
-    let mut keys = path.split('.');
+    let mut keys = path.split(['.', '[', ']']).filter(|key| !key.is_empty());
     let first = table.get(keys.next()?)?;
-    keys.try_fold(first, |value, key| value.get(key))
+    keys.try_fold(first, child)
 }
 
 /// Writes the value at a dotted path whose parents are there.
@@ -147,13 +249,20 @@ fn parent<'t, 'p>(table: &'t mut Table, path: &'p str) -> Option<(&'t mut Table,
     let (parents, key) = path
         .rsplit_once('.')
         .map_or((None, path), |(parents, key)| (Some(parents), key));
-    let parent = parents
+    let parents = parents
         .into_iter()
         .flat_map(|parents| parents.split('.'))
-        .try_fold(table, |table, name| {
-            table.get_mut(name).and_then(Value::as_table_mut)
+        .collect::<Vec<_>>();
+    let Some((first, rest)) = parents.split_first() else {
+        return Some((table, key));
+    };
+    let parent = rest
+        .iter()
+        .try_fold(table.get_mut(*first)?, |value, name| match value {
+            Value::Array(list) => element_mut(list, name),
+            other => other.get_mut(*name),
         });
-    Some((parent?, key))
+    Some((parent?.as_table_mut()?, key))
 }
 
 /// Puts the default back at a dotted path, or removes what has none.
@@ -230,6 +339,39 @@ mod tests {
                 .parse()
                 .unwrap();
         assert_eq!(lower, expected);
+    }
+
+    #[test]
+    fn lists_are_reached_by_index_and_name() {
+        let mut table: Table =
+            "widths = [1, 2]\n[[part]]\nname = 'a'\nx = 1\n[[part]]\nname = 'b'\nx = 2"
+                .parse()
+                .unwrap();
+        let defaults = table.clone();
+        let mut layer = set(&["widths.1=5", "part.b.x=7", "part.1.y=8", "part.0.x=9"]);
+        address(&table, &mut layer.table).unwrap();
+        merge(&mut table, &layer.table);
+        let get = |table: &Table, path| lookup(table, path).and_then(Value::as_integer);
+        for (path, value) in [
+            ("widths[1]", 5),
+            ("part.b.x", 7),
+            ("part[1].y", 8),
+            ("part.a.x", 9),
+        ] {
+            assert_eq!(get(&table, path), Some(value), "{path}");
+        }
+        assert_eq!(get(&table, "widths.0"), Some(1));
+        assert!(lookup(&layer.table, "part[1].x").is_some());
+        put(&mut table, "part.b.x", 3.into());
+        assert_eq!(get(&table, "part.1.x"), Some(3));
+        clear(&mut table, "part.b.x", &defaults);
+        clear(&mut table, "part.1.y", &defaults);
+        assert_eq!(lookup(&table, "part.1"), lookup(&defaults, "part.1"));
+        for (wrong, part) in [("part.c.x=1", "0 (a), 1 (b)"), ("widths.2=1", "0 to 1")] {
+            let mut layer = set(&[wrong]);
+            let error = address(&table, &mut layer.table).unwrap_err();
+            assert!(error.hint_text().unwrap().contains(part), "{wrong}");
+        }
     }
 
     #[test]

@@ -18,7 +18,7 @@ use toml::{Table, Value};
 use crate::args;
 use crate::failure::Usage;
 use explain::{choices, explain};
-use layers::{Layer, Origin, clear, lookup, merge, put, read_set};
+use layers::{Layer, Origin, address, clear, lookup, merge, put, read_set};
 
 /// Tables whose keys depend on their `kind`.
 const KINDS: [&str; 4] = ["model", "optimizer", "schedule", "data.task"];
@@ -192,6 +192,7 @@ fn stack(base: &RunConfig, layers: &[Layer]) -> anyhow::Result<RunConfig> {
                 layers::remove(&mut settings, table);
             }
         }
+        address(&merged, &mut settings)?;
         merge(&mut merged, &settings);
     }
     for path in layers.iter().flat_map(|layer| &layer.cleared) {
@@ -235,6 +236,7 @@ fn chosen_kinds(layers: &[Layer]) -> Result<Vec<(&'static str, &str)>, Usage> {
 fn known(path: &str, merged: &Table, defaults: &Table) -> Result<(), Usage> {
     let mut probe = Layer::new(Origin::Set);
     probe.set(path, "")?;
+    address(merged, &mut probe.table)?;
     let mut tried = merged.clone();
     merge(&mut tried, &probe.table);
     match RunConfig::deserialize(Value::Table(tried.clone())) {

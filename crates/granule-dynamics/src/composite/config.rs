@@ -318,7 +318,10 @@ impl Plan {
             let first = variables.len();
             for variable in dynamics.variables() {
                 let name = format!("{}.{}", settings.name, variable.name);
-                variables.push(Variable::new(name, variable.unit, variable.width));
+                variables.push(Variable {
+                    name,
+                    ..variable.clone()
+                });
             }
             let inputs = level.inputs()?.iter().map(|channel| channel.width).sum();
             let external = settings.external.then(|| {

@@ -4,6 +4,7 @@ use super::stimulus::StimulusConfig;
 use crate::composite::MultiGranularityConfig;
 use crate::network::SpikingNetworkConfig;
 use crate::population::RateNetworkConfig;
+use crate::simulate::Number;
 use crate::solver::SolverKind;
 use crate::system::{BalloonWindkesselConfig, NetworkConfig, Readout, SystemConfig};
 use crate::unit::UnitConfig;
@@ -153,8 +154,9 @@ impl ExperimentConfig {
         }
         self.grid()?;
         if self.duration < self.dt {
-            let allowed = format!("at least one step, dt = {} ms", self.dt);
-            return Err(DynamicsError::config("duration", self.duration, allowed));
+            let allowed = format!("at least one step, dt = {} ms", Number(self.dt));
+            let duration = Number(self.duration);
+            return Err(DynamicsError::config("duration", duration, allowed));
         }
         if self.record.every == 0 {
             return Err(DynamicsError::config("record.every", 0, "at least 1"));

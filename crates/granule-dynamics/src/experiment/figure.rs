@@ -67,9 +67,7 @@ impl Outcome {
                 false => trace.width.min(LINES),
             };
             let panel = Panel::new(label(&trace.name, &trace.unit)).share(0.45);
-            figure = figure.with((0..columns).fold(panel, |panel, column| {
-                panel.with(self.line("", trace, column))
-            }));
+            figure = figure.with(self.columns(panel, trace, columns));
         }
         figure
     }
@@ -84,13 +82,19 @@ impl Outcome {
         };
         let panel = Panel::new(label(&names.join(", "), unit)).share(share);
         match traces {
-            [one] => (0..one.width.min(LINES)).fold(panel, |panel, column| {
-                panel.with(self.line("", one, column))
-            }),
+            [one] => self.columns(panel, one, one.width.min(LINES)),
             many => many.iter().fold(panel, |panel, trace| {
                 panel.with(self.line(&trace.name, trace, 0))
             }),
         }
+    }
+
+    /// The first columns of a trace, with their indices where there are several.
+    fn columns(&self, panel: Panel, trace: &Trace, columns: usize) -> Panel {
+        (0..columns).fold(panel, |panel, column| {
+            let name = column_name(column, columns);
+            panel.with(self.line(&name, trace, column))
+        })
     }
 
     fn phase_plane(&self, title: &str) -> Figure {
@@ -98,9 +102,10 @@ impl Outcome {
             return Figure::new(title, "");
         };
         let panel = Panel::new(label(&y.name, &y.unit));
-        let panel = (0..x.width.min(y.width).min(LINES)).fold(panel, |panel, column| {
+        let columns = x.width.min(y.width).min(LINES);
+        let panel = (0..columns).fold(panel, |panel, column| {
             let points: Vec<_> = x.column(column).zip(y.column(column)).collect();
-            panel.with(Mark::line("", points))
+            panel.with(Mark::line(column_name(column, columns), points))
         });
         let figure = Figure::new(title, label(&x.name, &x.unit)).with(panel);
         let low = x.values.iter().copied().fold(f64::INFINITY, f64::min);
@@ -116,11 +121,7 @@ impl Outcome {
             return Figure::new(title, "");
         };
         let currents = unit.current().as_slice();
-        // A cell that fell silent long ago has no rate, whatever its last interval was.
-        let rates = self.spikes.iter().map(|cell| match cell.times.as_slice() {
-            [.., before, last] if self.reached - last > 2.0 * (last - before) => 0.0,
-            _ => cell.rate_hz(),
-        });
+        let rates = self.spikes.iter().map(|cell| cell.rate_at_hz(self.reached));
         let mut points: Vec<(f64, f64)> = currents.iter().copied().cycle().zip(rates).collect();
         points.sort_by(|a, b| a.0.total_cmp(&b.0));
         let panel = Panel::new("firing rate (Hz)");
@@ -130,10 +131,11 @@ impl Outcome {
     }
 
     fn raster(&self, title: &str) -> Figure {
-        let cells = self.spikes.iter().map(|cell| cell.times.clone()).collect();
+        let cells: Vec<_> = self.spikes.iter().map(|cell| cell.times.clone()).collect();
+        let share = (0.25 * cells.len() as f64).clamp(0.5, 2.0);
         let mut figure = Figure::new(title, "time (ms)")
             .x_range(0.0, self.reached)
-            .with(Panel::new("cell").share(2.0).with(Mark::Raster { cells }));
+            .with(Panel::new("cell").share(share).with(Mark::Raster { cells }));
         let rates = self
             .groups
             .iter()
@@ -144,9 +146,7 @@ impl Outcome {
         match self.traces.iter().find(|trace| trace.name == "v") {
             Some(trace) => {
                 let panel = Panel::new(label(&trace.name, &trace.unit)).share(0.8);
-                figure.with((0..trace.width.min(2)).fold(panel, |panel, column| {
-                    panel.with(self.line("", trace, column))
-                }))
+                figure.with(self.columns(panel, trace, trace.width.min(2)))
             }
             None => figure,
         }
@@ -186,6 +186,14 @@ fn first_of_each_level(traces: &[Trace]) -> Vec<&Trace> {
         }
     }
     first
+}
+
+/// `[0]`, `[1]`, …; none for a single one.
+fn column_name(column: usize, drawn: usize) -> String {
+    match drawn {
+        0 | 1 => String::new(),
+        _ => format!("[{column}]"),
+    }
 }
 
 fn all_same(trace: &Trace) -> bool {

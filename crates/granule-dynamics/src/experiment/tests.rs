@@ -135,6 +135,18 @@ fn what_cannot_be_run_is_named() {
         "{}",
         refused(text)
     );
+    for (duration, part) in [
+        ("1e300", "duration = 1e300"),
+        ("1e9", "duration = 1000000000"),
+    ] {
+        let text = format!(r#"{{"unit": {{"model": "lif"}}, "dt": 0.1, "duration": {duration}}}"#);
+        let text = refused(&text);
+        assert!(text.starts_with(part) && text.len() < 200, "{text}");
+        assert!(
+            text.contains("2^32 steps of dt = 0.1") && text.contains("4.2950e8"),
+            "{text}"
+        );
+    }
     let text = r#"{"unit": {"model": "lif"}, "record": {"every": 0}}"#;
     assert!(refused(text).starts_with("record.every = 0"));
     let text = r#"{"unit": {"model": "lif"}, "stimulus": {"kind": "sine", "frequency": 0}}"#;
@@ -203,4 +215,80 @@ fn systems_are_read_out_and_connected() {
         let error = refused(text);
         assert!(error.contains(part), "{error}");
     }
+}
+
+/// The error of a run, with the time it names.
+fn blows_up(text: &str) -> (String, f64) {
+    let config: ExperimentConfig = serde_json::from_str(text).unwrap();
+    let experiment = config.init(&f64_place()).unwrap();
+    let error = experiment.run(|_, _| ControlFlow::Continue(()));
+    match error.unwrap_err() {
+        DynamicsError::Runaway { time, variable, .. } => (variable, time),
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn a_run_that_blows_up_but_stays_finite_ends_where_it_does() {
+    // Explicit steps ten times the synapses' time constant, and 250 times that of the noise.
+    let (variable, time) =
+        blows_up(r#"{"duration": 2000, "dt": 100, "system": {"kind": "jansen-rit"}}"#);
+    assert!(variable.starts_with('y'), "{variable}");
+    assert!((100.0..1000.0).contains(&time), "{time}");
+    let (variable, time) = blows_up(
+        r#"{"duration": 1500, "dt": 500, "system": {"kind": "wong-wang", "noise": 0.02}}"#,
+    );
+    assert!(["s1", "s2", "i1", "i2"].contains(&variable.as_str()));
+    assert!((500.0..=1500.0).contains(&time), "{time}");
+    let (variable, time) = blows_up(
+        r#"{"duration": 1000, "dt": 200, "system": {"kind": "linear", "a": [[-1]], "b": [[0]], "initial": [1]}}"#,
+    );
+    assert_eq!(variable, "x");
+    assert!(time < 1000.0, "{time}");
+    let text = DynamicsError::Runaway {
+        time: 500.0,
+        variable: "y1".into(),
+        batch: 0,
+        unit: 3,
+        value: -5.39127e6,
+        low: -1e6,
+        high: 1e6,
+    };
+    assert!(
+        text.to_string().starts_with(
+            "y1 = -5.391e6 at t = 500 (batch 0, unit 3) is far outside its range, -1e6 to 1e6: "
+        ),
+        "{text}"
+    );
+}
+
+#[test]
+fn what_is_large_but_true_does_not_end_a_run() {
+    // 10⁴ mV of a leaky cell without a threshold in reach, and e^20 of a system that grows.
+    let cell = run(
+        r#"{"duration": 200, "dt": 0.1, "unit": {"model": "lif", "current": 1e4, "parameters": {"threshold": 2e4}}}"#,
+    );
+    assert!(cell.last[0].values[0] > 9e3);
+    let grows = run(
+        r#"{"duration": 20, "dt": 0.1, "system": {"kind": "linear", "a": [[1]], "b": [[0]], "initial": [1]}}"#,
+    );
+    assert_close(grows.last[0].values[0].ln(), 20.0, 1e-4);
+}
+
+#[cfg(feature = "plot")]
+#[test]
+fn columns_are_told_apart_in_figures() {
+    let text = |cells: usize| {
+        format!(
+            r#"{{"duration": 5, "dt": 0.5, "unit": {{"model": "lif", "cells": {cells}, "current": 5}}}}"#
+        )
+    };
+    let svg = |text: &str| {
+        let config: ExperimentConfig = serde_json::from_str(text).unwrap();
+        let outcome = run(text);
+        outcome.figure(&config, "").to_svg(960, 640).unwrap()
+    };
+    let nine = svg(&text(9));
+    assert!(nine.contains("[0]") && nine.contains("[6]") && !nine.contains("[7]"));
+    assert!(!svg(&text(1)).contains("[0]"));
 }

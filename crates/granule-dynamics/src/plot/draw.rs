@@ -107,13 +107,10 @@ pub(super) fn figure<B: DrawingBackend>(
     for (index, panel) in figure.panels.iter().enumerate() {
         let bottom = top + room * panel.share / shares;
         let values = panel.marks.iter().flat_map(Mark::extent).map(|(_, y)| y);
-        let raster = panel
-            .marks
-            .iter()
-            .any(|mark| matches!(mark, Mark::Raster { .. }));
+        let margin = if panel.is_raster() { 0.0 } else { 0.06 };
         let y = panel
             .y_range
-            .or_else(|| extent(values, if raster { 0.0 } else { 0.06 }))
+            .or_else(|| extent(values, margin))
             .ok_or_else(|| PlotError::Empty {
                 panel: panel.y.clone(),
             })?;
@@ -172,10 +169,14 @@ fn axes<B: DrawingBackend>(
             area.draw(&text).map_err(failed)?;
         }
     }
-    let y_ticks = ticks(
+    let mut y_ticks = ticks(
         frame.y,
         ((frame.bottom - frame.top) / (32 * scale)).max(2) as usize,
     );
+    if panel.is_raster() {
+        // Rows are counted.
+        y_ticks.retain(|tick| *tick >= 0.0 && tick.fract() == 0.0);
+    }
     for tick in &y_ticks {
         let (_, y) = frame.at((frame.x.0, *tick));
         line(
@@ -279,7 +280,7 @@ fn marks<B: DrawingBackend>(
     Ok(())
 }
 
-/// Names and colours in a row above the panel, at its right.
+/// Names and colours in a row above the panel, at its right; the first and the last where there is no room for all.
 fn legend<B: DrawingBackend>(
     panel: &Panel,
     frame: &Frame,
@@ -290,19 +291,25 @@ fn legend<B: DrawingBackend>(
         Mark::Line { name, .. } | Mark::Points { name, .. } => Some(name),
         _ => None,
     });
-    let named: Vec<(&String, &RGBColor)> = lines
-        .zip(COLOURS.iter().cycle())
-        .filter(|(name, _)| !name.is_empty())
-        .collect();
     let style = (font::FAMILY, 13 * scale).into_text_style(area).color(&INK);
+    let mut named: Vec<(&String, &RGBColor, i32)> = Vec::new();
+    for (name, colour) in lines.zip(COLOURS.iter().cycle()) {
+        if !name.is_empty() {
+            let (width, _) = area.estimate_text_size(name, &style).map_err(failed)?;
+            named.push((name, colour, width as i32));
+        }
+    }
+    let total: i32 = named.iter().map(|(_, _, width)| width + 40 * scale).sum();
+    if named.len() > 2 && total > frame.right - frame.left {
+        named = vec![named[0], named[named.len() - 1]];
+    }
     let y = frame.top - 11 * scale;
     let mut right = frame.right;
-    for (name, colour) in named.into_iter().rev() {
-        let (width, _) = area.estimate_text_size(name, &style).map_err(failed)?;
+    for (name, colour, width) in named.into_iter().rev() {
         let text = style.pos(Pos::new(HPos::Right, VPos::Center));
         area.draw(&Text::new(name.clone(), (right, y), text))
             .map_err(failed)?;
-        right -= width as i32 + 6 * scale;
+        right -= width + 6 * scale;
         line(
             area,
             vec![(right - 20 * scale, y), (right, y)],

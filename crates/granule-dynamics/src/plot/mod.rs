@@ -181,6 +181,11 @@ impl Panel {
         self
     }
 
+    fn is_raster(&self) -> bool {
+        let mut marks = self.marks.iter();
+        marks.any(|mark| matches!(mark, Mark::Raster { .. }))
+    }
+
     /// The panel's height relative to the others'. Default 1.
     #[must_use]
     pub fn share(mut self, share: f64) -> Self {
@@ -303,6 +308,34 @@ mod tests {
         }
         assert!(svg.matches("<polyline").count() >= 2 + 160);
         assert!(!svg.contains("NaN"));
+    }
+
+    #[test]
+    fn rows_of_a_raster_are_counted() {
+        for (cells, rows) in [(1, vec!["0"]), (2, vec!["0", "1"])] {
+            let cells = vec![vec![10.0, 30.0]; cells];
+            let figure = Figure::new("", "time (ms)")
+                .x_range(500.0, 600.0)
+                .with(Panel::new("cell").with(Mark::Raster { cells }));
+            let svg = figure.to_svg(600, 400).unwrap();
+            let texts = svg.lines().filter(|line| {
+                let digits = |c: char| c.is_ascii_digit() || c == '.' || c == '−';
+                !line.is_empty() && line.chars().all(digits) && !line.starts_with(['5', '6'])
+            });
+            assert_eq!(texts.collect::<Vec<_>>(), rows);
+        }
+    }
+
+    #[test]
+    fn a_legend_without_room_names_first_and_last() {
+        let figure = |names: usize| {
+            let line = |i: usize| Mark::line(format!("trace {i}"), vec![(0.0, 0.0), (1.0, 1.0)]);
+            let panel = (0..names).fold(Panel::new("x"), |panel, i| panel.with(line(i)));
+            Figure::new("", "t").with(panel).to_svg(500, 300).unwrap()
+        };
+        assert!(figure(3).contains("trace 1"));
+        let many = figure(9);
+        assert!(many.contains("trace 0") && many.contains("trace 8") && !many.contains("trace 4"));
     }
 
     #[test]

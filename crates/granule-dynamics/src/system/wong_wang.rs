@@ -53,8 +53,8 @@ mass_model! {
         noise_time_constant = 2.0, Range::Positive;
     }
     variables: {
-        s1 ["1"] = 0.1;
-        s2 ["1"] = 0.1;
+        s1 ["1", 0.0 to 1.0] = 0.1;
+        s2 ["1", 0.0 to 1.0] = 0.1;
         i1 ["nA"] = 0.0;
         i2 ["nA"] = 0.0;
     }

@@ -208,7 +208,11 @@ impl CellField {
             false => &["m", "h", "n"],
         };
         let mut variables = vec![Variable::new("v", "mV", cells)];
-        variables.extend(names.iter().map(|name| Variable::new(*name, "1", cells)));
+        variables.extend(
+            names
+                .iter()
+                .map(|name| Variable::new(*name, "1", cells).within(0.0, 1.0)),
+        );
         Self {
             name: form.name,
             cells,

@@ -21,6 +21,24 @@ impl Spikes {
         }
     }
 
+    /// Whether the cell has stopped firing by the time `now`: it has been silent for more than twice its longest interval,
+    /// the pause between two bursts included.
+    pub fn fell_silent(&self, now: f64) -> bool {
+        let intervals = self.times.windows(2).map(|pair| pair[1] - pair[0]);
+        match (self.times.last(), intervals.reduce(f64::max)) {
+            (Some(last), Some(longest)) => now - last > 2.0 * longest,
+            _ => false,
+        }
+    }
+
+    /// The rate at the time `now`, Hz: that of the last interval, or 0 for a cell that [fell silent](Self::fell_silent).
+    pub fn rate_at_hz(&self, now: f64) -> f64 {
+        match self.fell_silent(now) {
+            true => 0.0,
+            false => self.rate_hz(),
+        }
+    }
+
     /// The spikes from `from` on divided by the time up to `to`, Hz.
     pub fn mean_rate_hz(&self, from: f64, to: f64) -> f64 {
         let count = self.times.iter().filter(|t| (from..to).contains(*t));
@@ -199,6 +217,25 @@ mod tests {
         let recorded = spikes(&times, traces, 0.3).unwrap();
         assert_eq!(detector.finish().unwrap(), recorded);
         assert!(recorded.iter().all(|cell| cell.times.len() == 5));
+    }
+
+    #[test]
+    fn a_cell_that_fell_silent_has_no_rate() {
+        let cell = Spikes {
+            times: vec![10.0, 20.0, 40.0],
+        };
+        assert_eq!(
+            (cell.fell_silent(80.0), cell.rate_at_hz(80.0)),
+            (false, 50.0)
+        );
+        assert_eq!((cell.fell_silent(81.0), cell.rate_at_hz(81.0)), (true, 0.0));
+        assert_eq!(cell.rate_hz(), 50.0);
+        assert!(!Spikes { times: vec![1.0] }.fell_silent(1e3));
+        // Between two bursts.
+        let bursts = Spikes {
+            times: vec![10.0, 14.0, 60.0, 64.0],
+        };
+        assert!(!bursts.fell_silent(100.0) && bursts.fell_silent(200.0));
     }
 
     #[test]

@@ -141,7 +141,7 @@ fn go_on(
         }
         Err(error) => return Err(TrainError::io("read", &path, error)),
     };
-    let config = RunConfig::from_toml_str(&text)?;
+    let config = RunConfig::from_toml_str(&text).map_err(|error| error.in_file(&path))?;
     config.validate()?;
     let _lock = Lock::take(run_dir)?;
     if let Some(outcome) = earlier_outcome(run_dir)? {

@@ -25,6 +25,9 @@ pub fn run(args: &args::Simulate) -> anyhow::Result<ExitCode> {
     let out = args.out.as_deref().map(Table::new).transpose()?;
     let plot = args.plot.as_deref().map(Plot::new).transpose()?;
     let described = resolve(args)?;
+    for text in &described.notes {
+        note(&format!("note: {}", output::printable(text)));
+    }
     let device = open(args.device.as_ref(), DeviceSpec::Cpu)?;
     let place = place(&device, args.precision)?;
     let config = &described.config;

@@ -131,14 +131,13 @@ impl Result<'_> {
         let currents = currents.map_or(&[][..], |current| current.as_slice());
         for (index, cell) in spikes.iter().take(LISTED).enumerate() {
             let label = match currents.get(index) {
-                Some(current) if currents.len() > 1 => format!(
-                    "{} {}: ",
-                    number(*current),
-                    self.config
-                        .unit
-                        .as_ref()
-                        .map_or("", |unit| unit.current_unit())
-                ),
+                Some(current) if currents.len() > 1 => {
+                    let unit = self.config.unit.as_ref().map(|unit| unit.current_unit());
+                    match unit.unwrap_or("1") {
+                        "1" => format!("{}: ", number(*current)),
+                        unit => format!("{} {unit}: ", number(*current)),
+                    }
+                }
                 _ if spikes.len() > 1 => format!("cell {index}: "),
                 _ => String::new(),
             };
@@ -146,6 +145,11 @@ impl Result<'_> {
             let text = match cell.times.as_slice() {
                 [] => "no spike".into(),
                 [at] => format!("1 spike, at {at:.4} ms"),
+                [first, .., last] if cell.fell_silent(self.outcome.reached) => {
+                    format!(
+                        "{count}, from {first:.4} to {last:.4} ms, then silent: 0 Hz at the end"
+                    )
+                }
                 [first, .., last] => format!(
                     "{count}, from {first:.4} to {last:.4} ms, {:.2} Hz at the end",
                     cell.rate_hz()

@@ -181,12 +181,17 @@ fn chart(
             .collect()
     };
     let (train, validation) = (series(quantity.train), series(quantity.validation));
-    let within: Vec<_> = steps
+    let mut within: Vec<_> = steps
         .iter()
         .filter_map(|row| Some((row.step as f64 / steps_per_epoch, (quantity.step)(row)?)))
         .collect();
+    // One step is no curve, and would stretch the axes.
+    if within.len() == 1 && !train.is_empty() {
+        within.clear();
+    }
 
-    let x = x_axis(epochs, !within.is_empty());
+    let by_step = within.len() > 1;
+    let x = x_axis(epochs, by_step);
     let ranged: Vec<f64> = [train.as_slice(), &validation, &within]
         .into_iter()
         .flat_map(|points| points.iter().map(|point| point.1))
@@ -204,7 +209,11 @@ fn chart(
     ]
     .into_iter()
     .filter(|(_, _, points)| !points.is_empty())
-    .map(|(class, name, points)| line(class, name, &points, &x, &y, dotted && class != "steps"))
+    .map(|(class, name, points)| {
+        // A single point has no line.
+        let dotted = (dotted && class != "steps") || points.len() == 1;
+        line(class, name, &points, &x, &y, dotted)
+    })
     .collect();
     let best =
         best_epoch.filter(|&best| epochs.len() > 1 && epochs.iter().any(|row| row.epoch == best));
@@ -222,7 +231,7 @@ fn chart(
         right: RIGHT,
         top: TOP,
         bottom: BOTTOM,
-        x_ticks: if epochs.len() > 2 {
+        x_ticks: if epochs.len() > 2 || !by_step {
             x.whole_ticks()
         } else {
             x.ticks(format::significant)
@@ -242,7 +251,7 @@ fn x_axis(epochs: &[EpochRow], from_zero: bool) -> Axis {
     } else if last > first {
         (first, last)
     } else {
-        (first - 1.0, first + 1.0)
+        (first - 0.5, first + 0.5)
     };
     let margin = if dense(epochs) {
         0.0
@@ -265,7 +274,11 @@ fn y_axis(quantity: &Quantity, values: &[f64]) -> Axis {
     let low = values.iter().copied().fold(f64::INFINITY, f64::min);
     let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     if quantity.is_fraction {
-        let axis = Axis::rounded(low, high.max(low + 0.005), BOTTOM, TOP);
+        let axis = if high > low {
+            Axis::rounded(low, high.max(low + 0.005), BOTTOM, TOP)
+        } else {
+            Axis::rounded(low - 0.05, low + 0.05, BOTTOM, TOP)
+        };
         return Axis::exact(axis.low().max(0.0), axis.high().min(1.0), BOTTOM, TOP);
     }
     if low > 0.0 && high / low > LOGARITHMIC_ABOVE {

@@ -24,7 +24,7 @@ pub(super) fn percent(fraction: f64, digits: usize) -> String {
     }
 }
 
-/// Four significant digits: `0.06512`, `12.34`, `1.234e-7`.
+/// At most four significant digits: `0.06512`, `12.34`, `1.234e-7`, `5e-5`.
 pub(super) fn significant(number: f64) -> String {
     if !number.is_finite() {
         return "NaN".into();
@@ -36,7 +36,11 @@ pub(super) fn significant(number: f64) -> String {
         let digits = (3 - magnitude.log10().floor() as i32).max(0) as usize;
         trim_zeros(&format!("{number:.digits$}"))
     } else {
-        format!("{number:.3e}")
+        let text = format!("{number:.3e}");
+        match text.split_once('e') {
+            Some((digits, exponent)) => format!("{}e{exponent}", trim_zeros(digits)),
+            None => text,
+        }
     }
 }
 
@@ -104,12 +108,13 @@ mod tests {
                 1.0,
                 123_456.7,
                 1.234_56e-7,
+                5e-5,
                 f64::NAN,
                 -0.25
             ]
             .map(significant),
             [
-                "0.06512", "12.34", "0", "1", "123457", "1.235e-7", "NaN", "-0.25"
+                "0.06512", "12.34", "0", "1", "123457", "1.235e-7", "5e-5", "NaN", "-0.25"
             ]
         );
         assert_eq!(

@@ -388,6 +388,48 @@ fn curves_break_at_values_that_are_not_finite() {
 }
 
 #[test]
+fn one_epoch_is_a_point_and_small_labels_fit() {
+    let one = [EpochRow {
+        train_accuracy: None,
+        validation_accuracy: None,
+        ..epoch(1, 0.6, Some(0.5))
+    }];
+    let rows = [StepRow {
+        accuracy: None,
+        ..step(40, 1.1)
+    }];
+    for chart in curves::charts(&one, &rows, None) {
+        assert!(chart.lines.iter().all(|line| line.class != "steps"));
+        for line in &chart.lines {
+            assert_eq!(line.dots.len(), 1, "{} {}", chart.id, line.name);
+        }
+        let labels: Vec<&str> = chart
+            .x_ticks
+            .iter()
+            .map(|tick| tick.label.as_str())
+            .collect();
+        assert_eq!(labels, ["1"], "{}", chart.id);
+    }
+    // A cosine ends close to 0.
+    let course: Vec<EpochRow> = (1..=12)
+        .map(|n| EpochRow {
+            learning_rate: 3e-3 / 1.5f64.powi(2 * n as i32),
+            train_accuracy: None,
+            ..epoch(n, 0.6, None)
+        })
+        .collect();
+    let charts = curves::charts(&course, &[], None);
+    let rates = charts
+        .iter()
+        .find(|chart| chart.id == "learning-rate")
+        .unwrap();
+    assert!(rates.y_ticks.len() > 2);
+    for tick in &rates.y_ticks {
+        assert!(tick.label.len() <= 7, "{}", tick.label);
+    }
+}
+
+#[test]
 fn a_loss_over_several_decades_gets_a_logarithmic_axis() {
     let note = |losses: [f64; 3]| {
         let rows: Vec<_> = losses
