@@ -26,7 +26,8 @@ pub enum Conversion {
         #[serde(default = "slope")]
         slope: f64,
     },
-    /// Spikes in a step (1) → activity (1): the rate divided by a reference rate. Give the coupler a time constant.
+    /// Spikes in a step (1) → activity (1): the rate divided by a reference rate. Without a time constant it is the rate over
+    /// one step of the whole, 0 in most of them.
     SpikeToRate {
         /// Hz; activity 1. Default 100.
         #[serde(default = "reference")]
@@ -162,7 +163,7 @@ pub struct CouplerConfig {
     /// Who is connected to whom.
     #[serde(default)]
     pub projection: Projection,
-    /// The time constant of the filter, in ms; 0: none. Default 0.
+    /// The time constant of the filter, in ms; 0: none, spikes are counted over a step of the whole. Default 0.
     #[serde(default)]
     pub time_constant: f64,
     /// How much later the receiver hears of it, in ms: 0, or a multiple of the step of the whole. Default 0: what the
@@ -400,8 +401,16 @@ pub(super) struct BoundCoupler {
 }
 
 impl BoundCoupler {
-    /// Moves the filter over one step of the sender: exact for a quantity that is constant over it.
-    pub(super) fn filter(&self, sender: &dyn Dynamics, own: &State, dt: f64, whole: &mut State) {
+    /// Moves the filter over one step of the sender: exact for a quantity that is constant over it. Without a time constant
+    /// it holds the mean over the sender's steps since `whole` began.
+    pub(super) fn filter(
+        &self,
+        sender: &dyn Dynamics,
+        own: &State,
+        dt: f64,
+        (substep, substeps): (usize, usize),
+        whole: &mut State,
+    ) {
         let Some(variable) = self.wire.filter else {
             return;
         };
@@ -414,7 +423,13 @@ impl BoundCoupler {
                 let keep = (-dt / self.wire.time_constant).exp();
                 whole[variable].clone().mul_scalar(keep) + x.mul_scalar(1.0 - keep)
             }
-            false => x,
+            false => {
+                let share = x.div_scalar(substeps as f64);
+                match substep {
+                    0 => share,
+                    _ => whole[variable].clone() + share,
+                }
+            }
         };
         whole.replace(variable, value);
     }

@@ -118,7 +118,8 @@ impl Dynamics for Composite {
                 };
                 own = level.dynamics.step(at, &own, input.as_ref())?;
                 for coupler in self.couplers.iter().filter(sends) {
-                    coupler.filter(level.dynamics.as_ref(), &own, dt, &mut next);
+                    let count = (substep, substeps);
+                    coupler.filter(level.dynamics.as_ref(), &own, dt, count, &mut next);
                 }
             }
             for (variable, value) in variables.zip(own.into_tensors()) {

@@ -1,10 +1,12 @@
+mod couplers;
+
 use burn::tensor::{Tensor, TensorData};
 
 use super::*;
 use crate::gradient::{Memory, Run, gradient};
 use crate::simulate::{Grid, record};
 use crate::state::host;
-use crate::testing::{assert_close, f32_places, f64_autodiff, f64_places};
+use crate::testing::{assert_close, f32_places, f64_autodiff, f64_place, f64_places};
 use crate::{Constant, Dynamics, NoInput};
 
 fn config(text: &str) -> MultiGranularityConfig {
