@@ -6,7 +6,7 @@ use burn::module::Module;
 
 use crate::model::{Dynamics, Model};
 use crate::population::RateNetwork;
-use crate::solver::{Solver, Stepped};
+use crate::solver::Solver;
 use crate::system::{Integrated, System, SystemField, SystemModel};
 use crate::unit::UnitModel;
 use crate::{DynamicsError, State, Variable};
@@ -16,9 +16,6 @@ use crate::{DynamicsError, State, Variable};
 pub struct Level {
     /// What moves.
     pub model: LevelModel,
-    /// The population's method; cells and systems hold their own.
-    #[module(skip)]
-    pub(super) solver: Option<Arc<dyn Solver>>,
 }
 
 /// The model of a level, by its granularity.
@@ -38,14 +35,10 @@ pub enum LevelModel {
 
 impl Level {
     pub(super) fn dynamics(&self) -> Result<Box<dyn Dynamics>, DynamicsError> {
-        Ok(match (&self.model, &self.solver) {
-            (LevelModel::Unit(cells), _) => cells.dynamics()?,
-            (LevelModel::Population(network), Some(solver)) => Box::new(Stepped {
-                field: network.field(),
-                solver: solver.clone(),
-            }),
-            (LevelModel::Population(network), None) => Box::new(network.dynamics()?),
-            (LevelModel::System(system), _) => Box::new(system.dynamics()?),
+        Ok(match &self.model {
+            LevelModel::Unit(cells) => cells.dynamics()?,
+            LevelModel::Population(network) => Box::new(network.dynamics()?),
+            LevelModel::System(system) => Box::new(system.dynamics()?),
         })
     }
 

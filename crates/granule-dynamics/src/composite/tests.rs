@@ -1,4 +1,5 @@
 mod couplers;
+mod noise;
 
 use burn::tensor::{Tensor, TensorData};
 

@@ -18,7 +18,8 @@ pub struct ExperimentConfig {
     /// The step, ms. It stands for the `dt` of a population or composite, too. Default 0.025.
     pub dt: f64,
     /// The method. Default: RK4 for cells and systems, or stochastic Heun for a system with noise; a population's own Euler
-    /// steps; a composite's levels name their own. Cells and networks with exact steps take none.
+    /// steps; a composite's levels name their own. Cells and networks with exact steps take none. A method that would leave
+    /// out the model's noise is refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub solver: Option<SolverKind>,
     /// The seed of everything that is drawn: weights, noise, connections. Default 0.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::config::ExperimentConfig;
 use crate::model::{Dynamics, Model};
-use crate::solver::{Solver, SolverKind, Stepped};
+use crate::solver::{Solver, SolverKind};
 use crate::system::{Integrated, System, SystemField};
 use crate::unit::UnitConfig;
 use crate::{DynamicsError, NormalNoise, Place, State, Variable};
@@ -76,30 +76,23 @@ fn given(settings: &[f64], cells: usize) -> Vec<f64> {
 impl Subject {
     pub(super) fn new(config: &ExperimentConfig, place: &Place) -> Result<Self, DynamicsError> {
         let noise = NormalNoise::new(config.seed, 0);
-        let solver = |default: SolverKind| -> (Arc<dyn Solver>, String) {
-            let kind = config.solver.unwrap_or(default);
+        let solver = |kind: SolverKind| -> (Arc<dyn Solver>, String) {
             (Arc::from(kind.init(noise)), kind.name().into())
         };
         if let Some(unit) = &config.unit {
-            return Self::unit(&spread(unit), config.solver, solver(SolverKind::Rk4), place);
+            let method = solver(config.solver.unwrap_or(SolverKind::Rk4));
+            return Self::unit(&spread(unit), config.solver, method, place);
         }
         if let Some(population) = &config.population {
-            let mut settings = population.clone();
-            settings.dt = config.dt;
+            let settings = population.moved(config.dt, config.solver)?;
+            let solver = settings.solver.name().into();
             let inputs = usize::from(config.stimulus.is_some());
             let mut network = settings
                 .init(inputs, 0, config.seed, place)
                 .map_err(|error| within("population", error))?;
             network.noise = Some(noise);
             let initial = network.initial_state(1)?;
-            let (dynamics, solver): (Box<dyn Dynamics>, _) = match config.solver {
-                None => (Box::new(network.dynamics()?), "euler".into()),
-                Some(_) => {
-                    let (solver, name) = solver(SolverKind::Euler);
-                    let field = network.field();
-                    (Box::new(Stepped { field, solver }), name)
-                }
-            };
+            let dynamics = Box::new(network.dynamics()?);
             let inputs = match inputs {
                 0 => Vec::new(),
                 _ => vec![Variable::new("input", "1", inputs)],
@@ -112,12 +105,8 @@ impl Subject {
                 .map_err(|error| within("system", error))?;
             let field = system.field()?;
             let initial = system.initial_state(1)?;
-            let default = match field.diffusion(0.0, &initial) {
-                Some(_) => SolverKind::StochasticHeun,
-                None => SolverKind::Rk4,
-            };
             let inputs = field.inputs().to_vec();
-            let (solver, name) = solver(default);
+            let (solver, name) = solver(SolverKind::suited(config.solver, &field, &initial)?);
             let dynamics = Box::new(Integrated::new(system, solver).dynamics()?);
             return Ok(Self::plain(dynamics, initial, inputs, name));
         }

@@ -140,3 +140,27 @@ fn what_cannot_be_run_is_named() {
     let text = r#"{"unit": {"model": "lif"}, "stimulus": {"kind": "sine", "frequency": 0}}"#;
     assert!(refused(text).starts_with("stimulus.frequency = 0"));
 }
+
+#[test]
+fn a_solver_that_would_leave_out_noise_is_refused() {
+    let system = r#""system": {"kind": "wong-wang"}"#;
+    let population = r#""population": {"private_noise": 0.1, "time_constant": 20.0}"#;
+    for noisy in [system, population] {
+        let error = refused(&format!(r#"{{{noisy}, "solver": "rk4"}}"#));
+        assert!(error.starts_with("solver = rk4"), "{error}");
+        assert!(error.contains("stochastic-heun"), "{error}");
+        let run = run(&format!(
+            r#"{{"duration": 5, "dt": 0.5, {noisy}, "solver": "stochastic-heun"}}"#
+        ));
+        assert_eq!(run.solver, "stochastic-heun");
+    }
+    let default = run(&format!(r#"{{"duration": 5, "dt": 0.5, {system}}}"#));
+    assert_eq!(default.solver, "stochastic-heun");
+    let quiet = r#"{"duration": 5, "dt": 0.5, "solver": "rk4", "system": {"kind": "wong-wang", "noise": 0}}"#;
+    assert_eq!(run(quiet).solver, "rk4");
+    let own = r#"{"population": {"private_noise": 0.1, "solver": "rk4"}}"#;
+    let error = refused(own);
+    assert!(error.starts_with("population.solver = rk4"), "{error}");
+    let own = r#"{"duration": 5, "dt": 0.5, "population": {"solver": "heun"}}"#;
+    assert_eq!(run(own).solver, "heun");
+}
