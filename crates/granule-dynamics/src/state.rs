@@ -15,16 +15,55 @@ pub struct Variable {
     pub unit: &'static str,
     /// The number of units, that is, columns.
     pub width: usize,
+    /// What it is, for what has no unit to tell by.
+    pub kind: QuantityKind,
+}
+
+/// What a quantity is, beside its unit: gates, spikes and rates have none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum QuantityKind {
+    /// A variable of a system, or whatever else moves.
+    #[default]
+    State,
+    /// The potential of a membrane.
+    Potential,
+    /// How many spikes there were in a step.
+    Spikes,
+    /// The open share of a gate.
+    Gate,
+    /// A firing rate, or the activity that stands for it.
+    Rate,
+}
+
+impl QuantityKind {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::State => "a state variable",
+            Self::Potential => "a potential",
+            Self::Spikes => "a number of spikes",
+            Self::Gate => "a gate",
+            Self::Rate => "a rate",
+        }
+    }
 }
 
 impl Variable {
-    /// A variable of `width` columns.
+    /// A variable of `width` columns: a potential where it is in mV, else a state variable.
     pub fn new(name: impl Into<String>, unit: &'static str, width: usize) -> Self {
         Self {
             name: name.into(),
             unit,
             width,
+            kind: match unit {
+                "mV" => QuantityKind::Potential,
+                _ => QuantityKind::State,
+            },
         }
+    }
+
+    /// The same variable as what it is.
+    pub fn of_kind(self, kind: QuantityKind) -> Self {
+        Self { kind, ..self }
     }
 }
 

@@ -10,7 +10,7 @@ use super::level::{Level, LevelModel};
 use crate::model::Dynamics;
 use crate::population::RateNetworkConfig;
 use crate::solver::{Solver, SolverKind};
-use crate::system::{Integrated, System, SystemConfig};
+use crate::system::{Integrated, Readout, System, SystemConfig};
 use crate::unit::UnitConfig;
 use crate::{DynamicsError, NormalNoise, Place, Variable};
 
@@ -243,7 +243,8 @@ impl LevelConfig {
             (_, _, Some(system)) => system.init(place).and_then(|system| {
                 let initial = system.initial_state(1)?;
                 let kind = SolverKind::suited(self.solver, &system.field()?, &initial)?;
-                Ok(LevelModel::System(Integrated::new(system, solver(kind))))
+                let system = Integrated::new(system, solver(kind));
+                Ok(LevelModel::System(system.with_readout(Readout::Activity)))
             }),
             _ => Err(DynamicsError::config(
                 "model",
@@ -309,7 +310,10 @@ impl Plan {
             let first = variables.len();
             for variable in dynamics.variables() {
                 let name = format!("{}.{}", settings.name, variable.name);
-                variables.push(Variable::new(name, variable.unit, variable.width));
+                variables.push(Variable {
+                    name,
+                    ..variable.clone()
+                });
             }
             let inputs = level.inputs()?.iter().map(|channel| channel.width).sum();
             let external = settings.external.then(|| {
@@ -338,7 +342,7 @@ impl Plan {
                 .position(|known| known == name)
                 .ok_or_else(unknown)?;
             if quantity == "output" {
-                let variable = levels[level].output(bound[level].as_ref())?;
+                let variable = levels[level].output()?;
                 return Ok((
                     Source {
                         level,

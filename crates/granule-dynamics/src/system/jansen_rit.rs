@@ -3,7 +3,7 @@ use burn::tensor::Tensor;
 use super::parameters::mass_model;
 use super::{SystemField, check_input, plus};
 use crate::model::Field;
-use crate::{Bounds, DynamicsError, State, Variable};
+use crate::{Bounds, DynamicsError, QuantityKind, State, Variable};
 
 mass_model! {
     /// Settings of [`JansenRit`]; the defaults are the standard parameters of Jansen & Rit 1995, at which the column
@@ -149,7 +149,7 @@ impl SystemField for JansenRitField {
     }
 
     fn activity(&self) -> Variable {
-        Variable::new("pyramidal rate", "Hz", self.nodes())
+        Variable::new("pyramidal rate", "Hz", self.nodes()).of_kind(QuantityKind::Rate)
     }
 
     fn output(&self, state: &State) -> Tensor<2> {

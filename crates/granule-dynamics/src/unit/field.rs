@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 use super::parameters::CellConstants;
 use super::rates::{Rate, RateForm};
 use super::setting::{Constant, Quantity};
-use crate::{DynamicsError, Field, Linear, State, Variable};
+use crate::{DynamicsError, Field, Linear, QuantityKind, State, Variable};
 
 /// One gate: how its rates depend on the voltage.
 #[derive(Clone, Debug)]
@@ -208,7 +208,8 @@ impl CellField {
             false => &["m", "h", "n"],
         };
         let mut variables = vec![Variable::new("v", "mV", cells)];
-        variables.extend(names.iter().map(|name| Variable::new(*name, "1", cells)));
+        let gate = |name: &&str| Variable::new(*name, "1", cells).of_kind(QuantityKind::Gate);
+        variables.extend(names.iter().map(gate));
         Self {
             name: form.name,
             cells,
