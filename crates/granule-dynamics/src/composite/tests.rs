@@ -1,10 +1,10 @@
 mod couplers;
 mod noise;
 
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::Tensor;
 
 use super::*;
-use crate::gradient::{Memory, Run, gradient};
+use crate::differences::assert_gradient;
 use crate::simulate::{Grid, record};
 use crate::state::host;
 use crate::testing::{assert_close, f32_places, f64_autodiff, f64_place, f64_places};
@@ -136,9 +136,8 @@ fn tracked(model: &MultiGranularityModel) -> usize {
     count.0
 }
 
-#[test]
-fn one_backward_pass_reaches_every_level_and_agrees_with_differences() {
-    let place = f64_autodiff();
+/// [`three_levels`] with something to train in each of them.
+fn trainable_levels() -> MultiGranularityConfig {
     let mut settings = three_levels(2, 3);
     settings.levels[0].unit = Some(
         serde_json::from_str(
@@ -149,93 +148,25 @@ fn one_backward_pass_reaches_every_level_and_agrees_with_differences() {
     if let Some(crate::system::SystemConfig::Linear(system)) = &mut settings.levels[2].system {
         system.trainable = vec!["a".into(), "b".into()];
     }
-    let model = settings.init(&place).unwrap();
-    let grid = grid(12);
-    let loss = |seen: Tensor<3>| {
-        // Of one size, so that no level drowns the others.
-        let cells = seen.clone().narrow(2, 0, 2).mul_scalar(0.02).sin().sum();
-        let rest = seen.narrow(2, 2, 5);
-        cells + (rest.clone() * rest).sum()
-    };
-    let run = |model: &MultiGranularityModel, memory: &Memory| {
-        let run = Run {
-            initial: None,
-            batch: 1,
-            input: &NoInput,
-            grid: &grid,
-            every: 1,
-            memory,
+    settings
+}
+
+#[test]
+fn one_backward_pass_reaches_every_level_and_agrees_with_differences() {
+    let settings = trainable_levels();
+    for (_, place) in f64_places() {
+        let model = settings
+            .init(&Place::f64(&place.device.autodiff()))
+            .unwrap();
+        assert!(tracked(&model) >= 10, "{}", tracked(&model));
+        let loss = |seen: Tensor<3>| {
+            // Of one size, so that no level drowns the others.
+            let cells = seen.clone().narrow(2, 0, 2).mul_scalar(0.02).sin().sum();
+            let rest = seen.narrow(2, 2, 5);
+            cells + (rest.clone() * rest).sum()
         };
-        gradient(model, &run, loss).unwrap()
-    };
-    let full = run(&model, &Memory::Full);
-    let parts = run(&model, &Memory::Segments(4));
-    let mut reached = 0;
-    struct Each<'a> {
-        full: crate::gradient::Backward,
-        parts: crate::gradient::Backward,
-        check: &'a mut dyn FnMut(burn::module::ParamId, usize, f64),
-        reached: &'a mut usize,
+        assert_gradient(&model, &NoInput, (0.5, 12), loss, 1e-5, 1e-5);
     }
-    impl burn::module::ModuleVisitor for Each<'_> {
-        fn visit_float<const D: usize>(&mut self, param: &burn::module::Param<Tensor<D>>) {
-            let Some(gradient) = self.full.parameters.get::<D>(param.id) else {
-                assert!(!param.is_require_grad());
-                return;
-            };
-            *self.reached += 1;
-            let values = host(gradient).unwrap();
-            let other = host(self.parts.parameters.get::<D>(param.id).unwrap()).unwrap();
-            assert!(values.iter().any(|x| *x != 0.0));
-            for (index, (a, b)) in values.iter().zip(&other).enumerate() {
-                assert_close(*a, *b, 1e-10);
-                if index < 3 {
-                    (self.check)(param.id, index, *a);
-                }
-            }
-        }
-    }
-    struct Move {
-        id: burn::module::ParamId,
-        index: usize,
-        by: f64,
-    }
-    impl burn::module::ModuleMapper for Move {
-        fn map_float<const D: usize>(
-            &mut self,
-            param: burn::module::Param<Tensor<D>>,
-        ) -> burn::module::Param<Tensor<D>> {
-            if param.id != self.id {
-                return param;
-            }
-            param.map(|x| {
-                let shape = x.dims();
-                let place = Place::of(&x);
-                let mut values = host(x).unwrap();
-                values[self.index] += self.by;
-                let data = TensorData::new(values, shape);
-                Tensor::from_data(data, (&place.device, place.dtype)).require_grad()
-            })
-        }
-    }
-    let mut check = |id, index, slope: f64| {
-        let h = 1e-5;
-        let at = |by: f64| {
-            let moved = burn::module::Module::map(model.clone(), &mut Move { id, index, by });
-            run(&moved, &Memory::Full).loss
-        };
-        let difference = (at(h) - at(-h)) / (2.0 * h);
-        assert_close(slope, difference, 1e-5);
-    };
-    let mut each = Each {
-        full,
-        parts,
-        check: &mut check,
-        reached: &mut reached,
-    };
-    burn::module::Module::visit(&model, &mut each);
-    assert_eq!(reached, tracked(&model));
-    assert!(reached >= 10, "{reached}");
 }
 
 #[test]

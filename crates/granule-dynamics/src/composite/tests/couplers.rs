@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::NormalNoise;
-use crate::differences::assert_gradient;
 
 /// A receiver that shows what arrives: a linear system without leak and with B = 1/dt adds the input of each step to x.
 const RECEIVER: &str = r#"{"name": "to", "solver": "euler", "system": {"kind": "linear", "a": [[0.0]], "b": [[1.0]]}}"#;
