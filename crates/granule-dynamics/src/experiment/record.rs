@@ -118,7 +118,6 @@ impl Recorder {
 
 /// Finds the spikes of all cells.
 pub(super) enum SpikeReader {
-    None,
     Crossings(SpikeDetector),
     Counts(Counts),
 }
@@ -126,7 +125,6 @@ pub(super) enum SpikeReader {
 impl SpikeReader {
     pub(super) fn new(firing: &Firing) -> Self {
         match firing {
-            Firing::None => Self::None,
             Firing::Threshold(threshold) => Self::Crossings(SpikeDetector::new(*threshold)),
             Firing::Counted { count, refractory } => Self::Counts(Counts {
                 count: *count,
@@ -141,7 +139,6 @@ impl SpikeReader {
 
     pub(super) fn push(&mut self, time: f64, state: &State) -> Result<(), DynamicsError> {
         match self {
-            Self::None => Ok(()),
             Self::Crossings(detector) => {
                 detector.push(time, &state[0]);
                 Ok(())
@@ -152,7 +149,6 @@ impl SpikeReader {
 
     pub(super) fn finish(self) -> Result<Vec<Spikes>, DynamicsError> {
         match self {
-            Self::None => Ok(Vec::new()),
             Self::Crossings(detector) => detector.finish(),
             Self::Counts(mut counts) => {
                 counts.flush()?;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::config::ExperimentConfig;
+use crate::composite::Composite;
 use crate::model::{Dynamics, Model};
 use crate::solver::{Solver, SolverKind};
 use crate::system::{Integrated, System, SystemField};
@@ -12,8 +13,6 @@ use crate::{DynamicsError, NormalNoise, Place, State, Variable};
 /// How spikes show in the state.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Firing {
-    /// Not at all.
-    None,
     /// The first variable crosses this value upwards.
     Threshold(f64),
     /// A variable counts them at the end of each step; another, if any, says how much of the refractory period, of which the
@@ -24,11 +23,27 @@ pub(super) enum Firing {
     },
 }
 
+/// What moves.
+pub(super) enum Body {
+    One(Box<dyn Dynamics>),
+    Levels(Composite),
+}
+
+impl Body {
+    pub(super) fn dynamics(&self) -> &dyn Dynamics {
+        match self {
+            Self::One(dynamics) => dynamics.as_ref(),
+            Self::Levels(composite) => composite,
+        }
+    }
+}
+
 /// A model that can be run.
 pub(super) struct Subject {
-    pub(super) dynamics: Box<dyn Dynamics>,
+    pub(super) body: Body,
     pub(super) initial: State,
-    pub(super) firing: Firing,
+    /// How spikes show in the state of each level that has any; a model that is not of levels is level 0.
+    pub(super) firing: Vec<(usize, Firing)>,
     /// The input's channels.
     pub(super) inputs: Vec<Variable>,
     pub(super) solver: String,
@@ -64,6 +79,25 @@ fn spread(unit: &UnitConfig) -> UnitConfig {
         unit.set_cells(currents);
     }
     unit
+}
+
+/// How the spikes of cells show.
+fn firing(unit: &UnitConfig, variables: &[Variable]) -> Option<Firing> {
+    let find = |name: &str| variables.iter().position(|v| v.name == name);
+    match (unit.spike_threshold(), find("spike")) {
+        (Some(threshold), _) => Some(Firing::Threshold(threshold)),
+        (None, Some(count)) => Some(Firing::Counted {
+            count,
+            refractory: match unit {
+                UnitConfig::Lif(config) => find("refractory").map(|index| {
+                    let whole = config.parameters.refractory.as_slice();
+                    (index, given(whole, unit.cells()))
+                }),
+                _ => None,
+            },
+        }),
+        _ => None,
+    }
 }
 
 fn given(settings: &[f64], cells: usize) -> Vec<f64> {
@@ -122,12 +156,15 @@ impl Subject {
             let refractory = vec![settings.refractory; cells];
             return Ok(Self {
                 shown: crate::network::SHOWN,
-                dynamics: Box::new(dynamics),
+                body: Body::One(Box::new(dynamics)),
                 initial,
-                firing: Firing::Counted {
-                    count: 1,
-                    refractory: Some((2, refractory)),
-                },
+                firing: vec![(
+                    0,
+                    Firing::Counted {
+                        count: 1,
+                        refractory: Some((2, refractory)),
+                    },
+                )],
                 inputs: vec![Variable::new("current", "µA/cm²", cells)],
                 solver: "exact".into(),
                 groups: vec![
@@ -159,9 +196,25 @@ impl Subject {
             let inputs = columns
                 .map(|(name, (_, width))| Variable::new(name.clone(), "1", width))
                 .collect();
-            let mut subject = Self::plain(Box::new(dynamics), initial, inputs, "by level".into());
-            subject.shown = shown;
-            return Ok(subject);
+            let (mut spikes, mut groups) = (Vec::new(), Vec::new());
+            for (index, level) in settings.levels.iter().enumerate() {
+                if let Some(unit) = &level.unit
+                    && let Some(own) = dynamics.level(index)
+                    && let Some(firing) = firing(unit, own.variables())
+                {
+                    spikes.push((index, firing));
+                    groups.push((level.name.clone(), unit.cells()));
+                }
+            }
+            return Ok(Self {
+                shown,
+                body: Body::Levels(dynamics),
+                initial,
+                firing: spikes,
+                inputs,
+                solver: "by level".into(),
+                groups,
+            });
         }
         Err(DynamicsError::config(
             "model",
@@ -181,21 +234,7 @@ impl Subject {
         }
         let cells = unit.init(solver, place)?;
         let dynamics = cells.dynamics()?;
-        let find = |name: &str| dynamics.variables().iter().position(|v| v.name == name);
-        let firing = match (unit.spike_threshold(), find("spike")) {
-            (Some(threshold), _) => Firing::Threshold(threshold),
-            (None, Some(count)) => Firing::Counted {
-                count,
-                refractory: match unit {
-                    UnitConfig::Lif(config) => find("refractory").map(|index| {
-                        let whole = config.parameters.refractory.as_slice();
-                        (index, given(whole, unit.cells()))
-                    }),
-                    _ => None,
-                },
-            },
-            _ => Firing::None,
-        };
+        let firing = firing(unit, dynamics.variables());
         let initial = cells.initial_state(1)?;
         let inputs = vec![cells.input()?];
         let solver = match unit.is_exact() {
@@ -203,7 +242,7 @@ impl Subject {
             false => name,
         };
         let mut subject = Self::plain(dynamics, initial, inputs, solver);
-        subject.firing = firing;
+        subject.firing = firing.into_iter().map(|firing| (0, firing)).collect();
         subject.groups = vec![("cells".into(), unit.cells())];
         Ok(subject)
     }
@@ -216,9 +255,9 @@ impl Subject {
     ) -> Self {
         Self {
             shown: dynamics.variables().len(),
-            dynamics,
+            body: Body::One(dynamics),
             initial,
-            firing: Firing::None,
+            firing: Vec::new(),
             inputs,
             solver,
             groups: Vec::new(),

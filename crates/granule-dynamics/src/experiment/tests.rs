@@ -164,3 +164,51 @@ fn a_solver_that_would_leave_out_noise_is_refused() {
     let own = r#"{"duration": 5, "dt": 0.5, "population": {"solver": "heun"}}"#;
     assert_eq!(run(own).solver, "heun");
 }
+
+/// A leaky cell and two Hodgkin–Huxley cells, in five and twenty steps to one of the whole, and a system with two inputs.
+const LEVELS: &str = r#""duration": 40, "dt": 0.5, "composite": {"dt": 0.5, "level": [
+    {"name": "leaky", "dt": 0.1, "unit": {"model": "lif", "current": 14}},
+    {"name": "axons", "dt": 0.025, "solver": "rk4", "external": true,
+     "unit": {"model": "hodgkin-huxley", "cells": 2, "current": [10, 20]}},
+    {"name": "choice", "external": true, "system": {"kind": "wong-wang", "noise": 0}}
+]}"#;
+
+#[test]
+fn the_cells_of_a_composite_spike_as_they_do_alone() {
+    let whole = run(&format!("{{{LEVELS}}}"));
+    let alone = run(r#"{"duration": 40, "dt": 0.1, "unit": {"model": "lif", "current": 14}}"#);
+    let axons = run(
+        r#"{"duration": 40, "dt": 0.025, "unit": {"model": "hodgkin-huxley", "current": [10, 20]}}"#,
+    );
+    let expected: Vec<_> = alone.spikes.iter().chain(&axons.spikes).collect();
+    assert_eq!(whole.spikes.len(), 3);
+    for (found, expected) in whole.spikes.iter().zip(expected) {
+        assert!(expected.times.len() > 1);
+        assert_eq!(found.times.len(), expected.times.len());
+        for (found, expected) in found.times.iter().zip(&expected.times) {
+            assert_close(*found, *expected, 1e-9);
+        }
+    }
+    let groups: Vec<_> = whole
+        .groups
+        .iter()
+        .map(|g| (g.name.as_str(), g.cells.clone()))
+        .collect();
+    assert_eq!(groups, [("leaky", 0..1), ("axons", 1..3)]);
+    let again = run(&format!("{{{LEVELS}}}"));
+    assert_eq!(again.spikes, whole.spikes);
+}
+
+#[cfg(feature = "plot")]
+#[test]
+fn a_composite_has_a_raster_of_all_its_cells() {
+    let text = format!(r#"{{{LEVELS}, "figure": "raster"}}"#);
+    let config: ExperimentConfig = serde_json::from_str(&text).unwrap();
+    let outcome = run(&text);
+    let figure = format!("{:?}", outcome.figure(&config, "levels"));
+    assert!(figure.contains("Raster"), "{figure}");
+    assert!(
+        figure.contains("leaky") && figure.contains("axons"),
+        "{figure}"
+    );
+}
