@@ -43,7 +43,7 @@ use self::config::Plan;
 use self::coupler::Wire;
 use self::step::BoundLevel;
 use crate::model::Model;
-use crate::{DynamicsError, Place, State};
+use crate::{DynamicsError, Place, State, Variable};
 
 /// Levels and couplers as one Burn module. See [`MultiGranularityConfig`].
 #[derive(Module, Debug)]
@@ -126,6 +126,32 @@ impl MultiGranularityModel {
     /// The names of the levels.
     pub fn level_names(&self) -> &[String] {
         &self.plan.names
+    }
+
+    /// The channels of the whole's input in the order of its columns: `level`, or `level.channel` of a level with several.
+    ///
+    /// # Errors
+    ///
+    /// Settings of a level that contradict each other.
+    pub fn inputs(&self) -> Result<Vec<Variable>, DynamicsError> {
+        let mut inputs = Vec::new();
+        let levels = self.levels.iter().zip(&self.plan.levels);
+        for ((level, plan), name) in levels.zip(&self.plan.names) {
+            if plan.external.is_none() {
+                continue;
+            }
+            let mut channels = level.inputs()?;
+            channels.retain(|channel| channel.width > 0);
+            let several = channels.len() > 1;
+            inputs.extend(channels.into_iter().map(|channel| Variable {
+                name: match several {
+                    true => format!("{name}.{}", channel.name),
+                    false => name.clone(),
+                },
+                ..channel
+            }));
+        }
+        Ok(inputs)
     }
 
     /// Where the input of a level from outside lies in the columns of the whole's input: first column and width.

@@ -191,11 +191,6 @@ impl Subject {
                 .iter()
                 .position(|v| v.name.contains('→'))
                 .unwrap_or(dynamics.variables().len());
-            let names = model.level_names().iter();
-            let columns = names.filter_map(|name| Some((name, model.input_columns(name)?)));
-            let inputs = columns
-                .map(|(name, (_, width))| Variable::new(name.clone(), "1", width))
-                .collect();
             let (mut spikes, mut groups) = (Vec::new(), Vec::new());
             for (index, level) in settings.levels.iter().enumerate() {
                 if let Some(unit) = &level.unit
@@ -211,7 +206,7 @@ impl Subject {
                 body: Body::Levels(dynamics),
                 initial,
                 firing: spikes,
-                inputs,
+                inputs: model.inputs()?,
                 solver: "by level".into(),
                 groups,
             });

@@ -199,6 +199,25 @@ fn the_cells_of_a_composite_spike_as_they_do_alone() {
     assert_eq!(again.spikes, whole.spikes);
 }
 
+#[test]
+fn a_composite_says_in_which_units_its_stimulus_is() {
+    let outcome = run(&format!(
+        r#"{{{LEVELS}, "stimulus": {{"kind": "step", "amplitude": [1, 2, 30, 20]}}}}"#
+    ));
+    let found: Vec<_> = outcome
+        .stimulus
+        .iter()
+        .map(|trace| (trace.name.as_str(), trace.unit.as_str(), trace.width))
+        .collect();
+    let expected = [
+        ("axons", "µA/cm²", 2),
+        ("choice.stimulus 1", "Hz", 1),
+        ("choice.stimulus 2", "Hz", 1),
+    ];
+    assert_eq!(found, expected);
+    assert_eq!(outcome.stimulus[1].values[0], 30.0);
+}
+
 #[cfg(feature = "plot")]
 #[test]
 fn a_composite_has_a_raster_of_all_its_cells() {
