@@ -24,7 +24,8 @@ pub struct ExperimentConfig {
     pub solver: Option<SolverKind>,
     /// The seed of everything that is drawn: weights, noise, connections. Default 0.
     pub seed: u64,
-    /// What the figure shows. Default: by model.
+    /// What the figure shows: traces of every model, a phase plane of two variables or more, a raster of cells, an f–I curve
+    /// of a `unit`. Default: a raster of a network, traces of everything else.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub figure: Option<FigureKind>,
     /// What comes from outside.
@@ -104,6 +105,19 @@ pub enum FigureKind {
     FiCurve,
 }
 
+impl FigureKind {
+    const ALL: [Self; 4] = [Self::Traces, Self::PhasePlane, Self::Raster, Self::FiCurve];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Traces => "traces",
+            Self::PhasePlane => "phase-plane",
+            Self::Raster => "raster",
+            Self::FiCurve => "fi-curve",
+        }
+    }
+}
+
 impl ExperimentConfig {
     /// Checks how the run is described; the model's own settings are checked by [`init`](Self::init).
     ///
@@ -137,6 +151,25 @@ impl ExperimentConfig {
         match &self.stimulus {
             Some(stimulus) => stimulus.validate(),
             None => Ok(()),
+        }
+    }
+
+    /// Checks that the figure suits a model of which `kept` variables are recorded, with spikes or without.
+    pub(super) fn check_figure(&self, kept: usize, spikes: bool) -> Result<(), DynamicsError> {
+        let suits = |figure: FigureKind| match figure {
+            FigureKind::Traces => true,
+            FigureKind::PhasePlane => kept > 1,
+            FigureKind::Raster => spikes,
+            FigureKind::FiCurve => self.unit.is_some(),
+        };
+        match self.figure {
+            Some(figure) if !suits(figure) => {
+                let all = FigureKind::ALL.into_iter();
+                let names: Vec<&str> = all.filter(|f| suits(*f)).map(FigureKind::name).collect();
+                let allowed = format!("{} for this model and its record", names.join(", "));
+                Err(DynamicsError::config("figure", figure.name(), allowed))
+            }
+            _ => Ok(()),
         }
     }
 

@@ -85,6 +85,11 @@ impl Recorder {
         step.is_multiple_of(self.every)
     }
 
+    /// How many variables are kept.
+    pub(super) fn kept(&self) -> usize {
+        self.chosen.len()
+    }
+
     pub(super) fn push(&mut self, time: f64, state: &State) -> Result<(), DynamicsError> {
         self.times.push(time);
         for ((index, width), waiting) in self.chosen.iter().zip(&mut self.waiting) {

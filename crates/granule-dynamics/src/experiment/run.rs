@@ -35,7 +35,8 @@ impl ExperimentConfig {
             None => None,
         };
         let variables = subject.body.dynamics().variables();
-        Recorder::new(&self.record, variables, subject.shown, grid.steps())?;
+        let recorder = Recorder::new(&self.record, variables, subject.shown, grid.steps())?;
+        self.check_figure(recorder.kept(), !subject.firing.is_empty())?;
         Ok(Experiment {
             config: self.clone(),
             subject,

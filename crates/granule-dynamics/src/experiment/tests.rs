@@ -218,6 +218,42 @@ fn a_composite_says_in_which_units_its_stimulus_is() {
     assert_eq!(outcome.stimulus[1].values[0], 30.0);
 }
 
+#[test]
+fn a_figure_that_the_model_cannot_have_is_refused() {
+    let system = r#""system": {"kind": "linear"}"#;
+    let pair = r#""system": {"kind": "van-der-pol"}"#;
+    let cell = r#""unit": {"model": "qif"}"#;
+    let levels =
+        r#""composite": {"dt": 1, "level": [{"name": "s", "system": {"kind": "linear"}}]}"#;
+    for (model, figure, allowed) in [
+        (system, "fi-curve", "traces for"),
+        (system, "raster", "traces for"),
+        (system, "phase-plane", "traces for"),
+        (pair, "raster", "traces, phase-plane for"),
+        (levels, "raster", "traces for"),
+        (LEVELS, "fi-curve", "traces, phase-plane, raster for"),
+        (
+            r#""unit": {"model": "qif"}, "record": {"variables": ["v"]}"#,
+            "phase-plane",
+            "traces, raster, fi-curve for",
+        ),
+    ] {
+        let error = refused(&format!(r#"{{{model}, "figure": "{figure}"}}"#));
+        let start = format!("figure = {figure} is not allowed: {allowed}");
+        assert!(error.starts_with(&start), "{error}");
+    }
+    for (model, figure) in [
+        (pair, "phase-plane"),
+        (cell, "fi-curve"),
+        (cell, "raster"),
+        (LEVELS, "raster"),
+    ] {
+        let text = format!(r#"{{{model}, "figure": "{figure}"}}"#);
+        let config: ExperimentConfig = serde_json::from_str(&text).unwrap();
+        config.init(&f64_place()).unwrap();
+    }
+}
+
 #[cfg(feature = "plot")]
 #[test]
 fn a_composite_has_a_raster_of_all_its_cells() {
