@@ -5,6 +5,7 @@ use crate::composite::MultiGranularityConfig;
 use crate::network::SpikingNetworkConfig;
 use crate::population::RateNetworkConfig;
 use crate::solver::SolverKind;
+use crate::solver::adaptive::{AdaptiveConfig, Method};
 use crate::system::SystemConfig;
 use crate::unit::UnitConfig;
 use crate::{DynamicsError, Grid};
@@ -22,6 +23,14 @@ pub struct ExperimentConfig {
     /// out the model's noise is refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub solver: Option<SolverKind>,
+    /// The error that `tsit5` or `dormand-prince` may make in one step, relative to a variable's size, for cells without resets
+    /// and systems without noise: within each `dt` they then take as many steps as that needs. Default: steps of `dt`, or 1e-4
+    /// where `atol` is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rtol: Option<f64>,
+    /// The same where a variable is near 0, in its unit. Default: steps of `dt`, or 1e-6 where `rtol` is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub atol: Option<f64>,
     /// The seed of everything that is drawn: weights, noise, connections. Default 0.
     pub seed: u64,
     /// What the figure shows: traces of every model, a phase plane of two variables or more, a raster of cells, an f–I curve
@@ -56,6 +65,8 @@ impl Default for ExperimentConfig {
             duration: 100.0,
             dt: 0.025,
             solver: None,
+            rtol: None,
+            atol: None,
             seed: 0,
             figure: None,
             stimulus: None,
@@ -152,6 +163,42 @@ impl ExperimentConfig {
             Some(stimulus) => stimulus.validate(),
             None => Ok(()),
         }
+    }
+
+    /// The tolerance and method of steps that follow the error, where such are asked for.
+    pub(super) fn adaptive(&self) -> Result<Option<AdaptiveConfig>, DynamicsError> {
+        let (field, value) = match (self.rtol, self.atol) {
+            (Some(rtol), _) => ("rtol", rtol),
+            (None, Some(atol)) => ("atol", atol),
+            (None, None) => return Ok(None),
+        };
+        let resets = match &self.unit {
+            Some(unit) => unit.spike_threshold().is_none(),
+            None => self.system.is_none(),
+        };
+        let method = match self.solver {
+            _ if resets => {
+                let allowed =
+                    "none: only cells without resets and systems have steps that follow the error";
+                return Err(DynamicsError::config(field, value, allowed));
+            }
+            Some(SolverKind::Tsit5) => Method::Tsit5,
+            Some(SolverKind::DormandPrince) => Method::DormandPrince,
+            _ => {
+                let allowed = "none but with solver = tsit5 or dormand-prince";
+                return Err(DynamicsError::config(field, value, allowed));
+            }
+        };
+        let defaults = AdaptiveConfig::default();
+        let config = AdaptiveConfig {
+            method,
+            rtol: self.rtol.unwrap_or(defaults.rtol),
+            atol: self.atol.unwrap_or(defaults.atol),
+            dense: false,
+            ..defaults
+        };
+        config.validate()?;
+        Ok(Some(config))
     }
 
     /// Checks that the figure suits a model of which `kept` variables are recorded, with spikes or without.

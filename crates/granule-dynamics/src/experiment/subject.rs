@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::config::ExperimentConfig;
 use crate::composite::Composite;
 use crate::model::{Dynamics, Model};
+use crate::solver::adaptive::Within;
 use crate::solver::{Solver, SolverKind};
 use crate::system::{Integrated, System, SystemField};
 use crate::unit::UnitConfig;
@@ -110,8 +111,15 @@ fn given(settings: &[f64], cells: usize) -> Vec<f64> {
 impl Subject {
     pub(super) fn new(config: &ExperimentConfig, place: &Place) -> Result<Self, DynamicsError> {
         let noise = NormalNoise::new(config.seed, 0);
+        let adaptive = config.adaptive()?;
         let solver = |kind: SolverKind| -> (Arc<dyn Solver>, String) {
-            (Arc::from(kind.init(noise)), kind.name().into())
+            match &adaptive {
+                Some(tolerance) => (
+                    Arc::new(Within(tolerance.clone())),
+                    format!("{}, adaptive", kind.name()),
+                ),
+                None => (Arc::from(kind.init(noise)), kind.name().into()),
+            }
         };
         if let Some(unit) = &config.unit {
             let method = solver(config.solver.unwrap_or(SolverKind::Rk4));

@@ -267,3 +267,36 @@ fn a_composite_has_a_raster_of_all_its_cells() {
         "{figure}"
     );
 }
+
+#[test]
+fn tolerances_make_the_steps_follow_the_error() {
+    let cell = r#""duration": 30, "unit": {"model": "hodgkin-huxley", "current": 10}"#;
+    let fine = run(&format!(
+        r#"{{{cell}, "dt": 0.005, "record": {{"every": 200}}}}"#
+    ));
+    for solver in ["tsit5", "dormand-prince"] {
+        let free = run(&format!(
+            r#"{{{cell}, "dt": 1, "solver": "{solver}", "rtol": 1e-9, "atol": 1e-9}}"#
+        ));
+        assert_eq!(free.solver, format!("{solver}, adaptive"));
+        assert_eq!(free.times.len(), 31);
+        for (found, expected) in free.traces[0].values.iter().zip(&fine.traces[0].values) {
+            assert_close(*found, *expected, 1e-5);
+        }
+    }
+    let asked = |model: &str, more: &str| refused(&format!(r#"{{{model}, {more}}}"#));
+    let system = r#""system": {"kind": "van-der-pol"}"#;
+    let error = asked(system, r#""rtol": 1e-3"#);
+    assert!(error.starts_with("rtol = 0.001"), "{error}");
+    assert!(error.contains("tsit5"), "{error}");
+    let error = asked(
+        r#""unit": {"model": "adex"}"#,
+        r#""atol": 1e-3, "solver": "tsit5""#,
+    );
+    assert!(error.starts_with("atol = 0.001"), "{error}");
+    let error = asked(system, r#""rtol": -1, "solver": "tsit5""#);
+    assert!(error.starts_with("rtol = -1"), "{error}");
+    let noisy = r#""system": {"kind": "wong-wang"}"#;
+    let error = asked(noisy, r#""rtol": 1e-3, "solver": "tsit5""#);
+    assert!(error.starts_with("solver = tsit5"), "{error}");
+}
