@@ -46,6 +46,18 @@ fn the_default_cell_fires_as_the_textbook_says() {
     assert_eq!(result.as_object().unwrap().len(), 5, "{result}");
 }
 
+#[test]
+fn the_cells_of_a_coupled_model_are_reported_with_their_spikes() {
+    let result = simulate(Path::new("."), &["multi-granularity", "--duration", "60"]);
+    let cells = result["spike_times_ms"]["cells"].as_array().unwrap();
+    assert_eq!(cells.len(), 20);
+    let spikes: usize = cells.iter().map(|cell| numbers(cell).len()).sum();
+    assert!(spikes >= 20, "{result}");
+    let rate = result["mean_rate_hz"]["cells"].as_f64().unwrap();
+    let expected = spikes as f64 / 20.0 / 0.06;
+    assert!((rate - expected).abs() < 1e-9, "{rate} {expected}");
+}
+
 /// Reference numbers, sections 2 and 3.
 #[test]
 fn rates_over_currents_are_those_of_the_reference() {

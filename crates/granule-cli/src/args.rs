@@ -287,7 +287,8 @@ pub struct Simulate {
     pub dt: Option<f64>,
 
     /// euler, heun, midpoint, rk4, exponential-euler, backward-euler, dormand-prince, tsit5,
-    /// euler-maruyama or stochastic-heun [default: by model]
+    /// euler-maruyama or stochastic-heun [default: by model]; in steps of --dt, but for dormand-prince and tsit5 with
+    /// `--set rtol=1e-6`, which follow the error
     #[arg(long, value_name = "NAME", help_heading = "Simulation")]
     pub solver: Option<String>,
 

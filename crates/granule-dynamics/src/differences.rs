@@ -5,8 +5,8 @@ use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 
 use crate::gradient::{Memory, Run, gradient};
-use crate::model::{Input, Model};
-use crate::simulate::Grid;
+use crate::model::{Clock, Input, Model};
+use crate::simulate::{Grid, record};
 use crate::{Place, host};
 
 struct Trained(Vec<(ParamId, usize)>);
@@ -88,8 +88,13 @@ pub(crate) fn central<M: Module>(
     (beside(h) - beside(-h)) / (2.0 * h)
 }
 
+/// What rounding leaves of a loss, relative to it: two losses of which many steps and outputs are summed.
+const ROUNDING: f64 = 64.0 * f64::EPSILON;
+
 /// Asserts that the gradient of `loss` with respect to every element of every trainable parameter agrees with central
-/// differences of `h` in the raw values, to `tolerance` relative to the largest of them.
+/// differences of `h` in the raw values, to `tolerance` relative to the largest of the same parameter and what rounding
+/// makes of the difference of two losses, in any case to `tolerance` relative to the largest of all; and that it is the same
+/// to 10⁻¹⁰ whether the run is kept in full, in segments or in segments of segments.
 #[track_caller]
 pub(crate) fn assert_gradient<M: Model>(
     model: &M,
@@ -104,26 +109,58 @@ pub(crate) fn assert_gradient<M: Model>(
         dt,
         steps,
     };
-    let run = Run {
-        initial: None,
-        batch: 2,
-        input,
-        grid: &grid,
-        every: 1,
-        memory: &Memory::Full,
+    let with = |model: &M, memory: &Memory| {
+        let run = Run {
+            initial: None,
+            batch: 2,
+            input,
+            grid: &grid,
+            every: 1,
+            memory,
+        };
+        gradient(model, &run, &loss).unwrap()
     };
-    let found = slopes(model, gradient(model, &run, &loss).unwrap().parameters);
+    let whole = with(model, &Memory::Full);
+    let floor = ROUNDING * whole.loss.abs().max(1.0) / h;
+    let found = slopes(model, whole.parameters);
+    for memory in [Memory::Segments(3), Memory::Nested(vec![2, 2])] {
+        let again = slopes(model, with(model, &memory).parameters);
+        assert_eq!(found.len(), again.len());
+        for ((id, full), (other, parts)) in found.iter().zip(&again) {
+            assert_eq!(id, other);
+            let largest = full.iter().fold(0.0_f64, |m, x| m.max(x.abs()));
+            for (full, parts) in full.iter().zip(parts) {
+                assert!(
+                    (full - parts).abs() <= 1e-10 * largest,
+                    "{parts} in segments is not {full}"
+                );
+            }
+        }
+    }
     let trained = trained(model);
     assert!(!trained.is_empty(), "nothing is trainable");
     let mut pairs = Vec::new();
     for (id, size) in trained {
         let slopes = found.iter().find(|(other, _)| *other == id);
+        let first = pairs.len();
         for element in 0..size {
             let difference = central(model, (id, element), h, |moved| {
-                gradient(moved, &run, &loss).unwrap().loss
+                let moved = moved.clone().valid();
+                let initial = moved.initial_state(2).unwrap().without_autodiff();
+                let input = |at: Clock| input.at(at).map(Tensor::without_autodiff);
+                let seen = record(&moved.dynamics().unwrap(), initial, &input, &grid);
+                host(loss(seen.unwrap().0.autodiff())).unwrap()[0]
             });
             let slope = slopes.map_or(0.0, |(_, slopes)| slopes[element]);
             pairs.push((slope, difference));
+        }
+        let own = &pairs[first..];
+        let largest = own.iter().fold(0.0_f64, |m, (_, d)| m.max(d.abs()));
+        for (slope, difference) in own {
+            assert!(
+                (slope - difference).abs() <= tolerance * largest + floor,
+                "{slope} is not {difference}, of one parameter: {own:?}"
+            );
         }
     }
     let scale = pairs.iter().map(|(_, d)| d.abs()).fold(0.0, f64::max);

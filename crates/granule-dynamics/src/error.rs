@@ -99,19 +99,19 @@ pub enum DynamicsError {
         /// The shape found.
         found: Vec<usize>,
     },
-    /// Two quantities that are joined have different units.
-    #[error(
-        "{from} is in {found}, {to} takes {expected}; put a coupler with that conversion between them"
-    )]
+    /// Two quantities that are joined have different units, or are different things.
+    #[error("{from} is {found}, {to} takes {expected}; conversions that fit: {fits}")]
     Units {
         /// The source.
         from: String,
         /// The destination.
         to: String,
-        /// The unit of the destination.
+        /// What the destination takes: a unit, or what it has to be.
         expected: String,
-        /// The unit of the source.
+        /// What the source is, as `in mV` or `a gate`.
         found: String,
+        /// The couplers' conversions that would do.
+        fits: String,
     },
     /// A solver needs a form of the equations that a model does not offer.
     #[error("the solver {solver} needs {needed}, which {model} does not offer; use {instead}")]

@@ -49,4 +49,4 @@ pub use model::{Clock, Constant, Dynamics, Field, Input, Linear, Model, NoInput,
 pub use parameter::{Bounds, Parameter, Values};
 pub use random::{NormalNoise, PoissonNoise};
 pub use simulate::{Grid, record, simulate};
-pub use state::{Place, State, Variable, host};
+pub use state::{Place, QuantityKind, State, Variable, host};

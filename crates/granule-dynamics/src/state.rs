@@ -17,6 +17,36 @@ pub struct Variable {
     pub width: usize,
     /// The lowest and the highest value that the equations, or nature, allow. See [`within`](Self::within).
     pub range: (f64, f64),
+    /// What it is, for what has no unit to tell by.
+    pub kind: QuantityKind,
+}
+
+/// What a quantity is, beside its unit: gates, spikes and rates have none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum QuantityKind {
+    /// A variable of a system, or whatever else moves.
+    #[default]
+    State,
+    /// The potential of a membrane.
+    Potential,
+    /// How many spikes there were in a step.
+    Spikes,
+    /// The open share of a gate.
+    Gate,
+    /// A firing rate, or the activity that stands for it.
+    Rate,
+}
+
+impl QuantityKind {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::State => "a state variable",
+            Self::Potential => "a potential",
+            Self::Spikes => "a number of spikes",
+            Self::Gate => "a gate",
+            Self::Rate => "a rate",
+        }
+    }
 }
 
 /// No potential, current or rate is larger: a kilovolt, a milliampere, a megahertz.
@@ -27,7 +57,7 @@ const NUMERIC: f64 = 1e12;
 
 impl Variable {
     /// A variable of `width` columns, in a range that none leaves but a run that blows up: ±10⁶ in its unit, ±10¹² without
-    /// one.
+    /// one. It is a potential where the unit is mV, else a state variable.
     pub fn new(name: impl Into<String>, unit: &'static str, width: usize) -> Self {
         let most = match unit {
             "1" => NUMERIC,
@@ -38,6 +68,10 @@ impl Variable {
             unit,
             width,
             range: (-most, most),
+            kind: match unit {
+                "mV" => QuantityKind::Potential,
+                _ => QuantityKind::State,
+            },
         }
     }
 
@@ -53,6 +87,11 @@ impl Variable {
     fn plausible(&self) -> (f64, f64) {
         let (low, high) = self.range;
         (0.5 * (low + high), high - low)
+    }
+
+    /// The same variable as what it is.
+    pub fn of_kind(self, kind: QuantityKind) -> Self {
+        Self { kind, ..self }
     }
 }
 

@@ -60,8 +60,10 @@ pub(crate) fn build(
     let (steps, channels) = extents(input)?;
     parameters.whole(|_, device| {
         let model = config.init(&Place::f32(device))?;
-        if model.inputs() != channels {
-            let allowed = format!("{} channels, of the levels that take input", model.inputs());
+        let inputs = model.inputs()?;
+        let taken: usize = inputs.iter().map(|channel| channel.width).sum();
+        if taken != channels {
+            let allowed = format!("{taken} channels, of the levels that take input");
             return Err(ModelError::config("input", input, allowed));
         }
         let columns: usize = model.outputs().iter().map(|output| output.width).sum();

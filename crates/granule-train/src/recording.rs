@@ -60,12 +60,10 @@ impl Recorded {
         device: &Device,
     ) -> Result<Self, TrainError> {
         let drawn = model.init(&Place::f32(device))?;
-        let given = drawn
-            .level_names()
-            .iter()
-            .filter_map(|level| Some((format!("stimulus.{level}"), drawn.input_columns(level)?.1)))
-            .filter(|(_, width)| *width > 0);
-        let given: Vec<(String, usize)> = given.collect();
+        let given = drawn.inputs()?.into_iter();
+        let given: Vec<(String, usize)> = given
+            .map(|channel| (format!("stimulus.{}", channel.name), channel.width))
+            .collect();
         let names = drawn.outputs().iter().map(|output| output.name.as_str());
         let names: Vec<&str> = names
             .chain(given.iter().map(|(name, _)| name.as_str()))

@@ -10,7 +10,7 @@ use super::level::{Level, LevelModel};
 use crate::model::Dynamics;
 use crate::population::RateNetworkConfig;
 use crate::solver::{Solver, SolverKind};
-use crate::system::{Integrated, SystemConfig};
+use crate::system::{Integrated, Readout, System, SystemConfig};
 use crate::unit::UnitConfig;
 use crate::{DynamicsError, NormalNoise, Place, Variable};
 
@@ -88,7 +88,8 @@ pub struct LevelConfig {
     /// Its own step, ms, of which the step of the whole is a multiple. Default: the step of the whole.
     #[serde(default)]
     pub dt: Option<f64>,
-    /// Its method. Default: exponential Euler for cells, the network's own Euler steps for a population, RK4 for a system.
+    /// Its method. Default: exponential Euler for cells, the network's own Euler steps for a population, RK4 for a system or
+    /// stochastic Heun for one with noise. A method that would leave out the noise of a level is refused.
     #[serde(default)]
     pub solver: Option<SolverKind>,
     /// Whether the level takes input from outside, beside what couplers bring. Default false.
@@ -191,9 +192,11 @@ impl LevelConfig {
                 "given for a population only",
             ));
         }
-        let checked = match (&self.unit, self.population(whole), &self.system) {
+        let checked = match (&self.unit, &self.population, &self.system) {
             (Some(unit), _, _) => unit.validate(),
-            (_, Some(population), _) => population.validate(),
+            (_, Some(population), _) => self
+                .moved(population, whole)
+                .and_then(|population| population.validate()),
             (_, _, Some(system)) => system.validate(),
             _ => Ok(()),
         };
@@ -217,10 +220,12 @@ impl LevelConfig {
     }
 
     /// The population, moving in the level's steps.
-    fn population(&self, whole: f64) -> Option<RateNetworkConfig> {
-        let mut population = self.population.clone()?;
-        population.dt = self.dt.unwrap_or(whole);
-        Some(population)
+    fn moved(
+        &self,
+        population: &RateNetworkConfig,
+        whole: f64,
+    ) -> Result<RateNetworkConfig, DynamicsError> {
+        population.moved(self.dt.unwrap_or(whole), self.solver)
     }
 
     pub(super) fn init(
@@ -232,25 +237,26 @@ impl LevelConfig {
     ) -> Result<Level, DynamicsError> {
         // Weights of two levels, and the noise of their solvers, are independent.
         let noise = NormalNoise::new(seed, 1 + index as u64);
-        let solver = |default: SolverKind| -> Arc<dyn Solver> {
-            Arc::from(self.solver.unwrap_or(default).init(noise))
-        };
+        let solver = |kind: SolverKind| -> Arc<dyn Solver> { Arc::from(kind.init(noise)) };
         let own_seed = seed.wrapping_add((index as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        let model = match (&self.unit, self.population(whole), &self.system) {
-            (Some(unit), _, _) => unit
-                .init(solver(SolverKind::ExponentialEuler), place)
-                .map(LevelModel::Unit),
-            (_, Some(population), _) => {
-                population
-                    .init(self.inputs, 0, own_seed, place)
-                    .map(|mut network| {
-                        network.noise = Some(noise);
-                        LevelModel::Population(network)
-                    })
+        let model = match (&self.unit, &self.population, &self.system) {
+            (Some(unit), _, _) => {
+                let kind = self.solver.unwrap_or(SolverKind::ExponentialEuler);
+                unit.init(solver(kind), place).map(LevelModel::Unit)
             }
-            (_, _, Some(system)) => system
-                .init(place)
-                .map(|system| LevelModel::System(Integrated::new(system, solver(SolverKind::Rk4)))),
+            (_, Some(population), _) => self
+                .moved(population, whole)
+                .and_then(|population| population.init(self.inputs, 0, own_seed, place))
+                .map(|mut network| {
+                    network.noise = Some(noise);
+                    LevelModel::Population(network)
+                }),
+            (_, _, Some(system)) => system.init(place).and_then(|system| {
+                let initial = system.initial_state(1)?;
+                let kind = SolverKind::suited(self.solver, &system.field()?, &initial)?;
+                let system = Integrated::new(system, solver(kind));
+                Ok(LevelModel::System(system.with_readout(Readout::Activity)))
+            }),
             _ => Err(DynamicsError::config(
                 "model",
                 "none",
@@ -259,7 +265,6 @@ impl LevelConfig {
         };
         Ok(Level {
             model: model.map_err(|error| within(&self.name, error))?,
-            solver: self.solver.map(|kind| Arc::from(kind.init(noise))),
         })
     }
 }
@@ -350,7 +355,7 @@ impl Plan {
                 .position(|known| known == name)
                 .ok_or_else(unknown)?;
             if quantity == "output" {
-                let variable = levels[level].output(bound[level].as_ref())?;
+                let variable = levels[level].output()?;
                 return Ok((
                     Source {
                         level,

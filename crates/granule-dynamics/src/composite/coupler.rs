@@ -10,9 +10,10 @@ use serde::{Deserialize, Serialize};
 use super::config::positive;
 use crate::model::Dynamics;
 
-use crate::{Bounds, DynamicsError, NormalNoise, Parameter, Place, State, Variable};
+use crate::{Bounds, DynamicsError, NormalNoise, Parameter, Place, QuantityKind, State, Variable};
 
-/// How a coupler turns the quantity it reads into the one it delivers. Each conversion fixes both units.
+/// How a coupler turns the quantity it reads into the one it delivers. Each conversion fixes both units and, but for
+/// [`Scale`](Self::Scale), what kind of quantity it reads.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Conversion {
@@ -26,7 +27,8 @@ pub enum Conversion {
         #[serde(default = "slope")]
         slope: f64,
     },
-    /// Spikes in a step (1) → activity (1): the rate divided by a reference rate. Give the coupler a time constant.
+    /// Spikes in a step (1) → activity (1): the rate divided by a reference rate. Without a time constant it is the rate over
+    /// one step of the whole, 0 in most of them.
     SpikeToRate {
         /// Hz; activity 1. Default 100.
         #[serde(default = "reference")]
@@ -40,7 +42,7 @@ pub enum Conversion {
     DriveToRate,
     /// State of a system (1) → current density (µA/cm²).
     DriveToCurrent,
-    /// Any unit into any other by a factor that says so.
+    /// Anything into anything else, by a factor that says in which units: the way past the other checks.
     Scale {
         /// The unit read.
         from: String,
@@ -72,6 +74,55 @@ impl Conversion {
             Self::RateToCurrent | Self::DriveToCurrent => ("1", "µA/cm²"),
             Self::Scale { from, to, .. } => (from, to),
         }
+    }
+
+    /// The kind of quantity that is read; `None` for any.
+    pub fn reads(&self) -> Option<QuantityKind> {
+        match self {
+            Self::VoltageToRate { .. } => Some(QuantityKind::Potential),
+            Self::SpikeToRate { .. } => Some(QuantityKind::Spikes),
+            Self::RateToCurrent | Self::RateToDrive => Some(QuantityKind::Rate),
+            Self::DriveToRate | Self::DriveToCurrent => Some(QuantityKind::State),
+            Self::Scale { .. } => None,
+        }
+    }
+
+    /// The name in configuration files.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::VoltageToRate { .. } => "voltage-to-rate",
+            Self::SpikeToRate { .. } => "spike-to-rate",
+            Self::RateToCurrent => "rate-to-current",
+            Self::RateToDrive => "rate-to-drive",
+            Self::DriveToRate => "drive-to-rate",
+            Self::DriveToCurrent => "drive-to-current",
+            Self::Scale { .. } => "scale",
+        }
+    }
+
+    /// The names of the conversions that read a quantity and, where it is given, deliver in a unit.
+    fn that_fit(quantity: &Variable, unit: Option<&str>) -> String {
+        let known = [
+            Self::VoltageToRate {
+                threshold: threshold(),
+                slope: slope(),
+            },
+            Self::SpikeToRate {
+                reference: reference(),
+            },
+            Self::RateToCurrent,
+            Self::RateToDrive,
+            Self::DriveToRate,
+            Self::DriveToCurrent,
+        ];
+        let fit = known.iter().filter(|conversion| {
+            let (from, to) = conversion.units();
+            conversion.reads() == Some(quantity.kind)
+                && from == quantity.unit
+                && unit.is_none_or(|unit| unit == to)
+        });
+        let names: Vec<&str> = fit.map(Self::name).chain(["scale"]).collect();
+        names.join(", ")
     }
 
     fn validate(&self, field: &str) -> Result<(), DynamicsError> {
@@ -162,7 +213,7 @@ pub struct CouplerConfig {
     /// Who is connected to whom.
     #[serde(default)]
     pub projection: Projection,
-    /// The time constant of the filter, in ms; 0: none. Default 0.
+    /// The time constant of the filter, in ms; 0: none, spikes are counted over a step of the whole. Default 0.
     #[serde(default)]
     pub time_constant: f64,
     /// How much later the receiver hears of it, in ms: 0, or a multiple of the step of the whole. Default 0: what the
@@ -252,7 +303,7 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    /// Checks units and widths. `next` is the first free variable of the whole.
+    /// Checks units, kinds and widths. `next` is the first free variable of the whole.
     pub(super) fn new(
         field: &str,
         config: &CouplerConfig,
@@ -262,15 +313,21 @@ impl Wire {
         next: usize,
     ) -> Result<Self, DynamicsError> {
         let (from_unit, to_unit) = config.conversion.units();
-        let units = |from: &str, to: &str, expected: &str, found: &str| DynamicsError::Units {
-            from: from.into(),
-            to: to.into(),
+        let conversion = format!("{field} ({})", config.conversion.name());
+        let refused = |found: String, expected: &str| DynamicsError::Units {
+            from: config.from.clone(),
+            to: conversion.clone(),
             expected: expected.into(),
-            found: found.into(),
+            found,
+            fits: Conversion::that_fit(quantity, None),
         };
         if quantity.unit != from_unit {
-            let conversion = format!("{field} (its conversion)");
-            return Err(units(&config.from, &conversion, from_unit, quantity.unit));
+            return Err(refused(format!("in {}", quantity.unit), from_unit));
+        }
+        if let Some(kind) = config.conversion.reads()
+            && kind != quantity.kind
+        {
+            return Err(refused(quantity.kind.name().into(), kind.name()));
         }
         let inputs = channels.iter().map(|channel| channel.width).sum::<usize>();
         let count = config
@@ -289,8 +346,13 @@ impl Wire {
             first = range.end;
             let touched = range.start < config.channel + count && config.channel < range.end;
             if touched && channel.unit != to_unit {
-                let receiver = format!("{} ({})", config.to, channel.name);
-                return Err(units(field, &receiver, channel.unit, to_unit));
+                return Err(DynamicsError::Units {
+                    from: conversion,
+                    to: format!("{} ({})", config.to, channel.name),
+                    expected: channel.unit.into(),
+                    found: format!("in {to_unit}"),
+                    fits: Conversion::that_fit(quantity, Some(channel.unit)),
+                });
             }
         }
         // Only what stands in the state at the beginning of a step can be delivered unfiltered and unconverted.
@@ -403,8 +465,16 @@ pub(super) struct BoundCoupler {
 }
 
 impl BoundCoupler {
-    /// Moves the filter over one step of the sender: exact for a quantity that is constant over it.
-    pub(super) fn filter(&self, sender: &dyn Dynamics, own: &State, dt: f64, whole: &mut State) {
+    /// Moves the filter over one step of the sender: exact for a quantity that is constant over it. Without a time constant
+    /// it holds the mean over the sender's steps since `whole` began.
+    pub(super) fn filter(
+        &self,
+        sender: &dyn Dynamics,
+        own: &State,
+        dt: f64,
+        (substep, substeps): (usize, usize),
+        whole: &mut State,
+    ) {
         let Some(variable) = self.wire.filter else {
             return;
         };
@@ -417,7 +487,13 @@ impl BoundCoupler {
                 let keep = (-dt / self.wire.time_constant).exp();
                 whole[variable].clone().mul_scalar(keep) + x.mul_scalar(1.0 - keep)
             }
-            false => x,
+            false => {
+                let share = x.div_scalar(substeps as f64);
+                match substep {
+                    0 => share,
+                    _ => whole[variable].clone() + share,
+                }
+            }
         };
         whole.replace(variable, value);
     }

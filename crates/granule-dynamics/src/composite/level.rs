@@ -6,19 +6,16 @@ use burn::module::Module;
 
 use crate::model::{Dynamics, Model};
 use crate::population::RateNetwork;
-use crate::solver::{Solver, Stepped};
+use crate::solver::Solver;
 use crate::system::{Integrated, System, SystemField, SystemModel};
 use crate::unit::UnitModel;
-use crate::{DynamicsError, State, Variable};
+use crate::{DynamicsError, QuantityKind, State, Variable};
 
 /// A level of a [`super::MultiGranularityModel`].
 #[derive(Module, Debug)]
 pub struct Level {
     /// What moves.
     pub model: LevelModel,
-    /// The population's method; cells and systems hold their own.
-    #[module(skip)]
-    pub(super) solver: Option<Arc<dyn Solver>>,
 }
 
 /// The model of a level, by its granularity.
@@ -38,14 +35,10 @@ pub enum LevelModel {
 
 impl Level {
     pub(super) fn dynamics(&self) -> Result<Box<dyn Dynamics>, DynamicsError> {
-        Ok(match (&self.model, &self.solver) {
-            (LevelModel::Unit(cells), _) => cells.dynamics()?,
-            (LevelModel::Population(network), Some(solver)) => Box::new(Stepped {
-                field: network.field(),
-                solver: solver.clone(),
-            }),
-            (LevelModel::Population(network), None) => Box::new(network.dynamics()?),
-            (LevelModel::System(system), _) => Box::new(system.dynamics()?),
+        Ok(match &self.model {
+            LevelModel::Unit(cells) => cells.dynamics()?,
+            LevelModel::Population(network) => Box::new(network.dynamics()?),
+            LevelModel::System(system) => Box::new(system.dynamics()?),
         })
     }
 
@@ -68,22 +61,14 @@ impl Level {
         })
     }
 
-    /// What `output` is of this level: rates of a population, voltages of cells, the activity of a system.
-    pub(super) fn output(&self, dynamics: &dyn Dynamics) -> Result<Variable, DynamicsError> {
-        let (unit, width) = match &self.model {
-            LevelModel::Unit(_) => {
-                let voltage = dynamics.variables().first();
-                voltage.map_or(("1", 0), |v| (v.unit, v.width))
+    /// What `output` is of this level: rates of a population, what cells show, the activity of a system.
+    pub(super) fn output(&self) -> Result<Variable, DynamicsError> {
+        Ok(match &self.model {
+            LevelModel::Unit(cells) => cells.output()?,
+            LevelModel::Population(network) => {
+                Variable::new("output", "1", network.units()).of_kind(QuantityKind::Rate)
             }
-            LevelModel::Population(network) => ("1", network.units()),
-            LevelModel::System(system) => {
-                let activity = system.system.field()?.activity();
-                (
-                    activity.unit,
-                    dynamics.observe(&self.initial_state(1)?).dims()[1],
-                )
-            }
-        };
-        Ok(Variable::new("output", unit, width))
+            LevelModel::System(system) => system.system.field()?.activity(),
+        })
     }
 }

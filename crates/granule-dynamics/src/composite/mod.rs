@@ -135,9 +135,30 @@ impl MultiGranularityModel {
         &self.plan.outputs
     }
 
-    /// The columns of the input from outside, of all levels together.
-    pub fn inputs(&self) -> usize {
-        self.plan.inputs
+    /// The channels of the whole's input in the order of its columns: `level`, or `level.channel` of a level with several.
+    ///
+    /// # Errors
+    ///
+    /// Settings of a level that contradict each other.
+    pub fn inputs(&self) -> Result<Vec<Variable>, DynamicsError> {
+        let mut inputs = Vec::new();
+        let levels = self.levels.iter().zip(&self.plan.levels);
+        for ((level, plan), name) in levels.zip(&self.plan.names) {
+            if plan.external.is_none() {
+                continue;
+            }
+            let mut channels = level.inputs()?;
+            channels.retain(|channel| channel.width > 0);
+            let several = channels.len() > 1;
+            inputs.extend(channels.into_iter().map(|channel| Variable {
+                name: match several {
+                    true => format!("{name}.{}", channel.name),
+                    false => name.clone(),
+                },
+                ..channel
+            }));
+        }
+        Ok(inputs)
     }
 
     /// Where the input of a level from outside lies in the columns of the whole's input: first column and width.

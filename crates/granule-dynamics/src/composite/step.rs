@@ -31,8 +31,13 @@ pub struct Composite {
 }
 
 impl Composite {
+    /// One level as it moves by itself.
+    pub(crate) fn level(&self, level: usize) -> Option<&dyn Dynamics> {
+        Some(self.levels.get(level)?.dynamics.as_ref())
+    }
+
     /// The variables of one level.
-    fn own(&self, level: usize, whole: &State) -> State {
+    pub(crate) fn own(&self, level: usize, whole: &State) -> State {
         let range = self.levels[level].plan.variables.clone();
         State::new(whole.tensors()[range].to_vec())
     }
@@ -62,22 +67,14 @@ impl Composite {
             .chain(own)
             .reduce(|sum, term| sum + term)
     }
-}
 
-impl Dynamics for Composite {
-    fn name(&self) -> &str {
-        "multi-granularity"
-    }
-
-    fn variables(&self) -> &[Variable] {
-        &self.variables
-    }
-
-    fn step(
+    /// One step of the whole. `watch` hears of every step of every level: which one, the time after it and its state.
+    pub(crate) fn step_watched(
         &self,
         at: Clock,
         state: &State,
         input: Option<&Tensor<2>>,
+        watch: &mut dyn FnMut(usize, f64, &State) -> Result<(), DynamicsError>,
     ) -> Result<State, DynamicsError> {
         if (at.dt - self.dt).abs() > 1e-9 * self.dt {
             return Err(DynamicsError::config(
@@ -117,8 +114,10 @@ impl Dynamics for Composite {
                     dt,
                 };
                 own = level.dynamics.step(at, &own, input.as_ref())?;
+                watch(index, at.time + dt, &own)?;
                 for coupler in self.couplers.iter().filter(sends) {
-                    coupler.filter(level.dynamics.as_ref(), &own, dt, &mut next);
+                    let count = (substep, substeps);
+                    coupler.filter(level.dynamics.as_ref(), &own, dt, count, &mut next);
                 }
             }
             for (variable, value) in variables.zip(own.into_tensors()) {
@@ -126,6 +125,25 @@ impl Dynamics for Composite {
             }
         }
         Ok(next)
+    }
+}
+
+impl Dynamics for Composite {
+    fn name(&self) -> &str {
+        "multi-granularity"
+    }
+
+    fn variables(&self) -> &[Variable] {
+        &self.variables
+    }
+
+    fn step(
+        &self,
+        at: Clock,
+        state: &State,
+        input: Option<&Tensor<2>>,
+    ) -> Result<State, DynamicsError> {
+        self.step_watched(at, state, input, &mut |_, _, _| Ok(()))
     }
 
     fn observe(&self, state: &State) -> Tensor<2> {

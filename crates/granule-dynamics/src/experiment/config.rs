@@ -6,6 +6,7 @@ use crate::network::SpikingNetworkConfig;
 use crate::population::RateNetworkConfig;
 use crate::simulate::Number;
 use crate::solver::SolverKind;
+use crate::solver::adaptive::{AdaptiveConfig, Method};
 use crate::system::{BalloonWindkesselConfig, NetworkConfig, Readout, SystemConfig};
 use crate::unit::UnitConfig;
 use crate::{DynamicsError, Grid};
@@ -19,12 +20,22 @@ pub struct ExperimentConfig {
     /// The step, ms. It stands for the `dt` of a population or composite, too. Default 0.025.
     pub dt: f64,
     /// The method. Default: RK4 for cells and systems, or stochastic Heun for a system with noise; a population's own Euler
-    /// steps; a composite's levels name their own. Cells and networks with exact steps take none.
+    /// steps; a composite's levels name their own. Cells and networks with exact steps take none. A method that would leave
+    /// out the model's noise is refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub solver: Option<SolverKind>,
+    /// The error that `tsit5` or `dormand-prince` may make in one step, relative to a variable's size, for cells without resets
+    /// and systems without noise: within each `dt` they then take as many steps as that needs. Default: steps of `dt`, or 1e-4
+    /// where `atol` is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rtol: Option<f64>,
+    /// The same where a variable is near 0, in its unit. Default: steps of `dt`, or 1e-6 where `rtol` is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub atol: Option<f64>,
     /// The seed of everything that is drawn: weights, noise, connections. Default 0.
     pub seed: u64,
-    /// What the figure shows. Default: by model.
+    /// What the figure shows: traces of every model, a phase plane of two variables or more, a raster of cells, an f–I curve
+    /// of a `unit`. Default: a raster of a network, traces of everything else.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub figure: Option<FigureKind>,
     /// What comes from outside.
@@ -64,6 +75,8 @@ impl Default for ExperimentConfig {
             duration: 100.0,
             dt: 0.025,
             solver: None,
+            rtol: None,
+            atol: None,
             seed: 0,
             figure: None,
             stimulus: None,
@@ -116,6 +129,19 @@ pub enum FigureKind {
     FiCurve,
 }
 
+impl FigureKind {
+    const ALL: [Self; 4] = [Self::Traces, Self::PhasePlane, Self::Raster, Self::FiCurve];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Traces => "traces",
+            Self::PhasePlane => "phase-plane",
+            Self::Raster => "raster",
+            Self::FiCurve => "fi-curve",
+        }
+    }
+}
+
 impl ExperimentConfig {
     /// Checks how the run is described; the model's own settings are checked by [`init`](Self::init).
     ///
@@ -164,6 +190,61 @@ impl ExperimentConfig {
         match &self.stimulus {
             Some(stimulus) => stimulus.validate(),
             None => Ok(()),
+        }
+    }
+
+    /// The tolerance and method of steps that follow the error, where such are asked for.
+    pub(super) fn adaptive(&self) -> Result<Option<AdaptiveConfig>, DynamicsError> {
+        let (field, value) = match (self.rtol, self.atol) {
+            (Some(rtol), _) => ("rtol", rtol),
+            (None, Some(atol)) => ("atol", atol),
+            (None, None) => return Ok(None),
+        };
+        let resets = match &self.unit {
+            Some(unit) => unit.spike_threshold().is_none(),
+            None => self.system.is_none(),
+        };
+        let method = match self.solver {
+            _ if resets => {
+                let allowed =
+                    "none: only cells without resets and systems have steps that follow the error";
+                return Err(DynamicsError::config(field, value, allowed));
+            }
+            Some(SolverKind::Tsit5) => Method::Tsit5,
+            Some(SolverKind::DormandPrince) => Method::DormandPrince,
+            _ => {
+                let allowed = "none but with solver = tsit5 or dormand-prince";
+                return Err(DynamicsError::config(field, value, allowed));
+            }
+        };
+        let defaults = AdaptiveConfig::default();
+        let config = AdaptiveConfig {
+            method,
+            rtol: self.rtol.unwrap_or(defaults.rtol),
+            atol: self.atol.unwrap_or(defaults.atol),
+            dense: false,
+            ..defaults
+        };
+        config.validate()?;
+        Ok(Some(config))
+    }
+
+    /// Checks that the figure suits a model of which `kept` variables are recorded, with spikes or without.
+    pub(super) fn check_figure(&self, kept: usize, spikes: bool) -> Result<(), DynamicsError> {
+        let suits = |figure: FigureKind| match figure {
+            FigureKind::Traces => true,
+            FigureKind::PhasePlane => kept > 1,
+            FigureKind::Raster => spikes,
+            FigureKind::FiCurve => self.unit.is_some(),
+        };
+        match self.figure {
+            Some(figure) if !suits(figure) => {
+                let all = FigureKind::ALL.into_iter();
+                let names: Vec<&str> = all.filter(|f| suits(*f)).map(FigureKind::name).collect();
+                let allowed = format!("{} for this model and its record", names.join(", "));
+                Err(DynamicsError::config("figure", figure.name(), allowed))
+            }
+            _ => Ok(()),
         }
     }
 

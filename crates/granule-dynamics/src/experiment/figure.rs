@@ -143,7 +143,8 @@ impl Outcome {
                 panel.with(Mark::line(&group.name, self.rate(group)))
             });
         figure = figure.with(rates);
-        match self.traces.iter().find(|trace| trace.name == "v") {
+        let voltage = |trace: &&Trace| trace.name == "v" || trace.name.ends_with(".v");
+        match self.traces.iter().find(voltage) {
             Some(trace) => {
                 let panel = Panel::new(label(&trace.name, &trace.unit)).share(0.8);
                 figure.with(self.columns(panel, trace, trace.width.min(2)))

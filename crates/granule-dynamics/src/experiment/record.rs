@@ -85,6 +85,11 @@ impl Recorder {
         step.is_multiple_of(self.every)
     }
 
+    /// How many variables are kept.
+    pub(super) fn kept(&self) -> usize {
+        self.chosen.len()
+    }
+
     pub(super) fn push(&mut self, time: f64, state: &State) -> Result<(), DynamicsError> {
         self.times.push(time);
         for ((index, width), waiting) in self.chosen.iter().zip(&mut self.waiting) {
@@ -118,7 +123,6 @@ impl Recorder {
 
 /// Finds the spikes of all cells.
 pub(super) enum SpikeReader {
-    None,
     Crossings(SpikeDetector),
     Counts(Counts),
 }
@@ -126,7 +130,6 @@ pub(super) enum SpikeReader {
 impl SpikeReader {
     pub(super) fn new(firing: &Firing) -> Self {
         match firing {
-            Firing::None => Self::None,
             Firing::Threshold(threshold) => Self::Crossings(SpikeDetector::new(*threshold)),
             Firing::Counted { count, refractory } => Self::Counts(Counts {
                 count: *count,
@@ -141,7 +144,6 @@ impl SpikeReader {
 
     pub(super) fn push(&mut self, time: f64, state: &State) -> Result<(), DynamicsError> {
         match self {
-            Self::None => Ok(()),
             Self::Crossings(detector) => {
                 detector.push(time, &state[0]);
                 Ok(())
@@ -152,7 +154,6 @@ impl SpikeReader {
 
     pub(super) fn finish(self) -> Result<Vec<Spikes>, DynamicsError> {
         match self {
-            Self::None => Ok(Vec::new()),
             Self::Crossings(detector) => detector.finish(),
             Self::Counts(mut counts) => {
                 counts.flush()?;

@@ -1,12 +1,15 @@
+use std::cell::RefCell;
 use std::ops::ControlFlow;
+
+use burn::tensor::Tensor;
 
 use super::config::ExperimentConfig;
 use super::outcome::{Group, Outcome, Trace};
 use super::record::{Recorder, SpikeReader};
 use super::stimulus::Stimulus;
-use super::subject::Subject;
+use super::subject::{Body, Subject};
 use crate::composite::MultiGranularityModel;
-use crate::model::{Clock, Input};
+use crate::model::{Clock, Dynamics, Input};
 use crate::{DynamicsError, Grid, Place, State, Variable, host, simulate};
 
 /// An [`ExperimentConfig`] on a device, ready to run.
@@ -45,8 +48,9 @@ impl ExperimentConfig {
             Some(stimulus) => Some(stimulus.init(channels, &grid, self.seed, place)?),
             None => None,
         };
-        let variables = subject.dynamics.variables();
-        Recorder::new(&self.record, variables, subject.shown, grid.steps())?;
+        let variables = subject.body.dynamics().variables();
+        let recorder = Recorder::new(&self.record, variables, subject.shown, grid.steps())?;
+        self.check_figure(recorder.kept(), !subject.firing.is_empty())?;
         Ok(Experiment {
             config: self.clone(),
             subject,
@@ -59,8 +63,72 @@ impl ExperimentConfig {
 struct Driven<'a>(&'a Option<Stimulus>);
 
 impl Input for Driven<'_> {
-    fn at(&self, at: Clock) -> Option<burn::tensor::Tensor<2>> {
+    fn at(&self, at: Clock) -> Option<Tensor<2>> {
         self.0.as_ref()?.at(at)
+    }
+}
+
+/// The readers of all levels with spikes, by level.
+type Readers = RefCell<Vec<(usize, SpikeReader)>>;
+
+fn read(readers: &Readers, level: usize, time: f64, state: &State) -> Result<(), DynamicsError> {
+    let mut readers = readers.borrow_mut();
+    let mut own = readers.iter_mut().filter(|(of, _)| *of == level);
+    own.try_for_each(|(_, reader)| reader.push(time, state))
+}
+
+/// The model, whose spikes are found in all steps of its levels, not only in those of the whole.
+struct Watched<'a> {
+    body: &'a Body,
+    readers: &'a Readers,
+}
+
+impl Watched<'_> {
+    fn begin(&self, time: f64, state: &State) -> Result<(), DynamicsError> {
+        match self.body {
+            Body::One(_) => read(self.readers, 0, time, state),
+            Body::Levels(composite) => {
+                let levels: Vec<usize> = self.readers.borrow().iter().map(|(of, _)| *of).collect();
+                let mut levels = levels.into_iter();
+                levels.try_for_each(|level| {
+                    read(self.readers, level, time, &composite.own(level, state))
+                })
+            }
+        }
+    }
+}
+
+impl Dynamics for Watched<'_> {
+    fn name(&self) -> &str {
+        self.body.dynamics().name()
+    }
+
+    fn variables(&self) -> &[Variable] {
+        self.body.dynamics().variables()
+    }
+
+    fn step(
+        &self,
+        at: Clock,
+        state: &State,
+        input: Option<&Tensor<2>>,
+    ) -> Result<State, DynamicsError> {
+        match self.body {
+            Body::One(dynamics) => {
+                let next = dynamics.step(at, state, input)?;
+                read(self.readers, 0, at.time + at.dt, &next)?;
+                Ok(next)
+            }
+            Body::Levels(composite) => {
+                composite.step_watched(at, state, input, &mut |level, time, own| {
+                    read(self.readers, level, time, own)
+                })
+            }
+        }
+    }
+
+    fn observe(&self, state: &State) -> Tensor<2> {
+        self.body.dynamics().observe(state)
     }
 }
 
@@ -77,7 +145,7 @@ impl Experiment {
 
     /// What the model can record.
     pub fn variables(&self) -> &[Variable] {
-        &self.subject.dynamics.variables()[..self.subject.shown]
+        &self.subject.body.dynamics().variables()[..self.subject.shown]
     }
 
     /// Runs it. `progress` hears of every step, with their number and the time; breaking ends the run, whose outcome is then
@@ -91,23 +159,30 @@ impl Experiment {
         mut progress: impl FnMut(usize, f64) -> ControlFlow<()>,
     ) -> Result<Outcome, DynamicsError> {
         let subject = &self.subject;
-        let variables = subject.dynamics.variables();
+        let variables = subject.body.dynamics().variables();
         let steps = self.grid.steps();
         let mut recorder = Recorder::new(&self.config.record, variables, subject.shown, steps)?;
-        let mut spikes = SpikeReader::new(&subject.firing);
+        let firing = subject.firing.iter();
+        let readers = firing.map(|(level, firing)| (*level, SpikeReader::new(firing)));
+        let readers = RefCell::new(readers.collect());
+        let watched = Watched {
+            body: &subject.body,
+            readers: &readers,
+        };
+        watched.begin(self.grid.time(0), &subject.initial)?;
         let mut given: Vec<f64> = Vec::new();
         let mut reached = (0, 0.0);
         let mut failure = None;
         let last = simulate(
-            subject.dynamics.as_ref(),
+            &watched,
             subject.initial.clone(),
             &Driven(&self.stimulus),
             &self.grid,
             |step, time, state| {
                 reached = (step, time);
-                let mut kept = spikes.push(time, state);
+                let mut kept = Ok(());
                 if recorder.takes(step) {
-                    kept = kept.and_then(|()| recorder.push(time, state));
+                    kept = recorder.push(time, state);
                     given.extend(self.stimulus.iter().flat_map(|given| given.values(step)));
                 }
                 if let Err(error) = kept {
@@ -121,13 +196,17 @@ impl Experiment {
             return Err(error);
         }
         let (times, traces) = recorder.finish()?;
+        let mut spikes = Vec::new();
+        for (_, reader) in readers.into_inner() {
+            spikes.extend(reader.finish()?);
+        }
         Ok(Outcome {
             reached: reached.1,
             complete: reached.0 == steps,
             times,
             traces,
             stimulus: self.channels(&given),
-            spikes: spikes.finish()?,
+            spikes,
             last: self.last(&last)?,
             groups: self.groups(),
             solver: subject.solver.clone(),

@@ -6,9 +6,10 @@ use burn::module::ModuleDisplay;
 
 use super::config::ExperimentConfig;
 use super::shown::Shown;
-use crate::composite::MultiGranularityModel;
+use crate::composite::{Composite, MultiGranularityModel};
 use crate::model::{Dynamics, Model};
-use crate::solver::{Heun, Solver, SolverKind, Stepped};
+use crate::solver::adaptive::Within;
+use crate::solver::{Heun, Solver, SolverKind};
 use crate::system::{Integrated, Readout, System, SystemField, WithBold};
 use crate::unit::UnitConfig;
 use crate::{DynamicsError, NormalNoise, Place, State, Variable};
@@ -16,8 +17,6 @@ use crate::{DynamicsError, NormalNoise, Place, State, Variable};
 /// How spikes show in the state.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Firing {
-    /// Not at all.
-    None,
     /// The first variable crosses this value upwards.
     Threshold(f64),
     /// A variable counts them at the end of each step; another, if any, says how much of the refractory period, of which the
@@ -28,11 +27,27 @@ pub(super) enum Firing {
     },
 }
 
+/// What moves.
+pub(super) enum Body {
+    One(Box<dyn Dynamics>),
+    Levels(Composite),
+}
+
+impl Body {
+    pub(super) fn dynamics(&self) -> &dyn Dynamics {
+        match self {
+            Self::One(dynamics) => dynamics.as_ref(),
+            Self::Levels(composite) => composite,
+        }
+    }
+}
+
 /// A model that can be run.
 pub(super) struct Subject {
-    pub(super) dynamics: Box<dyn Dynamics>,
+    pub(super) body: Body,
     pub(super) initial: State,
-    pub(super) firing: Firing,
+    /// How spikes show in the state of each level that has any; a model that is not of levels is level 0.
+    pub(super) firing: Vec<(usize, Firing)>,
     /// The input's channels.
     pub(super) inputs: Vec<Variable>,
     pub(super) solver: String,
@@ -107,6 +122,25 @@ fn spread(unit: &UnitConfig) -> UnitConfig {
     unit
 }
 
+/// How the spikes of cells show.
+fn firing(unit: &UnitConfig, variables: &[Variable]) -> Option<Firing> {
+    let find = |name: &str| variables.iter().position(|v| v.name == name);
+    match (unit.spike_threshold(), find("spike")) {
+        (Some(threshold), _) => Some(Firing::Threshold(threshold)),
+        (None, Some(count)) => Some(Firing::Counted {
+            count,
+            refractory: match unit {
+                UnitConfig::Lif(config) => find("refractory").map(|index| {
+                    let whole = config.parameters.refractory.as_slice();
+                    (index, given(whole, unit.cells()))
+                }),
+                _ => None,
+            },
+        }),
+        _ => None,
+    }
+}
+
 fn given(settings: &[f64], cells: usize) -> Vec<f64> {
     match settings {
         [one] => vec![*one; cells],
@@ -122,30 +156,30 @@ impl Subject {
         trained: impl FnOnce(MultiGranularityModel) -> Result<MultiGranularityModel, DynamicsError>,
     ) -> Result<Self, DynamicsError> {
         let noise = NormalNoise::new(config.seed, 0);
-        let solver = |default: SolverKind| -> (Arc<dyn Solver>, String) {
-            let kind = config.solver.unwrap_or(default);
-            (Arc::from(kind.init(noise)), kind.name().into())
+        let adaptive = config.adaptive()?;
+        let solver = |kind: SolverKind| -> (Arc<dyn Solver>, String) {
+            match &adaptive {
+                Some(tolerance) => (
+                    Arc::new(Within(tolerance.clone())),
+                    format!("{}, adaptive", kind.name()),
+                ),
+                None => (Arc::from(kind.init(noise)), kind.name().into()),
+            }
         };
         if let Some(unit) = &config.unit {
-            return Self::unit(&spread(unit), config.solver, solver(SolverKind::Rk4), place);
+            let method = solver(config.solver.unwrap_or(SolverKind::Rk4));
+            return Self::unit(&spread(unit), config.solver, method, place);
         }
         if let Some(population) = &config.population {
-            let mut settings = population.clone();
-            settings.dt = config.dt;
+            let settings = population.moved(config.dt, config.solver)?;
+            let solver = settings.solver.name().into();
             let inputs = usize::from(config.stimulus.is_some());
             let mut network = settings
                 .init(inputs, 0, config.seed, place)
                 .map_err(|error| within("population", error))?;
             network.noise = Some(noise);
             let initial = network.initial_state(1)?;
-            let (dynamics, solver): (Box<dyn Dynamics>, _) = match config.solver {
-                None => (Box::new(network.dynamics()?), "euler".into()),
-                Some(_) => {
-                    let (solver, name) = solver(SolverKind::Euler);
-                    let field = network.field();
-                    (Box::new(Stepped { field, solver }), name)
-                }
-            };
+            let dynamics = Box::new(network.dynamics()?);
             let inputs = match inputs {
                 0 => Vec::new(),
                 _ => vec![Variable::new("input", "1", inputs)],
@@ -158,13 +192,9 @@ impl Subject {
                 .map_err(|error| within("system", error))?;
             let field = system.field()?;
             let initial = system.initial_state(1)?;
-            let default = match field.diffusion(0.0, &initial) {
-                Some(_) => SolverKind::StochasticHeun,
-                None => SolverKind::Rk4,
-            };
             let inputs = field.inputs().to_vec();
             let own = field.variables().len();
-            let (solver, name) = solver(default);
+            let (solver, name) = solver(SolverKind::suited(config.solver, &field, &initial)?);
             let readout = config.readout.unwrap_or_default();
             let (dynamics, initial) = match &config.connectivity {
                 None => {
@@ -206,12 +236,15 @@ impl Subject {
             let refractory = vec![settings.refractory; cells];
             return Ok(Self {
                 shown: crate::network::SHOWN,
-                dynamics: Box::new(dynamics),
+                body: Body::One(Box::new(dynamics)),
                 initial,
-                firing: Firing::Counted {
-                    count: 1,
-                    refractory: Some((2, refractory)),
-                },
+                firing: vec![(
+                    0,
+                    Firing::Counted {
+                        count: 1,
+                        refractory: Some((2, refractory)),
+                    },
+                )],
                 inputs: vec![Variable::new("current", "µA/cm²", cells)],
                 solver: "exact".into(),
                 groups: vec![
@@ -239,14 +272,25 @@ impl Subject {
                 .iter()
                 .position(|v| v.name.contains('→'))
                 .unwrap_or(dynamics.variables().len());
-            let names = model.level_names().iter();
-            let columns = names.filter_map(|name| Some((name, model.input_columns(name)?)));
-            let inputs = columns
-                .map(|(name, (_, width))| Variable::new(name.clone(), "1", width))
-                .collect();
-            let mut subject = Self::plain(Box::new(dynamics), initial, inputs, "by level".into());
-            subject.shown = shown;
-            return Ok(subject);
+            let (mut spikes, mut groups) = (Vec::new(), Vec::new());
+            for (index, level) in settings.levels.iter().enumerate() {
+                if let Some(unit) = &level.unit
+                    && let Some(own) = dynamics.level(index)
+                    && let Some(firing) = firing(unit, own.variables())
+                {
+                    spikes.push((index, firing));
+                    groups.push((level.name.clone(), unit.cells()));
+                }
+            }
+            return Ok(Self {
+                shown,
+                body: Body::Levels(dynamics),
+                initial,
+                firing: spikes,
+                inputs: model.inputs()?,
+                solver: "by level".into(),
+                groups,
+            });
         }
         Err(DynamicsError::config(
             "model",
@@ -266,21 +310,7 @@ impl Subject {
         }
         let cells = unit.init(solver, place)?;
         let dynamics = cells.dynamics()?;
-        let find = |name: &str| dynamics.variables().iter().position(|v| v.name == name);
-        let firing = match (unit.spike_threshold(), find("spike")) {
-            (Some(threshold), _) => Firing::Threshold(threshold),
-            (None, Some(count)) => Firing::Counted {
-                count,
-                refractory: match unit {
-                    UnitConfig::Lif(config) => find("refractory").map(|index| {
-                        let whole = config.parameters.refractory.as_slice();
-                        (index, given(whole, unit.cells()))
-                    }),
-                    _ => None,
-                },
-            },
-            _ => Firing::None,
-        };
+        let firing = firing(unit, dynamics.variables());
         let initial = cells.initial_state(1)?;
         let inputs = vec![cells.input()?];
         let solver = match unit.is_exact() {
@@ -288,7 +318,7 @@ impl Subject {
             false => name,
         };
         let mut subject = Self::plain(dynamics, initial, inputs, solver);
-        subject.firing = firing;
+        subject.firing = firing.into_iter().map(|firing| (0, firing)).collect();
         subject.groups = vec![("cells".into(), unit.cells())];
         Ok(subject)
     }
@@ -301,9 +331,9 @@ impl Subject {
     ) -> Self {
         Self {
             shown: dynamics.variables().len(),
-            dynamics,
+            body: Body::One(dynamics),
             initial,
-            firing: Firing::None,
+            firing: Vec::new(),
             inputs,
             solver,
             groups: Vec::new(),

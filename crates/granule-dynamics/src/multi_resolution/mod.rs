@@ -129,6 +129,8 @@ pub struct MultiResolution<F> {
     windows: Vec<usize>,
     history: usize,
     channels: usize,
+    /// Of the targets that were fitted to.
+    means: Vec<f64>,
     models: Vec<F>,
     /// Granularity by output.
     weights: Vec<Vec<f64>>,
@@ -152,7 +154,8 @@ pub struct Scores {
     pub by_window: Vec<(usize, f64)>,
     /// All together.
     pub fused: f64,
-    /// Of a flat forecast, the mean of the targets that were fitted to: what a model must beat.
+    /// Of a flat forecast, the mean of the targets that were fitted to: what a model must beat. At most 0, and 0 only where
+    /// the mean is the same.
     pub flat: f64,
 }
 
@@ -228,6 +231,7 @@ impl<S: SubModel> MultiResolutionConfig<S> {
             windows: self.windows.clone(),
             history: self.history,
             channels: signal.width(),
+            means: means(&all),
             models,
             weights: fusion::weights(&predictions, &late),
         })
@@ -271,14 +275,22 @@ impl<F: FittedSubModel> MultiResolution<F> {
     ///
     /// # Errors
     ///
-    /// Those of [`predict`](Self::predict); [`DynamicsError::Shape`] when the numbers of rows differ.
+    /// Those of [`predict`](Self::predict); [`DynamicsError::Shape`] when the numbers of rows differ, or the targets have
+    /// another width than those that were fitted to.
     pub fn score(&self, signal: &Rows, targets: &Rows) -> Result<Scores, DynamicsError> {
         check_rows(signal, targets)?;
+        if targets.width != self.means.len() {
+            return Err(DynamicsError::Shape {
+                what: "the targets (samples, outputs)".into(),
+                expected: vec![signal.len(), self.means.len()],
+                found: vec![targets.len(), targets.width],
+            });
+        }
         let prediction = self.predict(signal)?;
         let truth = targets.range(prediction.first..targets.len());
         let flat = Rows {
             width: truth.width,
-            values: truth.iter().flat_map(|_| means(&truth)).collect(),
+            values: truth.iter().flat_map(|_| self.means.clone()).collect(),
         };
         let by_window = self.windows.iter().copied().zip(&prediction.by_window);
         Ok(Scores {
@@ -407,9 +419,30 @@ mod tests {
             .map(|(_, r2)| *r2)
             .fold(f64::MIN, f64::max);
         assert!(scores.fused > best + 0.05, "{scores:?}");
-        assert_eq!(scores.flat, 0.0);
+        assert!(scores.flat < 0.0 && scores.flat > -0.1, "{scores:?}");
         let total: f64 = model.weights().iter().map(|w| w[0]).sum();
         assert_close(total, 1.0, 1e-9);
+    }
+
+    #[test]
+    fn the_flat_forecast_is_the_mean_of_what_was_fitted_to() {
+        let (signal, mut targets) = mixed(6, 400);
+        let config = MultiResolutionConfig {
+            windows: vec![1],
+            history: 1,
+            ..Default::default()
+        };
+        let model = config.fit(&signal, &targets).unwrap();
+        let fitted = targets.values.iter().sum::<f64>() / 400.0;
+        assert_close(model.score(&signal, &targets).unwrap().flat, 0.0, 1e-12);
+        // Three above its mean, R² is −n·3²/Σ(y − ȳ)².
+        let total: f64 = targets.values.iter().map(|y| (y - fitted).powi(2)).sum();
+        targets.values.iter_mut().for_each(|y| *y += 3.0);
+        let flat = model.score(&signal, &targets).unwrap().flat;
+        assert_close(flat, -400.0 * 9.0 / total, 1e-12);
+        let wide = Rows::new(2, vec![0.0; 800]).unwrap();
+        let error = model.score(&signal, &wide).unwrap_err().to_string();
+        assert!(error.contains("outputs"), "{error}");
     }
 
     #[test]

@@ -9,8 +9,9 @@ use super::{
     BackwardEuler, DormandPrince, Euler, EulerMaruyama, ExponentialEuler, Heun, Midpoint, Rk4,
     Solver, StochasticHeun, Tsit5,
 };
-use crate::DynamicsError;
+use crate::model::Field;
 use crate::random::NormalNoise;
+use crate::{DynamicsError, State};
 
 /// The method of a solver, by its name in configuration files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -73,6 +74,32 @@ impl SolverKind {
     /// Whether the method takes a field's noise into account; the others leave it out.
     pub fn is_stochastic(self) -> bool {
         matches!(self, Self::EulerMaruyama | Self::StochasticHeun)
+    }
+
+    /// The method for a field: the one asked for, or else [`StochasticHeun`] where the field has noise and [`Rk4`] where it
+    /// has none.
+    ///
+    /// # Errors
+    ///
+    /// [`DynamicsError::Config`] for a method that would leave out the field's noise.
+    pub fn suited(
+        asked: Option<Self>,
+        field: &dyn Field,
+        initial: &State,
+    ) -> Result<Self, DynamicsError> {
+        let noisy = field.diffusion(0.0, initial).is_some();
+        match asked {
+            Some(kind) if noisy && !kind.is_stochastic() => {
+                let model = field.name();
+                let allowed = format!(
+                    "euler-maruyama or stochastic-heun, for {model} has noise; set that to 0 for a run without"
+                );
+                Err(DynamicsError::config("solver", kind, allowed))
+            }
+            Some(kind) => Ok(kind),
+            None if noisy => Ok(Self::StochasticHeun),
+            None => Ok(Self::Rk4),
+        }
     }
 
     /// The solver; `noise` is for the stochastic ones.

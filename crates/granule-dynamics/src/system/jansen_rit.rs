@@ -4,7 +4,7 @@ use super::parameters::mass_model;
 use super::{SystemField, check_input, plus};
 use crate::model::Field;
 use crate::setting::Range;
-use crate::{DynamicsError, State, Variable};
+use crate::{DynamicsError, QuantityKind, State, Variable};
 
 mass_model! {
     /// Settings of [`JansenRit`]; the defaults are the standard parameters of Jansen & Rit 1995, at which the column
@@ -150,7 +150,7 @@ impl SystemField for JansenRitField {
     }
 
     fn activity(&self) -> Variable {
-        Variable::new("pyramidal rate", "Hz", self.nodes())
+        Variable::new("pyramidal rate", "Hz", self.nodes()).of_kind(QuantityKind::Rate)
     }
 
     fn output(&self, state: &State) -> Tensor<2> {

@@ -12,7 +12,7 @@ use super::{Observed, Surrogate};
 use crate::model::{Field, Model};
 use crate::setting::Range;
 use crate::solver::{Solver, Stepped};
-use crate::{Bounds, DynamicsError, Place, State, Values, Variable};
+use crate::{Bounds, DynamicsError, Place, QuantityKind, State, Values, Variable};
 
 constants! {
     "adaptive exponential integrate-and-fire cells", AdexParameters, AdexConstants,
@@ -174,7 +174,7 @@ pub struct Adex {
     #[module(skip)]
     surrogate: Surrogate,
     #[module(skip)]
-    observed: Observed,
+    pub(super) observed: Observed,
     #[module(skip)]
     solver: Arc<dyn Solver>,
 }
@@ -185,7 +185,7 @@ impl Adex {
         let mut variables = vec![
             Variable::new("v", "mV", self.cells),
             Variable::new("w", "pA", self.cells),
-            Variable::new("spike", "1", self.cells),
+            Variable::new("spike", "1", self.cells).of_kind(QuantityKind::Spikes),
         ];
         if self.refractory > 0.0 {
             variables.push(Variable::new("refractory", "ms", self.cells));

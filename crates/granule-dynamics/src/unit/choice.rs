@@ -9,12 +9,12 @@ use serde::{Deserialize, Serialize};
 use super::{
     Adex, AdexConfig, AdexParameters, Cells, Constant, HodgkinHuxley, HodgkinHuxleyConfig,
     Izhikevich, IzhikevichConfig, IzhikevichParameters, Kinetics, Lif, LifConfig, LifParameters,
-    PARAMETERS, ParameterInfo, Qif, QifConfig, QifParameters, TraubMiles, TraubMilesConfig,
-    WangBuzsaki, WangBuzsakiConfig,
+    Observed, PARAMETERS, ParameterInfo, Qif, QifConfig, QifParameters, TraubMiles,
+    TraubMilesConfig, WangBuzsaki, WangBuzsakiConfig,
 };
 use crate::model::{Clock, Dynamics, Model};
 use crate::solver::Solver;
-use crate::{DynamicsError, Place, State, Values, Variable};
+use crate::{DynamicsError, Place, QuantityKind, State, Values, Variable};
 
 macro_rules! units {
     ($(
@@ -229,6 +229,29 @@ impl UnitModel {
         };
         let width = self.dynamics()?.variables().first().map_or(0, |v| v.width);
         Ok(Variable::new("current", unit, width))
+    }
+}
+
+impl UnitModel {
+    /// What the cells show, [`Dynamics::observe`].
+    pub fn output(&self) -> Result<Variable, DynamicsError> {
+        let observed = match self {
+            Self::Conductance(_) => Observed::Voltage,
+            Self::Lif(cells) => cells.observed,
+            Self::Qif(cells) => cells.observed,
+            Self::Adex(cells) => cells.observed,
+            Self::Izhikevich(cells) => cells.observed,
+        };
+        let kind = match observed {
+            Observed::Voltage => QuantityKind::Potential,
+            Observed::Spikes => QuantityKind::Spikes,
+        };
+        let dynamics = self.dynamics()?;
+        let shown = dynamics.variables().iter().find(|v| v.kind == kind);
+        shown.cloned().ok_or_else(|| {
+            let allowed = format!("a model with {}", kind.name());
+            DynamicsError::config("observed", dynamics.name(), allowed)
+        })
     }
 }
 

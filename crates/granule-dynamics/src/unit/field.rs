@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 use super::parameters::CellConstants;
 use super::rates::{Rate, RateForm};
 use super::setting::{Constant, Quantity};
-use crate::{DynamicsError, Field, Linear, State, Variable};
+use crate::{DynamicsError, Field, Linear, QuantityKind, State, Variable};
 
 /// One gate: how its rates depend on the voltage.
 #[derive(Clone, Debug)]
@@ -208,11 +208,12 @@ impl CellField {
             false => &["m", "h", "n"],
         };
         let mut variables = vec![Variable::new("v", "mV", cells)];
-        variables.extend(
-            names
-                .iter()
-                .map(|name| Variable::new(*name, "1", cells).within(0.0, 1.0)),
-        );
+        let gate = |name: &&str| {
+            Variable::new(*name, "1", cells)
+                .within(0.0, 1.0)
+                .of_kind(QuantityKind::Gate)
+        };
+        variables.extend(names.iter().map(gate));
         Self {
             name: form.name,
             cells,

@@ -12,7 +12,7 @@ use super::{Observed, Surrogate};
 use crate::model::{Field, Model};
 use crate::setting::Range;
 use crate::solver::{Solver, Stepped};
-use crate::{Bounds, DynamicsError, Place, State, Values, Variable};
+use crate::{Bounds, DynamicsError, Place, QuantityKind, State, Values, Variable};
 
 constants! {
     "Izhikevich's cells", IzhikevichParameters, IzhikevichConstants,
@@ -186,7 +186,7 @@ pub struct Izhikevich {
     #[module(skip)]
     surrogate: Surrogate,
     #[module(skip)]
-    observed: Observed,
+    pub(super) observed: Observed,
     #[module(skip)]
     solver: Arc<dyn Solver>,
 }
@@ -197,8 +197,11 @@ impl Izhikevich {
         let IzhikevichConstants { a, b, c, d } = &self.parameters;
         let c = c.quantity();
         IzhikevichField {
-            variables: [("v", "mV"), ("u", "mV/ms"), ("spike", "1")]
-                .map(|(name, unit)| Variable::new(name, unit, self.cells)),
+            variables: [
+                Variable::new("v", "mV", self.cells),
+                Variable::new("u", "mV/ms", self.cells),
+                Variable::new("spike", "1", self.cells).of_kind(QuantityKind::Spikes),
+            ],
             a: a.quantity(),
             b: b.quantity(),
             per_span: c.negative().plus(&Quantity::Number(self.peak)).reciprocal(),

@@ -10,7 +10,7 @@ use super::setting::{Constant, Quantity, Settings};
 use super::{Observed, Surrogate};
 use crate::model::{Clock, Dynamics, Model};
 use crate::setting::Range;
-use crate::{Bounds, DynamicsError, Place, State, Values, Variable};
+use crate::{Bounds, DynamicsError, Place, QuantityKind, State, Values, Variable};
 
 constants! {
     "leaky integrate-and-fire cells", LifParameters, LifConstants,
@@ -161,7 +161,7 @@ pub struct Lif {
     #[module(skip)]
     surrogate: Surrogate,
     #[module(skip)]
-    observed: Observed,
+    pub(super) observed: Observed,
 }
 
 impl Model for Lif {
@@ -180,8 +180,11 @@ impl Model for Lif {
         let minus_threshold = threshold.quantity().negative();
         let (reset, resistance) = (reset.quantity(), resistance.quantity());
         Ok(LifDynamics {
-            variables: [("v", "mV"), ("spike", "1"), ("refractory", "ms")]
-                .map(|(name, unit)| Variable::new(name, unit, self.cells)),
+            variables: [
+                Variable::new("v", "mV", self.cells),
+                Variable::new("spike", "1", self.cells).of_kind(QuantityKind::Spikes),
+                Variable::new("refractory", "ms", self.cells),
+            ],
             minus_rate: time_constant.reciprocal().negative(),
             time_constant,
             drive: resistance

@@ -11,7 +11,7 @@ use super::setting::{Constant, Quantity, Settings};
 use super::{Observed, Surrogate};
 use crate::model::{Clock, Dynamics, Model};
 use crate::setting::Range;
-use crate::{Bounds, DynamicsError, Place, State, Values, Variable};
+use crate::{Bounds, DynamicsError, Place, QuantityKind, State, Values, Variable};
 
 constants! {
     "quadratic integrate-and-fire cells", QifParameters, QifConstants,
@@ -131,7 +131,7 @@ pub struct Qif {
     #[module(skip)]
     surrogate: Surrogate,
     #[module(skip)]
-    observed: Observed,
+    pub(super) observed: Observed,
 }
 
 impl Model for Qif {
@@ -139,7 +139,11 @@ impl Model for Qif {
 
     fn dynamics(&self) -> Result<QifDynamics, DynamicsError> {
         Ok(QifDynamics {
-            variables: ["v", "spike"].map(|name| Variable::new(name, "1", self.cells)),
+            variables: [
+                ("v", QuantityKind::Potential),
+                ("spike", QuantityKind::Spikes),
+            ]
+            .map(|(name, kind)| Variable::new(name, "1", self.cells).of_kind(kind)),
             rate: self.parameters.time_constant.quantity().reciprocal(),
             drive: self.current.quantity(),
             surrogate: self.surrogate,

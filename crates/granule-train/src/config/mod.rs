@@ -97,7 +97,8 @@ pub struct DataConfig {
 /// A recording: an `.npz` file with `time`, `[samples]` in ms at equal distances, and for each quantity that the model
 /// observes an array of that name, `[samples, columns]` or `[trials, samples, columns]`, as `granule simulate --out` writes
 /// it. Columns are the first cells, units or variables of the level; there may be fewer than the level has. A level that
-/// takes input from outside gets it from `stimulus.LEVEL`, of the same form, each value until the next.
+/// takes input from outside gets it from `stimulus.LEVEL` (`stimulus.LEVEL.CHANNEL` of several channels), of the same form, each
+/// value until the next.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RecordingConfig {

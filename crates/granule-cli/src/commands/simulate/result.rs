@@ -1,6 +1,6 @@
 //! What a simulation prints at its end.
 
-use granule::dynamics::experiment::{ExperimentConfig, Outcome, Trace};
+use granule::dynamics::experiment::{ExperimentConfig, Group, Outcome, Trace};
 use serde_json::{Map, Value, json};
 
 use super::super::result::fact;
@@ -73,6 +73,17 @@ impl Result<'_> {
             result.insert("mean_rate_hz".into(), Value::Object(rates));
             let variation = self.outcome.interval_variation();
             result.insert("interval_variation".into(), json!(variation));
+        }
+        if self.config.composite.is_some() && !self.outcome.groups.is_empty() {
+            let times = |group: &Group| -> Vec<&Vec<f64>> {
+                let cells = self.outcome.spikes.get(group.cells.clone());
+                cells.unwrap_or_default().iter().map(|c| &c.times).collect()
+            };
+            let groups = self.outcome.groups.iter();
+            let spikes: Map<String, Value> = groups
+                .map(|group| (group.name.clone(), json!(times(group))))
+                .collect();
+            result.insert("spike_times_ms".into(), Value::Object(spikes));
         }
         let means: Map<String, Value> = self
             .outcome

@@ -129,6 +129,42 @@ pub enum Rectifier {
 }
 
 impl RateNetworkConfig {
+    /// The network in steps of `dt`, moved by `asked` where that is given.
+    ///
+    /// # Errors
+    ///
+    /// [`DynamicsError::Config`] for a method that would leave out the network's noise.
+    pub(crate) fn moved(&self, dt: f64, asked: Option<SolverKind>) -> Result<Self, DynamicsError> {
+        let solver = asked.unwrap_or(self.solver);
+        let noises = [
+            ("private_noise", self.private_noise),
+            ("shared_noise", self.shared_noise),
+        ];
+        // Euler's steps are the network's own and draw both.
+        let left_out = |name| match solver {
+            SolverKind::Euler => false,
+            kind => name == "shared_noise" || !kind.is_stochastic(),
+        };
+        if let Some((name, value)) = noises.into_iter().find(|(n, x)| *x != 0.0 && left_out(*n)) {
+            let field = match asked {
+                Some(_) => "solver",
+                None => "population.solver",
+            };
+            let others = match name {
+                "private_noise" => "euler, euler-maruyama or stochastic-heun",
+                _ => "euler",
+            };
+            let allowed =
+                format!("{others}, for {name} is {value}; set that to 0 for a run without");
+            return Err(DynamicsError::config(field, solver, allowed));
+        }
+        Ok(Self {
+            dt,
+            solver,
+            ..self.clone()
+        })
+    }
+
     /// Checks every setting, and settings against each other.
     ///
     /// # Errors

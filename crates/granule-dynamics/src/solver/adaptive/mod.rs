@@ -21,11 +21,14 @@ mod tests;
 
 use std::ops::Range;
 
+use burn::tensor::Tensor;
+
 pub use config::{AdaptiveConfig, Method};
 pub use control::Pid;
 pub use solution::{Held, Solution, Statistics};
 
 use crate::model::{Clock, Field, Input};
+use crate::solver::{Solver, SolverKind};
 use crate::{DynamicsError, State};
 use control::Controller;
 use measure::{Component, Measure, Scaled, Tolerance};
@@ -73,6 +76,34 @@ pub fn integrate(
         run.interval(held.clock(index), held.instants()[index + 1], &held)?;
     }
     Ok(run.solution)
+}
+
+/// Steps given from outside, inside each of which a 5(4) pair takes as many of its own as the tolerance needs. The input is
+/// held over the given step.
+#[derive(Clone, Debug)]
+pub struct Within(pub AdaptiveConfig);
+
+impl Solver for Within {
+    fn name(&self) -> &'static str {
+        SolverKind::from(self.0.method).name()
+    }
+
+    fn order(&self) -> usize {
+        5
+    }
+
+    fn step(
+        &self,
+        field: &dyn Field,
+        at: Clock,
+        state: &State,
+        input: Option<&Tensor<2>>,
+    ) -> Result<State, DynamicsError> {
+        let held = |_: Clock| input.cloned();
+        let span = at.time..at.time + at.dt;
+        let solution = integrate(field, state.clone(), span, &self.0, &held)?;
+        Ok(solution.last().clone())
+    }
 }
 
 /// An integration under way.
