@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::config::positive;
 use crate::model::Dynamics;
+use crate::synapse::{Bound, Effect};
 
 use crate::{Bounds, DynamicsError, NormalNoise, Parameter, Place, QuantityKind, State, Variable};
 
@@ -216,6 +217,11 @@ pub struct CouplerConfig {
     /// The time constant of the filter, in ms; 0: none, spikes are counted over a step of the whole. Default 0.
     #[serde(default)]
     pub time_constant: f64,
+    /// What the activity that arrives at cells does, where it is not a current itself: it opens a conductance, whose current
+    /// follows the potential of the receiver in each of the receiver's own steps. Gain or weights are then mS/cm² at full
+    /// activity (nS for `adex`); none is negative, for what counts is their size.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effect: Option<Effect>,
     /// How much later the receiver hears of it, in ms: 0, or a multiple of the step of the whole. Default 0: what the
     /// sender was at the beginning of the step.
     #[serde(default)]
@@ -246,7 +252,35 @@ impl CouplerConfig {
             let allowed = "a finite number of at least 0, in ms";
             return Err(DynamicsError::config(field, self.time_constant, allowed));
         }
+        if let Some(effect) = &self.effect {
+            effect.fixed(&format!("{field}.effect"))?;
+        }
         self.delay_steps(field, dt).map(|_| ())
+    }
+
+    /// Checks that it is activity that arrives, at cells, whose currents have a unit.
+    fn check_opening(&self, field: &str, channels: &[Variable]) -> Result<(), DynamicsError> {
+        let activity = matches!(
+            self.conversion,
+            Conversion::VoltageToRate { .. }
+                | Conversion::SpikeToRate { .. }
+                | Conversion::RateToCurrent
+        );
+        if !activity {
+            return Err(DynamicsError::config(
+                format!("{field}.effect"),
+                format!("with {}", self.conversion.name()),
+                "with voltage-to-rate, spike-to-rate or rate-to-current",
+            ));
+        }
+        match channels {
+            [cells] if ["µA/cm²", "pA"].contains(&cells.unit) => Ok(()),
+            _ => Err(DynamicsError::config(
+                format!("{field}.effect"),
+                format!("on {}", self.to),
+                "on cells whose currents are in µA/cm² or pA",
+            )),
+        }
     }
 
     fn delay_steps(&self, field: &str, dt: f64) -> Result<usize, DynamicsError> {
@@ -300,6 +334,8 @@ pub(super) struct Wire {
     conversion: Conversion,
     time_constant: f64,
     one_to_one: bool,
+    /// The conductance that it opens, if it does.
+    pub(super) effect: Option<Bound>,
 }
 
 impl Wire {
@@ -340,12 +376,20 @@ impl Wire {
                 format!("within the {inputs} input channels of {}", config.to),
             ));
         }
+        let effect = match &config.effect {
+            None | Some(Effect::Current) => None,
+            Some(effect) => Some(effect.fixed(&format!("{field}.effect"))?),
+        };
+        let opens = effect.is_some();
+        if opens {
+            config.check_opening(field, channels)?;
+        }
         let mut first = 0;
         for channel in channels {
             let range = first..first + channel.width;
             first = range.end;
             let touched = range.start < config.channel + count && config.channel < range.end;
-            if touched && channel.unit != to_unit {
+            if touched && channel.unit != to_unit && !opens {
                 return Err(DynamicsError::Units {
                     from: conversion,
                     to: format!("{} ({})", config.to, channel.name),
@@ -374,7 +418,18 @@ impl Wire {
             conversion: config.conversion.clone(),
             time_constant: config.time_constant,
             one_to_one: matches!(config.projection, Projection::OneToOne { .. }),
+            effect,
         })
+    }
+}
+
+impl Wire {
+    /// What counts of a gain or weights: a conductance is not negative.
+    fn strength(&self, value: Tensor<2>) -> Tensor<2> {
+        match self.effect {
+            Some(_) => value.abs(),
+            None => value,
+        }
     }
 }
 
@@ -451,8 +506,11 @@ impl Coupler {
     pub(super) fn bind(&self, wire: &Wire) -> BoundCoupler {
         BoundCoupler {
             wire: wire.clone(),
-            gain: self.gain.as_ref().map(Parameter::value),
-            weights: self.weights.as_ref().map(Param::val),
+            gain: self.gain.as_ref().map(|gain| wire.strength(gain.value())),
+            weights: self
+                .weights
+                .as_ref()
+                .map(|weights| wire.strength(weights.val())),
         }
     }
 }

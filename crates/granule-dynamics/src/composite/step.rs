@@ -5,6 +5,7 @@ use burn::tensor::Tensor;
 use super::config::LevelPlan;
 use super::coupler::{BoundCoupler, Source};
 use crate::model::{Clock, Dynamics};
+use crate::synapse::Bound;
 use crate::{DynamicsError, State, Variable};
 
 /// A level with its parameters bound.
@@ -56,16 +57,30 @@ impl Composite {
         let couplers = self
             .couplers
             .iter()
-            .filter(|coupler| coupler.wire.to == level);
+            .filter(|coupler| coupler.wire.to == level && coupler.wire.effect.is_none());
         couplers
-            .map(|coupler| {
-                let from = coupler.wire.source.level;
-                let sender = &self.levels[from];
-                let dt = self.dt / sender.plan.substeps as f64;
-                coupler.output(sender.dynamics.as_ref(), &states[from], whole, dt)
-            })
+            .map(|coupler| self.sent(coupler, states, whole))
             .chain(own)
             .reduce(|sum, term| sum + term)
+    }
+
+    /// The conductances that couplers open in the cells of a level.
+    fn opened(&self, level: usize, states: &[State], whole: &State) -> Vec<(&Bound, Tensor<2>)> {
+        let couplers = self.couplers.iter().filter(|c| c.wire.to == level);
+        couplers
+            .filter_map(|coupler| {
+                let effect = coupler.wire.effect.as_ref()?;
+                Some((effect, self.sent(coupler, states, whole)))
+            })
+            .collect()
+    }
+
+    /// What a coupler brings to its receiver.
+    fn sent(&self, coupler: &BoundCoupler, states: &[State], whole: &State) -> Tensor<2> {
+        let from = coupler.wire.source.level;
+        let sender = &self.levels[from];
+        let dt = self.dt / sender.plan.substeps as f64;
+        coupler.output(sender.dynamics.as_ref(), &states[from], whole, dt)
     }
 
     /// One step of the whole. `watch` hears of every step of every level: which one, the time after it and its state.
@@ -96,6 +111,7 @@ impl Composite {
         let mut next = state.clone();
         for (index, level) in self.levels.iter().enumerate() {
             let input = self.input(index, &before, state, input);
+            let opened = self.opened(index, &before, state);
             let LevelPlan {
                 substeps,
                 variables,
@@ -113,6 +129,10 @@ impl Composite {
                     time: at.time + substep as f64 * dt,
                     dt,
                 };
+                let currents = opened
+                    .iter()
+                    .map(|(effect, open)| effect.current(open.clone(), &own[0]));
+                let input = currents.chain(input.clone()).reduce(|sum, term| sum + term);
                 own = level.dynamics.step(at, &own, input.as_ref())?;
                 watch(index, at.time + dt, &own)?;
                 for coupler in self.couplers.iter().filter(sends) {

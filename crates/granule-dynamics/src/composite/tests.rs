@@ -1,5 +1,6 @@
 mod couplers;
 mod noise;
+mod synapses;
 mod training;
 
 use burn::tensor::Tensor;

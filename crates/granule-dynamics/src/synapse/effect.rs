@@ -2,7 +2,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use crate::setting::Range;
+use crate::setting::{Range, Setting};
 use crate::unit::setting::{Constant, Quantity, Settings};
 use crate::{DynamicsError, Values};
 
@@ -28,6 +28,41 @@ pub enum Effect {
 }
 
 impl Effect {
+    /// The effect with its values fixed, each one for all cells.
+    ///
+    /// # Errors
+    ///
+    /// [`DynamicsError::Config`] names the value below `field` that is out of its range, or one of several.
+    pub(crate) fn fixed(&self, field: &str) -> Result<Bound, DynamicsError> {
+        let one = |name: &'static str, values: &Values, range: Range| {
+            let setting = Setting::new(name, values, range);
+            let [value] = *values.as_slice() else {
+                let found = format!("[{} values]", values.as_slice().len());
+                return Err(DynamicsError::config(
+                    setting.field(field),
+                    found,
+                    "one value",
+                ));
+            };
+            setting.check(field, (1, "coupler"))?;
+            Ok(Quantity::Number(value))
+        };
+        Ok(match self {
+            Self::Current => Bound::Current,
+            Self::Conductance { reversal } => {
+                Bound::Conductance(one("conductance.reversal", reversal, Range::Any)?)
+            }
+            Self::Nmda {
+                reversal,
+                magnesium,
+            } => Bound::Nmda {
+                reversal: one("nmda.reversal", reversal, Range::Any)?,
+                magnesium: one("nmda.magnesium", magnesium, Range::NonNegative)?
+                    .times(&Quantity::Number(1.0 / 3.57)),
+            },
+        })
+    }
+
     pub(super) fn settings<'a>(&'a self, all: &mut Settings<'a>) {
         let mut add = |name, values, range| all.add(("synapse.effect", name), values, range);
         match self {
@@ -87,7 +122,7 @@ impl Force {
     clippy::large_enum_variant,
     reason = "one for each run, and its tensors are read at every step"
 )]
-pub(super) enum Bound {
+pub(crate) enum Bound {
     Current,
     Conductance(Quantity),
     Nmda {
@@ -99,7 +134,7 @@ pub(super) enum Bound {
 
 impl Bound {
     /// The inward current through what is open, at the potential `v`.
-    pub(super) fn current(&self, open: Tensor<2>, v: &Tensor<2>) -> Tensor<2> {
+    pub(crate) fn current(&self, open: Tensor<2>, v: &Tensor<2>) -> Tensor<2> {
         match self {
             Self::Current => open,
             Self::Conductance(reversal) => open * reversal.minus(v.clone()),

@@ -44,6 +44,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use effect::Bound;
 pub use effect::{Effect, Force};
 pub use kinetics::{Course, Kinetics, Pair};
 pub use weights::Weights;
