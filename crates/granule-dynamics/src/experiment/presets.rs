@@ -31,6 +31,7 @@ presets! {
     "adex": "adaptive exponential integrate-and-fire cell, its rate adapts";
     "fi-curve": "firing rate of Hodgkin–Huxley cells over their current";
     "balanced-network": "800 excitatory and 200 inhibitory cells, asynchronous and irregular";
+    "gamma": "excitatory and inhibitory cells with synapses in a rhythm of 43 Hz";
     "rate-sine": "chaotic rate network that a sine tames";
     "mpr": "Montbrió–Pazó–Roxin mean field between its two stable states";
     "jansen-rit": "cortical column in its alpha rhythm";
