@@ -1,9 +1,9 @@
 //! Single neurons, populations and whole systems in one differentiable model.
 //!
 //! A [`MultiGranularityConfig`], which one TOML file can hold, names levels, each with its own model, step and solver, and
-//! couplers between them, each of which says what becomes of the units on the way, or which conductance it opens in cells. [`MultiGranularityConfig::init`] makes a
-//! Burn module of it; one call of its [`Dynamics`](crate::Dynamics) steps all levels, and one
-//! [`gradient`](mod@crate::gradient) reaches every parameter of every level and coupler.
+//! couplers between them, each of which says what becomes of the units on the way, or which conductance it opens in cells.
+//! [`MultiGranularityConfig::init`] makes a Burn module of it; one call of its [`Dynamics`](crate::Dynamics) steps all
+//! levels, and one [`gradient`](mod@crate::gradient) reaches every parameter of every level and coupler.
 //!
 //! ```
 //! use granule_dynamics::composite::MultiGranularityConfig;
