@@ -64,7 +64,7 @@ pub enum TrainError {
     #[error("{source}{}", Kept(.checkpoint))]
     Dynamics {
         /// What happened.
-        source: DynamicsError,
+        source: Box<DynamicsError>,
         /// The last checkpoint, if one was written.
         checkpoint: Option<PathBuf>,
     },
@@ -221,7 +221,7 @@ impl From<DynamicsError> for TrainError {
                 allowed,
             } => ConfigError::new(format!("model.{field}"), value, allowed).into(),
             source => Self::Dynamics {
-                source,
+                source: Box::new(source),
                 checkpoint: None,
             },
         }

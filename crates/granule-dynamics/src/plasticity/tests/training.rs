@@ -68,7 +68,6 @@ fn a_gradient_trains_a_network_that_learns_while_it_runs() {
     let hebb = HebbConfig {
         rate: 0.002,
         trainable: vec!["rate".into()],
-        ..HebbConfig::default()
     };
     let config = PlasticNetworkConfig {
         inputs: 1,

@@ -349,6 +349,7 @@ mod tests {
                 values: vec![1.0],
                 targets: vec![None, Some(f32::NEG_INFINITY)],
             }],
+            own_ranges: false,
         };
         let svg = draw(&example);
         assert!(!svg.contains("<script>") && !svg.contains("<b>"), "{svg}");
