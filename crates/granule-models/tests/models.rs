@@ -7,6 +7,8 @@ mod file;
 mod gradients;
 #[path = "models/inference.rs"]
 mod inference;
+#[path = "models/multi_granularity.rs"]
+mod multi_granularity;
 #[path = "models/network.rs"]
 mod network;
 #[path = "models/rate.rs"]

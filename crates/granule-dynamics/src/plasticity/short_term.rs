@@ -23,8 +23,8 @@ pub struct ShortTermConfig {
 }
 
 impl Default for ShortTermConfig {
-    /// Depressing synapses between pyramidal cells of layer 5 (Tsodyks and Markram 1997), with facilitation that is over
-    /// before the next spike.
+    /// Depressing synapses between excitatory cells as in the networks of Tsodyks, Uziel and Markram (2000), with facilitation
+    /// that is over before the next spike.
     fn default() -> Self {
         Self {
             release: 0.5,

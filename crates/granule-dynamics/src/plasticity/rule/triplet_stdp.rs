@@ -26,14 +26,14 @@ pub struct TripletStdpConfig {
     pub post_time_constant: f64,
     /// τ_y above 0, in ms: of o₂, the slow postsynaptic trace.
     pub slow_post_time_constant: f64,
-    /// Which spikes make pairs and triplets.
+    /// Which spikes make pairs and triplets. Each pairing has amplitudes and time constants of its own.
     pub pairing: Pairing,
     /// The settings that training by gradient may change.
     pub trainable: Vec<String>,
 }
 
 impl Default for TripletStdpConfig {
-    /// The full all-to-all model fitted to visual cortex by Pfister and Gerstner (2006).
+    /// The full all-to-all model fitted to visual cortex by Pfister and Gerstner (2006); the numbers belong to that pairing.
     fn default() -> Self {
         Self {
             pair_potentiation: 5e-10,
@@ -51,6 +51,20 @@ impl Default for TripletStdpConfig {
 }
 
 impl TripletStdpConfig {
+    /// The full nearest-spike model fitted to visual cortex by Pfister and Gerstner (2006).
+    pub fn nearest_neighbour() -> Self {
+        Self {
+            pair_potentiation: 8.8e-11,
+            triplet_potentiation: 5.3e-2,
+            pair_depression: 6.6e-3,
+            triplet_depression: 3.1e-3,
+            slow_pre_time_constant: 714.0,
+            slow_post_time_constant: 40.0,
+            pairing: Pairing::NearestNeighbour,
+            ..Self::default()
+        }
+    }
+
     fn settings(&self) -> [Setting<'_>; 8] {
         let amplitude = |name, value| Setting::number(name, value, Range::NonNegative);
         let tau = |name, value| Setting::number(name, value, Range::Positive);
