@@ -134,31 +134,41 @@ pub fn decode_npz(
 }
 
 /// An array as single-precision numbers, in row-major order.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Floats {
-    /// Its extents.
-    pub shape: Vec<usize>,
-    /// Its elements.
-    pub values: Vec<f32>,
+pub(crate) struct Floats {
+    pub(crate) shape: Vec<usize>,
+    pub(crate) values: Vec<f32>,
 }
 
-/// Reads the named arrays of an `.npz` archive, in the order asked for; others in it are left alone.
+/// Reads the named arrays of an `.npz` archive, in the order asked for; others in it are left alone. `first` is read in
+/// double precision.
 ///
 /// # Errors
 /// As [`read_inputs`]; [`DataError::Format`] when one is missing says which ones are there.
-pub fn read_npz(path: &Path, names: &[&str]) -> Result<Vec<Floats>, DataError> {
+pub(crate) fn read_npz(
+    path: &Path,
+    first: &str,
+    names: &[&str],
+) -> Result<(Vec<f64>, Vec<Floats>), DataError> {
     let file = File::open(path).map_err(|error| DataError::io(path, "open", error))?;
     let mut file = BufReader::new(file);
     let members = zip::members(&mut file, path)?;
-    let read = |name: &&str| {
-        let member = members
+    let find = |name: &str| {
+        members
             .iter()
-            .find(|member| member.name.strip_suffix(".npy") == Some(*name))
+            .find(|member| member.name.strip_suffix(".npy") == Some(name))
+            .map(|member| {
+                let inside = format!("{}!{}", path.display(), member.name);
+                (member, PathBuf::from(inside))
+            })
             .ok_or_else(|| {
                 let there = listed(&members);
                 DataError::format(path, format!("no array {name:?} in it; it holds [{there}]"))
-            })?;
-        let inside = PathBuf::from(format!("{}!{}", path.display(), member.name));
+            })
+    };
+    let (member, inside) = find(first)?;
+    let first = with_member(&mut file, member, path, &inside, elements::doubles)?;
+    let read = |name: &&str| {
+        let (member, inside) = find(name)?;
         with_member(&mut file, member, path, &inside, |array| {
             Ok(Floats {
                 shape: array.extents(),
@@ -166,7 +176,8 @@ pub fn read_npz(path: &Path, names: &[&str]) -> Result<Vec<Floats>, DataError> {
             })
         })
     };
-    names.iter().map(read).collect()
+    let rest = names.iter().map(read).collect::<Result<_, _>>()?;
+    Ok((first, rest))
 }
 
 /// The names of the arrays in an archive.

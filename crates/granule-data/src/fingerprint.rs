@@ -18,11 +18,13 @@ pub(crate) fn fingerprint(dataset: &Dataset) -> String {
     short(hash)
 }
 
-/// The same over named arrays.
-pub(crate) fn of_arrays<'a>(
+/// The same over the instants and the named arrays of a recording.
+pub(crate) fn of_recording<'a>(
+    time: &[f64],
     arrays: impl Iterator<Item = (&'a str, &'a [usize], &'a [f32])>,
 ) -> String {
     let mut hash = Sha256::new();
+    time.iter().for_each(|t| hash.update(t.to_le_bytes()));
     for (name, shape, values) in arrays {
         hash.update(format!("{name:?} {shape:?}"));
         add_floats(&mut hash, values);

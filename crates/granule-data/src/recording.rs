@@ -56,16 +56,14 @@ impl Recording {
     /// A [`DataError`] that names the file, the array and what is wrong: one that is missing, trials or instants that do
     /// not agree, instants at unequal distances, a number that is not finite.
     pub fn read(path: &Path, names: &[&str]) -> Result<Self, DataError> {
-        let wanted: Vec<&str> = [TIME].into_iter().chain(names.iter().copied()).collect();
-        let arrays = read_npz(path, &wanted)?;
-        let fingerprint = fingerprint::of_arrays(
-            wanted
+        let (time, arrays) = read_npz(path, TIME, names)?;
+        let fingerprint = fingerprint::of_recording(
+            &time,
+            names
                 .iter()
                 .zip(&arrays)
                 .map(|(name, array)| (*name, &array.shape[..], &array.values[..])),
         );
-        let mut arrays = arrays.into_iter();
-        let time = arrays.next().map(|time| time.values).unwrap_or_default();
         let interval = interval(path, &time)?;
         let samples = time.len();
         let mut trials = None;
@@ -115,8 +113,8 @@ fn extents(
     }
 }
 
-/// The distance of the instants.
-fn interval(path: &Path, time: &[f32]) -> Result<f64, DataError> {
+/// The distance of the instants, to a thousandth of it and what single precision leaves of an instant.
+fn interval(path: &Path, time: &[f64]) -> Result<f64, DataError> {
     let bad = |reason: String| Err(DataError::format(path, format!("{TIME} {reason}")));
     let [first, .., last] = *time else {
         return bad(format!(
@@ -124,16 +122,15 @@ fn interval(path: &Path, time: &[f32]) -> Result<f64, DataError> {
             time.len()
         ));
     };
-    let first = f64::from(first);
-    let interval = (f64::from(last) - first) / (time.len() - 1) as f64;
-    if interval <= 0.0 {
-        return bad("does not rise".to_owned());
+    let falls = |(_, pair): &(usize, &[f64])| matches!(pair, [a, b] if b <= a);
+    if let Some((index, _)) = time.windows(2).enumerate().find(falls) {
+        return bad(format!("does not rise after instant {index}"));
     }
-    // What single precision leaves of an instant.
-    let rounding = 4.0 * f64::from(f32::EPSILON) * f64::from(last).abs().max(first.abs());
+    let interval = (last - first) / (time.len() - 1) as f64;
+    let rounding = 2.0 * f64::from(f32::EPSILON) * last.abs().max(first.abs());
     let uneven = time.iter().enumerate().find(|(index, instant)| {
         let expected = first + *index as f64 * interval;
-        (f64::from(**instant) - expected).abs() > 1e-3 * interval + rounding
+        (**instant - expected).abs() > 1e-3 * interval + rounding.min(0.1 * interval)
     });
     match uneven {
         None => Ok(interval),
@@ -242,7 +239,7 @@ mod tests {
             &[("time", &[2], vec![1.0, 0.0]), ("a", &[2], ones(2))],
             &["a"],
         );
-        assert!(back.contains("does not rise"), "{back}");
+        assert!(back.contains("does not rise after instant 0"), "{back}");
         let nan = refused(
             &[("time", &[2], times(2)), ("a", &[2], vec![0.0, f64::NAN])],
             &["a"],

@@ -48,13 +48,14 @@ impl Network {
     }
 
     /// The number of trainable values; batch norm's running statistics and what is kept fixed of a rate network
-    /// and of several levels are not among them.
+    /// and of several levels are not among them. Several levels know what is trainable on a device with autodiff alone; 0
+    /// elsewhere.
     pub fn parameter_count(&self) -> usize {
         let mut counter = Counter::default();
         self.visit(&mut counter);
         match self {
             Self::Rate(model) => counter.count - model.fixed_count(),
-            Self::MultiGranularity(_) => counter.trainable,
+            Self::MultiGranularity(model) => model.model.trainable(),
             _ => counter.count,
         }
     }
@@ -75,8 +76,6 @@ impl Network {
 struct Counter {
     running: bool,
     count: usize,
-    /// Of these, what is marked as trainable.
-    trainable: usize,
 }
 
 impl ModuleVisitor for Counter {
@@ -86,9 +85,7 @@ impl ModuleVisitor for Counter {
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         if !self.running {
-            let values = param.lazy_shape().num_elements();
-            self.count += values;
-            self.trainable += usize::from(param.is_require_grad()) * values;
+            self.count += param.lazy_shape().num_elements();
         }
     }
 }

@@ -83,7 +83,7 @@ pub struct RecordingScores {
     pub loss: f64,
     /// One for each quantity that the model observes.
     pub quantities: Vec<QuantityScores>,
-    /// What training has made of the parameters of couplers and cells.
+    /// The parameters of couplers and cells that training has changed.
     pub trained: Vec<TrainedValues>,
 }
 
@@ -118,10 +118,17 @@ pub struct QuantityScores {
 pub struct TrainedValues {
     /// For example `coupler[0].gain (cells.v → population)`.
     pub name: String,
+    /// How many values it has; the first ones are kept here.
+    pub count: usize,
     /// At the beginning.
     pub before: Vec<f64>,
     /// In the model file.
     pub after: Vec<f64>,
+}
+
+impl TrainedValues {
+    /// Values of a parameter that are kept.
+    pub const MOST: usize = 16;
 }
 
 /// Scores of a classifier.

@@ -7,7 +7,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use granule_data::recording::Quantity;
 use granule_data::task::Part;
 use granule_data::{DataError, Recording};
-use granule_dynamics::composite::MultiGranularityConfig;
+use granule_dynamics::composite::{MultiGranularityConfig, MultiGranularityModel};
 use granule_dynamics::gradient::{Backward, Memory, Run, gradient};
 use granule_dynamics::{Input, NoInput, Place, Series};
 use granule_models::{InputShape, MultiGranularity, Task};
@@ -51,15 +51,17 @@ struct Observed {
 }
 
 impl Recorded {
-    /// Reads the recording and looks how the model fits it.
+    /// Reads the recording and looks how the model, in its turns, fits it.
     pub fn new(
         config: &RecordingConfig,
-        model: &MultiGranularityConfig,
+        (model, turns): (&MultiGranularityConfig, Option<&[Vec<String>]>),
         validation: f64,
         seed: u64,
         device: &Device,
     ) -> Result<Self, TrainError> {
-        let drawn = model.init(&Place::f32(device))?;
+        // Only on a device with autodiff do parameters say whether they are trainable.
+        let drawn = model.init(&Place::f32(&device.clone().autodiff()))?;
+        check_turns(&drawn, turns)?;
         let given = drawn.inputs()?.into_iter();
         let given: Vec<(String, usize)> = given
             .map(|channel| (format!("stimulus.{}", channel.name), channel.width))
@@ -430,6 +432,26 @@ impl Recorded {
     }
 }
 
+/// Refuses turns in which nothing would be learnt.
+fn check_turns(
+    model: &MultiGranularityModel,
+    turns: Option<&[Vec<String>]>,
+) -> Result<(), TrainError> {
+    let some =
+        "levels with something to train, such as a population, couplers, or cells with `trainable`";
+    if model.trainable() == 0 {
+        return Err(ConfigError::new("model", "nothing to train", some).into());
+    }
+    for turn in turns.into_iter().flatten() {
+        let names: Vec<&str> = turn.iter().map(String::as_str).collect();
+        if model.clone().train_only(&names)?.trainable() == 0 {
+            let found = format!("[{}], where nothing is trained", names.join(", "));
+            return Err(ConfigError::new("train.turns", found, some).into());
+        }
+    }
+    Ok(())
+}
+
 /// Squared deviations from the mean, and how many.
 struct Spread {
     deviation: f64,
@@ -451,7 +473,9 @@ fn columns(path: &Path, quantity: &Quantity, allowed: &str) -> TrainError {
 fn every(recording: &Recording, dt: f64) -> Result<usize, TrainError> {
     let ratio = recording.interval / dt;
     let every = ratio.round();
-    match every >= 1.0 && (ratio - every).abs() <= 1e-3 * every {
+    // At the end model and recording may be a twentieth of an instant's distance apart.
+    let drift = (ratio - every).abs() * recording.samples as f64;
+    match every >= 1.0 && drift <= 0.05 * every {
         true => Ok(every as usize),
         false => Err(ConfigError::new(
             "model.dt",

@@ -140,6 +140,12 @@ fn on_recording(
         .hint("leave --dataset away")
         .into());
     }
+    if args.limit_test.is_some() {
+        return Err(Usage::new(
+            "--limit-test: a recording is tested on the whole of its test part",
+        )
+        .into());
+    }
     let config = config.ok_or_else(|| {
         Usage::new("a model file alone does not say where its recording is")
             .hint("give the run folder, whose config.toml names the file")

@@ -129,13 +129,14 @@ fn followed(scores: &RecordingScores) -> String {
     }));
     if !scores.trained.is_empty() {
         rows.push(String::new());
-        let values = |values: &[f64]| {
+        let values = |values: &[f64], count: usize| {
             let shown: Vec<String> = values.iter().take(4).map(|x| format!("{x:.4}")).collect();
-            let more = if values.len() > 4 { ", …" } else { "" };
+            let more = if count > 4 { ", …" } else { "" };
             shown.join(", ") + more
         };
         let change = |p: &TrainedValues| {
-            format!("  {}: {} → {}", p.name, values(&p.before), values(&p.after))
+            let [before, after] = [&p.before, &p.after].map(|x| values(x, p.count));
+            format!("  {}: {before} → {after}", p.name)
         };
         rows.extend(scores.trained.iter().map(change));
     }

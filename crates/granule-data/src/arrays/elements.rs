@@ -41,6 +41,23 @@ pub(super) fn floats(array: Array<'_>) -> Result<Vec<f32>, DataError> {
     })
 }
 
+/// Every number as `f64`; each must be finite.
+pub(super) fn doubles(array: Array<'_>) -> Result<Vec<f64>, DataError> {
+    let path = array.path.to_path_buf();
+    converted(array, |header, start, raw, out: &mut Vec<f64>| {
+        doubles_of(header, raw, out);
+        let block = out.get(start..).unwrap_or_default();
+        match block.iter().position(|value| !value.is_finite()) {
+            None => Ok(()),
+            Some(at) => Err(DataError::NonFinite {
+                path: path.clone(),
+                index: sample_of(start + at, header),
+                value: block.get(at).copied().unwrap_or(f64::NAN),
+            }),
+        }
+    })
+}
+
 /// Every number as a label below 65535.
 pub(super) fn labels(array: Array<'_>) -> Result<Vec<u16>, DataError> {
     let path = array.path.to_path_buf();
@@ -128,6 +145,19 @@ fn floats_of(header: &Header, raw: &[u8], out: &mut Vec<f32>) {
         Kind::I64 => each(raw, big, out, |bytes| i64::from_le_bytes(bytes) as f32),
         Kind::F32 => each(raw, big, out, f32::from_le_bytes),
         Kind::F64 => each(raw, big, out, |bytes| f64::from_le_bytes(bytes) as f32),
+    }
+}
+
+fn doubles_of(header: &Header, raw: &[u8], out: &mut Vec<f64>) {
+    let big = header.big_endian;
+    match header.kind {
+        Kind::F32 => each(raw, big, out, |bytes| f64::from(f32::from_le_bytes(bytes))),
+        Kind::F64 => each(raw, big, out, f64::from_le_bytes),
+        _ => {
+            let mut whole = Vec::new();
+            integers_of(header, raw, &mut whole);
+            out.extend(whole.into_iter().map(|x| x as f64));
+        }
     }
 }
 

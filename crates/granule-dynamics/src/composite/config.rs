@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::COUPLERS;
 use super::coupler::{CouplerConfig, Source, Wire};
 use super::level::{Level, LevelModel};
 use crate::model::Dynamics;
@@ -144,7 +145,7 @@ impl MultiGranularityConfig {
         for level in &self.levels {
             let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
             let name = &level.name;
-            if name.is_empty() || !name.chars().all(plain) || name == "couplers" {
+            if name.is_empty() || !name.chars().all(plain) || name == COUPLERS {
                 let allowed = "letters, digits, - and _; not \"couplers\"";
                 return Err(DynamicsError::config(
                     "level.name",

@@ -218,8 +218,9 @@ pub struct CouplerConfig {
     #[serde(default)]
     pub time_constant: f64,
     /// What the activity that arrives at cells does, where it is not a current itself: it opens a conductance, whose current
-    /// follows the potential of the receiver in each of the receiver's own steps. Gain or weights are then mS/cm² at full
-    /// activity (nS for `adex`); none is negative, for what counts is their size.
+    /// follows the potential of the receiver. It is held over each of the receiver's own steps, which makes them of first
+    /// order in it and asks for steps below 2C/g. Gain or weights are mS/cm² at full activity (nS for `adex`), none is
+    /// negative: a gain that is trained is above 0, of drawn weights the size counts, and a weight of 0 stays 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effect: Option<Effect>,
     /// How much later the receiver hears of it, in ms: 0, or a multiple of the step of the whole. Default 0: what the
@@ -424,8 +425,8 @@ impl Wire {
 }
 
 impl Wire {
-    /// What counts of a gain or weights: a conductance is not negative.
-    fn strength(&self, value: Tensor<2>) -> Tensor<2> {
+    /// What counts of weights: a conductance is not negative.
+    pub(super) fn strength(&self, value: Tensor<2>) -> Tensor<2> {
         match self.effect {
             Some(_) => value.abs(),
             None => value,
@@ -440,11 +441,15 @@ impl Coupler {
         wire: &Wire,
         place: &Place,
     ) -> Result<Self, DynamicsError> {
+        let bounds = match wire.effect {
+            Some(_) => Bounds::AtLeast(0.0),
+            None => Bounds::Free,
+        };
         let parameter = |value: f64| {
             let field = format!("{field}.projection.gain");
             match config.trainable {
-                true => Parameter::trainable(&field, &[value], Bounds::Free, place),
-                false => Parameter::fixed(&field, &[value], Bounds::Free, place),
+                true => Parameter::trainable(&field, &[value], bounds, place),
+                false => Parameter::fixed(&field, &[value], bounds, place),
             }
         };
         let shape = [wire.senders, wire.channels];
@@ -477,9 +482,14 @@ impl Coupler {
                         found: vec![rows.len(), wrong.unwrap_or(wire.channels)],
                     });
                 }
-                if let Some(value) = rows.iter().flatten().find(|x| !x.is_finite()) {
+                let (lowest, allowed) = match wire.effect {
+                    Some(_) => (0.0, "finite numbers, at least 0"),
+                    None => (f64::NEG_INFINITY, "finite numbers"),
+                };
+                let bad = |x: &&f64| !x.is_finite() || **x < lowest;
+                if let Some(value) = rows.iter().flatten().find(bad) {
                     let field = format!("{field}.projection.weights");
-                    return Err(DynamicsError::config(field, value, "finite numbers"));
+                    return Err(DynamicsError::config(field, value, allowed));
                 }
                 (
                     None,
@@ -506,7 +516,7 @@ impl Coupler {
     pub(super) fn bind(&self, wire: &Wire) -> BoundCoupler {
         BoundCoupler {
             wire: wire.clone(),
-            gain: self.gain.as_ref().map(|gain| wire.strength(gain.value())),
+            gain: self.gain.as_ref().map(Parameter::value),
             weights: self
                 .weights
                 .as_ref()

@@ -33,7 +33,8 @@ mod step;
 mod tests;
 mod trained;
 
-use burn::module::Module;
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::Tensor;
 
 pub use config::{LevelConfig, MultiGranularityConfig};
 pub use coupler::{Conversion, Coupler, CouplerConfig, Projection};
@@ -120,6 +121,19 @@ impl MultiGranularityModel {
         })
     }
 
+    /// The numbers that training may change, of a model on a device with autodiff; elsewhere nothing is marked as trainable.
+    pub fn trainable(&self) -> usize {
+        struct Count(usize);
+        impl ModuleVisitor for Count {
+            fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+                self.0 += usize::from(param.is_require_grad()) * param.lazy_shape().num_elements();
+            }
+        }
+        let mut count = Count(0);
+        self.visit(&mut count);
+        count.0
+    }
+
     /// The step of the whole, ms.
     pub fn dt(&self) -> f64 {
         self.plan.dt
@@ -169,7 +183,7 @@ impl MultiGranularityModel {
 }
 
 /// What [`MultiGranularityModel::train_only`] calls all couplers.
-const COUPLERS: &str = "couplers";
+pub const COUPLERS: &str = "couplers";
 
 impl Model for MultiGranularityModel {
     type Dynamics = Composite;

@@ -129,6 +129,7 @@ impl Composite {
                     time: at.time + substep as f64 * dt,
                     dt,
                 };
+                // The first variable of all cells is their potential.
                 let currents = opened
                     .iter()
                     .map(|(effect, open)| effect.current(open.clone(), &own[0]));

@@ -50,7 +50,7 @@ impl MultiGranularityModel {
             if let Some(weights) = coupler.weights.as_ref().filter(|x| x.is_require_grad()) {
                 all.push(Trained {
                     name: format!("coupler[{index}].weights ({})", wire.label),
-                    values: host(weights.val())?,
+                    values: host(wire.strength(weights.val()))?,
                 });
             }
         }

@@ -4,13 +4,14 @@ mod optimizer;
 mod recipe;
 mod schedule;
 
+use std::ops::Range;
 use std::path::PathBuf;
 
 use granule_data::task::TaskConfig;
 use granule_data::{Augmentation, DataError, DatasetSpec};
 use granule_device::DeviceSpec;
 use granule_dynamics::DynamicsError;
-use granule_dynamics::composite::MultiGranularityConfig;
+use granule_dynamics::composite::{COUPLERS, MultiGranularityConfig};
 use granule_dynamics::gradient::Memory;
 use granule_models::ModelConfig;
 use serde::{Deserialize, Serialize};
@@ -96,9 +97,12 @@ pub struct DataConfig {
 
 /// A recording: an `.npz` file with `time`, `[samples]` in ms at equal distances, and for each quantity that the model
 /// observes an array of that name, `[samples, columns]` or `[trials, samples, columns]`, as `granule simulate --out` writes
-/// it. Columns are the first cells, units or variables of the level; there may be fewer than the level has. A level that
-/// takes input from outside gets it from `stimulus.LEVEL` (`stimulus.LEVEL.CHANNEL` of several channels), of the same form, each
-/// value until the next.
+/// the variables of levels. Columns are the first cells, units or variables of the level; there may be fewer than the level
+/// has. A level that takes input from outside gets it from `stimulus.LEVEL` (`stimulus.LEVEL.CHANNEL` of several channels), of
+/// the same form, each value until the next.
+///
+/// Noise of the levels is the same in every run of a trial: it is drawn from the seed of the model, the step and the
+/// trial's place in its batch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RecordingConfig {
@@ -181,8 +185,18 @@ pub struct TrainConfig {
     /// What is kept of a run of T steps for its backward pass, by a model of several levels. Absent: about √T segments.
     pub memory: Option<Memory>,
     /// Which levels of a model learn, turn after turn of equally many epochs: the names of levels, and `couplers` for all
-    /// couplers. Absent: all at once.
+    /// couplers. Every turn has the whole course of the learning rate. Absent: all at once.
     pub turns: Option<Vec<Vec<String>>>,
+}
+
+impl TrainConfig {
+    /// The turn that an epoch, counted from 0, belongs to, and the epochs of that turn.
+    pub(crate) fn turn(&self, epoch: usize) -> (usize, Range<usize>) {
+        let turns = self.turns.as_ref().map_or(1, Vec::len).max(1);
+        let turn = (epoch.saturating_mul(turns) / self.epochs.max(1)).min(turns - 1);
+        let begin = |turn: usize| turn.saturating_mul(self.epochs).div_ceil(turns);
+        (turn, begin(turn)..begin(turn + 1))
+    }
 }
 
 impl Default for TrainConfig {
@@ -317,6 +331,12 @@ impl RunConfig {
     ) -> Result<(), ConfigError> {
         self.without_dataset("unset with data.recording")?;
         model.validate().map_err(model_error)?;
+        check(
+            "data.trials",
+            "this",
+            self.data.trials == TrialsConfig::default(),
+            "unset with data.recording",
+        )?;
         let shares = [
             ("data.recording.test", recording.test),
             ("data.validation", self.data.validation),
@@ -335,6 +355,7 @@ impl RunConfig {
             check("train.memory", "a count of 0", fine, "counts of 1 or more")?;
         }
         for turn in self.train.turns.iter().flatten() {
+            check("train.turns", "[]", !turn.is_empty(), "the names of levels")?;
             let names = model.levels.iter().map(|level| level.name.as_str());
             let known: Vec<&str> = names.chain([COUPLERS]).collect();
             if let Some(name) = turn.iter().find(|name| !known.contains(&name.as_str())) {
@@ -391,9 +412,6 @@ impl RunConfig {
         )
     }
 }
-
-/// What [`TrainConfig::turns`] calls all couplers.
-const COUPLERS: &str = "couplers";
 
 /// A setting of a model of several levels by its name in a run configuration.
 fn model_error(error: DynamicsError) -> ConfigError {

@@ -78,7 +78,8 @@ impl Session<'_> {
                     device,
                     batch,
                     self.observer,
-                )?;
+                )
+                .map_err(|error| self.with_checkpoint(error))?;
                 let test = evaluation.recording().map(|scores| TestResult::Recording {
                     loss: evaluation.loss,
                     scores: scores.clone(),

@@ -53,7 +53,8 @@ impl<'a> Problem<'a> {
                 let DataConfig {
                     seed, validation, ..
                 } = config.data;
-                let recorded = Recorded::new(recording, model, validation, seed, device)?;
+                let turns = config.train.turns.as_deref();
+                let recorded = Recorded::new(recording, (model, turns), validation, seed, device)?;
                 Ok(Self {
                     input: InputSpec::new(recorded.input()),
                     task: recorded.task(),
@@ -72,8 +73,13 @@ impl<'a> Problem<'a> {
                 })
             }
             _ => {
-                let allowed = "set, or a recording, or a data set given; one of them";
-                Err(ConfigError::new("data.task", "this", allowed).into())
+                let field = match config.data.recording {
+                    Some(_) => "data.recording",
+                    None => "data.task",
+                };
+                let allowed =
+                    "set where no data set is given, and one of data.task and data.recording";
+                Err(ConfigError::new(field, "this", allowed).into())
             }
         }
     }

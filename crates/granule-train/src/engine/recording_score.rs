@@ -7,6 +7,7 @@ use granule_models::{ModelConfig, ModelFile, MultiGranularity, Network, StateDic
 
 use crate::config::RunConfig;
 use crate::engine::problem::{Problem, Source};
+use crate::engine::score::describe;
 use crate::error::{ConfigError, TrainError};
 use crate::event::{Event, Observer};
 use crate::outcome::{Evaluation, RecordingScores, Scores, TrainedValues};
@@ -62,11 +63,17 @@ fn trained(
         .trained()?
         .into_iter()
         .zip(after.model.trained()?);
+    let first = |mut values: Vec<f64>| {
+        values.truncate(TrainedValues::MOST);
+        values
+    };
     Ok(pairs
+        .filter(|(before, after)| before.values != after.values)
         .map(|(before, after)| TrainedValues {
             name: before.name,
-            before: before.values,
-            after: after.values,
+            count: before.values.len(),
+            before: first(before.values),
+            after: first(after.values),
         })
         .collect())
 }
@@ -103,11 +110,27 @@ pub fn evaluate_recording(
             found: problem.name(),
         });
     };
-    if problem.task != file.task || problem.input != file.input {
+    if problem.task != file.task {
+        return Err(TrainError::Mismatch {
+            expected: describe(&file.task),
+            found: describe(&problem.task),
+        });
+    }
+    if problem.input != file.input {
         return Err(TrainError::Mismatch {
             expected: file.input.shape.to_string(),
             found: problem.input.shape.to_string(),
         });
+    }
+    let mut warnings = recorded.warnings.clone();
+    if problem.fingerprint() != file.provenance.dataset_fingerprint {
+        warnings.push(format!(
+            "{} is not what the model was fitted to: its fingerprint differs",
+            recorded.path().display()
+        ));
+    }
+    for text in &warnings {
+        observer.event(&Event::Warning { text });
     }
     let model = (&file.model, &file.state);
     Ok(evaluate(recorded, model, device.burn(), batch, observer)?.0)

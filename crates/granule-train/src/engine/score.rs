@@ -238,7 +238,7 @@ pub fn evaluate(
         .0)
 }
 
-fn describe(task: &Task) -> String {
+pub(super) fn describe(task: &Task) -> String {
     match task {
         Task::Classification { classes } => {
             let names: Vec<&str> = classes.iter().map(String::as_str).take(12).collect();

@@ -45,7 +45,6 @@ pub(crate) struct Session<'a> {
     /// Absent only inside a step.
     pub(super) network: Option<Network>,
     pub(super) optimizer: Optimizer,
-    pub(super) schedule: Schedule,
     pub(super) loss: LossFunction,
     /// Training device, with autodiff.
     pub(super) train_device: Device,
@@ -126,12 +125,6 @@ impl<'a> Session<'a> {
                 config.train.clip_norm,
                 &network,
                 device.is_host(),
-            ),
-            schedule: Schedule::new(
-                config.schedule,
-                config.optimizer.lr(),
-                steps_per_epoch,
-                config.train.epochs,
             ),
             store: Store::new(run_dir, config.train.keep_checkpoints),
             clock: Clock::new(&Progress::default()),
@@ -289,9 +282,7 @@ impl<'a> Session<'a> {
             train_accuracy: classes.then(|| sums.correct as f64 / samples),
             validation_loss: score.map(|score| score.loss),
             validation_accuracy: score.and_then(|score| score.accuracy),
-            learning_rate: self
-                .schedule
-                .learning_rate(self.progress.global_step.saturating_sub(1)),
+            learning_rate: self.learning_rate(self.progress.global_step.saturating_sub(1)),
             seconds: sums.seconds,
             images_per_second: sums.samples as f64 / sums.seconds.max(1e-9),
             best,
@@ -345,6 +336,7 @@ impl<'a> Session<'a> {
             Source::Recording(recorded) => {
                 recording_score::validate(recorded, &network, device, batch)
                     .map(|scores| (scores.loss, None))
+                    .map_err(|error| self.with_checkpoint(error))
             }
         };
         let (loss, accuracy) = match score {
@@ -427,6 +419,26 @@ impl<'a> Session<'a> {
     pub fn warn(&mut self, text: String) {
         self.observer.event(&Event::Warning { text: &text });
         self.warnings.push(text);
+    }
+
+    /// The learning rate of a step, from 0; every turn has the whole course of it.
+    pub(super) fn learning_rate(&self, step: u64) -> f64 {
+        let steps = self.steps_per_epoch.max(1) as u64;
+        let (_, epochs) = self.config.train.turn((step / steps) as usize);
+        let (schedule, lr) = (self.config.schedule, self.config.optimizer.lr());
+        Schedule::new(schedule, lr, self.steps_per_epoch, epochs.len())
+            .learning_rate(step.saturating_sub(epochs.start as u64 * steps))
+    }
+
+    /// Says where to go on from, after a run of a model that could not be finished.
+    pub(super) fn with_checkpoint(&self, error: TrainError) -> TrainError {
+        match error {
+            TrainError::Dynamics { source, .. } => TrainError::Dynamics {
+                source,
+                checkpoint: self.store.latest_path(),
+            },
+            error => error,
+        }
     }
 
     pub fn total_steps(&self) -> u64 {

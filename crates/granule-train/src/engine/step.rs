@@ -52,13 +52,7 @@ impl Session<'_> {
                 train.memory.as_ref(),
                 &self.train_device,
             )
-            .map_err(|error| match error {
-                TrainError::Dynamics { source, .. } => TrainError::Dynamics {
-                    source,
-                    checkpoint: self.store.latest_path(),
-                },
-                error => error,
-            })?;
+            .map_err(|error| self.with_checkpoint(error))?;
         done.tally.loss = backward.loss * trials.len() as f64;
         let gradient = Gradient::of(backward.parameters, &network, self.device.is_host())?;
         let (network, norm) = self.optimizer.step(network, gradient, done.learning_rate)?;
@@ -73,7 +67,7 @@ impl Session<'_> {
     /// The levels that learn in this epoch; none when all do.
     fn turn(&self) -> Option<&[String]> {
         let turns = self.config.train.turns.as_ref()?;
-        let turn = self.progress.epoch * turns.len() / self.config.train.epochs.max(1);
+        let (turn, _) = self.config.train.turn(self.progress.epoch);
         turns.get(turn).map(Vec::as_slice)
     }
 
@@ -83,7 +77,7 @@ impl Session<'_> {
             step,
             step_in_epoch: self.progress.step_in_epoch,
             samples,
-            learning_rate: self.schedule.learning_rate(step),
+            learning_rate: self.learning_rate(step),
             tally: Tally::default(),
             gradient_norm: None,
         }

@@ -25,7 +25,7 @@ use crate::error::TrainError;
 /// What an update depends on besides gradient, weight and state.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Moment {
-    /// The number of this step, from 1.
+    /// The number of this update of the parameter, from 1.
     step: u64,
     /// Learning rate.
     lr: f64,
@@ -88,6 +88,8 @@ pub struct Optimizer {
 struct Parameter {
     name: String,
     shape: Vec<usize>,
+    /// Updates done: fewer than the optimiser's steps where some had no gradient for it.
+    updates: u64,
     state: State,
 }
 
@@ -175,7 +177,8 @@ impl Optimizer {
         }
     }
 
-    /// The state under `slot.parameter`, for example `exp_avg.layers.0.weight`.
+    /// The state under `slot.parameter`, for example `exp_avg.layers.0.weight`; under `missed.parameter` how many steps had no
+    /// gradient for it, where some had none.
     ///
     /// # Errors
     /// [`TrainError::Backend`] when the device cannot be read.
@@ -199,6 +202,14 @@ impl Optimizer {
                 };
                 dict.insert(format!("{slot}.{}", parameter.name), value);
             }
+            let missed = self.steps.saturating_sub(parameter.updates);
+            if missed > 0 {
+                let value = TensorValue {
+                    shape: vec![2],
+                    data: [missed / SPLIT, missed % SPLIT].map(|x| x as f32).to_vec(),
+                };
+                dict.insert(format!("{MISSED}.{}", parameter.name), value);
+            }
         }
         Ok(StateDict(dict))
     }
@@ -214,6 +225,12 @@ impl Optimizer {
         device: &Device,
     ) -> Result<(), String> {
         for parameter in self.parameters.values_mut() {
+            let missed = dict.0.remove(&format!("{MISSED}.{}", parameter.name));
+            let missed = missed.map_or(0, |value| match *value.data.as_slice() {
+                [high, low] => high as u64 * SPLIT + low as u64,
+                _ => 0,
+            });
+            parameter.updates = steps.saturating_sub(missed);
             let mut host = Vec::new();
             for slot in self.rule.slots() {
                 let name = format!("{slot}.{}", parameter.name);
@@ -246,6 +263,11 @@ impl Optimizer {
         Ok(())
     }
 }
+
+/// Under which a state dictionary has the steps that left a parameter out: two numbers, the first one times [`SPLIT`].
+const MISSED: &str = "missed";
+/// Whole numbers below it, and many times more, are exact in single precision.
+const SPLIT: u64 = 1 << 20;
 
 fn rule(config: &OptimizerConfig) -> Box<dyn Rule> {
     match *config {
@@ -284,8 +306,15 @@ impl ModuleVisitor for Builder {
             )
         };
         let name = name.clone();
-        self.parameters
-            .insert(param.id, Parameter { name, shape, state });
+        self.parameters.insert(
+            param.id,
+            Parameter {
+                name,
+                shape,
+                updates: 0,
+                state,
+            },
+        );
     }
 }
 
@@ -429,6 +458,11 @@ impl Updater<'_> {
             return Ok(weight);
         };
         let device = weight.device();
+        parameter.updates += 1;
+        let at = Moment {
+            step: parameter.updates,
+            ..self.at
+        };
         let updated = match (gradient, &mut parameter.state) {
             (Flat::Host(gradient), State::Host(state)) => {
                 let mut data = weight
@@ -438,7 +472,7 @@ impl Updater<'_> {
                 let weight = data.as_mut_slice::<f32>().map_err(TrainError::backend)?;
                 let gradient = gradient.as_slice::<f32>().map_err(TrainError::backend)?;
                 let state = state.iter_mut().map(Vec::as_mut_slice).collect();
-                parallel::update(self.rule, &self.at, weight, gradient, state);
+                parallel::update(self.rule, &at, weight, gradient, state);
                 Tensor::from_data(data, &device)
             }
             (Flat::Device(gradient), State::Device(state)) => {
@@ -449,7 +483,7 @@ impl Updater<'_> {
                     _ => *gradient,
                 };
                 let flat = weight.reshape([shape.num_elements()]);
-                let flat = self.rule.update_tensor(&self.at, flat, gradient, state);
+                let flat = self.rule.update_tensor(&at, flat, gradient, state);
                 Tensor::from_inner(flat.reshape(shape))
             }
             _ => {

@@ -246,6 +246,40 @@ fn threads_change_no_bit() {
     assert!(whole == split);
 }
 
+/// What had no gradient for a while is updated as if it had only begun, in a copy as well.
+#[test]
+fn a_parameter_that_was_left_out_begins_anew() {
+    let config = OptimizerConfig::Adam(AdamConfig::default());
+    for host in [true, false] {
+        let mut module = one(&WEIGHT);
+        let mut late = Optimizer::new(&config, None, &module, host);
+        let none = || Gradient::of(GradientsParams::new(), &one(&WEIGHT), host).unwrap();
+        for _ in 0..5 {
+            module = late.step(module, none(), 0.1).unwrap().0;
+        }
+        let state = late.state_dict().unwrap();
+        assert_eq!(state.0["missed.weight"].data, [0.0, 5.0]);
+        let mut copy = Optimizer::new(&config, None, &module, host);
+        copy.load_state_dict(state, 5, &device()).unwrap();
+        let mut fresh = Optimizer::new(&config, None, &module, host);
+        let mut results = Vec::new();
+        for optimizer in [&mut late, &mut copy, &mut fresh] {
+            let mut module = module.clone();
+            for gradient in &GRADIENTS[..2] {
+                let gradient = backward(&module, gradient, host);
+                module = optimizer.step(module, gradient, 0.1).unwrap().0;
+            }
+            results.push(module.weight.val().try_into_vec_as::<f32>().unwrap());
+        }
+        assert_eq!(results[0], results[2]);
+        assert_eq!(results[1], results[2]);
+        assert_eq!(
+            late.state_dict().unwrap().0["missed.weight"].data,
+            [0.0, 5.0]
+        );
+    }
+}
+
 #[test]
 fn state_survives_a_copy_and_names_what_does_not_fit() {
     let config = OptimizerConfig::Adam(AdamConfig::default());

@@ -11,8 +11,8 @@ use granule_dynamics::gradient::Memory;
 use granule_dynamics::{NoInput, Series};
 use granule_models::{InputShape, ModelConfig, ModelFile, Network, Task};
 use granule_train::{
-    Outcome, Quiet, RecordingConfig, RunConfig, StopFlag, TrainError, evaluate_recording, resume,
-    train,
+    Event, Observer, Outcome, Quiet, RecordingConfig, RunConfig, StopFlag, TrainError,
+    evaluate_recording, resume, train,
 };
 
 use crate::common::{BACKENDS, HOSTS, Noise, Witness, adam, on_each};
@@ -272,23 +272,75 @@ fn levels_learn_turn_after_turn() {
         run(&config, folder.path());
         model(folder.path()).state
     };
+    let device = DeviceSpec::Flex.open().unwrap();
+    let shape = InputShape::Sequence {
+        steps: 8,
+        channels: 1,
+    };
+    let fresh = ModelConfig::MultiGranularity(levels([1.0, 0.5]));
+    let fresh = fresh.init(&shape, 81, 0, device.burn()).unwrap();
+    let start = granule_models::state::state_dict(&fresh).unwrap();
     let moved = |turns: &[&[&str]], epochs: usize| {
-        let start = state(&[&["cells"]], 1);
         let end = state(turns, epochs);
         let part = |part: &str| {
-            let of_part = start.0.iter().filter(|(name, _)| name.contains(part));
-            of_part
-                .into_iter()
-                .any(|(name, value)| end.0[name] != *value)
+            let mut of_part = start.0.iter().filter(|(name, _)| name.contains(part));
+            of_part.any(|(name, value)| end.0[name] != *value)
         };
         [part("levels.1."), part("couplers")]
     };
-    // Cells have nothing to train.
-    assert_eq!(moved(&[&["cells"]], 2), [false, false]);
     assert_eq!(moved(&[&["population"]], 2), [true, false]);
-    assert_eq!(moved(&[&["cells"], &["couplers"]], 2), [false, true]);
+    assert_eq!(moved(&[&["couplers"]], 2), [false, true]);
     assert_eq!(moved(&[&["population"], &["couplers"]], 2), [true, true]);
     assert_eq!(moved(&[], 2), [true, true]);
+}
+
+/// Every turn begins at the whole learning rate.
+#[test]
+fn every_turn_has_the_whole_course_of_the_learning_rate() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = config(&DeviceSpec::Flex, recording(dir.path(), 1, 5, 1), 5);
+    config.train.turns = Some(vec![vec!["couplers".into()], vec!["population".into()]]);
+    let mut witness = Witness::default();
+    let folder = dir.path().join("run");
+    train(&config, Some(&folder), &mut witness, &StopFlag::new()).unwrap();
+    let rates: Vec<f64> = witness.epochs.iter().map(|e| e.learning_rate).collect();
+    // Turns of three and two epochs of one step.
+    let cosine = |fraction: f64| 0.025 * (1.0 + (std::f64::consts::PI * fraction).cos());
+    let expected = [0.0, 1.0 / 3.0, 2.0 / 3.0, 0.0, 0.5].map(cosine);
+    for (found, expected) in rates.iter().zip(expected) {
+        assert!((found - expected).abs() < 1e-12, "{rates:?}");
+    }
+}
+
+/// A recording that was changed since is scored with a warning.
+#[test]
+fn another_recording_is_told_of() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = recording(dir.path(), 2, 5, 1);
+    let config = config(&DeviceSpec::Flex, file, 1);
+    let folder = dir.path().join("run");
+    run(&config, &folder);
+    let device = DeviceSpec::Flex.open().unwrap();
+    let warnings = |observer: &mut Warnings| {
+        evaluate_recording(&model(&folder), &config, &device, 1, observer).unwrap();
+        observer.0.clone()
+    };
+    assert_eq!(warnings(&mut Warnings::default()), Vec::<String>::new());
+    let path = recording(dir.path(), 3, 5, 1);
+    let found = warnings(&mut Warnings::default());
+    assert_eq!(found.len(), 1);
+    assert!(found[0].contains("fingerprint") && found[0].contains(&*path.to_string_lossy()));
+}
+
+#[derive(Default)]
+struct Warnings(Vec<String>);
+
+impl Observer for Warnings {
+    fn event(&mut self, event: &Event<'_>) {
+        if let Event::Warning { text } = event {
+            self.0.push((*text).to_owned());
+        }
+    }
 }
 
 #[test]
@@ -378,8 +430,25 @@ fn what_does_not_fit_is_said_before_the_run() {
         ],
     );
     says(
-        |config| config.train.turns = Some(vec![vec![]; 3]),
+        |config| config.train.turns = Some(vec![vec!["couplers".into()]; 3]),
         &["train.turns", "3 turns"],
+    );
+    says(
+        |config| config.train.turns = Some(vec![vec![]]),
+        &["train.turns = []", "names of levels"],
+    );
+    says(
+        |config| config.train.turns = Some(vec![vec!["cells".into()]]),
+        &["train.turns = [cells], where nothing is trained"],
+    );
+    says(
+        |config| config.data.trials.test = 7,
+        &["data.trials", "data.recording"],
+    );
+    says(
+        // An instant of the recording later after a hundred of them.
+        |config| levels_of(config).dt = 0.505,
+        &["model.dt = 0.505"],
     );
     says(
         |config| config.train.memory = Some(Memory::Segments(0)),

@@ -86,7 +86,9 @@ fn the_current_follows_the_potential_of_the_receiver() {
 #[test]
 fn excitation_makes_a_cell_fire_and_inhibition_silences_it() {
     let spikes = |reversal: f64, gain: f64| {
-        let effect = format!(r#""effect": {{"conductance": {{"reversal": {reversal}}}}}"#);
+        let effect = format!(
+            r#""effect": {{"conductance": {{"reversal": {reversal}}}}}, "trainable": false"#
+        );
         let mut settings = pair(&effect, gain);
         settings.observe = vec!["to.v".into()];
         if reversal < -60.0 {
@@ -104,8 +106,6 @@ fn excitation_makes_a_cell_fire_and_inhibition_silences_it() {
     assert!(spikes(0.0, 1.0) >= 3);
     let free = spikes(-80.0, 0.0);
     assert!(free >= 5 && spikes(-80.0, 5.0) < free - 1);
-    // A conductance is not negative, whatever training makes of the gain.
-    assert_eq!(spikes(0.0, -1.0), spikes(0.0, 1.0));
 }
 
 /// Excitatory and inhibitory Hodgkin–Huxley cells, every connection a conductance. No weight is 0, where its size has a kink.
@@ -117,7 +117,7 @@ fn the_gradient_of_recurrent_synapses_agrees_with_differences() {
         {"name": "i", "dt": 0.05, "solver": "rk4", "unit": {"model": "wang-buzsaki", "initial": {"voltage": -45.0}}}
     ], "coupler": [
         {"from": "e.v", "to": "e", "time_constant": 2.0, "conversion": {"kind": "voltage-to-rate"},
-            "projection": {"dense": {"weights": [[0.1, 0.3], [0.2, -0.1]]}},
+            "projection": {"dense": {"weights": [[0.1, 0.3], [0.2, 0.1]]}},
             "effect": {"nmda": {"reversal": 0.0, "magnesium": 1.0}}},
         {"from": "e.v", "to": "i", "time_constant": 1.0, "delay": 0.4, "conversion": {"kind": "voltage-to-rate"},
             "projection": {"mean": {"gain": 0.5}}, "effect": {"conductance": {"reversal": 0.0}}},
@@ -151,6 +151,27 @@ fn effects_without_sense_are_refused() {
     let error = refused(scaled);
     assert!(
         error.contains("with scale") && error.contains("voltage-to-rate"),
+        "{error}"
+    );
+
+    let fixed = r#""effect": {"conductance": {"reversal": 0.0}}, "trainable": false"#;
+    for (gain, effect, allowed) in [
+        (-1.0, effect, "a finite number above 0"),
+        (0.0, effect, "a finite number above 0"),
+        (-1.0, fixed, "a finite number, 0 or above"),
+    ] {
+        let error = refused(pair(effect, gain));
+        let begins = error.starts_with("coupler[0].projection.gain");
+        assert!(begins && error.ends_with(allowed), "{error}");
+    }
+    assert!(pair(fixed, 0.0).init(&f64_place()).is_ok());
+    let mut dense = pair(effect, 1.0);
+    dense.couplers[0].projection = Projection::Dense {
+        weights: vec![vec![-0.5]],
+    };
+    let error = refused(dense);
+    assert!(
+        error.starts_with("coupler[0].projection.weights = -0.5"),
         "{error}"
     );
 

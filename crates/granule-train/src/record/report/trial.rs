@@ -110,7 +110,15 @@ impl TrialExample {
         }
         let begin = match window.samples.start {
             0 => Vec::new(),
-            start => vec![("learnt from".to_owned(), 0), ("test".to_owned(), start)],
+            start => {
+                let held_out = &recorded.window(Part::Validation).samples;
+                let mut periods = vec![("learnt from".to_owned(), 0)];
+                if !held_out.is_empty() {
+                    periods.push(("validation".to_owned(), held_out.start));
+                }
+                periods.push(("test".to_owned(), start));
+                periods
+            }
         };
         Self {
             dt_ms: recorded.interval(),

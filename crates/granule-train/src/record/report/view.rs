@@ -481,20 +481,19 @@ fn followed(scores: &RecordingScores, example: &TrialExample) -> Recording {
             },
         ]
     };
-    let values = |values: &[f64]| {
+    let values = |values: &[f64], count: usize| {
         let shown = values.iter().take(MOST_VALUES).copied().map(significant);
-        let more = if values.len() > MOST_VALUES {
-            ", …"
-        } else {
-            ""
-        };
+        let more = if count > MOST_VALUES { ", …" } else { "" };
         shown.collect::<Vec<_>>().join(", ") + more
     };
     let trained = scores.trained.iter().take(MOST_OUTPUT_ROWS);
     Recording {
         rows: scores.quantities.iter().map(row).collect(),
         trained: trained
-            .map(|p| [p.name.clone(), values(&p.before), values(&p.after)])
+            .map(|p| {
+                let [before, after] = [&p.before, &p.after].map(|x| values(x, p.count));
+                [p.name.clone(), before, after]
+            })
             .collect(),
         trained_left_out: scores.trained.len().saturating_sub(MOST_OUTPUT_ROWS),
         example: trial::draw(example),
