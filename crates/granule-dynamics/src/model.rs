@@ -45,6 +45,17 @@ pub trait Field {
         Vec::new()
     }
 
+    /// A whole step of the exponential Euler method, where the model has it as one operation; the same as
+    /// [`groups`](Self::groups) and [`linear`](Self::linear) give it.
+    fn exponential_step(
+        &self,
+        _at: Clock,
+        _state: &State,
+        _input: Option<&Tensor<2>>,
+    ) -> Option<State> {
+        None
+    }
+
     /// The amplitude of the noise of each variable per square root of time: dx = f dt + g dW. `None` without noise.
     fn diffusion(&self, _time: f64, _state: &State) -> Option<State> {
         None

@@ -20,6 +20,22 @@ pub(crate) enum HostSlice<'a> {
     F64(&'a [f64]),
 }
 
+impl<'a> HostSlice<'a> {
+    pub(crate) fn f32(self) -> Option<&'a [f32]> {
+        match self {
+            HostSlice::F32(values) => Some(values),
+            HostSlice::F64(_) => None,
+        }
+    }
+
+    pub(crate) fn f64(self) -> Option<&'a [f64]> {
+        match self {
+            HostSlice::F64(values) => Some(values),
+            HostSlice::F32(_) => None,
+        }
+    }
+}
+
 /// Owned row-major elements of either precision.
 pub(crate) enum HostVec {
     F32(Vec<f32>),
@@ -27,6 +43,14 @@ pub(crate) enum HostVec {
 }
 
 impl HostVec {
+    #[cfg(feature = "autodiff")]
+    pub(crate) fn is_empty(&self) -> bool {
+        match self {
+            HostVec::F32(values) => values.is_empty(),
+            HostVec::F64(values) => values.is_empty(),
+        }
+    }
+
     fn into_data(self, shape: Shape) -> TensorData {
         match self {
             HostVec::F32(values) => TensorData::new(values, shape),
@@ -68,6 +92,37 @@ macro_rules! on_host {
     };
 }
 pub(crate) use on_host;
+
+/// Gives `body` the elements of any number of tensors, after `slices`.
+pub(crate) fn read_all<B: HostBackend, R>(
+    tensors: &[FloatTensor<B>],
+    slices: &[HostSlice<'_>],
+    body: &mut dyn FnMut(&[HostSlice<'_>]) -> R,
+) -> R {
+    let Some((first, rest)) = tensors.split_first() else {
+        return body(slices);
+    };
+    B::read(first.clone(), |slice| {
+        let all: Vec<HostSlice<'_>> = slices.iter().copied().chain([slice]).collect();
+        read_all::<B, R>(rest, &all, body)
+    })
+}
+
+/// [`on_host`] for a list of tensors: the kernel gets a list of slices and gives a list of vectors.
+macro_rules! on_host_all {
+    ($backend:ident, $operation:literal, $tensors:expr, $slices:ident => $kernel:expr) => {
+        $crate::host::read_all::<$backend, Vec<$crate::host::HostVec>>($tensors, &[], &mut |all| {
+            let f32s: Option<Vec<&[f32]>> = all.iter().map(|slice| slice.f32()).collect();
+            let f64s: Option<Vec<&[f64]>> = all.iter().map(|slice| slice.f64()).collect();
+            match (f32s, f64s) {
+                (Some($slices), _) => $kernel.into_iter().map(Into::into).collect(),
+                (_, Some($slices)) => $kernel.into_iter().map(Into::into).collect(),
+                _ => $crate::host::mixed_precision($operation),
+            }
+        })
+    };
+}
+pub(crate) use on_host_all;
 
 /// Whether the kernels of this crate serve this tensor.
 pub(crate) fn serves<const D: usize>(x: &Tensor<D>) -> bool {

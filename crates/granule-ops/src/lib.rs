@@ -11,6 +11,7 @@
 #![cfg_attr(not(feature = "autodiff"), allow(dead_code))]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod conductance_step;
 mod conv2d;
 mod firing_rate;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
@@ -23,6 +24,7 @@ mod tree_solve;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 mod vectorised;
 
+pub use conductance_step::{Coefficient, ConductanceStep, Membrane, RateCurve, VoltageRate};
 pub use conv2d::{Conv2dOptions, conv2d};
 pub use firing_rate::{Transfer, firing_rate};
 pub use rate_sequence::{Drive, RateSequenceOptions, Recorded, rate_sequence};

@@ -33,6 +33,9 @@ impl Solver for ExponentialEuler {
         state: &State,
         input: Option<&Tensor<2>>,
     ) -> Result<State, DynamicsError> {
+        if let Some(next) = field.exponential_step(at, state, input) {
+            return Ok(next);
+        }
         update_groups(self.name(), field, at, state, input, |_, linear, x| {
             linear.relax(x, at.dt)
         })

@@ -277,7 +277,7 @@ impl Model for Cells {
 
     fn dynamics(&self) -> Result<Self::Dynamics, DynamicsError> {
         Ok(Stepped {
-            field: self.field(),
+            field: self.field().fused(&self.origin),
             solver: self.solver.clone(),
         })
     }

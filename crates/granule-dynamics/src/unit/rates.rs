@@ -1,6 +1,7 @@
 //! Voltage-dependent rates of gates.
 
 use burn::tensor::{DType, Tensor};
+use granule_ops::{RateCurve, VoltageRate};
 
 use super::setting::Quantity;
 use crate::derivative::by_hand;
@@ -71,6 +72,20 @@ impl Rate {
         let form = self.form;
         let z = self.steepness.scale(self.shift.shift(voltage.clone()));
         self.scale.scale(by_hand(z, |z, slope| form.of(z, slope)))
+    }
+
+    /// The rate as the fused step takes it.
+    pub(crate) fn fused(&self) -> VoltageRate {
+        VoltageRate {
+            curve: match self.form {
+                RateForm::Linear | RateForm::FallingLinear => RateCurve::Bernoulli,
+                RateForm::FallingExponential => RateCurve::Exponential,
+                RateForm::Sigmoid => RateCurve::Sigmoid,
+            },
+            scale: self.scale.coefficient(),
+            shift: self.shift.coefficient(),
+            steepness: self.steepness.coefficient(),
+        }
     }
 
     /// Whether no constant is on the tape.

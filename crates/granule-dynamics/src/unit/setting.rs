@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use burn::module::Module;
 use burn::tensor::{Bool, Tensor};
+use granule_ops::Coefficient;
 
 use super::ParameterInfo;
 use crate::setting::{Range, Setting, check_listed};
@@ -259,6 +260,13 @@ impl Quantity {
 
     pub(crate) fn without_autodiff(&self) -> Self {
         self.map(|x| x, Tensor::without_autodiff)
+    }
+
+    pub(crate) fn coefficient(&self) -> Coefficient {
+        match self {
+            Self::Number(x) => Coefficient::Number(*x),
+            Self::Tensor(x) => Coefficient::Tensor(x.clone()),
+        }
     }
 
     pub(crate) fn negative(&self) -> Self {

@@ -3,7 +3,7 @@
 //! In f64 they are the standard library's. In f32 they are computed here without branches, from
 //! `eˣ = 2ⁿ eʳ`, `n = round(x / ln 2)`, with a minimax polynomial for `eʳ − 1` on `|r| ≤ ln 2 / 2` and one for
 //! `atanh` on `[0, 1/3]`. Over all f32 the errors are at most, in units in the last place of the exact value:
-//! `tanh` 2.5, `sigmoid` 2.5, `softplus` 3, `rise` 1.5 (with or without fused multiply-add), apart from results below 2⁻¹²⁶,
+//! `tanh` 2.5, `sigmoid` 2.5, `softplus` 3, `rise` 1.5, `exponential` 1.5, `exponential_minus_one` 2 (with or without fused multiply-add), apart from results below 2⁻¹²⁶,
 //! which are 0. A NaN stays a NaN.
 
 use core::ops::{Div, Mul, Neg, Sub};
@@ -21,6 +21,10 @@ pub(crate) trait Elementary:
     fn softplus<const FUSED: bool>(self) -> Self;
     /// `1 − e⁻ˣ` for `x ≥ 0`
     fn rise<const FUSED: bool>(self) -> Self;
+    /// `eˣ`; in f32 `x` counts as at most 88 and at least −87.
+    fn exponential<const FUSED: bool>(self) -> Self;
+    /// `eˣ − 1`, likewise.
+    fn exponential_minus_one<const FUSED: bool>(self) -> Self;
     fn square_root(self) -> Self;
     fn power(self, exponent: Self) -> Self;
 }
@@ -63,6 +67,15 @@ fn split_exponential<const FUSED: bool>(x: f32) -> (f32, f32) {
         ],
     );
     (power, multiply_add::<FUSED>(r * r, tail, r))
+}
+
+/// Where eˣ and its inverse are numbers of full precision. A NaN stays one.
+#[inline(always)]
+fn clamp(x: f32) -> f32 {
+    const LARGEST: f32 = 88.0;
+    const SMALLEST: f32 = -87.0;
+    let x = if x > LARGEST { LARGEST } else { x };
+    if x < SMALLEST { SMALLEST } else { x }
 }
 
 /// `e⁻ᵃ` for `a ≥ 0`.
@@ -125,6 +138,18 @@ impl Elementary for f32 {
     }
 
     #[inline(always)]
+    fn exponential<const FUSED: bool>(self) -> Self {
+        let (power, rest) = split_exponential::<FUSED>(clamp(self));
+        multiply_add::<FUSED>(power, rest, power)
+    }
+
+    #[inline(always)]
+    fn exponential_minus_one<const FUSED: bool>(self) -> Self {
+        let (power, rest) = split_exponential::<FUSED>(clamp(self));
+        multiply_add::<FUSED>(power, rest, power - 1.0)
+    }
+
+    #[inline(always)]
     fn square_root(self) -> Self {
         self.sqrt()
     }
@@ -161,6 +186,16 @@ impl Elementary for f64 {
     #[inline(always)]
     fn rise<const FUSED: bool>(self) -> Self {
         -(-self).exp_m1()
+    }
+
+    #[inline(always)]
+    fn exponential<const FUSED: bool>(self) -> Self {
+        self.exp()
+    }
+
+    #[inline(always)]
+    fn exponential_minus_one<const FUSED: bool>(self) -> Self {
+        self.exp_m1()
     }
 
     #[inline(always)]
@@ -240,6 +275,30 @@ mod tests {
             ("sigmoid, unfused", f32::sigmoid::<false>, sigmoid, 2.5),
             ("softplus", f32::softplus::<true>, softplus, 3.0),
             ("softplus, unfused", f32::softplus::<false>, softplus, 3.0),
+            (
+                "exponential",
+                |x| x.min(87.0).exponential::<true>(),
+                |x| x.clamp(-87.0, 87.0).exp(),
+                1.5,
+            ),
+            (
+                "exponential, unfused",
+                |x| x.min(87.0).exponential::<false>(),
+                |x| x.clamp(-87.0, 87.0).exp(),
+                1.5,
+            ),
+            (
+                "exponential_minus_one",
+                |x| x.min(87.0).exponential_minus_one::<true>(),
+                |x| x.clamp(-87.0, 87.0).exp_m1(),
+                2.0,
+            ),
+            (
+                "exponential_minus_one, unfused",
+                |x| x.min(87.0).exponential_minus_one::<false>(),
+                |x| x.clamp(-87.0, 87.0).exp_m1(),
+                2.0,
+            ),
             ("rise", |x| x.abs().rise::<true>(), rise, 1.5),
             ("rise, unfused", |x| x.abs().rise::<false>(), rise, 1.5),
         ] {
@@ -261,6 +320,8 @@ mod tests {
             <f32 as Elementary>::tanh::<true>,
             f32::sigmoid::<true>,
             f32::softplus::<true>,
+            f32::exponential::<true>,
+            f32::exponential_minus_one::<true>,
         ] {
             assert!(f(f32::NAN).is_nan());
         }

@@ -2,6 +2,8 @@
 
 mod configuration;
 #[cfg(feature = "autodiff")]
+mod fused;
+#[cfg(feature = "autodiff")]
 mod gradients;
 mod hodgkin_huxley;
 mod others;

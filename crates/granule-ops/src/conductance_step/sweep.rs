@@ -1,0 +1,172 @@
+//! Many rows of elements in and out, in blocks that stay in the nearest cache.
+
+use rayon::prelude::*;
+
+use crate::firing_rate::elementary::Elementary;
+use crate::vectorised::{Kernel, vectorised};
+
+/// Elements of a block.
+pub(super) const BLOCK: usize = 64;
+
+/// Elements of a task.
+const TASK: usize = 16 * BLOCK;
+
+pub(super) type Block<T> = [T; BLOCK];
+
+/// What is computed of a block; `None` without the inputs and outputs that it has. `block` must be `#[inline(always)]`, as
+/// for a [`Kernel`].
+pub(super) trait Body<T>: Sync {
+    fn block<const FUSED: bool>(&self, input: &[Block<T>], output: &mut [Block<T>]) -> Option<()>;
+}
+
+/// The elements of one input, of `rows × cells`.
+#[derive(Clone, Copy)]
+pub(super) enum Source<'a, T> {
+    One(T),
+    /// The same for every row.
+    Cells(&'a [T]),
+    /// One for each row.
+    Rows(&'a [T]),
+    All(&'a [T]),
+}
+
+/// What becomes of one output.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sink {
+    Nothing,
+    Sum,
+    All,
+}
+
+impl<T: Copy> Source<'_, T> {
+    /// The elements from `first` on.
+    #[inline(always)]
+    fn fill(&self, block: &mut [T], first: usize, cells: usize) {
+        match self {
+            Self::One(_) => {}
+            Self::All(all) => block.copy_from_slice(&all[first..first + block.len()]),
+            Self::Cells(_) | Self::Rows(_) => {
+                let (mut row, mut cell) = (first / cells, first % cells);
+                let mut rest = block;
+                while !rest.is_empty() {
+                    let (part, later) = rest.split_at_mut((cells - cell).min(rest.len()));
+                    match self {
+                        Self::Rows(rows) => part.fill(rows[row]),
+                        Self::Cells(each) => part.copy_from_slice(&each[cell..cell + part.len()]),
+                        _ => {}
+                    }
+                    rest = later;
+                    (row, cell) = (row + 1, 0);
+                }
+            }
+        }
+    }
+}
+
+/// The outputs of `body` for `elements` in rows of `cells`: all of them, their sum, or none.
+///
+/// Elements are divided into tasks by their number alone.
+pub(super) fn sweep<T: Elementary>(
+    body: &impl Body<T>,
+    (elements, cells): (usize, usize),
+    inputs: &[Source<'_, T>],
+    sinks: &[Sink],
+) -> Vec<Vec<T>> {
+    let tasks = elements.div_ceil(TASK);
+    let mut outputs: Vec<Vec<T>> = Vec::with_capacity(sinks.len());
+    outputs.extend(sinks.iter().map(|sink| match sink {
+        Sink::Nothing => Vec::new(),
+        Sink::Sum => vec![T::ZERO; tasks],
+        Sink::All => vec![T::ZERO; elements],
+    }));
+    let mut parts: Vec<Vec<&mut [T]>> = Vec::with_capacity(tasks);
+    parts.extend((0..tasks).map(|_| Vec::with_capacity(sinks.len())));
+    for (output, sink) in outputs.iter_mut().zip(sinks) {
+        let mut chunks = output.chunks_mut(if *sink == Sink::Sum { 1 } else { TASK });
+        for part in &mut parts {
+            part.push(chunks.next().unwrap_or_default());
+        }
+    }
+    let run = |(task, outputs): (usize, Vec<&mut [T]>)| {
+        let first = task * TASK;
+        vectorised(Task {
+            body,
+            range: first..(first + TASK).min(elements),
+            cells,
+            inputs,
+            sinks,
+            outputs,
+        });
+    };
+    // To wake another thread takes longer than one task.
+    if tasks > 1 {
+        parts.into_par_iter().enumerate().for_each(run);
+    } else {
+        parts.into_iter().enumerate().for_each(run);
+    }
+    for (output, sink) in outputs.iter_mut().zip(sinks) {
+        if *sink == Sink::Sum {
+            *output = vec![sum(output)];
+        }
+    }
+    outputs
+}
+
+#[inline(always)]
+fn sum<T: Elementary>(values: &[T]) -> T {
+    let mut sum = T::ZERO;
+    for value in values {
+        sum += *value;
+    }
+    sum
+}
+
+struct Task<'a, T, B> {
+    body: &'a B,
+    range: std::ops::Range<usize>,
+    cells: usize,
+    inputs: &'a [Source<'a, T>],
+    sinks: &'a [Sink],
+    outputs: Vec<&'a mut [T]>,
+}
+
+impl<T: Elementary, B: Body<T>> Kernel for Task<'_, T, B> {
+    #[inline(always)]
+    fn run<const FUSED: bool>(mut self) {
+        let mut input = vec![[T::ZERO; BLOCK]; self.inputs.len()];
+        let mut output = vec![[T::ZERO; BLOCK]; self.outputs.len()];
+        let mut sums = vec![[T::ZERO; BLOCK]; self.outputs.len()];
+        for (block, source) in input.iter_mut().zip(self.inputs) {
+            if let Source::One(value) = source {
+                *block = [*value; BLOCK];
+            }
+        }
+        for first in self.range.clone().step_by(BLOCK) {
+            let length = BLOCK.min(self.range.end - first);
+            for (block, source) in input.iter_mut().zip(self.inputs) {
+                source.fill(&mut block[..length], first, self.cells);
+            }
+            let done = self.body.block::<FUSED>(&input, &mut output);
+            debug_assert!(done.is_some(), "inputs and outputs of the body");
+            let at = first - self.range.start;
+            for (index, (block, sink)) in output.iter().zip(self.sinks).enumerate() {
+                match sink {
+                    Sink::Nothing => {}
+                    Sink::All => {
+                        self.outputs[index][at..at + length].copy_from_slice(&block[..length]);
+                    }
+                    Sink::Sum => {
+                        for (sum, value) in sums[index].iter_mut().zip(&block[..length]) {
+                            *sum += *value;
+                        }
+                    }
+                }
+            }
+        }
+        for ((total, sink), lanes) in self.outputs.iter_mut().zip(self.sinks).zip(&sums) {
+            if let (Sink::Sum, [total]) = (sink, &mut **total) {
+                *total = sum(lanes);
+            }
+        }
+    }
+}
