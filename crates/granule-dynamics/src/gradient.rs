@@ -314,7 +314,7 @@ mod tests {
     use crate::model::{Field, NoInput};
     use crate::solver::{Euler, Rk4, Solver, Stepped};
     use crate::state::{Place, Variable};
-    use crate::testing::{assert_close, f64_autodiff};
+    use crate::testing::{assert_close, f64_autodiff, f64_autodiffs};
     use crate::{Bounds, Parameter};
 
     /// τ dx/dt = −x + b with a nonlinear neighbour, dy/dt = tanh(x) − y, and x₀ trainable.
@@ -417,11 +417,13 @@ mod tests {
     /// Reference numbers, section 4: backpropagation gives the derivative of the discrete steps.
     #[test]
     fn the_gradient_is_that_of_the_discrete_steps() {
-        let model = Leak::new(&f64_autodiff());
-        let (x, [tau, _, _]) = run(&model, 20, &Memory::Full);
-        assert_close(x, 0.385103658213, 1e-11);
-        // τ = exp(raw)
-        assert_close(tau / 10.0, 0.018911924047, 1e-11);
+        for place in f64_autodiffs() {
+            let model = Leak::new(&place);
+            let (x, [tau, _, _]) = run(&model, 20, &Memory::Full);
+            assert_close(x, 0.385103658213, 1e-11);
+            // τ = exp(raw)
+            assert_close(tau / 10.0, 0.018911924047, 1e-11);
+        }
     }
 
     #[test]

@@ -21,6 +21,11 @@ pub(crate) fn f64_autodiff() -> Place {
     Place::f64(&host_device("flex").autodiff())
 }
 
+/// Both CPU backends in double precision, with autodiff.
+pub(crate) fn f64_autodiffs() -> [Place; 2] {
+    ["flex", "ndarray"].map(|name| Place::f64(&host_device(name).autodiff()))
+}
+
 /// Both CPU backends in double precision.
 pub(crate) fn f64_places() -> Vec<(&'static str, Place)> {
     ["flex", "ndarray"]

@@ -9,7 +9,9 @@ use super::*;
 use crate::gradient::{Memory, Run, gradient};
 use crate::model::{Constant, Input, Linear, Model, NoInput};
 use crate::state::host;
-use crate::testing::{assert_close, f32_places, f64_autodiff, f64_place, f64_places};
+use crate::testing::{
+    assert_close, f32_places, f64_autodiff, f64_autodiffs, f64_place, f64_places,
+};
 use crate::{Bounds, Grid, NormalNoise, Parameter, Place, simulate};
 
 /// τ dx/dt = −x + Wx + u, a linear rate network; its linear form keeps the recurrent part in the drive.
@@ -372,8 +374,8 @@ fn gradients_through_every_method_agree_with_central_differences() {
 /// τ dx/dt = −x + b for T = 20 in 20 steps, in 3 and in 1.
 #[test]
 fn exponential_euler_gives_the_exact_gradient_of_a_leak() {
-    let place = f64_autodiff();
-    for steps in [20, 3, 1] {
+    let cases = f64_autodiffs().into_iter();
+    for (place, steps) in cases.flat_map(|place| [20, 3, 1].map(|steps| (place.clone(), steps))) {
         let leaf = |value: f64| place.full::<2>(value, [1, 1]).require_grad();
         let (tau, b, start) = (leaf(10.0), leaf(0.3), leaf(1.0));
         let decay = tau.clone().recip();

@@ -3,7 +3,7 @@
 use super::*;
 use crate::gradient::{Memory, Run, gradient};
 use crate::solver::{BackwardEuler, ExponentialEuler, Rk4};
-use crate::testing::{assert_close, f64_autodiff, f64_place};
+use crate::testing::{assert_close, f64_autodiff, f64_autodiffs, f64_place};
 use crate::{Bounds, Values};
 use burn::tensor::Tensor;
 
@@ -23,7 +23,17 @@ fn slopes<K: Kinetics>(
     memory: &Memory,
     loss: impl FnOnce(Tensor<3>) -> Tensor<1>,
 ) -> (f64, Vec<(String, Vec<f64>)>) {
-    let cells = config.init(solver, &f64_autodiff()).unwrap();
+    slopes_at(&f64_autodiff(), config, solver, (grid, memory), loss)
+}
+
+fn slopes_at<K: Kinetics>(
+    place: &Place,
+    config: &CellConfig<K>,
+    solver: Arc<dyn Solver>,
+    (grid, memory): (&Grid, &Memory),
+    loss: impl FnOnce(Tensor<3>) -> Tensor<1>,
+) -> (f64, Vec<(String, Vec<f64>)>) {
+    let cells = config.init(solver, place).unwrap();
     let run = Run {
         initial: None,
         batch: 1,
@@ -59,12 +69,15 @@ fn derivatives_of_the_voltage_after_1_ms() {
     config.initial.voltage = Some((-65.0).into());
     config.trainable = ["g_na", "g_k", "g_l", "current"].map(String::from).to_vec();
     let end = |seen: Tensor<3>| seen.narrow(0, 100, 1).sum();
-    let (v, found) = slopes(&config, Arc::new(Rk4), &grid(0.01, 100), &Memory::Full, end);
-    assert!((v - -55.97508800).abs() < 1e-7, "{v}");
-    let expected = [0.0308062, -0.1872907, 6.650376, 1.0602615];
-    for ((name, found), expected) in found.iter().zip(expected) {
-        let off = (found[0] / expected - 1.0).abs();
-        assert!(off < 1e-5, "{name}: {} {expected}", found[0]);
+    for place in f64_autodiffs() {
+        let run = (&grid(0.01, 100), &Memory::Full);
+        let (v, found) = slopes_at(&place, &config, Arc::new(Rk4), run, end);
+        assert!((v - -55.97508800).abs() < 1e-7, "{v}");
+        let expected = [0.0308062, -0.1872907, 6.650376, 1.0602615];
+        for ((name, found), expected) in found.iter().zip(expected) {
+            let off = (found[0] / expected - 1.0).abs();
+            assert!(off < 1e-5, "{name}: {} {expected}", found[0]);
+        }
     }
 }
 

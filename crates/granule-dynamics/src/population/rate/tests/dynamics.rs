@@ -158,13 +158,19 @@ fn noise_has_its_stationary_variance() {
         shared_noise: shared,
         ..config(20)
     };
-    let place = f64_place();
-    let mut network = noisy.init(0, 0, 5, &place).unwrap();
-    set(&mut network, vec![0.0; 400], &place);
-    let inputs = place.full(0.0, [40, 540, 1]);
-    let noise = Some(NormalNoise::new(2, 0));
-    let states = network.states(inputs, noise).unwrap();
-    let x = host(states.narrow(1, 40, 500)).unwrap();
+    let states = |place: &Place| {
+        let mut network = noisy.init(0, 0, 5, place).unwrap();
+        set(&mut network, vec![0.0; 400], place);
+        let inputs = place.full(0.0, [40, 540, 1]);
+        let noise = Some(NormalNoise::new(2, 0));
+        let states = network.states(inputs, noise).unwrap();
+        host(states.narrow(1, 40, 500)).unwrap()
+    };
+    let [(_, flex), (_, ndarray)] = f64_places().try_into().unwrap();
+    let x = states(&flex);
+    for (a, b) in x.iter().zip(states(&ndarray)) {
+        assert_close(*a, b, 1e-12);
+    }
     let rows = x.len() as f64 / 20.0;
     let square = x.iter().map(|x| x * x).sum::<f64>() / (20.0 * rows);
     let common = x.chunks_exact(20).map(|row| {
