@@ -28,16 +28,17 @@ pub fn write_atomic_with(
         _ => Path::new("."),
     };
     fs::create_dir_all(folder).map_err(|error| DataError::io(folder, "create", error))?;
-    let mut temporary = tempfile::Builder::new();
-    temporary.prefix(".granule-").suffix(".part");
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        temporary.permissions(fs::Permissions::from_mode(0o666));
-    }
-    let mut file = temporary
-        .tempfile_in(folder)
-        .map_err(|error| DataError::io(path, "write", reason(error)))?;
+    // Made here and not by the library, whose error would name the temporary file.
+    let create = |temporary: &Path| {
+        let mut options = File::options();
+        options.read(true).write(true).create_new(true);
+        options.open(temporary)
+    };
+    let mut file = tempfile::Builder::new()
+        .prefix(".granule-")
+        .suffix(".part")
+        .make_in(folder, create)
+        .map_err(|error| DataError::io(path, "write", error))?;
     write(file.as_file_mut())
         .and_then(|()| file.as_file().sync_all())
         .map_err(|error| DataError::io(path, "write", error))?;
@@ -46,15 +47,6 @@ pub fn write_atomic_with(
     // Makes the rename durable where the file system can; the content is safe either way.
     let _ = File::open(folder).and_then(|folder| folder.sync_all());
     Ok(())
-}
-
-/// The system's reason alone, without the name of the temporary file that is written after it.
-fn reason(error: std::io::Error) -> std::io::Error {
-    let text = error.to_string();
-    match text.split_once(" at path ") {
-        Some((reason, _)) => std::io::Error::new(error.kind(), reason),
-        None => error,
-    }
 }
 
 #[cfg(test)]
@@ -71,6 +63,7 @@ mod tests {
             "{message}"
         );
         assert!(!message.contains(".granule-"), "{message}");
+        assert!(message.contains("(os error 2)"), "{message}");
     }
 
     #[test]

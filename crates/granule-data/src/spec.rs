@@ -56,31 +56,10 @@ fn nearest(text: &str) -> Option<&'static str> {
     let begins = |name: &&str| text.len() > 2 && name.starts_with(&text);
     DatasetSpec::NAMES
         .into_iter()
-        .map(|name| (edits(&text, name), name))
+        .map(|name| (strsim::osa_distance(&text, name), name))
         .filter(|(edits, name)| *edits <= 1 + name.len() / 5 || begins(name))
         .min_by_key(|(edits, _)| *edits)
         .map(|(_, name)| name)
-}
-
-/// How many letters are inserted, left out, changed or swapped with their neighbour.
-fn edits(from: &str, to: &str) -> usize {
-    let (from, to): (Vec<char>, Vec<char>) = (from.chars().collect(), to.chars().collect());
-    let mut rows: Vec<Vec<usize>> = vec![(0..=to.len()).collect()];
-    for i in 1..=from.len() {
-        let mut row = vec![i];
-        for j in 1..=to.len() {
-            let same = from[i - 1] == to[j - 1];
-            let mut least = (rows[i - 1][j - 1] + usize::from(!same))
-                .min(rows[i - 1][j] + 1)
-                .min(row[j - 1] + 1);
-            if i > 1 && j > 1 && from[i - 1] == to[j - 2] && from[i - 2] == to[j - 1] {
-                least = least.min(rows[i - 2][j - 2] + 1);
-            }
-            row.push(least);
-        }
-        rows.push(row);
-    }
-    rows[from.len()][to.len()]
 }
 
 impl FromStr for DatasetSpec {

@@ -56,8 +56,8 @@ const PHYSICAL: f64 = 1e6;
 const NUMERIC: f64 = 1e12;
 
 impl Variable {
-    /// A variable of `width` columns, in a range that none leaves but a run that blows up: ±10⁶ in its unit, ±10¹² without
-    /// one. It is a potential where the unit is mV, else a state variable.
+    /// A variable of `width` columns, in a range that none leaves but a run that blows up: ±10⁶ in its unit, ±10¹²
+    /// without one. It is a potential where the unit is mV, else a state variable.
     pub fn new(name: impl Into<String>, unit: &'static str, width: usize) -> Self {
         let most = match unit {
             "1" => NUMERIC,
@@ -75,8 +75,9 @@ impl Variable {
         }
     }
 
-    /// States the range that the equations keep a variable in, such as 0 to 1 for a gate. A solver may overshoot it a little;
-    /// a value that is further outside than half the range's width comes of a step that is too large, and ends a run.
+    /// States the range that the equations keep a variable in, such as 0 to 1 for a gate. A solver may overshoot it a
+    /// little; a value that is further outside than half the range's width comes of a step that is too large, and ends
+    /// a run.
     #[must_use]
     pub fn within(mut self, low: f64, high: f64) -> Self {
         self.range = (low, high);
@@ -163,8 +164,8 @@ impl State {
         self.map(Tensor::without_autodiff)
     }
 
-    /// Checks number and shapes of the variables. One that all rows of the batch share, such as weights that change during
-    /// a run, may have one row.
+    /// Checks number and shapes of the variables. One that all rows of the batch share, such as weights that change
+    /// during a run, may have one row.
     ///
     /// # Errors
     ///
@@ -218,13 +219,13 @@ impl State {
         Ok(())
     }
 
-    /// Checks that every value is finite and none far outside its variable's [range](Variable::range); waits for the device
-    /// once.
+    /// Checks that every value is finite and none far outside its variable's [range](Variable::range); waits for the
+    /// device once.
     ///
     /// # Errors
     ///
-    /// [`DynamicsError::NonFinite`] or [`DynamicsError::Runaway`] names the first variable and element that are not, with
-    /// `time`.
+    /// [`DynamicsError::NonFinite`] or [`DynamicsError::Runaway`] names the first variable and element that are not,
+    /// with `time`.
     pub fn check_plausible(&self, variables: &[Variable], time: f64) -> Result<(), DynamicsError> {
         let filled = || {
             let pairs = self.0.iter().zip(variables);

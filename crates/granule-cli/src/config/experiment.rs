@@ -11,7 +11,7 @@ use serde::Deserialize;
 use toml::{Table, Value};
 
 use super::explain::{self, explain, nearest};
-use super::layers::{Layer, Origin, address, clear, lookup, merge, read_set, remove};
+use super::layers::{Layer, Origin, address, by_index, clear, lookup, merge, read_set, remove};
 use crate::args;
 use crate::commands::target::Target;
 use crate::failure::Usage;
@@ -31,14 +31,32 @@ pub struct Described {
     /// What of a preset or file is not used, or means something else, because another model was named.
     pub notes: Vec<String>,
     layers: Vec<Layer>,
+    /// Whether the lowest layer is a configuration of `granule train`.
+    of_training: bool,
 }
 
 impl Described {
     /// A setting outside its range as wrong usage; every other error as it is.
     pub fn explain(&self, error: DynamicsError) -> anyhow::Error {
-        match &error {
-            DynamicsError::Config { field, .. } => {
-                let written = explain::written(field, &self.layers);
+        match error {
+            DynamicsError::Config {
+                field,
+                value,
+                allowed,
+            } => {
+                let base = self.layers.first();
+                let place =
+                    base.map_or_else(|| field.clone(), |base| by_index(&base.table, &field));
+                let written = explain::written(&place, &self.layers);
+                let field = match self.of_training && !is_above(&place, &self.layers) {
+                    true => in_training(&field),
+                    false => field,
+                };
+                let error = DynamicsError::Config {
+                    field,
+                    value,
+                    allowed,
+                };
                 Usage::new(format!("{error}{written}")).into()
             }
             DynamicsError::Shape { .. }
@@ -58,6 +76,8 @@ pub fn resolve(args: &args::Simulate) -> anyhow::Result<Described> {
         layer: base,
         title,
         weights,
+        of_training,
+        without_input,
     } = base(&args.what)?;
     let mut flags = Layer::new(Origin::Flags);
     let settings = [
@@ -81,7 +101,17 @@ pub fn resolve(args: &args::Simulate) -> anyhow::Result<Described> {
         read_set(&mut set, text)?;
     }
     let mut layers = vec![base, flags, set];
-    let notes = fit_base(&mut layers);
+    let mut notes = fit_base(&mut layers);
+    let stimulus = layers
+        .iter()
+        .any(|layer| layer.table.contains_key("stimulus"));
+    if without_input && !stimulus {
+        notes.push(
+            "the model was fitted with an input from outside, which is none here; \
+             set `stimulus.kind` to give it one"
+                .to_owned(),
+        );
+    }
     let mut merged = Table::new();
     for layer in &mut layers {
         address(&merged, &mut layer.table)?;
@@ -98,14 +128,20 @@ pub fn resolve(args: &args::Simulate) -> anyhow::Result<Described> {
         clear(&mut merged, path, &preset);
     }
     let defaults = defaults(&merged);
-    let config = ExperimentConfig::deserialize(Value::Table(merged.clone()))
-        .map_err(|error| explain(&error, &merged, &defaults, &layers))?;
+    let config = ExperimentConfig::deserialize(Value::Table(merged.clone())).map_err(|error| {
+        let usage = explain(&error, &merged, &defaults, &layers);
+        match of_training {
+            true => named_as_in_training(&usage, &layers),
+            false => usage,
+        }
+    })?;
     let described = Described {
         config,
         title,
         weights,
         notes,
         layers,
+        of_training,
     };
     match described.config.validate() {
         Ok(()) => Ok(described),
@@ -113,8 +149,8 @@ pub fn resolve(args: &args::Simulate) -> anyhow::Result<Described> {
     }
 }
 
-/// Keeps of the lowest layer what a model, system or stimulus that is named above it knows as well, and tells what is dropped
-/// and what now has another unit.
+/// Keeps of the lowest layer what a model, system or stimulus that is named above it knows as well, and tells what is
+/// dropped and what now has another unit.
 fn fit_base(layers: &mut [Layer]) -> Vec<String> {
     let mut notes = Vec::new();
     let Some((base, upper)) = layers.split_first_mut() else {
@@ -278,6 +314,10 @@ struct Base {
     layer: Layer,
     title: String,
     weights: Option<StateDict>,
+    /// Whether the layer is a configuration of `granule train`, whose `[model]` is the composite.
+    of_training: bool,
+    /// Whether it is a trained model that had an input from outside.
+    without_input: bool,
 }
 
 fn base(what: &str) -> anyhow::Result<Base> {
@@ -288,6 +328,8 @@ fn base(what: &str) -> anyhow::Result<Base> {
             layer,
             title: preset.name.to_string(),
             weights: None,
+            of_training: false,
+            without_input: false,
         });
     }
     let path = Path::new(what);
@@ -300,7 +342,9 @@ fn base(what: &str) -> anyhow::Result<Base> {
     }
     if what.ends_with(".toml") || path.is_file() {
         let mut layer = super::file(path)?;
-        if let Some(table) = of_training(&layer.table) {
+        let model = of_training(&layer.table);
+        let of_training = model.is_some();
+        if let Some(table) = model {
             layer.table = table;
         }
         let stem = path.file_stem().unwrap_or_default();
@@ -308,6 +352,8 @@ fn base(what: &str) -> anyhow::Result<Base> {
             layer,
             title: stem.to_string_lossy().into_owned(),
             weights: None,
+            of_training,
+            without_input: false,
         });
     }
     Err(unknown(what).into())
@@ -317,7 +363,7 @@ fn base(what: &str) -> anyhow::Result<Base> {
 fn trained(path: &Path) -> anyhow::Result<Base> {
     let target = Target::find(path)?;
     let file = ModelFile::load(&target.model)?;
-    let (ModelConfig::MultiGranularity(model), InputShape::Sequence { steps, .. }) =
+    let (ModelConfig::MultiGranularity(model), InputShape::Sequence { steps, channels }) =
         (&file.model, file.input.shape)
     else {
         return Err(Usage::new(format!(
@@ -339,6 +385,8 @@ fn trained(path: &Path) -> anyhow::Result<Base> {
         layer,
         title: name.to_string_lossy().into_owned(),
         weights: Some(file.state),
+        of_training: false,
+        without_input: channels > 0,
     })
 }
 
@@ -356,6 +404,41 @@ fn of_training(table: &Table) -> Option<Table> {
         ("dt".to_owned(), dt),
         ("composite".to_owned(), composite),
     ]))
+}
+
+/// Whether a setting was written over the lowest layer, where it has the names of a simulation.
+fn is_above(path: &str, layers: &[Layer]) -> bool {
+    let mut upper = layers.iter().skip(1);
+    upper.any(|layer| lookup(&layer.table, path).is_some())
+}
+
+/// The path that a setting of the composite has in a configuration of `granule train`.
+fn in_training(path: &str) -> String {
+    match path.strip_prefix("composite") {
+        Some(rest) if rest.is_empty() || rest.starts_with('.') => format!("model{rest}"),
+        _ => path.to_owned(),
+    }
+}
+
+/// Wrong usage with the paths that a configuration of `granule train` has, where it was written there.
+fn named_as_in_training(usage: &Usage, layers: &[Layer]) -> Usage {
+    let rename = |text: &str| {
+        let parts = text.split('`').enumerate();
+        let parts = parts.map(|(index, part)| match index % 2 {
+            0 => part.to_owned(),
+            _ => in_training(part),
+        });
+        parts.collect::<Vec<_>>().join("`")
+    };
+    let message = usage.to_string();
+    let path = message.split('`').nth(1).unwrap_or_default();
+    let above = is_above(path, layers);
+    let renamed = |text: &str| if above { text.to_owned() } else { rename(text) };
+    let explained = Usage::new(renamed(&message));
+    match usage.hint_text() {
+        Some(hint) => explained.hint(renamed(hint)),
+        None => explained,
+    }
 }
 
 /// A name that is no preset.
@@ -391,6 +474,9 @@ fn defaults(merged: &Table) -> Table {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
+    use granule::dynamics::composite::Conversion;
+    use granule::dynamics::synapse::Effect;
+    use granule::dynamics::system::Delays;
 
     use super::*;
     use crate::args::{Cli, Command};
@@ -516,6 +602,104 @@ mod tests {
             let text = refused(&["multi-granularity", "--set", set]);
             for part in parts {
                 assert!(text.contains(part), "{set} {part}: {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn another_choice_takes_the_place_of_the_one_below() {
+        let whole = described(&["whole-brain", "--set", "connectivity.delays.uniform=20"]);
+        let delays = whole.unwrap().config.connectivity.unwrap().delays;
+        assert_eq!(delays, Delays::Uniform(20.0));
+        let nmda = [
+            "gamma",
+            "--set",
+            "composite.coupler.0.effect.nmda.reversal=0",
+        ];
+        let magnesium = "composite.coupler.0.effect.nmda.magnesium=1";
+        let found = described(&[&nmda[..], &["--set", magnesium]].concat()).unwrap();
+        let effect = found.config.composite.unwrap().couplers[0].effect.clone();
+        let expected = Effect::Nmda {
+            reversal: 0.0.into(),
+            magnesium: 1.0.into(),
+        };
+        assert_eq!(effect, Some(expected));
+        let text = refused(&nmda);
+        assert!(
+            text.starts_with("`composite.coupler.0.effect.nmda.magnesium` is missing"),
+            "{text}"
+        );
+        let random = "composite.coupler.1.projection.random.gain=2";
+        let text = refused(&["gamma", "--set", random]);
+        let expected = "`composite.coupler.1.projection.random.seed` is missing, \
+                        which `random` needs (in --set)";
+        assert!(text.starts_with(expected), "{text}");
+        let kind = "composite.coupler.0.conversion.kind=drive-to-rate";
+        let slope = ["--set", "composite.coupler.0.conversion.slope=3"];
+        let sloped = described(&[&["gamma"], &slope[..]].concat()).unwrap();
+        let conversion = sloped.config.composite.unwrap().couplers[0]
+            .conversion
+            .clone();
+        let expected = Conversion::VoltageToRate {
+            threshold: -20.0,
+            slope: 3.0,
+        };
+        assert_eq!(conversion, expected);
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("gamma.toml");
+        let own = "conversion = { kind = \"voltage-to-rate\", threshold = -30.0, slope = 2.0 }";
+        let plain = "conversion = { kind = \"voltage-to-rate\" }";
+        let text = Preset::find("gamma").unwrap().toml.replace(plain, own);
+        std::fs::write(&path, text).unwrap();
+        let found = described(&[path.to_str().unwrap(), "--set", kind]).unwrap();
+        let conversion = found.config.composite.unwrap().couplers[0]
+            .conversion
+            .clone();
+        assert_eq!(conversion, Conversion::DriveToRate);
+    }
+
+    #[test]
+    fn settings_of_a_training_file_are_named_as_they_are_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("train.toml");
+        let file = path.to_str().unwrap();
+        let write = |cells: &str, more: &str| {
+            let text = format!(
+                "[model]\nkind = \"multi-granularity\"\ndt = 0.5\n[[model.level]]\nname = \"cells\"\n{more}\
+                 [model.level.unit]\nmodel = \"lif\"\ncells = {cells}\n"
+            );
+            std::fs::write(&path, text).unwrap();
+        };
+        write("3", "");
+        described(&[file]).unwrap();
+        let range = |words: &[&str]| {
+            let found = described(words).unwrap();
+            let error = DynamicsError::config("composite.level.cells.dt", 0.3, "another");
+            found.explain(error).to_string()
+        };
+        write("3", "dt = 0.3\n");
+        let text = range(&[file]);
+        assert!(text.starts_with("model.level.cells.dt = 0.3"), "{text}");
+        assert!(text.contains("train.toml"), "{text}");
+        let text = range(&[file, "--set", "composite.level.cells.dt=0.3"]);
+        assert!(text.starts_with("composite.level.cells.dt = 0.3"), "{text}");
+        assert!(text.contains("--set"), "{text}");
+        for (cells, more, parts) in [
+            (
+                "3",
+                "slover = \"rk4\"\n",
+                &[
+                    "unknown key `model.level.0.slover`",
+                    "`model.level.0.solver`",
+                ][..],
+            ),
+            ("\"many\"", "", &["`model.level.unit`", "many"]),
+        ] {
+            write(cells, more);
+            let text = refused(&[file]);
+            assert!(!text.contains("composite"), "{text}");
+            for part in parts {
+                assert!(text.contains(part), "{part}: {text}");
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use toml::{Table, Value};
 
-use super::layers::{Layer, lookup};
+use super::layers::{CHOICES, Layer, lookup};
 use crate::failure::Usage;
 
 /// A failed conversion of the merged table as wrong usage: the full path, where it was written,
@@ -25,6 +25,18 @@ pub fn explain(
         let place = indexed(merged, place, &key).unwrap_or_else(|| place.to_string());
         let path = locate(merged, &place, &key);
         return unknown_key(&path, &names, defaults, layers);
+    }
+    if message.starts_with("missing field") && !names.is_empty() {
+        let key = names.remove(0);
+        let inside = without(merged, place, &key, layers).unwrap_or_else(|| place.to_string());
+        let path = join(&inside, &key);
+        let written = written(&inside, layers);
+        return match inside.rsplit('.').next() {
+            None | Some("") => Usage::new(format!("`{path}` is missing")),
+            Some(name) => Usage::new(format!(
+                "`{path}` is missing, which `{name}` needs{written}"
+            )),
+        };
     }
     if message.starts_with("unknown variant") && !names.is_empty() {
         let found = names.remove(0);
@@ -107,6 +119,53 @@ fn indexed(merged: &Table, place: &str, key: &str) -> Option<String> {
         }
         match keys.split_first() {
             None => value.get(key).map(|_| String::new()),
+            Some((first, rest)) => Some(join(first, &inside(value.get(*first)?, rest, key)?)),
+        }
+    }
+    let keys: Vec<&str> = place.split('.').filter(|key| !key.is_empty()).collect();
+    let (first, rest) = keys.split_first()?;
+    Some(join(first, &inside(merged.get(*first)?, rest, key)?))
+}
+
+/// The table that lacks a key: of a choice that was made, serde may name only the table around it, and never the
+/// index of a list's element.
+fn without(merged: &Table, place: &str, key: &str, layers: &[Layer]) -> Option<String> {
+    let lacks = |path: &str| {
+        let table = lookup(merged, path).and_then(Value::as_table);
+        table.is_some_and(|table| !table.contains_key(key))
+    };
+    let is_choice = |path: &str| {
+        let parent = path.rsplit_once('.').map(|(parents, _)| parents);
+        let name = parent.and_then(|parents| parents.rsplit('.').next());
+        name.is_some_and(|name| CHOICES.contains(&name))
+    };
+    let mut set = layers.iter().rev().flat_map(|layer| leaves(&layer.table));
+    let chosen = set.find_map(|leaf| {
+        let (path, _) = leaf.rsplit_once('.')?;
+        (is_choice(path) && lacks(path)).then(|| path.to_string())
+    });
+    let plain = |path: &str| {
+        let names = path
+            .split('.')
+            .filter(|name| name.parse::<usize>().is_err());
+        names.collect::<Vec<_>>().join(".")
+    };
+    // What was chosen last is what lacks it, if it is where serde says, or inside.
+    let chosen = chosen.filter(|path| plain(path).starts_with(place));
+    chosen.or_else(|| lacking(merged, place, key))
+}
+
+/// As [`indexed`], of the first table at a place that has no such key.
+fn lacking(merged: &Table, place: &str, key: &str) -> Option<String> {
+    fn inside(value: &Value, keys: &[&str], key: &str) -> Option<String> {
+        if let Value::Array(list) = value {
+            let mut found = list.iter().enumerate();
+            return found.find_map(|(index, value)| {
+                Some(join(&index.to_string(), &inside(value, keys, key)?))
+            });
+        }
+        match keys.split_first() {
+            None => (value.is_table() && value.get(key).is_none()).then(String::new),
             Some((first, rest)) => Some(join(first, &inside(value.get(*first)?, rest, key)?)),
         }
     }

@@ -103,16 +103,48 @@ pub fn read_set(layer: &mut Layer, text: &str) -> Result<(), Usage> {
 }
 
 /// Settings that are a choice with values of its own, `{ choice = … }`: another choice replaces the whole.
-const CHOICES: [&str; 4] = ["activation", "initialization", "projection", "recurrence"];
+pub const CHOICES: [&str; 10] = [
+    "activation",
+    "delays",
+    "effect",
+    "initialization",
+    "kinetics",
+    "memory",
+    "projection",
+    "recurrence",
+    "surrogate",
+    "weight_bounds",
+];
+
+/// Settings whose other keys depend on their `kind`, wherever they are: another kind replaces the whole.
+const TAGGED: [&str; 3] = ["conversion", "drive", "form"];
+
+/// The parent of choices whose names are those of parameters.
+const BOUNDS: &str = "bounds";
+
+/// Whether the settings at a key, in a table of some name, take the place of those below and are not put over them.
+fn replaces(parent: &str, key: &str, lower: &Table, upper: &Table) -> bool {
+    match key {
+        key if CHOICES.contains(&key) || parent == BOUNDS => !lower.keys().eq(upper.keys()),
+        key if TAGGED.contains(&key) => upper
+            .get("kind")
+            .is_some_and(|kind| lower.get("kind") != Some(kind)),
+        _ => false,
+    }
+}
 
 /// Writes the settings of `upper` over `lower`, table by table; elements of lists are those of [`address`].
 pub fn merge(lower: &mut Table, upper: &Table) {
+    merge_inside("", lower, upper);
+}
+
+fn merge_inside(parent: &str, lower: &mut Table, upper: &Table) {
     for (key, value) in upper {
         match (lower.get_mut(key), value) {
             (Some(Value::Table(lower)), Value::Table(upper))
-                if !CHOICES.contains(&key.as_str()) || lower.keys().eq(upper.keys()) =>
+                if !replaces(parent, key, lower, upper) =>
             {
-                merge(lower, upper)
+                merge_inside(key, lower, upper)
             }
             (Some(Value::Array(list)), Value::Table(upper)) if addresses(list, upper) => {
                 for (key, value) in upper {
@@ -151,8 +183,8 @@ fn element_mut<'a>(list: &'a mut [Value], key: &str) -> Option<&'a mut Value> {
     list.get_mut(index)
 }
 
-/// Where settings reach into the lists of `lower`, writes the index of each element for its name, so that one element has one
-/// path.
+/// Where settings reach into the lists of `lower`, writes the index of each element for its name, so that one element
+/// has one path.
 ///
 /// # Errors
 /// [`Usage`] for an index or a name that a list does not have.
@@ -228,6 +260,25 @@ pub fn lookup<'a>(table: &'a Table, path: &str) -> Option<&'a Value> {
     let mut keys = path.split(['.', '[', ']']).filter(|key| !key.is_empty());
     let first = table.get(keys.next()?)?;
     keys.try_fold(first, child)
+}
+
+/// A dotted path with the index of each element for its name, as [`address`] writes them.
+pub fn by_index(table: &Table, path: &str) -> String {
+    let keys = path.split(['.', '[', ']']).filter(|key| !key.is_empty());
+    let mut found: Option<&Value> = None;
+    let mut places = Vec::new();
+    for (depth, key) in keys.enumerate() {
+        let index = match found {
+            Some(Value::Array(list)) => position(list, key),
+            _ => None,
+        };
+        found = match depth {
+            0 => table.get(key),
+            _ => found.and_then(|value| child(value, key)),
+        };
+        places.push(index.map_or_else(|| key.to_owned(), |index| index.to_string()));
+    }
+    places.join(".")
 }
 
 /// Writes the value at a dotted path whose parents are there.
@@ -342,6 +393,66 @@ mod tests {
     }
 
     #[test]
+    fn another_choice_or_kind_takes_the_place_of_the_whole() {
+        for (lower, setting, expected) in [
+            (
+                "[a.delays]\nmatrix = [[1]]",
+                "a.delays.uniform=20",
+                "a.delays.uniform = 20",
+            ),
+            (
+                "a.effect.conductance.reversal = 0",
+                "a.effect.nmda.reversal=1",
+                "a.effect.nmda.reversal = 1",
+            ),
+            (
+                "a.effect.nmda = { reversal = 0, magnesium = 1 }",
+                "a.effect.nmda.reversal=1",
+                "a.effect.nmda = { reversal = 1, magnesium = 1 }",
+            ),
+            (
+                "a.memory.segments = 3",
+                "a.memory.nested=[5, 5]",
+                "a.memory.nested = [5, 5]",
+            ),
+            (
+                "a.memory = 'full'",
+                "a.memory.segments=5",
+                "a.memory.segments = 5",
+            ),
+            (
+                "a.surrogate.triangular = { slope = 1, height = 1 }",
+                "a.surrogate.arctan.slope=2",
+                "a.surrogate.arctan.slope = 2",
+            ),
+            (
+                "a.weight_bounds.above = 0",
+                "a.weight_bounds.below=0",
+                "a.weight_bounds.below = 0",
+            ),
+            (
+                "a.bounds = { g_na = { above = 0 }, g_k = { above = 0 } }",
+                "a.bounds.g_na.between=[0, 1]",
+                "a.bounds = { g_na = { between = [0, 1] }, g_k = { above = 0 } }",
+            ),
+            (
+                "a.conversion = { kind = 'voltage-to-rate', threshold = 1, slope = 2 }",
+                "a.conversion.kind=spike-to-rate",
+                "a.conversion.kind = 'spike-to-rate'",
+            ),
+            (
+                "a.conversion = { kind = 'voltage-to-rate', threshold = 1, slope = 2 }",
+                "a.conversion.slope=3",
+                "a.conversion = { kind = 'voltage-to-rate', threshold = 1, slope = 3 }",
+            ),
+        ] {
+            let mut table: Table = lower.parse().unwrap();
+            merge(&mut table, &set(&[setting]).table);
+            assert_eq!(table, expected.parse::<Table>().unwrap(), "{setting}");
+        }
+    }
+
+    #[test]
     fn lists_are_reached_by_index_and_name() {
         let mut table: Table =
             "widths = [1, 2]\n[[part]]\nname = 'a'\nx = 1\n[[part]]\nname = 'b'\nx = 2"
@@ -362,6 +473,9 @@ mod tests {
         }
         assert_eq!(get(&table, "widths.0"), Some(1));
         assert!(lookup(&layer.table, "part[1].x").is_some());
+        assert_eq!(by_index(&table, "part.b.x"), "part.1.x");
+        assert_eq!(by_index(&table, "part[0].x"), "part.0.x");
+        assert_eq!(by_index(&table, "none.at.all"), "none.at.all");
         put(&mut table, "part.b.x", 3.into());
         assert_eq!(get(&table, "part.1.x"), Some(3));
         clear(&mut table, "part.b.x", &defaults);

@@ -295,6 +295,7 @@ fn another_choice_replaces_the_one_with_its_values() {
         ModelConfig::Rate(config) => config,
         other => panic!("{other:?}"),
     };
+    use granule::dynamics::gradient::Memory;
     use granule::dynamics::population::{Initialization, Recurrence};
     let config = rate("model.initialization.gaussian=1.5");
     assert_eq!(config.initialization, Initialization::Gaussian(1.5));
@@ -302,6 +303,25 @@ fn another_choice_replaces_the_one_with_its_values() {
     assert_eq!(config.initialization, Initialization::SpectralRadius(0.9));
     let config = rate("model.recurrence.sparse.density=0.1");
     assert_eq!(config.recurrence, Recurrence::Sparse { density: 0.1 });
+
+    let levels = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../examples/three_levels.toml"
+    );
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("levels.toml");
+    let text = std::fs::read_to_string(levels).unwrap();
+    let memory = "[train]\nmemory = { segments = 3 }\n";
+    std::fs::write(&path, text.replace("[train]\n", memory)).unwrap();
+    let file = path.to_str().unwrap();
+    let set = |text| [file, "--set", "data.recording.file=x.npz", "--set", text];
+    let config = resolved(&set("train.memory.nested=[5, 5]"));
+    assert_eq!(config.train.memory, Some(Memory::Nested(vec![5, 5])));
+    let config = resolved(&set("train.memory.segments=4"));
+    assert_eq!(config.train.memory, Some(Memory::Segments(4)));
+    let text = refused(&set("model.coupler.0.projection.random.gain=2"));
+    let expected = "`model.coupler.0.projection.random.seed` is missing, which `random` needs";
+    assert!(text.starts_with(expected), "{text}");
 }
 
 #[test]

@@ -56,8 +56,8 @@ pub struct MultiGranularityConfig {
     pub dt: f64,
     /// The seed of initial weights and of the solvers' noise. Default 0.
     pub seed: u64,
-    /// What is recorded and given to a loss, as `level.variable`, one after the other; empty: the first variable of every
-    /// level.
+    /// What is recorded and given to a loss, as `level.variable`, one after the other; empty: the first variable of
+    /// every level.
     pub observe: Vec<String>,
     /// The levels, at least one.
     #[serde(rename = "level")]
@@ -89,8 +89,8 @@ pub struct LevelConfig {
     /// Its own step, ms, of which the step of the whole is a multiple. Default: the step of the whole.
     #[serde(default)]
     pub dt: Option<f64>,
-    /// Its method. Default: exponential Euler for cells, the network's own Euler steps for a population, RK4 for a system or
-    /// stochastic Heun for one with noise. A method that would leave out the noise of a level is refused.
+    /// Its method. Default: exponential Euler for cells, the network's own Euler steps for a population, RK4 for a
+    /// system or stochastic Heun for one with noise. A method that would leave out the noise of a level is refused.
     #[serde(default)]
     pub solver: Option<SolverKind>,
     /// Whether the level takes input from outside, beside what couplers bring. Default false.

@@ -1,9 +1,9 @@
 //! Single neurons, populations and whole systems in one differentiable model.
 //!
-//! A [`MultiGranularityConfig`], which one TOML file can hold, names levels, each with its own model, step and solver, and
-//! couplers between them, each of which says what becomes of the units on the way, or which conductance it opens in cells.
-//! [`MultiGranularityConfig::init`] makes a Burn module of it; one call of its [`Dynamics`](crate::Dynamics) steps all
-//! levels, and one [`gradient`](mod@crate::gradient) reaches every parameter of every level and coupler.
+//! A [`MultiGranularityConfig`], which one TOML file can hold, names levels, each with its own model, step and solver,
+//! and couplers between them, each of which says what becomes of the units on the way, or which conductance it opens in
+//! cells. [`MultiGranularityConfig::init`] makes a Burn module of it; one call of its [`Dynamics`](crate::Dynamics)
+//! steps all levels, and one [`gradient`](mod@crate::gradient) reaches every parameter of every level and coupler.
 //!
 //! ```
 //! use granule_dynamics::composite::MultiGranularityConfig;
@@ -149,11 +149,12 @@ impl MultiGranularityModel {
         &self.plan.outputs
     }
 
-    /// The channels of the whole's input in the order of its columns: `level`, or `level.channel` of a level with several.
+    /// The channels of the whole's input in the order of its columns: `level`, or `level.channel` of a level with
+    /// several.
     ///
     /// # Errors
     ///
-    /// Settings of a level that contradict each other.
+    /// [`DynamicsError::Config`] for settings of a level that contradict each other.
     pub fn inputs(&self) -> Result<Vec<Variable>, DynamicsError> {
         let mut inputs = Vec::new();
         let levels = self.levels.iter().zip(&self.plan.levels);

@@ -19,14 +19,14 @@ pub struct ExperimentConfig {
     pub duration: f64,
     /// The step, ms. It stands for the `dt` of a population or composite, too. Default 0.025.
     pub dt: f64,
-    /// The method. Default: RK4 for cells and systems, or stochastic Heun for a system with noise; a population's own Euler
-    /// steps; a composite's levels name their own. Cells and networks with exact steps take none. A method that would leave
-    /// out the model's noise is refused.
+    /// The method. Default: RK4 for cells and systems, or stochastic Heun for a system with noise; a population's own
+    /// Euler steps; a composite's levels name their own. Cells and networks with exact steps take none. A method that
+    /// would leave out the model's noise is refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub solver: Option<SolverKind>,
-    /// The error that `tsit5` or `dormand-prince` may make in one step, relative to a variable's size, for cells without resets
-    /// and systems without noise: within each `dt` they then take as many steps as that needs. Default: steps of `dt`, or 1e-4
-    /// where `atol` is given.
+    /// The error that `tsit5` or `dormand-prince` may make in one step, relative to a variable's size, for cells
+    /// without resets and systems without noise: within each `dt` they then take as many steps as that needs. Default:
+    /// steps of `dt`, or 1e-4 where `atol` is given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rtol: Option<f64>,
     /// The same where a variable is near 0, in its unit. Default: steps of `dt`, or 1e-6 where `rtol` is given.
@@ -34,8 +34,8 @@ pub struct ExperimentConfig {
     pub atol: Option<f64>,
     /// The seed of everything that is drawn: weights, noise, connections. Default 0.
     pub seed: u64,
-    /// What the figure shows: traces of every model, a phase plane of two variables or more, a raster of cells, an f–I curve
-    /// of a `unit`. Default: a raster of a network, traces of everything else.
+    /// What the figure shows: traces of every model, a phase plane of two variables or more, a raster of cells, an f–I
+    /// curve of a `unit`. Default: a raster of a network, traces of everything else.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub figure: Option<FigureKind>,
     /// What comes from outside.
@@ -58,7 +58,7 @@ pub struct ExperimentConfig {
     /// What the system is read out as, recorded before its variables.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub readout: Option<Readout>,
-    /// The haemodynamic response to the read-out, as many nodes as that has.
+    /// The haemodynamic response to the read-out, as many nodes as that has; recorded before it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bold: Option<BalloonWindkesselConfig>,
     /// A network of integrate-and-fire cells.

@@ -66,8 +66,11 @@ impl Outcome {
                 true => 1,
                 false => trace.width.min(LINES),
             };
-            let panel = Panel::new(label(&trace.name, &trace.unit)).share(0.45);
-            figure = figure.with(self.columns(panel, trace, columns));
+            let text = match columns {
+                1 => label(&trace.name, &trace.unit),
+                _ => counted(label(&trace.name, &trace.unit), columns, trace.width),
+            };
+            figure = figure.with(self.columns(Panel::new(text).share(0.45), trace, columns));
         }
         figure
     }
@@ -80,12 +83,18 @@ impl Outcome {
         } else {
             1.0
         };
-        let panel = Panel::new(label(&names.join(", "), unit)).share(share);
+        let text = label(&names.join(", "), unit);
         match traces {
-            [one] => self.columns(panel, one, one.width.min(LINES)),
-            many => many.iter().fold(panel, |panel, trace| {
-                panel.with(self.line(&trace.name, trace, 0))
-            }),
+            [one] => {
+                let columns = one.width.min(LINES);
+                let panel = Panel::new(counted(text, columns, one.width)).share(share);
+                self.columns(panel, one, columns)
+            }
+            many => many
+                .iter()
+                .fold(Panel::new(text).share(share), |panel, trace| {
+                    panel.with(self.line(&trace.name, trace, 0))
+                }),
         }
     }
 
@@ -101,8 +110,9 @@ impl Outcome {
         let (Some(x), Some(y)) = (self.traces.first(), self.traces.get(1)) else {
             return Figure::new(title, "");
         };
-        let panel = Panel::new(label(&y.name, &y.unit));
-        let columns = x.width.min(y.width).min(LINES);
+        let whole = x.width.min(y.width);
+        let columns = whole.min(LINES);
+        let panel = Panel::new(counted(label(&y.name, &y.unit), columns, whole));
         let panel = (0..columns).fold(panel, |panel, column| {
             let points: Vec<_> = x.column(column).zip(y.column(column)).collect();
             panel.with(Mark::line(column_name(column, columns), points))
@@ -146,8 +156,9 @@ impl Outcome {
         let voltage = |trace: &&Trace| trace.name == "v" || trace.name.ends_with(".v");
         match self.traces.iter().find(voltage) {
             Some(trace) => {
-                let panel = Panel::new(label(&trace.name, &trace.unit)).share(0.8);
-                figure.with(self.columns(panel, trace, trace.width.min(2)))
+                let columns = trace.width.min(2);
+                let text = counted(label(&trace.name, &trace.unit), columns, trace.width);
+                figure.with(self.columns(Panel::new(text).share(0.8), trace, columns))
             }
             None => figure,
         }
@@ -200,6 +211,14 @@ fn column_name(column: usize, drawn: usize) -> String {
 fn all_same(trace: &Trace) -> bool {
     let mut rows = trace.values.chunks_exact(trace.width.max(1));
     rows.all(|row| row.iter().all(|x| Some(x) == row.first()))
+}
+
+/// Says how many columns are drawn, where that is not all of them.
+fn counted(label: String, drawn: usize, all: usize) -> String {
+    match drawn < all {
+        true => format!("{label} ({drawn} of {all})"),
+        false => label,
+    }
 }
 
 fn label(name: &str, unit: &str) -> String {

@@ -1,8 +1,8 @@
 //! Simulations as data: what is simulated, for how long, with which method and stimulus, and what is recorded.
 //!
 //! An [`ExperimentConfig`] holds exactly one model (`unit`, `population`, `system`, `network` or `composite`);
-//! [`ExperimentConfig::init`] places it on a device, [`Experiment::run`] runs it and returns an [`Outcome`] with traces,
-//! spikes and the last state. [`presets`] has ready-made ones.
+//! [`ExperimentConfig::init`] places it on a device, [`Experiment::run`] runs it and returns an [`Outcome`] with
+//! traces, spikes and the last state. [`presets`] has ready-made ones.
 //!
 //! ```
 //! use std::ops::ControlFlow;

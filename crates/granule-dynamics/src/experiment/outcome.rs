@@ -66,8 +66,8 @@ impl Outcome {
         }
     }
 
-    /// The mean coefficient of variation of the intervals between spikes, over the cells with at least three spikes; 0 is
-    /// clockwork, 1 is Poisson.
+    /// The mean coefficient of variation of the intervals between spikes, over the cells with at least three spikes; 0
+    /// is clockwork, 1 is Poisson.
     pub fn interval_variation(&self) -> Option<f64> {
         let variations: Vec<f64> = self
             .spikes

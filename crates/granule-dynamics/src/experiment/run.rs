@@ -148,12 +148,13 @@ impl Experiment {
         &self.subject.body.dynamics().variables()[..self.subject.shown]
     }
 
-    /// Runs it. `progress` hears of every step, with their number and the time; breaking ends the run, whose outcome is then
-    /// not complete.
+    /// Runs it. `progress` hears of every step, with their number and the time; breaking ends the run, whose outcome is
+    /// then not complete.
     ///
     /// # Errors
     ///
-    /// [`DynamicsError::NonFinite`], [`DynamicsError::Device`] and what the model's step returns.
+    /// [`DynamicsError::NonFinite`] for a value that is not a number, [`DynamicsError::Runaway`] for one that is far
+    /// outside its range, [`DynamicsError::Device`], and what the model's step returns.
     pub fn run(
         &self,
         mut progress: impl FnMut(usize, f64) -> ControlFlow<()>,

@@ -1,42 +1,72 @@
-//! A model with what it shows as one variable more, the first one, so that it is recorded like the others.
+//! A model with what it shows as further variables, the first ones, so that they are recorded like the others.
+
+use std::rc::Rc;
 
 use burn::tensor::Tensor;
 
 use crate::model::{Clock, Dynamics};
 use crate::{DynamicsError, State, Variable};
 
+/// Each `[batch, outputs]`.
+pub(super) type Read = dyn Fn(&State) -> Vec<Tensor<2>>;
+
+/// A model of which several things can be read.
+pub(super) struct Readable {
+    pub(super) dynamics: Rc<dyn Dynamics>,
+    pub(super) initial: State,
+    pub(super) read: Box<Read>,
+}
+
 pub(super) struct Shown {
-    inner: Box<dyn Dynamics>,
+    inner: Readable,
+    /// How many of the variables are read-outs.
+    count: usize,
     variables: Vec<Variable>,
 }
 
 impl Shown {
-    /// `name` and `unit` are those of the read-out.
-    pub(super) fn new(
-        inner: Box<dyn Dynamics>,
-        initial: State,
-        (name, unit): (&str, &'static str),
-    ) -> (Self, State) {
-        let width = inner.observe(&initial).dims()[1];
-        let own = Variable::new(name, unit, width);
-        let variables = [own].into_iter().chain(inner.variables().iter().cloned());
+    /// `names` are the names and units of the first things that are read; what has none is not shown.
+    pub(super) fn new(inner: Readable, names: &[(&str, &'static str)]) -> (Self, State) {
+        let seen = (inner.read)(&inner.initial);
+        let own = names.iter().zip(&seen);
+        let own = own.map(|((name, unit), seen)| Variable::new(*name, unit, seen.dims()[1]));
+        let own: Vec<Variable> = own.collect();
         let shown = Self {
-            variables: variables.collect(),
+            count: own.len(),
+            variables: own
+                .into_iter()
+                .chain(inner.dynamics.variables().iter().cloned())
+                .collect(),
             inner,
         };
-        let initial = shown.with(initial);
+        let initial = shown.with(shown.inner.initial.clone());
         (shown, initial)
     }
 
+    /// How many of the variables are read-outs.
+    pub(super) fn count(&self) -> usize {
+        self.count
+    }
+
     fn with(&self, state: State) -> State {
-        let seen = self.inner.observe(&state);
-        State::new([seen].into_iter().chain(state.into_tensors()).collect())
+        let seen = (self.inner.read)(&state).into_iter().take(self.count);
+        State::new(seen.chain(state.into_tensors()).collect())
+    }
+
+    fn own(&self, state: &State) -> State {
+        State::new(
+            state
+                .tensors()
+                .get(self.count..)
+                .unwrap_or_default()
+                .to_vec(),
+        )
     }
 }
 
 impl Dynamics for Shown {
     fn name(&self) -> &str {
-        self.inner.name()
+        self.inner.dynamics.name()
     }
 
     fn variables(&self) -> &[Variable] {
@@ -49,7 +79,11 @@ impl Dynamics for Shown {
         state: &State,
         input: Option<&Tensor<2>>,
     ) -> Result<State, DynamicsError> {
-        let own = State::new(state.tensors().get(1..).unwrap_or_default().to_vec());
-        Ok(self.with(self.inner.step(at, &own, input)?))
+        let next = self.inner.dynamics.step(at, &self.own(state), input)?;
+        Ok(self.with(next))
+    }
+
+    fn observe(&self, state: &State) -> Tensor<2> {
+        self.inner.dynamics.observe(&self.own(state))
     }
 }

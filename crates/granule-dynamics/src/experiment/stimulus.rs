@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use crate::model::{Clock, Input};
 use crate::{DynamicsError, Grid, NormalNoise, Place, Values};
 
-/// A stimulus. Amplitudes are in the unit of the model's input: µA/cm² for cells (pA for `adex`, mV/ms for `izhikevich`,
-/// none for `qif`), what a system's channels have, and no unit for a population. A step of the run gets the value at its
-/// middle.
+/// A stimulus. Amplitudes are in the unit of the model's input: µA/cm² for cells (pA for `adex`, mV/ms for
+/// `izhikevich`, none for `qif`), what a system's channels have, and no unit for a population. A step of the run gets
+/// the value at its middle.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum StimulusConfig {

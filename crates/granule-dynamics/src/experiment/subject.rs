@@ -1,16 +1,17 @@
 //! The model of an experiment, whichever it is.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use burn::module::ModuleDisplay;
 
 use super::config::ExperimentConfig;
-use super::shown::Shown;
+use super::shown::{Readable, Shown};
 use crate::composite::{Composite, MultiGranularityModel};
 use crate::model::{Dynamics, Model};
 use crate::solver::adaptive::Within;
 use crate::solver::{Heun, Solver, SolverKind};
-use crate::system::{Integrated, Readout, System, SystemField, WithBold};
+use crate::system::{Integrated, System, SystemField, WithBold};
 use crate::unit::UnitConfig;
 use crate::{DynamicsError, NormalNoise, Place, State, Variable};
 
@@ -19,8 +20,8 @@ use crate::{DynamicsError, NormalNoise, Place, State, Variable};
 pub(super) enum Firing {
     /// The first variable crosses this value upwards.
     Threshold(f64),
-    /// A variable counts them at the end of each step; another, if any, says how much of the refractory period, of which the
-    /// whole is given for each cell, is left there.
+    /// A variable counts them at the end of each step; another, if any, says how much of the refractory period, of
+    /// which the whole is given for each cell, is left there.
     Counted {
         count: usize,
         refractory: Option<(usize, Vec<f64>)>,
@@ -75,20 +76,14 @@ fn within(table: &str, error: DynamicsError) -> DynamicsError {
     }
 }
 
-/// What is read out of a system: its name and unit; none where nothing is asked for.
-fn shown(
+/// What is read out of a system, its response before what it responds to: names and units.
+fn readouts(
     config: &ExperimentConfig,
     field: &dyn SystemField,
-) -> Option<(&'static str, &'static str)> {
-    if config.bold.is_some() {
-        return Some(("bold", "1"));
-    }
-    Some(match config.readout? {
-        Readout::Rate => ("rate", "Hz"),
-        Readout::LocalFieldPotential => ("lfp", "1"),
-        Readout::Activity => ("activity", field.activity().unit),
-        Readout::Observed | Readout::State => ("observed", "1"),
-    })
+) -> Vec<(&'static str, &'static str)> {
+    let bold = config.bold.iter().map(|_| ("bold", "1"));
+    let readout = config.readout.map(|readout| readout.quantity(field));
+    bold.chain(readout).collect()
 }
 
 /// The model by itself, or with the haemodynamic response to what it shows.
@@ -96,12 +91,17 @@ fn with_bold<M: Model + ModuleDisplay>(
     model: M,
     config: &ExperimentConfig,
     place: &Place,
-) -> Result<(Box<dyn Dynamics>, State), DynamicsError>
+) -> Result<Readable, DynamicsError>
 where
     M::Dynamics: 'static,
 {
     let Some(response) = &config.bold else {
-        return Ok((Box::new(model.dynamics()?), model.initial_state(1)?));
+        let dynamics = Rc::new(model.dynamics()?);
+        return Ok(Readable {
+            initial: model.initial_state(1)?,
+            dynamics: dynamics.clone(),
+            read: Box::new(move |state| vec![dynamics.observe(state)]),
+        });
     };
     let mut response = response.clone();
     response.nodes = model.dynamics()?.observe(&model.initial_state(1)?).dims()[1];
@@ -109,7 +109,15 @@ where
         .init(place)
         .map_err(|error| within("bold", error))?;
     let model = WithBold::new(model, response, Heun)?;
-    Ok((Box::new(model.dynamics()?), model.initial_state(1)?))
+    let dynamics = Rc::new(model.dynamics()?);
+    Ok(Readable {
+        initial: model.initial_state(1)?,
+        dynamics: dynamics.clone(),
+        read: Box::new(move |state| {
+            let (active, _) = dynamics.split(state);
+            vec![dynamics.observe(state), dynamics.model.observe(&active)]
+        }),
+    })
 }
 
 /// A unit whose one cell has a list of currents is as many cells.
@@ -196,7 +204,7 @@ impl Subject {
             let own = field.variables().len();
             let (solver, name) = solver(SolverKind::suited(config.solver, &field, &initial)?);
             let readout = config.readout.unwrap_or_default();
-            let (dynamics, initial) = match &config.connectivity {
+            let readable = match &config.connectivity {
                 None => {
                     let system = Integrated::new(system, solver).with_readout(readout);
                     with_bold(system, config, place)?
@@ -211,15 +219,10 @@ impl Subject {
                     with_bold(network, config, place)?
                 }
             };
+            let (shown, initial) = Shown::new(readable, &readouts(config, field.as_ref()));
             // The nodes' variables, and not what stands for their past.
-            let (dynamics, initial, count): (Box<dyn Dynamics>, _, _) =
-                match shown(config, field.as_ref()) {
-                    None => (dynamics, initial, own),
-                    Some(quantity) => {
-                        let (dynamics, initial) = Shown::new(dynamics, initial, quantity);
-                        (Box::new(dynamics), initial, own + 1)
-                    }
-                };
+            let count = own + shown.count();
+            let dynamics = Box::new(shown);
             let mut subject = Self::plain(dynamics, initial, inputs, name);
             subject.shown = count;
             return Ok(subject);

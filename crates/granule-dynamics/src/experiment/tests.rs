@@ -162,37 +162,45 @@ fn systems_are_read_out_and_connected() {
         let trace = lfp.traces.iter().find(|trace| trace.name == name).unwrap();
         trace.column(0).collect::<Vec<_>>()
     };
-    assert_eq!(lfp.traces[0].name, "lfp");
+    assert_eq!(
+        (lfp.traces[0].name.as_str(), lfp.traces[0].unit.as_str()),
+        ("lfp", "mV")
+    );
     for ((seen, y1), y2) in column("lfp").iter().zip(column("y1")).zip(column("y2")) {
         assert_close(*seen, y1 - y2, 1e-12);
     }
 
-    // Node 1 hears of node 0 only over its link, and only once the delay is over.
+    // Node 1 hears of node 0 only over its link, and of its pulse only once the delay is over.
+    const ONSET: f64 = 2.0;
     let pair = |delay: f64| {
         run(&format!(
-            r#"{{"duration": 10, "dt": 0.5, "bold": {{"rest": 0.0}}, "readout": "activity",
-                "system": {{"kind": "stuart-landau", "nodes": 2, "initial": [[0.5, 0.0], 0.0]}},
+            r#"{{"duration": 20, "dt": 0.5, "bold": {{"rest": 0.0}}, "readout": "activity",
+                "system": {{"kind": "stuart-landau", "nodes": 2, "initial": [0.0, 0.0]}},
+                "stimulus": {{"kind": "pulse", "amplitude": [0.1, 0, 0, 0], "onset": {ONSET}, "width": 1}},
                 "connectivity": {{"weights": [[0, 0], [1, 0]], "delays": {{"uniform": {delay}}}}}}}"#
         ))
     };
-    let arrival = |outcome: &Outcome| {
-        let x = outcome
-            .traces
-            .iter()
-            .find(|trace| trace.name == "x")
-            .unwrap();
-        let moved = x.column(1).position(|x| x != 0.0).unwrap();
+    let arrival = |outcome: &Outcome, node: usize| {
+        let x = outcome.traces.iter().find(|trace| trace.name == "x");
+        let moved = x.unwrap().column(node).position(|x| x != 0.0).unwrap();
         outcome.times[moved]
     };
     let (soon, late) = (pair(1.0), pair(4.0));
+    for (outcome, delay) in [(&soon, 1.0), (&late, 4.0)] {
+        assert_eq!(arrival(outcome, 0), ONSET + 0.5);
+        assert_eq!(arrival(outcome, 1), ONSET + 0.5 + delay);
+    }
+    let names: Vec<_> = soon
+        .traces
+        .iter()
+        .map(|trace| (trace.name.as_str(), trace.width))
+        .collect();
     assert_eq!(
-        (soon.traces[0].name.as_str(), soon.traces[0].width),
-        ("bold", 2)
+        names[..4],
+        [("bold", 2), ("activity", 2), ("x", 2), ("y", 2)]
     );
-    // What was there before the beginning is what was there at the beginning.
-    assert_eq!((arrival(&soon), arrival(&late)), (0.5, 0.5));
-    let end = |outcome: &Outcome| outcome.traces[1].column(1).last().unwrap();
-    assert!((end(&soon) - end(&late)).abs() > 1e-3);
+    assert_eq!(soon.traces[1].values, soon.traces[2].values);
+    assert!(late.traces[0].column(1).any(|bold| bold != 0.0));
 
     for (text, part) in [
         (
@@ -214,6 +222,67 @@ fn systems_are_read_out_and_connected() {
     ] {
         let error = refused(text);
         assert!(error.contains(part), "{error}");
+    }
+}
+
+#[test]
+fn readouts_have_the_units_of_what_they_show() {
+    for (system, readout, expected) in [
+        ("jansen-rit", "observed", ("observed", "mV", 1)),
+        ("jansen-rit", "local-field-potential", ("lfp", "mV", 1)),
+        ("jansen-rit", "activity", ("activity", "Hz", 1)),
+        ("jansen-rit", "rate", ("rate", "Hz", 1)),
+        ("jansen-rit", "state", ("observed", "1", 6)),
+        ("montbrio-pazo-roxin", "observed", ("observed", "1/ms", 1)),
+        (
+            "montbrio-pazo-roxin",
+            "local-field-potential",
+            ("lfp", "1", 1),
+        ),
+        ("wong-wang", "observed", ("observed", "1", 2)),
+        ("wong-wang", "local-field-potential", ("lfp", "nA", 1)),
+        (
+            "reduced-wong-wang",
+            "local-field-potential",
+            ("lfp", "nA", 1),
+        ),
+        ("stuart-landau", "state", ("observed", "1", 2)),
+    ] {
+        let outcome = run(&format!(
+            r#"{{"duration": 1, "dt": 0.5, "readout": "{readout}", "system": {{"kind": "{system}"}}}}"#
+        ));
+        let first = &outcome.traces[0];
+        let found = (first.name.as_str(), first.unit.as_str(), first.width);
+        assert_eq!(found, expected, "{readout} of {system}");
+    }
+}
+
+#[test]
+fn the_cells_of_the_gamma_preset_fire_in_the_rhythm_it_names() {
+    let preset = Preset::find("gamma").unwrap();
+    assert!(preset.summary.contains("43 Hz"));
+    let mut config: ExperimentConfig = toml::from_str(preset.toml).unwrap();
+    config.duration = 200.0;
+    let experiment = config.init(&f64_place()).unwrap();
+    let outcome = experiment.run(|_, _| ControlFlow::Continue(())).unwrap();
+    let group = |name: &str| {
+        let mut groups = outcome.groups.iter();
+        groups.find(|group| group.name == name).unwrap()
+    };
+    // Every inhibitory cell fires once in each cycle.
+    let rhythm = 38.0..=48.0;
+    let rate = outcome.mean_rate_hz(group("inhibitory"));
+    assert!(rhythm.contains(&rate), "{rate} Hz");
+    // Excitatory spikes come in volleys with silence between them, one in each cycle.
+    let cells = &outcome.spikes[group("excitatory").cells.clone()];
+    let mut times: Vec<f64> = cells.iter().flat_map(|cell| cell.times.clone()).collect();
+    times.sort_by(f64::total_cmp);
+    let volleys: Vec<&[f64]> = times.chunk_by(|one, next| next - one < 6.0).collect();
+    let rate = volleys.len() as f64 / 0.2;
+    assert!(rhythm.contains(&rate), "{} volleys", volleys.len());
+    for volley in volleys {
+        assert!(volley.len() > 10, "{volley:?}");
+        assert!(volley[volley.len() - 1] - volley[0] < 12.0, "{volley:?}");
     }
 }
 
@@ -290,6 +359,8 @@ fn columns_are_told_apart_in_figures() {
     };
     let nine = svg(&text(9));
     assert!(nine.contains("[0]") && nine.contains("[6]") && !nine.contains("[7]"));
+    assert!(nine.contains("v (mV) (7 of 9)"));
+    assert!(!svg(&text(7)).contains(" of "));
     assert!(!svg(&text(1)).contains("[0]"));
 }
 
@@ -317,7 +388,8 @@ fn a_solver_that_would_leave_out_noise_is_refused() {
     assert_eq!(run(own).solver, "heun");
 }
 
-/// A leaky cell and two Hodgkin–Huxley cells, in five and twenty steps to one of the whole, and a system with two inputs.
+/// A leaky cell and two Hodgkin–Huxley cells, in five and twenty steps to one of the whole, and a system with two
+/// inputs.
 const LEVELS: &str = r#""duration": 40, "dt": 0.5, "composite": {"dt": 0.5, "level": [
     {"name": "leaky", "dt": 0.1, "unit": {"model": "lif", "current": 14}},
     {"name": "axons", "dt": 0.025, "solver": "rk4", "external": true,

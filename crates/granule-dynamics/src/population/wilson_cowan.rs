@@ -7,20 +7,21 @@ use crate::model::Field;
 use crate::parameter::{Parameter, Values};
 use crate::setting::{self, Range, Setting};
 use crate::system::{System, SystemField, check_input};
-use crate::{DynamicsError, Place, State, Variable};
+use crate::{DynamicsError, Place, QuantityKind, State, Variable};
 
 /// An excitatory and an inhibitory population (Wilson and Cowan 1972):
 ///
 /// - τₑ dE/dt = −E + (kₑ − rₑ E) Sₑ(c₁ E − c₂ I + P)
 /// - τᵢ dI/dt = −I + (kᵢ − rᵢ I) Sᵢ(c₃ E − c₄ I + Q)
 ///
-/// with S(x) = 1/(1 + e^(−a(x − θ))) − 1/(1 + e^(aθ)) and k = 1 − 1/(1 + e^(aθ)), the largest value of S. E and I are the
-/// shares of cells that fire, relative to rest. The defaults are those of the paper's limit cycle (its figure 11), whose
-/// time constants it leaves open.
+/// with S(x) = 1/(1 + e^(−a(x − θ))) − 1/(1 + e^(aθ)) and k = 1 − 1/(1 + e^(aθ)), the largest value of S. E and I are
+/// the shares of cells that fire, relative to rest. The defaults are those of the paper's limit cycle (its figure 11),
+/// whose time constants it leaves open.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct WilsonCowanConfig {
-    /// The number of pairs, each for itself, side by side. Every setting below is one value for all of them or one for each.
+    /// The number of pairs, each for itself, side by side. Every setting below is one value for all of them or one for
+    /// each.
     pub pairs: usize,
     /// τₑ in ms, above 0.
     pub excitatory_time_constant: Values,
@@ -153,9 +154,9 @@ impl WilsonCowanConfig {
 
 /// Pairs of an excitatory and an inhibitory population; see [`WilsonCowanConfig`] for the equations.
 ///
-/// The state is E and I, `[batch, pairs]` each, at rest, E = I = 0, at the beginning. An input `[batch, 2·pairs]` adds its
-/// first half to P and its second to Q. With a
-/// solver it is a [`crate::system::Integrated`] model; to the other nodes of a [`crate::system::Network`] it gives E.
+/// The state is E and I, `[batch, pairs]` each, at rest, E = I = 0, at the beginning. An input `[batch, 2·pairs]` adds
+/// its first half to P and its second to Q. With a solver it is a [`crate::system::Integrated`] model; to the other
+/// nodes of a [`crate::system::Network`] it gives E.
 #[derive(Module, Debug)]
 pub struct WilsonCowan {
     /// E.
@@ -268,6 +269,10 @@ impl SystemField for WilsonCowanField {
     fn activity(&self) -> Variable {
         self.variables[0].clone()
     }
+
+    fn observed(&self) -> Variable {
+        self.variables[0].clone()
+    }
 }
 
 impl System for WilsonCowan {
@@ -275,8 +280,9 @@ impl System for WilsonCowan {
 
     fn field(&self) -> Result<WilsonCowanField, DynamicsError> {
         let named = |names: [&str; 2]| names.map(|name| Variable::new(name, "1", self.pairs));
+        let rates = named(["E", "I"]).map(|variable| variable.of_kind(QuantityKind::Rate));
         Ok(WilsonCowanField {
-            variables: named(["E", "I"]).to_vec(),
+            variables: rates.to_vec(),
             inputs: named(["P", "Q"]).to_vec(),
             excitatory: Population::of(&self.excitatory),
             inhibitory: Population::of(&self.inhibitory),

@@ -158,6 +158,14 @@ impl SystemField for Box<dyn SystemField> {
         self.as_ref().activity()
     }
 
+    fn observed(&self) -> Variable {
+        self.as_ref().observed()
+    }
+
+    fn field_potential(&self) -> Option<Variable> {
+        self.as_ref().field_potential()
+    }
+
     fn output(&self, state: &State) -> Tensor<2> {
         self.as_ref().output(state)
     }
@@ -204,6 +212,17 @@ mod tests {
             assert_eq!(
                 field.output(&state).dims()[1],
                 field.activity().width,
+                "{kind}"
+            );
+            assert_eq!(
+                field.observe(&state).dims()[1],
+                field.observed().width,
+                "{kind}"
+            );
+            let potential = field.local_field_potential(&state);
+            assert_eq!(
+                potential.map(|potential| potential.dims()[1]),
+                field.field_potential().map(|own| own.width),
                 "{kind}"
             );
         }

@@ -153,6 +153,14 @@ impl SystemField for JansenRitField {
         Variable::new("pyramidal rate", "Hz", self.nodes()).of_kind(QuantityKind::Rate)
     }
 
+    fn observed(&self) -> Variable {
+        Variable::new("y1 - y2", "mV", self.nodes())
+    }
+
+    fn field_potential(&self) -> Option<Variable> {
+        Some(self.observed())
+    }
+
     fn output(&self, state: &State) -> Tensor<2> {
         self.sigmoid(self.potential(state))
     }

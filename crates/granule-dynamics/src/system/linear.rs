@@ -86,7 +86,8 @@ impl LinearSystemConfig {
     }
 }
 
-/// Checks that every row of a matrix has `columns` values, or as many as the first, at least one, and that all are finite.
+/// Checks that every row of a matrix has `columns` values, or as many as the first, at least one, and that all are
+/// finite.
 pub(super) fn check_matrix(
     name: &str,
     matrix: &[Vec<f64>],
@@ -258,6 +259,10 @@ impl SystemField for LinearSystemField {
     }
 
     fn activity(&self) -> Variable {
+        self.variables[0].clone()
+    }
+
+    fn observed(&self) -> Variable {
         self.variables[0].clone()
     }
 }

@@ -11,8 +11,9 @@
 //! | [`FitzHughNagumo`], [`VanDerPol`], [`StuartLandau`] | two | one for each variable |
 //! | [`BalloonWindkessel`]: BOLD of an activity | s, ln f, ln v, ln q | activity |
 //!
-//! A [`System`] is a Burn module of parameters whose values make a [`SystemField`]. [`Integrated`] moves it with a solver;
-//! a [`Network`] couples its nodes over a connectivity matrix with delays; [`WithBold`] adds the haemodynamic response.
+//! A [`System`] is a Burn module of parameters whose values make a [`SystemField`]. [`Integrated`] moves it with a
+//! solver; a [`Network`] couples its nodes over a connectivity matrix with delays; [`WithBold`] adds the haemodynamic
+//! response.
 //!
 //! A model of `nodes` areas has variables of that width; its parameters are one value for all nodes or one for each.
 //! Input channels lie one after the other in the columns of the input tensor, each as wide as
@@ -92,6 +93,14 @@ pub trait SystemField: Field {
 
     /// What [`output`](Self::output) is: its name, unit and width.
     fn activity(&self) -> Variable;
+
+    /// What [`observe`](Field::observe) shows: its name, unit and width.
+    fn observed(&self) -> Variable;
+
+    /// What [`local_field_potential`](Self::local_field_potential) is; `None` where a model has none.
+    fn field_potential(&self) -> Option<Variable> {
+        None
+    }
 
     /// What reaches other systems, `[batch, width]`.
     fn output(&self, state: &State) -> Tensor<2> {

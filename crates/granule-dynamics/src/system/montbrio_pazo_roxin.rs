@@ -11,8 +11,9 @@ use crate::{DynamicsError, State, Variable};
 mass_model! {
     /// Settings of [`MontbrioPazoRoxin`]; the defaults are the bistable example of the paper (Δ = 1, η = −5, J = 15).
     config MontbrioPazoRoxinConfig,
-    /// The exact mean field of quadratic integrate-and-fire cells, all coupled to all, whose excitabilities have a Lorentzian
-    /// distribution with centre η and half width Δ (Montbrió, Pazó & Roxin 2015, Physical Review X 5:021028).
+    /// The exact mean field of quadratic integrate-and-fire cells, all coupled to all, whose excitabilities have a
+    /// Lorentzian distribution with centre η and half width Δ (Montbrió, Pazó & Roxin 2015, Physical Review X
+    /// 5:021028).
     ///
     /// ```text
     /// τ dr/dt = Δ/(πτ) + 2·r·v
@@ -22,8 +23,9 @@ mass_model! {
     /// It is the mean of cells τ dV/dt = V² + ηᵢ + J·τ·r + I that spike and reset at ±∞: r is their rate, v their mean
     /// potential.
     ///
-    /// State: r (1/ms) and v (dimensionless, as the cells' potential). Input: one channel I, a dimensionless current. Observed and
-    /// given to other systems: r. The proxy of the local field potential is the recurrent synaptic current J·τ·r.
+    /// State: r (1/ms) and v (dimensionless, as the cells' potential). Input: one channel I, a dimensionless current.
+    /// Observed and given to other systems: r. The proxy of the local field potential is the recurrent synaptic current
+    /// J·τ·r.
     module MontbrioPazoRoxin,
     /// [`MontbrioPazoRoxin`] with its parameters' values.
     field MontbrioPazoRoxinField,
@@ -42,7 +44,7 @@ mass_model! {
         coupling = 15.0, Range::Any;
     }
     variables: {
-        r ["1/ms"] = 0.0;
+        r ["1/ms"] as Rate = 0.0;
         v ["1"] = -2.0;
     }
     inputs: { "current" ["1"]; }
@@ -94,6 +96,14 @@ impl SystemField for MontbrioPazoRoxinField {
 
     fn activity(&self) -> Variable {
         self.variables[0].clone()
+    }
+
+    fn observed(&self) -> Variable {
+        self.variables[0].clone()
+    }
+
+    fn field_potential(&self) -> Option<Variable> {
+        Some(Variable::new("synaptic current", "1", self.nodes()))
     }
 
     fn rate(&self, state: &State, _input: Option<&Tensor<2>>) -> Option<Tensor<2>> {

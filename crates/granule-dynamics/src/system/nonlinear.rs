@@ -227,10 +227,10 @@ impl NonlinearSystemConfig {
 
 /// dX/dt = F(X, Y) + G(Y, U), with F a small network or a named form and G linear or a small network.
 ///
-/// State: X in one variable, `[batch, size]`, for a network; the form's two variables, `[batch, nodes]` each, for a named
-/// form. Input: Y in the first `population` columns, then U in `external` columns. G has a row for each value of X: with a
-/// named form those of its first variable, then those of its second. Observed and given to other systems: X, or what
-/// the form gives.
+/// State: X in one variable, `[batch, size]`, for a network; the form's two variables, `[batch, nodes]` each, for a
+/// named form. Input: Y in the first `population` columns, then U in `external` columns. G has a row for each value of
+/// X: with a named form those of its first variable, then those of its second. Observed and given to other systems: X,
+/// or what the form gives.
 #[derive(Module, Debug)]
 pub struct NonlinearSystem {
     /// F.
@@ -447,6 +447,13 @@ impl SystemField for NonlinearField {
         match &self.form {
             FormField::Network { variables, .. } => variables[0].clone(),
             FormField::Named(form) => form.activity(),
+        }
+    }
+
+    fn observed(&self) -> Variable {
+        match &self.form {
+            FormField::Network { variables, .. } => variables[0].clone(),
+            FormField::Named(form) => form.observed(),
         }
     }
 }

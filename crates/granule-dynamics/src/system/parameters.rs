@@ -68,7 +68,9 @@ macro_rules! mass_model {
         field $Field:ident,
         noise: { $(#[$noise_doc:meta])* amplitude = $noise:expr; }
         parameters: { $($(#[$doc:meta])* $name:ident = $default:expr, $range:expr;)+ }
-        variables: { $($variable:ident [$unit:literal $(, $low:literal to $high:literal)?] = $initial:expr;)+ }
+        variables: { $(
+            $variable:ident [$unit:literal $(, $low:literal to $high:literal)?] $(as $kind:ident)? = $initial:expr;
+        )+ }
         inputs: { $($channel:literal [$channel_unit:literal];)+ }
     ) => {
         $(#[$config_doc])*
@@ -118,7 +120,9 @@ macro_rules! mass_model {
             }
 
             fn variables(&self) -> Vec<$crate::Variable> {
-                vec![$($crate::Variable::new(stringify!($variable), $unit, self.nodes)$(.within($low, $high))?),+]
+                vec![$($crate::Variable::new(stringify!($variable), $unit, self.nodes)
+                    $(.within($low, $high))?
+                    $(.of_kind($crate::QuantityKind::$kind))?),+]
             }
 
             /// Checks every value.

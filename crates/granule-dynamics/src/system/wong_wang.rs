@@ -20,9 +20,10 @@ mass_model! {
     /// di₁ = −i₁/τ_AMPA dt + σ/√τ_AMPA dW₁
     /// ```
     ///
-    /// State: the gating s1, s2 and the noise currents i1, i2 (nA), which stay at rest without noise. Input: two channels, the
-    /// rates μ₁ and μ₂ (Hz) of the stimulus to either population; [`stimulus`](Self::stimulus) gives them for a motion coherence.
-    /// Observed: s1 then s2. Given to other systems: s1 − s2. The rate is that of both populations, 1 then 2.
+    /// State: the gating s1, s2 and the noise currents i1, i2 (nA), which stay at rest without noise. Input: two
+    /// channels, the rates μ₁ and μ₂ (Hz) of the stimulus to either population; [`stimulus`](Self::stimulus) gives them
+    /// for a motion coherence. Observed: s1 then s2. Given to other systems: s1 − s2. The rate is that of both
+    /// populations, 1 then 2.
     module WongWang,
     /// [`WongWang`] with its parameters' values.
     field WongWangField,
@@ -154,6 +155,14 @@ impl SystemField for WongWangField {
         Variable::new("s1 - s2", "1", self.nodes())
     }
 
+    fn observed(&self) -> Variable {
+        Variable::new("s1, s2", "1", 2 * self.nodes()).within(0.0, 1.0)
+    }
+
+    fn field_potential(&self) -> Option<Variable> {
+        Some(Variable::new("synaptic current", "nA", self.nodes()))
+    }
+
     fn output(&self, state: &State) -> Tensor<2> {
         state[0].clone() - state[1].clone()
     }
@@ -171,8 +180,8 @@ impl SystemField for WongWangField {
 mass_model! {
     /// Settings of [`ReducedWongWang`]; the defaults are those of Deco et al. 2013.
     config ReducedWongWangConfig,
-    /// One excitatory population of a brain area by its NMDA gating, the node of large networks (Deco et al. 2013, Journal of
-    /// Neuroscience 33:11239).
+    /// One excitatory population of a brain area by its NMDA gating, the node of large networks (Deco et al. 2013,
+    /// Journal of Neuroscience 33:11239).
     ///
     /// ```text
     /// ds/dt = −s/τ_S + (1 − s)·γ·H(x)
@@ -180,8 +189,8 @@ mass_model! {
     /// ```
     ///
     /// with H as in [`WongWang`]. State: the gating s. Input: two channels, the synaptic drive u, in units of
-    /// gating, where a network's coupling belongs, and a current I (nA). Observed and given to other systems: s. The proxy of the
-    /// local field potential is the recurrent current J·w·s (nA).
+    /// gating, where a network's coupling belongs, and a current I (nA). Observed and given to other systems: s. The
+    /// proxy of the local field potential is the recurrent current J·w·s (nA).
     module ReducedWongWang,
     /// [`ReducedWongWang`] with its parameters' values.
     field ReducedWongWangField,
@@ -260,6 +269,14 @@ impl SystemField for ReducedWongWangField {
 
     fn activity(&self) -> Variable {
         self.variables[0].clone()
+    }
+
+    fn observed(&self) -> Variable {
+        self.variables[0].clone()
+    }
+
+    fn field_potential(&self) -> Option<Variable> {
+        Some(Variable::new("recurrent current", "nA", self.nodes()))
     }
 
     fn rate(&self, state: &State, input: Option<&Tensor<2>>) -> Option<Tensor<2>> {

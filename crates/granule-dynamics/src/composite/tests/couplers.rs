@@ -298,6 +298,32 @@ fn what_a_conversion_cannot_read_is_refused_with_those_that_fit() {
             "voltage-to-rate",
         ),
         (r#""system": {"kind": "jansen-rit"}"#.into(), "output", ""),
+        (
+            r#""system": {"kind": "wilson-cowan"}"#.into(),
+            "E",
+            "rate-to-current rate-to-drive",
+        ),
+        (
+            r#""system": {"kind": "wilson-cowan"}"#.into(),
+            "I",
+            "rate-to-current rate-to-drive",
+        ),
+        (
+            r#""system": {"kind": "wilson-cowan"}"#.into(),
+            "output",
+            "rate-to-current rate-to-drive",
+        ),
+        // In 1/ms.
+        (
+            r#""system": {"kind": "montbrio-pazo-roxin"}"#.into(),
+            "r",
+            "",
+        ),
+        (
+            r#""system": {"kind": "montbrio-pazo-roxin"}"#.into(),
+            "v",
+            "drive-to-rate drive-to-current",
+        ),
     ];
     let kinds = [
         ("voltage-to-rate", false),
@@ -352,4 +378,49 @@ fn the_output_of_a_system_is_its_activity() {
     // Sigmoid of y1 − y2 = 7 mV, in Hz; not the potential itself.
     let rate = 5.0 / (1.0 + (0.56_f64 * (6.0 - 7.0)).exp());
     assert_close(seen(&model, 0.1, 0.1)[0], rate, 1e-13);
+}
+
+/// The voltage of cells at rest after 20 ms of what a system sends them.
+fn driven(system: &str, quantity: &str, conversion: &str) -> Result<f64, String> {
+    let settings = config(&format!(
+        r#"{{"dt": 0.5, "level": [
+            {{"name": "field", "dt": 0.05, "system": {system}}},
+            {{"name": "cells", "dt": 0.05, "unit": {{"model": "hodgkin-huxley"}}}}
+        ], "coupler": [
+            {{"from": "field.{quantity}", "to": "cells", "conversion": {conversion},
+              "projection": {{"mean": {{"gain": 3}}}}}}
+        ], "observe": ["cells.v"]}}"#
+    ));
+    let model = settings
+        .init(&f64_place())
+        .map_err(|error| error.to_string())?;
+    Ok(seen(&model, 20.0, 0.5)[40])
+}
+
+#[test]
+fn rates_of_mean_fields_drive_cells() {
+    let quiet = r#"{"kind": "scale", "from": "Hz", "to": "µA/cm²", "factor": 0}"#;
+    let quiet = driven(r#"{"kind": "jansen-rit"}"#, "output", quiet).unwrap();
+    let cowan = r#"{"kind": "wilson-cowan", "excitatory_drive": 5.0}"#;
+    let field = r#"{"kind": "montbrio-pazo-roxin", "initial": [0.5, 0.0]}"#;
+    let column = r#"{"kind": "jansen-rit"}"#;
+    for (system, quantity, unit, factor) in [
+        (cowan, "E", "1", 1.0),
+        (field, "r", "1/ms", 2.0),
+        (column, "output", "Hz", 0.5),
+    ] {
+        let scale =
+            format!(r#"{{"kind": "scale", "from": "{unit}", "to": "µA/cm²", "factor": {factor}}}"#);
+        let scaled = driven(system, quantity, &scale).unwrap();
+        assert!((scaled - quiet).abs() > 0.1, "{quantity}: {scaled} {quiet}");
+        // A rate with a unit becomes a current by a factor that names it, and the refusal says so.
+        match driven(system, quantity, r#"{"kind": "rate-to-current"}"#) {
+            Ok(found) => assert_eq!((unit, found), ("1", scaled)),
+            Err(text) => {
+                assert_ne!(unit, "1");
+                assert!(text.contains(&format!("is in {unit}")), "{text}");
+                assert!(text.ends_with("conversions that fit: scale"), "{text}");
+            }
+        }
+    }
 }

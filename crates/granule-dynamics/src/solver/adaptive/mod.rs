@@ -78,8 +78,16 @@ pub fn integrate(
     Ok(run.solution)
 }
 
-/// Steps given from outside, inside each of which a 5(4) pair takes as many of its own as the tolerance needs. The input is
-/// held over the given step.
+/// Steps given from outside, inside each of which a 5(4) pair takes as many of its own as the tolerance needs. The
+/// input is held over the given step.
+///
+/// Every given step begins anew: its first step, where [`AdaptiveConfig::first_step`] gives none, is estimated again,
+/// which costs evaluations of the field. It is meant for runs, not for gradients: they would go through every attempt
+/// and through a choice of steps that depends on the state. [`integrate`] keeps its step over a whole span.
+///
+/// # Errors
+///
+/// A step returns those of [`integrate`].
 #[derive(Clone, Debug)]
 pub struct Within(pub AdaptiveConfig);
 

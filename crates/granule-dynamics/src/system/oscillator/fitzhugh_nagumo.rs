@@ -82,6 +82,10 @@ impl SystemField for FitzHughNagumoField {
     fn activity(&self) -> Variable {
         self.variables[0].clone()
     }
+
+    fn observed(&self) -> Variable {
+        self.variables[0].clone()
+    }
 }
 
 #[cfg(test)]

@@ -12,16 +12,16 @@ use crate::{DynamicsError, State, Variable};
 mass_model! {
     /// Settings of [`StuartLandau`]; the default is a 10 Hz rhythm of amplitude 1.
     config StuartLandauConfig,
-    /// The normal form of a supercritical Hopf bifurcation (Landau 1944; Stuart 1960; as a node of the whole brain: Deco et
-    /// al. 2017, Scientific Reports 7:3095).
+    /// The normal form of a supercritical Hopf bifurcation (Landau 1944; Stuart 1960; as a node of the whole brain:
+    /// Deco et al. 2017, Scientific Reports 7:3095).
     ///
     /// ```text
     /// dx/dt = a·x − b·(x² + y²)·x − 2πf·y + u_x
     /// dy/dt = a·y − b·(x² + y²)·y + 2πf·x + u_y
     /// ```
     ///
-    /// For a > 0 it oscillates with amplitude √(a/b), for a < 0 it rings and decays. State: x and y. Input: two channels,
-    /// u_x and u_y (1/ms). Observed and given to other systems: x.
+    /// For a > 0 it oscillates with amplitude √(a/b), for a < 0 it rings and decays. State: x and y. Input: two
+    /// channels, u_x and u_y (1/ms). Observed and given to other systems: x.
     module StuartLandau,
     /// [`StuartLandau`] with its parameters' values.
     field StuartLandauField,
@@ -81,6 +81,10 @@ impl SystemField for StuartLandauField {
     }
 
     fn activity(&self) -> Variable {
+        self.variables[0].clone()
+    }
+
+    fn observed(&self) -> Variable {
         self.variables[0].clone()
     }
 }

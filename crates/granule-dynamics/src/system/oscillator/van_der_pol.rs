@@ -73,6 +73,10 @@ impl SystemField for VanDerPolField {
     fn activity(&self) -> Variable {
         self.variables[0].clone()
     }
+
+    fn observed(&self) -> Variable {
+        self.variables[0].clone()
+    }
 }
 
 #[cfg(test)]

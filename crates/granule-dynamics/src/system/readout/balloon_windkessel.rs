@@ -9,8 +9,8 @@ use crate::{DynamicsError, State, Variable};
 mass_model! {
     /// Settings of [`BalloonWindkessel`]. The defaults are [`stephan_2007`](Self::stephan_2007).
     config BalloonWindkesselConfig,
-    /// The haemodynamic response to neural activity z: the balloon–Windkessel model (Friston et al. 2000, NeuroImage 12:466;
-    /// Friston, Harrison & Penny 2003, NeuroImage 19:1273).
+    /// The haemodynamic response to neural activity z: the balloon–Windkessel model (Friston et al. 2000, NeuroImage
+    /// 12:466; Friston, Harrison & Penny 2003, NeuroImage 19:1273).
     ///
     /// ```text
     /// ds/dt = ε·(z − z₀) − κ·s − γ·(f − 1)            vasodilatory signal
@@ -23,8 +23,8 @@ mass_model! {
     /// f, v and q are relative to rest and kept positive by holding their logarithms, which changes no value. The
     /// parameters are in seconds; `time_unit` says how many seconds one unit of the run's time is, 0.001 for ms.
     ///
-    /// State: s (1/s), ln f, ln v, ln q. Input: one channel, the activity z, in any unit, that ε converts. Observed and given to
-    /// other systems: the relative change of the BOLD signal.
+    /// State: s (1/s), ln f, ln v, ln q. Input: one channel, the activity z, in any unit, that ε converts. Observed and
+    /// given to other systems: the relative change of the BOLD signal.
     module BalloonWindkessel,
     /// [`BalloonWindkessel`] with its parameters' values.
     field BalloonWindkesselField,
@@ -45,8 +45,8 @@ mass_model! {
         transit_time = 2.0, Range::Positive;
         /// α: the stiffness of the vessels.
         stiffness = 0.32, Range::Positive;
-        /// ρ: the share of oxygen extracted at rest. k₁ to k₃ are numbers of their own and stay as they are when it is set or
-        /// trained: take them from the equation that is meant.
+        /// ρ: the share of oxygen extracted at rest. k₁ to k₃ are numbers of their own and stay as they are when it is
+        /// set or trained: take them from the equation that is meant.
         oxygen_extraction = 0.4, Range::OpenFraction;
         /// V₀: the share of blood in the volume at rest.
         resting_volume = 0.04, Range::Positive;
@@ -71,14 +71,14 @@ mass_model! {
 impl BalloonWindkesselConfig {
     /// The revised signal equation of Stephan et al. 2007 (NeuroImage 38:387) at 1.5 T and an echo time of 40 ms,
     /// k₁ = 4.3·40.3·ρ·TE, k₂ = ε'·25·ρ·TE, k₃ = 1 − ε' with a ratio ε' of 1, and the numbers that SPM12 has for it
-    /// (κ 0.64, γ 0.32, τ 2, α 0.32, ρ 0.4). Other programs put other numbers under the paper's name. The response to half a
-    /// second of activity peaks 4.5 s after its beginning.
+    /// (κ 0.64, γ 0.32, τ 2, α 0.32, ρ 0.4). Other programs put other numbers under the paper's name. The response to
+    /// half a second of activity peaks 4.5 s after its beginning.
     pub fn stephan_2007() -> Self {
         Self::default()
     }
 
-    /// The parameters and the signal equation of Friston, Harrison & Penny 2003: k₁ = 7ρ, k₂ = 2, k₃ = 2ρ − 0.2. The response to
-    /// half a second of activity peaks 3.2 s after its beginning.
+    /// The parameters and the signal equation of Friston, Harrison & Penny 2003: k₁ = 7ρ, k₂ = 2, k₃ = 2ρ − 0.2. The
+    /// response to half a second of activity peaks 3.2 s after its beginning.
     pub fn friston_2003() -> Self {
         let extraction = 0.34;
         Self {
@@ -156,6 +156,10 @@ impl SystemField for BalloonWindkesselField {
 
     fn activity(&self) -> Variable {
         Variable::new("bold", "1", self.nodes())
+    }
+
+    fn observed(&self) -> Variable {
+        self.activity()
     }
 }
 

@@ -51,6 +51,28 @@ impl Readout {
         Err(DynamicsError::config("readout", found, allowed))
     }
 
+    /// Its name in a record, and its unit. Variables of several units have none together.
+    pub(crate) fn quantity(self, field: &dyn SystemField) -> (&'static str, &'static str) {
+        match self {
+            Self::Observed => ("observed", field.observed().unit),
+            Self::Activity => ("activity", field.activity().unit),
+            Self::Rate => ("rate", "Hz"),
+            Self::LocalFieldPotential => {
+                ("lfp", field.field_potential().map_or("1", |own| own.unit))
+            }
+            Self::State => {
+                let mut units = field.variables().iter().map(|variable| variable.unit);
+                let first = units.next().unwrap_or("1");
+                let unit = if units.all(|unit| unit == first) {
+                    first
+                } else {
+                    "1"
+                };
+                ("observed", unit)
+            }
+        }
+    }
+
     /// `[batch, outputs]`
     pub(crate) fn read(
         self,
