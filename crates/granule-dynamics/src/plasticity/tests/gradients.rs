@@ -309,6 +309,42 @@ fn gradients_of_short_term_plasticity_agree_with_central_differences() {
     }
 }
 
+/// A network under one rule.
+fn under(rule: RuleConfig) -> PlasticNetwork {
+    let config = PlasticNetworkConfig {
+        inputs: 1,
+        units: 3,
+        transfer: Activation::Sigmoid,
+        time_constant: 20.0,
+        plasticity: RulesConfig {
+            rules: vec![rule],
+            limits: WeightLimits::default(),
+        },
+        ..PlasticNetworkConfig::default()
+    };
+    config.init(&f64_autodiff()).unwrap()
+}
+
+/// Every rule that learns from rates, and those of spikes on the graded activity that the units have.
+#[test]
+fn every_rule_has_one_gradient_under_every_memory_policy() {
+    for (rule, _) in rules() {
+        let network = under(rule.clone());
+        let (_, full) = differentiate(&network, &Memory::Full);
+        for memory in [Memory::Segments(7), Memory::Nested(vec![3, 4])] {
+            let (_, other) = differentiate(&network, &memory);
+            assert_eq!(full.len(), other.len(), "{rule:?}");
+            for ((id, a), (other, b)) in full.iter().zip(&other) {
+                assert_eq!(id, other);
+                let largest = a.iter().fold(0.0_f64, |m, x| m.max(x.abs()));
+                for (a, b) in a.iter().zip(b) {
+                    assert!((a - b).abs() <= 1e-10 * largest, "{rule:?}: {a} {b}");
+                }
+            }
+        }
+    }
+}
+
 fn network(shared: bool, short_term: bool) -> PlasticNetwork {
     let hebb = HebbConfig {
         rate: 2e-3,
