@@ -75,6 +75,61 @@ fn a_model_of_several_levels_finds_its_couplings() {
 }
 
 #[test]
+fn settings_reach_into_lists_by_the_names_of_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    std::fs::write(at.join("model.toml"), example(None)).unwrap();
+    let simulate = |what: &str, set: &str| {
+        let args = ["simulate", what, "--duration", "5", "--json", "--set", set];
+        fine(at, &args).stdout
+    };
+    let plain = simulate("model.toml", "record.every=1");
+    let one = simulate("model.toml", "model.coupler.0.projection.mean.gain=9");
+    let other = simulate("model.toml", "composite.coupler.0.projection.mean.gain=9");
+    assert!(one == other && one != plain);
+    let whole = simulate("whole-brain", "record.every=1");
+    let weight = simulate("whole-brain", "connectivity.weights.0.1=2.5");
+    assert_ne!(whole, weight);
+    for (what, set, parts) in [
+        (
+            "whole-brain",
+            "connectivity.weights.0.10=1",
+            &["connectivity.weights.0", "0 to 9"][..],
+        ),
+        (
+            "whole-brain",
+            "connectivity.weights.-1.0=1",
+            &["connectivity.weights", "-1", "0 to 9"],
+        ),
+        (
+            "model.toml",
+            "model.coupler.0.projection.mean.gian=5",
+            &["gian", "gain"],
+        ),
+        (
+            "hodgkin-huxley",
+            "unit.cells=100000000000",
+            &["unit.cells", "at most"],
+        ),
+        (
+            "rate-sine",
+            "population.units=1000000",
+            &["population.units", "at most"],
+        ),
+    ] {
+        let error = refused(at, &["simulate", what, "--set", set], 2);
+        for part in parts {
+            assert!(error.contains(part), "{set}: {error}");
+        }
+    }
+    std::fs::write(at.join("c.toml"), "[composite]\ndt = 1.0").unwrap();
+    let error = refused(at, &["train", "c.toml"], 2);
+    assert!(error.contains("multi-granularity"), "{error}");
+    let error = refused(at, &["train", "multi-granularity"], 2);
+    assert!(error.contains("three_levels.toml"), "{error}");
+}
+
+#[test]
 fn other_runs_are_not_simulated() {
     let dir = tempfile::tempdir().unwrap();
     let run = crate::support::trained();

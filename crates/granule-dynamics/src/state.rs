@@ -209,7 +209,7 @@ impl State {
             if let Some(at) = host(x)?.iter().position(|x| !x.is_finite()) {
                 let name = variables.get(index).map(|v| v.name.clone());
                 return Err(DynamicsError::NonFinite {
-                    time,
+                    time: readable(time),
                     variable: name.unwrap_or_else(|| format!("variable {index}")),
                     batch: at / width,
                     unit: at % width,
@@ -256,7 +256,7 @@ impl State {
             if let Some((at, value)) = values.iter().enumerate().find(|(_, x)| far(x)) {
                 let width = x.dims()[1].max(1);
                 return Err(DynamicsError::Runaway {
-                    time,
+                    time: readable(time),
                     variable: variable.name.clone(),
                     batch: at / width,
                     unit: at % width,
@@ -268,6 +268,11 @@ impl State {
         }
         Ok(())
     }
+}
+
+/// A time without what rounding left of a product of steps.
+fn readable(time: f64) -> f64 {
+    (time * 1e9).round() / 1e9
 }
 
 impl Index<usize> for State {

@@ -61,7 +61,7 @@ pub enum TrainError {
     #[error(transparent)]
     Model(#[from] ModelError),
     /// A model of several levels cannot be run: what diverges is named with the time at which it does.
-    #[error("{source}{}", Kept(.checkpoint))]
+    #[error("{source}; or, if training led there, lower optimizer.lr{}", Kept(.checkpoint))]
     Dynamics {
         /// What happened.
         source: Box<DynamicsError>,

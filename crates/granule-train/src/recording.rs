@@ -107,6 +107,18 @@ impl Recorded {
             recording,
         };
         recorded.weigh();
+        if config.test == 0.0 {
+            let text = "data.recording.test is 0: the model is scored on what it was fitted to";
+            recorded.warnings.push(text.to_owned());
+        }
+        for (quantity, observed) in recorded.recording.quantities.iter().zip(&recorded.observed) {
+            if quantity.columns < observed.width {
+                recorded.warnings.push(format!(
+                    "the recording has {} of the model's {} columns of {}; they are taken for the first ones",
+                    quantity.columns, observed.width, quantity.name
+                ));
+            }
+        }
         Ok(recorded)
     }
 

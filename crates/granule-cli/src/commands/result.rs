@@ -4,7 +4,9 @@ use std::path::Path;
 
 use granule::data::task::Performance;
 use granule::train::metrics::{OutputScores, RegressionScores};
-use granule::train::{Evaluation, RecordingScores, Scores, TrainedValues, TrialScores};
+use granule::train::{
+    Evaluation, QuantityScores, RecordingScores, Scores, TrainedValues, TrialScores,
+};
 use serde::Serialize;
 
 use crate::output::{self, Paint, Stream, duration, grouped, paint, rate};
@@ -18,6 +20,9 @@ pub struct ResultLine<'a> {
     pub macro_f1: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub r2: Option<f64>,
+    /// How each quantity of a recording is followed.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub quantities: &'a [QuantityScores],
     /// What training has made of the parameters of a model of several levels.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     pub trained: &'a [TrainedValues],
@@ -43,6 +48,9 @@ impl<'a> ResultLine<'a> {
             test_loss: evaluation.loss,
             macro_f1: evaluation.macro_f1(),
             r2: evaluation.r2(),
+            quantities: evaluation
+                .recording()
+                .map_or(&[], |scores| &scores.quantities),
             trained: evaluation.recording().map_or(&[], |scores| &scores.trained),
             test_samples: evaluation.samples,
             epochs: 0,

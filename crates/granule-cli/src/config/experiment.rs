@@ -100,6 +100,15 @@ pub fn resolve(args: &args::Simulate) -> anyhow::Result<Described> {
     for text in &args.set {
         read_set(&mut set, text)?;
     }
+    if of_training {
+        // The file says `model`.
+        for layer in [&mut flags, &mut set] {
+            if let Some(model) = layer.table.remove("model") {
+                let own = Table::from_iter([("composite".to_owned(), model)]);
+                merge(&mut layer.table, &own);
+            }
+        }
+    }
     let mut layers = vec![base, flags, set];
     let mut notes = fit_base(&mut layers);
     let stimulus = layers

@@ -68,6 +68,12 @@ pub fn explain(
 fn unknown_key(path: &str, siblings: &[String], defaults: &Table, layers: &[Layer]) -> Usage {
     let usage = Usage::new(format!("unknown key `{path}`{}", written(path, layers)));
     let (place, key) = path.rsplit_once('.').unwrap_or(("", path));
+    if path == "composite" {
+        return usage.hint(
+            "to train it, call the table `model` and give it kind = \"multi-granularity\"; \
+             duration, dt, seed and record stay away, the seed of the weights is model.seed",
+        );
+    }
     // Of a tagged table, serde does not name the tag.
     let tags = ["model", "kind"].into_iter().filter(|tag| {
         let path = join(place, tag);

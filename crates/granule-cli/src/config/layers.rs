@@ -147,13 +147,7 @@ fn merge_inside(parent: &str, lower: &mut Table, upper: &Table) {
                 merge_inside(key, lower, upper)
             }
             (Some(Value::Array(list)), Value::Table(upper)) if addresses(list, upper) => {
-                for (key, value) in upper {
-                    match (element_mut(list, key), value) {
-                        (Some(Value::Table(lower)), Value::Table(upper)) => merge(lower, upper),
-                        (Some(lower), value) => *lower = value.clone(),
-                        (None, _) => {}
-                    }
-                }
+                merge_list(list, upper);
             }
             _ => {
                 lower.insert(key.clone(), value.clone());
@@ -162,10 +156,23 @@ fn merge_inside(parent: &str, lower: &mut Table, upper: &Table) {
     }
 }
 
+fn merge_list(list: &mut [Value], upper: &Table) {
+    for (key, value) in upper {
+        match (element_mut(list, key), value) {
+            (Some(Value::Table(lower)), Value::Table(upper)) => merge(lower, upper),
+            (Some(Value::Array(inner)), Value::Table(upper)) if addresses(inner, upper) => {
+                merge_list(inner, upper);
+            }
+            (Some(lower), value) => *lower = value.clone(),
+            (None, _) => {}
+        }
+    }
+}
+
 /// Whether the keys of a table are meant as places in a list.
 fn addresses(list: &[Value], table: &Table) -> bool {
     let tables = !list.is_empty() && list.iter().all(Value::is_table);
-    tables || table.keys().all(|key| key.parse::<usize>().is_ok())
+    tables || table.keys().all(|key| key.parse::<i64>().is_ok())
 }
 
 /// The place of a list's element: its index, from 0, or the `name` it has.
@@ -198,30 +205,35 @@ pub fn address(lower: &Table, upper: &mut Table) -> Result<(), Usage> {
             match (lower.get(key), value) {
                 (Some(Value::Table(lower)), Value::Table(upper)) => inside(&path, lower, upper)?,
                 (Some(Value::Array(list)), Value::Table(upper)) if addresses(list, upper) => {
-                    let mut indexed = Table::new();
-                    for (key, mut value) in std::mem::take(upper) {
-                        let index =
-                            position(list, &key).ok_or_else(|| absent(&path, &key, list))?;
-                        let (path, index_key) = (format!("{path}.{index}"), index.to_string());
-                        if let (Value::Table(lower), Value::Table(upper)) =
-                            (&list[index], &mut value)
-                        {
-                            inside(&path, lower, upper)?;
-                        }
-                        match (indexed.get_mut(&index_key), value) {
-                            (Some(Value::Table(first)), Value::Table(second)) => {
-                                merge(first, &second);
-                            }
-                            (_, value) => {
-                                indexed.insert(index_key, value);
-                            }
-                        }
-                    }
-                    *upper = indexed;
+                    elements(&path, list, upper)?;
                 }
                 _ => {}
             }
         }
+        Ok(())
+    }
+    fn elements(place: &str, list: &[Value], upper: &mut Table) -> Result<(), Usage> {
+        let mut indexed = Table::new();
+        for (key, mut value) in std::mem::take(upper) {
+            let found = position(list, &key).and_then(|index| Some((index, list.get(index)?)));
+            let (index, lower) = found.ok_or_else(|| absent(place, &key, list))?;
+            let path = format!("{place}.{index}");
+            match (lower, &mut value) {
+                (Value::Table(lower), Value::Table(upper)) => inside(&path, lower, upper)?,
+                (Value::Array(list), Value::Table(upper)) if addresses(list, upper) => {
+                    elements(&path, list, upper)?;
+                }
+                _ => {}
+            }
+            let key = index.to_string();
+            match (indexed.get_mut(&key), value) {
+                (Some(Value::Table(first)), Value::Table(second)) => merge(first, &second),
+                (_, value) => {
+                    indexed.insert(key, value);
+                }
+            }
+        }
+        *upper = indexed;
         Ok(())
     }
     inside("", lower, upper)

@@ -86,6 +86,13 @@ fn layers(args: &args::Train) -> anyhow::Result<Vec<Layer>> {
         Some(what) if what.ends_with(".toml") || Path::new(what).exists() => {
             layers.push(file(Path::new(what))?)
         }
+        Some(ModelConfig::MULTI_GRANULARITY) => {
+            return Err(
+                Usage::new("a model of several levels is described in a .toml file")
+                    .hint("`granule help train` says how; examples/three_levels.toml is one")
+                    .into(),
+            );
+        }
         Some(what) => {
             let names: Vec<String> = ModelConfig::NAMES.iter().map(ToString::to_string).collect();
             return Err(

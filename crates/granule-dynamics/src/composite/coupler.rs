@@ -163,7 +163,7 @@ impl Conversion {
 
 /// Who is connected to whom.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Projection {
     /// Every receiver gets the mean over all senders, times one gain.
     Mean {

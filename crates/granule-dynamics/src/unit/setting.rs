@@ -59,6 +59,9 @@ pub(crate) struct Settings<'a> {
     entries: Vec<Entry<'a>>,
 }
 
+/// Cells in a population: more would not fit into memory before a run of them begins.
+const MOST: usize = 1 << 24;
+
 impl<'a> Settings<'a> {
     /// No parameters yet, of the configuration `section`.
     pub(crate) fn new(
@@ -121,6 +124,14 @@ impl<'a> Settings<'a> {
 
     /// Checks that `trainable` and `bounds` name parameters, and every parameter.
     pub(crate) fn check(&self, units: usize) -> Result<(), DynamicsError> {
+        if units > MOST {
+            let field = format!("{}.cells", self.section);
+            return Err(DynamicsError::config(
+                field,
+                units,
+                format!("at most {MOST}"),
+            ));
+        }
         let known = self.entries.iter().map(|entry| entry.setting.name);
         check_listed((self.section, "trainable"), self.trainable, known.clone())?;
         check_listed((self.section, "bounds"), self.bounds.keys(), known)?;

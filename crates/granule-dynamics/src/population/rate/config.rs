@@ -128,6 +128,9 @@ pub enum Rectifier {
     Softplus,
 }
 
+/// Units of a network: the weights of more would take more than 16 GiB.
+const MOST: usize = 1 << 16;
+
 impl RateNetworkConfig {
     /// The network in steps of `dt`, moved by `asked` where that is given.
     ///
@@ -177,6 +180,10 @@ impl RateNetworkConfig {
         let n = self.units;
         if n == 0 {
             return fail("units", "0".into(), "at least 1".into());
+        }
+        if n > MOST {
+            let allowed = format!("at most {MOST}, for all of them are connected");
+            return fail("units", n.to_string(), allowed);
         }
         self.activation.validate()?;
         self.validate_time()?;
