@@ -57,7 +57,7 @@ Defaults by model:
   rate    adam, lr 0.003                    cosine        64      10
           gradient norm at most 1
   multi-granularity (in a file, see below):
-          adam, lr 0.05                     cosine        64     100
+          adam, lr 0.01                     cosine        64     100
           gradient norm at most 1
 ";
 

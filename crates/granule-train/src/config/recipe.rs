@@ -47,7 +47,7 @@ impl RunConfig {
                 config.train.epochs = 100;
                 config.train.clip_norm = Some(1.0);
                 config.optimizer = OptimizerConfig::Adam(AdamConfig {
-                    lr: 0.05,
+                    lr: 0.01,
                     ..Default::default()
                 });
                 config.schedule = ScheduleConfig::Cosine(Default::default());

@@ -124,6 +124,7 @@ fn config(device: &DeviceSpec, file: PathBuf, epochs: usize) -> RunConfig {
     config.train.epochs = epochs;
     config.train.batch_size = 2;
     config.train.turns = Some(vec![vec!["couplers".to_owned()]]);
+    config.optimizer = adam(0.05);
     config.data.recording = Some(RecordingConfig { file, test: 0.25 });
     config
 }
