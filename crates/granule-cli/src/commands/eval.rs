@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use granule::data::{DatasetSpec, LoadOptions};
-use granule::device::DeviceSpec;
+use granule::device::{DeviceSpec, OpenDevice};
 use granule::models::{ModelFile, Task};
 use granule::train::{
-    DataConfig, Evaluation, Observer, RunConfig, TrialsConfig, evaluate, evaluate_recording,
-    evaluate_trials, test_samples,
+    DataConfig, Evaluation, Observer, RunConfig, TrainError, TrialsConfig, evaluate,
+    evaluate_recording, evaluate_trials, test_samples,
 };
 
 use super::result::{ResultLine, fact, pace, show};
@@ -108,22 +108,10 @@ fn on_trials(
     let seed = trained.map_or(file.provenance.data_seed, |data| data.seed);
     let counts = trained.map_or_else(TrialsConfig::default, |data| data.trials);
     let count = args.limit_test.unwrap_or(counts.test);
-    let device = open(args.device.as_ref(), DeviceSpec::Auto)?;
-    let mut watcher = Watcher::new(Style::choose(false, args.json), None);
-    let started = Instant::now();
-    let evaluation = evaluate_trials(file, seed, count, &device, args.batch_size, &mut watcher)?;
-    let seconds = started.elapsed().as_secs_f64();
-    drop(watcher);
     let data = format!("{}, test trials", output::printable(task));
-    tell(
-        args,
-        target,
-        file,
-        &evaluation,
-        &data,
-        device.name(),
-        seconds,
-    )
+    score(args, target, file, &data, |device, watcher| {
+        evaluate_trials(file, seed, count, device, args.batch_size, watcher)
+    })
 }
 
 /// The test part of the recording that the model was fitted to.
@@ -154,10 +142,23 @@ fn on_recording(
     let data = recording.map_or_else(String::new, |recording| {
         format!("{}, test part", recording.file.display())
     });
+    score(args, target, file, &data, |device, watcher| {
+        evaluate_recording(file, &config, device, args.batch_size, watcher)
+    })
+}
+
+/// Opens the device, scores the model on it and tells of the result.
+fn score(
+    args: &args::Eval,
+    target: &Target,
+    file: &ModelFile,
+    data: &str,
+    evaluate: impl FnOnce(&OpenDevice, &mut Watcher) -> Result<Evaluation, TrainError>,
+) -> anyhow::Result<()> {
     let device = open(args.device.as_ref(), DeviceSpec::Auto)?;
     let mut watcher = Watcher::new(Style::choose(false, args.json), None);
     let started = Instant::now();
-    let evaluation = evaluate_recording(file, &config, &device, args.batch_size, &mut watcher)?;
+    let evaluation = evaluate(&device, &mut watcher)?;
     let seconds = started.elapsed().as_secs_f64();
     drop(watcher);
     tell(
@@ -165,7 +166,7 @@ fn on_recording(
         target,
         file,
         &evaluation,
-        &data,
+        data,
         device.name(),
         seconds,
     )
