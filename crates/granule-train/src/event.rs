@@ -107,6 +107,15 @@ pub enum Event<'a> {
     },
     /// Training begins or goes on.
     Start(StartEvent<'a>),
+    /// Other levels of a model learn from here on.
+    Turn {
+        /// Which turn, from 1.
+        turn: usize,
+        /// How many there are.
+        turns: usize,
+        /// The levels that learn in it.
+        levels: &'a [String],
+    },
     /// Steps were done: one on a CPU, a group on a GPU.
     Step(StepEvent),
     /// The model was scored on the validation part.

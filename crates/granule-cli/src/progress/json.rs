@@ -132,6 +132,14 @@ fn object(event: &Event<'_>) -> Option<(&'static str, Value)> {
                 "remaining_seconds": step.remaining_seconds,
             }),
         ),
+        Event::Turn {
+            turn,
+            turns,
+            levels,
+        } => (
+            "turn",
+            json!({"turn": turn, "turns": turns, "levels": levels}),
+        ),
         Event::Validation(score) => (
             "validation",
             json!({"epoch": score.epoch,

@@ -195,6 +195,15 @@ pub fn sentence(event: &Event<'_>, unit: Unit) -> Option<String> {
             ))
         }
         Event::Start(start) => Some(plan(start)),
+        Event::Turn {
+            turn,
+            turns,
+            levels,
+        } => Some(format!(
+            "turn {}: {} learn",
+            counter(*turn, *turns),
+            levels.join(", ")
+        )),
         Event::Epoch(epoch) => Some(finished(epoch, unit)),
         Event::EarlyStop { epoch, best_epoch } => Some(format!(
             "stopped early after epoch {epoch}: the validation loss was lowest in epoch {best_epoch}"

@@ -210,6 +210,7 @@ impl<'a> Session<'a> {
     fn epoch(&mut self, supply: &Supply<'_>) -> Result<End, TrainError> {
         self.clock = Clock::new(&self.progress);
         let (epoch, first) = (self.progress.epoch as u64, self.progress.step_in_epoch);
+        self.tell_turn(first);
         let mut step = |batch: Batch| {
             self.step(batch)?;
             self.after_step()
@@ -428,6 +429,23 @@ impl<'a> Session<'a> {
         let (schedule, lr) = (self.config.schedule, self.config.optimizer.lr());
         Schedule::new(schedule, lr, self.steps_per_epoch, epochs.len())
             .learning_rate(step.saturating_sub(epochs.start as u64 * steps))
+    }
+
+    /// Tells of a turn that begins with this epoch.
+    fn tell_turn(&mut self, first_step: usize) {
+        let train = &self.config.train;
+        let (turn, epochs) = train.turn(self.progress.epoch);
+        if let Some(turns) = &train.turns
+            && let Some(levels) = turns.get(turn)
+            && first_step == 0
+            && epochs.start == self.progress.epoch
+        {
+            self.observer.event(&Event::Turn {
+                turn: turn + 1,
+                turns: turns.len(),
+                levels,
+            });
+        }
     }
 
     /// Says where to go on from, after a run of a model that could not be finished.

@@ -333,15 +333,36 @@ fn another_recording_is_told_of() {
     assert!(found[0].contains("fingerprint") && found[0].contains(&*path.to_string_lossy()));
 }
 
+/// Keeps warnings, and turns with their levels.
 #[derive(Default)]
 struct Warnings(Vec<String>);
 
 impl Observer for Warnings {
     fn event(&mut self, event: &Event<'_>) {
-        if let Event::Warning { text } = event {
-            self.0.push((*text).to_owned());
+        match event {
+            Event::Warning { text } => self.0.push((*text).to_owned()),
+            Event::Turn {
+                turn,
+                turns,
+                levels,
+            } => {
+                self.0.push(format!("{turn}/{turns} {}", levels.join(" ")));
+            }
+            _ => {}
         }
     }
+}
+
+#[test]
+fn every_turn_is_told_of_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = config(&DeviceSpec::Flex, recording(dir.path(), 2, 4, 1), 5);
+    let pair = vec!["couplers".to_owned(), "population".to_owned()];
+    config.train.turns = Some(vec![vec!["couplers".into()], pair]);
+    let mut told = Warnings::default();
+    let folder = dir.path().join("run");
+    train(&config, Some(&folder), &mut told, &StopFlag::new()).unwrap();
+    assert_eq!(told.0, ["1/2 couplers", "2/2 couplers population"]);
 }
 
 #[test]
