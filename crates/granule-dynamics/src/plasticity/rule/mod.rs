@@ -1,5 +1,56 @@
 //! What a rule is, and the rules.
 
+/// The configuration of a rule whose one setting is its rate, and how the rule is made of it.
+macro_rules! rate_rule {
+    ($name:literal, $Config:ident => $Rule:ident, $range:ident, $(#[doc = $doc:literal])+) => {
+        #[doc = concat!("Settings of [`", stringify!($Rule), "`].")]
+        #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct $Config {
+            $(#[doc = $doc])+
+            pub rate: f64,
+            /// The settings that training by gradient may change.
+            pub trainable: Vec<String>,
+        }
+
+        impl Default for $Config {
+            fn default() -> Self {
+                Self {
+                    rate: 0.01,
+                    trainable: Vec::new(),
+                }
+            }
+        }
+
+        impl $Config {
+            fn settings(&self) -> [crate::setting::Setting<'_>; 1] {
+                let range = crate::setting::Range::$range;
+                [crate::setting::Setting::number("rate", &self.rate, range)]
+            }
+
+            /// Checks every setting.
+            ///
+            /// # Errors
+            ///
+            /// [`DynamicsError::Config`](crate::DynamicsError::Config).
+            pub fn validate(&self) -> Result<(), crate::DynamicsError> {
+                crate::setting::validate($name, &self.settings(), &self.trainable, (1, "unit"))
+            }
+
+            /// Makes the rule.
+            ///
+            /// # Errors
+            ///
+            /// Those of [`validate`](Self::validate).
+            pub fn init(&self, place: &crate::Place) -> Result<$Rule, crate::DynamicsError> {
+                self.validate()?;
+                let [rate] = crate::setting::init($name, self.settings(), &self.trainable, place);
+                Ok($Rule { rate: rate? })
+            }
+        }
+    };
+}
+
 mod bcm;
 mod competitive;
 mod covariance;

@@ -1,54 +1,12 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
-use serde::{Deserialize, Serialize};
 
 use super::{Activity, Rule, outer};
-use crate::setting::{self, Range, Setting};
-use crate::{DynamicsError, Parameter, Place, State};
+use crate::{Parameter, State};
 
-/// Settings of [`Sanger`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct SangerConfig {
+rate_rule! {
+    "sanger", SangerConfig => Sanger, Positive,
     /// η above 0, per unit of time.
-    pub rate: f64,
-    /// The settings that training by gradient may change.
-    pub trainable: Vec<String>,
-}
-
-impl Default for SangerConfig {
-    fn default() -> Self {
-        Self {
-            rate: 0.01,
-            trainable: Vec::new(),
-        }
-    }
-}
-
-impl SangerConfig {
-    fn settings(&self) -> [Setting<'_>; 1] {
-        [Setting::number("rate", &self.rate, Range::Positive)]
-    }
-
-    /// Checks every setting.
-    ///
-    /// # Errors
-    ///
-    /// [`DynamicsError::Config`].
-    pub fn validate(&self) -> Result<(), DynamicsError> {
-        setting::validate("sanger", &self.settings(), &self.trainable, (1, "unit"))
-    }
-
-    /// Makes the rule.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`validate`](Self::validate).
-    pub fn init(&self, place: &Place) -> Result<Sanger, DynamicsError> {
-        self.validate()?;
-        let [rate] = setting::init("sanger", self.settings(), &self.trainable, place);
-        Ok(Sanger { rate: rate? })
-    }
 }
 
 /// The generalised Hebbian algorithm (Sanger 1989): dwᵢⱼ/dt = η yⱼ (xᵢ − Σ_{k≤j} wᵢₖ yₖ). With y = xᵀW and inputs of mean 0
