@@ -3,15 +3,13 @@
 //! The gradient is that of the discrete steps that were taken, not of the continuous equation. How much of the run is on
 //! the tape at a time is a [`Memory`] policy; the rest is computed again from stored states.
 
-use std::ops::ControlFlow;
-
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Gradients, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Clock, Dynamics, Input, Model};
-use crate::simulate::{Grid, simulate};
+use crate::simulate::{Grid, record_every};
 use crate::state::host;
 use crate::{DynamicsError, State};
 
@@ -119,21 +117,8 @@ pub fn gradient<M: Model, I: Input + ?Sized>(
         Some(state) => state.clone().without_autodiff(),
         None => plain.initial_state(run.batch)?.without_autodiff(),
     };
-    let mut seen = Vec::with_capacity(steps / run.every + 1);
     let input = |at: Clock| plain_input(run.input, at);
-    simulate(
-        &dynamics,
-        initial.clone(),
-        &input,
-        run.grid,
-        |step, _, state| {
-            if step.is_multiple_of(run.every) {
-                seen.push(dynamics.observe(state));
-            }
-            ControlFlow::Continue(())
-        },
-    )?;
-    let observed: Tensor<3> = Tensor::stack(seen, 0);
+    let (observed, _) = record_every(&dynamics, initial.clone(), &input, run.grid, run.every)?;
 
     // The loss by itself gives the slope of every observation.
     let leaf = observed.clone().autodiff().require_grad();
@@ -310,12 +295,14 @@ impl ModuleVisitor for Adder<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::ControlFlow;
+
     use super::*;
     use crate::model::{Field, NoInput};
     use crate::solver::{Euler, Rk4, Solver, Stepped};
     use crate::state::{Place, Variable};
     use crate::testing::{assert_close, f64_autodiff, f64_autodiffs};
-    use crate::{Bounds, Parameter};
+    use crate::{Bounds, Parameter, simulate};
 
     /// τ dx/dt = −x + b with a nonlinear neighbour, dy/dt = tanh(x) − y, and x₀ trainable.
     #[derive(Module, Debug)]

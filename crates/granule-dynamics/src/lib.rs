@@ -48,5 +48,5 @@ pub use error::DynamicsError;
 pub use model::{Clock, Constant, Dynamics, Field, Input, Linear, Model, NoInput, Series};
 pub use parameter::{Bounds, Parameter, Values};
 pub use random::{NormalNoise, PoissonNoise};
-pub use simulate::{Grid, record, simulate};
+pub use simulate::{Grid, record, record_every, simulate};
 pub use state::{Place, QuantityKind, State, Variable, host};

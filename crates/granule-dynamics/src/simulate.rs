@@ -191,9 +191,27 @@ pub fn record(
     input: &dyn Input,
     grid: &Grid,
 ) -> Result<(Tensor<3>, State), DynamicsError> {
-    let mut seen: Vec<Tensor<2>> = Vec::with_capacity(grid.steps() + 1);
-    let last = simulate(dynamics, initial, input, grid, |_, _, state| {
-        seen.push(dynamics.observe(state));
+    record_every(dynamics, initial, input, grid, 1)
+}
+
+/// As [`record()`], at the beginning and after every `every` steps, at least 1.
+///
+/// # Errors
+///
+/// Those of [`simulate`].
+pub fn record_every(
+    dynamics: &dyn Dynamics,
+    initial: State,
+    input: &dyn Input,
+    grid: &Grid,
+    every: usize,
+) -> Result<(Tensor<3>, State), DynamicsError> {
+    let every = every.max(1);
+    let mut seen: Vec<Tensor<2>> = Vec::with_capacity(grid.steps() / every + 1);
+    let last = simulate(dynamics, initial, input, grid, |step, _, state| {
+        if step.is_multiple_of(every) {
+            seen.push(dynamics.observe(state));
+        }
         ControlFlow::Continue(())
     })?;
     Ok((Tensor::stack(seen, 0), last))

@@ -1,13 +1,9 @@
 //! A model of several levels as a network: a sequence of inputs in, a sequence of observed quantities out.
 
-use std::ops::ControlFlow;
-
 use burn::module::Module;
 use burn::tensor::{Tensor, TensorData};
 use granule_dynamics::composite::{MultiGranularityConfig, MultiGranularityModel};
-use granule_dynamics::{
-    Dynamics, DynamicsError, Grid, Input, Model, NoInput, Place, Series, simulate,
-};
+use granule_dynamics::{DynamicsError, Grid, Input, Model, NoInput, Place, Series, record_every};
 
 use crate::parameters::Parameters;
 use crate::state::load_state_dict;
@@ -146,20 +142,9 @@ impl MultiGranularity {
         input: &dyn Input,
     ) -> Result<Tensor<3>, DynamicsError> {
         let dynamics = self.model.dynamics()?;
-        let mut seen = Vec::with_capacity(steps / self.every + 1);
-        simulate(
-            &dynamics,
-            self.model.initial_state(batch)?,
-            input,
-            &self.grid(steps),
-            |step, _, state| {
-                if step.is_multiple_of(self.every) {
-                    seen.push(dynamics.observe(state));
-                }
-                ControlFlow::Continue(())
-            },
-        )?;
-        Ok(Tensor::stack(seen, 0))
+        let initial = self.model.initial_state(batch)?;
+        let (seen, _) = record_every(&dynamics, initial, input, &self.grid(steps), self.every)?;
+        Ok(seen)
     }
 
     /// A whole run; NaN where it cannot be computed, as in one that diverges. [`run`](Self::run) says why.

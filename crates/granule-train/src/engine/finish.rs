@@ -33,14 +33,12 @@ impl Session<'_> {
     /// Scores the best (else the last) weights and writes what a run leaves behind.
     pub fn finish(mut self) -> Result<Outcome, TrainError> {
         let (state, model_epoch) = self.chosen()?;
-        let network = self.config.model.init_from_state(
-            &self.problem.input.shape,
-            self.problem.task.outputs(),
-            &state,
-            self.device.burn(),
-        )?;
-        let problem = self.problem;
-        let (device, batch) = (self.device.burn(), self.config.train.batch_size.max(64));
+        let (config, problem, device) = (self.config, self.problem, self.device.burn());
+        let batch = config.train.batch_size.max(64);
+        let network = || {
+            let (input, outputs) = (&problem.input.shape, problem.task.outputs());
+            config.model.init_from_state(input, outputs, &state, device)
+        };
         let (evaluation, test) = match &problem.source {
             Source::Dataset(parts) => {
                 let samples = Samples {
@@ -49,7 +47,7 @@ impl Session<'_> {
                     normalization: parts.normalization(),
                 };
                 let (evaluation, outputs) =
-                    samples.evaluate(&network, &problem.task, device, batch, self.observer)?;
+                    samples.evaluate(&network()?, &problem.task, device, batch, self.observer)?;
                 let scatters = match &problem.task {
                     Task::Regression { outputs: width } => {
                         Scatter::sample(&samples.values(), &outputs, *width)
@@ -61,7 +59,7 @@ impl Session<'_> {
             }
             Source::Trials(trials) => {
                 let (evaluation, shown) =
-                    trial_score::evaluate(trials, &network, device, batch, self.observer)?;
+                    trial_score::evaluate(trials, &network()?, device, batch, self.observer)?;
                 let test = evaluation.trials().map(|scores| TestResult::Trials {
                     loss: evaluation.loss,
                     scores: scores.clone(),
@@ -74,7 +72,7 @@ impl Session<'_> {
             Source::Recording(recorded) => {
                 let (evaluation, shown) = recording_score::evaluate(
                     recorded,
-                    (&self.config.model, &state),
+                    (&config.model, &state),
                     device,
                     batch,
                     self.observer,

@@ -3,6 +3,7 @@
 use burn::tensor::Device;
 use granule_data::task::Part;
 use granule_device::OpenDevice;
+use granule_models::state::load_state_dict;
 use granule_models::{ModelConfig, ModelFile, MultiGranularity, Network, StateDict};
 
 use crate::config::RunConfig;
@@ -37,7 +38,7 @@ pub(super) fn evaluate(
     // Only on a device with autodiff do parameters say whether they are trainable.
     let taped = device.clone().autodiff();
     let before = model.init(&input, outputs, 0, &taped)?;
-    let after = model.init_from_state(&input, outputs, state, &taped)?;
+    let after = load_state_dict(before.clone(), state)?;
     let network = burn::module::Module::valid(&after);
     let (mut scores, shown) = recorded.score(levels(&network)?, Part::Test, device, batch)?;
     scores.trained = trained(levels(&before)?, levels(&after)?)?;
