@@ -1,0 +1,2 @@
+//! What every reader and writer of files shares.
+#![warn(missing_docs)]
