@@ -161,7 +161,9 @@ pub struct Dataset {
     /// Identifies the content (samples, targets, class names, division): equal for equal data, however it was
     /// stored. It guards against mix-ups, not against an adversary.
     pub fingerprint: String,
-    /// What the user should know about the files, one sentence each.
+    /// What was recognised in the files and taken for granted, one sentence each.
+    pub notes: Vec<String>,
+    /// What may be wrong with the files, one sentence each.
     pub warnings: Vec<String>,
 }
 
@@ -186,6 +188,7 @@ impl Dataset {
             train,
             test,
             fingerprint: String::new(),
+            notes: Vec::new(),
             warnings: Vec::new(),
         };
         dataset.check()?;

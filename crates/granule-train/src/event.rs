@@ -129,6 +129,11 @@ pub enum Event<'a> {
         /// Optimiser steps done.
         step: u64,
     },
+    /// What was recognised in the data and taken for granted.
+    Note {
+        /// One sentence.
+        text: &'a str,
+    },
     /// Something the user should know that is not an error.
     Warning {
         /// One sentence.

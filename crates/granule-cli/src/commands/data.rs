@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::args::{DataFolder, DataSource};
 use crate::failure::{FAILED, Hinted, Usage};
 use crate::output;
-use crate::progress::{Loading, Style};
+use crate::progress::{Loading, Style, aside};
 
 pub fn list(folder: &DataFolder, json: bool) -> anyhow::Result<()> {
     let dir = data_dir(folder.data_dir.as_deref())?;
@@ -124,6 +124,9 @@ pub fn preview(
         progress: Some(&loading),
     };
     let dataset = granule::data::load(name, &options)?;
+    for text in &dataset.notes {
+        output::note(&aside(text));
+    }
     for warning in &dataset.warnings {
         output::warn(warning);
     }

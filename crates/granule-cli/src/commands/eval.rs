@@ -7,7 +7,7 @@ use granule::data::{DatasetSpec, LoadOptions};
 use granule::device::{DeviceSpec, OpenDevice};
 use granule::models::{ModelFile, Task};
 use granule::train::{
-    DataConfig, Evaluation, Observer, RunConfig, TrainError, TrialsConfig, evaluate,
+    DataConfig, Evaluation, Event, Observer, RunConfig, TrainError, TrialsConfig, evaluate,
     evaluate_recording, evaluate_trials, test_samples,
 };
 
@@ -50,6 +50,9 @@ pub fn run(args: &args::Eval) -> anyhow::Result<()> {
             progress: watcher.progress(),
         },
     )?;
+    for text in &dataset.notes {
+        watcher.event(&Event::Note { text });
+    }
     for warning in &dataset.warnings {
         output::warn(warning);
     }

@@ -152,6 +152,7 @@ fn object(event: &Event<'_>) -> Option<(&'static str, Value)> {
         Event::Checkpoint { path, step } => {
             ("checkpoint", json!({"path": text(path), "step": step}))
         }
+        Event::Note { text } => ("note", json!({"text": text})),
         Event::Warning { text } => ("warning", json!({"text": text})),
         Event::EarlyStop { epoch, best_epoch } => (
             "early_stop",

@@ -194,6 +194,7 @@ pub fn sentence(event: &Event<'_>, unit: Unit) -> Option<String> {
                 ),
             ))
         }
+        Event::Note { text } => Some(aside(text)),
         Event::Start(start) => Some(plan(start)),
         Event::Turn {
             turn,
@@ -286,4 +287,9 @@ pub fn head(label: &str, text: &str) -> String {
         "{} {text}",
         paint(Paint::Good, &format!("{label:>7}"), Stream::Stderr)
     )
+}
+
+/// A line that goes on below one with a [`head`].
+pub fn aside(text: &str) -> String {
+    format!("{:8}{}", "", output::printable(text))
 }

@@ -290,6 +290,7 @@ impl Session<'_> {
                 fact("Run folder", self.run_dir.display().to_string()),
                 fact("Weights of epoch", provenance.epochs.to_string()),
             ],
+            notes: problem.notes().to_vec(),
             warnings: self.warnings.clone(),
         })
     }

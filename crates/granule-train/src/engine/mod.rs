@@ -262,6 +262,9 @@ fn tell_data(problem: &Problem<'_>, observer: &mut dyn Observer) {
             fingerprint: &trials.fingerprint,
         },
     });
+    for text in problem.notes() {
+        observer.event(&Event::Note { text });
+    }
     for text in problem.warnings() {
         observer.event(&Event::Warning { text });
     }

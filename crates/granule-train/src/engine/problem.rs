@@ -156,6 +156,14 @@ impl<'a> Problem<'a> {
         }
     }
 
+    /// What was recognised in the data and taken for granted.
+    pub fn notes(&self) -> &[String] {
+        match &self.source {
+            Source::Dataset(parts) => &parts.dataset.notes,
+            Source::Trials(_) | Source::Recording(_) => &[],
+        }
+    }
+
     pub fn warnings(&self) -> &[String] {
         match &self.source {
             Source::Dataset(parts) => &parts.dataset.warnings,

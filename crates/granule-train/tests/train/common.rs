@@ -150,6 +150,7 @@ pub fn adam(lr: f64) -> OptimizerConfig {
 pub struct Witness {
     pub steps: Vec<StepEvent>,
     pub epochs: Vec<EpochEvent>,
+    pub notes: Vec<String>,
     pub warnings: Vec<String>,
     pub early_stop: Option<(usize, usize)>,
     pub already_finished: bool,
@@ -172,6 +173,7 @@ impl Observer for Witness {
                 }
             }
             Event::Epoch(epoch) => self.epochs.push(*epoch),
+            Event::Note { text } => self.notes.push(text.to_string()),
             Event::Warning { text } => self.warnings.push(text.to_string()),
             Event::EarlyStop { epoch, best_epoch } => {
                 self.early_stop = Some((*epoch, *best_epoch));

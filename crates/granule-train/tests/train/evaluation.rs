@@ -67,3 +67,16 @@ fn a_data_set_of_another_kind_is_refused() {
         assert!(matches!(error, TrainError::Mismatch { .. }), "{error}");
     }
 }
+
+#[test]
+fn what_was_taken_for_granted_is_told_and_kept() {
+    let mut data = images(8, 12, 6);
+    data.notes = vec!["Pixels are taken for 0 to 255.".to_owned()];
+    let dir = tempfile::tempdir().unwrap();
+    let config = config(&"flex".parse().unwrap(), mlp(&[4], 0.0), 1, 6);
+    let (_, witness) = run(&config, &data, dir.path()).unwrap();
+    assert_eq!(witness.notes, data.notes);
+    let report = granule_train::record::ReportData::load(dir.path()).unwrap();
+    assert_eq!(report.notes, data.notes);
+    assert!(report.warnings.is_empty(), "{:?}", report.warnings);
+}

@@ -79,6 +79,9 @@ pub struct ReportData {
     pub config_toml: String,
     /// Where the model comes from, in the order shown: data fingerprint, run folder, command, …
     pub provenance: Vec<Fact>,
+    /// What was recognised in the data and taken for granted.
+    #[serde(default)]
+    pub notes: Vec<String>,
     /// What the reader should know before trusting the numbers.
     pub warnings: Vec<String>,
 }

@@ -102,6 +102,7 @@ fn run(test: Option<TestResult>) -> ReportData {
             name: "data".into(),
             value: "sha256:00ff".into(),
         }],
+        notes: vec!["Pixels are taken for 0 to 255.".into()],
         warnings: Vec::new(),
     }
 }
@@ -132,6 +133,7 @@ fn shows_the_run() {
         "macro average",
         "<b>[model]</b>",
         "sha256:00ff",
+        "Pixels are taken for 0 to 255.",
     ] {
         assert!(page.contains(text), "{text:?} is missing");
     }
@@ -188,6 +190,7 @@ fn hostile_text_stays_text() {
             value: hostile.clone(),
         }];
         data.warnings = vec![hostile.clone()];
+        data.notes = vec![hostile.clone()];
         data.filters[0].png.clone_from(&hostile);
         let page = render(&data).unwrap();
         let plain = render(&run(Some(classification(

@@ -38,6 +38,7 @@ pub(super) struct View<'a> {
     pub filters: Vec<Image>,
     pub config: Vec<ConfigLine<'a>>,
     pub provenance: &'a [Fact],
+    pub notes: &'a [String],
 }
 
 #[derive(Debug, Serialize)]
@@ -181,6 +182,7 @@ pub(super) fn view(data: &ReportData) -> View<'_> {
         filters: data.filters.iter().map(image).collect(),
         config: data.config_toml.lines().map(config_line).collect(),
         provenance: &data.provenance,
+        notes: &data.notes,
     }
 }
 
