@@ -13,20 +13,33 @@ const TEST_EVERY: usize = 5;
 pub(crate) fn divide(split: &Split, seed: u64) -> Result<(Split, Split), DataError> {
     let (train, test) = indices(split, seed);
     if test.is_empty() {
-        return Err(DataError::invalid(
-            "samples",
-            split.len(),
-            "at least two of one class, to divide them into a training and a test part",
-        ));
+        return Err(indivisible(split.len()));
     }
     Ok((split.subset(&train)?, split.subset(&test)?))
 }
 
-/// The same samples in a random order.
-pub(crate) fn shuffle(split: &Split, seed: u64) -> Result<Split, DataError> {
-    let mut order: Vec<usize> = (0..split.len()).collect();
+/// As [`divide`], of samples that are not loaded yet: their places in the training and in the test part.
+pub(crate) fn of_classes(labels: &[u16], seed: u64) -> Result<(Vec<usize>, Vec<usize>), DataError> {
+    let (train, test) = draw(groups(labels), seed);
+    match test.is_empty() {
+        true => Err(indivisible(labels.len())),
+        false => Ok((train, test)),
+    }
+}
+
+fn indivisible(samples: usize) -> DataError {
+    DataError::invalid(
+        "samples",
+        samples,
+        "at least two of one class, to divide them into a training and a test part",
+    )
+}
+
+/// So many samples in a random order.
+pub(crate) fn shuffled(len: usize, seed: u64) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..len).collect();
     order.shuffle(&mut generator(seed));
-    split.subset(&order)
+    order
 }
 
 fn generator(seed: u64) -> ChaCha8Rng {
@@ -35,21 +48,28 @@ fn generator(seed: u64) -> ChaCha8Rng {
 
 fn indices(split: &Split, seed: u64) -> (Vec<usize>, Vec<usize>) {
     let groups = match split.targets() {
-        Targets::Classes(labels) => {
-            let count = labels
-                .iter()
-                .max()
-                .map_or(0, |&label| usize::from(label) + 1);
-            let mut groups = vec![Vec::new(); count];
-            for (index, &label) in labels.iter().enumerate() {
-                if let Some(group) = groups.get_mut(usize::from(label)) {
-                    group.push(index);
-                }
-            }
-            groups
-        }
+        Targets::Classes(labels) => groups(labels),
         Targets::Values { .. } => vec![(0..split.len()).collect()],
     };
+    draw(groups, seed)
+}
+
+/// The places of the samples of each class.
+fn groups(labels: &[u16]) -> Vec<Vec<usize>> {
+    let count = labels
+        .iter()
+        .max()
+        .map_or(0, |&label| usize::from(label) + 1);
+    let mut groups = vec![Vec::new(); count];
+    for (index, &label) in labels.iter().enumerate() {
+        if let Some(group) = groups.get_mut(usize::from(label)) {
+            group.push(index);
+        }
+    }
+    groups
+}
+
+fn draw(groups: Vec<Vec<usize>>, seed: u64) -> (Vec<usize>, Vec<usize>) {
     let mut generator = generator(seed);
     let (mut train, mut test) = (Vec::new(), Vec::new());
     for mut group in groups {

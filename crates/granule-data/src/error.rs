@@ -1,6 +1,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use granule_io::image::ImageError;
 use thiserror::Error;
 
 /// Why a data set could not be read, fetched or built. Every message names the file or field and the reason.
@@ -136,6 +137,28 @@ pub enum DataError {
         /// Height, width, channels expected.
         expected: (usize, usize, usize),
     },
+    /// The images of a folder are not all of one size.
+    #[error("{}: {}×{} pixels, {} has {}×{}; bring all to one size, as with data.size = 64, by data.resize = \"stretch\", \
+             \"crop\" or \"pad\"",
+        path.display(), found.0, found.1, other.display(), expected.0, expected.1)]
+    ImageSizes {
+        /// The file.
+        path: PathBuf,
+        /// Its width and height.
+        found: (usize, usize),
+        /// An earlier file.
+        other: PathBuf,
+        /// The width and height of that one.
+        expected: (usize, usize),
+    },
+    /// An image cannot be used.
+    #[error("{}: {source}", path.display())]
+    Image {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        source: ImageError,
+    },
     /// An array holds elements of a type that is not accepted here.
     #[error("{}: elements of type {found:?}, allowed are {allowed}", path.display())]
     ArrayType {
@@ -225,6 +248,16 @@ impl DataError {
             path: path.to_path_buf(),
             action,
             source,
+        }
+    }
+
+    pub(crate) fn image(path: &Path, source: ImageError) -> Self {
+        match source {
+            ImageError::Io(source) => Self::io(path, "read", source),
+            source => Self::Image {
+                path: path.to_path_buf(),
+                source,
+            },
         }
     }
 

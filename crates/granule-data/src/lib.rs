@@ -42,6 +42,7 @@ mod text;
 pub use augment::{Augmentation, AugmentationKey};
 pub use dataset::{Dataset, Normalization};
 pub use error::DataError;
+pub use folder::{ImageOptions, Truncated};
 pub use load::{LoadOptions, data_dir, dataset_dir, load};
 pub use progress::{Progress, Silent};
 pub use recording::Recording;

@@ -1,9 +1,11 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use granule_io::path::expand;
+
 use crate::reading::Hashing;
 use crate::registry::{self, LocatedFile, Published};
-use crate::{DataError, Dataset, DatasetSpec, Normalization, Progress, Silent};
+use crate::{DataError, Dataset, DatasetSpec, ImageOptions, Normalization, Progress, Silent};
 use crate::{arrays, cifar, constants, folder, idx, synthetic};
 
 /// Where to look for a data set and how to divide it.
@@ -15,6 +17,8 @@ pub struct LoadOptions<'a> {
     pub offline: bool,
     /// Seed of the synthetic set and of random divisions into train and test.
     pub seed: u64,
+    /// How the files of an image folder become samples.
+    pub images: ImageOptions,
     /// Receives the progress of downloads and long loads.
     pub progress: Option<&'a dyn Progress>,
 }
@@ -33,7 +37,9 @@ pub fn load(spec: &DatasetSpec, options: &LoadOptions<'_>) -> Result<Dataset, Da
         DatasetSpec::FashionMnist => idx_set("fashion-mnist", options)?,
         DatasetSpec::Cifar10 => cifar_set("cifar-10", &cifar::CIFAR_10, options, progress)?,
         DatasetSpec::Cifar100 => cifar_set("cifar-100", &cifar::CIFAR_100, options, progress)?,
-        DatasetSpec::Folder(dir) => folder::load(dir, options.seed, progress)?,
+        DatasetSpec::Folder(dir) => {
+            folder::load(&expand(dir), options.seed, &options.images, progress)?
+        }
         DatasetSpec::Arrays { x, y } => arrays::load(x, y.as_deref(), options.seed)?,
     };
     dataset.name = spec.to_string();
@@ -144,10 +150,10 @@ fn choose_data_dir(
     variable: impl Fn(&str) -> Option<OsString>,
 ) -> Result<PathBuf, DataError> {
     if let Some(dir) = explicit {
-        return Ok(dir.to_path_buf());
+        return Ok(expand(dir));
     }
     if let Some(dir) = variable("GRANULE_DATA_DIR") {
-        return Ok(dir.into());
+        return Ok(expand(Path::new(&dir)));
     }
     let cache = variable("XDG_CACHE_HOME")
         .map(PathBuf::from)

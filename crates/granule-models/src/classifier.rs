@@ -6,7 +6,7 @@ use burn::tensor::Device;
 use image::DynamicImage;
 use serde::Serialize;
 
-use crate::{InputSpec, ModelError, ModelFile, Predictor, Provenance, Sample, Task};
+use crate::{InputSpec, ModelError, ModelFile, Predictor, Provenance, Resize, Sample, Task};
 
 /// Class names with their probabilities, the most probable first.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -47,7 +47,8 @@ impl Prediction {
 /// A loaded classifier.
 ///
 /// It is `Send + Sync`; a shared reference serves any number of threads. Images are converted to the greyscale or RGB the
-/// model takes; an image of another size is refused unless [`resizing`](Self::resizing) is on.
+/// model takes; one of another size is refused unless the model was trained on resized images or
+/// [`resizing`](Self::resizing) is on.
 #[derive(Debug)]
 pub struct Classifier {
     predictor: Predictor,
@@ -96,11 +97,18 @@ impl Classifier {
         }
     }
 
-    /// Whether images of another size are resized (bilinear, without keeping their aspect ratio) rather than refused.
-    /// Off at first.
+    /// Whether images of another size are resized, as in training or else stretched, rather than refused. At first
+    /// they are resized as in training, if they were.
     #[must_use]
     pub fn resizing(mut self, resizing: bool) -> Self {
         self.predictor = self.predictor.resizing(resizing);
+        self
+    }
+
+    /// How images of another size are resized; None refuses them.
+    #[must_use]
+    pub fn resizing_by(mut self, resize: Option<Resize>) -> Self {
+        self.predictor = self.predictor.resizing_by(resize);
         self
     }
 
@@ -173,7 +181,7 @@ impl Classifier {
         self.predict(Sample::Values(values))
     }
 
-    /// Classifies the bytes of a PNG or JPEG.
+    /// Classifies the bytes of an image file: PNG, JPEG, WebP, BMP or GIF.
     ///
     /// # Errors
     ///
@@ -191,7 +199,7 @@ impl Classifier {
         self.predict(Sample::Image(image))
     }
 
-    /// Classifies a PNG or JPEG file.
+    /// Classifies an image file: PNG, JPEG, WebP, BMP or GIF.
     ///
     /// # Errors
     ///

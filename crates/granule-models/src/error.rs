@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use granule_dynamics::DynamicsError;
+use granule_io::image::ImageError;
 
 /// What can go wrong when a model is configured, built, stored, loaded or used.
 #[derive(Debug, thiserror::Error)]
@@ -131,11 +132,11 @@ pub enum ModelError {
         /// What the model takes, in words.
         expected: String,
     },
-    /// The image cannot be decoded.
-    #[error("cannot decode the image: {reason}; PNG and JPEG are understood")]
+    /// The image cannot be used.
+    #[error("{source}")]
     Image {
-        /// The decoder's answer.
-        reason: String,
+        /// The reason.
+        source: ImageError,
     },
     /// A value of the sample is NaN or infinite.
     #[error("the value at index {index} is {value}; every value must be finite")]
@@ -167,6 +168,27 @@ pub enum ModelError {
         /// Burn's answer.
         reason: String,
     },
+}
+
+impl From<ImageError> for ModelError {
+    fn from(error: ImageError) -> Self {
+        match error {
+            ImageError::Io(source) => Self::Io {
+                action: "cannot read",
+                source,
+            },
+            ImageError::Size {
+                found: (width, height),
+                expected: (expected_width, expected_height),
+            } => Self::ImageSize {
+                expected_width,
+                expected_height,
+                width,
+                height,
+            },
+            source => Self::Image { source },
+        }
+    }
 }
 
 impl From<DynamicsError> for ModelError {

@@ -1,5 +1,6 @@
 //! What a model takes: shape and normalisation.
 
+use granule_io::image::{Background, Resize};
 use serde::{Deserialize, Serialize};
 
 use crate::ModelError;
@@ -126,6 +127,30 @@ pub struct InputSpec {
     /// As many standard deviations; empty means 1.
     #[serde(default)]
     pub std: Vec<f32>,
+    /// What the transparent pixels of an image file are laid over, and what lies beside one that is padded.
+    #[serde(default)]
+    pub background: Background,
+    /// How an image file of another size is brought to that of the input; absent: it is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resize: Option<Resize>,
+}
+
+/// The brightness of an image beside that of the images a model was trained on, on a scale from 0 to 1.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Brightness {
+    /// Mean of the image.
+    pub found: f32,
+    /// Mean of the training images.
+    pub trained: f32,
+    /// Standard deviation of the pixels of the training images.
+    pub deviation: f32,
+}
+
+impl Brightness {
+    /// Whether hardly any training image was so bright, or so dark.
+    pub fn is_far(&self) -> bool {
+        (self.found - self.trained).abs() > 1.5 * self.deviation
+    }
 }
 
 impl InputSpec {
@@ -135,7 +160,26 @@ impl InputSpec {
             shape,
             mean: Vec::new(),
             std: Vec::new(),
+            background: Background::default(),
+            resize: None,
         }
+    }
+
+    /// The brightness of pixels beside that of the training images; None where no normalisation of images is known.
+    pub fn brightness(&self, pixels: &[u8]) -> Option<Brightness> {
+        let InputShape::Image { channels, .. } = self.shape else {
+            return None;
+        };
+        if pixels.is_empty() || self.mean.len() != channels || self.std.len() != channels {
+            return None;
+        }
+        let mean = |values: &[f32]| values.iter().sum::<f32>() / channels as f32;
+        let sum: u64 = pixels.iter().map(|pixel| u64::from(*pixel)).sum();
+        Some(Brightness {
+            found: (sum as f64 / (255.0 * pixels.len() as f64)) as f32,
+            trained: mean(&self.mean),
+            deviation: mean(&self.std),
+        })
     }
 
     /// Checks shape and normalisation.

@@ -29,7 +29,6 @@ mod mlp;
 mod multi_granularity;
 mod network;
 mod parameters;
-mod picture;
 mod predictor;
 mod rate;
 mod resnet;
@@ -41,7 +40,8 @@ pub use config::ModelConfig;
 pub use dropout::DropoutStream;
 pub use error::ModelError;
 pub use file::{ModelFile, Provenance, Task, checksum};
-pub use input::{InputShape, InputSpec};
+pub use granule_io::image::{Background, Resize};
+pub use input::{Brightness, InputShape, InputSpec};
 pub use layers::{Activation, Initialization};
 #[cfg(feature = "burn-train")]
 pub use learner::ClassificationBatch;

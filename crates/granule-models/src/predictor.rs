@@ -4,16 +4,18 @@ use std::path::Path;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
+use granule_io::image::{self as files, Channels, Fit, ImageError, Picture, Resize};
 use image::DynamicImage;
 
-use crate::{InputSpec, ModelError, ModelFile, Network, Provenance, Task, file, picture};
+use crate::{InputShape, InputSpec, ModelError, ModelFile, Network, Provenance, Task, file};
 
 /// The number of samples computed together.
 const BATCH: usize = 64;
 
 /// One sample, in any of the forms an application has it in.
 ///
-/// Images are converted to the greyscale or RGB that the model takes.
+/// Images are read as in training: turned upright, laid over [`InputSpec::background`] where they are transparent,
+/// resized by [`InputSpec::resize`] if the model was trained so, and converted to the greyscale or RGB that it takes.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Sample<'a> {
@@ -22,11 +24,11 @@ pub enum Sample<'a> {
     /// Values before normalisation: features of a vector, or intensities of an image on a scale from 0 to 1 (channel,
     /// row, column).
     Values(&'a [f32]),
-    /// The bytes of a PNG or JPEG.
+    /// The bytes of an image file: PNG, JPEG, WebP, BMP or GIF.
     Encoded(&'a [u8]),
-    /// A decoded image.
+    /// A decoded, upright image.
     Image(&'a DynamicImage),
-    /// A PNG or JPEG file.
+    /// An image file.
     File(&'a Path),
 }
 
@@ -40,7 +42,7 @@ pub struct Predictor {
     input: InputSpec,
     task: Task,
     provenance: Provenance,
-    resizing: bool,
+    resize: Option<Resize>,
     inverting: bool,
 }
 
@@ -79,16 +81,23 @@ impl Predictor {
             input: file.input.clone(),
             task: file.task.clone(),
             provenance: file.provenance.clone(),
-            resizing: false,
+            resize: file.input.resize,
             inverting: false,
         })
     }
 
-    /// Whether images of another size are resized (bilinear, without keeping their aspect ratio) rather than refused.
-    /// Off at first.
+    /// Whether images of another size are resized, as in training or else stretched, rather than refused. At first
+    /// they are resized as in training, if they were.
     #[must_use]
-    pub fn resizing(mut self, resizing: bool) -> Self {
-        self.resizing = resizing;
+    pub fn resizing(self, resizing: bool) -> Self {
+        let resize = self.input.resize;
+        self.resizing_by(resizing.then(|| resize.unwrap_or_default()))
+    }
+
+    /// How images of another size are resized; None refuses them.
+    #[must_use]
+    pub fn resizing_by(mut self, resize: Option<Resize>) -> Self {
+        self.resize = resize;
         self
     }
 
@@ -172,15 +181,57 @@ impl Predictor {
                 self.input.normalize(values.iter().copied(), out);
                 Ok(())
             }
-            Sample::Encoded(bytes) => self.prepare(Sample::Image(&picture::decode(bytes)?), out),
-            Sample::Image(image) => {
-                let pixels = picture::pixels(image, &self.input.shape, self.resizing)?;
+            sample => {
+                let pixels = self.pixels(sample)?;
                 self.prepare_pixels(&pixels, out)
             }
-            Sample::File(path) => picture::read(path)
-                .and_then(|bytes| self.prepare(Sample::Encoded(&bytes), out))
+        }
+    }
+
+    /// The pixels of an image in the form that the model takes, channel, row, column: what [`Sample::Pixels`] would be
+    /// given, before they are inverted.
+    ///
+    /// # Errors
+    ///
+    /// As [`outputs`](Self::outputs); [`ModelError::Config`] for [`Sample::Values`].
+    pub fn pixels(&self, sample: Sample<'_>) -> Result<Vec<u8>, ModelError> {
+        let background = self.input.background;
+        match sample {
+            Sample::Pixels(pixels) => Ok(pixels.to_vec()),
+            Sample::Values(_) => Err(ModelError::config(
+                "sample",
+                "values",
+                "an image, or pixels",
+            )),
+            Sample::Encoded(bytes) => self.fit(Picture::decode(bytes, background)),
+            Sample::Image(image) => self.fit(Picture::from_image(image, background)),
+            Sample::File(path) => files::read(path)
+                .map_err(ModelError::from)
+                .and_then(|bytes| self.pixels(Sample::Encoded(&bytes)))
                 .map_err(|error| error.in_file(path)),
         }
+    }
+
+    fn fit(&self, picture: Result<Picture, ImageError>) -> Result<Vec<u8>, ModelError> {
+        let not_an_image = || ModelError::NotAnImageModel {
+            expected: self.input.shape.to_string(),
+        };
+        let InputShape::Image {
+            channels,
+            height,
+            width,
+        } = self.input.shape
+        else {
+            return Err(not_an_image());
+        };
+        let fit = Fit {
+            channels: Channels::of_count(channels).ok_or_else(not_an_image)?,
+            height,
+            width,
+            resize: self.resize,
+            background: self.input.background,
+        };
+        Ok(picture?.fit(&fit)?)
     }
 
     fn prepare_pixels(&self, pixels: &[u8], out: &mut Vec<f32>) -> Result<(), ModelError> {

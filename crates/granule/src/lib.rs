@@ -84,6 +84,7 @@ pub use burn_train;
 pub use granule_data as data;
 pub use granule_device as device;
 pub use granule_dynamics as dynamics;
+pub use granule_io as io;
 pub use granule_models as models;
 #[cfg(feature = "train")]
 pub use granule_train as train;

@@ -98,7 +98,7 @@ pub fn classifier_file(model: ModelConfig, shape: InputShape) -> ModelFile {
         input: InputSpec {
             mean: vec![0.3; channels(&shape)],
             std: vec![0.2; channels(&shape)],
-            shape,
+            ..InputSpec::new(shape)
         },
         task: Task::Classification { classes },
         provenance: Provenance {

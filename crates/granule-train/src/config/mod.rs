@@ -8,11 +8,12 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use granule_data::task::TaskConfig;
-use granule_data::{Augmentation, DataError, DatasetSpec};
+use granule_data::{Augmentation, DataError, DatasetSpec, ImageOptions, Truncated};
 use granule_device::DeviceSpec;
 use granule_dynamics::DynamicsError;
 use granule_dynamics::composite::{COUPLERS, MultiGranularityConfig};
 use granule_dynamics::gradient::Memory;
+use granule_io::image::{Background, Channels, Resize, Size};
 use granule_models::ModelConfig;
 use serde::{Deserialize, Serialize};
 
@@ -85,6 +86,19 @@ pub struct DataConfig {
     /// The fraction of the training part held out for validation, in `[0, 1)`; 0 holds nothing out. Of a recording, the
     /// fraction of its trials, or of the time of a single one.
     pub validation: f64,
+    /// Height and width of `folder:` images in pixels, `64` or `[height, width]`, 1 to 4096; absent: all have one size.
+    pub size: Option<Size>,
+    /// How `folder:` images of another size than `data.size` reach it: `"stretch"` (the default with a size), `"crop"`
+    /// or `"pad"`.
+    pub resize: Option<Resize>,
+    /// `"grey"` or `"colour"`, what `folder:` images are read as; absent: grey when all are.
+    pub channels: Option<Channels>,
+    /// What transparent pixels of `folder:` images are laid over: `"white"`, `"black"`, `"grey"` or `"#rrggbb"`. It also
+    /// fills up images that are padded.
+    pub background: Background,
+    /// `"error"` or `"skip"`, for `folder:` images whose file stops before its end: refuse them, or leave them out and
+    /// say how many.
+    pub truncated: Truncated,
     /// Random distortion of the training images.
     pub augmentation: Augmentation,
     /// The task that a rate network learns, instead of a data set; its trials have steps of `model.dt`.
@@ -154,6 +168,11 @@ impl Default for DataConfig {
             limit_train: None,
             limit_test: None,
             validation: 0.0,
+            size: None,
+            resize: None,
+            channels: None,
+            background: Background::default(),
+            truncated: Truncated::default(),
             augmentation: Augmentation::default(),
             task: None,
             trials: TrialsConfig::default(),
@@ -272,11 +291,15 @@ impl RunConfig {
                 true => &["dataset", "data_dir", "offline", "augmentation"],
                 false => &[],
             };
+            let of_folders: &[&str] = match self.data.images() == ImageOptions::default() {
+                true if !self.data.is_folder() => &["background", "truncated"],
+                _ => &[],
+            };
             let of_tasks: &[&str] = match self.data.task {
                 None if self.data.trials == TrialsConfig::default() => &["trials"],
                 _ => &[],
             };
-            for name in of_sets.iter().chain(of_tasks) {
+            for name in of_sets.iter().chain(of_tasks).chain(of_folders) {
                 data.remove(*name);
             }
         }
@@ -444,6 +467,58 @@ pub(crate) fn task_error(error: DataError) -> ConfigError {
 }
 
 impl DataConfig {
+    /// How the files of an image folder become samples.
+    pub fn images(&self) -> ImageOptions {
+        ImageOptions {
+            channels: self.channels,
+            size: self.size,
+            resize: self.resize.or(self.size.map(|_| Resize::default())),
+            background: self.background,
+            truncated: self.truncated,
+        }
+    }
+
+    fn is_folder(&self) -> bool {
+        matches!(self.dataset, DatasetSpec::Folder(_))
+            && self.task.is_none()
+            && self.recording.is_none()
+    }
+
+    fn validate_images(&self) -> Result<(), ConfigError> {
+        let default = ImageOptions::default();
+        let images = self.images();
+        let said = [
+            ("data.size", images.size != default.size),
+            ("data.resize", self.resize.is_some()),
+            ("data.channels", images.channels != default.channels),
+            ("data.background", images.background != default.background),
+            ("data.truncated", images.truncated != default.truncated),
+        ];
+        for (field, said) in said {
+            let fine = !said || self.is_folder();
+            check(
+                field,
+                "this",
+                fine,
+                "unset but for data.dataset = \"folder:DIR\"",
+            )?;
+        }
+        if let Some(size) = self.size {
+            let allowed = "1 to 4096 pixels a side";
+            check("data.size", size, size.is_allowed(), allowed)?;
+        }
+        if let Some(resize) = self.resize {
+            let allowed = "set together with data.size, as in data.size = 64";
+            check(
+                "data.resize",
+                format!("\"{resize}\""),
+                self.size.is_some(),
+                allowed,
+            )?;
+        }
+        Ok(())
+    }
+
     /// With the defaults of what only a data set has.
     fn without_set(&self) -> Self {
         let default = Self::default();
@@ -468,6 +543,7 @@ impl DataConfig {
             (0.0..1.0).contains(&self.validation),
             "0 (none) up to but not including 1",
         )?;
+        self.validate_images()?;
         self.augmentation.validate().map_err(augmentation_error)
     }
 }
@@ -640,6 +716,32 @@ mod tests {
     }
 
     #[test]
+    fn images_of_folders() {
+        let text = "[data]\ndataset = \"folder:x\"\nsize = [48, 64]\nchannels = \"gray\"\nbackground = \"#010203\"\n";
+        let config = RunConfig::from_toml_str(text).unwrap();
+        config.validate().unwrap();
+        let images = config.data.images();
+        assert_eq!(images.resize, Some(Resize::Stretch));
+        assert_eq!(images.channels, Some(Channels::Grey));
+        let again = RunConfig::from_toml_str(&config.to_toml().unwrap()).unwrap();
+        assert_eq!(again, config);
+        let square = RunConfig::from_toml_str(&text.replace("[48, 64]", "64")).unwrap();
+        let size = Size {
+            height: 64,
+            width: 64,
+        };
+        assert_eq!(square.data.size, Some(size));
+        for (key, value) in [
+            ("size", "\"big\""),
+            ("background", "\"red\""),
+            ("resize", "\"zoom\""),
+        ] {
+            let error = RunConfig::from_toml_str(&format!("[data]\n{key} = {value}")).unwrap_err();
+            assert!(error.to_string().contains(key), "{error}");
+        }
+    }
+
+    #[test]
     fn unknown_keys_are_refused_at_every_level() {
         for text in [
             "sed = 1",
@@ -686,6 +788,19 @@ mod tests {
             ),
             ("[data]\nvalidation = 1.0", "data.validation"),
             ("[data]\nlimit_train = 0", "data.limit_train"),
+            ("[data]\ndataset = \"folder:x\"\nsize = 0", "data.size"),
+            (
+                "[data]\ndataset = \"folder:x\"\nsize = [8, 5000]",
+                "data.size",
+            ),
+            (
+                "[data]\ndataset = \"folder:x\"\nresize = \"crop\"",
+                "data.resize",
+            ),
+            (
+                "[data]\ndataset = \"mnist\"\nbackground = \"black\"",
+                "data.background",
+            ),
             (
                 "[data.augmentation]\nrotation_degrees = 200.0",
                 "data.augmentation.rotation_degrees",

@@ -217,6 +217,7 @@ fn open<'a>(
                 data_dir: config.data.data_dir.clone(),
                 offline: config.data.offline,
                 seed: config.data.seed,
+                images: config.data.images(),
                 progress: observer.progress(),
             },
         )?)),

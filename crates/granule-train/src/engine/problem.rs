@@ -113,6 +113,8 @@ impl<'a> Problem<'a> {
             shape: input_shape(dataset.train.shape()),
             mean: dataset.normalization.mean.clone(),
             std: dataset.normalization.std.clone(),
+            background: config.data.background,
+            resize: config.data.images().resize,
         };
         config.model.validate(&input.shape, task.outputs())?;
         let train = limited(

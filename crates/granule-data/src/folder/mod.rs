@@ -1,0 +1,121 @@
+//! A folder of images: one sub-folder of image files per class, optionally under `train/` and `test/`.
+
+mod listing;
+mod options;
+mod survey;
+
+use std::path::Path;
+
+use granule_io::image::{self, Fit, ImageError, Picture};
+
+use crate::{
+    DataError, Dataset, Features, Normalization, Progress, Shape, Split, Targets, division,
+};
+
+use listing::{Listing, Sample};
+pub use options::{ImageOptions, Truncated};
+use survey::Tally;
+
+/// Loads a folder. Images must all be of one size unless the options name one; the set is grey when every image is,
+/// else colour, unless the options say which. Without `train/` and `test/`, a fifth of each class becomes the test part.
+pub(crate) fn load(
+    dir: &Path,
+    seed: u64,
+    options: &ImageOptions,
+    progress: &dyn Progress,
+) -> Result<Dataset, DataError> {
+    options.validate()?;
+    let Listing {
+        classes,
+        mut train,
+        mut test,
+        warnings,
+    } = Listing::of(dir)?;
+    let mut tally = Tally::default();
+    let named = listing::name(dir);
+    let count = train.len() + test.as_ref().map_or(0, Vec::len);
+    progress.start(&format!("{named}: sizes"), Some(count as u64));
+    let surveyed = survey::form(&mut train, test.as_mut(), options, &mut tally, progress);
+    progress.finish();
+    let fit = surveyed?;
+    let labels = |samples: &[Sample]| {
+        samples
+            .iter()
+            .map(|sample| sample.class)
+            .collect::<Vec<_>>()
+    };
+    let (train_order, test_order) = match &test {
+        Some(test) => (
+            division::shuffled(train.len(), seed),
+            (0..test.len()).collect(),
+        ),
+        None => division::of_classes(&labels(&train), seed)?,
+    };
+    check_memory(dir, count, &fit)?;
+    progress.start(&named, Some((train_order.len() + test_order.len()) as u64));
+    let mut decode = |samples: &[Sample], order: &[usize]| {
+        let samples = order.iter().filter_map(|&index| samples.get(index));
+        decode(samples, order.len(), &fit, options, &mut tally, progress)
+    };
+    let parts = decode(&train, &train_order)
+        .and_then(|part| Ok((part, decode(test.as_ref().unwrap_or(&train), &test_order)?)));
+    progress.finish();
+    let (train, test) = parts?;
+    let normalization = Normalization::of(&train);
+    let mut dataset = Dataset::new("folder", classes, normalization, train, test)?;
+    dataset.warnings = warnings;
+    tally.tell(dir, &fit, options, &mut dataset);
+    Ok(dataset)
+}
+
+fn check_memory(dir: &Path, count: usize, fit: &Fit) -> Result<(), DataError> {
+    let sample = fit.channels.count() * fit.height * fit.width;
+    let needed = (count as u64).saturating_mul(sample as u64);
+    match usize::try_from(needed)
+        .is_ok_and(|bytes| Vec::<u8>::new().try_reserve_exact(bytes).is_ok())
+    {
+        true => Ok(()),
+        false => Err(DataError::image(dir, ImageError::Memory { needed })),
+    }
+}
+
+/// The samples in their order, without those that are cut short if that was asked for.
+fn decode<'a>(
+    samples: impl Iterator<Item = &'a Sample>,
+    count: usize,
+    fit: &Fit,
+    options: &ImageOptions,
+    tally: &mut Tally,
+    progress: &dyn Progress,
+) -> Result<Split, DataError> {
+    let shape = Shape::Image {
+        channels: fit.channels.count(),
+        height: fit.height,
+        width: fit.width,
+    };
+    let (mut pixels, mut labels) = (Vec::new(), Vec::with_capacity(count));
+    let needed = shape.len().saturating_mul(count);
+    if pixels.try_reserve_exact(needed).is_err() {
+        let needed = needed as u64;
+        let path = samples.map(|sample| sample.path.as_path()).next();
+        return Err(DataError::image(
+            path.unwrap_or(Path::new("")),
+            ImageError::Memory { needed },
+        ));
+    }
+    for sample in samples {
+        let picture =
+            image::read(&sample.path).and_then(|bytes| Picture::decode(&bytes, options.background));
+        progress.advance(1);
+        let Some(picture) = tally.allow(sample, picture, options)? else {
+            continue;
+        };
+        tally.see(sample, &picture, fit);
+        let picture = picture
+            .fit(fit)
+            .map_err(|error| DataError::image(&sample.path, error))?;
+        pixels.extend_from_slice(&picture);
+        labels.push(sample.class);
+    }
+    Split::new(shape, Features::Bytes(pixels), Targets::Classes(labels))
+}
