@@ -30,7 +30,7 @@ pub fn load_from(spec: &DatasetSpec, dir: &Path) -> Result<Dataset, DataError> {
         data_dir: Some(dir.to_path_buf()),
         offline: true,
         seed: 1,
-        progress: None,
+        ..LoadOptions::default()
     };
     load(spec, &options)
 }
