@@ -4,6 +4,7 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand};
 use granule::data::DatasetSpec;
 use granule::device::DeviceSpec;
+use granule::io::image::Resize;
 
 use crate::help;
 
@@ -205,6 +206,11 @@ pub struct Eval {
     #[arg(long, value_name = "N", default_value_t = 256, allow_negative_numbers = true, value_parser = positive)]
     pub batch_size: usize,
 
+    /// Bring images of a folder to the size the model takes: stretch, crop or pad [default without HOW: as in
+    /// training, else stretch]
+    #[arg(long, value_name = "HOW", num_args = 0..=1, require_equals = true)]
+    pub resize: Option<Option<Resize>>,
+
     /// Test on N test samples only, the ones that a run with this limit is tested on: the first of a
     /// published set; of folder: and arrays:, N drawn by the seed of the data
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = positive)]
@@ -229,9 +235,10 @@ pub struct Predict {
     #[arg(long, value_name = "K", default_value_t = 3, allow_negative_numbers = true, value_parser = positive)]
     pub top: usize,
 
-    /// Scale images of another size to the size the model takes
-    #[arg(long)]
-    pub resize: bool,
+    /// Bring images of another size to that the model takes: stretch, crop or pad [default without HOW: as in
+    /// training, else stretch]
+    #[arg(long, value_name = "HOW", num_args = 0..=1, require_equals = true)]
+    pub resize: Option<Option<Resize>>,
 
     /// Invert the brightness of images: for dark strokes on light paper
     #[arg(long)]

@@ -139,11 +139,11 @@ pub struct InputSpec {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Brightness {
     /// Mean of the image.
-    pub found: f32,
+    pub found: f64,
     /// Mean of the training images.
-    pub trained: f32,
+    pub trained: f64,
     /// Standard deviation of the pixels of the training images.
-    pub deviation: f32,
+    pub deviation: f64,
 }
 
 impl Brightness {
@@ -173,12 +173,12 @@ impl InputSpec {
         if pixels.is_empty() || self.mean.len() != channels || self.std.len() != channels {
             return None;
         }
-        let mean = |values: &[f32]| values.iter().sum::<f32>() / channels as f32;
         let sum: u64 = pixels.iter().map(|pixel| u64::from(*pixel)).sum();
+        let channels = channels as f64;
         Some(Brightness {
-            found: (sum as f64 / (255.0 * pixels.len() as f64)) as f32,
-            trained: mean(&self.mean),
-            deviation: mean(&self.std),
+            found: sum as f64 / (255.0 * pixels.len() as f64),
+            trained: self.mean.iter().map(|&mean| f64::from(mean)).sum::<f64>() / channels,
+            deviation: self.std.iter().map(|&std| f64::from(std)).sum::<f64>() / channels,
         })
     }
 

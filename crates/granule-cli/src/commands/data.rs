@@ -5,13 +5,20 @@ use std::process::ExitCode;
 
 use granule::data::fetch::{FetchOptions, ensure};
 use granule::data::registry::{self, FileReport, FileState, Published};
-use granule::data::{DatasetSpec, LoadOptions, data_dir, dataset_dir};
+use granule::data::{DataError, DatasetSpec, ImageOptions, LoadOptions, data_dir, dataset_dir};
+use granule::io::image::{Background, Resize, Size};
 use serde_json::json;
 
 use crate::args::{DataFolder, DataSource};
 use crate::failure::{FAILED, Hinted, Usage};
 use crate::output;
 use crate::progress::{Loading, Style, aside};
+
+/// What images of many sizes are brought to in a preview.
+const PREVIEW_SIZE: Size = Size {
+    height: 84,
+    width: 84,
+};
 
 pub fn list(folder: &DataFolder, json: bool) -> anyhow::Result<()> {
     let dir = data_dir(folder.data_dir.as_deref())?;
@@ -117,13 +124,27 @@ pub fn preview(
         .into());
     }
     let loading = Loading::new(Style::choose(false, false));
-    let options = LoadOptions {
-        data_dir: source.folder.data_dir.clone(),
-        offline: source.offline,
-        seed: 1,
-        progress: Some(&loading),
+    let load = |images| {
+        let options = LoadOptions {
+            data_dir: source.folder.data_dir.clone(),
+            offline: source.offline,
+            seed: 1,
+            images,
+            progress: Some(&loading),
+        };
+        granule::data::load(name, &options)
     };
-    let dataset = granule::data::load(name, &options)?;
+    // Images of many sizes are shown as they are, on grounds of one size.
+    let padded = ImageOptions {
+        size: Some(PREVIEW_SIZE),
+        resize: Some(Resize::Pad),
+        background: Background([128; 3]),
+        ..ImageOptions::default()
+    };
+    let dataset = match load(ImageOptions::default()) {
+        Err(DataError::ImageSizes { .. }) => load(padded)?,
+        loaded => loaded?,
+    };
     for text in &dataset.notes {
         output::note(&aside(text));
     }

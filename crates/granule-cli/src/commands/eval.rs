@@ -3,18 +3,20 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use granule::data::{DatasetSpec, LoadOptions};
+use granule::data::{DataError, DatasetSpec, ImageOptions, LoadOptions};
 use granule::device::{DeviceSpec, OpenDevice};
-use granule::models::{ModelFile, Task};
+use granule::io::image::{Channels, ImageError, Resize, Size};
+use granule::models::{InputShape, ModelFile, Task};
 use granule::train::{
     DataConfig, Evaluation, Event, Observer, RunConfig, TrainError, TrialsConfig, evaluate,
     evaluate_recording, evaluate_trials, test_samples,
 };
 
+use super::predict::resizing;
 use super::result::{ResultLine, fact, pace, show};
 use super::target::{Target, open};
 use crate::args;
-use crate::failure::Usage;
+use crate::failure::{Hinted, Usage};
 use crate::output;
 use crate::progress::{Style, Watcher};
 
@@ -47,9 +49,17 @@ pub fn run(args: &args::Eval) -> anyhow::Result<()> {
             ),
             offline: args.source.offline,
             seed: data_seed,
+            images: images(&file, trained, args.resize),
             progress: watcher.progress(),
         },
-    )?;
+    )
+    .map_err(|error| match error {
+        DataError::Image {
+            source: ImageError::Size { .. },
+            ..
+        } => Hinted::new(error.to_string(), "scale the images with --resize").into(),
+        error => anyhow::Error::from(error),
+    })?;
     for text in &dataset.notes {
         watcher.event(&Event::Note { text });
     }
@@ -91,6 +101,31 @@ pub fn run(args: &args::Eval) -> anyhow::Result<()> {
         device.name(),
         seconds,
     )
+}
+
+/// How image files are read: as the model takes them.
+fn images(
+    file: &ModelFile,
+    trained: Option<&DataConfig>,
+    resize: Option<Option<Resize>>,
+) -> ImageOptions {
+    let trained = trained.map(DataConfig::images).unwrap_or_default();
+    let input = &file.input;
+    let InputShape::Image {
+        channels,
+        height,
+        width,
+    } = input.shape
+    else {
+        return trained;
+    };
+    ImageOptions {
+        channels: Channels::of_count(channels),
+        size: Some(Size { height, width }),
+        resize: resizing(input, resize),
+        background: input.background,
+        truncated: trained.truncated,
+    }
 }
 
 /// Trials of the task that the model was trained on, made anew.

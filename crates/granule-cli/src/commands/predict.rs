@@ -5,7 +5,10 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use granule::data::{Features, Shape, arrays};
 use granule::device::DeviceSpec;
-use granule::models::{Classifier, InputShape, ModelError, ModelFile, Predictor, Sample, Task};
+use granule::io::image::Resize;
+use granule::models::{
+    Classifier, InputShape, InputSpec, ModelError, ModelFile, Predictor, Sample, Task,
+};
 use serde_json::json;
 
 use super::target::{Target, open};
@@ -57,7 +60,8 @@ pub fn run(args: &args::Predict) -> anyhow::Result<()> {
     let model = match &file.task {
         Task::Classification { .. } => {
             let model = Classifier::from_file(&file, device.burn())?;
-            Model::Classes(model.resizing(args.resize).inverting(args.invert))
+            let resize = resizing(&file.input, args.resize);
+            Model::Classes(model.resizing_by(resize).inverting(args.invert))
         }
         Task::Trials { task, .. } => {
             return Err(Hinted::new(
@@ -75,7 +79,8 @@ pub fn run(args: &args::Predict) -> anyhow::Result<()> {
         }
         Task::Regression { .. } => {
             let model = Predictor::from_file(&file, device.burn())?;
-            Model::Values(model.resizing(args.resize).inverting(args.invert))
+            let resize = resizing(&file.input, args.resize);
+            Model::Values(model.resizing_by(resize).inverting(args.invert))
         }
     };
     let width = args
@@ -95,6 +100,13 @@ pub fn run(args: &args::Predict) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// How images of another size are resized: as a flag says, else as in training.
+pub fn resizing(input: &InputSpec, flag: Option<Option<Resize>>) -> Option<Resize> {
+    flag.map_or(input.resize, |how| {
+        how.or(input.resize).or(Some(Resize::default()))
+    })
 }
 
 fn answers(model: &Model, path: &Path, args: &args::Predict) -> anyhow::Result<Vec<Answer>> {
