@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use crate::support::{devices, fine, refused, trained};
+use crate::support::{Finished, devices, fine, granule, refused, run, trained};
 
 /// A thick upright bar: any model of digits takes it for a 1.
 fn one() -> Vec<u8> {
@@ -185,4 +185,237 @@ fn a_preview_is_a_png() {
     assert_eq!(finished.stdout.trim(), "grid.png");
     let (width, height) = image::image_dimensions(dir.path().join("grid.png")).unwrap();
     assert!(width >= 280 && height >= 84, "{width}×{height}");
+}
+
+/// A JPEG of a few kB.
+fn jpeg(path: &Path) {
+    let image = image::GrayImage::from_raw(28, 28, one()).unwrap();
+    image.save(path).unwrap();
+}
+
+#[test]
+fn one_bad_file_among_many_is_reported_and_the_others_are_answered() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    std::fs::create_dir_all(at.join("scans/more/__MACOSX")).unwrap();
+    for name in ["scans/a.png", "scans/more/c.png"] {
+        save_png(&at.join(name), 28, 28, &one());
+    }
+    jpeg(&at.join("scans/d.jpg"));
+    let whole = std::fs::read(at.join("scans/d.jpg")).unwrap();
+    std::fs::write(at.join("scans/b.jpg"), &whole[..whole.len() * 3 / 5]).unwrap();
+    std::fs::write(at.join("scans/more/__MACOSX/._c.png"), "junk").unwrap();
+    std::fs::write(at.join("scans/Thumbs.db"), "junk").unwrap();
+    let run_dir = trained().to_str().unwrap();
+
+    let finished = run(at, &["predict", run_dir, "scans", "--csv", "--top", "2"]);
+    assert_eq!(finished.code, Some(1), "{}", finished.stderr);
+    let lines: Vec<&str> = finished.stdout.lines().collect();
+    assert_eq!(
+        lines[0],
+        "input,index,class,probability,class_2,probability_2"
+    );
+    let names: Vec<&str> = lines[1..]
+        .iter()
+        .filter_map(|line| line.split(',').next())
+        .collect();
+    assert_eq!(names, ["scans/a.png", "scans/d.jpg", "scans/more/c.png"]);
+    assert!(lines[1].starts_with("scans/a.png,0,1,0."), "{}", lines[1]);
+    for part in ["scans/b.jpg", "truncated", "1 of 4 inputs"] {
+        assert!(
+            finished.stderr.contains(part),
+            "{part}: {}",
+            finished.stderr
+        );
+    }
+
+    let finished = run(
+        at,
+        &[
+            "predict",
+            run_dir,
+            "scans/*.jpg",
+            "absent.png",
+            "scans/a.png",
+            "--json",
+        ],
+    );
+    assert_eq!(finished.code, Some(1));
+    let items = finished.json();
+    let kinds: Vec<_> = items
+        .iter()
+        .map(|item| {
+            (
+                item["event"].as_str().unwrap(),
+                item["input"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    let expected = [
+        ("error", "scans/b.jpg"),
+        ("prediction", "scans/d.jpg"),
+        ("error", "absent.png"),
+        ("prediction", "scans/a.png"),
+    ];
+    assert_eq!(kinds[..4], expected);
+
+    let text = refused(at, &["predict", run_dir, "scans/b.jpg"], 1);
+    assert!(
+        text.contains("scans/b.jpg") && text.contains("truncated"),
+        "{text}"
+    );
+}
+
+#[test]
+fn an_image_may_come_from_standard_input() {
+    let dir = tempfile::tempdir().unwrap();
+    save_png(&dir.path().join("one.png"), 28, 28, &one());
+    let file = std::fs::File::open(dir.path().join("one.png")).unwrap();
+    let output = granule(dir.path())
+        .args(["predict", trained().to_str().unwrap(), "-", "--json"])
+        .stdin(file)
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let item: serde_json::Value = serde_json::from_str(text.trim()).unwrap();
+    assert_eq!(
+        (item["input"].as_str(), item["class"].as_str()),
+        (Some("-"), Some("1"))
+    );
+}
+
+#[test]
+fn the_home_is_known_where_the_shell_does_not_see_it() {
+    let dir = tempfile::tempdir().unwrap();
+    save_png(&dir.path().join("one.png"), 28, 28, &one());
+    std::fs::create_dir(dir.path().join("data")).unwrap();
+    let with_home = |args: &[&str]| {
+        let output = granule(dir.path())
+            .args(args)
+            .env("HOME", dir.path())
+            .output()
+            .unwrap();
+        let texts = [output.stdout, output.stderr]
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        texts.concat()
+    };
+    let text = with_home(&["predict", trained().to_str().unwrap(), "~/one.png"]);
+    assert!(text.contains("one.png  1 "), "{text}");
+    let text = with_home(&["data", "list", "--data-dir=~/data"]);
+    assert!(
+        text.contains(&dir.path().join("data").display().to_string()),
+        "{text}"
+    );
+    let text = with_home(&["data", "preview", "folder:~/absent"]);
+    assert!(
+        text.contains(&dir.path().join("absent").display().to_string()),
+        "{text}"
+    );
+}
+
+#[test]
+fn far_brightness_is_hinted_at() {
+    let dir = tempfile::tempdir().unwrap();
+    let run_dir = trained().to_str().unwrap();
+    let inverted: Vec<u8> = one().iter().map(|pixel| 255 - pixel).collect();
+    save_png(&dir.path().join("paper.png"), 28, 28, &inverted);
+    save_png(&dir.path().join("one.png"), 28, 28, &one());
+    let stderr = |args: &[&str]| fine(dir.path(), &[&["predict", run_dir], args].concat()).stderr;
+    let hint = stderr(&["paper.png"]);
+    assert!(
+        hint.contains("far brighter") && hint.contains("--invert"),
+        "{hint}"
+    );
+    assert_eq!(stderr(&["paper.png", "--invert"]), "");
+    assert_eq!(stderr(&["one.png"]), "");
+    assert!(stderr(&["one.png", "--invert"]).contains("leave --invert away"));
+    assert_eq!(stderr(&["one.png", "one.png", "paper.png"]), "");
+}
+
+/// Photographs of many sizes, some held sideways, some with an alpha channel: what training saw is what `eval` and
+/// `predict` see.
+#[test]
+fn folders_are_read_the_same_by_every_command() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    for class in ["light", "dark"] {
+        std::fs::create_dir_all(at.join("set").join(class)).unwrap();
+        for i in 0..10_u32 {
+            let (width, height) = (20 + i, 30 - i);
+            let ink = if class == "light" { 200 } else { 30 };
+            let image = image::RgbaImage::from_fn(width, height, |x, y| {
+                let alpha = if (x + y) % 4 == 0 { 0 } else { 255 };
+                image::Rgba([ink, ink, (ink + x as u8) / 2, alpha])
+            });
+            image.save(at.join(format!("set/{class}/{i}.png"))).unwrap();
+        }
+    }
+    let train = [
+        "train",
+        "mlp",
+        "--dataset",
+        "folder:set",
+        "--device",
+        "flex",
+        "--epochs",
+        "2",
+        "--run-dir",
+        "run",
+        "--json",
+    ];
+    let text = refused(at, &train, 1);
+    assert!(text.contains("data.size"), "{text}");
+    let settings = [
+        "--set",
+        "data.size=16",
+        "--set",
+        "data.resize=crop",
+        "--set",
+        "data.background=black",
+    ];
+    let trained = fine(at, &[&train[..], &settings].concat());
+    let evaluated = fine(at, &["eval", "run", "--device", "flex", "--json"]);
+    let loss = |finished: &Finished| finished.result()["test_loss"].as_f64().unwrap();
+    assert!((loss(&evaluated) - loss(&trained)).abs() < 1e-9);
+    // The model file alone remembers size, resizing and background.
+    std::fs::copy(at.join("run/model.granule"), at.join("alone.granule")).unwrap();
+    let alone = fine(
+        at,
+        &[
+            "eval",
+            "alone.granule",
+            "--dataset",
+            "folder:set",
+            "--device",
+            "flex",
+            "--json",
+        ],
+    );
+    assert!((loss(&alone) - loss(&trained)).abs() < 1e-9);
+    let answers = fine(at, &["predict", "alone.granule", "set", "--json"]);
+    assert_eq!(answers.json().len(), 20);
+    // A grey set for a model of colours.
+    for class in ["light", "dark"] {
+        std::fs::create_dir_all(at.join("grey").join(class)).unwrap();
+        for i in 0..10 {
+            let level = if class == "light" { 200 } else { 30 };
+            let image = image::GrayImage::from_pixel(16, 16, image::Luma([level]));
+            image
+                .save(at.join(format!("grey/{class}/{i}.png")))
+                .unwrap();
+        }
+    }
+    fine(
+        at,
+        &[
+            "eval",
+            "alone.granule",
+            "--dataset",
+            "folder:grey",
+            "--device",
+            "flex",
+            "--json",
+        ],
+    );
+    fine(at, &["data", "preview", "folder:set", "--out", "set.png"]);
 }

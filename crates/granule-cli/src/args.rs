@@ -1,10 +1,13 @@
-use std::path::PathBuf;
+use std::convert::Infallible;
+use std::path::{Path, PathBuf};
 
 use clap::builder::styling::{AnsiColor, Styles};
+use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use granule::data::DatasetSpec;
 use granule::device::DeviceSpec;
 use granule::io::image::Resize;
+use granule::io::path::expand;
 
 use crate::help;
 
@@ -63,7 +66,7 @@ pub enum Command {
 pub struct DataFolder {
     /// Folder that holds (or receives) the data sets, as DIR/mnist, DIR/cifar-10, …
     /// [default: $GRANULE_DATA_DIR, else the user's cache]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = path())]
     pub data_dir: Option<PathBuf>,
 }
 
@@ -81,7 +84,7 @@ pub struct DataSource {
 #[derive(Debug, Args)]
 pub struct Train {
     /// mlp, lenet, cnn, resnet or rate; or a TOML file with a whole configuration [default: mlp]
-    #[arg(value_name = "MODEL|CONFIG.toml")]
+    #[arg(value_name = "MODEL|CONFIG.toml", value_parser = name_or_path)]
     pub what: Option<String>,
 
     /// synthetic-digits, mnist, fashion-mnist, cifar-10, cifar-100, folder:DIR or arrays:FILE
@@ -100,7 +103,7 @@ pub struct Train {
 
     /// Folder that holds (or receives) the data sets, as DIR/mnist, DIR/cifar-10, …
     /// [default: $GRANULE_DATA_DIR, else the user's cache]
-    #[arg(long, value_name = "DIR", help_heading = "Data")]
+    #[arg(long, value_name = "DIR", help_heading = "Data", value_parser = path())]
     pub data_dir: Option<PathBuf>,
 
     /// Never use the network: a data set that is not on disk is an error
@@ -161,7 +164,7 @@ pub struct Train {
     pub set: Vec<String>,
 
     /// Folder to write [default: runs/DATE-MODEL-DATASET]
-    #[arg(long, value_name = "DIR", help_heading = "Run")]
+    #[arg(long, value_name = "DIR", help_heading = "Run", value_parser = path())]
     pub run_dir: Option<PathBuf>,
 
     /// Continue an interrupted run at its last checkpoint, with its own configuration
@@ -172,8 +175,7 @@ pub struct Train {
         conflicts_with_all = [
             "what", "dataset", "task", "trials", "data_dir", "offline", "limit_train", "limit_test", "device", "epochs",
             "batch_size", "lr", "optimizer", "schedule", "seed", "set", "run_dir",
-        ]
-    )]
+        ], value_parser = path())]
     pub resume: Option<PathBuf>,
 
     /// Print one JSON object a line; the last one is the result
@@ -188,7 +190,7 @@ pub struct Train {
 #[derive(Debug, Args)]
 pub struct Eval {
     /// A run folder, or a .granule file
-    #[arg(value_name = "RUN|MODEL_FILE")]
+    #[arg(value_name = "RUN|MODEL_FILE", value_parser = path())]
     pub model: PathBuf,
 
     /// Data set to test on [default: the one the model was trained on]
@@ -224,11 +226,12 @@ pub struct Eval {
 #[derive(Debug, Args)]
 pub struct Predict {
     /// A run folder, or a .granule file
-    #[arg(value_name = "RUN|MODEL_FILE")]
+    #[arg(value_name = "RUN|MODEL_FILE", value_parser = path())]
     pub model: PathBuf,
 
-    /// PNG or JPEG images, or .npy arrays of one item or a batch of items
-    #[arg(value_name = "IMAGE|ARRAY", required = true)]
+    /// Images (PNG, JPEG, WebP, BMP, GIF), folders of them, patterns such as 'scans/*.png', - for an image on
+    /// standard input; or .npy arrays of one item or a batch of items
+    #[arg(value_name = "IMAGE|FOLDER|ARRAY|-", required = true, value_parser = path())]
     pub inputs: Vec<PathBuf>,
 
     /// Classes to show per item, the most probable first
@@ -249,21 +252,25 @@ pub struct Predict {
     pub device: Option<DeviceSpec>,
 
     /// Print one JSON object per item, one a line
-    #[arg(long)]
+    #[arg(long, conflicts_with = "csv")]
     pub json: bool,
+
+    /// Print a table with a line per item: input, index, class, probability, class_2, …
+    #[arg(long)]
+    pub csv: bool,
 }
 
 #[derive(Debug, Args)]
 pub struct Report {
     /// A run folder
-    #[arg(value_name = "RUN")]
+    #[arg(value_name = "RUN", value_parser = path())]
     pub run: PathBuf,
 }
 
 #[derive(Debug, Args)]
 pub struct Simulate {
     /// A ready-made simulation, as `granule presets` lists them; or a TOML file that describes one
-    #[arg(value_name = "PRESET|CONFIG.toml")]
+    #[arg(value_name = "PRESET|CONFIG.toml", value_parser = name_or_path)]
     pub what: String,
 
     /// Set any value of the configuration, as in `--set unit.current=12` (repeatable)
@@ -312,11 +319,11 @@ pub struct Simulate {
     pub precision: Option<Precision>,
 
     /// Write the recorded variables: arrays [time, cells] in .npz, or a table in .csv
-    #[arg(long, value_name = "FILE.npz|FILE.csv", help_heading = "Output")]
+    #[arg(long, value_name = "FILE.npz|FILE.csv", help_heading = "Output", value_parser = path())]
     pub out: Option<PathBuf>,
 
     /// Draw them
-    #[arg(long, value_name = "FILE.svg|FILE.png", help_heading = "Output")]
+    #[arg(long, value_name = "FILE.svg|FILE.png", help_heading = "Output", value_parser = path())]
     pub plot: Option<PathBuf>,
 
     /// Print the result as one JSON object
@@ -400,7 +407,7 @@ pub enum DataCommand {
         #[arg(value_name = "NAME")]
         name: DatasetSpec,
         /// PNG file to write
-        #[arg(long, value_name = "FILE", default_value = "preview.png")]
+        #[arg(long, value_name = "FILE", default_value = "preview.png", value_parser = path())]
         out: PathBuf,
         /// Samples in a row
         #[arg(long, value_name = "N", default_value_t = 10, allow_negative_numbers = true, value_parser = positive)]
@@ -411,6 +418,19 @@ pub enum DataCommand {
         #[command(flatten)]
         source: DataSource,
     },
+}
+
+/// A path, whose `~` at the beginning is the home also where the shell does not see it: in `--data-dir=~/data`.
+fn path() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().map(|path| expand(&path))
+}
+
+/// A name, or a path as [`path`] has it.
+fn name_or_path(text: &str) -> Result<String, Infallible> {
+    Ok(match text.starts_with('~') {
+        true => expand(Path::new(text)).to_string_lossy().into_owned(),
+        false => text.to_string(),
+    })
 }
 
 /// A number whose range is that of the setting it stands for.

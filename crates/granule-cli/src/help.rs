@@ -106,10 +106,15 @@ Examples:
   granule predict model.granule *.jpg --top 1
   granule predict runs/RUN photo.jpg --resize
   granule predict runs/RUN scan.png --resize --invert
+  granule predict runs/RUN test/ --csv > answers.csv
+      all images of a folder and of those in it
+  curl -s https://example.org/digit.png | granule predict runs/RUN -
   granule predict runs/RUN batch.npy --json
 
-Images are converted to the channels of the model (grey or RGB) and must have its size, or be
-scaled with --resize. A .npy array holds one item or a batch of items: for image models
+Images are read as in training: turned upright, transparent pixels laid over the same background,
+converted to grey or RGB. They must have the size of the model's input, or be scaled with --resize,
+unless training scaled them. An input that cannot be used is reported, the others are answered, and
+the exit code is 1. A .npy array holds one item or a batch of items: for image models
 [height, width] (grey) or [channels, height, width], u8 pixels from 0 to 255 or f32 intensities
 from 0 to 1; for feature models [features]. Probabilities are fractions in --json.";
 

@@ -45,7 +45,11 @@ pub fn read(path: &Path) -> Result<Vec<u8>, ImageError> {
     read_from(file.metadata()?.len(), file)
 }
 
-fn read_from(len: u64, from: impl Read) -> Result<Vec<u8>, ImageError> {
+/// As [`read()`], from anything; `len` is how many bytes are expected, 0 if that is not known.
+///
+/// # Errors
+/// Those of [`read()`].
+pub fn read_from(len: u64, from: impl Read) -> Result<Vec<u8>, ImageError> {
     let too_large = ImageError::FileTooLarge { limit: MAX_FILE };
     if len > MAX_FILE {
         return Err(too_large);

@@ -14,7 +14,7 @@ mod tests;
 
 use std::path::Path;
 
-pub use decode::{Header, Picture, header, read};
+pub use decode::{Header, Picture, header, read, read_from};
 pub use error::ImageError;
 pub use fit::Fit;
 pub use setting::{Background, Channels, Resize, Size};

@@ -1,0 +1,166 @@
+//! What `granule predict` is to answer: files, folders of images, patterns and standard input.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use granule::io::image::{KINDS, is_left_behind, is_named_as_image};
+
+/// The name of standard input.
+const STDIN: &str = "-";
+
+/// One file, or what could not be found.
+pub struct Input {
+    /// As it is printed.
+    pub name: String,
+    pub source: anyhow::Result<Source>,
+}
+
+pub enum Source {
+    Image(PathBuf),
+    Array(PathBuf),
+    Stdin,
+}
+
+impl Input {
+    fn file(path: PathBuf) -> Self {
+        let extension = path.extension().unwrap_or_default().to_string_lossy();
+        let array = ["npy", "npz"].contains(&extension.to_ascii_lowercase().as_str());
+        Self {
+            name: path.display().to_string(),
+            source: Ok(match array {
+                true => Source::Array(path),
+                false => Source::Image(path),
+            }),
+        }
+    }
+
+    fn missing(path: &Path, error: anyhow::Error) -> Self {
+        Self {
+            name: path.display().to_string(),
+            source: Err(error),
+        }
+    }
+}
+
+/// Every file that the arguments stand for, in their order; those of folders and patterns sorted by name.
+pub fn find(arguments: &[PathBuf]) -> Vec<Input> {
+    arguments.iter().flat_map(|path| of(path)).collect()
+}
+
+fn of(path: &Path) -> Vec<Input> {
+    if path == Path::new(STDIN) {
+        return vec![Input {
+            name: STDIN.to_string(),
+            source: Ok(Source::Stdin),
+        }];
+    }
+    if path.is_dir() {
+        return match images(path) {
+            Ok(found) if found.is_empty() => {
+                let error = anyhow::anyhow!("{} holds no images ({KINDS})", path.display());
+                vec![Input::missing(path, error)]
+            }
+            Ok(found) => found.into_iter().map(Input::file).collect(),
+            Err(error) => {
+                let error = anyhow::Error::from(error);
+                let error = error.context(format!("cannot list {}", path.display()));
+                vec![Input::missing(path, error)]
+            }
+        };
+    }
+    let text = path.to_string_lossy();
+    if !path.exists() && text.contains(['*', '?', '[']) {
+        return pattern(path, &text);
+    }
+    vec![Input::file(path.to_path_buf())]
+}
+
+/// The files that a pattern names, for shells that leave it as it is.
+fn pattern(path: &Path, text: &str) -> Vec<Input> {
+    let found = match glob::glob(text) {
+        Ok(found) => found,
+        Err(error) => return vec![Input::missing(path, error.into())],
+    };
+    let found: Vec<PathBuf> = found
+        .filter_map(Result::ok)
+        .filter(|path| path.is_file() && !is_left_behind(path))
+        .collect();
+    match found.is_empty() {
+        true => {
+            let error = anyhow::anyhow!("{text} matches no file");
+            vec![Input::missing(path, error)]
+        }
+        false => found.into_iter().map(Input::file).collect(),
+    }
+}
+
+/// The images of a folder and of those in it, sorted; links to folders are not followed.
+fn images(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let mut folders = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let path = entry.path();
+        if is_left_behind(&path) {
+            continue;
+        }
+        if entry.file_type()?.is_dir() {
+            folders.push(path);
+        } else if is_named_as_image(&path) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    folders.sort();
+    for folder in folders {
+        found.extend(images(&folder)?);
+    }
+    Ok(found)
+}
+
+/// All of standard input, as far as an image file goes.
+pub fn stdin() -> anyhow::Result<Vec<u8>> {
+    Ok(granule::io::image::read_from(0, std::io::stdin().lock())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_and_patterns_stand_for_their_files() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in [
+            "b.png",
+            "a.JPG",
+            "notes.txt",
+            "Thumbs.db",
+            ".hidden.png",
+            "sub/c.webp",
+            "__MACOSX/d.png",
+            "array.npy",
+        ] {
+            let path = dir.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "x").unwrap();
+        }
+        let names = |argument: &str| -> Vec<String> {
+            let found = find(&[dir.path().join(argument)]);
+            let name = |input: &Input| {
+                let name = input.name.strip_prefix(&dir.path().display().to_string());
+                let mark = if input.source.is_ok() { "" } else { "!" };
+                format!("{mark}{}", name.unwrap().trim_start_matches('/'))
+            };
+            found.iter().map(name).collect()
+        };
+        assert_eq!(names(""), ["a.JPG", "b.png", "sub/c.webp"]);
+        assert_eq!(names("*.png"), ["b.png"]);
+        assert_eq!(names("*/*.webp"), ["sub/c.webp"]);
+        assert_eq!(names("*.gif"), ["!*.gif"]);
+        assert_eq!(names("absent.png"), ["absent.png"]);
+        assert_eq!(names("notes.txt"), ["notes.txt"]);
+        assert!(matches!(find(&["-".into()])[0].source, Ok(Source::Stdin)));
+        let array = &find(&[dir.path().join("array.npy")])[0];
+        assert!(matches!(array.source, Ok(Source::Array(_))));
+    }
+}

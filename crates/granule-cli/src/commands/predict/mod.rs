@@ -1,0 +1,376 @@
+//! `granule predict`.
+
+mod inputs;
+mod show;
+
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use granule::data::{Features, Shape, arrays};
+use granule::device::DeviceSpec;
+use granule::io::image::Resize;
+use granule::models::{
+    Classifier, InputShape, InputSpec, ModelError, ModelFile, Predictor, Sample, Task,
+};
+use serde_json::json;
+
+use super::target::{Target, open};
+use crate::args;
+use crate::failure::{self, Hinted};
+use crate::output::{self, Paint, Stream, paint};
+use inputs::{Input, Source};
+use show::Form;
+
+/// The number of images answered together.
+const BATCH: usize = 64;
+
+/// What one item gave.
+enum Answer {
+    Classes(Vec<(String, f32)>),
+    Values(Vec<f32>),
+}
+
+enum Model {
+    Classes(Classifier),
+    Values(Predictor),
+}
+
+impl Model {
+    fn shape(&self) -> &InputShape {
+        match self {
+            Self::Classes(model) => &model.input().shape,
+            Self::Values(model) => &model.input().shape,
+        }
+    }
+
+    fn predictor(&self) -> &Predictor {
+        match self {
+            Self::Classes(model) => model.predictor(),
+            Self::Values(model) => model,
+        }
+    }
+
+    fn answer(&self, samples: &[Sample<'_>], top: usize) -> Result<Vec<Answer>, ModelError> {
+        Ok(match self {
+            Self::Classes(model) => {
+                let predictions = model.predict_batch(samples)?;
+                predictions
+                    .iter()
+                    .map(|prediction| Answer::Classes(prediction.top(top).to_vec()))
+                    .collect()
+            }
+            Self::Values(model) => model
+                .outputs_batch(samples)?
+                .into_iter()
+                .map(Answer::Values)
+                .collect(),
+        })
+    }
+}
+
+pub fn run(args: &args::Predict) -> anyhow::Result<()> {
+    let target = Target::find(&args.model)?;
+    let file = ModelFile::load(&target.model)?;
+    let device = open(args.device.as_ref(), DeviceSpec::Cpu)?;
+    let model = match &file.task {
+        Task::Classification { .. } => {
+            let model = Classifier::from_file(&file, device.burn())?;
+            let resize = resizing(&file.input, args.resize);
+            Model::Classes(model.resizing_by(resize).inverting(args.invert))
+        }
+        Task::Trials { task, .. } => {
+            return Err(Hinted::new(
+                format!("the model does {task}, whose inputs are made by the task"),
+                "`granule eval` tests it on new trials",
+            )
+            .into());
+        }
+        Task::Recording { .. } => {
+            return Err(Hinted::new(
+                "the model follows a recording, it has no answer to an image or array",
+                "`granule eval` scores it on its recording",
+            )
+            .into());
+        }
+        Task::Regression { .. } => {
+            let model = Predictor::from_file(&file, device.burn())?;
+            let resize = resizing(&file.input, args.resize);
+            Model::Values(model.resizing_by(resize).inverting(args.invert))
+        }
+    };
+    let inputs = inputs::find(&args.inputs);
+    let width = inputs.iter().map(|input| input.name.chars().count()).max();
+    let mut answering = Answering {
+        model,
+        args,
+        form: match (args.json, args.csv) {
+            (true, _) => Form::Json,
+            (_, true) => Form::Csv,
+            _ => Form::Text(width.unwrap_or(0)),
+        },
+        begun: false,
+        alone: inputs.len() == 1,
+        waiting: Vec::new(),
+        failed: 0,
+        light: Light::default(),
+    };
+    let count = inputs.len();
+    for input in inputs {
+        answering.take(input)?;
+    }
+    answering.end(count)
+}
+
+/// The inputs one after the other: one that fails is reported, and the others are answered still.
+struct Answering<'a> {
+    model: Model,
+    args: &'a args::Predict,
+    form: Form,
+    begun: bool,
+    /// Whether there is one input only, whose failure is that of the command.
+    alone: bool,
+    /// Images that are answered together: names and pixels.
+    waiting: Vec<(String, Vec<u8>)>,
+    failed: usize,
+    light: Light,
+}
+
+impl Answering<'_> {
+    fn take(&mut self, input: Input) -> anyhow::Result<()> {
+        let Input { name, source } = input;
+        let pixels = |sample: Sample<'_>| {
+            let pixels = self.model.predictor().pixels(sample);
+            pixels.map_err(|error| explained(error, &name))
+        };
+        let image = match source {
+            Err(error) => Err(error),
+            Ok(Source::Array(path)) => {
+                let answers = answers(&self.model, &path, self.args);
+                self.flush()?;
+                return match answers {
+                    Ok(answers) => self.show(&name, &answers),
+                    Err(error) => self.fail(&name, error),
+                };
+            }
+            Ok(Source::Image(path)) => pixels(Sample::File(&path)),
+            Ok(Source::Stdin) => inputs::stdin()
+                .with_context(|| "cannot use standard input")
+                .and_then(|bytes| pixels(Sample::Encoded(&bytes))),
+        };
+        match image {
+            Ok(pixels) => {
+                self.light
+                    .see(self.model.predictor().input(), &pixels, self.args.invert);
+                self.waiting.push((name, pixels));
+                match self.waiting.len() < BATCH {
+                    true => Ok(()),
+                    false => self.flush(),
+                }
+            }
+            Err(error) => {
+                self.flush()?;
+                self.fail(&name, error)
+            }
+        }
+    }
+
+    /// Answers the images that wait.
+    fn flush(&mut self) -> anyhow::Result<()> {
+        let waiting = std::mem::take(&mut self.waiting);
+        let samples: Vec<_> = waiting
+            .iter()
+            .map(|(_, pixels)| Sample::Pixels(pixels))
+            .collect();
+        if let Ok(answers) = self.model.answer(&samples, self.args.top) {
+            return waiting
+                .iter()
+                .zip(answers)
+                .try_for_each(|((name, _), answer)| self.show(name, &[answer]));
+        }
+        // One of them failed: which one shows by itself.
+        for ((name, _), sample) in waiting.iter().zip(&samples) {
+            match self.model.answer(&[*sample], self.args.top) {
+                Ok(answers) => self.show(name, &answers)?,
+                Err(error) => self.fail(name, explained(error, name))?,
+            }
+        }
+        Ok(())
+    }
+
+    fn show(&mut self, name: &str, answers: &[Answer]) -> anyhow::Result<()> {
+        let several = answers.len() > 1;
+        for (index, answer) in answers.iter().enumerate() {
+            if !self.begun {
+                self.form.begin(answer)?;
+                self.begun = true;
+            }
+            self.form.show(name, several.then_some(index), answer)?;
+        }
+        Ok(())
+    }
+
+    fn fail(&mut self, name: &str, error: anyhow::Error) -> anyhow::Result<()> {
+        if self.alone {
+            return Err(error);
+        }
+        self.failed += 1;
+        if let Form::Json = self.form {
+            let message = format!("{error:#}");
+            output::event("error", json!({"input": name, "message": message}))?;
+        }
+        failure::report(&error);
+        Ok(())
+    }
+
+    fn end(mut self, count: usize) -> anyhow::Result<()> {
+        self.flush()?;
+        self.light.tell(self.args.invert);
+        match self.failed {
+            0 => Ok(()),
+            failed => bail!(
+                "{failed} of {} were not answered",
+                output::counted(count, "input")
+            ),
+        }
+    }
+}
+
+/// How bright the images are beside those of training.
+#[derive(Default)]
+struct Light {
+    images: usize,
+    /// Far brighter and far darker ones.
+    bright: usize,
+    dark: usize,
+    /// The brightness of all of them, and of those of training.
+    sum: f64,
+    trained: f64,
+}
+
+impl Light {
+    fn see(&mut self, input: &InputSpec, pixels: &[u8], inverted: bool) {
+        let Some(mut brightness) = input.brightness(pixels) else {
+            return;
+        };
+        if inverted {
+            brightness.found = 1.0 - brightness.found;
+        }
+        self.images += 1;
+        self.sum += brightness.found;
+        self.trained = brightness.trained;
+        if brightness.is_far() {
+            match brightness.found > brightness.trained {
+                true => self.bright += 1,
+                false => self.dark += 1,
+            }
+        }
+    }
+
+    /// A hint where most images are unlike those of training.
+    fn tell(&self, inverted: bool) {
+        let (far, how) = match self.bright > self.dark {
+            true => (self.bright, "brighter"),
+            false => (self.dark, "darker"),
+        };
+        if 2 * far <= self.images {
+            return;
+        }
+        let images = match self.images {
+            1 => "the image is".to_string(),
+            images => format!("{far} of {images} images are"),
+        };
+        let advice = match inverted {
+            true => "leave --invert away",
+            false => {
+                "if strokes are dark on light paper where those of training were light on dark, or the other way round, \
+                      --invert turns them"
+            }
+        };
+        output::note(&format!(
+            "{} {images} far {how} than those the model was trained on (mean {:.2}, there {:.2}): {advice}",
+            paint(Paint::Good, "hint:", Stream::Stderr),
+            self.sum / self.images.max(1) as f64,
+            self.trained,
+        ));
+    }
+}
+
+/// How images of another size are resized: as a flag says, else as in training.
+pub fn resizing(input: &InputSpec, flag: Option<Option<Resize>>) -> Option<Resize> {
+    flag.map_or(input.resize, |how| {
+        how.or(input.resize).or(Some(Resize::default()))
+    })
+}
+
+fn answers(model: &Model, path: &Path, args: &args::Predict) -> anyhow::Result<Vec<Answer>> {
+    let len = model.shape().len();
+    let extension = path
+        .extension()
+        .map(|extension| extension.to_string_lossy().to_lowercase());
+    match extension.as_deref() {
+        Some("npy") => match arrays::read_items(path, &shape(model.shape()))? {
+            Features::Bytes(pixels) => {
+                let samples: Vec<_> = pixels.chunks(len).map(Sample::Pixels).collect();
+                in_array(model.answer(&samples, args.top), path)
+            }
+            Features::Floats(_) if args.invert => bail!(
+                "--invert is for pixels; {} holds real values",
+                path.display()
+            ),
+            Features::Floats(values) => {
+                let samples: Vec<_> = values.chunks(len).map(Sample::Values).collect();
+                in_array(model.answer(&samples, args.top), path)
+            }
+        },
+        Some("npz") => bail!(
+            "{} is an archive of arrays; save the one to predict as .npy",
+            path.display()
+        ),
+        _ => bail!("{} is no array", path.display()),
+    }
+}
+
+fn shape(input: &InputShape) -> Shape {
+    match *input {
+        InputShape::Image {
+            channels,
+            height,
+            width,
+        } => Shape::Image {
+            channels,
+            height,
+            width,
+        },
+        InputShape::Vector { len } => Shape::Vector { len },
+        InputShape::Sequence { steps, channels } => Shape::Vector {
+            len: steps * channels,
+        },
+    }
+}
+
+fn in_array(answers: Result<Vec<Answer>, ModelError>, path: &Path) -> anyhow::Result<Vec<Answer>> {
+    answers.with_context(|| format!("cannot use {}", path.display()))
+}
+
+/// A size that does not fit can be helped by a flag of this command.
+fn explained(error: ModelError, name: &str) -> anyhow::Error {
+    let error = match error {
+        ModelError::InFile { source, .. } => *source,
+        error => error,
+    };
+    match error {
+        ModelError::ImageSize {
+            expected_width,
+            expected_height,
+            width,
+            height,
+        } => Hinted::new(
+            format!(
+                "{name} has {width}×{height} pixels, the model takes {expected_width}×{expected_height}"
+            ),
+            "crop it, or scale it with --resize",
+        )
+        .into(),
+        error => anyhow::Error::from(error).context(format!("cannot use {name}")),
+    }
+}
