@@ -6,6 +6,7 @@ use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use granule::data::DatasetSpec;
 use granule::device::DeviceSpec;
+use granule::io::ByteSize;
 use granule::io::image::Resize;
 use granule::io::path::expand;
 
@@ -31,6 +32,11 @@ const STYLES: Styles = Styles::styled()
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
+
+    /// Memory to take in all, as 2GiB or 512M: what needs more is refused before it is loaded
+    /// [default: $GRANULE_MEMORY, else what the machine has free]
+    #[arg(long, value_name = "SIZE", global = true, help_heading = "Memory")]
+    pub memory: Option<ByteSize>,
 }
 
 #[derive(Debug, Subcommand)]

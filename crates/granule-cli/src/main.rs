@@ -15,6 +15,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
 use clap::Parser;
+use granule::io::{ByteSize, budget};
 
 use args::{Cli, Command, DataCommand};
 
@@ -31,7 +32,10 @@ fn main() -> ExitCode {
             );
         }
     };
-    match catch_unwind(AssertUnwindSafe(|| run(cli.command))) {
+    match catch_unwind(AssertUnwindSafe(|| {
+        limit_memory(cli.memory)?;
+        run(cli.command)
+    })) {
         Ok(Ok(code)) => code,
         Ok(Err(error)) => failure::report(&error),
         Err(_) => ExitCode::from(failure::FAILED),
@@ -49,6 +53,20 @@ fn quiet_mesa() {
             std::env::set_var(VARIABLE, "/nonexistent");
         }
     }
+}
+
+/// The flag, else the variable; else what the machine has.
+fn limit_memory(flag: Option<ByteSize>) -> Result<(), failure::Usage> {
+    let from_environment = || {
+        budget::limit_from_environment()
+            .map_err(|error| failure::Usage::new(format!("{}: {error}", budget::MEMORY_VARIABLE)))
+    };
+    let limit = match flag {
+        Some(limit) => Some(limit),
+        None => from_environment()?,
+    };
+    budget::set_limit(limit);
+    Ok(())
 }
 
 fn run(command: Command) -> anyhow::Result<ExitCode> {

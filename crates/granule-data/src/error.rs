@@ -2,6 +2,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use granule_io::image::ImageError;
+use granule_io::{FileError, MemoryError};
 use thiserror::Error;
 
 /// Why a data set could not be read, fetched or built. Every message names the file or field and the reason.
@@ -226,6 +227,31 @@ pub enum DataError {
         /// Bytes still to write; 0 when that is not known.
         needed: u64,
     },
+    /// The content does not fit into memory.
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
+    /// A file is of another kind or length than such a file can be.
+    #[error(transparent)]
+    File(FileError),
+}
+
+impl From<FileError> for DataError {
+    fn from(error: FileError) -> Self {
+        match error {
+            FileError::Io {
+                path,
+                action,
+                source,
+            } => Self::Io {
+                path,
+                action,
+                source,
+            },
+            FileError::NoSpace { path } => Self::NoSpace { path, needed: 0 },
+            FileError::Memory(error) => Self::Memory(error),
+            error => Self::File(error),
+        }
+    }
 }
 
 fn still_needed(bytes: u64) -> String {

@@ -25,7 +25,6 @@ mod error;
 pub mod fetch;
 mod fingerprint;
 mod folder;
-pub mod fs;
 pub mod idx;
 mod load;
 pub mod preview;

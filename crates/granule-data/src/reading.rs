@@ -5,6 +5,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
 use flate2::bufread::MultiGzDecoder;
+use granule_io::budget;
 use sha2::{Digest, Sha256};
 
 use crate::DataError;
@@ -304,19 +305,13 @@ pub(crate) fn stream_error(path: &Path, error: io::Error) -> DataError {
     }
 }
 
-/// Room for `additional` more elements; a refusal of the system is an error.
+/// Room for `additional` more elements, within the memory budget.
 pub(crate) fn reserve_exact<T>(
     out: &mut Vec<T>,
     additional: usize,
     path: &Path,
 ) -> Result<(), DataError> {
-    out.try_reserve_exact(additional).map_err(|_| {
-        DataError::io(
-            path,
-            "hold in memory",
-            io::Error::from(io::ErrorKind::OutOfMemory),
-        )
-    })
+    Ok(budget::reserve(out, additional, path.display())?)
 }
 
 pub(crate) fn truncated(path: &Path, expected: u64, found: u64) -> DataError {

@@ -1,7 +1,19 @@
-//! What every reader and writer of files shares.
+//! What every reader and writer of files shares: the memory that they may take ([`budget`]), files that are read within
+//! bounds ([`read`]) and written whole ([`write_atomic`]), images ([`image`]) and paths ([`path`]).
 #![warn(missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod budget;
 pub mod content;
+mod error;
 pub mod image;
 pub mod path;
+mod read;
+mod size;
+mod write;
+
+pub use budget::MemoryError;
+pub use error::FileError;
+pub use read::{Bound, read};
+pub use size::{ByteSize, ParseByteSizeError};
+pub use write::{is_temporary, write_atomic, write_atomic_with};

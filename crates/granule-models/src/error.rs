@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use granule_dynamics::DynamicsError;
 use granule_io::image::ImageError;
+use granule_io::{FileError, MemoryError};
 
 /// What can go wrong when a model is configured, built, stored, loaded or used.
 #[derive(Debug, thiserror::Error)]
@@ -95,6 +96,12 @@ pub enum ModelError {
         /// What went wrong.
         source: Box<ModelError>,
     },
+    /// A file cannot be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// There is not enough memory.
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
     /// The operating system refused.
     #[error("{action}: {source}")]
     Io {

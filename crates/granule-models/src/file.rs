@@ -2,8 +2,6 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
-use std::io::Write;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -262,12 +260,11 @@ impl ModelFile {
     ///
     /// # Errors
     ///
-    /// Those of [`to_bytes`](Self::to_bytes) and [`ModelError::Io`], both inside [`ModelError::InFile`].
+    /// Those of [`to_bytes`](Self::to_bytes) inside [`ModelError::InFile`], and [`ModelError::File`].
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), ModelError> {
         let path = path.as_ref();
-        self.to_bytes()
-            .and_then(|bytes| write_atomic(path, &bytes))
-            .map_err(|error| error.in_file(path))
+        let bytes = self.to_bytes().map_err(|error| error.in_file(path))?;
+        Ok(granule_io::write_atomic(path, &bytes)?)
     }
 
     /// Reads a file.
@@ -293,34 +290,6 @@ impl ModelFile {
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, ModelError> {
     std::fs::read(path).map_err(|source| ModelError::Io {
         action: "cannot read",
-        source,
-    })
-}
-
-fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), ModelError> {
-    let folder = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".granule-").suffix(".tmp");
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        // The default is readable by the owner alone; the process's umask still applies.
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
-    }
-    let write = || -> std::io::Result<()> {
-        let mut file = builder.tempfile_in(folder)?;
-        file.write_all(bytes)?;
-        file.as_file().sync_all()?;
-        file.persist(path).map_err(|error| error.error)?;
-        // Makes the rename durable where the file system can; the content is safe either way.
-        let _ = File::open(folder).and_then(|folder| folder.sync_all());
-        Ok(())
-    };
-    write().map_err(|source| ModelError::Io {
-        action: "cannot write",
         source,
     })
 }

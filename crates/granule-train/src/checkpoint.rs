@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use granule_data::fs::write_atomic;
+use granule_io::write_atomic;
 use granule_models::{StateDict, TensorValue, checksum};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
@@ -337,6 +337,13 @@ impl Store {
         let bytes = checkpoint
             .to_bytes()
             .map_err(|reason| damaged(path, reason))?;
+        // Not the run folder with it: one that was deleted meanwhile would come back without its configuration.
+        match fs::create_dir(&self.dir) {
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                return Err(TrainError::io("create", &self.dir, error));
+            }
+            _ => {}
+        }
         Ok(write_atomic(path, &bytes)?)
     }
 }

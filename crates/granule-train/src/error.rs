@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use granule_data::DataError;
 use granule_device::DeviceError;
 use granule_dynamics::DynamicsError;
+use granule_io::FileError;
 use granule_models::ModelError;
 use thiserror::Error;
 
@@ -57,6 +58,9 @@ pub enum TrainError {
     /// The data cannot be loaded or used.
     #[error(transparent)]
     Data(#[from] DataError),
+    /// A file of the run cannot be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// The model cannot be built, stored or loaded.
     #[error(transparent)]
     Model(#[from] ModelError),

@@ -37,11 +37,7 @@ impl Lock {
 pub(crate) fn check_empty(run_dir: &Path) -> Result<(), TrainError> {
     match fs::read_dir(run_dir) {
         Ok(mut entries) => {
-            let left_over = |name: &OsStr| {
-                name == LOCK
-                    || name.as_encoded_bytes().starts_with(b".granule-")
-                        && name.as_encoded_bytes().ends_with(b".part")
-            };
+            let left_over = |name: &OsStr| name == LOCK || granule_io::is_temporary(name);
             match entries.all(|entry| entry.is_ok_and(|entry| left_over(&entry.file_name()))) {
                 true => Ok(()),
                 false => Err(TrainError::RunDirNotEmpty {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use anyhow::Context;
 use granule::data::fetch::{FetchOptions, ensure};
 use granule::data::registry::{self, FileReport, FileState, Published};
 use granule::data::{DataError, DatasetSpec, ImageOptions, LoadOptions, data_dir, dataset_dir};
@@ -152,7 +153,11 @@ pub fn preview(
         output::warn(warning);
     }
     let png = granule::data::preview::grid(&dataset.train, &dataset.classes, columns, rows)?;
-    granule::data::fs::write_atomic(out, &png)?;
+    if let Some(folder) = out.parent() {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("cannot create {}", folder.display()))?;
+    }
+    granule::io::write_atomic(out, &png)?;
     output::line(&out.display().to_string())
 }
 

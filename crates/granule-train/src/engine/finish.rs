@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use granule_data::fs::write_atomic;
 use granule_data::task::Part;
+use granule_io::write_atomic;
 use granule_models::state::state_dict;
 use granule_models::{ModelFile, Provenance, StateDict, Task};
 

@@ -177,13 +177,8 @@ pub enum RecordError {
         source: std::io::Error,
     },
     /// A file could not be replaced as a whole.
-    #[error("cannot replace {}: {source}", path.display())]
-    Replace {
-        /// The file.
-        path: PathBuf,
-        /// What failed.
-        source: granule_data::DataError,
-    },
+    #[error(transparent)]
+    File(#[from] granule_io::FileError),
     /// A file is there but does not say what it should.
     #[error("{} is damaged: {reason}", path.display())]
     Damaged {
@@ -227,8 +222,5 @@ impl RecordError {
 }
 
 fn replace(path: &Path, bytes: &[u8]) -> Result<(), RecordError> {
-    granule_data::fs::write_atomic(path, bytes).map_err(|source| RecordError::Replace {
-        path: path.to_owned(),
-        source,
-    })
+    Ok(granule_io::write_atomic(path, bytes)?)
 }

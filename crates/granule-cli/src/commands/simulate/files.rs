@@ -6,9 +6,9 @@ use std::path::Path;
 
 use anyhow::Context;
 use granule::data::arrays::{NpzArray, write_npz};
-use granule::data::fs::write_atomic_with;
 use granule::dynamics::experiment::{Outcome, Trace};
 use granule::dynamics::plot::Figure;
+use granule::io::{write_atomic, write_atomic_with};
 
 use crate::failure::Usage;
 
@@ -177,7 +177,7 @@ impl<'a> Plot<'a> {
             }
             false => figure.to_svg(WIDTH, HEIGHT)?.into_bytes(),
         };
-        write_atomic_with(self.path, |file| file.write_all(&bytes))?;
+        write_atomic(self.path, &bytes)?;
         Ok(())
     }
 }

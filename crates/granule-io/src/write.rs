@@ -1,57 +1,67 @@
 //! Files that are either whole or absent.
 
-use std::fs::{self, File};
+use std::ffi::OsStr;
+use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
-use crate::DataError;
+use crate::FileError;
+
+const PREFIX: &str = ".granule-";
+const SUFFIX: &str = ".part";
 
 /// Writes a file by way of a temporary one in the same folder: readers see the old content or the new, never a part.
-/// The folder is created when it is absent.
 ///
 /// # Errors
-/// [`DataError::Io`] or [`DataError::NoSpace`] with the path of the file.
-pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), DataError> {
+/// [`FileError::Io`] or [`FileError::NoSpace`] with the path of the file, also when its folder is not there.
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     write_atomic_with(path, |file| file.write_all(bytes))
 }
 
 /// As [`write_atomic`], with a function that writes the content.
 ///
 /// # Errors
-/// [`DataError::Io`] or [`DataError::NoSpace`] with the path of the file.
+/// [`FileError::Io`] or [`FileError::NoSpace`] with the path of the file, also when its folder is not there.
 pub fn write_atomic_with(
     path: &Path,
     write: impl FnOnce(&mut File) -> std::io::Result<()>,
-) -> Result<(), DataError> {
+) -> Result<(), FileError> {
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    fs::create_dir_all(folder).map_err(|error| DataError::io(folder, "create", error))?;
-    // Made here and not by the library, whose error would name the temporary file.
+    // Made here and not by the library, whose error would name the temporary file, and whose file the owner alone
+    // could read.
     let create = |temporary: &Path| {
         let mut options = File::options();
         options.read(true).write(true).create_new(true);
         options.open(temporary)
     };
     let mut file = tempfile::Builder::new()
-        .prefix(".granule-")
-        .suffix(".part")
+        .prefix(PREFIX)
+        .suffix(SUFFIX)
         .make_in(folder, create)
-        .map_err(|error| DataError::io(path, "write", error))?;
+        .map_err(|error| FileError::io(path, "write", error))?;
     write(file.as_file_mut())
         .and_then(|()| file.as_file().sync_all())
-        .map_err(|error| DataError::io(path, "write", error))?;
+        .map_err(|error| FileError::io(path, "write", error))?;
     file.persist(path)
-        .map_err(|error| DataError::io(path, "rename to", error.error))?;
+        .map_err(|error| FileError::io(path, "rename to", error.error))?;
     // Makes the rename durable where the file system can; the content is safe either way.
     let _ = File::open(folder).and_then(|folder| folder.sync_all());
     Ok(())
 }
 
+/// Whether a file is one that [`write_atomic`] was writing: its process was ended before it could rename it.
+pub fn is_temporary(name: &OsStr) -> bool {
+    let name = name.as_encoded_bytes();
+    name.starts_with(PREFIX.as_bytes()) && name.ends_with(SUFFIX.as_bytes())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[cfg(target_os = "linux")]
     #[test]
@@ -62,23 +72,36 @@ mod tests {
             message.starts_with("/proc/self/out.npz: cannot write: "),
             "{message}"
         );
-        assert!(!message.contains(".granule-"), "{message}");
+        assert!(!message.contains(PREFIX), "{message}");
         assert!(message.contains("(os error 2)"), "{message}");
     }
 
     #[test]
     fn replaces_whole_files_and_leaves_nothing_behind() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("new/file.bin");
+        let path = dir.path().join("file.bin");
         write_atomic(&path, b"old").unwrap();
         write_atomic(&path, b"new content").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new content");
         let failed = write_atomic_with(&path, |file| {
+            let name = fs::read_dir(dir.path())?
+                .map(|entry| entry.map(|entry| entry.file_name()))
+                .collect::<std::io::Result<Vec<_>>>()?;
+            assert_eq!(name.iter().filter(|name| is_temporary(name)).count(), 1);
             file.write_all(b"half")?;
             Err(std::io::ErrorKind::StorageFull.into())
         });
-        assert!(matches!(failed, Err(DataError::NoSpace { .. })));
+        assert!(matches!(failed, Err(FileError::NoSpace { .. })));
         assert_eq!(fs::read(&path).unwrap(), b"new content");
-        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+        assert!(!is_temporary(OsStr::new("file.bin")));
+    }
+
+    #[test]
+    fn a_folder_that_is_gone_is_not_made_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("gone");
+        write_atomic(&folder.join("file"), b"").unwrap_err();
+        assert!(!folder.exists());
     }
 }

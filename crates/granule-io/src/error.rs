@@ -1,0 +1,79 @@
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::{ByteSize, MemoryError};
+
+/// Why a file could not be read or written. Every message names the file.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FileError {
+    /// The operating system refused.
+    #[error("{}: cannot {action}: {source}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What was attempted: "read", "write", "rename to".
+        action: &'static str,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// The disk is full.
+    #[error("{}: no space left on the disk; free some or choose another folder", path.display())]
+    NoSpace {
+        /// The file being written.
+        path: PathBuf,
+    },
+    /// The file is larger than such a file can be.
+    #[error(
+        "{}: {what} is at most {limit} long, this file has {}; is it the right file?", path.display(), Length(*found)
+    )]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// What the file should hold: "a configuration".
+        what: &'static str,
+        /// The most that is read.
+        limit: ByteSize,
+        /// Its length in bytes, if that is known.
+        found: Option<u64>,
+    },
+    /// A folder, a device, a pipe or a socket stands where a file was expected.
+    #[error("{}: this is {kind}, not a file with {what}", path.display())]
+    NotAFile {
+        /// What stands there.
+        path: PathBuf,
+        /// What kind it is: "a folder".
+        kind: &'static str,
+        /// What the file should hold.
+        what: &'static str,
+    },
+    /// The content does not fit into memory.
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
+}
+
+impl FileError {
+    pub(crate) fn io(path: &Path, action: &'static str, source: io::Error) -> Self {
+        if source.kind() == io::ErrorKind::StorageFull {
+            return Self::NoSpace {
+                path: path.to_path_buf(),
+            };
+        }
+        Self::Io {
+            path: path.to_path_buf(),
+            action,
+            source,
+        }
+    }
+}
+
+struct Length(Option<u64>);
+
+impl std::fmt::Display for Length {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Some(bytes) => ByteSize(bytes).fmt(f),
+            None => f.write_str("more"),
+        }
+    }
+}
