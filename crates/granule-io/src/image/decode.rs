@@ -97,6 +97,9 @@ fn open(bytes: &[u8]) -> Result<Opened<'_>, ImageError> {
             | ImageFormat::WebP),
         ) => format,
         _ if bytes.is_empty() => return Err(ImageError::truncated("the file is empty")),
+        _ if structure::is_beginning(bytes) => {
+            return Err(ImageError::truncated("only the first bytes are there"));
+        }
         _ => {
             let found = crate::content::recognise(bytes.get(..512).unwrap_or(bytes));
             return Err(ImageError::Kind { found });

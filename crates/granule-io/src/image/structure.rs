@@ -43,6 +43,19 @@ pub(super) fn walk(format: ImageFormat, bytes: &[u8]) -> Structure<'_> {
     }
 }
 
+/// Whether there are fewer bytes than tell one kind from another, and they fit one.
+pub(super) fn is_beginning(bytes: &[u8]) -> bool {
+    let riff = bytes.len() < 12 && bytes.starts_with(b"RIFF");
+    let marks: [&[u8]; 5] = [
+        b"\x89PNG\r\n\x1a\n",
+        b"\xff\xd8\xff",
+        b"GIF89a",
+        b"BM",
+        b"RIFF",
+    ];
+    riff || marks.iter().any(|mark| mark.starts_with(bytes))
+}
+
 fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
     bytes.get(at..)?.first_chunk().copied()
 }

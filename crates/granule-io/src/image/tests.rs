@@ -342,7 +342,19 @@ fn what_is_no_image_is_named() {
         let text = error.to_string();
         assert!(text.contains(part) && text.contains("WebP"), "{text}");
     }
-    assert!(matches!(decode(b""), Err(ImageError::Truncated { .. })));
+    for start in [
+        &b""[..],
+        b"\x89P",
+        b"\xff\xd8",
+        b"GIF",
+        b"B",
+        b"RIFF\x10\0\0\0WE",
+    ] {
+        assert!(
+            matches!(decode(start), Err(ImageError::Truncated { .. })),
+            "{start:?}"
+        );
+    }
 }
 
 /// 32768×16000 pixels of one level fit into a file of 60 kB.
