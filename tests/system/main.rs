@@ -6,6 +6,7 @@ mod devices;
 mod eval;
 mod failure;
 mod help;
+mod images;
 mod interrupt;
 mod levels;
 mod pipes;

@@ -6,7 +6,8 @@ mod survey;
 
 use std::path::Path;
 
-use granule_io::image::{self, Fit, ImageError, Picture};
+use granule_io::budget;
+use granule_io::image::{self, Fit, Picture};
 
 use crate::{
     DataError, Dataset, Features, Normalization, Progress, Shape, Split, Targets, division,
@@ -51,8 +52,9 @@ pub(crate) fn load(
         ),
         None => division::of_classes(&labels(&train), seed)?,
     };
-    check_memory(dir, count, &fit)?;
-    progress.start(&named, Some((train_order.len() + test_order.len()) as u64));
+    let count = train_order.len() + test_order.len();
+    check_memory(dir, count, &fit, options)?;
+    progress.start(&named, Some(count as u64));
     let mut decode = |samples: &[Sample], order: &[usize]| {
         let samples = order.iter().filter_map(|&index| samples.get(index));
         decode(samples, order.len(), &fit, options, &mut tally, progress)
@@ -68,15 +70,29 @@ pub(crate) fn load(
     Ok(dataset)
 }
 
-fn check_memory(dir: &Path, count: usize, fit: &Fit) -> Result<(), DataError> {
+/// All pixels stay in memory: they are asked for before the first image is decoded.
+fn check_memory(
+    dir: &Path,
+    count: usize,
+    fit: &Fit,
+    options: &ImageOptions,
+) -> Result<(), DataError> {
     let sample = fit.channels.count() * fit.height * fit.width;
-    let needed = (count as u64).saturating_mul(sample as u64);
-    match usize::try_from(needed)
-        .is_ok_and(|bytes| Vec::<u8>::new().try_reserve_exact(bytes).is_ok())
-    {
-        true => Ok(()),
-        false => Err(DataError::image(dir, ImageError::Memory { needed })),
-    }
+    let smaller = match options.size {
+        None => " (data.size makes them smaller)",
+        Some(_) => "",
+    };
+    let what = format!(
+        "{}: {count} images of {}×{} pixels in {}{smaller}",
+        dir.display(),
+        fit.width,
+        fit.height,
+        fit.channels
+    );
+    Ok(budget::ask(
+        what,
+        (count as u64).saturating_mul(sample as u64),
+    )?)
 }
 
 /// The samples in their order, without those that are cut short if that was asked for.
@@ -93,16 +109,8 @@ fn decode<'a>(
         height: fit.height,
         width: fit.width,
     };
-    let (mut pixels, mut labels) = (Vec::new(), Vec::with_capacity(count));
-    let needed = shape.len().saturating_mul(count);
-    if pixels.try_reserve_exact(needed).is_err() {
-        let needed = needed as u64;
-        let path = samples.map(|sample| sample.path.as_path()).next();
-        return Err(DataError::image(
-            path.unwrap_or(Path::new("")),
-            ImageError::Memory { needed },
-        ));
-    }
+    let mut pixels = budget::with_capacity(shape.len().saturating_mul(count), "pixels")?;
+    let mut labels = Vec::with_capacity(count);
     for sample in samples {
         let picture =
             image::read(&sample.path).and_then(|bytes| Picture::decode(&bytes, options.background));

@@ -11,6 +11,7 @@ use image::{
 
 use super::structure::{self, Structure};
 use super::{Background, Channels, ImageError, MAX_DECODED, MAX_FILE, MAX_SIDE};
+use crate::budget;
 
 /// What the header of an image says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +55,7 @@ pub fn read_from(len: u64, from: impl Read) -> Result<Vec<u8>, ImageError> {
     if len > MAX_FILE {
         return Err(too_large);
     }
-    let mut bytes = reserve(len)?;
+    let mut bytes = reserve(len, "reading it")?;
     // A device or a pipe has no length of its own.
     from.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
     match bytes.len() as u64 > MAX_FILE {
@@ -64,13 +65,9 @@ pub fn read_from(len: u64, from: impl Read) -> Result<Vec<u8>, ImageError> {
 }
 
 /// Room for so many bytes, or an error instead of an abort.
-fn reserve(needed: u64) -> Result<Vec<u8>, ImageError> {
-    let mut bytes = Vec::new();
-    usize::try_from(needed)
-        .ok()
-        .and_then(|needed| bytes.try_reserve_exact(needed).ok())
-        .ok_or(ImageError::Memory { needed })?;
-    Ok(bytes)
+fn reserve(needed: u64, what: &str) -> Result<Vec<u8>, ImageError> {
+    let needed = usize::try_from(needed).unwrap_or(usize::MAX);
+    Ok(budget::with_capacity(needed, what)?)
 }
 
 /// Reads the header and looks for the end of the file, without decoding any pixel.
@@ -200,7 +197,7 @@ fn check_size(
         });
     }
     // What a decoder asks for itself would abort: it is there if all of it could be had at once.
-    reserve(needed).map(drop)
+    reserve(needed, "decoding it").map(drop)
 }
 
 impl Picture {
@@ -218,8 +215,8 @@ impl Picture {
         let (width, height) = decoder.dimensions();
         let colour = decoder.color_type();
         let len = decoder.total_bytes();
-        let mut raw = reserve(len)?;
-        raw.resize(raw.capacity().min(usize::try_from(len).unwrap_or(0)), 0);
+        let len = usize::try_from(len).unwrap_or(usize::MAX);
+        let mut raw = budget::filled(0, len, "its pixels")?;
         decoder
             .read_image_boxed(&mut raw)
             .map_err(ImageError::from_decoder)?;

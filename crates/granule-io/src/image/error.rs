@@ -3,6 +3,7 @@ use std::io;
 use thiserror::Error;
 
 use super::{KINDS, MAX_SIDE};
+use crate::{ByteSize, MemoryError};
 
 /// Why an image cannot be used. The file is named by who asked for it.
 #[derive(Debug, Error)]
@@ -36,8 +37,11 @@ pub enum ImageError {
         reason: String,
     },
     /// The image is larger than any that is decoded.
-    #[error("{width}×{height} pixels, which take {} MiB to decode; at most {} MiB and {MAX_SIDE} pixels a side are decoded; \
-             scale it down first", mebibytes(*.needed), mebibytes(*.limit))]
+    #[error(
+        "{width}×{height} pixels, which take {} to decode; at most {} and {MAX_SIDE} pixels a side are decoded; scale it \
+         down first",
+        ByteSize(*.needed), ByteSize(*.limit)
+    )]
     TooLarge {
         /// Width in pixels.
         width: usize,
@@ -49,17 +53,14 @@ pub enum ImageError {
         limit: u64,
     },
     /// The file is larger than any image that is read.
-    #[error("more than {} MiB in one image file, which is the most that is read", mebibytes(*.limit))]
+    #[error("more than {} in one image file, which is the most that is read", ByteSize(*.limit))]
     FileTooLarge {
         /// The most bytes of one file.
         limit: u64,
     },
     /// There is not enough memory.
-    #[error("no memory for {} MiB of pixels; free some, or scale the images down", mebibytes(*.needed))]
-    Memory {
-        /// Bytes that are needed.
-        needed: u64,
-    },
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
     /// The image has another size than is wanted, and resizing was not asked for.
     #[error("{}×{} pixels, {}×{} are wanted", found.0, found.1, expected.0, expected.1)]
     Size {
@@ -72,10 +73,6 @@ pub enum ImageError {
 
 fn seems(found: Option<&str>) -> String {
     found.map_or_else(String::new, |found| format!("; it is {found}"))
-}
-
-fn mebibytes(bytes: u64) -> u64 {
-    bytes.div_ceil(1 << 20)
 }
 
 impl ImageError {

@@ -4,6 +4,7 @@ use image::imageops::{self, FilterType};
 use image::{ImageBuffer, Luma, Pixel, Rgb};
 
 use super::{Background, Channels, ImageError, MAX_DECODED, Picture, Resize};
+use crate::budget;
 
 /// What images are brought to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +68,7 @@ impl Picture {
                 needed,
                 limit: MAX_DECODED,
             }),
-            false => Ok(()),
+            false => Ok(budget::ask("resizing it", needed)?),
         }
     }
 }
