@@ -74,6 +74,82 @@ fn a_model_of_several_levels_finds_its_couplings() {
     assert!(error.contains("nix"), "{error}");
 }
 
+/// Fitted to a recording of what it did when it was driven, a model does it again.
+#[test]
+fn a_fit_to_a_driven_recording_is_simulated_with_its_stimulus() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    let model = |gain: &str| {
+        format!(
+            "[model]\nkind = \"multi-granularity\"\ndt = 0.5\n[[model.level]]\nname = \"in\"\nexternal = true\n\
+             solver = \"rk4\"\n[model.level.system]\nkind = \"linear\"\na = [[-0.1]]\nb = [[1.0]]\n\
+             [[model.level]]\nname = \"out\"\nsolver = \"rk4\"\n[model.level.system]\nkind = \"linear\"\na = [[-0.2]]\n\
+             b = [[1.0]]\n[[model.coupler]]\nfrom = \"in.x\"\nto = \"out\"\nconversion = {{ kind = \"scale\", from = \"1\", to = \"1\", factor = 1.0 }}\n\
+             projection = {{ mean = {{ gain = {gain} }} }}\n[data.recording]\nfile = \"r.npz\"\n\
+             [optimizer]\nkind = \"adam\"\nlr = 0.05\n"
+        )
+    };
+    std::fs::write(at.join("truth.toml"), model("2.0")).unwrap();
+    std::fs::write(at.join("guess.toml"), model("1.0")).unwrap();
+    let words = |text: &'static str| text.split_whitespace().collect::<Vec<_>>();
+    let driven = "simulate truth.toml --duration 60 --out r.npz --set stimulus.kind=sine --set stimulus.frequency=40";
+    fine(at, &words(driven));
+    let train = words("train guess.toml --device flex --run-dir run");
+    let finished = fine(at, &train);
+    assert!(
+        finished.stdout.contains("granule simulate run"),
+        "{}",
+        finished.stdout
+    );
+    assert!(
+        !finished.stderr.contains("not followed to its noise"),
+        "{}",
+        finished.stderr
+    );
+    let shown = fine(at, &words("simulate run --out again.npz --json"));
+    assert!(
+        shown
+            .stderr
+            .contains("the one that the model was fitted with"),
+        "{}",
+        shown.stderr
+    );
+    let result = &shown.json()[0];
+    let last = |result: &serde_json::Value| result["final_state"]["out.x"][0].as_f64().unwrap();
+    let truth = words(
+        "simulate truth.toml --duration 60 --json --set stimulus.kind=sine --set stimulus.frequency=40",
+    );
+    let expected = last(&fine(at, &truth).json()[0]);
+    assert!(expected.abs() > 0.1, "{expected}");
+    assert!(
+        (last(result) / expected - 1.0).abs() < 0.02,
+        "{} {expected}",
+        last(result)
+    );
+    // A few epochs are too few, and it is said.
+    let brief = fine(
+        at,
+        &words("train guess.toml --device flex --run-dir brief --epochs 3"),
+    );
+    assert!(
+        brief
+            .stderr
+            .contains("out.x is not followed to its noise: R²"),
+        "{}",
+        brief.stderr
+    );
+    // Without the recording there is no stimulus, and with another there is that one.
+    std::fs::remove_file(at.join("r.npz")).unwrap();
+    let lost = fine(at, &words("simulate run --quiet"));
+    assert!(
+        lost.stderr.contains("warning: ") && lost.stderr.contains("r.npz"),
+        "{}",
+        lost.stderr
+    );
+    let other = fine(at, &words("simulate run --set stimulus.kind=step"));
+    assert!(!other.stderr.contains("r.npz"), "{}", other.stderr);
+}
+
 #[test]
 fn settings_reach_into_lists_by_the_names_of_the_file() {
     let dir = tempfile::tempdir().unwrap();

@@ -324,7 +324,8 @@ pub struct Simulate {
     #[arg(long, value_name = "f32|f64", help_heading = "Simulation")]
     pub precision: Option<Precision>,
 
-    /// Write the recorded variables: arrays [time, cells] in .npz, or a table in .csv
+    /// Write the recorded variables and spikes: arrays [time, cells] in .npz, with seed, version and configuration; or
+    /// tables in .csv, of which FILE.spikes.csv has the spikes
     #[arg(long, value_name = "FILE.npz|FILE.csv", help_heading = "Output", value_parser = path())]
     pub out: Option<PathBuf>,
 
@@ -332,13 +333,84 @@ pub struct Simulate {
     #[arg(long, value_name = "FILE.svg|FILE.png", help_heading = "Output", value_parser = path())]
     pub plot: Option<PathBuf>,
 
+    /// Size of the figure, as in 180x120mm, 7x5in or 960x640 (px, of which 96 make an inch)
+    /// [default: 960x640]
+    #[arg(
+        long,
+        value_name = "WxH[mm|cm|in|px]",
+        help_heading = "Output",
+        requires = "plot"
+    )]
+    pub size: Option<FigureSize>,
+
+    /// Pixels an inch of a figure in .png [default: 96]
+    #[arg(long, value_name = "N", help_heading = "Output", requires = "plot", value_parser = resolution)]
+    pub dpi: Option<f64>,
+
     /// Print the result as one JSON object
-    #[arg(long, help_heading = "Output", conflicts_with = "quiet")]
+    #[arg(long, help_heading = "Output")]
     pub json: bool,
 
-    /// Print the result only
+    /// Print the result only, and warnings: no notes, no progress, not how it was run and what was written
     #[arg(long, short, help_heading = "Output")]
     pub quiet: bool,
+}
+
+/// Pixels that make an inch, unless another resolution is asked for.
+pub const PIXELS: f64 = 96.0;
+
+/// Width and height of a figure in pixels, of which [`PIXELS`] make an inch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FigureSize {
+    pub width: u32,
+    pub height: u32,
+}
+
+impl Default for FigureSize {
+    fn default() -> Self {
+        Self {
+            width: 960,
+            height: 640,
+        }
+    }
+}
+
+impl std::str::FromStr for FigureSize {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let form = || "not of the form 180x120mm, 18x12cm, 7x5in or 960x640".to_owned();
+        let units = [
+            ("mm", PIXELS / 25.4),
+            ("cm", PIXELS / 2.54),
+            ("in", PIXELS),
+            ("px", 1.0),
+        ];
+        let known = units
+            .iter()
+            .find_map(|(unit, pixels)| Some((text.strip_suffix(unit)?, *pixels)));
+        let (extents, pixels) = known.unwrap_or((text, 1.0));
+        let (width, height) = extents.split_once(['x', '×']).ok_or_else(form)?;
+        let length = |text: &str| {
+            let length: f64 = text.trim().parse().map_err(|_| form())?;
+            let length = (length * pixels).round();
+            match (1.0..=20_000.0).contains(&length) {
+                true => Ok(length as u32),
+                false => Err("a side must be from 1 to 20,000 px, 5 m".to_owned()),
+            }
+        };
+        Ok(Self {
+            width: length(width)?,
+            height: length(height)?,
+        })
+    }
+}
+
+fn resolution(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(dpi) if (10.0..=4800.0).contains(&dpi) => Ok(dpi),
+        _ => Err("a number of pixels an inch, 10 to 4800".to_owned()),
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]

@@ -57,7 +57,7 @@ Defaults by model:
   rate    adam, lr 0.003                    cosine        64      10
           gradient norm at most 1
   multi-granularity (in a file, see below):
-          adam, lr 0.01                     cosine        64     100
+          adam, lr 0.01                     cosine        64     400
           gradient norm at most 1
 ";
 
@@ -129,19 +129,21 @@ pub const SIMULATE: &str = "\
 Examples:
   granule simulate hodgkin-huxley --plot trace.svg
   granule simulate hodgkin-huxley --set unit.current=15 --set unit.parameters.g_na=100 --json
-  granule simulate fi-curve --plot f-i.png
+  granule simulate fi-curve --plot f-i.png --size 85x60mm --dpi 300
   granule simulate balanced-network --duration 1000 --seed 3 --out spikes.npz
   granule presets adex > cell.toml; granule simulate cell.toml --dt 0.01
   granule simulate runs/RUN --plot model.svg
-      a trained model of several levels, over the time of its recording
+      a trained model of several levels, over the time of its recording and with its stimulus
+  granule simulate cell.toml --set stimulus.kind=file --set stimulus.file=current.csv
+  granule simulate whole-brain --set connectivity.weights.file=weights.npy
 
 Configuration:
   A preset or a TOML file, then the flags, then --set decide, the later one wins. VALUE of --set is
-  TOML; a bare word is a string; an empty VALUE takes the default back. An element of a list goes by
-  its index or its name: composite.coupler.0.delay=5, composite.level.cells.unit.cells=10. What of a
-  preset or file another unit.model does not know is dropped with a note. Exactly one of the tables
-  unit, population, system, network and composite says what is simulated; duration, dt, solver,
-  seed, figure and the tables stimulus and record say how.
+  TOML; a bare word is a string; an empty VALUE takes the default back, or a preset's table away. An
+  element of a list goes by its index or its name: composite.coupler.0.delay=5,
+  composite.level.cells.unit.cells=10. What of a preset or file another unit.model does not know is
+  dropped with a note. Exactly one of the tables unit, population, system, network and composite says
+  what is simulated; duration, dt, solver, seed, figure and the tables stimulus and record say how.
 
   unit.model            hodgkin-huxley, wang-buzsaki, traub-miles, lif, qif, adex, izhikevich
   unit.current          a constant current; a list makes as many cells
@@ -149,9 +151,22 @@ Configuration:
   system.kind           jansen-rit, montbrio-pazo-roxin, wong-wang, wilson-cowan, …
   connectivity          weights, delays and strength between the nodes of a system
   readout, bold         rate, activity or local-field-potential of a system; its BOLD signal
-  stimulus.kind         step, pulse, sine, noise: with amplitude, onset and more
+  stimulus.kind         step, pulse, sine, noise: with amplitude, onset and more; file, see below
   record                every (steps), variables (names), columns (the first N)
   figure                traces, phase-plane, raster, fi-curve
+
+Files:
+  Numbers of the model may be in a file, .npy, .npz or .csv, named from the folder of the TOML file:
+    current = { file = \"currents.npy\" }             one for each cell
+    weights = { file = \"sc.npz\", array = \"w\" }     which array of several; columns of a .csv
+  A stimulus in a file has a column for each channel, or one for all; it is averaged over each step:
+    [stimulus]
+    kind = \"file\"
+    file = \"current.csv\"       times in a column `time (ms)` or `time (s)`, of an .npz in `time`
+    interval = 0.1             ms from one sample to the next, where the file has no times
+    unit = \"nA/cm²\"           converted to the model's; also from a header such as `i (nA/cm²)`
+    interpolation = \"linear\"  between samples; \"hold\" by default
+    array, amplitude, onset    which one of the file, a factor, when it begins
 
 Units:
   ms, mV, Hz; currents µA/cm² (adex: pA, izhikevich: mV/ms, qif: none), conductances mS/cm² (adex:
@@ -159,10 +174,13 @@ Units:
 
 Result:
   Of cells, --json prints {\"cells\": [{\"spike_times_ms\", \"rate_hz\", \"final_state\"}, …],
-  \"duration_ms\", \"dt_ms\", \"solver\", \"device\"}. A spike is an upward crossing of
-  unit.spike_threshold, interpolated linearly, or what an integrate-and-fire cell counts; rate_hz is
-  that of the last interval. In text and figures the rate of a cell that has been silent for twice
-  its longest interval is 0. Other models print rates and the last state with the same end.
+  \"duration_ms\", \"dt_ms\", \"solver\", \"device\", \"seed\", \"version\", \"config\"}. A spike is an
+  upward crossing of unit.spike_threshold, interpolated linearly, or what an integrate-and-fire cell
+  counts; rate_hz is that of the last interval. In text and figures the rate of a cell that has been
+  silent for twice its longest interval is 0. Other models print rates, the spikes of all cells by
+  group, means and the last state with the same end.
+  --out FILE.npz has time, the variables [time, cells], spike_times and spike_cells, and as texts
+  granule_version, seed and config; --out FILE.csv has the variables, FILE.spikes.csv the spikes.
 
 Ctrl-C writes what there is so far and exits with 130; a second one stops at once.
 Exit codes: 0 fine, 1 failed, 2 wrong usage, 130 interrupted.";

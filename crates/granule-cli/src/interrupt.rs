@@ -35,6 +35,14 @@ impl Interrupt {
         })
     }
 
+    /// Has signals set another flag, too.
+    pub fn also(&self, flag: Arc<AtomicBool>) -> anyhow::Result<()> {
+        for signal in [SIGINT, SIGTERM] {
+            flag::register(signal, flag.clone()).context("cannot listen for Ctrl-C")?;
+        }
+        Ok(())
+    }
+
     /// From here on there is something to save.
     pub fn be_gentle(&self) {
         self.at_once.store(false, Ordering::SeqCst);

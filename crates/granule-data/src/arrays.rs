@@ -180,6 +180,67 @@ pub(crate) fn read_npz(
     Ok((first, rest))
 }
 
+/// The shape and the values of an array in double precision.
+pub(crate) type Doubles = (Vec<usize>, Vec<f64>);
+
+fn doubles(array: Array<'_>) -> Result<Doubles, DataError> {
+    Ok((array.extents(), elements::doubles(array)?))
+}
+
+/// Reads an `.npy` file of any number type in double precision.
+pub(crate) fn read_npy(path: &Path) -> Result<Doubles, DataError> {
+    let file = File::open(path).map_err(|error| DataError::io(path, "open", error))?;
+    let len = file
+        .metadata()
+        .map_err(|error| DataError::io(path, "inspect", error))?
+        .len();
+    doubles(Array::plain(&mut BufReader::new(file), len, path)?)
+}
+
+/// Reads one array of an `.npz` archive, as [`read_npy`].
+pub(crate) fn read_member(path: &Path, name: &str) -> Result<Doubles, DataError> {
+    let file = File::open(path).map_err(|error| DataError::io(path, "open", error))?;
+    let mut file = BufReader::new(file);
+    let members = zip::members(&mut file, path)?;
+    let own = |member: &&zip::Member| member.name.strip_suffix(".npy") == Some(name);
+    match members.iter().find(own) {
+        Some(member) => {
+            let inside = PathBuf::from(format!("{}!{}", path.display(), member.name));
+            with_member(&mut file, member, path, &inside, doubles)
+        }
+        None => {
+            let there = listed(&members);
+            let reason = format!("no array {name:?} in it; it holds [{there}]");
+            Err(DataError::format(path, reason))
+        }
+    }
+}
+
+/// The names of the arrays of numbers in an `.npz` archive, in its order.
+pub(crate) fn names(path: &Path) -> Result<Vec<String>, DataError> {
+    let file = File::open(path).map_err(|error| DataError::io(path, "open", error))?;
+    let mut file = BufReader::new(file);
+    let mut names = Vec::new();
+    for member in zip::members(&mut file, path)? {
+        let inside = PathBuf::from(format!("{}!{}", path.display(), member.name));
+        let mut descr = String::new();
+        // The header alone is read, so that the checksum says nothing.
+        let found = with_member(&mut file, &member, path, &inside, |array| {
+            descr.clone_from(&array.header.descr);
+            Ok(())
+        });
+        let refused = matches!(
+            found,
+            Err(DataError::ArrayType { .. } | DataError::Empty { .. })
+        );
+        let text = descr.contains(['U', 'S']);
+        if !refused && !text {
+            names.push(member.name.trim_end_matches(".npy").to_owned());
+        }
+    }
+    Ok(names)
+}
+
 /// The names of the arrays in an archive.
 fn listed(members: &[zip::Member]) -> String {
     let names: Vec<_> = members

@@ -27,6 +27,7 @@ mod fingerprint;
 mod folder;
 pub mod idx;
 mod load;
+pub mod numbers;
 pub mod preview;
 mod progress;
 mod reading;

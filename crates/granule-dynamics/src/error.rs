@@ -125,6 +125,9 @@ pub enum DynamicsError {
         /// What to use.
         instead: String,
     },
+    /// The run was asked to [stop](crate::Stop) inside a step.
+    #[error("the run was stopped")]
+    Stopped,
     /// The device failed.
     #[error("the device failed: {reason}")]
     Device {

@@ -38,6 +38,7 @@ mod setting;
 mod simulate;
 pub mod solver;
 mod state;
+mod stop;
 pub mod synapse;
 pub mod system;
 #[cfg(test)]
@@ -50,3 +51,4 @@ pub use parameter::{Bounds, Parameter, Values};
 pub use random::{NormalNoise, PoissonNoise};
 pub use simulate::{Grid, record, record_every, simulate};
 pub use state::{Place, QuantityKind, State, Variable, host};
+pub use stop::Stop;

@@ -46,6 +46,20 @@ impl Bounds {
         }
     }
 
+    /// The end that a value has nearly come to, where training moved it there from `before`: within a hundredth of the way
+    /// between two bounds, or of its distance from the only one.
+    pub fn reached(self, before: f64, value: f64) -> Option<f64> {
+        let near = |end: f64, whole: f64| {
+            let share = |x: f64| (x - end).abs() / whole.abs();
+            (share(value) < 0.01 && share(before) >= 0.01).then_some(end)
+        };
+        match self {
+            Self::Free => None,
+            Self::Above(end) | Self::AtLeast(end) | Self::Below(end) => near(end, before - end),
+            Self::Between(low, high) => near(low, high - low).or(near(high, high - low)),
+        }
+    }
+
     fn raw(self, value: f64) -> f64 {
         match self {
             Self::Free => value,
@@ -125,6 +139,11 @@ impl Parameter {
         }
     }
 
+    /// Where training keeps it; a fixed one has none.
+    pub fn bounds(&self) -> Bounds {
+        self.bounds
+    }
+
     /// The values on the host.
     ///
     /// # Errors
@@ -191,6 +210,18 @@ fn check(field: &str, values: &[f64], bounds: Bounds) -> Result<(), DynamicsErro
 mod tests {
     use super::*;
     use crate::testing::{assert_close, f64_places};
+
+    #[test]
+    fn a_value_at_its_end_is_told_from_one_on_its_way() {
+        let between = Bounds::Between(0.0, 200.0);
+        assert_eq!(between.reached(120.0, 1.5), Some(0.0));
+        assert_eq!(between.reached(120.0, 199.5), Some(200.0));
+        assert_eq!(between.reached(120.0, 40.0), None);
+        assert_eq!(between.reached(1.0, 1.5), None);
+        assert_eq!(Bounds::Above(0.0).reached(0.3, 0.002), Some(0.0));
+        assert_eq!(Bounds::Above(0.0).reached(0.3, 0.02), None);
+        assert_eq!(Bounds::Free.reached(1.0, 0.0), None);
+    }
 
     #[test]
     fn values_come_back_from_their_bounds_in_full_precision() {

@@ -16,4 +16,4 @@ pub use budget::MemoryError;
 pub use error::FileError;
 pub use read::{Bound, read};
 pub use size::{ByteSize, ParseByteSizeError};
-pub use write::{is_temporary, write_atomic, write_atomic_with};
+pub use write::{check_writable, is_temporary, write_atomic, write_atomic_with};

@@ -2,8 +2,10 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::Path;
+
+use tempfile::NamedTempFile;
 
 use crate::FileError;
 
@@ -30,18 +32,7 @@ pub fn write_atomic_with(
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    // Made here and not by the library, whose error would name the temporary file, and whose file the owner alone
-    // could read.
-    let create = |temporary: &Path| {
-        let mut options = File::options();
-        options.read(true).write(true).create_new(true);
-        options.open(temporary)
-    };
-    let mut file = tempfile::Builder::new()
-        .prefix(PREFIX)
-        .suffix(SUFFIX)
-        .make_in(folder, create)
-        .map_err(|error| FileError::io(path, "write", error))?;
+    let mut file = temporary(folder).map_err(|error| FileError::io(path, "write", error))?;
     write(file.as_file_mut())
         .and_then(|()| file.as_file().sync_all())
         .map_err(|error| FileError::io(path, "write", error))?;
@@ -58,10 +49,61 @@ pub fn is_temporary(name: &OsStr) -> bool {
     name.starts_with(PREFIX.as_bytes()) && name.ends_with(SUFFIX.as_bytes())
 }
 
+/// Whether [`write_atomic`] can make a file at `path`, now and as far as one can know: its folder, or the nearest one above
+/// that is there, takes a file, of which nothing is left.
+///
+/// # Errors
+/// [`FileError::Io`] with the path of the file.
+pub fn check_writable(path: &Path) -> Result<(), FileError> {
+    let failed = |error| FileError::io(path, "write", error);
+    if path.is_dir() {
+        return Err(failed(ErrorKind::IsADirectory.into()));
+    }
+    let mut folders = path.ancestors().skip(1).map(|folder| match folder {
+        empty if empty.as_os_str().is_empty() => Path::new("."),
+        named => named,
+    });
+    let folder = folders.find(|folder| folder.symlink_metadata().is_ok());
+    temporary(folder.unwrap_or(Path::new(".")))
+        .and_then(NamedTempFile::close)
+        .map_err(failed)
+}
+
+/// A file that goes away unless it is kept.
+fn temporary(folder: &Path) -> std::io::Result<NamedTempFile> {
+    // Made here and not by the library, whose error would name the temporary file, and whose file the owner alone
+    // could read.
+    let create = |temporary: &Path| {
+        let mut options = File::options();
+        options.read(true).write(true).create_new(true);
+        options.open(temporary)
+    };
+    tempfile::Builder::new()
+        .prefix(PREFIX)
+        .suffix(SUFFIX)
+        .make_in(folder, create)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::fs;
+
+    #[test]
+    fn a_place_is_tried_and_left_as_it_was() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("file"), b"").unwrap();
+        check_writable(&dir.path().join("new/er/a.npz")).unwrap();
+        check_writable(&dir.path().join("file")).unwrap();
+        for wrong in ["", "file/a.npz"] {
+            let error = check_writable(&dir.path().join(wrong)).unwrap_err();
+            assert!(!error.to_string().contains(".granule-"), "{error}");
+        }
+        if cfg!(target_os = "linux") {
+            assert!(check_writable(Path::new("/proc/self/out.npz")).is_err());
+        }
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
 
     #[cfg(target_os = "linux")]
     #[test]

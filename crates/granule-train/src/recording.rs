@@ -17,6 +17,9 @@ use crate::config::RecordingConfig;
 use crate::error::{ConfigError, TrainError};
 use crate::outcome::{QuantityScores, RecordingScores};
 
+/// R² above which a fit is taken to follow its recording, whatever the noise.
+const FOLLOWED: f64 = 0.99;
+
 /// Which instants of which trials a part is scored on. Every trial is run from its beginning.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Window {
@@ -383,6 +386,48 @@ impl Recorded {
             },
             shown,
         ))
+    }
+
+    /// Says which quantities a fit follows badly for the noise that they have.
+    pub fn doubts(&self, scores: &RecordingScores) -> Vec<String> {
+        let quantities = scores.quantities.iter().enumerate();
+        let far = quantities.filter_map(|(index, quantity)| {
+            let noise = self.noise(index);
+            let (r2, error) = (quantity.r2?, quantity.mse.sqrt());
+            let unit = match quantity.unit.as_str() {
+                "1" => String::new(),
+                unit => format!(" {unit}"),
+            };
+            (r2 < FOLLOWED && quantity.mse > 4.0 * noise).then(|| {
+                format!(
+                    "{} is not followed to its noise: R² {r2:.4}, an error of {error:.4}{unit} where the noise from one instant \
+                     to the next is at most {:.4}{unit}; train for longer, from another start, or let more parameters learn",
+                    quantity.name,
+                    noise.sqrt()
+                )
+            })
+        });
+        far.collect()
+    }
+
+    /// The variance of what changes from one instant to the next in the training part, by second differences (Gasser, Sroka
+    /// and Jennen-Steinmetz 1986, doi:10.1093/biomet/73.3.625); what a signal itself bends is in it, so that it is an upper
+    /// bound of the noise's.
+    fn noise(&self, index: usize) -> f64 {
+        let samples = self.recording.samples;
+        let quantity = &self.recording.quantities[index];
+        let (mut sum, mut count) = (0.0, 0.0);
+        for trial in &self.train.trials {
+            for sample in self.train.samples.clone().skip(2) {
+                let row = |back: usize| quantity.row(samples, *trial, sample - back);
+                let rows = row(2).iter().zip(row(1)).zip(row(0));
+                for ((a, b), c) in rows {
+                    sum += f64::from(a - 2.0 * b + c).powi(2) / 6.0;
+                    count += 1.0;
+                }
+            }
+        }
+        sum / f64::max(count, 1.0)
     }
 
     /// How far a quantity is from the mean of each of its columns over a part.

@@ -1,6 +1,6 @@
 //! The configuration of a simulation: a preset or a TOML file, the flags and `--set`, one over the other.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use granule::dynamics::DynamicsError;
 use granule::dynamics::composite::MultiGranularityConfig;
@@ -11,6 +11,7 @@ use serde::Deserialize;
 use toml::{Table, Value};
 
 use super::explain::{self, explain, nearest};
+use super::files::{self, Reader, folder};
 use super::layers::{Layer, Origin, address, by_index, clear, lookup, merge, read_set, remove};
 use crate::args;
 use crate::commands::target::Target;
@@ -22,6 +23,18 @@ const KINDS: [(&str, &str); 3] = [("unit", "model"), ("system", "kind"), ("stimu
 /// Tables of which a configuration has one.
 const MODELS: [&str; 5] = ["unit", "population", "system", "network", "composite"];
 
+/// Tables whose numbers may be in files.
+const WITH_NUMBERS: [&str; 8] = [
+    "unit",
+    "population",
+    "system",
+    "connectivity",
+    "bold",
+    "network",
+    "composite",
+    "stimulus",
+];
+
 /// A configuration, where its settings were written, and what it is called.
 pub struct Described {
     pub config: ExperimentConfig,
@@ -30,6 +43,8 @@ pub struct Described {
     pub weights: Option<StateDict>,
     /// What of a preset or file is not used, or means something else, because another model was named.
     pub notes: Vec<String>,
+    /// The recording whose stimulus a trained model is to be given again.
+    pub recording: Option<PathBuf>,
     layers: Vec<Layer>,
     /// Whether the lowest layer is a configuration of `granule train`.
     of_training: bool,
@@ -78,6 +93,7 @@ pub fn resolve(args: &args::Simulate) -> anyhow::Result<Described> {
         weights,
         of_training,
         without_input,
+        recording,
     } = base(&args.what)?;
     let mut flags = Layer::new(Origin::Flags);
     let settings = [
@@ -110,14 +126,18 @@ pub fn resolve(args: &args::Simulate) -> anyhow::Result<Described> {
         }
     }
     let mut layers = vec![base, flags, set];
+    for layer in &mut layers {
+        files::inline(layer, &WITH_NUMBERS)?;
+    }
     let mut notes = fit_base(&mut layers);
     let stimulus = layers
         .iter()
         .any(|layer| layer.table.contains_key("stimulus"));
-    if without_input && !stimulus {
+    let recording = recording.filter(|_| without_input && !stimulus);
+    if without_input && !stimulus && recording.is_none() {
         notes.push(
-            "the model was fitted with an input from outside, which is none here; \
-             set `stimulus.kind` to give it one"
+            "the model was fitted with an input from outside, which a model file alone does not have: \
+             give the run folder, or set `stimulus.kind`"
                 .to_owned(),
         );
     }
@@ -134,28 +154,50 @@ pub fn resolve(args: &args::Simulate) -> anyhow::Result<Described> {
         let mut probe = Layer::new(Origin::Set);
         probe.set(path, "")?;
         address(&merged, &mut probe.table)?;
-        clear(&mut merged, path, &preset);
+        // A preset's values are defaults; its tables are what it is about, and can be left out.
+        match lookup(&preset, path) {
+            Some(value) if is_table(value) => remove(&mut merged, path),
+            _ => clear(&mut merged, path, &preset),
+        }
     }
     let defaults = defaults(&merged);
-    let config = ExperimentConfig::deserialize(Value::Table(merged.clone())).map_err(|error| {
-        let usage = explain(&error, &merged, &defaults, &layers);
-        match of_training {
-            true => named_as_in_training(&usage, &layers),
-            false => usage,
-        }
-    })?;
+    let mut config =
+        ExperimentConfig::deserialize(Value::Table(merged.clone())).map_err(|error| {
+            let usage = explain(&error, &merged, &defaults, &layers);
+            match of_training {
+                true => named_as_in_training(&usage, &layers),
+                false => usage,
+            }
+        })?;
+    // From where its file is named: the last layer that does.
+    let naming = layers.iter().rev();
+    let naming = naming.filter(|layer| lookup(&layer.table, "stimulus.file").is_some());
+    let reader = Reader {
+        folder: naming
+            .map(|layer| folder(&layer.origin))
+            .next()
+            .unwrap_or_default(),
+    };
+    let read = config.read(&reader);
     let described = Described {
         config,
         title,
         weights,
         notes,
+        recording,
         layers,
         of_training,
     };
-    match described.config.validate() {
+    match read.and_then(|()| described.config.validate()) {
         Ok(()) => Ok(described),
         Err(error) => Err(described.explain(error)),
     }
+}
+
+/// Whether a value is a table, or a list of tables.
+fn is_table(value: &Value) -> bool {
+    let tables = |list: &Vec<Value>| !list.is_empty() && list.iter().all(Value::is_table);
+    value.is_table() || value.as_array().is_some_and(tables)
 }
 
 /// Keeps of the lowest layer what a model, system or stimulus that is named above it knows as well, and tells what is
@@ -327,6 +369,8 @@ struct Base {
     of_training: bool,
     /// Whether it is a trained model that had an input from outside.
     without_input: bool,
+    /// What a trained model was fitted to.
+    recording: Option<PathBuf>,
 }
 
 fn base(what: &str) -> anyhow::Result<Base> {
@@ -339,6 +383,7 @@ fn base(what: &str) -> anyhow::Result<Base> {
             weights: None,
             of_training: false,
             without_input: false,
+            recording: None,
         });
     }
     let path = Path::new(what);
@@ -363,6 +408,7 @@ fn base(what: &str) -> anyhow::Result<Base> {
             weights: None,
             of_training,
             without_input: false,
+            recording: None,
         });
     }
     Err(unknown(what).into())
@@ -387,6 +433,10 @@ fn trained(path: &Path) -> anyhow::Result<Base> {
     table.insert("dt".into(), model.dt.into());
     table.insert("duration".into(), (steps as f64 * model.dt).into());
     table.insert("composite".into(), Value::try_from(model)?);
+    let recording = match channels {
+        0 => None,
+        _ => target.config().and_then(|config| config.data.recording),
+    };
     let mut layer = Layer::new(Origin::File(target.model));
     layer.table = table;
     let name = path.file_stem().unwrap_or_default();
@@ -396,6 +446,7 @@ fn trained(path: &Path) -> anyhow::Result<Base> {
         weights: Some(file.state),
         of_training: false,
         without_input: channels > 0,
+        recording: recording.map(|recording| recording.file),
     })
 }
 
@@ -484,6 +535,7 @@ fn defaults(merged: &Table) -> Table {
 mod tests {
     use clap::Parser;
     use granule::dynamics::composite::Conversion;
+    use granule::dynamics::experiment::StimulusConfig;
     use granule::dynamics::synapse::Effect;
     use granule::dynamics::system::Delays;
 
@@ -556,6 +608,89 @@ mod tests {
         let found = described(&["jansen-rit", "--set", "system.kind=van-der-pol"]).unwrap();
         assert!(found.notes[0].contains("`system.drive`, `record.variables`"));
         assert!(described(&["hodgkin-huxley"]).unwrap().notes.is_empty());
+    }
+
+    #[test]
+    fn tables_of_a_preset_can_be_taken_away() {
+        let stimulus = |words: &[&str]| described(words).unwrap().config.stimulus;
+        assert!(stimulus(&["wang-buzsaki"]).is_some());
+        assert!(stimulus(&["wang-buzsaki", "--set", "stimulus="]).is_none());
+        let whole = ["whole-brain", "--set", "connectivity=", "--set", "bold="];
+        let found = described(&whole).unwrap().config;
+        assert!(found.connectivity.is_none() && found.bold.is_none());
+        let plain = ["adex", "--set", "unit.parameters="];
+        let default = ["adex", "--set", "unit.model=adex"];
+        assert!(described(&plain).is_ok() && described(&default).is_ok());
+        let couplers = ["multi-granularity", "--set", "composite.coupler="];
+        let found = described(&couplers).unwrap().config.composite.unwrap();
+        assert!(found.couplers.is_empty());
+        // A value goes back to that of the preset.
+        let value = [
+            "hodgkin-huxley",
+            "--set",
+            "unit.current=3",
+            "--set",
+            "unit.current=",
+        ];
+        let found = described(&value).unwrap().config.unit.unwrap();
+        assert_eq!(found.current().as_slice(), [10.0]);
+        assert!(refused(&["lif", "--set", "unit="]).contains("0 tables"));
+    }
+
+    #[test]
+    fn numbers_and_stimuli_are_read_from_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+        write("i.csv", "1\n2\n3\n");
+        write("w.csv", "0,1\n1,0\n");
+        write("s.csv", "time (s),i (nA/cm^2)\n0,1\n0.001,3\n");
+        let toml = "[unit]\nmodel = 'hodgkin-huxley'\ncells = 3\ncurrent = { file = 'i.csv' }\n\
+                    [stimulus]\nkind = 'file'\nfile = 's.csv'\n";
+        write("cell.toml", toml);
+        let path = dir.path().join("cell.toml");
+        let cell = path.to_str().unwrap();
+        let config = described(&[cell]).unwrap().config;
+        assert_eq!(config.unit.unwrap().current().as_slice(), [1.0, 2.0, 3.0]);
+        let Some(StimulusConfig::File(stimulus)) = config.stimulus else {
+            panic!("another stimulus");
+        };
+        let samples = stimulus.samples.unwrap();
+        assert_eq!(samples.times, Some(vec![0.0, 1.0]));
+        assert_eq!(samples.unit.as_deref(), Some("nA/cm^2"));
+        let four = described(&[cell, "--set", "unit.cells=4"]).unwrap();
+        let error = DynamicsError::config("unit.current", "[3 values]", "4");
+        let text = four.explain(error).to_string();
+        assert!(
+            text.contains("cell.toml: ") && text.contains("i.csv, of the shape [3, 1]"),
+            "{text}"
+        );
+
+        let weights = format!(
+            "connectivity.weights.file={}",
+            dir.path().join("w.csv").display()
+        );
+        let whole = [
+            "whole-brain",
+            "--set",
+            "connectivity.delays=",
+            "--set",
+            &weights,
+        ];
+        let config = described(&whole).unwrap().config;
+        let expected = [vec![0.0, 1.0], vec![1.0, 0.0]];
+        assert_eq!(config.connectivity.unwrap().weights, expected);
+        let delays = weights.replace("weights.file", "delays.distances.lengths.file");
+        assert!(described(&["whole-brain", "--set", &delays]).is_ok());
+        let text = refused(&[cell, "--set", "unit.cells.file=nix.npy"]);
+        assert!(
+            text.contains("`unit.cells`") && text.contains("nix.npy"),
+            "{text}"
+        );
+        let count = format!("unit.cells.file={}", dir.path().join("w.csv").display());
+        let text = refused(&[cell, "--set", &count]);
+        assert!(text.contains("w.csv, of the shape [2, 2]"), "{text}");
+        let text = refused(&[cell, "--set", "stimulus.file=nix.npy"]);
+        assert!(text.contains("stimulus.file = nix.npy"), "{text}");
     }
 
     #[test]

@@ -56,8 +56,13 @@ pub fn explain(
             if (message.starts_with("invalid") || expected.contains("number"))
                 && !value.is_table() =>
         {
+            let from_file = layers.iter().any(|layer| layer.file(&path).is_some());
+            let is = match from_file {
+                true => String::new(),
+                false => format!("is {value}, but "),
+            };
             Usage::new(format!(
-                "`{path}` is {value}, but must be {expected}{}",
+                "`{path}` {is}must be {expected}{}",
                 written(&path, layers)
             ))
         }
@@ -204,9 +209,10 @@ pub fn written(path: &str, layers: &[Layer]) -> String {
         .iter()
         .rev()
         .find(|layer| lookup(&layer.table, path).is_some());
-    layer
-        .map(|layer| format!(" ({})", layer.origin))
-        .unwrap_or_default()
+    layer.map_or_else(String::new, |layer| match layer.file(path) {
+        Some(file) => format!(" ({}: {})", layer.origin, file.found),
+        None => format!(" ({})", layer.origin),
+    })
 }
 
 fn join(place: &str, key: &str) -> String {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use toml::{Table, Value};
 
+use super::files::Inlined;
 use crate::failure::Usage;
 
 /// Where a setting was written.
@@ -34,6 +35,8 @@ pub struct Layer {
     pub table: Table,
     /// Paths that go back to their default.
     pub cleared: Vec<String>,
+    /// Settings whose numbers are from files.
+    pub files: Vec<Inlined>,
 }
 
 impl Layer {
@@ -42,6 +45,7 @@ impl Layer {
             origin,
             table: Table::new(),
             cleared: Vec::new(),
+            files: Vec::new(),
         }
     }
 
@@ -64,6 +68,14 @@ impl Layer {
         }
         table.insert(key.to_string(), value.into());
         Ok(())
+    }
+
+    /// The file that the numbers at a path, or around it, are from.
+    pub fn file(&self, path: &str) -> Option<&Inlined> {
+        self.files.iter().find(|file| {
+            let rest = path.strip_prefix(file.path.as_str());
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        })
     }
 
     /// The kind this layer names for a table, as in `optimizer.kind`.

@@ -2,6 +2,7 @@
 
 pub mod experiment;
 mod explain;
+mod files;
 mod layers;
 
 use std::path::Path;
@@ -154,6 +155,9 @@ fn layers(args: &args::Train) -> anyhow::Result<Vec<Layer>> {
         read_set(&mut set, text)?;
     }
     layers.push(set);
+    for layer in &mut layers {
+        files::inline(layer, &["model"])?;
+    }
     Ok(layers)
 }
 

@@ -4,12 +4,18 @@ use std::io::{self, Write};
 
 use flate2::Crc;
 
-/// An array of double-precision numbers for [`write_npz`].
+/// An array of double-precision numbers, or a text, for [`write_npz`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct NpzArray {
     name: String,
     shape: Vec<usize>,
-    values: Vec<f64>,
+    content: Content,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Content {
+    Numbers(Vec<f64>),
+    Text(String),
 }
 
 impl NpzArray {
@@ -18,22 +24,46 @@ impl NpzArray {
         Self {
             name: name.into(),
             shape,
-            values,
+            content: Content::Numbers(values),
+        }
+    }
+
+    /// A text, which NumPy reads as an array without dimensions: `str(archive["name"])`.
+    pub fn text(name: impl Into<String>, text: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            shape: Vec::new(),
+            content: Content::Text(text.into()),
         }
     }
 
     fn npy(&self) -> io::Result<Vec<u8>> {
-        if self.shape.iter().product::<usize>() != self.values.len() {
-            let reason = format!(
-                "the array {} has {} values for the shape {:?}",
-                self.name,
-                self.values.len(),
-                self.shape
-            );
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
-        }
+        let (descr, data): (String, Vec<u8>) = match &self.content {
+            Content::Numbers(values) => {
+                if self.shape.iter().product::<usize>() != values.len() {
+                    let reason = format!(
+                        "the array {} has {} values for the shape {:?}",
+                        self.name,
+                        values.len(),
+                        self.shape
+                    );
+                    return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
+                }
+                let bytes = values.iter().flat_map(|x| x.to_le_bytes());
+                ("<f8".to_owned(), bytes.collect())
+            }
+            Content::Text(text) => {
+                // NumPy has no texts of length 0, and fills up with zeros.
+                let length = text.chars().count().max(1);
+                let bytes = text.chars().flat_map(|c| u32::from(c).to_le_bytes());
+                let mut bytes: Vec<u8> = bytes.collect();
+                bytes.resize(4 * length, 0);
+                (format!("<U{length}"), bytes)
+            }
+        };
         let lengths: String = self.shape.iter().map(|n| format!("{n},")).collect();
-        let header = format!("{{'descr': '<f8', 'fortran_order': False, 'shape': ({lengths}), }}");
+        let header =
+            format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({lengths}), }}");
         // Magic, version, length, header and a line feed fill a multiple of 64 bytes.
         let padding = 63 - (10 + header.len()) % 64;
         let length = u16::try_from(header.len() + padding + 1)
@@ -43,7 +73,7 @@ impl NpzArray {
         bytes.extend(header.bytes());
         bytes.extend(std::iter::repeat_n(b' ', padding));
         bytes.push(b'\n');
-        bytes.extend(self.values.iter().flat_map(|x| x.to_le_bytes()));
+        bytes.extend(data);
         Ok(bytes)
     }
 }
@@ -158,7 +188,26 @@ mod tests {
             let values = content[header.bytes as usize..]
                 .chunks_exact(8)
                 .map(|x| f64::from_le_bytes(x.try_into().unwrap()));
-            assert_eq!(values.collect::<Vec<_>>(), array.values);
+            let values = Content::Numbers(values.collect());
+            assert_eq!(values, array.content);
+        }
+    }
+
+    #[test]
+    fn texts_are_those_of_numpy() {
+        for (text, descr, letters) in [("aé", "'<U2'", &[97, 233][..]), ("", "'<U1'", &[0])] {
+            let npy = NpzArray::text("t", text).npy().unwrap();
+            let data = npy.len() - 4 * letters.len();
+            assert_eq!(data % 64, 0);
+            let header = String::from_utf8_lossy(&npy[10..data]);
+            assert!(
+                header.contains(descr) && header.contains("'shape': ()"),
+                "{header}"
+            );
+            let found = npy[data..]
+                .chunks_exact(4)
+                .map(|c| u32::from_le_bytes(c.try_into().unwrap()));
+            assert_eq!(found.collect::<Vec<_>>(), letters);
         }
     }
 

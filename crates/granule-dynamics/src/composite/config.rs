@@ -163,6 +163,15 @@ impl MultiGranularityConfig {
             }
             level.validate(self.dt)?;
         }
+        let mut observed = BTreeSet::new();
+        if let Some(name) = self.observe.iter().find(|name| !observed.insert(*name)) {
+            let allowed = "each quantity once";
+            return Err(DynamicsError::config(
+                "observe",
+                format!("{name:?} twice"),
+                allowed,
+            ));
+        }
         for (index, coupler) in self.couplers.iter().enumerate() {
             coupler.validate(&format!("coupler[{index}]"), self.dt)?;
         }

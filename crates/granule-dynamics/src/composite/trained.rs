@@ -1,7 +1,7 @@
 //! What training has made of the parameters that have a name.
 
 use super::{LevelModel, MultiGranularityModel};
-use crate::{DynamicsError, host};
+use crate::{Bounds, DynamicsError, host};
 
 /// A trainable parameter and its values.
 #[derive(Clone, Debug, PartialEq)]
@@ -10,6 +10,8 @@ pub struct Trained {
     pub name: String,
     /// One, or one for each cell or connection.
     pub values: Vec<f64>,
+    /// Where training keeps it.
+    pub bounds: Bounds,
 }
 
 impl MultiGranularityModel {
@@ -36,6 +38,7 @@ impl MultiGranularityModel {
                     all.push(Trained {
                         name: format!("level.{name}.{section}.{parameter}"),
                         values: found.values()?,
+                        bounds: found.bounds(),
                     });
                 }
             }
@@ -45,12 +48,14 @@ impl MultiGranularityModel {
                 all.push(Trained {
                     name: format!("coupler[{index}].gain ({})", wire.label),
                     values: gain.values()?,
+                    bounds: gain.bounds(),
                 });
             }
             if let Some(weights) = coupler.weights.as_ref().filter(|x| x.is_require_grad()) {
                 all.push(Trained {
                     name: format!("coupler[{index}].weights ({})", wire.label),
                     values: host(wire.strength(weights.val()))?,
+                    bounds: Bounds::Free,
                 });
             }
         }

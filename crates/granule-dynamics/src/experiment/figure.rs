@@ -1,5 +1,9 @@
 //! What an outcome looks like.
 
+mod cells;
+
+use cells::{Cells, swept};
+
 use super::config::{ExperimentConfig, FigureKind};
 use super::outcome::{Group, Outcome, Trace};
 use crate::plot::{Figure, Mark, Panel};
@@ -7,8 +11,34 @@ use crate::plot::{Figure, Mark, Panel};
 /// Lines in a panel.
 const LINES: usize = 7;
 
-/// Bins of a population's rate, ms.
-const BIN: f64 = 5.0;
+/// From here on times are in seconds, ms.
+const LONG: f64 = 10_000.0;
+
+/// The most bins of a population's rate, and the spikes that one of them is to have in the mean, so that its rate is known to a
+/// fifth.
+const BINS: f64 = 200.0;
+const IN_A_BIN: f64 = 25.0;
+
+/// What the time axis is called, and how many ms one of it has.
+struct Axis {
+    label: &'static str,
+    unit: f64,
+}
+
+impl Axis {
+    fn until(reached: f64) -> Self {
+        match reached >= LONG {
+            true => Self {
+                label: "time (s)",
+                unit: 1000.0,
+            },
+            false => Self {
+                label: "time (ms)",
+                unit: 1.0,
+            },
+        }
+    }
+}
 
 impl Outcome {
     /// The figure that the configuration asks for, or the one that suits the model: a raster for networks, traces
@@ -20,19 +50,40 @@ impl Outcome {
         };
         match config.figure.unwrap_or(default) {
             FigureKind::FiCurve if config.unit.is_some() => self.fi_curve(config, title),
-            FigureKind::Raster if !self.spikes.is_empty() => self.raster(title),
-            FigureKind::PhasePlane if self.traces.len() > 1 => self.phase_plane(title),
+            FigureKind::Raster if !self.spikes.is_empty() => self.raster(config, title),
+            FigureKind::PhasePlane if self.traces.len() > 1 => self.phase_plane(config, title),
             _ => self.traces(config, title),
         }
     }
 
-    fn line(&self, name: &str, trace: &Trace, column: usize) -> Mark {
-        let points = self.times.iter().copied().zip(trace.column(column));
-        Mark::line(name, points.collect())
+    fn axis(&self) -> Axis {
+        Axis::until(self.reached)
+    }
+
+    fn over_time(&self, title: &str) -> Figure {
+        let axis = self.axis();
+        Figure::new(title, axis.label).x_range(0.0, self.reached / axis.unit)
+    }
+
+    fn line(&self, config: &ExperimentConfig, name: &str, trace: &Trace, column: usize) -> Mark {
+        let spiking = Cells::of_potential(self, config, trace)
+            .and_then(|cells| Some((cells.peak(config, trace, column)?, cells)));
+        let mut points: Vec<(f64, f64)> = match spiking {
+            Some((peak, cells)) => cells.course(self, trace, (column, peak)),
+            None => self
+                .times
+                .iter()
+                .copied()
+                .zip(trace.column(column))
+                .collect(),
+        };
+        let unit = self.axis().unit;
+        points.iter_mut().for_each(|(time, _)| *time /= unit);
+        Mark::line(name, points)
     }
 
     fn traces(&self, config: &ExperimentConfig, title: &str) -> Figure {
-        let mut figure = Figure::new(title, "time (ms)").x_range(0.0, self.reached);
+        let mut figure = self.over_time(title);
         let drawn: Vec<&Trace> = match config.composite.is_some() {
             true => first_of_each_level(&self.traces),
             false => self.traces.iter().filter(|trace| is_drawn(trace)).collect(),
@@ -50,7 +101,7 @@ impl Outcome {
                 true => &[],
                 false => after,
             };
-            figure = figure.with(self.panel(panel));
+            figure = figure.with(self.panel(config, panel));
         }
         let single = self.stimulus.iter().all(|trace| {
             trace.width == 1 && self.stimulus.first().map(|first| &first.unit) == Some(&trace.unit)
@@ -58,7 +109,7 @@ impl Outcome {
         if let (Some(first), true, 2..) = (self.stimulus.first(), single, self.stimulus.len()) {
             let panel = Panel::new(label("input", &first.unit)).share(0.45);
             return figure.with(self.stimulus.iter().fold(panel, |panel, trace| {
-                panel.with(self.line(&trace.name, trace, 0))
+                panel.with(self.line(config, &trace.name, trace, 0))
             }));
         }
         for trace in &self.stimulus {
@@ -70,12 +121,13 @@ impl Outcome {
                 1 => label(&trace.name, &trace.unit),
                 _ => counted(label(&trace.name, &trace.unit), columns, trace.width),
             };
-            figure = figure.with(self.columns(Panel::new(text).share(0.45), trace, columns));
+            figure =
+                figure.with(self.columns(config, Panel::new(text).share(0.45), trace, columns));
         }
         figure
     }
 
-    fn panel(&self, traces: &[&Trace]) -> Panel {
+    fn panel(&self, config: &ExperimentConfig, traces: &[&Trace]) -> Panel {
         let names: Vec<&str> = traces.iter().map(|trace| trace.name.as_str()).collect();
         let unit = traces.first().map_or("1", |trace| trace.unit.as_str());
         let share = if names.first() == Some(&"v") {
@@ -88,25 +140,31 @@ impl Outcome {
             [one] => {
                 let columns = one.width.min(LINES);
                 let panel = Panel::new(counted(text, columns, one.width)).share(share);
-                self.columns(panel, one, columns)
+                self.columns(config, panel, one, columns)
             }
             many => many
                 .iter()
                 .fold(Panel::new(text).share(share), |panel, trace| {
-                    panel.with(self.line(&trace.name, trace, 0))
+                    panel.with(self.line(config, &trace.name, trace, 0))
                 }),
         }
     }
 
-    /// The first columns of a trace, with their indices where there are several.
-    fn columns(&self, panel: Panel, trace: &Trace, columns: usize) -> Panel {
+    /// The first columns of a trace, with what tells them apart where there are several.
+    fn columns(
+        &self,
+        config: &ExperimentConfig,
+        panel: Panel,
+        trace: &Trace,
+        columns: usize,
+    ) -> Panel {
         (0..columns).fold(panel, |panel, column| {
-            let name = column_name(column, columns);
-            panel.with(self.line(&name, trace, column))
+            let name = column_name(config, trace, column, columns);
+            panel.with(self.line(config, &name, trace, column))
         })
     }
 
-    fn phase_plane(&self, title: &str) -> Figure {
+    fn phase_plane(&self, config: &ExperimentConfig, title: &str) -> Figure {
         let (Some(x), Some(y)) = (self.traces.first(), self.traces.get(1)) else {
             return Figure::new(title, "");
         };
@@ -115,7 +173,7 @@ impl Outcome {
         let panel = Panel::new(counted(label(&y.name, &y.unit), columns, whole));
         let panel = (0..columns).fold(panel, |panel, column| {
             let points: Vec<_> = x.column(column).zip(y.column(column)).collect();
-            panel.with(Mark::line(column_name(column, columns), points))
+            panel.with(Mark::line(column_name(config, x, column, columns), points))
         });
         let figure = Figure::new(title, label(&x.name, &x.unit)).with(panel);
         let low = x.values.iter().copied().fold(f64::INFINITY, f64::min);
@@ -140,43 +198,72 @@ impl Outcome {
             .with(panel.with(Mark::points("", points)))
     }
 
-    fn raster(&self, title: &str) -> Figure {
-        let cells: Vec<_> = self.spikes.iter().map(|cell| cell.times.clone()).collect();
-        let share = (0.25 * cells.len() as f64).clamp(0.5, 2.0);
-        let mut figure = Figure::new(title, "time (ms)")
-            .x_range(0.0, self.reached)
-            .with(Panel::new("cell").share(share).with(Mark::Raster { cells }));
-        let rates = self
+    fn raster(&self, config: &ExperimentConfig, title: &str) -> Figure {
+        let unit = self.axis().unit;
+        let share = (0.25 * self.spikes.len() as f64).clamp(0.5, 2.0);
+        let cells = self
             .groups
             .iter()
-            .fold(Panel::new("rate (Hz)").share(0.8), |panel, group| {
-                panel.with(Mark::line(&group.name, self.rate(group)))
+            .fold(Panel::new("cell").share(share), |panel, group| {
+                let own = self.spikes.get(group.cells.clone()).unwrap_or_default();
+                let rows = own
+                    .iter()
+                    .map(|cell| cell.times.iter().map(|time| time / unit).collect());
+                panel.with(Mark::raster(&group.name, group.cells.start, rows.collect()))
             });
-        figure = figure.with(rates);
+        let bin = self.bin();
+        let text = format!("in bins of {bin} ms");
+        let rates = self.groups.iter().fold(
+            Panel::new("rate (Hz)").note(text).share(0.8),
+            |panel, group| {
+                let points = self.rate(group, bin).into_iter();
+                panel.with(Mark::line(
+                    &group.name,
+                    points.map(|(time, rate)| (time / unit, rate)).collect(),
+                ))
+            },
+        );
+        let figure = self.over_time(title).with(cells).with(rates);
         let voltage = |trace: &&Trace| trace.name == "v" || trace.name.ends_with(".v");
         match self.traces.iter().find(voltage) {
             Some(trace) => {
                 let columns = trace.width.min(2);
                 let text = counted(label(&trace.name, &trace.unit), columns, trace.width);
-                figure.with(self.columns(Panel::new(text).share(0.8), trace, columns))
+                figure.with(self.columns(config, Panel::new(text).share(0.8), trace, columns))
             }
             None => figure,
         }
     }
 
-    /// The rate of a group of cells in bins.
-    fn rate(&self, group: &Group) -> Vec<(f64, f64)> {
-        let bins = (self.reached / BIN).floor().max(1.0) as usize;
-        let width = self.reached / bins as f64;
+    /// The width of the bins of a rate, ms: 1, 2 or 5 times a power of ten, so that all groups together have enough spikes in
+    /// one, from a two-hundredth of the run to a tenth.
+    fn bin(&self) -> f64 {
+        let spikes: usize = self.spikes.iter().map(|cell| cell.times.len()).sum();
+        let per_spikes = self.reached * IN_A_BIN / spikes.max(1) as f64;
+        let least = per_spikes.clamp(self.reached / BINS, self.reached / 10.0);
+        let power = 10.0_f64.powf(least.log10().floor());
+        let round = [1.0, 2.0, 5.0, 10.0].map(|factor| factor * power);
+        let wide = round.into_iter().find(|bin| *bin >= least * (1.0 - 1e-9));
+        // As a person writes it.
+        wide.map_or(least, |bin| format!("{bin:.6}").parse().unwrap_or(bin))
+    }
+
+    /// The rate of a group of cells in bins; the last one may be shorter.
+    fn rate(&self, group: &Group, bin: f64) -> Vec<(f64, f64)> {
+        let bins = (self.reached / bin * (1.0 - 1e-9)).ceil().max(1.0) as usize;
         let mut counts = vec![0usize; bins];
         let spikes = self.spikes.get(group.cells.clone()).unwrap_or_default();
         for time in spikes.iter().flat_map(|cell| &cell.times) {
-            counts[((time / width) as usize).min(bins - 1)] += 1;
+            counts[((time / bin) as usize).min(bins - 1)] += 1;
         }
-        let per = 1000.0 / (width * group.cells.len().max(1) as f64);
         let points = counts.into_iter().enumerate();
         points
-            .map(|(bin, count)| ((bin as f64 + 0.5) * width, count as f64 * per))
+            .map(|(index, count)| {
+                let from = index as f64 * bin;
+                let width = bin.min(self.reached - from);
+                let per = 1000.0 / (width * group.cells.len().max(1) as f64);
+                (from + 0.5 * width, count as f64 * per)
+            })
             .collect()
     }
 }
@@ -200,11 +287,11 @@ fn first_of_each_level(traces: &[Trace]) -> Vec<&Trace> {
     first
 }
 
-/// `[0]`, `[1]`, …; none for a single one.
-fn column_name(column: usize, drawn: usize) -> String {
+/// What is swept, or `[0]`, `[1]`, …; nothing for a single one.
+fn column_name(config: &ExperimentConfig, trace: &Trace, column: usize, drawn: usize) -> String {
     match drawn {
         0 | 1 => String::new(),
-        _ => format!("[{column}]"),
+        _ => swept(config, trace, column).unwrap_or_else(|| format!("[{column}]")),
     }
 }
 

@@ -48,6 +48,13 @@ impl Recorder {
                     .collect::<Result<_, _>>()?
             }
         };
+        let repeated = chosen.iter().enumerate();
+        let mut repeated = repeated.filter(|(place, index)| chosen[..*place].contains(index));
+        if let Some((_, index)) = repeated.next() {
+            let found = format!("{} twice", shown[*index].name);
+            let allowed = "each variable once";
+            return Err(DynamicsError::config("record.variables", found, allowed));
+        }
         let kept = |index: usize| match config.columns {
             0 => shown[index].width,
             most => shown[index].width.min(most),

@@ -6,11 +6,12 @@ use burn::tensor::Tensor;
 use super::config::ExperimentConfig;
 use super::outcome::{Group, Outcome, Trace};
 use super::record::{Recorder, SpikeReader};
-use super::stimulus::Stimulus;
+use super::samples::ReadSamples;
+use super::stimulus::{Stimulus, StimulusConfig};
 use super::subject::{Body, Subject};
 use crate::composite::MultiGranularityModel;
 use crate::model::{Clock, Dynamics, Input};
-use crate::{DynamicsError, Grid, Place, State, Variable, host, simulate};
+use crate::{DynamicsError, Grid, Place, State, Stop, Variable, host, simulate};
 
 /// An [`ExperimentConfig`] on a device, ready to run.
 pub struct Experiment {
@@ -18,9 +19,22 @@ pub struct Experiment {
     subject: Subject,
     stimulus: Option<Stimulus>,
     grid: Grid,
+    stop: Stop,
 }
 
 impl ExperimentConfig {
+    /// Reads the files that the configuration names, where they are not read yet.
+    ///
+    /// # Errors
+    ///
+    /// [`DynamicsError::Config`] names the setting and says what is wrong with its file.
+    pub fn read(&mut self, reader: &dyn ReadSamples) -> Result<(), DynamicsError> {
+        match &mut self.stimulus {
+            Some(StimulusConfig::File(config)) => config.read(reader),
+            _ => Ok(()),
+        }
+    }
+
     /// Draws and places the model, and checks everything that can be checked before a run.
     ///
     /// # Errors
@@ -42,10 +56,10 @@ impl ExperimentConfig {
     ) -> Result<Experiment, DynamicsError> {
         self.validate()?;
         let grid = self.grid()?;
-        let subject = Subject::new(self, place, trained)?;
-        let channels = subject.inputs.iter().map(|input| input.width).sum();
+        let stop = Stop::default();
+        let subject = Subject::new(self, place, &stop, trained)?;
         let stimulus = match &self.stimulus {
-            Some(stimulus) => Some(stimulus.init(channels, &grid, self.seed, place)?),
+            Some(stimulus) => Some(stimulus.init(&subject.inputs, &grid, self.seed, place)?),
             None => None,
         };
         let variables = subject.body.dynamics().variables();
@@ -56,6 +70,7 @@ impl ExperimentConfig {
             subject,
             stimulus,
             grid,
+            stop,
         })
     }
 }
@@ -80,6 +95,7 @@ fn read(readers: &Readers, level: usize, time: f64, state: &State) -> Result<(),
 /// The model, whose spikes are found in all steps of its levels, not only in those of the whole.
 struct Watched<'a> {
     body: &'a Body,
+    stop: &'a Stop,
     readers: &'a Readers,
 }
 
@@ -121,6 +137,7 @@ impl Dynamics for Watched<'_> {
             }
             Body::Levels(composite) => {
                 composite.step_watched(at, state, input, &mut |level, time, own| {
+                    self.stop.check()?;
                     read(self.readers, level, time, own)
                 })
             }
@@ -148,8 +165,24 @@ impl Experiment {
         &self.subject.body.dynamics().variables()[..self.subject.shown]
     }
 
-    /// Runs it. `progress` hears of every step, with their number and the time; breaking ends the run, whose outcome is
-    /// then not complete.
+    /// What ends a run early: its outcome is then not complete and has what there was after the last whole step.
+    pub fn stop(&self) -> Stop {
+        self.stop.clone()
+    }
+
+    /// What was taken for granted, a sentence each.
+    pub fn notes(&self) -> Vec<String> {
+        let units = self.subject.inputs.iter().map(|input| input.unit);
+        match &self.config.stimulus {
+            Some(StimulusConfig::File(config)) => {
+                config.notes(&units.collect::<Vec<_>>(), self.grid.time(self.steps()))
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Runs it. `progress` hears of every step, with their number and the time; breaking ends the run as
+    /// [`stop`](Self::stop) does.
     ///
     /// # Errors
     ///
@@ -168,19 +201,22 @@ impl Experiment {
         let readers = RefCell::new(readers.collect());
         let watched = Watched {
             body: &subject.body,
+            stop: &self.stop,
             readers: &readers,
         };
         watched.begin(self.grid.time(0), &subject.initial)?;
         let mut given: Vec<f64> = Vec::new();
         let mut reached = (0, 0.0);
+        let mut latest = subject.initial.clone();
         let mut failure = None;
-        let last = simulate(
+        let ended = simulate(
             &watched,
             subject.initial.clone(),
             &Driven(&self.stimulus),
             &self.grid,
             |step, time, state| {
                 reached = (step, time);
+                latest = state.clone();
                 let mut kept = Ok(());
                 if recorder.takes(step) {
                     kept = recorder.push(time, state);
@@ -190,9 +226,16 @@ impl Experiment {
                     failure = Some(error);
                     return ControlFlow::Break(());
                 }
-                progress(step, time)
+                match self.stop.is_asked() {
+                    true => ControlFlow::Break(()),
+                    false => progress(step, time),
+                }
             },
-        )?;
+        );
+        let last = match ended {
+            Err(DynamicsError::Stopped) => latest,
+            other => other?,
+        };
         if let Some(error) = failure {
             return Err(error);
         }
@@ -200,6 +243,10 @@ impl Experiment {
         let mut spikes = Vec::new();
         for (_, reader) in readers.into_inner() {
             spikes.extend(reader.finish()?);
+        }
+        // A level may have been ahead of the whole when it was stopped.
+        for cell in &mut spikes {
+            cell.times.retain(|time| *time <= reached.1);
         }
         Ok(Outcome {
             reached: reached.1,

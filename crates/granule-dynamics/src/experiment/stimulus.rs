@@ -5,8 +5,9 @@ use std::f64::consts::TAU;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
+use super::samples::{FileConfig, Resampled};
 use crate::model::{Clock, Input};
-use crate::{DynamicsError, Grid, NormalNoise, Place, Values};
+use crate::{DynamicsError, Grid, NormalNoise, Place, Values, Variable};
 
 /// A stimulus. Amplitudes are in the unit of the model's input: µA/cm² for cells (pA for `adex`, mV/ms for
 /// `izhikevich`, none for `qif`), what a system's channels have, and no unit for a population. A step of the run gets
@@ -22,6 +23,8 @@ pub enum StimulusConfig {
     Sine(SineConfig),
     /// An Ornstein–Uhlenbeck process, one for all channels.
     Noise(NoiseConfig),
+    /// Samples from a file.
+    File(FileConfig),
 }
 
 /// Settings of [`StimulusConfig::Step`].
@@ -123,6 +126,7 @@ impl StimulusConfig {
             Self::Pulse(config) => &config.amplitude,
             Self::Sine(config) => &config.amplitude,
             Self::Noise(config) => &config.amplitude,
+            Self::File(config) => &config.amplitude,
         }
     }
 
@@ -132,6 +136,7 @@ impl StimulusConfig {
             Self::Pulse(config) => config.onset,
             Self::Sine(config) => config.onset,
             Self::Noise(config) => config.onset,
+            Self::File(config) => config.onset,
         }
     }
 
@@ -172,6 +177,7 @@ impl StimulusConfig {
                 finite("phase", config.phase)
             }
             Self::Noise(config) => positive("time_constant", config.time_constant),
+            Self::File(config) => config.validate(),
         }
     }
 
@@ -182,7 +188,7 @@ impl StimulusConfig {
             return 0.0;
         }
         match self {
-            Self::Step(_) | Self::Noise(_) => 1.0,
+            Self::Step(_) | Self::Noise(_) | Self::File(_) => 1.0,
             Self::Pulse(config) => {
                 let phase = match config.period > 0.0 {
                     true => since % config.period,
@@ -194,19 +200,20 @@ impl StimulusConfig {
         }
     }
 
-    /// The stimulus for `channels` columns over a grid.
+    /// The stimulus for the channels of some inputs over a grid.
     ///
     /// # Errors
     ///
     /// [`DynamicsError::Config`] for a number of amplitudes that is neither 1 nor that of the channels.
     pub(super) fn init(
         &self,
-        channels: usize,
+        inputs: &[Variable],
         grid: &Grid,
         seed: u64,
         place: &Place,
     ) -> Result<Stimulus, DynamicsError> {
         self.validate()?;
+        let channels = inputs.iter().map(|input| input.width).sum();
         let amplitude = self.amplitude().as_slice();
         if ![1, channels].contains(&amplitude.len()) || channels == 0 {
             let allowed = match channels {
@@ -221,6 +228,18 @@ impl StimulusConfig {
             [one] => vec![*one; channels],
             each => each.to_vec(),
         };
+        if let Self::File(config) = self {
+            let units: Vec<&str> = inputs.iter().map(|input| input.unit).collect();
+            let factor = config.conversion(&units)?;
+            return Ok(Stimulus {
+                amplitude: wide.iter().map(|a| a * factor).collect(),
+                course: Course::Recorded {
+                    samples: config.resampled(channels, grid)?,
+                    grid: grid.clone(),
+                    place: place.clone(),
+                },
+            });
+        }
         let mut course: Vec<f64> = (0..grid.steps())
             .map(|step| {
                 let at = grid.clock(step);
@@ -242,9 +261,11 @@ impl StimulusConfig {
             }
         }
         Ok(Stimulus {
-            row: place.tensor(wide.clone(), [1, channels]),
+            course: Course::Common {
+                row: place.tensor(wide.clone(), [1, channels]),
+                values: course,
+            },
             amplitude: wide,
-            course,
         })
     }
 }
@@ -255,18 +276,41 @@ const NOISE_STREAM: u64 = 0x5354_494d;
 /// A stimulus on a device.
 #[derive(Clone, Debug)]
 pub(super) struct Stimulus {
-    row: Tensor<2>,
     amplitude: Vec<f64>,
-    /// One value for each step.
-    course: Vec<f64>,
+    course: Course,
+}
+
+#[derive(Clone, Debug)]
+enum Course {
+    /// The same for all channels: one value for each step.
+    Common { row: Tensor<2>, values: Vec<f64> },
+    /// One column for all channels, or one for each.
+    Recorded {
+        samples: Resampled,
+        grid: Grid,
+        place: Place,
+    },
 }
 
 impl Stimulus {
     /// What the channels get during a step; after the last one, what they got in it.
-    pub(super) fn values(&self, step: usize) -> impl Iterator<Item = f64> {
-        let last = self.course.len().saturating_sub(1);
-        let now = self.course.get(step.min(last)).copied().unwrap_or_default();
-        self.amplitude.iter().map(move |a| a * now)
+    pub(super) fn values(&self, step: usize) -> Vec<f64> {
+        let amplitude = self.amplitude.iter();
+        match &self.course {
+            Course::Common { values, .. } => {
+                let last = values.len().saturating_sub(1);
+                let now = values.get(step.min(last)).copied().unwrap_or_default();
+                amplitude.map(|a| a * now).collect()
+            }
+            Course::Recorded { samples, grid, .. } => {
+                let last = grid.steps().saturating_sub(1);
+                let means = samples.means(grid.clock(step.min(last)));
+                let now = means
+                    .iter()
+                    .chain(std::iter::repeat(means.last().unwrap_or(&0.0)));
+                amplitude.zip(now).map(|(a, now)| a * now).collect()
+            }
+        }
     }
 
     pub(super) fn channels(&self) -> usize {
@@ -276,7 +320,11 @@ impl Stimulus {
 
 impl Input for Stimulus {
     fn at(&self, at: Clock) -> Option<Tensor<2>> {
-        let now = *self.course.get(at.step)?;
-        Some(self.row.clone().mul_scalar(now))
+        match &self.course {
+            Course::Common { row, values } => Some(row.clone().mul_scalar(*values.get(at.step)?)),
+            Course::Recorded { place, .. } => {
+                Some(place.tensor(self.values(at.step), [1, self.channels()]))
+            }
+        }
     }
 }

@@ -11,9 +11,9 @@ use crate::composite::{Composite, MultiGranularityModel};
 use crate::model::{Dynamics, Model};
 use crate::solver::adaptive::Within;
 use crate::solver::{Heun, Solver, SolverKind};
-use crate::system::{Integrated, System, SystemField, WithBold};
+use crate::system::{Integrated, NetworkConfig, System, SystemField, WithBold};
 use crate::unit::UnitConfig;
-use crate::{DynamicsError, NormalNoise, Place, State, Variable};
+use crate::{DynamicsError, NormalNoise, Place, State, Stop, Variable};
 
 /// How spikes show in the state.
 #[derive(Clone, Debug, PartialEq)]
@@ -120,6 +120,21 @@ where
     })
 }
 
+/// Checks that the connectivity is of as many nodes as the system has.
+fn check_nodes(connectivity: &NetworkConfig, field: &dyn SystemField) -> Result<(), DynamicsError> {
+    let (rows, nodes) = (connectivity.weights.len(), field.activity().width);
+    match rows == nodes {
+        true => Ok(()),
+        false => Err(DynamicsError::config(
+            "connectivity.weights",
+            format!("a matrix of {rows} rows"),
+            format!(
+                "{nodes} rows and columns, as many as the system has nodes; or system.nodes = {rows}"
+            ),
+        )),
+    }
+}
+
 /// A unit whose one cell has a list of currents is as many cells.
 fn spread(unit: &UnitConfig) -> UnitConfig {
     let mut unit = unit.clone();
@@ -157,10 +172,11 @@ fn given(settings: &[f64], cells: usize) -> Vec<f64> {
 }
 
 impl Subject {
-    /// `trained` puts weights into a model of several levels.
+    /// `stop` ends long steps; `trained` puts weights into a model of several levels.
     pub(super) fn new(
         config: &ExperimentConfig,
         place: &Place,
+        stop: &Stop,
         trained: impl FnOnce(MultiGranularityModel) -> Result<MultiGranularityModel, DynamicsError>,
     ) -> Result<Self, DynamicsError> {
         let noise = NormalNoise::new(config.seed, 0);
@@ -168,7 +184,10 @@ impl Subject {
         let solver = |kind: SolverKind| -> (Arc<dyn Solver>, String) {
             match &adaptive {
                 Some(tolerance) => (
-                    Arc::new(Within(tolerance.clone())),
+                    Arc::new(Within {
+                        config: tolerance.clone(),
+                        stop: stop.clone(),
+                    }),
                     format!("{}, adaptive", kind.name()),
                 ),
                 None => (Arc::from(kind.init(noise)), kind.name().into()),
@@ -212,6 +231,7 @@ impl Subject {
                 Some(connectivity) => {
                     let mut connectivity = connectivity.clone();
                     connectivity.dt = config.dt;
+                    check_nodes(&connectivity, field.as_ref())?;
                     let network = connectivity
                         .init(system, solver, place)
                         .map_err(|error| within("connectivity", error))?

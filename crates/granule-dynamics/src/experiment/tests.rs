@@ -4,7 +4,7 @@ use super::*;
 use crate::host;
 use crate::model::{Clock, Input};
 use crate::testing::{assert_close, f64_place};
-use crate::{DynamicsError, Grid};
+use crate::{DynamicsError, Grid, Variable};
 
 fn run(text: &str) -> Outcome {
     let config: ExperimentConfig = serde_json::from_str(text).unwrap();
@@ -21,7 +21,8 @@ fn refused(text: &str) -> String {
 fn course(text: &str, duration: f64) -> Vec<f64> {
     let stimulus: StimulusConfig = serde_json::from_str(text).unwrap();
     let grid = Grid::over(duration, 0.5).unwrap();
-    let input = stimulus.init(1, &grid, 7, &f64_place()).unwrap();
+    let inputs = [Variable::new("current", "µA/cm²", 1)];
+    let input = stimulus.init(&inputs, &grid, 7, &f64_place()).unwrap();
     let value = |step: usize| {
         let at = Clock {
             step,
@@ -118,6 +119,33 @@ fn breaking_keeps_what_there_is() {
     assert!(outcome.spikes[1].times.len() > outcome.spikes[0].times.len());
 }
 
+/// Adaptive steps of a second that take very many of their own, and a step of the whole of very many of a level's.
+#[test]
+fn a_request_to_stop_is_heard_inside_a_step() {
+    let stiff = r#"{"duration": 2e5, "dt": 1e5, "solver": "tsit5", "rtol": 1e-12, "atol": 1e-12,
+        "system": {"kind": "van-der-pol"}}"#;
+    let levels = r#"{"duration": 2000, "dt": 1000, "composite": {"dt": 1000, "level": [
+        {"name": "cell", "dt": 0.001, "unit": {"model": "lif", "current": 14}}]}}"#;
+    for text in [stiff, levels] {
+        let config: ExperimentConfig = serde_json::from_str(text).unwrap();
+        let experiment = config.init(&f64_place()).unwrap();
+        let stop = experiment.stop();
+        let began = std::time::Instant::now();
+        let outcome = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(std::time::Duration::from_millis(200));
+                stop.ask();
+            });
+            experiment.run(|_, _| ControlFlow::Continue(()))
+        });
+        let outcome = outcome.unwrap();
+        assert!(!outcome.complete && outcome.reached == 0.0);
+        assert_eq!(outcome.times, [0.0]);
+        assert!(outcome.spikes.iter().all(|cell| cell.times.is_empty()));
+        assert!(began.elapsed().as_secs() < 20, "{:?}", began.elapsed());
+    }
+}
+
 #[test]
 fn what_cannot_be_run_is_named() {
     assert!(refused(r#"{}"#).contains("0 tables"));
@@ -147,6 +175,14 @@ fn what_cannot_be_run_is_named() {
             "{text}"
         );
     }
+    let text = r#"{"unit": {"model": "lif"}, "record": {"variables": ["v", "v"]}}"#;
+    assert!(refused(text).starts_with("record.variables = v twice"));
+    let text = r#"{"composite": {"observe": ["a.v", "a.v"], "level": [{"name": "a", "unit": {"model": "lif"}}]}}"#;
+    assert!(
+        refused(text).contains("observe = \"a.v\" twice"),
+        "{}",
+        refused(text)
+    );
     let text = r#"{"unit": {"model": "lif"}, "record": {"every": 0}}"#;
     assert!(refused(text).starts_with("record.every = 0"));
     let text = r#"{"unit": {"model": "lif"}, "stimulus": {"kind": "sine", "frequency": 0}}"#;
@@ -217,7 +253,8 @@ fn systems_are_read_out_and_connected() {
         ),
         (
             r#"{"system": {"kind": "stuart-landau", "nodes": 3}, "connectivity": {}}"#,
-            "3",
+            "connectivity.weights = a matrix of 2 rows is not allowed: 3 rows and columns, as many as the system has nodes; \
+             or system.nodes = 2",
         ),
     ] {
         let error = refused(text);
@@ -362,6 +399,93 @@ fn columns_are_told_apart_in_figures() {
     assert!(nine.contains("v (mV) (7 of 9)"));
     assert!(!svg(&text(7)).contains(" of "));
     assert!(!svg(&text(1)).contains("[0]"));
+}
+
+#[cfg(feature = "plot")]
+fn drawn(text: &str) -> (String, Outcome) {
+    let config: ExperimentConfig = serde_json::from_str(text).unwrap();
+    let outcome = run(text);
+    let figure = outcome.figure(&config, "");
+    figure.to_svg(960, 640).unwrap();
+    (format!("{figure:?}"), outcome)
+}
+
+#[cfg(feature = "plot")]
+#[test]
+fn legends_have_what_is_swept() {
+    let cells = |more: &str| {
+        drawn(&format!(
+            r#"{{"duration": 5, "dt": 0.5, "unit": {{"model": "lif", "cells": 3, {more}}}}}"#
+        ))
+        .0
+    };
+    let currents = cells(r#""current": [0, 10, 2.5]"#);
+    assert!(
+        currents.contains("\"10 µA/cm²\"") && currents.contains("\"2.5 µA/cm²\""),
+        "{currents}"
+    );
+    let parameters = cells(r#""parameters": {"time_constant": [10, 20, 30]}"#);
+    assert!(
+        parameters.contains("\"time_constant 20 ms\""),
+        "{parameters}"
+    );
+    assert!(cells(r#""current": [3, 3, 3]"#).contains("\"[1]\""));
+}
+
+#[cfg(feature = "plot")]
+#[test]
+fn spikes_of_cells_that_are_reset_are_drawn_to_their_peak() {
+    for (unit, peak) in [
+        (r#"{"model": "lif", "current": 20}"#, 20.0),
+        (r#"{"model": "adex", "current": 800, "peak": 15}"#, 15.0),
+        (
+            r#"{"model": "izhikevich", "current": 10, "peak": 25}"#,
+            25.0,
+        ),
+    ] {
+        for every in [1, 7] {
+            let text = format!(
+                r#"{{"duration": 100, "dt": 0.1, "record": {{"every": {every}}}, "unit": {unit}}}"#
+            );
+            let config: ExperimentConfig = serde_json::from_str(&text).unwrap();
+            let outcome = run(&text);
+            let spikes = outcome.spikes[0].times.len();
+            assert!(spikes > 1);
+            let figure = format!("{:?}", outcome.figure(&config, ""));
+            let peaks = figure.matches(&format!(", {peak:?})")).count();
+            assert!(peaks >= spikes, "{unit}: {peaks} of {spikes}");
+            assert!(outcome.traces[0].values.iter().all(|v| *v <= peak + 1e-9));
+        }
+    }
+    // What goes to infinity does not decide the axis.
+    let (figure, outcome) =
+        drawn(r#"{"duration": 100, "dt": 0.01, "unit": {"model": "qif", "current": 1}}"#);
+    let highest = outcome.traces[0]
+        .values
+        .iter()
+        .fold(0.0_f64, |m, v| m.max(v.abs()));
+    assert!(
+        highest > 20.0 && !figure.contains(&format!("{highest:?}")),
+        "{highest}"
+    );
+}
+
+#[cfg(feature = "plot")]
+#[test]
+fn long_times_are_in_seconds_and_bins_are_said() {
+    let cell =
+        r#""dt": 1, "unit": {"model": "lif", "current": 20, "cells": 4}, "figure": "raster""#;
+    let (short, _) = drawn(&format!(r#"{{"duration": 1000, {cell}}}"#));
+    assert!(
+        short.contains("time (ms)") && short.contains("in bins of "),
+        "{short}"
+    );
+    let (long, outcome) = drawn(&format!(r#"{{"duration": 20000, {cell}}}"#));
+    assert!(long.contains("time (s)") && long.contains("x_range: Some((0.0, 20.0))"));
+    assert!(long.contains("in bins of 100 ms"));
+    // The rate of the figure is that of the spikes.
+    let rate = outcome.mean_rate_hz(&outcome.groups[0]);
+    assert!((70.0..130.0).contains(&rate), "{rate}");
 }
 
 #[test]

@@ -36,6 +36,18 @@ pub(super) fn hex(index: usize) -> String {
     format!("#{r:02X}{g:02X}{b:02X}")
 }
 
+/// Lengths of a figure in pixels: how many make one of its own.
+#[derive(Clone, Copy)]
+pub(super) struct Scale(pub(super) f64);
+
+impl Scale {
+    /// At least one pixel for a length that is not 0.
+    fn of(self, length: i32) -> i32 {
+        let pixels = (f64::from(length) * self.0).round() as i32;
+        pixels.max(length.signum())
+    }
+}
+
 type Area<B> = DrawingArea<B, Shift>;
 
 fn failed(error: impl std::fmt::Display) -> PlotError {
@@ -46,7 +58,7 @@ fn failed(error: impl std::fmt::Display) -> PlotError {
 
 /// A panel's frame in pixels and its extent in data.
 struct Frame {
-    scale: i32,
+    scale: Scale,
     left: i32,
     right: i32,
     top: i32,
@@ -74,7 +86,7 @@ impl Frame {
 pub(super) fn figure<B: DrawingBackend>(
     figure: &Figure,
     area: &Area<B>,
-    scale: i32,
+    scale: Scale,
     pieces: bool,
 ) -> Result<(), PlotError> {
     font::register()?;
@@ -93,16 +105,18 @@ pub(super) fn figure<B: DrawingBackend>(
                 .unwrap_or_default(),
         })?;
 
-    let [left, right, foot, gap] = [LEFT, RIGHT, BOTTOM, GAP].map(|x| x * scale);
-    let title = (font::FAMILY, 18 * scale).into_text_style(area).color(&INK);
-    let at = (left, 12 * scale);
+    let [left, right, foot, gap] = [LEFT, RIGHT, BOTTOM, GAP].map(|x| scale.of(x));
+    let title = (font::FAMILY, scale.of(18))
+        .into_text_style(area)
+        .color(&INK);
+    let at = (left, scale.of(12));
     area.draw(&Text::new(figure.title.clone(), at, title))
         .map_err(failed)?;
 
     let gaps = gap * (figure.panels.len() as i32 - 1).max(0);
-    let room = f64::from(height - TOP * scale - foot - gaps);
+    let room = f64::from(height - scale.of(TOP) - foot - gaps);
     let shares: f64 = figure.panels.iter().map(|panel| panel.share).sum();
-    let mut top = f64::from(TOP * scale);
+    let mut top = f64::from(scale.of(TOP));
     let last = figure.panels.len().saturating_sub(1);
     for (index, panel) in figure.panels.iter().enumerate() {
         let bottom = top + room * panel.share / shares;
@@ -128,11 +142,11 @@ pub(super) fn figure<B: DrawingBackend>(
         legend(panel, &frame, area)?;
         top = bottom + f64::from(gap);
     }
-    let label = (font::FAMILY, 14 * scale)
+    let label = (font::FAMILY, scale.of(14))
         .into_text_style(area)
         .color(&INK)
         .pos(Pos::new(HPos::Center, VPos::Bottom));
-    let at = ((left + width - right) / 2, height - 8 * scale);
+    let at = ((left + width - right) / 2, height - scale.of(8));
     area.draw(&Text::new(figure.x.clone(), at, label))
         .map_err(failed)?;
     area.present().map_err(failed)
@@ -145,13 +159,15 @@ fn axes<B: DrawingBackend>(
     last: bool,
 ) -> Result<(), PlotError> {
     let scale = frame.scale;
-    let thin = scale as u32;
-    let style = (font::FAMILY, 12 * scale).into_text_style(area).color(&INK);
+    let thin = scale.of(1) as u32;
+    let style = (font::FAMILY, scale.of(12))
+        .into_text_style(area)
+        .color(&INK);
     let below = style.pos(Pos::new(HPos::Center, VPos::Top));
     let beside = style.pos(Pos::new(HPos::Right, VPos::Center));
     let x_ticks = ticks(
         frame.x,
-        ((frame.right - frame.left) / (90 * scale)).max(2) as usize,
+        ((frame.right - frame.left) / (scale.of(90))).max(2) as usize,
     );
     for tick in &x_ticks {
         let (x, _) = frame.at((*tick, frame.y.0));
@@ -163,7 +179,7 @@ fn axes<B: DrawingBackend>(
         if last {
             let text = Text::new(
                 label(*tick, &x_ticks),
-                (x, frame.bottom + 6 * scale),
+                (x, frame.bottom + scale.of(6)),
                 below.clone(),
             );
             area.draw(&text).map_err(failed)?;
@@ -171,7 +187,7 @@ fn axes<B: DrawingBackend>(
     }
     let mut y_ticks = ticks(
         frame.y,
-        ((frame.bottom - frame.top) / (32 * scale)).max(2) as usize,
+        ((frame.bottom - frame.top) / (scale.of(32))).max(2) as usize,
     );
     if panel.is_raster() {
         // Rows are counted.
@@ -186,7 +202,7 @@ fn axes<B: DrawingBackend>(
         )?;
         let text = Text::new(
             label(*tick, &y_ticks),
-            (frame.left - 6 * scale, y),
+            (frame.left - scale.of(6), y),
             beside.clone(),
         );
         area.draw(&text).map_err(failed)?;
@@ -200,13 +216,13 @@ fn axes<B: DrawingBackend>(
         ],
         INK.stroke_width(thin),
     )?;
-    let upright = (font::FAMILY, 14 * scale)
+    let upright = (font::FAMILY, scale.of(14))
         .into_text_style(area)
         .color(&INK)
         .transform(FontTransform::Rotate270)
         .pos(Pos::new(HPos::Center, VPos::Top));
     let middle = (frame.top + frame.bottom) / 2;
-    area.draw(&Text::new(panel.y.clone(), (8 * scale, middle), upright))
+    area.draw(&Text::new(panel.y.clone(), (scale.of(8), middle), upright))
         .map_err(failed)
 }
 
@@ -216,7 +232,7 @@ fn marks<B: DrawingBackend>(
     area: &Area<B>,
     pieces: bool,
 ) -> Result<(), PlotError> {
-    let thin = frame.scale as u32;
+    let thin = frame.scale.of(1) as u32;
     // Only what lies inside the frame is drawn.
     let inside = area.clone().margin(0, 0, 0, 0).shrink(
         (frame.left, frame.top - 1),
@@ -227,6 +243,7 @@ fn marks<B: DrawingBackend>(
     );
     let shift = |(x, y): (i32, i32)| (x - frame.left, y - frame.top + 1);
     let mut colours = COLOURS.iter().cycle();
+    let rasters = panel.rasters();
     for mark in &panel.marks {
         match mark {
             Mark::Line { points, .. } => {
@@ -251,18 +268,23 @@ fn marks<B: DrawingBackend>(
                     .iter()
                     .filter(|(x, y)| x.is_finite() && y.is_finite())
                 {
-                    let circle = Circle::new(shift(frame.at(*point)), 3 * frame.scale, style);
+                    let circle = Circle::new(shift(frame.at(*point)), frame.scale.of(3), style);
                     inside.draw(&circle).map_err(failed)?;
                 }
             }
-            Mark::Raster { cells } => {
+            Mark::Raster { first, cells, .. } => {
+                let style = match rasters {
+                    1 => &INK,
+                    _ => colours.next().unwrap_or(&INK),
+                };
+                let style = style.stroke_width(thin);
                 for (row, times) in cells.iter().enumerate() {
-                    let row = row as f64;
+                    let row = (first + row) as f64;
                     for time in times.iter().filter(|time| time.is_finite()) {
                         let low = shift(frame.at((*time, row - 0.4)));
                         let high = shift(frame.at((*time, row + 0.4)));
-                        let high = (high.0, high.1.min(low.1 - 2 * frame.scale));
-                        line(&inside, vec![low, high], INK.stroke_width(thin))?;
+                        let high = (high.0, high.1.min(low.1 - frame.scale.of(2)));
+                        line(&inside, vec![low, high], style)?;
                     }
                 }
             }
@@ -289,9 +311,12 @@ fn legend<B: DrawingBackend>(
     let scale = frame.scale;
     let lines = panel.marks.iter().filter_map(|mark| match mark {
         Mark::Line { name, .. } | Mark::Points { name, .. } => Some(name),
+        Mark::Raster { name, .. } if panel.rasters() > 1 => Some(name),
         _ => None,
     });
-    let style = (font::FAMILY, 13 * scale).into_text_style(area).color(&INK);
+    let style = (font::FAMILY, scale.of(13))
+        .into_text_style(area)
+        .color(&INK);
     let mut named: Vec<(&String, &RGBColor, i32)> = Vec::new();
     for (name, colour) in lines.zip(COLOURS.iter().cycle()) {
         if !name.is_empty() {
@@ -299,23 +324,31 @@ fn legend<B: DrawingBackend>(
             named.push((name, colour, width as i32));
         }
     }
-    let total: i32 = named.iter().map(|(_, _, width)| width + 40 * scale).sum();
+    let total: i32 = named.iter().map(|(_, _, width)| width + scale.of(40)).sum();
     if named.len() > 2 && total > frame.right - frame.left {
         named = vec![named[0], named[named.len() - 1]];
     }
-    let y = frame.top - 11 * scale;
+    let y = frame.top - scale.of(11);
+    if !panel.note.is_empty() {
+        let small = (font::FAMILY, scale.of(12))
+            .into_text_style(area)
+            .color(&INK)
+            .pos(Pos::new(HPos::Left, VPos::Center));
+        area.draw(&Text::new(panel.note.clone(), (frame.left, y), small))
+            .map_err(failed)?;
+    }
     let mut right = frame.right;
     for (name, colour, width) in named.into_iter().rev() {
         let text = style.pos(Pos::new(HPos::Right, VPos::Center));
         area.draw(&Text::new(name.clone(), (right, y), text))
             .map_err(failed)?;
-        right -= width + 6 * scale;
+        right -= width + scale.of(6);
         line(
             area,
-            vec![(right - 20 * scale, y), (right, y)],
-            colour.stroke_width(2 * scale as u32),
+            vec![(right - scale.of(20), y), (right, y)],
+            colour.stroke_width(scale.of(2) as u32),
         )?;
-        right -= 34 * scale;
+        right -= scale.of(34);
     }
     Ok(())
 }

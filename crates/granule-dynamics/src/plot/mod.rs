@@ -14,6 +14,7 @@ mod draw;
 mod font;
 mod ticks;
 
+use draw::Scale;
 use plotters::backend::{BitMapBackend, SVGBackend};
 use plotters::drawing::IntoDrawingArea;
 
@@ -40,6 +41,18 @@ pub enum PlotError {
         least_width: u32,
         /// The least that is drawn.
         least_height: u32,
+    },
+    /// A resolution that needs too much memory.
+    #[error(
+        "{width} × {height} pixels are more than {most}, the most that are drawn; take a lower resolution"
+    )]
+    Pixels {
+        /// As asked for.
+        width: u32,
+        /// As asked for.
+        height: u32,
+        /// The most that are drawn.
+        most: u64,
     },
     /// The drawing library refused.
     #[error("the figure could not be drawn: {reason}")]
@@ -92,24 +105,47 @@ impl Figure {
         self.check(width, height)?;
         let mut text = String::new();
         let area = SVGBackend::with_string(&mut text, (width, height)).into_drawing_area();
-        draw::figure(self, &area, 1, false)?;
+        draw::figure(self, &area, Scale(1.0), false)?;
         drop(area);
         Ok(text)
     }
 
-    /// The figure as pixels, three bytes each, row by row.
+    /// The figure as pixels, three bytes each, row by row; 96 of them make an inch.
     ///
     /// # Errors
     ///
     /// [`PlotError`].
     pub fn to_rgb(&self, width: u32, height: u32) -> Result<Vec<u8>, PlotError> {
+        self.to_rgb_fine(width, height, 1.0)
+    }
+
+    /// The figure of `width` × `height` pixels, each of which is `scale` × `scale` pixels of the result: letters and lines
+    /// are as large beside each other as in [`to_rgb`](Self::to_rgb). The result has the extents [`fine`].
+    ///
+    /// # Errors
+    ///
+    /// [`PlotError`].
+    pub fn to_rgb_fine(&self, width: u32, height: u32, scale: f64) -> Result<Vec<u8>, PlotError> {
         self.check(width, height)?;
-        let fine = (width * FINE, height * FINE);
-        let mut pixels = vec![255; fine.0 as usize * fine.1 as usize * 3];
-        let area = BitMapBackend::with_buffer(&mut pixels, fine).into_drawing_area();
-        draw::figure(self, &area, FINE as i32, true)?;
+        let (wide, high) = (fine(width, scale), fine(height, scale));
+        let pixels = u64::from(wide) * u64::from(high);
+        if !(scale.is_finite() && scale > 0.0) || pixels > MOST_PIXELS {
+            return Err(PlotError::Pixels {
+                width: wide,
+                height: high,
+                most: MOST_PIXELS,
+            });
+        }
+        let mut side = FINE;
+        while side > 1 && pixels * u64::from(side * side) > MOST_PIXELS {
+            side -= 1;
+        }
+        let size = (wide * side, high * side);
+        let mut pixels = vec![255; size.0 as usize * size.1 as usize * 3];
+        let area = BitMapBackend::with_buffer(&mut pixels, size).into_drawing_area();
+        draw::figure(self, &area, Scale(scale * f64::from(side)), true)?;
         drop(area);
-        Ok(smoothed(&pixels, width as usize))
+        Ok(smoothed(&pixels, wide as usize, side as usize))
     }
 
     fn check(&self, width: u32, height: u32) -> Result<(), PlotError> {
@@ -127,12 +163,19 @@ impl Figure {
     }
 }
 
-/// Pixels are drawn this much finer in either direction, and averaged.
+/// Pixels are drawn this much finer in either direction, where memory allows, and averaged.
 const FINE: u32 = 3;
 
-/// The means of squares of `FINE` × `FINE` pixels, `width` in a row.
-fn smoothed(fine: &[u8], width: usize) -> Vec<u8> {
-    let side = FINE as usize;
+/// The most pixels that are drawn, 400 MB of them.
+pub const MOST_PIXELS: u64 = 1 << 27;
+
+/// How many pixels a length has in [`Figure::to_rgb_fine`].
+pub fn fine(length: u32, scale: f64) -> u32 {
+    (f64::from(length) * scale).round() as u32
+}
+
+/// The means of squares of `side` × `side` pixels, `width` in a row.
+fn smoothed(fine: &[u8], width: usize, side: usize) -> Vec<u8> {
     let mut pixels = Vec::with_capacity(fine.len() / (side * side));
     for rows in fine.chunks_exact(width * 3 * side * side) {
         for column in 0..width {
@@ -140,7 +183,7 @@ fn smoothed(fine: &[u8], width: usize) -> Vec<u8> {
                 let squares = rows.chunks_exact(width * 3 * side).flat_map(|row| {
                     (0..side).map(move |x| u32::from(row[(column * side + x) * 3 + colour]))
                 });
-                pixels.push((squares.sum::<u32>() / (FINE * FINE)) as u8);
+                pixels.push((squares.sum::<u32>() / (side * side) as u32) as u8);
             }
         }
     }
@@ -151,6 +194,7 @@ fn smoothed(fine: &[u8], width: usize) -> Vec<u8> {
 #[derive(Clone, Debug)]
 pub struct Panel {
     y: String,
+    note: String,
     y_range: Option<(f64, f64)>,
     share: f64,
     marks: Vec<Mark>,
@@ -161,6 +205,7 @@ impl Panel {
     pub fn new(y: impl Into<String>) -> Self {
         Self {
             y: y.into(),
+            note: String::new(),
             y_range: None,
             share: 1.0,
             marks: Vec::new(),
@@ -174,6 +219,13 @@ impl Panel {
         self
     }
 
+    /// Says something above the panel, at its left; the first panel has the title there.
+    #[must_use]
+    pub fn note(mut self, text: impl Into<String>) -> Self {
+        self.note = text.into();
+        self
+    }
+
     /// Fixes the extent of the y axis, otherwise that of the data.
     #[must_use]
     pub fn y_range(mut self, low: f64, high: f64) -> Self {
@@ -182,8 +234,14 @@ impl Panel {
     }
 
     fn is_raster(&self) -> bool {
-        let mut marks = self.marks.iter();
-        marks.any(|mark| matches!(mark, Mark::Raster { .. }))
+        self.rasters() > 0
+    }
+
+    fn rasters(&self) -> usize {
+        let marks = self.marks.iter();
+        marks
+            .filter(|mark| matches!(mark, Mark::Raster { .. }))
+            .count()
     }
 
     /// The panel's height relative to the others'. Default 1.
@@ -211,8 +269,12 @@ pub enum Mark {
         /// x and y.
         points: Vec<(f64, f64)>,
     },
-    /// A tick for each spike, one row for each cell, the first at the bottom.
+    /// A tick for each spike, one row for each cell, the first at the bottom. Several in a panel have a colour each.
     Raster {
+        /// For the legend; empty for none.
+        name: String,
+        /// The row of the first cell, counted from the bottom.
+        first: usize,
         /// The spike times of each cell.
         cells: Vec<Vec<f64>>,
     },
@@ -240,6 +302,15 @@ impl Mark {
         }
     }
 
+    /// The spikes of cells from the row `first` on.
+    pub fn raster(name: impl Into<String>, first: usize, cells: Vec<Vec<f64>>) -> Self {
+        Self::Raster {
+            name: name.into(),
+            first,
+            cells,
+        }
+    }
+
     /// Every finite point that must be seen.
     fn extent(&self) -> Box<dyn Iterator<Item = (f64, f64)> + '_> {
         match self {
@@ -249,8 +320,9 @@ impl Mark {
                     .copied()
                     .filter(|(x, y)| x.is_finite() && y.is_finite()),
             ),
-            Self::Raster { cells } => {
-                Box::new(cells.iter().enumerate().flat_map(|(row, times)| {
+            Self::Raster { first, cells, .. } => {
+                Box::new(cells.iter().enumerate().flat_map(move |(row, times)| {
+                    let row = first + row;
                     let at = move |time: f64| (time, row as f64);
                     let ends = [(f64::NAN, row as f64 - 0.5), (f64::NAN, row as f64 + 0.5)];
                     times
@@ -289,9 +361,11 @@ mod tests {
                     .with(Mark::line("first", wave(0.0)))
                     .with(Mark::line("second", wave(1.0))),
             )
-            .with(Panel::new("cell").share(0.5).with(Mark::Raster {
-                cells: cells.collect(),
-            }))
+            .with(
+                Panel::new("cell")
+                    .share(0.5)
+                    .with(Mark::raster("", 0, cells.collect())),
+            )
     }
 
     #[test]
@@ -316,7 +390,7 @@ mod tests {
             let cells = vec![vec![10.0, 30.0]; cells];
             let figure = Figure::new("", "time (ms)")
                 .x_range(500.0, 600.0)
-                .with(Panel::new("cell").with(Mark::Raster { cells }));
+                .with(Panel::new("cell").with(Mark::raster("", 0, cells)));
             let svg = figure.to_svg(600, 400).unwrap();
             let texts = svg.lines().filter(|line| {
                 let digits = |c: char| c.is_ascii_digit() || c == '.' || c == '−';
@@ -348,6 +422,40 @@ mod tests {
             .filter(|p| p.iter().all(|c| *c < 120))
             .count();
         assert!(dark > 300, "{dark}");
+    }
+
+    #[test]
+    fn groups_of_a_raster_have_colours_and_names() {
+        let panel = Panel::new("cell")
+            .with(Mark::raster("excitatory", 0, vec![vec![1.0]; 3]))
+            .with(Mark::raster("inhibitory", 3, vec![vec![2.0]; 2]));
+        let svg = Figure::new("", "t").with(panel).to_svg(400, 300).unwrap();
+        for (index, count) in [(0, 3), (1, 2)] {
+            // The spikes and the line of the legend.
+            assert_eq!(
+                svg.matches(&format!("stroke=\"{}\"", draw::hex(index)))
+                    .count(),
+                count + 1
+            );
+        }
+        assert!(svg.contains("excitatory") && svg.contains("inhibitory"));
+    }
+
+    #[test]
+    fn a_finer_figure_has_the_same_look() {
+        let plain = figure().to_rgb(400, 300).unwrap();
+        let double = figure().to_rgb_fine(400, 300, 2.5).unwrap();
+        assert_eq!(double.len(), 1000 * 750 * 3);
+        let dark = |pixels: &[u8]| {
+            let dark = pixels
+                .chunks(3)
+                .filter(|p| p.iter().all(|c| *c < 128))
+                .count();
+            dark as f64 / (pixels.len() / 3) as f64
+        };
+        let ratio = dark(&double) / dark(&plain);
+        assert!((0.5..2.0).contains(&ratio), "{ratio}");
+        assert!(figure().to_rgb_fine(4000, 4000, 10.0).is_err());
     }
 
     #[test]

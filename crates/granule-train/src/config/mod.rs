@@ -193,7 +193,7 @@ pub struct TrainConfig {
     pub loss: Loss,
     /// Share of each target spread evenly over all classes, in `[0, 1)`; cross-entropy only.
     pub label_smoothing: f64,
-    /// Upper bound of the global L2 norm of the gradient.
+    /// Upper bound of the global L2 norm of the gradient; 0 turns clipping off.
     pub clip_norm: Option<f64>,
     /// Stop when the validation loss no longer falls; needs `data.validation > 0`.
     pub early_stopping: Option<EarlyStopping>,
@@ -584,7 +584,7 @@ impl TrainConfig {
             "0 with train.loss = \"mse\"",
         )?;
         if let Some(norm) = self.clip_norm {
-            positive("train.clip_norm", norm)?;
+            not_negative("train.clip_norm", norm)?;
         }
         if let Some(early) = &self.early_stopping {
             at_least_one("train.early_stopping.patience", Some(early.patience))?;
@@ -774,7 +774,7 @@ mod tests {
                 "[train]\nlabel_smoothing = 0.1\nloss = \"mse\"",
                 "train.label_smoothing",
             ),
-            ("[train]\nclip_norm = 0.0", "train.clip_norm"),
+            ("[train]\nclip_norm = -0.5", "train.clip_norm"),
             ("[train]\nclip_norm = nan", "train.clip_norm"),
             ("[train]\nkeep_checkpoints = 0", "train.keep_checkpoints"),
             (

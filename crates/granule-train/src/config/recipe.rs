@@ -20,7 +20,7 @@ impl RunConfig {
     /// ```
     // Only values that every configuration file spells out may differ here between models: a file that leaves one
     // away, as a run's own config.toml does with what is unset, would get it back. Clipping for rate networks, whose
-    // gradients may explode, is the exception: without it a run needs a bound that is never reached.
+    // gradients may explode, is the exception: a run goes without it by `clip_norm = 0`.
     pub fn recipe(model: ModelConfig, dataset: DatasetSpec) -> Self {
         let mut config = Self::default();
         match model {
@@ -44,7 +44,7 @@ impl RunConfig {
             }
             ModelConfig::MultiGranularity(_) => {
                 config.train.loss = Loss::Mse;
-                config.train.epochs = 100;
+                config.train.epochs = 400;
                 config.train.clip_norm = Some(1.0);
                 config.optimizer = OptimizerConfig::Adam(AdamConfig {
                     lr: 0.01,

@@ -3,6 +3,7 @@
 use burn::tensor::Device;
 use granule_data::task::Part;
 use granule_device::OpenDevice;
+use granule_dynamics::composite::Trained;
 use granule_models::state::load_state_dict;
 use granule_models::{ModelConfig, ModelFile, MultiGranularity, Network, StateDict};
 
@@ -42,6 +43,10 @@ pub(super) fn evaluate(
     let network = burn::module::Module::valid(&after);
     let (mut scores, shown) = recorded.score(levels(&network)?, Part::Test, device, batch)?;
     scores.trained = trained(levels(&before)?, levels(&after)?)?;
+    let ends = at_their_ends(levels(&before)?, levels(&after)?)?;
+    for text in recorded.doubts(&scores).iter().chain(&ends) {
+        observer.event(&Event::Warning { text });
+    }
     let samples = recorded.len(Part::Test);
     observer.event(&Event::Evaluated {
         done: samples,
@@ -77,6 +82,30 @@ fn trained(
             after: first(after.values),
         })
         .collect())
+}
+
+/// Says which parameters training has moved to the end of what they may be.
+fn at_their_ends(
+    before: &MultiGranularity,
+    after: &MultiGranularity,
+) -> Result<Vec<String>, TrainError> {
+    let after = after.model.trained()?;
+    let pairs = before.model.trained()?.into_iter().zip(after);
+    let text = |(before, after): (Trained, Trained)| {
+        let values = before.values.iter().zip(&after.values);
+        let mut reached =
+            values.filter_map(|(old, new)| Some((*new, after.bounds.reached(*old, *new)?)));
+        let (value, end) = reached.next()?;
+        let more = match reached.count() {
+            0 => String::new(),
+            others => format!(", and {others} more of its values at theirs"),
+        };
+        Some(format!(
+            "{} ends against its bound: {value:.4} at {end}{more}; the recording may not determine it, or asks for wider `bounds`",
+            after.name
+        ))
+    };
+    Ok(pairs.filter_map(text).collect())
 }
 
 /// The score on the validation part.

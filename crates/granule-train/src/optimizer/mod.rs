@@ -100,7 +100,7 @@ enum State {
 
 impl Optimizer {
     /// State of zeros for every trainable parameter of `module`, in host memory when `host`, else on the parameter's
-    /// device. With `clip_norm` a gradient of a larger global L2 norm is scaled down to it.
+    /// device. With a `clip_norm` above 0 a gradient of a larger global L2 norm is scaled down to it.
     pub fn new<M: Module>(
         config: &OptimizerConfig,
         clip_norm: Option<f64>,
@@ -119,7 +119,7 @@ impl Optimizer {
         };
         module.visit(&mut builder);
         Self {
-            clip_norm,
+            clip_norm: clip_norm.filter(|norm| *norm > 0.0),
             host,
             steps: 0,
             parameters: builder.parameters,

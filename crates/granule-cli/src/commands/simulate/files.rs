@@ -2,51 +2,42 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use granule::data::arrays::{NpzArray, write_npz};
-use granule::dynamics::experiment::{Outcome, Trace};
-use granule::dynamics::plot::Figure;
-use granule::io::{write_atomic, write_atomic_with};
+use granule::dynamics::experiment::{ExperimentConfig, Outcome, Trace};
+use granule::dynamics::plot::{Figure, MOST_PIXELS, fine};
+use granule::io::{check_writable, write_atomic_with};
 
+use crate::args::{FigureSize, PIXELS};
 use crate::failure::Usage;
-
-/// Size of a figure in pixels.
-const WIDTH: u32 = 960;
-const HEIGHT: u32 = 640;
 
 fn extension(path: &Path) -> String {
     let extension = path.extension().unwrap_or_default();
     extension.to_string_lossy().to_lowercase()
 }
 
-/// The name of a file in whose folder one can write.
-///
-/// # Errors
-/// [`Usage`] for a folder in its place, or a folder that is a file or cannot be made.
+/// Tries whether a file can be written at a place; a simulation that takes its time is not to fail at its end.
 fn writable(path: &Path, flag: &str) -> Result<(), Usage> {
+    let refused = |reason: String| Usage::new(format!("{flag} {}: {reason}", path.display()));
     if path.is_dir() {
-        return Err(Usage::new(format!(
-            "{flag} {}: this is a folder",
-            path.display()
-        )));
+        return Err(refused("this is a folder".into()));
     }
     match path.parent() {
-        Some(parent) if parent.is_file() => Err(Usage::new(format!(
-            "{flag} {}: {} is a file, not a folder",
-            path.display(),
+        Some(parent) if parent.is_file() => Err(refused(format!(
+            "{} is a file, not a folder",
             parent.display()
         ))),
-        Some(parent) if !parent.as_os_str().is_empty() => {
-            std::fs::create_dir_all(parent).map_err(|error| {
-                Usage::new(format!(
-                    "{flag} {}: cannot create {}: {error}",
-                    path.display(),
-                    parent.display()
-                ))
-            })
-        }
+        _ => check_writable(path).map_err(|error| refused(error.to_string())),
+    }
+}
+
+/// Makes the folder of a file that is to be written.
+fn folder(path: &Path) -> anyhow::Result<()> {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => std::fs::create_dir_all(parent)
+            .with_context(|| format!("cannot create the folder {}", parent.display())),
         _ => Ok(()),
     }
 }
@@ -61,31 +52,57 @@ fn unknown(path: &Path, flag: &str, known: &str) -> Usage {
 /// Where the recorded numbers go.
 pub struct Table<'a> {
     path: &'a Path,
-    npz: bool,
+    /// Beside a table, whose rows are instants, the spikes.
+    spikes: Option<PathBuf>,
 }
 
 impl<'a> Table<'a> {
     pub fn new(path: &'a Path) -> Result<Self, Usage> {
-        let npz = match extension(path).as_str() {
-            "npz" => true,
-            "csv" => false,
+        let spikes = match extension(path).as_str() {
+            "npz" => None,
+            "csv" => Some(path.with_extension("spikes.csv")),
             _ => return Err(unknown(path, "--out", ".npz or .csv")),
         };
-        writable(path, "--out")?;
-        Ok(Self { path, npz })
+        for path in [Some(path), spikes.as_deref()].into_iter().flatten() {
+            writable(path, "--out")?;
+        }
+        Ok(Self { path, spikes })
     }
 
-    pub fn write(&self, outcome: &Outcome) -> anyhow::Result<()> {
-        write_atomic_with(self.path, |file| match self.npz {
-            true => npz(file, outcome),
-            false => csv(file, outcome),
-        })?;
-        Ok(())
+    /// Writes what was recorded and returns the files.
+    pub fn write(
+        &self,
+        outcome: &Outcome,
+        config: &ExperimentConfig,
+    ) -> anyhow::Result<Vec<PathBuf>> {
+        folder(self.path)?;
+        let mut written = vec![self.path.to_path_buf()];
+        let Some(spikes) = &self.spikes else {
+            write_atomic_with(self.path, |file| npz(file, outcome, config))?;
+            return Ok(written);
+        };
+        write_atomic_with(self.path, |file| csv(file, outcome))?;
+        if !outcome.spikes.is_empty() {
+            write_atomic_with(spikes, |file| spikes_csv(file, outcome))?;
+            written.push(spikes.clone());
+        }
+        Ok(written)
     }
 }
 
-/// `time`, every variable as `[time, cells]`, the stimulus likewise, and the spikes as two lists: times and their cells.
-fn npz(file: &mut File, outcome: &Outcome) -> io::Result<()> {
+/// Times and cells of all spikes, in the order of time.
+fn spikes(outcome: &Outcome) -> Vec<(f64, usize)> {
+    let cells = outcome.spikes.iter().enumerate();
+    let mut all: Vec<(f64, usize)> = cells
+        .flat_map(|(cell, spikes)| spikes.times.iter().map(move |time| (*time, cell)))
+        .collect();
+    all.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+    all
+}
+
+/// `time`, every variable as `[time, cells]`, the stimulus likewise, the spikes as two lists, times and their cells, and what
+/// the run is made again from: version, seed and configuration.
+fn npz(file: &mut File, outcome: &Outcome, config: &ExperimentConfig) -> io::Result<()> {
     let mut file = BufWriter::new(file);
     let samples = outcome.times.len();
     let mut arrays = vec![NpzArray::new("time", vec![samples], outcome.times.clone())];
@@ -99,17 +116,33 @@ fn npz(file: &mut File, outcome: &Outcome) -> io::Result<()> {
         arrays.push(NpzArray::new(&name, shape, trace.values.clone()));
     }
     if !outcome.spikes.is_empty() {
-        let spikes = outcome.spikes.iter().enumerate();
-        let mut all: Vec<(f64, usize)> = spikes
-            .flat_map(|(cell, spikes)| spikes.times.iter().map(move |time| (*time, cell)))
-            .collect();
-        all.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        let all = spikes(outcome);
         let times = all.iter().map(|(time, _)| *time).collect();
         let cells = all.iter().map(|(_, cell)| *cell as f64).collect();
         arrays.push(NpzArray::new("spike_times", vec![all.len()], times));
         arrays.push(NpzArray::new("spike_cells", vec![all.len()], cells));
     }
+    arrays.extend([
+        NpzArray::text("granule_version", env!("CARGO_PKG_VERSION")),
+        NpzArray::text("seed", config.seed.to_string()),
+        NpzArray::text("config", serde_json::to_string(config)?),
+    ]);
     write_npz(&mut file, &arrays)?;
+    file.flush()
+}
+
+/// A header, then a row for each spike: when, the cell in the order of all cells, and what the cells are called.
+fn spikes_csv(file: &mut File, outcome: &Outcome) -> io::Result<()> {
+    let mut file = BufWriter::new(file);
+    writeln!(file, "time (ms),cell,group")?;
+    for (time, cell) in spikes(outcome) {
+        let group = outcome
+            .groups
+            .iter()
+            .find(|group| group.cells.contains(&cell));
+        let name = group.map_or("", |group| group.name.as_str());
+        writeln!(file, "{time},{cell},{name}")?;
+    }
     file.flush()
 }
 
@@ -148,36 +181,117 @@ fn csv(file: &mut File, outcome: &Outcome) -> io::Result<()> {
     file.flush()
 }
 
-/// Where the figure goes.
+/// Where the figure goes, and how large it is.
 pub struct Plot<'a> {
     path: &'a Path,
     png: bool,
+    size: FigureSize,
+    dpi: f64,
 }
 
 impl<'a> Plot<'a> {
-    pub fn new(path: &'a Path) -> Result<Self, Usage> {
+    pub fn new(path: &'a Path, size: FigureSize, dpi: Option<f64>) -> Result<Self, Usage> {
         let png = match extension(path).as_str() {
             "png" => true,
             "svg" => false,
             _ => return Err(unknown(path, "--plot", ".svg or .png")),
         };
+        if !png && dpi.is_some() {
+            return Err(Usage::new(
+                "--dpi: an .svg file has no pixels; --size says how large it is",
+            ));
+        }
+        let dpi = dpi.unwrap_or(PIXELS);
+        let [wide, high] = [size.width, size.height].map(|length| fine(length, dpi / PIXELS));
+        if png && u64::from(wide) * u64::from(high) > MOST_PIXELS {
+            return Err(Usage::new(format!(
+                "--plot {}: {wide} × {high} pixels are too many; take a lower --dpi or a smaller --size",
+                path.display()
+            )));
+        }
         writable(path, "--plot")?;
-        Ok(Self { path, png })
+        Ok(Self {
+            path,
+            png,
+            size,
+            dpi,
+        })
     }
 
-    pub fn write(&self, figure: &Figure) -> anyhow::Result<()> {
+    pub fn write(&self, figure: &Figure) -> anyhow::Result<Vec<PathBuf>> {
+        let FigureSize { width, height } = self.size;
         let bytes = match self.png {
             true => {
-                let pixels = figure.to_rgb(WIDTH, HEIGHT)?;
+                let scale = self.dpi / PIXELS;
+                let pixels = figure.to_rgb_fine(width, height, scale)?;
                 let mut bytes = io::Cursor::new(Vec::new());
-                let image = image::RgbImage::from_raw(WIDTH, HEIGHT, pixels)
+                let [width, height] = [width, height].map(|length| fine(length, scale));
+                let image = image::RgbImage::from_raw(width, height, pixels)
                     .context("the figure has another size than its pixels")?;
                 image.write_to(&mut bytes, image::ImageFormat::Png)?;
-                bytes.into_inner()
+                with_resolution(bytes.into_inner(), self.dpi)
             }
-            false => figure.to_svg(WIDTH, HEIGHT)?.into_bytes(),
+            false => figure.to_svg(width, height)?.into_bytes(),
         };
-        write_atomic(self.path, &bytes)?;
-        Ok(())
+        folder(self.path)?;
+        write_atomic_with(self.path, |file| file.write_all(&bytes))?;
+        Ok(vec![self.path.to_path_buf()])
+    }
+}
+
+/// A PNG file that says how many of its pixels make an inch, so that it is printed as large as it was asked for: the chunk
+/// `pHYs` after the first one, which is of a fixed length.
+fn with_resolution(png: Vec<u8>, dpi: f64) -> Vec<u8> {
+    /// Signature, and the chunk IHDR: length, name, 13 bytes and checksum.
+    const HEADER: usize = 8 + 4 + 4 + 13 + 4;
+    let a_metre = (dpi / 0.0254).round() as u32;
+    let mut chunk = b"pHYs".to_vec();
+    chunk.extend(a_metre.to_be_bytes());
+    chunk.extend(a_metre.to_be_bytes());
+    chunk.push(1);
+    let checksum = crc32(&chunk);
+    let (header, rest) = png.split_at(HEADER.min(png.len()));
+    let length = (chunk.len() as u32 - 4).to_be_bytes();
+    [header, &length, &chunk, &checksum.to_be_bytes(), rest].concat()
+}
+
+/// The checksum of PNG's chunks.
+fn crc32(bytes: &[u8]) -> u32 {
+    let bit = |crc: u32, _| (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg());
+    !bytes.iter().fold(u32::MAX, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), bit)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_lengths() {
+        let pixels = |text: &str| {
+            let size: FigureSize = text.parse().unwrap();
+            (size.width, size.height)
+        };
+        assert_eq!(pixels("960x640"), (960, 640));
+        assert_eq!(pixels("7x5in"), (672, 480));
+        assert_eq!(pixels("180x120mm"), (680, 454));
+        assert_eq!(pixels("18×12cm"), (680, 454));
+        for wrong in ["180", "axb", "0x10", "1e9x1mm", "180x120km"] {
+            assert!(wrong.parse::<FigureSize>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_png_says_its_resolution() {
+        assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
+        let image = image::RgbImage::new(3, 2);
+        let mut bytes = io::Cursor::new(Vec::new());
+        image.write_to(&mut bytes, image::ImageFormat::Png).unwrap();
+        let png = with_resolution(bytes.into_inner(), 300.0);
+        assert_eq!(&png[33..41], b"\0\0\0\x09pHYs");
+        assert_eq!(png[41..45], 11811_u32.to_be_bytes());
+        let again = image::load_from_memory(&png).unwrap();
+        assert_eq!((again.width(), again.height()), (3, 2));
     }
 }

@@ -1,6 +1,7 @@
 //! `granule simulate`.
 
 mod files;
+mod replay;
 mod result;
 
 use std::ops::ControlFlow;
@@ -8,6 +9,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use granule::device::{DeviceSpec, OpenDevice};
+use granule::dynamics::experiment::StimulusConfig;
 use granule::dynamics::{DynamicsError, Place};
 use granule::models::load_levels;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -23,13 +25,38 @@ use files::{Plot, Table};
 
 pub fn run(args: &args::Simulate) -> anyhow::Result<ExitCode> {
     let out = args.out.as_deref().map(Table::new).transpose()?;
-    let plot = args.plot.as_deref().map(Plot::new).transpose()?;
-    let described = resolve(args)?;
+    let plot = args.plot.as_deref();
+    let plot = plot.map(|path| Plot::new(path, args.size.unwrap_or_default(), args.dpi));
+    let plot = plot.transpose()?;
+    let mut described = resolve(args)?;
     for text in &described.notes {
-        note(&format!("note: {}", output::printable(text)));
+        if !args.quiet {
+            note(&format!("note: {}", output::printable(text)));
+        }
     }
     let device = open(args.device.as_ref(), DeviceSpec::Cpu)?;
     let place = place(&device, args.precision)?;
+    if let (Some(recording), Some(model)) = (&described.recording, &described.config.composite) {
+        match replay::stimulus(recording, model, &place) {
+            Ok((stimulus, trials)) => {
+                if !args.quiet {
+                    let which = match trials {
+                        1 => String::new(),
+                        _ => format!(", the first of {trials} trials"),
+                    };
+                    let file = output::quoted(recording);
+                    note(&format!(
+                        "note: the stimulus is the one that the model was fitted with: {file}{which}"
+                    ));
+                }
+                described.config.stimulus = Some(StimulusConfig::File(stimulus));
+            }
+            Err(error) => output::warn(&format!(
+                "the model was fitted with an input from outside, which cannot be replayed: {error:#}; \
+                 set `stimulus.kind` to give it another"
+            )),
+        }
+    }
     let config = &described.config;
     let mut foreign = None;
     let experiment = config.init_trained(&place, |model| match &described.weights {
@@ -46,17 +73,21 @@ pub fn run(args: &args::Simulate) -> anyhow::Result<ExitCode> {
             .into());
     }
     let experiment = experiment.map_err(|error| described.explain(error))?;
+    for text in experiment.notes() {
+        if !args.quiet {
+            note(&format!("note: {}", output::printable(&text)));
+        }
+    }
 
     let interrupt = Interrupt::install()?;
+    let stop = experiment.stop();
+    interrupt.also(stop.flag())?;
     let mut progress = Progress::new(Style::choose(args.json, args.quiet), experiment.steps());
     let began = Instant::now();
     interrupt.be_gentle();
     let outcome = experiment.run(|step, _| {
         progress.step(step);
-        match interrupt.pass_on() {
-            true => ControlFlow::Break(()),
-            false => ControlFlow::Continue(()),
-        }
+        ControlFlow::Continue(())
     });
     progress.clear();
     let outcome = outcome.map_err(|error| match error {
@@ -70,11 +101,16 @@ pub fn run(args: &args::Simulate) -> anyhow::Result<ExitCode> {
             outcome.reached, config.duration
         ));
     }
-    if let Some(table) = out {
-        table.write(&outcome)?;
-    }
-    if let Some(plot) = plot {
-        plot.write(&outcome.figure(config, &described.title))?;
+    // What was computed is printed whether or not it can be written.
+    let mut failed = None;
+    let mut written = Vec::new();
+    let table = out.map(|table| table.write(&outcome, config));
+    let plot = plot.map(|plot| plot.write(&outcome.figure(config, &described.title)));
+    for part in [table, plot].into_iter().flatten() {
+        match part {
+            Ok(files) => written.extend(files),
+            Err(error) => failed = failed.or(Some(error)),
+        }
     }
     let result = result::Result {
         config,
@@ -82,13 +118,25 @@ pub fn run(args: &args::Simulate) -> anyhow::Result<ExitCode> {
         device: device.spec().to_string(),
     };
     match args.json {
-        true => output::json(&result.json())?,
+        true => output::json(&result.json()?)?,
         false => {
-            result.show(began.elapsed().as_secs_f64())?;
-            for path in [&args.out, &args.plot].into_iter().flatten() {
-                super::result::fact("wrote", &output::quoted(path))?;
+            result.show()?;
+            if !args.quiet {
+                result.show_run(began.elapsed().as_secs_f64())?;
             }
         }
+    }
+    if !args.quiet {
+        for path in &written {
+            let path = output::quoted(path);
+            match args.json {
+                true => note(&format!("wrote {path}")),
+                false => super::result::fact("wrote", &path)?,
+            }
+        }
+    }
+    if let Some(error) = failed {
+        return Err(error);
     }
     Ok(match outcome.complete {
         true => ExitCode::SUCCESS,

@@ -1,5 +1,6 @@
 //! What a simulation prints at its end.
 
+use anyhow::Context;
 use granule::dynamics::experiment::{ExperimentConfig, Group, Outcome, Trace};
 use serde_json::{Map, Value, json};
 
@@ -16,7 +17,7 @@ pub struct Result<'a> {
 const LISTED: usize = 30;
 
 impl Result<'_> {
-    pub fn json(&self) -> Value {
+    pub fn json(&self) -> anyhow::Result<Value> {
         let mut result = match self.config.unit.is_some() {
             true => self.cells(),
             false => self.whole(),
@@ -26,11 +27,14 @@ impl Result<'_> {
             "dt_ms": self.config.dt,
             "solver": self.outcome.solver,
             "device": self.device,
+            "seed": self.config.seed,
+            "version": env!("CARGO_PKG_VERSION"),
+            "config": serde_json::to_value(self.config).context("cannot write the configuration as JSON")?,
         });
         if let (Some(result), Value::Object(end)) = (result.as_object_mut(), end) {
             result.extend(end);
         }
-        result
+        Ok(result)
     }
 
     fn cells(&self) -> Value {
@@ -74,7 +78,7 @@ impl Result<'_> {
             let variation = self.outcome.interval_variation();
             result.insert("interval_variation".into(), json!(variation));
         }
-        if self.config.composite.is_some() && !self.outcome.groups.is_empty() {
+        if !self.outcome.groups.is_empty() {
             let times = |group: &Group| -> Vec<&Vec<f64>> {
                 let cells = self.outcome.spikes.get(group.cells.clone());
                 cells.unwrap_or_default().iter().map(|c| &c.times).collect()
@@ -96,7 +100,8 @@ impl Result<'_> {
         Value::Object(result)
     }
 
-    pub fn show(&self, seconds: f64) -> anyhow::Result<()> {
+    /// What came out.
+    pub fn show(&self) -> anyhow::Result<()> {
         let outcome = self.outcome;
         match self.config.unit.is_some() {
             true => self.show_cells()?,
@@ -120,6 +125,12 @@ impl Result<'_> {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// How it was run.
+    pub fn show_run(&self, seconds: f64) -> anyhow::Result<()> {
+        let outcome = self.outcome;
         fact(
             "ran",
             &format!(

@@ -29,7 +29,7 @@ pub use solution::{Held, Solution, Statistics};
 
 use crate::model::{Clock, Field, Input};
 use crate::solver::{Solver, SolverKind};
-use crate::{DynamicsError, State};
+use crate::{DynamicsError, State, Stop};
 use control::Controller;
 use measure::{Component, Measure, Scaled, Tolerance};
 
@@ -50,6 +50,18 @@ pub fn integrate(
     config: &AdaptiveConfig,
     input: &dyn Input,
 ) -> Result<Solution, DynamicsError> {
+    integrate_until(field, initial, span, config, input, &Stop::default())
+}
+
+/// As [`integrate`]; being asked to stop is an error, [`DynamicsError::Stopped`].
+fn integrate_until(
+    field: &dyn Field,
+    initial: State,
+    span: Range<f64>,
+    config: &AdaptiveConfig,
+    input: &dyn Input,
+    stop: &Stop,
+) -> Result<Solution, DynamicsError> {
     config.validate()?;
     let held = Held::new(input, config.instants(&span)?);
     initial.check(field.variables())?;
@@ -65,6 +77,7 @@ pub fn integrate(
     let mut run = Attempts {
         field,
         config,
+        stop,
         tolerance: Tolerance::new(config),
         controller: Controller::new(config.pid, 5),
         solution: Solution::new(config, held.instants().to_vec(), initial),
@@ -87,13 +100,18 @@ pub fn integrate(
 ///
 /// # Errors
 ///
-/// A step returns those of [`integrate`].
+/// A step returns those of [`integrate`], and [`DynamicsError::Stopped`].
 #[derive(Clone, Debug)]
-pub struct Within(pub AdaptiveConfig);
+pub struct Within {
+    /// How exact the steps are.
+    pub config: AdaptiveConfig,
+    /// What ends a step early.
+    pub stop: Stop,
+}
 
 impl Solver for Within {
     fn name(&self) -> &'static str {
-        SolverKind::from(self.0.method).name()
+        SolverKind::from(self.config.method).name()
     }
 
     fn order(&self) -> usize {
@@ -109,7 +127,8 @@ impl Solver for Within {
     ) -> Result<State, DynamicsError> {
         let held = |_: Clock| input.cloned();
         let span = at.time..at.time + at.dt;
-        let solution = integrate(field, state.clone(), span, &self.0, &held)?;
+        let solution =
+            integrate_until(field, state.clone(), span, &self.config, &held, &self.stop)?;
         Ok(solution.last().clone())
     }
 }
@@ -118,6 +137,7 @@ impl Solver for Within {
 struct Attempts<'a> {
     field: &'a dyn Field,
     config: &'a AdaptiveConfig,
+    stop: &'a Stop,
     tolerance: Tolerance,
     controller: Controller,
     solution: Solution,
@@ -153,6 +173,7 @@ impl Attempts<'_> {
             }
         };
         while time < end {
+            self.stop.check()?;
             self.check_steps(time)?;
             step = step.min(largest).max(self.floor);
             // A step that nearly reaches the end goes there.

@@ -1,0 +1,50 @@
+//! The stimulus that a trained model was fitted with.
+
+use std::path::Path;
+
+use anyhow::Context;
+use granule::data::Recording;
+use granule::dynamics::Place;
+use granule::dynamics::composite::MultiGranularityConfig;
+use granule::dynamics::experiment::{FileConfig, Samples};
+
+/// What the model was given in the first trial of its recording, in the order of its channels; and how many trials there
+/// are.
+///
+/// # Errors
+/// A recording that is not there any more, or has no such input.
+pub fn stimulus(
+    file: &Path,
+    model: &MultiGranularityConfig,
+    place: &Place,
+) -> anyhow::Result<(FileConfig, usize)> {
+    let inputs = model.init(place)?.inputs()?;
+    let names: Vec<String> = inputs
+        .iter()
+        .map(|channel| format!("stimulus.{}", channel.name))
+        .collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let recording = Recording::read(file, &names)?;
+    let rows = (0..recording.samples).flat_map(|sample| {
+        let quantities = recording.quantities.iter();
+        quantities.flat_map(move |quantity| quantity.row(recording.samples, 0, sample))
+    });
+    let values = rows.map(|value| f64::from(*value)).collect();
+    let path = file.to_str().context("a file name is not valid UTF-8")?;
+    let config = FileConfig {
+        file: path.into(),
+        interval: Some(recording.interval),
+        samples: Some(Samples {
+            times: None,
+            width: recording
+                .quantities
+                .iter()
+                .map(|quantity| quantity.columns)
+                .sum(),
+            values,
+            unit: None,
+        }),
+        ..Default::default()
+    };
+    Ok((config, recording.trials))
+}

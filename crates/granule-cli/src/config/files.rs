@@ -1,0 +1,162 @@
+//! Numbers of a configuration that are in files: `current = { file = "currents.npy" }` and the like stand for what is in the
+//! file.
+
+use std::path::{Path, PathBuf};
+
+use granule::data::numbers::{Numbers, read_course, read_numbers};
+use granule::dynamics::experiment::{ReadSamples, Samples};
+use granule::io::path::expand;
+use toml::{Table, Value};
+
+use super::layers::{Layer, Origin};
+use crate::failure::Usage;
+
+/// Settings of which a row in a file stays a row.
+const MATRICES: [&str; 6] = ["weights", "matrix", "lengths", "a", "b", "c"];
+
+/// A file whose numbers stand in a layer.
+#[derive(Clone, Debug)]
+pub struct Inlined {
+    /// The setting.
+    pub path: String,
+    /// The file and the shape of what is in it.
+    pub found: String,
+}
+
+/// The folder from which a layer names files: that of the TOML file, or the current one.
+pub fn folder(origin: &Origin) -> PathBuf {
+    let parent = match origin {
+        Origin::File(path) => path.parent(),
+        _ => None,
+    };
+    parent.unwrap_or(Path::new("")).to_path_buf()
+}
+
+/// Puts the numbers of files in the place of the tables that name them, `{ file = …, array = … }`, in the tables of `roots`.
+///
+/// # Errors
+/// [`Usage`] names the setting, the file and what is wrong with it.
+pub fn inline(layer: &mut Layer, roots: &[&str]) -> Result<(), Usage> {
+    let folder = folder(&layer.origin);
+    let mut found = Vec::new();
+    let tables = layer.table.iter_mut();
+    let tables = tables.filter(|(key, _)| roots.contains(&key.as_str()));
+    // A whole table is never in a file; `stimulus` has a `file` of its own.
+    for (root, table) in tables.filter_map(|(key, value)| Some((key, value.as_table_mut()?))) {
+        for (key, value) in table {
+            inside(&format!("{root}.{key}"), value, &folder, &mut found)?;
+        }
+    }
+    layer.files.extend(found);
+    Ok(())
+}
+
+fn inside(
+    path: &str,
+    value: &mut Value,
+    folder: &Path,
+    found: &mut Vec<Inlined>,
+) -> Result<(), Usage> {
+    match value {
+        Value::Table(table) => match source(table) {
+            Some((file, array)) => {
+                let file = folder.join(expand(Path::new(file)));
+                let numbers = read_numbers(&file, array)
+                    .map_err(|error| Usage::new(format!("`{path}`: {error}")))?;
+                found.push(Inlined {
+                    path: path.to_owned(),
+                    found: format!("{}, of the shape {:?}", file.display(), numbers.shape),
+                });
+                let key = path.rsplit('.').next().unwrap_or_default();
+                *value = written(&numbers, MATRICES.contains(&key));
+                Ok(())
+            }
+            None => table.iter_mut().try_for_each(|(key, value)| {
+                inside(&format!("{path}.{key}"), value, folder, found)
+            }),
+        },
+        Value::Array(list) => list.iter_mut().enumerate().try_for_each(|(index, value)| {
+            inside(&format!("{path}.{index}"), value, folder, found)
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// The file and the array in it that a table stands for, where it has nothing else.
+fn source(table: &Table) -> Option<(&str, Option<&str>)> {
+    let file = table.get("file")?.as_str()?;
+    let array = match table.get("array") {
+        None => None,
+        Some(name) => Some(name.as_str()?),
+    };
+    (table.len() == 1 + usize::from(array.is_some())).then_some((file, array))
+}
+
+/// A number, a list, or a list of lists; a matrix of one row or column is a list unless it is to be a matrix.
+fn written(numbers: &Numbers, matrix: bool) -> Value {
+    fn nested(shape: &[usize], values: &[f64]) -> Value {
+        match (shape, values) {
+            ([], [value, ..]) => Value::Float(*value),
+            ([], []) => Value::Array(Vec::new()),
+            ([_, rest @ ..], values) => {
+                let size = rest.iter().product::<usize>().max(1);
+                let parts = values.chunks(size).map(|part| nested(rest, part));
+                Value::Array(parts.collect())
+            }
+        }
+    }
+    let shape: Vec<usize> = match numbers.shape.as_slice() {
+        [1, count] | [count, 1] if !matrix => vec![*count],
+        shape => shape.to_vec(),
+    };
+    nested(&shape, &numbers.values)
+}
+
+/// What [`granule::dynamics`] asks for files by; relative paths are those from a folder.
+pub struct Reader {
+    pub folder: PathBuf,
+}
+
+impl ReadSamples for Reader {
+    fn read(&self, file: &Path, array: Option<&str>) -> Result<Samples, String> {
+        let course = read_course(&self.folder.join(expand(file)), array)
+            .map_err(|error| error.to_string())?;
+        Ok(Samples {
+            times: course.times,
+            width: course.width,
+            values: course.values,
+            unit: course.unit,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_stand_for_their_numbers() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("v.csv"), "1\n2\n").unwrap();
+        std::fs::write(dir.path().join("w.csv"), "a,b\n1,2\n3,4\n").unwrap();
+        let text = "[unit]\ncurrent = { file = 'v.csv' }\n[unit.parameters]\ng = { file = 'w.csv', array = 'b' }\n\
+                    [connectivity]\nweights = { file = 'w.csv' }\nlist = [{ lengths = { file = 'v.csv' } }]\n\
+                    [stimulus]\nkind = 'file'\nfile = 'v.csv'\n[other]\nx = { file = 'v.csv' }\n";
+        let mut layer = Layer::new(Origin::File(dir.path().join("a.toml")));
+        layer.table = text.parse().unwrap();
+        inline(&mut layer, &["unit", "connectivity", "stimulus"]).unwrap();
+        let expected = "[unit]\ncurrent = [1.0, 2.0]\n[unit.parameters]\ng = [2.0, 4.0]\n\
+                    [connectivity]\nweights = [[1.0, 2.0], [3.0, 4.0]]\nlist = [{ lengths = [[1.0], [2.0]] }]\n\
+                    [stimulus]\nkind = 'file'\nfile = 'v.csv'\n[other]\nx = { file = 'v.csv' }\n";
+        assert_eq!(layer.table, expected.parse::<Table>().unwrap());
+        assert_eq!(layer.files.len(), 4);
+        assert!(layer.files.iter().any(|file| file.path == "unit.current"
+            && file.found.ends_with("v.csv, of the shape [2, 1]")));
+        layer.table = "[unit]\ncurrent = { file = 'x.npy' }".parse().unwrap();
+        let error = inline(&mut layer, &["unit"]).unwrap_err().to_string();
+        assert!(
+            error.contains("`unit.current`") && error.contains("x.npy"),
+            "{error}"
+        );
+    }
+}

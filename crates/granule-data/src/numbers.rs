@@ -1,0 +1,469 @@
+//! Numbers in files: weights, parameters and courses in time, from `.npy`, `.npz` and `.csv`.
+//!
+//! A table in `.csv` has a row for each line, separated by commas, and may begin with the names of its columns; lines that
+//! begin with `#` are left out.
+
+use std::path::{Path, PathBuf};
+
+use crate::recording::TIME;
+use crate::{DataError, arrays};
+
+/// An array in double precision, in row-major order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Numbers {
+    /// Its extents; a table has `[rows, columns]`.
+    pub shape: Vec<usize>,
+    /// Finite numbers.
+    pub values: Vec<f64>,
+}
+
+/// Columns over time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Course {
+    /// The instants of the samples, ms, rising; `None` where the file has none.
+    pub times: Option<Vec<f64>>,
+    /// Columns.
+    pub width: usize,
+    /// `[samples, width]`
+    pub values: Vec<f64>,
+    /// The unit that the columns are headed with, where all have the same.
+    pub unit: Option<String>,
+}
+
+/// Reads an array of a file whose name ends in `.npy`, `.npz` or `.csv`; `array` says which one of an archive, or which columns
+/// of a table. An archive of one array needs no name.
+///
+/// # Errors
+/// A [`DataError`] that names the file, and the array, row and column at fault.
+pub fn read_numbers(path: &Path, array: Option<&str>) -> Result<Numbers, DataError> {
+    match Kind::of(path)? {
+        Kind::Npy => {
+            only_one(path, array)?;
+            let (shape, values) = arrays::read_npy(path)?;
+            Ok(Numbers { shape, values })
+        }
+        Kind::Npz => {
+            let names = arrays::names(path)?;
+            let name = match (array, names.as_slice()) {
+                (Some(name), _) => name,
+                (None, [one]) => one,
+                (None, several) => return Err(which(path, several)),
+            };
+            let (shape, values) = arrays::read_member(path, name)?;
+            Ok(Numbers { shape, values })
+        }
+        Kind::Csv => {
+            let table = Table::read(path)?;
+            let columns: Vec<usize> = match array {
+                None => (0..table.width).collect(),
+                Some(name) => table.named(name)?,
+            };
+            Ok(Numbers {
+                shape: vec![table.rows(), columns.len()],
+                values: table.columns(&columns),
+            })
+        }
+    }
+}
+
+/// Reads columns over time: an array `[samples]` or `[samples, columns]` with the array `time` beside it, ms, in an `.npz`
+/// archive; the columns of a table, of which one may be `time`, `time (ms)` or `time (s)`; an `.npy` array, without times.
+/// `array` says which array or columns; by default all columns but the time, the only array beside it, or those whose
+/// names begin with `stimulus.`, as `granule simulate --out` writes them.
+///
+/// # Errors
+/// As [`read_numbers`], and for an array of another shape or instants that do not rise.
+pub fn read_course(path: &Path, array: Option<&str>) -> Result<Course, DataError> {
+    let course = match Kind::of(path)? {
+        Kind::Npy => {
+            only_one(path, array)?;
+            let (shape, values) = arrays::read_npy(path)?;
+            let width = columns(path, &shape, None)?;
+            Course {
+                times: None,
+                width,
+                values,
+                unit: None,
+            }
+        }
+        Kind::Npz => of_archive(path, array)?,
+        Kind::Csv => of_table(&Table::read(path)?, array)?,
+    };
+    let fallen = course.times.iter().flat_map(|times| times.windows(2));
+    match fallen.enumerate().find(|(_, pair)| pair[1] <= pair[0]) {
+        Some((index, _)) => {
+            let reason = format!("{TIME} does not rise after sample {index}");
+            Err(DataError::format(path, reason))
+        }
+        None => Ok(course),
+    }
+}
+
+enum Kind {
+    Npy,
+    Npz,
+    Csv,
+}
+
+impl Kind {
+    fn of(path: &Path) -> Result<Self, DataError> {
+        let extension = path.extension().unwrap_or_default();
+        match extension.to_string_lossy().to_lowercase().as_str() {
+            "npy" => Ok(Self::Npy),
+            "npz" => Ok(Self::Npz),
+            "csv" => Ok(Self::Csv),
+            _ => Err(DataError::format(
+                path,
+                "the name does not end in .npy, .npz or .csv",
+            )),
+        }
+    }
+}
+
+fn only_one(path: &Path, array: Option<&str>) -> Result<(), DataError> {
+    match array {
+        None => Ok(()),
+        Some(name) => {
+            let reason =
+                format!("an .npy file is one array without a name; leave `array = {name:?}` away");
+            Err(DataError::format(path, reason))
+        }
+    }
+}
+
+fn which(path: &Path, names: &[String]) -> DataError {
+    let names = names.join(", ");
+    DataError::format(path, format!("it holds [{names}]; say which with `array`"))
+}
+
+/// The columns of an array over time, with as many samples as there are instants.
+fn columns(path: &Path, shape: &[usize], samples: Option<usize>) -> Result<usize, DataError> {
+    let fits = |own: usize| samples.is_none_or(|samples| samples == own);
+    match *shape {
+        [own] if fits(own) => Ok(1),
+        [own, width] if fits(own) => Ok(width),
+        _ => Err(DataError::ArrayShape {
+            path: path.to_path_buf(),
+            found: shape.iter().map(|&extent| extent as u64).collect(),
+            allowed: match samples {
+                Some(samples) => {
+                    format!("[samples] or [samples, columns] with the {samples} samples of {TIME}")
+                }
+                None => "[samples] or [samples, columns]".to_owned(),
+            },
+        }),
+    }
+}
+
+fn of_archive(path: &Path, array: Option<&str>) -> Result<Course, DataError> {
+    let names = arrays::names(path)?;
+    let times = match names.iter().any(|name| name == TIME) {
+        true => Some(arrays::read_member(path, TIME)?.1),
+        false => None,
+    };
+    let others: Vec<String> = names.into_iter().filter(|name| name != TIME).collect();
+    let stimuli: Vec<String> = others
+        .iter()
+        .filter(|name| name.starts_with("stimulus."))
+        .cloned()
+        .collect();
+    let chosen = match (array, others.len()) {
+        (Some(name), _) => vec![name.to_owned()],
+        (None, 1) => others,
+        (None, _) if !stimuli.is_empty() => stimuli,
+        (None, _) => return Err(which(path, &others)),
+    };
+    let mut parts = Vec::with_capacity(chosen.len());
+    for name in &chosen {
+        let inside = PathBuf::from(format!("{}!{name}", path.display()));
+        let (shape, values) = arrays::read_member(path, name)?;
+        let samples = times.as_ref().map(Vec::len);
+        parts.push((columns(&inside, &shape, samples)?, values));
+    }
+    let width = parts.iter().map(|(width, _)| width).sum();
+    let samples = parts
+        .iter()
+        .map(|(width, values)| values.len() / (*width).max(1));
+    let samples = samples.min().unwrap_or_default();
+    let rows = (0..samples).flat_map(|row| {
+        let row_of = move |(width, values): &(usize, Vec<f64>)| {
+            values
+                .iter()
+                .skip(row * width)
+                .take(*width)
+                .copied()
+                .collect::<Vec<_>>()
+        };
+        parts.iter().flat_map(row_of).collect::<Vec<_>>()
+    });
+    Ok(Course {
+        times,
+        width,
+        values: rows.collect(),
+        unit: None,
+    })
+}
+
+fn of_table(table: &Table, array: Option<&str>) -> Result<Course, DataError> {
+    // In ms.
+    let scale = |name: &str| match name {
+        "time" | "time (ms)" | "t" | "t (ms)" => Some(1.0),
+        "time (s)" | "t (s)" => Some(1e3),
+        _ => None,
+    };
+    let time = table
+        .names
+        .iter()
+        .enumerate()
+        .find_map(|(column, name)| Some((column, scale(name)?)));
+    let chosen: Vec<usize> = match array {
+        Some(name) => table.named(name)?,
+        None => (0..table.width)
+            .filter(|column| time.is_none_or(|(time, _)| time != *column))
+            .collect(),
+    };
+    if chosen.is_empty() {
+        return Err(DataError::format(&table.path, "no column beside the time"));
+    }
+    let units: Vec<Option<&str>> = chosen
+        .iter()
+        .map(|column| split(table.names.get(*column)?).1)
+        .collect();
+    let unit = units.first().copied().flatten();
+    let same = units.iter().all(|other| *other == unit);
+    Ok(Course {
+        times: time.map(|(column, scale)| {
+            let times = table.columns(&[column]);
+            times.into_iter().map(|time| time * scale).collect()
+        }),
+        width: chosen.len(),
+        values: table.columns(&chosen),
+        unit: unit.filter(|_| same).map(str::to_owned),
+    })
+}
+
+/// `v[3] (mV)` as `v[3]` and `mV`.
+fn split(header: &str) -> (&str, Option<&str>) {
+    let unit = header
+        .strip_suffix(')')
+        .and_then(|rest| rest.rsplit_once('('));
+    match unit {
+        Some((name, unit)) => (name.trim(), Some(unit.trim())),
+        None => (header, None),
+    }
+}
+
+/// A table of numbers.
+struct Table {
+    path: PathBuf,
+    /// Of the columns; empty where the first line has numbers.
+    names: Vec<String>,
+    width: usize,
+    values: Vec<f64>,
+}
+
+impl Table {
+    fn read(path: &Path) -> Result<Self, DataError> {
+        let failed = |error: csv::Error| match error.into_kind() {
+            csv::ErrorKind::Io(error) => DataError::io(path, "read", error),
+            csv::ErrorKind::UnequalLengths {
+                pos,
+                expected_len,
+                len,
+            } => {
+                let line = pos.map_or(0, |pos| pos.line());
+                let reason =
+                    format!("line {line} has {len} columns, the lines before it {expected_len}");
+                DataError::format(path, reason)
+            }
+            csv::ErrorKind::Utf8 { .. } => DataError::format(path, "it is not a text in UTF-8"),
+            _ => DataError::format(path, "it is not a table of comma-separated values"),
+        };
+        let mut reader = csv::ReaderBuilder::new()
+            .has_headers(false)
+            .comment(Some(b'#'))
+            .trim(csv::Trim::All)
+            .from_path(path)
+            .map_err(failed)?;
+        let (mut names, mut width, mut values) = (Vec::new(), 0, Vec::new());
+        for record in reader.records() {
+            let record = record.map_err(failed)?;
+            let numbers: Vec<Option<f64>> = record.iter().map(|text| text.parse().ok()).collect();
+            if width == 0 {
+                width = record.len();
+                if numbers.iter().any(Option::is_none) {
+                    let own = record
+                        .iter()
+                        .map(|name| name.trim_start_matches('\u{feff}').to_owned());
+                    names = own.collect();
+                    continue;
+                }
+            }
+            let row = values.len() / width;
+            for (column, (number, text)) in numbers.into_iter().zip(&record).enumerate() {
+                match number.filter(|number| number.is_finite()) {
+                    Some(number) => values.push(number),
+                    None => {
+                        let line = record.position().map_or(0, csv::Position::line);
+                        let name = names.get(column).map(|name| format!(" ({name})"));
+                        let reason = format!(
+                            "row {row}, column {column}{} is {text:?}, not a finite number (line {line})",
+                            name.unwrap_or_default()
+                        );
+                        return Err(DataError::format(path, reason));
+                    }
+                }
+            }
+        }
+        if values.is_empty() {
+            return Err(DataError::Empty {
+                path: path.to_path_buf(),
+                what: "holds no numbers".into(),
+            });
+        }
+        Ok(Self {
+            path: path.to_path_buf(),
+            names,
+            width,
+            values,
+        })
+    }
+
+    fn rows(&self) -> usize {
+        self.values.len() / self.width.max(1)
+    }
+
+    /// The columns of a name: `v` is also `v[0]`, `v[1]`, … and `v (mV)`.
+    fn named(&self, name: &str) -> Result<Vec<usize>, DataError> {
+        let is_meant = |header: &String| {
+            let plain = split(header).0;
+            header == name
+                || plain == name
+                || plain
+                    .strip_suffix(']')
+                    .and_then(|rest| rest.split_once('['))
+                    .is_some_and(|(plain, _)| plain == name)
+        };
+        let found: Vec<usize> = self
+            .names
+            .iter()
+            .enumerate()
+            .filter(|(_, header)| is_meant(header))
+            .map(|(column, _)| column)
+            .collect();
+        match (found.is_empty(), self.names.is_empty()) {
+            (false, _) => Ok(found),
+            (true, false) => {
+                let names = self.names.join(", ");
+                let reason = format!("no column {name:?} in it; it has [{names}]");
+                Err(DataError::format(&self.path, reason))
+            }
+            (true, true) => {
+                let reason = format!("no column {name:?} in it; its columns have no names");
+                Err(DataError::format(&self.path, reason))
+            }
+        }
+    }
+
+    /// Some columns, `[rows, columns]`.
+    fn columns(&self, columns: &[usize]) -> Vec<f64> {
+        let rows = self.values.chunks_exact(self.width.max(1));
+        rows.flat_map(|row| columns.iter().filter_map(|column| row.get(*column)))
+            .copied()
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+
+    use super::*;
+    use crate::arrays::{NpzArray, write_npz};
+
+    fn csv(text: &str) -> (tempfile::TempDir, PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.csv");
+        fs::write(&path, text).unwrap();
+        (dir, path)
+    }
+
+    #[test]
+    fn tables_with_names_and_without() {
+        let (_dir, path) = csv("1,2\n3, 4\n\n# no\n5,6e1\n");
+        let found = read_numbers(&path, None).unwrap();
+        assert_eq!(
+            (found.shape.as_slice(), found.values.as_slice()),
+            (&[3, 2][..], &[1.0, 2.0, 3.0, 4.0, 5.0, 60.0][..])
+        );
+        let plain = read_course(&path, None).unwrap();
+        assert_eq!((plain.times, plain.width), (None, 2));
+        let (_dir, path) = csv("time (s),v[0] (mV),v[1] (mV),i (nA)\n0,1,2,3\n0.5,4,5,6\n");
+        let v = read_course(&path, Some("v")).unwrap();
+        assert_eq!(v.times, Some(vec![0.0, 500.0]));
+        assert_eq!((v.width, v.unit.as_deref()), (2, Some("mV")));
+        assert_eq!(v.values, [1.0, 2.0, 4.0, 5.0]);
+        let all = read_course(&path, None).unwrap();
+        assert_eq!((all.width, all.unit), (3, None));
+        assert_eq!(read_numbers(&path, Some("i")).unwrap().shape, [2, 1]);
+        let error = read_course(&path, Some("u")).unwrap_err().to_string();
+        assert!(
+            error.contains("no column \"u\"") && error.contains("i (nA)"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_in_a_table_is_named_by_row_and_column() {
+        for (text, parts) in [
+            (
+                "a,b\n1,2\n3,x\n",
+                &["row 1, column 1 (b) is \"x\"", "line 3"][..],
+            ),
+            ("1,2\n3,nan\n", &["row 1, column 1 is \"nan\""]),
+            ("1,2\n3\n", &["line 2 has 1 columns, the lines before it 2"]),
+            ("a,b\n", &["no numbers"]),
+            ("time,b\n0,1\n0,2\n", &["time does not rise after sample 0"]),
+        ] {
+            let (_dir, path) = csv(text);
+            let error = read_course(&path, None).unwrap_err().to_string();
+            for part in parts.iter().chain(&["a.csv"]) {
+                assert!(error.contains(part), "{part}: {error}");
+            }
+        }
+        let error = read_numbers(Path::new("a.mat"), None).unwrap_err();
+        assert!(error.to_string().contains(".npy, .npz or .csv"));
+    }
+
+    #[test]
+    fn archives_have_times_and_arrays() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.npz");
+        let write = |names: &[(&str, usize)]| {
+            let array = |(name, width): &(&str, usize)| {
+                let shape = if *width == 1 {
+                    vec![2]
+                } else {
+                    vec![2, *width]
+                };
+                let values = (0..2 * width).map(|n| n as f64).collect();
+                NpzArray::new(*name, shape, values)
+            };
+            let mut arrays: Vec<NpzArray> = names.iter().map(array).collect();
+            arrays.push(NpzArray::text("config", "{}"));
+            write_npz(&mut File::create(&path).unwrap(), &arrays).unwrap();
+        };
+        write(&[("time", 1), ("current", 3)]);
+        let course = read_course(&path, None).unwrap();
+        assert_eq!((course.times, course.width), (Some(vec![0.0, 1.0]), 3));
+        assert_eq!(read_numbers(&path, Some("current")).unwrap().shape, [2, 3]);
+        write(&[("time", 1), ("v", 1), ("stimulus.a", 1), ("stimulus.b", 2)]);
+        let course = read_course(&path, None).unwrap();
+        assert_eq!(course.width, 3);
+        assert_eq!(course.values, [0.0, 0.0, 1.0, 1.0, 2.0, 3.0]);
+        write(&[("time", 1), ("u", 1), ("v", 1)]);
+        let error = read_course(&path, None).unwrap_err().to_string();
+        assert!(error.contains("[u, v]; say which with `array`"), "{error}");
+        assert_eq!(read_course(&path, Some("v")).unwrap().values, [0.0, 1.0]);
+    }
+}

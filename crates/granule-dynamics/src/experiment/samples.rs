@@ -1,0 +1,434 @@
+//! A stimulus from a file.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::Clock;
+use crate::{DynamicsError, Grid, Values};
+
+/// Settings of [`StimulusConfig::File`](super::StimulusConfig::File). A step of the run gets the mean over its length, so that no charge is
+/// lost where samples and steps differ; before the first sample and after the last one there is no stimulus.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FileConfig {
+    /// An .npz, .npy or .csv file of one column for each channel, or one for all; relative to the configuration.
+    pub file: PathBuf,
+    /// The array of an .npz archive, or the columns of a table. Default: all beside the time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub array: Option<String>,
+    /// What the numbers are multiplied by: one for all channels, or one for each. Default 1.
+    pub amplitude: Values,
+    /// When the first sample begins, ms. Default 0.
+    pub onset: f64,
+    /// From one sample to the next, ms, in a file without times. Default: by the file's times.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interval: Option<f64>,
+    /// The unit of the numbers, such as nA/cm², which is converted. Default: that of the table's header, else the model's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
+    /// What is between two samples. Default hold.
+    pub interpolation: Interpolation,
+    /// What was read, by [`ExperimentConfig::read`](super::ExperimentConfig::read) or put there by a program.
+    #[serde(skip)]
+    pub samples: Option<Samples>,
+}
+
+impl Default for FileConfig {
+    fn default() -> Self {
+        Self {
+            file: PathBuf::new(),
+            array: None,
+            amplitude: 1.0.into(),
+            onset: 0.0,
+            interval: None,
+            unit: None,
+            interpolation: Interpolation::Hold,
+            samples: None,
+        }
+    }
+}
+
+/// What a stimulus from a file is between two of its samples.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Interpolation {
+    /// The first of them, as an amplifier holds it; the last sample holds as long as the one before it.
+    #[default]
+    Hold,
+    /// A straight line.
+    Linear,
+}
+
+/// Columns over time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Samples {
+    /// The instants, ms, rising; `None` where [`FileConfig::interval`] says them.
+    pub times: Option<Vec<f64>>,
+    /// Columns.
+    pub width: usize,
+    /// `[samples, width]`
+    pub values: Vec<f64>,
+    /// The unit that the file names.
+    pub unit: Option<String>,
+}
+
+/// Reads what a configuration names; this crate knows no file format.
+pub trait ReadSamples {
+    /// Columns over time from a file; `array` says which of it.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the file, by name.
+    fn read(&self, file: &Path, array: Option<&str>) -> Result<Samples, String>;
+}
+
+fn refused(name: &str, value: impl std::fmt::Display, allowed: impl Into<String>) -> DynamicsError {
+    DynamicsError::config(format!("stimulus.{name}"), value, allowed)
+}
+
+impl FileConfig {
+    pub(super) fn validate(&self) -> Result<(), DynamicsError> {
+        if self.file.as_os_str().is_empty() {
+            return Err(refused("file", "\"\"", "an .npz, .npy or .csv file"));
+        }
+        match self.interval {
+            Some(interval) if !(interval.is_finite() && interval > 0.0) => {
+                Err(refused("interval", interval, "a finite number above 0, ms"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn name(&self) -> String {
+        self.file.display().to_string()
+    }
+
+    pub(super) fn read(&mut self, reader: &dyn ReadSamples) -> Result<(), DynamicsError> {
+        self.validate()?;
+        if self.samples.is_none() {
+            let read = reader.read(&self.file, self.array.as_deref());
+            self.samples = Some(read.map_err(|reason| refused("file", self.name(), reason))?);
+        }
+        Ok(())
+    }
+
+    /// What was read.
+    fn samples(&self) -> Result<&Samples, DynamicsError> {
+        let unread = || {
+            refused(
+                "file",
+                self.name(),
+                "a file that ExperimentConfig::read has read",
+            )
+        };
+        self.samples.as_ref().ok_or_else(unread)
+    }
+
+    /// What the numbers are multiplied by to be in the unit `to` of the model's channels; their own unit where it is not said.
+    ///
+    /// # Errors
+    ///
+    /// [`DynamicsError::Config`] for another kind of unit.
+    pub fn conversion(&self, to: &[&str]) -> Result<f64, DynamicsError> {
+        let own = self
+            .samples
+            .as_ref()
+            .and_then(|samples| samples.unit.clone());
+        let Some(from) = self.unit.clone().or(own) else {
+            return Ok(1.0);
+        };
+        let mut factors = to.iter().map(|to| factor(&from, to));
+        let first = factors.next().flatten();
+        match first.filter(|first| factors.all(|factor| factor == Some(*first))) {
+            Some(factor) => Ok(factor),
+            None => {
+                let of = |unit: &&str| if *unit == "1" { "no unit" } else { unit }.to_owned();
+                let mut units: Vec<String> = to.iter().map(of).collect();
+                units.dedup();
+                let allowed = format!(
+                    "{}, which the model's input has, or that with another prefix; unit = \"\" takes the numbers as they are",
+                    units.join(", ")
+                );
+                Err(refused("unit", from, allowed))
+            }
+        }
+    }
+
+    /// What is taken for granted for channels in some units and a run that ends at `end`.
+    pub(super) fn notes(&self, units: &[&str], end: f64) -> Vec<String> {
+        let mut notes = Vec::new();
+        let Some(samples) = &self.samples else {
+            return notes;
+        };
+        let named: Vec<&str> = units.iter().copied().filter(|unit| *unit != "1").collect();
+        if let (Some(unit), None, None) = (named.first(), &self.unit, &samples.unit) {
+            notes.push(format!(
+                "the numbers of {} are taken to be in {unit}",
+                self.name()
+            ));
+        }
+        let count = samples.values.len() / samples.width.max(1);
+        let last = match (self.interval, samples.times.as_deref()) {
+            (Some(interval), _) => count as f64 * interval,
+            (None, Some([first, .., before, last])) => last - first + (last - before),
+            _ => return notes,
+        };
+        if self.onset + last < end * (1.0 - 1e-9) {
+            notes.push(format!(
+                "{} ends at {} ms, and the run at {end} ms: there is no stimulus after it",
+                self.name(),
+                self.onset + last
+            ));
+        }
+        notes
+    }
+
+    /// What was read, ready to be asked for the steps of a grid.
+    pub(super) fn resampled(
+        &self,
+        channels: usize,
+        grid: &Grid,
+    ) -> Result<Resampled, DynamicsError> {
+        let samples = self.samples()?;
+        let width = samples.width.max(1);
+        let count = samples.values.len() / width;
+        if ![1, channels].contains(&width) || channels == 0 {
+            let allowed = match channels {
+                0 => "none: the model takes no input".to_owned(),
+                1 => "[samples, 1]: the model has one input channel".to_owned(),
+                _ => format!(
+                    "[samples, 1], or [samples, {channels}]: one column for each input channel"
+                ),
+            };
+            let found = format!("{} of the shape [{count}, {width}]", self.name());
+            return Err(refused("file", found, allowed));
+        }
+        let mut times = match (&samples.times, self.interval) {
+            (_, Some(interval)) => (0..count).map(|n| n as f64 * interval).collect(),
+            (Some(times), None) if times.len() == count => times.clone(),
+            (Some(times), None) => {
+                let found = format!("{} with {} instants", self.name(), times.len());
+                return Err(refused(
+                    "file",
+                    found,
+                    format!("as many as samples, {count}"),
+                ));
+            }
+            (None, None) => {
+                let allowed = format!(
+                    "ms from one sample to the next, for {} has no times",
+                    self.name()
+                );
+                return Err(refused("interval", "nothing", allowed));
+            }
+        };
+        let first = times.first().copied().unwrap_or_default();
+        for time in &mut times {
+            *time += self.onset - first;
+        }
+        // The last sample holds as long as the one before it.
+        let end = match times.as_slice() {
+            [.., before, last] => last + (last - before),
+            [only] => only + grid.clock(0).dt,
+            [] => 0.0,
+        };
+        times.push(end);
+        Ok(Resampled {
+            times,
+            width,
+            values: samples.values.clone(),
+            interpolation: self.interpolation,
+        })
+    }
+}
+
+/// Samples, and means of what they stand for.
+#[derive(Clone, Debug)]
+pub(super) struct Resampled {
+    /// The beginnings of the samples, then the end of the last one.
+    times: Vec<f64>,
+    width: usize,
+    /// `[samples, width]`
+    values: Vec<f64>,
+    interpolation: Interpolation,
+}
+
+impl Resampled {
+    /// The mean of each column over a step.
+    pub(super) fn means(&self, at: Clock) -> Vec<f64> {
+        let (from, to) = (at.time, at.time + at.dt);
+        let mut sums = vec![0.0; self.width];
+        let first = self
+            .times
+            .partition_point(|time| *time <= from)
+            .saturating_sub(1);
+        let spans = self.times.windows(2).enumerate().skip(first);
+        for (index, span) in spans.take_while(|(_, span)| span[0] < to) {
+            let (low, high) = (from.max(span[0]), to.min(span[1]));
+            if high <= low {
+                continue;
+            }
+            let row = |index: usize| {
+                self.values
+                    .get(index * self.width..(index + 1) * self.width)
+            };
+            let own = row(index).unwrap_or_default();
+            let next = match self.interpolation {
+                Interpolation::Hold => own,
+                Interpolation::Linear => row(index + 1).unwrap_or(own),
+            };
+            let share = (0.5 * (low + high) - span[0]) / (span[1] - span[0]);
+            for ((sum, own), next) in sums.iter_mut().zip(own).zip(next) {
+                *sum += (own + (next - own) * share) * (high - low) / at.dt;
+            }
+        }
+        sums
+    }
+}
+
+/// What numbers in one unit are multiplied by to be in another, where the two differ in the prefix of their first part alone.
+fn factor(from: &str, to: &str) -> Option<f64> {
+    let plain = |unit: &str| {
+        let unit = unit.trim().replace(['u', 'μ'], "µ").replace("^2", "²");
+        unit.replace("m2", "m²").replace(' ', "")
+    };
+    let (from, to) = (plain(from), plain(to));
+    let none = |unit: &str| matches!(unit, "" | "1");
+    if from == to || from.is_empty() || (none(&from) && none(&to)) {
+        return Some(1.0);
+    }
+    let prefixes = [
+        ("p", -12),
+        ("n", -9),
+        ("µ", -6),
+        ("m", -3),
+        ("", 0),
+        ("k", 3),
+    ];
+    let mut all = prefixes
+        .iter()
+        .flat_map(|one| prefixes.iter().map(move |other| (one, other)));
+    all.find_map(|((one, small), (other, large))| {
+        let base = from.strip_prefix(one)?;
+        let known = ["A", "V", "Hz", "S"]
+            .iter()
+            .any(|unit| base.starts_with(unit));
+        (known && to.strip_prefix(other) == Some(base)).then(|| 10.0_f64.powi(small - large))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::assert_close;
+
+    fn config(times: Option<Vec<f64>>, width: usize, values: &[f64]) -> FileConfig {
+        FileConfig {
+            file: "a.csv".into(),
+            samples: Some(Samples {
+                times,
+                width,
+                values: values.to_vec(),
+                unit: None,
+            }),
+            ..Default::default()
+        }
+    }
+
+    fn courses(config: &FileConfig, channels: usize, grid: &Grid) -> Vec<f64> {
+        let samples = config.resampled(channels, grid).unwrap();
+        let steps = 0..grid.steps();
+        steps
+            .flat_map(|step| samples.means(grid.clock(step)))
+            .collect()
+    }
+
+    fn close(found: &[f64], expected: &[f64]) {
+        assert_eq!(found.len(), expected.len(), "{found:?}");
+        for (found, expected) in found.iter().zip(expected) {
+            assert_close(*found, *expected, 1e-12);
+        }
+    }
+
+    #[test]
+    fn steps_get_the_mean_of_what_they_cover() {
+        let grid = Grid::over(2.0, 0.5).unwrap();
+        // Twice as fine as the steps, then twice as coarse.
+        let fine = config(
+            Some((0..8).map(|n| 10.0 + 0.25 * f64::from(n)).collect()),
+            1,
+            &[1.0, 3.0, 0.0, 0.0, 2.0, 2.0, 5.0, 1.0],
+        );
+        close(&courses(&fine, 1, &grid), &[2.0, 0.0, 2.0, 3.0]);
+        let mut coarse = config(None, 1, &[4.0, 8.0]);
+        coarse.interval = Some(0.75);
+        close(&courses(&coarse, 1, &grid), &[4.0, 6.0, 8.0, 0.0]);
+        coarse.interpolation = Interpolation::Linear;
+        let charge: f64 = courses(&coarse, 1, &grid).iter().map(|x| 0.5 * x).sum();
+        assert_close(charge, 0.75 * 6.0 + 0.75 * 8.0, 1e-12);
+        coarse.interpolation = Interpolation::Hold;
+        coarse.onset = 0.6;
+        close(&courses(&coarse, 1, &grid), &[0.0, 3.2, 5.2, 8.0]);
+    }
+
+    #[test]
+    fn columns_go_to_channels() {
+        let grid = Grid::over(1.0, 0.5).unwrap();
+        let times = Some(vec![0.0, 0.5]);
+        let two = config(times.clone(), 2, &[1.0, 2.0, 3.0, 4.0]);
+        close(&courses(&two, 2, &grid), &[1.0, 2.0, 3.0, 4.0]);
+        let one = config(times, 1, &[1.0, 3.0]);
+        close(&courses(&one, 3, &grid), &[1.0, 3.0]);
+        let error = two.resampled(3, &grid).unwrap_err().to_string();
+        assert!(
+            error.contains("a.csv of the shape [2, 2]") && error.contains("[samples, 3]"),
+            "{error}"
+        );
+        let error = config(None, 1, &[1.0]).resampled(1, &grid).unwrap_err();
+        assert!(
+            error.to_string().starts_with("stimulus.interval = nothing"),
+            "{error}"
+        );
+        let unread = FileConfig {
+            file: "a.csv".into(),
+            ..Default::default()
+        };
+        assert!(
+            unread
+                .resampled(1, &grid)
+                .unwrap_err()
+                .to_string()
+                .contains("a.csv")
+        );
+    }
+
+    #[test]
+    fn units_are_converted_or_refused() {
+        for (from, to, expected) in [
+            ("nA/cm^2", "µA/cm²", Some(1e-3)),
+            ("uA/cm2", "µA/cm²", Some(1.0)),
+            ("A/cm²", "µA/cm²", Some(1e6)),
+            ("pA", "pA", Some(1.0)),
+            ("nA", "pA", Some(1e3)),
+            ("nA", "µA/cm²", None),
+            ("kHz", "Hz", Some(1e3)),
+            ("1", "1", Some(1.0)),
+            ("mV", "1", None),
+            ("mV/ms", "mV/ms", Some(1.0)),
+        ] {
+            match (factor(from, to), expected) {
+                (Some(found), Some(expected)) => assert_close(found, expected, 1e-12),
+                (found, expected) => assert_eq!(found, expected, "{from} {to}"),
+            }
+        }
+        let mut stimulus = config(None, 1, &[1.0]);
+        assert_close(stimulus.conversion(&["µA/cm²"]).unwrap(), 1.0, 0.0);
+        stimulus.unit = Some("nA".into());
+        let error = stimulus.conversion(&["µA/cm²"]).unwrap_err().to_string();
+        assert!(
+            error.contains("stimulus.unit = nA") && error.contains("µA/cm²"),
+            "{error}"
+        );
+    }
+}
