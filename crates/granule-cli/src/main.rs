@@ -19,6 +19,11 @@ use granule::io::{ByteSize, budget};
 
 use args::{Cli, Command, DataCommand};
 
+/// Keeps freed memory for a second: a training step asks for the blocks of the last one, and fresh pages cost more than
+/// the arithmetic on them.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     quiet_mesa();
     failure::install_panic_hook();

@@ -20,6 +20,8 @@ mod host;
 mod matmul;
 mod rate_sequence;
 mod relu_max_pool2d;
+#[cfg(any(feature = "flex", feature = "ndarray"))]
+mod scratch;
 mod tree_solve;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 mod vectorised;

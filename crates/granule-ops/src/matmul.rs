@@ -4,12 +4,14 @@ use core::ops::{Add, AddAssign};
 
 use rayon::prelude::*;
 
+use crate::scratch::Pooled;
+
 /// Rows that a part of a product should at least have: each part packs the other factor anew.
 const ROWS: usize = 32;
 
 /// Elements the kernels compute with.
 pub(crate) trait Real:
-    Copy + Default + PartialOrd + Send + Sync + Add<Output = Self> + AddAssign + 'static
+    Copy + Default + PartialOrd + Send + Sync + Add<Output = Self> + AddAssign + Pooled
 {
     const ONE: Self;
     const ZERO: Self;

@@ -9,6 +9,7 @@ use rayon::prelude::*;
 
 use super::Geometry;
 use crate::matmul::{Matrix, Real, matmul_in_parts};
+use crate::scratch::Scratch;
 
 /// Columns that a product should at least have, so that packing the weights is paid for.
 const COLUMNS: usize = 256;
@@ -79,11 +80,11 @@ fn for_each_run(g: &Geometry, element: usize, mut body: impl FnMut(usize, usize,
 }
 
 /// Patches of `images` as a matrix of `patch × (images · pixels)`.
-fn patches_to_columns<T: Real>(g: &Geometry, images: &[T], columns: &mut Vec<T>) {
+fn patches_to_columns<T: Real>(g: &Geometry, images: &[T]) -> Scratch<T> {
     let width = images.len() / g.in_image() * g.pixels();
     let padded = g.padding != [0, 0];
     let area = g.kernel[0] * g.kernel[1];
-    columns.resize(g.patch() * width, T::ZERO);
+    let mut columns = Scratch::take(g.patch() * width);
     let fill = |(row, line): (usize, &mut [T])| {
         if padded {
             line.fill(T::ZERO);
@@ -114,6 +115,7 @@ fn patches_to_columns<T: Real>(g: &Geometry, images: &[T], columns: &mut Vec<T>)
         .enumerate()
         .with_min_len(share(g.patch(), width, g.parts()))
         .for_each(fill);
+    columns
 }
 
 /// Adds a matrix of patches back onto the images they came from.
@@ -153,22 +155,40 @@ fn share(count: usize, len: usize, parts: usize) -> usize {
 }
 
 /// `[images, channels, pixels]` as a matrix of `channels × (images · pixels)`.
-fn channels_first<T: Real>(g: &Geometry, images: &[T], matrix: &mut Vec<T>) {
+fn channels_first<T: Real>(g: &Geometry, images: &[T]) -> Scratch<T> {
     let count = images.len() / g.out_image();
     let (pixels, width) = (g.pixels(), count * g.pixels());
-    matrix.resize(images.len(), T::ZERO);
+    let mut matrix = Scratch::take(images.len());
     for (i, image) in images.chunks_exact(g.out_image()).enumerate() {
         for (c, values) in image.chunks_exact(pixels).enumerate() {
             let start = c * width + i * pixels;
             matrix[start..start + pixels].copy_from_slice(values);
         }
     }
+    matrix
 }
 
-#[derive(Default)]
-struct Scratch<T> {
-    columns: Vec<T>,
-    matrix: Vec<T>,
+/// The gradient of a group of images as a matrix of `channels × (images · pixels)`; that of one image is one already.
+enum GroupGradient<'a, T: Real> {
+    Image(&'a [T]),
+    Images(Scratch<T>),
+}
+
+impl<'a, T: Real> GroupGradient<'a, T> {
+    fn new(g: &Geometry, grad: &'a [T]) -> Self {
+        match grad.len() == g.out_image() {
+            true => Self::Image(grad),
+            false => Self::Images(channels_first(g, grad)),
+        }
+    }
+
+    fn matrix(&self, g: &Geometry) -> Matrix<'_, T> {
+        let grad = match self {
+            Self::Image(grad) => grad,
+            Self::Images(grad) => &**grad,
+        };
+        Matrix::new(grad, g.out_channels, grad.len() / g.out_channels)
+    }
 }
 
 /// `y = w ∗ x + b`: `[batch, out_channels, out_h, out_w]`.
@@ -184,11 +204,11 @@ pub(super) fn forward<T: Real>(g: &Geometry, x: &[T], weight: &[T], bias: &[T]) 
     let weight = Matrix::new(weight, g.out_channels, g.patch());
     out.par_chunks_mut(group * g.out_image())
         .zip(x.par_chunks(group * g.in_image()))
-        .for_each_init(Scratch::default, |scratch, (out, images)| {
-            patches_to_columns(g, images, &mut scratch.columns);
+        .for_each(|(out, images)| {
+            let columns = patches_to_columns(g, images);
             let count = images.len() / g.in_image();
             let width = count * pixels;
-            let columns = Matrix::new(&scratch.columns, g.patch(), width);
+            let columns = Matrix::new(&columns, g.patch(), width);
             if count == 1 {
                 for (line, b) in out.chunks_exact_mut(pixels).zip(bias) {
                     line.fill(*b);
@@ -196,12 +216,12 @@ pub(super) fn forward<T: Real>(g: &Geometry, x: &[T], weight: &[T], bias: &[T]) 
                 matmul_in_parts(out, weight, columns, true, g.parts());
                 return;
             }
-            scratch.matrix.resize(g.out_channels * width, T::ZERO);
-            matmul_in_parts(&mut scratch.matrix, weight, columns, false, g.parts());
+            let mut matrix = Scratch::take(g.out_channels * width);
+            matmul_in_parts(&mut matrix, weight, columns, false, g.parts());
             for (i, image) in out.chunks_exact_mut(g.out_image()).enumerate() {
                 for (c, (line, b)) in image.chunks_exact_mut(pixels).zip(bias).enumerate() {
                     let start = c * width + i * pixels;
-                    let values = &scratch.matrix[start..start + pixels];
+                    let values = &matrix[start..start + pixels];
                     for (out, v) in line.iter_mut().zip(values) {
                         *out = *v + *b;
                     }
@@ -221,18 +241,12 @@ pub(super) fn input_gradient<T: Real>(g: &Geometry, weight: &[T], grad: &[T]) ->
     let weight = Matrix::new(weight, g.out_channels, g.patch()).transposed();
     out.par_chunks_mut(group * g.in_image())
         .zip(grad.par_chunks(group * g.out_image()))
-        .for_each_init(Scratch::default, |scratch, (out, grad)| {
+        .for_each(|(out, grad)| {
             let width = grad.len() / g.out_channels;
-            let grad = if grad.len() == g.out_image() {
-                grad
-            } else {
-                channels_first(g, grad, &mut scratch.matrix);
-                &scratch.matrix
-            };
-            scratch.columns.resize(g.patch() * width, T::ZERO);
-            let grad = Matrix::new(grad, g.out_channels, width);
-            matmul_in_parts(&mut scratch.columns, weight, grad, false, g.parts());
-            columns_to_patches(g, &scratch.columns, out);
+            let grad = GroupGradient::new(g, grad);
+            let mut columns = Scratch::take(g.patch() * width);
+            matmul_in_parts(&mut columns, weight, grad.matrix(g), false, g.parts());
+            columns_to_patches(g, &columns, out);
         });
     out
 }
@@ -245,35 +259,28 @@ pub(super) fn weight_gradient<T: Real>(g: &Geometry, x: &[T], grad: &[T]) -> Vec
         return vec![T::ZERO; size];
     }
     let share = g.batch.div_ceil(group).div_ceil(TASKS) * group;
-    let partials: Vec<Vec<T>> = x
-        .par_chunks(share * g.in_image())
+    let shares = g.batch.div_ceil(share);
+    let mut partials = Scratch::take(shares * size);
+    partials
+        .par_chunks_mut(size)
+        .zip(x.par_chunks(share * g.in_image()))
         .zip(grad.par_chunks(share * g.out_image()))
-        .map(|(x, grad)| {
-            let mut scratch = Scratch::default();
-            let mut sum = vec![T::ZERO; size];
+        .for_each(|((sum, x), grad)| {
             for (i, (images, grad)) in x
                 .chunks(group * g.in_image())
                 .zip(grad.chunks(group * g.out_image()))
                 .enumerate()
             {
-                patches_to_columns(g, images, &mut scratch.columns);
+                let columns = patches_to_columns(g, images);
                 let width = grad.len() / g.out_channels;
-                let grad = if grad.len() == g.out_image() {
-                    grad
-                } else {
-                    channels_first(g, grad, &mut scratch.matrix);
-                    &scratch.matrix
-                };
-                let columns = Matrix::new(&scratch.columns, g.patch(), width).transposed();
-                let grad = Matrix::new(grad, g.out_channels, width);
-                matmul_in_parts(&mut sum, grad, columns, i > 0, g.parts());
+                let columns = Matrix::new(&columns, g.patch(), width).transposed();
+                let grad = GroupGradient::new(g, grad);
+                matmul_in_parts(sum, grad.matrix(g), columns, i > 0, g.parts());
             }
-            sum
-        })
-        .collect();
-    let mut partials = partials.into_iter();
-    let mut total = partials.next().unwrap_or_else(|| vec![T::ZERO; size]);
-    for partial in partials {
+        });
+    let (first, rest) = partials.split_at(size);
+    let mut total = first.to_vec();
+    for partial in rest.chunks_exact(size) {
         total
             .par_chunks_mut(ELEMENTS)
             .zip(partial.par_chunks(ELEMENTS))
