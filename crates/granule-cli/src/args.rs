@@ -130,7 +130,7 @@ pub struct Train {
     #[arg(long, value_name = "SPEC", help_heading = "Training")]
     pub device: Option<DeviceSpec>,
 
-    /// Passes over the training set [default: by model]
+    /// Passes over the training set [default: by model, and more on few samples]
     #[arg(long, value_name = "N", help_heading = "Training", allow_negative_numbers = true, value_parser = whole)]
     pub epochs: Option<usize>,
 
@@ -151,7 +151,7 @@ pub struct Train {
     #[arg(long, value_name = "NAME", help_heading = "Training")]
     pub optimizer: Option<String>,
 
-    /// constant, step, cosine or one-cycle: the course of the learning rate [default: by model]
+    /// constant, step, cosine, one-cycle or plateau: the course of the learning rate [default: by model]
     #[arg(long, value_name = "NAME", help_heading = "Training")]
     pub schedule: Option<String>,
 
@@ -159,6 +159,11 @@ pub struct Train {
     /// `--set data.seed=N` [default: 1]
     #[arg(long, value_name = "N", help_heading = "Training", allow_negative_numbers = true, value_parser = seed)]
     pub seed: Option<u64>,
+
+    /// Train N times, with the seed and the N − 1 after it; a table with mean and spread at the end.
+    /// The run folders are RUN-DIR/seed-1, …
+    #[arg(long, value_name = "N", help_heading = "Training", allow_negative_numbers = true, value_parser = positive)]
+    pub seeds: Option<usize>,
 
     /// Set any value of the configuration, as in `--set optimizer.momentum=0.95` (repeatable)
     #[arg(
@@ -180,7 +185,7 @@ pub struct Train {
         help_heading = "Run",
         conflicts_with_all = [
             "what", "dataset", "task", "trials", "data_dir", "offline", "limit_train", "limit_test", "device", "epochs",
-            "batch_size", "lr", "optimizer", "schedule", "seed", "set", "run_dir",
+            "batch_size", "lr", "optimizer", "schedule", "seed", "seeds", "set", "run_dir",
         ], value_parser = path())]
     pub resume: Option<PathBuf>,
 

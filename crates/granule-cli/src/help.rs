@@ -25,6 +25,8 @@ Examples:
   granule train mlp --set model.widths=[256,128] --set model.dropout=0.2 --optimizer adamw
   granule train runs/RUN/config.toml --seed 7
       a run again on the same data, with another seed
+  granule train mlp --seeds 5
+      five runs with seeds 1 to 5, and a table with the mean and the spread of their scores
   granule train rate --dataset mnist
       a rate network that sees images row by row
   granule train rate --task perceptual-decision --set model.dale_ratio=0.8
@@ -59,6 +61,8 @@ Defaults by model:
   multi-granularity (in a file, see below):
           adam, lr 0.01                     cosine        64     400
           gradient norm at most 1
+  On a data set of few samples there are more epochs, as many as 2,000 optimiser steps take; --epochs
+  or train.epochs says otherwise.
 ";
 
 const TRAIN_TAIL: &str = "\

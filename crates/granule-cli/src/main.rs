@@ -19,12 +19,31 @@ use granule::io::{ByteSize, budget};
 
 use args::{Cli, Command, DataCommand};
 
-/// Keeps freed memory for a second: a training step asks for the blocks of the last one, and fresh pages cost more than
-/// the arithmetic on them.
+/// A training step asks for the blocks of the last one, and fresh pages cost as much as the arithmetic on them.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// Keeps freed memory for ten seconds instead of one: many steps long, but not for ever. `MIMALLOC_PURGE_DELAY` (ms) says
+/// otherwise.
+fn keep_freed_memory() {
+    use std::ffi::{c_int, c_long};
+    /// `mi_option_purge_delay`, and its value of itself: another version may number its options otherwise.
+    const PURGE_DELAY: (c_int, c_long) = (15, 1000);
+    // SAFETY: of mimalloc.h, with these types; both only read and write one entry of a table that is checked for bounds.
+    #[allow(unsafe_code)]
+    unsafe {
+        unsafe extern "C" {
+            fn mi_option_get(option: c_int) -> c_long;
+            fn mi_option_set(option: c_int, value: c_long);
+        }
+        if mi_option_get(PURGE_DELAY.0) == PURGE_DELAY.1 {
+            mi_option_set(PURGE_DELAY.0, 10_000);
+        }
+    }
+}
+
 fn main() -> ExitCode {
+    keep_freed_memory();
     quiet_mesa();
     failure::install_panic_hook();
     let cli = match Cli::try_parse() {

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::TrainError;
 use crate::settings::Settings;
 
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const PROGRESS_KEY: &str = "granule.progress";
 const CHECKSUM_KEY: &str = "granule.crc32";
 const BEST: &str = "best.ckpt";
@@ -50,13 +50,54 @@ pub(crate) struct Progress {
     pub seconds: f64,
     /// The lowest validation loss.
     pub best: Option<Best>,
-    /// Epochs without improvement, for early stopping.
-    pub stale_epochs: usize,
-    /// The validation loss that counts as improved upon, for early stopping.
-    #[serde(with = "exact")]
-    pub reference_loss: f64,
+    /// What early stopping waits for.
+    pub early_stopping: Patience,
+    /// What the schedule `plateau` waits for.
+    #[serde(default)]
+    pub plateau: Patience,
+    /// How often the schedule `plateau` has lowered the learning rate.
+    #[serde(default)]
+    pub falls: u32,
     /// Whether early stopping has ended the run.
     pub stopped_early: bool,
+}
+
+/// How long the monitored score has not improved.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Patience {
+    /// Epochs without improvement.
+    stale: usize,
+    /// The score to improve upon, with the sign that makes less better.
+    #[serde(with = "exact")]
+    reference: f64,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            stale: 0,
+            reference: f64::INFINITY,
+        }
+    }
+}
+
+impl Patience {
+    /// Takes a score, less being better; whether it is at an end, after `patience` epochs without an improvement by more
+    /// than `min_delta`.
+    pub fn ends(&mut self, score: f64, min_delta: f64, patience: usize) -> bool {
+        if score < self.reference - min_delta {
+            self.reference = score;
+            self.stale = 0;
+        } else {
+            self.stale += 1;
+        }
+        self.stale >= patience
+    }
+
+    /// Begins to wait anew, for an improvement upon the same score.
+    pub fn renew(&mut self) {
+        self.stale = 0;
+    }
 }
 
 /// Sums over the steps of an epoch.
@@ -85,7 +126,6 @@ impl Progress {
             format: FORMAT,
             fingerprint: fingerprint.to_owned(),
             settings,
-            reference_loss: f64::INFINITY,
             ..Self::default()
         }
     }

@@ -37,8 +37,8 @@ mod settings;
 mod trials;
 
 pub use config::{
-    DataConfig, EarlyStopping, Loss, OptimizerConfig, RecordingConfig, RunConfig, ScheduleConfig,
-    TrainConfig, TrialsConfig,
+    ClassWeights, DataConfig, EarlyStopping, Loss, Monitor, OptimizerConfig, RecordingConfig,
+    RunConfig, ScheduleConfig, TrainConfig, TrialsConfig,
 };
 pub use engine::{
     evaluate, evaluate_recording, evaluate_trials, resume, resume_with, test_samples, train,

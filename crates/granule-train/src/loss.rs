@@ -4,7 +4,7 @@
 //! respect to the outputs, where a composed loss records a dozen operations on the tape.
 
 use burn::tensor::activation::log_softmax;
-use burn::tensor::{Int, Tensor};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use crate::config::TrainConfig;
 
@@ -39,15 +39,17 @@ pub(crate) enum DeviceTruth {
 }
 
 /// Cross-entropy for classes, squared error for real values; in trials the mean over all of a batch that counts.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct LossFunction {
     smoothing: f64,
+    /// How much each class counts; all alike when absent.
+    class_weights: Option<Vec<f64>>,
 }
 
 /// Totals over the samples of a batch.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Tally {
-    /// Sum of the samples' losses.
+    /// The mean loss times the number of samples.
     pub loss: f64,
     /// Samples whose largest output is their class; 0 for real values.
     pub correct: u64,
@@ -55,18 +57,55 @@ pub(crate) struct Tally {
 
 impl LossFunction {
     /// The loss to minimise.
-    pub fn training(config: &TrainConfig) -> Self {
+    pub fn training(config: &TrainConfig, class_weights: Option<Vec<f64>>) -> Self {
         Self {
             smoothing: config.label_smoothing,
+            class_weights,
         }
     }
 
-    /// The loss to report: without label smoothing.
+    /// The loss to report: without label smoothing, every class alike.
     pub fn scoring() -> Self {
-        Self { smoothing: 0.0 }
+        Self {
+            smoothing: 0.0,
+            class_weights: None,
+        }
     }
 
-    /// Sums the losses of `outputs`, row-major `[samples, width]`. With `gradient`, writes the derivative of the mean
+    fn class_weight(&self, class: usize) -> f64 {
+        match &self.class_weights {
+            Some(weights) => weights.get(class).copied().unwrap_or(1.0),
+            None => 1.0,
+        }
+    }
+
+    /// What the mean loss of a batch is divided by: its samples, the sum of their classes' weights, or what counts in its
+    /// trials. Means of several batches weighted so are the mean of all.
+    pub fn amount(&self, truth: Truth<'_>, samples: usize) -> f64 {
+        match truth {
+            Truth::Classes(classes) if self.class_weights.is_some() => {
+                let weights = classes.iter().map(|&class| self.class_weight(class.into()));
+                weights.sum()
+            }
+            Truth::Trials { mask, .. } => mask.iter().copied().map(f64::from).sum(),
+            Truth::Classes(_) | Truth::Values(_) => samples as f64,
+        }
+    }
+
+    /// [`amount`](Self::amount) of classes on a device, `[1]`, where they differ.
+    pub fn amount_on_device(&self, classes: &Tensor<1, Int>) -> Option<Tensor<1>> {
+        let weights = self.class_weights_on(&classes.device())?;
+        Some(weights.select(0, classes.clone()).sum())
+    }
+
+    fn class_weights_on(&self, device: &Device) -> Option<Tensor<1>> {
+        let weights = self.class_weights.as_ref()?;
+        let weights: Vec<f32> = weights.iter().map(|weight| *weight as f32).collect();
+        let len = weights.len();
+        Some(Tensor::from_data(TensorData::new(weights, [len]), device))
+    }
+
+    /// Takes the losses of `outputs`, row-major `[samples, width]`. With `gradient`, writes the derivative of the mean
     /// loss with respect to each output there.
     pub fn on_host(
         &self,
@@ -86,6 +125,11 @@ impl LossFunction {
             tally.loss = samples * masked(outputs, targets, mask, gradient);
             return tally;
         }
+        // By what the losses of samples are divided.
+        let amount = match (truth, &self.class_weights) {
+            (Truth::Classes(_), Some(_)) => positive(self.amount(truth, outputs.len() / width)),
+            _ => samples,
+        };
         let mut exponentials = vec![0.0f64; width];
         for (i, row) in outputs.chunks_exact(width).enumerate() {
             match truth {
@@ -93,7 +137,8 @@ impl LossFunction {
                     let class = classes.get(i).map(|&class| usize::from(class));
                     let target = |k: usize| {
                         let hit = f64::from(u8::from(class == Some(k)));
-                        hit * (1.0 - self.smoothing) + self.smoothing / width as f64
+                        let share = hit * (1.0 - self.smoothing) + self.smoothing / width as f64;
+                        share * self.class_weight(k)
                     };
                     tally.correct += u64::from(class == Some(argmax(row)));
                     let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
@@ -111,8 +156,13 @@ impl LossFunction {
                         }
                     }
                     if let Some(gradient) = gradient.as_deref_mut() {
+                        // Targets without weights add up to 1.
+                        let all = match &self.class_weights {
+                            Some(_) => (0..width).map(target).sum(),
+                            None => 1.0,
+                        };
                         let slope =
-                            |(k, e): (usize, &f64)| ((e / sum - target(k)) / samples) as f32;
+                            |(k, e): (usize, &f64)| ((e / sum * all - target(k)) / amount) as f32;
                         gradient.extend(exponentials.iter().enumerate().map(slope));
                     }
                 }
@@ -130,6 +180,9 @@ impl LossFunction {
                 }
             }
         }
+        if amount != samples {
+            tally.loss *= samples / amount;
+        }
         tally
     }
 
@@ -139,6 +192,9 @@ impl LossFunction {
         match truth {
             DeviceTruth::Classes(classes) => {
                 let log = log_softmax(outputs, 1);
+                if let Some(weights) = self.class_weights_on(&classes.device()) {
+                    return self.weighted(log, classes, weights);
+                }
                 let own = log.clone().gather(1, classes.reshape([samples, 1])).sum();
                 let likelihood = if self.smoothing == 0.0 {
                     own
@@ -154,6 +210,29 @@ impl LossFunction {
             }
         }
     }
+
+    /// The mean of cross-entropies weighted by class, `[1]`, from the logarithms of probabilities, `[samples, width]`.
+    fn weighted(&self, log: Tensor<2>, classes: Tensor<1, Int>, weights: Tensor<1>) -> Tensor<1> {
+        let [samples, width] = log.dims();
+        let of_samples = weights.clone().select(0, classes.clone());
+        let amount = of_samples.clone().sum();
+        let amount = amount.clone().mask_fill(amount.lower_equal_elem(0.0), 1.0);
+        let own = log.clone().gather(1, classes.reshape([samples, 1]));
+        let own = own.reshape([samples]).mul(of_samples).sum();
+        let likelihood = if self.smoothing == 0.0 {
+            own
+        } else {
+            let all = log.mul(weights.reshape([1, width])).sum();
+            own.mul_scalar(1.0 - self.smoothing)
+                .add(all.mul_scalar(self.smoothing / width.max(1) as f64))
+        };
+        likelihood.div(amount).neg()
+    }
+}
+
+/// The number, or 1 in place of 0.
+fn positive(amount: f64) -> f64 {
+    if amount > 0.0 { amount } else { 1.0 }
 }
 
 /// Σ m (x − t)² / Σ m, and with `gradient` its derivative 2 m (x − t) / Σ m; 0 where nothing counts.
@@ -171,8 +250,7 @@ fn masked(outputs: &[f32], targets: &[f32], mask: &[f32], gradient: Option<&mut 
 
 /// Σ m, or 1 where nothing counts.
 pub(crate) fn counted(mask: &[f32]) -> f64 {
-    let count: f64 = mask.iter().copied().map(f64::from).sum();
-    if count > 0.0 { count } else { 1.0 }
+    positive(mask.iter().copied().map(f64::from).sum())
 }
 
 /// Number of samples, `[1]`, whose largest output is their class.
@@ -204,18 +282,27 @@ pub(crate) fn probability(row: &[f32], index: usize) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::{Device, TensorData};
     use granule_device::DeviceSpec;
 
     use super::*;
 
     const OUTPUTS: [f32; 6] = [1.0, -2.0, 0.5, 0.2, 0.1, 3.0];
     const CLASSES: [u16; 2] = [2, 0];
+    const WEIGHTS: [f64; 3] = [0.5, 2.0, 4.0];
+    /// Label smoothing and loss with these weights.
+    const WEIGHTED: [(f64, f64); 2] = [(0.0, 1.216_264_08), (0.1, 1.236_802_77)];
     const VALUES: [f32; 6] = [0.3, -0.2, 0.7, 0.1, 0.9, -1.0];
     const TRIALS: Truth<'_> = Truth::Trials {
         targets: &VALUES,
         mask: &[1.0, 0.0, 1.0, 0.0, 0.0, 1.0],
     };
+
+    fn loss(smoothing: f64, class_weights: Option<&[f64]>) -> LossFunction {
+        LossFunction {
+            smoothing,
+            class_weights: class_weights.map(<[f64]>::to_vec),
+        }
+    }
 
     fn two_rows(values: &[f32], device: &Device) -> Tensor<2> {
         Tensor::from_data(TensorData::new(values.to_vec(), [2, 3]), device)
@@ -250,7 +337,7 @@ mod tests {
             (0.1, Truth::Classes(&CLASSES), 1.94543254),
             (0.0, Truth::Values(&one_hot), 2.48333335),
         ] {
-            let tally = LossFunction { smoothing }.on_host(&OUTPUTS, truth, 3, None);
+            let tally = loss(smoothing, None).on_host(&OUTPUTS, truth, 3, None);
             assert!(
                 (tally.loss / 2.0 - expected).abs() < 1e-6,
                 "{truth:?} {tally:?}"
@@ -270,13 +357,17 @@ mod tests {
                     continue;
                 }
             };
-            for (smoothing, truth) in [
-                (0.0, Truth::Classes(&CLASSES)),
-                (0.1, Truth::Classes(&CLASSES)),
-                (0.0, Truth::Values(&VALUES)),
-                (0.0, TRIALS),
+            let weights = Some(&WEIGHTS[..]);
+            for (smoothing, weights, truth) in [
+                (0.0, None, Truth::Classes(&CLASSES)),
+                (0.1, None, Truth::Classes(&CLASSES)),
+                (0.0, weights, Truth::Classes(&CLASSES)),
+                (0.1, weights, Truth::Classes(&CLASSES)),
+                (0.0, Some(&[0.0, 1.0, 0.0][..]), Truth::Classes(&CLASSES)),
+                (0.0, None, Truth::Values(&VALUES)),
+                (0.0, None, TRIALS),
             ] {
-                let function = LossFunction { smoothing };
+                let function = loss(smoothing, weights);
                 let mut expected = Vec::new();
                 let tally = function.on_host(&OUTPUTS, truth, 3, Some(&mut expected));
                 let outputs = two_rows(&OUTPUTS, &device.clone().autodiff()).require_grad();
@@ -299,7 +390,7 @@ mod tests {
 
     #[test]
     fn gradient_equals_pytorch_and_finite_differences() {
-        let smooth = LossFunction { smoothing: 0.1 };
+        let smooth = loss(0.1, None);
         let mut gradient = Vec::new();
         smooth.on_host(&OUTPUTS, Truth::Classes(&CLASSES), 3, Some(&mut gradient));
         let expected = [
@@ -325,6 +416,28 @@ mod tests {
                 let gradient = f64::from(gradient[i]);
                 let near = 1e-4 * gradient.abs().max(1.0);
                 assert!((slope - gradient).abs() < near, "{slope} {gradient} {i}");
+            }
+        }
+    }
+
+    /// torch.nn.functional.cross_entropy(…, weight=…, label_smoothing=…).
+    #[test]
+    fn weighted_losses_equal_pytorch() {
+        for (smoothing, expected) in WEIGHTED {
+            let function = loss(smoothing, Some(&WEIGHTS));
+            let truth = Truth::Classes(&CLASSES);
+            let mut gradient = Vec::new();
+            let tally = function.on_host(&OUTPUTS, truth, 3, Some(&mut gradient));
+            assert!((tally.loss / 2.0 - expected).abs() < 1e-6, "{tally:?}");
+            assert_eq!(function.amount(truth, 2), 4.5);
+            for i in 0..6 {
+                let shifted = |by: f32| {
+                    let mut outputs = OUTPUTS;
+                    outputs[i] += by;
+                    function.on_host(&outputs, truth, 3, None).loss / 2.0
+                };
+                let slope = (shifted(1e-3) - shifted(-1e-3)) / 2e-3;
+                assert!((slope - f64::from(gradient[i])).abs() < 1e-4, "{slope} {i}");
             }
         }
     }

@@ -14,6 +14,7 @@ pub struct Schedule {
     lr: f64,
     steps_per_epoch: u64,
     total_steps: u64,
+    falls: u32,
 }
 
 impl Schedule {
@@ -25,7 +26,13 @@ impl Schedule {
             lr,
             steps_per_epoch,
             total_steps: steps_per_epoch.saturating_mul(epochs as u64),
+            falls: 0,
         }
+    }
+
+    /// The same after so many falls of the schedule `plateau`, which alone depends on how the run goes.
+    pub fn after_falls(self, falls: u32) -> Self {
+        Self { falls, ..self }
     }
 
     /// The learning rate of step `step`, from 0.
@@ -43,6 +50,10 @@ impl Schedule {
     fn factor(&self, step: u64, position: u64, length: u64) -> f64 {
         match self.config {
             ScheduleConfig::Constant(_) => 1.0,
+            ScheduleConfig::Plateau(config) => {
+                let falls = i32::try_from(self.falls).unwrap_or(i32::MAX);
+                config.factor.powi(falls).max(config.min_factor)
+            }
             ScheduleConfig::Step(config) => {
                 let epoch = step / self.steps_per_epoch;
                 config
@@ -77,7 +88,7 @@ fn between(start: f64, end: f64, fraction: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{ConstantConfig, CosineConfig, OneCycleConfig, StepConfig};
+    use crate::config::{ConstantConfig, CosineConfig, OneCycleConfig, PlateauConfig, StepConfig};
 
     fn assert_rates(config: ScheduleConfig, steps_per_epoch: usize, epochs: usize, rates: &[f64]) {
         let schedule = Schedule::new(config, 0.2, steps_per_epoch, epochs);
@@ -165,6 +176,22 @@ mod tests {
                 8e-07,
             ],
         );
+    }
+
+    #[test]
+    fn falls_multiply_down_to_the_floor() {
+        let config = ScheduleConfig::Plateau(PlateauConfig {
+            factor: 0.5,
+            min_factor: 0.25,
+            warmup_steps: 2,
+            ..Default::default()
+        });
+        let schedule = Schedule::new(config, 0.4, 5, 2);
+        let rates = |falls| [0, 1, 9].map(|step| schedule.after_falls(falls).learning_rate(step));
+        assert_eq!(rates(0), [0.2, 0.4, 0.4]);
+        assert_eq!(rates(1), [0.1, 0.2, 0.2]);
+        assert_eq!(rates(2), [0.05, 0.1, 0.1]);
+        assert_eq!(rates(9), rates(2));
     }
 
     #[test]

@@ -17,5 +17,7 @@ mod overhead;
 mod recordings;
 #[path = "train/resume.rs"]
 mod resume;
+#[path = "train/steps.rs"]
+mod steps;
 #[path = "train/tasks.rs"]
 mod tasks;

@@ -7,6 +7,7 @@ pub mod predict;
 pub mod presets;
 pub mod report;
 mod result;
+mod seeds;
 pub mod simulate;
 pub mod target;
 pub mod train;

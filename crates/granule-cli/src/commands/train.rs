@@ -1,11 +1,13 @@
 //! `granule train`.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use granule::models::ModelError;
-use granule::train::{ConfigError, Outcome, Scores, TrainError, resume, train};
+use granule::train::{ConfigError, Evaluation, Outcome, Scores, TrainError, resume, train};
 
 use super::result::{ResultLine, fact, pace, show};
+use super::seeds;
 use crate::args;
 use crate::config::resolve;
 use crate::failure::{INTERRUPTED, Usage};
@@ -18,6 +20,9 @@ pub fn run(args: &args::Train) -> anyhow::Result<ExitCode> {
         Some(_) => None,
         None => Some(resolve(args)?),
     };
+    if let (Some(count), Some(config)) = (args.seeds, &config) {
+        return seeds::run(args, config, count);
+    }
     let interrupt = Interrupt::install()?;
     let style = Style::choose(args.json, args.quiet);
     let mut watcher = Watcher::new(style, Some(&interrupt));
@@ -37,35 +42,51 @@ pub fn run(args: &args::Train) -> anyhow::Result<ExitCode> {
     }
     let outcome = outcome.map_err(in_configuration)?;
     if outcome.interrupted {
-        note(&format!(
-            "interrupted after {} steps; nothing is lost, continue with",
-            outcome.steps
-        ));
-        note(&format!(
-            "  granule train --resume {}",
-            output::quoted(&outcome.run_dir)
-        ));
-        return Ok(ExitCode::from(INTERRUPTED));
+        return Ok(interrupted(&outcome));
     }
     finish(&outcome, args.json)?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn finish(outcome: &Outcome, json: bool) -> anyhow::Result<()> {
-    let (Some(evaluation), Some(model)) = (&outcome.evaluation, &outcome.model_path) else {
-        anyhow::bail!(
+/// Says how to go on.
+pub(super) fn interrupted(outcome: &Outcome) -> ExitCode {
+    note(&format!(
+        "interrupted after {} steps; nothing is lost, continue with",
+        outcome.steps
+    ));
+    note(&format!(
+        "  granule train --resume {}",
+        output::quoted(&outcome.run_dir)
+    ));
+    ExitCode::from(INTERRUPTED)
+}
+
+/// Writes the result as one object.
+pub(super) fn result_line(outcome: &Outcome) -> anyhow::Result<()> {
+    let (evaluation, model) = finished(outcome)?;
+    output::json(&ResultLine {
+        epochs: outcome.epochs,
+        images_per_second: outcome.images_per_second,
+        seconds: outcome.seconds,
+        ..ResultLine::new(evaluation, &outcome.device, Some(&outcome.run_dir), model)
+    })
+}
+
+fn finished(outcome: &Outcome) -> anyhow::Result<(&Evaluation, &Path)> {
+    match (&outcome.evaluation, &outcome.model_path) {
+        (Some(evaluation), Some(model)) => Ok((evaluation, model)),
+        _ => anyhow::bail!(
             "the run in {} ended without a model",
             outcome.run_dir.display()
-        );
-    };
-    if json {
-        return output::json(&ResultLine {
-            epochs: outcome.epochs,
-            images_per_second: outcome.images_per_second,
-            seconds: outcome.seconds,
-            ..ResultLine::new(evaluation, &outcome.device, Some(&outcome.run_dir), model)
-        });
+        ),
     }
+}
+
+fn finish(outcome: &Outcome, json: bool) -> anyhow::Result<()> {
+    if json {
+        return result_line(outcome);
+    }
+    let (evaluation, model) = finished(outcome)?;
     show(evaluation)?;
     let best = match outcome.model_epoch {
         Some(epoch) if epoch != outcome.epochs => {
@@ -102,7 +123,7 @@ fn finish(outcome: &Outcome, json: bool) -> anyhow::Result<()> {
 }
 
 /// Settings that only the data can judge are wrong usage as well.
-fn in_configuration(error: TrainError) -> anyhow::Error {
+pub(super) fn in_configuration(error: TrainError) -> anyhow::Error {
     match &error {
         TrainError::Config(ConfigError { .. }) => Usage::new(error.to_string()).into(),
         TrainError::Model(ModelError::Config {

@@ -42,18 +42,24 @@ pub fn resolve(args: &args::Train) -> anyhow::Result<RunConfig> {
         last("data.dataset"),
         last("data.task.kind"),
     );
-    let named = last("device").is_some()
-        && !layers
-            .iter()
-            .flat_map(|layer| &layer.cleared)
-            .any(|path| path == "device");
-    if !named
+    let cleared = |path: &str| {
+        let mut all = layers.iter().flat_map(|layer| &layer.cleared);
+        all.any(|cleared| cleared == path)
+    };
+    let named = |path: &str| {
+        let mut tables = layers.iter().map(|layer| &layer.table);
+        !cleared(path) && tables.any(|table| lookup(table, path).is_some())
+    };
+    if !named("device")
         && let Some(device) =
             DeviceSpec::from_env().map_err(|error| Usage::new(error.to_string()))?
     {
         base.device = device;
     }
-    let config = stack(&base, &layers)?;
+    let mut config = stack(&base, &layers)?;
+    if !named("train.epochs") && !named("train.min_steps") && !cleared("train.min_steps") {
+        config = config.of_default_length();
+    }
     config
         .validate()
         .map_err(|error| out_of_range(&error, &layers))?;

@@ -198,6 +198,22 @@ fn a_wrong_value_names_field_value_and_range() {
 }
 
 #[test]
+fn a_length_that_nobody_chose_counts_steps() {
+    let least = |words: &[&str]| resolved(words).train.min_steps;
+    assert!(least(&[]).is_some());
+    assert_eq!(least(&["lenet"]), least(&["--set", "train.epochs="]));
+    for chosen in [
+        &["--epochs", "3"][..],
+        &["--set", "train.epochs=3"],
+        &["--set", "train.min_steps="],
+        &["rate", "--task", "flip-flop"],
+    ] {
+        assert_eq!(least(chosen), None, "{chosen:?}");
+    }
+    assert_eq!(least(&["--set", "train.min_steps=7"]), Some(7));
+}
+
+#[test]
 fn an_empty_value_takes_the_default_back() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("my.toml");

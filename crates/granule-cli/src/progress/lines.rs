@@ -205,7 +205,7 @@ pub fn sentence(event: &Event<'_>, unit: Unit) -> Option<String> {
             counter(*turn, *turns),
             levels.join(", ")
         )),
-        Event::Epoch(epoch) => Some(finished(epoch, unit)),
+        Event::Epoch(epoch) if is_shown(epoch) => Some(finished(epoch, unit)),
         Event::EarlyStop { epoch, best_epoch } => Some(format!(
             "stopped early after epoch {epoch}: the validation loss was lowest in epoch {best_epoch}"
         )),
@@ -231,10 +231,15 @@ fn plan(start: &StartEvent<'_>) -> String {
     text.push_str(&head(
         "train",
         &format!(
-            "{} of {}, batch {}; {}, learning rate {:?}{}; seed {}",
+            "{} of {}, {} in all, batch {}{}; {}, learning rate {:?}{}; seed {}",
             counted(config.train.epochs, "epoch"),
             counted(start.steps_per_epoch, "step"),
+            grouped(start.total_steps as usize),
             config.train.batch_size,
+            match config.train.accumulate {
+                1 => String::new(),
+                batches => format!(" × {batches}"),
+            },
             config.optimizer.name(),
             config.optimizer.lr(),
             match config.schedule.name() {
@@ -259,6 +264,13 @@ fn plan(start: &StartEvent<'_>) -> String {
         ));
     }
     text
+}
+
+/// Whether an epoch gets a line: of hundreds some fifty do.
+fn is_shown(epoch: &EpochEvent) -> bool {
+    const LINES: usize = 50;
+    let every = epoch.epochs.div_ceil(LINES).max(1);
+    epoch.epoch == 1 || epoch.epoch == epoch.epochs || epoch.epoch.is_multiple_of(every)
 }
 
 fn finished(epoch: &EpochEvent, unit: Unit) -> String {

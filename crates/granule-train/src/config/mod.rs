@@ -1,8 +1,10 @@
 //! A whole training run as data: what `config.toml` in a run folder holds.
 
+mod length;
 mod optimizer;
 mod recipe;
 mod schedule;
+mod weights;
 
 use std::ops::Range;
 use std::path::PathBuf;
@@ -18,7 +20,10 @@ use granule_models::ModelConfig;
 use serde::{Deserialize, Serialize};
 
 pub use optimizer::{AdamConfig, AdamWConfig, OptimizerConfig, RmsPropConfig, SgdConfig};
-pub use schedule::{ConstantConfig, CosineConfig, OneCycleConfig, ScheduleConfig, StepConfig};
+pub use schedule::{
+    ConstantConfig, CosineConfig, OneCycleConfig, PlateauConfig, ScheduleConfig, StepConfig,
+};
+pub use weights::{ClassWeightRule, ClassWeights};
 
 use crate::error::{ConfigError, TrainError};
 
@@ -187,17 +192,29 @@ impl Default for DataConfig {
 pub struct TrainConfig {
     /// Passes over the training part.
     pub epochs: usize,
-    /// Samples per optimiser step; the last batch of an epoch may be smaller.
+    /// Optimiser steps that a run has at least, 1 or more: on a small training part it has more epochs than `epochs`, as
+    /// many as these steps take. Absent: `epochs` alone decide.
+    pub min_steps: Option<usize>,
+    /// Samples per batch; the last batch of an epoch may be smaller.
     pub batch_size: usize,
+    /// Batches per optimiser step, 1 or more: their gradients are averaged, so that a step is that of a batch so many times
+    /// as large, in the memory of one. The last step of an epoch may have fewer.
+    pub accumulate: usize,
     /// What is minimised.
     pub loss: Loss,
+    /// How much each class counts in the loss of training: `"balanced"`, or a number for each class. Absent: every sample
+    /// counts alike.
+    pub class_weights: Option<ClassWeights>,
     /// Share of each target spread evenly over all classes, in `[0, 1)`; cross-entropy only.
     pub label_smoothing: f64,
     /// Upper bound of the global L2 norm of the gradient; 0 turns clipping off.
     pub clip_norm: Option<f64>,
-    /// Stop when the validation loss no longer falls; needs `data.validation > 0`.
+    /// Stop when the monitored score of the validation part no longer improves; needs `data.validation > 0`.
     pub early_stopping: Option<EarlyStopping>,
-    /// A checkpoint every so many optimiser steps, besides the one after every epoch.
+    /// The score of the validation part that early stopping and the schedule `plateau` go by: `"loss"` or `"accuracy"`.
+    pub monitor: Monitor,
+    /// A checkpoint every so many optimiser steps, besides the one after every epoch (in a run of more than 100 epochs,
+    /// after every hundredth of them).
     pub checkpoint_every_steps: Option<usize>,
     /// How many of the latest checkpoints stay on disk. The best one stays as well.
     pub keep_checkpoints: usize,
@@ -222,11 +239,15 @@ impl Default for TrainConfig {
     fn default() -> Self {
         Self {
             epochs: 10,
+            min_steps: None,
             batch_size: 64,
-            loss: Loss::CrossEntropy,
+            accumulate: 1,
+            loss: Loss::Auto,
+            class_weights: None,
             label_smoothing: 0.0,
             clip_norm: None,
             early_stopping: None,
+            monitor: Monitor::Loss,
             checkpoint_every_steps: None,
             keep_checkpoints: 2,
             memory: None,
@@ -239,21 +260,34 @@ impl Default for TrainConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Loss {
-    /// Mean over samples of `−Σ target · log softmax(logits)`; classes only.
+    /// Cross-entropy for classes, the squared error for real values. A run's `config.toml` has which it was.
     #[default]
+    Auto,
+    /// Mean over samples of `−Σ target · log softmax(logits)`; classes only.
     CrossEntropy,
     /// Mean over samples and outputs of the squared difference, over those that count in trials of a task; real values
     /// only.
     Mse,
 }
 
-/// When to give up waiting for a lower validation loss. The weights of the best epoch are the run's result.
+/// A score of the validation part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Monitor {
+    /// The mean loss, without label smoothing and class weights; lower is better.
+    #[default]
+    Loss,
+    /// The share classified rightly, or the share of right decisions in a task's trials; higher is better.
+    Accuracy,
+}
+
+/// When to give up waiting for a better validation score. The weights of the best epoch are the run's result.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EarlyStopping {
     /// Epochs without improvement after which the run stops.
     pub patience: usize,
-    /// A fall of the validation loss by less than this is no improvement.
+    /// A change of the monitored score by less than this is no improvement.
     pub min_delta: f64,
 }
 
@@ -316,6 +350,9 @@ impl RunConfig {
         self.train.validate(&self.data)?;
         self.optimizer.validate()?;
         self.schedule.validate()?;
+        if let ScheduleConfig::Plateau(_) = self.schedule {
+            self.data.validated("schedule.kind is \"plateau\"")?;
+        }
         match (&self.data.task, &self.data.recording, &self.model) {
             (Some(_), Some(_), _) => Err(ConfigError::new(
                 "data.recording",
@@ -430,8 +467,14 @@ impl RunConfig {
         check(
             "train.loss",
             "\"cross-entropy\"",
-            self.train.loss == Loss::Mse,
+            self.train.loss != Loss::CrossEntropy,
             "\"mse\" without a data set of classes",
+        )?;
+        check(
+            "train.class_weights",
+            "this",
+            self.train.class_weights.is_none(),
+            "unset without a data set of classes",
         )
     }
 }
@@ -531,6 +574,25 @@ impl DataConfig {
         }
     }
 
+    /// Refuses a configuration without a validation part, where something depends on one.
+    fn validated(&self, what: &str) -> Result<(), ConfigError> {
+        let allowed = |least: &str, example: &str| format!("{least} when {what}{example}");
+        match &self.task {
+            None if self.validation > 0.0 => Ok(()),
+            None => Err(ConfigError::new(
+                "data.validation",
+                self.validation,
+                allowed("above 0", ", for example 0.1"),
+            )),
+            Some(_) if self.trials.validation > 0 => Ok(()),
+            Some(_) => Err(ConfigError::new(
+                "data.trials.validation",
+                self.trials.validation,
+                allowed("1 or more", ""),
+            )),
+        }
+    }
+
     fn validate(&self) -> Result<(), ConfigError> {
         seed("data.seed", self.seed)?;
         at_least_one("data.limit_train", self.limit_train)?;
@@ -570,7 +632,9 @@ fn augmentation_error(error: DataError) -> ConfigError {
 impl TrainConfig {
     fn validate(&self, data: &DataConfig) -> Result<(), ConfigError> {
         at_least_one("train.epochs", Some(self.epochs))?;
+        at_least_one("train.min_steps", self.min_steps)?;
         at_least_one("train.batch_size", Some(self.batch_size))?;
+        at_least_one("train.accumulate", Some(self.accumulate))?;
         check(
             "train.label_smoothing",
             self.label_smoothing,
@@ -580,7 +644,7 @@ impl TrainConfig {
         check(
             "train.label_smoothing",
             self.label_smoothing,
-            self.label_smoothing == 0.0 || self.loss == Loss::CrossEntropy,
+            self.label_smoothing == 0.0 || self.loss != Loss::Mse,
             "0 with train.loss = \"mse\"",
         )?;
         if let Some(norm) = self.clip_norm {
@@ -589,20 +653,16 @@ impl TrainConfig {
         if let Some(early) = &self.early_stopping {
             at_least_one("train.early_stopping.patience", Some(early.patience))?;
             not_negative("train.early_stopping.min_delta", early.min_delta)?;
-            match &data.task {
-                None => check(
-                    "data.validation",
-                    data.validation,
-                    data.validation > 0.0,
-                    "above 0 when train.early_stopping is set, for example 0.1",
-                )?,
-                Some(_) => check(
-                    "data.trials.validation",
-                    data.trials.validation,
-                    data.trials.validation > 0,
-                    "1 or more when train.early_stopping is set",
-                )?,
-            }
+            data.validated("train.early_stopping is set")?;
+        }
+        if let Some(weights) = &self.class_weights {
+            weights.validate()?;
+            check(
+                "train.class_weights",
+                "this",
+                self.loss != Loss::Mse,
+                "unset with train.loss = \"mse\"",
+            )?;
         }
         at_least_one("train.checkpoint_every_steps", self.checkpoint_every_steps)?;
         at_least_one("train.keep_checkpoints", Some(self.keep_checkpoints))
@@ -769,6 +829,23 @@ mod tests {
         for (text, field) in [
             ("[train]\nepochs = 0", "train.epochs"),
             ("[train]\nbatch_size = 0", "train.batch_size"),
+            ("[train]\nmin_steps = 0", "train.min_steps"),
+            ("[train]\naccumulate = 0", "train.accumulate"),
+            ("[train]\nclass_weights = [1, -1]", "train.class_weights[1]"),
+            ("[train]\nclass_weights = [0, 0]", "train.class_weights"),
+            (
+                "[train]\nclass_weights = \"balanced\"\nloss = \"mse\"",
+                "train.class_weights",
+            ),
+            ("[schedule]\nkind = \"plateau\"", "data.validation"),
+            (
+                "[schedule]\nkind = \"plateau\"\nfactor = 1.0\n[data]\nvalidation = 0.1",
+                "schedule.factor",
+            ),
+            (
+                "[schedule]\nkind = \"plateau\"\npatience = 0\n[data]\nvalidation = 0.1",
+                "schedule.patience",
+            ),
             ("[train]\nlabel_smoothing = 1.0", "train.label_smoothing"),
             (
                 "[train]\nlabel_smoothing = 0.1\nloss = \"mse\"",

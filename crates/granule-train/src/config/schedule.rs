@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::{at_least_one, check, positive};
+use super::{at_least_one, check, not_negative, positive};
 use crate::error::ConfigError;
 
 /// How the learning rate moves over the optimiser steps; `kind` names it in TOML.
@@ -17,6 +17,8 @@ pub enum ScheduleConfig {
     Cosine(CosineConfig),
     /// The rate rises to its peak and falls to almost nothing, both along half a cosine.
     OneCycle(OneCycleConfig),
+    /// The rate falls whenever the validation score no longer improves.
+    Plateau(PlateauConfig),
 }
 
 /// The rate stays at `optimizer.lr`.
@@ -47,6 +49,35 @@ pub struct CosineConfig {
     pub min_factor: f64,
     /// Optimiser steps of linear rise.
     pub warmup_steps: usize,
+}
+
+/// The rate is multiplied by `factor` whenever the monitored score of the validation part has not improved for `patience`
+/// epochs.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PlateauConfig {
+    /// Factor of each fall, in `(0, 1)`.
+    pub factor: f64,
+    /// Epochs without improvement before each fall.
+    pub patience: usize,
+    /// A change of the monitored score (`train.monitor`) by less than this is no improvement.
+    pub min_delta: f64,
+    /// Lowest rate as a fraction of `optimizer.lr`, in `[0, 1]`.
+    pub min_factor: f64,
+    /// Optimiser steps of linear rise.
+    pub warmup_steps: usize,
+}
+
+impl Default for PlateauConfig {
+    fn default() -> Self {
+        Self {
+            factor: 0.1,
+            patience: 5,
+            min_delta: 1e-4,
+            min_factor: 0.0,
+            warmup_steps: 0,
+        }
+    }
 }
 
 /// `optimizer.lr` is the peak of the cycle.
@@ -92,7 +123,7 @@ impl Default for ScheduleConfig {
 
 impl ScheduleConfig {
     /// The names [`from_name`](Self::from_name) knows.
-    pub const NAMES: &[&str] = &["constant", "step", "cosine", "one-cycle"];
+    pub const NAMES: &[&str] = &["constant", "step", "cosine", "one-cycle", "plateau"];
 
     /// The schedule of that name with its default constants.
     ///
@@ -104,6 +135,7 @@ impl ScheduleConfig {
             "step" => Ok(Self::Step(StepConfig::default())),
             "cosine" => Ok(Self::Cosine(CosineConfig::default())),
             "one-cycle" => Ok(Self::OneCycle(OneCycleConfig::default())),
+            "plateau" => Ok(Self::Plateau(PlateauConfig::default())),
             _ => Err(ConfigError::new(
                 "schedule.kind",
                 name,
@@ -119,6 +151,7 @@ impl ScheduleConfig {
             Self::Step(_) => "step",
             Self::Cosine(_) => "cosine",
             Self::OneCycle(_) => "one-cycle",
+            Self::Plateau(_) => "plateau",
         }
     }
 
@@ -129,6 +162,7 @@ impl ScheduleConfig {
             Self::Step(c) => c.warmup_steps,
             Self::Cosine(c) => c.warmup_steps,
             Self::OneCycle(c) => c.warmup_steps,
+            Self::Plateau(c) => c.warmup_steps,
         }
     }
 
@@ -140,6 +174,17 @@ impl ScheduleConfig {
                 positive("schedule.gamma", c.gamma)
             }
             Self::Cosine(c) => fraction("schedule.min_factor", c.min_factor),
+            Self::Plateau(c) => {
+                check(
+                    "schedule.factor",
+                    c.factor,
+                    c.factor > 0.0 && c.factor < 1.0,
+                    "above 0 and below 1",
+                )?;
+                at_least_one("schedule.patience", Some(c.patience))?;
+                not_negative("schedule.min_delta", c.min_delta)?;
+                fraction("schedule.min_factor", c.min_factor)
+            }
             Self::OneCycle(c) => {
                 fraction("schedule.start_factor", c.start_factor)?;
                 positive("schedule.start_factor", c.start_factor)?;

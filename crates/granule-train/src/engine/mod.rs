@@ -103,6 +103,8 @@ fn begin(
     }
     let (device, dataset) = open(config, dataset, observer)?;
     let problem = Problem::new(config, dataset.as_deref(), device.burn())?;
+    // Wrong weights are refused before there is a folder.
+    problem.class_weights(&config.train)?;
     tell_data(&problem, observer);
 
     let run_dir = match run_dir {
@@ -117,7 +119,7 @@ fn begin(
         }
     };
     let _lock = Lock::take(&run_dir)?;
-    let config = resolved(config, &device)?;
+    let config = resolved(config, &problem, &device)?;
     let recorder = RunRecorder::create(&run_dir, &config.to_toml()?, RecordOptions::default())?;
     let session = Session::new(
         &config, &problem, &device, &run_dir, recorder, observer, stop,
@@ -271,14 +273,21 @@ fn tell_data(problem: &Problem<'_>, observer: &mut dyn Observer) {
     }
 }
 
-/// The configuration that repeats the run from any working directory: the device that was chosen, absolute paths.
-fn resolved(config: &RunConfig, device: &OpenDevice) -> Result<RunConfig, TrainError> {
+/// The configuration that repeats the run from any working directory: the device, loss and length that were chosen,
+/// absolute paths.
+fn resolved(
+    config: &RunConfig,
+    problem: &Problem<'_>,
+    device: &OpenDevice,
+) -> Result<RunConfig, TrainError> {
     use granule_data::DatasetSpec::{Arrays, Folder};
 
     let absolute =
         |path: &Path| std::path::absolute(path).map_err(|e| TrainError::io("resolve", path, e));
     let mut config = config.clone();
     config.device = device.spec().clone();
+    config.train.settle_length(problem.len(Part::Train));
+    config.train.loss = problem.loss();
     if let Some(dir) = &mut config.data.data_dir {
         *dir = absolute(dir)?;
     }

@@ -6,7 +6,7 @@ use granule_data::{Dataset, DatasetSpec, Normalization, Shape, Split, Targets};
 use granule_models::{InputShape, InputSpec, ModelConfig, Task};
 
 use crate::batches::{Purpose, shuffle};
-use crate::config::{DataConfig, Loss, RunConfig};
+use crate::config::{DataConfig, Loss, Monitor, RunConfig, TrainConfig};
 use crate::error::{ConfigError, TrainError};
 use crate::recording::Recorded;
 use crate::trials::Trials;
@@ -86,7 +86,8 @@ impl<'a> Problem<'a> {
 
     fn of_dataset(config: &RunConfig, dataset: &'a Dataset) -> Result<Self, TrainError> {
         let task = task(dataset);
-        let refused = match (&task, config.train.loss) {
+        let train = &config.train;
+        let refused = match (&task, train.loss) {
             (Task::Regression { .. }, Loss::CrossEntropy) => Some((
                 "\"cross-entropy\"",
                 "\"mse\" for a data set with real-valued targets",
@@ -99,6 +100,25 @@ impl<'a> Problem<'a> {
         };
         if let Some((value, allowed)) = refused {
             return Err(ConfigError::new("train.loss", value, allowed).into());
+        }
+        if let Task::Regression { .. } = task {
+            let of_classes = [
+                ("train.label_smoothing", train.label_smoothing > 0.0, "0"),
+                (
+                    "train.class_weights",
+                    train.class_weights.is_some(),
+                    "unset",
+                ),
+                (
+                    "train.monitor",
+                    train.monitor == Monitor::Accuracy,
+                    "\"loss\"",
+                ),
+            ];
+            if let Some((field, _, allowed)) = of_classes.into_iter().find(|(_, set, _)| *set) {
+                let allowed = format!("{allowed} for a data set with real-valued targets");
+                return Err(ConfigError::new(field, "this", allowed).into());
+            }
         }
         let vectors = matches!(dataset.train.shape(), Shape::Vector { .. });
         if vectors && !config.data.augmentation.is_identity() {
@@ -139,6 +159,29 @@ impl<'a> Problem<'a> {
             input,
             task,
         })
+    }
+
+    /// A weight for each class, where they count differently in the loss.
+    pub fn class_weights(&self, train: &TrainConfig) -> Result<Option<Vec<f64>>, ConfigError> {
+        let (Some(weights), Source::Dataset(parts)) = (&train.class_weights, &self.source) else {
+            return Ok(None);
+        };
+        let mut samples = vec![0; self.task.outputs()];
+        for &index in &parts.train {
+            let class = parts.dataset.train.class(index).map(usize::from);
+            if let Some(count) = class.and_then(|class| samples.get_mut(class)) {
+                *count += 1;
+            }
+        }
+        weights.of_classes(&samples).map(Some)
+    }
+
+    /// The loss that the targets ask for.
+    pub fn loss(&self) -> Loss {
+        match self.task {
+            Task::Classification { .. } => Loss::CrossEntropy,
+            _ => Loss::Mse,
+        }
     }
 
     /// The name of the data set, the task or the recording.

@@ -12,13 +12,13 @@ use granule_models::{Network, StateDict};
 
 use crate::batches::{Batch, Batches};
 use crate::checkpoint::{Best, Checkpoint, Progress, Store};
-use crate::config::RunConfig;
+use crate::config::{Monitor, RunConfig, ScheduleConfig};
 use crate::engine::problem::{Problem, Source};
 use crate::engine::recording_score;
 use crate::engine::score::Samples;
-use crate::engine::step::Waiting;
+use crate::engine::step::{Gathered, Waiting};
 use crate::engine::trial_score::validate;
-use crate::error::TrainError;
+use crate::error::{ConfigError, TrainError};
 use crate::event::{EpochEvent, Event, Observer, ScoreEvent, StartEvent, StopFlag};
 use crate::loss::LossFunction;
 use crate::optimizer::Optimizer;
@@ -28,6 +28,9 @@ use crate::recording::Recorded;
 use crate::schedule::Schedule;
 use crate::settings::Settings;
 use crate::trials::TrialBatches;
+
+/// The most epochs of a run that end in a checkpoint.
+const CHECKPOINTS: usize = 100;
 
 /// One run in one process.
 pub(crate) struct Session<'a> {
@@ -48,10 +51,13 @@ pub(crate) struct Session<'a> {
     pub(super) loss: LossFunction,
     /// Training device, with autodiff.
     pub(super) train_device: Device,
+    pub(super) batches_per_epoch: usize,
     pub(super) steps_per_epoch: usize,
     /// Trainable numbers in the model.
     pub(super) parameters: usize,
     pub(super) waiting: Vec<Waiting>,
+    /// The batches of the step under way; none between two steps.
+    pub(super) gathered: Gathered,
     /// Seconds inside forward, backward and update.
     pub(super) step_seconds: f64,
     pub(super) clock: Clock,
@@ -116,9 +122,8 @@ impl<'a> Session<'a> {
             config
                 .model
                 .init(&problem.input.shape, outputs, config.seed, &train_device)?;
-        let steps_per_epoch = problem
-            .len(Part::Train)
-            .div_ceil(config.train.batch_size.max(1));
+        let batches_per_epoch = config.train.batches_per_epoch(problem.len(Part::Train));
+        let steps_per_epoch = config.train.steps_per_epoch(problem.len(Part::Train));
         Ok(Self {
             optimizer: Optimizer::new(
                 &config.optimizer,
@@ -133,6 +138,7 @@ impl<'a> Session<'a> {
             parameters: network.parameter_count(),
             network: Some(network),
             waiting: Vec::new(),
+            gathered: Gathered::default(),
             step_seconds: 0.0,
             config,
             problem,
@@ -141,8 +147,9 @@ impl<'a> Session<'a> {
             recorder,
             observer,
             stop,
-            loss: LossFunction::training(&config.train),
+            loss: LossFunction::training(&config.train, problem.class_weights(&config.train)?),
             train_device,
+            batches_per_epoch,
             steps_per_epoch,
         })
     }
@@ -210,10 +217,11 @@ impl<'a> Session<'a> {
     fn epoch(&mut self, supply: &Supply<'_>) -> Result<End, TrainError> {
         self.clock = Clock::new(&self.progress);
         let (epoch, first) = (self.progress.epoch as u64, self.progress.step_in_epoch);
-        self.tell_turn(first);
-        let mut step = |batch: Batch| {
-            self.step(batch)?;
-            self.after_step()
+        self.begin_turn(first);
+        let first = first * self.config.train.accumulate.max(1);
+        let mut step = |batch: Batch| match self.step(batch)? {
+            true => self.after_step(),
+            false => Ok(ControlFlow::Continue(())),
         };
         match supply {
             Supply::Samples(batches) => batches.run(epoch, first, &mut step)?,
@@ -221,8 +229,7 @@ impl<'a> Session<'a> {
             Supply::Recording(recorded) => {
                 let (size, seed) = (self.config.train.batch_size, self.config.seed);
                 for trials in recorded.batches(epoch, first, size, seed) {
-                    self.fit(recorded, &trials)?;
-                    if self.after_step()?.is_break() {
+                    if self.fit(recorded, &trials)? && self.after_step()?.is_break() {
                         break;
                     }
                 }
@@ -233,12 +240,24 @@ impl<'a> Session<'a> {
         }
         self.end_epoch()?;
         self.progress.seconds = self.clock.seconds + self.clock.begun.elapsed().as_secs_f64();
-        let path = self.save()?;
-        if self.stop.is_stopped() {
-            self.tell_interrupted(&path);
-            return Ok(End::Interrupted);
+        let stopped = self.stop.is_stopped();
+        if stopped || self.checkpoint_is_due() {
+            let path = self.save()?;
+            if stopped {
+                self.tell_interrupted(&path);
+                return Ok(End::Interrupted);
+            }
         }
         Ok(End::Finished)
+    }
+
+    /// Whether the epoch just done ends in a checkpoint: of short epochs by the hundred not every one does, which would
+    /// take longer than the training.
+    fn checkpoint_is_due(&self) -> bool {
+        let (epoch, epochs) = (self.progress.epoch, self.config.train.epochs);
+        epoch >= epochs
+            || self.progress.stopped_early
+            || epoch.is_multiple_of(epochs.div_ceil(CHECKPOINTS).max(1))
     }
 
     /// Writes the checkpoint that is due, if one is, and heeds the stop flag.
@@ -268,6 +287,7 @@ impl<'a> Session<'a> {
     fn end_epoch(&mut self) -> Result<(), TrainError> {
         let classes = self.problem.has_classes();
         let epoch = self.progress.epoch + 1;
+        let learning_rate = self.learning_rate(self.progress.global_step.saturating_sub(1));
         let score = self.validate(epoch)?;
         let best = score.is_some_and(|score| score.best);
         if let Some(score) = score {
@@ -283,7 +303,7 @@ impl<'a> Session<'a> {
             train_accuracy: classes.then(|| sums.correct as f64 / samples),
             validation_loss: score.map(|score| score.loss),
             validation_accuracy: score.and_then(|score| score.accuracy),
-            learning_rate: self.learning_rate(self.progress.global_step.saturating_sub(1)),
+            learning_rate,
             seconds: sums.seconds,
             images_per_second: sums.samples as f64 / sums.seconds.max(1e-9),
             best,
@@ -367,15 +387,26 @@ impl<'a> Session<'a> {
             let model = self.finite_state()?;
             self.store.save_best(self.progress.clone(), model)?;
         }
-        let Some(early) = self.config.train.early_stopping else {
-            return Ok(());
+        let progress = &mut self.progress;
+        let early = self.config.train.early_stopping;
+        let monitored = match (self.config.train.monitor, score.accuracy) {
+            (Monitor::Loss, _) => score.loss,
+            (Monitor::Accuracy, Some(accuracy)) => -accuracy,
+            (Monitor::Accuracy, None) => {
+                let allowed = "\"loss\" where nothing is right or wrong";
+                return Err(ConfigError::new("train.monitor", "\"accuracy\"", allowed).into());
+            }
         };
-        if score.loss < self.progress.reference_loss - early.min_delta {
-            self.progress.reference_loss = score.loss;
-            self.progress.stale_epochs = 0;
-        } else {
-            self.progress.stale_epochs += 1;
-            self.progress.stopped_early = self.progress.stale_epochs >= early.patience;
+        if let Some(early) = early {
+            let stopping = &mut progress.early_stopping;
+            progress.stopped_early = stopping.ends(monitored, early.min_delta, early.patience);
+        }
+        if let ScheduleConfig::Plateau(plateau) = &self.config.schedule {
+            let (patience, min_delta) = (plateau.patience, plateau.min_delta);
+            if progress.plateau.ends(monitored, min_delta, patience) {
+                progress.plateau.renew();
+                progress.falls += 1;
+            }
         }
         Ok(())
     }
@@ -428,11 +459,12 @@ impl<'a> Session<'a> {
         let (_, epochs) = self.config.train.turn((step / steps) as usize);
         let (schedule, lr) = (self.config.schedule, self.config.optimizer.lr());
         Schedule::new(schedule, lr, self.steps_per_epoch, epochs.len())
+            .after_falls(self.progress.falls)
             .learning_rate(step.saturating_sub(epochs.start as u64 * steps))
     }
 
-    /// Tells of a turn that begins with this epoch.
-    fn tell_turn(&mut self, first_step: usize) {
+    /// Tells of a turn that begins with this epoch, with the whole course of the learning rate.
+    fn begin_turn(&mut self, first_step: usize) {
         let train = &self.config.train;
         let (turn, epochs) = train.turn(self.progress.epoch);
         if let Some(turns) = &train.turns
@@ -440,6 +472,8 @@ impl<'a> Session<'a> {
             && first_step == 0
             && epochs.start == self.progress.epoch
         {
+            self.progress.plateau = Default::default();
+            self.progress.falls = 0;
             self.observer.event(&Event::Turn {
                 turn: turn + 1,
                 turns: turns.len(),

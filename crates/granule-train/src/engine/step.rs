@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use burn::tensor::{Tensor, TensorData};
-use granule_models::DropoutStream;
+use granule_models::{DropoutStream, Network};
 
 use crate::batches::{Batch, BatchTruth};
 use crate::engine::recording_score::levels;
@@ -11,7 +11,7 @@ use crate::engine::session::Session;
 use crate::error::TrainError;
 use crate::event::{Event, StepEvent};
 use crate::loss::{DeviceTruth, Tally, Truth, correct_on_device, counted};
-use crate::optimizer::{Gradient, GradientNorm};
+use crate::optimizer::{Amount, Gradient, GradientNorm};
 use crate::record::StepRow;
 use crate::recording::Recorded;
 
@@ -21,8 +21,48 @@ const GROUP: usize = 16;
 /// A step on a GPU whose loss was not read yet.
 pub(super) struct Waiting {
     step: Done,
-    /// Mean loss, hits and gradient norm; `[1]` each.
+    /// Mean loss times samples, hits and gradient norm; `[1]` each.
     readings: Vec<Tensor<1>>,
+}
+
+/// The batches of an optimiser step so far.
+#[derive(Default)]
+pub(super) struct Gathered {
+    batches: usize,
+    sum: Option<Part>,
+}
+
+/// What one batch, or several, give to an optimiser step.
+struct Part {
+    /// Of the mean loss; of several batches that of the sum, until all are there.
+    gradient: Gradient,
+    amount: Amount,
+    samples: usize,
+    /// On the host.
+    tally: Tally,
+    /// On a device: the mean loss times the number of samples, and hits; `[1]` each.
+    readings: Option<[Tensor<1>; 2]>,
+}
+
+impl Part {
+    fn plus(mut self, other: Self) -> Result<Self, TrainError> {
+        self.gradient.add(other.gradient)?;
+        Ok(Self {
+            gradient: self.gradient,
+            amount: self.amount.plus(other.amount),
+            samples: self.samples + other.samples,
+            tally: Tally {
+                loss: self.tally.loss + other.tally.loss,
+                correct: self.tally.correct + other.tally.correct,
+            },
+            readings: match (self.readings, other.readings) {
+                (Some([loss, hits]), Some([more_loss, more_hits])) => {
+                    Some([loss + more_loss, hits + more_hits])
+                }
+                _ => None,
+            },
+        })
+    }
 }
 
 /// A step done.
@@ -38,10 +78,13 @@ struct Done {
 }
 
 impl Session<'_> {
-    /// One optimiser step of a model of several levels.
-    pub(super) fn fit(&mut self, recorded: &Recorded, trials: &[usize]) -> Result<(), TrainError> {
+    /// One batch of a model of several levels; whether that made a whole optimiser step.
+    pub(super) fn fit(
+        &mut self,
+        recorded: &Recorded,
+        trials: &[usize],
+    ) -> Result<bool, TrainError> {
         let begun = Instant::now();
-        let mut done = self.begin_step(trials.len());
         let network = self.take_network()?;
         let train = &self.config.train;
         let backward = recorded
@@ -53,15 +96,18 @@ impl Session<'_> {
                 &self.train_device,
             )
             .map_err(|error| self.with_checkpoint(error))?;
-        done.tally.loss = backward.loss * trials.len() as f64;
-        let gradient = Gradient::of(backward.parameters, &network, self.device.is_host())?;
-        let (network, norm) = self.optimizer.step(network, gradient, done.learning_rate)?;
+        let part = Part {
+            gradient: Gradient::of(backward.parameters, &network, self.device.is_host())?,
+            amount: Amount::Host(trials.len() as f64),
+            samples: trials.len(),
+            tally: Tally {
+                loss: backward.loss * trials.len() as f64,
+                correct: 0,
+            },
+            readings: None,
+        };
         self.network = Some(network);
-        done.gradient_norm = norm.map(GradientNorm::value).transpose()?;
-        self.step_seconds += begun.elapsed().as_secs_f64();
-        self.progress.step_in_epoch += 1;
-        self.progress.global_step += 1;
-        self.account(&[done])
+        self.take_up(part, begun)
     }
 
     /// The levels that learn in this epoch; none when all do.
@@ -83,83 +129,171 @@ impl Session<'_> {
         }
     }
 
-    /// One optimiser step.
-    pub(super) fn step(&mut self, batch: Batch) -> Result<(), TrainError> {
+    /// One batch; whether that made a whole optimiser step.
+    pub(super) fn step(&mut self, batch: Batch) -> Result<bool, TrainError> {
         let begun = Instant::now();
-        let mut done = self.begin_step(batch.len);
         let network = self.take_network()?;
-        let mut dropout = DropoutStream::new(self.config.seed, done.step);
+        let accumulate = self.config.train.accumulate.max(1) as u64;
+        let place = self.progress.global_step * accumulate + self.gathered.batches as u64;
+        let mut dropout = DropoutStream::new(self.config.seed, place);
         let outputs = network.forward_train(batch.inputs, &mut dropout);
-        let truth = match &batch.truth {
-            BatchTruth::HostClasses(classes) if self.device.is_host() => {
-                Ok(Truth::Classes(classes))
+        let amount = self.amount(&batch.truth, batch.len);
+        let host = self.device.is_host();
+        let part = match &batch.truth {
+            BatchTruth::HostClasses(classes) if host => {
+                self.part_on_host(&network, outputs, Truth::Classes(classes), amount)
             }
-            BatchTruth::HostValues(values) if self.device.is_host() => Ok(Truth::Values(values)),
-            BatchTruth::Trials { targets, mask } if self.device.is_host() => {
-                Ok(Truth::Trials { targets, mask })
+            BatchTruth::HostValues(values) if host => {
+                self.part_on_host(&network, outputs, Truth::Values(values), amount)
             }
-            _ => Err(()),
-        };
-        match truth {
-            Ok(truth) => {
-                let [_, width] = outputs.dims();
-                let shape = outputs.shape();
-                let values = outputs
-                    .clone()
-                    .without_autodiff()
-                    .try_into_vec_as::<f32>()
-                    .map_err(TrainError::backend)?;
-                let mut slope = Vec::new();
-                done.tally = self.loss.on_host(&values, truth, width, Some(&mut slope));
-                let slope = Tensor::from_data(TensorData::new(slope, shape), &self.train_device);
-                let gradient = outputs.mul(slope).sum().backward();
-                let mut gradient = Gradient::collect(gradient, &network, true)?;
-                if !done.tally.loss.is_finite() {
-                    done.gradient_norm = Some(gradient.norm().value()?);
-                    return Err(self.non_finite(&done));
-                }
-                let (network, norm) = self.optimizer.step(network, gradient, done.learning_rate)?;
-                self.network = Some(network);
-                done.gradient_norm = norm.map(GradientNorm::value).transpose()?;
-                self.step_seconds += begun.elapsed().as_secs_f64();
-                self.progress.step_in_epoch += 1;
-                self.progress.global_step += 1;
-                self.account(&[done])
+            BatchTruth::Trials { targets, mask } if host => {
+                let truth = Truth::Trials { targets, mask };
+                self.part_on_host(&network, outputs, truth, amount)
             }
-            Err(()) => {
+            _ => {
                 let truth = self.truth_on_device(batch.truth, batch.len);
-                let loss = self.loss.on_device(outputs.clone(), truth.clone());
-                let mut gradient = Gradient::collect(loss.backward(), &network, false)?;
-                // The norm of a diverged run is wanted too late to compute it then.
-                let norm = gradient.norm();
-                let mut readings = vec![loss.without_autodiff()];
-                readings.push(match truth {
-                    DeviceTruth::Classes(classes) => {
-                        correct_on_device(outputs.without_autodiff(), classes)
-                    }
-                    DeviceTruth::Values(_) | DeviceTruth::Trials { .. } => {
-                        Tensor::zeros([1], self.device.burn())
-                    }
-                });
-                readings.extend(match norm {
-                    GradientNorm::Device(norm) => Some(*norm),
-                    GradientNorm::Host(_) => None,
-                });
-                let (network, _) = self.optimizer.step(network, gradient, done.learning_rate)?;
-                self.network = Some(network);
-                self.step_seconds += begun.elapsed().as_secs_f64();
-                self.progress.step_in_epoch += 1;
-                self.progress.global_step += 1;
-                self.waiting.push(Waiting {
-                    step: done,
-                    readings,
-                });
-                let last = self.progress.step_in_epoch == self.steps_per_epoch;
-                match last || self.waiting.len() >= GROUP || self.stop.is_stopped() {
-                    true => self.read_waiting(),
-                    false => Ok(()),
-                }
+                self.part_on_device(&network, outputs, truth, amount)
             }
+        }?;
+        self.network = Some(network);
+        self.take_up(part, begun)
+    }
+
+    fn amount(&self, truth: &BatchTruth, samples: usize) -> Amount {
+        let host = |truth| Amount::Host(self.loss.amount(truth, samples));
+        match truth {
+            BatchTruth::HostClasses(classes) => host(Truth::Classes(classes)),
+            BatchTruth::HostValues(values) => host(Truth::Values(values)),
+            BatchTruth::Trials { targets, mask } => host(Truth::Trials { targets, mask }),
+            BatchTruth::DeviceValues(_) => Amount::Host(samples as f64),
+            BatchTruth::DeviceClasses(classes) => match self.loss.amount_on_device(classes) {
+                Some(amount) => Amount::Device(amount),
+                None => Amount::Host(samples as f64),
+            },
+        }
+    }
+
+    fn part_on_host(
+        &self,
+        network: &Network,
+        outputs: Tensor<2>,
+        truth: Truth<'_>,
+        amount: Amount,
+    ) -> Result<Part, TrainError> {
+        let [samples, width] = outputs.dims();
+        let shape = outputs.shape();
+        let values = outputs
+            .clone()
+            .without_autodiff()
+            .try_into_vec_as::<f32>()
+            .map_err(TrainError::backend)?;
+        let mut slope = Vec::new();
+        let tally = self.loss.on_host(&values, truth, width, Some(&mut slope));
+        let slope = Tensor::from_data(TensorData::new(slope, shape), &self.train_device);
+        let gradient = outputs.mul(slope).sum().backward();
+        let mut gradient = Gradient::collect(gradient, network, true)?;
+        if !tally.loss.is_finite() {
+            let mut done = self.begin_step(samples);
+            done.tally = tally;
+            done.gradient_norm = Some(gradient.norm().value()?);
+            return Err(self.non_finite(&done));
+        }
+        Ok(Part {
+            gradient,
+            amount,
+            samples,
+            tally,
+            readings: None,
+        })
+    }
+
+    fn part_on_device(
+        &self,
+        network: &Network,
+        outputs: Tensor<2>,
+        truth: DeviceTruth,
+        amount: Amount,
+    ) -> Result<Part, TrainError> {
+        let [samples, _] = outputs.dims();
+        let loss = self.loss.on_device(outputs.clone(), truth.clone());
+        let gradient = Gradient::collect(loss.backward(), network, false)?;
+        let hits = match truth {
+            DeviceTruth::Classes(classes) => correct_on_device(outputs.without_autodiff(), classes),
+            DeviceTruth::Values(_) | DeviceTruth::Trials { .. } => {
+                Tensor::zeros([1], self.device.burn())
+            }
+        };
+        let loss = loss.without_autodiff().mul_scalar(samples as f64);
+        Ok(Part {
+            gradient,
+            amount,
+            samples,
+            tally: Tally::default(),
+            readings: Some([loss, hits]),
+        })
+    }
+
+    /// Adds a batch to the step under way, and does the step with its last batch.
+    fn take_up(&mut self, mut part: Part, begun: Instant) -> Result<bool, TrainError> {
+        let accumulate = self.config.train.accumulate.max(1);
+        if accumulate > 1 {
+            part.gradient.multiply(&part.amount)?;
+        }
+        let gathered = std::mem::take(&mut self.gathered);
+        let mut sum = match gathered.sum {
+            Some(sum) => sum.plus(part)?,
+            None => part,
+        };
+        let batches = gathered.batches + 1;
+        let done = self.progress.step_in_epoch * accumulate + batches;
+        if batches < accumulate && done < self.batches_per_epoch {
+            self.gathered = Gathered {
+                batches,
+                sum: Some(sum),
+            };
+            self.step_seconds += begun.elapsed().as_secs_f64();
+            return Ok(false);
+        }
+        if accumulate > 1 {
+            sum.gradient.divide(sum.amount.clone())?;
+        }
+        self.update(sum, begun)?;
+        Ok(true)
+    }
+
+    fn update(&mut self, mut part: Part, begun: Instant) -> Result<(), TrainError> {
+        let mut done = self.begin_step(part.samples);
+        done.tally = part.tally;
+        // The norm of a diverged run is wanted too late to compute it then.
+        let watched = part.readings.is_some().then(|| part.gradient.norm());
+        let network = self.take_network()?;
+        let (network, norm) = self
+            .optimizer
+            .step(network, part.gradient, done.learning_rate)?;
+        self.network = Some(network);
+        let Some(readings) = part.readings else {
+            done.gradient_norm = norm.map(GradientNorm::value).transpose()?;
+            self.step_seconds += begun.elapsed().as_secs_f64();
+            self.progress.step_in_epoch += 1;
+            self.progress.global_step += 1;
+            return self.account(&[done]);
+        };
+        self.step_seconds += begun.elapsed().as_secs_f64();
+        self.progress.step_in_epoch += 1;
+        self.progress.global_step += 1;
+        let mut readings = readings.to_vec();
+        readings.extend(match watched {
+            Some(GradientNorm::Device(norm)) => Some(*norm),
+            _ => None,
+        });
+        self.waiting.push(Waiting {
+            step: done,
+            readings,
+        });
+        let last = self.progress.step_in_epoch == self.steps_per_epoch;
+        match last || self.waiting.len() >= GROUP || self.stop.is_stopped() {
+            true => self.read_waiting(),
+            false => Ok(()),
         }
     }
 
@@ -210,7 +344,7 @@ impl Session<'_> {
         for (mut step, row) in steps.into_iter().zip(values.chunks(width)) {
             if let [loss, correct, rest @ ..] = row {
                 step.tally = Tally {
-                    loss: f64::from(*loss) * step.samples as f64,
+                    loss: f64::from(*loss),
                     correct: *correct as u64,
                 };
                 step.gradient_norm = rest.first().copied().map(f64::from);

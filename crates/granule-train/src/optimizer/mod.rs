@@ -5,6 +5,7 @@
 //! composed of tensor operations takes a dozen passes, which is a quarter of a training step for a network with a
 //! large dense layer. Weight decay applies to every trainable parameter, biases and norms included, as in PyTorch.
 
+mod accumulate;
 mod adam;
 mod parallel;
 mod rmsprop;
@@ -18,6 +19,8 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
 use granule_models::state::{StateDict, TensorValue, is_running_statistic, parameter_ids};
+
+pub use accumulate::Amount;
 
 use crate::config::OptimizerConfig;
 use crate::error::TrainError;

@@ -11,7 +11,7 @@ fn a_diverging_loss_stops_the_run_and_keeps_the_last_good_checkpoint() {
     let data = plane(64, 8);
     on_each(&BACKENDS, |spec, _| {
         let dir = tempfile::tempdir().unwrap();
-        let mut config = config(spec, mlp(&[16], 0.0), 200, 16);
+        let mut config = config(spec, mlp(&[16], 0.0), 100, 16);
         config.train.loss = Loss::Mse;
         config.optimizer = OptimizerConfig::Sgd(SgdConfig {
             lr: 60.0,
@@ -86,7 +86,8 @@ fn settings_that_the_data_rule_out_are_refused_before_a_folder_is_made() {
     let root = tempfile::tempdir().unwrap();
     let dir = root.path().join("run");
     let values = plane(16, 4);
-    let real = config(&spec, mlp(&[4], 0.0), 1, 4);
+    let mut real = config(&spec, mlp(&[4], 0.0), 1, 4);
+    real.train.loss = Loss::CrossEntropy;
     let error = run(&real, &values, &dir).map(|_| ()).unwrap_err();
     assert!(error.to_string().contains("train.loss"), "{error}");
     let mut squared = real;

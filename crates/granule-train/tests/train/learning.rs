@@ -1,9 +1,7 @@
 use granule_data::Augmentation;
 use granule_models::{LeNetConfig, ModelConfig, ResNetConfig};
 use granule_train::config::{CosineConfig, RmsPropConfig, SgdConfig};
-use granule_train::{
-    DataConfig, EarlyStopping, Loss, OptimizerConfig, ScheduleConfig, TrainConfig,
-};
+use granule_train::{DataConfig, EarlyStopping, OptimizerConfig, ScheduleConfig, TrainConfig};
 
 use crate::checkpoints::{model_in, step_checkpoint};
 use crate::common::*;
@@ -114,7 +112,6 @@ fn real_values_are_learnt_on_every_backend() {
         let dir = tempfile::tempdir().unwrap();
         let mut config = config(spec, mlp(&[], 0.0), 20, 16);
         config.optimizer = adam(0.05);
-        config.train.loss = Loss::Mse;
         config.data.validation = 0.1;
         let (outcome, witness) = run(&config, &data, dir.path()).unwrap();
         let evaluation = outcome.evaluation.unwrap();

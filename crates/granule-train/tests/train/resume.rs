@@ -3,10 +3,10 @@ use std::path::{Path, PathBuf};
 
 use granule_data::Dataset;
 use granule_models::{ModelConfig, ResNetConfig, StateDict};
-use granule_train::config::SgdConfig;
+use granule_train::config::{PlateauConfig, SgdConfig};
 use granule_train::{
-    Event, Observer, OptimizerConfig, Outcome, RunConfig, StopFlag, TrainError, resume_with,
-    train_with,
+    ClassWeights, Event, Monitor, Observer, OptimizerConfig, Outcome, RunConfig, ScheduleConfig,
+    StopFlag, TrainError, resume_with, train_with,
 };
 
 use crate::common::*;
@@ -53,7 +53,21 @@ fn tiny_runs(spec: &granule_device::DeviceSpec) -> Vec<(RunConfig, Dataset)> {
         min_delta: 0.0,
     });
     second.data.validation = 0.2;
-    vec![(first, images(8, 32, 9)), (second, points(40, 12))]
+    let mut third = config(spec, mlp(&[8], 0.3), 6, 4);
+    third.optimizer = adam(0.2);
+    third.train.accumulate = 3;
+    third.train.class_weights = Some(ClassWeights::Each(vec![1.0, 0.5, 2.0]));
+    third.train.monitor = Monitor::Accuracy;
+    third.data.validation = 0.2;
+    third.schedule = ScheduleConfig::Plateau(PlateauConfig {
+        patience: 1,
+        ..Default::default()
+    });
+    vec![
+        (first, images(8, 32, 9)),
+        (second, points(40, 12)),
+        (third, points(40, 12)),
+    ]
 }
 
 fn finished(dir: &Path) -> (StateDict, Vec<String>) {

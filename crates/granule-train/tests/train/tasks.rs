@@ -14,7 +14,7 @@ use granule_train::{
 use crate::common::{BACKENDS, HOSTS, Witness, on_each, points};
 
 /// A network and trials small enough for a graphics driver that runs on the CPU.
-fn tiny(device: &DeviceSpec, kind: TaskKind) -> RunConfig {
+pub fn tiny(device: &DeviceSpec, kind: TaskKind) -> RunConfig {
     let model = ModelConfig::Rate(RateConfig {
         units: 6,
         dt: 50.0,
@@ -233,7 +233,10 @@ fn settings_that_do_not_fit_a_task_are_named() {
     type Change<'a> = &'a dyn Fn(&mut RunConfig);
     let cases: [(Change<'_>, &str); 9] = [
         (&|c| c.model = ModelConfig::default(), "model.kind"),
-        (&|c| c.train.loss = Default::default(), "train.loss"),
+        (
+            &|c| c.train.loss = granule_train::Loss::CrossEntropy,
+            "train.loss",
+        ),
         (&|c| c.data.validation = 0.1, "data.validation"),
         (&|c| c.data.limit_test = Some(3), "data.limit_test"),
         (&|c| c.data.augmentation.shift = 1, "data.augmentation"),

@@ -1,0 +1,215 @@
+//! `granule train --seeds N`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use granule::train::{Evaluation, Outcome, RunConfig, Scores, train};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::train::{in_configuration, interrupted, result_line};
+use crate::args;
+use crate::failure::Usage;
+use crate::interrupt::Interrupt;
+use crate::output::{self, columns, counted, note};
+use crate::progress::{Style, Watcher};
+
+/// One run of several.
+struct Run {
+    seed: u64,
+    scores: Vec<(&'static str, f64)>,
+    dir: PathBuf,
+}
+
+/// Trains with as many seeds, one after the other, from the configuration's own seed on.
+pub fn run(args: &args::Train, first: &RunConfig, count: usize) -> anyhow::Result<ExitCode> {
+    let last = first.seed.checked_add(count.saturating_sub(1) as u64);
+    let Some(last) = last.filter(|last| i64::try_from(*last).is_ok()) else {
+        return Err(Usage::new(format!(
+            "there are no {count} seeds from {} on",
+            first.seed
+        ))
+        .into());
+    };
+    let interrupt = Interrupt::install()?;
+    let style = Style::choose(args.json, args.quiet);
+    let mut runs = Vec::with_capacity(count);
+    for seed in first.seed..=last {
+        let config = RunConfig {
+            seed,
+            ..first.clone()
+        };
+        let dir = args
+            .run_dir
+            .as_ref()
+            .map(|dir| dir.join(format!("seed-{seed}")));
+        let mut watcher = Watcher::new(style, Some(&interrupt));
+        let outcome = train(&config, dir.as_deref(), &mut watcher, &interrupt.stop);
+        drop(watcher);
+        if matches!(style, Style::Bar | Style::Lines) {
+            note("");
+        }
+        let outcome = match outcome {
+            Ok(outcome) if !outcome.interrupted => outcome,
+            stopped => {
+                show(&runs, args.json)?;
+                return match stopped {
+                    Ok(outcome) => Ok(interrupted(&outcome)),
+                    Err(error) => Err(in_configuration(error)),
+                };
+            }
+        };
+        if args.json {
+            result_line(&outcome)?;
+        }
+        runs.push(Run {
+            seed,
+            scores: scores(&outcome),
+            dir: outcome.run_dir,
+        });
+    }
+    show(&runs, args.json)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What a run is told by, the same for every run of one configuration.
+fn scores(outcome: &Outcome) -> Vec<(&'static str, f64)> {
+    let Some(evaluation) = &outcome.evaluation else {
+        return Vec::new();
+    };
+    let Evaluation { loss, scores, .. } = evaluation;
+    let accuracy = || evaluation.accuracy().map(|accuracy| ("accuracy", accuracy));
+    match scores {
+        Scores::Classification(classes) => vec![
+            ("accuracy", classes.accuracy),
+            ("macro F1", classes.macro_f1),
+            ("loss", *loss),
+        ],
+        Scores::Regression(values) => vec![
+            ("R²", values.mean.r2),
+            ("MAE", values.mean.mae),
+            ("loss", *loss),
+        ],
+        Scores::Recording(recording) => {
+            let r2 = recording.r2().map(|r2| ("R²", r2));
+            r2.into_iter().chain([("loss", *loss)]).collect()
+        }
+        Scores::Trials(_) => accuracy().into_iter().chain([("MSE", *loss)]).collect(),
+    }
+}
+
+/// Mean and standard deviation (with n − 1) of one score over runs; one run has no spread.
+#[derive(Debug, PartialEq, Serialize)]
+struct Summary {
+    mean: f64,
+    spread: Option<f64>,
+}
+
+impl Summary {
+    fn of(values: &[f64]) -> Self {
+        let count = values.len() as f64;
+        let mean = values.iter().sum::<f64>() / count;
+        let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+        Self {
+            mean,
+            spread: (values.len() > 1).then(|| (squares / (count - 1.0)).sqrt()),
+        }
+    }
+}
+
+/// Every score with its mean and spread.
+fn summaries(runs: &[Run]) -> Vec<(&'static str, Summary)> {
+    let Some(first) = runs.first() else {
+        return Vec::new();
+    };
+    let of = |(index, (name, _)): (usize, &(&'static str, f64))| {
+        let all = runs.iter().filter_map(|run| run.scores.get(index));
+        let values: Vec<f64> = all.map(|(_, value)| *value).collect();
+        (*name, Summary::of(&values))
+    };
+    first.scores.iter().enumerate().map(of).collect()
+}
+
+fn show(runs: &[Run], json: bool) -> anyhow::Result<()> {
+    let summaries = summaries(runs);
+    if summaries.is_empty() {
+        return Ok(());
+    }
+    if json {
+        let scores: Map<String, Value> = summaries
+            .into_iter()
+            .map(|(name, summary)| (key(name), json!(summary)))
+            .collect();
+        let seeds: Vec<u64> = runs.iter().map(|run| run.seed).collect();
+        return output::event("seeds", json!({ "seeds": seeds, "scores": scores }));
+    }
+    output::line(&table(runs, &summaries))?;
+    output::line(&format!(
+        "\nspread: the standard deviation over {}",
+        counted(runs.len(), "run")
+    ))
+}
+
+/// A score's name as a key of JSON.
+fn key(name: &str) -> String {
+    match name {
+        "R²" => "r2".to_owned(),
+        name => name.to_lowercase().replace(' ', "_"),
+    }
+}
+
+fn table(runs: &[Run], summaries: &[(&'static str, Summary)]) -> String {
+    let row = |label: String, values: Vec<Option<f64>>, dir: String| {
+        let number = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.4}"));
+        let cells = values.into_iter().map(number);
+        std::iter::once(label).chain(cells).chain([dir]).collect()
+    };
+    let names = summaries.iter().map(|(name, _)| (*name).to_owned());
+    let head = std::iter::once("seed".to_owned()).chain(names);
+    let mut rows: Vec<Vec<String>> = vec![head.chain(["run".to_owned()]).collect()];
+    rows.extend(runs.iter().map(|run| {
+        let values = run.scores.iter().map(|(_, value)| Some(*value)).collect();
+        row(run.seed.to_string(), values, run.dir.display().to_string())
+    }));
+    let means = summaries.iter().map(|(_, summary)| Some(summary.mean));
+    rows.push(row("mean".to_owned(), means.collect(), String::new()));
+    let spreads = summaries.iter().map(|(_, summary)| summary.spread);
+    rows.push(row("spread".to_owned(), spreads.collect(), String::new()));
+    columns(&rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mean_and_spread_are_those_of_a_sample() {
+        let summary = Summary::of(&[0.9, 0.94, 0.95]);
+        assert!((summary.mean - 0.93).abs() < 1e-12);
+        assert!((summary.spread.unwrap() - 0.026_457_513).abs() < 1e-8);
+        let alone = Summary {
+            mean: 0.9,
+            spread: None,
+        };
+        assert_eq!(Summary::of(&[0.9]), alone);
+    }
+
+    #[test]
+    fn a_table_has_a_row_for_each_run_and_two_more() {
+        let run = |seed: u64, accuracy: f64| Run {
+            seed,
+            scores: vec![("accuracy", accuracy), ("macro F1", accuracy)],
+            dir: PathBuf::from(format!("runs/seed-{seed}")),
+        };
+        let runs = [run(3, 0.9), run(4, 1.0)];
+        let text = table(&runs, &summaries(&runs));
+        let lines: Vec<Vec<&str>> = text
+            .lines()
+            .map(|line| line.split_whitespace().collect())
+            .collect();
+        assert_eq!(lines[1], ["3", "0.9000", "0.9000", "runs/seed-3"]);
+        assert_eq!(lines[3], ["mean", "0.9500", "0.9500"]);
+        assert_eq!(lines[4], ["spread", "0.0707", "0.0707"]);
+        assert_eq!(key("macro F1"), "macro_f1");
+    }
+}

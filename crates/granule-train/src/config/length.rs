@@ -1,0 +1,69 @@
+//! How long a run is.
+
+use super::{ModelConfig, RunConfig, TrainConfig};
+
+impl RunConfig {
+    /// Asks for as many optimiser steps as a model needs on a small training part, where nobody chose the length of the
+    /// run: the epochs of [`recipe`](Self::recipe) are meant for tens of thousands of samples. `granule train` does so
+    /// unless `--epochs` or one of the keys `train.epochs` and `train.min_steps` is given. Tasks make as many new trials as
+    /// an epoch asks for, and recordings have few batches: their epochs stay.
+    pub fn of_default_length(mut self) -> Self {
+        let data = &self.data;
+        if data.task.is_none() && data.recording.is_none() {
+            self.train.min_steps = match self.model {
+                ModelConfig::MultiGranularity(_) => None,
+                _ => Some(DEFAULT_STEPS),
+            };
+        }
+        self
+    }
+}
+
+/// Chosen on held-out parts of the training samples of small sets: fewer leave networks below ridge regression and nearest
+/// neighbours, more change little.
+const DEFAULT_STEPS: usize = 2000;
+
+impl TrainConfig {
+    /// Optimiser steps in one epoch of so many samples.
+    pub(crate) fn steps_per_epoch(&self, samples: usize) -> usize {
+        self.batches_per_epoch(samples)
+            .div_ceil(self.accumulate.max(1))
+    }
+
+    /// Batches in one epoch of so many samples.
+    pub(crate) fn batches_per_epoch(&self, samples: usize) -> usize {
+        samples.div_ceil(self.batch_size.max(1))
+    }
+
+    /// Turns the least number of steps into epochs of so many training samples.
+    pub(crate) fn settle_length(&mut self, samples: usize) {
+        if let Some(steps) = self.min_steps.take() {
+            let least = steps.div_ceil(self.steps_per_epoch(samples).max(1));
+            self.epochs = self.epochs.max(least);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_parts_get_more_epochs_and_large_ones_stay() {
+        let epochs = |samples: usize, accumulate: usize, min_steps: Option<usize>| {
+            let mut train = TrainConfig {
+                accumulate,
+                min_steps,
+                ..Default::default()
+            };
+            train.settle_length(samples);
+            assert_eq!(train.min_steps, None);
+            train.epochs
+        };
+        assert_eq!(epochs(1000, 1, None), 10);
+        assert_eq!(epochs(1000, 1, Some(2000)), 125);
+        assert_eq!(epochs(1000, 4, Some(2000)), 500);
+        assert_eq!(epochs(60_000, 1, Some(2000)), 10);
+        assert_eq!(epochs(0, 1, Some(20)), 20);
+    }
+}
