@@ -63,12 +63,49 @@ fn json_ends_with_the_result_and_every_line_parses() {
     }
 }
 
+#[test]
+fn several_seeds_end_in_a_table_with_mean_and_spread() {
+    let dir = tempfile::tempdir().unwrap();
+    let command = "train mlp --seeds 2 --seed 4 --epochs 1 --limit-train 300 --limit-test 200 --device cpu --run-dir r";
+    let words: Vec<&str> = command.split(' ').collect();
+    let finished = fine(dir.path(), &words);
+    let rows: Vec<Vec<&str>> = finished
+        .stdout
+        .lines()
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    let seeds = ["4", "5", "mean", "spread"];
+    for (row, seed) in rows[1..].iter().zip(seeds) {
+        assert_eq!(row[0], seed, "{}", finished.stdout);
+    }
+    assert_eq!(rows[1].last(), Some(&"r/seed-4"));
+    assert!(dir.path().join("r/seed-5/model.granule").is_file());
+
+    let words: Vec<&str> = words.into_iter().chain(["--json"]).collect();
+    let text = refused(dir.path(), &words, 1);
+    assert!(text.contains("not empty"), "{text}");
+    let again = words
+        .iter()
+        .map(|word| if *word == "r" { "s" } else { word });
+    let events = fine(dir.path(), &again.collect::<Vec<_>>()).json();
+    let last = events.last().unwrap();
+    assert_eq!(last["event"], "seeds", "{last}");
+    assert_eq!(last["seeds"], serde_json::json!([4, 5]));
+    let results = events.iter().filter(|event| event["event"] == "result");
+    let accuracies: Vec<f64> = results
+        .map(|result| result["test_accuracy"].as_f64().unwrap())
+        .collect();
+    let mean = last["scores"]["accuracy"]["mean"].as_f64().unwrap();
+    assert!((mean - (accuracies[0] + accuracies[1]) / 2.0).abs() < 1e-12);
+    assert!(last["scores"]["macro_f1"]["spread"].is_number());
+}
+
 /// The digits drawn by code are to tell a linear model from a convolutional one.
 #[test]
 fn drawn_digits_are_too_hard_for_a_line_and_easy_for_a_small_cnn() {
     let dir = tempfile::tempdir().unwrap();
     let accuracy = |model: &str| {
-        let command = format!("train {model} --device flex --json");
+        let command = format!("train {model} --epochs 10 --device flex --json");
         let args: Vec<&str> = command.split(' ').collect();
         fine(dir.path(), &args).result()["test_accuracy"]
             .as_f64()

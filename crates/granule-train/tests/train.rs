@@ -17,6 +17,8 @@ mod overhead;
 mod recordings;
 #[path = "train/resume.rs"]
 mod resume;
+#[path = "train/small_sets.rs"]
+mod small_sets;
 #[path = "train/steps.rs"]
 mod steps;
 #[path = "train/tasks.rs"]

