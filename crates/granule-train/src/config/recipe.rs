@@ -3,7 +3,8 @@ use granule_data::{Augmentation, DatasetSpec};
 use granule_models::{ModelConfig, RateConfig, RecurrentInitialization};
 
 use super::{
-    AdamConfig, Loss, OneCycleConfig, OptimizerConfig, RunConfig, ScheduleConfig, SgdConfig,
+    AdamConfig, AdamWConfig, Loss, OneCycleConfig, OptimizerConfig, RunConfig, ScheduleConfig,
+    SgdConfig,
 };
 
 impl RunConfig {
@@ -26,6 +27,17 @@ impl RunConfig {
         match model {
             ModelConfig::Mlp(_) | ModelConfig::LeNet(_) => {
                 config.schedule = ScheduleConfig::Cosine(Default::default());
+                let own = matches!(
+                    dataset,
+                    DatasetSpec::Folder { .. } | DatasetSpec::Arrays { .. }
+                );
+                // People's own vectors are often a few hundred noisy samples.
+                if own && matches!(model, ModelConfig::Mlp(_)) {
+                    config.optimizer = OptimizerConfig::AdamW(AdamWConfig {
+                        weight_decay: 1.0,
+                        ..Default::default()
+                    });
+                }
             }
             ModelConfig::Cnn(_) => {
                 config.optimizer = OptimizerConfig::Sgd(SgdConfig {

@@ -1,7 +1,7 @@
 //! What `granule train` makes of small sets without a flag, against linear regression and the nearest neighbour.
 
 use granule_data::synthetic::{Part, split};
-use granule_data::{Dataset, DatasetSpec, Features, Normalization, Shape, Split, Targets};
+use granule_data::{Dataset, Features, Normalization, Shape, Split, Targets};
 use granule_models::ModelConfig;
 use granule_train::RunConfig;
 
@@ -202,7 +202,8 @@ fn beats_baselines(model: &str, set: impl Fn(u64) -> Dataset) {
     for seed in SEEDS {
         let data = set(seed);
         let model = ModelConfig::from_name(model).unwrap();
-        let mut config = RunConfig::recipe(model, DatasetSpec::SyntheticDigits).of_default_length();
+        let mut config =
+            RunConfig::recipe(model, "arrays:own.npz".parse().unwrap()).of_default_length();
         config.device = "flex".parse().unwrap();
         config.seed = seed;
         let dir = tempfile::tempdir().unwrap();
