@@ -59,12 +59,18 @@ pub enum Command {
     /// List the ready-made simulations, or print one
     #[command(after_long_help = help::PRESETS)]
     Presets(Presets),
+    /// Print every key of a configuration: type, default, range, unit and help
+    #[command(after_long_help = help::CONFIG)]
+    Config(Config),
     /// List the devices of this machine and the one that `auto` takes
     #[command(after_long_help = help::DEVICES)]
     Devices(Devices),
     /// List, fetch, verify and look at data sets
     #[command(after_long_help = help::DATA, arg_required_else_help = true)]
     Data(Data),
+    /// Print a script that completes commands and flags in a shell
+    #[command(after_long_help = help::COMPLETIONS)]
+    Completions(Completions),
 }
 
 /// Where data sets are on disk.
@@ -165,7 +171,22 @@ pub struct Train {
     #[arg(long, value_name = "N", help_heading = "Training", allow_negative_numbers = true, value_parser = positive)]
     pub seeds: Option<usize>,
 
-    /// Set any value of the configuration, as in `--set optimizer.momentum=0.95` (repeatable)
+    /// Hold out this fraction of the training samples for validation [default: 0, none]
+    #[arg(
+        long,
+        value_name = "FRACTION",
+        help_heading = "Training",
+        allow_negative_numbers = true
+    )]
+    pub validation: Option<f64>,
+
+    /// Stop after N epochs without a lower validation loss; holds a tenth out for validation
+    /// unless --validation says otherwise
+    #[arg(long, value_name = "N", help_heading = "Training", allow_negative_numbers = true, value_parser = whole)]
+    pub early_stopping: Option<usize>,
+
+    /// Set any value of the configuration, as in `--set optimizer.momentum=0.95` (repeatable);
+    /// `granule config` lists all keys
     #[arg(
         long,
         value_name = "KEY.PATH=VALUE",
@@ -185,12 +206,12 @@ pub struct Train {
         help_heading = "Run",
         conflicts_with_all = [
             "what", "dataset", "task", "trials", "data_dir", "offline", "limit_train", "limit_test", "device", "epochs",
-            "batch_size", "lr", "optimizer", "schedule", "seed", "seeds", "set", "run_dir",
+            "batch_size", "lr", "optimizer", "schedule", "validation", "early_stopping", "seed", "seeds", "set", "run_dir",
         ], value_parser = path())]
     pub resume: Option<PathBuf>,
 
     /// Print one JSON object a line; the last one is the result
-    #[arg(long, help_heading = "Output", conflicts_with = "quiet")]
+    #[arg(long, help_heading = "Output")]
     pub json: bool,
 
     /// Print the result only
@@ -284,7 +305,8 @@ pub struct Simulate {
     #[arg(value_name = "PRESET|CONFIG.toml", value_parser = name_or_path)]
     pub what: String,
 
-    /// Set any value of the configuration, as in `--set unit.current=12` (repeatable)
+    /// Set any value of the configuration, as in `--set unit.current=12` (repeatable);
+    /// `granule config PRESET` lists all keys
     #[arg(
         long,
         value_name = "KEY.PATH=VALUE",
@@ -433,6 +455,25 @@ pub struct Presets {
     /// Print one JSON object per preset, one a line
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Config {
+    /// A model, a preset, a TOML file or a run folder: its whole configuration as TOML with help.
+    /// Or a key, a kind or any word: the keys that it finds. [default: train]
+    #[arg(value_name = "MODEL|PRESET|FILE|KEY|WORD")]
+    pub what: Option<String>,
+
+    /// Print the JSON Schema, for editors; of keys that were searched for, one JSON object per key
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Completions {
+    /// The shell
+    #[arg(value_name = "bash|zsh|fish")]
+    pub shell: clap_complete::Shell,
 }
 
 #[derive(Debug, Args)]

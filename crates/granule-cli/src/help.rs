@@ -41,8 +41,8 @@ Configuration:
   A TOML file, then the flags, then --set decide, the later one wins. What none of them names
   keeps its default. Naming another model, optimiser or schedule resets that table to the
   defaults of its kind. VALUE of --set is TOML; a bare word is a string; an empty VALUE takes
-  the default back. Every run writes the whole configuration to RUN/config.toml: train once and
-  read it to see every key.
+  the default back. `granule config MODEL` prints every key with its default, range and help;
+  RUN/config.toml has the whole configuration of a run.
 ";
 
 /// [`RunConfig::recipe`](granule::train::RunConfig::recipe) in words.
@@ -195,6 +195,28 @@ Examples:
   granule presets
   granule presets hodgkin-huxley > cell.toml
   granule presets --json";
+
+pub const CONFIG: &str = "\
+Examples:
+  granule config                     everything that granule train reads, with its defaults
+  granule config lenet > my.toml     as lenet has it; edit it, then: granule train my.toml
+  granule config runs/RUN            as a run has it
+  granule config hodgkin-huxley      everything that a simulation reads, as this preset has it
+  granule config patience            one key; also a table (optimizer), a kind (adamw, jansen-rit),
+                                     a path (train.early_stopping) or a word (gradient)
+  granule config train --json > granule-train.schema.json
+  granule config simulate --json > granule-simulate.schema.json
+      for editors: `#:schema ./granule-train.schema.json` as the first line of a TOML file gives
+      completion and checks in those that use taplo (Even Better TOML)
+
+What is printed of a model, preset, file or run is TOML: keys that are unset stand as comments, the
+kinds that could be chosen stand beside `kind`, with keys of their own (`granule config KIND`).";
+
+pub const COMPLETIONS: &str = "\
+Examples:
+  granule completions bash > ~/.local/share/bash-completion/completions/granule
+  granule completions zsh > ~/.zfunc/_granule      with ~/.zfunc in $fpath
+  granule completions fish > ~/.config/fish/completions/granule.fish";
 
 pub const DEVICES: &str = "\
 Examples:

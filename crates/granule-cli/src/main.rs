@@ -5,6 +5,7 @@ mod args;
 mod commands;
 mod config;
 mod failure;
+mod flags;
 mod help;
 mod interrupt;
 mod names;
@@ -49,6 +50,10 @@ fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(message) => {
+            let words: Vec<_> = std::env::args_os().skip(1).collect();
+            if let Some(usage) = flags::explain(&message, &words) {
+                return failure::report(&usage.into());
+            }
             // Help goes to standard output, whose reader may have gone.
             let _ = message.print();
             return ExitCode::from(
@@ -101,6 +106,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Report(args) => commands::report::run(&args)?,
         Command::Simulate(args) => return commands::simulate::run(&args),
         Command::Presets(args) => commands::presets::run(&args)?,
+        Command::Config(args) => commands::config::run(&args)?,
+        Command::Completions(args) => commands::completions::run(&args)?,
         Command::Devices(args) => commands::devices::run(&args)?,
         Command::Data(args) => match args.command {
             DataCommand::List { folder, json } => commands::data::list(&folder, json)?,

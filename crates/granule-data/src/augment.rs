@@ -11,15 +11,19 @@ const MAX_DISTANCE: usize = 64;
 
 /// Which distortions a training image undergoes. All zero leaves images as they are.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Augmentation {
     /// Pads every side by this many black pixels, then crops the original size at a random place.
+    #[cfg_attr(feature = "schema", schemars(range(max = MAX_DISTANCE)))]
     pub pad_crop: usize,
     /// Mirrors left and right half of the time.
     pub horizontal_flip: bool,
     /// Moves by up to this many pixels in each direction.
+    #[cfg_attr(feature = "schema", schemars(range(max = MAX_DISTANCE)))]
     pub shift: usize,
     /// Rotates by up to this many degrees either way.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0, max = 180), extend("unit" = "degrees")))]
     pub rotation_degrees: f32,
 }
 

@@ -48,6 +48,10 @@ impl DatasetSpec {
         "cifar-10",
         "cifar-100",
     ];
+
+    /// How a data set of one's own is written.
+    pub const FORMS: [&'static str; 3] =
+        ["folder:DIR", "arrays:FILE.npz", "arrays:X.npy,Y.npy"];
 }
 
 /// The name that `text` most likely meant.
@@ -132,6 +136,21 @@ impl<'de> Deserialize<'de> for DatasetSpec {
         String::deserialize(deserializer)?
             .parse()
             .map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(feature = "schema")]
+impl schemars::JsonSchema for DatasetSpec {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "DatasetSpec".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "type": "string",
+            "anyOf": [{"enum": Self::NAMES}, {"pattern": "^(folder|arrays):."}],
+            "words": Self::NAMES.iter().copied().chain(Self::FORMS).collect::<Vec<_>>(),
+        })
     }
 }
 

@@ -208,6 +208,21 @@ impl<'de> Deserialize<'de> for DeviceSpec {
     }
 }
 
+#[cfg(feature = "schema")]
+impl schemars::JsonSchema for DeviceSpec {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "DeviceSpec".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "type": "string",
+            "pattern": "^ *(?i:auto|cpu|gpu|ndarray|flex|wgpu|vulkan|metal|cuda)(:.*)? *$",
+            "words": Self::WORDS,
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::ffi::OsStr;

@@ -8,6 +8,7 @@ use crate::{DynamicsError, Place, State, Variable};
 
 /// Settings of [`Delay`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct DelayConfig {
     /// The number of channels, that is, columns of the input.
@@ -20,6 +21,7 @@ pub struct DelayConfig {
 
 /// The unit of what a delay line carries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Unit {
     /// Spikes, rates of mass models, anything without a unit.

@@ -15,6 +15,7 @@ use crate::{DynamicsError, State};
 
 /// What is kept of a run of T steps for its backward pass. `Full`, `Segments` and `Nested` give the same gradient.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Memory {
     /// All T steps on the tape.

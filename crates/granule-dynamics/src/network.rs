@@ -15,32 +15,42 @@ use crate::{Bounds, DynamicsError, Place, State, Variable};
 /// asynchronous irregular state, with 80 + 20 connections a cell instead of 1000 + 250, which are stronger for it, and
 /// synapses that take time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct SpikingNetworkConfig {
     /// The number of excitatory cells.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub excitatory: usize,
     /// The number of inhibitory cells.
     pub inhibitory: usize,
     /// The share of the cells of either kind that a cell hears, the same number for each cell.
+    #[cfg_attr(feature = "schema", schemars(range(max = 1), extend("exclusiveMinimum" = 0)))]
     pub connection_probability: f64,
     /// J: what an excitatory spike brings, mV: the jump of the potential if it came at once.
+    #[cfg_attr(feature = "schema", schemars(transform = crate::setting::Range::Positive))]
     pub weight: f64,
     /// g: how many times stronger an inhibitory spike is.
+    #[cfg_attr(feature = "schema", schemars(transform = crate::setting::Range::NonNegative))]
     pub inhibition: f64,
     /// From a spike to its arrival, ms.
     pub delay: f64,
     /// τ_s: of the synaptic current's decay, ms.
+    #[cfg_attr(feature = "schema", schemars(transform = crate::setting::Range::Positive))]
     pub synaptic_time_constant: f64,
     /// ν_ext/ν_thr: the rate of each of a cell's excitatory Poisson inputs from outside, as many as it has inside, over the rate
     /// θ/(J C_E τ) that alone would bring it to its threshold.
+    #[cfg_attr(feature = "schema", schemars(transform = crate::setting::Range::NonNegative))]
     pub external_rate_ratio: f64,
     /// τ of the membrane, ms.
+    #[cfg_attr(feature = "schema", schemars(transform = crate::setting::Range::Positive))]
     pub time_constant: f64,
     /// θ: the threshold, mV above rest.
+    #[cfg_attr(feature = "schema", schemars(transform = crate::setting::Range::Positive))]
     pub threshold: f64,
     /// The potential after a spike, mV above rest.
     pub reset: f64,
     /// The refractory period, ms.
+    #[cfg_attr(feature = "schema", schemars(transform = crate::setting::Range::NonNegative))]
     pub refractory: f64,
 }
 

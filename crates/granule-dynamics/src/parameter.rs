@@ -10,6 +10,7 @@ use crate::state::{Place, host};
 
 /// The values a trainable parameter may take; a smooth map from all real numbers keeps it inside.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Bounds {
     /// Any real number; the value is trained as it is.
@@ -166,6 +167,7 @@ impl Parameter {
 
 /// The values of a parameter in a configuration: one number for all units, or a list with one for each.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged)]
 pub enum Values {
     /// The same for all units.

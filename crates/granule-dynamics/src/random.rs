@@ -13,6 +13,7 @@ use crate::Place;
 /// Muller (1958). A step that is repeated, as [`crate::gradient`] repeats it, draws the same numbers, and one seed gives
 /// one noise on every device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct NormalNoise {
     /// What the user chooses.
@@ -59,6 +60,7 @@ pub(crate) fn uniform(seed: u64, stream: u64, step: usize) -> impl FnMut() -> f6
 
 /// Numbers of events of independent Poisson processes in one step, a function of (seed, stream, step) as [`NormalNoise`] is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct PoissonNoise {
     /// What the user chooses.

@@ -66,6 +66,36 @@ impl Range {
     }
 }
 
+/// In the schema of a configuration, the range that validation asks for.
+#[cfg(feature = "schema")]
+impl schemars::transform::Transform for Range {
+    fn transform(&mut self, schema: &mut schemars::Schema) {
+        let limits: &[(&str, i32)] = match self {
+            Self::Any => &[],
+            Self::Positive => &[("exclusiveMinimum", 0)],
+            Self::NonNegative => &[("minimum", 0)],
+            Self::Fraction => &[("minimum", 0), ("maximum", 1)],
+            Self::OpenFraction => &[("exclusiveMinimum", 0), ("exclusiveMaximum", 1)],
+        };
+        for (name, limit) in limits {
+            schema.insert((*name).to_owned(), (*limit).into());
+        }
+    }
+}
+
+#[cfg(feature = "schema")]
+impl Range {
+    /// The range and the unit in the schema of a configuration.
+    pub(crate) fn of_unit(mut self, unit: &'static str) -> impl schemars::transform::Transform {
+        move |schema: &mut schemars::Schema| {
+            schemars::transform::Transform::transform(&mut self, schema);
+            if unit != "1" {
+                schema.insert("unit".to_owned(), unit.into());
+            }
+        }
+    }
+}
+
 /// A parameter as a configuration has it, in a section that has a name or, at the top of a file, none.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Setting<'a> {

@@ -16,15 +16,20 @@ use crate::{DropoutStream, Initialization, InputShape, ModelError};
 
 /// Configuration of [`Cnn`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct CnnConfig {
     /// The number of filters of each stage; every stage halves the image. Default `[64, 128]`, each from 1 to 65536.
+    #[cfg_attr(feature = "schema", schemars(inner(range(min = 1, max = 65536))))]
     pub channels: Vec<usize>,
     /// The number of 3×3 convolutions in each stage, before its pool. Default 1, at most 8.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 8)))]
     pub convolutions: usize,
     /// The width of the dense layer before the output. Default 1024, from 1 to 65536.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 65536)))]
     pub hidden: usize,
     /// The probability of dropping a unit of the dense layer and of its input while training. Default 0, less than 1.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0), extend("exclusiveMaximum" = 1)))]
     pub dropout: f64,
     /// Whether each convolution is followed by batch normalisation (and has no bias of its own). Default false.
     pub batch_norm: bool,

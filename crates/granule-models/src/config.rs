@@ -22,6 +22,7 @@ use crate::{
 /// # Ok::<(), granule_models::ModelError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
 pub enum ModelConfig {
     /// Multilayer perceptron, for images and feature vectors.

@@ -13,6 +13,7 @@ use crate::{DropoutStream, ModelError};
 
 /// The nonlinearity between layers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Activation {
     /// max(0, x)
@@ -41,6 +42,7 @@ impl Activation {
 /// How the weights of hidden layers are drawn. Biases start at zero, and the output layer, which no nonlinearity
 /// follows, is always drawn after Xavier.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Initialization {
     /// He et al. 2015, uniform: U(−b, b) with b = √(6 / fan_in); made for relu and gelu.

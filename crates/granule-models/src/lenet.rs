@@ -14,9 +14,11 @@ use crate::{DropoutStream, Initialization, InputShape, ModelError};
 
 /// Configuration of [`LeNet`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct LeNetConfig {
     /// The probability of dropping a unit of the two hidden dense layers while training. Default 0, less than 1.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0), extend("exclusiveMaximum" = 1)))]
     pub dropout: f64,
     /// How the weights of all but the output layer are drawn. Default He.
     pub init: Initialization,

@@ -11,13 +11,16 @@ use crate::{Activation, DropoutStream, Initialization, InputShape, ModelError};
 
 /// Configuration of [`Mlp`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct MlpConfig {
     /// The widths of the hidden layers; empty gives a linear model. Default `[128]`, each from 1 to 65536.
+    #[cfg_attr(feature = "schema", schemars(inner(range(min = 1, max = 65536))))]
     pub widths: Vec<usize>,
     /// The nonlinearity after each hidden layer. Default relu.
     pub activation: Activation,
     /// The probability of dropping a hidden unit while training. Default 0, less than 1.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0), extend("exclusiveMaximum" = 1)))]
     pub dropout: f64,
     /// How the weights of the hidden layers are drawn. Default He.
     pub init: Initialization,

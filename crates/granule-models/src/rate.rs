@@ -18,15 +18,19 @@ use crate::{DropoutStream, InputShape, ModelError};
 /// An image is shown from top to bottom, one row a step: the inputs of a step are the pixels of that row, of all channels
 /// one after the other.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct RateConfig {
     /// The number of units, N. Default 128, 1 to 65536.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 65536)))]
     pub units: usize,
     /// r(x). Default relu, whose rates are not negative.
     pub activation: Activation,
     /// The step in ms: of a trial, or of one row of an image; at most the smallest time constant. Default 20.
+    #[cfg_attr(feature = "schema", schemars(extend("exclusiveMinimum" = 0)))]
     pub dt: f64,
     /// τ in ms: one for all units, or one for each. Default 100.
+    #[cfg_attr(feature = "schema", schemars(extend("exclusiveMinimum" = 0)))]
     pub time_constant: Values,
     /// Trains a time constant for every unit between these bounds, in ms.
     pub time_constant_bounds: Option<[f64; 2]>,
@@ -35,6 +39,7 @@ pub struct RateConfig {
     /// Whether units may connect to themselves. Default true.
     pub autapses: bool,
     /// The share of excitatory units, 0 to 1: Dale's law. Unset, weights have any sign.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0, max = 1)))]
     pub dale_ratio: Option<f64>,
     /// How Dale's law is kept. Default abs.
     pub rectifier: Rectifier,
@@ -45,8 +50,10 @@ pub struct RateConfig {
     /// Trains the initial state. Default false: it is 0.
     pub train_initial_state: bool,
     /// σ of the noise that every unit has for itself, in training only. Default 0.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0)))]
     pub private_noise: f64,
     /// σ of the noise that all units share, in training only. Default 0.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0)))]
     pub shared_noise: f64,
     /// Which steps' outputs count. Default auto.
     pub readout: RateReadout,
@@ -93,6 +100,7 @@ impl Default for RateConfig {
 
 /// Which steps' outputs are those of the model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum RateReadout {
     /// The last step's for an image, all steps' for a sequence.

@@ -16,14 +16,18 @@ use crate::{DropoutStream, Initialization, InputShape, ModelError};
 
 /// Configuration of [`ResNet`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct ResNetConfig {
     /// 9, or 6n + 2 (20, 32, 44, 56, …, at most 1202). Default 9.
+    #[cfg_attr(feature = "schema", schemars(range(min = 8, max = 1202)))]
     pub depth: usize,
     /// The filters of the stem and of each of the three stages (depth 9: four numbers), or of the three stages (others:
     /// three numbers). Empty, the default, means `[64, 128, 256, 512]` or `[16, 32, 64]`. Each from 1 to 65536.
+    #[cfg_attr(feature = "schema", schemars(inner(range(min = 1, max = 65536))))]
     pub widths: Vec<usize>,
     /// The probability of dropping a feature before the output layer while training. Default 0, less than 1.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0), extend("exclusiveMaximum" = 1)))]
     pub dropout: f64,
 }
 

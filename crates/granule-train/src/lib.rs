@@ -33,6 +33,8 @@ pub mod record;
 mod recording;
 mod resident;
 pub mod schedule;
+#[cfg(feature = "schema")]
+pub mod schema;
 mod settings;
 mod trials;
 

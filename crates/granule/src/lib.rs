@@ -68,6 +68,7 @@ println!("{}", outcome.run_dir.display());
 //! | `train` | the modules `train` and `data`: data sets, training, evaluation, reports |
 //! | `fetch` | downloads of published data sets |
 //! | `plot` | figures of simulations as SVG or pixels |
+//! | `schema` | `train::schema`: every key of the configurations with its help, and their JSON Schema |
 //! | `burn-train` | Burn's own learner for the models, see `examples/burn_learner.rs` |
 //!
 //! By default `flex`, `ndarray`, `wgpu`, `train` and `fetch` are on.

@@ -1,5 +1,7 @@
 //! One room per command.
 
+pub mod completions;
+pub mod config;
 pub mod data;
 pub mod devices;
 pub mod eval;

@@ -7,6 +7,7 @@ use granule::dynamics::composite::MultiGranularityConfig;
 use granule::dynamics::experiment::{ExperimentConfig, Preset, presets::PRESETS};
 use granule::dynamics::unit::UnitConfig;
 use granule::models::{InputShape, ModelConfig, ModelFile, StateDict};
+use granule::train::schema::Schema;
 use serde::Deserialize;
 use toml::{Table, Value};
 
@@ -163,7 +164,7 @@ pub fn resolve(args: &args::Simulate) -> anyhow::Result<Described> {
     let defaults = defaults(&merged);
     let mut config =
         ExperimentConfig::deserialize(Value::Table(merged.clone())).map_err(|error| {
-            let usage = explain(&error, &merged, &defaults, &layers);
+            let usage = explain(&error, &merged, &defaults, &layers, Schema::of_experiments);
             match of_training {
                 true => named_as_in_training(&usage, &layers),
                 false => usage,

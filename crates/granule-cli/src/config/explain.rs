@@ -1,17 +1,20 @@
 //! What serde says about a configuration, in the words of the person who wrote it.
 
+use granule::train::schema::Schema;
 use toml::{Table, Value};
 
+use super::keys;
 use super::layers::{CHOICES, Layer, lookup};
 use crate::failure::Usage;
 
 /// A failed conversion of the merged table as wrong usage: the full path, where it was written,
-/// and the nearest thing that exists.
+/// and the nearest thing that exists in the `schema` of the whole.
 pub fn explain(
     error: &toml::de::Error,
     merged: &Table,
     defaults: &Table,
     layers: &[Layer],
+    schema: fn() -> Schema,
 ) -> Usage {
     let text = error.to_string();
     let mut lines = text.trim().lines();
@@ -24,7 +27,7 @@ pub fn explain(
         let key = names.remove(0);
         let place = indexed(merged, place, &key).unwrap_or_else(|| place.to_string());
         let path = locate(merged, &place, &key);
-        return unknown_key(&path, &names, defaults, layers);
+        return unknown_key(&path, &names, defaults, layers, schema);
     }
     if message.starts_with("missing field") && !names.is_empty() {
         let key = names.remove(0);
@@ -40,9 +43,10 @@ pub fn explain(
     }
     if message.starts_with("unknown variant") && !names.is_empty() {
         let found = names.remove(0);
+        let path = holding(merged, place, &found, layers).unwrap_or_else(|| place.to_owned());
         let usage = Usage::new(format!(
-            "`{place}` has no choice `{found}`{}",
-            written(place, layers)
+            "`{path}` has no choice `{found}`{}",
+            written(&path, layers)
         ));
         return usage.hint(choices(&found, &names));
     }
@@ -70,7 +74,44 @@ pub fn explain(
     }
 }
 
-fn unknown_key(path: &str, siblings: &[String], defaults: &Table, layers: &[Layer]) -> Usage {
+/// The key below a place that holds a word, as a value or as the name of a choice; one that was written rather than one
+/// that was not.
+fn holding(merged: &Table, place: &str, word: &str, layers: &[Layer]) -> Option<String> {
+    fn inside(path: &str, value: &Value, word: &str, found: &mut Vec<String>) {
+        match value {
+            Value::String(text) if text == word => found.push(path.to_owned()),
+            Value::Table(table) => {
+                if table.contains_key(word) {
+                    found.push(path.to_owned());
+                }
+                for (key, value) in table {
+                    inside(&join(path, key), value, word, found);
+                }
+            }
+            Value::Array(list) => {
+                for (index, value) in list.iter().enumerate() {
+                    inside(&join(path, &index.to_string()), value, word, found);
+                }
+            }
+            _ => {}
+        }
+    }
+    let mut found = Vec::new();
+    match place {
+        "" => inside("", &Value::Table(merged.clone()), word, &mut found),
+        place => inside(place, lookup(merged, place)?, word, &mut found),
+    }
+    let own = found.iter().position(|path| !written(path, layers).is_empty());
+    (!found.is_empty()).then(|| found.swap_remove(own.unwrap_or(0)))
+}
+
+fn unknown_key(
+    path: &str,
+    siblings: &[String],
+    defaults: &Table,
+    layers: &[Layer],
+    schema: fn() -> Schema,
+) -> Usage {
     let usage = Usage::new(format!("unknown key `{path}`{}", written(path, layers)));
     let (place, key) = path.rsplit_once('.').unwrap_or(("", path));
     if path == "composite" {
@@ -93,7 +134,13 @@ fn unknown_key(path: &str, siblings: &[String], defaults: &Table, layers: &[Laye
         .find(|leaf| leaf.rsplit('.').next() == Some(key));
     let near =
         nearest(key, siblings.iter().map(String::as_str)).map(|sibling| join(place, sibling));
-    match near.or(elsewhere) {
+    let of_schema = || {
+        let schema = schema();
+        let all = schema.keys();
+        let found = keys::nearest(path, all.iter().filter(|key| !keys::is_of_levels(key)));
+        found.map(|key| key.path.clone())
+    };
+    match near.or(elsewhere).or_else(of_schema) {
         Some(near) => usage.hint(format!("did you mean `{near}`?")),
         None if siblings.is_empty() => usage,
         None if place.is_empty() => usage.hint(format!("the keys are {}", siblings.join(", "))),

@@ -3,6 +3,7 @@
 pub mod experiment;
 mod explain;
 mod files;
+pub mod keys;
 mod layers;
 
 use std::path::Path;
@@ -12,6 +13,7 @@ use granule::data::DatasetSpec;
 use granule::data::task::TaskKind;
 use granule::device::DeviceSpec;
 use granule::models::ModelConfig;
+use granule::train::schema::Schema;
 use granule::train::{ConfigError, OptimizerConfig, RunConfig, ScheduleConfig};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
@@ -23,6 +25,9 @@ use layers::{Layer, Origin, address, clear, lookup, merge, put, read_set};
 
 /// Tables whose keys depend on their `kind`.
 const KINDS: [&str; 4] = ["model", "optimizer", "schedule", "data.task"];
+
+/// The fraction that `--early-stopping` holds out for validation where nothing else says how much.
+const HELD_OUT: f64 = 0.1;
 
 /// The one configuration that the arguments of `granule train` describe.
 ///
@@ -55,6 +60,9 @@ pub fn resolve(args: &args::Train) -> anyhow::Result<RunConfig> {
             DeviceSpec::from_env().map_err(|error| Usage::new(error.to_string()))?
     {
         base.device = device;
+    }
+    if args.early_stopping.is_some() && base.data.task.is_none() && !named("data.validation") {
+        base.data.validation = HELD_OUT;
     }
     let mut config = stack(&base, &layers)?;
     if !named("train.epochs") && !named("train.min_steps") && !cleared("train.min_steps") {
@@ -140,6 +148,11 @@ fn layers(args: &args::Train) -> anyhow::Result<Vec<Layer>> {
         ),
         ("train.epochs", args.epochs.map(whole)),
         ("train.batch_size", args.batch_size.map(whole)),
+        ("data.validation", args.validation.map(Value::from)),
+        (
+            "train.early_stopping.patience",
+            args.early_stopping.map(whole),
+        ),
         ("optimizer.kind", args.optimizer.as_deref().map(Value::from)),
         ("optimizer.lr", args.lr.map(Value::from)),
         ("schedule.kind", args.schedule.as_deref().map(Value::from)),
@@ -167,7 +180,7 @@ fn layers(args: &args::Train) -> anyhow::Result<Vec<Layer>> {
     Ok(layers)
 }
 
-fn file(path: &Path) -> anyhow::Result<Layer> {
+pub(crate) fn file(path: &Path) -> anyhow::Result<Layer> {
     if path.is_dir() {
         return Err(Usage::new(format!("{} is a folder, not a model or a .toml file", path.display()))
             .hint(format!(
@@ -217,7 +230,7 @@ fn stack(base: &RunConfig, layers: &[Layer]) -> anyhow::Result<RunConfig> {
         clear(&mut merged, path, &defaults);
     }
     RunConfig::deserialize(Value::Table(merged.clone()))
-        .map_err(|error| explain(&error, &merged, &defaults, layers).into())
+        .map_err(|error| explain(&error, &merged, &defaults, layers, Schema::of_runs).into())
 }
 
 /// The kind of model, optimiser and schedule that the last layer to name one chooses.
@@ -258,7 +271,7 @@ fn known(path: &str, merged: &Table, defaults: &Table) -> Result<(), Usage> {
     merge(&mut tried, &probe.table);
     match RunConfig::deserialize(Value::Table(tried.clone())) {
         Err(error) if error.message().starts_with("unknown field") => {
-            Err(explain(&error, &tried, defaults, &[probe]))
+            Err(explain(&error, &tried, defaults, &[probe], Schema::of_runs))
         }
         _ => Ok(()),
     }

@@ -30,8 +30,8 @@ pub enum Style {
 impl Style {
     pub fn choose(json: bool, quiet: bool) -> Self {
         match (json, quiet) {
-            (true, _) => Self::Json,
             (_, true) => Self::Quiet,
+            (true, _) => Self::Json,
             _ if io::stderr().is_terminal()
                 && std::env::var_os("TERM").is_none_or(|term| term != "dumb") =>
             {

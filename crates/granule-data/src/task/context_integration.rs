@@ -28,23 +28,30 @@ const COLOUR: usize = 5;
 /// The strengths are those shown to monkeys, for either kind of evidence; so is the duration of the stimulus. With the
 /// default noise an observer who averages the whole stimulus is right in 98.2 % of the trials.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct ContextIntegrationConfig {
     /// Strengths of the motion, 0 to 1; each is shown in both directions.
+    #[cfg_attr(feature = "schema", schemars(inner(range(min = 0, max = 1))))]
     pub motion: Vec<f64>,
     /// Strengths of the colour, 0 to 1; each is shown both red and green.
+    #[cfg_attr(feature = "schema", schemars(inner(range(min = 0, max = 1))))]
     pub colour: Vec<f64>,
     /// Before the stimulus, ms; the context is shown already.
     pub fixation_ms: Span,
     /// The dots, ms.
+    #[cfg_attr(feature = "schema", schemars(extend("exclusiveMinimum" = 0)))]
     pub stimulus_ms: Span,
     /// From the end of the dots to the decision, ms.
     pub delay_ms: Span,
     /// The decision, ms.
+    #[cfg_attr(feature = "schema", schemars(extend("exclusiveMinimum" = 0)))]
     pub decision_ms: Span,
     /// The beginning of the decision that does not count, ms.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0)))]
     pub grace_ms: f64,
     /// White noise of each of the four evidence inputs, √ms.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0, max = 1000)))]
     pub noise: f64,
 }
 

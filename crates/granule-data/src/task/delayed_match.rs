@@ -17,23 +17,30 @@ const TEST: &str = "test";
 /// every sample are matches, in the others each other stimulus is as likely. The measure is the share of trials in which
 /// the larger output in the decision is the right one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct DelayedMatchConfig {
     /// Number of different stimuli.
+    #[cfg_attr(feature = "schema", schemars(range(min = 2, max = 256)))]
     pub stimuli: usize,
     /// Before the sample, ms.
     pub fixation_ms: Span,
     /// The first stimulus, ms.
+    #[cfg_attr(feature = "schema", schemars(extend("exclusiveMinimum" = 0)))]
     pub sample_ms: Span,
     /// Between the stimuli, ms.
     pub delay_ms: Span,
     /// The second stimulus, ms.
+    #[cfg_attr(feature = "schema", schemars(extend("exclusiveMinimum" = 0)))]
     pub test_ms: Span,
     /// The decision, ms.
+    #[cfg_attr(feature = "schema", schemars(extend("exclusiveMinimum" = 0)))]
     pub decision_ms: Span,
     /// The beginning of the decision that does not count, ms.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0)))]
     pub grace_ms: f64,
     /// White noise of each stimulus input while a stimulus is shown, √ms.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0, max = 1000)))]
     pub noise: f64,
 }
 

@@ -15,19 +15,26 @@ use crate::DataError;
 /// `grace_ms` after its first pulse on, and again `grace_ms` after every pulse that changes it. The measure is the mean
 /// squared error; an output of 0 has 1.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct FlipFlopConfig {
     /// Number of bits: of inputs and of outputs.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 64)))]
     pub bits: usize,
     /// The trial, ms.
+    #[cfg_attr(feature = "schema", schemars(extend("exclusiveMinimum" = 0)))]
     pub duration_ms: Span,
     /// A pulse, ms.
+    #[cfg_attr(feature = "schema", schemars(extend("exclusiveMinimum" = 0)))]
     pub pulse_ms: f64,
     /// Mean time from the end of a pulse to the next one on the same input, ms; exponentially distributed.
+    #[cfg_attr(feature = "schema", schemars(extend("exclusiveMinimum" = 0)))]
     pub interval_ms: f64,
     /// Time that an output has to take its new value, ms.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0)))]
     pub grace_ms: f64,
     /// White noise of the inputs, √ms.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0, max = 1000)))]
     pub noise: f64,
 }
 

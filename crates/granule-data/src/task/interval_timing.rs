@@ -27,25 +27,34 @@ const THRESHOLD: f64 = 1.0;
 ///
 /// The intervals are the short ones of Jazayeri & Shadlen (2010); the others are 671 to 1023 and 847 to 1200 ms.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct IntervalTimingConfig {
     /// The shortest interval, ms.
+    #[cfg_attr(feature = "schema", schemars(extend("exclusiveMinimum" = 0)))]
     pub shortest_ms: f64,
     /// The longest interval, ms.
+    #[cfg_attr(feature = "schema", schemars(extend("exclusiveMinimum" = 0)))]
     pub longest_ms: f64,
     /// Number of intervals, equally spaced.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 1000)))]
     pub intervals: usize,
     /// The interval to be produced is so many times the one shown.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.1, max = 10)))]
     pub gain: f64,
     /// Before the first pulse, ms.
     pub fixation_ms: Span,
     /// Each pulse, ms.
+    #[cfg_attr(feature = "schema", schemars(extend("exclusiveMinimum" = 0)))]
     pub pulse_ms: f64,
     /// The output's rise beyond 1, ms. What is not produced by then counts as missed.
+    #[cfg_attr(feature = "schema", schemars(extend("exclusiveMinimum" = 0)))]
     pub after_ms: f64,
     /// Share of the interval by which a produced one may be off.
+    #[cfg_attr(feature = "schema", schemars(range(max = 1), extend("exclusiveMinimum" = 0)))]
     pub tolerance: f64,
     /// White noise of the inputs, √ms.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0, max = 1000)))]
     pub noise: f64,
 }
 

@@ -76,6 +76,7 @@ pub const DEFAULT_DT_MS: f64 = 20.0;
 
 /// The tasks by name. Parses from, prints as and serialises as the name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum TaskKind {
     /// [`SineConfig`]
@@ -188,6 +189,7 @@ pub fn list() -> Vec<TaskInfo> {
 
 /// A task and its settings; in a configuration file `kind` names the task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum TaskConfig {
     /// Oscillations of a chosen frequency.

@@ -23,21 +23,27 @@ const STIMULUS: &str = "stimulus";
 /// Strengths, durations and output levels are those of Song, Yang & Wang (2016). With the default noise an observer who
 /// averages the whole stimulus is right in 97.9 % of the trials, in 90 % of those of the lowest coherence.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct PerceptualDecisionConfig {
     /// Strengths of the motion, 0 to 1; each is shown in both directions.
+    #[cfg_attr(feature = "schema", schemars(inner(range(min = 0, max = 1))))]
     pub coherences: Vec<f64>,
     /// Before the stimulus, ms.
     pub fixation_ms: Span,
     /// The motion, ms.
+    #[cfg_attr(feature = "schema", schemars(extend("exclusiveMinimum" = 0)))]
     pub stimulus_ms: Span,
     /// From the end of the motion to the decision, ms.
     pub delay_ms: Span,
     /// The decision, ms.
+    #[cfg_attr(feature = "schema", schemars(extend("exclusiveMinimum" = 0)))]
     pub decision_ms: Span,
     /// The beginning of the decision that does not count, ms.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0)))]
     pub grace_ms: f64,
     /// White noise of each of the two evidence inputs, √ms.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0, max = 1000)))]
     pub noise: f64,
 }
 

@@ -23,17 +23,23 @@ const STEPS_PER_PERIOD: f64 = 4.0;
 ///
 /// The published 0.1 to 0.6 radians per time constant are the default for a network of 100 ms.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct SineConfig {
     /// Number of frequencies.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 1000)))]
     pub frequencies: usize,
     /// The lowest frequency, Hz.
+    #[cfg_attr(feature = "schema", schemars(extend("exclusiveMinimum" = 0)))]
     pub lowest_hz: f64,
     /// The highest frequency, Hz.
+    #[cfg_attr(feature = "schema", schemars(extend("exclusiveMinimum" = 0)))]
     pub highest_hz: f64,
     /// The oscillation, ms.
+    #[cfg_attr(feature = "schema", schemars(extend("exclusiveMinimum" = 0)))]
     pub duration_ms: Span,
     /// White noise of the input, √ms.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0, max = 1000)))]
     pub noise: f64,
 }
 

@@ -69,6 +69,21 @@ impl fmt::Display for Span {
     }
 }
 
+#[cfg(feature = "schema")]
+impl schemars::JsonSchema for Span {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Span".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let limits = schemars::json_schema!({"type": "number", "minimum": 0, "maximum": LONGEST});
+        schemars::json_schema!({
+            "unit": "ms",
+            "anyOf": [limits, {"type": "array", "items": limits, "minItems": 2, "maxItems": 2}],
+        })
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(
     untagged,

@@ -7,6 +7,7 @@ use crate::random::NormalNoise;
 
 /// The search for points where a vector field vanishes or is slow (Sussillo and Barak 2013).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct FixedPointSearch {
     /// A point with q = ½|f|² of at most this, in the field's units, is fixed.

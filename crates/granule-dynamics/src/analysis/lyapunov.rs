@@ -7,6 +7,7 @@ use crate::random::NormalNoise;
 /// How a Lyapunov exponent is measured. The defaults fit units with a time constant of 1; other time scales need other
 /// times.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Lyapunov {
     /// The step of the fourth-order Runge–Kutta method, above 0.

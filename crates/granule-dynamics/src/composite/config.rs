@@ -50,9 +50,11 @@ use crate::{DynamicsError, NormalNoise, Place, Variable};
 /// kind = "voltage-to-rate"
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct MultiGranularityConfig {
     /// The step of the whole, ms: how often the levels hear of each other. Default 0.5.
+    #[cfg_attr(feature = "schema", schemars(transform = crate::setting::Range::Positive))]
     pub dt: f64,
     /// The seed of initial weights and of the solvers' noise. Default 0.
     pub seed: u64,
@@ -82,12 +84,14 @@ impl Default for MultiGranularityConfig {
 
 /// One level: exactly one of `unit`, `population` and `system`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct LevelConfig {
     /// What the level is called in couplers and results.
     pub name: String,
     /// Its own step, ms, of which the step of the whole is a multiple. Default: the step of the whole.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(transform = crate::setting::Range::Positive))]
     pub dt: Option<f64>,
     /// Its method. Default: exponential Euler for cells, the network's own Euler steps for a population, RK4 for a
     /// system or stochastic Heun for one with noise. A method that would leave out the noise of a level is refused.

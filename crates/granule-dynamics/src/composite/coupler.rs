@@ -16,6 +16,7 @@ use crate::{Bounds, DynamicsError, NormalNoise, Parameter, Place, QuantityKind, 
 /// How a coupler turns the quantity it reads into the one it delivers. Each conversion fixes both units and, but for
 /// [`Scale`](Self::Scale), what kind of quantity it reads.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Conversion {
     /// Membrane potential (mV) → activity (1), from 0 to 1: `sigmoid((v − threshold)/slope)`. It is smooth, so the gradient
@@ -26,6 +27,7 @@ pub enum Conversion {
         threshold: f64,
         /// mV; the width of the transition. Default 5.
         #[serde(default = "slope")]
+        #[cfg_attr(feature = "schema", schemars(transform = crate::setting::Range::Positive))]
         slope: f64,
     },
     /// Spikes in a step (1) → activity (1): the rate divided by a reference rate. Without a time constant it is the rate over
@@ -33,6 +35,7 @@ pub enum Conversion {
     SpikeToRate {
         /// Hz; activity 1. Default 100.
         #[serde(default = "reference")]
+        #[cfg_attr(feature = "schema", schemars(transform = crate::setting::Range::Positive))]
         reference: f64,
     },
     /// Rate (1) → current density (µA/cm²); gain or weights are µA/cm² per unit of rate.
@@ -163,6 +166,7 @@ impl Conversion {
 
 /// Who is connected to whom.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Projection {
     /// Every receiver gets the mean over all senders, times one gain.
@@ -197,6 +201,7 @@ impl Default for Projection {
 
 /// A coupler of a multi-granularity model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CouplerConfig {
     /// The level and its quantity, for example `cells.v`.
@@ -216,6 +221,7 @@ pub struct CouplerConfig {
     pub projection: Projection,
     /// The time constant of the filter, in ms; 0: none, spikes are counted over a step of the whole. Default 0.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(transform = crate::setting::Range::NonNegative))]
     pub time_constant: f64,
     /// What the activity that arrives at cells does, where it is not a current itself: it opens a conductance, whose current
     /// follows the potential of the receiver. It is held over each of the receiver's own steps, which makes them of first
@@ -226,6 +232,7 @@ pub struct CouplerConfig {
     /// How much later the receiver hears of it, in ms: 0, or a multiple of the step of the whole. Default 0: what the
     /// sender was at the beginning of the step.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(transform = crate::setting::Range::NonNegative))]
     pub delay: f64,
     /// Whether training may change gain or weights. Default true.
     #[serde(default = "yes")]

@@ -13,11 +13,14 @@ use crate::{DynamicsError, Grid};
 
 /// A simulation: exactly one of `unit`, `population`, `system`, `network` and `composite`, and how it is run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct ExperimentConfig {
     /// How long, ms. Default 100.
+    #[cfg_attr(feature = "schema", schemars(transform = crate::setting::Range::Positive))]
     pub duration: f64,
     /// The step, ms. It stands for the `dt` of a population or composite, too. Default 0.025.
+    #[cfg_attr(feature = "schema", schemars(transform = crate::setting::Range::Positive))]
     pub dt: f64,
     /// The method. Default: RK4 for cells and systems, or stochastic Heun for a system with noise; a population's own
     /// Euler steps; a composite's levels name their own. Cells and networks with exact steps take none. A method that
@@ -28,9 +31,11 @@ pub struct ExperimentConfig {
     /// without resets and systems without noise: within each `dt` they then take as many steps as that needs. Default:
     /// steps of `dt`, or 1e-4 where `atol` is given.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(transform = crate::setting::Range::Positive))]
     pub rtol: Option<f64>,
     /// The same where a variable is near 0, in its unit. Default: steps of `dt`, or 1e-6 where `rtol` is given.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(transform = crate::setting::Range::Positive))]
     pub atol: Option<f64>,
     /// The seed of everything that is drawn: weights, noise, connections. Default 0.
     pub seed: u64,
@@ -95,9 +100,11 @@ impl Default for ExperimentConfig {
 
 /// What is kept of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct RecordConfig {
     /// A sample every so many steps; spikes are found in all of them. Default 1.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub every: usize,
     /// The variables, by name; empty: all of the model. Default empty.
     pub variables: Vec<String>,
@@ -117,6 +124,7 @@ impl Default for RecordConfig {
 
 /// What the figure of an experiment shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum FigureKind {
     /// Each variable over time, and the stimulus.

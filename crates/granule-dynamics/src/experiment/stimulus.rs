@@ -13,6 +13,7 @@ use crate::{DynamicsError, Grid, NormalNoise, Place, Values, Variable};
 /// `izhikevich`, none for `qif`), what a system's channels have, and no unit for a population. A step of the run gets
 /// the value at its middle.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum StimulusConfig {
     /// Constant from the onset on.
@@ -29,6 +30,7 @@ pub enum StimulusConfig {
 
 /// Settings of [`StimulusConfig::Step`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct StepConfig {
     /// One for all channels, or one for each.
@@ -39,6 +41,7 @@ pub struct StepConfig {
 
 /// Settings of [`StimulusConfig::Pulse`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct PulseConfig {
     /// One for all channels, or one for each.
@@ -46,13 +49,16 @@ pub struct PulseConfig {
     /// When the first one begins, ms.
     pub onset: f64,
     /// How long it lasts, ms.
+    #[cfg_attr(feature = "schema", schemars(transform = crate::setting::Range::Positive))]
     pub width: f64,
     /// From one beginning to the next, ms; 0: one pulse only.
+    #[cfg_attr(feature = "schema", schemars(transform = crate::setting::Range::NonNegative))]
     pub period: f64,
 }
 
 /// Settings of [`StimulusConfig::Sine`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct SineConfig {
     /// One for all channels, or one for each.
@@ -60,6 +66,7 @@ pub struct SineConfig {
     /// When it begins, ms.
     pub onset: f64,
     /// Hz.
+    #[cfg_attr(feature = "schema", schemars(transform = crate::setting::Range::Positive))]
     pub frequency: f64,
     /// At the onset, radians.
     pub phase: f64,
@@ -67,6 +74,7 @@ pub struct SineConfig {
 
 /// Settings of [`StimulusConfig::Noise`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct NoiseConfig {
     /// Its standard deviation; one for all channels, or one for each.
@@ -74,6 +82,7 @@ pub struct NoiseConfig {
     /// When it begins, ms.
     pub onset: f64,
     /// Its correlation time, ms.
+    #[cfg_attr(feature = "schema", schemars(transform = crate::setting::Range::Positive))]
     pub time_constant: f64,
 }
 

@@ -7,6 +7,7 @@ use crate::DynamicsError;
 
 /// Ridge regression (Hoerl and Kennard 1970) on standardised features: min Σ(y − ȳ − Zβ)² + penalty·n·|β|².
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Ridge {
     /// Relative to the features' variance; at least 0. Default 1e-6.

@@ -10,6 +10,7 @@ use crate::{DynamicsError, Place};
 
 /// A rule and its settings; in a configuration file `kind` names the rule.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum RuleConfig {
     /// Correlation.
@@ -98,6 +99,7 @@ impl RuleConfig {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct RulesConfig {
     /// The rules; at least one.

@@ -8,6 +8,7 @@ use crate::{DynamicsError, NormalNoise, Place, State};
 
 /// What units of a [`PlasticLayer`] make of their input.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Response {
     /// y = xW.
@@ -42,6 +43,7 @@ pub enum Response {
 
 /// Settings of a [`PlasticLayer`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct PlasticLayerConfig {
     /// The number of inputs, at least 1.

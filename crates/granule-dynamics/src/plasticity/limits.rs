@@ -5,6 +5,7 @@ use crate::DynamicsError;
 
 /// Between which values weights stay.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum WeightBounds {
     /// Any values.
@@ -30,6 +31,7 @@ pub enum WeightBounds {
 
 /// What weights keep to while rules change them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct WeightLimits {
     /// The bounds.

@@ -14,6 +14,7 @@ use crate::{DynamicsError, NormalNoise, Parameter, Place, State, Variable};
 
 /// Settings of a [`PlasticNetwork`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct PlasticNetworkConfig {
     /// The number of inputs; 0 for none.

@@ -8,6 +8,7 @@ use crate::{DynamicsError, Parameter, Place, State, Variable};
 
 /// Settings of [`ShortTermPlasticity`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct ShortTermConfig {
     /// U, above 0 and below 1: the share of the resources that a spike after long rest uses.

@@ -6,6 +6,7 @@ use crate::DynamicsError;
 
 /// What a unit's state is mapped to: its firing rate r(x).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Activation {
     /// r = tanh x, a rate relative to a baseline.
@@ -21,8 +22,10 @@ pub enum Activation {
     /// Miller 2013).
     PowerLaw {
         /// Above 0.
+        #[cfg_attr(feature = "schema", schemars(transform = crate::setting::Range::Positive))]
         gain: f64,
         /// At least 1.
+        #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
         exponent: f64,
     },
     /// r = x.

@@ -9,6 +9,7 @@ use crate::{DynamicsError, Place};
 
 /// A recurrent network of Burn's gated cells, the baseline that rate networks are compared with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct GatedNetworkConfig {
     /// The cell.
@@ -28,6 +29,7 @@ impl Default for GatedNetworkConfig {
 
 /// A gated recurrent cell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum GatedCell {
     /// Gated recurrent unit (Cho et al. 2014), with the reset gate after the product with the weights.

@@ -18,6 +18,7 @@ use crate::{DynamicsError, Place, QuantityKind, State, Variable};
 /// the shares of cells that fire, relative to rest. The defaults are those of the paper's limit cycle (its figure 11),
 /// whose time constants it leaves open.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct WilsonCowanConfig {
     /// The number of pairs, each for itself, side by side. Every setting below is one value for all of them or one for

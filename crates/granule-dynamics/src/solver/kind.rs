@@ -15,6 +15,7 @@ use crate::{DynamicsError, State};
 
 /// The method of a solver, by its name in configuration files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum SolverKind {
     /// `euler`: [`Euler`].
@@ -139,6 +140,7 @@ impl FromStr for SolverKind {
 
 /// A solver as it is configured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct SolverConfig {
     /// The method.

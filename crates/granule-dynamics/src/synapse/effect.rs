@@ -8,6 +8,7 @@ use crate::{DynamicsError, Values};
 
 /// What the time course is: a current, or a conductance g with a driving force. Currents are inward.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Effect {
     /// I = g: the time course is a current itself.
@@ -23,6 +24,7 @@ pub enum Effect {
         /// E, mV.
         reversal: Values,
         /// `[Mg]`, mM.
+        #[cfg_attr(feature = "schema", schemars(transform = Range::NonNegative))]
         magnesium: Values,
     },
 }

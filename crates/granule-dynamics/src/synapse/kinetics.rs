@@ -10,6 +10,7 @@ use crate::{Bounds, DynamicsError, Values};
 
 /// The time course after one spike at t = 0 through a weight w; each value for all postsynaptic cells or one for each.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Kinetics {
     /// w·exp(−t/τ).

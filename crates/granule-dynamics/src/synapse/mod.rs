@@ -55,6 +55,7 @@ use crate::{Bounds, DynamicsError, Place, State, Values, Variable};
 
 /// The units of a synapse, those of the cells that it goes to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Scale {
     /// mS/cm² and µA/cm².
@@ -68,6 +69,7 @@ pub enum Scale {
 
 /// Settings of [`Synapse`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct SynapseConfig {
     /// The time course after a spike.

@@ -16,6 +16,7 @@ macro_rules! systems {
     ($($(#[$doc:meta])* $Variant:ident($Config:ty, $Model:ty) = $name:literal;)+) => {
         /// Any system, chosen by `kind` in a configuration file.
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
         #[serde(tag = "kind")]
         pub enum SystemConfig {
             $($(#[$doc])* #[serde(rename = $name)] $Variant($Config),)+

@@ -10,6 +10,7 @@ use crate::{DynamicsError, Parameter, Place, State, Values, Variable};
 
 /// Settings of [`LinearSystem`]; the default is a damped rotation in two variables that one population drives.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct LinearSystemConfig {
     /// A (1/ms): one row for each variable, as many columns.

@@ -8,11 +8,14 @@ use crate::{DynamicsError, Place};
 
 /// Settings of [`Mlp`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct MlpConfig {
     /// The widths of the hidden layers.
+    #[cfg_attr(feature = "schema", schemars(inner(range(min = 1))))]
     pub hidden: Vec<usize>,
     /// The scale of the last layer's weights at the beginning: small for a system that starts slowly.
+    #[cfg_attr(feature = "schema", schemars(transform = crate::setting::Range::Positive))]
     pub scale: f64,
     /// The seed of the weights.
     pub seed: u64,

@@ -15,6 +15,7 @@ use crate::{DynamicsError, Parameter, Place, State, Values, Variable};
 
 /// Settings of [`NonlinearSystem`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct NonlinearSystemConfig {
     /// The width of Y.
@@ -43,6 +44,7 @@ impl Default for NonlinearSystemConfig {
 
 /// F of a [`NonlinearSystem`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum FormConfig {
     /// F(X, Y) = N(X, Y)/τ with a small network N.
@@ -57,13 +59,16 @@ pub enum FormConfig {
 
 /// Settings of [`NetworkForm`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct NetworkFormConfig {
     /// The width of X.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub size: usize,
     /// N.
     pub network: MlpConfig,
     /// τ (ms): one value for all variables or one for each.
+    #[cfg_attr(feature = "schema", schemars(transform = Range::Positive))]
     pub time_constant: Values,
     /// X at the beginning: one value for all variables or one for each.
     pub initial: Values,
@@ -114,6 +119,7 @@ impl NetworkFormConfig {
 
 /// G of a [`NonlinearSystem`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum DriveConfig {
     /// G(Y, U) = B Y + C U, both trainable.

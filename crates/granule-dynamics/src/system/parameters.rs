@@ -75,12 +75,21 @@ macro_rules! mass_model {
     ) => {
         $(#[$config_doc])*
         #[derive(Clone, Debug, PartialEq, ::serde::Serialize, ::serde::Deserialize)]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
         #[serde(default, deny_unknown_fields)]
         pub struct $Config {
             /// The number of nodes, each a copy of the model.
+            #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
             pub nodes: usize,
-            $($(#[$doc])* pub $name: $crate::Values,)+
+            $(
+                $(#[$doc])*
+                #[cfg_attr(feature = "schema", schemars(transform = $range))]
+                pub $name: $crate::Values,
+            )+
             $(#[$noise_doc])*
+            #[cfg_attr(feature = "schema", schemars(
+                transform = $crate::setting::Range::NonNegative
+            ))]
             pub noise: $crate::Values,
             #[doc = concat!("The initial values of ", $("`", stringify!($variable), "` (", $unit, ") ",)+ "in this order.")]
             pub initial: Vec<$crate::Values>,

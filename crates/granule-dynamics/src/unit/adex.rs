@@ -38,9 +38,11 @@ constants! {
 
 /// Settings of [`Adex`]. The defaults are those of Brette & Gerstner (2005), a regularly spiking pyramidal cell.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct AdexConfig {
     /// How many cells.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub cells: usize,
     /// The constant part of the current, pA; what comes as input is added.
     pub current: Values,
@@ -49,6 +51,7 @@ pub struct AdexConfig {
     /// Where the upstroke is cut and counts as a spike, mV.
     pub peak: f64,
     /// Absolute refractory period, ms, during which v stays at the reset: rounded up to whole steps.
+    #[cfg_attr(feature = "schema", schemars(transform = Range::NonNegative))]
     pub refractory: f64,
     /// The parameters that training may change, by name: those below, `current` and `initial_voltage`.
     pub trainable: Vec<String>,

@@ -17,6 +17,7 @@ const NAME: &str = "cable";
 
 /// A cylinder of a dendrite, axon or soma.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Compartment {
     /// The compartment that it is joined to, an earlier one; a root has none.
@@ -42,6 +43,7 @@ impl Compartment {
 
 /// How the potential is moved; both are stable at any dt.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum CableScheme {
     /// Order 1, and damped: what is faster than dt is at rest.
@@ -53,6 +55,7 @@ pub enum CableScheme {
 
 /// Settings of [`Cable`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct CableConfig {
     /// The compartments, each after the one that it is joined to. Several roots are several cells.

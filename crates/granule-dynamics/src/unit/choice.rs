@@ -23,6 +23,7 @@ macro_rules! units {
     )+) => {
         /// Any of the cells, chosen by name in a configuration: `model = "hodgkin-huxley"`.
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
         #[serde(tag = "model")]
         pub enum UnitConfig {
             $($(#[$doc])* #[serde(rename = $rename)] $Variant($Config),)+

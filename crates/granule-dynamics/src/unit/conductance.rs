@@ -30,9 +30,12 @@ pub trait Kinetics: Clone + fmt::Debug + PartialEq + Send + Sync + 'static {
 
 /// A population of conductance-based cells of the kind `K`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(inline, bound = "K: Kinetics"))]
 #[serde(default, deny_unknown_fields, bound = "K: Kinetics")]
 pub struct CellConfig<K> {
     /// How many cells.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub cells: usize,
     /// The constant part of the external current, µA/cm²; what comes as input is added.
     pub current: Values,
@@ -52,6 +55,7 @@ pub struct CellConfig<K> {
 
 /// The state of a population at the beginning.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct InitialState {
     /// The voltage, mV; without, the lowest voltage at which the cell rests without external current.
@@ -59,12 +63,15 @@ pub struct InitialState {
     pub voltage: Option<Values>,
     /// Sodium activation; without, its steady value at the voltage.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(transform = Range::Fraction))]
     pub m: Option<Values>,
     /// Sodium inactivation; without, its steady value at the voltage.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(transform = Range::Fraction))]
     pub h: Option<Values>,
     /// Potassium activation; without, its steady value at the voltage.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(transform = Range::Fraction))]
     pub n: Option<Values>,
 }
 

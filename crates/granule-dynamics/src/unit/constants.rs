@@ -8,11 +8,15 @@ macro_rules! constants {
     ) => {
         #[doc = concat!("The parameters of ", $cell, " in a configuration; those left out have their defaults.")]
         #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
         #[serde(default, deny_unknown_fields)]
         pub struct $config {
             $(
                 #[doc = $doc]
                 #[doc = concat!("\n\nUnit: ", $unit, "; default: ", stringify!($default), ".")]
+                #[cfg_attr(feature = "schema", schemars(
+                    transform = crate::unit::Range::$range.of_unit($unit)
+                ))]
                 pub $name: crate::Values,
             )*
         }

@@ -28,9 +28,11 @@ constants! {
 
 /// Settings of [`Izhikevich`]. The defaults make regularly spiking cells.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct IzhikevichConfig {
     /// How many cells.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub cells: usize,
     /// The constant part of the current, mV/ms; what comes as input is added.
     pub current: Values,

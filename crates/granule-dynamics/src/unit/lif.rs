@@ -30,9 +30,11 @@ constants! {
 
 /// Settings of [`Lif`]. The defaults are those of the reference numbers, section 3.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct LifConfig {
     /// How many cells.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub cells: usize,
     /// The constant part of the current, µA/cm²; what comes as input is added.
     pub current: Values,

@@ -2,6 +2,7 @@ use serde::{Deserialize, Serialize};
 
 /// What a spiking cell shows to records and losses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Observed {
     /// The membrane potential, `[batch, cells]`.

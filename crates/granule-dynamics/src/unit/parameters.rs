@@ -29,9 +29,17 @@ macro_rules! parameters {
     ($(#[doc = $doc:literal] $name:ident: $unit:literal, $range:ident;)*) => {
         /// The parameters of a cell of the kind `K`, in a configuration; those left out have their published values.
         #[derive(Clone, PartialEq, Serialize, Deserialize)]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+        #[cfg_attr(feature = "schema", schemars(inline, bound = "K: Kinetics"))]
         #[serde(default, deny_unknown_fields, bound = "K: Kinetics")]
         pub struct CellParameters<K> {
-            $(#[doc = $doc] pub $name: Values,)*
+            $(
+                #[doc = $doc]
+                #[cfg_attr(feature = "schema", schemars(
+                    transform = Range::$range.of_unit($unit)
+                ))]
+                pub $name: Values,
+            )*
             #[serde(skip)]
             kind: PhantomData<K>,
         }

@@ -25,6 +25,7 @@ constants! {
 
 /// Settings of [`Passive`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct PassiveConfig {
     /// How many cells, or compartments of a cable.

@@ -21,9 +21,11 @@ constants! {
 
 /// Settings of [`Qif`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct QifConfig {
     /// How many cells.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub cells: usize,
     /// The constant part of the drive, η, dimensionless; what comes as input is added. A cell above 0 fires.
     pub current: Values,

@@ -8,23 +8,28 @@ use crate::DynamicsError;
 /// `x` is the distance to the threshold in units of the distance from reset to threshold, so that one slope suits cells
 /// of all scales.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Surrogate {
     /// 1/(1 + slope·|x|)², the fast sigmoid or SuperSpike (Zenke & Ganguli 2018).
     FastSigmoid {
         /// Above 0.
+        #[cfg_attr(feature = "schema", schemars(transform = crate::setting::Range::Positive))]
         slope: f64,
     },
     /// (slope/2)/(1 + (π·slope·x/2)²), the derivative of an arctan (Fang et al. 2021).
     Arctan {
         /// Above 0.
+        #[cfg_attr(feature = "schema", schemars(transform = crate::setting::Range::Positive))]
         slope: f64,
     },
     /// height·max(0, 1 − slope·|x|), the triangle (Esser et al. 2016; Bellec et al. 2018).
     Triangular {
         /// Above 0.
+        #[cfg_attr(feature = "schema", schemars(transform = crate::setting::Range::Positive))]
         slope: f64,
         /// Above 0; less than 1 dampens gradients that pass many spikes.
+        #[cfg_attr(feature = "schema", schemars(transform = crate::setting::Range::Positive))]
         height: f64,
     },
 }

@@ -7,6 +7,10 @@ use serde::{Deserialize, Serialize};
 
 /// The colour behind transparent pixels, and beside an image that is padded: `white`, `black`, `grey` or `#rrggbb`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(extend(
+    "words" = ["white", "black", "grey", "#rrggbb"]
+)))]
 #[serde(try_from = "String", into = "String")]
 pub struct Background(pub [u8; 3]);
 
@@ -87,6 +91,7 @@ impl From<Background> for String {
 
 /// How an image of another size is brought to the one that is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Resize {
     /// To width and height, each by its own factor: all is seen, forms change.
@@ -128,6 +133,7 @@ impl FromStr for Resize {
 
 /// Grey, or red, green and blue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Channels {
     /// One channel; colours become their luminance.
@@ -168,6 +174,7 @@ impl fmt::Display for Channels {
 
 /// Height and width in pixels: one number for a square, or `[height, width]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(from = "Sides", into = "Sides")]
 pub struct Size {
     /// Rows.
@@ -198,9 +205,10 @@ impl fmt::Display for Size {
 }
 
 #[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged, expecting = "a number of pixels, or [height, width]")]
 enum Sides {
-    Square(usize),
+    Square(#[cfg_attr(feature = "schema", schemars(range(min = 1, max = Size::MAX)))] usize),
     Both([usize; 2]),
 }
 

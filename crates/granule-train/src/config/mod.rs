@@ -39,6 +39,7 @@ use crate::error::{ConfigError, TrainError};
 /// # Ok::<(), granule_train::TrainError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct RunConfig {
     /// Seeds the initial weights, the order of the samples, augmentation and dropout.
@@ -73,6 +74,7 @@ impl Default for RunConfig {
 
 /// The data set and what is done to it; or the task whose trials are made for the run; or a recording.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct DataConfig {
     /// Which data set; left at its default beside a [`task`](Self::task).
@@ -85,11 +87,14 @@ pub struct DataConfig {
     pub seed: u64,
     /// Use only so many training samples: the first of a published set, whose classes are mixed; of folders and arrays,
     /// which may be sorted by class, ones drawn from [`seed`](Self::seed).
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub limit_train: Option<usize>,
     /// Use only so many test samples, chosen in the same way.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub limit_test: Option<usize>,
     /// The fraction of the training part held out for validation, in `[0, 1)`; 0 holds nothing out. Of a recording, the
     /// fraction of its trials, or of the time of a single one.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0), extend("exclusiveMaximum" = 1)))]
     pub validation: f64,
     /// Height and width of `folder:` images in pixels, `64` or `[height, width]`, 1 to 4096; absent: all have one size.
     pub size: Option<Size>,
@@ -123,12 +128,14 @@ pub struct DataConfig {
 /// Noise of the levels is the same in every run of a trial: it is drawn from the seed of the model, the step and the
 /// trial's place in its batch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct RecordingConfig {
     /// The file.
     pub file: PathBuf,
     /// The fraction held out for the test, in `[0, 1)`: of the trials, drawn by the seed of the data, or of the time of a
     /// single one, at its end. 0 scores what was learnt from. Default 0.2.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0), extend("exclusiveMaximum" = 1)))]
     pub test: f64,
 }
 
@@ -143,13 +150,16 @@ impl Default for RecordingConfig {
 
 /// How many trials of a task a run sees. No two of them are the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct TrialsConfig {
     /// New trials to learn from in every epoch.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub epoch: usize,
     /// Trials that every epoch is validated on, the same ones; 0 validates nothing.
     pub validation: usize,
     /// Trials that the result is scored on.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub test: usize,
 }
 
@@ -188,17 +198,22 @@ impl Default for DataConfig {
 
 /// The loop.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainConfig {
     /// Passes over the training part.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub epochs: usize,
     /// Optimiser steps that a run has at least, 1 or more: on a small training part it has more epochs than `epochs`, as
     /// many as these steps take. Absent: `epochs` alone decide.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub min_steps: Option<usize>,
     /// Samples per batch; the last batch of an epoch may be smaller.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub batch_size: usize,
     /// Batches per optimiser step, 1 or more: their gradients are averaged, so that a step is that of a batch so many times
     /// as large, in the memory of one. The last step of an epoch may have fewer.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub accumulate: usize,
     /// What is minimised.
     pub loss: Loss,
@@ -206,8 +221,10 @@ pub struct TrainConfig {
     /// counts alike.
     pub class_weights: Option<ClassWeights>,
     /// Share of each target spread evenly over all classes, in `[0, 1)`; cross-entropy only.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0), extend("exclusiveMaximum" = 1)))]
     pub label_smoothing: f64,
     /// Upper bound of the global L2 norm of the gradient; 0 turns clipping off.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0)))]
     pub clip_norm: Option<f64>,
     /// Stop when the monitored score of the validation part no longer improves; needs `data.validation > 0`.
     pub early_stopping: Option<EarlyStopping>,
@@ -215,8 +232,10 @@ pub struct TrainConfig {
     pub monitor: Monitor,
     /// A checkpoint every so many optimiser steps, besides the one after every epoch (in a run of more than 100 epochs,
     /// after every hundredth of them).
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub checkpoint_every_steps: Option<usize>,
     /// How many of the latest checkpoints stay on disk. The best one stays as well.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub keep_checkpoints: usize,
     /// What is kept of a run of T steps for its backward pass, by a model of several levels. Absent: about √T segments.
     pub memory: Option<Memory>,
@@ -258,6 +277,7 @@ impl Default for TrainConfig {
 
 /// What is minimised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Loss {
     /// Cross-entropy for classes, the squared error for real values. A run's `config.toml` has which it was.
@@ -283,11 +303,14 @@ pub enum Monitor {
 
 /// When to give up waiting for a better validation score. The weights of the best epoch are the run's result.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct EarlyStopping {
     /// Epochs without improvement after which the run stops.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub patience: usize,
     /// A change of the monitored score by less than this is no improvement.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0)))]
     pub min_delta: f64,
 }
 
@@ -317,27 +340,45 @@ impl RunConfig {
     /// # Errors
     /// [`TrainError::ConfigSyntax`] for a value that TOML cannot hold, such as a path that is not UTF-8.
     pub fn to_toml(&self) -> Result<String, TrainError> {
-        let syntax = |reason: String| TrainError::ConfigSyntax { reason };
-        let mut table = toml::Table::try_from(self).map_err(|error| syntax(error.to_string()))?;
+        toml::to_string(&self.table()?.0).map_err(syntax)
+    }
+
+    /// As [`to_toml`](Self::to_toml), with the keys that are unset as comments.
+    ///
+    /// # Errors
+    /// Those of [`to_toml`](Self::to_toml).
+    #[cfg(feature = "schema")]
+    pub fn to_documented_toml(&self) -> Result<String, TrainError> {
+        use crate::schema::{Comments, Schema, documented};
+        let (table, meaningless) = self.table()?;
+        let root = Schema::of_runs();
+        Ok(documented(&root.root(), &table, Comments::Unset, &meaningless))
+    }
+
+    /// All values that mean something to the run, and the paths of those that do not.
+    fn table(&self) -> Result<(toml::Table, Vec<&'static str>), TrainError> {
+        let mut table = toml::Table::try_from(self).map_err(syntax)?;
+        let mut meaningless = Vec::new();
         if let Some(toml::Value::Table(data)) = table.get_mut("data") {
             let without_set = self.data.task.is_some() || self.data.recording.is_some();
             let of_sets: &[&str] = match without_set && self.data == self.data.without_set() {
-                true => &["dataset", "data_dir", "offline", "augmentation"],
+                true => &["data.dataset", "data.data_dir", "data.offline", "data.augmentation"],
                 false => &[],
             };
             let of_folders: &[&str] = match self.data.images() == ImageOptions::default() {
-                true if !self.data.is_folder() => &["background", "truncated"],
+                true if !self.data.is_folder() => &["data.background", "data.truncated"],
                 _ => &[],
             };
             let of_tasks: &[&str] = match self.data.task {
-                None if self.data.trials == TrialsConfig::default() => &["trials"],
+                None if self.data.trials == TrialsConfig::default() => &["data.trials"],
                 _ => &[],
             };
-            for name in of_sets.iter().chain(of_tasks).chain(of_folders) {
-                data.remove(*name);
+            for path in of_sets.iter().chain(of_tasks).chain(of_folders) {
+                data.remove(path.trim_start_matches("data."));
+                meaningless.push(*path);
             }
         }
-        toml::to_string(&table).map_err(|error| syntax(error.to_string()))
+        Ok((table, meaningless))
     }
 
     /// Checks every setting that can be judged without the data.
@@ -476,6 +517,12 @@ impl RunConfig {
             self.train.class_weights.is_none(),
             "unset without a data set of classes",
         )
+    }
+}
+
+fn syntax(error: impl std::fmt::Display) -> TrainError {
+    TrainError::ConfigSyntax {
+        reason: error.to_string(),
     }
 }
 

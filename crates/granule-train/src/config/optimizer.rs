@@ -5,6 +5,7 @@ use crate::error::ConfigError;
 
 /// The update rule and its constants; `kind` names it in TOML.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum OptimizerConfig {
     /// Stochastic gradient descent.
@@ -19,15 +20,19 @@ pub enum OptimizerConfig {
 
 /// Stochastic gradient descent with optional momentum.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct SgdConfig {
     /// Learning rate.
+    #[cfg_attr(feature = "schema", schemars(extend("exclusiveMinimum" = 0)))]
     pub lr: f64,
     /// Momentum µ in `[0, 1)`.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0), extend("exclusiveMaximum" = 1)))]
     pub momentum: f64,
     /// Nesterov's look-ahead.
     pub nesterov: bool,
     /// Weight decay λ.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0)))]
     pub weight_decay: f64,
     /// Shrink the weights by `lr·λ` (decoupled) instead of adding `λ·w` to the gradient (L2).
     pub decoupled: bool,
@@ -35,51 +40,69 @@ pub struct SgdConfig {
 
 /// Adam; weight decay is L2, added to the gradient.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct AdamConfig {
     /// Learning rate.
+    #[cfg_attr(feature = "schema", schemars(extend("exclusiveMinimum" = 0)))]
     pub lr: f64,
     /// Decay of the first moment, in `[0, 1)`.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0), extend("exclusiveMaximum" = 1)))]
     pub beta1: f64,
     /// Decay of the second moment, in `[0, 1)`.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0), extend("exclusiveMaximum" = 1)))]
     pub beta2: f64,
     /// Added to the root of the second moment.
+    #[cfg_attr(feature = "schema", schemars(extend("exclusiveMinimum" = 0)))]
     pub epsilon: f64,
     /// L2 weight decay λ.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0)))]
     pub weight_decay: f64,
 }
 
 /// Adam with decoupled weight decay: the weights shrink by `lr·λ` each step.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct AdamWConfig {
     /// Learning rate.
+    #[cfg_attr(feature = "schema", schemars(extend("exclusiveMinimum" = 0)))]
     pub lr: f64,
     /// Decay of the first moment, in `[0, 1)`.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0), extend("exclusiveMaximum" = 1)))]
     pub beta1: f64,
     /// Decay of the second moment, in `[0, 1)`.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0), extend("exclusiveMaximum" = 1)))]
     pub beta2: f64,
     /// Added to the root of the second moment.
+    #[cfg_attr(feature = "schema", schemars(extend("exclusiveMinimum" = 0)))]
     pub epsilon: f64,
     /// Decoupled weight decay λ.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0)))]
     pub weight_decay: f64,
 }
 
 /// RMSprop; weight decay is L2, added to the gradient.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct RmsPropConfig {
     /// Learning rate.
+    #[cfg_attr(feature = "schema", schemars(extend("exclusiveMinimum" = 0)))]
     pub lr: f64,
     /// Decay α of the mean square, in `[0, 1)`.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0), extend("exclusiveMaximum" = 1)))]
     pub alpha: f64,
     /// Added to the root of the mean square.
+    #[cfg_attr(feature = "schema", schemars(extend("exclusiveMinimum" = 0)))]
     pub epsilon: f64,
     /// Momentum µ in `[0, 1)`.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0), extend("exclusiveMaximum" = 1)))]
     pub momentum: f64,
     /// Subtract the squared mean gradient: divide by the variance, not the mean square.
     pub centered: bool,
     /// L2 weight decay λ.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0)))]
     pub weight_decay: f64,
 }
 

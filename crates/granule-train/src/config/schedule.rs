@@ -7,6 +7,7 @@ use crate::error::ConfigError;
 ///
 /// Each kind begins with `warmup_steps` steps in which the rate rises linearly to its full value.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum ScheduleConfig {
     /// The rate stays.
@@ -23,6 +24,7 @@ pub enum ScheduleConfig {
 
 /// The rate stays at `optimizer.lr`.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct ConstantConfig {
     /// Optimiser steps of linear rise.
@@ -31,11 +33,14 @@ pub struct ConstantConfig {
 
 /// The rate is multiplied by `gamma` after every `every_epochs` epochs.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct StepConfig {
     /// Epochs between two falls.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub every_epochs: usize,
     /// Factor of each fall.
+    #[cfg_attr(feature = "schema", schemars(extend("exclusiveMinimum" = 0)))]
     pub gamma: f64,
     /// Optimiser steps of linear rise.
     pub warmup_steps: usize,
@@ -43,9 +48,11 @@ pub struct StepConfig {
 
 /// The rate falls from `optimizer.lr` to `min_factor` times that.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct CosineConfig {
     /// Final rate as a fraction of `optimizer.lr`, in `[0, 1]`.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0, max = 1)))]
     pub min_factor: f64,
     /// Optimiser steps of linear rise.
     pub warmup_steps: usize,
@@ -82,13 +89,17 @@ impl Default for PlateauConfig {
 
 /// `optimizer.lr` is the peak of the cycle.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct OneCycleConfig {
     /// First rate as a fraction of the peak, in `(0, 1]`.
+    #[cfg_attr(feature = "schema", schemars(range(max = 1), extend("exclusiveMinimum" = 0)))]
     pub start_factor: f64,
     /// Last rate as a fraction of the peak, in `[0, 1]`.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0, max = 1)))]
     pub final_factor: f64,
     /// Fraction of the steps spent rising, in `(0, 1)`.
+    #[cfg_attr(feature = "schema", schemars(extend("exclusiveMinimum" = 0), extend("exclusiveMaximum" = 1)))]
     pub pct_start: f64,
     /// Optimiser steps of linear rise before the cycle.
     pub warmup_steps: usize,

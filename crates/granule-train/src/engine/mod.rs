@@ -120,7 +120,11 @@ fn begin(
     };
     let _lock = Lock::take(&run_dir)?;
     let config = resolved(config, &problem, &device)?;
-    let recorder = RunRecorder::create(&run_dir, &config.to_toml()?, RecordOptions::default())?;
+    #[cfg(feature = "schema")]
+    let text = config.to_documented_toml()?;
+    #[cfg(not(feature = "schema"))]
+    let text = config.to_toml()?;
+    let recorder = RunRecorder::create(&run_dir, &text, RecordOptions::default())?;
     let session = Session::new(
         &config, &problem, &device, &run_dir, recorder, observer, stop,
     )?;

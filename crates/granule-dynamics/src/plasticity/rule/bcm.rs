@@ -8,6 +8,7 @@ use crate::{DynamicsError, Parameter, Place, State, Variable};
 
 /// Settings of [`Bcm`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct BcmConfig {
     /// η above 0, per unit of time.

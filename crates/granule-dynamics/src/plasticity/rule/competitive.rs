@@ -8,6 +8,7 @@ use crate::{DynamicsError, Parameter, Place, State};
 
 /// Settings of [`Competitive`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct CompetitiveConfig {
     /// η above 0, per unit of time. A unit learns from the rows it wins, one in as many as there are units.

@@ -8,6 +8,7 @@ use crate::{DynamicsError, Parameter, Place, State, Variable};
 
 /// What an activity is compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum ThresholdConfig {
     /// A level, in the unit of the activity.
@@ -40,6 +41,7 @@ impl ThresholdConfig {
 
 /// Settings of [`Covariance`]. The settings `pre` and `post` may be trainable: the level, or the mean's time constant.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct CovarianceConfig {
     /// η above 0, per unit of time.

@@ -8,6 +8,7 @@ use crate::{DynamicsError, Parameter, Place, State, Variable};
 
 /// What an activity is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Signal {
     /// Rates.
@@ -19,6 +20,7 @@ pub enum Signal {
 
 /// Settings of [`Homeostasis`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct HomeostasisConfig {
     /// y* above 0, in the unit of the activity; of spikes, per ms.

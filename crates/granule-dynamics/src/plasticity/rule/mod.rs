@@ -5,9 +5,11 @@ macro_rules! rate_rule {
     ($name:literal, $Config:ident => $Rule:ident, $range:ident, $(#[doc = $doc:literal])+) => {
         #[doc = concat!("Settings of [`", stringify!($Rule), "`].")]
         #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
         #[serde(default, deny_unknown_fields)]
         pub struct $Config {
             $(#[doc = $doc])+
+            #[cfg_attr(feature = "schema", schemars(transform = crate::setting::Range::$range))]
             pub rate: f64,
             /// The settings that training by gradient may change.
             pub trainable: Vec<String>,

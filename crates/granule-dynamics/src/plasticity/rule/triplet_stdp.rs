@@ -8,6 +8,7 @@ use crate::{DynamicsError, Parameter, Place, State, Variable};
 
 /// Settings of [`TripletStdp`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct TripletStdpConfig {
     /// A₂₊ of at least 0, in the unit of the weights.

@@ -8,6 +8,7 @@ use crate::{DynamicsError, Parameter, Place, State};
 
 /// Settings of [`TwoThreshold`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct TwoThresholdConfig {
     /// η above 0, per unit of time.

@@ -10,18 +10,22 @@ use crate::{DynamicsError, Values};
 /// Rows of W are presynaptic units, columns postsynaptic ones. The defaults are those of Song, Yang and Wang (2016) for
 /// time constant and step, without Dale's law.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct RateNetworkConfig {
     /// The number of units, N.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 65536)))]
     pub units: usize,
     /// r(x).
     pub activation: Activation,
     /// The step of the network's own discretisation, in ms; at most the smallest time constant. Equal to the time constant
     /// it makes an ordinary recurrent network.
+    #[cfg_attr(feature = "schema", schemars(transform = crate::setting::Range::Positive))]
     pub dt: f64,
     /// What moves the network where it is a [`crate::Model`]; over whole sequences it always takes Euler's steps.
     pub solver: SolverKind,
     /// τ in ms: one for all units, or one for each.
+    #[cfg_attr(feature = "schema", schemars(transform = crate::setting::Range::Positive))]
     pub time_constant: Values,
     /// Trains a time constant for every unit between these bounds, in ms.
     pub time_constant_bounds: Option<[f64; 2]>,
@@ -31,6 +35,7 @@ pub struct RateNetworkConfig {
     pub autapses: bool,
     /// The share of excitatory units, 0 to 1: Dale's law. The first units, of the network or of each block, are excitatory:
     /// their outgoing recurrent weights stay ≥ 0, those of all others ≤ 0.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0, max = 1)))]
     pub dale_ratio: Option<f64>,
     /// How Dale's law is kept.
     pub rectifier: Rectifier,
@@ -42,8 +47,10 @@ pub struct RateNetworkConfig {
     pub train_initial_state: bool,
     /// σ of the noise that every unit has for itself. Noise is added to x as √(2dt/τ) σ ξ, so that x alone has variance
     /// σ²/(1 − dt/2τ).
+    #[cfg_attr(feature = "schema", schemars(transform = crate::setting::Range::NonNegative))]
     pub private_noise: f64,
     /// σ of the noise that all units share; with [`SolverKind::Euler`] only.
+    #[cfg_attr(feature = "schema", schemars(transform = crate::setting::Range::NonNegative))]
     pub shared_noise: f64,
 }
 
@@ -71,6 +78,7 @@ impl Default for RateNetworkConfig {
 
 /// Which recurrent connections a network has.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Recurrence {
     /// All of them.
@@ -79,6 +87,7 @@ pub enum Recurrence {
     /// Each unit has the same number of inputs from units drawn with the network's seed (Brunel 2000).
     Sparse {
         /// The share of the possible inputs that a unit has, above 0 and at most 1; at least one input.
+        #[cfg_attr(feature = "schema", schemars(range(max = 1), extend("exclusiveMinimum" = 0)))]
         density: f64,
     },
     /// Blocks of units, such as areas or layers, with a density for each pair of them.
@@ -94,14 +103,17 @@ pub enum Recurrence {
     /// (Mastrogiuseppe and Ostojic 2018): unit j acts on unit i by Σₖ m_ik n_jk / N.
     LowRank {
         /// At least 1 and at most the number of units.
+        #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
         rank: usize,
         /// At least 0.
+        #[cfg_attr(feature = "schema", schemars(transform = crate::setting::Range::NonNegative))]
         background: f64,
     },
 }
 
 /// Recurrent weights at the beginning.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Initialization {
     /// Gaussian of variance g²/K with g the given gain and K the mean number of inputs of a unit, N in a full network
@@ -117,6 +129,7 @@ pub enum Initialization {
 
 /// The map from a trained number to the size of a weight under Dale's law.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Rectifier {
     /// |w|. A weight that crosses zero comes back with its sign.

@@ -11,6 +11,7 @@ use crate::solver::{Solver, SolverKind, dormand_prince, tsit5};
 
 /// The method that makes the steps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Method {
     /// [`DormandPrince`](crate::solver::DormandPrince).
@@ -51,6 +52,7 @@ impl fmt::Display for Method {
 
 /// How exact an integration is and how it chooses its steps. Times are in the field's unit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct AdaptiveConfig {
     /// The method.

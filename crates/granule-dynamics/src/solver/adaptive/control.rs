@@ -8,6 +8,7 @@ use crate::DynamicsError;
 ///
 /// p = 0, i = 1, d = 0 is the elementary controller; a larger p damps the steps' oscillation where stability limits them.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Pid {
     /// p, between 0 and 2.

@@ -6,6 +6,7 @@ use crate::{DynamicsError, Place};
 
 /// How long a network's links take, in ms.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Delays {
     /// No time.
@@ -20,6 +21,7 @@ pub enum Delays {
         /// The links' lengths (mm), in the layout of the weights.
         lengths: Vec<Vec<f64>>,
         /// The speed of conduction (mm/ms, that is, m/s).
+        #[cfg_attr(feature = "schema", schemars(transform = crate::setting::Range::Positive))]
         speed: f64,
     },
 }

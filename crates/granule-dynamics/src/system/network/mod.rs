@@ -20,6 +20,7 @@ use crate::{Bounds, DynamicsError, Parameter, Place, State};
 
 /// Settings of a [`Network`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct NetworkConfig {
     /// w: row i holds the weights of the links to node i, column j those from node j. A weight of 0 is no link and stays
@@ -34,6 +35,7 @@ pub struct NetworkConfig {
     /// The input channel of the nodes that takes the coupling, counted from 0.
     pub channel: usize,
     /// The step for which the past is laid out (ms).
+    #[cfg_attr(feature = "schema", schemars(transform = crate::setting::Range::Positive))]
     pub dt: f64,
     /// What weights may become when they are trained.
     pub weight_bounds: Bounds,
@@ -58,6 +60,7 @@ impl Default for NetworkConfig {
 
 /// What reaches node i from the nodes' activity y.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Coupling {
     /// a·Σⱼ wᵢⱼ·yⱼ(t − dᵢⱼ)

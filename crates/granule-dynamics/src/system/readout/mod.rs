@@ -18,6 +18,7 @@ use crate::{DynamicsError, State};
 
 /// What is recorded of a system and given to a loss.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Readout {
     /// What the model itself shows.

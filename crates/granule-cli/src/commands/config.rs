@@ -1,0 +1,146 @@
+//! `granule config`.
+
+use clap::Parser;
+use granule::dynamics::experiment::{ExperimentConfig, Preset};
+use granule::models::ModelConfig;
+use granule::train::RunConfig;
+use granule::train::schema::{Comments, Key, Schema, documented};
+use serde_json::json;
+use std::path::Path;
+use toml::{Table, Value};
+
+use crate::args::{self, Cli, Command};
+use crate::config::{experiment, keys, resolve};
+use crate::failure::Usage;
+use crate::output::{self, Paint, Stream, paint};
+
+pub fn run(args: &args::Config) -> anyhow::Result<()> {
+    let what = args.what.as_deref().unwrap_or("train");
+    let (schema, values) = match whole(what)? {
+        Some(Whole::Run(values)) => (Schema::of_runs(), values),
+        Some(Whole::Experiment(values)) => (Schema::of_experiments(), values),
+        None => return search(what, args.json),
+    };
+    if args.json {
+        return output::json(schema.json());
+    }
+    let text = documented(&schema.root(), &values, Comments::All, &[]);
+    output::line(text.trim_end())
+}
+
+/// The values of a whole configuration.
+enum Whole {
+    Run(Table),
+    Experiment(Table),
+}
+
+/// The whole configuration that a word names, if it names one.
+fn whole(what: &str) -> anyhow::Result<Option<Whole>> {
+    let path = Path::new(what);
+    let config_of_run = path.join(granule::train::record::CONFIG_FILE);
+    Ok(Some(match what {
+        "train" => Whole::Run(Table::try_from(RunConfig::default())?),
+        "simulate" => Whole::Experiment(Table::try_from(ExperimentConfig::default())?),
+        ModelConfig::MULTI_GRANULARITY => {
+            let model = ModelConfig::from_name(what)?;
+            Whole::Run(Table::try_from(RunConfig::recipe(model, Default::default()))?)
+        }
+        _ if ModelConfig::NAMES.contains(&what) => Whole::Run(of_training(what)?),
+        _ if Preset::find(what).is_some() => Whole::Experiment(of_simulation(what)?),
+        _ if config_of_run.is_file() => Whole::Run(of_training(&config_of_run.to_string_lossy())?),
+        _ if path.is_file() => match is_of_training(path)? {
+            true => Whole::Run(of_training(what)?),
+            false => Whole::Experiment(of_simulation(what)?),
+        },
+        _ if what.ends_with(".toml") => {
+            return Err(Usage::new(format!("there is no file {what}")).into());
+        }
+        _ => return Ok(None),
+    }))
+}
+
+/// Whether a file has tables that only a configuration of `granule train` has.
+fn is_of_training(path: &Path) -> anyhow::Result<bool> {
+    let table = crate::config::file(path)?.table;
+    let tables = ["model", "data", "train", "optimizer", "schedule"];
+    Ok(tables.iter().any(|name| table.contains_key(*name)))
+}
+
+fn of_training(what: &str) -> anyhow::Result<Table> {
+    match Cli::try_parse_from(["granule", "train", "--", what])?.command {
+        Command::Train(args) => Ok(Table::try_from(resolve(&args)?)?),
+        _ => Ok(Table::new()),
+    }
+}
+
+fn of_simulation(what: &str) -> anyhow::Result<Table> {
+    match Cli::try_parse_from(["granule", "simulate", "--", what])?.command {
+        Command::Simulate(args) => Ok(Table::try_from(experiment::resolve(&args)?.config)?),
+        _ => Ok(Table::new()),
+    }
+}
+
+/// Prints the keys that a key, a kind or a word finds.
+fn search(word: &str, as_json: bool) -> anyhow::Result<()> {
+    let (runs, experiments) = (Schema::of_runs(), Schema::of_experiments());
+    let of = [("train", runs.keys()), ("simulate", experiments.keys())];
+    let best = of.iter().flat_map(|(_, all)| all).filter_map(|key| keys::rank(key, word)).min();
+    let Some(best) = best else {
+        let names = of.iter().flat_map(|(_, all)| all);
+        let usage = Usage::new(format!("no key, kind or help has `{word}`"));
+        return Err(match keys::nearest(word, names) {
+            Some(near) => usage.hint(format!("did you mean `{}`?", near.path)),
+            None => usage.hint("`granule config train` and `granule config simulate` print all"),
+        }
+        .into());
+    };
+    for (command, all) in &of {
+        let fits = |key: &&Key<'_>| keys::rank(key, word).is_some_and(|rank| rank.is_as_good_as(best));
+        let found: Vec<_> = all.iter().filter(fits).collect();
+        let plain: Vec<_> = found.iter().filter(|key| !keys::is_of_levels(key)).collect();
+        let shown: Vec<_> = match plain.is_empty() {
+            true => found.iter().collect(),
+            false => plain,
+        };
+        if !as_json && !shown.is_empty() {
+            let title = format!("# granule {command}");
+            output::line(&paint(Paint::Dim, &title, Stream::Stdout))?;
+        }
+        for key in shown {
+            match as_json {
+                true => output::json(&object(command, key))?,
+                false => print(key)?,
+            }
+        }
+    }
+    Ok(())
+}
+
+fn print(key: &Key<'_>) -> anyhow::Result<()> {
+    let value = key.node.default().and_then(|value| Value::try_from(value).ok());
+    let value = match value {
+        Some(value) => format!(" = {value}"),
+        None => String::new(),
+    };
+    let unset = if value.is_empty() { "unset" } else { "" };
+    let needs = key.needs.iter().map(|(path, word)| format!("with {path} = \"{word}\""));
+    let facts = [unset.to_owned(), key.node.describe()].into_iter().chain(needs);
+    let facts: Vec<String> = facts.filter(|fact| !fact.is_empty()).collect();
+    output::line(&format!("{}{value}", paint(Paint::Strong, &key.path, Stream::Stdout)))?;
+    output::line(&format!("    {}", facts.join("; ")))?;
+    output::line(&format!("    {}", key.node.help()))
+}
+
+fn object(command: &str, key: &Key<'_>) -> serde_json::Value {
+    let needs = key.needs.iter().map(|(path, word)| (path.clone(), word.clone().into()));
+    json!({
+        "command": command,
+        "key": key.path,
+        "type": key.node.form(),
+        "default": key.node.default(),
+        "range": key.node.range(),
+        "unit": key.node.unit(),
+        "help": key.node.help(),
+        "needs": needs.collect::<serde_json::Map<_, _>>(),
+    })
+}

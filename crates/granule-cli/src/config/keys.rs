@@ -1,0 +1,80 @@
+//! Keys by what a person calls them.
+
+use granule::train::schema::Key;
+
+/// How well a word fits a key: the less the better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rank {
+    /// Its path, or that of a table it is in.
+    Path,
+    /// Its name, or the last names of its path, or the kind it belongs to.
+    Name,
+    /// A part of its path, or one of its words.
+    Part,
+    /// Its help.
+    Help,
+}
+
+impl Rank {
+    /// Whether it is shown where another is the best.
+    pub fn is_as_good_as(self, best: Self) -> bool {
+        self <= best || (best == Self::Part && self <= Self::Help)
+    }
+}
+
+pub fn rank(key: &Key<'_>, word: &str) -> Option<Rank> {
+    let places = word.trim_matches('.').split('.');
+    let places = places.map(|place| match place.parse::<usize>() {
+        Ok(_) => "n".to_owned(),
+        Err(_) => same(place),
+    });
+    let word = places.collect::<Vec<_>>().join(".");
+    let path = same(&key.path);
+    let of_kind = key.needs.last().is_some_and(|(tag, kind)| {
+        let table = tag.rsplit_once('.').map_or("", |(table, _)| table);
+        same(kind) == word && key.path.rsplit_once('.').is_some_and(|(own, _)| own.starts_with(table))
+    });
+    let is_choice = || key.node.choices().iter().any(|(choice, _)| same(choice) == word);
+    if path == word || path.starts_with(&format!("{word}.")) {
+        Some(Rank::Path)
+    } else if path.ends_with(&format!(".{word}")) || of_kind {
+        Some(Rank::Name)
+    } else if path.contains(&word) || is_choice() {
+        Some(Rank::Part)
+    } else {
+        key.node.help().to_lowercase().contains(&word.replace('_', " ")).then_some(Rank::Help)
+    }
+}
+
+/// Whether a key is that of a level, which is the same in a simulation of its own.
+pub fn is_of_levels(key: &Key<'_>) -> bool {
+    let tables = ["model.level.", "model.coupler.", "composite."];
+    tables.iter().any(|table| key.path.starts_with(table))
+}
+
+/// The key that was most likely meant by a path or a name.
+pub fn nearest<'k, 'a: 'k>(
+    path: &str,
+    keys: impl Iterator<Item = &'k Key<'a>>,
+) -> Option<&'k Key<'a>> {
+    let path = same(path);
+    let (table, name) = path.rsplit_once('.').unwrap_or(("", &path));
+    let likeness = |key: &Key<'_>| {
+        let own = same(&key.path);
+        let (own_table, own_name) = own.rsplit_once('.').unwrap_or(("", &own));
+        let names = strsim::jaro_winkler(own_name, name);
+        let tables = match table {
+            "" => 0.0,
+            table => strsim::jaro_winkler(own_table, table),
+        };
+        // Among keys of equal names the shorter path, which is that of the usual place.
+        names + 0.1 * tables - 0.002 * own.split('.').count() as f64
+    };
+    let similar = |key: &&Key<'_>| strsim::jaro_winkler(&same(key.name()), name) > 0.85;
+    keys.filter(similar)
+        .max_by(|one, other| likeness(one).total_cmp(&likeness(other)))
+}
+
+fn same(name: &str) -> String {
+    name.to_lowercase().replace('-', "_")
+}

@@ -1,0 +1,107 @@
+//! A flag that does not exist, but is a key of the configuration.
+
+use std::ffi::OsString;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use granule::train::schema::{Key, Schema};
+
+use crate::config::keys;
+use crate::failure::Usage;
+
+/// What a person meant who wrote a key as a flag; `args` are the words of the command line after the program.
+pub fn explain(error: &clap::Error, args: &[OsString]) -> Option<Usage> {
+    if error.kind() != ErrorKind::UnknownArgument {
+        return None;
+    }
+    let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg) else {
+        return None;
+    };
+    let words: Vec<&str> = args.iter().filter_map(|word| word.to_str()).collect();
+    let schema = match *words.first()? {
+        "train" => Schema::of_runs(),
+        "simulate" => Schema::of_experiments(),
+        _ => return None,
+    };
+    let name = flag.strip_prefix("--")?.split('=').next()?;
+    let all = schema.keys();
+    let named = |key: &&Key<'_>| keys::rank(key, name).is_some_and(|rank| rank <= keys::Rank::Name);
+    let is_value = |key: &&Key<'_>| key.path == name || !key.path.starts_with(&format!("{name}."));
+    let mut found: Vec<&Key<'_>> = all.iter().filter(named).filter(is_value).collect();
+    found.sort_by_key(|key| (keys::is_of_levels(key), key.path.split('.').count()));
+    found.dedup_by(|one, other| one.path == other.path);
+    let clap_knows = error.get(ContextKind::SuggestedArg).is_some();
+    let (first, others) = match found.split_first() {
+        Some((first, others)) => (*first, others),
+        None if clap_knows => return None,
+        None => (keys::nearest(name, all.iter())?, &[][..]),
+    };
+    let exact = !found.is_empty();
+    let value = value(flag, name, &words);
+    let value = value.map_or_else(|| "VALUE".to_owned(), str::to_owned);
+    let meant = format!("--set {}={value}", first.path);
+    let usage = Usage::new(match exact {
+        true => format!("`--{name}` is not a flag but a key: `{meant}`"),
+        false => format!("there is no flag `--{name}`; did you mean the key `{meant}`?"),
+    });
+    let others: Vec<String> = others
+        .iter()
+        .filter(|key| !keys::is_of_levels(key))
+        .take(3)
+        .map(|key| format!("`{}`", key.path))
+        .collect();
+    let more = format!("`granule config {}` says more", first.path);
+    Some(usage.hint(match others.as_slice() {
+        [] => more,
+        others => format!("{more}; of the same name: {}", others.join(", ")),
+    }))
+}
+
+/// The value that was written with a flag, after it or behind `=`.
+fn value<'a>(flag: &'a str, name: &str, words: &[&'a str]) -> Option<&'a str> {
+    let behind = format!("--{name}=");
+    if let Some(value) = words.iter().find_map(|word| word.strip_prefix(&behind)) {
+        return Some(value);
+    }
+    let place = words.iter().position(|word| *word == flag)?;
+    let next = words.get(place + 1)?;
+    (!next.starts_with("--")).then_some(*next)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::args::Cli;
+
+    fn explained(line: &str) -> Option<String> {
+        let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+        let all = [OsString::from("granule")].into_iter().chain(words.clone());
+        let usage = explain(&Cli::try_parse_from(all).unwrap_err(), &words)?;
+        Some(usage.to_string())
+    }
+
+    #[test]
+    fn a_key_that_is_written_as_a_flag_is_named() {
+        for (line, meant) in [
+            ("train --patience 3", "--set train.early_stopping.patience=3"),
+            ("train --patience=3", "--set train.early_stopping.patience=3"),
+            ("train lenet --clip-norm 1.5", "--set train.clip_norm=1.5"),
+            ("train --weight-decay 1e-4", "--set optimizer.weight_decay=1e-4"),
+            ("train mlp --widths [64,64]", "--set model.widths=[64,64]"),
+            ("train --rotation-degrees 5", "--set data.augmentation.rotation_degrees=5"),
+            ("train --checkpoint-every-step 9", "--set train.checkpoint_every_steps=9"),
+            ("simulate lif --cells 4", "--set unit.cells=4"),
+            ("simulate lif --onset 4", "--set stimulus.onset=4"),
+            ("simulate hodgkin-huxley --g_na 100", "--set unit.parameters.g_na=100"),
+            ("simulate hodgkin-huxley --unit.current 9", "--set unit.current=9"),
+            ("simulate lif --rtol", "--set rtol=VALUE"),
+        ] {
+            let text = explained(line).unwrap_or_else(|| panic!("{line}"));
+            assert!(text.contains(meant), "{line}: {text}");
+        }
+        for line in ["train --batchsize 3", "train --xyzzy 3", "eval run --patience 3"] {
+            assert_eq!(explained(line), None, "{line}");
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! What configurations may hold: every key with type, default, range, unit and help, from the types that read it.
+//!
+//! The doc comment of a field is its help, an attribute beside it its range; the unit stands in the first sentence
+//! (`…, ms.`) or is given by the table that declares a model. So a new field shows everywhere without more work.
+//!
+//! ```
+//! use granule_train::schema::Schema;
+//!
+//! let schema = Schema::of_runs();
+//! let keys = schema.keys();
+//! let patience = keys.iter().find(|key| key.path == "train.early_stopping.patience");
+//! assert_eq!(patience.and_then(|key| key.node.range()).as_deref(), Some("1 or more"));
+//! ```
+
+mod key;
+mod node;
+mod text;
+mod unit;
+
+use granule_dynamics::experiment::ExperimentConfig;
+use schemars::{JsonSchema, SchemaGenerator};
+use serde_json::Value;
+
+pub use key::Key;
+pub use node::{Node, Tagged};
+pub use text::{Comments, documented};
+
+use crate::RunConfig;
+
+/// The JSON Schema of a configuration, to walk through.
+#[derive(Debug, Clone)]
+pub struct Schema {
+    root: Value,
+}
+
+impl Schema {
+    /// Of what `granule train` reads: [`RunConfig`].
+    pub fn of_runs() -> Self {
+        Self::of::<RunConfig>("Configuration of granule train")
+    }
+
+    /// Of what `granule simulate` reads: [`ExperimentConfig`].
+    pub fn of_experiments() -> Self {
+        Self::of::<ExperimentConfig>("Configuration of granule simulate")
+    }
+
+    fn of<T: JsonSchema>(title: &str) -> Self {
+        let mut root = SchemaGenerator::default().into_root_schema_for::<T>().to_value();
+        if let Some(object) = root.as_object_mut() {
+            object.insert("title".into(), title.into());
+        }
+        unit::add(&mut root);
+        Self { root }
+    }
+
+    /// The JSON Schema (draft 2020-12), as editors take it. Beside the standard's words, `unit` is the unit of a number and
+    /// `words` lists what a text may be or begin with.
+    pub fn json(&self) -> &Value {
+        &self.root
+    }
+
+    /// The whole configuration.
+    pub fn root(&self) -> Node<'_> {
+        Node::new(&self.root, &self.root)
+    }
+
+    /// Every key of every kind. An element of a list is `N`, a name that the user gives `NAME`.
+    pub fn keys(&self) -> Vec<Key<'_>> {
+        key::all(&self.root())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,58 @@
+use toml::Table;
+
+use super::*;
+use crate::{OptimizerConfig, ScheduleConfig};
+use granule_dynamics::experiment::presets::PRESETS;
+use granule_models::ModelConfig;
+
+fn recipes() -> Vec<RunConfig> {
+    let models = ModelConfig::NAMES.iter();
+    let models = models.map(|name| ModelConfig::from_name(name).unwrap());
+    let mut all: Vec<_> = models
+        .map(|model| RunConfig::recipe(model, Default::default()))
+        .collect();
+    for (optimizer, schedule) in OptimizerConfig::NAMES.iter().zip(ScheduleConfig::NAMES) {
+        all.push(RunConfig {
+            optimizer: OptimizerConfig::from_name(optimizer).unwrap(),
+            schedule: ScheduleConfig::from_name(schedule).unwrap(),
+            ..Default::default()
+        });
+    }
+    all
+}
+
+#[test]
+fn what_is_written_with_its_help_reads_back_to_the_same() {
+    let schema = Schema::of_runs();
+    for config in recipes() {
+        let values = Table::try_from(&config).unwrap();
+        for comments in [Comments::All, Comments::Unset] {
+            let text = documented(&schema.root(), &values, comments, &[]);
+            assert_eq!(RunConfig::from_toml_str(&text).unwrap(), config, "{text}");
+            for key in ["# clip_norm =", "limit_train =", "early_stopping", "data_dir ="] {
+                assert!(config.train.clip_norm.is_some() || text.contains(key), "{key}: {text}");
+            }
+        }
+    }
+    let schema = Schema::of_experiments();
+    for preset in PRESETS {
+        let config: ExperimentConfig = toml::from_str(preset.toml).unwrap();
+        let values = Table::try_from(&config).unwrap();
+        for comments in [Comments::All, Comments::Unset] {
+            let text = documented(&schema.root(), &values, comments, &[]);
+            assert_eq!(toml::from_str::<ExperimentConfig>(&text).unwrap(), config, "{text}");
+        }
+    }
+}
+
+#[test]
+fn every_key_has_help_and_a_form() {
+    for schema in [Schema::of_runs(), Schema::of_experiments()] {
+        let keys = schema.keys();
+        assert!(keys.len() > 300, "{}", keys.len());
+        for key in keys {
+            assert!(!key.node.form().is_empty(), "{}: {:?}", key.path, key.node);
+            assert!(key.node.help().len() > 1, "{} has no help: {:?}", key.path, key.node);
+        }
+    }
+}
