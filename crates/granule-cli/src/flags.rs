@@ -84,23 +84,48 @@ mod tests {
     #[test]
     fn a_key_that_is_written_as_a_flag_is_named() {
         for (line, meant) in [
-            ("train --patience 3", "--set train.early_stopping.patience=3"),
-            ("train --patience=3", "--set train.early_stopping.patience=3"),
+            (
+                "train --patience 3",
+                "--set train.early_stopping.patience=3",
+            ),
+            (
+                "train --patience=3",
+                "--set train.early_stopping.patience=3",
+            ),
             ("train lenet --clip-norm 1.5", "--set train.clip_norm=1.5"),
-            ("train --weight-decay 1e-4", "--set optimizer.weight_decay=1e-4"),
+            (
+                "train --weight-decay 1e-4",
+                "--set optimizer.weight_decay=1e-4",
+            ),
             ("train mlp --widths [64,64]", "--set model.widths=[64,64]"),
-            ("train --rotation-degrees 5", "--set data.augmentation.rotation_degrees=5"),
-            ("train --checkpoint-every-step 9", "--set train.checkpoint_every_steps=9"),
+            (
+                "train --rotation-degrees 5",
+                "--set data.augmentation.rotation_degrees=5",
+            ),
+            (
+                "train --checkpoint-every-step 9",
+                "--set train.checkpoint_every_steps=9",
+            ),
             ("simulate lif --cells 4", "--set unit.cells=4"),
             ("simulate lif --onset 4", "--set stimulus.onset=4"),
-            ("simulate hodgkin-huxley --g_na 100", "--set unit.parameters.g_na=100"),
-            ("simulate hodgkin-huxley --unit.current 9", "--set unit.current=9"),
+            (
+                "simulate hodgkin-huxley --g_na 100",
+                "--set unit.parameters.g_na=100",
+            ),
+            (
+                "simulate hodgkin-huxley --unit.current 9",
+                "--set unit.current=9",
+            ),
             ("simulate lif --rtol", "--set rtol=VALUE"),
         ] {
             let text = explained(line).unwrap_or_else(|| panic!("{line}"));
             assert!(text.contains(meant), "{line}: {text}");
         }
-        for line in ["train --batchsize 3", "train --xyzzy 3", "eval run --patience 3"] {
+        for line in [
+            "train --batchsize 3",
+            "train --xyzzy 3",
+            "eval run --patience 3",
+        ] {
             assert_eq!(explained(line), None, "{line}");
         }
     }

@@ -50,8 +50,7 @@ impl DatasetSpec {
     ];
 
     /// How a data set of one's own is written.
-    pub const FORMS: [&'static str; 3] =
-        ["folder:DIR", "arrays:FILE.npz", "arrays:X.npy,Y.npy"];
+    pub const FORMS: [&'static str; 3] = ["folder:DIR", "arrays:FILE.npz", "arrays:X.npy,Y.npy"];
 }
 
 /// The name that `text` most likely meant.

@@ -43,7 +43,10 @@ fn whole(what: &str) -> anyhow::Result<Option<Whole>> {
         "simulate" => Whole::Experiment(Table::try_from(ExperimentConfig::default())?),
         ModelConfig::MULTI_GRANULARITY => {
             let model = ModelConfig::from_name(what)?;
-            Whole::Run(Table::try_from(RunConfig::recipe(model, Default::default()))?)
+            Whole::Run(Table::try_from(RunConfig::recipe(
+                model,
+                Default::default(),
+            ))?)
         }
         _ if ModelConfig::NAMES.contains(&what) => Whole::Run(of_training(what)?),
         _ if Preset::find(what).is_some() => Whole::Experiment(of_simulation(what)?),
@@ -84,7 +87,11 @@ fn of_simulation(what: &str) -> anyhow::Result<Table> {
 fn search(word: &str, as_json: bool) -> anyhow::Result<()> {
     let (runs, experiments) = (Schema::of_runs(), Schema::of_experiments());
     let of = [("train", runs.keys()), ("simulate", experiments.keys())];
-    let best = of.iter().flat_map(|(_, all)| all).filter_map(|key| keys::rank(key, word)).min();
+    let best = of
+        .iter()
+        .flat_map(|(_, all)| all)
+        .filter_map(|key| keys::rank(key, word))
+        .min();
     let Some(best) = best else {
         let names = of.iter().flat_map(|(_, all)| all);
         let usage = Usage::new(format!("no key, kind or help has `{word}`"));
@@ -95,9 +102,13 @@ fn search(word: &str, as_json: bool) -> anyhow::Result<()> {
         .into());
     };
     for (command, all) in &of {
-        let fits = |key: &&Key<'_>| keys::rank(key, word).is_some_and(|rank| rank.is_as_good_as(best));
+        let fits =
+            |key: &&Key<'_>| keys::rank(key, word).is_some_and(|rank| rank.is_as_good_as(best));
         let found: Vec<_> = all.iter().filter(fits).collect();
-        let plain: Vec<_> = found.iter().filter(|key| !keys::is_of_levels(key)).collect();
+        let plain: Vec<_> = found
+            .iter()
+            .filter(|key| !keys::is_of_levels(key))
+            .collect();
         let shown: Vec<_> = match plain.is_empty() {
             true => found.iter().collect(),
             false => plain,
@@ -117,22 +128,36 @@ fn search(word: &str, as_json: bool) -> anyhow::Result<()> {
 }
 
 fn print(key: &Key<'_>) -> anyhow::Result<()> {
-    let value = key.node.default().and_then(|value| Value::try_from(value).ok());
+    let value = key
+        .node
+        .default()
+        .and_then(|value| Value::try_from(value).ok());
     let value = match value {
         Some(value) => format!(" = {value}"),
         None => String::new(),
     };
     let unset = if value.is_empty() { "unset" } else { "" };
-    let needs = key.needs.iter().map(|(path, word)| format!("with {path} = \"{word}\""));
-    let facts = [unset.to_owned(), key.node.describe()].into_iter().chain(needs);
+    let needs = key
+        .needs
+        .iter()
+        .map(|(path, word)| format!("with {path} = \"{word}\""));
+    let facts = [unset.to_owned(), key.node.describe()]
+        .into_iter()
+        .chain(needs);
     let facts: Vec<String> = facts.filter(|fact| !fact.is_empty()).collect();
-    output::line(&format!("{}{value}", paint(Paint::Strong, &key.path, Stream::Stdout)))?;
+    output::line(&format!(
+        "{}{value}",
+        paint(Paint::Strong, &key.path, Stream::Stdout)
+    ))?;
     output::line(&format!("    {}", facts.join("; ")))?;
     output::line(&format!("    {}", key.node.help()))
 }
 
 fn object(command: &str, key: &Key<'_>) -> serde_json::Value {
-    let needs = key.needs.iter().map(|(path, word)| (path.clone(), word.clone().into()));
+    let needs = key
+        .needs
+        .iter()
+        .map(|(path, word)| (path.clone(), word.clone().into()));
     json!({
         "command": command,
         "key": key.path,

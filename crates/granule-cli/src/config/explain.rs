@@ -101,7 +101,9 @@ fn holding(merged: &Table, place: &str, word: &str, layers: &[Layer]) -> Option<
         "" => inside("", &Value::Table(merged.clone()), word, &mut found),
         place => inside(place, lookup(merged, place)?, word, &mut found),
     }
-    let own = found.iter().position(|path| !written(path, layers).is_empty());
+    let own = found
+        .iter()
+        .position(|path| !written(path, layers).is_empty());
     (!found.is_empty()).then(|| found.swap_remove(own.unwrap_or(0)))
 }
 

@@ -32,9 +32,18 @@ pub fn rank(key: &Key<'_>, word: &str) -> Option<Rank> {
     let path = same(&key.path);
     let of_kind = key.needs.last().is_some_and(|(tag, kind)| {
         let table = tag.rsplit_once('.').map_or("", |(table, _)| table);
-        same(kind) == word && key.path.rsplit_once('.').is_some_and(|(own, _)| own.starts_with(table))
+        same(kind) == word
+            && key
+                .path
+                .rsplit_once('.')
+                .is_some_and(|(own, _)| own.starts_with(table))
     });
-    let is_choice = || key.node.choices().iter().any(|(choice, _)| same(choice) == word);
+    let is_choice = || {
+        key.node
+            .choices()
+            .iter()
+            .any(|(choice, _)| same(choice) == word)
+    };
     if path == word || path.starts_with(&format!("{word}.")) {
         Some(Rank::Path)
     } else if path.ends_with(&format!(".{word}")) || of_kind {
@@ -42,7 +51,11 @@ pub fn rank(key: &Key<'_>, word: &str) -> Option<Rank> {
     } else if path.contains(&word) || is_choice() {
         Some(Rank::Part)
     } else {
-        key.node.help().to_lowercase().contains(&word.replace('_', " ")).then_some(Rank::Help)
+        key.node
+            .help()
+            .to_lowercase()
+            .contains(&word.replace('_', " "))
+            .then_some(Rank::Help)
     }
 }
 

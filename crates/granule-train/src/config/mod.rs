@@ -292,6 +292,7 @@ pub enum Loss {
 
 /// A score of the validation part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Monitor {
     /// The mean loss, without label smoothing and class weights; lower is better.
@@ -352,7 +353,12 @@ impl RunConfig {
         use crate::schema::{Comments, Schema, documented};
         let (table, meaningless) = self.table()?;
         let root = Schema::of_runs();
-        Ok(documented(&root.root(), &table, Comments::Unset, &meaningless))
+        Ok(documented(
+            &root.root(),
+            &table,
+            Comments::Unset,
+            &meaningless,
+        ))
     }
 
     /// All values that mean something to the run, and the paths of those that do not.
@@ -362,7 +368,12 @@ impl RunConfig {
         if let Some(toml::Value::Table(data)) = table.get_mut("data") {
             let without_set = self.data.task.is_some() || self.data.recording.is_some();
             let of_sets: &[&str] = match without_set && self.data == self.data.without_set() {
-                true => &["data.dataset", "data.data_dir", "data.offline", "data.augmentation"],
+                true => &[
+                    "data.dataset",
+                    "data.data_dir",
+                    "data.offline",
+                    "data.augmentation",
+                ],
                 false => &[],
             };
             let of_folders: &[&str] = match self.data.images() == ImageOptions::default() {

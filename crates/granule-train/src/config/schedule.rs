@@ -61,15 +61,20 @@ pub struct CosineConfig {
 /// The rate is multiplied by `factor` whenever the monitored score of the validation part has not improved for `patience`
 /// epochs.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct PlateauConfig {
     /// Factor of each fall, in `(0, 1)`.
+    #[cfg_attr(feature = "schema", schemars(extend("exclusiveMinimum" = 0), extend("exclusiveMaximum" = 1)))]
     pub factor: f64,
     /// Epochs without improvement before each fall.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub patience: usize,
     /// A change of the monitored score (`train.monitor`) by less than this is no improvement.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0)))]
     pub min_delta: f64,
     /// Lowest rate as a fraction of `optimizer.lr`, in `[0, 1]`.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0, max = 1)))]
     pub min_factor: f64,
     /// Optimiser steps of linear rise.
     pub warmup_steps: usize,

@@ -6,6 +6,7 @@ use crate::error::ConfigError;
 /// How much each class counts in the loss: the loss of a batch is the mean of its samples' losses weighted so, as in
 /// PyTorch's `CrossEntropyLoss(weight)`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(
     untagged,
     expecting = "\"balanced\", or a list with a number for each class"
@@ -19,6 +20,7 @@ pub enum ClassWeights {
 
 /// A rule for the weights of classes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum ClassWeightRule {
     /// Inverse to how often a class occurs among the n training samples of k classes: n / (k · its samples), so that every

@@ -27,12 +27,7 @@ pub(super) fn all<'a>(root: &Node<'a>) -> Vec<Key<'a>> {
     found
 }
 
-fn walk<'a>(
-    path: String,
-    node: &Node<'a>,
-    needs: &[(String, String)],
-    found: &mut Vec<Key<'a>>,
-) {
+fn walk<'a>(path: String, node: &Node<'a>, needs: &[(String, String)], found: &mut Vec<Key<'a>>) {
     let push = |path: &str, node: &Node<'a>, found: &mut Vec<Key<'a>>| {
         found.push(Key {
             path: path.to_owned(),

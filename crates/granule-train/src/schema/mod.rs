@@ -45,7 +45,9 @@ impl Schema {
     }
 
     fn of<T: JsonSchema>(title: &str) -> Self {
-        let mut root = SchemaGenerator::default().into_root_schema_for::<T>().to_value();
+        let mut root = SchemaGenerator::default()
+            .into_root_schema_for::<T>()
+            .to_value();
         if let Some(object) = root.as_object_mut() {
             object.insert("title".into(), title.into());
         }

@@ -203,9 +203,11 @@ impl<'a> Node<'a> {
     /// A table whose keys depend on a word in it.
     pub fn tagged(&self) -> Option<Tagged<'a>> {
         let options = self.options();
-        let tag = options.first()?.properties().into_iter().find_map(|(name, node)| {
-            node.get("const").is_some().then_some(name)
-        })?;
+        let tag = options
+            .first()?
+            .properties()
+            .into_iter()
+            .find_map(|(name, node)| node.get("const").is_some().then_some(name))?;
         let kinds = options
             .into_iter()
             .map(|option| {
@@ -218,15 +220,24 @@ impl<'a> Node<'a> {
 
     /// The key that says which kind a table is of, as a choice among the kinds.
     pub(super) fn of_tag(&self, tagged: &Tagged<'_>) -> Self {
-        let words: Vec<Value> = tagged.kinds.iter().map(|(kind, _)| kind.as_str().into()).collect();
-        let default = self.default().and_then(|value| value.get(&tagged.tag)).cloned();
+        let words: Vec<Value> = tagged
+            .kinds
+            .iter()
+            .map(|(kind, _)| kind.as_str().into())
+            .collect();
+        let default = self
+            .default()
+            .and_then(|value| value.get(&tagged.tag))
+            .cloned();
         let fields = [
             ("type", Some("string".into())),
             ("words", Some(words.into())),
             ("description", self.get("description").cloned()),
             ("default", default),
         ];
-        let given = fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+        let given = fields
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.to_owned(), value?)));
         Self {
             root: self.root,
             fields: given.collect(),
@@ -279,6 +290,10 @@ impl<'a> Node<'a> {
         found.is_object().then(|| self.node(found))
     }
 
+    fn is_word(&self) -> bool {
+        self.get("const").is_some() || self.get("enum").is_some()
+    }
+
     /// Whether there are keys below.
     pub fn is_table(&self) -> bool {
         !self.properties().is_empty() || self.tagged().is_some()
@@ -301,7 +316,13 @@ impl<'a> Node<'a> {
                 None => name.clone(),
                 Some(inner) => format!("{{ {name} = {} }}", inner.brief()),
             };
-            let all: Vec<String> = choices.iter().map(written).collect();
+            let mut all: Vec<String> = choices.iter().map(written).collect();
+            if self.get("words").is_none() {
+                let options = self.options().into_iter();
+                let plain = options.filter(|o| o.choices().is_empty() && !o.is_word());
+                let others = plain.filter(|option| option.properties().is_empty());
+                all.extend(others.map(|option| option.form()));
+            }
             return match all.as_slice() {
                 [only] => only.clone(),
                 all => format!("one of {}", all.join(", ")),
@@ -317,7 +338,10 @@ impl<'a> Node<'a> {
             Some("string") => "text".into(),
             Some("array") => match self.items() {
                 Some(items) if items.is("array") => {
-                    format!("matrix of {}", plural(&items.items().map_or_else(String::new, |i| i.form())))
+                    format!(
+                        "matrix of {}",
+                        plural(&items.items().map_or_else(String::new, |i| i.form()))
+                    )
                 }
                 Some(items) if items.is_table() => "list of tables".into(),
                 Some(items) => {
@@ -350,8 +374,16 @@ impl<'a> Node<'a> {
 
     /// Form, range and unit, in this order.
     pub fn describe(&self) -> String {
-        let parts = [Some(self.form()), self.range(), self.unit().map(str::to_owned)];
-        let parts: Vec<String> = parts.into_iter().flatten().filter(|part| !part.is_empty()).collect();
+        let parts = [
+            Some(self.form()),
+            self.range(),
+            self.unit().map(str::to_owned),
+        ];
+        let parts: Vec<String> = parts
+            .into_iter()
+            .flatten()
+            .filter(|part| !part.is_empty())
+            .collect();
         parts.join(", ")
     }
 }

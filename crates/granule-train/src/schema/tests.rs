@@ -29,8 +29,16 @@ fn what_is_written_with_its_help_reads_back_to_the_same() {
         for comments in [Comments::All, Comments::Unset] {
             let text = documented(&schema.root(), &values, comments, &[]);
             assert_eq!(RunConfig::from_toml_str(&text).unwrap(), config, "{text}");
-            for key in ["# clip_norm =", "limit_train =", "early_stopping", "data_dir ="] {
-                assert!(config.train.clip_norm.is_some() || text.contains(key), "{key}: {text}");
+            for key in [
+                "# clip_norm =",
+                "limit_train =",
+                "early_stopping",
+                "data_dir =",
+            ] {
+                assert!(
+                    config.train.clip_norm.is_some() || text.contains(key),
+                    "{key}: {text}"
+                );
             }
         }
     }
@@ -40,7 +48,11 @@ fn what_is_written_with_its_help_reads_back_to_the_same() {
         let values = Table::try_from(&config).unwrap();
         for comments in [Comments::All, Comments::Unset] {
             let text = documented(&schema.root(), &values, comments, &[]);
-            assert_eq!(toml::from_str::<ExperimentConfig>(&text).unwrap(), config, "{text}");
+            assert_eq!(
+                toml::from_str::<ExperimentConfig>(&text).unwrap(),
+                config,
+                "{text}"
+            );
         }
     }
 }
@@ -52,7 +64,12 @@ fn every_key_has_help_and_a_form() {
         assert!(keys.len() > 300, "{}", keys.len());
         for key in keys {
             assert!(!key.node.form().is_empty(), "{}: {:?}", key.path, key.node);
-            assert!(key.node.help().len() > 1, "{} has no help: {:?}", key.path, key.node);
+            assert!(
+                key.node.help().len() > 1,
+                "{} has no help: {:?}",
+                key.path,
+                key.node
+            );
         }
     }
 }

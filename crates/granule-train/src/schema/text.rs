@@ -15,6 +15,9 @@ pub enum Comments {
 
 const WIDTH: usize = 100;
 
+/// An unset table of more keys is named without them.
+const MANY: usize = 6;
+
 /// Writes the values of a configuration, which reads back to the same, and as comments the keys that are unset but for
 /// those at the paths in `hidden`.
 pub fn documented(node: &Node<'_>, values: &Table, comments: Comments, hidden: &[&str]) -> String {
@@ -38,14 +41,22 @@ type Entry<'a, 'v> = (String, Option<Node<'a>>, Option<&'v Value>);
 
 impl Writer<'_> {
     /// The keys of a table, below `header`; `prefix` stands before each line, `# ` where the table is unset.
-    fn table(&mut self, path: &[&str], header: &str, node: &Node<'_>, values: &Table, prefix: &str) {
+    fn table(
+        &mut self,
+        path: &[&str],
+        header: &str,
+        node: &Node<'_>,
+        values: &Table,
+        prefix: &str,
+    ) {
         self.line(prefix, header);
-        let (tables, keys): (Vec<_>, Vec<_>) = entries(node, values)
-            .into_iter()
-            .partition(|(_, node, value)| {
-                let one_line = value.is_none() && self.comments == Comments::Unset;
-                !one_line && below(node.as_ref(), *value)
-            });
+        let (tables, keys): (Vec<_>, Vec<_>) =
+            entries(node, values)
+                .into_iter()
+                .partition(|(_, node, value)| {
+                    let one_line = value.is_none() && self.comments == Comments::Unset;
+                    !one_line && below(node.as_ref(), *value)
+                });
         for (name, node, value) in keys {
             self.key(path, &name, node.as_ref(), value, prefix);
         }
@@ -78,6 +89,14 @@ impl Writer<'_> {
             return;
         }
         self.gap("");
+        if node.properties().len() > MANY {
+            let more = format!(
+                "{} (unset; `granule config {full}` has its keys)",
+                node.summary()
+            );
+            self.help("", &more);
+            return self.line(PREFIX, &format!("[{full}]"));
+        }
         self.help("", &format!("{} (unset)", node.summary()));
         match node.items() {
             Some(items) if items.is_table() => {
@@ -173,13 +192,18 @@ fn entries<'a, 'v>(node: &Node<'a>, values: &'v Table) -> Vec<Entry<'a, 'v>> {
         Some(tagged) => {
             let word = values.get(&tagged.tag).and_then(Value::as_str);
             known.push((tagged.tag.clone(), node.of_tag(&tagged)));
-            let kind = tagged.kinds.iter().find(|(kind, _)| Some(kind.as_str()) == word);
+            let kind = tagged
+                .kinds
+                .iter()
+                .find(|(kind, _)| Some(kind.as_str()) == word);
             let of_kind = kind.into_iter().flat_map(|(_, inner)| inner.properties());
             known.extend(of_kind.filter(|(name, _)| *name != tagged.tag));
         }
         None => known.extend(node.properties()),
     }
-    let others = values.keys().filter(|name| known.iter().all(|(own, _)| own != *name));
+    let others = values
+        .keys()
+        .filter(|name| known.iter().all(|(own, _)| own != *name));
     let others: Vec<String> = others.cloned().collect();
     let known = known.into_iter().map(|(name, node)| (name, Some(node)));
     let all = known.chain(others.into_iter().map(|name| (name, None)));

@@ -4,9 +4,32 @@ use serde_json::Value;
 
 /// The units that the help of keys is searched for; of two that fit at one place, the longer one.
 pub(super) const UNITS: [&str; 26] = [
-    "µA/cm²", "µF/cm²", "mS/cm²", "kΩ·cm²", "mV/ms", "Hz·√ms", "mm/ms", "1/mV", "1/ms", "1/s²",
-    "1/s", "Hz/nA", "1/nC", "√ms", "mV", "ms", "Hz", "pA", "nA", "nS", "pF", "mM", "mm", "µm",
-    "degrees", "radians",
+    "µA/cm²",
+    "µF/cm²",
+    "mS/cm²",
+    "kΩ·cm²",
+    "mV/ms",
+    "Hz·√ms",
+    "mm/ms",
+    "1/mV",
+    "1/ms",
+    "1/s²",
+    "1/s",
+    "Hz/nA",
+    "1/nC",
+    "√ms",
+    "mV",
+    "ms",
+    "Hz",
+    "pA",
+    "nA",
+    "nS",
+    "pF",
+    "mM",
+    "mm",
+    "µm",
+    "degrees",
+    "radians",
 ];
 
 /// Writes the units of all properties that have none yet.
