@@ -48,7 +48,8 @@ pub(super) struct Cell {
     pub base: String,
     pub kind: &'static str,
     pub opacity: String,
-    pub strong: bool,
+    /// How the count is written: black or white on the light page, and on the dark one.
+    pub ink: &'static str,
     pub count: String,
     pub tip: String,
 }
@@ -190,6 +191,64 @@ fn colour(truth: usize, predicted: usize, share: f64) -> (&'static str, f64) {
     }
 }
 
+/// The colours of a page that counts are read on, as `style.css` has them.
+struct Page {
+    card: [u8; 3],
+    hit: [u8; 3],
+    miss: [u8; 3],
+}
+
+const LIGHT: Page = Page {
+    card: [0xff, 0xff, 0xff],
+    hit: [0x2a, 0x67, 0xad],
+    miss: [0xcf, 0x5b, 0x24],
+};
+const DARK: Page = Page {
+    card: [0x1b, 0x1f, 0x24],
+    hit: [0x6b, 0xa7, 0xea],
+    miss: [0xf0, 0x89, 0x5a],
+};
+
+impl Page {
+    /// The relative luminance of a cell (WCAG 2.2).
+    fn luminance(&self, kind: &str, opacity: f64) -> f64 {
+        let colour = if kind == "hit" { self.hit } else { self.miss };
+        let linear = |(card, colour): (u8, u8)| {
+            let mixed = f64::from(card) + (f64::from(colour) - f64::from(card)) * opacity;
+            let share = mixed / 255.0;
+            match share <= 0.040_45 {
+                true => share / 12.92,
+                false => ((share + 0.055) / 1.055).powf(2.4),
+            }
+        };
+        let weights = [0.2126, 0.7152, 0.0722];
+        let channels = self.card.into_iter().zip(colour).map(linear);
+        channels
+            .zip(weights)
+            .map(|(channel, weight)| channel * weight)
+            .sum()
+    }
+
+    /// Whether white reads better than black: where its contrast is the greater one.
+    fn takes_white(&self, kind: &str, opacity: f64) -> bool {
+        let behind = self.luminance(kind, opacity) + 0.05;
+        1.05 / behind > behind / 0.05
+    }
+}
+
+/// The classes of a count that reads on its cell in both pages.
+fn ink(kind: &str, opacity: f64) -> &'static str {
+    match (
+        LIGHT.takes_white(kind, opacity),
+        DARK.takes_white(kind, opacity),
+    ) {
+        (true, true) => "on white",
+        (true, false) => "on black",
+        (false, true) => "off white",
+        (false, false) => "off black",
+    }
+}
+
 fn cells(
     confusion: &ConfusionMatrix,
     classes: &[ClassScores],
@@ -210,7 +269,7 @@ fn cells(
                 base: format::coordinate(y + cell / 2.0 + count_size * 0.36),
                 kind,
                 opacity: format!("{opacity:.2}"),
-                strong: opacity > 0.55,
+                ink: ink(kind, opacity),
                 count: short_count(count),
                 tip: format!(
                     "true: {}\npredicted: {}\n{} of {} ({})",
@@ -257,4 +316,39 @@ fn shades(confusion: &ConfusionMatrix, classes: &[ClassScores], cell: f64) -> Ve
             path,
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_read_on_every_shade_of_both_pages() {
+        for page in [&LIGHT, &DARK] {
+            for kind in ["hit", "miss"] {
+                for shade in 0..=100 {
+                    let opacity = f64::from(shade) / 100.0;
+                    let behind = page.luminance(kind, opacity) + 0.05;
+                    let contrast = match page.takes_white(kind, opacity) {
+                        true => 1.05 / behind,
+                        false => behind / 0.05,
+                    };
+                    assert!(contrast >= 4.5, "{kind} {opacity}: {contrast}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_colours_are_those_of_the_page() {
+        let style = include_str!("style.css");
+        let (light, dark) = style.split_once("prefers-color-scheme: dark").unwrap();
+        for (text, page) in [(light, &LIGHT), (dark, &DARK)] {
+            let colours = [("card", page.card), ("blue", page.hit), ("warm", page.miss)];
+            for (name, [red, green, blue]) in colours {
+                let rule = format!("--{name}: #{red:02x}{green:02x}{blue:02x};");
+                assert!(text.contains(&rule), "{rule}");
+            }
+        }
+    }
 }
