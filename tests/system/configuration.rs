@@ -40,7 +40,10 @@ fn wrong_usage_exits_with_2() {
         (&["train", "--set", "model.widths=[0]"], "model.widths[0]"),
         (&["train", "bad.toml"], "bad.toml"),
         (&["train", "--resume", "x", "--epochs", "3"], "--resume"),
-        (&["train", "--json", "--quiet"], "--quiet"),
+        (
+            &["train", "--patience", "3"],
+            "--set train.early_stopping.patience=3",
+        ),
         (&["eval", "nowhere"], "nowhere"),
         (&["predict", "nowhere", "x.png"], "nowhere"),
         (&["data", "fetch", "synthetic-digits"], "mnist"),

@@ -16,6 +16,12 @@ pub fn explain(error: &clap::Error, args: &[OsString]) -> Option<Usage> {
     let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg) else {
         return None;
     };
+    // A flag that is misspelt is not a key.
+    if let Some(ContextValue::String(near)) = error.get(ContextKind::SuggestedArg)
+        && strsim::jaro_winkler(flag, near) > 0.95
+    {
+        return None;
+    }
     let words: Vec<&str> = args.iter().filter_map(|word| word.to_str()).collect();
     let schema = match *words.first()? {
         "train" => Schema::of_runs(),
@@ -122,6 +128,7 @@ mod tests {
             assert!(text.contains(meant), "{line}: {text}");
         }
         for line in [
+            "train --epoch 3",
             "train --batchsize 3",
             "train --xyzzy 3",
             "eval run --patience 3",

@@ -10,6 +10,7 @@ use crate::{DynamicsError, Grid, Values};
 /// Settings of [`StimulusConfig::File`](super::StimulusConfig::File). A step of the run gets the mean over its length, so that no charge is
 /// lost where samples and steps differ; before the first sample and after the last one there is no stimulus.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct FileConfig {
     /// An .npz, .npy or .csv file of one column for each channel, or one for all; relative to the configuration.
@@ -51,6 +52,7 @@ impl Default for FileConfig {
 
 /// What a stimulus from a file is between two of its samples.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Interpolation {
     /// The first of them, as an amplifier holds it; the last sample holds as long as the one before it.
