@@ -41,7 +41,17 @@ impl Batcher<Sample, ClassificationBatch> for Normalize {
     }
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> std::process::ExitCode {
+    match run() {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn std::error::Error>> {
     let device = DeviceSpec::Cpu.open()?.burn().clone().autodiff();
     let digits = synthetic::digits(SEED)?;
     let outputs = digits.classes.len();

@@ -23,7 +23,17 @@ const CURRENTS: [f64; 4] = [-5.0, 2.0, 10.0, 25.0];
 const NOISE: f64 = 0.5;
 const ITERATIONS: usize = 120;
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> std::process::ExitCode {
+    match run() {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn std::error::Error>> {
     let device = DeviceSpec::Flex.open()?.burn().clone();
     let place = Place::f64(&device.autodiff());
     let currents = Constant(place.tensor(CURRENTS.to_vec(), [CURRENTS.len(), 1]));

@@ -152,7 +152,17 @@ fn read_out(train: &Labelled, test: &Labelled) -> Result<f64> {
     Ok(100.0 * right.count() as f64 / test.classes.len() as f64)
 }
 
-fn main() -> Result<()> {
+fn main() -> std::process::ExitCode {
+    match run() {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
     let place = Place::f32(DeviceSpec::Cpu.open()?.burn());
     let options = LoadOptions {
         data_dir: std::env::args().nth(1).map(PathBuf::from),

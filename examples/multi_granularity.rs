@@ -91,7 +91,17 @@ fn gains(model: &MultiGranularityModel) -> Result<Vec<f64>, Box<dyn std::error::
     Ok(gains)
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> std::process::ExitCode {
+    match run() {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn std::error::Error>> {
     const TRUE: [f64; 3] = [3.0, 4.0, 2.0];
     const GUESS: [f64; 3] = [1.5, 6.5, 0.7];
     const STEPS: usize = 80;

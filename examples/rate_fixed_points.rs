@@ -19,7 +19,17 @@ const BATCH: usize = 64;
 const STEPS: usize = 60;
 const TRAINING_STEPS: usize = 1000;
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> std::process::ExitCode {
+    match run() {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn std::error::Error>> {
     let device = DeviceSpec::Flex.open()?.burn().clone();
     let place = Place::f32(&device.autodiff());
     let config = RateNetworkConfig {

@@ -192,3 +192,60 @@ fn a_used_run_folder_is_not_written_over() {
         before
     );
 }
+
+#[test]
+fn every_key_is_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = fine(dir.path(), &["config", "lenet"]).stdout;
+    for part in [
+        "# clip_norm = <number>",
+        "# [train.early_stopping]",
+        "(number, above 0)",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    std::fs::write(dir.path().join("my.toml"), &text).unwrap();
+    let plan = fine(dir.path(), &["train", "my.toml", "--dry-run", "--json"]).json();
+    let plan = plan.last().unwrap();
+    assert_eq!(
+        (&plan["event"], &plan["model"]),
+        (&"plan".into(), &"lenet".into())
+    );
+    assert_eq!(plan["parameters"], 61_706);
+    assert!(!dir.path().join("runs").exists());
+    for (word, part) in [
+        ("patience", "train.early_stopping.patience = 5"),
+        ("hodgkin-huxley", "g_na = 120.0"),
+        ("rate", "dale_ratio"),
+        ("adamw", "optimizer.weight_decay = 0.01"),
+        ("jansen-rit", "excitatory_time_constant"),
+        (
+            "unit.parameters.time_constant",
+            "number or list of numbers, above 0, ms",
+        ),
+    ] {
+        let text = fine(dir.path(), &["config", word]).stdout;
+        assert!(text.contains(part), "{word}: {text}");
+    }
+    let text = std::fs::read_to_string(trained().join("config.toml")).unwrap();
+    assert!(
+        text.contains("# clip_norm = <number, above 0>  # Upper bound"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_failure_is_the_last_object() {
+    let dir = tempfile::tempdir().unwrap();
+    let run: Finished = granule(dir.path())
+        .args(["train", "lenett", "--json"])
+        .output()
+        .unwrap()
+        .into();
+    let last = run.json().pop().unwrap();
+    assert_eq!((run.code, &last["event"]), (Some(2), &"error".into()));
+    assert!(
+        last["message"].as_str().unwrap().contains("lenett"),
+        "{last}"
+    );
+}

@@ -73,6 +73,28 @@ pub enum Command {
     Completions(Completions),
 }
 
+impl Command {
+    /// Whether results are asked for as JSON.
+    pub fn json(&self) -> bool {
+        match self {
+            Self::Train(args) => args.json,
+            Self::Eval(args) => args.json,
+            Self::Predict(args) => args.json,
+            Self::Simulate(args) => args.json,
+            Self::Presets(args) => args.json,
+            Self::Config(args) => args.json,
+            Self::Devices(args) => args.json,
+            Self::Data(args) => match args.command {
+                DataCommand::List { json, .. }
+                | DataCommand::Fetch { json, .. }
+                | DataCommand::Verify { json, .. } => json,
+                DataCommand::Preview { .. } => false,
+            },
+            Self::Report(_) | Self::Completions(_) => false,
+        }
+    }
+}
+
 /// Where data sets are on disk.
 #[derive(Debug, Args)]
 pub struct DataFolder {
@@ -209,6 +231,10 @@ pub struct Train {
             "batch_size", "lr", "optimizer", "schedule", "validation", "early_stopping", "seed", "seeds", "set", "run_dir",
         ], value_parser = path())]
     pub resume: Option<PathBuf>,
+
+    /// Read the data, build the model and print its layers with their shapes and parameters; write nothing
+    #[arg(long, help_heading = "Output", conflicts_with_all = ["resume", "run_dir"])]
+    pub dry_run: bool,
 
     /// Print one JSON object a line; the last one is the result
     #[arg(long, help_heading = "Output")]

@@ -91,6 +91,23 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(if usage { WRONG_USAGE } else { FAILED })
 }
 
+/// The error as the last object of `--json`.
+pub fn report_json(error: &anyhow::Error) {
+    let lines: Vec<String> = lines(error).iter().map(|line| printable(line)).collect();
+    let (message, because) = lines
+        .split_first()
+        .map_or(("", &[][..]), |(m, b)| (m.as_str(), b));
+    let usage = error.chain().any(|cause| cause.is::<Usage>());
+    let fields = serde_json::json!({
+        "message": message,
+        "because": because,
+        "hint": hint(error),
+        "exit_code": if usage { WRONG_USAGE } else { FAILED },
+    });
+    // Standard error has it as well.
+    let _ = output::event("error", fields);
+}
+
 fn hint(error: &anyhow::Error) -> Option<&str> {
     error.chain().find_map(|cause| {
         let hinted = cause

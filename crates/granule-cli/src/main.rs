@@ -47,6 +47,7 @@ fn main() -> ExitCode {
     keep_freed_memory();
     quiet_mesa();
     failure::install_panic_hook();
+    interrupt::survive_size_limit();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(message) => {
@@ -61,12 +62,18 @@ fn main() -> ExitCode {
             );
         }
     };
+    let json = cli.command.json();
     match catch_unwind(AssertUnwindSafe(|| {
         limit_memory(cli.memory)?;
         run(cli.command)
     })) {
         Ok(Ok(code)) => code,
-        Ok(Err(error)) => failure::report(&error),
+        Ok(Err(error)) => {
+            if json {
+                failure::report_json(&error);
+            }
+            failure::report(&error)
+        }
         Err(_) => ExitCode::from(failure::FAILED),
     }
 }

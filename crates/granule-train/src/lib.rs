@@ -43,8 +43,8 @@ pub use config::{
     RunConfig, ScheduleConfig, TrainConfig, TrialsConfig,
 };
 pub use engine::{
-    evaluate, evaluate_recording, evaluate_trials, resume, resume_with, test_samples, train,
-    train_with,
+    LayerPlan, Plan, evaluate, evaluate_recording, evaluate_trials, plan, resume, resume_with,
+    test_samples, train, train_with,
 };
 pub use error::{ConfigError, TrainError};
 pub use event::{EpochEvent, Event, Observer, Quiet, ScoreEvent, StartEvent, StepEvent, StopFlag};

@@ -111,42 +111,14 @@ pub mod prelude {
 mod readme {}
 
 /// What can go wrong in [`load`] and [`from_bytes`].
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The CPU cannot be opened: no CPU backend was compiled in.
-    Device(device::DeviceError),
+    #[error(transparent)]
+    Device(#[from] device::DeviceError),
     /// The file is not a usable classifier.
-    Model(models::ModelError),
-}
-
-impl std::fmt::Display for Error {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Device(error) => error.fmt(f),
-            Self::Model(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Device(error) => error.source(),
-            Self::Model(error) => error.source(),
-        }
-    }
-}
-
-impl From<device::DeviceError> for Error {
-    fn from(error: device::DeviceError) -> Self {
-        Self::Device(error)
-    }
-}
-
-impl From<models::ModelError> for Error {
-    fn from(error: models::ModelError) -> Self {
-        Self::Model(error)
-    }
+    #[error(transparent)]
+    Model(#[from] models::ModelError),
 }
 
 /// Loads a classifier from a `.granule` file, on the CPU.

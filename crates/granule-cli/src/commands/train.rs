@@ -4,7 +4,10 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use granule::models::ModelError;
-use granule::train::{ConfigError, Evaluation, Outcome, Scores, TrainError, resume, train};
+use granule::train::{
+    ConfigError, Evaluation, Outcome, Plan, RunConfig, Scores, TrainError, plan, resume, train,
+};
+use serde_json::json;
 
 use super::result::{ResultLine, fact, pace, show};
 use super::seeds;
@@ -20,6 +23,13 @@ pub fn run(args: &args::Train) -> anyhow::Result<ExitCode> {
         Some(_) => None,
         None => Some(resolve(args)?),
     };
+    if let (true, Some(config)) = (args.dry_run, &config) {
+        let mut watcher = Watcher::new(Style::choose(args.json, args.quiet), None);
+        let plan = plan(config, &mut watcher);
+        drop(watcher);
+        show_plan(config, &plan.map_err(in_configuration)?, args.json)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     if let (Some(count), Some(config)) = (args.seeds, &config) {
         return seeds::run(args, config, count);
     }
@@ -80,6 +90,69 @@ fn finished(outcome: &Outcome) -> anyhow::Result<(&Evaluation, &Path)> {
             outcome.run_dir.display()
         ),
     }
+}
+
+/// The layers of the model, one a line.
+fn show_plan(config: &RunConfig, plan: &Plan, json: bool) -> anyhow::Result<()> {
+    if json {
+        let layers = plan.layers.iter().map(|layer| {
+            let tensors = layer.tensors.iter();
+            let tensors = tensors.map(|(name, shape)| (name.clone(), json!(shape)));
+            json!({
+                "name": layer.name,
+                "tensors": tensors.collect::<serde_json::Map<_, _>>(),
+                "parameters": layer.parameters,
+            })
+        });
+        let fields = json!({
+            "model": config.model.name(),
+            "input": plan.input.to_string(),
+            "outputs": plan.outputs,
+            "layers": layers.collect::<Vec<_>>(),
+            "parameters": plan.parameters,
+            "steps_per_epoch": plan.steps_per_epoch,
+        });
+        return output::event("plan", fields);
+    }
+    let mut rows = vec![
+        ["LAYER", "SHAPES", "PARAMETERS"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
+    for layer in &plan.layers {
+        let shape = |shape: &[usize]| {
+            let sides: Vec<String> = shape.iter().map(ToString::to_string).collect();
+            sides.join("×")
+        };
+        let tensors = layer.tensors.iter();
+        let tensors = tensors.map(|(name, dimensions)| format!("{name} {}", shape(dimensions)));
+        rows.push(vec![
+            layer.name.clone(),
+            tensors.collect::<Vec<_>>().join(", "),
+            output::grouped(layer.parameters),
+        ]);
+    }
+    output::line(&output::columns(&rows))?;
+    output::line("")?;
+    fact(
+        "model",
+        &format!(
+            "{}: {} → {}, {} parameters",
+            config.model.name(),
+            plan.input,
+            output::counted(plan.outputs, "output"),
+            output::grouped(plan.parameters)
+        ),
+    )?;
+    fact(
+        "train",
+        &format!(
+            "{} of {}, batch {}; nothing was written",
+            output::counted(config.train.epochs, "epoch"),
+            output::counted(plan.steps_per_epoch, "step"),
+            config.train.batch_size
+        ),
+    )
 }
 
 fn finish(outcome: &Outcome, json: bool) -> anyhow::Result<()> {

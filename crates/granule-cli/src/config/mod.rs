@@ -189,6 +189,20 @@ pub(crate) fn file(path: &Path) -> anyhow::Result<Layer> {
             ))
             .into());
     }
+    if path
+        .extension()
+        .is_some_and(|extension| extension == "granule")
+    {
+        let model = crate::output::quoted(path);
+        return Err(
+            Usage::new(format!("{model} is a trained model, not a configuration"))
+                .hint(format!(
+                    "`granule eval {model}` tests it, `granule predict {model} IMAGE` uses it; \
+                 RUN/config.toml is the configuration of a run"
+                ))
+                .into(),
+        );
+    }
     let text = std::fs::read_to_string(path)
         .map_err(|error| Usage::new(format!("cannot read {}: {error}", path.display())))?;
     let table = text.parse::<Table>().map_err(|error| {

@@ -276,9 +276,11 @@ fn is_shown(epoch: &EpochEvent) -> bool {
 fn finished(epoch: &EpochEvent, unit: Unit) -> String {
     let validation = match epoch.validation_loss {
         Some(loss) => format!(
-            "  validation {}{}",
-            scores(loss, epoch.validation_accuracy).trim_start_matches("loss "),
+            "\n{:indent$}validation {}{}",
+            "",
+            scores(loss, epoch.validation_accuracy),
             if epoch.best { "  best" } else { "" },
+            indent = "epoch   ".len() + 2 * epoch.epochs.to_string().len(),
         ),
         None => format!("  {}", duration(epoch.seconds)),
     };

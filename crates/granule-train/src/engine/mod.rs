@@ -1,6 +1,7 @@
 //! The training loop and what surrounds it.
 
 mod finish;
+mod plan;
 mod problem;
 mod recording_score;
 mod score;
@@ -29,6 +30,7 @@ use crate::outcome::Outcome;
 use crate::record::{CONFIG_FILE, RecordOptions, RunRecorder};
 use crate::settings::Settings;
 
+pub use plan::{LayerPlan, Plan, plan};
 pub use problem::test_samples;
 pub use recording_score::evaluate_recording;
 pub use score::evaluate;

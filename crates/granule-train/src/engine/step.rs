@@ -174,7 +174,7 @@ impl Session<'_> {
     }
 
     fn part_on_host(
-        &self,
+        &mut self,
         network: &Network,
         outputs: Tensor<2>,
         truth: Truth<'_>,
@@ -363,14 +363,8 @@ impl Session<'_> {
         let classes = self.problem.has_classes();
         let epoch = self.progress.epoch + 1;
         for step in steps {
-            let samples = step.samples as f64;
-            self.recorder.step(&StepRow {
-                step: step.step + 1,
-                epoch: epoch as u64,
-                loss: step.tally.loss / samples,
-                accuracy: classes.then(|| step.tally.correct as f64 / samples),
-                learning_rate: step.learning_rate,
-            })?;
+            let row = self.row(step);
+            self.recorder.step(&row)?;
             self.progress.samples += step.samples as u64;
             let sums = &mut self.progress.sums;
             sums.loss += step.tally.loss;
@@ -404,7 +398,24 @@ impl Session<'_> {
         Ok(())
     }
 
-    fn non_finite(&self, step: &Done) -> TrainError {
+    fn row(&self, step: &Done) -> StepRow {
+        let samples = step.samples.max(1) as f64;
+        let classes = self.problem.has_classes();
+        StepRow {
+            step: step.step + 1,
+            epoch: self.progress.epoch as u64 + 1,
+            loss: step.tally.loss / samples,
+            accuracy: classes.then(|| step.tally.correct as f64 / samples),
+            learning_rate: step.learning_rate,
+        }
+    }
+
+    /// The error of a step whose loss is not finite, which the record keeps.
+    fn non_finite(&mut self, step: &Done) -> TrainError {
+        let row = self.row(step);
+        if let Err(error) = self.recorder.failed_step(&row) {
+            return error.into();
+        }
         TrainError::NonFinite {
             step: step.step,
             loss: step.tally.loss / step.samples.max(1) as f64,

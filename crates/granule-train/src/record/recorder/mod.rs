@@ -144,6 +144,23 @@ impl RunRecorder {
         if row.step != 1 && !on_interval {
             return Ok(());
         }
+        self.write_step(row)?;
+        if self.flushed.elapsed() >= FLUSH_INTERVAL {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Records the step at which a run fails, on the interval or not.
+    ///
+    /// # Errors
+    /// [`RecordError::Io`] when a file cannot be written to.
+    pub fn failed_step(&mut self, row: &StepRow) -> Result<(), RecordError> {
+        self.write_step(row)?;
+        self.flush()
+    }
+
+    fn write_step(&mut self, row: &StepRow) -> Result<(), RecordError> {
         self.jsonl.push_line(&json(&Line::Step(*row))?)?;
         let values = [
             ("train/loss", Some(row.loss)),
@@ -152,9 +169,6 @@ impl RunRecorder {
         ];
         self.events.scalars(row.step, &present(&values))?;
         self.steps.push(*row);
-        if self.flushed.elapsed() >= FLUSH_INTERVAL {
-            self.flush()?;
-        }
         Ok(())
     }
 

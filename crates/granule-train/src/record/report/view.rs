@@ -332,14 +332,15 @@ fn facts(data: &ReportData) -> Vec<Card> {
             samples,
         ),
         card("Device", data.device.clone(), ""),
-        card(
-            "Epochs",
-            count(epochs),
+        card("Epochs", count(epochs), {
+            let steps = plural(steps as usize, "step", "steps");
+            let begun = data.steps.last().map_or(0, |row| row.epoch);
             match data.best_epoch {
-                Some(best) => format!("{} steps, best epoch {best}", count(steps)),
-                None => format!("{} steps", count(steps)),
-            },
-        ),
+                Some(best) => format!("{steps}, best epoch {best}"),
+                None if begun > epochs => format!("{steps}, the last in epoch {begun}"),
+                None => steps,
+            }
+        }),
         card("Seed", data.seed.to_string(), ""),
         card("granule", data.version.clone(), ""),
     ]
