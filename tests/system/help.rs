@@ -9,6 +9,8 @@ const COMMANDS: [&[&str]; 12] = [
     &["report"],
     &["simulate"],
     &["presets"],
+    &["config"],
+    &["completions"],
     &["devices"],
     &["data"],
     &["data", "list"],
