@@ -185,10 +185,14 @@ fn axes<B: DrawingBackend>(
             area.draw(&text).map_err(failed)?;
         }
     }
-    let mut y_ticks = ticks(
-        frame.y,
-        ((frame.bottom - frame.top) / (scale.of(32))).max(2) as usize,
-    );
+    // One tick alone says nothing of the axis.
+    let fits = ((frame.bottom - frame.top) / (scale.of(32))).max(2) as usize;
+    let mut y_ticks = ticks(frame.y, fits);
+    for more in fits + 1..fits + 5 {
+        if y_ticks.len() < 2 {
+            y_ticks = ticks(frame.y, more);
+        }
+    }
     if panel.is_raster() {
         // Rows are counted.
         y_ticks.retain(|tick| *tick >= 0.0 && tick.fract() == 0.0);
