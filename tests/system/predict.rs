@@ -331,3 +331,45 @@ fn far_brightness_is_hinted_at() {
     assert!(stderr(&["one.png", "--invert"]).contains("leave --invert away"));
     assert_eq!(stderr(&["one.png", "one.png", "paper.png"]), "");
 }
+
+/// White strokes on a transparent ground, as a drawing program saves them.
+#[test]
+fn transparent_pixels_are_told_of_and_their_background_can_be_chosen() {
+    let dir = tempfile::tempdir().unwrap();
+    let run_dir = trained().to_str().unwrap();
+    let drawn: Vec<u8> = one().iter().flat_map(|ink| [255, *ink]).collect();
+    image::save_buffer(
+        dir.path().join("drawn.png"),
+        &drawn,
+        28,
+        28,
+        image::ExtendedColorType::La8,
+    )
+    .unwrap();
+    let told = fine(dir.path(), &["predict", run_dir, "drawn.png"]).stderr;
+    for part in [
+        "1 image with transparent pixels",
+        "laid over white",
+        "--background",
+    ] {
+        assert!(told.contains(part), "{told}");
+    }
+    let finished = fine(
+        dir.path(),
+        &[
+            "predict",
+            run_dir,
+            "drawn.png",
+            "--background",
+            "black",
+            "--json",
+        ],
+    );
+    assert_eq!(finished.json()[0]["class"], "1");
+    assert_eq!(
+        finished.stderr.trim(),
+        "1 image with transparent pixels, laid over black"
+    );
+    let wrong = ["predict", run_dir, "drawn.png", "--background", "no"];
+    assert!(refused(dir.path(), &wrong, 2).contains("#rrggbb"));
+}

@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use granule::data::DatasetSpec;
 use granule::device::DeviceSpec;
 use granule::io::ByteSize;
-use granule::io::image::Resize;
+use granule::io::image::{Background, Resize};
 use granule::io::path::expand;
 
 use crate::help;
@@ -271,6 +271,10 @@ pub struct Eval {
     #[arg(long, value_name = "HOW", num_args = 0..=1, require_equals = true)]
     pub resize: Option<Option<Resize>>,
 
+    /// Colour behind transparent pixels: white, black, grey or #rrggbb [default: as in training]
+    #[arg(long, value_name = "COLOUR")]
+    pub background: Option<Background>,
+
     /// Test on N test samples only, the ones that a run with this limit is tested on: the first of a
     /// published set; of folder: and arrays:, N drawn by the seed of the data
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = positive)]
@@ -300,6 +304,10 @@ pub struct Predict {
     /// training, else stretch]
     #[arg(long, value_name = "HOW", num_args = 0..=1, require_equals = true)]
     pub resize: Option<Option<Resize>>,
+
+    /// Colour behind transparent pixels: white, black, grey or #rrggbb [default: as in training]
+    #[arg(long, value_name = "COLOUR")]
+    pub background: Option<Background>,
 
     /// Invert the brightness of images: for dark strokes on light paper
     #[arg(long)]

@@ -6,7 +6,9 @@ use burn::tensor::Device;
 use image::DynamicImage;
 use serde::Serialize;
 
-use crate::{InputSpec, ModelError, ModelFile, Predictor, Provenance, Resize, Sample, Task};
+use crate::{
+    Background, InputSpec, ModelError, ModelFile, Predictor, Provenance, Resize, Sample, Task,
+};
 
 /// Class names with their probabilities, the most probable first.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -116,6 +118,13 @@ impl Classifier {
     #[must_use]
     pub fn inverting(mut self, inverting: bool) -> Self {
         self.predictor = self.predictor.inverting(inverting);
+        self
+    }
+
+    /// What the transparent pixels of image files are laid over, instead of what training laid them over.
+    #[must_use]
+    pub fn laying_over(mut self, background: Background) -> Self {
+        self.predictor = self.predictor.laying_over(background);
         self
     }
 

@@ -49,7 +49,7 @@ pub use lenet::{LeNet, LeNetConfig};
 pub use mlp::{Mlp, MlpConfig};
 pub use multi_granularity::{MultiGranularity, load_levels};
 pub use network::Network;
-pub use predictor::{Predictor, Sample};
+pub use predictor::{Pixels, Predictor, Sample};
 pub use rate::{Rate, RateConfig, RateReadout};
 pub use resnet::{ResNet, ResNetConfig};
 pub use state::{StateDict, TensorValue};

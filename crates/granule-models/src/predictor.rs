@@ -4,7 +4,7 @@ use std::path::Path;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
-use granule_io::image::{self as files, Channels, Fit, ImageError, Picture, Resize};
+use granule_io::image::{self as files, Background, Channels, Fit, Picture, Resize};
 use image::DynamicImage;
 
 use crate::{InputShape, InputSpec, ModelError, ModelFile, Network, Provenance, Task, file};
@@ -30,6 +30,15 @@ pub enum Sample<'a> {
     Image(&'a DynamicImage),
     /// An image file.
     File(&'a Path),
+}
+
+/// The pixels of an image in the form that a model takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pixels {
+    /// From 0 to 255, channel, row, column: what [`Sample::Pixels`] takes.
+    pub values: Vec<u8>,
+    /// Whether the image has transparent pixels, behind which [`InputSpec::background`] shows.
+    pub transparent: bool,
 }
 
 /// A loaded model that gives its raw outputs: real values, or the logits of a classifier.
@@ -108,6 +117,13 @@ impl Predictor {
         self
     }
 
+    /// What the transparent pixels of image files are laid over, instead of what training laid them over.
+    #[must_use]
+    pub fn laying_over(mut self, background: Background) -> Self {
+        self.input.background = background;
+        self
+    }
+
     /// What the model takes.
     pub fn input(&self) -> &InputSpec {
         &self.input
@@ -183,28 +199,30 @@ impl Predictor {
             }
             sample => {
                 let pixels = self.pixels(sample)?;
-                self.prepare_pixels(&pixels, out)
+                self.prepare_pixels(&pixels.values, out)
             }
         }
     }
 
-    /// The pixels of an image in the form that the model takes, channel, row, column: what [`Sample::Pixels`] would be
-    /// given, before they are inverted.
+    /// The pixels of an image in the form that the model takes, before they are inverted.
     ///
     /// # Errors
     ///
-    /// As [`outputs`](Self::outputs); [`ModelError::Config`] for [`Sample::Values`].
-    pub fn pixels(&self, sample: Sample<'_>) -> Result<Vec<u8>, ModelError> {
+    /// As [`outputs`](Self::outputs); [`ModelError::Config`] for samples that are values.
+    pub fn pixels(&self, sample: Sample<'_>) -> Result<Pixels, ModelError> {
         let background = self.input.background;
         match sample {
-            Sample::Pixels(pixels) => Ok(pixels.to_vec()),
+            Sample::Pixels(pixels) => Ok(Pixels {
+                values: pixels.to_vec(),
+                transparent: false,
+            }),
             Sample::Values(_) => Err(ModelError::config(
                 "sample",
                 "values",
                 "an image, or pixels",
             )),
-            Sample::Encoded(bytes) => self.fit(Picture::decode(bytes, background)),
-            Sample::Image(image) => self.fit(Picture::from_image(image, background)),
+            Sample::Encoded(bytes) => self.fit(Picture::decode(bytes, background)?),
+            Sample::Image(image) => self.fit(Picture::from_image(image, background)?),
             Sample::File(path) => files::read(path)
                 .map_err(ModelError::from)
                 .and_then(|bytes| self.pixels(Sample::Encoded(&bytes)))
@@ -212,7 +230,7 @@ impl Predictor {
         }
     }
 
-    fn fit(&self, picture: Result<Picture, ImageError>) -> Result<Vec<u8>, ModelError> {
+    fn fit(&self, picture: Picture) -> Result<Pixels, ModelError> {
         let not_an_image = || ModelError::NotAnImageModel {
             expected: self.input.shape.to_string(),
         };
@@ -231,7 +249,10 @@ impl Predictor {
             resize: self.resize,
             background: self.input.background,
         };
-        Ok(picture?.fit(&fit)?)
+        Ok(Pixels {
+            transparent: picture.is_transparent(),
+            values: picture.fit(&fit)?,
+        })
     }
 
     fn prepare_pixels(&self, pixels: &[u8], out: &mut Vec<f32>) -> Result<(), ModelError> {

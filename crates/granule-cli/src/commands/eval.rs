@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use granule::data::{DataError, DatasetSpec, ImageOptions, LoadOptions};
 use granule::device::{DeviceSpec, OpenDevice};
-use granule::io::image::{Channels, ImageError, Resize, Size};
+use granule::io::image::{Channels, ImageError, Size};
 use granule::models::{InputShape, ModelFile, Task};
 use granule::train::{
     DataConfig, Evaluation, Event, Observer, RunConfig, TrainError, TrialsConfig, evaluate,
@@ -49,7 +49,7 @@ pub fn run(args: &args::Eval) -> anyhow::Result<()> {
             ),
             offline: args.source.offline,
             seed: data_seed,
-            images: images(&file, trained, args.resize),
+            images: images(&file, trained, args),
             progress: watcher.progress(),
         },
     )
@@ -104,11 +104,7 @@ pub fn run(args: &args::Eval) -> anyhow::Result<()> {
 }
 
 /// How image files are read: as the model takes them.
-fn images(
-    file: &ModelFile,
-    trained: Option<&DataConfig>,
-    resize: Option<Option<Resize>>,
-) -> ImageOptions {
+fn images(file: &ModelFile, trained: Option<&DataConfig>, args: &args::Eval) -> ImageOptions {
     let trained = trained.map(DataConfig::images).unwrap_or_default();
     let input = &file.input;
     let InputShape::Image {
@@ -122,8 +118,8 @@ fn images(
     ImageOptions {
         channels: Channels::of_count(channels),
         size: Some(Size { height, width }),
-        resize: resizing(input, resize),
-        background: input.background,
+        resize: resizing(input, args.resize),
+        background: args.background.unwrap_or(input.background),
         truncated: trained.truncated,
     }
 }

@@ -10,7 +10,7 @@ use granule::data::{Features, Shape, arrays};
 use granule::device::DeviceSpec;
 use granule::io::image::Resize;
 use granule::models::{
-    Classifier, InputShape, InputSpec, ModelError, ModelFile, Predictor, Sample, Task,
+    Classifier, InputShape, InputSpec, ModelError, ModelFile, Pixels, Predictor, Sample, Task,
 };
 use serde_json::json;
 
@@ -72,11 +72,13 @@ pub fn run(args: &args::Predict) -> anyhow::Result<()> {
     let target = Target::find(&args.model)?;
     let file = ModelFile::load(&target.model)?;
     let device = open(args.device.as_ref(), DeviceSpec::Cpu)?;
+    let background = args.background.unwrap_or(file.input.background);
     let model = match &file.task {
         Task::Classification { .. } => {
             let model = Classifier::from_file(&file, device.burn())?;
             let resize = resizing(&file.input, args.resize);
-            Model::Classes(model.resizing_by(resize).inverting(args.invert))
+            let model = model.resizing_by(resize).laying_over(background);
+            Model::Classes(model.inverting(args.invert))
         }
         Task::Trials { task, .. } => {
             return Err(Hinted::new(
@@ -95,7 +97,8 @@ pub fn run(args: &args::Predict) -> anyhow::Result<()> {
         Task::Regression { .. } => {
             let model = Predictor::from_file(&file, device.burn())?;
             let resize = resizing(&file.input, args.resize);
-            Model::Values(model.resizing_by(resize).inverting(args.invert))
+            let model = model.resizing_by(resize).laying_over(background);
+            Model::Values(model.inverting(args.invert))
         }
     };
     let inputs = inputs::find(&args.inputs);
@@ -112,7 +115,7 @@ pub fn run(args: &args::Predict) -> anyhow::Result<()> {
         alone: inputs.len() == 1,
         waiting: Vec::new(),
         failed: 0,
-        light: Light::default(),
+        seen: Seen::default(),
     };
     let count = inputs.len();
     for input in inputs {
@@ -132,7 +135,7 @@ struct Answering<'a> {
     /// Images that are answered together: names and pixels.
     waiting: Vec<(String, Vec<u8>)>,
     failed: usize,
-    light: Light,
+    seen: Seen,
 }
 
 impl Answering<'_> {
@@ -159,9 +162,9 @@ impl Answering<'_> {
         };
         match image {
             Ok(pixels) => {
-                self.light
-                    .see(self.model.predictor().input(), &pixels, self.args.invert);
-                self.waiting.push((name, pixels));
+                self.seen
+                    .add(self.model.predictor().input(), &pixels, self.args.invert);
+                self.waiting.push((name, pixels.values));
                 match self.waiting.len() < BATCH {
                     true => Ok(()),
                     false => self.flush(),
@@ -224,7 +227,8 @@ impl Answering<'_> {
 
     fn end(mut self, count: usize) -> anyhow::Result<()> {
         self.flush()?;
-        self.light.tell(self.args.invert);
+        self.seen
+            .tell(self.model.predictor().input(), self.args.invert);
         match self.failed {
             0 => Ok(()),
             failed => bail!(
@@ -235,10 +239,13 @@ impl Answering<'_> {
     }
 }
 
-/// How bright the images are beside those of training.
+/// What strikes about the images.
 #[derive(Default)]
-struct Light {
+struct Seen {
     images: usize,
+    transparent: usize,
+    /// Transparent ones of which nothing but one colour is left.
+    blank: usize,
     /// Far brighter and far darker ones.
     bright: usize,
     dark: usize,
@@ -247,9 +254,14 @@ struct Light {
     trained: f64,
 }
 
-impl Light {
-    fn see(&mut self, input: &InputSpec, pixels: &[u8], inverted: bool) {
-        let Some(mut brightness) = input.brightness(pixels) else {
+impl Seen {
+    fn add(&mut self, input: &InputSpec, pixels: &Pixels, inverted: bool) {
+        let values = &pixels.values;
+        if pixels.transparent {
+            self.transparent += 1;
+            self.blank += usize::from(values.iter().all(|value| Some(value) == values.first()));
+        }
+        let Some(mut brightness) = input.brightness(values) else {
             return;
         };
         if inverted {
@@ -266,8 +278,25 @@ impl Light {
         }
     }
 
+    fn tell(&self, input: &InputSpec, inverted: bool) {
+        if self.transparent > 0 {
+            let lost = match self.blank {
+                0 => String::new(),
+                blank => {
+                    format!(", of which {blank} became one colour: choose another --background")
+                }
+            };
+            output::note(&format!(
+                "{} with transparent pixels, laid over {}{lost}",
+                output::counted(self.transparent, "image"),
+                input.background
+            ));
+        }
+        self.tell_brightness(inverted);
+    }
+
     /// A hint where most images are unlike those of training.
-    fn tell(&self, inverted: bool) {
+    fn tell_brightness(&self, inverted: bool) {
         let (far, how) = match self.bright > self.dark {
             true => (self.bright, "brighter"),
             false => (self.dark, "darker"),
