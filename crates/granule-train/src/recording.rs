@@ -73,7 +73,7 @@ impl Recorded {
         let names: Vec<&str> = names
             .chain(given.iter().map(|(name, _)| name.as_str()))
             .collect();
-        let recording = Recording::read(&config.file, &names)?;
+        let recording = Recording::read(&granule_io::path::expand(&config.file), &names)?;
 
         let mut observed = Vec::with_capacity(drawn.outputs().len());
         let mut first = 0;
