@@ -271,7 +271,7 @@ impl StimulusConfig {
         }
         Ok(Stimulus {
             course: Course::Common {
-                row: place.tensor(wide.clone(), [1, channels]),
+                row: Box::new(place.tensor(wide.clone(), [1, channels])),
                 values: course,
             },
             amplitude: wide,
@@ -292,7 +292,10 @@ pub(super) struct Stimulus {
 #[derive(Clone, Debug)]
 enum Course {
     /// The same for all channels: one value for each step.
-    Common { row: Tensor<2>, values: Vec<f64> },
+    Common {
+        row: Box<Tensor<2>>,
+        values: Vec<f64>,
+    },
     /// One column for all channels, or one for each.
     Recorded {
         samples: Resampled,
@@ -330,7 +333,9 @@ impl Stimulus {
 impl Input for Stimulus {
     fn at(&self, at: Clock) -> Option<Tensor<2>> {
         match &self.course {
-            Course::Common { row, values } => Some(row.clone().mul_scalar(*values.get(at.step)?)),
+            Course::Common { row, values } => {
+                Some(Tensor::clone(row).mul_scalar(*values.get(at.step)?))
+            }
             Course::Recorded { place, .. } => {
                 Some(place.tensor(self.values(at.step), [1, self.channels()]))
             }
