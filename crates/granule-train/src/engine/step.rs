@@ -167,7 +167,7 @@ impl Session<'_> {
             BatchTruth::Trials { targets, mask } => host(Truth::Trials { targets, mask }),
             BatchTruth::DeviceValues(_) => Amount::Host(samples as f64),
             BatchTruth::DeviceClasses(classes) => match self.loss.amount_on_device(classes) {
-                Some(amount) => Amount::Device(amount),
+                Some(amount) => Amount::Device(Box::new(amount)),
                 None => Amount::Host(samples as f64),
             },
         }

@@ -11,7 +11,7 @@ pub enum Amount {
     /// On the host.
     Host(f64),
     /// Still on the device, `[1]`.
-    Device(Tensor<1>),
+    Device(Box<Tensor<1>>),
 }
 
 impl Amount {
@@ -19,9 +19,9 @@ impl Amount {
     pub fn plus(self, other: Self) -> Self {
         match (self, other) {
             (Self::Host(a), Self::Host(b)) => Self::Host(a + b),
-            (Self::Device(a), Self::Device(b)) => Self::Device(a + b),
+            (Self::Device(a), Self::Device(b)) => Self::Device(Box::new(*a + *b)),
             (Self::Device(a), Self::Host(b)) | (Self::Host(b), Self::Device(a)) => {
-                Self::Device(a.add_scalar(b))
+                Self::Device(Box::new(a.add_scalar(b)))
             }
         }
     }
@@ -33,7 +33,7 @@ impl Amount {
             Self::Host(_) => Self::Host(1.0),
             Self::Device(amount) => {
                 let nothing = amount.clone().lower_equal_elem(0.0);
-                Self::Device(amount.mask_fill(nothing, 1.0).recip())
+                Self::Device(Box::new(amount.mask_fill(nothing, 1.0).recip()))
             }
         }
     }
@@ -81,10 +81,10 @@ impl Gradient {
                     }
                 }
                 (Flat::Device(tensor), Amount::Host(amount)) => {
-                    *tensor = Box::new(tensor.as_ref().clone().mul_scalar(*amount));
+                    **tensor = tensor.as_ref().clone().mul_scalar(*amount);
                 }
                 (Flat::Device(tensor), Amount::Device(amount)) => {
-                    *tensor = Box::new(tensor.as_ref().clone().mul(amount.clone()));
+                    **tensor = tensor.as_ref().clone().mul(amount.as_ref().clone());
                 }
                 (Flat::Host(_), Amount::Device(_)) => {
                     return Err(TrainError::backend("the weight of a batch is elsewhere"));

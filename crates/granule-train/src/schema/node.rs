@@ -4,6 +4,9 @@ use serde_json::{Map, Value};
 
 use super::unit::first_sentence;
 
+/// The end of a range, and whether it is allowed itself.
+type Limit = (f64, bool);
+
 /// A key or a table of a configuration, with all that its schema says.
 #[derive(Debug, Clone)]
 pub struct Node<'a> {
@@ -135,7 +138,7 @@ impl<'a> Node<'a> {
     }
 
     /// The smallest and the largest number that is allowed, each with whether it is allowed itself.
-    pub fn limits(&self) -> (Option<(f64, bool)>, Option<(f64, bool)>) {
+    pub fn limits(&self) -> (Option<Limit>, Option<Limit>) {
         let number = |name| self.get(name).and_then(Value::as_f64);
         let end = |closed, open| {
             let open = number(open).map(|limit| (limit, false));
