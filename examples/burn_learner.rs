@@ -22,7 +22,7 @@ struct Normalize(Normalization);
 
 impl Batcher<Sample, ClassificationBatch> for Normalize {
     fn batch(&self, items: Vec<Sample>, device: &Device) -> ClassificationBatch {
-        let (mean, std) = (self.0.mean[0], self.0.std[0]);
+        let (mean, std) = (self.0.mean[0] as f32, self.0.std[0]);
         let mut pixels = Vec::new();
         let mut classes = Vec::new();
         for item in items {

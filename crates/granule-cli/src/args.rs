@@ -153,6 +153,11 @@ pub struct Train {
     #[arg(long, value_name = "N", help_heading = "Data", allow_negative_numbers = true, value_parser = whole)]
     pub limit_test: Option<usize>,
 
+    /// The numbers of black and white in arrays of images, as in --range=-1,1 [default: 0,255 of
+    /// integers, 0,1 of floating-point numbers]
+    #[arg(long, value_name = "BLACK,WHITE", help_heading = "Data", allow_hyphen_values = true, value_parser = range)]
+    pub range: Option<[f64; 2]>,
+
     /// auto, cpu, gpu, ndarray, flex, wgpu, wgpu:discrete:0, … as `granule devices` lists them
     /// [default: $GRANULE_DEVICE, else auto]
     #[arg(long, value_name = "SPEC", help_heading = "Training")]
@@ -227,8 +232,9 @@ pub struct Train {
         value_name = "RUN",
         help_heading = "Run",
         conflicts_with_all = [
-            "what", "dataset", "task", "trials", "data_dir", "offline", "limit_train", "limit_test", "device", "epochs",
-            "batch_size", "lr", "optimizer", "schedule", "validation", "early_stopping", "seed", "seeds", "set", "run_dir",
+            "what", "dataset", "task", "trials", "data_dir", "offline", "limit_train", "limit_test", "range", "device",
+            "epochs", "batch_size", "lr", "optimizer", "schedule", "validation", "early_stopping", "seed", "seeds", "set",
+            "run_dir",
         ], value_parser = path())]
     pub resume: Option<PathBuf>,
 
@@ -257,6 +263,11 @@ pub struct Eval {
 
     #[command(flatten)]
     pub source: DataSource,
+
+    /// The numbers of black and white in arrays of images, as in --range=-1,1 [default: those the model was trained on, else 0,255 of
+    /// integers, 0,1 of floating-point numbers]
+    #[arg(long, value_name = "BLACK,WHITE", allow_hyphen_values = true, value_parser = range)]
+    pub range: Option<[f64; 2]>,
 
     /// Device to run on, as `granule devices` lists them [default: $GRANULE_DEVICE, else auto]
     #[arg(long, value_name = "SPEC")]
@@ -312,6 +323,11 @@ pub struct Predict {
     /// Invert the brightness of images: for dark strokes on light paper
     #[arg(long)]
     pub invert: bool,
+
+    /// The numbers of black and white in arrays of images, as in --range=-1,1 [default: those the model was trained on, else 0,255 of
+    /// integers, 0,1 of floating-point numbers]
+    #[arg(long, value_name = "BLACK,WHITE", allow_hyphen_values = true, value_parser = range)]
+    pub range: Option<[f64; 2]>,
 
     /// Device to run on, as `granule devices` lists them [default: $GRANULE_DEVICE, else cpu]
     #[arg(long, value_name = "SPEC")]
@@ -573,6 +589,13 @@ pub enum DataCommand {
         /// Rows of samples
         #[arg(long, value_name = "N", default_value_t = 10, allow_negative_numbers = true, value_parser = positive)]
         rows: usize,
+        /// The numbers of black and white in arrays of images [default: 0,255 of integers, 0,1 of
+        /// floating-point numbers]
+        #[arg(long, value_name = "BLACK,WHITE", allow_hyphen_values = true, value_parser = range)]
+        range: Option<[f64; 2]>,
+        /// Exchange rows and columns of the images of arrays and IDX files
+        #[arg(long)]
+        transpose: bool,
         #[command(flatten)]
         source: DataSource,
     },
@@ -595,6 +618,18 @@ fn name_or_path(text: &str) -> Result<String, Infallible> {
 fn whole(text: &str) -> Result<usize, String> {
     text.parse()
         .map_err(|_| "must be a whole number, 1 or more".to_string())
+}
+
+/// Black and white.
+fn range(text: &str) -> Result<[f64; 2], String> {
+    let numbers: Option<Vec<f64>> = text
+        .split(',')
+        .map(|part| part.trim().parse().ok())
+        .collect();
+    match numbers.as_deref() {
+        Some(&[black, white]) if black < white && (white - black).is_finite() => Ok([black, white]),
+        _ => Err("must be two numbers, that of black first, as in -1,1".to_string()),
+    }
 }
 
 /// What TOML can hold.

@@ -129,9 +129,16 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
                 out,
                 columns,
                 rows,
+                range,
+                transpose,
                 source,
             } => {
-                commands::data::preview(&name, &source, &out, columns, rows)?;
+                let arrays = granule::data::arrays::ArrayOptions {
+                    range,
+                    transpose,
+                    targets: None,
+                };
+                commands::data::preview(&name, &source, &out, [columns, rows], arrays)?;
             }
         },
     }

@@ -1,9 +1,13 @@
 //! NumPy arrays: pairs of `.npy` files, and `.npz` archives with the keys `x_train`, `y_train`, `x_test`, `y_test`
 //! or `x`, `y`.
 //!
-//! Inputs are images, `uint8` of shape `[N, H, W]`, `[N, C, H, W]` or `[N, H, W, C]` with C of 1 or 3, or feature vectors
-//! of any number type and shape `[N, F]` or `[N]`. Targets are labels, integers of shape `[N]` or `[N, 1]`, or real values
-//! of shape `[N]` or `[N, K]`.
+//! Inputs are images of shape `[N, H, W]`, `[N, C, H, W]` or `[N, H, W, C]` with C of 1 or 3, or feature vectors of shape
+//! `[N, F]` or `[N]`. Integers from 0 to 255 are pixels, floating-point numbers from 0 to 1 are intensities, and
+//! [`ArrayOptions::range`] says anything else.
+//!
+//! Targets are labels, integers or strings of shape `[N]` or `[N, 1]`, or real values of shape `[N]` or `[N, K]`. The
+//! classes are the labels that occur. One-hot rows and whole-numbered floats that look like labels are taken for labels;
+//! [`ArrayOptions::targets`] decides otherwise.
 
 use std::fs::File;
 use std::io::{BufReader, Read, Seek};
@@ -17,28 +21,56 @@ use crate::text::printable;
 use crate::{DataError, Dataset, Features, Normalization, Shape, Split, Targets, division};
 
 mod elements;
+mod images;
 mod items;
 mod npy;
+mod targets;
+mod values;
 mod write;
 mod zip;
 
-pub use items::read_items;
-use npy::{Header, Kind};
+pub use items::{Items, read_items};
+use npy::Header;
+pub(crate) use targets::Outputs;
+pub use targets::TargetKind;
+use values::Values;
 pub use write::{NpzArray, write_npz};
 
-const IMAGE_SHAPES: &str = "[N, F] or [N] for features, uint8 [N, H, W], [N, C, H, W] or [N, H, W, C] with C of 1 or 3 for images";
+const SHAPES: &str = "[N, F] or [N] for features, [N, H, W], [N, C, H, W] or [N, H, W, C] with C of 1 or 3 for images";
 
-/// Reads an `.npy` file of inputs: images, or feature vectors of any number type.
+/// What the user says about arrays, and about IDX files, which hold arrays too.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct ArrayOptions {
+    /// The numbers of images that are black and white; absent: 0 and 255 for integers, 0 and 1 for floating-point
+    /// numbers.
+    pub range: Option<[f64; 2]>,
+    /// Whether images are stored by columns, so that rows and columns have to be exchanged.
+    pub transpose: bool,
+    /// What targets are taken for; absent: what they look like.
+    pub targets: Option<TargetKind>,
+}
+
+/// The inputs of a data set.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Inputs {
+    /// The extents of one sample.
+    pub shape: Shape,
+    /// All samples.
+    pub features: Features,
+    /// What was subtracted from each feature before it was cut to single precision; empty: nothing.
+    pub offset: Vec<f64>,
+    /// What the numbers were taken for, where that is not plain.
+    pub note: Option<String>,
+}
+
+/// Reads an `.npy` file of inputs: images, or feature vectors, of any number type.
 ///
 /// # Errors
-/// A [`DataError`] that names the file and what is wrong with it: type, rank, length, a number that is not finite.
-pub fn read_inputs(path: &Path) -> Result<(Shape, Features), DataError> {
-    let file = File::open(path).map_err(|error| DataError::io(path, "open", error))?;
-    let len = file
-        .metadata()
-        .map_err(|error| DataError::io(path, "inspect", error))?
-        .len();
-    decode_inputs(BufReader::new(file), len, path)
+/// A [`DataError`] that names the file and what is wrong with it: type, rank, length, a number that is not finite, images
+/// whose numbers are neither pixels nor intensities.
+pub fn read_inputs(path: &Path, options: &ArrayOptions) -> Result<Inputs, DataError> {
+    let (file, len) = reading::open(path)?;
+    decode_inputs(BufReader::new(file), len, path, options)
 }
 
 /// Decodes an npy array of inputs of `len` bytes; `path` is for messages.
@@ -49,60 +81,73 @@ pub fn decode_inputs(
     mut reader: impl Read,
     len: u64,
     path: &Path,
-) -> Result<(Shape, Features), DataError> {
-    inputs(Array::plain(&mut reader, len, path)?)
+    options: &ArrayOptions,
+) -> Result<Inputs, DataError> {
+    RawInputs::read(Array::plain(&mut reader, len, path)?, options)?.cut(None, path)
 }
 
 /// Loads `.npy` files `x` and `y`, or the archive `x`.
-pub(crate) fn load(x: &Path, y: Option<&Path>, seed: u64) -> Result<Dataset, DataError> {
-    match y {
-        Some(y) => {
-            let open = |path| File::open(path).map_err(|error| DataError::io(path, "open", error));
-            let (mut x_file, mut y_file) = (BufReader::new(open(x)?), BufReader::new(open(y)?));
-            let len = |file: &BufReader<File>, path| {
-                file.get_ref()
-                    .metadata()
-                    .map(|file| file.len())
-                    .map_err(|error| DataError::io(path, "inspect", error))
-            };
-            let (x_len, y_len) = (len(&x_file, x)?, len(&y_file, y)?);
-            let inputs = inputs(Array::plain(&mut x_file, x_len, x)?)?;
-            let outputs = Outputs::read(Array::plain(&mut y_file, y_len, y)?)?;
-            let classes = outputs.classes();
-            divided(pair(inputs, outputs, x, y)?, classes, seed)
-        }
-        None => {
-            let mut file =
-                BufReader::new(File::open(x).map_err(|error| DataError::io(x, "open", error))?);
-            decode_npz(&mut file, x, seed)
-        }
-    }
+pub(crate) fn load(
+    x: &Path,
+    y: Option<&Path>,
+    seed: u64,
+    options: &ArrayOptions,
+) -> Result<Dataset, DataError> {
+    let Some(y) = y else {
+        let (file, _) = reading::open(x)?;
+        return decode_npz(&mut BufReader::new(file), x, seed, options);
+    };
+    let mut notes = Vec::new();
+    let (file, len) = reading::open(x)?;
+    let mut file = BufReader::new(file);
+    let inputs = RawInputs::read(Array::plain(&mut file, len, x)?, options)?;
+    let (file, len) = reading::open(y)?;
+    let mut file = BufReader::new(file);
+    let outputs = Outputs::read(
+        Array::plain(&mut file, len, y)?,
+        options.targets,
+        &mut notes,
+    )?;
+    let part = Part {
+        inputs,
+        outputs,
+        x: x.to_owned(),
+        y: y.to_owned(),
+    };
+    assemble("arrays", vec![part], seed, notes)
 }
 
 /// Decodes an `.npz` archive into a data set; `seed` decides the division when it holds only `x` and `y`. `path` is
 /// for messages.
 ///
 /// # Errors
-/// As [`read_inputs`], and [`DataError::CountMismatch`], [`DataError::LabelRange`], [`DataError::Corrupt`].
+/// As [`read_inputs`], and [`DataError::CountMismatch`], [`DataError::Corrupt`].
 pub fn decode_npz(
     file: &mut (impl Read + Seek),
     path: &Path,
     seed: u64,
+    options: &ArrayOptions,
 ) -> Result<Dataset, DataError> {
     let members = zip::members(file, path)?;
-    let find = |key: &str| {
-        members
-            .iter()
-            .find(|member| member.name.strip_suffix(".npy") == Some(key))
-    };
+    let find = |key: &str| find_member(&members, key);
     let inside = |key: &str| PathBuf::from(format!("{}!{key}", path.display()));
-    let mut part = |x: &zip::Member, y: &zip::Member| {
+    let mut notes = Vec::new();
+    let mut part = |x: &zip::Member, y: &zip::Member, targets: Option<TargetKind>| {
         let (x_path, y_path) = (inside(&x.name), inside(&y.name));
-        let inputs = with_member(file, x, path, &x_path, inputs)?;
-        let outputs = with_member(file, y, path, &y_path, Outputs::read)?;
-        Ok::<_, DataError>((inputs, outputs, x_path, y_path))
+        let inputs = with_member(file, x, path, &x_path, |array| {
+            RawInputs::read(array, options)
+        })?;
+        let outputs = with_member(file, y, path, &y_path, |array| {
+            Outputs::read(array, targets, &mut notes)
+        })?;
+        Ok::<_, DataError>(Part {
+            inputs,
+            outputs,
+            x: x_path,
+            y: y_path,
+        })
     };
-    match (
+    let parts = match (
         find("x_train"),
         find("y_train"),
         find("x_test"),
@@ -111,26 +156,26 @@ pub fn decode_npz(
         find("y"),
     ) {
         (Some(x_train), Some(y_train), Some(x_test), Some(y_test), _, _) => {
-            let (x, y, x_path, y_path) = part(x_train, y_train)?;
-            let (x_test, y_test, x_test_path, y_test_path) = part(x_test, y_test)?;
-            let classes = y.classes().max(y_test.classes());
-            let train = pair(x, y, &x_path, &y_path)?;
-            let test = pair(x_test, y_test, &x_test_path, &y_test_path)?;
-            assemble(train, test, classes)
+            let train = part(x_train, y_train, options.targets)?;
+            let kind = train.outputs.kind();
+            vec![train, part(x_test, y_test, Some(kind))?]
         }
-        (_, _, _, _, Some(x), Some(y)) => {
-            let (x, y, x_path, y_path) = part(x, y)?;
-            let classes = y.classes();
-            divided(pair(x, y, &x_path, &y_path)?, classes, seed)
-        }
+        (_, _, _, _, Some(x), Some(y)) => vec![part(x, y, options.targets)?],
         _ => {
             let reason = format!(
                 "holds [{}]; name the arrays x_train, y_train, x_test, y_test, or x, y",
                 listed(&members)
             );
-            Err(DataError::format(path, reason))
+            return Err(DataError::format(path, reason));
         }
-    }
+    };
+    assemble("arrays", parts, seed, notes)
+}
+
+/// The member that NumPy gives for a key: of several of one name, the last.
+fn find_member<'a>(members: &'a [zip::Member], key: &str) -> Option<&'a zip::Member> {
+    let named = |name: &str| members.iter().rev().find(|member| member.name == name);
+    named(key).or_else(|| named(&format!("{key}.npy")))
 }
 
 /// An array as single-precision numbers, in row-major order.
@@ -153,9 +198,7 @@ pub(crate) fn read_npz(
     let mut file = BufReader::new(file);
     let members = zip::members(&mut file, path)?;
     let find = |name: &str| {
-        members
-            .iter()
-            .find(|member| member.name.strip_suffix(".npy") == Some(name))
+        find_member(&members, name)
             .map(|member| {
                 let inside = format!("{}!{}", path.display(), member.name);
                 (member, PathBuf::from(inside))
@@ -250,38 +293,84 @@ fn listed(members: &[zip::Member]) -> String {
     names.join(", ")
 }
 
-fn divided(split: Split, classes: usize, seed: u64) -> Result<Dataset, DataError> {
-    let (train, test) = division::divide(&split, seed)?;
-    assemble(train, test, classes)
+/// Inputs and targets of a part of a data set, and where they are from.
+pub(crate) struct Part {
+    pub(crate) inputs: RawInputs,
+    pub(crate) outputs: Outputs,
+    pub(crate) x: PathBuf,
+    pub(crate) y: PathBuf,
 }
 
-fn assemble(train: Split, test: Split, classes: usize) -> Result<Dataset, DataError> {
-    let names = (0..classes).map(|class| class.to_string()).collect();
-    let normalization = Normalization::of(&train);
-    Dataset::new("arrays", names, normalization, train, test)
-}
-
-fn pair(
-    inputs: (Shape, Features),
-    outputs: Outputs,
-    x: &Path,
-    y: &Path,
-) -> Result<Split, DataError> {
-    let (shape, features) = inputs;
-    let (inputs, targets) = (features.len() / shape.len().max(1), outputs.len());
-    if inputs != targets {
-        return Err(DataError::CountMismatch {
-            inputs_path: x.to_path_buf(),
-            inputs,
-            targets_path: y.to_path_buf(),
-            targets,
-        });
+/// A data set of a training and a test part, or of one part that is divided.
+pub(crate) fn assemble(
+    name: &str,
+    parts: Vec<Part>,
+    seed: u64,
+    mut notes: Vec<String>,
+) -> Result<Dataset, DataError> {
+    let (mut offset, mut target_offset): (Option<Vec<f64>>, Option<Vec<f64>>) = (None, None);
+    let (mut inputs, mut labels, mut values) = (Vec::new(), Vec::new(), Vec::new());
+    let mut taken_for: Option<String> = None;
+    let mut first_y = None;
+    for part in parts {
+        let (samples, count) = (part.inputs.samples(), part.outputs.len());
+        if samples != count {
+            return Err(DataError::CountMismatch {
+                inputs_path: part.x,
+                inputs: samples,
+                targets_path: part.y,
+                targets: count,
+            });
+        }
+        let cut = part.inputs.cut(offset.as_deref(), &part.x)?;
+        if let Some(note) = cut
+            .note
+            .as_ref()
+            .filter(|note| taken_for.as_ref() != Some(note))
+        {
+            notes.push(format!("{}: {note}", part.x.display()));
+            taken_for = Some(note.clone());
+        }
+        offset.get_or_insert_with(|| cut.offset.clone());
+        inputs.push(cut);
+        match part.outputs {
+            Outputs::Labels(part) => labels.push(part),
+            Outputs::Values(part_values) => {
+                let offset = target_offset.get_or_insert_with(|| part_values.offset());
+                let width = part_values.width;
+                let data = part_values.cut(offset, &part.y)?;
+                values.push(Targets::Values { data, width });
+            }
+        }
+        first_y.get_or_insert(part.y);
     }
-    Split::new(shape, features, outputs.targets())
+    let y = first_y.unwrap_or_default();
+    let (classes, targets) = match labels.is_empty() {
+        true => (Vec::new(), values),
+        false => targets::classes(labels, &y, &mut notes)?,
+    };
+    let target_offset = target_offset.unwrap_or_default();
+    let splits = inputs.into_iter().zip(targets).map(|(inputs, targets)| {
+        Split::new(inputs.shape, inputs.features, targets)?
+            .centred(inputs.offset, target_offset.clone())
+    });
+    let mut splits = splits.collect::<Result<Vec<_>, _>>()?.into_iter();
+    let (train, test) = match (splits.next(), splits.next()) {
+        (Some(train), Some(test)) => (train, test),
+        (Some(all), None) => division::divide(&all, seed)?,
+        _ => {
+            let what = "holds no arrays".to_owned();
+            return Err(DataError::Empty { path: y, what });
+        }
+    };
+    let normalization = Normalization::of(&train);
+    let mut dataset = Dataset::new(name, classes, normalization, train, test)?;
+    dataset.notes = notes;
+    Ok(dataset)
 }
 
 /// An array whose header is read and whose data comes next.
-struct Array<'a> {
+pub(crate) struct Array<'a> {
     header: Header,
     reader: &'a mut dyn Read,
     reserve: u64,
@@ -325,6 +414,18 @@ impl<'a> Array<'a> {
                 expected: promised,
             }),
             std::cmp::Ordering::Equal => Ok(()),
+        }
+    }
+
+    /// Refuses strings.
+    fn check_numbers(&self) -> Result<(), DataError> {
+        match self.header.kind.is_text() {
+            false => Ok(()),
+            true => Err(DataError::ArrayType {
+                path: self.path.to_path_buf(),
+                found: self.header.descr.clone(),
+                allowed: "numbers; strings are names of classes, in y",
+            }),
         }
     }
 
@@ -376,95 +477,72 @@ fn with_member<T>(
     Ok(value)
 }
 
-fn inputs(array: Array<'_>) -> Result<(Shape, Features), DataError> {
-    let extents = array.extents();
-    match extents.as_slice() {
-        [_] => Ok((
-            Shape::Vector { len: 1 },
-            Features::Floats(elements::floats(array)?),
-        )),
-        &[_, len] => Ok((
-            Shape::Vector { len },
-            Features::Floats(elements::floats(array)?),
-        )),
-        [_, _, _] | [_, _, _, _] if array.header.kind != Kind::U8 => Err(DataError::ArrayType {
-            path: array.path.to_path_buf(),
-            found: array.header.descr.clone(),
-            allowed: "uint8 for images; feature vectors have shape [N, F]",
-        }),
-        &[_, height, width] => {
-            let shape = Shape::Image {
-                channels: 1,
-                height,
-                width,
-            };
-            Ok((shape, Features::Bytes(elements::bytes(array)?)))
+/// Inputs before features are cut to single precision.
+pub(crate) enum RawInputs {
+    Images {
+        shape: Shape,
+        features: Features,
+        note: String,
+    },
+    Vectors(Values),
+}
+
+impl RawInputs {
+    pub(crate) fn read(array: Array<'_>, options: &ArrayOptions) -> Result<Self, DataError> {
+        if matches!(array.header.shape.len(), 1 | 2) {
+            return Ok(Self::Vectors(Values::read(array)?));
         }
-        &[_, channels @ (1 | 3), height, width] => {
-            let shape = Shape::Image {
-                channels,
-                height,
-                width,
-            };
-            Ok((shape, Features::Bytes(elements::bytes(array)?)))
+        let (shape, order) =
+            images::layout(&array.header).ok_or_else(|| array.wrong_shape(SHAPES))?;
+        let (mut features, note) = images::read(array, shape, order, options.range)?;
+        let mut turned = shape;
+        if options.transpose {
+            (turned, features) = images::transpose(shape, features);
         }
-        &[_, height, width, channels @ (1 | 3)] => {
-            let shape = Shape::Image {
-                channels,
-                height,
-                width,
-            };
-            let mut pixels = elements::bytes(array)?;
-            elements::channels_first(&mut pixels, height * width, channels);
-            Ok((shape, Features::Bytes(pixels)))
-        }
-        _ => Err(array.wrong_shape(IMAGE_SHAPES)),
+        Ok(Self::Images {
+            shape: turned,
+            features,
+            note,
+        })
     }
-}
 
-enum Outputs {
-    Labels(Vec<u16>),
-    Values { data: Vec<f32>, width: usize },
-}
+    fn samples(&self) -> usize {
+        match self {
+            Self::Images {
+                shape, features, ..
+            } => features.len() / shape.len().max(1),
+            Self::Vectors(values) => values.len() / values.width.max(1),
+        }
+    }
 
-impl Outputs {
-    fn read(array: Array<'_>) -> Result<Self, DataError> {
-        let extents = array.extents();
-        match extents.as_slice() {
-            [_] | [_, 1] if !array.header.kind.is_float() => {
-                Ok(Self::Labels(elements::labels(array)?))
+    /// Cuts features to single precision, less `offset`, or less what they need.
+    fn cut(self, offset: Option<&[f64]>, path: &Path) -> Result<Inputs, DataError> {
+        match self {
+            Self::Images {
+                shape,
+                features,
+                note,
+            } => Ok(Inputs {
+                shape,
+                features,
+                offset: Vec::new(),
+                note: Some(note),
+            }),
+            Self::Vectors(values) => {
+                let len = values.width;
+                // A test part of another width has no use for the offset; it is refused later.
+                let offset = match offset.filter(|offset| offset.is_empty() || offset.len() == len)
+                {
+                    Some(offset) => offset.to_vec(),
+                    None => values.offset(),
+                };
+                Ok(Inputs {
+                    shape: Shape::Vector { len },
+                    features: Features::Floats(values.cut(&offset, path)?),
+                    offset,
+                    note: None,
+                })
             }
-            [_] => Ok(Self::Values {
-                data: elements::floats(array)?,
-                width: 1,
-            }),
-            &[_, width] => Ok(Self::Values {
-                data: elements::floats(array)?,
-                width,
-            }),
-            _ => Err(array.wrong_shape("[N] for labels, [N] or [N, K] for real-valued targets")),
-        }
-    }
-
-    fn len(&self) -> usize {
-        match self {
-            Self::Labels(labels) => labels.len(),
-            Self::Values { data, width } => data.len() / (*width).max(1),
-        }
-    }
-
-    /// Number of classes, 0 for real values.
-    fn classes(&self) -> usize {
-        match self {
-            Self::Labels(labels) => labels.iter().max().map_or(0, |&max| usize::from(max) + 1),
-            Self::Values { .. } => 0,
-        }
-    }
-
-    fn targets(self) -> Targets {
-        match self {
-            Self::Labels(labels) => Targets::Classes(labels),
-            Self::Values { data, width } => Targets::Values { data, width },
         }
     }
 }

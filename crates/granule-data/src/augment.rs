@@ -68,15 +68,42 @@ pub struct AugmentationKey {
 
 /// Writes a distorted copy of one image into `out`; the draw depends on (seed, epoch, `index`) alone.
 /// `image` is `[channels, height, width]`; `pixels` and `out` are of that size, channel first.
-pub(crate) fn apply(
+pub(crate) fn apply<P: Pixel>(
     augmentation: &Augmentation,
     key: AugmentationKey,
     index: usize,
     image: [usize; 3],
-    pixels: &[u8],
-    out: &mut [u8],
+    pixels: &[P],
+    out: &mut [P],
 ) {
     Distortion::draw(augmentation, key, index).apply(image, pixels, out);
+}
+
+/// A pixel or an intensity, as a whole number to interpolate with; black is 0.
+pub(crate) trait Pixel: Copy + Default {
+    fn level(self) -> i64;
+    fn of_level(level: i64) -> Self;
+}
+
+impl Pixel for u8 {
+    fn level(self) -> i64 {
+        i64::from(self)
+    }
+
+    fn of_level(level: i64) -> Self {
+        level as u8
+    }
+}
+
+/// In steps of 2⁻²⁴, as fine as single precision.
+impl Pixel for f32 {
+    fn level(self) -> i64 {
+        (self * 16_777_216.0) as i64
+    }
+
+    fn of_level(level: i64) -> Self {
+        level as f32 / 16_777_216.0
+    }
 }
 
 /// One draw: rotate about the centre, then mirror, then move.
@@ -115,7 +142,7 @@ impl Distortion {
         }
     }
 
-    fn apply(self, [channels, height, width]: [usize; 3], pixels: &[u8], out: &mut [u8]) {
+    fn apply<P: Pixel>(self, [channels, height, width]: [usize; 3], pixels: &[P], out: &mut [P]) {
         let size = height * width;
         if size == 0 {
             return;
@@ -131,7 +158,7 @@ impl Distortion {
     }
 
     /// Whole rows at a time.
-    fn copy(self, height: usize, width: usize, from: &[u8], to: &mut [u8]) {
+    fn copy<P: Pixel>(self, height: usize, width: usize, from: &[P], to: &mut [P]) {
         let (right, down) = self.shift;
         let left_gap = right.max(0).unsigned_abs().min(width);
         let right_gap = (-right).max(0).unsigned_abs().min(width);
@@ -141,15 +168,15 @@ impl Distortion {
                 .filter(|&y| y < height)
                 .and_then(|y| from.chunks_exact(width).nth(y));
             let Some(source) = source else {
-                row.fill(0);
+                row.fill(P::default());
                 continue;
             };
             // What stays visible of the (mirrored) source, and where it goes.
             let visible = width - left_gap.max(right_gap);
             let (before, rest) = row.split_at_mut(left_gap);
             let (row, after) = rest.split_at_mut(visible);
-            before.fill(0);
-            after.fill(0);
+            before.fill(P::default());
+            after.fill(P::default());
             if self.flip {
                 let source = source.iter().rev().skip(right_gap);
                 row.iter_mut()
@@ -162,7 +189,7 @@ impl Distortion {
     }
 
     /// Bilinear in fixed point: the rounding is the same on every machine.
-    fn rotate(self, height: usize, width: usize, from: &[u8], to: &mut [u8]) {
+    fn rotate<P: Pixel>(self, height: usize, width: usize, from: &[P], to: &mut [P]) {
         const ONE: i64 = 1 << 16;
         let fixed = |x: f64| (x * ONE as f64).round() as i64;
         let (sin, cos) = (fixed(self.radians.sin()), fixed(self.radians.cos()));
@@ -173,7 +200,7 @@ impl Distortion {
             usize::try_from(index)
                 .ok()
                 .and_then(|index| from.get(index))
-                .map_or(0, |&pixel| i64::from(pixel))
+                .map_or(0, |&pixel| pixel.level())
         };
         for (y, row) in (0i64..).zip(to.chunks_exact_mut(width)) {
             // Twice the distance to the centre stays whole.
@@ -188,7 +215,7 @@ impl Distortion {
                 let above = at(column, line) * (ONE - a) + at(column + 1, line) * a;
                 let below = at(column, line + 1) * (ONE - a) + at(column + 1, line + 1) * a;
                 let sum = above * (ONE - b) + below * b;
-                *to = ((sum + (1 << 31)) >> 32) as u8;
+                *to = P::of_level((sum + (1 << 31)) >> 32);
             }
         }
     }

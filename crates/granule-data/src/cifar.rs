@@ -98,7 +98,7 @@ pub(crate) fn load(
     };
     let (train, test) = (parts.train.split()?, parts.test.split()?);
     let mut dataset = Dataset::new(name, classes, normalization, train, test)?;
-    dataset.warnings = warnings;
+    dataset.warnings.extend(warnings);
     Ok(dataset)
 }
 

@@ -141,7 +141,7 @@ pub(crate) fn classes(name: &str) -> Vec<String> {
 }
 
 /// Mean and standard deviation per channel of the training pixels in [0, 1], as they are commonly rounded.
-pub(crate) fn pixels(name: &str) -> (Vec<f32>, Vec<f32>) {
+pub(crate) fn pixels(name: &str) -> (Vec<f64>, Vec<f32>) {
     match name {
         "mnist" => (vec![0.1307], vec![0.3081]),
         "fashion-mnist" => (vec![0.2860], vec![0.3530]),

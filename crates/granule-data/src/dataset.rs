@@ -3,15 +3,15 @@ use serde::{Deserialize, Serialize};
 use crate::text::printable;
 use crate::{DataError, Features, Shape, Split, Targets};
 
-/// Shift and scale of the inputs, from the training part of a data set.
+/// Shift and scale of the inputs, or of real-valued targets, from the training part of a data set.
 ///
-/// For images there is one entry per channel of pixels scaled to [0, 1]; for vectors one per feature. Empty
-/// vectors leave pixels in [0, 1] and features as they are.
+/// For images there is one entry per channel of pixels scaled to [0, 1]; for vectors one per feature, for real-valued
+/// targets one per target. Empty vectors leave pixels in [0, 1], features and targets as they are.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Normalization {
-    /// What is subtracted.
-    pub mean: Vec<f32>,
+    /// What is subtracted; in double precision, for features far from zero.
+    pub mean: Vec<f64>,
     /// What is divided by; positive.
     pub std: Vec<f32>,
 }
@@ -25,7 +25,6 @@ impl Normalization {
     /// Mean and standard deviation of each channel (images, of pixels scaled to [0, 1]) or feature (vectors) of a
     /// split. A constant channel has standard deviation 1, so that it becomes 0.
     pub fn of(split: &Split) -> Self {
-        let width = split.shape().len();
         let (mean, std) = match (split.features(), split.shape()) {
             (
                 Features::Bytes(data),
@@ -47,8 +46,30 @@ impl Normalization {
                 }
                 histograms.iter().map(histogram_moments).unzip()
             }
-            (Features::Floats(data), _) => float_moments(data, width),
+            (
+                Features::Floats(data),
+                Shape::Image {
+                    channels,
+                    height,
+                    width,
+                },
+            ) => float_moments(data, channels, height * width, &[]),
+            (Features::Floats(data), Shape::Vector { len }) => {
+                float_moments(data, len, 1, split.offset())
+            }
             (Features::Bytes(_), Shape::Vector { .. }) => (Vec::new(), Vec::new()),
+        };
+        Self { mean, std }
+    }
+
+    /// Mean and standard deviation of each real-valued target of a split; none for classes. A constant target has
+    /// standard deviation 1.
+    pub fn of_targets(split: &Split) -> Self {
+        let (mean, std) = match split.targets() {
+            Targets::Classes(_) => (Vec::new(), Vec::new()),
+            Targets::Values { data, width } => {
+                float_moments(data, *width, 1, split.target_offset())
+            }
         };
         Self { mean, std }
     }
@@ -89,13 +110,13 @@ impl Normalization {
 
     /// The normalised value of each of the 256 levels of a pixel.
     pub(crate) fn table(&self, channel: usize) -> [f32; 256] {
-        let mean = self.mean.get(channel).copied().unwrap_or(0.0);
+        let mean = self.mean.get(channel).map_or(0.0, |&mean| mean as f32);
         let std = self.std.get(channel).copied().unwrap_or(1.0);
         std::array::from_fn(|level| (level as f32 / 255.0 - mean) / std)
     }
 }
 
-fn histogram_moments(histogram: &[u64; 256]) -> (f32, f32) {
+fn histogram_moments(histogram: &[u64; 256]) -> (f64, f32) {
     let count: u64 = histogram.iter().sum();
     let levels = || {
         histogram
@@ -109,41 +130,53 @@ fn histogram_moments(histogram: &[u64; 256]) -> (f32, f32) {
         .map(|(n, x)| n * (x - mean) * (x - mean))
         .sum::<f64>()
         / count;
-    (mean as f32, deviation(variance, 1.0))
+    (mean, deviation(variance, 1.0))
 }
 
-fn float_moments(data: &[f32], width: usize) -> (Vec<f32>, Vec<f32>) {
-    let count = (data.len() / width.max(1)).max(1) as f64;
-    let mut mean = vec![0.0f64; width];
-    for row in data.chunks_exact(width.max(1)) {
-        for (sum, &x) in mean.iter_mut().zip(row) {
-            *sum += f64::from(x) / count;
+/// Mean, with the offset, and deviation of groups that each follow one another: features of 1 number, or channels of a
+/// plane.
+fn float_moments(
+    data: &[f32],
+    groups: usize,
+    plane: usize,
+    offset: &[f64],
+) -> (Vec<f64>, Vec<f32>) {
+    let (width, plane) = ((groups * plane).max(1), plane.max(1));
+    let count = (data.len() / width * plane).max(1) as f64;
+    let each = |add: &mut dyn FnMut(usize, f64)| {
+        for row in data.chunks_exact(width) {
+            for (group, values) in row.chunks_exact(plane).enumerate() {
+                values.iter().for_each(|&x| add(group, f64::from(x)));
+            }
         }
-    }
-    let mut variance = vec![0.0f64; width];
-    for row in data.chunks_exact(width.max(1)) {
-        for ((sum, &x), mean) in variance.iter_mut().zip(row).zip(&mean) {
-            *sum += (f64::from(x) - mean).powi(2) / count;
-        }
-    }
-    let scale = |mean: &f64| mean.abs().max(1.0);
+    };
+    let mut mean = vec![0.0f64; groups];
+    each(&mut |group, x| mean[group] += x / count);
+    let mut variance = vec![0.0f64; groups];
+    each(&mut |group, x| variance[group] += (x - mean[group]).powi(2) / count);
     let std = variance
         .iter()
         .zip(&mean)
-        .map(|(&v, m)| deviation(v, scale(m)))
-        .collect();
-    (mean.iter().map(|&m| m as f32).collect(), std)
+        .map(|(&v, m)| deviation(v, m.abs()));
+    let std = std.collect();
+    for (mean, offset) in mean.iter_mut().zip(offset) {
+        *mean += offset;
+    }
+    (mean, std)
 }
 
-/// A deviation that is only rounding error would blow noise up to unit variance.
+/// A deviation that is only rounding error, or too small to divide by, would blow noise up to unit variance.
 fn deviation(variance: f64, scale: f64) -> f32 {
     let std = variance.sqrt() as f32;
-    if f64::from(std) > 1e-6 * scale {
+    if f64::from(std) > 1e-6 * scale && std.is_normal() {
         std
     } else {
         1.0
     }
 }
+
+/// Names that a warning lists.
+const MOST_NAMES: usize = 12;
 
 /// A data set in host memory.
 #[derive(Debug, Clone, PartialEq)]
@@ -154,6 +187,8 @@ pub struct Dataset {
     pub classes: Vec<String>,
     /// How to normalise the inputs.
     pub normalization: Normalization,
+    /// How to normalise real-valued targets, from the training part; none for classes.
+    pub target_normalization: Normalization,
     /// Samples to learn from.
     pub train: Split,
     /// Samples to score on.
@@ -185,6 +220,7 @@ impl Dataset {
             name: name.into(),
             classes: classes.iter().map(|name| printable(name)).collect(),
             normalization,
+            target_normalization: Normalization::of_targets(&train),
             train,
             test,
             fingerprint: String::new(),
@@ -193,7 +229,66 @@ impl Dataset {
         };
         dataset.check()?;
         dataset.fingerprint = crate::fingerprint::fingerprint(&dataset);
+        dataset.warnings = dataset.absences();
         Ok(dataset)
+    }
+
+    /// What is missing in the parts, one sentence each.
+    fn absences(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if let ([only], Targets::Classes(_)) = (self.classes.as_slice(), self.train.targets()) {
+            warnings.push(format!(
+                "every sample is of one class, {only}: there is nothing to tell apart"
+            ));
+            return warnings;
+        }
+        for (part, split) in [("training", &self.train), ("test", &self.test)] {
+            let Targets::Classes(labels) = split.targets() else {
+                continue;
+            };
+            let mut seen = vec![false; self.classes.len()];
+            for &label in labels {
+                if let Some(seen) = seen.get_mut(usize::from(label)) {
+                    *seen = true;
+                }
+            }
+            let absent: Vec<&str> = self
+                .classes
+                .iter()
+                .zip(seen)
+                .filter(|(_, seen)| !seen)
+                .map(|(name, _)| name.as_str())
+                .collect();
+            if absent.is_empty() {
+                continue;
+            }
+            let shown = absent
+                .iter()
+                .take(MOST_NAMES)
+                .copied()
+                .collect::<Vec<_>>()
+                .join(", ");
+            let more = if absent.len() > MOST_NAMES {
+                ", …"
+            } else {
+                ""
+            };
+            let what = match absent.len() {
+                1 => format!("the class {shown} has"),
+                n => format!("{n} classes have"),
+            };
+            let list = match absent.len() {
+                1 => String::new(),
+                _ => format!(": {shown}{more}"),
+            };
+            let effect = match part {
+                "training" => "the model cannot learn",
+                _ => "the scores say nothing of",
+            };
+            let it = if absent.len() == 1 { "it" } else { "them" };
+            warnings.push(format!("{what} no {part} sample, {effect} {it}{list}"));
+        }
+        warnings
     }
 
     fn check(&self) -> Result<(), DataError> {

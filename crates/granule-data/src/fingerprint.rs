@@ -39,6 +39,9 @@ fn short(hash: Sha256) -> String {
 
 fn add_split(hash: &mut Sha256, split: &Split) {
     hash.update(format!("{:?} {}", split.shape(), split.len()));
+    for offset in [split.offset(), split.target_offset()] {
+        offset.iter().for_each(|x| hash.update(x.to_le_bytes()));
+    }
     match split.features() {
         Features::Bytes(data) => data.chunks(CRC_BLOCK).for_each(|block| {
             let mut crc = Crc::new();

@@ -258,7 +258,7 @@ pub(crate) fn load(
     let ((train, mut warnings), (test, test_warnings)) = (train?, test?);
     warnings.extend(test_warnings);
     let mut dataset = Dataset::new(name, classes, normalization, train, test)?;
-    dataset.warnings = warnings;
+    dataset.warnings.extend(warnings);
     Ok(dataset)
 }
 

@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 
 use granule_io::path::expand;
 
+use crate::arrays::ArrayOptions;
 use crate::reading::Hashing;
 use crate::registry::{self, LocatedFile, Published};
 use crate::{DataError, Dataset, DatasetSpec, ImageOptions, Normalization, Progress, Silent};
@@ -19,6 +20,8 @@ pub struct LoadOptions<'a> {
     pub seed: u64,
     /// How the files of an image folder become samples.
     pub images: ImageOptions,
+    /// How arrays and IDX files are read.
+    pub arrays: ArrayOptions,
     /// Receives the progress of downloads and long loads.
     pub progress: Option<&'a dyn Progress>,
 }
@@ -40,7 +43,9 @@ pub fn load(spec: &DatasetSpec, options: &LoadOptions<'_>) -> Result<Dataset, Da
         DatasetSpec::Folder(dir) => {
             folder::load(&expand(dir), options.seed, &options.images, progress)?
         }
-        DatasetSpec::Arrays { x, y } => arrays::load(x, y.as_deref(), options.seed)?,
+        DatasetSpec::Arrays { x, y } => {
+            arrays::load(x, y.as_deref(), options.seed, &options.arrays)?
+        }
     };
     dataset.name = spec.to_string();
     Ok(dataset)

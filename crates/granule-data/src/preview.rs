@@ -71,7 +71,7 @@ pub fn grid(
         }
         for (column, &sample) in samples.iter().enumerate() {
             let at = (left + column * (tile.width + GAP), top);
-            tile.draw(split.pixels(sample).unwrap_or_default(), at, &mut picture);
+            tile.draw(&split.picture(sample).unwrap_or_default(), at, &mut picture);
         }
     }
     let mut png = Cursor::new(Vec::new());

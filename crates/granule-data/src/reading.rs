@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
-use flate2::bufread::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 use granule_io::budget;
 use sha2::{Digest, Sha256};
 
@@ -43,7 +43,7 @@ pub(crate) struct Source<'a, R: Read> {
 
 enum Body<R: Read> {
     Plain(BufReader<Tee<R>>),
-    Gzip(Box<MultiGzDecoder<BufReader<Tee<R>>>>),
+    Gzip(Box<Gunzip<BufReader<Tee<R>>>>),
 }
 
 /// Hashes what passes through.
@@ -74,6 +74,64 @@ impl<R: Read> Read for Tee<R> {
     }
 }
 
+/// Decodes gzip: one member after the other, which zeros may follow, as Python and `gzip` read it.
+pub(crate) struct Gunzip<R> {
+    member: Option<GzDecoder<R>>,
+    done: bool,
+}
+
+impl<R: BufRead> Gunzip<R> {
+    pub(crate) fn new(reader: R) -> Self {
+        Self {
+            member: Some(GzDecoder::new(reader)),
+            done: false,
+        }
+    }
+
+    fn into_inner(self) -> Option<R> {
+        self.member.map(GzDecoder::into_inner)
+    }
+
+    /// Skips padding; whether another member follows.
+    fn next_member(&mut self) -> io::Result<bool> {
+        let Some(mut reader) = self.member.take().map(GzDecoder::into_inner) else {
+            return Ok(false);
+        };
+        let more = loop {
+            let block = match reader.fill_buf() {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                other => other?,
+            };
+            let zeros = block.iter().take_while(|&&byte| byte == 0).count();
+            let (empty, all) = (block.is_empty(), zeros == block.len());
+            if empty || !all {
+                reader.consume(zeros);
+                break !empty;
+            }
+            reader.consume(zeros);
+        };
+        self.member = Some(GzDecoder::new(reader));
+        Ok(more)
+    }
+}
+
+impl<R: BufRead> Read for Gunzip<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while let Some(member) = self
+            .member
+            .as_mut()
+            .filter(|_| !self.done && !buffer.is_empty())
+        {
+            let n = member.read(buffer)?;
+            if n > 0 {
+                return Ok(n);
+            }
+            self.done = !self.next_member()?;
+        }
+        Ok(0)
+    }
+}
+
 impl<'a, R: Read> Source<'a, R> {
     /// `len` is the number of bytes behind `reader`, before decompression.
     pub(crate) fn new(
@@ -87,7 +145,7 @@ impl<'a, R: Read> Source<'a, R> {
             .fill_buf()
             .map_err(|error| DataError::io(path, "read", error))?;
         let (body, reserve, limit) = if start.starts_with(&[0x1f, 0x8b]) {
-            let decoder = Box::new(MultiGzDecoder::new(reader));
+            let decoder = Box::new(Gunzip::new(reader));
             let reserve = len.saturating_mul(RESERVE_RATIO);
             (Body::Gzip(decoder), reserve, decoded_limit(len))
         } else {
@@ -136,7 +194,7 @@ impl<'a, R: Read> Source<'a, R> {
     pub(crate) fn sha256(self) -> Option<String> {
         let tee = match self.body {
             Body::Plain(reader) => reader.into_inner(),
-            Body::Gzip(decoder) => decoder.into_inner().into_inner(),
+            Body::Gzip(decoder) => decoder.into_inner()?.into_inner(),
         };
         tee.sha256()
     }

@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{Augmentation, AugmentationKey, DataError, Normalization, augment};
@@ -53,7 +55,7 @@ impl Shape {
 pub enum Features {
     /// Pixels 0..=255 of images, channel first (C, H, W).
     Bytes(Vec<u8>),
-    /// Raw values of feature vectors.
+    /// Raw values of feature vectors; or intensities of images from 0 to 1, channel first.
     Floats(Vec<f32>),
 }
 
@@ -86,21 +88,24 @@ pub enum Targets {
     },
 }
 
-/// Samples held in host memory: images as bytes, or feature vectors as floats, each with its target.
+/// Samples held in host memory: images as bytes or intensities, or feature vectors as floats, each with its target.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Split {
     shape: Shape,
     features: Features,
     targets: Targets,
     len: usize,
+    /// What was subtracted from features and from real-valued targets; empty: nothing.
+    offset: Vec<f64>,
+    target_offset: Vec<f64>,
 }
 
 impl Split {
     /// Puts samples and targets together.
     ///
     /// # Errors
-    /// [`DataError::Invalid`] when the shape is empty, the lengths do not fit one another, images are not bytes,
-    /// vectors are not floats, or a float is not finite.
+    /// [`DataError::Invalid`] when the shape is empty, the lengths do not fit one another, intensities of images are not
+    /// from 0 to 1, vectors are not floats, or a float is not finite.
     pub fn new(shape: Shape, features: Features, targets: Targets) -> Result<Self, DataError> {
         if shape.is_empty() {
             return Err(DataError::invalid(
@@ -112,11 +117,18 @@ impl Split {
         match (&shape, &features) {
             (Shape::Image { .. }, Features::Bytes(_)) => {}
             (Shape::Vector { .. }, Features::Floats(values)) => finite("features", values)?,
+            (Shape::Image { .. }, Features::Floats(values)) => {
+                let beyond = values.iter().find(|x| !(0.0..=1.0).contains(*x));
+                if let Some(value) = beyond {
+                    let allowed = "intensities of images are from 0 to 1; scale them, or give pixels as bytes";
+                    return Err(DataError::invalid("features", value, allowed));
+                }
+            }
             _ => {
                 return Err(DataError::invalid(
                     "features",
                     format!("{shape:?}"),
-                    "images are bytes and vectors are floats",
+                    "images are bytes or intensities, and vectors are floats",
                 ));
             }
         }
@@ -150,7 +162,51 @@ impl Split {
             features,
             targets,
             len,
+            offset: Vec::new(),
+            target_offset: Vec::new(),
         })
+    }
+
+    /// Says that the features, and the real-valued targets, are stored less these offsets, one per feature and one per
+    /// target: numbers far from zero that single precision could not tell apart. Empty for none.
+    ///
+    /// # Errors
+    /// [`DataError::Invalid`] when their number is another, or one is not finite.
+    pub fn centred(mut self, offset: Vec<f64>, target_offset: Vec<f64>) -> Result<Self, DataError> {
+        let width = match &self.targets {
+            Targets::Classes(_) => 0,
+            Targets::Values { width, .. } => *width,
+        };
+        let vector = match self.shape {
+            Shape::Vector { len } => len,
+            Shape::Image { .. } => 0,
+        };
+        for (field, offset, expected) in [
+            ("offset", &offset, vector),
+            ("target_offset", &target_offset, width),
+        ] {
+            let fits = offset.is_empty() || offset.len() == expected;
+            if !fits || offset.iter().any(|x| !x.is_finite()) {
+                let allowed = format!("{expected} finite numbers, or none");
+                return Err(DataError::invalid(
+                    field,
+                    format!("{} numbers", offset.len()),
+                    allowed,
+                ));
+            }
+        }
+        (self.offset, self.target_offset) = (offset, target_offset);
+        Ok(self)
+    }
+
+    /// What was subtracted from each feature before it was stored; empty: nothing.
+    pub fn offset(&self) -> &[f64] {
+        &self.offset
+    }
+
+    /// What was subtracted from each real-valued target before it was stored; empty: nothing.
+    pub fn target_offset(&self) -> &[f64] {
+        &self.target_offset
     }
 
     /// Number of samples.
@@ -178,7 +234,7 @@ impl Split {
         &self.targets
     }
 
-    /// The pixels (C, H, W) of one image; `None` beyond the end or when the samples are vectors.
+    /// The pixels (C, H, W) of one image; `None` beyond the end, or when the samples are vectors or intensities.
     pub fn pixels(&self, index: usize) -> Option<&[u8]> {
         match &self.features {
             Features::Bytes(data) => row(data, index, self.shape.len()),
@@ -186,7 +242,20 @@ impl Split {
         }
     }
 
-    /// The raw features of one vector; `None` beyond the end or when the samples are images.
+    /// One image (C, H, W) as pixels, intensities rounded to them; `None` beyond the end or when the samples are vectors.
+    pub fn picture(&self, index: usize) -> Option<Cow<'_, [u8]>> {
+        match (&self.features, self.shape) {
+            (Features::Bytes(_), _) => self.pixels(index).map(Cow::Borrowed),
+            (Features::Floats(data), Shape::Image { .. }) => {
+                let row = row(data, index, self.shape.len())?;
+                Some(row.iter().map(|x| (255.0 * x).round() as u8).collect())
+            }
+            _ => None,
+        }
+    }
+
+    /// The stored features of one vector, less their [offset](Self::offset), or the intensities of one image; `None`
+    /// beyond the end or when the samples are bytes.
     pub fn values(&self, index: usize) -> Option<&[f32]> {
         match &self.features {
             Features::Bytes(_) => None,
@@ -202,7 +271,7 @@ impl Split {
         }
     }
 
-    /// The real-valued targets of one sample; `None` beyond the end or when the targets are classes.
+    /// The stored real-valued targets of one sample, less their [offset](Self::target_offset); `None` beyond the end or when the targets are classes.
     pub fn target_values(&self, index: usize) -> Option<&[f32]> {
         match &self.targets {
             Targets::Classes(_) => None,
@@ -248,11 +317,37 @@ impl Split {
             features,
             targets,
             len: indices.len(),
+            offset: self.offset.clone(),
+            target_offset: self.target_offset.clone(),
+        })
+    }
+
+    /// The same samples with other classes: class `c` becomes `classes[c]`.
+    ///
+    /// # Errors
+    /// [`DataError::Invalid`] when there are no classes, or one has no entry.
+    pub fn relabelled(&self, classes: &[u16]) -> Result<Self, DataError> {
+        let Targets::Classes(labels) = &self.targets else {
+            return Err(DataError::invalid(
+                "targets",
+                "real values",
+                "labels of classes",
+            ));
+        };
+        let renamed = labels.iter().map(|&label| {
+            classes.get(usize::from(label)).copied().ok_or_else(|| {
+                DataError::invalid("targets", label, format!("below {}", classes.len()))
+            })
+        });
+        Ok(Self {
+            targets: Targets::Classes(renamed.collect::<Result<_, _>>()?),
+            ..self.clone()
         })
     }
 
     /// Writes the chosen samples, normalised, one after the other into `out`, which is cleared first:
-    /// `(pixel / 255 − mean) / std` per channel for images, `(x − mean) / std` per feature for vectors.
+    /// `(pixel / 255 − mean) / std` per channel for images of bytes, `(x − mean) / std` per channel for those of
+    /// intensities and per feature for vectors.
     ///
     /// With an augmentation, each image is distorted first, by a draw from (seed, epoch, sample index): it does not
     /// depend on the order or the size of the batches. Vectors are never augmented.
@@ -307,25 +402,90 @@ impl Split {
                     }
                 }
             }
-            (Features::Floats(data), _) => {
+            (
+                Features::Floats(data),
+                Shape::Image {
+                    channels,
+                    height,
+                    width,
+                },
+            ) => {
+                let scale: Vec<(f32, f32)> = (0..channels)
+                    .map(|channel| {
+                        let mean = normalization
+                            .mean
+                            .get(channel)
+                            .map_or(0.0, |&mean| mean as f32);
+                        (mean, normalization.std.get(channel).copied().unwrap_or(1.0))
+                    })
+                    .collect();
+                let mut emit = |values: &[f32]| {
+                    for (values, (mean, std)) in values.chunks_exact(height * width).zip(&scale) {
+                        out.extend(values.iter().map(|x| (x - mean) / std));
+                    }
+                };
+                let augmentation =
+                    augmentation.filter(|(augmentation, _)| !augmentation.is_identity());
+                let mut distorted = Vec::new();
                 for &index in indices {
                     let Some(values) = row(data, index, self.shape.len()) else {
                         continue;
                     };
-                    if normalization.is_identity() {
-                        out.extend_from_slice(values);
-                    } else {
-                        let scale = normalization.mean.iter().zip(&normalization.std);
-                        out.extend(
-                            values
-                                .iter()
-                                .zip(scale)
-                                .map(|(x, (mean, std))| (x - mean) / std),
-                        );
+                    match augmentation {
+                        None => emit(values),
+                        Some((augmentation, key)) => {
+                            distorted.resize(values.len(), 0.0);
+                            let image = [channels, height, width];
+                            augment::apply(augmentation, key, index, image, values, &mut distorted);
+                            emit(&distorted);
+                        }
                     }
                 }
             }
+            (Features::Floats(data), Shape::Vector { .. }) => {
+                let means = self.means(normalization);
+                for &index in indices {
+                    let Some(values) = row(data, index, self.shape.len()) else {
+                        continue;
+                    };
+                    standardised(values, &means, &normalization.std, out);
+                }
+            }
             (Features::Bytes(_), Shape::Vector { .. }) => {}
+        }
+        Ok(())
+    }
+
+    /// The means of a normalisation on the scale of the stored features: less their offset. Empty when nothing is to be
+    /// subtracted.
+    pub fn means(&self, normalization: &Normalization) -> Vec<f32> {
+        relative(&normalization.mean, &self.offset)
+    }
+
+    /// The same of the real-valued targets.
+    pub fn target_means(&self, normalization: &Normalization) -> Vec<f32> {
+        relative(&normalization.mean, &self.target_offset)
+    }
+
+    /// Writes the real-valued targets of the chosen samples, `(y − mean) / std`, one row after the other into `out`, which
+    /// is cleared first; nothing for classes.
+    ///
+    /// # Errors
+    /// [`DataError::OutOfRange`] for an index beyond the end.
+    pub fn gather_targets(
+        &self,
+        indices: &[usize],
+        normalization: &Normalization,
+        out: &mut Vec<f32>,
+    ) -> Result<(), DataError> {
+        self.check(indices)?;
+        out.clear();
+        if let Targets::Values { data, width } = &self.targets {
+            normalization.check(*width)?;
+            let means = self.target_means(normalization);
+            for values in indices.iter().filter_map(|&index| row(data, index, *width)) {
+                standardised(values, &means, &normalization.std, out);
+            }
         }
         Ok(())
     }
@@ -339,6 +499,25 @@ impl Split {
             None => Ok(()),
         }
     }
+}
+
+/// `mean − offset`, in double precision before it is cut.
+fn relative(mean: &[f64], offset: &[f64]) -> Vec<f32> {
+    let len = mean.len().max(offset.len());
+    let at = |values: &[f64], place: usize| values.get(place).copied().unwrap_or(0.0);
+    (0..len)
+        .map(|place| (at(mean, place) - at(offset, place)) as f32)
+        .collect()
+}
+
+fn standardised(values: &[f32], means: &[f32], std: &[f32], out: &mut Vec<f32>) {
+    if means.is_empty() && std.is_empty() {
+        return out.extend_from_slice(values);
+    }
+    out.extend(values.iter().enumerate().map(|(at, x)| {
+        let mean = means.get(at).copied().unwrap_or(0.0);
+        (x - mean) / std.get(at).copied().unwrap_or(1.0)
+    }));
 }
 
 fn row<T>(data: &[T], index: usize, width: usize) -> Option<&[T]> {

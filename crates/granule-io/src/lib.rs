@@ -7,6 +7,7 @@ pub mod budget;
 pub mod content;
 mod error;
 pub mod image;
+pub mod intensity;
 pub mod path;
 mod read;
 mod size;
@@ -14,6 +15,7 @@ mod write;
 
 pub use budget::MemoryError;
 pub use error::FileError;
+pub use intensity::{Intensity, IntensityError};
 pub use read::{Bound, read};
 pub use size::{ByteSize, ParseByteSizeError};
 pub use write::{check_writable, is_temporary, write_atomic, write_atomic_with};

@@ -114,7 +114,7 @@ impl Classifier {
         self
     }
 
-    /// Whether the brightness of pixels and images is inverted: for dark strokes on light paper. Off at first.
+    /// Whether the brightness of images, in any form, is inverted: for dark strokes on light paper. Off at first.
     #[must_use]
     pub fn inverting(mut self, inverting: bool) -> Self {
         self.predictor = self.predictor.inverting(inverting);
@@ -126,6 +126,16 @@ impl Classifier {
     pub fn laying_over(mut self, background: Background) -> Self {
         self.predictor = self.predictor.laying_over(background);
         self
+    }
+
+    /// The numbers of black and white in images that come as values, instead of those the model was trained on.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::Config`] when they are not two finite numbers, that of black first.
+    pub fn ranging(mut self, range: Option<[f64; 2]>) -> Result<Self, ModelError> {
+        self.predictor = self.predictor.ranging(range)?;
+        Ok(self)
     }
 
     /// The names of the classes, in the order of the model's outputs.

@@ -145,6 +145,9 @@ pub enum ModelError {
         /// The reason.
         source: ImageError,
     },
+    /// The numbers of an image are not intensities.
+    #[error("the image cannot be used: {0}")]
+    Intensity(#[from] granule_io::IntensityError),
     /// A value of the sample is NaN or infinite.
     #[error("the value at index {index} is {value}; every value must be finite")]
     NonFiniteInput {

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use burn::tensor::Device;
+use granule_io::content;
 use safetensors::{Dtype, SafeTensors, View};
 use serde::{Deserialize, Serialize};
 
@@ -36,7 +37,7 @@ pub struct ModelFile {
 }
 
 /// What a model's outputs mean.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
 pub enum Task {
     /// One logit per class.
@@ -44,10 +45,16 @@ pub enum Task {
         /// The classes' names, in the order of the outputs.
         classes: Vec<String>,
     },
-    /// Real values.
+    /// Real values: `mean + std · output`.
     Regression {
         /// The number of values.
         outputs: usize,
+        /// One mean per value; empty means 0.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        mean: Vec<f64>,
+        /// As many standard deviations; empty means 1.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        std: Vec<f32>,
     },
     /// Values at every step of the trials of a task.
     Trials {
@@ -74,7 +81,7 @@ impl Task {
     pub fn outputs(&self) -> usize {
         match self {
             Self::Classification { classes } => classes.len(),
-            Self::Regression { outputs } => *outputs,
+            Self::Regression { outputs, .. } => *outputs,
             Self::Trials { outputs, steps, .. } => outputs.len().saturating_mul(*steps),
             Self::Recording {
                 quantities,
@@ -85,6 +92,51 @@ impl Task {
                     .fold(0, usize::saturating_add)
                     .saturating_mul(*samples)
             }
+        }
+    }
+}
+
+impl Task {
+    /// Real values that are not scaled.
+    pub fn regression(outputs: usize) -> Self {
+        Self::Regression {
+            outputs,
+            mean: Vec::new(),
+            std: Vec::new(),
+        }
+    }
+
+    /// A row of the network's outputs as what it means: real values on their own scale; everything else as it is.
+    pub fn scale_back(&self, outputs: &[f32]) -> Vec<f32> {
+        match self {
+            Self::Regression { mean, std, .. } if !(mean.is_empty() && std.is_empty()) => {
+                let values = outputs.iter().enumerate().map(|(at, &output)| {
+                    let mean = mean.get(at).copied().unwrap_or(0.0);
+                    let std = std.get(at).copied().unwrap_or(1.0);
+                    (mean + f64::from(std) * f64::from(output)) as f32
+                });
+                values.collect()
+            }
+            _ => outputs.to_vec(),
+        }
+    }
+
+    fn validate(&self) -> Result<(), ModelError> {
+        let Self::Regression { outputs, mean, std } = self else {
+            return Ok(());
+        };
+        let fits = |len: usize| len == 0 || len == *outputs;
+        let good = fits(mean.len())
+            && fits(std.len())
+            && mean.iter().all(|mean| mean.is_finite())
+            && std.iter().all(|std| std.is_normal() && *std > 0.0);
+        match good {
+            true => Ok(()),
+            false => Err(ModelError::config(
+                "task",
+                "its scale",
+                format!("{outputs} finite means and positive deviations, or none"),
+            )),
         }
     }
 }
@@ -188,7 +240,10 @@ impl ModelFile {
     /// them, [`ModelError::Config`] for invalid settings.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ModelError> {
         let (header_len, header) = SafeTensors::read_metadata(bytes).map_err(|error| {
-            ModelError::format(format!("{error} (is it a .granule file, and whole?)"))
+            ModelError::format(match content::recognise(bytes) {
+                Some(what) => format!("it is {what}"),
+                None => format!("{error} (is it a .granule file, and whole?)"),
+            })
         })?;
         let data = bytes.get(8 + header_len..).unwrap_or_default();
         let json = header
@@ -281,6 +336,7 @@ impl ModelFile {
 
     fn validate(&self) -> Result<(), ModelError> {
         self.input.validate()?;
+        self.task.validate()?;
         self.model
             .validate(&self.input.shape, self.task.outputs())?;
         self.state.check_finite()

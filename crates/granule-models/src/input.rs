@@ -1,6 +1,7 @@
 //! What a model takes: shape and normalisation.
 
 use granule_io::image::{Background, Resize};
+use granule_io::intensity::check_range;
 use serde::{Deserialize, Serialize};
 
 use crate::ModelError;
@@ -113,8 +114,8 @@ impl std::fmt::Display for InputShape {
 
 /// The shape of one sample and how raw values become the network's input.
 ///
-/// Pixels are scaled by 1/255; then, where `mean` and `std` are given, each value becomes
-/// `(value − mean) / std`, per channel of an image, per feature of a vector, or the same for a whole
+/// Pixels are scaled by 1/255, the numbers of images from `range` to [0, 1]; then, where `mean` and `std` are given, each
+/// value becomes `(value − mean) / std`, per channel of an image, per feature of a vector, or the same for a whole
 /// sequence.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -123,7 +124,7 @@ pub struct InputSpec {
     pub shape: InputShape,
     /// One mean per channel (images) or per feature (vectors), one for a sequence; empty means 0.
     #[serde(default)]
-    pub mean: Vec<f32>,
+    pub mean: Vec<f64>,
     /// As many standard deviations; empty means 1.
     #[serde(default)]
     pub std: Vec<f32>,
@@ -133,6 +134,10 @@ pub struct InputSpec {
     /// How an image file of another size is brought to that of the input; absent: it is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resize: Option<Resize>,
+    /// The numbers of black and white in arrays of images; absent: 0 and 255 for integers, 0 and 1 for floating-point
+    /// numbers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub range: Option<[f64; 2]>,
 }
 
 /// The brightness of an image beside that of the images a model was trained on, on a scale from 0 to 1.
@@ -162,6 +167,7 @@ impl InputSpec {
             std: Vec::new(),
             background: Background::default(),
             resize: None,
+            range: None,
         }
     }
 
@@ -177,7 +183,7 @@ impl InputSpec {
         let channels = channels as f64;
         Some(Brightness {
             found: sum as f64 / (255.0 * pixels.len() as f64),
-            trained: self.mean.iter().map(|&mean| f64::from(mean)).sum::<f64>() / channels,
+            trained: self.mean.iter().sum::<f64>() / channels,
             deviation: self.std.iter().map(|&std| f64::from(std)).sum::<f64>() / channels,
         })
     }
@@ -190,14 +196,23 @@ impl InputSpec {
     pub fn validate(&self) -> Result<(), ModelError> {
         self.shape.validate()?;
         let groups = self.groups();
-        for (field, values) in [("mean", &self.mean), ("std", &self.std)] {
-            if !values.is_empty() && values.len() != groups {
+        for (field, len) in [("mean", self.mean.len()), ("std", self.std.len())] {
+            if len != 0 && len != groups {
                 return Err(ModelError::config(
                     format!("input.{field}"),
-                    format!("{} values", values.len()),
+                    format!("{len} values"),
                     format!("{groups} values for {}, or none", self.shape),
                 ));
             }
+        }
+        if let Some(range) = self.range {
+            check_range(range).map_err(|_| {
+                ModelError::config(
+                    "input.range",
+                    format!("{range:?}"),
+                    "two finite numbers, that of black first",
+                )
+            })?;
         }
         if let Some(bad) = self.mean.iter().find(|mean| !mean.is_finite()) {
             return Err(ModelError::config("input.mean", bad, "finite values"));
@@ -221,9 +236,20 @@ impl InputSpec {
         let group_len = (values.len() / self.groups().max(1)).max(1);
         out.extend(values.enumerate().map(|(i, value)| {
             let group = i / group_len;
-            let mean = self.mean.get(group).copied().unwrap_or(0.0);
+            let mean = self.mean.get(group).map_or(0.0, |&mean| mean as f32);
             let std = self.std.get(group).copied().unwrap_or(1.0);
             (value - mean) / std
+        }));
+    }
+
+    /// The same of values in double precision: what is far from zero is centred before it is cut.
+    pub(crate) fn normalize_doubles(&self, values: &[f64], out: &mut Vec<f32>) {
+        let group_len = (values.len() / self.groups().max(1)).max(1);
+        out.extend(values.iter().enumerate().map(|(i, value)| {
+            let group = i / group_len;
+            let mean = self.mean.get(group).copied().unwrap_or(0.0);
+            let std = self.std.get(group).copied().unwrap_or(1.0);
+            (value - mean) as f32 / std
         }));
     }
 

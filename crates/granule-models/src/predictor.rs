@@ -4,6 +4,7 @@ use std::path::Path;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
+use granule_io::Intensity;
 use granule_io::image::{self as files, Background, Channels, Fit, Picture, Resize};
 use image::DynamicImage;
 
@@ -21,9 +22,11 @@ const BATCH: usize = 64;
 pub enum Sample<'a> {
     /// Pixels from 0 to 255, channel, row, column.
     Pixels(&'a [u8]),
-    /// Values before normalisation: features of a vector, or intensities of an image on a scale from 0 to 1 (channel,
-    /// row, column).
+    /// Values before normalisation: features of a vector, or intensities of an image (channel, row, column) from 0 to 1, or
+    /// in the range that the model was trained on ([`InputSpec::range`]).
     Values(&'a [f32]),
+    /// The same in double precision, for features far from zero.
+    Doubles(&'a [f64]),
     /// The bytes of an image file: PNG, JPEG, WebP, BMP or GIF.
     Encoded(&'a [u8]),
     /// A decoded, upright image.
@@ -110,7 +113,7 @@ impl Predictor {
         self
     }
 
-    /// Whether the brightness of pixels and images is inverted: for dark strokes on light paper. Off at first.
+    /// Whether the brightness of images, in any form, is inverted: for dark strokes on light paper. Off at first.
     #[must_use]
     pub fn inverting(mut self, inverting: bool) -> Self {
         self.inverting = inverting;
@@ -122,6 +125,19 @@ impl Predictor {
     pub fn laying_over(mut self, background: Background) -> Self {
         self.input.background = background;
         self
+    }
+
+    /// The numbers of black and white in images that come as values, instead of those the model was trained on.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::Config`] when they are not two finite numbers, that of black first.
+    pub fn ranging(mut self, range: Option<[f64; 2]>) -> Result<Self, ModelError> {
+        if range.is_some() {
+            self.input.range = range;
+        }
+        self.input.validate()?;
+        Ok(self)
     }
 
     /// What the model takes.
@@ -143,7 +159,7 @@ impl Predictor {
     ///
     /// # Errors
     ///
-    /// [`ModelError::InputLength`], [`ModelError::ImageSize`], [`ModelError::NotAnImageModel`],
+    /// [`ModelError::InputLength`], [`ModelError::ImageSize`], [`ModelError::NotAnImageModel`], [`ModelError::Intensity`],
     /// [`ModelError::NonFiniteInput`] or [`ModelError::Image`] for a sample the model cannot take;
     /// [`ModelError::NonFiniteOutput`] and [`ModelError::Device`] when computing fails.
     pub fn outputs(&self, sample: Sample<'_>) -> Result<Vec<f32>, ModelError> {
@@ -176,7 +192,8 @@ impl Predictor {
                 return Err(ModelError::NonFiniteOutput);
             }
             let width = self.task.outputs().max(1);
-            outputs.extend(result.chunks(width).map(<[f32]>::to_vec));
+            let rows = result.chunks(width).map(|row| self.task.scale_back(row));
+            outputs.extend(rows);
         }
         Ok(outputs)
     }
@@ -186,16 +203,28 @@ impl Predictor {
         match sample {
             Sample::Pixels(pixels) => self.prepare_pixels(pixels, out),
             Sample::Values(values) => {
-                self.check_len(values.len())?;
-                let bad = values
-                    .iter()
-                    .enumerate()
-                    .find(|(_, value)| !value.is_finite());
-                if let Some((index, &value)) = bad {
-                    return Err(ModelError::NonFiniteInput { index, value });
+                self.check_values(values.iter().map(|&value| f64::from(value)))?;
+                match self.input.shape {
+                    InputShape::Image { .. } => {
+                        let values: Vec<f64> =
+                            values.iter().map(|&value| f64::from(value)).collect();
+                        self.prepare_intensities(&values, out)
+                    }
+                    _ => {
+                        self.input.normalize(values.iter().copied(), out);
+                        Ok(())
+                    }
                 }
-                self.input.normalize(values.iter().copied(), out);
-                Ok(())
+            }
+            Sample::Doubles(values) => {
+                self.check_values(values.iter().copied())?;
+                match self.input.shape {
+                    InputShape::Image { .. } => self.prepare_intensities(values, out),
+                    _ => {
+                        self.input.normalize_doubles(values, out);
+                        Ok(())
+                    }
+                }
             }
             sample => {
                 let pixels = self.pixels(sample)?;
@@ -216,7 +245,7 @@ impl Predictor {
                 values: pixels.to_vec(),
                 transparent: false,
             }),
-            Sample::Values(_) => Err(ModelError::config(
+            Sample::Values(_) | Sample::Doubles(_) => Err(ModelError::config(
                 "sample",
                 "values",
                 "an image, or pixels",
@@ -259,6 +288,33 @@ impl Predictor {
         self.check_len(pixels.len())?;
         let flip = if self.inverting { 255 } else { 0 };
         let scaled = pixels.iter().map(|pixel| f32::from(*pixel ^ flip) / 255.0);
+        self.input.normalize(scaled, out);
+        Ok(())
+    }
+
+    fn check_values(&self, values: impl ExactSizeIterator<Item = f64>) -> Result<(), ModelError> {
+        self.check_len(values.len())?;
+        let bad = values.enumerate().find(|(_, value)| !value.is_finite());
+        match bad {
+            None => Ok(()),
+            Some((index, value)) => Err(ModelError::NonFiniteInput {
+                index,
+                value: value as f32,
+            }),
+        }
+    }
+
+    fn prepare_intensities(&self, values: &[f64], out: &mut Vec<f32>) -> Result<(), ModelError> {
+        let intensity = Intensity::of(false, self.input.range)?;
+        let (lowest, highest) = values.iter().fold(
+            (f64::INFINITY, f64::NEG_INFINITY),
+            |(lowest, highest), &value| (lowest.min(value), highest.max(value)),
+        );
+        intensity.check(lowest, highest)?;
+        let scaled = values.iter().map(|&value| match intensity.scale(value) {
+            x if self.inverting => (1.0 - x) as f32,
+            x => x as f32,
+        });
         self.input.normalize(scaled, out);
         Ok(())
     }

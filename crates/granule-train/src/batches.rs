@@ -34,10 +34,17 @@ pub(crate) enum BatchTruth {
     },
 }
 
+/// How inputs, and real-valued targets, are normalised.
+#[derive(Clone, Copy)]
+pub(crate) struct Scaling<'a> {
+    pub inputs: &'a Normalization,
+    pub targets: &'a Normalization,
+}
+
 /// The training samples and the order in which every epoch takes them.
 pub(crate) struct Batches<'a> {
     split: &'a Split,
-    normalization: &'a Normalization,
+    scaling: Scaling<'a>,
     augmentation: Option<&'a Augmentation>,
     indices: &'a [usize],
     batch_size: usize,
@@ -79,7 +86,7 @@ impl<'a> Batches<'a> {
     /// Batches of the samples at `indices`, cut the best way for the device.
     pub fn new(
         split: &'a Split,
-        normalization: &'a Normalization,
+        scaling: Scaling<'a>,
         augmentation: &'a Augmentation,
         indices: &'a [usize],
         batch_size: usize,
@@ -94,7 +101,7 @@ impl<'a> Batches<'a> {
         };
         let mut batches = Self {
             split,
-            normalization,
+            scaling,
             augmentation,
             indices,
             batch_size: batch_size.max(1),
@@ -114,7 +121,7 @@ impl<'a> Batches<'a> {
                 let device = self.device.clone().without_autodiff();
                 Way::Resident(Box::new(Resident::upload(
                     self.split,
-                    self.normalization,
+                    self.scaling,
                     &device,
                 )?))
             }
@@ -135,7 +142,7 @@ impl<'a> Batches<'a> {
             Way::Inline => {
                 for chunk in chunks() {
                     let data = self.gather(chunk, epoch)?;
-                    if step(self.batch(chunk, data))?.is_break() {
+                    if step(self.batch(chunk, data)?)?.is_break() {
                         break;
                     }
                 }
@@ -152,7 +159,7 @@ impl<'a> Batches<'a> {
                     }
                 });
                 for (chunk, data) in receiver {
-                    if step(self.batch(chunk, data?))?.is_break() {
+                    if step(self.batch(chunk, data?)?)?.is_break() {
                         break;
                     }
                 }
@@ -188,38 +195,39 @@ impl<'a> Batches<'a> {
         let augmentation = self.augmentation.map(|augmentation| (augmentation, key));
         let mut data = Vec::new();
         self.split
-            .gather(chunk, self.normalization, augmentation, &mut data)?;
+            .gather(chunk, self.scaling.inputs, augmentation, &mut data)?;
         Ok(data)
     }
 
-    fn batch(&self, chunk: &[usize], data: Vec<f32>) -> Batch {
+    fn batch(&self, chunk: &[usize], data: Vec<f32>) -> Result<Batch, TrainError> {
         let shape = [chunk.len(), self.split.shape().len()];
-        Batch {
+        Ok(Batch {
             inputs: Tensor::from_data(TensorData::new(data, shape), &self.device),
-            truth: truth(self.split, chunk),
+            truth: truth(self.split, chunk, self.scaling.targets)?,
             len: chunk.len(),
-        }
+        })
     }
 }
 
-/// The targets of the samples at `indices`.
-pub(crate) fn truth(split: &Split, indices: &[usize]) -> BatchTruth {
-    match split.targets() {
+/// The targets of the samples at `indices`, real values normalised.
+pub(crate) fn truth(
+    split: &Split,
+    indices: &[usize],
+    targets: &Normalization,
+) -> Result<BatchTruth, TrainError> {
+    Ok(match split.targets() {
         Targets::Classes(classes) => BatchTruth::HostClasses(
             indices
                 .iter()
                 .filter_map(|&i| classes.get(i).copied())
                 .collect(),
         ),
-        Targets::Values { .. } => BatchTruth::HostValues(
-            indices
-                .iter()
-                .filter_map(|&i| split.target_values(i))
-                .flatten()
-                .copied()
-                .collect(),
-        ),
-    }
+        Targets::Values { .. } => {
+            let mut values = Vec::new();
+            split.gather_targets(indices, targets, &mut values)?;
+            BatchTruth::HostValues(values)
+        }
+    })
 }
 
 /// What random numbers are drawn for; keeps the streams apart.
@@ -319,12 +327,21 @@ mod tests {
                     continue;
                 }
             };
-            for split in [images(), vectors()] {
-                for normalization in [Normalization::default(), Normalization::of(&split)] {
+            let far = vectors()
+                .centred(vec![1e9, 0.0, -3.0], vec![2.5; 2])
+                .unwrap();
+            for split in [images(), vectors(), far] {
+                for (inputs, targets) in [
+                    (Normalization::default(), Normalization::default()),
+                    (Normalization::of(&split), Normalization::of_targets(&split)),
+                ] {
                     let identity = Augmentation::default();
+                    let scaling = Scaling {
+                        inputs: &inputs,
+                        targets: &targets,
+                    };
                     let mut batches =
-                        Batches::new(&split, &normalization, &identity, &indices, 4, 9, &device)
-                            .unwrap();
+                        Batches::new(&split, scaling, &identity, &indices, 4, 9, &device).unwrap();
                     batches.set_cutting(Cutting::Inline).unwrap();
                     let expected = cut(&batches, 0);
                     assert_eq!(expected.len(), 4);
@@ -390,8 +407,12 @@ mod tests {
         let (identity, normalization) = (Augmentation::default(), Normalization::default());
         let indices: Vec<usize> = (0..20).collect();
         let device = DeviceSpec::Flex.open().unwrap();
+        let scaling = Scaling {
+            inputs: &normalization,
+            targets: &normalization,
+        };
         let mut batches =
-            Batches::new(&split, &normalization, &identity, &indices, 2, 9, &device).unwrap();
+            Batches::new(&split, scaling, &identity, &indices, 2, 9, &device).unwrap();
         batches.set_cutting(Cutting::Ahead).unwrap();
         let mut steps = 0;
         batches

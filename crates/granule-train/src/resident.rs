@@ -3,7 +3,7 @@
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use granule_data::{Features, Normalization, Shape, Split, Targets};
 
-use crate::batches::{Batch, BatchTruth};
+use crate::batches::{Batch, BatchTruth, Scaling};
 use crate::error::TrainError;
 
 pub(crate) struct Resident {
@@ -39,7 +39,7 @@ impl Resident {
     /// Copies a split to a device (without autodiff).
     pub fn upload(
         split: &Split,
-        normalization: &Normalization,
+        scaling: Scaling<'_>,
         device: &Device,
     ) -> Result<Self, TrainError> {
         let features = split.shape().len();
@@ -70,8 +70,11 @@ impl Resident {
                 let data = TensorData::new(classes, [split.len()]);
                 ResidentTargets::Classes(Tensor::from_data(data, device))
             }
-            Targets::Values { data, width } => {
-                let data = TensorData::new(data.clone(), [split.len(), *width]);
+            Targets::Values { width, .. } => {
+                let all: Vec<usize> = (0..split.len()).collect();
+                let mut data = Vec::new();
+                split.gather_targets(&all, scaling.targets, &mut data)?;
+                let data = TensorData::new(data, [split.len(), *width]);
                 ResidentTargets::Values(Tensor::from_data(data, device))
             }
         };
@@ -79,7 +82,7 @@ impl Resident {
             samples,
             targets,
             features,
-            normalization: rows(normalization, split.shape(), device)?,
+            normalization: rows(scaling.inputs, split, device)?,
             device: device.clone(),
         })
     }
@@ -137,11 +140,24 @@ impl Resident {
 /// Mean and deviation of every feature.
 fn rows(
     normalization: &Normalization,
-    shape: Shape,
+    split: &Split,
     device: &Device,
 ) -> Result<Option<(Tensor<2>, Tensor<2>)>, TrainError> {
-    if normalization.is_identity() {
+    let shape = split.shape();
+    let mut means = split.means(normalization);
+    let mut std = normalization.std.clone();
+    if means.is_empty() && std.is_empty() {
         return Ok(None);
+    }
+    let groups = match shape {
+        Shape::Image { channels, .. } => channels,
+        Shape::Vector { len } => len,
+    };
+    if means.is_empty() {
+        means = vec![0.0; groups];
+    }
+    if std.is_empty() {
+        std = vec![1.0; groups];
     }
     let repeat = match shape {
         Shape::Image { height, width, .. } => height * width,
@@ -163,5 +179,5 @@ fn rows(
             device,
         ))
     };
-    Ok(Some((row(&normalization.mean)?, row(&normalization.std)?)))
+    Ok(Some((row(&means)?, row(&std)?)))
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
+use granule::data::arrays::ArrayOptions;
 use granule::data::fetch::{FetchOptions, ensure};
 use granule::data::registry::{self, FileReport, FileState, Published};
 use granule::data::{DataError, DatasetSpec, ImageOptions, LoadOptions, data_dir, dataset_dir};
@@ -113,8 +114,8 @@ pub fn preview(
     name: &DatasetSpec,
     source: &DataSource,
     out: &Path,
-    columns: usize,
-    rows: usize,
+    [columns, rows]: [usize; 2],
+    arrays: ArrayOptions,
 ) -> anyhow::Result<()> {
     let extension = out.extension().unwrap_or_default().to_string_lossy();
     if extension.to_lowercase() != "png" {
@@ -131,6 +132,7 @@ pub fn preview(
             offline: source.offline,
             seed: 1,
             images,
+            arrays,
             progress: Some(&loading),
         };
         granule::data::load(name, &options)

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use granule::data::arrays::{ArrayOptions, TargetKind};
 use granule::data::{DataError, DatasetSpec, ImageOptions, LoadOptions};
 use granule::device::{DeviceSpec, OpenDevice};
 use granule::io::image::{Channels, ImageError, Size};
@@ -50,6 +51,7 @@ pub fn run(args: &args::Eval) -> anyhow::Result<()> {
             offline: args.source.offline,
             seed: data_seed,
             images: images(&file, trained, args),
+            arrays: as_trained(&file, trained, args.range),
             progress: watcher.progress(),
         },
     )
@@ -121,6 +123,22 @@ fn images(file: &ModelFile, trained: Option<&DataConfig>, args: &args::Eval) -> 
         resize: resizing(input, args.resize),
         background: args.background.unwrap_or(input.background),
         truncated: trained.truncated,
+    }
+}
+
+/// How arrays are read: as those that the model was trained on, unless a flag says otherwise.
+fn as_trained(
+    file: &ModelFile,
+    trained: Option<&DataConfig>,
+    range: Option<[f64; 2]>,
+) -> ArrayOptions {
+    ArrayOptions {
+        range: range.or(file.input.range),
+        targets: match &file.task {
+            Task::Classification { .. } => Some(TargetKind::Classes),
+            _ => Some(TargetKind::Values),
+        },
+        ..trained.map(DataConfig::arrays).unwrap_or_default()
     }
 }
 

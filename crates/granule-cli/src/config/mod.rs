@@ -141,6 +141,11 @@ fn layers(args: &args::Train) -> anyhow::Result<Vec<Layer>> {
         ("data.limit_train", args.limit_train.map(whole)),
         ("data.limit_test", args.limit_test.map(whole)),
         (
+            "data.range",
+            args.range
+                .map(|range| Value::Array(range.map(Value::Float).to_vec())),
+        ),
+        (
             "device",
             args.device
                 .as_ref()

@@ -2,12 +2,14 @@
 
 use std::path::Path;
 
+use half::f16;
+
 use super::Array;
 use super::npy::{Header, Kind};
 use crate::DataError;
 use crate::reading;
 
-/// A multiple of every element size.
+/// Bytes that are converted at a time, about.
 const BLOCK: u64 = 1 << 16;
 
 pub(super) fn bytes(array: Array<'_>) -> Result<Vec<u8>, DataError> {
@@ -29,15 +31,13 @@ pub(super) fn floats(array: Array<'_>) -> Result<Vec<f32>, DataError> {
     converted(array, |header, start, raw, out: &mut Vec<f32>| {
         floats_of(header, raw, out);
         let block = out.get(start..).unwrap_or_default();
-        let Some(at) = block.iter().position(|value| !value.is_finite()) else {
-            return Ok(());
-        };
-        let value = block.get(at).map_or(f64::NAN, |&value| f64::from(value));
-        Err(DataError::NonFinite {
-            path: path.clone(),
-            index: sample_of(start + at, header),
-            value,
-        })
+        match block.iter().position(|value| !value.is_finite()) {
+            None => Ok(()),
+            Some(at) => {
+                let value = block.get(at).map_or(f64::NAN, |&value| f64::from(value));
+                Err(not_finite(&path, header, start + at, value))
+            }
+        }
     })
 }
 
@@ -49,41 +49,76 @@ pub(super) fn doubles(array: Array<'_>) -> Result<Vec<f64>, DataError> {
         let block = out.get(start..).unwrap_or_default();
         match block.iter().position(|value| !value.is_finite()) {
             None => Ok(()),
-            Some(at) => Err(DataError::NonFinite {
-                path: path.clone(),
-                index: sample_of(start + at, header),
-                value: block.get(at).copied().unwrap_or(f64::NAN),
-            }),
+            Some(at) => {
+                let value = block.get(at).copied().unwrap_or(f64::NAN);
+                Err(not_finite(&path, header, start + at, value))
+            }
         }
     })
 }
 
-/// Every number as a label below 65535.
-pub(super) fn labels(array: Array<'_>) -> Result<Vec<u16>, DataError> {
-    let path = array.path.to_path_buf();
-    let mut numbers = Vec::new();
-    converted(array, |header, start, raw, out| {
-        numbers.clear();
-        integers_of(header, raw, &mut numbers);
-        for (at, &label) in numbers.iter().enumerate() {
-            match u16::try_from(label) {
-                Ok(label) if label < u16::MAX => out.push(label),
-                _ => {
-                    return Err(DataError::LabelRange {
-                        path: path.clone(),
-                        index: sample_of(start + at, header),
-                        label,
-                        classes: usize::from(u16::MAX),
-                    });
-                }
-            }
+/// Hands every integer of a column to `each`, in order.
+pub(super) fn integers(
+    array: Array<'_>,
+    mut each: impl FnMut(i128) -> Result<(), DataError>,
+) -> Result<(), DataError> {
+    let mut block = Vec::new();
+    stream(array, |header, raw| {
+        block.clear();
+        integers_of(header, raw, &mut block);
+        block.iter().try_for_each(|&number| each(number))
+    })?;
+    Ok(())
+}
+
+/// Hands every string of a column to `each`, in order; padding is cut off, as NumPy does.
+pub(super) fn strings(
+    array: Array<'_>,
+    mut each: impl FnMut(&str) -> Result<(), DataError>,
+) -> Result<(), DataError> {
+    stream(array, |header, raw| {
+        let size = header.kind.size().max(1);
+        for element in raw.chunks_exact(size) {
+            each(&text(header, element))?;
         }
         Ok(())
-    })
+    })?;
+    Ok(())
+}
+
+fn text(header: &Header, element: &[u8]) -> String {
+    let Kind::Unicode(_) = header.kind else {
+        let end = element
+            .iter()
+            .rposition(|&byte| byte != 0)
+            .map_or(0, |at| at + 1);
+        return String::from_utf8_lossy(element.get(..end).unwrap_or_default()).into_owned();
+    };
+    let (characters, _) = element.as_chunks::<4>();
+    let code = |&bytes: &[u8; 4]| match header.big_endian {
+        true => u32::from_be_bytes(bytes),
+        false => u32::from_le_bytes(bytes),
+    };
+    let end = characters
+        .iter()
+        .rposition(|c| code(c) != 0)
+        .map_or(0, |at| at + 1);
+    let characters = characters.iter().take(end);
+    characters
+        .map(|c| char::from_u32(code(c)).unwrap_or(char::REPLACEMENT_CHARACTER))
+        .collect()
+}
+
+fn not_finite(path: &Path, header: &Header, position: usize, value: f64) -> DataError {
+    DataError::NonFinite {
+        path: path.to_path_buf(),
+        index: sample_of(position, header),
+        value,
+    }
 }
 
 /// The sample to which the element at `position` of the stored order belongs.
-fn sample_of(position: usize, header: &Header) -> usize {
+pub(super) fn sample_of(position: usize, header: &Header) -> usize {
     let samples = header.shape.first().copied().unwrap_or(1).max(1) as usize;
     if header.column_major {
         position % samples
@@ -92,26 +127,24 @@ fn sample_of(position: usize, header: &Header) -> usize {
     }
 }
 
-/// `convert` appends the elements of a block of raw bytes to what is there already, in number as given.
-fn converted<T: Copy + Default>(
+/// Hands the raw bytes of whole elements to `sink`, block by block.
+pub(super) fn stream(
     array: Array<'_>,
-    mut convert: impl FnMut(&Header, usize, &[u8], &mut Vec<T>) -> Result<(), DataError>,
-) -> Result<Vec<T>, DataError> {
+    mut sink: impl FnMut(&Header, &[u8]) -> Result<(), DataError>,
+) -> Result<Header, DataError> {
     let Array {
         header,
         reader,
-        reserve,
         path,
+        ..
     } = array;
     let promised = header.data_bytes();
-    let size = header.kind.size() as u64;
-    let ahead = header.elements().min(reserve / size_of::<T>() as u64);
-    let mut out = Vec::new();
-    reading::reserve_exact(&mut out, usize::try_from(ahead).unwrap_or(0), path)?;
+    let size = (header.kind.size() as u64).max(1);
+    let block = (BLOCK / size).max(1) * size;
     let mut raw = Vec::new();
     let mut done = 0;
     while done < promised {
-        let next = (promised - done).min(BLOCK);
+        let next = (promised - done).min(block);
         raw.clear();
         reading::append(reader, &mut raw, next, next, path).map_err(|error| match error {
             DataError::Truncated { path, found, .. } => {
@@ -119,15 +152,31 @@ fn converted<T: Copy + Default>(
             }
             error => error,
         })?;
-        let (start, more) = (out.len(), (next / size) as usize);
-        if out.capacity() - start < more {
-            let left = usize::try_from((promised - done) / size).unwrap_or(usize::MAX);
-            reading::reserve_exact(&mut out, start.max(more).min(left), path)?;
-        }
-        convert(&header, start, &raw, &mut out)?;
+        sink(&header, &raw)?;
         done += next;
     }
     reading::end(reader, promised, path)?;
+    Ok(header)
+}
+
+/// `convert` appends the elements of a block of raw bytes to what is there already, in number as given.
+fn converted<T: Copy + Default>(
+    array: Array<'_>,
+    mut convert: impl FnMut(&Header, usize, &[u8], &mut Vec<T>) -> Result<(), DataError>,
+) -> Result<Vec<T>, DataError> {
+    let (path, reserve) = (array.path, array.reserve);
+    let elements = usize::try_from(array.header.elements()).unwrap_or(usize::MAX);
+    let ahead =
+        elements.min(usize::try_from(reserve / size_of::<T>() as u64).unwrap_or(usize::MAX));
+    let mut out = Vec::new();
+    reading::reserve_exact(&mut out, ahead, path)?;
+    let header = stream(array, |header, raw| {
+        let (start, more) = (out.len(), raw.len() / header.kind.size().max(1));
+        if out.capacity() - start < more {
+            reading::reserve_exact(&mut out, start.max(more).min(elements - start), path)?;
+        }
+        convert(header, start, raw, &mut out)
+    })?;
     row_major(out, &header, path)
 }
 
@@ -143,39 +192,42 @@ fn floats_of(header: &Header, raw: &[u8], out: &mut Vec<f32>) {
         Kind::I32 => each(raw, big, out, |bytes| i32::from_le_bytes(bytes) as f32),
         Kind::U64 => each(raw, big, out, |bytes| u64::from_le_bytes(bytes) as f32),
         Kind::I64 => each(raw, big, out, |bytes| i64::from_le_bytes(bytes) as f32),
+        Kind::F16 => each(raw, big, out, |bytes| f16::from_le_bytes(bytes).to_f32()),
         Kind::F32 => each(raw, big, out, f32::from_le_bytes),
         Kind::F64 => each(raw, big, out, |bytes| f64::from_le_bytes(bytes) as f32),
+        Kind::Bytes(_) | Kind::Unicode(_) => {}
     }
 }
 
-fn doubles_of(header: &Header, raw: &[u8], out: &mut Vec<f64>) {
+pub(super) fn doubles_of(header: &Header, raw: &[u8], out: &mut Vec<f64>) {
     let big = header.big_endian;
     match header.kind {
-        Kind::F32 => each(raw, big, out, |bytes| f64::from(f32::from_le_bytes(bytes))),
+        Kind::U64 => each(raw, big, out, |bytes| u64::from_le_bytes(bytes) as f64),
+        Kind::I64 => each(raw, big, out, |bytes| i64::from_le_bytes(bytes) as f64),
+        Kind::U32 => each(raw, big, out, |bytes| f64::from(u32::from_le_bytes(bytes))),
+        Kind::I32 => each(raw, big, out, |bytes| f64::from(i32::from_le_bytes(bytes))),
         Kind::F64 => each(raw, big, out, f64::from_le_bytes),
         _ => {
-            let mut whole = Vec::new();
-            integers_of(header, raw, &mut whole);
-            out.extend(whole.into_iter().map(|x| x as f64));
+            let mut narrow = Vec::new();
+            floats_of(header, raw, &mut narrow);
+            out.extend(narrow.into_iter().map(f64::from));
         }
     }
 }
 
-fn integers_of(header: &Header, raw: &[u8], out: &mut Vec<i64>) {
+fn integers_of(header: &Header, raw: &[u8], out: &mut Vec<i128>) {
     let big = header.big_endian;
     match header.kind {
-        Kind::Bool => each(raw, big, out, |[byte]| i64::from(byte != 0)),
-        Kind::U8 => each(raw, big, out, |[byte]| i64::from(byte)),
-        Kind::I8 => each(raw, big, out, |[byte]| i64::from(byte as i8)),
-        Kind::U16 => each(raw, big, out, |bytes| i64::from(u16::from_le_bytes(bytes))),
-        Kind::I16 => each(raw, big, out, |bytes| i64::from(i16::from_le_bytes(bytes))),
-        Kind::U32 => each(raw, big, out, |bytes| i64::from(u32::from_le_bytes(bytes))),
-        Kind::I32 => each(raw, big, out, |bytes| i64::from(i32::from_le_bytes(bytes))),
-        Kind::U64 => each(raw, big, out, |bytes| {
-            i64::try_from(u64::from_le_bytes(bytes)).unwrap_or(i64::MAX)
-        }),
-        Kind::I64 => each(raw, big, out, i64::from_le_bytes),
-        Kind::F32 | Kind::F64 => {}
+        Kind::Bool => each(raw, big, out, |[byte]| i128::from(byte != 0)),
+        Kind::U8 => each(raw, big, out, |[byte]| i128::from(byte)),
+        Kind::I8 => each(raw, big, out, |[byte]| i128::from(byte as i8)),
+        Kind::U16 => each(raw, big, out, |bytes| i128::from(u16::from_le_bytes(bytes))),
+        Kind::I16 => each(raw, big, out, |bytes| i128::from(i16::from_le_bytes(bytes))),
+        Kind::U32 => each(raw, big, out, |bytes| i128::from(u32::from_le_bytes(bytes))),
+        Kind::I32 => each(raw, big, out, |bytes| i128::from(i32::from_le_bytes(bytes))),
+        Kind::U64 => each(raw, big, out, |bytes| i128::from(u64::from_le_bytes(bytes))),
+        Kind::I64 => each(raw, big, out, |bytes| i128::from(i64::from_le_bytes(bytes))),
+        Kind::F16 | Kind::F32 | Kind::F64 | Kind::Bytes(_) | Kind::Unicode(_) => {}
     }
 }
 
@@ -195,7 +247,7 @@ fn each<const N: usize, T>(
 }
 
 /// Reorders column-major (Fortran) data.
-fn row_major<T: Copy + Default>(
+pub(super) fn row_major<T: Copy + Default>(
     data: Vec<T>,
     header: &Header,
     path: &Path,
@@ -300,5 +352,16 @@ mod tests {
         let mut out = Vec::new();
         floats_of(&header, &1.5f64.to_be_bytes(), &mut out);
         assert_eq!(out, [1.5]);
+    }
+
+    #[test]
+    fn strings_lose_their_padding() {
+        let mut header = header(&[1], false);
+        header.kind = Kind::Bytes(4);
+        assert_eq!(text(&header, b"ab\0\0"), "ab");
+        header.kind = Kind::Unicode(2);
+        assert_eq!(text(&header, &[0xe9, 0, 0, 0, 0, 0, 0, 0]), "é");
+        header.big_endian = true;
+        assert_eq!(text(&header, &[0, 0, 0, 0xe9, 0, 0, 0, b'x']), "éx");
     }
 }

@@ -1,35 +1,44 @@
 //! Items of a known shape: the input of a model that is there already.
 
-use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
 
+use granule_io::Intensity;
+
+use super::images::Order;
 use super::npy::Kind;
-use super::{Array, elements};
-use crate::{DataError, Features, Shape};
+use super::{Array, Values, elements};
+use crate::{DataError, Shape, reading};
+
+/// Items of one shape, one after the other.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Items {
+    /// Images of pixels from 0 to 255, channel first.
+    Pixels(Vec<u8>),
+    /// Images, channel first, or feature vectors, as the numbers of the file.
+    Values(Vec<f64>),
+}
 
 /// Reads one item of `shape`, or a batch of such items, from an `.npy` file.
 ///
-/// An image is `[C, H, W]`, `[H, W, C]` with C of 3, `[H, W]` with C of 1, or flat. `uint8` images become bytes, everything
-/// else floats: intensities from 0 to 1 for an image, features otherwise.
+/// An image is `[C, H, W]`, `[H, W, C]` with C of 3, `[H, W]` with C of 1, or flat. Images of integers are pixels, unless
+/// the model they are for has a range of intensities; everything else is given as it is.
 ///
 /// # Errors
-/// A [`DataError`] that names the file and what is wrong with it: type, shape, length, a number that is not finite.
-pub fn read_items(path: &Path, shape: &Shape) -> Result<Features, DataError> {
-    let file = File::open(path).map_err(|error| DataError::io(path, "open", error))?;
-    let len = file
-        .metadata()
-        .map_err(|error| DataError::io(path, "inspect", error))?
-        .len();
-    decode(BufReader::new(file), len, shape, path)
+/// A [`DataError`] that names the file and what is wrong with it: type, shape, length, a number that is not finite,
+/// integers that are no pixels.
+pub fn read_items(path: &Path, shape: &Shape, range: Option<[f64; 2]>) -> Result<Items, DataError> {
+    let (file, len) = reading::open(path)?;
+    decode(BufReader::new(file), len, shape, range, path)
 }
 
 fn decode(
     mut reader: impl Read,
     len: u64,
     shape: &Shape,
+    range: Option<[f64; 2]>,
     path: &Path,
-) -> Result<Features, DataError> {
+) -> Result<Items, DataError> {
     let array = Array::plain(&mut reader, len, path)?;
     let extents = array.extents();
     let order = order_of(&extents, shape)
@@ -41,32 +50,40 @@ fn decode(
         width,
     } = *shape
     else {
-        return Ok(Features::Floats(elements::floats(array)?));
+        return Ok(Items::Values(Values::read(array)?.doubles()));
     };
-    if array.header.kind == Kind::U8 {
+    let kind = array.header.kind;
+    if kind == Kind::U8 && range.is_none() {
         let mut pixels = elements::bytes(array)?;
         if order == Order::ChannelsLast {
             elements::channels_first(&mut pixels, height * width, channels);
         }
-        return Ok(Features::Bytes(pixels));
+        return Ok(Items::Pixels(pixels));
     }
-    let mut values = elements::floats(array)?;
+    let mut values = Values::read(array)?.doubles();
     if order == Order::ChannelsLast {
         elements::channels_first(&mut values, height * width, channels);
     }
-    Ok(Features::Floats(values))
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Order {
-    AsIs,
-    ChannelsLast,
+    if kind.is_float() || kind == Kind::Bool || range.is_some() {
+        return Ok(Items::Values(values));
+    }
+    let bounds = values
+        .iter()
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), &x| {
+            (low.min(x), high.max(x))
+        });
+    Intensity::Pixels
+        .check(bounds.0, bounds.1)
+        .map_err(|error| DataError::format(path, format!("{} images: {error}", kind.name())))?;
+    Ok(Items::Pixels(values.into_iter().map(|x| x as u8).collect()))
 }
 
 fn order_of(extents: &[usize], shape: &Shape) -> Option<Order> {
     match (*shape, extents) {
-        (Shape::Vector { len }, &[found]) => (found == len).then_some(Order::AsIs),
-        (shape @ Shape::Image { .. }, &[found]) => (found == shape.len()).then_some(Order::AsIs),
+        (Shape::Vector { len }, &[found]) => (found == len).then_some(Order::ChannelsFirst),
+        (shape @ Shape::Image { .. }, &[found]) => {
+            (found == shape.len()).then_some(Order::ChannelsFirst)
+        }
         (
             Shape::Image {
                 channels: 1,
@@ -74,7 +91,7 @@ fn order_of(extents: &[usize], shape: &Shape) -> Option<Order> {
                 width,
             },
             &[h, w],
-        ) => ((h, w) == (height, width)).then_some(Order::AsIs),
+        ) => ((h, w) == (height, width)).then_some(Order::ChannelsFirst),
         (
             Shape::Image {
                 channels,
@@ -84,7 +101,7 @@ fn order_of(extents: &[usize], shape: &Shape) -> Option<Order> {
             &[a, b, c],
         ) => {
             if (a, b, c) == (channels, height, width) {
-                Some(Order::AsIs)
+                Some(Order::ChannelsFirst)
             } else {
                 ((a, b, c) == (height, width, channels)).then_some(Order::ChannelsLast)
             }
@@ -127,11 +144,17 @@ mod tests {
     };
     const PAIR: Shape = Shape::Vector { len: 2 };
 
-    fn read(descr: &str, extents: &str, data: &[u8], shape: &Shape) -> Result<Features, DataError> {
+    fn read(descr: &str, extents: &str, data: &[u8], shape: &Shape) -> Result<Items, DataError> {
         let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {extents}}}");
         let length = (header.len() as u16).to_le_bytes();
         let bytes = [b"\x93NUMPY\x01\x00", &length[..], header.as_bytes(), data].concat();
-        decode(&bytes[..], bytes.len() as u64, shape, Path::new("x.npy"))
+        decode(
+            &bytes[..],
+            bytes.len() as u64,
+            shape,
+            None,
+            Path::new("x.npy"),
+        )
     }
 
     #[test]
@@ -146,11 +169,11 @@ mod tests {
             "(2, 3, 1)",
         ] {
             let found = read("|u1", extents, &six, &GREY).unwrap();
-            assert_eq!(found, Features::Bytes(six.clone()), "{extents}");
+            assert_eq!(found, Items::Pixels(six.clone()), "{extents}");
         }
         let two = [&six[..], &six[..]].concat();
         let found = read("|u1", "(2, 2, 3)", &two, &GREY).unwrap();
-        assert_eq!(found, Features::Bytes(two));
+        assert_eq!(found, Items::Pixels(two));
     }
 
     #[test]
@@ -165,13 +188,28 @@ mod tests {
             .flat_map(|x| x.to_le_bytes())
             .collect();
         let last = read("<f4", "(1, 2, 3)", &floats, &COLOUR).unwrap();
-        assert_eq!(last, Features::Floats(vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0]));
+        assert_eq!(last, Items::Values(vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0]));
+    }
+
+    #[test]
+    fn integers_are_pixels_whatever_their_type() {
+        let numbers: Vec<u8> = (0..6i16).flat_map(|x| (50 * x).to_be_bytes()).collect();
+        let found = read(">i2", "(2, 3)", &numbers, &GREY).unwrap();
+        assert_eq!(found, Items::Pixels(vec![0, 50, 100, 150, 200, 250]));
+        let beyond: Vec<u8> = (0..6i16).flat_map(|x| (60 * x).to_le_bytes()).collect();
+        let error = read("<i2", "(2, 3)", &beyond, &GREY)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("int16 images") && error.contains("--range=0,1023"),
+            "{error}"
+        );
     }
 
     #[test]
     fn features_are_floats_whatever_their_type() {
         let found = read("|u1", "(2, 2)", &[1, 2, 3, 200], &PAIR).unwrap();
-        assert_eq!(found, Features::Floats(vec![1.0, 2.0, 3.0, 200.0]));
+        assert_eq!(found, Items::Values(vec![1.0, 2.0, 3.0, 200.0]));
     }
 
     #[test]

@@ -3,12 +3,17 @@
 use std::io::Read;
 use std::path::Path;
 
+use granule_io::content;
+
 use crate::DataError;
 use crate::reading::{MAX_DECODED, fill, too_large};
 
 /// NumPy itself refuses headers above 10 000 bytes.
 const MAX_HEADER: usize = 1 << 16;
 const MAX_RANK: usize = 32;
+
+/// Characters of a string in an array at most.
+const MAX_TEXT: usize = 1 << 16;
 
 /// Element types that are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,25 +27,98 @@ pub(crate) enum Kind {
     I32,
     U64,
     I64,
+    F16,
     F32,
     F64,
+    /// Strings of so many bytes, filled up with zeros.
+    Bytes(usize),
+    /// Strings of so many characters of four bytes, filled up with zeros.
+    Unicode(usize),
 }
 
-pub(crate) const ALLOWED: &str =
-    "bool, signed or unsigned integers of 8 to 64 bits, float32 and float64";
+const NUMBERS: &str =
+    "bool, signed or unsigned integers of 8 to 64 bits, float16, float32 and float64";
 
 impl Kind {
+    /// By NumPy's code, which follows the byte order.
+    fn of(code: &str) -> Option<Self> {
+        let width = |digits: &str| digits.parse().ok().filter(|n| (1..=MAX_TEXT).contains(n));
+        Some(match code {
+            "b1" | "?" => Self::Bool,
+            "u1" => Self::U8,
+            "i1" => Self::I8,
+            "u2" => Self::U16,
+            "i2" => Self::I16,
+            "u4" => Self::U32,
+            "i4" => Self::I32,
+            "u8" => Self::U64,
+            "i8" => Self::I64,
+            "f2" => Self::F16,
+            "f4" => Self::F32,
+            "f8" => Self::F64,
+            _ => match code.split_at_checked(1)? {
+                ("S", digits) => Self::Bytes(width(digits)?),
+                ("U", digits) => Self::Unicode(width(digits)?),
+                _ => return None,
+            },
+        })
+    }
+
     pub(crate) fn size(self) -> usize {
         match self {
             Self::Bool | Self::U8 | Self::I8 => 1,
-            Self::U16 | Self::I16 => 2,
+            Self::U16 | Self::I16 | Self::F16 => 2,
             Self::U32 | Self::I32 | Self::F32 => 4,
             Self::U64 | Self::I64 | Self::F64 => 8,
+            Self::Bytes(width) => width,
+            Self::Unicode(width) => 4 * width,
         }
     }
 
     pub(crate) fn is_float(self) -> bool {
-        matches!(self, Self::F32 | Self::F64)
+        matches!(self, Self::F16 | Self::F32 | Self::F64)
+    }
+
+    pub(crate) fn is_text(self) -> bool {
+        matches!(self, Self::Bytes(_) | Self::Unicode(_))
+    }
+
+    /// Whether single precision may be too little for its numbers.
+    pub(crate) fn is_wide(self) -> bool {
+        matches!(
+            self,
+            Self::U32 | Self::I32 | Self::U64 | Self::I64 | Self::F64
+        )
+    }
+
+    /// NumPy's name of the type.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Bool => "bool",
+            Self::U8 => "uint8",
+            Self::I8 => "int8",
+            Self::U16 => "uint16",
+            Self::I16 => "int16",
+            Self::U32 => "uint32",
+            Self::I32 => "int32",
+            Self::U64 => "uint64",
+            Self::I64 => "int64",
+            Self::F16 => "float16",
+            Self::F32 => "float32",
+            Self::F64 => "float64",
+            Self::Bytes(_) | Self::Unicode(_) => "strings",
+        }
+    }
+}
+
+/// What is accepted instead of a type that is not read.
+fn instead(descr: &str) -> &'static str {
+    match descr.get(1..2) {
+        Some("O") => {
+            "numbers and strings; Python objects are not read: save names by y.astype(str), rows of one length as numbers"
+        }
+        Some("c") => "real numbers; save real and imaginary part, or the absolute values",
+        _ => NUMBERS,
     }
 }
 
@@ -64,7 +142,10 @@ impl Header {
         let [b'\x93', b'N', b'U', b'M', b'P', b'Y', major, _] = start else {
             return Err(DataError::format(
                 path,
-                "not an npy array: it does not start with \\x93NUMPY",
+                match content::recognise(&start) {
+                    Some(what) => format!("not an npy array: it is {what}"),
+                    None => "not an npy array: it does not start with \\x93NUMPY".to_owned(),
+                },
             ));
         };
         let (len, prefix) = match major {
@@ -127,27 +208,15 @@ impl Raw {
         let unknown = || DataError::ArrayType {
             path: path.to_path_buf(),
             found: self.descr.clone(),
-            allowed: ALLOWED,
+            allowed: instead(&self.descr),
         };
-        let (order, code) = self.descr.split_at_checked(1).ok_or_else(unknown)?;
-        let kind = match code {
-            "b1" => Kind::Bool,
-            "u1" => Kind::U8,
-            "i1" => Kind::I8,
-            "u2" => Kind::U16,
-            "i2" => Kind::I16,
-            "u4" => Kind::U32,
-            "i4" => Kind::I32,
-            "u8" => Kind::U64,
-            "i8" => Kind::I64,
-            "f4" => Kind::F32,
-            "f8" => Kind::F64,
-            _ => return Err(unknown()),
-        };
+        let order = self.descr.chars().next().filter(|c| "<>|=".contains(*c));
+        let code = order.map_or(self.descr.as_str(), |_| self.descr.get(1..).unwrap_or(""));
+        let kind = Kind::of(code).ok_or_else(unknown)?;
         let big_endian = match order {
-            "<" | "|" => false,
-            ">" => true,
-            _ => return Err(unknown()),
+            Some('>') => true,
+            Some('<' | '|') => false,
+            _ => cfg!(target_endian = "big"),
         };
         let bytes = self
             .shape
@@ -300,12 +369,13 @@ mod tests {
     fn refuses_other_types() {
         for descr in [
             "'|O'",
-            "'<U5'",
             "'<c16'",
             "[('a', '<f4'), ('b', '<i4')]",
             "''",
             "'é'",
-            "'<f2'",
+            "'<U0'",
+            "'<f16'",
+            "'<M8[ns]'",
         ] {
             let header = format!("{{'descr': {descr}, 'fortran_order': False, 'shape': (1,), }}");
             assert!(

@@ -9,10 +9,18 @@ use crate::reading::{fill, stream_error};
 const END_SIGNATURE: [u8; 4] = *b"PK\x05\x06";
 const ENTRY_SIGNATURE: [u8; 4] = *b"PK\x01\x02";
 const LOCAL_SIGNATURE: [u8; 4] = *b"PK\x03\x04";
+/// Of archives above 4 GiB or 65 535 members, whose end says where it is.
+const WIDE_END_SIGNATURE: [u8; 4] = *b"PK\x06\x06";
+const WIDE_LOCATOR_SIGNATURE: [u8; 4] = *b"PK\x06\x07";
+const WIDE_END_BYTES: usize = 56;
+const WIDE_LOCATOR_BYTES: usize = 20;
+/// The extra field of a member that holds what is too large for the plain ones.
+const WIDE_EXTRA: u16 = 1;
 const END_BYTES: usize = 22;
 const ENTRY_BYTES: usize = 46;
 const MAX_COMMENT: usize = u16::MAX as usize;
-const MAX_DIRECTORY: u64 = 1 << 20;
+/// Of a million members.
+const MAX_DIRECTORY: u64 = 1 << 27;
 
 /// How a member is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,18 +58,25 @@ pub(crate) fn members(
         .ok_or_else(|| damaged("it has no directory"))?;
     let end = Fields(tail.get(at..).unwrap_or_default());
     let cut = || damaged("its directory is cut short");
-    let count = end.u16(10).ok_or_else(cut)?;
-    let size = u64::from(end.u32(12).ok_or_else(cut)?);
-    let start = u64::from(end.u32(16).ok_or_else(cut)?);
-    if count == u16::MAX || start == u64::from(u32::MAX) {
-        return Err(DataError::format(
-            path,
-            "zip archives above 4 GiB are not read",
-        ));
+    let mut count = u64::from(end.u16(10).ok_or_else(cut)?);
+    let mut size = u64::from(end.u32(12).ok_or_else(cut)?);
+    let mut start = u64::from(end.u32(16).ok_or_else(cut)?);
+    let mut end_at = len - tail_len + at as u64;
+    if let Some(wide) = wide_end(file, end_at, path)? {
+        (count, size, start, end_at) = wide;
+    } else if start == u64::from(u32::MAX) {
+        return Err(cut());
     }
-    if size > MAX_DIRECTORY || start + size > len {
-        return Err(damaged("its directory lies outside the file"));
+    if size > MAX_DIRECTORY {
+        let reason = format!("a zip directory of {size} bytes; at most {MAX_DIRECTORY} are read");
+        return Err(DataError::format(path, reason));
     }
+    // Bytes before the archive, as in a self-extracting one, move everything.
+    let moved = end_at
+        .checked_sub(size)
+        .and_then(|real| real.checked_sub(start))
+        .ok_or_else(|| damaged("its directory lies outside the file"))?;
+    let start = start + moved;
     let directory = bytes_at(file, start, size as usize, path)?;
     let mut rest = directory.as_slice();
     let mut members = Vec::new();
@@ -87,18 +102,84 @@ pub(crate) fn members(
                 return Err(DataError::format(path, reason));
             }
         };
-        let field = |offset| fields.u32(offset).ok_or_else(cut);
+        let extra = rest
+            .get(ENTRY_BYTES + lengths[0]..)
+            .and_then(|rest| rest.get(..lengths[1]));
+        let mut wide = wide_fields(extra.ok_or_else(cut)?);
+        let mut field = |offset| match fields.u32(offset) {
+            Some(u32::MAX) => wide.next().ok_or_else(cut),
+            Some(value) => Ok(u64::from(value)),
+            None => Err(cut()),
+        };
+        let bytes = field(24)?;
+        let stored_bytes = field(20)?;
+        let local = field(42)?;
         members.push(Member {
             name,
             method,
-            crc: field(16)?,
-            stored_bytes: u64::from(field(20)?),
-            bytes: u64::from(field(24)?),
-            local: u64::from(field(42)?),
+            crc: fields.u32(16).ok_or_else(cut)?,
+            stored_bytes,
+            bytes,
+            local: local.checked_add(moved).ok_or_else(cut)?,
         });
         rest = rest.get(total..).ok_or_else(cut)?;
     }
     Ok(members)
+}
+
+/// Number of members, size, place and end of the directory of an archive with wide fields; `end` is the place of its
+/// plain end.
+fn wide_end(
+    file: &mut (impl Read + Seek),
+    end: u64,
+    path: &Path,
+) -> Result<Option<(u64, u64, u64, u64)>, DataError> {
+    let Some(at) = end.checked_sub(WIDE_LOCATOR_BYTES as u64) else {
+        return Ok(None);
+    };
+    let locator = bytes_at(file, at, WIDE_LOCATOR_BYTES, path)?;
+    if !locator.starts_with(&WIDE_LOCATOR_SIGNATURE) {
+        return Ok(None);
+    }
+    // Where the locator says, or right before it when bytes precede the archive.
+    let last = at.checked_sub(WIDE_END_BYTES as u64);
+    for place in [Fields(&locator).u64(8), last].into_iter().flatten() {
+        if last.is_none_or(|last| place > last) {
+            continue;
+        }
+        let bytes = bytes_at(file, place, WIDE_END_BYTES, path)?;
+        let fields = Fields(&bytes);
+        if let (true, Some(count), Some(size), Some(start)) = (
+            bytes.starts_with(&WIDE_END_SIGNATURE),
+            fields.u64(32),
+            fields.u64(40),
+            fields.u64(48),
+        ) {
+            return Ok(Some((count, size, start, place)));
+        }
+    }
+    Err(DataError::corrupt(
+        path,
+        "not a whole zip archive: the end of its directory is not where it says",
+    ))
+}
+
+/// The wide fields of a member, in their order: size, stored size, place.
+fn wide_fields(mut extra: &[u8]) -> impl Iterator<Item = u64> {
+    let mut found = Vec::new();
+    while let (Some(id), Some(len)) = (Fields(extra).u16(0), Fields(extra).u16(2)) {
+        let content = extra.get(4..4 + usize::from(len)).unwrap_or_default();
+        if id == WIDE_EXTRA {
+            let (numbers, _) = content.as_chunks::<8>();
+            found = numbers
+                .iter()
+                .map(|bytes| u64::from_le_bytes(*bytes))
+                .collect();
+            break;
+        }
+        extra = extra.get(4 + usize::from(len)..).unwrap_or_default();
+    }
+    found.into_iter()
 }
 
 /// Moves `file` to the first stored byte of a member; all of them lie inside the file.
@@ -122,11 +203,13 @@ pub(crate) fn seek_to(
             ),
         ));
     };
-    let start = member.local + 30 + u64::from(name) + u64::from(extra);
+    let start = member
+        .local
+        .saturating_add(30 + u64::from(name) + u64::from(extra));
     let len = file
         .seek(SeekFrom::End(0))
         .map_err(|error| stream_error(path, error))?;
-    if start + member.stored_bytes > len {
+    if start.saturating_add(member.stored_bytes) > len {
         return Err(DataError::corrupt(
             path,
             format!("zip member {:?} reaches beyond the file", member.name),
@@ -158,6 +241,13 @@ impl Fields<'_> {
             .get(offset..)?
             .first_chunk()
             .map(|bytes| u16::from_le_bytes(*bytes))
+    }
+
+    fn u64(&self, offset: usize) -> Option<u64> {
+        self.0
+            .get(offset..)?
+            .first_chunk()
+            .map(|bytes| u64::from_le_bytes(*bytes))
     }
 
     fn u32(&self, offset: usize) -> Option<u32> {

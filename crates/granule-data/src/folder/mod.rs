@@ -65,7 +65,7 @@ pub(crate) fn load(
     let (train, test) = parts?;
     let normalization = Normalization::of(&train);
     let mut dataset = Dataset::new("folder", classes, normalization, train, test)?;
-    dataset.warnings = warnings;
+    dataset.warnings.extend(warnings);
     tally.tell(dir, &fit, options, &mut dataset);
     Ok(dataset)
 }

@@ -90,7 +90,7 @@ fn gather_normalises_each_channel() {
             .enumerate()
             .map(move |(at, &pixel)| {
                 let channel = at / 4;
-                (f32::from(pixel) / 255.0 - normalization.mean[channel])
+                (f32::from(pixel) / 255.0 - normalization.mean[channel] as f32)
                     / normalization.std[channel]
             })
     });
@@ -123,7 +123,7 @@ fn gather_refuses_what_does_not_fit() {
             std: vec![1.0, 0.0, 1.0],
         },
         Normalization {
-            mean: vec![0.0, f32::NAN, 0.0],
+            mean: vec![0.0, f64::NAN, 0.0],
             std: vec![1.0; 3],
         },
     ] {

@@ -279,7 +279,7 @@ fn models_of_vectors_and_values() {
     let image = classifier.predict_image(&grey(2, 2)).unwrap_err();
     assert!(matches!(image, ModelError::NotAnImageModel { .. }));
 
-    file.task = Task::Regression { outputs: 3 };
+    file.task = Task::regression(3);
     let refused = Classifier::from_file(&file, &flex()).unwrap_err();
     assert!(matches!(refused, ModelError::NotAClassifier { outputs: 3 }));
     let predictor = Predictor::from_bytes(&file.to_bytes().unwrap(), &ndarray()).unwrap();

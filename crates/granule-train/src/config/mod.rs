@@ -9,6 +9,7 @@ mod weights;
 use std::ops::Range;
 use std::path::PathBuf;
 
+use granule_data::arrays::{ArrayOptions, TargetKind};
 use granule_data::task::TaskConfig;
 use granule_data::{Augmentation, DataError, DatasetSpec, ImageOptions, Truncated};
 use granule_device::DeviceSpec;
@@ -16,6 +17,7 @@ use granule_dynamics::DynamicsError;
 use granule_dynamics::composite::{COUPLERS, MultiGranularityConfig};
 use granule_dynamics::gradient::Memory;
 use granule_io::image::{Background, Channels, Resize, Size};
+use granule_io::intensity::check_range;
 use granule_models::ModelConfig;
 use serde::{Deserialize, Serialize};
 
@@ -109,6 +111,14 @@ pub struct DataConfig {
     /// `"error"` or `"skip"`, for `folder:` images whose file stops before its end: refuse them, or leave them out and
     /// say how many.
     pub truncated: Truncated,
+    /// The numbers of black and white in arrays of images: `[0, 255]`, `[-1, 1]`. Absent: 0 and 255 for integers, 0 and 1
+    /// for floating-point numbers.
+    pub range: Option<[f64; 2]>,
+    /// Exchange rows and columns of the images of arrays and IDX files, as EMNIST's need.
+    pub transpose: bool,
+    /// What the targets of arrays are: `"classes"` or `"values"`. Absent: integers, strings, one-hot rows and whole-numbered
+    /// floats that look like labels are classes.
+    pub targets: Option<TargetKind>,
     /// Random distortion of the training images.
     pub augmentation: Augmentation,
     /// The task that a rate network learns, instead of a data set; its trials have steps of `model.dt`.
@@ -188,6 +198,9 @@ impl Default for DataConfig {
             channels: None,
             background: Background::default(),
             truncated: Truncated::default(),
+            range: None,
+            transpose: false,
+            targets: None,
             augmentation: Augmentation::default(),
             task: None,
             trials: TrialsConfig::default(),
@@ -372,6 +385,9 @@ impl RunConfig {
                     "data.dataset",
                     "data.data_dir",
                     "data.offline",
+                    "data.range",
+                    "data.transpose",
+                    "data.targets",
                     "data.augmentation",
                 ],
                 false => &[],
@@ -620,6 +636,15 @@ impl DataConfig {
         Ok(())
     }
 
+    /// How arrays and IDX files are read.
+    pub fn arrays(&self) -> ArrayOptions {
+        ArrayOptions {
+            range: self.range,
+            transpose: self.transpose,
+            targets: self.targets,
+        }
+    }
+
     /// With the defaults of what only a data set has.
     fn without_set(&self) -> Self {
         let default = Self::default();
@@ -627,6 +652,9 @@ impl DataConfig {
             dataset: default.dataset,
             data_dir: default.data_dir,
             offline: default.offline,
+            range: default.range,
+            transpose: default.transpose,
+            targets: default.targets,
             augmentation: default.augmentation,
             ..self.clone()
         }
@@ -664,6 +692,15 @@ impl DataConfig {
             "0 (none) up to but not including 1",
         )?;
         self.validate_images()?;
+        if let Some(range) = self.range {
+            check_range(range).map_err(|_| {
+                ConfigError::new(
+                    "data.range",
+                    format!("{range:?}"),
+                    "two finite numbers, that of black first: [-1, 1]",
+                )
+            })?;
+        }
         self.augmentation.validate().map_err(augmentation_error)
     }
 }

@@ -44,13 +44,14 @@ impl Session<'_> {
                 let samples = Samples {
                     split: &parts.dataset.test,
                     indices: &parts.test,
-                    normalization: parts.normalization(),
+                    scaling: parts.scaling(),
                 };
                 let (evaluation, outputs) =
                     samples.evaluate(&network()?, &problem.task, device, batch, self.observer)?;
                 let scatters = match &problem.task {
-                    Task::Regression { outputs: width } => {
-                        Scatter::sample(&samples.values(), &outputs, *width)
+                    Task::Regression { outputs: width, .. } => {
+                        let scatters = Scatter::sample(&samples.values(), &outputs, *width);
+                        moved(scatters, parts.dataset.test.target_offset())
                     }
                     _ => Vec::new(),
                 };
@@ -220,7 +221,7 @@ impl Session<'_> {
         let test = &parts.dataset.test;
         let picture = |index: usize| -> Option<Picture> {
             let (channels, height, width) = self.problem.image()?;
-            Picture::thumbnail(channels, height, width, test.pixels(index)?, PICTURE_SIDE).ok()
+            Picture::thumbnail(channels, height, width, &test.picture(index)?, PICTURE_SIDE).ok()
         };
         match &evaluation.scores {
             Scores::Trials(_) | Scores::Recording(_) => None,
@@ -310,6 +311,18 @@ fn summary(outcome: &Outcome, evaluation: &Evaluation) -> RunSummary {
         run_dir: outcome.run_dir.display().to_string(),
         model: path_text(&outcome.model_path),
     }
+}
+
+/// Points on the scale of the targets, which are stored less an offset.
+fn moved(mut scatters: Vec<Scatter>, offset: &[f64]) -> Vec<Scatter> {
+    for scatter in &mut scatters {
+        let offset = offset.get(scatter.output).copied().unwrap_or(0.0);
+        for (truth, predicted) in &mut scatter.points {
+            *truth = (f64::from(*truth) + offset) as f32;
+            *predicted = (f64::from(*predicted) + offset) as f32;
+        }
+    }
+    scatters
 }
 
 fn path_text(path: &Option<PathBuf>) -> String {

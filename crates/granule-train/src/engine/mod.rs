@@ -226,6 +226,7 @@ fn open<'a>(
                 offline: config.data.offline,
                 seed: config.data.seed,
                 images: config.data.images(),
+                arrays: config.data.arrays(),
                 progress: observer.progress(),
             },
         )?)),

@@ -2,10 +2,10 @@
 
 use burn::tensor::Device;
 use granule_data::task::Part;
-use granule_data::{Dataset, DatasetSpec, Normalization, Shape, Split, Targets};
+use granule_data::{Dataset, DatasetSpec, Shape, Split, Targets};
 use granule_models::{InputShape, InputSpec, ModelConfig, Task};
 
-use crate::batches::{Purpose, shuffle};
+use crate::batches::{Purpose, Scaling, shuffle};
 use crate::config::{DataConfig, Loss, Monitor, RunConfig, TrainConfig};
 use crate::error::{ConfigError, TrainError};
 use crate::recording::Recorded;
@@ -90,12 +90,14 @@ impl<'a> Problem<'a> {
         let refused = match (&task, train.loss) {
             (Task::Regression { .. }, Loss::CrossEntropy) => Some((
                 "\"cross-entropy\"",
-                "\"mse\" for a data set with real-valued targets",
+                "\"mse\" for real-valued targets, which y holds (`--set train.loss=mse`); if they are labels, save them as \
+                 integers or strings, or say data.targets = \"classes\"",
             )),
             // Outputs fitted to one-hot rows are no logits, which is what a model file's classifier takes them for.
-            (Task::Classification { .. }, Loss::Mse) => {
-                Some(("\"mse\"", "\"cross-entropy\" for a data set with classes"))
-            }
+            (Task::Classification { .. }, Loss::Mse) => Some((
+                "\"mse\"",
+                "\"cross-entropy\" for classes, which y holds; if they are amounts, say data.targets = \"values\"",
+            )),
             _ => None,
         };
         if let Some((value, allowed)) = refused {
@@ -135,6 +137,7 @@ impl<'a> Problem<'a> {
             std: dataset.normalization.std.clone(),
             background: config.data.background,
             resize: config.data.images().resize,
+            range: config.data.range,
         };
         config.model.validate(&input.shape, task.outputs())?;
         let train = limited(
@@ -247,8 +250,11 @@ impl<'a> Problem<'a> {
 }
 
 impl<'a> Parts<'a> {
-    pub fn normalization(&self) -> &'a Normalization {
-        &self.dataset.normalization
+    pub fn scaling(&self) -> Scaling<'a> {
+        Scaling {
+            inputs: &self.dataset.normalization,
+            targets: &self.dataset.target_normalization,
+        }
     }
 }
 
@@ -284,7 +290,11 @@ pub(crate) fn task(dataset: &Dataset) -> Task {
         Targets::Classes(_) => Task::Classification {
             classes: dataset.classes.clone(),
         },
-        Targets::Values { width, .. } => Task::Regression { outputs: *width },
+        Targets::Values { width, .. } => Task::Regression {
+            outputs: *width,
+            mean: dataset.target_normalization.mean.clone(),
+            std: dataset.target_normalization.std.clone(),
+        },
     }
 }
 
@@ -352,7 +362,7 @@ fn hold_out(
 
 #[cfg(test)]
 mod tests {
-    use granule_data::Features;
+    use granule_data::{Features, Normalization};
 
     use super::*;
 

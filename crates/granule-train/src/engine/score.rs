@@ -5,7 +5,7 @@ use granule_data::{Dataset, Normalization, Split};
 use granule_device::OpenDevice;
 use granule_models::{ModelFile, Network, Task};
 
-use crate::batches::{BatchTruth, truth};
+use crate::batches::{BatchTruth, Scaling, truth};
 use crate::engine::problem::{input_shape, task};
 use crate::error::TrainError;
 use crate::event::{Event, Observer};
@@ -21,7 +21,7 @@ const MISTAKES: usize = 64;
 pub(crate) struct Samples<'a> {
     pub split: &'a Split,
     pub indices: &'a [usize],
-    pub normalization: &'a Normalization,
+    pub scaling: Scaling<'a>,
 }
 
 impl Samples<'_> {
@@ -47,7 +47,7 @@ impl Samples<'_> {
         for chunk in self.indices.chunks(batch.max(1)) {
             let mut data = Vec::new();
             self.split
-                .gather(chunk, self.normalization, None, &mut data)?;
+                .gather(chunk, self.scaling.inputs, None, &mut data)?;
             let data = TensorData::new(data, [chunk.len(), self.split.shape().len()]);
             let outputs = network.forward(Tensor::from_data(data, device));
             if let Some(last) = pending.replace((chunk, outputs)) {
@@ -67,10 +67,10 @@ impl Samples<'_> {
         let function = LossFunction::scoring();
         let mut total = Tally::default();
         self.run("training", network, device, batch, |indices, outputs| {
-            let tally = with_truth(self.split, indices, |truth| {
+            let tally = self.with_truth(indices, |truth| {
                 let width = outputs.len() / indices.len().max(1);
                 function.on_host(outputs, truth, width, None)
-            });
+            })?;
             total.loss += tally.loss;
             total.correct += tally.correct;
             Ok(())
@@ -78,7 +78,8 @@ impl Samples<'_> {
         Ok(total)
     }
 
-    /// All scores of samples of the test part, and the outputs, row-major `[samples, outputs]`.
+    /// All scores of samples of the test part, and the outputs, row-major `[samples, outputs]`: real values on the scale on
+    /// which the targets are stored. The loss is that of normalised targets.
     pub fn evaluate(
         &self,
         network: &Network,
@@ -94,9 +95,9 @@ impl Samples<'_> {
         let mut loss = 0.0;
         let mut done = 0;
         self.run("test", network, device, batch, |indices, batch| {
-            loss += with_truth(self.split, indices, |truth| {
+            loss += self.with_truth(indices, |truth| {
                 function.on_host(batch, truth, width, None).loss
-            });
+            })?;
             outputs.extend_from_slice(batch);
             done += indices.len();
             observer.event(&Event::Evaluated {
@@ -110,6 +111,7 @@ impl Samples<'_> {
                 Scores::Classification(self.classification(&outputs, classes)?)
             }
             Task::Regression { .. } | Task::Trials { .. } | Task::Recording { .. } => {
+                self.scale_back(&mut outputs, width);
                 let truth = self.values();
                 Scores::Regression(RegressionScores::new(&truth, &outputs, width)?)
             }
@@ -122,12 +124,33 @@ impl Samples<'_> {
         Ok((evaluation, outputs))
     }
 
-    /// The real-valued targets, row-major.
+    /// The stored real-valued targets, row-major.
     pub fn values(&self) -> Vec<f32> {
-        match truth(self.split, self.indices) {
-            BatchTruth::HostValues(values) => values,
-            _ => Vec::new(),
+        let rows = self.indices.iter();
+        let rows = rows.filter_map(|&index| self.split.target_values(index));
+        rows.flatten().copied().collect()
+    }
+
+    fn scale_back(&self, outputs: &mut [f32], width: usize) {
+        let means = self.split.target_means(self.scaling.targets);
+        for row in outputs.chunks_mut(width.max(1)) {
+            for (at, output) in row.iter_mut().enumerate() {
+                let std = self.scaling.targets.std.get(at).copied().unwrap_or(1.0);
+                *output = *output * std + means.get(at).copied().unwrap_or(0.0);
+            }
         }
+    }
+
+    fn with_truth<R>(
+        &self,
+        indices: &[usize],
+        use_it: impl FnOnce(Truth<'_>) -> R,
+    ) -> Result<R, TrainError> {
+        Ok(match truth(self.split, indices, self.scaling.targets)? {
+            BatchTruth::HostClasses(classes) => use_it(Truth::Classes(&classes)),
+            BatchTruth::HostValues(values) => use_it(Truth::Values(&values)),
+            _ => use_it(Truth::Values(&[])),
+        })
     }
 
     fn classification(
@@ -188,18 +211,10 @@ pub(super) fn check_finite(
     }
 }
 
-fn with_truth<R>(split: &Split, indices: &[usize], use_it: impl FnOnce(Truth<'_>) -> R) -> R {
-    match truth(split, indices) {
-        BatchTruth::HostClasses(classes) => use_it(Truth::Classes(&classes)),
-        BatchTruth::HostValues(values) => use_it(Truth::Values(&values)),
-        _ => use_it(Truth::Values(&[])),
-    }
-}
-
 /// Scores a model file on the test part of a data set, `batch` samples at a time.
 ///
 /// # Errors
-/// [`TrainError::Mismatch`] when sample shape, targets or class names differ from the model's,
+/// [`TrainError::Mismatch`] when sample shape or targets differ from the model's, or a class is none of its classes,
 /// [`TrainError::NonFiniteOutput`] when the network gives NaN or infinity for a sample.
 pub fn evaluate(
     file: &ModelFile,
@@ -215,27 +230,65 @@ pub fn evaluate(
             found: shape.to_string(),
         });
     }
-    let found = task(dataset);
-    if found != file.task {
-        return Err(TrainError::Mismatch {
-            expected: describe(&file.task),
-            found: describe(&found),
-        });
+    let mut relabelled = None;
+    match (&file.task, task(dataset)) {
+        (Task::Regression { outputs, .. }, Task::Regression { outputs: found, .. })
+            if *outputs == found => {}
+        (Task::Classification { classes }, Task::Classification { classes: found }) => {
+            if *classes != found {
+                let places = places(classes, &found).ok_or_else(|| TrainError::Mismatch {
+                    expected: describe(&file.task),
+                    found: describe(&task(dataset)),
+                })?;
+                relabelled = Some(dataset.test.relabelled(&places)?);
+                for name in classes.iter().filter(|name| !found.contains(name)) {
+                    let text = format!(
+                        "the class {name} has no test sample, the scores say nothing of it"
+                    );
+                    observer.event(&Event::Warning { text: &text });
+                }
+            }
+        }
+        (expected, found) => {
+            return Err(TrainError::Mismatch {
+                expected: describe(expected),
+                found: describe(&found),
+            });
+        }
     }
-    let normalization = Normalization {
+    let inputs = Normalization {
         mean: file.input.mean.clone(),
         std: file.input.std.clone(),
     };
+    let targets = match &file.task {
+        Task::Regression { mean, std, .. } => Normalization {
+            mean: mean.clone(),
+            std: std.clone(),
+        },
+        _ => Normalization::default(),
+    };
     let indices: Vec<usize> = (0..dataset.test.len()).collect();
     let samples = Samples {
-        split: &dataset.test,
+        split: relabelled.as_ref().unwrap_or(&dataset.test),
         indices: &indices,
-        normalization: &normalization,
+        scaling: Scaling {
+            inputs: &inputs,
+            targets: &targets,
+        },
     };
     let network = file.network(device.burn())?;
     Ok(samples
         .evaluate(&network, &file.task, device.burn(), batch, observer)?
         .0)
+}
+
+/// The place of each name of `found` in `classes`; none when one is not there.
+fn places(classes: &[String], found: &[String]) -> Option<Vec<u16>> {
+    let place = |name| {
+        let at = classes.iter().position(|class| class == name)?;
+        u16::try_from(at).ok()
+    };
+    found.iter().map(place).collect()
 }
 
 pub(super) fn describe(task: &Task) -> String {
@@ -245,7 +298,7 @@ pub(super) fn describe(task: &Task) -> String {
             let more = if classes.len() > 12 { ", …" } else { "" };
             format!("{} classes ({}{more})", classes.len(), names.join(", "))
         }
-        Task::Regression { outputs } => format!("{outputs} real values"),
+        Task::Regression { outputs, .. } => format!("{outputs} real values"),
         Task::Trials { task, steps, .. } => format!("trials of {task} in {steps} steps"),
         Task::Recording {
             quantities,

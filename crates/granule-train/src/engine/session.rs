@@ -194,7 +194,7 @@ impl<'a> Session<'a> {
         let supply = match &problem.source {
             Source::Dataset(parts) => Supply::Samples(Batches::new(
                 &parts.dataset.train,
-                parts.normalization(),
+                parts.scaling(),
                 &self.config.data.augmentation,
                 &parts.train,
                 batch_size,
@@ -343,7 +343,7 @@ impl<'a> Session<'a> {
                 let samples = Samples {
                     split: &parts.dataset.train,
                     indices: &parts.validation,
-                    normalization: parts.normalization(),
+                    scaling: parts.scaling(),
                 };
                 let classes = self.problem.has_classes();
                 samples.tally(&network, device, batch).map(|tally| {

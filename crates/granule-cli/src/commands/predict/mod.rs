@@ -6,7 +6,8 @@ mod show;
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use granule::data::{Features, Shape, arrays};
+use granule::data::arrays::Items;
+use granule::data::{Shape, arrays};
 use granule::device::DeviceSpec;
 use granule::io::image::Resize;
 use granule::models::{
@@ -36,13 +37,6 @@ enum Model {
 }
 
 impl Model {
-    fn shape(&self) -> &InputShape {
-        match self {
-            Self::Classes(model) => &model.input().shape,
-            Self::Values(model) => &model.input().shape,
-        }
-    }
-
     fn predictor(&self) -> &Predictor {
         match self {
             Self::Classes(model) => model.predictor(),
@@ -78,7 +72,7 @@ pub fn run(args: &args::Predict) -> anyhow::Result<()> {
             let model = Classifier::from_file(&file, device.burn())?;
             let resize = resizing(&file.input, args.resize);
             let model = model.resizing_by(resize).laying_over(background);
-            Model::Classes(model.inverting(args.invert))
+            Model::Classes(model.inverting(args.invert).ranging(args.range)?)
         }
         Task::Trials { task, .. } => {
             return Err(Hinted::new(
@@ -98,7 +92,7 @@ pub fn run(args: &args::Predict) -> anyhow::Result<()> {
             let model = Predictor::from_file(&file, device.burn())?;
             let resize = resizing(&file.input, args.resize);
             let model = model.resizing_by(resize).laying_over(background);
-            Model::Values(model.inverting(args.invert))
+            Model::Values(model.inverting(args.invert).ranging(args.range)?)
         }
     };
     let inputs = inputs::find(&args.inputs);
@@ -332,25 +326,20 @@ pub fn resizing(input: &InputSpec, flag: Option<Option<Resize>>) -> Option<Resiz
 }
 
 fn answers(model: &Model, path: &Path, args: &args::Predict) -> anyhow::Result<Vec<Answer>> {
-    let len = model.shape().len();
+    let input = model.predictor().input();
+    let len = input.shape.len();
     let extension = path
         .extension()
         .map(|extension| extension.to_string_lossy().to_lowercase());
     match extension.as_deref() {
-        Some("npy") => match arrays::read_items(path, &shape(model.shape()))? {
-            Features::Bytes(pixels) => {
-                let samples: Vec<_> = pixels.chunks(len).map(Sample::Pixels).collect();
-                in_array(model.answer(&samples, args.top), path)
-            }
-            Features::Floats(_) if args.invert => bail!(
-                "--invert is for pixels; {} holds real values",
-                path.display()
-            ),
-            Features::Floats(values) => {
-                let samples: Vec<_> = values.chunks(len).map(Sample::Values).collect();
-                in_array(model.answer(&samples, args.top), path)
-            }
-        },
+        Some("npy") => {
+            let items = arrays::read_items(path, &shape(&input.shape), input.range)?;
+            let samples: Vec<_> = match &items {
+                Items::Pixels(pixels) => pixels.chunks(len).map(Sample::Pixels).collect(),
+                Items::Values(values) => values.chunks(len).map(Sample::Doubles).collect(),
+            };
+            in_array(model.answer(&samples, args.top), path)
+        }
         Some("npz") => bail!(
             "{} is an archive of arrays; save the one to predict as .npy",
             path.display()

@@ -1,0 +1,290 @@
+//! What an array of targets says: classes, by labels, names or one-hot rows; or real values.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::values::Values;
+use super::{Array, elements};
+use crate::text::printable;
+use crate::{DataError, Targets};
+
+/// What targets are taken for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum TargetKind {
+    /// Labels of classes.
+    Classes,
+    /// Real values.
+    Values,
+}
+
+/// The whole-numbered floats that count as labels: at most so many different ones.
+const MOST_FLOAT_LABELS: usize = 1000;
+/// Names that a sentence lists.
+const MOST_NAMES: usize = 8;
+
+/// A label as the file holds it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum Label {
+    Whole(i128),
+    Name(String),
+}
+
+impl Label {
+    fn name(&self) -> String {
+        match self {
+            Self::Whole(number) => number.to_string(),
+            Self::Name(name) => printable(name),
+        }
+    }
+}
+
+/// One label for each sample.
+pub(crate) struct Labels {
+    /// In the order of their first sample.
+    found: Vec<Label>,
+    /// Positions in `found`.
+    samples: Vec<u16>,
+}
+
+#[derive(Default)]
+struct Collector {
+    numbers: HashMap<Label, u16>,
+    labels: Vec<Label>,
+    samples: Vec<u16>,
+}
+
+impl Collector {
+    fn add(&mut self, label: Label, path: &Path) -> Result<(), DataError> {
+        let number = match self.numbers.get(&label) {
+            Some(&number) => number,
+            None => {
+                let next = u16::try_from(self.labels.len())
+                    .ok()
+                    .filter(|&n| n < u16::MAX);
+                let number = next.ok_or_else(|| {
+                    let reason = format!(
+                        "y has more than {} different labels; for amounts say data.targets = \"values\"",
+                        u16::MAX
+                    );
+                    DataError::format(path, reason)
+                })?;
+                self.labels.push(label.clone());
+                self.numbers.insert(label, number);
+                number
+            }
+        };
+        self.samples.push(number);
+        Ok(())
+    }
+
+    fn labels(self) -> Labels {
+        Labels {
+            found: self.labels,
+            samples: self.samples,
+        }
+    }
+}
+
+/// The targets of a part.
+pub(crate) enum Outputs {
+    Labels(Labels),
+    Values(Values),
+}
+
+impl Outputs {
+    /// Reads targets as `kind` says, else as what they look like; `notes` gets what was recognised.
+    pub(super) fn read(
+        array: Array<'_>,
+        kind: Option<TargetKind>,
+        notes: &mut Vec<String>,
+    ) -> Result<Self, DataError> {
+        let path = array.path.to_path_buf();
+        let header = array.header.clone();
+        let extents = array.extents();
+        let columns = match extents.as_slice() {
+            [_] => 1,
+            &[_, columns] => columns,
+            _ => {
+                return Err(array.wrong_shape(
+                    "[N] for labels, [N] or [N, K] for real-valued targets or one-hot rows",
+                ));
+            }
+        };
+        let type_name = header.kind.name();
+        let refuse = |reason: String| Err(DataError::format(&path, reason));
+        if header.kind.is_text() {
+            if columns != 1 {
+                return Err(array.wrong_shape("[N] for names of classes"));
+            }
+            if kind == Some(TargetKind::Values) {
+                return refuse("y holds strings, which are names of classes; data.targets = \"values\" needs numbers".into());
+            }
+            let mut collector = Collector::default();
+            elements::strings(array, |name| {
+                collector.add(Label::Name(name.to_owned()), &path)
+            })?;
+            return Ok(Self::Labels(collector.labels()));
+        }
+        if columns == 1 && !header.kind.is_float() && kind != Some(TargetKind::Values) {
+            let mut collector = Collector::default();
+            elements::integers(array, |number| collector.add(Label::Whole(number), &path))?;
+            return Ok(Self::Labels(collector.labels()));
+        }
+        let values = Values::read(array)?;
+        if kind == Some(TargetKind::Values) {
+            return Ok(Self::Values(values));
+        }
+        let recognised = match columns {
+            1 => whole(&values, kind.is_some(), &path)?,
+            _ => one_hot(&values, columns),
+        };
+        match (recognised, kind) {
+            (Some(labels), _) => {
+                let what = match columns {
+                    1 => format!("whole numbers in {type_name}"),
+                    _ => format!("one-hot rows of {columns}"),
+                };
+                if kind.is_none() {
+                    notes.push(format!(
+                        "{}: y holds {what}, taken for labels of classes (data.targets = \"values\" takes them for amounts)",
+                        path.display()
+                    ));
+                }
+                Ok(Self::Labels(labels))
+            }
+            (None, Some(_)) => refuse(format!(
+                "y holds {type_name} of shape {:?} that are neither whole numbers nor one-hot rows, so they are no labels; \
+                 save labels as integers or strings, or say data.targets = \"values\"",
+                header.shape
+            )),
+            (None, None) => {
+                notes.push(format!(
+                    "{}: y holds {type_name} of shape {:?}, taken for real-valued targets",
+                    path.display(),
+                    header.shape
+                ));
+                Ok(Self::Values(values))
+            }
+        }
+    }
+
+    pub(super) fn kind(&self) -> TargetKind {
+        match self {
+            Self::Labels(_) => TargetKind::Classes,
+            Self::Values(_) => TargetKind::Values,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Labels(labels) => labels.samples.len(),
+            Self::Values(values) => values.len() / values.width.max(1),
+        }
+    }
+}
+
+/// Floats that look like labels: whole numbers, from 0 or 1 without a gap, or -1 and 1, each with two samples or more on
+/// average. Any whole numbers when the user says that they are labels.
+fn whole(values: &Values, said: bool, path: &Path) -> Result<Option<Labels>, DataError> {
+    let mut collector = Collector::default();
+    for value in values.iter() {
+        if value.fract() != 0.0 || value.abs() > 2f64.powi(53) {
+            return Ok(None);
+        }
+        collector.add(Label::Whole(value as i128), path)?;
+        if !said && collector.labels.len() > MOST_FLOAT_LABELS {
+            return Ok(None);
+        }
+    }
+    let mut found = collector.labels.clone();
+    found.sort_unstable();
+    let count = found.len();
+    let run = |first: i128| {
+        let expected = (first..).take(count).map(Label::Whole);
+        found.iter().cloned().eq(expected)
+    };
+    let signs = [Label::Whole(-1), Label::Whole(1)];
+    let alike = run(0) || run(1) || found == signs;
+    let looks = count >= 2 && alike && collector.samples.len() >= 2 * count;
+    Ok((said || looks).then(|| collector.labels()))
+}
+
+/// Rows of a single 1 among zeros.
+fn one_hot(values: &Values, columns: usize) -> Option<Labels> {
+    let most = usize::from(u16::MAX);
+    let mut samples = Vec::new();
+    let mut row = Vec::with_capacity(columns.min(most));
+    let mut numbers = values.iter();
+    for _ in 0..values.len() / columns.max(1) {
+        row.clear();
+        row.extend(numbers.by_ref().take(columns));
+        let hot = row.iter().position(|&x| x == 1.0)?;
+        if hot >= most || row.iter().enumerate().any(|(at, &x)| at != hot && x != 0.0) {
+            return None;
+        }
+        samples.push(hot as u16);
+    }
+    let found = (0..columns.min(most)).map(|column| Label::Whole(column as i128));
+    Some(Labels {
+        found: found.collect(),
+        samples,
+    })
+}
+
+/// The classes of several parts, those that occur in any, and the targets of each part.
+pub(super) fn classes(
+    parts: Vec<Labels>,
+    y: &Path,
+    notes: &mut Vec<String>,
+) -> Result<(Vec<String>, Vec<Targets>), DataError> {
+    let mut all: Vec<Label> = parts
+        .iter()
+        .flat_map(|part| part.found.iter().cloned())
+        .collect();
+    all.sort_unstable();
+    all.dedup();
+    if all.len() > usize::from(u16::MAX) {
+        let reason = format!("y has more than {} different labels in its parts", u16::MAX);
+        return Err(DataError::format(y, reason));
+    }
+    let names: Vec<String> = all.iter().map(Label::name).collect();
+    let counted = all
+        .iter()
+        .enumerate()
+        .all(|(at, label)| *label == Label::Whole(at as i128));
+    if !counted {
+        let shown = names
+            .iter()
+            .take(MOST_NAMES)
+            .cloned()
+            .collect::<Vec<_>>()
+            .join(", ");
+        let more = if names.len() > MOST_NAMES {
+            ", …"
+        } else {
+            ""
+        };
+        notes.push(format!(
+            "{}: the classes are the {} labels that occur: {shown}{more}",
+            y.display(),
+            names.len()
+        ));
+    }
+    let targets = parts.into_iter().map(|part| {
+        let place = |label: &Label| all.binary_search(label).unwrap_or_default() as u16;
+        let places: Vec<u16> = part.found.iter().map(place).collect();
+        let mut samples = part.samples;
+        for sample in &mut samples {
+            *sample = places
+                .get(usize::from(*sample))
+                .copied()
+                .unwrap_or_default();
+        }
+        Targets::Classes(samples)
+    });
+    Ok((names, targets.collect()))
+}

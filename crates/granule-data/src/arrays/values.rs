@@ -1,0 +1,150 @@
+//! Real numbers in the precision that they need: a column far from zero is centred before it is cut to single precision.
+
+use std::path::Path;
+
+use super::{Array, elements};
+use crate::{DataError, reading};
+
+/// A column is centred when its mean is more than so many times its deviation: single precision then leaves fewer than
+/// five digits of what differs between samples.
+const FAR: f64 = 100.0;
+
+/// Rows of numbers, in double precision where the file's type may need it.
+pub(crate) struct Values {
+    numbers: Numbers,
+    /// Numbers of a row.
+    pub(crate) width: usize,
+}
+
+enum Numbers {
+    Narrow(Vec<f32>),
+    Wide(Vec<f64>),
+}
+
+impl Values {
+    pub(super) fn read(array: Array<'_>) -> Result<Self, DataError> {
+        array.check_numbers()?;
+        let extents = array.extents();
+        let width = extents.iter().skip(1).product::<usize>().max(1);
+        let numbers = match array.header.kind.is_wide() {
+            true => Numbers::Wide(elements::doubles(array)?),
+            false => Numbers::Narrow(elements::floats(array)?),
+        };
+        Ok(Self { numbers, width })
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        match &self.numbers {
+            Numbers::Narrow(numbers) => numbers.len(),
+            Numbers::Wide(numbers) => numbers.len(),
+        }
+    }
+
+    pub(crate) fn iter(&self) -> Box<dyn Iterator<Item = f64> + '_> {
+        match &self.numbers {
+            Numbers::Narrow(numbers) => Box::new(numbers.iter().map(|&x| f64::from(x))),
+            Numbers::Wide(numbers) => Box::new(numbers.iter().copied()),
+        }
+    }
+
+    /// What to subtract from each column before it is cut to single precision; empty when no column needs it.
+    pub(crate) fn offset(&self) -> Vec<f64> {
+        let Numbers::Wide(numbers) = &self.numbers else {
+            return Vec::new();
+        };
+        let count = (numbers.len() / self.width).max(1) as f64;
+        let mut columns = vec![Column::default(); self.width];
+        for row in numbers.chunks_exact(self.width) {
+            columns
+                .iter_mut()
+                .zip(row)
+                .for_each(|(column, &x)| column.add(x));
+        }
+        for row in numbers.chunks_exact(self.width) {
+            columns
+                .iter_mut()
+                .zip(row)
+                .for_each(|(column, &x)| column.spread(x, count));
+        }
+        let offset: Vec<f64> = columns.iter().map(|column| column.offset(count)).collect();
+        match offset.iter().all(|&x| x == 0.0) {
+            true => Vec::new(),
+            false => offset,
+        }
+    }
+
+    /// Single-precision numbers, less the offset of their column.
+    pub(crate) fn cut(self, offset: &[f64], path: &Path) -> Result<Vec<f32>, DataError> {
+        let width = self.width;
+        let wide = match self.numbers {
+            Numbers::Narrow(mut numbers) => {
+                if !offset.is_empty() {
+                    for (at, x) in numbers.iter_mut().enumerate() {
+                        let offset = offset.get(at % width).copied().unwrap_or(0.0);
+                        *x = (f64::from(*x) - offset) as f32;
+                    }
+                }
+                return Ok(numbers);
+            }
+            Numbers::Wide(numbers) => numbers,
+        };
+        let mut out: Vec<f32> = Vec::new();
+        reading::reserve_exact(&mut out, wide.len(), path)?;
+        for (at, &x) in wide.iter().enumerate() {
+            let centred = (x - offset.get(at % width).copied().unwrap_or(0.0)) as f32;
+            if !centred.is_finite() {
+                return Err(DataError::NonFinite {
+                    path: path.to_path_buf(),
+                    index: at / width,
+                    value: x,
+                });
+            }
+            out.push(centred);
+        }
+        Ok(out)
+    }
+
+    /// The numbers in double precision.
+    pub(crate) fn doubles(self) -> Vec<f64> {
+        match self.numbers {
+            Numbers::Wide(numbers) => numbers,
+            Numbers::Narrow(numbers) => numbers.into_iter().map(f64::from).collect(),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Default)]
+struct Column {
+    sum: f64,
+    squares: f64,
+    first: Option<f64>,
+    differs: bool,
+}
+
+impl Column {
+    fn add(&mut self, x: f64) {
+        self.sum += x;
+        let first = *self.first.get_or_insert(x);
+        self.differs |= first != x;
+    }
+
+    fn spread(&mut self, x: f64, count: f64) {
+        self.squares += (x - self.sum / count).powi(2) / count;
+    }
+
+    fn offset(&self, count: f64) -> f64 {
+        let mean = self.sum / count;
+        match self.differs {
+            false => {
+                let only = self.first.unwrap_or(0.0);
+                if f64::from(only as f32) == only {
+                    0.0
+                } else {
+                    only
+                }
+            }
+            true if mean.is_finite() && mean.abs() > FAR * self.squares.sqrt() => mean,
+            true => 0.0,
+        }
+    }
+}
