@@ -9,6 +9,7 @@
 //! classes are the labels that occur. One-hot rows and whole-numbered floats that look like labels are taken for labels;
 //! [`ArrayOptions::targets`] decides otherwise.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
@@ -31,6 +32,7 @@ mod zip;
 
 pub use items::{Items, read_items};
 use npy::Header;
+pub(crate) use npy::Kind;
 pub(crate) use targets::Outputs;
 pub use targets::TargetKind;
 use values::Values;
@@ -114,7 +116,7 @@ pub(crate) fn load(
         x: x.to_owned(),
         y: y.to_owned(),
     };
-    assemble("arrays", vec![part], seed, notes)
+    assemble("arrays", vec![part], seed, notes, &HashMap::new())
 }
 
 /// Decodes an `.npz` archive into a data set; `seed` decides the division when it holds only `x` and `y`. `path` is
@@ -169,7 +171,7 @@ pub fn decode_npz(
             return Err(DataError::format(path, reason));
         }
     };
-    assemble("arrays", parts, seed, notes)
+    assemble("arrays", parts, seed, notes, &HashMap::new())
 }
 
 /// The member that NumPy gives for a key: of several of one name, the last.
@@ -245,8 +247,7 @@ pub(crate) fn read_member(path: &Path, name: &str) -> Result<Doubles, DataError>
     let file = File::open(path).map_err(|error| DataError::io(path, "open", error))?;
     let mut file = BufReader::new(file);
     let members = zip::members(&mut file, path)?;
-    let own = |member: &&zip::Member| member.name.strip_suffix(".npy") == Some(name);
-    match members.iter().find(own) {
+    match find_member(&members, name) {
         Some(member) => {
             let inside = PathBuf::from(format!("{}!{}", path.display(), member.name));
             with_member(&mut file, member, path, &inside, doubles)
@@ -301,12 +302,14 @@ pub(crate) struct Part {
     pub(crate) y: PathBuf,
 }
 
-/// A data set of a training and a test part, or of one part that is divided.
+/// A data set of a training and a test part, or of one part that is divided. `names` has other names for labels; all of
+/// them take it, or none.
 pub(crate) fn assemble(
     name: &str,
     parts: Vec<Part>,
     seed: u64,
     mut notes: Vec<String>,
+    names: &HashMap<String, String>,
 ) -> Result<Dataset, DataError> {
     let (mut offset, mut target_offset): (Option<Vec<f64>>, Option<Vec<f64>>) = (None, None);
     let (mut inputs, mut labels, mut values) = (Vec::new(), Vec::new(), Vec::new());
@@ -347,7 +350,7 @@ pub(crate) fn assemble(
     let y = first_y.unwrap_or_default();
     let (classes, targets) = match labels.is_empty() {
         true => (Vec::new(), values),
-        false => targets::classes(labels, &y, &mut notes)?,
+        false => targets::classes(labels, names, &y, &mut notes)?,
     };
     let target_offset = target_offset.unwrap_or_default();
     let splits = inputs.into_iter().zip(targets).map(|(inputs, targets)| {
@@ -387,6 +390,15 @@ impl<'a> Array<'a> {
 
     fn new(reader: &'a mut dyn Read, reserve: u64, path: &'a Path) -> Result<Self, DataError> {
         let header = Header::read(reader, path)?;
+        Self::with_header(header, reader, reserve, path)
+    }
+
+    fn with_header(
+        header: Header,
+        reader: &'a mut dyn Read,
+        reserve: u64,
+        path: &'a Path,
+    ) -> Result<Self, DataError> {
         if header.elements() == 0 {
             let what = format!("holds no numbers: its shape is {:?}", header.shape);
             return Err(DataError::Empty {
@@ -400,6 +412,20 @@ impl<'a> Array<'a> {
             reserve,
             path,
         })
+    }
+
+    /// An array of big-endian numbers whose data comes next, in a stream that decodes to at most `limit` bytes; `reserve` of
+    /// them may be held before they arrive.
+    pub(crate) fn of_numbers(
+        kind: Kind,
+        shape: Vec<u64>,
+        reader: &'a mut dyn Read,
+        (limit, reserve): (u64, u64),
+        path: &'a Path,
+    ) -> Result<Self, DataError> {
+        let header = Header::of_numbers(kind, shape, path)?;
+        reading::check_limit(path, header.data_bytes(), limit)?;
+        Self::with_header(header, reader, reserve, path)
     }
 
     fn check_len(&self, len: u64) -> Result<(), DataError> {
@@ -438,7 +464,7 @@ impl<'a> Array<'a> {
     }
 
     /// The extents; all fit, as the whole array does.
-    fn extents(&self) -> Vec<usize> {
+    pub(crate) fn extents(&self) -> Vec<usize> {
         self.header
             .shape
             .iter()

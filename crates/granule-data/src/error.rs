@@ -1,6 +1,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use granule_io::content;
 use granule_io::image::ImageError;
 use granule_io::{FileError, MemoryError};
 use thiserror::Error;
@@ -30,7 +31,7 @@ pub enum DataError {
         hint: String,
     },
     /// The first four bytes of an IDX file are not those of the expected kind.
-    #[error("{}: wrong magic number 0x{found:08x}, an IDX file of {what} starts with 0x{expected:08x}", path.display())]
+    #[error("{}: not an IDX file of {what}, which starts with 0x{expected:08x}: {}", path.display(), found_instead(*found))]
     Magic {
         /// The file.
         path: PathBuf,
@@ -252,6 +253,27 @@ impl From<FileError> for DataError {
             error => Self::File(error),
         }
     }
+}
+
+/// What the first four bytes of a file, in place of those of IDX, say it is.
+fn found_instead(found: u32) -> String {
+    let bytes = found.to_be_bytes();
+    if let Some(what) = content::recognise(&bytes) {
+        return format!("it is {what}");
+    }
+    let elements = match bytes {
+        [0, 0, 0x08, _] => "bytes",
+        [0, 0, 0x09, _] => "signed bytes",
+        [0, 0, 0x0b, _] => "16-bit integers",
+        [0, 0, 0x0c, _] => "32-bit integers",
+        [0, 0, 0x0d | 0x0e, _] => "floating-point numbers",
+        _ => return format!("it starts with 0x{found:08x}"),
+    };
+    format!(
+        "it is an IDX file of {elements} with {} axes (0x{found:08x}); `--dataset idx:DIR` reads any set of IDX files, such \
+         as EMNIST, QMNIST and KMNIST",
+        bytes[3]
+    )
 }
 
 fn still_needed(bytes: u64) -> String {

@@ -26,6 +26,7 @@ pub mod fetch;
 mod fingerprint;
 mod folder;
 pub mod idx;
+mod idx_set;
 mod load;
 pub mod numbers;
 pub mod preview;

@@ -7,7 +7,7 @@ use crate::arrays::ArrayOptions;
 use crate::reading::Hashing;
 use crate::registry::{self, LocatedFile, Published};
 use crate::{DataError, Dataset, DatasetSpec, ImageOptions, Normalization, Progress, Silent};
-use crate::{arrays, cifar, constants, folder, idx, synthetic};
+use crate::{arrays, cifar, constants, folder, idx, idx_set, synthetic};
 
 /// Where to look for a data set and how to divide it.
 #[derive(Clone, Default)]
@@ -43,8 +43,10 @@ pub fn load(spec: &DatasetSpec, options: &LoadOptions<'_>) -> Result<Dataset, Da
         DatasetSpec::Folder(dir) => {
             folder::load(&expand(dir), options.seed, &options.images, progress)?
         }
+        DatasetSpec::Idx(path) => idx_set::load(&expand(path), options.seed, &options.arrays)?,
         DatasetSpec::Arrays { x, y } => {
-            arrays::load(x, y.as_deref(), options.seed, &options.arrays)?
+            let y = y.as_deref().map(expand);
+            arrays::load(&expand(x), y.as_deref(), options.seed, &options.arrays)?
         }
     };
     dataset.name = spec.to_string();

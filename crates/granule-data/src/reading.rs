@@ -167,6 +167,11 @@ impl<'a, R: Read> Source<'a, R> {
         Ok(bytes)
     }
 
+    /// Bytes of memory to reserve before the data arrive, at most.
+    pub(crate) fn reserve(&self) -> u64 {
+        self.reserve
+    }
+
     /// Bytes that this file may decode to.
     pub(crate) fn limit(&self) -> u64 {
         self.limit

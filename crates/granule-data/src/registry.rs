@@ -81,12 +81,16 @@ impl Published {
         if missing.is_empty() {
             return Ok(());
         }
-        let names: Vec<_> = missing.iter().map(|file| file.name).collect();
+        let names: Vec<_> = missing.iter().flat_map(|file| file.absent(dir)).collect();
+        let python = missing.iter().find_map(|file| file.python_version(dir));
+        let first = python.map_or_else(String::new, |name| {
+            format!("{name} is the version for Python, the binary version is read; ")
+        });
         Err(DataError::Missing {
             path: dir.to_path_buf(),
             what: names.join(", "),
             hint: format!(
-                "fetch it with `granule data fetch {}` on a machine with a network, or place the files there under \
+                "{first}fetch it with `granule data fetch {}` on a machine with a network, or place the files there under \
                  these names, or name another folder with --data-dir or GRANULE_DATA_DIR ({})",
                 self.name, self.source
             ),
@@ -98,6 +102,38 @@ impl PublishedFile {
     /// Whether the file, or everything it unpacks to, is in `dir`.
     pub fn is_present(&self, dir: &Path) -> bool {
         self.locate(dir).is_some()
+    }
+
+    /// What to name as missing: the file, or those of its members that are not there beside others that are.
+    fn absent(&self, dir: &Path) -> Vec<String> {
+        let is_there = |member: &&UnpackedFile| {
+            let mut paths = SPELLINGS
+                .iter()
+                .map(|respell| dir.join(respell(member.path)));
+            paths.any(|path| path.is_file())
+        };
+        let (there, absent): (Vec<&UnpackedFile>, Vec<&UnpackedFile>) =
+            self.unpacked.iter().partition(is_there);
+        match there.is_empty() || absent.is_empty() {
+            true => vec![self.name.to_owned()],
+            false => absent.iter().map(|member| member.path.to_owned()).collect(),
+        }
+    }
+
+    /// The version of an archive for Python that is there instead.
+    fn python_version(&self, dir: &Path) -> Option<String> {
+        let archive = self.name.replace("-binary", "-python");
+        let folder = match self.name.starts_with("cifar-100") {
+            true => "cifar-100-python",
+            false => "cifar-10-batches-py",
+        };
+        let names = [archive.as_str(), folder];
+        let found = names
+            .into_iter()
+            .find(|name| *name != self.name && dir.join(name).exists());
+        found
+            .filter(|_| self.name.contains("-binary"))
+            .map(str::to_owned)
     }
 
     /// The files in `dir` that are read for this one; `None` when it is there in no form.

@@ -14,6 +14,7 @@ use crate::DataError;
 /// | `mnist`, `fashion-mnist` | IDX files in `DIR/mnist/`, `DIR/fashion-mnist/` |
 /// | `cifar-10`, `cifar-100` | binary version in `DIR/cifar-10/`, `DIR/cifar-100/` |
 /// | `folder:DIR` | one sub-folder of PNG or JPEG images per class |
+/// | `idx:DIR`, `idx:DIR/BEGINNING` | the IDX files of a folder, or those whose names begin so: EMNIST, QMNIST, KMNIST |
 /// | `arrays:FILE.npz`, `arrays:X.npy,Y.npy` | NumPy arrays |
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub enum DatasetSpec {
@@ -30,6 +31,8 @@ pub enum DatasetSpec {
     Cifar100,
     /// A folder with one sub-folder of images per class, optionally under `train/` and `test/`.
     Folder(PathBuf),
+    /// A folder of IDX files, or what the names of the files in it begin with.
+    Idx(PathBuf),
     /// NumPy arrays.
     Arrays {
         /// An `.npz` file, or the `.npy` file of inputs.
@@ -50,7 +53,12 @@ impl DatasetSpec {
     ];
 
     /// How a data set of one's own is written.
-    pub const FORMS: [&'static str; 3] = ["folder:DIR", "arrays:FILE.npz", "arrays:X.npy,Y.npy"];
+    pub const FORMS: [&'static str; 4] = [
+        "folder:DIR",
+        "idx:DIR",
+        "arrays:FILE.npz",
+        "arrays:X.npy,Y.npy",
+    ];
 }
 
 /// The name that `text` most likely meant.
@@ -76,6 +84,12 @@ impl FromStr for DatasetSpec {
             }
             return Ok(Self::Folder(dir.into()));
         }
+        if let Some(path) = text.strip_prefix("idx:") {
+            if path.is_empty() {
+                return Err(invalid("write idx:DIR".into()));
+            }
+            return Ok(Self::Idx(path.into()));
+        }
         if let Some(files) = text.strip_prefix("arrays:") {
             return match files.split_once(',') {
                 _ if files.ends_with(".npz") => Ok(Self::Arrays {
@@ -100,7 +114,7 @@ impl FromStr for DatasetSpec {
             _ => {
                 let meant = nearest(text).map(|name| format!("did you mean {name}? "));
                 return Err(invalid(format!(
-                    "{}known are {}, folder:DIR, arrays:FILE.npz and arrays:X.npy,Y.npy",
+                    "{}known are {}, folder:DIR, idx:DIR, arrays:FILE.npz and arrays:X.npy,Y.npy",
                     meant.unwrap_or_default(),
                     Self::NAMES.join(", ")
                 )));
@@ -118,6 +132,7 @@ impl fmt::Display for DatasetSpec {
             Self::Cifar10 => f.write_str("cifar-10"),
             Self::Cifar100 => f.write_str("cifar-100"),
             Self::Folder(dir) => write!(f, "folder:{}", dir.display()),
+            Self::Idx(path) => write!(f, "idx:{}", path.display()),
             Self::Arrays { x, y: None } => write!(f, "arrays:{}", x.display()),
             Self::Arrays { x, y: Some(y) } => write!(f, "arrays:{},{}", x.display(), y.display()),
         }
@@ -147,7 +162,7 @@ impl schemars::JsonSchema for DatasetSpec {
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         schemars::json_schema!({
             "type": "string",
-            "anyOf": [{"enum": Self::NAMES}, {"pattern": "^(folder|arrays):."}],
+            "anyOf": [{"enum": Self::NAMES}, {"pattern": "^(folder|idx|arrays):."}],
             "words": Self::NAMES.iter().copied().chain(Self::FORMS).collect::<Vec<_>>(),
         })
     }
@@ -161,6 +176,7 @@ mod tests {
     fn prints_what_it_parses() {
         for text in DatasetSpec::NAMES.iter().copied().chain([
             "folder:some/dir",
+            "idx:some/dir/emnist-letters",
             "arrays:a.npz",
             "arrays:x,1.npz",
             "arrays:x.npy,y.npy",
@@ -194,6 +210,7 @@ mod tests {
             "",
             "mnits",
             "folder:",
+            "idx:",
             "arrays:",
             "arrays:x.npy",
             "arrays:x.npy,y.csv",

@@ -9,11 +9,17 @@ mod cifar;
 mod folder;
 #[path = "data/idx.rs"]
 mod idx;
+#[path = "data/idx_set.rs"]
+mod idx_set;
 #[path = "data/memory.rs"]
 mod memory;
+#[path = "data/numpy.rs"]
+mod numpy;
 #[path = "data/real.rs"]
 mod real;
 #[path = "data/split.rs"]
 mod split;
 #[path = "data/support.rs"]
 mod support;
+#[path = "data/targets.rs"]
+mod targets;

@@ -45,7 +45,7 @@ pub fn recognise(start: &[u8]) -> Option<&'static str> {
         return None;
     }
     let lower = text.to_ascii_lowercase();
-    match [&b"<!doctype"[..], b"<html", b"<head", b"<?xml"]
+    match [&b"<!do"[..], b"<htm", b"<hea", b"<?xm"]
         .iter()
         .any(|tag| lower.starts_with(tag))
     {

@@ -17,6 +17,8 @@ mod overhead;
 mod recordings;
 #[path = "train/resume.rs"]
 mod resume;
+#[path = "train/scales.rs"]
+mod scales;
 #[path = "train/small_sets.rs"]
 mod small_sets;
 #[path = "train/steps.rs"]

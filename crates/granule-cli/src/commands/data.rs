@@ -49,7 +49,7 @@ pub fn list(folder: &DataFolder, json: bool) -> anyhow::Result<()> {
     output::line(&output::columns(&rows))?;
     output::line(&format!(
         "\nFolder: {}; `granule data fetch NAME` puts a data set there.\n\
-         Your own: folder:DIR (a sub-folder of images per class), arrays:FILE.npz, arrays:X.npy,Y.npy",
+         Your own: folder:DIR (a sub-folder of images per class), idx:DIR (IDX files), arrays:FILE.npz, arrays:X.npy,Y.npy",
         dir.display()
     ))
 }

@@ -69,15 +69,19 @@ pub fn show(evaluation: &Evaluation) -> anyhow::Result<()> {
         Scores::Classification(scores) => {
             output::line(scores.report.to_string().trim_end())?;
             format!(
-                "accuracy {:.2} %, macro F1 {:.4}, loss {:.4}",
+                "accuracy {:.2} %, macro F1 {:.4} over {}, loss {:.4}",
                 scores.accuracy * 100.0,
                 scores.macro_f1,
+                scores.report.averaged(),
                 evaluation.loss
             )
         }
         Scores::Regression(scores) => {
             output::line(&regression(scores))?;
-            format!("R² {:.4}, loss {:.4}", scores.mean.r2, evaluation.loss)
+            format!(
+                "R² {:.4}, loss {:.4} of standardised targets",
+                scores.mean.r2, evaluation.loss
+            )
         }
         Scores::Recording(scores) => {
             output::line(&followed(scores))?;

@@ -27,6 +27,7 @@ pub(super) fn bytes(array: Array<'_>) -> Result<Vec<u8>, DataError> {
 
 /// Every number as `f32`; each must be finite.
 pub(super) fn floats(array: Array<'_>) -> Result<Vec<f32>, DataError> {
+    array.check_numbers()?;
     let path = array.path.to_path_buf();
     converted(array, |header, start, raw, out: &mut Vec<f32>| {
         floats_of(header, raw, out);
@@ -43,6 +44,7 @@ pub(super) fn floats(array: Array<'_>) -> Result<Vec<f32>, DataError> {
 
 /// Every number as `f64`; each must be finite.
 pub(super) fn doubles(array: Array<'_>) -> Result<Vec<f64>, DataError> {
+    array.check_numbers()?;
     let path = array.path.to_path_buf();
     converted(array, |header, start, raw, out: &mut Vec<f64>| {
         doubles_of(header, raw, out);

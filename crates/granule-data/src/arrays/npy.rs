@@ -6,7 +6,7 @@ use std::path::Path;
 use granule_io::content;
 
 use crate::DataError;
-use crate::reading::{MAX_DECODED, fill, too_large};
+use crate::reading::{MAX_DECODED, fill, stream_error, too_large};
 
 /// NumPy itself refuses headers above 10 000 bytes.
 const MAX_HEADER: usize = 1 << 16;
@@ -136,17 +136,42 @@ pub(crate) struct Header {
 }
 
 impl Header {
+    /// The header of big-endian numbers in row-major order.
+    pub(crate) fn of_numbers(kind: Kind, shape: Vec<u64>, path: &Path) -> Result<Self, DataError> {
+        let bytes = shape
+            .iter()
+            .try_fold(kind.size() as u64, |bytes, &extent| {
+                bytes.checked_mul(extent)
+            })
+            .filter(|&bytes| bytes <= MAX_DECODED)
+            .filter(|_| shape.iter().all(|&extent| extent <= MAX_DECODED));
+        if bytes.is_none() {
+            return Err(too_large(path, "what the header promises"));
+        }
+        Ok(Self {
+            kind,
+            descr: kind.name().to_owned(),
+            big_endian: true,
+            column_major: false,
+            shape,
+            bytes: 0,
+        })
+    }
+
     pub(crate) fn read(reader: &mut dyn Read, path: &Path) -> Result<Self, DataError> {
         let mut start = [0; 8];
         fill(reader, &mut start, path)?;
         let [b'\x93', b'N', b'U', b'M', b'P', b'Y', major, _] = start else {
-            return Err(DataError::format(
-                path,
-                match content::recognise(&start) {
-                    Some(what) => format!("not an npy array: it is {what}"),
-                    None => "not an npy array: it does not start with \\x93NUMPY".to_owned(),
-                },
-            ));
+            let mut beginning = start.to_vec();
+            reader
+                .take(512)
+                .read_to_end(&mut beginning)
+                .map_err(|error| stream_error(path, error))?;
+            let what = match content::recognise(&beginning) {
+                Some(what) => format!("not an npy array: it is {what}"),
+                None => "not an npy array: it does not start with \\x93NUMPY".to_owned(),
+            };
+            return Err(DataError::format(path, what));
         };
         let (len, prefix) = match major {
             1 => {
@@ -218,25 +243,11 @@ impl Raw {
             Some('<' | '|') => false,
             _ => cfg!(target_endian = "big"),
         };
-        let bytes = self
-            .shape
-            .iter()
-            .try_fold(kind.size() as u64, |bytes, &extent| {
-                bytes.checked_mul(extent)
-            })
-            .filter(|&bytes| bytes <= MAX_DECODED)
-            .filter(|_| self.shape.iter().all(|&extent| extent <= MAX_DECODED));
-        if bytes.is_none() {
-            return Err(too_large(path, "what the header promises"));
-        }
-        Ok(Header {
-            kind,
-            descr: self.descr,
-            big_endian,
-            column_major: self.column_major,
-            shape: self.shape,
-            bytes: 0,
-        })
+        let mut header = Header::of_numbers(kind, self.shape, path)?;
+        header.big_endian = big_endian;
+        header.column_major = self.column_major;
+        header.descr = self.descr;
+        Ok(header)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What an array of targets says: classes, by labels, names or one-hot rows; or real values.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -97,7 +97,7 @@ pub(crate) enum Outputs {
 
 impl Outputs {
     /// Reads targets as `kind` says, else as what they look like; `notes` gets what was recognised.
-    pub(super) fn read(
+    pub(crate) fn read(
         array: Array<'_>,
         kind: Option<TargetKind>,
         notes: &mut Vec<String>,
@@ -172,7 +172,35 @@ impl Outputs {
         }
     }
 
-    pub(super) fn kind(&self) -> TargetKind {
+    /// Reads labels from the first column of several.
+    pub(crate) fn first_column(
+        array: Array<'_>,
+        notes: &mut Vec<String>,
+    ) -> Result<Self, DataError> {
+        let path = array.path.to_path_buf();
+        let columns = array.extents().get(1).copied().unwrap_or(1).max(1);
+        if array.header.kind.is_float() || array.header.kind.is_text() {
+            return Err(array.wrong_shape(
+                "[N] for labels; [N, K] of integers, whose first column is the label",
+            ));
+        }
+        notes.push(format!(
+            "{}: the first of {columns} columns is the label",
+            path.display()
+        ));
+        let mut collector = Collector::default();
+        let mut at = 0;
+        elements::integers(array, |number| {
+            at += 1;
+            match (at - 1) % columns {
+                0 => collector.add(Label::Whole(number), &path),
+                _ => Ok(()),
+            }
+        })?;
+        Ok(Self::Labels(collector.labels()))
+    }
+
+    pub(crate) fn kind(&self) -> TargetKind {
         match self {
             Self::Labels(_) => TargetKind::Classes,
             Self::Values(_) => TargetKind::Values,
@@ -238,6 +266,7 @@ fn one_hot(values: &Values, columns: usize) -> Option<Labels> {
 /// The classes of several parts, those that occur in any, and the targets of each part.
 pub(super) fn classes(
     parts: Vec<Labels>,
+    other_names: &HashMap<String, String>,
     y: &Path,
     notes: &mut Vec<String>,
 ) -> Result<(Vec<String>, Vec<Targets>), DataError> {
@@ -251,7 +280,13 @@ pub(super) fn classes(
         let reason = format!("y has more than {} different labels in its parts", u16::MAX);
         return Err(DataError::format(y, reason));
     }
-    let names: Vec<String> = all.iter().map(Label::name).collect();
+    let mut names: Vec<String> = all.iter().map(Label::name).collect();
+    let renamed: Option<Vec<String>> = names
+        .iter()
+        .map(|name| other_names.get(name).cloned())
+        .collect();
+    let distinct = |names: &Vec<String>| names.iter().collect::<HashSet<_>>().len() == names.len();
+    names = renamed.filter(distinct).unwrap_or(names);
     let counted = all
         .iter()
         .enumerate()

@@ -4,7 +4,9 @@ use granule_data::{DataError, Dataset, DatasetSpec};
 use proptest::prelude::*;
 
 use crate::memory::{cap, peak};
-use crate::support::{damage, gz, gz_best, load_from, tar, tar_header, tar_member, write};
+use crate::support::{
+    about_files, damage, gz, gz_best, load_from, tar, tar_header, tar_member, write,
+};
 
 const ARCHIVE: &str = "cifar-10/cifar-10-binary.tar.gz";
 const FOLDER: &str = "cifar-10-batches-bin";
@@ -82,7 +84,7 @@ fn batches_are_put_in_order_whatever_the_archive() {
         let set = load_archive(&gz(&archive(&members(order)))).unwrap();
         in_order(&set);
         assert_eq!(set.classes, NAMES);
-        assert_eq!(set.warnings.len(), 1, "{:?}", set.warnings);
+        assert_eq!(about_files(&set).len(), 1, "{:?}", set.warnings);
         fingerprints.push(set.fingerprint);
     }
     assert!(fingerprints.windows(2).all(|pair| pair[0] == pair[1]));
@@ -98,7 +100,7 @@ fn unpacked_files() {
         }
         let set = load_from(&DatasetSpec::Cifar10, dir.path()).unwrap();
         in_order(&set);
-        assert_eq!(set.warnings.len(), 6, "{:?}", set.warnings);
+        assert_eq!(about_files(&set).len(), 6, "{:?}", set.warnings);
     }
 }
 
@@ -345,11 +347,7 @@ fn what_verify_reports_is_what_is_read() {
         let reports = granule_data::registry::verify(published, &folder).unwrap();
         reports.into_iter().map(|report| report.path).collect()
     };
-    let warned = || {
-        load_from(&DatasetSpec::Cifar10, dir.path())
-            .unwrap()
-            .warnings
-    };
+    let warned = || about_files(&load_from(&DatasetSpec::Cifar10, dir.path()).unwrap());
     write(
         dir.path().join(ARCHIVE),
         &gz(&archive(&members([1, 2, 3, 4, 5]))),
@@ -441,4 +439,29 @@ proptest! {
         prop_assert!(result.is_err());
         prop_assert!(held < cap(bytes.len()), "{held} bytes were held");
     }
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, bytes) in members([1, 2, 3, 4, 5]) {
+        if !name.contains("data_batch_4") {
+            write(dir.path().join("cifar-10").join(name), &bytes);
+        }
+    }
+    let error = load_from(&DatasetSpec::Cifar10, dir.path())
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("data_batch_4.bin is not here"), "{error}");
+    assert!(!error.contains("tar.gz is not here"), "{error}");
+
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path().join("cifar-10/cifar-10-python.tar.gz"), b"");
+    let error = load_from(&DatasetSpec::Cifar10, dir.path())
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("cifar-10-python.tar.gz is the version for Python"),
+        "{error}"
+    );
 }

@@ -30,7 +30,7 @@ fn lengths_and_kinds_are_checked() {
     for (shape, features, targets) in [
         (shape, bytes(7), labels(2)),
         (shape, bytes(8), labels(3)),
-        (shape, Features::Floats(vec![0.0; 8]), labels(2)),
+        (shape, Features::Floats(vec![1.5; 8]), labels(2)),
         (vector, bytes(8), labels(4)),
         (vector, Features::Floats(vec![f32::NAN; 2]), labels(1)),
         (

@@ -35,6 +35,15 @@ pub fn load_from(spec: &DatasetSpec, dir: &Path) -> Result<Dataset, DataError> {
     load(spec, &options)
 }
 
+/// Warnings about files, not about classes without samples, of which small sets have many.
+pub fn about_files(set: &Dataset) -> Vec<String> {
+    let warnings = set
+        .warnings
+        .iter()
+        .filter(|text| !text.contains(" sample, "));
+    warnings.cloned().collect()
+}
+
 pub fn gz(bytes: &[u8]) -> Vec<u8> {
     gz_at(Compression::fast(), bytes)
 }

@@ -312,6 +312,92 @@ fn features_are_normalised_one_by_one() {
 }
 
 #[test]
+fn an_image_is_the_same_in_every_form_and_range() {
+    let file = lenet();
+    let classifier = || Classifier::from_file(&file, &flex()).unwrap();
+    let pixels = pixels(784);
+    let expected = classifier().predict_pixels(&pixels).unwrap();
+    let same = |found: granule_models::Prediction| {
+        for ((a, p), (b, q)) in found.top(3).iter().zip(expected.top(3)) {
+            assert!(a == b && (p - q).abs() < 1e-5, "{found:?} {expected:?}");
+        }
+    };
+    let scaled =
+        |f: &dyn Fn(f32) -> f32| -> Vec<f32> { pixels.iter().map(|&p| f(f32::from(p))).collect() };
+    let (unit, signed, raw) = (
+        scaled(&|x| x / 255.0),
+        scaled(&|x| x / 127.5 - 1.0),
+        scaled(&|x| x),
+    );
+    same(classifier().predict(Sample::Values(&unit)).unwrap());
+    let doubles: Vec<f64> = unit.iter().map(|&x| f64::from(x)).collect();
+    same(classifier().predict(Sample::Doubles(&doubles)).unwrap());
+    for (values, range) in [(&signed, [-1.0, 1.0]), (&raw, [0.0, 255.0])] {
+        let error = classifier()
+            .predict(Sample::Values(values))
+            .unwrap_err()
+            .to_string();
+        let way_out = format!("--range={},{}", range[0], range[1]);
+        assert!(error.contains(&way_out), "{error}");
+        let ranging = classifier().ranging(Some(range)).unwrap();
+        same(ranging.predict(Sample::Values(values)).unwrap());
+        // The range is part of the model.
+        let mut file = file.clone();
+        file.input.range = Some(range);
+        let file = ModelFile::from_bytes(&file.to_bytes().unwrap()).unwrap();
+        assert_eq!(file.input.range, Some(range));
+        let stored = Classifier::from_file(&file, &flex()).unwrap();
+        same(stored.predict(Sample::Values(values)).unwrap());
+        same(stored.predict_pixels(&pixels).unwrap());
+    }
+    assert!(classifier().ranging(Some([1.0, 1.0])).is_err());
+    let inverted: Vec<f32> = unit.iter().map(|x| 1.0 - x).collect();
+    same(
+        classifier()
+            .inverting(true)
+            .predict(Sample::Values(&inverted))
+            .unwrap(),
+    );
+}
+
+#[test]
+fn values_are_given_on_the_scale_of_the_targets() {
+    let mut file = classifier_file(ModelConfig::default(), InputShape::Vector { len: 4 });
+    file.task = Task::regression(3);
+    let sample = Sample::Values(&[0.1, 0.2, 0.3, 0.4]);
+    let plain = Predictor::from_file(&file, &flex())
+        .unwrap()
+        .outputs(sample)
+        .unwrap();
+    file.task = Task::Regression {
+        outputs: 3,
+        mean: vec![5e6, 0.0, -1.0],
+        std: vec![1e6, 1.0, 2.0],
+    };
+    let file = ModelFile::from_bytes(&file.to_bytes().unwrap()).unwrap();
+    let scaled = Predictor::from_file(&file, &flex())
+        .unwrap()
+        .outputs(sample)
+        .unwrap();
+    assert_eq!(scaled[0], 5e6 + 1e6 * plain[0]);
+    assert_eq!((scaled[1], scaled[2]), (plain[1], 2.0 * plain[2] - 1.0));
+    let mut bad = file.clone();
+    bad.task = Task::Regression {
+        outputs: 3,
+        mean: vec![0.0],
+        std: Vec::new(),
+    };
+    assert!(bad.to_bytes().is_err());
+}
+
+#[test]
+fn a_pointer_of_git_lfs_is_no_model() {
+    let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 12345\n";
+    let error = ModelFile::from_bytes(pointer).unwrap_err().to_string();
+    assert!(error.contains("git lfs pull"), "{error}");
+}
+
+#[test]
 fn an_autodiff_device_is_accepted() {
     let classifier = Classifier::from_file(&lenet(), &flex().autodiff()).unwrap();
     let plain = Classifier::from_file(&lenet(), &flex()).unwrap();

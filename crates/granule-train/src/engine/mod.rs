@@ -287,7 +287,7 @@ fn resolved(
     problem: &Problem<'_>,
     device: &OpenDevice,
 ) -> Result<RunConfig, TrainError> {
-    use granule_data::DatasetSpec::{Arrays, Folder};
+    use granule_data::DatasetSpec::{Arrays, Folder, Idx};
 
     let absolute =
         |path: &Path| std::path::absolute(path).map_err(|e| TrainError::io("resolve", path, e));
@@ -302,7 +302,7 @@ fn resolved(
         recording.file = absolute(&recording.file)?;
     }
     match &mut config.data.dataset {
-        Folder(dir) => *dir = absolute(dir)?,
+        Folder(dir) | Idx(dir) => *dir = absolute(dir)?,
         Arrays { x, y } => {
             *x = absolute(x)?;
             if let Some(y) = y {

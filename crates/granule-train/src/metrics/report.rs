@@ -98,6 +98,26 @@ impl ClassificationReport {
     }
 }
 
+impl ClassificationReport {
+    /// How many classes the macro average is taken over: `10 classes`, with those that no sample belongs to, whose F1 is 0
+    /// whatever the model does.
+    pub fn averaged(&self) -> String {
+        let empty = self
+            .classes
+            .iter()
+            .filter(|class| class.support == 0)
+            .count();
+        let classes = match self.classes.len() {
+            1 => "1 class".to_owned(),
+            n => format!("{n} classes"),
+        };
+        match empty {
+            0 => classes,
+            n => format!("{classes}, {n} of them without a test sample"),
+        }
+    }
+}
+
 #[derive(Clone, Copy, Default)]
 struct Tally {
     hits: u64,
@@ -231,6 +251,18 @@ mod tests {
             "{text:?}"
         );
         assert_eq!(text.lines().count(), 8, "{text}");
+    }
+
+    #[test]
+    fn the_macro_average_says_of_how_many_classes() {
+        let full = report(&[&[1, 0], &[0, 1]], &["a", "b"]);
+        assert_eq!(full.averaged(), "2 classes");
+        let part = report(&[&[0, 0, 0], &[0, 1, 0], &[0, 0, 1]], &["a", "b", "c"]);
+        assert_eq!(
+            part.averaged(),
+            "3 classes, 1 of them without a test sample"
+        );
+        assert!((part.macro_avg.f1 - 2.0 / 3.0).abs() < 1e-12);
     }
 
     // The expected texts were printed by scikit-learn 1.9.1.

@@ -210,10 +210,7 @@ fn headline(data: &ReportData) -> Vec<Card> {
             card(
                 "Macro F1",
                 format!("{:.4}", report.macro_avg.f1),
-                format!(
-                    "mean of {}",
-                    plural(report.classes.len(), "class", "classes")
-                ),
+                format!("mean of {}", report.averaged()),
             ),
             card(
                 "Test loss",
