@@ -1,5 +1,6 @@
 use std::borrow::Cow;
 
+use granule_io::budget;
 use serde::{Deserialize, Serialize};
 
 use crate::{Augmentation, AugmentationKey, DataError, Normalization, augment};
@@ -297,18 +298,18 @@ impl Split {
     /// The samples at `indices`, in that order; an index may occur more than once.
     ///
     /// # Errors
-    /// [`DataError::OutOfRange`] for an index beyond the end.
+    /// [`DataError::OutOfRange`] for an index beyond the end, [`DataError::Memory`] when they are too many to hold.
     pub fn subset(&self, indices: &[usize]) -> Result<Self, DataError> {
         self.check(indices)?;
         let width = self.shape.len();
         let features = match &self.features {
-            Features::Bytes(data) => Features::Bytes(rows(data, indices, width)),
-            Features::Floats(data) => Features::Floats(rows(data, indices, width)),
+            Features::Bytes(data) => Features::Bytes(rows(data, indices, width)?),
+            Features::Floats(data) => Features::Floats(rows(data, indices, width)?),
         };
         let targets = match &self.targets {
-            Targets::Classes(classes) => Targets::Classes(rows(classes, indices, 1)),
+            Targets::Classes(classes) => Targets::Classes(rows(classes, indices, 1)?),
             Targets::Values { data, width } => Targets::Values {
-                data: rows(data, indices, *width),
+                data: rows(data, indices, *width)?,
                 width: *width,
             },
         };
@@ -525,12 +526,17 @@ fn row<T>(data: &[T], index: usize, width: usize) -> Option<&[T]> {
     data.get(start..start.checked_add(width)?)
 }
 
-fn rows<T: Copy>(data: &[T], indices: &[usize], width: usize) -> Vec<T> {
-    let mut out = Vec::with_capacity(indices.len().saturating_mul(width));
+fn rows<T: Copy>(data: &[T], indices: &[usize], width: usize) -> Result<Vec<T>, DataError> {
+    let mut out = Vec::new();
+    budget::reserve(
+        &mut out,
+        indices.len().saturating_mul(width),
+        "the chosen samples",
+    )?;
     for row in indices.iter().filter_map(|&index| row(data, index, width)) {
         out.extend_from_slice(row);
     }
-    out
+    Ok(out)
 }
 
 fn shorten<T>(data: &mut Vec<T>, len: usize) {
