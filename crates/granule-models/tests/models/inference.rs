@@ -209,7 +209,11 @@ fn bad_samples_are_errors() {
         let error = classifier.predict_values(&values).unwrap_err();
         assert!(matches!(error, ModelError::NonFiniteInput { index: 5, .. }));
     }
-    let huge = classifier.predict_values(&[f32::MAX; 784]).unwrap_err();
+    let beyond = classifier.predict_values(&[f32::MAX; 784]).unwrap_err();
+    assert!(matches!(beyond, ModelError::Intensity(_)));
+    let vectors = classifier_file(ModelConfig::default(), InputShape::Vector { len: 4 });
+    let vectors = Classifier::from_file(&vectors, &flex()).unwrap();
+    let huge = vectors.predict_values(&[f32::MAX; 4]).unwrap_err();
     assert!(matches!(huge, ModelError::NonFiniteOutput));
 
     let whole = png(&grey(28, 28));
