@@ -165,7 +165,7 @@ fn settings_reach_the_model() {
         "unit.parameters.g_na=110",
         "unit.parameters.capacitance=1.1",
         "unit.spike_threshold=-20",
-        "unit.initial.voltage=-70",
+        "unit.initial.v=-70",
     ] {
         let other = spikes(&simulate(dir, &["hodgkin-huxley", "--set", set]), 0);
         assert!(!other.is_empty() && other != base, "{set}");
@@ -631,9 +631,28 @@ fn a_cell_that_fell_silent_has_no_rate_in_words_and_figure() {
             .to_string()
     };
     assert!(line("6 µA/cm²: ").contains("then silent: 0 Hz at the end"));
-    assert!(line("10 µA/cm²: ").ends_with(" Hz at the end"));
+    assert!(line("10 µA/cm²: ").ends_with(" Hz in the mean"));
     let result = simulate(dir.path(), &["fi-curve", "--set", set]);
-    assert!(result["cells"][0]["rate_hz"].as_f64().unwrap() > 40.0);
+    assert_eq!(result["cells"][0]["rate_hz"], 0.0);
+    let count = spikes(&result, 0).len() as f64;
+    let mean = result["cells"][0]["mean_rate_hz"].as_f64().unwrap();
+    assert!(count > 1.0 && (mean - count / 0.3).abs() < 1e-9, "{mean}");
+}
+
+#[test]
+fn a_step_that_is_too_long_for_the_model_is_warned_of() {
+    for (args, limit) in [
+        (["izhikevich", "--dt", "5"], "take at most 1 ms"),
+        (["jansen-rit", "--dt", "25"], "take at most 5 ms"),
+        (["adex", "--dt", "3"], "take at most 2.3 ms"),
+    ] {
+        let finished = run(Path::new("."), &[&["simulate"], &args[..]].concat());
+        let text = &finished.stderr;
+        assert!(
+            text.contains("warning: dt = ") && text.contains(limit),
+            "{text}"
+        );
+    }
 }
 
 #[cfg(unix)]

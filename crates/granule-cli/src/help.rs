@@ -153,6 +153,7 @@ Configuration:
   unit.model            hodgkin-huxley, wang-buzsaki, traub-miles, lif, qif, adex, izhikevich
   unit.current          a constant current; a list makes as many cells
   unit.parameters.NAME  g_na, time_constant, …: one number, or one for each cell
+  unit.initial.NAME     v, w, u, m, h, n: the cell's state at the beginning
   system.kind           jansen-rit, montbrio-pazo-roxin, wong-wang, wilson-cowan, …
   connectivity          weights, delays and strength between the nodes of a system
   readout, bold         rate, activity or local-field-potential of a system; its BOLD signal
@@ -178,12 +179,13 @@ Units:
   nS), capacitance µF/cm² (adex: pF).
 
 Result:
-  Of cells, --json prints {\"cells\": [{\"spike_times_ms\", \"rate_hz\", \"final_state\"}, …],
-  \"duration_ms\", \"dt_ms\", \"solver\", \"device\", \"seed\", \"version\", \"config\"}. A spike is an
-  upward crossing of unit.spike_threshold, interpolated linearly, or what an integrate-and-fire cell
-  counts; rate_hz is that of the last interval. In text and figures the rate of a cell that has been
-  silent for twice its longest interval is 0. Other models print rates, the spikes of all cells by
-  group, means and the last state with the same end.
+  Of cells, --json prints {\"cells\": [{\"spike_times_ms\", \"rate_hz\", \"mean_rate_hz\",
+  \"final_state\"}, …], \"duration_ms\", \"dt_ms\", \"solver\", \"device\", \"seed\", \"version\",
+  \"config\"}. A spike is an upward crossing of unit.spike_threshold, interpolated linearly, or the
+  reset of an integrate-and-fire cell, located inside the step. rate_hz is that of the last interval,
+  or 0 for a cell that has been silent for twice its longest interval, here, in text and in figures;
+  mean_rate_hz is the number of spikes over the time. Other models print rates, the spikes of all
+  cells by group, means and the last state with the same end.
   --out FILE.npz has time, the variables [time, cells], spike_times and spike_cells, and as texts
   granule_version, seed and config; --out FILE.csv has the variables, FILE.spikes.csv the spikes.
 

@@ -8,7 +8,7 @@ use crate::delay::{Delay, DelayConfig};
 use crate::model::{Clock, Dynamics, Model};
 use crate::random::{PoissonNoise, uniform};
 use crate::synapse::{Synapse, SynapseConfig, SynapseDynamics, Weights};
-use crate::unit::{Lif, LifConfig, LifDynamics, LifParameters};
+use crate::unit::{Lif, LifConfig, LifDynamics, LifInitial, LifParameters};
 use crate::{Bounds, DynamicsError, Place, State, Variable};
 
 /// Settings of [`SpikingNetwork`]. The defaults are model A of Brunel (2000, doi:10.1023/A:1008925309027) in an
@@ -159,7 +159,9 @@ impl SpikingNetworkConfig {
         let start = (0..cells).map(|_| self.threshold * (1.0 - random()));
         let lif = LifConfig {
             cells,
-            initial_voltage: start.collect::<Vec<_>>().into(),
+            initial: LifInitial {
+                v: start.collect::<Vec<_>>().into(),
+            },
             parameters: LifParameters {
                 time_constant: self.time_constant.into(),
                 rest: 0.0.into(),
@@ -228,8 +230,8 @@ struct External {
 ///
 /// The cells' step is exact for a current that is constant over it, which the synaptic current is taken to be.
 ///
-/// Input: a current, mV, `[batch or 1, cells or 1]`. State: `v`, `spike`, `refractory`, `current`, and the spikes on their
-/// way.
+/// Input: a current, mV, `[batch or 1, cells or 1]`. State: `v`, `spike`, `since_spike`, `spike_interval`, `current`, and the
+/// spikes on their way.
 #[derive(Module, Debug)]
 pub struct SpikingNetwork {
     /// The cells.
@@ -245,7 +247,7 @@ pub struct SpikingNetwork {
 /// The variables before the spikes on their way: those of the cells, and the synaptic current.
 pub(crate) const SHOWN: usize = CELL + 1;
 /// Those of the cells.
-const CELL: usize = 3;
+const CELL: usize = 4;
 
 impl Model for SpikingNetwork {
     type Dynamics = SpikingNetworkDynamics;
@@ -397,7 +399,7 @@ mod tests {
                 &input,
                 &grid(0.1, 40.0),
                 |_, _, state| {
-                    current.push(host(state[3].clone()).unwrap());
+                    current.push(host(state[CELL].clone()).unwrap());
                     ControlFlow::Continue(())
                 },
             )

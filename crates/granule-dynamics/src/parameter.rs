@@ -184,6 +184,18 @@ impl Values {
             Self::Each(values) => values,
         }
     }
+
+    /// The lowest of them.
+    pub fn lowest(&self) -> f64 {
+        let values = self.as_slice().iter().copied();
+        values.fold(f64::INFINITY, f64::min)
+    }
+
+    /// The highest of them.
+    pub fn highest(&self) -> f64 {
+        let values = self.as_slice().iter().copied();
+        values.fold(f64::NEG_INFINITY, f64::max)
+    }
 }
 
 impl From<f64> for Values {

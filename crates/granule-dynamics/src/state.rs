@@ -35,6 +35,8 @@ pub enum QuantityKind {
     Gate,
     /// A firing rate, or the activity that stands for it.
     Rate,
+    /// A time since something happened, or between two such times; recorded only where it is asked for by name.
+    Elapsed,
 }
 
 impl QuantityKind {
@@ -45,6 +47,7 @@ impl QuantityKind {
             Self::Spikes => "a number of spikes",
             Self::Gate => "a gate",
             Self::Rate => "a rate",
+            Self::Elapsed => "a time",
         }
     }
 }

@@ -32,3 +32,15 @@ pub use firing_rate::{Transfer, firing_rate};
 pub use rate_sequence::{Drive, RateSequenceOptions, Recorded, rate_sequence};
 pub use relu_max_pool2d::relu_max_pool2d;
 pub use tree_solve::{Tree, tree_solve};
+
+/// Whether a tensor lives in host memory and has a type that the kernels here serve, so that reading it waits for nothing.
+pub fn is_on_host<const D: usize>(x: &burn::tensor::Tensor<D>) -> bool {
+    #[cfg(any(feature = "flex", feature = "ndarray"))]
+    let on_host = host::serves(x);
+    #[cfg(not(any(feature = "flex", feature = "ndarray")))]
+    let on_host = {
+        let _ = x;
+        false
+    };
+    on_host
+}

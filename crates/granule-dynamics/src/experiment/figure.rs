@@ -189,7 +189,7 @@ impl Outcome {
             return Figure::new(title, "");
         };
         let currents = unit.current().as_slice();
-        let rates = self.spikes.iter().map(|cell| cell.rate_at_hz(self.reached));
+        let rates = self.spikes.iter().map(|cell| cell.rate_hz(self.reached));
         let mut points: Vec<(f64, f64)> = currents.iter().copied().cycle().zip(rates).collect();
         points.sort_by(|a, b| a.0.total_cmp(&b.0));
         let panel = Panel::new("firing rate (Hz)");
@@ -268,9 +268,9 @@ impl Outcome {
     }
 }
 
-/// Spikes show in the voltage, and what is left of a refractory period is of no interest.
+/// Spikes show in the voltage.
 fn is_drawn(trace: &Trace) -> bool {
-    !matches!(trace.name.as_str(), "spike" | "refractory")
+    trace.name != "spike"
 }
 
 fn first_of_each_level(traces: &[Trace]) -> Vec<&Trace> {

@@ -24,6 +24,7 @@ mod figure;
 mod outcome;
 pub mod presets;
 mod record;
+mod resolution;
 mod run;
 mod samples;
 mod shown;

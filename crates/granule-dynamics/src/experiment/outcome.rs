@@ -51,6 +51,8 @@ pub struct Outcome {
     pub groups: Vec<Group>,
     /// The method, or `exact`, or `by level`.
     pub solver: String,
+    /// What may be wrong with it, one sentence each.
+    pub warnings: Vec<String>,
 }
 
 impl Outcome {

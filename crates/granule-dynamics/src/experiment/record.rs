@@ -6,7 +6,7 @@ use super::config::RecordConfig;
 use super::outcome::Trace;
 use super::subject::Firing;
 use crate::unit::{SpikeDetector, Spikes};
-use crate::{DynamicsError, State, Variable, host};
+use crate::{DynamicsError, QuantityKind, State, Variable, host};
 
 /// Samples in a block.
 const BLOCK: usize = 128;
@@ -33,7 +33,9 @@ impl Recorder {
     ) -> Result<Self, DynamicsError> {
         let shown = &variables[..shown];
         let chosen: Vec<usize> = match config.variables.is_empty() {
-            true => (0..shown.len()).collect(),
+            true => (0..shown.len())
+                .filter(|index| shown[*index].kind != QuantityKind::Elapsed)
+                .collect(),
             false => {
                 let names: Vec<&str> = shown.iter().map(|v| v.name.as_str()).collect();
                 let find = |name: &String| {
@@ -138,12 +140,14 @@ impl SpikeReader {
     pub(super) fn new(firing: &Firing) -> Self {
         match firing {
             Firing::Threshold(threshold) => Self::Crossings(SpikeDetector::new(*threshold)),
-            Firing::Counted { count, refractory } => Self::Counts(Counts {
-                count: *count,
-                refractory: refractory.clone(),
+            Firing::Counted {
+                count,
+                since,
+                interval,
+            } => Self::Counts(Counts {
+                read: [Some(*count), Some(*since), *interval],
                 times: Vec::new(),
-                counts: Vec::new(),
-                left: Vec::new(),
+                waiting: Default::default(),
                 spikes: Vec::new(),
             }),
         }
@@ -172,20 +176,19 @@ impl SpikeReader {
 
 /// Spikes that the model counts itself.
 pub(super) struct Counts {
-    count: usize,
-    refractory: Option<(usize, Vec<f64>)>,
+    /// The variables that count the spikes of a step, say how long before its end the last one was, and how far apart
+    /// they are where there are several.
+    read: [Option<usize>; 3],
     times: Vec<f64>,
-    counts: Vec<Tensor<2>>,
-    left: Vec<Tensor<2>>,
+    waiting: [Vec<Tensor<2>>; 3],
     spikes: Vec<Spikes>,
 }
 
 impl Counts {
     fn push(&mut self, time: f64, state: &State) -> Result<(), DynamicsError> {
         self.times.push(time);
-        self.counts.push(state[self.count].clone());
-        if let Some((index, _)) = &self.refractory {
-            self.left.push(state[*index].clone());
+        for (waiting, variable) in self.waiting.iter_mut().zip(self.read) {
+            waiting.extend(variable.map(|variable| state[variable].clone()));
         }
         match self.times.len() >= BLOCK {
             true => self.flush(),
@@ -195,31 +198,26 @@ impl Counts {
 
     fn flush(&mut self) -> Result<(), DynamicsError> {
         let times = std::mem::take(&mut self.times);
-        let (counts, left) = (
-            std::mem::take(&mut self.counts),
-            std::mem::take(&mut self.left),
-        );
-        let Some(width) = counts.first().map(|x| x.dims()[1]) else {
+        let waiting = std::mem::take(&mut self.waiting);
+        let Some(width) = waiting[0].first().map(|x| x.dims()[1]) else {
             return Ok(());
         };
         self.spikes.resize(width, Spikes::default());
-        let counts = host(Tensor::stack::<3>(counts, 0))?;
-        let left = match left.is_empty() {
-            true => Vec::new(),
-            false => host(Tensor::stack::<3>(left, 0))?,
+        let read = |tensors: Vec<Tensor<2>>| match tensors.is_empty() {
+            true => Ok(Vec::new()),
+            false => host(Tensor::stack::<3>(tensors, 0)),
         };
+        let [counts, since, intervals] = waiting.map(read);
+        let (counts, since, intervals) = (counts?, since?, intervals?);
         for (row, time) in times.iter().enumerate() {
             for (cell, spikes) in self.spikes.iter_mut().enumerate() {
                 let at = row * width + cell;
-                // The refractory period began at the spike, inside the step.
-                let since = match (&self.refractory, left.get(at)) {
-                    (Some((_, whole)), Some(left)) if *left > 0.0 => whole[cell] - left,
-                    _ => 0.0,
-                };
                 let count = counts[at].round() as usize;
+                let interval = intervals.get(at).copied().unwrap_or_default();
+                let before = (0..count).rev().map(|later| later as f64 * interval);
                 spikes
                     .times
-                    .extend(std::iter::repeat_n(time - since, count));
+                    .extend(before.map(|before| time - since[at] - before));
             }
         }
         Ok(())

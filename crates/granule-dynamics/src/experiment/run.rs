@@ -11,6 +11,8 @@ use super::stimulus::{Stimulus, StimulusConfig};
 use super::subject::{Body, Subject};
 use crate::composite::MultiGranularityModel;
 use crate::model::{Clock, Dynamics, Input};
+use crate::simulate::Number;
+use crate::unit::Spikes;
 use crate::{DynamicsError, Grid, Place, State, Stop, Variable, host, simulate};
 
 /// An [`ExperimentConfig`] on a device, ready to run.
@@ -20,6 +22,7 @@ pub struct Experiment {
     stimulus: Option<Stimulus>,
     grid: Grid,
     stop: Stop,
+    warnings: Vec<String>,
 }
 
 impl ExperimentConfig {
@@ -71,6 +74,7 @@ impl ExperimentConfig {
             stimulus,
             grid,
             stop,
+            warnings: self.too_long(),
         })
     }
 }
@@ -149,6 +153,21 @@ impl Dynamics for Watched<'_> {
     }
 }
 
+/// Cells that would fire more often than once in a step do not, which shows in spikes less than a step apart.
+fn fires_in_every_step(spikes: &[Spikes], dt: f64) -> Vec<String> {
+    let pair_in_a_step = |cell: &Spikes| {
+        let close = |pair: &[f64]| pair[1] - pair[0] <= dt * (1.0 + 1e-9);
+        cell.times.windows(2).any(close)
+    };
+    let found = spikes.iter().position(pair_in_a_step).map(|cell| {
+        format!(
+            "cell {cell} fires again within dt = {} ms, and more often than once in a step it cannot: take a shorter dt",
+            Number(dt)
+        )
+    });
+    found.into_iter().collect()
+}
+
 impl Experiment {
     /// The number of steps.
     pub fn steps(&self) -> usize {
@@ -158,6 +177,11 @@ impl Experiment {
     /// The method, or `exact`, or `by level`.
     pub fn solver(&self) -> &str {
         &self.subject.solver
+    }
+
+    /// What may be wrong with the run, known before it begins: one sentence each.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// What the model can record.
@@ -248,7 +272,12 @@ impl Experiment {
         for cell in &mut spikes {
             cell.times.retain(|time| *time <= reached.1);
         }
+        let warnings = match subject.fires_once {
+            true => fires_in_every_step(&spikes, self.config.dt),
+            false => Vec::new(),
+        };
         Ok(Outcome {
+            warnings,
             reached: reached.1,
             complete: reached.0 == steps,
             times,

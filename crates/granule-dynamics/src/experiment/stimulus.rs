@@ -11,7 +11,7 @@ use crate::{DynamicsError, Grid, NormalNoise, Place, Values, Variable};
 
 /// A stimulus. Amplitudes are in the unit of the model's input: µA/cm² for cells (pA for `adex`, mV/ms for
 /// `izhikevich`, none for `qif`), what a system's channels have, and no unit for a population. A step of the run gets
-/// the value at its middle.
+/// the mean over it, at all stages of its solver, so that no charge is lost where an edge is not on the grid of steps.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "kebab-case")]
@@ -190,22 +190,42 @@ impl StimulusConfig {
         }
     }
 
-    /// The course at a time without noise; noise is a series of its own.
-    fn shape(&self, time: f64) -> f64 {
-        let since = time - self.onset();
-        if since < 0.0 {
+    /// The mean of the course over a step, without noise, which is a series of its own.
+    fn mean(&self, at: Clock) -> f64 {
+        let (from, to) = (at.time - self.onset(), at.time + at.dt - self.onset());
+        if to <= 0.0 {
             return 0.0;
         }
+        let first = from.max(0.0);
+        let share = (to - first) / (to - from);
         match self {
-            Self::Step(_) | Self::Noise(_) | Self::File(_) => 1.0,
+            Self::Step(_) | Self::Noise(_) | Self::File(_) => whole(share, at),
             Self::Pulse(config) => {
-                let phase = match config.period > 0.0 {
-                    true => since % config.period,
-                    false => since,
+                // Times since the pulse before the step.
+                let before = match config.period > 0.0 {
+                    true => (first / config.period).floor() * config.period,
+                    false => 0.0,
                 };
-                f64::from(phase < config.width)
+                let on = |since: f64| {
+                    let complete = match config.period > 0.0 {
+                        true => (since / config.period).floor(),
+                        false => 0.0,
+                    };
+                    complete * config.width + (since - complete * config.period).min(config.width)
+                };
+                whole((on(to - before) - on(first - before)) / (to - from), at)
             }
-            Self::Sine(config) => (TAU * config.frequency * 1e-3 * since + config.phase).sin(),
+            Self::Sine(config) => {
+                let speed = TAU * config.frequency * 1e-3;
+                let half = 0.5 * speed * (to - first);
+                let middle = (0.5 * speed * (first + to) + config.phase).sin();
+                // The mean of a sine over an interval: its middle times sin(half)/half.
+                let narrowed = match half > 1e-4 {
+                    true => half.sin() / half,
+                    false => 1.0 - half * half / 6.0,
+                };
+                whole(share, at) * middle * narrowed
+            }
         }
     }
 
@@ -250,10 +270,7 @@ impl StimulusConfig {
             });
         }
         let mut course: Vec<f64> = (0..grid.steps())
-            .map(|step| {
-                let at = grid.clock(step);
-                self.shape(at.time + 0.5 * at.dt)
-            })
+            .map(|step| self.mean(grid.clock(step)))
             .collect();
         if let Self::Noise(config) = self {
             let source = NormalNoise::new(seed, NOISE_STREAM);
@@ -276,6 +293,16 @@ impl StimulusConfig {
             },
             amplitude: wide,
         })
+    }
+}
+
+/// A share of a step, without what rounding of its ends makes of a whole one and of none.
+fn whole(share: f64, at: Clock) -> f64 {
+    let rounding = 8.0 * f64::EPSILON * (at.time.abs() / at.dt + 1.0);
+    match share {
+        none if none.abs() <= rounding => 0.0,
+        all if (all - 1.0).abs() <= rounding => 1.0,
+        part => part,
     }
 }
 

@@ -20,11 +20,12 @@ use crate::{DynamicsError, NormalNoise, Place, State, Stop, Variable};
 pub(super) enum Firing {
     /// The first variable crosses this value upwards.
     Threshold(f64),
-    /// A variable counts them at the end of each step; another, if any, says how much of the refractory period, of
-    /// which the whole is given for each cell, is left there.
+    /// A variable counts those of each step, another says how long before the end of the step the last one was, and a
+    /// third, where there can be several in a step, how far apart they are.
     Counted {
         count: usize,
-        refractory: Option<(usize, Vec<f64>)>,
+        since: usize,
+        interval: Option<usize>,
     },
 }
 
@@ -56,6 +57,8 @@ pub(super) struct Subject {
     pub(super) shown: usize,
     /// Names and sizes of groups of cells, in their order.
     pub(super) groups: Vec<(String, usize)>,
+    /// Whether it is of cells that fire at most once in a step.
+    pub(super) fires_once: bool,
 }
 
 /// Says which table a setting belongs to.
@@ -147,28 +150,20 @@ fn spread(unit: &UnitConfig) -> UnitConfig {
 
 /// How the spikes of cells show.
 fn firing(unit: &UnitConfig, variables: &[Variable]) -> Option<Firing> {
-    let find = |name: &str| variables.iter().position(|v| v.name == name);
-    match (unit.spike_threshold(), find("spike")) {
-        (Some(threshold), _) => Some(Firing::Threshold(threshold)),
-        (None, Some(count)) => Some(Firing::Counted {
-            count,
-            refractory: match unit {
-                UnitConfig::Lif(config) => find("refractory").map(|index| {
-                    let whole = config.parameters.refractory.as_slice();
-                    (index, given(whole, unit.cells()))
-                }),
-                _ => None,
-            },
-        }),
-        _ => None,
+    match unit.spike_threshold() {
+        Some(threshold) => Some(Firing::Threshold(threshold)),
+        None => counted(variables),
     }
 }
 
-fn given(settings: &[f64], cells: usize) -> Vec<f64> {
-    match settings {
-        [one] => vec![*one; cells],
-        each => each.to_vec(),
-    }
+/// How spikes show in variables that count them.
+fn counted(variables: &[Variable]) -> Option<Firing> {
+    let find = |name: &str| variables.iter().position(|v| v.name == name);
+    Some(Firing::Counted {
+        count: find("spike")?,
+        since: find("since_spike")?,
+        interval: find("spike_interval"),
+    })
 }
 
 impl Subject {
@@ -256,24 +251,21 @@ impl Subject {
             let initial = network.initial_state(1)?;
             let dynamics = network.dynamics()?;
             let cells = settings.excitatory + settings.inhibitory;
-            let refractory = vec![settings.refractory; cells];
             return Ok(Self {
                 shown: crate::network::SHOWN,
+                firing: counted(dynamics.variables())
+                    .map(|firing| (0, firing))
+                    .into_iter()
+                    .collect(),
                 body: Body::One(Box::new(dynamics)),
                 initial,
-                firing: vec![(
-                    0,
-                    Firing::Counted {
-                        count: 1,
-                        refractory: Some((2, refractory)),
-                    },
-                )],
                 inputs: vec![Variable::new("current", "µA/cm²", cells)],
                 solver: "exact".into(),
                 groups: vec![
                     ("excitatory".into(), settings.excitatory),
                     ("inhibitory".into(), settings.inhibitory),
                 ],
+                fires_once: false,
             });
         }
         if let Some(composite) = &config.composite {
@@ -313,6 +305,7 @@ impl Subject {
                 inputs: model.inputs()?,
                 solver: "by level".into(),
                 groups,
+                fires_once: false,
             });
         }
         Err(DynamicsError::config(
@@ -343,6 +336,7 @@ impl Subject {
         let mut subject = Self::plain(dynamics, initial, inputs, solver);
         subject.firing = firing.into_iter().map(|firing| (0, firing)).collect();
         subject.groups = vec![("cells".into(), unit.cells())];
+        subject.fires_once = !unit.is_exact() && unit.spike_threshold().is_none();
         Ok(subject)
     }
 
@@ -360,6 +354,7 @@ impl Subject {
             inputs,
             solver,
             groups: Vec::new(),
+            fires_once: false,
         }
     }
 }

@@ -19,15 +19,19 @@ fn refused(text: &str) -> String {
 }
 
 fn course(text: &str, duration: f64) -> Vec<f64> {
+    sampled(text, duration, 0.5)
+}
+
+fn sampled(text: &str, duration: f64, dt: f64) -> Vec<f64> {
     let stimulus: StimulusConfig = serde_json::from_str(text).unwrap();
-    let grid = Grid::over(duration, 0.5).unwrap();
+    let grid = Grid::over(duration, dt).unwrap();
     let inputs = [Variable::new("current", "µA/cm²", 1)];
     let input = stimulus.init(&inputs, &grid, 7, &f64_place()).unwrap();
     let value = |step: usize| {
         let at = Clock {
             step,
             time: grid.time(step),
-            dt: 0.5,
+            dt,
         };
         host(input.at(at).unwrap()).unwrap()[0]
     };
@@ -47,10 +51,179 @@ fn stimuli_have_their_courses() {
         r#"{"kind": "sine", "amplitude": 2, "frequency": 100}"#,
         10.0,
     );
+    // Means over the steps.
+    let speed = std::f64::consts::TAU * 0.1;
     for (n, x) in sine.iter().enumerate() {
-        let t = 0.5 * n as f64 + 0.25;
-        assert_close(*x, 2.0 * (std::f64::consts::TAU * 0.1 * t).sin(), 1e-12);
+        let t = 0.5 * n as f64;
+        let mean = ((speed * t).cos() - (speed * (t + 0.5)).cos()) / (0.5 * speed);
+        assert_close(*x, 2.0 * mean, 1e-12);
     }
+}
+
+#[test]
+fn no_charge_is_lost_where_edges_are_off_the_grid() {
+    let charge = |text: &str, dt: f64| dt * sampled(text, 20.0, dt).iter().sum::<f64>();
+    for dt in [0.1, 0.025, 0.07, 1.3] {
+        for (onset, width) in [
+            (0.0, 0.25),
+            (5.06, 0.08),
+            (5.0, 0.1),
+            (3.3, 4.44),
+            (-1.0, 1.5),
+        ] {
+            let pulse = format!(
+                r#"{{"kind": "pulse", "amplitude": 3, "onset": {onset}, "width": {width}}}"#
+            );
+            let seen = width + f64::min(onset, 0.0);
+            assert_close(charge(&pulse, dt), 3.0 * seen, 1e-12);
+        }
+        // Ten pulses, of which several may be in a step; the last step may end after 20 ms.
+        let end = dt * (20.0 / dt * (1.0 - 1e-12)).ceil();
+        let train = r#"{"kind": "pulse", "onset": 0.33, "width": 0.21, "period": 0.5}"#;
+        let complete = ((end - 0.33) / 0.5).floor();
+        let rest = (end - 0.33 - 0.5 * complete).min(0.21);
+        assert_close(charge(train, dt), 0.21 * complete + rest, 1e-9);
+        let step = r#"{"kind": "step", "amplitude": 2, "onset": 7.77}"#;
+        assert_close(charge(step, dt), 2.0 * (end - 7.77), 1e-12);
+        let sine = r#"{"kind": "sine", "onset": 7.77, "frequency": 30, "phase": 1}"#;
+        let speed = std::f64::consts::TAU * 0.03;
+        let expected = (1.0_f64.cos() - (1.0 + speed * (end - 7.77)).cos()) / speed;
+        assert_close(charge(sine, dt), expected, 1e-12);
+        let noise = |onset: f64| {
+            sampled(
+                &format!(r#"{{"kind": "noise", "onset": {onset}}}"#),
+                20.0,
+                dt,
+            )
+        };
+        let (all, late) = (noise(0.0), noise(7.77));
+        let edge = (7.77 / dt) as usize;
+        let share = (dt * (edge + 1) as f64 - 7.77) / dt;
+        assert_close(late[edge], share * all[edge], 1e-12);
+        assert_eq!(late[edge + 1..], all[edge + 1..]);
+        assert!(late[..edge].iter().all(|x| *x == 0.0));
+    }
+    // What is on the grid is on or off.
+    let pulse = r#"{"kind": "pulse", "onset": 0.3, "width": 0.7, "period": 1.1}"#;
+    for (step, x) in sampled(pulse, 500.0, 0.1).iter().enumerate() {
+        let phase = (step + 8) % 11;
+        assert_eq!(*x, f64::from(step >= 3 && phase < 7), "step {step}");
+    }
+}
+
+/// All stages of a step see its mean: the charge of a pulse off the grid does not depend on the method, nor on where the
+/// pulse lies.
+#[test]
+fn every_solver_gets_the_charge_of_a_pulse() {
+    for solver in crate::solver::SolverKind::ALL {
+        if solver.is_stochastic()
+            || solver.name().contains("exponential")
+            || solver.name().contains("backward")
+        {
+            continue;
+        }
+        let last = |onset: f64, width: f64| {
+            let outcome = run(&format!(
+                r#"{{"duration": 10, "dt": 0.1, "solver": "{solver}",
+                    "system": {{"kind": "linear", "a": [[0]], "b": [], "c": [[1]], "initial": 0}},
+                    "stimulus": {{"kind": "pulse", "onset": {onset}, "width": {width}}}}}"#
+            ));
+            outcome.last[0].values[0]
+        };
+        assert_close(last(5.0, 0.25), 0.25, 1e-12);
+        assert_close(last(5.06, 0.08), 0.08, 1e-12);
+    }
+}
+
+/// Reference numbers, section 3, as the command gives them.
+#[test]
+fn rates_do_not_depend_on_the_step() {
+    let rate = |unit: &str, dt: f64| {
+        let outcome = run(&format!(
+            r#"{{"duration": 400, "dt": {dt}, "unit": {{{unit}}}}}"#
+        ));
+        outcome.spikes[0].rate_hz(outcome.reached)
+    };
+    let lif = r#""model": "lif", "current": 14"#;
+    let free = r#""model": "lif", "current": 14, "parameters": {"refractory": 0}"#;
+    let qif = r#""model": "qif", "current": 25"#;
+    for dt in [0.1, 0.37, 10.0] {
+        assert_close(rate(lif, dt), 57.052780, 1e-8);
+        assert_close(rate(free, dt), 1000.0 / (10.0 * 3.5_f64.ln()), 1e-9);
+        assert_close(rate(qif, dt), 500.0 / std::f64::consts::PI, 1e-9);
+    }
+    let izhikevich = r#""model": "izhikevich", "current": 10"#;
+    let adex = r#""model": "adex", "current": 800"#;
+    for unit in [izhikevich, adex] {
+        let fine = rate(unit, 0.02);
+        for dt in [0.1, 0.13, 0.5] {
+            assert!(
+                (rate(unit, dt) / fine - 1.0).abs() < 2e-3 * dt,
+                "{unit} {dt}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_step_that_is_too_long_is_warned_of() {
+    let warnings = |text: &str| {
+        let config: ExperimentConfig = serde_json::from_str(text).unwrap();
+        config.init(&f64_place()).unwrap().warnings().to_vec()
+    };
+    let one = |text: &str, parts: [&str; 3]| {
+        let found = warnings(text);
+        assert_eq!(found.len(), 1, "{text}: {found:?}");
+        assert!(
+            parts.iter().all(|part| found[0].contains(part)),
+            "{found:?}"
+        );
+    };
+    one(
+        r#"{"dt": 5, "unit": {"model": "izhikevich"}}"#,
+        ["dt = 5 ms", "izhikevich", "at most 1 ms"],
+    );
+    one(
+        r#"{"dt": 3, "unit": {"model": "adex"}}"#,
+        ["dt = 3 ms", "adex", "at most 2.3"],
+    );
+    one(
+        r#"{"dt": 25, "system": {"kind": "jansen-rit"}}"#,
+        ["dt = 25 ms", "10 ms", "at most 5 ms"],
+    );
+    one(
+        r#"{"dt": 1, "composite": {"level": [{"name": "a", "solver": "rk4", "unit": {"model": "hodgkin-huxley"}}]}}"#,
+        [
+            "composite.level.a.dt = 1 ms",
+            "hodgkin-huxley",
+            "at most 0.05 ms",
+        ],
+    );
+    one(
+        r#"{"dt": 0.6, "solver": "euler", "unit": {"model": "adex"}}"#,
+        ["dt = 0.6 ms", "adex", "at most 0.46"],
+    );
+    for exact in ["lif", "qif"] {
+        let text = format!(r#"{{"dt": 20, "unit": {{"model": "{exact}"}}}}"#);
+        assert_eq!(warnings(&text), [""; 0]);
+    }
+    for preset in presets::PRESETS {
+        let config: ExperimentConfig = toml::from_str(preset.toml).unwrap();
+        let experiment = config.init(&f64_place()).unwrap();
+        assert_eq!(experiment.warnings(), [""; 0], "{}", preset.name);
+    }
+}
+
+#[test]
+fn cells_that_fire_in_every_step_are_warned_of() {
+    let text = r#"{"dt": 1, "unit": {"model": "izhikevich", "current": [10, 600]}}"#;
+    let found = run(text).warnings;
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(
+        found[0].contains("cell 1 ") && found[0].contains("dt = 1 ms"),
+        "{found:?}"
+    );
+    assert!(run(&text.replace(", 600", ", 20")).warnings.is_empty());
 }
 
 /// Variance and correlation over one time constant of an Ornstein–Uhlenbeck process.

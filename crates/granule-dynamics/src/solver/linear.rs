@@ -28,7 +28,7 @@ impl Linear {
 ///
 /// Where |z| is small, the quotients of the value and of its derivative (eᶻ − φ₁)/z lose digits; polynomials take over
 /// where both forms are about as exact as the type: the quotients are off by ε/z and ε/z², the polynomials by z⁴/120 and z⁴/144.
-fn phi1(z: Tensor<2>) -> Tensor<2> {
+pub(crate) fn phi1(z: Tensor<2>) -> Tensor<2> {
     by_hand(z, |z, derivative| {
         let small = match z.dtype() {
             DType::F64 => 1e-3,

@@ -1,3 +1,5 @@
+use std::f64::consts::TAU;
+
 use burn::module::Module;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
@@ -10,10 +12,10 @@ use super::{
 };
 use crate::model::{Field, Linear};
 use crate::population::{WilsonCowan, WilsonCowanConfig};
-use crate::{DynamicsError, Place, State, Variable};
+use crate::{DynamicsError, Place, State, Values, Variable};
 
 macro_rules! systems {
-    ($($(#[$doc:meta])* $Variant:ident($Config:ty, $Model:ty) = $name:literal;)+) => {
+    ($($(#[$doc:meta])* $Variant:ident($Config:ty, $Model:ty) = $name:literal, $shortest:expr;)+) => {
         /// Any system, chosen by `kind` in a configuration file.
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
         #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -30,6 +32,13 @@ macro_rules! systems {
             pub fn kind(&self) -> &'static str {
                 match self {
                     $(Self::$Variant(_) => $name,)+
+                }
+            }
+
+            /// About the shortest time constant that a solver has to resolve, ms.
+            pub fn shortest_time_constant(&self) -> Option<f64> {
+                match self {
+                    $(Self::$Variant(config) => ($shortest)(config),)+
                 }
             }
 
@@ -83,27 +92,49 @@ macro_rules! systems {
 
 systems! {
     /// See [`LinearSystem`].
-    Linear(LinearSystemConfig, LinearSystem) = "linear";
+    Linear(LinearSystemConfig, LinearSystem) = "linear",
+        linear;
     /// See [`NonlinearSystem`].
-    Nonlinear(NonlinearSystemConfig, NonlinearSystem) = "nonlinear";
+    Nonlinear(NonlinearSystemConfig, NonlinearSystem) = "nonlinear",
+        |config: &NonlinearSystemConfig| config.form.shortest_time_constant();
     /// See [`JansenRit`].
-    JansenRit(JansenRitConfig, JansenRit) = "jansen-rit";
+    JansenRit(JansenRitConfig, JansenRit) = "jansen-rit",
+        |config: &JansenRitConfig| shortest([&config.excitatory_time_constant, &config.inhibitory_time_constant]);
     /// See [`MontbrioPazoRoxin`].
-    MontbrioPazoRoxin(MontbrioPazoRoxinConfig, MontbrioPazoRoxin) = "montbrio-pazo-roxin";
+    MontbrioPazoRoxin(MontbrioPazoRoxinConfig, MontbrioPazoRoxin) = "montbrio-pazo-roxin",
+        |config: &MontbrioPazoRoxinConfig| Some(0.2 * config.time_constant.lowest());
     /// See [`WongWang`].
-    WongWang(WongWangConfig, WongWang) = "wong-wang";
+    WongWang(WongWangConfig, WongWang) = "wong-wang",
+        |config: &WongWangConfig| shortest([&config.time_constant, &config.noise_time_constant]);
     /// See [`ReducedWongWang`].
-    ReducedWongWang(ReducedWongWangConfig, ReducedWongWang) = "reduced-wong-wang";
+    ReducedWongWang(ReducedWongWangConfig, ReducedWongWang) = "reduced-wong-wang",
+        |config: &ReducedWongWangConfig| Some(0.25 * config.time_constant.lowest());
     /// See [`FitzHughNagumo`].
-    FitzHughNagumo(FitzHughNagumoConfig, FitzHughNagumo) = "fitzhugh-nagumo";
+    FitzHughNagumo(FitzHughNagumoConfig, FitzHughNagumo) = "fitzhugh-nagumo",
+        |config: &FitzHughNagumoConfig| shortest([&config.time_constant]);
     /// See [`VanDerPol`].
-    VanDerPol(VanDerPolConfig, VanDerPol) = "van-der-pol";
+    VanDerPol(VanDerPolConfig, VanDerPol) = "van-der-pol",
+        |config: &VanDerPolConfig| Some(config.time_constant.lowest() / config.damping.highest().max(1.0));
     /// See [`StuartLandau`].
-    StuartLandau(StuartLandauConfig, StuartLandau) = "stuart-landau";
+    StuartLandau(StuartLandauConfig, StuartLandau) = "stuart-landau",
+        |config: &StuartLandauConfig| Some(1e3 / (TAU * config.frequency.highest().max(-config.frequency.lowest())));
     /// See [`WilsonCowan`].
-    WilsonCowan(WilsonCowanConfig, WilsonCowan) = "wilson-cowan";
+    WilsonCowan(WilsonCowanConfig, WilsonCowan) = "wilson-cowan",
+        |config: &WilsonCowanConfig| shortest([&config.excitatory_time_constant, &config.inhibitory_time_constant]);
     /// See [`BalloonWindkessel`].
-    BalloonWindkessel(BalloonWindkesselConfig, BalloonWindkessel) = "balloon-windkessel";
+    BalloonWindkessel(BalloonWindkesselConfig, BalloonWindkessel) = "balloon-windkessel",
+        |config: &BalloonWindkesselConfig| Some(config.stiffness.lowest() * config.transit_time.lowest() / config.time_unit.highest());
+}
+
+/// The shortest of several time constants.
+fn shortest<const N: usize>(times: [&Values; N]) -> Option<f64> {
+    times.into_iter().map(Values::lowest).reduce(f64::min)
+}
+
+/// One over the largest sum of a row: no eigenvalue is larger.
+fn linear(config: &LinearSystemConfig) -> Option<f64> {
+    let sums = config.a.iter().map(|row| row.iter().map(|x| x.abs()).sum());
+    sums.reduce(f64::max).map(f64::recip)
 }
 
 impl Field for Box<dyn SystemField> {

@@ -123,7 +123,7 @@ mod tests {
     use crate::system::System;
     use crate::system::testing::{agrees_on_every_device, every_gradient_agrees, trace};
     use crate::testing::{assert_close, f64_place, f64_places, host_device};
-    use crate::unit::QifConfig;
+    use crate::unit::{QifConfig, QifInitial};
     use crate::{Dynamics, Model, Place};
 
     /// The roots with r > 0 of (Δ/2πr)² + η + J·r − (πr)² = 0, with v = −Δ/(2πr): a low node, a saddle, a high focus.
@@ -223,7 +223,9 @@ mod tests {
         let mut cells = QifConfig {
             cells: CELLS,
             current: lorentzian(-5.0, 1.0, excitabilities).into(),
-            initial_voltage: lorentzian(v, PI * r, potentials).into(),
+            initial: QifInitial {
+                v: lorentzian(v, PI * r, potentials).into(),
+            },
             ..Default::default()
         };
         cells.parameters.time_constant = 1.0.into();

@@ -6,8 +6,8 @@ use super::linear::{check_matrix, matrix_parameter, population_and_external};
 use super::mlp::{Mlp, MlpConfig};
 use super::parameters::initial_state;
 use super::{
-    FitzHughNagumo, FitzHughNagumoConfig, StuartLandau, StuartLandauConfig, System, SystemField,
-    VanDerPol, VanDerPolConfig, channel, check_input, plus,
+    FitzHughNagumo, FitzHughNagumoConfig, StuartLandau, StuartLandauConfig, System, SystemConfig,
+    SystemField, VanDerPol, VanDerPolConfig, channel, check_input, plus,
 };
 use crate::model::Field;
 use crate::setting::{self, Range, Setting};
@@ -55,6 +55,24 @@ pub enum FormConfig {
     VanDerPol(VanDerPolConfig),
     /// F(X) of [`StuartLandau`].
     StuartLandau(StuartLandauConfig),
+}
+
+impl FormConfig {
+    /// About the shortest time constant that a solver has to resolve, ms.
+    pub(super) fn shortest_time_constant(&self) -> Option<f64> {
+        match self {
+            Self::Network(config) => Some(config.time_constant.lowest()),
+            Self::FitzhughNagumo(config) => {
+                SystemConfig::FitzHughNagumo(config.clone()).shortest_time_constant()
+            }
+            Self::VanDerPol(config) => {
+                SystemConfig::VanDerPol(config.clone()).shortest_time_constant()
+            }
+            Self::StuartLandau(config) => {
+                SystemConfig::StuartLandau(config.clone()).shortest_time_constant()
+            }
+        }
+    }
 }
 
 /// Settings of [`NetworkForm`].

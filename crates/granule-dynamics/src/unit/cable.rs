@@ -394,7 +394,7 @@ mod tests {
     use crate::simulate::{Grid, record};
     use crate::solver::{BackwardEuler, Stepped};
     use crate::testing::{assert_close, f32_places, f64_autodiff, f64_places};
-    use crate::unit::{HodgkinHuxleyConfig, PassiveConfig, PassiveParameters};
+    use crate::unit::{HodgkinHuxleyConfig, PassiveConfig, PassiveInitial, PassiveParameters};
 
     /// Reference numbers, section 5: d = 1 µm, L = 300 µm, R_i = 150 Ωcm, g_L = 1e-4 S/cm².
     fn finite(compartments: usize, place: &Place) -> Cable<Passive> {
@@ -636,8 +636,10 @@ mod tests {
         for scheme in [CableScheme::BackwardEuler, CableScheme::CrankNicolson] {
             let membrane = PassiveConfig {
                 cells: 6,
-                initial_voltage: Some((-60.0).into()),
-                trainable: ["capacitance", "g_l", "e_l", "current", "initial_voltage"]
+                initial: PassiveInitial {
+                    v: Some((-60.0).into()),
+                },
+                trainable: ["capacitance", "g_l", "e_l", "current", "v"]
                     .map(String::from)
                     .to_vec(),
                 parameters: PassiveParameters {

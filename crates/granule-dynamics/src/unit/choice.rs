@@ -19,7 +19,7 @@ use crate::{DynamicsError, Place, QuantityKind, State, Values, Variable};
 macro_rules! units {
     ($(
         $(#[$doc:meta])* $Variant:ident($Config:ty) = $name:expr, $rename:literal,
-        $current:literal, $info:expr, $threshold:expr, $init:expr;
+        $current:literal, $shortest:expr, $info:expr, $threshold:expr, $init:expr;
     )+) => {
         /// Any of the cells, chosen by name in a configuration: `model = "hodgkin-huxley"`.
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -87,6 +87,13 @@ macro_rules! units {
                 }
             }
 
+            /// About the shortest time constant that a solver has to resolve, ms; `None` for cells whose step is exact.
+            pub fn shortest_time_constant(&self) -> Option<f64> {
+                match self {
+                    $(Self::$Variant(config) => ($shortest)(config),)+
+                }
+            }
+
             /// Every parameter with its values.
             pub fn parameters(&self) -> Vec<(&'static ParameterInfo, &Values)> {
                 match self {
@@ -141,35 +148,46 @@ macro_rules! units {
 units! {
     /// [`HodgkinHuxley`] cells.
     HodgkinHuxley(HodgkinHuxleyConfig) = HodgkinHuxley::NAME, "hodgkin-huxley",
-        "µA/cm²", PARAMETERS,
+        "µA/cm²", |config: &HodgkinHuxleyConfig| sodium(&config.parameters.capacitance, &config.parameters.g_na), PARAMETERS,
         |config: &HodgkinHuxleyConfig| Some(config.spike_threshold),
         |config: &HodgkinHuxleyConfig, solver, place| config.init(solver, place).map(UnitModel::Conductance);
     /// [`WangBuzsaki`] cells.
     WangBuzsaki(WangBuzsakiConfig) = WangBuzsaki::NAME, "wang-buzsaki",
-        "µA/cm²", PARAMETERS,
+        "µA/cm²", |config: &WangBuzsakiConfig| sodium(&config.parameters.capacitance, &config.parameters.g_na), PARAMETERS,
         |config: &WangBuzsakiConfig| Some(config.spike_threshold),
         |config: &WangBuzsakiConfig, solver, place| config.init(solver, place).map(UnitModel::Conductance);
     /// [`TraubMiles`] cells.
     TraubMiles(TraubMilesConfig) = TraubMiles::NAME, "traub-miles",
-        "µA/cm²", PARAMETERS,
+        "µA/cm²", |config: &TraubMilesConfig| sodium(&config.parameters.capacitance, &config.parameters.g_na), PARAMETERS,
         |config: &TraubMilesConfig| Some(config.spike_threshold),
         |config: &TraubMilesConfig, solver, place| config.init(solver, place).map(UnitModel::Conductance);
     /// [`Lif`] cells.
     Lif(LifConfig) = "lif", "lif",
-        "µA/cm²", LifParameters::INFO, |_| None,
+        "µA/cm²", |_| None, LifParameters::INFO, |_| None,
         |config: &LifConfig, _, place| config.init(place).map(UnitModel::Lif);
     /// [`Qif`] cells.
     Qif(QifConfig) = "qif", "qif",
-        "1", QifParameters::INFO, |_| None,
+        "1", |_| None, QifParameters::INFO, |_| None,
         |config: &QifConfig, _, place| config.init(place).map(UnitModel::Qif);
     /// [`Adex`] cells.
     Adex(AdexConfig) = "adex", "adex",
-        "pA", AdexParameters::INFO, |_| None,
+        "pA", |config: &AdexConfig| upstroke(&config.parameters), AdexParameters::INFO, |_| None,
         |config: &AdexConfig, solver, place| config.init(solver, place).map(UnitModel::Adex);
     /// [`Izhikevich`] cells.
     Izhikevich(IzhikevichConfig) = "izhikevich", "izhikevich",
-        "mV/ms", IzhikevichParameters::INFO, |_| None,
+        "mV/ms", |config: &IzhikevichConfig| Some((1.0 / config.parameters.a.highest()).min(2.0)), IzhikevichParameters::INFO, |_| None,
         |config: &IzhikevichConfig, solver, place| config.init(solver, place).map(UnitModel::Izhikevich);
+}
+
+/// The upstroke of a cell with sodium channels, of which about a twelfth is open.
+fn sodium(capacitance: &Values, g_na: &Values) -> Option<f64> {
+    Some(12.0 * capacitance.lowest() / g_na.highest())
+}
+
+/// Half the time in which the coordinate of v that the solver moves passes a spike: C/(2 g_L).
+fn upstroke(parameters: &AdexParameters) -> Option<f64> {
+    let membrane = 0.5 * parameters.capacitance.lowest() / parameters.g_l.highest();
+    Some(membrane.min(parameters.adaptation_time_constant.lowest()))
 }
 
 impl UnitConfig {

@@ -41,7 +41,7 @@ pub struct CellConfig<K> {
     pub current: Values,
     /// The voltage whose upward crossing is a spike, mV.
     pub spike_threshold: f64,
-    /// The parameters that training may change, by name: those below, `current`, and `voltage`, `m`, `h`, `n` at the
+    /// The parameters that training may change, by name: those below, `current`, and `v`, `m`, `h`, `n` at the
     /// beginning where they are given.
     pub trainable: Vec<String>,
     /// Where training keeps a parameter, by name: `{ above = 0.0 }`, `{ between = [10.0, 200.0] }`, `"free"`. Without,
@@ -60,7 +60,7 @@ pub struct CellConfig<K> {
 pub struct InitialState {
     /// The voltage, mV; without, the lowest voltage at which the cell rests without external current.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub voltage: Option<Values>,
+    pub v: Option<Values>,
     /// Sodium activation; without, its steady value at the voltage.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(transform = Range::Fraction))]
@@ -78,7 +78,7 @@ pub struct InitialState {
 impl InitialState {
     fn entries(&self) -> [(&'static str, Range, Option<&Values>); 4] {
         [
-            ("voltage", Range::Any, self.voltage.as_ref()),
+            ("v", Range::Any, self.v.as_ref()),
             ("m", Range::Fraction, self.m.as_ref()),
             ("h", Range::Fraction, self.h.as_ref()),
             ("n", Range::Fraction, self.n.as_ref()),
@@ -157,7 +157,7 @@ impl<K: Kinetics> CellConfig<K> {
         let cells = Cells {
             parameters: CellConstants::build(required)?,
             current: required("current")?,
-            voltage: given("voltage")?,
+            voltage: given("v")?,
             gates,
             origin: place.full(0.0, [1, 1]),
             form: Form {
@@ -213,14 +213,14 @@ impl Cells {
         }
     }
 
-    /// What was given of the initial state: `voltage`, `m`, `h` or `n`.
+    /// What was given of the initial state: `v`, `m`, `h` or `n`.
     pub fn initial(&self, name: &str) -> Option<&Constant> {
         let gate = |from_last: usize| {
             let index = self.gates.len().checked_sub(from_last)?;
             self.gates.get(index)?.as_ref()
         };
         match name {
-            "voltage" => self.voltage.as_ref(),
+            "v" => self.voltage.as_ref(),
             "m" => gate(3),
             "h" => gate(2),
             "n" => gate(1),
@@ -258,7 +258,7 @@ impl Cells {
             let steady = SteadyCurrent::new(self.form.rates, &values);
             let voltage = steady.rest().ok_or_else(|| {
                 DynamicsError::config(
-                    "unit.initial.voltage",
+                    "unit.initial.v",
                     "at rest",
                     format!("a voltage in mV: cell {cell} has no resting voltage"),
                 )

@@ -5,12 +5,13 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::constants::constants;
+use super::firing::{NEVER, interval_variable, spike_variables};
 use super::input::fits;
 use super::setting::{Constant, Quantity, Settings};
 use super::{Observed, Surrogate};
 use crate::model::{Clock, Dynamics, Model};
 use crate::setting::Range;
-use crate::{Bounds, DynamicsError, Place, QuantityKind, State, Values, Variable};
+use crate::{Bounds, DynamicsError, Place, State, Values, Variable};
 
 constants! {
     "leaky integrate-and-fire cells", LifParameters, LifConstants,
@@ -38,19 +39,36 @@ pub struct LifConfig {
     pub cells: usize,
     /// The constant part of the current, µA/cm²; what comes as input is added.
     pub current: Values,
-    /// The potential at the beginning, mV; below the threshold.
-    pub initial_voltage: Values,
-    /// The parameters that training may change, by name: those below, `current` and `initial_voltage`. The reset stays
-    /// below the threshold while only one of the two is trained.
+    /// The parameters that training may change, by name: those below, `current`, and `v` at the beginning. The reset
+    /// stays below the threshold while only one of the two is trained.
     pub trainable: Vec<String>,
     /// Where training keeps a parameter, by name.
     pub bounds: BTreeMap<String, Bounds>,
     /// The parameters.
     pub parameters: LifParameters,
+    /// The state at the beginning.
+    pub initial: LifInitial,
     /// The gradient of a spike.
     pub surrogate: Surrogate,
     /// What is recorded.
     pub observed: Observed,
+}
+
+/// The state of [`Lif`] cells at the beginning.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct LifInitial {
+    /// The potential, mV; below the threshold.
+    pub v: Values,
+}
+
+impl Default for LifInitial {
+    fn default() -> Self {
+        Self {
+            v: Values::One(0.0),
+        }
+    }
 }
 
 impl Default for LifConfig {
@@ -58,10 +76,10 @@ impl Default for LifConfig {
         Self {
             cells: 1,
             current: Values::One(0.0),
-            initial_voltage: Values::One(0.0),
             trainable: Vec::new(),
             bounds: BTreeMap::new(),
             parameters: LifParameters::default(),
+            initial: LifInitial::default(),
             surrogate: Surrogate::default(),
             observed: Observed::default(),
         }
@@ -76,15 +94,11 @@ impl LifConfig {
             &self.trainable,
             &self.bounds,
         );
-        all.add(
-            ("unit", "initial_voltage"),
-            &self.initial_voltage,
-            Range::Any,
-        );
+        all.add(("unit.initial", "v"), &self.initial.v, Range::Any);
         // Where lists of both cross, one number cannot keep them apart.
         let (lowest, highest) = (
-            lowest(&self.parameters.threshold),
-            highest(&self.parameters.reset),
+            self.parameters.threshold.lowest(),
+            self.parameters.reset.highest(),
         );
         if lowest > highest {
             all.keep("threshold", Bounds::Above(highest));
@@ -105,7 +119,7 @@ impl LifConfig {
         let settings = self.settings();
         settings.check(self.cells)?;
         settings.ordered("threshold", "reset")?;
-        settings.ordered("threshold", "initial_voltage")?;
+        settings.ordered("threshold", "v")?;
         self.surrogate.validate()
     }
 
@@ -121,7 +135,7 @@ impl LifConfig {
         Ok(Lif {
             parameters: LifConstants::build(make)?,
             current: make("current")?,
-            initial_voltage: make("initial_voltage")?,
+            v: make("v")?,
             origin: place.full(0.0, [1, 1]),
             cells: self.cells,
             surrogate: self.surrogate,
@@ -130,24 +144,16 @@ impl LifConfig {
     }
 }
 
-fn lowest(values: &Values) -> f64 {
-    let values = values.as_slice().iter().copied();
-    values.fold(f64::INFINITY, f64::min)
-}
-
-fn highest(values: &Values) -> f64 {
-    let values = values.as_slice().iter().copied();
-    values.fold(f64::NEG_INFINITY, f64::max)
-}
-
 /// A population of leaky integrate-and-fire cells: τ dv/dt = rest − v + R·(I + u); at v = θ a spike, then `reset` for
 /// the refractory period (Lapicque 1907).
 ///
-/// The step is exact for an input u that is constant over it: the crossing of the threshold is found inside the step,
-/// and what is left of the step goes to the refractory period and to the way up from the reset. Gradients pass through
-/// the time of the crossing; the spike itself has the surrogate's. A cell spikes at most once a step.
+/// The step is exact, at any dt, for an input u that is constant over it: the crossings of the threshold are found inside
+/// the step, however many there are, and what is left of the step goes to the refractory period and to the way up from the
+/// reset. Where the input changes during a step, spike times are of second order for its mean. Gradients pass through the
+/// time of the crossing; the spike itself has the surrogate's.
 ///
-/// Input: current, µA/cm², `[batch or 1, cells or 1]`. State: `v`, `spike`, `refractory` (what is left of the period).
+/// Input: current, µA/cm², `[batch or 1, cells or 1]`. State: `v`, `spike` (the number of spikes in the step),
+/// `since_spike` (since the last one), `spike_interval` (between those of a step with several).
 #[derive(Module, Debug)]
 pub struct Lif {
     /// The parameters.
@@ -155,7 +161,7 @@ pub struct Lif {
     /// The constant part of the current, µA/cm².
     pub current: Constant,
     /// v at the beginning, mV.
-    pub initial_voltage: Constant,
+    pub v: Constant,
     /// Where the module lives; it follows the module to other devices and off the tape.
     origin: Tensor<2>,
     #[module(skip)]
@@ -181,19 +187,24 @@ impl Model for Lif {
         let time_constant = time_constant.quantity();
         let minus_threshold = threshold.quantity().negative();
         let (reset, resistance) = (reset.quantity(), resistance.quantity());
+        let span = minus_threshold.plus(&reset).negative();
+        let [spike, since] = spike_variables(self.cells);
+        let variables = [
+            Variable::new("v", "mV", self.cells),
+            spike,
+            since,
+            interval_variable(self.cells),
+        ];
         Ok(LifDynamics {
-            variables: [
-                Variable::new("v", "mV", self.cells),
-                Variable::new("spike", "1", self.cells).of_kind(QuantityKind::Spikes),
-                Variable::new("refractory", "ms", self.cells),
-            ],
+            variables,
             minus_rate: time_constant.reciprocal().negative(),
             time_constant,
             drive: resistance
                 .times(&self.current.quantity())
                 .plus(&rest.quantity()),
             resistance,
-            per_span: minus_threshold.plus(&reset).negative().reciprocal(),
+            per_span: span.reciprocal(),
+            span,
             minus_threshold,
             reset,
             refractory: refractory.quantity(),
@@ -204,15 +215,16 @@ impl Model for Lif {
 
     fn initial_state(&self, batch: usize) -> Result<State, DynamicsError> {
         let zeros = Place::of(&self.origin).full(0.0, [batch, self.cells]);
-        let v = self.initial_voltage.quantity().shift(zeros.clone());
-        Ok(State::new(vec![v, zeros.clone(), zeros]))
+        let v = self.v.quantity().shift(zeros.clone());
+        let never = zeros.clone().add_scalar(NEVER);
+        Ok(State::new(vec![v, zeros.clone(), never, zeros]))
     }
 }
 
 /// [`Lif`] with its parameters' values.
 #[derive(Clone, Debug)]
 pub struct LifDynamics {
-    variables: [Variable; 3],
+    variables: [Variable; 4],
     time_constant: Quantity,
     minus_rate: Quantity,
     /// rest + R·I
@@ -220,6 +232,8 @@ pub struct LifDynamics {
     resistance: Quantity,
     minus_threshold: Quantity,
     reset: Quantity,
+    /// θ − reset
+    span: Quantity,
     per_span: Quantity,
     refractory: Quantity,
     surrogate: Surrogate,
@@ -247,7 +261,7 @@ impl Dynamics for LifDynamics {
         state: &State,
         input: Option<&Tensor<2>>,
     ) -> Result<State, DynamicsError> {
-        let (v, waiting) = (state[0].clone(), state[2].clone());
+        let (v, quiet_for) = (state[0].clone(), state[2].clone());
         let end = self.drive.shift(match input {
             Some(u) => {
                 fits(u, &v, self.name())?;
@@ -255,29 +269,37 @@ impl Dynamics for LifDynamics {
             }
             None => v.zeros_like(),
         });
-        let left = waiting - at.dt;
-        let active = (-left.clone()).clamp(0.0, at.dt);
-        let gap = (end.clone() - v) * self.decay(active);
+        let waiting = self.refractory.minus(quiet_for.clone());
+        let active = waiting.neg().add_scalar(at.dt).clamp(0.0, at.dt);
+        let gap = (end.clone() - v) * self.decay(active.clone());
         let free = end.clone() - gap.clone();
         let over = self.minus_threshold.shift(free.clone());
         let fired = over.clone().greater_equal_elem(0.0);
         let quiet = fired.clone().bool_not();
 
-        // The time since the crossing: end − v decays from end − θ to the gap.
+        // The time since the first crossing: end − v decays from end − θ to the gap.
+        let tiny = f64::from(f32::MIN_POSITIVE);
         let beyond = over.clone().mask_fill(quiet.clone(), 0.0);
-        let gap = gap
-            .mask_fill(quiet, 1.0)
-            .clamp_min(f64::from(f32::MIN_POSITIVE));
-        let since = self.time_constant.scale((beyond / gap).log1p());
-        let ahead = self.refractory.minus(since);
-        let rising = (-ahead.clone()).clamp_min(0.0);
+        let gap = gap.mask_fill(quiet.clone(), 1.0).clamp_min(tiny);
+        let ratio = (beyond.clone() / gap.clone()).log1p();
+        let since = self.time_constant.scale(ratio).min_pair(active);
+        // From one spike to the next end − v decays from end − reset to end − θ.
+        let ratio = self.span.scale((beyond + gap).recip()).log1p();
+        let cycle = self.refractory.shift(self.time_constant.scale(ratio));
+        let more = since.clone().detach() / cycle.clone().detach().clamp_min(tiny);
+        let more = more.floor().mask_fill(quiet, 0.0);
+        let since = (since - cycle.clone() * more.clone()).clamp_min(0.0);
+        let rising = self.refractory.minus(since.clone()).neg().clamp_min(0.0);
         let risen = end.clone() + self.reset.minus(end) * self.decay(rising);
 
-        let spikes = fired.clone().float().cast(over.dtype());
+        let spikes = fired.clone().float().cast(over.dtype()) + more.clone();
+        let several = more.greater_elem(0.0);
+        let later = quiet_for.add_scalar(at.dt).clamp_max(NEVER);
         Ok(State::new(vec![
             free.mask_where(fired.clone(), risen),
             self.surrogate.attach(spikes, self.per_span.scale(over)),
-            left.mask_where(fired, ahead).clamp_min(0.0),
+            later.mask_where(fired, since),
+            cycle.detach().mask_fill(several.bool_not(), 0.0),
         ]))
     }
 
@@ -298,7 +320,7 @@ mod tests {
     use crate::model::{self, NoInput, Series};
     use crate::simulate::Grid;
     use crate::testing::{assert_close, f32_places, f64_autodiff, f64_places};
-    use crate::unit::observed::testing::{course, spike_steps};
+    use crate::unit::observed::testing::{course, spike_steps, spike_times};
 
     /// Reference numbers, section 3.
     const RATES: [(f64, f64); 5] = [
@@ -317,41 +339,21 @@ mod tests {
         }
     }
 
-    /// The rates in Hz from the last interval, with spike times to the precision of the numbers: a spike was at the end
-    /// of its step less what has passed of the refractory period.
+    /// The rates in Hz from the last interval.
     fn rates(config: &LifConfig, place: &Place, dt: f64, steps: usize) -> Vec<f64> {
         let cells = config.init(place).unwrap();
-        let refractory = config.parameters.refractory.as_slice()[0];
-        let read = |variable: usize| {
-            let initial = cells.initial_state(1).unwrap();
-            course(
-                &cells.dynamics().unwrap(),
-                initial,
-                0.0,
-                (dt, steps),
-                variable,
-            )
+        let rate = |times: Vec<f64>| match times.as_slice() {
+            [.., a, b] => 1000.0 / (b - a),
+            _ => 0.0,
         };
-        let (spikes, waiting) = (read(1), read(2));
-        let rate = |cell: usize| {
-            let mut times = Vec::new();
-            for (step, (spike, waiting)) in spikes.iter().zip(&waiting).enumerate() {
-                if spike[cell] > 0.0 {
-                    times.push((step + 1) as f64 * dt - (refractory - waiting[cell]));
-                }
-            }
-            match times.as_slice() {
-                [.., a, b] => 1000.0 / (b - a),
-                _ => 0.0,
-            }
-        };
-        (0..config.cells).map(rate).collect()
+        let times = spike_times(&cells, 0.0, dt, steps);
+        times.into_iter().map(rate).collect()
     }
 
     #[test]
     fn rates_are_those_of_the_formula_at_any_dt() {
         for (_, place) in f64_places() {
-            for (dt, steps) in [(0.1, 800), (0.73, 150)] {
+            for (dt, steps) in [(0.1, 800), (0.73, 150), (10.0, 20), (50.0, 4)] {
                 for (found, (_, expected)) in
                     rates(&five(), &place, dt, steps).into_iter().zip(RATES)
                 {
@@ -367,6 +369,40 @@ mod tests {
                     "{name}: {found}"
                 );
             }
+        }
+    }
+
+    /// Without a refractory period a spike comes every τ ln(14/4) ms.
+    #[test]
+    fn spikes_do_not_lie_on_the_grid() {
+        let config = |refractory: f64| LifConfig {
+            current: 14.0.into(),
+            parameters: LifParameters {
+                refractory: refractory.into(),
+                ..Default::default()
+            },
+            ..Default::default()
+        };
+        let interval = 10.0 * 3.5_f64.ln();
+        assert_close(1000.0 / interval, 79.82, 1e-4);
+        for (_, place) in f64_places() {
+            let free = config(0.0).init(&place).unwrap();
+            // Down to several spikes in a step.
+            for (dt, steps) in [(0.1, 2000), (7.0, 30), (100.0, 2)] {
+                let times = spike_times(&free, 0.0, dt, steps).remove(0);
+                assert_eq!(times.len(), (dt * steps as f64 / interval) as usize);
+                for (count, time) in (1..).zip(&times) {
+                    assert_close(*time, f64::from(count) * interval, 1e-9);
+                }
+            }
+        }
+        for (name, place) in f32_places() {
+            let times = spike_times(&config(0.0).init(&place).unwrap(), 0.0, 10.0, 10).remove(0);
+            for (count, time) in (1..).zip(&times) {
+                let expected = f64::from(count) * interval;
+                assert!((time - expected).abs() < 1e-3, "{name}: {time} {expected}");
+            }
+            assert_eq!(times.len(), 7, "{name}");
         }
     }
 
@@ -389,7 +425,7 @@ mod tests {
         };
         // τ ln(23/13) + 0.37 = 6.0755 ms a spike: 16 spikes in 100 ms.
         let count = |rows: Vec<Vec<f64>>| rows.iter().map(|row| row[0]).sum::<f64>();
-        for (dt, steps) in [(0.01, 10_000), (0.5, 200), (4.0, 25)] {
+        for (dt, steps) in [(0.01, 10_000), (0.5, 200), (4.0, 25), (25.0, 4)] {
             assert_eq!(count(last(dt, steps, 1)), 16.0);
             let phase: f64 = 100.0 - 16.0 * (10.0 * (23.0f64 / 13.0).ln() + 0.37);
             let expected = 23.0 * (1.0 - (-phase / 10.0).exp());
@@ -426,12 +462,12 @@ mod tests {
             "refractory",
             "resistance",
             "current",
-            "initial_voltage",
+            "v",
         ];
         let config = LifConfig {
             cells: 2,
             current: vec![14.0, 9.0].into(),
-            initial_voltage: 1.0.into(),
+            initial: LifInitial { v: 1.0.into() },
             parameters: LifParameters {
                 refractory: 1.3.into(),
                 rest: 0.5.into(),
@@ -524,7 +560,7 @@ mod tests {
         assert!(refused(|c| c.parameters.refractory = (-0.1).into()).contains("refractory = -0.1"));
         assert!(refused(|c| c.parameters.resistance = 0.0.into()).contains("resistance"));
         assert!(refused(|c| c.current = f64::NAN.into()).contains("current"));
-        assert!(refused(|c| c.initial_voltage = 12.0.into()).contains("initial_voltage = 12"));
+        assert!(refused(|c| c.initial.v = 12.0.into()).contains("unit.initial.v = 12"));
         assert!(
             refused(|c| c.parameters.rest = vec![0.0, 1.0].into()).contains("rest = [2 values]")
         );

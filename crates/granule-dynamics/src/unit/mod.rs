@@ -28,20 +28,24 @@
 //!     ControlFlow::Continue(())
 //! })?;
 //! for cell in spikes.finish()? {
-//!     println!("{} Hz, spikes at {:?} ms", cell.rate_hz(), cell.times);
+//!     println!("{} Hz, spikes at {:?} ms", cell.rate_hz(200.0), cell.times);
 //! }
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! | integrate-and-fire cell | variables | step |
+//! | integrate-and-fire cell | variables | order of spike times |
 //! | --- | --- | --- |
-//! | [`Lif`] leaky | v, spike, refractory | exact for an input constant over it, spike times included |
-//! | [`Qif`] quadratic | v, spike | exact likewise, threshold and reset at ±∞ |
-//! | [`Adex`] adaptive exponential | v, w, spike, refractory | any solver; spikes at the ends of steps |
-//! | [`Izhikevich`] | v, u, spike | any solver; spikes at the ends of steps |
+//! | [`Lif`] leaky | v | exact for an input constant over the step |
+//! | [`Qif`] quadratic | v | exact likewise, threshold and reset at ±∞ |
+//! | [`Adex`] adaptive exponential | v, w | 2 with any explicit solver of that order or a higher one |
+//! | [`Izhikevich`] | v, u | that of the explicit solver, at most 4 |
 //!
-//! `spike` holds the number of spikes in the last step; its gradient is a [`Surrogate`].
+//! Their spikes are located inside the step. `spike` holds how many there were in it, and its gradient is a [`Surrogate`];
+//! `since_spike` is the time since the last one.
+//!
+//! `initial` in a configuration holds the state at the beginning by the names of the variables: `initial.v`, `initial.w`,
+//! `initial.u`, `initial.m`, … .
 //!
 //! [`UnitConfig`] is any of them, by name. A [`Cable`] joins [`Passive`] membranes or conductance-based cells to trees of
 //! compartments.
@@ -52,6 +56,7 @@ mod choice;
 mod conductance;
 mod constants;
 mod field;
+mod firing;
 mod hodgkin_huxley;
 mod input;
 mod izhikevich;
@@ -70,20 +75,24 @@ mod traub_miles;
 mod wang_buzsaki;
 
 pub use crate::setting::Range;
-pub use adex::{Adex, AdexConfig, AdexConstants, AdexField, AdexParameters};
+pub use adex::{Adex, AdexConfig, AdexConstants, AdexField, AdexInitial, AdexParameters};
 pub use cable::{Cable, CableConfig, CableDynamics, CableScheme, Compartment, Membrane};
 pub use choice::{UnitConfig, UnitModel};
 pub use conductance::{CellConfig, Cells, InitialState, Kinetics};
 pub use field::CellField;
+pub use firing::{Firing, Resetting, Upstroke};
 pub use hodgkin_huxley::{HodgkinHuxley, HodgkinHuxleyConfig};
 pub use izhikevich::{
-    Izhikevich, IzhikevichConfig, IzhikevichConstants, IzhikevichField, IzhikevichParameters,
+    Izhikevich, IzhikevichConfig, IzhikevichConstants, IzhikevichField, IzhikevichInitial,
+    IzhikevichParameters,
 };
-pub use lif::{Lif, LifConfig, LifConstants, LifDynamics, LifParameters};
+pub use lif::{Lif, LifConfig, LifConstants, LifDynamics, LifInitial, LifParameters};
 pub use observed::Observed;
 pub use parameters::{CellConstants, CellParameters, PARAMETERS, ParameterInfo, Published};
-pub use passive::{Passive, PassiveConfig, PassiveConstants, PassiveField, PassiveParameters};
-pub use qif::{Qif, QifConfig, QifConstants, QifDynamics, QifParameters};
+pub use passive::{
+    Passive, PassiveConfig, PassiveConstants, PassiveField, PassiveInitial, PassiveParameters,
+};
+pub use qif::{Qif, QifConfig, QifConstants, QifDynamics, QifInitial, QifParameters};
 pub use rates::RateForm;
 pub use setting::Constant;
 pub use spikes::{SpikeDetector, Spikes, spikes};

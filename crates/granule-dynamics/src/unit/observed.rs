@@ -50,6 +50,35 @@ pub(super) mod testing {
         values.chunks(cells).map(<[f64]>::to_vec).collect()
     }
 
+    /// When each cell spiked, ms.
+    pub(crate) fn spike_times<M: Model>(
+        model: &M,
+        current: f64,
+        dt: f64,
+        steps: usize,
+    ) -> Vec<Vec<f64>> {
+        let dynamics = model.dynamics().unwrap();
+        let read = |name: &str| {
+            let find = |variable: &crate::Variable| variable.name == name;
+            let index = dynamics.variables().iter().position(find)?;
+            let initial = model.initial_state(1).unwrap();
+            Some(course(&dynamics, initial, current, (dt, steps), index))
+        };
+        let (counts, since) = (read("spike").unwrap(), read("since_spike").unwrap());
+        let intervals = read("spike_interval");
+        let times_of = |cell: usize| {
+            let mut times = Vec::new();
+            for (step, count) in counts.iter().enumerate() {
+                let last = (step + 1) as f64 * dt - since[step][cell];
+                let interval = intervals.as_ref().map_or(0.0, |all| all[step][cell]);
+                let count = count[cell] as usize;
+                times.extend((0..count).rev().map(|k| last - k as f64 * interval));
+            }
+            times
+        };
+        (0..counts[0].len()).map(times_of).collect()
+    }
+
     /// The steps after which each cell had spiked, counted from 1, and the last state.
     pub(crate) fn spike_steps<M: Model>(
         model: &M,

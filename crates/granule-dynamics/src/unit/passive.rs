@@ -32,15 +32,24 @@ pub struct PassiveConfig {
     pub cells: usize,
     /// The constant part of the external current, µA/cm²; what comes as input is added.
     pub current: Values,
-    /// The potential at the beginning, mV; without, that of the leak.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub initial_voltage: Option<Values>,
-    /// The parameters that training may change, by name: those below, `current`, and `initial_voltage` where it is given.
+    /// The parameters that training may change, by name: those below, `current`, and `v` at the beginning where it is given.
     pub trainable: Vec<String>,
     /// Where training keeps a parameter, by name.
     pub bounds: BTreeMap<String, Bounds>,
     /// The parameters.
     pub parameters: PassiveParameters,
+    /// The state at the beginning.
+    pub initial: PassiveInitial,
+}
+
+/// The state of [`Passive`] membranes at the beginning.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct PassiveInitial {
+    /// The potential, mV; without, that of the leak.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub v: Option<Values>,
 }
 
 impl Default for PassiveConfig {
@@ -48,10 +57,10 @@ impl Default for PassiveConfig {
         Self {
             cells: 1,
             current: Values::One(0.0),
-            initial_voltage: None,
             trainable: Vec::new(),
             bounds: BTreeMap::new(),
             parameters: PassiveParameters::default(),
+            initial: PassiveInitial::default(),
         }
     }
 }
@@ -63,8 +72,8 @@ impl PassiveConfig {
             all.add(("unit.parameters", info.name), values, info.range);
         }
         all.add(("unit", "current"), &self.current, Range::Any);
-        if let Some(voltage) = &self.initial_voltage {
-            all.add(("unit", "initial_voltage"), voltage, Range::Any);
+        if let Some(v) = &self.initial.v {
+            all.add(("unit.initial", "v"), v, Range::Any);
         }
         all
     }
@@ -93,7 +102,7 @@ impl PassiveConfig {
         Ok(Passive {
             parameters: PassiveConstants::build(make)?,
             current: make("current")?,
-            initial_voltage: settings.find("initial_voltage", self.cells, place)?,
+            v: settings.find("v", self.cells, place)?,
             origin: place.full(0.0, [1, 1]),
             cells: self.cells,
             solver,
@@ -111,7 +120,7 @@ pub struct Passive {
     /// The constant part of the external current, µA/cm².
     pub current: Constant,
     /// v at the beginning, mV.
-    pub initial_voltage: Option<Constant>,
+    pub v: Option<Constant>,
     /// Where the module lives; it follows the module to other devices and off the tape.
     origin: Tensor<2>,
     #[module(skip)]
@@ -163,8 +172,7 @@ impl Model for Passive {
 
     fn initial_state(&self, batch: usize) -> Result<State, DynamicsError> {
         let zeros = Place::of(&self.origin).full(0.0, [batch, self.cells]);
-        let voltage = self.initial_voltage.as_ref();
-        let voltage = voltage.unwrap_or(&self.parameters.e_l);
+        let voltage = self.v.as_ref().unwrap_or(&self.parameters.e_l);
         Ok(State::new(vec![voltage.quantity().shift(zeros)]))
     }
 }

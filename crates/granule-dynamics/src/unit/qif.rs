@@ -1,11 +1,12 @@
 use std::collections::BTreeMap;
-use std::f64::consts::FRAC_1_PI;
+use std::f64::consts::{FRAC_1_PI, FRAC_PI_2, PI};
 
 use burn::module::Module;
-use burn::tensor::Tensor;
+use burn::tensor::{Bool, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::constants::constants;
+use super::firing::{NEVER, interval_variable, spike_variables};
 use super::input::fits;
 use super::setting::{Constant, Quantity, Settings};
 use super::{Observed, Surrogate};
@@ -29,18 +30,35 @@ pub struct QifConfig {
     pub cells: usize,
     /// The constant part of the drive, η, dimensionless; what comes as input is added. A cell above 0 fires.
     pub current: Values,
-    /// v at the beginning, dimensionless.
-    pub initial_voltage: Values,
-    /// The parameters that training may change, by name: those below, `current` and `initial_voltage`.
+    /// The parameters that training may change, by name: those below, `current`, and `v` at the beginning.
     pub trainable: Vec<String>,
     /// Where training keeps a parameter, by name.
     pub bounds: BTreeMap<String, Bounds>,
     /// The parameters.
     pub parameters: QifParameters,
+    /// The state at the beginning.
+    pub initial: QifInitial,
     /// The gradient of a spike.
     pub surrogate: Surrogate,
     /// What is recorded.
     pub observed: Observed,
+}
+
+/// The state of [`Qif`] cells at the beginning.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct QifInitial {
+    /// The potential, dimensionless.
+    pub v: Values,
+}
+
+impl Default for QifInitial {
+    fn default() -> Self {
+        Self {
+            v: Values::One(-1.0),
+        }
+    }
 }
 
 impl Default for QifConfig {
@@ -48,10 +66,10 @@ impl Default for QifConfig {
         Self {
             cells: 1,
             current: Values::One(0.0),
-            initial_voltage: Values::One(-1.0),
             trainable: Vec::new(),
             bounds: BTreeMap::new(),
             parameters: QifParameters::default(),
+            initial: QifInitial::default(),
             surrogate: Surrogate::default(),
             observed: Observed::default(),
         }
@@ -66,11 +84,7 @@ impl QifConfig {
             &self.trainable,
             &self.bounds,
         );
-        all.add(
-            ("unit", "initial_voltage"),
-            &self.initial_voltage,
-            Range::Any,
-        );
+        all.add(("unit.initial", "v"), &self.initial.v, Range::Any);
         all
     }
 
@@ -99,7 +113,7 @@ impl QifConfig {
         Ok(Qif {
             parameters: QifConstants::build(make)?,
             current: make("current")?,
-            initial_voltage: make("initial_voltage")?,
+            v: make("v")?,
             origin: place.full(0.0, [1, 1]),
             cells: self.cells,
             surrogate: self.surrogate,
@@ -113,11 +127,12 @@ impl QifConfig {
 ///
 /// The equation is of Riccati's kind, whose flow over a time t, in units of τ, is a Möbius map,
 /// v ↦ (v·cos st + s·sin st)/(cos st − v·sin(st)/s) with s = √(η + u), or its hyperbolic twin where η + u < 0. The map
-/// passes through infinity, so that the step is exact for an input that is constant over it, at any dt and without a
-/// finite peak: a spike is a change of sign of the denominator. The gradient of v is exact too; the spike itself has
-/// the surrogate's.
+/// passes through infinity, so that the step and the spike times in it are exact for an input that is constant over it, at
+/// any dt and without a finite peak: a spike is a change of sign of the denominator. Where the input changes during a step,
+/// they are of second order for its mean. The gradient of v is exact too; the spike itself has the surrogate's.
 ///
-/// Input: drive, dimensionless, `[batch or 1, cells or 1]`. State: `v`, `spike` (more than one in a long step).
+/// Input: drive, dimensionless, `[batch or 1, cells or 1]`. State: `v`, `spike` (the number of spikes in the step),
+/// `since_spike` (since the last one), `spike_interval` (between those of a step with several).
 #[derive(Module, Debug)]
 pub struct Qif {
     /// The parameters.
@@ -125,7 +140,7 @@ pub struct Qif {
     /// η.
     pub current: Constant,
     /// v at the beginning.
-    pub initial_voltage: Constant,
+    pub v: Constant,
     /// Where the module lives; it follows the module to other devices and off the tape.
     origin: Tensor<2>,
     #[module(skip)]
@@ -140,12 +155,14 @@ impl Model for Qif {
     type Dynamics = QifDynamics;
 
     fn dynamics(&self) -> Result<QifDynamics, DynamicsError> {
+        let [spike, since] = spike_variables(self.cells);
         Ok(QifDynamics {
             variables: [
-                ("v", QuantityKind::Potential),
-                ("spike", QuantityKind::Spikes),
-            ]
-            .map(|(name, kind)| Variable::new(name, "1", self.cells).of_kind(kind)),
+                Variable::new("v", "1", self.cells).of_kind(QuantityKind::Potential),
+                spike,
+                since,
+                interval_variable(self.cells),
+            ],
             rate: self.parameters.time_constant.quantity().reciprocal(),
             drive: self.current.quantity(),
             surrogate: self.surrogate,
@@ -155,15 +172,16 @@ impl Model for Qif {
 
     fn initial_state(&self, batch: usize) -> Result<State, DynamicsError> {
         let zeros = Place::of(&self.origin).full(0.0, [batch, self.cells]);
-        let v = self.initial_voltage.quantity().shift(zeros.clone());
-        Ok(State::new(vec![v, zeros]))
+        let v = self.v.quantity().shift(zeros.clone());
+        let never = zeros.clone().add_scalar(NEVER);
+        Ok(State::new(vec![v, zeros.clone(), never, zeros]))
     }
 }
 
 /// [`Qif`] with its parameters' values.
 #[derive(Clone, Debug)]
 pub struct QifDynamics {
-    variables: [Variable; 2],
+    variables: [Variable; 4],
     rate: Quantity,
     drive: Quantity,
     surrogate: Surrogate,
@@ -186,6 +204,12 @@ struct Flow {
     angle: Tensor<2>,
     /// s, or 1 where η + u ≤ 0 or close to it.
     root: Tensor<2>,
+    /// √|η + u|, or 1 where that is close to 0.
+    size: Tensor<2>,
+    /// Where the series serve.
+    small: Tensor<2, Bool>,
+    /// Where η + u is above 0 and not close to it.
+    oscillates: Tensor<2, Bool>,
 }
 
 impl Flow {
@@ -200,7 +224,7 @@ impl Flow {
         let angle = time.scale(root.clone());
         let cos = angle.clone().cos().mask_fill(rests.clone(), 1.0);
         let hyperbolic = angle.clone().tanh();
-        let sin = hyperbolic.mask_where(oscillates, angle.clone().sin()) / root.clone();
+        let sin = hyperbolic.mask_where(oscillates.clone(), angle.clone().sin()) / root.clone();
 
         let x = scaled.mask_fill(small.clone().bool_not(), 0.0);
         let series = |a: f64, b: f64| (x.clone() * b + a) * x.clone() + 1.0;
@@ -208,10 +232,28 @@ impl Flow {
         let near_sin = time.scale(series(-1.0 / 6.0, 1.0 / 120.0));
         Self {
             cos: cos.mask_where(small.clone(), near_cos),
-            sin: sin.mask_where(small, near_sin),
+            sin: sin.mask_where(small.clone(), near_sin),
+            size: root.clone(),
+            small,
+            oscillates,
             angle: angle.mask_fill(rests.clone(), 0.0),
             root: root.mask_fill(rests, 1.0),
         }
+    }
+
+    /// The time, in units of τ, since v was at −∞, for cells that have come from there to `v` under a `drive`.
+    fn since_spike(&self, v: Tensor<2>, drive: Tensor<2>) -> Tensor<2> {
+        let size = self.size.clone().detach();
+        let scaled = v.clone() / size.clone();
+        // cot, coth, and the series of both, of which v is the negative.
+        let turning = scaled.atan().add_scalar(FRAC_PI_2) / size.clone();
+        let apart = (v.clone().neg() - size.clone()).clamp_min(f64::from(f32::MIN_POSITIVE));
+        let creeping = (size.clone() * 2.0 / apart).log1p() * 0.5 / size;
+        let per = v.neg().clamp_min(TINY).recip();
+        let x = drive * per.clone() * per.clone();
+        let near = ((x.clone() * (1.0 / 5.0) - 1.0 / 3.0) * x + 1.0) * per;
+        let far = creeping.mask_where(self.oscillates.clone(), turning);
+        far.mask_where(self.small.clone(), near)
     }
 }
 
@@ -242,7 +284,7 @@ impl Dynamics for QifDynamics {
         let below = flow.cos.clone() - v.clone() * flow.sin.clone();
         let singular = below.clone().abs().lower_elem(TINY);
         let below = below.mask_fill(singular, -TINY);
-        let above = v.clone() * flow.cos + drive * flow.sin;
+        let above = v.clone() * flow.cos.clone() + drive.clone() * flow.sin.clone();
 
         // The sign of the denominator tells whether the number of spikes is odd, the phase how many pairs there are.
         let odd = below
@@ -251,12 +293,24 @@ impl Dynamics for QifDynamics {
             .lower_elem(0.0)
             .float()
             .cast(v.dtype());
-        let phase = flow.angle.detach() + (v.detach() / flow.root.detach()).atan();
+        let root = flow.root.clone().detach();
+        let phase = flow.angle.clone().detach() + (v.detach() / root.clone()).atan();
         let pairs = (phase * FRAC_1_PI - odd.clone()) * 0.5;
         let spikes = odd + pairs.round().clamp_min(0.0) * 2.0;
+
+        let v = above / below.clone();
+        let time_constant = self.rate.reciprocal().without_tape();
+        let since = flow.since_spike(v.clone().detach(), drive.detach());
+        let since = time_constant.scale(since).clamp(0.0, at.dt);
+        let quiet = spikes.clone().lower_elem(0.5);
+        let later = state[2].clone().add_scalar(at.dt).clamp_max(NEVER);
+        let single = spikes.clone().lower_elem(1.5);
+        let interval = time_constant.scale(root.recip() * PI);
         Ok(State::new(vec![
-            above / below.clone(),
+            v,
             self.surrogate.attach(spikes, -below),
+            since.mask_where(quiet, later),
+            interval.mask_fill(single, 0.0),
         ]))
     }
 
@@ -274,7 +328,7 @@ mod tests {
     use crate::differences::assert_gradient;
     use crate::model::NoInput;
     use crate::testing::{assert_close, f32_places, f64_autodiff, f64_places};
-    use crate::unit::observed::testing::course;
+    use crate::unit::observed::testing::{course, spike_times};
 
     fn run(config: &QifConfig, place: &Place, dt: f64, steps: usize) -> (Vec<f64>, Vec<f64>) {
         let cells = config.init(place).unwrap();
@@ -311,7 +365,7 @@ mod tests {
             for (v0, drive, t, v, spikes) in SOLUTIONS {
                 let config = QifConfig {
                     current: drive.into(),
-                    initial_voltage: v0.into(),
+                    initial: QifInitial { v: v0.into() },
                     ..Default::default()
                 };
                 for steps in [1, 7, 50] {
@@ -325,7 +379,9 @@ mod tests {
             let config = QifConfig {
                 cells: SOLUTIONS.len(),
                 current: SOLUTIONS.map(|s| s.1).to_vec().into(),
-                initial_voltage: SOLUTIONS.map(|s| s.0).to_vec().into(),
+                initial: QifInitial {
+                    v: SOLUTIONS.map(|s| s.0).to_vec().into(),
+                },
                 ..Default::default()
             };
             let (v, _) = run(&config, &place, 0.5, 10);
@@ -375,6 +431,52 @@ mod tests {
         }
     }
 
+    /// The way from v₀ to infinity and from −∞ on, by the formula.
+    #[test]
+    fn spike_times_are_those_of_the_formula_at_any_dt() {
+        let config = QifConfig {
+            current: 25.0.into(),
+            ..Default::default()
+        };
+        // τ(π/2 − arctan(v₀/5))/5 to the first spike, τπ/5 between them: 159.155 Hz.
+        let (first, interval) = (2.0 * (FRAC_PI_2 + 0.2_f64.atan()), 2.0 * PI);
+        assert_close(1000.0 / interval, 159.155, 1e-6);
+        for (_, place) in f64_places() {
+            for (dt, steps) in [(0.1, 1000), (3.0, 34), (50.0, 2)] {
+                let times = spike_times(&config.init(&place).unwrap(), 0.0, dt, steps).remove(0);
+                assert!(times.len() >= 15, "{times:?}");
+                for (count, time) in times.iter().enumerate() {
+                    assert_close(*time, first + count as f64 * interval, 1e-9);
+                }
+            }
+        }
+        // Without a period: v₀ above √−η, at 0, and close to it. τ artanh(√−η/v₀)/√−η, τ/v₀.
+        let config = QifConfig {
+            cells: 3,
+            current: vec![-1.0, 0.0, 1e-7].into(),
+            initial: QifInitial {
+                v: vec![3.0, 2.0, 4.0].into(),
+            },
+            ..Default::default()
+        };
+        let expected = [10.0 * (1.0_f64 / 3.0).atanh(), 5.0, 2.5];
+        let near = |times: Vec<Vec<f64>>, tolerance: f64, name: &str| {
+            for (times, expected) in times.iter().zip(expected) {
+                assert_eq!(times.len(), 1, "{name}");
+                let off = (times[0] - expected).abs();
+                assert!(off < tolerance, "{name}: {times:?} {expected}");
+            }
+        };
+        for (name, place) in f64_places() {
+            let cells = config.init(&place).unwrap();
+            near(spike_times(&cells, 0.0, 0.7, 10), 1e-7, name);
+        }
+        for (name, place) in f32_places() {
+            let cells = config.init(&place).unwrap();
+            near(spike_times(&cells, 0.0, 0.7, 10), 1e-3, name);
+        }
+    }
+
     /// Uncoupled cells with Lorentzian drive of centre η and width Δ fire at Re √(η + iΔ)/π on average: the mean field
     /// of Montbrió, Pazó & Roxin (2015) for J = 0.
     #[test]
@@ -392,7 +494,7 @@ mod tests {
             },
             current: (0..cells).map(quantile).collect::<Vec<_>>().into(),
             // Half a period from the last spike on: the count is then right on average.
-            initial_voltage: 0.0.into(),
+            initial: QifInitial { v: 0.0.into() },
             ..Default::default()
         };
         let place = f32_places().swap_remove(0).1;
@@ -410,10 +512,10 @@ mod tests {
         let config = QifConfig {
             cells: 4,
             current: vec![9.0, 0.0, -0.7, 1e-5].into(),
-            initial_voltage: vec![0.1, 1.5, 1.4, -0.8].into(),
-            trainable: ["time_constant", "current", "initial_voltage"]
-                .map(String::from)
-                .to_vec(),
+            initial: QifInitial {
+                v: vec![0.1, 1.5, 1.4, -0.8].into(),
+            },
+            trainable: ["time_constant", "current", "v"].map(String::from).to_vec(),
             ..Default::default()
         };
         let cells = config.init(&place).unwrap();

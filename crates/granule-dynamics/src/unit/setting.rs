@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use burn::module::Module;
-use burn::tensor::{Bool, Tensor};
+use burn::tensor::Tensor;
 use granule_ops::Coefficient;
 
 use super::ParameterInfo;
@@ -273,6 +273,11 @@ impl Quantity {
         self.map(|x| x, Tensor::without_autodiff)
     }
 
+    /// The same value without derivatives, on the same device.
+    pub(crate) fn without_tape(&self) -> Self {
+        self.map(|x| x, Tensor::detach)
+    }
+
     pub(crate) fn coefficient(&self) -> Coefficient {
         match self {
             Self::Number(x) => Coefficient::Number(*x),
@@ -331,16 +336,5 @@ impl Quantity {
     /// `self − x`
     pub(crate) fn minus(&self, x: Tensor<2>) -> Tensor<2> {
         self.shift(x.neg())
-    }
-
-    /// `x` with `self` where the mask is true.
-    pub(crate) fn put(&self, x: Tensor<2>, mask: Tensor<2, Bool>) -> Tensor<2> {
-        match self {
-            Self::Number(a) => x.mask_fill(mask, *a),
-            Self::Tensor(a) => {
-                let dims = x.dims();
-                x.mask_where(mask, a.clone().expand(dims))
-            }
-        }
     }
 }

@@ -13,14 +13,6 @@ pub struct Spikes {
 }
 
 impl Spikes {
-    /// The rate from the last interval between two spikes, Hz; 0 with fewer than two.
-    pub fn rate_hz(&self) -> f64 {
-        match self.times.as_slice() {
-            [.., before, last] => 1000.0 / (last - before),
-            _ => 0.0,
-        }
-    }
-
     /// Whether the cell has stopped firing by the time `now`: it has been silent for more than twice its longest interval,
     /// the pause between two bursts included.
     pub fn fell_silent(&self, now: f64) -> bool {
@@ -31,17 +23,18 @@ impl Spikes {
         }
     }
 
-    /// The rate at the time `now`, Hz: that of the last interval, or 0 for a cell that [fell silent](Self::fell_silent).
-    pub fn rate_at_hz(&self, now: f64) -> f64 {
-        match self.fell_silent(now) {
-            true => 0.0,
-            false => self.rate_hz(),
+    /// The rate at the time `now`, Hz: that of the last interval between two spikes; 0 with fewer than two, and for a
+    /// cell that [fell silent](Self::fell_silent).
+    pub fn rate_hz(&self, now: f64) -> f64 {
+        match self.times.as_slice() {
+            [.., before, last] if !self.fell_silent(now) => 1000.0 / (last - before),
+            _ => 0.0,
         }
     }
 
-    /// The spikes from `from` on divided by the time up to `to`, Hz.
+    /// The mean rate: the number of spikes from `from` to `to`, both included, over the time between them, Hz.
     pub fn mean_rate_hz(&self, from: f64, to: f64) -> f64 {
-        let count = self.times.iter().filter(|t| (from..to).contains(*t));
+        let count = self.times.iter().filter(|t| (from..=to).contains(*t));
         match to > from {
             true => 1000.0 * count.count() as f64 / (to - from),
             false => 0.0,
@@ -203,7 +196,7 @@ mod tests {
             for (t, expected) in cell.times.iter().zip(expected) {
                 assert!((t - expected).abs() < 1e-4, "{t} {expected}");
             }
-            assert_close(cell.rate_hz(), 50.0, 1e-5);
+            assert_close(cell.rate_hz(100.0), 50.0, 1e-5);
         }
     }
 
@@ -224,12 +217,8 @@ mod tests {
         let cell = Spikes {
             times: vec![10.0, 20.0, 40.0],
         };
-        assert_eq!(
-            (cell.fell_silent(80.0), cell.rate_at_hz(80.0)),
-            (false, 50.0)
-        );
-        assert_eq!((cell.fell_silent(81.0), cell.rate_at_hz(81.0)), (true, 0.0));
-        assert_eq!(cell.rate_hz(), 50.0);
+        assert_eq!((cell.fell_silent(80.0), cell.rate_hz(80.0)), (false, 50.0));
+        assert_eq!((cell.fell_silent(81.0), cell.rate_hz(81.0)), (true, 0.0));
         assert!(!Spikes { times: vec![1.0] }.fell_silent(1e3));
         // Between two bursts.
         let bursts = Spikes {
@@ -246,7 +235,7 @@ mod tests {
         let trace = place.tensor(values, [6, 1, 1]);
         let found = spikes(&times, trace.clone(), 0.0).unwrap();
         assert_eq!(found[0].times, [4.0]);
-        assert_eq!(found[0].rate_hz(), 0.0);
+        assert_eq!(found[0].rate_hz(5.0), 0.0);
         assert_close(found[0].mean_rate_hz(0.0, 5.0), 200.0, 1e-12);
         assert!(spikes(&times[..3], trace, 0.0).is_err());
         assert_eq!(SpikeDetector::new(0.0).finish().unwrap(), []);

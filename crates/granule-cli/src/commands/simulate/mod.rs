@@ -78,6 +78,7 @@ pub fn run(args: &args::Simulate) -> anyhow::Result<ExitCode> {
             note(&format!("note: {}", output::printable(&text)));
         }
     }
+    warn(experiment.warnings());
 
     let interrupt = Interrupt::install()?;
     let stop = experiment.stop();
@@ -101,6 +102,7 @@ pub fn run(args: &args::Simulate) -> anyhow::Result<ExitCode> {
             outcome.reached, config.duration
         ));
     }
+    warn(&outcome.warnings);
     // What was computed is printed whether or not it can be written.
     let mut failed = None;
     let mut written = Vec::new();
@@ -142,6 +144,12 @@ pub fn run(args: &args::Simulate) -> anyhow::Result<ExitCode> {
         true => ExitCode::SUCCESS,
         false => ExitCode::from(INTERRUPTED),
     })
+}
+
+fn warn(warnings: &[String]) {
+    for text in warnings {
+        note(&format!("warning: {}", output::printable(text)));
+    }
 }
 
 fn place(device: &OpenDevice, precision: Option<Precision>) -> anyhow::Result<Place> {

@@ -52,7 +52,8 @@ impl Result<'_> {
                     .collect();
                 json!({
                     "spike_times_ms": spikes.times,
-                    "rate_hz": spikes.rate_hz(),
+                    "rate_hz": spikes.rate_hz(self.outcome.reached),
+                    "mean_rate_hz": spikes.mean_rate_hz(0.0, self.outcome.reached),
                     "final_state": state,
                 })
             });
@@ -164,17 +165,19 @@ impl Result<'_> {
                 _ => String::new(),
             };
             let count = output::counted(cell.times.len(), "spike");
+            let reached = self.outcome.reached;
+            let mean = cell.mean_rate_hz(0.0, reached);
             let text = match cell.times.as_slice() {
                 [] => "no spike".into(),
                 [at] => format!("1 spike, at {at:.4} ms"),
-                [first, .., last] if cell.fell_silent(self.outcome.reached) => {
+                [first, .., last] if cell.fell_silent(reached) => {
                     format!(
-                        "{count}, from {first:.4} to {last:.4} ms, then silent: 0 Hz at the end"
+                        "{count}, from {first:.4} to {last:.4} ms, then silent: 0 Hz at the end, {mean:.2} Hz in the mean"
                     )
                 }
                 [first, .., last] => format!(
-                    "{count}, from {first:.4} to {last:.4} ms, {:.2} Hz at the end",
-                    cell.rate_hz()
+                    "{count}, from {first:.4} to {last:.4} ms, {:.2} Hz at the end, {mean:.2} Hz in the mean",
+                    cell.rate_hz(reached)
                 ),
             };
             fact("cell", &format!("{label}{text}"))?;

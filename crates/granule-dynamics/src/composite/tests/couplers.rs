@@ -271,7 +271,7 @@ fn what_a_conversion_cannot_read_is_refused_with_those_that_fit() {
         (unit("qif"), "v", ""),
         (unit("hodgkin-huxley"), "m", ""),
         (unit("wang-buzsaki"), "h", ""),
-        (unit("lif"), "refractory", ""),
+        (unit("lif"), "since_spike", ""),
         (
             r#""population": {"units": 1}"#.into(),
             "output",

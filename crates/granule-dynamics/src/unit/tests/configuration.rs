@@ -71,7 +71,7 @@ fn bad_values_are_refused_by_name() {
                     *g = 0.0.into();
                 }
             },
-            "unit.initial.voltage = at rest is not allowed: a voltage in mV: cell 0 has no resting",
+            "unit.initial.v = at rest is not allowed: a voltage in mV: cell 0 has no resting",
         ),
     ];
     for (change, expected) in cases {
@@ -109,9 +109,9 @@ fn bounds_must_suit_the_parameter_and_hold_the_value() {
 fn files_say_what_they_mean() {
     let text = r#"{
         "model": "hodgkin-huxley", "cells": 2, "current": 10,
-        "trainable": ["g_na", "voltage"], "bounds": {"g_na": {"between": [50.0, 200.0]}},
+        "trainable": ["g_na", "v"], "bounds": {"g_na": {"between": [50.0, 200.0]}},
         "parameters": {"g_na": [120, 110.5], "alpha_m_midpoint": -39},
-        "initial": {"voltage": -65}
+        "initial": {"v": -65}
     }"#;
     let unit: UnitConfig = serde_json::from_str(text).unwrap();
     let UnitConfig::HodgkinHuxley(config) = &unit else {

@@ -66,7 +66,7 @@ fn slopes_at<K: Kinetics>(
 #[test]
 fn derivatives_of_the_voltage_after_1_ms() {
     let mut config = population::<HodgkinHuxley>(&[10.0]);
-    config.initial.voltage = Some((-65.0).into());
+    config.initial.v = Some((-65.0).into());
     config.trainable = ["g_na", "g_k", "g_l", "current"].map(String::from).to_vec();
     let end = |seen: Tensor<3>| seen.narrow(0, 100, 1).sum();
     for place in f64_autodiffs() {
@@ -206,15 +206,15 @@ fn rest_is_differentiable() {
 fn the_initial_state_is_trainable() {
     let mut config = population::<HodgkinHuxley>(&[5.0]);
     config.initial = InitialState {
-        voltage: Some((-60.0).into()),
+        v: Some((-60.0).into()),
         m: Some(0.1.into()),
         h: None,
         n: Some(0.3.into()),
     };
-    config.trainable = vec!["voltage".into(), "m".into(), "n".into()];
+    config.trainable = vec!["v".into(), "m".into(), "n".into()];
     config
         .bounds
-        .insert("voltage".into(), Bounds::Between(-80.0, -40.0));
+        .insert("v".into(), Bounds::Between(-80.0, -40.0));
     let cells = config.init(Arc::new(Rk4), &f64_autodiff()).unwrap();
     let run = Run {
         initial: None,
@@ -228,7 +228,7 @@ fn the_initial_state_is_trainable() {
     let loss = |voltage: f64, m: f64, n: f64| {
         let mut moved = config.clone();
         moved.trainable.clear();
-        moved.initial.voltage = Some(voltage.into());
+        moved.initial.v = Some(voltage.into());
         moved.initial.m = Some(m.into());
         moved.initial.n = Some(n.into());
         let cells = moved.init(Arc::new(Rk4), &f64_place()).unwrap();
@@ -244,7 +244,7 @@ fn the_initial_state_is_trainable() {
     ];
     // d value/d raw of low + (high − low)·sigmoid(raw)
     let inner = [20.0 * 20.0 / 40.0, 0.1 * 0.9, 0.3 * 0.7];
-    for ((name, by_value), inner) in ["voltage", "m", "n"].iter().zip(by_value).zip(inner) {
+    for ((name, by_value), inner) in ["v", "m", "n"].iter().zip(by_value).zip(inner) {
         let parameter = cells.initial(name).unwrap().parameter().unwrap();
         let raw = result.parameters.remove::<2>(parameter.raw.id).unwrap();
         assert_close(host(raw).unwrap()[0], by_value * inner, 1e-7);

@@ -11,7 +11,7 @@ use crate::{State, testing};
 /// V = −65 mV with steady gates and 10 µA/cm².
 fn from_65() -> HodgkinHuxleyConfig {
     let mut config = population(&[10.0]);
-    config.initial.voltage = Some((-65.0).into());
+    config.initial.v = Some((-65.0).into());
     config
 }
 
@@ -77,7 +77,7 @@ fn rates_spikes_and_rheobase() {
         assert_eq!(cells[0].times.len(), 0, "{name}");
         assert_eq!(cells[1].times.len(), 1, "{name}");
         for ((current, rate), cell) in rates.iter().zip(&cells[2..]) {
-            let found = cell.rate_hz();
+            let found = cell.rate_hz(150.0);
             assert!(
                 (found - rate).abs() <= 0.005 + 1e-9,
                 "{name}: {current}: {found}"

@@ -39,7 +39,7 @@ fn check<K: Kinetics>(expected: &Expected) {
         }
 
         let mut config = population::<K>(&expected.voltages.map(|(current, ..)| current));
-        config.initial.voltage = Some(expected.voltages.map(|(_, v, _)| v).to_vec().into());
+        config.initial.v = Some(expected.voltages.map(|(_, v, _)| v).to_vec().into());
         let cells = config.init(Arc::new(Rk4), &place).unwrap();
         let (_, v) = trace(&cells, &NoInput, 0.005, 2000).unwrap();
         for (cell, (_, _, expected)) in expected.voltages.iter().enumerate() {
@@ -64,7 +64,7 @@ fn check<K: Kinetics>(expected: &Expected) {
     let currents: Vec<f64> = expected.rates.iter().map(|(current, _)| *current).collect();
     let cells = fire::<K>(&population(&currents), Rk4, &f64_place(), 0.025, 200.0);
     for ((current, rate), cell) in expected.rates.iter().zip(&cells) {
-        let found = cell.rate_hz();
+        let found = cell.rate_hz(200.0);
         let off = (found - rate).abs();
         assert!(off <= 5e-4 * rate, "{current}: {found}, not {rate}");
     }

@@ -25,7 +25,7 @@ pub(super) fn pinned_error(place: &Place) -> f64 {
     let mut config = HodgkinHuxleyConfig::default();
     config.parameters.e_l = (-54.3).into();
     config.initial = InitialState {
-        voltage: Some((-70.0).into()),
+        v: Some((-70.0).into()),
         m: Some(0.2.into()),
         h: Some(0.2.into()),
         n: Some(0.2.into()),

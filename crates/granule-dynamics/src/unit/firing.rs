@@ -1,0 +1,365 @@
+//! Cells that fire by a reset: the crossing of the peak is located inside the step, and the cell starts anew from it.
+
+use burn::tensor::{Bool, Tensor};
+
+use super::{Observed, Surrogate};
+use crate::model::{Clock, Dynamics, Field};
+use crate::solver::Solver;
+use crate::state::{host, is_tracked};
+use crate::{DynamicsError, Place, QuantityKind, State, Variable};
+
+/// Time since the last spike of a cell that has had none, ms; it grows no further.
+pub(super) const NEVER: f64 = 1e9;
+
+/// How many spikes there were in the last step, and how long ago the last one was.
+pub(super) fn spike_variables(cells: usize) -> [Variable; 2] {
+    [
+        Variable::new("spike", "1", cells).of_kind(QuantityKind::Spikes),
+        Variable::new("since_spike", "ms", cells)
+            .of_kind(QuantityKind::Elapsed)
+            .within(0.0, NEVER),
+    ]
+}
+
+/// The time between the spikes of a step that has several, for cells with an exact step.
+pub(super) fn interval_variable(cells: usize) -> Variable {
+    Variable::new("spike_interval", "ms", cells)
+        .of_kind(QuantityKind::Elapsed)
+        .within(0.0, NEVER)
+}
+
+/// A cell of two variables, the potential v and a recovery, whose upstroke is cut at a peak; as a [`Field`] it is the
+/// equation between two spikes, of the variables v and recovery.
+///
+/// The solver moves it in coordinates of its own, in which the upstroke is smooth: where v goes to infinity within a
+/// time, they pass through a number at a finite speed. A step of a Runge–Kutta method then has its order across a spike.
+pub trait Resetting: Field {
+    /// The coordinates of v and recovery.
+    fn smooth(&self, v: Tensor<2>, recovery: Tensor<2>) -> [Tensor<2>; 2];
+
+    /// v and recovery of coordinates, which may be those behind the peak.
+    fn rough(&self, at: [Tensor<2>; 2]) -> [Tensor<2>; 2];
+
+    /// The same, with how the coordinates change with v and with each other.
+    fn upstroke(&self, at: [Tensor<2>; 2]) -> Upstroke;
+
+    /// Where v starts anew, in the shape of `v`.
+    fn reset(&self, v: Tensor<2>) -> Tensor<2>;
+
+    /// The recovery after a spike.
+    fn jump(&self, recovery: Tensor<2>) -> Tensor<2>;
+
+    /// The absolute refractory period, ms.
+    fn refractory(&self) -> f64 {
+        0.0
+    }
+
+    /// The recovery after a `time` for which v was held at the reset.
+    fn hold(&self, recovery: Tensor<2>, _time: Tensor<2>) -> Tensor<2> {
+        recovery
+    }
+}
+
+/// A point of the smooth coordinates (y, z).
+#[derive(Clone, Debug)]
+pub struct Upstroke {
+    /// v
+    pub v: Tensor<2>,
+    /// The recovery.
+    pub recovery: Tensor<2>,
+    /// dy/dv
+    pub slope: Tensor<2>,
+    /// dz/dy at constant recovery; none where z is the recovery itself.
+    pub shear: Option<Tensor<2>>,
+}
+
+/// A [`Resetting`] field in its smooth coordinates, at a speed of its own for each cell.
+struct Smooth<'a, F> {
+    field: &'a F,
+    /// The part of the step that each cell moves through; all of it if there is none.
+    share: Option<Tensor<2>>,
+}
+
+impl<F: Resetting> Field for Smooth<'_, F> {
+    fn name(&self) -> &str {
+        self.field.name()
+    }
+
+    fn variables(&self) -> &[Variable] {
+        self.field.variables()
+    }
+
+    fn derivative(&self, time: f64, state: &State, input: Option<&Tensor<2>>) -> State {
+        let at = self.field.upstroke([state[0].clone(), state[1].clone()]);
+        let state = State::new(vec![at.v, at.recovery]);
+        let slopes = self.field.derivative(time, &state, input);
+        let dy = slopes[0].clone() * at.slope;
+        let dz = match at.shear {
+            Some(shear) => slopes[1].clone() + shear * dy.clone(),
+            None => slopes[1].clone(),
+        };
+        State::new(vec![dy, dz]).map(|slope| match &self.share {
+            Some(share) => slope * share.clone(),
+            None => slope,
+        })
+    }
+}
+
+/// A cell with a reset, with the solver that moves it between spikes.
+///
+/// A step moves each cell to the end of the step as if there were no peak. Where it has then passed the peak, the time of
+/// the crossing is a root of the cubic through both ends of the step and their slopes; the cell is reset there, waits for
+/// what the refractory period leaves of the step, and moves through the rest of it. All cells are moved so and a mask keeps
+/// what each needs, so that every backend does the same arithmetic; on a CPU the way from the reset is left out where no
+/// cell fires. Gradients pass through the time of the crossing; the
+/// spike itself has the surrogate's.
+///
+/// A cell fires once in a step. Where it would again, it waits at the peak and fires at the beginning of the next one.
+///
+/// State: v, recovery, `spike`, `since_spike`.
+#[derive(Clone, Debug)]
+pub struct Firing<F, S> {
+    /// The equations.
+    pub field: F,
+    /// The method.
+    pub solver: S,
+    variables: Vec<Variable>,
+    /// The coordinate of the peak, `[1, 1]` or `[1, cells]`.
+    peak: Tensor<2>,
+    /// One over the distance from reset to peak, of coordinates.
+    per_span: Tensor<2>,
+    surrogate: Surrogate,
+    observed: Observed,
+}
+
+impl<F: Resetting, S: Solver> Firing<F, S> {
+    /// Cells that fire at the potential `peak`.
+    pub fn new(
+        (field, solver): (F, S),
+        peak: f64,
+        (surrogate, observed): (Surrogate, Observed),
+        place: &Place,
+    ) -> Self {
+        let cells = field.variables().first().map_or(0, |v| v.width);
+        let mut variables = field.variables().to_vec();
+        variables.extend(spike_variables(cells));
+        let zero = place.full(0.0, [1, 1]);
+        let [peak, _] = field.smooth(place.full(peak, [1, 1]), zero.clone());
+        let [reset, _] = field.smooth(field.reset(zero.clone()), zero);
+        let per_span = (peak.clone() - reset).recip();
+        Self {
+            field,
+            solver,
+            variables,
+            peak,
+            per_span,
+            surrogate,
+            observed,
+        }
+    }
+
+    /// The state at the beginning, of a cell that has never fired.
+    pub fn start(v: Tensor<2>, recovery: Tensor<2>) -> State {
+        let quiet = v.zeros_like().detach();
+        let never = quiet.clone().add_scalar(NEVER);
+        State::new(vec![v, recovery, quiet, never])
+    }
+}
+
+impl<F: Resetting, S: Solver> Dynamics for Firing<F, S> {
+    fn name(&self) -> &str {
+        self.field.name()
+    }
+
+    fn variables(&self) -> &[Variable] {
+        &self.variables
+    }
+
+    fn step(
+        &self,
+        at: Clock,
+        state: &State,
+        input: Option<&Tensor<2>>,
+    ) -> Result<State, DynamicsError> {
+        let (dt, period) = (at.dt, self.field.refractory());
+        let [v, recovery, _, since] = state.tensors() else {
+            return Err(DynamicsError::Shape {
+                what: format!("the state of {} (number of variables)", self.name()),
+                expected: vec![self.variables.len()],
+                found: vec![state.len()],
+            });
+        };
+        self.field.check_input(state, input)?;
+        let moved = |share: Option<Tensor<2>>, from: [Tensor<2>; 2]| {
+            let field = Smooth {
+                field: &self.field,
+                share,
+            };
+            let from = State::new(from.to_vec());
+            let to = self.solver.step(&field, at, &from, input)?;
+            Ok::<_, DynamicsError>((field, from, to))
+        };
+
+        // What is left of the last refractory period, then to the end of the step.
+        let (mut recovery, mut share) = (recovery.clone(), None);
+        if period > 0.0 {
+            let waiting = since.clone().neg().add_scalar(period).clamp(0.0, dt);
+            recovery = self.field.hold(recovery, waiting.clone());
+            share = Some(waiting.mul_scalar(-1.0 / dt).add_scalar(1.0));
+        }
+        let begin = self.field.smooth(v.clone(), recovery);
+        let (field, begin, end) = moved(share.clone(), begin)?;
+        let over = end[0].clone() - self.peak.clone();
+        let [kept_v, kept] = self.field.rough([end[0].clone(), end[1].clone()]);
+        let later = since.clone().add_scalar(dt).clamp_max(NEVER);
+        let distance = over.clone() * self.per_span.clone();
+        if nobody_fires(&over)? {
+            let spikes = self.surrogate.attach(over.zeros_like().detach(), distance);
+            return Ok(State::new(vec![kept_v, kept, spikes, later]));
+        }
+        let fired = over.clone().greater_equal_elem(0.0);
+        let quiet = fired.clone().bool_not();
+
+        let first = field.derivative(at.time, &begin, input);
+        let last = field.derivative(at.time + dt, &end, input);
+        let cubic = |variable: usize| {
+            let slope = |slopes: &State| slopes[variable].clone().mul_scalar(dt);
+            Cubic::new(
+                begin[variable].clone(),
+                end[variable].clone(),
+                [slope(&first), slope(&last)],
+            )
+        };
+        let crossing = cubic(0).root(&self.peak, &quiet);
+        let there = cubic(1).at(&crossing);
+        let summit = self.peak.clone().expand(there.dims());
+        let [_, fallen] = self.field.rough([summit, there]);
+        let mut renewed = self.field.jump(fallen);
+
+        // From the reset through the rest of the step.
+        let mut rest = crossing.neg().add_scalar(1.0);
+        if let Some(share) = share {
+            rest = rest * share;
+        }
+        let left = rest.clone().mul_scalar(dt);
+        if period > 0.0 {
+            let waiting = left.clone().clamp_max(period);
+            renewed = self.field.hold(renewed, waiting.clone());
+            rest = (left.clone() - waiting).mul_scalar(1.0 / dt);
+        }
+        let reset = self.field.reset(v.clone().detach());
+        let (_, _, anew) = moved(Some(rest), self.field.smooth(reset, renewed))?;
+
+        let behind = anew[0].clone().greater(self.peak.clone().expand(v.dims()));
+        let anew_at = anew[0]
+            .clone()
+            .mask_where(behind, self.peak.clone().expand(v.dims()));
+        let [anew_v, anew] = self.field.rough([anew_at, anew[1].clone()]);
+        let spikes = fired.clone().float().cast(v.dtype());
+        Ok(State::new(vec![
+            kept_v.mask_where(fired.clone(), anew_v),
+            kept.mask_where(fired.clone(), anew),
+            self.surrogate.attach(spikes, distance),
+            later.mask_where(fired, left),
+        ]))
+    }
+
+    fn observe(&self, state: &State) -> Tensor<2> {
+        match self.observed {
+            Observed::Voltage => state[0].clone(),
+            Observed::Spikes => state[2].clone(),
+        }
+    }
+}
+
+/// Whether it is known that no cell is `over` the peak: the masks would then keep nothing of the way from the reset. Where
+/// tensors do not live in host memory, to ask costs more than to go there.
+fn nobody_fires(over: &Tensor<2>) -> Result<bool, DynamicsError> {
+    if !granule_ops::is_on_host(over) {
+        return Ok(false);
+    }
+    let furthest = host(over.clone().without_autodiff().max())?;
+    Ok(furthest.iter().all(|over| *over < 0.0))
+}
+
+/// Steps of Newton's method to the crossing, after a linear guess; each doubles the digits.
+const ROOT_STEPS: usize = 5;
+
+/// The cubic through both ends of a step with their slopes, over the part θ of the step: Hermite's interpolation, whose
+/// error is of fourth order.
+struct Cubic {
+    begin: Tensor<2>,
+    rise: Tensor<2>,
+    /// Of θ, θ² and θ³.
+    powers: [Tensor<2>; 3],
+}
+
+impl Cubic {
+    /// `slopes` are those at both ends, times the step.
+    fn new(begin: Tensor<2>, end: Tensor<2>, slopes: [Tensor<2>; 2]) -> Self {
+        let [first, last] = slopes;
+        let rise = end - begin.clone();
+        let square = rise.clone() * 3.0 - first.clone() * 2.0 - last.clone();
+        let cube = first.clone() + last - rise.clone() * 2.0;
+        Self {
+            begin,
+            rise,
+            powers: [first, square, cube],
+        }
+    }
+
+    fn at(&self, theta: &Tensor<2>) -> Tensor<2> {
+        let [one, two, three] = self.powers.clone();
+        let sum = (three * theta.clone() + two) * theta.clone() + one;
+        self.begin.clone() + sum * theta.clone()
+    }
+
+    fn slope(&self, theta: &Tensor<2>) -> Tensor<2> {
+        let [one, two, three] = self.powers.clone();
+        (three * theta.clone() * 3.0 + two * 2.0) * theta.clone() + one
+    }
+
+    /// Where in the step the cubic reaches `value`; 1 where the mask is true.
+    ///
+    /// The root is sought off the tape. A last step of Newton's method changes nothing but carries the derivatives, which
+    /// are those of the implicit function.
+    fn root(&self, value: &Tensor<2>, masked: &Tensor<2, Bool>) -> Tensor<2> {
+        let tracked = is_tracked(&self.rise);
+        let off = |x: &Tensor<2>| match tracked {
+            true => x.clone().without_autodiff(),
+            false => x.clone(),
+        };
+        let on = |x: Tensor<2>| match tracked {
+            true => x.autodiff(),
+            false => x,
+        };
+        let [one, two, three] = &self.powers;
+        let plain = Self {
+            begin: off(&self.begin),
+            rise: off(&self.rise),
+            powers: [off(one), off(two), off(three)],
+        };
+        let target = off(value);
+        let masked_off = match tracked {
+            true => masked.clone().without_autodiff(),
+            false => masked.clone(),
+        };
+        // A slope that is not upwards leads out of the step, and is cut there.
+        let safe = |slope: Tensor<2>| slope.clamp_min(1e-20).mask_fill(masked_off.clone(), 1.0);
+        let guess = (target.clone() - plain.begin.clone()) / safe(plain.rise.clone());
+        let mut theta = guess.clamp(0.0, 1.0);
+        for _ in 0..ROOT_STEPS {
+            let miss = plain.at(&theta) - target.clone();
+            theta = (theta.clone() - miss / safe(plain.slope(&theta))).clamp(0.0, 1.0);
+        }
+        let mut root = theta.clone();
+        if tracked {
+            let per_slope = on(safe(plain.slope(&theta)).recip());
+            let known = on(plain.at(&theta) - target);
+            let theta = on(theta);
+            let miss = self.at(&theta) - value.clone();
+            root = theta - (miss - known) * per_slope;
+        }
+        root.mask_fill(masked.clone(), 1.0)
+    }
+}
