@@ -101,25 +101,31 @@ type Build = fn(&str, &Device) -> Result<(), String>;
 fn built_run(text: &str, device: &Device) -> Result<(), String> {
     let config = RunConfig::from_toml_str(text).map_err(|e| e.to_string())?;
     config.validate().map_err(|e| e.to_string())?;
-    let input = match (&config.model, &config.data.task) {
+    let (input, outputs) = match (&config.model, &config.data.task) {
         (ModelConfig::Rate(model), Some(task)) => {
             let shape = task.shape(model.dt).map_err(|e| e.to_string())?;
-            InputShape::Sequence {
+            let input = InputShape::Sequence {
                 steps: shape.steps,
                 channels: shape.inputs,
-            }
+            };
+            (input, shape.steps * shape.outputs)
         }
-        (ModelConfig::MultiGranularity(_), _) => InputShape::Sequence {
-            steps: 10,
-            channels: 0,
-        },
-        _ => InputShape::Image {
-            channels: 1,
-            height: 28,
-            width: 28,
-        },
+        // Its inputs and outputs follow from its levels.
+        (ModelConfig::MultiGranularity(model), _) => {
+            let built = model.init(&Place::f32(device));
+            return built.map(drop).map_err(|e| e.to_string());
+        }
+        _ => {
+            let (channels, height, width) = (1, 28, 28);
+            let input = InputShape::Image {
+                channels,
+                height,
+                width,
+            };
+            (input, 10)
+        }
     };
-    let built = config.model.init(&input, 10, config.seed, device);
+    let built = config.model.init(&input, outputs, config.seed, device);
     built.map(drop).map_err(|e| e.to_string())
 }
 
