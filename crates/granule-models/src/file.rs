@@ -359,7 +359,7 @@ impl ModelFile {
     /// [`ModelError::Memory`].
     pub fn load(path: impl AsRef<Path>) -> Result<Self, ModelError> {
         let path = path.as_ref();
-        read_tensors(path)
+        read_tensors(path, "a model")
             .and_then(|bytes| Self::from_bytes(&bytes))
             .map_err(|error| error.in_file(path))
     }

@@ -67,7 +67,7 @@ impl Predictor {
     /// Those of [`ModelFile::load`] and [`ModelFile::network`].
     pub fn from_path(path: impl AsRef<Path>, device: &Device) -> Result<Self, ModelError> {
         let path = path.as_ref();
-        read_tensors(path)
+        read_tensors(path, "a model")
             .and_then(|bytes| Self::from_bytes(&bytes, device))
             .map_err(|error| error.in_file(path))
     }

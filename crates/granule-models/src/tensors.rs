@@ -136,14 +136,14 @@ pub(crate) fn check_header(start: &[u8]) -> Result<u64, ModelError> {
     }
 }
 
-/// The content of a file of tensors. The file is not read further than its header when that is too long, or when it does
+/// The content of a file of tensors; `what` says what it should hold, as "a model". The file is not read further than its header when that is too long, or when it does
 /// not describe a file of this length.
 ///
 /// # Errors
 /// [`ModelError::File`] when it cannot be read, [`ModelError::Memory`] when it does not fit into memory,
 /// [`ModelError::Format`] when it is none.
-pub fn read_tensors(path: &Path) -> Result<Vec<u8>, ModelError> {
-    let (mut file, length) = granule_io::open(path, "a model")?;
+pub fn read_tensors(path: &Path, what: &'static str) -> Result<Vec<u8>, ModelError> {
+    let (mut file, length) = granule_io::open(path, what)?;
     let io = |source| FileError::Io {
         path: path.to_path_buf(),
         action: "read",
@@ -216,7 +216,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x.granule");
         let refused = |what: &str| {
-            let message = read_tensors(&path).unwrap_err().to_string();
+            let message = read_tensors(&path, "a model").unwrap_err().to_string();
             assert!(message.contains(what), "{message}");
         };
         // Three sparse gigabytes of zeros, and a header that would be 85 MB.
@@ -236,7 +236,7 @@ mod tests {
         let mut whole = Vec::new();
         write_tensors(&mut whole, HashMap::new(), &[("a", &value(3))]).unwrap();
         std::fs::write(&path, &whole).unwrap();
-        assert_eq!(read_tensors(&path).unwrap(), whole);
+        assert_eq!(read_tensors(&path, "a model").unwrap(), whole);
         std::fs::File::options()
             .write(true)
             .open(&path)
@@ -248,7 +248,7 @@ mod tests {
         refused("it is cut off");
         std::fs::write(&path, "abc").unwrap();
         refused("it ends before its header");
-        let folder = read_tensors(dir.path()).unwrap_err().to_string();
+        let folder = read_tensors(dir.path(), "a model").unwrap_err().to_string();
         assert!(folder.contains("this is a folder"), "{folder}");
     }
 }

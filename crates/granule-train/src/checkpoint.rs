@@ -418,7 +418,8 @@ impl Store {
 }
 
 fn read(path: &Path) -> Result<Checkpoint, TrainError> {
-    let bytes = read_tensors(path).map_err(|error| match error {
+    let bytes = read_tensors(path, "a checkpoint").map_err(|error| match error {
+        ModelError::File(error) => error.into(),
         ModelError::Format { reason } => damaged(path, reason),
         error => error.into(),
     })?;
@@ -590,7 +591,7 @@ mod tests {
         fs::remove_file(&path).unwrap();
         fs::create_dir(&path).unwrap();
         let error = store.latest(|_| ()).unwrap_err();
-        assert!(matches!(error, TrainError::Io { .. }), "{error}");
+        assert!(matches!(error, TrainError::File(_)), "{error}");
         assert!(path.exists());
     }
 }
