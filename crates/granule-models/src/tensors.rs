@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::path::Path;
 
-use granule_io::{ByteSize, FileError, budget};
+use granule_io::{ByteSize, FileError, budget, content};
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 
@@ -115,25 +115,23 @@ fn too_long(header: u64) -> String {
     )
 }
 
-/// Refuses the beginning of a file whose header cannot be one.
+/// The length of the header, from the first bytes of a file; 512 of them tell what the file is instead.
 pub(crate) fn check_header(start: &[u8]) -> Result<u64, ModelError> {
-    let whole = "is it a .granule file, and whole?";
     let length = start
         .first_chunk::<8>()
         .map(|bytes| u64::from_le_bytes(*bytes));
-    match length {
-        Some(length @ 2..=MAX_HEADER) => Ok(length),
-        Some(length @ 1_000_000..) if length >> 32 == 0 => Err(ModelError::format(format!(
-            "{} ({whole})",
-            too_long(length)
-        ))),
-        Some(_) => Err(ModelError::format(format!(
-            "its first bytes are no header ({whole})"
-        ))),
-        None => Err(ModelError::format(format!(
-            "it ends before its header ({whole})"
-        ))),
-    }
+    let reason = match length {
+        Some(length @ 2..=MAX_HEADER) => return Ok(length),
+        Some(length) => match content::recognise(start) {
+            Some(what) => return Err(ModelError::format(format!("it is {what}"))),
+            None if (MAX_HEADER..1 << 32).contains(&length) => too_long(length),
+            None => "its first bytes are no header".to_owned(),
+        },
+        None => "it ends before its header".to_owned(),
+    };
+    Err(ModelError::format(format!(
+        "{reason} (is it a .granule file, and whole?)"
+    )))
 }
 
 /// The content of a file of tensors; `what` says what it should hold, as "a model". The file is not read further than its header when that is too long, or when it does
@@ -149,9 +147,9 @@ pub fn read_tensors(path: &Path, what: &'static str) -> Result<Vec<u8>, ModelErr
         action: "read",
         source,
     };
-    let mut start = Vec::with_capacity(8);
-    (&mut file).take(8).read_to_end(&mut start).map_err(io)?;
-    let header = check_header(&start)?;
+    let mut bytes = Vec::with_capacity(512);
+    (&mut file).take(512).read_to_end(&mut bytes).map_err(io)?;
+    let header = check_header(&bytes)?;
     let cut_off = || ModelError::format("it is cut off, or bytes follow it; take another copy");
     let begin = 8 + header;
     if length < begin {
@@ -159,25 +157,27 @@ pub fn read_tensors(path: &Path, what: &'static str) -> Result<Vec<u8>, ModelErr
     }
     // Parsed, a header takes many times its length.
     budget::ask(path.display(), header.saturating_mul(20))?;
-    (&mut file)
-        .take(header)
-        .read_to_end(&mut start)
-        .map_err(io)?;
-    let described: Metadata = serde_json::from_slice(start.get(8..).unwrap_or_default())
+    let missing = |bytes: &[u8], end: u64| end.saturating_sub(bytes.len() as u64);
+    let more = missing(&bytes, begin);
+    (&mut file).take(more).read_to_end(&mut bytes).map_err(io)?;
+    let text = usize::try_from(begin)
+        .ok()
+        .and_then(|end| bytes.get(8..end))
+        .ok_or_else(cut_off)?;
+    let described: Metadata = serde_json::from_slice(text)
         .map_err(|error| ModelError::format(format!("its header is damaged: {error}")))?;
     if begin.checked_add(described.data_len() as u64) != Some(length) {
         return Err(cut_off());
     }
     drop(described);
-    let rest = usize::try_from(length - begin).map_err(|_| cut_off())?;
+    let more = missing(&bytes, length);
+    let rest = usize::try_from(more).map_err(|_| cut_off())?;
     // Beside the bytes stand the tensors that they become.
     budget::ask(path.display(), length.saturating_mul(2))?;
-    budget::reserve(&mut start, rest.saturating_add(1), path.display())?;
-    file.take(length - begin)
-        .read_to_end(&mut start)
-        .map_err(io)?;
-    match start.len() as u64 == length {
-        true => Ok(start),
+    budget::reserve(&mut bytes, rest.saturating_add(1), path.display())?;
+    file.take(more).read_to_end(&mut bytes).map_err(io)?;
+    match bytes.len() as u64 == length {
+        true => Ok(bytes),
         false => Err(cut_off()),
     }
 }

@@ -290,7 +290,9 @@ mod tests {
         let mut file = ModelFile {
             model: Default::default(),
             input: granule::models::InputSpec::new(InputShape::Vector { len: 1 }),
-            task: Task::Regression { outputs: 1 },
+            task: Task::Classification {
+                classes: vec!["a".into()],
+            },
             provenance: Default::default(),
             state: Default::default(),
         };
