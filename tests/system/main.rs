@@ -9,6 +9,7 @@ mod help;
 mod images;
 mod interrupt;
 mod levels;
+mod limits;
 mod pipes;
 mod predict;
 mod quick_start;

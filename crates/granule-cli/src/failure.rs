@@ -147,6 +147,30 @@ pub fn install_panic_hook() {
     }));
 }
 
+/// An allocation that fails in a library or a thread, where nothing can answer for it, aborts the process by a signal: it
+/// ends with the exit code of any other failure instead, and says what helps.
+#[cfg(unix)]
+pub fn install_abort_handler() {
+    use std::io::Write;
+    use std::mem::ManuallyDrop;
+    use std::os::fd::FromRawFd;
+
+    const TEXT: &[u8] = b"error: granule was aborted, as happens when memory runs out\n\
+        hint: use less of the data, smaller batches or a smaller model, or raise the limit (ulimit -v, --memory)\n";
+    let end = || {
+        // SAFETY: 2 is standard error, which stays open: the file is not dropped.
+        #[allow(unsafe_code)]
+        let mut out = ManuallyDrop::new(unsafe { std::fs::File::from_raw_fd(2) });
+        let _ = out.write_all(TEXT);
+        signal_hook::low_level::exit(i32::from(FAILED));
+    };
+    // SAFETY: the handler writes a constant and exits; it neither allocates nor waits for a lock.
+    #[allow(unsafe_code)]
+    let registered = unsafe { signal_hook::low_level::register(signal_hook::consts::SIGABRT, end) };
+    // Without it an abort is an abort.
+    drop(registered);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -48,6 +48,8 @@ fn main() -> ExitCode {
     quiet_mesa();
     failure::install_panic_hook();
     interrupt::survive_size_limit();
+    #[cfg(unix)]
+    failure::install_abort_handler();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(message) => {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use ureq::Agent;
 
+use self::download::Pace;
 use crate::registry::Published;
 use crate::{DataError, Progress, Silent};
 
@@ -51,6 +52,7 @@ pub fn ensure(set: &Published, dir: &Path, options: &FetchOptions<'_>) -> Result
         set,
         dir,
         &timeouts.agent(),
+        Pace::default(),
         options.progress.unwrap_or(&Silent),
     )
 }
@@ -59,12 +61,13 @@ fn fetch(
     set: &Published,
     dir: &Path,
     agent: &Agent,
+    pace: Pace,
     progress: &dyn Progress,
 ) -> Result<(), DataError> {
     fs::create_dir_all(dir).map_err(|error| DataError::io(dir, "create", error))?;
     let _lock = lock(set, dir, progress)?;
     for file in set.missing(dir) {
-        download::file(file, dir, agent, progress)?;
+        download::file(file, dir, agent, pace, progress)?;
     }
     Ok(())
 }

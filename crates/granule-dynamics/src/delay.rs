@@ -4,6 +4,7 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Clock, Dynamics};
+use crate::setting::{ask_for, check_count};
 use crate::{DynamicsError, Place, State, Variable};
 
 /// Settings of [`Delay`].
@@ -54,9 +55,7 @@ impl DelayConfig {
     /// [`DynamicsError::Config`] for no channel, no delay, or a delay that is not finite, shorter than `dt`, or longer
     /// than 100 000 steps.
     pub fn validate(&self, dt: f64) -> Result<(), DynamicsError> {
-        if self.width == 0 {
-            return Err(DynamicsError::config("width", 0, "at least 1"));
-        }
+        check_count("width", self.width)?;
         if !(dt.is_finite() && dt > 0.0) {
             return Err(DynamicsError::config("dt", dt, "a finite number above 0"));
         }
@@ -83,6 +82,7 @@ impl DelayConfig {
         self.validate(dt)?;
         let taps: Vec<Tap> = self.delays.iter().map(|d| Tap::new(d / dt)).collect();
         let slots = taps.iter().map(Tap::slots).max().unwrap_or(1);
+        ask_for("the past of a delay line", &[slots, self.width])?;
         let unit = match self.unit {
             Unit::One => "1",
             Unit::Millivolt => "mV",

@@ -128,6 +128,9 @@ pub enum DynamicsError {
     /// The run was asked to [stop](crate::Stop) inside a step.
     #[error("the run was stopped")]
     Stopped,
+    /// There is not enough memory.
+    #[error(transparent)]
+    Memory(#[from] granule_io::MemoryError),
     /// The device failed.
     #[error("the device failed: {reason}")]
     Device {

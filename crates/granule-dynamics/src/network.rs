@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::delay::{Delay, DelayConfig};
 use crate::model::{Clock, Dynamics, Model};
 use crate::random::{PoissonNoise, uniform};
+use crate::setting::{ask_for, check_count, check_within};
 use crate::synapse::{Synapse, SynapseConfig, SynapseDynamics, Weights};
 use crate::unit::{Lif, LifConfig, LifDynamics, LifInitial, LifParameters};
 use crate::{Bounds, DynamicsError, Place, State, Variable};
@@ -115,9 +116,8 @@ impl SpikingNetworkConfig {
             let allowed = format!("a finite number below threshold = {}", self.threshold);
             return Err(DynamicsError::config("reset", self.reset, allowed));
         }
-        if self.excitatory == 0 {
-            return Err(DynamicsError::config("excitatory", 0, "at least 1"));
-        }
+        check_count("excitatory", self.excitatory)?;
+        check_within("inhibitory", self.inhibitory, 0)?;
         let p = self.connection_probability;
         if !(p > 0.0 && p <= 1.0) {
             let allowed = "above 0 and at most 1";
@@ -155,6 +155,7 @@ impl SpikingNetworkConfig {
     pub fn init(&self, dt: f64, seed: u64, place: &Place) -> Result<SpikingNetwork, DynamicsError> {
         self.validate(dt)?;
         let cells = self.excitatory + self.inhibitory;
+        ask_for("the network's weights", &[2, cells, cells])?;
         let mut random = uniform(seed, INITIAL, 0);
         let start = (0..cells).map(|_| self.threshold * (1.0 - random()));
         let lif = LifConfig {

@@ -1,6 +1,41 @@
 //! Settings of a configuration that become parameters: what they may be, and what training may do to them.
 
+use granule_io::budget;
+
 use crate::{Bounds, DynamicsError, Parameter, Place, Values};
+
+/// The most cells, units, nodes or channels that a model may have: more would not fit into memory before a run of them
+/// begins. What grows with a product of counts asks for its memory as well, see [`ask_for`].
+pub(crate) const MOST: usize = 1 << 24;
+
+/// Checks a number of cells, units, nodes or channels of which there is at least one.
+pub(crate) fn check_count(field: impl Into<String>, count: usize) -> Result<(), DynamicsError> {
+    check_within(field, count, 1)
+}
+
+/// Checks a number of things, of which there are `least` or more.
+pub(crate) fn check_within(
+    field: impl Into<String>,
+    count: usize,
+    least: usize,
+) -> Result<(), DynamicsError> {
+    match (least..=MOST).contains(&count) {
+        true => Ok(()),
+        false => Err(DynamicsError::config(
+            field,
+            count,
+            format!("{least} to {MOST}"),
+        )),
+    }
+}
+
+/// Asks for the memory of as many numbers as the product of `counts`, before they are made.
+pub(crate) fn ask_for(what: &str, counts: &[usize]) -> Result<(), DynamicsError> {
+    let numbers = counts
+        .iter()
+        .fold(1, |all: usize, n| all.saturating_mul(*n));
+    Ok(budget::ask_for::<f64>(what, numbers)?)
+}
 
 /// The values that make sense for a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -47,12 +47,25 @@ pub enum FileError {
         /// What the file should hold.
         what: &'static str,
     },
+    /// A file of text holds something else.
+    #[error("{}: this is not text; {what} was expected", path.display())]
+    NotText {
+        /// The file.
+        path: PathBuf,
+        /// What the file should hold.
+        what: &'static str,
+    },
     /// The content does not fit into memory.
     #[error(transparent)]
     Memory(#[from] MemoryError),
 }
 
 impl FileError {
+    /// Whether there is no such file.
+    pub fn is_absent(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+
     pub(crate) fn io(path: &Path, action: &'static str, source: io::Error) -> Self {
         if source.kind() == io::ErrorKind::StorageFull {
             return Self::NoSpace {

@@ -16,6 +16,6 @@ mod write;
 pub use budget::MemoryError;
 pub use error::FileError;
 pub use intensity::{Intensity, IntensityError};
-pub use read::{Bound, read};
+pub use read::{Bound, open, read, read_text};
 pub use size::{ByteSize, ParseByteSizeError};
 pub use write::{check_writable, is_temporary, write_atomic, write_atomic_with};

@@ -23,13 +23,13 @@ impl Bound {
     };
 }
 
-/// Reads a whole file. Its kind and length are looked at first: folders, devices and pipes are refused, and what is longer
-/// than the bound is not read.
+/// Reads a whole file. What is longer than the bound is not read, and nothing is read of a folder; a pipe and a device,
+/// which have no length, are read as far as the bound.
 ///
 /// # Errors
 /// [`FileError`] with the path.
 pub fn read(path: &Path, bound: Bound) -> Result<Vec<u8>, FileError> {
-    let file = open(path, bound.what)?;
+    let file = File::open(path).map_err(|e| FileError::io(path, "read", e))?;
     let metadata = file
         .metadata()
         .map_err(|e| FileError::io(path, "inspect", e))?;
@@ -40,13 +40,20 @@ pub fn read(path: &Path, bound: Bound) -> Result<Vec<u8>, FileError> {
         limit: bound.limit,
         found,
     };
+    if metadata.is_dir() {
+        return Err(FileError::NotAFile {
+            path: path.to_path_buf(),
+            kind: "a folder",
+            what: bound.what,
+        });
+    }
     if length > bound.limit.0 {
         return Err(too_large(Some(length)));
     }
     let expected = usize::try_from(length).map_err(|_| too_large(Some(length)))?;
     // One byte more tells that the end is reached.
     let mut bytes = budget::with_capacity(expected.saturating_add(1), path.display())?;
-    // A file that grows meanwhile, and those that /proc says are empty, are followed to the bound.
+    // A file that grows meanwhile is followed to the bound.
     file.take(bound.limit.0.saturating_add(1))
         .read_to_end(&mut bytes)
         .map_err(|e| FileError::io(path, "read", e))?;
@@ -56,9 +63,23 @@ pub fn read(path: &Path, bound: Bound) -> Result<Vec<u8>, FileError> {
     }
 }
 
-/// Opens a file that can be read from its beginning to an end.
-fn open(path: &Path, what: &'static str) -> Result<File, FileError> {
-    // Asked before it is opened too: opening a pipe waits for its writer.
+/// As [`read`], of text.
+///
+/// # Errors
+/// [`FileError`] with the path; what is not UTF-8 is [`FileError::NotText`].
+pub fn read_text(path: &Path, bound: Bound) -> Result<String, FileError> {
+    String::from_utf8(read(path, bound)?).map_err(|_| FileError::NotText {
+        path: path.to_path_buf(),
+        what: bound.what,
+    })
+}
+
+/// Opens a file that has a beginning and an end, and says how long it is.
+///
+/// # Errors
+/// [`FileError`] with the path; `what` says what the file should hold.
+pub fn open(path: &Path, what: &'static str) -> Result<(File, u64), FileError> {
+    // Asked before it is opened: opening a pipe waits for its writer.
     let metadata = std::fs::metadata(path).map_err(|e| FileError::io(path, "read", e))?;
     let kind = metadata.file_type();
     if !kind.is_file() {
@@ -71,7 +92,8 @@ fn open(path: &Path, what: &'static str) -> Result<File, FileError> {
             what,
         });
     }
-    File::open(path).map_err(|e| FileError::io(path, "read", e))
+    let file = File::open(path).map_err(|e| FileError::io(path, "read", e))?;
+    Ok((file, metadata.len()))
 }
 
 #[cfg(test)]
@@ -110,13 +132,14 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn devices_are_refused_and_files_without_a_length_are_bounded() {
+    fn what_has_no_length_is_bounded() {
         assert!(matches!(
             read(Path::new("/dev/zero"), SMALL),
-            Err(FileError::NotAFile {
-                kind: "a device or a pipe",
-                ..
-            })
+            Err(FileError::TooLarge { found: None, .. })
+        ));
+        assert!(matches!(
+            open(Path::new("/dev/zero"), "a model"),
+            Err(FileError::NotAFile { .. })
         ));
         assert!(matches!(
             read(Path::new("/proc/self/status"), SMALL),

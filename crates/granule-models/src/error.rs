@@ -221,9 +221,13 @@ impl From<DynamicsError> for ModelError {
 impl ModelError {
     /// The same error, with the file it happened in.
     pub(crate) fn in_file(self, path: &Path) -> Self {
-        Self::InFile {
-            path: path.to_owned(),
-            source: Box::new(self),
+        match self {
+            // They name it themselves.
+            Self::File(_) | Self::Memory(_) => self,
+            error => Self::InFile {
+                path: path.to_owned(),
+                source: Box::new(error),
+            },
         }
     }
 

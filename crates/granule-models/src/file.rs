@@ -2,14 +2,16 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
+use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use burn::tensor::Device;
 use granule_io::content;
-use safetensors::{Dtype, SafeTensors, View};
+use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
+use crate::tensors::{check_header, checksum, checksum_of, read_tensors, write_tensors};
 use crate::{InputSpec, ModelConfig, ModelError, Network, StateDict, TensorValue};
 
 /// The newest format version written and read.
@@ -206,13 +208,13 @@ impl ModelFile {
     ///
     /// [`ModelError::Config`] for an invalid field, [`ModelError::NonFiniteTensor`] for weights with NaN or infinity.
     pub fn to_bytes(&self) -> Result<Vec<u8>, ModelError> {
+        let mut bytes = Vec::new();
+        self.write_to(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn write_to(&self, out: &mut impl Write) -> Result<(), ModelError> {
         self.validate()?;
-        let tensors: Vec<(&String, Encoded<'_>)> = self
-            .state
-            .0
-            .iter()
-            .map(|(name, value)| (name, Encoded::new(value)))
-            .collect();
         let document = Document {
             format: FORMAT,
             model: Cow::Borrowed(&self.model),
@@ -223,12 +225,24 @@ impl ModelFile {
         };
         let json = serde_json::to_string(&document).map_err(ModelError::format)?;
         let covered = json.strip_suffix("0}").unwrap_or(&json);
-        let parts = tensors
+        let tensors: Vec<(&str, &TensorValue)> = self
+            .state
+            .0
             .iter()
-            .map(|(name, tensor)| (name.as_str(), tensor.shape, &tensor.bytes[..]));
-        let json = format!("{covered}{}}}", checksum(covered, parts));
+            .map(|(name, value)| (name.as_str(), value))
+            .collect();
+        let json = format!(
+            "{covered}{}}}",
+            checksum_of(covered, tensors.iter().copied())
+        );
         let metadata = HashMap::from([(KEY.to_owned(), json)]);
-        safetensors::serialize(tensors, Some(metadata)).map_err(ModelError::format)
+        write_tensors(out, metadata, &tensors).map_err(|source| match source.kind() {
+            std::io::ErrorKind::InvalidData => ModelError::format(source),
+            _ => ModelError::Io {
+                action: "cannot write",
+                source,
+            },
+        })
     }
 
     /// Reads a file's content. Whether the weights fit the configuration is checked by [`network`](Self::network).
@@ -239,6 +253,7 @@ impl ModelFile {
     /// format, [`ModelError::Checksum`] for a damaged file, [`ModelError::NonFiniteTensor`] for NaN or infinity among
     /// them, [`ModelError::Config`] for invalid settings.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ModelError> {
+        check_header(bytes)?;
         let (header_len, header) = SafeTensors::read_metadata(bytes).map_err(|error| {
             ModelError::format(match content::recognise(bytes) {
                 Some(what) => format!("it is {what}"),
@@ -318,18 +333,33 @@ impl ModelFile {
     /// Those of [`to_bytes`](Self::to_bytes) inside [`ModelError::InFile`], and [`ModelError::File`].
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), ModelError> {
         let path = path.as_ref();
-        let bytes = self.to_bytes().map_err(|error| error.in_file(path))?;
-        Ok(granule_io::write_atomic(path, &bytes)?)
+        let mut failure = None;
+        let written = granule_io::write_atomic_with(path, |file| {
+            let mut out = BufWriter::new(file);
+            match self.write_to(&mut out) {
+                Ok(()) => out.flush(),
+                Err(ModelError::Io { source, .. }) => Err(source),
+                Err(error) => {
+                    failure = Some(error);
+                    Err(std::io::ErrorKind::InvalidData.into())
+                }
+            }
+        });
+        match failure {
+            Some(error) => Err(error.in_file(path)),
+            None => Ok(written?),
+        }
     }
 
     /// Reads a file.
     ///
     /// # Errors
     ///
-    /// Those of [`from_bytes`](Self::from_bytes) and [`ModelError::Io`], both inside [`ModelError::InFile`].
+    /// Those of [`from_bytes`](Self::from_bytes) inside [`ModelError::InFile`], [`ModelError::File`] and
+    /// [`ModelError::Memory`].
     pub fn load(path: impl AsRef<Path>) -> Result<Self, ModelError> {
         let path = path.as_ref();
-        read(path)
+        read_tensors(path, "a model")
             .and_then(|bytes| Self::from_bytes(&bytes))
             .map_err(|error| error.in_file(path))
     }
@@ -341,63 +371,6 @@ impl ModelFile {
             .validate(&self.input.shape, self.task.outputs())?;
         self.state.check_finite()
     }
-}
-
-pub(crate) fn read(path: &Path) -> Result<Vec<u8>, ModelError> {
-    std::fs::read(path).map_err(|source| ModelError::Io {
-        action: "cannot read",
-        source,
-    })
-}
-
-struct Encoded<'a> {
-    shape: &'a [usize],
-    bytes: Vec<u8>,
-}
-
-impl<'a> Encoded<'a> {
-    fn new(value: &'a TensorValue) -> Self {
-        Self {
-            shape: &value.shape,
-            bytes: value.data.iter().flat_map(|x| x.to_le_bytes()).collect(),
-        }
-    }
-}
-
-impl View for Encoded<'_> {
-    fn dtype(&self) -> Dtype {
-        Dtype::F32
-    }
-
-    fn shape(&self) -> &[usize] {
-        self.shape
-    }
-
-    fn data(&self) -> Cow<'_, [u8]> {
-        Cow::Borrowed(&self.bytes)
-    }
-
-    fn data_len(&self) -> usize {
-        self.bytes.len()
-    }
-}
-
-/// The CRC-32 that a file of tensors carries: of `document`, then of every tensor (name, shape, elements) in the order
-/// given, its dimensions as little-endian u64.
-pub fn checksum<'a>(
-    document: &str,
-    tensors: impl Iterator<Item = (&'a str, &'a [usize], &'a [u8])>,
-) -> u32 {
-    let mut crc = crc32fast::Hasher::new();
-    crc.update(document.as_bytes());
-    for (name, shape, bytes) in tensors {
-        crc.update(name.as_bytes());
-        for dim in shape {
-            crc.update(&(*dim as u64).to_le_bytes());
-        }
-        crc.update(bytes);
-    }
-    crc.finalize()
 }
 
 fn decode(bytes: &[u8]) -> Vec<f32> {

@@ -33,13 +33,14 @@ mod predictor;
 mod rate;
 mod resnet;
 pub mod state;
+mod tensors;
 
 pub use classifier::{Classifier, Prediction};
 pub use cnn::{Cnn, CnnConfig};
 pub use config::ModelConfig;
 pub use dropout::DropoutStream;
 pub use error::ModelError;
-pub use file::{ModelFile, Provenance, Task, checksum};
+pub use file::{ModelFile, Provenance, Task};
 pub use granule_io::image::{Background, Resize};
 pub use input::{Brightness, InputShape, InputSpec};
 pub use layers::{Activation, Initialization};
@@ -53,6 +54,7 @@ pub use predictor::{Pixels, Predictor, Sample};
 pub use rate::{Rate, RateConfig, RateReadout};
 pub use resnet::{ResNet, ResNetConfig};
 pub use state::{StateDict, TensorValue};
+pub use tensors::{checksum, checksum_of, read_tensors, write_tensors};
 
 // As the configuration of a rate network has it.
 pub use granule_dynamics::population::Initialization as RecurrentInitialization;

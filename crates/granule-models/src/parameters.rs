@@ -6,6 +6,7 @@ use burn::module::{Module, Param, RunningState};
 use burn::nn::conv::Conv2d;
 use burn::nn::{BatchNorm, Linear, PaddingConfig2d};
 use burn::tensor::{Device, Tensor, TensorData};
+use granule_io::budget;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
@@ -117,7 +118,8 @@ impl<'a> Parameters<'a> {
         } = window;
         self.scope(name, |p| {
             let area = kernel * kernel;
-            let draw = bound(initialization, inputs * area, outputs * area);
+            let fan = |channels: usize| channels.saturating_mul(area);
+            let draw = bound(initialization, fan(inputs), fan(outputs));
             Ok(Conv2d {
                 weight: p.param("weight", [outputs, inputs, kernel, kernel], draw)?,
                 bias: match with_bias {
@@ -196,8 +198,17 @@ impl<'a> Parameters<'a> {
         path.push('.');
         path.push_str(name);
         let data = match &self.source {
-            Source::Seed(seed) => sample(*seed, &path, shape.iter().product(), draw),
-            Source::State(state) => state.get(&path, &shape)?.to_vec(),
+            Source::Seed(seed) => {
+                let len = shape.iter().fold(1, |len: usize, n| len.saturating_mul(*n));
+                // Drawn here, then held by the device, which may be this memory as well.
+                budget::ask_for::<[f32; 2]>(format_args!("the weights of {path}"), len)?;
+                sample(*seed, &path, len, draw)
+            }
+            Source::State(state) => {
+                let stored = state.get(&path, &shape)?;
+                budget::ask_for::<[f32; 2]>(format_args!("the weights of {path}"), stored.len())?;
+                stored.to_vec()
+            }
         };
         self.taken.insert(path);
         Ok(Tensor::from_data(TensorData::new(data, shape), self.device))
@@ -207,7 +218,7 @@ impl<'a> Parameters<'a> {
 fn bound(initialization: Initialization, fan_in: usize, fan_out: usize) -> Draw {
     let fan = match initialization {
         Initialization::He => fan_in,
-        Initialization::Xavier => fan_in + fan_out,
+        Initialization::Xavier => fan_in.saturating_add(fan_out),
     };
     Draw::Uniform((6.0 / fan as f64).sqrt())
 }

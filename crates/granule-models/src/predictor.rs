@@ -8,7 +8,8 @@ use granule_io::Intensity;
 use granule_io::image::{self as files, Background, Channels, Fit, Picture, Resize};
 use image::DynamicImage;
 
-use crate::{InputShape, InputSpec, ModelError, ModelFile, Network, Provenance, Task, file};
+use crate::tensors::read_tensors;
+use crate::{InputShape, InputSpec, ModelError, ModelFile, Network, Provenance, Task};
 
 /// The number of samples computed together.
 const BATCH: usize = 64;
@@ -66,7 +67,7 @@ impl Predictor {
     /// Those of [`ModelFile::load`] and [`ModelFile::network`].
     pub fn from_path(path: impl AsRef<Path>, device: &Device) -> Result<Self, ModelError> {
         let path = path.as_ref();
-        file::read(path)
+        read_tensors(path, "a model")
             .and_then(|bytes| Self::from_bytes(&bytes, device))
             .map_err(|error| error.in_file(path))
     }

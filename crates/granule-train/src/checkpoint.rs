@@ -6,15 +6,18 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use granule_io::write_atomic;
-use granule_models::{StateDict, TensorValue, checksum};
-use safetensors::tensor::TensorView;
+use granule_io::write_atomic_with;
+use granule_models::{
+    ModelError, StateDict, TensorValue, checksum, checksum_of, read_tensors, write_tensors,
+};
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
+use crate::folder::CHECKPOINTS;
 use crate::settings::Settings;
 
 const FORMAT: u32 = 2;
@@ -121,6 +124,36 @@ pub(crate) struct Best {
 }
 
 impl Progress {
+    /// Says what cannot be, in a run of `epochs` epochs of `steps_per_epoch` steps: a file may be whole and yet not come
+    /// from this run.
+    pub fn check(&self, epochs: usize, steps_per_epoch: usize) -> Result<(), String> {
+        let steps = (self.epoch as u64)
+            .saturating_mul(steps_per_epoch as u64)
+            .saturating_add(self.step_in_epoch as u64);
+        let spans = [self.train_seconds, self.seconds];
+        let reason = if self.epoch > epochs || self.step_in_epoch > steps_per_epoch {
+            format!(
+                "it is {} epochs and {} steps along, the run has {epochs} epochs of {steps_per_epoch} steps",
+                self.epoch, self.step_in_epoch
+            )
+        } else if steps != self.global_step {
+            format!(
+                "it counts {} steps, {} epochs and {} steps are {steps}",
+                self.global_step, self.epoch, self.step_in_epoch
+            )
+        } else if spans.iter().any(|span| !(span.is_finite() && *span >= 0.0)) {
+            format!("it took {} seconds", self.seconds)
+        } else if let Some(best) = self.best.filter(|best| best.epoch > self.epoch + 1) {
+            format!(
+                "its best epoch is {}, it is {} epochs along",
+                best.epoch, self.epoch
+            )
+        } else {
+            return Ok(());
+        };
+        Err(reason)
+    }
+
     pub fn new(fingerprint: &str, settings: Settings) -> Self {
         Self {
             format: FORMAT,
@@ -172,34 +205,28 @@ pub(crate) struct Checkpoint {
 }
 
 impl Checkpoint {
-    fn to_bytes(&self) -> Result<Vec<u8>, String> {
-        let progress = serde_json::to_string(&self.progress).map_err(|e| e.to_string())?;
+    fn write_to(&self, out: &mut impl Write) -> io::Result<()> {
+        let progress = serde_json::to_string(&self.progress)?;
         let parts = [("model", &self.model), ("optimizer", &self.optimizer)];
-        let tensors: Vec<(String, &TensorValue, Vec<u8>)> = parts
+        let tensors: Vec<(String, &TensorValue)> = parts
             .into_iter()
             .flat_map(|(part, dict)| dict.0.iter().map(move |entry| (part, entry)))
-            .map(|(part, (name, value))| {
-                let bytes = value.data.iter().flat_map(|x| x.to_le_bytes()).collect();
-                (format!("{part}/{name}"), value, bytes)
-            })
+            .map(|(part, (name, value))| (format!("{part}/{name}"), value))
             .collect();
-        let crc = checksum(
-            &progress,
-            tensors
-                .iter()
-                .map(|(name, value, bytes)| (name.as_str(), &value.shape[..], &bytes[..])),
-        );
-        let mut views = Vec::with_capacity(tensors.len());
-        for (name, value, bytes) in &tensors {
-            let view = TensorView::new(Dtype::F32, value.shape.clone(), bytes)
-                .map_err(|e| format!("{name}: {e}"))?;
-            views.push((name, view));
-        }
+        let named = tensors.iter().map(|(name, value)| (name.as_str(), *value));
+        let crc = checksum_of(&progress, named);
         let metadata = HashMap::from([
             (PROGRESS_KEY.to_owned(), progress),
             (CHECKSUM_KEY.to_owned(), format!("{crc:08x}")),
         ]);
-        safetensors::serialize(views, Some(metadata)).map_err(|e| e.to_string())
+        write_tensors(out, metadata, &tensors)
+    }
+
+    #[cfg(test)]
+    fn to_bytes(&self) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.write_to(&mut bytes)?;
+        Ok(bytes)
     }
 
     fn from_bytes(bytes: &[u8]) -> Result<Self, Unusable> {
@@ -265,7 +292,7 @@ pub(crate) struct Store {
 impl Store {
     pub fn new(run_dir: &Path, keep: usize) -> Self {
         Self {
-            dir: run_dir.join("checkpoints"),
+            dir: run_dir.join(CHECKPOINTS),
             keep: keep.max(1),
         }
     }
@@ -374,9 +401,6 @@ impl Store {
     }
 
     fn write(&self, path: &Path, checkpoint: &Checkpoint) -> Result<(), TrainError> {
-        let bytes = checkpoint
-            .to_bytes()
-            .map_err(|reason| damaged(path, reason))?;
         // Not the run folder with it: one that was deleted meanwhile would come back without its configuration.
         match fs::create_dir(&self.dir) {
             Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
@@ -384,12 +408,21 @@ impl Store {
             }
             _ => {}
         }
-        Ok(write_atomic(path, &bytes)?)
+        write_atomic_with(path, |file| {
+            let mut out = BufWriter::new(file);
+            checkpoint.write_to(&mut out)?;
+            out.flush()
+        })?;
+        Ok(())
     }
 }
 
 fn read(path: &Path) -> Result<Checkpoint, TrainError> {
-    let bytes = fs::read(path).map_err(|e| TrainError::io("read", path, e))?;
+    let bytes = read_tensors(path, "a checkpoint").map_err(|error| match error {
+        ModelError::File(error) => error.into(),
+        ModelError::Format { reason } => damaged(path, reason),
+        error => error.into(),
+    })?;
     Checkpoint::from_bytes(&bytes).map_err(|unusable| match unusable {
         Unusable::Damaged(reason) => damaged(path, reason),
         Unusable::Format(found) => TrainError::CheckpointFormat {
@@ -434,6 +467,55 @@ mod tests {
             progress,
             model: dict(0.1),
             optimizer: dict(-7.3),
+        }
+    }
+
+    #[test]
+    fn progress_that_cannot_be_is_told() {
+        let good = Progress {
+            global_step: 27,
+            epoch: 2,
+            step_in_epoch: 7,
+            ..Progress::new("f00", Settings::default())
+        };
+        good.check(3, 10).unwrap();
+        let wrong = [
+            Progress {
+                epoch: 4,
+                global_step: 47,
+                ..good.clone()
+            },
+            Progress {
+                step_in_epoch: 11,
+                global_step: 31,
+                ..good.clone()
+            },
+            Progress {
+                global_step: 26,
+                ..good.clone()
+            },
+            Progress {
+                global_step: u64::MAX,
+                ..good.clone()
+            },
+            Progress {
+                seconds: f64::NAN,
+                ..good.clone()
+            },
+            Progress {
+                train_seconds: -1.0,
+                ..good.clone()
+            },
+            Progress {
+                best: Some(Best {
+                    epoch: 9,
+                    loss: 0.1,
+                }),
+                ..good.clone()
+            },
+        ];
+        for progress in wrong {
+            progress.check(3, 10).unwrap_err();
         }
     }
 
@@ -509,7 +591,7 @@ mod tests {
         fs::remove_file(&path).unwrap();
         fs::create_dir(&path).unwrap();
         let error = store.latest(|_| ()).unwrap_err();
-        assert!(matches!(error, TrainError::Io { .. }), "{error}");
+        assert!(matches!(error, TrainError::File(_)), "{error}");
         assert!(path.exists());
     }
 }

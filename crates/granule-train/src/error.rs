@@ -140,6 +140,15 @@ pub enum TrainError {
         /// The folder.
         path: PathBuf,
     },
+    /// The run folder is no longer the one that the run began in.
+    #[error(
+        "{} was deleted, moved or taken over while the run was training, so nothing more is saved; leave the folder of a \
+         run alone until it ends. If it still holds a checkpoint, --resume goes on from there", path.display()
+    )]
+    FolderLost {
+        /// The folder.
+        path: PathBuf,
+    },
     /// No checkpoint of the run can be read.
     #[error("no usable checkpoint in {}: {reason}; start the run anew", path.display())]
     NoCheckpoint {

@@ -7,11 +7,14 @@ use std::path::{Path, PathBuf};
 use crate::error::TrainError;
 
 const LOCK: &str = ".lock";
+/// The folder of a run's checkpoints.
+pub(crate) const CHECKPOINTS: &str = "checkpoints";
 
 /// Holds a run folder for this process; the system lets go of it when the process ends, however it ends.
 #[derive(Debug)]
 pub(crate) struct Lock {
-    _file: File,
+    file: File,
+    run_dir: PathBuf,
 }
 
 impl Lock {
@@ -24,13 +27,64 @@ impl Lock {
             .open(&path)
             .map_err(|e| TrainError::io("create", &path, e))?;
         match file.try_lock() {
-            Ok(()) => Ok(Self { _file: file }),
+            Ok(()) => {
+                let lock = Self {
+                    file,
+                    run_dir: run_dir.to_owned(),
+                };
+                lock.clear();
+                Ok(lock)
+            }
             Err(TryLockError::WouldBlock) => Err(TrainError::Locked {
                 path: run_dir.to_owned(),
             }),
             Err(TryLockError::Error(e)) => Err(TrainError::io("lock", &path, e)),
         }
     }
+
+    /// The folder that it holds.
+    pub fn run_dir(&self) -> &Path {
+        &self.run_dir
+    }
+
+    /// Checks that the folder is still the one that was taken: neither deleted, nor moved, nor open to another process
+    /// because its lock was replaced.
+    pub fn check(&self) -> Result<(), TrainError> {
+        let there = fs::symlink_metadata(self.run_dir.join(LOCK));
+        let same = match (self.file.metadata(), &there) {
+            (Ok(held), Ok(there)) => is_same(&held, there),
+            _ => false,
+        };
+        match same {
+            true => Ok(()),
+            false => Err(TrainError::FolderLost {
+                path: self.run_dir.clone(),
+            }),
+        }
+    }
+
+    /// Removes what processes left that were ended while they wrote. Nobody else writes here while the lock is held.
+    fn clear(&self) {
+        for folder in [self.run_dir.clone(), self.run_dir.join(CHECKPOINTS)] {
+            let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+            for entry in entries.filter(|entry| granule_io::is_temporary(&entry.file_name())) {
+                // What cannot be removed takes room, no more.
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+    }
+}
+
+#[cfg(unix)]
+fn is_same(a: &fs::Metadata, b: &fs::Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    a.dev() == b.dev() && a.ino() == b.ino()
+}
+
+/// A locked file can neither be replaced nor removed here.
+#[cfg(not(unix))]
+fn is_same(_: &fs::Metadata, _: &fs::Metadata) -> bool {
+    true
 }
 
 /// Refuses a folder that holds anything but what a process leaves that ended before its first whole file.
@@ -119,6 +173,39 @@ mod tests {
             check_empty(dir.path()),
             Err(TrainError::RunDirNotEmpty { .. })
         ));
+    }
+
+    #[test]
+    fn the_holder_clears_what_was_left_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let checkpoints = dir.path().join(CHECKPOINTS);
+        fs::create_dir(&checkpoints).unwrap();
+        for folder in [dir.path(), &checkpoints] {
+            fs::write(folder.join(".granule-a1B2c3.part"), "see").unwrap();
+            fs::write(folder.join("mine.part"), "keep").unwrap();
+        }
+        let _lock = Lock::take(dir.path()).unwrap();
+        for folder in [dir.path(), &checkpoints] {
+            assert!(!folder.join(".granule-a1B2c3.part").exists());
+            assert!(folder.join("mine.part").exists());
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_folder_that_was_deleted_or_taken_is_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = dir.path().join("run");
+        fs::create_dir(&run).unwrap();
+        let lock = Lock::take(&run).unwrap();
+        lock.check().unwrap();
+        fs::remove_file(run.join(LOCK)).unwrap();
+        lock.check().unwrap_err();
+        let _other = Lock::take(&run).unwrap();
+        let error = lock.check().unwrap_err();
+        assert!(matches!(error, TrainError::FolderLost { .. }), "{error}");
+        fs::rename(&run, dir.path().join("moved")).unwrap();
+        lock.check().unwrap_err();
     }
 
     #[test]

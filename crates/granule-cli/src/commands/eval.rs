@@ -262,18 +262,50 @@ fn trained_on(file: &ModelFile, configured: Option<&DatasetSpec>) -> anyhow::Res
         return Ok(spec.clone());
     }
     let name = &file.provenance.dataset;
-    name.parse().map_err(|_| {
-        Usage::new(format!(
-            "the model was trained on {name:?}, which does not say where the data are"
-        ))
-        .hint("name a data set with --dataset")
-        .into()
-    })
+    let refused = |why: &str, hint: String| {
+        Usage::new(format!("the model was trained on {name:?}, {why}")).hint(hint)
+    };
+    match name.parse() {
+        // A file that came from elsewhere must not choose what is read here.
+        Ok(DatasetSpec::Folder(_) | DatasetSpec::Arrays { .. }) => Err(refused(
+            "a place that only the file names",
+            format!("if that is what to test on, say so: --dataset '{name}'"),
+        )
+        .into()),
+        Ok(spec) => Ok(spec),
+        Err(_) => Err(refused(
+            "which does not say where the data are",
+            "name a data set with --dataset".to_owned(),
+        )
+        .into()),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_from_elsewhere_does_not_choose_what_is_read() {
+        let mut file = ModelFile {
+            model: Default::default(),
+            input: granule::models::InputSpec::new(InputShape::Vector { len: 1 }),
+            task: Task::Classification {
+                classes: vec!["a".into()],
+            },
+            provenance: Default::default(),
+            state: Default::default(),
+        };
+        file.provenance.dataset = "mnist".into();
+        assert_eq!(trained_on(&file, None).unwrap(), DatasetSpec::Mnist);
+        for place in ["folder:/home/me/private", "arrays:x.npz"] {
+            file.provenance.dataset = place.into();
+            let error = trained_on(&file, None).unwrap_err();
+            assert!(error.is::<Usage>(), "{error}");
+            let own: DatasetSpec = place.parse().unwrap();
+            assert_eq!(trained_on(&file, Some(&own)).unwrap(), own);
+        }
+    }
 
     #[test]
     fn flag_and_environment_beat_the_folder_of_the_run() {

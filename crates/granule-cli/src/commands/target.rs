@@ -1,6 +1,5 @@
 //! What a user names as RUN|MODEL_FILE.
 
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use granule::device::{DeviceSpec, OpenDevice};
@@ -62,8 +61,8 @@ impl Target {
     /// The configuration of the run, where there is one; a warning when it cannot be used.
     pub fn config(&self) -> Option<RunConfig> {
         let path = self.run_dir.as_ref()?.join(CONFIG_FILE);
-        let config = match std::fs::read_to_string(&path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return None,
+        let config = match granule::io::read_text(&path, granule::io::Bound::CONFIGURATION) {
+            Err(error) if error.is_absent() => return None,
             Err(error) => Err(error.to_string()),
             Ok(text) => RunConfig::from_toml_str(&text).map_err(|error| error.to_string()),
         };

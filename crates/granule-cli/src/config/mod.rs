@@ -12,6 +12,7 @@ use anyhow::Context;
 use granule::data::DatasetSpec;
 use granule::data::task::TaskKind;
 use granule::device::DeviceSpec;
+use granule::io::{Bound, read_text};
 use granule::models::ModelConfig;
 use granule::train::schema::Schema;
 use granule::train::{ConfigError, OptimizerConfig, RunConfig, ScheduleConfig};
@@ -208,8 +209,8 @@ pub(crate) fn file(path: &Path) -> anyhow::Result<Layer> {
                 .into(),
         );
     }
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| Usage::new(format!("cannot read {}: {error}", path.display())))?;
+    let text =
+        read_text(path, Bound::CONFIGURATION).map_err(|error| Usage::new(error.to_string()))?;
     let table = text.parse::<Table>().map_err(|error| {
         Usage::new(format!(
             "{} is not valid TOML\n{}",

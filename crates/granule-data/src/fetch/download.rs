@@ -1,6 +1,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use ureq::Agent;
 use ureq::http::{Response, StatusCode, header};
@@ -24,12 +25,14 @@ pub(super) fn file(
     file: &PublishedFile,
     dir: &Path,
     agent: &Agent,
+    pace: Pace,
     progress: &dyn Progress,
 ) -> Result<(), DataError> {
     let download = Download {
         file,
         part: dir.join(format!("{}.part", file.name)),
         agent,
+        pace,
         progress,
     };
     let mut attempts = Vec::new();
@@ -61,16 +64,77 @@ struct Download<'a> {
     file: &'a PublishedFile,
     part: PathBuf,
     agent: &'a Agent,
+    pace: Pace,
     progress: &'a dyn Progress,
 }
 
+/// The slowest that a mirror may be before the next one is tried.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    /// The span over which it is measured.
+    pub window: Duration,
+    /// The bytes that must come in each span.
+    pub least: u64,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            window: Duration::from_secs(30),
+            least: 30 << 10,
+        }
+    }
+}
+
+#[cfg(unix)]
+fn is_same(a: &fs::Metadata, b: &fs::Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    a.dev() == b.dev() && a.ino() == b.ino()
+}
+
+#[cfg(not(unix))]
+fn is_same(_: &fs::Metadata, opened: &fs::Metadata) -> bool {
+    opened.is_file()
+}
+
 impl Download<'_> {
-    /// Bytes there from an earlier attempt.
+    /// Bytes there from an earlier attempt; what is not a file of its own holds none.
     fn present(&self) -> u64 {
-        fs::metadata(&self.part).map_or(0, |metadata| metadata.len())
+        match fs::symlink_metadata(&self.part) {
+            Ok(metadata) if metadata.is_file() => metadata.len(),
+            _ => 0,
+        }
+    }
+
+    /// Opens the part file, to be gone on with where it has `start` bytes. A link in its place is never followed.
+    fn open(&self, start: u64) -> Result<File, Failure> {
+        let local = |error| Failure::Local(DataError::io(&self.part, "create", error));
+        if start == 0 {
+            self.discard()?;
+            let mut options = OpenOptions::new();
+            return options
+                .write(true)
+                .create_new(true)
+                .open(&self.part)
+                .map_err(local);
+        }
+        let seen = fs::symlink_metadata(&self.part).map_err(local)?;
+        let file = OpenOptions::new()
+            .append(true)
+            .open(&self.part)
+            .map_err(local)?;
+        let opened = file.metadata().map_err(local)?;
+        // Another one may have been put there between the two.
+        match seen.is_file() && is_same(&seen, &opened) {
+            true => Ok(file),
+            false => Err(local(io::Error::other(
+                "something else was put in its place",
+            ))),
+        }
     }
 
     fn discard(&self) -> Result<(), Failure> {
+        // Of a link this removes the link alone.
         match fs::remove_file(&self.part) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(Failure::Local(DataError::io(&self.part, "remove", error)))
@@ -145,27 +209,22 @@ impl Download<'_> {
                 self.file.size
             )));
         }
-        let local = |action, error| Failure::Local(DataError::io(&self.part, action, error));
-        let mut part = OpenOptions::new()
-            .create(true)
-            .write(true)
-            .append(start > 0)
-            .truncate(start == 0)
-            .open(&self.part)
-            .map_err(|error| local("create", error))?;
+        let mut part = self.open(start)?;
         self.progress.start(self.file.name, Some(self.file.size));
         self.progress.advance(start);
         let mut body = response.into_body().into_reader();
         let result = self.copy(&mut body, &mut part, rest);
         self.progress.finish();
         result?;
-        part.sync_all().map_err(|error| local("write", error))
+        part.sync_all()
+            .map_err(|error| Failure::Local(DataError::io(&self.part, "write", error)))
     }
 
     /// Copies exactly `rest` bytes, after which the body must end.
     fn copy(&self, body: &mut dyn Read, part: &mut File, rest: u64) -> Result<(), Failure> {
         let mut block = vec![0; 1 << 16];
         let mut left = rest;
+        let mut window = (Instant::now(), rest);
         loop {
             let got = match body.read(&mut block) {
                 Ok(got) => got,
@@ -195,6 +254,16 @@ impl Download<'_> {
             })?;
             left -= got as u64;
             self.progress.advance(got as u64);
+            let (since, then) = window;
+            if since.elapsed() >= self.pace.window {
+                let came = then - left;
+                if came < self.pace.least {
+                    let seconds = since.elapsed().as_secs_f64();
+                    let slow = format!("too slow, {came} bytes in {seconds:.0} s");
+                    return Err(self.broken(left, &slow));
+                }
+                window = (Instant::now(), left);
+            }
         }
     }
 
@@ -221,5 +290,35 @@ impl Download<'_> {
 
     fn publish(&self, target: &Path) -> Result<(), DataError> {
         fs::rename(&self.part, target).map_err(|error| DataError::io(target, "rename to", error))
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_ends_it() {
+        let file = PublishedFile {
+            name: "file.gz",
+            size: 3500,
+            sha256: "",
+            mirrors: &[],
+            unpacked: &[],
+        };
+        let download = Download {
+            file: &file,
+            part: PathBuf::from("file.gz.part"),
+            agent: &Agent::new_with_defaults(),
+            pace: Pace::default(),
+            progress: &crate::Silent,
+        };
+        let mut full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        match download.copy(&mut [1_u8; 3500].as_slice(), &mut full, 3500) {
+            Err(Failure::Local(DataError::NoSpace { needed: 3500, .. })) => {}
+            Err(Failure::Local(error)) => panic!("{error}"),
+            Err(Failure::Mirror(reason)) => panic!("{reason}"),
+            Ok(()) => panic!("written"),
+        }
     }
 }

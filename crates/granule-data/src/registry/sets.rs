@@ -34,12 +34,13 @@ macro_rules! fashion {
             size: $size,
             sha256: $sha256,
             mirrors: &[
-                concat!("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/", $name, ".gz"),
                 concat!(
                     "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
                     $name,
                     ".gz"
                 ),
+                // Plain HTTP; the checksum below is what is trusted.
+                concat!("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/", $name, ".gz"),
             ],
             unpacked: &[UnpackedFile {
                 path: $name,

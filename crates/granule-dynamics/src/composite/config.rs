@@ -10,6 +10,7 @@ use super::coupler::{CouplerConfig, Source, Wire};
 use super::level::{Level, LevelModel};
 use crate::model::Dynamics;
 use crate::population::RateNetworkConfig;
+use crate::setting::check_within;
 use crate::solver::{Solver, SolverKind};
 use crate::system::{Integrated, Readout, System, SystemConfig};
 use crate::unit::UnitConfig;
@@ -199,6 +200,7 @@ impl LevelConfig {
             ));
         }
         self.substeps(whole)?;
+        check_within(field(&self.name, "inputs"), self.inputs, 0)?;
         if self.population.is_none() && self.inputs != 0 {
             return Err(DynamicsError::config(
                 field(&self.name, "inputs"),

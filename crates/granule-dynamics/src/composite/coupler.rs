@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::config::positive;
 use crate::model::Dynamics;
+use crate::setting::ask_for;
 use crate::synapse::{Bound, Effect};
 
 use crate::{Bounds, DynamicsError, NormalNoise, Parameter, Place, QuantityKind, State, Variable};
@@ -377,7 +378,7 @@ impl Wire {
         let count = config
             .channels
             .unwrap_or(inputs.saturating_sub(config.channel));
-        if count == 0 || config.channel + count > inputs {
+        if count == 0 || config.channel.saturating_add(count) > inputs {
             return Err(DynamicsError::config(
                 format!("{field}.channel"),
                 format!("{} and {count} from there", config.channel),
@@ -508,6 +509,7 @@ impl Coupler {
                     let field = format!("{field}.projection.gain");
                     return Err(DynamicsError::config(field, gain, "a finite number"));
                 }
+                ask_for("a coupler's weights", &[2, wire.senders, wire.channels])?;
                 let scale = gain / (wire.senders as f64).sqrt();
                 let noise = NormalNoise::new(*seed, 0);
                 let values = noise.values(0, wire.senders * wire.channels);

@@ -4,6 +4,7 @@ use super::stimulus::StimulusConfig;
 use crate::composite::MultiGranularityConfig;
 use crate::network::SpikingNetworkConfig;
 use crate::population::RateNetworkConfig;
+use crate::setting::ask_for;
 use crate::simulate::Number;
 use crate::solver::SolverKind;
 use crate::solver::adaptive::{AdaptiveConfig, Method};
@@ -194,6 +195,9 @@ impl ExperimentConfig {
         }
         if self.record.every == 0 {
             return Err(DynamicsError::config("record.every", 0, "at least 1"));
+        }
+        if self.stimulus.is_some() {
+            ask_for("the course of the stimulus", &[self.grid()?.steps()])?;
         }
         match &self.stimulus {
             Some(stimulus) => stimulus.validate(),

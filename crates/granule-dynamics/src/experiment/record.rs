@@ -5,6 +5,7 @@ use burn::tensor::Tensor;
 use super::config::RecordConfig;
 use super::outcome::Trace;
 use super::subject::Firing;
+use crate::setting::ask_for;
 use crate::unit::{SpikeDetector, Spikes};
 use crate::{DynamicsError, QuantityKind, State, Variable, host};
 
@@ -63,17 +64,19 @@ impl Recorder {
         };
         let chosen: Vec<(usize, usize)> = chosen.into_iter().map(|i| (i, kept(i))).collect();
         let samples = steps / config.every + 2;
-        let numbers = chosen.iter().map(|(_, width)| width).sum::<usize>() * samples;
+        let columns = chosen.iter().map(|(_, width)| width).sum::<usize>();
+        let numbers = columns.saturating_mul(samples);
         if numbers > MOST {
             return Err(DynamicsError::config(
                 "record.every",
                 config.every,
                 format!(
                     "at least {}, for less than 4 GiB; or name fewer record.variables or record.columns",
-                    config.every * numbers.div_ceil(MOST)
+                    config.every.saturating_mul(numbers.div_ceil(MOST))
                 ),
             ));
         }
+        ask_for("the record", &[samples, columns + 1])?;
         let traces = chosen.iter().map(|(index, width)| Trace {
             name: shown[*index].name.clone(),
             unit: shown[*index].unit.into(),

@@ -174,9 +174,7 @@ impl<S: SubModel> MultiResolutionConfig<S> {
                 "at least one window, each of at least 1 sample",
             ));
         }
-        if self.history == 0 {
-            return Err(DynamicsError::config("history", 0, "at least 1"));
-        }
+        crate::setting::check_count("history", self.history)?;
         match self.held_out > 0.0 && self.held_out < 1.0 {
             true => Ok(()),
             false => Err(DynamicsError::config(

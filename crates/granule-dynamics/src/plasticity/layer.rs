@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::connection::PlasticConnection;
 use super::rule::{Activity, Rule};
+use crate::setting;
 use crate::{DynamicsError, NormalNoise, Place, State};
 
 /// What units of a [`PlasticLayer`] make of their input.
@@ -87,15 +88,15 @@ impl PlasticLayerConfig {
         };
         let count = |field: &str, value: usize, most: usize| match (1..=most).contains(&value) {
             true => Ok(()),
-            false if most == usize::MAX => Err(DynamicsError::config(field, value, "at least 1")),
             false => Err(DynamicsError::config(field, value, format!("1 to {most}"))),
         };
         let positive = |field: &str, value: f64| {
             let fits = value.is_finite() && value > 0.0;
             check(field, value, fits, "a finite number above 0")
         };
-        count("inputs", self.inputs, usize::MAX)?;
-        count("units", self.units, usize::MAX)?;
+        count("inputs", self.inputs, setting::MOST)?;
+        count("units", self.units, setting::MOST)?;
+        setting::ask_for("the layer's weights", &[self.inputs, self.units])?;
         let mean = self.weight_mean;
         check("weight_mean", mean, mean.is_finite(), "a finite number")?;
         let deviation = self.deviation();
@@ -114,7 +115,7 @@ impl PlasticLayerConfig {
                 time_constant,
                 ..
             } => {
-                count("response.steps", steps, usize::MAX)?;
+                count("response.steps", steps, setting::MOST)?;
                 positive("response.dt", dt)?;
                 positive("response.rate", rate)?;
                 positive("response.time_constant", time_constant)

@@ -73,9 +73,12 @@ impl PlasticNetworkConfig {
     ///
     /// [`DynamicsError::Config`].
     pub fn validate(&self) -> Result<(), DynamicsError> {
-        if self.units == 0 {
-            return Err(DynamicsError::config("units", 0, "at least 1"));
-        }
+        crate::setting::check_count("units", self.units)?;
+        crate::setting::check_within("inputs", self.inputs, 0)?;
+        crate::setting::ask_for(
+            "the network's weights",
+            &[self.units, self.inputs + self.units],
+        )?;
         if !(self.gain.is_finite() && self.gain >= 0.0) {
             let allowed = "a finite number of at least 0";
             return Err(DynamicsError::config("gain", self.gain, allowed));

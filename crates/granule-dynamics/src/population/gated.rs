@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{SequenceModel, Trajectory, check_sequences};
 use crate::random::NormalNoise;
+use crate::setting::{ask_for, check_count};
 use crate::{DynamicsError, Place};
 
 /// A recurrent network of Burn's gated cells, the baseline that rate networks are compared with.
@@ -65,10 +66,7 @@ impl GatedNetworkConfig {
     ///
     /// [`DynamicsError::Config`].
     pub fn validate(&self) -> Result<(), DynamicsError> {
-        match self.units {
-            0 => Err(DynamicsError::config("units", 0, "at least 1")),
-            _ => Ok(()),
-        }
+        check_count("units", self.units)
     }
 
     /// Draws a network, on the host: every weight Gaussian of variance 1/(3·`units`), which is that of PyTorch's uniform
@@ -87,10 +85,17 @@ impl GatedNetworkConfig {
     ) -> Result<GatedNetwork, DynamicsError> {
         self.validate()?;
         for (field, width) in [("inputs", inputs), ("outputs", outputs)] {
-            if width == 0 {
-                return Err(DynamicsError::config(field, 0, "at least 1"));
-            }
+            check_count(field, width)?;
         }
+        let gates = match self.cell {
+            GatedCell::Gru => 3,
+            GatedCell::Lstm => 4,
+        };
+        ask_for(
+            "the gated cells",
+            &[gates * self.units, inputs + self.units],
+        )?;
+        ask_for("the gated cells' readout", &[self.units, outputs])?;
         if place.dtype != DType::F32 {
             let found = format!("{:?}", place.dtype);
             return Err(DynamicsError::config(

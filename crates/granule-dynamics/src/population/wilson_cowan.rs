@@ -113,9 +113,7 @@ impl WilsonCowanConfig {
     ///
     /// [`DynamicsError::Config`].
     pub fn validate(&self) -> Result<(), DynamicsError> {
-        if self.pairs == 0 {
-            return Err(DynamicsError::config("pairs", 0, "at least 1"));
-        }
+        setting::check_count("pairs", self.pairs)?;
         setting::validate(
             "",
             &self.settings().concat(),

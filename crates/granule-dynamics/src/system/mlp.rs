@@ -4,6 +4,7 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use crate::random::NormalNoise;
+use crate::setting::{ask_for, check_count};
 use crate::{DynamicsError, Place};
 
 /// Settings of [`Mlp`].
@@ -38,12 +39,11 @@ impl MlpConfig {
     ///
     /// [`DynamicsError::Config`] names the first that is not allowed.
     pub fn validate(&self, field: &str) -> Result<(), DynamicsError> {
-        if let Some(layer) = self.hidden.iter().position(|width| *width == 0) {
-            return Err(DynamicsError::config(
-                format!("{field}.hidden[{layer}]"),
-                0,
-                "at least 1",
-            ));
+        for (layer, width) in self.hidden.iter().enumerate() {
+            check_count(format!("{field}.hidden[{layer}]"), *width)?;
+        }
+        for pair in self.hidden.windows(2) {
+            ask_for("the weights of a network in a system", pair)?;
         }
         match self.scale.is_finite() && self.scale > 0.0 {
             true => Ok(()),

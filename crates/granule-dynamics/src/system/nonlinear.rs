@@ -115,9 +115,7 @@ impl NetworkFormConfig {
     }
 
     fn validate(&self) -> Result<(), DynamicsError> {
-        if self.size == 0 {
-            return Err(DynamicsError::config("form.size", 0, "at least 1"));
-        }
+        setting::check_count("form.size", self.size)?;
         self.network.validate("form.network")?;
         setting::validate("", &self.settings(), &self.trainable, (self.size, "unit"))
     }
@@ -182,6 +180,24 @@ impl FormConfig {
     }
 }
 
+impl FormConfig {
+    fn network(&self) -> Option<&MlpConfig> {
+        match self {
+            Self::Network(config) => Some(&config.network),
+            _ => None,
+        }
+    }
+}
+
+impl DriveConfig {
+    fn network(&self) -> Option<&MlpConfig> {
+        match self {
+            Self::Network(network) => Some(network),
+            Self::Linear { .. } => None,
+        }
+    }
+}
+
 impl NonlinearSystemConfig {
     /// Checks every value.
     ///
@@ -190,6 +206,17 @@ impl NonlinearSystemConfig {
     /// [`DynamicsError::Config`] names the first that is not allowed.
     pub fn validate(&self) -> Result<(), DynamicsError> {
         self.form.validate()?;
+        setting::check_within("population", self.population, 0)?;
+        setting::check_within("external", self.external, 0)?;
+        let size = self.form.size();
+        let inputs = size.max(self.external) + self.population;
+        let networks = [self.form.network(), self.drive.network()];
+        let widest = networks
+            .into_iter()
+            .flatten()
+            .flat_map(|network| &network.hidden)
+            .fold(size, |widest, hidden| widest.max(*hidden));
+        setting::ask_for("a system's matrices", &[inputs, widest])?;
         match &self.drive {
             DriveConfig::Linear { b, c } => {
                 let size = self.form.size();

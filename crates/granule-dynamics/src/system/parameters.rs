@@ -141,9 +141,7 @@ macro_rules! mass_model {
             /// [`DynamicsError::Config`](crate::DynamicsError::Config) names the first that is not allowed.
             pub fn validate(&self) -> Result<(), $crate::DynamicsError> {
                 use $crate::DynamicsError;
-                if self.nodes == 0 {
-                    return Err(DynamicsError::config("nodes", 0, "at least 1"));
-                }
+                $crate::setting::check_count("nodes", self.nodes)?;
                 let variables = [$(stringify!($variable)),+];
                 if self.initial.len() != variables.len() {
                     return Err(DynamicsError::config(

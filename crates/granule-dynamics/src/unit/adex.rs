@@ -128,9 +128,7 @@ impl AdexConfig {
     ///
     /// [`DynamicsError::Config`] names the first that is not allowed, as `unit.parameters.capacitance`.
     pub fn validate(&self) -> Result<(), DynamicsError> {
-        if self.cells == 0 {
-            return Err(DynamicsError::config("unit.cells", 0, "at least 1"));
-        }
+        crate::setting::check_count("unit.cells", self.cells)?;
         if !(self.refractory.is_finite() && self.refractory >= 0.0) {
             let allowed = Range::NonNegative.describe();
             return Err(DynamicsError::config(

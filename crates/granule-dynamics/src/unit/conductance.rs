@@ -107,9 +107,7 @@ impl<K: Kinetics> CellConfig<K> {
     ///
     /// [`DynamicsError::Config`] names the first one that is not allowed, as `unit.parameters.g_na`.
     pub fn validate(&self) -> Result<(), DynamicsError> {
-        if self.cells == 0 {
-            return Err(DynamicsError::config("unit.cells", 0, "at least 1"));
-        }
+        crate::setting::check_count("unit.cells", self.cells)?;
         if !self.spike_threshold.is_finite() {
             return Err(DynamicsError::config(
                 "unit.spike_threshold",

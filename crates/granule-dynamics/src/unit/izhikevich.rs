@@ -147,9 +147,7 @@ impl IzhikevichConfig {
     ///
     /// [`DynamicsError::Config`] names the first that is not allowed, as `unit.parameters.a`.
     pub fn validate(&self) -> Result<(), DynamicsError> {
-        if self.cells == 0 {
-            return Err(DynamicsError::config("unit.cells", 0, "at least 1"));
-        }
+        crate::setting::check_count("unit.cells", self.cells)?;
         let settings = self.settings();
         settings.check(self.cells)?;
         settings.below_peak(self.peak, &["c", "v"])?;

@@ -113,9 +113,7 @@ impl LifConfig {
     ///
     /// [`DynamicsError::Config`] names the first that is not allowed, as `unit.parameters.time_constant`.
     pub fn validate(&self) -> Result<(), DynamicsError> {
-        if self.cells == 0 {
-            return Err(DynamicsError::config("unit.cells", 0, "at least 1"));
-        }
+        crate::setting::check_count("unit.cells", self.cells)?;
         let settings = self.settings();
         settings.check(self.cells)?;
         settings.ordered("threshold", "reset")?;

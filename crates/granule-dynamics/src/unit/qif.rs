@@ -94,9 +94,7 @@ impl QifConfig {
     ///
     /// [`DynamicsError::Config`] names the first that is not allowed, as `unit.parameters.time_constant`.
     pub fn validate(&self) -> Result<(), DynamicsError> {
-        if self.cells == 0 {
-            return Err(DynamicsError::config("unit.cells", 0, "at least 1"));
-        }
+        crate::setting::check_count("unit.cells", self.cells)?;
         self.settings().check(self.cells)?;
         self.surrogate.validate()
     }

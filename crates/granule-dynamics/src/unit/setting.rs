@@ -7,7 +7,7 @@ use burn::tensor::Tensor;
 use granule_ops::Coefficient;
 
 use super::ParameterInfo;
-use crate::setting::{Range, Setting, check_listed};
+use crate::setting::{Range, Setting, check_count, check_listed};
 use crate::{Bounds, DynamicsError, Parameter, Place, Values};
 
 /// A setting in its section, with where training keeps it; `None` where it is fixed.
@@ -58,9 +58,6 @@ pub(crate) struct Settings<'a> {
     bounds: &'a BTreeMap<String, Bounds>,
     entries: Vec<Entry<'a>>,
 }
-
-/// Cells in a population: more would not fit into memory before a run of them begins.
-const MOST: usize = 1 << 24;
 
 impl<'a> Settings<'a> {
     /// No parameters yet, of the configuration `section`.
@@ -124,14 +121,7 @@ impl<'a> Settings<'a> {
 
     /// Checks that `trainable` and `bounds` name parameters, and every parameter.
     pub(crate) fn check(&self, units: usize) -> Result<(), DynamicsError> {
-        if units > MOST {
-            let field = format!("{}.cells", self.section);
-            return Err(DynamicsError::config(
-                field,
-                units,
-                format!("at most {MOST}"),
-            ));
-        }
+        check_count(format!("{}.cells", self.section), units)?;
         let known = self.entries.iter().map(|entry| entry.setting.name);
         check_listed((self.section, "trainable"), self.trainable, known.clone())?;
         check_listed((self.section, "bounds"), self.bounds.keys(), known)?;

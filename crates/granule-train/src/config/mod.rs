@@ -685,6 +685,7 @@ impl DataConfig {
         at_least_one("data.limit_test", self.limit_test)?;
         at_least_one("data.trials.epoch", Some(self.trials.epoch))?;
         at_least_one("data.trials.test", Some(self.trials.test))?;
+        at_most("data.trials.validation", self.trials.validation)?;
         check(
             "data.validation",
             self.validation,
@@ -787,10 +788,21 @@ fn seed(field: &'static str, value: u64) -> Result<(), ConfigError> {
     )
 }
 
+/// No run has more epochs, samples or steps; a product of two such numbers is still counted exactly.
+const MOST: usize = 1 << 31;
+
 fn at_least_one(field: &'static str, value: Option<usize>) -> Result<(), ConfigError> {
     match value {
         Some(0) => Err(ConfigError::new(field, 0, "1 or more")),
-        _ => Ok(()),
+        Some(value) => at_most(field, value),
+        None => Ok(()),
+    }
+}
+
+fn at_most(field: &'static str, value: usize) -> Result<(), ConfigError> {
+    match value {
+        ..=MOST => Ok(()),
+        _ => Err(ConfigError::new(field, value, "at most 2147483648")),
     }
 }
 

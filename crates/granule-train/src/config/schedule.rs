@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::{at_least_one, check, not_negative, positive};
+use super::{at_least_one, at_most, check, not_negative, positive};
 use crate::error::ConfigError;
 
 /// How the learning rate moves over the optimiser steps; `kind` names it in TOML.
@@ -183,6 +183,7 @@ impl ScheduleConfig {
     }
 
     pub(super) fn validate(&self) -> Result<(), ConfigError> {
+        at_most("schedule.warmup_steps", self.warmup_steps())?;
         match self {
             Self::Constant(_) => Ok(()),
             Self::Step(c) => {

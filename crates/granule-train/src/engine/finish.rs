@@ -95,6 +95,7 @@ impl Session<'_> {
             provenance: self.provenance(&evaluation, model_epoch),
             state,
         };
+        self.lock.check()?;
         let model_path = self.run_dir.join(MODEL);
         file.save(&model_path)?;
 

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use granule_data::task::Part;
 use granule_data::{Dataset, LoadOptions};
 use granule_device::OpenDevice;
+use granule_io::Bound;
 use granule_models::Provenance;
 
 use crate::checkpoint::Store;
@@ -120,16 +121,14 @@ fn begin(
             create_named(parent, &now, config.model.name(), &problem.name())?
         }
     };
-    let _lock = Lock::take(&run_dir)?;
+    let lock = Lock::take(&run_dir)?;
     let config = resolved(config, &problem, &device)?;
     #[cfg(feature = "schema")]
     let text = config.to_documented_toml()?;
     #[cfg(not(feature = "schema"))]
     let text = config.to_toml()?;
     let recorder = RunRecorder::create(&run_dir, &text, RecordOptions::default())?;
-    let session = Session::new(
-        &config, &problem, &device, &run_dir, recorder, observer, stop,
-    )?;
+    let session = Session::new(&config, &problem, &device, &lock, recorder, observer, stop)?;
     complete(session, None)
 }
 
@@ -140,18 +139,18 @@ fn go_on(
     stop: &StopFlag,
 ) -> Result<Outcome, TrainError> {
     let path = run_dir.join(CONFIG_FILE);
-    let text = match fs::read_to_string(&path) {
+    let text = match granule_io::read_text(&path, Bound::CONFIGURATION) {
         Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+        Err(error) if error.is_absent() => {
             return Err(TrainError::NotARun {
                 path: run_dir.to_owned(),
             });
         }
-        Err(error) => return Err(TrainError::io("read", &path, error)),
+        Err(error) => return Err(error.into()),
     };
     let config = RunConfig::from_toml_str(&text).map_err(|error| error.in_file(&path))?;
     config.validate()?;
-    let _lock = Lock::take(run_dir)?;
+    let lock = Lock::take(run_dir)?;
     if let Some(outcome) = earlier_outcome(run_dir)? {
         observer.event(&Event::AlreadyFinished { run_dir });
         return Ok(tell(outcome, observer));
@@ -175,10 +174,12 @@ fn go_on(
     tell_data(&problem, observer);
     let step = found.as_ref().map_or(0, |(_, c)| c.progress.global_step);
     let recorder = RunRecorder::resume(run_dir, step, RecordOptions::default())?;
-    let mut session = Session::new(
-        &config, &problem, &device, run_dir, recorder, observer, stop,
-    )?;
+    let gap = recorder.gap();
+    let mut session = Session::new(&config, &problem, &device, &lock, recorder, observer, stop)?;
     session.warnings.extend(warnings);
+    if let Some(gap) = gap {
+        session.warn(gap);
+    }
     let resumed_from = match found {
         Some((path, checkpoint)) => {
             session.restore(&path, checkpoint)?;

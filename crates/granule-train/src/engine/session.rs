@@ -20,6 +20,7 @@ use crate::engine::step::{Gathered, Waiting};
 use crate::engine::trial_score::validate;
 use crate::error::{ConfigError, TrainError};
 use crate::event::{EpochEvent, Event, Observer, ScoreEvent, StartEvent, StopFlag};
+use crate::folder::Lock;
 use crate::loss::LossFunction;
 use crate::optimizer::Optimizer;
 use crate::outcome::Outcome;
@@ -40,6 +41,7 @@ pub(crate) struct Session<'a> {
     pub run_dir: &'a Path,
     pub observer: &'a mut dyn Observer,
     pub stop: &'a StopFlag,
+    pub lock: &'a Lock,
     pub recorder: RunRecorder,
     pub store: Store,
     pub progress: Progress,
@@ -111,7 +113,7 @@ impl<'a> Session<'a> {
         config: &'a RunConfig,
         problem: &'a Problem<'a>,
         device: &'a OpenDevice,
-        run_dir: &'a Path,
+        lock: &'a Lock,
         recorder: RunRecorder,
         observer: &'a mut dyn Observer,
         stop: &'a StopFlag,
@@ -131,7 +133,7 @@ impl<'a> Session<'a> {
                 &network,
                 device.is_host(),
             ),
-            store: Store::new(run_dir, config.train.keep_checkpoints),
+            store: Store::new(lock.run_dir(), config.train.keep_checkpoints),
             clock: Clock::new(&Progress::default()),
             progress: Progress::new(problem.fingerprint(), Settings::of(config)?),
             warnings: problem.warnings().to_vec(),
@@ -143,7 +145,8 @@ impl<'a> Session<'a> {
             config,
             problem,
             device,
-            run_dir,
+            run_dir: lock.run_dir(),
+            lock,
             recorder,
             observer,
             stop,
@@ -162,6 +165,13 @@ impl<'a> Session<'a> {
                 found: self.problem.fingerprint().to_owned(),
             });
         }
+        checkpoint
+            .progress
+            .check(self.config.train.epochs, self.steps_per_epoch)
+            .map_err(|reason| TrainError::Checkpoint {
+                path: path.to_owned(),
+                reason,
+            })?;
         let network = load_state_dict(self.take_network()?, &checkpoint.model)?;
         self.network = Some(network);
         self.optimizer
@@ -385,6 +395,7 @@ impl<'a> Session<'a> {
                 loss: score.loss,
             });
             let model = self.finite_state()?;
+            self.lock.check()?;
             self.store.save_best(self.progress.clone(), model)?;
         }
         let progress = &mut self.progress;
@@ -417,6 +428,7 @@ impl<'a> Session<'a> {
             optimizer: self.optimizer.state_dict()?,
             progress: self.progress.clone(),
         };
+        self.lock.check()?;
         // Rows must be on disk before the checkpoint that says they are.
         self.recorder.sync()?;
         let path = self.store.save(&checkpoint)?;

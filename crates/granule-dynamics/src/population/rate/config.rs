@@ -2,6 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::Activation;
 use super::connectivity;
+use crate::setting::{ask_for, check_count};
 use crate::solver::SolverKind;
 use crate::{DynamicsError, Values};
 
@@ -191,9 +192,7 @@ impl RateNetworkConfig {
             Err(DynamicsError::config(field, value, allowed))
         };
         let n = self.units;
-        if n == 0 {
-            return fail("units", "0".into(), "at least 1".into());
-        }
+        check_count("units", n)?;
         if n > MOST {
             let allowed = format!("at most {MOST}, for all of them are connected");
             return fail("units", n.to_string(), allowed);
@@ -240,6 +239,8 @@ impl RateNetworkConfig {
                 return fail("dale_ratio", ratio.to_string(), allowed);
             }
         }
+        // Weights, mask and signs are made at once.
+        ask_for("the network's recurrent weights", &[3, n, n])?;
         self.validate_recurrence()?;
         // A unit that hears nobody is found in the mask itself; drawn connections leave every unit one.
         connectivity::mask(self, 0).map(|_| ())

@@ -17,6 +17,7 @@ pub use weights::{DenseWeights, LowRankWeights, RecurrentWeights};
 use super::noise::NetworkNoise;
 use super::{SequenceModel, Trajectory, check_sequences};
 use crate::random::NormalNoise;
+use crate::setting::{ask_for, check_within};
 use crate::{Bounds, DynamicsError, Parameter, Place};
 use connectivity::Purpose;
 
@@ -86,6 +87,10 @@ impl RateNetworkConfig {
     ) -> Result<RateNetwork, DynamicsError> {
         self.validate()?;
         let n = self.units;
+        for (field, width) in [("inputs", inputs), ("outputs", outputs)] {
+            check_within(field, width, 0)?;
+            ask_for("the network's weights", &[2, n, width])?;
+        }
         let drawn = |purpose, shape: [usize; 2], variance: f64| {
             let values = connectivity::draw(seed, purpose, shape[0] * shape[1], variance.sqrt());
             Param::from_tensor(place.tensor(values, shape))

@@ -28,6 +28,23 @@ impl Default for RecordOptions {
     }
 }
 
+impl RecordOptions {
+    /// What is missing of the rows of steps up to `step`, which were on the disk before its checkpoint was, in words.
+    fn gap(self, step: u64, rows: &[StepRow]) -> Option<String> {
+        let expected = match self.step_interval {
+            1 => step,
+            interval => step.checked_div(interval).unwrap_or(0) + u64::from(step > 0),
+        };
+        let found = rows.len() as u64;
+        (found < expected).then(|| {
+            format!(
+                "{METRICS_JSONL} has {found} of the {expected} rows up to step {step}: it was cut or damaged, and the \
+                 curves of this run lack the others"
+            )
+        })
+    }
+}
+
 /// The rows of `metrics.jsonl`; a torn line is left out.
 pub(super) fn rows(run_dir: &Path) -> Result<(Vec<EpochRow>, Vec<StepRow>), RecordError> {
     let (mut epochs, mut steps) = (Vec::new(), Vec::new());
@@ -54,6 +71,7 @@ pub struct RunRecorder {
     events: EventWriter,
     epochs: Vec<EpochRow>,
     steps: Vec<StepRow>,
+    gap: Option<String>,
     flushed: Instant,
 }
 
@@ -129,6 +147,7 @@ impl RunRecorder {
         let events = EventWriter::resume(run_dir, upto_step, TEST_TAGS)?;
         let recorder = Self::open(run_dir, options, events, &lines, &csv)?;
         Ok(Self {
+            gap: options.gap(upto_step, &steps),
             epochs,
             steps,
             ..recorder
@@ -216,6 +235,11 @@ impl RunRecorder {
         self.files().into_iter().try_for_each(GrowingFile::sync)
     }
 
+    /// What is missing of the rows that a resumed run should have found, in words.
+    pub fn gap(&self) -> Option<String> {
+        self.gap.clone()
+    }
+
     /// The run folder.
     pub fn run_dir(&self) -> &Path {
         &self.run_dir
@@ -245,6 +269,7 @@ impl RunRecorder {
             jsonl: file(METRICS_JSONL, text(jsonl))?,
             csv: file(METRICS_CSV, format!("{CSV_HEADER}\n{}", text(csv)))?,
             events,
+            gap: None,
             epochs: Vec::new(),
             steps: Vec::new(),
             flushed: Instant::now(),
