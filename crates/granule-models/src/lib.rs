@@ -14,12 +14,14 @@
 //! - `burn-train`: `TrainStep` and `InferenceStep` for [`Network`], so that Burn's own learner can train it.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod checkpoint;
 mod classifier;
 mod cnn;
 mod config;
 mod dropout;
 mod error;
 mod file;
+pub mod folder;
 mod input;
 mod layers;
 #[cfg(feature = "burn-train")]
@@ -34,12 +36,13 @@ mod rate;
 mod resnet;
 pub mod state;
 
+pub use checkpoint::CheckpointFile;
 pub use classifier::{Classifier, Prediction};
 pub use cnn::{Cnn, CnnConfig};
 pub use config::ModelConfig;
 pub use dropout::DropoutStream;
 pub use error::ModelError;
-pub use file::{ModelFile, Provenance, Task, checksum};
+pub use file::{ModelFile, Parent, Provenance, Task, checksum};
 pub use granule_io::image::{Background, Resize};
 pub use input::{Brightness, InputShape, InputSpec};
 pub use layers::{Activation, Initialization};
