@@ -207,7 +207,7 @@ pub fn sentence(event: &Event<'_>, unit: Unit) -> Option<String> {
         )),
         Event::Epoch(epoch) if is_shown(epoch) => Some(finished(epoch, unit)),
         Event::EarlyStop { epoch, best_epoch } => Some(format!(
-            "stopped early after epoch {epoch}: the validation loss no longer falls; the best epoch was {best_epoch}"
+            "stopped early after epoch {epoch}: the validation score no longer improves; the best epoch was {best_epoch}"
         )),
         Event::AlreadyFinished { run_dir } => Some(format!(
             "{} was finished before; nothing is left to train",
