@@ -90,6 +90,8 @@ impl Command {
             Self::Presets(args) => args.json,
             Self::Config(args) => args.json,
             Self::Devices(args) => args.json,
+            Self::Runs(args) => args.json,
+            Self::Compare(args) => args.json,
             Self::Data(args) => match args.command {
                 DataCommand::List { json, .. }
                 | DataCommand::Fetch { json, .. }

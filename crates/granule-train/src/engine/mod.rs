@@ -443,5 +443,6 @@ fn resolved(
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, TrainError> {
-    std::path::absolute(path).map_err(|e| TrainError::io("resolve", path, e))
+    std::path::absolute(granule_io::path::expand(path))
+        .map_err(|e| TrainError::io("resolve", path, e))
 }
