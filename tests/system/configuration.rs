@@ -39,7 +39,11 @@ fn wrong_usage_exits_with_2() {
         (&["train", "--optimizer", "adm"], "`adam`"),
         (&["train", "--set", "model.widths=[0]"], "model.widths[0]"),
         (&["train", "bad.toml"], "bad.toml"),
-        (&["train", "--resume", "x", "--epochs", "3"], "--resume"),
+        (&["train", "--resume", "x", "--run-dir", "y"], "--resume"),
+        (&["train", "--continue", "x", "--from", "y"], "--from"),
+        (&["train", "--from", "nowhere"], "nowhere"),
+        (&["compare", "x"], "<RUN>"),
+        (&["runs", "nowhere"], "nowhere"),
         (
             &["train", "--patience", "3"],
             "--set train.early_stopping.patience=3",

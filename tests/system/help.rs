@@ -2,11 +2,13 @@ use std::path::Path;
 
 use crate::support::{fine, run};
 
-const COMMANDS: [&[&str]; 14] = [
+const COMMANDS: [&[&str]; 16] = [
     &["train"],
     &["eval"],
     &["predict"],
     &["report"],
+    &["runs"],
+    &["compare"],
     &["simulate"],
     &["presets"],
     &["config"],

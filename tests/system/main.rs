@@ -15,6 +15,7 @@ mod predict;
 mod quick_start;
 mod real;
 mod resume;
+mod runs;
 mod simulate;
 mod support;
 mod task;

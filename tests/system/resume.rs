@@ -20,19 +20,19 @@ const WORK: [&str; 14] = [
     "train.checkpoint_every_steps=7",
 ];
 
-/// Kills a run again and again, at times drawn over its whole length, until one attempt reaches the end.
+/// Kills a run again and again, at times drawn over its whole length, until one attempt reaches the end; as many runs as
+/// GRANULE_TEST_KILLED_RUNS says, or a few.
 #[test]
 fn killed_at_any_time_a_run_ends_with_the_same_weights() {
-    let seed = std::env::var("GRANULE_TEST_SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok())
-        .unwrap_or_else(|| {
-            SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .unwrap()
-                .subsec_nanos()
-                .into()
-        });
+    let number = |name: &str| std::env::var(name).ok()?.parse::<u64>().ok();
+    let runs = number("GRANULE_TEST_KILLED_RUNS").unwrap_or(4);
+    let seed = number("GRANULE_TEST_SEED").unwrap_or_else(|| {
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap()
+            .subsec_nanos()
+            .into()
+    });
     println!("GRANULE_TEST_SEED={seed}");
     let mut random = Random(seed);
 
@@ -49,7 +49,7 @@ fn killed_at_any_time_a_run_ends_with_the_same_weights() {
     let expected = tensors(&dir.path().join("whole/model.granule"));
 
     let mut total = 0;
-    for attempt in 0..4 {
+    for attempt in 0..runs {
         let run_dir = format!("killed-{attempt}");
         let mut kills = 0;
         if kill_within(
@@ -79,6 +79,7 @@ fn killed_at_any_time_a_run_ends_with_the_same_weights() {
             "run {attempt}"
         );
     }
+    println!("{runs} runs, {total} kills");
     assert!(total > 0, "no process was killed in time");
 }
 

@@ -53,6 +53,12 @@ pub enum Command {
     /// Write the report.html of a run again, from its records
     #[command(after_long_help = help::REPORT)]
     Report(Report),
+    /// List the runs in a folder, with their scores
+    #[command(after_long_help = help::RUNS)]
+    Runs(Runs),
+    /// Show where runs differ: configuration, scores and learning curves
+    #[command(after_long_help = help::COMPARE)]
+    Compare(Compare),
     /// Simulate cells, populations, systems and models of several levels
     #[command(after_long_help = help::SIMULATE)]
     Simulate(Box<Simulate>),
@@ -84,6 +90,8 @@ impl Command {
             Self::Presets(args) => args.json,
             Self::Config(args) => args.json,
             Self::Devices(args) => args.json,
+            Self::Runs(args) => args.json,
+            Self::Compare(args) => args.json,
             Self::Data(args) => match args.command {
                 DataCommand::List { json, .. }
                 | DataCommand::Fetch { json, .. }
@@ -226,17 +234,31 @@ pub struct Train {
     #[arg(long, value_name = "DIR", help_heading = "Run", value_parser = path())]
     pub run_dir: Option<PathBuf>,
 
-    /// Continue an interrupted run at its last checkpoint, with its own configuration
+    /// Go on with an interrupted run at its last checkpoint, with its own configuration; --device and
+    /// the place of the data may be others
     #[arg(
         long,
         value_name = "RUN",
         help_heading = "Run",
-        conflicts_with_all = [
-            "what", "dataset", "task", "trials", "data_dir", "offline", "limit_train", "limit_test", "range", "device",
-            "epochs", "batch_size", "lr", "optimizer", "schedule", "validation", "early_stopping", "seed", "seeds", "set",
-            "run_dir",
-        ], value_parser = path())]
+        conflicts_with_all = ["what", "run_dir", "seeds", "continue_run", "from"],
+        value_parser = path())]
     pub resume: Option<PathBuf>,
+
+    /// Train a finished run further, as a new run: its configuration, weights and optimiser state,
+    /// then the flags; --epochs counts those to come
+    #[arg(
+        long = "continue",
+        value_name = "RUN",
+        help_heading = "Run",
+        conflicts_with_all = ["what", "from"],
+        value_parser = path()
+    )]
+    pub continue_run: Option<PathBuf>,
+
+    /// Begin with the weights of a model file, a run or a checkpoint, and with its model unless one
+    /// is named
+    #[arg(long, value_name = "FILE|RUN", help_heading = "Run", value_parser = path())]
+    pub from: Option<PathBuf>,
 
     /// Read the data, build the model and print its layers with their shapes and parameters; write nothing
     #[arg(long, help_heading = "Output", conflicts_with_all = ["resume", "run_dir"])]
@@ -253,7 +275,7 @@ pub struct Train {
 
 #[derive(Debug, Args)]
 pub struct Eval {
-    /// A run folder, or a .granule file
+    /// A run folder, a .granule file or a checkpoint
     #[arg(value_name = "RUN|MODEL_FILE", value_parser = path())]
     pub model: PathBuf,
 
@@ -298,7 +320,7 @@ pub struct Eval {
 
 #[derive(Debug, Args)]
 pub struct Predict {
-    /// A run folder, or a .granule file
+    /// A run folder, a .granule file or a checkpoint
     #[arg(value_name = "RUN|MODEL_FILE", value_parser = path())]
     pub model: PathBuf,
 
@@ -344,9 +366,35 @@ pub struct Predict {
 
 #[derive(Debug, Args)]
 pub struct Report {
-    /// A run folder
+    /// A run folder, or its model file or one of its checkpoints
     #[arg(value_name = "RUN", value_parser = path())]
     pub run: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct Runs {
+    /// A folder of run folders
+    #[arg(value_name = "DIR", default_value = "runs", value_parser = path())]
+    pub folder: PathBuf,
+
+    /// Print one JSON object per run, one a line
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Compare {
+    /// Run folders, two or more
+    #[arg(value_name = "RUN", required = true, num_args = 2.., value_parser = path())]
+    pub runs: Vec<PathBuf>,
+
+    /// Write a page of tables and charts as well, one self-contained HTML file
+    #[arg(long, value_name = "FILE.html", value_parser = path())]
+    pub out: Option<PathBuf>,
+
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -35,7 +35,12 @@ Examples:
   granule train three_levels.toml --set data.recording.file=recording.npz
       cells, a population and a system, fitted to what `granule simulate --out` wrote
   granule train --resume runs/RUN
-      continue after Ctrl-C, a crash or a power cut
+      go on after Ctrl-C, a crash or a power cut; --device X goes on elsewhere, --data-dir DIR
+      with data that moved
+  granule train --continue runs/RUN --epochs 20 --lr 1e-4
+      20 more epochs of a finished run, as a new run
+  granule train --from runs/RUN --dataset folder:photos
+      the weights of another run to begin with
 
 Configuration:
   A TOML file, then the flags, then --set decide, the later one wins. What none of them names
@@ -83,6 +88,22 @@ Run folder:
   config.toml  metrics.jsonl  metrics.csv  events.out.tfevents.*  report.html  report.json
   result.json  model.granule  checkpoints/step-*.ckpt  checkpoints/best.ckpt
 
+  A checkpoint is a model: eval, predict, --from and granule::load take it, and a run folder.
+
+Which weights model.granule has:
+  without validation the last ones; with it (data.validation, data.trials.validation) train.keep
+  decides: \"best-score\" (default) those of the epoch with the highest validation accuracy, or the
+  lowest loss where there is no accuracy; \"best-loss\" those with the lowest loss; \"last\". It is
+  said before and after; checkpoints/ keeps the best and the last ones in any case.
+
+Going on and beginning with weights:
+  --resume ends with the weights of a run that was never interrupted, bit for bit on a CPU; on
+  another device than before it agrees within rounding. It takes the flags that change where a run
+  is and not what it is: --device, --data-dir, --offline, --dataset of the same kind at another
+  place, and --set of data.recording.file, train.checkpoint_every_steps and
+  train.keep_checkpoints. --continue takes all flags; batches are drawn as the next epochs of the
+  first run, the learning rate has its whole course anew. --from takes the weights alone.
+
 Units:
   accuracy is a fraction in --json and a percentage elsewhere; times are in seconds; limits,
   batches and throughput count samples.
@@ -95,6 +116,7 @@ Examples:
   granule eval runs/RUN
   granule eval runs/RUN --device wgpu
   granule eval model.granule --dataset mnist --data-dir ~/data
+  granule eval runs/RUN/checkpoints/best.ckpt
   granule eval runs/RUN --json | jq .test_accuracy
   granule eval runs/RUN --limit-test 500
       of a run on a task: on the first 500 of its test trials
@@ -126,9 +148,27 @@ from 0 to 1; for feature models [features]. Probabilities are fractions in --jso
 pub const REPORT: &str = "\
 Examples:
   granule report runs/RUN
+  granule report runs/RUN/checkpoints/best.ckpt
+      the report of the run that the checkpoint belongs to
 
 Prints the path of the page. It is one self-contained HTML file. A run that was interrupted, was
 killed or failed is reported as far as it came.";
+
+pub const RUNS: &str = "\
+Examples:
+  granule runs
+  granule runs experiments --json
+
+Sorted by date, the latest last. The score is the accuracy on the test part, or R². --json prints
+accuracy as a fraction.";
+
+pub const COMPARE: &str = "\
+Examples:
+  granule compare runs/A runs/B
+  granule compare runs/* --out compare.html
+
+Prints the scores, the settings that differ, and the loss and accuracy by epoch: of validation where
+there is one, else of training.";
 
 pub const SIMULATE: &str = "\
 Examples:

@@ -113,6 +113,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Eval(args) => commands::eval::run(&args)?,
         Command::Predict(args) => commands::predict::run(&args)?,
         Command::Report(args) => commands::report::run(&args)?,
+        Command::Runs(args) => commands::runs::run(&args)?,
+        Command::Compare(args) => commands::compare::run(&args)?,
         Command::Simulate(args) => return commands::simulate::run(&args),
         Command::Presets(args) => commands::presets::run(&args)?,
         Command::Config(args) => commands::config::run(&args)?,

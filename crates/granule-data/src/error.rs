@@ -20,6 +20,15 @@ pub enum DataError {
         /// The system's reason.
         source: io::Error,
     },
+    /// The data were made in a program, not read from files.
+    #[error(
+        "the data set \"{name}\" was made in a program and is in no file; run that program again, which goes on with an \
+         interrupted run by `resume_with`, or name another data set with --dataset"
+    )]
+    InMemory {
+        /// What the program calls them.
+        name: String,
+    },
     /// No file of the data set is where it was looked for.
     #[error("{}: {what} is not here; {hint}", path.display())]
     Missing {

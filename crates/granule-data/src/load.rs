@@ -40,6 +40,7 @@ pub fn load(spec: &DatasetSpec, options: &LoadOptions<'_>) -> Result<Dataset, Da
         DatasetSpec::FashionMnist => idx_set("fashion-mnist", options)?,
         DatasetSpec::Cifar10 => cifar_set("cifar-10", &cifar::CIFAR_10, options, progress)?,
         DatasetSpec::Cifar100 => cifar_set("cifar-100", &cifar::CIFAR_100, options, progress)?,
+        DatasetSpec::InMemory(name) => return Err(DataError::InMemory { name: name.clone() }),
         DatasetSpec::Folder(dir) => {
             folder::load(&expand(dir), options.seed, &options.images, progress)?
         }

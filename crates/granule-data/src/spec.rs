@@ -16,6 +16,7 @@ use crate::DataError;
 /// | `folder:DIR` | one sub-folder of PNG or JPEG images per class |
 /// | `idx:DIR`, `idx:DIR/BEGINNING` | the IDX files of a folder, or those whose names begin so: EMNIST, QMNIST, KMNIST |
 /// | `arrays:FILE.npz`, `arrays:X.npy,Y.npy` | NumPy arrays |
+/// | `in-memory:NAME` | made in a program; can be recorded, not loaded |
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub enum DatasetSpec {
     /// Digits drawn by code, seeded.
@@ -40,6 +41,8 @@ pub enum DatasetSpec {
         /// The `.npy` file of targets; `None` for an `.npz` file.
         y: Option<PathBuf>,
     },
+    /// Data that a program made, by the name it gave them; no file holds them.
+    InMemory(String),
 }
 
 impl DatasetSpec {
@@ -105,6 +108,9 @@ impl FromStr for DatasetSpec {
                 )),
             };
         }
+        if let Some(name) = text.strip_prefix("in-memory:") {
+            return Ok(Self::InMemory(name.into()));
+        }
         Ok(match text {
             "synthetic-digits" => Self::SyntheticDigits,
             "mnist" => Self::Mnist,
@@ -131,6 +137,7 @@ impl fmt::Display for DatasetSpec {
             Self::FashionMnist => f.write_str("fashion-mnist"),
             Self::Cifar10 => f.write_str("cifar-10"),
             Self::Cifar100 => f.write_str("cifar-100"),
+            Self::InMemory(name) => write!(f, "in-memory:{name}"),
             Self::Folder(dir) => write!(f, "folder:{}", dir.display()),
             Self::Idx(path) => write!(f, "idx:{}", path.display()),
             Self::Arrays { x, y: None } => write!(f, "arrays:{}", x.display()),
@@ -180,6 +187,7 @@ mod tests {
             "arrays:a.npz",
             "arrays:x,1.npz",
             "arrays:x.npy,y.npy",
+            "in-memory:my points",
         ]) {
             assert_eq!(text.parse::<DatasetSpec>().unwrap().to_string(), text);
         }

@@ -58,7 +58,7 @@ pub struct Classifier {
 }
 
 impl Classifier {
-    /// Loads a model file.
+    /// Loads a model file, a checkpoint, or the model of a run folder.
     ///
     /// # Errors
     ///

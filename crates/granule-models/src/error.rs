@@ -62,6 +62,14 @@ pub enum ModelError {
         /// The first such element, counted row-major.
         index: usize,
     },
+    /// There is no model where one was looked for.
+    #[error("{}: {reason}", path.display())]
+    NoModel {
+        /// What was named.
+        path: PathBuf,
+        /// What is there instead, and what to do.
+        reason: String,
+    },
     /// The bytes are not a granule model file, or a damaged one.
     #[error("not a usable model file: {reason}")]
     Format {

@@ -11,8 +11,9 @@ use granule_io::content;
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
+use crate::folder::ModelPlace;
 use crate::tensors::{check_header, checksum, checksum_of, read_tensors, write_tensors};
-use crate::{InputSpec, ModelConfig, ModelError, Network, StateDict, TensorValue};
+use crate::{CheckpointFile, InputSpec, ModelConfig, ModelError, Network, StateDict, TensorValue};
 
 /// The newest format version written and read.
 const FORMAT: u32 = 1;
@@ -165,6 +166,23 @@ pub struct Provenance {
     pub epochs: usize,
     /// Final scores by name, for example `test_accuracy`.
     pub scores: BTreeMap<String, f64>,
+    /// What training began from, unless from fresh weights.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Box<Parent>>,
+}
+
+/// What a run began from.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Parent {
+    /// The model file or checkpoint.
+    pub file: String,
+    /// Whether the state of the optimiser was taken as well: the run continues that one.
+    pub optimizer: bool,
+    /// Epochs of all runs before that this one continues; 0 when it takes the weights alone.
+    pub epochs: usize,
+    /// Where the weights come from.
+    pub provenance: Provenance,
 }
 
 impl Provenance {
@@ -178,15 +196,28 @@ impl Provenance {
     }
 }
 
+/// A model file without its weights.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Document<'a> {
+pub(crate) struct Document<'a> {
     format: u32,
     model: Cow<'a, ModelConfig>,
     input: Cow<'a, InputSpec>,
     task: Cow<'a, Task>,
     provenance: Cow<'a, Provenance>,
     crc32: u32,
+}
+
+impl Document<'_> {
+    pub(crate) fn with(self, state: StateDict) -> ModelFile {
+        ModelFile {
+            model: self.model.into_owned(),
+            input: self.input.into_owned(),
+            task: self.task.into_owned(),
+            provenance: self.provenance.into_owned(),
+            state,
+        }
+    }
 }
 
 impl ModelFile {
@@ -215,15 +246,7 @@ impl ModelFile {
 
     fn write_to(&self, out: &mut impl Write) -> Result<(), ModelError> {
         self.validate()?;
-        let document = Document {
-            format: FORMAT,
-            model: Cow::Borrowed(&self.model),
-            input: Cow::Borrowed(&self.input),
-            task: Cow::Borrowed(&self.task),
-            provenance: Cow::Borrowed(&self.provenance),
-            crc32: 0,
-        };
-        let json = serde_json::to_string(&document).map_err(ModelError::format)?;
+        let json = serde_json::to_string(&self.document()).map_err(ModelError::format)?;
         let covered = json.strip_suffix("0}").unwrap_or(&json);
         let tensors: Vec<(&str, &TensorValue)> = self
             .state
@@ -245,7 +268,20 @@ impl ModelFile {
         })
     }
 
-    /// Reads a file's content. Whether the weights fit the configuration is checked by [`network`](Self::network).
+    /// The file without its weights, its checksum still to be filled in.
+    pub(crate) fn document(&self) -> Document<'_> {
+        Document {
+            format: FORMAT,
+            model: Cow::Borrowed(&self.model),
+            input: Cow::Borrowed(&self.input),
+            task: Cow::Borrowed(&self.task),
+            provenance: Cow::Borrowed(&self.provenance),
+            crc32: 0,
+        }
+    }
+
+    /// Reads the content of a model file or of a checkpoint. Whether the weights fit the configuration is checked by
+    /// [`network`](Self::network).
     ///
     /// # Errors
     ///
@@ -260,6 +296,15 @@ impl ModelFile {
                 None => format!("{error} (is it a .granule file, and whole?)"),
             })
         })?;
+        if header
+            .metadata()
+            .as_ref()
+            .is_some_and(CheckpointFile::is_one)
+        {
+            let file = CheckpointFile::from_bytes(bytes)?.model;
+            file.validate()?;
+            return Ok(file);
+        }
         let data = bytes.get(8 + header_len..).unwrap_or_default();
         let json = header
             .metadata()
@@ -315,13 +360,7 @@ impl ModelFile {
                 (name, TensorValue { shape, data })
             })
             .collect();
-        let file = Self {
-            model: document.model.into_owned(),
-            input: document.input.into_owned(),
-            task: document.task.into_owned(),
-            provenance: document.provenance.into_owned(),
-            state: StateDict(state),
-        };
+        let file = document.with(StateDict(state));
         file.validate()?;
         Ok(file)
     }
@@ -351,17 +390,17 @@ impl ModelFile {
         }
     }
 
-    /// Reads a file.
+    /// Reads a model file, a checkpoint, or the model of a run folder.
     ///
     /// # Errors
     ///
-    /// Those of [`from_bytes`](Self::from_bytes) inside [`ModelError::InFile`], [`ModelError::File`] and
-    /// [`ModelError::Memory`].
+    /// Those of [`ModelPlace::find`]; those of [`from_bytes`](Self::from_bytes) inside [`ModelError::InFile`],
+    /// [`ModelError::File`] and [`ModelError::Memory`].
     pub fn load(path: impl AsRef<Path>) -> Result<Self, ModelError> {
-        let path = path.as_ref();
-        read_tensors(path, "a model")
+        let place = ModelPlace::find(path.as_ref())?;
+        read_tensors(&place.file, "a model")
             .and_then(|bytes| Self::from_bytes(&bytes))
-            .map_err(|error| error.in_file(path))
+            .map_err(|error| error.in_file(&place.file))
     }
 
     fn validate(&self) -> Result<(), ModelError> {

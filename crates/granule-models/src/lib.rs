@@ -14,12 +14,14 @@
 //! - `burn-train`: `TrainStep` and `InferenceStep` for [`Network`], so that Burn's own learner can train it.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod checkpoint;
 mod classifier;
 mod cnn;
 mod config;
 mod dropout;
 mod error;
 mod file;
+pub mod folder;
 mod input;
 mod layers;
 #[cfg(feature = "burn-train")]
@@ -35,12 +37,13 @@ mod resnet;
 pub mod state;
 mod tensors;
 
+pub use checkpoint::CheckpointFile;
 pub use classifier::{Classifier, Prediction};
 pub use cnn::{Cnn, CnnConfig};
 pub use config::ModelConfig;
 pub use dropout::DropoutStream;
 pub use error::ModelError;
-pub use file::{ModelFile, Provenance, Task};
+pub use file::{ModelFile, Parent, Provenance, Task};
 pub use granule_io::image::{Background, Resize};
 pub use input::{Brightness, InputShape, InputSpec};
 pub use layers::{Activation, Initialization};
@@ -54,7 +57,7 @@ pub use predictor::{Pixels, Predictor, Sample};
 pub use rate::{Rate, RateConfig, RateReadout};
 pub use resnet::{ResNet, ResNetConfig};
 pub use state::{StateDict, TensorValue};
-pub use tensors::{checksum, checksum_of, read_tensors, write_tensors};
+pub use tensors::read_tensors;
 
 // As the configuration of a rate network has it.
 pub use granule_dynamics::population::Initialization as RecurrentInitialization;

@@ -8,7 +8,6 @@ use granule_io::Intensity;
 use granule_io::image::{self as files, Background, Channels, Fit, Picture, Resize};
 use image::DynamicImage;
 
-use crate::tensors::read_tensors;
 use crate::{InputShape, InputSpec, ModelError, ModelFile, Network, Provenance, Task};
 
 /// The number of samples computed together.
@@ -60,16 +59,14 @@ pub struct Predictor {
 }
 
 impl Predictor {
-    /// Loads a model file.
+    /// Loads a model file, a checkpoint, or the model of a run folder.
     ///
     /// # Errors
     ///
     /// Those of [`ModelFile::load`] and [`ModelFile::network`].
     pub fn from_path(path: impl AsRef<Path>, device: &Device) -> Result<Self, ModelError> {
         let path = path.as_ref();
-        read_tensors(path, "a model")
-            .and_then(|bytes| Self::from_bytes(&bytes, device))
-            .map_err(|error| error.in_file(path))
+        Self::from_file(&ModelFile::load(path)?, device).map_err(|error| error.in_file(path))
     }
 
     /// Loads the content of a model file.

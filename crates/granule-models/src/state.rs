@@ -104,6 +104,48 @@ pub fn load_state_dict<M: Module>(module: M, state: &StateDict) -> Result<M, Mod
     Ok(module.map(&mut writer))
 }
 
+/// A tensor that a module and a state do not have alike.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mismatch {
+    /// The parameter's path.
+    pub name: String,
+    /// The shape in the module, if it has the tensor.
+    pub expected: Option<Vec<usize>>,
+    /// The shape in the state, if it has the tensor.
+    pub found: Option<Vec<usize>>,
+}
+
+impl std::fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let name = &self.name;
+        match (&self.expected, &self.found) {
+            (Some(expected), Some(found)) => {
+                write!(f, "{name} has shape {found:?}, not {expected:?}")
+            }
+            (Some(expected), None) => write!(f, "{name} {expected:?} is missing"),
+            (None, Some(found)) => write!(f, "{name} {found:?} is not of this model"),
+            (None, None) => f.write_str(name),
+        }
+    }
+}
+
+/// Every tensor that is missing in a state, is superfluous or has another shape than the module's, by name.
+pub fn mismatches<M: Module>(module: &M, state: &StateDict) -> Vec<Mismatch> {
+    let mut layout = Layout::default();
+    module.visit(&mut layout);
+    let names = layout.slots.keys().chain(state.0.keys());
+    let names: std::collections::BTreeSet<&String> = names.collect();
+    names
+        .into_iter()
+        .map(|name| Mismatch {
+            name: name.clone(),
+            expected: layout.slots.get(name).map(|slot| slot.shape.clone()),
+            found: state.0.get(name).map(|value| value.shape.clone()),
+        })
+        .filter(|mismatch| mismatch.expected != mismatch.found)
+        .collect()
+}
+
 /// The id of every float parameter by its path: what connects an optimiser's state to names that outlive the process.
 pub fn parameter_ids<M: Module>(module: &M) -> BTreeMap<String, ParamId> {
     let mut layout = Layout::default();

@@ -1,29 +1,20 @@
-//! Checkpoints: everything a run needs to go on as if it had never stopped.
+//! Checkpoints: everything a run needs to go on as if it had never stopped, in a file that is a model as well.
 //!
-//! A checkpoint is a safetensors file: the model's tensors under `model/`, the optimiser's under `optimizer/`, and in
-//! `__metadata__` the progress as JSON with a CRC-32 over progress, names, shapes and elements. No random state is
-//! stored: every draw depends on (seed, epoch, step) alone.
+//! No random state is stored: every draw depends on (seed, epoch, step) alone.
 
-use std::collections::HashMap;
 use std::fs;
-use std::io::{self, BufWriter, Write};
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use granule_io::write_atomic_with;
-use granule_models::{
-    ModelError, StateDict, TensorValue, checksum, checksum_of, read_tensors, write_tensors,
-};
-use safetensors::{Dtype, SafeTensors};
+use granule_models::folder::{BEST_CHECKPOINT, CHECKPOINTS, checkpoint_step};
+use granule_models::{CheckpointFile, ModelError, ModelFile, Parent, StateDict, read_tensors};
 use serde::{Deserialize, Serialize};
 
+use crate::config::Keep;
 use crate::error::TrainError;
-use crate::folder::CHECKPOINTS;
 use crate::settings::Settings;
 
-const FORMAT: u32 = 2;
-const PROGRESS_KEY: &str = "granule.progress";
-const CHECKSUM_KEY: &str = "granule.crc32";
-const BEST: &str = "best.ckpt";
 /// The extension of a file set aside.
 const ASIDE: &str = "ckpt.damaged";
 
@@ -63,6 +54,26 @@ pub(crate) struct Progress {
     pub falls: u32,
     /// Whether early stopping has ended the run.
     pub stopped_early: bool,
+    /// What the run began from.
+    #[serde(default)]
+    pub before: Before,
+    /// The loss of the first step's batch; 0 before it.
+    #[serde(default, with = "exact")]
+    pub first_loss: f64,
+    /// The devices that the run was on, in their order, each with the steps done before.
+    #[serde(default)]
+    pub devices: Vec<(u64, String)>,
+}
+
+/// What was done before a run that continues another one began.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Before {
+    /// Epochs; the draws of the run go on after them.
+    pub epochs: usize,
+    /// Optimiser steps.
+    pub steps: u64,
+    /// Where the weights come from, unless drawn.
+    pub parent: Option<Box<Parent>>,
 }
 
 /// How long the monitored score has not improved.
@@ -121,7 +132,36 @@ pub(crate) struct Best {
     pub epoch: usize,
     #[serde(with = "exact")]
     pub loss: f64,
+    /// Share of the validation part classified rightly; classes only.
+    #[serde(default)]
+    pub accuracy: Option<Exact>,
 }
+
+impl Best {
+    pub fn new(epoch: usize, loss: f64, accuracy: Option<f64>) -> Self {
+        Self {
+            epoch,
+            loss,
+            accuracy: accuracy.map(Exact),
+        }
+    }
+
+    /// Whether another epoch is better by what is kept: the one with the higher accuracy, where there is one and the score
+    /// is asked for, and of equal ones that with the lower loss.
+    pub fn is_beaten_by(&self, loss: f64, accuracy: Option<f64>, keep: Keep) -> bool {
+        match (keep, accuracy, self.accuracy) {
+            (Keep::BestScore | Keep::Last, Some(accuracy), Some(Exact(best))) => {
+                accuracy > best || accuracy == best && loss < self.loss
+            }
+            _ => loss < self.loss,
+        }
+    }
+}
+
+/// A double as its bits.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Exact(#[serde(with = "exact")] pub f64);
 
 impl Progress {
     /// Says what cannot be, in a run of `epochs` epochs of `steps_per_epoch` steps: a file may be whole and yet not come
@@ -156,30 +196,11 @@ impl Progress {
 
     pub fn new(fingerprint: &str, settings: Settings) -> Self {
         Self {
-            format: FORMAT,
+            format: CheckpointFile::FORMAT,
             fingerprint: fingerprint.to_owned(),
             settings,
             ..Self::default()
         }
-    }
-}
-
-/// The part of [`Progress`] that every format has.
-#[derive(Deserialize)]
-struct Version {
-    format: u32,
-}
-
-/// Why the bytes of a file are no checkpoint to go on from.
-#[derive(Debug)]
-enum Unusable {
-    Damaged(String),
-    Format(u32),
-}
-
-impl From<String> for Unusable {
-    fn from(reason: String) -> Self {
-        Self::Damaged(reason)
     }
 }
 
@@ -200,85 +221,54 @@ mod exact {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Checkpoint {
     pub progress: Progress,
-    pub model: StateDict,
+    pub model: ModelFile,
     pub optimizer: StateDict,
 }
 
 impl Checkpoint {
-    fn write_to(&self, out: &mut impl Write) -> io::Result<()> {
-        let progress = serde_json::to_string(&self.progress)?;
-        let parts = [("model", &self.model), ("optimizer", &self.optimizer)];
-        let tensors: Vec<(String, &TensorValue)> = parts
-            .into_iter()
-            .flat_map(|(part, dict)| dict.0.iter().map(move |entry| (part, entry)))
-            .map(|(part, (name, value))| (format!("{part}/{name}"), value))
-            .collect();
-        let named = tensors.iter().map(|(name, value)| (name.as_str(), *value));
-        let crc = checksum_of(&progress, named);
-        let metadata = HashMap::from([
-            (PROGRESS_KEY.to_owned(), progress),
-            (CHECKSUM_KEY.to_owned(), format!("{crc:08x}")),
-        ]);
-        write_tensors(out, metadata, &tensors)
+    fn into_file(self) -> Result<CheckpointFile, ModelError> {
+        Ok(CheckpointFile {
+            progress: serde_json::to_string(&self.progress).map_err(format_error)?,
+            model: self.model,
+            optimizer: self.optimizer,
+        })
     }
 
-    #[cfg(test)]
-    fn to_bytes(&self) -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        self.write_to(&mut bytes)?;
-        Ok(bytes)
+    fn from_bytes(bytes: &[u8]) -> Result<Self, ModelError> {
+        let file = CheckpointFile::from_bytes(bytes)?;
+        Ok(Self {
+            progress: serde_json::from_str(&file.progress).map_err(format_error)?,
+            model: file.model,
+            optimizer: file.optimizer,
+        })
     }
 
-    fn from_bytes(bytes: &[u8]) -> Result<Self, Unusable> {
-        let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| e.to_string())?;
-        let entry = |key: &str| {
-            header
-                .metadata()
-                .as_ref()
-                .and_then(|metadata| metadata.get(key))
-                .ok_or_else(|| format!("no {key} in its metadata"))
-        };
-        let json = entry(PROGRESS_KEY)?;
-        let stored = entry(CHECKSUM_KEY)?;
-        let file = SafeTensors::deserialize(bytes).map_err(|e| e.to_string())?;
-        let mut tensors = file.tensors();
-        tensors.sort_by(|(a, _), (b, _)| a.cmp(b));
-        let crc = checksum(
-            json,
-            tensors
-                .iter()
-                .map(|(name, view)| (name.as_str(), view.shape(), view.data())),
-        );
-        if *stored != format!("{crc:08x}") {
-            return Err(format!("its CRC-32 is {crc:08x}, it says {stored}").into());
-        }
-        // The number comes first: of another format nothing else need be where this one has it.
-        let Version { format } = serde_json::from_str(json).map_err(|e| e.to_string())?;
-        if format != FORMAT {
-            return Err(Unusable::Format(format));
-        }
-        let progress: Progress = serde_json::from_str(json).map_err(|e| e.to_string())?;
-        let mut checkpoint = Self {
-            progress,
-            model: StateDict::default(),
-            optimizer: StateDict::default(),
-        };
-        for (name, view) in tensors {
-            if view.dtype() != Dtype::F32 {
-                return Err(format!("{name} is not of type F32").into());
-            }
-            let (words, _) = view.data().as_chunks::<4>();
-            let value = TensorValue {
-                shape: view.shape().to_vec(),
-                data: words.iter().map(|word| f32::from_le_bytes(*word)).collect(),
-            };
-            match name.split_once('/') {
-                Some(("model", name)) => checkpoint.model.0.insert(name.to_owned(), value),
-                Some(("optimizer", name)) => checkpoint.optimizer.0.insert(name.to_owned(), value),
-                _ => return Err(format!("unknown tensor {name}").into()),
-            };
-        }
-        Ok(checkpoint)
+    /// Reads a file.
+    pub fn read(path: &Path) -> Result<Self, TrainError> {
+        let bytes = read_tensors(path, "a checkpoint").map_err(|error| match error {
+            ModelError::File(error) => error.into(),
+            ModelError::Format { reason } => damaged(path, reason),
+            error => error.into(),
+        })?;
+        Self::from_bytes(&bytes).map_err(|error| match error {
+            ModelError::Version { found, supported } => TrainError::CheckpointFormat {
+                path: path.to_owned(),
+                found,
+                supported,
+            },
+            ModelError::Checksum { expected, found } => damaged(
+                path,
+                format!("its CRC-32 is {found:08x}, it says {expected:08x}"),
+            ),
+            ModelError::Format { reason } => damaged(path, reason),
+            error => damaged(path, error.to_string()),
+        })
+    }
+}
+
+fn format_error(error: serde_json::Error) -> ModelError {
+    ModelError::Format {
+        reason: error.to_string(),
     }
 }
 
@@ -298,7 +288,7 @@ impl Store {
     }
 
     /// Writes a checkpoint and removes the oldest beyond the number to keep.
-    pub fn save(&self, checkpoint: &Checkpoint) -> Result<PathBuf, TrainError> {
+    pub fn save(&self, checkpoint: Checkpoint) -> Result<PathBuf, TrainError> {
         let name = format!("step-{:08}.ckpt", checkpoint.progress.global_step);
         let path = self.dir.join(name);
         self.write(&path, checkpoint)?;
@@ -310,19 +300,24 @@ impl Store {
         Ok(path)
     }
 
+    /// Where the best weights are.
+    pub fn best_path(&self) -> PathBuf {
+        self.dir.join(BEST_CHECKPOINT)
+    }
+
     /// Writes the best weights so far.
-    pub fn save_best(&self, progress: Progress, model: StateDict) -> Result<(), TrainError> {
+    pub fn save_best(&self, progress: Progress, model: ModelFile) -> Result<(), TrainError> {
         let checkpoint = Checkpoint {
             progress,
             model,
             optimizer: StateDict::default(),
         };
-        self.write(&self.dir.join(BEST), &checkpoint)
+        self.write(&self.best_path(), checkpoint)
     }
 
     /// Reads the best weights.
     pub fn load_best(&self) -> Result<Checkpoint, TrainError> {
-        read(&self.dir.join(BEST))
+        Checkpoint::read(&self.best_path())
     }
 
     /// The latest undamaged checkpoint; none when none was written. Damaged ones after it are set aside, each with a
@@ -336,7 +331,7 @@ impl Store {
     ) -> Result<Option<(PathBuf, Checkpoint)>, TrainError> {
         let mut damaged: Vec<(PathBuf, String)> = Vec::new();
         for (_, path) in self.steps()?.into_iter().rev() {
-            match read(&path) {
+            match Checkpoint::read(&path) {
                 Ok(checkpoint) => {
                     for (path, reason) in damaged {
                         set_aside(&path)?;
@@ -377,12 +372,7 @@ impl Store {
     fn steps(&self) -> Result<Vec<(u64, PathBuf)>, TrainError> {
         let mut steps = Vec::new();
         for path in self.entries()? {
-            let step = path
-                .file_name()
-                .and_then(|name| name.to_str())
-                .and_then(|name| name.strip_prefix("step-")?.strip_suffix(".ckpt"))
-                .and_then(|digits| digits.parse().ok());
-            steps.extend(step.map(|step: u64| (step, path)));
+            steps.extend(checkpoint_step(&path).map(|step| (step, path)));
         }
         steps.sort();
         Ok(steps)
@@ -400,7 +390,10 @@ impl Store {
         }
     }
 
-    fn write(&self, path: &Path, checkpoint: &Checkpoint) -> Result<(), TrainError> {
+    fn write(&self, path: &Path, checkpoint: Checkpoint) -> Result<(), TrainError> {
+        let content = checkpoint
+            .into_file()
+            .map_err(|error| damaged(path, error.to_string()))?;
         // Not the run folder with it: one that was deleted meanwhile would come back without its configuration.
         match fs::create_dir(&self.dir) {
             Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
@@ -410,27 +403,11 @@ impl Store {
         }
         write_atomic_with(path, |file| {
             let mut out = BufWriter::new(file);
-            checkpoint.write_to(&mut out)?;
+            content.write_to(&mut out)?;
             out.flush()
         })?;
         Ok(())
     }
-}
-
-fn read(path: &Path) -> Result<Checkpoint, TrainError> {
-    let bytes = read_tensors(path, "a checkpoint").map_err(|error| match error {
-        ModelError::File(error) => error.into(),
-        ModelError::Format { reason } => damaged(path, reason),
-        error => error.into(),
-    })?;
-    Checkpoint::from_bytes(&bytes).map_err(|unusable| match unusable {
-        Unusable::Damaged(reason) => damaged(path, reason),
-        Unusable::Format(found) => TrainError::CheckpointFormat {
-            path: path.to_owned(),
-            found,
-            supported: FORMAT,
-        },
-    })
 }
 
 fn set_aside(path: &Path) -> Result<(), TrainError> {
@@ -446,6 +423,8 @@ fn damaged(path: &Path, reason: String) -> TrainError {
 
 #[cfg(test)]
 mod tests {
+    use granule_models::{InputShape, InputSpec, ModelConfig, Provenance, Task, TensorValue};
+
     use super::*;
 
     fn checkpoint(step: u64) -> Checkpoint {
@@ -459,13 +438,20 @@ mod tests {
         let mut progress = Progress::new("f00", Settings::default());
         progress.global_step = step;
         progress.sums.loss = 0.1 + 0.2;
-        progress.best = Some(Best {
-            epoch: 2,
-            loss: 1.0 / 3.0,
-        });
+        progress.best = Some(Best::new(2, 1.0 / 3.0, Some(0.1 + 0.2)));
+        progress.first_loss = 2.3;
+        progress.devices = vec![(0, "flex (CPU)".to_owned())];
         Checkpoint {
             progress,
-            model: dict(0.1),
+            model: ModelFile {
+                model: ModelConfig::default(),
+                input: InputSpec::new(InputShape::Vector { len: 2 }),
+                task: Task::Classification {
+                    classes: ["a", "b"].map(str::to_owned).to_vec(),
+                },
+                provenance: Provenance::default(),
+                state: dict(0.1),
+            },
             optimizer: dict(-7.3),
         }
     }
@@ -522,13 +508,13 @@ mod tests {
     #[test]
     fn comes_back_bit_for_bit() {
         let checkpoint = checkpoint(5);
-        let bytes = checkpoint.to_bytes().unwrap();
+        let bytes = checkpoint.clone().into_bytes().unwrap();
         assert_eq!(Checkpoint::from_bytes(&bytes).unwrap(), checkpoint);
     }
 
     #[test]
     fn any_changed_or_missing_byte_is_noticed() {
-        let whole = checkpoint(5).to_bytes().unwrap();
+        let whole = checkpoint(5).into_bytes().unwrap();
         for i in 0..whole.len() {
             let mut bytes = whole.clone();
             bytes[i] ^= 0x11;
@@ -547,7 +533,7 @@ mod tests {
         let store = Store::new(dir.path(), 2);
         assert!(store.latest(|_| ()).unwrap().is_none());
         for step in [3, 7, 100_000_000] {
-            store.save(&checkpoint(step)).unwrap();
+            store.save(checkpoint(step)).unwrap();
         }
         let steps: Vec<u64> = store.steps().unwrap().into_iter().map(|(s, _)| s).collect();
         assert_eq!(steps, [7, 100_000_000]);
@@ -576,10 +562,10 @@ mod tests {
     fn only_damage_sets_a_checkpoint_aside() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::new(dir.path(), 2);
-        store.save(&checkpoint(1)).unwrap();
+        store.save(checkpoint(1)).unwrap();
         let mut newer = checkpoint(2);
-        newer.progress.format = FORMAT + 1;
-        let path = store.save(&newer).unwrap();
+        newer.progress.format = CheckpointFile::FORMAT + 1;
+        let path = store.save(newer).unwrap();
         let error = store.latest(|_| ()).unwrap_err();
         assert!(
             matches!(error, TrainError::CheckpointFormat { .. }),

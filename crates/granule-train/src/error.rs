@@ -180,7 +180,8 @@ pub enum TrainError {
     },
     /// `config.toml` was changed since the run began.
     #[error(
-        "{field} is {found}, the run began with {expected}; put it back in config.toml, or begin a new run"
+        "{field} is {found}, the run began with {expected}; put it back, or begin a new run, which `granule train --continue \
+         RUN` does with the weights of this one"
     )]
     OtherConfig {
         /// The first setting that differs, for example `train.batch_size`.
@@ -189,6 +190,61 @@ pub enum TrainError {
         expected: String,
         /// The value in `config.toml`.
         found: String,
+    },
+    /// `config.toml` was changed since the run ended.
+    #[error(
+        "the run in {} is finished, with {field} = {expected}, which is now {found}; train it further as a new run with \
+         `granule train --continue {}`, or put it back in config.toml",
+        path.display(), path.display()
+    )]
+    Finished {
+        /// The run folder.
+        path: PathBuf,
+        /// The first setting that differs, for example `train.epochs`.
+        field: String,
+        /// The value the run had.
+        expected: String,
+        /// The value in `config.toml`.
+        found: String,
+    },
+    /// The weights to begin from do not fit the model.
+    #[error("the weights in {} are not those of this model: {tensors}; give both the same settings and classes", path.display())]
+    OtherWeights {
+        /// The file.
+        path: PathBuf,
+        /// The tensors that differ, with their shapes.
+        tensors: String,
+    },
+    /// The loss is finite, but has grown beyond any use.
+    #[error(
+        "the training diverged: the loss is {loss:.3e} at step {step}, {first:.3e} at the first one (learning rate \
+         {learning_rate:.3e}); lower optimizer.lr or set train.clip_norm{}", Kept(.checkpoint)
+    )]
+    Diverged {
+        /// Optimiser steps done before.
+        step: u64,
+        /// The loss of the step's batch.
+        loss: f64,
+        /// The loss of the first step's batch.
+        first: f64,
+        /// The learning rate of the step.
+        learning_rate: f64,
+        /// The last checkpoint, if one was written.
+        checkpoint: Option<PathBuf>,
+    },
+    /// A new run folder cannot be written to.
+    #[error("{source}; choose a folder that can be written to with --run-dir DIR")]
+    CannotBegin {
+        /// What failed.
+        source: Box<TrainError>,
+    },
+    /// A file of the run could not be written; what was saved before is whole.
+    #[error("{source}; mend that, then go on with `granule train --resume {}`", path.display())]
+    Stopped {
+        /// What failed.
+        source: Box<TrainError>,
+        /// The run folder.
+        path: PathBuf,
     },
     /// The data set differs from the one the run began with.
     #[error(
@@ -257,6 +313,46 @@ impl TrainError {
                 reason: format!("{}: {reason}", path.display()),
             },
             other => other,
+        }
+    }
+
+    /// Whether a file could not be written or read, as on a full disk or in a folder of someone else.
+    fn is_of_storage(&self) -> bool {
+        let refused =
+            |error: &FileError| matches!(error, FileError::Io { .. } | FileError::NoSpace { .. });
+        match self {
+            Self::Io { .. } | Self::Record(RecordError::Io { .. }) => true,
+            Self::File(error)
+            | Self::Record(RecordError::File(error))
+            | Self::Model(ModelError::File(error)) => refused(error),
+            Self::Data(error) => {
+                matches!(error, DataError::Io { .. } | DataError::NoSpace { .. })
+            }
+            Self::Model(ModelError::InFile { source, .. }) => {
+                matches!(**source, ModelError::Io { .. })
+            }
+            _ => false,
+        }
+    }
+
+    /// Says where else a run can begin, after its folder could not be written to.
+    pub(crate) fn at_the_beginning(self) -> Self {
+        match self.is_of_storage() {
+            true => Self::CannotBegin {
+                source: Box::new(self),
+            },
+            false => self,
+        }
+    }
+
+    /// Says how to go on with a run whose folder could not be written to.
+    pub(crate) fn on_the_way(self, run_dir: &Path) -> Self {
+        match self.is_of_storage() {
+            true => Self::Stopped {
+                source: Box::new(self),
+                path: run_dir.to_owned(),
+            },
+            false => self,
         }
     }
 

@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use granule_data::task::{TaskInfo, TaskShape};
 use granule_data::{Dataset, Progress};
 use granule_device::OpenDevice;
+use granule_models::Parent;
 
-use crate::{Outcome, RunConfig};
+use crate::{Keep, Outcome, RunConfig};
 
 /// Receives the events of a run, in order, on the training thread.
 pub trait Observer {
@@ -143,7 +144,7 @@ pub enum Event<'a> {
     EarlyStop {
         /// The epoch just done, from 1.
         epoch: usize,
-        /// The epoch whose weights are the result, from 1.
+        /// The best epoch so far by [`TrainConfig::keep`](crate::TrainConfig::keep), from 1.
         best_epoch: usize,
     },
     /// The stop flag was set; the checkpoint resumes the run.
@@ -186,6 +187,10 @@ pub struct StartEvent<'a> {
     pub done_steps: u64,
     /// The checkpoint the run goes on from.
     pub resumed_from: Option<&'a Path>,
+    /// What the run began from, unless from weights of its own seed.
+    pub parent: Option<&'a Parent>,
+    /// Which weights will be the result.
+    pub keep: Keep,
 }
 
 /// Steps were done.
@@ -228,7 +233,7 @@ pub struct ScoreEvent {
     pub loss: f64,
     /// Share classified rightly; classes only.
     pub accuracy: Option<f64>,
-    /// Whether the loss is the lowest so far.
+    /// Whether the epoch is the best so far by [`TrainConfig::keep`](crate::TrainConfig::keep).
     pub best: bool,
 }
 
@@ -255,6 +260,6 @@ pub struct EpochEvent {
     pub seconds: f64,
     /// Samples per second in the epoch's steps.
     pub images_per_second: f64,
-    /// Whether the validation loss is the lowest so far.
+    /// Whether the epoch is the best so far by [`TrainConfig::keep`](crate::TrainConfig::keep).
     pub best: bool,
 }

@@ -1,7 +1,7 @@
 //! Training, evaluation, checkpoints, run folders and reports for granule models.
 //!
 //! - [`RunConfig`] is a whole run as data; [`train`] carries it out, [`resume`] goes on with an interrupted one,
-//!   [`evaluate`] scores a model file on a data set.
+//!   [`evaluate`] scores a model file on a data set. [`StartConfig`] trains a finished run further, or begins from weights.
 //! - An [`Observer`] hears of every step; a [`StopFlag`] ends a run at the next step with a checkpoint.
 //! - [`metrics`] scores predictions, [`record`] writes what a run leaves behind.
 //!
@@ -39,12 +39,12 @@ mod settings;
 mod trials;
 
 pub use config::{
-    ClassWeights, DataConfig, EarlyStopping, Loss, Monitor, OptimizerConfig, RecordingConfig,
-    RunConfig, ScheduleConfig, TrainConfig, TrialsConfig,
+    ClassWeights, DataConfig, EarlyStopping, Keep, Loss, Monitor, OptimizerConfig, RecordingConfig,
+    RunConfig, ScheduleConfig, StartConfig, TrainConfig, TrialsConfig,
 };
 pub use engine::{
-    LayerPlan, Plan, evaluate, evaluate_recording, evaluate_trials, plan, resume, resume_with,
-    test_samples, train, train_with,
+    LayerPlan, Plan, evaluate, evaluate_recording, evaluate_trials, plan, resume, resume_as,
+    resume_with, test_samples, train, train_with,
 };
 pub use error::{ConfigError, TrainError};
 pub use event::{EpochEvent, Event, Observer, Quiet, ScoreEvent, StartEvent, StepEvent, StopFlag};

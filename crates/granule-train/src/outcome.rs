@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use granule_data::task::Score;
 use serde::{Deserialize, Serialize};
 
+use crate::config::Keep;
 use crate::metrics::{ClassificationReport, ConfusionMatrix, RegressionScores};
 
 /// How a run ended.
@@ -16,12 +17,18 @@ pub struct Outcome {
     /// The model file; absent when the run was interrupted.
     #[serde(with = "lossy::optional")]
     pub model_path: Option<PathBuf>,
-    /// Scores of the best (else the last) weights on the test part; absent when the run was interrupted.
+    /// Scores of the weights that are the result on the test part; absent when the run was interrupted.
     pub evaluation: Option<Evaluation>,
     /// Epochs done.
     pub epochs: usize,
     /// The epoch, from 1, whose weights are in the model file; absent when the run was interrupted.
     pub model_epoch: Option<usize>,
+    /// Which weights are in the model file; absent when the run was interrupted.
+    #[serde(default)]
+    pub kept: Option<Keep>,
+    /// The model file or checkpoint that training began from, unless from weights of its own seed.
+    #[serde(default)]
+    pub parent: Option<String>,
     /// Optimiser steps done.
     pub steps: u64,
     /// Seconds spent training and validating, over all processes of the run.

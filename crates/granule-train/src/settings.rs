@@ -1,6 +1,6 @@
 //! The settings that decide a run's weights, as a checkpoint remembers them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use toml::Value;
@@ -10,11 +10,12 @@ use crate::error::TrainError;
 
 /// What may change between two processes of a run: where it computes, where the data are and what is kept on disk. The
 /// data themselves are held to their fingerprint.
-const FREE: [&str; 6] = [
+const FREE: [&str; 7] = [
     "device",
     "data.data_dir",
     "data.offline",
     "data.recording.file",
+    "start.weights",
     "train.checkpoint_every_steps",
     "train.keep_checkpoints",
 ];
@@ -40,32 +41,41 @@ impl Settings {
         Ok(Self(settings))
     }
 
+    /// A setting as it is written in TOML.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    /// Settings that are not alike in both, by name, with the values of these and of the others.
+    pub fn differences<'a>(
+        &'a self,
+        other: &'a Self,
+    ) -> impl Iterator<Item = (&'a str, Option<&'a str>, Option<&'a str>)> {
+        let names: BTreeSet<&String> = self.0.keys().chain(other.0.keys()).collect();
+        names
+            .into_iter()
+            .map(|name| (name.as_str(), self.get(name), other.get(name)))
+            .filter(|(_, a, b)| a != b)
+    }
+
     /// Refuses settings other than these.
     pub fn check(&self, now: &Self) -> Result<(), TrainError> {
-        let names = self.0.keys().chain(now.0.keys());
-        match names
-            .filter(|name| self.0.get(*name) != now.0.get(*name))
-            .min()
-        {
+        match self.differences(now).next() {
             None => Ok(()),
-            Some(field) => {
-                let value = |settings: &Self| {
-                    settings
-                        .0
-                        .get(field)
-                        .map_or("not set".into(), String::clone)
-                };
+            Some((field, began, found)) => {
+                let value = |value: Option<&str>| value.unwrap_or("not set").to_owned();
                 Err(TrainError::OtherConfig {
-                    field: field.clone(),
-                    expected: value(self),
-                    found: value(now),
+                    field: field.to_owned(),
+                    expected: value(began),
+                    found: value(found),
                 })
             }
         }
     }
 }
 
-fn flatten(name: String, value: &Value, settings: &mut BTreeMap<String, String>) {
+/// The values of a table by their dotted names, each as it is written in TOML.
+pub(crate) fn flatten(name: String, value: &Value, settings: &mut BTreeMap<String, String>) {
     match value {
         Value::Table(table) => {
             for (key, value) in table {

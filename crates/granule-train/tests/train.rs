@@ -21,6 +21,8 @@ mod resume;
 mod scales;
 #[path = "train/small_sets.rs"]
 mod small_sets;
+#[path = "train/start.rs"]
+mod start;
 #[path = "train/steps.rs"]
 mod steps;
 #[path = "train/tasks.rs"]

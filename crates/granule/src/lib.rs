@@ -2,8 +2,9 @@
 //!
 //! # Using a trained model
 //!
-//! A `model.granule` file holds weights, configuration, class names and normalisation. Load it from a path, from bytes or
-//! from the program itself, and ask for classes with probabilities:
+//! A `model.granule` file holds weights, configuration, class names and normalisation, and so does a checkpoint. Load it
+//! from a path, which may be that of a run folder, from bytes or from the program itself, and ask for classes with
+//! probabilities:
 //!
 //! ```no_run
 //! let classifier = granule::load("model.granule")?;
@@ -121,7 +122,7 @@ pub enum Error {
     Model(#[from] models::ModelError),
 }
 
-/// Loads a classifier from a `.granule` file, on the CPU.
+/// Loads a classifier from a `.granule` file, a checkpoint or the folder of a run, on the CPU.
 ///
 /// # Errors
 ///

@@ -1,6 +1,5 @@
 //! `granule eval`.
 
-use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use granule::data::arrays::{ArrayOptions, TargetKind};
@@ -17,6 +16,7 @@ use super::predict::resizing;
 use super::result::{ResultLine, fact, pace, show};
 use super::target::{Target, open};
 use crate::args;
+use crate::config::data_dir;
 use crate::failure::{Hinted, Usage};
 use crate::output;
 use crate::progress::{Style, Watcher};
@@ -45,7 +45,6 @@ pub fn run(args: &args::Eval) -> anyhow::Result<()> {
         &LoadOptions {
             data_dir: data_dir(
                 args.source.folder.data_dir.as_deref(),
-                std::env::var_os("GRANULE_DATA_DIR").is_some_and(|dir| !dir.is_empty()),
                 trained.and_then(|data| data.data_dir.as_deref()),
             ),
             offline: args.source.offline,
@@ -251,12 +250,6 @@ fn tell(
     fact("model", &target.model.display().to_string())
 }
 
-/// The folder that was named, else nothing where the environment names one, else that of the run if it is still there.
-fn data_dir(named: Option<&Path>, environment: bool, recorded: Option<&Path>) -> Option<PathBuf> {
-    let recorded = recorded.filter(|dir| !environment && dir.is_dir());
-    named.or(recorded).map(Path::to_path_buf)
-}
-
 fn trained_on(file: &ModelFile, configured: Option<&DatasetSpec>) -> anyhow::Result<DatasetSpec> {
     if let Some(spec) = configured {
         return Ok(spec.clone());
@@ -305,17 +298,5 @@ mod tests {
             let own: DatasetSpec = place.parse().unwrap();
             assert_eq!(trained_on(&file, Some(&own)).unwrap(), own);
         }
-    }
-
-    #[test]
-    fn flag_and_environment_beat_the_folder_of_the_run() {
-        let dir = tempfile::tempdir().unwrap();
-        let (flag, here, gone) = (Path::new("flag"), dir.path(), dir.path().join("gone"));
-        let found = |named, environment, recorded| data_dir(named, environment, Some(recorded));
-        assert_eq!(found(Some(flag), true, here).as_deref(), Some(flag));
-        assert_eq!(found(None, true, here), None);
-        assert_eq!(found(None, false, here).as_deref(), Some(here));
-        assert_eq!(found(None, false, &gone), None);
-        assert_eq!(data_dir(None, false, None), None);
     }
 }

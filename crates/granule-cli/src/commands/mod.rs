@@ -1,5 +1,6 @@
 //! One room per command.
 
+pub mod compare;
 pub mod completions;
 pub mod config;
 pub mod data;
@@ -9,6 +10,7 @@ pub mod predict;
 pub mod presets;
 pub mod report;
 mod result;
+pub mod runs;
 mod seeds;
 pub mod simulate;
 pub mod target;

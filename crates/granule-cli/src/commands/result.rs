@@ -10,6 +10,7 @@ use granule::train::{
 use serde::Serialize;
 
 use crate::output::{self, Paint, Stream, duration, grouped, paint, rate};
+use crate::progress::shown;
 
 /// The last object of `--json`.
 #[derive(Serialize)]
@@ -33,6 +34,12 @@ pub struct ResultLine<'a> {
     pub device: &'a str,
     pub run_dir: Option<String>,
     pub model: String,
+    /// The epoch whose weights the model has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model_epoch: Option<usize>,
+    /// What training began from, unless from weights of its own seed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent: Option<&'a str>,
 }
 
 impl<'a> ResultLine<'a> {
@@ -59,6 +66,8 @@ impl<'a> ResultLine<'a> {
             device,
             run_dir: run_dir.map(|path| path.display().to_string()),
             model: model.display().to_string(),
+            model_epoch: None,
+            parent: None,
         }
     }
 }
@@ -203,6 +212,15 @@ fn regression(scores: &RegressionScores) -> String {
         rows.push(row("mean", &scores.mean));
     }
     rows.join("\n")
+}
+
+/// A score by its name in tables: a percentage for an accuracy.
+pub fn score(name: &str, value: f64) -> String {
+    match name {
+        "accuracy" => format!("{:.2} %", value * 100.0),
+        "loss" => shown(value),
+        _ => format!("{value:.4}"),
+    }
 }
 
 /// A label and what it stands for, aligned with the others.

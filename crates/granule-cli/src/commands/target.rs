@@ -3,16 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use granule::device::{DeviceSpec, OpenDevice};
+use granule::models::folder::{CONFIG_FILE, ModelPlace};
 use granule::train::RunConfig;
-use granule::train::record::CONFIG_FILE;
 
 use crate::failure::Usage;
 use crate::output;
 
-/// The model's file name inside a run folder.
-const MODEL_FILE: &str = "model.granule";
-
-/// A model file, and the run it belongs to where that is known.
+/// A model file or checkpoint, and the run it belongs to where that is known.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Target {
     pub model: PathBuf,
@@ -23,39 +20,16 @@ impl Target {
     /// # Errors
     /// [`Usage`] when there is no such file or folder, or the run has no model yet.
     pub fn find(path: &Path) -> Result<Self, Usage> {
-        if !path.exists() {
-            return Err(Usage::new(format!(
-                "{}: no such run folder or model file",
-                path.display()
-            ))
-            .hint(
+        match ModelPlace::find(path) {
+            Ok(ModelPlace { file, run_dir }) => Ok(Self {
+                model: file,
+                run_dir,
+            }),
+            Err(error) if path.exists() => Err(Usage::new(error.to_string())),
+            Err(error) => Err(Usage::new(error.to_string()).hint(
                 "`granule train` prints the run folder at its end; by default it is under runs/",
-            ));
-        }
-        if path.is_file() {
-            let folder = path
-                .parent()
-                .filter(|folder| folder.join(CONFIG_FILE).is_file());
-            return Ok(Self {
-                model: path.to_path_buf(),
-                run_dir: folder.map(Path::to_path_buf),
-            });
-        }
-        let model = path.join(MODEL_FILE);
-        if model.is_file() {
-            return Ok(Self {
-                model,
-                run_dir: Some(path.to_path_buf()),
-            });
-        }
-        let error = Usage::new(format!("{} holds no {MODEL_FILE}", path.display()));
-        Err(match path.join(CONFIG_FILE).is_file() {
-            true => error.hint(format!(
-                "the run is not finished: granule train --resume {}",
-                path.display()
             )),
-            false => error.hint("give the folder of a run, or a model file"),
-        })
+        }
     }
 
     /// The configuration of the run, where there is one; a warning when it cannot be used.
@@ -89,29 +63,4 @@ pub fn open(named: Option<&DeviceSpec>, default: DeviceSpec) -> anyhow::Result<O
             .unwrap_or(default),
     };
     Ok(spec.open()?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_run_folder_stands_for_its_model() {
-        let dir = tempfile::tempdir().unwrap();
-        let unfinished = Target::find(dir.path()).unwrap_err();
-        assert!(unfinished.hint_text().unwrap().contains("a model file"));
-        std::fs::write(dir.path().join(CONFIG_FILE), "").unwrap();
-        let unfinished = Target::find(dir.path()).unwrap_err();
-        assert!(unfinished.hint_text().unwrap().contains("--resume"));
-
-        let model = dir.path().join(MODEL_FILE);
-        std::fs::write(&model, "").unwrap();
-        let expected = Target {
-            model: model.clone(),
-            run_dir: Some(dir.path().to_path_buf()),
-        };
-        assert_eq!(Target::find(dir.path()).unwrap(), expected);
-        assert_eq!(Target::find(&model).unwrap(), expected);
-        assert!(Target::find(&dir.path().join("none")).is_err());
-    }
 }

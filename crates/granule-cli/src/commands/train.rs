@@ -5,52 +5,69 @@ use std::process::ExitCode;
 
 use granule::models::ModelError;
 use granule::train::{
-    ConfigError, Evaluation, Outcome, Plan, RunConfig, Scores, TrainError, plan, resume, train,
+    ConfigError, Evaluation, Keep, Outcome, Plan, RunConfig, Scores, StartConfig, TrainError, plan,
+    resume_as, train,
 };
 use serde_json::json;
 
 use super::result::{ResultLine, fact, pace, show};
 use super::seeds;
 use crate::args;
-use crate::config::resolve;
-use crate::failure::{INTERRUPTED, Usage};
+use crate::config::{of_run, resolve};
+use crate::failure::{Hinted, INTERRUPTED, Usage};
 use crate::interrupt::Interrupt;
 use crate::output::{self, Paint, Stream, note, paint};
 use crate::progress::{Style, Watcher};
 
 pub fn run(args: &args::Train) -> anyhow::Result<ExitCode> {
-    let config = match &args.resume {
-        Some(_) => None,
-        None => Some(resolve(args)?),
+    let config = match (&args.resume, &args.continue_run) {
+        (Some(run), _) => of_run(args, run)?,
+        (None, Some(run)) => RunConfig {
+            start: Some(StartConfig {
+                weights: run.clone(),
+                optimizer: true,
+            }),
+            ..of_run(args, run)?
+        },
+        (None, None) => resolve(args)?,
     };
-    if let (true, Some(config)) = (args.dry_run, &config) {
+    if args.dry_run {
         let mut watcher = Watcher::new(Style::choose(args.json, args.quiet), None);
-        let plan = plan(config, &mut watcher);
+        let plan = plan(&config, &mut watcher);
         drop(watcher);
-        show_plan(config, &plan.map_err(in_configuration)?, args.json)?;
+        show_plan(&config, &plan.map_err(in_configuration)?, args.json)?;
         return Ok(ExitCode::SUCCESS);
     }
-    if let (Some(count), Some(config)) = (args.seeds, &config) {
-        return seeds::run(args, config, count);
+    if let Some(count) = args.seeds {
+        return seeds::run(args, &config, count);
     }
     let interrupt = Interrupt::install()?;
     let style = Style::choose(args.json, args.quiet);
     let mut watcher = Watcher::new(style, Some(&interrupt));
-    let outcome = match (&args.resume, config) {
-        (Some(run), _) => resume(run, &mut watcher, &interrupt.stop),
-        (None, Some(config)) => train(
+    let outcome = match &args.resume {
+        Some(run) => resume_as(run, &config, &mut watcher, &interrupt.stop),
+        None => train(
             &config,
             args.run_dir.as_deref(),
             &mut watcher,
             &interrupt.stop,
         ),
-        (None, None) => return Ok(ExitCode::SUCCESS),
     };
     drop(watcher);
     if matches!(style, Style::Bar | Style::Lines) && outcome.is_ok() {
         note("");
     }
-    let outcome = outcome.map_err(in_configuration)?;
+    let outcome = outcome.map_err(|error| match (&args.resume, &error) {
+        (Some(run), TrainError::Device(_)) => Hinted::new(
+            error.to_string(),
+            format!(
+                "`granule train --resume {} --device cpu` goes on with it elsewhere",
+                output::quoted(run)
+            ),
+        )
+        .into(),
+        _ => in_configuration(error),
+    })?;
     if outcome.interrupted {
         return Ok(interrupted(&outcome));
     }
@@ -78,6 +95,8 @@ pub(super) fn result_line(outcome: &Outcome) -> anyhow::Result<()> {
         epochs: outcome.epochs,
         images_per_second: outcome.images_per_second,
         seconds: outcome.seconds,
+        model_epoch: outcome.model_epoch,
+        parent: outcome.parent.as_deref(),
         ..ResultLine::new(evaluation, &outcome.device, Some(&outcome.run_dir), model)
     })
 }
@@ -161,21 +180,23 @@ fn finish(outcome: &Outcome, json: bool) -> anyhow::Result<()> {
     }
     let (evaluation, model) = finished(outcome)?;
     show(evaluation)?;
-    let best = match outcome.model_epoch {
-        Some(epoch) if epoch != outcome.epochs => {
-            format!("; the weights are those of epoch {epoch}")
-        }
-        _ => String::new(),
-    };
     fact(
         "trained",
         &format!(
-            "{} in {} on {}{best}",
+            "{} in {} on {}",
             output::counted(outcome.epochs, "epoch"),
             pace(evaluation, outcome.seconds, outcome.images_per_second),
             outcome.device
         ),
     )?;
+    if let (Some(keep @ (Keep::BestLoss | Keep::BestScore)), Some(epoch)) =
+        (outcome.kept, outcome.model_epoch)
+    {
+        fact(
+            "weights",
+            &format!("those of epoch {epoch} of {}, {keep}", outcome.epochs),
+        )?;
+    }
     fact("run", &outcome.run_dir.display().to_string())?;
     fact("model", &model.display().to_string())?;
     fact(

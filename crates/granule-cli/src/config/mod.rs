@@ -6,16 +6,17 @@ mod files;
 pub mod keys;
 mod layers;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use granule::data::DatasetSpec;
 use granule::data::task::TaskKind;
 use granule::device::DeviceSpec;
 use granule::io::{Bound, read_text};
-use granule::models::ModelConfig;
+use granule::models::folder::CONFIG_FILE;
+use granule::models::{ModelConfig, ModelFile};
 use granule::train::schema::Schema;
-use granule::train::{ConfigError, OptimizerConfig, RunConfig, ScheduleConfig};
+use granule::train::{ConfigError, OptimizerConfig, RunConfig, ScheduleConfig, TrainError};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
@@ -48,6 +49,19 @@ pub fn resolve(args: &args::Train) -> anyhow::Result<RunConfig> {
         last("data.dataset"),
         last("data.task.kind"),
     );
+    if let Some(file) = &args.from
+        && last("model.kind").is_none()
+    {
+        let model = ModelFile::load(file)
+            .map_err(|error| Usage::new(error.to_string()))?
+            .model;
+        base = recipe(
+            Some(model.name()),
+            last("data.dataset"),
+            last("data.task.kind"),
+        );
+        base.model = model;
+    }
     let cleared = |path: &str| {
         let mut all = layers.iter().flat_map(|layer| &layer.cleared);
         all.any(|cleared| cleared == path)
@@ -73,6 +87,50 @@ pub fn resolve(args: &args::Train) -> anyhow::Result<RunConfig> {
         .validate()
         .map_err(|error| out_of_range(&error, &layers))?;
     Ok(config)
+}
+
+/// The configuration that a run goes on with: its own, then the flags, then --set.
+///
+/// # Errors
+/// A folder that is no run; [`Usage`] for what is wrong with the settings above it.
+pub fn of_run(args: &args::Train, run: &Path) -> anyhow::Result<RunConfig> {
+    let path = run.join(CONFIG_FILE);
+    let text = std::fs::read_to_string(&path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => anyhow::Error::new(TrainError::NotARun {
+            path: run.to_owned(),
+        }),
+        _ => anyhow::anyhow!("cannot read {}: {error}", path.display()),
+    })?;
+    let own = RunConfig::from_toml_str(&text)
+        .map_err(|error| anyhow::anyhow!("{}: {}", path.display(), error.to_string().trim_end()))?;
+    let layers = layers(args)?;
+    let dataset = own.data.dataset.to_string();
+    let task = own.data.task.as_ref().map(|task| task.kind().to_string());
+    let defaults = recipe(Some(own.model.name()), Some(&dataset), task.as_deref());
+    let mut config = stack_over(&defaults, &own, &layers)?;
+    let published = granule::data::registry::find(&config.data.dataset.to_string()).is_some();
+    if published && args.data_dir.is_none() {
+        config.data.data_dir = data_dir(None, config.data.data_dir.as_deref());
+    }
+    config
+        .validate()
+        .map_err(|error| out_of_range(&error, &layers))?;
+    Ok(config)
+}
+
+/// The folder that was named, else that of GRANULE_DATA_DIR, else that of the run if it is still there.
+pub fn data_dir(named: Option<&Path>, recorded: Option<&Path>) -> Option<PathBuf> {
+    let environment = std::env::var_os("GRANULE_DATA_DIR").filter(|dir| !dir.is_empty());
+    first_dir(named, environment.as_deref().map(Path::new), recorded)
+}
+
+fn first_dir(
+    named: Option<&Path>,
+    environment: Option<&Path>,
+    recorded: Option<&Path>,
+) -> Option<PathBuf> {
+    let recorded = recorded.filter(|dir| dir.is_dir());
+    named.or(environment).or(recorded).map(Path::to_path_buf)
 }
 
 /// The recipe of a model on a data set or a task. Unknown names are left to the check of the whole.
@@ -132,6 +190,7 @@ fn layers(args: &args::Train) -> anyhow::Result<Vec<Layer>> {
                 .as_ref()
                 .map(|spec| Value::from(spec.to_string())),
         ),
+        ("start.weights", args.from.as_deref().map(path).transpose()?),
         (
             "data.data_dir",
             args.data_dir.as_deref().map(path).transpose()?,
@@ -190,7 +249,8 @@ pub(crate) fn file(path: &Path) -> anyhow::Result<Layer> {
     if path.is_dir() {
         return Err(Usage::new(format!("{} is a folder, not a model or a .toml file", path.display()))
             .hint(format!(
-                "`granule train --resume {0}` continues a run; `granule train {0}/config.toml` repeats it",
+                "`granule train --resume {0}` goes on with an interrupted run, `--continue {0}` trains a finished one \
+                 further; `granule train {0}/config.toml` repeats it",
                 path.display()
             ))
             .into());
@@ -224,8 +284,17 @@ pub(crate) fn file(path: &Path) -> anyhow::Result<Layer> {
 }
 
 fn stack(base: &RunConfig, layers: &[Layer]) -> anyhow::Result<RunConfig> {
-    let mut defaults = Table::try_from(base).context("cannot write the default configuration")?;
-    let mut merged = defaults.clone();
+    stack_over(base, base, layers)
+}
+
+/// The layers over `base`; what they take back is what it is in `defaults`.
+fn stack_over(
+    defaults: &RunConfig,
+    base: &RunConfig,
+    layers: &[Layer],
+) -> anyhow::Result<RunConfig> {
+    let table = |config| Table::try_from(config).context("cannot write the configuration");
+    let (mut defaults, mut merged) = (table(defaults)?, table(base)?);
     let kinds = chosen_kinds(layers)?;
     for &(table, kind) in &kinds {
         let same = lookup(&merged, &format!("{table}.kind")).and_then(Value::as_str) == Some(kind);

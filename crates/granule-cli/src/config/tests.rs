@@ -356,3 +356,19 @@ fn a_written_configuration_resolves_to_itself() {
         assert_eq!(resolved(&[path.to_str().unwrap()]), config);
     }
 }
+
+#[test]
+fn flag_and_environment_beat_the_folder_of_the_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let (flag, variable) = (Path::new("flag"), Path::new("variable"));
+    let (here, gone) = (dir.path(), dir.path().join("gone"));
+    let found = |named, environment, recorded| first_dir(named, environment, Some(recorded));
+    assert_eq!(
+        found(Some(flag), Some(variable), here).as_deref(),
+        Some(flag)
+    );
+    assert_eq!(found(None, Some(variable), here).as_deref(), Some(variable));
+    assert_eq!(found(None, None, here).as_deref(), Some(here));
+    assert_eq!(found(None, None, &gone), None);
+    assert_eq!(first_dir(None, None, None), None);
+}

@@ -116,6 +116,8 @@ fn object(event: &Event<'_>) -> Option<(&'static str, Value)> {
                 "total_steps": start.total_steps,
                 "done_steps": start.done_steps,
                 "resumed_from": start.resumed_from.map(text),
+                "parent": start.parent.map(|parent| &parent.file),
+                "keep": start.keep.name(),
             }),
         ),
         Event::Step(step) => (

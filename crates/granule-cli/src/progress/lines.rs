@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use granule::train::{EpochEvent, Event, StartEvent, StepEvent};
+use granule::train::{EpochEvent, Event, Keep, StartEvent, StepEvent};
 
 use super::View;
 use crate::output::{self, Paint, Stream, counted, duration, grouped, note, paint, rate};
@@ -207,7 +207,7 @@ pub fn sentence(event: &Event<'_>, unit: Unit) -> Option<String> {
         )),
         Event::Epoch(epoch) if is_shown(epoch) => Some(finished(epoch, unit)),
         Event::EarlyStop { epoch, best_epoch } => Some(format!(
-            "stopped early after epoch {epoch}: the validation loss was lowest in epoch {best_epoch}"
+            "stopped early after epoch {epoch}: the validation score no longer improves; the best epoch was {best_epoch}"
         )),
         Event::AlreadyFinished { run_dir } => Some(format!(
             "{} was finished before; nothing is left to train",
@@ -251,6 +251,26 @@ fn plan(start: &StartEvent<'_>) -> String {
     ));
     text.push('\n');
     text.push_str(&head("run", &start.run_dir.display().to_string()));
+    if start.keep != Keep::Last || config.train.keep == Keep::Last {
+        let kept = format!(
+            "the weights of {} will be saved (train.keep = \"{}\")",
+            start.keep,
+            start.keep.name()
+        );
+        text.push('\n');
+        text.push_str(&head("keep", &kept));
+    }
+    if let Some(parent) = start.parent {
+        let with = match parent.optimizer {
+            true => format!(
+                ", with the state of its optimiser, after {}",
+                counted(parent.epochs, "epoch")
+            ),
+            false => ", its weights alone".to_owned(),
+        };
+        text.push('\n');
+        text.push_str(&head("from", &format!("{}{with}", parent.file)));
+    }
     if let Some(checkpoint) = start.resumed_from {
         text.push('\n');
         text.push_str(&head(

@@ -11,7 +11,7 @@ use granule::train::{Event, Observer};
 
 use crate::interrupt::Interrupt;
 use crate::output;
-pub use lines::aside;
+pub use lines::{aside, shown};
 pub use loading::Loading;
 
 /// How progress is shown.

@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use granule_models::{InputShape, ModelConfig, ModelError, ModelFile, Predictor, Sample};
+use granule_models::{
+    CheckpointFile, InputShape, ModelConfig, ModelError, ModelFile, Predictor, Sample,
+};
 use proptest::prelude::*;
 use safetensors::SafeTensors;
 use safetensors::tensor::TensorView;
@@ -282,4 +284,45 @@ proptest! {
         let framed = [&len.to_le_bytes()[..], &bytes].concat();
         prop_assert!(load(&framed).is_err());
     }
+}
+
+#[test]
+fn a_checkpoint_and_a_run_folder_are_models() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = tiny();
+    let checkpoint = CheckpointFile {
+        progress: format!("{{\"format\":{},\"epoch\":3}}", CheckpointFile::FORMAT),
+        model: file.clone(),
+        optimizer: file.state.clone(),
+    };
+    let to_bytes = |file: &CheckpointFile| {
+        let mut bytes = Vec::new();
+        file.write_to(&mut bytes).unwrap();
+        bytes
+    };
+    let bytes = to_bytes(&checkpoint);
+    assert_eq!(CheckpointFile::from_bytes(&bytes).unwrap(), checkpoint);
+    assert_eq!(ModelFile::from_bytes(&bytes).unwrap(), file);
+    let path = folder.path().join("best.ckpt");
+    std::fs::write(&path, &bytes).unwrap();
+    file.save(folder.path().join("model.granule")).unwrap();
+    for path in [path.as_path(), folder.path()] {
+        assert_eq!(ModelFile::load(path).unwrap(), file);
+        Predictor::from_path(path, &flex()).unwrap();
+    }
+    for place in (0..bytes.len()).step_by(17) {
+        let mut damaged = bytes.clone();
+        damaged[place] ^= 0x11;
+        // Padding of the header carries nothing.
+        if let Ok(read) = ModelFile::from_bytes(&damaged) {
+            assert_eq!(read, file, "byte {place}");
+        }
+    }
+    let mut later = checkpoint.clone();
+    later.progress = "{\"format\":99}".to_owned();
+    let error = ModelFile::from_bytes(&to_bytes(&later)).unwrap_err();
+    assert!(
+        matches!(error, ModelError::Version { found: 99, .. }),
+        "{error}"
+    );
 }

@@ -4,6 +4,7 @@ mod length;
 mod optimizer;
 mod recipe;
 mod schedule;
+mod start;
 mod weights;
 
 use std::ops::Range;
@@ -25,6 +26,7 @@ pub use optimizer::{AdamConfig, AdamWConfig, OptimizerConfig, RmsPropConfig, Sgd
 pub use schedule::{
     ConstantConfig, CosineConfig, OneCycleConfig, PlateauConfig, ScheduleConfig, StepConfig,
 };
+pub use start::{Keep, StartConfig};
 pub use weights::{ClassWeightRule, ClassWeights};
 
 use crate::error::{ConfigError, TrainError};
@@ -52,6 +54,8 @@ pub struct RunConfig {
     pub data: DataConfig,
     /// What learns.
     pub model: ModelConfig,
+    /// What its weights begin as; absent: drawn from the seed.
+    pub start: Option<StartConfig>,
     /// How long and towards what.
     pub train: TrainConfig,
     /// The update rule.
@@ -67,6 +71,7 @@ impl Default for RunConfig {
             device: DeviceSpec::default(),
             data: DataConfig::default(),
             model: ModelConfig::Mlp(Default::default()),
+            start: None,
             train: TrainConfig::default(),
             optimizer: OptimizerConfig::default(),
             schedule: ScheduleConfig::default(),
@@ -243,6 +248,8 @@ pub struct TrainConfig {
     pub early_stopping: Option<EarlyStopping>,
     /// The score of the validation part that early stopping and the schedule `plateau` go by: `"loss"` or `"accuracy"`.
     pub monitor: Monitor,
+    /// Which weights are the result when there is a validation part; without one it is the last ones.
+    pub keep: Keep,
     /// A checkpoint every so many optimiser steps, besides the one after every epoch (in a run of more than 100 epochs,
     /// after every hundredth of them).
     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
@@ -280,6 +287,7 @@ impl Default for TrainConfig {
             clip_norm: None,
             early_stopping: None,
             monitor: Monitor::Loss,
+            keep: Keep::default(),
             checkpoint_every_steps: None,
             keep_checkpoints: 2,
             memory: None,
@@ -315,7 +323,7 @@ pub enum Monitor {
     Accuracy,
 }
 
-/// When to give up waiting for a better validation score. The weights of the best epoch are the run's result.
+/// When to give up waiting for a better validation score. Which weights are the result is [`TrainConfig::keep`]'s.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]

@@ -6,23 +6,23 @@ use std::path::{Path, PathBuf};
 
 use granule_data::task::Part;
 use granule_io::write_atomic;
+use granule_models::folder::{MODEL_FILE, RESULT_FILE, checkpoints};
 use granule_models::state::state_dict;
 use granule_models::{ModelFile, Provenance, StateDict, Task};
 
+use crate::checkpoint::{Best, Checkpoint, Store};
+use crate::config::{Keep, RunConfig};
 use crate::engine::problem::{Parts, Source};
 use crate::engine::score::Samples;
 use crate::engine::session::Session;
 use crate::engine::{recording_score, trial_score};
 use crate::error::TrainError;
-use crate::event::Event;
+use crate::event::{Event, Observer};
 use crate::outcome::{Evaluation, Outcome, Scores};
 use crate::record::{
     Fact, MistakeCard, Picture, RecordError, ReportData, RunSummary, Scatter, TestResult,
     TrialExample, first_layer_filters, write_data, write_report,
 };
-
-const MODEL: &str = "model.granule";
-const RESULT: &str = "result.json";
 
 /// Mistakes shown as pictures.
 const PICTURES: usize = 32;
@@ -30,7 +30,7 @@ const PICTURES: usize = 32;
 const PICTURE_SIDE: u32 = 168;
 
 impl Session<'_> {
-    /// Scores the best (else the last) weights and writes what a run leaves behind.
+    /// Scores the weights that are the result and writes what a run leaves behind.
     pub fn finish(mut self) -> Result<Outcome, TrainError> {
         let (state, model_epoch) = self.chosen()?;
         let (config, problem, device) = (self.config, self.problem, self.device.burn());
@@ -92,17 +92,18 @@ impl Session<'_> {
             model: self.config.model.clone(),
             input: problem.input.clone(),
             task: problem.task.clone(),
-            provenance: self.provenance(&evaluation, model_epoch),
+            provenance: self.provenance(Some(&evaluation), model_epoch),
             state,
         };
         self.lock.check()?;
-        let model_path = self.run_dir.join(MODEL);
+        let model_path = self.run_dir.join(MODEL_FILE);
         file.save(&model_path)?;
 
         let outcome = Outcome {
             model_path: Some(model_path),
             evaluation: Some(evaluation.clone()),
             model_epoch: Some(model_epoch),
+            kept: Some(self.keep()),
             ..self.outcome(false)
         };
         self.recorder.finish(&summary(&outcome, &evaluation))?;
@@ -111,7 +112,7 @@ impl Session<'_> {
         let json = serde_json::to_vec_pretty(&outcome).map_err(|e| RecordError::Render {
             reason: e.to_string(),
         })?;
-        write_atomic(&self.run_dir.join(RESULT), &json)?;
+        write_atomic(&self.run_dir.join(RESULT_FILE), &json)?;
         Ok(tell(outcome, self.observer))
     }
 
@@ -155,10 +156,10 @@ impl Session<'_> {
     /// The weights that are the run's result, and their epoch from 1.
     fn chosen(&mut self) -> Result<(StateDict, usize), TrainError> {
         let last = self.progress.epoch;
-        if let Some(best) = self.progress.best {
+        if let (Keep::BestLoss | Keep::BestScore, Some(best)) = (self.keep(), self.progress.best) {
             match self.store.load_best() {
                 Ok(found) if found.progress.best == Some(best) => {
-                    return Ok((found.model, best.epoch));
+                    return Ok((found.model.state, best.epoch));
                 }
                 Ok(_) => self.warn(format!(
                     "checkpoints/best.ckpt is not of epoch {}, the best one; taking the last weights",
@@ -170,37 +171,8 @@ impl Session<'_> {
         Ok((state_dict(self.network()?)?, last))
     }
 
-    fn provenance(&self, evaluation: &Evaluation, epoch: usize) -> Provenance {
-        let mut scores = BTreeMap::from([("test_loss".to_owned(), evaluation.loss)]);
-        match &evaluation.scores {
-            Scores::Classification(classes) => {
-                scores.insert("test_accuracy".to_owned(), classes.accuracy);
-                scores.insert("macro_f1".to_owned(), classes.macro_f1);
-            }
-            Scores::Regression(values) => {
-                scores.insert("test_r2".to_owned(), values.mean.r2);
-                scores.insert("test_mae".to_owned(), values.mean.mae);
-            }
-            Scores::Recording(recording) => {
-                scores.extend(recording.r2().map(|r2| ("test_r2".to_owned(), r2)));
-            }
-            Scores::Trials(trials) => {
-                let all = [
-                    ("test_accuracy", trials.score.accuracy()),
-                    ("constant_mse", Some(trials.score.constant_mse)),
-                    ("ideal_mse", Some(trials.ideal.mse)),
-                    ("ideal_accuracy", trials.ideal.accuracy()),
-                ];
-                let present = all
-                    .into_iter()
-                    .filter_map(|(name, score)| Some((name.to_owned(), score?)));
-                scores.extend(present);
-            }
-        }
-        if let Some(best) = self.progress.best {
-            scores.insert("validation_loss".to_owned(), best.loss);
-        }
-        scores.retain(|_, score| score.is_finite());
+    /// Where the weights after so many epochs come from.
+    pub(super) fn provenance(&self, evaluation: Option<&Evaluation>, epoch: usize) -> Provenance {
         Provenance {
             dataset: self.problem.name(),
             dataset_fingerprint: self.problem.fingerprint().to_owned(),
@@ -208,7 +180,8 @@ impl Session<'_> {
             data_seed: self.config.data.seed,
             device: self.device.name().to_owned(),
             epochs: epoch,
-            scores,
+            scores: scores(evaluation, self.progress.best),
+            parent: self.progress.before.parent.clone(),
             ..Provenance::now()
         }
     }
@@ -251,6 +224,34 @@ impl Session<'_> {
         }
     }
 
+    /// What the report says of where the model comes from.
+    fn facts(&self, weights_of: usize) -> Vec<Fact> {
+        let fact = |name: &str, value: String| Fact {
+            name: name.to_owned(),
+            value,
+        };
+        let mut facts = vec![
+            fact("Data fingerprint", self.problem.fingerprint().to_owned()),
+            fact("Run folder", self.run_dir.display().to_string()),
+            fact("Weights of epoch", weights_of.to_string()),
+        ];
+        if let Some(parent) = &self.progress.before.parent {
+            facts.push(match parent.optimizer {
+                true => fact(
+                    "Continues",
+                    format!("{}, after {} epochs", parent.file, parent.epochs),
+                ),
+                false => fact("Weights from", parent.file.clone()),
+            });
+        }
+        if self.progress.devices.len() > 1 {
+            let all = self.progress.devices.iter();
+            let all = all.map(|(step, device)| format!("{device} from step {step}"));
+            facts.push(fact("Devices", all.collect::<Vec<_>>().join(", ")));
+        }
+        facts
+    }
+
     fn report(
         &self,
         outcome: &Outcome,
@@ -261,10 +262,6 @@ impl Session<'_> {
         let problem = self.problem;
         let first = self.config.model.first_weight();
         let filters = state.and_then(|state| state.0.get(first?));
-        let fact = |name: &str, value: String| Fact {
-            name: name.to_owned(),
-            value,
-        };
         Ok(ReportData {
             model: self.config.model.name().to_owned(),
             parameters: self.parameters as u64,
@@ -287,15 +284,52 @@ impl Session<'_> {
                 first_layer_filters(&filters.shape, &filters.data, problem.image())
             }),
             config_toml: self.config.to_toml()?,
-            provenance: vec![
-                fact("Data fingerprint", problem.fingerprint().to_owned()),
-                fact("Run folder", self.run_dir.display().to_string()),
-                fact("Weights of epoch", provenance.epochs.to_string()),
-            ],
+            provenance: self.facts(provenance.epochs),
             notes: problem.notes().to_vec(),
             warnings: self.warnings.clone(),
         })
     }
+}
+
+/// Scores by name, as a model file has them.
+fn scores(evaluation: Option<&Evaluation>, best: Option<Best>) -> BTreeMap<String, f64> {
+    let mut scores = BTreeMap::new();
+    if let Some(evaluation) = evaluation {
+        scores.insert("test_loss".to_owned(), evaluation.loss);
+    }
+    match evaluation.map(|evaluation| &evaluation.scores) {
+        None => {}
+        Some(Scores::Classification(classes)) => {
+            scores.insert("test_accuracy".to_owned(), classes.accuracy);
+            scores.insert("macro_f1".to_owned(), classes.macro_f1);
+        }
+        Some(Scores::Regression(values)) => {
+            scores.insert("test_r2".to_owned(), values.mean.r2);
+            scores.insert("test_mae".to_owned(), values.mean.mae);
+        }
+        Some(Scores::Recording(recording)) => {
+            scores.extend(recording.r2().map(|r2| ("test_r2".to_owned(), r2)));
+        }
+        Some(Scores::Trials(trials)) => {
+            let all = [
+                ("test_accuracy", trials.score.accuracy()),
+                ("constant_mse", Some(trials.score.constant_mse)),
+                ("ideal_mse", Some(trials.ideal.mse)),
+                ("ideal_accuracy", trials.ideal.accuracy()),
+            ];
+            let present = all
+                .into_iter()
+                .filter_map(|(name, score)| Some((name.to_owned(), score?)));
+            scores.extend(present);
+        }
+    }
+    if let Some(best) = best {
+        scores.insert("validation_loss".to_owned(), best.loss);
+        let accuracy = best.accuracy.map(|accuracy| accuracy.0);
+        scores.extend(accuracy.map(|accuracy| ("validation_accuracy".to_owned(), accuracy)));
+    }
+    scores.retain(|_, score| score.is_finite());
+    scores
 }
 
 fn summary(outcome: &Outcome, evaluation: &Evaluation) -> RunSummary {
@@ -333,7 +367,7 @@ fn path_text(path: &Option<PathBuf>) -> String {
 
 /// How an earlier process finished the run; none when it did not.
 pub(crate) fn earlier_outcome(run_dir: &Path) -> Result<Option<Outcome>, TrainError> {
-    let path = run_dir.join(RESULT);
+    let path = run_dir.join(RESULT_FILE);
     let text = match fs::read(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -346,12 +380,47 @@ pub(crate) fn earlier_outcome(run_dir: &Path) -> Result<Option<Outcome>, TrainEr
         })?;
     // The folder may have been moved.
     outcome.run_dir = run_dir.to_owned();
-    outcome.model_path = Some(run_dir.join(MODEL));
+    outcome.model_path = Some(run_dir.join(MODEL_FILE));
     Ok(Some(outcome))
 }
 
+/// The configuration of a finished run as it was at its end, where its report still says.
+pub(crate) fn finished_config(run_dir: &Path) -> Option<RunConfig> {
+    let report = ReportData::load(run_dir).ok()?;
+    RunConfig::from_toml_str(&report.config_toml).ok()
+}
+
+/// Writes the model file of a finished run again, from the checkpoint that has its weights: that checkpoint.
+pub(crate) fn restore_model(run_dir: &Path, outcome: &Outcome) -> Result<PathBuf, TrainError> {
+    let epoch = outcome.model_epoch.unwrap_or(outcome.epochs);
+    let store = Store::new(run_dir, 1);
+    let best = store.best_path();
+    let all = checkpoints(run_dir).into_iter().rev();
+    for path in std::iter::once(best.clone()).chain(all) {
+        let Ok(checkpoint) = Checkpoint::read(&path) else {
+            continue;
+        };
+        let Checkpoint {
+            progress,
+            model: mut file,
+            ..
+        } = checkpoint;
+        // Between two epochs, or the best one at the end of its epoch.
+        let whole = path == best || progress.step_in_epoch == 0;
+        if whole && file.provenance.epochs == epoch {
+            file.provenance.scores = scores(outcome.evaluation.as_ref(), progress.best);
+            file.save(run_dir.join(MODEL_FILE))?;
+            return Ok(path);
+        }
+    }
+    Err(TrainError::NoCheckpoint {
+        path: run_dir.to_owned(),
+        reason: format!("{MODEL_FILE} is gone, and none has the weights of epoch {epoch}"),
+    })
+}
+
 /// Tells of the result and passes it on.
-pub(crate) fn tell(outcome: Outcome, observer: &mut dyn crate::Observer) -> Outcome {
+pub(crate) fn tell(outcome: Outcome, observer: &mut dyn Observer) -> Outcome {
     observer.event(&Event::Result(&outcome));
     outcome
 }

@@ -6,6 +6,7 @@ mod problem;
 mod recording_score;
 mod score;
 mod session;
+mod start;
 mod step;
 mod trial_score;
 
@@ -14,16 +15,18 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use granule_data::task::Part;
-use granule_data::{Dataset, LoadOptions};
+use granule_data::{Dataset, DatasetSpec, LoadOptions};
 use granule_device::OpenDevice;
-use granule_io::Bound;
-use granule_models::Provenance;
+use granule_io::{Bound, write_atomic};
+use granule_models::folder::MODEL_FILE;
+use granule_models::{Network, Provenance};
 
 use crate::checkpoint::Store;
 use crate::config::RunConfig;
-use crate::engine::finish::{earlier_outcome, tell};
+use crate::engine::finish::{earlier_outcome, finished_config, restore_model, tell};
 use crate::engine::problem::{Problem, Source};
-use crate::engine::session::{End, Session};
+use crate::engine::session::{End, Session, network};
+use crate::engine::start::{Begun, Start};
 use crate::error::TrainError;
 use crate::event::{Event, Observer, StopFlag};
 use crate::folder::{Lock, check_empty, create_named};
@@ -52,8 +55,10 @@ pub fn train(
     begin(config, None, run_dir, observer, stop)
 }
 
-/// As [`train`], on data already in memory; `config.data.dataset` is only recorded, and neither `config.data.task` nor
-/// `config.data.recording` must be set.
+/// As [`train`], on data already in memory; neither `config.data.task` nor `config.data.recording` must be set.
+///
+/// The run records `config.data.dataset` where that is the name of the data set; else that the data were in memory, so that
+/// nothing but [`resume_with`] goes on with it.
 ///
 /// # Errors
 /// As [`train`].
@@ -67,17 +72,35 @@ pub fn train_with(
     begin(config, Some(dataset), run_dir, observer, stop)
 }
 
-/// Goes on with an interrupted run at its last usable checkpoint. A finished run is reported as such.
+/// Goes on with an interrupted run at its last usable checkpoint. A finished run is reported as such, and its model file
+/// written again where that is gone.
 ///
 /// # Errors
 /// [`TrainError::NotARun`], [`TrainError::Locked`], [`TrainError::NoCheckpoint`], [`TrainError::OtherConfig`],
-/// [`TrainError::OtherData`], and as [`train`].
+/// [`TrainError::Finished`], [`TrainError::OtherData`], and as [`train`].
 pub fn resume(
     run_dir: &Path,
     observer: &mut dyn Observer,
     stop: &StopFlag,
 ) -> Result<Outcome, TrainError> {
-    go_on(run_dir, None, observer, stop)
+    go_on(run_dir, None, None, observer, stop)
+}
+
+/// As [`resume`], with a configuration that may differ from that of the run in where it computes, where the data are and
+/// what is kept on disk: `device`, `data.data_dir`, `data.offline`, the path in `data.dataset`, `data.recording.file`,
+/// `start.weights`, `train.checkpoint_every_steps` and `train.keep_checkpoints`. It takes the place of `config.toml`.
+///
+/// On another device the run ends where it would have within the error of rounding, not bit for bit.
+///
+/// # Errors
+/// As [`resume`]; [`TrainError::OtherConfig`] names any other setting that differs.
+pub fn resume_as(
+    run_dir: &Path,
+    config: &RunConfig,
+    observer: &mut dyn Observer,
+    stop: &StopFlag,
+) -> Result<Outcome, TrainError> {
+    go_on(run_dir, Some(config), None, observer, stop)
 }
 
 /// As [`resume`], on data already in memory.
@@ -90,7 +113,7 @@ pub fn resume_with(
     observer: &mut dyn Observer,
     stop: &StopFlag,
 ) -> Result<Outcome, TrainError> {
-    go_on(run_dir, Some(dataset), observer, stop)
+    go_on(run_dir, None, Some(dataset), observer, stop)
 }
 
 fn begin(
@@ -102,14 +125,58 @@ fn begin(
 ) -> Result<Outcome, TrainError> {
     config.validate()?;
     if let Some(run_dir) = run_dir {
-        check_empty(run_dir)?;
+        check_empty(run_dir).map_err(TrainError::at_the_beginning)?;
     }
+    let given = dataset.map(|dataset| dataset.name.clone());
+    let start = Start::of(config)?;
     let (device, dataset) = open(config, dataset, observer)?;
     let problem = Problem::new(config, dataset.as_deref(), device.burn())?;
     // Wrong weights are refused before there is a folder.
     problem.class_weights(&config.train)?;
+    let network = network(config, &problem, &device)?;
+    let mut resolved = resolved(config, &problem, &device)?;
+    if let (Some(from), Some(start)) = (&mut resolved.start, &start) {
+        from.weights = absolute(&start.file)?;
+    }
+    if let Some(name) = given.filter(|name| *name != config.data.dataset.to_string()) {
+        resolved.data.dataset = DatasetSpec::InMemory(name);
+    }
+    let config = resolved;
+    let (network, begun) = start_from(start, &config, network, &device)?;
     tell_data(&problem, observer);
+    let (lock, recorder) =
+        create(&config, run_dir, &problem.name()).map_err(TrainError::at_the_beginning)?;
+    let mut session = Session::new(
+        &config, &problem, &device, &lock, network, recorder, observer, stop,
+    )?;
+    if let Some(begun) = begun {
+        session.begin_from(begun);
+    }
+    complete(session, None)
+}
 
+/// The network with the weights to begin from, if there are some.
+fn start_from(
+    start: Option<Start>,
+    config: &RunConfig,
+    network: Network,
+    device: &OpenDevice,
+) -> Result<(Network, Option<Begun>), TrainError> {
+    match start {
+        None => Ok((network, None)),
+        Some(start) => {
+            let (network, begun) = start.apply(config, network, device)?;
+            Ok((network, Some(begun)))
+        }
+    }
+}
+
+/// A new run folder with its configuration, held by this process.
+fn create(
+    config: &RunConfig,
+    run_dir: Option<&Path>,
+    data: &str,
+) -> Result<(Lock, RunRecorder), TrainError> {
     let run_dir = match run_dir {
         Some(run_dir) => {
             fs::create_dir_all(run_dir).map_err(|e| TrainError::io("create", run_dir, e))?;
@@ -117,29 +184,31 @@ fn begin(
         }
         None => {
             let now = Provenance::now().created;
-            let parent = Path::new("runs");
-            create_named(parent, &now, config.model.name(), &problem.name())?
+            create_named(Path::new("runs"), &now, config.model.name(), data)?
         }
     };
     let lock = Lock::take(&run_dir)?;
-    let config = resolved(config, &problem, &device)?;
+    let recorder = RunRecorder::create(&run_dir, &text(config)?, RecordOptions::default())?;
+    Ok((lock, recorder))
+}
+
+/// What `config.toml` says: with what is unset, where the schemas are there.
+fn text(config: &RunConfig) -> Result<String, TrainError> {
     #[cfg(feature = "schema")]
-    let text = config.to_documented_toml()?;
+    return config.to_documented_toml();
     #[cfg(not(feature = "schema"))]
-    let text = config.to_toml()?;
-    let recorder = RunRecorder::create(&run_dir, &text, RecordOptions::default())?;
-    let session = Session::new(&config, &problem, &device, &lock, recorder, observer, stop)?;
-    complete(session, None)
+    config.to_toml()
 }
 
 fn go_on(
     run_dir: &Path,
+    config: Option<&RunConfig>,
     dataset: Option<&Dataset>,
     observer: &mut dyn Observer,
     stop: &StopFlag,
 ) -> Result<Outcome, TrainError> {
     let path = run_dir.join(CONFIG_FILE);
-    let text = match granule_io::read_text(&path, Bound::CONFIGURATION) {
+    let read = match granule_io::read_text(&path, Bound::CONFIGURATION) {
         Ok(text) => text,
         Err(error) if error.is_absent() => {
             return Err(TrainError::NotARun {
@@ -148,12 +217,16 @@ fn go_on(
         }
         Err(error) => return Err(error.into()),
     };
-    let config = RunConfig::from_toml_str(&text).map_err(|error| error.in_file(&path))?;
-    config.validate()?;
+    let own = RunConfig::from_toml_str(&read).map_err(|error| error.in_file(&path))?;
+    own.validate()?;
+    if let Some(config) = config {
+        config.validate()?;
+        Settings::of(&own)?.check(&Settings::of(config)?)?;
+    }
+    let config = config.unwrap_or(&own);
     let lock = Lock::take(run_dir)?;
     if let Some(outcome) = earlier_outcome(run_dir)? {
-        observer.event(&Event::AlreadyFinished { run_dir });
-        return Ok(tell(outcome, observer));
+        return report_finished(run_dir, config, outcome, observer);
     }
     let mut warnings = Vec::new();
     let store = Store::new(run_dir, config.train.keep_checkpoints);
@@ -163,19 +236,34 @@ fn go_on(
     })?;
 
     if let Some((_, checkpoint)) = &found {
-        checkpoint
-            .progress
-            .settings
-            .check(&Settings::of(&config)?)?;
+        checkpoint.progress.settings.check(&Settings::of(config)?)?;
     }
+    let start = match &found {
+        Some(_) => None,
+        None => Start::of(config)?,
+    };
 
-    let (device, dataset) = open(&config, dataset, observer)?;
-    let problem = Problem::new(&config, dataset.as_deref(), device.burn())?;
+    let (device, dataset) = open(config, dataset, observer)?;
+    let problem = Problem::new(config, dataset.as_deref(), device.burn())?;
+    let network = network(config, &problem, &device)?;
+    let (network, begun) = start_from(start, config, network, &device)?;
     tell_data(&problem, observer);
+    let config = &match *config == own {
+        true => own,
+        false => {
+            let config = resolved(config, &problem, &device)?;
+            write_atomic(&path, text(&config)?.as_bytes())
+                .map_err(|error| TrainError::from(error).on_the_way(run_dir))?;
+            config
+        }
+    };
     let step = found.as_ref().map_or(0, |(_, c)| c.progress.global_step);
-    let recorder = RunRecorder::resume(run_dir, step, RecordOptions::default())?;
+    let recorder = RunRecorder::resume(run_dir, step, RecordOptions::default())
+        .map_err(|error| TrainError::from(error).on_the_way(run_dir))?;
     let gap = recorder.gap();
-    let mut session = Session::new(&config, &problem, &device, &lock, recorder, observer, stop)?;
+    let mut session = Session::new(
+        config, &problem, &device, &lock, network, recorder, observer, stop,
+    )?;
     session.warnings.extend(warnings);
     if let Some(gap) = gap {
         session.warn(gap);
@@ -187,10 +275,48 @@ fn go_on(
         }
         None => {
             session.warn("the run has no checkpoint yet; beginning anew".to_owned());
+            if let Some(begun) = begun {
+                session.begin_from(begun);
+            }
             None
         }
     };
     complete(session, resumed_from)
+}
+
+/// Tells how a finished run ended, if it is still asked for the same; writes its model again if that is gone.
+fn report_finished(
+    run_dir: &Path,
+    config: &RunConfig,
+    outcome: Outcome,
+    observer: &mut dyn Observer,
+) -> Result<Outcome, TrainError> {
+    if let Some(then) = finished_config(run_dir) {
+        let same = Settings::of(&then)?.check(&Settings::of(config)?);
+        same.map_err(|error| match error {
+            TrainError::OtherConfig {
+                field,
+                expected,
+                found,
+            } => TrainError::Finished {
+                path: run_dir.to_owned(),
+                field,
+                expected,
+                found,
+            },
+            error => error,
+        })?;
+    }
+    if !run_dir.join(MODEL_FILE).exists() {
+        let checkpoint = restore_model(run_dir, &outcome)?;
+        let text = format!(
+            "{MODEL_FILE} was gone; it is written again from {}",
+            checkpoint.display()
+        );
+        observer.event(&Event::Warning { text: &text });
+    }
+    observer.event(&Event::AlreadyFinished { run_dir });
+    Ok(tell(outcome, observer))
 }
 
 /// Trains to the end and finishes, or stops where asked to.
@@ -198,15 +324,19 @@ fn complete(
     mut session: Session<'_>,
     resumed_from: Option<PathBuf>,
 ) -> Result<Outcome, TrainError> {
-    session.begin_report()?;
-    match session.run(resumed_from.as_deref()) {
+    let run_dir = session.run_dir;
+    session
+        .begin_report()
+        .map_err(|error| error.on_the_way(run_dir))?;
+    let outcome = match session.run(resumed_from.as_deref()) {
         Ok(End::Finished) => session.finish(),
         Ok(End::Interrupted) => session.suspend(),
         Err(error) => {
             session.give_up(&error);
             Err(error)
         }
-    }
+    };
+    outcome.map_err(|error| error.on_the_way(run_dir))
 }
 
 /// Opens the device and loads the data set, unless it is given or another source of data is named.
@@ -290,14 +420,15 @@ fn resolved(
 ) -> Result<RunConfig, TrainError> {
     use granule_data::DatasetSpec::{Arrays, Folder, Idx};
 
-    let absolute =
-        |path: &Path| std::path::absolute(path).map_err(|e| TrainError::io("resolve", path, e));
     let mut config = config.clone();
     config.device = device.spec().clone();
     config.train.settle_length(problem.len(Part::Train));
     config.train.loss = problem.loss();
     if let Some(dir) = &mut config.data.data_dir {
         *dir = absolute(dir)?;
+    }
+    if let Some(start) = &mut config.start {
+        start.weights = absolute(&start.weights)?;
     }
     if let Some(recording) = &mut config.data.recording {
         recording.file = absolute(&recording.file)?;
@@ -313,4 +444,9 @@ fn resolved(
         _ => {}
     }
     Ok(config)
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, TrainError> {
+    std::path::absolute(granule_io::path::expand(path))
+        .map_err(|e| TrainError::io("resolve", path, e))
 }

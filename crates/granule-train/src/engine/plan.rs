@@ -5,6 +5,7 @@ use granule_models::InputShape;
 use granule_models::state::state_dict;
 
 use super::problem::Problem;
+use super::start::Start;
 use super::{open, tell_data};
 use crate::{Observer, RunConfig, TrainError};
 
@@ -47,6 +48,9 @@ pub fn plan(config: &RunConfig, observer: &mut dyn Observer) -> Result<Plan, Tra
     let network = config
         .model
         .init(&input, outputs, config.seed, device.burn())?;
+    if let Some(start) = Start::of(config)? {
+        start.check(&network)?;
+    }
     let mut layers: Vec<LayerPlan> = Vec::new();
     for (path, tensor) in state_dict(&network)?.0 {
         let (layer, name) = path.rsplit_once('.').unwrap_or(("", &path));

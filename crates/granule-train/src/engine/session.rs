@@ -8,11 +8,11 @@ use burn::tensor::Device;
 use granule_data::task::Part;
 use granule_device::OpenDevice;
 use granule_models::state::{load_state_dict, state_dict};
-use granule_models::{Network, StateDict};
+use granule_models::{ModelFile, Network, StateDict};
 
 use crate::batches::{Batch, Batches};
 use crate::checkpoint::{Best, Checkpoint, Progress, Store};
-use crate::config::{Monitor, RunConfig, ScheduleConfig};
+use crate::config::{Keep, Monitor, RunConfig, ScheduleConfig};
 use crate::engine::problem::{Problem, Source};
 use crate::engine::recording_score;
 use crate::engine::score::Samples;
@@ -32,6 +32,9 @@ use crate::trials::TrialBatches;
 
 /// The most epochs of a run that end in a checkpoint.
 const CHECKPOINTS: usize = 100;
+/// An epoch has grown worse than no training when its mean loss is so many times that of the first step, or 1 where that
+/// was less.
+const GROWN: f64 = 10.0;
 
 /// One run in one process.
 pub(crate) struct Session<'a> {
@@ -63,6 +66,8 @@ pub(crate) struct Session<'a> {
     /// Seconds inside forward, backward and update.
     pub(super) step_seconds: f64,
     pub(super) clock: Clock,
+    /// Whether it was said that the loss grows.
+    warned_of_growth: bool,
 }
 
 /// Adds the time since an epoch, or its rest, began to what earlier processes spent.
@@ -106,24 +111,33 @@ pub(crate) enum End {
     Interrupted,
 }
 
+/// The network of a configuration with the weights of its seed, on the training device.
+pub(crate) fn network(
+    config: &RunConfig,
+    problem: &Problem<'_>,
+    device: &OpenDevice,
+) -> Result<Network, TrainError> {
+    let (input, outputs) = (&problem.input.shape, problem.task.outputs());
+    let device = device.burn().clone().autodiff();
+    Ok(config.model.init(input, outputs, config.seed, &device)?)
+}
+
 impl<'a> Session<'a> {
-    /// A run at its beginning.
+    /// A run at its beginning, with a [`network`].
     #[allow(clippy::too_many_arguments)]
     pub fn new(
         config: &'a RunConfig,
         problem: &'a Problem<'a>,
         device: &'a OpenDevice,
         lock: &'a Lock,
+        network: Network,
         recorder: RunRecorder,
         observer: &'a mut dyn Observer,
         stop: &'a StopFlag,
     ) -> Result<Self, TrainError> {
         let train_device = device.burn().clone().autodiff();
-        let outputs = problem.task.outputs();
-        let network =
-            config
-                .model
-                .init(&problem.input.shape, outputs, config.seed, &train_device)?;
+        let mut progress = Progress::new(problem.fingerprint(), Settings::of(config)?);
+        progress.devices.push((0, device.spec().to_string()));
         let batches_per_epoch = config.train.batches_per_epoch(problem.len(Part::Train));
         let steps_per_epoch = config.train.steps_per_epoch(problem.len(Part::Train));
         Ok(Self {
@@ -135,13 +149,14 @@ impl<'a> Session<'a> {
             ),
             store: Store::new(lock.run_dir(), config.train.keep_checkpoints),
             clock: Clock::new(&Progress::default()),
-            progress: Progress::new(problem.fingerprint(), Settings::of(config)?),
+            progress,
             warnings: problem.warnings().to_vec(),
             parameters: network.parameter_count(),
             network: Some(network),
             waiting: Vec::new(),
             gathered: Gathered::default(),
             step_seconds: 0.0,
+            warned_of_growth: false,
             config,
             problem,
             device,
@@ -172,12 +187,12 @@ impl<'a> Session<'a> {
                 path: path.to_owned(),
                 reason,
             })?;
-        let network = load_state_dict(self.take_network()?, &checkpoint.model)?;
+        let network = load_state_dict(self.take_network()?, &checkpoint.model.state)?;
         self.network = Some(network);
         self.optimizer
             .load_state_dict(
                 checkpoint.optimizer,
-                checkpoint.progress.global_step,
+                checkpoint.progress.before.steps + checkpoint.progress.global_step,
                 self.device.burn(),
             )
             .map_err(|reason| TrainError::Checkpoint {
@@ -185,7 +200,27 @@ impl<'a> Session<'a> {
                 reason,
             })?;
         self.progress = checkpoint.progress;
+        let device = self.device.spec().to_string();
+        if let Some((_, before)) = self.progress.devices.last()
+            && *before != device
+        {
+            let (before, step) = (before.clone(), self.progress.global_step);
+            self.progress.devices.push((step, device.clone()));
+            self.warn(format!(
+                "the run was on {before} and goes on on {device} after step {step}: it ends where a run on one device \
+                 does within the error of rounding, not bit for bit"
+            ));
+        }
         Ok(())
+    }
+
+    /// Which weights are the result.
+    pub fn keep(&self) -> Keep {
+        let validated = self.problem.len(Part::Validation) > 0;
+        self.config
+            .train
+            .keep
+            .of(validated, self.problem.has_classes())
     }
 
     /// Trains until the end, early stopping or the stop flag.
@@ -198,6 +233,8 @@ impl<'a> Session<'a> {
             total_steps: self.total_steps(),
             done_steps: self.progress.global_step,
             resumed_from,
+            parent: self.progress.before.parent.as_deref(),
+            keep: self.keep(),
         }));
         let problem = self.problem;
         let batch_size = self.config.train.batch_size;
@@ -226,7 +263,9 @@ impl<'a> Session<'a> {
 
     fn epoch(&mut self, supply: &Supply<'_>) -> Result<End, TrainError> {
         self.clock = Clock::new(&self.progress);
-        let (epoch, first) = (self.progress.epoch as u64, self.progress.step_in_epoch);
+        // A run that continues another one draws what that one would have drawn next.
+        let epoch = (self.progress.before.epochs + self.progress.epoch) as u64;
+        let first = self.progress.step_in_epoch;
         self.begin_turn(first);
         let first = first * self.config.train.accumulate.max(1);
         let mut step = |batch: Batch| match self.step(batch)? {
@@ -332,6 +371,7 @@ impl<'a> Session<'a> {
         self.progress.epoch = epoch;
         self.progress.step_in_epoch = 0;
         self.observer.event(&Event::Epoch(event));
+        self.warn_of_growth(epoch, event.train_loss);
         if self.progress.stopped_early {
             self.observer.event(&Event::EarlyStop {
                 epoch,
@@ -339,6 +379,19 @@ impl<'a> Session<'a> {
             });
         }
         Ok(())
+    }
+
+    /// Says once that a run learns nothing but grows, which need not end in a loss that is not finite.
+    fn warn_of_growth(&mut self, epoch: usize, loss: f64) {
+        let first = self.progress.first_loss;
+        if self.warned_of_growth || loss <= GROWN * first.max(1.0) {
+            return;
+        }
+        self.warned_of_growth = true;
+        self.warn(format!(
+            "the training loss of epoch {epoch} is {loss:.3e}, that of the first step was {first:.3e}: the training diverges; \
+             lower optimizer.lr or set train.clip_norm"
+        ));
     }
 
     fn validate(&mut self, epoch: usize) -> Result<Option<ScoreEvent>, TrainError> {
@@ -377,24 +430,29 @@ impl<'a> Session<'a> {
             }
             score => score?,
         };
+        let (score, keep) = (self.score(accuracy), self.keep());
+        let best = self.progress.best;
         let event = ScoreEvent {
             epoch,
             loss,
             accuracy,
-            best: self.progress.best.is_none_or(|best| loss < best.loss),
+            best: best.is_none_or(|best| best.is_beaten_by(loss, score, keep)),
         };
         self.observer.event(&Event::Validation(event));
         Ok(Some(event))
     }
 
+    /// The accuracy where it decides which weights are best.
+    fn score(&self, accuracy: Option<f64>) -> Option<f64> {
+        accuracy.filter(|_| self.problem.has_classes())
+    }
+
     /// Keeps the best weights and counts epochs without improvement.
     fn heed(&mut self, score: ScoreEvent) -> Result<(), TrainError> {
         if score.best {
-            self.progress.best = Some(Best {
-                epoch: score.epoch,
-                loss: score.loss,
-            });
-            let model = self.finite_state()?;
+            let accuracy = self.score(score.accuracy);
+            self.progress.best = Some(Best::new(score.epoch, score.loss, accuracy));
+            let model = self.model(score.epoch)?;
             self.lock.check()?;
             self.store.save_best(self.progress.clone(), model)?;
         }
@@ -424,19 +482,30 @@ impl<'a> Session<'a> {
 
     fn save(&mut self) -> Result<PathBuf, TrainError> {
         let checkpoint = Checkpoint {
-            model: self.finite_state()?,
+            model: self.model(self.progress.epoch)?,
             optimizer: self.optimizer.state_dict()?,
             progress: self.progress.clone(),
         };
         self.lock.check()?;
         // Rows must be on disk before the checkpoint that says they are.
         self.recorder.sync()?;
-        let path = self.store.save(&checkpoint)?;
+        let path = self.store.save(checkpoint)?;
         self.observer.event(&Event::Checkpoint {
             path: &path,
             step: self.progress.global_step,
         });
         Ok(path)
+    }
+
+    /// The model as it stands after so many epochs, if its weights are all finite.
+    fn model(&self, epoch: usize) -> Result<ModelFile, TrainError> {
+        Ok(ModelFile {
+            model: self.config.model.clone(),
+            input: self.problem.input.clone(),
+            task: self.problem.task.clone(),
+            provenance: self.provenance(None, epoch),
+            state: self.finite_state()?,
+        })
     }
 
     /// The weights, if they are all finite.
@@ -525,6 +594,13 @@ impl<'a> Session<'a> {
             evaluation: None,
             epochs: self.progress.epoch,
             model_epoch: None,
+            kept: None,
+            parent: self
+                .progress
+                .before
+                .parent
+                .as_ref()
+                .map(|parent| parent.file.clone()),
             steps: self.progress.global_step,
             seconds: self.progress.seconds,
             step_seconds: self.step_seconds,

@@ -18,6 +18,10 @@ use crate::recording::Recorded;
 /// Steps on a GPU between two readings of the losses: each reading waits for the device.
 const GROUP: usize = 16;
 
+/// A run has diverged when a loss is so many times that of its first step, or 1 where that was less: no output of a network
+/// that still learns is so far off.
+const DIVERGED: f64 = 1e8;
+
 /// A step on a GPU whose loss was not read yet.
 pub(super) struct Waiting {
     step: Done,
@@ -134,7 +138,8 @@ impl Session<'_> {
         let begun = Instant::now();
         let network = self.take_network()?;
         let accumulate = self.config.train.accumulate.max(1) as u64;
-        let place = self.progress.global_step * accumulate + self.gathered.batches as u64;
+        let steps = self.progress.before.steps + self.progress.global_step;
+        let place = steps * accumulate + self.gathered.batches as u64;
         let mut dropout = DropoutStream::new(self.config.seed, place);
         let outputs = network.forward_train(batch.inputs, &mut dropout);
         let amount = self.amount(&batch.truth, batch.len);
@@ -363,6 +368,7 @@ impl Session<'_> {
         let classes = self.problem.has_classes();
         let epoch = self.progress.epoch + 1;
         for step in steps {
+            self.heed_growth(step)?;
             let row = self.row(step);
             self.recorder.step(&row)?;
             self.progress.samples += step.samples as u64;
@@ -408,6 +414,26 @@ impl Session<'_> {
             accuracy: classes.then(|| step.tally.correct as f64 / samples),
             learning_rate: step.learning_rate,
         }
+    }
+
+    /// Stops a run whose loss has left every sensible range, however finite it is; the record keeps the step.
+    fn heed_growth(&mut self, step: &Done) -> Result<(), TrainError> {
+        let row = self.row(step);
+        if step.step == 0 {
+            self.progress.first_loss = row.loss;
+        }
+        let first = self.progress.first_loss;
+        if row.loss <= DIVERGED * first.max(1.0) {
+            return Ok(());
+        }
+        self.recorder.failed_step(&row)?;
+        Err(TrainError::Diverged {
+            step: step.step,
+            loss: row.loss,
+            first,
+            learning_rate: step.learning_rate,
+            checkpoint: self.store.latest_path(),
+        })
     }
 
     /// The error of a step whose loss is not finite, which the record keeps.

@@ -11,15 +11,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::metrics::finite;
 
+pub use granule_models::folder::CONFIG_FILE;
 pub use recorder::{RecordOptions, RunRecorder};
 pub(crate) use report::write_data;
 pub use report::{
-    Fact, MistakeCard, OutputTrace, Picture, ReportData, Scatter, TestResult, TrialExample,
-    first_layer_filters, render, write_report,
+    ComparedRun, Comparison, Fact, MistakeCard, OutputTrace, Picture, ReportData, RunInfo, Scatter,
+    TestResult, TrialExample, first_layer_filters, list_runs, render, render_comparison,
+    write_report,
 };
 
-/// The resolved configuration inside a run folder.
-pub const CONFIG_FILE: &str = "config.toml";
 /// Step and epoch rows inside a run folder, one JSON object a line.
 pub const METRICS_JSONL: &str = "metrics.jsonl";
 /// Epoch rows inside a run folder.

@@ -4,7 +4,7 @@ use granule_data::{Dataset, Features, Normalization, Shape, Split, Targets};
 use granule_device::{DeviceSpec, OpenDevice};
 use granule_models::{MlpConfig, ModelConfig, ModelFile};
 use granule_train::{
-    EpochEvent, Event, Observer, OptimizerConfig, Outcome, RunConfig, StepEvent, StopFlag,
+    EpochEvent, Event, Keep, Observer, OptimizerConfig, Outcome, RunConfig, StepEvent, StopFlag,
     TrainConfig, TrainError, train_with,
 };
 
@@ -155,6 +155,7 @@ pub struct Witness {
     pub early_stop: Option<(usize, usize)>,
     pub already_finished: bool,
     pub resumed_at: Option<u64>,
+    pub keep: Option<Keep>,
     pub stop_after: Option<(u64, StopFlag)>,
 }
 
@@ -163,6 +164,7 @@ impl Observer for Witness {
         match event {
             Event::Start(start) => {
                 self.resumed_at = start.resumed_from.map(|_| start.done_steps);
+                self.keep = Some(start.keep);
             }
             Event::Step(step) => {
                 self.steps.push(*step);

@@ -1,13 +1,40 @@
 use granule_data::{Features, Shape, Split};
-use granule_train::config::{ConstantConfig, SgdConfig};
+use granule_train::config::{ConstantConfig, SgdConfig, StepConfig};
 use granule_train::record::ReportData;
-use granule_train::{Loss, OptimizerConfig, Quiet, ScheduleConfig, TrainError, evaluate};
+use granule_train::{
+    Event, Loss, Observer, OptimizerConfig, Quiet, ScheduleConfig, StopFlag, TrainError, evaluate,
+    train_with,
+};
 
 use crate::checkpoints::{model_in, step_checkpoint};
 use crate::common::*;
 
+/// The rate of a step, and whether the loss gets out of the range of numbers at once.
+type Course = (ScheduleConfig, fn(u64) -> f64, bool);
+
 #[test]
 fn a_diverging_loss_stops_the_run_and_keeps_the_last_good_checkpoint() {
+    // The four steps of the first epoch do no harm, those near the full rate do, and those after a leap.
+    let rise = ScheduleConfig::Constant(ConstantConfig { warmup_steps: 400 });
+    let leap = ScheduleConfig::Step(StepConfig {
+        every_epochs: 1,
+        gamma: 1e30,
+        ..Default::default()
+    });
+    let courses: [Course; 2] = [
+        (
+            rise,
+            |step| 60.0 * ((step + 1) as f64 / 400.0).min(1.0),
+            false,
+        ),
+        (leap, |_| 60.0 * 1e30, true),
+    ];
+    for course in courses {
+        diverges(course);
+    }
+}
+
+fn diverges((schedule, rate, at_once): Course) {
     let data = plane(64, 8);
     on_each(&BACKENDS, |spec, _| {
         let dir = tempfile::tempdir().unwrap();
@@ -18,11 +45,14 @@ fn a_diverging_loss_stops_the_run_and_keeps_the_last_good_checkpoint() {
             momentum: 0.9,
             ..Default::default()
         });
-        // The four steps of the first epoch do no harm, those near the full rate do.
-        config.schedule = ScheduleConfig::Constant(ConstantConfig { warmup_steps: 400 });
+        if at_once {
+            // Small enough for an epoch.
+            config.train.clip_norm = Some(1e-3);
+        }
+        config.schedule = schedule;
         let error = run(&config, &data, dir.path()).map(|_| ()).unwrap_err();
         let text = error.to_string();
-        let (step, kept_at, checkpoint) = match &error {
+        let (step, checkpoint) = match &error {
             TrainError::NonFinite {
                 step,
                 learning_rate,
@@ -30,16 +60,32 @@ fn a_diverging_loss_stops_the_run_and_keeps_the_last_good_checkpoint() {
                 checkpoint,
                 loss,
             } => {
-                let expected = 60.0 * ((step + 1) as f64 / 400.0).min(1.0);
-                assert!((learning_rate - expected).abs() < 1e-9, "{learning_rate}");
-                assert!(!loss.is_finite() && !gradient_norm.is_finite());
-                (*step, step - step % 4, checkpoint.clone())
+                let expected = rate(*step);
+                assert!(
+                    (learning_rate / expected - 1.0).abs() < 1e-9,
+                    "{learning_rate}"
+                );
+                assert!(at_once && !loss.is_finite() && !gradient_norm.is_finite());
+                (*step, checkpoint.clone())
             }
-            TrainError::NonFiniteWeights {
-                step, checkpoint, ..
-            } => (*step, step - 4, checkpoint.clone()),
+            TrainError::Diverged {
+                step,
+                learning_rate,
+                checkpoint,
+                loss,
+                first,
+            } => {
+                let expected = rate(*step);
+                assert!(
+                    (learning_rate / expected - 1.0).abs() < 1e-9,
+                    "{learning_rate}"
+                );
+                assert!(!at_once && *loss > 1e8 * first, "{text}");
+                (*step, checkpoint.clone())
+            }
             other => panic!("{spec}: {other}"),
         };
+        let kept_at = step - step % 4;
         assert!(text.contains(&format!("step {step}")), "{text}");
         assert!(kept_at >= 4, "{spec}: diverged in the first epoch: {text}");
         let path = step_checkpoint(dir.path(), kept_at);
@@ -59,6 +105,75 @@ fn a_diverging_loss_stops_the_run_and_keeps_the_last_good_checkpoint() {
         let page = std::fs::read_to_string(dir.path().join("report.html")).unwrap();
         assert!(page.contains("not finished"), "{page}");
     });
+}
+
+#[test]
+fn a_divergence_that_stays_finite_does_not_end_well() {
+    let data = points(120, 12);
+    on_each(&BACKENDS, |spec, _| {
+        let mut config = config(spec, mlp(&[16], 0.0), 3, 16);
+        config.optimizer = adam(1e12);
+        let dir = tempfile::tempdir().unwrap();
+        let error = run(&config, &data, dir.path()).map(|_| ()).unwrap_err();
+        match &error {
+            TrainError::Diverged {
+                step, loss, first, ..
+            } => {
+                assert_eq!(*step, 1, "{spec}");
+                assert!(loss.is_finite() && *loss > 1e12 && *first < 10.0, "{spec}");
+            }
+            other => panic!("{spec}: {other}"),
+        }
+        let text = error.to_string();
+        assert!(text.contains("optimizer.lr"), "{text}");
+        assert!(!dir.path().join("model.granule").exists());
+
+        // Less absurd, but no training either.
+        config.optimizer = adam(30.0);
+        let dir = tempfile::tempdir().unwrap();
+        let (_, witness) = run(&config, &data, dir.path()).unwrap();
+        let said = witness.warnings.concat();
+        assert!(
+            said.contains("diverges") && said.contains("optimizer.lr"),
+            "{spec}: {said}"
+        );
+        assert_eq!(witness.warnings.len(), 1);
+    });
+}
+
+/// Puts a file where the checkpoints are to go.
+struct Blocker<'a>(&'a std::path::Path);
+
+impl Observer for Blocker<'_> {
+    fn event(&mut self, event: &Event<'_>) {
+        if let Event::Start(_) = event {
+            std::fs::write(self.0.join("checkpoints"), "").unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_to_names_the_next_command() {
+    let spec = "flex".parse().unwrap();
+    let data = points(24, 6);
+    let root = tempfile::tempdir().unwrap();
+    let config = config(&spec, mlp(&[4], 0.0), 1, 4);
+    let file = root.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let error = run(&config, &data, &file.join("run"))
+        .map(|_| ())
+        .unwrap_err();
+    assert!(error.to_string().contains("--run-dir"), "{error}");
+
+    let dir = root.path().join("run");
+    let (mut blocker, stop) = (Blocker(&dir), StopFlag::new());
+    let error = train_with(&config, &data, Some(&dir), &mut blocker, &stop).unwrap_err();
+    assert!(matches!(error, TrainError::Stopped { .. }), "{error}");
+    let advice = format!("granule train --resume {}", dir.display());
+    assert!(error.to_string().contains(&advice), "{error}");
+    std::fs::remove_file(dir.join("checkpoints")).unwrap();
+    let outcome = granule_train::resume_with(&dir, &data, &mut Quiet, &stop).unwrap();
+    assert_eq!(outcome.steps, 6);
 }
 
 #[cfg(target_os = "linux")]

@@ -1,7 +1,9 @@
 use granule_data::Augmentation;
 use granule_models::{LeNetConfig, ModelConfig, ResNetConfig};
 use granule_train::config::{CosineConfig, RmsPropConfig, SgdConfig};
-use granule_train::{DataConfig, EarlyStopping, OptimizerConfig, ScheduleConfig, TrainConfig};
+use granule_train::{
+    DataConfig, EarlyStopping, Keep, OptimizerConfig, ScheduleConfig, TrainConfig,
+};
 
 use crate::checkpoints::{model_in, step_checkpoint};
 use crate::common::*;
@@ -138,6 +140,7 @@ fn early_stopping_gives_the_best_epoch() {
         // Far too large: the loss soon only jumps about.
         config.optimizer = adam(0.5);
         config.data.validation = 0.3;
+        config.train.keep = Keep::BestLoss;
         config.train.early_stopping = Some(EarlyStopping {
             patience: 3,
             min_delta: 0.0,

@@ -362,6 +362,9 @@ fn every_turn_is_told_of_once() {
     let mut told = Warnings::default();
     let folder = dir.path().join("run");
     train(&config, Some(&folder), &mut told, &StopFlag::new()).unwrap();
+    // A fit this short is warned of as well.
+    told.0
+        .retain(|text| text.starts_with(|c: char| c.is_ascii_digit()));
     assert_eq!(told.0, ["1/2 couplers", "2/2 couplers population"]);
 }
 

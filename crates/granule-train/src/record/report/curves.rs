@@ -13,6 +13,8 @@ const RIGHT: f64 = WIDTH - 14.0;
 const TOP: f64 = 22.0;
 const BOTTOM: f64 = HEIGHT - 44.0;
 const MOST_EPOCHS: usize = 400;
+/// Lines of runs have so many colours of their own.
+const RUN_COLOURS: usize = 8;
 /// Curves within epochs help while there are few of them, and are averaged to this many points.
 const MOST_EPOCHS_BY_STEP: usize = 2;
 const MOST_STEP_POINTS: usize = 60;
@@ -39,8 +41,8 @@ pub(super) struct Chart {
 
 #[derive(Debug, Serialize)]
 pub(super) struct Line {
-    pub class: &'static str,
-    pub name: &'static str,
+    pub class: String,
+    pub name: String,
     pub path: String,
     pub dots: Vec<(String, String)>,
 }
@@ -125,6 +127,114 @@ pub(super) fn charts(
     .into_iter()
     .flatten()
     .collect()
+}
+
+/// Charts of one quantity each with a line for every run, for the quantities that a run has: training and validation loss
+/// and accuracy.
+pub(super) fn overlays(runs: &[(&str, &[EpochRow])]) -> Vec<Chart> {
+    let thinned: Vec<(&str, Vec<EpochRow>)> = runs
+        .iter()
+        .map(|(name, epochs)| (*name, thin_epochs(epochs, None)))
+        .collect();
+    let draw = |quantity, id, title, value| overlay(quantity, (id, title), value, &thinned);
+    [
+        draw(&LOSS, "loss", "Training loss", LOSS.train),
+        draw(&LOSS, "validation-loss", "Validation loss", LOSS.validation),
+        draw(&ACCURACY, "accuracy", "Training accuracy", ACCURACY.train),
+        draw(
+            &ACCURACY,
+            "validation-accuracy",
+            "Validation accuracy",
+            ACCURACY.validation,
+        ),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn overlay(
+    quantity: &Quantity,
+    (id, title): (&'static str, &'static str),
+    value: fn(&EpochRow) -> Option<f64>,
+    runs: &[(&str, Vec<EpochRow>)],
+) -> Option<Chart> {
+    let points = |epochs: &[EpochRow]| -> Vec<(f64, f64)> {
+        let rows = epochs.iter();
+        rows.filter_map(|row| Some((row.epoch as f64, value(row)?)))
+            .collect()
+    };
+    let all: Vec<(usize, &str, Vec<(f64, f64)>)> = runs
+        .iter()
+        .enumerate()
+        .map(|(index, (name, epochs))| (index, *name, points(epochs)))
+        .filter(|(.., points)| !points.is_empty())
+        .collect();
+    let ranged: Vec<f64> = all
+        .iter()
+        .flat_map(|(.., points)| points.iter().map(|point| point.1))
+        .filter(|value| value.is_finite())
+        .collect();
+    if ranged.is_empty() {
+        return None;
+    }
+    let longest = runs
+        .iter()
+        .map(|(_, epochs)| epochs)
+        .max_by_key(|epochs| epochs.last().map_or(0, |row| row.epoch))?;
+    let (x, y) = (x_axis(longest, false), y_axis(quantity, &ranged));
+    let shown = |value: f64| match quantity.is_fraction {
+        true => format::percent(value, 2),
+        false => format::significant(value),
+    };
+    let tip = |row: &EpochRow| {
+        let mut tip = format!("epoch {}", row.epoch);
+        for (_, name, points) in &all {
+            if let Some((_, value)) = points.iter().find(|(epoch, _)| *epoch == row.epoch as f64) {
+                tip.push_str(&format!("\n{name} {}", shown(*value)));
+            }
+        }
+        tip
+    };
+    Some(Chart {
+        id,
+        title,
+        note: logarithmic_note(&y),
+        width: WIDTH,
+        height: HEIGHT,
+        left: LEFT,
+        right: RIGHT,
+        top: TOP,
+        bottom: BOTTOM,
+        x_ticks: x.whole_ticks(),
+        y_ticks: y.ticks(|value| tick_label(quantity, &y, value)),
+        lines: all
+            .iter()
+            .map(|(index, name, points)| {
+                let dotted = points.len() == 1;
+                line(&run_class(*index), name, points, &x, &y, dotted)
+            })
+            .collect(),
+        best: None,
+        strips: strips(longest, &x, tip),
+    })
+}
+
+/// The style of a run's line: so many colours, then again with dashes.
+pub(super) fn run_class(index: usize) -> String {
+    let dashed = if index / RUN_COLOURS % 2 == 1 {
+        " dashed"
+    } else {
+        ""
+    };
+    format!("run-{}{dashed}", index % RUN_COLOURS)
+}
+
+fn logarithmic_note(y: &Axis) -> String {
+    match y.is_logarithmic() {
+        true => "logarithmic axis".into(),
+        false => String::new(),
+    }
 }
 
 /// Averages neighbouring rows, so that at most `limit` remain.
@@ -220,11 +330,7 @@ fn chart(
     Some(Chart {
         id: quantity.id,
         title: quantity.title,
-        note: if y.is_logarithmic() {
-            "logarithmic axis".into()
-        } else {
-            String::new()
-        },
+        note: logarithmic_note(&y),
         width: WIDTH,
         height: HEIGHT,
         left: LEFT,
@@ -239,7 +345,7 @@ fn chart(
         y_ticks: y.ticks(|value| tick_label(quantity, &y, value)),
         lines,
         best: best.and_then(|best| best_mark(best, &x)),
-        strips: strips(quantity, epochs, &x, best_epoch),
+        strips: strips(epochs, &x, |row| tip(quantity, row, best_epoch)),
     })
 }
 
@@ -303,14 +409,7 @@ fn tick_label(quantity: &Quantity, axis: &Axis, value: f64) -> String {
     }
 }
 
-fn line(
-    class: &'static str,
-    name: &'static str,
-    points: &[(f64, f64)],
-    x: &Axis,
-    y: &Axis,
-    dotted: bool,
-) -> Line {
+fn line(class: &str, name: &str, points: &[(f64, f64)], x: &Axis, y: &Axis, dotted: bool) -> Line {
     let mut path = String::new();
     let mut dots = Vec::new();
     let mut pen_down = false;
@@ -333,8 +432,8 @@ fn line(
         }
     }
     Line {
-        class,
-        name,
+        class: class.to_owned(),
+        name: name.to_owned(),
         path,
         dots,
     }
@@ -355,16 +454,8 @@ fn best_mark(epoch: u64, x: &Axis) -> Option<Best> {
     })
 }
 
-fn strips(
-    quantity: &Quantity,
-    epochs: &[EpochRow],
-    x: &Axis,
-    best_epoch: Option<u64>,
-) -> Vec<Strip> {
-    let at: Vec<f64> = epochs
-        .iter()
-        .filter_map(|row| x.place(row.epoch as f64))
-        .collect();
+/// What to tell about an epoch.
+fn tip(quantity: &Quantity, row: &EpochRow, best_epoch: Option<u64>) -> String {
     let value = |value: f64| {
         if quantity.is_fraction {
             format::percent(value, 2)
@@ -372,6 +463,32 @@ fn strips(
             format::significant(value)
         }
     };
+    let mut tip = format!("epoch {}", row.epoch);
+    if best_epoch == Some(row.epoch) {
+        tip.push_str(" (best)");
+    }
+    for (name, found) in [
+        (quantity.name, (quantity.train)(row)),
+        ("validation", (quantity.validation)(row)),
+    ] {
+        if let Some(found) = found {
+            tip.push_str(&format!("\n{name} {}", value(found)));
+        }
+    }
+    if quantity.id != LEARNING_RATE.id {
+        tip.push_str(&format!(
+            "\nlearning rate {}",
+            format::significant(row.learning_rate)
+        ));
+    }
+    tip
+}
+
+fn strips(epochs: &[EpochRow], x: &Axis, tip: impl Fn(&EpochRow) -> String) -> Vec<Strip> {
+    let at: Vec<f64> = epochs
+        .iter()
+        .filter_map(|row| x.place(row.epoch as f64))
+        .collect();
     epochs
         .iter()
         .zip(&at)
@@ -381,29 +498,11 @@ fn strips(
                 |other: Option<&f64>, end: f64| other.map_or(end, |other| (middle + other) / 2.0);
             let from = half_way(index.checked_sub(1).and_then(|before| at.get(before)), LEFT);
             let to = half_way(at.get(index + 1), RIGHT);
-            let mut tip = format!("epoch {}", row.epoch);
-            if best_epoch == Some(row.epoch) {
-                tip.push_str(" (best)");
-            }
-            for (name, found) in [
-                (quantity.name, (quantity.train)(row)),
-                ("validation", (quantity.validation)(row)),
-            ] {
-                if let Some(found) = found {
-                    tip.push_str(&format!("\n{name} {}", value(found)));
-                }
-            }
-            if quantity.id != LEARNING_RATE.id {
-                tip.push_str(&format!(
-                    "\nlearning rate {}",
-                    format::significant(row.learning_rate)
-                ));
-            }
             Strip {
                 x: format::coordinate(from),
                 width: format::coordinate((to - from).max(0.0)),
                 middle: format::coordinate(middle),
-                tip,
+                tip: tip(row),
             }
         })
         .collect()

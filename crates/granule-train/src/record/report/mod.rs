@@ -1,6 +1,7 @@
 //! The page that shows a run.
 
 mod axis;
+mod compare;
 mod curves;
 mod format;
 mod heatmap;
@@ -24,11 +25,13 @@ use super::{CONFIG_FILE, EpochRow, REPORT_HTML, REPORT_JSON, RecordError, StepRo
 use crate::metrics::{ClassificationReport, ConfusionMatrix, RegressionScores, finite};
 use crate::{RecordingScores, TrialScores};
 
+pub use compare::{ComparedRun, Comparison, RunInfo, list_runs, render_comparison};
 pub use picture::{Picture, first_layer_filters};
 pub use scatter::Scatter;
 pub use trial::{OutputTrace, TrialExample};
 
 const TEMPLATE: &str = include_str!("template.html");
+const CHARTS: &str = include_str!("charts.html");
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");
 const MOST_STORED_STEPS: usize = 1000;
@@ -226,6 +229,12 @@ impl ReportData {
 /// # Errors
 /// [`RecordError::Render`] when the template fails.
 pub fn render(data: &ReportData) -> Result<String, RecordError> {
+    let run = Value::from(Serde(view::view(data)));
+    page(TEMPLATE, context! { style => STYLE, script => SCRIPT, run })
+}
+
+/// A page of a template, which may take its charts from `charts.html`.
+fn page(template: &str, context: Value) -> Result<String, RecordError> {
     let failed = |error: minijinja::Error| RecordError::Render {
         reason: format!("{error:#}"),
     };
@@ -237,13 +246,13 @@ pub fn render(data: &ReportData) -> Result<String, RecordError> {
         .map_err(failed)?;
     environment.set_syntax(syntax);
     environment
-        .add_template(REPORT_HTML, TEMPLATE)
+        .add_template("charts.html", CHARTS)
+        .map_err(failed)?;
+    environment
+        .add_template(REPORT_HTML, template)
         .map_err(failed)?;
     let template = environment.get_template(REPORT_HTML).map_err(failed)?;
-    let run = Value::from(Serde(view::view(data)));
-    template
-        .render(context! { style => STYLE, script => SCRIPT, run })
-        .map_err(failed)
+    template.render(context).map_err(failed)
 }
 
 /// Writes `report.json` and `report.html` into the run folder.

@@ -1,0 +1,134 @@
+//! The file of a checkpoint: a model with the state of its optimiser and how far its run has come.
+
+use std::collections::HashMap;
+use std::io::{self, Write};
+
+use safetensors::{Dtype, SafeTensors};
+use serde::Deserialize;
+
+use crate::file::Document;
+use crate::tensors::{checksum, checksum_of, write_tensors};
+use crate::{ModelError, ModelFile, StateDict, TensorValue};
+
+const PROGRESS: &str = "granule.progress";
+const MODEL: &str = "granule.model";
+const CHECKSUM: &str = "granule.crc32";
+
+/// A checkpoint in memory.
+///
+/// On disk it is a safetensors file: the model's tensors under `model/`, the optimiser's under `optimizer/`; in
+/// `__metadata__` the progress and what a model file says of its model, each a JSON document, with a CRC-32 over both,
+/// names, shapes and elements.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CheckpointFile {
+    /// A JSON object that begins with `format`, which is [`FORMAT`](Self::FORMAT); the rest is the trainer's.
+    pub progress: String,
+    /// The model as it is at this point.
+    pub model: ModelFile,
+    /// The state of the optimiser.
+    pub optimizer: StateDict,
+}
+
+/// The part of the progress that every format has.
+#[derive(Deserialize)]
+struct Version {
+    format: u32,
+}
+
+impl CheckpointFile {
+    /// The format written and read.
+    pub const FORMAT: u32 = 3;
+
+    /// Whether the metadata of a safetensors file are those of a checkpoint.
+    pub(crate) fn is_one(metadata: &HashMap<String, String>) -> bool {
+        metadata.contains_key(PROGRESS)
+    }
+
+    /// Writes the file's content, tensor by tensor, without a second copy of them.
+    ///
+    /// # Errors
+    ///
+    /// Those of `out`; `InvalidData` for what cannot be written.
+    pub fn write_to(&self, out: &mut impl Write) -> io::Result<()> {
+        let document = serde_json::to_string(&self.model.document())?;
+        let parts = [("model", &self.model.state), ("optimizer", &self.optimizer)];
+        let tensors: Vec<(String, &TensorValue)> = parts
+            .into_iter()
+            .flat_map(|(part, dict)| dict.0.iter().map(move |entry| (part, entry)))
+            .map(|(part, (name, value))| (format!("{part}/{name}"), value))
+            .collect();
+        let named = tensors.iter().map(|(name, value)| (name.as_str(), *value));
+        let crc = checksum_of(&format!("{}{document}", self.progress), named);
+        let metadata = HashMap::from([
+            (PROGRESS.to_owned(), self.progress.clone()),
+            (MODEL.to_owned(), document),
+            (CHECKSUM.to_owned(), format!("{crc:08x}")),
+        ]);
+        write_tensors(out, metadata, &tensors)
+    }
+
+    /// Reads a file's content.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::Version`] for another format, [`ModelError::Checksum`] and [`ModelError::Format`] for what is damaged
+    /// or no checkpoint.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, ModelError> {
+        let (_, header) = SafeTensors::read_metadata(bytes).map_err(ModelError::format)?;
+        let metadata = header.metadata().as_ref();
+        let entry = |key: &str| metadata.and_then(|metadata| metadata.get(key));
+        let needed = |key: &str| {
+            entry(key).ok_or_else(|| ModelError::format(format!("no {key} in its metadata")))
+        };
+        let progress = needed(PROGRESS)?;
+        let stored = needed(CHECKSUM)?;
+        let document = entry(MODEL).map_or("", String::as_str);
+        let file = SafeTensors::deserialize(bytes).map_err(ModelError::format)?;
+        let mut tensors = file.tensors();
+        tensors.sort_by(|(a, _), (b, _)| a.cmp(b));
+        let found = checksum(
+            &format!("{progress}{document}"),
+            tensors
+                .iter()
+                .map(|(name, view)| (name.as_str(), view.shape(), view.data())),
+        );
+        let expected = u32::from_str_radix(stored, 16)
+            .ok()
+            .filter(|crc| format!("{crc:08x}") == *stored)
+            .ok_or_else(|| ModelError::format(format!("its CRC-32 is {stored:?}")))?;
+        if found != expected {
+            return Err(ModelError::Checksum { expected, found });
+        }
+        // The number comes first: of another format nothing else need be where this one has it.
+        let Version { format } = serde_json::from_str(progress).map_err(ModelError::format)?;
+        if format != Self::FORMAT {
+            return Err(ModelError::Version {
+                found: format,
+                supported: Self::FORMAT,
+            });
+        }
+        let document: Document<'static> =
+            serde_json::from_str(needed(MODEL)?).map_err(ModelError::format)?;
+        let (mut model, mut optimizer) = (StateDict::default(), StateDict::default());
+        for (name, view) in tensors {
+            if view.dtype() != Dtype::F32 {
+                return Err(ModelError::format(format!("{name} is not of type F32")));
+            }
+            let (words, _) = view.data().as_chunks::<4>();
+            let value = TensorValue {
+                shape: view.shape().to_vec(),
+                data: words.iter().map(|word| f32::from_le_bytes(*word)).collect(),
+            };
+            match name.split_once('/') {
+                Some(("model", name)) => model.0.insert(name.to_owned(), value),
+                Some(("optimizer", name)) => optimizer.0.insert(name.to_owned(), value),
+                _ => return Err(ModelError::format(format!("unknown tensor {name}"))),
+            };
+        }
+        Ok(Self {
+            progress: progress.clone(),
+            model: document.with(model),
+            optimizer,
+        })
+    }
+}
