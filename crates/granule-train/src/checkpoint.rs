@@ -493,10 +493,7 @@ mod tests {
                 ..good.clone()
             },
             Progress {
-                best: Some(Best {
-                    epoch: 9,
-                    loss: 0.1,
-                }),
+                best: Some(Best::new(9, 0.1, None)),
                 ..good.clone()
             },
         ];
@@ -505,16 +502,23 @@ mod tests {
         }
     }
 
+    fn bytes(checkpoint: Checkpoint) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let file = checkpoint.into_file().unwrap();
+        file.write_to(&mut bytes).unwrap();
+        bytes
+    }
+
     #[test]
     fn comes_back_bit_for_bit() {
         let checkpoint = checkpoint(5);
-        let bytes = checkpoint.clone().into_bytes().unwrap();
+        let bytes = bytes(checkpoint.clone());
         assert_eq!(Checkpoint::from_bytes(&bytes).unwrap(), checkpoint);
     }
 
     #[test]
     fn any_changed_or_missing_byte_is_noticed() {
-        let whole = checkpoint(5).into_bytes().unwrap();
+        let whole = bytes(checkpoint(5));
         for i in 0..whole.len() {
             let mut bytes = whole.clone();
             bytes[i] ^= 0x11;

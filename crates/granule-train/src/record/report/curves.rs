@@ -164,7 +164,7 @@ fn overlay(
         rows.filter_map(|row| Some((row.epoch as f64, value(row)?)))
             .collect()
     };
-    let all: Vec<(usize, &str, Vec<(f64, f64)>)> = runs
+    let all: Vec<_> = runs
         .iter()
         .enumerate()
         .map(|(index, (name, epochs))| (index, *name, points(epochs)))
