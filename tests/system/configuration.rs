@@ -253,3 +253,51 @@ fn a_failure_is_the_last_object() {
         "{last}"
     );
 }
+
+#[test]
+fn a_failure_in_the_middle_is_the_last_object() {
+    let dir = tempfile::tempdir().unwrap();
+    let args = "train --json --device flex --optimizer sgd --lr 1e30 --limit-train 640 --run-dir r";
+    let run: Finished = granule(dir.path())
+        .args(args.split(' '))
+        .output()
+        .unwrap()
+        .into();
+    let last = run.json().pop().unwrap();
+    assert_eq!((run.code, &last["event"]), (Some(1), &"error".into()));
+    assert_eq!(last["exit_code"], 1);
+    assert!(
+        last["message"].as_str().unwrap().contains("at step 2"),
+        "{last}"
+    );
+}
+
+#[test]
+fn a_model_is_no_configuration() {
+    let model = trained().join("model.granule");
+    let text = refused(trained(), &["train", model.to_str().unwrap()], 2);
+    for part in [
+        "is a trained model, not a configuration",
+        "granule eval",
+        "config.toml",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+}
+
+#[test]
+fn lines_of_epochs_fit_80_columns() {
+    let dir = tempfile::tempdir().unwrap();
+    let args = "train --device flex --epochs 100 --limit-train 100 --limit-test 50 --validation 0.2 --run-dir r";
+    let run = fine(dir.path(), &args.split(' ').collect::<Vec<_>>());
+    let lines = run.stderr.lines();
+    let of_epochs = lines.filter(|line| {
+        let text = line.trim_start();
+        text.starts_with("epoch") || text.starts_with("validation loss")
+    });
+    let of_epochs: Vec<&str> = of_epochs.collect();
+    assert!(of_epochs.len() >= 100, "{}", run.stderr);
+    for line in of_epochs {
+        assert!(line.chars().count() <= 80, "{line}");
+    }
+}

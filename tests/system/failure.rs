@@ -30,7 +30,7 @@ fn a_run_that_diverges_says_where_and_is_reported() {
     ];
     let text = refused(dir.path(), &diverging, 1);
     for part in [
-        "at step ",
+        "at step 2 ",
         "learning rate 1.000e30",
         "gradient norm",
         "optimizer.lr",
@@ -39,6 +39,7 @@ fn a_run_that_diverges_says_where_and_is_reported() {
     }
     let page = report(dir.path(), "r");
     assert!(page.contains("learning rate 1.000e30"), "{page}");
+    assert!(page.contains("2 steps, the last in epoch 1"), "{page}");
 }
 
 #[test]
@@ -54,6 +55,35 @@ fn a_run_that_was_killed_is_reported_as_far_as_it_came() {
     process.finish();
     let page = report(dir.path(), "r");
     assert!(page.contains("Learning curves"), "{page}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_limit_of_file_sizes_ends_a_run_with_an_error() {
+    use crate::support::{Finished, granule};
+
+    let dir = tempfile::tempdir().unwrap();
+    let binary = granule(dir.path());
+    // 100 blocks hold the configuration and the first lines of the journal, but no checkpoint.
+    let limited = Finished::from(
+        std::process::Command::new("sh")
+            .current_dir(dir.path())
+            .args(["-c", "ulimit -f 100; exec \"$0\" \"$@\""])
+            .arg(binary.get_program())
+            .args(
+                "train mlp --json --device flex --epochs 1 --limit-train 256 --run-dir r"
+                    .split(' '),
+            )
+            .output()
+            .unwrap(),
+    );
+    assert_eq!(limited.code, Some(1), "{}", limited.stderr);
+    let last = limited.json().pop().unwrap();
+    assert_eq!(last["event"], "error", "{last}");
+    for part in ["cannot write", "too large"] {
+        let said = limited.stderr.to_lowercase();
+        assert!(said.contains(part), "{part}: {}", limited.stderr);
+    }
 }
 
 #[cfg(target_os = "linux")]

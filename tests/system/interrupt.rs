@@ -23,7 +23,7 @@ fn a_signal_saves_a_checkpoint_and_the_run_goes_on() {
         dir.path(),
         &[&["train", "--quiet", "--run-dir", "whole"], &WORK[..]].concat(),
     );
-    for signal in ["INT", "TERM"] {
+    for signal in ["INT", "TERM", "HUP"] {
         let run_dir = format!("stopped-{signal}");
         let mut process = Watched::start(
             dir.path(),

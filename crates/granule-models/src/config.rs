@@ -160,7 +160,7 @@ macro_rules! init {
     ($($config:ty => $model:ty,)+) => {$(
         impl $config {
             /// Builds the model on a device. Its weights are drawn on the host from `seed` and each parameter's path, so
-            /// one seed is one model on every device. On an autodiff device the model is ready to train.
+            /// one seed starts from the same ones on every device. On an autodiff device the model is ready to train.
             ///
             /// # Errors
             ///

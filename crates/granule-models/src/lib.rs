@@ -6,7 +6,7 @@
 //! - [`ModelFile`] is a trained model in one file: weights, configuration, classes, normalisation, provenance.
 //! - [`Classifier`] and [`Predictor`] run such a file on images and arrays.
 //!
-//! Initial weights and dropout masks are drawn on the host, so one seed gives one model on every device.
+//! Initial weights and dropout masks are drawn on the host: one seed gives the same ones on every device.
 //!
 //! # Features
 //!

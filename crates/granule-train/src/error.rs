@@ -88,7 +88,7 @@ pub enum TrainError {
          lower optimizer.lr or set train.clip_norm{}", Kept(.checkpoint)
     )]
     NonFinite {
-        /// Optimiser steps done before.
+        /// The optimiser step, from 1.
         step: u64,
         /// The loss of the step's batch.
         loss: f64,
@@ -221,7 +221,7 @@ pub enum TrainError {
          {learning_rate:.3e}); lower optimizer.lr or set train.clip_norm{}", Kept(.checkpoint)
     )]
     Diverged {
-        /// Optimiser steps done before.
+        /// The optimiser step, from 1.
         step: u64,
         /// The loss of the step's batch.
         loss: f64,

@@ -32,11 +32,12 @@ pub struct ExperimentConfig {
     /// without resets and systems without noise: within each `dt` they then take as many steps as that needs. Default:
     /// steps of `dt`, or 1e-4 where `atol` is given.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schemars(transform = crate::setting::Range::Positive))]
+    #[cfg_attr(feature = "schema", schemars(transform = crate::setting::Range::NonNegative))]
     pub rtol: Option<f64>,
-    /// The same where a variable is near 0, in its unit. Default: steps of `dt`, or 1e-6 where `rtol` is given.
+    /// The same where a variable is near 0, in its unit; one of the two is above 0. Default: steps of
+    /// `dt`, or 1e-6 where `rtol` is given.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schemars(transform = crate::setting::Range::Positive))]
+    #[cfg_attr(feature = "schema", schemars(transform = crate::setting::Range::NonNegative))]
     pub atol: Option<f64>,
     /// The seed of everything that is drawn: weights, noise, connections. Default 0.
     pub seed: u64,

@@ -23,6 +23,7 @@ use crate::{DynamicsError, Place, QuantityKind, State, Variable};
 pub struct WilsonCowanConfig {
     /// The number of pairs, each for itself, side by side. Every setting below is one value for all of them or one for
     /// each.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub pairs: usize,
     /// τₑ in ms, above 0.
     pub excitatory_time_constant: Values,

@@ -428,7 +428,7 @@ impl Session<'_> {
         }
         self.recorder.failed_step(&row)?;
         Err(TrainError::Diverged {
-            step: step.step,
+            step: row.step,
             loss: row.loss,
             first,
             learning_rate: step.learning_rate,
@@ -443,7 +443,7 @@ impl Session<'_> {
             return error.into();
         }
         TrainError::NonFinite {
-            step: step.step,
+            step: row.step,
             loss: step.tally.loss / step.samples.max(1) as f64,
             learning_rate: step.learning_rate,
             gradient_norm: step.gradient_norm.unwrap_or(f64::NAN),

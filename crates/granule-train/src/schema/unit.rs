@@ -52,7 +52,8 @@ pub(super) fn add(schema: &mut Value) {
     }
 }
 
-/// The unit in the first sentence of a help: at its beginning, in parentheses, or after a comma or `in`.
+/// The unit in the first sentence of a help: at its beginning, in parentheses, or after a comma or `in`. A list whose
+/// elements have several units, as initial values of a model's variables may, has none.
 pub(super) fn of(help: &str) -> Option<&'static str> {
     let sentence = first_sentence(help);
     let fits = |(at, unit): &(usize, &str)| {
@@ -66,10 +67,11 @@ pub(super) fn of(help: &str) -> Option<&'static str> {
         let places = sentence.match_indices(unit).map(|(at, _)| at);
         places.map(move |at| (at, unit))
     });
-    let first = found
-        .filter(fits)
-        .min_by_key(|(at, unit)| (*at, usize::MAX - unit.len()));
-    first.map(|(_, unit)| unit)
+    let mut found: Vec<(usize, &str)> = found.filter(fits).collect();
+    found.sort_by_key(|(at, unit)| (*at, usize::MAX - unit.len()));
+    let (_, first) = *found.first()?;
+    let mixed = sentence.contains("(1)") || found.iter().any(|(_, unit)| *unit != first);
+    (!mixed).then_some(first)
 }
 
 /// Up to the first full stop that ends a sentence.

@@ -94,6 +94,7 @@ pub enum Recurrence {
     /// Blocks of units, such as areas or layers, with a density for each pair of them.
     Blocks {
         /// The number of units of each block; they add up to all units.
+        #[cfg_attr(feature = "schema", schemars(inner(range(min = 1))))]
         sizes: Vec<usize>,
         /// `densities[a][b]` is the share of the possible connections from block a to block b: 0 none, 1 all.
         densities: Vec<Vec<f64>>,

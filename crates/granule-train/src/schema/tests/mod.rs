@@ -1,3 +1,5 @@
+mod ranges;
+
 use toml::Table;
 
 use super::*;
@@ -72,4 +74,24 @@ fn every_key_has_help_and_a_form() {
             );
         }
     }
+}
+
+#[test]
+fn a_list_of_several_units_has_none() {
+    let schema = Schema::of_experiments();
+    let keys = schema.keys();
+    let unit = |path: &str, kind: &str| {
+        let fits = |key: &&Key<'_>| {
+            let last = key.needs.last().map(|(_, word)| word.as_str());
+            key.path == path && (last == Some(kind) || last.is_none())
+        };
+        let key = keys.iter().find(fits).unwrap();
+        key.node.unit().map(str::to_owned)
+    };
+    assert_eq!(unit("bold.initial", ""), None);
+    assert_eq!(unit("system.initial", "jansen-rit"), None);
+    assert_eq!(
+        unit("system.excitatory_time_constant", "jansen-rit").as_deref(),
+        Some("ms")
+    );
 }

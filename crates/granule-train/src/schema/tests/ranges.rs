@@ -1,0 +1,512 @@
+//! The ranges of the schema are those that validation keeps: every number is set just outside and just inside each end.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use burn::tensor::Device;
+use granule_dynamics::Place;
+use granule_dynamics::experiment::{ExperimentConfig, Preset, presets::PRESETS};
+use granule_models::{InputShape, ModelConfig};
+use serde::Deserialize;
+use toml::{Table, Value};
+
+use crate::RunConfig;
+use crate::schema::{Node, Schema};
+
+/// A key and the words that others must have for it to be there.
+type Where = (String, Vec<(String, String)>);
+
+/// A count that no test makes.
+const MANY: f64 = 10_000.0;
+
+/// Words of refusals that a number inside its range meets on account of another key.
+const OTHERS: [&str; 26] = [
+    "from there is not allowed: within",
+    "at most the smallest time constant",
+    "one value, or",
+    "has no resting voltage",
+    "at most 100000 ms",
+    "divided by a whole number",
+    "at least one step",
+    "a finite number below threshold",
+    "as many as the system has nodes",
+    "the model takes no input",
+    "unset with data.recording",
+    "with data.task; data.trials",
+    "that add up to 1 units",
+    "[1, 4] is not allowed: sizes of at least 1 that add up to 8 units",
+    "at most 10 ms, 100000 steps of dt",
+    "so that a step resolves",
+    "up to but not including task.decision_ms",
+    "one number or two in rising order",
+    "above 0 to task.duration_ms",
+    "not including the shortest interval",
+    "at least task.lowest_hz",
+    "at least task.shortest_ms",
+    "together with data.validation",
+    "at most 100000 steps",
+    "numbers for depth",
+    "false when optimizer.momentum is 0",
+];
+
+/// Keys in whose place another one stands, whatever they say.
+const REPLACED: [&str; 5] = [
+    "bold.nodes",
+    "composite.dt",
+    "connectivity.dt",
+    "population.dt",
+    "composite.level.N.population.dt",
+];
+
+/// Keys that no configuration here has: what a coupler of spikes refers to, and a gate that is at its steady state.
+const UNSEEN: [&str; 2] = ["composite.coupler.N.conversion.reference", "unit.initial.m"];
+
+/// The path of what a level has as that of the same thing alone.
+fn alone(path: &str) -> &str {
+    path.strip_prefix("composite.level.N.").unwrap_or(path)
+}
+
+struct Walk<'a> {
+    check: &'a dyn Fn(&Table) -> Result<(), String>,
+    covered: BTreeSet<Where>,
+    faults: BTreeMap<String, String>,
+}
+
+/// Where a value stands in a configuration, and its key.
+#[derive(Clone, Default)]
+struct At {
+    steps: Vec<String>,
+    key: String,
+    needs: Vec<(String, String)>,
+}
+
+impl At {
+    fn below(&self, step: &str, name: &str) -> Self {
+        let mut at = self.clone();
+        at.steps.push(step.to_owned());
+        at.key = match self.key.as_str() {
+            "" => name.to_owned(),
+            key => format!("{key}.{name}"),
+        };
+        at
+    }
+}
+
+fn set(value: &mut Value, steps: &[String], new: Value) {
+    let Some((first, rest)) = steps.split_first() else {
+        *value = new;
+        return;
+    };
+    match value {
+        Value::Table(table) => {
+            let inner = table
+                .entry(first.clone())
+                .or_insert_with(|| Value::Table(Table::new()));
+            set(inner, rest, new);
+        }
+        Value::Array(list) => set(&mut list[first.parse::<usize>().unwrap()], rest, new),
+        _ => {
+            *value = Value::Table(Table::new());
+            set(value, steps, new);
+        }
+    }
+}
+
+fn with(base: &Table, at: &At, new: Value) -> Table {
+    let mut whole = Value::Table(base.clone());
+    set(&mut whole, &at.steps, new);
+    match whole {
+        Value::Table(table) => table,
+        _ => unreachable!("a configuration is a table"),
+    }
+}
+
+fn is_whole(node: &Node<'_>) -> bool {
+    let form = node.form();
+    form.contains("whole number") && !form.replace("whole number", "").contains("number")
+}
+
+fn number(node: &Node<'_>, value: f64) -> Value {
+    match is_whole(node) {
+        true => Value::Integer(value as i64),
+        false => Value::Float(value),
+    }
+}
+
+/// Numbers just outside of the range, and just inside.
+fn ends(node: &Node<'_>) -> (Vec<f64>, Vec<f64>) {
+    let (low, high) = node.limits();
+    let (mut outside, mut inside) = (Vec::new(), Vec::new());
+    let high = high.filter(|(high, _)| *high < 1e18);
+    for (end, sign) in [(low, -1.0), (high, 1.0)] {
+        let Some((end, closed)) = end else { continue };
+        let apart = match is_whole(node) {
+            true => sign,
+            false => sign * 1e-4 * end.abs().max(1.0),
+        };
+        match closed {
+            true => {
+                outside.push(end + apart);
+                // As many cells or units as are allowed take more memory than a test has.
+                if !(is_whole(node) && end >= MANY) {
+                    inside.push(end);
+                }
+            }
+            false => {
+                outside.push(end);
+                inside.push(end - apart);
+            }
+        }
+    }
+    (outside, inside)
+}
+
+/// A value that a key may have.
+fn sample(node: &Node<'_>) -> Option<Value> {
+    if let Some(value) = node.default() {
+        return Value::try_from(value).ok();
+    }
+    if let Some(tagged) = node.tagged() {
+        let (kind, inner) = tagged.kinds.first()?;
+        return Some(Value::Table(of_kind(&tagged.tag, kind, inner)));
+    }
+    if let Some((word, inner)) = node.choices().first() {
+        return Some(match inner {
+            None => Value::String(word.clone()),
+            Some(inner) => Table::from_iter([(word.clone(), sample(inner)?)]).into(),
+        });
+    }
+    if !node.properties().is_empty() {
+        return Some(Value::Table(required(node)));
+    }
+    let form = node.form();
+    match form.as_str() {
+        "true or false" => Some(Value::Boolean(false)),
+        "text" => Some(Value::String("x".into())),
+        _ if form.starts_with("list") => Some(Value::Array(vec![sample(&node.items()?)?])),
+        _ if form.contains("number") => {
+            let (outside, inside) = ends(node);
+            let (low, high) = (outside.first(), inside.last());
+            let middle = low.zip(high).map_or(1.0, |(low, high)| (low + high) / 2.0);
+            Some(number(
+                node,
+                if middle > 0.0 {
+                    middle.max(if is_whole(node) { 1.0 } else { 0.0 })
+                } else {
+                    1.0
+                },
+            ))
+        }
+        _ => None,
+    }
+}
+
+/// The keys without a default that are no option.
+fn required(node: &Node<'_>) -> Table {
+    let all = node.properties().into_iter();
+    all.filter(|(_, node)| !node.optional() && node.default().is_none())
+        .filter_map(|(name, node)| Some((name, sample(&node)?)))
+        .collect()
+}
+
+fn of_kind(tag: &str, kind: &str, inner: &Node<'_>) -> Table {
+    let mut table = required(inner);
+    table.insert(tag.to_owned(), kind.into());
+    table
+}
+
+impl Walk<'_> {
+    fn fits(&self, base: &Table) -> bool {
+        (self.check)(base).is_ok()
+    }
+
+    /// Goes on with the first of these values that the configuration may have there.
+    fn try_each(&mut self, at: &At, node: &Node<'_>, base: &Table, values: Vec<Value>) {
+        for value in values {
+            let base = with(base, at, value.clone());
+            if self.fits(&base) {
+                return self.visit(at, node, &value, &base);
+            }
+        }
+    }
+
+    fn properties(&mut self, at: &At, node: &Node<'_>, value: &Table, base: &Table, tag: &str) {
+        for (name, inner) in node.properties() {
+            if name == tag {
+                continue;
+            }
+            let at = at.below(&name, &name);
+            match value.get(&name) {
+                Some(value) => self.visit(&at, &inner, value, base),
+                None => {
+                    let inside = ends(&inner).1;
+                    let scalars = inside.iter().map(|x| number(&inner, *x));
+                    let lists = inside
+                        .iter()
+                        .map(|x| Value::Array(vec![number(&inner, *x)]));
+                    let values = sample(&inner).into_iter().chain(scalars).chain(lists);
+                    self.try_each(&at, &inner, base, values.collect());
+                }
+            }
+        }
+    }
+
+    fn visit(&mut self, at: &At, node: &Node<'_>, value: &Value, base: &Table) {
+        if let Some(tagged) = node.tagged() {
+            let Some(table) = value.as_table() else {
+                return;
+            };
+            let own = table
+                .get(&tagged.tag)
+                .and_then(Value::as_str)
+                .unwrap_or_default();
+            for (kind, inner) in &tagged.kinds {
+                let mut below = at.clone();
+                let tag = at.below(&tagged.tag, &tagged.tag).key;
+                below.needs.push((tag, kind.clone()));
+                if kind == own {
+                    self.properties(&below, inner, table, base, &tagged.tag);
+                    continue;
+                }
+                let bare = Table::from_iter([(tagged.tag.clone(), Value::from(kind.as_str()))]);
+                for table in [bare, of_kind(&tagged.tag, kind, inner)] {
+                    let base = with(base, at, table.clone().into());
+                    if self.fits(&base) {
+                        self.properties(&below, inner, &table, &base, &tagged.tag);
+                        break;
+                    }
+                }
+            }
+            return;
+        }
+        if node.choices().is_empty() && !node.properties().is_empty() {
+            if let Some(table) = value.as_table() {
+                self.properties(at, node, table, base, "");
+            }
+            return;
+        }
+        if let (Some(items), Value::Array(list)) = (node.items(), value)
+            && items.is_table()
+        {
+            for (index, value) in list.iter().enumerate() {
+                self.visit(&at.below(&index.to_string(), "N"), &items, value, base);
+            }
+            return;
+        }
+        if let (Some(inner), Value::Table(table)) = (node.named(), value) {
+            for (name, value) in table {
+                self.visit(&at.below(name, "NAME"), &inner, value, base);
+            }
+            return;
+        }
+        for (name, inner) in node.choices() {
+            let Some(inner) = inner.filter(|inner| !inner.properties().is_empty()) else {
+                continue;
+            };
+            let below = at.below(&name, &name);
+            match value.get(&name).and_then(Value::as_table) {
+                Some(table) => self.properties(&below, &inner, table, base, ""),
+                None => {
+                    let inside = required(&inner);
+                    let base = with(
+                        base,
+                        at,
+                        Table::from_iter([(name.clone(), inside.clone().into())]).into(),
+                    );
+                    if self.fits(&base) {
+                        self.properties(&below, &inner, &inside, &base, "");
+                    }
+                }
+            }
+        }
+        self.leaf(at, node, value, base);
+    }
+
+    fn leaf(&mut self, at: &At, node: &Node<'_>, value: &Value, base: &Table) {
+        let (outside, inside) = ends(node);
+        if outside.is_empty() || is_replaced(&at.key) {
+            return;
+        }
+        let written = |x: f64| match value {
+            Value::Array(list) => {
+                let mut list = list.clone();
+                match list.first_mut() {
+                    Some(Value::Array(row)) => {
+                        row.iter_mut().take(1).for_each(|v| *v = number(node, x))
+                    }
+                    Some(first) => *first = number(node, x),
+                    None => list.push(number(node, x)),
+                }
+                Value::Array(list)
+            }
+            Value::Table(table) if table.len() == 1 => table
+                .keys()
+                .map(|k| (k.clone(), number(node, x)))
+                .collect::<Table>()
+                .into(),
+            _ => number(node, x),
+        };
+        let name = at
+            .key
+            .rsplit('.')
+            .find(|part| *part != "NAME")
+            .unwrap_or_default();
+        let mut fine = true;
+        for x in outside {
+            let answer = (self.check)(&with(base, at, written(x)));
+            let refused = match &answer {
+                Ok(()) => false,
+                Err(text) => text.contains(name) || text.contains("TOML"),
+            };
+            if !refused {
+                fine = false;
+                let text = format!("{x} is outside of {:?}, yet {answer:?}", node.range());
+                self.faults
+                    .insert(format!("{} {:?} low", at.key, at.needs), text);
+            }
+        }
+        for x in inside {
+            let Err(text) = (self.check)(&with(base, at, written(x))) else {
+                continue;
+            };
+            if !OTHERS.iter().any(|other| text.contains(other)) {
+                fine = false;
+                let text = format!("{x} is inside of {:?}, yet {text}", node.range());
+                self.faults
+                    .insert(format!("{} {:?} inside", at.key, at.needs), text);
+            }
+        }
+        if fine {
+            self.covered.insert((at.key.clone(), at.needs.clone()));
+        }
+    }
+}
+
+fn report(schema: &Schema, bases: &[Table], check: &dyn Fn(&Table) -> Result<(), String>) {
+    let mut walk = Walk {
+        check,
+        covered: BTreeSet::new(),
+        faults: BTreeMap::new(),
+    };
+    for base in bases {
+        assert_eq!(check(base), Ok(()), "{base}");
+        walk.visit(
+            &At::default(),
+            &schema.root(),
+            &Value::Table(base.clone()),
+            base,
+        );
+    }
+    let covered: BTreeSet<_> = walk.covered.iter().map(short).collect();
+    let keys = schema.keys().into_iter();
+    let with_range = keys.filter(|key| !ends(&key.node).0.is_empty());
+    let unseen: Vec<_> = with_range
+        .map(|key| (key.path, key.needs))
+        .filter(|key| !is_replaced(&key.0) && !UNSEEN.contains(&alone(&key.0)))
+        .filter(|key| !covered.contains(&short(key)))
+        .collect();
+    assert!(
+        walk.faults.is_empty(),
+        "{:#?}\nunseen: {unseen:#?}",
+        walk.faults
+    );
+    assert!(unseen.is_empty(), "{unseen:#?}");
+}
+
+/// A key as that of the same thing alone, with the last word that it needs.
+fn short((path, needs): &Where) -> (String, Option<String>) {
+    let last = needs.last().map(|(_, word)| word.clone());
+    (alone(path).to_owned(), last)
+}
+
+/// Whether the number is not looked at, or of the levels of a model that is trained, which are those of a simulation.
+fn is_replaced(path: &str) -> bool {
+    REPLACED.contains(&path)
+        || path.starts_with("model.level.")
+        || path.starts_with("model.coupler.")
+}
+
+fn run(table: &Table) -> Result<(), String> {
+    let config = RunConfig::deserialize(table.clone()).map_err(|e| format!("TOML: {e}"))?;
+    config.validate().map_err(|e| e.to_string())?;
+    if let ModelConfig::MultiGranularity(_) = &config.model {
+        return Ok(());
+    }
+    let input = InputShape::Image {
+        channels: 1,
+        height: 28,
+        width: 28,
+    };
+    config.model.validate(&input, 10).map_err(|e| e.to_string())
+}
+
+fn experiment(table: &Table) -> Result<(), String> {
+    let config = ExperimentConfig::deserialize(table.clone()).map_err(|e| format!("TOML: {e}"))?;
+    let place = Place::f32(&Device::flex());
+    config.init(&place).map(|_| ()).map_err(|e| e.to_string())
+}
+
+/// A configuration with more settings.
+fn and(base: &Table, more: &str) -> Table {
+    let mut whole = base.clone();
+    merge(&mut whole, more.parse().unwrap());
+    whole
+}
+
+fn merge(whole: &mut Table, more: Table) {
+    for (name, value) in more {
+        match (whole.get_mut(&name), value) {
+            (Some(Value::Table(own)), Value::Table(more)) => merge(own, more),
+            (_, value) => {
+                whole.insert(name, value);
+            }
+        }
+    }
+}
+
+const POWER_LAW: &str = "activation = { power_law = { gain = 1.0, exponent = 2.0 } }";
+const BLOCKS: &str =
+    "units = 8\nrecurrence = { blocks = { sizes = [4, 4], densities = [[1, 0.5], [0.5, 1]] } }";
+
+#[test]
+fn ranges_of_runs_are_those_of_validation() {
+    let all = super::recipes();
+    let mut bases: Vec<Table> = all.iter().map(|c| Table::try_from(c).unwrap()).collect();
+    for base in &mut bases {
+        *base = and(base, "data.validation = 0.1");
+    }
+    bases.push(and(
+        &bases[0],
+        "data = { dataset = \"folder:x\", size = 8 }",
+    ));
+    let rate = bases
+        .iter()
+        .find(|base| base["model"]["kind"].as_str() == Some("rate"));
+    let rate = rate.unwrap().clone();
+    bases.push(and(&rate, &format!("[model]\n{POWER_LAW}")));
+    bases.push(and(&rate, &format!("[model]\n{BLOCKS}")));
+    bases.push(
+        "model.kind = \"rate\"\ndata.task.kind = \"context-integration\""
+            .parse()
+            .unwrap(),
+    );
+    let levels = include_str!("../../../../../examples/three_levels.toml");
+    bases.push(levels.parse().unwrap());
+    report(&Schema::of_runs(), &bases, &run);
+}
+
+#[test]
+fn ranges_of_experiments_are_those_of_validation() {
+    let preset = |name: &str| -> Table { Preset::find(name).unwrap().toml.parse().unwrap() };
+    let mut bases: Vec<Table> = PRESETS
+        .iter()
+        .map(|preset| preset.toml.parse().unwrap())
+        .collect();
+    bases.push(and(
+        &preset("hodgkin-huxley"),
+        "solver = \"tsit5\"\nrtol = 1e-4\natol = 1e-6",
+    ));
+    for more in [POWER_LAW, BLOCKS] {
+        bases.push(and(&preset("rate-sine"), &format!("[population]\n{more}")));
+    }
+    report(&Schema::of_experiments(), &bases, &experiment);
+}
