@@ -660,42 +660,44 @@ fn a_step_that_is_too_long_for_the_model_is_warned_of() {
 fn an_interrupted_run_keeps_what_there_is() {
     use std::process::Stdio;
 
-    let dir = tempfile::tempdir().unwrap();
-    let args = [
-        "simulate",
-        "hodgkin-huxley",
-        "--duration",
-        "1e6",
-        "--json",
-        "--out",
-        "a.csv",
-    ];
-    let settings = ["--device", CPU, "--set", "record.every=1000"];
-    let child = granule(dir.path())
-        .args(args)
-        .args(settings)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    std::thread::sleep(std::time::Duration::from_secs(4));
-    let status = std::process::Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
-        .status()
-        .unwrap();
-    assert!(status.success());
-    let finished = Finished::from(child.wait_with_output().unwrap());
-    assert_eq!(finished.code, Some(130), "{}", finished.stderr);
-    assert!(
-        finished.stderr.contains("interrupted at"),
-        "{}",
-        finished.stderr
-    );
-    let result = finished.json().remove(0);
-    let reached = result["duration_ms"].as_f64().unwrap();
-    assert!(reached > 1.0 && reached < 1e6, "{reached}");
-    assert!(!spikes(&result, 0).is_empty());
-    assert!(dir.path().join("a.csv").is_file());
+    for signal in ["-INT", "-HUP"] {
+        let dir = tempfile::tempdir().unwrap();
+        let args = [
+            "simulate",
+            "hodgkin-huxley",
+            "--duration",
+            "1e6",
+            "--json",
+            "--out",
+            "a.csv",
+        ];
+        let settings = ["--device", CPU, "--set", "record.every=1000"];
+        let child = granule(dir.path())
+            .args(args)
+            .args(settings)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(std::time::Duration::from_secs(4));
+        let status = std::process::Command::new("kill")
+            .args([signal, &child.id().to_string()])
+            .status()
+            .unwrap();
+        assert!(status.success());
+        let finished = Finished::from(child.wait_with_output().unwrap());
+        assert_eq!(finished.code, Some(130), "{}", finished.stderr);
+        assert!(
+            finished.stderr.contains("interrupted at"),
+            "{}",
+            finished.stderr
+        );
+        let result = finished.json().remove(0);
+        let reached = result["duration_ms"].as_f64().unwrap();
+        assert!(reached > 1.0 && reached < 1e6, "{reached}");
+        assert!(!spikes(&result, 0).is_empty());
+        assert!(dir.path().join("a.csv").is_file());
+    }
 }
 
 /// The folder becomes a file while the run is under way.

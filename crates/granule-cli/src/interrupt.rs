@@ -14,6 +14,7 @@ use crate::failure::INTERRUPTED;
 pub struct Interrupt {
     asked: Arc<AtomicBool>,
     at_once: Arc<AtomicBool>,
+    signals: Vec<i32>,
     pub stop: StopFlag,
 }
 
@@ -39,7 +40,8 @@ impl Interrupt {
         let asked = Arc::new(AtomicBool::new(false));
         let at_once = Arc::new(AtomicBool::new(true));
         let hangup = (!is_ignored(SIGHUP)).then_some(SIGHUP);
-        for signal in [SIGINT, SIGTERM].into_iter().chain(hangup) {
+        let signals: Vec<i32> = [SIGINT, SIGTERM].into_iter().chain(hangup).collect();
+        for &signal in &signals {
             // In this order: the shutdown looks at what earlier signals have set.
             flag::register_conditional_shutdown(signal, i32::from(INTERRUPTED), at_once.clone())
                 .and_then(|_| flag::register(signal, at_once.clone()))
@@ -49,13 +51,14 @@ impl Interrupt {
         Ok(Self {
             asked,
             at_once,
+            signals,
             stop: StopFlag::new(),
         })
     }
 
     /// Has signals set another flag, too.
     pub fn also(&self, flag: Arc<AtomicBool>) -> anyhow::Result<()> {
-        for signal in [SIGINT, SIGTERM] {
+        for &signal in &self.signals {
             flag::register(signal, flag.clone()).context("cannot listen for Ctrl-C")?;
         }
         Ok(())
