@@ -33,7 +33,11 @@ pub fn explain(error: &clap::Error, args: &[OsString]) -> Option<Usage> {
     let named = |key: &&Key<'_>| keys::rank(key, name).is_some_and(|rank| rank <= keys::Rank::Name);
     let is_value = |key: &&Key<'_>| key.path == name || !key.path.starts_with(&format!("{name}."));
     let mut found: Vec<&Key<'_>> = all.iter().filter(named).filter(is_value).collect();
-    found.sort_by_key(|key| (keys::is_of_levels(key), key.path.split('.').count()));
+    // A key that is always there before one that another key's word brings.
+    found.sort_by_key(|key| {
+        let depth = key.path.split('.').count();
+        (keys::is_of_levels(key), key.needs.len(), depth)
+    });
     found.dedup_by(|one, other| one.path == other.path);
     let clap_knows = error.get(ContextKind::SuggestedArg).is_some();
     let (first, others) = match found.split_first() {
