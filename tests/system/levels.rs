@@ -185,7 +185,7 @@ fn settings_reach_into_lists_by_the_names_of_the_file() {
         (
             "hodgkin-huxley",
             "unit.cells=100000000000",
-            &["unit.cells", "at most"],
+            &["unit.cells", "1 to 16777216"],
         ),
         (
             "rate-sine",

@@ -113,8 +113,8 @@ fn excitation_makes_a_cell_fire_and_inhibition_silences_it() {
 fn the_gradient_of_recurrent_synapses_agrees_with_differences() {
     let text = r#"{"dt": 0.2, "level": [
         {"name": "e", "dt": 0.05, "solver": "rk4", "unit": {"model": "hodgkin-huxley", "cells": 2, "current": [12.0, 8.0],
-            "initial": {"voltage": -40.0}, "trainable": ["g_na"]}},
-        {"name": "i", "dt": 0.05, "solver": "rk4", "unit": {"model": "wang-buzsaki", "initial": {"voltage": -45.0}}}
+            "initial": {"v": -40.0}, "trainable": ["g_na"]}},
+        {"name": "i", "dt": 0.05, "solver": "rk4", "unit": {"model": "wang-buzsaki", "initial": {"v": -45.0}}}
     ], "coupler": [
         {"from": "e.v", "to": "e", "time_constant": 2.0, "conversion": {"kind": "voltage-to-rate"},
             "projection": {"dense": {"weights": [[0.1, 0.3], [0.2, 0.1]]}},
