@@ -87,7 +87,7 @@ impl RunRecorder {
     /// Creates the folder with the resolved `config.toml` and empty metrics files.
     ///
     /// # Errors
-    /// [`RecordError::Occupied`] when the folder already holds a run, [`RecordError::Io`] and [`RecordError::Replace`]
+    /// [`RecordError::Occupied`] when the folder already holds a run, [`RecordError::Io`] and [`RecordError::File`]
     /// when it cannot be written to.
     pub fn create(
         run_dir: &Path,
@@ -113,7 +113,7 @@ impl RunRecorder {
     ///
     /// # Errors
     /// [`RecordError::NotARun`] when the folder holds no configuration, [`RecordError::Io`] and
-    /// [`RecordError::Replace`] when its files cannot be read or written.
+    /// [`RecordError::File`] when its files cannot be read or written.
     pub fn resume(
         run_dir: &Path,
         upto_step: u64,

@@ -258,7 +258,7 @@ fn page(template: &str, context: Value) -> Result<String, RecordError> {
 /// Writes `report.json` and `report.html` into the run folder.
 ///
 /// # Errors
-/// [`RecordError::Render`] when the page cannot be made, [`RecordError::Replace`] when a file cannot be written.
+/// [`RecordError::Render`] when the page cannot be made, [`RecordError::File`] when a file cannot be written.
 pub fn write_report(run_dir: &Path, data: &ReportData) -> Result<(), RecordError> {
     let stored = write_data(run_dir, data)?;
     super::replace(&run_dir.join(REPORT_HTML), render(&stored)?.as_bytes())
