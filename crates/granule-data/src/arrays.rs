@@ -10,17 +10,13 @@
 //! [`ArrayOptions::targets`] decides otherwise.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io::{BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
 
-use flate2::CrcReader;
-use flate2::read::DeflateDecoder;
-
-use crate::reading::{self, RESERVE_RATIO};
-use crate::text::printable;
+use crate::reading;
 use crate::{DataError, Dataset, Features, Normalization, Shape, Split, Targets, division};
 
+mod archive;
 mod elements;
 mod images;
 mod items;
@@ -30,6 +26,7 @@ mod values;
 mod write;
 mod zip;
 
+pub(crate) use archive::Archive;
 pub use items::{Items, read_items};
 use npy::Header;
 pub(crate) use npy::Kind;
@@ -130,54 +127,24 @@ pub fn decode_npz(
     seed: u64,
     options: &ArrayOptions,
 ) -> Result<Dataset, DataError> {
-    let members = zip::members(file, path)?;
-    let find = |key: &str| find_member(&members, key);
-    let inside = |key: &str| PathBuf::from(format!("{}!{key}", path.display()));
+    let mut archive = Archive::new(file, path)?;
     let mut notes = Vec::new();
-    let mut part = |x: &zip::Member, y: &zip::Member, targets: Option<TargetKind>| {
-        let (x_path, y_path) = (inside(&x.name), inside(&y.name));
-        let inputs = with_member(file, x, path, &x_path, |array| {
-            RawInputs::read(array, options)
-        })?;
-        let outputs = with_member(file, y, path, &y_path, |array| {
-            Outputs::read(array, targets, &mut notes)
-        })?;
-        Ok::<_, DataError>(Part {
-            inputs,
-            outputs,
-            x: x_path,
-            y: y_path,
-        })
-    };
-    let parts = match (
-        find("x_train"),
-        find("y_train"),
-        find("x_test"),
-        find("y_test"),
-        find("x"),
-        find("y"),
-    ) {
-        (Some(x_train), Some(y_train), Some(x_test), Some(y_test), _, _) => {
-            let train = part(x_train, y_train, options.targets)?;
-            let kind = train.outputs.kind();
-            vec![train, part(x_test, y_test, Some(kind))?]
-        }
-        (_, _, _, _, Some(x), Some(y)) => vec![part(x, y, options.targets)?],
-        _ => {
-            let reason = format!(
-                "holds [{}]; name the arrays x_train, y_train, x_test, y_test, or x, y",
-                listed(&members)
-            );
-            return Err(DataError::format(path, reason));
-        }
+    let divided = ["x_train", "y_train", "x_test", "y_test"];
+    let parts = if divided.iter().all(|key| archive.has(key)) {
+        let train = archive.part("x_train", "y_train", options, options.targets, &mut notes)?;
+        let kind = train.outputs.kind();
+        let test = archive.part("x_test", "y_test", options, Some(kind), &mut notes)?;
+        vec![train, test]
+    } else if archive.has("x") && archive.has("y") {
+        vec![archive.part("x", "y", options, options.targets, &mut notes)?]
+    } else {
+        let reason = format!(
+            "holds [{}]; name the arrays x_train, y_train, x_test, y_test, or x, y",
+            archive.listed()
+        );
+        return Err(DataError::format(path, reason));
     };
     assemble("arrays", parts, seed, notes, &HashMap::new())
-}
-
-/// The member that NumPy gives for a key: of several of one name, the last.
-fn find_member<'a>(members: &'a [zip::Member], key: &str) -> Option<&'a zip::Member> {
-    let named = |name: &str| members.iter().rev().find(|member| member.name == name);
-    named(key).or_else(|| named(&format!("{key}.npy")))
 }
 
 /// An array as single-precision numbers, in row-major order.
@@ -196,25 +163,10 @@ pub(crate) fn read_npz(
     first: &str,
     names: &[&str],
 ) -> Result<(Vec<f64>, Vec<Floats>), DataError> {
-    let file = File::open(path).map_err(|error| DataError::io(path, "open", error))?;
-    let mut file = BufReader::new(file);
-    let members = zip::members(&mut file, path)?;
-    let find = |name: &str| {
-        find_member(&members, name)
-            .map(|member| {
-                let inside = format!("{}!{}", path.display(), member.name);
-                (member, PathBuf::from(inside))
-            })
-            .ok_or_else(|| {
-                let there = listed(&members);
-                DataError::format(path, format!("no array {name:?} in it; it holds [{there}]"))
-            })
-    };
-    let (member, inside) = find(first)?;
-    let first = with_member(&mut file, member, path, &inside, elements::doubles)?;
+    let mut archive = Archive::open(path)?;
+    let first = archive.read(first, elements::doubles)?;
     let read = |name: &&str| {
-        let (member, inside) = find(name)?;
-        with_member(&mut file, member, path, &inside, |array| {
+        archive.read(name, |array| {
             Ok(Floats {
                 shape: array.extents(),
                 values: elements::floats(array)?,
@@ -234,64 +186,8 @@ fn doubles(array: Array<'_>) -> Result<Doubles, DataError> {
 
 /// Reads an `.npy` file of any number type in double precision.
 pub(crate) fn read_npy(path: &Path) -> Result<Doubles, DataError> {
-    let file = File::open(path).map_err(|error| DataError::io(path, "open", error))?;
-    let len = file
-        .metadata()
-        .map_err(|error| DataError::io(path, "inspect", error))?
-        .len();
+    let (file, len) = reading::open(path)?;
     doubles(Array::plain(&mut BufReader::new(file), len, path)?)
-}
-
-/// Reads one array of an `.npz` archive, as [`read_npy`].
-pub(crate) fn read_member(path: &Path, name: &str) -> Result<Doubles, DataError> {
-    let file = File::open(path).map_err(|error| DataError::io(path, "open", error))?;
-    let mut file = BufReader::new(file);
-    let members = zip::members(&mut file, path)?;
-    match find_member(&members, name) {
-        Some(member) => {
-            let inside = PathBuf::from(format!("{}!{}", path.display(), member.name));
-            with_member(&mut file, member, path, &inside, doubles)
-        }
-        None => {
-            let there = listed(&members);
-            let reason = format!("no array {name:?} in it; it holds [{there}]");
-            Err(DataError::format(path, reason))
-        }
-    }
-}
-
-/// The names of the arrays of numbers in an `.npz` archive, in its order.
-pub(crate) fn names(path: &Path) -> Result<Vec<String>, DataError> {
-    let file = File::open(path).map_err(|error| DataError::io(path, "open", error))?;
-    let mut file = BufReader::new(file);
-    let mut names = Vec::new();
-    for member in zip::members(&mut file, path)? {
-        let inside = PathBuf::from(format!("{}!{}", path.display(), member.name));
-        let mut descr = String::new();
-        // The header alone is read, so that the checksum says nothing.
-        let found = with_member(&mut file, &member, path, &inside, |array| {
-            descr.clone_from(&array.header.descr);
-            Ok(())
-        });
-        let refused = matches!(
-            found,
-            Err(DataError::ArrayType { .. } | DataError::Empty { .. })
-        );
-        let text = descr.contains(['U', 'S']);
-        if !refused && !text {
-            names.push(member.name.trim_end_matches(".npy").to_owned());
-        }
-    }
-    Ok(names)
-}
-
-/// The names of the arrays in an archive.
-fn listed(members: &[zip::Member]) -> String {
-    let names: Vec<_> = members
-        .iter()
-        .map(|member| printable(member.name.trim_end_matches(".npy")))
-        .collect();
-    names.join(", ")
 }
 
 /// Inputs and targets of a part of a data set, and where they are from.
@@ -471,36 +367,6 @@ impl<'a> Array<'a> {
             .map(|&extent| usize::try_from(extent).unwrap_or(usize::MAX))
             .collect()
     }
-}
-
-fn with_member<T>(
-    file: &mut (impl Read + Seek),
-    member: &zip::Member,
-    archive: &Path,
-    path: &Path,
-    read: impl FnOnce(Array<'_>) -> Result<T, DataError>,
-) -> Result<T, DataError> {
-    zip::seek_to(member, file, archive)?;
-    let stored = file.take(member.stored_bytes);
-    let mut stream = CrcReader::new(match member.method {
-        zip::Method::Stored => Box::new(stored) as Box<dyn Read>,
-        zip::Method::Deflate => Box::new(DeflateDecoder::new(stored)),
-    });
-    let array = Array::new(
-        &mut stream,
-        member.stored_bytes.saturating_mul(RESERVE_RATIO),
-        path,
-    )?;
-    array.check_len(member.bytes)?;
-    if member.method == zip::Method::Deflate {
-        let limit = reading::decoded_limit(member.stored_bytes);
-        reading::check_limit(path, array.header.data_bytes(), limit)?;
-    }
-    let value = read(array)?;
-    if stream.crc().sum() != member.crc {
-        return Err(DataError::corrupt(path, "its checksum is wrong"));
-    }
-    Ok(value)
 }
 
 /// Inputs before features are cut to single precision.

@@ -5,8 +5,9 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::DataError;
+use crate::arrays::{self, Archive};
 use crate::recording::TIME;
-use crate::{DataError, arrays};
 
 /// An array in double precision, in row-major order.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,13 +44,14 @@ pub fn read_numbers(path: &Path, array: Option<&str>) -> Result<Numbers, DataErr
             Ok(Numbers { shape, values })
         }
         Kind::Npz => {
-            let names = arrays::names(path)?;
+            let mut archive = Archive::open(path)?;
+            let names = archive.names()?;
             let name = match (array, names.as_slice()) {
                 (Some(name), _) => name,
                 (None, [one]) => one,
                 (None, several) => return Err(which(path, several)),
             };
-            let (shape, values) = arrays::read_member(path, name)?;
+            let (shape, values) = archive.doubles(name)?;
             Ok(Numbers { shape, values })
         }
         Kind::Csv => {
@@ -156,9 +158,10 @@ fn columns(path: &Path, shape: &[usize], samples: Option<usize>) -> Result<usize
 }
 
 fn of_archive(path: &Path, array: Option<&str>) -> Result<Course, DataError> {
-    let names = arrays::names(path)?;
+    let mut archive = Archive::open(path)?;
+    let names = archive.names()?;
     let times = match names.iter().any(|name| name == TIME) {
-        true => Some(arrays::read_member(path, TIME)?.1),
+        true => Some(archive.doubles(TIME)?.1),
         false => None,
     };
     let others: Vec<String> = names.into_iter().filter(|name| name != TIME).collect();
@@ -176,7 +179,7 @@ fn of_archive(path: &Path, array: Option<&str>) -> Result<Course, DataError> {
     let mut parts = Vec::with_capacity(chosen.len());
     for name in &chosen {
         let inside = PathBuf::from(format!("{}!{name}", path.display()));
-        let (shape, values) = arrays::read_member(path, name)?;
+        let (shape, values) = archive.doubles(name)?;
         let samples = times.as_ref().map(Vec::len);
         parts.push((columns(&inside, &shape, samples)?, values));
     }

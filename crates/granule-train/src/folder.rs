@@ -4,11 +4,11 @@ use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
+use granule_models::folder::CHECKPOINTS;
+
 use crate::error::TrainError;
 
 const LOCK: &str = ".lock";
-/// The folder of a run's checkpoints.
-pub(crate) const CHECKPOINTS: &str = "checkpoints";
 
 /// Holds a run folder for this process; the system lets go of it when the process ends, however it ends.
 #[derive(Debug)]

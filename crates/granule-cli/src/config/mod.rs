@@ -13,10 +13,9 @@ use granule::data::DatasetSpec;
 use granule::data::task::TaskKind;
 use granule::device::DeviceSpec;
 use granule::io::{Bound, read_text};
-use granule::models::folder::CONFIG_FILE;
 use granule::models::{ModelConfig, ModelFile};
 use granule::train::schema::Schema;
-use granule::train::{ConfigError, OptimizerConfig, RunConfig, ScheduleConfig, TrainError};
+use granule::train::{ConfigError, OptimizerConfig, RunConfig, ScheduleConfig};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
@@ -94,15 +93,7 @@ pub fn resolve(args: &args::Train) -> anyhow::Result<RunConfig> {
 /// # Errors
 /// A folder that is no run; [`Usage`] for what is wrong with the settings above it.
 pub fn of_run(args: &args::Train, run: &Path) -> anyhow::Result<RunConfig> {
-    let path = run.join(CONFIG_FILE);
-    let text = std::fs::read_to_string(&path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => anyhow::Error::new(TrainError::NotARun {
-            path: run.to_owned(),
-        }),
-        _ => anyhow::anyhow!("cannot read {}: {error}", path.display()),
-    })?;
-    let own = RunConfig::from_toml_str(&text)
-        .map_err(|error| anyhow::anyhow!("{}: {}", path.display(), error.to_string().trim_end()))?;
+    let own = RunConfig::of_run(run)?;
     let layers = layers(args)?;
     let dataset = own.data.dataset.to_string();
     let task = own.data.task.as_ref().map(|task| task.kind().to_string());

@@ -8,7 +8,7 @@ mod start;
 mod weights;
 
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use granule_data::arrays::{ArrayOptions, TargetKind};
 use granule_data::task::TaskConfig;
@@ -17,9 +17,11 @@ use granule_device::DeviceSpec;
 use granule_dynamics::DynamicsError;
 use granule_dynamics::composite::{COUPLERS, MultiGranularityConfig};
 use granule_dynamics::gradient::Memory;
+use granule_io::Bound;
 use granule_io::image::{Background, Channels, Resize, Size};
 use granule_io::intensity::check_range;
 use granule_models::ModelConfig;
+use granule_models::folder::CONFIG_FILE;
 use serde::{Deserialize, Serialize};
 
 pub use optimizer::{AdamConfig, AdamWConfig, OptimizerConfig, RmsPropConfig, SgdConfig};
@@ -354,6 +356,22 @@ impl RunConfig {
         toml::from_str(text).map_err(|error| TrainError::ConfigSyntax {
             reason: error.to_string(),
         })
+    }
+
+    /// Reads the configuration of a run folder.
+    ///
+    /// # Errors
+    /// [`TrainError::NotARun`] for a folder without one, [`TrainError::File`] when it cannot be read or is too long, and
+    /// [`TrainError::ConfigSyntax`] with the path of the file.
+    pub fn of_run(run_dir: &Path) -> Result<Self, TrainError> {
+        let path = run_dir.join(CONFIG_FILE);
+        match granule_io::read_text(&path, Bound::CONFIGURATION) {
+            Ok(text) => Self::from_toml_str(&text).map_err(|error| error.in_file(&path)),
+            Err(error) if error.is_absent() => Err(TrainError::NotARun {
+                path: run_dir.to_owned(),
+            }),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Writes TOML that [`from_toml_str`](Self::from_toml_str) reads back to the same configuration. Settings that mean

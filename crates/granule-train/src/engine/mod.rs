@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use granule_data::task::Part;
 use granule_data::{Dataset, DatasetSpec, LoadOptions};
 use granule_device::OpenDevice;
-use granule_io::{Bound, write_atomic};
+use granule_io::write_atomic;
 use granule_models::folder::MODEL_FILE;
 use granule_models::{Network, Provenance};
 
@@ -208,16 +208,7 @@ fn go_on(
     stop: &StopFlag,
 ) -> Result<Outcome, TrainError> {
     let path = run_dir.join(CONFIG_FILE);
-    let read = match granule_io::read_text(&path, Bound::CONFIGURATION) {
-        Ok(text) => text,
-        Err(error) if error.is_absent() => {
-            return Err(TrainError::NotARun {
-                path: run_dir.to_owned(),
-            });
-        }
-        Err(error) => return Err(error.into()),
-    };
-    let own = RunConfig::from_toml_str(&read).map_err(|error| error.in_file(&path))?;
+    let own = RunConfig::of_run(run_dir)?;
     own.validate()?;
     if let Some(config) = config {
         config.validate()?;

@@ -5,6 +5,7 @@ use granule_models::InputShape;
 use granule_models::state::state_dict;
 
 use super::problem::Problem;
+use super::session::network;
 use super::start::Start;
 use super::{open, tell_data};
 use crate::{Observer, RunConfig, TrainError};
@@ -44,10 +45,7 @@ pub fn plan(config: &RunConfig, observer: &mut dyn Observer) -> Result<Plan, Tra
     let (device, dataset) = open(config, None, observer)?;
     let problem = Problem::new(config, dataset.as_deref(), device.burn())?;
     tell_data(&problem, observer);
-    let (input, outputs) = (problem.input.shape, problem.task.outputs());
-    let network = config
-        .model
-        .init(&input, outputs, config.seed, device.burn())?;
+    let network = network(config, &problem, &device)?;
     if let Some(start) = Start::of(config)? {
         start.check(&network)?;
     }
@@ -71,8 +69,8 @@ pub fn plan(config: &RunConfig, observer: &mut dyn Observer) -> Result<Plan, Tra
         }
     }
     Ok(Plan {
-        input,
-        outputs,
+        input: problem.input.shape,
+        outputs: problem.task.outputs(),
         layers,
         parameters: network.parameter_count(),
         steps_per_epoch: problem

@@ -31,7 +31,7 @@ use crate::settings::Settings;
 use crate::trials::TrialBatches;
 
 /// The most epochs of a run that end in a checkpoint.
-const CHECKPOINTS: usize = 100;
+const MOST_CHECKPOINTS: usize = 100;
 /// An epoch has grown worse than no training when its mean loss is so many times that of the first step, or 1 where that
 /// was less.
 const GROWN: f64 = 10.0;
@@ -306,7 +306,7 @@ impl<'a> Session<'a> {
         let (epoch, epochs) = (self.progress.epoch, self.config.train.epochs);
         epoch >= epochs
             || self.progress.stopped_early
-            || epoch.is_multiple_of(epochs.div_ceil(CHECKPOINTS).max(1))
+            || epoch.is_multiple_of(epochs.div_ceil(MOST_CHECKPOINTS).max(1))
     }
 
     /// Writes the checkpoint that is due, if one is, and heeds the stop flag.

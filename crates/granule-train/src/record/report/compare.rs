@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use granule_io::Bound;
 use minijinja::value::Serde;
 use minijinja::{Value, context};
 use serde::Serialize;
@@ -116,12 +117,12 @@ fn scores(test: &TestResult) -> BTreeMap<&'static str, f64> {
 
 fn config_text(dir: &Path) -> Result<String, RecordError> {
     let path = dir.join(CONFIG_FILE);
-    fs::read_to_string(&path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => RecordError::NotARun {
+    granule_io::read_text(&path, Bound::CONFIGURATION).map_err(|error| match error.is_absent() {
+        true => RecordError::NotARun {
             dir: dir.to_owned(),
             file: CONFIG_FILE,
         },
-        _ => RecordError::io("read", &path, error),
+        false => error.into(),
     })
 }
 

@@ -1,0 +1,168 @@
+//! The arrays of an `.npz` archive, by their names.
+
+use std::fs::File;
+use std::io::{BufReader, Read, Seek};
+use std::path::{Path, PathBuf};
+
+use flate2::CrcReader;
+use flate2::read::DeflateDecoder;
+
+use super::{Array, ArrayOptions, Doubles, Outputs, Part, RawInputs, TargetKind, doubles, zip};
+use crate::DataError;
+use crate::reading::{self, RESERVE_RATIO};
+use crate::text::printable;
+
+/// An archive whose directory was read.
+pub(crate) struct Archive<'a, F> {
+    file: F,
+    path: &'a Path,
+    members: Vec<zip::Member>,
+}
+
+impl<'a> Archive<'a, BufReader<File>> {
+    pub(crate) fn open(path: &'a Path) -> Result<Self, DataError> {
+        let (file, _) = reading::open(path)?;
+        Self::new(BufReader::new(file), path)
+    }
+}
+
+impl<'a, F: Read + Seek> Archive<'a, F> {
+    /// `path` is for messages.
+    pub(crate) fn new(mut file: F, path: &'a Path) -> Result<Self, DataError> {
+        let members = zip::members(&mut file, path)?;
+        Ok(Self {
+            file,
+            path,
+            members,
+        })
+    }
+
+    /// Whether there is an array of this name.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        find(&self.members, name).is_some()
+    }
+
+    /// Reads an array.
+    ///
+    /// # Errors
+    /// [`DataError::Format`] when it is missing says which ones are there; those of `read`.
+    pub(crate) fn read<T>(
+        &mut self,
+        name: &str,
+        read: impl FnOnce(Array<'_>) -> Result<T, DataError>,
+    ) -> Result<T, DataError> {
+        match find(&self.members, name) {
+            Some(member) => {
+                let inside = inside(self.path, member);
+                with_member(&mut self.file, member, self.path, &inside, read)
+            }
+            None => {
+                let reason = format!("no array {name:?} in it; it holds [{}]", self.listed());
+                Err(DataError::format(self.path, reason))
+            }
+        }
+    }
+
+    /// Reads an array of any number type in double precision.
+    pub(crate) fn doubles(&mut self, name: &str) -> Result<Doubles, DataError> {
+        self.read(name, doubles)
+    }
+
+    /// Reads a part of a data set: its inputs and its targets, by the names of their arrays.
+    pub(super) fn part(
+        &mut self,
+        x: &str,
+        y: &str,
+        options: &ArrayOptions,
+        targets: Option<TargetKind>,
+        notes: &mut Vec<String>,
+    ) -> Result<Part, DataError> {
+        Ok(Part {
+            inputs: self.read(x, |array| RawInputs::read(array, options))?,
+            outputs: self.read(y, |array| Outputs::read(array, targets, notes))?,
+            x: self.place(x),
+            y: self.place(y),
+        })
+    }
+
+    /// Where an array is, for messages.
+    fn place(&self, name: &str) -> PathBuf {
+        find(&self.members, name).map_or_else(
+            || self.path.to_path_buf(),
+            |member| inside(self.path, member),
+        )
+    }
+
+    /// The names of the arrays of numbers, in the order of the archive.
+    pub(crate) fn names(&mut self) -> Result<Vec<String>, DataError> {
+        let mut names = Vec::new();
+        for member in &self.members {
+            let inside = inside(self.path, member);
+            let mut descr = String::new();
+            // The header alone is read, so that the checksum says nothing.
+            let found = with_member(&mut self.file, member, self.path, &inside, |array| {
+                descr.clone_from(&array.header.descr);
+                Ok(())
+            });
+            let refused = matches!(
+                found,
+                Err(DataError::ArrayType { .. } | DataError::Empty { .. })
+            );
+            let text = descr.contains(['U', 'S']);
+            if !refused && !text {
+                names.push(member.name.trim_end_matches(".npy").to_owned());
+            }
+        }
+        Ok(names)
+    }
+
+    /// The names of all arrays, for messages.
+    pub(super) fn listed(&self) -> String {
+        let names: Vec<_> = self
+            .members
+            .iter()
+            .map(|member| printable(member.name.trim_end_matches(".npy")))
+            .collect();
+        names.join(", ")
+    }
+}
+
+/// The member that NumPy gives for a key: of several of one name, the last.
+fn find<'m>(members: &'m [zip::Member], key: &str) -> Option<&'m zip::Member> {
+    let named = |name: &str| members.iter().rev().find(|member| member.name == name);
+    named(key).or_else(|| named(&format!("{key}.npy")))
+}
+
+fn inside(archive: &Path, member: &zip::Member) -> PathBuf {
+    PathBuf::from(format!("{}!{}", archive.display(), member.name))
+}
+
+fn with_member<T>(
+    file: &mut (impl Read + Seek),
+    member: &zip::Member,
+    archive: &Path,
+    path: &Path,
+    read: impl FnOnce(Array<'_>) -> Result<T, DataError>,
+) -> Result<T, DataError> {
+    zip::seek_to(member, file, archive)?;
+    let stored = file.take(member.stored_bytes);
+    let mut stream = CrcReader::new(match member.method {
+        zip::Method::Stored => Box::new(stored) as Box<dyn Read>,
+        zip::Method::Deflate => Box::new(DeflateDecoder::new(stored)),
+    });
+    let array = Array::new(
+        &mut stream,
+        member.stored_bytes.saturating_mul(RESERVE_RATIO),
+        path,
+    )?;
+    array.check_len(member.bytes)?;
+    if member.method == zip::Method::Deflate {
+        let limit = reading::decoded_limit(member.stored_bytes);
+        reading::check_limit(path, array.header.data_bytes(), limit)?;
+    }
+    let value = read(array)?;
+    if stream.crc().sum() != member.crc {
+        return Err(DataError::corrupt(path, "its checksum is wrong"));
+    }
+    Ok(value)
+}
