@@ -65,9 +65,33 @@ pub enum DeviceError {
         /// The devices of this machine and build.
         found: Vec<DeviceEntry>,
     },
+    /// An open device has no memory left for a buffer, or cannot hold one so large.
+    #[error(
+        "the device `{spec}` is out of memory{}; use a smaller batch, which train.accumulate makes up for, a smaller \
+         model, or another device", Buffer(.buffer)
+    )]
+    OutOfMemory {
+        /// The open device.
+        spec: DeviceSpec,
+        /// The bytes of the buffer asked for, where that is known.
+        buffer: Option<u64>,
+    },
+    /// An open device is gone: its driver was reset, a kernel ran over the time that the system gives it, or it was taken
+    /// out. The process can no longer use it.
+    #[error(
+        "the device `{spec}` was lost while it was working ({reason}), as after a reset of its driver or a kernel that ran \
+         too long; start the program again, on another device if that repeats"
+    )]
+    Lost {
+        /// The open device.
+        spec: DeviceSpec,
+        /// What the runtime said.
+        reason: String,
+    },
     /// Work already handed to an open device failed.
     #[error(
-        "the device `{spec}` failed while it was working: {reason}; results since the last synchronisation are lost"
+        "the device `{spec}` failed while it was working: {reason}; what it computed since is lost. Try again, on another \
+         device or with a newer driver if that repeats"
     )]
     Failed {
         /// The open device.
@@ -75,6 +99,34 @@ pub enum DeviceError {
         /// What the runtime said.
         reason: String,
     },
+}
+
+impl DeviceError {
+    /// Whether a device that was open failed, rather than that none could be opened.
+    #[must_use]
+    pub fn is_of_open_device(&self) -> bool {
+        matches!(
+            self,
+            Self::OutOfMemory { .. } | Self::Lost { .. } | Self::Failed { .. }
+        )
+    }
+}
+
+struct Buffer<'a>(&'a Option<u64>);
+
+impl fmt::Display for Buffer<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(bytes) => {
+                write!(
+                    f,
+                    ": it cannot hold a buffer of {:.0} MiB",
+                    *bytes as f64 / 1_048_576.0
+                )
+            }
+            None => Ok(()),
+        }
+    }
 }
 
 fn accepted() -> String {

@@ -28,6 +28,12 @@
 //! | `vulkan…`, `metal…` | the same adapters, pinned to that graphics API |
 //! | `cuda:0` | that CUDA device |
 //!
+//! # Failures
+//!
+//! A device that was opened can still fail: [`OpenDevice::guard`] runs work and gives [`DeviceError::OutOfMemory`],
+//! [`DeviceError::Lost`] or [`DeviceError::Failed`] where the runtime of a GPU panics, [`OpenDevice::failure`] makes the same
+//! of an error of Burn's.
+//!
 //! # Reproducibility
 //!
 //! `Device::seed` seeds one generator per CPU backend for the whole process, and the generators of two backends give
@@ -47,10 +53,14 @@ mod backend;
 mod choice;
 mod entry;
 mod error;
+#[doc(hidden)]
+pub mod fault;
+mod guard;
 mod open;
 mod spec;
 
 pub use entry::{DeviceEntry, DeviceKind, list, table};
 pub use error::DeviceError;
+pub use guard::is_guarded;
 pub use open::OpenDevice;
 pub use spec::{Adapter, DEVICE_VARIABLE, DeviceSpec};

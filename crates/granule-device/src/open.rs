@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use burn::tensor::Device;
 
+use crate::backend::Opened;
 use crate::{DeviceEntry, DeviceError, DeviceSpec, backend, choice, list};
 
 /// An open device: a cheap handle that can be cloned and sent between threads.
@@ -16,10 +17,9 @@ pub struct OpenDevice {
 
 #[derive(Debug)]
 struct Inner {
-    device: Device,
+    opened: Opened,
     spec: DeviceSpec,
     requested: DeviceSpec,
-    name: String,
     reason: Option<String>,
 }
 
@@ -27,7 +27,7 @@ impl OpenDevice {
     /// Burn's handle, without autodiff. To train, use `device.burn().clone().autodiff()`.
     #[must_use]
     pub fn burn(&self) -> &Device {
-        &self.inner.device
+        &self.inner.opened.device
     }
 
     /// The device that was opened: a backend and adapter, never `auto`, `cpu`, `gpu` or a bare `wgpu`.
@@ -45,7 +45,7 @@ impl OpenDevice {
     /// What the device calls itself, such as `flex (CPU, 2 threads)`.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.inner.name
+        &self.inner.opened.name
     }
 
     /// What a general word (`auto`, `cpu`, `gpu`, `wgpu`) chose and why; none where the device was named exactly.
@@ -60,18 +60,10 @@ impl OpenDevice {
         matches!(self.inner.spec, DeviceSpec::Flex | DeviceSpec::NdArray)
     }
 
-    /// Waits until everything handed to the device is done. A CPU backend works as it is called, so this returns at once.
-    ///
-    /// # Errors
-    /// [`DeviceError::Failed`] where a kernel or the device itself failed since the last synchronisation.
-    pub fn sync(&self) -> Result<(), DeviceError> {
-        self.inner
-            .device
-            .sync()
-            .map_err(|error| DeviceError::Failed {
-                spec: self.inner.spec.clone(),
-                reason: error.to_string(),
-            })
+    /// The device as wgpu has it.
+    #[cfg(feature = "wgpu")]
+    pub(crate) fn graphics(&self) -> Option<&burn::tensor::wgpu::wgpu::Device> {
+        self.inner.opened.graphics.as_ref()
     }
 }
 
@@ -84,8 +76,7 @@ pub(crate) fn open(requested: &DeviceSpec) -> Result<OpenDevice, DeviceError> {
     })?;
     Ok(OpenDevice {
         inner: Arc::new(Inner {
-            device: opened.device,
-            name: opened.name,
+            opened,
             spec: choice.spec,
             requested: requested.clone(),
             reason: choice.reason,

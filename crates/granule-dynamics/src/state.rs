@@ -292,12 +292,9 @@ impl Index<usize> for State {
 ///
 /// [`DynamicsError::Device`] when it cannot be read.
 pub fn host<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f64>, DynamicsError> {
-    let data = tensor
+    tensor
         .without_autodiff()
-        .try_into_data()
-        .map_err(DynamicsError::device)?;
-    data.convert::<f64>()
-        .try_into_vec::<f64>()
+        .try_into_vec_as::<f64>()
         .map_err(DynamicsError::device)
 }
 

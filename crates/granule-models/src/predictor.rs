@@ -180,11 +180,8 @@ impl Predictor {
             }
             let data = TensorData::new(values, [batch.len(), len]);
             let result = self.network.forward(Tensor::from_data(data, &self.device));
-            let result: Vec<f32> = result
-                .try_into_data()
-                .map_err(ModelError::device)?
-                .convert::<f32>()
-                .try_into_vec::<f32>()
+            let result = result
+                .try_into_vec_as::<f32>()
                 .map_err(ModelError::device)?;
             if result.iter().any(|value| !value.is_finite()) {
                 return Err(ModelError::NonFiniteOutput);

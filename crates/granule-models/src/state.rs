@@ -199,15 +199,7 @@ impl ModuleVisitor for Reader {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let tensor = param.val();
         let shape = tensor.dims().to_vec();
-        let data = tensor
-            .try_into_data()
-            .map_err(ModelError::device)
-            .and_then(|data| {
-                data.convert::<f32>()
-                    .try_into_vec::<f32>()
-                    .map_err(ModelError::device)
-            });
-        match data {
+        match tensor.try_into_vec_as::<f32>().map_err(ModelError::device) {
             Ok(data) => {
                 let value = TensorValue { shape, data };
                 self.state.0.insert(self.path.name(), value);

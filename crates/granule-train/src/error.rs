@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use granule_data::DataError;
-use granule_device::DeviceError;
+use granule_device::{DeviceError, OpenDevice};
 use granule_dynamics::DynamicsError;
 use granule_io::FileError;
 use granule_models::ModelError;
@@ -246,6 +246,17 @@ pub enum TrainError {
         /// The run folder.
         path: PathBuf,
     },
+    /// The device failed while a run was going on; what was saved before is whole.
+    #[error(
+        "{source}; go on with `granule train --resume {}`, on another device with --device",
+        path.display()
+    )]
+    DeviceStopped {
+        /// What failed.
+        source: DeviceError,
+        /// The run folder.
+        path: PathBuf,
+    },
     /// The data set differs from the one the run began with.
     #[error(
         "the data set has fingerprint {found}, the run began with {expected}; give the same files"
@@ -345,14 +356,35 @@ impl TrainError {
         }
     }
 
-    /// Says how to go on with a run whose folder could not be written to.
+    /// Says how to go on with a run whose folder could not be written to, or whose device failed.
     pub(crate) fn on_the_way(self, run_dir: &Path) -> Self {
-        match self.is_of_storage() {
-            true => Self::Stopped {
-                source: Box::new(self),
+        match self {
+            Self::Device(source) if source.is_of_open_device() => Self::DeviceStopped {
+                source,
                 path: run_dir.to_owned(),
             },
-            false => self,
+            error if error.is_of_storage() => Self::Stopped {
+                source: Box::new(error),
+                path: run_dir.to_owned(),
+            },
+            error => error,
+        }
+    }
+
+    /// What the computing parts say of a device, as the error of that device.
+    pub(crate) fn of_device(self, device: &OpenDevice) -> Self {
+        let report = match &self {
+            Self::Backend { reason } | Self::Model(ModelError::Device { reason }) => Some(reason),
+            Self::Dynamics { source, .. } => match &**source {
+                DynamicsError::Device { reason } => Some(reason),
+                _ => None,
+            },
+            Self::Model(ModelError::Dynamics(DynamicsError::Device { reason })) => Some(reason),
+            _ => None,
+        };
+        match report {
+            Some(reason) => Self::Device(device.failure(reason)),
+            None => self,
         }
     }
 

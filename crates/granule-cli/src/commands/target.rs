@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use granule::device::{DeviceSpec, OpenDevice};
+use granule::dynamics::DynamicsError;
+use granule::models::ModelError;
 use granule::models::folder::{CONFIG_FILE, ModelPlace};
 use granule::train::RunConfig;
 
@@ -63,4 +65,27 @@ pub fn open(named: Option<&DeviceSpec>, default: DeviceSpec) -> anyhow::Result<O
             .unwrap_or(default),
     };
     Ok(spec.open()?)
+}
+
+/// Runs work on a device. That it fails is an error of the device, whichever part of the work or of the runtime says so.
+///
+/// # Errors
+/// Those of the work; a `DeviceError`.
+pub fn on<T>(device: &OpenDevice, work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
+    device.guard(work)?.map_err(|error| {
+        let report = error.chain().find_map(|cause| {
+            let of_model = match cause.downcast_ref::<ModelError>() {
+                Some(ModelError::Device { reason }) => Some(reason),
+                _ => None,
+            };
+            of_model.or_else(|| match cause.downcast_ref::<DynamicsError>() {
+                Some(DynamicsError::Device { reason }) => Some(reason),
+                _ => None,
+            })
+        });
+        match report {
+            Some(reason) => device.failure(reason).into(),
+            None => error,
+        }
+    })
 }

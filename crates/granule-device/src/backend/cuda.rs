@@ -61,7 +61,7 @@ pub(super) fn open(index: usize) -> Result<Opened, String> {
     }))
     .map_err(|_| "the CUDA driver could not start the device".to_owned())?
     .unwrap_or_else(|| format!("CUDA device {index}"));
-    let found = Opened { device, name };
+    let found = Opened::new(device, name);
     opened.insert(index, found.clone());
     Ok(found)
 }

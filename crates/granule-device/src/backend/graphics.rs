@@ -289,8 +289,8 @@ pub(super) fn open(api: Option<Api>, adapter: Adapter) -> Result<Opened, String>
         ));
     }
     let opened = Opened {
-        device,
-        name: info.name,
+        graphics: Some(setup.device),
+        ..Opened::new(device, info.name)
     };
     state.opened.insert((api, adapter), opened.clone());
     Ok(opened)

@@ -35,10 +35,7 @@ fn entry(spec: DeviceSpec, backend: &'static str) -> DeviceEntry {
 
 #[cfg(feature = "flex")]
 pub(super) fn flex() -> Opened {
-    Opened {
-        device: Device::flex(),
-        name: name("flex"),
-    }
+    Opened::new(Device::flex(), name("flex"))
 }
 
 /// Burn deprecates its ndarray backend in favour of flex. It stays here as an independent implementation to compare
@@ -46,10 +43,7 @@ pub(super) fn flex() -> Opened {
 #[cfg(feature = "ndarray")]
 #[allow(deprecated)]
 pub(super) fn ndarray() -> Opened {
-    Opened {
-        device: Device::ndarray(),
-        name: name("ndarray"),
-    }
+    Opened::new(Device::ndarray(), name("ndarray"))
 }
 
 #[cfg(any(feature = "flex", feature = "ndarray"))]

@@ -15,6 +15,20 @@ use crate::{DeviceEntry, DeviceSpec};
 pub(crate) struct Opened {
     pub device: Device,
     pub name: String,
+    /// The device as wgpu has it.
+    #[cfg(feature = "wgpu")]
+    pub graphics: Option<burn::tensor::wgpu::wgpu::Device>,
+}
+
+impl Opened {
+    fn new(device: Device, name: String) -> Self {
+        Self {
+            device,
+            name,
+            #[cfg(feature = "wgpu")]
+            graphics: None,
+        }
+    }
 }
 
 /// The cargo feature that `spec` needs and this build lacks.

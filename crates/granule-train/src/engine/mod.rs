@@ -130,29 +130,31 @@ fn begin(
     let given = dataset.map(|dataset| dataset.name.clone());
     let start = Start::of(config)?;
     let (device, dataset) = open(config, dataset, observer)?;
-    let problem = Problem::new(config, dataset.as_deref(), device.burn())?;
-    // Wrong weights are refused before there is a folder.
-    problem.class_weights(&config.train)?;
-    let network = network(config, &problem, &device)?;
-    let mut resolved = resolved(config, &problem, &device)?;
-    if let (Some(from), Some(start)) = (&mut resolved.start, &start) {
-        from.weights = absolute(&start.file)?;
-    }
-    if let Some(name) = given.filter(|name| *name != config.data.dataset.to_string()) {
-        resolved.data.dataset = DatasetSpec::InMemory(name);
-    }
-    let config = resolved;
-    let (network, begun) = start_from(start, &config, network, &device)?;
-    tell_data(&problem, observer);
-    let (lock, recorder) =
-        create(&config, run_dir, &problem.name()).map_err(TrainError::at_the_beginning)?;
-    let mut session = Session::new(
-        &config, &problem, &device, &lock, network, recorder, observer, stop,
-    )?;
-    if let Some(begun) = begun {
-        session.begin_from(begun);
-    }
-    complete(session, None)
+    on(&device, || {
+        let problem = Problem::new(config, dataset.as_deref(), device.burn())?;
+        // Wrong weights are refused before there is a folder.
+        problem.class_weights(&config.train)?;
+        let network = network(config, &problem, &device)?;
+        let mut resolved = resolved(config, &problem, &device)?;
+        if let (Some(from), Some(start)) = (&mut resolved.start, &start) {
+            from.weights = absolute(&start.file)?;
+        }
+        if let Some(name) = given.filter(|name| *name != config.data.dataset.to_string()) {
+            resolved.data.dataset = DatasetSpec::InMemory(name);
+        }
+        let config = resolved;
+        let (network, begun) = start_from(start, &config, network, &device)?;
+        tell_data(&problem, observer);
+        let (lock, recorder) =
+            create(&config, run_dir, &problem.name()).map_err(TrainError::at_the_beginning)?;
+        let mut session = Session::new(
+            &config, &problem, &device, &lock, network, recorder, observer, stop,
+        )?;
+        if let Some(begun) = begun {
+            session.begin_from(begun);
+        }
+        complete(session, None)
+    })
 }
 
 /// The network with the weights to begin from, if there are some.
@@ -235,44 +237,47 @@ fn go_on(
     };
 
     let (device, dataset) = open(config, dataset, observer)?;
-    let problem = Problem::new(config, dataset.as_deref(), device.burn())?;
-    let network = network(config, &problem, &device)?;
-    let (network, begun) = start_from(start, config, network, &device)?;
-    tell_data(&problem, observer);
-    let config = &match *config == own {
-        true => own,
-        false => {
-            let config = resolved(config, &problem, &device)?;
-            write_atomic(&path, text(&config)?.as_bytes())
-                .map_err(|error| TrainError::from(error).on_the_way(run_dir))?;
-            config
-        }
-    };
-    let step = found.as_ref().map_or(0, |(_, c)| c.progress.global_step);
-    let recorder = RunRecorder::resume(run_dir, step, RecordOptions::default())
-        .map_err(|error| TrainError::from(error).on_the_way(run_dir))?;
-    let gap = recorder.gap();
-    let mut session = Session::new(
-        config, &problem, &device, &lock, network, recorder, observer, stop,
-    )?;
-    session.warnings.extend(warnings);
-    if let Some(gap) = gap {
-        session.warn(gap);
-    }
-    let resumed_from = match found {
-        Some((path, checkpoint)) => {
-            session.restore(&path, checkpoint)?;
-            Some(path)
-        }
-        None => {
-            session.warn("the run has no checkpoint yet; beginning anew".to_owned());
-            if let Some(begun) = begun {
-                session.begin_from(begun);
+    on(&device, || {
+        let problem = Problem::new(config, dataset.as_deref(), device.burn())?;
+        let network = network(config, &problem, &device)?;
+        let (network, begun) = start_from(start, config, network, &device)?;
+        tell_data(&problem, observer);
+        let changed = match *config == own {
+            true => None,
+            false => {
+                let config = resolved(config, &problem, &device)?;
+                write_atomic(&path, text(&config)?.as_bytes())
+                    .map_err(|error| TrainError::from(error).on_the_way(run_dir))?;
+                Some(config)
             }
-            None
+        };
+        let config = changed.as_ref().unwrap_or(config);
+        let step = found.as_ref().map_or(0, |(_, c)| c.progress.global_step);
+        let recorder = RunRecorder::resume(run_dir, step, RecordOptions::default())
+            .map_err(|error| TrainError::from(error).on_the_way(run_dir))?;
+        let gap = recorder.gap();
+        let mut session = Session::new(
+            config, &problem, &device, &lock, network, recorder, observer, stop,
+        )?;
+        session.warnings.extend(warnings);
+        if let Some(gap) = gap {
+            session.warn(gap);
         }
-    };
-    complete(session, resumed_from)
+        let resumed_from = match found {
+            Some((path, checkpoint)) => {
+                session.restore(&path, checkpoint)?;
+                Some(path)
+            }
+            None => {
+                session.warn("the run has no checkpoint yet; beginning anew".to_owned());
+                if let Some(begun) = begun {
+                    session.begin_from(begun);
+                }
+                None
+            }
+        };
+        complete(session, resumed_from)
+    })
 }
 
 /// Tells how a finished run ended, if it is still asked for the same; writes its model again if that is gone.
@@ -319,15 +324,24 @@ fn complete(
     session
         .begin_report()
         .map_err(|error| error.on_the_way(run_dir))?;
-    let outcome = match session.run(resumed_from.as_deref()) {
-        Ok(End::Finished) => session.finish(),
-        Ok(End::Interrupted) => session.suspend(),
+    let device = session.device;
+    let outcome = match on(device, || session.run(resumed_from.as_deref())) {
+        Ok(End::Finished) => on(device, || session.finish()),
+        Ok(End::Interrupted) => on(device, || session.suspend()),
         Err(error) => {
             session.give_up(&error);
             Err(error)
         }
     };
     outcome.map_err(|error| error.on_the_way(run_dir))
+}
+
+/// Runs work on a device. That it fails is [`TrainError::Device`], whichever part of the work or of the runtime says so.
+fn on<T>(
+    device: &OpenDevice,
+    work: impl FnOnce() -> Result<T, TrainError>,
+) -> Result<T, TrainError> {
+    device.guard(work)?.map_err(|error| error.of_device(device))
 }
 
 /// Opens the device and loads the data set, unless it is given or another source of data is named.

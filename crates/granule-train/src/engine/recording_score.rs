@@ -7,6 +7,7 @@ use granule_dynamics::composite::Trained;
 use granule_models::state::load_state_dict;
 use granule_models::{ModelConfig, ModelFile, MultiGranularity, Network, StateDict};
 
+use super::on;
 use crate::config::RunConfig;
 use crate::engine::problem::{Problem, Source};
 use crate::engine::score::describe;
@@ -163,5 +164,7 @@ pub fn evaluate_recording(
         observer.event(&Event::Warning { text });
     }
     let model = (&file.model, &file.state);
-    Ok(evaluate(recorded, model, device.burn(), batch, observer)?.0)
+    on(device, || {
+        Ok(evaluate(recorded, model, device.burn(), batch, observer)?.0)
+    })
 }

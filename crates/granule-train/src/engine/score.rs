@@ -5,6 +5,7 @@ use granule_data::{Dataset, Normalization, Split};
 use granule_device::OpenDevice;
 use granule_models::{ModelFile, Network, Task};
 
+use super::on;
 use crate::batches::{BatchTruth, Scaling, truth};
 use crate::engine::problem::{input_shape, task};
 use crate::error::TrainError;
@@ -276,10 +277,11 @@ pub fn evaluate(
             targets: &targets,
         },
     };
-    let network = file.network(device.burn())?;
-    Ok(samples
-        .evaluate(&network, &file.task, device.burn(), batch, observer)?
-        .0)
+    on(device, || {
+        let network = file.network(device.burn())?;
+        let evaluated = samples.evaluate(&network, &file.task, device.burn(), batch, observer)?;
+        Ok(evaluated.0)
+    })
 }
 
 /// The place of each name of `found` in `classes`; none when one is not there.

@@ -5,6 +5,7 @@ use granule_data::task::{Part, Score, TrialBatch};
 use granule_device::OpenDevice;
 use granule_models::{ModelFile, Network};
 
+use super::on;
 use crate::engine::score::check_finite;
 use crate::error::TrainError;
 use crate::event::{Event, Observer};
@@ -138,6 +139,8 @@ pub fn evaluate_trials(
     observer: &mut dyn Observer,
 ) -> Result<Evaluation, TrainError> {
     let trials = Trials::of(file, data_seed, count)?;
-    let network = file.network(device.burn())?;
-    Ok(evaluate(&trials, &network, device.burn(), batch, observer)?.0)
+    on(device, || {
+        let network = file.network(device.burn())?;
+        Ok(evaluate(&trials, &network, device.burn(), batch, observer)?.0)
+    })
 }

@@ -8,14 +8,14 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use granule::data::arrays::Items;
 use granule::data::{Shape, arrays};
-use granule::device::DeviceSpec;
+use granule::device::{DeviceSpec, OpenDevice};
 use granule::io::image::Resize;
 use granule::models::{
     Classifier, InputShape, InputSpec, ModelError, ModelFile, Pixels, Predictor, Sample, Task,
 };
 use serde_json::json;
 
-use super::target::{Target, open};
+use super::target::{Target, on, open};
 use crate::args;
 use crate::failure::{self, Hinted};
 use crate::output::{self, Paint, Stream, paint};
@@ -66,10 +66,14 @@ pub fn run(args: &args::Predict) -> anyhow::Result<()> {
     let target = Target::find(&args.model)?;
     let file = ModelFile::load(&target.model)?;
     let device = open(args.device.as_ref(), DeviceSpec::Cpu)?;
+    on(&device, || predict(args, &file, &device))
+}
+
+fn predict(args: &args::Predict, file: &ModelFile, device: &OpenDevice) -> anyhow::Result<()> {
     let background = args.background.unwrap_or(file.input.background);
     let model = match &file.task {
         Task::Classification { .. } => {
-            let model = Classifier::from_file(&file, device.burn())?;
+            let model = Classifier::from_file(file, device.burn())?;
             let resize = resizing(&file.input, args.resize);
             let model = model.resizing_by(resize).laying_over(background);
             Model::Classes(model.inverting(args.invert).ranging(args.range)?)
@@ -89,7 +93,7 @@ pub fn run(args: &args::Predict) -> anyhow::Result<()> {
             .into());
         }
         Task::Regression { .. } => {
-            let model = Predictor::from_file(&file, device.burn())?;
+            let model = Predictor::from_file(file, device.burn())?;
             let resize = resizing(&file.input, args.resize);
             let model = model.resizing_by(resize).laying_over(background);
             Model::Values(model.inverting(args.invert).ranging(args.range)?)

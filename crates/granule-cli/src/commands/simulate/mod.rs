@@ -14,9 +14,9 @@ use granule::dynamics::{DynamicsError, Place};
 use granule::models::load_levels;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::target::open;
+use super::target::{on, open};
 use crate::args::{self, Precision};
-use crate::config::experiment::resolve;
+use crate::config::experiment::{Described, resolve};
 use crate::failure::{INTERRUPTED, Usage};
 use crate::interrupt::Interrupt;
 use crate::output::{self, note};
@@ -28,14 +28,24 @@ pub fn run(args: &args::Simulate) -> anyhow::Result<ExitCode> {
     let plot = args.plot.as_deref();
     let plot = plot.map(|path| Plot::new(path, args.size.unwrap_or_default(), args.dpi));
     let plot = plot.transpose()?;
-    let mut described = resolve(args)?;
+    let described = resolve(args)?;
     for text in &described.notes {
         if !args.quiet {
             note(&format!("note: {}", output::printable(text)));
         }
     }
     let device = open(args.device.as_ref(), DeviceSpec::Cpu)?;
-    let place = place(&device, args.precision)?;
+    on(&device, || simulate(args, &device, described, out, plot))
+}
+
+fn simulate(
+    args: &args::Simulate,
+    device: &OpenDevice,
+    mut described: Described,
+    out: Option<Table>,
+    plot: Option<Plot>,
+) -> anyhow::Result<ExitCode> {
+    let place = place(device, args.precision)?;
     if let (Some(recording), Some(model)) = (&described.recording, &described.config.composite) {
         match replay::stimulus(recording, model, &place) {
             Ok((stimulus, trials)) => {

@@ -1,0 +1,82 @@
+//! A GPU that fails, on the software adapter. What is lost stays lost for the process: everything is in one test.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use burn::tensor::Tensor;
+use granule_device::{DeviceError, DeviceSpec, OpenDevice, fault, is_guarded};
+
+fn software() -> Option<OpenDevice> {
+    match "wgpu:software".parse::<DeviceSpec>().unwrap().open() {
+        Ok(device) => Some(device),
+        Err(error) => {
+            let required =
+                std::env::var_os("GRANULE_REQUIRE_WGPU").is_some_and(|value| value == "1");
+            assert!(!required, "GRANULE_REQUIRE_WGPU=1, but {error}");
+            println!("skipped: {error}");
+            None
+        }
+    }
+}
+
+/// The sum of a matrix of ones, as a user of the device would read it.
+fn sum(device: &OpenDevice, side: usize) -> Result<f32, DeviceError> {
+    let work = || {
+        let ones = Tensor::<2>::ones([side, side], device.burn());
+        ones.sum().try_into_scalar::<f32>()
+    };
+    device
+        .guard(work)?
+        .map_err(|error| device.failure(&error.to_string()))
+}
+
+#[test]
+fn memory_kernels_and_the_device_itself_fail_as_errors() {
+    let Some(device) = software() else { return };
+    assert_eq!(sum(&device, 8).unwrap(), 64.0);
+
+    // 4 GiB, more than any adapter lets one buffer have.
+    let error = sum(&device, 1 << 15).unwrap_err();
+    assert!(
+        matches!(&error, DeviceError::OutOfMemory { buffer: Some(bytes), .. } if *bytes == 1 << 32),
+        "{error:?}"
+    );
+    assert!(
+        error
+            .to_string()
+            .contains("wgpu:software` is out of memory")
+            && error.to_string().contains("4096 MiB"),
+        "{error}"
+    );
+    assert_eq!(sum(&device, 8).unwrap(), 64.0, "the device goes on");
+
+    // The hook stands for that of a program that reports a panic as a bug of its own.
+    let heard = Arc::new(AtomicUsize::new(0));
+    let hook = std::panic::take_hook();
+    let count = heard.clone();
+    std::panic::set_hook(Box::new(move |_| {
+        count.fetch_add(usize::from(!is_guarded()), Ordering::Relaxed);
+    }));
+    let error = device.guard(|| fault::refuse_kernel(&device)).unwrap_err();
+    std::panic::set_hook(hook);
+    assert!(
+        matches!(&error, DeviceError::Failed { reason, .. } if reason.contains("parsing error")),
+        "{error:?}"
+    );
+    assert_eq!(heard.load(Ordering::Relaxed), 0);
+    assert!(!is_guarded());
+    assert_eq!(sum(&device, 8).unwrap(), 64.0, "the device goes on");
+
+    assert!(fault::lose(&device));
+    for _ in 0..2 {
+        let error = sum(&device, 8).unwrap_err();
+        assert!(matches!(error, DeviceError::Lost { .. }), "{error:?}");
+        let error = device.sync().unwrap_err();
+        assert!(matches!(error, DeviceError::Lost { .. }), "{error:?}");
+        assert!(error.to_string().contains("start the program again"));
+    }
+    let host = DeviceSpec::Cpu.open().unwrap();
+    assert_eq!(sum(&host, 8).unwrap(), 64.0);
+    assert!(!fault::lose(&host));
+}
