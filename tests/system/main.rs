@@ -10,6 +10,7 @@ mod images;
 mod interrupt;
 mod levels;
 mod limits;
+mod meaning;
 mod pipes;
 mod predict;
 mod quick_start;

@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use crate::support::{devices, fine, granule, refused, run, trained};
+use crate::support::{devices, fine, granule, refused, run, save_npy, trained};
 
 /// A thick upright bar: any model of digits takes it for a 1.
 fn one() -> Vec<u8> {
@@ -12,18 +12,6 @@ fn one() -> Vec<u8> {
 
 fn save_png(path: &Path, width: u32, height: u32, pixels: &[u8]) {
     image::save_buffer(path, pixels, width, height, image::ExtendedColorType::L8).unwrap();
-}
-
-/// A .npy file of version 1.0.
-fn save_npy(path: &Path, descr: &str, shape: &str, data: &[u8]) {
-    let mut header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}");
-    while (10 + header.len() + 1) % 64 != 0 {
-        header.push(' ');
-    }
-    header.push('\n');
-    let length = u16::try_from(header.len()).unwrap().to_le_bytes();
-    let bytes = [b"\x93NUMPY\x01\x00", &length[..], header.as_bytes(), data].concat();
-    std::fs::write(path, bytes).unwrap();
 }
 
 #[test]

@@ -247,3 +247,15 @@ pub fn real_data(name: &str) -> Option<PathBuf> {
     );
     None
 }
+
+/// A .npy file of version 1.0.
+pub fn save_npy(path: &Path, descr: &str, shape: &str, data: &[u8]) {
+    let mut header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}");
+    while (10 + header.len() + 1) % 64 != 0 {
+        header.push(' ');
+    }
+    header.push('\n');
+    let length = u16::try_from(header.len()).unwrap().to_le_bytes();
+    let bytes = [b"\x93NUMPY\x01\x00", &length[..], header.as_bytes(), data].concat();
+    std::fs::write(path, bytes).unwrap();
+}

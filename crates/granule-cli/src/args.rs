@@ -291,6 +291,11 @@ pub struct Eval {
     #[arg(long, value_name = "BLACK,WHITE", allow_hyphen_values = true, value_parser = range)]
     pub range: Option<[f64; 2]>,
 
+    /// Exchange rows and columns of the images of arrays and IDX files; --transpose=false leaves them
+    /// [default: as in training]
+    #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub transpose: Option<bool>,
+
     /// Device to run on, as `granule devices` lists them [default: $GRANULE_DEVICE, else auto]
     #[arg(long, value_name = "SPEC")]
     pub device: Option<DeviceSpec>,
@@ -350,6 +355,10 @@ pub struct Predict {
     /// integers, 0,1 of floating-point numbers]
     #[arg(long, value_name = "BLACK,WHITE", allow_hyphen_values = true, value_parser = range)]
     pub range: Option<[f64; 2]>,
+
+    /// Exchange rows and columns of the images of arrays; --transpose=false leaves them [default: as in training]
+    #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub transpose: Option<bool>,
 
     /// Device to run on, as `granule devices` lists them [default: $GRANULE_DEVICE, else cpu]
     #[arg(long, value_name = "SPEC")]

@@ -242,53 +242,73 @@ impl Dataset {
             ));
             return warnings;
         }
+        let every = vec![true; self.classes.len()];
         for (part, split) in [("training", &self.train), ("test", &self.test)] {
-            let Targets::Classes(labels) = split.targets() else {
-                continue;
-            };
-            let mut seen = vec![false; self.classes.len()];
-            for &label in labels {
-                if let Some(seen) = seen.get_mut(usize::from(label)) {
-                    *seen = true;
-                }
-            }
-            let absent: Vec<&str> = self
-                .classes
-                .iter()
-                .zip(seen)
-                .filter(|(_, seen)| !seen)
-                .map(|(name, _)| name.as_str())
-                .collect();
-            if absent.is_empty() {
-                continue;
-            }
-            let shown = absent
-                .iter()
-                .take(MOST_NAMES)
-                .copied()
-                .collect::<Vec<_>>()
-                .join(", ");
-            let more = if absent.len() > MOST_NAMES {
-                ", …"
-            } else {
-                ""
-            };
-            let what = match absent.len() {
-                1 => format!("the class {shown} has"),
-                n => format!("{n} classes have"),
-            };
-            let list = match absent.len() {
-                1 => String::new(),
-                _ => format!(": {shown}{more}"),
-            };
-            let effect = match part {
-                "training" => "the model cannot learn",
-                _ => "the scores say nothing of",
-            };
-            let it = if absent.len() == 1 { "it" } else { "them" };
-            warnings.push(format!("{what} no {part} sample, {effect} {it}{list}"));
+            let seen = self.occurring(split, 0..split.len());
+            warnings.extend(self.absence(part, "", &every, &seen));
         }
         warnings
+    }
+
+    /// Which classes the samples of a part at `indices` are of; all of them for real-valued targets.
+    pub fn occurring(&self, split: &Split, indices: impl IntoIterator<Item = usize>) -> Vec<bool> {
+        let Targets::Classes(labels) = split.targets() else {
+            return vec![true; self.classes.len()];
+        };
+        let mut seen = vec![false; self.classes.len()];
+        for index in indices {
+            let label = labels.get(index).map(|&label| usize::from(label));
+            if let Some(seen) = label.and_then(|label| seen.get_mut(label)) {
+                *seen = true;
+            }
+        }
+        seen
+    }
+
+    /// A sentence about the classes that were expected to occur in a part (`training`, `validation` or `test`) and do not,
+    /// by their names; `cause` says where they went, ` under data.limit_test` for example.
+    pub fn absence(
+        &self,
+        part: &str,
+        cause: &str,
+        expected: &[bool],
+        seen: &[bool],
+    ) -> Option<String> {
+        let absent: Vec<&str> = self
+            .classes
+            .iter()
+            .zip(expected.iter().zip(seen))
+            .filter(|(_, (expected, seen))| **expected && !**seen)
+            .map(|(name, _)| name.as_str())
+            .collect();
+        let shown = absent
+            .iter()
+            .take(MOST_NAMES)
+            .copied()
+            .collect::<Vec<_>>()
+            .join(", ");
+        let more = if absent.len() > MOST_NAMES {
+            ", …"
+        } else {
+            ""
+        };
+        let (what, it, list) = match absent.len() {
+            0 => return None,
+            1 => (format!("the class {shown} has"), "it", String::new()),
+            n => (
+                format!("{n} classes have"),
+                "them",
+                format!(": {shown}{more}"),
+            ),
+        };
+        let effect = match part {
+            "training" => "the model cannot learn",
+            "validation" => "the scores of validation say nothing of",
+            _ => "the scores say nothing of",
+        };
+        Some(format!(
+            "{what} no {part} sample{cause}, {effect} {it}{list}"
+        ))
     }
 
     fn check(&self) -> Result<(), DataError> {

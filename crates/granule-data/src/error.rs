@@ -30,12 +30,12 @@ pub enum DataError {
         name: String,
     },
     /// No file of the data set is where it was looked for.
-    #[error("{}: {what} is not here; {hint}", path.display())]
+    #[error("{}: {}; {hint}", path.display(), absent(what))]
     Missing {
         /// The folder or file that was looked for.
         path: PathBuf,
-        /// What was expected there.
-        what: String,
+        /// What was expected there: files, or what describes them.
+        what: Vec<String>,
         /// What to do next.
         hint: String,
     },
@@ -191,12 +191,12 @@ pub enum DataError {
         allowed: String,
     },
     /// A feature or target is NaN or infinite.
-    #[error("{}: item {index} holds {value}; every number must be finite in 32 bits", path.display())]
+    #[error("{}: {} holds {value:?}; every number must be finite in 32 bits", path.display(), place(position))]
     NonFinite {
         /// The file, or `archive!member`.
         path: PathBuf,
-        /// Position of the item, from 0.
-        index: usize,
+        /// Where the number is along each axis of the array, from 0: row, then column.
+        position: Vec<usize>,
         /// The value found.
         value: f64,
     },
@@ -265,6 +265,24 @@ impl From<FileError> for DataError {
 }
 
 /// What the first four bytes of a file, in place of those of IDX, say it is.
+/// `a and b are not here`.
+fn absent(what: &[String]) -> String {
+    match what {
+        [] => "nothing is here".to_owned(),
+        [only] => format!("{only} is not here"),
+        [first @ .., last] => format!("{} and {last} are not here", first.join(", ")),
+    }
+}
+
+/// A place in an array, by the axes that it has.
+fn place(position: &[usize]) -> String {
+    match position {
+        [row] => format!("row {row}"),
+        [row, column] => format!("row {row}, column {column}"),
+        _ => format!("the number at {position:?}"),
+    }
+}
+
 fn found_instead(found: u32) -> String {
     let bytes = found.to_be_bytes();
     if let Some(what) = content::recognise(&bytes) {

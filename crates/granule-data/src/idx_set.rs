@@ -144,7 +144,7 @@ fn choose(
         |prefix: &str| beginning.is_none_or(|beginning| prefix == beginning.trim_end_matches('-'));
     let all: Vec<String> = sets.keys().cloned().collect();
     let mut chosen = sets.into_iter().filter(|(prefix, _)| wanted(prefix));
-    let missing = |what: String, hint: String| DataError::Missing {
+    let missing = |what: Vec<String>, hint: String| DataError::Missing {
         path: dir.to_owned(),
         what,
         hint,
@@ -158,7 +158,7 @@ fn choose(
             true => "name the folder that holds them".to_owned(),
             false => format!("there are {}", all.join(", ")),
         };
-        return Err(missing(what, hint));
+        return Err(missing(vec![what], hint));
     };
     if let Some((second, _)) = chosen.next() {
         let reason = format!(
@@ -168,27 +168,28 @@ fn choose(
         return Err(DataError::format(dir, reason));
     }
     let parts = [
-        ("training images", &set.train.images),
-        ("training labels", &set.train.labels),
+        ("train-images-idx3-ubyte", &set.train.images),
+        ("train-labels-idx1-ubyte", &set.train.labels),
     ];
     let test = [
-        ("test images", &set.test.images),
-        ("test labels", &set.test.labels),
+        ("t10k-images-idx3-ubyte", &set.test.images),
+        ("t10k-labels-idx1-ubyte", &set.test.labels),
     ];
     let test_is_there = test.iter().any(|(_, path)| path.is_some());
     let needed = parts.iter().chain(test.iter().filter(|_| test_is_there));
-    let absent: Vec<&str> = needed
+    let between = if prefix.is_empty() { "" } else { "-" };
+    let absent: Vec<String> = needed
         .filter(|(_, path)| path.is_none())
-        .map(|(name, _)| *name)
+        .map(|(name, _)| format!("{prefix}{between}{name}"))
         .collect();
     match absent.is_empty() {
         true => Ok((prefix, set)),
         false => {
-            let hint = "place their IDX file beside the others".to_owned();
-            Err(missing(
-                format!("the file of the {}", absent.join(" and ")),
-                hint,
-            ))
+            let them = if absent.len() == 1 { "it" } else { "them" };
+            let hint = format!(
+                "place {them} beside the others, packed as .gz or not; only both files of a test part may be absent"
+            );
+            Err(missing(absent, hint))
         }
     }
 }

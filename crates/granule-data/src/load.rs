@@ -132,7 +132,7 @@ fn locate<T>(
     set.require(&dir)?;
     find(&dir).map_err(|what| DataError::Missing {
         path: dir.clone(),
-        what,
+        what: vec![what],
         hint: format!("place it there under this name ({})", set.source),
     })
 }

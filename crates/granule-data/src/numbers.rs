@@ -134,8 +134,11 @@ fn only_one(path: &Path, array: Option<&str>) -> Result<(), DataError> {
 }
 
 fn which(path: &Path, names: &[String]) -> DataError {
-    let names = names.join(", ");
-    DataError::format(path, format!("it holds [{names}]; say which with `array`"))
+    let reason = match names.is_empty() {
+        true => "it holds no array of real numbers".to_owned(),
+        false => format!("it holds [{}]; say which with `array`", names.join(", ")),
+    };
+    DataError::format(path, reason)
 }
 
 /// The columns of an array over time, with as many samples as there are instants.

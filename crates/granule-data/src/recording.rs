@@ -244,6 +244,6 @@ mod tests {
             &[("time", &[2], times(2)), ("a", &[2], vec![0.0, f64::NAN])],
             &["a"],
         );
-        assert!(nan.contains("!a.npy: item 1 holds NaN"), "{nan}");
+        assert!(nan.contains("!a.npy: row 1 holds NaN"), "{nan}");
     }
 }

@@ -83,15 +83,19 @@ impl Published {
         }
         let names: Vec<_> = missing.iter().flat_map(|file| file.absent(dir)).collect();
         let python = missing.iter().find_map(|file| file.python_version(dir));
+        let (them, these) = match names.as_slice() {
+            [_] => ("it", "this name"),
+            _ => ("them", "these names"),
+        };
         let first = python.map_or_else(String::new, |name| {
             format!("{name} is the version for Python, the binary version is read; ")
         });
         Err(DataError::Missing {
             path: dir.to_path_buf(),
-            what: names.join(", "),
+            what: names,
             hint: format!(
-                "{first}fetch it with `granule data fetch {}` on a machine with a network, or place the files there under \
-                 these names, or name another folder with --data-dir or GRANULE_DATA_DIR ({})",
+                "{first}fetch {them} with `granule data fetch {}` on a machine with a network, or place {them} there under \
+                 {these}, or name another folder with --data-dir or GRANULE_DATA_DIR ({})",
                 self.name, self.source
             ),
         })

@@ -138,6 +138,10 @@ pub struct InputSpec {
     /// numbers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub range: Option<[f64; 2]>,
+    /// Whether arrays of images, as those of training, are stored by columns: rows and columns are exchanged where one is
+    /// read. Pixels that a program hands over are taken as they are.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub transpose: bool,
 }
 
 /// The brightness of an image beside that of the images a model was trained on, on a scale from 0 to 1.
@@ -168,6 +172,7 @@ impl InputSpec {
             background: Background::default(),
             resize: None,
             range: None,
+            transpose: false,
         }
     }
 

@@ -50,7 +50,7 @@ pub fn run(args: &args::Eval) -> anyhow::Result<()> {
             offline: args.source.offline,
             seed: data_seed,
             images: images(&file, trained, args),
-            arrays: as_trained(&file, trained, args.range),
+            arrays: as_trained(&file, trained, args),
             progress: watcher.progress(),
         },
     )
@@ -126,18 +126,16 @@ fn images(file: &ModelFile, trained: Option<&DataConfig>, args: &args::Eval) -> 
 }
 
 /// How arrays are read: as those that the model was trained on, unless a flag says otherwise.
-fn as_trained(
-    file: &ModelFile,
-    trained: Option<&DataConfig>,
-    range: Option<[f64; 2]>,
-) -> ArrayOptions {
+fn as_trained(file: &ModelFile, trained: Option<&DataConfig>, args: &args::Eval) -> ArrayOptions {
     ArrayOptions {
-        range: range.or(file.input.range),
+        range: args.range.or(file.input.range),
+        transpose: args
+            .transpose
+            .unwrap_or_else(|| file.input.transpose || trained.is_some_and(|data| data.transpose)),
         targets: match &file.task {
             Task::Classification { .. } => Some(TargetKind::Classes),
             _ => Some(TargetKind::Values),
         },
-        ..trained.map(DataConfig::arrays).unwrap_or_default()
     }
 }
 

@@ -100,16 +100,12 @@ impl<'a, F: Read + Seek> Archive<'a, F> {
             let inside = inside(self.path, member);
             let mut descr = String::new();
             // The header alone is read, so that the checksum says nothing.
-            let found = with_member(&mut self.file, member, self.path, &inside, |array| {
+            let _ = with_member(&mut self.file, member, self.path, &inside, |array| {
                 descr.clone_from(&array.header.descr);
                 Ok(())
             });
-            let refused = matches!(
-                found,
-                Err(DataError::ArrayType { .. } | DataError::Empty { .. })
-            );
             let text = descr.contains(['U', 'S']);
-            if !refused && !text {
+            if !descr.is_empty() && !text {
                 names.push(member.name.trim_end_matches(".npy").to_owned());
             }
         }
@@ -146,9 +142,16 @@ fn with_member<T>(
 ) -> Result<T, DataError> {
     zip::seek_to(member, file, archive)?;
     let stored = file.take(member.stored_bytes);
+    let refused = |how: String| Err(DataError::format(path, how));
     let mut stream = CrcReader::new(match member.method {
         zip::Method::Stored => Box::new(stored) as Box<dyn Read>,
         zip::Method::Deflate => Box::new(DeflateDecoder::new(stored)),
+        zip::Method::Encrypted => return refused("encrypted; save it by numpy.savez".into()),
+        zip::Method::Other(method) => {
+            return refused(format!(
+                "compressed by method {method}, known are 0 (stored) and 8 (deflate); save it by numpy.savez_compressed"
+            ));
+        }
     });
     let array = Array::new(
         &mut stream,

@@ -94,7 +94,12 @@ fn text(header: &Header, element: &[u8]) -> String {
             .iter()
             .rposition(|&byte| byte != 0)
             .map_or(0, |at| at + 1);
-        return String::from_utf8_lossy(element.get(..end).unwrap_or_default()).into_owned();
+        let bytes = element.get(..end).unwrap_or_default();
+        // What is not UTF-8 is Latin-1, in which different bytes are different names.
+        return match std::str::from_utf8(bytes) {
+            Ok(text) => text.to_owned(),
+            Err(_) => bytes.iter().map(|&byte| char::from(byte)).collect(),
+        };
     };
     let (characters, _) = element.as_chunks::<4>();
     let code = |&bytes: &[u8; 4]| match header.big_endian {
@@ -106,26 +111,41 @@ fn text(header: &Header, element: &[u8]) -> String {
         .rposition(|c| code(c) != 0)
         .map_or(0, |at| at + 1);
     let characters = characters.iter().take(end);
-    characters
-        .map(|c| char::from_u32(code(c)).unwrap_or(char::REPLACEMENT_CHARACTER))
-        .collect()
+    let mut text = String::new();
+    for code in characters.map(code) {
+        match char::from_u32(code) {
+            Some(character) => text.push(character),
+            // Half of a pair, or none at all: by its number, so that different names stay different.
+            None => text.push_str(&format!("\\u{{{code:x}}}")),
+        }
+    }
+    text
 }
 
-fn not_finite(path: &Path, header: &Header, position: usize, value: f64) -> DataError {
+pub(super) fn not_finite(path: &Path, header: &Header, position: usize, value: f64) -> DataError {
     DataError::NonFinite {
         path: path.to_path_buf(),
-        index: sample_of(position, header),
+        position: place_of(position, header),
         value,
     }
 }
 
-/// The sample to which the element at `position` of the stored order belongs.
-pub(super) fn sample_of(position: usize, header: &Header) -> usize {
-    let samples = header.shape.first().copied().unwrap_or(1).max(1) as usize;
-    if header.column_major {
-        position % samples
-    } else {
-        position / (header.elements() as usize / samples).max(1)
+/// Where the element at `position` of the stored order is along each axis.
+fn place_of(position: usize, header: &Header) -> Vec<usize> {
+    let mut rest = position;
+    let mut step = |&extent: &u64| {
+        let extent = (extent as usize).max(1);
+        let at = rest % extent;
+        rest /= extent;
+        at
+    };
+    match header.column_major {
+        true => header.shape.iter().map(&mut step).collect(),
+        false => {
+            let mut place: Vec<usize> = header.shape.iter().rev().map(&mut step).collect();
+            place.reverse();
+            place
+        }
     }
 }
 
@@ -361,8 +381,15 @@ mod tests {
         let mut header = header(&[1], false);
         header.kind = Kind::Bytes(4);
         assert_eq!(text(&header, b"ab\0\0"), "ab");
+        assert_eq!(text(&header, b"\xc3\xa9\0\0"), "é");
+        assert_eq!(text(&header, b"\xe9\0\0\0"), "é");
+        assert_eq!(text(&header, b"\xe8a\0\0"), "èa");
         header.kind = Kind::Unicode(2);
         assert_eq!(text(&header, &[0xe9, 0, 0, 0, 0, 0, 0, 0]), "é");
+        assert_ne!(
+            text(&header, &[0, 0xd8, 0, 0, 0, 0, 0, 0]),
+            text(&header, &[1, 0xd8, 0, 0, 0, 0, 0, 0])
+        );
         header.big_endian = true;
         assert_eq!(text(&header, &[0, 0, 0, 0xe9, 0, 0, 0, b'x']), "éx");
     }

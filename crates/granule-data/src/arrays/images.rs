@@ -119,11 +119,8 @@ impl Numbers {
             block.clear();
             elements::doubles_of(header, raw, &mut block);
             if let Some(at) = block.iter().position(|number| !number.is_finite()) {
-                return Err(DataError::NonFinite {
-                    path: path.clone(),
-                    index: elements::sample_of(done + at, header),
-                    value: block.get(at).copied().unwrap_or(f64::NAN),
-                });
+                let value = block.get(at).copied().unwrap_or(f64::NAN);
+                return Err(elements::not_finite(&path, header, done + at, value));
             }
             for number in &mut block {
                 found.lowest = found.lowest.min(*number);
@@ -205,7 +202,8 @@ pub(super) fn transpose(shape: Shape, features: Features) -> (Shape, Features) {
     (turned, features)
 }
 
-fn transposed<T: Copy + Default>(pixels: &mut [T], height: usize, width: usize) {
+/// Exchanges rows and columns of planes of `height` rows, one after the other.
+pub(super) fn transposed<T: Copy + Default>(pixels: &mut [T], height: usize, width: usize) {
     let mut before = vec![T::default(); height * width];
     for plane in pixels.chunks_exact_mut((height * width).max(1)) {
         before.copy_from_slice(plane);

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use granule_io::Intensity;
 
-use super::images::Order;
+use super::images::{self, Order};
 use super::npy::Kind;
-use super::{Array, Values, elements};
+use super::{Array, ArrayOptions, Values, elements};
 use crate::{DataError, Shape, reading};
 
 /// Items of one shape, one after the other.
@@ -21,15 +21,36 @@ pub enum Items {
 
 /// Reads one item of `shape`, or a batch of such items, from an `.npy` file.
 ///
-/// An image is `[C, H, W]`, `[H, W, C]` with C of 3, `[H, W]` with C of 1, or flat. Images of integers are pixels, unless
-/// the model they are for has a range of intensities; everything else is given as it is.
+/// An image is `[C, H, W]`, `[H, W, C]` with C of 3, `[H, W]` with C of 1, or flat; stored by columns, as
+/// [`ArrayOptions::transpose`] says, H and W change places. Images of integers are pixels, unless `options` have a range of
+/// intensities; everything else is given as it is.
 ///
 /// # Errors
 /// A [`DataError`] that names the file and what is wrong with it: type, shape, length, a number that is not finite,
 /// integers that are no pixels.
-pub fn read_items(path: &Path, shape: &Shape, range: Option<[f64; 2]>) -> Result<Items, DataError> {
+pub fn read_items(path: &Path, shape: &Shape, options: &ArrayOptions) -> Result<Items, DataError> {
     let (file, len) = reading::open(path)?;
-    decode(BufReader::new(file), len, shape, range, path)
+    let file = BufReader::new(file);
+    match *shape {
+        Shape::Image {
+            channels,
+            height,
+            width,
+        } if options.transpose => {
+            let stored = Shape::Image {
+                channels,
+                height: width,
+                width: height,
+            };
+            let mut items = decode(file, len, &stored, options.range, path)?;
+            match &mut items {
+                Items::Pixels(pixels) => images::transposed(pixels, width, height),
+                Items::Values(values) => images::transposed(values, width, height),
+            }
+            Ok(items)
+        }
+        _ => decode(file, len, shape, options.range, path),
+    }
 }
 
 fn decode(

@@ -40,22 +40,22 @@ const NUMBERS: &str =
     "bool, signed or unsigned integers of 8 to 64 bits, float16, float32 and float64";
 
 impl Kind {
-    /// By NumPy's code, which follows the byte order.
+    /// By NumPy's code, which follows the byte order, or by a name that other writers use for it and NumPy knows.
     fn of(code: &str) -> Option<Self> {
         let width = |digits: &str| digits.parse().ok().filter(|n| (1..=MAX_TEXT).contains(n));
         Some(match code {
-            "b1" | "?" => Self::Bool,
-            "u1" => Self::U8,
-            "i1" => Self::I8,
-            "u2" => Self::U16,
-            "i2" => Self::I16,
-            "u4" => Self::U32,
-            "i4" => Self::I32,
-            "u8" => Self::U64,
-            "i8" => Self::I64,
-            "f2" => Self::F16,
-            "f4" => Self::F32,
-            "f8" => Self::F64,
+            "b1" | "?" | "bool" => Self::Bool,
+            "u1" | "B" | "uint8" => Self::U8,
+            "i1" | "b" | "int8" => Self::I8,
+            "u2" | "H" | "uint16" => Self::U16,
+            "i2" | "h" | "int16" => Self::I16,
+            "u4" | "I" | "uint32" => Self::U32,
+            "i4" | "i" | "int32" => Self::I32,
+            "u8" | "Q" | "uint64" => Self::U64,
+            "i8" | "q" | "int64" => Self::I64,
+            "f2" | "e" | "float16" => Self::F16,
+            "f4" | "f" | "float32" => Self::F32,
+            "f8" | "d" | "float64" => Self::F64,
             _ => match code.split_at_checked(1)? {
                 ("S", digits) => Self::Bytes(width(digits)?),
                 ("U", digits) => Self::Unicode(width(digits)?),
@@ -374,6 +374,23 @@ mod tests {
                 .elements(),
             1
         );
+    }
+
+    #[test]
+    fn reads_the_names_that_other_writers_use() {
+        for (descr, expected, big_endian) in [
+            ("float32", Kind::F32, false),
+            (">d", Kind::F64, true),
+            ("=e", Kind::F16, false),
+            ("b", Kind::I8, false),
+            (">H", Kind::U16, true),
+            ("uint8", Kind::U8, false),
+            ("bool", Kind::Bool, false),
+        ] {
+            let text = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': (1,), }}");
+            let header = parse(&text).unwrap();
+            assert_eq!((header.kind, header.big_endian), (expected, big_endian));
+        }
     }
 
     #[test]

@@ -95,7 +95,10 @@ impl Values {
             if !centred.is_finite() {
                 return Err(DataError::NonFinite {
                     path: path.to_path_buf(),
-                    index: at / width,
+                    position: match width {
+                        1 => vec![at],
+                        _ => vec![at / width, at % width],
+                    },
                     value: x,
                 });
             }

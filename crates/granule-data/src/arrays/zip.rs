@@ -27,6 +27,9 @@ const MAX_DIRECTORY: u64 = 1 << 27;
 pub(crate) enum Method {
     Stored,
     Deflate,
+    /// By its number in the format.
+    Other(u16),
+    Encrypted,
 }
 
 /// One member of an archive.
@@ -93,14 +96,10 @@ pub(crate) fn members(
         let name = String::from_utf8_lossy(name).into_owned();
         let flags = fields.u16(8).ok_or_else(cut)?;
         let method = match fields.u16(10).ok_or_else(cut)? {
-            _ if flags & 1 != 0 => return Err(damaged(&format!("member {name:?} is encrypted"))),
+            _ if flags & 1 != 0 => Method::Encrypted,
             0 => Method::Stored,
             8 => Method::Deflate,
-            other => {
-                let reason =
-                    format!("member {name:?} is compressed by method {other}, known are 0 and 8");
-                return Err(DataError::format(path, reason));
-            }
+            other => Method::Other(other),
         };
         let extra = rest
             .get(ENTRY_BYTES + lengths[0]..)

@@ -38,6 +38,22 @@ fn write_set(dir: &Path, separator: &str, zipped: bool, train: u32) {
     }
 }
 
+/// As `gzip` and Python read it: zeros may follow a stream, another stream may follow them, anything else is damage.
+#[test]
+fn padding_after_a_gzip_stream_is_no_data() {
+    let whole = idx_labels(5, &[0, 1, 2, 3, 4]);
+    let plain = labels(&gz(&whole)).unwrap();
+    for padding in [1, 511, 1 << 19] {
+        let padded = [gz(&whole), vec![0; padding]].concat();
+        assert_eq!(labels(&padded).unwrap(), plain, "{padding}");
+        let (first, second) = whole.split_at(9);
+        let two = [gz(first), vec![0; padding], gz(second), vec![0; padding]].concat();
+        assert_eq!(labels(&two).unwrap(), plain, "{padding}");
+    }
+    let damaged = [gz(&whole), b"\0\0more".to_vec()].concat();
+    assert!(labels(&damaged).is_err());
+}
+
 #[test]
 fn every_form_of_the_files_gives_the_same_set() {
     let mut sets = Vec::new();
@@ -110,7 +126,24 @@ fn absent_files_are_named() {
     write_set(&dir.path().join("mnist"), "-", true, 3);
     std::fs::remove_file(dir.path().join("mnist/t10k-labels-idx1-ubyte.gz")).unwrap();
     let error = load_from(&DatasetSpec::Mnist, dir.path()).unwrap_err();
-    names_file(&error, "t10k-labels-idx1-ubyte.gz");
+    let text = error.to_string();
+    for part in [
+        "t10k-labels-idx1-ubyte.gz is not here",
+        "fetch it with",
+        "place it there",
+    ] {
+        assert!(text.contains(part), "{text}");
+    }
+    std::fs::remove_file(dir.path().join("mnist/train-images-idx3-ubyte.gz")).unwrap();
+    let error = load_from(&DatasetSpec::Mnist, dir.path()).unwrap_err();
+    let text = error.to_string();
+    for part in [
+        "train-images-idx3-ubyte.gz and t10k-labels-idx1-ubyte.gz are not here",
+        "fetch them with `granule data fetch mnist`",
+        "place them there under these names",
+    ] {
+        assert!(text.contains(part), "{text}");
+    }
 }
 
 #[test]

@@ -139,7 +139,10 @@ fn what_is_wrong_leads_on() {
     assert!(error.contains("train-images-idx3-ubyte"), "{error}");
     write(dir.path().join("train-images-idx3-ubyte"), &images(4));
     let error = read(dir.path(), false).unwrap_err().to_string();
-    assert!(error.contains("training labels"), "{error}");
+    assert!(
+        error.contains("train-labels-idx1-ubyte is not here; place it beside the others"),
+        "{error}"
+    );
     write(
         dir.path().join("train-labels-idx1-ubyte.gz"),
         b"<!DOCTYPE html><html></html>",

@@ -444,7 +444,11 @@ fn items_to_predict_are_read_by_the_same_rule() {
     };
     let read = |bytes: &[u8], range| {
         write(&path, bytes);
-        read_items(&path, &shape, range)
+        let options = ArrayOptions {
+            range,
+            ..ArrayOptions::default()
+        };
+        read_items(&path, &shape, &options)
     };
     let wide: Vec<u8> = [3i64, 200].iter().flat_map(|x| x.to_be_bytes()).collect();
     let wide = npy(">i8", false, &[1, 2], &wide);
@@ -459,6 +463,66 @@ fn items_to_predict_are_read_by_the_same_rule() {
         read(&npy_f32(&[1, 2], &[3.0, 200.0]), None).unwrap(),
         values
     );
+}
+
+/// A row of three channels, and 2×3 upright that are 3×2 in the file.
+#[test]
+fn items_stored_by_columns_are_set_upright() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.npy");
+    let shape = Shape::Image {
+        channels: 3,
+        height: 1,
+        width: 2,
+    };
+    let options = ArrayOptions {
+        transpose: true,
+        ..ArrayOptions::default()
+    };
+    let numbers: Vec<u8> = (0..12).collect();
+    write(&path, &npy("|u1", false, &[2, 3, 2, 1], &numbers));
+    let found = read_items(&path, &shape, &options).unwrap();
+    assert_eq!(found, Items::Pixels(numbers));
+    let shape = Shape::Image {
+        channels: 1,
+        height: 2,
+        width: 3,
+    };
+    let stored: Vec<f32> = (0..12).map(|i| i as f32 / 16.0).collect();
+    write(&path, &npy_f32(&[2, 3, 2], &stored));
+    let upright = [0, 2, 4, 1, 3, 5, 6, 8, 10, 7, 9, 11].map(|i| f64::from(i) / 16.0);
+    let found = read_items(&path, &shape, &options).unwrap();
+    assert_eq!(found, Items::Values(upright.to_vec()));
+    write(&path, &npy_f32(&[2, 2, 3], &stored));
+    assert!(read_items(&path, &shape, &options).is_err());
+}
+
+/// A member that nobody asks for may be stored as it likes.
+#[test]
+fn only_members_that_are_read_need_a_known_method() {
+    let x = npy_f32(&[4, 1], &[0.0, 1.0, 2.0, 3.0]);
+    let y = npy("|u1", false, &[4], &[0, 1, 0, 1]);
+    let mut archive = zip(&[("x.npy", &x), ("y.npy", &y), ("z.npy", &x)], false);
+    let plain = npz(&archive).unwrap();
+    let entry = |archive: &[u8], name: &[u8]| {
+        let named = |at: &usize| {
+            archive[*at..].starts_with(b"PK\x01\x02") && archive[at + 46..].starts_with(name)
+        };
+        (0..archive.len() - 60).find(named).unwrap()
+    };
+    let at = entry(&archive, b"z.npy");
+    archive[at + 10] = 14;
+    assert_eq!(npz(&archive).unwrap(), plain);
+    let at = entry(&archive, b"y.npy");
+    archive[at + 10] = 12;
+    let error = npz(&archive).unwrap_err().to_string();
+    assert!(
+        error.contains("y.npy") && error.contains("method 12"),
+        "{error}"
+    );
+    archive[at + 8] |= 1;
+    let error = npz(&archive).unwrap_err().to_string();
+    assert!(error.contains("y.npy: encrypted"), "{error}");
 }
 
 #[test]

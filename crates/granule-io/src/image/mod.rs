@@ -1,6 +1,7 @@
 //! The one reader of image files: training, evaluation, prediction, previews and programs all see the same pixels.
 //!
-//! A file is read strictly: one that stops before its end is [`ImageError::Truncated`]. The orientation that a camera
+//! A file is read strictly: one that stops before its end is [`ImageError::Truncated`]. A JPEG whose end mark was set again
+//! after a cut, as repair tools do, cannot be told from a whole one; its lower part is grey. The orientation that a camera
 //! noted is applied, transparent pixels are laid over a [`Background`], 16 bits become 8, and [`Picture::fit`] brings
 //! what is left to the channels and the size that are wanted.
 

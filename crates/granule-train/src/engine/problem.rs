@@ -34,6 +34,8 @@ pub(crate) struct Parts<'a> {
     pub validation: Vec<usize>,
     /// Indices into the test part.
     pub test: Vec<usize>,
+    /// What may be wrong with the data set, and with the samples chosen from it.
+    pub warnings: Vec<String>,
 }
 
 impl<'a> Problem<'a> {
@@ -138,6 +140,7 @@ impl<'a> Problem<'a> {
             background: config.data.background,
             resize: config.data.images().resize,
             range: config.data.range,
+            transpose: config.data.transpose,
         };
         config.model.validate(&input.shape, task.outputs())?;
         let train = limited(
@@ -152,13 +155,16 @@ impl<'a> Problem<'a> {
             config.data.validation,
             config.data.seed,
         )?;
+        let mut parts = Parts {
+            dataset,
+            train,
+            validation,
+            test: test_samples(dataset, config.data.limit_test, config.data.seed),
+            warnings: dataset.warnings.clone(),
+        };
+        parts.warnings.extend(parts.absences(&config.data));
         Ok(Self {
-            source: Source::Dataset(Parts {
-                dataset,
-                train,
-                validation,
-                test: test_samples(dataset, config.data.limit_test, config.data.seed),
-            }),
+            source: Source::Dataset(parts),
             input,
             task,
         })
@@ -214,7 +220,7 @@ impl<'a> Problem<'a> {
 
     pub fn warnings(&self) -> &[String] {
         match &self.source {
-            Source::Dataset(parts) => &parts.dataset.warnings,
+            Source::Dataset(parts) => &parts.warnings,
             Source::Trials(_) => &[],
             Source::Recording(recorded) => &recorded.warnings,
         }
@@ -250,6 +256,30 @@ impl<'a> Problem<'a> {
 }
 
 impl<'a> Parts<'a> {
+    /// The classes that the data set has and a part of this run has not, one sentence a part.
+    fn absences(&self, data: &DataConfig) -> Vec<String> {
+        let set = self.dataset;
+        let (train, test) = (&set.train, &set.test);
+        let in_train = set.occurring(train, 0..train.len());
+        let of_train = set.occurring(train, self.train.iter().copied());
+        let cause = match (data.limit_train, self.validation.is_empty()) {
+            (Some(_), true) => " under data.limit_train",
+            (Some(_), false) => " under data.limit_train and beside data.validation",
+            (None, _) => " beside data.validation",
+        };
+        let mut found = Vec::new();
+        found.extend(set.absence("training", cause, &in_train, &of_train));
+        if !self.validation.is_empty() {
+            let of_validation = set.occurring(train, self.validation.iter().copied());
+            // Those that are nowhere in training are named above.
+            found.extend(set.absence("validation", "", &of_train, &of_validation));
+        }
+        let in_test = set.occurring(test, 0..test.len());
+        let of_test = set.occurring(test, self.test.iter().copied());
+        found.extend(set.absence("test", " under data.limit_test", &in_test, &of_test));
+        found
+    }
+
     pub fn scaling(&self) -> Scaling<'a> {
         Scaling {
             inputs: &self.dataset.normalization,
@@ -396,6 +426,42 @@ mod tests {
         assert_eq!(again, held_out);
         let other = hold_out(&split, (0..100).collect(), 0.2, 2).unwrap().1;
         assert_ne!(other, held_out);
+    }
+
+    #[test]
+    fn classes_that_limits_and_the_validation_part_leave_out_are_named() {
+        let names = ["ant", "bee", "cat"].map(String::from).to_vec();
+        // One cat to learn from, ten to test on; published sets give their first samples.
+        let train = split((0..21).map(|i| if i == 20 { 2 } else { i % 2 }).collect());
+        let test = split((0..30).map(|i| i / 10).collect());
+        let set = Dataset::new("mnist", names, Normalization::default(), train, test).unwrap();
+        assert_eq!(set.warnings, Vec::<String>::new());
+        let warnings = |limit_train, limit_test, validation| {
+            let mut config = RunConfig::default();
+            config.data.limit_train = limit_train;
+            config.data.limit_test = limit_test;
+            config.data.validation = validation;
+            let problem = Problem::of_dataset(&config, &set).unwrap();
+            problem.warnings().to_vec()
+        };
+        assert_eq!(warnings(None, None, 0.0), Vec::<String>::new());
+        assert_eq!(
+            warnings(Some(10), Some(10), 0.0),
+            [
+                "the class cat has no training sample under data.limit_train, the model cannot learn it",
+                "2 classes have no test sample under data.limit_test, the scores say nothing of them: bee, cat",
+            ]
+        );
+        assert_eq!(
+            warnings(None, None, 0.2),
+            ["the class cat has no validation sample, the scores of validation say nothing of it"]
+        );
+        assert_eq!(
+            warnings(None, None, 0.6),
+            [
+                "the class cat has no training sample beside data.validation, the model cannot learn it"
+            ]
+        );
     }
 
     #[test]

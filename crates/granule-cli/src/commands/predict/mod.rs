@@ -6,7 +6,7 @@ mod show;
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use granule::data::arrays::Items;
+use granule::data::arrays::{ArrayOptions, Items};
 use granule::data::{Shape, arrays};
 use granule::device::{DeviceSpec, OpenDevice};
 use granule::io::image::Resize;
@@ -146,6 +146,7 @@ impl Answering<'_> {
         let image = match source {
             Err(error) => Err(error),
             Ok(Source::Array(path)) => {
+                self.seen.arrays += 1;
                 let answers = answers(&self.model, &path, self.args);
                 self.flush()?;
                 return match answers {
@@ -225,8 +226,13 @@ impl Answering<'_> {
 
     fn end(mut self, count: usize) -> anyhow::Result<()> {
         self.flush()?;
-        self.seen
-            .tell(self.model.predictor().input(), self.args.invert);
+        let input = self.model.predictor().input();
+        if self.seen.arrays > 0 && input.transpose && self.args.transpose.is_none() {
+            output::note(
+                "arrays are taken to be stored by columns, as in training; --transpose=false takes them as they are",
+            );
+        }
+        self.seen.tell(input, self.args.invert);
         match self.failed {
             0 => Ok(()),
             failed => bail!(
@@ -240,6 +246,7 @@ impl Answering<'_> {
 /// What strikes about the images.
 #[derive(Default)]
 struct Seen {
+    arrays: usize,
     images: usize,
     transparent: usize,
     /// Transparent ones of which nothing but one colour is left.
@@ -337,7 +344,12 @@ fn answers(model: &Model, path: &Path, args: &args::Predict) -> anyhow::Result<V
         .map(|extension| extension.to_string_lossy().to_lowercase());
     match extension.as_deref() {
         Some("npy") => {
-            let items = arrays::read_items(path, &shape(&input.shape), input.range)?;
+            let options = ArrayOptions {
+                range: input.range,
+                transpose: args.transpose.unwrap_or(input.transpose),
+                targets: None,
+            };
+            let items = arrays::read_items(path, &shape(&input.shape), &options)?;
             let samples: Vec<_> = match &items {
                 Items::Pixels(pixels) => pixels.chunks(len).map(Sample::Pixels).collect(),
                 Items::Values(values) => values.chunks(len).map(Sample::Doubles).collect(),
