@@ -337,3 +337,79 @@ fn digits_drawn_on_a_transparent_ground_are_learnt_as_on_paper() {
     assert_eq!(paper, drawn);
     assert!(drawn[0] > 0.4, "{drawn:?}");
 }
+
+/// A model of images that were stored by columns knows it, and takes files of images as they are.
+#[test]
+fn arrays_by_columns_are_set_upright_by_every_command() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    let (height, width, count) = (8, 12, 120);
+    // The upper half is bright, or the left one.
+    let level = |i: usize, y: usize, x: usize| -> u8 {
+        let bright = if i % 2 == 0 {
+            y < height / 2
+        } else {
+            x < width / 2
+        };
+        (if bright { 200 } else { 40 }) + ((i * 7 + y * 3 + x * 5) % 40) as u8
+    };
+    let by_columns =
+        |i: usize| (0..width).flat_map(move |x| (0..height).map(move |y| level(i, y, x)));
+    let by_rows = |i: usize| (0..height).flat_map(move |y| (0..width).map(move |x| level(i, y, x)));
+    let stored: Vec<u8> = (0..count).flat_map(by_columns).collect();
+    let labels: Vec<u8> = (0..count).map(|i| (i % 2) as u8).collect();
+    save_npy(&at.join("x.npy"), "|u1", "(120, 12, 8)", &stored);
+    save_npy(&at.join("y.npy"), "|u1", "(120,)", &labels);
+    let upright: Vec<u8> = (0..6).flat_map(by_rows).collect();
+    save_npy(&at.join("upright.npy"), "|u1", "(6, 8, 12)", &upright);
+    save_npy(
+        &at.join("columns.npy"),
+        "|u1",
+        "(6, 12, 8)",
+        &stored[..6 * 96],
+    );
+    let train = [
+        "train",
+        "mlp",
+        "--dataset",
+        "arrays:x.npy,y.npy",
+        "--set",
+        "data.transpose=true",
+        "--device",
+        "flex",
+        "--epochs",
+        "8",
+        "--run-dir",
+        "run",
+        "--json",
+    ];
+    assert_eq!(fine(at, &train).result()["test_accuracy"], 1.0);
+    let classes = |args: &[&str]| {
+        let finished = fine(at, &[&["predict", "run", "--json"], args].concat());
+        let lines = finished.json();
+        let classes: Vec<String> = lines.iter().map(|line| line["class"].to_string()).collect();
+        (classes.concat(), finished.stderr)
+    };
+    let (found, told) = classes(&["columns.npy"]);
+    assert_eq!(found, "\"0\"\"1\"".repeat(3));
+    assert!(
+        told.contains("by columns") && told.contains("--transpose=false"),
+        "{told}"
+    );
+    assert_eq!(classes(&["columns.npy", "--transpose"]).0, found);
+    assert_eq!(classes(&["upright.npy", "--transpose=false"]).0, found);
+    let text = refused(at, &["predict", "run", "upright.npy"], 1);
+    assert!(text.contains("--transpose=false"), "{text}");
+    // The model file alone remembers it too.
+    std::fs::copy(at.join("run/model.granule"), at.join("alone.granule")).unwrap();
+    let eval = [
+        "eval",
+        "alone.granule",
+        "--dataset",
+        "arrays:x.npy,y.npy",
+        "--device",
+        "flex",
+        "--json",
+    ];
+    assert_eq!(fine(at, &eval).result()["test_accuracy"], 1.0);
+}

@@ -42,7 +42,21 @@ pub fn read_items(path: &Path, shape: &Shape, options: &ArrayOptions) -> Result<
                 height: width,
                 width: height,
             };
-            let mut items = decode(file, len, &stored, options.range, path)?;
+            let mut items =
+                decode(file, len, &stored, options.range, path).map_err(|error| match error {
+                    DataError::ArrayShape {
+                        path,
+                        found,
+                        allowed,
+                    } => DataError::ArrayShape {
+                        path,
+                        found,
+                        allowed: format!(
+                            "{allowed} of what is stored by columns (--transpose=false takes images as they are)"
+                        ),
+                    },
+                    error => error,
+                })?;
             match &mut items {
                 Items::Pixels(pixels) => images::transposed(pixels, width, height),
                 Items::Values(values) => images::transposed(values, width, height),
