@@ -216,6 +216,23 @@ fn every_key_is_found() {
         (&"plan".into(), &"lenet".into())
     );
     assert_eq!(plan["parameters"], 61_706);
+    assert_eq!(plan["layers"][1]["name"], "conv2");
+    assert_eq!(plan["layers"][1]["output"], serde_json::json!([16, 10, 10]));
+    let table = fine(dir.path(), &["train", "my.toml", "--dry-run"]).stdout;
+    let row = table.lines().find(|line| line.starts_with("conv2"));
+    let row: Vec<&str> = row.unwrap().split_whitespace().collect();
+    assert_eq!(
+        row,
+        [
+            "conv2",
+            "16×10×10",
+            "bias",
+            "16,",
+            "weight",
+            "16×6×5×5",
+            "2,416"
+        ]
+    );
     assert!(!dir.path().join("runs").exists());
     for (word, part) in [
         ("patience", "train.early_stopping.patience = 5"),

@@ -260,7 +260,8 @@ pub struct Train {
     #[arg(long, value_name = "FILE|RUN", help_heading = "Run", value_parser = path())]
     pub from: Option<PathBuf>,
 
-    /// Read the data, build the model and print its layers with their shapes and parameters; write nothing
+    /// Read the data, build the model and print its layers with what they give for a sample, their
+    /// weights and the number of parameters; write nothing
     #[arg(long, help_heading = "Output", conflicts_with_all = ["resume", "run_dir"])]
     pub dry_run: bool,
 

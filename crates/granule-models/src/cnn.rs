@@ -168,8 +168,9 @@ impl Cnn {
             }
         }
         let x = mode.dropout(to_features(x), self.dropout);
-        let x = mode.dropout(relu(dense(&self.hidden, x)), self.dropout);
-        dense(&self.output, x)
+        let x = relu(dense(&self.hidden, x, &mode));
+        let x = mode.dropout(x, self.dropout);
+        dense(&self.output, x, &mode)
     }
 }
 
@@ -206,7 +207,7 @@ impl ConvBlock {
     }
 
     pub(crate) fn apply(&self, x: Tensor<4>, mode: &Mode<'_>) -> Tensor<4> {
-        let x = convolve(&self.conv, x);
+        let x = convolve(&self.conv, x, mode);
         match &self.norm {
             Some(norm) => normalize(norm, x, mode),
             None => x,

@@ -1,6 +1,8 @@
 //! What the models share: activation, initialisation, and the cheapest call of each operation.
 
-use burn::module::Param;
+use std::cell::RefCell;
+
+use burn::module::{Param, ParamId};
 use burn::nn::BatchNorm;
 use burn::nn::conv::Conv2d;
 use burn::nn::{Linear, PaddingConfig2d};
@@ -52,27 +54,52 @@ pub enum Initialization {
     Xavier,
 }
 
-/// Inference, or training with its dropout masks.
+/// Inference, training with its dropout masks, or inference that notes what each layer gives.
 pub(crate) enum Mode<'a> {
     Inference,
     Training(&'a mut DropoutStream),
+    Tracing(&'a Trace),
 }
+
+/// The shapes that layers gave, batch first, in the order in which they ran; each under a parameter of its layer.
+#[derive(Debug, Default)]
+pub(crate) struct Trace(pub RefCell<Vec<(ParamId, Vec<usize>)>>);
 
 impl Mode<'_> {
     pub(crate) fn dropout<const D: usize>(&mut self, x: Tensor<D>, probability: f64) -> Tensor<D> {
         match self {
-            Self::Inference => x,
+            Self::Inference | Self::Tracing(_) => x,
             Self::Training(stream) => stream.apply(x, probability),
+        }
+    }
+
+    /// Notes what the layer with this parameter gave.
+    pub(crate) fn note<const P: usize, const D: usize>(
+        &self,
+        parameter: &Param<Tensor<P>>,
+        x: &Tensor<D>,
+    ) {
+        if let Self::Tracing(trace) = self {
+            let entry = (parameter.id, x.dims().to_vec());
+            trace.0.borrow_mut().push(entry);
         }
     }
 }
 
-pub(crate) fn dense(layer: &Linear, x: Tensor<2>) -> Tensor<2> {
-    linear(x, layer.weight.val(), layer.bias.as_ref().map(Param::val))
+pub(crate) fn dense(layer: &Linear, x: Tensor<2>, mode: &Mode<'_>) -> Tensor<2> {
+    let x = linear(x, layer.weight.val(), layer.bias.as_ref().map(Param::val));
+    mode.note(&layer.weight, &x);
+    x
 }
 
 /// The layer's convolution, by granule's kernel where that knows its form, otherwise by Burn's.
-pub(crate) fn convolve(layer: &Conv2d, x: Tensor<4>) -> Tensor<4> {
+pub(crate) fn convolve(layer: &Conv2d, x: Tensor<4>, mode: &Mode<'_>) -> Tensor<4> {
+    let x = convolved(layer, x);
+    mode.note(&layer.weight, &x);
+    x
+}
+
+fn convolved(layer: &Conv2d, x: Tensor<4>) -> Tensor<4> {
     let padding = match layer.padding {
         PaddingConfig2d::Valid => [0, 0],
         PaddingConfig2d::Explicit(top, left, bottom, right) if top == bottom && left == right => {
@@ -93,9 +120,9 @@ pub(crate) fn convolve(layer: &Conv2d, x: Tensor<4>) -> Tensor<4> {
 
 /// Batch statistics while training, running statistics otherwise.
 pub(crate) fn normalize(layer: &BatchNorm, x: Tensor<4>, mode: &Mode<'_>) -> Tensor<4> {
-    match mode {
+    let x = match mode {
         Mode::Training(_) => layer.forward(x),
-        Mode::Inference => batch_norm(
+        Mode::Inference | Mode::Tracing(_) => batch_norm(
             x,
             layer.gamma.val(),
             layer.beta.val(),
@@ -103,7 +130,9 @@ pub(crate) fn normalize(layer: &BatchNorm, x: Tensor<4>, mode: &Mode<'_>) -> Ten
             layer.running_var.value_sync(),
             layer.epsilon,
         ),
-    }
+    };
+    mode.note(&layer.gamma, &x);
+    x
 }
 
 /// `[batch, channels·height·width]` to `[batch, channels, height, width]`.
@@ -169,7 +198,7 @@ mod tests {
             plain.clone().with_bias(false),
         ] {
             let layer = config.init(&device);
-            let ours = convolve(&layer, x.clone()).into_data();
+            let ours = convolve(&layer, x.clone(), &Mode::Inference).into_data();
             let burns = layer.forward(x.clone()).into_data();
             ours.assert_approx_eq::<f32>(&burns, Tolerance::absolute(1e-4));
         }

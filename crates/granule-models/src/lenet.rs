@@ -110,10 +110,12 @@ impl LeNet {
 
     pub(crate) fn run(&self, x: Tensor<2>, mut mode: Mode<'_>) -> Tensor<2> {
         let x = to_images(x, self.image);
-        let x = relu_max_pool2d(convolve(&self.conv1, x), 2);
-        let x = relu_max_pool2d(convolve(&self.conv2, x), 2);
-        let x = mode.dropout(relu(dense(&self.fc1, to_features(x))), self.dropout);
-        let x = mode.dropout(relu(dense(&self.fc2, x)), self.dropout);
-        dense(&self.fc3, x)
+        let x = relu_max_pool2d(convolve(&self.conv1, x, &mode), 2);
+        let x = relu_max_pool2d(convolve(&self.conv2, x, &mode), 2);
+        let x = relu(dense(&self.fc1, to_features(x), &mode));
+        let x = mode.dropout(x, self.dropout);
+        let x = relu(dense(&self.fc2, x, &mode));
+        let x = mode.dropout(x, self.dropout);
+        dense(&self.fc3, x, &mode)
     }
 }

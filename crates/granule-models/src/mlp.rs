@@ -111,7 +111,7 @@ impl Mlp {
     pub(crate) fn run(&self, x: Tensor<2>, mut mode: Mode<'_>) -> Tensor<2> {
         let last = self.layers.len().saturating_sub(1);
         self.layers.iter().enumerate().fold(x, |x, (i, layer)| {
-            let x = dense(layer, x);
+            let x = dense(layer, x, &mode);
             match i == last {
                 true => x,
                 false => mode.dropout(self.activation.forward(x), self.dropout),

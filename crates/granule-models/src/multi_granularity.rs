@@ -111,6 +111,11 @@ impl MultiGranularity {
         self.every
     }
 
+    /// Instants observed in a whole run.
+    pub fn samples(&self) -> usize {
+        self.steps / self.every + 1
+    }
+
     /// Values observed at an instant.
     pub fn columns(&self) -> usize {
         self.columns
@@ -158,7 +163,7 @@ impl MultiGranularity {
                 Box::new(Series(input.swap_dims(0, 1)))
             }
         };
-        let width = (self.steps / self.every + 1) * self.columns;
+        let width = self.samples() * self.columns;
         match self.run(batch, self.steps, input.as_ref()) {
             Ok(seen) => seen.swap_dims(0, 1).reshape([batch, width]),
             Err(_) => {

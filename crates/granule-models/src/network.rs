@@ -1,10 +1,13 @@
 //! Any of the models behind one type.
 
+use std::collections::BTreeMap;
+
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 
-use crate::layers::Mode;
-use crate::{Cnn, DropoutStream, LeNet, Mlp, MultiGranularity, Rate, ResNet};
+use crate::layers::{Mode, Trace};
+use crate::state::parameter_ids;
+use crate::{Cnn, DropoutStream, InputShape, LeNet, Mlp, MultiGranularity, Rate, ResNet};
 
 /// Any of the models; built by [`crate::ModelConfig::init`].
 ///
@@ -58,6 +61,33 @@ impl Network {
             Self::MultiGranularity(model) => model.model.trainable(),
             _ => counter.count,
         }
+    }
+
+    /// The shape that every layer gives for one sample of `input`, without the batch: `[channels, height, width]` of a
+    /// convolution, `[steps, units]` of a rate network, `[instants, columns]` of several levels. Layers stand in
+    /// the order in which they run, under their paths in [`crate::state`].
+    ///
+    /// One sample of zeros is run; several levels, whose runs may be long, are asked instead.
+    pub fn layer_shapes(&self, input: &InputShape) -> Vec<(String, Vec<usize>)> {
+        if let Self::MultiGranularity(model) = self {
+            return vec![("model".to_owned(), vec![model.samples(), model.columns()])];
+        }
+        let Some(device) = self.devices().into_iter().next() else {
+            return Vec::new();
+        };
+        let trace = Trace::default();
+        self.run(
+            Tensor::zeros([1, input.len()], &device),
+            Mode::Tracing(&trace),
+        );
+        let layers: BTreeMap<_, _> = parameter_ids(self)
+            .into_iter()
+            .map(|(path, id)| (id, crate::state::layer_of(&path).0.to_owned()))
+            .collect();
+        let named = trace.0.into_inner().into_iter();
+        named
+            .filter_map(|(id, shape)| Some((layers.get(&id)?.clone(), shape.get(1..)?.to_vec())))
+            .collect()
     }
 
     fn run(&self, x: Tensor<2>, mode: Mode<'_>) -> Tensor<2> {

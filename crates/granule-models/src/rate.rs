@@ -251,14 +251,14 @@ impl Rate {
     }
 
     pub(crate) fn run(&self, x: Tensor<2>, mode: Mode<'_>) -> Tensor<2> {
-        let noise = match mode {
-            Mode::Inference => None,
-            Mode::Training(stream) => stream.noise(),
+        let (noise, mode) = match mode {
+            Mode::Training(stream) => (stream.noise(), Mode::Inference),
+            mode => (None, mode),
         };
-        self.run_with(x, noise)
+        self.run_with(x, noise, &mode)
     }
 
-    fn run_with(&self, x: Tensor<2>, noise: Option<NormalNoise>) -> Tensor<2> {
+    fn run_with(&self, x: Tensor<2>, noise: Option<NormalNoise>, mode: &Mode<'_>) -> Tensor<2> {
         let [batch, _] = x.dims();
         let device = x.device();
         let sequence = self.sequence(x, batch);
@@ -266,7 +266,13 @@ impl Rate {
             // Widths were matched when the network was built: all that can be refused is a batch of none.
             return Tensor::zeros([batch, self.outputs], &device);
         };
+        if let Some(input) = &self.network.input {
+            mode.note(input, &trajectory.rates);
+        }
         let outputs = trajectory.outputs;
+        if let Some(readout) = &self.network.readout {
+            mode.note(&readout.raw, &outputs);
+        }
         let [_, steps, width] = outputs.dims();
         match self.readout {
             RateReadout::Auto | RateReadout::Last => {

@@ -236,7 +236,8 @@ impl ResNet {
                 .mean_dim(1)
                 .reshape([batch, channels]),
         };
-        dense(&self.output, mode.dropout(x, self.dropout))
+        let x = mode.dropout(x, self.dropout);
+        dense(&self.output, x, &mode)
     }
 }
 

@@ -154,6 +154,11 @@ pub fn parameter_ids<M: Module>(module: &M) -> BTreeMap<String, ParamId> {
     ids.collect()
 }
 
+/// The path of the layer that a tensor belongs to, and the tensor's name in it: `fc1` and `weight` of `fc1.weight`.
+pub fn layer_of(path: &str) -> (&str, &str) {
+    path.rsplit_once('.').unwrap_or(("", path))
+}
+
 /// Whether a path names a running statistic, which no optimiser touches.
 pub fn is_running_statistic(name: &str) -> bool {
     name.ends_with("running_mean") || name.ends_with("running_var")

@@ -108,6 +108,11 @@ impl Patience {
         self.stale >= patience
     }
 
+    /// Epochs since the last improvement.
+    pub fn stale(&self) -> usize {
+        self.stale
+    }
+
     /// Begins to wait anew, for an improvement upon the same score.
     pub fn renew(&mut self) {
         self.stale = 0;

@@ -9,7 +9,7 @@ use granule_data::{Dataset, Progress};
 use granule_device::OpenDevice;
 use granule_models::Parent;
 
-use crate::{Keep, Outcome, RunConfig};
+use crate::{Keep, Monitor, Outcome, RunConfig};
 
 /// Receives the events of a run, in order, on the training thread.
 pub trait Observer {
@@ -140,10 +140,14 @@ pub enum Event<'a> {
         /// One sentence.
         text: &'a str,
     },
-    /// The validation loss no longer falls.
+    /// The monitored score of the validation part no longer improves.
     EarlyStop {
         /// The epoch just done, from 1.
         epoch: usize,
+        /// What was monitored.
+        monitor: Monitor,
+        /// The last epoch in which it improved, by more than `min_delta`; from 1.
+        improved: usize,
         /// The best epoch so far by [`TrainConfig::keep`](crate::TrainConfig::keep), from 1.
         best_epoch: usize,
     },

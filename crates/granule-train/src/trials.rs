@@ -77,6 +77,13 @@ impl Trials {
         }
     }
 
+    /// Whether a trial is right or wrong, so that there is an accuracy.
+    pub fn have_decisions(&self) -> Result<bool, TrainError> {
+        let trial = self.config.trials(self.seed, 0..1, self.dt)?;
+        let nothing = vec![0.0; trial.targets.len()];
+        Ok(self.config.score(&nothing, &trial)?.accuracy().is_some())
+    }
+
     /// What a model of the task gives.
     pub fn task(&self) -> Result<Task, TrainError> {
         let settings = toml::to_string(&self.config).map_err(|error| TrainError::ConfigSyntax {

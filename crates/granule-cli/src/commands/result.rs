@@ -9,7 +9,7 @@ use granule::train::{
 };
 use serde::Serialize;
 
-use crate::output::{self, Paint, Stream, duration, grouped, paint, rate};
+use crate::output::{self, Paint, Stream, counted, duration, paint, rate};
 use crate::progress::shown;
 
 /// The last object of `--json`.
@@ -112,18 +112,32 @@ pub fn show(evaluation: &Evaluation) -> anyhow::Result<()> {
         }
     };
     output::line("")?;
-    fact(
-        "test",
-        &format!(
-            "{summary}, on {} {}",
-            grouped(evaluation.samples),
-            match (&evaluation.scores, evaluation.samples) {
-                (Scores::Recording(_), 1) => "trial",
-                (Scores::Recording(_) | Scores::Trials(_), _) => "trials",
-                _ => "samples",
+    let thing = match &evaluation.scores {
+        Scores::Recording(_) | Scores::Trials(_) => "trial",
+        Scores::Classification(_) | Scores::Regression(_) => "sample",
+    };
+    let samples = counted(evaluation.samples, thing);
+    fact("test", &folded(&format!("{summary}, on {samples}")))
+}
+
+/// A [`fact`] in lines of at most 80 columns, broken after commas.
+fn folded(text: &str) -> String {
+    const INDENT: usize = 8;
+    let mut lines: Vec<String> = Vec::new();
+    for part in text.split(", ") {
+        match lines.last_mut() {
+            Some(line) if INDENT + line.chars().count() + 3 + part.chars().count() <= 80 => {
+                line.push_str(", ");
+                line.push_str(part);
             }
-        ),
-    )
+            Some(line) => {
+                line.push(',');
+                lines.push(part.to_owned());
+            }
+            None => lines.push(part.to_owned()),
+        }
+    }
+    lines.join(&format!("\n{:INDENT$}", ""))
 }
 
 /// One row for each quantity, then what has become of the parameters.
@@ -238,4 +252,26 @@ pub fn pace(evaluation: &Evaluation, seconds: f64, per_second: f64) -> String {
         Scores::Classification(_) | Scores::Regression(_) => "images",
     };
     format!("{}, {} {unit}/s", duration(seconds), rate(per_second))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_result_fits_80_columns() {
+        let text = "accuracy 100.00 %, macro F1 0.9778 over 100 classes, 3 of them without a test sample, loss 1.2e-4, on 10,000 samples";
+        let folded = folded(text);
+        for line in format!("{:8}{folded}", "").lines() {
+            assert!(line.chars().count() <= 80, "{line}");
+        }
+        assert_eq!(folded.replace("\n        ", " "), text);
+        let usual =
+            "accuracy 94.20 %, macro F1 0.9421 over 10 classes, loss 0.2090, on 1,000 samples";
+        assert_eq!(
+            super::folded(usual),
+            "accuracy 94.20 %, macro F1 0.9421 over 10 classes, loss 0.2090,\n        on 1,000 samples"
+        );
+        assert_eq!(super::folded("R² 0.9, loss 0.1"), "R² 0.9, loss 0.1");
+    }
 }

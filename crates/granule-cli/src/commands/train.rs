@@ -119,6 +119,7 @@ fn show_plan(config: &RunConfig, plan: &Plan, json: bool) -> anyhow::Result<()> 
             let tensors = tensors.map(|(name, shape)| (name.clone(), json!(shape)));
             json!({
                 "name": layer.name,
+                "output": layer.output,
                 "tensors": tensors.collect::<serde_json::Map<_, _>>(),
                 "parameters": layer.parameters,
             })
@@ -134,7 +135,7 @@ fn show_plan(config: &RunConfig, plan: &Plan, json: bool) -> anyhow::Result<()> 
         return output::event("plan", fields);
     }
     let mut rows = vec![
-        ["LAYER", "SHAPES", "PARAMETERS"]
+        ["LAYER", "OUTPUT", "WEIGHTS", "PARAMETERS"]
             .map(str::to_owned)
             .to_vec(),
     ];
@@ -147,6 +148,7 @@ fn show_plan(config: &RunConfig, plan: &Plan, json: bool) -> anyhow::Result<()> 
         let tensors = tensors.map(|(name, dimensions)| format!("{name} {}", shape(dimensions)));
         rows.push(vec![
             layer.name.clone(),
+            layer.output.as_deref().map(shape).unwrap_or_default(),
             tensors.collect::<Vec<_>>().join(", "),
             output::grouped(layer.parameters),
         ]);

@@ -156,9 +156,18 @@ fn object(event: &Event<'_>) -> Option<(&'static str, Value)> {
         }
         Event::Note { text } => ("note", json!({"text": text})),
         Event::Warning { text } => ("warning", json!({"text": text})),
-        Event::EarlyStop { epoch, best_epoch } => (
+        Event::EarlyStop {
+            epoch,
+            monitor,
+            improved,
+            best_epoch,
+        } => (
             "early_stop",
-            json!({"epoch": epoch, "best_epoch": best_epoch}),
+            json!({"epoch": epoch,
+                "monitor": monitor.name(),
+                "improved": improved,
+                "best_epoch": best_epoch,
+            }),
         ),
         Event::Interrupted { step, checkpoint } => (
             "interrupted",

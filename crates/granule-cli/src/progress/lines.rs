@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use granule::train::{EpochEvent, Event, Keep, StartEvent, StepEvent};
+use granule::train::{EpochEvent, Event, Keep, Monitor, StartEvent, StepEvent};
 
 use super::View;
 use crate::output::{self, Paint, Stream, counted, duration, grouped, note, paint, rate};
@@ -206,8 +206,17 @@ pub fn sentence(event: &Event<'_>, unit: Unit) -> Option<String> {
             levels.join(", ")
         )),
         Event::Epoch(epoch) if is_shown(epoch) => Some(finished(epoch, unit)),
-        Event::EarlyStop { epoch, best_epoch } => Some(format!(
-            "stopped early after epoch {epoch}: the validation score no longer improves; the best epoch was {best_epoch}"
+        Event::EarlyStop {
+            epoch,
+            monitor,
+            improved,
+            ..
+        } => Some(format!(
+            "stopped early after epoch {epoch}: {} has not improved since epoch {improved}",
+            match monitor {
+                Monitor::Loss => "the validation loss",
+                Monitor::Accuracy => "the validation accuracy",
+            }
         )),
         Event::AlreadyFinished { run_dir } => Some(format!(
             "{} was finished before; nothing is left to train",
@@ -326,4 +335,27 @@ pub fn head(label: &str, text: &str) -> String {
 /// A line that goes on below one with a [`head`].
 pub fn aside(text: &str) -> String {
     format!("{:8}{}", "", output::printable(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_early_stop_names_what_was_monitored() {
+        for (monitor, score) in [(Monitor::Loss, "loss"), (Monitor::Accuracy, "accuracy")] {
+            let event = Event::EarlyStop {
+                epoch: 7,
+                monitor,
+                improved: 4,
+                best_epoch: 6,
+            };
+            assert_eq!(
+                sentence(&event, Unit::Images).unwrap(),
+                format!(
+                    "stopped early after epoch 7: the validation {score} has not improved since epoch 4"
+                )
+            );
+        }
+    }
 }

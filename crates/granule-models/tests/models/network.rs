@@ -246,3 +246,44 @@ fn the_first_weight_is_there_under_its_name() {
         assert!(state.0.contains_key(first), "{}", config.name());
     }
 }
+
+#[test]
+fn every_layer_tells_the_shape_that_it_gives() {
+    let image = |channels, size| InputShape::Image {
+        channels,
+        height: size,
+        width: size,
+    };
+    let shapes = |name: &str, input: &InputShape| {
+        let config = ModelConfig::from_name(name).unwrap();
+        let network = config.init(input, 10, 0, &flex()).unwrap();
+        network.layer_shapes(input)
+    };
+    let named = |expected: &[(&str, &[usize])]| -> Vec<(String, Vec<usize>)> {
+        let expected = expected.iter();
+        expected
+            .map(|(name, shape)| ((*name).to_owned(), shape.to_vec()))
+            .collect()
+    };
+    let digits = image(1, 28);
+    let mlp: [(&str, &[usize]); 2] = [("layers.0", &[128]), ("layers.1", &[10])];
+    assert_eq!(shapes("mlp", &digits), named(&mlp));
+    let lenet: [(&str, &[usize]); 5] = [
+        ("conv1", &[6, 28, 28]),
+        ("conv2", &[16, 10, 10]),
+        ("fc1", &[120]),
+        ("fc2", &[84]),
+        ("fc3", &[10]),
+    ];
+    assert_eq!(shapes("lenet", &digits), named(&lenet));
+    let rate: [(&str, &[usize]); 2] = [("network", &[28, 128]), ("network.readout", &[28, 10])];
+    assert_eq!(shapes("rate", &digits), named(&rate));
+    let resnet = shapes("resnet", &image(3, 32));
+    let first: [(&str, &[usize]); 3] = [
+        ("stem.conv", &[64, 32, 32]),
+        ("stem.norm", &[64, 32, 32]),
+        ("blocks.0.conv1.conv", &[128, 32, 32]),
+    ];
+    assert_eq!(resnet[..3], named(&first));
+    assert_eq!(resnet.last().unwrap(), &("output".to_owned(), vec![10]));
+}

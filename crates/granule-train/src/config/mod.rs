@@ -325,6 +325,16 @@ pub enum Monitor {
     Accuracy,
 }
 
+impl Monitor {
+    /// The name in TOML.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Loss => "loss",
+            Self::Accuracy => "accuracy",
+        }
+    }
+}
+
 /// When to give up waiting for a better validation score. Which weights are the result is [`TrainConfig::keep`]'s.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

@@ -1,8 +1,8 @@
 //! What a run would do, without doing it.
 
 use granule_data::task::Part;
-use granule_models::InputShape;
-use granule_models::state::state_dict;
+use granule_models::state::{is_running_statistic, layer_of, state_dict};
+use granule_models::{InputShape, Network};
 
 use super::problem::Problem;
 use super::session::network;
@@ -30,6 +30,9 @@ pub struct Plan {
 pub struct LayerPlan {
     /// The path in the model.
     pub name: String,
+    /// What it gives for a sample: `[channels, height, width]` of a convolution, `[steps, units]` of a rate network,
+    /// `[instants, columns]` of several levels; none for parts of a layer.
+    pub output: Option<Vec<usize>>,
     /// The tensors with their dimensions, statistics of batches included.
     pub tensors: Vec<(String, Vec<usize>)>,
     /// The elements of all tensors but statistics.
@@ -50,33 +53,47 @@ pub fn plan(config: &RunConfig, observer: &mut dyn Observer) -> Result<Plan, Tra
         if let Some(start) = Start::of(config)? {
             start.check(&network)?;
         }
-        let mut layers: Vec<LayerPlan> = Vec::new();
-        for (path, tensor) in state_dict(&network)?.0 {
-            let (layer, name) = path.rsplit_once('.').unwrap_or(("", &path));
-            let count = match name.starts_with("running_") {
-                true => 0,
-                false => tensor.data.len(),
-            };
-            if layers.last().is_none_or(|last| last.name != layer) {
-                layers.push(LayerPlan {
-                    name: layer.to_owned(),
-                    tensors: Vec::new(),
-                    parameters: 0,
-                });
-            }
-            if let Some(last) = layers.last_mut() {
-                last.tensors.push((name.to_owned(), tensor.shape));
-                last.parameters += count;
-            }
-        }
         Ok(Plan {
             input: problem.input.shape,
             outputs: problem.task.outputs(),
-            layers,
+            layers: layers(&network, &problem.input.shape)?,
             parameters: network.parameter_count(),
             steps_per_epoch: problem
                 .len(Part::Train)
                 .div_ceil(config.train.batch_size.max(1)),
         })
     })
+}
+
+/// The layers in the order in which they run, then what belongs to none of those.
+fn layers(network: &Network, input: &InputShape) -> Result<Vec<LayerPlan>, TrainError> {
+    let shapes = network.layer_shapes(input).into_iter();
+    let mut layers: Vec<LayerPlan> = shapes
+        .map(|(name, output)| LayerPlan {
+            name,
+            output: Some(output),
+            tensors: Vec::new(),
+            parameters: 0,
+        })
+        .collect();
+    for (path, tensor) in state_dict(network)?.0 {
+        let (name, part) = layer_of(&path);
+        let index = layers.iter().position(|layer| layer.name == name);
+        let index = index.unwrap_or_else(|| {
+            layers.push(LayerPlan {
+                name: name.to_owned(),
+                output: None,
+                tensors: Vec::new(),
+                parameters: 0,
+            });
+            layers.len() - 1
+        });
+        if let Some(layer) = layers.get_mut(index) {
+            if !is_running_statistic(&path) {
+                layer.parameters += tensor.data.len();
+            }
+            layer.tensors.push((part.to_owned(), tensor.shape));
+        }
+    }
+    Ok(layers)
 }

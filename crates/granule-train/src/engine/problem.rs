@@ -45,6 +45,16 @@ impl<'a> Problem<'a> {
         dataset: Option<&'a Dataset>,
         device: &Device,
     ) -> Result<Self, TrainError> {
+        let problem = Self::of(config, dataset, device)?;
+        problem.check_monitor(config.train.monitor)?;
+        Ok(problem)
+    }
+
+    fn of(
+        config: &RunConfig,
+        dataset: Option<&'a Dataset>,
+        device: &Device,
+    ) -> Result<Self, TrainError> {
         match (dataset, &config.data.task, &config.data.recording) {
             (Some(dataset), None, None) => Self::of_dataset(config, dataset),
             (None, None, Some(recording)) => {
@@ -113,11 +123,6 @@ impl<'a> Problem<'a> {
                     train.class_weights.is_some(),
                     "unset",
                 ),
-                (
-                    "train.monitor",
-                    train.monitor == Monitor::Accuracy,
-                    "\"loss\"",
-                ),
             ];
             if let Some((field, _, allowed)) = of_classes.into_iter().find(|(_, set, _)| *set) {
                 let allowed = format!("{allowed} for a data set with real-valued targets");
@@ -168,6 +173,24 @@ impl<'a> Problem<'a> {
             input,
             task,
         })
+    }
+
+    /// Refuses to monitor an accuracy where there is none.
+    fn check_monitor(&self, monitor: Monitor) -> Result<(), TrainError> {
+        let fine = match (monitor, &self.source) {
+            (Monitor::Loss, _) => true,
+            (Monitor::Accuracy, Source::Trials(trials)) => trials.have_decisions()?,
+            (Monitor::Accuracy, Source::Dataset(_)) => self.has_classes(),
+            (Monitor::Accuracy, Source::Recording(_)) => false,
+        };
+        if fine {
+            return Ok(());
+        }
+        let allowed = format!(
+            "\"loss\" for {}, where nothing is right or wrong",
+            self.name()
+        );
+        Err(ConfigError::new("train.monitor", "\"accuracy\"", allowed).into())
     }
 
     /// A weight for each class, where they count differently in the loss.

@@ -375,6 +375,8 @@ impl<'a> Session<'a> {
         if self.progress.stopped_early {
             self.observer.event(&Event::EarlyStop {
                 epoch,
+                monitor: self.config.train.monitor,
+                improved: epoch - self.progress.early_stopping.stale().min(epoch),
                 best_epoch: self.progress.best.map_or(epoch, |best| best.epoch),
             });
         }

@@ -177,8 +177,10 @@ impl Observer for Witness {
             Event::Epoch(epoch) => self.epochs.push(*epoch),
             Event::Note { text } => self.notes.push(text.to_string()),
             Event::Warning { text } => self.warnings.push(text.to_string()),
-            Event::EarlyStop { epoch, best_epoch } => {
-                self.early_stop = Some((*epoch, *best_epoch));
+            Event::EarlyStop {
+                epoch, improved, ..
+            } => {
+                self.early_stop = Some((*epoch, *improved));
             }
             Event::AlreadyFinished { .. } => self.already_finished = true,
             _ => {}

@@ -7,8 +7,8 @@ use granule_device::DeviceSpec;
 use granule_dynamics::population::Recurrence;
 use granule_models::{ModelConfig, ModelFile, Network, RateConfig, Task};
 use granule_train::{
-    EarlyStopping, Observer, OptimizerConfig, Outcome, Quiet, RunConfig, ScheduleConfig, Scores,
-    StopFlag, TrainError, evaluate_trials, resume, train,
+    EarlyStopping, Monitor, Observer, OptimizerConfig, Outcome, Quiet, RunConfig, ScheduleConfig,
+    Scores, StopFlag, TrainError, evaluate_trials, plan, resume, train,
 };
 
 use crate::common::{BACKENDS, HOSTS, Witness, on_each, points};
@@ -318,6 +318,25 @@ fn constraints_hold_under_every_optimiser() {
                 .zip(first.iter())
                 .any(|(now, then)| *now && !then);
             assert!(!added, "{kind}, {epochs}");
+        }
+    }
+}
+
+#[test]
+fn accuracy_is_monitored_where_there_is_one() {
+    for kind in TaskKind::ALL {
+        let mut config =
+            RunConfig::task_recipe(ModelConfig::Rate(RateConfig::default()), kind.config());
+        config.device = "flex".parse().unwrap();
+        config.train.monitor = Monitor::Accuracy;
+        let planned = plan(&config, &mut Quiet);
+        match kind {
+            TaskKind::Sine | TaskKind::FlipFlop => {
+                let text = planned.unwrap_err().to_string();
+                let parts = ["train.monitor", "accuracy", "loss", kind.name()];
+                assert!(parts.iter().all(|part| text.contains(part)), "{text}");
+            }
+            _ => assert!(planned.is_ok(), "{kind}"),
         }
     }
 }
