@@ -216,6 +216,12 @@ fn every_key_is_found() {
         (&"plan".into(), &"lenet".into())
     );
     assert_eq!(plan["parameters"], 61_706);
+    // The synthetic digits are few: more epochs than by the model alone, as many as train.min_steps takes.
+    let number = |name: &str| plan[name].as_u64().unwrap();
+    assert!(
+        number("epochs") * number("steps_per_epoch") >= 2000,
+        "{plan}"
+    );
     assert_eq!(plan["layers"][1]["name"], "conv2");
     assert_eq!(plan["layers"][1]["output"], serde_json::json!([16, 10, 10]));
     let table = fine(dir.path(), &["train", "my.toml", "--dry-run"]).stdout;
@@ -247,6 +253,19 @@ fn every_key_is_found() {
     ] {
         let text = fine(dir.path(), &["config", word]).stdout;
         assert!(text.contains(part), "{word}: {text}");
+    }
+    for (word, near) in [
+        ("lennet", "lenet"),
+        ("hodgkin", "hodgkin-huxley"),
+        ("patiense", "patience"),
+    ] {
+        let run: Finished = granule(dir.path())
+            .args(["config", word])
+            .output()
+            .unwrap()
+            .into();
+        assert_eq!(run.code, Some(2), "{word}");
+        assert!(run.stderr.contains(near), "{word}: {}", run.stderr);
     }
     let text = std::fs::read_to_string(trained().join("config.toml")).unwrap();
     assert!(
@@ -317,4 +336,55 @@ fn lines_of_epochs_fit_80_columns() {
     for line in of_epochs {
         assert!(line.chars().count() <= 80, "{line}");
     }
+}
+
+#[test]
+fn verbose_tells_on_standard_error_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let words =
+        "train -v --json --device flex --limit-train 640 --epochs 1 --validation 0.1 --run-dir r";
+    let words: Vec<&str> = words.split(' ').collect();
+    let run = fine(dir.path(), &words);
+    assert_eq!(run.json().last().unwrap()["event"], "result");
+    for part in [
+        "memory: ",
+        "train.epochs = 1  (default 10)",
+        "data.validation = 0.1  (default 0.0)",
+        "device flex opened for `flex`: took ",
+        "data ready, fingerprint ",
+        "epoch 1 trained and validated: took ",
+        "wrote r/checkpoints/best.ckpt, ",
+        "wrote r/model.granule, ",
+        "s  end\n",
+    ] {
+        assert!(run.stderr.contains(part), "{part}: {}", run.stderr);
+    }
+    assert!(!run.stderr.contains("optimizer.beta1"), "{}", run.stderr);
+    let run = fine(
+        dir.path(),
+        &["eval", "r", "--device", "flex", "-vv", "--json"],
+    );
+    assert_eq!(run.json().len(), 1);
+    for part in [
+        "read r/model.granule, ",
+        "device flex opened",
+        "test part scored",
+    ] {
+        assert!(run.stderr.contains(part), "{part}: {}", run.stderr);
+    }
+    let words = [
+        "simulate",
+        "lif",
+        "--set",
+        "unit.current=12",
+        "-v",
+        "--json",
+    ];
+    let run = fine(dir.path(), &words);
+    for part in ["unit.current = 12", "simulated: took ", "device "] {
+        assert!(run.stderr.contains(part), "{part}: {}", run.stderr);
+    }
+    assert!(!run.stderr.contains("unit.cells"), "{}", run.stderr);
+    let quiet = fine(dir.path(), &["simulate", "lif", "--json"]);
+    assert_eq!(quiet.stderr, "");
 }

@@ -37,6 +37,11 @@ pub struct Cli {
     /// [default: $GRANULE_MEMORY, else what the machine has free]
     #[arg(long, value_name = "SIZE", global = true, help_heading = "Memory")]
     pub memory: Option<ByteSize>,
+
+    /// Tell more on standard error: device, files, settings, memory and the time of each phase; -vv every
+    /// file and every key
+    #[arg(long, short, global = true, action = clap::ArgAction::Count, help_heading = "Output")]
+    pub verbose: u8,
 }
 
 #[derive(Debug, Subcommand)]
@@ -215,8 +220,8 @@ pub struct Train {
     )]
     pub validation: Option<f64>,
 
-    /// Stop after N epochs without a lower validation loss; holds a tenth out for validation
-    /// unless --validation says otherwise
+    /// Stop after N epochs in which the validation loss, or what train.monitor says, does not
+    /// improve; holds a tenth out for validation unless --validation says otherwise
     #[arg(long, value_name = "N", help_heading = "Training", allow_negative_numbers = true, value_parser = whole)]
     pub early_stopping: Option<usize>,
 

@@ -11,6 +11,7 @@ Examples:
   granule train lenet --dataset mnist --device wgpu
   granule eval runs/RUN                         test it again, on any device
   granule predict runs/RUN digit.png            use it
+  granule config lenet                          every key of its configuration, for --set and TOML
 
 Exit codes: 0 fine, 1 failed, 2 wrong usage, 130 interrupted.
 `granule help COMMAND` says more about one command.";

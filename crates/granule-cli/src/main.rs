@@ -11,6 +11,7 @@ mod interrupt;
 mod names;
 mod output;
 mod progress;
+mod verbose;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
@@ -67,7 +68,10 @@ fn main() -> ExitCode {
     let json = cli.command.json();
     match catch_unwind(AssertUnwindSafe(|| {
         limit_memory(cli.memory)?;
-        run(cli.command)
+        verbose::begin(cli.verbose);
+        let done = run(cli.command);
+        verbose::end();
+        done
     })) {
         Ok(Ok(code)) => code,
         Ok(Err(error)) => {

@@ -1,7 +1,6 @@
 //! The binary version of CIFAR-10 and CIFAR-100: records of label bytes and 3×32×32 pixels, in a tar.gz archive or
 //! unpacked.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -232,7 +231,7 @@ fn read_files(
         parts.train.reserve(train, layout, &file.path)?;
         parts.test.reserve(test, layout, &file.path)?;
         let path = file.path.with_file_name(layout.class_names);
-        if let Ok(file) = File::open(&path) {
+        if let Ok((file, _)) = open(&path) {
             let names = read_names(&mut file.take(MAX_NAMES), &path)?;
             parts.names = Some((path, names));
         }

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use flate2::bufread::GzDecoder;
 use granule_io::budget;
+use granule_io::watch::{self, Access};
 use sha2::{Digest, Sha256};
 
 use crate::DataError;
@@ -265,6 +266,7 @@ pub(crate) fn open(path: &Path) -> Result<(File, u64), DataError> {
     let metadata = file
         .metadata()
         .map_err(|error| DataError::io(path, "inspect", error))?;
+    watch::tell(Access::Read, path, metadata.len());
     Ok((file, metadata.len()))
 }
 

@@ -34,6 +34,7 @@ pub mod plasticity;
 pub mod plot;
 pub mod population;
 pub mod random;
+mod resolution;
 mod setting;
 mod simulate;
 pub mod solver;

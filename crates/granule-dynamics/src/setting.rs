@@ -2,6 +2,7 @@
 
 use granule_io::budget;
 
+use crate::simulate::Number;
 use crate::{Bounds, DynamicsError, Parameter, Place, Values};
 
 /// The most cells, units, nodes or channels that a model may have: more would not fit into memory before a run of them
@@ -260,4 +261,22 @@ fn path(section: &str, name: &str) -> String {
         "" => name.to_owned(),
         section => format!("{section}.{name}"),
     }
+}
+/// Refuses a step that another one takes the place of, unless both are equal or it was never set.
+pub(crate) fn replaced(
+    field: &str,
+    value: f64,
+    default: f64,
+    outer: f64,
+    other: impl FnOnce() -> String,
+) -> Result<(), DynamicsError> {
+    if value == default || (value - outer).abs() <= 1e-9 * outer.abs() {
+        return Ok(());
+    }
+    let allowed = format!(
+        "unset, for it is {}, {} ms, that counts",
+        other(),
+        Number(outer)
+    );
+    Err(DynamicsError::config(field, Number(value), allowed))
 }

@@ -1,5 +1,6 @@
 //! What every reader and writer of files shares: the memory that they may take ([`budget`]), files that are read within
-//! bounds ([`read`]) and written whole ([`write_atomic`]), images ([`image`]) and paths ([`path`]).
+//! bounds ([`read`]) and written whole ([`write_atomic`]), images ([`image`]), paths ([`path`]), and who is told of files
+//! ([`watch`]).
 #![warn(missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
@@ -11,6 +12,7 @@ pub mod intensity;
 pub mod path;
 mod read;
 mod size;
+pub mod watch;
 mod write;
 
 pub use budget::MemoryError;

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+use crate::watch::{self, Access};
 use crate::{ByteSize, FileError, budget};
 
 /// What a file holds, and how much of it there can be.
@@ -59,7 +60,10 @@ pub fn read(path: &Path, bound: Bound) -> Result<Vec<u8>, FileError> {
         .map_err(|e| FileError::io(path, "read", e))?;
     match bytes.len() as u64 > bound.limit.0 {
         true => Err(too_large(None)),
-        false => Ok(bytes),
+        false => {
+            watch::tell(Access::Read, path, bytes.len() as u64);
+            Ok(bytes)
+        }
     }
 }
 
@@ -93,6 +97,7 @@ pub fn open(path: &Path, what: &'static str) -> Result<(File, u64), FileError> {
         });
     }
     let file = File::open(path).map_err(|e| FileError::io(path, "read", e))?;
+    watch::tell(Access::Read, path, metadata.len());
     Ok((file, metadata.len()))
 }
 

@@ -8,6 +8,7 @@ use std::path::Path;
 use tempfile::NamedTempFile;
 
 use crate::FileError;
+use crate::watch::{self, Access};
 
 const PREFIX: &str = ".granule-";
 const SUFFIX: &str = ".part";
@@ -36,10 +37,12 @@ pub fn write_atomic_with(
     write(file.as_file_mut())
         .and_then(|()| file.as_file().sync_all())
         .map_err(|error| FileError::io(path, "write", error))?;
+    let length = file.as_file().metadata().map_or(0, |found| found.len());
     file.persist(path)
         .map_err(|error| FileError::io(path, "rename to", error.error))?;
     // Makes the rename durable where the file system can; the content is safe either way.
     let _ = File::open(folder).and_then(|folder| folder.sync_all());
+    watch::tell(Access::Written, path, length);
     Ok(())
 }
 

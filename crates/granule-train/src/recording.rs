@@ -106,7 +106,7 @@ impl Recorded {
             train,
             validation,
             test,
-            warnings: Vec::new(),
+            warnings: model.too_long("model"),
             recording,
         };
         recorded.weigh();

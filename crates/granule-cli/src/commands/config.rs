@@ -1,7 +1,7 @@
 //! `granule config`.
 
 use clap::Parser;
-use granule::dynamics::experiment::{ExperimentConfig, Preset};
+use granule::dynamics::experiment::{ExperimentConfig, Preset, presets::PRESETS};
 use granule::models::ModelConfig;
 use granule::train::RunConfig;
 use granule::train::schema::{Comments, Key, Schema, documented};
@@ -10,7 +10,7 @@ use std::path::Path;
 use toml::{Table, Value};
 
 use crate::args::{self, Cli, Command};
-use crate::config::{experiment, keys, resolve};
+use crate::config::{experiment, keys, nearest, resolve};
 use crate::failure::Usage;
 use crate::output::{self, Paint, Stream, paint};
 
@@ -95,9 +95,14 @@ fn search(word: &str, as_json: bool) -> anyhow::Result<()> {
     let Some(best) = best else {
         let names = of.iter().flat_map(|(_, all)| all);
         let usage = Usage::new(format!("no key, kind or help has `{word}`"));
-        return Err(match keys::nearest(word, names) {
-            Some(near) => usage.hint(format!("did you mean `{}`?", near.path)),
-            None => usage.hint("`granule config train` and `granule config simulate` print all"),
+        let all = "`granule config train` and `granule config simulate` print all";
+        let models = ModelConfig::NAMES.into_iter();
+        let whole = models.chain(PRESETS.iter().map(|preset| preset.name));
+        let whole = nearest(word, whole).map(str::to_owned);
+        let near = whole.or_else(|| keys::nearest(word, names).map(|near| near.path.clone()));
+        return Err(match near {
+            Some(near) => usage.hint(format!("did you mean `granule config {near}`? {all}")),
+            None => usage.hint(all),
         }
         .into());
     };

@@ -20,10 +20,12 @@ use crate::config::data_dir;
 use crate::failure::{Hinted, Usage};
 use crate::output;
 use crate::progress::{Style, Watcher};
+use crate::verbose;
 
 pub fn run(args: &args::Eval) -> anyhow::Result<()> {
     let target = Target::find(&args.model)?;
     let file = ModelFile::load(&target.model)?;
+    verbose::phase("model read");
     let config = target.config();
     let trained = config.as_ref().map(|config| &config.data);
     if let Task::Trials { task, .. } = &file.task {
@@ -61,6 +63,7 @@ pub fn run(args: &args::Eval) -> anyhow::Result<()> {
         } => Hinted::new(error.to_string(), "scale the images with --resize").into(),
         error => anyhow::Error::from(error),
     })?;
+    verbose::phase(&format!("data ready, fingerprint {}", dataset.fingerprint));
     for text in &dataset.notes {
         watcher.event(&Event::Note { text });
     }

@@ -9,7 +9,7 @@ use granule::models::folder::{CONFIG_FILE, ModelPlace};
 use granule::train::RunConfig;
 
 use crate::failure::Usage;
-use crate::output;
+use crate::{output, verbose};
 
 /// A model file or checkpoint, and the run it belongs to where that is known.
 #[derive(Debug, PartialEq, Eq)]
@@ -64,7 +64,9 @@ pub fn open(named: Option<&DeviceSpec>, default: DeviceSpec) -> anyhow::Result<O
             .map_err(|error| Usage::new(error.to_string()))?
             .unwrap_or(default),
     };
-    Ok(spec.open()?)
+    let device = spec.open()?;
+    verbose::device(&device);
+    Ok(device)
 }
 
 /// Runs work on a device. That it fails is an error of the device, whichever part of the work or of the runtime says so.

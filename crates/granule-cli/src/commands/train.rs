@@ -9,15 +9,17 @@ use granule::train::{
     resume_as, train,
 };
 use serde_json::json;
+use toml::Table;
 
 use super::result::{ResultLine, fact, pace, show};
 use super::seeds;
 use crate::args;
-use crate::config::{of_run, resolve};
+use crate::config::{defaults, of_run, resolve};
 use crate::failure::{Hinted, INTERRUPTED, Usage};
 use crate::interrupt::Interrupt;
 use crate::output::{self, Paint, Stream, note, paint};
 use crate::progress::{Style, Watcher};
+use crate::verbose;
 
 pub fn run(args: &args::Train) -> anyhow::Result<ExitCode> {
     let config = match (&args.resume, &args.continue_run) {
@@ -31,6 +33,10 @@ pub fn run(args: &args::Train) -> anyhow::Result<ExitCode> {
         },
         (None, None) => resolve(args)?,
     };
+    verbose::settings(
+        &Table::try_from(&config)?,
+        &Table::try_from(defaults(&config))?,
+    );
     if args.dry_run {
         let mut watcher = Watcher::new(Style::choose(args.json, args.quiet), None);
         let plan = plan(&config, &mut watcher);
@@ -130,6 +136,7 @@ fn show_plan(config: &RunConfig, plan: &Plan, json: bool) -> anyhow::Result<()> 
             "outputs": plan.outputs,
             "layers": layers.collect::<Vec<_>>(),
             "parameters": plan.parameters,
+            "epochs": plan.epochs,
             "steps_per_epoch": plan.steps_per_epoch,
         });
         return output::event("plan", fields);
@@ -169,7 +176,7 @@ fn show_plan(config: &RunConfig, plan: &Plan, json: bool) -> anyhow::Result<()> 
         "train",
         &format!(
             "{} of {}, batch {}; nothing was written",
-            output::counted(config.train.epochs, "epoch"),
+            output::counted(plan.epochs, "epoch"),
             output::counted(plan.steps_per_epoch, "step"),
             config.train.batch_size
         ),

@@ -8,6 +8,7 @@ use granule::dynamics::experiment::{ExperimentConfig, Preset, presets::PRESETS};
 use granule::dynamics::unit::UnitConfig;
 use granule::models::{InputShape, ModelConfig, ModelFile, StateDict};
 use granule::train::schema::Schema;
+use granule::train::schema::files::OF_EXPERIMENTS;
 use serde::Deserialize;
 use toml::{Table, Value};
 
@@ -24,18 +25,6 @@ const KINDS: [(&str, &str); 3] = [("unit", "model"), ("system", "kind"), ("stimu
 /// Tables of which a configuration has one.
 const MODELS: [&str; 5] = ["unit", "population", "system", "network", "composite"];
 
-/// Tables whose numbers may be in files.
-const WITH_NUMBERS: [&str; 8] = [
-    "unit",
-    "population",
-    "system",
-    "connectivity",
-    "bold",
-    "network",
-    "composite",
-    "stimulus",
-];
-
 /// A configuration, where its settings were written, and what it is called.
 pub struct Described {
     pub config: ExperimentConfig,
@@ -46,6 +35,8 @@ pub struct Described {
     pub notes: Vec<String>,
     /// The recording whose stimulus a trained model is to be given again.
     pub recording: Option<PathBuf>,
+    /// What the configuration is without what the person has written.
+    pub defaults: Table,
     layers: Vec<Layer>,
     /// Whether the lowest layer is a configuration of `granule train`.
     of_training: bool,
@@ -128,7 +119,7 @@ pub fn resolve(args: &args::Simulate) -> anyhow::Result<Described> {
     }
     let mut layers = vec![base, flags, set];
     for layer in &mut layers {
-        files::inline(layer, &WITH_NUMBERS)?;
+        files::inline(layer, &OF_EXPERIMENTS)?;
     }
     let mut notes = fit_base(&mut layers);
     let stimulus = layers
@@ -180,8 +171,11 @@ pub fn resolve(args: &args::Simulate) -> anyhow::Result<Described> {
             .unwrap_or_default(),
     };
     let read = config.read(&reader);
+    let mut untouched = defaults;
+    merge(&mut untouched, &preset);
     let described = Described {
         config,
+        defaults: untouched,
         title,
         weights,
         notes,
@@ -433,7 +427,10 @@ fn trained(path: &Path) -> anyhow::Result<Base> {
     let mut table = Table::new();
     table.insert("dt".into(), model.dt.into());
     table.insert("duration".into(), (steps as f64 * model.dt).into());
-    table.insert("composite".into(), Value::try_from(model)?);
+    let mut composite = Table::try_from(model)?;
+    // The step of the run stands for it.
+    composite.remove("dt");
+    table.insert("composite".into(), composite.into());
     let recording = match channels {
         0 => None,
         _ => target.config().and_then(|config| config.data.recording),
@@ -459,7 +456,7 @@ fn of_training(table: &Table) -> Option<Table> {
         return None;
     }
     let default = MultiGranularityConfig::default().dt;
-    let dt = model.get("dt").cloned().unwrap_or(default.into());
+    let dt = model.remove("dt").unwrap_or(default.into());
     let composite = Value::Table(model);
     Some(Table::from_iter([
         ("dt".to_owned(), dt),
@@ -609,6 +606,21 @@ mod tests {
         let found = described(&["jansen-rit", "--set", "system.kind=van-der-pol"]).unwrap();
         assert!(found.notes[0].contains("`system.drive`, `record.variables`"));
         assert!(described(&["hodgkin-huxley"]).unwrap().notes.is_empty());
+    }
+
+    #[test]
+    fn what_a_table_needs_is_named() {
+        for (setting, hint) in [
+            (
+                "stimulus.amplitude=3",
+                "the choices are step, pulse, sine, noise, file",
+            ),
+            ("stimulus=step", "`stimulus.kind = step`"),
+            ("unit=lif", "`unit.model = lif`"),
+        ] {
+            let text = refused(&["lif", "--set", setting]);
+            assert!(text.contains(hint), "{setting}: {text}");
+        }
     }
 
     #[test]

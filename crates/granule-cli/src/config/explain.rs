@@ -34,11 +34,15 @@ pub fn explain(
         let inside = without(merged, place, &key, layers).unwrap_or_else(|| place.to_string());
         let path = join(&inside, &key);
         let written = written(&inside, layers);
-        return match inside.rsplit('.').next() {
+        let usage = match inside.rsplit('.').next() {
             None | Some("") => Usage::new(format!("`{path}` is missing")),
             Some(name) => Usage::new(format!(
                 "`{path}` is missing, which `{name}` needs{written}"
             )),
+        };
+        return match words(&schema(), &path).as_slice() {
+            [] => usage,
+            words => usage.hint(format!("the choices are {}", words.join(", "))),
         };
     }
     if message.starts_with("unknown variant") && !names.is_empty() {
@@ -65,13 +69,46 @@ pub fn explain(
                 true => String::new(),
                 false => format!("is {value}, but "),
             };
-            Usage::new(format!(
+            let usage = Usage::new(format!(
                 "`{path}` {is}must be {expected}{}",
                 written(&path, layers)
-            ))
+            ));
+            match (value.as_str(), tag(&schema(), &path)) {
+                (Some(word), Some(tag)) => usage.hint(format!("did you mean `{tag} = {word}`?")),
+                _ => usage,
+            }
         }
         _ => Usage::new(format!("`{path}`: {message}{}", written(&path, layers))),
     }
+}
+
+/// The words that a key may be, where it is one of a few.
+fn words(schema: &Schema, path: &str) -> Vec<String> {
+    let path = of_lists(path);
+    let keys = schema.keys();
+    let key = keys.iter().find(|key| key.path == path);
+    let choices = key.map(|key| key.node.choices()).unwrap_or_default();
+    choices.into_iter().map(|(word, _)| word).collect()
+}
+
+/// The key that says of which kind a table is.
+fn tag(schema: &Schema, path: &str) -> Option<String> {
+    let path = of_lists(path);
+    let keys = schema.keys();
+    let mut tags = ["kind", "model"].into_iter().map(|tag| join(&path, tag));
+    tags.find(|tag| {
+        keys.iter()
+            .any(|key| key.path == *tag && key.needs.is_empty())
+    })
+}
+
+/// A path with `N` for each index, as [`keys`](Schema::keys) have it.
+fn of_lists(path: &str) -> String {
+    let places = path.split('.').map(|place| match place.parse::<usize>() {
+        Ok(_) => "N",
+        Err(_) => place,
+    });
+    places.collect::<Vec<_>>().join(".")
 }
 
 /// The key below a place that holds a word, as a value or as the name of a choice; one that was written rather than one

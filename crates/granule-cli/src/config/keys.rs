@@ -48,15 +48,21 @@ pub fn rank(key: &Key<'_>, word: &str) -> Option<Rank> {
         Some(Rank::Path)
     } else if path.ends_with(&format!(".{word}")) || of_kind {
         Some(Rank::Name)
-    } else if path.contains(&word) || is_choice() {
+    } else if begins_in(&path, &word) || is_choice() {
         Some(Rank::Part)
     } else {
-        key.node
-            .help()
-            .to_lowercase()
-            .contains(&word.replace('_', " "))
-            .then_some(Rank::Help)
+        let help = key.node.help().to_lowercase();
+        begins_in(&help, &word.replace('_', " ")).then_some(Rank::Help)
     }
+}
+
+/// Whether a word of a text begins so: `norm` is found in `clip_norm` and `normalised`, `mpl` not in `sample`.
+fn begins_in(text: &str, start: &str) -> bool {
+    !start.is_empty()
+        && text.match_indices(start).any(|(at, _)| {
+            let before = text.get(..at).and_then(|before| before.chars().next_back());
+            before.is_none_or(|c| !c.is_alphanumeric())
+        })
 }
 
 /// Whether a key is that of a level, which is the same in a simulation of its own.
@@ -90,4 +96,23 @@ pub fn nearest<'k, 'a: 'k>(
 
 fn same(name: &str) -> String {
     name.to_lowercase().replace('-', "_")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_is_found_at_its_beginning() {
+        for (text, start, found) in [
+            ("train.clip_norm", "norm", true),
+            ("normalised samples", "norm", true),
+            ("data.task.sample_ms", "mpl", false),
+            ("example of a sample", "sample", true),
+            ("the µ of it", "µ", true),
+            ("anything", "", false),
+        ] {
+            assert_eq!(begins_in(text, start), found, "{text}: {start}");
+        }
+    }
 }

@@ -15,12 +15,14 @@ use granule::device::DeviceSpec;
 use granule::io::{Bound, read_text};
 use granule::models::{ModelConfig, ModelFile};
 use granule::train::schema::Schema;
+use granule::train::schema::files::OF_RUNS;
 use granule::train::{ConfigError, OptimizerConfig, RunConfig, ScheduleConfig};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use crate::args;
 use crate::failure::Usage;
+pub use explain::nearest;
 use explain::{choices, explain};
 use layers::{Layer, Origin, address, clear, lookup, merge, put, read_set};
 
@@ -122,6 +124,17 @@ fn first_dir(
 ) -> Option<PathBuf> {
     let recorded = recorded.filter(|dir| dir.is_dir());
     named.or(environment).or(recorded).map(Path::to_path_buf)
+}
+
+/// What a configuration is where nothing but its model and its data are named.
+pub fn defaults(config: &RunConfig) -> RunConfig {
+    let task = config
+        .data
+        .task
+        .as_ref()
+        .map(|task| task.kind().to_string());
+    let dataset = config.data.dataset.to_string();
+    recipe(Some(config.model.name()), Some(&dataset), task.as_deref()).of_default_length()
 }
 
 /// The recipe of a model on a data set or a task. Unknown names are left to the check of the whole.
@@ -231,7 +244,7 @@ fn layers(args: &args::Train) -> anyhow::Result<Vec<Layer>> {
     }
     layers.push(set);
     for layer in &mut layers {
-        files::inline(layer, &["model"])?;
+        files::inline(layer, &OF_RUNS)?;
     }
     Ok(layers)
 }

@@ -372,3 +372,14 @@ fn flag_and_environment_beat_the_folder_of_the_run() {
     assert_eq!(found(None, None, &gone), None);
     assert_eq!(first_dir(None, None, None), None);
 }
+
+#[test]
+fn a_word_in_the_place_of_a_table_is_its_kind() {
+    for (setting, hint) in [
+        ("optimizer=adamw", "`optimizer.kind = adamw`"),
+        ("model=lenet", "`model.kind = lenet`"),
+    ] {
+        let text = refused(&["--set", setting]);
+        assert!(text.contains(hint), "{setting}: {text}");
+    }
+}

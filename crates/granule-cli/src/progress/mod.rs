@@ -10,7 +10,7 @@ use std::io::{self, IsTerminal};
 use granule::train::{Event, Observer};
 
 use crate::interrupt::Interrupt;
-use crate::output;
+use crate::{output, verbose};
 pub use lines::{aside, shown};
 pub use loading::Loading;
 
@@ -32,7 +32,9 @@ impl Style {
         match (json, quiet) {
             (_, true) => Self::Quiet,
             (true, _) => Self::Json,
-            _ if io::stderr().is_terminal()
+            // A bar and lines between do not go together.
+            _ if !verbose::is_on(1)
+                && io::stderr().is_terminal()
                 && std::env::var_os("TERM").is_none_or(|term| term != "dumb") =>
             {
                 Self::Bar
@@ -98,6 +100,7 @@ impl Observer for Watcher<'_> {
             }
         }
         self.view.show(event);
+        verbose::event(event);
     }
 
     fn progress(&self) -> Option<&dyn granule::data::Progress> {

@@ -10,7 +10,8 @@ use super::coupler::{CouplerConfig, Source, Wire};
 use super::level::{Level, LevelModel};
 use crate::model::Dynamics;
 use crate::population::RateNetworkConfig;
-use crate::setting::check_within;
+use crate::resolution::Step;
+use crate::setting::{check_within, replaced};
 use crate::solver::{Solver, SolverKind};
 use crate::system::{Integrated, Readout, System, SystemConfig};
 use crate::unit::UnitConfig;
@@ -107,7 +108,7 @@ pub struct LevelConfig {
     /// Single neurons.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<UnitConfig>,
-    /// A rate network; its own `dt` is not used.
+    /// A rate network; it moves in the level's steps, and a `dt` of its own is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub population: Option<RateNetworkConfig>,
     /// A whole system.
@@ -184,6 +185,34 @@ impl MultiGranularityConfig {
     }
 }
 
+impl MultiGranularityConfig {
+    /// What there is to say of levels whose steps are too long for their model, one sentence each; `table` is the path of
+    /// the configuration, such as `model`.
+    pub fn too_long(&self, table: &str) -> Vec<String> {
+        let mut warnings = Vec::new();
+        for level in &self.levels {
+            let of = |model, shortest, default| Step {
+                field: format!("{table}.level.{}.dt", level.name),
+                dt: level.dt.unwrap_or(self.dt),
+                solver: level.solver.unwrap_or(default),
+                model,
+                shortest,
+            };
+            let unit = level.unit.as_ref().map(|unit| {
+                let shortest = unit.shortest_time_constant();
+                of(unit.name(), shortest, SolverKind::ExponentialEuler)
+            });
+            let system = level.system.as_ref().map(|system| {
+                let shortest = system.shortest_time_constant();
+                of(system.kind(), shortest, SolverKind::Rk4)
+            });
+            let steps = unit.into_iter().chain(system);
+            warnings.extend(steps.filter_map(Step::warning));
+        }
+        warnings
+    }
+}
+
 impl LevelConfig {
     fn validate(&self, whole: f64) -> Result<(), DynamicsError> {
         let given = [
@@ -241,6 +270,14 @@ impl LevelConfig {
         population: &RateNetworkConfig,
         whole: f64,
     ) -> Result<RateNetworkConfig, DynamicsError> {
+        let default = RateNetworkConfig::default().dt;
+        replaced(
+            "population.dt",
+            population.dt,
+            default,
+            self.dt.unwrap_or(whole),
+            || format!("the level's own step, level.{}.dt", self.name),
+        )?;
         population.moved(self.dt.unwrap_or(whole), self.solver)
     }
 

@@ -4,7 +4,7 @@ use super::stimulus::StimulusConfig;
 use crate::composite::MultiGranularityConfig;
 use crate::network::SpikingNetworkConfig;
 use crate::population::RateNetworkConfig;
-use crate::setting::ask_for;
+use crate::setting::{ask_for, replaced};
 use crate::simulate::Number;
 use crate::solver::SolverKind;
 use crate::solver::adaptive::{AdaptiveConfig, Method};
@@ -20,7 +20,7 @@ pub struct ExperimentConfig {
     /// How long, ms. Default 100.
     #[cfg_attr(feature = "schema", schemars(transform = crate::setting::Range::Positive))]
     pub duration: f64,
-    /// The step, ms. It stands for the `dt` of a population or composite, too. Default 0.025.
+    /// The step, ms, also of a population, a connectivity or a composite: another `dt` there is refused. Default 0.025.
     #[cfg_attr(feature = "schema", schemars(transform = crate::setting::Range::Positive))]
     pub dt: f64,
     /// The method. Default: RK4 for cells and systems, or stochastic Heun for a system with noise; a population's own
@@ -59,7 +59,7 @@ pub struct ExperimentConfig {
     /// A mass model, or several nodes of one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub system: Option<SystemConfig>,
-    /// What the nodes of the system send each other; its `dt` is that of the run.
+    /// What the nodes of the system send each other, in the steps of the run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connectivity: Option<NetworkConfig>,
     /// What the system is read out as, recorded before its variables.
@@ -193,6 +193,29 @@ impl ExperimentConfig {
             let allowed = format!("at least one step, dt = {} ms", Number(self.dt));
             let duration = Number(self.duration);
             return Err(DynamicsError::config("duration", duration, allowed));
+        }
+        let of_run = || "the step of the run, dt".to_owned();
+        let steps = [
+            (
+                "population.dt",
+                self.population.as_ref().map(|population| population.dt),
+                RateNetworkConfig::default().dt,
+            ),
+            (
+                "connectivity.dt",
+                self.connectivity.as_ref().map(|network| network.dt),
+                NetworkConfig::default().dt,
+            ),
+            (
+                "composite.dt",
+                self.composite.as_ref().map(|composite| composite.dt),
+                MultiGranularityConfig::default().dt,
+            ),
+        ];
+        for (field, dt, default) in steps {
+            if let Some(dt) = dt {
+                replaced(field, dt, default, self.dt, of_run)?;
+            }
         }
         if self.record.every == 0 {
             return Err(DynamicsError::config("record.every", 0, "at least 1"));

@@ -154,18 +154,17 @@ impl Dynamics for Watched<'_> {
 }
 
 /// Cells that would fire more often than once in a step do not, which shows in spikes less than a step apart.
-fn fires_in_every_step(spikes: &[Spikes], dt: f64) -> Vec<String> {
+fn fires_in_every_step(spikes: &[Spikes], dt: f64, of: &str) -> Option<String> {
     let pair_in_a_step = |cell: &Spikes| {
         let close = |pair: &[f64]| pair[1] - pair[0] <= dt * (1.0 + 1e-9);
         cell.times.windows(2).any(close)
     };
-    let found = spikes.iter().position(pair_in_a_step).map(|cell| {
+    spikes.iter().position(pair_in_a_step).map(|cell| {
         format!(
-            "cell {cell} fires again within dt = {} ms, and more often than once in a step it cannot: take a shorter dt",
+            "cell {cell}{of} fires again within dt = {} ms, and more often than once in a step it cannot: take a shorter dt",
             Number(dt)
         )
-    });
-    found.into_iter().collect()
+    })
 }
 
 impl Experiment {
@@ -272,10 +271,17 @@ impl Experiment {
         for cell in &mut spikes {
             cell.times.retain(|time| *time <= reached.1);
         }
-        let warnings = match subject.fires_once {
-            true => fires_in_every_step(&spikes, self.config.dt),
-            false => Vec::new(),
-        };
+        let mut warnings = Vec::new();
+        let mut rest = spikes.as_slice();
+        for ((name, cells), step) in subject.groups.iter().zip(&subject.fires_once) {
+            let (own, others) = rest.split_at((*cells).min(rest.len()));
+            rest = others;
+            let of = match self.config.composite {
+                Some(_) => format!(" of {name}"),
+                None => String::new(),
+            };
+            warnings.extend(step.and_then(|dt| fires_in_every_step(own, dt, &of)));
+        }
         Ok(Outcome {
             warnings,
             reached: reached.1,

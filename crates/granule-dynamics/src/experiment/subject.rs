@@ -11,7 +11,9 @@ use crate::composite::{Composite, MultiGranularityModel};
 use crate::model::{Dynamics, Model};
 use crate::solver::adaptive::Within;
 use crate::solver::{Heun, Solver, SolverKind};
-use crate::system::{Integrated, NetworkConfig, System, SystemField, WithBold};
+use crate::system::{
+    BalloonWindkesselConfig, Integrated, NetworkConfig, System, SystemField, WithBold,
+};
 use crate::unit::UnitConfig;
 use crate::{DynamicsError, NormalNoise, Place, State, Stop, Variable};
 
@@ -57,8 +59,8 @@ pub(super) struct Subject {
     pub(super) shown: usize,
     /// Names and sizes of groups of cells, in their order.
     pub(super) groups: Vec<(String, usize)>,
-    /// Whether it is of cells that fire at most once in a step.
-    pub(super) fires_once: bool,
+    /// Of each group the step, ms, in which a cell fires at most once; none where it may fire more often.
+    pub(super) fires_once: Vec<Option<f64>>,
 }
 
 /// Says which table a setting belongs to.
@@ -107,7 +109,12 @@ where
         });
     };
     let mut response = response.clone();
-    response.nodes = model.dynamics()?.observe(&model.initial_state(1)?).dims()[1];
+    let nodes = model.dynamics()?.observe(&model.initial_state(1)?).dims()[1];
+    if ![BalloonWindkesselConfig::default().nodes, nodes].contains(&response.nodes) {
+        let allowed = format!("unset, for it is the nodes of the read-out, {nodes}, that count");
+        return Err(DynamicsError::config("bold.nodes", response.nodes, allowed));
+    }
+    response.nodes = nodes;
     let response = response
         .init(place)
         .map_err(|error| within("bold", error))?;
@@ -190,7 +197,7 @@ impl Subject {
         };
         if let Some(unit) = &config.unit {
             let method = solver(config.solver.unwrap_or(SolverKind::Rk4));
-            return Self::unit(&spread(unit), config.solver, method, place);
+            return Self::unit(&spread(unit), config, method, place);
         }
         if let Some(population) = &config.population {
             let settings = population.moved(config.dt, config.solver)?;
@@ -265,7 +272,7 @@ impl Subject {
                     ("excitatory".into(), settings.excitatory),
                     ("inhibitory".into(), settings.inhibitory),
                 ],
-                fires_once: false,
+                fires_once: Vec::new(),
             });
         }
         if let Some(composite) = &config.composite {
@@ -287,7 +294,7 @@ impl Subject {
                 .iter()
                 .position(|v| v.name.contains('→'))
                 .unwrap_or(dynamics.variables().len());
-            let (mut spikes, mut groups) = (Vec::new(), Vec::new());
+            let (mut spikes, mut groups, mut once) = (Vec::new(), Vec::new(), Vec::new());
             for (index, level) in settings.levels.iter().enumerate() {
                 if let Some(unit) = &level.unit
                     && let Some(own) = dynamics.level(index)
@@ -295,6 +302,8 @@ impl Subject {
                 {
                     spikes.push((index, firing));
                     groups.push((level.name.clone(), unit.cells()));
+                    let step = level.dt.unwrap_or(config.dt);
+                    once.push(fires_once(unit).then_some(step));
                 }
             }
             return Ok(Self {
@@ -305,7 +314,7 @@ impl Subject {
                 inputs: model.inputs()?,
                 solver: "by level".into(),
                 groups,
-                fires_once: false,
+                fires_once: once,
             });
         }
         Err(DynamicsError::config(
@@ -317,12 +326,12 @@ impl Subject {
 
     fn unit(
         unit: &UnitConfig,
-        asked: Option<SolverKind>,
+        config: &ExperimentConfig,
         (solver, name): (Arc<dyn Solver>, String),
         place: &Place,
     ) -> Result<Self, DynamicsError> {
         if unit.is_exact() {
-            no_solver(asked, unit.name())?;
+            no_solver(config.solver, unit.name())?;
         }
         let cells = unit.init(solver, place)?;
         let dynamics = cells.dynamics()?;
@@ -336,7 +345,7 @@ impl Subject {
         let mut subject = Self::plain(dynamics, initial, inputs, solver);
         subject.firing = firing.into_iter().map(|firing| (0, firing)).collect();
         subject.groups = vec![("cells".into(), unit.cells())];
-        subject.fires_once = !unit.is_exact() && unit.spike_threshold().is_none();
+        subject.fires_once = vec![fires_once(unit).then_some(config.dt)];
         Ok(subject)
     }
 
@@ -354,9 +363,14 @@ impl Subject {
             inputs,
             solver,
             groups: Vec::new(),
-            fires_once: false,
+            fires_once: Vec::new(),
         }
     }
+}
+
+/// Whether a cell with a reset, whose crossings are looked for once in a step, fires at most once in it.
+fn fires_once(unit: &UnitConfig) -> bool {
+    !unit.is_exact() && unit.spike_threshold().is_none()
 }
 
 fn no_solver(asked: Option<SolverKind>, model: &str) -> Result<(), DynamicsError> {

@@ -203,6 +203,16 @@ fn a_step_that_is_too_long_is_warned_of() {
         r#"{"dt": 0.6, "solver": "euler", "unit": {"model": "adex"}}"#,
         ["dt = 0.6 ms", "adex", "at most 0.46"],
     );
+    for (cell, dt, most) in [
+        ("adex", 3, "at most 2.3"),
+        ("izhikevich", 5, "at most 1 ms"),
+    ] {
+        let text = format!(
+            r#"{{"dt": {dt}, "composite": {{"level": [{{"name": "a", "solver": "rk4", "unit": {{"model": "{cell}"}}}}]}}}}"#
+        );
+        let step = format!("composite.level.a.dt = {dt} ms");
+        one(&text, [&step, cell, most]);
+    }
     for exact in ["lif", "qif"] {
         let text = format!(r#"{{"dt": 20, "unit": {{"model": "{exact}"}}}}"#);
         assert_eq!(warnings(&text), [""; 0]);
@@ -224,6 +234,13 @@ fn cells_that_fire_in_every_step_are_warned_of() {
         "{found:?}"
     );
     assert!(run(&text.replace(", 600", ", 20")).warnings.is_empty());
+    let level = r#"{"name": "b", "solver": "rk4", "unit": {"model": "izhikevich", "current": [10, 600], "cells": 2}}"#;
+    let text = format!(
+        r#"{{"dt": 1, "composite": {{"level": [{{"name": "a", "unit": {{"model": "lif"}}}}, {level}]}}}}"#
+    );
+    let found = run(&text).warnings;
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].contains("cell 1 of b fires"), "{found:?}");
 }
 
 /// Variance and correlation over one time constant of an Ornstein–Uhlenbeck process.
@@ -744,8 +761,7 @@ fn a_figure_that_the_model_cannot_have_is_refused() {
     let system = r#""system": {"kind": "linear"}"#;
     let pair = r#""system": {"kind": "van-der-pol"}"#;
     let cell = r#""unit": {"model": "qif"}"#;
-    let levels =
-        r#""composite": {"dt": 1, "level": [{"name": "s", "system": {"kind": "linear"}}]}"#;
+    let levels = r#""composite": {"level": [{"name": "s", "system": {"kind": "linear"}}]}"#;
     for (model, figure, allowed) in [
         (system, "fi-curve", "traces for"),
         (system, "raster", "traces for"),
@@ -820,4 +836,52 @@ fn tolerances_make_the_steps_follow_the_error() {
     let noisy = r#""system": {"kind": "wong-wang"}"#;
     let error = asked(noisy, r#""rtol": 1e-3, "solver": "tsit5""#);
     assert!(error.starts_with("solver = tsit5"), "{error}");
+}
+
+#[test]
+fn a_step_that_another_takes_the_place_of_is_refused() {
+    let refused = |text: &str| -> String {
+        let config: ExperimentConfig = serde_json::from_str(text).unwrap();
+        let checked = config
+            .validate()
+            .and_then(|()| config.init(&f64_place()).map(|_| ()));
+        checked.unwrap_err().to_string()
+    };
+    let fine = |text: &str| {
+        let config: ExperimentConfig = serde_json::from_str(text).unwrap();
+        config.validate().unwrap();
+        config.init(&f64_place()).unwrap();
+    };
+    let population = r#"{"dt": 1, "population": {"units": 2, "dt": 5}}"#;
+    let level = r#"{"dt": 0.5, "composite": {"level": [{"name": "a", "population": {"units": 2, "dt": 5}}]}}"#;
+    let composite = r#"{"dt": 0.5, "composite": {"dt": 5, "level": [{"name": "a", "population": {"units": 2}}]}}"#;
+    let nodes =
+        r#"{"dt": 0.5, "system": {"kind": "wong-wang", "nodes": 2}, "connectivity": {"dt": 5}}"#;
+    for (text, field, outer) in [
+        (population, "population.dt = 5", "the run, dt, 1 ms"),
+        (level, "level.a.population.dt = 5", "level.a.dt, 0.5 ms"),
+        (composite, "composite.dt = 5", "the run, dt, 0.5 ms"),
+        (nodes, "connectivity.dt = 5", "the run, dt, 0.5 ms"),
+    ] {
+        let message = refused(text);
+        assert!(
+            message.contains(field) && message.contains(outer),
+            "{message}"
+        );
+        let equal = outer.split(", ").last().unwrap().trim_end_matches(" ms");
+        fine(&text.replace("\"dt\": 5", &format!("\"dt\": {equal}")));
+        fine(
+            &text
+                .replace("\"dt\": 5, ", "")
+                .replace(", \"dt\": 5", "")
+                .replace("\"dt\": 5", ""),
+        );
+    }
+    let bold = r#"{"dt": 0.5, "system": {"kind": "wong-wang", "nodes": 2}, "bold": {"nodes": 3}}"#;
+    assert!(
+        refused(bold).contains("bold.nodes = 3"),
+        "{}",
+        refused(bold)
+    );
+    fine(&bold.replace('3', "4"));
 }

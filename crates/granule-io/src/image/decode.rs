@@ -12,6 +12,7 @@ use image::{
 use super::structure::{self, Structure};
 use super::{Background, Channels, ImageError, MAX_DECODED, MAX_FILE, MAX_SIDE};
 use crate::budget;
+use crate::watch::{self, Access};
 
 /// What the header of an image says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +44,9 @@ pub struct Picture {
 /// [`ImageError::Io`], [`ImageError::FileTooLarge`], [`ImageError::Memory`].
 pub fn read(path: &Path) -> Result<Vec<u8>, ImageError> {
     let file = File::open(path)?;
-    read_from(file.metadata()?.len(), file)
+    let bytes = read_from(file.metadata()?.len(), file)?;
+    watch::tell(Access::Read, path, bytes.len() as u64);
+    Ok(bytes)
 }
 
 /// As [`read()`], from anything; `len` is how many bytes are expected, 0 if that is not known.

@@ -21,6 +21,8 @@ pub struct Plan {
     pub layers: Vec<LayerPlan>,
     /// Their parameters.
     pub parameters: usize,
+    /// Epochs, of a length that goes by the data as well.
+    pub epochs: usize,
     /// Optimiser steps of an epoch.
     pub steps_per_epoch: usize,
 }
@@ -53,14 +55,16 @@ pub fn plan(config: &RunConfig, observer: &mut dyn Observer) -> Result<Plan, Tra
         if let Some(start) = Start::of(config)? {
             start.check(&network)?;
         }
+        let samples = problem.len(Part::Train);
+        let mut train = config.train.clone();
+        train.settle_length(samples);
         Ok(Plan {
             input: problem.input.shape,
             outputs: problem.task.outputs(),
             layers: layers(&network, &problem.input.shape)?,
             parameters: network.parameter_count(),
-            steps_per_epoch: problem
-                .len(Part::Train)
-                .div_ceil(config.train.batch_size.max(1)),
+            epochs: train.epochs,
+            steps_per_epoch: train.steps_per_epoch(samples),
         })
     })
 }

@@ -12,6 +12,7 @@
 //! assert_eq!(patience.and_then(|key| key.node.range()).as_deref(), Some("1 or more"));
 //! ```
 
+pub mod files;
 mod key;
 mod node;
 mod text;
@@ -36,15 +37,15 @@ pub struct Schema {
 impl Schema {
     /// Of what `granule train` reads: [`RunConfig`].
     pub fn of_runs() -> Self {
-        Self::of::<RunConfig>("Configuration of granule train")
+        Self::of::<RunConfig>("Configuration of granule train", &files::OF_RUNS)
     }
 
     /// Of what `granule simulate` reads: [`ExperimentConfig`].
     pub fn of_experiments() -> Self {
-        Self::of::<ExperimentConfig>("Configuration of granule simulate")
+        Self::of::<ExperimentConfig>("Configuration of granule simulate", &files::OF_EXPERIMENTS)
     }
 
-    fn of<T: JsonSchema>(title: &str) -> Self {
+    fn of<T: JsonSchema>(title: &str, with_files: &[&str]) -> Self {
         let mut root = SchemaGenerator::default()
             .into_root_schema_for::<T>()
             .to_value();
@@ -52,11 +53,12 @@ impl Schema {
             object.insert("title".into(), title.into());
         }
         unit::add(&mut root);
+        files::add(&mut root, with_files);
         Self { root }
     }
 
-    /// The JSON Schema (draft 2020-12), as editors take it. Beside the standard's words, `unit` is the unit of a number and
-    /// `words` lists what a text may be or begin with.
+    /// The JSON Schema (draft 2020-12), as editors take it. Beside the standard's words, `unit` is the unit of a number,
+    /// `words` lists what a text may be or begin with, and `form` shows how a table is written.
     pub fn json(&self) -> &Value {
         &self.root
     }

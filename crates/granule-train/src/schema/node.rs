@@ -309,6 +309,9 @@ impl<'a> Node<'a> {
 
     /// What a value is, in words: `number`, `whole number`, `one of abs, relu, softplus`, ….
     pub fn form(&self) -> String {
+        if let Some(form) = self.get("form").and_then(Value::as_str) {
+            return form.to_owned();
+        }
         if let Some(tagged) = self.tagged() {
             let kinds: Vec<&str> = tagged.kinds.iter().map(|(kind, _)| kind.as_str()).collect();
             return format!("table, {} one of {}", tagged.tag, kinds.join(", "));

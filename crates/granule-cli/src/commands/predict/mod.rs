@@ -19,6 +19,7 @@ use super::target::{Target, on, open};
 use crate::args;
 use crate::failure::{self, Hinted};
 use crate::output::{self, Paint, Stream, paint};
+use crate::verbose;
 use inputs::{Input, Source};
 use show::Form;
 
@@ -65,6 +66,7 @@ impl Model {
 pub fn run(args: &args::Predict) -> anyhow::Result<()> {
     let target = Target::find(&args.model)?;
     let file = ModelFile::load(&target.model)?;
+    verbose::phase("model read");
     let device = open(args.device.as_ref(), DeviceSpec::Cpu)?;
     on(&device, || predict(args, &file, &device))
 }

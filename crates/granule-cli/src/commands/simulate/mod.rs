@@ -21,14 +21,17 @@ use crate::failure::{INTERRUPTED, Usage};
 use crate::interrupt::Interrupt;
 use crate::output::{self, note};
 use crate::progress::Style;
-use files::{Plot, Table};
+use crate::verbose;
+use files::Plot;
+use toml::Table;
 
 pub fn run(args: &args::Simulate) -> anyhow::Result<ExitCode> {
-    let out = args.out.as_deref().map(Table::new).transpose()?;
+    let out = args.out.as_deref().map(files::Table::new).transpose()?;
     let plot = args.plot.as_deref();
     let plot = plot.map(|path| Plot::new(path, args.size.unwrap_or_default(), args.dpi));
     let plot = plot.transpose()?;
     let described = resolve(args)?;
+    verbose::settings(&Table::try_from(&described.config)?, &described.defaults);
     for text in &described.notes {
         if !args.quiet {
             note(&format!("note: {}", output::printable(text)));
@@ -42,7 +45,7 @@ fn simulate(
     args: &args::Simulate,
     device: &OpenDevice,
     mut described: Described,
-    out: Option<Table>,
+    out: Option<files::Table>,
     plot: Option<Plot>,
 ) -> anyhow::Result<ExitCode> {
     let place = place(device, args.precision)?;
@@ -89,6 +92,7 @@ fn simulate(
         }
     }
     warn(experiment.warnings());
+    verbose::phase("model built");
 
     let interrupt = Interrupt::install()?;
     let stop = experiment.stop();
@@ -101,6 +105,7 @@ fn simulate(
         ControlFlow::Continue(())
     });
     progress.clear();
+    verbose::phase("simulated");
     let outcome = outcome.map_err(|error| match error {
         // The cells' variables and units are in the message; the hint is, too.
         DynamicsError::NonFinite { .. } => anyhow::Error::new(error),

@@ -10,7 +10,7 @@ use minijinja::{Value, context};
 use serde::Serialize;
 
 use super::curves::{Chart, overlays, run_class};
-use super::{ReportData, SCRIPT, STYLE, TestResult, format, page};
+use super::{ReportData, TestResult, format, page};
 use crate::record::{CONFIG_FILE, EpochRow, RecordError};
 use crate::settings::flatten;
 
@@ -233,7 +233,6 @@ struct Page {
     score_names: Vec<&'static str>,
     settings: Vec<Setting>,
     charts: Vec<Chart>,
-    version: &'static str,
 }
 
 #[derive(Serialize)]
@@ -254,6 +253,15 @@ struct Row {
 struct Setting {
     name: String,
     values: Vec<Option<String>>,
+}
+
+/// A score's name as a heading.
+fn title_of(score: &'static str) -> &'static str {
+    match score {
+        "macro_f1" => "macro F1",
+        "r2" => "R²",
+        other => other,
+    }
 }
 
 /// The comparison as one self-contained page of HTML.
@@ -299,12 +307,10 @@ pub fn render_comparison(comparison: &Comparison) -> Result<String, RecordError>
         runs: rows.collect(),
         settings: settings.collect(),
         charts: overlays(&curves),
-        version: env!("CARGO_PKG_VERSION"),
-        score_names: names,
+        score_names: names.iter().map(|name| title_of(name)).collect(),
     };
+    let title = format!("{} runs compared", view.runs.len());
+    let version = env!("CARGO_PKG_VERSION");
     let view = Value::from(Serde(view));
-    page(
-        TEMPLATE,
-        context! { style => STYLE, script => SCRIPT, page => view },
-    )
+    page(TEMPLATE, context! { title, version, page => view })
 }

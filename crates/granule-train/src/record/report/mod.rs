@@ -31,6 +31,8 @@ pub use scatter::Scatter;
 pub use trial::{OutputTrace, TrialExample};
 
 const TEMPLATE: &str = include_str!("template.html");
+/// What all pages have around their content.
+const SHELL: &str = include_str!("shell.html");
 const CHARTS: &str = include_str!("charts.html");
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");
@@ -229,11 +231,14 @@ impl ReportData {
 /// # Errors
 /// [`RecordError::Render`] when the template fails.
 pub fn render(data: &ReportData) -> Result<String, RecordError> {
-    let run = Value::from(Serde(view::view(data)));
-    page(TEMPLATE, context! { style => STYLE, script => SCRIPT, run })
+    let view = view::view(data);
+    let (title, version) = (view.title.clone(), &data.version);
+    let run = Value::from(Serde(view));
+    page(TEMPLATE, context! { title, version, run })
 }
 
-/// A page of a template, which may take its charts from `charts.html`.
+/// A page: a template that fills the blocks of `shell.html` and may take its charts from `charts.html`; its context has
+/// `title` and `version`.
 fn page(template: &str, context: Value) -> Result<String, RecordError> {
     let failed = |error: minijinja::Error| RecordError::Render {
         reason: format!("{error:#}"),
@@ -245,13 +250,16 @@ fn page(template: &str, context: Value) -> Result<String, RecordError> {
         .build()
         .map_err(failed)?;
     environment.set_syntax(syntax);
-    environment
-        .add_template("charts.html", CHARTS)
-        .map_err(failed)?;
-    environment
-        .add_template(REPORT_HTML, template)
-        .map_err(failed)?;
+    let parts = [
+        ("shell.html", SHELL),
+        ("charts.html", CHARTS),
+        (REPORT_HTML, template),
+    ];
+    for (name, text) in parts {
+        environment.add_template(name, text).map_err(failed)?;
+    }
     let template = environment.get_template(REPORT_HTML).map_err(failed)?;
+    let context = context! { style => STYLE, script => SCRIPT, ..context };
     template.render(context).map_err(failed)
 }
 

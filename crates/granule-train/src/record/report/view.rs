@@ -25,7 +25,6 @@ const MOST_VALUES: usize = 6;
 pub(super) struct View<'a> {
     pub title: String,
     pub created: &'a str,
-    pub version: &'a str,
     pub interrupted: bool,
     pub warnings: &'a [String],
     pub headline: Vec<Card>,
@@ -169,7 +168,6 @@ pub(super) fn view(data: &ReportData) -> View<'_> {
     View {
         title: format!("{} on {}", data.model, data.dataset),
         created: &data.created,
-        version: &data.version,
         interrupted: data.interrupted,
         warnings: &data.warnings,
         headline: headline(data),

@@ -77,6 +77,57 @@ fn every_key_has_help_and_a_form() {
 }
 
 #[test]
+fn numbers_that_may_be_in_a_file_say_so() {
+    let form = |schema: &Schema, path: &str| {
+        let keys = schema.keys();
+        let key = keys.iter().find(|key| key.path == path);
+        key.unwrap_or_else(|| panic!("{path}")).node.form()
+    };
+    let experiments = Schema::of_experiments();
+    let one_or_many = "number or list of numbers or { file = \"FILE\" }";
+    for path in [
+        "unit.current",
+        "unit.parameters.g_na",
+        "population.time_constant",
+    ] {
+        assert_eq!(form(&experiments, path), one_or_many, "{path}");
+    }
+    for path in [
+        "connectivity.weights",
+        "connectivity.delays",
+        "stimulus.amplitude",
+    ] {
+        let form = form(&experiments, path);
+        assert!(form.contains("{ file = \"FILE\" }"), "{path}: {form}");
+    }
+    let runs = Schema::of_runs();
+    assert_eq!(form(&runs, "model.time_constant"), one_or_many);
+    for (schema, path) in [
+        (&experiments, "dt"),
+        (&experiments, "unit.cells"),
+        (&runs, "model.widths"),
+        (&runs, "model.time_constant_bounds"),
+        (&runs, "data.range"),
+        (&runs, "train.class_weights"),
+    ] {
+        let form = form(schema, path);
+        assert!(!form.contains("file"), "{path}: {form}");
+    }
+    let range = |path: &str| {
+        let keys = experiments.keys();
+        keys.into_iter()
+            .find(|key| key.path == path)
+            .unwrap()
+            .node
+            .describe()
+    };
+    assert_eq!(
+        range("population.time_constant"),
+        format!("{one_or_many}, above 0, ms")
+    );
+}
+
+#[test]
 fn a_list_of_several_units_has_none() {
     let schema = Schema::of_experiments();
     let keys = schema.keys();

@@ -1,0 +1,51 @@
+//! Whether a run's steps resolve its model.
+
+use crate::simulate::Number;
+use crate::solver::SolverKind;
+
+/// Steps of a method, beside those of a Runge–Kutta method of second order or higher: how many times as long they may be.
+fn relative_step(solver: SolverKind) -> f64 {
+    match solver {
+        SolverKind::Euler | SolverKind::EulerMaruyama => 0.2,
+        SolverKind::ExponentialEuler | SolverKind::BackwardEuler => 4.0,
+        _ => 1.0,
+    }
+}
+
+/// A step of a run and what it has to resolve.
+pub(crate) struct Step<'a> {
+    /// The setting.
+    pub field: String,
+    /// ms
+    pub dt: f64,
+    pub solver: SolverKind,
+    pub model: &'a str,
+    /// The model's shortest time constant, ms; none where its step is exact.
+    pub shortest: Option<f64>,
+}
+
+impl Step<'_> {
+    /// What there is to say if the step is too long, in one sentence.
+    pub fn warning(self) -> Option<String> {
+        let shortest = self.shortest.filter(|time| time.is_finite())?;
+        let most = 0.5 * shortest * relative_step(self.solver);
+        (self.dt > most * (1.0 + 1e-9)).then(|| {
+            format!(
+                "{} = {} ms is too long for {} with {}, whose shortest time constant is about {} ms: take at most {} ms, or \
+                 do not trust the result",
+                self.field,
+                Number(self.dt),
+                self.model,
+                self.solver,
+                rounded(shortest),
+                rounded(most),
+            )
+        })
+    }
+}
+
+/// With two or three digits.
+fn rounded(value: f64) -> Number {
+    let scale = 10_f64.powf(1.0 - value.log10().floor());
+    Number((value * scale).floor() / scale)
+}
