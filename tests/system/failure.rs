@@ -80,10 +80,35 @@ fn a_limit_of_file_sizes_ends_a_run_with_an_error() {
     assert_eq!(limited.code, Some(1), "{}", limited.stderr);
     let last = limited.json().pop().unwrap();
     assert_eq!(last["event"], "error", "{last}");
-    for part in ["cannot write", "too large"] {
+    for part in ["cannot write", "too large", "granule train --resume r"] {
         let said = limited.stderr.to_lowercase();
         assert!(said.contains(part), "{part}: {}", limited.stderr);
     }
+}
+
+#[test]
+fn a_run_folder_that_is_deleted_meanwhile_is_noticed() {
+    let dir = tempfile::tempdir().unwrap();
+    let endless = "train mlp --json --device flex --epochs 100000 --limit-train 512 --run-dir r";
+    let args: Vec<&str> = endless.split(' ').collect();
+    let mut process = Watched::start(dir.path(), &args);
+    assert!(process.wait_for("checkpoint"));
+    std::fs::remove_dir_all(dir.path().join("r")).unwrap();
+    let finished = process.finish();
+    assert_eq!(finished.code, Some(1), "{}", finished.stderr);
+    for part in [
+        "error: r was deleted, moved or taken over",
+        "nothing more is saved",
+    ] {
+        assert!(
+            finished.stderr.contains(part),
+            "{part}: {}",
+            finished.stderr
+        );
+    }
+    assert_eq!(finished.json().pop().unwrap()["event"], "error");
+    assert!(!dir.path().join("r/config.toml").exists());
+    assert!(!dir.path().join("r/model.granule").exists());
 }
 
 #[cfg(target_os = "linux")]

@@ -2,12 +2,17 @@
 //!
 //! `GRANULE_MUTATIONS=1` or more tries many limits in place of a few.
 
+use std::io::Write;
+use std::path::Path;
 use std::process::Command;
 
-use crate::support::{Finished, fine};
+use flate2::write::DeflateEncoder;
+use flate2::{Compression, Crc};
+
+use crate::support::{Finished, fine, refused};
 
 /// The command under a limit on its address space, in KiB.
-fn limited(dir: &std::path::Path, kilobytes: u64, args: &[&str]) -> std::process::Output {
+fn limited(dir: &Path, kilobytes: u64, args: &[&str]) -> std::process::Output {
     Command::new("sh")
         .arg("-c")
         .arg(format!("ulimit -v {kilobytes} && exec \"$0\" \"$@\""))
@@ -70,13 +75,138 @@ fn little_memory_is_an_error() {
     }
 }
 
-/// One grey image of 28×28, `|u1`.
-fn npy() -> Vec<u8> {
-    let header = "{'descr': '|u1', 'fortran_order': False, 'shape': (28, 28), }";
+/// Small files that become large: an archive of pixels that inflates to 250 MB, one of features, to 240 MB, and tables of
+/// one endless line and of many short ones.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_a_file_becomes_is_bounded_by_the_memory_there_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let images = 318_878;
+    npz(
+        &at("pixels.npz"),
+        &[
+            ("x", "|u1", &format!("({images}, 28, 28)"), images * 784),
+            ("y", "|u1", &format!("({images},)"), images),
+        ],
+    );
+    npz(
+        &at("features.npz"),
+        &[
+            ("x", "<f4", "(100, 600000)", 240_000_000),
+            ("y", "|u1", "(100,)", 100),
+        ],
+    );
+    std::fs::write(at("wide.csv"), "0,".repeat(6_000_000) + "0\n").unwrap();
+    std::fs::write(at("long.csv"), "0\n".repeat(6_000_000)).unwrap();
+    let train = |file: &str| {
+        let dataset = format!("arrays:{file}");
+        let rest = ["--epochs", "1", "--run-dir", "r", "-q", "--device", "flex"];
+        let words = [&["train", "mlp", "--dataset", &dataset][..], &rest].concat();
+        words.into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let simulate = |file: &str| {
+        std::fs::write(
+            at("cell.toml"),
+            "[unit]\nmodel = 'lif'\n[stimulus]\nkind = 'file'\nfile = 'i.csv'\n",
+        )
+        .unwrap();
+        let file = format!("stimulus.file={file}");
+        ["simulate", "cell.toml", "--set", &file, "-q"].map(str::to_owned)
+    };
+    let commands = [
+        ("pixels.npz", 1, train("pixels.npz")),
+        ("features.npz", 1, train("features.npz")),
+        // A file that a setting names is part of the configuration.
+        ("wide.csv", 2, simulate("wide.csv").to_vec()),
+        ("long.csv", 2, simulate("long.csv").to_vec()),
+    ];
+    for (file, expected, args) in &commands {
+        assert!(std::fs::metadata(at(file)).unwrap().len() < 50_000_000);
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        let told = [&["--memory", "64MiB"], &args[..]].concat();
+        let said = refused(dir.path(), &told, *expected);
+        for part in [*file, "needs", "within the limit of 64 MiB", "--memory"] {
+            assert!(said.contains(part), "{file}: {part}: {said}");
+        }
+        assert!(!at("r").exists(), "{file}");
+        for kilobytes in [120_000, 160_000] {
+            let output = limited(dir.path(), kilobytes, &args);
+            let said = String::from_utf8_lossy(&output.stderr);
+            let code = output.status.code();
+            assert_eq!(
+                code,
+                Some(*expected),
+                "{file} within {kilobytes} KiB: {said}"
+            );
+            assert!(said.contains("of memory"), "{file}: {said}");
+        }
+    }
+}
+
+/// The beginning of an array in NumPy's form.
+fn header(descr: &str, shape: &str) -> Vec<u8> {
+    let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}");
     let header = format!("{header:<117}\n");
     let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
     bytes.extend((header.len() as u16).to_le_bytes());
     bytes.extend(header.bytes());
+    bytes
+}
+
+/// One grey image of 28×28, `|u1`.
+fn npy() -> Vec<u8> {
+    let mut bytes = header("|u1", "(28, 28)");
     bytes.extend([0; 28 * 28]);
     bytes
+}
+
+/// Writes an archive of arrays, each of so many bytes that alternate between 0 and 1, in an `x` all 0; compressed.
+fn npz(path: &Path, arrays: &[(&str, &str, &str, usize)]) {
+    let (mut bytes, mut directory) = (Vec::new(), Vec::new());
+    for (name, descr, shape, length) in arrays {
+        let mut block = vec![0_u8; 1 << 16];
+        if *name == "y" {
+            block
+                .iter_mut()
+                .skip(1)
+                .step_by(2)
+                .for_each(|byte| *byte = 1);
+        }
+        let (mut crc, mut encoder) = (Crc::new(), DeflateEncoder::new(vec![], Compression::best()));
+        let begin = header(descr, shape);
+        let blocks = std::iter::repeat_n(&block[..], length / block.len());
+        let rest = &block[..length % block.len()];
+        for part in std::iter::once(&begin[..]).chain(blocks).chain([rest]) {
+            crc.update(part);
+            encoder.write_all(part).unwrap();
+        }
+        let stored = encoder.finish().unwrap();
+        let name = format!("{name}.npy");
+        let mut common = vec![20, 0, 0, 0, 8, 0, 0, 0, 0, 0];
+        common.extend(crc.sum().to_le_bytes());
+        for size in [stored.len(), begin.len() + length] {
+            common.extend((size as u32).to_le_bytes());
+        }
+        common.extend((name.len() as u16).to_le_bytes());
+        common.extend([0, 0]);
+        directory.extend(b"PK\x01\x02\x14\x03");
+        directory.extend(&common);
+        directory.extend([0; 10]);
+        directory.extend((bytes.len() as u32).to_le_bytes());
+        directory.extend(name.as_bytes());
+        bytes.extend(b"PK\x03\x04");
+        bytes.extend(&common);
+        bytes.extend(name.as_bytes());
+        bytes.extend(stored);
+    }
+    let count = (arrays.len() as u16).to_le_bytes();
+    let start = bytes.len() as u32;
+    bytes.extend(&directory);
+    bytes.extend(b"PK\x05\x06\x00\x00\x00\x00");
+    bytes.extend([count, count].concat());
+    bytes.extend((directory.len() as u32).to_le_bytes());
+    bytes.extend(start.to_le_bytes());
+    bytes.extend([0, 0]);
+    std::fs::write(path, bytes).unwrap();
 }

@@ -235,9 +235,13 @@ pub(crate) fn assemble(
         match part.outputs {
             Outputs::Labels(part) => labels.push(part),
             Outputs::Values(part_values) => {
-                let offset = target_offset.get_or_insert_with(|| part_values.offset());
+                let offset = match target_offset.take() {
+                    Some(offset) => offset,
+                    None => part_values.offset(&part.y)?,
+                };
                 let width = part_values.width;
-                let data = part_values.cut(offset, &part.y)?;
+                let data = part_values.cut(&offset, &part.y)?;
+                target_offset = Some(offset);
                 values.push(Targets::Values { data, width });
             }
         }
@@ -384,12 +388,13 @@ impl RawInputs {
         if matches!(array.header.shape.len(), 1 | 2) {
             return Ok(Self::Vectors(Values::read(array)?));
         }
+        let path = array.path;
         let (shape, order) =
             images::layout(&array.header).ok_or_else(|| array.wrong_shape(SHAPES))?;
         let (mut features, note) = images::read(array, shape, order, options.range)?;
         let mut turned = shape;
         if options.transpose {
-            (turned, features) = images::transpose(shape, features);
+            (turned, features) = images::transpose(shape, features, path)?;
         }
         Ok(Self::Images {
             shape: turned,
@@ -426,7 +431,7 @@ impl RawInputs {
                 let offset = match offset.filter(|offset| offset.is_empty() || offset.len() == len)
                 {
                     Some(offset) => offset.to_vec(),
-                    None => values.offset(),
+                    None => values.offset(path)?,
                 };
                 Ok(Inputs {
                     shape: Shape::Vector { len },

@@ -1,5 +1,6 @@
 //! Random divisions into a training and a test part.
 
+use granule_io::budget;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -11,6 +12,7 @@ const TEST_EVERY: usize = 5;
 
 /// Divides a split at random, class by class when there are classes; training samples come in random order.
 pub(crate) fn divide(split: &Split, seed: u64) -> Result<(Split, Split), DataError> {
+    check_memory(split.len())?;
     let (train, test) = indices(split, seed);
     if test.is_empty() {
         return Err(indivisible(split.len()));
@@ -20,11 +22,20 @@ pub(crate) fn divide(split: &Split, seed: u64) -> Result<(Split, Split), DataErr
 
 /// As [`divide`], of samples that are not loaded yet: their places in the training and in the test part.
 pub(crate) fn of_classes(labels: &[u16], seed: u64) -> Result<(Vec<usize>, Vec<usize>), DataError> {
+    check_memory(labels.len())?;
     let (train, test) = draw(groups(labels), seed);
     match test.is_empty() {
         true => Err(indivisible(labels.len())),
         false => Ok((train, test)),
     }
+}
+
+/// Asks for the places of so many samples: in their class, in their part, and what growing takes.
+fn check_memory(samples: usize) -> Result<(), DataError> {
+    Ok(budget::ask_for::<[usize; 4]>(
+        "the division into a training and a test part",
+        samples,
+    )?)
 }
 
 fn indivisible(samples: usize) -> DataError {

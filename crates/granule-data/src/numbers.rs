@@ -3,11 +3,16 @@
 //! A table in `.csv` has a row for each line, separated by commas, and may begin with the names of its columns; lines that
 //! begin with `#` are left out.
 
+use std::cell::Cell;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use crate::DataError;
+use granule_io::{MemoryError, budget};
+
 use crate::arrays::{self, Archive};
 use crate::recording::TIME;
+use crate::{DataError, reading};
 
 /// An array in double precision, in row-major order.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,7 +67,7 @@ pub fn read_numbers(path: &Path, array: Option<&str>) -> Result<Numbers, DataErr
             };
             Ok(Numbers {
                 shape: vec![table.rows(), columns.len()],
-                values: table.columns(&columns),
+                values: table.columns(&columns)?,
             })
         }
     }
@@ -190,22 +195,25 @@ fn of_archive(path: &Path, array: Option<&str>) -> Result<Course, DataError> {
     let samples = parts
         .iter()
         .map(|(width, values)| values.len() / (*width).max(1));
-    let samples = samples.min().unwrap_or_default();
-    let rows = (0..samples).flat_map(|row| {
-        let row_of = move |(width, values): &(usize, Vec<f64>)| {
-            values
-                .iter()
-                .skip(row * width)
-                .take(*width)
-                .copied()
-                .collect::<Vec<_>>()
-        };
-        parts.iter().flat_map(row_of).collect::<Vec<_>>()
-    });
+    let samples: usize = samples.min().unwrap_or_default();
+    let values = match <[_; 1]>::try_from(parts) {
+        Ok([(_, values)]) => values,
+        Err(parts) => {
+            let count = samples.saturating_mul(width);
+            let mut all = budget::with_capacity(count, path.display())?;
+            for row in 0..samples {
+                for (width, values) in &parts {
+                    let own = values.get(row * width..(row + 1) * width);
+                    all.extend_from_slice(own.unwrap_or_default());
+                }
+            }
+            all
+        }
+    };
     Ok(Course {
         times,
         width,
-        values: rows.collect(),
+        values,
         unit: None,
     })
 }
@@ -237,13 +245,18 @@ fn of_table(table: &Table, array: Option<&str>) -> Result<Course, DataError> {
         .collect();
     let unit = units.first().copied().flatten();
     let same = units.iter().all(|other| *other == unit);
+    let times = match time {
+        None => None,
+        Some((column, scale)) => {
+            let mut times = table.columns(&[column])?;
+            times.iter_mut().for_each(|time| *time *= scale);
+            Some(times)
+        }
+    };
     Ok(Course {
-        times: time.map(|(column, scale)| {
-            let times = table.columns(&[column]);
-            times.into_iter().map(|time| time * scale).collect()
-        }),
+        times,
         width: chosen.len(),
-        values: table.columns(&chosen),
+        values: table.columns(&chosen)?,
         unit: unit.filter(|_| same).map(str::to_owned),
     })
 }
@@ -271,7 +284,10 @@ struct Table {
 impl Table {
     fn read(path: &Path) -> Result<Self, DataError> {
         let failed = |error: csv::Error| match error.into_kind() {
-            csv::ErrorKind::Io(error) => DataError::io(path, "read", error),
+            csv::ErrorKind::Io(error) => match error.downcast::<MemoryError>() {
+                Ok(error) => error.into(),
+                Err(error) => DataError::io(path, "read", error),
+            },
             csv::ErrorKind::UnequalLengths {
                 pos,
                 expected_len,
@@ -285,19 +301,24 @@ impl Table {
             csv::ErrorKind::Utf8 { .. } => DataError::format(path, "it is not a text in UTF-8"),
             _ => DataError::format(path, "it is not a table of comma-separated values"),
         };
+        let (file, _) = reading::open(path)?;
+        let row = RowSize::default();
         let mut reader = csv::ReaderBuilder::new()
             .has_headers(false)
             .comment(Some(b'#'))
             .trim(csv::Trim::All)
-            .from_path(path)
-            .map_err(failed)?;
+            .from_reader(Rows {
+                file,
+                size: &row,
+                path,
+            });
         let (mut names, mut width, mut values) = (Vec::new(), 0, Vec::new());
-        for record in reader.records() {
-            let record = record.map_err(failed)?;
-            let numbers: Vec<Option<f64>> = record.iter().map(|text| text.parse().ok()).collect();
+        let mut record = csv::StringRecord::new();
+        while reader.read_record(&mut record).map_err(failed)? {
+            row.begin();
             if width == 0 {
                 width = record.len();
-                if numbers.iter().any(Option::is_none) {
+                if record.iter().any(|text| text.parse::<f64>().is_err()) {
                     let own = record
                         .iter()
                         .map(|name| name.trim_start_matches('\u{feff}').to_owned());
@@ -306,9 +327,10 @@ impl Table {
                 }
             }
             let row = values.len() / width;
-            for (column, (number, text)) in numbers.into_iter().zip(&record).enumerate() {
-                match number.filter(|number| number.is_finite()) {
-                    Some(number) => values.push(number),
+            for (column, text) in record.iter().enumerate() {
+                let number = text.parse().ok().filter(|number: &f64| number.is_finite());
+                match number {
+                    Some(number) => budget::extend(&mut values, &[number], path.display())?,
                     None => {
                         let line = record.position().map_or(0, csv::Position::line);
                         let name = names.get(column).map(|name| format!(" ({name})"));
@@ -372,17 +394,66 @@ impl Table {
     }
 
     /// Some columns, `[rows, columns]`.
-    fn columns(&self, columns: &[usize]) -> Vec<f64> {
+    fn columns(&self, columns: &[usize]) -> Result<Vec<f64>, DataError> {
         let rows = self.values.chunks_exact(self.width.max(1));
-        rows.flat_map(|row| columns.iter().filter_map(|column| row.get(*column)))
-            .copied()
-            .collect()
+        let chosen = rows.flat_map(|row| columns.iter().filter_map(|column| row.get(*column)));
+        let count = self.rows().saturating_mul(columns.len());
+        Ok(budget::collect(
+            chosen.copied(),
+            count,
+            self.path.display(),
+        )?)
+    }
+}
+
+/// How much of a table was read since a row began.
+#[derive(Default)]
+struct RowSize {
+    bytes: Cell<u64>,
+    fields: Cell<u64>,
+}
+
+impl RowSize {
+    fn begin(&self) {
+        self.bytes.set(0);
+        self.fields.set(0);
+    }
+
+    /// What the decoder of tables and the names of its columns take, each grown by doubling.
+    fn memory(&self) -> u64 {
+        let bytes = self.bytes.get().saturating_mul(4);
+        bytes.saturating_add(self.fields.get().saturating_mul(64))
+    }
+}
+
+/// The file of a table. A row, which is held whole, asks for memory as it grows: a file may be one row.
+struct Rows<'a> {
+    file: File,
+    size: &'a RowSize,
+    path: &'a Path,
+}
+
+impl Read for Rows<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.file.read(buffer)?;
+        let new = buffer.get(..n).unwrap_or_default();
+        let commas = new.iter().filter(|&&byte| byte == b',').count();
+        let before = self.size.memory();
+        let size = |cell: &Cell<u64>, more: usize| cell.set(cell.get().saturating_add(more as u64));
+        size(&self.size.bytes, n);
+        size(&self.size.fields, commas);
+        let after = self.size.memory();
+        // Asked each time that it has doubled.
+        if before.checked_ilog2() != after.checked_ilog2() {
+            budget::ask(self.path.display(), after).map_err(io::Error::other)?;
+        }
+        Ok(n)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::fs::{self, File};
+    use std::fs;
 
     use super::*;
     use crate::arrays::{NpzArray, write_npz};

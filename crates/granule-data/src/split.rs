@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Augmentation, AugmentationKey, DataError, Normalization, augment};
 
+/// What asks for memory here.
+const CHOSEN: &str = "the chosen samples";
+
 /// The extents of one sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -326,7 +329,8 @@ impl Split {
     /// The same samples with other classes: class `c` becomes `classes[c]`.
     ///
     /// # Errors
-    /// [`DataError::Invalid`] when there are no classes, or one has no entry.
+    /// [`DataError::Invalid`] when there are no classes, or one has no entry; [`DataError::Memory`] when a second copy of
+    /// the samples does not fit.
     pub fn relabelled(&self, classes: &[u16]) -> Result<Self, DataError> {
         let Targets::Classes(labels) = &self.targets else {
             return Err(DataError::invalid(
@@ -335,14 +339,24 @@ impl Split {
                 "labels of classes",
             ));
         };
-        let renamed = labels.iter().map(|&label| {
-            classes.get(usize::from(label)).copied().ok_or_else(|| {
+        let mut renamed = budget::with_capacity(labels.len(), CHOSEN)?;
+        for &label in labels {
+            let class = classes.get(usize::from(label)).copied();
+            renamed.push(class.ok_or_else(|| {
                 DataError::invalid("targets", label, format!("below {}", classes.len()))
-            })
-        });
+            })?);
+        }
+        let features = match &self.features {
+            Features::Bytes(data) => Features::Bytes(copied(data)?),
+            Features::Floats(data) => Features::Floats(copied(data)?),
+        };
         Ok(Self {
-            targets: Targets::Classes(renamed.collect::<Result<_, _>>()?),
-            ..self.clone()
+            shape: self.shape,
+            features,
+            targets: Targets::Classes(renamed),
+            len: self.len,
+            offset: self.offset.clone(),
+            target_offset: self.target_offset.clone(),
         })
     }
 
@@ -355,7 +369,8 @@ impl Split {
     ///
     /// # Errors
     /// [`DataError::OutOfRange`] for an index beyond the end, [`DataError::Invalid`] when the normalisation is not
-    /// empty and does not have one entry per channel (images) or feature (vectors).
+    /// empty and does not have one entry per channel (images) or feature (vectors), [`DataError::Memory`] when the
+    /// numbers are too many to hold.
     pub fn gather(
         &self,
         indices: &[usize],
@@ -366,7 +381,7 @@ impl Split {
         self.check(indices)?;
         normalization.check(self.shape.channels())?;
         out.clear();
-        out.reserve(indices.len().saturating_mul(self.shape.len()));
+        budget::reserve(out, indices.len().saturating_mul(self.shape.len()), CHOSEN)?;
         match (&self.features, self.shape) {
             (
                 Features::Bytes(data),
@@ -472,7 +487,7 @@ impl Split {
     /// is cleared first; nothing for classes.
     ///
     /// # Errors
-    /// [`DataError::OutOfRange`] for an index beyond the end.
+    /// [`DataError::OutOfRange`] for an index beyond the end, [`DataError::Memory`] when the numbers are too many to hold.
     pub fn gather_targets(
         &self,
         indices: &[usize],
@@ -483,6 +498,7 @@ impl Split {
         out.clear();
         if let Targets::Values { data, width } = &self.targets {
             normalization.check(*width)?;
+            budget::reserve(out, indices.len().saturating_mul(*width), CHOSEN)?;
             let means = self.target_means(normalization);
             for values in indices.iter().filter_map(|&index| row(data, index, *width)) {
                 standardised(values, &means, &normalization.std, out);
@@ -527,15 +543,16 @@ fn row<T>(data: &[T], index: usize, width: usize) -> Option<&[T]> {
 }
 
 fn rows<T: Copy>(data: &[T], indices: &[usize], width: usize) -> Result<Vec<T>, DataError> {
-    let mut out = Vec::new();
-    budget::reserve(
-        &mut out,
-        indices.len().saturating_mul(width),
-        "the chosen samples",
-    )?;
+    let mut out = budget::with_capacity(indices.len().saturating_mul(width), CHOSEN)?;
     for row in indices.iter().filter_map(|&index| row(data, index, width)) {
         out.extend_from_slice(row);
     }
+    Ok(out)
+}
+
+fn copied<T: Copy>(data: &[T]) -> Result<Vec<T>, DataError> {
+    let mut out = budget::with_capacity(data.len(), CHOSEN)?;
+    out.extend_from_slice(data);
     Ok(out)
 }
 

@@ -7,6 +7,8 @@
 //! One seed gives the same bytes on every machine: only `+ − × ÷ √` of IEEE 754 are used, whose results are exact,
 //! and each image draws from a stream of its own.
 
+use granule_io::budget;
+
 use crate::{DataError, Dataset, Features, Normalization, Shape, Split, Targets};
 
 mod draw;
@@ -50,17 +52,17 @@ pub enum Part {
 /// The first `len` images of a part. More images extend a part without changing those before.
 ///
 /// # Errors
-/// [`DataError::Invalid`] when `len` exceeds 10 million.
+/// [`DataError::Invalid`] when `len` exceeds 10 million, [`DataError::Memory`] when the images do not fit into memory.
 pub fn split(seed: u64, part: Part, len: usize) -> Result<Split, DataError> {
     if len > 10_000_000 {
         return Err(DataError::invalid("len", len, "at most 10000000"));
     }
-    let mut pixels = vec![0; len * PIXELS];
+    let mut pixels = budget::filled(0, len * PIXELS, "the drawn digits")?;
     let stream = match part {
         Part::Train => 0,
         Part::Test => 1 << 32,
     };
-    let mut labels = Vec::with_capacity(len);
+    let mut labels = budget::with_capacity(len, "the drawn digits")?;
     for (index, image) in pixels.chunks_exact_mut(PIXELS).enumerate() {
         let digit = index % CLASSES;
         draw::digit(digit, &mut Random::new(seed, stream + index as u64), image);

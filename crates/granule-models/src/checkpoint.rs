@@ -1,13 +1,13 @@
 //! The file of a checkpoint: a model with the state of its optimiser and how far its run has come.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
 
 use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
 
 use crate::file::Document;
-use crate::tensors::{checksum, checksum_of, write_tensors};
+use crate::tensors::{TensorView, checksum, checksum_of, write_tensors};
 use crate::{ModelError, ModelFile, StateDict, TensorValue};
 
 const PROGRESS: &str = "granule.progress";
@@ -50,17 +50,32 @@ impl CheckpointFile {
     ///
     /// Those of `out`; `InvalidData` for what cannot be written.
     pub fn write_to(&self, out: &mut impl Write) -> io::Result<()> {
-        let document = serde_json::to_string(&self.model.document())?;
-        let parts = [("model", &self.model.state), ("optimizer", &self.optimizer)];
-        let tensors: Vec<(String, &TensorValue)> = parts
+        let optimizer = self.optimizer.0.iter();
+        let optimizer = optimizer.map(|(name, value)| (name.clone(), value.into()));
+        Self::write(out, &self.progress, &self.model, optimizer.collect())
+    }
+
+    /// As [`write_to`](Self::write_to), of tensors of the optimiser that stay where they are.
+    ///
+    /// # Errors
+    ///
+    /// As [`write_to`](Self::write_to).
+    pub fn write(
+        out: &mut impl Write,
+        progress: &str,
+        model: &ModelFile,
+        optimizer: BTreeMap<String, TensorView<'_>>,
+    ) -> io::Result<()> {
+        let document = serde_json::to_string(&model.document())?;
+        let state = model.state.0.iter();
+        let state = state.map(|(name, value)| (format!("model/{name}"), value.into()));
+        let optimizer = optimizer
             .into_iter()
-            .flat_map(|(part, dict)| dict.0.iter().map(move |entry| (part, entry)))
-            .map(|(part, (name, value))| (format!("{part}/{name}"), value))
-            .collect();
-        let named = tensors.iter().map(|(name, value)| (name.as_str(), *value));
-        let crc = checksum_of(&format!("{}{document}", self.progress), named);
+            .map(|(name, view)| (format!("optimizer/{name}"), view));
+        let tensors: Vec<(String, TensorView<'_>)> = state.chain(optimizer).collect();
+        let crc = checksum_of(&format!("{progress}{document}"), &tensors);
         let metadata = HashMap::from([
-            (PROGRESS.to_owned(), self.progress.clone()),
+            (PROGRESS.to_owned(), progress.to_owned()),
             (MODEL.to_owned(), document),
             (CHECKSUM.to_owned(), format!("{crc:08x}")),
         ]);

@@ -12,7 +12,9 @@ use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
 use crate::folder::ModelPlace;
-use crate::tensors::{check_header, checksum, checksum_of, read_tensors, write_tensors};
+use crate::tensors::{
+    TensorView, check_header, checksum, checksum_of, read_tensors, write_tensors,
+};
 use crate::{CheckpointFile, InputSpec, ModelConfig, ModelError, Network, StateDict, TensorValue};
 
 /// The newest format version written and read.
@@ -248,16 +250,13 @@ impl ModelFile {
         self.validate()?;
         let json = serde_json::to_string(&self.document()).map_err(ModelError::format)?;
         let covered = json.strip_suffix("0}").unwrap_or(&json);
-        let tensors: Vec<(&str, &TensorValue)> = self
+        let tensors: Vec<(&str, TensorView<'_>)> = self
             .state
             .0
             .iter()
-            .map(|(name, value)| (name.as_str(), value))
+            .map(|(name, value)| (name.as_str(), value.into()))
             .collect();
-        let json = format!(
-            "{covered}{}}}",
-            checksum_of(covered, tensors.iter().copied())
-        );
+        let json = format!("{covered}{}}}", checksum_of(covered, &tensors));
         let metadata = HashMap::from([(KEY.to_owned(), json)]);
         write_tensors(out, metadata, &tensors).map_err(|source| match source.kind() {
             std::io::ErrorKind::InvalidData => ModelError::format(source),

@@ -57,7 +57,7 @@ pub use predictor::{Pixels, Predictor, Sample};
 pub use rate::{Rate, RateConfig, RateReadout};
 pub use resnet::{ResNet, ResNetConfig};
 pub use state::{StateDict, TensorValue};
-pub use tensors::read_tensors;
+pub use tensors::{TensorView, read_tensors};
 
 // As the configuration of a rate network has it.
 pub use granule_dynamics::population::Initialization as RecurrentInitialization;

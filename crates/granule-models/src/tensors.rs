@@ -1,5 +1,6 @@
 //! Files of tensors: safetensors, written tensor by tensor, and read only once the header is plausible.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -32,15 +33,30 @@ pub fn checksum<'a>(
     crc.finalize()
 }
 
+/// A tensor on the host, which may be borrowed from where it is at work.
+#[derive(Clone, Debug)]
+pub struct TensorView<'a> {
+    /// The dimensions.
+    pub shape: &'a [usize],
+    /// The elements, row-major.
+    pub data: Cow<'a, [f32]>,
+}
+
+impl<'a> From<&'a TensorValue> for TensorView<'a> {
+    fn from(value: &'a TensorValue) -> Self {
+        Self {
+            shape: &value.shape,
+            data: Cow::Borrowed(&value.data),
+        }
+    }
+}
+
 /// The [`checksum`] of tensors that are not bytes yet.
-pub fn checksum_of<'a>(
-    document: &str,
-    tensors: impl Iterator<Item = (&'a str, &'a TensorValue)>,
-) -> u32 {
+pub fn checksum_of(document: &str, tensors: &[(impl AsRef<str>, TensorView<'_>)]) -> u32 {
     let mut crc = crc32fast::Hasher::new();
     crc.update(document.as_bytes());
     for (name, value) in tensors {
-        name_and_shape(&mut crc, name, &value.shape);
+        name_and_shape(&mut crc, name.as_ref(), value.shape);
         blocks(&value.data, |bytes| crc.update(bytes));
     }
     crc.finalize()
@@ -71,7 +87,7 @@ fn blocks(data: &[f32], mut take: impl FnMut(&[u8])) {
 pub fn write_tensors(
     out: &mut impl Write,
     metadata: HashMap<String, String>,
-    tensors: &[(impl AsRef<str>, &TensorValue)],
+    tensors: &[(impl AsRef<str>, TensorView<'_>)],
 ) -> io::Result<()> {
     let invalid = |reason: String| io::Error::new(io::ErrorKind::InvalidData, reason);
     let mut offset = 0;
@@ -81,7 +97,7 @@ pub fn write_tensors(
         offset += 4 * value.data.len();
         let info = TensorInfo {
             dtype: Dtype::F32,
-            shape: value.shape.clone(),
+            shape: value.shape.to_vec(),
             data_offsets: (start, offset),
         };
         infos.push((name.as_ref().to_owned(), info));
@@ -196,7 +212,10 @@ mod tests {
     #[test]
     fn what_is_written_is_a_safetensors_file_with_the_same_checksum() {
         let (small, large) = (value(3), value(BLOCK + 5));
-        let tensors = [("a", &small), ("b", &large)];
+        let tensors = [
+            ("a", TensorView::from(&small)),
+            ("b", TensorView::from(&large)),
+        ];
         let mut bytes = Vec::new();
         let metadata = HashMap::from([("key".to_owned(), "value".to_owned())]);
         write_tensors(&mut bytes, metadata, &tensors).unwrap();
@@ -207,7 +226,7 @@ mod tests {
         let of_bytes = of_bytes
             .iter()
             .map(|(name, t)| (*name, t.shape(), t.data()));
-        let streamed = checksum_of("doc", tensors.iter().copied());
+        let streamed = checksum_of("doc", &tensors);
         assert_eq!(checksum("doc", of_bytes), streamed);
     }
 
@@ -234,7 +253,8 @@ mod tests {
             .unwrap();
         refused("its header is 81.1 MiB long, at most 16 MiB are read");
         let mut whole = Vec::new();
-        write_tensors(&mut whole, HashMap::new(), &[("a", &value(3))]).unwrap();
+        let three = value(3);
+        write_tensors(&mut whole, HashMap::new(), &[("a", (&three).into())]).unwrap();
         std::fs::write(&path, &whole).unwrap();
         assert_eq!(read_tensors(&path, "a model").unwrap(), whole);
         std::fs::File::options()

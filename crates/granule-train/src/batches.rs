@@ -7,6 +7,7 @@ use std::thread;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use granule_data::{Augmentation, AugmentationKey, Normalization, Split, Targets};
 use granule_device::{Adapter, DeviceSpec, OpenDevice};
+use granule_io::budget;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
@@ -136,7 +137,7 @@ impl<'a> Batches<'a> {
         first: usize,
         mut step: impl FnMut(Batch) -> Result<ControlFlow<()>, TrainError>,
     ) -> Result<(), TrainError> {
-        let order = self.order(epoch);
+        let order = self.order(epoch)?;
         let chunks = || order.chunks(self.batch_size).skip(first);
         match &self.way {
             Way::Inline => {
@@ -166,7 +167,7 @@ impl<'a> Batches<'a> {
                 Ok(())
             }),
             Way::Resident(resident) => {
-                let order_on_device = resident.order(&order);
+                let order_on_device = resident.order(&order)?;
                 let mut start = first * self.batch_size;
                 for chunk in chunks() {
                     let batch = resident.batch(&order_on_device, start, chunk.len());
@@ -181,10 +182,12 @@ impl<'a> Batches<'a> {
     }
 
     /// The training samples in the order of an epoch, decided by (seed, epoch).
-    fn order(&self, epoch: u64) -> Vec<usize> {
-        let mut order = self.indices.to_vec();
+    fn order(&self, epoch: u64) -> Result<Vec<usize>, TrainError> {
+        let indices = self.indices.iter().copied();
+        let what = "the order of an epoch";
+        let mut order = budget::collect(indices, self.indices.len(), what)?;
         shuffle(&mut order, self.seed, epoch, Purpose::Order);
-        order
+        Ok(order)
     }
 
     fn gather(&self, chunk: &[usize], epoch: u64) -> Result<Vec<f32>, TrainError> {

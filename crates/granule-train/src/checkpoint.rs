@@ -2,13 +2,16 @@
 //!
 //! No random state is stored: every draw depends on (seed, epoch, step) alone.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use granule_io::write_atomic_with;
 use granule_models::folder::{BEST_CHECKPOINT, CHECKPOINTS, checkpoint_step};
-use granule_models::{CheckpointFile, ModelError, ModelFile, Parent, StateDict, read_tensors};
+use granule_models::{
+    CheckpointFile, ModelError, ModelFile, Parent, StateDict, TensorView, read_tensors,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::config::Keep;
@@ -230,15 +233,14 @@ pub(crate) struct Checkpoint {
     pub optimizer: StateDict,
 }
 
-impl Checkpoint {
-    fn into_file(self) -> Result<CheckpointFile, ModelError> {
-        Ok(CheckpointFile {
-            progress: serde_json::to_string(&self.progress).map_err(format_error)?,
-            model: self.model,
-            optimizer: self.optimizer,
-        })
-    }
+/// What is written as a [`Checkpoint`]; the optimiser's numbers stay where they are.
+pub(crate) struct Snapshot<'a> {
+    pub progress: &'a Progress,
+    pub model: &'a ModelFile,
+    pub optimizer: BTreeMap<String, TensorView<'a>>,
+}
 
+impl Checkpoint {
     fn from_bytes(bytes: &[u8]) -> Result<Self, ModelError> {
         let file = CheckpointFile::from_bytes(bytes)?;
         Ok(Self {
@@ -293,10 +295,10 @@ impl Store {
     }
 
     /// Writes a checkpoint and removes the oldest beyond the number to keep.
-    pub fn save(&self, checkpoint: Checkpoint) -> Result<PathBuf, TrainError> {
-        let name = format!("step-{:08}.ckpt", checkpoint.progress.global_step);
+    pub fn save(&self, snapshot: Snapshot<'_>) -> Result<PathBuf, TrainError> {
+        let name = format!("step-{:08}.ckpt", snapshot.progress.global_step);
         let path = self.dir.join(name);
-        self.write(&path, checkpoint)?;
+        self.write(&path, snapshot)?;
         let mut steps = self.steps()?;
         steps.truncate(steps.len().saturating_sub(self.keep));
         for (_, old) in steps {
@@ -311,13 +313,13 @@ impl Store {
     }
 
     /// Writes the best weights so far.
-    pub fn save_best(&self, progress: Progress, model: ModelFile) -> Result<(), TrainError> {
-        let checkpoint = Checkpoint {
+    pub fn save_best(&self, progress: &Progress, model: &ModelFile) -> Result<(), TrainError> {
+        let snapshot = Snapshot {
             progress,
             model,
-            optimizer: StateDict::default(),
+            optimizer: BTreeMap::new(),
         };
-        self.write(&self.best_path(), checkpoint)
+        self.write(&self.best_path(), snapshot)
     }
 
     /// Reads the best weights.
@@ -395,10 +397,14 @@ impl Store {
         }
     }
 
-    fn write(&self, path: &Path, checkpoint: Checkpoint) -> Result<(), TrainError> {
-        let content = checkpoint
-            .into_file()
-            .map_err(|error| damaged(path, error.to_string()))?;
+    fn write(&self, path: &Path, snapshot: Snapshot<'_>) -> Result<(), TrainError> {
+        let Snapshot {
+            progress,
+            model,
+            optimizer,
+        } = snapshot;
+        let progress =
+            serde_json::to_string(progress).map_err(|error| damaged(path, error.to_string()))?;
         // Not the run folder with it: one that was deleted meanwhile would come back without its configuration.
         match fs::create_dir(&self.dir) {
             Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
@@ -408,7 +414,7 @@ impl Store {
         }
         write_atomic_with(path, |file| {
             let mut out = BufWriter::new(file);
-            content.write_to(&mut out)?;
+            CheckpointFile::write(&mut out, &progress, model, optimizer)?;
             out.flush()
         })?;
         Ok(())
@@ -509,8 +515,9 @@ mod tests {
 
     fn bytes(checkpoint: Checkpoint) -> Vec<u8> {
         let mut bytes = Vec::new();
-        let file = checkpoint.into_file().unwrap();
-        file.write_to(&mut bytes).unwrap();
+        let progress = serde_json::to_string(&checkpoint.progress).unwrap();
+        let of = snapshot(&checkpoint);
+        CheckpointFile::write(&mut bytes, &progress, of.model, of.optimizer).unwrap();
         bytes
     }
 
@@ -536,13 +543,23 @@ mod tests {
         }
     }
 
+    fn snapshot(of: &Checkpoint) -> Snapshot<'_> {
+        let optimizer = of.optimizer.0.iter();
+        let optimizer = optimizer.map(|(name, value)| (name.clone(), value.into()));
+        Snapshot {
+            progress: &of.progress,
+            model: &of.model,
+            optimizer: optimizer.collect(),
+        }
+    }
+
     #[test]
     fn keeps_the_last_and_falls_back() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::new(dir.path(), 2);
         assert!(store.latest(|_| ()).unwrap().is_none());
         for step in [3, 7, 100_000_000] {
-            store.save(checkpoint(step)).unwrap();
+            store.save(snapshot(&checkpoint(step))).unwrap();
         }
         let steps: Vec<u64> = store.steps().unwrap().into_iter().map(|(s, _)| s).collect();
         assert_eq!(steps, [7, 100_000_000]);
@@ -571,10 +588,10 @@ mod tests {
     fn only_damage_sets_a_checkpoint_aside() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::new(dir.path(), 2);
-        store.save(checkpoint(1)).unwrap();
+        store.save(snapshot(&checkpoint(1))).unwrap();
         let mut newer = checkpoint(2);
         newer.progress.format = CheckpointFile::FORMAT + 1;
-        let path = store.save(newer).unwrap();
+        let path = store.save(snapshot(&newer)).unwrap();
         let error = store.latest(|_| ()).unwrap_err();
         assert!(
             matches!(error, TrainError::CheckpointFormat { .. }),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use granule_data::DataError;
 use granule_device::{DeviceError, OpenDevice};
 use granule_dynamics::DynamicsError;
-use granule_io::FileError;
+use granule_io::{FileError, MemoryError};
 use granule_models::ModelError;
 use thiserror::Error;
 
@@ -291,6 +291,12 @@ pub enum TrainError {
     },
 }
 
+impl From<MemoryError> for TrainError {
+    fn from(error: MemoryError) -> Self {
+        Self::Data(error.into())
+    }
+}
+
 impl From<DynamicsError> for TrainError {
     /// Settings by their names in a run configuration.
     fn from(error: DynamicsError) -> Self {
@@ -402,6 +408,56 @@ impl std::fmt::Display for Kept<'_> {
         match self.0 {
             Some(path) => write!(f, "; the last good checkpoint is {}", path.display()),
             None => Ok(()),
+        }
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn whatever_storage_refuses_the_next_command_is_named() {
+        // A full disk, a file beyond the limit, a quota, a read-only file system, a folder of someone else, a failing
+        // disk.
+        for code in [28, 27, 122, 30, 13, 5] {
+            let path = || PathBuf::from("r/checkpoints/x.ckpt");
+            let source = || io::Error::from_raw_os_error(code);
+            let of_file = || match code {
+                28 => FileError::NoSpace { path: path() },
+                _ => FileError::Io {
+                    path: path(),
+                    action: "write",
+                    source: source(),
+                },
+            };
+            let errors = || {
+                [
+                    TrainError::io("write", &path(), source()),
+                    TrainError::File(of_file()),
+                    TrainError::Model(ModelError::File(of_file())),
+                    TrainError::Record(RecordError::File(of_file())),
+                    TrainError::Record(RecordError::Io {
+                        action: "write",
+                        path: path(),
+                        source: source(),
+                    }),
+                    TrainError::Data(DataError::io(&path(), "write", source())),
+                ]
+            };
+            for error in errors() {
+                let text = error.on_the_way(Path::new("r")).to_string();
+                assert!(text.contains("x.ckpt"), "{text}");
+                let next = "go on with `granule train --resume r`";
+                assert!(text.contains(next), "{code}: {text}");
+            }
+            for error in errors() {
+                let text = error.at_the_beginning().to_string();
+                assert!(text.contains("x.ckpt"), "{text}");
+                assert!(text.contains("--run-dir DIR"), "{code}: {text}");
+            }
         }
     }
 }

@@ -2,9 +2,13 @@
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use granule_data::{Features, Normalization, Shape, Split, Targets};
+use granule_io::budget;
 
 use crate::batches::{Batch, BatchTruth, Scaling};
 use crate::error::TrainError;
+
+/// What asks for memory here.
+const UPLOADED: &str = "the samples on their way to the device";
 
 pub(crate) struct Resident {
     samples: Samples,
@@ -46,7 +50,8 @@ impl Resident {
         let samples = match split.features() {
             Features::Bytes(pixels) => {
                 let words = features.div_ceil(4);
-                let mut packed = Vec::with_capacity(split.len() * words);
+                let mut packed =
+                    budget::with_capacity(split.len().saturating_mul(words), UPLOADED)?;
                 for sample in pixels.chunks_exact(features) {
                     packed.extend(sample.chunks(4).map(|chunk| {
                         let mut bytes = [0u8; 4];
@@ -60,18 +65,20 @@ impl Resident {
                 Samples::Packed(Tensor::from_data(data, device))
             }
             Features::Floats(values) => {
-                let data = TensorData::new(values.clone(), [split.len(), features]);
+                let values = budget::collect(values.iter().copied(), values.len(), UPLOADED)?;
+                let data = TensorData::new(values, [split.len(), features]);
                 Samples::Floats(Tensor::from_data(data, device))
             }
         };
         let targets = match split.targets() {
             Targets::Classes(classes) => {
-                let classes: Vec<i32> = classes.iter().map(|&class| i32::from(class)).collect();
+                let numbers = classes.iter().map(|&class| i32::from(class));
+                let classes = budget::collect(numbers, classes.len(), UPLOADED)?;
                 let data = TensorData::new(classes, [split.len()]);
                 ResidentTargets::Classes(Tensor::from_data(data, device))
             }
             Targets::Values { width, .. } => {
-                let all: Vec<usize> = (0..split.len()).collect();
+                let all = budget::collect(0..split.len(), split.len(), UPLOADED)?;
                 let mut data = Vec::new();
                 split.gather_targets(&all, scaling.targets, &mut data)?;
                 let data = TensorData::new(data, [split.len(), *width]);
@@ -88,10 +95,13 @@ impl Resident {
     }
 
     /// Uploads the order of an epoch.
-    pub fn order(&self, order: &[usize]) -> Tensor<1, Int> {
-        let order: Vec<i32> = order.iter().map(|&index| index as i32).collect();
+    pub fn order(&self, order: &[usize]) -> Result<Tensor<1, Int>, TrainError> {
         let len = order.len();
-        Tensor::from_data(TensorData::new(order, [len]), &self.device)
+        let order = budget::collect(order.iter().map(|&index| index as i32), len, UPLOADED)?;
+        Ok(Tensor::from_data(
+            TensorData::new(order, [len]),
+            &self.device,
+        ))
     }
 
     /// The `len` samples from place `start` of `order`.
@@ -164,10 +174,10 @@ fn rows(
         Shape::Vector { .. } => 1,
     };
     let row = |values: &[f32]| {
-        let row: Vec<f32> = values
+        let row = values
             .iter()
-            .flat_map(|&value| std::iter::repeat_n(value, repeat))
-            .collect();
+            .flat_map(|&value| std::iter::repeat_n(value, repeat));
+        let row = budget::collect(row, values.len().saturating_mul(repeat), UPLOADED)?;
         if row.len() != shape.len() {
             return Err(TrainError::Mismatch {
                 expected: format!("normalisation of {} values", shape.len()),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use granule::data::numbers::{Numbers, read_course, read_numbers};
 use granule::dynamics::experiment::{ReadSamples, Samples};
+use granule::io::budget;
 use granule::io::path::expand;
 use toml::{Table, Value};
 
@@ -67,6 +68,9 @@ fn inside(
                     path: path.to_owned(),
                     found: format!("{}, of the shape {:?}", file.display(), numbers.shape),
                 });
+                // As a value of the configuration, and as what is made of that.
+                budget::ask_for::<[Value; 2]>(file.display(), numbers.values.len())
+                    .map_err(|error| Usage::new(format!("`{path}`: {error}")))?;
                 let key = path.rsplit('.').next().unwrap_or_default();
                 *value = written(&numbers, MATRICES.contains(&key));
                 Ok(())

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use granule_io::budget;
 use half::f16;
 
 use super::Array;
@@ -78,8 +79,10 @@ pub(super) fn strings(
     array: Array<'_>,
     mut each: impl FnMut(&str) -> Result<(), DataError>,
 ) -> Result<(), DataError> {
+    let path = array.path;
     stream(array, |header, raw| {
         let size = header.kind.size().max(1);
+        budget::ask(path.display(), size as u64)?;
         for element in raw.chunks_exact(size) {
             each(&text(header, element))?;
         }
@@ -306,11 +309,16 @@ pub(super) fn row_major<T: Copy + Default>(
 }
 
 /// Turns (H, W, C) images of `plane = H × W` pixels into (C, H, W) in place.
-pub(super) fn channels_first<T: Copy + Default>(pixels: &mut [T], plane: usize, channels: usize) {
+pub(super) fn channels_first<T: Copy + Default>(
+    pixels: &mut [T],
+    plane: usize,
+    channels: usize,
+    path: &Path,
+) -> Result<(), DataError> {
     if channels < 2 {
-        return;
+        return Ok(());
     }
-    let mut image = vec![T::default(); plane * channels];
+    let mut image = budget::filled(T::default(), plane * channels, path.display())?;
     for pixels in pixels.chunks_exact_mut(plane * channels) {
         image.copy_from_slice(pixels);
         for (channel, out) in pixels.chunks_exact_mut(plane).enumerate() {
@@ -322,6 +330,7 @@ pub(super) fn channels_first<T: Copy + Default>(pixels: &mut [T], plane: usize, 
             }
         }
     }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -357,7 +366,7 @@ mod tests {
     #[test]
     fn channels_move_to_the_front() {
         let mut pixels = [1, 2, 3, 4, 5, 6, 11, 12, 13, 14, 15, 16];
-        channels_first(&mut pixels, 2, 3);
+        channels_first(&mut pixels, 2, 3, Path::new("x.npy")).unwrap();
         assert_eq!(pixels, [1, 4, 2, 5, 3, 6, 11, 14, 12, 15, 13, 16]);
     }
 

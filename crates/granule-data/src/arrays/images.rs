@@ -1,6 +1,8 @@
 //! Arrays of images: what their numbers mean, and how they are laid out.
 
-use granule_io::Intensity;
+use std::path::Path;
+
+use granule_io::{Intensity, budget};
 
 use super::npy::{Header, Kind};
 use super::{Array, elements};
@@ -58,7 +60,7 @@ pub(super) fn read(
     if kind == Kind::U8 && intensity.bounds() == [0.0, 255.0] {
         let mut pixels = elements::bytes(array)?;
         if order == Order::ChannelsLast {
-            elements::channels_first(&mut pixels, height * width, channels);
+            elements::channels_first(&mut pixels, height * width, channels, &path)?;
         }
         return Ok((Features::Bytes(pixels), said("")));
     }
@@ -70,7 +72,7 @@ pub(super) fn read(
     Ok(match numbers.levels {
         Levels::Whole(mut pixels) => {
             if order == Order::ChannelsLast {
-                elements::channels_first(&mut pixels, plane, channels);
+                elements::channels_first(&mut pixels, plane, channels, &path)?;
             }
             let what = match integers && range.is_none() {
                 true => "",
@@ -80,7 +82,7 @@ pub(super) fn read(
         }
         Levels::Between(mut values) => {
             if order == Order::ChannelsLast {
-                elements::channels_first(&mut values, plane, channels);
+                elements::channels_first(&mut values, plane, channels, &path)?;
             }
             (Features::Floats(values), said(""))
         }
@@ -175,14 +177,18 @@ impl Numbers {
 }
 
 /// Mirrors every image at its diagonal: rows become columns.
-pub(super) fn transpose(shape: Shape, features: Features) -> (Shape, Features) {
+pub(super) fn transpose(
+    shape: Shape,
+    features: Features,
+    path: &Path,
+) -> Result<(Shape, Features), DataError> {
     let Shape::Image {
         channels,
         height,
         width,
     } = shape
     else {
-        return (shape, features);
+        return Ok((shape, features));
     };
     let turned = Shape::Image {
         channels,
@@ -191,20 +197,25 @@ pub(super) fn transpose(shape: Shape, features: Features) -> (Shape, Features) {
     };
     let features = match features {
         Features::Bytes(mut pixels) => {
-            transposed(&mut pixels, height, width);
+            transposed(&mut pixels, height, width, path)?;
             Features::Bytes(pixels)
         }
         Features::Floats(mut values) => {
-            transposed(&mut values, height, width);
+            transposed(&mut values, height, width, path)?;
             Features::Floats(values)
         }
     };
-    (turned, features)
+    Ok((turned, features))
 }
 
 /// Exchanges rows and columns of planes of `height` rows, one after the other.
-pub(super) fn transposed<T: Copy + Default>(pixels: &mut [T], height: usize, width: usize) {
-    let mut before = vec![T::default(); height * width];
+pub(super) fn transposed<T: Copy + Default>(
+    pixels: &mut [T],
+    height: usize,
+    width: usize,
+    path: &Path,
+) -> Result<(), DataError> {
+    let mut before = budget::filled(T::default(), height * width, path.display())?;
     for plane in pixels.chunks_exact_mut((height * width).max(1)) {
         before.copy_from_slice(plane);
         for (x, column) in plane.chunks_exact_mut(height.max(1)).enumerate() {
@@ -216,6 +227,7 @@ pub(super) fn transposed<T: Copy + Default>(pixels: &mut [T], height: usize, wid
             }
         }
     }
+    Ok(())
 }
 
 /// The layout of an array of images, of its extents without the first.
@@ -250,12 +262,10 @@ mod tests {
             width: 3,
         };
         let pixels: Vec<u8> = (0..12).collect();
-        let (turned, features) = transpose(shape, Features::Bytes(pixels.clone()));
+        let turn = |shape, features| transpose(shape, features, Path::new("x.npy")).unwrap();
+        let (turned, features) = turn(shape, Features::Bytes(pixels.clone()));
         let expected = [0, 3, 1, 4, 2, 5, 6, 9, 7, 10, 8, 11];
         assert_eq!(features, Features::Bytes(expected.to_vec()));
-        assert_eq!(
-            transpose(turned, features),
-            (shape, Features::Bytes(pixels))
-        );
+        assert_eq!(turn(turned, features), (shape, Features::Bytes(pixels)));
     }
 }

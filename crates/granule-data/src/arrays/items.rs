@@ -3,7 +3,7 @@
 use std::io::{BufReader, Read};
 use std::path::Path;
 
-use granule_io::Intensity;
+use granule_io::{Intensity, budget};
 
 use super::images::{self, Order};
 use super::npy::Kind;
@@ -85,19 +85,19 @@ fn decode(
         width,
     } = *shape
     else {
-        return Ok(Items::Values(Values::read(array)?.doubles()));
+        return Ok(Items::Values(Values::read(array)?.doubles(path)?));
     };
     let kind = array.header.kind;
     if kind == Kind::U8 && range.is_none() {
         let mut pixels = elements::bytes(array)?;
         if order == Order::ChannelsLast {
-            elements::channels_first(&mut pixels, height * width, channels);
+            elements::channels_first(&mut pixels, height * width, channels, path)?;
         }
         return Ok(Items::Pixels(pixels));
     }
-    let mut values = Values::read(array)?.doubles();
+    let mut values = Values::read(array)?.doubles(path)?;
     if order == Order::ChannelsLast {
-        elements::channels_first(&mut values, height * width, channels);
+        elements::channels_first(&mut values, height * width, channels, path)?;
     }
     if kind.is_float() || kind == Kind::Bool || range.is_some() {
         return Ok(Items::Values(values));
@@ -110,7 +110,13 @@ fn decode(
     Intensity::Pixels
         .check(bounds.0, bounds.1)
         .map_err(|error| DataError::format(path, format!("{} images: {error}", kind.name())))?;
-    Ok(Items::Pixels(values.into_iter().map(|x| x as u8).collect()))
+    let count = values.len();
+    let pixels = values.into_iter().map(|x| x as u8);
+    Ok(Items::Pixels(budget::collect(
+        pixels,
+        count,
+        path.display(),
+    )?))
 }
 
 fn order_of(extents: &[usize], shape: &Shape) -> Option<Order> {

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
+use granule_io::budget;
 use serde::{Deserialize, Serialize};
 
 use super::values::Values;
@@ -77,8 +78,11 @@ impl Collector {
                 number
             }
         };
-        self.samples.push(number);
-        Ok(())
+        Ok(budget::extend(
+            &mut self.samples,
+            &[number],
+            path.display(),
+        )?)
     }
 
     fn labels(self) -> Labels {
@@ -140,7 +144,7 @@ impl Outputs {
         }
         let recognised = match columns {
             1 => whole(&values, kind.is_some(), &path)?,
-            _ => one_hot(&values, columns),
+            _ => one_hot(&values, columns, &path)?,
         };
         match (recognised, kind) {
             (Some(labels), _) => {
@@ -242,25 +246,30 @@ fn whole(values: &Values, said: bool, path: &Path) -> Result<Option<Labels>, Dat
 }
 
 /// Rows of a single 1 among zeros.
-fn one_hot(values: &Values, columns: usize) -> Option<Labels> {
+fn one_hot(values: &Values, columns: usize, path: &Path) -> Result<Option<Labels>, DataError> {
     let most = usize::from(u16::MAX);
+    let count = values.len() / columns.max(1);
     let mut samples = Vec::new();
-    let mut row = Vec::with_capacity(columns.min(most));
     let mut numbers = values.iter();
-    for _ in 0..values.len() / columns.max(1) {
-        row.clear();
-        row.extend(numbers.by_ref().take(columns));
-        let hot = row.iter().position(|&x| x == 1.0)?;
-        if hot >= most || row.iter().enumerate().any(|(at, &x)| at != hot && x != 0.0) {
-            return None;
+    for _ in 0..count {
+        let mut hot = None;
+        for (at, x) in numbers.by_ref().take(columns).enumerate() {
+            match (x == 1.0, hot) {
+                (true, None) if at < most => hot = Some(at as u16),
+                (false, _) if x == 0.0 => {}
+                _ => return Ok(None),
+            }
         }
-        samples.push(hot as u16);
+        let Some(hot) = hot else {
+            return Ok(None);
+        };
+        budget::extend(&mut samples, &[hot], path.display())?;
     }
     let found = (0..columns.min(most)).map(|column| Label::Whole(column as i128));
-    Some(Labels {
+    Ok(Some(Labels {
         found: found.collect(),
         samples,
-    })
+    }))
 }
 
 /// The classes of several parts, those that occur in any, and the targets of each part.

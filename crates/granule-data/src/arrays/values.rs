@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use granule_io::budget;
+
 use super::{Array, elements};
 use crate::{DataError, reading};
 
@@ -48,12 +50,12 @@ impl Values {
     }
 
     /// What to subtract from each column before it is cut to single precision; empty when no column needs it.
-    pub(crate) fn offset(&self) -> Vec<f64> {
+    pub(crate) fn offset(&self, path: &Path) -> Result<Vec<f64>, DataError> {
         let Numbers::Wide(numbers) = &self.numbers else {
-            return Vec::new();
+            return Ok(Vec::new());
         };
         let count = (numbers.len() / self.width).max(1) as f64;
-        let mut columns = vec![Column::default(); self.width];
+        let mut columns = budget::filled(Column::default(), self.width, path.display())?;
         for row in numbers.chunks_exact(self.width) {
             columns
                 .iter_mut()
@@ -66,11 +68,12 @@ impl Values {
                 .zip(row)
                 .for_each(|(column, &x)| column.spread(x, count));
         }
-        let offset: Vec<f64> = columns.iter().map(|column| column.offset(count)).collect();
-        match offset.iter().all(|&x| x == 0.0) {
+        let offset = columns.iter().map(|column| column.offset(count));
+        let offset = budget::collect(offset, self.width, path.display())?;
+        Ok(match offset.iter().all(|&x| x == 0.0) {
             true => Vec::new(),
             false => offset,
-        }
+        })
     }
 
     /// Single-precision numbers, less the offset of their column.
@@ -108,10 +111,14 @@ impl Values {
     }
 
     /// The numbers in double precision.
-    pub(crate) fn doubles(self) -> Vec<f64> {
+    pub(crate) fn doubles(self, path: &Path) -> Result<Vec<f64>, DataError> {
         match self.numbers {
-            Numbers::Wide(numbers) => numbers,
-            Numbers::Narrow(numbers) => numbers.into_iter().map(f64::from).collect(),
+            Numbers::Wide(numbers) => Ok(numbers),
+            Numbers::Narrow(numbers) => {
+                let count = numbers.len();
+                let wide = numbers.into_iter().map(f64::from);
+                Ok(budget::collect(wide, count, path.display())?)
+            }
         }
     }
 }

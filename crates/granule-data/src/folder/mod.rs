@@ -110,7 +110,7 @@ fn decode<'a>(
         width: fit.width,
     };
     let mut pixels = budget::with_capacity(shape.len().saturating_mul(count), "pixels")?;
-    let mut labels = Vec::with_capacity(count);
+    let mut labels = budget::with_capacity(count, "labels")?;
     for sample in samples {
         let picture =
             image::read(&sample.path).and_then(|bytes| Picture::decode(&bytes, options.background));

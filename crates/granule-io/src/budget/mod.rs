@@ -1,7 +1,7 @@
 //! How much memory may still be taken, asked before it is.
 //!
 //! A loader asks for what a file needs as soon as its header says so ([`ask`]), and takes it with an allocation that may
-//! fail ([`reserve`], [`with_capacity`], [`filled`]). A refusal is a [`MemoryError`] that names the file, what it needs
+//! fail ([`reserve`], [`with_capacity`], [`filled`], [`collect`]). A refusal is a [`MemoryError`] that names the file, what it needs
 //! and what is there. Nothing is booked: an answer holds for the moment, so ask again for what comes next.
 //!
 //! There is as much as the least of these leaves:
@@ -19,8 +19,8 @@ use crate::{ByteSize, ParseByteSizeError};
 /// The environment variable that holds the limit, as `2GiB`.
 pub const MEMORY_VARIABLE: &str = "GRANULE_MEMORY";
 
-/// Smaller amounts are granted unasked: asking takes longer than filling them.
-const UNASKED: u64 = 64 << 10;
+/// Smaller amounts are granted unasked, a batch of training samples among them: asking takes as long as filling them.
+const UNASKED: u64 = 512 << 10;
 
 const UNLIMITED: u64 = u64::MAX;
 
@@ -131,8 +131,10 @@ pub fn reserve<T>(
         return Ok(());
     }
     ask_for::<T>(&what, additional)?;
+    // Where a vector grows, all of it may have to move.
+    let whole = vec.len().saturating_add(additional);
     vec.try_reserve_exact(additional)
-        .map_err(|_| refusal(what, bytes_of::<T>(additional), available()))
+        .map_err(|_| refusal(what, bytes_of::<T>(whole), available()))
 }
 
 /// An empty vector with room for exactly `count` elements.
@@ -155,7 +157,22 @@ pub fn filled<T: Clone>(value: T, count: usize, what: impl Display) -> Result<Ve
     Ok(vec)
 }
 
-/// Appends `items`; room is made by doubling, so that many small pieces are cheap.
+/// The first `count` of `items`.
+///
+/// # Errors
+/// When there is less memory, or the allocator refuses.
+pub fn collect<T>(
+    items: impl IntoIterator<Item = T>,
+    count: usize,
+    what: impl Display,
+) -> Result<Vec<T>, MemoryError> {
+    let mut vec = with_capacity(count, what)?;
+    vec.extend(items.into_iter().take(count));
+    Ok(vec)
+}
+
+/// Appends `items`; room is made by doubling, near the end of the memory by an eighth, so that many small pieces are
+/// cheap.
 ///
 /// # Errors
 /// When there is less memory, or the allocator refuses.
@@ -164,9 +181,9 @@ pub fn extend<T: Clone>(
     items: &[T],
     what: impl Display,
 ) -> Result<(), MemoryError> {
-    let room = vec.capacity() - vec.len();
-    if room < items.len() && reserve(vec, items.len().max(vec.len()), &what).is_err() {
-        reserve(vec, items.len(), what)?;
+    let (room, len) = (vec.capacity() - vec.len(), vec.len());
+    if room < items.len() && reserve(vec, items.len().max(len), &what).is_err() {
+        reserve(vec, items.len().max(len / 8), what)?;
     }
     vec.extend_from_slice(items);
     Ok(())

@@ -32,7 +32,10 @@ const PICTURE_SIDE: u32 = 168;
 impl Session<'_> {
     /// Scores the weights that are the result and writes what a run leaves behind.
     pub fn finish(mut self) -> Result<Outcome, TrainError> {
+        // Neither is wanted any more, and a large model has them many times.
+        self.optimizer.release();
         let (state, model_epoch) = self.chosen()?;
+        self.network = None;
         let (config, problem, device) = (self.config, self.problem, self.device.burn());
         let batch = config.train.batch_size.max(64);
         let network = || {
@@ -50,7 +53,7 @@ impl Session<'_> {
                     samples.evaluate(&network()?, &problem.task, device, batch, self.observer)?;
                 let scatters = match &problem.task {
                     Task::Regression { outputs: width, .. } => {
-                        let scatters = Scatter::sample(&samples.values(), &outputs, *width);
+                        let scatters = Scatter::sample(&samples.values()?, &outputs, *width);
                         moved(scatters, parts.dataset.test.target_offset())
                     }
                     _ => Vec::new(),

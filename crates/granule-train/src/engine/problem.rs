@@ -3,6 +3,7 @@
 use burn::tensor::Device;
 use granule_data::task::Part;
 use granule_data::{Dataset, DatasetSpec, Shape, Split, Targets};
+use granule_io::budget;
 use granule_models::{InputShape, InputSpec, ModelConfig, Task};
 
 use crate::batches::{Purpose, Scaling, shuffle};
@@ -97,6 +98,9 @@ impl<'a> Problem<'a> {
     }
 
     fn of_dataset(config: &RunConfig, dataset: &'a Dataset) -> Result<Self, TrainError> {
+        // The places of the samples: all, those held out, those of each class, and what growing takes.
+        let samples = dataset.train.len().saturating_add(dataset.test.len());
+        budget::ask_for::<[usize; 4]>("the choice of samples", samples)?;
         let task = task(dataset);
         let train = &config.train;
         let refused = match (&task, train.loss) {

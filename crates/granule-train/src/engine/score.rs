@@ -1,8 +1,9 @@
 //! Scoring a network on samples it does not learn from.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use granule_data::{Dataset, Normalization, Split};
+use granule_data::{Dataset, Normalization, Split, Targets};
 use granule_device::OpenDevice;
+use granule_io::budget;
 use granule_models::{ModelFile, Network, Task};
 
 use super::on;
@@ -92,7 +93,10 @@ impl Samples<'_> {
         let width = task.outputs();
         let samples = self.indices.len();
         let function = LossFunction::scoring();
-        let mut outputs = Vec::with_capacity(samples * width);
+        let mut outputs = budget::with_capacity(
+            samples.saturating_mul(width),
+            "the network's outputs for the test part",
+        )?;
         let mut loss = 0.0;
         let mut done = 0;
         self.run("test", network, device, batch, |indices, batch| {
@@ -113,7 +117,7 @@ impl Samples<'_> {
             }
             Task::Regression { .. } | Task::Trials { .. } | Task::Recording { .. } => {
                 self.scale_back(&mut outputs, width);
-                let truth = self.values();
+                let truth = self.values()?;
                 Scores::Regression(RegressionScores::new(&truth, &outputs, width)?)
             }
         };
@@ -126,10 +130,19 @@ impl Samples<'_> {
     }
 
     /// The stored real-valued targets, row-major.
-    pub fn values(&self) -> Vec<f32> {
+    pub fn values(&self) -> Result<Vec<f32>, TrainError> {
+        let width = match self.split.targets() {
+            Targets::Classes(_) => 0,
+            Targets::Values { width, .. } => *width,
+        };
         let rows = self.indices.iter();
         let rows = rows.filter_map(|&index| self.split.target_values(index));
-        rows.flatten().copied().collect()
+        let count = self.indices.len().saturating_mul(width);
+        Ok(budget::collect(
+            rows.flatten().copied(),
+            count,
+            "the targets of the test part",
+        )?)
     }
 
     fn scale_back(&self, outputs: &mut [f32], width: usize) {
@@ -268,7 +281,8 @@ pub fn evaluate(
         },
         _ => Normalization::default(),
     };
-    let indices: Vec<usize> = (0..dataset.test.len()).collect();
+    let count = dataset.test.len();
+    let indices = budget::collect(0..count, count, "the test part")?;
     let samples = Samples {
         split: relabelled.as_ref().unwrap_or(&dataset.test),
         indices: &indices,

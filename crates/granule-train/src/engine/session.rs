@@ -11,7 +11,7 @@ use granule_models::state::{load_state_dict, state_dict};
 use granule_models::{ModelFile, Network, StateDict};
 
 use crate::batches::{Batch, Batches};
-use crate::checkpoint::{Best, Checkpoint, Progress, Store};
+use crate::checkpoint::{Best, Checkpoint, Progress, Snapshot, Store};
 use crate::config::{Keep, Monitor, RunConfig, ScheduleConfig};
 use crate::engine::problem::{Problem, Source};
 use crate::engine::recording_score;
@@ -456,7 +456,7 @@ impl<'a> Session<'a> {
             self.progress.best = Some(Best::new(score.epoch, score.loss, accuracy));
             let model = self.model(score.epoch)?;
             self.lock.check()?;
-            self.store.save_best(self.progress.clone(), model)?;
+            self.store.save_best(&self.progress, &model)?;
         }
         let progress = &mut self.progress;
         let early = self.config.train.early_stopping;
@@ -483,15 +483,15 @@ impl<'a> Session<'a> {
     }
 
     fn save(&mut self) -> Result<PathBuf, TrainError> {
-        let checkpoint = Checkpoint {
-            model: self.model(self.progress.epoch)?,
-            optimizer: self.optimizer.state_dict()?,
-            progress: self.progress.clone(),
-        };
+        let model = self.model(self.progress.epoch)?;
         self.lock.check()?;
         // Rows must be on disk before the checkpoint that says they are.
         self.recorder.sync()?;
-        let path = self.store.save(checkpoint)?;
+        let path = self.store.save(Snapshot {
+            progress: &self.progress,
+            model: &model,
+            optimizer: self.optimizer.state()?,
+        })?;
         self.observer.event(&Event::Checkpoint {
             path: &path,
             step: self.progress.global_step,

@@ -66,15 +66,10 @@ impl RegressionScores {
         }
         let outputs: Vec<_> = (0..width)
             .map(|output| {
-                let column = |values: &[f32]| -> Vec<f64> {
-                    values
-                        .iter()
-                        .skip(output)
-                        .step_by(width)
-                        .map(|&value| f64::from(value))
-                        .collect()
-                };
-                OutputScores::of(&column(truth), &column(predicted))
+                let column = || (output..truth.len()).step_by(width);
+                let at =
+                    |values: &[f32], place: usize| values.get(place).map_or(0.0, |&x| x.into());
+                OutputScores::of(|| column().map(|place| (at(truth, place), at(predicted, place))))
             })
             .collect();
         let mean =
@@ -94,21 +89,15 @@ impl RegressionScores {
 }
 
 impl OutputScores {
-    fn of(truth: &[f64], predicted: &[f64]) -> Self {
-        let count = truth.len() as f64;
-        let squared: f64 = truth
-            .iter()
-            .zip(predicted)
-            .map(|(t, p)| (t - p).powi(2))
-            .sum();
-        let absolute: f64 = truth
-            .iter()
-            .zip(predicted)
-            .map(|(t, p)| (t - p).abs())
-            .sum();
-        let centre = truth.iter().sum::<f64>() / count;
-        let variation: f64 = truth.iter().map(|t| (t - centre).powi(2)).sum();
-        let r2 = if truth.len() < 2 {
+    /// Of pairs (truth, predicted), which are gone through again and again.
+    fn of<I: ExactSizeIterator<Item = (f64, f64)>>(pairs: impl Fn() -> I) -> Self {
+        let samples = pairs().len();
+        let count = samples as f64;
+        let squared: f64 = pairs().map(|(t, p)| (t - p).powi(2)).sum();
+        let absolute: f64 = pairs().map(|(t, p)| (t - p).abs()).sum();
+        let centre = pairs().map(|(t, _)| t).sum::<f64>() / count;
+        let variation: f64 = pairs().map(|(t, _)| (t - centre).powi(2)).sum();
+        let r2 = if samples < 2 {
             f64::NAN
         } else if squared == 0.0 {
             1.0

@@ -13,12 +13,16 @@ mod sgd;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
-use granule_models::state::{StateDict, TensorValue, is_running_statistic, parameter_ids};
+use granule_models::TensorView;
+#[cfg(test)]
+use granule_models::state::TensorValue;
+use granule_models::state::{StateDict, is_running_statistic, parameter_ids};
 
 pub use accumulate::Amount;
 
@@ -180,44 +184,66 @@ impl Optimizer {
         }
     }
 
+    #[cfg(test)]
+    fn state_dict(&self) -> Result<StateDict, TrainError> {
+        let owned = |(name, view): (String, TensorView<'_>)| {
+            let value = TensorValue {
+                shape: view.shape.to_vec(),
+                data: view.data.into_owned(),
+            };
+            (name, value)
+        };
+        Ok(StateDict(self.state()?.into_iter().map(owned).collect()))
+    }
+
     /// The state under `slot.parameter`, for example `exp_avg.layers.0.weight`; under `missed.parameter` how many steps had no
-    /// gradient for it, where some had none.
+    /// gradient for it, where some had none. What is in host memory is not copied.
     ///
     /// # Errors
     /// [`TrainError::Backend`] when the device cannot be read.
-    pub fn state_dict(&self) -> Result<StateDict, TrainError> {
+    pub fn state(&self) -> Result<BTreeMap<String, TensorView<'_>>, TrainError> {
         let mut dict = BTreeMap::new();
         for parameter in self.parameters.values() {
             for (index, slot) in self.rule.slots().into_iter().enumerate() {
                 let data = match &parameter.state {
-                    State::Host(state) => state.get(index).cloned().unwrap_or_default(),
-                    State::Device(state) => match state.get(index) {
+                    State::Host(state) => {
+                        Cow::Borrowed(state.get(index).map_or(&[][..], Vec::as_slice))
+                    }
+                    State::Device(state) => Cow::Owned(match state.get(index) {
                         Some(tensor) => tensor
                             .clone()
                             .try_into_vec_as::<f32>()
                             .map_err(TrainError::backend)?,
                         None => Vec::new(),
-                    },
+                    }),
                 };
-                let value = TensorValue {
-                    shape: parameter.shape.clone(),
+                let view = TensorView {
+                    shape: &parameter.shape,
                     data,
                 };
-                dict.insert(format!("{slot}.{}", parameter.name), value);
+                dict.insert(format!("{slot}.{}", parameter.name), view);
             }
             let missed = self.steps.saturating_sub(parameter.updates);
             if missed > 0 {
-                let value = TensorValue {
-                    shape: vec![2],
-                    data: [missed / SPLIT, missed % SPLIT].map(|x| x as f32).to_vec(),
+                let view = TensorView {
+                    shape: &[2],
+                    data: [missed / SPLIT, missed % SPLIT]
+                        .map(|x| x as f32)
+                        .to_vec()
+                        .into(),
                 };
-                dict.insert(format!("{MISSED}.{}", parameter.name), value);
+                dict.insert(format!("{MISSED}.{}", parameter.name), view);
             }
         }
-        Ok(StateDict(dict))
+        Ok(dict)
     }
 
-    /// Takes up a state that [`state_dict`](Self::state_dict) gave after `steps` updates.
+    /// Gives up the state: no update follows.
+    pub(crate) fn release(&mut self) {
+        self.parameters = HashMap::new();
+    }
+
+    /// Takes up a state that [`state`](Self::state) gave after `steps` updates.
     ///
     /// # Errors
     /// The first name that is missing, superfluous or of another shape, in words.
