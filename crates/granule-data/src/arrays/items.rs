@@ -58,8 +58,8 @@ pub fn read_items(path: &Path, shape: &Shape, options: &ArrayOptions) -> Result<
                     error => error,
                 })?;
             match &mut items {
-                Items::Pixels(pixels) => images::transposed(pixels, width, height),
-                Items::Values(values) => images::transposed(values, width, height),
+                Items::Pixels(pixels) => images::transposed(pixels, width, height, path)?,
+                Items::Values(values) => images::transposed(values, width, height, path)?,
             }
             Ok(items)
         }
