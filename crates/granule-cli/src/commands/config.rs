@@ -99,7 +99,8 @@ fn search(word: &str, as_json: bool) -> anyhow::Result<()> {
         let models = ModelConfig::NAMES.into_iter();
         let whole = models.chain(PRESETS.iter().map(|preset| preset.name));
         let whole = nearest(word, whole).map(str::to_owned);
-        let near = whole.or_else(|| keys::nearest(word, names).map(|near| near.path.clone()));
+        let near = keys::nearest(word, names).map(|near| near.path.clone());
+        let near = near.or(whole);
         return Err(match near {
             Some(near) => usage.hint(format!("did you mean `granule config {near}`? {all}")),
             None => usage.hint(all),
