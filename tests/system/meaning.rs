@@ -346,7 +346,7 @@ fn arrays_by_columns_are_set_upright_by_every_command() {
     let (height, width, count) = (8, 12, 120);
     // The upper half is bright, or the left one.
     let level = |i: usize, y: usize, x: usize| -> u8 {
-        let bright = if i % 2 == 0 {
+        let bright = if i.is_multiple_of(2) {
             y < height / 2
         } else {
             x < width / 2

@@ -312,7 +312,7 @@ mod tests {
 
     #[test]
     fn the_help_says_what_the_defaults_are() {
-        for name in ModelConfig::NAMES {
+        for name in ModelConfig::names() {
             let model = ModelConfig::from_name(name).unwrap();
             let config = RunConfig::recipe(model, Default::default());
             config.validate().unwrap();

@@ -9,10 +9,10 @@ use granule_ops::relu_max_pool2d;
 use serde::{Deserialize, Serialize};
 
 use crate::layers::{
-    Mode, check_dropout, check_size, convolve, dense, normalize, to_features, to_images,
+    check_dropout, check_size, convolve, dense, normalize, to_features, to_images,
 };
 use crate::parameters::{Parameters, Window};
-use crate::{DropoutStream, Initialization, InputShape, ModelError};
+use crate::{Initialization, InputShape, Mode, Model, ModelError, ModelSettings};
 
 /// Configuration of [`Cnn`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -50,13 +50,21 @@ impl Default for CnnConfig {
     }
 }
 
-impl CnnConfig {
-    /// Checks every setting against its range, and that the image is large enough for every pool.
-    ///
-    /// # Errors
-    ///
-    /// [`ModelError::Config`] names the setting, its value and the values allowed.
-    pub fn validate(&self, input: &InputShape, outputs: usize) -> Result<(), ModelError> {
+impl ModelSettings for CnnConfig {
+    type Model = Cnn;
+    const KIND: &'static str = "cnn";
+    const SUMMARY: &'static str = "Plain convolutional network.";
+
+    fn first_weight(&self) -> Option<&'static str> {
+        Some("stages.0.0.conv.weight")
+    }
+
+    #[cfg(feature = "schema")]
+    fn schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        <Self as schemars::JsonSchema>::json_schema(generator)
+    }
+
+    fn validate(&self, input: &InputShape, outputs: usize) -> Result<(), ModelError> {
         input.validate()?;
         let [channels, height, width] = input.image("cnn")?;
         check_size("input.channels", channels)?;
@@ -84,13 +92,12 @@ impl CnnConfig {
         check_dropout("dropout", self.dropout)
     }
 
-    pub(crate) fn build(
+    fn build(
         &self,
         input: &InputShape,
         outputs: usize,
         p: &mut Parameters<'_>,
     ) -> Result<Cnn, ModelError> {
-        self.validate(input, outputs)?;
         let image = input.image("cnn")?;
         let mut inputs = image[0];
         let stages = p.scope("stages", |p| {
@@ -111,7 +118,9 @@ impl CnnConfig {
             dropout: self.dropout,
         })
     }
+}
 
+impl CnnConfig {
     fn stage(
         &self,
         inputs: usize,
@@ -144,19 +153,8 @@ pub struct Cnn {
     dropout: f64,
 }
 
-impl Cnn {
-    /// Logits or values, without dropout and with batch norm's running statistics.
-    pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        self.run(x, Mode::Inference)
-    }
-
-    /// Logits or values, with dropout drawn from `dropout`; on an autodiff device batch norm uses the batch's statistics
-    /// and updates its running ones.
-    pub fn forward_train(&self, x: Tensor<2>, dropout: &mut DropoutStream) -> Tensor<2> {
-        self.run(x, Mode::Training(dropout))
-    }
-
-    pub(crate) fn run(&self, x: Tensor<2>, mut mode: Mode<'_>) -> Tensor<2> {
+impl Model for Cnn {
+    fn run(&self, x: Tensor<2>, mut mode: Mode<'_>) -> Result<Tensor<2>, ModelError> {
         let mut x = to_images(x, self.image);
         for stage in &self.stages {
             for (i, block) in stage.iter().enumerate() {
@@ -170,7 +168,7 @@ impl Cnn {
         let x = mode.dropout(to_features(x), self.dropout);
         let x = relu(dense(&self.hidden, x, &mode));
         let x = mode.dropout(x, self.dropout);
-        dense(&self.output, x, &mode)
+        Ok(dense(&self.output, x, &mode))
     }
 }
 

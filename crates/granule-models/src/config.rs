@@ -1,17 +1,216 @@
-//! The choice of a model as data.
+//! The choice of a model as data: an open set, to which a program adds its own.
+
+use std::any::{Any, TypeId};
+use std::fmt::{self, Debug};
+use std::sync::{PoisonError, RwLock};
 
 use burn::tensor::Device;
-use serde::{Deserialize, Serialize};
-
 use granule_dynamics::composite::MultiGranularityConfig;
+use serde::de::{self, DeserializeOwned, Deserializer};
+use serde::{Deserialize, Serialize, Serializer};
 
+use crate::content::{Held, HeldError};
 use crate::parameters::Parameters;
 use crate::{
-    Cnn, CnnConfig, InputShape, LeNet, LeNetConfig, Mlp, MlpConfig, ModelError, Network, Rate,
-    RateConfig, ResNet, ResNetConfig, StateDict, multi_granularity,
+    CnnConfig, InputShape, LeNetConfig, MlpConfig, Model, ModelError, Network, RateConfig,
+    ResNetConfig, StateDict,
 };
 
-/// A model and its settings; in a configuration file `kind` names the model.
+/// The models that are always there, by the order in which they are listed.
+const BUILT_IN: &[Entry] = &[
+    Entry::of::<MlpConfig>(),
+    Entry::of::<LeNetConfig>(),
+    Entry::of::<CnnConfig>(),
+    Entry::of::<ResNetConfig>(),
+    Entry::of::<RateConfig>(),
+    Entry::of::<MultiGranularityConfig>(),
+];
+
+/// The models of the program.
+static REGISTERED: RwLock<Vec<Entry>> = RwLock::new(Vec::new());
+
+/// The settings of a model: what a configuration file says of it, and how it is built from that.
+///
+/// With [`register`], a type of a program becomes one of the models that granule knows by name: in configuration files,
+/// checkpoints, model files and [`Classifier`](crate::Classifier).
+///
+/// ```
+/// use burn::module::Module;
+/// use burn::nn::Linear;
+/// use burn::tensor::{Tensor, activation::softplus};
+/// use granule_models::{
+///     Initialization, InputShape, Mode, Model, ModelConfig, ModelError, ModelSettings, Parameters,
+/// };
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// #[serde(default, deny_unknown_fields)]
+/// struct SoftplusConfig {
+///     units: usize,
+/// }
+///
+/// impl Default for SoftplusConfig {
+///     fn default() -> Self {
+///         Self { units: 64 }
+///     }
+/// }
+///
+/// #[derive(Module, Debug)]
+/// struct Softplus {
+///     hidden: Linear,
+///     output: Linear,
+/// }
+///
+/// impl Model for Softplus {
+///     fn run(&self, x: Tensor<2>, _: Mode<'_>) -> Result<Tensor<2>, ModelError> {
+///         Ok(self.output.forward(softplus(self.hidden.forward(x), 1.0)))
+///     }
+/// }
+///
+/// impl ModelSettings for SoftplusConfig {
+///     type Model = Softplus;
+///     const KIND: &'static str = "softplus";
+///     const SUMMARY: &'static str = "One hidden layer of softplus units.";
+///
+///     fn build(&self, input: &InputShape, outputs: usize, p: &mut Parameters<'_>) -> Result<Softplus, ModelError> {
+///         Ok(Softplus {
+///             hidden: p.linear("hidden", [input.len(), self.units], Initialization::He)?,
+///             output: p.linear("output", [self.units, outputs], Initialization::Xavier)?,
+///         })
+///     }
+/// }
+///
+/// granule_models::register::<SoftplusConfig>()?;
+/// let config = ModelConfig::from_name("softplus")?;
+/// assert_eq!(config.get::<SoftplusConfig>().map(|own| own.units), Some(64));
+/// # Ok::<(), ModelError>(())
+/// ```
+pub trait ModelSettings:
+    Clone + Debug + Default + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static
+{
+    /// What is built.
+    type Model: Model;
+
+    /// The name of the model in configuration files: `kind`.
+    const KIND: &'static str;
+
+    /// The model in one line, for lists of models.
+    const SUMMARY: &'static str;
+
+    /// Checks every setting against its range and against the input.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::Config`] names the setting, its value and the values allowed.
+    fn validate(&self, input: &InputShape, outputs: usize) -> Result<(), ModelError> {
+        let _ = outputs;
+        input.validate()
+    }
+
+    /// Builds the model from `parameters`, which are drawn from a seed or those of a file. What is asked for has been
+    /// [validated](Self::validate).
+    ///
+    /// # Errors
+    ///
+    /// Those of `parameters`.
+    fn build(
+        &self,
+        input: &InputShape,
+        outputs: usize,
+        parameters: &mut Parameters<'_>,
+    ) -> Result<Self::Model, ModelError>;
+
+    /// The name, in [`crate::state`], of the weight that sees the raw input, which reports draw: `[features, units]`,
+    /// `[inputs of a step, units]` or `[filters, channels, height, width]`. Default none.
+    fn first_weight(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// The time of one step of a sequence, in ms, for models of sequences. Default none.
+    fn time_step(&self) -> Option<f64> {
+        None
+    }
+
+    /// The JSON Schema of the settings. Default any table.
+    #[cfg(feature = "schema")]
+    fn schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let _ = generator;
+        schemars::json_schema!({"type": "object"})
+    }
+
+    /// Builds the model on a device. Its weights are drawn on the host from `seed` and each parameter's path, so
+    /// one seed starts from the same ones on every device. On an autodiff device the model is ready to train.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`validate`](Self::validate) and [`build`](Self::build).
+    fn init(
+        &self,
+        input: &InputShape,
+        outputs: usize,
+        seed: u64,
+        device: &Device,
+    ) -> Result<Self::Model, ModelError> {
+        self.validate(input, outputs)?;
+        self.build(input, outputs, &mut Parameters::drawn(seed, device))
+    }
+}
+
+/// Adds a model of the program's own to those that are known by name.
+///
+/// # Errors
+///
+/// [`ModelError::KindTaken`] when another type has the name.
+pub fn register<S: ModelSettings>() -> Result<(), ModelError> {
+    let entry = Entry::of::<S>();
+    let mut registered = REGISTERED.write().unwrap_or_else(PoisonError::into_inner);
+    let known = BUILT_IN.iter().chain(registered.iter());
+    match { known }.find(|known| known.kind == entry.kind) {
+        None => registered.push(entry),
+        Some(known) if (known.id)() == (entry.id)() => {}
+        Some(_) => return Err(ModelError::KindTaken { kind: entry.kind }),
+    }
+    Ok(())
+}
+
+/// A model that is known by name.
+#[derive(Clone, Copy)]
+struct Entry {
+    kind: &'static str,
+    id: fn() -> TypeId,
+    default: fn() -> ModelConfig,
+    read: fn(Held) -> Result<ModelConfig, HeldError>,
+    #[cfg(feature = "schema")]
+    schema: fn(&mut schemars::SchemaGenerator) -> schemars::Schema,
+    #[cfg(feature = "schema")]
+    summary: &'static str,
+}
+
+impl Entry {
+    const fn of<S: ModelSettings>() -> Self {
+        Self {
+            kind: S::KIND,
+            id: TypeId::of::<S>,
+            default: || ModelConfig::new(S::default()),
+            read: |held| S::deserialize(held).map(ModelConfig::new),
+            #[cfg(feature = "schema")]
+            schema: S::schema,
+            #[cfg(feature = "schema")]
+            summary: S::SUMMARY,
+        }
+    }
+
+    fn all() -> Vec<Self> {
+        let registered = REGISTERED.read().unwrap_or_else(PoisonError::into_inner);
+        BUILT_IN.iter().chain(registered.iter()).copied().collect()
+    }
+
+    fn find(kind: &str) -> Option<Self> {
+        Self::all().into_iter().find(|entry| entry.kind == kind)
+    }
+}
+
+/// A model and its settings, of any type; in a configuration file `kind` names the model.
 ///
 /// ```
 /// use granule_models::{InputShape, ModelConfig};
@@ -21,38 +220,24 @@ use crate::{
 /// config.validate(&input, 10)?;
 /// # Ok::<(), granule_models::ModelError>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
-pub enum ModelConfig {
-    /// Multilayer perceptron, for images and feature vectors.
-    Mlp(MlpConfig),
-    /// LeNet-5, for images of 28×28 and 32×32.
-    LeNet(LeNetConfig),
-    /// Plain convolutional network.
-    Cnn(CnnConfig),
-    /// Small residual network.
-    ResNet(ResNetConfig),
-    /// Rate network, for trials, and for images by rows.
-    Rate(RateConfig),
-    /// Several levels with couplers, for recordings.
-    #[serde(rename = "multi-granularity")]
-    MultiGranularity(MultiGranularityConfig),
-}
-
-impl Default for ModelConfig {
-    fn default() -> Self {
-        Self::Mlp(MlpConfig::default())
-    }
-}
+pub struct ModelConfig(Box<dyn AnySettings>);
 
 impl ModelConfig {
-    /// The names of the models that need no more than their name; a [`MULTI_GRANULARITY`](Self::MULTI_GRANULARITY) one is
-    /// described by its levels.
-    pub const NAMES: [&'static str; 5] = ["mlp", "lenet", "cnn", "resnet", "rate"];
+    /// The name of models of several levels, which are described by their levels: a name alone says nothing.
+    pub const MULTI_GRANULARITY: &'static str = MultiGranularityConfig::KIND;
 
-    /// The name of models of several levels.
-    pub const MULTI_GRANULARITY: &'static str = "multi-granularity";
+    /// Takes the settings of any model.
+    pub fn new(settings: impl ModelSettings) -> Self {
+        Self(Box::new(settings))
+    }
+
+    /// The names of the models that need no more than their name, those of the program last.
+    pub fn names() -> Vec<&'static str> {
+        let kinds = Entry::all().into_iter().map(|entry| entry.kind);
+        kinds
+            .filter(|kind| *kind != Self::MULTI_GRANULARITY)
+            .collect()
+    }
 
     /// The model of this name with its default settings.
     ///
@@ -60,45 +245,39 @@ impl ModelConfig {
     ///
     /// [`ModelError::UnknownModel`] lists the names that exist.
     pub fn from_name(name: &str) -> Result<Self, ModelError> {
-        match name {
-            "mlp" => Ok(Self::Mlp(MlpConfig::default())),
-            "lenet" => Ok(Self::LeNet(LeNetConfig::default())),
-            "cnn" => Ok(Self::Cnn(CnnConfig::default())),
-            "resnet" => Ok(Self::ResNet(ResNetConfig::default())),
-            "rate" => Ok(Self::Rate(RateConfig::default())),
-            Self::MULTI_GRANULARITY => {
-                Ok(Self::MultiGranularity(MultiGranularityConfig::default()))
-            }
-            _ => Err(ModelError::UnknownModel {
+        match Entry::find(name) {
+            Some(entry) => Ok((entry.default)()),
+            None => Err(ModelError::UnknownModel {
                 name: name.to_owned(),
-                known: Self::NAMES.join(", "),
+                known: Self::names().join(", "),
             }),
         }
     }
 
+    /// The settings as their own type, if they are of that type.
+    pub fn get<S: ModelSettings>(&self) -> Option<&S> {
+        self.0.as_any().downcast_ref()
+    }
+
+    /// As [`get`](Self::get), to change.
+    pub fn get_mut<S: ModelSettings>(&mut self) -> Option<&mut S> {
+        self.0.as_any_mut().downcast_mut()
+    }
+
     /// The model's name.
     pub fn name(&self) -> &'static str {
-        match self {
-            Self::Mlp(_) => "mlp",
-            Self::LeNet(_) => "lenet",
-            Self::Cnn(_) => "cnn",
-            Self::ResNet(_) => "resnet",
-            Self::Rate(_) => "rate",
-            Self::MultiGranularity(_) => Self::MULTI_GRANULARITY,
-        }
+        self.0.kind()
     }
 
     /// The name, in [`crate::state`], of the weight that sees the raw input: `[features, units]` for mlp,
     /// `[inputs of a step, units]` for rate, `[filters, channels, height, width]` for the others; none for several levels.
     pub fn first_weight(&self) -> Option<&'static str> {
-        match self {
-            Self::Mlp(_) => Some("layers.0.weight"),
-            Self::LeNet(_) => Some("conv1.weight"),
-            Self::Cnn(_) => Some("stages.0.0.conv.weight"),
-            Self::ResNet(_) => Some("stem.conv.weight"),
-            Self::Rate(_) => Some("network.input"),
-            Self::MultiGranularity(_) => None,
-        }
+        self.0.first_weight()
+    }
+
+    /// The time of one step of a sequence, in ms; none for models that take no sequences.
+    pub fn time_step(&self) -> Option<f64> {
+        self.0.time_step()
     }
 
     /// Checks every setting against its range and against the input.
@@ -107,14 +286,24 @@ impl ModelConfig {
     ///
     /// [`ModelError::Config`] names the setting, its value and the values allowed.
     pub fn validate(&self, input: &InputShape, outputs: usize) -> Result<(), ModelError> {
-        match self {
-            Self::Mlp(config) => config.validate(input, outputs),
-            Self::LeNet(config) => config.validate(input, outputs),
-            Self::Cnn(config) => config.validate(input, outputs),
-            Self::ResNet(config) => config.validate(input, outputs),
-            Self::Rate(config) => config.validate(input, outputs),
-            Self::MultiGranularity(config) => multi_granularity::validate(config, input),
-        }
+        self.0.validate(input, outputs)
+    }
+
+    /// Builds the model on a device. Its weights are drawn on the host from `seed` and each parameter's path, so
+    /// one seed starts from the same ones on every device. On an autodiff device the model is ready to train.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`validate`](Self::validate).
+    pub fn init(
+        &self,
+        input: &InputShape,
+        outputs: usize,
+        seed: u64,
+        device: &Device,
+    ) -> Result<Network, ModelError> {
+        self.0
+            .build(input, outputs, &mut Parameters::drawn(seed, device))
     }
 
     /// Builds the model on a device with the weights of `state`, drawing none.
@@ -131,58 +320,185 @@ impl ModelConfig {
         device: &Device,
     ) -> Result<Network, ModelError> {
         let mut parameters = Parameters::stored(state, device);
-        let network = self.build(input, outputs, &mut parameters)?;
+        let network = self.0.build(input, outputs, &mut parameters)?;
         parameters.finish()?;
         Ok(network)
+    }
+}
+
+impl<S: ModelSettings> From<S> for ModelConfig {
+    fn from(settings: S) -> Self {
+        Self::new(settings)
+    }
+}
+
+impl Default for ModelConfig {
+    fn default() -> Self {
+        Self::new(MlpConfig::default())
+    }
+}
+
+impl Clone for ModelConfig {
+    fn clone(&self) -> Self {
+        Self(self.0.clone_box())
+    }
+}
+
+impl PartialEq for ModelConfig {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.equals(&*other.0)
+    }
+}
+
+impl Debug for ModelConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Serialize for ModelConfig {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Named<'a> {
+            kind: &'a str,
+            #[serde(flatten)]
+            settings: &'a dyn erased_serde::Serialize,
+        }
+        Named {
+            kind: self.0.kind(),
+            settings: self.0.as_serialize(),
+        }
+        .serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for ModelConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        use de::Error;
+
+        let Held::Table(mut table) = Held::deserialize(deserializer)? else {
+            return Err(D::Error::custom("a model is a table with its `kind`"));
+        };
+        let place = table.iter().position(|(key, _)| key == "kind");
+        let kind = match place.map(|place| table.remove(place).1) {
+            Some(Held::Text(kind)) => kind,
+            Some(_) => return Err(D::Error::custom("`kind` is the name of a model, in quotes")),
+            None => return Err(D::Error::missing_field("kind")),
+        };
+        match Entry::find(&kind) {
+            Some(entry) => (entry.read)(Held::Table(table)).map_err(D::Error::custom),
+            None => {
+                let known: Vec<String> = Entry::all()
+                    .iter()
+                    .map(|entry| format!("`{}`", entry.kind))
+                    .collect();
+                let known = known.join(", ");
+                Err(D::Error::custom(format_args!(
+                    "unknown variant `{kind}`, expected one of {known}"
+                )))
+            }
+        }
+    }
+}
+
+#[cfg(feature = "schema")]
+impl schemars::JsonSchema for ModelConfig {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "ModelConfig".into()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        use serde_json::{Value, json};
+
+        let models: Vec<Value> = Entry::all()
+            .into_iter()
+            .map(|entry| {
+                let mut schema = (entry.schema)(generator);
+                let table = schema.ensure_object();
+                table.insert("description".to_owned(), entry.summary.into());
+                let properties = table.entry("properties").or_insert_with(|| json!({}));
+                if let Value::Object(properties) = properties {
+                    let kind = json!({"type": "string", "const": entry.kind});
+                    properties.insert("kind".to_owned(), kind);
+                }
+                let required = table.entry("required").or_insert_with(|| json!([]));
+                if let Value::Array(required) = required {
+                    required.push("kind".into());
+                }
+                schema.to_value()
+            })
+            .collect();
+        schemars::json_schema!({
+            "description": "A model and its settings; `kind` names the model.",
+            "oneOf": models,
+        })
+    }
+}
+
+/// [`ModelSettings`] whose type is not known.
+trait AnySettings: Debug + Send + Sync {
+    fn as_any(&self) -> &dyn Any;
+    fn as_any_mut(&mut self) -> &mut dyn Any;
+    fn as_serialize(&self) -> &dyn erased_serde::Serialize;
+    fn clone_box(&self) -> Box<dyn AnySettings>;
+    fn equals(&self, other: &dyn AnySettings) -> bool;
+    fn kind(&self) -> &'static str;
+    fn first_weight(&self) -> Option<&'static str>;
+    fn time_step(&self) -> Option<f64>;
+    fn validate(&self, input: &InputShape, outputs: usize) -> Result<(), ModelError>;
+    fn build(
+        &self,
+        input: &InputShape,
+        outputs: usize,
+        parameters: &mut Parameters<'_>,
+    ) -> Result<Network, ModelError>;
+}
+
+impl<S: ModelSettings> AnySettings for S {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self
+    }
+
+    fn as_serialize(&self) -> &dyn erased_serde::Serialize {
+        self
+    }
+
+    fn clone_box(&self) -> Box<dyn AnySettings> {
+        Box::new(self.clone())
+    }
+
+    fn equals(&self, other: &dyn AnySettings) -> bool {
+        other.as_any().downcast_ref() == Some(self)
+    }
+
+    fn kind(&self) -> &'static str {
+        S::KIND
+    }
+
+    fn first_weight(&self) -> Option<&'static str> {
+        ModelSettings::first_weight(self)
+    }
+
+    fn time_step(&self) -> Option<f64> {
+        ModelSettings::time_step(self)
+    }
+
+    fn validate(&self, input: &InputShape, outputs: usize) -> Result<(), ModelError> {
+        ModelSettings::validate(self, input, outputs)
     }
 
     fn build(
         &self,
         input: &InputShape,
         outputs: usize,
-        p: &mut Parameters<'_>,
+        parameters: &mut Parameters<'_>,
     ) -> Result<Network, ModelError> {
-        Ok(match self {
-            Self::Mlp(config) => Network::Mlp(config.build(input, outputs, p)?),
-            Self::LeNet(config) => Network::LeNet(config.build(input, outputs, p)?),
-            Self::Cnn(config) => Network::Cnn(config.build(input, outputs, p)?),
-            Self::ResNet(config) => Network::ResNet(config.build(input, outputs, p)?),
-            Self::Rate(config) => Network::Rate(config.build(input, outputs, p)?),
-            Self::MultiGranularity(config) => {
-                Network::MultiGranularity(multi_granularity::build(config, input, outputs, p)?)
-            }
-        })
+        // What does not fit is refused before its weights are drawn.
+        ModelSettings::validate(self, input, outputs)?;
+        ModelSettings::build(self, input, outputs, parameters).map(Network::new)
     }
-}
-
-/// Gives every configuration its `init`.
-macro_rules! init {
-    ($($config:ty => $model:ty,)+) => {$(
-        impl $config {
-            /// Builds the model on a device. Its weights are drawn on the host from `seed` and each parameter's path, so
-            /// one seed starts from the same ones on every device. On an autodiff device the model is ready to train.
-            ///
-            /// # Errors
-            ///
-            /// Those of [`validate`](Self::validate).
-            pub fn init(
-                &self,
-                input: &InputShape,
-                outputs: usize,
-                seed: u64,
-                device: &Device,
-            ) -> Result<$model, ModelError> {
-                self.build(input, outputs, &mut Parameters::drawn(seed, device))
-            }
-        }
-    )+};
-}
-
-init! {
-    ModelConfig => Network,
-    MlpConfig => Mlp,
-    LeNetConfig => LeNet,
-    CnnConfig => Cnn,
-    ResNetConfig => ResNet,
-    RateConfig => Rate,
 }

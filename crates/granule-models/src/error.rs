@@ -18,6 +18,12 @@ pub enum ModelError {
         /// The names that exist, separated by commas.
         known: String,
     },
+    /// Two types of a program have the same name for a model, or one has that of a model of granule.
+    #[error("there is another model called \"{kind}\"; give yours a KIND of its own")]
+    KindTaken {
+        /// The name.
+        kind: &'static str,
+    },
     /// A setting is outside its range.
     #[error("{field} = {value} is not allowed: {allowed}")]
     Config {
@@ -239,7 +245,8 @@ impl ModelError {
         }
     }
 
-    pub(crate) fn config(
+    /// A setting outside its range.
+    pub fn config(
         field: impl Into<String>,
         value: impl std::fmt::Display,
         allowed: impl Into<String>,

@@ -1,8 +1,6 @@
 //! What the models share: activation, initialisation, and the cheapest call of each operation.
 
-use std::cell::RefCell;
-
-use burn::module::{Param, ParamId};
+use burn::module::Param;
 use burn::nn::BatchNorm;
 use burn::nn::conv::Conv2d;
 use burn::nn::{Linear, PaddingConfig2d};
@@ -11,7 +9,7 @@ use burn::tensor::{Tensor, activation};
 use granule_ops::{Conv2dOptions, conv2d};
 use serde::{Deserialize, Serialize};
 
-use crate::{DropoutStream, ModelError};
+use crate::{Mode, ModelError};
 
 /// The nonlinearity between layers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,38 +50,6 @@ pub enum Initialization {
     He,
     /// Glorot and Bengio 2010, uniform: U(−b, b) with b = √(6 / (fan_in + fan_out)); made for tanh and sigmoid.
     Xavier,
-}
-
-/// Inference, training with its dropout masks, or inference that notes what each layer gives.
-pub(crate) enum Mode<'a> {
-    Inference,
-    Training(&'a mut DropoutStream),
-    Tracing(&'a Trace),
-}
-
-/// The shapes that layers gave, batch first, in the order in which they ran; each under a parameter of its layer.
-#[derive(Debug, Default)]
-pub(crate) struct Trace(pub RefCell<Vec<(ParamId, Vec<usize>)>>);
-
-impl Mode<'_> {
-    pub(crate) fn dropout<const D: usize>(&mut self, x: Tensor<D>, probability: f64) -> Tensor<D> {
-        match self {
-            Self::Inference | Self::Tracing(_) => x,
-            Self::Training(stream) => stream.apply(x, probability),
-        }
-    }
-
-    /// Notes what the layer with this parameter gave.
-    pub(crate) fn note<const P: usize, const D: usize>(
-        &self,
-        parameter: &Param<Tensor<P>>,
-        x: &Tensor<D>,
-    ) {
-        if let Self::Tracing(trace) = self {
-            let entry = (parameter.id, x.dims().to_vec());
-            trace.0.borrow_mut().push(entry);
-        }
-    }
 }
 
 pub(crate) fn dense(layer: &Linear, x: Tensor<2>, mode: &Mode<'_>) -> Tensor<2> {

@@ -8,9 +8,9 @@ use burn::tensor::activation::relu;
 use granule_ops::relu_max_pool2d;
 use serde::{Deserialize, Serialize};
 
-use crate::layers::{Mode, check_dropout, check_size, convolve, dense, to_features, to_images};
+use crate::layers::{check_dropout, check_size, convolve, dense, to_features, to_images};
 use crate::parameters::{Parameters, Window};
-use crate::{DropoutStream, Initialization, InputShape, ModelError};
+use crate::{Initialization, InputShape, Mode, Model, ModelError, ModelSettings};
 
 /// Configuration of [`LeNet`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,13 +33,21 @@ impl Default for LeNetConfig {
     }
 }
 
-impl LeNetConfig {
-    /// Checks every setting against its range, and that the input is an image of 28×28 or 32×32.
-    ///
-    /// # Errors
-    ///
-    /// [`ModelError::Config`] names the setting, its value and the values allowed.
-    pub fn validate(&self, input: &InputShape, outputs: usize) -> Result<(), ModelError> {
+impl ModelSettings for LeNetConfig {
+    type Model = LeNet;
+    const KIND: &'static str = "lenet";
+    const SUMMARY: &'static str = "LeNet-5, for images of 28×28 and 32×32.";
+
+    fn first_weight(&self) -> Option<&'static str> {
+        Some("conv1.weight")
+    }
+
+    #[cfg(feature = "schema")]
+    fn schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        <Self as schemars::JsonSchema>::json_schema(generator)
+    }
+
+    fn validate(&self, input: &InputShape, outputs: usize) -> Result<(), ModelError> {
         input.validate()?;
         let [channels, height, width] = input.image("lenet")?;
         if !matches!((height, width), (28, 28) | (32, 32)) {
@@ -51,13 +59,12 @@ impl LeNetConfig {
         check_dropout("dropout", self.dropout)
     }
 
-    pub(crate) fn build(
+    fn build(
         &self,
         input: &InputShape,
         outputs: usize,
         p: &mut Parameters<'_>,
     ) -> Result<LeNet, ModelError> {
-        self.validate(input, outputs)?;
         let image = input.image("lenet")?;
         let padding = if image[1] == 28 { 2 } else { 0 };
         let window = |padding| Window {
@@ -97,18 +104,8 @@ pub struct LeNet {
     dropout: f64,
 }
 
-impl LeNet {
-    /// Logits or values, without dropout.
-    pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        self.run(x, Mode::Inference)
-    }
-
-    /// Logits or values, with dropout drawn from `dropout`.
-    pub fn forward_train(&self, x: Tensor<2>, dropout: &mut DropoutStream) -> Tensor<2> {
-        self.run(x, Mode::Training(dropout))
-    }
-
-    pub(crate) fn run(&self, x: Tensor<2>, mut mode: Mode<'_>) -> Tensor<2> {
+impl Model for LeNet {
+    fn run(&self, x: Tensor<2>, mut mode: Mode<'_>) -> Result<Tensor<2>, ModelError> {
         let x = to_images(x, self.image);
         let x = relu_max_pool2d(convolve(&self.conv1, x, &mode), 2);
         let x = relu_max_pool2d(convolve(&self.conv2, x, &mode), 2);
@@ -116,6 +113,6 @@ impl LeNet {
         let x = mode.dropout(x, self.dropout);
         let x = relu(dense(&self.fc2, x, &mode));
         let x = mode.dropout(x, self.dropout);
-        dense(&self.fc3, x, &mode)
+        Ok(dense(&self.fc3, x, &mode))
     }
 }

@@ -1,7 +1,8 @@
 //! Neural models as Burn modules, the granule model file, and inference.
 //!
 //! - [`ModelConfig`] describes a model as data; [`ModelConfig::init`] builds a [`Network`] on a device.
-//! - [`Mlp`], [`LeNet`], [`Cnn`], [`ResNet`], [`Rate`] and [`MultiGranularity`] are plain Burn modules, usable on their own.
+//! - [`Mlp`], [`LeNet`], [`Cnn`], [`ResNet`], [`Rate`] and [`MultiGranularity`] are Burn modules that implement [`Model`]. A
+//!   program adds its own with [`ModelSettings`] and [`register`].
 //! - [`state`] reads and writes all weights of any Burn module by name.
 //! - [`ModelFile`] is a trained model in one file: weights, configuration, classes, normalisation, provenance.
 //! - [`Classifier`] and [`Predictor`] run such a file on images and arrays.
@@ -18,6 +19,7 @@ mod checkpoint;
 mod classifier;
 mod cnn;
 mod config;
+mod content;
 mod dropout;
 mod error;
 mod file;
@@ -28,8 +30,8 @@ mod layers;
 mod learner;
 mod lenet;
 mod mlp;
+mod model;
 mod multi_granularity;
-mod network;
 mod parameters;
 mod predictor;
 mod rate;
@@ -40,7 +42,7 @@ mod tensors;
 pub use checkpoint::CheckpointFile;
 pub use classifier::{Classifier, Prediction};
 pub use cnn::{Cnn, CnnConfig};
-pub use config::ModelConfig;
+pub use config::{ModelConfig, ModelSettings, register};
 pub use dropout::DropoutStream;
 pub use error::ModelError;
 pub use file::{ModelFile, Parent, Provenance, Task};
@@ -51,8 +53,9 @@ pub use layers::{Activation, Initialization};
 pub use learner::ClassificationBatch;
 pub use lenet::{LeNet, LeNetConfig};
 pub use mlp::{Mlp, MlpConfig};
+pub use model::{Mode, Model, Network, Trace};
 pub use multi_granularity::{MultiGranularity, load_levels};
-pub use network::Network;
+pub use parameters::{Parameters, Window};
 pub use predictor::{Pixels, Predictor, Sample};
 pub use rate::{Rate, RateConfig, RateReadout};
 pub use resnet::{ResNet, ResNetConfig};

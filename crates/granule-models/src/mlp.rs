@@ -5,9 +5,9 @@ use burn::nn::Linear;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use crate::layers::{Mode, check_dropout, check_size, dense};
+use crate::layers::{check_dropout, check_size, dense};
 use crate::parameters::Parameters;
-use crate::{Activation, DropoutStream, Initialization, InputShape, ModelError};
+use crate::{Activation, Initialization, InputShape, Mode, Model, ModelError, ModelSettings};
 
 /// Configuration of [`Mlp`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,13 +37,21 @@ impl Default for MlpConfig {
     }
 }
 
-impl MlpConfig {
-    /// Checks every setting against its range.
-    ///
-    /// # Errors
-    ///
-    /// [`ModelError::Config`] names the setting, its value and the values allowed.
-    pub fn validate(&self, input: &InputShape, outputs: usize) -> Result<(), ModelError> {
+impl ModelSettings for MlpConfig {
+    type Model = Mlp;
+    const KIND: &'static str = "mlp";
+    const SUMMARY: &'static str = "Multilayer perceptron, for images and feature vectors.";
+
+    fn first_weight(&self) -> Option<&'static str> {
+        Some("layers.0.weight")
+    }
+
+    #[cfg(feature = "schema")]
+    fn schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        <Self as schemars::JsonSchema>::json_schema(generator)
+    }
+
+    fn validate(&self, input: &InputShape, outputs: usize) -> Result<(), ModelError> {
         input.validate()?;
         check_size("outputs", outputs)?;
         if self.widths.len() > 256 {
@@ -56,13 +64,12 @@ impl MlpConfig {
         check_dropout("dropout", self.dropout)
     }
 
-    pub(crate) fn build(
+    fn build(
         &self,
         input: &InputShape,
         outputs: usize,
         parameters: &mut Parameters<'_>,
     ) -> Result<Mlp, ModelError> {
-        self.validate(input, outputs)?;
         let mut sizes = vec![input.len()];
         sizes.extend(&self.widths);
         sizes.push(outputs);
@@ -97,25 +104,15 @@ pub struct Mlp {
     dropout: f64,
 }
 
-impl Mlp {
-    /// Logits or values, without dropout.
-    pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        self.run(x, Mode::Inference)
-    }
-
-    /// Logits or values, with dropout drawn from `dropout`.
-    pub fn forward_train(&self, x: Tensor<2>, dropout: &mut DropoutStream) -> Tensor<2> {
-        self.run(x, Mode::Training(dropout))
-    }
-
-    pub(crate) fn run(&self, x: Tensor<2>, mut mode: Mode<'_>) -> Tensor<2> {
+impl Model for Mlp {
+    fn run(&self, x: Tensor<2>, mut mode: Mode<'_>) -> Result<Tensor<2>, ModelError> {
         let last = self.layers.len().saturating_sub(1);
-        self.layers.iter().enumerate().fold(x, |x, (i, layer)| {
+        Ok(self.layers.iter().enumerate().fold(x, |x, (i, layer)| {
             let x = dense(layer, x, &mode);
-            match i == last {
-                true => x,
-                false => mode.dropout(self.activation.forward(x), self.dropout),
+            if i == last {
+                return x;
             }
-        })
+            mode.dropout(self.activation.forward(x), self.dropout)
+        }))
     }
 }

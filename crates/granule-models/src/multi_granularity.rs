@@ -1,13 +1,15 @@
 //! A model of several levels as a network: a sequence of inputs in, a sequence of observed quantities out.
 
 use burn::module::Module;
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::Tensor;
 use granule_dynamics::composite::{MultiGranularityConfig, MultiGranularityModel};
-use granule_dynamics::{DynamicsError, Grid, Input, Model, NoInput, Place, Series, record_every};
+use granule_dynamics::{
+    DynamicsError, Grid, Input, Model as _, NoInput, Place, Series, record_every,
+};
 
 use crate::parameters::Parameters;
 use crate::state::load_state_dict;
-use crate::{InputShape, ModelError, StateDict, TensorValue};
+use crate::{InputShape, Mode, Model, ModelError, ModelSettings, StateDict, TensorValue};
 
 /// A [`MultiGranularityModel`] over a given number of steps.
 ///
@@ -35,52 +37,59 @@ fn extents(input: &InputShape) -> Result<(usize, usize), ModelError> {
     }
 }
 
-/// Checks what can be checked without drawing the model.
-pub(crate) fn validate(
-    config: &MultiGranularityConfig,
-    input: &InputShape,
-) -> Result<(), ModelError> {
-    input.validate()?;
-    extents(input)?;
-    Ok(config.validate()?)
-}
+/// Weights are drawn from the seed in the configuration: a recording and the model that made it share them.
+impl ModelSettings for MultiGranularityConfig {
+    type Model = MultiGranularity;
+    const KIND: &'static str = "multi-granularity";
+    const SUMMARY: &'static str = "Several levels with couplers, for recordings.";
 
-/// Weights are drawn from the seed in `config`: a recording and the model that made it share them.
-pub(crate) fn build(
-    config: &MultiGranularityConfig,
-    input: &InputShape,
-    outputs: usize,
-    parameters: &mut Parameters<'_>,
-) -> Result<MultiGranularity, ModelError> {
-    validate(config, input)?;
-    let (steps, channels) = extents(input)?;
-    parameters.whole(|_, device| {
-        let model = config.init(&Place::f32(device))?;
-        let inputs = model.inputs()?;
-        let taken: usize = inputs.iter().map(|channel| channel.width).sum();
-        if taken != channels {
-            let allowed = format!("{taken} channels, of the levels that take input");
-            return Err(ModelError::config("input", input, allowed));
-        }
-        let columns: usize = model.outputs().iter().map(|output| output.width).sum();
-        let samples = outputs / columns.max(1);
-        let fits = outputs.is_multiple_of(columns.max(1))
-            && samples >= 2
-            && steps.is_multiple_of(samples - 1);
-        if !fits {
-            let allowed = format!(
-                "a multiple of the {columns} observed columns: one for each instant at equal distances over {steps} steps"
-            );
-            return Err(ModelError::config("outputs", outputs, allowed));
-        }
-        Ok(MultiGranularity {
-            every: steps / (samples - 1),
-            model,
-            steps,
-            channels,
-            columns,
+    #[cfg(feature = "schema")]
+    fn schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        <Self as schemars::JsonSchema>::json_schema(generator)
+    }
+
+    /// Checks what can be checked without drawing the model.
+    fn validate(&self, input: &InputShape, _outputs: usize) -> Result<(), ModelError> {
+        input.validate()?;
+        extents(input)?;
+        Ok(MultiGranularityConfig::validate(self)?)
+    }
+
+    fn build(
+        &self,
+        input: &InputShape,
+        outputs: usize,
+        parameters: &mut Parameters<'_>,
+    ) -> Result<MultiGranularity, ModelError> {
+        let (steps, channels) = extents(input)?;
+        parameters.whole(|_, device| {
+            let model = MultiGranularityConfig::init(self, &Place::f32(device))?;
+            let inputs = model.inputs()?;
+            let taken: usize = inputs.iter().map(|channel| channel.width).sum();
+            if taken != channels {
+                let allowed = format!("{taken} channels, of the levels that take input");
+                return Err(ModelError::config("input", input, allowed));
+            }
+            let columns: usize = model.outputs().iter().map(|output| output.width).sum();
+            let samples = outputs / columns.max(1);
+            let fits = outputs.is_multiple_of(columns.max(1))
+                && samples >= 2
+                && steps.is_multiple_of(samples - 1);
+            if !fits {
+                let allowed = format!(
+                    "a multiple of the {columns} observed columns: one for each instant at equal distances over {steps} steps"
+                );
+                return Err(ModelError::config("outputs", outputs, allowed));
+            }
+            Ok(MultiGranularity {
+                every: steps / (samples - 1),
+                model,
+                steps,
+                channels,
+                columns,
+            })
         })
-    })
+    }
 }
 
 /// Puts the weights of a [`MultiGranularity`] into such a model by itself, of either precision.
@@ -140,7 +149,7 @@ impl MultiGranularity {
     /// # Errors
     ///
     /// Those of [`simulate`](granule_dynamics::simulate()).
-    pub fn run(
+    pub fn observe(
         &self,
         batch: usize,
         steps: usize,
@@ -151,11 +160,11 @@ impl MultiGranularity {
         let (seen, _) = record_every(&dynamics, initial, input, &self.grid(steps), self.every)?;
         Ok(seen)
     }
+}
 
-    /// A whole run; NaN where it cannot be computed, as in one that diverges. [`run`](Self::run) says why.
-    pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+impl Model for MultiGranularity {
+    fn run(&self, x: Tensor<2>, _: Mode<'_>) -> Result<Tensor<2>, ModelError> {
         let [batch, _] = x.dims();
-        let device = x.device();
         let input: Box<dyn Input> = match self.channels {
             0 => Box::new(NoInput),
             channels => {
@@ -164,12 +173,19 @@ impl MultiGranularity {
             }
         };
         let width = self.samples() * self.columns;
-        match self.run(batch, self.steps, input.as_ref()) {
-            Ok(seen) => seen.swap_dims(0, 1).reshape([batch, width]),
-            Err(_) => {
-                let nothing = TensorData::new(vec![f32::NAN; batch * width], [batch, width]);
-                Tensor::from_data(nothing, &device)
-            }
-        }
+        let seen = self.observe(batch, self.steps, input.as_ref())?;
+        Ok(seen.swap_dims(0, 1).reshape([batch, width]))
+    }
+
+    fn parameter_count(&self) -> usize {
+        self.model.trainable()
+    }
+
+    fn layer_shapes(&self, _: &InputShape) -> Result<Vec<(String, Vec<usize>)>, ModelError> {
+        // Runs may be long.
+        Ok(vec![(
+            "model".to_owned(),
+            vec![self.samples(), self.columns],
+        )])
     }
 }

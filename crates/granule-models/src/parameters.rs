@@ -20,11 +20,14 @@ enum Source<'a> {
 }
 
 /// The square window of a convolution.
-#[derive(Clone, Copy)]
-pub(crate) struct Window {
-    pub(crate) kernel: usize,
-    pub(crate) stride: usize,
-    pub(crate) padding: usize,
+#[derive(Clone, Copy, Debug)]
+pub struct Window {
+    /// Its side in pixels.
+    pub kernel: usize,
+    /// How far it moves.
+    pub stride: usize,
+    /// Zeros around the image.
+    pub padding: usize,
 }
 
 /// How one parameter is drawn.
@@ -35,8 +38,9 @@ enum Draw {
     Uniform(f64),
 }
 
-/// Hands out parameters by path, which are the names of [`crate::state`].
-pub(crate) struct Parameters<'a> {
+/// Hands out the parameters of a new model by their paths, which are the names of [`crate::state`]: drawn on the host from a
+/// seed and the path, so that one seed gives one model on every device, or those of a file.
+pub struct Parameters<'a> {
     source: Source<'a>,
     device: &'a Device,
     path: Vec<String>,
@@ -63,8 +67,18 @@ impl<'a> Parameters<'a> {
         }
     }
 
-    /// Runs `build` one level deeper in the path.
-    pub(crate) fn scope<T>(
+    /// The device of the model.
+    pub fn device(&self) -> &Device {
+        self.device
+    }
+
+    /// Runs `build` one level deeper in the path: for the fields of a module within the model, by its field's name, and for
+    /// the elements of a list, by their index.
+    ///
+    /// # Errors
+    ///
+    /// Those of `build`.
+    pub fn scope<T>(
         &mut self,
         name: impl std::fmt::Display,
         build: impl FnOnce(&mut Self) -> Result<T, ModelError>,
@@ -86,8 +100,12 @@ impl<'a> Parameters<'a> {
         }
     }
 
-    /// `[inputs, outputs]` weight and a zero bias.
-    pub(crate) fn linear(
+    /// A dense layer: `[inputs, outputs]` weight and a zero bias.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::Memory`]; [`ModelError::MissingTensor`] and [`ModelError::TensorShape`] where a file has not got them.
+    pub fn linear(
         &mut self,
         name: impl std::fmt::Display,
         [inputs, outputs]: [usize; 2],
@@ -103,7 +121,11 @@ impl<'a> Parameters<'a> {
     }
 
     /// A convolution, `[outputs, inputs, kernel, kernel]` weight and, where asked for, a zero bias.
-    pub(crate) fn conv(
+    ///
+    /// # Errors
+    ///
+    /// As [`linear`](Self::linear).
+    pub fn conv(
         &mut self,
         name: impl std::fmt::Display,
         [inputs, outputs]: [usize; 2],
@@ -135,8 +157,12 @@ impl<'a> Parameters<'a> {
         })
     }
 
-    /// Scale 1, shift 0, running mean 0, running variance 1.
-    pub(crate) fn norm(
+    /// Batch norm: scale 1, shift 0, running mean 0, running variance 1.
+    ///
+    /// # Errors
+    ///
+    /// As [`linear`](Self::linear).
+    pub fn norm(
         &mut self,
         name: impl std::fmt::Display,
         channels: usize,
@@ -160,6 +186,36 @@ impl<'a> Parameters<'a> {
                 momentum: 0.1,
                 epsilon: 1e-5,
             })
+        })
+    }
+
+    /// A module that draws its own parameters, as Burn's do: from the generator of its device, seeded from the model's seed
+    /// and the path. One seed gives one module on every device of a kind, not on devices of other kinds.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::MissingTensor`], [`ModelError::UnexpectedTensor`] and [`ModelError::TensorShape`] where a file has others.
+    pub fn module<M: Module>(
+        &mut self,
+        name: impl std::fmt::Display,
+        build: impl FnOnce(&Device) -> M,
+    ) -> Result<M, ModelError> {
+        self.scope(name, |p| match p.source {
+            Source::Seed(seed) => {
+                p.device.seed(seed ^ fnv1a(&p.path.join(".")));
+                Ok(build(p.device).materialize())
+            }
+            Source::State(state) => {
+                let prefix = p.path.join(".") + ".";
+                let own = state.0.iter().filter_map(|(name, value)| {
+                    let inner = name.strip_prefix(&prefix)?;
+                    Some((inner.to_owned(), value.clone()))
+                });
+                let own = StateDict(own.collect());
+                p.taken
+                    .extend(own.0.keys().map(|name| format!("{prefix}{name}")));
+                load_state_dict(build(p.device), &own)
+            }
         })
     }
 

@@ -8,7 +8,7 @@ use granule_io::Intensity;
 use granule_io::image::{self as files, Background, Channels, Fit, Picture, Resize};
 use image::DynamicImage;
 
-use crate::{InputShape, InputSpec, ModelError, ModelFile, Network, Provenance, Task};
+use crate::{InputShape, InputSpec, Model as _, ModelError, ModelFile, Network, Provenance, Task};
 
 /// The number of samples computed together.
 const BATCH: usize = 64;
@@ -179,7 +179,9 @@ impl Predictor {
                 self.prepare(*sample, &mut values)?;
             }
             let data = TensorData::new(values, [batch.len(), len]);
-            let result = self.network.forward(Tensor::from_data(data, &self.device));
+            let result = self
+                .network
+                .forward(Tensor::from_data(data, &self.device))?;
             let result = result
                 .try_into_vec_as::<f32>()
                 .map_err(ModelError::device)?;

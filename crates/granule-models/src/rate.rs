@@ -6,12 +6,12 @@ use granule_dynamics::population::{
     Activation, Initialization, RateNetwork, RateNetworkConfig, Rectifier, Recurrence,
     RecurrentWeights, SequenceModel,
 };
-use granule_dynamics::{NormalNoise, Place, Values};
+use granule_dynamics::{Place, Values};
 use serde::{Deserialize, Serialize};
 
-use crate::layers::{Mode, check_size};
+use crate::layers::check_size;
 use crate::parameters::Parameters;
-use crate::{DropoutStream, InputShape, ModelError};
+use crate::{InputShape, Mode, Model, ModelError, ModelSettings};
 
 /// Configuration of [`Rate`]: a [`RateNetworkConfig`], which has the equation, and how its outputs are read.
 ///
@@ -145,13 +145,27 @@ impl RateConfig {
             ..RateNetworkConfig::default()
         }
     }
+}
 
-    /// Checks every setting against its range.
-    ///
-    /// # Errors
-    ///
-    /// [`ModelError::Config`] names the setting, its value and the values allowed.
-    pub fn validate(&self, input: &InputShape, outputs: usize) -> Result<(), ModelError> {
+impl ModelSettings for RateConfig {
+    type Model = Rate;
+    const KIND: &'static str = "rate";
+    const SUMMARY: &'static str = "Rate network, for trials, and for images by rows.";
+
+    fn first_weight(&self) -> Option<&'static str> {
+        Some("network.input")
+    }
+
+    fn time_step(&self) -> Option<f64> {
+        Some(self.dt)
+    }
+
+    #[cfg(feature = "schema")]
+    fn schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        <Self as schemars::JsonSchema>::json_schema(generator)
+    }
+
+    fn validate(&self, input: &InputShape, outputs: usize) -> Result<(), ModelError> {
         input.validate()?;
         let (steps, _) = extents(input)?;
         check_size("units", self.units)?;
@@ -169,13 +183,12 @@ impl RateConfig {
         }
     }
 
-    pub(crate) fn build(
+    fn build(
         &self,
         input: &InputShape,
         outputs: usize,
         parameters: &mut Parameters<'_>,
     ) -> Result<Rate, ModelError> {
-        self.validate(input, outputs)?;
         let (steps, channels) = extents(input)?;
         let readout = self.readout.of(input);
         let width = match readout {
@@ -194,7 +207,6 @@ impl RateConfig {
                 config: self.clone(),
                 input: *input,
                 readout,
-                outputs,
             })
         })
     }
@@ -231,41 +243,17 @@ pub struct Rate {
     input: InputShape,
     #[module(skip)]
     readout: RateReadout,
-    outputs: usize,
 }
 
-impl Rate {
-    /// Logits or values, without noise.
-    pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        self.run(x, Mode::Inference)
-    }
-
-    /// Logits or values, with the network's noise drawn for the step that `dropout` belongs to.
-    pub fn forward_train(&self, x: Tensor<2>, dropout: &mut DropoutStream) -> Tensor<2> {
-        self.run(x, Mode::Training(dropout))
-    }
-
-    /// What the model was made from.
-    pub fn config(&self) -> &RateConfig {
-        &self.config
-    }
-
-    pub(crate) fn run(&self, x: Tensor<2>, mode: Mode<'_>) -> Tensor<2> {
+impl Model for Rate {
+    fn run(&self, x: Tensor<2>, mode: Mode<'_>) -> Result<Tensor<2>, ModelError> {
         let (noise, mode) = match mode {
             Mode::Training(stream) => (stream.noise(), Mode::Inference),
             mode => (None, mode),
         };
-        self.run_with(x, noise, &mode)
-    }
-
-    fn run_with(&self, x: Tensor<2>, noise: Option<NormalNoise>, mode: &Mode<'_>) -> Tensor<2> {
         let [batch, _] = x.dims();
-        let device = x.device();
         let sequence = self.sequence(x, batch);
-        let Ok(trajectory) = self.network.forward(sequence, noise) else {
-            // Widths were matched when the network was built: all that can be refused is a batch of none.
-            return Tensor::zeros([batch, self.outputs], &device);
-        };
+        let trajectory = self.network.forward(sequence, noise)?;
         if let Some(input) = &self.network.input {
             mode.note(input, &trajectory.rates);
         }
@@ -274,13 +262,38 @@ impl Rate {
             mode.note(&readout.raw, &outputs);
         }
         let [_, steps, width] = outputs.dims();
-        match self.readout {
+        Ok(match self.readout {
             RateReadout::Auto | RateReadout::Last => {
                 outputs.narrow(1, steps - 1, 1).reshape([batch, width])
             }
             RateReadout::Mean => outputs.mean_dim(1).reshape([batch, width]),
             RateReadout::Sequence => outputs.reshape([batch, steps * width]),
+        })
+    }
+
+    fn fixed_count(&self) -> usize {
+        let network = &self.network;
+        let pattern = match &network.recurrent {
+            RecurrentWeights::Dense(dense) => dense.pattern.as_ref(),
+            RecurrentWeights::LowRank(low_rank) => low_rank.background.as_ref(),
+        };
+        let units = network.readout.as_ref().and_then(|out| out.units.as_ref());
+        let matrices = [pattern, units].into_iter().flatten();
+        let mut count = matrices.map(|x| x.lazy_shape().num_elements()).sum();
+        if self.config.time_constant_bounds.is_none() {
+            count += network.time_constant.len();
         }
+        if !self.config.train_initial_state {
+            count += network.initial.len();
+        }
+        count
+    }
+}
+
+impl Rate {
+    /// What the model was made from.
+    pub fn config(&self) -> &RateConfig {
+        &self.config
     }
 
     /// `[batch, steps, inputs]`
@@ -297,24 +310,5 @@ impl Rate {
             InputShape::Sequence { steps, channels } => x.reshape([batch, steps, channels]),
             InputShape::Vector { len } => x.reshape([batch, 1, len]),
         }
-    }
-
-    /// The number of values that no training changes.
-    pub(crate) fn fixed_count(&self) -> usize {
-        let network = &self.network;
-        let pattern = match &network.recurrent {
-            RecurrentWeights::Dense(dense) => dense.pattern.as_ref(),
-            RecurrentWeights::LowRank(low_rank) => low_rank.background.as_ref(),
-        };
-        let units = network.readout.as_ref().and_then(|out| out.units.as_ref());
-        let matrices = [pattern, units].into_iter().flatten();
-        let mut count = matrices.map(|x| x.lazy_shape().num_elements()).sum();
-        if self.config.time_constant_bounds.is_none() {
-            count += network.time_constant.len();
-        }
-        if !self.config.train_initial_state {
-            count += network.initial.len();
-        }
-        count
     }
 }

@@ -10,9 +10,9 @@ use granule_ops::relu_max_pool2d;
 use serde::{Deserialize, Serialize};
 
 use crate::cnn::ConvBlock;
-use crate::layers::{Mode, check_dropout, check_size, dense, to_images};
+use crate::layers::{check_dropout, check_size, dense, to_images};
 use crate::parameters::Parameters;
-use crate::{DropoutStream, Initialization, InputShape, ModelError};
+use crate::{Initialization, InputShape, Mode, Model, ModelError, ModelSettings};
 
 /// Configuration of [`ResNet`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -41,13 +41,21 @@ impl Default for ResNetConfig {
     }
 }
 
-impl ResNetConfig {
-    /// Checks every setting against its range.
-    ///
-    /// # Errors
-    ///
-    /// [`ModelError::Config`] names the setting, its value and the values allowed.
-    pub fn validate(&self, input: &InputShape, outputs: usize) -> Result<(), ModelError> {
+impl ModelSettings for ResNetConfig {
+    type Model = ResNet;
+    const KIND: &'static str = "resnet";
+    const SUMMARY: &'static str = "Small residual network.";
+
+    fn first_weight(&self) -> Option<&'static str> {
+        Some("stem.conv.weight")
+    }
+
+    #[cfg(feature = "schema")]
+    fn schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        <Self as schemars::JsonSchema>::json_schema(generator)
+    }
+
+    fn validate(&self, input: &InputShape, outputs: usize) -> Result<(), ModelError> {
         input.validate()?;
         let [channels, height, width] = input.image("resnet")?;
         check_size("input.channels", channels)?;
@@ -75,13 +83,12 @@ impl ResNetConfig {
         check_dropout("dropout", self.dropout)
     }
 
-    pub(crate) fn build(
+    fn build(
         &self,
         input: &InputShape,
         outputs: usize,
         p: &mut Parameters<'_>,
     ) -> Result<ResNet, ModelError> {
-        self.validate(input, outputs)?;
         let image = input.image("resnet")?;
         let widths = match (self.widths.as_slice(), self.depth) {
             ([], 9) => vec![64, 128, 256, 512],
@@ -212,19 +219,8 @@ pub struct ResNet {
     global_max: bool,
 }
 
-impl ResNet {
-    /// Logits or values, without dropout and with batch norm's running statistics.
-    pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        self.run(x, Mode::Inference)
-    }
-
-    /// Logits or values, with dropout drawn from `dropout`; on an autodiff device batch norm uses the batch's statistics
-    /// and updates its running ones.
-    pub fn forward_train(&self, x: Tensor<2>, dropout: &mut DropoutStream) -> Tensor<2> {
-        self.run(x, Mode::Training(dropout))
-    }
-
-    pub(crate) fn run(&self, x: Tensor<2>, mut mode: Mode<'_>) -> Tensor<2> {
+impl Model for ResNet {
+    fn run(&self, x: Tensor<2>, mut mode: Mode<'_>) -> Result<Tensor<2>, ModelError> {
         let x = to_images(x, self.image);
         let x = relu(self.stem.apply(x, &mode));
         let x = self.blocks.iter().fold(x, |x, block| block.run(x, &mode));
@@ -237,7 +233,7 @@ impl ResNet {
                 .reshape([batch, channels]),
         };
         let x = mode.dropout(x, self.dropout);
-        dense(&self.output, x, &mode)
+        Ok(dense(&self.output, x, &mode))
     }
 }
 

@@ -324,7 +324,7 @@ impl Recorded {
         let steps = (window.samples.end - 1) * self.every;
         for trials in window.trials.chunks(batch.max(1)) {
             let input = self.given(trials, steps, device);
-            let seen = network.run(trials.len(), steps, input.as_ref())?;
+            let seen = network.observe(trials.len(), steps, input.as_ref())?;
             let seen = seen.try_into_vec_as::<f32>().map_err(TrainError::backend)?;
             sink(trials, &seen);
         }

@@ -11,6 +11,7 @@ use granule_device::OpenDevice;
 use granule_models::{InputShape, ModelConfig, ModelFile, Task};
 
 use crate::batches::{Batch, BatchTruth};
+use crate::config::TRIALS_ASK_FOR;
 use crate::config::{TrialsConfig, task_error};
 use crate::error::{ConfigError, TrainError};
 
@@ -35,11 +36,9 @@ impl Trials {
         seed: u64,
         counts: TrialsConfig,
     ) -> Result<Self, TrainError> {
-        let ModelConfig::Rate(model) = model else {
-            let allowed = "\"rate\" with data.task";
-            return Err(ConfigError::new("model.kind", model.name(), allowed).into());
+        let Some(dt) = model.time_step() else {
+            return Err(ConfigError::new("model.kind", model.name(), TRIALS_ASK_FOR).into());
         };
-        let dt = model.dt;
         let shape = config.shape(dt).map_err(task_error)?;
         Ok(Self {
             info: config.info(),

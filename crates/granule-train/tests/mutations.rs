@@ -10,6 +10,7 @@ use burn::tensor::Device;
 use granule_data::task::TaskKind;
 use granule_device::DeviceSpec;
 use granule_dynamics::Place;
+use granule_dynamics::composite::MultiGranularityConfig;
 use granule_dynamics::experiment::ExperimentConfig;
 use granule_dynamics::experiment::presets::PRESETS;
 use granule_io::{ByteSize, budget};
@@ -101,19 +102,19 @@ type Build = fn(&str, &Device) -> Result<(), String>;
 fn built_run(text: &str, device: &Device) -> Result<(), String> {
     let config = RunConfig::from_toml_str(text).map_err(|e| e.to_string())?;
     config.validate().map_err(|e| e.to_string())?;
-    let (input, outputs) = match (&config.model, &config.data.task) {
-        (ModelConfig::Rate(model), Some(task)) => {
-            let shape = task.shape(model.dt).map_err(|e| e.to_string())?;
+    if let Some(model) = config.model.get::<MultiGranularityConfig>() {
+        // Its inputs and outputs follow from its levels.
+        let built = model.init(&Place::f32(device));
+        return built.map(drop).map_err(|e| e.to_string());
+    }
+    let (input, outputs) = match (config.model.time_step(), &config.data.task) {
+        (Some(dt), Some(task)) => {
+            let shape = task.shape(dt).map_err(|e| e.to_string())?;
             let input = InputShape::Sequence {
                 steps: shape.steps,
                 channels: shape.inputs,
             };
             (input, shape.steps * shape.outputs)
-        }
-        // Its inputs and outputs follow from its levels.
-        (ModelConfig::MultiGranularity(model), _) => {
-            let built = model.init(&Place::f32(device));
-            return built.map(drop).map_err(|e| e.to_string());
         }
         _ => {
             let (channels, height, width) = (1, 28, 28);
@@ -146,7 +147,7 @@ fn configurations() -> Vec<(String, Value, Build)> {
         all.push((preset.name.into(), whole, built_experiment));
     }
     let mut runs = Vec::new();
-    for name in ModelConfig::NAMES {
+    for name in ModelConfig::names() {
         let model = ModelConfig::from_name(name).unwrap();
         runs.push((
             name.to_string(),
@@ -160,7 +161,7 @@ fn configurations() -> Vec<(String, Value, Build)> {
         run.train.loss = Loss::Mse;
         runs.push((format!("rate on {}", task.name()), run));
     }
-    let model = ModelConfig::MultiGranularity(levels.unwrap());
+    let model = ModelConfig::new(levels.unwrap());
     let mut run = RunConfig::recipe(model, Default::default());
     run.data.recording = Some(RecordingConfig::default());
     run.train.loss = Loss::Mse;

@@ -13,6 +13,8 @@ mod failure;
 mod learning;
 #[path = "train/overhead.rs"]
 mod overhead;
+#[path = "train/own_model.rs"]
+mod own_model;
 #[path = "train/recordings.rs"]
 mod recordings;
 #[path = "train/resume.rs"]

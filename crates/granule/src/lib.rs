@@ -97,8 +97,8 @@ pub use granule_models::{Classifier, Prediction};
 pub mod prelude {
     pub use crate::device::{DeviceSpec, OpenDevice};
     pub use crate::models::{
-        Classifier, InputShape, InputSpec, ModelConfig, ModelFile, Network, Prediction, Predictor,
-        Sample,
+        Classifier, InputShape, InputSpec, Model, ModelConfig, ModelFile, Network, Prediction,
+        Predictor, Sample,
     };
 
     #[cfg(feature = "train")]

@@ -48,7 +48,7 @@ fn whole(what: &str) -> anyhow::Result<Option<Whole>> {
                 Default::default(),
             ))?)
         }
-        _ if ModelConfig::NAMES.contains(&what) => Whole::Run(of_training(what)?),
+        _ if ModelConfig::names().contains(&what) => Whole::Run(of_training(what)?),
         _ if Preset::find(what).is_some() => Whole::Experiment(of_simulation(what)?),
         _ if config_of_run.is_file() => Whole::Run(of_training(&config_of_run.to_string_lossy())?),
         _ if path.is_file() => match is_of_training(path)? {
@@ -96,7 +96,7 @@ fn search(word: &str, as_json: bool) -> anyhow::Result<()> {
         let names = of.iter().flat_map(|(_, all)| all);
         let usage = Usage::new(format!("no key, kind or help has `{word}`"));
         let all = "`granule config train` and `granule config simulate` print all";
-        let models = ModelConfig::NAMES.into_iter();
+        let models = ModelConfig::names().into_iter();
         let whole = models.chain(PRESETS.iter().map(|preset| preset.name));
         let whole = nearest(word, whole).map(str::to_owned);
         let near = keys::nearest(word, names).map(|near| near.path.clone());

@@ -413,8 +413,8 @@ fn base(what: &str) -> anyhow::Result<Base> {
 fn trained(path: &Path) -> anyhow::Result<Base> {
     let target = Target::find(path)?;
     let file = ModelFile::load(&target.model)?;
-    let (ModelConfig::MultiGranularity(model), InputShape::Sequence { steps, channels }) =
-        (&file.model, file.input.shape)
+    let (Some(model), InputShape::Sequence { steps, channels }) =
+        (file.model.get::<MultiGranularityConfig>(), file.input.shape)
     else {
         return Err(Usage::new(format!(
             "{} holds a model of the kind {}; only models of several levels can be simulated",

@@ -13,7 +13,7 @@ use granule::data::DatasetSpec;
 use granule::data::task::TaskKind;
 use granule::device::DeviceSpec;
 use granule::io::{Bound, read_text};
-use granule::models::{ModelConfig, ModelFile};
+use granule::models::{ModelConfig, ModelFile, RateConfig};
 use granule::train::schema::Schema;
 use granule::train::schema::files::OF_RUNS;
 use granule::train::{ConfigError, OptimizerConfig, RunConfig, ScheduleConfig};
@@ -141,7 +141,7 @@ pub fn defaults(config: &RunConfig) -> RunConfig {
 fn recipe(model: Option<&str>, dataset: Option<&str>, task: Option<&str>) -> RunConfig {
     let model = model.and_then(|name| ModelConfig::from_name(name).ok());
     if let Some(task) = task.and_then(|name| name.parse::<TaskKind>().ok()) {
-        let model = model.unwrap_or_else(|| ModelConfig::Rate(Default::default()));
+        let model = model.unwrap_or_else(|| RateConfig::default().into());
         return RunConfig::task_recipe(model, task.config());
     }
     let dataset = dataset.and_then(|name| name.parse().ok());
@@ -160,7 +160,7 @@ fn layers(args: &args::Train) -> anyhow::Result<Vec<Layer>> {
     let mut layers = Vec::new();
     let mut flags = Layer::new(Origin::Flags);
     match args.what.as_deref() {
-        Some(what) if ModelConfig::NAMES.contains(&what) => flags.set("model.kind", what)?,
+        Some(what) if ModelConfig::names().contains(&what) => flags.set("model.kind", what)?,
         Some(what) if what.ends_with(".toml") || Path::new(what).exists() => {
             layers.push(file(Path::new(what))?)
         }
@@ -172,7 +172,10 @@ fn layers(args: &args::Train) -> anyhow::Result<Vec<Layer>> {
             );
         }
         Some(what) => {
-            let names: Vec<String> = ModelConfig::NAMES.iter().map(ToString::to_string).collect();
+            let names: Vec<String> = ModelConfig::names()
+                .iter()
+                .map(ToString::to_string)
+                .collect();
             return Err(
                 Usage::new(format!("`{what}` is neither a model nor a .toml file"))
                     .hint(choices(what, &names))

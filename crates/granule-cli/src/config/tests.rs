@@ -307,9 +307,12 @@ fn a_task_that_cannot_be_is_explained() {
 
 #[test]
 fn another_choice_replaces_the_one_with_its_values() {
-    let rate = |set: &str| match resolved(&["rate", "--set", set]).model {
-        ModelConfig::Rate(config) => config,
-        other => panic!("{other:?}"),
+    let rate = |set: &str| {
+        resolved(&["rate", "--set", set])
+            .model
+            .get::<RateConfig>()
+            .unwrap()
+            .clone()
     };
     use granule::dynamics::gradient::Memory;
     use granule::dynamics::population::{Initialization, Recurrence};
@@ -350,7 +353,7 @@ fn a_run_folder_is_not_a_configuration() {
 fn a_written_configuration_resolves_to_itself() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("config.toml");
-    for model in ModelConfig::NAMES {
+    for model in ModelConfig::names() {
         let config = resolved(&[model, "--dataset", "cifar-10", "--limit-train", "10"]);
         std::fs::write(&path, config.to_toml().unwrap()).unwrap();
         assert_eq!(resolved(&[path.to_str().unwrap()]), config);

@@ -2,8 +2,8 @@ use burn::tensor::{Tensor, TensorData};
 use granule_dynamics::composite::MultiGranularityConfig;
 use granule_dynamics::{Dynamics, Model, NoInput, Place, host};
 use granule_models::{
-    InputShape, InputSpec, ModelConfig, ModelError, ModelFile, MultiGranularity, Network,
-    Provenance, Task, load_levels, state,
+    InputShape, InputSpec, Model as _, ModelConfig, ModelError, ModelFile, MultiGranularity,
+    Network, Provenance, Task, load_levels, state,
 };
 
 use crate::support::{flex, values};
@@ -21,7 +21,7 @@ fn levels(external: bool) -> MultiGranularityConfig {
 }
 
 fn network(external: bool, samples: usize, every: usize) -> (ModelConfig, InputShape, Network) {
-    let config = ModelConfig::MultiGranularity(levels(external));
+    let config = ModelConfig::new(levels(external));
     let input = InputShape::Sequence {
         steps: (samples - 1) * every,
         channels: usize::from(external),
@@ -31,10 +31,7 @@ fn network(external: bool, samples: usize, every: usize) -> (ModelConfig, InputS
 }
 
 fn inside(network: &Network) -> &MultiGranularity {
-    match network {
-        Network::MultiGranularity(model) => model,
-        _ => panic!("another network"),
-    }
+    network.get().unwrap()
 }
 
 #[test]
@@ -44,11 +41,11 @@ fn a_sequence_goes_in_and_what_is_observed_comes_out() {
     assert_eq!((model.steps(), model.every(), model.columns()), (9, 3, 5));
     let given: Vec<f32> = (0..18).map(|k| (k as f32).sin()).collect();
     let x = Tensor::<2>::from_data(TensorData::new(given, [2, 9]), &flex());
-    let both = network.forward(x.clone());
+    let both = network.forward(x.clone()).unwrap();
     assert_eq!(both.dims(), [2, 4 * 5]);
     // One trial does not know of the other, and the first instant is the initial state.
     for row in 0..2 {
-        let alone = network.forward(x.clone().narrow(0, row, 1));
+        let alone = network.forward(x.clone().narrow(0, row, 1)).unwrap();
         assert_eq!(values(alone), values(both.clone().narrow(0, row, 1)));
     }
     let all = values(both);
@@ -58,7 +55,7 @@ fn a_sequence_goes_in_and_what_is_observed_comes_out() {
     assert!(all.iter().all(|x| x.is_finite()));
 
     // What comes from outside and what does not arrive through one channel.
-    let quiet = values(network.forward(Tensor::zeros([1, 9], &flex())));
+    let quiet = values(network.forward(Tensor::zeros([1, 9], &flex())).unwrap());
     let model = levels(true).init(&Place::f64(&flex())).unwrap();
     let dynamics = model.dynamics().unwrap();
     let mut state = model.initial_state(1).unwrap();
@@ -82,15 +79,15 @@ fn a_model_without_input_takes_rows_of_no_width() {
     for name in ["flex", "ndarray"] {
         let device = name.parse::<granule_device::DeviceSpec>().unwrap();
         let device = device.open().unwrap().burn().clone();
-        let config = ModelConfig::MultiGranularity(levels(false));
+        let config = ModelConfig::new(levels(false));
         let input = InputShape::Sequence {
             steps: 4,
             channels: 0,
         };
         let network = config.init(&input, 25, 0, &device).unwrap();
-        let seen = inside(&network).run(2, 4, &NoInput).unwrap();
+        let seen = inside(&network).observe(2, 4, &NoInput).unwrap();
         assert_eq!(seen.dims(), [5, 2, 5], "{name}");
-        let rows = network.forward(Tensor::zeros([2, 0], &device));
+        let rows = network.forward(Tensor::zeros([2, 0], &device)).unwrap();
         assert_eq!(rows.dims(), [2, 25], "{name}");
         let first = seen.narrow(1, 0, 1).reshape([1, 25]);
         assert_eq!(values(first), values(rows.narrow(0, 0, 1)), "{name}");
@@ -114,7 +111,10 @@ fn a_file_keeps_it_and_its_weights_load_in_either_precision() {
     assert_eq!(back, file);
     let again = back.network(&flex()).unwrap();
     let x = || Tensor::<2>::ones([1, 2], &flex());
-    assert_eq!(values(again.forward(x())), values(network.forward(x())));
+    assert_eq!(
+        values(again.forward(x()).unwrap()),
+        values(network.forward(x()).unwrap())
+    );
 
     let mut other = levels(true);
     other.seed = 5;
@@ -136,7 +136,7 @@ fn a_file_keeps_it_and_its_weights_load_in_either_precision() {
 
 #[test]
 fn extents_that_do_not_fit_are_refused() {
-    let config = ModelConfig::MultiGranularity(levels(true));
+    let config = ModelConfig::new(levels(true));
     let sequence = |steps, channels| InputShape::Sequence { steps, channels };
     for (input, outputs, field) in [
         (sequence(8, 2), 25, "input"),
@@ -158,19 +158,19 @@ fn extents_that_do_not_fit_are_refused() {
 }
 
 #[test]
-fn a_run_that_diverges_is_not_a_number() {
+fn a_run_that_diverges_is_an_error() {
     let mut settings = levels(false);
     settings.dt = 1e3;
     settings.levels[0].dt = None;
     settings.levels.remove(0);
     settings.couplers.clear();
-    let config = ModelConfig::MultiGranularity(settings);
+    let config = ModelConfig::new(settings);
     let input = InputShape::Sequence {
         steps: 40,
         channels: 0,
     };
     let network = config.init(&input, 41 * 2, 0, &flex()).unwrap();
-    let seen = values(network.forward(Tensor::zeros([1, 0], &flex())));
-    assert!(seen.iter().all(|x| x.is_nan()));
-    assert!(inside(&network).run(1, 40, &NoInput).is_err());
+    let error = network.forward(Tensor::zeros([1, 0], &flex())).unwrap_err();
+    assert!(matches!(error, ModelError::Dynamics(_)), "{error:?}");
+    assert!(inside(&network).observe(1, 40, &NoInput).is_err());
 }

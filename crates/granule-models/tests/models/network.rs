@@ -2,8 +2,8 @@
 
 use burn::tensor::Tensor;
 use granule_models::{
-    Activation, CnnConfig, DropoutStream, Initialization, InputShape, MlpConfig, ModelConfig,
-    ModelError, ResNetConfig, state,
+    Activation, CnnConfig, DropoutStream, Initialization, InputShape, MlpConfig, Model as _,
+    ModelConfig, ModelError, ModelSettings as _, ResNetConfig, state,
 };
 
 use crate::support::{flex, image, ndarray, samples, small_models, values};
@@ -24,7 +24,7 @@ fn parameter_counts_are_the_published_ones() {
         1_792 + 73_856 + 8_389_632 + 10_250
     );
     assert_eq!(count(&named("resnet"), image(3, 32)), 6_573_130);
-    let resnet20 = ModelConfig::ResNet(ResNetConfig {
+    let resnet20 = ModelConfig::new(ResNetConfig {
         depth: 20,
         ..ResNetConfig::default()
     });
@@ -33,16 +33,16 @@ fn parameter_counts_are_the_published_ones() {
 
 #[test]
 fn every_image_model_takes_both_sizes_and_any_channels() {
-    let resnet20 = ModelConfig::ResNet(ResNetConfig {
+    let resnet20 = ModelConfig::new(ResNetConfig {
         depth: 20,
         widths: vec![4, 4, 4],
         dropout: 0.0,
     });
-    let nine = ModelConfig::ResNet(ResNetConfig {
+    let nine = ModelConfig::new(ResNetConfig {
         widths: vec![4, 4, 4, 4],
         ..ResNetConfig::default()
     });
-    let cnn = ModelConfig::Cnn(CnnConfig {
+    let cnn = ModelConfig::new(CnnConfig {
         channels: vec![4, 4],
         hidden: 8,
         ..CnnConfig::default()
@@ -58,7 +58,7 @@ fn every_image_model_takes_both_sizes_and_any_channels() {
         for (channels, size) in [(1, 28), (3, 32), (5, 28)] {
             let input = image(channels, size);
             let network = config.init(&input, 7, 1, &flex()).unwrap();
-            let output = network.forward(samples(2, input.len(), &flex()));
+            let output = network.forward(samples(2, input.len(), &flex())).unwrap();
             assert_eq!(output.dims(), [2, 7], "{} {input}", config.name());
         }
     }
@@ -75,8 +75,16 @@ fn one_seed_is_one_model_on_both_cpu_backends() {
         assert_ne!(states[0], state::state_dict(&other).unwrap());
 
         let outputs = [
-            values(networks[0].forward(samples(4, input.len(), &flex()))),
-            values(networks[1].forward(samples(4, input.len(), &ndarray()))),
+            values(
+                networks[0]
+                    .forward(samples(4, input.len(), &flex()))
+                    .unwrap(),
+            ),
+            values(
+                networks[1]
+                    .forward(samples(4, input.len(), &ndarray()))
+                    .unwrap(),
+            ),
         ];
         for (a, b) in outputs[0].iter().zip(&outputs[1]) {
             assert!(
@@ -119,7 +127,7 @@ fn the_same_network_inside_and_outside_of_the_enum() {
     let input = image(1, 28);
     let (config, device) = (MlpConfig::default(), flex());
     let alone = config.init(&input, 10, 5, &device).unwrap();
-    let inside = ModelConfig::Mlp(config)
+    let inside = ModelConfig::new(config)
         .init(&input, 10, 5, &device)
         .unwrap();
     assert_eq!(
@@ -127,7 +135,10 @@ fn the_same_network_inside_and_outside_of_the_enum() {
         state::state_dict(&inside).unwrap()
     );
     let x = samples(3, input.len(), &device);
-    assert_eq!(values(alone.forward(x.clone())), values(inside.forward(x)));
+    assert_eq!(
+        values(alone.forward(x.clone()).unwrap()),
+        values(inside.forward(x).unwrap())
+    );
 }
 
 #[test]
@@ -150,7 +161,10 @@ fn a_hand_computed_mlp() {
         state.0.get_mut(name).unwrap().data = data;
     }
     let mlp = state::load_state_dict(mlp, &state).unwrap();
-    let output = values(mlp.forward(Tensor::from_floats([[1.0, 2.0], [3.0, -1.0]], &flex())));
+    let output = values(
+        mlp.forward(Tensor::from_floats([[1.0, 2.0], [3.0, -1.0]], &flex()))
+            .unwrap(),
+    );
     for (found, hidden) in output.iter().zip([0.1_f32, 1.85]) {
         assert!((found - (2.0 * hidden.tanh() - 1.0)).abs() < 1e-6);
     }
@@ -158,14 +172,18 @@ fn a_hand_computed_mlp() {
 
 #[test]
 fn dropout_is_for_training_only_and_repeats_with_its_stream() {
-    let config = ModelConfig::Mlp(MlpConfig {
+    let config = ModelConfig::new(MlpConfig {
         dropout: 0.5,
         ..MlpConfig::default()
     });
     let input = InputShape::Vector { len: 20 };
     let train = |device: burn::tensor::Device, step| {
         let network = config.init(&input, 3, 2, &device).unwrap();
-        values(network.forward_train(samples(4, 20, &device), &mut DropoutStream::new(7, step)))
+        values(
+            network
+                .forward_train(samples(4, 20, &device), &mut DropoutStream::new(7, step))
+                .unwrap(),
+        )
     };
     assert_eq!(train(flex(), 1), train(flex(), 1));
     assert_ne!(train(flex(), 1), train(flex(), 2));
@@ -174,8 +192,12 @@ fn dropout_is_for_training_only_and_repeats_with_its_stream() {
     }
     let network = config.init(&input, 3, 2, &flex()).unwrap();
     let x = samples(4, 20, &flex());
-    let plain = values(network.forward(x.clone()));
-    let none = values(network.forward_train(x, &mut DropoutStream::none()));
+    let plain = values(network.forward(x.clone()).unwrap());
+    let none = values(
+        network
+            .forward_train(x, &mut DropoutStream::none())
+            .unwrap(),
+    );
     assert_eq!(plain, none);
     assert_ne!(plain, train(flex(), 1));
 }
@@ -226,7 +248,7 @@ fn a_setting_out_of_range_is_named_with_its_value_and_range() {
 
 #[test]
 fn configurations_survive_json_and_refuse_unknown_keys() {
-    for name in ModelConfig::NAMES {
+    for name in ModelConfig::names() {
         let config = ModelConfig::from_name(name).unwrap();
         assert_eq!(config.name(), name);
         let json = serde_json::to_string(&config).unwrap();
@@ -257,7 +279,7 @@ fn every_layer_tells_the_shape_that_it_gives() {
     let shapes = |name: &str, input: &InputShape| {
         let config = ModelConfig::from_name(name).unwrap();
         let network = config.init(input, 10, 0, &flex()).unwrap();
-        network.layer_shapes(input)
+        network.layer_shapes(input).unwrap()
     };
     let named = |expected: &[(&str, &[usize])]| -> Vec<(String, Vec<usize>)> {
         let expected = expected.iter();

@@ -2,7 +2,9 @@
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Device, Gradients, Tensor};
-use granule_models::{DropoutStream, ModelError, Network, StateDict, TensorValue, state};
+use granule_models::{
+    DropoutStream, Model as _, ModelError, Network, StateDict, TensorValue, state,
+};
 
 use crate::support::{flex, samples, small_models};
 
@@ -28,7 +30,9 @@ fn train(
 ) -> Network {
     for step in steps {
         let x = samples(4, features, device).mul_scalar(1.0 + step as f64);
-        let output = network.forward_train(x, &mut DropoutStream::new(3, step));
+        let output = network
+            .forward_train(x, &mut DropoutStream::new(3, step))
+            .unwrap();
         let gradients = output.powi_scalar(2).mean().backward();
         network = network.map(&mut Descend(&gradients));
     }
@@ -72,7 +76,11 @@ fn running_statistics_are_current_and_private() {
     // Burn keeps the update of another thread apart until it is merged.
     let x = samples(4, input.len(), &device);
     std::thread::scope(|scope| {
-        scope.spawn(|| network.forward_train(x, &mut DropoutStream::none()));
+        scope.spawn(|| {
+            network
+                .forward_train(x, &mut DropoutStream::none())
+                .unwrap()
+        });
     });
     let after = state::state_dict(&network).unwrap();
     assert_ne!(after.0[statistic], before.0[statistic]);

@@ -50,7 +50,7 @@ pub fn small_models() -> Vec<(ModelConfig, InputShape)> {
     let mlp = ModelConfig::from_name("mlp").unwrap();
     let lenet = ModelConfig::from_name("lenet").unwrap();
     let cnn = |batch_norm| {
-        ModelConfig::Cnn(CnnConfig {
+        ModelConfig::new(CnnConfig {
             channels: vec![3, 4],
             convolutions: 2,
             hidden: 6,
@@ -60,14 +60,14 @@ pub fn small_models() -> Vec<(ModelConfig, InputShape)> {
         })
     };
     let resnet = |depth, widths: &[usize]| {
-        ModelConfig::ResNet(ResNetConfig {
+        ModelConfig::new(ResNetConfig {
             depth,
             widths: widths.to_vec(),
             dropout: 0.1,
         })
     };
     let rate = |dale_ratio| {
-        ModelConfig::Rate(RateConfig {
+        ModelConfig::new(RateConfig {
             units: 6,
             dale_ratio,
             ..RateConfig::default()

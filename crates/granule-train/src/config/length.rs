@@ -13,10 +13,10 @@ impl RunConfig {
     pub fn of_default_length(mut self) -> Self {
         let data = &self.data;
         if data.task.is_none() && data.recording.is_none() {
-            self.train.min_steps = match self.model {
-                ModelConfig::MultiGranularity(_) => None,
-                ModelConfig::Mlp(_) => Some(4000),
-                ModelConfig::ResNet(_) => Some(1000),
+            self.train.min_steps = match self.model.name() {
+                ModelConfig::MULTI_GRANULARITY => None,
+                "mlp" => Some(4000),
+                "resnet" => Some(1000),
                 _ => Some(2000),
             };
         }

@@ -33,6 +33,9 @@ pub use weights::{ClassWeightRule, ClassWeights};
 
 use crate::error::{ConfigError, TrainError};
 
+/// What a task asks of its model.
+pub(crate) const TRIALS_ASK_FOR: &str = "a model of sequences, such as \"rate\", with data.task";
+
 /// Everything that decides a run. The same configuration and seed give the same weights, bit for bit on a CPU.
 ///
 /// The default is the quick start: an MLP on the synthetic digits, on the best device present.
@@ -72,7 +75,7 @@ impl Default for RunConfig {
             seed: 1,
             device: DeviceSpec::default(),
             data: DataConfig::default(),
-            model: ModelConfig::Mlp(Default::default()),
+            model: ModelConfig::default(),
             start: None,
             train: TrainConfig::default(),
             optimizer: OptimizerConfig::default(),
@@ -457,27 +460,26 @@ impl RunConfig {
         if let ScheduleConfig::Plateau(_) = self.schedule {
             self.data.validated("schedule.kind is \"plateau\"")?;
         }
-        match (&self.data.task, &self.data.recording, &self.model) {
+        let levels = self.model.get::<MultiGranularityConfig>();
+        match (&self.data.task, &self.data.recording, levels) {
             (Some(_), Some(_), _) => Err(ConfigError::new(
                 "data.recording",
                 "this",
                 "unset with data.task",
             )),
             (Some(task), None, _) => self.validate_task(task),
-            (None, Some(recording), ModelConfig::MultiGranularity(model)) => {
-                self.validate_recording(recording, model)
-            }
-            (None, Some(_), model) => Err(ConfigError::new(
+            (None, Some(recording), Some(model)) => self.validate_recording(recording, model),
+            (None, Some(_), None) => Err(ConfigError::new(
                 "model.kind",
-                format!("{:?}", model.name()),
+                format!("{:?}", self.model.name()),
                 "\"multi-granularity\" with data.recording",
             )),
-            (None, None, ModelConfig::MultiGranularity(_)) => Err(ConfigError::new(
+            (None, None, Some(_)) => Err(ConfigError::new(
                 "data.recording",
                 "unset",
                 "a file with what the levels are to do, for a model of several levels",
             )),
-            (None, None, _) => self.validate_whole(),
+            (None, None, None) => self.validate_whole(),
         }
     }
 
@@ -536,14 +538,14 @@ impl RunConfig {
     }
 
     fn validate_task(&self, task: &TaskConfig) -> Result<(), ConfigError> {
-        let ModelConfig::Rate(model) = &self.model else {
+        let Some(dt) = self.model.time_step() else {
             return Err(ConfigError::new(
                 "model.kind",
                 format!("{:?}", self.model.name()),
-                "\"rate\" with data.task",
+                TRIALS_ASK_FOR,
             ));
         };
-        task.shape(model.dt).map_err(task_error)?;
+        task.shape(dt).map_err(task_error)?;
         self.without_dataset("unset with data.task; data.trials has the numbers of trials")?;
         self.validate_whole()?;
         check(

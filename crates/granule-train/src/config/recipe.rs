@@ -24,29 +24,29 @@ impl RunConfig {
     // gradients may explode, is the exception: a run goes without it by `clip_norm = 0`.
     pub fn recipe(model: ModelConfig, dataset: DatasetSpec) -> Self {
         let mut config = Self::default();
-        match model {
-            ModelConfig::Mlp(_) | ModelConfig::LeNet(_) => {
+        match model.name() {
+            "mlp" | "lenet" => {
                 config.schedule = ScheduleConfig::Cosine(Default::default());
                 let own = matches!(
                     dataset,
                     DatasetSpec::Folder { .. } | DatasetSpec::Arrays { .. }
                 );
                 // People's own vectors are often a few hundred noisy samples.
-                if own && matches!(model, ModelConfig::Mlp(_)) {
+                if own && model.name() == "mlp" {
                     config.optimizer = OptimizerConfig::AdamW(AdamWConfig {
                         weight_decay: 1.0,
                         ..Default::default()
                     });
                 }
             }
-            ModelConfig::Cnn(_) => {
+            "cnn" => {
                 config.optimizer = OptimizerConfig::Sgd(SgdConfig {
                     lr: 0.01,
                     ..Default::default()
                 });
                 config.schedule = ScheduleConfig::Cosine(Default::default());
             }
-            ModelConfig::Rate(_) => {
+            "rate" => {
                 config.train.clip_norm = Some(1.0);
                 config.optimizer = OptimizerConfig::Adam(AdamConfig {
                     lr: 3e-3,
@@ -54,7 +54,7 @@ impl RunConfig {
                 });
                 config.schedule = ScheduleConfig::Cosine(Default::default());
             }
-            ModelConfig::MultiGranularity(_) => {
+            ModelConfig::MULTI_GRANULARITY => {
                 config.train.loss = Loss::Mse;
                 config.train.epochs = 400;
                 config.train.clip_norm = Some(1.0);
@@ -64,7 +64,7 @@ impl RunConfig {
                 });
                 config.schedule = ScheduleConfig::Cosine(Default::default());
             }
-            ModelConfig::ResNet(_) => {
+            "resnet" => {
                 config.train.epochs = 30;
                 config.train.batch_size = 128;
                 config.train.label_smoothing = 0.1;
@@ -83,6 +83,7 @@ impl RunConfig {
                     };
                 }
             }
+            _ => config.schedule = ScheduleConfig::Cosine(Default::default()),
         }
         config.model = model;
         config.data.dataset = dataset;
@@ -94,7 +95,7 @@ impl RunConfig {
     /// Delayed match to sample begins with a spectral radius of 1.5, as in the software of Song, Yang and Wang (2016),
     /// unless the model has another than the default: from 1, networks under Dale's law may stay at chance for long.
     pub fn task_recipe(mut model: ModelConfig, task: TaskConfig) -> Self {
-        if let (ModelConfig::Rate(rate), TaskKind::DelayedMatch) = (&mut model, task.kind())
+        if let (Some(rate), TaskKind::DelayedMatch) = (model.get_mut::<RateConfig>(), task.kind())
             && rate.initialization == RateConfig::default().initialization
         {
             rate.initialization = RecurrentInitialization::SpectralRadius(1.5);
@@ -113,11 +114,8 @@ mod tests {
     #[test]
     fn delayed_match_begins_with_more_recurrence_unless_the_model_says_otherwise() {
         let begins = |rate: RateConfig, task: TaskKind| {
-            let config = RunConfig::task_recipe(ModelConfig::Rate(rate), task.config());
-            match config.model {
-                ModelConfig::Rate(rate) => rate.initialization,
-                other => panic!("{other:?}"),
-            }
+            let config = RunConfig::task_recipe(rate.into(), task.config());
+            config.model.get::<RateConfig>().unwrap().initialization
         };
         let radius = RecurrentInitialization::SpectralRadius;
         for task in TaskKind::ALL {

@@ -2,7 +2,7 @@
 
 use granule_data::task::Part;
 use granule_models::state::{is_running_statistic, layer_of, state_dict};
-use granule_models::{InputShape, Network};
+use granule_models::{InputShape, Model as _, Network};
 
 use super::problem::Problem;
 use super::session::network;
@@ -71,7 +71,7 @@ pub fn plan(config: &RunConfig, observer: &mut dyn Observer) -> Result<Plan, Tra
 
 /// The layers in the order in which they run, then what belongs to none of those.
 fn layers(network: &Network, input: &InputShape) -> Result<Vec<LayerPlan>, TrainError> {
-    let shapes = network.layer_shapes(input).into_iter();
+    let shapes = network.layer_shapes(input)?.into_iter();
     let mut layers: Vec<LayerPlan> = shapes
         .map(|(name, output)| LayerPlan {
             name,

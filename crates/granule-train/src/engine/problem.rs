@@ -3,8 +3,9 @@
 use burn::tensor::Device;
 use granule_data::task::Part;
 use granule_data::{Dataset, DatasetSpec, Shape, Split, Targets};
+use granule_dynamics::composite::MultiGranularityConfig;
 use granule_io::budget;
-use granule_models::{InputShape, InputSpec, ModelConfig, Task};
+use granule_models::{InputShape, InputSpec, Task};
 
 use crate::batches::{Purpose, Scaling, shuffle};
 use crate::config::{DataConfig, Loss, Monitor, RunConfig, TrainConfig};
@@ -59,7 +60,7 @@ impl<'a> Problem<'a> {
         match (dataset, &config.data.task, &config.data.recording) {
             (Some(dataset), None, None) => Self::of_dataset(config, dataset),
             (None, None, Some(recording)) => {
-                let ModelConfig::MultiGranularity(model) = &config.model else {
+                let Some(model) = config.model.get::<MultiGranularityConfig>() else {
                     let allowed = "\"multi-granularity\" with data.recording";
                     return Err(ConfigError::new("model.kind", config.model.name(), allowed).into());
                 };

@@ -18,13 +18,10 @@ use crate::recording::Recorded;
 
 /// The levels of a network that was made for a recording.
 pub(super) fn levels(network: &Network) -> Result<&MultiGranularity, TrainError> {
-    match network {
-        Network::MultiGranularity(model) => Ok(model),
-        _ => {
-            let allowed = "\"multi-granularity\" with data.recording";
-            Err(ConfigError::new("model.kind", "this", allowed).into())
-        }
-    }
+    network.get().ok_or_else(|| {
+        let allowed = "\"multi-granularity\" with data.recording";
+        ConfigError::new("model.kind", "this", allowed).into()
+    })
 }
 
 /// The scores of `model` with the weights `state` on the test part, what training made of its parameters, and what it shows

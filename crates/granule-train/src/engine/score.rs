@@ -4,7 +4,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use granule_data::{Dataset, Normalization, Split, Targets};
 use granule_device::OpenDevice;
 use granule_io::budget;
-use granule_models::{ModelFile, Network, Task};
+use granule_models::{Model as _, ModelFile, Network, Task};
 
 use super::on;
 use crate::batches::{BatchTruth, Scaling, truth};
@@ -51,7 +51,7 @@ impl Samples<'_> {
             self.split
                 .gather(chunk, self.scaling.inputs, None, &mut data)?;
             let data = TensorData::new(data, [chunk.len(), self.split.shape().len()]);
-            let outputs = network.forward(Tensor::from_data(data, device));
+            let outputs = network.forward(Tensor::from_data(data, device))?;
             if let Some(last) = pending.replace((chunk, outputs)) {
                 read(last)?;
             }

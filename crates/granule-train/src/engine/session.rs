@@ -8,7 +8,7 @@ use burn::tensor::Device;
 use granule_data::task::Part;
 use granule_device::OpenDevice;
 use granule_models::state::{load_state_dict, state_dict};
-use granule_models::{ModelFile, Network, StateDict};
+use granule_models::{Model as _, ModelFile, Network, StateDict};
 
 use crate::batches::{Batch, Batches};
 use crate::checkpoint::{Best, Checkpoint, Progress, Snapshot, Store};

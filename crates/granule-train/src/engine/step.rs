@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use burn::tensor::{Tensor, TensorData};
-use granule_models::{DropoutStream, Network};
+use granule_models::{DropoutStream, Model as _, Network};
 
 use crate::batches::{Batch, BatchTruth};
 use crate::engine::recording_score::levels;
@@ -141,7 +141,7 @@ impl Session<'_> {
         let steps = self.progress.before.steps + self.progress.global_step;
         let place = steps * accumulate + self.gathered.batches as u64;
         let mut dropout = DropoutStream::new(self.config.seed, place);
-        let outputs = network.forward_train(batch.inputs, &mut dropout);
+        let outputs = network.forward_train(batch.inputs, &mut dropout)?;
         let amount = self.amount(&batch.truth, batch.len);
         let host = self.device.is_host();
         let part = match &batch.truth {

@@ -3,7 +3,7 @@
 use burn::tensor::Device;
 use granule_data::task::{Part, Score, TrialBatch};
 use granule_device::OpenDevice;
-use granule_models::{ModelFile, Network};
+use granule_models::{Model as _, ModelFile, Network};
 
 use super::on;
 use crate::engine::score::check_finite;
@@ -40,7 +40,7 @@ fn run(
         let mut made = trials.make(part, start as u64..end as u64)?;
         let kept = made.inputs.clone();
         let outputs = network
-            .forward(trials.inputs(&mut made, device))
+            .forward(trials.inputs(&mut made, device))?
             .try_into_vec_as::<f32>()
             .map_err(TrainError::backend)?;
         made.inputs = kept;

@@ -117,7 +117,7 @@ pub fn plane(train: usize, test: usize) -> Dataset {
 }
 
 pub fn mlp(widths: &[usize], dropout: f64) -> ModelConfig {
-    ModelConfig::Mlp(MlpConfig {
+    ModelConfig::new(MlpConfig {
         widths: widths.to_vec(),
         dropout,
         ..Default::default()

@@ -38,13 +38,13 @@ fn agree(losses: &[(String, f64)]) {
 #[test]
 fn the_first_loss_is_one_number_on_every_backend() {
     let colours = images(8, 12, 3);
-    let resnet = ModelConfig::ResNet(ResNetConfig {
+    let resnet = ModelConfig::new(ResNetConfig {
         widths: vec![4, 4, 8, 8],
         dropout: 0.25,
         ..Default::default()
     });
     let digits = images(28, 12, 3);
-    let lenet = ModelConfig::LeNet(LeNetConfig::default());
+    let lenet = ModelConfig::new(LeNetConfig::default());
     for (model, data) in [
         (mlp(&[20, 10], 0.3), &colours),
         (resnet, &colours),
@@ -178,12 +178,12 @@ fn early_stopping_gives_the_best_epoch() {
 #[test]
 fn one_seed_is_one_result() {
     let (small, large) = (images(8, 30, 6), images(28, 160, 6));
-    let resnet = ModelConfig::ResNet(ResNetConfig {
+    let resnet = ModelConfig::new(ResNetConfig {
         widths: vec![4, 4, 8, 8],
         dropout: 0.2,
         ..Default::default()
     });
-    let lenet = ModelConfig::LeNet(LeNetConfig::default());
+    let lenet = ModelConfig::new(LeNetConfig::default());
     for (model_config, data, batch) in [
         (resnet, &small, 8),
         (lenet, &large, 64),

@@ -7,7 +7,7 @@ use crate::common::*;
 #[ignore = "a measurement: run it alone, on an idle machine, with --nocapture"]
 fn the_loop_costs_less_than_a_twentieth_of_lenets_steps() {
     let data = images(32, 64 * 60, 3);
-    let lenet = ModelConfig::LeNet(LeNetConfig::default());
+    let lenet = ModelConfig::new(LeNetConfig::default());
     on_each(&["flex"], |spec, device| {
         let mut share = f64::NAN;
         for model in [mlp(&[128], 0.0), lenet.clone()] {

@@ -9,7 +9,7 @@ use granule_device::{DeviceSpec, OpenDevice};
 use granule_dynamics::composite::MultiGranularityConfig;
 use granule_dynamics::gradient::Memory;
 use granule_dynamics::{NoInput, Series};
-use granule_models::{InputShape, ModelConfig, ModelFile, Network, Task};
+use granule_models::{InputShape, ModelConfig, ModelFile, MultiGranularity, Task};
 use granule_train::{
     Event, Observer, Outcome, Quiet, RecordingConfig, RunConfig, StopFlag, TrainError,
     evaluate_recording, resume, train,
@@ -72,12 +72,10 @@ const QUANTITIES: [(&str, usize); 3] = [("cells.v", 3), ("population.x", 4), ("s
 fn recording(dir: &Path, trials: usize, samples: usize, every: usize) -> PathBuf {
     let device = DeviceSpec::Flex.open().unwrap();
     let steps = (samples - 1) * every;
-    let model = ModelConfig::MultiGranularity(levels(TRUE));
+    let model = ModelConfig::new(levels(TRUE));
     let input = InputShape::Sequence { steps, channels: 1 };
     let network = model.init(&input, samples * 9, 0, device.burn()).unwrap();
-    let Network::MultiGranularity(network) = network else {
-        panic!("another network");
-    };
+    let network = network.get::<MultiGranularity>().unwrap();
     let mut noise = Noise::new(7);
     let given: Vec<f32> = (0..trials * samples).map(|_| noise.next() - 0.5).collect();
     let by_step: Vec<f32> = (0..steps)
@@ -86,7 +84,7 @@ fn recording(dir: &Path, trials: usize, samples: usize, every: usize) -> PathBuf
         .collect();
     let series = TensorData::new(by_step, [steps, trials, 1]);
     let series = Series(Tensor::from_data(series, device.burn()));
-    let seen = network.run(trials, steps, &series).unwrap();
+    let seen = network.observe(trials, steps, &series).unwrap();
     let seen = seen.try_into_vec_as::<f32>().unwrap();
 
     let shape = |columns: usize| match trials {
@@ -118,7 +116,7 @@ fn recording(dir: &Path, trials: usize, samples: usize, every: usize) -> PathBuf
 }
 
 fn config(device: &DeviceSpec, file: PathBuf, epochs: usize) -> RunConfig {
-    let model = ModelConfig::MultiGranularity(levels([1.0, 0.5]));
+    let model = ModelConfig::new(levels([1.0, 0.5]));
     let mut config = RunConfig::recipe(model, Default::default());
     config.device = device.clone();
     config.train.epochs = epochs;
@@ -225,7 +223,7 @@ fn the_input_of_a_trial_matters() {
     let dir = tempfile::tempdir().unwrap();
     let file = recording(dir.path(), 2, 6, 1);
     let mut config = config(&DeviceSpec::Flex, file, 1);
-    config.model = ModelConfig::MultiGranularity(levels(TRUE));
+    config.model = ModelConfig::new(levels(TRUE));
     config.optimizer = granule_train::OptimizerConfig::from_name("sgd").unwrap();
     let tiny = Some(1e-12);
     config.train.clip_norm = tiny;
@@ -278,7 +276,7 @@ fn levels_learn_turn_after_turn() {
         steps: 8,
         channels: 1,
     };
-    let fresh = ModelConfig::MultiGranularity(levels([1.0, 0.5]));
+    let fresh = ModelConfig::new(levels([1.0, 0.5]));
     let fresh = fresh.init(&shape, 81, 0, device.burn()).unwrap();
     let start = granule_models::state::state_dict(&fresh).unwrap();
     let moved = |turns: &[&[&str]], epochs: usize| {
@@ -413,10 +411,7 @@ fn refused(change: impl FnOnce(&mut RunConfig)) -> TrainError {
 }
 
 fn levels_of(config: &mut RunConfig) -> &mut MultiGranularityConfig {
-    match &mut config.model {
-        ModelConfig::MultiGranularity(model) => model,
-        _ => panic!("another model"),
-    }
+    config.model.get_mut().unwrap()
 }
 
 #[test]
@@ -540,8 +535,7 @@ fn no_input_is_no_input() {
         }
     );
     let device: OpenDevice = DeviceSpec::Flex.open().unwrap();
-    let Network::MultiGranularity(network) = file.network(device.burn()).unwrap() else {
-        panic!("another network");
-    };
-    assert_eq!(network.run(2, 8, &NoInput).unwrap().dims(), [9, 2, 9]);
+    let network = file.network(device.burn()).unwrap();
+    let network = network.get::<MultiGranularity>().unwrap();
+    assert_eq!(network.observe(2, 8, &NoInput).unwrap().dims(), [9, 2, 9]);
 }

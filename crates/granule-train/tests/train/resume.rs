@@ -30,7 +30,7 @@ fn epoch_rows(dir: &Path) -> Vec<String> {
 }
 
 fn tiny_runs(spec: &granule_device::DeviceSpec) -> Vec<(RunConfig, Dataset)> {
-    let resnet = ModelConfig::ResNet(ResNetConfig {
+    let resnet = ModelConfig::new(ResNetConfig {
         widths: vec![4, 4, 8, 8],
         dropout: 0.3,
         ..Default::default()

@@ -87,7 +87,7 @@ fn trials_are_accumulated_by_what_counts_in_them() {
     let states = [(8, 1), (2, 4)].map(|(batch, accumulate)| {
         let dir = tempfile::tempdir().unwrap();
         let mut config = crate::tasks::tiny(&"flex".parse().unwrap(), TaskKind::PerceptualDecision);
-        if let granule_models::ModelConfig::Rate(rate) = &mut config.model {
+        if let Some(rate) = config.model.get_mut::<granule_models::RateConfig>() {
             rate.private_noise = 0.0;
         }
         config.optimizer = sgd(0.05);

@@ -5,7 +5,7 @@ use std::path::Path;
 use granule_data::task::{Performance, TaskConfig, TaskKind};
 use granule_device::DeviceSpec;
 use granule_dynamics::population::Recurrence;
-use granule_models::{ModelConfig, ModelFile, Network, RateConfig, Task};
+use granule_models::{ModelConfig, ModelFile, Rate, RateConfig, Task};
 use granule_train::{
     EarlyStopping, Monitor, Observer, OptimizerConfig, Outcome, Quiet, RunConfig, ScheduleConfig,
     Scores, StopFlag, TrainError, evaluate_trials, plan, resume, train,
@@ -15,7 +15,7 @@ use crate::common::{BACKENDS, HOSTS, Witness, on_each, points};
 
 /// A network and trials small enough for a graphics driver that runs on the CPU.
 pub fn tiny(device: &DeviceSpec, kind: TaskKind) -> RunConfig {
-    let model = ModelConfig::Rate(RateConfig {
+    let model = ModelConfig::new(RateConfig {
         units: 6,
         dt: 50.0,
         dale_ratio: Some(0.8),
@@ -200,7 +200,7 @@ fn a_small_network_learns_a_decision() {
         unreachable!()
     };
     task.coherences = vec![0.512];
-    let model = ModelConfig::Rate(RateConfig {
+    let model = ModelConfig::new(RateConfig {
         units: 24,
         dt: 50.0,
         dale_ratio: Some(0.8),
@@ -266,7 +266,7 @@ fn settings_that_do_not_fit_a_task_are_named() {
 }
 
 fn set_dt(config: &mut RunConfig, dt: f64) {
-    if let ModelConfig::Rate(model) = &mut config.model {
+    if let Some(model) = config.model.get_mut::<RateConfig>() {
         model.dt = dt;
     }
 }
@@ -288,7 +288,7 @@ fn constraints_hold_under_every_optimiser() {
                 OptimizerConfig::AdamW(adam) => (adam.lr, adam.weight_decay) = (0.1, 0.5),
                 OptimizerConfig::RmsProp(rms) => rms.lr = 0.1,
             }
-            if let ModelConfig::Rate(model) = &mut config.model {
+            if let Some(model) = config.model.get_mut::<RateConfig>() {
                 model.recurrence = Recurrence::Sparse { density: 0.5 };
                 model.autapses = false;
             }
@@ -297,9 +297,8 @@ fn constraints_hold_under_every_optimiser() {
             let dir = tempfile::tempdir().unwrap();
             let outcome = run(&config, dir.path(), &mut Quiet, &StopFlag::new()).unwrap();
             assert_eq!(outcome.steps, epochs as u64);
-            let Network::Rate(model) = model(dir.path()).network(device.burn()).unwrap() else {
-                panic!("another network");
-            };
+            let trained = model(dir.path()).network(device.burn()).unwrap();
+            let model = trained.get::<Rate>().unwrap();
             let network = &model.network;
             let weights = network.recurrent.value().try_into_vec_as::<f32>().unwrap();
             let excitatory = network.config().excitatory();
@@ -325,8 +324,7 @@ fn constraints_hold_under_every_optimiser() {
 #[test]
 fn accuracy_is_monitored_where_there_is_one() {
     for kind in TaskKind::ALL {
-        let mut config =
-            RunConfig::task_recipe(ModelConfig::Rate(RateConfig::default()), kind.config());
+        let mut config = RunConfig::task_recipe(RateConfig::default().into(), kind.config());
         config.device = "flex".parse().unwrap();
         config.train.monitor = Monitor::Accuracy;
         let planned = plan(&config, &mut Quiet);

@@ -8,7 +8,7 @@ use granule_dynamics::experiment::presets::PRESETS;
 use granule_models::ModelConfig;
 
 fn recipes() -> Vec<RunConfig> {
-    let models = ModelConfig::NAMES.iter();
+    let models = ModelConfig::names().into_iter();
     let models = models.map(|name| ModelConfig::from_name(name).unwrap());
     let mut all: Vec<_> = models
         .map(|model| RunConfig::recipe(model, Default::default()))

@@ -428,7 +428,7 @@ fn is_replaced(path: &str) -> bool {
 fn run(table: &Table) -> Result<(), String> {
     let config = RunConfig::deserialize(table.clone()).map_err(|e| format!("TOML: {e}"))?;
     config.validate().map_err(|e| e.to_string())?;
-    if let ModelConfig::MultiGranularity(_) = &config.model {
+    if config.model.name() == ModelConfig::MULTI_GRANULARITY {
         return Ok(());
     }
     let input = InputShape::Image {
