@@ -91,22 +91,19 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
 /// A cell whose conductances can be trained.
 fn cell(conductances: [f64; 3], place: &Place) -> Result<Cells, DynamicsError> {
     let mut config = HodgkinHuxleyConfig::default();
-    let [g_na, g_k, g_l] = conductances;
-    config.parameters.g_na = g_na.into();
-    config.parameters.g_k = g_k.into();
-    config.parameters.g_l = g_l.into();
+    for (name, value) in NAMES.into_iter().zip(conductances) {
+        config.parameters.set(name, value)?;
+    }
     config.trainable = NAMES.map(String::from).to_vec();
     config.init(Arc::new(ExponentialEuler), place)
 }
 
 fn conductances(cell: &Cells) -> Result<[f64; 3], DynamicsError> {
-    let parameters = &cell.parameters;
     let mut found = [0.0; 3];
-    for (found, value) in found
-        .iter_mut()
-        .zip([&parameters.g_na, &parameters.g_k, &parameters.g_l])
-    {
-        *found = value.values()?[0];
+    for (found, name) in found.iter_mut().zip(NAMES) {
+        if let Some(parameter) = cell.parameter(name) {
+            *found = parameter.values()?[0];
+        }
     }
     Ok(found)
 }

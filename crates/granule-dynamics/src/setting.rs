@@ -39,7 +39,7 @@ pub(crate) fn ask_for(what: &str, counts: &[usize]) -> Result<(), DynamicsError>
 }
 
 /// The values that make sense for a parameter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Range {
     /// Any finite number.
     Any,

@@ -26,7 +26,10 @@ mod tree_solve;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 mod vectorised;
 
-pub use conductance_step::{Coefficient, ConductanceStep, Membrane, RateCurve, VoltageRate};
+pub use conductance_step::{
+    Argument, Channel, Coefficient, ConductanceStep, Curve, Gate, Kinetics, Membrane, Pool,
+    RateCurve, Reversal, Term,
+};
 pub use conv2d::{Conv2dOptions, conv2d};
 pub use firing_rate::{Transfer, firing_rate};
 pub use rate_sequence::{Drive, RateSequenceOptions, Recorded, rate_sequence};

@@ -207,8 +207,7 @@ impl Membrane for Cells {
     }
 
     fn capacitance(&self, place: &Place) -> Tensor<2> {
-        let capacitance = self.parameters.capacitance.quantity();
-        capacitance.shift(place.full(0.0, [1, 1]))
+        self.capacitance().shift(place.full(0.0, [1, 1]))
     }
 }
 

@@ -6,10 +6,11 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
+use super::channel::{ChannelTable, ConductanceConfig};
 use super::{
-    Adex, AdexConfig, AdexParameters, Cells, Constant, HodgkinHuxley, HodgkinHuxleyConfig,
-    Izhikevich, IzhikevichConfig, IzhikevichParameters, Kinetics, Lif, LifConfig, LifParameters,
-    Observed, PARAMETERS, ParameterInfo, Qif, QifConfig, QifParameters, TraubMiles,
+    Adex, AdexConfig, AdexParameters, CellKind, Cells, Constant, HodgkinHuxley,
+    HodgkinHuxleyConfig, Izhikevich, IzhikevichConfig, IzhikevichParameters, Lif, LifConfig,
+    LifParameters, Observed, ParameterInfo, Qif, QifConfig, QifParameters, TraubMiles,
     TraubMilesConfig, WangBuzsaki, WangBuzsakiConfig,
 };
 use crate::model::{Clock, Dynamics, Model};
@@ -19,7 +20,7 @@ use crate::{DynamicsError, Place, QuantityKind, State, Values, Variable};
 macro_rules! units {
     ($(
         $(#[$doc:meta])* $Variant:ident($Config:ty) = $name:expr, $rename:literal,
-        $current:literal, $shortest:expr, $info:expr, $threshold:expr, $init:expr;
+        $current:literal, $shortest:expr, $threshold:expr, $init:expr;
     )+) => {
         /// Any of the cells, chosen by name in a configuration: `model = "hodgkin-huxley"`.
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -107,13 +108,11 @@ macro_rules! units {
             ///
             /// [`DynamicsError::Config`] lists the names when there is no such parameter.
             pub fn parameter_mut(&mut self, name: &str) -> Result<&mut Values, DynamicsError> {
-                let (found, infos) = match self {
-                    $(Self::$Variant(config) => (config.parameters.get_mut(name), $info),)+
+                let names: Vec<_> = self.parameters().iter().map(|(info, _)| info.name).collect();
+                let found = match self {
+                    $(Self::$Variant(config) => config.parameters.get_mut(name),)+
                 };
-                found.ok_or_else(|| {
-                    let names: Vec<_> = infos.iter().map(|info| info.name).collect();
-                    DynamicsError::config("unit.parameters", name, names.join(", "))
-                })
+                found.ok_or_else(|| Self::unknown_parameter(name, &names))
             }
 
             /// Checks every setting.
@@ -148,40 +147,50 @@ macro_rules! units {
 units! {
     /// [`HodgkinHuxley`] cells.
     HodgkinHuxley(HodgkinHuxleyConfig) = HodgkinHuxley::NAME, "hodgkin-huxley",
-        "µA/cm²", |config: &HodgkinHuxleyConfig| sodium(&config.parameters.capacitance, &config.parameters.g_na), PARAMETERS,
+        "µA/cm²", |config: &HodgkinHuxleyConfig| fastest(config.parameters.table()),
         |config: &HodgkinHuxleyConfig| Some(config.spike_threshold),
         |config: &HodgkinHuxleyConfig, solver, place| config.init(solver, place).map(UnitModel::Conductance);
     /// [`WangBuzsaki`] cells.
     WangBuzsaki(WangBuzsakiConfig) = WangBuzsaki::NAME, "wang-buzsaki",
-        "µA/cm²", |config: &WangBuzsakiConfig| sodium(&config.parameters.capacitance, &config.parameters.g_na), PARAMETERS,
+        "µA/cm²", |config: &WangBuzsakiConfig| fastest(config.parameters.table()),
         |config: &WangBuzsakiConfig| Some(config.spike_threshold),
         |config: &WangBuzsakiConfig, solver, place| config.init(solver, place).map(UnitModel::Conductance);
     /// [`TraubMiles`] cells.
     TraubMiles(TraubMilesConfig) = TraubMiles::NAME, "traub-miles",
-        "µA/cm²", |config: &TraubMilesConfig| sodium(&config.parameters.capacitance, &config.parameters.g_na), PARAMETERS,
+        "µA/cm²", |config: &TraubMilesConfig| fastest(config.parameters.table()),
         |config: &TraubMilesConfig| Some(config.spike_threshold),
         |config: &TraubMilesConfig, solver, place| config.init(solver, place).map(UnitModel::Conductance);
+    /// Conductance-based cells of one's own channels.
+    Conductance(ConductanceConfig) = ConductanceConfig::NAME, "conductance",
+        "µA/cm²", |config: &ConductanceConfig| fastest(&config.parameters.0),
+        |config: &ConductanceConfig| Some(config.spike_threshold),
+        |config: &ConductanceConfig, solver, place| config.init(solver, place).map(UnitModel::Conductance);
     /// [`Lif`] cells.
     Lif(LifConfig) = "lif", "lif",
-        "µA/cm²", |_| None, LifParameters::INFO, |_| None,
+        "µA/cm²", |_| None, |_| None,
         |config: &LifConfig, _, place| config.init(place).map(UnitModel::Lif);
     /// [`Qif`] cells.
     Qif(QifConfig) = "qif", "qif",
-        "1", |_| None, QifParameters::INFO, |_| None,
+        "1", |_| None, |_| None,
         |config: &QifConfig, _, place| config.init(place).map(UnitModel::Qif);
     /// [`Adex`] cells.
     Adex(AdexConfig) = "adex", "adex",
-        "pA", |config: &AdexConfig| upstroke(&config.parameters), AdexParameters::INFO, |_| None,
+        "pA", |config: &AdexConfig| upstroke(&config.parameters), |_| None,
         |config: &AdexConfig, solver, place| config.init(solver, place).map(UnitModel::Adex);
     /// [`Izhikevich`] cells.
     Izhikevich(IzhikevichConfig) = "izhikevich", "izhikevich",
-        "mV/ms", |config: &IzhikevichConfig| Some((1.0 / config.parameters.a.highest()).min(2.0)), IzhikevichParameters::INFO, |_| None,
+        "mV/ms", |config: &IzhikevichConfig| Some((1.0 / config.parameters.a.highest()).min(2.0)), |_| None,
         |config: &IzhikevichConfig, solver, place| config.init(solver, place).map(UnitModel::Izhikevich);
 }
 
-/// The upstroke of a cell with sodium channels, of which about a twelfth is open.
-fn sodium(capacitance: &Values, g_na: &Values) -> Option<f64> {
-    Some(12.0 * capacitance.lowest() / g_na.highest())
+/// The upstroke of a cell whose strongest channel is open to about a twelfth.
+fn fastest(table: &ChannelTable) -> Option<f64> {
+    let conductances = table
+        .channels
+        .iter()
+        .map(|channel| channel.conductance.highest());
+    let strongest = conductances.fold(0.0, f64::max);
+    (strongest > 0.0).then(|| 12.0 * table.capacitance.lowest() / strongest)
 }
 
 /// Half the time in which the coordinate of v that the solver moves passes a spike: C/(2 g_L).
@@ -191,6 +200,10 @@ fn upstroke(parameters: &AdexParameters) -> Option<f64> {
 }
 
 impl UnitConfig {
+    pub(super) fn unknown_parameter(name: &str, names: &[&str]) -> DynamicsError {
+        DynamicsError::config("unit.parameters", name, names.join(", "))
+    }
+
     /// Whether the step of the cells is exact, so that no solver is asked.
     pub fn is_exact(&self) -> bool {
         matches!(self, Self::Lif(_) | Self::Qif(_))
@@ -227,15 +240,17 @@ impl UnitModel {
     }
 
     /// The names that [`parameter`](Self::parameter) knows.
-    pub fn parameter_names(&self) -> impl Iterator<Item = &'static str> {
-        let own = match self {
-            Self::Conductance(_) => PARAMETERS,
-            Self::Lif(_) => LifParameters::INFO,
-            Self::Qif(_) => QifParameters::INFO,
-            Self::Adex(_) => AdexParameters::INFO,
-            Self::Izhikevich(_) => IzhikevichParameters::INFO,
+    pub fn parameter_names(&self) -> Vec<&'static str> {
+        let names = |infos: &[ParameterInfo]| infos.iter().map(|info| info.name).collect();
+        let mut all: Vec<_> = match self {
+            Self::Conductance(cells) => cells.parameters.names().collect(),
+            Self::Lif(_) => names(LifParameters::INFO),
+            Self::Qif(_) => names(QifParameters::INFO),
+            Self::Adex(_) => names(AdexParameters::INFO),
+            Self::Izhikevich(_) => names(IzhikevichParameters::INFO),
         };
-        own.iter().map(|info| info.name).chain(["current"])
+        all.push("current");
+        all
     }
 
     /// The input of the population: its name, unit and width.

@@ -6,33 +6,32 @@ use std::sync::Arc;
 
 use burn::module::Module;
 use burn::tensor::Tensor;
+use granule_ops::Kinetics;
 use serde::{Deserialize, Serialize};
 
-use super::field::{CellField, Form};
-use super::parameters::{CellConstants, CellParameters, Published};
-use super::rates::RateForm;
-use super::setting::{Constant, Settings};
+use super::channel::{Battery, BoundChannel, BoundPool, BoundTable, ChannelTable};
+use super::field::CellField;
+use super::parameters::{CellConstants, CellParameters, InitialState};
+use super::rates;
+use super::setting::{Constant, Quantity, Settings};
 use crate::setting::Range;
 use crate::solver::{Solver, Stepped};
 use crate::{Bounds, DynamicsError, Model, Place, State, Values};
 
-/// A kind of conductance-based cell: the forms of its rates and its published parameters.
-pub trait Kinetics: Clone + fmt::Debug + PartialEq + Send + Sync + 'static {
+/// A kind of conductance-based cell: its channels, with their published parameters.
+pub trait CellKind: Clone + fmt::Debug + PartialEq + Send + Sync + 'static {
     /// The name in configuration files.
     const NAME: &'static str;
-    /// The forms of α_m, β_m, α_h, β_h, α_n, β_n.
-    const FORMS: [RateForm; 6];
-    /// Whether m has its steady value at all times.
-    const INSTANTANEOUS_M: bool;
-    /// The published parameters.
-    const PUBLISHED: Published;
+
+    /// What it is made of.
+    fn table() -> ChannelTable;
 }
 
 /// A population of conductance-based cells of the kind `K`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[cfg_attr(feature = "schema", schemars(inline, bound = "K: Kinetics"))]
-#[serde(default, deny_unknown_fields, bound = "K: Kinetics")]
+#[cfg_attr(feature = "schema", schemars(inline, bound = "K: CellKind"))]
+#[serde(default, deny_unknown_fields, bound = "K: CellKind")]
 pub struct CellConfig<K> {
     /// How many cells.
     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
@@ -50,43 +49,10 @@ pub struct CellConfig<K> {
     /// The parameters.
     pub parameters: CellParameters<K>,
     /// The state at the beginning.
-    pub initial: InitialState,
+    pub initial: InitialState<K>,
 }
 
-/// The state of a population at the beginning.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(default, deny_unknown_fields)]
-pub struct InitialState {
-    /// The voltage, mV; without, the lowest voltage at which the cell rests without external current.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub v: Option<Values>,
-    /// Sodium activation; without, its steady value at the voltage.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schemars(transform = Range::Fraction))]
-    pub m: Option<Values>,
-    /// Sodium inactivation; without, its steady value at the voltage.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schemars(transform = Range::Fraction))]
-    pub h: Option<Values>,
-    /// Potassium activation; without, its steady value at the voltage.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schemars(transform = Range::Fraction))]
-    pub n: Option<Values>,
-}
-
-impl InitialState {
-    fn entries(&self) -> [(&'static str, Range, Option<&Values>); 4] {
-        [
-            ("v", Range::Any, self.v.as_ref()),
-            ("m", Range::Fraction, self.m.as_ref()),
-            ("h", Range::Fraction, self.h.as_ref()),
-            ("n", Range::Fraction, self.n.as_ref()),
-        ]
-    }
-}
-
-impl<K: Kinetics> Default for CellConfig<K> {
+impl<K: CellKind> Default for CellConfig<K> {
     fn default() -> Self {
         Self {
             cells: 1,
@@ -100,42 +66,28 @@ impl<K: Kinetics> Default for CellConfig<K> {
     }
 }
 
-impl<K: Kinetics> CellConfig<K> {
+impl<K: CellKind> CellConfig<K> {
+    fn described(&self) -> Described<'_> {
+        Described {
+            name: K::NAME,
+            section: "unit.parameters",
+            table: self.parameters.table(),
+            cells: self.cells,
+            current: &self.current,
+            spike_threshold: self.spike_threshold,
+            trainable: &self.trainable,
+            bounds: &self.bounds,
+            initial: self.initial.entries().collect(),
+        }
+    }
+
     /// Checks every setting.
     ///
     /// # Errors
     ///
     /// [`DynamicsError::Config`] names the first one that is not allowed, as `unit.parameters.g_na`.
     pub fn validate(&self) -> Result<(), DynamicsError> {
-        crate::setting::check_count("unit.cells", self.cells)?;
-        if !self.spike_threshold.is_finite() {
-            return Err(DynamicsError::config(
-                "unit.spike_threshold",
-                self.spike_threshold,
-                Range::Any.describe(),
-            ));
-        }
-        if let (Some(_), true) = (&self.initial.m, K::INSTANTANEOUS_M) {
-            let allowed = format!("none: m of {} follows the voltage", K::NAME);
-            return Err(DynamicsError::config("unit.initial.m", "given", allowed));
-        }
-        self.settings().check(self.cells)
-    }
-
-    /// Everything that can be trained, by name.
-    fn settings(&self) -> Settings<'_> {
-        let mut all = Settings::of_cells(
-            self.parameters.entries(),
-            &self.current,
-            &self.trainable,
-            &self.bounds,
-        );
-        for (name, range, values) in self.initial.entries() {
-            if let Some(values) = values {
-                all.add(("unit.initial", name), values, range);
-            }
-        }
-        all
+        self.described().validate()
     }
 
     /// Makes the population, to be moved by `solver`.
@@ -144,25 +96,80 @@ impl<K: Kinetics> CellConfig<K> {
     ///
     /// Those of [`validate`](Self::validate), and a population without a resting voltage and without an initial one.
     pub fn init(&self, solver: Arc<dyn Solver>, place: &Place) -> Result<Cells, DynamicsError> {
+        self.described().init(solver, place)
+    }
+}
+
+/// A population as any configuration has it.
+pub(super) struct Described<'a> {
+    pub(super) name: &'static str,
+    /// Where its parameters stand in a file.
+    pub(super) section: &'static str,
+    pub(super) table: &'a ChannelTable,
+    pub(super) cells: usize,
+    pub(super) current: &'a Values,
+    pub(super) spike_threshold: f64,
+    pub(super) trainable: &'a [String],
+    pub(super) bounds: &'a BTreeMap<String, Bounds>,
+    pub(super) initial: Vec<(&'static str, &'a Values)>,
+}
+
+impl Described<'_> {
+    pub(super) fn validate(&self) -> Result<(), DynamicsError> {
+        crate::setting::check_count("unit.cells", self.cells)?;
+        if !self.spike_threshold.is_finite() {
+            return Err(DynamicsError::config(
+                "unit.spike_threshold",
+                self.spike_threshold,
+                Range::Any.describe(),
+            ));
+        }
+        self.settings().check(self.cells)
+    }
+
+    /// Everything that can be trained, by name.
+    fn settings(&self) -> Settings<'_> {
+        let mut all = Settings::new("unit", self.trainable, self.bounds);
+        for (info, values) in self.table.parameters() {
+            all.add((self.section, info.name), values, info.range);
+        }
+        all.add(("unit", "current"), self.current, Range::Any);
+        let gates = 1..=self.table.moving_gates().count();
+        for (index, name) in self.table.variables().into_iter().enumerate() {
+            let range = match index {
+                0 => Range::Any,
+                _ if gates.contains(&index) => Range::Fraction,
+                _ => Range::NonNegative,
+            };
+            if let Some((_, values)) = self.initial.iter().find(|(own, _)| *own == name) {
+                all.add(("unit.initial", name), values, range);
+            }
+        }
+        all
+    }
+
+    pub(super) fn init(
+        &self,
+        solver: Arc<dyn Solver>,
+        place: &Place,
+    ) -> Result<Cells, DynamicsError> {
         self.validate()?;
         let settings = self.settings();
         let given = |name: &str| settings.find(name, self.cells, place);
-        let required = |name: &str| settings.init(name, self.cells, place);
-        let gates = match K::INSTANTANEOUS_M {
-            true => vec![given("h")?, given("n")?],
-            false => vec![given("m")?, given("h")?, given("n")?],
-        };
+        let mut parameters = Vec::new();
+        for (info, _) in self.table.parameters() {
+            parameters.push((info.name, settings.init(info.name, self.cells, place)?));
+        }
+        let variables = self.table.variables();
+        let others = variables.iter().skip(1).map(|name| given(name));
         let cells = Cells {
-            parameters: CellConstants::build(required)?,
-            current: required("current")?,
+            parameters: CellConstants::new(parameters),
+            current: settings.init("current", self.cells, place)?,
             voltage: given("v")?,
-            gates,
+            gates: others.collect::<Result<_, _>>()?,
             origin: place.full(0.0, [1, 1]),
-            form: Form {
-                name: K::NAME,
-                rates: K::FORMS,
-                instantaneous_m: K::INSTANTANEOUS_M,
-            },
+            name: self.name,
+            table: Arc::new(self.table.clone()),
             cells: self.cells,
             solver,
         };
@@ -181,11 +188,14 @@ pub struct Cells {
     /// The constant part of the external current, µA/cm².
     pub current: Constant,
     voltage: Option<Constant>,
+    /// The other variables at the beginning, where they are given.
     gates: Vec<Option<Constant>>,
     /// Where the module lives; it follows the module to other devices and off the tape.
     origin: Tensor<2>,
     #[module(skip)]
-    form: Form,
+    name: &'static str,
+    #[module(skip)]
+    table: Arc<ChannelTable>,
     #[module(skip)]
     cells: usize,
     #[module(skip)]
@@ -211,24 +221,32 @@ impl Cells {
         }
     }
 
-    /// What was given of the initial state: `v`, `m`, `h` or `n`.
+    /// What was given of the initial state, by the name of the variable.
     pub fn initial(&self, name: &str) -> Option<&Constant> {
-        let gate = |from_last: usize| {
-            let index = self.gates.len().checked_sub(from_last)?;
-            self.gates.get(index)?.as_ref()
-        };
-        match name {
-            "v" => self.voltage.as_ref(),
-            "m" => gate(3),
-            "h" => gate(2),
-            "n" => gate(1),
-            _ => None,
+        let variables = self.table.variables();
+        match variables.iter().position(|own| *own == name)? {
+            0 => self.voltage.as_ref(),
+            index => self.gates.get(index - 1)?.as_ref(),
         }
     }
 
     /// The equations with the parameters' values taken.
     pub fn field(&self) -> CellField {
-        CellField::new(self.form, self.cells, &self.parameters, &self.current)
+        self.field_with(&self.current.quantity())
+    }
+
+    fn field_with(&self, current: &Quantity) -> CellField {
+        let constant = |name: &str| match self.parameters.get(name) {
+            Some(constant) => constant.quantity(),
+            None => Quantity::Number(f64::NAN),
+        };
+        CellField::new(self.name, self.cells, &self.table, &constant, current)
+    }
+
+    /// C, µF/cm²: `[1, 1]`, or `[1, cells]`.
+    pub(crate) fn capacitance(&self) -> Quantity {
+        let capacitance = self.parameters.get("capacitance");
+        capacitance.map_or(Quantity::Number(f64::NAN), Constant::quantity)
     }
 
     /// The lowest voltage at which each cell rests without external current, `[1, 1]` or `[1, cells]` in mV, with its
@@ -241,19 +259,21 @@ impl Cells {
     ///
     /// [`DynamicsError::Config`] for a cell without any conductance.
     pub fn resting_voltage(&self) -> Result<Tensor<2>, DynamicsError> {
-        let names = super::PARAMETERS.iter().map(|info| info.name);
-        let table: Vec<Vec<f64>> = names
-            .filter_map(|name| self.parameters.get(name))
-            .map(Constant::values)
-            .collect::<Result<_, _>>()?;
-        let width = table.iter().map(Vec::len).max().unwrap_or(1);
+        let table: Vec<(&str, Vec<f64>)> = self
+            .parameters
+            .names()
+            .filter_map(|name| Some((name, self.parameters.get(name)?)))
+            .map(|(name, constant)| Ok((name, constant.values()?)))
+            .collect::<Result<_, DynamicsError>>()?;
+        let width = table.iter().map(|(_, values)| values.len()).max();
+        let width = width.unwrap_or(1);
         let (mut voltages, mut minus_slopes) = (Vec::new(), Vec::new());
         for cell in 0..width {
-            let values: Vec<f64> = table
-                .iter()
-                .map(|values| values[cell.min(values.len() - 1)])
-                .collect();
-            let steady = SteadyCurrent::new(self.form.rates, &values);
+            let constant = |name: &str| {
+                let found = table.iter().find(|(own, _)| *own == name);
+                found.map_or(f64::NAN, |(_, values)| values[cell.min(values.len() - 1)])
+            };
+            let steady = SteadyCurrent::new(&self.table, &constant);
             let voltage = steady.rest().ok_or_else(|| {
                 DynamicsError::config(
                     "unit.initial.v",
@@ -269,11 +289,9 @@ impl Cells {
         let voltage = place.tensor(voltages, [1, width]);
         let minus_slope = place.tensor(minus_slopes, [1, width]);
         // The constant current is not part of what keeps the cell at rest.
-        let none = Constant::Number(0.0);
-        let field = CellField::new(self.form, width, &self.parameters, &none);
+        let field = self.field_with(&Quantity::Number(0.0));
         let residual = field.steady_slope(&voltage);
-        let capacitance = self.parameters.capacitance.quantity();
-        Ok(voltage + capacitance.scale(residual) / minus_slope)
+        Ok(voltage + self.capacitance().scale(residual) / minus_slope)
     }
 }
 
@@ -296,7 +314,7 @@ impl Model for Cells {
         };
         let steady = match self.gates.iter().all(Option::is_some) {
             true => vec![zeros.clone(); self.gates.len()],
-            false => self.field().steady_gates(&voltage),
+            false => self.field().steady(&voltage).into_tensors().split_off(1),
         };
         let gates = self.gates.iter().zip(steady);
         let gates = gates.map(|(given, steady)| given.as_ref().map_or(steady, spread));
@@ -306,42 +324,97 @@ impl Model for Cells {
     }
 }
 
-/// The current density of one cell on the host, with the gates at their steady values: positive when it enters.
-struct SteadyCurrent<'a> {
-    forms: [RateForm; 6],
-    /// In the order of the parameters' fields.
-    values: &'a [f64],
+/// The current density of one cell on the host, over its capacitance, with everything else at its steady values: positive when
+/// it enters.
+struct SteadyCurrent {
+    table: BoundTable,
+    /// The lowest and the highest reversal potential, which rest lies between.
+    reversals: (f64, f64),
 }
 
-impl<'a> SteadyCurrent<'a> {
-    fn new(forms: [RateForm; 6], values: &'a [f64]) -> Self {
-        Self { forms, values }
+/// A constant that was bound on the host.
+fn number(quantity: &Quantity) -> f64 {
+    match quantity {
+        Quantity::Number(value) => *value,
+        Quantity::Tensor(_) => f64::NAN,
+    }
+}
+
+impl SteadyCurrent {
+    fn new(table: &ChannelTable, constant: &dyn Fn(&str) -> f64) -> Self {
+        let quantity = |name: &str| Quantity::Number(constant(name));
+        let table = table.bind(&quantity, &Quantity::Number(0.0));
+        let mut all = vec![constant("e_l")];
+        all.extend(
+            table
+                .channels
+                .iter()
+                .flat_map(|channel| match &channel.battery {
+                    Battery::Fixed { minus_reversal, .. } => vec![-number(minus_reversal)],
+                    // Where ions are not ten thousand times as many on one side as on the other.
+                    Battery::Nernst { factor, .. } => vec![-9.0 * factor, 9.0 * factor],
+                }),
+        );
+        let low = all.iter().copied().fold(f64::INFINITY, f64::min);
+        let high = all.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        Self {
+            table,
+            reversals: (low, high),
+        }
+    }
+
+    fn channel(&self, channel: &BoundChannel, voltage: f64, pools: &[f64]) -> f64 {
+        let at = |curve: &granule_ops::Curve<Quantity>| {
+            rates::on_host(&curve.map(&mut number), voltage, pools)
+        };
+        let gates = channel.gates.iter().map(|gate| {
+            let x = match &gate.kinetics {
+                Kinetics::Rates([alpha, beta]) | Kinetics::SteadyRates([alpha, beta]) => {
+                    let (alpha, beta) = (at(alpha), at(beta));
+                    alpha / (alpha + beta)
+                }
+                Kinetics::Relaxation([steady, _]) | Kinetics::Steady([steady]) => at(steady),
+            };
+            x.powi(gate.power as i32)
+        });
+        let reversal = match &channel.battery {
+            Battery::Fixed { minus_reversal, .. } => -number(minus_reversal),
+            Battery::Nernst {
+                pool,
+                factor,
+                outside,
+            } => factor * (number(outside) / pools[*pool].max(rates::LOWEST)).ln(),
+        };
+        number(&channel.conductance) * gates.product::<f64>() * (reversal - voltage)
     }
 
     fn at(&self, voltage: f64) -> f64 {
-        let [_, g_na, g_k, g_l, e_na, e_k, e_l, _, shift, rates @ ..] = self.values else {
-            return f64::NAN;
-        };
-        let rate = |index: usize| match &rates[3 * index..][..3] {
-            [rate, midpoint, slope] => {
-                self.forms[index].at(voltage, *rate, midpoint + shift, *slope)
-            }
-            _ => f64::NAN,
-        };
-        let steady = |gate: usize| {
-            let (alpha, beta) = (rate(2 * gate), rate(2 * gate + 1));
-            alpha / (alpha + beta)
-        };
-        g_na * steady(0).powi(3) * steady(1) * (e_na - voltage)
-            + g_k * steady(2).powi(4) * (e_k - voltage)
-            + g_l * (e_l - voltage)
+        let table = &self.table;
+        let rest = |pool: &BoundPool| number(&pool.drive) / number(&pool.decay);
+        let mut pools: Vec<f64> = table.pools.iter().map(rest).collect();
+        // Half of the way each time, for a current that the concentration itself reduces.
+        for _ in 0..if pools.is_empty() { 0 } else { 100 } {
+            let into = |index: usize| {
+                let own = table.channels.iter().filter(|x| x.pool == Some(index));
+                own.map(|x| self.channel(x, voltage, &pools)).sum::<f64>()
+            };
+            let next: Vec<f64> = (0..pools.len())
+                .map(|index| {
+                    let pool = &table.pools[index];
+                    rest(pool) + number(&pool.influx) * into(index) / number(&pool.decay)
+                })
+                .collect();
+            let both = pools.iter().zip(&next);
+            pools = both.map(|(last, next)| 0.5 * (last + next)).collect();
+        }
+        let channels = table.channels.iter();
+        let currents = channels.map(|x| self.channel(x, voltage, &pools));
+        currents.sum::<f64>() + number(&table.drive) - number(&table.leak) * voltage
     }
 
     /// The lowest zero at which the current turns from inward to outward.
     fn rest(&self) -> Option<f64> {
-        let reversals = self.values.get(4..7)?;
-        let low = reversals.iter().copied().fold(f64::INFINITY, f64::min) - 1.0;
-        let high = reversals.iter().copied().fold(f64::NEG_INFINITY, f64::max) + 1.0;
+        let (low, high) = (self.reversals.0 - 1.0, self.reversals.1 + 1.0);
         const SCAN: usize = 250;
         let at = |i: usize| low + (high - low) * i as f64 / SCAN as f64;
         let turn = (0..SCAN).find(|i| self.at(at(*i)) > 0.0 && self.at(at(i + 1)) <= 0.0)?;

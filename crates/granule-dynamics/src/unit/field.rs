@@ -1,56 +1,12 @@
 //! The equations of a conductance-based cell.
 
 use burn::tensor::Tensor;
-use granule_ops::{ConductanceStep, Membrane};
+use granule_ops::{Channel, ConductanceStep, Curve, Gate, Kinetics, Membrane, Pool, Reversal};
 
-use super::parameters::CellConstants;
-use super::rates::{Rate, RateForm};
-use super::setting::{Constant, Quantity};
+use super::channel::{Battery, BoundChannel, BoundTable, ChannelTable};
+use super::rates::{self, LOWEST};
+use super::setting::Quantity;
 use crate::{Clock, DynamicsError, Field, Linear, QuantityKind, State, Variable};
-
-/// One gate: how its rates depend on the voltage.
-#[derive(Clone, Debug)]
-struct Gate {
-    alpha: Rate,
-    beta: Rate,
-}
-
-impl Gate {
-    /// α/(α + β)
-    fn steady(&self, voltage: &Tensor<2>) -> Tensor<2> {
-        let alpha = self.alpha.at(voltage);
-        let sum = alpha.clone() + self.beta.at(voltage);
-        alpha / sum
-    }
-
-    /// dx/dt = α − (α + β)x
-    fn linear(&self, voltage: &Voltage) -> Linear {
-        if let (Some(offset), true) = (&voltage.offset, self.is_fixed())
-            && let (alpha, Some(alpha_slope)) = self.alpha.with_slope(&voltage.plain)
-            && let (beta, Some(beta_slope)) = self.beta.with_slope(&voltage.plain)
-        {
-            let along = |value: Tensor<2>, slope: Tensor<2>| {
-                value.autodiff() + offset.clone() * slope.autodiff()
-            };
-            return Linear {
-                decay: along(alpha.clone() + beta, alpha_slope.clone() + beta_slope),
-                drive: along(alpha, alpha_slope),
-            };
-        }
-        let drive = self.alpha.at(&voltage.value);
-        let decay = drive.clone() + self.beta.at(&voltage.value);
-        Linear { decay, drive }
-    }
-
-    fn is_fixed(&self) -> bool {
-        self.alpha.is_fixed() && self.beta.is_fixed()
-    }
-
-    fn derivative(&self, voltage: &Voltage, x: &Tensor<2>) -> Tensor<2> {
-        let Linear { decay, drive } = self.linear(voltage);
-        drive - decay * x.clone()
-    }
-}
 
 /// A voltage on the tape, V = V₀ + offset, where V₀ is off it and the offset is 0: what depends on V alone is computed at
 /// V₀ with its slope and has two nodes on the tape.
@@ -74,11 +30,90 @@ impl Voltage {
     }
 }
 
-/// A population of conductance-based cells with their parameters bound: C dV/dt = g_Na m³h (E_Na − V) + g_K n⁴ (E_K − V)
-/// + g_L (E_L − V) + I.
+/// The steady value of a gate.
+fn steady(gate: &Gate<Quantity>, voltage: &Tensor<2>, pools: &[Tensor<2>]) -> Tensor<2> {
+    let at = |curve: &Curve<Quantity>| rates::value(curve, voltage, pools);
+    match &gate.kinetics {
+        Kinetics::Rates([alpha, beta]) | Kinetics::SteadyRates([alpha, beta]) => {
+            let alpha = at(alpha);
+            let sum = alpha.clone() + at(beta);
+            alpha / sum
+        }
+        Kinetics::Relaxation([steady, _]) | Kinetics::Steady([steady]) => at(steady),
+    }
+}
+
+/// dx/dt = drive − decay·x of a gate that moves.
+fn linear(gate: &Gate<Quantity>, voltage: &Voltage, pools: &[Tensor<2>]) -> Linear {
+    let at = |curve: &Curve<Quantity>| rates::value(curve, &voltage.value, pools);
+    match &gate.kinetics {
+        Kinetics::Rates([alpha, beta]) | Kinetics::SteadyRates([alpha, beta]) => {
+            if let Some(offset) = &voltage.offset
+                && let (Some(alpha), Some(beta)) =
+                    (rates::fixed_term(alpha), rates::fixed_term(beta))
+                && let (alpha, Some(alpha_slope)) = rates::with_slope(alpha, &voltage.plain)
+                && let (beta, Some(beta_slope)) = rates::with_slope(beta, &voltage.plain)
+            {
+                let along = |value: Tensor<2>, slope: Tensor<2>| {
+                    value.autodiff() + offset.clone() * slope.autodiff()
+                };
+                return Linear {
+                    decay: along(alpha.clone() + beta, alpha_slope.clone() + beta_slope),
+                    drive: along(alpha, alpha_slope),
+                };
+            }
+            let drive = at(alpha);
+            let decay = drive.clone() + at(beta);
+            Linear { decay, drive }
+        }
+        Kinetics::Relaxation([steady, time_constant]) => {
+            let decay = at(time_constant).recip();
+            Linear {
+                drive: at(steady) * decay.clone(),
+                decay,
+            }
+        }
+        Kinetics::Steady([steady]) => Linear {
+            drive: at(steady),
+            decay: voltage.value.ones_like(),
+        },
+    }
+}
+
+/// xⁿ
+fn whole_power(x: Tensor<2>, exponent: u32) -> Tensor<2> {
+    match exponent {
+        1 => x,
+        2 => x.clone() * x,
+        3 => x.clone() * x.clone() * x,
+        4 => {
+            let squared = x.clone() * x;
+            squared.clone() * squared
+        }
+        _ => x.powi_scalar(exponent as i32),
+    }
+}
+
+/// RT/zF·ln(outside/inside)
+fn nernst(factor: f64, outside: &Quantity, inside: &Tensor<2>) -> Tensor<2> {
+    let inside = inside.clone().clamp_min(LOWEST).log();
+    outside.ln().minus(inside).mul_scalar(factor)
+}
+
+/// What a group of variables is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Group {
+    Gates,
+    Pools,
+    Voltage,
+}
+
+/// A population of conductance-based cells with their parameters bound:
+/// C dV/dt = Σ g Π xᵖ (E − V) + g_L (E_L − V) + I.
 ///
-/// The state is v (mV) and the gates, `[batch, cells]`: m, h, n, or h and n where m follows the voltage at once. The gates
-/// are one group and the voltage another, so that exponential and semi-implicit solvers move the gates first.
+/// The state is v (mV), the gates that have dynamics, channel by channel, and the concentrations, `[batch, cells]`. The gates
+/// are one group, the concentrations another and the voltage the last, so that exponential and semi-implicit solvers move
+/// the gates first.
 ///
 /// The input is the current density in µA/cm² that enters the cells, `[batch or 1, 1 or cells]`. With `2·cells` columns it is
 /// the external current of each cell, then its synaptic current; they are added.
@@ -88,210 +123,235 @@ pub struct CellField {
     cells: usize,
     variables: Vec<Variable>,
     groups: Vec<Vec<usize>>,
-    /// m, h, n
-    gates: [Gate; 3],
-    instantaneous_m: bool,
-    per_capacitance: Quantity,
-    /// For sodium and potassium.
-    channels: [Channel; 2],
-    /// g_L/C
-    leak: Quantity,
+    kinds: Vec<Group>,
+    table: BoundTable,
     minus_leak: Quantity,
-    /// (g_L E_L + I)/C with the constant current
-    drive: Quantity,
     /// Where a fused step serves.
     fused: Option<ConductanceStep>,
 }
 
-/// A channel's conductance g/C with what derives from it.
-#[derive(Clone, Debug)]
-struct Channel {
-    conductance: Quantity,
-    minus_conductance: Quantity,
-    minus_reversal: Quantity,
-    /// gE/C
-    drive: Quantity,
-}
-
-impl Channel {
-    fn new(conductance: Quantity, reversal: Quantity) -> Self {
-        Self {
-            minus_conductance: conductance.negative(),
-            minus_reversal: reversal.negative(),
-            drive: conductance.times(&reversal),
-            conductance,
-        }
-    }
-
-    /// open·g(E − V)/C
-    fn current(&self, open: Tensor<2>, voltage: &Tensor<2>) -> Tensor<2> {
-        let distance = self.minus_reversal.shift(voltage.clone());
-        self.minus_conductance.scale(open * distance)
-    }
-}
-
-/// What a kind of cell fixes.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Form {
-    pub(crate) name: &'static str,
-    pub(crate) rates: [RateForm; 6],
-    pub(crate) instantaneous_m: bool,
-}
-
 impl CellField {
     pub(crate) fn new(
-        form: Form,
+        name: &'static str,
         cells: usize,
-        constants: &CellConstants,
-        current: &Constant,
+        table: &ChannelTable,
+        constant: &dyn Fn(&str) -> Quantity,
+        current: &Quantity,
     ) -> Self {
-        let c = constants;
-        let shift = c.v_shift.quantity();
-        let factor = c.temperature_factor.quantity();
-        let one = Quantity::Number(1.0);
-        let rate = |index: usize, factor: &Quantity, [rate, midpoint, slope]: [&Constant; 3]| {
-            Rate::new(
-                form.rates[index],
-                &rate.quantity().times(factor),
-                &midpoint.quantity().plus(&shift),
-                &slope.quantity(),
-            )
-        };
-        // A factor common to α and β leaves their ratio as it is.
-        let m_factor = match form.instantaneous_m {
-            true => &one,
-            false => &factor,
-        };
-        let gates = [
-            Gate {
-                alpha: rate(
-                    0,
-                    m_factor,
-                    [&c.alpha_m_rate, &c.alpha_m_midpoint, &c.alpha_m_slope],
-                ),
-                beta: rate(
-                    1,
-                    m_factor,
-                    [&c.beta_m_rate, &c.beta_m_midpoint, &c.beta_m_slope],
-                ),
-            },
-            Gate {
-                alpha: rate(
-                    2,
-                    &factor,
-                    [&c.alpha_h_rate, &c.alpha_h_midpoint, &c.alpha_h_slope],
-                ),
-                beta: rate(
-                    3,
-                    &factor,
-                    [&c.beta_h_rate, &c.beta_h_midpoint, &c.beta_h_slope],
-                ),
-            },
-            Gate {
-                alpha: rate(
-                    4,
-                    &factor,
-                    [&c.alpha_n_rate, &c.alpha_n_midpoint, &c.alpha_n_slope],
-                ),
-                beta: rate(
-                    5,
-                    &factor,
-                    [&c.beta_n_rate, &c.beta_n_midpoint, &c.beta_n_slope],
-                ),
-            },
-        ];
-        let per_capacitance = c.capacitance.quantity().reciprocal();
-        let leak = c.g_l.quantity().times(&per_capacitance);
-        let channel = |conductance: &Constant, reversal: &Constant| {
-            let conductance = conductance.quantity().times(&per_capacitance);
-            Channel::new(conductance, reversal.quantity())
-        };
-        let names: &[&str] = match form.instantaneous_m {
-            true => &["h", "n"],
-            false => &["m", "h", "n"],
-        };
         let mut variables = vec![Variable::new("v", "mV", cells)];
-        let gate = |name: &&str| {
-            Variable::new(*name, "1", cells)
-                .within(0.0, 1.0)
-                .of_kind(QuantityKind::Gate)
-        };
-        variables.extend(names.iter().map(gate));
+        let gates = 1 + table.moving_gates().count();
+        for (index, name) in table.variables().into_iter().enumerate().skip(1) {
+            let variable = Variable::new(name, "1", cells);
+            variables.push(if index < gates {
+                variable.within(0.0, 1.0).of_kind(QuantityKind::Gate)
+            } else {
+                variable
+            });
+        }
+        let mut groups = vec![
+            (1..gates).collect::<Vec<_>>(),
+            (gates..variables.len()).collect(),
+        ];
+        groups.push(vec![0]);
+        let kinds = [Group::Gates, Group::Pools, Group::Voltage];
+        let (groups, kinds): (Vec<_>, Vec<_>) = groups
+            .into_iter()
+            .zip(kinds)
+            .filter(|(group, _)| !group.is_empty())
+            .unzip();
+        let table = table.bind(constant, current);
         Self {
-            name: form.name,
+            name,
             cells,
-            groups: vec![(1..variables.len()).collect(), vec![0]],
             variables,
-            gates,
-            instantaneous_m: form.instantaneous_m,
-            channels: [channel(&c.g_na, &c.e_na), channel(&c.g_k, &c.e_k)],
-            minus_leak: leak.negative(),
-            drive: leak
-                .times(&c.e_l.quantity())
-                .plus(&current.quantity().times(&per_capacitance)),
-            leak,
-            per_capacitance,
+            groups,
+            kinds,
+            minus_leak: table.leak.negative(),
+            table,
             fused: None,
         }
     }
 
     /// With a fused step for the exponential Euler method, where there is one for states that live where `like` does.
     pub(crate) fn fused(mut self, like: &Tensor<2>) -> Self {
-        let rates = self.gates.each_ref();
-        let rates = rates.map(|gate| [gate.alpha.fused(), gate.beta.fused()]);
-        let channels = self.channels.each_ref();
+        let table = &self.table;
+        let channels = table.channels.iter().map(|channel| Channel {
+            conductance: channel.conductance.coefficient(),
+            reversal: match &channel.battery {
+                Battery::Fixed { drive, .. } => Reversal::Drive(drive.coefficient()),
+                Battery::Nernst {
+                    pool,
+                    factor,
+                    outside,
+                } => Reversal::Nernst {
+                    pool: *pool,
+                    factor: Quantity::Number(*factor).coefficient(),
+                    outside: outside.coefficient(),
+                },
+            },
+            gates: channel
+                .gates
+                .iter()
+                .map(|gate| gate.map(&mut Quantity::coefficient))
+                .collect(),
+            pool: channel.pool,
+        });
+        let pools = table.pools.iter().map(|pool| Pool {
+            decay: pool.decay.coefficient(),
+            drive: pool.drive.coefficient(),
+            influx: pool.influx.coefficient(),
+        });
         let membrane = Membrane {
-            leak: self.leak.coefficient(),
-            drive: self.drive.coefficient(),
-            conductances: channels.map(|channel| channel.conductance.coefficient()),
-            drives: channels.map(|channel| channel.drive.coefficient()),
+            leak: table.leak.coefficient(),
+            drive: table.drive.coefficient(),
+            channels: channels.collect(),
+            pools: pools.collect(),
         };
-        self.fused = ConductanceStep::new(self.cells, rates, self.instantaneous_m, membrane, like);
+        self.fused = ConductanceStep::new(self.cells, &membrane, like);
         self
     }
 
-    /// The gates that the state holds, with their rates.
-    fn dynamic_gates(&self) -> &[Gate] {
-        &self.gates[usize::from(self.instantaneous_m)..]
+    /// The gates that the state holds.
+    fn moving_gates(&self) -> impl Iterator<Item = &Gate<Quantity>> {
+        let gates = self
+            .table
+            .channels
+            .iter()
+            .flat_map(|channel| &channel.gates);
+        gates.filter(|gate| !gate.kinetics.is_instantaneous())
     }
 
-    /// The gates of the state at their steady values for a voltage, `[1, 1]`, `[1, cells]` or `[batch, cells]`.
-    pub fn steady_gates(&self, voltage: &Tensor<2>) -> Vec<Tensor<2>> {
-        let gates = self.dynamic_gates().iter();
-        gates.map(|gate| gate.steady(voltage)).collect()
+    fn pools<'a>(&self, state: &'a State) -> &'a [Tensor<2>] {
+        let all = state.tensors();
+        &all[all.len() - self.table.pools.len()..]
     }
 
-    /// dV/dt with the gates at their steady values, in mV/ms.
+    /// The gates and the concentrations of the state at their steady values for a voltage, `[1, 1]`, `[1, cells]` or
+    /// `[batch, cells]`.
+    pub fn steady(&self, voltage: &Tensor<2>) -> State {
+        let pools = self.table.pools.iter();
+        let mut pools: Vec<_> = pools
+            .map(|pool| {
+                pool.drive
+                    .times(&pool.decay.reciprocal())
+                    .shift(voltage.zeros_like())
+            })
+            .collect();
+        let with = |pools: &[Tensor<2>]| {
+            let gates = self.moving_gates().map(|gate| steady(gate, voltage, pools));
+            let all = std::iter::once(voltage.clone()).chain(gates);
+            State::new(all.chain(pools.iter().cloned()).collect())
+        };
+        let rounds = match pools.len() {
+            0 => 0,
+            // Channels that a concentration acts back on.
+            _ if self.feeds_back() => 200,
+            _ => 1,
+        };
+        for _ in 0..rounds {
+            let state = with(&pools);
+            let moved = self.pool_slopes(&state);
+            pools = moved
+                .into_iter()
+                .map(|Linear { decay, drive }| drive / decay)
+                .zip(pools)
+                .map(|(next, last)| {
+                    if rounds > 1 {
+                        (next + last) * 0.5
+                    } else {
+                        next
+                    }
+                })
+                .collect();
+        }
+        with(&pools)
+    }
+
+    /// Whether the current into a concentration depends on one.
+    fn feeds_back(&self) -> bool {
+        let mut feeding = self
+            .table
+            .channels
+            .iter()
+            .filter(|channel| channel.pool.is_some());
+        feeding.any(|channel| {
+            let mut curves = channel.gates.iter().flat_map(|gate| gate.kinetics.curves());
+            matches!(channel.battery, Battery::Nernst { .. }) || curves.any(of_concentration)
+        })
+    }
+
+    /// dV/dt with everything else at its steady values, in mV/ms.
     pub(crate) fn steady_slope(&self, voltage: &Tensor<2>) -> Tensor<2> {
-        let gates = self.steady_gates(voltage);
-        let state = State::new(std::iter::once(voltage.clone()).chain(gates).collect());
-        self.voltage_slope(&state, None)
+        self.voltage_slope(&self.steady(voltage), None)
     }
 
     fn voltage_slope(&self, state: &State, input: Option<&Tensor<2>>) -> Tensor<2> {
         let v = &state[0];
-        let [sodium, potassium] = self.open(state);
-        let [na, k] = &self.channels;
-        let leak = self.drive.shift(self.minus_leak.scale(v.clone()));
-        let slope = na.current(sodium, v) + k.current(potassium, v) + leak;
+        let leak = self.table.drive.shift(self.minus_leak.scale(v.clone()));
+        let currents = self.table.channels.iter().zip(self.open(state));
+        let currents = currents.map(|(channel, open)| self.current(channel, open, state));
+        let slope = match currents.reduce(|all, current| all + current) {
+            Some(currents) => currents + leak,
+            None => leak,
+        };
         match self.inflow(input) {
             Some(inflow) => slope + inflow,
             None => slope,
         }
     }
 
-    /// m³h and n⁴
-    fn open(&self, state: &State) -> [Tensor<2>; 2] {
-        let [m, h, n] = match self.instantaneous_m {
-            true => [
-                self.gates[0].steady(&state[0]),
-                state[1].clone(),
-                state[2].clone(),
-            ],
-            false => [1, 2, 3].map(|i| state[i].clone()),
+    /// open·g(E − V)/C
+    fn current(&self, channel: &BoundChannel, open: Tensor<2>, state: &State) -> Tensor<2> {
+        let v = state[0].clone();
+        let distance = match &channel.battery {
+            Battery::Fixed { minus_reversal, .. } => minus_reversal.shift(v),
+            Battery::Nernst {
+                pool,
+                factor,
+                outside,
+            } => v - nernst(*factor, outside, &self.pools(state)[*pool]),
         };
-        let n_squared = n.clone() * n;
-        [m.clone() * m.clone() * m * h, n_squared.clone() * n_squared]
+        channel.minus_conductance.scale(open * distance)
+    }
+
+    /// The open share of every channel.
+    fn open(&self, state: &State) -> Vec<Tensor<2>> {
+        let pools = self.pools(state);
+        let mut moving = state.tensors()[1..].iter();
+        let channels = self.table.channels.iter().map(|channel| {
+            let gates = channel.gates.iter().map(|gate| {
+                let x = match gate.kinetics.is_instantaneous() {
+                    true => Some(steady(gate, &state[0], pools)),
+                    false => moving.next().cloned(),
+                };
+                let x = x.unwrap_or_else(|| state[0].ones_like());
+                whole_power(x, gate.power)
+            });
+            let open = gates.reduce(|all, gate| all * gate);
+            open.unwrap_or_else(|| state[0].ones_like())
+        });
+        channels.collect()
+    }
+
+    /// How the concentrations move, by the gates of the state.
+    fn pool_slopes(&self, state: &State) -> Vec<Linear> {
+        if self.table.pools.is_empty() {
+            return Vec::new();
+        }
+        let open = self.open(state);
+        let pools = self.table.pools.iter().enumerate().map(|(index, pool)| {
+            let channels = self.table.channels.iter().zip(&open);
+            let own = channels.filter(|(channel, _)| channel.pool == Some(index));
+            let currents = own.map(|(channel, open)| self.current(channel, open.clone(), state));
+            let zero = || state[0].zeros_like();
+            let inward = currents.reduce(|all, current| all + current);
+            let influx = pool.influx.scale(inward.unwrap_or_else(zero));
+            Linear {
+                drive: pool.drive.shift(influx),
+                decay: pool.decay.shift(zero()),
+            }
+        });
+        pools.collect()
     }
 
     /// The current that enters, over the capacitance.
@@ -304,7 +364,15 @@ impl CellField {
             }
             false => current,
         };
-        Some(self.per_capacitance.scale(current))
+        Some(self.table.per_capacitance.scale(current))
+    }
+}
+
+fn of_concentration(curve: &Curve<Quantity>) -> bool {
+    match curve {
+        Curve::Sum(parts) | Curve::Product(parts) => parts.iter().any(of_concentration),
+        Curve::Power(base, _) => of_concentration(base),
+        Curve::Term(term) => matches!(term.argument, granule_ops::Argument::Concentration(_)),
     }
 }
 
@@ -318,9 +386,15 @@ impl Field for CellField {
     }
 
     fn derivative(&self, _time: f64, state: &State, input: Option<&Tensor<2>>) -> State {
-        let gates = self.dynamic_gates().iter().zip(&state.tensors()[1..]);
         let voltage = Voltage::new(&state[0]);
-        let slopes = gates.map(|(gate, x)| gate.derivative(&voltage, x));
+        let pools = self.pools(state);
+        let gates = self
+            .moving_gates()
+            .map(|gate| linear(gate, &voltage, pools));
+        let others = gates
+            .chain(self.pool_slopes(state))
+            .zip(&state.tensors()[1..]);
+        let slopes = others.map(|(Linear { decay, drive }, x)| drive - decay * x.clone());
         let slope = self.voltage_slope(state, input);
         State::new(std::iter::once(slope).chain(slopes).collect())
     }
@@ -336,20 +410,35 @@ impl Field for CellField {
         state: &State,
         input: Option<&Tensor<2>>,
     ) -> Vec<Linear> {
-        if group == 0 {
-            let gates = self.dynamic_gates().iter();
-            let voltage = Voltage::new(&state[0]);
-            return gates.map(|gate| gate.linear(&voltage)).collect();
+        match self.kinds[group] {
+            Group::Gates => {
+                let voltage = Voltage::new(&state[0]);
+                let pools = self.pools(state);
+                let gates = self.moving_gates();
+                return gates.map(|gate| linear(gate, &voltage, pools)).collect();
+            }
+            Group::Pools => return self.pool_slopes(state),
+            Group::Voltage => {}
         }
-        let [sodium, potassium] = self.open(state);
-        let [na, k] = &self.channels;
-        let conductance =
-            na.conductance.scale(sodium.clone()) + k.conductance.scale(potassium.clone());
-        let drive = self
-            .drive
-            .shift(na.drive.scale(sodium) + k.drive.scale(potassium));
+        let channels = self.table.channels.iter().zip(self.open(state));
+        let both = channels.map(|(channel, open)| {
+            let conductance = channel.conductance.scale(open.clone());
+            let drive = match &channel.battery {
+                Battery::Fixed { drive, .. } => drive.scale(open),
+                Battery::Nernst {
+                    pool,
+                    factor,
+                    outside,
+                } => conductance.clone() * nernst(*factor, outside, &self.pools(state)[*pool]),
+            };
+            (conductance, drive)
+        });
+        let (conductance, drive) = both
+            .reduce(|(g, d), (conductance, drive)| (g + conductance, d + drive))
+            .unwrap_or_else(|| (state[0].zeros_like(), state[0].zeros_like()));
+        let drive = self.table.drive.shift(drive);
         vec![Linear {
-            decay: self.leak.shift(conductance),
+            decay: self.table.leak.shift(conductance),
             drive: match self.inflow(input) {
                 Some(inflow) => drive + inflow,
                 None => drive,

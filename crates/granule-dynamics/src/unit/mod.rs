@@ -52,12 +52,13 @@
 
 mod adex;
 mod cable;
+mod cell;
+pub mod channel;
 mod choice;
 mod conductance;
 mod constants;
 mod field;
 mod firing;
-mod hodgkin_huxley;
 mod input;
 mod izhikevich;
 mod lif;
@@ -71,31 +72,29 @@ mod spikes;
 mod surrogate;
 #[cfg(test)]
 mod tests;
-mod traub_miles;
-mod wang_buzsaki;
 
 pub use crate::setting::Range;
 pub use adex::{Adex, AdexConfig, AdexConstants, AdexField, AdexInitial, AdexParameters};
 pub use cable::{Cable, CableConfig, CableDynamics, CableScheme, Compartment, Membrane};
+pub use cell::{
+    HodgkinHuxley, HodgkinHuxleyConfig, TraubMiles, TraubMilesConfig, WangBuzsaki,
+    WangBuzsakiConfig,
+};
 pub use choice::{UnitConfig, UnitModel};
-pub use conductance::{CellConfig, Cells, InitialState, Kinetics};
+pub use conductance::{CellConfig, CellKind, Cells};
 pub use field::CellField;
 pub use firing::{Firing, Resetting, Upstroke};
-pub use hodgkin_huxley::{HodgkinHuxley, HodgkinHuxleyConfig};
 pub use izhikevich::{
     Izhikevich, IzhikevichConfig, IzhikevichConstants, IzhikevichField, IzhikevichInitial,
     IzhikevichParameters,
 };
 pub use lif::{Lif, LifConfig, LifConstants, LifDynamics, LifInitial, LifParameters};
 pub use observed::Observed;
-pub use parameters::{CellConstants, CellParameters, PARAMETERS, ParameterInfo, Published};
+pub use parameters::{CellConstants, CellParameters, InitialState, ParameterInfo};
 pub use passive::{
     Passive, PassiveConfig, PassiveConstants, PassiveField, PassiveInitial, PassiveParameters,
 };
 pub use qif::{Qif, QifConfig, QifConstants, QifDynamics, QifInitial, QifParameters};
-pub use rates::RateForm;
 pub use setting::Constant;
 pub use spikes::{SpikeDetector, Spikes, spikes};
 pub use surrogate::Surrogate;
-pub use traub_miles::{TraubMiles, TraubMilesConfig};
-pub use wang_buzsaki::{WangBuzsaki, WangBuzsakiConfig};

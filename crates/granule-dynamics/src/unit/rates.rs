@@ -1,125 +1,118 @@
-//! Voltage-dependent rates of gates.
+//! Curves of gates on tensors and on the host.
 
 use burn::tensor::{DType, Tensor};
-use granule_ops::{RateCurve, VoltageRate};
+use granule_ops::{Argument, Curve, RateCurve, Term};
 
 use super::setting::Quantity;
 use crate::derivative::by_hand;
 
-/// How a rate depends on the voltage, with x = (V − midpoint)/slope and the slope positive.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RateForm {
-    /// `rate·x/(1 − exp(−x))`: `rate` at the midpoint, rising linearly far above it. Written a·(V − midpoint)/(1 − exp(−x))
-    /// elsewhere, with a = rate/slope.
-    Linear,
-    /// `rate·x/(exp(x) − 1)`: `rate` at the midpoint, rising linearly far below it.
-    FallingLinear,
-    /// `rate·exp(−x)`: `rate` at the midpoint.
-    FallingExponential,
-    /// `rate/(1 + exp(−x))`: half of `rate` at the midpoint.
-    Sigmoid,
-}
+/// A concentration below it counts as this: it has a logarithm in single precision.
+pub(crate) const LOWEST: f64 = 1e-30;
 
-impl RateForm {
-    /// The rate on the host.
-    pub fn at(self, voltage: f64, rate: f64, midpoint: f64, slope: f64) -> f64 {
-        let x = (voltage - midpoint) / slope;
-        let bernoulli = |z: f64| match z == 0.0 {
-            true => 1.0,
-            false => z / z.exp_m1(),
-        };
-        rate * match self {
-            Self::Linear => bernoulli(-x),
-            Self::FallingLinear => bernoulli(x),
-            Self::FallingExponential => (-x).exp(),
-            Self::Sigmoid => 1.0 / (1.0 + (-x).exp()),
+/// The curve at voltages and concentrations of any shape that the constants broadcast to.
+pub(crate) fn value(
+    curve: &Curve<Quantity>,
+    voltage: &Tensor<2>,
+    pools: &[Tensor<2>],
+) -> Tensor<2> {
+    let all = |parts: &[Curve<Quantity>], join: fn(Tensor<2>, Tensor<2>) -> Tensor<2>| {
+        let parts = parts.iter().map(|part| value(part, voltage, pools));
+        parts.reduce(join).unwrap_or_else(|| voltage.zeros_like())
+    };
+    match curve {
+        Curve::Sum(parts) => all(parts, |a, b| a + b),
+        Curve::Product(parts) => all(parts, |a, b| a * b),
+        Curve::Power(base, -1.0) => value(base, voltage, pools).recip(),
+        Curve::Power(base, exponent) => value(base, voltage, pools).powf_scalar(*exponent),
+        Curve::Term(term) => {
+            let argument = match term.argument {
+                Argument::Concentration(pool) => pools.get(pool).unwrap_or(voltage),
+                Argument::Voltage => voltage,
+            };
+            let z = match term.curve {
+                RateCurve::Constant => return term.scale.shift(voltage.zeros_like()),
+                // 1/(1 + eᶻ) with z = n ln(K/c)
+                RateCurve::Hill => {
+                    let logarithm = argument.clone().clamp_min(LOWEST).log();
+                    term.steepness.scale(term.shift.ln().minus(logarithm))
+                }
+                _ => term.steepness.scale(term.shift.shift(argument.clone())),
+            };
+            let curve = term.curve;
+            term.scale.scale(by_hand(z, |z, slope| of(curve, z, slope)))
         }
     }
 }
 
-/// A rate with its constants bound, in 1/ms.
-#[derive(Clone, Debug)]
-pub(crate) struct Rate {
-    form: RateForm,
-    scale: Quantity,
-    /// −midpoint.
-    shift: Quantity,
-    /// ±1/slope.
-    steepness: Quantity,
-}
-
-impl Rate {
-    pub(crate) fn new(
-        form: RateForm,
-        rate: &Quantity,
-        midpoint: &Quantity,
-        slope: &Quantity,
-    ) -> Self {
-        let steepness = match form {
-            RateForm::FallingLinear => slope.reciprocal(),
-            _ => slope.reciprocal().negative(),
-        };
-        Self {
-            form,
-            scale: rate.clone(),
-            shift: midpoint.negative(),
-            steepness,
+/// The curve of one voltage on the host.
+pub(crate) fn on_host(curve: &Curve<f64>, voltage: f64, pools: &[f64]) -> f64 {
+    let all = |parts: &[Curve<f64>]| -> Vec<f64> {
+        let parts = parts.iter();
+        parts.map(|part| on_host(part, voltage, pools)).collect()
+    };
+    match curve {
+        Curve::Sum(parts) => all(parts).iter().sum(),
+        Curve::Product(parts) => all(parts).iter().product(),
+        Curve::Power(base, exponent) => on_host(base, voltage, pools).powf(*exponent),
+        Curve::Term(term) => {
+            let argument = match term.argument {
+                Argument::Concentration(pool) => pools.get(pool).copied().unwrap_or(f64::NAN),
+                Argument::Voltage => voltage,
+            };
+            let z = term.steepness * (argument + term.shift);
+            term.scale
+                * match term.curve {
+                    RateCurve::Constant => 1.0,
+                    RateCurve::Bernoulli if z == 0.0 => 1.0,
+                    RateCurve::Bernoulli => z / z.exp_m1(),
+                    RateCurve::Exponential => z.exp(),
+                    RateCurve::Sigmoid => 1.0 / (1.0 + z.exp()),
+                    RateCurve::Hill => {
+                        let ratio = term.shift / argument.max(LOWEST);
+                        1.0 / (1.0 + ratio.powf(term.steepness))
+                    }
+                }
         }
-    }
-
-    /// The rate at voltages of any shape that the constants broadcast to.
-    pub(crate) fn at(&self, voltage: &Tensor<2>) -> Tensor<2> {
-        let form = self.form;
-        let z = self.steepness.scale(self.shift.shift(voltage.clone()));
-        self.scale.scale(by_hand(z, |z, slope| form.of(z, slope)))
-    }
-
-    /// The rate as the fused step takes it.
-    pub(crate) fn fused(&self) -> VoltageRate {
-        VoltageRate {
-            curve: match self.form {
-                RateForm::Linear | RateForm::FallingLinear => RateCurve::Bernoulli,
-                RateForm::FallingExponential => RateCurve::Exponential,
-                RateForm::Sigmoid => RateCurve::Sigmoid,
-            },
-            scale: self.scale.coefficient(),
-            shift: self.shift.coefficient(),
-            steepness: self.steepness.coefficient(),
-        }
-    }
-
-    /// Whether no constant is on the tape.
-    pub(crate) fn is_fixed(&self) -> bool {
-        let constants = [&self.scale, &self.shift, &self.steepness];
-        !constants.into_iter().any(Quantity::is_tracked)
-    }
-
-    /// The rate and its derivative by the voltage, off the tape.
-    pub(crate) fn with_slope(&self, voltage: &Tensor<2>) -> (Tensor<2>, Option<Tensor<2>>) {
-        let [scale, shift, steepness] =
-            [&self.scale, &self.shift, &self.steepness].map(Quantity::without_autodiff);
-        let z = steepness.scale(shift.shift(voltage.clone()));
-        let (value, slope) = self.form.of(z, true);
-        let slope = slope.map(|slope| steepness.times(&scale).scale(slope));
-        (scale.scale(value), slope)
     }
 }
 
-impl RateForm {
-    /// The form as a function of z = −x, or z = x for the falling line; its derivative by z.
-    fn of(self, z: Tensor<2>, slope: bool) -> (Tensor<2>, Option<Tensor<2>>) {
-        match self {
-            Self::Linear | Self::FallingLinear => bernoulli(z, slope),
-            Self::FallingExponential => {
-                let value = z.exp();
-                (value.clone(), slope.then_some(value))
-            }
-            Self::Sigmoid => {
-                let value = z.clamp_max(LARGEST).exp().add_scalar(1.0).recip();
-                // s² − s
-                let slope = slope.then(|| value.clone().sub_scalar(1.0) * value.clone());
-                (value, slope)
-            }
+/// The curve, where it is a term of the voltage whose constants are not on the tape.
+pub(crate) fn fixed_term(curve: &Curve<Quantity>) -> Option<&Term<Quantity>> {
+    let Curve::Term(term) = curve else {
+        return None;
+    };
+    let constants = [&term.scale, &term.shift, &term.steepness];
+    let fixed = !constants.into_iter().any(Quantity::is_tracked);
+    let simple = !matches!(term.curve, RateCurve::Constant | RateCurve::Hill);
+    (fixed && simple).then_some(term)
+}
+
+/// The value of a term and its derivative by the voltage, off the tape.
+pub(crate) fn with_slope(
+    term: &Term<Quantity>,
+    voltage: &Tensor<2>,
+) -> (Tensor<2>, Option<Tensor<2>>) {
+    let [scale, shift, steepness] =
+        [&term.scale, &term.shift, &term.steepness].map(Quantity::without_autodiff);
+    let z = steepness.scale(shift.shift(voltage.clone()));
+    let (value, slope) = of(term.curve, z, true);
+    let slope = slope.map(|slope| steepness.times(&scale).scale(slope));
+    (scale.scale(value), slope)
+}
+
+/// A curve as a function of z; its derivative by z.
+fn of(curve: RateCurve, z: Tensor<2>, slope: bool) -> (Tensor<2>, Option<Tensor<2>>) {
+    match curve {
+        RateCurve::Bernoulli => bernoulli(z, slope),
+        RateCurve::Exponential => {
+            let value = z.exp();
+            (value.clone(), slope.then_some(value))
+        }
+        RateCurve::Constant | RateCurve::Sigmoid | RateCurve::Hill => {
+            let value = z.clamp_max(LARGEST).exp().add_scalar(1.0).recip();
+            // s² − s
+            let slope = slope.then(|| value.clone().sub_scalar(1.0) * value.clone());
+            (value, slope)
         }
     }
 }
@@ -235,14 +228,15 @@ mod tests {
                     v.extend([midpoint - offset, midpoint + offset]);
                 }
                 let number = Quantity::Number;
-                let rate = Rate::new(
-                    RateForm::Linear,
-                    &number(limit),
-                    &number(midpoint),
-                    &number(10.0),
-                );
+                let rate = Curve::Term(Term {
+                    curve: RateCurve::Bernoulli,
+                    argument: Argument::Voltage,
+                    scale: number(limit),
+                    shift: number(-midpoint),
+                    steepness: number(-0.1),
+                });
                 let voltage = place.tensor(v.clone(), [1, v.len()]).require_grad();
-                let value = rate.at(&voltage);
+                let value = super::value(&rate, &voltage, &[]);
                 let mut gradients = value.clone().sum().backward();
                 let slope = host(voltage.grad_remove(&mut gradients).unwrap()).unwrap();
                 for ((v, value), slope) in v.iter().zip(host(value).unwrap()).zip(slope) {
@@ -268,23 +262,40 @@ mod tests {
     }
 
     #[test]
-    fn tensors_and_host_agree_on_every_form() {
+    fn tensors_and_host_agree_on_every_curve() {
         let (_, place) = f64_places().swap_remove(0);
         let voltages: Vec<f64> = (-120..60).map(f64::from).collect();
         let v = place.tensor(voltages.clone(), [1, voltages.len()]);
-        let forms = [
-            RateForm::Linear,
-            RateForm::FallingLinear,
-            RateForm::FallingExponential,
-            RateForm::Sigmoid,
+        let c = place.full(0.3, [1, 1]);
+        let term = |curve, argument, [scale, shift, steepness]: [f64; 3]| {
+            Curve::Term(Term {
+                curve,
+                argument,
+                scale,
+                shift,
+                steepness,
+            })
+        };
+        let of_v = |curve| term(curve, Argument::Voltage, [0.7, 43.0, -1.0 / 6.0]);
+        let curves = [
+            of_v(RateCurve::Bernoulli),
+            of_v(RateCurve::Exponential),
+            of_v(RateCurve::Sigmoid),
+            of_v(RateCurve::Constant),
+            term(RateCurve::Hill, Argument::Concentration(0), [0.7, 0.5, 2.5]),
+            Curve::Sum(vec![of_v(RateCurve::Sigmoid), of_v(RateCurve::Constant)]),
+            Curve::Product(vec![of_v(RateCurve::Sigmoid), of_v(RateCurve::Exponential)]),
+            Curve::Power(Box::new(of_v(RateCurve::Sigmoid)), -1.0),
+            Curve::Power(Box::new(of_v(RateCurve::Exponential)), 1.0 / 3.0),
         ];
-        for form in forms {
-            let numbers = [0.7, -43.0, 6.0].map(Quantity::Number);
-            let tensors = [0.7, -43.0, 6.0].map(|x| Quantity::Tensor(place.full(x, [1, 1])));
-            for [rate, midpoint, slope] in [numbers, tensors] {
-                let found = host(Rate::new(form, &rate, &midpoint, &slope).at(&v)).unwrap();
-                for (v, found) in voltages.iter().zip(found) {
-                    assert_close(found, form.at(*v, 0.7, -43.0, 6.0), 1e-13);
+        for curve in curves {
+            let numbers = curve.map(&mut |x| Quantity::Number(*x));
+            let tensors = curve.map(&mut |x| Quantity::Tensor(place.full(*x, [1, 1])));
+            for bound in [numbers, tensors] {
+                let found = host(value(&bound, &v, std::slice::from_ref(&c))).unwrap();
+                for (index, v) in voltages.iter().enumerate() {
+                    let found = found[index.min(found.len() - 1)];
+                    assert_close(found, on_host(&curve, *v, &[0.3]), 1e-12);
                 }
             }
         }

@@ -1,10 +1,6 @@
 //! Routing from Burn's tensors to the kernels.
 // What the dispatch macro makes names Burn's deprecated ndarray backend, which granule keeps.
 #![allow(deprecated)]
-#![allow(
-    clippy::too_many_arguments,
-    reason = "a backend extension takes its tensors one by one"
-)]
 
 use std::sync::Arc;
 
@@ -13,12 +9,14 @@ use burn::backend::{Backend, Dispatch, TensorMetadata, backend_extension};
 use burn::tensor::Tensor;
 
 use super::cpu::{Number, Step};
+use super::program::Slot;
 use super::sweep::{Sink, Source, sweep};
-use super::{ConductanceStep, Layout, Slot};
+use super::tensors::Tensors;
+use super::{ConductanceStep, Layout};
 use crate::host::{HostBackend, on_host_all};
 
-/// Steps of cells as the CPU backends take them; documented at [`ConductanceStep::step`]. An inflow that there is not has no
-/// rows; an m that follows the voltage is not read.
+/// Steps of cells as the CPU backends take them; documented at [`ConductanceStep::step`]. The tensors are the state, the
+/// inflow, which has no rows where there is none, and both tables of constants.
 #[backend_extension(
     Flex: cfg(feature = "flex"),
     NdArray: cfg(feature = "ndarray"),
@@ -26,13 +24,7 @@ use crate::host::{HostBackend, on_host_all};
 )]
 pub(crate) trait ConductanceStepBackend: Backend {
     fn conductance_step_forward(
-        v: FloatTensor<Self>,
-        m: FloatTensor<Self>,
-        h: FloatTensor<Self>,
-        n: FloatTensor<Self>,
-        inflow: FloatTensor<Self>,
-        shared: FloatTensor<Self>,
-        each: FloatTensor<Self>,
+        #[extension_type] tensors: Tensors<Self>,
         layout: Arc<Layout>,
         dt: f64,
     ) -> Vec<FloatTensor<Self>>;
@@ -40,25 +32,15 @@ pub(crate) trait ConductanceStepBackend: Backend {
 
 pub(super) fn run(
     cells: &ConductanceStep,
-    v: &Tensor<2>,
-    gates: &[Tensor<2>],
+    state: &[Tensor<2>],
     inflow: Option<Tensor<2>>,
     dt: f64,
 ) -> Vec<Tensor<2>> {
-    let (m, h, n) = match gates {
-        [m, h, n] => (m, h, n),
-        [h, n] => (v, h, n),
-        _ => return Vec::new(),
-    };
     let inflow = inflow.unwrap_or_else(|| cells.nothing.clone());
+    let others = [inflow, cells.shared.clone(), cells.each.clone()];
+    let tensors = state.iter().cloned().chain(others);
     let next = <Dispatch as ConductanceStepBackend>::conductance_step_forward(
-        v.clone().into_dispatch(),
-        m.clone().into_dispatch(),
-        h.clone().into_dispatch(),
-        n.clone().into_dispatch(),
-        inflow.into_dispatch(),
-        cells.shared.clone().into_dispatch(),
-        cells.each.clone().into_dispatch(),
+        Tensors(tensors.map(Tensor::into_dispatch).collect()),
         cells.layout.clone(),
         dt,
     );
@@ -129,16 +111,21 @@ pub(super) fn constants<'a, T: Number>(
     })
 }
 
+/// The new state, v first.
 fn forward<B: HostBackend>(
-    tensors: &[FloatTensor<B>; 7],
+    tensors: &[FloatTensor<B>],
     layout: &Layout,
     dt: f64,
 ) -> Vec<FloatTensor<B>> {
-    let [v, .., inflow, _, _] = tensors;
+    let [v, .., inflow, _, _] = tensors else {
+        return Vec::new();
+    };
     let g = Geometry::new::<B>(v, inflow);
-    let next = on_host_all!(B, "conductance_step", tensors, slices => {
+    let mut next = on_host_all!(B, "conductance_step", tensors, slices => {
         step(g, layout, dt, &slices)
     });
+    // The programs end with the voltage.
+    next.rotate_right(1);
     let shape = v.shape();
     next.into_iter()
         .map(|values| B::write(values, shape.clone()))
@@ -146,51 +133,30 @@ fn forward<B: HostBackend>(
 }
 
 fn step<T: Number>(g: Geometry, layout: &Layout, dt: f64, slices: &[&[T]]) -> Vec<Vec<T>> {
-    let [v, m, h, n, inflow, shared, each] = *slices else {
+    let [states @ .., inflow, shared, each] = slices else {
         return Vec::new();
     };
-    let gates = [m, h, n];
-    let rates = |gate: usize| {
-        let slots = layout.rates[gate].iter().flatten();
-        constants(slots, [shared, each], g.cells)
-    };
-    let mut inputs = vec![Source::All(v), g.inflow(inflow)];
-    for gate in layout.gates() {
-        inputs.push(Source::All(gates[gate]));
-        inputs.extend(rates(gate));
-    }
-    inputs.extend(constants(&layout.membrane, [shared, each], g.cells));
-    if layout.instantaneous_m {
-        inputs.extend(rates(0));
+    let mut inputs: Vec<_> = states.iter().map(|x| Source::All(x)).collect();
+    inputs.push(g.inflow(inflow));
+    for program in &layout.programs {
+        inputs.extend(constants(&program.slots, [shared, each], g.cells));
     }
     let body = Step {
         layout,
         dt: T::of(dt),
     };
-    let sinks = [Sink::All; 4];
-    sweep(
-        &body,
-        g.sizes(),
-        &inputs,
-        &sinks[..1 + layout.gates().len()],
-    )
+    sweep(&body, g.sizes(), &inputs, &vec![Sink::All; layout.states])
 }
 
 macro_rules! host_conductance_step {
     ($backend:ty) => {
         impl ConductanceStepBackend for $backend {
             fn conductance_step_forward(
-                v: FloatTensor<Self>,
-                m: FloatTensor<Self>,
-                h: FloatTensor<Self>,
-                n: FloatTensor<Self>,
-                inflow: FloatTensor<Self>,
-                shared: FloatTensor<Self>,
-                each: FloatTensor<Self>,
+                tensors: Tensors<Self>,
                 layout: Arc<Layout>,
                 dt: f64,
             ) -> Vec<FloatTensor<Self>> {
-                forward::<Self>(&[v, m, h, n, inflow, shared, each], &layout, dt)
+                forward::<Self>(&tensors.0, &layout, dt)
             }
         }
     };
@@ -208,152 +174,138 @@ mod autodiff {
     use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
     use burn::backend::autodiff::grads::Gradients;
     use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
-    use burn::tensor::Shape;
 
-    use super::super::backward;
+    use super::super::backward::gradients;
     use super::*;
-    use crate::host::HostVec;
 
-    /// A gate on the tape, of m, h and n.
+    /// A variable on the tape.
     #[derive(Debug)]
-    struct Gate;
-
-    #[derive(Debug)]
-    struct Voltage;
+    struct Moved;
 
     /// What the backward pass of one variable computes from.
     #[derive(Clone, Debug)]
-    struct Kept<V, const N: usize> {
-        /// The last two are the tables.
-        tensors: [V; N],
+    struct Kept<V> {
+        /// What it read, the inflow where it takes one, and both tables.
+        tensors: Vec<V>,
+        /// The number of its program.
+        program: usize,
         layout: Arc<Layout>,
         dt: f64,
     }
 
-    /// Hands out gradients, of the shapes of the tensors.
-    fn register<B: HostBackend, const N: usize>(
-        grads: &mut Gradients,
-        ops: &Ops<impl Clone + Send + core::fmt::Debug + 'static, N>,
-        shapes: [Shape; N],
-        gradients: Vec<HostVec>,
-    ) {
-        for ((node, shape), gradient) in ops.parents.iter().zip(shapes).zip(gradients) {
-            if let Some(node) = node
-                && !gradient.is_empty()
-            {
-                grads.register::<B>(node.id, B::write(gradient, shape));
-            }
-        }
-    }
-
-    impl<B: HostBackend> Backward<B, 4> for Gate {
-        type State = (usize, Kept<FloatTensor<B>, 4>);
+    impl<B: HostBackend, const N: usize> Backward<B, N> for Moved {
+        type State = Kept<FloatTensor<B>>;
 
         fn backward(
             self,
-            ops: Ops<Self::State, 4>,
-            grads: &mut Gradients,
-            _checkpointer: &mut Checkpointer,
-        ) {
-            let grad = grads.consume::<B>(&ops.node);
-            let (gate, kept) = &ops.state;
-            let [v, x, shared, each] = &kept.tensors;
-            let g = Geometry::new::<B>(v, x);
-            let wanted = [&ops.parents[2], &ops.parents[3]].map(Option::is_some);
-            let tensors = [grad, v.clone(), x.clone(), shared.clone(), each.clone()];
-            let gradients = on_host_all!(B, "conductance_step", &tensors, slices => {
-                backward::gate(g, &kept.layout, kept.dt, *gate, wanted, &slices)
-            });
-            let shapes = [v, x, shared, each].map(|tensor| tensor.shape());
-            register::<B, 4>(grads, &ops, shapes, gradients);
-        }
-    }
-
-    impl<B: HostBackend> Backward<B, 7> for Voltage {
-        type State = Kept<FloatTensor<B>, 7>;
-
-        fn backward(
-            self,
-            ops: Ops<Self::State, 7>,
+            ops: Ops<Self::State, N>,
             grads: &mut Gradients,
             _checkpointer: &mut Checkpointer,
         ) {
             let grad = grads.consume::<B>(&ops.node);
             let kept = &ops.state;
-            let [v, _, _, _, inflow, _, _] = &kept.tensors;
+            let [v, .., inflow, _, _] = &kept.tensors[..] else {
+                return;
+            };
+            let Some(program) = kept.layout.programs.get(kept.program) else {
+                return;
+            };
+            // Without an inflow there is the variable itself in its place.
             let g = Geometry::new::<B>(v, inflow);
-            let wanted = [4, 5, 6].map(|parent: usize| ops.parents[parent].is_some());
-            let shapes = kept.tensors.each_ref().map(|tensor| tensor.shape());
+            let wanted = [N - 3, N - 2, N - 1].map(|parent| ops.parents[parent].is_some());
             let tensors: Vec<_> = core::iter::once(grad).chain(kept.tensors.clone()).collect();
             let gradients = on_host_all!(B, "conductance_step", &tensors, slices => {
-                backward::voltage(g, &kept.layout, kept.dt, wanted, &slices)
+                gradients(g, program, kept.dt, wanted, &slices)
             });
-            register::<B, 7>(grads, &ops, shapes, gradients);
+            for ((node, tensor), gradient) in ops.parents.iter().zip(&kept.tensors).zip(gradients) {
+                if let Some(node) = node
+                    && !gradient.is_empty()
+                {
+                    grads.register::<B>(node.id, B::write(gradient, tensor.shape()));
+                }
+            }
         }
+    }
+
+    /// A new value as a node, whose parents are the tensors that it was computed from.
+    fn node<B: HostBackend, C: CheckpointStrategy, const N: usize>(
+        parents: &[&FloatTensor<Autodiff<B, C>>; N],
+        (program, layout, dt): (usize, &Arc<Layout>, f64),
+        value: FloatTensor<B>,
+    ) -> FloatTensor<Autodiff<B, C>> {
+        let prep = Moved
+            .prepare::<C>(parents.map(|tensor| tensor.node()))
+            .compute_bound()
+            .stateful();
+        match prep {
+            OpsKind::Tracked(prep) => {
+                let tensors = parents.iter().map(|tensor| tensor.primitive().clone());
+                let kept = Kept {
+                    tensors: tensors.collect(),
+                    program,
+                    layout: layout.clone(),
+                    dt,
+                };
+                prep.finish(kept, value)
+            }
+            OpsKind::UnTracked(prep) => prep.finish(value),
+        }
+    }
+
+    /// [`node`] for as many parents as there are.
+    macro_rules! node_of {
+        ($parents:expr, $of:expr, $value:expr; $($n:literal)+) => {
+            match $parents.len() {
+                $($n => {
+                    let parents: Result<&[_; $n], _> = $parents[..].try_into();
+                    parents.ok().map(|parents| node::<B, C, $n>(parents, $of, $value))
+                })+
+                _ => None,
+            }
+        };
     }
 
     impl<B: HostBackend, C: CheckpointStrategy> ConductanceStepBackend for Autodiff<B, C> {
         fn conductance_step_forward(
-            v: FloatTensor<Self>,
-            m: FloatTensor<Self>,
-            h: FloatTensor<Self>,
-            n: FloatTensor<Self>,
-            inflow: FloatTensor<Self>,
-            shared: FloatTensor<Self>,
-            each: FloatTensor<Self>,
+            tensors: Tensors<Self>,
             layout: Arc<Layout>,
             dt: f64,
         ) -> Vec<FloatTensor<Self>> {
-            let tensors = [&v, &m, &h, &n, &inflow, &shared, &each];
-            let tensors = tensors.map(|tensor| tensor.primitive().clone());
-            let mut values = forward::<B>(&tensors, &layout, dt).into_iter();
-            let Some(next_v) = values.next() else {
+            let [states @ .., inflow, shared, each] = &tensors.0[..] else {
                 return Vec::new();
             };
-            // Each variable is a node of its own; the voltage comes from the new gates.
-            let old = [&m, &h, &n];
-            let mut gates: Vec<FloatTensor<Self>> = Vec::with_capacity(4);
-            for (gate, value) in layout.gates().zip(values) {
-                let parents = [&v, old[gate], &shared, &each];
-                let prep = Gate
-                    .prepare::<C>(parents.map(|tensor| tensor.node()))
-                    .compute_bound()
-                    .stateful();
-                gates.push(match prep {
-                    OpsKind::Tracked(prep) => {
-                        let kept = Kept {
-                            tensors: parents.map(|tensor| tensor.primitive().clone()),
-                            layout: layout.clone(),
-                            dt,
-                        };
-                        prep.finish((gate, kept), value)
-                    }
-                    OpsKind::UnTracked(prep) => prep.finish(value),
-                });
+            let plain: Vec<_> = tensors.0.iter().map(|x| x.primitive().clone()).collect();
+            let mut values = forward::<B>(&plain, &layout, dt);
+            if values.is_empty() {
+                return Vec::new();
             }
-            let (m, h, n) = match &gates[..] {
-                [m, h, n] => (m, h, n),
-                [h, n] => (&v, h, n),
-                _ => return Vec::new(),
-            };
-            let parents = [&v, m, h, n, &inflow, &shared, &each];
-            let prep = Voltage
-                .prepare::<C>(parents.map(|tensor| tensor.node()))
-                .compute_bound()
-                .stateful();
-            let next_v = match prep {
-                OpsKind::Tracked(prep) => {
-                    let kept = Kept {
-                        tensors: parents.map(|tensor| tensor.primitive().clone()),
-                        layout: layout.clone(),
-                        dt,
-                    };
-                    prep.finish(kept, next_v)
+            values.rotate_left(1);
+            // Each variable is a node of its own; the voltage, the last, comes from the new gates.
+            let mut next: Vec<FloatTensor<Self>> = Vec::with_capacity(layout.states);
+            for ((index, program), value) in layout.programs.iter().enumerate().zip(values) {
+                let read = |read: &super::super::program::Read| {
+                    if read.moved {
+                        next.get(read.state - 1)
+                    } else {
+                        states.get(read.state)
+                    }
+                };
+                let mut parents: Vec<_> = program.reads.iter().filter_map(read).collect();
+                if program.takes_inflow() {
+                    parents.push(inflow);
                 }
-                OpsKind::UnTracked(prep) => prep.finish(next_v),
-            };
-            gates.insert(0, next_v);
-            gates
+                parents.extend([shared, each]);
+                let of = (index, &layout, dt);
+                let moved =
+                    node_of!(parents, of, value; 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19);
+                drop(parents);
+                match moved {
+                    Some(moved) => next.push(moved),
+                    None => return Vec::new(),
+                }
+            }
+            next.rotate_right(1);
+            next
         }
     }
 }

@@ -1,7 +1,10 @@
 //! The step on blocks.
 
+use super::program::{
+    Battery, Current, Expression, Form, MOST_READS, Motion, Moves, Node, Origin, Program,
+};
 use super::sweep::{BLOCK, Block, Body};
-use super::{Layout, MEMBRANE, RATE, RateCurve};
+use super::{Layout, RateCurve};
 use crate::firing_rate::elementary::Elementary;
 
 /// The arithmetic of blocks.
@@ -10,16 +13,38 @@ pub(super) trait Number: Elementary {
     const SMALL: Self;
     /// Likewise for `φ₁′`.
     const TINY: Self;
+    /// The lowest concentration of which a logarithm is taken.
+    const LOWEST: Self;
+
+    fn logarithm(self) -> Self;
 }
 
 impl Number for f32 {
     const SMALL: Self = 0.25;
     const TINY: Self = 0.05;
+    const LOWEST: Self = 1e-30;
+
+    #[inline(always)]
+    fn logarithm(self) -> Self {
+        self.ln()
+    }
 }
 
 impl Number for f64 {
     const SMALL: Self = 0.01;
     const TINY: Self = 1e-3;
+    const LOWEST: Self = 1e-30;
+
+    #[inline(always)]
+    fn logarithm(self) -> Self {
+        self.ln()
+    }
+}
+
+/// A concentration that has a logarithm.
+#[inline(always)]
+pub(super) fn above_zero<T: Number>(x: T) -> T {
+    if x < T::LOWEST { T::LOWEST } else { x }
 }
 
 /// `z/(eᶻ − 1)`, of `eᶻ − 1`.
@@ -34,94 +59,248 @@ pub(super) fn phi1<T: Number>(z: T, below: T) -> T {
     if z == T::ZERO { T::ONE } else { below / z }
 }
 
-/// `rate = scale · f(z)`
+/// What a program reads, and its constants.
+#[derive(Clone, Copy)]
+pub(super) struct Given<'a, T> {
+    pub(super) reads: [&'a Block<T>; MOST_READS],
+    pub(super) constants: &'a [Block<T>],
+}
+
+impl<T: Number> Given<'_, T> {
+    /// Scale, shift and steepness.
+    #[inline(always)]
+    pub(super) fn term(&self, at: usize) -> [&Block<T>; 3] {
+        [0, 1, 2].map(|i| &self.constants[at + i])
+    }
+}
+
+/// `scale · f(z)`
 #[inline(always)]
-pub(super) fn rate<T: Number, const FUSED: bool>(
+fn term<T: Number, const FUSED: bool>(
     curve: RateCurve,
-    v: &Block<T>,
-    constants: &[Block<T>; RATE],
-    rate: &mut Block<T>,
+    x: &Block<T>,
+    [scale, shift, steepness]: [&Block<T>; 3],
+    value: &mut Block<T>,
 ) {
-    let [scale, shift, steepness] = constants;
-    let z = |i: usize| steepness[i] * (v[i] + shift[i]);
+    let z = |i: usize| steepness[i] * (x[i] + shift[i]);
     match curve {
+        RateCurve::Constant => *value = *scale,
         RateCurve::Bernoulli => {
             for i in 0..BLOCK {
                 let z = z(i);
-                rate[i] = scale[i] * bernoulli(z, z.exponential_minus_one::<FUSED>());
+                value[i] = scale[i] * bernoulli(z, z.exponential_minus_one::<FUSED>());
             }
         }
         RateCurve::Exponential => {
             for i in 0..BLOCK {
-                rate[i] = scale[i] * z(i).exponential::<FUSED>();
+                value[i] = scale[i] * z(i).exponential::<FUSED>();
             }
         }
         RateCurve::Sigmoid => {
             for i in 0..BLOCK {
-                rate[i] = scale[i] * (-z(i)).sigmoid::<FUSED>();
+                value[i] = scale[i] * (-z(i)).sigmoid::<FUSED>();
             }
         }
-    }
-}
-
-/// The state after a step: v, then the gates. The inputs are v, inflow, the gates with their rates' constants one after
-/// another, the membrane, and the rates' constants of an m that follows the voltage.
-pub(super) struct Step<'a, T> {
-    pub(super) layout: &'a Layout,
-    pub(super) dt: T,
-}
-
-/// Takes the first blocks away.
-#[inline(always)]
-pub(super) fn take<'a, T, const N: usize>(
-    blocks: &mut &'a [Block<T>],
-) -> Option<&'a [Block<T>; N]> {
-    let (first, rest) = blocks.split_first_chunk()?;
-    *blocks = rest;
-    Some(first)
-}
-
-impl<T: Number> Body<T> for Step<'_, T> {
-    #[inline(always)]
-    fn block<const FUSED: bool>(
-        &self,
-        mut input: &[Block<T>],
-        output: &mut [Block<T>],
-    ) -> Option<()> {
-        let (next_v, next_gates) = output.split_first_mut()?;
-        let [v, inflow] = take(&mut input)?;
-        let (mut alpha, mut beta) = ([T::ZERO; BLOCK], [T::ZERO; BLOCK]);
-        for (gate, next) in self.layout.gates().zip(next_gates.iter_mut()) {
-            let [x] = take(&mut input)?;
-            let [of_alpha, of_beta] = self.layout.curves[gate];
-            rate::<T, FUSED>(of_alpha, v, take(&mut input)?, &mut alpha);
-            rate::<T, FUSED>(of_beta, v, take(&mut input)?, &mut beta);
+        RateCurve::Hill => {
             for i in 0..BLOCK {
-                let decay = alpha[i] + beta[i];
-                next[i] = relax::<T, FUSED>(x[i], alpha[i], decay, self.dt);
+                let logarithm = (above_zero(x[i]) / shift[i]).logarithm();
+                value[i] = scale[i] * (steepness[i] * logarithm).sigmoid::<FUSED>();
             }
         }
-        let membrane: &[Block<T>; MEMBRANE] = take(&mut input)?;
-        let mut steady = [T::ZERO; BLOCK];
-        let (m, h, n) = match next_gates {
-            [m, h, n] => (&*m, &*h, &*n),
-            [h, n] => {
-                let [of_alpha, of_beta] = self.layout.curves[0];
-                rate::<T, FUSED>(of_alpha, v, take(&mut input)?, &mut alpha);
-                rate::<T, FUSED>(of_beta, v, take(&mut input)?, &mut beta);
-                for i in 0..BLOCK {
-                    steady[i] = alpha[i] / (alpha[i] + beta[i]);
-                }
-                (&steady, &*h, &*n)
-            }
-            _ => return None,
-        };
-        for i in 0..BLOCK {
-            let (decay, drive) = currents(membrane, i, m[i], h[i], n[i]);
-            next_v[i] = relax::<T, FUSED>(v[i], drive + inflow[i], decay, self.dt);
-        }
-        Some(())
     }
+}
+
+/// `xᵖ` for an exponent that is no whole number, or a reciprocal.
+#[inline(always)]
+pub(super) fn power<T: Number>(x: &Block<T>, exponent: f64, value: &mut Block<T>) {
+    if exponent == -1.0 {
+        for i in 0..BLOCK {
+            value[i] = T::ONE / x[i];
+        }
+    } else {
+        let exponent = T::of(exponent);
+        for i in 0..BLOCK {
+            value[i] = x[i].power(exponent);
+        }
+    }
+}
+
+/// Writes the parts of a curve; the last is its value.
+#[inline(always)]
+fn evaluate<T: Number, const FUSED: bool>(
+    expression: &Expression,
+    given: &Given<'_, T>,
+    parts: &mut [Block<T>],
+) {
+    for (index, node) in expression.nodes.iter().enumerate() {
+        let (before, now) = parts.split_at_mut(index);
+        let value = &mut now[0];
+        match *node {
+            Node::Term {
+                curve,
+                argument,
+                at,
+            } => term::<T, FUSED>(curve, given.reads[argument], given.term(at), value),
+            Node::Sum(a, b) => {
+                for i in 0..BLOCK {
+                    value[i] = before[a][i] + before[b][i];
+                }
+            }
+            Node::Product(a, b) => {
+                for i in 0..BLOCK {
+                    value[i] = before[a][i] * before[b][i];
+                }
+            }
+            Node::Power(base, exponent) => power(&before[base], exponent, value),
+        }
+    }
+}
+
+/// Both curves of a gate, or one, each written into its part of what is left over of `parts`.
+#[inline(always)]
+fn curves<'a, T: Number, const FUSED: bool>(
+    motion: &Motion,
+    given: &Given<'_, T>,
+    parts: &'a mut [Block<T>],
+) -> (&'a Block<T>, Option<&'a Block<T>>) {
+    let mut last = [0; 2];
+    let mut from = 0;
+    for (curve, last) in motion.curves.iter().zip(&mut last) {
+        evaluate::<T, FUSED>(curve, given, &mut parts[from..]);
+        *last = from + curve.last();
+        from += curve.nodes.len();
+    }
+    let second = (motion.curves.len() > 1).then(|| &parts[last[1]]);
+    (&parts[last[0]], second)
+}
+
+/// `xⁿ`
+#[inline(always)]
+pub(super) fn whole_power<T: Number>(x: T, exponent: u32) -> T {
+    match exponent {
+        0 => T::ONE,
+        1 => x,
+        2 => x * x,
+        3 => x * x * x,
+        4 => (x * x) * (x * x),
+        _ => {
+            let mut value = (x * x) * (x * x);
+            for _ in 4..exponent {
+                value = value * x;
+            }
+            value
+        }
+    }
+}
+
+/// `open ← open · xⁿ`, or `xⁿ` to begin with.
+#[inline(always)]
+pub(super) fn times<T: Number>(open: &mut Block<T>, x: &Block<T>, exponent: u32, begin: bool) {
+    macro_rules! each {
+        ($exponent:expr) => {
+            if begin {
+                for i in 0..BLOCK {
+                    open[i] = whole_power(x[i], $exponent);
+                }
+            } else {
+                for i in 0..BLOCK {
+                    open[i] = open[i] * whole_power(x[i], $exponent);
+                }
+            }
+        };
+    }
+    // Each of the common exponents has a loop of its own.
+    match exponent {
+        1 => each!(1),
+        2 => each!(2),
+        3 => each!(3),
+        4 => each!(4),
+        _ => each!(exponent),
+    }
+}
+
+/// The value of a gate without dynamics.
+#[inline(always)]
+fn steady<T: Number, const FUSED: bool>(
+    motion: &Motion,
+    given: &Given<'_, T>,
+    parts: &mut [Block<T>],
+    value: &mut Block<T>,
+) {
+    match (motion.form, curves::<T, FUSED>(motion, given, parts)) {
+        (Form::Rates, (alpha, Some(beta))) => {
+            for i in 0..BLOCK {
+                value[i] = alpha[i] / (alpha[i] + beta[i]);
+            }
+        }
+        (_, (steady, _)) => *value = *steady,
+    }
+}
+
+/// The reversal potential `factor · ln(outside/inside)`.
+#[inline(always)]
+pub(super) fn nernst<T: Number>(factor: T, outside: T, inside: T) -> T {
+    factor * (outside / above_zero(inside)).logarithm()
+}
+
+/// What the channels add to decay and drive; 0 without channels.
+#[inline(always)]
+fn currents<T: Number, const FUSED: bool>(
+    currents: &[Current],
+    given: &Given<'_, T>,
+    (decay, drive): (&mut Block<T>, &mut Block<T>),
+    scratch: &mut [Block<T>],
+) -> Option<()> {
+    let ([open, value], parts) = scratch.split_first_chunk_mut::<2>()?;
+    for (index, current) in currents.iter().enumerate() {
+        for (gate, (origin, exponent)) in current.gates.iter().enumerate() {
+            let x = match origin {
+                Origin::State(read) => given.reads[*read],
+                Origin::Steady(motion) => {
+                    steady::<T, FUSED>(motion, given, parts, value);
+                    &*value
+                }
+            };
+            times(open, x, *exponent, gate == 0);
+        }
+        if current.gates.is_empty() {
+            *open = [T::ONE; BLOCK];
+        }
+        let g = &given.constants[current.conductance];
+        let begin = index == 0;
+        match current.battery {
+            Battery::Drive(at) => {
+                let d = &given.constants[at];
+                if begin {
+                    for i in 0..BLOCK {
+                        decay[i] = g[i] * open[i];
+                        drive[i] = d[i] * open[i];
+                    }
+                } else {
+                    for i in 0..BLOCK {
+                        decay[i] += g[i] * open[i];
+                        drive[i] += d[i] * open[i];
+                    }
+                }
+            }
+            Battery::Nernst { at, inside } => {
+                let [factor, outside] = [&given.constants[at], &given.constants[at + 1]];
+                let inside = given.reads[inside];
+                for i in 0..BLOCK {
+                    let conductance = g[i] * open[i];
+                    let reversal = nernst(factor[i], outside[i], inside[i]);
+                    let before = if begin { T::ZERO } else { decay[i] };
+                    decay[i] = before + conductance;
+                    let before = if begin { T::ZERO } else { drive[i] };
+                    drive[i] = before + conductance * reversal;
+                }
+            }
+        }
+    }
+    if currents.is_empty() {
+        (*decay, *drive) = ([T::ZERO; BLOCK], [T::ZERO; BLOCK]);
+    }
+    Some(())
 }
 
 /// The exact solution after `dt` of dx/dt = drive − decay·x.
@@ -132,19 +311,105 @@ fn relax<T: Number, const FUSED: bool>(x: T, drive: T, decay: T, dt: T) -> T {
     x + (drive - decay * x) * factor
 }
 
-/// The decay of the voltage, and its drive without the inflow.
+/// One variable after the step.
 #[inline(always)]
-pub(super) fn currents<T: Number>(
-    membrane: &[Block<T>; MEMBRANE],
-    i: usize,
-    m: T,
-    h: T,
-    n: T,
-) -> (T, T) {
-    let [leak, drive, g_s, d_s, g_p, d_p] = membrane;
-    let (s, p) = (m * m * m * h, (n * n) * (n * n));
-    (
-        leak[i] + (g_s[i] * s + g_p[i] * p),
-        drive[i] + (d_s[i] * s + d_p[i] * p),
-    )
+fn advance<T: Number, const FUSED: bool>(
+    program: &Program,
+    given: &Given<'_, T>,
+    inflow: &Block<T>,
+    dt: T,
+    scratch: &mut [Block<T>],
+    next: &mut Block<T>,
+) -> Option<()> {
+    let v = given.reads[0];
+    match &program.moves {
+        Moves::Gate(motion) => {
+            let x = given.reads[1];
+            let (first, second) = curves::<T, FUSED>(motion, given, scratch);
+            let second = second?;
+            if motion.form == Form::Rates {
+                let (alpha, beta) = (first, second);
+                for i in 0..BLOCK {
+                    let decay = alpha[i] + beta[i];
+                    next[i] = relax::<T, FUSED>(x[i], alpha[i], decay, dt);
+                }
+            } else {
+                let (steady, time_constant) = (first, second);
+                for i in 0..BLOCK {
+                    let decay = T::ONE / time_constant[i];
+                    next[i] = relax::<T, FUSED>(x[i], steady[i] * decay, decay, dt);
+                }
+            }
+        }
+        Moves::Pool(all) | Moves::Voltage(all) => {
+            let ([decay, drive], rest) = scratch.split_first_chunk_mut::<2>()?;
+            currents::<T, FUSED>(all, given, (decay, drive), rest)?;
+            // One loop for both, for each is compiled for every instruction set.
+            let mut x = v;
+            if let Moves::Pool(_) = program.moves {
+                let [own_decay, own_drive, influx] = given.term(0);
+                x = given.reads[1];
+                for i in 0..BLOCK {
+                    drive[i] = own_drive[i] + influx[i] * (drive[i] - decay[i] * v[i]);
+                    decay[i] = own_decay[i];
+                }
+            } else {
+                let [leak, constant] = [&given.constants[0], &given.constants[1]];
+                for i in 0..BLOCK {
+                    drive[i] = constant[i] + drive[i] + inflow[i];
+                    decay[i] += leak[i];
+                }
+            }
+            for i in 0..BLOCK {
+                next[i] = relax::<T, FUSED>(x[i], drive[i], decay[i], dt);
+            }
+        }
+    }
+    Some(())
+}
+
+/// The state after a step: the gates and the concentrations, then v, as the programs are ordered. The inputs are the state, v
+/// first, the inflow, and the constants of one program after another.
+pub(super) struct Step<'a, T> {
+    pub(super) layout: &'a Layout,
+    pub(super) dt: T,
+}
+
+impl<T: Number> Body<T> for Step<'_, T> {
+    fn scratch(&self) -> usize {
+        let programs = self.layout.programs.iter();
+        programs.map(Program::scratch).max().unwrap_or(0)
+    }
+
+    #[inline(always)]
+    fn block<const FUSED: bool>(
+        &self,
+        input: &[Block<T>],
+        output: &mut [Block<T>],
+        scratch: &mut [Block<T>],
+    ) -> Option<()> {
+        let (states, rest) = input.split_at_checked(self.layout.states)?;
+        let (inflow, mut constants) = rest.split_first()?;
+        for (index, program) in self.layout.programs.iter().enumerate() {
+            let (own, later) = constants.split_at_checked(program.slots.len())?;
+            constants = later;
+            // The program before this one has moved the state of its own number.
+            let (before, now) = output.split_at_mut_checked(index)?;
+            let mut reads = [inflow; MOST_READS];
+            for (place, read) in reads.iter_mut().zip(&program.reads) {
+                *place = if read.moved {
+                    before.get(read.state - 1)?
+                } else {
+                    states.get(read.state)?
+                };
+            }
+            let given = Given {
+                reads,
+                constants: own,
+            };
+            let next = now.first_mut()?;
+            advance::<T, FUSED>(program, &given, inflow, self.dt, scratch, next)?;
+        }
+        Some(())
+    }
 }

@@ -16,7 +16,15 @@ pub(super) type Block<T> = [T; BLOCK];
 /// What is computed of a block; `None` without the inputs and outputs that it has. `block` must be `#[inline(always)]`, as
 /// for a [`Kernel`].
 pub(super) trait Body<T>: Sync {
-    fn block<const FUSED: bool>(&self, input: &[Block<T>], output: &mut [Block<T>]) -> Option<()>;
+    /// Blocks to compute in.
+    fn scratch(&self) -> usize;
+
+    fn block<const FUSED: bool>(
+        &self,
+        input: &[Block<T>],
+        output: &mut [Block<T>],
+        scratch: &mut [Block<T>],
+    ) -> Option<()>;
 }
 
 /// The elements of one input, of `rows × cells`.
@@ -136,6 +144,7 @@ impl<T: Elementary, B: Body<T>> Kernel for Task<'_, T, B> {
         let mut input = vec![[T::ZERO; BLOCK]; self.inputs.len()];
         let mut output = vec![[T::ZERO; BLOCK]; self.outputs.len()];
         let mut sums = vec![[T::ZERO; BLOCK]; self.outputs.len()];
+        let mut scratch = vec![[T::ZERO; BLOCK]; self.body.scratch()];
         for (block, source) in input.iter_mut().zip(self.inputs) {
             if let Source::One(value) = source {
                 *block = [*value; BLOCK];
@@ -146,7 +155,7 @@ impl<T: Elementary, B: Body<T>> Kernel for Task<'_, T, B> {
             for (block, source) in input.iter_mut().zip(self.inputs) {
                 source.fill(&mut block[..length], first, self.cells);
             }
-            let done = self.body.block::<FUSED>(&input, &mut output);
+            let done = self.body.block::<FUSED>(&input, &mut output, &mut scratch);
             debug_assert!(done.is_some(), "inputs and outputs of the body");
             let at = first - self.range.start;
             for (index, (block, sink)) in output.iter().zip(self.sinks).enumerate() {

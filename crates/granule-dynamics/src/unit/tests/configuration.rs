@@ -6,7 +6,7 @@ use crate::solver::Rk4;
 use crate::testing::f64_place;
 use crate::{Bounds, Field, Values};
 
-fn refused<K: Kinetics>(change: impl FnOnce(&mut CellConfig<K>)) -> String {
+fn refused<K: CellKind>(change: impl FnOnce(&mut CellConfig<K>)) -> String {
     let mut config = CellConfig::<K>::default();
     change(&mut config);
     let by_validation = config.validate().map(|()| None);
@@ -23,37 +23,37 @@ fn bad_values_are_refused_by_name() {
     type Change = fn(&mut HodgkinHuxleyConfig);
     let cases: [(Change, &str); 12] = [
         (
-            |c| c.parameters.capacitance = (-1.0).into(),
+            |c| c.parameters.set("capacitance", -1.0).unwrap(),
             "unit.parameters.capacitance = -1 is not allowed: a finite number above 0",
         ),
         (
-            |c| c.parameters.capacitance = 0.0.into(),
+            |c| c.parameters.set("capacitance", 0.0).unwrap(),
             "unit.parameters.capacitance = 0 ",
         ),
         (
-            |c| c.parameters.g_na = (-0.1).into(),
+            |c| c.parameters.set("g_na", -0.1).unwrap(),
             "unit.parameters.g_na = -0.1 is not allowed: a finite number, at least 0",
         ),
         (
-            |c| c.parameters.e_k = f64::NAN.into(),
+            |c| c.parameters.set("e_k", f64::NAN).unwrap(),
             "unit.parameters.e_k = NaN ",
         ),
         (
-            |c| c.parameters.alpha_m_slope = (-10.0).into(),
+            |c| c.parameters.set("alpha_m_slope", -10.0).unwrap(),
             "unit.parameters.alpha_m_slope = -10 ",
         ),
         (
-            |c| c.parameters.g_l = vec![0.3, 0.3].into(),
+            |c| c.parameters.set("g_l", vec![0.3, 0.3]).unwrap(),
             "unit.parameters.g_l = [2 values] is not allowed: one value, or 1: one for each cell",
         ),
         (
-            |c| c.parameters.g_l = Vec::new().into(),
+            |c| c.parameters.set("g_l", Vec::new()).unwrap(),
             "unit.parameters.g_l = [0 values] ",
         ),
         (|c| c.cells = 0, "unit.cells = 0 "),
         (|c| c.current = f64::INFINITY.into(), "unit.current = inf "),
         (
-            |c| c.initial.m = Some(1.5.into()),
+            |c| c.initial.set("m", 1.5).unwrap(),
             "unit.initial.m = 1.5 is not allowed: from 0 to 1",
         ),
         (
@@ -62,13 +62,8 @@ fn bad_values_are_refused_by_name() {
         ),
         (
             |c| {
-                let parameters = &mut c.parameters;
-                for g in [
-                    &mut parameters.g_na,
-                    &mut parameters.g_k,
-                    &mut parameters.g_l,
-                ] {
-                    *g = 0.0.into();
+                for g in ["g_na", "g_k", "g_l"] {
+                    c.parameters.set(g, 0.0).unwrap();
                 }
             },
             "unit.initial.v = at rest is not allowed: a voltage in mV: cell 0 has no resting",
@@ -78,7 +73,8 @@ fn bad_values_are_refused_by_name() {
         let found = refused(change);
         assert!(found.starts_with(expected), "{found}");
     }
-    let found = refused::<WangBuzsaki>(|c| c.initial.m = Some(0.5.into()));
+    let found = WangBuzsakiConfig::default().initial.set("m", 0.5);
+    let found = found.unwrap_err().to_string();
     assert!(found.starts_with("unit.initial.m = given "), "{found}");
 }
 
@@ -97,11 +93,11 @@ fn bounds_must_suit_the_parameter_and_hold_the_value() {
     // A conductance of 0 is a value, but none that training can hold above 0.
     let zero = refused::<HodgkinHuxley>(|c| {
         c.trainable = vec!["g_na".into()];
-        c.parameters.g_na = 0.0.into();
+        c.parameters.set("g_na", 0.0).unwrap();
     });
     assert!(zero.starts_with("unit.parameters.g_na = 0 "), "{zero}");
     let mut blocked = HodgkinHuxleyConfig::default();
-    blocked.parameters.g_na = 0.0.into();
+    blocked.parameters.set("g_na", 0.0).unwrap();
     assert!(blocked.init(Arc::new(Rk4), &f64_place()).is_ok());
 }
 
@@ -117,8 +113,9 @@ fn files_say_what_they_mean() {
     let UnitConfig::HodgkinHuxley(config) = &unit else {
         panic!("{unit:?}")
     };
-    assert_eq!(config.parameters.g_na, Values::Each(vec![120.0, 110.5]));
-    assert_eq!(config.parameters.g_k, Values::One(36.0));
+    let given = |name| config.parameters.get(name).unwrap();
+    assert_eq!(*given("g_na"), Values::Each(vec![120.0, 110.5]));
+    assert_eq!(*given("g_k"), Values::One(36.0));
     assert_eq!(config.bounds["g_na"], Bounds::Between(50.0, 200.0));
     let again: UnitConfig = serde_json::from_str(&serde_json::to_string(&unit).unwrap()).unwrap();
     assert_eq!(again, unit);

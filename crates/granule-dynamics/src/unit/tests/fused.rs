@@ -25,12 +25,16 @@ enum Given {
     Each,
 }
 
-fn cells<K: Kinetics>(given: Given, place: &Place) -> Cells {
+fn cells<K: CellKind>(given: Given, place: &Place) -> Cells {
     let mut config = population::<K>(&[8.0]);
     config.cells = CELLS;
-    let names = || PARAMETERS.iter().map(|info| info.name);
+    let names: Vec<_> = config
+        .parameters
+        .entries()
+        .map(|(info, _)| info.name)
+        .collect();
     if let Given::Each = given {
-        for (seed, name) in names().enumerate() {
+        for (seed, name) in names.iter().enumerate() {
             let values = config.parameters.get_mut(name).unwrap();
             let value = values.as_slice()[0];
             let spread = scattered(CELLS, seed);
@@ -38,7 +42,7 @@ fn cells<K: Kinetics>(given: Given, place: &Place) -> Cells {
         }
     }
     if !matches!(given, Given::Number) {
-        config.trainable = names().map(String::from).collect();
+        config.trainable = names.iter().map(|name| (*name).to_owned()).collect();
         config.trainable.push("current".into());
     }
     config.init(Arc::new(ExponentialEuler), place).unwrap()
@@ -93,7 +97,7 @@ fn run(cells: &Cells, fused: bool, input: [usize; 2], place: &Place) -> Vec<(Str
     let by_state = names.zip(start.tensors());
     all.extend(by_state.map(|(name, x)| (format!("by {name}"), of(x))));
     all.push(("by input".into(), of(&input)));
-    for name in PARAMETERS.iter().map(|info| info.name).chain(["current"]) {
+    for name in cells.parameters.names().chain(["current"]) {
         let constant = cells.parameter(name).unwrap();
         if let Some(parameter) = constant.parameter() {
             all.push((format!("by {name}"), of(&parameter.raw.val())));
@@ -102,7 +106,7 @@ fn run(cells: &Cells, fused: bool, input: [usize; 2], place: &Place) -> Vec<(Str
     all
 }
 
-fn compare<K: Kinetics>() {
+fn compare<K: CellKind>() {
     let places = f64_places().into_iter().chain(f32_places());
     for (name, mut place) in places.filter(|(name, _)| *name != "wgpu") {
         place.device = place.device.autodiff();

@@ -4,6 +4,7 @@ use super::*;
 use crate::gradient::{Memory, Run, gradient};
 use crate::solver::{BackwardEuler, ExponentialEuler, Rk4};
 use crate::testing::{assert_close, f64_autodiff, f64_autodiffs, f64_place};
+use crate::unit::channel::ConductanceConfig;
 use crate::{Bounds, Values};
 use burn::tensor::Tensor;
 
@@ -16,7 +17,7 @@ fn grid(dt: f64, steps: usize) -> Grid {
 }
 
 /// The gradient of `loss` by the values (not by what the optimiser sees) of all trainable parameters.
-fn slopes<K: Kinetics>(
+fn slopes<K: CellKind>(
     config: &CellConfig<K>,
     solver: Arc<dyn Solver>,
     grid: &Grid,
@@ -26,7 +27,7 @@ fn slopes<K: Kinetics>(
     slopes_at(&f64_autodiff(), config, solver, (grid, memory), loss)
 }
 
-fn slopes_at<K: Kinetics>(
+fn slopes_at<K: CellKind>(
     place: &Place,
     config: &CellConfig<K>,
     solver: Arc<dyn Solver>,
@@ -48,9 +49,9 @@ fn slopes_at<K: Kinetics>(
         let parameter = constant.parameter().unwrap();
         let raw = result.parameters.remove::<2>(parameter.raw.id).unwrap();
         let values = parameter.values().unwrap();
-        let positive = PARAMETERS
-            .iter()
-            .any(|info| info.name == name && info.range != Range::Any);
+        let infos = config.parameters.entries().map(|(info, _)| info);
+        let mut infos = infos.filter(|info| info.range != Range::Any);
+        let positive = infos.any(|info| info.name == name);
         let by_value = host(raw).unwrap().into_iter().zip(values);
         // value = exp(raw) where it is positive
         let slope = by_value.map(|(slope, value)| match positive {
@@ -66,7 +67,7 @@ fn slopes_at<K: Kinetics>(
 #[test]
 fn derivatives_of_the_voltage_after_1_ms() {
     let mut config = population::<HodgkinHuxley>(&[10.0]);
-    config.initial.v = Some((-65.0).into());
+    config.initial.set("v", -65.0).unwrap();
     config.trainable = ["g_na", "g_k", "g_l", "current"].map(String::from).to_vec();
     let end = |seen: Tensor<3>| seen.narrow(0, 100, 1).sum();
     for place in f64_autodiffs() {
@@ -87,9 +88,10 @@ fn whole(seen: Tensor<3>) -> Tensor<1> {
 }
 
 /// Every parameter of a cell by central differences of fourth order.
-fn check<K: Kinetics>(current: f64, solver: impl Solver + Clone + 'static) {
-    let names = PARAMETERS.iter().map(|info| info.name).chain(["current"]);
+fn check<K: CellKind>(current: f64, solver: impl Solver + Clone + 'static) {
     let mut config = population::<K>(&[current]);
+    let names = config.parameters.entries().map(|(info, _)| info.name);
+    let names = names.chain(["current"]);
     config.trainable = names.map(String::from).collect();
     let grid = grid(0.1, 40);
     let (_, found) = slopes(
@@ -162,7 +164,7 @@ fn every_memory_policy_gives_one_gradient() {
     config.trainable = ["g_na", "g_k", "e_l", "beta_n_slope"]
         .map(String::from)
         .to_vec();
-    config.parameters.g_na = vec![120.0, 100.0].into();
+    config.parameters.set("g_na", vec![120.0, 100.0]).unwrap();
     let of = |memory| slopes(&config, Arc::new(Rk4), &grid(0.05, 60), &memory, whole).1;
     let full = of(Memory::Full);
     assert_eq!(full[0].1.len(), 2);
@@ -181,7 +183,7 @@ fn every_memory_policy_gives_one_gradient() {
 fn rest_is_differentiable() {
     let rest = |g_l: f64| {
         let mut config = HodgkinHuxleyConfig::default();
-        config.parameters.g_l = g_l.into();
+        config.parameters.set("g_l", g_l).unwrap();
         let cells = config.init(Arc::new(Rk4), &f64_place()).unwrap();
         host(cells.resting_voltage().unwrap()).unwrap()[0]
     };
@@ -191,7 +193,13 @@ fn rest_is_differentiable() {
     };
     let cells = config.init(Arc::new(Rk4), &f64_autodiff()).unwrap();
     let mut gradients = cells.resting_voltage().unwrap().sum().backward();
-    let raw = cells.parameters.g_l.parameter().unwrap().raw.val();
+    let raw = cells
+        .parameter("g_l")
+        .unwrap()
+        .parameter()
+        .unwrap()
+        .raw
+        .val();
     let slope = host(raw.grad_remove(&mut gradients).unwrap()).unwrap()[0];
     let h = 1e-4;
     assert_close(
@@ -205,12 +213,9 @@ fn rest_is_differentiable() {
 #[test]
 fn the_initial_state_is_trainable() {
     let mut config = population::<HodgkinHuxley>(&[5.0]);
-    config.initial = InitialState {
-        v: Some((-60.0).into()),
-        m: Some(0.1.into()),
-        h: None,
-        n: Some(0.3.into()),
-    };
+    for (name, value) in [("v", -60.0), ("m", 0.1), ("n", 0.3)] {
+        config.initial.set(name, value).unwrap();
+    }
     config.trainable = vec!["v".into(), "m".into(), "n".into()];
     config
         .bounds
@@ -228,9 +233,9 @@ fn the_initial_state_is_trainable() {
     let loss = |voltage: f64, m: f64, n: f64| {
         let mut moved = config.clone();
         moved.trainable.clear();
-        moved.initial.v = Some(voltage.into());
-        moved.initial.m = Some(m.into());
-        moved.initial.n = Some(n.into());
+        moved.initial.set("v", voltage).unwrap();
+        moved.initial.set("m", m).unwrap();
+        moved.initial.set("n", n).unwrap();
         let cells = moved.init(Arc::new(Rk4), &f64_place()).unwrap();
         let (_, v) = trace(&cells, &NoInput, 0.05, 20).unwrap();
         v.iter().map(|v| (0.05 * v[0]).sin() + 1.0).sum::<f64>() / v.len() as f64
@@ -248,5 +253,62 @@ fn the_initial_state_is_trainable() {
         let parameter = cells.initial(name).unwrap().parameter().unwrap();
         let raw = result.parameters.remove::<2>(parameter.raw.id).unwrap();
         assert_close(host(raw).unwrap()[0], by_value * inner, 1e-7);
+    }
+}
+
+/// Every parameter of a table of channels, from a state that moves.
+pub(super) fn check_table(config: &ConductanceConfig, solver: impl Solver + Clone + 'static) {
+    let grid = grid(0.1, 60);
+    let init = |config: &ConductanceConfig, place: &Place| {
+        config.init(Arc::new(solver.clone()), place).unwrap()
+    };
+    let infos: Vec<_> = config
+        .parameters
+        .entries()
+        .map(|(info, x)| (*info, x.as_slice()[0]))
+        .collect();
+    // A constant of a composed curve may be negative, and 0 cannot be held above 0.
+    let mut trained = config.clone();
+    let positive = |range| matches!(range, Range::Positive | Range::NonNegative);
+    let listed = infos
+        .iter()
+        .filter(|(info, x)| *x != 0.0 || !positive(info.range));
+    trained.trainable = listed.map(|(info, _)| info.name.to_owned()).collect();
+    let cells = init(&trained, &f64_autodiff());
+    let run = Run {
+        initial: None,
+        batch: 1,
+        input: &NoInput,
+        grid: &grid,
+        every: 1,
+        memory: &Memory::Full,
+    };
+    let mut result = gradient(&cells, &run, whole).unwrap();
+    let loss = |config: &ConductanceConfig| {
+        let (_, v) = trace(&init(config, &f64_place()), &NoInput, 0.1, 60).unwrap();
+        v.iter().map(|v| (0.05 * v[0]).sin() + 1.0).sum::<f64>() / v.len() as f64
+    };
+    for (info, value) in infos {
+        let Some(parameter) = cells.parameter(info.name).unwrap().parameter() else {
+            continue;
+        };
+        let raw = result.parameters.remove::<2>(parameter.raw.id).unwrap();
+        let inner = if positive(info.range) { value } else { 1.0 };
+        let slope = host(raw).unwrap()[0] / inner;
+        let at = |change: f64| {
+            let mut moved = config.clone();
+            *moved.parameters.get_mut(info.name).unwrap() = (value + change).into();
+            loss(&moved)
+        };
+        let h = 2e-5 * value.abs().max(0.1);
+        let near = (at(h) - at(-h)) / (2.0 * h);
+        let far = (at(2.0 * h) - at(-2.0 * h)) / (4.0 * h);
+        let expected = (4.0 * near - far) / 3.0;
+        let limit = 1e-5 * expected.abs() + 1e-12 / h;
+        assert!(
+            (slope - expected).abs() <= limit,
+            "{}: {slope} by differences {expected}",
+            info.name
+        );
     }
 }

@@ -11,7 +11,7 @@ use crate::{State, testing};
 /// V = −65 mV with steady gates and 10 µA/cm².
 fn from_65() -> HodgkinHuxleyConfig {
     let mut config = population(&[10.0]);
-    config.initial.v = Some((-65.0).into());
+    config.initial.set("v", -65.0).unwrap();
     config
 }
 
@@ -207,13 +207,15 @@ fn parameters_of_its_own_make_each_cell_a_cell_of_its_own() {
         (140.0, -77.0, 0.0),
     ];
     let mut all = population::<HodgkinHuxley>(&values.map(|(_, _, current)| current));
-    all.parameters.g_na = values.map(|(g, _, _)| g).to_vec().into();
-    all.parameters.e_k = values.map(|(_, e, _)| e).to_vec().into();
+    let g_na = values.map(|(g, _, _)| g).to_vec();
+    all.parameters.set("g_na", g_na).unwrap();
+    let e_k = values.map(|(_, e, _)| e).to_vec();
+    all.parameters.set("e_k", e_k).unwrap();
     let together = last(&all, Rk4, &place, 0.025, 10.0);
     for (together, (g_na, e_k, current)) in together.into_iter().zip(values) {
         let mut one = population::<HodgkinHuxley>(&[current]);
-        one.parameters.g_na = g_na.into();
-        one.parameters.e_k = e_k.into();
+        one.parameters.set("g_na", g_na).unwrap();
+        one.parameters.set("e_k", e_k).unwrap();
         let alone = last(&one, Rk4, &place, 0.025, 10.0)[0];
         assert!((together - alone).abs() < 1e-9, "{together} {alone}");
     }

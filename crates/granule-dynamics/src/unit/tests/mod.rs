@@ -1,5 +1,7 @@
 //! Cells against reference numbers (`shared/reference/neuroscience.md`, sections 1 and 2) and independent solutions.
 
+#[cfg(feature = "autodiff")]
+mod channels;
 mod configuration;
 #[cfg(feature = "autodiff")]
 mod fused;
@@ -17,7 +19,7 @@ use crate::solver::Solver;
 use crate::{DynamicsError, Grid, Input, Model, NoInput, Place, host, simulate};
 
 /// A population of cells at the given currents, one each.
-fn population<K: Kinetics>(currents: &[f64]) -> CellConfig<K> {
+fn population<K: CellKind>(currents: &[f64]) -> CellConfig<K> {
     CellConfig {
         cells: currents.len(),
         current: currents.to_vec().into(),
@@ -50,7 +52,7 @@ fn trace(
 }
 
 /// The voltages at the end of a run.
-fn last<K: Kinetics>(
+fn last<K: CellKind>(
     config: &CellConfig<K>,
     solver: impl Solver + 'static,
     place: &Place,
@@ -64,7 +66,7 @@ fn last<K: Kinetics>(
 }
 
 /// The spikes of each cell.
-fn fire<K: Kinetics>(
+fn fire<K: CellKind>(
     config: &CellConfig<K>,
     solver: impl Solver + 'static,
     place: &Place,

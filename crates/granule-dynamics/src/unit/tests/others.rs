@@ -22,7 +22,7 @@ struct Expected<'a> {
     range: (f64, f64),
 }
 
-fn check<K: Kinetics>(expected: &Expected) {
+fn check<K: CellKind>(expected: &Expected) {
     for (name, place) in f64_places() {
         let config = population::<K>(&[0.0]);
         let cells = config.init(Arc::new(Rk4), &place).unwrap();
@@ -39,7 +39,10 @@ fn check<K: Kinetics>(expected: &Expected) {
         }
 
         let mut config = population::<K>(&expected.voltages.map(|(current, ..)| current));
-        config.initial.v = Some(expected.voltages.map(|(_, v, _)| v).to_vec().into());
+        config
+            .initial
+            .set("v", expected.voltages.map(|(_, v, _)| v).to_vec())
+            .unwrap();
         let cells = config.init(Arc::new(Rk4), &place).unwrap();
         let (_, v) = trace(&cells, &NoInput, 0.005, 2000).unwrap();
         for (cell, (_, _, expected)) in expected.voltages.iter().enumerate() {

@@ -23,13 +23,10 @@ const PINNED: [f64; 11] = [
 /// The largest distance to the pinned trace, mV.
 pub(super) fn pinned_error(place: &Place) -> f64 {
     let mut config = HodgkinHuxleyConfig::default();
-    config.parameters.e_l = (-54.3).into();
-    config.initial = InitialState {
-        v: Some((-70.0).into()),
-        m: Some(0.2.into()),
-        h: Some(0.2.into()),
-        n: Some(0.2.into()),
-    };
+    config.parameters.set("e_l", -54.3).unwrap();
+    for (name, value) in [("v", -70.0), ("m", 0.2), ("h", 0.2), ("n", 0.2)] {
+        config.initial.set(name, value).unwrap();
+    }
     let cells = config.init(Arc::new(BackwardEuler), place).unwrap();
     // 0.02 nA into 2π·1 µm·10 µm, in µA/cm².
     let density = 0.02e5 / (20.0 * std::f64::consts::PI);
@@ -110,7 +107,7 @@ fn spike_times_in_single_precision_over_the_whole_length() {
 /// 2 ms of every cell on every device against double precision.
 #[test]
 fn every_cell_runs_in_single_precision_everywhere() {
-    fn check<K: Kinetics>(name: &str, place: &Place) {
+    fn check<K: CellKind>(name: &str, place: &Place) {
         let config = population::<K>(&[3.0, 20.0]);
         let exact = last(&config, ExponentialEuler, &f64_place(), 0.05, 2.0);
         let found = last(&config, ExponentialEuler, place, 0.05, 2.0);

@@ -1,0 +1,285 @@
+//! Curves of the voltage and of concentrations: rates, steady states and time constants.
+
+use granule_ops::{Argument, Curve, RateCurve, Term};
+use serde::{Deserialize, Serialize};
+
+use super::super::setting::Quantity;
+use crate::Values;
+
+/// A function of the voltage, with x = (V − midpoint)/slope, or of a concentration.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum CurveConfig {
+    /// `scale`, at every voltage.
+    Constant(Level),
+    /// `scale·x/(1 − exp(−x))`: `scale` at the midpoint, rising linearly far above it.
+    Linear(VoltageTerm),
+    /// `scale·x/(exp(x) − 1)`: `scale` at the midpoint, rising linearly far below it.
+    FallingLinear(VoltageTerm),
+    /// `scale·exp(x)`
+    Exponential(VoltageTerm),
+    /// `scale·exp(−x)`
+    FallingExponential(VoltageTerm),
+    /// `scale/(1 + exp(−x))`: half of `scale` at the midpoint.
+    Sigmoid(VoltageTerm),
+    /// `scale/(1 + exp(x))`
+    FallingSigmoid(VoltageTerm),
+    /// `scale·cⁿ/(cⁿ + Kⁿ)` of a concentration c, with n = `exponent` and K = `half`.
+    Hill(HillTerm),
+    /// The sum of other curves.
+    Sum(Parts),
+    /// The product of other curves.
+    Product(Parts),
+    /// A power of another curve: −1 is its reciprocal.
+    Power(PowerOf),
+}
+
+fn one() -> Values {
+    Values::One(1.0)
+}
+
+/// A constant.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Level {
+    /// Its value.
+    #[serde(alias = "rate")]
+    pub scale: Values,
+}
+
+/// A term that depends on the voltage.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct VoltageTerm {
+    /// The factor of the term: 1/ms for a rate, ms for a time constant; without, 1.
+    #[serde(alias = "rate", default = "one")]
+    pub scale: Values,
+    /// The voltage at which x is 0, mV.
+    pub midpoint: Values,
+    /// The voltage over which x rises by 1, mV, above 0.
+    pub slope: Values,
+}
+
+/// A term that depends on a concentration.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct HillTerm {
+    /// The value at high concentrations; without, 1.
+    #[serde(alias = "rate", default = "one")]
+    pub scale: Values,
+    /// The name of the concentration.
+    pub concentration: String,
+    /// The concentration K at which it is half of its highest value.
+    pub half: Values,
+    /// The exponent n; without, 1.
+    #[serde(default = "one")]
+    pub exponent: Values,
+}
+
+/// What a curve is made of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Parts {
+    /// The parts.
+    pub of: Vec<CurveConfig>,
+}
+
+/// A power of a curve.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct PowerOf {
+    /// The curve, above 0.
+    pub of: Box<CurveConfig>,
+    /// The exponent, other than 0.
+    pub exponent: f64,
+}
+
+macro_rules! voltage_terms {
+    ($($(#[$doc:meta])* $name:ident: $Variant:ident;)+) => {$(
+        $(#[$doc])*
+        pub fn $name(scale: f64, midpoint: f64, slope: f64) -> CurveConfig {
+            CurveConfig::$Variant(VoltageTerm {
+                scale: scale.into(),
+                midpoint: midpoint.into(),
+                slope: slope.into(),
+            })
+        }
+    )+};
+}
+
+voltage_terms! {
+    /// `scale·x/(1 − exp(−x))`. Written a·(V − midpoint)/(1 − exp(−x)) elsewhere, with a = scale/slope.
+    linear: Linear;
+    /// `scale·x/(exp(x) − 1)`
+    falling_linear: FallingLinear;
+    /// `scale·exp(x)`
+    exponential: Exponential;
+    /// `scale·exp(−x)`
+    falling_exponential: FallingExponential;
+    /// `scale/(1 + exp(−x))`
+    sigmoid: Sigmoid;
+    /// `scale/(1 + exp(x))`
+    falling_sigmoid: FallingSigmoid;
+}
+
+/// The same at every voltage.
+pub fn constant(scale: f64) -> CurveConfig {
+    CurveConfig::Constant(Level {
+        scale: scale.into(),
+    })
+}
+
+/// `cⁿ/(cⁿ + Kⁿ)` of the concentration of that name.
+pub fn hill(concentration: &str, half: f64, exponent: f64) -> CurveConfig {
+    CurveConfig::Hill(HillTerm {
+        scale: one(),
+        concentration: concentration.to_owned(),
+        half: half.into(),
+        exponent: exponent.into(),
+    })
+}
+
+/// The sum of curves.
+pub fn sum(of: impl Into<Vec<CurveConfig>>) -> CurveConfig {
+    CurveConfig::Sum(Parts { of: of.into() })
+}
+
+/// The product of curves.
+pub fn product(of: impl Into<Vec<CurveConfig>>) -> CurveConfig {
+    CurveConfig::Product(Parts { of: of.into() })
+}
+
+/// A power of a curve.
+pub fn power(of: CurveConfig, exponent: f64) -> CurveConfig {
+    CurveConfig::Power(PowerOf {
+        of: Box::new(of),
+        exponent,
+    })
+}
+
+impl CurveConfig {
+    /// The number of terms.
+    pub(super) fn terms(&self) -> usize {
+        match self {
+            Self::Sum(parts) | Self::Product(parts) => parts.of.iter().map(Self::terms).sum(),
+            Self::Power(power) => power.of.terms(),
+            _ => 1,
+        }
+    }
+
+    /// What is wrong with its form, and where below it.
+    pub(super) fn fault(&self) -> Option<(String, String, &'static str)> {
+        match self {
+            Self::Sum(parts) | Self::Product(parts) => {
+                if parts.of.is_empty() {
+                    return Some((".of".into(), "[]".into(), "one curve or more"));
+                }
+                let mut all = parts.of.iter().enumerate();
+                all.find_map(|(index, part)| {
+                    let (below, found, allowed) = part.fault()?;
+                    Some((format!(".of[{index}]{below}"), found, allowed))
+                })
+            }
+            Self::Power(power) => {
+                let exponent = power.exponent;
+                if !exponent.is_finite() || exponent == 0.0 || exponent.abs() > 16.0 {
+                    let allowed = "a number from -16 to 16 other than 0";
+                    return Some((".exponent".into(), exponent.to_string(), allowed));
+                }
+                let (below, found, allowed) = power.of.fault()?;
+                Some((format!(".of{below}"), found, allowed))
+            }
+            _ => None,
+        }
+    }
+
+    /// The names of the concentrations that it depends on.
+    pub(super) fn concentrations(&self) -> Vec<&str> {
+        match self {
+            Self::Sum(parts) | Self::Product(parts) => {
+                parts.of.iter().flat_map(Self::concentrations).collect()
+            }
+            Self::Power(power) => power.of.concentrations(),
+            Self::Hill(term) => vec![&term.concentration],
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// Where the constants of a curve come from.
+pub(super) struct Source<'a> {
+    /// A constant by its name.
+    pub constant: &'a dyn Fn(&str) -> Quantity,
+    /// A concentration by its name.
+    pub pool: &'a dyn Fn(&str) -> usize,
+    /// Added to the midpoints.
+    pub shift: Quantity,
+    /// `alpha_m` and the like, which the names of its constants begin with.
+    pub stem: String,
+    /// What a scale is called.
+    pub scale: &'static str,
+    /// The number of the term, where there are several.
+    pub term: Option<usize>,
+}
+
+impl Source<'_> {
+    fn take(&self, name: &str) -> Quantity {
+        (self.constant)(&super::names::of_term(&self.stem, self.term, name))
+    }
+
+    /// The curve with its constants bound.
+    pub(super) fn bind(&mut self, config: &CurveConfig) -> Curve<Quantity> {
+        let mut all = |parts: &Parts| parts.of.iter().map(|part| self.bind(part)).collect();
+        let term = match config {
+            CurveConfig::Sum(parts) => return Curve::Sum(all(parts)),
+            CurveConfig::Product(parts) => return Curve::Product(all(parts)),
+            CurveConfig::Power(power) => {
+                return Curve::Power(Box::new(self.bind(&power.of)), power.exponent);
+            }
+            CurveConfig::Constant(_) => Term {
+                curve: RateCurve::Constant,
+                argument: Argument::Voltage,
+                scale: self.take(self.scale),
+                shift: Quantity::Number(0.0),
+                steepness: Quantity::Number(0.0),
+            },
+            CurveConfig::Hill(term) => Term {
+                curve: RateCurve::Hill,
+                argument: Argument::Concentration((self.pool)(&term.concentration)),
+                scale: self.take(self.scale),
+                shift: self.take("half"),
+                steepness: self.take("exponent"),
+            },
+            CurveConfig::Linear(_) => self.term(RateCurve::Bernoulli, false),
+            CurveConfig::FallingLinear(_) => self.term(RateCurve::Bernoulli, true),
+            CurveConfig::Exponential(_) => self.term(RateCurve::Exponential, true),
+            CurveConfig::FallingExponential(_) => self.term(RateCurve::Exponential, false),
+            CurveConfig::Sigmoid(_) => self.term(RateCurve::Sigmoid, false),
+            CurveConfig::FallingSigmoid(_) => self.term(RateCurve::Sigmoid, true),
+        };
+        self.term = self.term.map(|term| term + 1);
+        Curve::Term(term)
+    }
+
+    /// With `z = ±(V − midpoint)/slope`.
+    fn term(&self, curve: RateCurve, positive: bool) -> Term<Quantity> {
+        let per_slope = self.take("slope").reciprocal();
+        Term {
+            curve,
+            argument: Argument::Voltage,
+            scale: self.take(self.scale),
+            shift: self.take("midpoint").plus(&self.shift).negative(),
+            steepness: if positive {
+                per_slope
+            } else {
+                per_slope.negative()
+            },
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! Conductance-based cells as tables of channels: what a cell is made of is data, in Rust or in a configuration file.
+//!
+//! A [`ChannelTable`] is a capacitance, a leak, [channels](ChannelConfig) and [concentrations](PoolConfig); a channel has
+//! [gates](GateConfig), and a gate has [curves](CurveConfig) of the voltage.
+
+mod bind;
+mod check;
+mod config;
+pub mod curve;
+pub mod library;
+mod names;
+mod table;
+
+pub(crate) use bind::{Battery, BoundChannel, BoundPool, BoundTable};
+pub use config::{ChannelFile, ConductanceConfig, ConductanceFile, LeakConfig, TableParameters};
+pub use curve::CurveConfig;
+pub use table::{
+    ChannelConfig, ChannelTable, GateConfig, NernstConfig, PoolConfig, ReversalConfig, at_once,
+    rates, relaxing,
+};

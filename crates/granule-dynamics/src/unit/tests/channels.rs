@@ -1,0 +1,246 @@
+//! Channels of one's own: files, faults and gradients.
+
+use super::*;
+use crate::Values;
+use crate::solver::{ExponentialEuler, Rk4};
+use crate::testing::f64_place;
+use crate::unit::channel::{ConductanceConfig, library};
+
+fn unit(text: &str) -> Result<UnitConfig, String> {
+    let text = format!("model = \"conductance\"\n{text}");
+    let unit: UnitConfig = toml::from_str(&text).map_err(|error| error.to_string())?;
+    unit.validate().map_err(|error| error.to_string())?;
+    Ok(unit)
+}
+
+fn cells(unit: &UnitConfig, solver: impl Solver + 'static, place: &Place) -> Cells {
+    match unit.init(Arc::new(solver), place).unwrap() {
+        UnitModel::Conductance(cells) => cells,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The squid's axon from the library and as it is published, with two spellings of m.
+#[test]
+fn the_library_and_a_file_are_the_published_cell() {
+    let by_name = r#"
+        current = 10.0
+        leak = { conductance = 0.3, reversal = -54.387 }
+        channel = [{ library = "hodgkin-huxley/na" }, { library = "hodgkin-huxley/k" }]
+    "#;
+    let written = r#"
+        current = 10.0
+        leak = { conductance = 0.3, reversal = -54.387 }
+        [[channel]]
+        name = "na"
+        conductance = 120.0
+        reversal = 50.0
+        [[channel.gate]]
+        name = "m"
+        power = 3
+        alpha = { kind = "linear", rate = 1.0, midpoint = -40.0, slope = 10.0 }
+        beta = { kind = "falling-exponential", rate = 4.0, midpoint = -65.0, slope = 18.0 }
+        [[channel.gate]]
+        name = "h"
+        alpha = { kind = "falling-exponential", rate = 0.07, midpoint = -65.0, slope = 20.0 }
+        beta = { kind = "sigmoid", midpoint = -35.0, slope = 10.0 }
+        [[channel]]
+        library = "hodgkin-huxley/k"
+    "#;
+    let place = f64_place();
+    let published = population::<HodgkinHuxley>(&[10.0]);
+    let published = published.init(Arc::new(ExponentialEuler), &place).unwrap();
+    let (_, expected) = trace(&published, &NoInput, 0.025, 400).unwrap();
+    for text in [by_name, written] {
+        let unit = unit(text).unwrap();
+        let (_, found) = trace(
+            &cells(&unit, ExponentialEuler, &place),
+            &NoInput,
+            0.025,
+            400,
+        )
+        .unwrap();
+        assert_eq!(found, expected);
+        let again = serde_json::to_string(&unit).unwrap();
+        assert_eq!(serde_json::from_str::<UnitConfig>(&again).unwrap(), unit);
+    }
+    assert!(library::names().contains(&"traub-miles/na".to_owned()));
+}
+
+const SLOW: &str = r#"
+    [[channel]]
+    name = "slow"
+    conductance = 1.0
+    reversal = -90.0
+    [[channel.gate]]
+    name = "p"
+"#;
+
+#[test]
+fn faults_are_named_by_their_place() {
+    let gate = |curves: &str| format!("{SLOW}{curves}");
+    let sigmoid = r#"steady_state = { kind = "sigmoid", midpoint = -35.0, slope = 10.0 }"#;
+    let with = |time: &str| gate(&format!("{sigmoid}\ntime_constant = {time}"));
+    let cases = [
+        (
+            "[[channel]]\nname = \"x\"\nconductance = 1.0\nreversal = 0.0\n".to_owned(),
+            "unit.channel[0].gate = [] is not allowed: one gate or more",
+        ),
+        (
+            "[[channel]]\nname = \"x\"\nreversal = 0.0\n".to_owned(),
+            "unit.channel[0].conductance = missing",
+        ),
+        (
+            "[[channel]]\nlibrary = \"squid/na\"\n".to_owned(),
+            "hodgkin-huxley/na",
+        ),
+        (
+            gate(""),
+            "unit.channel[0].gate[0] = without a curve is not allowed: alpha and beta, or",
+        ),
+        (
+            with(r#"{ kind = "constant", scale = 0.0 }"#),
+            "unit.channel[0].gate[0].time_constant = 0 at -120 mV is not allowed: finite and above 0",
+        ),
+        (
+            with(
+                r#"{ kind = "sum", of = [{ kind = "constant", scale = -1.0 }, { kind = "sigmoid", scale = 1.5, midpoint = -40.0, slope = 5.0 }] }"#,
+            ),
+            "unit.channel[0].gate[0].time_constant = -0.99",
+        ),
+        (
+            with(r#"{ kind = "cubic", scale = 1.0 }"#),
+            "unknown variant `cubic`, expected one of `constant`, `linear`",
+        ),
+        (
+            gate(&format!("{sigmoid}\npower = 9")),
+            "unit.channel[0].gate[0].power = 9 is not allowed: 1 to 8",
+        ),
+        (
+            gate(&format!("{sigmoid}\npower = 0")),
+            "unit.channel[0].gate[0].power = 0",
+        ),
+        (
+            with(r#"{ kind = "product", of = [] }"#),
+            "unit.channel[0].gate[0].time_constant.of = [] is not allowed: one curve or more",
+        ),
+        (
+            gate(r#"steady_state = { kind = "hill", concentration = "ca", half = 1.0 }"#),
+            "unit.channel[0].gate[0].steady_state = \"ca\" is not allowed: a concentration, and there is no",
+        ),
+        (
+            gate(
+                r#"steady_state = { kind = "sigmoid", scale = 2.0, midpoint = -35.0, slope = 10.0 }"#,
+            ),
+            "unit.channel[0].gate[0].steady_state = ",
+        ),
+        (
+            gate(r#"steady_state = { kind = "sigmoid", midpoint = -35.0, slope = -10.0 }"#),
+            "unit.channel.steady_p_slope = -10 is not allowed: a finite number above 0",
+        ),
+        (
+            format!("{}\n{sigmoid}", SLOW.replace("\"p\"", "\"v\"")),
+            "unit.channel[0].gate[0].name = \"v\"",
+        ),
+        (
+            format!("{}\n{sigmoid}", SLOW.replace("-90.0", "\"k\"")),
+            "unit.channel[0].reversal = \"k\"",
+        ),
+        (
+            format!("initial = {{ q = 0.1 }}\n{SLOW}\n{sigmoid}"),
+            "unit.initial.q = given is not allowed: v",
+        ),
+    ];
+    for (text, expected) in cases {
+        let found = unit(&text).unwrap_err();
+        assert!(found.contains(expected), "{found}\n\n{expected}");
+    }
+}
+
+/// A cell with every kind of gate, curve and reversal.
+const ALL: &str = r#"
+    current = 3.0
+    leak = { conductance = 0.1, reversal = -67.0 }
+    v_shift = -67.0
+    temperature_factor = 1.2
+    spike_threshold = -20.0
+    [[concentration]]
+    name = "ca"
+    rest = 0.05
+    time_constant = 30.0
+    influx = 0.01
+    [[channel]]
+    library = "traub-miles/na"
+    [[channel]]
+    library = "traub-miles/k"
+    [[channel]]
+    name = "ca"
+    conductance = 0.6
+    reversal = { inside = "ca", outside = 2000.0 }
+    into = "ca"
+    shifted = false
+    [[channel.gate]]
+    name = "s"
+    power = 2
+    steady_state = { kind = "sigmoid", midpoint = -30.0, slope = 9.0 }
+    [[channel.gate]]
+    name = "u"
+    steady_state = { kind = "falling-sigmoid", midpoint = -60.0, slope = 8.0 }
+    time_constant = { kind = "sum", of = [
+        { kind = "constant", scale = 5.0 },
+        { kind = "power", exponent = -1.0, of = { kind = "sum", of = [
+            { kind = "exponential", scale = 0.1, midpoint = -60.0, slope = 20.0 },
+            { kind = "falling-exponential", scale = 0.1, midpoint = -60.0, slope = 20.0 },
+        ] } },
+    ] }
+    [[channel]]
+    name = "ahp"
+    conductance = 2.0
+    reversal = "k"
+    [[channel.gate]]
+    name = "w"
+    steady_state = { kind = "hill", concentration = "ca", half = 1.0, exponent = 1.5 }
+"#;
+
+/// By central differences, with the fused step and with the composed one.
+#[test]
+fn every_parameter_of_a_cell_of_all_kinds_has_its_gradient() {
+    let UnitConfig::Conductance(config) = unit(ALL).unwrap() else {
+        panic!("a table of channels")
+    };
+    super::gradients::check_table(&config, ExponentialEuler);
+    super::gradients::check_table(&config, Rk4);
+}
+
+#[test]
+fn values_for_each_cell_are_those_of_cells_by_themselves() {
+    let place = f64_place();
+    let mut each: ConductanceConfig = match unit(ALL).unwrap() {
+        UnitConfig::Conductance(config) => config,
+        other => panic!("{other:?}"),
+    };
+    let set = |config: &mut ConductanceConfig, name: &str, values: Values| {
+        *config.parameters.get_mut(name).unwrap() = values;
+    };
+    let mut alone = each.clone();
+    each.cells = 2;
+    set(&mut each, "tau_u_2_scale", vec![0.1, 0.2].into());
+    set(&mut each, "ca_influx", vec![0.01, 0.03].into());
+    set(&mut alone, "tau_u_2_scale", 0.2.into());
+    set(&mut alone, "ca_influx", 0.03.into());
+    let run = |config: ConductanceConfig| {
+        let unit = UnitConfig::Conductance(config);
+        trace(
+            &cells(&unit, ExponentialEuler, &place),
+            &NoInput,
+            0.025,
+            800,
+        )
+        .unwrap()
+        .1
+    };
+    let (both, one) = (run(each), run(alone));
+    for (both, one) in both.iter().zip(one) {
+        assert!((both[1] - one[0]).abs() < 1e-9, "{both:?} {one:?}");
+    }
+}
