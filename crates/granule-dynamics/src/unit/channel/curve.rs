@@ -85,7 +85,8 @@ pub struct HillTerm {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Parts {
-    /// The parts.
+    /// The parts, curves of any kind.
+    #[cfg_attr(feature = "schema", schemars(schema_with = "curves"))]
     pub of: Vec<CurveConfig>,
 }
 
@@ -94,10 +95,22 @@ pub struct Parts {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PowerOf {
-    /// The curve, above 0.
+    /// The curve, of any kind, above 0.
+    #[cfg_attr(feature = "schema", schemars(schema_with = "any_curve"))]
     pub of: Box<CurveConfig>,
     /// The exponent, other than 0.
     pub exponent: f64,
+}
+
+/// A curve within a curve: a table that has a kind. Were it the whole schema again, a list of all keys would never end.
+#[cfg(feature = "schema")]
+fn any_curve(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({ "type": "object", "additionalProperties": true })
+}
+
+#[cfg(feature = "schema")]
+fn curves(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({ "type": "array", "items": any_curve(generator) })
 }
 
 macro_rules! voltage_terms {

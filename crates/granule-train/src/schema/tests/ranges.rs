@@ -508,5 +508,7 @@ fn ranges_of_experiments_are_those_of_validation() {
     for more in [POWER_LAW, BLOCKS] {
         bases.push(and(&preset("rate-sine"), &format!("[population]\n{more}")));
     }
+    let channels = include_str!("../../../../../examples/own_channel.toml");
+    bases.push(channels.parse().unwrap());
     report(&Schema::of_experiments(), &bases, &experiment);
 }
