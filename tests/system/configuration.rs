@@ -248,7 +248,7 @@ fn every_key_is_found() {
         ("jansen-rit", "excitatory_time_constant"),
         (
             "unit.parameters.time_constant",
-            "number or list of numbers, above 0, ms",
+            "number or list of numbers or { file = \"FILE\" }, above 0, ms",
         ),
     ] {
         let text = fine(dir.path(), &["config", word]).stdout;

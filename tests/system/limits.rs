@@ -55,10 +55,16 @@ fn little_memory_is_an_error() {
         ),
     ];
     let many = std::env::var("GRANULE_MUTATIONS").is_ok();
-    // Below the first the system cannot map the program, and kills it before its first instruction.
-    let limits: Vec<u64> = match many {
-        true => (0..60).map(|i| 102_400 + 4_000 * i).collect(),
-        false => vec![102_400, 120_000, 160_000],
+    // With less than this beyond its own size the program cannot so much as begin.
+    let program = std::fs::metadata(env!("CARGO_BIN_EXE_granule"))
+        .unwrap()
+        .len()
+        / 1024;
+    let least = program + 8_000;
+    let limits: Vec<u64> = if many {
+        (0..60).map(|i| least + 4_000 * i).collect()
+    } else {
+        vec![least, least + 18_000, least + 58_000]
     };
     for kilobytes in limits {
         for (name, args) in &commands {

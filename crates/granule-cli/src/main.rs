@@ -45,12 +45,13 @@ fn keep_freed_memory() {
 }
 
 fn main() -> ExitCode {
+    // First, for what comes next may be what there is no memory for.
+    #[cfg(unix)]
+    failure::install_abort_handler();
     keep_freed_memory();
     quiet_mesa();
     failure::install_panic_hook();
     interrupt::survive_size_limit();
-    #[cfg(unix)]
-    failure::install_abort_handler();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(message) => {

@@ -376,8 +376,14 @@ impl<'de> Deserialize<'de> for ModelConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         use de::Error;
 
-        let Held::Table(mut table) = Held::deserialize(deserializer)? else {
-            return Err(D::Error::custom("a model is a table with its `kind`"));
+        let mut table = match Held::deserialize(deserializer)? {
+            Held::Table(table) => table,
+            held => {
+                return Err(D::Error::invalid_type(
+                    held.unexpected(),
+                    &"a table with its `kind`",
+                ));
+            }
         };
         let place = table.iter().position(|(key, _)| key == "kind");
         let kind = match place.map(|place| table.remove(place).1) {

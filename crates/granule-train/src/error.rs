@@ -82,6 +82,14 @@ pub enum TrainError {
         /// What the data set has.
         found: String,
     },
+    /// An objective of the program's own cannot be learnt from.
+    #[error("the objective {name}: {reason}")]
+    Objective {
+        /// Its name.
+        name: String,
+        /// What it said, or what is wrong with what it gave.
+        reason: String,
+    },
     /// The loss became NaN or infinite.
     #[error(
         "the loss became {loss} at step {step} (learning rate {learning_rate:.3e}, gradient norm {gradient_norm:.3e}); \

@@ -106,6 +106,19 @@ pub enum Event<'a> {
         /// Equal for equal content.
         fingerprint: &'a str,
     },
+    /// The objective of the program's own is at hand.
+    Objective {
+        /// Its name.
+        name: &'a str,
+        /// Samples to learn from.
+        train: usize,
+        /// Samples to validate on.
+        validation: usize,
+        /// Samples to score on.
+        test: usize,
+        /// Equal for equal data.
+        fingerprint: &'a str,
+    },
     /// Training begins or goes on.
     Start(StartEvent<'a>),
     /// Other levels of a model learn from here on.

@@ -2,6 +2,7 @@
 //!
 //! - [`RunConfig`] is a whole run as data; [`train`] carries it out, [`resume`] goes on with an interrupted one,
 //!   [`evaluate`] scores a model file on a data set. [`StartConfig`] trains a finished run further, or begins from weights.
+//! - [`train_on`] learns from an [`Objective`] of the program's own: its data, its loss, its scores.
 //! - An [`Observer`] hears of every step; a [`StopFlag`] ends a run at the next step with a checkpoint.
 //! - [`metrics`] scores predictions, [`record`] writes what a run leaves behind.
 //!
@@ -27,6 +28,7 @@ mod event;
 mod folder;
 mod loss;
 pub mod metrics;
+mod objective;
 pub(crate) mod optimizer;
 mod outcome;
 pub mod record;
@@ -43,11 +45,12 @@ pub use config::{
     RunConfig, ScheduleConfig, StartConfig, TrainConfig, TrialsConfig,
 };
 pub use engine::{
-    LayerPlan, Plan, evaluate, evaluate_recording, evaluate_trials, plan, resume, resume_as,
-    resume_with, test_samples, train, train_with,
+    LayerPlan, Plan, evaluate, evaluate_on, evaluate_recording, evaluate_trials, plan, resume,
+    resume_as, resume_on, resume_with, test_samples, train, train_on, train_with,
 };
 pub use error::{ConfigError, TrainError};
 pub use event::{EpochEvent, Event, Observer, Quiet, ScoreEvent, StartEvent, StepEvent, StopFlag};
+pub use objective::Objective;
 pub use outcome::{
     Classification, Evaluation, Mistake, Outcome, QuantityScores, RecordingScores, Scores,
     TrainedValues, TrialScores,

@@ -1,5 +1,6 @@
 //! What a run and an evaluation give back.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use granule_data::task::Score;
@@ -70,6 +71,8 @@ pub enum Scores {
     Trials(TrialScores),
     /// A recording was to be followed.
     Recording(RecordingScores),
+    /// Scores of an objective of the program's own, by name.
+    Named(BTreeMap<String, f64>),
 }
 
 /// Scores on trials of a task.
@@ -206,9 +209,9 @@ impl Evaluation {
     pub fn accuracy(&self) -> Option<f64> {
         match &self.scores {
             Scores::Classification(scores) => Some(scores.accuracy),
-            Scores::Regression(_) => None,
             Scores::Trials(scores) => scores.score.accuracy(),
-            Scores::Recording(_) => None,
+            Scores::Named(scores) => scores.get("accuracy").copied(),
+            Scores::Regression(_) | Scores::Recording(_) => None,
         }
     }
 
@@ -221,7 +224,7 @@ impl Evaluation {
     pub fn classification(&self) -> Option<&Classification> {
         match &self.scores {
             Scores::Classification(scores) => Some(scores),
-            Scores::Regression(_) | Scores::Trials(_) | Scores::Recording(_) => None,
+            _ => None,
         }
     }
 
@@ -229,7 +232,7 @@ impl Evaluation {
     pub fn regression(&self) -> Option<&RegressionScores> {
         match &self.scores {
             Scores::Regression(scores) => Some(scores),
-            Scores::Classification(_) | Scores::Trials(_) | Scores::Recording(_) => None,
+            _ => None,
         }
     }
 
@@ -237,7 +240,7 @@ impl Evaluation {
     pub fn trials(&self) -> Option<&TrialScores> {
         match &self.scores {
             Scores::Trials(scores) => Some(scores),
-            Scores::Classification(_) | Scores::Regression(_) | Scores::Recording(_) => None,
+            _ => None,
         }
     }
 
@@ -245,7 +248,7 @@ impl Evaluation {
     pub fn recording(&self) -> Option<&RecordingScores> {
         match &self.scores {
             Scores::Recording(scores) => Some(scores),
-            Scores::Classification(_) | Scores::Regression(_) | Scores::Trials(_) => None,
+            _ => None,
         }
     }
 
@@ -254,6 +257,7 @@ impl Evaluation {
         match &self.scores {
             Scores::Regression(scores) => Some(scores.mean.r2),
             Scores::Recording(scores) => scores.r2(),
+            Scores::Named(scores) => scores.get("r2").copied(),
             Scores::Classification(_) | Scores::Trials(_) => None,
         }
     }

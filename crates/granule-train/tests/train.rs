@@ -15,6 +15,8 @@ mod learning;
 mod overhead;
 #[path = "train/own_model.rs"]
 mod own_model;
+#[path = "train/own_objective.rs"]
+mod own_objective;
 #[path = "train/recordings.rs"]
 mod recordings;
 #[path = "train/resume.rs"]

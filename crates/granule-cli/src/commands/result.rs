@@ -110,11 +110,17 @@ pub fn show(evaluation: &Evaluation) -> anyhow::Result<()> {
                 None => format!("MSE {:.5}", scores.score.mse),
             }
         }
+        Scores::Named(scores) => {
+            let all = scores
+                .iter()
+                .map(|(name, score)| format!("{name} {score:.4}, "));
+            format!("{}loss {:.4}", all.collect::<String>(), evaluation.loss)
+        }
     };
     output::line("")?;
     let thing = match &evaluation.scores {
         Scores::Recording(_) | Scores::Trials(_) => "trial",
-        Scores::Classification(_) | Scores::Regression(_) => "sample",
+        Scores::Classification(_) | Scores::Regression(_) | Scores::Named(_) => "sample",
     };
     let samples = counted(evaluation.samples, thing);
     fact("test", &folded(&format!("{summary}, on {samples}")))
@@ -250,6 +256,7 @@ pub fn pace(evaluation: &Evaluation, seconds: f64, per_second: f64) -> String {
     let unit = match &evaluation.scores {
         Scores::Trials(_) | Scores::Recording(_) => "trials",
         Scores::Classification(_) | Scores::Regression(_) => "images",
+        Scores::Named(_) => "samples",
     };
     format!("{}, {} {unit}/s", duration(seconds), rate(per_second))
 }

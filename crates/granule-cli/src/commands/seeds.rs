@@ -92,6 +92,7 @@ fn scores(outcome: &Outcome) -> Vec<(&'static str, f64)> {
             let r2 = recording.r2().map(|r2| ("R²", r2));
             r2.into_iter().chain([("loss", *loss)]).collect()
         }
+        Scores::Named(_) => vec![("loss", *loss)],
         Scores::Trials(_) => accuracy().into_iter().chain([("MSE", *loss)]).collect(),
     }
 }

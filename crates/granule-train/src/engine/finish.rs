@@ -8,26 +8,20 @@ use granule_data::task::Part;
 use granule_io::write_atomic;
 use granule_models::folder::{MODEL_FILE, RESULT_FILE, checkpoints};
 use granule_models::state::state_dict;
-use granule_models::{ModelFile, Provenance, StateDict, Task};
+use granule_models::{ModelFile, Provenance, StateDict};
 
 use crate::checkpoint::{Best, Checkpoint, Store};
 use crate::config::{Keep, RunConfig};
-use crate::engine::problem::{Parts, Source};
-use crate::engine::score::Samples;
+use crate::engine::dataset::image;
 use crate::engine::session::Session;
-use crate::engine::{recording_score, trial_score};
+use crate::engine::source::Trained;
 use crate::error::TrainError;
 use crate::event::{Event, Observer};
 use crate::outcome::{Evaluation, Outcome, Scores};
 use crate::record::{
-    Fact, MistakeCard, Picture, RecordError, ReportData, RunSummary, Scatter, TestResult,
-    TrialExample, first_layer_filters, write_data, write_report,
+    Fact, RecordError, ReportData, RunSummary, TestResult, first_layer_filters, write_data,
+    write_report,
 };
-
-/// Mistakes shown as pictures.
-const PICTURES: usize = 32;
-/// The longest side of such a picture: twice what the page gives it, for fine screens.
-const PICTURE_SIDE: u32 = 168;
 
 impl Session<'_> {
     /// Scores the weights that are the result and writes what a run leaves behind.
@@ -36,59 +30,18 @@ impl Session<'_> {
         self.optimizer.release();
         let (state, model_epoch) = self.chosen()?;
         self.network = None;
-        let (config, problem, device) = (self.config, self.problem, self.device.burn());
-        let batch = config.train.batch_size.max(64);
-        let network = || {
-            let (input, outputs) = (&problem.input.shape, problem.task.outputs());
-            config.model.init_from_state(input, outputs, &state, device)
+        let problem = self.problem;
+        let trained = Trained {
+            model: &self.config.model,
+            input: &problem.input,
+            task: &problem.task,
+            state: &state,
+            device: self.device.burn(),
+            batch: self.config.train.batch_size.max(64),
         };
-        let (evaluation, test) = match &problem.source {
-            Source::Dataset(parts) => {
-                let samples = Samples {
-                    split: &parts.dataset.test,
-                    indices: &parts.test,
-                    scaling: parts.scaling(),
-                };
-                let (evaluation, outputs) =
-                    samples.evaluate(&network()?, &problem.task, device, batch, self.observer)?;
-                let scatters = match &problem.task {
-                    Task::Regression { outputs: width, .. } => {
-                        let scatters = Scatter::sample(&samples.values()?, &outputs, *width);
-                        moved(scatters, parts.dataset.test.target_offset())
-                    }
-                    _ => Vec::new(),
-                };
-                let test = self.test_result(parts, &evaluation, scatters);
-                (evaluation, test)
-            }
-            Source::Trials(trials) => {
-                let (evaluation, shown) =
-                    trial_score::evaluate(trials, &network()?, device, batch, self.observer)?;
-                let test = evaluation.trials().map(|scores| TestResult::Trials {
-                    loss: evaluation.loss,
-                    scores: scores.clone(),
-                    example: shown.and_then(|shown| {
-                        TrialExample::new(&trials.info, &shown.batch, &shown.outputs)
-                    }),
-                });
-                (evaluation, test)
-            }
-            Source::Recording(recorded) => {
-                let (evaluation, shown) = recording_score::evaluate(
-                    recorded,
-                    (&config.model, &state),
-                    device,
-                    batch,
-                    self.observer,
-                )
-                .map_err(|error| self.with_checkpoint(error))?;
-                let test = evaluation.recording().map(|scores| TestResult::Recording {
-                    loss: evaluation.loss,
-                    scores: scores.clone(),
-                    example: TrialExample::recorded(recorded, &shown),
-                });
-                (evaluation, test)
-            }
+        let (evaluation, test) = match problem.source.evaluate(trained, self.observer) {
+            Ok(found) => found,
+            Err(error) => return Err(self.with_checkpoint(error)),
         };
 
         let file = ModelFile {
@@ -177,8 +130,8 @@ impl Session<'_> {
     /// Where the weights after so many epochs come from.
     pub(super) fn provenance(&self, evaluation: Option<&Evaluation>, epoch: usize) -> Provenance {
         Provenance {
-            dataset: self.problem.name(),
-            dataset_fingerprint: self.problem.fingerprint().to_owned(),
+            dataset: self.problem.source.name(),
+            dataset_fingerprint: self.problem.source.fingerprint().to_owned(),
             seed: self.config.seed,
             data_seed: self.config.data.seed,
             device: self.device.name().to_owned(),
@@ -189,44 +142,6 @@ impl Session<'_> {
         }
     }
 
-    fn test_result(
-        &self,
-        parts: &Parts<'_>,
-        evaluation: &Evaluation,
-        scatters: Vec<Scatter>,
-    ) -> Option<TestResult> {
-        let test = &parts.dataset.test;
-        let picture = |index: usize| -> Option<Picture> {
-            let (channels, height, width) = self.problem.image()?;
-            Picture::thumbnail(channels, height, width, &test.picture(index)?, PICTURE_SIDE).ok()
-        };
-        match &evaluation.scores {
-            Scores::Trials(_) | Scores::Recording(_) => None,
-            Scores::Classification(scores) => Some(TestResult::Classification {
-                loss: evaluation.loss,
-                report: scores.report.clone(),
-                confusion: scores.confusion.clone(),
-                mistakes: scores
-                    .mistakes
-                    .iter()
-                    .take(PICTURES)
-                    .map(|mistake| MistakeCard {
-                        index: mistake.index,
-                        truth: mistake.truth,
-                        predicted: mistake.predicted,
-                        probability: mistake.probability,
-                        picture: picture(mistake.index),
-                    })
-                    .collect(),
-            }),
-            Scores::Regression(scores) => Some(TestResult::Regression {
-                loss: evaluation.loss,
-                scores: scores.clone(),
-                scatters,
-            }),
-        }
-    }
-
     /// What the report says of where the model comes from.
     fn facts(&self, weights_of: usize) -> Vec<Fact> {
         let fact = |name: &str, value: String| Fact {
@@ -234,7 +149,10 @@ impl Session<'_> {
             value,
         };
         let mut facts = vec![
-            fact("Data fingerprint", self.problem.fingerprint().to_owned()),
+            fact(
+                "Data fingerprint",
+                self.problem.source.fingerprint().to_owned(),
+            ),
             fact("Run folder", self.run_dir.display().to_string()),
             fact("Weights of epoch", weights_of.to_string()),
         ];
@@ -268,10 +186,10 @@ impl Session<'_> {
         Ok(ReportData {
             model: self.config.model.name().to_owned(),
             parameters: self.parameters as u64,
-            dataset: problem.name(),
-            train_samples: problem.len(Part::Train) as u64,
-            validation_samples: problem.len(Part::Validation) as u64,
-            test_samples: problem.len(Part::Test) as u64,
+            dataset: problem.source.name(),
+            train_samples: problem.source.len(Part::Train) as u64,
+            validation_samples: problem.source.len(Part::Validation) as u64,
+            test_samples: problem.source.len(Part::Test) as u64,
             device: self.device.name().to_owned(),
             seed: self.config.seed,
             version: provenance.granule_version,
@@ -284,11 +202,11 @@ impl Session<'_> {
             steps: self.recorder.steps().to_vec(),
             test,
             filters: filters.map_or_else(Vec::new, |filters| {
-                first_layer_filters(&filters.shape, &filters.data, problem.image())
+                first_layer_filters(&filters.shape, &filters.data, image(&problem.input.shape))
             }),
             config_toml: self.config.to_toml()?,
             provenance: self.facts(provenance.epochs),
-            notes: problem.notes().to_vec(),
+            notes: problem.source.notes().to_vec(),
             warnings: self.warnings.clone(),
         })
     }
@@ -305,6 +223,10 @@ fn scores(evaluation: Option<&Evaluation>, best: Option<Best>) -> BTreeMap<Strin
         Some(Scores::Classification(classes)) => {
             scores.insert("test_accuracy".to_owned(), classes.accuracy);
             scores.insert("macro_f1".to_owned(), classes.macro_f1);
+        }
+        Some(Scores::Named(named)) => {
+            let named = named.iter();
+            scores.extend(named.map(|(name, score)| (format!("test_{name}"), *score)));
         }
         Some(Scores::Regression(values)) => {
             scores.insert("test_r2".to_owned(), values.mean.r2);
@@ -349,18 +271,6 @@ fn summary(outcome: &Outcome, evaluation: &Evaluation) -> RunSummary {
         run_dir: outcome.run_dir.display().to_string(),
         model: path_text(&outcome.model_path),
     }
-}
-
-/// Points on the scale of the targets, which are stored less an offset.
-fn moved(mut scatters: Vec<Scatter>, offset: &[f64]) -> Vec<Scatter> {
-    for scatter in &mut scatters {
-        let offset = offset.get(scatter.output).copied().unwrap_or(0.0);
-        for (truth, predicted) in &mut scatter.points {
-            *truth = (f64::from(*truth) + offset) as f32;
-            *predicted = (f64::from(*predicted) + offset) as f32;
-        }
-    }
-    scatters
 }
 
 fn path_text(path: &Option<PathBuf>) -> String {

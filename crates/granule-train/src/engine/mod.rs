@@ -1,11 +1,14 @@
 //! The training loop and what surrounds it.
 
+mod dataset;
 mod finish;
+mod own;
 mod plan;
 mod problem;
 mod recording_score;
 mod score;
 mod session;
+mod source;
 mod start;
 mod step;
 mod trial_score;
@@ -24,18 +27,20 @@ use granule_models::{Network, Provenance};
 use crate::checkpoint::Store;
 use crate::config::RunConfig;
 use crate::engine::finish::{earlier_outcome, finished_config, restore_model, tell};
-use crate::engine::problem::{Problem, Source};
+use crate::engine::problem::Problem;
 use crate::engine::session::{End, Session, network};
 use crate::engine::start::{Begun, Start};
 use crate::error::TrainError;
 use crate::event::{Event, Observer, StopFlag};
 use crate::folder::{Lock, check_empty, create_named};
+use crate::objective::Objective;
 use crate::outcome::Outcome;
 use crate::record::{CONFIG_FILE, RecordOptions, RunRecorder};
 use crate::settings::Settings;
 
+pub use dataset::test_samples;
+pub use own::evaluate_on;
 pub use plan::{LayerPlan, Plan, plan};
-pub use problem::test_samples;
 pub use recording_score::evaluate_recording;
 pub use score::evaluate;
 pub use trial_score::evaluate_trials;
@@ -69,7 +74,30 @@ pub fn train_with(
     observer: &mut dyn Observer,
     stop: &StopFlag,
 ) -> Result<Outcome, TrainError> {
-    begin(config, Some(dataset), run_dir, observer, stop)
+    begin(
+        config,
+        Some(Given::Dataset(dataset)),
+        run_dir,
+        observer,
+        stop,
+    )
+}
+
+/// As [`train`], on an objective of the program's own. The run records its name, so that nothing but [`resume_on`] goes on
+/// with it.
+///
+/// # Errors
+/// As [`train`]; [`TrainError::Objective`] for what the objective cannot give, [`TrainError::Config`] for a setting that only
+/// data sets know.
+pub fn train_on(
+    config: &RunConfig,
+    objective: &dyn Objective,
+    run_dir: Option<&Path>,
+    observer: &mut dyn Observer,
+    stop: &StopFlag,
+) -> Result<Outcome, TrainError> {
+    let given = Given::Objective(objective);
+    begin(config, Some(given), run_dir, observer, stop)
 }
 
 /// Goes on with an interrupted run at its last usable checkpoint. A finished run is reported as such, and its model file
@@ -113,12 +141,52 @@ pub fn resume_with(
     observer: &mut dyn Observer,
     stop: &StopFlag,
 ) -> Result<Outcome, TrainError> {
-    go_on(run_dir, None, Some(dataset), observer, stop)
+    let given = Given::Dataset(dataset);
+    go_on(run_dir, None, Some(given), observer, stop)
+}
+
+/// As [`resume`], on an objective of the program's own.
+///
+/// # Errors
+/// As [`resume`] and [`train_on`].
+pub fn resume_on(
+    run_dir: &Path,
+    objective: &dyn Objective,
+    observer: &mut dyn Observer,
+    stop: &StopFlag,
+) -> Result<Outcome, TrainError> {
+    let given = Given::Objective(objective);
+    go_on(run_dir, None, Some(given), observer, stop)
+}
+
+/// What a program has in memory to learn from.
+#[derive(Clone, Copy)]
+enum Given<'a> {
+    Dataset(&'a Dataset),
+    Objective(&'a dyn Objective),
+}
+
+impl Given<'_> {
+    fn name(&self) -> String {
+        match self {
+            Self::Dataset(dataset) => dataset.name.clone(),
+            Self::Objective(objective) => objective.name(),
+        }
+    }
+}
+
+/// What there is to learn from besides the configuration.
+#[expect(clippy::large_enum_variant, reason = "a run has one")]
+pub(crate) enum Data<'a> {
+    Dataset(Cow<'a, Dataset>),
+    Objective(&'a dyn Objective),
+    /// The configuration describes it.
+    Described,
 }
 
 fn begin(
     config: &RunConfig,
-    dataset: Option<&Dataset>,
+    given: Option<Given<'_>>,
     run_dir: Option<&Path>,
     observer: &mut dyn Observer,
     stop: &StopFlag,
@@ -127,26 +195,26 @@ fn begin(
     if let Some(run_dir) = run_dir {
         check_empty(run_dir).map_err(TrainError::at_the_beginning)?;
     }
-    let given = dataset.map(|dataset| dataset.name.clone());
+    let name = given.map(|given| given.name());
     let start = Start::of(config)?;
-    let (device, dataset) = open(config, dataset, observer)?;
+    let (device, data) = open(config, given, observer)?;
     on(&device, || {
-        let problem = Problem::new(config, dataset.as_deref(), device.burn())?;
+        let problem = Problem::new(config, &data, device.burn())?;
         // Wrong weights are refused before there is a folder.
-        problem.class_weights(&config.train)?;
+        problem.source.class_weights(&config.train)?;
         let network = network(config, &problem, &device)?;
         let mut resolved = resolved(config, &problem, &device)?;
         if let (Some(from), Some(start)) = (&mut resolved.start, &start) {
             from.weights = absolute(&start.file)?;
         }
-        if let Some(name) = given.filter(|name| *name != config.data.dataset.to_string()) {
+        if let Some(name) = name.filter(|name| *name != config.data.dataset.to_string()) {
             resolved.data.dataset = DatasetSpec::InMemory(name);
         }
         let config = resolved;
         let (network, begun) = start_from(start, &config, network, &device)?;
         tell_data(&problem, observer);
-        let (lock, recorder) =
-            create(&config, run_dir, &problem.name()).map_err(TrainError::at_the_beginning)?;
+        let (lock, recorder) = create(&config, run_dir, &problem.source.name())
+            .map_err(TrainError::at_the_beginning)?;
         let mut session = Session::new(
             &config, &problem, &device, &lock, network, recorder, observer, stop,
         )?;
@@ -205,7 +273,7 @@ fn text(config: &RunConfig) -> Result<String, TrainError> {
 fn go_on(
     run_dir: &Path,
     config: Option<&RunConfig>,
-    dataset: Option<&Dataset>,
+    given: Option<Given<'_>>,
     observer: &mut dyn Observer,
     stop: &StopFlag,
 ) -> Result<Outcome, TrainError> {
@@ -236,9 +304,9 @@ fn go_on(
         None => Start::of(config)?,
     };
 
-    let (device, dataset) = open(config, dataset, observer)?;
+    let (device, data) = open(config, given, observer)?;
     on(&device, || {
-        let problem = Problem::new(config, dataset.as_deref(), device.burn())?;
+        let problem = Problem::new(config, &data, device.burn())?;
         let network = network(config, &problem, &device)?;
         let (network, begun) = start_from(start, config, network, &device)?;
         tell_data(&problem, observer);
@@ -344,18 +412,19 @@ fn on<T>(
     device.guard(work)?.map_err(|error| error.of_device(device))
 }
 
-/// Opens the device and loads the data set, unless it is given or another source of data is named.
+/// Opens the device and loads the data set, unless what to learn from is given or described.
 fn open<'a>(
     config: &RunConfig,
-    dataset: Option<&'a Dataset>,
+    given: Option<Given<'a>>,
     observer: &mut dyn Observer,
-) -> Result<(OpenDevice, Option<Cow<'a, Dataset>>), TrainError> {
+) -> Result<(OpenDevice, Data<'a>), TrainError> {
     let device = config.device.open()?;
     observer.event(&Event::Device(&device));
-    let dataset = match dataset {
-        Some(dataset) => Some(Cow::Borrowed(dataset)),
-        None if config.data.task.is_some() || config.data.recording.is_some() => None,
-        None => Some(Cow::Owned(granule_data::load(
+    let data = match given {
+        Some(Given::Dataset(dataset)) => Data::Dataset(Cow::Borrowed(dataset)),
+        Some(Given::Objective(objective)) => Data::Objective(objective),
+        None if config.data.task.is_some() || config.data.recording.is_some() => Data::Described,
+        None => Data::Dataset(Cow::Owned(granule_data::load(
             &config.data.dataset,
             &LoadOptions {
                 data_dir: config.data.data_dir.clone(),
@@ -367,51 +436,15 @@ fn open<'a>(
             },
         )?)),
     };
-    Ok((device, dataset))
+    Ok((device, data))
 }
 
 fn tell_data(problem: &Problem<'_>, observer: &mut dyn Observer) {
-    let [train, validation, test] =
-        [Part::Train, Part::Validation, Part::Test].map(|part| problem.len(part));
-    let quantities: Vec<(String, usize)> = match &problem.source {
-        Source::Recording(recorded) => {
-            let all = recorded.quantities();
-            all.map(|q| (q.name.clone(), q.columns)).collect()
-        }
-        _ => Vec::new(),
-    };
-    observer.event(&match &problem.source {
-        Source::Recording(recorded) => Event::Recording {
-            path: recorded.path(),
-            quantities: &quantities,
-            samples: recorded.samples(),
-            interval: recorded.interval(),
-            trials: recorded.trials(),
-            train,
-            validation,
-            test,
-            fingerprint: recorded.fingerprint(),
-        },
-        Source::Dataset(parts) => Event::Dataset {
-            dataset: parts.dataset,
-            train,
-            validation,
-            test,
-        },
-        Source::Trials(trials) => Event::Task {
-            task: &trials.info,
-            shape: trials.shape,
-            dt: trials.dt,
-            train,
-            validation,
-            test,
-            fingerprint: &trials.fingerprint,
-        },
-    });
-    for text in problem.notes() {
+    problem.source.tell(observer);
+    for text in problem.source.notes() {
         observer.event(&Event::Note { text });
     }
-    for text in problem.warnings() {
+    for text in problem.source.warnings() {
         observer.event(&Event::Warning { text });
     }
 }
@@ -427,7 +460,7 @@ fn resolved(
 
     let mut config = config.clone();
     config.device = device.spec().clone();
-    config.train.settle_length(problem.len(Part::Train));
+    config.train.settle_length(problem.source.len(Part::Train));
     config.train.loss = problem.loss();
     if let Some(dir) = &mut config.data.data_dir {
         *dir = absolute(dir)?;

@@ -47,15 +47,15 @@ pub struct LayerPlan {
 /// As [`train`](super::train) before the first step.
 pub fn plan(config: &RunConfig, observer: &mut dyn Observer) -> Result<Plan, TrainError> {
     config.validate()?;
-    let (device, dataset) = open(config, None, observer)?;
+    let (device, data) = open(config, None, observer)?;
     on(&device, || {
-        let problem = Problem::new(config, dataset.as_deref(), device.burn())?;
+        let problem = Problem::new(config, &data, device.burn())?;
         tell_data(&problem, observer);
         let network = network(config, &problem, &device)?;
         if let Some(start) = Start::of(config)? {
             start.check(&network)?;
         }
-        let samples = problem.len(Part::Train);
+        let samples = problem.source.len(Part::Train);
         let mut train = config.train.clone();
         train.settle_length(samples);
         Ok(Plan {

@@ -1,87 +1,67 @@
 //! What a run learns: the data set, or the task, seen through the configuration.
 
 use burn::tensor::Device;
-use granule_data::task::Part;
-use granule_data::{Dataset, DatasetSpec, Shape, Split, Targets};
 use granule_dynamics::composite::MultiGranularityConfig;
-use granule_io::budget;
-use granule_models::{InputShape, InputSpec, Task};
+use granule_models::{InputSpec, Task};
 
-use crate::batches::{Purpose, Scaling, shuffle};
-use crate::config::{DataConfig, Loss, Monitor, RunConfig, TrainConfig};
+use crate::config::{DataConfig, Loss, Monitor, RecordingConfig, RunConfig};
+use crate::engine::Data;
+use crate::engine::dataset::Parts;
+use crate::engine::own::Own;
+use crate::engine::source::Source;
 use crate::error::{ConfigError, TrainError};
 use crate::recording::Recorded;
 use crate::trials::Trials;
 
 /// Where samples come from, and what a model for them takes and gives.
 pub(crate) struct Problem<'a> {
-    pub source: Source<'a>,
+    pub source: Box<dyn Source + 'a>,
     pub input: InputSpec,
     pub task: Task,
-}
-
-/// Where samples come from.
-pub(crate) enum Source<'a> {
-    Dataset(Parts<'a>),
-    Trials(Box<Trials>),
-    Recording(Box<Recorded>),
-}
-
-/// The parts of a data set.
-pub(crate) struct Parts<'a> {
-    pub dataset: &'a Dataset,
-    /// Indices into the training part.
-    pub train: Vec<usize>,
-    /// Indices into the training part.
-    pub validation: Vec<usize>,
-    /// Indices into the test part.
-    pub test: Vec<usize>,
-    /// What may be wrong with the data set, and with the samples chosen from it.
-    pub warnings: Vec<String>,
 }
 
 impl<'a> Problem<'a> {
     /// Without a data set, the task of the configuration, or its recording.
     pub fn new(
         config: &RunConfig,
-        dataset: Option<&'a Dataset>,
+        data: &'a Data<'_>,
         device: &Device,
     ) -> Result<Self, TrainError> {
-        let problem = Self::of(config, dataset, device)?;
+        let problem = Self::of(config, data, device)?;
         problem.check_monitor(config.train.monitor)?;
         Ok(problem)
     }
 
-    fn of(
-        config: &RunConfig,
-        dataset: Option<&'a Dataset>,
-        device: &Device,
-    ) -> Result<Self, TrainError> {
-        match (dataset, &config.data.task, &config.data.recording) {
-            (Some(dataset), None, None) => Self::of_dataset(config, dataset),
-            (None, None, Some(recording)) => {
-                let Some(model) = config.model.get::<MultiGranularityConfig>() else {
-                    let allowed = "\"multi-granularity\" with data.recording";
-                    return Err(ConfigError::new("model.kind", config.model.name(), allowed).into());
-                };
-                let DataConfig {
-                    seed, validation, ..
-                } = config.data;
-                let turns = config.train.turns.as_deref();
-                let recorded = Recorded::new(recording, (model, turns), validation, seed, device)?;
+    fn of(config: &RunConfig, data: &'a Data<'_>, device: &Device) -> Result<Self, TrainError> {
+        match (data, &config.data.task, &config.data.recording) {
+            (Data::Objective(objective), ..) => Ok(Self {
+                input: objective.input(),
+                task: objective.task(),
+                source: Box::new(Own::new(config, *objective)?),
+            }),
+            (Data::Dataset(dataset), None, None) => {
+                let (parts, input, task) = Parts::new(config, dataset)?;
+                Ok(Self {
+                    source: Box::new(parts),
+                    input,
+                    task,
+                })
+            }
+            (Data::Described, None, Some(recording)) => {
+                let recorded = recorded(config, recording, device)?;
                 Ok(Self {
                     input: InputSpec::new(recorded.input()),
                     task: recorded.task(),
-                    source: Source::Recording(Box::new(recorded)),
+                    source: Box::new(recorded),
                 })
             }
-            (None, Some(task), None) => {
+            (Data::Described, Some(task), None) => {
                 let DataConfig { seed, trials, .. } = config.data;
                 let trials = Trials::new(task, &config.model, seed, trials)?;
                 let (input, task) = (trials.input(), trials.task()?);
                 config.model.validate(&input, task.outputs())?;
                 Ok(Self {
-                    source: Source::Trials(Box::new(trials)),
+                    source: Box::new(trials),
                     input: InputSpec::new(input),
                     task,
                 })
@@ -98,119 +78,16 @@ impl<'a> Problem<'a> {
         }
     }
 
-    fn of_dataset(config: &RunConfig, dataset: &'a Dataset) -> Result<Self, TrainError> {
-        // The places of the samples: all, those held out, those of each class, and what growing takes.
-        let samples = dataset.train.len().saturating_add(dataset.test.len());
-        budget::ask_for::<[usize; 4]>("the choice of samples", samples)?;
-        let task = task(dataset);
-        let train = &config.train;
-        let refused = match (&task, train.loss) {
-            (Task::Regression { .. }, Loss::CrossEntropy) => Some((
-                "\"cross-entropy\"",
-                "\"mse\" for real-valued targets, which y holds (`--set train.loss=mse`); if they are labels, save them as \
-                 integers or strings, or say data.targets = \"classes\"",
-            )),
-            // Outputs fitted to one-hot rows are no logits, which is what a model file's classifier takes them for.
-            (Task::Classification { .. }, Loss::Mse) => Some((
-                "\"mse\"",
-                "\"cross-entropy\" for classes, which y holds; if they are amounts, say data.targets = \"values\"",
-            )),
-            _ => None,
-        };
-        if let Some((value, allowed)) = refused {
-            return Err(ConfigError::new("train.loss", value, allowed).into());
-        }
-        if let Task::Regression { .. } = task {
-            let of_classes = [
-                ("train.label_smoothing", train.label_smoothing > 0.0, "0"),
-                (
-                    "train.class_weights",
-                    train.class_weights.is_some(),
-                    "unset",
-                ),
-            ];
-            if let Some((field, _, allowed)) = of_classes.into_iter().find(|(_, set, _)| *set) {
-                let allowed = format!("{allowed} for a data set with real-valued targets");
-                return Err(ConfigError::new(field, "this", allowed).into());
-            }
-        }
-        let vectors = matches!(dataset.train.shape(), Shape::Vector { .. });
-        if vectors && !config.data.augmentation.is_identity() {
-            return Err(ConfigError::new(
-                "data.augmentation",
-                "a distortion",
-                "none for a data set of feature vectors",
-            )
-            .into());
-        }
-        let input = InputSpec {
-            shape: input_shape(dataset.train.shape()),
-            mean: dataset.normalization.mean.clone(),
-            std: dataset.normalization.std.clone(),
-            background: config.data.background,
-            resize: config.data.images().resize,
-            range: config.data.range,
-            transpose: config.data.transpose,
-        };
-        config.model.validate(&input.shape, task.outputs())?;
-        let train = limited(
-            &dataset.name,
-            dataset.train.len(),
-            config.data.limit_train,
-            (config.data.seed, Purpose::LimitTrain),
-        );
-        let (train, validation) = hold_out(
-            &dataset.train,
-            train,
-            config.data.validation,
-            config.data.seed,
-        )?;
-        let mut parts = Parts {
-            dataset,
-            train,
-            validation,
-            test: test_samples(dataset, config.data.limit_test, config.data.seed),
-            warnings: dataset.warnings.clone(),
-        };
-        parts.warnings.extend(parts.absences(&config.data));
-        Ok(Self {
-            source: Source::Dataset(parts),
-            input,
-            task,
-        })
-    }
-
     /// Refuses to monitor an accuracy where there is none.
     fn check_monitor(&self, monitor: Monitor) -> Result<(), TrainError> {
-        let fine = match (monitor, &self.source) {
-            (Monitor::Loss, _) => true,
-            (Monitor::Accuracy, Source::Trials(trials)) => trials.have_decisions()?,
-            (Monitor::Accuracy, Source::Dataset(_)) => self.has_classes(),
-            (Monitor::Accuracy, Source::Recording(_)) => false,
-        };
-        if fine {
+        if monitor == Monitor::Loss || self.source.has_decisions()? {
             return Ok(());
         }
         let allowed = format!(
             "\"loss\" for {}, where nothing is right or wrong",
-            self.name()
+            self.source.name()
         );
         Err(ConfigError::new("train.monitor", "\"accuracy\"", allowed).into())
-    }
-
-    /// A weight for each class, where they count differently in the loss.
-    pub fn class_weights(&self, train: &TrainConfig) -> Result<Option<Vec<f64>>, ConfigError> {
-        let (Some(weights), Source::Dataset(parts)) = (&train.class_weights, &self.source) else {
-            return Ok(None);
-        };
-        let mut samples = vec![0; self.task.outputs()];
-        for &index in &parts.train {
-            let class = parts.dataset.train.class(index).map(usize::from);
-            if let Some(count) = class.and_then(|class| samples.get_mut(class)) {
-                *count += 1;
-            }
-        }
-        weights.of_classes(&samples).map(Some)
     }
 
     /// The loss that the targets ask for.
@@ -221,321 +98,25 @@ impl<'a> Problem<'a> {
         }
     }
 
-    /// The name of the data set, the task or the recording.
-    pub fn name(&self) -> String {
-        match &self.source {
-            Source::Dataset(parts) => parts.dataset.name.clone(),
-            Source::Trials(trials) => trials.info.name.to_owned(),
-            Source::Recording(recorded) => recorded.name(),
-        }
-    }
-
-    pub fn fingerprint(&self) -> &str {
-        match &self.source {
-            Source::Dataset(parts) => &parts.dataset.fingerprint,
-            Source::Trials(trials) => &trials.fingerprint,
-            Source::Recording(recorded) => recorded.fingerprint(),
-        }
-    }
-
-    /// What was recognised in the data and taken for granted.
-    pub fn notes(&self) -> &[String] {
-        match &self.source {
-            Source::Dataset(parts) => &parts.dataset.notes,
-            Source::Trials(_) | Source::Recording(_) => &[],
-        }
-    }
-
-    pub fn warnings(&self) -> &[String] {
-        match &self.source {
-            Source::Dataset(parts) => &parts.warnings,
-            Source::Trials(_) => &[],
-            Source::Recording(recorded) => &recorded.warnings,
-        }
-    }
-
-    /// Samples of a part; of an epoch, for those to learn from.
-    pub fn len(&self, part: Part) -> usize {
-        match (&self.source, part) {
-            (Source::Trials(trials), part) => trials.len(part),
-            (Source::Recording(recorded), part) => recorded.len(part),
-            (Source::Dataset(parts), Part::Train) => parts.train.len(),
-            (Source::Dataset(parts), Part::Validation) => parts.validation.len(),
-            (Source::Dataset(parts), Part::Test) => parts.test.len(),
-        }
-    }
-
     /// Whether every sample is of a class.
     pub fn has_classes(&self) -> bool {
         matches!(self.task, Task::Classification { .. })
     }
-
-    /// The shape of one image.
-    pub fn image(&self) -> Option<(usize, usize, usize)> {
-        match self.input.shape {
-            InputShape::Image {
-                channels,
-                height,
-                width,
-            } => Some((channels, height, width)),
-            _ => None,
-        }
-    }
 }
 
-impl<'a> Parts<'a> {
-    /// The classes that the data set has and a part of this run has not, one sentence a part.
-    fn absences(&self, data: &DataConfig) -> Vec<String> {
-        let set = self.dataset;
-        let (train, test) = (&set.train, &set.test);
-        let in_train = set.occurring(train, 0..train.len());
-        let of_train = set.occurring(train, self.train.iter().copied());
-        let cause = match (data.limit_train, self.validation.is_empty()) {
-            (Some(_), true) => " under data.limit_train",
-            (Some(_), false) => " under data.limit_train and beside data.validation",
-            (None, _) => " beside data.validation",
-        };
-        let mut found = Vec::new();
-        found.extend(set.absence("training", cause, &in_train, &of_train));
-        if !self.validation.is_empty() {
-            let of_validation = set.occurring(train, self.validation.iter().copied());
-            // Those that are nowhere in training are named above.
-            found.extend(set.absence("validation", "", &of_train, &of_validation));
-        }
-        let in_test = set.occurring(test, 0..test.len());
-        let of_test = set.occurring(test, self.test.iter().copied());
-        found.extend(set.absence("test", " under data.limit_test", &in_test, &of_test));
-        found
-    }
-
-    pub fn scaling(&self) -> Scaling<'a> {
-        Scaling {
-            inputs: &self.dataset.normalization,
-            targets: &self.dataset.target_normalization,
-        }
-    }
-}
-
-/// The test samples that a run with this [`limit_test`](crate::DataConfig::limit_test) and seed of the data is scored on,
-/// as indices in rising order.
-pub fn test_samples(dataset: &Dataset, limit: Option<usize>, data_seed: u64) -> Vec<usize> {
-    let draw = (data_seed, Purpose::LimitTest);
-    limited(&dataset.name, dataset.test.len(), limit, draw)
-}
-
-/// The indices of `limit` of `len` samples in rising order: the first ones of a published set, whose classes are mixed,
-/// drawn ones of any other, which may be sorted by class.
-fn limited(
-    name: &str,
-    len: usize,
-    limit: Option<usize>,
-    (seed, purpose): (u64, Purpose),
-) -> Vec<usize> {
-    let mut indices: Vec<usize> = (0..len).collect();
-    if let Some(limit) = limit.filter(|limit| *limit < len) {
-        if !DatasetSpec::NAMES.contains(&name) {
-            shuffle(&mut indices, seed, 0, purpose);
-        }
-        indices.truncate(limit);
-        indices.sort_unstable();
-    }
-    indices
-}
-
-/// What the targets of a data set ask for.
-pub(crate) fn task(dataset: &Dataset) -> Task {
-    match dataset.train.targets() {
-        Targets::Classes(_) => Task::Classification {
-            classes: dataset.classes.clone(),
-        },
-        Targets::Values { width, .. } => Task::Regression {
-            outputs: *width,
-            mean: dataset.target_normalization.mean.clone(),
-            std: dataset.target_normalization.std.clone(),
-        },
-    }
-}
-
-/// The same extents in the words of the models.
-pub(crate) fn input_shape(shape: Shape) -> InputShape {
-    match shape {
-        Shape::Image {
-            channels,
-            height,
-            width,
-        } => InputShape::Image {
-            channels,
-            height,
-            width,
-        },
-        Shape::Vector { len } => InputShape::Vector { len },
-    }
-}
-
-/// Divides `indices` into (kept, held out), the same share of every class; both in their first order.
-fn hold_out(
-    split: &Split,
-    indices: Vec<usize>,
-    fraction: f64,
-    seed: u64,
-) -> Result<(Vec<usize>, Vec<usize>), TrainError> {
-    if fraction == 0.0 {
-        return Ok((indices, Vec::new()));
-    }
-    let mut groups: Vec<Vec<usize>> = Vec::new();
-    for &index in &indices {
-        let class = split.class(index).map_or(0, usize::from);
-        if groups.len() <= class {
-            groups.resize_with(class + 1, Vec::new);
-        }
-        if let Some(group) = groups.get_mut(class) {
-            group.push(index);
-        }
-    }
-    let mut held_out: Vec<usize> = Vec::new();
-    for (class, group) in groups.iter_mut().enumerate() {
-        shuffle(group, seed, class as u64, Purpose::Validation);
-        let count = (group.len() as f64 * fraction).round() as usize;
-        held_out.extend(group.iter().take(count));
-    }
-    held_out.sort_unstable();
-    let kept: Vec<usize> = indices
-        .iter()
-        .filter(|index| held_out.binary_search(index).is_err())
-        .copied()
-        .collect();
-    if kept.is_empty() || held_out.is_empty() {
-        return Err(ConfigError::new(
-            "data.validation",
-            fraction,
-            format!(
-                "a fraction that leaves samples on both sides of {} training samples",
-                indices.len()
-            ),
-        )
-        .into());
-    }
-    Ok((kept, held_out))
-}
-
-#[cfg(test)]
-mod tests {
-    use granule_data::{Features, Normalization};
-
-    use super::*;
-
-    fn cpu() -> Device {
-        let device = granule_device::DeviceSpec::Cpu.open().unwrap();
-        device.burn().clone()
-    }
-
-    fn split(classes: Vec<u16>) -> Split {
-        let features = Features::Floats(vec![0.0; classes.len()]);
-        Split::new(
-            Shape::Vector { len: 1 },
-            features,
-            Targets::Classes(classes),
-        )
-        .unwrap()
-    }
-
-    #[test]
-    fn every_class_gives_its_share() {
-        let split = split((0..100).map(|i| u16::from(i % 10 == 0)).collect());
-        let (kept, held_out) = hold_out(&split, (0..100).collect(), 0.2, 1).unwrap();
-        let ones = |indices: &[usize]| indices.iter().filter(|i| **i % 10 == 0).count();
-        assert_eq!((kept.len(), ones(&kept)), (80, 8));
-        assert_eq!((held_out.len(), ones(&held_out)), (20, 2));
-        let mut all = [kept, held_out.clone()].concat();
-        all.sort_unstable();
-        assert_eq!(all, (0..100).collect::<Vec<_>>());
-
-        let again = hold_out(&split, (0..100).collect(), 0.2, 1).unwrap().1;
-        assert_eq!(again, held_out);
-        let other = hold_out(&split, (0..100).collect(), 0.2, 2).unwrap().1;
-        assert_ne!(other, held_out);
-    }
-
-    #[test]
-    fn classes_that_limits_and_the_validation_part_leave_out_are_named() {
-        let names = ["ant", "bee", "cat"].map(String::from).to_vec();
-        // One cat to learn from, ten to test on; published sets give their first samples.
-        let train = split((0..21).map(|i| if i == 20 { 2 } else { i % 2 }).collect());
-        let test = split((0..30).map(|i| i / 10).collect());
-        let set = Dataset::new("mnist", names, Normalization::default(), train, test).unwrap();
-        assert_eq!(set.warnings, Vec::<String>::new());
-        let warnings = |limit_train, limit_test, validation| {
-            let mut config = RunConfig::default();
-            config.data.limit_train = limit_train;
-            config.data.limit_test = limit_test;
-            config.data.validation = validation;
-            let problem = Problem::of_dataset(&config, &set).unwrap();
-            problem.warnings().to_vec()
-        };
-        assert_eq!(warnings(None, None, 0.0), Vec::<String>::new());
-        assert_eq!(
-            warnings(Some(10), Some(10), 0.0),
-            [
-                "the class cat has no training sample under data.limit_train, the model cannot learn it",
-                "2 classes have no test sample under data.limit_test, the scores say nothing of them: bee, cat",
-            ]
-        );
-        assert_eq!(
-            warnings(None, None, 0.2),
-            ["the class cat has no validation sample, the scores of validation say nothing of it"]
-        );
-        assert_eq!(
-            warnings(None, None, 0.6),
-            [
-                "the class cat has no training sample beside data.validation, the model cannot learn it"
-            ]
-        );
-    }
-
-    #[test]
-    fn a_limit_takes_every_class_of_sorted_files_and_the_first_of_published_sets() {
-        let sorted = split((0..300).map(|i| i / 100).collect());
-        let parts = |name: &str, limit: Option<usize>, seed: u64| {
-            let names = ["a", "b", "c"].map(String::from).to_vec();
-            let normalization = Normalization::default();
-            let (train, test) = (sorted.clone(), sorted.clone());
-            let dataset = Dataset::new(name, names, normalization, train, test).unwrap();
-            let mut config = RunConfig::default();
-            config.data.limit_train = limit;
-            config.data.limit_test = limit;
-            config.data.seed = seed;
-            match Problem::new(&config, Some(&dataset), &cpu())
-                .unwrap()
-                .source
-            {
-                Source::Dataset(parts) => [parts.train, parts.test],
-                _ => unreachable!(),
-            }
-        };
-        let drawn = parts("arrays:x.npy,y.npy", Some(60), 1);
-        for part in &drawn {
-            assert_eq!(part.len(), 60);
-            assert!(part.is_sorted_by(|a, b| a < b));
-            for class in 0..3 {
-                let count = part.iter().filter(|i| **i / 100 == class).count();
-                assert!((8..36).contains(&count), "{class}: {count}");
-            }
-        }
-        let [train, test] = &drawn;
-        assert_ne!(train, test);
-        assert_eq!(parts("arrays:x.npy,y.npy", Some(60), 1), drawn);
-        let [other_train, other_test] = &parts("arrays:x.npy,y.npy", Some(60), 2);
-        assert!(other_train != train && other_test != test);
-        let all: Vec<usize> = (0..300).collect();
-        assert_eq!(parts("folder:x", Some(400), 1), [&all[..], &all]);
-        assert_eq!(parts("mnist", Some(60), 1), [&all[..60], &all[..60]]);
-    }
-
-    #[test]
-    fn an_empty_side_is_refused() {
-        let split = split(vec![0; 3]);
-        for fraction in [0.01, 0.99] {
-            assert!(hold_out(&split, vec![0, 1, 2], fraction, 1).is_err());
-        }
-    }
+/// The recording of a run, and what a model of several levels does with it.
+pub(super) fn recorded(
+    config: &RunConfig,
+    recording: &RecordingConfig,
+    device: &Device,
+) -> Result<Recorded, TrainError> {
+    let Some(model) = config.model.get::<MultiGranularityConfig>() else {
+        let allowed = "\"multi-granularity\" with data.recording";
+        return Err(ConfigError::new("model.kind", config.model.name(), allowed).into());
+    };
+    let DataConfig {
+        seed, validation, ..
+    } = config.data;
+    let turns = config.train.turns.as_deref();
+    Recorded::new(recording, (model, turns), validation, seed, device)
 }

@@ -3,21 +3,27 @@
 use burn::tensor::Device;
 use granule_data::task::Part;
 use granule_device::OpenDevice;
-use granule_dynamics::composite::Trained;
+use granule_dynamics::composite::Trained as TrainedParameter;
 use granule_models::state::load_state_dict;
-use granule_models::{ModelConfig, ModelFile, MultiGranularity, Network, StateDict};
+use granule_models::{InputSpec, ModelConfig, ModelFile, MultiGranularity, Network, StateDict};
 
 use super::on;
 use crate::config::RunConfig;
-use crate::engine::problem::{Problem, Source};
+use crate::engine::problem::recorded;
 use crate::engine::score::describe;
+use crate::engine::session::Session;
+use crate::engine::source::{Source, Step, Supply, Trained, Work};
+use crate::engine::step::Contribution;
 use crate::error::{ConfigError, TrainError};
 use crate::event::{Event, Observer};
-use crate::outcome::{Evaluation, RecordingScores, Scores, TrainedValues};
+use crate::loss::Tally;
+use crate::optimizer::Gradient;
+use crate::outcome::{Evaluation, Scores, TrainedValues};
+use crate::record::{TestResult, TrialExample};
 use crate::recording::Recorded;
 
 /// The levels of a network that was made for a recording.
-pub(super) fn levels(network: &Network) -> Result<&MultiGranularity, TrainError> {
+fn levels(network: &Network) -> Result<&MultiGranularity, TrainError> {
     network.get().ok_or_else(|| {
         let allowed = "\"multi-granularity\" with data.recording";
         ConfigError::new("model.kind", "this", allowed).into()
@@ -26,7 +32,7 @@ pub(super) fn levels(network: &Network) -> Result<&MultiGranularity, TrainError>
 
 /// The scores of `model` with the weights `state` on the test part, what training made of its parameters, and what it shows
 /// in the first test trial, `[samples from the beginning, columns]`.
-pub(super) fn evaluate(
+fn evaluate(
     recorded: &Recorded,
     (model, state): (&ModelConfig, &StateDict),
     device: &Device,
@@ -89,7 +95,7 @@ fn at_their_ends(
 ) -> Result<Vec<String>, TrainError> {
     let after = after.model.trained()?;
     let pairs = before.model.trained()?.into_iter().zip(after);
-    let text = |(before, after): (Trained, Trained)| {
+    let text = |(before, after): (TrainedParameter, TrainedParameter)| {
         let values = before.values.iter().zip(&after.values);
         let mut reached =
             values.filter_map(|(old, new)| Some((*new, after.bounds.reached(*old, *new)?)));
@@ -106,15 +112,128 @@ fn at_their_ends(
     Ok(pairs.filter_map(text).collect())
 }
 
-/// The score on the validation part.
-pub(super) fn validate(
-    recorded: &Recorded,
-    network: &Network,
-    device: &Device,
-    batch: usize,
-) -> Result<RecordingScores, TrainError> {
-    let (scores, _) = recorded.score(levels(network)?, Part::Validation, device, batch)?;
-    Ok(scores)
+impl Source for Recorded {
+    fn name(&self) -> String {
+        Recorded::name(self)
+    }
+
+    fn fingerprint(&self) -> &str {
+        Recorded::fingerprint(self)
+    }
+
+    fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    fn len(&self, part: Part) -> usize {
+        Recorded::len(self, part)
+    }
+
+    fn tell(&self, observer: &mut dyn Observer) {
+        let quantities: Vec<(String, usize)> = self
+            .quantities()
+            .map(|quantity| (quantity.name.clone(), quantity.columns))
+            .collect();
+        observer.event(&Event::Recording {
+            path: self.path(),
+            quantities: &quantities,
+            samples: self.samples(),
+            interval: self.interval(),
+            trials: self.trials(),
+            train: self.len(Part::Train),
+            validation: self.len(Part::Validation),
+            test: self.len(Part::Test),
+            fingerprint: self.fingerprint(),
+        });
+    }
+
+    fn has_decisions(&self) -> Result<bool, TrainError> {
+        Ok(false)
+    }
+
+    fn supply<'s>(
+        &'s self,
+        config: &'s RunConfig,
+        _device: &'s OpenDevice,
+    ) -> Result<Box<dyn Supply + 's>, TrainError> {
+        Ok(Box::new(TrialsOf {
+            recorded: self,
+            config,
+        }))
+    }
+
+    fn validate(
+        &self,
+        network: &Network,
+        device: &Device,
+        batch: usize,
+    ) -> Result<(f64, Option<f64>), TrainError> {
+        let (scores, _) = self.score(levels(network)?, Part::Validation, device, batch)?;
+        Ok((scores.loss, None))
+    }
+
+    fn evaluate(
+        &self,
+        trained: Trained<'_>,
+        observer: &mut dyn Observer,
+    ) -> Result<(Evaluation, Option<TestResult>), TrainError> {
+        let model = (trained.model, trained.state);
+        let (evaluation, shown) = evaluate(self, model, trained.device, trained.batch, observer)?;
+        let test = evaluation.recording().map(|scores| TestResult::Recording {
+            loss: evaluation.loss,
+            scores: scores.clone(),
+            example: TrialExample::recorded(self, &shown),
+        });
+        Ok((evaluation, test))
+    }
+}
+
+/// The trials of a recording, batch by batch.
+struct TrialsOf<'a> {
+    recorded: &'a Recorded,
+    config: &'a RunConfig,
+}
+
+impl Supply for TrialsOf<'_> {
+    fn epoch(&self, epoch: u64, first: usize, step: &mut Step<'_>) -> Result<(), TrainError> {
+        let (size, seed) = (self.config.train.batch_size, self.config.seed);
+        for trials in self.recorded.batches(epoch, first, size, seed) {
+            let recorded = self.recorded;
+            if step(Box::new(Fit { recorded, trials }))?.is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Trials of a recording that a model of several levels is fitted to.
+struct Fit<'a> {
+    recorded: &'a Recorded,
+    trials: Vec<usize>,
+}
+
+impl Work for Fit<'_> {
+    fn contribution(
+        self: Box<Self>,
+        session: &mut Session<'_>,
+        network: &Network,
+    ) -> Result<Contribution, TrainError> {
+        let backward = self.recorded.gradient(
+            levels(network)?,
+            session.turn(),
+            &self.trials,
+            session.config.train.memory.as_ref(),
+            &session.train_device,
+        )?;
+        let samples = self.trials.len();
+        let gradient = Gradient::of(backward.parameters, network, session.device.is_host())?;
+        let tally = Tally {
+            loss: backward.loss * samples as f64,
+            correct: 0,
+        };
+        Ok(Contribution::read(gradient, samples, tally))
+    }
 }
 
 /// Scores a model file on the test part of a recording: the one, divided as, in `config`.
@@ -131,27 +250,28 @@ pub fn evaluate_recording(
 ) -> Result<Evaluation, TrainError> {
     let mut config = config.clone();
     config.model = file.model.clone();
-    let problem = Problem::new(&config, None, device.burn())?;
-    let Source::Recording(recorded) = &problem.source else {
+    let Some(recording) = &config.data.recording else {
         return Err(TrainError::Mismatch {
             expected: "a recording".to_owned(),
-            found: problem.name(),
+            found: config.data.dataset.to_string(),
         });
     };
-    if problem.task != file.task {
+    let recorded = recorded(&config, recording, device.burn())?;
+    let (task, input) = (recorded.task(), InputSpec::new(recorded.input()));
+    if task != file.task {
         return Err(TrainError::Mismatch {
             expected: describe(&file.task),
-            found: describe(&problem.task),
+            found: describe(&task),
         });
     }
-    if problem.input != file.input {
+    if input != file.input {
         return Err(TrainError::Mismatch {
             expected: file.input.shape.to_string(),
-            found: problem.input.shape.to_string(),
+            found: input.shape.to_string(),
         });
     }
     let mut warnings = recorded.warnings.clone();
-    if problem.fingerprint() != file.provenance.dataset_fingerprint {
+    if recorded.fingerprint() != file.provenance.dataset_fingerprint {
         warnings.push(format!(
             "{} is not what the model was fitted to: its fingerprint differs",
             recorded.path().display()
@@ -162,6 +282,6 @@ pub fn evaluate_recording(
     }
     let model = (&file.model, &file.state);
     on(device, || {
-        Ok(evaluate(recorded, model, device.burn(), batch, observer)?.0)
+        Ok(evaluate(&recorded, model, device.burn(), batch, observer)?.0)
     })
 }

@@ -8,7 +8,7 @@ use granule_models::{Model as _, ModelFile, Network, Task};
 
 use super::on;
 use crate::batches::{BatchTruth, Scaling, truth};
-use crate::engine::problem::{input_shape, task};
+use crate::engine::dataset::{input_shape, task};
 use crate::error::TrainError;
 use crate::event::{Event, Observer};
 use crate::loss::{LossFunction, Tally, Truth, argmax, probability};

@@ -10,14 +10,11 @@ use granule_device::OpenDevice;
 use granule_models::state::{load_state_dict, state_dict};
 use granule_models::{Model as _, ModelFile, Network, StateDict};
 
-use crate::batches::{Batch, Batches};
 use crate::checkpoint::{Best, Checkpoint, Progress, Snapshot, Store};
 use crate::config::{Keep, Monitor, RunConfig, ScheduleConfig};
-use crate::engine::problem::{Problem, Source};
-use crate::engine::recording_score;
-use crate::engine::score::Samples;
+use crate::engine::problem::Problem;
+use crate::engine::source::Supply;
 use crate::engine::step::{Gathered, Waiting};
-use crate::engine::trial_score::validate;
 use crate::error::{ConfigError, TrainError};
 use crate::event::{EpochEvent, Event, Observer, ScoreEvent, StartEvent, StopFlag};
 use crate::folder::Lock;
@@ -25,10 +22,8 @@ use crate::loss::LossFunction;
 use crate::optimizer::Optimizer;
 use crate::outcome::Outcome;
 use crate::record::{EpochRow, RunRecorder};
-use crate::recording::Recorded;
 use crate::schedule::Schedule;
 use crate::settings::Settings;
-use crate::trials::TrialBatches;
 
 /// The most epochs of a run that end in a checkpoint.
 const MOST_CHECKPOINTS: usize = 100;
@@ -96,13 +91,6 @@ impl Clock {
     }
 }
 
-/// Where batches come from.
-enum Supply<'a> {
-    Samples(Batches<'a>),
-    Trials(TrialBatches<'a>),
-    Recording(&'a Recorded),
-}
-
 /// How a stretch of training ended.
 pub(crate) enum End {
     /// All epochs are done, or early stopping ended them.
@@ -136,10 +124,14 @@ impl<'a> Session<'a> {
         stop: &'a StopFlag,
     ) -> Result<Self, TrainError> {
         let train_device = device.burn().clone().autodiff();
-        let mut progress = Progress::new(problem.fingerprint(), Settings::of(config)?);
+        let mut progress = Progress::new(problem.source.fingerprint(), Settings::of(config)?);
         progress.devices.push((0, device.spec().to_string()));
-        let batches_per_epoch = config.train.batches_per_epoch(problem.len(Part::Train));
-        let steps_per_epoch = config.train.steps_per_epoch(problem.len(Part::Train));
+        let batches_per_epoch = config
+            .train
+            .batches_per_epoch(problem.source.len(Part::Train));
+        let steps_per_epoch = config
+            .train
+            .steps_per_epoch(problem.source.len(Part::Train));
         Ok(Self {
             optimizer: Optimizer::new(
                 &config.optimizer,
@@ -150,7 +142,7 @@ impl<'a> Session<'a> {
             store: Store::new(lock.run_dir(), config.train.keep_checkpoints),
             clock: Clock::new(&Progress::default()),
             progress,
-            warnings: problem.warnings().to_vec(),
+            warnings: problem.source.warnings().to_vec(),
             parameters: network.parameter_count(),
             network: Some(network),
             waiting: Vec::new(),
@@ -165,7 +157,10 @@ impl<'a> Session<'a> {
             recorder,
             observer,
             stop,
-            loss: LossFunction::training(&config.train, problem.class_weights(&config.train)?),
+            loss: LossFunction::training(
+                &config.train,
+                problem.source.class_weights(&config.train)?,
+            ),
             train_device,
             batches_per_epoch,
             steps_per_epoch,
@@ -174,10 +169,10 @@ impl<'a> Session<'a> {
 
     /// Goes back to a checkpoint.
     pub fn restore(&mut self, path: &Path, checkpoint: Checkpoint) -> Result<(), TrainError> {
-        if checkpoint.progress.fingerprint != self.problem.fingerprint() {
+        if checkpoint.progress.fingerprint != self.problem.source.fingerprint() {
             return Err(TrainError::OtherData {
                 expected: checkpoint.progress.fingerprint,
-                found: self.problem.fingerprint().to_owned(),
+                found: self.problem.source.fingerprint().to_owned(),
             });
         }
         checkpoint
@@ -216,7 +211,7 @@ impl<'a> Session<'a> {
 
     /// Which weights are the result.
     pub fn keep(&self) -> Keep {
-        let validated = self.problem.len(Part::Validation) > 0;
+        let validated = self.problem.source.len(Part::Validation) > 0;
         self.config
             .train
             .keep
@@ -236,54 +231,28 @@ impl<'a> Session<'a> {
             parent: self.progress.before.parent.as_deref(),
             keep: self.keep(),
         }));
-        let problem = self.problem;
-        let batch_size = self.config.train.batch_size;
-        let supply = match &problem.source {
-            Source::Dataset(parts) => Supply::Samples(Batches::new(
-                &parts.dataset.train,
-                parts.scaling(),
-                &self.config.data.augmentation,
-                &parts.train,
-                batch_size,
-                self.config.seed,
-                self.device,
-            )?),
-            Source::Trials(trials) => {
-                Supply::Trials(TrialBatches::new(trials, batch_size, self.device))
-            }
-            Source::Recording(recorded) => Supply::Recording(recorded),
-        };
+        let supply = self.problem.source.supply(self.config, self.device)?;
         while self.progress.epoch < self.config.train.epochs && !self.progress.stopped_early {
-            if let End::Interrupted = self.epoch(&supply)? {
+            if let End::Interrupted = self.epoch(&*supply)? {
                 return Ok(End::Interrupted);
             }
         }
         Ok(End::Finished)
     }
 
-    fn epoch(&mut self, supply: &Supply<'_>) -> Result<End, TrainError> {
+    fn epoch(&mut self, supply: &dyn Supply) -> Result<End, TrainError> {
         self.clock = Clock::new(&self.progress);
         // A run that continues another one draws what that one would have drawn next.
         let epoch = (self.progress.before.epochs + self.progress.epoch) as u64;
         let first = self.progress.step_in_epoch;
         self.begin_turn(first);
         let first = first * self.config.train.accumulate.max(1);
-        let mut step = |batch: Batch| match self.step(batch)? {
-            true => self.after_step(),
-            false => Ok(ControlFlow::Continue(())),
-        };
-        match supply {
-            Supply::Samples(batches) => batches.run(epoch, first, &mut step)?,
-            Supply::Trials(batches) => batches.run(epoch, first, &mut step)?,
-            Supply::Recording(recorded) => {
-                let (size, seed) = (self.config.train.batch_size, self.config.seed);
-                for trials in recorded.batches(epoch, first, size, seed) {
-                    if self.fit(recorded, &trials)? && self.after_step()?.is_break() {
-                        break;
-                    }
-                }
+        supply.epoch(epoch, first, &mut |work| {
+            if self.step(work)? {
+                return self.after_step();
             }
-        }
+            Ok(ControlFlow::Continue(()))
+        })?;
         if self.progress.step_in_epoch < self.steps_per_epoch {
             return Ok(End::Interrupted);
         }
@@ -397,34 +366,16 @@ impl<'a> Session<'a> {
     }
 
     fn validate(&mut self, epoch: usize) -> Result<Option<ScoreEvent>, TrainError> {
-        let count = self.problem.len(Part::Validation);
-        if count == 0 {
+        if self.problem.source.len(Part::Validation) == 0 {
             return Ok(None);
         }
         let network = burn::module::Module::valid(self.network()?);
         let (device, batch) = (self.device.burn(), self.config.train.batch_size.max(64));
-        let score = match &self.problem.source {
-            Source::Dataset(parts) => {
-                let samples = Samples {
-                    split: &parts.dataset.train,
-                    indices: &parts.validation,
-                    scaling: parts.scaling(),
-                };
-                let classes = self.problem.has_classes();
-                samples.tally(&network, device, batch).map(|tally| {
-                    let share = tally.correct as f64 / count as f64;
-                    (tally.loss / count as f64, classes.then_some(share))
-                })
-            }
-            Source::Trials(trials) => {
-                validate(trials, &network, device, batch).map(|score| (score.mse, score.accuracy()))
-            }
-            Source::Recording(recorded) => {
-                recording_score::validate(recorded, &network, device, batch)
-                    .map(|scores| (scores.loss, None))
-                    .map_err(|error| self.with_checkpoint(error))
-            }
-        };
+        let score = self
+            .problem
+            .source
+            .validate(&network, device, batch)
+            .map_err(|error| self.with_checkpoint(error));
         let (loss, accuracy) = match score {
             Err(error @ TrainError::NonFiniteOutput { .. }) => {
                 self.finite_state()?;

@@ -181,7 +181,7 @@ fn checkpoint_of(path: &Path) -> Result<PathBuf, TrainError> {
 impl Session<'_> {
     /// Goes on from what its network began with.
     pub fn begin_from(&mut self, begun: Begun) {
-        if !begun.fingerprint.is_empty() && begun.fingerprint != self.problem.fingerprint() {
+        if !begun.fingerprint.is_empty() && begun.fingerprint != self.problem.source.fingerprint() {
             self.warn(format!(
                 "{} was trained on other data: their fingerprint differs",
                 begun.file.display()

@@ -6,14 +6,13 @@ use burn::tensor::{Tensor, TensorData};
 use granule_models::{DropoutStream, Model as _, Network};
 
 use crate::batches::{Batch, BatchTruth};
-use crate::engine::recording_score::levels;
 use crate::engine::session::Session;
+use crate::engine::source::Work;
 use crate::error::TrainError;
 use crate::event::{Event, StepEvent};
 use crate::loss::{DeviceTruth, Tally, Truth, correct_on_device, counted};
 use crate::optimizer::{Amount, Gradient, GradientNorm};
 use crate::record::StepRow;
-use crate::recording::Recorded;
 
 /// Steps on a GPU between two readings of the losses: each reading waits for the device.
 const GROUP: usize = 16;
@@ -33,11 +32,11 @@ pub(super) struct Waiting {
 #[derive(Default)]
 pub(super) struct Gathered {
     batches: usize,
-    sum: Option<Part>,
+    sum: Option<Contribution>,
 }
 
 /// What one batch, or several, give to an optimiser step.
-struct Part {
+pub(crate) struct Contribution {
     /// Of the mean loss; of several batches that of the sum, until all are there.
     gradient: Gradient,
     amount: Amount,
@@ -48,7 +47,18 @@ struct Part {
     readings: Option<[Tensor<1>; 2]>,
 }
 
-impl Part {
+impl Contribution {
+    /// Of samples whose loss is on the host.
+    pub fn read(gradient: Gradient, samples: usize, tally: Tally) -> Self {
+        Self {
+            gradient,
+            amount: Amount::Host(samples as f64),
+            samples,
+            tally,
+            readings: None,
+        }
+    }
+
     fn plus(mut self, other: Self) -> Result<Self, TrainError> {
         self.gradient.add(other.gradient)?;
         Ok(Self {
@@ -81,41 +91,37 @@ struct Done {
     gradient_norm: Option<f64>,
 }
 
-impl Session<'_> {
-    /// One batch of a model of several levels; whether that made a whole optimiser step.
-    pub(super) fn fit(
-        &mut self,
-        recorded: &Recorded,
-        trials: &[usize],
-    ) -> Result<bool, TrainError> {
-        let begun = Instant::now();
-        let network = self.take_network()?;
-        let train = &self.config.train;
-        let backward = recorded
-            .gradient(
-                levels(&network)?,
-                self.turn(),
-                trials,
-                train.memory.as_ref(),
-                &self.train_device,
-            )
-            .map_err(|error| self.with_checkpoint(error))?;
-        let part = Part {
-            gradient: Gradient::of(backward.parameters, &network, self.device.is_host())?,
-            amount: Amount::Host(trials.len() as f64),
-            samples: trials.len(),
-            tally: Tally {
-                loss: backward.loss * trials.len() as f64,
-                correct: 0,
-            },
-            readings: None,
-        };
-        self.network = Some(network);
-        self.take_up(part, begun)
+impl Work for Batch {
+    fn contribution(
+        self: Box<Self>,
+        session: &mut Session<'_>,
+        network: &Network,
+    ) -> Result<Contribution, TrainError> {
+        let outputs = network.forward_train(self.inputs, &mut session.dropout())?;
+        let amount = session.amount(&self.truth, self.len);
+        let host = session.device.is_host();
+        match &self.truth {
+            BatchTruth::HostClasses(classes) if host => {
+                session.part_on_host(network, outputs, Truth::Classes(classes), amount)
+            }
+            BatchTruth::HostValues(values) if host => {
+                session.part_on_host(network, outputs, Truth::Values(values), amount)
+            }
+            BatchTruth::Trials { targets, mask } if host => {
+                let truth = Truth::Trials { targets, mask };
+                session.part_on_host(network, outputs, truth, amount)
+            }
+            _ => {
+                let truth = session.truth_on_device(self.truth, self.len);
+                session.part_on_device(network, outputs, truth, amount)
+            }
+        }
     }
+}
 
+impl Session<'_> {
     /// The levels that learn in this epoch; none when all do.
-    fn turn(&self) -> Option<&[String]> {
+    pub(super) fn turn(&self) -> Option<&[String]> {
         let turns = self.config.train.turns.as_ref()?;
         let (turn, _) = self.config.train.turn(self.progress.epoch);
         turns.get(turn).map(Vec::as_slice)
@@ -134,34 +140,22 @@ impl Session<'_> {
     }
 
     /// One batch; whether that made a whole optimiser step.
-    pub(super) fn step(&mut self, batch: Batch) -> Result<bool, TrainError> {
+    pub(super) fn step(&mut self, work: Box<dyn Work + '_>) -> Result<bool, TrainError> {
         let begun = Instant::now();
         let network = self.take_network()?;
+        let part = work
+            .contribution(self, &network)
+            .map_err(|error| self.with_checkpoint(error))?;
+        self.network = Some(network);
+        self.take_up(part, begun)
+    }
+
+    /// What the batch under way draws.
+    pub(super) fn dropout(&self) -> DropoutStream {
         let accumulate = self.config.train.accumulate.max(1) as u64;
         let steps = self.progress.before.steps + self.progress.global_step;
         let place = steps * accumulate + self.gathered.batches as u64;
-        let mut dropout = DropoutStream::new(self.config.seed, place);
-        let outputs = network.forward_train(batch.inputs, &mut dropout)?;
-        let amount = self.amount(&batch.truth, batch.len);
-        let host = self.device.is_host();
-        let part = match &batch.truth {
-            BatchTruth::HostClasses(classes) if host => {
-                self.part_on_host(&network, outputs, Truth::Classes(classes), amount)
-            }
-            BatchTruth::HostValues(values) if host => {
-                self.part_on_host(&network, outputs, Truth::Values(values), amount)
-            }
-            BatchTruth::Trials { targets, mask } if host => {
-                let truth = Truth::Trials { targets, mask };
-                self.part_on_host(&network, outputs, truth, amount)
-            }
-            _ => {
-                let truth = self.truth_on_device(batch.truth, batch.len);
-                self.part_on_device(&network, outputs, truth, amount)
-            }
-        }?;
-        self.network = Some(network);
-        self.take_up(part, begun)
+        DropoutStream::new(self.config.seed, place)
     }
 
     fn amount(&self, truth: &BatchTruth, samples: usize) -> Amount {
@@ -184,7 +178,7 @@ impl Session<'_> {
         outputs: Tensor<2>,
         truth: Truth<'_>,
         amount: Amount,
-    ) -> Result<Part, TrainError> {
+    ) -> Result<Contribution, TrainError> {
         let [samples, width] = outputs.dims();
         let shape = outputs.shape();
         let values = outputs
@@ -197,13 +191,8 @@ impl Session<'_> {
         let slope = Tensor::from_data(TensorData::new(slope, shape), &self.train_device);
         let gradient = outputs.mul(slope).sum().backward();
         let mut gradient = Gradient::collect(gradient, network, true)?;
-        if !tally.loss.is_finite() {
-            let mut done = self.begin_step(samples);
-            done.tally = tally;
-            done.gradient_norm = Some(gradient.norm().value()?);
-            return Err(self.non_finite(&done));
-        }
-        Ok(Part {
+        self.check_finite(samples, tally, &mut gradient)?;
+        Ok(Contribution {
             gradient,
             amount,
             samples,
@@ -212,13 +201,29 @@ impl Session<'_> {
         })
     }
 
+    /// Refuses a batch whose loss is not finite.
+    pub(super) fn check_finite(
+        &mut self,
+        samples: usize,
+        tally: Tally,
+        gradient: &mut Gradient,
+    ) -> Result<(), TrainError> {
+        if tally.loss.is_finite() {
+            return Ok(());
+        }
+        let mut done = self.begin_step(samples);
+        done.tally = tally;
+        done.gradient_norm = Some(gradient.norm().value()?);
+        Err(self.non_finite(&done))
+    }
+
     fn part_on_device(
         &self,
         network: &Network,
         outputs: Tensor<2>,
         truth: DeviceTruth,
         amount: Amount,
-    ) -> Result<Part, TrainError> {
+    ) -> Result<Contribution, TrainError> {
         let [samples, _] = outputs.dims();
         let loss = self.loss.on_device(outputs.clone(), truth.clone());
         let gradient = Gradient::collect(loss.backward(), network, false)?;
@@ -229,7 +234,7 @@ impl Session<'_> {
             }
         };
         let loss = loss.without_autodiff().mul_scalar(samples as f64);
-        Ok(Part {
+        Ok(Contribution {
             gradient,
             amount,
             samples,
@@ -239,7 +244,7 @@ impl Session<'_> {
     }
 
     /// Adds a batch to the step under way, and does the step with its last batch.
-    fn take_up(&mut self, mut part: Part, begun: Instant) -> Result<bool, TrainError> {
+    fn take_up(&mut self, mut part: Contribution, begun: Instant) -> Result<bool, TrainError> {
         let accumulate = self.config.train.accumulate.max(1);
         if accumulate > 1 {
             part.gradient.multiply(&part.amount)?;
@@ -266,7 +271,7 @@ impl Session<'_> {
         Ok(true)
     }
 
-    fn update(&mut self, mut part: Part, begun: Instant) -> Result<(), TrainError> {
+    fn update(&mut self, mut part: Contribution, begun: Instant) -> Result<(), TrainError> {
         let mut done = self.begin_step(part.samples);
         done.tally = part.tally;
         // The norm of a diverged run is wanted too late to compute it then.

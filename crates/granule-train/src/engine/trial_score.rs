@@ -1,16 +1,19 @@
 //! Scoring a network on trials of a task.
 
 use burn::tensor::Device;
-use granule_data::task::{Part, Score, TrialBatch};
+use granule_data::task::{Part, TrialBatch};
 use granule_device::OpenDevice;
 use granule_models::{Model as _, ModelFile, Network};
 
 use super::on;
+use crate::config::RunConfig;
 use crate::engine::score::check_finite;
+use crate::engine::source::{Source, Step, Supply, Trained};
 use crate::error::TrainError;
 use crate::event::{Event, Observer};
 use crate::outcome::{Evaluation, Scores, TrialScores};
-use crate::trials::Trials;
+use crate::record::{TestResult, TrialExample};
+use crate::trials::{TrialBatches, Trials};
 
 /// One trial and what the network made of it.
 pub(crate) struct Shown {
@@ -51,30 +54,8 @@ fn run(
     Ok(())
 }
 
-/// The score on the validation trials.
-pub(super) fn validate(
-    trials: &Trials,
-    network: &Network,
-    device: &Device,
-    batch: usize,
-) -> Result<Score, TrainError> {
-    let mut results = Vec::new();
-    run(
-        trials,
-        Part::Validation,
-        network,
-        device,
-        batch,
-        |made, outputs| {
-            results.extend(trials.config.judge(outputs, made)?);
-            Ok(())
-        },
-    )?;
-    Ok(trials.config.summarise(&results)?)
-}
-
 /// The scores on the test trials, and the first of them.
-pub(super) fn evaluate(
+fn evaluate(
     trials: &Trials,
     network: &Network,
     device: &Device,
@@ -122,6 +103,87 @@ pub(super) fn evaluate(
         None => None,
     };
     Ok((evaluation, shown))
+}
+
+impl Source for Trials {
+    fn name(&self) -> String {
+        self.info.name.to_owned()
+    }
+
+    fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    fn len(&self, part: Part) -> usize {
+        Trials::len(self, part)
+    }
+
+    fn tell(&self, observer: &mut dyn Observer) {
+        observer.event(&Event::Task {
+            task: &self.info,
+            shape: self.shape,
+            dt: self.dt,
+            train: self.len(Part::Train),
+            validation: self.len(Part::Validation),
+            test: self.len(Part::Test),
+            fingerprint: &self.fingerprint,
+        });
+    }
+
+    fn has_decisions(&self) -> Result<bool, TrainError> {
+        self.have_decisions()
+    }
+
+    fn supply<'s>(
+        &'s self,
+        config: &'s RunConfig,
+        device: &'s OpenDevice,
+    ) -> Result<Box<dyn Supply + 's>, TrainError> {
+        Ok(Box::new(TrialBatches::new(
+            self,
+            config.train.batch_size,
+            device,
+        )))
+    }
+
+    fn validate(
+        &self,
+        network: &Network,
+        device: &Device,
+        batch: usize,
+    ) -> Result<(f64, Option<f64>), TrainError> {
+        let mut results = Vec::new();
+        let part = Part::Validation;
+        run(self, part, network, device, batch, |made, outputs| {
+            results.extend(self.config.judge(outputs, made)?);
+            Ok(())
+        })?;
+        let score = self.config.summarise(&results)?;
+        Ok((score.mse, score.accuracy()))
+    }
+
+    fn evaluate(
+        &self,
+        trained: Trained<'_>,
+        observer: &mut dyn Observer,
+    ) -> Result<(Evaluation, Option<TestResult>), TrainError> {
+        let network = trained.network()?;
+        let (evaluation, shown) =
+            evaluate(self, &network, trained.device, trained.batch, observer)?;
+        let test = evaluation.trials().map(|scores| TestResult::Trials {
+            loss: evaluation.loss,
+            scores: scores.clone(),
+            example: shown
+                .and_then(|shown| TrialExample::new(&self.info, &shown.batch, &shown.outputs)),
+        });
+        Ok((evaluation, test))
+    }
+}
+
+impl Supply for TrialBatches<'_> {
+    fn epoch(&self, epoch: u64, first: usize, step: &mut Step<'_>) -> Result<(), TrainError> {
+        self.run(epoch, first, |batch| step(Box::new(batch)))
+    }
 }
 
 /// Scores a model file on `count` test trials of its task, `batch` trials at a time. The trials are those that a run with

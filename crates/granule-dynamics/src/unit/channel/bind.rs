@@ -8,6 +8,10 @@ use super::table::{ChannelConfig, ChannelTable, GateConfig, ReversalConfig};
 
 /// What drives the ions of a channel.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a cell has a handful of channels, bound once a run"
+)]
 pub(crate) enum Battery {
     Fixed {
         minus_reversal: Quantity,

@@ -3,8 +3,11 @@
 use super::super::{CellKind, cell};
 use super::table::{ChannelConfig, ChannelTable};
 
-/// All published cells with their tables.
-const CELLS: &[(&str, fn() -> ChannelTable)] = &[
+/// A published cell: its name and its table.
+type Entry = (&'static str, fn() -> ChannelTable);
+
+/// All published cells.
+const CELLS: &[Entry] = &[
     (cell::HodgkinHuxley::NAME, cell::HodgkinHuxley::table),
     (cell::WangBuzsaki::NAME, cell::WangBuzsaki::table),
     (cell::TraubMiles::NAME, cell::TraubMiles::table),
@@ -20,7 +23,7 @@ pub fn channel(name: &str) -> Option<ChannelConfig> {
 
 /// The names of all channels.
 pub fn names() -> Vec<String> {
-    let of_cell = |(cell, table): &(&str, fn() -> ChannelTable)| {
+    let of_cell = |(cell, table): &Entry| {
         let channels = table().channels.into_iter();
         let names = channels.map(|channel| format!("{cell}/{}", channel.name));
         names.collect::<Vec<_>>()

@@ -19,7 +19,7 @@ type Where = (String, Vec<(String, String)>);
 const MANY: f64 = 10_000.0;
 
 /// Words of refusals that a number inside its range meets on account of another key.
-const OTHERS: [&str; 26] = [
+const OTHERS: [&str; 27] = [
     "from there is not allowed: within",
     "at most the smallest time constant",
     "one value, or",
@@ -46,6 +46,7 @@ const OTHERS: [&str; 26] = [
     "at most 100000 steps",
     "numbers for depth",
     "false when optimizer.momentum is 0",
+    "for it is the step of the run",
 ];
 
 /// Keys in whose place another one stands, whatever they say.
