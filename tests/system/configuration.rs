@@ -256,7 +256,7 @@ fn every_key_is_found() {
     }
     for (word, near) in [
         ("lennet", "lenet"),
-        ("hodgkin", "hodgkin-huxley"),
+        ("hodgkin-huxly", "hodgkin-huxley"),
         ("patiense", "patience"),
     ] {
         let run: Finished = granule(dir.path())

@@ -6,8 +6,12 @@
 use std::any::Any;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 use crate::{DeviceError, DeviceSpec, OpenDevice};
+
+/// How often a device that failed is asked whether it is lost.
+const PATIENCE: usize = 10;
 
 thread_local! {
     static GUARDED: Cell<usize> = const { Cell::new(0) };
@@ -63,11 +67,20 @@ impl OpenDevice {
     #[must_use]
     pub fn failure(&self, report: &str) -> DeviceError {
         let error = of_report(self.spec(), report);
-        // Work that was under way when a device was lost fails for reasons of its own.
-        match (&error, self.sync_unguarded()) {
-            (DeviceError::Failed { .. }, Err(lost @ DeviceError::Lost { .. })) => lost,
-            _ => error,
+        if !matches!(error, DeviceError::Failed { .. }) {
+            return error;
         }
+        // Work that was under way when a device was lost fails for reasons of its own, and word of the loss comes later.
+        for _ in 0..PATIENCE {
+            let guarded = Guarded::new();
+            let synced = catch_unwind(AssertUnwindSafe(|| self.sync_unguarded()));
+            drop(guarded);
+            if let Ok(Err(lost @ DeviceError::Lost { .. })) = synced {
+                return lost;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        error
     }
 
     /// Waits until everything handed to the device is done. A CPU backend works as it is called, so this returns at once.

@@ -152,7 +152,10 @@ pub trait ModelSettings:
         device: &Device,
     ) -> Result<Self::Model, ModelError> {
         self.validate(input, outputs)?;
-        self.build(input, outputs, &mut Parameters::drawn(seed, device))
+        let mut parameters = Parameters::drawn(seed, device);
+        let model = self.build(input, outputs, &mut parameters)?;
+        parameters.check(&model)?;
+        Ok(model)
     }
 }
 
@@ -505,6 +508,8 @@ impl<S: ModelSettings> AnySettings for S {
     ) -> Result<Network, ModelError> {
         // What does not fit is refused before its weights are drawn.
         ModelSettings::validate(self, input, outputs)?;
-        ModelSettings::build(self, input, outputs, parameters).map(Network::new)
+        let model = ModelSettings::build(self, input, outputs, parameters)?;
+        parameters.check(&model)?;
+        Ok(Network::new(model))
     }
 }

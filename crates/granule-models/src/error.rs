@@ -24,6 +24,17 @@ pub enum ModelError {
         /// The name.
         kind: &'static str,
     },
+    /// A model has a parameter under another path than it was asked for.
+    #[error(
+        "the model's parameter {path} was {}; ask Parameters for it by the name of its field, within scope for what is \
+         deeper", Asked(.asked)
+    )]
+    ParameterPath {
+        /// Where the model has it.
+        path: String,
+        /// The path it was asked for by; none when it is from elsewhere.
+        asked: Option<String>,
+    },
     /// A setting is outside its range.
     #[error("{field} = {value} is not allowed: {allowed}")]
     Config {
@@ -267,6 +278,17 @@ impl ModelError {
     pub(crate) fn device(reason: impl std::fmt::Debug) -> Self {
         Self::Device {
             reason: format!("{reason:?}"),
+        }
+    }
+}
+
+struct Asked<'a>(&'a Option<String>);
+
+impl std::fmt::Display for Asked<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Some(asked) => write!(f, "asked for as {asked}"),
+            None => f.write_str("not asked for"),
         }
     }
 }

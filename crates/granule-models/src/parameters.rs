@@ -1,8 +1,8 @@
 //! Where a new model's parameters come from: drawn on the host from a seed, or taken from a state dictionary.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
-use burn::module::{Module, Param, RunningState};
+use burn::module::{Module, Param, ParamId, RunningState};
 use burn::nn::conv::Conv2d;
 use burn::nn::{BatchNorm, Linear, PaddingConfig2d};
 use burn::tensor::{Device, Tensor, TensorData};
@@ -10,7 +10,7 @@ use granule_io::budget;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-use crate::state::load_state_dict;
+use crate::state::{load_state_dict, parameter_ids};
 use crate::{Initialization, ModelError, StateDict};
 
 /// Weights of a new model.
@@ -44,7 +44,10 @@ pub struct Parameters<'a> {
     source: Source<'a>,
     device: &'a Device,
     path: Vec<String>,
-    taken: BTreeSet<String>,
+    /// Paths that were handed out, with the parameter; running statistics are none.
+    taken: BTreeMap<String, Option<ParamId>>,
+    /// Whether a model named its parameters itself.
+    whole: bool,
 }
 
 impl<'a> Parameters<'a> {
@@ -63,7 +66,8 @@ impl<'a> Parameters<'a> {
             source,
             device,
             path: Vec::new(),
-            taken: BTreeSet::new(),
+            taken: BTreeMap::new(),
+            whole: false,
         }
     }
 
@@ -94,10 +98,27 @@ impl<'a> Parameters<'a> {
         let Source::State(state) = self.source else {
             return Ok(());
         };
-        match state.0.keys().find(|name| !self.taken.contains(*name)) {
+        match state.0.keys().find(|name| !self.taken.contains_key(*name)) {
             None => Ok(()),
             Some(name) => Err(ModelError::UnexpectedTensor { name: name.clone() }),
         }
+    }
+
+    /// Checks that every parameter was asked for by the path that it has in the model, by which files know it.
+    pub(crate) fn check<M: Module>(&self, model: &M) -> Result<(), ModelError> {
+        if self.whole {
+            return Ok(());
+        }
+        for (path, id) in parameter_ids(model) {
+            if !matches!(self.taken.get(&path), Some(own) if own.is_none_or(|own| own == id)) {
+                let asked = self.taken.iter().find(|(_, own)| **own == Some(id));
+                return Err(ModelError::ParameterPath {
+                    path,
+                    asked: asked.map(|(asked, _)| asked.clone()),
+                });
+            }
+        }
+        Ok(())
     }
 
     /// A dense layer: `[inputs, outputs]` weight and a zero bias.
@@ -200,22 +221,25 @@ impl<'a> Parameters<'a> {
         name: impl std::fmt::Display,
         build: impl FnOnce(&Device) -> M,
     ) -> Result<M, ModelError> {
-        self.scope(name, |p| match p.source {
-            Source::Seed(seed) => {
-                p.device.seed(seed ^ fnv1a(&p.path.join(".")));
-                Ok(build(p.device).materialize())
-            }
-            Source::State(state) => {
-                let prefix = p.path.join(".") + ".";
-                let own = state.0.iter().filter_map(|(name, value)| {
-                    let inner = name.strip_prefix(&prefix)?;
-                    Some((inner.to_owned(), value.clone()))
-                });
-                let own = StateDict(own.collect());
-                p.taken
-                    .extend(own.0.keys().map(|name| format!("{prefix}{name}")));
-                load_state_dict(build(p.device), &own)
-            }
+        self.scope(name, |p| {
+            let prefix = p.path.join(".") + ".";
+            let module = match p.source {
+                Source::Seed(seed) => {
+                    p.device.seed(seed ^ fnv1a(&p.path.join(".")));
+                    build(p.device).materialize()
+                }
+                Source::State(state) => {
+                    let own = state.0.iter().filter_map(|(name, value)| {
+                        let inner = name.strip_prefix(&prefix)?;
+                        Some((inner.to_owned(), value.clone()))
+                    });
+                    load_state_dict(build(p.device), &StateDict(own.collect()))?
+                }
+            };
+            let ids = parameter_ids(&module).into_iter();
+            p.taken
+                .extend(ids.map(|(name, id)| (format!("{prefix}{name}"), Some(id))));
+            Ok(module)
         })
     }
 
@@ -225,10 +249,12 @@ impl<'a> Parameters<'a> {
         &mut self,
         build: impl FnOnce(Option<u64>, &Device) -> Result<M, ModelError>,
     ) -> Result<M, ModelError> {
+        self.whole = true;
         match self.source {
             Source::Seed(seed) => build(Some(seed), self.device),
             Source::State(state) => {
-                self.taken.extend(state.0.keys().cloned());
+                let names = state.0.keys().cloned();
+                self.taken.extend(names.map(|name| (name, None)));
                 load_state_dict(build(None, self.device)?, state)
             }
         }
@@ -241,7 +267,16 @@ impl<'a> Parameters<'a> {
         draw: Draw,
     ) -> Result<Param<Tensor<D>>, ModelError> {
         let tensor = self.tensor(name, shape, draw)?;
-        Ok(Param::from_tensor(tensor))
+        let param = Param::from_tensor(tensor);
+        self.taken.insert(self.path_of(name), Some(param.id));
+        Ok(param)
+    }
+
+    fn path_of(&self, name: &str) -> String {
+        let mut path = self.path.join(".");
+        path.push('.');
+        path.push_str(name);
+        path
     }
 
     fn tensor<const D: usize>(
@@ -250,9 +285,7 @@ impl<'a> Parameters<'a> {
         shape: [usize; D],
         draw: Draw,
     ) -> Result<Tensor<D>, ModelError> {
-        let mut path = self.path.join(".");
-        path.push('.');
-        path.push_str(name);
+        let path = self.path_of(name);
         let data = match &self.source {
             Source::Seed(seed) => {
                 let len = shape.iter().fold(1, |len: usize, n| len.saturating_mul(*n));
@@ -266,7 +299,7 @@ impl<'a> Parameters<'a> {
                 stored.to_vec()
             }
         };
-        self.taken.insert(path);
+        self.taken.insert(path, None);
         Ok(Tensor::from_data(TensorData::new(data, shape), self.device))
     }
 }

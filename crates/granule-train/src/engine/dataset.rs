@@ -148,10 +148,6 @@ impl<'a> Parts<'a> {
         }
     }
 
-    fn has_classes(&self) -> bool {
-        matches!(self.dataset.train.targets(), Targets::Classes(_))
-    }
-
     fn test_result(
         &self,
         input: &InputShape,
@@ -227,6 +223,10 @@ impl Source for Parts<'_> {
 
     fn has_decisions(&self) -> Result<bool, TrainError> {
         Ok(self.has_classes())
+    }
+
+    fn has_classes(&self) -> bool {
+        matches!(self.dataset.train.targets(), Targets::Classes(_))
     }
 
     fn class_weights(&self, train: &TrainConfig) -> Result<Option<Vec<f64>>, ConfigError> {

@@ -45,14 +45,8 @@ impl<'a> Own<'a> {
             let allowed = "unset: the objective decides it";
             return Err(ConfigError::new(field, "this", allowed).into());
         }
-        for part in [Part::Train, Part::Test] {
-            if objective.len(part) == 0 {
-                return Err(TrainError::Objective {
-                    name: objective.name(),
-                    reason: format!("it has no {} samples", name(part)),
-                });
-            }
-        }
+        has_samples(objective, Part::Train)?;
+        has_samples(objective, Part::Test)?;
         let input = objective.input();
         input.validate()?;
         config
@@ -127,6 +121,16 @@ impl<'a> Own<'a> {
         }
         Ok((sum / samples.len().max(1) as f64, all))
     }
+}
+
+fn has_samples(objective: &dyn Objective, part: Part) -> Result<(), TrainError> {
+    if objective.len(part) > 0 {
+        return Ok(());
+    }
+    Err(TrainError::Objective {
+        name: objective.name(),
+        reason: format!("it has no {} samples", name(part)),
+    })
 }
 
 fn name(part: Part) -> &'static str {
@@ -205,10 +209,14 @@ impl Source for Own<'_> {
         };
         let (loss, outputs) =
             self.run(Part::Test, &network, trained.device, trained.batch, tell)?;
+        let scores = self.objective.scores(&outputs);
+        if let Some((score, value)) = scores.iter().find(|(_, value)| !value.is_finite()) {
+            return Err(self.failed(format!("its score {score} is {value}").into()));
+        }
         let evaluation = Evaluation {
             loss,
             samples: total,
-            scores: Scores::Named(self.objective.scores(&outputs)),
+            scores: Scores::Named(scores),
         };
         Ok((evaluation, None))
     }
@@ -285,6 +293,7 @@ pub fn evaluate_on(
             found: describe(&task),
         });
     }
+    has_samples(objective, Part::Test)?;
     let own = Own {
         objective,
         fingerprint: objective.fingerprint(),

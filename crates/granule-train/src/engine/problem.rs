@@ -100,7 +100,7 @@ impl<'a> Problem<'a> {
 
     /// Whether every sample is of a class.
     pub fn has_classes(&self) -> bool {
-        matches!(self.task, Task::Classification { .. })
+        self.source.has_classes()
     }
 }
 

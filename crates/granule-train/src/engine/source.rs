@@ -41,6 +41,11 @@ pub(crate) trait Source {
     /// Whether outputs are right or wrong, so that there is an accuracy.
     fn has_decisions(&self) -> Result<bool, TrainError>;
 
+    /// Whether every sample is of a class, so that training counts what is right.
+    fn has_classes(&self) -> bool {
+        false
+    }
+
     /// A weight for each class, where they count differently in the loss.
     fn class_weights(&self, train: &TrainConfig) -> Result<Option<Vec<f64>>, ConfigError> {
         let _ = train;

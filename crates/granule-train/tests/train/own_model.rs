@@ -180,3 +180,45 @@ fn what_is_wrong_with_a_model_of_the_programs_own_is_said_as_of_any_other() {
     let error = register::<Impostor>().unwrap_err();
     assert!(matches!(error, ModelError::KindTaken { kind: "mlp" }));
 }
+
+/// Two layers of one shape, each under the other's name.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct SwappedConfig;
+
+impl ModelSettings for SwappedConfig {
+    type Model = Normed;
+    const KIND: &'static str = "swapped";
+    const SUMMARY: &'static str = "";
+
+    fn build(
+        &self,
+        input: &InputShape,
+        outputs: usize,
+        p: &mut Parameters<'_>,
+    ) -> Result<Normed, ModelError> {
+        let init = Initialization::Xavier;
+        let size = [input.len(), outputs];
+        Ok(Normed {
+            lift: p.linear("norm", size, init)?,
+            norm: p.module("lift", |device| LayerNormConfig::new(2).init(device))?,
+            layers: Vec::new(),
+            dropout: 0.0,
+        })
+    }
+}
+
+#[test]
+fn a_parameter_under_another_name_is_refused_before_the_run() {
+    let input = InputShape::Vector { len: 2 };
+    let device = granule_device::DeviceSpec::Flex.open().unwrap();
+    let error = ModelConfig::new(SwappedConfig)
+        .init(&input, 2, 1, device.burn())
+        .err()
+        .unwrap();
+    let text = error.to_string();
+    assert!(
+        matches!(&error, ModelError::ParameterPath { path, .. } if path == "lift.bias"),
+        "{text}"
+    );
+    assert!(text.contains("asked for as norm.bias"), "{text}");
+}

@@ -58,6 +58,22 @@ impl ChannelTable {
             }
             self.channel(&at, channel)?;
         }
+        self.check_parameters()
+    }
+
+    /// Checks that no two parameters have one name: they are made of the names of channels, gates, curves and concentrations.
+    fn check_parameters(&self) -> Result<(), DynamicsError> {
+        let mut known = BTreeSet::from(["current"]);
+        for (info, _) in self.parameters() {
+            if !known.insert(info.name) {
+                let allowed = "other names of channels, gates or concentrations: two parameters of the cell would have this one";
+                return Err(DynamicsError::config(
+                    "unit.channel",
+                    format!("{:?}", info.name),
+                    allowed,
+                ));
+            }
+        }
         Ok(())
     }
 

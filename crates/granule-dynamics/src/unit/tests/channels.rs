@@ -95,6 +95,14 @@ fn faults_are_named_by_their_place() {
             "hodgkin-huxley/na",
         ),
         (
+            // The channel's reversal potential and the concentration's level at rest.
+            format!(
+                "{}\n[[concentration]]\nname = \"e\"\nrest = 0.1\ntime_constant = 10.0\ninflux = 0.0\n",
+                with(r#"{ kind = "constant", scale = 5.0 }"#).replace("slow", "rest")
+            ),
+            "unit.channel = \"e_rest\" is not allowed: other names",
+        ),
+        (
             gate(""),
             "unit.channel[0].gate[0] = without a curve is not allowed: alpha and beta, or",
         ),
