@@ -3,9 +3,12 @@
 use std::any::Any;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
 
-use burn::module::{Devices, Flag, Module, ModuleMapper, ModuleVisitor, Param, ParamId};
+use burn::module::{
+    Content, Devices, Flag, Module, ModuleDisplay, ModuleDisplayDefault, ModuleMapper,
+    ModuleVisitor, Param, ParamId,
+};
 use burn::tensor::{Bool, Device, Int, Tensor};
 
 use crate::{DropoutStream, InputShape, ModelError, state};
@@ -182,6 +185,27 @@ impl Clone for Network {
     }
 }
 
+impl ModuleDisplayDefault for Network {
+    fn content(&self, content: Content) -> Option<Content> {
+        content
+            .set_top_level_type(self.0.type_name())
+            .add("parameters", &self.0.parameter_count())
+            .optional()
+    }
+
+    fn num_params(&self) -> usize {
+        Module::num_params(self)
+    }
+}
+
+impl ModuleDisplay for Network {}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&ModuleDisplay::format(self, Default::default()))
+    }
+}
+
 impl Module for Network {
     fn collect_devices(&self, devices: Devices) -> Devices {
         self.0.collect_devices(devices)
@@ -220,6 +244,8 @@ impl Module for Network {
 /// [`Any`] from one side to the other.
 trait AnyModel: Debug + Send + Sync {
     fn as_any(&self) -> &dyn Any;
+    /// The last name of the type's path.
+    fn type_name(&self) -> &'static str;
     fn clone_box(&self) -> Box<dyn AnyModel>;
     fn run(&self, x: Tensor<2>, mode: Mode<'_>) -> Result<Tensor<2>, ModelError>;
     fn layer_shapes(&self, input: &InputShape) -> Result<Vec<(String, Vec<usize>)>, ModelError>;
@@ -237,6 +263,11 @@ trait AnyModel: Debug + Send + Sync {
 impl<M: Model> AnyModel for M {
     fn as_any(&self) -> &dyn Any {
         self
+    }
+
+    fn type_name(&self) -> &'static str {
+        let path = std::any::type_name::<M>();
+        path.rsplit("::").next().unwrap_or(path)
     }
 
     fn clone_box(&self) -> Box<dyn AnyModel> {

@@ -20,7 +20,7 @@ pub struct Level {
 
 /// The model of a level, by its granularity.
 #[derive(Module, Debug)]
-#[expect(
+#[allow(
     clippy::large_enum_variant,
     reason = "a model has a handful of levels, and Burn's modules cannot be boxed"
 )]

@@ -309,3 +309,12 @@ fn every_layer_tells_the_shape_that_it_gives() {
     assert_eq!(resnet[..3], named(&first));
     assert_eq!(resnet.last().unwrap(), &("output".to_owned(), vec![10]));
 }
+
+#[test]
+fn a_network_is_printed_by_what_it_is() {
+    let network = ModelConfig::default()
+        .init(&image(1, 28), 10, 0, &flex())
+        .unwrap();
+    let text = network.to_string();
+    assert!(text.contains("Mlp") && text.contains("101770"), "{text}");
+}
