@@ -139,7 +139,8 @@ pub fn event(event: &Event<'_>) {
     }
 }
 
-fn data(fingerprint: &str) {
+/// Tells that the data are in memory.
+pub fn data(fingerprint: &str) {
     phase(&format!("data ready, fingerprint {fingerprint}"));
 }
 
@@ -190,13 +191,20 @@ fn summary(files: &[(PathBuf, u64)]) -> Vec<String> {
     lines
 }
 
-/// Tells the keys of a configuration whose values are not those of `defaults`; all of them when every key is asked for.
-pub fn settings(config: &Table, defaults: &Table) {
+/// Tells the keys of a configuration whose values are not its defaults; all of them when every key is asked for. Both are
+/// made when they are told.
+///
+/// # Errors
+/// Those of what makes them.
+pub fn settings(
+    config_and_defaults: impl FnOnce() -> anyhow::Result<(Table, Table)>,
+) -> anyhow::Result<()> {
     if !is_on(1) {
-        return;
+        return Ok(());
     }
+    let (config, defaults) = config_and_defaults()?;
     let all = is_on(2);
-    let lines = differences(config, defaults, all);
+    let lines = differences(&config, &defaults, all);
     tell(match (lines.is_empty(), all) {
         (_, true) => "configuration:",
         (true, false) => "configuration: all keys at their defaults",
@@ -205,6 +213,7 @@ pub fn settings(config: &Table, defaults: &Table) {
     for line in lines {
         tell(&format!("  {line}"));
     }
+    Ok(())
 }
 
 fn differences(config: &Table, defaults: &Table, all: bool) -> Vec<String> {

@@ -45,6 +45,12 @@ impl Drop for Guarded {
     }
 }
 
+/// Catches a panic of `work`, on a thread that counts as guarded meanwhile.
+fn caught<T>(work: impl FnOnce() -> T) -> std::thread::Result<T> {
+    let _guarded = Guarded::new();
+    catch_unwind(AssertUnwindSafe(work))
+}
+
 impl OpenDevice {
     /// Runs work on the device. A panic of its runtime is an error; on a CPU, where nothing but a fault of the program
     /// panics, it goes on as a panic.
@@ -57,10 +63,7 @@ impl OpenDevice {
         if self.is_host() {
             return Ok(work());
         }
-        let guarded = Guarded::new();
-        let result = catch_unwind(AssertUnwindSafe(work));
-        drop(guarded);
-        result.map_err(|payload| self.failure(&message(&*payload)))
+        caught(work).map_err(|payload| self.failure(&message(&*payload)))
     }
 
     /// What the failure of a piece of work means, of which the runtime's error or panic says no more than `report`.
@@ -72,10 +75,7 @@ impl OpenDevice {
         }
         // Work that was under way when a device was lost fails for reasons of its own, and word of the loss comes later.
         for _ in 0..PATIENCE {
-            let guarded = Guarded::new();
-            let synced = catch_unwind(AssertUnwindSafe(|| self.sync_unguarded()));
-            drop(guarded);
-            if let Ok(Err(lost @ DeviceError::Lost { .. })) = synced {
+            if let Ok(Err(lost @ DeviceError::Lost { .. })) = caught(|| self.sync_unguarded()) {
                 return lost;
             }
             std::thread::sleep(Duration::from_millis(20));

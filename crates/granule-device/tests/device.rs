@@ -3,30 +3,17 @@
 //! Results in f32 are compared to `TOLERANCE` relative to the larger of 1 and the expected value.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod support;
+
 use std::{process::Command, thread};
 
 use burn::tensor::{
     Device, Tensor, TensorData, activation::softmax, module::conv2d, ops::ConvOptions,
 };
-use granule_device::{DeviceError, DeviceKind, DeviceSpec, OpenDevice, list, table};
+use granule_device::{DeviceError, DeviceKind, DeviceSpec, list, table};
+use support::open_or_skip;
 
 const TOLERANCE: f32 = 1e-5;
-
-/// The device, or `None` and a printed line where this machine lacks it. With `GRANULE_REQUIRE_WGPU=1` lacking the
-/// software adapter is a failure.
-fn open_or_skip(word: &str) -> Option<OpenDevice> {
-    match word.parse::<DeviceSpec>().unwrap().open() {
-        Ok(device) => Some(device),
-        Err(error @ (DeviceError::Absent { .. } | DeviceError::NotCompiled { .. })) => {
-            let required =
-                std::env::var_os("GRANULE_REQUIRE_WGPU").is_some_and(|value| value == "1");
-            assert!(!required, "GRANULE_REQUIRE_WGPU=1, but {error}");
-            println!("skipped: {error}");
-            None
-        }
-        Err(error) => panic!("{error}"),
-    }
-}
 
 fn tensor<const D: usize>(values: &[f32], shape: [usize; D], device: &Device) -> Tensor<D> {
     Tensor::from_data(TensorData::new(values.to_vec(), shape), device)

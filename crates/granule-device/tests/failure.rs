@@ -1,24 +1,14 @@
 //! A GPU that fails, on the software adapter. What is lost stays lost for the process: everything is in one test.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod support;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use burn::tensor::Tensor;
 use granule_device::{DeviceError, DeviceSpec, OpenDevice, fault, is_guarded};
-
-fn software() -> Option<OpenDevice> {
-    match "wgpu:software".parse::<DeviceSpec>().unwrap().open() {
-        Ok(device) => Some(device),
-        Err(error) => {
-            let required =
-                std::env::var_os("GRANULE_REQUIRE_WGPU").is_some_and(|value| value == "1");
-            assert!(!required, "GRANULE_REQUIRE_WGPU=1, but {error}");
-            println!("skipped: {error}");
-            None
-        }
-    }
-}
+use support::open_or_skip;
 
 /// The sum of a matrix of ones, as a user of the device would read it.
 fn sum(device: &OpenDevice, side: usize) -> Result<f32, DeviceError> {
@@ -33,7 +23,9 @@ fn sum(device: &OpenDevice, side: usize) -> Result<f32, DeviceError> {
 
 #[test]
 fn memory_kernels_and_the_device_itself_fail_as_errors() {
-    let Some(device) = software() else { return };
+    let Some(device) = open_or_skip("wgpu:software") else {
+        return;
+    };
     assert_eq!(sum(&device, 8).unwrap(), 64.0);
 
     // 4 GiB, more than any adapter lets one buffer have.

@@ -50,9 +50,8 @@ impl CheckpointFile {
     ///
     /// Those of `out`; `InvalidData` for what cannot be written.
     pub fn write_to(&self, out: &mut impl Write) -> io::Result<()> {
-        let optimizer = self.optimizer.0.iter();
-        let optimizer = optimizer.map(|(name, value)| (name.clone(), value.into()));
-        Self::write(out, &self.progress, &self.model, optimizer.collect())
+        let optimizer = self.optimizer.views();
+        Self::write(out, &self.progress, &self.model, optimizer)
     }
 
     /// As [`write_to`](Self::write_to), of tensors of the optimiser that stay where they are.

@@ -59,11 +59,6 @@ impl ModelSettings for CnnConfig {
         Some("stages.0.0.conv.weight")
     }
 
-    #[cfg(feature = "schema")]
-    fn schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        <Self as schemars::JsonSchema>::json_schema(generator)
-    }
-
     fn validate(&self, input: &InputShape, outputs: usize) -> Result<(), ModelError> {
         input.validate()?;
         let [channels, height, width] = input.image("cnn")?;

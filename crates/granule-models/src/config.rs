@@ -16,14 +16,25 @@ use crate::{
     ResNetConfig, StateDict,
 };
 
+/// Entries whose settings describe themselves.
+macro_rules! built_in {
+    ($($settings:ty,)+) => {
+        &[$(Entry {
+            #[cfg(feature = "schema")]
+            schema: <$settings as schemars::JsonSchema>::json_schema,
+            ..Entry::of::<$settings>()
+        }),+]
+    };
+}
+
 /// The models that are always there, by the order in which they are listed.
-const BUILT_IN: &[Entry] = &[
-    Entry::of::<MlpConfig>(),
-    Entry::of::<LeNetConfig>(),
-    Entry::of::<CnnConfig>(),
-    Entry::of::<ResNetConfig>(),
-    Entry::of::<RateConfig>(),
-    Entry::of::<MultiGranularityConfig>(),
+const BUILT_IN: &[Entry] = built_in![
+    MlpConfig,
+    LeNetConfig,
+    CnnConfig,
+    ResNetConfig,
+    RateConfig,
+    MultiGranularityConfig,
 ];
 
 /// The models of the program.
@@ -151,12 +162,23 @@ pub trait ModelSettings:
         seed: u64,
         device: &Device,
     ) -> Result<Self::Model, ModelError> {
-        self.validate(input, outputs)?;
         let mut parameters = Parameters::drawn(seed, device);
-        let model = self.build(input, outputs, &mut parameters)?;
-        parameters.check(&model)?;
-        Ok(model)
+        build(self, input, outputs, &mut parameters)
     }
+}
+
+/// A model as its settings ask for it, and as files will know it.
+fn build<S: ModelSettings>(
+    settings: &S,
+    input: &InputShape,
+    outputs: usize,
+    parameters: &mut Parameters<'_>,
+) -> Result<S::Model, ModelError> {
+    // What does not fit is refused before its weights are drawn.
+    settings.validate(input, outputs)?;
+    let model = settings.build(input, outputs, parameters)?;
+    parameters.check(&model)?;
+    Ok(model)
 }
 
 /// Adds a model of the program's own to those that are known by name.
@@ -506,10 +528,6 @@ impl<S: ModelSettings> AnySettings for S {
         outputs: usize,
         parameters: &mut Parameters<'_>,
     ) -> Result<Network, ModelError> {
-        // What does not fit is refused before its weights are drawn.
-        ModelSettings::validate(self, input, outputs)?;
-        let model = ModelSettings::build(self, input, outputs, parameters)?;
-        parameters.check(&model)?;
-        Ok(Network::new(model))
+        build(self, input, outputs, parameters).map(Network::new)
     }
 }

@@ -238,6 +238,7 @@ impl From<DynamicsError> for ModelError {
                 value,
                 allowed,
             },
+            DynamicsError::Device { reason } => Self::Device { reason },
             error => Self::Dynamics(error),
         }
     }

@@ -42,11 +42,6 @@ impl ModelSettings for LeNetConfig {
         Some("conv1.weight")
     }
 
-    #[cfg(feature = "schema")]
-    fn schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        <Self as schemars::JsonSchema>::json_schema(generator)
-    }
-
     fn validate(&self, input: &InputShape, outputs: usize) -> Result<(), ModelError> {
         input.validate()?;
         let [channels, height, width] = input.image("lenet")?;

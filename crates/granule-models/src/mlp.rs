@@ -46,11 +46,6 @@ impl ModelSettings for MlpConfig {
         Some("layers.0.weight")
     }
 
-    #[cfg(feature = "schema")]
-    fn schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        <Self as schemars::JsonSchema>::json_schema(generator)
-    }
-
     fn validate(&self, input: &InputShape, outputs: usize) -> Result<(), ModelError> {
         input.validate()?;
         check_size("outputs", outputs)?;

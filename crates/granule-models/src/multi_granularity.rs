@@ -43,11 +43,6 @@ impl ModelSettings for MultiGranularityConfig {
     const KIND: &'static str = "multi-granularity";
     const SUMMARY: &'static str = "Several levels with couplers, for recordings.";
 
-    #[cfg(feature = "schema")]
-    fn schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        <Self as schemars::JsonSchema>::json_schema(generator)
-    }
-
     /// Checks what can be checked without drawing the model.
     fn validate(&self, input: &InputShape, _outputs: usize) -> Result<(), ModelError> {
         input.validate()?;

@@ -160,11 +160,6 @@ impl ModelSettings for RateConfig {
         Some(self.dt)
     }
 
-    #[cfg(feature = "schema")]
-    fn schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        <Self as schemars::JsonSchema>::json_schema(generator)
-    }
-
     fn validate(&self, input: &InputShape, outputs: usize) -> Result<(), ModelError> {
         input.validate()?;
         let (steps, _) = extents(input)?;

@@ -50,11 +50,6 @@ impl ModelSettings for ResNetConfig {
         Some("stem.conv.weight")
     }
 
-    #[cfg(feature = "schema")]
-    fn schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        <Self as schemars::JsonSchema>::json_schema(generator)
-    }
-
     fn validate(&self, input: &InputShape, outputs: usize) -> Result<(), ModelError> {
         input.validate()?;
         let [channels, height, width] = input.image("resnet")?;

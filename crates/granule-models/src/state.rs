@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use burn::module::{Flag, Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
-use crate::ModelError;
+use crate::{ModelError, TensorView};
 
 /// One tensor on the host.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +21,14 @@ pub struct TensorValue {
 pub struct StateDict(pub BTreeMap<String, TensorValue>);
 
 impl StateDict {
+    /// The tensors, borrowed.
+    pub fn views(&self) -> BTreeMap<String, TensorView<'_>> {
+        let views = self.0.iter();
+        views
+            .map(|(name, value)| (name.clone(), value.into()))
+            .collect()
+    }
+
     /// Checks that every value is finite.
     ///
     /// # Errors

@@ -83,6 +83,18 @@ fn resident_limit(device: &OpenDevice) -> usize {
     }
 }
 
+/// Samples in the order of an epoch, decided by (seed, epoch), in batches of `size` from batch `first` on.
+pub(crate) fn shuffled(
+    mut samples: Vec<usize>,
+    (seed, epoch): (u64, u64),
+    first: usize,
+    size: usize,
+) -> Vec<Vec<usize>> {
+    shuffle(&mut samples, seed, epoch, Purpose::Order);
+    let batches = samples.chunks(size.max(1)).skip(first);
+    batches.map(<[usize]>::to_vec).collect()
+}
+
 impl<'a> Batches<'a> {
     /// Batches of the samples at `indices`, cut the best way for the device.
     pub fn new(

@@ -544,12 +544,10 @@ mod tests {
     }
 
     fn snapshot(of: &Checkpoint) -> Snapshot<'_> {
-        let optimizer = of.optimizer.0.iter();
-        let optimizer = optimizer.map(|(name, value)| (name.clone(), value.into()));
         Snapshot {
             progress: &of.progress,
             model: &of.model,
-            optimizer: optimizer.collect(),
+            optimizer: of.optimizer.views(),
         }
     }
 

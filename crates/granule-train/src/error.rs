@@ -393,7 +393,6 @@ impl TrainError {
                 DynamicsError::Device { reason } => Some(reason),
                 _ => None,
             },
-            Self::Model(ModelError::Dynamics(DynamicsError::Device { reason })) => Some(reason),
             _ => None,
         };
         match report {

@@ -12,7 +12,7 @@ use granule_dynamics::gradient::{Backward, Memory, Run, gradient};
 use granule_dynamics::{Input, NoInput, Place, Series};
 use granule_models::{InputShape, MultiGranularity, Task};
 
-use crate::batches::{Purpose, shuffle};
+use crate::batches::{Purpose, shuffle, shuffled};
 use crate::config::RecordingConfig;
 use crate::error::{ConfigError, TrainError};
 use crate::outcome::{QuantityScores, RecordingScores};
@@ -213,13 +213,7 @@ impl Recorded {
 
     /// The trials of one epoch from batch `first` on.
     pub fn batches(&self, epoch: u64, first: usize, size: usize, seed: u64) -> Vec<Vec<usize>> {
-        let mut order = self.train.trials.clone();
-        shuffle(&mut order, seed, epoch, Purpose::Order);
-        order
-            .chunks(size.max(1))
-            .skip(first)
-            .map(<[usize]>::to_vec)
-            .collect()
+        shuffled(self.train.trials.clone(), (seed, epoch), first, size)
     }
 
     /// The mean over the quantities of the mean squared error divided by the variance over the training part, with its

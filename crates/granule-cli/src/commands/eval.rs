@@ -63,7 +63,7 @@ pub fn run(args: &args::Eval) -> anyhow::Result<()> {
         } => Hinted::new(error.to_string(), "scale the images with --resize").into(),
         error => anyhow::Error::from(error),
     })?;
-    verbose::phase(&format!("data ready, fingerprint {}", dataset.fingerprint));
+    verbose::data(&dataset.fingerprint);
     for text in &dataset.notes {
         watcher.event(&Event::Note { text });
     }

@@ -33,10 +33,10 @@ pub fn run(args: &args::Train) -> anyhow::Result<ExitCode> {
         },
         (None, None) => resolve(args)?,
     };
-    verbose::settings(
-        &Table::try_from(&config)?,
-        &Table::try_from(defaults(&config))?,
-    );
+    verbose::settings(|| {
+        let of_kind = Table::try_from(defaults(&config))?;
+        Ok((Table::try_from(&config)?, of_kind))
+    })?;
     if args.dry_run {
         let mut watcher = Watcher::new(Style::choose(args.json, args.quiet), None);
         let plan = plan(&config, &mut watcher);

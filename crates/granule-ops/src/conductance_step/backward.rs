@@ -2,7 +2,7 @@
 
 use super::RateCurve;
 use super::backend::{Geometry, constants};
-use super::cpu::{Given, Number, above_zero, bernoulli, nernst, phi1, power, times, whole_power};
+use super::cpu::{Given, Number, above_zero, bernoulli, combine, nernst, phi1, times, whole_power};
 use super::program::{
     Battery, Current, Expression, Form, MOST_READS, Motion, Moves, Node, Origin, Program, Slot,
 };
@@ -187,17 +187,7 @@ fn record<T: Number, const FUSED: bool>(
                     value[i] = constants[0][i] * f[i];
                 }
             }
-            Node::Sum(a, b) => {
-                for i in 0..BLOCK {
-                    value[i] = before[a][i] + before[b][i];
-                }
-            }
-            Node::Product(a, b) => {
-                for i in 0..BLOCK {
-                    value[i] = before[a][i] * before[b][i];
-                }
-            }
-            Node::Power(base, exponent) => power(&before[base], exponent, value),
+            ref node => combine(node, before, value),
         }
     }
     Some(())

@@ -112,7 +112,7 @@ fn term<T: Number, const FUSED: bool>(
 
 /// `xᵖ` for an exponent that is no whole number, or a reciprocal.
 #[inline(always)]
-pub(super) fn power<T: Number>(x: &Block<T>, exponent: f64, value: &mut Block<T>) {
+fn power<T: Number>(x: &Block<T>, exponent: f64, value: &mut Block<T>) {
     if exponent == -1.0 {
         for i in 0..BLOCK {
             value[i] = T::ONE / x[i];
@@ -141,18 +141,27 @@ fn evaluate<T: Number, const FUSED: bool>(
                 argument,
                 at,
             } => term::<T, FUSED>(curve, given.reads[argument], given.term(at), value),
-            Node::Sum(a, b) => {
-                for i in 0..BLOCK {
-                    value[i] = before[a][i] + before[b][i];
-                }
-            }
-            Node::Product(a, b) => {
-                for i in 0..BLOCK {
-                    value[i] = before[a][i] * before[b][i];
-                }
-            }
-            Node::Power(base, exponent) => power(&before[base], exponent, value),
+            ref node => combine(node, before, value),
         }
+    }
+}
+
+/// The value of a part that is made of the parts before it; a term is made of none.
+#[inline(always)]
+pub(super) fn combine<T: Number>(node: &Node, before: &[Block<T>], value: &mut Block<T>) {
+    match *node {
+        Node::Term { .. } => {}
+        Node::Sum(a, b) => {
+            for i in 0..BLOCK {
+                value[i] = before[a][i] + before[b][i];
+            }
+        }
+        Node::Product(a, b) => {
+            for i in 0..BLOCK {
+                value[i] = before[a][i] * before[b][i];
+            }
+        }
+        Node::Power(base, exponent) => power(&before[base], exponent, value),
     }
 }
 

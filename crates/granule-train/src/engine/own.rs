@@ -5,12 +5,12 @@ use std::error::Error;
 use burn::tensor::{Device, Tensor};
 use granule_data::task::Part;
 use granule_device::OpenDevice;
-use granule_models::{Model as _, ModelFile, Network};
+use granule_models::{InputSpec, Model as _, ModelFile, Network};
 
 use super::on;
-use crate::batches::{Purpose, shuffle};
+use crate::batches::shuffled;
 use crate::config::RunConfig;
-use crate::engine::score::{check_finite, describe};
+use crate::engine::score::{check_finite, other_input, other_task, part_name};
 use crate::engine::session::Session;
 use crate::engine::source::{Source, Step, Supply, Trained, Work};
 use crate::engine::step::Contribution;
@@ -26,6 +26,8 @@ use crate::record::TestResult;
 pub(crate) struct Own<'a> {
     objective: &'a dyn Objective,
     fingerprint: String,
+    /// Numbers of one sample.
+    features: usize,
 }
 
 impl<'a> Own<'a> {
@@ -52,10 +54,15 @@ impl<'a> Own<'a> {
         config
             .model
             .validate(&input.shape, objective.task().outputs())?;
-        Ok(Self {
+        Ok(Self::of(objective, &input))
+    }
+
+    fn of(objective: &'a dyn Objective, input: &InputSpec) -> Self {
+        Self {
             objective,
             fingerprint: objective.fingerprint(),
-        })
+            features: input.shape.len(),
+        }
     }
 
     fn failed(&self, error: Box<dyn Error + Send + Sync>) -> TrainError {
@@ -74,7 +81,7 @@ impl<'a> Own<'a> {
     ) -> Result<Tensor<2>, TrainError> {
         let inputs = self.objective.inputs(part, samples, device);
         let inputs = inputs.map_err(|error| self.failed(error))?;
-        let expected = [samples.len(), self.objective.input().shape.len()];
+        let expected = [samples.len(), self.features];
         if inputs.dims() != expected {
             let reason = format!("its inputs are {:?}, not {expected:?}", inputs.dims());
             return Err(self.failed(reason.into()));
@@ -115,7 +122,7 @@ impl<'a> Own<'a> {
             let outputs = outputs
                 .try_into_vec_as::<f32>()
                 .map_err(TrainError::backend)?;
-            check_finite(name(part), chunk, &outputs)?;
+            check_finite(part_name(part), chunk, &outputs)?;
             all.extend(outputs);
             done(chunk.len());
         }
@@ -129,16 +136,8 @@ fn has_samples(objective: &dyn Objective, part: Part) -> Result<(), TrainError> 
     }
     Err(TrainError::Objective {
         name: objective.name(),
-        reason: format!("it has no {} samples", name(part)),
+        reason: format!("it has no {} samples", part_name(part)),
     })
-}
-
-fn name(part: Part) -> &'static str {
-    match part {
-        Part::Train => "training",
-        Part::Validation => "validation",
-        Part::Test => "test",
-    }
 }
 
 fn number(loss: Tensor<1>) -> Result<f64, TrainError> {
@@ -229,10 +228,9 @@ struct OwnBatches<'a> {
 
 impl Supply for OwnBatches<'_> {
     fn epoch(&self, epoch: u64, first: usize, step: &mut Step<'_>) -> Result<(), TrainError> {
-        let mut order: Vec<usize> = (0..self.own.objective.len(Part::Train)).collect();
-        shuffle(&mut order, self.config.seed, epoch, Purpose::Order);
-        let size = self.config.train.batch_size.max(1);
-        for samples in order.chunks(size).skip(first) {
+        let all = (0..self.own.objective.len(Part::Train)).collect();
+        let (size, seed) = (self.config.train.batch_size, self.config.seed);
+        for samples in shuffled(all, (seed, epoch), first, size) {
             let own = self.own;
             if step(Box::new(OwnBatch { own, samples }))?.is_break() {
                 break;
@@ -244,7 +242,7 @@ impl Supply for OwnBatches<'_> {
 
 struct OwnBatch<'a> {
     own: &'a Own<'a>,
-    samples: &'a [usize],
+    samples: Vec<usize>,
 }
 
 impl Work for OwnBatch<'_> {
@@ -253,7 +251,7 @@ impl Work for OwnBatch<'_> {
         session: &mut Session<'_>,
         network: &Network,
     ) -> Result<Contribution, TrainError> {
-        let (part, samples) = (Part::Train, self.samples);
+        let (part, samples) = (Part::Train, &self.samples[..]);
         let inputs = self.own.inputs(part, samples, &session.train_device)?;
         let outputs = network.forward_train(inputs, &mut session.dropout())?;
         let loss = self.own.loss(part, samples, outputs)?;
@@ -282,22 +280,13 @@ pub fn evaluate_on(
 ) -> Result<Evaluation, TrainError> {
     let (input, task) = (objective.input(), objective.task());
     if input.shape != file.input.shape {
-        return Err(TrainError::Mismatch {
-            expected: file.input.shape.to_string(),
-            found: input.shape.to_string(),
-        });
+        return Err(other_input(file, &input.shape));
     }
     if task != file.task {
-        return Err(TrainError::Mismatch {
-            expected: describe(&file.task),
-            found: describe(&task),
-        });
+        return Err(other_task(file, &task));
     }
     has_samples(objective, Part::Test)?;
-    let own = Own {
-        objective,
-        fingerprint: objective.fingerprint(),
-    };
+    let own = Own::of(objective, &input);
     on(device, || {
         let trained = Trained {
             model: &file.model,

@@ -10,7 +10,7 @@ use granule_models::{InputSpec, ModelConfig, ModelFile, MultiGranularity, Networ
 use super::on;
 use crate::config::RunConfig;
 use crate::engine::problem::recorded;
-use crate::engine::score::describe;
+use crate::engine::score::{other_input, other_task};
 use crate::engine::session::Session;
 use crate::engine::source::{Source, Step, Supply, Trained, Work};
 use crate::engine::step::Contribution;
@@ -259,16 +259,10 @@ pub fn evaluate_recording(
     let recorded = recorded(&config, recording, device.burn())?;
     let (task, input) = (recorded.task(), InputSpec::new(recorded.input()));
     if task != file.task {
-        return Err(TrainError::Mismatch {
-            expected: describe(&file.task),
-            found: describe(&task),
-        });
+        return Err(other_task(file, &task));
     }
     if input != file.input {
-        return Err(TrainError::Mismatch {
-            expected: file.input.shape.to_string(),
-            found: input.shape.to_string(),
-        });
+        return Err(other_input(file, &input.shape));
     }
     let mut warnings = recorded.warnings.clone();
     if recorded.fingerprint() != file.provenance.dataset_fingerprint {

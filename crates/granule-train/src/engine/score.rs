@@ -1,10 +1,11 @@
 //! Scoring a network on samples it does not learn from.
 
 use burn::tensor::{Device, Tensor, TensorData};
+use granule_data::task::Part;
 use granule_data::{Dataset, Normalization, Split, Targets};
 use granule_device::OpenDevice;
 use granule_io::budget;
-use granule_models::{Model as _, ModelFile, Network, Task};
+use granule_models::{InputShape, Model as _, ModelFile, Network, Task};
 
 use super::on;
 use crate::batches::{BatchTruth, Scaling, truth};
@@ -206,6 +207,31 @@ impl Samples<'_> {
     }
 }
 
+/// A part as errors name it.
+pub(super) fn part_name(part: Part) -> &'static str {
+    match part {
+        Part::Train => "training",
+        Part::Validation => "validation",
+        Part::Test => "test",
+    }
+}
+
+/// That a model takes something else than what it is to be scored on.
+pub(super) fn other_input(file: &ModelFile, found: &InputShape) -> TrainError {
+    TrainError::Mismatch {
+        expected: file.input.shape.to_string(),
+        found: found.to_string(),
+    }
+}
+
+/// That a model gives something else than what it is to be scored on.
+pub(super) fn other_task(file: &ModelFile, found: &Task) -> TrainError {
+    TrainError::Mismatch {
+        expected: describe(&file.task),
+        found: describe(found),
+    }
+}
+
 /// Refuses `outputs`, a row per sample of `indices`, unless all are finite.
 pub(super) fn check_finite(
     part: &'static str,
@@ -239,10 +265,7 @@ pub fn evaluate(
 ) -> Result<Evaluation, TrainError> {
     let shape = input_shape(dataset.test.shape());
     if shape != file.input.shape {
-        return Err(TrainError::Mismatch {
-            expected: file.input.shape.to_string(),
-            found: shape.to_string(),
-        });
+        return Err(other_input(file, &shape));
     }
     let mut relabelled = None;
     match (&file.task, task(dataset)) {
@@ -250,10 +273,8 @@ pub fn evaluate(
             if *outputs == found => {}
         (Task::Classification { classes }, Task::Classification { classes: found }) => {
             if *classes != found {
-                let places = places(classes, &found).ok_or_else(|| TrainError::Mismatch {
-                    expected: describe(&file.task),
-                    found: describe(&task(dataset)),
-                })?;
+                let places =
+                    places(classes, &found).ok_or_else(|| other_task(file, &task(dataset)))?;
                 relabelled = Some(dataset.test.relabelled(&places)?);
                 for name in classes.iter().filter(|name| !found.contains(name)) {
                     let text = format!(
@@ -263,12 +284,7 @@ pub fn evaluate(
                 }
             }
         }
-        (expected, found) => {
-            return Err(TrainError::Mismatch {
-                expected: describe(expected),
-                found: describe(&found),
-            });
-        }
+        (_, found) => return Err(other_task(file, &found)),
     }
     let inputs = Normalization {
         mean: file.input.mean.clone(),
@@ -307,7 +323,7 @@ fn places(classes: &[String], found: &[String]) -> Option<Vec<u16>> {
     found.iter().map(place).collect()
 }
 
-pub(super) fn describe(task: &Task) -> String {
+fn describe(task: &Task) -> String {
     match task {
         Task::Classification { classes } => {
             let names: Vec<&str> = classes.iter().map(String::as_str).take(12).collect();

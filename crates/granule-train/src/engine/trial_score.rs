@@ -7,7 +7,7 @@ use granule_models::{Model as _, ModelFile, Network};
 
 use super::on;
 use crate::config::RunConfig;
-use crate::engine::score::check_finite;
+use crate::engine::score::{check_finite, part_name};
 use crate::engine::source::{Source, Step, Supply, Trained};
 use crate::error::TrainError;
 use crate::event::{Event, Observer};
@@ -32,11 +32,6 @@ fn run(
     batch: usize,
     mut sink: impl FnMut(&TrialBatch, &[f32]) -> Result<(), TrainError>,
 ) -> Result<(), TrainError> {
-    let name = match part {
-        Part::Train => "training",
-        Part::Validation => "validation",
-        Part::Test => "test",
-    };
     let count = trials.len(part);
     for start in (0..count).step_by(batch.max(1)) {
         let end = count.min(start + batch.max(1));
@@ -48,7 +43,7 @@ fn run(
             .map_err(TrainError::backend)?;
         made.inputs = kept;
         let numbers: Vec<usize> = (start..end).collect();
-        check_finite(name, &numbers, &outputs)?;
+        check_finite(part_name(part), &numbers, &outputs)?;
         sink(&made, &outputs)?;
     }
     Ok(())

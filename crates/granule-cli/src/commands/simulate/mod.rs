@@ -31,7 +31,10 @@ pub fn run(args: &args::Simulate) -> anyhow::Result<ExitCode> {
     let plot = plot.map(|path| Plot::new(path, args.size.unwrap_or_default(), args.dpi));
     let plot = plot.transpose()?;
     let described = resolve(args)?;
-    verbose::settings(&Table::try_from(&described.config)?, &described.defaults);
+    verbose::settings(|| {
+        let config = Table::try_from(&described.config)?;
+        Ok((config, described.defaults.clone()))
+    })?;
     for text in &described.notes {
         if !args.quiet {
             note(&format!("note: {}", output::printable(text)));
