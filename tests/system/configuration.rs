@@ -275,6 +275,51 @@ fn every_key_is_found() {
 }
 
 #[test]
+fn a_length_that_is_written_holds_and_a_longer_one_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let plan = |args: &[&str]| {
+        let args = [
+            &["train"],
+            args,
+            &["--dry-run", "--limit-train", "640", "--json"],
+        ]
+        .concat();
+        fine(dir.path(), &args).json().pop().unwrap()["epochs"].clone()
+    };
+    let text = fine(dir.path(), &["config", "lenet"]).stdout;
+    std::fs::write(dir.path().join("as_it_is.toml"), &text).unwrap();
+    assert_eq!(plan(&["as_it_is.toml"]), plan(&["lenet"]));
+    let edited = text.replace("# epochs = 10", "epochs = 3");
+    assert_ne!(edited, text);
+    std::fs::write(dir.path().join("edited.toml"), &edited).unwrap();
+    assert_eq!(plan(&["edited.toml"]), 3);
+    std::fs::write(
+        dir.path().join("both.toml"),
+        edited.replace("# min_steps", "min_steps"),
+    )
+    .unwrap();
+    assert_eq!(plan(&["both.toml"]), 200);
+    let args = "train both.toml --limit-train 640 --set train.min_steps=40 --run-dir r";
+    let said = fine(dir.path(), &args.split(' ').collect::<Vec<_>>()).stderr;
+    let reason = "40 in all (train.min_steps = 40 takes more than train.epochs = 3)";
+    assert!(said.contains(reason), "{said}");
+}
+
+#[test]
+fn the_plain_configuration_is_that_of_the_plain_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = |args: &[&str]| fine(dir.path(), &[&["config"], args].concat()).stdout;
+    assert_eq!(config(&[]), config(&["mlp"]));
+    assert_eq!(config(&["train"]), config(&["mlp"]));
+    let found = config(&["schedule.kind"]);
+    assert!(
+        found.contains("schedule.kind = \"cosine\"") && found.contains("of mlp"),
+        "{found}"
+    );
+    assert!(!config(&["optimizer.lr"]).contains("of mlp;"));
+}
+
+#[test]
 fn a_failure_is_the_last_object() {
     let dir = tempfile::tempdir().unwrap();
     let run: Finished = granule(dir.path())

@@ -41,6 +41,41 @@ fn a_folder_larger_than_the_memory_is_refused_before_it_is_decoded() {
     }
 }
 
+/// A fifth is held out of the set of training alone.
+#[test]
+fn a_new_folder_is_tested_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    for (set, count) in [("set", 10_u8), ("new", 15)] {
+        for (class, ink) in [("dark", 30), ("light", 200)] {
+            std::fs::create_dir_all(at.join(set).join(class)).unwrap();
+            for i in 0..count {
+                let image = image::GrayImage::from_pixel(4, 4, image::Luma([ink + i]));
+                image
+                    .save(at.join(format!("{set}/{class}/{i}.png")))
+                    .unwrap();
+            }
+        }
+    }
+    let train = "train --dataset folder:set --device flex --epochs 2 --run-dir run --quiet";
+    fine(at, &train.split(' ').collect::<Vec<_>>());
+    for (set, samples, said) in [
+        (
+            "folder:set",
+            4,
+            "the 4 of 20 samples that training held out",
+        ),
+        ("folder:new", 30, "all 30 samples are tested"),
+    ] {
+        let finished = fine(at, &["eval", "run", "--dataset", set, "--json"]);
+        assert_eq!(finished.result()["test_samples"], samples, "{set}");
+        let finished = fine(at, &["eval", "run", "--dataset", set]);
+        assert!(finished.stderr.contains(said), "{set}: {}", finished.stderr);
+    }
+    let text = refused(at, &["eval", "run", "--dataset", "folder:new/dark"], 1);
+    assert!(text.contains("granule predict RUN"), "{text}");
+}
+
 /// Photographs of many sizes, some held sideways, some with an alpha channel: what training saw is what `eval` and
 /// `predict` see.
 #[test]

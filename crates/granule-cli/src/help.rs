@@ -122,7 +122,9 @@ Examples:
   granule eval runs/RUN --limit-test 500
       of a run on a task: on the first 500 of its test trials
 
-The data are looked for in --data-dir, else $GRANULE_DATA_DIR, else where the run had them.
+The data are looked for in --data-dir, else $GRANULE_DATA_DIR, else where the run had them. A test
+part is tested; of folders and arrays without one, what training held out, or all samples where
+--dataset names another set.
 All test samples are used, also when the run was limited to some; --limit-test limits them.
 
 Prints the classification report: precision, recall and F1 per class as fractions, support in
@@ -201,6 +203,7 @@ Configuration:
   stimulus.kind         step, pulse, sine, noise: with amplitude, onset and more; file, see below
   record                every (steps), variables (names), columns (the first N)
   figure                traces, phase-plane, raster, fi-curve
+  rate_bin              ms: the bins of the rate below a raster
 
 Files:
   Numbers of the model may be in a file, .npy, .npz or .csv, named from the folder of the TOML file:
@@ -241,7 +244,7 @@ Examples:
 
 pub const CONFIG: &str = "\
 Examples:
-  granule config                     everything that granule train reads, with its defaults
+  granule config                     everything that granule train reads, as `granule train` (mlp) has it
   granule config lenet > my.toml     as lenet has it; edit it, then: granule train my.toml
   granule config runs/RUN            as a run has it
   granule config hodgkin-huxley      everything that a simulation reads, as this preset has it

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
 use clap::builder::styling::{AnsiColor, Style};
+pub use granule::io::words::{counted, grouped};
 
 static STDOUT_CLOSED: AtomicBool = AtomicBool::new(false);
 
@@ -112,24 +113,6 @@ pub fn paint(paint: Paint, text: &str, stream: Stream) -> String {
     format!("{style}{text}{style:#}")
 }
 
-/// A whole number with its thousands apart: 101,770.
-pub fn grouped(n: usize) -> String {
-    let digits = n.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// `1 epoch`, `10 epochs`.
-pub fn counted(n: usize, thing: &str) -> String {
-    format!("{} {thing}{}", grouped(n), if n == 1 { "" } else { "s" })
-}
-
 /// A duration in the unit a reader would choose: 0.4 s, 12 s, 3 min 05 s, 2 h 07 min.
 pub fn duration(seconds: f64) -> String {
     let whole = seconds.round() as u64;
@@ -173,14 +156,6 @@ pub fn quoted(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn thousands_are_set_apart() {
-        assert_eq!(grouped(0), "0");
-        assert_eq!(grouped(999), "999");
-        assert_eq!(grouped(101_770), "101,770");
-        assert_eq!(grouped(1_000_000), "1,000,000");
-    }
 
     #[test]
     fn control_characters_are_not_printed() {

@@ -258,9 +258,13 @@ pub(crate) fn assemble(
             .centred(inputs.offset, target_offset.clone())
     });
     let mut splits = splits.collect::<Result<Vec<_>, _>>()?.into_iter();
+    let mut divided = false;
     let (train, test) = match (splits.next(), splits.next()) {
         (Some(train), Some(test)) => (train, test),
-        (Some(all), None) => division::divide(&all, seed)?,
+        (Some(all), None) => {
+            divided = true;
+            division::divide(&all, seed)?
+        }
         _ => {
             let what = "holds no arrays".to_owned();
             return Err(DataError::Empty { path: y, what });
@@ -269,6 +273,7 @@ pub(crate) fn assemble(
     let normalization = Normalization::of(&train);
     let mut dataset = Dataset::new(name, classes, normalization, train, test)?;
     dataset.notes = notes;
+    dataset.divided = divided;
     Ok(dataset)
 }
 

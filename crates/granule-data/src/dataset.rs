@@ -193,6 +193,8 @@ pub struct Dataset {
     pub train: Split,
     /// Samples to score on.
     pub test: Split,
+    /// Whether the files have no parts of their own, so that a seed drew these.
+    pub divided: bool,
     /// Identifies the content (samples, targets, class names, division): equal for equal data, however it was
     /// stored. It guards against mix-ups, not against an adversary.
     pub fingerprint: String,
@@ -223,6 +225,7 @@ impl Dataset {
             target_normalization: Normalization::of_targets(&train),
             train,
             test,
+            divided: false,
             fingerprint: String::new(),
             notes: Vec::new(),
             warnings: Vec::new(),
@@ -231,6 +234,24 @@ impl Dataset {
         dataset.fingerprint = crate::fingerprint::fingerprint(&dataset);
         dataset.warnings = dataset.absences();
         Ok(dataset)
+    }
+
+    /// The data set with all samples in its test part, to score a model on what it has not learnt from.
+    ///
+    /// # Errors
+    /// [`DataError::Memory`] when a second copy of the samples does not fit.
+    pub fn all_for_test(mut self) -> Result<Self, DataError> {
+        let of_parts = self.absences();
+        self.warnings.retain(|text| !of_parts.contains(text));
+        self.test = self.train.joined(&self.test)?;
+        self.train = self.train.take(1);
+        let seen = self.occurring(&self.test, 0..self.test.len());
+        let every = vec![true; self.classes.len()];
+        self.warnings
+            .extend(self.absence("test", "", &every, &seen));
+        self.divided = false;
+        self.fingerprint = crate::fingerprint::fingerprint(&self);
+        Ok(self)
     }
 
     /// What is missing in the parts, one sentence each.

@@ -326,6 +326,48 @@ impl Split {
         })
     }
 
+    /// These samples and then those of another split of the same shape and kind of targets.
+    ///
+    /// # Errors
+    /// [`DataError::Invalid`] when shape or targets differ, [`DataError::Memory`] when they are too many to hold.
+    pub fn joined(&self, other: &Self) -> Result<Self, DataError> {
+        let differ = || {
+            DataError::invalid(
+                "test",
+                "another part",
+                "of the shape and targets of the first",
+            )
+        };
+        let same = self.shape == other.shape
+            && self.offset == other.offset
+            && self.target_offset == other.target_offset;
+        let features = match (&self.features, &other.features) {
+            (Features::Bytes(a), Features::Bytes(b)) if same => Features::Bytes(both(a, b)?),
+            (Features::Floats(a), Features::Floats(b)) if same => Features::Floats(both(a, b)?),
+            _ => return Err(differ()),
+        };
+        let targets = match (&self.targets, &other.targets) {
+            (Targets::Classes(a), Targets::Classes(b)) => Targets::Classes(both(a, b)?),
+            (Targets::Values { data: a, width }, Targets::Values { data: b, width: w })
+                if width == w =>
+            {
+                Targets::Values {
+                    data: both(a, b)?,
+                    width: *width,
+                }
+            }
+            _ => return Err(differ()),
+        };
+        Ok(Self {
+            shape: self.shape,
+            features,
+            targets,
+            len: self.len + other.len,
+            offset: self.offset.clone(),
+            target_offset: self.target_offset.clone(),
+        })
+    }
+
     /// The same samples with other classes: class `c` becomes `classes[c]`.
     ///
     /// # Errors
@@ -548,6 +590,13 @@ fn rows<T: Copy>(data: &[T], indices: &[usize], width: usize) -> Result<Vec<T>, 
         out.extend_from_slice(row);
     }
     Ok(out)
+}
+
+fn both<T: Copy>(a: &[T], b: &[T]) -> Result<Vec<T>, DataError> {
+    let mut all = budget::with_capacity(a.len() + b.len(), CHOSEN)?;
+    all.extend_from_slice(a);
+    all.extend_from_slice(b);
+    Ok(all)
 }
 
 fn copied<T: Copy>(data: &[T]) -> Result<Vec<T>, DataError> {

@@ -1,6 +1,6 @@
 //! What every reader and writer of files shares: the memory that they may take ([`budget`]), files that are read within
 //! bounds ([`read`]) and written whole ([`write_atomic`]), images ([`image`]), paths ([`path`]), and who is told of files
-//! ([`watch`]).
+//! ([`watch`]), numbers in sentences ([`words`]).
 #![warn(missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
@@ -13,6 +13,7 @@ pub mod path;
 mod read;
 mod size;
 pub mod watch;
+pub mod words;
 mod write;
 
 pub use budget::MemoryError;

@@ -9,7 +9,7 @@ use granule_data::{Dataset, Progress};
 use granule_device::OpenDevice;
 use granule_models::Parent;
 
-use crate::{Keep, Monitor, Outcome, RunConfig};
+use crate::{Keep, Lengthened, Monitor, Outcome, RunConfig};
 
 /// Receives the events of a run, in order, on the training thread.
 pub trait Observer {
@@ -200,6 +200,8 @@ pub struct StartEvent<'a> {
     pub steps_per_epoch: usize,
     /// Optimiser steps in the whole run.
     pub total_steps: u64,
+    /// Why the run is longer than `train.epochs` was set to, if it is.
+    pub lengthened: Option<Lengthened>,
     /// Optimiser steps that an earlier process did.
     pub done_steps: u64,
     /// The checkpoint the run goes on from.

@@ -41,8 +41,8 @@ mod settings;
 mod trials;
 
 pub use config::{
-    ClassWeights, DataConfig, EarlyStopping, Keep, Loss, Monitor, OptimizerConfig, RecordingConfig,
-    RunConfig, ScheduleConfig, StartConfig, TrainConfig, TrialsConfig,
+    ClassWeights, DataConfig, EarlyStopping, Keep, Lengthened, Loss, Monitor, OptimizerConfig,
+    RecordingConfig, RunConfig, ScheduleConfig, StartConfig, TrainConfig, TrialsConfig,
 };
 pub use engine::{
     LayerPlan, Plan, evaluate, evaluate_on, evaluate_recording, evaluate_trials, plan, resume,

@@ -4,33 +4,48 @@ use clap::Parser;
 use granule::dynamics::experiment::{ExperimentConfig, Preset, presets::PRESETS};
 use granule::models::ModelConfig;
 use granule::train::RunConfig;
-use granule::train::schema::{Comments, Key, Schema, documented};
+use granule::train::schema::{Comments, Key, Schema, documented_with};
 use serde_json::json;
 use std::path::Path;
 use toml::{Table, Value};
 
 use crate::args::{self, Cli, Command};
-use crate::config::{experiment, keys, nearest, resolve};
+use crate::config::layers::lookup;
+use crate::config::{experiment, keys, nearest, resolve_whole};
 use crate::failure::Usage;
 use crate::output::{self, Paint, Stream, paint};
 
 pub fn run(args: &args::Config) -> anyhow::Result<()> {
     let what = args.what.as_deref().unwrap_or("train");
-    let (schema, values) = match whole(what)? {
-        Some(Whole::Run(values)) => (Schema::of_runs(), values),
-        Some(Whole::Experiment(values)) => (Schema::of_experiments(), values),
+    let (schema, values, open) = match whole(what)? {
+        Some(Whole::Run(values, open)) => (Schema::of_runs(), values, open),
+        Some(Whole::Experiment(values)) => (Schema::of_experiments(), values, OPEN_NONE),
         None => return search(what, args.json),
     };
     if args.json {
         return output::json(schema.json());
     }
-    let text = documented(&schema.root(), &values, Comments::All, &[]);
+    let text = documented_with(&schema.root(), &values, Comments::All, &[], open);
     output::line(text.trim_end())
 }
 
+/// Keys that hold only as long as nobody names them, with when that is.
+type Open = &'static [(&'static str, &'static str)];
+
+const OPEN_NONE: Open = &[];
+
+/// The length of a run goes by epochs alone once a file names them.
+const OPEN_LENGTH: Open = &[
+    (
+        "train.epochs",
+        "with min_steps below as long as neither is set; set alone it decides",
+    ),
+    ("train.min_steps", "as long as neither it nor epochs is set"),
+];
+
 /// The values of a whole configuration.
 enum Whole {
-    Run(Table),
+    Run(Table, Open),
     Experiment(Table),
 }
 
@@ -39,20 +54,18 @@ fn whole(what: &str) -> anyhow::Result<Option<Whole>> {
     let path = Path::new(what);
     let config_of_run = path.join(granule::train::record::CONFIG_FILE);
     Ok(Some(match what {
-        "train" => Whole::Run(Table::try_from(RunConfig::default())?),
+        "train" => of_training(&[])?,
         "simulate" => Whole::Experiment(Table::try_from(ExperimentConfig::default())?),
         ModelConfig::MULTI_GRANULARITY => {
             let model = ModelConfig::from_name(what)?;
-            Whole::Run(Table::try_from(RunConfig::recipe(
-                model,
-                Default::default(),
-            ))?)
+            let recipe = RunConfig::recipe(model, Default::default());
+            Whole::Run(Table::try_from(recipe)?, OPEN_NONE)
         }
-        _ if ModelConfig::names().contains(&what) => Whole::Run(of_training(what)?),
+        _ if ModelConfig::names().contains(&what) => of_training(&[what])?,
         _ if Preset::find(what).is_some() => Whole::Experiment(of_simulation(what)?),
-        _ if config_of_run.is_file() => Whole::Run(of_training(&config_of_run.to_string_lossy())?),
+        _ if config_of_run.is_file() => of_training(&[&*config_of_run.to_string_lossy()])?,
         _ if path.is_file() => match is_of_training(path)? {
-            true => Whole::Run(of_training(what)?),
+            true => of_training(&[what])?,
             false => Whole::Experiment(of_simulation(what)?),
         },
         _ if what.ends_with(".toml") => {
@@ -69,11 +82,24 @@ fn is_of_training(path: &Path) -> anyhow::Result<bool> {
     Ok(tables.iter().any(|name| table.contains_key(*name)))
 }
 
-fn of_training(what: &str) -> anyhow::Result<Table> {
-    match Cli::try_parse_from(["granule", "train", "--", what])?.command {
-        Command::Train(args) => Ok(Table::try_from(resolve(&args)?)?),
-        _ => Ok(Table::new()),
-    }
+fn of_training(what: &[&str]) -> anyhow::Result<Whole> {
+    let words = ["granule", "train", "--"].iter().chain(what);
+    let Command::Train(args) = Cli::try_parse_from(words)?.command else {
+        return Ok(Whole::Run(Table::new(), OPEN_NONE));
+    };
+    let resolved = resolve_whole(&args)?;
+    // A model that has its own length all the same has no least number of steps.
+    let is_open = resolved.default_length && resolved.config.train.min_steps.is_some();
+    let open = if is_open { OPEN_LENGTH } else { OPEN_NONE };
+    Ok(Whole::Run(Table::try_from(resolved.config)?, open))
+}
+
+/// What `granule train` alone has at a key, where the kinds that the key needs are those of that run.
+fn of_plain_run<'v>(values: &'v Table, key: &Key<'_>) -> Option<&'v Value> {
+    let has = |(path, word): &(String, String)| {
+        lookup(values, path).and_then(Value::as_str) == Some(word.as_str())
+    };
+    lookup(values, &key.path).filter(|_| key.needs.iter().all(has))
 }
 
 fn of_simulation(what: &str) -> anyhow::Result<Table> {
@@ -107,6 +133,9 @@ fn search(word: &str, as_json: bool) -> anyhow::Result<()> {
         }
         .into());
     };
+    let plain_run = match of_training(&[])? {
+        Whole::Run(values, _) | Whole::Experiment(values) => values,
+    };
     for (command, all) in &of {
         let fits =
             |key: &&Key<'_>| keys::rank(key, word).is_some_and(|rank| rank.is_as_good_as(best));
@@ -124,21 +153,30 @@ fn search(word: &str, as_json: bool) -> anyhow::Result<()> {
             output::line(&paint(Paint::Dim, &title, Stream::Stdout))?;
         }
         for key in shown {
+            let in_run = match *command {
+                "train" => of_plain_run(&plain_run, key),
+                _ => None,
+            };
             match as_json {
-                true => output::json(&object(command, key))?,
-                false => print(key)?,
+                true => output::json(&object(command, key, in_run))?,
+                false => print(key, in_run)?,
             }
         }
     }
     Ok(())
 }
 
-fn print(key: &Key<'_>) -> anyhow::Result<()> {
+/// Prints a key; where a plain run has another value than any configuration, that one.
+fn print(key: &Key<'_>, in_run: Option<&Value>) -> anyhow::Result<()> {
     let value = key
         .node
         .default()
         .and_then(|value| Value::try_from(value).ok());
-    let value = match value {
+    let of_model = match in_run {
+        Some(_) if in_run != value.as_ref() => "of mlp; `granule config MODEL` has another's",
+        _ => "",
+    };
+    let value = match in_run.cloned().or(value) {
         Some(value) => format!(" = {value}"),
         None => String::new(),
     };
@@ -149,7 +187,8 @@ fn print(key: &Key<'_>) -> anyhow::Result<()> {
         .map(|(path, word)| format!("with {path} = \"{word}\""));
     let facts = [unset.to_owned(), key.node.describe()]
         .into_iter()
-        .chain(needs);
+        .chain(needs)
+        .chain([of_model.to_owned()]);
     let facts: Vec<String> = facts.filter(|fact| !fact.is_empty()).collect();
     output::line(&format!(
         "{}{value}",
@@ -159,7 +198,7 @@ fn print(key: &Key<'_>) -> anyhow::Result<()> {
     output::line(&format!("    {}", key.node.help()))
 }
 
-fn object(command: &str, key: &Key<'_>) -> serde_json::Value {
+fn object(command: &str, key: &Key<'_>, in_run: Option<&Value>) -> serde_json::Value {
     let needs = key
         .needs
         .iter()
@@ -168,7 +207,7 @@ fn object(command: &str, key: &Key<'_>) -> serde_json::Value {
         "command": command,
         "key": key.path,
         "type": key.node.form(),
-        "default": key.node.default(),
+        "default": in_run.map_or_else(|| json!(key.node.default()), |value| json!(value)),
         "range": key.node.range(),
         "unit": key.node.unit(),
         "help": key.node.help(),

@@ -67,15 +67,35 @@ pub fn run(args: &args::Eval) -> anyhow::Result<()> {
     for text in &dataset.notes {
         watcher.event(&Event::Note { text });
     }
+    let same = dataset.fingerprint == file.provenance.dataset_fingerprint;
+    let mut part = "test part";
+    if dataset.divided && args.dataset.is_some() && !same {
+        dataset = dataset.all_for_test()?;
+        part = "all samples";
+        let text = format!(
+            "it has no test part of its own and is not the set of training: all {} are tested; those among \
+             them that the model learnt from would make its scores too good",
+            output::counted(dataset.test.len(), "sample")
+        );
+        watcher.event(&Event::Note { text: &text });
+    } else if dataset.divided {
+        let text = format!(
+            "it has no test part of its own: tested are the {} of {} that training held out",
+            output::grouped(dataset.test.len()),
+            output::counted(dataset.train.len() + dataset.test.len(), "sample")
+        );
+        watcher.event(&Event::Note { text: &text });
+    }
     for warning in &dataset.warnings {
         output::warn(warning);
     }
-    if args.dataset.is_none() && dataset.fingerprint != file.provenance.dataset_fingerprint {
+    if args.dataset.is_none() && !same {
         output::warn(
             "the data set is not the one the model was trained on: its fingerprint differs",
         );
     }
     if let Some(limit) = trained.and_then(|data| data.limit_test)
+        && (args.dataset.is_none() || same)
         && args.limit_test != Some(limit)
         && limit < dataset.test.len()
     {
@@ -95,7 +115,7 @@ pub fn run(args: &args::Eval) -> anyhow::Result<()> {
     let seconds = started.elapsed().as_secs_f64();
     drop(watcher);
 
-    let data = format!("{}, test part", output::printable(&dataset.name));
+    let data = format!("{}, {part}", output::printable(&dataset.name));
     tell(
         args,
         &target,

@@ -18,6 +18,7 @@ use crate::config::{defaults, of_run, resolve};
 use crate::failure::{Hinted, INTERRUPTED, Usage};
 use crate::interrupt::Interrupt;
 use crate::output::{self, Paint, Stream, note, paint};
+use crate::progress::lines::lengthened;
 use crate::progress::{Style, Watcher};
 use crate::verbose;
 
@@ -175,9 +176,10 @@ fn show_plan(config: &RunConfig, plan: &Plan, json: bool) -> anyhow::Result<()> 
     fact(
         "train",
         &format!(
-            "{} of {}, batch {}; nothing was written",
+            "{} of {}{}, batch {}; nothing was written",
             output::counted(plan.epochs, "epoch"),
             output::counted(plan.steps_per_epoch, "step"),
+            lengthened(plan.lengthened),
             config.train.batch_size
         ),
     )

@@ -4,7 +4,7 @@ pub mod experiment;
 mod explain;
 mod files;
 pub mod keys;
-mod layers;
+pub mod layers;
 
 use std::path::{Path, PathBuf};
 
@@ -37,6 +37,14 @@ const HELD_OUT: f64 = 0.1;
 /// # Errors
 /// [`Usage`] for everything that the user can correct.
 pub fn resolve(args: &args::Train) -> anyhow::Result<RunConfig> {
+    resolve_whole(args).map(|resolved| resolved.config)
+}
+
+/// As [`resolve`].
+///
+/// # Errors
+/// As [`resolve`].
+pub fn resolve_whole(args: &args::Train) -> anyhow::Result<Resolved> {
     let layers = layers(args)?;
     let last = |path: &str| {
         layers
@@ -81,13 +89,25 @@ pub fn resolve(args: &args::Train) -> anyhow::Result<RunConfig> {
         base.data.validation = HELD_OUT;
     }
     let mut config = stack(&base, &layers)?;
-    if !named("train.epochs") && !named("train.min_steps") && !cleared("train.min_steps") {
+    let default_length =
+        !named("train.epochs") && !named("train.min_steps") && !cleared("train.min_steps");
+    if default_length {
         config = config.of_default_length();
     }
     config
         .validate()
         .map_err(|error| out_of_range(&error, &layers))?;
-    Ok(config)
+    Ok(Resolved {
+        config,
+        default_length,
+    })
+}
+
+/// A configuration, and what of it nobody chose.
+pub struct Resolved {
+    pub config: RunConfig,
+    /// Whether nobody named `train.epochs` or `train.min_steps`.
+    pub default_length: bool,
 }
 
 /// The configuration that a run goes on with: its own, then the flags, then --set.

@@ -114,6 +114,8 @@ fn object(event: &Event<'_>) -> Option<(&'static str, Value)> {
                 "epochs": start.config.train.epochs,
                 "steps_per_epoch": start.steps_per_epoch,
                 "total_steps": start.total_steps,
+                "train_epochs": start.lengthened.map(|reason| reason.epochs),
+                "min_steps": start.lengthened.map(|reason| reason.min_steps),
                 "done_steps": start.done_steps,
                 "resumed_from": start.resumed_from.map(text),
                 "parent": start.parent.map(|parent| &parent.file),

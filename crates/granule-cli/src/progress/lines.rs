@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use granule::train::{EpochEvent, Event, Keep, Monitor, StartEvent, StepEvent};
+use granule::train::{EpochEvent, Event, Keep, Lengthened, Monitor, StartEvent, StepEvent};
 
 use super::View;
 use crate::output::{self, Paint, Stream, counted, duration, grouped, note, paint, rate};
@@ -240,10 +240,11 @@ fn plan(start: &StartEvent<'_>) -> String {
     text.push_str(&head(
         "train",
         &format!(
-            "{} of {}, {} in all, batch {}{}; {}, learning rate {:?}{}; seed {}",
+            "{} of {}, {} in all{}, batch {}{}; {}, learning rate {:?}{}; seed {}",
             counted(config.train.epochs, "epoch"),
             counted(start.steps_per_epoch, "step"),
             grouped(start.total_steps as usize),
+            lengthened(start.lengthened),
             config.train.batch_size,
             match config.train.accumulate {
                 1 => String::new(),
@@ -293,6 +294,13 @@ fn plan(start: &StartEvent<'_>) -> String {
         ));
     }
     text
+}
+
+/// Why a run is longer than its epochs were set to, in brackets.
+pub fn lengthened(reason: Option<Lengthened>) -> String {
+    reason.map_or_else(String::new, |Lengthened { epochs, min_steps }| {
+        format!(" (train.min_steps = {min_steps} takes more than train.epochs = {epochs})")
+    })
 }
 
 /// Whether an epoch gets a line: of hundreds some fifty do.

@@ -2,7 +2,7 @@
 
 mod bar;
 mod json;
-mod lines;
+pub mod lines;
 mod loading;
 
 use std::io::{self, IsTerminal};

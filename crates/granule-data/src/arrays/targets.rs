@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-use granule_io::budget;
+use granule_io::{budget, words};
 use serde::{Deserialize, Serialize};
 
 use super::values::Values;
@@ -24,6 +24,9 @@ pub enum TargetKind {
 
 /// The whole-numbered floats that count as labels: at most so many different ones.
 const MOST_FLOAT_LABELS: usize = 1000;
+/// Whole numbers from 0 that are plainly labels: at most so many, each with at least so many samples in the mean.
+const MOST_PLAIN_LABELS: usize = 20;
+const FEW_OF_A_CLASS: usize = 5;
 /// Names that a sentence lists.
 const MOST_NAMES: usize = 8;
 
@@ -49,6 +52,8 @@ pub(crate) struct Labels {
     found: Vec<Label>,
     /// Positions in `found`.
     samples: Vec<u16>,
+    /// Whether they could be amounts as well and nobody was told so.
+    ambiguous: bool,
 }
 
 #[derive(Default)]
@@ -89,6 +94,7 @@ impl Collector {
         Labels {
             found: self.labels,
             samples: self.samples,
+            ambiguous: false,
         }
     }
 }
@@ -136,7 +142,10 @@ impl Outputs {
         if columns == 1 && !header.kind.is_float() && kind != Some(TargetKind::Values) {
             let mut collector = Collector::default();
             elements::integers(array, |number| collector.add(Label::Whole(number), &path))?;
-            return Ok(Self::Labels(collector.labels()));
+            return Ok(Self::Labels(Labels {
+                ambiguous: kind.is_none(),
+                ..collector.labels()
+            }));
         }
         let values = Values::read(array)?;
         if kind == Some(TargetKind::Values) {
@@ -269,6 +278,7 @@ fn one_hot(values: &Values, columns: usize, path: &Path) -> Result<Option<Labels
     Ok(Some(Labels {
         found: found.collect(),
         samples,
+        ambiguous: false,
     }))
 }
 
@@ -279,6 +289,8 @@ pub(super) fn classes(
     y: &Path,
     notes: &mut Vec<String>,
 ) -> Result<(Vec<String>, Vec<Targets>), DataError> {
+    let samples: usize = parts.iter().map(|part| part.samples.len()).sum();
+    let ambiguous = parts.iter().any(|part| part.ambiguous);
     let mut all: Vec<Label> = parts
         .iter()
         .flat_map(|part| part.found.iter().cloned())
@@ -300,7 +312,10 @@ pub(super) fn classes(
         .iter()
         .enumerate()
         .all(|(at, label)| *label == Label::Whole(at as i128));
-    if !counted {
+    // Digits of ten classes are plain; ages, counts and prices are amounts more often than classes.
+    let like_amounts = ambiguous
+        && (!counted || all.len() > MOST_PLAIN_LABELS || samples < FEW_OF_A_CLASS * all.len());
+    if !counted || like_amounts {
         let shown = names
             .iter()
             .take(MOST_NAMES)
@@ -312,10 +327,14 @@ pub(super) fn classes(
         } else {
             ""
         };
+        let way_out = match like_amounts {
+            true => " (data.targets = \"values\" takes them for amounts)",
+            false => "",
+        };
         notes.push(format!(
-            "{}: the classes are the {} labels that occur: {shown}{more}",
+            "{}: the classes are the {} that occur: {shown}{more}{way_out}",
             y.display(),
-            names.len()
+            words::counted(names.len(), "label")
         ));
     }
     let targets = parts.into_iter().map(|part| {

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use granule_io::image::{KINDS, is_left_behind, is_named_as_image};
+use granule_io::words::counted;
 
 use crate::DataError;
 
@@ -96,14 +97,21 @@ impl<'a> Part<'a> {
 
     fn too_few(&self, dir: &Path, divided: bool) -> DataError {
         let mut what = format!(
-            "holds {} sub-folders of images, at least 2 classes are needed",
-            self.folders.len()
+            "holds {} of images, at least 2 classes are needed",
+            counted(self.folders.len(), "sub-folder")
         );
-        if self.loose > 0 {
-            what.push_str(&format!(
-                "; the {} images beside them belong to no class",
-                self.loose
-            ));
+        match (self.loose, self.folders.len()) {
+            (0, _) => {}
+            (loose, 0) => what.push_str(&format!(
+                "; nothing says which class the {} in it {} of; `granule predict RUN {} --csv` answers them",
+                counted(loose, "image"),
+                if loose == 1 { "is" } else { "are" },
+                self.dir.display()
+            )),
+            (1, _) => what.push_str("; the image beside them belongs to no class"),
+            (loose, _) => {
+                what.push_str(&format!("; the {loose} images beside them belong to no class"));
+            }
         }
         if !divided && is_dir_of_parts(dir) {
             what.push_str(&format!("; {}", parts(dir)));
@@ -125,10 +133,10 @@ impl<'a> Part<'a> {
             return Err(DataError::Format {
                 path: self.dir.to_path_buf(),
                 reason: format!(
-                    "holds {} images and no sub-folders, so nothing says which class they are of, as competitions hand \
+                    "holds {} and no sub-folders, so nothing says which class they are of, as competitions hand \
                      out what is to be answered; train on folder:{}, a fifth of which becomes the test part, and answer \
                      them with `granule predict RUN {} --csv`",
-                    self.loose,
+                    counted(self.loose, "image"),
                     train_dir.display(),
                     self.dir.display()
                 ),
@@ -184,8 +192,9 @@ impl<'a> Part<'a> {
         }
         if ignored > 0 {
             warnings.push(format!(
-                "{}: {ignored} entries are no {KINDS} files in the folder of a class and were left out",
-                self.dir.display()
+                "{}: {}, no {KINDS} files in the folder of a class, left out",
+                self.dir.display(),
+                counted(ignored, "entry")
             ));
         }
         Ok(samples)

@@ -52,6 +52,7 @@ pub(crate) fn load(
         ),
         None => division::of_classes(&labels(&train), seed)?,
     };
+    let test_is_drawn = test.is_none();
     let count = train_order.len() + test_order.len();
     check_memory(dir, count, &fit, options)?;
     progress.start(&named, Some(count as u64));
@@ -65,6 +66,7 @@ pub(crate) fn load(
     let (train, test) = parts?;
     let normalization = Normalization::of(&train);
     let mut dataset = Dataset::new("folder", classes, normalization, train, test)?;
+    dataset.divided = test_is_drawn;
     dataset.warnings.extend(warnings);
     tally.tell(dir, &fit, options, &mut dataset);
     Ok(dataset)

@@ -74,13 +74,49 @@ fn sub_folders_are_classes() {
     assert!(
         set.warnings
             .iter()
-            .any(|warning| warning.contains("1 entries")),
+            .any(|warning| warning.contains("1 entry,")),
         "{:?}",
         set.warnings
     );
     assert_eq!(load(dir.path()).unwrap(), set);
     let mean = set.normalization.mean[0];
     assert!((mean - 54.5 / 255.0).abs() < 0.01, "{mean}");
+}
+
+#[test]
+fn a_set_that_was_divided_can_be_tested_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    write_classes(dir.path());
+    let set = load(dir.path()).unwrap();
+    assert!(set.divided);
+    let (train, test, fingerprint) = (set.train.len(), set.test.len(), set.fingerprint.clone());
+    let whole = set.all_for_test().unwrap();
+    assert_eq!(whole.test.len(), train + test);
+    assert_ne!(whole.fingerprint, fingerprint);
+    for i in 0..whole.test.len() {
+        let bright = whole.test.pixels(i).unwrap()[5] >= 100;
+        assert_eq!(whole.test.class(i), Some(u16::from(bright)));
+    }
+    let parts = tempfile::tempdir().unwrap();
+    write_classes(&parts.path().join("train"));
+    write_classes(&parts.path().join("test"));
+    assert!(!load(parts.path()).unwrap().divided);
+}
+
+#[test]
+fn images_without_a_class_are_explained() {
+    let dir = tempfile::tempdir().unwrap();
+    for i in 0..3 {
+        write(dir.path().join(format!("{i}.png")), &grey(3, 2, i));
+    }
+    let error = load(dir.path()).unwrap_err().to_string();
+    for part in [
+        "0 sub-folders",
+        "the 3 images in it are",
+        "granule predict RUN",
+    ] {
+        assert!(error.contains(part), "{part}: {error}");
+    }
 }
 
 #[test]
@@ -403,7 +439,7 @@ fn a_test_part_without_classes_is_explained() {
         ["cat", "dog"]
     );
     let error = load(&dir.path().join("test")).unwrap_err().to_string();
-    assert!(error.contains("the 3 images beside them"), "{error}");
+    assert!(error.contains("class the 3 images in it are of"), "{error}");
 }
 
 #[test]

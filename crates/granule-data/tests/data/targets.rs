@@ -59,6 +59,20 @@ fn classes_are_the_labels_that_occur() {
         assert!(said, "{:?}", set.notes);
         assert!(set.warnings.is_empty(), "{:?}", set.warnings);
     }
+    // Ages, say: each way to take them is told.
+    for amounts in [vec![21i64, 35, 35, 48, 60, 21, 21], (0..40).collect()] {
+        let amounts = amounts.repeat(2);
+        let y = npy_i64(&[amounts.len()], &amounts);
+        let told = |set: &Dataset| {
+            set.notes
+                .iter()
+                .any(|note| note.contains("data.targets = \"values\""))
+        };
+        assert!(told(&with(&y, amounts.len(), None).unwrap()));
+        assert!(!told(
+            &with(&y, amounts.len(), Some(TargetKind::Classes)).unwrap()
+        ));
+    }
     let plain: Vec<i64> = (0..30).map(|i| i % 3).collect();
     let set = with(&npy_i64(&[30], &plain), 30, None).unwrap();
     assert!(set.notes.is_empty(), "{:?}", set.notes);

@@ -45,6 +45,11 @@ pub struct ExperimentConfig {
     /// curve of a `unit`. Default: a raster of a network, traces of everything else.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub figure: Option<FigureKind>,
+    /// The width of the bins of the rate below a raster, ms. Default: by the spikes, an eighth of the period of their rhythm at
+    /// most.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(transform = crate::setting::Range::Positive))]
+    pub rate_bin: Option<f64>,
     /// What comes from outside.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stimulus: Option<StimulusConfig>,
@@ -86,6 +91,7 @@ impl Default for ExperimentConfig {
             atol: None,
             seed: 0,
             figure: None,
+            rate_bin: None,
             stimulus: None,
             record: RecordConfig::default(),
             unit: None,
@@ -216,6 +222,13 @@ impl ExperimentConfig {
             if let Some(dt) = dt {
                 replaced(field, dt, default, self.dt, of_run)?;
             }
+        }
+        if let Some(bin) = self.rate_bin
+            && !(bin >= self.dt && bin <= self.duration)
+        {
+            let [dt, duration] = [self.dt, self.duration].map(Number);
+            let allowed = format!("from dt = {dt} to duration = {duration} ms");
+            return Err(DynamicsError::config("rate_bin", Number(bin), allowed));
         }
         if self.record.every == 0 {
             return Err(DynamicsError::config("record.every", 0, "at least 1"));

@@ -1,5 +1,6 @@
 //! What an outcome looks like.
 
+mod bins;
 mod cells;
 
 use cells::{Cells, swept};
@@ -13,11 +14,6 @@ const LINES: usize = 7;
 
 /// From here on times are in seconds, ms.
 const LONG: f64 = 10_000.0;
-
-/// The most bins of a population's rate, and the spikes that one of them is to have in the mean, so that its rate is known to a
-/// fifth.
-const BINS: f64 = 200.0;
-const IN_A_BIN: f64 = 25.0;
 
 /// What the time axis is called, and how many ms one of it has.
 struct Axis {
@@ -211,7 +207,10 @@ impl Outcome {
                     .map(|cell| cell.times.iter().map(|time| time / unit).collect());
                 panel.with(Mark::raster(&group.name, group.cells.start, rows.collect()))
             });
-        let bin = self.bin();
+        let bin = config.rate_bin.unwrap_or_else(|| {
+            let all = self.spikes.iter().flat_map(|cell| &cell.times);
+            bins::width(&all.copied().collect::<Vec<_>>(), self.reached)
+        });
         let text = format!("in bins of {bin} ms");
         let rates = self.groups.iter().fold(
             Panel::new("rate (Hz)").note(text).share(0.8),
@@ -233,19 +232,6 @@ impl Outcome {
             }
             None => figure,
         }
-    }
-
-    /// The width of the bins of a rate, ms: 1, 2 or 5 times a power of ten, so that all groups together have enough spikes in
-    /// one, from a two-hundredth of the run to a tenth.
-    fn bin(&self) -> f64 {
-        let spikes: usize = self.spikes.iter().map(|cell| cell.times.len()).sum();
-        let per_spikes = self.reached * IN_A_BIN / spikes.max(1) as f64;
-        let least = per_spikes.clamp(self.reached / BINS, self.reached / 10.0);
-        let power = 10.0_f64.powf(least.log10().floor());
-        let round = [1.0, 2.0, 5.0, 10.0].map(|factor| factor * power);
-        let wide = round.into_iter().find(|bin| *bin >= least * (1.0 - 1e-9));
-        // As a person writes it.
-        wide.map_or(least, |bin| format!("{bin:.6}").parse().unwrap_or(bin))
     }
 
     /// The rate of a group of cells in bins; the last one may be shorter.

@@ -492,6 +492,22 @@ fn the_cells_of_the_gamma_preset_fire_in_the_rhythm_it_names() {
     config.duration = 200.0;
     let experiment = config.init(&f64_place()).unwrap();
     let outcome = experiment.run(|_, _| ControlFlow::Continue(())).unwrap();
+    #[cfg(feature = "plot")]
+    {
+        // The figure shows the rhythm of 23 ms, in bins that are well below it, or as they are asked for.
+        let mut config = config.clone();
+        assert!(format!("{:?}", outcome.figure(&config, "")).contains("in bins of 2 ms"));
+        config.rate_bin = Some(4.5);
+        assert!(format!("{:?}", outcome.figure(&config, "")).contains("in bins of 4.5 ms"));
+        config.rate_bin = Some(0.0);
+        assert!(
+            config
+                .validate()
+                .unwrap_err()
+                .to_string()
+                .contains("rate_bin")
+        );
+    }
     let group = |name: &str| {
         let mut groups = outcome.groups.iter();
         groups.find(|group| group.name == name).unwrap()

@@ -24,6 +24,15 @@ impl RunConfig {
     }
 }
 
+/// A run that [`TrainConfig::min_steps`] makes longer than [`TrainConfig::epochs`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lengthened {
+    /// `train.epochs` as it was asked for.
+    pub epochs: usize,
+    /// `train.min_steps`, which takes more.
+    pub min_steps: usize,
+}
+
 impl TrainConfig {
     /// Optimiser steps in one epoch of so many samples.
     pub(crate) fn steps_per_epoch(&self, samples: usize) -> usize {
@@ -36,12 +45,13 @@ impl TrainConfig {
         samples.div_ceil(self.batch_size.max(1))
     }
 
-    /// Turns the least number of steps into epochs of so many training samples.
-    pub(crate) fn settle_length(&mut self, samples: usize) {
-        if let Some(steps) = self.min_steps.take() {
-            let least = steps.div_ceil(self.steps_per_epoch(samples).max(1));
-            self.epochs = self.epochs.max(least);
-        }
+    /// Turns the least number of steps into epochs of so many training samples, and says so if that makes them more.
+    pub(crate) fn settle_length(&mut self, samples: usize) -> Option<Lengthened> {
+        let min_steps = self.min_steps.take()?;
+        let least = min_steps.div_ceil(self.steps_per_epoch(samples).max(1));
+        let epochs = self.epochs;
+        self.epochs = epochs.max(least);
+        (least > epochs).then_some(Lengthened { epochs, min_steps })
     }
 }
 
@@ -57,8 +67,10 @@ mod tests {
                 min_steps,
                 ..Default::default()
             };
-            train.settle_length(samples);
+            let lengthened = train.settle_length(samples);
             assert_eq!(train.min_steps, None);
+            assert_eq!(lengthened.is_some(), train.epochs > 10);
+            assert!(lengthened.is_none_or(|l| (l.epochs, Some(l.min_steps)) == (10, min_steps)));
             train.epochs
         };
         assert_eq!(epochs(1000, 1, None), 10);

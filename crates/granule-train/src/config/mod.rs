@@ -24,6 +24,7 @@ use granule_models::ModelConfig;
 use granule_models::folder::CONFIG_FILE;
 use serde::{Deserialize, Serialize};
 
+pub use length::Lengthened;
 pub use optimizer::{AdamConfig, AdamWConfig, OptimizerConfig, RmsPropConfig, SgdConfig};
 pub use schedule::{
     ConstantConfig, CosineConfig, OneCycleConfig, PlateauConfig, ScheduleConfig, StepConfig,

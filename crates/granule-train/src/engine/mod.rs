@@ -25,7 +25,7 @@ use granule_models::folder::MODEL_FILE;
 use granule_models::{Network, Provenance};
 
 use crate::checkpoint::Store;
-use crate::config::RunConfig;
+use crate::config::{Lengthened, RunConfig};
 use crate::engine::finish::{earlier_outcome, finished_config, restore_model, tell};
 use crate::engine::problem::Problem;
 use crate::engine::session::{End, Session, network};
@@ -203,7 +203,7 @@ fn begin(
         // Wrong weights are refused before there is a folder.
         problem.source.class_weights(&config.train)?;
         let network = network(config, &problem, &device)?;
-        let mut resolved = resolved(config, &problem, &device)?;
+        let (mut resolved, lengthened) = resolved(config, &problem, &device)?;
         if let (Some(from), Some(start)) = (&mut resolved.start, &start) {
             from.weights = absolute(&start.file)?;
         }
@@ -218,6 +218,7 @@ fn begin(
         let mut session = Session::new(
             &config, &problem, &device, &lock, network, recorder, observer, stop,
         )?;
+        session.lengthened = lengthened;
         if let Some(begun) = begun {
             session.begin_from(begun);
         }
@@ -313,7 +314,7 @@ fn go_on(
         let changed = match *config == own {
             true => None,
             false => {
-                let config = resolved(config, &problem, &device)?;
+                let (config, _) = resolved(config, &problem, &device)?;
                 write_atomic(&path, text(&config)?.as_bytes())
                     .map_err(|error| TrainError::from(error).on_the_way(run_dir))?;
                 Some(config)
@@ -450,17 +451,17 @@ fn tell_data(problem: &Problem<'_>, observer: &mut dyn Observer) {
 }
 
 /// The configuration that repeats the run from any working directory: the device, loss and length that were chosen,
-/// absolute paths.
+/// absolute paths. And why the length is another than was asked for, if it is.
 fn resolved(
     config: &RunConfig,
     problem: &Problem<'_>,
     device: &OpenDevice,
-) -> Result<RunConfig, TrainError> {
+) -> Result<(RunConfig, Option<Lengthened>), TrainError> {
     use granule_data::DatasetSpec::{Arrays, Folder, Idx};
 
     let mut config = config.clone();
     config.device = device.spec().clone();
-    config.train.settle_length(problem.source.len(Part::Train));
+    let lengthened = config.train.settle_length(problem.source.len(Part::Train));
     config.train.loss = problem.loss();
     if let Some(dir) = &mut config.data.data_dir {
         *dir = absolute(dir)?;
@@ -481,7 +482,7 @@ fn resolved(
         }
         _ => {}
     }
-    Ok(config)
+    Ok((config, lengthened))
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, TrainError> {

@@ -8,7 +8,7 @@ use super::problem::Problem;
 use super::session::network;
 use super::start::Start;
 use super::{on, open, tell_data};
-use crate::{Observer, RunConfig, TrainError};
+use crate::{Lengthened, Observer, RunConfig, TrainError};
 
 /// A run that has not begun: the model on its data.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,6 +23,8 @@ pub struct Plan {
     pub parameters: usize,
     /// Epochs, of a length that goes by the data as well.
     pub epochs: usize,
+    /// Why they are more than `train.epochs`, if they are.
+    pub lengthened: Option<Lengthened>,
     /// Optimiser steps of an epoch.
     pub steps_per_epoch: usize,
 }
@@ -57,13 +59,14 @@ pub fn plan(config: &RunConfig, observer: &mut dyn Observer) -> Result<Plan, Tra
         }
         let samples = problem.source.len(Part::Train);
         let mut train = config.train.clone();
-        train.settle_length(samples);
+        let lengthened = train.settle_length(samples);
         Ok(Plan {
             input: problem.input.shape,
             outputs: problem.task.outputs(),
             layers: layers(&network, &problem.input.shape)?,
             parameters: network.parameter_count(),
             epochs: train.epochs,
+            lengthened,
             steps_per_epoch: train.steps_per_epoch(samples),
         })
     })

@@ -11,7 +11,7 @@ use granule_models::state::{load_state_dict, state_dict};
 use granule_models::{Model as _, ModelFile, Network, StateDict};
 
 use crate::checkpoint::{Best, Checkpoint, Progress, Snapshot, Store};
-use crate::config::{Keep, Monitor, RunConfig, ScheduleConfig};
+use crate::config::{Keep, Lengthened, Monitor, RunConfig, ScheduleConfig};
 use crate::engine::problem::Problem;
 use crate::engine::source::Supply;
 use crate::engine::step::{Gathered, Waiting};
@@ -61,6 +61,8 @@ pub(crate) struct Session<'a> {
     /// Seconds inside forward, backward and update.
     pub(super) step_seconds: f64,
     pub(super) clock: Clock,
+    /// Why it is longer than was asked for.
+    pub(super) lengthened: Option<Lengthened>,
     /// Whether it was said that the loss grows.
     warned_of_growth: bool,
 }
@@ -149,6 +151,7 @@ impl<'a> Session<'a> {
             gathered: Gathered::default(),
             step_seconds: 0.0,
             warned_of_growth: false,
+            lengthened: None,
             config,
             problem,
             device,
@@ -226,6 +229,7 @@ impl<'a> Session<'a> {
             parameters: self.parameters,
             steps_per_epoch: self.steps_per_epoch,
             total_steps: self.total_steps(),
+            lengthened: self.lengthened,
             done_steps: self.progress.global_step,
             resumed_from,
             parent: self.progress.before.parent.as_deref(),

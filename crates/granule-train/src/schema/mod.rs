@@ -24,7 +24,7 @@ use serde_json::Value;
 
 pub use key::Key;
 pub use node::{Node, Tagged};
-pub use text::{Comments, documented};
+pub use text::{Comments, documented, documented_with};
 
 use crate::RunConfig;
 

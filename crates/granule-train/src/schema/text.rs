@@ -21,10 +21,23 @@ const MANY: usize = 6;
 /// Writes the values of a configuration, which reads back to the same, and as comments the keys that are unset but for
 /// those at the paths in `hidden`.
 pub fn documented(node: &Node<'_>, values: &Table, comments: Comments, hidden: &[&str]) -> String {
+    documented_with(node, values, comments, hidden, &[])
+}
+
+/// As [`documented`], with comments in place of values that hold only as long as a file does not name them: of each its path
+/// and when it holds.
+pub fn documented_with(
+    node: &Node<'_>,
+    values: &Table,
+    comments: Comments,
+    hidden: &[&str],
+    open: &[(&str, &str)],
+) -> String {
     let mut writer = Writer {
         out: String::new(),
         comments,
         hidden,
+        open,
     };
     writer.table(&[], "", node, values, "");
     writer.out
@@ -34,6 +47,7 @@ struct Writer<'a> {
     out: String,
     comments: Comments,
     hidden: &'a [&'a str],
+    open: &'a [(&'a str, &'a str)],
 }
 
 /// A key of a table with its schema and value, where it has them.
@@ -120,12 +134,20 @@ impl Writer<'_> {
             return;
         }
         let name = bare(name);
+        let open = self.open.iter().find(|(path, _)| *path == full);
         match (node, self.comments, value) {
             (Some(node), Comments::All, value) => {
-                let unset = if value.is_none() { ", unset" } else { "" };
-                let help = format!("{} ({}{unset})", node.summary(), node.describe());
+                let state = match (value, open) {
+                    (None, _) => ", unset".to_owned(),
+                    (Some(_), Some((_, when))) => format!(", {when}"),
+                    (Some(_), None) => String::new(),
+                };
+                let help = format!("{} ({}{state})", node.summary(), node.describe());
                 self.help(prefix, help.trim_start());
                 match value {
+                    Some(value) if open.is_some() => {
+                        self.line(prefix, &format!("# {name} = {value}"));
+                    }
                     Some(value) => self.line(prefix, &format!("{name} = {value}")),
                     None => self.line(prefix, &format!("# {name} = {}", placeholder(node))),
                 }
