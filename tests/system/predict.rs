@@ -362,3 +362,42 @@ fn transparent_pixels_are_told_of_and_their_background_can_be_chosen() {
     let wrong = ["predict", run_dir, "drawn.png", "--background", "no"];
     assert!(refused(dir.path(), &wrong, 2).contains("#rrggbb"));
 }
+
+/// Amounts of vectors: named where they lie, taken as they are said, answered from the kind of file they were learnt from.
+#[test]
+fn arrays_are_learnt_and_answered_from_archives() {
+    use granule::data::arrays::{NpzArray, write_npz};
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    std::fs::create_dir(at.join("sub")).unwrap();
+    let x: Vec<f64> = (0..120).map(|i| f64::from(i * 37 % 101)).collect();
+    let y: Vec<f64> = x.chunks(3).map(|row| row[0] + row[1]).collect();
+    let write = |name: &str, arrays: &[NpzArray]| {
+        let mut bytes = Vec::new();
+        write_npz(&mut bytes, arrays).unwrap();
+        std::fs::write(at.join(name), bytes).unwrap();
+    };
+    let inputs = || NpzArray::new("x", vec![40, 3], x.clone());
+    write("sub/set.npz", &[inputs(), NpzArray::new("y", vec![40], y)]);
+    write("new.npz", &[inputs()]);
+    let text = "[data]\ndataset = 'arrays:set.npz'\ntargets = 'values'\n[model]\nkind = 'mlp'\n[train]\nepochs = 2\n";
+    std::fs::write(at.join("sub/my.toml"), text).unwrap();
+    let train = "train sub/my.toml --device flex --run-dir run";
+    let trained = fine(at, &train.split(' ').collect::<Vec<_>>());
+    assert!(
+        trained.stdout.contains("granule predict run NEW.npz"),
+        "{}",
+        trained.stdout
+    );
+    let answers = fine(at, &["predict", "run", "new.npz", "--json"]).json();
+    assert_eq!(answers.len(), 40);
+    let text = refused(at, &["train", "--set", "data.dataset=arrays:set.npz"], 1);
+    assert!(text.contains("set.npz"), "{text}");
+    std::fs::write(
+        at.join("sub/bad.toml"),
+        "[data]\ndataset = 'arrays:set2.npz'\n",
+    )
+    .unwrap();
+    let text = refused(at, &["train", "sub/bad.toml"], 1);
+    assert!(text.contains("sub/set2.npz"), "{text}");
+}

@@ -336,7 +336,7 @@ pub struct Predict {
     pub model: PathBuf,
 
     /// Images (PNG, JPEG, WebP, BMP, GIF), folders of them, patterns such as 'scans/*.png', - for an image on
-    /// standard input; or .npy arrays of one item or a batch of items
+    /// standard input; or arrays, .npy or .npz, of one item or a batch of items
     #[arg(value_name = "IMAGE|FOLDER|ARRAY|-", required = true, value_parser = path())]
     pub inputs: Vec<PathBuf>,
 

@@ -29,6 +29,10 @@ pub fn explain(error: &clap::Error, args: &[OsString]) -> Option<Usage> {
         _ => return None,
     };
     let name = flag.strip_prefix("--")?.split('=').next()?;
+    let value = value(flag, name, &words);
+    if let Some((_, meant, why)) = elsewhere(&words, name, value) {
+        return Some(Usage::new(format!("there is no flag `--{name}`: {why}")).hint(meant));
+    }
     let all = schema.keys();
     let named = |key: &&Key<'_>| keys::rank(key, name).is_some_and(|rank| rank <= keys::Rank::Name);
     let is_value = |key: &&Key<'_>| key.path == name || !key.path.starts_with(&format!("{name}."));
@@ -46,7 +50,6 @@ pub fn explain(error: &clap::Error, args: &[OsString]) -> Option<Usage> {
         None => (keys::nearest(name, all.iter())?, &[][..]),
     };
     let exact = !found.is_empty();
-    let value = value(flag, name, &words);
     let value = value.map_or_else(|| "VALUE".to_owned(), str::to_owned);
     let meant = format!("--set {}={value}", first.path);
     let usage = Usage::new(match exact {
@@ -64,6 +67,140 @@ pub fn explain(error: &clap::Error, args: &[OsString]) -> Option<Usage> {
         [] => more,
         others => format!("{more}; of the same name: {}", others.join(", ")),
     }))
+}
+
+/// Flags of other programs: the command, their names, what to write here, and why.
+type Elsewhere = (&'static [&'static str], &'static str, &'static str);
+
+const OF_TRAINING: &[Elsewhere] = &[
+    (
+        &[
+            "output",
+            "output-dir",
+            "out",
+            "out-dir",
+            "save",
+            "save-dir",
+            "log-dir",
+            "name",
+            "project",
+        ],
+        "`--run-dir DIR`; without it a new folder below runs/",
+        "a run is one folder",
+    ),
+    (
+        &[
+            "augment",
+            "augmentation",
+            "augmentations",
+            "aug",
+            "transforms",
+            "data-augmentation",
+        ],
+        "`--set data.augmentation.horizontal_flip=true` and the like; `granule config data.augmentation` lists them",
+        "images are distorted by keys of their own",
+    ),
+    (
+        &[
+            "img-size",
+            "image-size",
+            "imgsz",
+            "input-size",
+            "width",
+            "height",
+            "size",
+            "resize",
+        ],
+        "`--set data.size=64` or `--set data.size=[48,64]`; data.resize says how: stretch, crop or pad",
+        "the size of images in folders is a key",
+    ),
+    (
+        &[
+            "data",
+            "data-path",
+            "data-root",
+            "dataset-dir",
+            "train-dir",
+            "train-data",
+            "input",
+            "images",
+        ],
+        "`--dataset folder:DIR` for images, `--dataset arrays:FILE.npz` for arrays",
+        "the data are named with their form",
+    ),
+    (
+        &["learning-rate"],
+        "`--lr`",
+        "the learning rate has a short name",
+    ),
+    (
+        &["bs", "batch"],
+        "`--batch-size N`",
+        "the samples of a batch have another name",
+    ),
+    (
+        &["model", "arch", "network"],
+        "`granule train lenet` and the like",
+        "the model is a word without a flag",
+    ),
+    (
+        &["weights", "pretrained", "checkpoint", "init-from"],
+        "`--from FILE` begins with the weights of a model file, a run or a checkpoint; `--resume RUN` goes on with a run",
+        "where weights come from has another name",
+    ),
+    (
+        &["gpu", "cuda", "cpu", "no-cuda"],
+        "`--device gpu`, `--device cpu`; `granule devices` lists them",
+        "the device is named",
+    ),
+    (
+        &["val-split", "validation-split", "val", "val-fraction"],
+        "`--validation 0.1`",
+        "the part that is held out has another name",
+    ),
+    (
+        &["config", "cfg"],
+        "`granule train FILE.toml`",
+        "a configuration is a word without a flag",
+    ),
+];
+
+const OF_SIMULATIONS: &[Elsewhere] = &[
+    (
+        &["output", "output-file", "save"],
+        "`--out FILE.npz` for numbers, `--plot FILE.svg` for a picture",
+        "what is kept has other names",
+    ),
+    (
+        &["figure-file", "png", "svg", "fig"],
+        "`--plot FILE.svg` or `.png`",
+        "a picture has another name",
+    ),
+    (
+        &["time", "tstop", "t-stop", "length", "steps"],
+        "`--duration MS`",
+        "the time of a run has another name",
+    ),
+    (
+        &["config", "cfg"],
+        "`granule simulate FILE.toml`",
+        "a configuration is a word without a flag",
+    ),
+];
+
+/// What is called otherwise here. `--resize crop` is a key; `--resize 32` means another.
+fn elsewhere(words: &[&str], name: &str, value: Option<&str>) -> Option<Elsewhere> {
+    let table = match *words.first()? {
+        "train" => OF_TRAINING,
+        "simulate" => OF_SIMULATIONS,
+        _ => return None,
+    };
+    let is_number = |text: &str| text.starts_with(|c: char| c.is_ascii_digit() || c == '[');
+    let plain = name.to_lowercase().replace('_', "-");
+    let found = table
+        .iter()
+        .find(|(names, ..)| names.contains(&plain.as_str()))?;
+    (plain != "resize" || value.is_some_and(is_number)).then_some(*found)
 }
 
 /// The value that was written with a flag, after it or behind `=`.
@@ -88,7 +225,7 @@ mod tests {
         let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
         let all = [OsString::from("granule")].into_iter().chain(words.clone());
         let usage = explain(&Cli::try_parse_from(all).unwrap_err(), &words)?;
-        Some(usage.to_string())
+        Some(format!("{usage} {}", usage.hint_text().unwrap_or_default()))
     }
 
     #[test]
@@ -127,6 +264,15 @@ mod tests {
                 "--set unit.current=9",
             ),
             ("simulate lif --rtol", "--set rtol=VALUE"),
+            ("train --resize=crop", "--set data.resize=crop"),
+            ("train --resize 32", "--set data.size="),
+            ("train --resize [32,48]", "--set data.size="),
+            ("train --image-size 32", "--set data.size="),
+            ("train --augment", "data.augmentation"),
+            ("train --output here", "--run-dir"),
+            ("train --bs 3", "--batch-size"),
+            ("train --learning_rate 3", "--lr"),
+            ("simulate lif --output x.npz", "--out"),
         ] {
             let text = explained(line).unwrap_or_else(|| panic!("{line}"));
             assert!(text.contains(meant), "{line}: {text}");

@@ -47,7 +47,8 @@ Configuration:
   A TOML file, then the flags, then --set decide, the later one wins. What none of them names
   keeps its default. Naming another model, optimiser or schedule resets that table to the
   defaults of its kind. VALUE of --set is TOML; a bare word is a string; an empty VALUE takes
-  the default back. `granule config MODEL` prints every key with its default, range and help;
+  the default back. A relative path in the file is one from its folder, on the command line one
+  from where you are. `granule config MODEL` prints every key with its default, range and help;
   RUN/config.toml has the whole configuration of a run.
 ";
 
@@ -140,13 +141,16 @@ Examples:
       all images of a folder and of those in it
   curl -s https://example.org/digit.png | granule predict runs/RUN -
   granule predict runs/RUN batch.npy --json
+  granule predict runs/RUN new.npz --csv
 
 Images are read as in training: turned upright, transparent pixels laid over the same background,
 converted to grey or RGB. They must have the size of the model's input, or be scaled with --resize,
 unless training scaled them. An input that cannot be used is reported, the others are answered, and
-the exit code is 1. A .npy array holds one item or a batch of items: for image models
-[height, width] (grey) or [channels, height, width], u8 pixels from 0 to 255 or f32 intensities
-from 0 to 1; for feature models [features]. Probabilities are fractions in --json.";
+the exit code is 1. An array holds one item or a batch of items: for image models [height, width]
+(grey), [channels, height, width] or [height, width, channels], integers from 0 to 255 or floats
+from 0 to 1 unless training or --range had others; for feature models [features]; of any number
+type. Of a .npz it is x, x_test, images, features, X or data, the first that is there, or the only
+one. Probabilities are fractions in --json.";
 
 pub const REPORT: &str = "\
 Examples:

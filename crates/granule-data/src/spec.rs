@@ -1,7 +1,8 @@
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use granule_io::path::expand;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::DataError;
@@ -64,6 +65,49 @@ impl DatasetSpec {
     ];
 }
 
+impl DatasetSpec {
+    /// The same set with relative paths as those from a folder.
+    pub fn from_folder(self, folder: &Path) -> Self {
+        let there = |path: PathBuf| folder.join(expand(&path));
+        match self {
+            Self::Folder(dir) => Self::Folder(there(dir)),
+            Self::Idx(path) => Self::Idx(there(path)),
+            Self::Arrays { x, y } => Self::Arrays {
+                x: there(x),
+                y: y.map(there),
+            },
+            other => other,
+        }
+    }
+}
+
+/// How a folder or file that is there would be named.
+fn form_of(text: &str) -> Option<String> {
+    let path = expand(Path::new(text));
+    if path.is_dir() {
+        let is_idx =
+            |entry: std::fs::DirEntry| entry.file_name().to_string_lossy().contains("-idx");
+        let mut entries = std::fs::read_dir(&path).ok()?.filter_map(Result::ok);
+        return Some(match entries.any(is_idx) {
+            true => format!("did you mean idx:{text}?"),
+            false => format!("did you mean folder:{text}?"),
+        });
+    }
+    let ends = |end: &str| text.to_lowercase().ends_with(end);
+    match path.is_file() {
+        _ if ends(".npz") => Some(format!("did you mean arrays:{text}?")),
+        _ if text.contains(',') && ends(".npy") => Some(format!("did you mean arrays:{text}?")),
+        true if ends(".npy") => Some(format!("did you mean arrays:{text},Y.npy?")),
+        true => Some(format!(
+            "{text} is a file of another kind; arrays are read from .npz and .npy files, as numpy.savez writes them"
+        )),
+        false if text.contains(std::path::MAIN_SEPARATOR) => {
+            Some("there is no such folder or file".to_owned())
+        }
+        false => None,
+    }
+}
+
 /// The name that `text` most likely meant.
 fn nearest(text: &str) -> Option<&'static str> {
     let text = text.trim().to_lowercase().replace('_', "-");
@@ -118,7 +162,8 @@ impl FromStr for DatasetSpec {
             "cifar-10" | "cifar10" => Self::Cifar10,
             "cifar-100" | "cifar100" => Self::Cifar100,
             _ => {
-                let meant = nearest(text).map(|name| format!("did you mean {name}? "));
+                let near = || nearest(text).map(|name| format!("did you mean {name}?"));
+                let meant = form_of(text).or_else(near).map(|meant| format!("{meant} "));
                 return Err(invalid(format!(
                     "{}known are {}, folder:DIR, idx:DIR, arrays:FILE.npz and arrays:X.npy,Y.npy",
                     meant.unwrap_or_default(),
@@ -210,6 +255,41 @@ mod tests {
         }
         let message = "imagenet".parse::<DatasetSpec>().unwrap_err().to_string();
         assert!(!message.contains("did you mean"), "{message}");
+    }
+
+    #[test]
+    fn a_folder_or_file_without_its_form_is_recognised() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| format!("{}/{name}", dir.path().display());
+        for name in [
+            "images/cat/a.png",
+            "idx/train-images-idx3-ubyte",
+            "a.npz",
+            "x.npy",
+            "t.csv",
+        ] {
+            std::fs::create_dir_all(Path::new(&at(name)).parent().unwrap()).unwrap();
+            std::fs::write(at(name), "").unwrap();
+        }
+        let both = format!("{},{}", at("x.npy"), at("y.npy"));
+        for (text, meant) in [
+            (
+                at("images"),
+                format!("did you mean folder:{}?", at("images")),
+            ),
+            (at("idx"), format!("did you mean idx:{}?", at("idx"))),
+            (at("a.npz"), format!("did you mean arrays:{}?", at("a.npz"))),
+            (
+                at("x.npy"),
+                format!("did you mean arrays:{},Y.npy?", at("x.npy")),
+            ),
+            (both.clone(), format!("did you mean arrays:{both}?")),
+            (at("t.csv"), "numpy.savez".to_owned()),
+            (at("nowhere"), "no such folder".to_owned()),
+        ] {
+            let message = text.parse::<DatasetSpec>().unwrap_err().to_string();
+            assert!(message.contains(&meant), "{message}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use granule::data::DatasetSpec;
 use granule::models::ModelError;
 use granule::train::{
     ConfigError, Evaluation, Keep, Outcome, Plan, RunConfig, Scores, StartConfig, TrainError, plan,
@@ -78,7 +79,7 @@ pub fn run(args: &args::Train) -> anyhow::Result<ExitCode> {
     if outcome.interrupted {
         return Ok(interrupted(&outcome));
     }
-    finish(&outcome, args.json)?;
+    finish(&config, &outcome, args.json)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -185,7 +186,16 @@ fn show_plan(config: &RunConfig, plan: &Plan, json: bool) -> anyhow::Result<()> 
     )
 }
 
-fn finish(outcome: &Outcome, json: bool) -> anyhow::Result<()> {
+/// A file of the kind that a model of this data set answers.
+fn like(set: &DatasetSpec) -> &'static str {
+    match set {
+        DatasetSpec::Arrays { y: None, .. } => "NEW.npz",
+        DatasetSpec::Arrays { .. } | DatasetSpec::InMemory(_) => "NEW.npy",
+        _ => "IMAGE.png",
+    }
+}
+
+fn finish(config: &RunConfig, outcome: &Outcome, json: bool) -> anyhow::Result<()> {
     if json {
         return result_line(outcome);
     }
@@ -222,7 +232,7 @@ fn finish(outcome: &Outcome, json: bool) -> anyhow::Result<()> {
     let next = match &evaluation.scores {
         Scores::Trials(_) => format!("granule eval {run}"),
         Scores::Recording(_) => format!("granule simulate {run} --plot model.svg"),
-        _ => format!("granule predict {run} IMAGE.png"),
+        _ => format!("granule predict {run} {}", like(&config.data.dataset)),
     };
     fact("next", &paint(Paint::Strong, &next, Stream::Stdout))
 }

@@ -75,7 +75,10 @@ pub fn explain(
             ));
             match (value.as_str(), tag(&schema(), &path)) {
                 (Some(word), Some(tag)) => usage.hint(format!("did you mean `{tag} = {word}`?")),
-                _ => usage,
+                _ => match words(&schema(), &path).as_slice() {
+                    [] => usage,
+                    words => usage.hint(format!("the choices are {}", words.join(", "))),
+                },
             }
         }
         _ => Usage::new(format!("`{path}`: {message}{}", written(&path, layers))),

@@ -3,13 +3,14 @@
 
 use std::path::{Path, PathBuf};
 
+use granule::data::DatasetSpec;
 use granule::data::numbers::{Numbers, read_course, read_numbers};
 use granule::dynamics::experiment::{ReadSamples, Samples};
 use granule::io::budget;
 use granule::io::path::expand;
 use toml::{Table, Value};
 
-use super::layers::{Layer, Origin};
+use super::layers::{Layer, Origin, lookup_mut};
 use crate::failure::Usage;
 
 /// Settings of which a row in a file stays a row.
@@ -31,6 +32,27 @@ pub fn folder(origin: &Origin) -> PathBuf {
         _ => None,
     };
     parent.unwrap_or(Path::new("")).to_path_buf()
+}
+
+/// Keys of a training that name a file or folder; beside them `data.dataset` may.
+const PATHS: [&str; 3] = ["data.recording.file", "data.data_dir", "start.weights"];
+
+/// Takes relative paths in a file for those from its folder.
+pub fn from_folder(layer: &mut Layer) {
+    let folder = folder(&layer.origin);
+    if folder.as_os_str().is_empty() {
+        return;
+    }
+    for path in PATHS {
+        if let Some(Value::String(file)) = lookup_mut(&mut layer.table, path) {
+            *file = folder.join(expand(Path::new(file))).display().to_string();
+        }
+    }
+    if let Some(Value::String(name)) = lookup_mut(&mut layer.table, "data.dataset")
+        && let Ok(set) = name.parse::<DatasetSpec>()
+    {
+        *name = set.from_folder(&folder).to_string();
+    }
 }
 
 /// Puts the numbers of files in the place of the tables that name them, `{ file = …, array = … }`, in the tables of `roots`.
@@ -137,6 +159,24 @@ impl ReadSamples for Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn paths_in_a_file_are_those_from_its_folder() {
+        let mut layer = Layer::new(Origin::File("sub/my.toml".into()));
+        let text = "[data]\ndataset = 'arrays:x.npy,/y.npy'\ndata_dir = '/d'\n[data.recording]\nfile = 'r.npz'\n\
+                    [start]\nweights = '../m.granule'\n";
+        layer.table = text.parse().unwrap();
+        from_folder(&mut layer);
+        let expected = "[data]\ndataset = 'arrays:sub/x.npy,/y.npy'\ndata_dir = '/d'\n\
+                        [data.recording]\nfile = 'sub/r.npz'\n[start]\nweights = 'sub/../m.granule'\n";
+        assert_eq!(layer.table, expected.parse::<Table>().unwrap());
+        for origin in [Origin::File("my.toml".into()), Origin::Flags, Origin::Set] {
+            let mut layer = Layer::new(origin);
+            layer.table = text.parse().unwrap();
+            from_folder(&mut layer);
+            assert_eq!(layer.table, text.parse::<Table>().unwrap());
+        }
+    }
 
     #[test]
     fn files_stand_for_their_numbers() {

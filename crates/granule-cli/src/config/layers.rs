@@ -286,6 +286,14 @@ pub fn lookup<'a>(table: &'a Table, path: &str) -> Option<&'a Value> {
     keys.try_fold(first, child)
 }
 
+/// As [`lookup`], of tables alone.
+pub fn lookup_mut<'a>(table: &'a mut Table, path: &str) -> Option<&'a mut Value> {
+    let (tables, key) = path.rsplit_once('.').unwrap_or(("", path));
+    let mut names = tables.split('.').filter(|name| !name.is_empty());
+    let table = names.try_fold(table, |table, name| table.get_mut(name)?.as_table_mut())?;
+    table.get_mut(key)
+}
+
 /// A dotted path with the index of each element for its name, as [`address`] writes them.
 pub fn by_index(table: &Table, path: &str) -> String {
     let keys = path.split(['.', '[', ']']).filter(|key| !key.is_empty());

@@ -267,6 +267,7 @@ fn layers(args: &args::Train) -> anyhow::Result<Vec<Layer>> {
     }
     layers.push(set);
     for layer in &mut layers {
+        files::from_folder(layer);
         files::inline(layer, &OF_RUNS)?;
     }
     Ok(layers)

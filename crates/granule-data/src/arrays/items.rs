@@ -1,13 +1,14 @@
 //! Items of a known shape: the input of a model that is there already.
 
-use std::io::{BufReader, Read};
+use std::fs::File;
+use std::io::BufReader;
 use std::path::Path;
 
 use granule_io::{Intensity, budget};
 
 use super::images::{self, Order};
 use super::npy::Kind;
-use super::{Array, ArrayOptions, Values, elements};
+use super::{Archive, Array, ArrayOptions, Values, elements};
 use crate::{DataError, Shape, reading};
 
 /// Items of one shape, one after the other.
@@ -19,7 +20,11 @@ pub enum Items {
     Values(Vec<f64>),
 }
 
-/// Reads one item of `shape`, or a batch of such items, from an `.npy` file.
+/// The arrays of an archive that are taken for inputs, the first that is there, as training has them and as people name them.
+const INPUTS: [&str; 6] = ["x", "x_test", "images", "features", "X", "data"];
+
+/// Reads one item of `shape`, or a batch of such items, from an `.npy` file, or from an `.npz` archive: its array `x`, else
+/// `x_test`, `images`, `features`, `X` or `data`, else the only one it has.
 ///
 /// An image is `[C, H, W]`, `[H, W, C]` with C of 3, `[H, W]` with C of 1, or flat; stored by columns, as
 /// [`ArrayOptions::transpose`] says, H and W change places. Images of integers are pixels, unless `options` have a range of
@@ -29,8 +34,38 @@ pub enum Items {
 /// A [`DataError`] that names the file and what is wrong with it: type, shape, length, a number that is not finite,
 /// integers that are no pixels.
 pub fn read_items(path: &Path, shape: &Shape, options: &ArrayOptions) -> Result<Items, DataError> {
+    let archive = path
+        .extension()
+        .is_some_and(|extension| extension.eq_ignore_ascii_case("npz"));
+    if archive {
+        let mut archive = Archive::open(path)?;
+        let name = inputs_of(&mut archive, path)?;
+        return archive.read(&name, |array| decode(array, shape, options));
+    }
     let (file, len) = reading::open(path)?;
-    let file = BufReader::new(file);
+    decode(
+        Array::plain(&mut BufReader::new(file), len, path)?,
+        shape,
+        options,
+    )
+}
+
+/// The name of the array of inputs.
+fn inputs_of(archive: &mut Archive<'_, BufReader<File>>, path: &Path) -> Result<String, DataError> {
+    if let Some(name) = INPUTS.into_iter().find(|name| archive.has(name)) {
+        return Ok(name.to_owned());
+    }
+    match archive.names()?.as_slice() {
+        [only] => Ok(only.clone()),
+        _ => Err(DataError::format(
+            path,
+            format!("holds [{}]; call the array of inputs x", archive.listed()),
+        )),
+    }
+}
+
+fn decode(array: Array<'_>, shape: &Shape, options: &ArrayOptions) -> Result<Items, DataError> {
+    let path = array.path.to_path_buf();
     match *shape {
         Shape::Image {
             channels,
@@ -42,39 +77,32 @@ pub fn read_items(path: &Path, shape: &Shape, options: &ArrayOptions) -> Result<
                 height: width,
                 width: height,
             };
-            let mut items =
-                decode(file, len, &stored, options.range, path).map_err(|error| match error {
-                    DataError::ArrayShape {
-                        path,
-                        found,
-                        allowed,
-                    } => DataError::ArrayShape {
-                        path,
-                        found,
-                        allowed: format!(
-                            "{allowed} of what is stored by columns (--transpose=false takes images as they are)"
-                        ),
-                    },
-                    error => error,
-                })?;
+            let mut items = of_shape(array, &stored, options.range).map_err(|error| match error {
+                DataError::ArrayShape {
+                    path,
+                    found,
+                    allowed,
+                } => DataError::ArrayShape {
+                    path,
+                    found,
+                    allowed: format!(
+                        "{allowed} of what is stored by columns (--transpose=false takes images as they are)"
+                    ),
+                },
+                error => error,
+            })?;
             match &mut items {
-                Items::Pixels(pixels) => images::transposed(pixels, width, height, path)?,
-                Items::Values(values) => images::transposed(values, width, height, path)?,
+                Items::Pixels(pixels) => images::transposed(pixels, width, height, &path)?,
+                Items::Values(values) => images::transposed(values, width, height, &path)?,
             }
             Ok(items)
         }
-        _ => decode(file, len, shape, options.range, path),
+        _ => of_shape(array, shape, options.range),
     }
 }
 
-fn decode(
-    mut reader: impl Read,
-    len: u64,
-    shape: &Shape,
-    range: Option<[f64; 2]>,
-    path: &Path,
-) -> Result<Items, DataError> {
-    let array = Array::plain(&mut reader, len, path)?;
+fn of_shape(array: Array<'_>, shape: &Shape, range: Option<[f64; 2]>) -> Result<Items, DataError> {
+    let path = &array.path.to_path_buf();
     let extents = array.extents();
     let order = order_of(&extents, shape)
         .or_else(|| order_of(extents.get(1..)?, shape))
@@ -172,6 +200,7 @@ fn allowed(shape: &Shape) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::arrays::{NpzArray, write_npz};
 
     const GREY: Shape = Shape::Image {
         channels: 1,
@@ -189,13 +218,46 @@ mod tests {
         let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {extents}}}");
         let length = (header.len() as u16).to_le_bytes();
         let bytes = [b"\x93NUMPY\x01\x00", &length[..], header.as_bytes(), data].concat();
-        decode(
-            &bytes[..],
-            bytes.len() as u64,
+        let (mut data, len) = (&bytes[..], bytes.len() as u64);
+        of_shape(
+            Array::plain(&mut data, len, Path::new("x.npy"))?,
             shape,
             None,
-            Path::new("x.npy"),
         )
+    }
+
+    #[test]
+    fn archives_are_read_by_the_name_of_their_inputs() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.npz");
+        let options = ArrayOptions::default();
+        let written = |names: &[&str]| {
+            let each = names.iter().enumerate();
+            let arrays: Vec<NpzArray> = each
+                .map(|(i, name)| NpzArray::new(*name, vec![2, 2], vec![i as f64; 4]))
+                .collect();
+            let mut bytes = Vec::new();
+            write_npz(&mut bytes, &arrays).unwrap();
+            std::fs::write(&path, bytes).unwrap();
+            read_items(&path, &PAIR, &options)
+        };
+        for (names, at) in [
+            (&["y", "x"][..], 1.0),
+            (&["x_train", "x_test"], 1.0),
+            (&["features", "ids"], 0.0),
+            (&["anything"], 0.0),
+        ] {
+            assert_eq!(
+                written(names).unwrap(),
+                Items::Values(vec![at; 4]),
+                "{names:?}"
+            );
+        }
+        let error = written(&["a", "b"]).unwrap_err().to_string();
+        assert!(
+            error.contains("holds [a, b]") && error.contains("inputs x"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -341,29 +341,17 @@ pub fn resizing(input: &InputSpec, flag: Option<Option<Resize>>) -> Option<Resiz
 fn answers(model: &Model, path: &Path, args: &args::Predict) -> anyhow::Result<Vec<Answer>> {
     let input = model.predictor().input();
     let len = input.shape.len();
-    let extension = path
-        .extension()
-        .map(|extension| extension.to_string_lossy().to_lowercase());
-    match extension.as_deref() {
-        Some("npy") => {
-            let options = ArrayOptions {
-                range: input.range,
-                transpose: args.transpose.unwrap_or(input.transpose),
-                targets: None,
-            };
-            let items = arrays::read_items(path, &shape(&input.shape), &options)?;
-            let samples: Vec<_> = match &items {
-                Items::Pixels(pixels) => pixels.chunks(len).map(Sample::Pixels).collect(),
-                Items::Values(values) => values.chunks(len).map(Sample::Doubles).collect(),
-            };
-            in_array(model.answer(&samples, args.top), path)
-        }
-        Some("npz") => bail!(
-            "{} is an archive of arrays; save the one to predict as .npy",
-            path.display()
-        ),
-        _ => bail!("{} is no array", path.display()),
-    }
+    let options = ArrayOptions {
+        range: input.range,
+        transpose: args.transpose.unwrap_or(input.transpose),
+        targets: None,
+    };
+    let items = arrays::read_items(path, &shape(&input.shape), &options)?;
+    let samples: Vec<_> = match &items {
+        Items::Pixels(pixels) => pixels.chunks(len).map(Sample::Pixels).collect(),
+        Items::Values(values) => values.chunks(len).map(Sample::Doubles).collect(),
+    };
+    in_array(model.answer(&samples, args.top), path)
 }
 
 fn shape(input: &InputShape) -> Shape {
