@@ -54,6 +54,8 @@ mod tests {
             (1200, "sample", "1,200 samples"),
             (2, "array", "2 arrays"),
             (3, "batch", "3 batches"),
+            (3, "epoch", "3 epochs"),
+            (2, "branch", "2 branches"),
         ] {
             assert_eq!(counted(n, thing), text);
         }
