@@ -23,7 +23,8 @@ pub fn counted(n: usize, thing: &str) -> String {
 
 /// The word for several of what `thing` is one of.
 pub fn several(thing: &str) -> String {
-    let hisses = ["s", "x", "ch", "sh"]
+    // Not as in `epoch`.
+    let hisses = ["s", "x", "sh", "tch", "nch"]
         .iter()
         .any(|end| thing.ends_with(end));
     match thing.strip_suffix('y') {
