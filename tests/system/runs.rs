@@ -232,8 +232,7 @@ fn a_validated_run_says_which_weights_it_keeps() {
     let dir = dir.path();
     let validated = ["--epochs", "2", "--set", "data.validation=0.2", "--run-dir"];
     let run = train(dir, &[&validated[..], &["best"]].concat());
-    let said = "the weights of the epoch with the highest validation accuracy will be saved \
-                (train.keep = \"best-score\")";
+    let said = "keep the weights of the epoch with the highest validation accuracy (train.keep = \"best-score\")";
     assert!(run.stderr.contains(said), "{}", run.stderr);
     let said = "the epoch with the highest validation accuracy";
     assert!(run.stdout.contains(said), "{}", run.stdout);

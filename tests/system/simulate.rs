@@ -742,3 +742,25 @@ fn without_json_a_person_reads_the_result() {
         assert!(text.contains(part), "{part}: {text}");
     }
 }
+
+/// The name of a cell or system that no preset is called after.
+#[test]
+fn a_model_without_a_preset_says_how_it_is_run() {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, way) in [
+        ("qif", "granule simulate lif --set unit.model=qif"),
+        (
+            "stuart-landau",
+            "granule simulate jansen-rit --set system.kind=stuart-landau",
+        ),
+    ] {
+        let text = refused(dir.path(), &["simulate", name], 2);
+        assert!(text.contains(way), "{text}");
+        let words: Vec<&str> = way
+            .split(' ')
+            .skip(1)
+            .chain(["--duration", "20", "-q"])
+            .collect();
+        fine(dir.path(), &words);
+    }
+}

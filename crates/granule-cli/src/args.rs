@@ -207,7 +207,7 @@ pub struct Train {
     pub seed: Option<u64>,
 
     /// Train N times, with the seed and the N − 1 after it; a table with mean and spread at the end.
-    /// The run folders are RUN-DIR/seed-1, …
+    /// Each has a run folder of its own: DIR/seed-1, … with --run-dir DIR, else as a single run has
     #[arg(long, value_name = "N", help_heading = "Training", allow_negative_numbers = true, value_parser = positive)]
     pub seeds: Option<usize>,
 

@@ -8,7 +8,6 @@ mod failure;
 mod flags;
 mod help;
 mod interrupt;
-mod names;
 mod output;
 mod progress;
 mod verbose;

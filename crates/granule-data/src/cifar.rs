@@ -1,6 +1,7 @@
 //! The binary version of CIFAR-10 and CIFAR-100: records of label bytes and 3×32×32 pixels, in a tar.gz archive or
 //! unpacked.
 
+use granule_io::words::counted;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -86,9 +87,9 @@ pub(crate) fn load(
         Some((_, names)) if names.len() == layout.classes => names,
         Some((path, names)) => {
             warnings.push(format!(
-                "{}: names {} classes instead of {}; the published names are used",
+                "{}: names {} instead of {}; the published names are used",
                 path.display(),
-                names.len(),
+                counted(names.len(), "class"),
                 layout.classes
             ));
             classes

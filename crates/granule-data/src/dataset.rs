@@ -1,3 +1,4 @@
+use granule_io::words::counted;
 use serde::{Deserialize, Serialize};
 
 use crate::text::printable;
@@ -317,7 +318,7 @@ impl Dataset {
             0 => return None,
             1 => (format!("the class {shown} has"), "it", String::new()),
             n => (
-                format!("{n} classes have"),
+                format!("{} have", counted(n, "class")),
                 "them",
                 format!(": {shown}{more}"),
             ),
@@ -336,9 +337,9 @@ impl Dataset {
         if self.train.shape() != self.test.shape() {
             return Err(DataError::invalid(
                 "test",
-                format!("{:?}", self.test.shape()),
+                self.test.shape(),
                 format!(
-                    "samples of the shape of the training part, {:?}",
+                    "samples of the shape of the training part, {}",
                     self.train.shape()
                 ),
             ));

@@ -3,6 +3,7 @@
 //! A table in `.csv` has a row for each line, separated by commas, and may begin with the names of its columns; lines that
 //! begin with `#` are left out.
 
+use granule_io::words::counted;
 use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, Read};
@@ -294,8 +295,10 @@ impl Table {
                 len,
             } => {
                 let line = pos.map_or(0, |pos| pos.line());
-                let reason =
-                    format!("line {line} has {len} columns, the lines before it {expected_len}");
+                let reason = format!(
+                    "line {line} has {}, the lines before it {expected_len}",
+                    counted(len as usize, "column")
+                );
                 DataError::format(path, reason)
             }
             csv::ErrorKind::Utf8 { .. } => DataError::format(path, "it is not a text in UTF-8"),

@@ -124,7 +124,7 @@ impl Tile {
         else {
             return Err(DataError::invalid(
                 "preview",
-                format!("{shape:?}"),
+                shape,
                 "only grey and RGB images can be drawn",
             ));
         };

@@ -3,6 +3,7 @@
 //! An `.npz` archive with the array `time`, `[samples]` in ms at equal distances, and one array for each quantity:
 //! `[samples]`, `[samples, columns]` or `[trials, samples, columns]`. It is what `granule simulate --out` writes.
 
+use granule_io::words::counted;
 use std::path::{Path, PathBuf};
 
 use crate::arrays::{Floats, read_npz};
@@ -72,7 +73,10 @@ impl Recording {
             let (own, columns) = extents(path, name, &array, samples)?;
             if *trials.get_or_insert(own) != own {
                 let others = trials.unwrap_or(own);
-                let reason = format!("{name} has {own} trials, the arrays before it {others}");
+                let reason = format!(
+                    "{name} has {}, the arrays before it {others}",
+                    counted(own, "trial")
+                );
                 return Err(DataError::format(path, reason));
             }
             quantities.push(Quantity {
@@ -118,8 +122,8 @@ fn interval(path: &Path, time: &[f64]) -> Result<f64, DataError> {
     let bad = |reason: String| Err(DataError::format(path, format!("{TIME} {reason}")));
     let [first, .., last] = *time else {
         return bad(format!(
-            "has {} instants; at least 2 are needed",
-            time.len()
+            "has {}; at least 2 are needed",
+            counted(time.len(), "instant")
         ));
     };
     let falls = |(_, pair): &(usize, &[f64])| matches!(pair, [a, b] if b <= a);

@@ -1,3 +1,4 @@
+use granule_io::words::counted;
 use std::borrow::Cow;
 
 use granule_io::budget;
@@ -26,6 +27,24 @@ pub enum Shape {
         /// Number of features.
         len: usize,
     },
+}
+
+impl std::fmt::Display for Shape {
+    /// `28×28 grey pixels`, `32×32 RGB pixels`, `7 features`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match *self {
+            Self::Image {
+                channels,
+                height,
+                width,
+            } => match channels {
+                1 => write!(f, "{width}×{height} grey pixels"),
+                3 => write!(f, "{width}×{height} RGB pixels"),
+                _ => write!(f, "{width}×{height} pixels and {channels} channels"),
+            },
+            Self::Vector { len } => f.write_str(&counted(len, "feature")),
+        }
+    }
 }
 
 impl Shape {
@@ -114,7 +133,7 @@ impl Split {
         if shape.is_empty() {
             return Err(DataError::invalid(
                 "shape",
-                format!("{shape:?}"),
+                shape,
                 "every extent is at least 1",
             ));
         }
@@ -131,7 +150,7 @@ impl Split {
             _ => {
                 return Err(DataError::invalid(
                     "features",
-                    format!("{shape:?}"),
+                    shape,
                     "images are bytes or intensities, and vectors are floats",
                 ));
             }

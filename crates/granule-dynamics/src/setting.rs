@@ -1,6 +1,7 @@
 //! Settings of a configuration that become parameters: what they may be, and what training may do to them.
 
 use granule_io::budget;
+use granule_io::words::counted;
 
 use crate::simulate::Number;
 use crate::{Bounds, DynamicsError, Parameter, Place, Values};
@@ -174,7 +175,7 @@ impl<'a> Setting<'a> {
     pub fn check(&self, section: &str, (count, thing): (usize, &str)) -> Result<(), DynamicsError> {
         let found = self.values.len();
         if ![1, count].contains(&found) {
-            let found = format!("[{found} values]");
+            let found = format!("[{}]", counted(found, "value"));
             let allowed = format!("one value, or {count}: one for each {thing}");
             return Err(DynamicsError::config(self.field(section), found, allowed));
         }

@@ -121,8 +121,8 @@ impl CheckpointFile {
                 supported: Self::FORMAT,
             });
         }
-        let document: Document<'static> =
-            serde_json::from_str(needed(MODEL)?).map_err(ModelError::format)?;
+        let document = serde_json::from_str(needed(MODEL)?).map_err(ModelError::format)?;
+        let document = Document::of(document)?;
         let (mut model, mut optimizer) = (StateDict::default(), StateDict::default());
         for (name, view) in tensors {
             if view.dtype() != Dtype::F32 {

@@ -264,6 +264,11 @@ impl ModelConfig {
             .collect()
     }
 
+    /// Whether there is a model of this name.
+    pub(crate) fn is_known(name: &str) -> bool {
+        Entry::find(name).is_some()
+    }
+
     /// The model of this name with its default settings.
     ///
     /// # Errors

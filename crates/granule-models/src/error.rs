@@ -136,7 +136,7 @@ pub enum ModelError {
         source: std::io::Error,
     },
     /// The sample has the wrong number of values.
-    #[error("the model takes {expected}, but {found} values were given")]
+    #[error("the model takes {expected}, but {} given", were(*found))]
     InputLength {
         /// What the model takes, in words.
         expected: String,
@@ -292,4 +292,10 @@ impl std::fmt::Display for Asked<'_> {
             None => f.write_str("not asked for"),
         }
     }
+}
+
+/// `1 value was`, `3 values were`.
+fn were(values: usize) -> String {
+    let verb = if values == 1 { "was" } else { "were" };
+    format!("{} {verb}", granule_io::words::counted(values, "value"))
 }

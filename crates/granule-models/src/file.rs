@@ -222,6 +222,22 @@ impl Document<'_> {
     }
 }
 
+impl Document<'static> {
+    /// Reads what stands beside the weights; the model must be one that this program knows.
+    pub(crate) fn of(document: serde_json::Value) -> Result<Self, ModelError> {
+        let kind = document
+            .pointer("/model/kind")
+            .and_then(serde_json::Value::as_str);
+        if let Some(kind) = kind.filter(|kind| !ModelConfig::is_known(kind)) {
+            return Err(ModelError::format(format!(
+                "its model is of the kind {kind:?}, which this program does not know; it is read by the program that made \
+                 it, which registers the kind (granule::models::register)"
+            )));
+        }
+        serde_json::from_value(document).map_err(ModelError::format)
+    }
+}
+
 impl ModelFile {
     /// Builds the network with these weights.
     ///
@@ -350,8 +366,7 @@ impl ModelFile {
         if found != expected {
             return Err(ModelError::Checksum { expected, found });
         }
-        let document: Document<'static> =
-            serde_json::from_value(document).map_err(ModelError::format)?;
+        let document = Document::of(document)?;
         let state = tensors
             .into_iter()
             .map(|(name, (shape, bytes))| {

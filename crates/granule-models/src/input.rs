@@ -2,6 +2,7 @@
 
 use granule_io::image::{Background, Resize};
 use granule_io::intensity::check_range;
+use granule_io::words::counted;
 use serde::{Deserialize, Serialize};
 
 use crate::ModelError;
@@ -106,8 +107,15 @@ impl std::fmt::Display for InputShape {
                 height,
                 width,
             } => write!(f, "{channels}×{height}×{width} (channels, height, width)"),
-            Self::Vector { len } => write!(f, "{len} features"),
-            Self::Sequence { steps, channels } => write!(f, "{steps} steps of {channels} values"),
+            Self::Vector { len } => f.write_str(&counted(*len, "feature")),
+            Self::Sequence { steps, channels } => {
+                write!(
+                    f,
+                    "{} of {}",
+                    counted(*steps, "step"),
+                    counted(*channels, "value")
+                )
+            }
         }
     }
 }
@@ -205,8 +213,8 @@ impl InputSpec {
             if len != 0 && len != groups {
                 return Err(ModelError::config(
                     format!("input.{field}"),
-                    format!("{len} values"),
-                    format!("{groups} values for {}, or none", self.shape),
+                    counted(len, "value"),
+                    format!("{} for {}, or none", counted(groups, "value"), self.shape),
                 ));
             }
         }

@@ -2,6 +2,7 @@
 //!
 //! No random state is stored: every draw depends on (seed, epoch, step) alone.
 
+use granule_io::words::counted;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufWriter, Write};
@@ -181,20 +182,26 @@ impl Progress {
         let spans = [self.train_seconds, self.seconds];
         let reason = if self.epoch > epochs || self.step_in_epoch > steps_per_epoch {
             format!(
-                "it is {} epochs and {} steps along, the run has {epochs} epochs of {steps_per_epoch} steps",
-                self.epoch, self.step_in_epoch
+                "it is {} and {} along, the run has {} of {}",
+                counted(self.epoch, "epoch"),
+                counted(self.step_in_epoch, "step"),
+                counted(epochs, "epoch"),
+                counted(steps_per_epoch, "step")
             )
         } else if steps != self.global_step {
             format!(
-                "it counts {} steps, {} epochs and {} steps are {steps}",
-                self.global_step, self.epoch, self.step_in_epoch
+                "it counts {} steps, {} and {} are {steps}",
+                self.global_step,
+                counted(self.epoch, "epoch"),
+                counted(self.step_in_epoch, "step")
             )
         } else if spans.iter().any(|span| !(span.is_finite() && *span >= 0.0)) {
             format!("it took {} seconds", self.seconds)
         } else if let Some(best) = self.best.filter(|best| best.epoch > self.epoch + 1) {
             format!(
-                "its best epoch is {}, it is {} epochs along",
-                best.epoch, self.epoch
+                "its best epoch is {}, it is {} along",
+                best.epoch,
+                counted(self.epoch, "epoch")
             )
         } else {
             return Ok(());

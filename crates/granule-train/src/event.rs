@@ -279,6 +279,8 @@ pub struct EpochEvent {
     pub seconds: f64,
     /// Samples per second in the epoch's steps.
     pub images_per_second: f64,
+    /// Seconds that the rest of the run will take, by the steps so far.
+    pub remaining_seconds: f64,
     /// Whether the epoch is the best so far by [`TrainConfig::keep`](crate::TrainConfig::keep).
     pub best: bool,
 }

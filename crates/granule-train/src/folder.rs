@@ -113,6 +113,17 @@ pub(crate) fn create_named(
 ) -> Result<PathBuf, TrainError> {
     let digits: String = now.chars().filter(char::is_ascii_digit).take(14).collect();
     let (date, time) = digits.split_at_checked(8).unwrap_or((&digits, ""));
+    // Of a path its last part, as far as it tells data sets apart.
+    let (form, place) = dataset.split_once(':').unwrap_or(("", dataset));
+    let last = place.split(',').next().unwrap_or_default();
+    let last = Path::new(last)
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy();
+    let dataset = match form {
+        "" => last.into_owned(),
+        form => format!("{form}-{last}"),
+    };
     let dataset: String = dataset
         .chars()
         .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
@@ -153,7 +164,7 @@ mod tests {
         let names: Vec<_> = (0..3)
             .map(|_| create().file_name().unwrap().to_string_lossy().into_owned())
             .collect();
-        let base = "20261121-090807-mlp-folder--some-where";
+        let base = "20261121-090807-mlp-folder-where";
         assert_eq!(
             names,
             [base.to_owned(), format!("{base}-2"), format!("{base}-3")]

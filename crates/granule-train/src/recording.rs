@@ -1,5 +1,6 @@
 //! A recording, as a run sees it, and a model of several levels beside it.
 
+use granule_io::words::counted;
 use std::ops::Range;
 use std::path::Path;
 
@@ -117,8 +118,10 @@ impl Recorded {
         for (quantity, observed) in recorded.recording.quantities.iter().zip(&recorded.observed) {
             if quantity.columns < observed.width {
                 recorded.warnings.push(format!(
-                    "the recording has {} of the model's {} columns of {}; they are taken for the first ones",
-                    quantity.columns, observed.width, quantity.name
+                    "the recording has {} of the {} that the model has of {}, taken for the first ones",
+                    quantity.columns,
+                    counted(observed.width, "column"),
+                    quantity.name
                 ));
             }
         }
@@ -513,8 +516,9 @@ fn columns(path: &Path, quantity: &Quantity, allowed: &str) -> TrainError {
     DataError::Format {
         path: path.to_owned(),
         reason: format!(
-            "{} has {} columns; allowed: {allowed}",
-            quantity.name, quantity.columns
+            "{} has {}; allowed: {allowed}",
+            quantity.name,
+            counted(quantity.columns, "column")
         ),
     }
     .into()

@@ -148,26 +148,17 @@ fn folded(text: &str) -> String {
 
 /// One row for each quantity, then what has become of the parameters.
 fn followed(scores: &RecordingScores) -> String {
-    let names = scores.quantities.iter().map(|q| q.name.chars().count());
-    let width = names.max().unwrap_or(0).max(12);
-    let mut rows = vec![format!(
-        "{:>width$} {:>8} {:>12} {:>10}",
-        "quantity", "columns", "rmse", "r2"
-    )];
-    rows.extend(scores.quantities.iter().map(|q| {
+    let head = ["quantity", "columns", "rmse", "r2"].map(str::to_owned);
+    let mut table: Vec<Vec<String>> = vec![head.to_vec()];
+    table.extend(scores.quantities.iter().map(|q| {
         let r2 = q.r2.map_or("-".to_owned(), |r2| format!("{r2:.4}"));
-        let unit = match q.unit.as_str() {
-            "1" => "",
-            unit => unit,
+        let rmse = match q.unit.as_str() {
+            "1" => number(q.mse.sqrt()),
+            unit => format!("{} {unit}", number(q.mse.sqrt())),
         };
-        let row = format!(
-            "{:>width$} {:>8} {:>12.5} {r2:>10} {unit}",
-            q.name,
-            q.columns,
-            q.mse.sqrt()
-        );
-        row.trim_end().to_owned()
+        vec![q.name.clone(), q.columns.to_string(), rmse, r2]
     }));
+    let mut rows = vec![to_the_right(&table, 12, 10)];
     if !scores.trained.is_empty() {
         rows.push(String::new());
         let values = |values: &[f64], count: usize| {
@@ -187,51 +178,67 @@ fn followed(scores: &RecordingScores) -> String {
 /// The network between those who do not look and those who see everything.
 fn trials(scores: &TrialScores) -> String {
     let TrialScores { score, ideal, .. } = scores;
-    let mut rows = vec![format!(
-        "{:>12} {:>10} {:>15} {:>15}",
-        "", "network", "without looking", "ideal observer"
-    )];
+    let head = ["", "network", "without looking", "ideal observer"].map(str::to_owned);
+    let mut rows: Vec<Vec<String>> = vec![head.to_vec()];
     let chance = match &score.performance {
         Performance::Trace => None,
         Performance::Choice(choice) => Some(choice.chance),
         Performance::Timing(timing) => Some(timing.chance),
     };
     if let (Some(own), Some(chance), Some(best)) = (score.accuracy(), chance, ideal.accuracy()) {
-        rows.push(format!(
-            "{:>12} {own:>10.4} {chance:>15.4} {best:>15.4}",
-            "accuracy"
-        ));
+        let numbers = [own, chance, best].map(|x| format!("{x:.4}"));
+        rows.push([&["accuracy".to_owned()][..], &numbers].concat());
     }
-    rows.push(format!(
-        "{:>12} {:>10.5} {:>15.5} {:>15.5}",
-        "mse", score.mse, score.constant_mse, ideal.mse
-    ));
-    rows.join("\n")
+    let numbers = [score.mse, score.constant_mse, ideal.mse].map(|x| format!("{x:.5}"));
+    rows.push([&["mse".to_owned()][..], &numbers].concat());
+    to_the_right(&rows, 12, 10)
 }
 
 /// One row per output, laid out as the classification report is.
 fn regression(scores: &RegressionScores) -> String {
-    let row = |label: &str, scores: &OutputScores| {
-        format!(
-            "{label:>12} {:>10.4} {:>10.4} {:>10.4} {:>10.4}",
-            scores.mse, scores.rmse, scores.mae, scores.r2
-        )
+    let row = |label: String, scores: &OutputScores| {
+        let numbers = [scores.mse, scores.rmse, scores.mae, scores.r2];
+        std::iter::once(label).chain(numbers.map(number)).collect()
     };
-    let mut rows = vec![format!(
-        "{:>12} {:>10} {:>10} {:>10} {:>10}",
-        "output", "mse", "rmse", "mae", "r2"
-    )];
-    rows.extend(
-        scores
-            .outputs
-            .iter()
-            .enumerate()
-            .map(|(i, output)| row(&i.to_string(), output)),
-    );
+    let head = ["output", "mse", "rmse", "mae", "r2"].map(str::to_owned);
+    let mut rows: Vec<Vec<String>> = vec![head.to_vec()];
+    let outputs = scores.outputs.iter().enumerate();
+    rows.extend(outputs.map(|(i, output)| row(i.to_string(), output)));
     if scores.outputs.len() > 1 {
-        rows.push(row("mean", &scores.mean));
+        rows.push(row("mean".to_owned(), &scores.mean));
     }
-    rows.join("\n")
+    to_the_right(&rows, 12, 10)
+}
+
+/// Four decimals, or as many significant digits of what is far from 1.
+fn number(x: f64) -> String {
+    match x.abs() {
+        size if size == 0.0 || (1e-3..1e6).contains(&size) => format!("{x:.4}"),
+        _ => format!("{x:.4e}"),
+    }
+}
+
+/// Rows in columns that end where their head does: the first of at least `first` characters, the others of `others`.
+fn to_the_right(rows: &[Vec<String>], first: usize, others: usize) -> String {
+    let count = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        let least = if column == 0 { first } else { others };
+        cells
+            .map(|cell| cell.chars().count())
+            .max()
+            .unwrap_or(0)
+            .max(least)
+    };
+    let widths: Vec<usize> = (0..count).map(width).collect();
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().zip(&widths);
+        let cells: Vec<String> = cells
+            .map(|(cell, &width)| format!("{cell:>width$}"))
+            .collect();
+        cells.join(" ").trim_end().to_owned()
+    };
+    rows.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// A score by its name in tables: a percentage for an accuracy.
@@ -264,6 +271,38 @@ pub fn pace(evaluation: &Evaluation, seconds: f64, per_second: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_stay_below_their_head() {
+        let scores = |mse: f64| OutputScores {
+            mse,
+            rmse: mse.sqrt(),
+            mae: mse.sqrt() / 2.0,
+            r2: -12_345_678.9,
+        };
+        let all = RegressionScores {
+            outputs: vec![scores(1.6e14), scores(0.25)],
+            mean: scores(1e-9),
+            samples: 2,
+        };
+        let text = regression(&all);
+        let ends = |line: &str| {
+            let chars: Vec<char> = format!("{line} ").chars().collect();
+            let ends = (1..chars.len()).filter(|&i| chars[i] == ' ' && chars[i - 1] != ' ');
+            ends.collect::<Vec<_>>()
+        };
+        let mut lines = text.lines();
+        let head = ends(lines.next().unwrap());
+        assert_eq!(head.len(), 5);
+        for line in lines {
+            assert_eq!(ends(line), head, "{text}");
+            assert!(line.chars().count() <= 80, "{text}");
+        }
+        assert!(
+            text.contains("1.6000e14") && text.contains("0.2500"),
+            "{text}"
+        );
+    }
 
     #[test]
     fn a_result_fits_80_columns() {

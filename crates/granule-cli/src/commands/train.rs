@@ -86,8 +86,8 @@ pub fn run(args: &args::Train) -> anyhow::Result<ExitCode> {
 /// Says how to go on.
 pub(super) fn interrupted(outcome: &Outcome) -> ExitCode {
     note(&format!(
-        "interrupted after {} steps; nothing is lost, continue with",
-        outcome.steps
+        "interrupted after {}; nothing is lost, continue with",
+        output::counted(outcome.steps as usize, "step")
     ));
     note(&format!(
         "  granule train --resume {}",
@@ -167,11 +167,11 @@ fn show_plan(config: &RunConfig, plan: &Plan, json: bool) -> anyhow::Result<()> 
     fact(
         "model",
         &format!(
-            "{}: {} → {}, {} parameters",
+            "{}: {} → {}, {}",
             config.model.name(),
             plan.input,
             output::counted(plan.outputs, "output"),
-            output::grouped(plan.parameters)
+            output::counted(plan.parameters, "parameter")
         ),
     )?;
     fact(

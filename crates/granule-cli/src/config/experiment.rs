@@ -503,6 +503,18 @@ fn named_as_in_training(usage: &Usage, layers: &[Layer]) -> Usage {
 pub fn unknown(name: &str) -> Usage {
     let usage = Usage::new(format!("`{name}` is neither a preset nor a .toml file"));
     let all = "`granule presets` lists them";
+    let set = |what: &str, preset: &str, key: &str| {
+        Usage::new(format!("`{name}` is {what}, not a preset")).hint(format!(
+            "`granule simulate {preset} --set {key}={name}` takes it in place of the preset's own; `granule config {name}` \
+             lists its keys; {all}"
+        ))
+    };
+    if is_kind("unit", "model", name) {
+        return set("a cell", "lif", "unit.model");
+    }
+    if is_kind("system", "kind", name) {
+        return set("a system", "jansen-rit", "system.kind");
+    }
     match nearest(name, PRESETS.iter().map(|preset| preset.name)) {
         Some(near) => usage.hint(format!("did you mean `{near}`? {all}")),
         None => usage.hint(all),

@@ -130,7 +130,7 @@ pub fn sentence(event: &Event<'_>, unit: Unit) -> Option<String> {
             };
             let targets = match dataset.classes.len() {
                 0 => String::new(),
-                classes => format!(", {classes} classes"),
+                classes => format!(", {}", counted(classes, "class")),
             };
             Some(head(
                 "data",
@@ -139,7 +139,7 @@ pub fn sentence(event: &Event<'_>, unit: Unit) -> Option<String> {
                     output::printable(&dataset.name),
                     grouped(*train),
                     grouped(*test),
-                    crate::names::shape(&dataset.train.shape()),
+                    dataset.train.shape(),
                 ),
             ))
         }
@@ -231,9 +231,9 @@ fn plan(start: &StartEvent<'_>) -> String {
     let mut text = head(
         "model",
         &format!(
-            "{}, {} parameters",
+            "{}, {}",
             config.model.name(),
-            grouped(start.parameters)
+            counted(start.parameters, "parameter")
         ),
     );
     text.push('\n');
@@ -263,7 +263,7 @@ fn plan(start: &StartEvent<'_>) -> String {
     text.push_str(&head("run", &start.run_dir.display().to_string()));
     if start.keep != Keep::Last || config.train.keep == Keep::Last {
         let kept = format!(
-            "the weights of {} will be saved (train.keep = \"{}\")",
+            "the weights of {} (train.keep = \"{}\")",
             start.keep,
             start.keep.name()
         );
@@ -303,23 +303,32 @@ pub fn lengthened(reason: Option<Lengthened>) -> String {
     })
 }
 
+/// The most epochs of which each has a line.
+const LINES: usize = 50;
+
 /// Whether an epoch gets a line: of hundreds some fifty do.
 fn is_shown(epoch: &EpochEvent) -> bool {
-    const LINES: usize = 50;
     let every = epoch.epochs.div_ceil(LINES).max(1);
     epoch.epoch == 1 || epoch.epoch == epoch.epochs || epoch.epoch.is_multiple_of(every)
 }
 
 fn finished(epoch: &EpochEvent, unit: Unit) -> String {
+    // Of many epochs none takes long: how long they all will take says more.
+    let time = match epoch.epochs > LINES {
+        true if epoch.epoch == epoch.epochs => String::new(),
+        true => format!("  {} left", duration(epoch.remaining_seconds)),
+        false if epoch.validation_loss.is_some() => String::new(),
+        false => format!("  {}", duration(epoch.seconds)),
+    };
     let validation = match epoch.validation_loss {
         Some(loss) => format!(
-            "\n{:indent$}validation {}{}",
+            "\n{:indent$}validation {}{}{time}",
             "",
             scores(loss, epoch.validation_accuracy),
             if epoch.best { "  best" } else { "" },
             indent = "epoch   ".len() + 2 * epoch.epochs.to_string().len(),
         ),
-        None => format!("  {}", duration(epoch.seconds)),
+        None => time,
     };
     format!(
         "epoch {}  {}{validation}",
@@ -348,6 +357,36 @@ pub fn aside(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn many_epochs_say_how_long_they_will_take() {
+        let mut epoch = EpochEvent {
+            epoch: 80,
+            epochs: 4000,
+            global_step: 80,
+            train_loss: 0.5,
+            train_accuracy: Some(0.75),
+            validation_loss: None,
+            validation_accuracy: None,
+            learning_rate: 0.1,
+            seconds: 0.01,
+            images_per_second: 44_115.0,
+            remaining_seconds: 725.0,
+            best: false,
+        };
+        let text = finished(&epoch, Unit::Images);
+        assert!(
+            text.ends_with("12 min 05 s left") && text.chars().count() <= 84,
+            "{text}"
+        );
+        epoch.validation_loss = Some(0.4);
+        assert!(finished(&epoch, Unit::Images).ends_with("12 min 05 s left"));
+        (epoch.epochs, epoch.validation_loss) = (90, None);
+        epoch.epoch = 90;
+        assert!(finished(&epoch, Unit::Images).ends_with("images/s"));
+        (epoch.epochs, epoch.epoch) = (10, 2);
+        assert!(finished(&epoch, Unit::Images).ends_with("images/s  0.0 s"));
+    }
 
     #[test]
     fn an_early_stop_names_what_was_monitored() {

@@ -4,6 +4,7 @@ mod listing;
 mod options;
 mod survey;
 
+use granule_io::words::counted;
 use std::path::Path;
 
 use granule_io::budget;
@@ -85,8 +86,9 @@ fn check_memory(
         Some(_) => "",
     };
     let what = format!(
-        "{}: {count} images of {}×{} pixels in {}{smaller}",
+        "{}: {} of {}×{} pixels in {}{smaller}",
         dir.display(),
+        counted(count, "image"),
         fit.width,
         fit.height,
         fit.channels

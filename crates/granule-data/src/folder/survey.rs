@@ -1,5 +1,6 @@
 //! The form that all samples get, from the headers of the files; and what was seen on the way.
 
+use granule_io::words::counted;
 use std::path::{Path, PathBuf};
 
 use granule_io::image::{self, Channels, Fit, Header, ImageError, Picture, Size};
@@ -163,10 +164,7 @@ impl Tally {
     /// Notes and warnings of the data set.
     pub fn tell(&self, dir: &Path, fit: &Fit, options: &ImageOptions, dataset: &mut Dataset) {
         let dir = dir.display();
-        let images = |count| match count {
-            1 => "1 image".to_string(),
-            count => format!("{count} images"),
-        };
+        let images = |count| counted(count, "image");
         let mut note = |text: String| dataset.notes.push(format!("{dir}: {text}"));
         if self.grey > 0 && self.colour > 0 {
             note(format!(

@@ -33,7 +33,7 @@ impl RowSequence {
             }),
             _ => Err(DataError::invalid(
                 "dataset",
-                format!("{shape:?}"),
+                shape,
                 "images, whose rows are the steps of a sequence",
             )),
         }

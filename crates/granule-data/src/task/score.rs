@@ -1,5 +1,6 @@
 //! Scores: what outputs amount to, in the measure of the task.
 
+use granule_io::words::counted;
 use serde::{Deserialize, Serialize};
 
 use super::{Condition, Design, TrialBatch};
@@ -257,13 +258,16 @@ fn check_task(design: &dyn Design, batch: &TrialBatch) -> Result<(), DataError> 
     Err(DataError::invalid(
         "batch",
         format!(
-            "trials of {} with {:?} inputs and outputs",
-            batch.kind, batch.widths
+            "trials of {} with {} and {}",
+            batch.kind,
+            counted(batch.widths.0, "input"),
+            counted(batch.widths.1, "output")
         ),
         format!(
-            "those of {} with {:?}",
+            "those of {} with {} and {}",
             info.name,
-            (info.inputs.len(), info.outputs.len())
+            counted(info.inputs.len(), "input"),
+            counted(info.outputs.len(), "output")
         ),
     ))
 }

@@ -1,5 +1,6 @@
 //! The description of a model, and what follows from it.
 
+use granule_io::words::counted;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -468,7 +469,7 @@ impl Plan {
                 variables.push(Variable::new(name, wire.sent_unit, wire.senders));
             }
             for back in 1..=wire.delay.len() {
-                let name = format!("{label} {back} steps ago");
+                let name = format!("{label} {} ago", counted(back, "step"));
                 variables.push(Variable::new(name, wire.sent_unit, wire.senders));
             }
             wires.push(wire);

@@ -1,5 +1,6 @@
 //! A stimulus from a file.
 
+use granule_io::words::counted;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -210,7 +211,7 @@ impl FileConfig {
             (_, Some(interval)) => (0..count).map(|n| n as f64 * interval).collect(),
             (Some(times), None) if times.len() == count => times.clone(),
             (Some(times), None) => {
-                let found = format!("{} with {} instants", self.name(), times.len());
+                let found = format!("{} with {}", self.name(), counted(times.len(), "instant"));
                 return Err(refused(
                     "file",
                     found,

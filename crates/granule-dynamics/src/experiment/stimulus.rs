@@ -1,5 +1,6 @@
 //! What comes from outside: one course in time, with an amplitude for each channel.
 
+use granule_io::words::counted;
 use std::f64::consts::TAU;
 
 use burn::tensor::Tensor;
@@ -250,7 +251,7 @@ impl StimulusConfig {
                 1 => "one value: the model has one input channel".into(),
                 _ => format!("one value, or {channels}: one for each input channel"),
             };
-            let found = format!("[{} values]", amplitude.len());
+            let found = format!("[{}]", counted(amplitude.len(), "value"));
             return Err(DynamicsError::config("stimulus.amplitude", found, allowed));
         }
         let wide = match amplitude {

@@ -1,5 +1,6 @@
 //! The model of an experiment, whichever it is.
 
+use granule_io::words::counted;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -137,7 +138,7 @@ fn check_nodes(connectivity: &NetworkConfig, field: &dyn SystemField) -> Result<
         true => Ok(()),
         false => Err(DynamicsError::config(
             "connectivity.weights",
-            format!("a matrix of {rows} rows"),
+            format!("a matrix of {}", counted(rows, "row")),
             format!(
                 "{nodes} rows and columns, as many as the system has nodes; or system.nodes = {rows}"
             ),
@@ -159,12 +160,12 @@ fn spread(unit: &UnitConfig) -> UnitConfig {
 fn firing(unit: &UnitConfig, variables: &[Variable]) -> Option<Firing> {
     match unit.spike_threshold() {
         Some(threshold) => Some(Firing::Threshold(threshold)),
-        None => counted(variables),
+        None => counting(variables),
     }
 }
 
 /// How spikes show in variables that count them.
-fn counted(variables: &[Variable]) -> Option<Firing> {
+fn counting(variables: &[Variable]) -> Option<Firing> {
     let find = |name: &str| variables.iter().position(|v| v.name == name);
     Some(Firing::Counted {
         count: find("spike")?,
@@ -260,7 +261,7 @@ impl Subject {
             let cells = settings.excitatory + settings.inhibitory;
             return Ok(Self {
                 shown: crate::network::SHOWN,
-                firing: counted(dynamics.variables())
+                firing: counting(dynamics.variables())
                     .map(|firing| (0, firing))
                     .into_iter()
                     .collect(),

@@ -97,11 +97,11 @@ impl GatedNetworkConfig {
         )?;
         ask_for("the gated cells' readout", &[self.units, outputs])?;
         if place.dtype != DType::F32 {
-            let found = format!("{:?}", place.dtype);
+            let found = place.dtype.name().to_owned();
             return Err(DynamicsError::config(
                 "precision",
                 found,
-                "F32 for GRU and LSTM",
+                "f32 for GRU and LSTM",
             ));
         }
         let n = self.units;

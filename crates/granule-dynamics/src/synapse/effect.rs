@@ -1,5 +1,6 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
+use granule_io::words::counted;
 use serde::{Deserialize, Serialize};
 
 use crate::setting::{Range, Setting};
@@ -39,7 +40,7 @@ impl Effect {
         let one = |name: &'static str, values: &Values, range: Range| {
             let setting = Setting::new(name, values, range);
             let [value] = *values.as_slice() else {
-                let found = format!("[{} values]", values.as_slice().len());
+                let found = format!("[{}]", counted(values.as_slice().len(), "value"));
                 return Err(DynamicsError::config(
                     setting.field(field),
                     found,

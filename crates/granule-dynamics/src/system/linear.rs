@@ -1,5 +1,6 @@
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
+use granule_io::words::counted;
 use serde::{Deserialize, Serialize};
 
 use super::parameters::{check_trainable, initial_state};
@@ -100,8 +101,12 @@ pub(super) fn check_matrix(
         .max(1);
     if matrix.len() != rows || matrix.iter().any(|row| row.len() != columns) {
         let lengths: Vec<String> = matrix.iter().map(|row| row.len().to_string()).collect();
-        let found = format!("{} rows of {} values", matrix.len(), lengths.join(", "));
-        let allowed = format!("{rows} rows of {columns} values");
+        let found = format!(
+            "{} of {} values",
+            counted(matrix.len(), "row"),
+            lengths.join(", ")
+        );
+        let allowed = format!("{} of {}", counted(rows, "row"), counted(columns, "value"));
         return Err(DynamicsError::config(name, found, allowed));
     }
     for (i, row) in matrix.iter().enumerate() {

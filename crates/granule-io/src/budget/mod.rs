@@ -29,8 +29,8 @@ static LIMIT: AtomicU64 = AtomicU64::new(UNLIMITED);
 /// Something needs more memory than there is.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{what}: needs {needed} of memory, {available} are there{}; use less of the data, smaller pieces, or {}",
-    Within(*limit), remedy(*limit)
+    "{what}: needs {needed} of memory, {}; use less of the data, smaller pieces, or {}",
+    Left(*available, *limit), remedy(*limit)
 )]
 pub struct MemoryError {
     /// What needs it: a file, or the part of the work.
@@ -43,13 +43,21 @@ pub struct MemoryError {
     pub limit: Option<ByteSize>,
 }
 
-struct Within(Option<ByteSize>);
+struct Left(ByteSize, Option<ByteSize>);
 
-impl Display for Within {
+impl Display for Left {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.0 {
-            Some(limit) => write!(f, " within the limit of {limit}"),
-            None => Ok(()),
+        match self {
+            Self(ByteSize(0), Some(limit)) => {
+                write!(
+                    f,
+                    "the limit of {limit} is less than what the program itself holds already"
+                )
+            }
+            Self(available, Some(limit)) => {
+                write!(f, "{available} are left within the limit of {limit}")
+            }
+            Self(available, None) => write!(f, "{available} are there"),
         }
     }
 }

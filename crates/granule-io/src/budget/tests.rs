@@ -26,8 +26,8 @@ fn a_limit_counts_what_the_process_holds_and_names_the_way_out() {
     set_limit(None);
     assert_eq!(
         error.to_string(),
-        "a.bin: needs 1 MiB of memory, 0 bytes are there within the limit of 0 bytes; use less of the data, smaller \
-         pieces, or allow more with --memory or GRANULE_MEMORY"
+        "a.bin: needs 1 MiB of memory, nothing is left within the limit of 0 bytes, which the program itself takes up; \
+         use less of the data, smaller pieces, or allow more with --memory or GRANULE_MEMORY"
     );
     assert_eq!(limit(), None);
 }

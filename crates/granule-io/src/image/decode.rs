@@ -260,7 +260,7 @@ impl Picture {
             2 => to_8_bits(&mut raw),
             _ => {
                 return Err(ImageError::Form {
-                    reason: format!("pixels of {colour:?}"),
+                    reason: format!("{bytes} bytes for each value of a pixel; 1 and 2 are read"),
                 });
             }
         }

@@ -111,7 +111,13 @@ fn what_is_no_model_file_is_refused_with_a_reason() {
     let other: HashMap<String, TensorView<'_>> = HashMap::new();
     let plain = safetensors::serialize(other, None).unwrap();
     assert!(format(&plain).contains("not one written by granule"));
-    assert!(format(&with_document(&bytes, |d| d["model"]["kind"] = "vgg".into())).contains("vgg"));
+    let text = format(&with_document(&bytes, |d| {
+        d["model"]["kind"] = "vgg".into()
+    }));
+    assert!(
+        text.contains("\"vgg\"") && text.contains("granule::models::register"),
+        "{text}"
+    );
     format(&with_document(&bytes, |d| d["surplus"] = 1.into()));
     format(&with_document(&bytes, |d| d["format"] = "one".into()));
 }

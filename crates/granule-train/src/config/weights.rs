@@ -1,3 +1,4 @@
+use granule_io::words::counted;
 use serde::{Deserialize, Serialize};
 
 use super::check;
@@ -63,8 +64,8 @@ impl ClassWeights {
                 "train.class_weights",
                 format!("a list of {}", weights.len()),
                 format!(
-                    "\"balanced\", or a number for each of the {} classes",
-                    samples.len()
+                    "\"balanced\", or a number for each of {}",
+                    counted(samples.len(), "class")
                 ),
             )),
             Self::Rule(ClassWeightRule::Balanced) => {

@@ -1,5 +1,6 @@
 //! The end of a run: scores, model file, report.
 
+use granule_io::words::counted;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -160,7 +161,7 @@ impl Session<'_> {
             facts.push(match parent.optimizer {
                 true => fact(
                     "Continues",
-                    format!("{}, after {} epochs", parent.file, parent.epochs),
+                    format!("{}, after {}", parent.file, counted(parent.epochs, "epoch")),
                 ),
                 false => fact("Weights from", parent.file.clone()),
             });

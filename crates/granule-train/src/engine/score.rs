@@ -5,6 +5,7 @@ use granule_data::task::Part;
 use granule_data::{Dataset, Normalization, Split, Targets};
 use granule_device::OpenDevice;
 use granule_io::budget;
+use granule_io::words::counted;
 use granule_models::{InputShape, Model as _, ModelFile, Network, Task};
 
 use super::on;
@@ -328,16 +329,26 @@ fn describe(task: &Task) -> String {
         Task::Classification { classes } => {
             let names: Vec<&str> = classes.iter().map(String::as_str).take(12).collect();
             let more = if classes.len() > 12 { ", …" } else { "" };
-            format!("{} classes ({}{more})", classes.len(), names.join(", "))
+            format!(
+                "{} ({}{more})",
+                counted(classes.len(), "class"),
+                names.join(", ")
+            )
         }
-        Task::Regression { outputs, .. } => format!("{outputs} real values"),
-        Task::Trials { task, steps, .. } => format!("trials of {task} in {steps} steps"),
+        Task::Regression { outputs, .. } => counted(*outputs, "real value"),
+        Task::Trials { task, steps, .. } => {
+            format!("trials of {task} in {}", counted(*steps, "step"))
+        }
         Task::Recording {
             quantities,
             samples,
         } => {
             let names: Vec<&str> = quantities.iter().map(|(name, _)| name.as_str()).collect();
-            format!("recordings of {} at {samples} instants", names.join(", "))
+            format!(
+                "recordings of {} at {}",
+                names.join(", "),
+                counted(*samples, "instant")
+            )
         }
     }
 }

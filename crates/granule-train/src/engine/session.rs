@@ -328,6 +328,7 @@ impl<'a> Session<'a> {
             learning_rate,
             seconds: sums.seconds,
             images_per_second: sums.samples as f64 / sums.seconds.max(1e-9),
+            remaining_seconds: self.remaining_seconds(),
             best,
         };
         self.recorder.epoch(&EpochRow {

@@ -389,8 +389,6 @@ impl Session<'_> {
         let seen: f64 = steps.iter().map(|step| step.samples as f64).sum();
         let loss: f64 = steps.iter().map(|step| step.tally.loss).sum();
         let rate = sums.samples as f64 / sums.seconds.max(1e-9);
-        let done = self.progress.global_step;
-        let per_step = self.progress.seconds / done.max(1) as f64;
         self.observer.event(&Event::Step(StepEvent {
             epoch,
             epochs: self.config.train.epochs,
@@ -404,9 +402,16 @@ impl Session<'_> {
             learning_rate: last.learning_rate,
             gradient_norm: self.config.train.clip_norm.and(last.gradient_norm),
             images_per_second: rate,
-            remaining_seconds: per_step * self.total_steps().saturating_sub(done) as f64,
+            remaining_seconds: self.remaining_seconds(),
         }));
         Ok(())
+    }
+
+    /// Seconds that the steps to come will take, by those that were done.
+    pub(super) fn remaining_seconds(&self) -> f64 {
+        let done = self.progress.global_step;
+        let per_step = self.progress.seconds / done.max(1) as f64;
+        per_step * self.total_steps().saturating_sub(done) as f64
     }
 
     fn row(&self, step: &Done) -> StepRow {

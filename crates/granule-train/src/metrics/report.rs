@@ -1,3 +1,4 @@
+use granule_io::words::counted;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -107,10 +108,7 @@ impl ClassificationReport {
             .iter()
             .filter(|class| class.support == 0)
             .count();
-        let classes = match self.classes.len() {
-            1 => "1 class".to_owned(),
-            n => format!("{n} classes"),
-        };
+        let classes = counted(self.classes.len(), "class");
         match empty {
             0 => classes,
             n => format!("{classes}, {n} of them without a test sample"),

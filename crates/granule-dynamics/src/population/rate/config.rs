@@ -1,3 +1,4 @@
+use granule_io::words::counted;
 use serde::{Deserialize, Serialize};
 
 use super::super::Activation;
@@ -260,7 +261,7 @@ impl RateNetworkConfig {
         if taus.len() != 1 && taus.len() != self.units {
             return Err(DynamicsError::config(
                 "time_constant",
-                format!("{} values", taus.len()),
+                counted(taus.len(), "value"),
                 format!("one value, or {}, one for each unit", self.units),
             ));
         }
@@ -317,7 +318,7 @@ impl RateNetworkConfig {
                     return Err(DynamicsError::config(
                         field,
                         format!("{sizes:?}"),
-                        format!("sizes of at least 1 that add up to {n} units"),
+                        format!("sizes of at least 1 that add up to {}", counted(n, "unit")),
                     ));
                 }
                 let field = "recurrence.blocks.densities";
@@ -325,8 +326,12 @@ impl RateNetworkConfig {
                 if densities.len() != blocks || densities.iter().any(|row| row.len() != blocks) {
                     return Err(DynamicsError::config(
                         field,
-                        format!("{} rows", densities.len()),
-                        format!("{blocks} rows of {blocks} numbers"),
+                        counted(densities.len(), "row"),
+                        format!(
+                            "{} of {}",
+                            counted(blocks, "row"),
+                            counted(blocks, "number")
+                        ),
                     ));
                 }
                 densities
@@ -336,11 +341,11 @@ impl RateNetworkConfig {
             }
             Recurrence::Mask(rows) => {
                 let field = "recurrence.mask";
-                let shape = format!("{n} rows of {n} numbers");
+                let shape = format!("{} of {}", counted(n, "row"), counted(n, "number"));
                 if rows.len() != n {
                     return Err(DynamicsError::config(
                         field,
-                        format!("{} rows", rows.len()),
+                        counted(rows.len(), "row"),
                         shape,
                     ));
                 }

@@ -1,4 +1,5 @@
 use burn::tensor::Tensor;
+use granule_io::words::counted;
 
 use super::{Coupling, Network};
 use crate::model::{Clock, Dynamics, Field, Linear};
@@ -59,7 +60,7 @@ impl<F: SystemField, V: Solver + Clone> NetworkDynamics<F, V> {
         let activity = field.activity();
         let past = (1..=links.history).map(|steps| {
             Variable::new(
-                format!("{} {steps} steps ago", activity.name),
+                format!("{} {} ago", activity.name, counted(steps, "step")),
                 activity.unit,
                 nodes,
             )

@@ -1,6 +1,7 @@
 //! What the template shows, as text and coordinates.
 
 use granule_data::task::{Performance, TaskKind};
+use granule_io::words::counted;
 use serde::Serialize;
 
 use super::curves::{self, Chart};
@@ -220,10 +221,7 @@ fn headline(data: &ReportData) -> Vec<Card> {
             card(
                 "Test R²",
                 format!("{:.4}", scores.mean.r2),
-                format!(
-                    "mean of {}",
-                    plural(scores.outputs.len(), "output", "outputs")
-                ),
+                format!("mean of {}", counted(scores.outputs.len(), "output")),
             ),
             card(
                 "RMSE",
@@ -239,7 +237,7 @@ fn headline(data: &ReportData) -> Vec<Card> {
         Some(TestResult::Recording { loss, scores, .. }) => {
             let mut cards = Vec::new();
             if let Some(r2) = scores.r2() {
-                let quantities = plural(scores.quantities.len(), "quantity", "quantities");
+                let quantities = counted(scores.quantities.len(), "quantity");
                 let note = format!("mean of {quantities}");
                 cards.push(card("Test R²", format!("{r2:.4}"), note));
             }
@@ -316,7 +314,7 @@ fn facts(data: &ReportData) -> Vec<Card> {
         card(
             "Model",
             data.model.clone(),
-            format!("{} parameters", count(data.parameters)),
+            counted(data.parameters as usize, "parameter"),
         ),
         card(
             match data.dataset.parse::<TaskKind>() {
@@ -328,7 +326,7 @@ fn facts(data: &ReportData) -> Vec<Card> {
         ),
         card("Device", data.device.clone(), ""),
         card("Epochs", count(epochs), {
-            let steps = plural(steps as usize, "step", "steps");
+            let steps = counted(steps as usize, "step");
             let begun = data.steps.last().map_or(0, |row| row.epoch);
             match data.best_epoch {
                 Some(best) => format!("{steps}, best epoch {best}"),
@@ -339,14 +337,6 @@ fn facts(data: &ReportData) -> Vec<Card> {
         card("Seed", data.seed.to_string(), ""),
         card("granule", data.version.clone(), ""),
     ]
-}
-
-fn plural(number: usize, one: &str, many: &str) -> String {
-    format!(
-        "{} {}",
-        count(number as u64),
-        if number == 1 { one } else { many }
-    )
 }
 
 /// The 95 % interval of Wilson (1927) for a fraction.
