@@ -320,6 +320,42 @@ fn the_plain_configuration_is_that_of_the_plain_run() {
 }
 
 #[test]
+fn a_kind_has_the_keys_of_all_that_is_in_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = fine(dir.path(), &["config", "conductance"]).stdout;
+    for curve in ["alpha", "beta", "steady_state", "time_constant"] {
+        for key in [
+            "kind",
+            "scale",
+            "midpoint",
+            "slope",
+            "concentration",
+            "half",
+            "exponent",
+            "of",
+        ] {
+            let path = format!("\nunit.channel.N.gate.N.{curve}.{key}");
+            assert!(text.contains(&path), "{path}: {text}");
+        }
+    }
+    for key in ["inside", "outside", "charge = 2.0", "temperature = 36.0"] {
+        let path = format!("\nunit.channel.N.reversal.{key}");
+        assert!(text.contains(&path), "{path}: {text}");
+    }
+    assert!(
+        text.contains("{ charge, inside, outside, temperature }"),
+        "{text}"
+    );
+    // What several kinds have alike stands once.
+    let path = "\nunit.channel.N.gate.N.alpha.midpoint";
+    assert_eq!(text.matches(path).count(), 1, "{text}");
+    assert!(
+        text.contains("alpha.kind = \"linear\" or \"falling-linear\""),
+        "{text}"
+    );
+}
+
+#[test]
 fn a_failure_is_the_last_object() {
     let dir = tempfile::tempdir().unwrap();
     let run: Finished = granule(dir.path())

@@ -66,6 +66,14 @@ impl fmt::Display for Hinted {
 
 impl std::error::Error for Hinted {}
 
+/// Why something that a person named cannot be read: wrong usage, unless memory ran out.
+pub fn unreadable(message: impl Into<String>, out_of_memory: bool) -> anyhow::Error {
+    match out_of_memory {
+        true => anyhow::Error::msg(message.into()),
+        false => Usage::new(message).into(),
+    }
+}
+
 /// The error on standard error, causes one a line and hints last; the exit code it means.
 pub fn report(error: &anyhow::Error) -> ExitCode {
     for (i, line) in lines(error).iter().enumerate() {

@@ -501,7 +501,7 @@ mod tests {
                 &["row 1, column 1 (b) is \"x\"", "line 3"][..],
             ),
             ("1,2\n3,nan\n", &["row 1, column 1 is \"nan\""]),
-            ("1,2\n3\n", &["line 2 has 1 columns, the lines before it 2"]),
+            ("1,2\n3\n", &["line 2 has 1 column, the lines before it 2"]),
             ("a,b\n", &["no numbers"]),
             ("time,b\n0,1\n0,2\n", &["time does not rise after sample 0"]),
         ] {

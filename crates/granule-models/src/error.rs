@@ -270,6 +270,15 @@ impl ModelError {
         }
     }
 
+    /// Whether memory ran out.
+    pub fn is_of_memory(&self) -> bool {
+        match self {
+            Self::Memory(_) | Self::File(FileError::Memory(_)) => true,
+            Self::InFile { source, .. } => source.is_of_memory(),
+            _ => false,
+        }
+    }
+
     pub(crate) fn format(reason: impl std::fmt::Display) -> Self {
         Self::Format {
             reason: reason.to_string(),

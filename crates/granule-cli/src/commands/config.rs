@@ -136,6 +136,14 @@ fn search(word: &str, as_json: bool) -> anyhow::Result<()> {
     let plain_run = match of_training(&[])? {
         Whole::Run(values, _) | Whole::Experiment(values) => values,
     };
+    let plain = |all: &[Key<'_>]| {
+        let fits = |key: &Key<'_>| {
+            !keys::is_of_levels(key)
+                && keys::rank(key, word).is_some_and(|rank| rank.is_as_good_as(best))
+        };
+        all.iter().any(fits)
+    };
+    let anywhere_plain = of.iter().any(|(_, all)| plain(all));
     for (command, all) in &of {
         let fits =
             |key: &&Key<'_>| keys::rank(key, word).is_some_and(|rank| rank.is_as_good_as(best));
@@ -149,25 +157,77 @@ fn search(word: &str, as_json: bool) -> anyhow::Result<()> {
             false => plain,
         };
         if !as_json && !shown.is_empty() {
-            let title = format!("# granule {command}");
+            let of_levels = anywhere_plain && shown.iter().all(|key| keys::is_of_levels(key));
+            let title = match of_levels {
+                true => format!(
+                    "# granule {command}: the same keys of a level, `model.level.N.` before them"
+                ),
+                false => format!("# granule {command}"),
+            };
             output::line(&paint(Paint::Dim, &title, Stream::Stdout))?;
+            if of_levels {
+                continue;
+            }
         }
-        for key in shown {
+        let shown: Vec<Found<'_>> = match as_json {
+            true => shown.into_iter().map(|key| Found::of(key)).collect(),
+            false => together(shown.into_iter().copied().collect()),
+        };
+        for Found { key, kinds } in shown {
             let in_run = match *command {
                 "train" => of_plain_run(&plain_run, key),
                 _ => None,
             };
             match as_json {
                 true => output::json(&object(command, key, in_run))?,
-                false => print(key, in_run)?,
+                false => print(key, &kinds, in_run)?,
             }
         }
     }
     Ok(())
 }
 
+/// A key, with the words of its last need with which it is the same.
+struct Found<'a> {
+    key: &'a Key<'a>,
+    kinds: Vec<&'a str>,
+}
+
+impl<'a> Found<'a> {
+    fn of(key: &'a Key<'a>) -> Self {
+        let last = key.needs.last().map(|(_, word)| word.as_str());
+        Self {
+            key,
+            kinds: last.into_iter().collect(),
+        }
+    }
+}
+
+/// Keys that several kinds have alike, each once.
+fn together<'a>(keys: Vec<&'a Key<'a>>) -> Vec<Found<'a>> {
+    let alike = |one: &Key<'_>, other: &Key<'_>| {
+        let above = |key: &Key<'_>| {
+            let needs = key.needs.split_last();
+            needs.map(|((tag, _), above)| (tag.clone(), above.to_vec()))
+        };
+        one.path == other.path
+            && above(one) == above(other)
+            && one.node.default() == other.node.default()
+            && one.node.describe() == other.node.describe()
+            && one.node.help() == other.node.help()
+    };
+    let mut all: Vec<Found<'a>> = Vec::new();
+    for key in keys {
+        match all.iter_mut().find(|found| alike(found.key, key)) {
+            Some(found) => found.kinds.extend(Found::of(key).kinds),
+            None => all.push(Found::of(key)),
+        }
+    }
+    all
+}
+
 /// Prints a key; where a plain run has another value than any configuration, that one.
-fn print(key: &Key<'_>, in_run: Option<&Value>) -> anyhow::Result<()> {
+fn print(key: &Key<'_>, kinds: &[&str], in_run: Option<&Value>) -> anyhow::Result<()> {
     let value = key
         .node
         .default()
@@ -181,10 +241,15 @@ fn print(key: &Key<'_>, in_run: Option<&Value>) -> anyhow::Result<()> {
         None => String::new(),
     };
     let unset = if value.is_empty() { "unset" } else { "" };
-    let needs = key
-        .needs
-        .iter()
-        .map(|(path, word)| format!("with {path} = \"{word}\""));
+    let last = key.needs.len().saturating_sub(1);
+    let needs = key.needs.iter().enumerate().map(|(place, (path, word))| {
+        let words = match place == last {
+            true => kinds,
+            false => &[word.as_str()][..],
+        };
+        let words: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
+        format!("with {path} = {}", words.join(" or "))
+    });
     let facts = [unset.to_owned(), key.node.describe()]
         .into_iter()
         .chain(needs)

@@ -3,15 +3,15 @@
 
 use std::path::{Path, PathBuf};
 
-use granule::data::DatasetSpec;
 use granule::data::numbers::{Numbers, read_course, read_numbers};
-use granule::dynamics::experiment::{ReadSamples, Samples};
+use granule::data::{DataError, DatasetSpec};
+use granule::dynamics::experiment::{ReadError, ReadSamples, Samples};
 use granule::io::budget;
 use granule::io::path::expand;
 use toml::{Table, Value};
 
 use super::layers::{Layer, Origin, lookup_mut};
-use crate::failure::Usage;
+use crate::failure::unreadable;
 
 /// Settings of which a row in a file stays a row.
 const MATRICES: [&str; 6] = ["weights", "matrix", "lengths", "a", "b", "c"];
@@ -58,8 +58,8 @@ pub fn from_folder(layer: &mut Layer) {
 /// Puts the numbers of files in the place of the tables that name them, `{ file = …, array = … }`, in the tables of `roots`.
 ///
 /// # Errors
-/// [`Usage`] names the setting, the file and what is wrong with it.
-pub fn inline(layer: &mut Layer, roots: &[&str]) -> Result<(), Usage> {
+/// What names the setting, the file and what is wrong with it: wrong usage, unless memory ran out.
+pub fn inline(layer: &mut Layer, roots: &[&str]) -> anyhow::Result<()> {
     let folder = folder(&layer.origin);
     let mut found = Vec::new();
     let tables = layer.table.iter_mut();
@@ -79,20 +79,22 @@ fn inside(
     value: &mut Value,
     folder: &Path,
     found: &mut Vec<Inlined>,
-) -> Result<(), Usage> {
+) -> anyhow::Result<()> {
     match value {
         Value::Table(table) => match source(table) {
             Some((file, array)) => {
                 let file = folder.join(expand(Path::new(file)));
-                let numbers = read_numbers(&file, array)
-                    .map_err(|error| Usage::new(format!("`{path}`: {error}")))?;
+                let numbers = read_numbers(&file, array).map_err(|error| {
+                    let out_of_memory = matches!(error, DataError::Memory(_));
+                    unreadable(format!("`{path}`: {error}"), out_of_memory)
+                })?;
                 found.push(Inlined {
                     path: path.to_owned(),
                     found: format!("{}, of the shape {:?}", file.display(), numbers.shape),
                 });
                 // As a value of the configuration, and as what is made of that.
                 budget::ask_for::<[Value; 2]>(file.display(), numbers.values.len())
-                    .map_err(|error| Usage::new(format!("`{path}`: {error}")))?;
+                    .map_err(|error| unreadable(format!("`{path}`: {error}"), true))?;
                 let key = path.rsplit('.').next().unwrap_or_default();
                 *value = written(&numbers, MATRICES.contains(&key));
                 Ok(())
@@ -144,9 +146,12 @@ pub struct Reader {
 }
 
 impl ReadSamples for Reader {
-    fn read(&self, file: &Path, array: Option<&str>) -> Result<Samples, String> {
-        let course = read_course(&self.folder.join(expand(file)), array)
-            .map_err(|error| error.to_string())?;
+    fn read(&self, file: &Path, array: Option<&str>) -> Result<Samples, ReadError> {
+        let course =
+            read_course(&self.folder.join(expand(file)), array).map_err(|error| match error {
+                DataError::Memory(error) => ReadError::Memory(error),
+                error => ReadError::File(error.to_string()),
+            })?;
         Ok(Samples {
             times: course.times,
             width: course.width,

@@ -30,7 +30,7 @@ pub fn rank(key: &Key<'_>, word: &str) -> Option<Rank> {
     });
     let word = places.collect::<Vec<_>>().join(".");
     let path = same(&key.path);
-    let of_kind = key.needs.last().is_some_and(|(tag, kind)| {
+    let of_kind = key.needs.iter().any(|(tag, kind)| {
         let table = tag.rsplit_once('.').map_or("", |(table, _)| table);
         same(kind) == word
             && key

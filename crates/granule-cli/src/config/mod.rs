@@ -12,7 +12,7 @@ use anyhow::Context;
 use granule::data::DatasetSpec;
 use granule::data::task::TaskKind;
 use granule::device::DeviceSpec;
-use granule::io::{Bound, read_text};
+use granule::io::{Bound, FileError, read_text};
 use granule::models::{ModelConfig, ModelFile, RateConfig};
 use granule::train::schema::Schema;
 use granule::train::schema::files::OF_RUNS;
@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use crate::args;
-use crate::failure::Usage;
+use crate::failure::{Usage, unreadable};
 pub use explain::nearest;
 use explain::{choices, explain};
 use layers::{Layer, Origin, address, clear, lookup, merge, put, read_set};
@@ -62,7 +62,7 @@ pub fn resolve_whole(args: &args::Train) -> anyhow::Result<Resolved> {
         && last("model.kind").is_none()
     {
         let model = ModelFile::load(file)
-            .map_err(|error| Usage::new(error.to_string()))?
+            .map_err(|error| unreadable(error.to_string(), error.is_of_memory()))?
             .model;
         base = recipe(
             Some(model.name()),
@@ -297,8 +297,10 @@ pub(crate) fn file(path: &Path) -> anyhow::Result<Layer> {
                 .into(),
         );
     }
-    let text =
-        read_text(path, Bound::CONFIGURATION).map_err(|error| Usage::new(error.to_string()))?;
+    let text = read_text(path, Bound::CONFIGURATION).map_err(|error| {
+        let out_of_memory = matches!(error, FileError::Memory(_));
+        unreadable(error.to_string(), out_of_memory)
+    })?;
     let table = text.parse::<Table>().map_err(|error| {
         Usage::new(format!(
             "{} is not valid TOML\n{}",

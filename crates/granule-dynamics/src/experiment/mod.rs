@@ -37,5 +37,5 @@ pub use config::{ExperimentConfig, FigureKind, RecordConfig};
 pub use outcome::{Group, Outcome, Trace};
 pub use presets::Preset;
 pub use run::Experiment;
-pub use samples::{FileConfig, Interpolation, ReadSamples, Samples};
+pub use samples::{FileConfig, Interpolation, ReadError, ReadSamples, Samples};
 pub use stimulus::{NoiseConfig, PulseConfig, SineConfig, StepConfig, StimulusConfig};

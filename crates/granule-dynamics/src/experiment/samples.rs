@@ -76,14 +76,25 @@ pub struct Samples {
     pub unit: Option<String>,
 }
 
+/// Why columns over time could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// What is wrong with the file, by name.
+    #[error("{0}")]
+    File(String),
+    /// It does not fit into memory.
+    #[error(transparent)]
+    Memory(#[from] granule_io::MemoryError),
+}
+
 /// Reads what a configuration names; this crate knows no file format.
 pub trait ReadSamples {
     /// Columns over time from a file; `array` says which of it.
     ///
     /// # Errors
     ///
-    /// What is wrong with the file, by name.
-    fn read(&self, file: &Path, array: Option<&str>) -> Result<Samples, String>;
+    /// What is wrong with the file, by name, or that it does not fit into memory.
+    fn read(&self, file: &Path, array: Option<&str>) -> Result<Samples, ReadError>;
 }
 
 fn refused(name: &str, value: impl std::fmt::Display, allowed: impl Into<String>) -> DynamicsError {
@@ -111,7 +122,10 @@ impl FileConfig {
         self.validate()?;
         if self.samples.is_none() {
             let read = reader.read(&self.file, self.array.as_deref());
-            self.samples = Some(read.map_err(|reason| refused("file", self.name(), reason))?);
+            self.samples = Some(read.map_err(|error| match error {
+                ReadError::File(reason) => refused("file", self.name(), reason),
+                ReadError::Memory(error) => error.into(),
+            })?);
         }
         Ok(())
     }

@@ -51,7 +51,7 @@ impl Display for Left {
             Self(ByteSize(0), Some(limit)) => {
                 write!(
                     f,
-                    "the limit of {limit} is less than what the program itself holds already"
+                    "nothing is left within the limit of {limit}, which the program itself takes up"
                 )
             }
             Self(available, Some(limit)) => {

@@ -14,7 +14,7 @@ pub use report::{Average, ClassScores, ClassificationReport};
 pub enum MetricsError {
     /// A class index outside the matrix.
     #[error(
-        "{role} class {class} is out of range: the matrix has {}, counted from 0", granule_io::words::counted(*classes, "class")
+        "{role} class {class} is out of range: the matrix has {} (0..{classes})", granule_io::words::counted(*classes, "class")
     )]
     ClassOutOfRange {
         /// `"true"` or `"predicted"`.

@@ -65,6 +65,9 @@ fn walk<'a>(path: String, node: &Node<'a>, needs: &[(String, String)], found: &m
         return push(&join(&path, "NAME"), &inner.helped_by(node), found);
     }
     push(&path, node, found);
+    for (name, inner) in node.tables().iter().flat_map(Node::properties) {
+        walk(join(&path, &name), &inner, needs, found);
+    }
     for (name, inner) in node.choices() {
         if let Some(inner) = inner
             && !inner.properties().is_empty()

@@ -282,6 +282,19 @@ impl<'a> Node<'a> {
         all
     }
 
+    /// The tables among what a value may be, beside numbers or words; those that stand for a file aside.
+    pub fn tables(&self) -> Vec<Self> {
+        if self.tagged().is_some() {
+            return Vec::new();
+        }
+        let of_option = |option: Self| match option.get("form").is_none() {
+            true if option.properties().len() > 1 => vec![option],
+            true => option.tables(),
+            false => Vec::new(),
+        };
+        self.options().into_iter().flat_map(of_option).collect()
+    }
+
     /// The element of a list.
     pub fn items(&self) -> Option<Self> {
         self.get("items").map(|items| self.node(items))
@@ -358,7 +371,13 @@ impl<'a> Node<'a> {
                 }
                 None => "list".into(),
             },
-            Some("object") => "table".into(),
+            Some("object") => match self.properties().as_slice() {
+                [] => "table".into(),
+                all => {
+                    let names: Vec<&str> = all.iter().map(|(name, _)| name.as_str()).collect();
+                    format!("{{ {} }}", names.join(", "))
+                }
+            },
             _ => {
                 let options: Vec<String> = self.options().iter().map(Self::form).collect();
                 options.join(" or ")

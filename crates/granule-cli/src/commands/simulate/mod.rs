@@ -84,6 +84,9 @@ fn simulate(
         }),
     });
     if let Some(error) = foreign {
+        if error.is_of_memory() {
+            return Err(error.into());
+        }
         return Err(Usage::new(error.to_string())
             .hint("--set may change inputs, steps and couplings of a trained model, not its sizes")
             .into());

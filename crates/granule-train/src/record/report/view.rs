@@ -1,7 +1,7 @@
 //! What the template shows, as text and coordinates.
 
 use granule_data::task::{Performance, TaskKind};
-use granule_io::words::counted;
+use granule_io::words::several;
 use serde::Serialize;
 
 use super::curves::{self, Chart};
@@ -552,5 +552,13 @@ fn config_line(line: &str) -> ConfigLine<'_> {
             value: line,
             ..blank
         },
+    }
+}
+
+/// A number of things, with the page's own spaces between thousands.
+fn counted(number: usize, thing: &str) -> String {
+    match number {
+        1 => format!("1 {thing}"),
+        _ => format!("{} {}", count(number as u64), several(thing)),
     }
 }

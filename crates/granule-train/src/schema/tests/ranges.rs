@@ -19,7 +19,7 @@ type Where = (String, Vec<(String, String)>);
 const MANY: f64 = 10_000.0;
 
 /// Words of refusals that a number inside its range meets on account of another key.
-const OTHERS: [&str; 27] = [
+const OTHERS: [&str; 28] = [
     "from there is not allowed: within",
     "at most the smallest time constant",
     "one value, or",
@@ -32,9 +32,10 @@ const OTHERS: [&str; 27] = [
     "the model takes no input",
     "unset with data.recording",
     "with data.task; data.trials",
-    "that add up to 1 units",
+    "that add up to 1 unit",
     "[1, 4] is not allowed: sizes of at least 1 that add up to 8 units",
     "at most 10 ms, 100000 steps of dt",
+    "from dt = ",
     "so that a step resolves",
     "up to but not including task.decision_ms",
     "one number or two in rising order",
@@ -504,7 +505,7 @@ fn ranges_of_experiments_are_those_of_validation() {
         .collect();
     bases.push(and(
         &preset("hodgkin-huxley"),
-        "solver = \"tsit5\"\nrtol = 1e-4\natol = 1e-6",
+        "solver = \"tsit5\"\nrtol = 1e-4\natol = 1e-6\nrate_bin = 2.0",
     ));
     for more in [POWER_LAW, BLOCKS] {
         bases.push(and(&preset("rate-sine"), &format!("[population]\n{more}")));
