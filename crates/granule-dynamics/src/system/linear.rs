@@ -351,7 +351,7 @@ mod tests {
             a: vec![vec![1.0, 2.0]],
             ..example()
         });
-        assert!(error.starts_with("a = 1 rows of 2 values"), "{error}");
+        assert!(error.starts_with("a = 1 row of 2 values"), "{error}");
         let error = refused(LinearSystemConfig {
             b: vec![vec![1.0]; 2],
             ..example()

@@ -353,7 +353,7 @@ fn connectivity_that_makes_no_sense_is_named() {
         weights: vec![vec![0.0, 1.0]],
         ..two()
     });
-    assert!(error.starts_with("weights = 1 rows of 2 values"), "{error}");
+    assert!(error.starts_with("weights = 1 row of 2 values"), "{error}");
     let error = refused(NetworkConfig {
         weights: vec![vec![0.0, f64::NAN], vec![1.0, 0.0]],
         ..two()
