@@ -2,7 +2,9 @@
 
 use super::RateCurve;
 use super::backend::{Geometry, constants};
-use super::cpu::{Given, Number, above_zero, bernoulli, combine, nernst, phi1, times, whole_power};
+use super::cpu::{
+    Given, Number, above_zero, bernoulli, combine, for_exponent, nernst, phi1, times, whole_power,
+};
 use super::program::{
     Battery, Current, Expression, Form, MOST_READS, Motion, Moves, Node, Origin, Program, Slot,
 };
@@ -103,7 +105,7 @@ fn term<T: Number, const FUSED: bool>(
 ) {
     let z = |i: usize| steepness[i] * (x[i] + shift[i]);
     match curve {
-        RateCurve::Constant => (*value, *slope) = ([T::ONE; BLOCK], [T::ZERO; BLOCK]),
+        RateCurve::Constant => (*value, *slope) = (Block::of(T::ONE), Block::of(T::ZERO)),
         RateCurve::Bernoulli => {
             let (cubic, linear, half) = (T::of(-1.0 / 180.0), T::of(1.0 / 6.0), T::of(0.5));
             for i in 0..BLOCK {
@@ -361,10 +363,13 @@ impl<T: Number> Body<T> for Adjoint<'_, T> {
         for (place, read) in reads.iter_mut().zip(read) {
             *place = read;
         }
-        let given = Given { reads, constants };
+        let given = Given {
+            reads: &reads,
+            constants,
+        };
         let (by_reads, rest) = output.split_at_mut_checked(program.reads.len())?;
         let (by_inflow, by_constants) = rest.split_at_mut_checked(inflow.len())?;
-        by_reads.fill([T::ZERO; BLOCK]);
+        by_reads.fill(Block::of(T::ZERO));
         let gradients = Gradients {
             reads: by_reads,
             constants: self.constants.then_some(by_constants),
@@ -394,7 +399,7 @@ impl<T: Number> Adjoint<'_, T> {
         let [(_, first), (_, second)] = places(motion);
         let (first, second) = (scratch.get(first)?, scratch.get(second)?);
         let x = given.reads[1];
-        let mut by_curves = [[T::ZERO; BLOCK]; 2];
+        let mut by_curves = [Block::of(T::ZERO); 2];
         let by_x = &mut gradients.reads[1];
         if motion.form == Form::Rates {
             let (alpha, beta) = (first, second);
@@ -505,12 +510,12 @@ fn record_currents<T: Number, const FUSED: bool>(
     (decay, drive): (&mut Block<T>, &mut Block<T>),
     mut scratch: &mut [Block<T>],
 ) -> Option<()> {
-    (*decay, *drive) = ([T::ZERO; BLOCK], [T::ZERO; BLOCK]);
+    (*decay, *drive) = (Block::of(T::ZERO), Block::of(T::ZERO));
     for current in currents {
         let (own, later) = scratch.split_at_mut_checked(blocks(current))?;
         scratch = later;
         let (open, mut own) = own.split_first_mut()?;
-        *open = [T::ONE; BLOCK];
+        *open = Block::of(T::ONE);
         for (gate, (origin, exponent)) in current.gates.iter().enumerate() {
             let (gates, rest) = own.split_at_mut_checked(blocks_of(origin))?;
             own = rest;
@@ -570,7 +575,7 @@ fn propagate_currents<T: Number>(
         scratch = later;
         let (open, own) = own.split_first_mut()?;
         let g = &given.constants[current.conductance];
-        let mut by_open = [T::ZERO; BLOCK];
+        let mut by_open = Block::of(T::ZERO);
         match current.battery {
             Battery::Drive(at) => {
                 let d = &given.constants[at];
@@ -615,10 +620,11 @@ fn propagate_currents<T: Number>(
                 place += blocks_of(origin);
                 if other == gate {
                     let factor = T::of(f64::from(*exponent));
-                    for i in 0..BLOCK {
-                        let slope = factor * whole_power(x[i], exponent.saturating_sub(1));
-                        by_gate[i] = by_gate[i] * slope;
-                    }
+                    for_exponent!(exponent.saturating_sub(1), n => {
+                        for i in 0..BLOCK {
+                            by_gate[i] = by_gate[i] * (factor * whole_power(x[i], n));
+                        }
+                    });
                 } else {
                     times(&mut by_gate, x, *power, false);
                 }

@@ -62,7 +62,7 @@ pub(super) fn phi1<T: Number>(z: T, below: T) -> T {
 /// What a program reads, and its constants.
 #[derive(Clone, Copy)]
 pub(super) struct Given<'a, T> {
-    pub(super) reads: [&'a Block<T>; MOST_READS],
+    pub(super) reads: &'a [&'a Block<T>; MOST_READS],
     pub(super) constants: &'a [Block<T>],
 }
 
@@ -202,30 +202,46 @@ pub(super) fn whole_power<T: Number>(x: T, exponent: u32) -> T {
     }
 }
 
+/// Loops of their own for the common exponents, which a loop over vectors needs.
+macro_rules! for_exponent {
+    ($exponent:expr, $n:ident => $loop:expr) => {
+        match $exponent {
+            1 => {
+                let $n = 1;
+                $loop
+            }
+            2 => {
+                let $n = 2;
+                $loop
+            }
+            3 => {
+                let $n = 3;
+                $loop
+            }
+            4 => {
+                let $n = 4;
+                $loop
+            }
+            $n => $loop,
+        }
+    };
+}
+pub(super) use for_exponent;
+
 /// `open ← open · xⁿ`, or `xⁿ` to begin with.
 #[inline(always)]
 pub(super) fn times<T: Number>(open: &mut Block<T>, x: &Block<T>, exponent: u32, begin: bool) {
-    macro_rules! each {
-        ($exponent:expr) => {
-            if begin {
-                for i in 0..BLOCK {
-                    open[i] = whole_power(x[i], $exponent);
-                }
-            } else {
-                for i in 0..BLOCK {
-                    open[i] = open[i] * whole_power(x[i], $exponent);
-                }
+    for_exponent!(exponent, n => {
+        if begin {
+            for i in 0..BLOCK {
+                open[i] = whole_power(x[i], n);
             }
-        };
-    }
-    // Each of the common exponents has a loop of its own.
-    match exponent {
-        1 => each!(1),
-        2 => each!(2),
-        3 => each!(3),
-        4 => each!(4),
-        _ => each!(exponent),
-    }
+        } else {
+            for i in 0..BLOCK {
+                open[i] = open[i] * whole_power(x[i], n);
+            }
+        }
+    });
 }
 
 /// The value of a gate without dynamics.
@@ -273,7 +289,7 @@ fn currents<T: Number, const FUSED: bool>(
             times(open, x, *exponent, gate == 0);
         }
         if current.gates.is_empty() {
-            *open = [T::ONE; BLOCK];
+            *open = Block::of(T::ONE);
         }
         let g = &given.constants[current.conductance];
         let begin = index == 0;
@@ -307,7 +323,7 @@ fn currents<T: Number, const FUSED: bool>(
         }
     }
     if currents.is_empty() {
-        (*decay, *drive) = ([T::ZERO; BLOCK], [T::ZERO; BLOCK]);
+        (*decay, *drive) = (Block::of(T::ZERO), Block::of(T::ZERO));
     }
     Some(())
 }
@@ -353,24 +369,19 @@ fn advance<T: Number, const FUSED: bool>(
         Moves::Pool(all) | Moves::Voltage(all) => {
             let ([decay, drive], rest) = scratch.split_first_chunk_mut::<2>()?;
             currents::<T, FUSED>(all, given, (decay, drive), rest)?;
-            // One loop for both, for each is compiled for every instruction set.
-            let mut x = v;
             if let Moves::Pool(_) = program.moves {
                 let [own_decay, own_drive, influx] = given.term(0);
-                x = given.reads[1];
+                let x = given.reads[1];
                 for i in 0..BLOCK {
-                    drive[i] = own_drive[i] + influx[i] * (drive[i] - decay[i] * v[i]);
-                    decay[i] = own_decay[i];
+                    let drive = own_drive[i] + influx[i] * (drive[i] - decay[i] * v[i]);
+                    next[i] = relax::<T, FUSED>(x[i], drive, own_decay[i], dt);
                 }
             } else {
                 let [leak, constant] = [&given.constants[0], &given.constants[1]];
                 for i in 0..BLOCK {
-                    drive[i] = constant[i] + drive[i] + inflow[i];
-                    decay[i] += leak[i];
+                    let drive = constant[i] + drive[i] + inflow[i];
+                    next[i] = relax::<T, FUSED>(v[i], drive, decay[i] + leak[i], dt);
                 }
-            }
-            for i in 0..BLOCK {
-                next[i] = relax::<T, FUSED>(x[i], drive[i], decay[i], dt);
             }
         }
     }
@@ -413,7 +424,7 @@ impl<T: Number> Body<T> for Step<'_, T> {
                 };
             }
             let given = Given {
-                reads,
+                reads: &reads,
                 constants: own,
             };
             let next = now.first_mut()?;

@@ -1,17 +1,45 @@
 //! Many rows of elements in and out, in blocks that stay in the nearest cache.
 
+use std::ops::{Deref, DerefMut};
+
 use rayon::prelude::*;
 
 use crate::firing_rate::elementary::Elementary;
 use crate::vectorised::{Kernel, vectorised};
 
 /// Elements of a block.
-pub(super) const BLOCK: usize = 64;
+pub(super) const BLOCK: usize = 128;
 
 /// Elements of a task.
-const TASK: usize = 16 * BLOCK;
+const TASK: usize = 8 * BLOCK;
 
-pub(super) type Block<T> = [T; BLOCK];
+/// Neighbouring elements, on whole lines of the cache: a vector that crosses two is loaded and stored twice.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+pub(super) struct Block<T>(pub(super) [T; BLOCK]);
+
+impl<T: Copy> Block<T> {
+    #[inline(always)]
+    pub(super) fn of(value: T) -> Self {
+        Self([value; BLOCK])
+    }
+}
+
+impl<T> Deref for Block<T> {
+    type Target = [T; BLOCK];
+
+    #[inline(always)]
+    fn deref(&self) -> &[T; BLOCK] {
+        &self.0
+    }
+}
+
+impl<T> DerefMut for Block<T> {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut [T; BLOCK] {
+        &mut self.0
+    }
+}
 
 /// What is computed of a block; `None` without the inputs and outputs that it has. `block` must be `#[inline(always)]`, as
 /// for a [`Kernel`].
@@ -46,13 +74,26 @@ pub(super) enum Sink {
     All,
 }
 
+/// Copies elements, a whole block of them without a call.
+#[inline(always)]
+fn copy<T: Copy>(from: &[T], to: &mut [T]) {
+    if let (Ok(from), Ok(to)) = (
+        <&[T; BLOCK]>::try_from(from),
+        <&mut [T; BLOCK]>::try_from(&mut *to),
+    ) {
+        *to = *from;
+    } else {
+        to.copy_from_slice(from);
+    }
+}
+
 impl<T: Copy> Source<'_, T> {
     /// The elements from `first` on.
     #[inline(always)]
     fn fill(&self, block: &mut [T], first: usize, cells: usize) {
         match self {
             Self::One(_) => {}
-            Self::All(all) => block.copy_from_slice(&all[first..first + block.len()]),
+            Self::All(all) => copy(&all[first..first + block.len()], block),
             Self::Cells(_) | Self::Rows(_) => {
                 let (mut row, mut cell) = (first / cells, first % cells);
                 let mut rest = block;
@@ -95,7 +136,8 @@ pub(super) fn sweep<T: Elementary>(
             part.push(chunks.next().unwrap_or_default());
         }
     }
-    let run = |(task, outputs): (usize, Vec<&mut [T]>)| {
+    let room = || Room::new(body, inputs, sinks.len());
+    let run = |room: &mut Room<T>, (task, outputs): (usize, Vec<&mut [T]>)| {
         let first = task * TASK;
         vectorised(Task {
             body,
@@ -104,13 +146,17 @@ pub(super) fn sweep<T: Elementary>(
             inputs,
             sinks,
             outputs,
+            room,
         });
     };
     // To wake another thread takes longer than one task.
     if tasks > 1 {
-        parts.into_par_iter().enumerate().for_each(run);
+        parts.into_par_iter().enumerate().for_each_init(room, run);
     } else {
-        parts.into_iter().enumerate().for_each(run);
+        let mut room = room();
+        for part in parts.into_iter().enumerate() {
+            run(&mut room, part);
+        }
     }
     for (output, sink) in outputs.iter_mut().zip(sinks) {
         if *sink == Sink::Sum {
@@ -129,6 +175,31 @@ fn sum<T: Elementary>(values: &[T]) -> T {
     sum
 }
 
+/// The blocks that tasks compute in, one after another: inputs, outputs, their sums, and the body's own.
+struct Room<T> {
+    blocks: Vec<Block<T>>,
+    /// Which inputs are not the same for all elements.
+    filled: Vec<usize>,
+}
+
+impl<T: Elementary> Room<T> {
+    fn new(body: &impl Body<T>, inputs: &[Source<'_, T>], outputs: usize) -> Self {
+        let differs = |&index: &usize| !matches!(inputs[index], Source::One(_));
+        // In one piece, for memory on whole lines takes long to find.
+        let length = inputs.len() + 2 * outputs + body.scratch();
+        let mut blocks = Vec::with_capacity(length);
+        blocks.extend(inputs.iter().map(|source| match source {
+            Source::One(value) => Block::of(*value),
+            _ => Block::of(T::ZERO),
+        }));
+        blocks.resize(length, Block::of(T::ZERO));
+        Self {
+            blocks,
+            filled: (0..inputs.len()).filter(differs).collect(),
+        }
+    }
+}
+
 struct Task<'a, T, B> {
     body: &'a B,
     range: std::ops::Range<usize>,
@@ -136,33 +207,30 @@ struct Task<'a, T, B> {
     inputs: &'a [Source<'a, T>],
     sinks: &'a [Sink],
     outputs: Vec<&'a mut [T]>,
+    room: &'a mut Room<T>,
 }
 
 impl<T: Elementary, B: Body<T>> Kernel for Task<'_, T, B> {
     #[inline(always)]
     fn run<const FUSED: bool>(mut self) {
-        let mut input = vec![[T::ZERO; BLOCK]; self.inputs.len()];
-        let mut output = vec![[T::ZERO; BLOCK]; self.outputs.len()];
-        let mut sums = vec![[T::ZERO; BLOCK]; self.outputs.len()];
-        let mut scratch = vec![[T::ZERO; BLOCK]; self.body.scratch()];
-        for (block, source) in input.iter_mut().zip(self.inputs) {
-            if let Source::One(value) = source {
-                *block = [*value; BLOCK];
-            }
-        }
+        let Room { blocks, filled } = self.room;
+        let (input, rest) = blocks.split_at_mut(self.inputs.len());
+        let (output, rest) = rest.split_at_mut(self.outputs.len());
+        let (sums, scratch) = rest.split_at_mut(self.outputs.len());
+        sums.fill(Block::of(T::ZERO));
         for first in self.range.clone().step_by(BLOCK) {
             let length = BLOCK.min(self.range.end - first);
-            for (block, source) in input.iter_mut().zip(self.inputs) {
-                source.fill(&mut block[..length], first, self.cells);
+            for &index in &*filled {
+                self.inputs[index].fill(&mut input[index][..length], first, self.cells);
             }
-            let done = self.body.block::<FUSED>(&input, &mut output, &mut scratch);
+            let done = self.body.block::<FUSED>(input, output, scratch);
             debug_assert!(done.is_some(), "inputs and outputs of the body");
             let at = first - self.range.start;
             for (index, (block, sink)) in output.iter().zip(self.sinks).enumerate() {
                 match sink {
                     Sink::Nothing => {}
                     Sink::All => {
-                        self.outputs[index][at..at + length].copy_from_slice(&block[..length]);
+                        copy(&block[..length], &mut self.outputs[index][at..at + length]);
                     }
                     Sink::Sum => {
                         for (sum, value) in sums[index].iter_mut().zip(&block[..length]) {
@@ -172,9 +240,9 @@ impl<T: Elementary, B: Body<T>> Kernel for Task<'_, T, B> {
                 }
             }
         }
-        for ((total, sink), lanes) in self.outputs.iter_mut().zip(self.sinks).zip(&sums) {
+        for ((total, sink), lanes) in self.outputs.iter_mut().zip(self.sinks).zip(&*sums) {
             if let (Sink::Sum, [total]) = (sink, &mut **total) {
-                *total = sum(lanes);
+                *total = sum(&lanes.0);
             }
         }
     }
