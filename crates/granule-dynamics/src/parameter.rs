@@ -26,6 +26,19 @@ pub enum Bounds {
     Between(f64, f64),
 }
 
+/// As in a configuration file.
+impl std::fmt::Display for Bounds {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Free => f.write_str("\"free\""),
+            Self::Above(low) => write!(f, "{{ above = {low} }}"),
+            Self::AtLeast(low) => write!(f, "{{ atleast = {low} }}"),
+            Self::Below(high) => write!(f, "{{ below = {high} }}"),
+            Self::Between(low, high) => write!(f, "{{ between = [{low}, {high}] }}"),
+        }
+    }
+}
+
 impl Bounds {
     fn contains(self, value: f64) -> bool {
         match self {

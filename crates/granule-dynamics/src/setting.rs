@@ -1,5 +1,7 @@
 //! Settings of a configuration that become parameters: what they may be, and what training may do to them.
 
+use std::collections::BTreeSet;
+
 use granule_io::budget;
 use granule_io::words::counted;
 
@@ -52,7 +54,12 @@ pub enum Range {
     Fraction,
     /// Above 0 and below 1.
     OpenFraction,
+    /// A potential in mV, in the bounds of what a membrane may have and well beyond: from −1000 to 1000.
+    Potential,
 }
+
+/// The highest [`Range::Potential`], mV.
+const HIGHEST: f64 = 1000.0;
 
 impl Range {
     fn contains(self, value: f64) -> bool {
@@ -63,6 +70,7 @@ impl Range {
                 Self::NonNegative => value >= 0.0,
                 Self::Fraction => (0.0..=1.0).contains(&value),
                 Self::OpenFraction => 0.0 < value && value < 1.0,
+                Self::Potential => value.abs() <= HIGHEST,
             }
     }
 
@@ -75,7 +83,7 @@ impl Range {
             Bounds::Between(low, high) => (low, high),
         };
         let within = match self {
-            Self::Any => true,
+            Self::Any | Self::Potential => true,
             Self::Positive | Self::NonNegative => low >= 0.0,
             Self::Fraction | Self::OpenFraction => low >= 0.0 && high <= 1.0,
         };
@@ -85,7 +93,7 @@ impl Range {
     /// Where training keeps it unless told otherwise.
     pub(crate) fn bounds(self) -> Bounds {
         match self {
-            Self::Any => Bounds::Free,
+            Self::Any | Self::Potential => Bounds::Free,
             Self::Positive | Self::NonNegative => Bounds::Above(0.0),
             Self::Fraction | Self::OpenFraction => Bounds::Between(0.0, 1.0),
         }
@@ -99,6 +107,7 @@ impl Range {
             Self::NonNegative => "a finite number, at least 0",
             Self::Fraction => "from 0 to 1",
             Self::OpenFraction => "between 0 and 1, both excluded",
+            Self::Potential => "from -1000 to 1000 mV",
         }
     }
 }
@@ -113,6 +122,7 @@ impl schemars::transform::Transform for Range {
             Self::NonNegative => &[("minimum", 0)],
             Self::Fraction => &[("minimum", 0), ("maximum", 1)],
             Self::OpenFraction => &[("exclusiveMinimum", 0), ("exclusiveMaximum", 1)],
+            Self::Potential => &[("minimum", -1000), ("maximum", 1000)],
         };
         for (name, limit) in limits {
             schema.insert((*name).to_owned(), (*limit).into());
@@ -236,15 +246,19 @@ pub(crate) fn check_listed<'a>(
     listed: impl IntoIterator<Item = &'a String>,
     known: impl Iterator<Item = &'static str> + Clone,
 ) -> Result<(), DynamicsError> {
-    let unknown = |name: &&String| known.clone().all(|known| known != **name);
-    match listed.into_iter().find(unknown) {
-        Some(unknown) => {
+    let mut before = BTreeSet::new();
+    for listed in listed {
+        let field = || path(section, name);
+        if known.clone().all(|known| known != listed) {
             let known: Vec<&str> = known.collect();
-            let field = path(section, name);
-            Err(DynamicsError::config(field, unknown, known.join(", ")))
+            return Err(DynamicsError::config(field(), listed, known.join(", ")));
         }
-        None => Ok(()),
+        if !before.insert(listed) {
+            let found = format!("{listed:?} twice");
+            return Err(DynamicsError::config(field(), found, "each name once"));
+        }
     }
+    Ok(())
 }
 
 /// Makes the parameters of a section, trainable where the list says so.

@@ -26,6 +26,13 @@ presets! {
     "hodgkin-huxley": "squid axon, 10 µA/cm² from rest: regular firing";
     "wang-buzsaki": "fast-spiking interneuron, a step of current";
     "traub-miles": "hippocampal pyramidal cell, two pulses of current";
+    "regular-spiking": "cortical regular-spiking cell, its rate adapts";
+    "fast-spiking": "cortical fast-spiking cell, without adaptation";
+    "intrinsically-bursting": "cortical cell with L-type calcium, a burst";
+    "low-threshold": "cortical cell with T-type calcium, low-threshold spikes";
+    "rebound": "thalamic relay cell: sag, then a rebound burst";
+    "connor-stevens": "crab's axon with an A-current, a late first spike";
+    "calcium-adaptation": "pyramidal cell, calcium-activated potassium adapts it";
     "lif": "leaky integrate-and-fire cell, exact steps";
     "izhikevich": "Izhikevich's chattering cell";
     "adex": "adaptive exponential integrate-and-fire cell, its rate adapts";

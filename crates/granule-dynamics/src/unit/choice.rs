@@ -6,33 +6,59 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
+use super::cell::*;
 use super::channel::{ChannelTable, ConductanceConfig};
 use super::{
-    Adex, AdexConfig, AdexParameters, CellKind, Cells, Constant, HodgkinHuxley,
-    HodgkinHuxleyConfig, Izhikevich, IzhikevichConfig, IzhikevichParameters, Lif, LifConfig,
-    LifParameters, Observed, ParameterInfo, Qif, QifConfig, QifParameters, TraubMiles,
-    TraubMilesConfig, WangBuzsaki, WangBuzsakiConfig,
+    Adex, AdexConfig, AdexParameters, CellConfig, CellKind, Cells, Constant, Izhikevich,
+    IzhikevichConfig, IzhikevichParameters, Lif, LifConfig, LifParameters, Observed, ParameterInfo,
+    Qif, QifConfig, QifParameters,
 };
 use crate::model::{Clock, Dynamics, Model};
 use crate::solver::Solver;
 use crate::{DynamicsError, Place, QuantityKind, State, Values, Variable};
 
+/// What the configurations of all cells have in common.
+pub(super) trait Unit: Default {
+    /// The name in configuration files.
+    const NAME: &'static str;
+
+    /// The unit of the current.
+    const CURRENT: &'static str;
+
+    /// [`UnitConfig::shortest_time_constant`].
+    fn shortest_time_constant(&self) -> Option<f64>;
+
+    /// [`UnitConfig::spike_threshold`].
+    fn spike_threshold(&self) -> Option<f64> {
+        None
+    }
+
+    /// Its published channels, where it has some.
+    fn published() -> Option<ChannelTable> {
+        None
+    }
+
+    /// Makes the population.
+    fn build(&self, solver: Arc<dyn Solver>, place: &Place) -> Result<UnitModel, DynamicsError>;
+}
+
 macro_rules! units {
-    ($(
-        $(#[$doc:meta])* $Variant:ident($Config:ty) = $name:expr, $rename:literal,
-        $current:literal, $shortest:expr, $threshold:expr, $init:expr;
-    )+) => {
+    ($($(#[$doc:meta])* $Variant:ident($Config:ty) = $name:literal;)+) => {
         /// Any of the cells, chosen by name in a configuration: `model = "hodgkin-huxley"`.
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
         #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
         #[serde(tag = "model")]
         pub enum UnitConfig {
-            $($(#[$doc])* #[serde(rename = $rename)] $Variant($Config),)+
+            $($(#[$doc])* #[serde(rename = $name)] $Variant($Config),)+
         }
+
+        /// The published channels of every cell that has some, by the name of the cell.
+        pub(super) const CHANNELS: &[(&str, fn() -> Option<ChannelTable>)] =
+            &[$((<$Config as Unit>::NAME, <$Config as Unit>::published)),+];
 
         impl UnitConfig {
             /// The names of the cells.
-            pub const NAMES: &'static [&'static str] = &[$($name),+];
+            pub const NAMES: &'static [&'static str] = &[$(<$Config as Unit>::NAME),+];
 
             /// A cell by its name, with its default parameters.
             ///
@@ -40,7 +66,7 @@ macro_rules! units {
             ///
             /// [`DynamicsError::Config`] for a name that is none of [`NAMES`](Self::NAMES).
             pub fn from_name(name: &str) -> Result<Self, DynamicsError> {
-                $(if name == $name {
+                $(if name == <$Config as Unit>::NAME {
                     return Ok(Self::$Variant(Default::default()));
                 })+
                 Err(DynamicsError::config("unit.model", name, Self::NAMES.join(", ")))
@@ -49,7 +75,7 @@ macro_rules! units {
             /// The cell's name.
             pub fn name(&self) -> &'static str {
                 match self {
-                    $(Self::$Variant(_) => $name,)+
+                    $(Self::$Variant(_) => <$Config as Unit>::NAME,)+
                 }
             }
 
@@ -77,21 +103,21 @@ macro_rules! units {
             /// The unit of the current, constant or from outside; `1` where it has none.
             pub fn current_unit(&self) -> &'static str {
                 match self {
-                    $(Self::$Variant(_) => $current,)+
+                    $(Self::$Variant(_) => <$Config as Unit>::CURRENT,)+
                 }
             }
 
             /// The voltage whose upward crossing is a spike, mV; `None` for cells whose variable `spike` counts them.
             pub fn spike_threshold(&self) -> Option<f64> {
                 match self {
-                    $(Self::$Variant(config) => ($threshold)(config),)+
+                    $(Self::$Variant(config) => Unit::spike_threshold(config),)+
                 }
             }
 
             /// About the shortest time constant that a solver has to resolve, ms; `None` for cells whose step is exact.
             pub fn shortest_time_constant(&self) -> Option<f64> {
                 match self {
-                    $(Self::$Variant(config) => ($shortest)(config),)+
+                    $(Self::$Variant(config) => Unit::shortest_time_constant(config),)+
                 }
             }
 
@@ -137,7 +163,7 @@ macro_rules! units {
                 place: &Place,
             ) -> Result<UnitModel, DynamicsError> {
                 match self {
-                    $(Self::$Variant(config) => ($init)(config, solver, place),)+
+                    $(Self::$Variant(config) => Unit::build(config, solver, place),)+
                 }
             }
         }
@@ -145,42 +171,126 @@ macro_rules! units {
 }
 
 units! {
-    /// [`HodgkinHuxley`] cells.
-    HodgkinHuxley(HodgkinHuxleyConfig) = HodgkinHuxley::NAME, "hodgkin-huxley",
-        "µA/cm²", |config: &HodgkinHuxleyConfig| fastest(config.parameters.table()),
-        |config: &HodgkinHuxleyConfig| Some(config.spike_threshold),
-        |config: &HodgkinHuxleyConfig, solver, place| config.init(solver, place).map(UnitModel::Conductance);
-    /// [`WangBuzsaki`] cells.
-    WangBuzsaki(WangBuzsakiConfig) = WangBuzsaki::NAME, "wang-buzsaki",
-        "µA/cm²", |config: &WangBuzsakiConfig| fastest(config.parameters.table()),
-        |config: &WangBuzsakiConfig| Some(config.spike_threshold),
-        |config: &WangBuzsakiConfig, solver, place| config.init(solver, place).map(UnitModel::Conductance);
-    /// [`TraubMiles`] cells.
-    TraubMiles(TraubMilesConfig) = TraubMiles::NAME, "traub-miles",
-        "µA/cm²", |config: &TraubMilesConfig| fastest(config.parameters.table()),
-        |config: &TraubMilesConfig| Some(config.spike_threshold),
-        |config: &TraubMilesConfig, solver, place| config.init(solver, place).map(UnitModel::Conductance);
+    /// [`HodgkinHuxley`](super::HodgkinHuxley) cells.
+    HodgkinHuxley(HodgkinHuxleyConfig) = "hodgkin-huxley";
+    /// [`WangBuzsaki`](super::WangBuzsaki) cells.
+    WangBuzsaki(WangBuzsakiConfig) = "wang-buzsaki";
+    /// [`TraubMiles`](super::TraubMiles) cells.
+    TraubMiles(TraubMilesConfig) = "traub-miles";
+    /// [`ConnorStevens`](super::ConnorStevens) cells.
+    ConnorStevens(ConnorStevensConfig) = "connor-stevens";
+    /// [`RegularSpiking`](super::RegularSpiking) cells.
+    RegularSpiking(RegularSpikingConfig) = "regular-spiking";
+    /// [`FastSpiking`](super::FastSpiking) cells.
+    FastSpiking(FastSpikingConfig) = "fast-spiking";
+    /// [`IntrinsicallyBursting`](super::IntrinsicallyBursting) cells.
+    IntrinsicallyBursting(IntrinsicallyBurstingConfig) = "intrinsically-bursting";
+    /// [`LowThreshold`](super::LowThreshold) cells.
+    LowThreshold(LowThresholdConfig) = "low-threshold";
+    /// [`ThalamicRelay`](super::ThalamicRelay) cells.
+    ThalamicRelay(ThalamicRelayConfig) = "thalamic-relay";
+    /// [`WangPyramidal`](super::WangPyramidal) cells.
+    WangPyramidal(WangPyramidalConfig) = "wang-pyramidal";
     /// Conductance-based cells of one's own channels.
-    Conductance(ConductanceConfig) = ConductanceConfig::NAME, "conductance",
-        "µA/cm²", |config: &ConductanceConfig| fastest(&config.parameters.0),
-        |config: &ConductanceConfig| Some(config.spike_threshold),
-        |config: &ConductanceConfig, solver, place| config.init(solver, place).map(UnitModel::Conductance);
+    Conductance(ConductanceConfig) = "conductance";
     /// [`Lif`] cells.
-    Lif(LifConfig) = "lif", "lif",
-        "µA/cm²", |_| None, |_| None,
-        |config: &LifConfig, _, place| config.init(place).map(UnitModel::Lif);
+    Lif(LifConfig) = "lif";
     /// [`Qif`] cells.
-    Qif(QifConfig) = "qif", "qif",
-        "1", |_| None, |_| None,
-        |config: &QifConfig, _, place| config.init(place).map(UnitModel::Qif);
+    Qif(QifConfig) = "qif";
     /// [`Adex`] cells.
-    Adex(AdexConfig) = "adex", "adex",
-        "pA", |config: &AdexConfig| upstroke(&config.parameters), |_| None,
-        |config: &AdexConfig, solver, place| config.init(solver, place).map(UnitModel::Adex);
+    Adex(AdexConfig) = "adex";
     /// [`Izhikevich`] cells.
-    Izhikevich(IzhikevichConfig) = "izhikevich", "izhikevich",
-        "mV/ms", |config: &IzhikevichConfig| Some((1.0 / config.parameters.a.highest()).min(2.0)), |_| None,
-        |config: &IzhikevichConfig, solver, place| config.init(solver, place).map(UnitModel::Izhikevich);
+    Izhikevich(IzhikevichConfig) = "izhikevich";
+}
+
+impl<K: CellKind> Unit for CellConfig<K> {
+    const NAME: &'static str = K::NAME;
+    const CURRENT: &'static str = "µA/cm²";
+
+    fn shortest_time_constant(&self) -> Option<f64> {
+        fastest(self.parameters.table())
+    }
+
+    fn spike_threshold(&self) -> Option<f64> {
+        Some(self.spike_threshold)
+    }
+
+    fn published() -> Option<ChannelTable> {
+        Some(K::table())
+    }
+
+    fn build(&self, solver: Arc<dyn Solver>, place: &Place) -> Result<UnitModel, DynamicsError> {
+        self.init(solver, place).map(UnitModel::Conductance)
+    }
+}
+
+impl Unit for ConductanceConfig {
+    const NAME: &'static str = Self::NAME;
+    const CURRENT: &'static str = "µA/cm²";
+
+    fn shortest_time_constant(&self) -> Option<f64> {
+        fastest(&self.parameters.0)
+    }
+
+    fn spike_threshold(&self) -> Option<f64> {
+        Some(self.spike_threshold)
+    }
+
+    fn build(&self, solver: Arc<dyn Solver>, place: &Place) -> Result<UnitModel, DynamicsError> {
+        self.init(solver, place).map(UnitModel::Conductance)
+    }
+}
+
+impl Unit for LifConfig {
+    const NAME: &'static str = "lif";
+    const CURRENT: &'static str = "µA/cm²";
+
+    fn shortest_time_constant(&self) -> Option<f64> {
+        None
+    }
+
+    fn build(&self, _: Arc<dyn Solver>, place: &Place) -> Result<UnitModel, DynamicsError> {
+        self.init(place).map(UnitModel::Lif)
+    }
+}
+
+impl Unit for QifConfig {
+    const NAME: &'static str = "qif";
+    const CURRENT: &'static str = "1";
+
+    fn shortest_time_constant(&self) -> Option<f64> {
+        None
+    }
+
+    fn build(&self, _: Arc<dyn Solver>, place: &Place) -> Result<UnitModel, DynamicsError> {
+        self.init(place).map(UnitModel::Qif)
+    }
+}
+
+impl Unit for AdexConfig {
+    const NAME: &'static str = "adex";
+    const CURRENT: &'static str = "pA";
+
+    fn shortest_time_constant(&self) -> Option<f64> {
+        upstroke(&self.parameters)
+    }
+
+    fn build(&self, solver: Arc<dyn Solver>, place: &Place) -> Result<UnitModel, DynamicsError> {
+        self.init(solver, place).map(UnitModel::Adex)
+    }
+}
+
+impl Unit for IzhikevichConfig {
+    const NAME: &'static str = "izhikevich";
+    const CURRENT: &'static str = "mV/ms";
+
+    fn shortest_time_constant(&self) -> Option<f64> {
+        Some((1.0 / self.parameters.a.highest()).min(2.0))
+    }
+
+    fn build(&self, solver: Arc<dyn Solver>, place: &Place) -> Result<UnitModel, DynamicsError> {
+        self.init(solver, place).map(UnitModel::Izhikevich)
+    }
 }
 
 /// The upstroke of a cell whose strongest channel is open to about a twelfth.

@@ -100,6 +100,9 @@ impl<K: CellKind> CellConfig<K> {
     }
 }
 
+/// The section of the parameters of one's own channels.
+pub(super) const TABLE: &str = "unit.channel";
+
 /// A population as any configuration has it.
 pub(super) struct Described<'a> {
     pub(super) name: &'static str,
@@ -124,7 +127,40 @@ impl Described<'_> {
                 Range::Any.describe(),
             ));
         }
-        self.settings().check(self.cells)
+        let checked = self.settings().check(self.cells);
+        checked.map_err(|error| self.placed(error))
+    }
+
+    /// The error with the place of a parameter in a file of one's own channels in place of its name.
+    fn placed(&self, error: DynamicsError) -> DynamicsError {
+        let DynamicsError::Config {
+            field,
+            value,
+            allowed,
+        } = error
+        else {
+            return error;
+        };
+        let name = field
+            .strip_prefix(TABLE)
+            .and_then(|rest| rest.strip_prefix('.'));
+        let of_name = |name| {
+            let mut all = self.table.placed().into_iter();
+            all.find(|(info, ..)| info.name == name)
+        };
+        let (field, allowed) = match name.and_then(of_name) {
+            Some((info, place, _)) if place != info.name => {
+                let allowed = format!("{allowed}; it is the parameter {}", info.name);
+                (format!("unit.{place}"), allowed)
+            }
+            Some((info, ..)) => (format!("unit.{}", info.name), allowed),
+            None => (field, allowed),
+        };
+        DynamicsError::Config {
+            field,
+            value,
+            allowed,
+        }
     }
 
     /// Everything that can be trained, by name.
@@ -137,7 +173,7 @@ impl Described<'_> {
         let gates = 1..=self.table.moving_gates().count();
         for (index, name) in self.table.variables().into_iter().enumerate() {
             let range = match index {
-                0 => Range::Any,
+                0 => Range::Potential,
                 _ if gates.contains(&index) => Range::Fraction,
                 _ => Range::NonNegative,
             };

@@ -7,6 +7,10 @@
 //! | [`HodgkinHuxley`] | squid axon, 1952 |
 //! | [`WangBuzsaki`] | fast-spiking interneuron, 1996 |
 //! | [`TraubMiles`] | hippocampal pyramidal cell, 1991 |
+//! | [`ConnorStevens`] | crab's axon with an A-current, 1977 |
+//! | [`RegularSpiking`], [`FastSpiking`], [`IntrinsicallyBursting`], [`LowThreshold`] | classes of cortical cells, 2008 |
+//! | [`ThalamicRelay`] | thalamic relay cell with T-type calcium and h-currents, 1992 |
+//! | [`WangPyramidal`] | cortical pyramidal cell with a calcium-activated potassium current, 1998 |
 //!
 //! A [`CellConfig`] gives a population of [`Cells`], a Burn module; every parameter has one value for all cells or one for
 //! each, fixed or trainable within bounds.
@@ -76,10 +80,7 @@ mod tests;
 pub use crate::setting::Range;
 pub use adex::{Adex, AdexConfig, AdexConstants, AdexField, AdexInitial, AdexParameters};
 pub use cable::{Cable, CableConfig, CableDynamics, CableScheme, Compartment, Membrane};
-pub use cell::{
-    HodgkinHuxley, HodgkinHuxleyConfig, TraubMiles, TraubMilesConfig, WangBuzsaki,
-    WangBuzsakiConfig,
-};
+pub use cell::*;
 pub use choice::{UnitConfig, UnitModel};
 pub use conductance::{CellConfig, CellKind, Cells};
 pub use field::CellField;

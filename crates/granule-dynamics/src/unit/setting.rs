@@ -23,18 +23,9 @@ impl Entry<'_> {
         self.setting.field(self.section)
     }
 
-    /// Checks number, range and bounds of the values.
+    /// Checks number and range of the values.
     fn check(&self, cells: usize) -> Result<(), DynamicsError> {
-        self.setting.check(self.section, (cells, "cell"))?;
-        let range = self.setting.range;
-        match self.bounds {
-            Some(bounds) if !range.admits(bounds) => Err(DynamicsError::config(
-                format!("bounds of {}", self.field()),
-                format!("{bounds:?}"),
-                format!("bounds that keep it {}", range.describe()),
-            )),
-            _ => Ok(()),
-        }
+        self.setting.check(self.section, (cells, "cell"))
     }
 
     /// Checks it and makes it part of a module.
@@ -125,6 +116,17 @@ impl<'a> Settings<'a> {
         let known = self.entries.iter().map(|entry| entry.setting.name);
         check_listed((self.section, "trainable"), self.trainable, known.clone())?;
         check_listed((self.section, "bounds"), self.bounds.keys(), known)?;
+        for (name, bounds) in self.bounds {
+            let range = self.entry(name).map(|entry| entry.setting.range);
+            if let Some(range) = range.filter(|range| !range.admits(*bounds)) {
+                let allowed = format!(
+                    "bounds, the lower one first, that keep it {}",
+                    range.describe()
+                );
+                let field = format!("{}.bounds.{name}", self.section);
+                return Err(DynamicsError::config(field, bounds, allowed));
+            }
+        }
         let mut entries = self.entries.iter();
         entries.try_for_each(|entry| entry.check(units))
     }

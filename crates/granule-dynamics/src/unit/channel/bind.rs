@@ -123,7 +123,7 @@ impl ChannelTable {
         pool: &dyn Fn(&str) -> usize,
     ) -> Vec<Gate<Quantity>> {
         let one = Quantity::Number(1.0);
-        let factor = constant("temperature_factor");
+        let of_cell = constant("temperature_factor");
         let curve = |gate: &GateConfig, role: &str, scale, curve: &CurveConfig| {
             let mut source = Source {
                 constant,
@@ -142,9 +142,13 @@ impl ChannelTable {
         let gates = channel.gate.iter().filter_map(|gate| {
             let at_once = gate.follows_at_once();
             // A factor common to α and β leaves their ratio as it is.
-            let factor = if at_once { &one } else { &factor };
+            let factor = match &gate.temperature_factor {
+                _ if at_once => one.clone(),
+                Some(_) => of_cell.times(&constant(&format!("factor_{}", gate.name))),
+                None => of_cell.clone(),
+            };
             let rate = |role, config: &Option<CurveConfig>| {
-                Some(times(curve(gate, role, "rate", config.as_ref()?), factor))
+                Some(times(curve(gate, role, "rate", config.as_ref()?), &factor))
             };
             let kinetics = if gate.steady_state.is_none() {
                 let rates = [rate("alpha", &gate.alpha)?, rate("beta", &gate.beta)?];

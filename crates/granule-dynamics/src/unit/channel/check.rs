@@ -1,6 +1,6 @@
 //! What is wrong with a table of channels, by its place in a configuration file.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use granule_ops::{Curve, Kinetics};
 
@@ -9,16 +9,29 @@ use super::super::setting::Quantity;
 use super::names;
 use super::table::{ChannelConfig, ChannelTable, GateConfig, ReversalConfig};
 use crate::DynamicsError;
+use crate::simulate::Number;
 
-/// The voltages that a curve must make sense at, mV.
-const VOLTAGES: std::ops::RangeInclusive<i32> = -120..=60;
+/// The voltages that a curve must make sense at, tenths of a mV.
+const VOLTAGES: std::ops::RangeInclusive<i32> = -1200..=600;
+
+/// Cells with curves of their own up to which every tenth of a mV is looked at, and not every mV alone.
+const FEW_CELLS: usize = 64;
 
 /// The most that a gate may be raised to.
 const MOST_POWER: u32 = 8;
 
+/// The most channels of a cell, gates of a channel, concentrations, and curves that a curve is made of.
+const MOST: [(&str, usize); 4] = [
+    ("channels", 64),
+    ("gates", 8),
+    ("concentrations", 16),
+    ("curves", 32),
+];
+
 impl ChannelTable {
     /// Checks names, references and forms.
     pub(crate) fn check_form(&self) -> Result<(), DynamicsError> {
+        self.check_counts()?;
         let mut known = BTreeSet::new();
         let mut name = |field: String, name: &str| {
             if !names::is_allowed(name) {
@@ -59,6 +72,35 @@ impl ChannelTable {
             self.channel(&at, channel)?;
         }
         self.check_parameters()
+    }
+
+    /// Checks how much there is of everything, before anything is made of it.
+    fn check_counts(&self) -> Result<(), DynamicsError> {
+        let [channels, gates, pools, curves] = MOST;
+        let check = |field: &dyn Fn() -> String, count: usize, (what, most): (&str, usize)| {
+            if count <= most {
+                return Ok(());
+            }
+            let found = format!("[{count} {what}]");
+            Err(DynamicsError::config(
+                field(),
+                found,
+                format!("at most {most} {what}"),
+            ))
+        };
+        check(&|| "unit.channel".to_owned(), self.channels.len(), channels)?;
+        check(&|| "unit.concentration".to_owned(), self.pools.len(), pools)?;
+        for (index, channel) in self.channels.iter().enumerate() {
+            let at = format!("unit.channel[{index}].gate");
+            check(&|| at.clone(), channel.gate.len(), gates)?;
+            for (number, gate) in channel.gate.iter().enumerate() {
+                for (name, curve) in gate.curves() {
+                    let field = || format!("{at}[{number}].{name}");
+                    check(&field, curve.parts(), curves)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Checks that no two parameters have one name: they are made of the names of channels, gates, curves and concentrations.
@@ -107,9 +149,15 @@ impl ChannelTable {
                     return Ok(());
                 }
                 let first = known.next();
-                let known = known.fold(first.unwrap_or("a voltage").to_owned(), |all, name| {
-                    format!("{all}, {name}")
+                let known = known.fold(first.map(str::to_owned), |all, name| {
+                    all.map(|all| format!("{all}, {name}"))
                 });
+                let known = match known {
+                    Some(known) => {
+                        format!("a voltage, or a channel with a voltage of its own: {known}")
+                    }
+                    None => "a voltage: no channel has one that it could share".to_owned(),
+                };
                 let field = format!("{at}.reversal");
                 Err(DynamicsError::config(field, format!("{other:?}"), known))
             }
@@ -139,17 +187,7 @@ impl ChannelTable {
                 allowed,
             ));
         }
-        let both = [
-            ("alpha", &gate.alpha),
-            ("beta", &gate.beta),
-            ("steady_state", &gate.steady_state),
-            ("time_constant", &gate.time_constant),
-        ];
-        let given: Vec<_> = both
-            .iter()
-            .filter(|(_, curve)| curve.is_some())
-            .map(|(name, _)| *name)
-            .collect();
+        let given: Vec<_> = gate.curves().map(|(name, _)| name).collect();
         let complete = matches!(
             given[..],
             ["alpha", "beta"] | ["steady_state", "time_constant"] | ["steady_state"]
@@ -162,8 +200,7 @@ impl ChannelTable {
             };
             return Err(DynamicsError::config(at, found, allowed));
         }
-        for (name, curve) in both {
-            let Some(curve) = curve else { continue };
+        for (name, curve) in gate.curves() {
             if let Some((below, found, allowed)) = curve.fault() {
                 return Err(DynamicsError::config(
                     format!("{at}.{name}{below}"),
@@ -178,23 +215,35 @@ impl ChannelTable {
         Ok(())
     }
 
-    /// Checks the values of every curve between −120 and 60 mV, in every cell.
+    /// Checks the values of every curve between −120 and 60 mV, in every cell where one differs.
     pub(crate) fn check_values(&self) -> Result<(), DynamicsError> {
-        let all = self.parameters();
-        let width = all.iter().map(|(_, values)| values.as_slice().len()).max();
-        for cell in 0..width.unwrap_or(1).max(1) {
+        let all = self.placed();
+        let of_curves = all.iter().filter(|(_, place, _)| {
+            place.contains(".gate[") || place.ends_with(".rest") || place.starts_with("v_shift")
+        });
+        let width = of_curves.map(|(.., values)| values.as_slice().len()).max();
+        let known: BTreeMap<&str, &[f64]> = all
+            .iter()
+            .map(|(info, _, values)| (info.name, values.as_slice()))
+            .collect();
+        let width = width.unwrap_or(1).max(1);
+        let every = if width <= FEW_CELLS { 1 } else { 10 };
+        for cell in 0..width {
             let constant = |name: &str| {
-                let found = all.iter().find(|(info, _)| info.name == name);
-                let values = found.map_or(&[][..], |(_, values)| values.as_slice());
+                let values = known.get(name).copied().unwrap_or_default();
                 let value = values.get(cell.min(values.len().saturating_sub(1)));
                 Quantity::Number(value.copied().unwrap_or(f64::NAN))
             };
-            self.cell_values(&constant)?;
+            self.cell_values(&constant, every)?;
         }
         Ok(())
     }
 
-    fn cell_values(&self, constant: &dyn Fn(&str) -> Quantity) -> Result<(), DynamicsError> {
+    fn cell_values(
+        &self,
+        constant: &dyn Fn(&str) -> Quantity,
+        every: usize,
+    ) -> Result<(), DynamicsError> {
         let number = |quantity: &Quantity| match quantity {
             Quantity::Number(value) => *value,
             Quantity::Tensor(_) => f64::NAN,
@@ -216,15 +265,17 @@ impl ChannelTable {
                         ["steady_state", "time_constant"]
                     }
                 };
-                for voltage in VOLTAGES {
-                    let value = |curve: &Curve<Quantity>| {
-                        let curve = curve.map(&mut |quantity| number(quantity));
-                        rates::on_host(&curve, f64::from(voltage), &rests)
-                    };
+                let curves: Vec<Curve<f64>> = curves
+                    .iter()
+                    .map(|curve| curve.map(&mut |quantity| number(quantity)))
+                    .collect();
+                for tenths in VOLTAGES.step_by(every) {
+                    let voltage = f64::from(tenths) / 10.0;
+                    let value = |curve: &Curve<f64>| rates::on_host(curve, voltage, &rests);
                     let found: Vec<f64> = curves.iter().map(value).collect();
                     let fails = |index: usize, allowed: &str| {
                         let field = format!("{at}.{}", names[index]);
-                        let found = format!("{} at {voltage} mV", found[index]);
+                        let found = format!("{} at {} mV", found[index], Number(voltage));
                         Err(DynamicsError::config(field, found, allowed))
                     };
                     if config.steady_state.is_some() {

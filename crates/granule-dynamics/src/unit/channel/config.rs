@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::super::conductance::Described;
+use super::super::conductance::{Described, TABLE};
 use super::super::{Cells, ParameterInfo};
 use super::library;
 use super::table::{ChannelConfig, ChannelTable, GateConfig, PoolConfig, ReversalConfig};
@@ -299,7 +299,7 @@ impl ConductanceConfig {
         let initial = initial.filter_map(|name| Some((name, self.initial.get(name)?)));
         Described {
             name: Self::NAME,
-            section: "unit.channel",
+            section: TABLE,
             table: &self.parameters.0,
             cells: self.cells,
             current: &self.current,

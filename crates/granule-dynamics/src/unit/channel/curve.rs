@@ -186,6 +186,17 @@ impl CurveConfig {
         }
     }
 
+    /// The number of curves in it, itself included.
+    pub(super) fn parts(&self) -> usize {
+        match self {
+            Self::Sum(parts) | Self::Product(parts) => {
+                1 + parts.of.iter().map(Self::parts).sum::<usize>()
+            }
+            Self::Power(power) => 1 + power.of.parts(),
+            _ => 1,
+        }
+    }
+
     /// What is wrong with its form, and where below it.
     pub(super) fn fault(&self) -> Option<(String, String, &'static str)> {
         match self {

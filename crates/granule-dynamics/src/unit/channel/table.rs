@@ -35,6 +35,9 @@ pub struct GateConfig {
     /// Whether it has its steady value at all times.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub instantaneous: bool,
+    /// Factor of the rates of this gate, besides that of the cell, for temperature; without, 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub temperature_factor: Option<Values>,
 }
 
 fn single() -> u32 {
@@ -183,7 +186,15 @@ impl GateConfig {
             steady_state: None,
             time_constant: None,
             instantaneous: false,
+            temperature_factor: None,
         }
+    }
+
+    /// With a factor of its rates.
+    #[must_use]
+    pub fn faster(mut self, factor: f64) -> Self {
+        self.temperature_factor = Some(factor.into());
+        self
     }
 
     /// A gate that has its steady value at all times.
@@ -191,6 +202,18 @@ impl GateConfig {
     pub fn instantaneous(mut self) -> Self {
         self.instantaneous = true;
         self
+    }
+
+    /// Its curves by their keys.
+    pub(super) fn curves(&self) -> impl Iterator<Item = (&'static str, &CurveConfig)> {
+        let all = [
+            ("alpha", &self.alpha),
+            ("beta", &self.beta),
+            ("steady_state", &self.steady_state),
+            ("time_constant", &self.time_constant),
+        ];
+        let all = all.into_iter();
+        all.filter_map(|(name, curve)| Some((name, curve.as_ref()?)))
     }
 
     /// Whether it has no variable.
@@ -287,38 +310,46 @@ fn info(name: &str, unit: &'static str, range: Range, description: &str) -> &'st
     })
 }
 
+/// A parameter with its place below the cell in a file, and its values.
+type Placed<T> = (&'static ParameterInfo, String, T);
+
 /// One walk over all parameters gives the access to read and that to write.
 macro_rules! walks {
-    ($($name:ident, $curve:ident, $iter:ident, $as:ident, [$($ref:tt)+], [$($borrow:tt)+];)+) => {$(
+    ($($name:ident, $walk:ident, $curve:ident, $iter:ident, $as:ident, [$($ref:tt)+], [$($borrow:tt)+];)+) => {$(
         fn $curve<'a>(
             curve: $($ref)+ CurveConfig,
+            at: &str,
             (stem, scale, unit): (&str, &'static str, &'static str),
             term: &mut Option<usize>,
-            all: &mut Vec<(&'static ParameterInfo, $($ref)+ Values)>,
+            all: &mut Vec<Placed<$($ref)+ Values>>,
         ) {
-            let name = |constant: &str, term: Option<usize>| names::of_term(stem, term, constant);
             let of = stem.replace('_', " of ");
+            let number = *term;
+            let mut add = |what, constant, unit, range, values| {
+                let name = names::of_term(stem, number, what);
+                let text = format!("{} in the {of}.", constant);
+                let key = if what == scale { "scale" } else { what };
+                all.push((info(&name, unit, range, &text), format!("{at}.{key}"), values));
+            };
             match curve {
                 CurveConfig::Sum(parts) | CurveConfig::Product(parts) => {
-                    for part in parts.of.$iter() {
-                        $curve(part, (stem, scale, unit), term, all);
+                    for (index, part) in parts.of.$iter().enumerate() {
+                        $curve(part, &format!("{at}.of[{index}]"), (stem, scale, unit), term, all);
                     }
                     return;
                 }
                 CurveConfig::Power(power) => {
-                    return $curve($($borrow)+ *power.of, (stem, scale, unit), term, all);
+                    let at = format!("{at}.of");
+                    return $curve($($borrow)+ *power.of, &at, (stem, scale, unit), term, all);
                 }
                 CurveConfig::Constant(level) => {
-                    let text = format!("Constant in the {of}.");
-                    all.push((info(&name(scale, *term), unit, Range::Any, &text), $($borrow)+ level.scale));
+                    add(scale, "Constant", unit, Range::Any, $($borrow)+ level.scale);
                 }
                 CurveConfig::Hill(hill) => {
-                    let text = format!("Factor in the {of}.");
-                    all.push((info(&name(scale, *term), unit, Range::Positive, &text), $($borrow)+ hill.scale));
-                    let text = format!("Concentration of half the effect in the {of}.");
-                    all.push((info(&name("half", *term), "1", Range::Positive, &text), $($borrow)+ hill.half));
-                    let text = format!("Hill's exponent in the {of}.");
-                    all.push((info(&name("exponent", *term), "1", Range::Positive, &text), $($borrow)+ hill.exponent));
+                    use Range::Positive;
+                    add(scale, "Factor", unit, Positive, $($borrow)+ hill.scale);
+                    add("half", "Concentration of half the effect", "1", Positive, $($borrow)+ hill.half);
+                    add("exponent", "Hill's exponent", "1", Positive, $($borrow)+ hill.exponent);
                 }
                 CurveConfig::Linear(part)
                 | CurveConfig::FallingLinear(part)
@@ -326,12 +357,9 @@ macro_rules! walks {
                 | CurveConfig::FallingExponential(part)
                 | CurveConfig::Sigmoid(part)
                 | CurveConfig::FallingSigmoid(part) => {
-                    let text = format!("Factor in the {of}.");
-                    all.push((info(&name(scale, *term), unit, Range::Positive, &text), $($borrow)+ part.scale));
-                    let text = format!("Midpoint in the {of}.");
-                    all.push((info(&name("midpoint", *term), "mV", Range::Any, &text), $($borrow)+ part.midpoint));
-                    let text = format!("Slope in the {of}.");
-                    all.push((info(&name("slope", *term), "mV", Range::Positive, &text), $($borrow)+ part.slope));
+                    add(scale, "Factor", unit, Range::Positive, $($borrow)+ part.scale);
+                    add("midpoint", "Midpoint", "mV", Range::Any, $($borrow)+ part.midpoint);
+                    add("slope", "Slope", "mV", Range::Positive, $($borrow)+ part.slope);
                 }
             }
             *term = term.map(|term| term + 1);
@@ -340,58 +368,82 @@ macro_rules! walks {
         impl ChannelTable {
             /// Every parameter with what it is and its values.
             pub fn $name<'a>(self: $($ref)+ Self) -> Vec<(&'static ParameterInfo, $($ref)+ Values)> {
-                use Range::{Any, NonNegative, Positive};
+                let all = self.$walk().into_iter();
+                all.map(|(info, _, values)| (info, values)).collect()
+            }
+
+            /// Every parameter with its place, as `channel[0].gate[1].alpha.scale`.
+            pub(crate) fn $walk<'a>(self: $($ref)+ Self) -> Vec<Placed<$($ref)+ Values>> {
+                use Range::{Any, NonNegative, Positive, Potential};
                 let mut all = Vec::new();
                 let mut reversals = Vec::new();
                 let mut curves = Vec::new();
-                all.push((info("capacitance", "µF/cm²", Positive, "Membrane capacitance C."), $($borrow)+ self.capacitance));
-                for channel in self.channels.$iter() {
-                    let name = &channel.name;
+                let own = |info: &'static ParameterInfo, values| (info, info.name.to_owned(), values);
+                let text = "Membrane capacitance C.";
+                all.push(own(info("capacitance", "µF/cm²", Positive, text), $($borrow)+ self.capacitance));
+                for (index, channel) in self.channels.$iter().enumerate() {
+                    let (name, at) = (&channel.name, format!("channel[{index}]"));
                     let text = format!("Maximal conductance of {name}.");
-                    all.push((info(&format!("g_{name}"), "mS/cm²", NonNegative, &text), $($borrow)+ channel.conductance));
+                    let what = info(&format!("g_{name}"), "mS/cm²", NonNegative, &text);
+                    all.push((what, format!("{at}.conductance"), $($borrow)+ channel.conductance));
                     match $($borrow)+ channel.reversal {
                         ReversalConfig::Fixed(values) => {
                             let text = format!("Reversal potential of {name}.");
-                            reversals.push((info(&format!("e_{name}"), "mV", Any, &text), values));
+                            let what = info(&format!("e_{name}"), "mV", Potential, &text);
+                            reversals.push((what, format!("{at}.reversal"), values));
                         }
                         ReversalConfig::Of(_) => {}
                         ReversalConfig::Nernst(nernst) => {
                             let text = format!("Concentration outside, of {name}.");
                             let what = info(&format!("outside_{name}"), "1", Positive, &text);
-                            reversals.push((what, $($borrow)+ nernst.outside));
+                            reversals.push((what, format!("{at}.reversal.outside"), $($borrow)+ nernst.outside));
                         }
                     }
-                    for gate in channel.gate.$iter() {
+                    for (number, gate) in channel.gate.$iter().enumerate() {
+                        let (name, at) = (&gate.name, format!("{at}.gate[{number}]"));
+                        if let Some(factor) = gate.temperature_factor.$as() {
+                            let text = format!("Factor of the rates of {name}, for temperature.");
+                            let what = info(&format!("factor_{name}"), "1", Positive, &text);
+                            curves.push((what, format!("{at}.temperature_factor"), factor));
+                        }
                         let roles = [
-                            (gate.alpha.$as(), "alpha", "rate", "1/ms"),
-                            (gate.beta.$as(), "beta", "rate", "1/ms"),
-                            (gate.steady_state.$as(), "steady", "scale", "1"),
-                            (gate.time_constant.$as(), "tau", "scale", "ms"),
+                            (gate.alpha.$as(), "alpha", "alpha", "rate", "1/ms"),
+                            (gate.beta.$as(), "beta", "beta", "rate", "1/ms"),
+                            (gate.steady_state.$as(), "steady_state", "steady", "scale", "1"),
+                            (gate.time_constant.$as(), "time_constant", "tau", "scale", "ms"),
                         ];
-                        for (curve, role, scale, unit) in roles {
+                        for (curve, key, role, scale, unit) in roles {
                             let Some(curve) = curve else { continue };
-                            let stem = format!("{role}_{}", gate.name);
+                            let stem = format!("{role}_{name}");
                             let mut term = (curve.terms() > 1).then_some(1);
-                            $curve(curve, (&stem, scale, unit), &mut term, &mut curves);
+                            let at = format!("{at}.{key}");
+                            $curve(curve, &at, (&stem, scale, unit), &mut term, &mut curves);
                         }
                     }
                 }
-                all.push((info("g_l", "mS/cm²", NonNegative, "Conductance of the leak g_L."), $($borrow)+ self.leak));
+                let text = "Conductance of the leak g_L.";
+                let what = info("g_l", "mS/cm²", NonNegative, text);
+                all.push((what, "leak.conductance".to_owned(), $($borrow)+ self.leak));
                 all.extend(reversals);
-                all.push((info("e_l", "mV", Any, "Reversal potential of the leak E_L."), $($borrow)+ self.leak_reversal));
+                let what = info("e_l", "mV", Potential, "Reversal potential of the leak E_L.");
+                all.push((what, "leak.reversal".to_owned(), $($borrow)+ self.leak_reversal));
                 let text = "Factor φ of the rates of all gates that have dynamics, for temperature.";
-                all.push((info("temperature_factor", "1", Positive, text), $($borrow)+ self.temperature_factor));
+                let what = info("temperature_factor", "1", Positive, text);
+                all.push(own(what, $($borrow)+ self.temperature_factor));
                 let text = "Added to the midpoints of the rates (V_T of Traub–Miles).";
-                all.push((info("v_shift", "mV", Any, text), $($borrow)+ self.v_shift));
+                all.push(own(info("v_shift", "mV", Any, text), $($borrow)+ self.v_shift));
                 all.extend(curves);
-                for pool in self.pools.$iter() {
-                    let name = &pool.name;
+                for (index, pool) in self.pools.$iter().enumerate() {
+                    let (name, at) = (&pool.name, format!("concentration[{index}]"));
                     let text = format!("Concentration {name} without current.");
-                    all.push((info(&format!("{name}_rest"), "1", NonNegative, &text), $($borrow)+ pool.rest));
+                    let what = info(&format!("{name}_rest"), "1", NonNegative, &text);
+                    all.push((what, format!("{at}.rest"), $($borrow)+ pool.rest));
                     let text = format!("Time constant of {name}.");
-                    all.push((info(&format!("{name}_time_constant"), "ms", Positive, &text), $($borrow)+ pool.time_constant));
+                    let what = info(&format!("{name}_time_constant"), "ms", Positive, &text);
+                    all.push((what, format!("{at}.time_constant"), $($borrow)+ pool.time_constant));
                     let text = format!("Rise of {name} by 1 µA/cm² in 1 ms.");
-                    all.push((info(&format!("{name}_influx"), "1", NonNegative, &text), $($borrow)+ pool.influx));
+                    let what = info(&format!("{name}_influx"), "1", NonNegative, &text);
+                    all.push((what, format!("{at}.influx"), $($borrow)+ pool.influx));
                 }
                 all
             }
@@ -400,6 +452,6 @@ macro_rules! walks {
 }
 
 walks! {
-    parameters, curve, iter, as_ref, [&'a], [&];
-    parameters_mut, curve_mut, iter_mut, as_mut, [&'a mut], [&mut];
+    parameters, placed, curve, iter, as_ref, [&'a], [&];
+    parameters_mut, placed_mut, curve_mut, iter_mut, as_mut, [&'a mut], [&mut];
 }

@@ -144,7 +144,41 @@ fn faults_are_named_by_their_place() {
         ),
         (
             gate(r#"steady_state = { kind = "sigmoid", midpoint = -35.0, slope = -10.0 }"#),
-            "unit.channel.steady_p_slope = -10 is not allowed: a finite number above 0",
+            "unit.channel[0].gate[0].steady_state.slope = -10 is not allowed: a finite number above 0; it is the parameter steady_p_slope",
+        ),
+        (
+            // Below 0 for less than a mV.
+            with(
+                r#"{ kind = "sum", of = [{ kind = "constant", scale = 5.0 }, { kind = "product", of = [{ kind = "constant", scale = -5.5 }, { kind = "sigmoid", midpoint = -66.8, slope = 0.005 }, { kind = "falling-sigmoid", midpoint = -66.2, slope = 0.005 }] }] }"#,
+            ),
+            "unit.channel[0].gate[0].time_constant = -0.49",
+        ),
+        (
+            with(&format!(
+                r#"{{ kind = "sum", of = [{}] }}"#,
+                vec![r#"{ kind = "constant", scale = 1.0 }"#; 32].join(", ")
+            )),
+            "unit.channel[0].gate[0].time_constant = [33 curves] is not allowed: at most 32 curves",
+        ),
+        (
+            (0..65)
+                .map(|i| {
+                    format!("[[channel]]\nname = \"c{i}\"\nconductance = 0.0\nreversal = 0.0\n")
+                })
+                .collect(),
+            "unit.channel = [65 channels] is not allowed: at most 64 channels",
+        ),
+        (
+            format!("trainable = [\"g_slow\", \"g_slow\"]\n{SLOW}\n{sigmoid}"),
+            "unit.trainable = \"g_slow\" twice is not allowed",
+        ),
+        (
+            format!("bounds = {{ g_slow = {{ between = [3.0, 1.0] }} }}\n{SLOW}\n{sigmoid}"),
+            "unit.bounds.g_slow = { between = [3, 1] } is not allowed",
+        ),
+        (
+            format!("initial = {{ v = 1e30 }}\n{SLOW}\n{sigmoid}"),
+            "unit.initial.v = 1000000000000000000000000000000 is not allowed: from -1000 to 1000 mV",
         ),
         (
             format!("{}\n{sigmoid}", SLOW.replace("\"p\"", "\"v\"")),
@@ -152,7 +186,7 @@ fn faults_are_named_by_their_place() {
         ),
         (
             format!("{}\n{sigmoid}", SLOW.replace("-90.0", "\"k\"")),
-            "unit.channel[0].reversal = \"k\"",
+            "unit.channel[0].reversal = \"k\" is not allowed: a voltage: no channel has one",
         ),
         (
             format!("initial = {{ q = 0.1 }}\n{SLOW}\n{sigmoid}"),

@@ -86,9 +86,9 @@ fn bounds_must_suit_the_parameter_and_hold_the_value() {
             c.bounds.insert("g_na".into(), bounds);
         })
     };
-    assert!(with(Bounds::Free).starts_with("bounds of unit.parameters.g_na = Free "));
-    assert!(with(Bounds::Above(-1.0)).starts_with("bounds of unit.parameters.g_na "));
-    assert!(with(Bounds::Between(2.0, 1.0)).starts_with("bounds of unit.parameters.g_na "));
+    assert!(with(Bounds::Free).starts_with("unit.bounds.g_na = \"free\" is not"));
+    assert!(with(Bounds::Above(-1.0)).starts_with("unit.bounds.g_na = { "));
+    assert!(with(Bounds::Between(2.0, 1.0)).starts_with("unit.bounds.g_na = { "));
     assert!(with(Bounds::Between(0.0, 50.0)).starts_with("unit.parameters.g_na = 120 "));
     // A conductance of 0 is a value, but none that training can hold above 0.
     let zero = refused::<HodgkinHuxley>(|c| {

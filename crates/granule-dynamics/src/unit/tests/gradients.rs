@@ -50,7 +50,8 @@ fn slopes_at<K: CellKind>(
         let raw = result.parameters.remove::<2>(parameter.raw.id).unwrap();
         let values = parameter.values().unwrap();
         let infos = config.parameters.entries().map(|(info, _)| info);
-        let mut infos = infos.filter(|info| info.range != Range::Any);
+        let mut infos =
+            infos.filter(|info| matches!(info.range, Range::Positive | Range::NonNegative));
         let positive = infos.any(|info| info.name == name);
         let by_value = host(raw).unwrap().into_iter().zip(values);
         // value = exp(raw) where it is positive

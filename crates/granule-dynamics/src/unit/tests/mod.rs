@@ -10,6 +10,7 @@ mod gradients;
 mod hodgkin_huxley;
 mod others;
 mod precision;
+mod published;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
