@@ -33,6 +33,8 @@ pub enum QuantityKind {
     Spikes,
     /// The open share of a gate.
     Gate,
+    /// A concentration inside a cell.
+    Concentration,
     /// A firing rate, or the activity that stands for it.
     Rate,
     /// A time since something happened, or between two such times; recorded only where it is asked for by name.
@@ -46,6 +48,7 @@ impl QuantityKind {
             Self::Potential => "a potential",
             Self::Spikes => "a number of spikes",
             Self::Gate => "a gate",
+            Self::Concentration => "a concentration",
             Self::Rate => "a rate",
             Self::Elapsed => "a time",
         }

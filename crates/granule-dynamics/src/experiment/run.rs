@@ -13,7 +13,7 @@ use crate::composite::MultiGranularityModel;
 use crate::model::{Clock, Dynamics, Input};
 use crate::simulate::Number;
 use crate::unit::Spikes;
-use crate::{DynamicsError, Grid, Place, State, Stop, Variable, host, simulate};
+use crate::{DynamicsError, Grid, Place, QuantityKind, State, Stop, Variable, host, simulate};
 
 /// An [`ExperimentConfig`] on a device, ready to run.
 pub struct Experiment {
@@ -282,6 +282,8 @@ impl Experiment {
             };
             warnings.extend(step.and_then(|dt| fires_in_every_step(own, dt, &of)));
         }
+        let last = self.last(&last)?;
+        warnings.extend(self.below_zero(traces.iter().chain(&last)));
         Ok(Outcome {
             warnings,
             reached: reached.1,
@@ -290,10 +292,29 @@ impl Experiment {
             traces,
             stimulus: self.channels(&given),
             spikes,
-            last: self.last(&last)?,
+            last,
             groups: self.groups(),
             solver: subject.solver.clone(),
         })
+    }
+
+    /// A warning for each concentration that became negative, which no concentration is.
+    fn below_zero<'a>(&self, traces: impl Iterator<Item = &'a Trace> + Clone) -> Vec<String> {
+        let variables = self.variables().iter();
+        let pools = variables.filter(|variable| variable.kind == QuantityKind::Concentration);
+        let lowest = pools.map(|pool| {
+            let own = traces.clone().filter(|trace| trace.name == pool.name);
+            let values = own.flat_map(|trace| trace.values.iter().copied());
+            (&pool.name, values.fold(0.0, f64::min))
+        });
+        let negative = lowest.filter(|(_, lowest)| *lowest < 0.0);
+        let text = negative.map(|(name, lowest)| {
+            format!(
+                "the concentration {name} fell to {}: a current that flows out of the cell takes more away than comes in; look at its influx, rest and time constant",
+                Number((lowest * 1e4).round() / 1e4)
+            )
+        });
+        text.collect()
     }
 
     /// The stimulus, one trace for each input of the model.

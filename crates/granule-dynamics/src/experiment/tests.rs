@@ -243,6 +243,19 @@ fn cells_that_fire_in_every_step_are_warned_of() {
     assert!(found[0].contains("cell 1 of b fires"), "{found:?}");
 }
 
+#[test]
+fn concentrations_below_zero_are_warned_of() {
+    let text = r#"{"duration": 20, "dt": 0.05, "solver": "exponential-euler", "unit": {
+        "model": "conductance", "current": 10,
+        "concentration": [{"name": "x", "rest": 0, "time_constant": 10, "influx": 0.1}],
+        "channel": [{"library": "traub-miles/k", "into": "x"}]
+    }}"#;
+    let found = run(text).warnings;
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].contains("concentration x fell to -"), "{found:?}");
+    assert!(run(&text.replace("0.1}", "0}")).warnings.is_empty());
+}
+
 /// Variance and correlation over one time constant of an Ornstein–Uhlenbeck process.
 #[test]
 fn noise_is_stationary_and_correlated() {

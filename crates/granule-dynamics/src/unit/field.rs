@@ -145,7 +145,7 @@ impl CellField {
             variables.push(if index < gates {
                 variable.within(0.0, 1.0).of_kind(QuantityKind::Gate)
             } else {
-                variable
+                variable.of_kind(QuantityKind::Concentration)
             });
         }
         let mut groups = vec![
