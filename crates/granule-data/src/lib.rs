@@ -1,5 +1,4 @@
-//! Data sets for granule: MNIST, Fashion-MNIST, CIFAR-10 and CIFAR-100, folders of images, NumPy arrays and a
-//! synthetic set of digits, with download, verification, augmentation and batching on the host.
+#![doc = include_str!("../README.md")]
 //!
 //! [`load`] turns a [`DatasetSpec`] into a [`Dataset`] of two [`Split`]s. Pixels stay `u8` in memory;
 //! [`Split::gather`] writes normalised, and in training augmented, `f32` samples.

@@ -1,18 +1,8 @@
-//! Compute devices chosen at run time: naming, listing and opening Burn backends.
+#![doc = include_str!("../README.md")]
 //!
 //! A device is named by a [`DeviceSpec`], a word such as `cpu`, `flex` or `wgpu:discrete:0`. The word means the same
 //! thing in a configuration file, on a command line and in `GRANULE_DEVICE`. Cargo features decide what can be opened:
 //! `ndarray`, `flex` and `wgpu` are on by default; `vulkan`, `metal` and `cuda` are not.
-//!
-//! ```no_run
-//! use granule_device::DeviceSpec;
-//!
-//! let device = "auto".parse::<DeviceSpec>()?.open()?;
-//! println!("{}: {}", device.spec(), device.name());
-//! let plain = device.burn();
-//! let for_training = device.burn().clone().autodiff();
-//! # Ok::<(), granule_device::DeviceError>(())
-//! ```
 //!
 //! An opened device never falls back to another one. A software adapter (llvmpipe, WARP) is used only when named.
 //!

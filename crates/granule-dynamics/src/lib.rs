@@ -1,4 +1,4 @@
-//! Neural dynamics at three granularities, differentiable from end to end: single neurons, populations and whole systems.
+#![doc = include_str!("../README.md")]
 //!
 //! - A [`Field`] is a differential equation over a [`State`] of named tensors, each `[batch, units]`; a [`solver`] makes
 //!   [`Dynamics`] of it, which move in steps. [`simulate()`] runs them.

@@ -1,6 +1,4 @@
-//! What every reader and writer of files shares: the memory that they may take ([`budget`]), files that are read within
-//! bounds ([`read`]) and written whole ([`write_atomic`]), images ([`image`]), paths ([`path`]), and who is told of files
-//! ([`watch`]), numbers in sentences ([`words`]).
+#![doc = include_str!("../README.md")]
 #![warn(missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 

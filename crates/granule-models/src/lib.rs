@@ -1,4 +1,4 @@
-//! Neural models as Burn modules, the granule model file, and inference.
+#![doc = include_str!("../README.md")]
 //!
 //! - [`ModelConfig`] describes a model as data; [`ModelConfig::init`] builds a [`Network`] on a device.
 //! - [`Mlp`], [`LeNet`], [`Cnn`], [`ResNet`], [`Rate`] and [`MultiGranularity`] are Burn modules that implement [`Model`]. A

@@ -1,4 +1,4 @@
-//! Fused tensor operations with hand-written backward passes for Burn's CPU backends.
+#![doc = include_str!("../README.md")]
 //!
 //! Each operation is a folder: the contract, equation and routing in `mod.rs`, the kernel on slices in
 //! `cpu.rs`, which serves `flex` and `ndarray` alike. On any other device the function calls Burn's own

@@ -1,4 +1,4 @@
-//! Training, evaluation, checkpoints, run folders and reports for granule models.
+#![doc = include_str!("../README.md")]
 //!
 //! - [`RunConfig`] is a whole run as data; [`train`] carries it out, [`resume`] goes on with an interrupted one,
 //!   [`evaluate`] scores a model file on a data set. [`StartConfig`] trains a finished run further, or begins from weights.
@@ -9,13 +9,6 @@
 //! A run is decided by its configuration and seed alone: the order of the samples, augmentation and dropout are drawn
 //! on the host from (seed, epoch, step), so a resumed run takes the steps the uninterrupted one would have taken.
 //!
-//! ```no_run
-//! use granule_train::{Quiet, RunConfig, StopFlag, train};
-//!
-//! let outcome = train(&RunConfig::default(), None, &mut Quiet, &StopFlag::new())?;
-//! println!("{}", outcome.run_dir.display());
-//! # Ok::<(), granule_train::TrainError>(())
-//! ```
 #![warn(missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 

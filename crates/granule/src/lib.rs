@@ -1,5 +1,46 @@
 //! Train, evaluate and ship neural models on any CPU or GPU, on [Burn].
 //!
+//! | to | look at |
+//! | --- | --- |
+//! | train a classifier | [Training](#training), [`train`](crate::train) |
+//! | change the device | [Devices](#devices), [`device`] |
+//! | embed what was trained | [Using a trained model](#using-a-trained-model), [`Classifier`] |
+//! | simulate and train neurons | [Neurons](#neurons), [`dynamics`] |
+//! | decode neural signals | [Decoding](#decoding), [`Predictor`](models::Predictor) |
+//!
+//! The command `granule` does the same from a terminal.
+//!
+#![cfg_attr(
+    feature = "train",
+    doc = r#"
+# Training
+
+```no_run
+use granule::prelude::*;
+use granule::train::{Quiet, train};
+
+let mut config = RunConfig::default();
+config.model = ModelConfig::from_name("lenet")?;
+config.device = "cpu".parse()?;
+let outcome = train(&config, None, &mut Quiet, &StopFlag::new())?;
+println!("{}", outcome.run_dir.display());
+# Ok::<(), Box<dyn std::error::Error>>(())
+```
+"#
+)]
+//! # Devices
+//!
+//! A word names a device, at run time; what cannot be opened is an error, never another device:
+//!
+//! ```no_run
+//! use granule::prelude::*;
+//!
+//! let device = "auto".parse::<DeviceSpec>()?.open()?;
+//! let classifier = Classifier::from_path("model.granule", device.burn())?;
+//! println!("on {}", device.name());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # Using a trained model
 //!
 //! A `model.granule` file holds weights, configuration, class names and normalisation, and so does a checkpoint. Load it
@@ -25,16 +66,7 @@
 //! ```
 //!
 //! [`Classifier`] is `Send + Sync`, takes encoded and decoded images, pixels and values, one by one or in batches, and
-//! answers bad input with an error. [`Predictor`](models::Predictor) serves models with real-valued outputs. Another
-//! device than the CPU is opened by name:
-//!
-//! ```no_run
-//! use granule::prelude::*;
-//!
-//! let device = DeviceSpec::Auto.open()?;
-//! let classifier = Classifier::from_path("model.granule", device.burn())?;
-//! # Ok::<(), Box<dyn std::error::Error>>(())
-//! ```
+//! answers bad input with an error. [`Predictor`](models::Predictor) serves models with real-valued outputs.
 //!
 //! The smallest form compiles neither download, training nor command line:
 //!
@@ -42,19 +74,44 @@
 //! granule = { version = "0.1", default-features = false, features = ["flex"] }
 //! ```
 //!
+//! # Neurons
+//!
+//! A squid's axon under a current, and the gradient of its mean voltage by a conductance:
+//!
+//! ```
+//! use std::sync::Arc;
+//! use granule::dynamics::{record, solver::ExponentialEuler};
+//! use granule::prelude::*;
+//!
+//! let device = DeviceSpec::Cpu.open()?;
+//! let mut config = HodgkinHuxleyConfig { current: 10.0.into(), ..Default::default() };
+//! config.trainable = vec!["g_na".to_owned()];
+//! let cell = config.init(Arc::new(ExponentialEuler), &Place::f64(&device.burn().clone().autodiff()))?;
+//! let grid = Grid::over(5.0, 0.025)?;
+//! let (voltage, _) = record(&cell.dynamics()?, cell.initial_state(1)?, &NoInput, &grid)?;
+//! let gradients = voltage.mean().backward();
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 #![cfg_attr(
     feature = "train",
     doc = r#"
-# Training
+# Decoding
+
+Spike counts, one row a time bin, and what the animal did then, one row each, in one `.npz` file:
 
 ```no_run
 use granule::prelude::*;
 use granule::train::{Quiet, train};
 
 let mut config = RunConfig::default();
-config.model = ModelConfig::from_name("lenet")?;
+config.data.dataset = "arrays:session.npz".parse()?;
 let outcome = train(&config, None, &mut Quiet, &StopFlag::new())?;
-println!("{}", outcome.run_dir.display());
+
+let device = DeviceSpec::Cpu.open()?;
+let decoder = Predictor::from_path(outcome.run_dir.join("model.granule"), device.burn())?;
+let counts = [0.0, 3.0, 1.0, 0.0];
+println!("{:?}", decoder.outputs(Sample::Values(&counts))?);
 # Ok::<(), Box<dyn std::error::Error>>(())
 ```
 "#
@@ -96,6 +153,9 @@ pub use granule_models::{Classifier, Prediction};
 /// What most programs need.
 pub mod prelude {
     pub use crate::device::{DeviceSpec, OpenDevice};
+    pub use crate::dynamics::unit::{HodgkinHuxleyConfig, UnitConfig};
+    // Its name is that of a trait of networks; its methods are at hand all the same.
+    pub use crate::dynamics::{Grid, Model as _, NoInput, Place};
     pub use crate::models::{
         Classifier, InputShape, InputSpec, Model, ModelConfig, ModelFile, Network, Prediction,
         Predictor, Sample,
