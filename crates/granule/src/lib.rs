@@ -171,6 +171,10 @@ pub mod prelude {
 #[doc = include_str!("../../../README.md")]
 mod readme {}
 
+#[cfg(all(doctest, feature = "train"))]
+#[doc = include_str!("../../../CONTRIBUTING.md")]
+mod contributing {}
+
 /// What can go wrong in [`load`] and [`from_bytes`].
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

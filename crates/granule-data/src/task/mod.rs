@@ -74,73 +74,77 @@ use sheet::{Sheet, Stage};
 /// The step of a trial unless another is asked for, ms: a fifth of the 100 ms time constant of Song, Yang & Wang (2016).
 pub const DEFAULT_DT_MS: f64 = 20.0;
 
-/// The tasks by name. Parses from, prints as and serialises as the name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "kebab-case")]
-pub enum TaskKind {
-    /// [`SineConfig`]
-    Sine,
-    /// [`FlipFlopConfig`]
-    FlipFlop,
-    /// [`PerceptualDecisionConfig`]
-    PerceptualDecision,
-    /// [`DelayedMatchConfig`]
-    DelayedMatch,
-    /// [`ContextIntegrationConfig`]
-    ContextIntegration,
-    /// [`IntervalTimingConfig`]
-    IntervalTiming,
+/// The tasks, a line each: what it is about, its name in a program and in files, and its settings.
+macro_rules! tasks {
+    ($($(#[doc = $doc:literal])+ $Task:ident($Config:ident) = $name:literal;)+) => {
+        /// The tasks by name. Parses from, prints as and serialises as the name.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+        #[serde(rename_all = "kebab-case")]
+        pub enum TaskKind {
+            $(#[doc = concat!("[`", stringify!($Config), "`]")] $Task,)+
+        }
+
+        impl TaskKind {
+            /// Every task.
+            pub const ALL: [Self; [$($name),+].len()] = [$(Self::$Task),+];
+
+            /// The names of [`ALL`](Self::ALL), in the same order.
+            pub const NAMES: [&'static str; [$($name),+].len()] = [$($name),+];
+
+            /// Its name.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$Task => $name,)+
+                }
+            }
+
+            /// The task with its default settings.
+            pub fn config(self) -> TaskConfig {
+                match self {
+                    $(Self::$Task => TaskConfig::$Task($Config::default()),)+
+                }
+            }
+        }
+
+        /// A task and its settings; in a configuration file `kind` names the task.
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+        #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+        pub enum TaskConfig {
+            $($(#[doc = $doc])+ $Task($Config),)+
+        }
+
+        impl TaskConfig {
+            fn design(&self) -> &dyn Design {
+                match self {
+                    $(Self::$Task(task) => task,)+
+                }
+            }
+
+            /// Which task it is.
+            pub fn kind(&self) -> TaskKind {
+                match self {
+                    $(Self::$Task(_) => TaskKind::$Task,)+
+                }
+            }
+        }
+    };
 }
 
-impl TaskKind {
-    /// Every task.
-    pub const ALL: [Self; 6] = [
-        Self::Sine,
-        Self::FlipFlop,
-        Self::PerceptualDecision,
-        Self::DelayedMatch,
-        Self::ContextIntegration,
-        Self::IntervalTiming,
-    ];
-
-    /// The names of [`ALL`](Self::ALL), in the same order.
-    pub const NAMES: [&'static str; 6] = [
-        "sine",
-        "flip-flop",
-        "perceptual-decision",
-        "delayed-match",
-        "context-integration",
-        "interval-timing",
-    ];
-
-    /// Its name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Sine => "sine",
-            Self::FlipFlop => "flip-flop",
-            Self::PerceptualDecision => "perceptual-decision",
-            Self::DelayedMatch => "delayed-match",
-            Self::ContextIntegration => "context-integration",
-            Self::IntervalTiming => "interval-timing",
-        }
-    }
-
-    /// The task with its default settings.
-    pub fn config(self) -> TaskConfig {
-        match self {
-            Self::Sine => TaskConfig::Sine(SineConfig::default()),
-            Self::FlipFlop => TaskConfig::FlipFlop(FlipFlopConfig::default()),
-            Self::PerceptualDecision => {
-                TaskConfig::PerceptualDecision(PerceptualDecisionConfig::default())
-            }
-            Self::DelayedMatch => TaskConfig::DelayedMatch(DelayedMatchConfig::default()),
-            Self::ContextIntegration => {
-                TaskConfig::ContextIntegration(ContextIntegrationConfig::default())
-            }
-            Self::IntervalTiming => TaskConfig::IntervalTiming(IntervalTimingConfig::default()),
-        }
-    }
+tasks! {
+    /// Oscillations of a chosen frequency.
+    Sine(SineConfig) = "sine";
+    /// Memory of several bits.
+    FlipFlop(FlipFlopConfig) = "flip-flop";
+    /// Direction of noisy motion.
+    PerceptualDecision(PerceptualDecisionConfig) = "perceptual-decision";
+    /// Comparison of two stimuli across a delay.
+    DelayedMatch(DelayedMatchConfig) = "delayed-match";
+    /// Motion or colour, as the context says.
+    ContextIntegration(ContextIntegrationConfig) = "context-integration";
+    /// Measurement and production of an interval.
+    IntervalTiming(IntervalTimingConfig) = "interval-timing";
 }
 
 impl fmt::Display for TaskKind {
@@ -187,25 +191,6 @@ pub fn list() -> Vec<TaskInfo> {
     infos.collect()
 }
 
-/// A task and its settings; in a configuration file `kind` names the task.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
-pub enum TaskConfig {
-    /// Oscillations of a chosen frequency.
-    Sine(SineConfig),
-    /// Memory of several bits.
-    FlipFlop(FlipFlopConfig),
-    /// Direction of noisy motion.
-    PerceptualDecision(PerceptualDecisionConfig),
-    /// Comparison of two stimuli across a delay.
-    DelayedMatch(DelayedMatchConfig),
-    /// Motion or colour, as the context says.
-    ContextIntegration(ContextIntegrationConfig),
-    /// Measurement and production of an interval.
-    IntervalTiming(IntervalTimingConfig),
-}
-
 /// What a task is made of.
 trait Design {
     fn info(&self) -> TaskInfo;
@@ -234,29 +219,6 @@ trait Design {
 }
 
 impl TaskConfig {
-    fn design(&self) -> &dyn Design {
-        match self {
-            Self::Sine(task) => task,
-            Self::FlipFlop(task) => task,
-            Self::PerceptualDecision(task) => task,
-            Self::DelayedMatch(task) => task,
-            Self::ContextIntegration(task) => task,
-            Self::IntervalTiming(task) => task,
-        }
-    }
-
-    /// Which task it is.
-    pub fn kind(&self) -> TaskKind {
-        match self {
-            Self::Sine(_) => TaskKind::Sine,
-            Self::FlipFlop(_) => TaskKind::FlipFlop,
-            Self::PerceptualDecision(_) => TaskKind::PerceptualDecision,
-            Self::DelayedMatch(_) => TaskKind::DelayedMatch,
-            Self::ContextIntegration(_) => TaskKind::ContextIntegration,
-            Self::IntervalTiming(_) => TaskKind::IntervalTiming,
-        }
-    }
-
     /// What the task is, with the inputs and outputs that these settings give it.
     pub fn info(&self) -> TaskInfo {
         self.design().info()

@@ -41,16 +41,11 @@ mod short_term;
 mod tests;
 
 pub use adjustment::adjust;
-pub use config::{RuleConfig, RulesConfig};
+pub use config::RulesConfig;
 pub use connection::PlasticConnection;
 pub use layer::{PlasticLayer, PlasticLayerConfig, Progress, Response};
 pub use limits::{WeightBounds, WeightLimits};
 pub use network::{PlasticDynamics, PlasticNetwork, PlasticNetworkConfig};
-pub use rule::{
-    Activity, Bcm, BcmConfig, Competitive, CompetitiveConfig, Covariance, CovarianceConfig, Decay,
-    DecayConfig, Hebb, HebbConfig, Homeostasis, HomeostasisConfig, Oja, OjaConfig, PairStdp,
-    PairStdpConfig, Pairing, Rule, Sanger, SangerConfig, Signal, Threshold, ThresholdConfig,
-    TripletStdp, TripletStdpConfig, TwoThreshold, TwoThresholdConfig,
-};
-pub use rules::{AnyRule, Rules};
+pub use rule::*;
+pub use rules::{AnyRule, RuleConfig, Rules};
 pub use short_term::{ShortTermConfig, ShortTermPlasticity};

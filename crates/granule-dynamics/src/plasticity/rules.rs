@@ -1,60 +1,89 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
 
 use super::limits::WeightLimits;
-use super::rule::{
-    Activity, Bcm, Competitive, Covariance, Decay, Hebb, Homeostasis, Oja, PairStdp, Rule, Sanger,
-    TripletStdp, TwoThreshold,
-};
-use crate::{Place, State, Variable};
+use super::rule::*;
+use crate::{DynamicsError, Place, State, Variable};
 
-/// Any of the rules here.
-#[derive(Module, Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a model has a handful of them, and Burn's modules cannot be boxed"
-)]
-pub enum AnyRule {
-    /// [`Hebb`].
-    Hebb(Hebb),
-    /// [`Oja`].
-    Oja(Oja),
-    /// [`Sanger`].
-    Sanger(Sanger),
-    /// [`Competitive`].
-    Competitive(Competitive),
-    /// [`Bcm`].
-    Bcm(Bcm),
-    /// [`Covariance`].
-    Covariance(Covariance),
-    /// [`TwoThreshold`].
-    TwoThreshold(TwoThreshold),
-    /// [`PairStdp`].
-    PairStdp(PairStdp),
-    /// [`TripletStdp`].
-    TripletStdp(TripletStdp),
-    /// [`Homeostasis`].
-    Homeostasis(Homeostasis),
-    /// [`Decay`].
-    Decay(Decay),
+/// The rules, a line each: what it is about, its name, and its settings.
+macro_rules! rules {
+    ($($(#[doc = $doc:literal])+ $Rule:ident($Config:ident);)+) => {
+        /// A rule and its settings; in a configuration file `kind` names the rule.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+        #[serde(tag = "kind", rename_all = "kebab-case")]
+        pub enum RuleConfig {
+            $($(#[doc = $doc])+ $Rule($Config),)+
+        }
+
+        impl RuleConfig {
+            /// Checks every setting.
+            ///
+            /// # Errors
+            ///
+            /// [`DynamicsError::Config`] names kind and setting, for example `pair-stdp.depression`.
+            pub fn validate(&self) -> Result<(), DynamicsError> {
+                match self {
+                    $(Self::$Rule(config) => config.validate(),)+
+                }
+            }
+
+            /// Makes the rule.
+            ///
+            /// # Errors
+            ///
+            /// Those of [`validate`](Self::validate).
+            pub fn init(&self, place: &Place) -> Result<AnyRule, DynamicsError> {
+                Ok(match self {
+                    $(Self::$Rule(config) => AnyRule::$Rule(config.init(place)?),)+
+                })
+            }
+        }
+
+        /// Any of the rules here.
+        #[derive(Module, Debug)]
+        #[expect(
+            clippy::large_enum_variant,
+            reason = "a model has a handful of them, and Burn's modules cannot be boxed"
+        )]
+        pub enum AnyRule {
+            $(#[doc = concat!("[`", stringify!($Rule), "`].")] $Rule($Rule),)+
+        }
+
+        impl AnyRule {
+            fn rule(&self) -> &dyn Rule {
+                match self {
+                    $(Self::$Rule(rule) => rule,)+
+                }
+            }
+        }
+    };
 }
 
-impl AnyRule {
-    fn rule(&self) -> &dyn Rule {
-        match self {
-            Self::Hebb(rule) => rule,
-            Self::Oja(rule) => rule,
-            Self::Sanger(rule) => rule,
-            Self::Competitive(rule) => rule,
-            Self::Bcm(rule) => rule,
-            Self::Covariance(rule) => rule,
-            Self::TwoThreshold(rule) => rule,
-            Self::PairStdp(rule) => rule,
-            Self::TripletStdp(rule) => rule,
-            Self::Homeostasis(rule) => rule,
-            Self::Decay(rule) => rule,
-        }
-    }
+rules! {
+    /// Correlation.
+    Hebb(HebbConfig);
+    /// The first principal component.
+    Oja(OjaConfig);
+    /// Principal components in order.
+    Sanger(SangerConfig);
+    /// The strongest response learns.
+    Competitive(CompetitiveConfig);
+    /// A sliding threshold.
+    Bcm(BcmConfig);
+    /// Potentiation and depression about thresholds or means.
+    Covariance(CovarianceConfig);
+    /// Depression between two thresholds, potentiation above.
+    TwoThreshold(TwoThresholdConfig);
+    /// Pairs of spikes.
+    PairStdp(PairStdpConfig);
+    /// Pairs and triplets of spikes.
+    TripletStdp(TripletStdpConfig);
+    /// Scaling towards a target rate.
+    Homeostasis(HomeostasisConfig);
+    /// Forgetting.
+    Decay(DecayConfig);
 }
 
 impl Rule for AnyRule {
