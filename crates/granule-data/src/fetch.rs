@@ -3,7 +3,7 @@
 //! A file grows under the name `NAME.part`, is compared with the published size and SHA-256, and only then gets its
 //! own name. What is there of it is kept when a connection breaks, and continued from any mirror.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::path::Path;
 use std::time::Duration;
 
@@ -75,12 +75,8 @@ fn fetch(
 /// Waits until no other process holds the lock. It ends with the process, however that ends.
 fn lock(set: &Published, dir: &Path, progress: &dyn Progress) -> Result<File, DataError> {
     let path = dir.join(LOCK);
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .map_err(|error| DataError::io(&path, "create", error))?;
+    let opened = granule_io::open_lock(&path);
+    let file = opened.map_err(|error| DataError::io(&path, "create", error))?;
     let locked = match file.try_lock() {
         Ok(()) => Ok(()),
         Err(TryLockError::WouldBlock) => {

@@ -262,10 +262,8 @@ impl Read for Limited<'_> {
 
 /// Opens a file and asks for its length.
 pub(crate) fn open(path: &Path) -> Result<(File, u64), DataError> {
-    let file = File::open(path).map_err(|error| DataError::io(path, "open", error))?;
-    let metadata = file
-        .metadata()
-        .map_err(|error| DataError::io(path, "inspect", error))?;
+    let opened = granule_io::open_regular(path);
+    let (file, metadata) = opened.map_err(|error| DataError::io(path, "open", error))?;
     watch::tell(Access::Read, path, metadata.len());
     Ok((file, metadata.len()))
 }

@@ -5,7 +5,6 @@
 //! archive may lie in the folder of the archive or directly in that of the set, and `train-images.idx3-ubyte` is
 //! another spelling of `train-images-idx3-ubyte`. [`verify`] reports on the files that are read.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -343,7 +342,7 @@ pub fn list(data_dir: &Path) -> Vec<Listing> {
 /// [`DataError::Io`] when it cannot be read.
 pub fn sha256_of_file(path: &Path) -> Result<String, DataError> {
     let failed = |error| DataError::io(path, "read", error);
-    let mut file = File::open(path).map_err(failed)?;
+    let (mut file, _) = granule_io::open_regular(path).map_err(failed)?;
     let mut hash = Sha256::new();
     let mut block = vec![0; 1 << 16];
     loop {

@@ -47,6 +47,14 @@ pub enum FileError {
         /// What the file should hold.
         what: &'static str,
     },
+    /// Something else than a file stands where one was to be written.
+    #[error("{}: {kind} stands there, which is not replaced by a file; give another name", path.display())]
+    NotReplaced {
+        /// The place.
+        path: PathBuf,
+        /// What kind it is: "a pipe".
+        kind: &'static str,
+    },
     /// A file of text holds something else.
     #[error("{}: this is not text; {what} was expected", path.display())]
     NotText {

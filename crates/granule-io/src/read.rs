@@ -1,9 +1,10 @@
 //! Files of which the whole content is wanted, and of which one knows how long they can be.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::Read;
 use std::path::Path;
 
+use crate::open::{NotRegular, kind, open_regular};
 use crate::watch::{self, Access};
 use crate::{ByteSize, FileError, budget};
 
@@ -17,6 +18,12 @@ pub struct Bound {
 }
 
 impl Bound {
+    /// What a run leaves behind: its steps, its events, its report.
+    pub const RECORD: Self = Self {
+        what: "a record of a run",
+        limit: ByteSize(4 << 30),
+    };
+
     /// A file that people write: a run, an experiment, a list.
     pub const CONFIGURATION: Self = Self {
         what: "a configuration",
@@ -24,16 +31,13 @@ impl Bound {
     };
 }
 
-/// Reads a whole file. What is longer than the bound is not read, and nothing is read of a folder; a pipe and a device,
-/// which have no length, are read as far as the bound.
+/// Reads a whole file. What is longer than the bound is not read, and nothing is read of what is no file; standard input
+/// and a shell's `<(command)`, which have no length, are read as far as the bound.
 ///
 /// # Errors
 /// [`FileError`] with the path.
 pub fn read(path: &Path, bound: Bound) -> Result<Vec<u8>, FileError> {
-    let file = File::open(path).map_err(|e| FileError::io(path, "read", e))?;
-    let metadata = file
-        .metadata()
-        .map_err(|e| FileError::io(path, "inspect", e))?;
+    let (file, metadata) = opened(path, bound.what)?;
     let length = metadata.len();
     let too_large = |found| FileError::TooLarge {
         path: path.to_path_buf(),
@@ -41,13 +45,6 @@ pub fn read(path: &Path, bound: Bound) -> Result<Vec<u8>, FileError> {
         limit: bound.limit,
         found,
     };
-    if metadata.is_dir() {
-        return Err(FileError::NotAFile {
-            path: path.to_path_buf(),
-            kind: "a folder",
-            what: bound.what,
-        });
-    }
     if length > bound.limit.0 {
         return Err(too_large(Some(length)));
     }
@@ -83,22 +80,27 @@ pub fn read_text(path: &Path, bound: Bound) -> Result<String, FileError> {
 /// # Errors
 /// [`FileError`] with the path; `what` says what the file should hold.
 pub fn open(path: &Path, what: &'static str) -> Result<(File, u64), FileError> {
-    // Asked before it is opened: opening a pipe waits for its writer.
-    let metadata = std::fs::metadata(path).map_err(|e| FileError::io(path, "read", e))?;
-    let kind = metadata.file_type();
-    if !kind.is_file() {
-        return Err(FileError::NotAFile {
-            path: path.to_path_buf(),
-            kind: match kind.is_dir() {
-                true => "a folder",
-                false => "a device or a pipe",
-            },
-            what,
-        });
+    let (file, metadata) = opened(path, what)?;
+    if !metadata.is_file() {
+        return Err(not_a_file(path, kind(metadata.file_type()), what));
     }
-    let file = File::open(path).map_err(|e| FileError::io(path, "read", e))?;
     watch::tell(Access::Read, path, metadata.len());
     Ok((file, metadata.len()))
+}
+
+fn opened(path: &Path, what: &'static str) -> Result<(File, Metadata), FileError> {
+    open_regular(path).map_err(|error| match NotRegular::of(&error) {
+        Some(NotRegular(kind)) => not_a_file(path, kind, what),
+        None => FileError::io(path, "read", error),
+    })
+}
+
+fn not_a_file(path: &Path, kind: &'static str, what: &'static str) -> FileError {
+    FileError::NotAFile {
+        path: path.to_path_buf(),
+        kind,
+        what,
+    }
 }
 
 #[cfg(test)]
@@ -140,7 +142,7 @@ mod tests {
     fn what_has_no_length_is_bounded() {
         assert!(matches!(
             read(Path::new("/dev/zero"), SMALL),
-            Err(FileError::TooLarge { found: None, .. })
+            Err(FileError::NotAFile { .. })
         ));
         assert!(matches!(
             open(Path::new("/dev/zero"), "a model"),

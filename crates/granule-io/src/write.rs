@@ -2,12 +2,13 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{ErrorKind, Write};
+use std::io::Write;
 use std::path::Path;
 
 use tempfile::NamedTempFile;
 
 use crate::FileError;
+use crate::open::{is_descriptor, kind};
 use crate::watch::{self, Access};
 
 const PREFIX: &str = ".granule-";
@@ -16,7 +17,8 @@ const SUFFIX: &str = ".part";
 /// Writes a file by way of a temporary one in the same folder: readers see the old content or the new, never a part.
 ///
 /// # Errors
-/// [`FileError::Io`] or [`FileError::NoSpace`] with the path of the file, also when its folder is not there.
+/// [`FileError::Io`] or [`FileError::NoSpace`] with the path of the file, also when its folder is not there;
+/// [`FileError::NotReplaced`] where something else than a file stands.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     write_atomic_with(path, |file| file.write_all(bytes))
 }
@@ -24,11 +26,13 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
 /// As [`write_atomic`], with a function that writes the content.
 ///
 /// # Errors
-/// [`FileError::Io`] or [`FileError::NoSpace`] with the path of the file, also when its folder is not there.
+/// [`FileError::Io`] or [`FileError::NoSpace`] with the path of the file, also when its folder is not there;
+/// [`FileError::NotReplaced`] where something else than a file stands.
 pub fn write_atomic_with(
     path: &Path,
     write: impl FnOnce(&mut File) -> std::io::Result<()>,
 ) -> Result<(), FileError> {
+    check_place(path)?;
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -46,6 +50,19 @@ pub fn write_atomic_with(
     Ok(())
 }
 
+/// Refuses to put a file in the place of what is none: of a pipe, a device, a folder or standard output.
+fn check_place(path: &Path) -> Result<(), FileError> {
+    let kind = match std::fs::metadata(path) {
+        _ if is_descriptor(path) => "an open file of this process",
+        Ok(found) if !found.is_file() => kind(found.file_type()),
+        _ => return Ok(()),
+    };
+    Err(FileError::NotReplaced {
+        path: path.to_path_buf(),
+        kind,
+    })
+}
+
 /// Whether a file is one that [`write_atomic`] was writing: its process was ended before it could rename it.
 pub fn is_temporary(name: &OsStr) -> bool {
     let name = name.as_encoded_bytes();
@@ -56,12 +73,10 @@ pub fn is_temporary(name: &OsStr) -> bool {
 /// that is there, takes a file, of which nothing is left.
 ///
 /// # Errors
-/// [`FileError::Io`] with the path of the file.
+/// [`FileError::Io`] with the path of the file, [`FileError::NotReplaced`] where something else than a file stands.
 pub fn check_writable(path: &Path) -> Result<(), FileError> {
     let failed = |error| FileError::io(path, "write", error);
-    if path.is_dir() {
-        return Err(failed(ErrorKind::IsADirectory.into()));
-    }
+    check_place(path)?;
     let mut folders = path.ancestors().skip(1).map(|folder| match folder {
         empty if empty.as_os_str().is_empty() => Path::new("."),
         named => named,

@@ -86,7 +86,7 @@ impl CheckpointFile {
     /// # Errors
     ///
     /// [`ModelError::Version`] for another format, [`ModelError::Checksum`] and [`ModelError::Format`] for what is damaged
-    /// or no checkpoint.
+    /// or no checkpoint; of its model those of [`ModelFile::from_bytes`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ModelError> {
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(ModelError::format)?;
         let metadata = header.metadata().as_ref();
@@ -139,9 +139,11 @@ impl CheckpointFile {
                 _ => return Err(ModelError::format(format!("unknown tensor {name}"))),
             };
         }
+        let model = document.with(model);
+        model.validate()?;
         Ok(Self {
             progress: progress.clone(),
-            model: document.with(model),
+            model,
             optimizer,
         })
     }

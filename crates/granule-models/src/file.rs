@@ -316,9 +316,7 @@ impl ModelFile {
             .as_ref()
             .is_some_and(CheckpointFile::is_one)
         {
-            let file = CheckpointFile::from_bytes(bytes)?.model;
-            file.validate()?;
-            return Ok(file);
+            return Ok(CheckpointFile::from_bytes(bytes)?.model);
         }
         let data = bytes.get(8 + header_len..).unwrap_or_default();
         let json = header
@@ -417,7 +415,7 @@ impl ModelFile {
             .map_err(|error| error.in_file(&place.file))
     }
 
-    fn validate(&self) -> Result<(), ModelError> {
+    pub(crate) fn validate(&self) -> Result<(), ModelError> {
         self.input.validate()?;
         self.task.validate()?;
         self.model

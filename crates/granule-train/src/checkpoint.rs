@@ -2,235 +2,19 @@
 //!
 //! No random state is stored: every draw depends on (seed, epoch, step) alone.
 
-use granule_io::words::counted;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use granule_io::write_atomic_with;
-use granule_models::folder::{BEST_CHECKPOINT, CHECKPOINTS, checkpoint_step};
-use granule_models::{
-    CheckpointFile, ModelError, ModelFile, Parent, StateDict, TensorView, read_tensors,
-};
-use serde::{Deserialize, Serialize};
-
-use crate::config::Keep;
 use crate::error::TrainError;
-use crate::settings::Settings;
+use crate::progress::Progress;
+use granule_io::write_atomic_with;
+use granule_models::folder::{BEST_CHECKPOINT, CHECKPOINTS, checkpoint_step, checkpoints};
+use granule_models::{CheckpointFile, ModelError, ModelFile, StateDict, TensorView, read_tensors};
 
 /// The extension of a file set aside.
 const ASIDE: &str = "ckpt.damaged";
-
-/// How far a run has come.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Progress {
-    format: u32,
-    /// The data set's fingerprint.
-    pub fingerprint: String,
-    /// The settings the run began with.
-    pub settings: Settings,
-    /// Optimiser steps done.
-    pub global_step: u64,
-    /// Epochs done.
-    pub epoch: usize,
-    /// Steps done in the epoch under way.
-    pub step_in_epoch: usize,
-    /// Sums over the epoch under way.
-    pub sums: Sums,
-    /// Samples of all steps.
-    pub samples: u64,
-    /// Seconds spent in all epochs' steps.
-    #[serde(with = "exact")]
-    pub train_seconds: f64,
-    /// Seconds spent, validation included.
-    #[serde(with = "exact")]
-    pub seconds: f64,
-    /// The lowest validation loss.
-    pub best: Option<Best>,
-    /// What early stopping waits for.
-    pub early_stopping: Patience,
-    /// What the schedule `plateau` waits for.
-    #[serde(default)]
-    pub plateau: Patience,
-    /// How often the schedule `plateau` has lowered the learning rate.
-    #[serde(default)]
-    pub falls: u32,
-    /// Whether early stopping has ended the run.
-    pub stopped_early: bool,
-    /// What the run began from.
-    #[serde(default)]
-    pub before: Before,
-    /// The loss of the first step's batch; 0 before it.
-    #[serde(default, with = "exact")]
-    pub first_loss: f64,
-    /// The devices that the run was on, in their order, each with the steps done before.
-    #[serde(default)]
-    pub devices: Vec<(u64, String)>,
-}
-
-/// What was done before a run that continues another one began.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Before {
-    /// Epochs; the draws of the run go on after them.
-    pub epochs: usize,
-    /// Optimiser steps.
-    pub steps: u64,
-    /// Where the weights come from, unless drawn.
-    pub parent: Option<Box<Parent>>,
-}
-
-/// How long the monitored score has not improved.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Patience {
-    /// Epochs without improvement.
-    stale: usize,
-    /// The score to improve upon, with the sign that makes less better.
-    #[serde(with = "exact")]
-    reference: f64,
-}
-
-impl Default for Patience {
-    fn default() -> Self {
-        Self {
-            stale: 0,
-            reference: f64::INFINITY,
-        }
-    }
-}
-
-impl Patience {
-    /// Takes a score, less being better; whether it is at an end, after `patience` epochs without an improvement by more
-    /// than `min_delta`.
-    pub fn ends(&mut self, score: f64, min_delta: f64, patience: usize) -> bool {
-        if score < self.reference - min_delta {
-            self.reference = score;
-            self.stale = 0;
-        } else {
-            self.stale += 1;
-        }
-        self.stale >= patience
-    }
-
-    /// Epochs since the last improvement.
-    pub fn stale(&self) -> usize {
-        self.stale
-    }
-
-    /// Begins to wait anew, for an improvement upon the same score.
-    pub fn renew(&mut self) {
-        self.stale = 0;
-    }
-}
-
-/// Sums over the steps of an epoch.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Sums {
-    #[serde(with = "exact")]
-    pub loss: f64,
-    pub correct: u64,
-    pub samples: u64,
-    #[serde(with = "exact")]
-    pub seconds: f64,
-}
-
-/// The best epoch so far.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Best {
-    /// From 1.
-    pub epoch: usize,
-    #[serde(with = "exact")]
-    pub loss: f64,
-    /// Share of the validation part classified rightly; classes only.
-    #[serde(default)]
-    pub accuracy: Option<Exact>,
-}
-
-impl Best {
-    pub fn new(epoch: usize, loss: f64, accuracy: Option<f64>) -> Self {
-        Self {
-            epoch,
-            loss,
-            accuracy: accuracy.map(Exact),
-        }
-    }
-
-    /// Whether another epoch is better by what is kept: the one with the higher accuracy, where there is one and the score
-    /// is asked for, and of equal ones that with the lower loss.
-    pub fn is_beaten_by(&self, loss: f64, accuracy: Option<f64>, keep: Keep) -> bool {
-        match (keep, accuracy, self.accuracy) {
-            (Keep::BestScore | Keep::Last, Some(accuracy), Some(Exact(best))) => {
-                accuracy > best || accuracy == best && loss < self.loss
-            }
-            _ => loss < self.loss,
-        }
-    }
-}
-
-/// A double as its bits.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub(crate) struct Exact(#[serde(with = "exact")] pub f64);
-
-impl Progress {
-    /// Says what cannot be, in a run of `epochs` epochs of `steps_per_epoch` steps: a file may be whole and yet not come
-    /// from this run.
-    pub fn check(&self, epochs: usize, steps_per_epoch: usize) -> Result<(), String> {
-        let steps = (self.epoch as u64)
-            .saturating_mul(steps_per_epoch as u64)
-            .saturating_add(self.step_in_epoch as u64);
-        let spans = [self.train_seconds, self.seconds];
-        let reason = if self.epoch > epochs || self.step_in_epoch > steps_per_epoch {
-            format!(
-                "it is {} and {} along, the run has {} of {}",
-                counted(self.epoch, "epoch"),
-                counted(self.step_in_epoch, "step"),
-                counted(epochs, "epoch"),
-                counted(steps_per_epoch, "step")
-            )
-        } else if steps != self.global_step {
-            format!(
-                "it counts {} steps, {} and {} are {steps}",
-                self.global_step,
-                counted(self.epoch, "epoch"),
-                counted(self.step_in_epoch, "step")
-            )
-        } else if spans.iter().any(|span| !(span.is_finite() && *span >= 0.0)) {
-            format!("it took {} seconds", self.seconds)
-        } else if let Some(best) = self.best.filter(|best| best.epoch > self.epoch + 1) {
-            format!(
-                "its best epoch is {}, it is {} along",
-                best.epoch,
-                counted(self.epoch, "epoch")
-            )
-        } else {
-            return Ok(());
-        };
-        Err(reason)
-    }
-
-    pub fn new(fingerprint: &str, settings: Settings) -> Self {
-        Self {
-            format: CheckpointFile::FORMAT,
-            fingerprint: fingerprint.to_owned(),
-            settings,
-            ..Self::default()
-        }
-    }
-}
-
-/// A double as its bits: decimal JSON numbers need not come back the same.
-mod exact {
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub fn serialize<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_u64(value.to_bits())
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
-        u64::deserialize(deserializer).map(f64::from_bits)
-    }
-}
 
 /// A run at a step.
 #[derive(Debug, Clone, PartialEq)]
@@ -264,7 +48,7 @@ impl Checkpoint {
             ModelError::Format { reason } => damaged(path, reason),
             error => error.into(),
         })?;
-        Self::from_bytes(&bytes).map_err(|error| match error {
+        let checkpoint = Self::from_bytes(&bytes).map_err(|error| match error {
             ModelError::Version { found, supported } => TrainError::CheckpointFormat {
                 path: path.to_owned(),
                 found,
@@ -276,7 +60,10 @@ impl Checkpoint {
             ),
             ModelError::Format { reason } => damaged(path, reason),
             error => damaged(path, error.to_string()),
-        })
+        })?;
+        let possible = checkpoint.progress.check();
+        possible.map_err(|reason| damaged(path, reason))?;
+        Ok(checkpoint)
     }
 }
 
@@ -334,32 +121,37 @@ impl Store {
         Checkpoint::read(&self.best_path())
     }
 
-    /// The latest undamaged checkpoint; none when none was written. Damaged ones after it are set aside, each with a
-    /// call of `warn`; without an undamaged one everything stays as it is.
+    /// The latest undamaged checkpoint that `fits` the run; none when none was written. Others after it are set aside, each
+    /// with a call of `warn`; without a good one everything stays as it is.
     ///
     /// # Errors
     /// [`TrainError::NoCheckpoint`] when all are damaged; at once when a file cannot be read or is of another format.
     pub fn latest(
         &self,
+        fits: impl Fn(&Checkpoint) -> Result<(), String>,
         mut warn: impl FnMut(String),
     ) -> Result<Option<(PathBuf, Checkpoint)>, TrainError> {
-        let mut damaged: Vec<(PathBuf, String)> = Vec::new();
+        let mut bad: Vec<(PathBuf, String)> = Vec::new();
         for (_, path) in self.steps()?.into_iter().rev() {
-            match Checkpoint::read(&path) {
+            let read = Checkpoint::read(&path).and_then(|checkpoint| {
+                fits(&checkpoint).map_err(|reason| damaged(&path, reason))?;
+                Ok(checkpoint)
+            });
+            match read {
                 Ok(checkpoint) => {
-                    for (path, reason) in damaged {
+                    for (path, reason) in bad {
                         set_aside(&path)?;
                         warn(format!("{reason}; falling back to the one before"));
                     }
                     return Ok(Some((path, checkpoint)));
                 }
                 Err(error @ TrainError::Checkpoint { .. }) => {
-                    damaged.push((path, error.to_string()));
+                    bad.push((path, error.to_string()));
                 }
                 Err(error) => return Err(error),
             }
         }
-        let reason = match damaged.into_iter().next() {
+        let reason = match bad.into_iter().next() {
             Some((_, reason)) => Some(reason),
             None => self
                 .entries()?
@@ -428,22 +220,34 @@ impl Store {
     }
 }
 
+/// The latest whole checkpoint beside one that is not.
+pub(crate) fn other_than(path: &Path) -> Option<PathBuf> {
+    let all = checkpoints(path.parent()?.parent()?);
+    let mut others = all.into_iter().rev().filter(|other| other != path);
+    others.find(|other| Checkpoint::read(other).is_ok())
+}
+
 fn set_aside(path: &Path) -> Result<(), TrainError> {
     fs::rename(path, path.with_extension(ASIDE)).map_err(|e| TrainError::io("rename", path, e))
 }
 
-fn damaged(path: &Path, reason: String) -> TrainError {
+pub(crate) fn damaged(path: &Path, reason: String) -> TrainError {
     TrainError::Checkpoint {
         path: path.to_owned(),
         reason,
+        other: None,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use granule_models::{InputShape, InputSpec, ModelConfig, Provenance, Task, TensorValue};
+    use granule_models::{
+        InputShape, InputSpec, MlpConfig, ModelConfig, Provenance, Task, TensorValue,
+    };
 
     use super::*;
+    use crate::progress::Best;
+    use crate::settings::Settings;
 
     fn checkpoint(step: u64) -> Checkpoint {
         let dict = |scale: f32| {
@@ -455,14 +259,16 @@ mod tests {
         };
         let mut progress = Progress::new("f00", Settings::default());
         progress.global_step = step;
+        progress.samples = step;
+        progress.epoch = 1;
         progress.sums.loss = 0.1 + 0.2;
         progress.best = Some(Best::new(2, 1.0 / 3.0, Some(0.1 + 0.2)));
         progress.first_loss = 2.3;
-        progress.devices = vec![(0, "flex (CPU)".to_owned())];
+        progress.devices = vec![(0, "flex".to_owned())];
         Checkpoint {
             progress,
             model: ModelFile {
-                model: ModelConfig::default(),
+                model: ModelConfig::new(MlpConfig::default()),
                 input: InputSpec::new(InputShape::Vector { len: 2 }),
                 task: Task::Classification {
                     classes: ["a", "b"].map(str::to_owned).to_vec(),
@@ -471,52 +277,6 @@ mod tests {
                 state: dict(0.1),
             },
             optimizer: dict(-7.3),
-        }
-    }
-
-    #[test]
-    fn progress_that_cannot_be_is_told() {
-        let good = Progress {
-            global_step: 27,
-            epoch: 2,
-            step_in_epoch: 7,
-            ..Progress::new("f00", Settings::default())
-        };
-        good.check(3, 10).unwrap();
-        let wrong = [
-            Progress {
-                epoch: 4,
-                global_step: 47,
-                ..good.clone()
-            },
-            Progress {
-                step_in_epoch: 11,
-                global_step: 31,
-                ..good.clone()
-            },
-            Progress {
-                global_step: 26,
-                ..good.clone()
-            },
-            Progress {
-                global_step: u64::MAX,
-                ..good.clone()
-            },
-            Progress {
-                seconds: f64::NAN,
-                ..good.clone()
-            },
-            Progress {
-                train_seconds: -1.0,
-                ..good.clone()
-            },
-            Progress {
-                best: Some(Best::new(9, 0.1, None)),
-                ..good.clone()
-            },
-        ];
-        for progress in wrong {
-            progress.check(3, 10).unwrap_err();
         }
     }
 
@@ -550,6 +310,10 @@ mod tests {
         }
     }
 
+    fn fits(_: &Checkpoint) -> Result<(), String> {
+        Ok(())
+    }
+
     fn snapshot(of: &Checkpoint) -> Snapshot<'_> {
         Snapshot {
             progress: &of.progress,
@@ -562,7 +326,7 @@ mod tests {
     fn keeps_the_last_and_falls_back() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::new(dir.path(), 2);
-        assert!(store.latest(|_| ()).unwrap().is_none());
+        assert!(store.latest(fits, |_| ()).unwrap().is_none());
         for step in [3, 7, 100_000_000] {
             store.save(snapshot(&checkpoint(step))).unwrap();
         }
@@ -571,21 +335,24 @@ mod tests {
 
         fs::write(store.latest_path().unwrap(), b"torn").unwrap();
         let mut warnings = Vec::new();
-        let (_, found) = store.latest(|text| warnings.push(text)).unwrap().unwrap();
+        let (_, found) = store
+            .latest(fits, |text| warnings.push(text))
+            .unwrap()
+            .unwrap();
         assert_eq!(found, checkpoint(7));
         assert_eq!(warnings.len(), 1);
         assert!(warnings[0].contains("step-100000000.ckpt"), "{warnings:?}");
 
         fs::write(store.latest_path().unwrap(), b"").unwrap();
         for _ in 0..2 {
-            let error = store.latest(|_| ()).unwrap_err();
+            let error = store.latest(fits, |_| ()).unwrap_err();
             assert!(matches!(error, TrainError::NoCheckpoint { .. }), "{error}");
         }
         assert!(store.latest_path().unwrap().ends_with("step-00000007.ckpt"));
 
         // What was set aside is all that is left.
         fs::remove_file(store.latest_path().unwrap()).unwrap();
-        let error = store.latest(|_| ()).unwrap_err().to_string();
+        let error = store.latest(fits, |_| ()).unwrap_err().to_string();
         assert!(error.contains("step-100000000.ckpt.damaged"), "{error}");
     }
 
@@ -597,7 +364,7 @@ mod tests {
         let mut newer = checkpoint(2);
         newer.progress.format = CheckpointFile::FORMAT + 1;
         let path = store.save(snapshot(&newer)).unwrap();
-        let error = store.latest(|_| ()).unwrap_err();
+        let error = store.latest(fits, |_| ()).unwrap_err();
         assert!(
             matches!(error, TrainError::CheckpointFormat { .. }),
             "{error}"
@@ -607,7 +374,7 @@ mod tests {
         // A folder of that name cannot be read.
         fs::remove_file(&path).unwrap();
         fs::create_dir(&path).unwrap();
-        let error = store.latest(|_| ()).unwrap_err();
+        let error = store.latest(fits, |_| ()).unwrap_err();
         assert!(matches!(error, TrainError::File(_)), "{error}");
         assert!(path.exists());
     }

@@ -166,12 +166,14 @@ pub enum TrainError {
         reason: String,
     },
     /// A checkpoint is damaged.
-    #[error("the checkpoint {} is damaged: {reason}", path.display())]
+    #[error("the checkpoint {} is damaged: {reason}{}", path.display(), Other(.other))]
     Checkpoint {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
+        /// Another one of the same run, which is whole.
+        other: Option<PathBuf>,
     },
     /// A checkpoint was written by a granule that stores them differently.
     #[error(
@@ -341,6 +343,18 @@ impl TrainError {
         }
     }
 
+    /// Names another checkpoint of the same run instead of a damaged one.
+    pub(crate) fn with_other_checkpoint(self) -> Self {
+        match self {
+            Self::Checkpoint { path, reason, .. } => Self::Checkpoint {
+                other: crate::checkpoint::other_than(&path),
+                path,
+                reason,
+            },
+            other => other,
+        }
+    }
+
     /// Whether a file could not be written or read, as on a full disk or in a folder of someone else.
     fn is_of_storage(&self) -> bool {
         let refused =
@@ -404,6 +418,17 @@ impl TrainError {
     pub(crate) fn backend(reason: impl std::fmt::Debug) -> Self {
         Self::Backend {
             reason: format!("{reason:?}"),
+        }
+    }
+}
+
+struct Other<'a>(&'a Option<PathBuf>);
+
+impl std::fmt::Display for Other<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Some(path) => write!(f, "; {} is whole, give that one", path.display()),
+            None => Ok(()),
         }
     }
 }

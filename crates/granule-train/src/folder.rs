@@ -20,12 +20,8 @@ pub(crate) struct Lock {
 impl Lock {
     pub fn take(run_dir: &Path) -> Result<Self, TrainError> {
         let path = run_dir.join(LOCK);
-        let file = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)
-            .map_err(|e| TrainError::io("create", &path, e))?;
+        let opened = granule_io::open_lock(&path);
+        let file = opened.map_err(|e| TrainError::io("create", &path, e))?;
         match file.try_lock() {
             Ok(()) => {
                 let lock = Self {

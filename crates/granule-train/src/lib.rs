@@ -24,6 +24,7 @@ pub mod metrics;
 mod objective;
 pub(crate) mod optimizer;
 mod outcome;
+mod progress;
 pub mod record;
 mod recording;
 mod resident;

@@ -9,6 +9,8 @@ mod common;
 mod evaluation;
 #[path = "train/failure.rs"]
 mod failure;
+#[path = "train/impossible.rs"]
+mod impossible;
 #[path = "train/learning.rs"]
 mod learning;
 #[path = "train/overhead.rs"]

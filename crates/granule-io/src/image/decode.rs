@@ -1,6 +1,5 @@
 //! From the bytes of a file to upright, opaque pixels of 8 bits.
 
-use std::fs::File;
 use std::io::{Cursor, Read};
 use std::path::Path;
 
@@ -12,6 +11,7 @@ use image::{
 use super::structure::{self, Structure};
 use super::{Background, Channels, ImageError, MAX_DECODED, MAX_FILE, MAX_SIDE};
 use crate::budget;
+use crate::open::open_regular;
 use crate::watch::{self, Access};
 
 /// What the header of an image says.
@@ -43,8 +43,8 @@ pub struct Picture {
 /// # Errors
 /// [`ImageError::Io`], [`ImageError::FileTooLarge`], [`ImageError::Memory`].
 pub fn read(path: &Path) -> Result<Vec<u8>, ImageError> {
-    let file = File::open(path)?;
-    let bytes = read_from(file.metadata()?.len(), file)?;
+    let (file, metadata) = open_regular(path)?;
+    let bytes = read_from(metadata.len(), file)?;
     watch::tell(Access::Read, path, bytes.len() as u64);
     Ok(bytes)
 }

@@ -2,23 +2,24 @@
 
 use granule_io::words::counted;
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use granule_data::task::Part;
-use granule_io::write_atomic;
+use granule_io::{Bound, read, write_atomic};
 use granule_models::folder::{MODEL_FILE, RESULT_FILE, checkpoints};
 use granule_models::state::state_dict;
 use granule_models::{ModelFile, Provenance, StateDict};
 
-use crate::checkpoint::{Best, Checkpoint, Store};
+use crate::checkpoint::{Checkpoint, Store};
 use crate::config::{Keep, RunConfig};
 use crate::engine::dataset::image;
 use crate::engine::session::Session;
 use crate::engine::source::Trained;
+use crate::engine::start::weights_fit;
 use crate::error::TrainError;
 use crate::event::{Event, Observer};
 use crate::outcome::{Evaluation, Outcome, Scores};
+use crate::progress::Best;
 use crate::record::{
     Fact, RecordError, ReportData, RunSummary, TestResult, first_layer_filters, write_data,
     write_report,
@@ -116,7 +117,13 @@ impl Session<'_> {
         if let (Keep::BestLoss | Keep::BestScore, Some(best)) = (self.keep(), self.progress.best) {
             match self.store.load_best() {
                 Ok(found) if found.progress.best == Some(best) => {
-                    return Ok((found.model.state, best.epoch));
+                    let state = found.model.state;
+                    match weights_fit(self.network()?, &state) {
+                        Ok(()) => return Ok((state, best.epoch)),
+                        Err(reason) => self.warn(format!(
+                            "checkpoints/best.ckpt: {reason}; taking the last weights"
+                        )),
+                    }
                 }
                 Ok(_) => self.warn(format!(
                     "checkpoints/best.ckpt is not of epoch {}, the best one; taking the last weights",
@@ -282,10 +289,10 @@ fn path_text(path: &Option<PathBuf>) -> String {
 /// How an earlier process finished the run; none when it did not.
 pub(crate) fn earlier_outcome(run_dir: &Path) -> Result<Option<Outcome>, TrainError> {
     let path = run_dir.join(RESULT_FILE);
-    let text = match fs::read(&path) {
+    let text = match read(&path, Bound::RECORD) {
         Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(TrainError::io("read", &path, error)),
+        Err(error) if error.is_absent() => return Ok(None),
+        Err(error) => return Err(error.into()),
     };
     let mut outcome: Outcome =
         serde_json::from_slice(&text).map_err(|error| RecordError::Damaged {

@@ -24,11 +24,11 @@ use granule_io::write_atomic;
 use granule_models::folder::MODEL_FILE;
 use granule_models::{Network, Provenance};
 
-use crate::checkpoint::Store;
+use crate::checkpoint::{Checkpoint, Store};
 use crate::config::{Lengthened, RunConfig};
 use crate::engine::finish::{earlier_outcome, finished_config, restore_model, tell};
 use crate::engine::problem::Problem;
-use crate::engine::session::{End, Session, network};
+use crate::engine::session::{End, Session, fits, network, optimizer};
 use crate::engine::start::{Begun, Start};
 use crate::error::TrainError;
 use crate::event::{Event, Observer, StopFlag};
@@ -215,8 +215,9 @@ fn begin(
         tell_data(&problem, observer);
         let (lock, recorder) = create(&config, run_dir, &problem.source.name())
             .map_err(TrainError::at_the_beginning)?;
+        let optimizer = optimizer(&config, &network, &device);
         let mut session = Session::new(
-            &config, &problem, &device, &lock, network, recorder, observer, stop,
+            &config, &problem, &device, &lock, network, optimizer, recorder, observer, stop,
         )?;
         session.lengthened = lengthened;
         if let Some(begun) = begun {
@@ -292,10 +293,7 @@ fn go_on(
     }
     let mut warnings = Vec::new();
     let store = Store::new(run_dir, config.train.keep_checkpoints);
-    let found = store.latest(|text| {
-        observer.event(&Event::Warning { text: &text });
-        warnings.push(text);
-    })?;
+    let mut found = store.latest(|_| Ok(()), warn(observer, &mut warnings))?;
 
     if let Some((_, checkpoint)) = &found {
         checkpoint.progress.settings.check(&Settings::of(config)?)?;
@@ -310,6 +308,21 @@ fn go_on(
         let problem = Problem::new(config, &data, device.burn())?;
         let network = network(config, &problem, &device)?;
         let (network, begun) = start_from(start, config, network, &device)?;
+        let optimizer = optimizer(config, &network, &device);
+        if let Some((_, checkpoint)) = &found {
+            let fingerprint = problem.source.fingerprint();
+            if checkpoint.progress.fingerprint != fingerprint {
+                return Err(TrainError::OtherData {
+                    expected: checkpoint.progress.fingerprint.clone(),
+                    found: fingerprint.to_owned(),
+                });
+            }
+            let fits = |it: &Checkpoint| fits(it, config, &problem, &network, &optimizer);
+            if fits(checkpoint).is_err() {
+                // One before it is taken instead.
+                found = store.latest(fits, warn(observer, &mut warnings))?;
+            }
+        }
         tell_data(&problem, observer);
         let changed = match *config == own {
             true => None,
@@ -326,7 +339,7 @@ fn go_on(
             .map_err(|error| TrainError::from(error).on_the_way(run_dir))?;
         let gap = recorder.gap();
         let mut session = Session::new(
-            config, &problem, &device, &lock, network, recorder, observer, stop,
+            config, &problem, &device, &lock, network, optimizer, recorder, observer, stop,
         )?;
         session.warnings.extend(warnings);
         if let Some(gap) = gap {
@@ -347,6 +360,17 @@ fn go_on(
         };
         complete(session, resumed_from)
     })
+}
+
+/// Tells of what is found wrong and keeps it for the report.
+fn warn<'a>(
+    observer: &'a mut dyn Observer,
+    warnings: &'a mut Vec<String>,
+) -> impl FnMut(String) + 'a {
+    |text| {
+        observer.event(&Event::Warning { text: &text });
+        warnings.push(text);
+    }
 }
 
 /// Tells how a finished run ended, if it is still asked for the same; writes its model again if that is gone.

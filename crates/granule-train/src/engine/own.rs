@@ -126,6 +126,10 @@ impl<'a> Own<'a> {
             all.extend(outputs);
             done(chunk.len());
         }
+        if !sum.is_finite() {
+            let reason = format!("its {} loss is {sum}", part_name(part));
+            return Err(self.failed(reason.into()));
+        }
         Ok((sum / samples.len().max(1) as f64, all))
     }
 }

@@ -10,17 +10,19 @@ use granule_device::OpenDevice;
 use granule_models::state::{load_state_dict, state_dict};
 use granule_models::{Model as _, ModelFile, Network, StateDict};
 
-use crate::checkpoint::{Best, Checkpoint, Progress, Snapshot, Store};
+use crate::checkpoint::{Checkpoint, Snapshot, Store, damaged};
 use crate::config::{Keep, Lengthened, Monitor, RunConfig, ScheduleConfig};
 use crate::engine::problem::Problem;
 use crate::engine::source::Supply;
+use crate::engine::start::weights_fit;
 use crate::engine::step::{Gathered, Waiting};
 use crate::error::{ConfigError, TrainError};
 use crate::event::{EpochEvent, Event, Observer, ScoreEvent, StartEvent, StopFlag};
 use crate::folder::Lock;
 use crate::loss::LossFunction;
-use crate::optimizer::Optimizer;
+use crate::optimizer::{Optimizer, all_finite};
 use crate::outcome::Outcome;
+use crate::progress::{Best, Course, Progress};
 use crate::record::{EpochRow, RunRecorder};
 use crate::schedule::Schedule;
 use crate::settings::Settings;
@@ -112,6 +114,26 @@ pub(crate) fn network(
     Ok(config.model.init(input, outputs, config.seed, &device)?)
 }
 
+/// The optimiser of a configuration, at its beginning.
+pub(crate) fn optimizer(config: &RunConfig, network: &Network, device: &OpenDevice) -> Optimizer {
+    let (rule, clip) = (&config.optimizer, config.train.clip_norm);
+    Optimizer::new(rule, clip, network, device.is_host())
+}
+
+/// Refuses a checkpoint that this run cannot have written, with the first thing in it that cannot be.
+pub(crate) fn fits(
+    checkpoint: &Checkpoint,
+    config: &RunConfig,
+    problem: &Problem<'_>,
+    network: &Network,
+    optimizer: &Optimizer,
+) -> Result<(), String> {
+    let course = Course::of(config, problem.source.len(Part::Train));
+    checkpoint.progress.check_in(&course)?;
+    weights_fit(network, &checkpoint.model.state)?;
+    optimizer.check(&checkpoint.optimizer)
+}
+
 impl<'a> Session<'a> {
     /// A run at its beginning, with a [`network`].
     #[allow(clippy::too_many_arguments)]
@@ -121,6 +143,7 @@ impl<'a> Session<'a> {
         device: &'a OpenDevice,
         lock: &'a Lock,
         network: Network,
+        optimizer: Optimizer,
         recorder: RunRecorder,
         observer: &'a mut dyn Observer,
         stop: &'a StopFlag,
@@ -135,12 +158,7 @@ impl<'a> Session<'a> {
             .train
             .steps_per_epoch(problem.source.len(Part::Train));
         Ok(Self {
-            optimizer: Optimizer::new(
-                &config.optimizer,
-                config.train.clip_norm,
-                &network,
-                device.is_host(),
-            ),
+            optimizer,
             store: Store::new(lock.run_dir(), config.train.keep_checkpoints),
             clock: Clock::new(&Progress::default()),
             progress,
@@ -170,21 +188,8 @@ impl<'a> Session<'a> {
         })
     }
 
-    /// Goes back to a checkpoint.
+    /// Goes back to a checkpoint that [`fits`].
     pub fn restore(&mut self, path: &Path, checkpoint: Checkpoint) -> Result<(), TrainError> {
-        if checkpoint.progress.fingerprint != self.problem.source.fingerprint() {
-            return Err(TrainError::OtherData {
-                expected: checkpoint.progress.fingerprint,
-                found: self.problem.source.fingerprint().to_owned(),
-            });
-        }
-        checkpoint
-            .progress
-            .check(self.config.train.epochs, self.steps_per_epoch)
-            .map_err(|reason| TrainError::Checkpoint {
-                path: path.to_owned(),
-                reason,
-            })?;
         let network = load_state_dict(self.take_network()?, &checkpoint.model.state)?;
         self.network = Some(network);
         self.optimizer
@@ -193,10 +198,7 @@ impl<'a> Session<'a> {
                 checkpoint.progress.before.steps + checkpoint.progress.global_step,
                 self.device.burn(),
             )
-            .map_err(|reason| TrainError::Checkpoint {
-                path: path.to_owned(),
-                reason,
-            })?;
+            .map_err(|reason| damaged(path, reason))?;
         self.progress = checkpoint.progress;
         let device = self.device.spec().to_string();
         if let Some((_, before)) = self.progress.devices.last()
@@ -443,10 +445,16 @@ impl<'a> Session<'a> {
         self.lock.check()?;
         // Rows must be on disk before the checkpoint that says they are.
         self.recorder.sync()?;
+        let optimizer = self.optimizer.state()?;
+        all_finite(&optimizer).map_err(|reason| TrainError::NonFiniteWeights {
+            step: self.progress.global_step,
+            reason,
+            checkpoint: self.store.latest_path(),
+        })?;
         let path = self.store.save(Snapshot {
             progress: &self.progress,
             model: &model,
-            optimizer: self.optimizer.state()?,
+            optimizer,
         })?;
         self.observer.event(&Event::Checkpoint {
             path: &path,

@@ -8,11 +8,12 @@ use granule_models::folder::{CONFIG_FILE, ModelPlace, checkpoints};
 use granule_models::state::{load_state_dict, mismatches};
 use granule_models::{ModelFile, Network, Parent, StateDict};
 
-use crate::checkpoint::{Before, Checkpoint};
+use crate::checkpoint::Checkpoint;
 use crate::config::{RunConfig, StartConfig};
 use crate::engine::session::Session;
 use crate::error::{ConfigError, TrainError};
 use crate::optimizer::Optimizer;
+use crate::progress::Before;
 use crate::settings::Settings;
 
 /// Tensors that do not fit which a message names.
@@ -73,7 +74,7 @@ impl Start {
             progress,
             model,
             optimizer,
-        } = Checkpoint::read(&file)?;
+        } = Checkpoint::read(&file).map_err(|error| error.with_other_checkpoint())?;
         let kind = |settings: &Settings| settings.get("optimizer.kind").map(str::to_owned);
         let (had, has) = (kind(&progress.settings), kind(&Settings::of(config)?));
         if had != has {
@@ -138,19 +139,24 @@ impl Start {
 
     /// Refuses weights that do not fit the network, with the names and shapes of those tensors.
     pub fn check(&self, network: &Network) -> Result<(), TrainError> {
-        let all = mismatches(network, &self.state);
-        if all.is_empty() {
-            return Ok(());
-        }
-        let mut named: Vec<String> = all.iter().take(NAMED).map(ToString::to_string).collect();
-        if all.len() > NAMED {
-            named.push(format!("{} more", all.len() - NAMED));
-        }
-        Err(TrainError::OtherWeights {
+        weights_fit(network, &self.state).map_err(|tensors| TrainError::OtherWeights {
             path: self.file.clone(),
-            tensors: named.join("; "),
+            tensors,
         })
     }
+}
+
+/// Refuses weights that are not those of a network, with the names and shapes of the tensors that differ.
+pub(super) fn weights_fit(network: &Network, state: &StateDict) -> Result<(), String> {
+    let all = mismatches(network, state);
+    if all.is_empty() {
+        return Ok(());
+    }
+    let mut named: Vec<String> = all.iter().take(NAMED).map(ToString::to_string).collect();
+    if all.len() > NAMED {
+        named.push(format!("{} more", all.len() - NAMED));
+    }
+    Err(named.join("; "))
 }
 
 /// The last checkpoint of a run folder, or the checkpoint itself.

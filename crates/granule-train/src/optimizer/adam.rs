@@ -76,6 +76,10 @@ impl Rule for Adam {
         vec!["exp_avg", "exp_avg_sq"]
     }
 
+    fn is_of_squares(&self, slot: &str) -> bool {
+        slot == "exp_avg_sq"
+    }
+
     fn update(&self, at: &Moment, weight: &mut [f32], gradient: &[f32], state: &mut [&mut [f32]]) {
         let [mean, square] = state else {
             return;

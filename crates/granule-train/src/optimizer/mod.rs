@@ -14,7 +14,7 @@ mod sgd;
 mod tests;
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;
@@ -44,6 +44,12 @@ pub(crate) struct Moment {
 pub(crate) trait Rule: Send + Sync {
     /// Names of the state kept per parameter, each of the parameter's size and zero at first.
     fn slots(&self) -> Vec<&'static str>;
+
+    /// Whether a slot has means of squares, which are not negative.
+    fn is_of_squares(&self, slot: &str) -> bool {
+        let _ = slot;
+        false
+    }
 
     /// Updates a stretch of a parameter and the same stretch of its gradient and state.
     fn update(&self, at: &Moment, weight: &mut [f32], gradient: &[f32], state: &mut [&mut [f32]]);
@@ -243,29 +249,19 @@ impl Optimizer {
         self.parameters = HashMap::new();
     }
 
-    /// Takes up a state that [`state`](Self::state) gave after `steps` updates.
+    /// Refuses a state that this optimiser cannot have come to.
     ///
     /// # Errors
-    /// The first name that is missing, superfluous or of another shape, in words.
-    pub fn load_state_dict(
-        &mut self,
-        mut dict: StateDict,
-        steps: u64,
-        device: &Device,
-    ) -> Result<(), String> {
-        for parameter in self.parameters.values_mut() {
-            let missed = dict.0.remove(&format!("{MISSED}.{}", parameter.name));
-            let missed = missed.map_or(0, |value| match *value.data.as_slice() {
-                [high, low] => high as u64 * SPLIT + low as u64,
-                _ => 0,
-            });
-            parameter.updates = steps.saturating_sub(missed);
-            let mut host = Vec::new();
+    /// The first name that is missing, superfluous or of another shape, or of an impossible number, in words.
+    pub fn check(&self, state: &StateDict) -> Result<(), String> {
+        all_finite(&state.views())?;
+        let mut names = BTreeSet::new();
+        for parameter in self.parameters.values() {
             for slot in self.rule.slots() {
                 let name = format!("{slot}.{}", parameter.name);
-                let value = dict
+                let value = state
                     .0
-                    .remove(&name)
+                    .get(&name)
                     .ok_or_else(|| format!("no tensor {name}"))?;
                 if value.shape != parameter.shape {
                     return Err(format!(
@@ -273,24 +269,73 @@ impl Optimizer {
                         value.shape, parameter.shape
                     ));
                 }
-                host.push(value.data);
+                let negative = value.data.iter().position(|x| *x < 0.0);
+                if let (Some(index), true) = (negative, self.rule.is_of_squares(slot)) {
+                    return Err(format!("{name} is below 0 at {index}, a mean of squares"));
+                }
+                names.insert(name);
             }
+            let name = format!("{MISSED}.{}", parameter.name);
+            if let Some(value) = state.0.get(&name)
+                && (value.shape != [2] || value.data.iter().any(|x| *x < 0.0 || x.fract() != 0.0))
+            {
+                return Err(format!("{name} is no count of steps"));
+            }
+            names.insert(name);
+        }
+        match state.0.keys().find(|name| !names.contains(*name)) {
+            Some(name) => Err(format!("unknown tensor {name}")),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes up a state that [`state`](Self::state) gave after `steps` updates.
+    ///
+    /// # Errors
+    /// Those of [`check`](Self::check).
+    pub fn load_state_dict(
+        &mut self,
+        mut dict: StateDict,
+        steps: u64,
+        device: &Device,
+    ) -> Result<(), String> {
+        self.check(&dict)?;
+        for parameter in self.parameters.values_mut() {
+            let missed = dict.0.remove(&format!("{MISSED}.{}", parameter.name));
+            let missed = missed.map_or(0, |value| match *value.data.as_slice() {
+                [high, low] => (high as u64)
+                    .saturating_mul(SPLIT)
+                    .saturating_add(low as u64),
+                _ => 0,
+            });
+            parameter.updates = steps.saturating_sub(missed);
+            let slots = self.rule.slots().into_iter();
+            let host =
+                slots.filter_map(|slot| dict.0.remove(&format!("{slot}.{}", parameter.name)));
+            let host = host.map(|value| value.data);
             parameter.state = if self.host {
-                State::Host(host)
+                State::Host(host.collect())
             } else {
                 let tensor = |data: Vec<f32>| {
                     let len = data.len();
                     Tensor::from_data(TensorData::new(data, [len]), device)
                 };
-                State::Device(host.into_iter().map(tensor).collect())
+                State::Device(host.map(tensor).collect())
             };
-        }
-        if let Some(name) = dict.0.keys().next() {
-            return Err(format!("unknown tensor {name}"));
         }
         self.steps = steps;
         Ok(())
     }
+}
+
+/// Refuses a state with NaN or infinity in it.
+pub(crate) fn all_finite(state: &BTreeMap<String, TensorView<'_>>) -> Result<(), String> {
+    for (name, value) in state {
+        if let Some(index) = value.data.iter().position(|x| !x.is_finite()) {
+            return Err(format!("the optimiser's {name} is not finite at {index}"));
+        }
+    }
+    Ok(())
 }
 
 /// Under which a state dictionary has the steps that left a parameter out: two numbers, the first one times [`SPLIT`].

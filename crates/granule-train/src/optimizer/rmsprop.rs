@@ -38,6 +38,10 @@ impl Rule for RmsProp {
         slots
     }
 
+    fn is_of_squares(&self, slot: &str) -> bool {
+        slot == "square_avg"
+    }
+
     fn update(&self, at: &Moment, weight: &mut [f32], gradient: &[f32], state: &mut [&mut [f32]]) {
         let Some((square, state)) = state.split_first_mut() else {
             return;

@@ -1,8 +1,10 @@
 //! Files that grow while a run goes on.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+
+use granule_io::{Bound, read};
 
 use super::RecordError;
 
@@ -53,10 +55,10 @@ impl GrowingFile {
 
 /// The lines of a file that end with a newline; none when there is no file.
 pub(super) fn whole_lines(path: &Path) -> Result<Vec<String>, RecordError> {
-    let bytes = match fs::read(path) {
+    let bytes = match read(path, Bound::RECORD) {
         Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(source) => return Err(RecordError::io("read", path, source)),
+        Err(error) if error.is_absent() => return Ok(Vec::new()),
+        Err(error) => return Err(error.into()),
     };
     let text = String::from_utf8_lossy(&bytes);
     Ok(text

@@ -7,6 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use granule_io::{Bound, read};
+
 use super::RecordError;
 use super::growing::GrowingFile;
 
@@ -48,7 +50,7 @@ impl EventWriter {
         let Some((last_time, newest)) = old.last() else {
             return Self::create(dir);
         };
-        let bytes = fs::read(newest).map_err(|error| RecordError::io("read", newest, error))?;
+        let bytes = read(newest, Bound::RECORD)?;
         let mut kept = Vec::new();
         for event in frames(&bytes) {
             let event_of_end = tags(event).any(|tag| tag.starts_with(without.as_bytes()));

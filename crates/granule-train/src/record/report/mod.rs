@@ -11,10 +11,9 @@ mod scatter;
 mod trial;
 mod view;
 
-use std::fs;
-use std::io;
 use std::path::Path;
 
+use granule_io::{Bound, read};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{Environment, Value, context};
@@ -205,9 +204,9 @@ impl ReportData {
 
     fn stored(run_dir: &Path) -> Result<Self, RecordError> {
         let path = run_dir.join(REPORT_JSON);
-        let bytes = match fs::read(&path) {
+        let bytes = match read(&path, Bound::RECORD) {
             Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(error) if error.is_absent() => {
                 let dir = run_dir.to_owned();
                 return Err(match run_dir.join(CONFIG_FILE).exists() {
                     true => RecordError::NoReport { dir },
@@ -217,7 +216,7 @@ impl ReportData {
                     },
                 });
             }
-            Err(error) => return Err(RecordError::io("read", &path, error)),
+            Err(error) => return Err(error.into()),
         };
         serde_json::from_slice(&bytes).map_err(|error| RecordError::Damaged {
             path,
