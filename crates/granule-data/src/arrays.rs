@@ -211,6 +211,8 @@ pub(crate) fn assemble(
     let (mut inputs, mut labels, mut values) = (Vec::new(), Vec::new(), Vec::new());
     let mut taken_for: Option<String> = None;
     let mut first_y = None;
+    // Columns of the first part, and where they are from.
+    let (mut differing, mut differing_targets) = <((Vec<bool>, _), (Vec<bool>, _))>::default();
     for part in parts {
         let (samples, count) = (part.inputs.samples(), part.outputs.len());
         if samples != count {
@@ -220,6 +222,9 @@ pub(crate) fn assemble(
                 targets_path: part.y,
                 targets: count,
             });
+        }
+        if let (RawInputs::Vectors(values), None) = (&part.inputs, &offset) {
+            differing = (values.differing(&part.x)?, part.x.clone());
         }
         let cut = part.inputs.cut(offset.as_deref(), &part.x)?;
         if let Some(note) = cut
@@ -237,7 +242,10 @@ pub(crate) fn assemble(
             Outputs::Values(part_values) => {
                 let offset = match target_offset.take() {
                     Some(offset) => offset,
-                    None => part_values.offset(&part.y)?,
+                    None => {
+                        differing_targets = (part_values.differing(&part.y)?, part.y.clone());
+                        part_values.offset(&part.y)?
+                    }
                 };
                 let width = part_values.width;
                 let data = part_values.cut(&offset, &part.y)?;
@@ -274,7 +282,64 @@ pub(crate) fn assemble(
     let mut dataset = Dataset::new(name, classes, normalization, train, test)?;
     dataset.notes = notes;
     dataset.divided = divided;
+    if let Features::Floats(data) = dataset.train.features() {
+        let std = &dataset.normalization.std;
+        let lost = vanished("feature", &differing, data, std);
+        dataset.warnings.extend(lost);
+    }
+    if let Targets::Values { data, .. } = dataset.train.targets() {
+        let std = Normalization::of_targets(&dataset.train).std;
+        let lost = vanished("target", &differing_targets, data, &std);
+        dataset.warnings.extend(lost);
+    }
     Ok(dataset)
+}
+
+/// The least range of a normalised column that a model sees anything of: of others it is some deviations.
+const SEEN: f64 = 1e-4;
+/// Columns that a warning names.
+const MOST_COLUMNS: usize = 8;
+
+/// A warning of the columns that differ from row to row in their file, and no longer do once a model sees them.
+fn vanished(
+    what: &str,
+    (differing, path): &(Vec<bool>, PathBuf),
+    data: &[f32],
+    std: &[f32],
+) -> Option<String> {
+    if !differing.contains(&true) {
+        return None;
+    }
+    let width = differing.len();
+    let mut ranges = vec![(f32::INFINITY, f32::NEG_INFINITY); width];
+    for row in data.chunks_exact(width) {
+        for ((low, high), x) in ranges.iter_mut().zip(row) {
+            (*low, *high) = (low.min(*x), high.max(*x));
+        }
+    }
+    let columns = differing.iter().zip(ranges).enumerate();
+    let mut lost = columns.filter_map(|(column, (differs, (low, high)))| {
+        let std = std.get(column).copied().map_or(1.0, f64::from);
+        let seen = f64::from(high) - f64::from(low) >= SEEN * std;
+        (*differs && !seen).then_some(column)
+    });
+    let named: Vec<String> = lost
+        .by_ref()
+        .take(MOST_COLUMNS)
+        .map(|column| column.to_string())
+        .collect();
+    let more = match lost.count() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    (!named.is_empty()).then(|| {
+        format!(
+            "{}: {what} {}{more}, counted from 0, differs from row to row by less than the model can see, which computes in \
+             32 bits; save it with a smaller offset or in another unit",
+            path.display(),
+            named.join(", ")
+        )
+    })
 }
 
 /// An array whose header is read and whose data comes next.

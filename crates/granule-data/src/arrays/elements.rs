@@ -45,9 +45,21 @@ pub(super) fn floats(array: Array<'_>) -> Result<Vec<f32>, DataError> {
 
 /// Every number as `f64`; each must be finite.
 pub(super) fn doubles(array: Array<'_>) -> Result<Vec<f64>, DataError> {
+    doubles_seen(array, |_, _| {})
+}
+
+/// As [`doubles`]; `see` is shown the bytes of every element and its place in the stored order.
+pub(super) fn doubles_seen(
+    array: Array<'_>,
+    mut see: impl FnMut(usize, &[u8]),
+) -> Result<Vec<f64>, DataError> {
     array.check_numbers()?;
     let path = array.path.to_path_buf();
     converted(array, |header, start, raw, out: &mut Vec<f64>| {
+        let elements = raw.chunks_exact(header.kind.size().max(1));
+        elements
+            .enumerate()
+            .for_each(|(at, bytes)| see(start + at, bytes));
         doubles_of(header, raw, out);
         let block = out.get(start..).unwrap_or_default();
         match block.iter().position(|value| !value.is_finite()) {

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use granule_io::budget;
 
+use super::npy::Kind;
 use super::{Array, elements};
 use crate::{DataError, reading};
 
@@ -16,6 +17,8 @@ pub(crate) struct Values {
     numbers: Numbers,
     /// Numbers of a row.
     pub(crate) width: usize,
+    /// Columns of 64-bit integers that differ, which double precision need not tell; empty for other types.
+    whole: Vec<bool>,
 }
 
 enum Numbers {
@@ -28,11 +31,50 @@ impl Values {
         array.check_numbers()?;
         let extents = array.extents();
         let width = extents.iter().skip(1).product::<usize>().max(1);
-        let numbers = match array.header.kind.is_wide() {
-            true => Numbers::Wide(elements::doubles(array)?),
-            false => Numbers::Narrow(elements::floats(array)?),
+        let mut whole = Vec::new();
+        let numbers = match array.header.kind {
+            Kind::I64 | Kind::U64 => {
+                let rows = array.header.elements() / width as u64;
+                let by_columns = array.header.column_major && extents.len() > 1;
+                let path = array.path.to_path_buf();
+                whole = budget::filled(false, width, path.display())?;
+                let mut first = budget::filled([0; 8], width, path.display())?;
+                Numbers::Wide(elements::doubles_seen(array, |at, bytes| {
+                    let (row, column) = match by_columns {
+                        true => (at as u64 % rows.max(1), at / rows.max(1) as usize),
+                        false => ((at / width) as u64, at % width),
+                    };
+                    if let (Some(first), Some(differs)) =
+                        (first.get_mut(column), whole.get_mut(column))
+                    {
+                        match row {
+                            0 => first.copy_from_slice(bytes),
+                            _ => *differs |= first != bytes,
+                        }
+                    }
+                })?)
+            }
+            kind if kind.is_wide() => Numbers::Wide(elements::doubles(array)?),
+            _ => Numbers::Narrow(elements::floats(array)?),
         };
-        Ok(Self { numbers, width })
+        Ok(Self {
+            numbers,
+            width,
+            whole,
+        })
+    }
+
+    /// Which columns are not the same number in every row.
+    pub(crate) fn differing(&self, path: &Path) -> Result<Vec<bool>, DataError> {
+        let mut differing = budget::filled(false, self.width, path.display())?;
+        let first = budget::collect(self.iter().take(self.width), self.width, path.display())?;
+        for (at, x) in self.iter().enumerate() {
+            let column = at % self.width;
+            if let Some(differs) = differing.get_mut(column) {
+                *differs |= first.get(column) != Some(&x) || self.whole.get(column) == Some(&true);
+            }
+        }
+        Ok(differing)
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -38,6 +38,69 @@ fn f8(values: &[f64]) -> Vec<u8> {
     values.iter().flat_map(|x| x.to_le_bytes()).collect()
 }
 
+/// The warnings of features in double precision or integers, with a good column behind the first one.
+fn lost(first: &dyn Fn(usize) -> Vec<u8>, descr: &str, column_major: bool) -> Vec<String> {
+    let good: Vec<Vec<u8>> = (0..40)
+        .map(|i| match descr {
+            "<f8" => (i as f64).to_le_bytes().to_vec(),
+            _ => (i as i64).to_le_bytes().to_vec(),
+        })
+        .collect();
+    let x: Vec<u8> = match column_major {
+        true => (0..40).map(first).chain(good).flatten().collect(),
+        false => (0..40)
+            .zip(good)
+            .flat_map(|(i, good)| [first(i), good].concat())
+            .collect(),
+    };
+    let order = if column_major { "True" } else { "False" };
+    let header = format!("{{'descr': '{descr}', 'fortran_order': {order}, 'shape': (40, 2), }}");
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend((header.len() as u16).to_le_bytes());
+    bytes.extend(header.bytes());
+    bytes.extend(x);
+    let y: Vec<i64> = (0..40).map(|i| i % 2).collect();
+    let bytes = zip(&[("x.npy", &bytes), ("y.npy", &npy_i64(&[40], &y))], true);
+    let options = ArrayOptions::default();
+    let set = decode_npz(&mut Cursor::new(&bytes), Path::new("a.npz"), 1, &options).unwrap();
+    set.warnings
+}
+
+#[test]
+fn a_column_that_no_longer_differs_is_named() {
+    let f8 = |x: f64| x.to_le_bytes().to_vec();
+    let i8 = |x: i64| x.to_le_bytes().to_vec();
+    for column_major in [false, true] {
+        let named = |lost: Vec<String>| {
+            assert_eq!(lost.len(), 1, "{lost:?}");
+            assert!(
+                lost[0].contains("a.npz!x.npy: feature 0, counted from 0"),
+                "{lost:?}"
+            );
+        };
+        named(lost(&|i| f8((i % 2) as f64 * 1e-50), "<f8", column_major));
+        named(lost(&|i| f8((i % 2) as f64 * 1e-40), "<f8", column_major));
+        named(lost(
+            &|i| i8((1 << 60) + (i % 2) as i64),
+            "<i8",
+            column_major,
+        ));
+        for fine in [
+            lost(&|_| f8(1e-50), "<f8", column_major),
+            lost(&|i| f8(1.7e9 + (i % 2) as f64), "<f8", column_major),
+            lost(&|i| f8((i % 2) as f64 * 1e-30), "<f8", column_major),
+            lost(
+                &|i| i8((1 << 60) + 4096 * (i % 2) as i64),
+                "<i8",
+                column_major,
+            ),
+            lost(&|_| i8(i64::MAX), "<i8", column_major),
+        ] {
+            assert!(fine.is_empty(), "{fine:?}");
+        }
+    }
+}
+
 #[test]
 fn classes_are_the_labels_that_occur() {
     for labels in [
