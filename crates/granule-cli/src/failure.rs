@@ -141,7 +141,7 @@ fn lines(error: &anyhow::Error) -> Vec<String> {
 pub fn install_panic_hook() {
     std::panic::set_hook(Box::new(|panic| {
         // The failure of a device, which is reported where it is answered for.
-        if granule::device::is_guarded() {
+        if granule::device::answers_for(panic) {
             return;
         }
         let message = panic.payload_as_str().unwrap_or("no message");

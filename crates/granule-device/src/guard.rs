@@ -5,7 +5,7 @@
 
 use std::any::Any;
 use std::cell::Cell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, resume_unwind};
 use std::time::Duration;
 
 use crate::{DeviceError, DeviceSpec, OpenDevice};
@@ -17,11 +17,34 @@ thread_local! {
     static GUARDED: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Whether a panic on this thread ends as an error of a device rather than as one of the program: for a panic hook, which
-/// otherwise reports a failure that is reported again where it is answered for.
+/// Whether a panic ends as an error of a device rather than as one of the program: for a panic hook, which otherwise
+/// reports a failure that is reported again where it is answered for.
 #[must_use]
-pub fn is_guarded() -> bool {
-    GUARDED.get() > 0 || std::thread::current().name().is_some_and(is_of_runtime)
+pub fn answers_for(panic: &PanicHookInfo<'_>) -> bool {
+    let said = || panic.payload_as_str().is_some_and(is_report);
+    std::thread::current().name().is_some_and(is_of_runtime) || GUARDED.get() > 0 && said()
+}
+
+/// Whether the message of a panic is what a runtime tells of its device, as opposed to a fault of a program.
+fn is_report(message: &str) -> bool {
+    const REPORTS: [&str; 14] = [
+        "an error happened during execution",
+        "can't allocate buffer",
+        "cubecl",
+        "cuda_error",
+        "cudaerror",
+        "device is lost",
+        "device is poisoned",
+        "device lost",
+        "drivererror",
+        "parent device",
+        "storageaccess",
+        "the bytes were never written",
+        "validation error",
+        "wgpu error",
+    ];
+    let lower = message.to_ascii_lowercase();
+    REPORTS.iter().any(|report| lower.contains(report))
 }
 
 /// The threads on which a runtime hands work to its device.
@@ -52,8 +75,8 @@ fn caught<T>(work: impl FnOnce() -> T) -> std::thread::Result<T> {
 }
 
 impl OpenDevice {
-    /// Runs work on the device. A panic of its runtime is an error; on a CPU, where nothing but a fault of the program
-    /// panics, it goes on as a panic.
+    /// Runs work on the device. A panic of its runtime is an error; any other, as of a model or an objective of the
+    /// program, goes on as the panic that it is, and so does every panic on a CPU.
     ///
     /// What the work had begun is left as it was when the device failed: use no tensor of it afterwards.
     ///
@@ -63,7 +86,18 @@ impl OpenDevice {
         if self.is_host() {
             return Ok(work());
         }
-        caught(work).map_err(|payload| self.failure(&message(&*payload)))
+        caught(work).map_err(|payload| {
+            let message = message(&*payload);
+            if is_report(&message) {
+                return self.failure(&message);
+            }
+            // A device that failed says so now; what else stopped, stopped for a reason of its own.
+            match caught(|| self.sync_unguarded()) {
+                Ok(Ok(())) => resume_unwind(payload),
+                Ok(Err(error)) => error,
+                Err(silent) => self.failure(&self::message(&*silent)),
+            }
+        })
     }
 
     /// What the failure of a piece of work means, of which the runtime's error or panic says no more than `report`.
@@ -121,7 +155,12 @@ fn of_report(spec: &DeviceSpec, report: &str) -> DeviceError {
         };
     }
     let reason = innermost(report);
-    match says(&["poisoned", "device lost", "device is lost", "parent device"]) {
+    match says(&[
+        "device is poisoned",
+        "device lost",
+        "device is lost",
+        "parent device",
+    ]) {
         true => DeviceError::Lost { spec, reason },
         false => DeviceError::Failed { spec, reason },
     }
@@ -216,11 +255,34 @@ mod tests {
     }
 
     #[test]
+    fn a_fault_of_a_program_is_no_report() {
+        let lock = std::sync::Mutex::new(0);
+        let poisoned = catch_unwind(AssertUnwindSafe(|| {
+            let _held = lock.lock();
+            panic!("my labels are out of range");
+        }));
+        assert!(!is_report(&message(&*poisoned.unwrap_err())));
+        let error = lock.lock().unwrap_err().to_string();
+        assert!(error.contains("poisoned") && !is_report(&error), "{error}");
+        assert!(!is_report(
+            "index out of bounds: the len is 3 but the index is 7"
+        ));
+        assert!(matches!(
+            of_report(&GPU, &error),
+            DeviceError::Failed { .. }
+        ));
+        assert!(is_report("wgpu error: Validation Error"));
+        assert!(is_report(
+            "called `Result::unwrap()` on an `Err` value: StorageAccess(Read(\"…\"))"
+        ));
+    }
+
+    #[test]
     fn a_panic_on_a_host_stays_a_panic() {
         let device = DeviceSpec::Flex.open().unwrap();
         let result = catch_unwind(AssertUnwindSafe(|| device.guard(|| panic!("a bug"))));
         assert!(result.is_err());
-        assert!(!is_guarded());
+        assert_eq!(GUARDED.get(), 0);
         assert_eq!(device.guard(|| 7).unwrap(), 7);
     }
 }

@@ -51,6 +51,6 @@ mod spec;
 
 pub use entry::{DeviceEntry, DeviceKind, list, table};
 pub use error::DeviceError;
-pub use guard::is_guarded;
+pub use guard::answers_for;
 pub use open::OpenDevice;
 pub use spec::{Adapter, DEVICE_VARIABLE, DeviceSpec};

@@ -3,11 +3,12 @@
 
 mod support;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use burn::tensor::Tensor;
-use granule_device::{DeviceError, DeviceSpec, OpenDevice, fault, is_guarded};
+use granule_device::{DeviceError, DeviceSpec, OpenDevice, answers_for, fault};
 use support::open_or_skip;
 
 /// The sum of a matrix of ones, as a user of the device would read it.
@@ -47,17 +48,25 @@ fn memory_kernels_and_the_device_itself_fail_as_errors() {
     let heard = Arc::new(AtomicUsize::new(0));
     let hook = std::panic::take_hook();
     let count = heard.clone();
-    std::panic::set_hook(Box::new(move |_| {
-        count.fetch_add(usize::from(!is_guarded()), Ordering::Relaxed);
+    std::panic::set_hook(Box::new(move |panic| {
+        count.fetch_add(usize::from(!answers_for(panic)), Ordering::Relaxed);
     }));
     let error = device.guard(|| fault::refuse_kernel(&device)).unwrap_err();
+    // A fault of the program on the device stays one, with its message.
+    let fault = catch_unwind(AssertUnwindSafe(|| {
+        device.guard(|| panic!("a label of no class"))
+    }));
     std::panic::set_hook(hook);
+    let payload = fault.unwrap_err();
+    assert_eq!(
+        payload.downcast_ref::<&str>().unwrap(),
+        &"a label of no class"
+    );
     assert!(
         matches!(&error, DeviceError::Failed { reason, .. } if reason.contains("parsing error")),
         "{error:?}"
     );
-    assert_eq!(heard.load(Ordering::Relaxed), 0);
-    assert!(!is_guarded());
+    assert_eq!(heard.load(Ordering::Relaxed), 1, "of the program alone");
     assert_eq!(sum(&device, 8).unwrap(), 64.0, "the device goes on");
 
     assert!(fault::lose(&device));

@@ -109,7 +109,8 @@ fn open(bytes: &[u8]) -> Result<Opened<'_>, ImageError> {
     if let Some(missing) = structure.missing {
         return Err(ImageError::truncated(missing));
     }
-    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+    let pixels = structure::without(bytes, &structure.idle)?;
+    let mut reader = ImageReader::with_format(Cursor::new(pixels), format);
     // Sizes are checked below, where the message can name them.
     let mut limits = Limits::no_limits();
     limits.max_alloc = Some(MAX_DECODED);

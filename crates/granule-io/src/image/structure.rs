@@ -1,6 +1,11 @@
 //! Whether a file goes on to its end. Decoders are lenient: they fill up with grey what a cut file lacks.
 
+use std::borrow::Cow;
+use std::ops::Range;
+
 use image::ImageFormat;
+
+use crate::{MemoryError, budget};
 
 /// What a walk over the parts of a file found.
 #[derive(Debug, Default, PartialEq)]
@@ -9,6 +14,8 @@ pub(super) struct Structure<'a> {
     pub missing: Option<&'static str>,
     /// An EXIF block that stands where decoders do not look for it.
     pub exif: Option<&'a [u8]>,
+    /// Parts that say nothing of the pixels, and may be packed a thousandfold: texts, a colour profile.
+    pub idle: Vec<Range<usize>>,
     /// Whether the pixels come in more than one pass, so that all of them are held until the last one.
     pub passes: bool,
 }
@@ -21,7 +28,7 @@ pub(super) fn walk(format: ImageFormat, bytes: &[u8]) -> Structure<'_> {
     match format {
         ImageFormat::Png => {
             let mut found = Structure::default();
-            let whole = png(bytes, &mut found.exif);
+            let whole = png(bytes, &mut found.exif, &mut found.idle);
             found.missing = whole
                 .is_none()
                 .then_some("the chunk IEND that ends a PNG is missing");
@@ -56,6 +63,25 @@ pub(super) fn is_beginning(bytes: &[u8]) -> bool {
     riff || marks.iter().any(|mark| mark.starts_with(bytes))
 }
 
+/// The bytes of a file without its idle parts, which no decoder then unpacks.
+pub(super) fn without<'a>(
+    bytes: &'a [u8],
+    idle: &[Range<usize>],
+) -> Result<Cow<'a, [u8]>, MemoryError> {
+    if idle.is_empty() {
+        return Ok(Cow::Borrowed(bytes));
+    }
+    let left = bytes.len() - idle.iter().map(Range::len).sum::<usize>();
+    let mut kept = budget::with_capacity(left, "decoding it")?;
+    let mut at = 0;
+    for part in idle {
+        kept.extend_from_slice(bytes.get(at..part.start).unwrap_or_default());
+        at = part.end;
+    }
+    kept.extend_from_slice(bytes.get(at..).unwrap_or_default());
+    Ok(Cow::Owned(kept))
+}
+
 fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
     bytes.get(at..)?.first_chunk().copied()
 }
@@ -69,7 +95,11 @@ fn u32_le(bytes: &[u8], at: usize) -> Option<usize> {
 }
 
 /// Some up to and with the chunk IEND.
-fn png<'a>(bytes: &'a [u8], exif: &mut Option<&'a [u8]>) -> Option<()> {
+fn png<'a>(
+    bytes: &'a [u8],
+    exif: &mut Option<&'a [u8]>,
+    idle: &mut Vec<Range<usize>>,
+) -> Option<()> {
     let mut at = 8;
     loop {
         let len = usize::try_from(u32::from_be_bytes(array(bytes, at)?)).ok()?;
@@ -84,6 +114,9 @@ fn png<'a>(bytes: &'a [u8], exif: &mut Option<&'a [u8]>) -> Option<()> {
             b"IEND" => return Some(()),
             b"eXIf" => *exif = Some(data),
             _ => {}
+        }
+        if [b"eXIf", b"iCCP", b"iTXt", b"tEXt", b"zTXt"].contains(&&kind) {
+            idle.push(at..end + 4);
         }
         at = end + 4;
     }

@@ -428,3 +428,23 @@ fn settings_are_written_as_they_are_read() {
         assert_eq!(name.parse::<Resize>().unwrap().to_string(), name);
     }
 }
+
+/// Texts and colour profiles may be packed a thousandfold: no decoder is given them.
+#[test]
+fn what_says_nothing_of_the_pixels_is_left_out() {
+    let plain = file("grey_alpha.png");
+    for kind in [b"iCCP", b"zTXt", b"iTXt", b"tEXt"] {
+        // After the chunk IHDR.
+        let mut bytes = plain[..33].to_vec();
+        bytes.extend(4_u32.to_be_bytes());
+        bytes.extend(kind);
+        bytes.extend(b"a\0\0x\0\0\0\0");
+        bytes.extend(&plain[33..]);
+        let found = structure::walk(ImageFormat::Png, &bytes);
+        assert_eq!(found.idle.first(), Some(&(33..49)));
+        let without = structure::without(&bytes, &found.idle).unwrap();
+        let idle = structure::walk(ImageFormat::Png, &without).idle;
+        assert!(idle.is_empty(), "{idle:?}");
+        assert_eq!(decode(&bytes).unwrap(), decode(&plain).unwrap());
+    }
+}
