@@ -64,7 +64,7 @@ fn little_memory_is_an_error() {
     let limits: Vec<u64> = if many {
         (0..60).map(|i| least + 4_000 * i).collect()
     } else {
-        vec![least, least + 18_000, least + 58_000]
+        vec![least, least + 5_000, least + 18_000, least + 58_000]
     };
     for kilobytes in limits {
         for (name, args) in &commands {
@@ -79,6 +79,37 @@ fn little_memory_is_an_error() {
             assert!(code != Some(1) || said.contains("error:"), "{name}: {said}");
         }
     }
+}
+
+/// A simulation asks for its cells before it makes them; a small stack is no lack of memory.
+#[cfg(target_os = "linux")]
+#[test]
+fn many_cells_and_a_small_stack() {
+    let dir = tempfile::tempdir().unwrap();
+    let cells = [
+        "simulate",
+        "lif",
+        "--set",
+        "unit.cells=16777216",
+        "--duration",
+        "1",
+    ];
+    let said = refused(
+        dir.path(),
+        &[&cells[..], &["--memory", "200MiB"]].concat(),
+        1,
+    );
+    for part in ["cells", "needs 2 GiB", "within the limit of 200 MiB"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let output = Command::new("sh")
+        .args(["-c", "ulimit -s 100 && exec \"$0\" \"$@\""])
+        .arg(env!("CARGO_BIN_EXE_granule"))
+        .args(["simulate", "hodgkin-huxley", "--duration", "20", "-q"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
 }
 
 /// Small files that become large: an archive of pixels that inflates to 250 MB, one of features, to 240 MB, and tables of

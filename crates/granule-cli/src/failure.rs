@@ -167,8 +167,8 @@ pub fn install_abort_handler() {
     use std::mem::ManuallyDrop;
     use std::os::fd::FromRawFd;
 
-    const TEXT: &[u8] = b"error: granule was aborted, as happens when memory runs out\n\
-        hint: use less of the data, smaller batches or a smaller model, or raise the limit (ulimit -v, --memory)\n";
+    const TEXT: &[u8] = b"error: granule was aborted, as happens when memory or the stack runs out\n\
+        hint: use less of the data, smaller batches or a smaller model, or raise the limit (ulimit -v, ulimit -s, --memory)\n";
     let end = || {
         // SAFETY: 2 is standard error, which stays open: the file is not dropped.
         #[allow(unsafe_code)]

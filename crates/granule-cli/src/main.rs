@@ -51,6 +51,25 @@ fn main() -> ExitCode {
     quiet_mesa();
     failure::install_panic_hook();
     interrupt::survive_size_limit();
+    on_enough_stack(command)
+}
+
+/// Runs the command on a stack of its own where the limit on that of the main thread (`ulimit -s`) is low; all other threads
+/// have theirs whatever that limit is.
+fn on_enough_stack(command: fn() -> ExitCode) -> ExitCode {
+    const ENOUGH: usize = 8 << 20;
+    #[cfg(unix)]
+    if rlimit::getrlimit(rlimit::Resource::STACK).is_ok_and(|(soft, _)| soft < ENOUGH as u64 / 2)
+        && let Ok(thread) = std::thread::Builder::new()
+            .stack_size(ENOUGH)
+            .spawn(command)
+    {
+        return thread.join().unwrap_or(ExitCode::from(failure::FAILED));
+    }
+    command()
+}
+
+fn command() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(message) => {

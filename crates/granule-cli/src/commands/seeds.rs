@@ -22,14 +22,18 @@ struct Run {
 }
 
 /// Trains with as many seeds, one after the other, from the configuration's own seed on.
-pub fn run(args: &args::Train, first: &RunConfig, count: usize) -> anyhow::Result<ExitCode> {
+pub fn run(
+    args: &args::Train,
+    first: &RunConfig,
+    count: usize,
+    interrupt: &Interrupt,
+) -> anyhow::Result<ExitCode> {
     let last = first.seed.checked_add(count.saturating_sub(1) as u64);
     let Some(last) = last.filter(|last| i64::try_from(*last).is_ok()) else {
         return Err(
             Usage::new(format!("there are no {count} seeds from {} on", first.seed)).into(),
         );
     };
-    let interrupt = Interrupt::install()?;
     let style = Style::choose(args.json, args.quiet);
     let mut runs = Vec::with_capacity(count);
     for seed in first.seed..=last {
@@ -41,7 +45,7 @@ pub fn run(args: &args::Train, first: &RunConfig, count: usize) -> anyhow::Resul
             .run_dir
             .as_ref()
             .map(|dir| dir.join(format!("seed-{seed}")));
-        let mut watcher = Watcher::new(style, Some(&interrupt));
+        let mut watcher = Watcher::new(style, Some(interrupt));
         let outcome = train(&config, dir.as_deref(), &mut watcher, &interrupt.stop);
         drop(watcher);
         if matches!(style, Style::Bar | Style::Lines) {

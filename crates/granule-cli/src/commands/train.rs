@@ -24,6 +24,7 @@ use crate::progress::{Style, Watcher};
 use crate::verbose;
 
 pub fn run(args: &args::Train) -> anyhow::Result<ExitCode> {
+    let interrupt = Interrupt::install()?;
     let config = match (&args.resume, &args.continue_run) {
         (Some(run), _) => of_run(args, run)?,
         (None, Some(run)) => RunConfig {
@@ -47,9 +48,8 @@ pub fn run(args: &args::Train) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     if let Some(count) = args.seeds {
-        return seeds::run(args, &config, count);
+        return seeds::run(args, &config, count, &interrupt);
     }
-    let interrupt = Interrupt::install()?;
     let style = Style::choose(args.json, args.quiet);
     let mut watcher = Watcher::new(style, Some(&interrupt));
     let outcome = match &args.resume {

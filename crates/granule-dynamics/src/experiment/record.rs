@@ -6,11 +6,9 @@ use super::config::RecordConfig;
 use super::outcome::Trace;
 use super::subject::Firing;
 use crate::setting::ask_for;
+use crate::state::waiting_samples;
 use crate::unit::{SpikeDetector, Spikes};
 use crate::{DynamicsError, QuantityKind, State, Variable, host};
-
-/// Samples in a block.
-const BLOCK: usize = 128;
 
 /// Recordings above this many numbers are refused before the run: 4 GiB.
 const MOST: usize = 1 << 29;
@@ -111,7 +109,14 @@ impl Recorder {
                 false => x.narrow(1, 0, *width),
             });
         }
-        match self.waiting.first().is_some_and(|x| x.len() >= BLOCK) {
+        // A sample of some columns may keep all of them.
+        let numbers = self
+            .chosen
+            .iter()
+            .map(|(index, _)| state[*index].dims()[1])
+            .sum();
+        let enough = waiting_samples(numbers);
+        match self.waiting.first().is_some_and(|x| x.len() >= enough) {
             true => self.flush(),
             false => Ok(()),
         }
@@ -193,7 +198,8 @@ impl Counts {
         for (waiting, variable) in self.waiting.iter_mut().zip(self.read) {
             waiting.extend(variable.map(|variable| state[variable].clone()));
         }
-        match self.times.len() >= BLOCK {
+        let numbers = state[0].dims()[1] * self.read.iter().flatten().count();
+        match self.times.len() >= waiting_samples(numbers) {
             true => self.flush(),
             false => Ok(()),
         }

@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 
 use crate::DynamicsError;
-use crate::state::host;
+use crate::state::{host, waiting_samples};
 
 /// The spikes of one cell.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -85,9 +85,6 @@ pub struct SpikeDetector {
     error: Option<String>,
 }
 
-/// Samples in a block.
-const BLOCK: usize = 128;
-
 impl SpikeDetector {
     /// A detector of upward crossings of `threshold`.
     pub fn new(threshold: f64) -> Self {
@@ -103,7 +100,7 @@ impl SpikeDetector {
     pub fn push(&mut self, time: f64, voltage: &Tensor<2>) {
         self.times.push(time);
         self.waiting.push(voltage.clone().without_autodiff());
-        if self.waiting.len() >= BLOCK {
+        if self.waiting.len() >= waiting_samples(voltage.shape().num_elements()) {
             self.flush();
         }
     }

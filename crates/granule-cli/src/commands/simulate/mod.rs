@@ -26,6 +26,7 @@ use files::Plot;
 use toml::Table;
 
 pub fn run(args: &args::Simulate) -> anyhow::Result<ExitCode> {
+    let interrupt = Interrupt::install()?;
     let out = args.out.as_deref().map(files::Table::new).transpose()?;
     let plot = args.plot.as_deref();
     let plot = plot.map(|path| Plot::new(path, args.size.unwrap_or_default(), args.dpi));
@@ -41,7 +42,9 @@ pub fn run(args: &args::Simulate) -> anyhow::Result<ExitCode> {
         }
     }
     let device = open(args.device.as_ref(), DeviceSpec::Cpu)?;
-    on(&device, || simulate(args, &device, described, out, plot))
+    on(&device, || {
+        simulate(args, &device, described, out, plot, &interrupt)
+    })
 }
 
 fn simulate(
@@ -50,6 +53,7 @@ fn simulate(
     mut described: Described,
     out: Option<files::Table>,
     plot: Option<Plot>,
+    interrupt: &Interrupt,
 ) -> anyhow::Result<ExitCode> {
     let place = place(device, args.precision)?;
     if let (Some(recording), Some(model)) = (&described.recording, &described.config.composite) {
@@ -100,7 +104,6 @@ fn simulate(
     warn(experiment.warnings());
     verbose::phase("model built");
 
-    let interrupt = Interrupt::install()?;
     let stop = experiment.stop();
     interrupt.also(stop.flag())?;
     let mut progress = Progress::new(Style::choose(args.json, args.quiet), experiment.steps());
