@@ -55,7 +55,7 @@ pub use lenet::{LeNet, LeNetConfig};
 pub use mlp::{Mlp, MlpConfig};
 pub use model::{Mode, Model, Network, Trace};
 pub use multi_granularity::{MultiGranularity, load_levels};
-pub use parameters::{Parameters, Window};
+pub use parameters::{Draw, Parameters, Window};
 pub use predictor::{Pixels, Predictor, Sample};
 pub use rate::{Rate, RateConfig, RateReadout};
 pub use resnet::{ResNet, ResNetConfig};

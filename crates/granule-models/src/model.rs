@@ -25,7 +25,8 @@ pub trait Model: Module + Sync + 'static {
     /// [`ModelError`] where the model cannot be run, as a system of equations that diverges.
     fn run(&self, x: Tensor<2>, mode: Mode<'_>) -> Result<Tensor<2>, ModelError>;
 
-    /// Inference: no dropout, no network noise, and batch norm with its running statistics, on any device.
+    /// Inference: no dropout, no network noise, and batch norm with its running statistics, on any device. A model is run by
+    /// [`run`](Self::run) alone; this and [`forward_train`](Self::forward_train) are for callers, and not to be overridden.
     ///
     /// Burn keeps the running statistics that another thread's training steps brought about apart until the module
     /// is asked for them: take [`Module::valid`] of a network that was trained on another thread before using it here.
@@ -108,6 +109,15 @@ pub enum Mode<'a> {
 pub struct Trace(RefCell<Vec<(ParamId, Vec<usize>)>>);
 
 impl Mode<'_> {
+    /// The same mode for a part of the model, after which it can be used again.
+    pub fn reborrow(&mut self) -> Mode<'_> {
+        match self {
+            Self::Inference => Mode::Inference,
+            Self::Training(stream) => Mode::Training(stream),
+            Self::Tracing(trace) => Mode::Tracing(trace),
+        }
+    }
+
     /// Drops elements in training: [`DropoutStream::apply`].
     pub fn dropout<const D: usize>(&mut self, x: Tensor<D>, probability: f64) -> Tensor<D> {
         match self {

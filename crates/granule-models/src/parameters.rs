@@ -1,6 +1,7 @@
 //! Where a new model's parameters come from: drawn on the host from a seed, or taken from a state dictionary.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
 use burn::module::{Module, Param, ParamId, RunningState};
 use burn::nn::conv::Conv2d;
@@ -31,8 +32,9 @@ pub struct Window {
 }
 
 /// How one parameter is drawn.
-#[derive(Clone, Copy)]
-enum Draw {
+#[derive(Clone, Copy, Debug)]
+pub enum Draw {
+    /// All the same.
     Constant(f32),
     /// U(−bound, bound)
     Uniform(f64),
@@ -210,6 +212,20 @@ impl<'a> Parameters<'a> {
         })
     }
 
+    /// A parameter of a module of one's own, by the name of its field: drawn on the host, the same on every device.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::Memory`]; [`ModelError::MissingTensor`] and [`ModelError::TensorShape`] where a file has not got it.
+    pub fn parameter<const D: usize>(
+        &mut self,
+        name: &str,
+        shape: [usize; D],
+        draw: Draw,
+    ) -> Result<Param<Tensor<D>>, ModelError> {
+        self.param(name, shape, draw)
+    }
+
     /// A module that draws its own parameters, as Burn's do: from the generator of its device, seeded from the model's seed
     /// and the path. One seed gives one module on every device of a kind, not on devices of other kinds.
     ///
@@ -225,6 +241,9 @@ impl<'a> Parameters<'a> {
             let prefix = p.path.join(".") + ".";
             let module = match p.source {
                 Source::Seed(seed) => {
+                    // The generator is the whole process's: nobody else may seed it, or draw here, until all is drawn.
+                    static GENERATOR: Mutex<()> = Mutex::new(());
+                    let _drawing = GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);
                     p.device.seed(seed ^ fnv1a(&p.path.join(".")));
                     build(p.device).materialize()
                 }
