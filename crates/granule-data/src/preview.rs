@@ -123,9 +123,9 @@ impl Tile {
         } = shape
         else {
             return Err(DataError::invalid(
-                "preview",
+                "the samples of a preview",
                 shape,
-                "only grey and RGB images can be drawn",
+                "images, grey or RGB, for only those can be drawn",
             ));
         };
         let longest = height.max(width).max(1);

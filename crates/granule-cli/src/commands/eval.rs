@@ -262,11 +262,15 @@ fn tell(
             ..ResultLine::new(evaluation, device, target.run_dir.as_deref(), &target.model)
         });
     }
+    let images = matches!(file.input.shape, InputShape::Image { .. });
     show(evaluation)?;
     fact("data", data)?;
     fact(
         "device",
-        &format!("{device}: {}", pace(evaluation, seconds, images_per_second)),
+        &format!(
+            "{device}: {}",
+            pace(evaluation, images, seconds, images_per_second)
+        ),
     )?;
     fact("model", &target.model.display().to_string())
 }

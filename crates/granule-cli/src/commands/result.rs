@@ -258,12 +258,12 @@ pub fn fact(label: &str, text: &str) -> anyhow::Result<()> {
     ))
 }
 
-/// `1,234 images/s`, or trials, in a time.
-pub fn pace(evaluation: &Evaluation, seconds: f64, per_second: f64) -> String {
+/// `1,234 images/s`, or trials, or samples that are no images, in a time.
+pub fn pace(evaluation: &Evaluation, images: bool, seconds: f64, per_second: f64) -> String {
     let unit = match &evaluation.scores {
         Scores::Trials(_) | Scores::Recording(_) => "trials",
-        Scores::Classification(_) | Scores::Regression(_) => "images",
-        Scores::Named(_) => "samples",
+        Scores::Classification(_) | Scores::Regression(_) if images => "images",
+        _ => "samples",
     };
     format!("{}, {} {unit}/s", duration(seconds), rate(per_second))
 }

@@ -200,13 +200,19 @@ fn finish(config: &RunConfig, outcome: &Outcome, json: bool) -> anyhow::Result<(
         return result_line(outcome);
     }
     let (evaluation, model) = finished(outcome)?;
+    let images = !matches!(config.data.dataset, DatasetSpec::Arrays { .. });
     show(evaluation)?;
     fact(
         "trained",
         &format!(
             "{} in {} on {}",
             output::counted(outcome.epochs, "epoch"),
-            pace(evaluation, outcome.seconds, outcome.images_per_second),
+            pace(
+                evaluation,
+                images,
+                outcome.seconds,
+                outcome.images_per_second
+            ),
             outcome.device
         ),
     )?;

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use granule::data::Shape;
 use granule::train::{EpochEvent, Event, Keep, Lengthened, Monitor, StartEvent, StepEvent};
 
 use super::View;
@@ -21,19 +22,30 @@ pub struct Lines {
 pub enum Unit {
     #[default]
     Images,
+    /// Vectors, whatever they hold.
+    Samples,
     Trials,
 }
 
 impl Unit {
     /// The unit of a run that has told of this event, if the event says so.
     pub fn of(event: &Event<'_>) -> Option<Self> {
-        matches!(event, Event::Task { .. } | Event::Recording { .. }).then_some(Self::Trials)
+        match event {
+            Event::Task { .. } | Event::Recording { .. } => Some(Self::Trials),
+            Event::Dataset { dataset, .. } => Some(match dataset.train.shape() {
+                Shape::Image { .. } => Self::Images,
+                Shape::Vector { .. } => Self::Samples,
+            }),
+            Event::Objective { .. } => Some(Self::Samples),
+            _ => None,
+        }
     }
 
     /// Speed in words, and in fewer letters.
     pub fn speed(self) -> [&'static str; 2] {
         match self {
             Self::Images => ["images/s", "img/s"],
+            Self::Samples => ["samples/s", "samples/s"],
             Self::Trials => ["trials/s", "trials/s"],
         }
     }
