@@ -128,8 +128,12 @@ pub const CHOICES: [&str; 10] = [
     "weight_bounds",
 ];
 
-/// Settings whose other keys depend on their `kind`, wherever they are: another kind replaces the whole.
-const TAGGED: [&str; 3] = ["conversion", "drive", "form"];
+/// The keys that say of which kind a table is, on which its other keys depend: another kind replaces the whole. Tables
+/// whose kinds share settings were fitted to the last kind before.
+const TAGS: [&str; 2] = ["kind", "model"];
+
+/// What all kinds of a table have, and what else is made to measure for: the couplings of a level know its cells.
+const COMMON: [(&str, &str); 1] = [("unit", "cells")];
 
 /// The parent of choices whose names are those of parameters.
 const BOUNDS: &str = "bounds";
@@ -138,10 +142,10 @@ const BOUNDS: &str = "bounds";
 fn replaces(parent: &str, key: &str, lower: &Table, upper: &Table) -> bool {
     match key {
         key if CHOICES.contains(&key) || parent == BOUNDS => !lower.keys().eq(upper.keys()),
-        key if TAGGED.contains(&key) => upper
-            .get("kind")
-            .is_some_and(|kind| lower.get("kind") != Some(kind)),
-        _ => false,
+        _ => TAGS.iter().any(|tag| {
+            let kinds = (lower.get(*tag), upper.get(*tag));
+            matches!(kinds, (Some(Value::String(own)), Some(Value::String(other))) if own != other)
+        }),
     }
 }
 
@@ -162,8 +166,22 @@ fn merge_inside(parent: &str, lower: &mut Table, upper: &Table) {
                 merge_list(list, upper);
             }
             _ => {
-                lower.insert(key.clone(), value.clone());
+                let mut value = value.clone();
+                carry_over(key, lower.get(key), &mut value);
+                lower.insert(key.clone(), value);
             }
+        }
+    }
+}
+
+/// Keeps what another kind of a table has as well.
+fn carry_over(key: &str, lower: Option<&Value>, upper: &mut Value) {
+    let (Some(Value::Table(lower)), Value::Table(upper)) = (lower, upper) else {
+        return;
+    };
+    for (_, name) in COMMON.iter().filter(|(table, _)| *table == key) {
+        if let (Some(value), false) = (lower.get(*name), upper.contains_key(*name)) {
+            upper.insert((*name).to_owned(), value.clone());
         }
     }
 }
@@ -171,7 +189,9 @@ fn merge_inside(parent: &str, lower: &mut Table, upper: &Table) {
 fn merge_list(list: &mut [Value], upper: &Table) {
     for (key, value) in upper {
         match (element_mut(list, key), value) {
-            (Some(Value::Table(lower)), Value::Table(upper)) => merge(lower, upper),
+            (Some(Value::Table(lower)), Value::Table(upper)) if !replaces("", "", lower, upper) => {
+                merge(lower, upper)
+            }
             (Some(Value::Array(inner)), Value::Table(upper)) if addresses(inner, upper) => {
                 merge_list(inner, upper);
             }
@@ -369,6 +389,44 @@ mod tests {
             read_set(&mut layer, text).unwrap();
         }
         layer
+    }
+
+    #[test]
+    fn another_kind_drops_what_belonged_to_the_old_one() {
+        let table = |text: &str| text.parse::<Table>().unwrap();
+        let cases = [
+            // A table, an element of a list, a table deep in lists.
+            (
+                "a = { kind = 'x', p = 1 }",
+                "a = { kind = 'y' }",
+                "a = { kind = 'y' }",
+            ),
+            (
+                "a = { kind = 'x', p = 1 }",
+                "a = { kind = 'x', q = 2 }",
+                "a = { kind = 'x', p = 1, q = 2 }",
+            ),
+            (
+                "a = [{ kind = 'x', p = 1 }]",
+                "a.0 = { kind = 'y', q = 2 }",
+                "a = [{ kind = 'y', q = 2 }]",
+            ),
+            (
+                "gate = [{ name = 'n', curve = { kind = 'x', p = 1 } }]",
+                "gate.n.curve.kind = 'y'",
+                "gate = [{ name = 'n', curve = { kind = 'y' } }]",
+            ),
+            (
+                "level = [{ unit = { model = 'x', cells = 7, p = 1 } }]",
+                "level.0.unit.model = 'y'",
+                "level = [{ unit = { model = 'y', cells = 7 } }]",
+            ),
+        ];
+        for (lower, upper, merged) in cases {
+            let mut found = table(lower);
+            merge(&mut found, &table(upper));
+            assert_eq!(found, table(merged), "{upper}");
+        }
     }
 
     #[test]
