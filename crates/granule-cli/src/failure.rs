@@ -3,6 +3,8 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use granule::io::words::shortened;
+
 use crate::output::{self, Paint, Stream, note, paint, printable};
 
 pub const FAILED: u8 = 1;
@@ -77,7 +79,7 @@ pub fn unreadable(message: impl Into<String>, out_of_memory: bool) -> anyhow::Er
 /// The error on standard error, causes one a line and hints last; the exit code it means.
 pub fn report(error: &anyhow::Error) -> ExitCode {
     for (i, line) in lines(error).iter().enumerate() {
-        let line = printable(line);
+        let line = shortened(&printable(line));
         match i {
             0 => note(&format!(
                 "{} {line}",
@@ -101,7 +103,10 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
 
 /// The error as the last object of `--json`.
 pub fn report_json(error: &anyhow::Error) {
-    let lines: Vec<String> = lines(error).iter().map(|line| printable(line)).collect();
+    let lines = lines(error)
+        .into_iter()
+        .map(|line| shortened(&printable(&line)));
+    let lines: Vec<String> = lines.collect();
     let (message, because) = lines
         .split_first()
         .map_or(("", &[][..]), |(m, b)| (m.as_str(), b));

@@ -77,6 +77,13 @@ fn command() -> ExitCode {
             if let Some(usage) = flags::explain(&message, &words) {
                 return failure::report(&usage.into());
             }
+            // A value that is too long to be read is too long to be repeated.
+            let text = message.to_string();
+            let short = granule::io::words::shortened(&text);
+            if message.use_stderr() && short != text {
+                output::note(short.trim_end());
+                return ExitCode::from(failure::WRONG_USAGE);
+            }
             // Help goes to standard output, whose reader may have gone.
             let _ = message.print();
             return ExitCode::from(

@@ -34,6 +34,34 @@ pub fn several(thing: &str) -> String {
     }
 }
 
+/// The longest word and line that a message repeats as they are; paths are shorter.
+const LONG: (usize, usize) = (256, 1000);
+/// What is left of a longer one, about.
+const SHORT: usize = 80;
+
+/// A message without what nobody reads in it: of a word or a line that is too long its beginning, its end and its length.
+pub fn shortened(text: &str) -> String {
+    let line = |line: &str| {
+        let words: Vec<String> = line
+            .split(' ')
+            .map(|word| cut(word, LONG.0, SHORT))
+            .collect();
+        cut(&words.join(" "), LONG.1, LONG.1 - 100)
+    };
+    text.split('\n').map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn cut(text: &str, most: usize, kept: usize) -> String {
+    let count = text.chars().count();
+    if count <= most {
+        return text.to_owned();
+    }
+    let end = kept / 4;
+    let begin: String = text.chars().take(kept - end).collect();
+    let end: String = text.chars().skip(count - end).collect();
+    format!("{begin}…{end} ({} characters)", grouped(count))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -44,6 +72,24 @@ mod tests {
         assert_eq!(grouped(999), "999");
         assert_eq!(grouped(101_770), "101,770");
         assert_eq!(grouped(1_000_000), "1,000,000");
+    }
+
+    #[test]
+    fn long_values_are_cut_and_paths_are_not() {
+        let path = format!("/{}/x.toml: no", "a".repeat(200));
+        assert_eq!(shortened(&path), path);
+        let said = shortened(&format!("`{}` is not a key\nhint", "é".repeat(100_000)));
+        assert!(said.chars().count() < 140, "{said}");
+        assert!(
+            said.starts_with("`éé") && said.ends_with("é` (100,002 characters) is not a key\nhint"),
+            "{said}"
+        );
+        let line = shortened(&"1, ".repeat(5000));
+        assert!(
+            line.len() < 1100 && line.contains("(15,000 characters)"),
+            "{line}"
+        );
+        assert_eq!(shortened("a\n\n  b "), "a\n\n  b ");
     }
 
     #[test]

@@ -246,10 +246,11 @@ impl From<DynamicsError> for ModelError {
 
 impl ModelError {
     /// The same error, with the file it happened in.
-    pub(crate) fn in_file(self, path: &Path) -> Self {
+    #[must_use]
+    pub fn in_file(self, path: &Path) -> Self {
         match self {
-            // They name it themselves.
-            Self::File(_) | Self::Memory(_) => self,
+            // They name it themselves, or are of no file.
+            Self::File(_) | Self::Memory(_) | Self::InFile { .. } | Self::Device { .. } => self,
             error => Self::InFile {
                 path: path.to_owned(),
                 source: Box::new(error),

@@ -1,5 +1,6 @@
 //! `granule eval`.
 
+use std::path::Path;
 use std::time::Instant;
 
 use granule::data::arrays::{ArrayOptions, TargetKind};
@@ -111,7 +112,8 @@ pub fn run(args: &args::Eval) -> anyhow::Result<()> {
     }
 
     let started = Instant::now();
-    let evaluation = evaluate(&file, &dataset, &device, args.batch_size, &mut watcher)?;
+    let evaluation = evaluate(&file, &dataset, &device, args.batch_size, &mut watcher)
+        .map_err(|error| in_file(error, &target.model))?;
     let seconds = started.elapsed().as_secs_f64();
     drop(watcher);
 
@@ -230,7 +232,8 @@ fn score(
     let device = open(args.device.as_ref(), DeviceSpec::Auto)?;
     let mut watcher = Watcher::new(Style::choose(false, args.json), None);
     let started = Instant::now();
-    let evaluation = evaluate(&device, &mut watcher)?;
+    let evaluation =
+        evaluate(&device, &mut watcher).map_err(|error| in_file(error, &target.model))?;
     let seconds = started.elapsed().as_secs_f64();
     drop(watcher);
     tell(
@@ -296,6 +299,14 @@ fn trained_on(file: &ModelFile, configured: Option<&DatasetSpec>) -> anyhow::Res
             "name a data set with --dataset".to_owned(),
         )
         .into()),
+    }
+}
+
+/// Names the model file where it is what does not fit.
+fn in_file(error: TrainError, file: &Path) -> TrainError {
+    match error {
+        TrainError::Model(error) => TrainError::Model(error.in_file(file)),
+        error => error,
     }
 }
 

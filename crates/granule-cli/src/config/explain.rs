@@ -4,7 +4,7 @@ use granule::train::schema::Schema;
 use toml::{Table, Value};
 
 use super::keys;
-use super::layers::{CHOICES, Layer, lookup};
+use super::layers::{CHOICES, Layer, Origin, lookup};
 use crate::failure::Usage;
 
 /// A failed conversion of the merged table as wrong usage: the full path, where it was written,
@@ -298,10 +298,16 @@ pub fn written(path: &str, layers: &[Layer]) -> String {
         .iter()
         .rev()
         .find(|layer| lookup(&layer.table, path).is_some());
-    layer.map_or_else(String::new, |layer| match layer.file(path) {
-        Some(file) => format!(" ({}: {})", layer.origin, file.found),
-        None => format!(" ({})", layer.origin),
-    })
+    // What is written nowhere is missing in the file.
+    let file = layers
+        .first()
+        .filter(|base| matches!(base.origin, Origin::File(_)));
+    layer
+        .or(file)
+        .map_or_else(String::new, |layer| match layer.file(path) {
+            Some(file) => format!(" ({}: {})", layer.origin, file.found),
+            None => format!(" ({})", layer.origin),
+        })
 }
 
 fn join(place: &str, key: &str) -> String {

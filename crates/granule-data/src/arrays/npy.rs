@@ -135,6 +135,11 @@ pub(crate) struct Header {
     pub(crate) bytes: u64,
 }
 
+/// What an array begins with.
+const MAGIC: &[u8] = b"\x93NUMPY";
+const NOT_AN_ARRAY: &str = "not an npy array: it does not start with \\x93NUMPY";
+const CUT: &str = "it ends before the shape of its numbers; fetch or copy the file again";
+
 impl Header {
     /// The header of big-endian numbers in row-major order.
     pub(crate) fn of_numbers(kind: Kind, shape: Vec<u64>, path: &Path) -> Result<Self, DataError> {
@@ -159,8 +164,21 @@ impl Header {
     }
 
     pub(crate) fn read(reader: &mut dyn Read, path: &Path) -> Result<Self, DataError> {
-        let mut start = [0; 8];
-        fill(reader, &mut start, path)?;
+        let mut start = Vec::new();
+        let begun = (&mut *reader).take(8).read_to_end(&mut start);
+        begun.map_err(|error| stream_error(path, error))?;
+        let Some(&start) = start.first_chunk::<8>() else {
+            let reason =
+                match start.len() > 0 && MAGIC.starts_with(start.get(..6).unwrap_or(&start)) {
+                    true => CUT,
+                    false => NOT_AN_ARRAY,
+                };
+            return Err(DataError::format(path, reason));
+        };
+        let whole = |error| match error {
+            DataError::Truncated { .. } => DataError::format(path, CUT),
+            error => error,
+        };
         let [b'\x93', b'N', b'U', b'M', b'P', b'Y', major, _] = start else {
             let mut beginning = start.to_vec();
             reader
@@ -169,19 +187,19 @@ impl Header {
                 .map_err(|error| stream_error(path, error))?;
             let what = match content::recognise(&beginning) {
                 Some(what) => format!("not an npy array: it is {what}"),
-                None => "not an npy array: it does not start with \\x93NUMPY".to_owned(),
+                None => NOT_AN_ARRAY.to_owned(),
             };
             return Err(DataError::format(path, what));
         };
         let (len, prefix) = match major {
             1 => {
                 let mut len = [0; 2];
-                fill(reader, &mut len, path)?;
+                fill(reader, &mut len, path).map_err(whole)?;
                 (usize::from(u16::from_le_bytes(len)), 10)
             }
             2 | 3 => {
                 let mut len = [0; 4];
-                fill(reader, &mut len, path)?;
+                fill(reader, &mut len, path).map_err(whole)?;
                 (u32::from_le_bytes(len) as usize, 12)
             }
             _ => {
@@ -196,7 +214,7 @@ impl Header {
             return Err(DataError::format(path, reason));
         }
         let mut text = vec![0; len];
-        fill(reader, &mut text, path)?;
+        fill(reader, &mut text, path).map_err(whole)?;
         let text = String::from_utf8_lossy(&text);
         let mut header = Parser { rest: &text }
             .header()
@@ -374,6 +392,29 @@ mod tests {
                 .elements(),
             1
         );
+    }
+
+    #[test]
+    fn short_files_are_told_apart() {
+        let said = |mut bytes: &[u8]| {
+            let error = Header::read(&mut bytes, Path::new("x.npy")).err().unwrap();
+            error.to_string()
+        };
+        for cut in [
+            &b"\x93"[..],
+            b"\x93NUMPY",
+            b"\x93NUMPY\x01\0\x40",
+            b"\x93NUMPY\x02\0\x40\0\0\0{",
+        ] {
+            assert!(
+                said(cut).contains("it ends before the shape"),
+                "{}",
+                said(cut)
+            );
+        }
+        for other in [&b""[..], b"hello", b"hello, hello, hello"] {
+            assert!(said(other).contains("not an npy array"), "{}", said(other));
+        }
     }
 
     #[test]

@@ -68,14 +68,20 @@ pub fn run(args: &args::Predict) -> anyhow::Result<()> {
     let file = ModelFile::load(&target.model)?;
     verbose::phase("model read");
     let device = open(args.device.as_ref(), DeviceSpec::Cpu)?;
-    on(&device, || predict(args, &file, &device))
+    on(&device, || predict(args, &target.model, &file, &device))
 }
 
-fn predict(args: &args::Predict, file: &ModelFile, device: &OpenDevice) -> anyhow::Result<()> {
+fn predict(
+    args: &args::Predict,
+    path: &Path,
+    file: &ModelFile,
+    device: &OpenDevice,
+) -> anyhow::Result<()> {
+    let in_file = |error: ModelError| error.in_file(path);
     let background = args.background.unwrap_or(file.input.background);
     let model = match &file.task {
         Task::Classification { .. } => {
-            let model = Classifier::from_file(file, device.burn())?;
+            let model = Classifier::from_file(file, device.burn()).map_err(in_file)?;
             let resize = resizing(&file.input, args.resize);
             let model = model.resizing_by(resize).laying_over(background);
             Model::Classes(model.inverting(args.invert).ranging(args.range)?)
@@ -95,7 +101,7 @@ fn predict(args: &args::Predict, file: &ModelFile, device: &OpenDevice) -> anyho
             .into());
         }
         Task::Regression { .. } => {
-            let model = Predictor::from_file(file, device.burn())?;
+            let model = Predictor::from_file(file, device.burn()).map_err(in_file)?;
             let resize = resizing(&file.input, args.resize);
             let model = model.resizing_by(resize).laying_over(background);
             Model::Values(model.inverting(args.invert).ranging(args.range)?)

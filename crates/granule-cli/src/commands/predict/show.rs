@@ -46,7 +46,7 @@ impl Form {
                 match answer {
                     Answer::Classes(classes) => {
                         for (class, probability) in classes {
-                            fields.extend([class.clone(), probability.to_string()]);
+                            fields.extend([printable(class), probability.to_string()]);
                         }
                     }
                     Answer::Values(values) => fields.extend(values.iter().map(f32::to_string)),
