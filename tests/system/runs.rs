@@ -162,9 +162,12 @@ fn small_mnist(dir: &Path) {
         for i in 0..count {
             let class = (i % 10) as u8;
             labels.push(class);
-            images.extend((0..784_u32).map(|p| match p / 78 == i % 10 {
-                true => 200 + class,
-                false => (p * i % 50) as u8,
+            images.extend((0..784_u32).map(|p| {
+                if p / 78 == i % 10 {
+                    200 + class
+                } else {
+                    (p * i % 50) as u8
+                }
             }));
         }
         std::fs::write(dir.join(format!("{part}-images-idx3-ubyte")), images).unwrap();
@@ -219,9 +222,10 @@ fn copy(from: &Path, to: &Path) {
             entry.as_ref().unwrap().path(),
             to.join(entry.unwrap().file_name()),
         );
-        match path.is_dir() {
-            true => copy(&path, &target),
-            false => drop(std::fs::copy(path, target).unwrap()),
+        if path.is_dir() {
+            copy(&path, &target)
+        } else {
+            std::fs::copy(path, target).unwrap();
         }
     }
 }

@@ -534,9 +534,10 @@ impl std::str::FromStr for FigureSize {
         let length = |text: &str| {
             let length: f64 = text.trim().parse().map_err(|_| form())?;
             let length = (length * pixels).round();
-            match (1.0..=20_000.0).contains(&length) {
-                true => Ok(length as u32),
-                false => Err("a side must be from 1 to 20,000 px, 5 m".to_owned()),
+            if (1.0..=20_000.0).contains(&length) {
+                Ok(length as u32)
+            } else {
+                Err("a side must be from 1 to 20,000 px, 5 m".to_owned())
             }
         };
         Ok(Self {
@@ -671,9 +672,10 @@ fn path() -> impl TypedValueParser<Value = PathBuf> {
 
 /// A name, or a path as [`path`] has it.
 fn name_or_path(text: &str) -> Result<String, Infallible> {
-    Ok(match text.starts_with('~') {
-        true => expand(Path::new(text)).to_string_lossy().into_owned(),
-        false => text.to_string(),
+    Ok(if text.starts_with('~') {
+        expand(Path::new(text)).to_string_lossy().into_owned()
+    } else {
+        text.to_string()
     })
 }
 

@@ -70,9 +70,10 @@ impl std::error::Error for Hinted {}
 
 /// Why something that a person named cannot be read: wrong usage, unless memory ran out.
 pub fn unreadable(message: impl Into<String>, out_of_memory: bool) -> anyhow::Error {
-    match out_of_memory {
-        true => anyhow::Error::msg(message.into()),
-        false => Usage::new(message).into(),
+    if out_of_memory {
+        anyhow::Error::msg(message.into())
+    } else {
+        Usage::new(message).into()
     }
 }
 

@@ -52,9 +52,10 @@ pub fn explain(error: &clap::Error, args: &[OsString]) -> Option<Usage> {
     let exact = !found.is_empty();
     let value = value.map_or_else(|| "VALUE".to_owned(), str::to_owned);
     let meant = format!("--set {}={value}", first.path);
-    let usage = Usage::new(match exact {
-        true => format!("`--{name}` is not a flag but a key: `{meant}`"),
-        false => format!("there is no flag `--{name}`; did you mean the key `{meant}`?"),
+    let usage = Usage::new(if exact {
+        format!("`--{name}` is not a flag but a key: `{meant}`")
+    } else {
+        format!("there is no flag `--{name}`; did you mean the key `{meant}`?")
     });
     let others: Vec<String> = others
         .iter()

@@ -51,9 +51,10 @@ pub fn note(text: &str) {
 
 /// `1,234`, or `1.2` where whole numbers say too little.
 pub fn rate(per_second: f64) -> String {
-    match per_second < 10.0 {
-        true => format!("{per_second:.1}"),
-        false => grouped(per_second.round() as usize),
+    if per_second < 10.0 {
+        format!("{per_second:.1}")
+    } else {
+        grouped(per_second.round() as usize)
     }
 }
 
@@ -147,9 +148,10 @@ pub fn columns(rows: &[Vec<String>]) -> String {
 pub fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
     let plain = |c: char| c.is_alphanumeric() || "/._-+=:,@".contains(c);
-    match !text.is_empty() && text.chars().all(plain) && !text.starts_with('-') {
-        true => text,
-        false => format!("'{}'", text.replace('\'', "'\\''")),
+    if !text.is_empty() && text.chars().all(plain) && !text.starts_with('-') {
+        text
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
     }
 }
 

@@ -153,9 +153,10 @@ fn file(access: Access, path: &Path, bytes: u64) {
             if !files.seen.insert(path.to_owned()) {
                 return;
             }
-            match is_on(2) {
-                true => tell(&read(path, bytes)),
-                false => files.waiting.push((path.to_owned(), bytes)),
+            if is_on(2) {
+                tell(&read(path, bytes))
+            } else {
+                files.waiting.push((path.to_owned(), bytes))
             }
         }
     }

@@ -256,9 +256,10 @@ pub(crate) fn assemble(
         first_y.get_or_insert(part.y);
     }
     let y = first_y.unwrap_or_default();
-    let (classes, targets) = match labels.is_empty() {
-        true => (Vec::new(), values),
-        false => targets::classes(labels, names, &y, &mut notes)?,
+    let (classes, targets) = if labels.is_empty() {
+        (Vec::new(), values)
+    } else {
+        targets::classes(labels, names, &y, &mut notes)?
     };
     let target_offset = target_offset.unwrap_or_default();
     let splits = inputs.into_iter().zip(targets).map(|(inputs, targets)| {
@@ -415,13 +416,14 @@ impl<'a> Array<'a> {
 
     /// Refuses strings.
     fn check_numbers(&self) -> Result<(), DataError> {
-        match self.header.kind.is_text() {
-            false => Ok(()),
-            true => Err(DataError::ArrayType {
+        if self.header.kind.is_text() {
+            Err(DataError::ArrayType {
                 path: self.path.to_path_buf(),
                 found: self.header.descr.clone(),
                 allowed: "numbers; strings are names of classes, in y",
-            }),
+            })
+        } else {
+            Ok(())
         }
     }
 

@@ -24,9 +24,10 @@ pub(crate) fn divide(split: &Split, seed: u64) -> Result<(Split, Split), DataErr
 pub(crate) fn of_classes(labels: &[u16], seed: u64) -> Result<(Vec<usize>, Vec<usize>), DataError> {
     check_memory(labels.len())?;
     let (train, test) = draw(groups(labels), seed);
-    match test.is_empty() {
-        true => Err(indivisible(labels.len())),
-        false => Ok((train, test)),
+    if test.is_empty() {
+        Err(indivisible(labels.len()))
+    } else {
+        Ok((train, test))
     }
 }
 

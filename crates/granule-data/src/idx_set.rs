@@ -31,17 +31,16 @@ struct Set {
 
 /// Loads the set at `path`: its folder, or the folder and what the names of its files begin with.
 pub(crate) fn load(path: &Path, seed: u64, options: &ArrayOptions) -> Result<Dataset, DataError> {
-    let (dir, beginning) = match path.is_dir() {
-        true => (path.to_owned(), None),
-        false => {
-            let parent = path
-                .parent()
-                .filter(|parent| !parent.as_os_str().is_empty());
-            let name = path
-                .file_name()
-                .map(|name| name.to_string_lossy().to_lowercase());
-            (parent.unwrap_or(Path::new(".")).to_owned(), name)
-        }
+    let (dir, beginning) = if path.is_dir() {
+        (path.to_owned(), None)
+    } else {
+        let parent = path
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty());
+        let name = path
+            .file_name()
+            .map(|name| name.to_string_lossy().to_lowercase());
+        (parent.unwrap_or(Path::new(".")).to_owned(), name)
     };
     let (prefix, set) = choose(sets(&dir)?, &dir, beginning.as_deref())?;
     let mut notes = Vec::new();
@@ -154,9 +153,10 @@ fn choose(
             Some(name) => format!("a set of IDX files named {name}-train-images-idx3-ubyte and so on"),
             None => "a set of IDX files (train-images-idx3-ubyte, train-labels-idx1-ubyte and so on, .gz or not)".to_owned(),
         };
-        let hint = match all.is_empty() {
-            true => "name the folder that holds them".to_owned(),
-            false => format!("there are {}", all.join(", ")),
+        let hint = if all.is_empty() {
+            "name the folder that holds them".to_owned()
+        } else {
+            format!("there are {}", all.join(", "))
         };
         return Err(missing(vec![what], hint));
     };
@@ -182,15 +182,14 @@ fn choose(
         .filter(|(_, path)| path.is_none())
         .map(|(name, _)| format!("{prefix}{between}{name}"))
         .collect();
-    match absent.is_empty() {
-        true => Ok((prefix, set)),
-        false => {
-            let them = if absent.len() == 1 { "it" } else { "them" };
-            let hint = format!(
-                "place {them} beside the others, packed as .gz or not; only both files of a test part may be absent"
-            );
-            Err(missing(absent, hint))
-        }
+    if absent.is_empty() {
+        Ok((prefix, set))
+    } else {
+        let them = if absent.len() == 1 { "it" } else { "them" };
+        let hint = format!(
+            "place {them} beside the others, packed as .gz or not; only both files of a test part may be absent"
+        );
+        Err(missing(absent, hint))
     }
 }
 

@@ -140,9 +140,10 @@ fn only_one(path: &Path, array: Option<&str>) -> Result<(), DataError> {
 }
 
 fn which(path: &Path, names: &[String]) -> DataError {
-    let reason = match names.is_empty() {
-        true => "it holds no array of real numbers".to_owned(),
-        false => format!("it holds [{}]; say which with `array`", names.join(", ")),
+    let reason = if names.is_empty() {
+        "it holds no array of real numbers".to_owned()
+    } else {
+        format!("it holds [{}]; say which with `array`", names.join(", "))
     };
     DataError::format(path, reason)
 }
@@ -169,9 +170,10 @@ fn columns(path: &Path, shape: &[usize], samples: Option<usize>) -> Result<usize
 fn of_archive(path: &Path, array: Option<&str>) -> Result<Course, DataError> {
     let mut archive = Archive::open(path)?;
     let names = archive.names()?;
-    let times = match names.iter().any(|name| name == TIME) {
-        true => Some(archive.doubles(TIME)?.1),
-        false => None,
+    let times = if names.iter().any(|name| name == TIME) {
+        Some(archive.doubles(TIME)?.1)
+    } else {
+        None
     };
     let others: Vec<String> = names.into_iter().filter(|name| name != TIME).collect();
     let stimuli: Vec<String> = others

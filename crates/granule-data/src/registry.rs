@@ -117,18 +117,20 @@ impl PublishedFile {
         };
         let (there, absent): (Vec<&UnpackedFile>, Vec<&UnpackedFile>) =
             self.unpacked.iter().partition(is_there);
-        match there.is_empty() || absent.is_empty() {
-            true => vec![self.name.to_owned()],
-            false => absent.iter().map(|member| member.path.to_owned()).collect(),
+        if there.is_empty() || absent.is_empty() {
+            vec![self.name.to_owned()]
+        } else {
+            absent.iter().map(|member| member.path.to_owned()).collect()
         }
     }
 
     /// The version of an archive for Python that is there instead.
     fn python_version(&self, dir: &Path) -> Option<String> {
         let archive = self.name.replace("-binary", "-python");
-        let folder = match self.name.starts_with("cifar-100") {
-            true => "cifar-100-python",
-            false => "cifar-10-batches-py",
+        let folder = if self.name.starts_with("cifar-100") {
+            "cifar-100-python"
+        } else {
+            "cifar-10-batches-py"
         };
         let names = [archive.as_str(), folder];
         let found = names

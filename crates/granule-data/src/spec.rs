@@ -88,9 +88,10 @@ fn form_of(text: &str) -> Option<String> {
         let is_idx =
             |entry: std::fs::DirEntry| entry.file_name().to_string_lossy().contains("-idx");
         let mut entries = std::fs::read_dir(&path).ok()?.filter_map(Result::ok);
-        return Some(match entries.any(is_idx) {
-            true => format!("did you mean idx:{text}?"),
-            false => format!("did you mean folder:{text}?"),
+        return Some(if entries.any(is_idx) {
+            format!("did you mean idx:{text}?")
+        } else {
+            format!("did you mean folder:{text}?")
         });
     }
     let ends = |end: &str| text.to_lowercase().ends_with(end);

@@ -201,9 +201,10 @@ impl fmt::Display for Found<'_> {
             .filter(|entry| entry.available)
             .map(|entry| format!("{} = {}", entry.spec, entry.name))
             .collect();
-        match found.is_empty() {
-            true => Ok(()),
-            false => write!(f, " (found: {})", found.join("; ")),
+        if found.is_empty() {
+            Ok(())
+        } else {
+            write!(f, " (found: {})", found.join("; "))
         }
     }
 }

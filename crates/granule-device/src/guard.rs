@@ -155,14 +155,15 @@ fn of_report(spec: &DeviceSpec, report: &str) -> DeviceError {
         };
     }
     let reason = innermost(report);
-    match says(&[
+    if says(&[
         "device is poisoned",
         "device lost",
         "device is lost",
         "parent device",
     ]) {
-        true => DeviceError::Lost { spec, reason },
-        false => DeviceError::Failed { spec, reason },
+        DeviceError::Lost { spec, reason }
+    } else {
+        DeviceError::Failed { spec, reason }
     }
 }
 

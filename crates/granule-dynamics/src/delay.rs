@@ -114,30 +114,33 @@ struct Tap {
 impl Tap {
     fn new(steps: f64) -> Self {
         let whole = steps.round();
-        match (steps - whole).abs() < ROUNDING {
-            true => Self {
+        if (steps - whole).abs() < ROUNDING {
+            Self {
                 steps: whole as usize,
                 fraction: 0.0,
-            },
-            false => Self {
+            }
+        } else {
+            Self {
                 steps: steps.floor() as usize,
                 fraction: steps.fract(),
-            },
+            }
         }
     }
 
     fn slots(&self) -> usize {
-        match self.fraction > 0.0 {
-            true => self.steps + 1,
-            false => self.steps,
+        if self.fraction > 0.0 {
+            self.steps + 1
+        } else {
+            self.steps
         }
     }
 
     fn read(&self, past: &[Tensor<2>]) -> Tensor<2> {
         let newer = past[self.steps - 1].clone();
-        match self.fraction > 0.0 {
-            true => newer * (1.0 - self.fraction) + past[self.steps].clone() * self.fraction,
-            false => newer,
+        if self.fraction > 0.0 {
+            newer * (1.0 - self.fraction) + past[self.steps].clone() * self.fraction
+        } else {
+            newer
         }
     }
 }

@@ -43,9 +43,10 @@ impl Memory {
             Self::Segments(count) | Self::Truncated(count) => std::slice::from_ref(count),
             Self::Nested(counts) => counts,
         };
-        match counts.contains(&0) {
-            true => Err(DynamicsError::config("memory", "0", "at least 1")),
-            false => Ok(()),
+        if counts.contains(&0) {
+            Err(DynamicsError::config("memory", "0", "at least 1"))
+        } else {
+            Ok(())
         }
     }
 }
@@ -202,9 +203,10 @@ impl<M: Model, I: Input + ?Sized> Sweep<'_, '_, M, I> {
             let Some(state) = states.pop() else { break };
             let end = (begin + length).min(to);
             let before = self.segment(*begin, end, state, adjoint.take(), inner, truncated)?;
-            adjoint = Some(match truncated {
-                true => before.map(|x| x.zeros_like()),
-                false => before,
+            adjoint = Some(if truncated {
+                before.map(|x| x.zeros_like())
+            } else {
+                before
             });
         }
         adjoint.ok_or_else(|| DynamicsError::device("a segment without steps"))
@@ -221,9 +223,10 @@ impl<M: Model, I: Input + ?Sized> Sweep<'_, '_, M, I> {
         let dynamics = self.model.dynamics()?;
         let leaves = state.map(|x| x.autodiff().require_grad());
         let own = from == 0 && self.run.initial.is_none();
-        let mut state = match own {
-            true => self.model.initial_state(self.run.batch)?,
-            false => leaves.clone(),
+        let mut state = if own {
+            self.model.initial_state(self.run.batch)?
+        } else {
+            leaves.clone()
         };
         let mut total: Option<Tensor<1>> = None;
         let mut add = |term: Tensor<1>| {

@@ -331,9 +331,10 @@ pub(crate) fn solve_positive_definite(a: &mut [f64], b: &mut [f64]) -> bool {
     for i in 0..n {
         for j in 0..=i {
             let (before, row) = a.split_at_mut(i * n);
-            let other = match j == i {
-                true => &row[..j],
-                false => &before[j * n..j * n + j],
+            let other = if j == i {
+                &row[..j]
+            } else {
+                &before[j * n..j * n + j]
             };
             let dot: f64 = row.iter().zip(other).map(|(x, y)| x * y).sum();
             let rest = row[j] - dot;

@@ -154,15 +154,14 @@ impl Rejection {
         }
         let x = (k - self.mean) / self.mean;
         // μ((1 + x) ln(1 + x) − x)
-        let deviance = match x.abs() < 1e-2 {
-            true => {
-                let terms = (2..9).rev().fold(0.0, |sum, n| {
-                    let n = f64::from(n);
-                    1.0 / (n * (n - 1.0)) - x * sum
-                });
-                (k - self.mean) * x * terms
-            }
-            false => self.mean * ((1.0 + x) * x.ln_1p() - x),
+        let deviance = if x.abs() < 1e-2 {
+            let terms = (2..9).rev().fold(0.0, |sum, n| {
+                let n = f64::from(n);
+                1.0 / (n * (n - 1.0)) - x * sum
+            });
+            (k - self.mean) * x * terms
+        } else {
+            self.mean * ((1.0 + x) * x.ln_1p() - x)
         };
         -deviance - 0.5 * (std::f64::consts::TAU * k).ln() - stirling(k)
     }

@@ -27,16 +27,17 @@ pub(crate) fn check_within(
     count: usize,
     least: usize,
 ) -> Result<(), DynamicsError> {
-    match (least..=MOST).contains(&count) {
-        true => Ok(budget::ask_for::<[f64; HELD]>(
+    if (least..=MOST).contains(&count) {
+        Ok(budget::ask_for::<[f64; HELD]>(
             "the cells or units and their state",
             count,
-        )?),
-        false => Err(DynamicsError::config(
+        )?)
+    } else {
+        Err(DynamicsError::config(
             field,
             count,
             format!("{least} to {MOST}"),
-        )),
+        ))
     }
 }
 

@@ -30,13 +30,16 @@ impl Grid {
     ///
     /// [`DynamicsError::Config`] for a `dt` or `duration` that is not positive and finite, or more than 2³² steps.
     pub fn over(duration: f64, dt: f64) -> Result<Self, DynamicsError> {
-        let positive = |field: &str, value: f64| match value.is_finite() && value > 0.0 {
-            true => Ok(()),
-            false => Err(DynamicsError::config(
-                field,
-                Number(value),
-                "a finite number above 0",
-            )),
+        let positive = |field: &str, value: f64| {
+            if value.is_finite() && value > 0.0 {
+                Ok(())
+            } else {
+                Err(DynamicsError::config(
+                    field,
+                    Number(value),
+                    "a finite number above 0",
+                ))
+            }
         };
         positive("dt", dt)?;
         positive("duration", duration)?;

@@ -27,9 +27,10 @@ impl Stop {
     }
 
     pub(crate) fn check(&self) -> Result<(), DynamicsError> {
-        match self.is_asked() {
-            true => Err(DynamicsError::Stopped),
-            false => Ok(()),
+        if self.is_asked() {
+            Err(DynamicsError::Stopped)
+        } else {
+            Ok(())
         }
     }
 }

@@ -45,12 +45,13 @@ pub fn recognise(start: &[u8]) -> Option<&'static str> {
         return None;
     }
     let lower = text.to_ascii_lowercase();
-    match [&b"<!do"[..], b"<htm", b"<hea", b"<?xm"]
+    if [&b"<!do"[..], b"<htm", b"<hea", b"<?xm"]
         .iter()
         .any(|tag| lower.starts_with(tag))
     {
-        true => Some("a web page, as a failed download leaves; fetch the file again"),
-        false => Some("text"),
+        Some("a web page, as a failed download leaves; fetch the file again")
+    } else {
+        Some("text")
     }
 }
 

@@ -54,13 +54,14 @@ impl Intensity {
     pub fn check(self, lowest: f64, highest: f64) -> Result<(), IntensityError> {
         let [black, white] = self.bounds();
         let slack = SLACK * (white - black);
-        match lowest >= black - slack && highest <= white + slack {
-            true => Ok(()),
-            false => Err(IntensityError::Beyond {
+        if lowest >= black - slack && highest <= white + slack {
+            Ok(())
+        } else {
+            Err(IntensityError::Beyond {
                 intensity: self,
                 lowest,
                 highest,
-            }),
+            })
         }
     }
 }
@@ -71,9 +72,10 @@ impl Intensity {
 /// [`IntensityError::Range`].
 pub fn check_range(range: [f64; 2]) -> Result<(), IntensityError> {
     let [black, white] = range;
-    match black.is_finite() && white.is_finite() && black < white && (white - black).is_finite() {
-        true => Ok(()),
-        false => Err(IntensityError::Range { black, white }),
+    if black.is_finite() && white.is_finite() && black < white && (white - black).is_finite() {
+        Ok(())
+    } else {
+        Err(IntensityError::Range { black, white })
     }
 }
 

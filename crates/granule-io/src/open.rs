@@ -37,10 +37,7 @@ pub(crate) fn kind(of: FileType) -> &'static str {
             return "a socket";
         }
     }
-    match of.is_dir() {
-        true => "a folder",
-        false => "a device",
-    }
+    if of.is_dir() { "a folder" } else { "a device" }
 }
 
 /// Whether a path names what this process has open already, as `/dev/stdin` and a shell's `<(command)` do.
@@ -94,9 +91,10 @@ fn opened(path: &Path, options: &mut OpenOptions) -> io::Result<(File, Metadata)
     };
     let metadata = file.metadata()?;
     let found = metadata.file_type();
-    match found.is_file() || descriptor && !found.is_dir() {
-        true => Ok((file, metadata)),
-        false => Err(refused(kind(found))),
+    if found.is_file() || descriptor && !found.is_dir() {
+        Ok((file, metadata))
+    } else {
+        Err(refused(kind(found)))
     }
 }
 

@@ -55,12 +55,11 @@ pub fn read(path: &Path, bound: Bound) -> Result<Vec<u8>, FileError> {
     file.take(bound.limit.0.saturating_add(1))
         .read_to_end(&mut bytes)
         .map_err(|e| FileError::io(path, "read", e))?;
-    match bytes.len() as u64 > bound.limit.0 {
-        true => Err(too_large(None)),
-        false => {
-            watch::tell(Access::Read, path, bytes.len() as u64);
-            Ok(bytes)
-        }
+    if bytes.len() as u64 > bound.limit.0 {
+        Err(too_large(None))
+    } else {
+        watch::tell(Access::Read, path, bytes.len() as u64);
+        Ok(bytes)
     }
 }
 

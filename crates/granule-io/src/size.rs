@@ -39,9 +39,10 @@ impl FromStr for ByteSize {
         }
         let bytes = number.parse::<f64>().map_err(|_| error())? * factor as f64;
         // Beyond, a float no longer counts single bytes and a cast would saturate.
-        match bytes.is_finite() && bytes < (1_u64 << 62) as f64 {
-            true => Ok(Self(bytes.round() as u64)),
-            false => Err(error()),
+        if bytes.is_finite() && bytes < (1_u64 << 62) as f64 {
+            Ok(Self(bytes.round() as u64))
+        } else {
+            Err(error())
         }
     }
 }

@@ -154,9 +154,10 @@ impl Model for Cnn {
         for stage in &self.stages {
             for (i, block) in stage.iter().enumerate() {
                 x = block.apply(x, &mode);
-                x = match i + 1 == stage.len() {
-                    true => relu_max_pool2d(x, 2),
-                    false => relu(x),
+                x = if i + 1 == stage.len() {
+                    relu_max_pool2d(x, 2)
+                } else {
+                    relu(x)
                 };
             }
         }
@@ -192,9 +193,10 @@ impl ConvBlock {
         };
         Ok(Self {
             conv: p.conv("conv", channels, window, !batch_norm, init)?,
-            norm: match batch_norm {
-                true => Some(p.norm("norm", channels[1])?),
-                false => None,
+            norm: if batch_norm {
+                Some(p.norm("norm", channels[1])?)
+            } else {
+                None
             },
         })
     }

@@ -135,13 +135,14 @@ impl Task {
             && fits(std.len())
             && mean.iter().all(|mean| mean.is_finite())
             && std.iter().all(|std| std.is_normal() && *std > 0.0);
-        match good {
-            true => Ok(()),
-            false => Err(ModelError::config(
+        if good {
+            Ok(())
+        } else {
+            Err(ModelError::config(
                 "task",
                 "its scale",
                 format!("{outputs} finite means and positive deviations, or none"),
-            )),
+            ))
         }
     }
 }

@@ -71,9 +71,10 @@ impl ModelSettings for MlpConfig {
         let last = self.widths.len();
         let layers = parameters.scope("layers", |p| {
             let layer = |(i, pair): (usize, &[usize])| {
-                let init = match i == last {
-                    true => Initialization::Xavier,
-                    false => self.init,
+                let init = if i == last {
+                    Initialization::Xavier
+                } else {
+                    self.init
                 };
                 p.linear(i, [pair[0], pair[1]], init)
             };

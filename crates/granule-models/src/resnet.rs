@@ -144,11 +144,10 @@ impl Step {
                 ResidualBlock {
                     conv1: p.scope("conv1", |p| conv([inputs, outputs], 3, stride, p))?,
                     conv2: Some(p.scope("conv2", |p| conv([outputs, outputs], 3, 1, p))?),
-                    shortcut: match plain {
-                        true => None,
-                        false => {
-                            Some(p.scope("shortcut", |p| conv([inputs, outputs], 1, stride, p))?)
-                        }
+                    shortcut: if plain {
+                        None
+                    } else {
+                        Some(p.scope("shortcut", |p| conv([inputs, outputs], 1, stride, p))?)
                     },
                 }
             }
@@ -220,12 +219,12 @@ impl Model for ResNet {
         let x = relu(self.stem.apply(x, &mode));
         let x = self.blocks.iter().fold(x, |x, block| block.run(x, &mode));
         let [batch, channels, height, width] = x.dims();
-        let x = match self.global_max {
-            true => global_max(x).reshape([batch, channels]),
-            false => x
-                .reshape([batch * channels, height * width])
+        let x = if self.global_max {
+            global_max(x).reshape([batch, channels])
+        } else {
+            x.reshape([batch * channels, height * width])
                 .mean_dim(1)
-                .reshape([batch, channels]),
+                .reshape([batch, channels])
         };
         let x = mode.dropout(x, self.dropout);
         Ok(dense(&self.output, x, &mode))
@@ -235,9 +234,10 @@ impl Model for ResNet {
 /// The largest of each channel's values, none of which is negative.
 fn global_max(x: Tensor<4>) -> Tensor<4> {
     let [_, _, height, width] = x.dims();
-    match height == width {
-        true => relu_max_pool2d(x, height),
-        false => max_pool2d(x, MaxPoolOptions::new([height, width])),
+    if height == width {
+        relu_max_pool2d(x, height)
+    } else {
+        max_pool2d(x, MaxPoolOptions::new([height, width]))
     }
 }
 

@@ -285,9 +285,10 @@ impl ModuleMapper for Writer<'_> {
         };
         let data = TensorData::new(value.data.clone(), value.shape.clone());
         let tensor = Tensor::from_data(data, (&slot.device, slot.dtype));
-        let tensor = match slot.require_grad {
-            true => tensor.require_grad(),
-            false => tensor,
+        let tensor = if slot.require_grad {
+            tensor.require_grad()
+        } else {
+            tensor
         };
         param.map(|_| tensor)
     }

@@ -192,9 +192,10 @@ pub fn read_tensors(path: &Path, what: &'static str) -> Result<Vec<u8>, ModelErr
     budget::ask(path.display(), length.saturating_mul(2))?;
     budget::reserve(&mut bytes, rest.saturating_add(1), path.display())?;
     file.take(more).read_to_end(&mut bytes).map_err(io)?;
-    match bytes.len() as u64 == length {
-        true => Ok(bytes),
-        false => Err(cut_off()),
+    if bytes.len() as u64 == length {
+        Ok(bytes)
+    } else {
+        Err(cut_off())
     }
 }
 

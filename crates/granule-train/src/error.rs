@@ -376,11 +376,12 @@ impl TrainError {
 
     /// Says where else a run can begin, after its folder could not be written to.
     pub(crate) fn at_the_beginning(self) -> Self {
-        match self.is_of_storage() {
-            true => Self::CannotBegin {
+        if self.is_of_storage() {
+            Self::CannotBegin {
                 source: Box::new(self),
-            },
-            false => self,
+            }
+        } else {
+            self
         }
     }
 

@@ -51,11 +51,12 @@ impl Lock {
             (Ok(held), Ok(there)) => is_same(&held, there),
             _ => false,
         };
-        match same {
-            true => Ok(()),
-            false => Err(TrainError::FolderLost {
+        if same {
+            Ok(())
+        } else {
+            Err(TrainError::FolderLost {
                 path: self.run_dir.clone(),
-            }),
+            })
         }
     }
 
@@ -88,11 +89,12 @@ pub(crate) fn check_empty(run_dir: &Path) -> Result<(), TrainError> {
     match fs::read_dir(run_dir) {
         Ok(mut entries) => {
             let left_over = |name: &OsStr| name == LOCK || granule_io::is_temporary(name);
-            match entries.all(|entry| entry.is_ok_and(|entry| left_over(&entry.file_name()))) {
-                true => Ok(()),
-                false => Err(TrainError::RunDirNotEmpty {
+            if entries.all(|entry| entry.is_ok_and(|entry| left_over(&entry.file_name()))) {
+                Ok(())
+            } else {
+                Err(TrainError::RunDirNotEmpty {
                     path: run_dir.to_owned(),
-                }),
+                })
             }
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),

@@ -203,27 +203,30 @@ impl<'a> Course<'a> {
 type Check = Result<(), String>;
 
 fn within<T: PartialOrd + Display>(field: &str, value: T, allowed: RangeInclusive<T>) -> Check {
-    match allowed.contains(&value) {
-        true => Ok(()),
-        false => Err(format!(
+    if allowed.contains(&value) {
+        Ok(())
+    } else {
+        Err(format!(
             "{field} is {value}, which cannot be; possible: {} to {}",
             allowed.start(),
             allowed.end()
-        )),
+        ))
     }
 }
 
 fn finite(field: &str, value: f64) -> Check {
-    match value.is_finite() {
-        true => Ok(()),
-        false => Err(format!("{field} is {value}, not a finite number")),
+    if value.is_finite() {
+        Ok(())
+    } else {
+        Err(format!("{field} is {value}, not a finite number"))
     }
 }
 
 fn agree(field: &str, value: u64, other: &str, expected: u64) -> Check {
-    match value == expected {
-        true => Ok(()),
-        false => Err(format!("{field} is {value}, {other} make it {expected}")),
+    if value == expected {
+        Ok(())
+    } else {
+        Err(format!("{field} is {value}, {other} make it {expected}"))
     }
 }
 
@@ -279,9 +282,10 @@ impl Progress {
             .saturating_add(now);
         within("samples", self.samples, 0..=all)?;
         let waited = run.train.early_stopping.map(|early| early.patience);
-        match self.stopped_early && waited.is_none_or(|waited| self.early_stopping.stale < waited) {
-            true => Err("stopped_early is true, which early stopping did not lead to".to_owned()),
-            false => Ok(()),
+        if self.stopped_early && waited.is_none_or(|waited| self.early_stopping.stale < waited) {
+            Err("stopped_early is true, which early stopping did not lead to".to_owned())
+        } else {
+            Ok(())
         }
     }
 
@@ -338,12 +342,13 @@ impl Patience {
     fn check(&self, field: &str, epochs: usize) -> Check {
         within(&format!("{field}.stale"), self.stale, 0..=epochs)?;
         // Infinite until there is a score.
-        match self.reference.is_nan() || self.reference == f64::NEG_INFINITY {
-            true => Err(format!(
+        if self.reference.is_nan() || self.reference == f64::NEG_INFINITY {
+            Err(format!(
                 "{field}.reference is {}, which is no score",
                 self.reference
-            )),
-            false => Ok(()),
+            ))
+        } else {
+            Ok(())
         }
     }
 }
@@ -508,9 +513,12 @@ mod tests {
     }
 
     fn collect(name: &str, value: &Value, numbers: &mut Vec<String>) {
-        let mut into = |key: &str, value| match name.is_empty() {
-            true => collect(key, value, numbers),
-            false => collect(&format!("{name}.{key}"), value, numbers),
+        let mut into = |key: &str, value| {
+            if name.is_empty() {
+                collect(key, value, numbers)
+            } else {
+                collect(&format!("{name}.{key}"), value, numbers)
+            }
         };
         match value {
             Value::Object(map) => map.iter().for_each(|(key, value)| into(key, value)),

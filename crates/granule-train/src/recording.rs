@@ -134,12 +134,13 @@ impl Recorded {
             let spread = self.spread(index, Part::Train);
             let variance = spread.deviation / spread.count.max(1) as f64;
             let quantity = &self.recording.quantities[index];
-            match variance > 0.0 && variance.is_finite() {
-                true => self.observed[index].weight = 1.0 / variance,
-                false => self.warnings.push(format!(
+            if variance > 0.0 && variance.is_finite() {
+                self.observed[index].weight = 1.0 / variance
+            } else {
+                self.warnings.push(format!(
                     "{} does not change over the training part of the recording; its error is not scaled",
                     quantity.name
-                )),
+                ))
             }
         }
     }
@@ -369,9 +370,10 @@ impl Recorded {
                 unit: observed.unit.to_owned(),
                 columns: quantity.columns,
                 mse,
-                r2: match spread.deviation > 0.0 {
-                    true => Some(1.0 - squares[index] / spread.deviation),
-                    false => None,
+                r2: if spread.deviation > 0.0 {
+                    Some(1.0 - squares[index] / spread.deviation)
+                } else {
+                    None
                 },
             });
         }
@@ -530,9 +532,10 @@ fn every(recording: &Recording, dt: f64) -> Result<usize, TrainError> {
     let every = ratio.round();
     // At the end model and recording may be a twentieth of an instant's distance apart.
     let drift = (ratio - every).abs() * recording.samples as f64;
-    match every >= 1.0 && drift <= 0.05 * every {
-        true => Ok(every as usize),
-        false => Err(ConfigError::new(
+    if every >= 1.0 && drift <= 0.05 * every {
+        Ok(every as usize)
+    } else {
+        Err(ConfigError::new(
             "model.dt",
             dt,
             format!(
@@ -541,7 +544,7 @@ fn every(recording: &Recording, dt: f64) -> Result<usize, TrainError> {
                 recording.path.display()
             ),
         )
-        .into()),
+        .into())
     }
 }
 
@@ -553,13 +556,17 @@ fn divide(
     seed: u64,
 ) -> Result<[Window; 3], TrainError> {
     let several = recording.trials > 1;
-    let all = match several {
-        true => recording.trials,
-        false => recording.samples,
+    let all = if several {
+        recording.trials
+    } else {
+        recording.samples
     };
-    let count = |share: f64| match share > 0.0 {
-        true => ((all as f64 * share).round() as usize).max(1),
-        false => 0,
+    let count = |share: f64| {
+        if share > 0.0 {
+            ((all as f64 * share).round() as usize).max(1)
+        } else {
+            0
+        }
     };
     let (test_count, held_out) = (count(test), count(validation));
     // The first instant is given, so that a fit needs two.
@@ -575,32 +582,31 @@ fn divide(
         return Err(ConfigError::new("data.recording.test", test, allowed).into());
     };
     let whole = 0..recording.samples;
-    let [train, validation, mut test] = match several {
-        true => {
-            let mut trials: Vec<usize> = (0..all).collect();
-            shuffle(&mut trials, seed, 0, Purpose::Validation);
-            let part = |range: Range<usize>| {
-                let mut own = trials.get(range).unwrap_or_default().to_vec();
-                own.sort_unstable();
-                Window {
-                    trials: own,
-                    samples: whole.clone(),
-                }
-            };
-            [
-                part(0..kept),
-                part(kept..kept + held_out),
-                part(kept + held_out..all),
-            ]
-        }
-        false => [0..kept, kept..kept + held_out, kept + held_out..all].map(|samples| Window {
+    let [train, validation, mut test] = if several {
+        let mut trials: Vec<usize> = (0..all).collect();
+        shuffle(&mut trials, seed, 0, Purpose::Validation);
+        let part = |range: Range<usize>| {
+            let mut own = trials.get(range).unwrap_or_default().to_vec();
+            own.sort_unstable();
+            Window {
+                trials: own,
+                samples: whole.clone(),
+            }
+        };
+        [
+            part(0..kept),
+            part(kept..kept + held_out),
+            part(kept + held_out..all),
+        ]
+    } else {
+        [0..kept, kept..kept + held_out, kept + held_out..all].map(|samples| Window {
             trials: if samples.is_empty() {
                 Vec::new()
             } else {
                 vec![0]
             },
             samples,
-        }),
+        })
     };
     if test_count == 0 {
         test = train.clone();

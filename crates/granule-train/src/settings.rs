@@ -79,9 +79,10 @@ pub(crate) fn flatten(name: String, value: &Value, settings: &mut BTreeMap<Strin
     match value {
         Value::Table(table) => {
             for (key, value) in table {
-                let name = match name.is_empty() {
-                    true => key.clone(),
-                    false => format!("{name}.{key}"),
+                let name = if name.is_empty() {
+                    key.clone()
+                } else {
+                    format!("{name}.{key}")
                 };
                 flatten(name, value, settings);
             }

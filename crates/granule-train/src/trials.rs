@@ -67,12 +67,13 @@ impl Trials {
             ..TrialsConfig::default()
         };
         let trials = Self::new(&config, &file.model, seed, counts)?;
-        match trials.task()? == file.task && trials.input() == file.input.shape {
-            true => Ok(trials),
-            false => Err(TrainError::Mismatch {
+        if trials.task()? == file.task && trials.input() == file.input.shape {
+            Ok(trials)
+        } else {
+            Err(TrainError::Mismatch {
                 expected: file.input.shape.to_string(),
                 found: trials.input().to_string(),
-            }),
+            })
         }
     }
 

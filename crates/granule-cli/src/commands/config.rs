@@ -64,10 +64,13 @@ fn whole(what: &str) -> anyhow::Result<Option<Whole>> {
         _ if ModelConfig::names().contains(&what) => of_training(&[what])?,
         _ if Preset::find(what).is_some() => Whole::Experiment(of_simulation(what)?),
         _ if config_of_run.is_file() => of_training(&[&*config_of_run.to_string_lossy()])?,
-        _ if path.is_file() => match is_of_training(path)? {
-            true => of_training(&[what])?,
-            false => Whole::Experiment(of_simulation(what)?),
-        },
+        _ if path.is_file() => {
+            if is_of_training(path)? {
+                of_training(&[what])?
+            } else {
+                Whole::Experiment(of_simulation(what)?)
+            }
+        }
         _ if what.ends_with(".toml") => {
             return Err(Usage::new(format!("there is no file {what}")).into());
         }
@@ -152,35 +155,39 @@ fn search(word: &str, as_json: bool) -> anyhow::Result<()> {
             .iter()
             .filter(|key| !keys::is_of_levels(key))
             .collect();
-        let shown: Vec<_> = match plain.is_empty() {
-            true => found.iter().collect(),
-            false => plain,
+        let shown: Vec<_> = if plain.is_empty() {
+            found.iter().collect()
+        } else {
+            plain
         };
         if !as_json && !shown.is_empty() {
             let of_levels = anywhere_plain && shown.iter().all(|key| keys::is_of_levels(key));
-            let title = match of_levels {
-                true => format!(
+            let title = if of_levels {
+                format!(
                     "# granule {command}: the same keys of a level, `model.level.N.` before them"
-                ),
-                false => format!("# granule {command}"),
+                )
+            } else {
+                format!("# granule {command}")
             };
             output::line(&paint(Paint::Dim, &title, Stream::Stdout))?;
             if of_levels {
                 continue;
             }
         }
-        let shown: Vec<Found<'_>> = match as_json {
-            true => shown.into_iter().map(|key| Found::of(key)).collect(),
-            false => together(shown.into_iter().copied().collect()),
+        let shown: Vec<Found<'_>> = if as_json {
+            shown.into_iter().map(|key| Found::of(key)).collect()
+        } else {
+            together(shown.into_iter().copied().collect())
         };
         for Found { key, kinds } in shown {
             let in_run = match *command {
                 "train" => of_plain_run(&plain_run, key),
                 _ => None,
             };
-            match as_json {
-                true => output::json(&object(command, key, in_run))?,
-                false => print(key, &kinds, in_run)?,
+            if as_json {
+                output::json(&object(command, key, in_run))?
+            } else {
+                print(key, &kinds, in_run)?
             }
         }
     }
@@ -243,9 +250,10 @@ fn print(key: &Key<'_>, kinds: &[&str], in_run: Option<&Value>) -> anyhow::Resul
     let unset = if value.is_empty() { "unset" } else { "" };
     let last = key.needs.len().saturating_sub(1);
     let needs = key.needs.iter().enumerate().map(|(place, (path, word))| {
-        let words = match place == last {
-            true => kinds,
-            false => &[word.as_str()][..],
+        let words = if place == last {
+            kinds
+        } else {
+            &[word.as_str()][..]
         };
         let words: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
         format!("with {path} = {}", words.join(" or "))

@@ -51,9 +51,10 @@ fn row(run: &RunInfo) -> Vec<String> {
         best.unwrap_or_else(dash),
         loss.map_or_else(dash, |loss| score("loss", *loss)),
         duration(run.seconds),
-        match run.finished {
-            true => "finished",
-            false => "not finished",
+        if run.finished {
+            "finished"
+        } else {
+            "not finished"
         }
         .to_owned(),
     ]

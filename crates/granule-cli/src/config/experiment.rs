@@ -55,9 +55,10 @@ impl Described {
                 let place =
                     base.map_or_else(|| field.clone(), |base| by_index(&base.table, &field));
                 let written = explain::written(&place, &self.layers);
-                let field = match self.of_training && !is_above(&place, &self.layers) {
-                    true => in_training(&field),
-                    false => field,
+                let field = if self.of_training && !is_above(&place, &self.layers) {
+                    in_training(&field)
+                } else {
+                    field
                 };
                 let error = DynamicsError::Config {
                     field,
@@ -156,9 +157,10 @@ pub fn resolve(args: &args::Simulate) -> anyhow::Result<Described> {
     let mut config =
         ExperimentConfig::deserialize(Value::Table(merged.clone())).map_err(|error| {
             let usage = explain(&error, &merged, &defaults, &layers, Schema::of_experiments);
-            match of_training {
-                true => named_as_in_training(&usage, &layers),
-                false => usage,
+            if of_training {
+                named_as_in_training(&usage, &layers)
+            } else {
+                usage
             }
         })?;
     // From where its file is named: the last layer that does.

@@ -120,9 +120,10 @@ fn line(label: &str, fraction: f64, facts: &[Vec<String>; 2], width: usize) -> S
     let mut room = width.saturating_sub(around + SHORTEST);
     let size = |fact: &String| fact.chars().count() + 2;
     let [long, short] = facts;
-    let chosen = match long.iter().map(size).sum::<usize>() <= room {
-        true => long,
-        false => short,
+    let chosen = if long.iter().map(size).sum::<usize>() <= room {
+        long
+    } else {
+        short
     };
     let mut tail = String::new();
     for fact in chosen {
@@ -136,16 +137,17 @@ fn line(label: &str, fraction: f64, facts: &[Vec<String>; 2], width: usize) -> S
     let length = (SHORTEST + room).min(LONGEST);
     let done = ((fraction * length as f64) as usize).min(length);
     let (full, rest) = ("━".repeat(done), "━".repeat(length - done));
-    match coloured(Stream::Stderr) {
-        true => format!(
+    if coloured(Stream::Stderr) {
+        format!(
             "{label} {}{} {percent}{tail}",
             paint(Paint::Bar, &full, Stream::Stderr),
             paint(Paint::Dim, &rest, Stream::Stderr),
-        ),
-        false => format!(
+        )
+    } else {
+        format!(
             "{label} {full}{} {percent}{tail}",
             " ".repeat(length - done)
-        ),
+        )
     }
 }
 

@@ -107,9 +107,10 @@ fn scores(loss: f64, accuracy: Option<f64>) -> String {
 
 /// `0.1234`, or `1.2e-4`, as wide.
 pub fn shown(loss: f64) -> String {
-    match loss.abs() < 1e-3 && loss != 0.0 {
-        true => format!("{loss:.1e}"),
-        false => format!("{loss:.4}"),
+    if loss.abs() < 1e-3 && loss != 0.0 {
+        format!("{loss:.1e}")
+    } else {
+        format!("{loss:.4}")
     }
 }
 
@@ -283,12 +284,13 @@ fn plan(start: &StartEvent<'_>) -> String {
         text.push_str(&head("keep", &kept));
     }
     if let Some(parent) = start.parent {
-        let with = match parent.optimizer {
-            true => format!(
+        let with = if parent.optimizer {
+            format!(
                 ", with the state of its optimiser, after {}",
                 counted(parent.epochs, "epoch")
-            ),
-            false => ", its weights alone".to_owned(),
+            )
+        } else {
+            ", its weights alone".to_owned()
         };
         text.push('\n');
         text.push_str(&head("from", &format!("{}{with}", parent.file)));

@@ -117,9 +117,12 @@ fn text(header: &Header, element: &[u8]) -> String {
         };
     };
     let (characters, _) = element.as_chunks::<4>();
-    let code = |&bytes: &[u8; 4]| match header.big_endian {
-        true => u32::from_be_bytes(bytes),
-        false => u32::from_le_bytes(bytes),
+    let code = |&bytes: &[u8; 4]| {
+        if header.big_endian {
+            u32::from_be_bytes(bytes)
+        } else {
+            u32::from_le_bytes(bytes)
+        }
     };
     let end = characters
         .iter()
@@ -154,13 +157,12 @@ fn place_of(position: usize, header: &Header) -> Vec<usize> {
         rest /= extent;
         at
     };
-    match header.column_major {
-        true => header.shape.iter().map(&mut step).collect(),
-        false => {
-            let mut place: Vec<usize> = header.shape.iter().rev().map(&mut step).collect();
-            place.reverse();
-            place
-        }
+    if header.column_major {
+        header.shape.iter().map(&mut step).collect()
+    } else {
+        let mut place: Vec<usize> = header.shape.iter().rev().map(&mut step).collect();
+        place.reverse();
+        place
     }
 }
 

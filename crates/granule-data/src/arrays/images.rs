@@ -74,9 +74,10 @@ pub(super) fn read(
             if order == Order::ChannelsLast {
                 elements::channels_first(&mut pixels, plane, channels, &path)?;
             }
-            let what = match integers && range.is_none() {
-                true => "",
-                false => " in the 256 levels of pixels",
+            let what = if integers && range.is_none() {
+                ""
+            } else {
+                " in the 256 levels of pixels"
             };
             (Features::Bytes(pixels), said(what))
         }
@@ -129,9 +130,12 @@ impl Numbers {
                 found.highest = found.highest.max(*number);
                 *number = intensity.scale(*number);
             }
-            let room = |len: usize, capacity: usize| match capacity - len < block.len() {
-                true => len.max(block.len()).min(elements - len),
-                false => 0,
+            let room = |len: usize, capacity: usize| {
+                if capacity - len < block.len() {
+                    len.max(block.len()).min(elements - len)
+                } else {
+                    0
+                }
             };
             if let Levels::Whole(pixels) = &mut found.levels {
                 reading::reserve_exact(pixels, room(pixels.len(), pixels.capacity()), &path)?;

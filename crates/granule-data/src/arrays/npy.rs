@@ -168,11 +168,12 @@ impl Header {
         let begun = (&mut *reader).take(8).read_to_end(&mut start);
         begun.map_err(|error| stream_error(path, error))?;
         let Some(&start) = start.first_chunk::<8>() else {
-            let reason =
-                match start.len() > 0 && MAGIC.starts_with(start.get(..6).unwrap_or(&start)) {
-                    true => CUT,
-                    false => NOT_AN_ARRAY,
-                };
+            let reason = if !start.is_empty() && MAGIC.starts_with(start.get(..6).unwrap_or(&start))
+            {
+                CUT
+            } else {
+                NOT_AN_ARRAY
+            };
             return Err(DataError::format(path, reason));
         };
         let whole = |error| match error {

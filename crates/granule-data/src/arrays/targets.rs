@@ -327,9 +327,10 @@ pub(super) fn classes(
         } else {
             ""
         };
-        let way_out = match like_amounts {
-            true => " (data.targets = \"values\" takes them for amounts)",
-            false => "",
+        let way_out = if like_amounts {
+            " (data.targets = \"values\" takes them for amounts)"
+        } else {
+            ""
         };
         notes.push(format!(
             "{}: the classes are the {} that occur: {shown}{more}{way_out}",

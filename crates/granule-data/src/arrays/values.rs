@@ -40,9 +40,10 @@ impl Values {
                 whole = budget::filled(false, width, path.display())?;
                 let mut first = budget::filled([0; 8], width, path.display())?;
                 Numbers::Wide(elements::doubles_seen(array, |at, bytes| {
-                    let (row, column) = match by_columns {
-                        true => (at as u64 % rows.max(1), at / rows.max(1) as usize),
-                        false => ((at / width) as u64, at % width),
+                    let (row, column) = if by_columns {
+                        (at as u64 % rows.max(1), at / rows.max(1) as usize)
+                    } else {
+                        ((at / width) as u64, at % width)
                     };
                     if let (Some(first), Some(differs)) =
                         (first.get_mut(column), whole.get_mut(column))
@@ -112,9 +113,10 @@ impl Values {
         }
         let offset = columns.iter().map(|column| column.offset(count));
         let offset = budget::collect(offset, self.width, path.display())?;
-        Ok(match offset.iter().all(|&x| x == 0.0) {
-            true => Vec::new(),
-            false => offset,
+        Ok(if offset.iter().all(|&x| x == 0.0) {
+            Vec::new()
+        } else {
+            offset
         })
     }
 

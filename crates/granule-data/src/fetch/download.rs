@@ -125,11 +125,12 @@ impl Download<'_> {
             .map_err(local)?;
         let opened = file.metadata().map_err(local)?;
         // Another one may have been put there between the two.
-        match seen.is_file() && is_same(&seen, &opened) {
-            true => Ok(file),
-            false => Err(local(io::Error::other(
+        if seen.is_file() && is_same(&seen, &opened) {
+            Ok(file)
+        } else {
+            Err(local(io::Error::other(
                 "something else was put in its place",
-            ))),
+            )))
         }
     }
 

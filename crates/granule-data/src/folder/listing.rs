@@ -45,11 +45,10 @@ impl Listing {
                 }
                 error => error,
             })?;
-        let test = match divided {
-            true => {
-                Some(Part::read(&test_dir)?.test_samples(&classes, &train_dir, &mut warnings)?)
-            }
-            false => None,
+        let test = if divided {
+            Some(Part::read(&test_dir)?.test_samples(&classes, &train_dir, &mut warnings)?)
+        } else {
+            None
         };
         Ok(Self {
             classes,

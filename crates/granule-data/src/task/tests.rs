@@ -488,9 +488,10 @@ fn evidence_out_of_context_does_not_matter_to_the_ideal_observer() {
         assert_eq!(curve.points.len(), 6);
         for point in &curve.points {
             assert_eq!(point.trials, 12);
-            let share = match curve.name.ends_with("ignored") {
-                true => 0.5,
-                false => f64::from(u8::from(point.evidence > 0.0)),
+            let share = if curve.name.ends_with("ignored") {
+                0.5
+            } else {
+                f64::from(u8::from(point.evidence > 0.0))
             };
             assert_eq!(point.share(), share, "{} {point:?}", curve.name);
         }

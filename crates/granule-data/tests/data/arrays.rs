@@ -464,10 +464,7 @@ proptest! {
     ) {
         let rows = values.len() / columns;
         let values = &values[..rows * columns];
-        let order: Vec<usize> = match column_major {
-            false => (0..values.len()).collect(),
-            true => (0..columns).flat_map(|column| (0..rows).map(move |row| row * columns + column)).collect(),
-        };
+        let order: Vec<usize> = if column_major { (0..columns).flat_map(|column| (0..rows).map(move |row| row * columns + column)).collect() } else { (0..values.len()).collect() };
         let data: Vec<u8> = order.iter().flat_map(|&i| values[i].to_le_bytes()).collect();
         let (shape, features) = inputs(&npy("<f4", column_major, &[rows, columns], &data)).unwrap();
         prop_assert_eq!(shape, Shape::Vector { len: columns });

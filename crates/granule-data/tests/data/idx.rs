@@ -30,9 +30,10 @@ fn write_set(dir: &Path, separator: &str, zipped: bool, train: u32) {
         ] {
             let rank = if kind == "images" { 3 } else { 1 };
             let name = format!("{part}-{kind}{separator}idx{rank}-ubyte");
-            match zipped {
-                true => write(dir.join(name + ".gz"), &gz(&bytes)),
-                false => write(dir.join(name), &bytes),
+            if zipped {
+                write(dir.join(name + ".gz"), &gz(&bytes))
+            } else {
+                write(dir.join(name), &bytes)
             }
         }
     }

@@ -88,9 +88,10 @@ fn every_type_order_layout_and_version_gives_the_same_numbers() {
         ] {
             for shape in [&[4usize, 3][..], &[12], &[12, 1]] {
                 for column_major in [false, true] {
-                    let stored = match column_major {
-                        true => by_columns(&numbers, shape),
-                        false => numbers.clone(),
+                    let stored = if column_major {
+                        by_columns(&numbers, shape)
+                    } else {
+                        numbers.clone()
                     };
                     let data = encode(code, big, &stored);
                     let bytes = npy(&format!("{order}{code}"), column_major, shape, &data);
@@ -150,30 +151,27 @@ fn images_of_every_type_are_the_same_pixels() {
             let bytes = npy(&format!("{order}{code}"), false, &shape, &data);
             let as_said = inputs(&bytes, &range).unwrap();
             assert_eq!(as_said.features, Features::Bytes(pixels.clone()), "{code}");
-            match code.starts_with('f') {
-                false => {
-                    let found = inputs(&bytes, &ArrayOptions::default()).unwrap();
-                    assert_eq!(found.features, as_said.features, "{code}");
-                    assert!(
-                        found
-                            .note
-                            .unwrap()
-                            .contains("taken for pixels from 0 to 255")
-                    );
+            if code.starts_with('f') {
+                let error = inputs(&bytes, &ArrayOptions::default())
+                    .unwrap_err()
+                    .to_string();
+                for part in [
+                    "x.npy",
+                    "from 0 to 127",
+                    "--range=0,255",
+                    "data.range = [0, 255]",
+                ] {
+                    assert!(error.contains(part), "{error}");
                 }
-                true => {
-                    let error = inputs(&bytes, &ArrayOptions::default())
-                        .unwrap_err()
-                        .to_string();
-                    for part in [
-                        "x.npy",
-                        "from 0 to 127",
-                        "--range=0,255",
-                        "data.range = [0, 255]",
-                    ] {
-                        assert!(error.contains(part), "{error}");
-                    }
-                }
+            } else {
+                let found = inputs(&bytes, &ArrayOptions::default()).unwrap();
+                assert_eq!(found.features, as_said.features, "{code}");
+                assert!(
+                    found
+                        .note
+                        .unwrap()
+                        .contains("taken for pixels from 0 to 255")
+                );
             }
         }
     }

@@ -46,12 +46,13 @@ fn lost(first: &dyn Fn(usize) -> Vec<u8>, descr: &str, column_major: bool) -> Ve
             _ => (i as i64).to_le_bytes().to_vec(),
         })
         .collect();
-    let x: Vec<u8> = match column_major {
-        true => (0..40).map(first).chain(good).flatten().collect(),
-        false => (0..40)
+    let x: Vec<u8> = if column_major {
+        (0..40).map(first).chain(good).flatten().collect()
+    } else {
+        (0..40)
             .zip(good)
             .flat_map(|(i, good)| [first(i), good].concat())
-            .collect(),
+            .collect()
     };
     let order = if column_major { "True" } else { "False" };
     let header = format!("{{'descr': '{descr}', 'fortran_order': {order}, 'shape': (40, 2), }}");

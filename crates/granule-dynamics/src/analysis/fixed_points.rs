@@ -298,9 +298,10 @@ mod tests {
         for point in &found {
             assert!(point.fixed && point.speed <= 1e-20);
             assert_close(point.state[1], 0.5 * point.state[0], 1e-9);
-            let expected = match point.state[0].abs() < 0.5 {
-                true => [1.0, -2.0],
-                false => [-2.0, -2.0],
+            let expected = if point.state[0].abs() < 0.5 {
+                [1.0, -2.0]
+            } else {
+                [-2.0, -2.0]
             };
             for (z, expected) in point.eigenvalues.iter().zip(expected) {
                 assert_close(z.re, expected, 1e-6);

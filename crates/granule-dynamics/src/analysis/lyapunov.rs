@@ -39,9 +39,12 @@ impl Lyapunov {
     ///
     /// [`DynamicsError::Config`].
     pub fn validate(&self) -> Result<(), DynamicsError> {
-        let check = |field: &str, value: f64, fits: bool, allowed: &str| match fits {
-            true => Ok(()),
-            false => Err(DynamicsError::config(field, value, allowed)),
+        let check = |field: &str, value: f64, fits: bool, allowed: &str| {
+            if fits {
+                Ok(())
+            } else {
+                Err(DynamicsError::config(field, value, allowed))
+            }
         };
         let above = "a finite number above 0";
         let dt = self.dt;

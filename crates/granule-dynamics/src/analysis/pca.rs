@@ -54,10 +54,9 @@ impl Pca {
         covariance.iter_mut().for_each(|c| *c *= scale);
         let (variances, vectors) = symmetric_eigen(&covariance, width)?;
         let upright = |v: &[f64]| -> Vec<f64> {
-            let largest = v.iter().fold(0.0, |m: f64, x| match x.abs() > m.abs() {
-                true => *x,
-                false => m,
-            });
+            let largest = v
+                .iter()
+                .fold(0.0, |m: f64, x| if x.abs() > m.abs() { *x } else { m });
             v.iter().map(|x| x * largest.signum()).collect()
         };
         Ok(Self {

@@ -324,13 +324,14 @@ impl LevelConfig {
 }
 
 pub(super) fn positive(field: &str, value: f64) -> Result<(), DynamicsError> {
-    match value.is_finite() && value > 0.0 {
-        true => Ok(()),
-        false => Err(DynamicsError::config(
+    if value.is_finite() && value > 0.0 {
+        Ok(())
+    } else {
+        Err(DynamicsError::config(
             field,
             value,
             "a finite number above 0",
-        )),
+        ))
     }
 }
 
@@ -429,12 +430,11 @@ impl Plan {
             };
             Ok((source, own[index].clone()))
         };
-        let asked: Vec<String> = match config.observe.is_empty() {
-            true => {
-                let first = |plan: &LevelPlan| variables[plan.variables.start].name.clone();
-                plans.iter().map(first).collect()
-            }
-            false => config.observe.clone(),
+        let asked: Vec<String> = if config.observe.is_empty() {
+            let first = |plan: &LevelPlan| variables[plan.variables.start].name.clone();
+            plans.iter().map(first).collect()
+        } else {
+            config.observe.clone()
         };
         let mut observed = Vec::with_capacity(asked.len());
         let mut outputs = Vec::with_capacity(asked.len());

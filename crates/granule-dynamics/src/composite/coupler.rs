@@ -131,9 +131,10 @@ impl Conversion {
     }
 
     fn validate(&self, field: &str) -> Result<(), DynamicsError> {
-        let finite = |name: &str, value: f64| match value.is_finite() {
-            true => Ok(()),
-            false => {
+        let finite = |name: &str, value: f64| {
+            if value.is_finite() {
+                Ok(())
+            } else {
                 let field = format!("{field}.conversion.{name}");
                 Err(DynamicsError::config(field, value, "a finite number"))
             }
@@ -296,13 +297,14 @@ impl CouplerConfig {
         let ratio = self.delay / dt;
         let steps = ratio.round();
         let fits = (0.0..=1e5).contains(&ratio) && (ratio - steps).abs() <= 1e-9 * steps.max(1.0);
-        match fits {
-            true => Ok(steps as usize),
-            false => Err(DynamicsError::config(
+        if fits {
+            Ok(steps as usize)
+        } else {
+            Err(DynamicsError::config(
                 format!("{field}.delay"),
                 self.delay,
                 format!("0, or a multiple of the step of the whole, {dt} ms"),
-            )),
+            ))
         }
     }
 }
@@ -455,17 +457,19 @@ impl Coupler {
         };
         let parameter = |value: f64| {
             let field = format!("{field}.projection.gain");
-            match config.trainable {
-                true => Parameter::trainable(&field, &[value], bounds, place),
-                false => Parameter::fixed(&field, &[value], bounds, place),
+            if config.trainable {
+                Parameter::trainable(&field, &[value], bounds, place)
+            } else {
+                Parameter::fixed(&field, &[value], bounds, place)
             }
         };
         let shape = [wire.senders, wire.channels];
         let weights = |values: Vec<f64>| {
             let weights = Param::from_tensor(place.tensor(values, shape));
-            match config.trainable {
-                true => weights,
-                false => weights.set_require_grad(false),
+            if config.trainable {
+                weights
+            } else {
+                weights.set_require_grad(false)
             }
         };
         let (gain, weights) = match &config.projection {
@@ -559,17 +563,14 @@ impl BoundCoupler {
             .wire
             .conversion
             .apply(self.wire.source.read(sender, own), dt);
-        let value = match self.wire.time_constant > 0.0 {
-            true => {
-                let keep = (-dt / self.wire.time_constant).exp();
-                whole[variable].clone().mul_scalar(keep) + x.mul_scalar(1.0 - keep)
-            }
-            false => {
-                let share = x.div_scalar(substeps as f64);
-                match substep {
-                    0 => share,
-                    _ => whole[variable].clone() + share,
-                }
+        let value = if self.wire.time_constant > 0.0 {
+            let keep = (-dt / self.wire.time_constant).exp();
+            whole[variable].clone().mul_scalar(keep) + x.mul_scalar(1.0 - keep)
+        } else {
+            let share = x.div_scalar(substeps as f64);
+            match substep {
+                0 => share,
+                _ => whole[variable].clone() + share,
             }
         };
         whole.replace(variable, value);

@@ -110,9 +110,10 @@ impl MultiGranularityModel {
         let keep: Vec<bool> = known.iter().map(|name| names.contains(name)).collect();
         let levels = self.levels.into_iter().zip(keep);
         let levels = levels.map(|(level, keep)| if keep { level } else { level.no_grad() });
-        let couplers = match names.contains(&COUPLERS) {
-            true => self.couplers,
-            false => self.couplers.into_iter().map(Module::no_grad).collect(),
+        let couplers = if names.contains(&COUPLERS) {
+            self.couplers
+        } else {
+            self.couplers.into_iter().map(Module::no_grad).collect()
         };
         Ok(Self {
             levels: levels.collect(),
@@ -166,9 +167,10 @@ impl MultiGranularityModel {
             channels.retain(|channel| channel.width > 0);
             let several = channels.len() > 1;
             inputs.extend(channels.into_iter().map(|channel| Variable {
-                name: match several {
-                    true => format!("{name}.{}", channel.name),
-                    false => name.clone(),
+                name: if several {
+                    format!("{name}.{}", channel.name)
+                } else {
+                    name.clone()
                 },
                 ..channel
             }));

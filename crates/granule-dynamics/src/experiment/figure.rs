@@ -23,15 +23,16 @@ struct Axis {
 
 impl Axis {
     fn until(reached: f64) -> Self {
-        match reached >= LONG {
-            true => Self {
+        if reached >= LONG {
+            Self {
                 label: "time (s)",
                 unit: 1000.0,
-            },
-            false => Self {
+            }
+        } else {
+            Self {
                 label: "time (ms)",
                 unit: 1.0,
-            },
+            }
         }
     }
 }
@@ -40,9 +41,10 @@ impl Outcome {
     /// The figure that the configuration asks for, or the one that suits the model: a raster for networks, traces
     /// for everything else.
     pub fn figure(&self, config: &ExperimentConfig, title: &str) -> Figure {
-        let default = match config.network.is_some() {
-            true => FigureKind::Raster,
-            false => FigureKind::Traces,
+        let default = if config.network.is_some() {
+            FigureKind::Raster
+        } else {
+            FigureKind::Traces
         };
         match config.figure.unwrap_or(default) {
             FigureKind::FiCurve if config.unit.is_some() => self.fi_curve(config, title),
@@ -80,9 +82,10 @@ impl Outcome {
 
     fn traces(&self, config: &ExperimentConfig, title: &str) -> Figure {
         let mut figure = self.over_time(title);
-        let drawn: Vec<&Trace> = match config.composite.is_some() {
-            true => first_of_each_level(&self.traces),
-            false => self.traces.iter().filter(|trace| is_drawn(trace)).collect(),
+        let drawn: Vec<&Trace> = if config.composite.is_some() {
+            first_of_each_level(&self.traces)
+        } else {
+            self.traces.iter().filter(|trace| is_drawn(trace)).collect()
         };
         let mut rest = drawn.as_slice();
         while let Some(first) = rest.first() {
@@ -93,9 +96,10 @@ impl Outcome {
                 _ => 1,
             };
             let (panel, after) = rest.split_at(count);
-            rest = match first.width > 1 && config.unit.is_some() {
-                true => &[],
-                false => after,
+            rest = if first.width > 1 && config.unit.is_some() {
+                &[]
+            } else {
+                after
             };
             figure = figure.with(self.panel(config, panel));
         }
@@ -109,9 +113,10 @@ impl Outcome {
             }));
         }
         for trace in &self.stimulus {
-            let columns = match all_same(trace) {
-                true => 1,
-                false => trace.width.min(LINES),
+            let columns = if all_same(trace) {
+                1
+            } else {
+                trace.width.min(LINES)
             };
             let text = match columns {
                 1 => label(&trace.name, &trace.unit),
@@ -174,9 +179,10 @@ impl Outcome {
         let figure = Figure::new(title, label(&x.name, &x.unit)).with(panel);
         let low = x.values.iter().copied().fold(f64::INFINITY, f64::min);
         let high = x.values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        match high > low {
-            true => figure.x_range(low - 0.05 * (high - low), high + 0.05 * (high - low)),
-            false => figure,
+        if high > low {
+            figure.x_range(low - 0.05 * (high - low), high + 0.05 * (high - low))
+        } else {
+            figure
         }
     }
 
@@ -288,9 +294,10 @@ fn all_same(trace: &Trace) -> bool {
 
 /// Says how many columns are drawn, where that is not all of them.
 fn counted(label: String, drawn: usize, all: usize) -> String {
-    match drawn < all {
-        true => format!("{label} ({drawn} of {all})"),
-        false => label,
+    if drawn < all {
+        format!("{label} ({drawn} of {all})")
+    } else {
+        label
     }
 }
 

@@ -31,23 +31,22 @@ impl Recorder {
         steps: usize,
     ) -> Result<Self, DynamicsError> {
         let shown = &variables[..shown];
-        let chosen: Vec<usize> = match config.variables.is_empty() {
-            true => (0..shown.len())
+        let chosen: Vec<usize> = if config.variables.is_empty() {
+            (0..shown.len())
                 .filter(|index| shown[*index].kind != QuantityKind::Elapsed)
-                .collect(),
-            false => {
-                let names: Vec<&str> = shown.iter().map(|v| v.name.as_str()).collect();
-                let find = |name: &String| {
-                    names.iter().position(|known| known == name).ok_or_else(|| {
-                        DynamicsError::config("record.variables", name, names.join(", "))
-                    })
-                };
-                config
-                    .variables
-                    .iter()
-                    .map(find)
-                    .collect::<Result<_, _>>()?
-            }
+                .collect()
+        } else {
+            let names: Vec<&str> = shown.iter().map(|v| v.name.as_str()).collect();
+            let find = |name: &String| {
+                names.iter().position(|known| known == name).ok_or_else(|| {
+                    DynamicsError::config("record.variables", name, names.join(", "))
+                })
+            };
+            config
+                .variables
+                .iter()
+                .map(find)
+                .collect::<Result<_, _>>()?
         };
         let repeated = chosen.iter().enumerate();
         let mut repeated = repeated.filter(|(place, index)| chosen[..*place].contains(index));
@@ -104,9 +103,10 @@ impl Recorder {
         self.times.push(time);
         for ((index, width), waiting) in self.chosen.iter().zip(&mut self.waiting) {
             let x = state[*index].clone();
-            waiting.push(match x.dims()[1] == *width {
-                true => x,
-                false => x.narrow(1, 0, *width),
+            waiting.push(if x.dims()[1] == *width {
+                x
+            } else {
+                x.narrow(1, 0, *width)
             });
         }
         // A sample of some columns may keep all of them.
@@ -116,9 +116,10 @@ impl Recorder {
             .map(|(index, _)| state[*index].dims()[1])
             .sum();
         let enough = waiting_samples(numbers);
-        match self.waiting.first().is_some_and(|x| x.len() >= enough) {
-            true => self.flush(),
-            false => Ok(()),
+        if self.waiting.first().is_some_and(|x| x.len() >= enough) {
+            self.flush()
+        } else {
+            Ok(())
         }
     }
 
@@ -199,9 +200,10 @@ impl Counts {
             waiting.extend(variable.map(|variable| state[variable].clone()));
         }
         let numbers = state[0].dims()[1] * self.read.iter().flatten().count();
-        match self.times.len() >= waiting_samples(numbers) {
-            true => self.flush(),
-            false => Ok(()),
+        if self.times.len() >= waiting_samples(numbers) {
+            self.flush()
+        } else {
+            Ok(())
         }
     }
 
@@ -212,9 +214,12 @@ impl Counts {
             return Ok(());
         };
         self.spikes.resize(width, Spikes::default());
-        let read = |tensors: Vec<Tensor<2>>| match tensors.is_empty() {
-            true => Ok(Vec::new()),
-            false => host(Tensor::stack::<3>(tensors, 0)),
+        let read = |tensors: Vec<Tensor<2>>| {
+            if tensors.is_empty() {
+                Ok(Vec::new())
+            } else {
+                host(Tensor::stack::<3>(tensors, 0))
+            }
         };
         let [counts, since, intervals] = waiting.map(read);
         let (counts, since, intervals) = (counts?, since?, intervals?);

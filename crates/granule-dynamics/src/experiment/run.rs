@@ -249,9 +249,10 @@ impl Experiment {
                     failure = Some(error);
                     return ControlFlow::Break(());
                 }
-                match self.stop.is_asked() {
-                    true => ControlFlow::Break(()),
-                    false => progress(step, time),
+                if self.stop.is_asked() {
+                    ControlFlow::Break(())
+                } else {
+                    progress(step, time)
                 }
             },
         );

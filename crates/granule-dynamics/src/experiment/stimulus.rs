@@ -156,13 +156,16 @@ impl StimulusConfig {
     ///
     /// [`DynamicsError::Config`] names the first that is not allowed.
     pub fn validate(&self) -> Result<(), DynamicsError> {
-        let check = |name: &str, value: f64, fits: bool, allowed: &str| match fits {
-            true => Ok(()),
-            false => Err(DynamicsError::config(
-                format!("stimulus.{name}"),
-                value,
-                allowed,
-            )),
+        let check = |name: &str, value: f64, fits: bool, allowed: &str| {
+            if fits {
+                Ok(())
+            } else {
+                Err(DynamicsError::config(
+                    format!("stimulus.{name}"),
+                    value,
+                    allowed,
+                ))
+            }
         };
         let positive = |name: &str, value: f64| {
             let fits = value.is_finite() && value > 0.0;
@@ -203,14 +206,16 @@ impl StimulusConfig {
             Self::Step(_) | Self::Noise(_) | Self::File(_) => whole(share, at),
             Self::Pulse(config) => {
                 // Times since the pulse before the step.
-                let before = match config.period > 0.0 {
-                    true => (first / config.period).floor() * config.period,
-                    false => 0.0,
+                let before = if config.period > 0.0 {
+                    (first / config.period).floor() * config.period
+                } else {
+                    0.0
                 };
                 let on = |since: f64| {
-                    let complete = match config.period > 0.0 {
-                        true => (since / config.period).floor(),
-                        false => 0.0,
+                    let complete = if config.period > 0.0 {
+                        (since / config.period).floor()
+                    } else {
+                        0.0
                     };
                     complete * config.width + (since - complete * config.period).min(config.width)
                 };
@@ -221,9 +226,10 @@ impl StimulusConfig {
                 let half = 0.5 * speed * (to - first);
                 let middle = (0.5 * speed * (first + to) + config.phase).sin();
                 // The mean of a sine over an interval: its middle times sin(half)/half.
-                let narrowed = match half > 1e-4 {
-                    true => half.sin() / half,
-                    false => 1.0 - half * half / 6.0,
+                let narrowed = if half > 1e-4 {
+                    half.sin() / half
+                } else {
+                    1.0 - half * half / 6.0
                 };
                 whole(share, at) * middle * narrowed
             }

@@ -134,15 +134,16 @@ where
 /// Checks that the connectivity is of as many nodes as the system has.
 fn check_nodes(connectivity: &NetworkConfig, field: &dyn SystemField) -> Result<(), DynamicsError> {
     let (rows, nodes) = (connectivity.weights.len(), field.activity().width);
-    match rows == nodes {
-        true => Ok(()),
-        false => Err(DynamicsError::config(
+    if rows == nodes {
+        Ok(())
+    } else {
+        Err(DynamicsError::config(
             "connectivity.weights",
             format!("a matrix of {}", counted(rows, "row")),
             format!(
                 "{nodes} rows and columns, as many as the system has nodes; or system.nodes = {rows}"
             ),
-        )),
+        ))
     }
 }
 
@@ -339,9 +340,10 @@ impl Subject {
         let firing = firing(unit, dynamics.variables());
         let initial = cells.initial_state(1)?;
         let inputs = vec![cells.input()?];
-        let solver = match unit.is_exact() {
-            true => "exact".into(),
-            false => name,
+        let solver = if unit.is_exact() {
+            "exact".into()
+        } else {
+            name
         };
         let mut subject = Self::plain(dynamics, initial, inputs, solver);
         subject.firing = firing.into_iter().map(|firing| (0, firing)).collect();

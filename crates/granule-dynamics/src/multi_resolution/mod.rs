@@ -175,13 +175,14 @@ impl<S: SubModel> MultiResolutionConfig<S> {
             ));
         }
         crate::setting::check_count("history", self.history)?;
-        match self.held_out > 0.0 && self.held_out < 1.0 {
-            true => Ok(()),
-            false => Err(DynamicsError::config(
+        if self.held_out > 0.0 && self.held_out < 1.0 {
+            Ok(())
+        } else {
+            Err(DynamicsError::config(
                 "held_out",
                 self.held_out,
                 "between 0 and 1, both excluded",
-            )),
+            ))
         }
     }
 
@@ -304,13 +305,14 @@ impl<F: FittedSubModel> MultiResolution<F> {
 fn check_rows(signal: &Rows, targets: &Rows) -> Result<(), DynamicsError> {
     signal.check_finite("signal")?;
     targets.check_finite("targets")?;
-    match signal.len() == targets.len() {
-        true => Ok(()),
-        false => Err(DynamicsError::Shape {
+    if signal.len() == targets.len() {
+        Ok(())
+    } else {
+        Err(DynamicsError::Shape {
             what: "the targets (samples)".into(),
             expected: vec![signal.len()],
             found: vec![targets.len()],
-        }),
+        })
     }
 }
 

@@ -113,9 +113,10 @@ fn solve(a: &mut [f64], n: usize, b: &mut [Vec<f64>]) {
         for i in j..n {
             let dot: f64 = (0..j).map(|k| a[i * n + k] * a[j * n + k]).sum();
             let value = a[i * n + j] - dot;
-            a[i * n + j] = match i == j {
-                true => value.max(f64::MIN_POSITIVE).sqrt(),
-                false => value / a[j * n + j],
+            a[i * n + j] = if i == j {
+                value.max(f64::MIN_POSITIVE).sqrt()
+            } else {
+                value / a[j * n + j]
             };
         }
     }

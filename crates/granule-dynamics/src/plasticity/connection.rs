@@ -43,9 +43,10 @@ impl<R: Rule> PlasticConnection<R> {
         let [pre, post] = self.weights.dims();
         let place = Place::of(&self.weights);
         let weights = self.weights.clone().reshape([1, pre * post]);
-        let weights = match shared {
-            true => weights,
-            false => weights.expand([batch, pre * post]),
+        let weights = if shared {
+            weights
+        } else {
+            weights.expand([batch, pre * post])
         };
         let traces = self.rule.initial(batch, pre, post, &place);
         State::new([vec![weights], traces.into_tensors()].concat())

@@ -82,13 +82,19 @@ impl PlasticLayerConfig {
     ///
     /// [`DynamicsError::Config`].
     pub fn validate(&self) -> Result<(), DynamicsError> {
-        let check = |field: &str, value: f64, fits: bool, allowed: &str| match fits {
-            true => Ok(()),
-            false => Err(DynamicsError::config(field, value, allowed)),
+        let check = |field: &str, value: f64, fits: bool, allowed: &str| {
+            if fits {
+                Ok(())
+            } else {
+                Err(DynamicsError::config(field, value, allowed))
+            }
         };
-        let count = |field: &str, value: usize, most: usize| match (1..=most).contains(&value) {
-            true => Ok(()),
-            false => Err(DynamicsError::config(field, value, format!("1 to {most}"))),
+        let count = |field: &str, value: usize, most: usize| {
+            if (1..=most).contains(&value) {
+                Ok(())
+            } else {
+                Err(DynamicsError::config(field, value, format!("1 to {most}")))
+            }
         };
         let positive = |field: &str, value: f64| {
             let fits = value.is_finite() && value > 0.0;
@@ -288,10 +294,7 @@ fn winners(sums: Tensor<2>, count: usize, binary: bool) -> Tensor<2> {
         _ => values.clone().topk(count, 1).narrow(1, count - 1, 1),
     };
     let chosen = values.greater_equal(level).float().cast(dtype);
-    match binary {
-        true => chosen,
-        false => sums * chosen,
-    }
+    if binary { chosen } else { sums * chosen }
 }
 
 /// Rows shown as spikes.

@@ -372,9 +372,12 @@ fn thinned(points: impl Iterator<Item = (i32, i32)>) -> Vec<(i32, i32)> {
     let flush = |column: &mut Vec<(i32, i32)>, path: &mut Vec<(i32, i32)>| {
         if column.len() > 4 {
             let by = |pick: fn(i32, i32) -> bool| {
-                (1..column.len()).fold(0, |best, i| match pick(column[i].1, column[best].1) {
-                    true => i,
-                    false => best,
+                (1..column.len()).fold(0, |best, i| {
+                    if pick(column[i].1, column[best].1) {
+                        i
+                    } else {
+                        best
+                    }
                 })
             };
             let mut kept = [0, by(|a, b| a < b), by(|a, b| a > b), column.len() - 1];

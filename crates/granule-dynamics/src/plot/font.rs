@@ -13,10 +13,11 @@ pub(super) const FAMILY: &str = "sans-serif";
 pub(super) fn register() -> Result<(), PlotError> {
     static DONE: OnceLock<bool> = OnceLock::new();
     let font = epaint_default_fonts::UBUNTU_LIGHT;
-    match DONE.get_or_init(|| register_font(FAMILY, FontStyle::Normal, font).is_ok()) {
-        true => Ok(()),
-        false => Err(PlotError::Draw {
+    if *DONE.get_or_init(|| register_font(FAMILY, FontStyle::Normal, font).is_ok()) {
+        Ok(())
+    } else {
+        Err(PlotError::Draw {
             reason: "the embedded font is not readable".into(),
-        }),
+        })
     }
 }

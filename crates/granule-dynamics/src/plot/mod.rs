@@ -151,14 +151,15 @@ impl Figure {
     fn check(&self, width: u32, height: u32) -> Result<(), PlotError> {
         let least_height = 90 + 60 * self.panels.len() as u32;
         let fits = (240..=20_000).contains(&width) && (least_height..=20_000).contains(&height);
-        match fits {
-            true => Ok(()),
-            false => Err(PlotError::Size {
+        if fits {
+            Ok(())
+        } else {
+            Err(PlotError::Size {
                 width,
                 height,
                 least_width: 240,
                 least_height,
-            }),
+            })
         }
     }
 }

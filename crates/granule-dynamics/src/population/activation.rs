@@ -42,9 +42,12 @@ impl Activation {
         let Self::PowerLaw { gain, exponent } = self else {
             return Ok(());
         };
-        let check = |field: &str, value: f64, fits: bool, allowed: &str| match fits {
-            true => Ok(()),
-            false => Err(DynamicsError::config(field, value, allowed)),
+        let check = |field: &str, value: f64, fits: bool, allowed: &str| {
+            if fits {
+                Ok(())
+            } else {
+                Err(DynamicsError::config(field, value, allowed))
+            }
         };
         check(
             "activation.power_law.gain",

@@ -80,13 +80,14 @@ impl Trajectory {
 /// Checks the width of a batch of sequences and that there is something in it.
 fn check_sequences(inputs: &Tensor<3>, width: usize) -> Result<(), DynamicsError> {
     let [batch, steps, found] = inputs.dims();
-    match found == width && batch > 0 && steps > 0 {
-        true => Ok(()),
-        false => Err(DynamicsError::Shape {
+    if found == width && batch > 0 && steps > 0 {
+        Ok(())
+    } else {
+        Err(DynamicsError::Shape {
             what: "the inputs [batch, steps, inputs]".into(),
             expected: vec![batch.max(1), steps.max(1), width],
             found: vec![batch, steps, found],
-        }),
+        })
     }
 }
 
@@ -100,12 +101,13 @@ fn check_input(
         return Ok(());
     };
     let batch = state[0].dims()[0];
-    match columns == width && (rows == 1 || rows == batch) {
-        true => Ok(()),
-        false => Err(DynamicsError::Shape {
+    if columns == width && (rows == 1 || rows == batch) {
+        Ok(())
+    } else {
+        Err(DynamicsError::Shape {
             what: "the input [batch, inputs]".into(),
             expected: vec![batch, width],
             found: vec![rows, columns],
-        }),
+        })
     }
 }

@@ -31,16 +31,12 @@ impl Solver for BackwardEuler {
         state: &State,
         input: Option<&Tensor<2>>,
     ) -> Result<State, DynamicsError> {
-        update_groups(
-            self.name(),
-            field,
-            at,
-            state,
-            input,
-            |last, linear, x| match last {
-                true => linear.implicit(x, at.dt),
-                false => linear.relax(x, at.dt),
-            },
-        )
+        update_groups(self.name(), field, at, state, input, |last, linear, x| {
+            if last {
+                linear.implicit(x, at.dt)
+            } else {
+                linear.relax(x, at.dt)
+            }
+        })
     }
 }

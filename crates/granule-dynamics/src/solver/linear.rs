@@ -170,10 +170,7 @@ mod tests {
             let one = |value: f64| place.full::<2>(value, [1, 1]);
             let linear = Linear { decay: one(decay), drive: one(drive) };
             let found = host(linear.relax(one(x), dt)).unwrap()[0];
-            let expected = match decay == 0.0 {
-                true => x + dt * drive,
-                false => x * (-dt * decay).exp() - drive / decay * (-dt * decay).exp_m1(),
-            };
+            let expected = if decay == 0.0 { x + dt * drive } else { x * (-dt * decay).exp() - drive / decay * (-dt * decay).exp_m1() };
             prop_assert!((found - expected).abs() <= 1e-12 * (x.abs() + drive.abs() * dt + 1.0));
         }
 

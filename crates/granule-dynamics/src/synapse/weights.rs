@@ -117,12 +117,13 @@ impl Weights {
 }
 
 fn check(values: &[f64], [pre, post]: [usize; 2]) -> Result<(), DynamicsError> {
-    match pre > 0 && post > 0 && values.len() == pre * post {
-        true => Ok(()),
-        false => Err(DynamicsError::Shape {
+    if pre > 0 && post > 0 && values.len() == pre * post {
+        Ok(())
+    } else {
+        Err(DynamicsError::Shape {
             what: "the weights".into(),
             expected: vec![pre.max(1), post.max(1)],
             found: vec![values.len()],
-        }),
+        })
     }
 }

@@ -45,13 +45,14 @@ impl MlpConfig {
         for pair in self.hidden.windows(2) {
             ask_for("the weights of a network in a system", pair)?;
         }
-        match self.scale.is_finite() && self.scale > 0.0 {
-            true => Ok(()),
-            false => Err(DynamicsError::config(
+        if self.scale.is_finite() && self.scale > 0.0 {
+            Ok(())
+        } else {
+            Err(DynamicsError::config(
                 format!("{field}.scale"),
                 self.scale,
                 "a finite number above 0",
-            )),
+            ))
         }
     }
 

@@ -348,9 +348,10 @@ impl Model for Cells {
             Some(voltage) => spread(voltage),
             None => zeros.clone() + self.resting_voltage()?,
         };
-        let steady = match self.gates.iter().all(Option::is_some) {
-            true => vec![zeros.clone(); self.gates.len()],
-            false => self.field().steady(&voltage).into_tensors().split_off(1),
+        let steady = if self.gates.iter().all(Option::is_some) {
+            vec![zeros.clone(); self.gates.len()]
+        } else {
+            self.field().steady(&voltage).into_tensors().split_off(1)
         };
         let gates = self.gates.iter().zip(steady);
         let gates = gates.map(|(given, steady)| given.as_ref().map_or(steady, spread));
@@ -457,9 +458,10 @@ impl SteadyCurrent {
         let (mut below, mut above) = (at(turn), at(turn + 1));
         for _ in 0..60 {
             let middle = 0.5 * (below + above);
-            match self.at(middle) > 0.0 {
-                true => below = middle,
-                false => above = middle,
+            if self.at(middle) > 0.0 {
+                below = middle
+            } else {
+                above = middle
             }
         }
         Some(0.5 * (below + above))

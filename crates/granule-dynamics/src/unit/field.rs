@@ -320,9 +320,10 @@ impl CellField {
         let mut moving = state.tensors()[1..].iter();
         let channels = self.table.channels.iter().map(|channel| {
             let gates = channel.gates.iter().map(|gate| {
-                let x = match gate.kinetics.is_instantaneous() {
-                    true => Some(steady(gate, &state[0], pools)),
-                    false => moving.next().cloned(),
+                let x = if gate.kinetics.is_instantaneous() {
+                    Some(steady(gate, &state[0], pools))
+                } else {
+                    moving.next().cloned()
                 };
                 let x = x.unwrap_or_else(|| state[0].ones_like());
                 whole_power(x, gate.power)
@@ -357,12 +358,11 @@ impl CellField {
     /// The current that enters, over the capacitance.
     fn inflow(&self, input: Option<&Tensor<2>>) -> Option<Tensor<2>> {
         let current = input?.clone();
-        let current = match current.dims()[1] == 2 * self.cells {
-            true => {
-                let synaptic = current.clone().narrow(1, self.cells, self.cells);
-                current.narrow(1, 0, self.cells) + synaptic
-            }
-            false => current,
+        let current = if current.dims()[1] == 2 * self.cells {
+            let synaptic = current.clone().narrow(1, self.cells, self.cells);
+            current.narrow(1, 0, self.cells) + synaptic
+        } else {
+            current
         };
         Some(self.table.per_capacitance.scale(current))
     }
@@ -468,13 +468,14 @@ impl Field for CellField {
         let batch = state[0].dims()[0];
         let fits = (rows == 1 || rows == batch)
             && (columns == 1 || columns == self.cells || columns == 2 * self.cells);
-        match fits {
-            true => Ok(()),
-            false => Err(DynamicsError::Shape {
+        if fits {
+            Ok(())
+        } else {
+            Err(DynamicsError::Shape {
                 what: format!("the input of {}", self.name),
                 expected: vec![batch, self.cells],
                 found: vec![rows, columns],
-            }),
+            })
         }
     }
 }

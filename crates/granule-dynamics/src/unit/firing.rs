@@ -325,14 +325,14 @@ impl Cubic {
     /// are those of the implicit function.
     fn root(&self, value: &Tensor<2>, masked: &Tensor<2, Bool>) -> Tensor<2> {
         let tracked = is_tracked(&self.rise);
-        let off = |x: &Tensor<2>| match tracked {
-            true => x.clone().without_autodiff(),
-            false => x.clone(),
+        let off = |x: &Tensor<2>| {
+            if tracked {
+                x.clone().without_autodiff()
+            } else {
+                x.clone()
+            }
         };
-        let on = |x: Tensor<2>| match tracked {
-            true => x.autodiff(),
-            false => x,
-        };
+        let on = |x: Tensor<2>| if tracked { x.autodiff() } else { x };
         let [one, two, three] = &self.powers;
         let plain = Self {
             begin: off(&self.begin),
@@ -340,9 +340,10 @@ impl Cubic {
             powers: [off(one), off(two), off(three)],
         };
         let target = off(value);
-        let masked_off = match tracked {
-            true => masked.clone().without_autodiff(),
-            false => masked.clone(),
+        let masked_off = if tracked {
+            masked.clone().without_autodiff()
+        } else {
+            masked.clone()
         };
         // A slope that is not upwards leads out of the step, and is cut there.
         let safe = |slope: Tensor<2>| slope.clamp_min(1e-20).mask_fill(masked_off.clone(), 1.0);

@@ -9,12 +9,13 @@ pub(super) fn fits(current: &Tensor<2>, v: &Tensor<2>, cell: &str) -> Result<(),
         .iter()
         .zip(&expected)
         .all(|(n, of)| *n == 1 || n == of);
-    match fits {
-        true => Ok(()),
-        false => Err(DynamicsError::Shape {
+    if fits {
+        Ok(())
+    } else {
+        Err(DynamicsError::Shape {
             what: format!("the input of {cell}"),
             expected: expected.to_vec(),
             found: found.to_vec(),
-        }),
+        })
     }
 }

@@ -242,10 +242,8 @@ mod tests {
                 for ((v, value), slope) in v.iter().zip(host(value).unwrap()).zip(slope) {
                     // In single precision the voltage itself is rounded, by up to 2·10⁻⁶ mV.
                     let x = (v - midpoint) / 10.0;
-                    let (value_limit, slope_limit) = match single {
-                        true => (3e-7, 1e-7),
-                        false => (1e-13, 1e-12),
-                    };
+                    let (value_limit, slope_limit) =
+                        if single { (3e-7, 1e-7) } else { (1e-13, 1e-12) };
                     let expected = limit * (1.0 + x / 2.0 + x * x / 12.0);
                     assert!(
                         (value - expected).abs() <= value_limit,

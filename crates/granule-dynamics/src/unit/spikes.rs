@@ -35,9 +35,10 @@ impl Spikes {
     /// The mean rate: the number of spikes from `from` to `to`, both included, over the time between them, Hz.
     pub fn mean_rate_hz(&self, from: f64, to: f64) -> f64 {
         let count = self.times.iter().filter(|t| (from..=to).contains(*t));
-        match to > from {
-            true => 1000.0 * count.count() as f64 / (to - from),
-            false => 0.0,
+        if to > from {
+            1000.0 * count.count() as f64 / (to - from)
+        } else {
+            0.0
         }
     }
 

@@ -112,9 +112,10 @@ pub fn ask(what: impl Display, bytes: u64) -> Result<(), MemoryError> {
         return Ok(());
     }
     let available = available();
-    match bytes <= available.0 {
-        true => Ok(()),
-        false => Err(refusal(what, bytes, available)),
+    if bytes <= available.0 {
+        Ok(())
+    } else {
+        Err(refusal(what, bytes, available))
     }
 }
 

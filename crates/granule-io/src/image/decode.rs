@@ -61,9 +61,10 @@ pub fn read_from(len: u64, from: impl Read) -> Result<Vec<u8>, ImageError> {
     let mut bytes = reserve(len, "reading it")?;
     // A device or a pipe has no length of its own.
     from.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
-    match bytes.len() as u64 > MAX_FILE {
-        true => Err(too_large),
-        false => Ok(bytes),
+    if bytes.len() as u64 > MAX_FILE {
+        Err(too_large)
+    } else {
+        Ok(bytes)
     }
 }
 
@@ -121,17 +122,19 @@ fn open(bytes: &[u8]) -> Result<Opened<'_>, ImageError> {
     check_size(&decoder, format, &structure, orientation)?;
     let (width, height) = decoder.dimensions();
     let (width, height) = (width as usize, height as usize);
-    let (width, height) = match is_turned(orientation) {
-        true => (height, width),
-        false => (width, height),
+    let (width, height) = if is_turned(orientation) {
+        (height, width)
+    } else {
+        (width, height)
     };
     let colour = decoder.color_type();
     let header = Header {
         width,
         height,
-        channels: match colour.has_color() {
-            true => Channels::Colour,
-            false => Channels::Grey,
+        channels: if colour.has_color() {
+            Channels::Colour
+        } else {
+            Channels::Grey
         },
         turned: orientation != Orientation::NoTransforms,
     };
@@ -266,9 +269,10 @@ impl Picture {
             }
         }
         let mut transparent = false;
-        let mut channels = match colour.has_color() {
-            true => Channels::Colour,
-            false => Channels::Grey,
+        let mut channels = if colour.has_color() {
+            Channels::Colour
+        } else {
+            Channels::Grey
         };
         if colour.has_alpha() {
             transparent = raw

@@ -61,14 +61,15 @@ impl Picture {
         let needed = (width as u64)
             .saturating_mul(fit.height as u64)
             .saturating_mul(16);
-        match needed > MAX_DECODED {
-            true => Err(ImageError::TooLarge {
+        if needed > MAX_DECODED {
+            Err(ImageError::TooLarge {
                 width,
                 height,
                 needed,
                 limit: MAX_DECODED,
-            }),
-            false => Ok(budget::ask("resizing it", needed)?),
+            })
+        } else {
+            Ok(budget::ask("resizing it", needed)?)
         }
     }
 }
@@ -113,8 +114,9 @@ fn largest(outer: (u32, u32), form: (u32, u32)) -> (u32, u32) {
         let rounded = (u64::from(of) * u64::from(by) + u64::from(per) / 2) / u64::from(per.max(1));
         u32::try_from(rounded).unwrap_or(of).max(1)
     };
-    match u64::from(outer.0) * u64::from(form.1) > u64::from(outer.1) * u64::from(form.0) {
-        true => (share(outer.1, form.0, form.1).min(outer.0), outer.1),
-        false => (outer.0, share(outer.0, form.1, form.0).min(outer.1)),
+    if u64::from(outer.0) * u64::from(form.1) > u64::from(outer.1) * u64::from(form.0) {
+        (share(outer.1, form.0, form.1).min(outer.0), outer.1)
+    } else {
+        (outer.0, share(outer.0, form.1, form.0).min(outer.1))
     }
 }

@@ -197,9 +197,10 @@ impl Size {
 
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.height == self.width {
-            true => write!(f, "{}", self.height),
-            false => write!(f, "[{}, {}]", self.height, self.width),
+        if self.height == self.width {
+            write!(f, "{}", self.height)
+        } else {
+            write!(f, "[{}, {}]", self.height, self.width)
         }
     }
 }
@@ -224,9 +225,10 @@ impl From<Sides> for Size {
 
 impl From<Size> for Sides {
     fn from(size: Size) -> Self {
-        match size.height == size.width {
-            true => Self::Square(size.height),
-            false => Self::Both([size.height, size.width]),
+        if size.height == size.width {
+            Self::Square(size.height)
+        } else {
+            Self::Both([size.height, size.width])
         }
     }
 }

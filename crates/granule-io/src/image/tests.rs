@@ -178,17 +178,18 @@ fn all_eight_orientations() {
         (8, (1, 18)),
     ] {
         for big in [false, true] {
-            let exif: &[&[u8]] = match big {
-                true => &[
+            let exif: &[&[u8]] = if big {
+                &[
                     b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0",
                     &[tag],
                     &[0; 6],
-                ],
-                false => &[
+                ]
+            } else {
+                &[
                     b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0",
                     &[tag],
                     &[0; 7],
-                ],
+                ]
             };
             let exif = exif.concat();
             let len = u16::try_from(2 + 6 + exif.len()).unwrap().to_be_bytes();

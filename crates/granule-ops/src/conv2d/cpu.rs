@@ -176,9 +176,10 @@ enum GroupGradient<'a, T: Real> {
 
 impl<'a, T: Real> GroupGradient<'a, T> {
     fn new(g: &Geometry, grad: &'a [T]) -> Self {
-        match grad.len() == g.out_image() {
-            true => Self::Image(grad),
-            false => Self::Images(channels_first(g, grad)),
+        if grad.len() == g.out_image() {
+            Self::Image(grad)
+        } else {
+            Self::Images(channels_first(g, grad))
         }
     }
 

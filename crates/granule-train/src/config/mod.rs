@@ -420,8 +420,8 @@ impl RunConfig {
         let mut meaningless = Vec::new();
         if let Some(toml::Value::Table(data)) = table.get_mut("data") {
             let without_set = self.data.task.is_some() || self.data.recording.is_some();
-            let of_sets: &[&str] = match without_set && self.data == self.data.without_set() {
-                true => &[
+            let of_sets: &[&str] = if without_set && self.data == self.data.without_set() {
+                &[
                     "data.dataset",
                     "data.data_dir",
                     "data.offline",
@@ -429,8 +429,9 @@ impl RunConfig {
                     "data.transpose",
                     "data.targets",
                     "data.augmentation",
-                ],
-                false => &[],
+                ]
+            } else {
+                &[]
             };
             let of_folders: &[&str] = match self.data.images() == ImageOptions::default() {
                 true if !self.data.is_folder() => &["data.background", "data.truncated"],

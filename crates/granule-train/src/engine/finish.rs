@@ -165,12 +165,13 @@ impl Session<'_> {
             fact("Weights of epoch", weights_of.to_string()),
         ];
         if let Some(parent) = &self.progress.before.parent {
-            facts.push(match parent.optimizer {
-                true => fact(
+            facts.push(if parent.optimizer {
+                fact(
                     "Continues",
                     format!("{}, after {}", parent.file, counted(parent.epochs, "epoch")),
-                ),
-                false => fact("Weights from", parent.file.clone()),
+                )
+            } else {
+                fact("Weights from", parent.file.clone())
             });
         }
         if self.progress.devices.len() > 1 {

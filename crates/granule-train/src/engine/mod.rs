@@ -324,14 +324,13 @@ fn go_on(
             }
         }
         tell_data(&problem, observer);
-        let changed = match *config == own {
-            true => None,
-            false => {
-                let (config, _) = resolved(config, &problem, &device)?;
-                write_atomic(&path, text(&config)?.as_bytes())
-                    .map_err(|error| TrainError::from(error).on_the_way(run_dir))?;
-                Some(config)
-            }
+        let changed = if *config == own {
+            None
+        } else {
+            let (config, _) = resolved(config, &problem, &device)?;
+            write_atomic(&path, text(&config)?.as_bytes())
+                .map_err(|error| TrainError::from(error).on_the_way(run_dir))?;
+            Some(config)
         };
         let config = changed.as_ref().unwrap_or(config);
         let step = found.as_ref().map_or(0, |(_, c)| c.progress.global_step);

@@ -301,9 +301,10 @@ impl Session<'_> {
             readings,
         });
         let last = self.progress.step_in_epoch == self.steps_per_epoch;
-        match last || self.waiting.len() >= GROUP || self.stop.is_stopped() {
-            true => self.read_waiting(),
-            false => Ok(()),
+        if last || self.waiting.len() >= GROUP || self.stop.is_stopped() {
+            self.read_waiting()
+        } else {
+            Ok(())
         }
     }
 

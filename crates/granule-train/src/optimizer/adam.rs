@@ -58,9 +58,10 @@ impl Adam {
 
     fn factors(&self, at: &Moment) -> Factors {
         let t = at.step as f64;
-        let (keep, l2) = match self.decoupled {
-            true => (1.0 - at.lr * self.weight_decay, 0.0),
-            false => (1.0, self.weight_decay),
+        let (keep, l2) = if self.decoupled {
+            (1.0 - at.lr * self.weight_decay, 0.0)
+        } else {
+            (1.0, self.weight_decay)
         };
         Factors {
             keep,
@@ -110,13 +111,15 @@ impl Rule for Adam {
             return weight;
         };
         let factors = self.factors(at);
-        let gradient = match factors.l2 > 0.0 {
-            true => gradient.add(weight.clone().mul_scalar(factors.l2)),
-            false => gradient,
+        let gradient = if factors.l2 > 0.0 {
+            gradient.add(weight.clone().mul_scalar(factors.l2))
+        } else {
+            gradient
         };
-        let weight = match factors.keep < 1.0 {
-            true => weight.mul_scalar(factors.keep),
-            false => weight,
+        let weight = if factors.keep < 1.0 {
+            weight.mul_scalar(factors.keep)
+        } else {
+            weight
         };
         *mean = mean
             .clone()

@@ -99,9 +99,10 @@ impl Rule for RmsProp {
             _ => (None, None),
         };
         let (alpha, rest) = (self.config.alpha, 1.0 - self.config.alpha);
-        let gradient = match self.config.weight_decay > 0.0 {
-            true => gradient.add(weight.clone().mul_scalar(self.config.weight_decay)),
-            false => gradient,
+        let gradient = if self.config.weight_decay > 0.0 {
+            gradient.add(weight.clone().mul_scalar(self.config.weight_decay))
+        } else {
+            gradient
         };
         *square = square
             .clone()

@@ -24,18 +24,20 @@ impl Sgd {
 
     /// (what the weight is multiplied by, what of it is added to the gradient)
     fn decay(&self, lr: f64) -> (f64, f64) {
-        match self.config.decoupled {
-            true => (1.0 - lr * self.config.weight_decay, 0.0),
-            false => (1.0, self.config.weight_decay),
+        if self.config.decoupled {
+            (1.0 - lr * self.config.weight_decay, 0.0)
+        } else {
+            (1.0, self.config.weight_decay)
         }
     }
 }
 
 impl Rule for Sgd {
     fn slots(&self) -> Vec<&'static str> {
-        match self.config.momentum > 0.0 {
-            true => vec!["momentum_buffer"],
-            false => Vec::new(),
+        if self.config.momentum > 0.0 {
+            vec!["momentum_buffer"]
+        } else {
+            Vec::new()
         }
     }
 
@@ -74,21 +76,24 @@ impl Rule for Sgd {
         state: &mut [Tensor<1>],
     ) -> Tensor<1> {
         let (keep, l2) = self.decay(at.lr);
-        let gradient = match l2 > 0.0 {
-            true => gradient.add(weight.clone().mul_scalar(l2)),
-            false => gradient,
+        let gradient = if l2 > 0.0 {
+            gradient.add(weight.clone().mul_scalar(l2))
+        } else {
+            gradient
         };
-        let weight = match keep < 1.0 {
-            true => weight.mul_scalar(keep),
-            false => weight,
+        let weight = if keep < 1.0 {
+            weight.mul_scalar(keep)
+        } else {
+            weight
         };
         let direction = match state {
             [buffer] => {
                 let mu = self.config.momentum;
                 *buffer = buffer.clone().mul_scalar(mu).add(gradient.clone());
-                match self.config.nesterov {
-                    true => gradient.add(buffer.clone().mul_scalar(mu)),
-                    false => buffer.clone(),
+                if self.config.nesterov {
+                    gradient.add(buffer.clone().mul_scalar(mu))
+                } else {
+                    buffer.clone()
                 }
             }
             _ => gradient,

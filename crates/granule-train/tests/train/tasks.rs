@@ -310,9 +310,12 @@ fn constraints_hold_under_every_optimiser() {
             let excitatory = network.config().excitatory();
             for (pre, row) in weights.chunks(6).enumerate() {
                 assert_eq!(row[pre], 0.0, "{kind}");
-                let kept = row.iter().all(|w| match excitatory[pre] {
-                    true => *w >= 0.0,
-                    false => *w <= 0.0,
+                let kept = row.iter().all(|w| {
+                    if excitatory[pre] {
+                        *w >= 0.0
+                    } else {
+                        *w <= 0.0
+                    }
                 });
                 assert!(kept, "{kind}, {epochs}: {row:?}");
             }

@@ -27,9 +27,10 @@ impl Input {
         let array = ["npy", "npz"].contains(&extension.to_ascii_lowercase().as_str());
         Self {
             name: path.display().to_string(),
-            source: Ok(match array {
-                true => Source::Array(path),
-                false => Source::Image(path),
+            source: Ok(if array {
+                Source::Array(path)
+            } else {
+                Source::Image(path)
             }),
         }
     }
@@ -85,12 +86,11 @@ fn pattern(path: &Path, text: &str) -> Vec<Input> {
         .filter_map(Result::ok)
         .filter(|path| path.is_file() && !is_left_behind(path))
         .collect();
-    match found.is_empty() {
-        true => {
-            let error = anyhow::anyhow!("{text} matches no file");
-            vec![Input::missing(path, error)]
-        }
-        false => found.into_iter().map(Input::file).collect(),
+    if found.is_empty() {
+        let error = anyhow::anyhow!("{text} matches no file");
+        vec![Input::missing(path, error)]
+    } else {
+        found.into_iter().map(Input::file).collect()
     }
 }
 

@@ -172,9 +172,10 @@ impl Answering<'_> {
                 self.seen
                     .add(self.model.predictor().input(), &pixels, self.args.invert);
                 self.waiting.push((name, pixels.values));
-                match self.waiting.len() < BATCH {
-                    true => Ok(()),
-                    false => self.flush(),
+                if self.waiting.len() < BATCH {
+                    Ok(())
+                } else {
+                    self.flush()
                 }
             }
             Err(error) => {
@@ -284,9 +285,10 @@ impl Seen {
         self.sum += brightness.found;
         self.trained = brightness.trained;
         if brightness.is_far() {
-            match brightness.found > brightness.trained {
-                true => self.bright += 1,
-                false => self.dark += 1,
+            if brightness.found > brightness.trained {
+                self.bright += 1
+            } else {
+                self.dark += 1
             }
         }
     }
@@ -310,9 +312,10 @@ impl Seen {
 
     /// A hint where most images are unlike those of training.
     fn tell_brightness(&self, inverted: bool) {
-        let (far, how) = match self.bright > self.dark {
-            true => (self.bright, "brighter"),
-            false => (self.dark, "darker"),
+        let (far, how) = if self.bright > self.dark {
+            (self.bright, "brighter")
+        } else {
+            (self.dark, "darker")
         };
         if 2 * far <= self.images {
             return;
@@ -321,12 +324,11 @@ impl Seen {
             1 => "the image is".to_string(),
             images => format!("{far} of {images} images are"),
         };
-        let advice = match inverted {
-            true => "leave --invert away",
-            false => {
-                "if strokes are dark on light paper where those of training were light on dark, or the other way round, \
+        let advice = if inverted {
+            "leave --invert away"
+        } else {
+            "if strokes are dark on light paper where those of training were light on dark, or the other way round, \
                       --invert turns them"
-            }
         };
         output::note(&format!(
             "{} {images} far {how} than those the model was trained on (mean {:.2}, there {:.2}): {advice}",

@@ -220,18 +220,17 @@ impl<'a> Plot<'a> {
 
     pub fn write(&self, figure: &Figure) -> anyhow::Result<Vec<PathBuf>> {
         let FigureSize { width, height } = self.size;
-        let bytes = match self.png {
-            true => {
-                let scale = self.dpi / PIXELS;
-                let pixels = figure.to_rgb_fine(width, height, scale)?;
-                let mut bytes = io::Cursor::new(Vec::new());
-                let [width, height] = [width, height].map(|length| fine(length, scale));
-                let image = image::RgbImage::from_raw(width, height, pixels)
-                    .context("the figure has another size than its pixels")?;
-                image.write_to(&mut bytes, image::ImageFormat::Png)?;
-                with_resolution(bytes.into_inner(), self.dpi)
-            }
-            false => figure.to_svg(width, height)?.into_bytes(),
+        let bytes = if self.png {
+            let scale = self.dpi / PIXELS;
+            let pixels = figure.to_rgb_fine(width, height, scale)?;
+            let mut bytes = io::Cursor::new(Vec::new());
+            let [width, height] = [width, height].map(|length| fine(length, scale));
+            let image = image::RgbImage::from_raw(width, height, pixels)
+                .context("the figure has another size than its pixels")?;
+            image.write_to(&mut bytes, image::ImageFormat::Png)?;
+            with_resolution(bytes.into_inner(), self.dpi)
+        } else {
+            figure.to_svg(width, height)?.into_bytes()
         };
         folder(self.path)?;
         write_atomic_with(self.path, |file| file.write_all(&bytes))?;

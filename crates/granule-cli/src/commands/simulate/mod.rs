@@ -143,30 +143,31 @@ fn simulate(
         outcome: &outcome,
         device: device.spec().to_string(),
     };
-    match args.json {
-        true => output::json(&result.json()?)?,
-        false => {
-            result.show()?;
-            if !args.quiet {
-                result.show_run(began.elapsed().as_secs_f64())?;
-            }
+    if args.json {
+        output::json(&result.json()?)?
+    } else {
+        result.show()?;
+        if !args.quiet {
+            result.show_run(began.elapsed().as_secs_f64())?;
         }
     }
     if !args.quiet {
         for path in &written {
             let path = output::quoted(path);
-            match args.json {
-                true => note(&format!("wrote {path}")),
-                false => super::result::fact("wrote", &path)?,
+            if args.json {
+                note(&format!("wrote {path}"))
+            } else {
+                super::result::fact("wrote", &path)?
             }
         }
     }
     if let Some(error) = failed {
         return Err(error);
     }
-    Ok(match outcome.complete {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::from(INTERRUPTED),
+    Ok(if outcome.complete {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(INTERRUPTED)
     })
 }
 

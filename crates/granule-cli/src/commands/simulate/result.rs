@@ -18,9 +18,10 @@ const LISTED: usize = 30;
 
 impl Result<'_> {
     pub fn json(&self) -> anyhow::Result<Value> {
-        let mut result = match self.config.unit.is_some() {
-            true => self.cells(),
-            false => self.whole(),
+        let mut result = if self.config.unit.is_some() {
+            self.cells()
+        } else {
+            self.whole()
         };
         let end = json!({
             "duration_ms": self.outcome.reached,
@@ -104,26 +105,25 @@ impl Result<'_> {
     /// What came out.
     pub fn show(&self) -> anyhow::Result<()> {
         let outcome = self.outcome;
-        match self.config.unit.is_some() {
-            true => self.show_cells()?,
-            false => {
-                for group in &outcome.groups {
-                    let cells = output::counted(group.cells.len(), "cell");
-                    let rate = outcome.mean_rate_hz(group);
-                    fact("rate", &format!("{rate:.2} Hz, {} ({cells})", group.name))?;
-                }
-                if let Some(variation) = outcome.interval_variation() {
-                    fact(
-                        "CV",
-                        &format!("{variation:.2} of the intervals between spikes"),
-                    )?;
-                }
-                for trace in &outcome.traces {
-                    fact(
-                        "mean",
-                        &format!("{} {}", trace.name, value(mean(trace), &trace.unit)),
-                    )?;
-                }
+        if self.config.unit.is_some() {
+            self.show_cells()?
+        } else {
+            for group in &outcome.groups {
+                let cells = output::counted(group.cells.len(), "cell");
+                let rate = outcome.mean_rate_hz(group);
+                fact("rate", &format!("{rate:.2} Hz, {} ({cells})", group.name))?;
+            }
+            if let Some(variation) = outcome.interval_variation() {
+                fact(
+                    "CV",
+                    &format!("{variation:.2} of the intervals between spikes"),
+                )?;
+            }
+            for trace in &outcome.traces {
+                fact(
+                    "mean",
+                    &format!("{} {}", trace.name, value(mean(trace), &trace.unit)),
+                )?;
             }
         }
         Ok(())

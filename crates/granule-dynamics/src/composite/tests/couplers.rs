@@ -221,12 +221,11 @@ fn every_conversion_with_every_projection_delivers_what_its_formula_says() {
                     };
                     for unit in 0..2 {
                         let got = sent[0] * weights[0][unit] + sent[1] * weights[1][unit];
-                        x[unit] = match current {
-                            true => {
-                                let keep = (-0.1_f64).exp();
-                                keep * x[unit] + (1.0 - keep) * 2.0 * got
-                            }
-                            false => x[unit] + got,
+                        x[unit] = if *current {
+                            let keep = (-0.1_f64).exp();
+                            keep * x[unit] + (1.0 - keep) * 2.0 * got
+                        } else {
+                            x[unit] + got
                         };
                         let found = seen[2 * (step + 1) + unit];
                         let near = (found - x[unit]).abs() <= 1e-12 * x[unit].abs().max(1.0);
@@ -337,9 +336,10 @@ fn what_a_conversion_cannot_read_is_refused_with_those_that_fit() {
         let fitting: Vec<&str> = fitting.split_whitespace().collect();
         for (kind, current) in kinds {
             let with = |current: bool| {
-                let receiver = match current {
-                    true => unit("hodgkin-huxley"),
-                    false => r#""system": {"kind": "linear"}"#.into(),
+                let receiver = if current {
+                    unit("hodgkin-huxley")
+                } else {
+                    r#""system": {"kind": "linear"}"#.into()
                 };
                 config(&format!(
                     r#"{{"dt": 0.1, "level": [{{"name": "from", {level}}}, {{"name": "to", {receiver}}}], "coupler": [

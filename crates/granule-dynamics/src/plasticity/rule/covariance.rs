@@ -171,9 +171,10 @@ impl Rule for Covariance {
     ) -> (Tensor<3>, State) {
         let mut means = traces.tensors().iter();
         let mut side = |threshold: &Threshold, x: &Tensor<2>| {
-            let mean = match threshold.is_mean() {
-                true => means.next(),
-                false => None,
+            let mean = if threshold.is_mean() {
+                means.next()
+            } else {
+                None
             };
             threshold.compare(x, mean, activity.dt)
         };

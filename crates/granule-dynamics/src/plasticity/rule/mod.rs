@@ -105,13 +105,16 @@ impl Activity {
     pub fn check(&self, weights: &Tensor<3>) -> Result<(), DynamicsError> {
         let [sets, pre, post] = weights.dims();
         let [batch, _] = self.pre.dims();
-        let fits = |what: &str, x: &Tensor<2>, width: usize| match x.dims() == [batch, width] {
-            true => Ok(()),
-            false => Err(DynamicsError::Shape {
-                what: format!("the {what}synaptic activity"),
-                expected: vec![batch, width],
-                found: x.dims().to_vec(),
-            }),
+        let fits = |what: &str, x: &Tensor<2>, width: usize| {
+            if x.dims() == [batch, width] {
+                Ok(())
+            } else {
+                Err(DynamicsError::Shape {
+                    what: format!("the {what}synaptic activity"),
+                    expected: vec![batch, width],
+                    found: x.dims().to_vec(),
+                })
+            }
         };
         fits("pre", &self.pre, pre)?;
         fits("post", &self.post, post)?;
@@ -122,13 +125,14 @@ impl Activity {
                 found: vec![sets, pre, post],
             });
         }
-        match self.dt.is_finite() && self.dt > 0.0 {
-            true => Ok(()),
-            false => Err(DynamicsError::config(
+        if self.dt.is_finite() && self.dt > 0.0 {
+            Ok(())
+        } else {
+            Err(DynamicsError::config(
                 "dt",
                 self.dt,
                 "a finite number above 0",
-            )),
+            ))
         }
     }
 }

@@ -174,14 +174,16 @@ fn loss(learner: &Learner, spikes: bool, shared: bool) -> Tensor<1> {
     let mut state = connection.initial(batch, shared);
     for step in 0..STEPS {
         let wave = |i: usize| 0.6 + 0.5 * (0.37 * step as f64 + 1.7 * i as f64).sin();
-        let pre = match spikes {
-            true => rows(step, 0..pre),
-            false => place.tensor((0..batch * pre).map(wave).collect(), [batch, pre]),
+        let pre = if spikes {
+            rows(step, 0..pre)
+        } else {
+            place.tensor((0..batch * pre).map(wave).collect(), [batch, pre])
         };
         let activity = Activity {
-            post: match spikes {
-                true => rows(step, SHAPE[1]..SHAPE[1] + post),
-                false => (connection.transmit(&state, pre.clone()) * 0.8).tanh(),
+            post: if spikes {
+                rows(step, SHAPE[1]..SHAPE[1] + post)
+            } else {
+                (connection.transmit(&state, pre.clone()) * 0.8).tanh()
             },
             pre,
             dt: 1.0,
@@ -200,12 +202,13 @@ fn gradients_of_every_rule_agree_with_central_differences() {
     let place = f64_autodiff();
     for (config, spikes) in rules() {
         for (shared, soft) in [(true, false), (false, true)] {
-            let bounds = match soft {
-                true => WeightBounds::Soft {
+            let bounds = if soft {
+                WeightBounds::Soft {
                     low: -2.0,
                     high: 2.0,
-                },
-                false => WeightBounds::Free,
+                }
+            } else {
+                WeightBounds::Free
             };
             let rules = RulesConfig {
                 rules: vec![config.clone()],

@@ -192,9 +192,10 @@ fn triplets_reproduce_the_frequency_dependence_of_pairing() {
                     .map(|step| f64::from(fires(step)))
                     .collect()
             };
-            let (pre, post) = match delta > 0.0 {
-                true => (train(0), train((delta / dt) as usize)),
-                false => (train((-delta / dt) as usize), train(0)),
+            let (pre, post) = if delta > 0.0 {
+                (train(0), train((delta / dt) as usize))
+            } else {
+                (train((-delta / dt) as usize), train(0))
             };
             assert_eq!(pre.iter().sum::<f64>(), 60.0);
             let change = triplet_by_steps(config, &pre, &post, dt);

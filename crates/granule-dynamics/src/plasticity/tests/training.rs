@@ -83,9 +83,12 @@ fn a_gradient_trains_a_network_that_learns_while_it_runs() {
     };
     let mut network = config.init(&place).unwrap();
     let (steps, pulse) = (25, 10);
-    let given = (0..steps).flat_map(|step| match step < pulse {
-        true => [1.0, -1.0],
-        false => [0.0, 0.0],
+    let given = (0..steps).flat_map(|step| {
+        if step < pulse {
+            [1.0, -1.0]
+        } else {
+            [0.0, 0.0]
+        }
     });
     let input = Series(place.tensor(given.collect(), [steps, 2, 1]));
     let grid = Grid::over(2.0 * steps as f64, 2.0).unwrap();

@@ -249,13 +249,16 @@ impl RateNetworkConfig {
     }
 
     fn validate_time(&self) -> Result<(), DynamicsError> {
-        let positive = |field: &str, value: f64| match value.is_finite() && value > 0.0 {
-            true => Ok(()),
-            false => Err(DynamicsError::config(
-                field,
-                value,
-                "a finite number above 0, in ms",
-            )),
+        let positive = |field: &str, value: f64| {
+            if value.is_finite() && value > 0.0 {
+                Ok(())
+            } else {
+                Err(DynamicsError::config(
+                    field,
+                    value,
+                    "a finite number above 0, in ms",
+                ))
+            }
         };
         let taus = self.time_constant.as_slice();
         if taus.len() != 1 && taus.len() != self.units {
@@ -283,15 +286,16 @@ impl RateNetworkConfig {
             }
             smallest = low;
         }
-        match self.dt <= smallest {
-            true => Ok(()),
-            false => Err(DynamicsError::config(
+        if self.dt <= smallest {
+            Ok(())
+        } else {
+            Err(DynamicsError::config(
                 "dt",
                 self.dt,
                 format!(
                     "at most the smallest time constant, {smallest}: above it the leak overshoots, from twice as much on it is unstable"
                 ),
-            )),
+            ))
         }
     }
 
@@ -372,12 +376,11 @@ impl RateNetworkConfig {
                     let allowed = "none in a low-rank network";
                     return Err(DynamicsError::config("dale_ratio", "set", allowed));
                 }
-                match self.autapses {
-                    true => Ok(()),
-                    false => {
-                        let allowed = "true in a low-rank network";
-                        Err(DynamicsError::config("autapses", false, allowed))
-                    }
+                if self.autapses {
+                    Ok(())
+                } else {
+                    let allowed = "true in a low-rank network";
+                    Err(DynamicsError::config("autapses", false, allowed))
                 }
             }
         }

@@ -98,14 +98,18 @@ pub(super) fn weights(
             sums[usize::from(*excitatory)] += row.iter().sum::<f64>();
         }
         let [inhibition, excitation] = sums;
-        let balance = |own: f64, other: f64| match own > 0.0 && other > own {
-            true => other / own,
-            false => 1.0,
+        let balance = |own: f64, other: f64| {
+            if own > 0.0 && other > own {
+                other / own
+            } else {
+                1.0
+            }
         };
         for (row, excitatory) in w.chunks_exact_mut(n).zip(&excitatory) {
-            let scale = match excitatory {
-                true => balance(excitation, inhibition),
-                false => -balance(inhibition, excitation),
+            let scale = if *excitatory {
+                balance(excitation, inhibition)
+            } else {
+                -balance(inhibition, excitation)
             };
             row.iter_mut().for_each(|w| *w *= scale);
         }
@@ -149,12 +153,13 @@ pub(super) fn low_rank(
 }
 
 fn nonzero(found: f64, wanted: f64) -> Result<f64, DynamicsError> {
-    match found > 0.0 {
-        true => Ok(found),
-        false => Err(DynamicsError::config(
+    if found > 0.0 {
+        Ok(found)
+    } else {
+        Err(DynamicsError::config(
             "initialization.spectral_radius",
             wanted,
             "unavailable for weights whose eigenvalues are all 0; use initialization.gaussian",
-        )),
+        ))
     }
 }

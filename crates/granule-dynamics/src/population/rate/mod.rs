@@ -121,9 +121,10 @@ impl RateNetworkConfig {
                 Parameter::trainable(tau, &each, Bounds::Between(low, high), place)?
             }
         };
-        let initial = match self.train_initial_state {
-            true => zeros("initial_state", n)?,
-            false => Parameter::fixed("initial_state", &vec![0.0; n], Bounds::Free, place)?,
+        let initial = if self.train_initial_state {
+            zeros("initial_state", n)?
+        } else {
+            Parameter::fixed("initial_state", &vec![0.0; n], Bounds::Free, place)?
         };
         Ok(RateNetwork {
             recurrent: RecurrentWeights::new(self, seed, place)?,

@@ -102,9 +102,12 @@ impl AdaptiveConfig {
     ///
     /// [`DynamicsError::Config`] names the setting.
     pub fn validate(&self) -> Result<(), DynamicsError> {
-        let check = |field: &str, value: f64, good: bool, allowed: &str| match good {
-            true => Ok(()),
-            false => Err(DynamicsError::config(field, value, allowed)),
+        let check = |field: &str, value: f64, good: bool, allowed: &str| {
+            if good {
+                Ok(())
+            } else {
+                Err(DynamicsError::config(field, value, allowed))
+            }
         };
         let not_negative = "a finite number, at least 0";
         let tolerance = |field, value: f64| {

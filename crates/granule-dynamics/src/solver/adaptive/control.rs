@@ -49,16 +49,18 @@ impl Pid {
         let within = |field: &str, value: f64, range: std::ops::RangeInclusive<f64>, open: bool| {
             let (low, high) = (*range.start(), *range.end());
             let inside = range.contains(&value) && !(open && (value == low || value == high));
-            match inside && value.is_finite() {
-                true => Ok(()),
-                false => Err(DynamicsError::config(
+            if inside && value.is_finite() {
+                Ok(())
+            } else {
+                Err(DynamicsError::config(
                     format!("pid.{field}"),
                     value,
-                    match open {
-                        true => format!("between {low} and {high}, both excluded"),
-                        false => format!("between {low} and {high}"),
+                    if open {
+                        format!("between {low} and {high}, both excluded")
+                    } else {
+                        format!("between {low} and {high}")
                     },
-                )),
+                ))
             }
         };
         within("proportional", self.proportional, 0.0..=2.0, false)?;

@@ -43,9 +43,10 @@ impl Tolerance {
         let size = |x: &State| self.scale(x.clone(), state, state).measure(state, state);
         let d0 = size(state)?.error;
         let d1 = size(slope)?.error;
-        let guess = match d0 < 1e-5 || d1 < 1e-5 {
-            true => 1e-6,
-            false => 0.01 * d0 / d1,
+        let guess = if d0 < 1e-5 || d1 < 1e-5 {
+            1e-6
+        } else {
+            0.01 * d0 / d1
         }
         .min(at.dt);
         let there = field.derivative(at.time + guess, &state.add_scaled(slope, guess), input);
@@ -54,9 +55,10 @@ impl Tolerance {
         if !(curvature.finite && d2.is_finite()) {
             return Ok(guess);
         }
-        let step = match d1.max(d2) <= 1e-15 {
-            true => (1e-3 * guess).max(1e-6),
-            false => (0.01 / d1.max(d2)).powf(0.2),
+        let step = if d1.max(d2) <= 1e-15 {
+            (1e-3 * guess).max(1e-6)
+        } else {
+            (0.01 / d1.max(d2)).powf(0.2)
         };
         Ok(step.min(100.0 * guess))
     }
@@ -119,9 +121,10 @@ impl Scaled {
         let mut largest = f64::NEG_INFINITY;
         for (variable, errors) in variables.iter().zip(self.0.tensors()) {
             for (index, error) in host(errors.clone())?.into_iter().enumerate() {
-                let size = match error.is_nan() {
-                    true => f64::INFINITY,
-                    false => error.abs(),
+                let size = if error.is_nan() {
+                    f64::INFINITY
+                } else {
+                    error.abs()
                 };
                 if size > largest {
                     largest = size;

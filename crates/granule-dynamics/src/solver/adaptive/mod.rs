@@ -202,9 +202,10 @@ impl Attempts<'_> {
             if finite && error <= 1.0 {
                 let factor = self.controller.accept(error, lands);
                 // One that was cut short to land says little about the one that was meant.
-                step = match lands {
-                    true => step.max(at.dt * factor),
-                    false => at.dt * factor,
+                step = if lands {
+                    step.max(at.dt * factor)
+                } else {
+                    at.dt * factor
                 };
                 slope = last;
                 if moved && !lands {
@@ -216,9 +217,10 @@ impl Attempts<'_> {
             } else {
                 self.solution.stats.rejected += 1;
                 step = at.dt
-                    * match finite {
-                        true => self.controller.reject(error),
-                        false => self.controller.shrink(),
+                    * if finite {
+                        self.controller.reject(error)
+                    } else {
+                        self.controller.shrink()
                     };
                 if step < self.floor {
                     next.check_finite(field.variables(), next_time)?;

@@ -41,9 +41,10 @@ impl Delays {
         let (name, matrix) = match self {
             Self::None => return Ok(()),
             Self::Uniform(delay) => {
-                return match delay.is_finite() && *delay >= 0.0 {
-                    true => Ok(()),
-                    false => Err(DynamicsError::config("delays.uniform", delay, "at least 0")),
+                return if delay.is_finite() && *delay >= 0.0 {
+                    Ok(())
+                } else {
+                    Err(DynamicsError::config("delays.uniform", delay, "at least 0"))
                 };
             }
             Self::Matrix(delays) => ("delays.matrix", delays),

@@ -144,13 +144,12 @@ impl NetworkConfig {
                 });
             }
         }
-        let parameter = |name: &str, values: &[f64], bounds: Bounds| match self
-            .trainable
-            .iter()
-            .any(|other| other == name)
-        {
-            true => Parameter::trainable(name, values, bounds, place),
-            false => Parameter::fixed(name, values, bounds, place),
+        let parameter = |name: &str, values: &[f64], bounds: Bounds| {
+            if self.trainable.iter().any(|other| other == name) {
+                Parameter::trainable(name, values, bounds, place)
+            } else {
+                Parameter::fixed(name, values, bounds, place)
+            }
         };
         Ok(Network {
             weights: parameter("weights", &links.weights, self.weight_bounds)?,

@@ -124,9 +124,10 @@ impl ChannelTable {
             return Ok(());
         }
         let known: Vec<_> = self.pools.iter().map(|pool| pool.name.as_str()).collect();
-        let allowed = match known.is_empty() {
-            true => "a concentration, and there is no [[unit.concentration]]".to_owned(),
-            false => known.join(", "),
+        let allowed = if known.is_empty() {
+            "a concentration, and there is no [[unit.concentration]]".to_owned()
+        } else {
+            known.join(", ")
         };
         Err(DynamicsError::config(field, format!("{name:?}"), allowed))
     }
@@ -194,9 +195,10 @@ impl ChannelTable {
         );
         if !complete {
             let allowed = "alpha and beta, or steady_state and time_constant, or steady_state of a gate that follows at once";
-            let found = match given.is_empty() {
-                true => "without a curve".to_owned(),
-                false => given.join(" and "),
+            let found = if given.is_empty() {
+                "without a curve".to_owned()
+            } else {
+                given.join(" and ")
             };
             return Err(DynamicsError::config(at, found, allowed));
         }

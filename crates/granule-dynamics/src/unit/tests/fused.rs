@@ -75,9 +75,10 @@ fn run(cells: &Cells, fused: bool, input: [usize; 2], place: &Place) -> Vec<(Str
             time: 0.0,
             dt: 0.05,
         };
-        let next = match fused {
-            true => dynamics.step(at, &state, Some(&input)),
-            false => ExponentialEuler.step(&composed, at, &state, Some(&input)),
+        let next = if fused {
+            dynamics.step(at, &state, Some(&input))
+        } else {
+            ExponentialEuler.step(&composed, at, &state, Some(&input))
         };
         state = next.unwrap();
     }

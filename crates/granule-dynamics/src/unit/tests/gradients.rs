@@ -55,10 +55,7 @@ fn slopes_at<K: CellKind>(
         let positive = infos.any(|info| info.name == name);
         let by_value = host(raw).unwrap().into_iter().zip(values);
         // value = exp(raw) where it is positive
-        let slope = by_value.map(|(slope, value)| match positive {
-            true => slope / value,
-            false => slope,
-        });
+        let slope = by_value.map(|(slope, value)| if positive { slope / value } else { slope });
         (name.clone(), slope.collect())
     });
     (result.loss, slopes.collect())

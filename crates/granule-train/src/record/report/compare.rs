@@ -117,12 +117,15 @@ fn scores(test: &TestResult) -> BTreeMap<&'static str, f64> {
 
 fn config_text(dir: &Path) -> Result<String, RecordError> {
     let path = dir.join(CONFIG_FILE);
-    granule_io::read_text(&path, Bound::CONFIGURATION).map_err(|error| match error.is_absent() {
-        true => RecordError::NotARun {
-            dir: dir.to_owned(),
-            file: CONFIG_FILE,
-        },
-        false => error.into(),
+    granule_io::read_text(&path, Bound::CONFIGURATION).map_err(|error| {
+        if error.is_absent() {
+            RecordError::NotARun {
+                dir: dir.to_owned(),
+                file: CONFIG_FILE,
+            }
+        } else {
+            error.into()
+        }
     })
 }
 

@@ -183,9 +183,12 @@ fn overlay(
         .map(|(_, epochs)| epochs)
         .max_by_key(|epochs| epochs.last().map_or(0, |row| row.epoch))?;
     let (x, y) = (x_axis(longest, false), y_axis(quantity, &ranged));
-    let shown = |value: f64| match quantity.is_fraction {
-        true => format::percent(value, 2),
-        false => format::significant(value),
+    let shown = |value: f64| {
+        if quantity.is_fraction {
+            format::percent(value, 2)
+        } else {
+            format::significant(value)
+        }
     };
     let tip = |row: &EpochRow| {
         let mut tip = format!("epoch {}", row.epoch);
@@ -231,9 +234,10 @@ pub(super) fn run_class(index: usize) -> String {
 }
 
 fn logarithmic_note(y: &Axis) -> String {
-    match y.is_logarithmic() {
-        true => "logarithmic axis".into(),
-        false => String::new(),
+    if y.is_logarithmic() {
+        "logarithmic axis".into()
+    } else {
+        String::new()
     }
 }
 

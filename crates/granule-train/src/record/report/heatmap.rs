@@ -216,9 +216,10 @@ impl Page {
         let linear = |(card, colour): (u8, u8)| {
             let mixed = f64::from(card) + (f64::from(colour) - f64::from(card)) * opacity;
             let share = mixed / 255.0;
-            match share <= 0.040_45 {
-                true => share / 12.92,
-                false => ((share + 0.055) / 1.055).powf(2.4),
+            if share <= 0.040_45 {
+                share / 12.92
+            } else {
+                ((share + 0.055) / 1.055).powf(2.4)
             }
         };
         let weights = [0.2126, 0.7152, 0.0722];
@@ -329,9 +330,10 @@ mod tests {
                 for shade in 0..=100 {
                     let opacity = f64::from(shade) / 100.0;
                     let behind = page.luminance(kind, opacity) + 0.05;
-                    let contrast = match page.takes_white(kind, opacity) {
-                        true => 1.05 / behind,
-                        false => behind / 0.05,
+                    let contrast = if page.takes_white(kind, opacity) {
+                        1.05 / behind
+                    } else {
+                        behind / 0.05
                     };
                     assert!(contrast >= 4.5, "{kind} {opacity}: {contrast}");
                 }

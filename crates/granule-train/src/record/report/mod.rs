@@ -208,12 +208,13 @@ impl ReportData {
             Ok(bytes) => bytes,
             Err(error) if error.is_absent() => {
                 let dir = run_dir.to_owned();
-                return Err(match run_dir.join(CONFIG_FILE).exists() {
-                    true => RecordError::NoReport { dir },
-                    false => RecordError::NotARun {
+                return Err(if run_dir.join(CONFIG_FILE).exists() {
+                    RecordError::NoReport { dir }
+                } else {
+                    RecordError::NotARun {
                         dir,
                         file: CONFIG_FILE,
-                    },
+                    }
                 });
             }
             Err(error) => return Err(error.into()),

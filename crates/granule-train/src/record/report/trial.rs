@@ -200,9 +200,10 @@ pub(super) fn draw(example: &TrialExample) -> String {
     });
     let range = spread(given);
     for trace in outputs.clone() {
-        let range = match example.own_ranges {
-            true => extent(trace),
-            false => range,
+        let range = if example.own_ranges {
+            extent(trace)
+        } else {
+            range
         };
         let lane = Lane::new(&trace.name, top, range, &x, example.dt_ms);
         lane.frame(&mut svg);
@@ -227,10 +228,7 @@ fn spread(values: impl Iterator<Item = f32>) -> (f64, f64) {
         .fold((0.0_f64, 0.0_f64), |(low, high), x| {
             (low.min(x), high.max(x))
         });
-    match range.1 > range.0 {
-        true => range,
-        false => (0.0, 1.0),
-    }
+    if range.1 > range.0 { range } else { (0.0, 1.0) }
 }
 
 /// The range of one output and its targets, without 0 where they keep away from it.
@@ -243,10 +241,7 @@ fn extent(trace: &OutputTrace) -> (f64, f64) {
         .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| {
             (low.min(x), high.max(x))
         });
-    match range.1 > range.0 {
-        true => range,
-        false => (0.0, 1.0),
-    }
+    if range.1 > range.0 { range } else { (0.0, 1.0) }
 }
 
 struct Lane<'a> {

@@ -16,10 +16,9 @@ fn assert_kept(name: &str, network: &RateNetwork, pattern: &[bool]) {
     }
     if config.dale_ratio.is_some() {
         for (row, excitatory) in w.chunks_exact(n).zip(config.excitatory()) {
-            let kept = row.iter().all(|w| match excitatory {
-                true => *w >= 0.0,
-                false => *w <= 0.0,
-            });
+            let kept = row
+                .iter()
+                .all(|w| if excitatory { *w >= 0.0 } else { *w <= 0.0 });
             assert!(kept, "{name}: {row:?}");
         }
     }
