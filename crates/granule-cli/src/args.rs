@@ -130,7 +130,7 @@ pub struct DataSource {
 
 #[derive(Debug, Args)]
 pub struct Train {
-    /// mlp, lenet, cnn, resnet or rate; or a TOML file with a whole configuration [default: mlp]
+    /// mlp, lenet, cnn, resnet, rate or sequential; or a TOML file with a whole configuration [default: mlp]
     #[arg(value_name = "MODEL|CONFIG.toml", value_parser = name_or_path)]
     pub what: Option<String>,
 

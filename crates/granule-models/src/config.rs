@@ -13,7 +13,7 @@ use crate::content::{Held, HeldError};
 use crate::parameters::Parameters;
 use crate::{
     CnnConfig, InputShape, LeNetConfig, MlpConfig, Model, ModelError, Network, RateConfig,
-    ResNetConfig, StateDict,
+    ResNetConfig, SequentialConfig, StateDict,
 };
 
 /// Entries whose settings describe themselves.
@@ -34,6 +34,7 @@ const BUILT_IN: &[Entry] = built_in![
     CnnConfig,
     ResNetConfig,
     RateConfig,
+    SequentialConfig,
     MultiGranularityConfig,
 ];
 

@@ -45,6 +45,14 @@ pub enum ModelError {
         /// The values allowed.
         allowed: String,
     },
+    /// A layer does not fit what it is given.
+    #[error("{layer} {problem}")]
+    Layer {
+        /// Its place in the configuration and its kind, as `layer[3] (dense)`.
+        layer: String,
+        /// What it takes, what it is given, and what to do.
+        problem: String,
+    },
     /// A tensor that the model needs is missing.
     #[error("the tensor \"{name}\" is missing; these weights belong to another model")]
     MissingTensor {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::ModelError;
 
 /// The largest number of values one sample may have.
-const MAX_LEN: usize = 1 << 26;
+pub(crate) const MAX_LEN: usize = 1 << 26;
 
 /// The shape of one sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

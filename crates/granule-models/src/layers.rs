@@ -85,7 +85,11 @@ fn convolved(layer: &Conv2d, x: Tensor<4>) -> Tensor<4> {
 }
 
 /// Batch statistics while training, running statistics otherwise.
-pub(crate) fn normalize(layer: &BatchNorm, x: Tensor<4>, mode: &Mode<'_>) -> Tensor<4> {
+pub(crate) fn normalize<const D: usize>(
+    layer: &BatchNorm,
+    x: Tensor<D>,
+    mode: &Mode<'_>,
+) -> Tensor<D> {
     let x = match mode {
         Mode::Training(_) => layer.forward(x),
         Mode::Inference | Mode::Tracing(_) => batch_norm(

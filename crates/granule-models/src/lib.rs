@@ -1,8 +1,8 @@
 #![doc = include_str!("../README.md")]
 //!
 //! - [`ModelConfig`] describes a model as data; [`ModelConfig::init`] builds a [`Network`] on a device.
-//! - [`Mlp`], [`LeNet`], [`Cnn`], [`ResNet`], [`Rate`] and [`MultiGranularity`] are Burn modules that implement [`Model`]. A
-//!   program adds its own with [`ModelSettings`] and [`register`].
+//! - [`Mlp`], [`LeNet`], [`Cnn`], [`ResNet`], [`Rate`], [`Sequential`] and [`MultiGranularity`] are Burn modules that
+//!   implement [`Model`]. A program adds its own with [`ModelSettings`] and [`register`].
 //! - [`state`] reads and writes all weights of any Burn module by name.
 //! - [`ModelFile`] is a trained model in one file: weights, configuration, classes, normalisation, provenance.
 //! - [`Classifier`] and [`Predictor`] run such a file on images and arrays.
@@ -36,6 +36,7 @@ mod parameters;
 mod predictor;
 mod rate;
 mod resnet;
+mod sequential;
 pub mod state;
 mod tensors;
 
@@ -59,6 +60,7 @@ pub use parameters::{Draw, Parameters, Window};
 pub use predictor::{Pixels, Predictor, Sample};
 pub use rate::{Rate, RateConfig, RateReadout};
 pub use resnet::{ResNet, ResNetConfig};
+pub use sequential::{Layer, LayerConfig, Plain, PoolMethod, Sequential, SequentialConfig};
 pub use state::{StateDict, TensorValue};
 pub use tensors::{TensorView, read_tensors};
 

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use burn::module::{Module, Param, ParamId, RunningState};
 use burn::nn::conv::Conv2d;
-use burn::nn::{BatchNorm, Linear, PaddingConfig2d};
+use burn::nn::{BatchNorm, LayerNorm, LayerNormConfig, Linear, PaddingConfig2d};
 use burn::tensor::{Device, Tensor, TensorData};
 use granule_io::budget;
 use rand_chacha::ChaCha8Rng;
@@ -224,6 +224,20 @@ impl<'a> Parameters<'a> {
         draw: Draw,
     ) -> Result<Param<Tensor<D>>, ModelError> {
         self.param(name, shape, draw)
+    }
+
+    /// Layer norm over vectors of so many values: scale 1, shift 0.
+    ///
+    /// # Errors
+    ///
+    /// As [`linear`](Self::linear).
+    pub fn layer_norm(
+        &mut self,
+        name: impl std::fmt::Display,
+        len: usize,
+    ) -> Result<LayerNorm, ModelError> {
+        budget::ask_for::<[f32; 2]>(format_args!("the weights of a layer norm"), len)?;
+        self.module(name, |device| LayerNormConfig::new(len).init(device))
     }
 
     /// A module that draws its own parameters, as Burn's do: from the generator of its device, seeded from the model's seed

@@ -13,6 +13,8 @@ mod multi_granularity;
 mod network;
 #[path = "models/rate.rs"]
 mod rate;
+#[path = "models/sequential.rs"]
+mod sequential;
 #[path = "models/state.rs"]
 mod state;
 #[path = "models/support.rs"]

@@ -161,6 +161,8 @@ fn configurations() -> Vec<(String, Value, Build)> {
         run.train.loss = Loss::Mse;
         runs.push((format!("rate on {}", task.name()), run));
     }
+    let layers = include_str!("../../../examples/sequential.toml");
+    runs.push(("layers".into(), RunConfig::from_toml_str(layers).unwrap()));
     let model = ModelConfig::new(levels.unwrap());
     let mut run = RunConfig::recipe(model, Default::default());
     run.data.recording = Some(RecordingConfig::default());

@@ -255,6 +255,9 @@ pub(super) fn in_configuration(error: TrainError) -> anyhow::Error {
             "model.{field} = {value} is not allowed; allowed: {allowed}"
         ))
         .into(),
+        TrainError::Model(error @ ModelError::Layer { .. }) => {
+            Usage::new(format!("model.{error}")).into()
+        }
         _ => error.into(),
     }
 }

@@ -73,6 +73,28 @@ pub fn small_models() -> Vec<(ModelConfig, InputShape)> {
             ..RateConfig::default()
         })
     };
+    // Every kind of layer but two, which `coarse_model` has.
+    let sequential = serde_json::json!({"kind": "sequential", "layer": [
+        {"kind": "conv", "filters": 4, "kernel": 5, "padding": 1},
+        {"kind": "batch-norm"},
+        {"kind": "relu"},
+        {"kind": "residual", "layer": [
+            {"kind": "conv", "filters": 4},
+            {"kind": "layer-norm"},
+            {"kind": "tanh"},
+        ]},
+        {"kind": "pool", "stride": 1},
+        {"kind": "pool", "method": "mean"},
+        {"kind": "dropout", "probability": 0.1},
+        {"kind": "flatten"},
+        {"kind": "dense", "units": 6},
+        {"kind": "layer-norm"},
+        {"kind": "relu"},
+        {"kind": "dense", "units": 5},
+        {"kind": "batch-norm"},
+        {"kind": "tanh"},
+    ]});
+    let sequential = serde_json::from_value(sequential).unwrap();
     let trial = InputShape::Sequence {
         steps: 3,
         channels: 2,
@@ -84,9 +106,23 @@ pub fn small_models() -> Vec<(ModelConfig, InputShape)> {
         (cnn(true), image(2, 8)),
         (resnet(9, &[3, 4, 4, 5]), image(3, 8)),
         (resnet(8, &[3, 4, 5]), image(3, 8)),
+        (sequential, image(2, 8)),
         (rate(None), trial),
         (rate(Some(0.8)), image(2, 8)),
     ]
+}
+
+/// The activations whose gradients are coarse: on ndarray Burn's sigmoid is one of single precision, and its gelu has the
+/// gradient of an approximation by tanh.
+pub fn coarse_model() -> (ModelConfig, InputShape) {
+    let layers = serde_json::json!({"kind": "sequential", "layer": [
+        {"kind": "dense", "units": 6},
+        {"kind": "gelu"},
+        {"kind": "dense", "units": 5},
+        {"kind": "sigmoid"},
+    ]});
+    let model = serde_json::from_value(layers).unwrap();
+    (model, InputShape::Vector { len: 5 })
 }
 
 pub fn classifier_file(model: ModelConfig, shape: InputShape) -> ModelFile {

@@ -1,0 +1,247 @@
+//! Layers as data: shapes, order of operations, and what does not fit.
+
+use burn::tensor::{Tensor, TensorData};
+use granule_models::{
+    InputShape, LayerConfig, Model as _, ModelConfig, ModelError, SequentialConfig, StateDict,
+    TensorValue,
+};
+
+use crate::support::{flex, image, ndarray, samples, values};
+
+fn config(layers: serde_json::Value) -> ModelConfig {
+    let model = serde_json::json!({"kind": "sequential", "layer": layers});
+    serde_json::from_value(model).unwrap()
+}
+
+fn refusal(layers: serde_json::Value, input: InputShape) -> String {
+    let config = config(layers);
+    let refused = config.init(&input, 10, 0, &flex()).map(drop).unwrap_err();
+    let validated = config.validate(&input, 10).unwrap_err();
+    assert_eq!(refused.to_string(), validated.to_string());
+    refused.to_string()
+}
+
+/// The sizes of <https://pytorch.org/docs/stable/generated/torch.nn.Conv2d.html>, rounded down.
+#[test]
+fn shapes_follow_from_the_input() {
+    let config = config(serde_json::json!([
+        {"kind": "conv", "filters": 16, "kernel": 5, "padding": 0},
+        {"kind": "relu"},
+        {"kind": "pool"},
+        {"kind": "conv", "filters": 8, "stride": 2},
+        {"kind": "residual", "layer": [{"kind": "conv", "filters": 8}, {"kind": "layer-norm"}]},
+        {"kind": "pool", "method": "mean", "size": 3, "stride": 1},
+        {"kind": "flatten"},
+        {"kind": "dense", "units": 20},
+        {"kind": "batch-norm"},
+        {"kind": "dropout", "probability": 0.5},
+    ]));
+    let input = image(1, 28);
+    let network = config.init(&input, 10, 0, &flex()).unwrap();
+    let expected: [(&str, &[usize]); 13] = [
+        ("layers.0", &[16, 24, 24]),
+        ("layers.1 (relu)", &[16, 24, 24]),
+        ("layers.2 (pool)", &[16, 12, 12]),
+        ("layers.3", &[8, 6, 6]),
+        ("layers.4.0", &[8, 6, 6]),
+        ("layers.4.1", &[8, 6, 6]),
+        ("layers.4 (residual)", &[8, 6, 6]),
+        ("layers.5 (pool)", &[8, 4, 4]),
+        ("layers.6 (flatten)", &[128]),
+        ("layers.7", &[20]),
+        ("layers.8", &[20]),
+        ("layers.9 (dropout)", &[20]),
+        ("output", &[10]),
+    ];
+    let found = network.layer_shapes(&input).unwrap();
+    let found: Vec<_> = found.iter().map(|(n, s)| (n.as_str(), &s[..])).collect();
+    assert_eq!(found, expected);
+    let weights = [
+        16 * 25 + 16,
+        8 * 16 * 9 + 8,
+        8 * 8 * 9 + 8 + 2 * 8 * 36,
+        128 * 20 + 20,
+        2 * 20,
+        20 * 10 + 10,
+    ];
+    assert_eq!(network.parameter_count(), weights.iter().sum::<usize>());
+    let output = network.forward(samples(3, 784, &flex())).unwrap();
+    assert_eq!(output.dims(), [3, 10]);
+}
+
+#[test]
+fn without_layers_it_is_a_linear_model_of_any_input() {
+    let trial = InputShape::Sequence {
+        steps: 4,
+        channels: 3,
+    };
+    for input in [image(3, 5), InputShape::Vector { len: 7 }, trial] {
+        let config = ModelConfig::from_name("sequential").unwrap();
+        let network = config.init(&input, 2, 0, &flex()).unwrap();
+        assert_eq!(network.parameter_count(), 2 * input.len() + 2);
+    }
+}
+
+/// A case that can be followed by hand.
+#[test]
+fn layers_run_in_their_order_and_a_residual_adds_its_input() {
+    let config = config(serde_json::json!([
+        {"kind": "conv", "filters": 1, "kernel": 1},
+        {"kind": "residual", "layer": [{"kind": "relu"}]},
+        {"kind": "pool", "method": "mean"},
+        {"kind": "flatten"},
+        {"kind": "dense", "units": 1},
+        {"kind": "layer-norm"},
+    ]));
+    let value = |shape: &[usize], data: &[f32]| TensorValue {
+        shape: shape.to_vec(),
+        data: data.to_vec(),
+    };
+    let state = [
+        ("layers.0.weight", value(&[1, 1, 1, 1], &[2.0])),
+        ("layers.0.bias", value(&[1], &[-1.0])),
+        ("layers.4.weight", value(&[1, 1], &[3.0])),
+        ("layers.4.bias", value(&[1], &[0.5])),
+        ("layers.5.gamma", value(&[1], &[1.0])),
+        // The norm of one value is 0: what is left is its shift.
+        ("layers.5.beta", value(&[1], &[0.25])),
+        ("output.weight", value(&[1, 1], &[4.0])),
+        ("output.bias", value(&[1], &[1.0])),
+    ];
+    let state = StateDict(state.map(|(name, v)| (name.to_owned(), v)).into());
+    for device in [flex(), ndarray()] {
+        let run = |config: &ModelConfig, state: &StateDict| {
+            let network = config.init_from_state(&image(1, 2), 1, state, &device);
+            let data = TensorData::new(vec![0.0_f32, 1.0, 2.0, -1.0], [1, 4]);
+            let x = Tensor::from_data(data, &device);
+            values(network.unwrap().forward(x).unwrap())[0]
+        };
+        assert!((run(&config, &state) - 2.0).abs() < 1e-5);
+        // 2x − 1 is −1, 1, 3, −3; with what relu gives −1, 2, 6, −3; their mean 1; 3·1 + 0.5; 4·3.5 + 1.
+        let mut without_norm = config.clone();
+        let layers = without_norm.get_mut::<SequentialConfig>().unwrap();
+        assert_eq!(layers.layers.pop(), Some(LayerConfig::LayerNorm {}));
+        let mut state = state.clone();
+        state.0.retain(|name, _| !name.starts_with("layers.5"));
+        assert!((run(&without_norm, &state) - 15.0).abs() < 1e-5);
+    }
+}
+
+#[test]
+fn a_layer_that_does_not_fit_is_named_with_both_shapes() {
+    use serde_json::json;
+
+    let conv = json!({"kind": "conv", "filters": 16, "stride": 2});
+    let dense = json!({"kind": "dense", "units": 5});
+    let flatten = json!({"kind": "flatten"});
+    let is = |layers, expected: &str| assert_eq!(refusal(layers, image(1, 10)), expected);
+    is(
+        json!([conv, {"kind": "relu"}, {"kind": "batch-norm"}, dense]),
+        "layer[3] (dense) takes vectors, the layer before gives 16×5×5; put a flatten between them",
+    );
+    is(
+        json!([dense]),
+        "layer[0] (dense) takes vectors, the input is 1×10×10; put a flatten between them",
+    );
+    is(
+        json!([flatten, conv]),
+        "layer[1] (conv) takes images, the layer before gives a vector of 100; \
+         put it before the first flatten of a model of images",
+    );
+    is(
+        json!([conv, {"kind": "pool", "size": 6}]),
+        "layer[1] (pool) has a window of 6×6, the layer before gives 16×5×5; \
+         take a smaller window or leave out a pool or stride",
+    );
+    is(
+        json!([conv, {"kind": "residual", "layer": [{"kind": "pool"}]}]),
+        "layer[1] (residual) adds what its layers give to what they take, but they give 16×2×2 and \
+         the layer before gives 16×5×5; let them keep the shape",
+    );
+    is(
+        json!([conv, {"kind": "residual", "layer": [dense]}]),
+        "layer[1].layer[0] (dense) takes vectors, the layer before gives 16×5×5; put a flatten between them",
+    );
+    is(
+        json!([{"kind": "residual", "layer": []}]),
+        "layer[0] (residual) has no layers; give it some, or leave it out",
+    );
+    let trial = InputShape::Sequence {
+        steps: 4,
+        channels: 3,
+    };
+    for kind in [json!({"kind": "batch-norm"}), dense, conv] {
+        let text = refusal(json!([kind]), trial);
+        assert!(text.contains("the input is 4 steps of 3 values"), "{text}");
+    }
+    let wide = json!({"kind": "conv", "filters": 65536});
+    let text = refusal(json!([wide]), image(1, 64));
+    assert!(
+        text.contains("65536×64×64") && text.contains("2^26"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_number_out_of_range_is_named_by_its_layer() {
+    use serde_json::json;
+
+    for (layer, field) in [
+        (json!({"kind": "conv", "filters": 0}), "layer[1].filters"),
+        (
+            json!({"kind": "conv", "filters": 1, "kernel": 0}),
+            "layer[1].kernel",
+        ),
+        (
+            json!({"kind": "conv", "filters": 1, "kernel": 65}),
+            "layer[1].kernel",
+        ),
+        (
+            json!({"kind": "conv", "filters": 1, "stride": 0}),
+            "layer[1].stride",
+        ),
+        (
+            json!({"kind": "conv", "filters": 1, "padding": 3}),
+            "layer[1].padding",
+        ),
+        (json!({"kind": "pool", "size": 0}), "layer[1].size"),
+        (json!({"kind": "pool", "stride": 65}), "layer[1].stride"),
+        (json!({"kind": "dense", "units": 65537}), "layer[1].units"),
+        (
+            json!({"kind": "dropout", "probability": 1.0}),
+            "layer[1].probability",
+        ),
+        (
+            json!({"kind": "residual", "layer": [{"kind": "pool", "size": 0}]}),
+            "layer[1].layer[0].size",
+        ),
+    ] {
+        let config = config(json!([{"kind": "relu"}, layer]));
+        match config.validate(&image(1, 8), 10) {
+            Err(ModelError::Config { field: found, .. }) => assert_eq!(found, field),
+            other => panic!("{field}: {other:?}"),
+        }
+    }
+    let many: Vec<_> = (0..257).map(|_| json!({"kind": "relu"})).collect();
+    assert!(refusal(json!(many), image(1, 8)).contains("at most 256 layers"));
+    let inside = json!([{"kind": "residual", "layer": many}]);
+    assert!(refusal(inside, image(1, 8)).contains("258 layers"));
+}
+
+#[test]
+fn an_unknown_layer_or_key_is_refused() {
+    let refused = |layer: &str| {
+        let text = format!(r#"{{"kind":"sequential","layer":[{layer}]}}"#);
+        serde_json::from_str::<ModelConfig>(&text)
+            .unwrap_err()
+            .to_string()
+    };
+    let text = refused(r#"{"kind":"dens","units":3}"#);
+    assert!(
+        text.contains("`dens`") && text.contains("`dense`"),
+        "{text}"
+    );
+    assert!(refused(r#"{"kind":"relu","units":3}"#).contains("units"));
+    assert!(refused(r#"{"kind":"dense","unit":3}"#).contains("unit"));
+    assert!(refused(r#"{"kind":"dense"}"#).contains("units"));
+}
