@@ -91,12 +91,22 @@ pub enum LayerConfig {
     Sigmoid {},
     /// Adds what layers give to what they take.
     Residual {
-        /// The layers, which give the shape that they take.
+        /// The layers, of any kind, which give the shape that they take.
         #[serde(rename = "layer")]
+        #[cfg_attr(feature = "schema", schemars(schema_with = "any_layers"))]
         layers: Vec<LayerConfig>,
     },
     /// Makes a vector of an image or a sequence.
     Flatten {},
+}
+
+/// Layers within a layer: tables that have a kind. Were it the whole schema again, a list of all keys would never end.
+#[cfg(feature = "schema")]
+fn any_layers(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({
+        "type": "array",
+        "items": { "type": "object", "additionalProperties": true },
+    })
 }
 
 /// What pooling takes of a window.

@@ -20,6 +20,9 @@ impl Key<'_> {
     }
 }
 
+/// The most names of a path: a schema that contains itself has keys without end.
+const DEEPEST: usize = 16;
+
 /// Every key below a table, of every kind.
 pub(super) fn all<'a>(root: &Node<'a>) -> Vec<Key<'a>> {
     let mut found = Vec::new();
@@ -35,6 +38,9 @@ fn walk<'a>(path: String, node: &Node<'a>, needs: &[(String, String)], found: &m
             needs: needs.to_vec(),
         });
     };
+    if path.split('.').count() > DEEPEST {
+        return push(&path, node, found);
+    }
     if let Some(tagged) = node.tagged() {
         let tag = join(&path, &tagged.tag);
         push(&tag, &node.of_tag(&tagged), found);
