@@ -493,6 +493,8 @@ fn ranges_of_runs_are_those_of_validation() {
     );
     let levels = include_str!("../../../../../examples/three_levels.toml");
     bases.push(levels.parse().unwrap());
+    let layers = include_str!("../../../../../examples/sequential.toml");
+    bases.push(layers.parse().unwrap());
     report(&Schema::of_runs(), &bases, &run);
 }
 
