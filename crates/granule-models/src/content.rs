@@ -1,14 +1,51 @@
 //! A value of any format, held until the name beside it has said what it is.
 
-use serde::de::value::{MapAccessDeserializer, MapDeserializer, SeqDeserializer};
+use serde::de::value::MapAccessDeserializer;
 use serde::de::{
-    Deserialize, Deserializer, Error, IntoDeserializer, MapAccess, SeqAccess, Unexpected, Visitor,
+    Deserialize, DeserializeSeed, Deserializer, Error, IntoDeserializer, MapAccess, SeqAccess,
+    Unexpected, Visitor,
 };
 use serde::forward_to_deserialize_any;
 use std::fmt;
 
-/// What [`Held`] values report their errors as: their text alone.
-pub(crate) type HeldError = serde::de::value::Error;
+/// What is wrong with a [`Held`] value, and where in it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct HeldError {
+    message: String,
+    /// Keys and indices, the innermost first.
+    path: Vec<String>,
+}
+
+impl HeldError {
+    /// The same of a value at `key`.
+    pub(crate) fn below(mut self, key: impl fmt::Display) -> Self {
+        self.path.push(key.to_string());
+        self
+    }
+}
+
+impl Error for HeldError {
+    fn custom<T: fmt::Display>(message: T) -> Self {
+        Self {
+            message: message.to_string(),
+            path: Vec::new(),
+        }
+    }
+}
+
+impl std::error::Error for HeldError {}
+
+/// As `toml` writes it: the place in a line of its own, below those of what stands inside.
+impl fmt::Display for HeldError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        if self.path.is_empty() {
+            return Ok(());
+        }
+        let path: Vec<&str> = self.path.iter().rev().map(String::as_str).collect();
+        write!(f, "\nin `{}`", path.join("."))
+    }
+}
 
 /// A value as a configuration or a model file has it.
 #[derive(Clone, Debug, PartialEq)]
@@ -126,8 +163,10 @@ impl<'de> Deserializer<'de> for Held {
             Self::Unsigned(value) => visitor.visit_u64(value),
             Self::Float(value) => visitor.visit_f64(value),
             Self::Text(value) => visitor.visit_string(value),
-            Self::List(list) => visitor.visit_seq(SeqDeserializer::new(list.into_iter())),
-            Self::Table(table) => visitor.visit_map(MapDeserializer::new(table.into_iter())),
+            Self::List(list) => visitor.visit_seq(Elements {
+                rest: list.into_iter().enumerate(),
+            }),
+            Self::Table(table) => visitor.visit_map(Entries::new(table)),
         }
     }
 
@@ -158,10 +197,8 @@ impl<'de> Deserializer<'de> for Held {
                     variant.into_deserializer();
                 text.deserialize_enum(name, variants, visitor)
             }
-            Self::Table(table) => {
-                let map = MapDeserializer::new(table.into_iter());
-                MapAccessDeserializer::new(map).deserialize_enum(name, variants, visitor)
-            }
+            Self::Table(table) => MapAccessDeserializer::new(Entries::new(table))
+                .deserialize_enum(name, variants, visitor),
             other => other.deserialize_any(visitor),
         }
     }
@@ -169,5 +206,70 @@ impl<'de> Deserializer<'de> for Held {
     forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
         tuple_struct map struct identifier ignored_any
+    }
+}
+
+/// The elements of a list; what is wrong with one is said with its index.
+struct Elements {
+    rest: std::iter::Enumerate<std::vec::IntoIter<Held>>,
+}
+
+impl<'de> SeqAccess<'de> for Elements {
+    type Error = HeldError;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> Result<Option<T::Value>, HeldError> {
+        let next = self.rest.next();
+        next.map(|(index, value)| {
+            let value = seed.deserialize(value);
+            value.map_err(|error| error.below(index))
+        })
+        .transpose()
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        Some(self.rest.len())
+    }
+}
+
+/// The entries of a table; what is wrong with a value is said with its key.
+struct Entries {
+    rest: std::vec::IntoIter<(String, Held)>,
+    value: Option<(String, Held)>,
+}
+
+impl Entries {
+    fn new(table: Vec<(String, Held)>) -> Self {
+        Self {
+            rest: table.into_iter(),
+            value: None,
+        }
+    }
+}
+
+impl<'de> MapAccess<'de> for Entries {
+    type Error = HeldError;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, HeldError> {
+        self.value = self.rest.next();
+        let key = self.value.as_ref().map(|(key, _)| key.clone());
+        key.map(|key| seed.deserialize(key.into_deserializer()))
+            .transpose()
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, HeldError> {
+        let Some((key, value)) = self.value.take() else {
+            return Err(HeldError::custom("a value without its key"));
+        };
+        seed.deserialize(value).map_err(|error| error.below(key))
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        Some(self.rest.len())
     }
 }

@@ -19,9 +19,10 @@ pub fn explain(
     let text = error.to_string();
     let mut lines = text.trim().lines();
     let message = lines.next().unwrap_or_default();
-    let place = lines
-        .find_map(|line| line.strip_prefix("in `")?.strip_suffix('`'))
-        .unwrap_or_default();
+    // The innermost place comes first.
+    let places = lines.filter_map(|line| line.strip_prefix("in `")?.strip_suffix('`'));
+    let place = places.fold(String::new(), |inner, place| join(place, &inner));
+    let place = place.as_str();
     let mut names = quoted(message);
     if message.starts_with("unknown field") && !names.is_empty() {
         let key = names.remove(0);
@@ -54,7 +55,9 @@ pub fn explain(
         ));
         return usage.hint(choices(&found, &names));
     }
-    let path = mismatch(place, merged, defaults).unwrap_or_else(|| place.to_string());
+    let path = mismatch(place, merged, defaults)
+        .or_else(|| of_value(place, merged, names.first()?))
+        .unwrap_or_else(|| place.to_string());
     let expected = message
         .rsplit_once(", expected ")
         .map_or(message, |(_, expected)| expected);
@@ -361,6 +364,16 @@ fn mismatch(place: &str, merged: &Table, defaults: &Table) -> Option<String> {
             .filter_map(|(key, _)| mismatch(&join(place, key), merged, defaults))
             .next()
     })
+}
+
+/// The one key of the table at `place` whose value is written so.
+fn of_value(place: &str, merged: &Table, text: &str) -> Option<String> {
+    let table = lookup(merged, place)?.as_table()?;
+    let mut keys = table
+        .iter()
+        .filter(|(_, value)| value.to_string() == text)
+        .map(|(key, _)| join(place, key));
+    keys.next().filter(|_| keys.next().is_none())
 }
 
 fn is_number(value: &Value) -> bool {

@@ -164,7 +164,7 @@ fn a_wrong_value_names_field_value_and_range() {
             &["--set", "train.epochs=-1"],
             &["train.epochs", "-1", "a whole number"],
         ),
-        (&["--set", "model.widths=[-1]"], &["model.widths", "[-1]"]),
+        (&["--set", "model.widths=[-1]"], &["model.widths.0", "-1"]),
         (
             &["--set", "model.widths=5"],
             &["model.widths", "5", "a list"],
@@ -341,6 +341,47 @@ fn another_choice_replaces_the_one_with_its_values() {
     let text = refused(&set("model.coupler.0.projection.random.gain=2"));
     let expected = "`model.coupler.0.projection.random.seed` is missing, which `random` needs";
     assert!(text.starts_with(expected), "{text}");
+}
+
+#[test]
+fn what_is_wrong_with_a_layer_is_said_with_its_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("layers.toml");
+    for (layers, expected) in [
+        ("{kind = \"dense\"}", "`model.layer.1.units` is missing"),
+        ("{units = 3}", "`model.layer.1.kind` is missing"),
+        (
+            "{kind = \"dens\", units = 3}",
+            "`model.layer.1.kind` has no choice `dens`",
+        ),
+        (
+            "{kind = \"dense\", unit = 3}",
+            "unknown key `model.layer.1.unit`",
+        ),
+        (
+            "{kind = \"dense\", units = -3}",
+            "`model.layer.1.units` is -3, but must be a whole number",
+        ),
+        ("3", "`model.layer.1` is 3, but must be a table"),
+        (
+            "{kind = \"residual\", layer = [{kind = \"relu\"}, {kind = \"dense\"}]}",
+            "`model.layer.1.layer.1.units` is missing",
+        ),
+        (
+            "{kind = \"residual\", layer = [{kind = \"conv\", filters = 1, size = 2}]}",
+            "unknown key `model.layer.1.layer.0.size`",
+        ),
+        (
+            "{kind = \"residual\", layer = [{kind = \"pool\", size = -1}]}",
+            "`model.layer.1.layer.0.size` is -1, but must be a whole number",
+        ),
+    ] {
+        let text =
+            format!("[model]\nkind = \"sequential\"\nlayer = [{{kind = \"flatten\"}}, {layers}]\n");
+        std::fs::write(&path, text).unwrap();
+        let text = refused(&[path.to_str().unwrap()]);
+        assert!(text.starts_with(expected), "{layers}: {text}");
+    }
 }
 
 #[test]

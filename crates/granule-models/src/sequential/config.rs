@@ -2,8 +2,11 @@
 
 use std::fmt;
 
+use granule_io::words::counted;
+use serde::de::{Deserializer, Error};
 use serde::{Deserialize, Serialize};
 
+use crate::content::{Held, HeldError};
 use crate::input::MAX_LEN;
 use crate::layers::{check_dropout, check_size};
 use crate::{Initialization, InputShape, ModelError};
@@ -23,7 +26,7 @@ const LARGEST_WINDOW: usize = 64;
 pub struct SequentialConfig {
     /// How the weights of all but the output layer are drawn. Default He.
     pub init: Initialization,
-    /// The layers from the input on; the output layer follows by itself. Default none: a linear model. At most 256.
+    /// The layers from the input on, 1 to 256; the output layer follows by itself.
     #[serde(rename = "layer")]
     pub layers: Vec<LayerConfig>,
 }
@@ -92,12 +95,18 @@ pub enum LayerConfig {
     /// Adds what layers give to what they take.
     Residual {
         /// The layers, of any kind, which give the shape that they take.
-        #[serde(rename = "layer")]
+        #[serde(rename = "layer", deserialize_with = "inner_layers")]
         #[cfg_attr(feature = "schema", schemars(schema_with = "any_layers"))]
         layers: Vec<LayerConfig>,
     },
     /// Makes a vector of an image or a sequence.
     Flatten {},
+}
+
+/// Layers within a layer, read so that what is wrong with one is said with its place.
+fn inner_layers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<LayerConfig>, D::Error> {
+    let layers = Deserialize::deserialize(Held::deserialize(deserializer)?);
+    layers.map_err(|error: HeldError| D::Error::custom(error.below("layer")))
 }
 
 /// Layers within a layer: tables that have a kind. Were it the whole schema again, a list of all keys would never end.
@@ -354,9 +363,11 @@ impl SequentialConfig {
     /// Checks every layer against what the layer before gives.
     pub(super) fn check(&self, input: &InputShape) -> Result<(), ModelError> {
         let layers = count(&self.layers);
-        if layers > MOST_LAYERS {
-            let found = format!("{layers} layers");
-            let allowed = format!("at most {MOST_LAYERS} layers, those of residuals included");
+        if !(1..=MOST_LAYERS).contains(&layers) {
+            let found = counted(layers, "layer");
+            let allowed = format!(
+                "1 to {MOST_LAYERS} tables [[model.layer]], those of residuals included; flatten alone is a linear model"
+            );
             return Err(ModelError::config("layer", found, allowed));
         }
         let mut before = Before::input(input);

@@ -7,6 +7,9 @@ use burn::nn::conv::Conv2d;
 use burn::nn::pool::{AvgPool2d, AvgPool2dConfig, MaxPool2d, MaxPool2dConfig};
 use burn::nn::{BatchNorm, LayerNorm, Linear};
 use burn::tensor::Tensor;
+use granule_io::budget;
+use granule_io::words::counted;
+use granule_ops::is_on_host;
 
 pub use config::{LayerConfig, PoolMethod, SequentialConfig};
 
@@ -22,16 +25,11 @@ impl ModelSettings for SequentialConfig {
 
     fn first_weight(&self) -> Option<&'static str> {
         match self.layers.as_slice() {
-            [] | [LayerConfig::Flatten {}] => Some("output.weight"),
+            [LayerConfig::Flatten {}] => Some("output.weight"),
             [LayerConfig::Dense { .. } | LayerConfig::Conv { .. }, ..] => Some("layers.0.weight"),
             [LayerConfig::Flatten {}, LayerConfig::Dense { .. }, ..] => Some("layers.1.weight"),
             _ => None,
         }
-    }
-
-    #[cfg(feature = "schema")]
-    fn schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        <Self as schemars::JsonSchema>::json_schema(generator)
     }
 
     fn validate(&self, input: &InputShape, outputs: usize) -> Result<(), ModelError> {
@@ -172,6 +170,7 @@ pub struct Sequential {
 
 impl Model for Sequential {
     fn run(&self, x: Tensor<2>, mut mode: Mode<'_>) -> Result<Tensor<2>, ModelError> {
+        self.ask_for_memory(&x, &mode)?;
         let x = match Shape(self.input).dims()[..] {
             [channels, height, width] => Data::Image(to_images(x, [channels, height, width])),
             _ => Data::Vector(x),
@@ -185,6 +184,28 @@ impl Model for Sequential {
         Ok(self.shapes.clone())
     }
 }
+
+impl Sequential {
+    /// What all layers give for a batch, in training with its slopes, must fit into the memory of a device on the host.
+    fn ask_for_memory(&self, x: &Tensor<2>, mode: &Mode<'_>) -> Result<(), ModelError> {
+        let samples = x.dims()[0];
+        let values = self.shapes.iter().map(|(_, dims)| dims.iter().product());
+        let values = values.fold(0, usize::saturating_add);
+        let copies = match mode {
+            Mode::Training(_) => 2,
+            Mode::Inference | Mode::Tracing(_) => 1,
+        };
+        let values = values.saturating_mul(samples).saturating_mul(copies);
+        if values < LARGE || !is_on_host(x) {
+            return Ok(());
+        }
+        let what = format_args!("{} through the layers", counted(samples, "sample"));
+        Ok(budget::ask_for::<f32>(what, values)?)
+    }
+}
+
+/// As many values are taken without asking, which has its time.
+const LARGE: usize = 1 << 26;
 
 /// One layer of a [`Sequential`].
 #[derive(Module, Debug)]

@@ -70,13 +70,13 @@ fn shapes_follow_from_the_input() {
 }
 
 #[test]
-fn without_layers_it_is_a_linear_model_of_any_input() {
+fn flatten_alone_is_a_linear_model_of_any_input() {
     let trial = InputShape::Sequence {
         steps: 4,
         channels: 3,
     };
     for input in [image(3, 5), InputShape::Vector { len: 7 }, trial] {
-        let config = ModelConfig::from_name("sequential").unwrap();
+        let config = config(serde_json::json!([{"kind": "flatten"}]));
         let network = config.init(&input, 2, 0, &flex()).unwrap();
         assert_eq!(network.parameter_count(), 2 * input.len() + 2);
     }
@@ -222,8 +222,9 @@ fn a_number_out_of_range_is_named_by_its_layer() {
             other => panic!("{field}: {other:?}"),
         }
     }
+    assert!(refusal(json!([]), image(1, 8)).starts_with("layer = 0 layers is not allowed"));
     let many: Vec<_> = (0..257).map(|_| json!({"kind": "relu"})).collect();
-    assert!(refusal(json!(many), image(1, 8)).contains("at most 256 layers"));
+    assert!(refusal(json!(many), image(1, 8)).contains("1 to 256 tables [[model.layer]]"));
     let inside = json!([{"kind": "residual", "layer": many}]);
     assert!(refusal(inside, image(1, 8)).contains("258 layers"));
 }
@@ -243,5 +244,13 @@ fn an_unknown_layer_or_key_is_refused() {
     );
     assert!(refused(r#"{"kind":"relu","units":3}"#).contains("units"));
     assert!(refused(r#"{"kind":"dense","unit":3}"#).contains("unit"));
-    assert!(refused(r#"{"kind":"dense"}"#).contains("units"));
+    let text = refused(r#"{"kind":"relu"},{"kind":"dense"}"#);
+    assert!(
+        text.starts_with("missing field `units`\nin `layer.1`"),
+        "{text}"
+    );
+    let inner = r#"{"kind":"residual","layer":[{"kind":"relu"},{"kind":"dense","units":-1}]}"#;
+    let text = refused(inner);
+    let expected = "invalid value: integer `-1`, expected usize\nin `layer.1`\nin `layer.0`";
+    assert!(text.starts_with(expected), "{text}");
 }
