@@ -167,9 +167,10 @@ impl<'a> Parameters<'a> {
             let draw = bound(initialization, fan(inputs), fan(outputs));
             Ok(Conv2d {
                 weight: p.param("weight", [outputs, inputs, kernel, kernel], draw)?,
-                bias: match with_bias {
-                    true => Some(p.param("bias", [outputs], Draw::Constant(0.0))?),
-                    false => None,
+                bias: if with_bias {
+                    Some(p.param("bias", [outputs], Draw::Constant(0.0))?)
+                } else {
+                    None
                 },
                 stride: [stride; 2],
                 kernel_size: [kernel; 2],
