@@ -161,7 +161,7 @@ impl DynamicsError {
 }
 
 /// Four digits, with an exponent where there would be many more.
-fn short(value: f64) -> String {
+pub(crate) fn short(value: f64) -> String {
     match value.abs() {
         large if large >= 1e4 => {
             let text = format!("{value:.3e}");

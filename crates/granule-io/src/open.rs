@@ -44,10 +44,12 @@ pub(crate) fn kind(of: FileType) -> &'static str {
 pub(crate) fn is_descriptor(path: &Path) -> bool {
     let standard = ["/dev/stdin", "/dev/stdout", "/dev/stderr"];
     let named = standard.iter().any(|name| path == Path::new(name));
-    let folder = path.parent().and_then(Path::file_name);
-    named
-        || path.starts_with("/dev/fd")
-        || path.starts_with("/proc") && folder.is_some_and(|name| name == "fd")
+    let own = format!("/proc/{}/fd", std::process::id());
+    let folders = ["/dev/fd", "/proc/self/fd", "/proc/thread-self/fd", &own];
+    let number = path.file_name().and_then(|name| name.to_str());
+    let number = number.is_some_and(|name| name.bytes().all(|byte| byte.is_ascii_digit()));
+    let within = |folder: &Path| folders.iter().any(|own| folder == Path::new(own));
+    named || number && path.parent().is_some_and(within)
 }
 
 /// Opens a file for reading, without waiting. A pipe, a socket, a device or a folder is refused, save what the path of an
@@ -72,23 +74,19 @@ pub fn open_lock(path: &Path) -> io::Result<File> {
 fn opened(path: &Path, options: &mut OpenOptions) -> io::Result<(File, Metadata)> {
     let refused = |kind| io::Error::new(io::ErrorKind::InvalidInput, NotRegular(kind));
     let descriptor = is_descriptor(path);
+    // Asked first, for to open a pipe wakes who waits to write into it, and to open a device may set it going.
+    match std::fs::metadata(path).map(|found| found.file_type()) {
+        Ok(found) if found.is_dir() || !(descriptor || found.is_file()) => {
+            return Err(refused(kind(found)));
+        }
+        _ => {}
+    }
     #[cfg(unix)]
     if !descriptor {
         use std::os::unix::fs::OpenOptionsExt;
         options.custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
     }
-    let file = match options.open(path) {
-        Ok(file) => file,
-        // A socket cannot be opened, nor a pipe that nobody reads for writing.
-        Err(error) => {
-            return Err(
-                match std::fs::metadata(path).map(|found| found.file_type()) {
-                    Ok(found) if !found.is_file() => refused(kind(found)),
-                    _ => error,
-                },
-            );
-        }
-    };
+    let file = options.open(path)?;
     let metadata = file.metadata()?;
     let found = metadata.file_type();
     if found.is_file() || descriptor && !found.is_dir() {

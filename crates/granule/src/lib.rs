@@ -1,8 +1,8 @@
-//! Train, evaluate and ship neural models on any CPU or GPU, on [Burn].
+#![doc = include_str!("../README.md")]
 //!
 //! | to | look at |
 //! | --- | --- |
-//! | train a classifier | [Training](#training), [`train`](crate::train) |
+//! | train a classifier | [Training](#training), the module `train` |
 //! | change the device | [Devices](#devices), [`device`] |
 //! | embed what was trained | [Using a trained model](#using-a-trained-model), [`Classifier`] |
 //! | simulate and train neurons | [Neurons](#neurons), [`dynamics`] |
@@ -74,25 +74,29 @@ println!("{}", outcome.run_dir.display());
 //! granule = { version = "0.1", default-features = false, features = ["flex"] }
 //! ```
 //!
-//! # Neurons
-//!
-//! A squid's axon under a current, and the gradient of its mean voltage by a conductance:
-//!
-//! ```
-//! use std::sync::Arc;
-//! use granule::dynamics::{record, solver::ExponentialEuler};
-//! use granule::prelude::*;
-//!
-//! let device = DeviceSpec::Cpu.open()?;
-//! let mut config = HodgkinHuxleyConfig { current: 10.0.into(), ..Default::default() };
-//! config.trainable = vec!["g_na".to_owned()];
-//! let cell = config.init(Arc::new(ExponentialEuler), &Place::f64(&device.burn().clone().autodiff()))?;
-//! let grid = Grid::over(5.0, 0.025)?;
-//! let (voltage, _) = record(&cell.dynamics()?, cell.initial_state(1)?, &NoInput, &grid)?;
-//! let gradients = voltage.mean().backward();
-//! # Ok::<(), Box<dyn std::error::Error>>(())
-//! ```
-//!
+#![cfg_attr(
+    feature = "train",
+    doc = r#"
+# Neurons
+
+A squid's axon under a current, and the gradient of its mean voltage by a conductance:
+
+```
+use std::sync::Arc;
+use granule::dynamics::{record, solver::ExponentialEuler};
+use granule::prelude::*;
+
+let device = DeviceSpec::Cpu.open()?;
+let mut config = HodgkinHuxleyConfig { current: 10.0.into(), ..Default::default() };
+config.trainable = vec!["g_na".to_owned()];
+let cell = config.init(Arc::new(ExponentialEuler), &Place::f64(&device.burn().clone().autodiff()))?;
+let grid = Grid::over(5.0, 0.025)?;
+let (voltage, _) = record(&cell.dynamics()?, cell.initial_state(1)?, &NoInput, &grid)?;
+let gradients = voltage.mean().backward();
+# Ok::<(), Box<dyn std::error::Error>>(())
+```
+"#
+)]
 #![cfg_attr(
     feature = "train",
     doc = r#"
@@ -131,7 +135,6 @@ println!("{:?}", decoder.outputs(Sample::Values(&counts))?);
 //!
 //! By default `flex`, `ndarray`, `wgpu`, `train` and `fetch` are on.
 //!
-//! [Burn]: https://burn.dev
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 use std::path::Path;

@@ -79,7 +79,7 @@ pub fn run(args: &args::Eval) -> anyhow::Result<()> {
             output::counted(dataset.test.len(), "sample")
         );
         watcher.event(&Event::Note { text: &text });
-    } else if dataset.divided {
+    } else if dataset.divided && same {
         let text = format!(
             "it has no test part of its own: tested are the {} of {} that training held out",
             output::grouped(dataset.test.len()),
@@ -92,7 +92,8 @@ pub fn run(args: &args::Eval) -> anyhow::Result<()> {
     }
     if args.dataset.is_none() && !same {
         output::warn(
-            "the data set is not the one the model was trained on: its fingerprint differs",
+            "the data set is not the one the model was trained on: its fingerprint differs; where it has no test part of its \
+             own, the model may have learnt from samples that are tested here",
         );
     }
     if let Some(limit) = trained.and_then(|data| data.limit_test)

@@ -312,7 +312,7 @@ impl Experiment {
         let text = negative.map(|(name, lowest)| {
             format!(
                 "the concentration {name} fell to {}: a current that flows out of the cell takes more away than comes in; look at its influx, rest and time constant",
-                Number((lowest * 1e4).round() / 1e4)
+                crate::error::short(lowest)
             )
         });
         text.collect()

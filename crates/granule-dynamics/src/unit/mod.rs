@@ -9,7 +9,7 @@
 //! | [`TraubMiles`] | hippocampal pyramidal cell, 1991 |
 //! | [`ConnorStevens`] | crab's axon with an A-current, 1977 |
 //! | [`RegularSpiking`], [`FastSpiking`], [`IntrinsicallyBursting`], [`LowThreshold`] | classes of cortical cells, 2008 |
-//! | [`ThalamicRelay`] | thalamic relay cell with T-type calcium and h-currents, 1992 |
+//! | [`ThalamicRelay`] | thalamic relay cell with T-type calcium and h-currents of 1992, its conductances chosen here |
 //! | [`WangPyramidal`] | cortical pyramidal cell with a calcium-activated potassium current, 1998 |
 //!
 //! A [`CellConfig`] gives a population of [`Cells`], a Burn module; every parameter has one value for all cells or one for

@@ -206,6 +206,10 @@ pub(super) fn whole_power<T: Number>(x: T, exponent: u32) -> T {
 macro_rules! for_exponent {
     ($exponent:expr, $n:ident => $loop:expr) => {
         match $exponent {
+            0 => {
+                let $n = 0;
+                $loop
+            }
             1 => {
                 let $n = 1;
                 $loop

@@ -128,8 +128,13 @@ pub(crate) fn fits(
     network: &Network,
     optimizer: &Optimizer,
 ) -> Result<(), String> {
-    let course = Course::of(config, problem.source.len(Part::Train));
-    checkpoint.progress.check_in(&course)?;
+    let progress = &checkpoint.progress;
+    if progress.fingerprint != problem.source.fingerprint() {
+        return Err("it learnt from other data".to_owned());
+    }
+    let settings = Settings::of(config).and_then(|settings| progress.settings.check(&settings));
+    settings.map_err(|error| error.to_string())?;
+    progress.check_in(&Course::of(config, problem.source.len(Part::Train)))?;
     weights_fit(network, &checkpoint.model.state)?;
     optimizer.check(&checkpoint.optimizer)
 }

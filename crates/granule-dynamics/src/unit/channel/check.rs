@@ -17,6 +17,9 @@ const VOLTAGES: std::ops::RangeInclusive<i32> = -1200..=600;
 /// Cells with curves of their own up to which every tenth of a mV is looked at, and not every mV alone.
 const FEW_CELLS: usize = 64;
 
+/// The highest steady state: fits that were published go a little above 1 far above the potentials of a spike.
+const MOST_OPEN: f64 = 1.05;
+
 /// The most that a gate may be raised to.
 const MOST_POWER: u32 = 8;
 
@@ -188,6 +191,11 @@ impl ChannelTable {
                 allowed,
             ));
         }
+        if gate.follows_at_once() && gate.temperature_factor.is_some() {
+            let field = format!("{at}.temperature_factor");
+            let allowed = "unset: the gate follows at once, at any temperature";
+            return Err(DynamicsError::config(field, "given", allowed));
+        }
         let given: Vec<_> = gate.curves().map(|(name, _)| name).collect();
         let complete = matches!(
             given[..],
@@ -281,7 +289,7 @@ impl ChannelTable {
                         Err(DynamicsError::config(field, found, allowed))
                     };
                     if config.steady_state.is_some() {
-                        if !(-1e-9..=1.0 + 1e-9).contains(&found[0]) {
+                        if !(-1e-9..=MOST_OPEN).contains(&found[0]) {
                             return fails(0, "from 0 to 1 at every voltage from -120 to 60 mV");
                         }
                         if found.len() > 1 && !(found[1].is_finite() && found[1] > 0.0) {

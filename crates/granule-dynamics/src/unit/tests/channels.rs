@@ -67,6 +67,58 @@ fn the_library_and_a_file_are_the_published_cell() {
     assert!(library::names().contains(&"traub-miles/na".to_owned()));
 }
 
+/// Every channel of the library stands in a table of one's own, as fast as in the cell that it is from.
+#[test]
+fn the_library_can_be_used() {
+    let place = f64_place();
+    let channels = library::names();
+    let cells_of: std::collections::BTreeSet<&str> = channels
+        .iter()
+        .filter_map(|name| Some(name.split_once('/')?.0))
+        .collect();
+    assert_eq!(cells_of.len(), 10);
+    for cell in cells_of {
+        let own = channels
+            .iter()
+            .filter(|name| name.starts_with(&format!("{cell}/")));
+        let own: String = own
+            .map(|name| format!("[[channel]]\nlibrary = {name:?}\n"))
+            .collect();
+        let pool =
+            "[[concentration]]\nname = \"ca\"\nrest = 0.0\ntime_constant = 80.0\ninflux = 0.002\n";
+        let with_pool = if cell == "wang-pyramidal" { pool } else { "" };
+        let published = UnitConfig::from_name(cell).unwrap();
+        let get = |name: &str| {
+            let found = published
+                .parameters()
+                .into_iter()
+                .find(|(info, _)| info.name == name);
+            found.unwrap().1.as_slice()[0]
+        };
+        let membrane = format!(
+            "current = 2.0\nv_shift = {:?}\nleak = {{ conductance = {:?}, reversal = {:?} }}\n",
+            get("v_shift"),
+            get("g_l"),
+            get("e_l")
+        );
+        let unit = unit(&format!("{membrane}{own}{with_pool}")).unwrap();
+        let mut published = serde_json::to_value(&published).unwrap();
+        published["current"] = 2.0.into();
+        let published: UnitConfig = serde_json::from_value(published).unwrap();
+        let run = |unit: &UnitConfig| {
+            trace(&cells(unit, ExponentialEuler, &place), &NoInput, 0.025, 400)
+                .unwrap()
+                .1
+        };
+        for (found, expected) in run(&unit).into_iter().zip(run(&published)) {
+            assert!(
+                (found[0] - expected[0]).abs() < 1e-6,
+                "{cell}: {found:?} {expected:?}"
+            );
+        }
+    }
+}
+
 const SLOW: &str = r#"
     [[channel]]
     name = "slow"
@@ -119,6 +171,10 @@ fn faults_are_named_by_their_place() {
         (
             with(r#"{ kind = "cubic", scale = 1.0 }"#),
             "unknown variant `cubic`, expected one of `constant`, `linear`",
+        ),
+        (
+            gate(&format!("{sigmoid}\ntemperature_factor = 2.0")),
+            "unit.channel[0].gate[0].temperature_factor = given is not allowed: unset",
         ),
         (
             gate(&format!("{sigmoid}\npower = 9")),
@@ -228,6 +284,7 @@ const ALL: &str = r#"
     [[channel.gate]]
     name = "u"
     steady_state = { kind = "falling-sigmoid", midpoint = -60.0, slope = 8.0 }
+    temperature_factor = 1.3
     time_constant = { kind = "sum", of = [
         { kind = "constant", scale = 5.0 },
         { kind = "power", exponent = -1.0, of = { kind = "sum", of = [
