@@ -17,6 +17,8 @@ mod quick_start;
 mod real;
 mod resume;
 mod runs;
+mod sequential;
 mod simulate;
+mod stored;
 mod support;
 mod task;

@@ -32,6 +32,8 @@ Examples:
       a rate network that sees images row by row
   granule train rate --task perceptual-decision --set model.dale_ratio=0.8
       a cognitive task: new trials in every epoch, Dale's law
+  granule train gru --task delayed-match
+      gated recurrent units on another, as lstm
   granule train rate --task flip-flop --trials 3200 --set data.task.bits=2
   granule train three_levels.toml --set data.recording.file=recording.npz
       cells, a population and a system, fitted to what `granule simulate --out` wrote
@@ -65,6 +67,10 @@ Defaults by model:
           label smoothing 0.1; on CIFAR
           random crops and mirror images
   rate    adam, lr 0.003                    cosine        64      10
+          gradient norm at most 1
+  gru     adam, lr 0.003                    cosine        64      10
+          gradient norm at most 1
+  lstm    adam, lr 0.003                    cosine        64      10
           gradient norm at most 1
   sequential (layers in a file):
           adam, lr 0.001                    cosine        64      10

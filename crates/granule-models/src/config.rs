@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize, Serializer};
 use crate::content::{Held, HeldError};
 use crate::parameters::Parameters;
 use crate::{
-    CnnConfig, InputShape, LeNetConfig, MlpConfig, Model, ModelError, Network, RateConfig,
-    ResNetConfig, SequentialConfig, StateDict,
+    CnnConfig, GruConfig, InputShape, LeNetConfig, LstmConfig, MlpConfig, Model, ModelError,
+    Network, RateConfig, ResNetConfig, SequentialConfig, StateDict,
 };
 
 /// Entries whose settings describe themselves.
@@ -34,6 +34,8 @@ const BUILT_IN: &[Entry] = built_in![
     CnnConfig,
     ResNetConfig,
     RateConfig,
+    GruConfig,
+    LstmConfig,
     SequentialConfig,
     MultiGranularityConfig,
 ];
@@ -301,7 +303,7 @@ impl ModelConfig {
     }
 
     /// The name, in [`crate::state`], of the weight that sees the raw input: `[features, units]` for mlp,
-    /// `[inputs of a step, units]` for rate, `[filters, channels, height, width]` for the others; none for several levels.
+    /// `[inputs of a step, units]` for rate, `[inputs of a step, gates and units]` for gru and lstm, `[filters, channels, height, width]` for the others; none for several levels.
     pub fn first_weight(&self) -> Option<&'static str> {
         self.0.first_weight()
     }

@@ -93,7 +93,7 @@ impl InputShape {
             Self::Sequence { .. } => Err(ModelError::config(
                 "input",
                 self,
-                format!("{model} takes images; use rate for sequences"),
+                format!("{model} takes images; use rate, gru or lstm for sequences"),
             )),
         }
     }

@@ -1,7 +1,7 @@
 #![doc = include_str!("../README.md")]
 //!
 //! - [`ModelConfig`] describes a model as data; [`ModelConfig::init`] builds a [`Network`] on a device.
-//! - [`Mlp`], [`LeNet`], [`Cnn`], [`ResNet`], [`Rate`], [`Sequential`] and [`MultiGranularity`] are Burn modules that
+//! - [`Mlp`], [`LeNet`], [`Cnn`], [`ResNet`], [`Rate`], [`Gated`], [`Sequential`] and [`MultiGranularity`] are Burn modules that
 //!   implement [`Model`]. A program adds its own with [`ModelSettings`] and [`register`].
 //! - [`state`] reads and writes all weights of any Burn module by name.
 //! - [`ModelFile`] is a trained model in one file: weights, configuration, classes, normalisation, provenance.
@@ -24,6 +24,7 @@ mod dropout;
 mod error;
 mod file;
 pub mod folder;
+mod gated;
 mod input;
 mod layers;
 #[cfg(feature = "burn-train")]
@@ -36,6 +37,7 @@ mod parameters;
 mod predictor;
 mod rate;
 mod resnet;
+mod sequence;
 mod sequential;
 pub mod state;
 mod tensors;
@@ -47,6 +49,7 @@ pub use config::{ModelConfig, ModelSettings, register};
 pub use dropout::DropoutStream;
 pub use error::ModelError;
 pub use file::{ModelFile, Parent, Provenance, Task};
+pub use gated::{Gated, GruConfig, LstmConfig};
 pub use granule_io::image::{Background, Resize};
 pub use input::{Brightness, InputShape, InputSpec};
 pub use layers::{Activation, Initialization};
@@ -58,8 +61,9 @@ pub use model::{Mode, Model, Network, Trace};
 pub use multi_granularity::{MultiGranularity, load_levels};
 pub use parameters::{Draw, Parameters, Window};
 pub use predictor::{Pixels, Predictor, Sample};
-pub use rate::{Rate, RateConfig, RateReadout};
+pub use rate::{Rate, RateConfig};
 pub use resnet::{ResNet, ResNetConfig};
+pub use sequence::Readout;
 pub use sequential::{Layer, LayerConfig, Plain, PoolMethod, Sequential, SequentialConfig};
 pub use state::{StateDict, TensorValue};
 pub use tensors::{TensorView, read_tensors};

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::layers::check_size;
 use crate::parameters::Parameters;
+use crate::sequence::{Readout, extents, to_steps};
 use crate::{InputShape, Mode, Model, ModelError, ModelSettings};
 
 /// Configuration of [`Rate`]: a [`RateNetworkConfig`], which has the equation, and how its outputs are read.
@@ -56,7 +57,7 @@ pub struct RateConfig {
     #[cfg_attr(feature = "schema", schemars(range(min = 0)))]
     pub shared_noise: f64,
     /// Which steps' outputs count. Default auto.
-    pub readout: RateReadout,
+    pub readout: Readout,
 }
 
 impl Default for RateConfig {
@@ -93,33 +94,7 @@ impl Default for RateConfig {
             train_initial_state,
             private_noise,
             shared_noise,
-            readout: RateReadout::Auto,
-        }
-    }
-}
-
-/// Which steps' outputs are those of the model.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "lowercase")]
-pub enum RateReadout {
-    /// The last step's for an image, all steps' for a sequence.
-    #[default]
-    Auto,
-    /// The last step's.
-    Last,
-    /// The mean over the steps.
-    Mean,
-    /// All steps', one after the other.
-    Sequence,
-}
-
-impl RateReadout {
-    fn of(self, input: &InputShape) -> Self {
-        match (self, input) {
-            (Self::Auto, InputShape::Sequence { .. }) => Self::Sequence,
-            (Self::Auto, _) => Self::Last,
-            (chosen, _) => chosen,
+            readout: Readout::Auto,
         }
     }
 }
@@ -162,20 +137,9 @@ impl ModelSettings for RateConfig {
 
     fn validate(&self, input: &InputShape, outputs: usize) -> Result<(), ModelError> {
         input.validate()?;
-        let (steps, _) = extents(input)?;
         check_size("units", self.units)?;
         self.network().validate()?;
-        match self.readout.of(input) {
-            RateReadout::Sequence if !outputs.is_multiple_of(steps) => Err(ModelError::config(
-                "readout",
-                "sequence",
-                format!(
-                    "last or mean for {outputs} outputs, which are not so many for each of {steps} steps"
-                ),
-            )),
-            RateReadout::Sequence => check_size("outputs", outputs / steps),
-            _ => check_size("outputs", outputs),
-        }
+        self.readout.width(input, outputs).map(drop)
     }
 
     fn build(
@@ -184,12 +148,9 @@ impl ModelSettings for RateConfig {
         outputs: usize,
         parameters: &mut Parameters<'_>,
     ) -> Result<Rate, ModelError> {
-        let (steps, channels) = extents(input)?;
+        let (_, channels) = extents(input)?;
         let readout = self.readout.of(input);
-        let width = match readout {
-            RateReadout::Sequence => outputs / steps,
-            _ => outputs,
-        };
+        let width = readout.width(input, outputs)?;
         parameters.whole(|seed, device| {
             let place = Place::f32(device);
             let mut network = self.network();
@@ -207,23 +168,6 @@ impl ModelSettings for RateConfig {
     }
 }
 
-/// Steps and inputs of a step.
-fn extents(input: &InputShape) -> Result<(usize, usize), ModelError> {
-    match *input {
-        InputShape::Image {
-            channels,
-            height,
-            width,
-        } => Ok((height, channels * width)),
-        InputShape::Sequence { steps, channels } => Ok((steps, channels)),
-        InputShape::Vector { .. } => Err(ModelError::config(
-            "input",
-            input,
-            "images, whose rows are steps, or sequences; use mlp for feature vectors",
-        )),
-    }
-}
-
 /// A rate network that is shown an image by rows, or a sequence.
 ///
 /// `[batch, features]` → `[batch, outputs]`, where the features of a sequence, and the outputs of each of its steps, are
@@ -237,7 +181,7 @@ pub struct Rate {
     #[module(skip)]
     input: InputShape,
     #[module(skip)]
-    readout: RateReadout,
+    readout: Readout,
 }
 
 impl Model for Rate {
@@ -246,9 +190,7 @@ impl Model for Rate {
             Mode::Training(stream) => (stream.noise(), Mode::Inference),
             mode => (None, mode),
         };
-        let [batch, _] = x.dims();
-        let sequence = self.sequence(x, batch);
-        let trajectory = self.network.forward(sequence, noise)?;
+        let trajectory = self.network.forward(to_steps(x, &self.input), noise)?;
         if let Some(input) = &self.network.input {
             mode.note(input, &trajectory.rates);
         }
@@ -256,14 +198,7 @@ impl Model for Rate {
         if let Some(readout) = &self.network.readout {
             mode.note(&readout.raw, &outputs);
         }
-        let [_, steps, width] = outputs.dims();
-        Ok(match self.readout {
-            RateReadout::Auto | RateReadout::Last => {
-                outputs.narrow(1, steps - 1, 1).reshape([batch, width])
-            }
-            RateReadout::Mean => outputs.mean_dim(1).reshape([batch, width]),
-            RateReadout::Sequence => outputs.reshape([batch, steps * width]),
-        })
+        Ok(self.readout.take(outputs))
     }
 
     fn fixed_count(&self) -> usize {
@@ -289,21 +224,5 @@ impl Rate {
     /// What the model was made from.
     pub fn config(&self) -> &RateConfig {
         &self.config
-    }
-
-    /// `[batch, steps, inputs]`
-    fn sequence(&self, x: Tensor<2>, batch: usize) -> Tensor<3> {
-        match self.input {
-            InputShape::Image {
-                channels,
-                height,
-                width,
-            } => x
-                .reshape([batch, channels, height, width])
-                .swap_dims(1, 2)
-                .reshape([batch, height, channels * width]),
-            InputShape::Sequence { steps, channels } => x.reshape([batch, steps, channels]),
-            InputShape::Vector { len } => x.reshape([batch, 1, len]),
-        }
     }
 }

@@ -3,6 +3,8 @@
 
 #[path = "models/file.rs"]
 mod file;
+#[path = "models/gated.rs"]
+mod gated;
 #[path = "models/gradients.rs"]
 mod gradients;
 #[path = "models/inference.rs"]

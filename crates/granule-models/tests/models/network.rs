@@ -300,6 +300,11 @@ fn every_layer_tells_the_shape_that_it_gives() {
     assert_eq!(shapes("lenet", &digits), named(&lenet));
     let rate: [(&str, &[usize]); 2] = [("network", &[28, 128]), ("network.readout", &[28, 10])];
     assert_eq!(shapes("rate", &digits), named(&rate));
+    let gated: [(&str, &[usize]); 2] = [
+        ("network.cells.input", &[28, 128]),
+        ("network.readout", &[28, 10]),
+    ];
+    assert_eq!(shapes("gru", &digits), named(&gated));
     let resnet = shapes("resnet", &image(3, 32));
     let first: [(&str, &[usize]); 3] = [
         ("stem.conv", &[64, 32, 32]),

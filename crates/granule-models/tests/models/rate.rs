@@ -4,7 +4,7 @@ use burn::tensor::{Tensor, TensorData};
 use granule_dynamics::population::{Activation, Recurrence};
 use granule_models::{
     DropoutStream, InputShape, Model as _, ModelConfig, ModelError, ModelSettings as _, RateConfig,
-    RateReadout, state,
+    Readout, state,
 };
 
 use crate::support::{flex, image, noise, samples, values};
@@ -39,7 +39,7 @@ fn an_image_is_the_sequence_of_its_rows() {
     };
     let as_image = small().init(&image(channels, size), 5, 1, &flex()).unwrap();
     let last = RateConfig {
-        readout: RateReadout::Last,
+        readout: Readout::Last,
         ..small()
     };
     let as_rows = last
@@ -58,10 +58,10 @@ fn the_readout_chooses_among_the_steps() {
         let model = config.init(&input, outputs, 2, &flex()).unwrap();
         values(model.forward(samples(1, input.len(), &flex())).unwrap())
     };
-    let all = outputs(RateReadout::Auto, steps * width);
+    let all = outputs(Readout::Auto, steps * width);
     assert_eq!(all.len(), steps * width);
-    assert_eq!(outputs(RateReadout::Last, width), all[all.len() - width..]);
-    let means = outputs(RateReadout::Mean, width);
+    assert_eq!(outputs(Readout::Last, width), all[all.len() - width..]);
+    let means = outputs(Readout::Mean, width);
     for (channel, mean) in means.iter().enumerate() {
         let sum: f32 = all.iter().skip(channel).step_by(width).sum();
         assert!((mean - sum / steps as f32).abs() < 1e-6);
@@ -142,7 +142,7 @@ fn every_setting_survives_json_and_every_tensor_is_named() {
         dale_ratio: Some(0.7),
         excitatory_output: true,
         autapses: false,
-        readout: RateReadout::Mean,
+        readout: Readout::Mean,
         ..small()
     });
     let text = serde_json::to_string(&config).unwrap();

@@ -3,8 +3,8 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use granule_device::DeviceSpec;
 use granule_models::{
-    CnnConfig, InputShape, InputSpec, ModelConfig, ModelFile, Provenance, RateConfig, ResNetConfig,
-    Task, state,
+    CnnConfig, GruConfig, InputShape, InputSpec, LstmConfig, ModelConfig, ModelFile, Provenance,
+    RateConfig, Readout, ResNetConfig, Task, state,
 };
 
 pub fn flex() -> Device {
@@ -109,6 +109,23 @@ pub fn small_models() -> Vec<(ModelConfig, InputShape)> {
         (sequential, image(2, 8)),
         (rate(None), trial),
         (rate(Some(0.8)), image(2, 8)),
+        (
+            GruConfig {
+                units: 6,
+                ..Default::default()
+            }
+            .into(),
+            trial,
+        ),
+        (
+            LstmConfig {
+                units: 6,
+                readout: Readout::Mean,
+                ..Default::default()
+            }
+            .into(),
+            image(2, 8),
+        ),
     ]
 }
 

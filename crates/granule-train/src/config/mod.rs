@@ -35,7 +35,8 @@ pub use weights::{ClassWeightRule, ClassWeights};
 use crate::error::{ConfigError, TrainError};
 
 /// What a task asks of its model.
-pub(crate) const TRIALS_ASK_FOR: &str = "a model of sequences, such as \"rate\", with data.task";
+pub(crate) const TRIALS_ASK_FOR: &str =
+    "a model of sequences, \"rate\", \"gru\" or \"lstm\", with data.task";
 
 /// Everything that decides a run. The same configuration and seed give the same weights, bit for bit on a CPU.
 ///

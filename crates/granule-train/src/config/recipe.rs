@@ -20,7 +20,7 @@ impl RunConfig {
     /// # Ok::<(), granule_models::ModelError>(())
     /// ```
     // Only values that every configuration file spells out may differ here between models: a file that leaves one
-    // away, as a run's own config.toml does with what is unset, would get it back. Clipping for rate networks, whose
+    // away, as a run's own config.toml does with what is unset, would get it back. Clipping for recurrent networks, whose
     // gradients may explode, is the exception: a run goes without it by `clip_norm = 0`.
     pub fn recipe(model: ModelConfig, dataset: DatasetSpec) -> Self {
         let mut config = Self::default();
@@ -46,7 +46,7 @@ impl RunConfig {
                 });
                 config.schedule = ScheduleConfig::Cosine(Default::default());
             }
-            "rate" => {
+            "rate" | "gru" | "lstm" => {
                 config.train.clip_norm = Some(1.0);
                 config.optimizer = OptimizerConfig::Adam(AdamConfig {
                     lr: 3e-3,

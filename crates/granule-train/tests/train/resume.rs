@@ -63,10 +63,23 @@ fn tiny_runs(spec: &granule_device::DeviceSpec) -> Vec<(RunConfig, Dataset)> {
         patience: 1,
         ..Default::default()
     });
+    let layers = serde_json::json!({"kind": "sequential", "layer": [
+        {"kind": "conv", "filters": 3},
+        {"kind": "batch-norm"},
+        {"kind": "residual", "layer": [{"kind": "conv", "filters": 3}, {"kind": "relu"}]},
+        {"kind": "pool"},
+        {"kind": "flatten"},
+        {"kind": "dropout", "probability": 0.3},
+        {"kind": "dense", "units": 6},
+        {"kind": "layer-norm"},
+        {"kind": "gelu"},
+    ]});
+    let fourth = config(spec, serde_json::from_value(layers).unwrap(), 2, 8);
     vec![
         (first, images(8, 32, 9)),
         (second, points(40, 12)),
         (third, points(40, 12)),
+        (fourth, images(8, 32, 9)),
     ]
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use granule_data::task::{Performance, TaskConfig, TaskKind};
 use granule_device::DeviceSpec;
 use granule_dynamics::population::Recurrence;
-use granule_models::{ModelConfig, ModelFile, Rate, RateConfig, Task};
+use granule_models::{GruConfig, LstmConfig, ModelConfig, ModelFile, Rate, RateConfig, Task};
 use granule_train::{
     EarlyStopping, EpochEvent, Monitor, Observer, OptimizerConfig, Outcome, Quiet, RunConfig,
     ScheduleConfig, Scores, StopFlag, TrainError, evaluate_trials, plan, resume, train,
@@ -114,30 +114,40 @@ fn every_task_is_trained_and_scored_on_every_backend() {
 #[test]
 fn a_stopped_run_ends_with_the_same_bytes() {
     on_each(&HOSTS, |spec, _| {
-        let config = tiny(spec, TaskKind::PerceptualDecision);
-        let whole = tempfile::tempdir().unwrap();
-        let outcome = run(&config, whole.path(), &mut Quiet, &StopFlag::new()).unwrap();
-        let expected = model(whole.path());
-        for after in 1..=outcome.steps {
-            let dir = tempfile::tempdir().unwrap();
-            let flag = StopFlag::new();
-            let mut witness = Witness {
-                stop_after: Some((after, flag.clone())),
-                ..Default::default()
-            };
-            let part = run(&config, dir.path(), &mut witness, &flag).unwrap();
-            assert!(part.interrupted && part.steps == after);
-            let mut witness = Witness::default();
-            resume(dir.path(), &mut witness, &StopFlag::new()).unwrap();
-            assert_eq!(witness.resumed_at, Some(after));
-            let found = model(dir.path());
-            assert!(
-                found.state == expected.state,
-                "{spec}: stopped after {after}"
-            );
-            assert_eq!(found.provenance.scores, expected.provenance.scores);
+        for model in ["rate", "gru", "lstm"] {
+            stopped_at_every_step(spec, model);
         }
     });
+}
+
+fn stopped_at_every_step(spec: &DeviceSpec, kind: &str) {
+    let mut config = tiny(spec, TaskKind::PerceptualDecision);
+    if kind != "rate" {
+        let settings = format!("kind = \"{kind}\"\nunits = 6\ndt = 50.0");
+        config.model = toml::from_str(&settings).unwrap();
+    }
+    let whole = tempfile::tempdir().unwrap();
+    let outcome = run(&config, whole.path(), &mut Quiet, &StopFlag::new()).unwrap();
+    let expected = model(whole.path());
+    for after in 1..=outcome.steps {
+        let dir = tempfile::tempdir().unwrap();
+        let flag = StopFlag::new();
+        let mut witness = Witness {
+            stop_after: Some((after, flag.clone())),
+            ..Default::default()
+        };
+        let part = run(&config, dir.path(), &mut witness, &flag).unwrap();
+        assert!(part.interrupted && part.steps == after);
+        let mut witness = Witness::default();
+        resume(dir.path(), &mut witness, &StopFlag::new()).unwrap();
+        assert_eq!(witness.resumed_at, Some(after));
+        let found = model(dir.path());
+        assert!(
+            found.state == expected.state,
+            "{kind} on {spec}: stopped after {after}"
+        );
+        assert_eq!(found.provenance.scores, expected.provenance.scores);
+    }
 }
 
 #[test]
@@ -206,23 +216,40 @@ fn a_small_network_learns_a_decision() {
         unreachable!()
     };
     task.coherences = vec![0.512];
-    let model = ModelConfig::new(RateConfig {
+    let rate = RateConfig {
         units: 24,
         dt: 50.0,
         dale_ratio: Some(0.8),
         ..RateConfig::default()
-    });
-    let mut config = RunConfig::task_recipe(model, TaskConfig::PerceptualDecision(task));
-    config.device = DeviceSpec::Flex;
-    config.train.epochs = 4;
-    config.train.batch_size = 32;
-    config.data.trials.epoch = 640;
-    config.data.trials.validation = 0;
-    config.data.trials.test = 400;
-    let dir = tempfile::tempdir().unwrap();
-    let outcome = run(&config, dir.path(), &mut Quiet, &StopFlag::new()).unwrap();
-    let evaluation = outcome.evaluation.unwrap();
-    assert!(evaluation.accuracy().unwrap() > 0.9, "{evaluation:?}");
+    };
+    let gru = GruConfig {
+        units: 24,
+        dt: 50.0,
+        ..GruConfig::default()
+    };
+    let lstm = LstmConfig {
+        units: 24,
+        dt: 50.0,
+        ..LstmConfig::default()
+    };
+    for model in [rate.into(), gru.into(), lstm.into()] {
+        let task = TaskConfig::PerceptualDecision(task.clone());
+        let mut config = RunConfig::task_recipe(model, task);
+        config.device = DeviceSpec::Flex;
+        config.train.epochs = 4;
+        config.train.batch_size = 32;
+        config.data.trials.epoch = 640;
+        config.data.trials.validation = 0;
+        config.data.trials.test = 400;
+        let dir = tempfile::tempdir().unwrap();
+        let outcome = run(&config, dir.path(), &mut Quiet, &StopFlag::new()).unwrap();
+        let evaluation = outcome.evaluation.unwrap();
+        let name = config.model.name();
+        assert!(
+            evaluation.accuracy().unwrap() > 0.9,
+            "{name} {evaluation:?}"
+        );
+    }
 }
 
 #[test]
