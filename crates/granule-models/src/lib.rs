@@ -64,7 +64,9 @@ pub use predictor::{Pixels, Predictor, Sample};
 pub use rate::{Rate, RateConfig};
 pub use resnet::{ResNet, ResNetConfig};
 pub use sequence::Readout;
-pub use sequential::{Layer, LayerConfig, Plain, PoolMethod, Sequential, SequentialConfig};
+pub use sequential::{
+    Cells, Layer, LayerConfig, Plain, PoolMethod, Recurrent, Sequential, SequentialConfig,
+};
 pub use state::{StateDict, TensorValue};
 pub use tensors::{TensorView, read_tensors};
 

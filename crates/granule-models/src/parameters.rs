@@ -252,22 +252,38 @@ impl<'a> Parameters<'a> {
         name: impl std::fmt::Display,
         build: impl FnOnce(&Device) -> M,
     ) -> Result<M, ModelError> {
-        self.scope(name, |p| {
-            let prefix = p.path.join(".") + ".";
-            let module = match p.source {
-                Source::Seed(seed) => {
+        self.seeded(name, |seed, device| {
+            Ok(match seed {
+                Some(seed) => {
                     // The generator is the whole process's: nobody else may seed it, or draw here, until all is drawn.
                     static GENERATOR: Mutex<()> = Mutex::new(());
                     let _drawing = GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);
-                    p.device.seed(seed ^ fnv1a(&p.path.join(".")));
-                    build(p.device).materialize()
+                    device.seed(seed);
+                    build(device).materialize()
                 }
+                None => build(device),
+            })
+        })
+    }
+
+    /// A module that draws its own parameters from a seed; stored ones take the place of any that `build` makes without
+    /// one.
+    pub(crate) fn seeded<M: Module>(
+        &mut self,
+        name: impl std::fmt::Display,
+        build: impl FnOnce(Option<u64>, &Device) -> Result<M, ModelError>,
+    ) -> Result<M, ModelError> {
+        self.scope(name, |p| {
+            let path = p.path.join(".");
+            let prefix = format!("{path}.");
+            let module = match p.source {
+                Source::Seed(seed) => build(Some(seed ^ fnv1a(&path)), p.device)?,
                 Source::State(state) => {
                     let own = state.0.iter().filter_map(|(name, value)| {
                         let inner = name.strip_prefix(&prefix)?;
                         Some((inner.to_owned(), value.clone()))
                     });
-                    load_state_dict(build(p.device), &StateDict(own.collect()))?
+                    load_state_dict(build(None, p.device)?, &StateDict(own.collect()))?
                 }
             };
             let ids = parameter_ids(&module).into_iter();

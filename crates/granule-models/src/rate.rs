@@ -153,13 +153,8 @@ impl ModelSettings for RateConfig {
         let width = readout.width(input, outputs)?;
         parameters.whole(|seed, device| {
             let place = Place::f32(device);
-            let mut network = self.network();
-            if seed.is_none() {
-                // Eigenvalues of weights that are thrown away are not worth their time.
-                network.initialization = Initialization::Gaussian(1.0);
-            }
             Ok(Rate {
-                network: network.init(channels, width, seed.unwrap_or_default(), &place)?,
+                network: rate_network(self.network(), [channels, width], seed, &place)?,
                 config: self.clone(),
                 input: *input,
                 readout,
@@ -202,22 +197,40 @@ impl Model for Rate {
     }
 
     fn fixed_count(&self) -> usize {
-        let network = &self.network;
-        let pattern = match &network.recurrent {
-            RecurrentWeights::Dense(dense) => dense.pattern.as_ref(),
-            RecurrentWeights::LowRank(low_rank) => low_rank.background.as_ref(),
-        };
-        let units = network.readout.as_ref().and_then(|out| out.units.as_ref());
-        let matrices = [pattern, units].into_iter().flatten();
-        let mut count = matrices.map(|x| x.lazy_shape().num_elements()).sum();
-        if self.config.time_constant_bounds.is_none() {
-            count += network.time_constant.len();
-        }
-        if !self.config.train_initial_state {
-            count += network.initial.len();
-        }
-        count
+        fixed_of(&self.network)
     }
+}
+
+/// The parameters of a network that no training changes.
+pub(crate) fn fixed_of(network: &RateNetwork) -> usize {
+    let pattern = match &network.recurrent {
+        RecurrentWeights::Dense(dense) => dense.pattern.as_ref(),
+        RecurrentWeights::LowRank(low_rank) => low_rank.background.as_ref(),
+    };
+    let units = network.readout.as_ref().and_then(|out| out.units.as_ref());
+    let matrices = [pattern, units].into_iter().flatten();
+    let mut count = matrices.map(|x| x.lazy_shape().num_elements()).sum();
+    if network.config().time_constant_bounds.is_none() {
+        count += network.time_constant.len();
+    }
+    if !network.config().train_initial_state {
+        count += network.initial.len();
+    }
+    count
+}
+
+/// A network drawn from a seed, or one whose weights those of a file replace.
+pub(crate) fn rate_network(
+    mut config: RateNetworkConfig,
+    [inputs, outputs]: [usize; 2],
+    seed: Option<u64>,
+    place: &Place,
+) -> Result<RateNetwork, ModelError> {
+    if seed.is_none() {
+        // Eigenvalues of weights that are thrown away are not worth their time.
+        config.initialization = Initialization::Gaussian(1.0);
+    }
+    Ok(config.init(inputs, outputs, seed.unwrap_or_default(), place)?)
 }
 
 impl Rate {

@@ -2,6 +2,10 @@
 
 use std::fmt;
 
+use granule_dynamics::population::{
+    Activation as RateActivation, GatedCell, GatedNetworkConfig, RateNetworkConfig,
+};
+use granule_dynamics::{DynamicsError, Values};
 use granule_io::words::counted;
 use serde::de::{Deserializer, Error};
 use serde::{Deserialize, Serialize};
@@ -9,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::content::{Held, HeldError};
 use crate::input::MAX_LEN;
 use crate::layers::{check_dropout, check_size};
+use crate::sequence::{Readout, extents};
 use crate::{Initialization, InputShape, ModelError};
 
 /// The most layers of a model, those of residuals included.
@@ -92,6 +97,48 @@ pub enum LayerConfig {
     Tanh {},
     /// 1/(1 + exp(−x))
     Sigmoid {},
+    /// Gated recurrent units, along the steps of a sequence or the rows of an image.
+    Gru {
+        /// The width of the hidden state, 1 to 65536.
+        #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 65536)))]
+        units: usize,
+        /// Which steps' states the layer gives. Default auto.
+        #[serde(default)]
+        readout: Readout,
+    },
+    /// Long short-term memory, as gru.
+    Lstm {
+        /// The width of the hidden state, 1 to 65536.
+        #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 65536)))]
+        units: usize,
+        /// Which steps' states the layer gives. Default auto.
+        #[serde(default)]
+        readout: Readout,
+    },
+    /// A rate network, along the steps of a sequence or the rows of an image; it gives its rates.
+    Rate {
+        /// The number of units, 1 to 65536.
+        #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 65536)))]
+        units: usize,
+        /// r(x). Default relu, whose rates are not negative.
+        #[serde(default = "relu")]
+        activation: RateActivation,
+        /// The time of a step in ms, at most the time constant. Default 20.
+        #[serde(default = "twenty")]
+        #[cfg_attr(feature = "schema", schemars(extend("exclusiveMinimum" = 0)))]
+        dt: f64,
+        /// τ in ms. Default 100.
+        #[serde(default = "hundred")]
+        #[cfg_attr(feature = "schema", schemars(extend("exclusiveMinimum" = 0)))]
+        time_constant: f64,
+        /// The share of excitatory units, 0 to 1: Dale's law. Unset, weights have any sign.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(feature = "schema", schemars(range(min = 0, max = 1)))]
+        dale_ratio: Option<f64>,
+        /// Which steps' rates the layer gives. Default auto.
+        #[serde(default)]
+        readout: Readout,
+    },
     /// Adds what layers give to what they take.
     Residual {
         /// The layers, of any kind, which give the shape that they take.
@@ -142,6 +189,18 @@ fn three() -> usize {
     3
 }
 
+fn relu() -> RateActivation {
+    RateActivation::Relu
+}
+
+fn twenty() -> f64 {
+    20.0
+}
+
+fn hundred() -> f64 {
+    100.0
+}
+
 /// The shape of one sample between two layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Shape(pub(super) InputShape);
@@ -180,6 +239,12 @@ impl fmt::Display for Shape {
             InputShape::Sequence { .. } => self.0.fmt(f),
         }
     }
+}
+
+/// The network of a recurrent layer.
+pub(super) enum Network {
+    Gated(GatedNetworkConfig),
+    Rate(RateNetworkConfig),
 }
 
 /// What a layer takes, and where it is from, for messages.
@@ -225,9 +290,40 @@ impl LayerConfig {
             Self::Gelu {} => "gelu",
             Self::Tanh {} => "tanh",
             Self::Sigmoid {} => "sigmoid",
+            Self::Gru { .. } => "gru",
+            Self::Lstm { .. } => "lstm",
+            Self::Rate { .. } => "rate",
             Self::Residual { .. } => "residual",
             Self::Flatten {} => "flatten",
         }
+    }
+
+    /// The network of a recurrent layer and the steps it gives.
+    pub(super) fn recurrent(&self) -> Option<(Network, usize, Readout)> {
+        let gated = |cell, units| Network::Gated(GatedNetworkConfig { cell, units });
+        Some(match self {
+            Self::Gru { units, readout } => (gated(GatedCell::Gru, *units), *units, *readout),
+            Self::Lstm { units, readout } => (gated(GatedCell::Lstm, *units), *units, *readout),
+            Self::Rate {
+                units,
+                activation,
+                dt,
+                time_constant,
+                dale_ratio,
+                readout,
+            } => {
+                let network = RateNetworkConfig {
+                    units: *units,
+                    activation: *activation,
+                    dt: *dt,
+                    time_constant: Values::One(*time_constant),
+                    dale_ratio: *dale_ratio,
+                    ..RateNetworkConfig::default()
+                };
+                (Network::Rate(network), *units, *readout)
+            }
+            _ => return None,
+        })
     }
 
     /// The padding of a convolution.
@@ -331,6 +427,31 @@ impl LayerConfig {
                 }
                 before.shape
             }
+            Self::Gru { .. } | Self::Lstm { .. } | Self::Rate { .. } => {
+                let Some((network, units, readout)) = self.recurrent() else {
+                    return refuse(format_args!("has no network"));
+                };
+                check_size(format!("{place}.units"), units)?;
+                if let Network::Rate(network) = network {
+                    network.validate().map_err(|error| within(place, error))?;
+                }
+                let input = before.shape.0;
+                let steps = match extents(&input) {
+                    Ok((steps, 1..)) => steps,
+                    _ => {
+                        return refuse(format_args!(
+                            "takes images, whose rows are steps, or sequences, {before}; put it before the first flatten"
+                        ));
+                    }
+                };
+                match readout.of(&input) {
+                    Readout::Sequence => Shape(InputShape::Sequence {
+                        steps,
+                        channels: units,
+                    }),
+                    _ => Shape::vector(units),
+                }
+            }
             Self::Flatten {} => Shape::vector(before.shape.len()),
             Self::LayerNorm {}
             | Self::Relu {}
@@ -375,6 +496,18 @@ impl SequentialConfig {
             before = Before::layer(layer.output(&format!("layer[{i}]"), before)?);
         }
         Ok(())
+    }
+}
+
+/// An error of the network of the layer at `place`.
+fn within(place: &str, error: DynamicsError) -> ModelError {
+    match ModelError::from(error) {
+        ModelError::Config {
+            field,
+            value,
+            allowed,
+        } => ModelError::config(format!("{place}.{field}"), value, allowed),
+        error => error,
     }
 }
 

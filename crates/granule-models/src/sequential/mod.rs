@@ -7,6 +7,8 @@ use burn::nn::conv::Conv2d;
 use burn::nn::pool::{AvgPool2d, AvgPool2dConfig, MaxPool2d, MaxPool2dConfig};
 use burn::nn::{BatchNorm, LayerNorm, Linear};
 use burn::tensor::Tensor;
+use granule_dynamics::Place;
+use granule_dynamics::population::{GatedCells, RateNetwork, SequenceModel};
 use granule_io::budget;
 use granule_io::words::counted;
 use granule_ops::is_on_host;
@@ -15,8 +17,10 @@ pub use config::{LayerConfig, PoolMethod, SequentialConfig};
 
 use crate::layers::{check_size, convolve, dense, normalize, to_features, to_images};
 use crate::parameters::{Parameters, Window};
+use crate::rate::{fixed_of, rate_network};
+use crate::sequence::{Readout, extents, to_steps};
 use crate::{Activation, Initialization, InputShape, Mode, Model, ModelError, ModelSettings};
-use config::{Before, Shape};
+use config::{Before, Network, Shape};
 
 impl ModelSettings for SequentialConfig {
     type Model = Sequential;
@@ -28,6 +32,10 @@ impl ModelSettings for SequentialConfig {
             [LayerConfig::Flatten {}] => Some("output.weight"),
             [LayerConfig::Dense { .. } | LayerConfig::Conv { .. }, ..] => Some("layers.0.weight"),
             [LayerConfig::Flatten {}, LayerConfig::Dense { .. }, ..] => Some("layers.1.weight"),
+            [LayerConfig::Gru { .. } | LayerConfig::Lstm { .. }, ..] => {
+                Some("layers.0.cells.input.weight")
+            }
+            [LayerConfig::Rate { .. }, ..] => Some("layers.0.cells.input"),
             _ => None,
         }
     }
@@ -139,11 +147,21 @@ impl Builder {
                 Layer::Residual(p.scope(index, |p| self.layers(layers, path, p))?)
             }
             LayerConfig::Flatten {} => Plain::layer(Operation::Flatten),
+            LayerConfig::Gru { .. } | LayerConfig::Lstm { .. } | LayerConfig::Rate { .. } => {
+                let Some((network, _, readout)) = config.recurrent() else {
+                    return Err(ModelError::config(path, config.kind(), "a recurrent layer"));
+                };
+                Layer::Recurrent(Recurrent::build(network, readout, taken.0, index, p)?)
+            }
         };
-        let name = match layer {
+        let name = match &layer {
             Layer::Dense(_) | Layer::Conv(_) | Layer::BatchNorm(_) | Layer::LayerNorm(_) => {
                 path.to_owned()
             }
+            Layer::Recurrent(recurrent) => match recurrent.cells {
+                Cells::Gated(_) => format!("{path}.cells.input"),
+                Cells::Rate(_) => format!("{path}.cells"),
+            },
             // In no state there is a layer of this name: it has no parameters of its own.
             _ => format!("{path} ({})", config.kind()),
         };
@@ -177,6 +195,10 @@ impl Model for Sequential {
         };
         let x = apply(&self.layers, x, &mut mode)?;
         Ok(dense(&self.output, x.flat(), &mode))
+    }
+
+    fn fixed_count(&self) -> usize {
+        self.layers.iter().map(Layer::fixed_count).sum()
     }
 
     /// Those of all layers: also of those that have no parameters.
@@ -225,8 +247,66 @@ pub enum Layer {
     MeanPool(AvgPool2d),
     /// Layers whose result is added to their input.
     Residual(Vec<Layer>),
+    /// A recurrent network.
+    Recurrent(Recurrent),
     /// An operation without parameters.
     Plain(Plain),
+}
+
+/// A recurrent network along the steps of a sequence, or the rows of an image.
+#[derive(Module, Debug)]
+pub struct Recurrent {
+    /// The network.
+    pub cells: Cells,
+    #[module(skip)]
+    input: InputShape,
+    #[module(skip)]
+    readout: Readout,
+}
+
+/// The network of a recurrent layer.
+#[derive(Module, Debug)]
+#[allow(clippy::large_enum_variant)] // few of them, and Burn's modules cannot be boxed
+pub enum Cells {
+    /// Gated cells.
+    Gated(GatedCells),
+    /// A rate network without a readout.
+    Rate(RateNetwork),
+}
+
+impl Recurrent {
+    fn build(
+        network: Network,
+        readout: Readout,
+        input: InputShape,
+        index: usize,
+        p: &mut Parameters<'_>,
+    ) -> Result<Self, ModelError> {
+        let (_, inputs) = extents(&input)?;
+        p.seeded(index, |seed, device| {
+            let place = Place::f32(device);
+            let cells = match network {
+                Network::Gated(gated) => {
+                    Cells::Gated(gated.cells(inputs, seed.unwrap_or_default(), &place)?)
+                }
+                Network::Rate(rate) => Cells::Rate(rate_network(rate, [inputs, 0], seed, &place)?),
+            };
+            Ok(Self {
+                cells,
+                input,
+                readout: readout.of(&input),
+            })
+        })
+    }
+
+    fn apply(&self, x: Tensor<2>) -> Result<Tensor<2>, ModelError> {
+        let steps = to_steps(x, &self.input);
+        let states = match &self.cells {
+            Cells::Gated(cells) => cells.states(steps)?,
+            Cells::Rate(network) => network.forward(steps, None)?.rates,
+        };
+        Ok(self.readout.take(states))
+    }
 }
 
 /// An operation without parameters: an activation, dropout or flatten.
@@ -296,6 +376,18 @@ fn apply(layers: &[Layer], x: Data, mode: &mut Mode<'_>) -> Result<Data, ModelEr
 }
 
 impl Layer {
+    /// The parameters that no training changes.
+    fn fixed_count(&self) -> usize {
+        match self {
+            Self::Residual(layers) => layers.iter().map(Self::fixed_count).sum(),
+            Self::Recurrent(Recurrent {
+                cells: Cells::Rate(network),
+                ..
+            }) => fixed_of(network),
+            _ => 0,
+        }
+    }
+
     fn apply(&self, x: Data, mode: &mut Mode<'_>) -> Result<Data, ModelError> {
         Ok(match (self, x) {
             (Self::Dense(layer), x) => Data::Vector(dense(layer, x.flat(), mode)),
@@ -319,6 +411,7 @@ impl Layer {
                     to_images(layer.forward(to_features(x)), [channels, height, width])
                 },
             ),
+            (Self::Recurrent(layer), x) => Data::Vector(layer.apply(x.flat())?),
             (Self::Residual(layers), x) => apply(layers, x.clone(), mode)?.add(x),
             (Self::Plain(plain), x) => match plain.operation {
                 Operation::Flatten => Data::Vector(x.flat()),

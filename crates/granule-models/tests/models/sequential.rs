@@ -254,3 +254,74 @@ fn an_unknown_layer_or_key_is_refused() {
     let expected = "invalid value: integer `-1`, expected usize\nin `layer.1`\nin `layer.0`";
     assert!(text.starts_with(expected), "{text}");
 }
+
+#[test]
+fn recurrent_layers_go_along_steps_and_rows() {
+    use serde_json::json;
+
+    let layers = json!([
+        {"kind": "gru", "units": 5, "readout": "sequence"},
+        {"kind": "rate", "units": 4, "readout": "mean"},
+        {"kind": "dense", "units": 3},
+    ]);
+    let expected: [(&str, &[usize]); 4] = [
+        ("layers.0.cells.input", &[8, 5]),
+        ("layers.1.cells", &[4]),
+        ("layers.2", &[3]),
+        ("output", &[10]),
+    ];
+    let trial = InputShape::Sequence {
+        steps: 8,
+        channels: 16,
+    };
+    for input in [image(2, 8), trial] {
+        let network = config(layers.clone()).init(&input, 10, 0, &flex()).unwrap();
+        let found = network.layer_shapes(&input).unwrap();
+        let found: Vec<_> = found.iter().map(|(n, s)| (n.as_str(), &s[..])).collect();
+        assert_eq!(found, expected);
+        let gru = 3 * 5 * (16 + 5 + 2);
+        let rate = 4 * (5 + 4 + 1);
+        let dense = 3 * 5 + 10 * 4;
+        assert_eq!(network.parameter_count(), gru + rate + dense);
+    }
+    // As auto, an image ends in its last row's state, a sequence keeps all of its steps.
+    let shape = |input: InputShape| {
+        let one = config(json!([{"kind": "lstm", "units": 5}]));
+        let network = one.init(&input, 10, 0, &flex()).unwrap();
+        network.layer_shapes(&input).unwrap().swap_remove(0).1
+    };
+    assert_eq!(shape(image(2, 8)), [5]);
+    assert_eq!(shape(trial), [8, 5]);
+
+    let refused = |layer, input| refusal(json!([layer, {"kind": "relu"}]), input);
+    let text = refused(
+        json!({"kind": "gru", "units": 5}),
+        InputShape::Vector { len: 7 },
+    );
+    assert!(
+        text.starts_with("layer[0] (gru) takes images, whose rows are steps, or sequences"),
+        "{text}"
+    );
+    for (layer, expected) in [
+        (json!({"kind": "lstm", "units": 0}), "layer[0].units = 0"),
+        (
+            json!({"kind": "gru", "units": 65537}),
+            "layer[0].units = 65537",
+        ),
+        (
+            json!({"kind": "rate", "units": 3, "dt": 300.0}),
+            "layer[0].dt = 300",
+        ),
+        (
+            json!({"kind": "rate", "units": 3, "time_constant": -1.0}),
+            "layer[0].time_constant = -1",
+        ),
+        (
+            json!({"kind": "rate", "units": 3, "dale_ratio": 1.5}),
+            "layer[0].dale_ratio = 1.5",
+        ),
+    ] {
+        let text = refused(layer, image(1, 8));
+        assert!(text.starts_with(expected), "{expected}: {text}");
+    }
+}

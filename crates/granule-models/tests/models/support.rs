@@ -95,6 +95,14 @@ pub fn small_models() -> Vec<(ModelConfig, InputShape)> {
         {"kind": "tanh"},
     ]});
     let sequential = serde_json::from_value(sequential).unwrap();
+    let recurrent = serde_json::json!({"kind": "sequential", "layer": [
+        {"kind": "gru", "units": 4, "readout": "sequence"},
+        {"kind": "residual", "layer": [{"kind": "lstm", "units": 4}]},
+        {"kind": "rate", "units": 5, "dale_ratio": 0.6, "activation": "softplus"},
+        {"kind": "flatten"},
+        {"kind": "dense", "units": 4},
+    ]});
+    let recurrent = serde_json::from_value(recurrent).unwrap();
     let trial = InputShape::Sequence {
         steps: 3,
         channels: 2,
@@ -107,6 +115,7 @@ pub fn small_models() -> Vec<(ModelConfig, InputShape)> {
         (resnet(9, &[3, 4, 4, 5]), image(3, 8)),
         (resnet(8, &[3, 4, 5]), image(3, 8)),
         (sequential, image(2, 8)),
+        (recurrent, image(2, 4)),
         (rate(None), trial),
         (rate(Some(0.8)), image(2, 8)),
         (

@@ -500,6 +500,9 @@ fn ranges_of_runs_are_those_of_validation() {
     bases.push(levels.parse().unwrap());
     let layers = include_str!("../../../../../examples/sequential.toml");
     bases.push(layers.parse().unwrap());
+    let rate = format!("kind = \"rate\"\nunits = 4\ndale_ratio = 0.5\n{POWER_LAW}");
+    let rate = format!("[model]\nkind = \"sequential\"\n[[model.layer]]\n{rate}");
+    bases.push(rate.parse().unwrap());
     report(&Schema::of_runs(), &bases, &run);
 }
 
