@@ -1,10 +1,10 @@
 //! The binary version of CIFAR-10 and CIFAR-100: records of label bytes and 3×32×32 pixels, in a tar.gz archive or
 //! unpacked.
 
-use granule_io::words::counted;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use granule_io::words::counted;
 use tar::{Archive, EntryType};
 
 use crate::load::{hashing, warning};

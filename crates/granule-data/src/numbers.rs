@@ -3,12 +3,12 @@
 //! A table in `.csv` has a row for each line, separated by commas, and may begin with the names of its columns; lines that
 //! begin with `#` are left out.
 
-use granule_io::words::counted;
 use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use granule_io::words::counted;
 use granule_io::{MemoryError, budget};
 
 use crate::arrays::{self, Archive};

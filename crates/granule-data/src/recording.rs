@@ -3,8 +3,9 @@
 //! An `.npz` archive with the array `time`, `[samples]` in ms at equal distances, and one array for each quantity:
 //! `[samples]`, `[samples, columns]` or `[trials, samples, columns]`. It is what `granule simulate --out` writes.
 
-use granule_io::words::counted;
 use std::path::{Path, PathBuf};
+
+use granule_io::words::counted;
 
 use crate::arrays::{Floats, read_npz};
 use crate::{DataError, fingerprint};

@@ -1,7 +1,7 @@
-use granule_io::words::counted;
 use std::borrow::Cow;
 
 use granule_io::budget;
+use granule_io::words::counted;
 use serde::{Deserialize, Serialize};
 
 use crate::{Augmentation, AugmentationKey, DataError, Normalization, augment};

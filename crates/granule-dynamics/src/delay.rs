@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Clock, Dynamics};
-use crate::setting::{ask_for, check_count};
+use crate::setting::{Range, ask_for, check_count};
 use crate::{DynamicsError, Place, State, Variable};
 
 /// Settings of [`Delay`].
@@ -56,9 +56,7 @@ impl DelayConfig {
     /// than 100 000 steps.
     pub fn validate(&self, dt: f64) -> Result<(), DynamicsError> {
         check_count("width", self.width)?;
-        if !(dt.is_finite() && dt > 0.0) {
-            return Err(DynamicsError::config("dt", dt, "a finite number above 0"));
-        }
+        Range::Positive.check("dt", dt)?;
         if self.delays.is_empty() {
             return Err(DynamicsError::config("delays", "[]", "at least one delay"));
         }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::delay::{Delay, DelayConfig};
 use crate::model::{Clock, Dynamics, Model};
 use crate::random::{PoissonNoise, uniform};
-use crate::setting::{ask_for, check_count, check_within};
+use crate::setting::{Range, ask_for, check_count, check_within};
 use crate::synapse::{Synapse, SynapseConfig, SynapseDynamics, Weights};
 use crate::unit::{Lif, LifConfig, LifDynamics, LifInitial, LifParameters};
 use crate::{Bounds, DynamicsError, Place, State, Variable};
@@ -93,13 +93,7 @@ impl SpikingNetworkConfig {
             ("threshold", self.threshold),
         ];
         for (field, value) in positive {
-            if !(value.is_finite() && value > 0.0) {
-                return Err(DynamicsError::config(
-                    field,
-                    value,
-                    "a finite number above 0",
-                ));
-            }
+            Range::Positive.check(field, value)?;
         }
         let others = [
             ("inhibition", self.inhibition),
@@ -107,10 +101,7 @@ impl SpikingNetworkConfig {
             ("refractory", self.refractory),
         ];
         for (field, value) in others {
-            if !(value.is_finite() && value >= 0.0) {
-                let allowed = "a finite number, at least 0";
-                return Err(DynamicsError::config(field, value, allowed));
-            }
+            Range::NonNegative.check(field, value)?;
         }
         if !(self.reset.is_finite() && self.reset < self.threshold) {
             let allowed = format!("a finite number below threshold = {}", self.threshold);

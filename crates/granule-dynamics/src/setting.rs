@@ -82,6 +82,15 @@ impl Range {
             }
     }
 
+    /// Checks one value.
+    pub(crate) fn check(self, field: impl Into<String>, value: f64) -> Result<(), DynamicsError> {
+        if self.contains(value) {
+            Ok(())
+        } else {
+            Err(DynamicsError::config(field, value, self.describe()))
+        }
+    }
+
     /// Whether all values that training can reach make sense.
     pub(crate) fn admits(self, bounds: Bounds) -> bool {
         let (low, high) = match bounds {
@@ -198,10 +207,7 @@ impl<'a> Setting<'a> {
             return Err(DynamicsError::config(self.field(section), found, allowed));
         }
         match self.values.iter().find(|x| !self.range.contains(**x)) {
-            Some(value) => {
-                let allowed = self.range.describe();
-                Err(DynamicsError::config(self.field(section), value, allowed))
-            }
+            Some(value) => self.range.check(self.field(section), *value),
             None => Ok(()),
         }
     }

@@ -97,9 +97,7 @@ macro_rules! gated {
                 outputs: usize,
                 parameters: &mut Parameters<'_>,
             ) -> Result<Gated, ModelError> {
-                let (_, inputs) = extents(input)?;
-                let readout = self.readout.of(input);
-                let width = readout.width(input, outputs)?;
+                let ([inputs, width], readout) = self.readout.of_steps(input, outputs)?;
                 let network = GatedNetworkConfig {
                     cell: $cell,
                     units: self.units,

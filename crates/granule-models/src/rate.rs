@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::layers::check_size;
 use crate::parameters::Parameters;
-use crate::sequence::{Readout, extents, to_steps};
+use crate::sequence::{Readout, to_steps};
 use crate::{InputShape, Mode, Model, ModelError, ModelSettings};
 
 /// Configuration of [`Rate`]: a [`RateNetworkConfig`], which has the equation, and how its outputs are read.
@@ -148,13 +148,11 @@ impl ModelSettings for RateConfig {
         outputs: usize,
         parameters: &mut Parameters<'_>,
     ) -> Result<Rate, ModelError> {
-        let (_, channels) = extents(input)?;
-        let readout = self.readout.of(input);
-        let width = readout.width(input, outputs)?;
+        let (extents, readout) = self.readout.of_steps(input, outputs)?;
         parameters.whole(|seed, device| {
             let place = Place::f32(device);
             Ok(Rate {
-                network: rate_network(self.network(), [channels, width], seed, &place)?,
+                network: rate_network(self.network(), extents, seed, &place)?,
                 config: self.clone(),
                 input: *input,
                 readout,

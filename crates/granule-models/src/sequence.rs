@@ -52,6 +52,16 @@ impl Readout {
         Ok(width)
     }
 
+    /// Inputs and outputs of one step of a model that has `outputs` in all, and what auto stands for.
+    pub(crate) fn of_steps(
+        self,
+        input: &InputShape,
+        outputs: usize,
+    ) -> Result<([usize; 2], Self), ModelError> {
+        let (_, inputs) = extents(input)?;
+        Ok(([inputs, self.width(input, outputs)?], self.of(input)))
+    }
+
     /// `[batch, steps, width]` → `[batch, width]`, or `[batch, steps · width]` of all steps.
     pub(crate) fn take(self, outputs: Tensor<3>) -> Tensor<2> {
         let [batch, steps, width] = outputs.dims();

@@ -1,6 +1,5 @@
 //! A recording, as a run sees it, and a model of several levels beside it.
 
-use granule_io::words::counted;
 use std::ops::Range;
 use std::path::Path;
 
@@ -11,6 +10,7 @@ use granule_data::{DataError, Recording};
 use granule_dynamics::composite::{MultiGranularityConfig, MultiGranularityModel};
 use granule_dynamics::gradient::{Backward, Memory, Run, gradient};
 use granule_dynamics::{Input, NoInput, Place, Series};
+use granule_io::words::counted;
 use granule_models::{InputShape, MultiGranularity, Task};
 
 use crate::batches::{Purpose, shuffle, shuffled};

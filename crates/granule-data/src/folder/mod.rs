@@ -4,11 +4,11 @@ mod listing;
 mod options;
 mod survey;
 
-use granule_io::words::counted;
 use std::path::Path;
 
 use granule_io::budget;
 use granule_io::image::{self, Fit, Picture};
+use granule_io::words::counted;
 
 use crate::{
     DataError, Dataset, Features, Normalization, Progress, Shape, Split, Targets, division,

@@ -1,9 +1,9 @@
 //! The form that all samples get, from the headers of the files; and what was seen on the way.
 
-use granule_io::words::counted;
 use std::path::{Path, PathBuf};
 
 use granule_io::image::{self, Channels, Fit, Header, ImageError, Picture, Size};
+use granule_io::words::counted;
 
 use super::{ImageOptions, Sample, Truncated};
 use crate::{DataError, Dataset, Progress};

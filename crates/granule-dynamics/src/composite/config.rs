@@ -1,9 +1,9 @@
 //! The description of a model, and what follows from it.
 
-use granule_io::words::counted;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use granule_io::words::counted;
 use serde::{Deserialize, Serialize};
 
 use super::COUPLERS;
@@ -12,7 +12,7 @@ use super::level::{Level, LevelModel};
 use crate::model::Dynamics;
 use crate::population::RateNetworkConfig;
 use crate::resolution::Step;
-use crate::setting::{check_within, replaced};
+use crate::setting::{Range, check_within, replaced};
 use crate::solver::{Solver, SolverKind};
 use crate::system::{Integrated, Readout, System, SystemConfig};
 use crate::unit::UnitConfig;
@@ -144,7 +144,7 @@ impl MultiGranularityConfig {
     ///
     /// [`DynamicsError::Config`] names the setting, its value and the values allowed.
     pub fn validate(&self) -> Result<(), DynamicsError> {
-        positive("dt", self.dt)?;
+        Range::Positive.check("dt", self.dt)?;
         if self.levels.is_empty() {
             return Err(DynamicsError::config("level", "none", "at least one"));
         }
@@ -252,7 +252,7 @@ impl LevelConfig {
     /// How many of the level's steps make one of the whole.
     fn substeps(&self, whole: f64) -> Result<usize, DynamicsError> {
         let dt = self.dt.unwrap_or(whole);
-        positive(&field(&self.name, "dt"), dt)?;
+        Range::Positive.check(field(&self.name, "dt"), dt)?;
         let ratio = whole / dt;
         let steps = ratio.round();
         if steps < 1.0 || (ratio - steps).abs() > 1e-9 * steps || steps > 1e6 {
@@ -320,18 +320,6 @@ impl LevelConfig {
         Ok(Level {
             model: model.map_err(|error| within(&self.name, error))?,
         })
-    }
-}
-
-pub(super) fn positive(field: &str, value: f64) -> Result<(), DynamicsError> {
-    if value.is_finite() && value > 0.0 {
-        Ok(())
-    } else {
-        Err(DynamicsError::config(
-            field,
-            value,
-            "a finite number above 0",
-        ))
     }
 }
 

@@ -7,9 +7,8 @@ use burn::tensor::Tensor;
 use granule_ops::{Transfer, firing_rate};
 use serde::{Deserialize, Serialize};
 
-use super::config::positive;
 use crate::model::Dynamics;
-use crate::setting::ask_for;
+use crate::setting::{self, ask_for};
 use crate::synapse::{Bound, Effect};
 
 use crate::{Bounds, DynamicsError, NormalNoise, Parameter, Place, QuantityKind, State, Variable};
@@ -142,10 +141,10 @@ impl Conversion {
         match self {
             Self::VoltageToRate { threshold, slope } => {
                 finite("threshold", *threshold)?;
-                positive(&format!("{field}.conversion.slope"), *slope)
+                setting::Range::Positive.check(format!("{field}.conversion.slope"), *slope)
             }
             Self::SpikeToRate { reference } => {
-                positive(&format!("{field}.conversion.reference"), *reference)
+                setting::Range::Positive.check(format!("{field}.conversion.reference"), *reference)
             }
             Self::Scale { factor, .. } => finite("factor", *factor),
             _ => Ok(()),

@@ -10,6 +10,7 @@ use super::samples::ReadSamples;
 use super::stimulus::{Stimulus, StimulusConfig};
 use super::subject::{Body, Subject};
 use crate::composite::MultiGranularityModel;
+use crate::error::short;
 use crate::model::{Clock, Dynamics, Input};
 use crate::simulate::Number;
 use crate::unit::Spikes;
@@ -312,7 +313,7 @@ impl Experiment {
         let text = negative.map(|(name, lowest)| {
             format!(
                 "the concentration {name} fell to {}: a current that flows out of the cell takes more away than comes in; look at its influx, rest and time constant",
-                crate::error::short(lowest)
+                short(lowest)
             )
         });
         text.collect()

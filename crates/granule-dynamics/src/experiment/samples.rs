@@ -1,8 +1,8 @@
 //! A stimulus from a file.
 
-use granule_io::words::counted;
 use std::path::{Path, PathBuf};
 
+use granule_io::words::counted;
 use serde::{Deserialize, Serialize};
 
 use crate::model::Clock;

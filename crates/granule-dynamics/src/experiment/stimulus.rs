@@ -1,9 +1,9 @@
 //! What comes from outside: one course in time, with an amplitude for each channel.
 
-use granule_io::words::counted;
 use std::f64::consts::TAU;
 
 use burn::tensor::Tensor;
+use granule_io::words::counted;
 use serde::{Deserialize, Serialize};
 
 use super::samples::{FileConfig, Resampled};

@@ -1,10 +1,10 @@
 //! The model of an experiment, whichever it is.
 
-use granule_io::words::counted;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use burn::module::ModuleDisplay;
+use granule_io::words::counted;
 
 use super::config::ExperimentConfig;
 use super::shown::{Readable, Shown};

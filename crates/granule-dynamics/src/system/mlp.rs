@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use crate::random::NormalNoise;
-use crate::setting::{ask_for, check_count};
+use crate::setting::{Range, ask_for, check_count};
 use crate::{DynamicsError, Place};
 
 /// Settings of [`Mlp`].
@@ -45,15 +45,7 @@ impl MlpConfig {
         for pair in self.hidden.windows(2) {
             ask_for("the weights of a network in a system", pair)?;
         }
-        if self.scale.is_finite() && self.scale > 0.0 {
-            Ok(())
-        } else {
-            Err(DynamicsError::config(
-                format!("{field}.scale"),
-                self.scale,
-                "a finite number above 0",
-            ))
-        }
+        Range::Positive.check(format!("{field}.scale"), self.scale)
     }
 
     /// The network from `inputs` to `outputs` values; weights are normal with variance 1/inputs of their layer, biases

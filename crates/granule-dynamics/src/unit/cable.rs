@@ -125,10 +125,7 @@ impl CableConfig {
                 return Err(DynamicsError::config(at("parent"), parent, allowed));
             }
             for (field, value) in [("length", length), ("diameter", diameter)] {
-                if !(value.is_finite() && value > 0.0) {
-                    let allowed = Range::Positive.describe();
-                    return Err(DynamicsError::config(at(field), value, allowed));
-                }
+                Range::Positive.check(at(field), value)?;
             }
         }
         self.settings().check(1)

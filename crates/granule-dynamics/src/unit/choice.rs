@@ -19,14 +19,13 @@ use crate::{DynamicsError, Place, QuantityKind, State, Values, Variable};
 
 /// What the configurations of all cells have in common.
 pub(super) trait Unit: Default {
-    /// The name in configuration files.
-    const NAME: &'static str;
-
     /// The unit of the current.
     const CURRENT: &'static str;
 
     /// [`UnitConfig::shortest_time_constant`].
-    fn shortest_time_constant(&self) -> Option<f64>;
+    fn shortest_time_constant(&self) -> Option<f64> {
+        None
+    }
 
     /// [`UnitConfig::spike_threshold`].
     fn spike_threshold(&self) -> Option<f64> {
@@ -54,11 +53,11 @@ macro_rules! units {
 
         /// The published channels of every cell that has some, by the name of the cell.
         pub(super) const CHANNELS: &[(&str, fn() -> Option<ChannelTable>)] =
-            &[$((<$Config as Unit>::NAME, <$Config as Unit>::published)),+];
+            &[$(($name, <$Config as Unit>::published)),+];
 
         impl UnitConfig {
             /// The names of the cells.
-            pub const NAMES: &'static [&'static str] = &[$(<$Config as Unit>::NAME),+];
+            pub const NAMES: &'static [&'static str] = &[$($name),+];
 
             /// A cell by its name, with its default parameters.
             ///
@@ -66,7 +65,7 @@ macro_rules! units {
             ///
             /// [`DynamicsError::Config`] for a name that is none of [`NAMES`](Self::NAMES).
             pub fn from_name(name: &str) -> Result<Self, DynamicsError> {
-                $(if name == <$Config as Unit>::NAME {
+                $(if name == $name {
                     return Ok(Self::$Variant(Default::default()));
                 })+
                 Err(DynamicsError::config("unit.model", name, Self::NAMES.join(", ")))
@@ -75,7 +74,7 @@ macro_rules! units {
             /// The cell's name.
             pub fn name(&self) -> &'static str {
                 match self {
-                    $(Self::$Variant(_) => <$Config as Unit>::NAME,)+
+                    $(Self::$Variant(_) => $name,)+
                 }
             }
 
@@ -204,7 +203,6 @@ units! {
 }
 
 impl<K: CellKind> Unit for CellConfig<K> {
-    const NAME: &'static str = K::NAME;
     const CURRENT: &'static str = "µA/cm²";
 
     fn shortest_time_constant(&self) -> Option<f64> {
@@ -225,7 +223,6 @@ impl<K: CellKind> Unit for CellConfig<K> {
 }
 
 impl Unit for ConductanceConfig {
-    const NAME: &'static str = Self::NAME;
     const CURRENT: &'static str = "µA/cm²";
 
     fn shortest_time_constant(&self) -> Option<f64> {
@@ -242,12 +239,7 @@ impl Unit for ConductanceConfig {
 }
 
 impl Unit for LifConfig {
-    const NAME: &'static str = "lif";
     const CURRENT: &'static str = "µA/cm²";
-
-    fn shortest_time_constant(&self) -> Option<f64> {
-        None
-    }
 
     fn build(&self, _: Arc<dyn Solver>, place: &Place) -> Result<UnitModel, DynamicsError> {
         self.init(place).map(UnitModel::Lif)
@@ -255,12 +247,7 @@ impl Unit for LifConfig {
 }
 
 impl Unit for QifConfig {
-    const NAME: &'static str = "qif";
     const CURRENT: &'static str = "1";
-
-    fn shortest_time_constant(&self) -> Option<f64> {
-        None
-    }
 
     fn build(&self, _: Arc<dyn Solver>, place: &Place) -> Result<UnitModel, DynamicsError> {
         self.init(place).map(UnitModel::Qif)
@@ -268,7 +255,6 @@ impl Unit for QifConfig {
 }
 
 impl Unit for AdexConfig {
-    const NAME: &'static str = "adex";
     const CURRENT: &'static str = "pA";
 
     fn shortest_time_constant(&self) -> Option<f64> {
@@ -281,7 +267,6 @@ impl Unit for AdexConfig {
 }
 
 impl Unit for IzhikevichConfig {
-    const NAME: &'static str = "izhikevich";
     const CURRENT: &'static str = "mV/ms";
 
     fn shortest_time_constant(&self) -> Option<f64> {
@@ -465,6 +450,7 @@ mod tests {
             assert_eq!(serde_json::from_str::<UnitConfig>(&text).unwrap(), config);
             let cells = config.init(Arc::new(Rk4), &place).unwrap();
             let dynamics = cells.dynamics().unwrap();
+            assert_eq!(dynamics.name(), *name);
             let initial = cells.initial_state(1).unwrap();
             let grid = Grid::over(0.2, 0.1).unwrap();
             let (seen, last) = record(&dynamics, initial, &NoInput, &grid).unwrap();

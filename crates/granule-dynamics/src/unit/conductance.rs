@@ -120,13 +120,7 @@ pub(super) struct Described<'a> {
 impl Described<'_> {
     pub(super) fn validate(&self) -> Result<(), DynamicsError> {
         crate::setting::check_count("unit.cells", self.cells)?;
-        if !self.spike_threshold.is_finite() {
-            return Err(DynamicsError::config(
-                "unit.spike_threshold",
-                self.spike_threshold,
-                Range::Any.describe(),
-            ));
-        }
+        Range::Any.check("unit.spike_threshold", self.spike_threshold)?;
         let checked = self.settings().check(self.cells);
         checked.map_err(|error| self.placed(error))
     }

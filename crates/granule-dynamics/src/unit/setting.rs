@@ -157,10 +157,7 @@ impl<'a> Settings<'a> {
 
     /// Checks that the parameters `names` are below the potential at which a spike is cut.
     pub(crate) fn below_peak(&self, peak: f64, names: &[&str]) -> Result<(), DynamicsError> {
-        if !peak.is_finite() {
-            let field = format!("{}.peak", self.section);
-            return Err(DynamicsError::config(field, peak, Range::Any.describe()));
-        }
+        Range::Any.check(format!("{}.peak", self.section), peak)?;
         for entry in names.iter().filter_map(|name| self.entry(name)) {
             let above = |value: &&f64| **value >= peak;
             if let Some(value) = entry.setting.values.iter().find(above) {

@@ -2,6 +2,7 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use crate::DynamicsError;
+use crate::setting::Range;
 
 /// What stands for the derivative of a spike, a step function, in the backward pass.
 ///
@@ -52,10 +53,7 @@ impl Surrogate {
             Self::Triangular { slope, height } => (slope, height),
         };
         for (field, value) in [("surrogate.slope", slope), ("surrogate.height", height)] {
-            if !(value.is_finite() && value > 0.0) {
-                let allowed = "a finite number above 0";
-                return Err(DynamicsError::config(field, value, allowed));
-            }
+            Range::Positive.check(field, value)?;
         }
         Ok(())
     }

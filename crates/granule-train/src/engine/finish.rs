@@ -1,10 +1,10 @@
 //! The end of a run: scores, model file, report.
 
-use granule_io::words::counted;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use granule_data::task::Part;
+use granule_io::words::counted;
 use granule_io::{Bound, read, write_atomic};
 use granule_models::folder::{MODEL_FILE, RESULT_FILE, checkpoints};
 use granule_models::state::state_dict;

@@ -1,6 +1,6 @@
-use granule_io::words::counted;
 use std::fmt;
 
+use granule_io::words::counted;
 use serde::{Deserialize, Serialize};
 
 use super::{ConfusionMatrix, MetricsError};

@@ -83,6 +83,7 @@ pub use two_threshold::{TwoThreshold, TwoThresholdConfig};
 
 use super::limits::WeightLimits;
 
+use crate::setting::Range;
 use crate::{DynamicsError, Parameter, Place, State, Variable};
 
 /// What both sides of the weights did during one step.
@@ -125,15 +126,7 @@ impl Activity {
                 found: vec![sets, pre, post],
             });
         }
-        if self.dt.is_finite() && self.dt > 0.0 {
-            Ok(())
-        } else {
-            Err(DynamicsError::config(
-                "dt",
-                self.dt,
-                "a finite number above 0",
-            ))
-        }
+        Range::Positive.check("dt", self.dt)
     }
 }
 

@@ -1,6 +1,7 @@
 use burn::tensor::{Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
+use crate::setting::Range;
 use crate::system::linear::check_matrix;
 use crate::{DynamicsError, Place};
 
@@ -49,13 +50,7 @@ impl Delays {
             }
             Self::Matrix(delays) => ("delays.matrix", delays),
             Self::Distances { lengths, speed } => {
-                if !(speed.is_finite() && *speed > 0.0) {
-                    return Err(DynamicsError::config(
-                        "delays.distances.speed",
-                        speed,
-                        "a finite number above 0",
-                    ));
-                }
+                Range::Positive.check("delays.distances.speed", *speed)?;
                 ("delays.distances.lengths", lengths)
             }
         };

@@ -15,6 +15,7 @@ use super::parameters::check_trainable;
 use super::readout::Readout;
 use super::{System, SystemField};
 use crate::model::{Field, Model};
+use crate::setting::Range;
 use crate::solver::Solver;
 use crate::{Bounds, DynamicsError, Parameter, Place, State};
 
@@ -81,13 +82,7 @@ impl NetworkConfig {
     /// [`DynamicsError::Config`] for weights or delays that are not square or not finite, a delay that is negative, or
     /// positive and shorter than dt, and an unknown name.
     pub fn validate(&self) -> Result<(), DynamicsError> {
-        if !(self.dt.is_finite() && self.dt > 0.0) {
-            return Err(DynamicsError::config(
-                "dt",
-                self.dt,
-                "a finite number above 0",
-            ));
-        }
+        Range::Positive.check("dt", self.dt)?;
         if !self.strength.is_finite() {
             return Err(DynamicsError::config(
                 "strength",

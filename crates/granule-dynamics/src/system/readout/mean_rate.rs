@@ -1,6 +1,7 @@
 use burn::tensor::Tensor;
 
 use crate::DynamicsError;
+use crate::setting::Range;
 
 /// The rate of a population in consecutive windows, in Hz: `[windows, batch, 1]`.
 ///
@@ -11,9 +12,7 @@ use crate::DynamicsError;
 ///
 /// [`DynamicsError::Config`] for a `dt` that is not positive or a window of 0 steps or more than there are.
 pub fn mean_rate(spikes: Tensor<3>, dt: f64, window: usize) -> Result<Tensor<3>, DynamicsError> {
-    if !(dt.is_finite() && dt > 0.0) {
-        return Err(DynamicsError::config("dt", dt, "a finite number above 0"));
-    }
+    Range::Positive.check("dt", dt)?;
     let [steps, batch, units] = spikes.dims();
     if window == 0 || window > steps {
         return Err(DynamicsError::config(

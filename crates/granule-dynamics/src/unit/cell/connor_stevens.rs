@@ -6,7 +6,8 @@ use super::super::channel::{ChannelConfig, ChannelTable, rates, relaxing};
 use super::super::{CellConfig, CellKind};
 
 /// The crab's axon of Connor, Walter & McKown (Biophys. J. 18, 1977) with the A-current that Connor & Stevens (J. Physiol. 213,
-/// 1971) found in neurons of a snail, as Dayan & Abbott (Theoretical Neuroscience, 2001, section 6.2) print it: an A-current a³b lets it fire as slowly as one likes.
+/// 1971) found in neurons of a snail, as Dayan & Abbott (Theoretical Neuroscience, 2001, section 6.2) print it: the A-current
+/// a³b lets it fire as slowly as one likes.
 ///
 /// | | α, 1/ms, or steady state | β, 1/ms, or time constant, ms |
 /// | --- | --- | --- |
