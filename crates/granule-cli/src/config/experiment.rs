@@ -156,12 +156,15 @@ pub fn resolve(args: &args::Simulate) -> anyhow::Result<Described> {
     let defaults = defaults(&merged);
     let mut config =
         ExperimentConfig::deserialize(Value::Table(merged.clone())).map_err(|error| {
-            let usage = explain(&error, &merged, &defaults, &layers, Schema::of_experiments);
-            if of_training {
-                named_as_in_training(&usage, &layers)
-            } else {
-                usage
-            }
+            let named = |path: &str| {
+                if of_training && !is_above(path, &layers) {
+                    in_training(path)
+                } else {
+                    path.to_owned()
+                }
+            };
+            let schema = Schema::of_experiments();
+            explain(&error, &merged, &defaults, &layers, &schema, named)
         })?;
     // From where its file is named: the last layer that does.
     let naming = layers.iter().rev();
@@ -477,27 +480,6 @@ fn in_training(path: &str) -> String {
     match path.strip_prefix("composite") {
         Some(rest) if rest.is_empty() || rest.starts_with('.') => format!("model{rest}"),
         _ => path.to_owned(),
-    }
-}
-
-/// Wrong usage with the paths that a configuration of `granule train` has, where it was written there.
-fn named_as_in_training(usage: &Usage, layers: &[Layer]) -> Usage {
-    let rename = |text: &str| {
-        let parts = text.split('`').enumerate();
-        let parts = parts.map(|(index, part)| match index % 2 {
-            0 => part.to_owned(),
-            _ => in_training(part),
-        });
-        parts.collect::<Vec<_>>().join("`")
-    };
-    let message = usage.to_string();
-    let path = message.split('`').nth(1).unwrap_or_default();
-    let above = is_above(path, layers);
-    let renamed = |text: &str| if above { text.to_owned() } else { rename(text) };
-    let explained = Usage::new(renamed(&message));
-    match usage.hint_text() {
-        Some(hint) => explained.hint(renamed(hint)),
-        None => explained,
     }
 }
 
@@ -864,7 +846,11 @@ mod tests {
                     "`model.level.0.solver`",
                 ][..],
             ),
-            ("\"many\"", "", &["`model.level.unit`", "many"]),
+            (
+                "\"many\"",
+                "",
+                &["`model.level.0.unit.cells` is \"many\", but must be a whole number, 1 or more"],
+            ),
         ] {
             write(cells, more);
             let text = refused(&[file]);

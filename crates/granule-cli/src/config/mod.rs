@@ -14,8 +14,8 @@ use granule::data::task::TaskKind;
 use granule::device::DeviceSpec;
 use granule::io::{Bound, FileError, read_text};
 use granule::models::{ModelConfig, ModelFile, RateConfig};
-use granule::train::schema::Schema;
 use granule::train::schema::files::OF_RUNS;
+use granule::train::schema::{Schema, Wrong};
 use granule::train::{ConfigError, OptimizerConfig, RunConfig, ScheduleConfig};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
@@ -23,7 +23,7 @@ use toml::{Table, Value};
 use crate::args;
 use crate::failure::{Usage, unreadable};
 pub use explain::nearest;
-use explain::{choices, explain};
+use explain::{choices, explain, wrong_form};
 use layers::{Layer, Origin, address, clear, lookup, merge, put, read_set};
 
 /// Tables whose keys depend on their `kind`.
@@ -348,8 +348,10 @@ fn stack_over(
         known(path, &merged, &defaults)?;
         clear(&mut merged, path, &defaults);
     }
-    RunConfig::deserialize(Value::Table(merged.clone()))
-        .map_err(|error| explain(&error, &merged, &defaults, layers, Schema::of_runs).into())
+    RunConfig::deserialize(Value::Table(merged.clone())).map_err(|error| {
+        let schema = Schema::of_runs();
+        explain(&error, &merged, &defaults, layers, &schema, str::to_owned).into()
+    })
 }
 
 /// The kind of model, optimiser and schedule that the last layer to name one chooses.
@@ -388,9 +390,18 @@ fn known(path: &str, merged: &Table, defaults: &Table) -> Result<(), Usage> {
     address(merged, &mut probe.table)?;
     let mut tried = merged.clone();
     merge(&mut tried, &probe.table);
-    match RunConfig::deserialize(Value::Table(tried.clone())) {
-        Err(error) if error.message().starts_with("unknown field") => {
-            Err(explain(&error, &tried, defaults, &[probe], Schema::of_runs))
+    let schema = Schema::of_runs();
+    match schema.fault(&tried) {
+        Some(fault) if fault.path == path && matches!(fault.wrong, Wrong::Unknown { .. }) => {
+            let layers = [probe];
+            Err(wrong_form(
+                &fault,
+                &tried,
+                defaults,
+                &layers,
+                &schema,
+                str::to_owned,
+            ))
         }
         _ => Ok(()),
     }

@@ -136,6 +136,21 @@ fn an_unknown_key_is_named_in_full_with_the_nearest() {
             "{setting}: {text}"
         );
     }
+    let (dir, setting) = (
+        tempfile::tempdir().unwrap(),
+        "[optimizer]\nkind = \"sgd\"\nbeta1 = 0.9\n",
+    );
+    let path = dir.path().join("my.toml");
+    std::fs::write(&path, setting).unwrap();
+    let text = refused(&[path.to_str().unwrap()]);
+    for part in [
+        "`optimizer.beta1` is no key of sgd (in ",
+        "my.toml)",
+        "adam",
+        "the keys of sgd are kind, lr, momentum",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
     let text = refused(&["--optimizer", "sgd", "--set", "optimizer.momentun=0.1"]);
     assert!(text.contains("`optimizer.momentum`"), "{text}");
 }
@@ -369,7 +384,7 @@ fn what_is_wrong_with_a_layer_is_said_with_its_place() {
         ),
         (
             "{kind = \"residual\", layer = [{kind = \"conv\", filters = 1, size = 2}]}",
-            "unknown key `model.layer.1.layer.0.size`",
+            "`model.layer.1.layer.0.size` is no key of conv",
         ),
         (
             "{kind = \"residual\", layer = [{kind = \"pool\", size = -1}]}",

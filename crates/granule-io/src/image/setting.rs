@@ -138,9 +138,11 @@ impl FromStr for Resize {
 pub enum Channels {
     /// One channel; colours become their luminance.
     #[serde(alias = "gray")]
+    #[cfg_attr(feature = "schema", schemars(extend("aliases" = ["gray"])))]
     Grey,
     /// Three channels; grey images have three equal ones.
     #[serde(alias = "color", alias = "rgb")]
+    #[cfg_attr(feature = "schema", schemars(extend("aliases" = ["color", "rgb"])))]
     Colour,
 }
 

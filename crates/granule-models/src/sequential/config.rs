@@ -161,7 +161,7 @@ fn inner_layers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<LayerC
 fn any_layers(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     schemars::json_schema!({
         "type": "array",
-        "items": { "type": "object", "additionalProperties": true },
+        "items": { "type": "object", "additionalProperties": true, "within": "#/$defs/LayerConfig" },
     })
 }
 

@@ -12,6 +12,7 @@
 //! assert_eq!(patience.and_then(|key| key.node.range()).as_deref(), Some("1 or more"));
 //! ```
 
+mod fault;
 pub mod files;
 mod key;
 mod node;
@@ -22,6 +23,7 @@ use granule_dynamics::experiment::ExperimentConfig;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::Value;
 
+pub use fault::{Fault, Kind, Wrong};
 pub use key::Key;
 pub use node::{Node, Tagged};
 pub use text::{Comments, documented, documented_with};
@@ -58,7 +60,8 @@ impl Schema {
     }
 
     /// The JSON Schema (draft 2020-12), as editors take it. Beside the standard's words, `unit` is the unit of a number,
-    /// `words` lists what a text may be or begin with, and `form` shows how a table is written.
+    /// `words` lists what a text may be or begin with, `aliases` other names that are read, `form` shows how a table is
+    /// written, and `within` names the definition that a table is one of again.
     pub fn json(&self) -> &Value {
         &self.root
     }
@@ -66,6 +69,11 @@ impl Schema {
     /// The whole configuration.
     pub fn root(&self) -> Node<'_> {
         Node::new(&self.root, &self.root)
+    }
+
+    /// What is wrong with the form of a configuration, if anything is.
+    pub fn fault(&self, table: &toml::Table) -> Option<Fault> {
+        fault::first(&self.root(), table)
     }
 
     /// Every key of every kind. An element of a list is `N`, a name that the user gives `NAME`.

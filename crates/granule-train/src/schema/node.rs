@@ -98,7 +98,7 @@ impl<'a> Node<'a> {
         }
     }
 
-    fn get(&self, name: &str) -> Option<&Value> {
+    pub(super) fn get(&self, name: &str) -> Option<&Value> {
         self.fields.get(name)
     }
 
@@ -106,7 +106,7 @@ impl<'a> Node<'a> {
         Self::new(self.root, value)
     }
 
-    fn is(&self, name: &str) -> bool {
+    pub(super) fn is(&self, name: &str) -> bool {
         self.get("type").is_some_and(|found| found == name)
     }
 
@@ -183,7 +183,7 @@ impl<'a> Node<'a> {
         })
     }
 
-    fn options(&self) -> Vec<Self> {
+    pub(super) fn options(&self) -> Vec<Self> {
         let list = self.get("oneOf").or(self.get("anyOf"));
         let list = list.and_then(Value::as_array).into_iter().flatten();
         list.map(|value| self.node(value)).collect()
@@ -306,8 +306,15 @@ impl<'a> Node<'a> {
         found.is_object().then(|| self.node(found))
     }
 
-    fn is_word(&self) -> bool {
+    pub(super) fn is_word(&self) -> bool {
         self.get("const").is_some() || self.get("enum").is_some()
+    }
+
+    /// The table around, where this is one of the same again, which a list of all keys does not go into.
+    pub(super) fn again(&self) -> Option<Self> {
+        let place = self.get("within")?.as_str()?;
+        let whole = self.root.pointer(place.strip_prefix('#')?)?;
+        Some(self.node(whole))
     }
 
     /// Whether there are keys below.

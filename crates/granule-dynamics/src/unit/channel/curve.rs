@@ -46,6 +46,7 @@ fn one() -> Values {
 pub struct Level {
     /// Its value.
     #[serde(alias = "rate")]
+    #[cfg_attr(feature = "schema", schemars(extend("aliases" = ["rate"])))]
     pub scale: Values,
 }
 
@@ -56,6 +57,7 @@ pub struct Level {
 pub struct VoltageTerm {
     /// The factor of the term: 1/ms for a rate, ms for a time constant; without, 1.
     #[serde(alias = "rate", default = "one")]
+    #[cfg_attr(feature = "schema", schemars(extend("aliases" = ["rate"])))]
     pub scale: Values,
     /// The voltage at which x is 0, mV.
     pub midpoint: Values,
@@ -70,6 +72,7 @@ pub struct VoltageTerm {
 pub struct HillTerm {
     /// The value at high concentrations; without, 1.
     #[serde(alias = "rate", default = "one")]
+    #[cfg_attr(feature = "schema", schemars(extend("aliases" = ["rate"])))]
     pub scale: Values,
     /// The name of the concentration.
     pub concentration: String,
@@ -105,7 +108,11 @@ pub struct PowerOf {
 /// A curve within a curve: a table that has a kind. Were it the whole schema again, a list of all keys would never end.
 #[cfg(feature = "schema")]
 fn any_curve(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    schemars::json_schema!({ "type": "object", "additionalProperties": true })
+    schemars::json_schema!({
+        "type": "object",
+        "additionalProperties": true,
+        "within": "#/$defs/CurveConfig",
+    })
 }
 
 #[cfg(feature = "schema")]

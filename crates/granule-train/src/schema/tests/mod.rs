@@ -1,3 +1,4 @@
+mod fault;
 mod ranges;
 
 use toml::Table;

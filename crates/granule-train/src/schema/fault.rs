@@ -1,0 +1,385 @@
+//! What is wrong with the form of a configuration: the first key that does not exist, is missing or holds something else.
+
+use toml::{Table, Value};
+
+use super::{Node, Tagged};
+
+/// A place at which a configuration is not what its schema says. Ranges of numbers are left to the configuration itself.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fault {
+    /// The dotted path of the key; elements of lists by their index.
+    pub path: String,
+    /// What is wrong there.
+    pub wrong: Wrong,
+}
+
+/// What can be wrong with the form of a configuration.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Wrong {
+    /// There is no such key.
+    Unknown {
+        /// The keys that the table has.
+        keys: Vec<String>,
+        /// What the table is, where its keys depend on that.
+        kind: Option<Kind>,
+    },
+    /// A key that the table needs is missing.
+    Missing {
+        /// What it may be, where it is one of a few words.
+        choices: Vec<String>,
+    },
+    /// A word is not one of those that it may be.
+    Choice {
+        /// The word found.
+        found: String,
+        /// The words allowed.
+        choices: Vec<String>,
+    },
+    /// A value is of another type.
+    Type {
+        /// What it must be, as `a whole number, 1 or more`.
+        expected: String,
+        /// The key of the table expected that says what it is, where a word may have been meant for that.
+        tag: Option<String>,
+        /// The words that it may be, if any.
+        choices: Vec<String>,
+    },
+}
+
+/// The kind of a table, and where else a key is known.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Kind {
+    /// The path of the key that says it.
+    pub tag: String,
+    /// What that is.
+    pub word: String,
+    /// The kinds that have the key in question.
+    pub others: Vec<String>,
+}
+
+/// The first fault of a table.
+pub(super) fn first(node: &Node<'_>, table: &Table) -> Option<Fault> {
+    of_table(node, table, "", None)
+}
+
+fn fault(path: impl Into<String>, wrong: Wrong) -> Option<Fault> {
+    let path = path.into();
+    Some(Fault { path, wrong })
+}
+
+fn of(node: &Node<'_>, value: &Value, path: &str) -> Option<Fault> {
+    if let Some(whole) = node.again() {
+        return of(&whole, value, path);
+    }
+    if let Some(tagged) = node.tagged() {
+        return match value {
+            Value::Table(table) => of_tagged(&tagged, table, path),
+            _ => other_type(node, path, Some(join(path, &tagged.tag))),
+        };
+    }
+    if node.is_open() {
+        return of_options(node, value, path);
+    }
+    match value {
+        Value::Table(table) if node.is("object") => of_table(node, table, path, None),
+        Value::Array(list) if node.is("array") => of_list(node, list, path),
+        value if node.holds(value) => None,
+        Value::String(word) if !node.words().is_empty() => other_word(node, word, path),
+        _ => other_type(node, path, None),
+    }
+}
+
+fn of_table(node: &Node<'_>, table: &Table, path: &str, kind: Option<Kind>) -> Option<Fault> {
+    let properties = node.properties();
+    let tag = kind.as_ref().map(|kind| kind.tag.clone());
+    let is_tag = |key: &str| tag.as_deref() == Some(join(path, key).as_str());
+    for (key, value) in table {
+        let below = join(path, key);
+        let known = properties
+            .iter()
+            .find(|(name, node)| name == key || node.aliases().contains(key));
+        let inner = known
+            .map(|(_, inner)| inner.clone())
+            .or_else(|| node.named());
+        match inner {
+            Some(_) if is_tag(key) => {}
+            Some(inner) => {
+                if let Some(found) = of(&inner, value, &below) {
+                    return Some(found);
+                }
+            }
+            None if node.is_closed() => {
+                let keys = properties.iter().map(|(name, _)| name.clone());
+                let keys = keys.collect();
+                return fault(below, Wrong::Unknown { keys, kind });
+            }
+            None => {}
+        }
+    }
+    let missing = |name: &&String| {
+        let aliases = properties
+            .iter()
+            .find(|(key, _)| key == *name)
+            .map(|(_, node)| node.aliases());
+        let given = |alias: &String| table.contains_key(alias);
+        !table.contains_key(*name) && !aliases.unwrap_or_default().iter().any(given)
+    };
+    let required = node.required();
+    let name = required.iter().find(missing)?;
+    let choices = match properties.iter().find(|(key, _)| key == name) {
+        Some((_, inner)) => inner.words(),
+        None => Vec::new(),
+    };
+    fault(join(path, name), Wrong::Missing { choices })
+}
+
+fn of_tagged(tagged: &Tagged<'_>, table: &Table, path: &str) -> Option<Fault> {
+    let tag = join(path, &tagged.tag);
+    let words = || tagged.kinds.iter().map(|(word, _)| word.clone()).collect();
+    let word = match table.get(&tagged.tag) {
+        None => return fault(tag, Wrong::Missing { choices: words() }),
+        Some(Value::String(word)) => word,
+        Some(_) => {
+            let wrong = Wrong::Type {
+                expected: "a text".into(),
+                tag: None,
+                choices: words(),
+            };
+            return fault(tag, wrong);
+        }
+    };
+    let of_kind =
+        |(kind, node): &&(String, Node<'_>)| kind == word || node.aliases().contains(word);
+    let Some((_, node)) = tagged.kinds.iter().find(of_kind) else {
+        let (found, choices) = (word.clone(), words());
+        return fault(tag, Wrong::Choice { found, choices });
+    };
+    let kind = Kind {
+        tag,
+        word: word.clone(),
+        others: Vec::new(),
+    };
+    let mut found = of_table(node, table, path, Some(kind))?;
+    let inside = found.path.strip_prefix(path).unwrap_or(&found.path);
+    let key = inside.trim_start_matches('.');
+    if let Wrong::Unknown {
+        kind: Some(kind), ..
+    } = &mut found.wrong
+        && !key.contains('.')
+    {
+        let with = tagged
+            .kinds
+            .iter()
+            .filter(|(_, node)| node.properties().iter().any(|(name, _)| name == key));
+        kind.others = with.map(|(word, _)| word.clone()).collect();
+    }
+    Some(found)
+}
+
+/// Of a value that may be of several forms, the fault in the only one that it can be meant for.
+fn of_options(node: &Node<'_>, value: &Value, path: &str) -> Option<Fault> {
+    let options = node.options();
+    let mut faults = Vec::new();
+    for option in options {
+        faults.push((of(&option, value, path)?, option));
+    }
+    let mut likely = faults
+        .into_iter()
+        .filter(|(_, option)| option.is_for(value));
+    if let (Some((only, _)), None) = (likely.next(), likely.next()) {
+        return Some(only);
+    }
+    let choices = node.words();
+    let word = match value {
+        Value::String(word) => Some(word),
+        Value::Table(table) => table.keys().next().filter(|_| table.len() == 1),
+        _ => None,
+    };
+    match word {
+        Some(word) if !choices.is_empty() && !choices.contains(word) => {
+            other_word(node, word, path)
+        }
+        _ => other_type(node, path, None),
+    }
+}
+
+fn of_list(node: &Node<'_>, list: &[Value], path: &str) -> Option<Fault> {
+    let (least, most) = node.lengths();
+    if list.len() < least || most.is_some_and(|most| list.len() > most) {
+        return other_type(node, path, None);
+    }
+    let items = node.items()?;
+    let mut all = list.iter().enumerate();
+    all.find_map(|(index, value)| of(&items, value, &join(path, &index.to_string())))
+}
+
+fn other_word(node: &Node<'_>, word: &str, path: &str) -> Option<Fault> {
+    let (found, choices) = (word.to_owned(), node.words());
+    fault(path, Wrong::Choice { found, choices })
+}
+
+fn other_type(node: &Node<'_>, path: &str, tag: Option<String>) -> Option<Fault> {
+    let choices = match node.tagged() {
+        Some(tagged) => tagged.kinds.into_iter().map(|(word, _)| word).collect(),
+        None => node.words(),
+    };
+    let wrong = Wrong::Type {
+        expected: node.expected(),
+        tag,
+        choices,
+    };
+    fault(path, wrong)
+}
+
+fn join(path: &str, name: &str) -> String {
+    match path {
+        "" => name.to_owned(),
+        path => format!("{path}.{name}"),
+    }
+}
+
+impl Node<'_> {
+    fn names(&self, list: &str) -> Vec<String> {
+        let list = self.get(list).and_then(serde_json::Value::as_array);
+        let names = list.into_iter().flatten().filter_map(|name| name.as_str());
+        names.map(str::to_owned).collect()
+    }
+
+    fn required(&self) -> Vec<String> {
+        self.names("required")
+    }
+
+    /// Other names under which it is read.
+    fn aliases(&self) -> Vec<String> {
+        self.names("aliases")
+    }
+
+    /// Whether a table may have no keys but those it has.
+    fn is_closed(&self) -> bool {
+        let more = self.get("additionalProperties");
+        more.and_then(serde_json::Value::as_bool) == Some(false)
+    }
+
+    /// Whether it is one of several forms.
+    fn is_open(&self) -> bool {
+        self.get("type").is_none() && !self.options().is_empty()
+    }
+
+    /// Whether a table or a list is written as this one is.
+    fn is_for(&self, value: &Value) -> bool {
+        if self.is_open() && self.tagged().is_none() {
+            return self.options().iter().any(|option| option.is_for(value));
+        }
+        let table = match value {
+            Value::Table(table) => table,
+            Value::Array(_) => return self.is("array"),
+            _ => return false,
+        };
+        let properties = self.properties();
+        // What stands for a file has its keys, what is a choice the name of that.
+        let names_itself = self.get("form").is_some() || properties.len() == 1;
+        let has_one = properties.iter().any(|(name, _)| table.contains_key(name));
+        self.is_table() && (has_one || !names_itself)
+    }
+
+    fn words(&self) -> Vec<String> {
+        self.choices().into_iter().map(|(word, _)| word).collect()
+    }
+
+    fn lengths(&self) -> (usize, Option<usize>) {
+        let length = |name| {
+            let found = self.get(name).and_then(serde_json::Value::as_u64);
+            found.and_then(|found| usize::try_from(found).ok())
+        };
+        (length("minItems").unwrap_or(0), length("maxItems"))
+    }
+
+    /// Whether a value that is neither a table nor a list is one of these.
+    fn holds(&self, value: &Value) -> bool {
+        let of_type = match value {
+            Value::Integer(n) if self.is("integer") => self.fits(*n),
+            Value::Integer(_) | Value::Float(_) => self.is("number"),
+            Value::Boolean(_) => self.is("boolean"),
+            Value::String(word) => {
+                let words = self.names("enum");
+                let only = self.get("const").and_then(|word| word.as_str());
+                let known =
+                    words.is_empty() || words.contains(word) || self.aliases().contains(word);
+                return known
+                    && only.is_none_or(|only| only == word || self.aliases().contains(word))
+                    && (self.is("string") || only.is_some() || !words.is_empty());
+            }
+            _ => false,
+        };
+        // A schema without a type takes everything.
+        of_type || (self.get("type").is_none() && !self.is_word())
+    }
+
+    /// Whether a whole number is one of the type that reads it.
+    fn fits(&self, n: i64) -> bool {
+        match self.largest() {
+            Some(most) => u64::try_from(n).is_ok_and(|n| n <= most),
+            None => true,
+        }
+    }
+
+    /// The largest whole number of the type that reads it, where that has no numbers below 0.
+    fn largest(&self) -> Option<u64> {
+        match self.get("format")?.as_str()? {
+            "uint8" => Some(u8::MAX.into()),
+            "uint16" => Some(u16::MAX.into()),
+            "uint32" => Some(u32::MAX.into()),
+            "uint" | "uint64" => Some(u64::MAX),
+            _ => None,
+        }
+    }
+
+    /// What a value must be, with an article and, where it is a number, its range.
+    fn expected(&self) -> String {
+        if self.tagged().is_some() {
+            return "a table".into();
+        }
+        let words = self.words();
+        let mut all: Vec<String> = if self.is_open() {
+            let plain = self
+                .options()
+                .into_iter()
+                .filter(|option| !option.is_word());
+            plain.map(|option| option.expected()).collect()
+        } else if self.is("object") && self.get("form").is_none() {
+            vec!["a table".into()]
+        } else if self.is_word() {
+            Vec::new()
+        } else {
+            vec![with_article(&self.form())]
+        };
+        all.dedup();
+        if all.is_empty() || !self.is_open() && !words.is_empty() {
+            return format!("one of {}", words.join(", "));
+        }
+        let range = self.range().or_else(|| {
+            let most = self.largest()?;
+            Some(if most < u64::MAX {
+                format!("0 to {most}")
+            } else {
+                "0 or more".into()
+            })
+        });
+        let text = match all.split_last() {
+            Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
+            _ => all.concat(),
+        };
+        match range.filter(|_| !self.is_open()) {
+            Some(range) => format!("{text}, {range}"),
+            None => text,
+        }
+    }
+}
+
+fn with_article(form: &str) -> String {
+    match form.split(' ').next() {
+        Some("number" | "whole" | "text" | "list" | "matrix" | "table") => format!("a {form}"),
+        _ => form.to_owned(),
+    }
+}
