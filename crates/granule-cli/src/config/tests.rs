@@ -147,7 +147,7 @@ fn an_unknown_key_is_named_in_full_with_the_nearest() {
         "`optimizer.beta1` is no key of sgd (in ",
         "my.toml)",
         "adam",
-        "the keys of sgd are kind, lr, momentum",
+        "the keys of sgd are decoupled, kind, lr, momentum",
     ] {
         assert!(text.contains(part), "{part}: {text}");
     }

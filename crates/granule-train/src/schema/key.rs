@@ -14,6 +14,9 @@ pub struct Key<'a> {
 }
 
 impl Key<'_> {
+    /// What stands in a path for a name that the user gives.
+    pub const NAMED: &'static str = "NAME";
+
     /// The last name of the path.
     pub fn name(&self) -> &str {
         self.path.rsplit('.').next().unwrap_or_default()
@@ -68,7 +71,7 @@ fn walk<'a>(path: String, node: &Node<'a>, needs: &[(String, String)], found: &m
         return walk(join(&path, "N"), &items, needs, found);
     }
     if let Some(inner) = node.named() {
-        return push(&join(&path, "NAME"), &inner.helped_by(node), found);
+        return push(&join(&path, Key::NAMED), &inner.helped_by(node), found);
     }
     push(&path, node, found);
     for (name, inner) in node.tables().iter().flat_map(Node::properties) {
