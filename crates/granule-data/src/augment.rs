@@ -36,7 +36,7 @@ impl Augmentation {
     /// Checks the ranges.
     ///
     /// # Errors
-    /// [`DataError::Invalid`] with the field.
+    /// [`DataError::Config`] with the field.
     pub fn validate(&self) -> Result<(), DataError> {
         let distances = [("pad_crop", self.pad_crop), ("shift", self.shift)];
         if let Some((field, value)) = distances.iter().find(|(_, value)| *value > MAX_DISTANCE) {

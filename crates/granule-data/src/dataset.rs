@@ -210,7 +210,7 @@ impl Dataset {
     /// terminal would obey, are replaced by U+FFFD.
     ///
     /// # Errors
-    /// [`DataError::Invalid`] when the two splits differ in shape or in kind of target, a split is empty, or a
+    /// [`DataError::Config`] when the two splits differ in shape or in kind of target, a split is empty, or a
     /// label is not below the number of class names.
     pub fn new(
         name: impl Into<String>,

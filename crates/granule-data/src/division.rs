@@ -139,7 +139,7 @@ mod tests {
     fn one_sample_of_each_class_cannot_be_divided() {
         assert!(matches!(
             divide(&split(vec![0, 1, 2]), 0),
-            Err(DataError::Invalid { .. })
+            Err(DataError::Config(_))
         ));
     }
 }

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 
 use granule_io::content;
 use granule_io::image::ImageError;
-use granule_io::{FileError, MemoryError};
+use granule_io::{ConfigError, FileError, MemoryError};
 use thiserror::Error;
 
 /// Why a data set could not be read, fetched or built. Every message names the file or field and the reason.
@@ -201,15 +201,8 @@ pub enum DataError {
         value: f64,
     },
     /// A setting or argument is outside its allowed range.
-    #[error("{field}: {value} is not allowed; {allowed}")]
-    Invalid {
-        /// The setting or argument.
-        field: String,
-        /// The value given.
-        value: String,
-        /// The allowed range, or what to give instead.
-        allowed: String,
-    },
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// A sample outside the split was asked for.
     #[error("sample {index} was asked for, the split holds {len}")]
     OutOfRange {
@@ -352,13 +345,9 @@ impl DataError {
 
     pub(crate) fn invalid(
         field: impl Into<String>,
-        value: impl ToString,
+        value: impl std::fmt::Display,
         allowed: impl Into<String>,
     ) -> Self {
-        Self::Invalid {
-            field: field.into(),
-            value: value.to_string(),
-            allowed: allowed.into(),
-        }
+        ConfigError::new(field, value, allowed).into()
     }
 }

@@ -141,7 +141,7 @@ fn locate<T>(
 /// (`$XDG_CACHE_HOME/granule/data`, `$HOME/.cache/granule/data`, or `%LOCALAPPDATA%\granule\data`).
 ///
 /// # Errors
-/// [`DataError::Invalid`] when none of these is set.
+/// [`DataError::Config`] when none of these is set.
 pub fn data_dir(explicit: Option<&Path>) -> Result<PathBuf, DataError> {
     choose_data_dir(explicit, |name| {
         std::env::var_os(name).filter(|value| !value.is_empty())

@@ -23,7 +23,7 @@ const INK: Rgb<u8> = Rgb([214, 218, 226]);
 /// drawn in its own order. Small images are magnified, large ones thinned out.
 ///
 /// # Errors
-/// [`DataError::Invalid`] when the samples are not grey or RGB images, or `rows × columns` is 0 or beyond 4000, or the
+/// [`DataError::Config`] when the samples are not grey or RGB images, or `rows × columns` is 0 or beyond 4000, or the
 /// picture would exceed 40 million pixels.
 pub fn grid(
     split: &Split,

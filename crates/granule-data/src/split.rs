@@ -127,7 +127,7 @@ impl Split {
     /// Puts samples and targets together.
     ///
     /// # Errors
-    /// [`DataError::Invalid`] when the shape is empty, the lengths do not fit one another, intensities of images are not
+    /// [`DataError::Config`] when the shape is empty, the lengths do not fit one another, intensities of images are not
     /// from 0 to 1, vectors are not floats, or a float is not finite.
     pub fn new(shape: Shape, features: Features, targets: Targets) -> Result<Self, DataError> {
         if shape.is_empty() {
@@ -194,7 +194,7 @@ impl Split {
     /// target: numbers far from zero that single precision could not tell apart. Empty for none.
     ///
     /// # Errors
-    /// [`DataError::Invalid`] when their number is another, or one is not finite.
+    /// [`DataError::Config`] when their number is another, or one is not finite.
     pub fn centred(mut self, offset: Vec<f64>, target_offset: Vec<f64>) -> Result<Self, DataError> {
         let width = match &self.targets {
             Targets::Classes(_) => 0,
@@ -348,7 +348,7 @@ impl Split {
     /// These samples and then those of another split of the same shape and kind of targets.
     ///
     /// # Errors
-    /// [`DataError::Invalid`] when shape or targets differ, [`DataError::Memory`] when they are too many to hold.
+    /// [`DataError::Config`] when shape or targets differ, [`DataError::Memory`] when they are too many to hold.
     pub fn joined(&self, other: &Self) -> Result<Self, DataError> {
         let differ = || {
             DataError::invalid(
@@ -390,7 +390,7 @@ impl Split {
     /// The same samples with other classes: class `c` becomes `classes[c]`.
     ///
     /// # Errors
-    /// [`DataError::Invalid`] when there are no classes, or one has no entry; [`DataError::Memory`] when a second copy of
+    /// [`DataError::Config`] when there are no classes, or one has no entry; [`DataError::Memory`] when a second copy of
     /// the samples does not fit.
     pub fn relabelled(&self, classes: &[u16]) -> Result<Self, DataError> {
         let Targets::Classes(labels) = &self.targets else {
@@ -429,7 +429,7 @@ impl Split {
     /// depend on the order or the size of the batches. Vectors are never augmented.
     ///
     /// # Errors
-    /// [`DataError::OutOfRange`] for an index beyond the end, [`DataError::Invalid`] when the normalisation is not
+    /// [`DataError::OutOfRange`] for an index beyond the end, [`DataError::Config`] when the normalisation is not
     /// empty and does not have one entry per channel (images) or feature (vectors), [`DataError::Memory`] when the
     /// numbers are too many to hold.
     pub fn gather(

@@ -52,7 +52,7 @@ pub enum Part {
 /// The first `len` images of a part. More images extend a part without changing those before.
 ///
 /// # Errors
-/// [`DataError::Invalid`] when `len` exceeds 10 million, [`DataError::Memory`] when the images do not fit into memory.
+/// [`DataError::Config`] when `len` exceeds 10 million, [`DataError::Memory`] when the images do not fit into memory.
 pub fn split(seed: u64, part: Part, len: usize) -> Result<Split, DataError> {
     if len > 10_000_000 {
         return Err(DataError::invalid("len", len, "at most 10000000"));

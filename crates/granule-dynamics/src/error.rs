@@ -1,19 +1,14 @@
 //! The one error type of this crate.
 
+use granule_io::ConfigError;
+
 /// What can go wrong when a dynamical model is configured, simulated or differentiated.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DynamicsError {
     /// A setting is outside its range.
-    #[error("{field} = {value} is not allowed: {allowed}")]
-    Config {
-        /// The setting, as written in a configuration file, for example `unit.parameters.capacitance`.
-        field: String,
-        /// The value found.
-        value: String,
-        /// The values allowed.
-        allowed: String,
-    },
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// A state became NaN or infinite.
     #[error(
         "{variable} is no longer finite at t = {time} (batch {batch}, unit {unit}); take a smaller dt, another solver, or look at the input there"
@@ -146,10 +141,15 @@ impl DynamicsError {
         value: impl std::fmt::Display,
         allowed: impl Into<String>,
     ) -> Self {
-        Self::Config {
-            field: field.into(),
-            value: value.to_string(),
-            allowed: allowed.into(),
+        ConfigError::new(field, value, allowed).into()
+    }
+
+    /// The same error, with the place of the table that a setting belongs to.
+    #[must_use]
+    pub fn under(self, place: &str) -> Self {
+        match self {
+            Self::Config(error) => error.under(place).into(),
+            other => other,
         }
     }
 

@@ -115,11 +115,7 @@ impl SpikingNetworkConfig {
             return Err(DynamicsError::config("connection_probability", p, allowed));
         }
         self.line().validate(dt).map_err(|error| match error {
-            DynamicsError::Config {
-                field,
-                value,
-                allowed,
-            } if field == "delays" => DynamicsError::config("delay", value, allowed),
+            DynamicsError::Config(error) if error.field == "delays" => error.named("delay").into(),
             other => other,
         })
     }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use granule_dynamics::DynamicsError;
 use granule_io::image::ImageError;
-use granule_io::{FileError, MemoryError};
+use granule_io::{ConfigError, FileError, MemoryError};
 
 /// What can go wrong when a model is configured, built, stored, loaded or used.
 #[derive(Debug, thiserror::Error)]
@@ -36,15 +36,8 @@ pub enum ModelError {
         asked: Option<String>,
     },
     /// A setting is outside its range.
-    #[error("{field} = {value} is not allowed: {allowed}")]
-    Config {
-        /// The setting, as written in a configuration file, for example `widths[1]`.
-        field: String,
-        /// The value found.
-        value: String,
-        /// The values allowed.
-        allowed: String,
-    },
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// A layer does not fit what it is given.
     #[error("{layer} {problem}")]
     Layer {
@@ -237,15 +230,7 @@ impl From<ImageError> for ModelError {
 impl From<DynamicsError> for ModelError {
     fn from(error: DynamicsError) -> Self {
         match error {
-            DynamicsError::Config {
-                field,
-                value,
-                allowed,
-            } => Self::Config {
-                field,
-                value,
-                allowed,
-            },
+            DynamicsError::Config(error) => error.into(),
             DynamicsError::Device { reason } => Self::Device { reason },
             error => Self::Dynamics(error),
         }
@@ -272,10 +257,15 @@ impl ModelError {
         value: impl std::fmt::Display,
         allowed: impl Into<String>,
     ) -> Self {
-        Self::Config {
-            field: field.into(),
-            value: value.to_string(),
-            allowed: allowed.into(),
+        ConfigError::new(field, value, allowed).into()
+    }
+
+    /// The same error, with the place of the table that a setting belongs to.
+    #[must_use]
+    pub fn under(self, place: &str) -> Self {
+        match self {
+            Self::Config(error) => error.under(place).into(),
+            other => other,
         }
     }
 

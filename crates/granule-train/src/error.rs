@@ -1,43 +1,16 @@
 //! Why a run cannot begin, go on or be resumed.
 
-use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use granule_data::DataError;
 use granule_device::{DeviceError, OpenDevice};
 use granule_dynamics::DynamicsError;
-use granule_io::{FileError, MemoryError};
+use granule_io::{ConfigError, FileError, MemoryError};
 use granule_models::ModelError;
 use thiserror::Error;
 
 use crate::metrics::MetricsError;
 use crate::record::RecordError;
-
-/// A setting outside its range.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{field} = {value} is not allowed; allowed: {allowed}")]
-pub struct ConfigError {
-    /// The setting as written in TOML, for example `train.epochs`.
-    pub field: Cow<'static, str>,
-    /// The value found.
-    pub value: String,
-    /// The values allowed.
-    pub allowed: String,
-}
-
-impl ConfigError {
-    pub(crate) fn new(
-        field: impl Into<Cow<'static, str>>,
-        value: impl std::fmt::Display,
-        allowed: impl Into<String>,
-    ) -> Self {
-        Self {
-            field: field.into(),
-            value: value.to_string(),
-            allowed: allowed.into(),
-        }
-    }
-}
 
 /// What can go wrong while training, resuming or evaluating.
 #[derive(Debug, Error)]
@@ -311,11 +284,7 @@ impl From<DynamicsError> for TrainError {
     /// Settings by their names in a run configuration.
     fn from(error: DynamicsError) -> Self {
         match error {
-            DynamicsError::Config {
-                field,
-                value,
-                allowed,
-            } => ConfigError::new(format!("model.{field}"), value, allowed).into(),
+            DynamicsError::Config(error) => error.under("model").into(),
             source => Self::Dynamics {
                 source: Box::new(source),
                 checkpoint: None,

@@ -42,8 +42,9 @@ pub use engine::{
     LayerPlan, Plan, evaluate, evaluate_on, evaluate_recording, evaluate_trials, plan, resume,
     resume_as, resume_on, resume_with, test_samples, train, train_on, train_with,
 };
-pub use error::{ConfigError, TrainError};
+pub use error::TrainError;
 pub use event::{EpochEvent, Event, Observer, Quiet, ScoreEvent, StartEvent, StepEvent, StopFlag};
+pub use granule_io::ConfigError;
 pub use objective::Objective;
 pub use outcome::{
     Classification, Evaluation, Mistake, Outcome, QuantityScores, RecordingScores, Scores,

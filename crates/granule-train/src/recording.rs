@@ -15,8 +15,8 @@ use granule_models::{InputShape, MultiGranularity, Task};
 
 use crate::batches::{Purpose, shuffle, shuffled};
 use crate::config::RecordingConfig;
-use crate::error::{ConfigError, TrainError};
 use crate::outcome::{QuantityScores, RecordingScores};
+use crate::{ConfigError, TrainError};
 
 /// R² above which a fit is taken to follow its recording, whatever the noise.
 const FOLLOWED: f64 = 0.99;

@@ -13,7 +13,7 @@ use granule_models::{InputShape, ModelConfig, ModelFile, Task};
 use crate::batches::{Batch, BatchTruth};
 use crate::config::TRIALS_ASK_FOR;
 use crate::config::{TrialsConfig, task_error};
-use crate::error::{ConfigError, TrainError};
+use crate::{ConfigError, TrainError};
 
 /// A task, and which of its trials are for what.
 #[derive(Debug, Clone)]

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use granule::data::DatasetSpec;
 use granule::models::ModelError;
 use granule::train::{
-    ConfigError, Evaluation, Keep, Outcome, Plan, RunConfig, Scores, StartConfig, TrainError, plan,
-    resume_as, train,
+    Evaluation, Keep, Outcome, Plan, RunConfig, Scores, StartConfig, TrainError, plan, resume_as,
+    train,
 };
 use serde_json::json;
 use toml::Table;
@@ -246,15 +246,10 @@ fn finish(config: &RunConfig, outcome: &Outcome, json: bool) -> anyhow::Result<(
 /// Settings that only the data can judge are wrong usage as well.
 pub(super) fn in_configuration(error: TrainError) -> anyhow::Error {
     match &error {
-        TrainError::Config(ConfigError { .. }) => Usage::new(error.to_string()).into(),
-        TrainError::Model(ModelError::Config {
-            field,
-            value,
-            allowed,
-        }) => Usage::new(format!(
-            "model.{field} = {value} is not allowed; allowed: {allowed}"
-        ))
-        .into(),
+        TrainError::Config(error) => Usage::new(error.to_string()).into(),
+        TrainError::Model(ModelError::Config(error)) => {
+            Usage::new(error.clone().under("model").to_string()).into()
+        }
         TrainError::Model(error @ ModelError::Layer { .. }) => {
             Usage::new(format!("model.{error}")).into()
         }

@@ -46,24 +46,16 @@ impl Described {
     /// A setting outside its range as wrong usage; every other error as it is.
     pub fn explain(&self, error: DynamicsError) -> anyhow::Error {
         match error {
-            DynamicsError::Config {
-                field,
-                value,
-                allowed,
-            } => {
+            DynamicsError::Config(error) => {
+                let field = &error.field;
                 let base = self.layers.first();
-                let place =
-                    base.map_or_else(|| field.clone(), |base| by_index(&base.table, &field));
+                let place = base.map_or_else(|| field.clone(), |base| by_index(&base.table, field));
                 let written = explain::written(&place, &self.layers);
-                let field = if self.of_training && !is_above(&place, &self.layers) {
-                    in_training(&field)
+                let error = if self.of_training && !is_above(&place, &self.layers) {
+                    let field = in_training(field);
+                    error.named(field)
                 } else {
-                    field
-                };
-                let error = DynamicsError::Config {
-                    field,
-                    value,
-                    allowed,
+                    error
                 };
                 Usage::new(format!("{error}{written}")).into()
             }

@@ -218,7 +218,7 @@ impl TrialBatch {
     /// The mean over all outputs that count of the squared difference to the target; 0 when none counts.
     ///
     /// # Errors
-    /// [`DataError::Invalid`] when `outputs` are not as many as the targets.
+    /// [`DataError::Config`] when `outputs` are not as many as the targets.
     pub fn loss(&self, outputs: &[f32]) -> Result<f64, DataError> {
         self.check(outputs)?;
         let rows = outputs.iter().zip(&self.targets).zip(&self.mask);

@@ -227,7 +227,7 @@ impl TaskConfig {
     /// Checks every setting.
     ///
     /// # Errors
-    /// [`DataError::Invalid`] names the setting (`task.noise`), its value and what is allowed.
+    /// [`DataError::Config`] names the setting (`task.noise`), its value and what is allowed.
     pub fn validate(&self) -> Result<(), DataError> {
         self.design().validate()
     }
@@ -240,7 +240,7 @@ impl TaskConfig {
     /// The extents of a trial at a step of `dt_ms`.
     ///
     /// # Errors
-    /// Those of [`validate`](Self::validate), and [`DataError::Invalid`] for a `dt_ms` that is not above 0, so short that a
+    /// Those of [`validate`](Self::validate), and [`DataError::Config`] for a `dt_ms` that is not above 0, so short that a
     /// trial has more than 100 000 steps, or longer than something that a step must resolve.
     pub fn shape(&self, dt_ms: f64) -> Result<TaskShape, DataError> {
         batch::shape(self.design(), dt_ms)
@@ -249,7 +249,7 @@ impl TaskConfig {
     /// The trials of these indices at a step of `dt_ms`.
     ///
     /// # Errors
-    /// Those of [`shape`](Self::shape), and [`DataError::Invalid`] for more trials than fit into memory (2²⁸ numbers in an
+    /// Those of [`shape`](Self::shape), and [`DataError::Config`] for more trials than fit into memory (2²⁸ numbers in an
     /// array).
     pub fn trials(
         &self,
@@ -264,7 +264,7 @@ impl TaskConfig {
     /// together before [`summarise`](Self::summarise).
     ///
     /// # Errors
-    /// [`DataError::Invalid`] when `outputs` are not as many as the batch's targets, or not all finite, or the batch is of
+    /// [`DataError::Config`] when `outputs` are not as many as the batch's targets, or not all finite, or the batch is of
     /// another task.
     pub fn judge(&self, outputs: &[f32], batch: &TrialBatch) -> Result<Vec<TrialScore>, DataError> {
         score::judge(self.design(), outputs, batch)
@@ -273,7 +273,7 @@ impl TaskConfig {
     /// Sums up the results of trials.
     ///
     /// # Errors
-    /// [`DataError::Invalid`] when there is no trial, or one of another task.
+    /// [`DataError::Config`] when there is no trial, or one of another task.
     pub fn summarise(&self, trials: &[TrialScore]) -> Result<Score, DataError> {
         score::summarise(self.design(), trials)
     }
@@ -291,7 +291,7 @@ impl TaskConfig {
     /// after the fact; only those of the flip-flop it takes for what they seem step by step.
     ///
     /// # Errors
-    /// [`DataError::Invalid`] when the batch is of another task.
+    /// [`DataError::Config`] when the batch is of another task.
     pub fn ideal_outputs(&self, batch: &TrialBatch) -> Result<Vec<f32>, DataError> {
         score::ideal_outputs(self.design(), batch)
     }

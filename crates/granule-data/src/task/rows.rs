@@ -19,7 +19,7 @@ impl RowSequence {
     /// The sequence that an image makes.
     ///
     /// # Errors
-    /// [`DataError::Invalid`] for a sample that is no image, or one without a pixel.
+    /// [`DataError::Config`] for a sample that is no image, or one without a pixel.
     pub fn of(shape: Shape) -> Result<Self, DataError> {
         match shape {
             Shape::Image {
@@ -48,7 +48,7 @@ impl RowSequence {
     /// Brings samples of several channels into the order of the sequence, `[batch, steps, inputs]`.
     ///
     /// # Errors
-    /// [`DataError::Invalid`] for numbers that are not whole samples.
+    /// [`DataError::Config`] for numbers that are not whole samples.
     pub fn arrange(&self, samples: &mut [f32]) -> Result<(), DataError> {
         let len = self.steps * self.inputs;
         if !samples.len().is_multiple_of(len) {

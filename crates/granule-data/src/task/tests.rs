@@ -673,122 +673,125 @@ fn what_does_not_fit_is_refused() {
     let foreign = task.judge(&batch.targets, &batch).unwrap();
     assert!(refused(sine.summarise(&foreign)).contains("those of sine"));
     let message = task.trials(1, 0..1 << 40, DT).unwrap_err().to_string();
-    assert!(message.starts_with("trials: 1099511627776"), "{message}");
+    assert!(message.starts_with("trials = 1099511627776"), "{message}");
 }
 
 #[test]
 fn a_bad_setting_is_named_with_value_and_range() {
     for (text, field) in [
-        (r#"{"kind":"sine","frequencies":0}"#, "task.frequencies: 0"),
-        (r#"{"kind":"sine","lowest_hz":0}"#, "task.lowest_hz: 0"),
+        (r#"{"kind":"sine","frequencies":0}"#, "task.frequencies = 0"),
+        (r#"{"kind":"sine","lowest_hz":0}"#, "task.lowest_hz = 0"),
         (
             r#"{"kind":"sine","highest_hz":0.1}"#,
-            "task.highest_hz: 0.1",
+            "task.highest_hz = 0.1",
         ),
-        (r#"{"kind":"sine","duration_ms":0}"#, "task.duration_ms: 0"),
-        (r#"{"kind":"sine","noise":-1}"#, "task.noise: -1"),
-        (r#"{"kind":"flip-flop","bits":0}"#, "task.bits: 0"),
-        (r#"{"kind":"flip-flop","bits":65}"#, "task.bits: 65"),
-        (r#"{"kind":"flip-flop","pulse_ms":0}"#, "task.pulse_ms: 0"),
+        (r#"{"kind":"sine","duration_ms":0}"#, "task.duration_ms = 0"),
+        (r#"{"kind":"sine","noise":-1}"#, "task.noise = -1"),
+        (r#"{"kind":"flip-flop","bits":0}"#, "task.bits = 0"),
+        (r#"{"kind":"flip-flop","bits":65}"#, "task.bits = 65"),
+        (r#"{"kind":"flip-flop","pulse_ms":0}"#, "task.pulse_ms = 0"),
         (
             r#"{"kind":"flip-flop","pulse_ms":2001}"#,
-            "task.pulse_ms: 2001",
+            "task.pulse_ms = 2001",
         ),
         (
             r#"{"kind":"flip-flop","interval_ms":-3}"#,
-            "task.interval_ms: -3",
+            "task.interval_ms = -3",
         ),
         (
             r#"{"kind":"flip-flop","grace_ms":2000}"#,
-            "task.grace_ms: 2000",
+            "task.grace_ms = 2000",
         ),
         (
             r#"{"kind":"perceptual-decision","coherences":[]}"#,
-            "task.coherences: []",
+            "task.coherences = []",
         ),
         (
             r#"{"kind":"perceptual-decision","coherences":[0]}"#,
-            "task.coherences: [0.0]",
+            "task.coherences = [0.0]",
         ),
         (
             r#"{"kind":"perceptual-decision","coherences":[1.5]}"#,
-            "task.coherences: [1.5]",
+            "task.coherences = [1.5]",
         ),
         (
             r#"{"kind":"perceptual-decision","coherences":[0.1,0.1]}"#,
-            "task.coherences: [0.1, 0.1]",
+            "task.coherences = [0.1, 0.1]",
         ),
         (
             r#"{"kind":"perceptual-decision","stimulus_ms":[5,1]}"#,
-            "task.stimulus_ms: [5, 1]",
+            "task.stimulus_ms = [5, 1]",
         ),
         (
             r#"{"kind":"perceptual-decision","fixation_ms":-1}"#,
-            "task.fixation_ms: -1",
+            "task.fixation_ms = -1",
         ),
         (
             r#"{"kind":"perceptual-decision","delay_ms":1e7}"#,
-            "task.delay_ms: 10000000",
+            "task.delay_ms = 10000000",
         ),
         (
             r#"{"kind":"perceptual-decision","decision_ms":0}"#,
-            "task.decision_ms: 0",
+            "task.decision_ms = 0",
         ),
         (
             r#"{"kind":"perceptual-decision","grace_ms":300}"#,
-            "task.grace_ms: 300",
+            "task.grace_ms = 300",
         ),
-        (r#"{"kind":"delayed-match","stimuli":1}"#, "task.stimuli: 1"),
+        (
+            r#"{"kind":"delayed-match","stimuli":1}"#,
+            "task.stimuli = 1",
+        ),
         (
             r#"{"kind":"delayed-match","sample_ms":0}"#,
-            "task.sample_ms: 0",
+            "task.sample_ms = 0",
         ),
         (
             r#"{"kind":"delayed-match","test_ms":[0, 10]}"#,
-            "task.test_ms: [0, 10]",
+            "task.test_ms = [0, 10]",
         ),
         (
             r#"{"kind":"context-integration","motion":[-0.1]}"#,
-            "task.motion: [-0.1]",
+            "task.motion = [-0.1]",
         ),
         (
             r#"{"kind":"context-integration","colour":[0.0]}"#,
-            "task.colour: [0.0]",
+            "task.colour = [0.0]",
         ),
         (
             r#"{"kind":"context-integration","noise":2000}"#,
-            "task.noise: 2000",
+            "task.noise = 2000",
         ),
         (
             r#"{"kind":"interval-timing","shortest_ms":0}"#,
-            "task.shortest_ms: 0",
+            "task.shortest_ms = 0",
         ),
         (
             r#"{"kind":"interval-timing","longest_ms":400}"#,
-            "task.longest_ms: 400",
+            "task.longest_ms = 400",
         ),
         (
             r#"{"kind":"interval-timing","intervals":0}"#,
-            "task.intervals: 0",
+            "task.intervals = 0",
         ),
-        (r#"{"kind":"interval-timing","gain":0}"#, "task.gain: 0"),
+        (r#"{"kind":"interval-timing","gain":0}"#, "task.gain = 0"),
         (
             r#"{"kind":"interval-timing","pulse_ms":494}"#,
-            "task.pulse_ms: 494",
+            "task.pulse_ms = 494",
         ),
         (
             r#"{"kind":"interval-timing","after_ms":0}"#,
-            "task.after_ms: 0",
+            "task.after_ms = 0",
         ),
         (
             r#"{"kind":"interval-timing","tolerance":1.1}"#,
-            "task.tolerance: 1.1",
+            "task.tolerance = 1.1",
         ),
     ] {
         let task: TaskConfig = serde_json::from_str(text).unwrap();
         let message = task.validate().unwrap_err().to_string();
         assert!(
-            message.starts_with(&format!("{field} is not allowed; ")),
+            message.starts_with(&format!("{field} is not allowed: ")),
             "{text}: {message}"
         );
         assert_eq!(task.trials(1, 0..1, DT).unwrap_err().to_string(), message);
@@ -829,7 +832,7 @@ fn a_step_must_resolve_the_trial() {
     ] {
         let message = kind.config().shape(dt).unwrap_err().to_string();
         assert!(
-            message.starts_with("dt_ms: ") && message.contains(reason),
+            message.starts_with("dt_ms = ") && message.contains(reason),
             "{message}"
         );
     }
@@ -944,7 +947,7 @@ proptest! {
                 prop_assert!(a.to_string().starts_with("task."));
             }
             (Ok(()), Err(error)) => {
-                prop_assert!(error.to_string().starts_with("dt_ms: "), "{}", error);
+                prop_assert!(error.to_string().starts_with("dt_ms = "), "{}", error);
             }
             (Ok(()), Ok(batch)) => {
                 check_batch(&task, &batch)?;

@@ -65,7 +65,7 @@ fn lengths_and_kinds_are_checked() {
     ] {
         assert!(matches!(
             Split::new(shape, features, targets),
-            Err(DataError::Invalid { .. })
+            Err(DataError::Config(_))
         ));
     }
 }
@@ -129,7 +129,7 @@ fn gather_refuses_what_does_not_fit() {
     ] {
         assert!(matches!(
             split.gather(&[0], &normalization, None, &mut out),
-            Err(DataError::Invalid { .. })
+            Err(DataError::Config(_))
         ));
     }
 }

@@ -121,22 +121,6 @@ fn field(level: &str, name: &str) -> String {
     format!("level.{level}.{name}")
 }
 
-/// Says which level a setting belongs to.
-fn within(level: &str, error: DynamicsError) -> DynamicsError {
-    match error {
-        DynamicsError::Config {
-            field: name,
-            value,
-            allowed,
-        } => DynamicsError::Config {
-            field: field(level, &name),
-            value,
-            allowed,
-        },
-        other => other,
-    }
-}
-
 impl MultiGranularityConfig {
     /// Checks every setting that can be judged by itself; [`init`](Self::init) checks how they fit together.
     ///
@@ -246,7 +230,7 @@ impl LevelConfig {
             (_, _, Some(system)) => system.validate(),
             _ => Ok(()),
         };
-        checked.map_err(|error| within(&self.name, error))
+        checked.map_err(|error| error.under(&format!("level.{}", self.name)))
     }
 
     /// How many of the level's steps make one of the whole.
@@ -318,7 +302,7 @@ impl LevelConfig {
             )),
         };
         Ok(Level {
-            model: model.map_err(|error| within(&self.name, error))?,
+            model: model.map_err(|error| error.under(&format!("level.{}", self.name)))?,
         })
     }
 }

@@ -66,19 +66,9 @@ pub(super) struct Subject {
 
 /// Says which table a setting belongs to.
 fn within(table: &str, error: DynamicsError) -> DynamicsError {
-    match error {
-        DynamicsError::Config {
-            field,
-            value,
-            allowed,
-        } if field != "dt" && field != table && !field.starts_with(&format!("{table}.")) => {
-            DynamicsError::Config {
-                field: format!("{table}.{field}"),
-                value,
-                allowed,
-            }
-        }
-        other => other,
+    match &error {
+        DynamicsError::Config(own) if own.field == "dt" || own.is_under(table) => error,
+        _ => error.under(table),
     }
 }
 

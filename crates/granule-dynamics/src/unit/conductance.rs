@@ -127,33 +127,24 @@ impl Described<'_> {
 
     /// The error with the place of a parameter in a file of one's own channels in place of its name.
     fn placed(&self, error: DynamicsError) -> DynamicsError {
-        let DynamicsError::Config {
-            field,
-            value,
-            allowed,
-        } = error
-        else {
+        let DynamicsError::Config(error) = error else {
             return error;
         };
-        let name = field
+        let name = error
+            .field
             .strip_prefix(TABLE)
             .and_then(|rest| rest.strip_prefix('.'));
         let of_name = |name| {
             let mut all = self.table.placed().into_iter();
             all.find(|(info, ..)| info.name == name)
         };
-        let (field, allowed) = match name.and_then(of_name) {
+        match name.and_then(of_name) {
             Some((info, place, _)) if place != info.name => {
-                let allowed = format!("{allowed}; it is the parameter {}", info.name);
-                (format!("unit.{place}"), allowed)
+                let allowed = format!("{}; it is the parameter {}", error.allowed, info.name);
+                DynamicsError::config(format!("unit.{place}"), error.value, allowed)
             }
-            Some((info, ..)) => (format!("unit.{}", info.name), allowed),
-            None => (field, allowed),
-        };
-        DynamicsError::Config {
-            field,
-            value,
-            allowed,
+            Some((info, ..)) => error.named(format!("unit.{}", info.name)).into(),
+            None => error.into(),
         }
     }
 

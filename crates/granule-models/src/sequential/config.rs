@@ -2,10 +2,10 @@
 
 use std::fmt;
 
+use granule_dynamics::Values;
 use granule_dynamics::population::{
     Activation as RateActivation, GatedCell, GatedNetworkConfig, RateNetworkConfig,
 };
-use granule_dynamics::{DynamicsError, Values};
 use granule_io::words::counted;
 use serde::de::{Deserializer, Error};
 use serde::{Deserialize, Serialize};
@@ -433,7 +433,7 @@ impl LayerConfig {
                 };
                 check_size(format!("{place}.units"), units)?;
                 if let Network::Rate(network) = network {
-                    network.validate().map_err(|error| within(place, error))?;
+                    network.validate().map_err(|error| error.under(place))?;
                 }
                 let input = before.shape.0;
                 let steps = match extents(&input) {
@@ -496,18 +496,6 @@ impl SequentialConfig {
             before = Before::layer(layer.output(&format!("layer[{i}]"), before)?);
         }
         Ok(())
-    }
-}
-
-/// An error of the network of the layer at `place`.
-fn within(place: &str, error: DynamicsError) -> ModelError {
-    match ModelError::from(error) {
-        ModelError::Config {
-            field,
-            value,
-            allowed,
-        } => ModelError::config(format!("{place}.{field}"), value, allowed),
-        error => error,
     }
 }
 

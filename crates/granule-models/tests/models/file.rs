@@ -177,7 +177,7 @@ fn a_later_version_and_invalid_settings_are_refused() {
     ] {
         let invalid = with_document(&bytes, |d| *d.pointer_mut(pointer).unwrap() = value.clone());
         assert!(
-            matches!(load(&invalid), Err(ModelError::Config { .. })),
+            matches!(load(&invalid), Err(ModelError::Config(_))),
             "{pointer}"
         );
     }

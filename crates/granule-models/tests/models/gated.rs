@@ -67,7 +67,7 @@ fn what_cannot_be_built_is_named() {
             .map(drop)
             .unwrap_err();
         match &error {
-            ModelError::Config { field, .. } => assert_eq!(field, expected),
+            ModelError::Config(error) => assert_eq!(error.field, expected),
             _ => panic!("{error}"),
         }
     };

@@ -146,14 +146,14 @@ fn extents_that_do_not_fit_are_refused() {
         (InputShape::Vector { len: 8 }, 25, "input"),
     ] {
         match config.init(&input, outputs, 0, &flex()) {
-            Err(ModelError::Config { field: found, .. }) => assert_eq!(found, field),
+            Err(ModelError::Config(error)) => assert_eq!(error.field, field),
             other => panic!("{input} {outputs}: {other:?}"),
         }
     }
     let empty = ModelConfig::from_name(ModelConfig::MULTI_GRANULARITY).unwrap();
     assert!(matches!(
         empty.validate(&sequence(8, 1), 25),
-        Err(ModelError::Config { field, .. }) if field == "level"
+        Err(ModelError::Config(error)) if error.field == "level"
     ));
 }
 

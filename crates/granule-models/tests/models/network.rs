@@ -207,13 +207,9 @@ fn a_setting_out_of_range_is_named_with_its_value_and_range() {
     let refused = |json: &str, input: InputShape, field: &str| {
         let config: ModelConfig = serde_json::from_str(json).unwrap();
         match config.init(&input, 10, 0, &flex()) {
-            Err(ModelError::Config {
-                field: found,
-                value,
-                allowed,
-            }) => {
-                assert_eq!(found, field, "{json}");
-                assert!(!value.is_empty() && !allowed.is_empty());
+            Err(ModelError::Config(error)) => {
+                assert_eq!(error.field, field, "{json}");
+                assert!(!error.value.is_empty() && !error.allowed.is_empty());
             }
             other => panic!("{json}: {other:?}"),
         }

@@ -171,7 +171,7 @@ fn settings_that_do_not_fit_are_named() {
         1,
         &flex(),
     ) {
-        Err(ModelError::Config { field, .. }) => field,
+        Err(ModelError::Config(error)) => error.field,
         other => panic!("{other:?}"),
     };
     let vector = InputShape::Vector { len: 3 };

@@ -218,7 +218,7 @@ fn a_number_out_of_range_is_named_by_its_layer() {
     ] {
         let config = config(json!([{"kind": "relu"}, layer]));
         match config.validate(&image(1, 8), 10) {
-            Err(ModelError::Config { field: found, .. }) => assert_eq!(found, field),
+            Err(ModelError::Config(error)) => assert_eq!(error.field, field),
             other => panic!("{field}: {other:?}"),
         }
     }

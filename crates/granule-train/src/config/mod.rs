@@ -32,7 +32,7 @@ pub use schedule::{
 pub use start::{Keep, StartConfig};
 pub use weights::{ClassWeightRule, ClassWeights};
 
-use crate::error::{ConfigError, TrainError};
+use crate::{ConfigError, TrainError};
 
 /// What a task asks of its model.
 pub(crate) const TRIALS_ASK_FOR: &str =
@@ -597,11 +597,7 @@ fn syntax(error: impl std::fmt::Display) -> TrainError {
 /// A setting of a model of several levels by its name in a run configuration.
 fn model_error(error: DynamicsError) -> ConfigError {
     match error {
-        DynamicsError::Config {
-            field,
-            value,
-            allowed,
-        } => ConfigError::new(format!("model.{field}"), value, allowed),
+        DynamicsError::Config(error) => error.under("model"),
         error => ConfigError::new("model", "this", error.to_string()),
     }
 }
@@ -609,17 +605,8 @@ fn model_error(error: DynamicsError) -> ConfigError {
 /// A setting of a task by its name in a run configuration.
 pub(crate) fn task_error(error: DataError) -> ConfigError {
     match error {
-        DataError::Invalid {
-            field,
-            value,
-            allowed,
-        } => {
-            let field = match field.as_str() {
-                "dt_ms" => "model.dt".to_owned(),
-                _ => format!("data.{field}"),
-            };
-            ConfigError::new(field, value, allowed)
-        }
+        DataError::Config(error) if error.field == "dt_ms" => error.named("model.dt"),
+        DataError::Config(error) => error.under("data"),
         error => ConfigError::new("data.task", "this", error.to_string()),
     }
 }
@@ -749,21 +736,10 @@ impl DataConfig {
 
 /// The setting by its name in a run configuration.
 fn augmentation_error(error: DataError) -> ConfigError {
-    let DataError::Invalid {
-        field,
-        value,
-        allowed,
-    } = error
-    else {
-        return ConfigError::new("data.augmentation", "this", error.to_string());
-    };
-    let field = match field.as_str() {
-        "augmentation.pad_crop" => "data.augmentation.pad_crop",
-        "augmentation.shift" => "data.augmentation.shift",
-        "augmentation.rotation_degrees" => "data.augmentation.rotation_degrees",
-        _ => "data.augmentation",
-    };
-    ConfigError::new(field, value, allowed)
+    match error {
+        DataError::Config(error) => error.under("data"),
+        error => ConfigError::new("data.augmentation", "this", error.to_string()),
+    }
 }
 
 impl TrainConfig {

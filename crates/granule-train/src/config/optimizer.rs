@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{below_one, check, not_negative, positive};
-use crate::error::ConfigError;
+use crate::ConfigError;
 
 /// The update rule and its constants; `kind` names it in TOML.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{at_least_one, at_most, check, not_negative, positive};
-use crate::error::ConfigError;
+use crate::ConfigError;
 
 /// How the learning rate moves over the optimiser steps; `kind` names it in TOML.
 ///

@@ -2,7 +2,7 @@ use granule_io::words::counted;
 use serde::{Deserialize, Serialize};
 
 use super::check;
-use crate::error::ConfigError;
+use crate::ConfigError;
 
 /// How much each class counts in the loss: the loss of a batch is the mean of its samples' losses weighted so, as in
 /// PyTorch's `CrossEntropyLoss(weight)`.

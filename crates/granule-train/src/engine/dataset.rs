@@ -11,10 +11,10 @@ use crate::batches::{Batches, Purpose, Scaling, shuffle};
 use crate::config::{DataConfig, Loss, RunConfig, TrainConfig};
 use crate::engine::score::Samples;
 use crate::engine::source::{Source, Step, Supply, Trained};
-use crate::error::{ConfigError, TrainError};
 use crate::event::{Event, Observer};
 use crate::outcome::{Evaluation, Scores};
 use crate::record::{MistakeCard, Picture, Scatter, TestResult};
+use crate::{ConfigError, TrainError};
 
 /// Mistakes shown as pictures.
 const PICTURES: usize = 32;

@@ -14,13 +14,13 @@ use crate::engine::score::{check_finite, other_input, other_task, part_name};
 use crate::engine::session::Session;
 use crate::engine::source::{Source, Step, Supply, Trained, Work};
 use crate::engine::step::Contribution;
-use crate::error::{ConfigError, TrainError};
 use crate::event::{Event, Observer};
 use crate::loss::Tally;
 use crate::objective::Objective;
 use crate::optimizer::Gradient;
 use crate::outcome::{Evaluation, Scores};
 use crate::record::TestResult;
+use crate::{ConfigError, TrainError};
 
 /// An [`Objective`] with what is asked of it often.
 pub(crate) struct Own<'a> {

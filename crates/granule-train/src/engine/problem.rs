@@ -9,9 +9,9 @@ use crate::engine::Data;
 use crate::engine::dataset::Parts;
 use crate::engine::own::Own;
 use crate::engine::source::Source;
-use crate::error::{ConfigError, TrainError};
 use crate::recording::Recorded;
 use crate::trials::Trials;
+use crate::{ConfigError, TrainError};
 
 /// Where samples come from, and what a model for them takes and gives.
 pub(crate) struct Problem<'a> {

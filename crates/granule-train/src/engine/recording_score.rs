@@ -14,13 +14,13 @@ use crate::engine::score::{other_input, other_task};
 use crate::engine::session::Session;
 use crate::engine::source::{Source, Step, Supply, Trained, Work};
 use crate::engine::step::Contribution;
-use crate::error::{ConfigError, TrainError};
 use crate::event::{Event, Observer};
 use crate::loss::Tally;
 use crate::optimizer::Gradient;
 use crate::outcome::{Evaluation, Scores, TrainedValues};
 use crate::record::{TestResult, TrialExample};
 use crate::recording::Recorded;
+use crate::{ConfigError, TrainError};
 
 /// The levels of a network that was made for a recording.
 fn levels(network: &Network) -> Result<&MultiGranularity, TrainError> {

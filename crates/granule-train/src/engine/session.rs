@@ -16,7 +16,6 @@ use crate::engine::problem::Problem;
 use crate::engine::source::Supply;
 use crate::engine::start::weights_fit;
 use crate::engine::step::{Gathered, Waiting};
-use crate::error::{ConfigError, TrainError};
 use crate::event::{EpochEvent, Event, Observer, ScoreEvent, StartEvent, StopFlag};
 use crate::folder::Lock;
 use crate::loss::LossFunction;
@@ -26,6 +25,7 @@ use crate::progress::{Best, Course, Progress};
 use crate::record::{EpochRow, RunRecorder};
 use crate::schedule::Schedule;
 use crate::settings::Settings;
+use crate::{ConfigError, TrainError};
 
 /// The most epochs of a run that end in a checkpoint.
 const MOST_CHECKPOINTS: usize = 100;

@@ -10,10 +10,10 @@ use granule_models::{InputSpec, ModelConfig, Network, StateDict, Task};
 use crate::config::{RunConfig, TrainConfig};
 use crate::engine::session::Session;
 use crate::engine::step::Contribution;
-use crate::error::{ConfigError, TrainError};
 use crate::event::Observer;
 use crate::outcome::Evaluation;
 use crate::record::TestResult;
+use crate::{ConfigError, TrainError};
 
 /// Where samples come from, what their loss is and how a model does on them.
 pub(crate) trait Source {

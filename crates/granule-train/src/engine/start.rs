@@ -11,10 +11,10 @@ use granule_models::{ModelFile, Network, Parent, StateDict};
 use crate::checkpoint::Checkpoint;
 use crate::config::{RunConfig, StartConfig};
 use crate::engine::session::Session;
-use crate::error::{ConfigError, TrainError};
 use crate::optimizer::Optimizer;
 use crate::progress::Before;
 use crate::settings::Settings;
+use crate::{ConfigError, TrainError};
 
 /// Tensors that do not fit which a message names.
 const NAMED: usize = 6;

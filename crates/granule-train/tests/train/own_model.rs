@@ -158,7 +158,7 @@ fn what_is_wrong_with_a_model_of_the_programs_own_is_said_as_of_any_other() {
         .err()
         .unwrap();
     assert!(
-        matches!(&error, TrainError::Model(ModelError::Config { field, .. }) if field == "dropout"),
+        matches!(&error, TrainError::Model(ModelError::Config(error)) if error.field == "dropout"),
         "{error:?}"
     );
 

@@ -259,7 +259,7 @@ fn settings_that_do_not_fit_a_task_are_named() {
         let mut config = tiny(&DeviceSpec::Flex, TaskKind::FlipFlop);
         change(&mut config);
         match run(&config, dir.path(), &mut Quiet, &StopFlag::new()) {
-            Err(TrainError::Config(error)) => error.field.into_owned(),
+            Err(TrainError::Config(error)) => error.field,
             other => panic!("{other:?}"),
         }
     };

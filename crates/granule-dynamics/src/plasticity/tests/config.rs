@@ -4,7 +4,7 @@ use crate::testing::f64_place;
 
 fn field(result: Result<(), DynamicsError>) -> String {
     match result {
-        Err(DynamicsError::Config { field, .. }) => field,
+        Err(DynamicsError::Config(error)) => error.field,
         other => panic!("{other:?}"),
     }
 }

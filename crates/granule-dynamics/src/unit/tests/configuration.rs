@@ -13,7 +13,7 @@ fn refused<K: CellKind>(change: impl FnOnce(&mut CellConfig<K>)) -> String {
     let result = by_validation
         .and_then(|_: Option<()>| config.init(Arc::new(Rk4), &f64_place()).map(|_| ()));
     match result {
-        Err(error @ DynamicsError::Config { .. }) => error.to_string(),
+        Err(error @ DynamicsError::Config(_)) => error.to_string(),
         other => panic!("{other:?}"),
     }
 }

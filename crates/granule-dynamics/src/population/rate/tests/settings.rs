@@ -7,10 +7,10 @@ fn refused(change: impl FnOnce(&mut RateNetworkConfig), field: &str) {
     let mut config = config(6);
     change(&mut config);
     let error = config.init(1, 1, 0, &f64_place()).unwrap_err();
-    let DynamicsError::Config { field: found, .. } = &error else {
+    let DynamicsError::Config(found) = &error else {
         panic!("{error}")
     };
-    assert_eq!(found, field, "{error}");
+    assert_eq!(found.field, field, "{error}");
 }
 
 #[test]
