@@ -337,43 +337,55 @@ impl Node<'_> {
 
     /// What a value must be, with an article and, where it is a number, its range.
     fn expected(&self) -> String {
+        match self.forms().as_slice() {
+            [] => String::new(),
+            [only] => only.clone(),
+            [first @ .., last] => format!("{} or {last}", first.join(", ")),
+        }
+    }
+
+    /// The forms that a value may have, words first.
+    fn forms(&self) -> Vec<String> {
         if self.tagged().is_some() {
-            return "a table".into();
+            return vec!["a table".into()];
         }
         let words = self.words();
-        let mut all: Vec<String> = if self.is_open() {
-            let plain = self
-                .options()
-                .into_iter()
-                .filter(|option| !option.is_word());
-            plain.map(|option| option.expected()).collect()
-        } else if self.is("object") && self.get("form").is_none() {
-            vec!["a table".into()]
-        } else if self.is_word() {
-            Vec::new()
+        let mut all = match words.as_slice() {
+            [] => Vec::new(),
+            [only] => vec![format!("`{only}`")],
+            words => vec![format!("one of {}", words.join(", "))],
+        };
+        if self.is_open() {
+            let plain = self.options().into_iter().filter(|option| {
+                // What the words above stand for.
+                !option.is_word() && (words.is_empty() || option.choices().is_empty())
+            });
+            let is_choice = |option: &Self| matches!(option.properties().as_slice(), [(name, _)] if words.contains(name));
+            all.extend(
+                plain
+                    .filter(|option| !is_choice(option))
+                    .flat_map(|option| option.forms()),
+            );
+            all.dedup();
+            return all;
+        }
+        if all.is_empty() {
+            all.push(match self.range().or_else(|| self.range_of_type()) {
+                _ if self.is("object") && self.get("form").is_none() => "a table".into(),
+                Some(range) => format!("{}, {range}", with_article(&self.form())),
+                None => with_article(&self.form()),
+            });
+        }
+        all
+    }
+
+    fn range_of_type(&self) -> Option<String> {
+        let most = self.largest()?;
+        Some(if most < u64::MAX {
+            format!("0 to {most}")
         } else {
-            vec![with_article(&self.form())]
-        };
-        all.dedup();
-        if all.is_empty() || !self.is_open() && !words.is_empty() {
-            return format!("one of {}", words.join(", "));
-        }
-        let range = self.range().or_else(|| {
-            let most = self.largest()?;
-            Some(if most < u64::MAX {
-                format!("0 to {most}")
-            } else {
-                "0 or more".into()
-            })
-        });
-        let text = match all.split_last() {
-            Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
-            _ => all.concat(),
-        };
-        match range.filter(|_| !self.is_open()) {
-            Some(range) => format!("{text}, {range}"),
-            None => text,
-        }
+            "0 or more".into()
+        })
     }
 }
 

@@ -230,3 +230,37 @@ fn keys_of_another_kind_are_known_there() {
     );
     assert!(kind.others.contains(&"adam".to_owned()), "{kind:?}");
 }
+
+#[test]
+fn what_is_expected_reads_as_a_sentence() {
+    let schema = Schema::of_runs();
+    for (text, expected) in [
+        (
+            "[train]\nclass_weights = 'this'",
+            "`balanced` or a list of numbers",
+        ),
+        ("[train]\nloss = 3", "one of auto, cross-entropy, mse"),
+        (
+            "[model]\nkind = 'mlp'\nwidths = 5",
+            "a list of whole numbers, 1 to 65536",
+        ),
+        ("train = 5", "a table"),
+        ("seed = -1", "a whole number, 0 or more"),
+    ] {
+        let fault = schema.fault(&table(text)).unwrap();
+        let found = match fault.wrong {
+            Wrong::Type { expected, .. } => expected,
+            Wrong::Choice { choices, .. } => choices.join(" "),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(found, expected, "{text}");
+    }
+    let fault = of_experiment("[unit]\nmodel = 'lif'\ncurrent = 'x'");
+    let Wrong::Type { expected, .. } = fault.wrong else {
+        panic!("{fault:?}");
+    };
+    assert_eq!(
+        expected,
+        "a number, a list of numbers or { file = \"FILE\" }"
+    );
+}
