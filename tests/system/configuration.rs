@@ -305,6 +305,39 @@ fn a_length_that_is_written_holds_and_a_longer_one_is_said() {
     assert!(said.contains(reason), "{said}");
 }
 
+/// What a file does not say is that of the data set that it names, not of the one it was printed for.
+#[test]
+fn an_edited_data_set_has_its_own_recipe() {
+    let dir = tempfile::tempdir().unwrap();
+    let edited = |model: &str, dataset: &str, more: (&str, &str)| {
+        let text = fine(dir.path(), &["config", model]).stdout;
+        let named = "dataset = \"synthetic-digits\"";
+        assert!(text.contains(named) && text.contains(more.0), "{text}");
+        let edited = text.replace(named, &format!("dataset = \"{dataset}\""));
+        let edited = edited.replace(more.0, more.1);
+        std::fs::write(dir.path().join("edited.toml"), edited).unwrap();
+        fine(dir.path(), &["config", "edited.toml"]).stdout
+    };
+    let own = edited("mlp", "arrays:a.npz", ("", ""));
+    for line in ["# kind = \"adamw\"", "# weight_decay = 1.0"] {
+        assert!(own.contains(line), "{line}: {own}");
+    }
+    let changed = edited("mlp", "arrays:a.npz", ("# lr = 0.001", "lr = 0.5"));
+    for line in ["# kind = \"adamw\"", "\nlr = 0.5"] {
+        assert!(changed.contains(line), "{line}: {changed}");
+    }
+    let sgd = edited(
+        "mlp",
+        "arrays:a.npz",
+        ("# kind = \"adam\"", "kind = \"sgd\""),
+    );
+    assert!(sgd.contains("\nkind = \"sgd\""), "{sgd}");
+    let crops = edited("resnet", "cifar-10", ("", ""));
+    for line in ["# pad_crop = 4", "# horizontal_flip = true"] {
+        assert!(crops.contains(line), "{line}: {crops}");
+    }
+}
+
 #[test]
 fn the_plain_configuration_is_that_of_the_plain_run() {
     let dir = tempfile::tempdir().unwrap();

@@ -112,7 +112,8 @@ Going on and beginning with weights:
   is and not what it is: --device, --data-dir, --offline, --dataset of the same kind at another
   place, and --set of data.recording.file, train.checkpoint_every_steps and
   train.keep_checkpoints. --continue takes all flags; batches are drawn as the next epochs of the
-  first run, the learning rate has its whole course anew. --from takes the weights alone.
+  first run, the learning rate has its whole course anew. --from takes the weights alone: where the
+  number of classes is another, all but those of the last layer, which is drawn anew.
 
 Units:
   accuracy is a fraction in --json and a percentage elsewhere; times are in seconds; limits,

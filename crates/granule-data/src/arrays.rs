@@ -1,5 +1,5 @@
 //! NumPy arrays: pairs of `.npy` files, and `.npz` archives with the keys `x_train`, `y_train`, `x_test`, `y_test`
-//! or `x`, `y`.
+//! or `x`, `y`; `x_val`, `y_val` beside them are the validation part.
 //!
 //! Inputs are images of shape `[N, H, W]`, `[N, C, H, W]` or `[N, H, W, C]` with C of 1 or 3, or feature vectors of shape
 //! `[N, F]` or `[N]`. Integers from 0 to 255 are pixels, floating-point numbers from 0 to 1 are intensities, and
@@ -13,6 +13,7 @@ use std::collections::HashMap;
 use std::io::{BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
 
+use crate::division::Division;
 use crate::reading;
 use crate::{DataError, Dataset, Features, Normalization, Shape, Split, Targets, division};
 
@@ -89,14 +90,14 @@ pub fn decode_inputs(
 pub(crate) fn load(
     x: &Path,
     y: Option<&Path>,
-    seed: u64,
+    division: Division,
     options: &ArrayOptions,
 ) -> Result<Dataset, DataError> {
     let Some(y) = y else {
         let (file, _) = reading::open(x)?;
-        return decode_npz(&mut BufReader::new(file), x, seed, options);
+        return of_archive(&mut BufReader::new(file), x, division, options);
     };
-    let mut notes = Vec::new();
+    let mut sources = Sources::default();
     let (file, len) = reading::open(x)?;
     let mut file = BufReader::new(file);
     let inputs = RawInputs::read(Array::plain(&mut file, len, x)?, options)?;
@@ -105,15 +106,15 @@ pub(crate) fn load(
     let outputs = Outputs::read(
         Array::plain(&mut file, len, y)?,
         options.targets,
-        &mut notes,
+        &mut sources.notes,
     )?;
-    let part = Part {
+    sources.parts.push(Part {
         inputs,
         outputs,
         x: x.to_owned(),
         y: y.to_owned(),
-    };
-    assemble("arrays", vec![part], seed, notes, &HashMap::new())
+    });
+    assemble("arrays", sources, division, &HashMap::new())
 }
 
 /// Decodes an `.npz` archive into a data set; `seed` decides the division when it holds only `x` and `y`. `path` is
@@ -127,24 +128,78 @@ pub fn decode_npz(
     seed: u64,
     options: &ArrayOptions,
 ) -> Result<Dataset, DataError> {
+    let scored = false;
+    of_archive(file, path, Division { seed, scored }, options)
+}
+
+/// What the arrays of a validation part are called, after `x_` and `y_`.
+const VALIDATION: [&str; 3] = ["val", "valid", "validation"];
+
+fn of_archive(
+    file: &mut (impl Read + Seek),
+    path: &Path,
+    division: Division,
+    options: &ArrayOptions,
+) -> Result<Dataset, DataError> {
     let mut archive = Archive::new(file, path)?;
-    let mut notes = Vec::new();
-    let divided = ["x_train", "y_train", "x_test", "y_test"];
-    let parts = if divided.iter().all(|key| archive.has(key)) {
-        let train = archive.part("x_train", "y_train", options, options.targets, &mut notes)?;
-        let kind = train.outputs.kind();
-        let test = archive.part("x_test", "y_test", options, Some(kind), &mut notes)?;
-        vec![train, test]
-    } else if archive.has("x") && archive.has("y") {
-        vec![archive.part("x", "y", options, options.targets, &mut notes)?]
-    } else {
-        let reason = format!(
-            "holds [{}]; name the arrays x_train, y_train, x_test, y_test, or x, y",
-            archive.listed()
-        );
-        return Err(DataError::format(path, reason));
-    };
-    assemble("arrays", parts, seed, notes, &HashMap::new())
+    let mut sources = Sources::default();
+    let both = |part: &str| [format!("x_{part}"), format!("y_{part}")];
+    let has = |[x, y]: &[String; 2]| archive.has(x) && archive.has(y);
+    let [train, test] = [both("train"), both("test")];
+    let whole = ["x".to_owned(), "y".to_owned()];
+    let validation = VALIDATION.map(both).into_iter().find(&has);
+    let mut chosen = Vec::new();
+    let mut of_validation = None;
+    match validation {
+        validation if has(&train) && has(&test) => {
+            chosen.extend([train, test]);
+            of_validation = validation;
+        }
+        Some(validation) if has(&train) => {
+            sources.notes.push(format!(
+                "{}: {} and {} are taken for the test part, as there are no {} and {}",
+                path.display(),
+                validation[0],
+                validation[1],
+                test[0],
+                test[1]
+            ));
+            chosen.extend([train, validation]);
+        }
+        validation if has(&whole) => {
+            chosen.push(whole);
+            of_validation = validation;
+        }
+        _ => {
+            let reason = format!(
+                "holds [{}]; name the arrays x_train, y_train, x_test, y_test, or x, y",
+                archive.listed()
+            );
+            return Err(DataError::format(path, reason));
+        }
+    }
+    let mut kind = options.targets;
+    let read: Vec<&str> = chosen
+        .iter()
+        .chain(&of_validation)
+        .flatten()
+        .map(String::as_str)
+        .collect();
+    sources.tell_unread(&archive.unread(&read), &read, path);
+    for [x, y] in &chosen {
+        let part = archive.part(x, y, options, kind, &mut sources.notes)?;
+        kind.get_or_insert(part.outputs.kind());
+        sources.parts.push(part);
+    }
+    if let Some([x, y]) = &of_validation {
+        let part = archive.part(x, y, options, kind, &mut sources.notes)?;
+        sources.notes.push(format!(
+            "{}: {x} and {y} are the validation part, so that nothing is held out of the training part",
+            path.display()
+        ));
+        sources.validation = Some(part);
+    }
+    assemble("arrays", sources, division, &HashMap::new())
 }
 
 /// An array as single-precision numbers, in row-major order.
@@ -198,22 +253,70 @@ pub(crate) struct Part {
     pub(crate) y: PathBuf,
 }
 
-/// A data set of a training and a test part, or of one part that is divided. `names` has other names for labels; all of
-/// them take it, or none.
+/// What a data set is made of.
+#[derive(Default)]
+pub(crate) struct Sources {
+    /// A training and a test part, or one part that is divided.
+    pub(crate) parts: Vec<Part>,
+    pub(crate) validation: Option<Part>,
+    pub(crate) notes: Vec<String>,
+    pub(crate) warnings: Vec<String>,
+}
+
+impl Sources {
+    /// Says which arrays of an archive nobody reads: those that look like samples are warned of.
+    fn tell_unread(&mut self, unread: &[String], read: &[&str], path: &Path) {
+        let samples = |name: &&String| {
+            let of_part = |part: &&str| name.strip_prefix(['x', 'y']) == Some(*part);
+            ["", "_train", "_test", "_val", "_valid", "_validation"]
+                .iter()
+                .any(of_part)
+        };
+        let (like_samples, others): (Vec<&String>, Vec<&String>) =
+            unread.iter().partition(|name| samples(name));
+        let list = |names: &[&String]| {
+            let names: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
+            let (shown, more) = match names.split_at_checked(MOST_COLUMNS) {
+                Some((shown, rest)) if !rest.is_empty() => (shown, ", …"),
+                _ => (names.as_slice(), ""),
+            };
+            format!("[{}{more}]", shown.join(", "))
+        };
+        let (path, read) = (path.display(), read.join(", "));
+        if !like_samples.is_empty() {
+            self.warnings.push(format!(
+                "{path}: {} in it left out, read are [{read}]",
+                list(&like_samples)
+            ));
+        }
+        if !others.is_empty() {
+            self.notes
+                .push(format!("{path}: read are [{read}], not {}", list(&others)));
+        }
+    }
+}
+
+/// The data set of its sources. `names` has other names for labels; all of them take it, or none.
 pub(crate) fn assemble(
     name: &str,
-    parts: Vec<Part>,
-    seed: u64,
-    mut notes: Vec<String>,
+    sources: Sources,
+    division: Division,
     names: &HashMap<String, String>,
 ) -> Result<Dataset, DataError> {
+    let Sources {
+        parts,
+        validation,
+        mut notes,
+        mut warnings,
+    } = sources;
+    let validated = validation.is_some();
     let (mut offset, mut target_offset): (Option<Vec<f64>>, Option<Vec<f64>>) = (None, None);
     let (mut inputs, mut labels, mut values) = (Vec::new(), Vec::new(), Vec::new());
     let mut taken_for: Option<String> = None;
-    let mut first_y = None;
+    let mut first: Option<(PathBuf, PathBuf)> = None;
     // Columns of the first part, and where they are from.
     let (mut differing, mut differing_targets) = <((Vec<bool>, _), (Vec<bool>, _))>::default();
-    for part in parts {
+    for mut part in parts.into_iter().chain(validation) {
         let (samples, count) = (part.inputs.samples(), part.outputs.len());
         if samples != count {
             return Err(DataError::CountMismatch {
@@ -225,6 +328,11 @@ pub(crate) fn assemble(
         }
         if let (RawInputs::Vectors(values), None) = (&part.inputs, &offset) {
             differing = (values.differing(&part.x)?, part.x.clone());
+        }
+        if let RawInputs::Images { warning, .. } = &mut part.inputs
+            && let Some(warning) = warning.take().filter(|_| first.is_none())
+        {
+            warnings.push(format!("{}: {warning}", part.x.display()));
         }
         let cut = part.inputs.cut(offset.as_deref(), &part.x)?;
         if let Some(note) = cut
@@ -238,7 +346,7 @@ pub(crate) fn assemble(
         offset.get_or_insert_with(|| cut.offset.clone());
         inputs.push(cut);
         match part.outputs {
-            Outputs::Labels(part) => labels.push(part),
+            Outputs::Labels(of_part) => labels.push((of_part, part.y.clone())),
             Outputs::Values(part_values) => {
                 let offset = match target_offset.take() {
                     Some(offset) => offset,
@@ -253,27 +361,36 @@ pub(crate) fn assemble(
                 values.push(Targets::Values { data, width });
             }
         }
-        first_y.get_or_insert(part.y);
+        first.get_or_insert((part.x, part.y));
     }
-    let y = first_y.unwrap_or_default();
+    let (x, y) = first.unwrap_or_default();
     let (classes, targets) = if labels.is_empty() {
         (Vec::new(), values)
     } else {
-        targets::classes(labels, names, &y, &mut notes)?
+        targets::classes(labels, names, &mut notes)?
     };
     let target_offset = target_offset.unwrap_or_default();
     let splits = inputs.into_iter().zip(targets).map(|(inputs, targets)| {
         Split::new(inputs.shape, inputs.features, targets)?
             .centred(inputs.offset, target_offset.clone())
     });
-    let mut splits = splits.collect::<Result<Vec<_>, _>>()?.into_iter();
+    let mut splits = splits.collect::<Result<Vec<_>, _>>()?;
+    let validation = if validated { splits.pop() } else { None };
+    let mut splits = splits.into_iter();
     let mut divided = false;
     let (train, test) = match (splits.next(), splits.next()) {
         (Some(train), Some(test)) => (train, test),
-        (Some(all), None) => {
-            divided = true;
-            division::divide(&all, seed)?
-        }
+        (Some(all), None) => match division::divide(&all, division.seed) {
+            // One sample of each class cannot be divided, and need not be.
+            Err(DataError::Config(_)) if division.scored => {
+                notes.push(division::undivided(&x, all.len()));
+                (all.clone(), all)
+            }
+            parts => {
+                divided = true;
+                parts?
+            }
+        },
         _ => {
             let what = "holds no arrays".to_owned();
             return Err(DataError::Empty { path: y, what });
@@ -281,18 +398,28 @@ pub(crate) fn assemble(
     };
     let normalization = Normalization::of(&train);
     let mut dataset = Dataset::new(name, classes, normalization, train, test)?;
+    if let Some(validation) = validation {
+        dataset = dataset.with_validation(validation)?;
+    }
     dataset.notes = notes;
     dataset.divided = divided;
-    if let Features::Floats(data) = dataset.train.features() {
+    dataset.warnings.extend(warnings);
+    let (train, test) = (&dataset.train, &dataset.test);
+    let mut found = Vec::new();
+    if let (Features::Floats(train), Features::Floats(test)) = (train.features(), test.features()) {
         let std = &dataset.normalization.std;
-        let lost = vanished("feature", &differing, data, std);
-        dataset.warnings.extend(lost);
+        found.extend(vanished("feature", &differing, [train, test], std));
     }
-    if let Targets::Values { data, .. } = dataset.train.targets() {
-        let std = Normalization::of_targets(&dataset.train).std;
-        let lost = vanished("target", &differing_targets, data, &std);
-        dataset.warnings.extend(lost);
+    if let (Targets::Values { data: train, .. }, Targets::Values { data: test, .. }) =
+        (train.targets(), test.targets())
+    {
+        let std = &dataset.target_normalization.std;
+        found.extend(vanished("target", &differing_targets, [train, test], std));
     }
+    if found.is_empty() {
+        found = dataset.sameness();
+    }
+    dataset.warnings.extend(found);
     Ok(dataset)
 }
 
@@ -305,7 +432,7 @@ const MOST_COLUMNS: usize = 8;
 fn vanished(
     what: &str,
     (differing, path): &(Vec<bool>, PathBuf),
-    data: &[f32],
+    parts: [&Vec<f32>; 2],
     std: &[f32],
 ) -> Option<String> {
     if !differing.contains(&true) {
@@ -313,7 +440,8 @@ fn vanished(
     }
     let width = differing.len();
     let mut ranges = vec![(f32::INFINITY, f32::NEG_INFINITY); width];
-    for row in data.chunks_exact(width) {
+    // Rows that a random division puts into the test part may be the only ones that differ.
+    for row in parts.into_iter().flat_map(|data| data.chunks_exact(width)) {
         for ((low, high), x) in ranges.iter_mut().zip(row) {
             (*low, *high) = (low.min(*x), high.max(*x));
         }
@@ -451,6 +579,8 @@ pub(crate) enum RawInputs {
         shape: Shape,
         features: Features,
         note: String,
+        /// What may be wrong with the numbers.
+        warning: Option<String>,
     },
     Vectors(Values),
 }
@@ -463,7 +593,11 @@ impl RawInputs {
         let path = array.path;
         let (shape, order) =
             images::layout(&array.header).ok_or_else(|| array.wrong_shape(SHAPES))?;
-        let (mut features, note) = images::read(array, shape, order, options.range)?;
+        let images::Read {
+            mut features,
+            note,
+            warning,
+        } = images::read(array, shape, order, options.range)?;
         let mut turned = shape;
         if options.transpose {
             (turned, features) = images::transpose(shape, features, path)?;
@@ -472,6 +606,7 @@ impl RawInputs {
             shape: turned,
             features,
             note,
+            warning,
         })
     }
 
@@ -491,6 +626,7 @@ impl RawInputs {
                 shape,
                 features,
                 note,
+                ..
             } => Ok(Inputs {
                 shape,
                 features,

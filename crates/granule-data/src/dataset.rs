@@ -194,6 +194,8 @@ pub struct Dataset {
     pub train: Split,
     /// Samples to score on.
     pub test: Split,
+    /// Samples to validate on, where the files have such a part; else they are held out of the training part, if at all.
+    pub validation: Option<Split>,
     /// Whether the files have no parts of their own, so that a seed drew these.
     pub divided: bool,
     /// Identifies the content (samples, targets, class names, division): equal for equal data, however it was
@@ -226,6 +228,7 @@ impl Dataset {
             target_normalization: Normalization::of_targets(&train),
             train,
             test,
+            validation: None,
             divided: false,
             fingerprint: String::new(),
             notes: Vec::new(),
@@ -237,6 +240,23 @@ impl Dataset {
         Ok(dataset)
     }
 
+    /// The data set with samples to validate on.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), of this part.
+    pub fn with_validation(mut self, validation: Split) -> Result<Self, DataError> {
+        self.check_part("validation", &validation)?;
+        let every = vec![true; self.classes.len()];
+        if self.classes.len() > 1 {
+            let seen = self.occurring(&validation, 0..validation.len());
+            self.warnings
+                .extend(self.absence("validation", "", &every, &seen));
+        }
+        self.validation = Some(validation);
+        self.fingerprint = crate::fingerprint::fingerprint(&self);
+        Ok(self)
+    }
+
     /// The data set with all samples in its test part, to score a model on what it has not learnt from.
     ///
     /// # Errors
@@ -245,6 +265,9 @@ impl Dataset {
         let of_parts = self.absences();
         self.warnings.retain(|text| !of_parts.contains(text));
         self.test = self.train.joined(&self.test)?;
+        if let Some(validation) = self.validation.take() {
+            self.test = self.test.joined(&validation)?;
+        }
         self.train = self.train.take(1);
         let seen = self.occurring(&self.test, 0..self.test.len());
         let every = vec![true; self.classes.len()];
@@ -256,7 +279,7 @@ impl Dataset {
     }
 
     /// What is missing in the parts, one sentence each.
-    fn absences(&self) -> Vec<String> {
+    pub(crate) fn absences(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         if let ([only], Targets::Classes(_)) = (self.classes.as_slice(), self.train.targets()) {
             warnings.push(format!(
@@ -333,45 +356,96 @@ impl Dataset {
         ))
     }
 
+    /// What is the same in all samples of the training part, so that nothing can be learnt from it or of it; one sentence
+    /// each.
+    pub(crate) fn sameness(&self) -> Vec<String> {
+        let train = &self.train;
+        if train.len() < 2 {
+            return Vec::new();
+        }
+        let mut found = Vec::new();
+        let len = train.shape().len();
+        let alike = match train.features() {
+            Features::Bytes(data) => rows_are_alike(data, len),
+            Features::Floats(data) => rows_are_alike(data, len),
+        };
+        if alike {
+            let what = match train.shape() {
+                Shape::Image { .. } => "all images of the training part are the same one",
+                Shape::Vector { len: 1 } => "the only feature is the same in every training sample",
+                Shape::Vector { .. } => "every feature is the same in all training samples",
+            };
+            found.push(format!("{what}: there is nothing to tell samples apart by"));
+        }
+        if let Targets::Values { data, width } = train.targets() {
+            let offset = train.target_offset();
+            let constant = |column: &usize| {
+                let mut values = data.iter().skip(*column).step_by((*width).max(1));
+                let first = values.next();
+                values.all(|value| Some(value) == first)
+            };
+            for column in (0..*width).filter(constant).take(MOST_NAMES) {
+                let offset = offset.get(column).copied().unwrap_or(0.0);
+                let value = data.get(column).map_or(0.0, |&x| f64::from(x) + offset);
+                let which = match width {
+                    1 => "the target".to_owned(),
+                    _ => format!("target {column}, counted from 0,"),
+                };
+                found.push(format!(
+                    "{which} is {value} in every training sample: there is nothing to learn of it"
+                ));
+            }
+        }
+        found
+    }
+
     fn check(&self) -> Result<(), DataError> {
-        if self.train.shape() != self.test.shape() {
+        self.check_part("train", &self.train)?;
+        self.check_part("test", &self.test)
+    }
+
+    /// Checks a part beside the training part.
+    fn check_part(&self, part: &str, split: &Split) -> Result<(), DataError> {
+        if self.train.shape() != split.shape() {
             return Err(DataError::invalid(
-                "test",
-                self.test.shape(),
+                part,
+                split.shape(),
                 format!(
                     "samples of the shape of the training part, {}",
                     self.train.shape()
                 ),
             ));
         }
-        for (part, split) in [("train", &self.train), ("test", &self.test)] {
-            if split.is_empty() {
-                return Err(DataError::invalid(part, "0 samples", "at least 1 sample"));
-            }
-            let Targets::Classes(labels) = split.targets() else {
-                continue;
-            };
-            if let Some(&label) = labels
+        if split.is_empty() {
+            return Err(DataError::invalid(part, "0 samples", "at least 1 sample"));
+        }
+        if let Targets::Classes(labels) = split.targets()
+            && let Some(&label) = labels
                 .iter()
                 .find(|&&label| usize::from(label) >= self.classes.len())
-            {
-                return Err(DataError::invalid(
-                    format!("{part}.targets"),
-                    label,
-                    format!("below the number of class names, {}", self.classes.len()),
-                ));
-            }
+        {
+            return Err(DataError::invalid(
+                format!("{part}.targets"),
+                label,
+                format!("below the number of class names, {}", self.classes.len()),
+            ));
         }
-        match (self.train.targets(), self.test.targets()) {
+        match (self.train.targets(), split.targets()) {
             (Targets::Classes(_), Targets::Classes(_)) => Ok(()),
             (Targets::Values { width: a, .. }, Targets::Values { width: b, .. }) if a == b => {
                 Ok(())
             }
             _ => Err(DataError::invalid(
-                "test.targets",
+                format!("{part}.targets"),
                 "another kind or width",
                 "as in the training part",
             )),
         }
     }
+}
+
+fn rows_are_alike<T: PartialEq>(data: &[T], width: usize) -> bool {
+    let mut rows = data.chunks_exact(width.max(1));
+    let first = rows.next();
+    rows.all(|row| Some(row) == first)
 }

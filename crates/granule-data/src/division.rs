@@ -1,6 +1,9 @@
 //! Random divisions into a training and a test part.
 
+use std::path::Path;
+
 use granule_io::budget;
+use granule_io::words::counted;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -9,6 +12,14 @@ use crate::{DataError, Split, Targets};
 
 /// One sample of this many goes to the test part.
 const TEST_EVERY: usize = 5;
+
+/// How a set without parts of its own is divided.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Division {
+    pub seed: u64,
+    /// Whether a trained model is scored on it, so that there may be too little to learn from.
+    pub scored: bool,
+}
 
 /// Divides a split at random, class by class when there are classes; training samples come in random order.
 pub(crate) fn divide(split: &Split, seed: u64) -> Result<(Split, Split), DataError> {
@@ -37,6 +48,15 @@ fn check_memory(samples: usize) -> Result<(), DataError> {
         "the division into a training and a test part",
         samples,
     )?)
+}
+
+/// What is said of a set that is all test part, as it cannot be divided.
+pub(crate) fn undivided(path: &Path, samples: usize) -> String {
+    format!(
+        "{}: {} in it, too few to be divided: all are tested",
+        path.display(),
+        counted(samples, "sample")
+    )
 }
 
 fn indivisible(samples: usize) -> DataError {

@@ -12,7 +12,8 @@ const CRC_BLOCK: usize = 1 << 16;
 pub(crate) fn fingerprint(dataset: &Dataset) -> String {
     let mut hash = Sha256::new();
     hash.update(format!("{:?}", dataset.classes));
-    for split in [&dataset.train, &dataset.test] {
+    let parts = [&dataset.train, &dataset.test];
+    for split in parts.into_iter().chain(&dataset.validation) {
         add_split(&mut hash, split);
     }
     short(hash)

@@ -5,7 +5,10 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use crate::arrays::{Array, ArrayOptions, Kind, Outputs, Part, RawInputs, TargetKind, assemble};
+use crate::arrays::{
+    Array, ArrayOptions, Kind, Outputs, Part, RawInputs, Sources, TargetKind, assemble,
+};
+use crate::division::Division;
 use crate::reading::{Hashing, Source, open};
 use crate::{DataError, Dataset};
 
@@ -30,7 +33,11 @@ struct Set {
 }
 
 /// Loads the set at `path`: its folder, or the folder and what the names of its files begin with.
-pub(crate) fn load(path: &Path, seed: u64, options: &ArrayOptions) -> Result<Dataset, DataError> {
+pub(crate) fn load(
+    path: &Path,
+    division: Division,
+    options: &ArrayOptions,
+) -> Result<Dataset, DataError> {
     let (dir, beginning) = if path.is_dir() {
         (path.to_owned(), None)
     } else {
@@ -43,8 +50,7 @@ pub(crate) fn load(path: &Path, seed: u64, options: &ArrayOptions) -> Result<Dat
         (parent.unwrap_or(Path::new(".")).to_owned(), name)
     };
     let (prefix, set) = choose(sets(&dir)?, &dir, beginning.as_deref())?;
-    let mut notes = Vec::new();
-    let mut parts = Vec::new();
+    let mut sources = Sources::default();
     let mut kind = options.targets;
     for files in [&set.train, &set.test] {
         let (Some(images), Some(labels)) = (&files.images, &files.labels) else {
@@ -54,12 +60,12 @@ pub(crate) fn load(path: &Path, seed: u64, options: &ArrayOptions) -> Result<Dat
         let outputs = with_array(labels, |array| match array.extents().len() {
             // QMNIST's labels: the class, then where the digit is from.
             2 if options.targets != Some(TargetKind::Values) => {
-                Outputs::first_column(array, &mut notes)
+                Outputs::first_column(array, &mut sources.notes)
             }
-            _ => Outputs::read(array, kind, &mut notes),
+            _ => Outputs::read(array, kind, &mut sources.notes),
         })?;
         kind.get_or_insert(outputs.kind());
-        parts.push(Part {
+        sources.parts.push(Part {
             inputs,
             outputs,
             x: images.clone(),
@@ -67,13 +73,13 @@ pub(crate) fn load(path: &Path, seed: u64, options: &ArrayOptions) -> Result<Dat
         });
     }
     if set.test == Files::default() {
-        notes.push(format!(
+        sources.notes.push(format!(
             "{}: there are no files of a test part; a fifth of the samples is held out for it",
             dir.display()
         ));
     }
     let names = class_names(&dir, &prefix)?;
-    let mut dataset = assemble("idx", parts, seed, notes, &names)?;
+    let mut dataset = assemble("idx", sources, division, &names)?;
     if prefix.starts_with(BY_COLUMNS) && !options.transpose {
         dataset.warnings.push(
             "EMNIST stores its images by columns: they lie on their side; data.transpose = true sets them upright"

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use granule_io::path::expand;
 
 use crate::arrays::ArrayOptions;
+use crate::division::Division;
 use crate::reading::Hashing;
 use crate::registry::{self, LocatedFile, Published};
 use crate::{DataError, Dataset, DatasetSpec, ImageOptions, Normalization, Progress, Silent};
@@ -22,6 +23,8 @@ pub struct LoadOptions<'a> {
     pub images: ImageOptions,
     /// How arrays and IDX files are read.
     pub arrays: ArrayOptions,
+    /// Whether a trained model is scored on the set: one class, or one sample of each, is enough then.
+    pub scored: bool,
     /// Receives the progress of downloads and long loads.
     pub progress: Option<&'a dyn Progress>,
 }
@@ -34,6 +37,10 @@ pub struct LoadOptions<'a> {
 pub fn load(spec: &DatasetSpec, options: &LoadOptions<'_>) -> Result<Dataset, DataError> {
     let silent = Silent;
     let progress = options.progress.unwrap_or(&silent);
+    let division = Division {
+        seed: options.seed,
+        scored: options.scored,
+    };
     let mut dataset = match spec {
         DatasetSpec::SyntheticDigits => synthetic::digits(options.seed)?,
         DatasetSpec::Mnist => idx_set("mnist", options)?,
@@ -42,15 +49,20 @@ pub fn load(spec: &DatasetSpec, options: &LoadOptions<'_>) -> Result<Dataset, Da
         DatasetSpec::Cifar100 => cifar_set("cifar-100", &cifar::CIFAR_100, options, progress)?,
         DatasetSpec::InMemory(name) => return Err(DataError::InMemory { name: name.clone() }),
         DatasetSpec::Folder(dir) => {
-            folder::load(&expand(dir), options.seed, &options.images, progress)?
+            folder::load(&expand(dir), division, &options.images, progress)?
         }
-        DatasetSpec::Idx(path) => idx_set::load(&expand(path), options.seed, &options.arrays)?,
+        DatasetSpec::Idx(path) => idx_set::load(&expand(path), division, &options.arrays)?,
         DatasetSpec::Arrays { x, y } => {
             let y = y.as_deref().map(expand);
-            arrays::load(&expand(x), y.as_deref(), options.seed, &options.arrays)?
+            arrays::load(&expand(x), y.as_deref(), division, &options.arrays)?
         }
     };
     dataset.name = spec.to_string();
+    if options.scored && dataset.classes.len() == 1 {
+        // Which part the one class is missing in says nothing of a model that knows others.
+        let of_training = dataset.absences();
+        dataset.warnings.retain(|text| !of_training.contains(text));
+    }
     Ok(dataset)
 }
 

@@ -1,5 +1,6 @@
 //! Text that came from a file, and bytes as text.
 
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 
 /// Lower-case hexadecimal.
@@ -9,6 +10,14 @@ pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
     }
     text
+}
+
+/// The name of a file, with what is not Unicode as escaped bytes: two names never become one.
+pub(crate) fn escaped(name: &OsStr) -> String {
+    match name.to_str() {
+        Some(text) => text.to_owned(),
+        None => format!("{name:?}").trim_matches('"').to_owned(),
+    }
 }
 
 /// Replaces what a terminal would obey instead of show: control characters and changes of the writing direction.

@@ -119,8 +119,9 @@ fn way_out(lowest: f64, highest: f64) -> String {
     format!("as in `--range={black},{white}` (data.range = [{black}, {white}])")
 }
 
-/// The range that such numbers most likely have.
-fn likely(lowest: f64, highest: f64) -> [f64; 2] {
+/// The range that such numbers most likely have: a usual one of which they fill a third, else their own extremes, those of
+/// fractions rounded outwards to two digits.
+pub fn likely(lowest: f64, highest: f64) -> [f64; 2] {
     const USUAL: [[f64; 2]; 8] = [
         [0.0, 1.0],
         [-1.0, 1.0],
@@ -131,9 +132,26 @@ fn likely(lowest: f64, highest: f64) -> [f64; 2] {
         [0.0, 16383.0],
         [0.0, 65535.0],
     ];
-    let holds = |[black, white]: &[f64; 2]| *black <= lowest && highest <= *white;
+    let holds = |[black, white]: &[f64; 2]| {
+        *black <= lowest && highest <= *white && highest - lowest > (white - black) / 3.0
+    };
     let found = USUAL.into_iter().find(holds);
-    found.unwrap_or([lowest, highest])
+    found.unwrap_or([outwards(lowest, f64::floor), outwards(highest, f64::ceil)])
+}
+
+/// A number of two digits at least as far out as `x`; whole numbers stay.
+fn outwards(x: f64, round: fn(f64) -> f64) -> f64 {
+    if x.fract() == 0.0 || !x.is_finite() {
+        return x;
+    }
+    let places = 1 - x.abs().log10().floor() as i32;
+    let scale = 10f64.powi(places.abs());
+    let rounded = if places >= 0 {
+        round(x * scale) / scale
+    } else {
+        round(x / scale) * scale
+    };
+    if rounded.is_finite() { rounded } else { x }
 }
 
 #[cfg(test)]
@@ -174,6 +192,13 @@ mod tests {
         assert!(error(Intensity::Unit, -1.0, 1.0).contains("--range=-1,1"));
         assert!(error(Intensity::Pixels, 0.0, 900.0).contains("--range=0,1023"));
         assert!(error(Intensity::Pixels, -3.0, 7e4).contains("--range=-3,70000"));
+        assert!(error(Intensity::Pixels, 1.0, 257.0).contains("--range=1,257"));
+        let own = error(Intensity::Unit, -3.3715845859179647, 3.1450342553384134);
+        assert!(
+            own.contains("--range=-3.4,3.2 (data.range = [-3.4, 3.2])"),
+            "{own}"
+        );
+        assert_eq!(likely(-0.00123, 1234.5), [-0.0013, 1300.0]);
         let beyond = error(Intensity::Range([-1.0, 1.0]), 0.0, 255.0);
         assert!(beyond.contains("beyond the range [-1, 1]"), "{beyond}");
         Intensity::Range([-1.0, 1.0])

@@ -191,7 +191,8 @@ pub enum TrainError {
         found: String,
     },
     /// The weights to begin from do not fit the model.
-    #[error("the weights in {} are not those of this model: {tensors}; give both the same settings and classes", path.display())]
+    #[error("the weights in {} are not those of this model: {tensors}; give both the same settings (a last layer \
+             for other classes alone would be drawn anew)", path.display())]
     OtherWeights {
         /// The file.
         path: PathBuf,

@@ -19,29 +19,34 @@ pub fn run(args: &args::Config) -> anyhow::Result<()> {
     let what = args.what.as_deref().unwrap_or("train");
     let (schema, values, open) = match whole(what)? {
         Some(Whole::Run(values, open)) => (Schema::of_runs(), values, open),
-        Some(Whole::Experiment(values)) => (Schema::of_experiments(), values, OPEN_NONE),
+        Some(Whole::Experiment(values)) => (Schema::of_experiments(), values, Open::new()),
         None => return search(what, args.json),
     };
     if args.json {
         return output::json(schema.json());
     }
-    let text = documented_with(&schema.root(), &values, Comments::All, &[], open);
+    let open: Vec<(&str, &str)> = open
+        .iter()
+        .map(|(key, when)| (key.as_str(), *when))
+        .collect();
+    let text = documented_with(&schema.root(), &values, Comments::All, &[], &open);
     output::line(text.trim_end())
 }
 
 /// Keys that hold only as long as nobody names them, with when that is.
-type Open = &'static [(&'static str, &'static str)];
-
-const OPEN_NONE: Open = &[];
+type Open = Vec<(String, &'static str)>;
 
 /// The length of a run goes by epochs alone once a file names them.
-const OPEN_LENGTH: Open = &[
+const OPEN_LENGTH: [(&str, &str); 2] = [
     (
         "train.epochs",
         "with min_steps below as long as neither is set; set alone it decides",
     ),
     ("train.min_steps", "as long as neither it nor epochs is set"),
 ];
+
+/// When a key of a recipe that goes by the data holds.
+const OF_DATA: &str = "with this data set; unset it follows data.dataset and data.task";
 
 /// The values of a whole configuration.
 enum Whole {
@@ -59,7 +64,7 @@ fn whole(what: &str) -> anyhow::Result<Option<Whole>> {
         ModelConfig::MULTI_GRANULARITY => {
             let model = ModelConfig::from_name(what)?;
             let recipe = RunConfig::recipe(model, Default::default());
-            Whole::Run(Table::try_from(recipe)?, OPEN_NONE)
+            Whole::Run(Table::try_from(recipe)?, Open::new())
         }
         _ if ModelConfig::names().contains(&what) => of_training(&[what])?,
         _ if Preset::find(what).is_some() => Whole::Experiment(of_simulation(what)?),
@@ -88,12 +93,15 @@ fn is_of_training(path: &Path) -> anyhow::Result<bool> {
 fn of_training(what: &[&str]) -> anyhow::Result<Whole> {
     let words = ["granule", "train", "--"].iter().chain(what);
     let Command::Train(args) = Cli::try_parse_from(words)?.command else {
-        return Ok(Whole::Run(Table::new(), OPEN_NONE));
+        return Ok(Whole::Run(Table::new(), Open::new()));
     };
     let resolved = resolve_whole(&args)?;
     // A model that has its own length all the same has no least number of steps.
     let is_open = resolved.default_length && resolved.config.train.min_steps.is_some();
-    let open = if is_open { OPEN_LENGTH } else { OPEN_NONE };
+    let of_length = OPEN_LENGTH.iter().filter(|_| is_open);
+    let of_length = of_length.map(|(key, when)| ((*key).to_owned(), *when));
+    let of_data = resolved.of_data.into_iter().map(|key| (key, OF_DATA));
+    let open = of_length.chain(of_data).collect();
     Ok(Whole::Run(Table::try_from(resolved.config)?, open))
 }
 

@@ -133,6 +133,7 @@ pub fn preview(
             seed: 1,
             images,
             arrays,
+            scored: true,
             progress: Some(&loading),
         };
         granule::data::load(name, &options)

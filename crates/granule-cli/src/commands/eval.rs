@@ -54,6 +54,7 @@ pub fn run(args: &args::Eval) -> anyhow::Result<()> {
             seed: data_seed,
             images: images(&file, trained, args),
             arrays: as_trained(&file, trained, args),
+            scored: true,
             progress: watcher.progress(),
         },
     )

@@ -53,6 +53,11 @@ impl Layer {
     }
 
     /// Sets the value at a dotted path, making the tables on the way.
+    /// Whether it is a file, not of the command line.
+    pub fn is_of_file(&self) -> bool {
+        matches!(self.origin, Origin::File(_))
+    }
+
     pub fn set(&mut self, path: &str, value: impl Into<Value>) -> Result<(), Usage> {
         let mut table = &mut self.table;
         let (parents, key) = path

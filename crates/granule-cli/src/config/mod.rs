@@ -6,14 +6,16 @@ mod files;
 pub mod keys;
 pub mod layers;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use granule::data::DatasetSpec;
 use granule::data::task::TaskKind;
 use granule::device::DeviceSpec;
+use granule::io::image::{Channels, Size};
 use granule::io::{Bound, FileError, read_text};
-use granule::models::{ModelConfig, ModelFile, RateConfig};
+use granule::models::{InputShape, InputSpec, ModelConfig, ModelFile, RateConfig};
 use granule::train::schema::files::OF_RUNS;
 use granule::train::schema::{Schema, Wrong};
 use granule::train::{ConfigError, OptimizerConfig, RunConfig, ScheduleConfig};
@@ -58,19 +60,6 @@ pub fn resolve_whole(args: &args::Train) -> anyhow::Result<Resolved> {
         last("data.dataset"),
         last("data.task.kind"),
     );
-    if let Some(file) = &args.from
-        && last("model.kind").is_none()
-    {
-        let model = ModelFile::load(file)
-            .map_err(|error| unreadable(error.to_string(), error.is_of_memory()))?
-            .model;
-        base = recipe(
-            Some(model.name()),
-            last("data.dataset"),
-            last("data.task.kind"),
-        );
-        base.model = model;
-    }
     let cleared = |path: &str| {
         let mut all = layers.iter().flat_map(|layer| &layer.cleared);
         all.any(|cleared| cleared == path)
@@ -79,6 +68,23 @@ pub fn resolve_whole(args: &args::Train) -> anyhow::Result<Resolved> {
         let mut tables = layers.iter().map(|layer| &layer.table);
         !cleared(path) && tables.any(|table| lookup(table, path).is_some())
     };
+    if let Some(file) = &args.from
+        && last("model.kind").is_none()
+    {
+        let model = ModelFile::load(file)
+            .map_err(|error| unreadable(error.to_string(), error.is_of_memory()))?;
+        base = recipe(
+            Some(model.model.name()),
+            last("data.dataset"),
+            last("data.task.kind"),
+        );
+        let is_folder = last("data.dataset").is_some_and(|name| name.starts_with("folder:"));
+        let formed = ["data.size", "data.resize", "data.channels"];
+        if is_folder && !formed.into_iter().any(named) {
+            as_the_model_sees(&mut base, &model.input);
+        }
+        base.model = model.model;
+    }
     if !named("device")
         && let Some(device) =
             DeviceSpec::from_env().map_err(|error| Usage::new(error.to_string()))?
@@ -94,13 +100,109 @@ pub fn resolve_whole(args: &args::Train) -> anyhow::Result<Resolved> {
     if default_length {
         config = config.of_default_length();
     }
+    let said = |path: &str| {
+        let mut above = layers.iter().filter(|layer| !layer.is_of_file());
+        above.any(|layer| lookup(&layer.table, path).is_some())
+    };
+    if said("train.epochs") && !said("train.min_steps") {
+        // A length of the command line is meant, whatever least number of steps a file has.
+        config.train.min_steps = None;
+    }
     config
         .validate()
         .map_err(|error| out_of_range(&error, &layers))?;
     Ok(Resolved {
+        of_data: of_data(&config, &named),
         config,
         default_length,
     })
+}
+
+/// The keys that nobody named and that the recipe of the model has otherwise for other data.
+fn of_data(config: &RunConfig, named: &dyn Fn(&str) -> bool) -> Vec<String> {
+    let name = config.model.name();
+    if name == ModelConfig::MULTI_GRANULARITY {
+        return Vec::new();
+    }
+    let leaves = |dataset: Option<&str>, task: Option<&str>| {
+        let mut found = BTreeMap::new();
+        if let Ok(table) = Table::try_from(recipe(Some(name), dataset, task)) {
+            leaves(&mut found, "", &table);
+        }
+        found
+    };
+    let task = config.data.task.as_ref();
+    let task = task.map(|task| task.kind().to_string());
+    let own = leaves(Some(&config.data.dataset.to_string()), task.as_deref());
+    let mut others: Vec<_> = [
+        "synthetic-digits",
+        "cifar-10",
+        "folder:DIR",
+        "arrays:FILE.npz",
+    ]
+    .map(|dataset| leaves(Some(dataset), None))
+    .into();
+    if config.model.time_step().is_some() {
+        others.extend(TaskKind::ALL.map(|task| leaves(None, Some(&task.to_string()))));
+    }
+    let varies = |path: &str| others.iter().any(|other| other.get(path) != own.get(path));
+    let kind_varies = |path: &str| {
+        let table = path.split('.').next().unwrap_or_default();
+        KINDS.contains(&table) && varies(&format!("{table}.kind"))
+    };
+    let kind_is_named = |path: &str| {
+        let table = path.split('.').next().unwrap_or_default();
+        KINDS.contains(&table) && table != "model" && named(&format!("{table}.kind"))
+    };
+    let about = ["data.task", "data.dataset", "model.kind"];
+    own.keys()
+        .filter(|path| !about.iter().any(|about| path.starts_with(about)))
+        .filter(|path| varies(path) || kind_varies(path))
+        .filter(|path| !named(path) && !kind_is_named(path))
+        .cloned()
+        .collect()
+}
+
+/// The values of a table and those below it by their paths; a table that is a choice of a key is one value.
+fn leaves(found: &mut BTreeMap<String, Value>, above: &str, table: &Table) {
+    const TABLES: [&str; 6] = [
+        "data",
+        "data.augmentation",
+        "model",
+        "optimizer",
+        "schedule",
+        "train",
+    ];
+    for (name, value) in table {
+        let path = match above {
+            "" => name.clone(),
+            above => format!("{above}.{name}"),
+        };
+        match value {
+            Value::Table(below) if TABLES.contains(&&*path) => {
+                leaves(found, &path, below);
+            }
+            value => {
+                found.insert(path, value.clone());
+            }
+        }
+    }
+}
+
+/// Images of a folder as a model takes them that is trained further.
+fn as_the_model_sees(config: &mut RunConfig, input: &InputSpec) {
+    let InputShape::Image {
+        channels,
+        height,
+        width,
+    } = input.shape
+    else {
+        return;
+    };
+    config.data.channels = Channels::of_count(channels);
+    config.data.size = Some(Size { height, width });
+    config.data.resize = input.resize;
+    config.data.background = input.background;
 }
 
 /// A configuration, and what of it nobody chose.
@@ -108,6 +210,8 @@ pub struct Resolved {
     pub config: RunConfig,
     /// Whether nobody named `train.epochs` or `train.min_steps`.
     pub default_length: bool,
+    /// The keys that nobody named and that the recipe of the model has otherwise for other data.
+    pub of_data: Vec<String>,
 }
 
 /// The configuration that a run goes on with: its own, then the flags, then --set.

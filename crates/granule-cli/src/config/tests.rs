@@ -226,6 +226,38 @@ fn a_length_that_nobody_chose_counts_steps() {
         assert_eq!(least(chosen), None, "{chosen:?}");
     }
     assert_eq!(least(&["--set", "train.min_steps=7"]), Some(7));
+    // A file says the least, and the command line another length.
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("my.toml");
+    std::fs::write(&path, "[train]\nepochs = 3\nmin_steps = 500\n").unwrap();
+    let file = path.to_str().unwrap();
+    assert_eq!(least(&[file]), Some(500));
+    assert_eq!(least(&[file, "--epochs", "2"]), None);
+    assert_eq!(least(&[file, "--set", "train.epochs=2"]), None);
+    let both = [file, "--epochs", "2", "--set", "train.min_steps=9"];
+    assert_eq!(least(&both), Some(9));
+}
+
+#[test]
+fn what_goes_by_the_data_is_known() {
+    let of_data = |args: &[&str]| resolve_whole(&parse(args)).unwrap().of_data;
+    let of_mlp = of_data(&["mlp"]);
+    for key in ["optimizer.kind", "optimizer.lr", "optimizer.weight_decay"] {
+        assert!(of_mlp.iter().any(|of_data| of_data == key), "{of_mlp:?}");
+    }
+    assert_eq!(of_mlp, of_data(&["mlp", "--dataset", "arrays:a.npz"]));
+    assert_eq!(of_data(&["mlp", "--optimizer", "sgd"]), [""; 0]);
+    let of_resnet = of_data(&["resnet"]);
+    assert_eq!(
+        of_resnet,
+        [
+            "data.augmentation.horizontal_flip",
+            "data.augmentation.pad_crop"
+        ]
+    );
+    let of_rate = of_data(&["rate"]);
+    assert_eq!(of_rate, ["model.initialization", "train.loss"]);
+    assert_eq!(of_data(&["lenet"]), [""; 0]);
 }
 
 #[test]

@@ -112,6 +112,19 @@ impl<'a, F: Read + Seek> Archive<'a, F> {
         Ok(names)
     }
 
+    /// The names of the arrays that are none of `read`, for messages, each once.
+    pub(super) fn unread(&self, read: &[&str]) -> Vec<String> {
+        let names = self.members.iter();
+        let names = names.map(|member| member.name.trim_end_matches(".npy"));
+        let mut unread: Vec<String> = Vec::new();
+        for name in names.filter(|name| !read.contains(name)).map(printable) {
+            if !unread.contains(&name) {
+                unread.push(name);
+            }
+        }
+        unread
+    }
+
     /// The names of all arrays, for messages.
     pub(super) fn listed(&self) -> String {
         let names: Vec<_> = self

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use granule_io::{Intensity, budget};
+use granule_io::{Intensity, IntensityError, budget};
 
 use super::npy::{Header, Kind};
 use super::{Array, elements};
@@ -21,6 +21,46 @@ pub(super) enum Order {
     ChannelsLast,
 }
 
+/// Images, and what is said of them.
+pub(super) struct Read {
+    pub features: Features,
+    /// What the numbers were taken for.
+    pub note: String,
+    /// What may be wrong with them.
+    pub warning: Option<String>,
+}
+
+/// Images that fill less of their range than this are likely of another range: 4 of the 256 levels of a pixel.
+const LITTLE: f64 = 1.0 / 64.0;
+
+/// A warning of images that fill next to nothing of the range that nobody said they have.
+fn narrow(
+    intensity: Intensity,
+    range: Option<[f64; 2]>,
+    lowest: f64,
+    highest: f64,
+) -> Option<String> {
+    let [black, white] = intensity.bounds();
+    let share = (highest - lowest) / (white - black);
+    if range.is_some() || !(share > 0.0 && share < LITTLE) {
+        return None;
+    }
+    let seen = match (lowest, highest) {
+        (0.0, 1.0) => "its images hold 0 and 1 alone, as masks do,".to_owned(),
+        _ => format!("the numbers of its images go from {lowest} to {highest} alone,"),
+    };
+    let [black_there, white_there] = granule_io::intensity::likely(lowest, highest);
+    Some(format!(
+        "{seen} and are taken for intensities from {black} to {white}, next to images from files nearly black; \
+         data.range = [{black_there}, {white_there}] (--range={black_there},{white_there}) says what is black and white"
+    ))
+}
+
+/// Whether a plane of numbers has the form of a picture: time series are far longer than wide, or a few numbers wide.
+fn is_like_a_picture(height: usize, width: usize) -> bool {
+    height.min(width) >= 8 && height.max(width) <= 4 * height.min(width)
+}
+
 /// Reads images: as bytes where every number is one of the 256 levels of a pixel, as intensities from 0 to 1 where
 /// not. The sentence says what the numbers were taken for.
 pub(super) fn read(
@@ -28,7 +68,7 @@ pub(super) fn read(
     shape: Shape,
     order: Order,
     range: Option<[f64; 2]>,
-) -> Result<(Features, String), DataError> {
+) -> Result<Read, DataError> {
     let path = array.path.to_path_buf();
     let Shape::Image {
         channels,
@@ -41,7 +81,22 @@ pub(super) fn read(
     let kind = array.header.kind;
     array.check_numbers()?;
     let refuse = |error: granule_io::IntensityError| {
-        DataError::format(&path, format!("{} images: {error}", kind.name()))
+        let reason = match error {
+            IntensityError::Beyond {
+                lowest, highest, ..
+            } if range.is_none()
+                && (lowest.fract() != 0.0 || highest.fract() != 0.0)
+                && !is_like_a_picture(height, width) =>
+            {
+                format!(
+                    "its shape is that of images of {width}×{height} pixels, its numbers go from {lowest} to {highest} and are none; \
+                 save other data, such as time series, as rows of features, x.reshape(len(x), -1), or, for a model that takes \
+                 the rows as steps (rate, gru, lstm), scaled to 0…1"
+                )
+            }
+            error => format!("{} images: {error}", kind.name()),
+        };
+        DataError::format(&path, reason)
     };
     // Truth values are 0 and 1 whatever else is.
     let integers = !kind.is_float() && kind != Kind::Bool;
@@ -62,14 +117,23 @@ pub(super) fn read(
         if order == Order::ChannelsLast {
             elements::channels_first(&mut pixels, height * width, channels, &path)?;
         }
-        return Ok((Features::Bytes(pixels), said("")));
+        let extremes = pixels.iter().fold((u8::MAX, u8::MIN), |(low, high), &x| {
+            (low.min(x), high.max(x))
+        });
+        let warning = narrow(intensity, range, extremes.0.into(), extremes.1.into());
+        return Ok(Read {
+            features: Features::Bytes(pixels),
+            note: said(""),
+            warning,
+        });
     }
     let numbers = Numbers::read(array, intensity)?;
     intensity
         .check(numbers.lowest, numbers.highest)
         .map_err(refuse)?;
+    let warning = narrow(intensity, range, numbers.lowest, numbers.highest);
     let plane = height * width;
-    Ok(match numbers.levels {
+    let (features, note) = match numbers.levels {
         Levels::Whole(mut pixels) => {
             if order == Order::ChannelsLast {
                 elements::channels_first(&mut pixels, plane, channels, &path)?;
@@ -87,6 +151,11 @@ pub(super) fn read(
             }
             (Features::Floats(values), said(""))
         }
+    };
+    Ok(Read {
+        features,
+        note,
+        warning,
     })
 }
 

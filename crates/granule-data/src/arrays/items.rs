@@ -304,7 +304,7 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(
-            error.contains("int16 images") && error.contains("--range=0,1023"),
+            error.contains("int16 images") && error.contains("--range=0,300"),
             "{error}"
         );
     }

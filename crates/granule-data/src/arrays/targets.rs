@@ -1,7 +1,7 @@
 //! What an array of targets says: classes, by labels, names or one-hot rows; or real values.
 
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use granule_io::{budget, words};
 use serde::{Deserialize, Serialize};
@@ -27,6 +27,9 @@ const MOST_FLOAT_LABELS: usize = 1000;
 /// Whole numbers from 0 that are plainly labels: at most so many, each with at least so many samples in the mean.
 const MOST_PLAIN_LABELS: usize = 20;
 const FEW_OF_A_CLASS: usize = 5;
+/// Whole numbers of which nearly every sample has its own: more than so many, with fewer than so many samples each.
+const MOST_UNSAID_LABELS: usize = 20;
+const FEWEST_OF_A_LABEL: usize = 2;
 /// Names that a sentence lists.
 const MOST_NAMES: usize = 8;
 
@@ -42,6 +45,17 @@ impl Label {
         match self {
             Self::Whole(number) => number.to_string(),
             Self::Name(name) => printable(name),
+        }
+    }
+
+    /// The whole number that a name spells, as Python prints it.
+    fn spelt(&self) -> Option<Self> {
+        match self {
+            Self::Whole(_) => Some(self.clone()),
+            Self::Name(name) => {
+                let number = name.parse::<i128>().ok()?;
+                (number.to_string() == *name).then_some(Self::Whole(number))
+            }
         }
     }
 }
@@ -282,13 +296,57 @@ fn one_hot(values: &Values, columns: usize, path: &Path) -> Result<Option<Labels
     }))
 }
 
+/// Labels of one kind in all parts, each with the path of its file: names that spell whole numbers are those numbers
+/// where another part has such.
+fn of_one_kind(parts: &mut [(Labels, PathBuf)], notes: &mut Vec<String>) -> Result<(), DataError> {
+    let is_text = |labels: &Labels| matches!(labels.found.first(), Some(Label::Name(_)));
+    let mut whole = parts.iter().filter(|(labels, _)| !is_text(labels));
+    let Some((numbers, other)) = whole
+        .next()
+        .map(|(labels, path)| (shown(&labels.found), path.clone()))
+    else {
+        return Ok(());
+    };
+    for (labels, path) in parts.iter_mut().filter(|(labels, _)| is_text(labels)) {
+        let spelt: Option<Vec<Label>> = labels.found.iter().map(Label::spelt).collect();
+        let Some(spelt) = spelt else {
+            let reason = format!(
+                "y holds strings ({}), {} whole numbers ({numbers}); save the labels of all parts alike",
+                shown(&labels.found),
+                other.display()
+            );
+            return Err(DataError::format(path, reason));
+        };
+        notes.push(format!(
+            "{}: its strings are whole numbers, taken for the labels of {}",
+            path.display(),
+            other.display()
+        ));
+        labels.found = spelt;
+    }
+    Ok(())
+}
+
+/// The first of some labels.
+fn shown(labels: &[Label]) -> String {
+    let names: Vec<String> = labels.iter().take(MOST_NAMES).map(Label::name).collect();
+    let more = if labels.len() > MOST_NAMES {
+        ", …"
+    } else {
+        ""
+    };
+    format!("{}{more}", names.join(", "))
+}
+
 /// The classes of several parts, those that occur in any, and the targets of each part.
 pub(super) fn classes(
-    parts: Vec<Labels>,
+    mut parts: Vec<(Labels, PathBuf)>,
     other_names: &HashMap<String, String>,
-    y: &Path,
     notes: &mut Vec<String>,
 ) -> Result<(Vec<String>, Vec<Targets>), DataError> {
+    of_one_kind(&mut parts, notes)?;
+    let y = parts.first().map(|(_, y)| y.clone()).unwrap_or_default();
+    let parts: Vec<Labels> = parts.into_iter().map(|(labels, _)| labels).collect();
     let samples: usize = parts.iter().map(|part| part.samples.len()).sum();
     let ambiguous = parts.iter().any(|part| part.ambiguous);
     let mut all: Vec<Label> = parts
@@ -299,9 +357,24 @@ pub(super) fn classes(
     all.dedup();
     if all.len() > usize::from(u16::MAX) {
         let reason = format!("y has more than {} different labels in its parts", u16::MAX);
-        return Err(DataError::format(y, reason));
+        return Err(DataError::format(&y, reason));
+    }
+    if ambiguous && all.len() > MOST_UNSAID_LABELS && samples < FEWEST_OF_A_LABEL * all.len() {
+        let reason = format!(
+            "y holds {} different whole numbers in {}, so that nearly every sample would be a class of its own; for \
+             amounts say data.targets = \"values\" (`--set data.targets=values`), for labels all the same \"classes\"",
+            all.len(),
+            words::counted(samples, "sample")
+        );
+        return Err(DataError::format(&y, reason));
     }
     let mut names: Vec<String> = all.iter().map(Label::name).collect();
+    if let Some((one, other)) = alike(&all, &names) {
+        let reason = format!(
+            "the labels {one:?} and {other:?} look alike once they are shown; give one another name"
+        );
+        return Err(DataError::format(&y, reason));
+    }
     let renamed: Option<Vec<String>> = names
         .iter()
         .map(|name| other_names.get(name).cloned())
@@ -351,4 +424,17 @@ pub(super) fn classes(
         Targets::Classes(samples)
     });
     Ok((names, targets.collect()))
+}
+
+/// Two labels that have the same name.
+fn alike<'a>(labels: &'a [Label], names: &'a [String]) -> Option<(&'a str, &'a str)> {
+    let text = |label: &'a Label| match label {
+        Label::Name(name) => Some(name.as_str()),
+        Label::Whole(_) => None,
+    };
+    let mut seen: HashMap<&String, &Label> = HashMap::new();
+    labels.iter().zip(names).find_map(|(label, name)| {
+        let other = seen.insert(name, label)?;
+        Some((text(other)?, text(label)?))
+    })
 }

@@ -1,5 +1,7 @@
 //! Which files belong to which class.
 
+use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -7,6 +9,7 @@ use granule_io::image::{KINDS, is_left_behind, is_named_as_image};
 use granule_io::words::counted;
 
 use crate::DataError;
+use crate::text::{self, printable};
 
 /// An image file and its class.
 pub(super) struct Sample {
@@ -20,58 +23,163 @@ pub(super) struct Listing {
     pub train: Vec<Sample>,
     /// None where the test part is taken from the training part.
     pub test: Option<Vec<Sample>>,
+    /// None where the files have none.
+    pub validation: Option<Vec<Sample>>,
+    pub notes: Vec<String>,
     pub warnings: Vec<String>,
 }
 
+/// What a validation part is called.
+const VALIDATION: [&str; 3] = ["val", "valid", "validation"];
+/// Folders within the folder of a class lie at most so deep: deeper ones are a link that leads back.
+const DEEPEST: usize = 16;
+
 impl Listing {
-    pub fn of(dir: &Path) -> Result<Self, DataError> {
+    /// Of a set that a trained model is `scored` on, one class is enough.
+    pub fn of(dir: &Path, scored: bool) -> Result<Self, DataError> {
         let (train_dir, test_dir) = (dir.join("train"), dir.join("test"));
-        let mut warnings = Vec::new();
-        let divided = train_dir.is_dir() && test_dir.is_dir();
+        let (mut notes, mut warnings) = (Vec::new(), Vec::new());
+        let validation_dir = validation_dir(dir)?;
+        let has_test = test_dir.is_dir();
+        let divided = train_dir.is_dir() && (has_test || validation_dir.is_some());
         let root = if divided { &train_dir } else { dir };
         let part = Part::read(root)?;
-        if part.folders.len() < 2 {
+        if part.folders.len() < if scored { 1 } else { 2 } {
             return Err(part.too_few(dir, divided));
         }
-        let classes: Vec<String> = part.folders.iter().map(|folder| name(folder)).collect();
-        let train = part
-            .samples(&classes, &mut warnings)
-            .map_err(|error| match error {
-                DataError::Empty { path, what } if !divided && is_dir_of_parts(dir) => {
-                    DataError::Empty {
-                        path,
-                        what: format!("{what}; {}", parts(dir)),
-                    }
-                }
-                error => error,
-            })?;
-        let test = if divided {
-            Some(Part::read(&test_dir)?.test_samples(&classes, &train_dir, &mut warnings)?)
-        } else {
-            None
+        let classes = part.classes()?;
+        let mut reading = Reading {
+            classes: &classes,
+            divided,
+            notes: &mut notes,
+            warnings: &mut warnings,
         };
+        let train = part.samples(&mut reading).map_err(|error| match error {
+            DataError::Empty { path, what } if !divided && is_dir_of_parts(dir) => {
+                DataError::Empty {
+                    path,
+                    what: format!("{what}; {}", parts(dir)),
+                }
+            }
+            error => error,
+        })?;
+        let mut other = |dir: &Path| {
+            let part = Part::read(dir)?;
+            part.samples_beside(&train_dir, &mut reading)
+        };
+        let validation_dir = validation_dir.filter(|_| divided);
+        let (test, validation) = match validation_dir {
+            _ if !divided => (None, None),
+            None => (Some(other(&test_dir)?), None),
+            Some(dir) if has_test => (Some(other(&test_dir)?), Some((other(&dir)?, dir))),
+            Some(dir) => {
+                let test = other(&dir)?;
+                notes.push(format!(
+                    "{}: taken for the test part, as there is no {}",
+                    dir.display(),
+                    test_dir.display()
+                ));
+                (Some(test), None)
+            }
+        };
+        let validation = validation.map(|(samples, dir)| {
+            notes.push(format!(
+                "{}: the {} in it are the validation part, so that nothing is held out of {}",
+                dir.display(),
+                counted(samples.len(), "image"),
+                train_dir.display()
+            ));
+            samples
+        });
         Ok(Self {
-            classes,
+            classes: classes.iter().map(|class| text::escaped(class)).collect(),
             train,
             test,
+            validation,
+            notes,
             warnings,
         })
+    }
+}
+
+/// The folder of the validation part, if there is one.
+fn validation_dir(dir: &Path) -> Result<Option<PathBuf>, DataError> {
+    let mut found = VALIDATION
+        .iter()
+        .map(|name| dir.join(name))
+        .filter(|path| path.is_dir());
+    match (found.next(), found.next()) {
+        (Some(first), Some(second)) if dir.join("train").is_dir() => {
+            let reason = format!(
+                "{} stands beside it; only one of them can be the validation part",
+                second.display()
+            );
+            Err(DataError::format(&first, reason))
+        }
+        (first, _) => Ok(first),
     }
 }
 
 /// Where the parts of a set are looked for.
 fn parts(dir: &Path) -> String {
     format!(
-        "the parts of a divided set are read from {} and {}, both of them",
+        "the parts of a divided set are read from {} and {}, both of them, and {} beside them where it is there",
         dir.join("train").display(),
-        dir.join("test").display()
+        dir.join("test").display(),
+        dir.join("val").display()
     )
+}
+
+fn is_name_of_part(name: &OsStr) -> bool {
+    let parts = ["train", "test"].iter().chain(&VALIDATION);
+    parts.into_iter().any(|part| *part == name)
 }
 
 /// Whether sub-folders seem to be parts of a set, not classes.
 fn is_dir_of_parts(dir: &Path) -> bool {
-    let parts = ["train", "test", "val", "valid", "validation"];
-    parts.iter().any(|part| dir.join(part).is_dir())
+    let mut parts = ["train", "test"].iter().chain(&VALIDATION);
+    parts.any(|part| dir.join(part).is_dir())
+}
+
+/// What is known, and what was seen, while the parts are listed.
+struct Reading<'a> {
+    /// The names of the folders of the training part, whatever their bytes.
+    classes: &'a [OsString],
+    divided: bool,
+    notes: &'a mut Vec<String>,
+    warnings: &'a mut Vec<String>,
+}
+
+/// What the folder of a class holds, and those in it.
+#[derive(Default)]
+struct Found {
+    images: Vec<PathBuf>,
+    /// Of the images, those in folders of the folder.
+    deeper: usize,
+    /// Files that are no images.
+    ignored: usize,
+}
+
+impl Found {
+    fn read(&mut self, dir: &Path, depth: usize) -> Result<(), DataError> {
+        if depth > DEEPEST {
+            let reason = format!(
+                "more than {DEEPEST} folders lie within each other here; does a link lead back?"
+            );
+            return Err(DataError::format(dir, reason));
+        }
+        for path in entries(dir)? {
+            if is_image(&path) {
+                self.images.push(path);
+                self.deeper += usize::from(depth > 0);
+            } else if path.is_dir() {
+                self.read(&path, depth + 1)?;
+            } else {
+                self.ignored += 1;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// One folder whose sub-folders are classes.
@@ -94,6 +202,22 @@ impl<'a> Part<'a> {
         })
     }
 
+    /// The names of the sub-folders. Two that would look alike are refused: nobody could tell their classes apart.
+    fn classes(&self) -> Result<Vec<OsString>, DataError> {
+        let name = |folder: &PathBuf| folder.file_name().unwrap_or_default().to_owned();
+        let names: Vec<OsString> = self.folders.iter().map(name).collect();
+        let mut shown: HashMap<String, &OsString> = HashMap::new();
+        for name in &names {
+            if let Some(other) = shown.insert(printable(&text::escaped(name)), name) {
+                let reason = format!(
+                    "the names of its sub-folders {other:?} and {name:?} look alike once they are shown; rename one"
+                );
+                return Err(DataError::format(self.dir, reason));
+            }
+        }
+        Ok(names)
+    }
+
     fn too_few(&self, dir: &Path, divided: bool) -> DataError {
         let mut what = format!(
             "holds {} of images, at least 2 classes are needed",
@@ -114,6 +238,12 @@ impl<'a> Part<'a> {
         }
         if !divided && is_dir_of_parts(dir) {
             what.push_str(&format!("; {}", parts(dir)));
+        } else if let [only] = self.folders.as_slice()
+            && let Ok(inside) = Part::read(only)
+            && inside.loose == 0
+            && inside.folders.len() > 1
+        {
+            what.push_str(&format!("; did you mean folder:{}?", only.display()));
         }
         DataError::Empty {
             path: self.dir.to_path_buf(),
@@ -121,12 +251,11 @@ impl<'a> Part<'a> {
         }
     }
 
-    /// The samples of a test part, whose classes are those of the training part.
-    fn test_samples(
+    /// The samples of a part beside the training part, whose classes are those of that part.
+    fn samples_beside(
         &self,
-        classes: &[String],
         train_dir: &Path,
-        warnings: &mut Vec<String>,
+        reading: &mut Reading<'_>,
     ) -> Result<Vec<Sample>, DataError> {
         if self.folders.is_empty() && self.loose > 0 {
             return Err(DataError::Format {
@@ -141,21 +270,19 @@ impl<'a> Part<'a> {
                 ),
             });
         }
-        self.samples(classes, warnings)
+        self.samples(reading)
     }
 
-    fn samples(
-        &self,
-        classes: &[String],
-        warnings: &mut Vec<String>,
-    ) -> Result<Vec<Sample>, DataError> {
+    fn samples(&self, reading: &mut Reading<'_>) -> Result<Vec<Sample>, DataError> {
+        let classes = reading.classes;
         let mut samples = Vec::new();
         let mut ignored = self.loose;
+        let mut deeper = 0;
         for folder in &self.folders {
-            let name = name(folder);
+            let name = folder.file_name().unwrap_or_default();
             let class = classes
                 .iter()
-                .position(|class| *class == name)
+                .position(|class| class == name)
                 .ok_or_else(|| {
                     DataError::format(
                         folder,
@@ -168,20 +295,21 @@ impl<'a> Part<'a> {
                     format!("{} classes, at most 65535 are read", classes.len()),
                 )
             })?;
-            let before = samples.len();
-            for path in entries(folder)? {
-                if is_image(&path) {
-                    samples.push(Sample { path, class });
-                } else {
-                    ignored += 1;
-                }
+            let mut found = Found::default();
+            found.read(folder, 0)?;
+            let of_part = !reading.divided && is_name_of_part(name);
+            if found.images.is_empty() || (of_part && found.deeper == found.images.len()) {
+                let what = match found.images.len() {
+                    0 => format!("holds no images ({KINDS} are read)"),
+                    _ => "holds folders of images and no images of its own".to_owned(),
+                };
+                let path = folder.clone();
+                return Err(DataError::Empty { path, what });
             }
-            if samples.len() == before {
-                return Err(DataError::Empty {
-                    path: folder.clone(),
-                    what: format!("holds no images ({KINDS} are read)"),
-                });
-            }
+            ignored += found.ignored;
+            deeper += found.deeper;
+            let of_class = found.images.into_iter();
+            samples.extend(of_class.map(|path| Sample { path, class }));
         }
         if samples.is_empty() {
             return Err(DataError::Empty {
@@ -189,8 +317,15 @@ impl<'a> Part<'a> {
                 what: "holds no images".into(),
             });
         }
+        if deeper > 0 {
+            reading.notes.push(format!(
+                "{}: {} in folders within the folder of a class, taken for that class",
+                self.dir.display(),
+                counted(deeper, "image")
+            ));
+        }
         if ignored > 0 {
-            warnings.push(format!(
+            reading.warnings.push(format!(
                 "{}: {}, no {KINDS} files in the folder of a class, left out",
                 self.dir.display(),
                 counted(ignored, "entry")

@@ -10,6 +10,7 @@ use granule_io::budget;
 use granule_io::image::{self, Fit, Picture};
 use granule_io::words::counted;
 
+use crate::division::Division;
 use crate::{
     DataError, Dataset, Features, Normalization, Progress, Shape, Split, Targets, division,
 };
@@ -22,7 +23,7 @@ use survey::Tally;
 /// else colour, unless the options say which. Without `train/` and `test/`, a fifth of each class becomes the test part.
 pub(crate) fn load(
     dir: &Path,
-    seed: u64,
+    division: Division,
     options: &ImageOptions,
     progress: &dyn Progress,
 ) -> Result<Dataset, DataError> {
@@ -31,44 +32,68 @@ pub(crate) fn load(
         classes,
         mut train,
         mut test,
+        mut validation,
+        mut notes,
         warnings,
-    } = Listing::of(dir)?;
+    } = Listing::of(dir, division.scored)?;
     let mut tally = Tally::default();
     let named = listing::name(dir);
-    let count = train.len() + test.as_ref().map_or(0, Vec::len);
-    progress.start(&format!("{named}: sizes"), Some(count as u64));
-    let surveyed = survey::form(&mut train, test.as_mut(), options, &mut tally, progress);
+    let others = test.iter().chain(&validation).map(Vec::len).sum::<usize>();
+    progress.start(
+        &format!("{named}: sizes"),
+        Some((train.len() + others) as u64),
+    );
+    let parts = [Some(&mut train), test.as_mut(), validation.as_mut()];
+    let surveyed = survey::form(parts, options, &mut tally, progress);
     progress.finish();
     let fit = surveyed?;
-    let labels = |samples: &[Sample]| {
-        samples
-            .iter()
-            .map(|sample| sample.class)
-            .collect::<Vec<_>>()
-    };
+    let labels: Vec<u16> = train.iter().map(|sample| sample.class).collect();
+    let mut divided = test.is_none();
     let (train_order, test_order) = match &test {
         Some(test) => (
-            division::shuffled(train.len(), seed),
+            division::shuffled(train.len(), division.seed),
             (0..test.len()).collect(),
         ),
-        None => division::of_classes(&labels(&train), seed)?,
+        None => match division::of_classes(&labels, division.seed) {
+            // One sample of each class cannot be divided, and need not be.
+            Err(DataError::Config(_)) if division.scored => {
+                divided = false;
+                notes.push(division::undivided(dir, labels.len()));
+                (vec![0], (0..labels.len()).collect())
+            }
+            parts => parts?,
+        },
     };
-    let test_is_drawn = test.is_none();
-    let count = train_order.len() + test_order.len();
+    let validation_order: Vec<usize> = (0..validation.as_ref().map_or(0, Vec::len)).collect();
+    let count = train_order.len() + test_order.len() + validation_order.len();
     check_memory(dir, count, &fit, options)?;
     progress.start(&named, Some(count as u64));
     let mut decode = |samples: &[Sample], order: &[usize]| {
         let samples = order.iter().filter_map(|&index| samples.get(index));
         decode(samples, order.len(), &fit, options, &mut tally, progress)
     };
-    let parts = decode(&train, &train_order)
-        .and_then(|part| Ok((part, decode(test.as_ref().unwrap_or(&train), &test_order)?)));
+    let mut decode_all = || {
+        let of_train = decode(&train, &train_order)?;
+        let of_test = decode(test.as_ref().unwrap_or(&train), &test_order)?;
+        let of_validation = match &validation {
+            Some(samples) => Some(decode(samples, &validation_order)?),
+            None => None,
+        };
+        Ok::<_, DataError>((of_train, of_test, of_validation))
+    };
+    let parts = decode_all();
     progress.finish();
-    let (train, test) = parts?;
+    let (train, test, validation) = parts?;
     let normalization = Normalization::of(&train);
     let mut dataset = Dataset::new("folder", classes, normalization, train, test)?;
-    dataset.divided = test_is_drawn;
+    if let Some(validation) = validation {
+        dataset = dataset.with_validation(validation)?;
+    }
+    dataset.divided = divided;
+    dataset.notes.extend(notes);
     dataset.warnings.extend(warnings);
+    let sameness = dataset.sameness();
+    dataset.warnings.extend(sameness);
     tally.tell(dir, &fit, options, &mut dataset);
     Ok(dataset)
 }

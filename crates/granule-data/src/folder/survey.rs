@@ -11,8 +11,7 @@ use crate::{DataError, Dataset, Progress};
 /// Reads every header before the first image is decoded, so that an odd one is found at once. Files that are cut short
 /// leave the lists, if that was asked for.
 pub(super) fn form(
-    train: &mut Vec<Sample>,
-    test: Option<&mut Vec<Sample>>,
+    parts: [Option<&mut Vec<Sample>>; 3],
     options: &ImageOptions,
     tally: &mut Tally,
     progress: &dyn Progress,
@@ -34,8 +33,7 @@ pub(super) fn form(
         *samples = kept;
         Ok(())
     };
-    survey(train)?;
-    test.map_or(Ok(()), &mut survey)?;
+    parts.into_iter().flatten().try_for_each(&mut survey)?;
     let (_, form) = first.ok_or_else(|| tally.nothing_left())?;
     let Size { height, width } = options.size.unwrap_or(Size {
         height: form.height,

@@ -523,3 +523,54 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn images_that_fill_next_to_nothing_of_their_range_are_warned_of() {
+    let y = npy_i64(&[20], &(0..20).map(|i| i % 2).collect::<Vec<_>>());
+    let warnings = |descr: &str, data: &[u8]| {
+        let x = npy(descr, false, &[20, 8, 8], data);
+        npz(&zip(&[("x.npy", &x), ("y.npy", &y)], true))
+            .unwrap()
+            .warnings
+    };
+    let bytes = |most: usize| {
+        (0..20 * 64)
+            .map(|i| ((i + i / 64) % (most + 1)) as u8)
+            .collect::<Vec<_>>()
+    };
+    let dark = warnings("|u1", &bytes(3));
+    assert!(
+        dark[0].contains("go from 0 to 3 alone") && dark[0].contains("--range=0,3"),
+        "{dark:?}"
+    );
+    let masks = warnings("|u1", &bytes(1));
+    assert!(
+        masks[0].contains("0 and 1 alone, as masks do") && masks[0].contains("--range=0,1"),
+        "{masks:?}"
+    );
+    assert_eq!(warnings("|u1", &bytes(50)), Vec::<String>::new());
+    assert_eq!(warnings("|b1", &bytes(1)), Vec::<String>::new());
+    let floats = |scale: f32| -> Vec<u8> {
+        let numbers = bytes(250).into_iter().map(|x| f32::from(x) * scale / 250.0);
+        numbers.flat_map(f32::to_le_bytes).collect()
+    };
+    let dark = warnings("<f4", &floats(0.01));
+    assert!(dark[0].contains("--range=0,0.01"), "{dark:?}");
+    assert_eq!(warnings("<f4", &floats(0.5)), Vec::<String>::new());
+}
+
+#[test]
+fn a_range_is_advised_for_pictures_alone() {
+    let told = |shape: &[usize]| {
+        let count: usize = shape.iter().product();
+        let x: Vec<f32> = (0..count).map(|i| (i as f32).sin() * 3.0).collect();
+        inputs(&npy_f32(shape, &x)).unwrap_err().to_string()
+    };
+    let series = told(&[10, 200, 3]);
+    assert!(
+        !series.contains("range") && series.contains("x.reshape(len(x), -1)"),
+        "{series}"
+    );
+    let images = told(&[10, 16, 16]);
+    assert!(images.contains("--range=-3,3"), "{images}");
+}

@@ -5,7 +5,7 @@ use granule_io::image::{Background, Channels, ImageError, Resize, Size};
 use image::{DynamicImage, GrayImage, ImageFormat, Rgb, RgbImage, Rgba, RgbaImage};
 use proptest::prelude::*;
 
-use crate::support::{damage, load_from, write};
+use crate::support::{about_files, damage, load_from, write};
 
 fn load(dir: &Path) -> Result<Dataset, DataError> {
     load_from(&DatasetSpec::Folder(dir.to_path_buf()), dir)
@@ -498,13 +498,161 @@ fn nothing_to_learn_from() {
 #[test]
 fn a_part_that_has_another_name_is_explained() {
     let dir = tempfile::tempdir().unwrap();
-    for part in ["train", "val"] {
+    for part in ["train", "dev"] {
         write_classes(&dir.path().join(part));
     }
     let error = load(dir.path()).unwrap_err().to_string();
     for path in [dir.path().join("train"), dir.path().join("test")] {
         assert!(error.contains(&path.display().to_string()), "{error}");
     }
+}
+
+#[test]
+fn a_validation_part_is_one_of_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    for part in ["train", "val"] {
+        write_classes(&dir.path().join(part));
+    }
+    // Without a test part the other one is what is tested on.
+    let set = load(dir.path()).unwrap();
+    assert_eq!((set.train.len(), set.test.len()), (20, 20));
+    assert_eq!(set.validation, None);
+    assert!(!set.divided);
+    assert!(
+        set.notes[0].contains("val: taken for the test part"),
+        "{:?}",
+        set.notes
+    );
+
+    let without = set.fingerprint;
+    write_classes(&dir.path().join("test"));
+    let set = load(dir.path()).unwrap();
+    assert_eq!((set.train.len(), set.test.len()), (20, 20));
+    assert_eq!(set.validation.as_ref().unwrap().len(), 20);
+    assert_ne!(set.fingerprint, without);
+    let note = "val: the 20 images in it are the validation part, so that nothing is held out of";
+    assert!(set.notes[0].contains(note), "{:?}", set.notes);
+    assert_eq!(set.all_for_test().unwrap().test.len(), 60);
+
+    write(dir.path().join("val/cow/0.png"), &grey(3, 2, 7));
+    let error = load(dir.path()).unwrap_err().to_string();
+    assert!(
+        error.contains("the class \"cow\" does not occur"),
+        "{error}"
+    );
+    write_classes(&dir.path().join("valid"));
+    let error = load(dir.path()).unwrap_err().to_string();
+    assert!(error.contains("only one of them"), "{error}");
+}
+
+#[test]
+fn folders_within_a_class_are_of_that_class() {
+    let dir = tempfile::tempdir().unwrap();
+    write_classes(dir.path());
+    write(dir.path().join("cat/tabby/young/0.png"), &grey(3, 2, 7));
+    write(dir.path().join("cat/tabby/1.png"), &grey(3, 2, 8));
+    let set = load(dir.path()).unwrap();
+    assert_eq!(set.classes, ["cat", "dog"]);
+    assert_eq!(set.train.len() + set.test.len(), 22);
+    assert_eq!(about_files(&set), Vec::<String>::new());
+    assert!(
+        set.notes[0].contains("2 images in folders within the folder of a class"),
+        "{:?}",
+        set.notes
+    );
+    // The folder that holds the classes, one too high.
+    let error = load(dir.path().parent().unwrap());
+    assert!(error.is_err());
+    let outer = tempfile::tempdir().unwrap();
+    write_classes(&outer.path().join("images"));
+    let error = load(outer.path()).unwrap_err().to_string();
+    let meant = format!(
+        "did you mean folder:{}?",
+        outer.path().join("images").display()
+    );
+    assert!(error.contains(&meant), "{error}");
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink(dir.path().join("cat"), dir.path().join("cat/again")).unwrap();
+        let error = load(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("link lead back"), "{error}");
+    }
+}
+
+#[test]
+fn a_trained_model_is_scored_on_one_class_or_one_sample_of_each() {
+    let score = |dir: &Path| {
+        let options = LoadOptions {
+            scored: true,
+            ..LoadOptions::default()
+        };
+        granule_data::load(&DatasetSpec::Folder(dir.to_path_buf()), &options)
+    };
+    let dir = tempfile::tempdir().unwrap();
+    for i in 0..5 {
+        write(dir.path().join(format!("cat/{i}.png")), &grey(3, 2, i));
+    }
+    assert!(matches!(load(dir.path()), Err(DataError::Empty { .. })));
+    let set = score(dir.path()).unwrap();
+    assert_eq!(set.warnings, Vec::<String>::new());
+    assert_eq!(set.all_for_test().unwrap().test.len(), 5);
+    let dir = tempfile::tempdir().unwrap();
+    for class in ["cat", "dog"] {
+        write(dir.path().join(class).join("0.png"), &grey(3, 2, 9));
+    }
+    assert!(load(dir.path()).is_err());
+    let set = score(dir.path()).unwrap();
+    assert_eq!((set.test.len(), set.divided), (2, false));
+}
+
+#[test]
+fn images_that_are_all_the_same_are_warned_of() {
+    let dir = tempfile::tempdir().unwrap();
+    for class in ["cat", "dog"] {
+        for i in 0..5 {
+            write(
+                dir.path().join(class).join(format!("{i}.png")),
+                &grey(3, 2, 9),
+            );
+        }
+    }
+    let set = load(dir.path()).unwrap();
+    assert!(set.warnings[0].contains("all images of the training part are the same one"));
+}
+
+#[cfg(unix)]
+#[test]
+fn names_that_are_not_unicode_stay_apart() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    let dir = tempfile::tempdir().unwrap();
+    for name in [&b"caf\xe8"[..], b"caf\xe9", b"dog"] {
+        for i in 0..5 {
+            let file = dir
+                .path()
+                .join(OsStr::from_bytes(name))
+                .join(format!("{i}.png"));
+            write(file, &grey(3, 2, i));
+        }
+    }
+    let set = load(dir.path()).unwrap();
+    assert_eq!(set.classes, ["caf\\xE8", "caf\\xE9", "dog"]);
+    let count = |class| {
+        (0..set.train.len())
+            .filter(|&i| set.train.class(i) == Some(class))
+            .count()
+    };
+    assert_eq!([0, 1, 2].map(count), [4, 4, 4]);
+    // What a terminal would obey is shown as one character.
+    for name in ["d\x01g", "d\x02g"] {
+        write(dir.path().join(name).join("0.png"), &grey(3, 2, 1));
+    }
+    let error = load(dir.path()).unwrap_err().to_string();
+    assert!(
+        error.contains(r#""d\u{1}g" and "d\u{2}g" look alike"#),
+        "{error}"
+    );
 }
 
 #[cfg(unix)]

@@ -263,3 +263,158 @@ fn classes_without_samples_are_warned_of_by_name() {
     let warned = set([4; 4], [4; 4]).warnings;
     assert!(warned[0].contains("of one class, 4"), "{warned:?}");
 }
+
+/// An archive of a feature for each sample of the parts, and their targets.
+fn of_parts(parts: &[(&str, usize, Vec<u8>)]) -> Result<Dataset, DataError> {
+    let mut members = Vec::new();
+    for (part, samples, y) in parts {
+        let x: Vec<f32> = (0..*samples).map(|i| i as f32).collect();
+        members.push((format!("x{part}.npy"), npy_f32(&[*samples, 1], &x)));
+        members.push((format!("y{part}.npy"), y.clone()));
+    }
+    let members: Vec<(&str, &[u8])> = members
+        .iter()
+        .map(|(name, bytes)| (name.as_str(), bytes.as_slice()))
+        .collect();
+    let bytes = zip(&members, true);
+    let options = ArrayOptions::default();
+    decode_npz(&mut Cursor::new(&bytes), Path::new("a.npz"), 1, &options)
+}
+
+fn strings(names: &[&str]) -> Vec<u8> {
+    let data: Vec<u8> = names
+        .iter()
+        .flat_map(|name| {
+            let mut bytes = name.as_bytes().to_vec();
+            bytes.resize(8, 0);
+            bytes
+        })
+        .collect();
+    npy("|S8", false, &[names.len()], &data)
+}
+
+#[test]
+fn labels_of_several_parts_are_compared_as_they_are_meant() {
+    let train = npy_i64(&[4], &[0, 1, 10, 2]);
+    let spelt = strings(&["10", "2", "0"]);
+    let set = of_parts(&[("_train", 4, train.clone()), ("_test", 3, spelt)]).unwrap();
+    assert_eq!(set.classes, ["0", "1", "2", "10"]);
+    let test: Vec<u16> = (0..3).map(|i| set.test.class(i).unwrap()).collect();
+    assert_eq!(test, [3, 2, 0]);
+    let note = "a.npz!y_test.npy: its strings are whole numbers, taken for the labels of a.npz!y_train.npy";
+    assert!(set.notes.contains(&note.to_owned()), "{:?}", set.notes);
+
+    for other in ["cat", "01", "1.0", "-0"] {
+        let y = strings(&[other, "1"]);
+        let parts = [("_train", 4, train.clone()), ("_test", 2, y.clone())];
+        let swapped = [("_train", 2, y), ("_test", 4, train.clone())];
+        for parts in [parts, swapped] {
+            let error = of_parts(&parts).unwrap_err().to_string();
+            for what in ["y_train.npy", "y_test.npy", "strings", "0, 1, 10, 2", other] {
+                assert!(error.contains(what), "{error}");
+            }
+        }
+    }
+    let error = of_parts(&[("", 4, strings(&["a\x01", "a\x02", "b", "b"]))]).unwrap_err();
+    assert!(error.to_string().contains("look alike"), "{error}");
+}
+
+#[test]
+fn a_validation_part_is_read_and_what_is_left_out_is_named() {
+    let y = |count: usize| {
+        npy_i64(
+            &[count],
+            &(0..count).map(|i| i as i64 % 2).collect::<Vec<_>>(),
+        )
+    };
+    for named in ["_val", "_valid", "_validation"] {
+        let all = of_parts(&[("_train", 8, y(8)), ("_test", 4, y(4)), (named, 6, y(6))]).unwrap();
+        assert_eq!(all.validation.as_ref().unwrap().len(), 6);
+        assert_eq!((all.train.len(), all.test.len()), (8, 4));
+        assert!(
+            all.notes
+                .iter()
+                .any(|note| note.contains("are the validation part"))
+        );
+        let whole = of_parts(&[("", 20, y(20)), (named, 6, y(6))]).unwrap();
+        assert_eq!(whole.validation.as_ref().unwrap().len(), 6);
+        assert_eq!((whole.train.len(), whole.divided), (16, true));
+        let two = of_parts(&[("_train", 8, y(8)), (named, 6, y(6))]).unwrap();
+        assert_eq!((two.test.len(), &two.validation), (6, &None));
+        assert!(
+            two.notes[0].contains("are taken for the test part"),
+            "{:?}",
+            two.notes
+        );
+    }
+    let set = of_parts(&[
+        ("", 8, y(8)),
+        ("_train", 8, y(8)),
+        ("_test", 4, y(4)),
+        ("_extra", 3, y(3)),
+    ])
+    .unwrap();
+    assert_eq!(
+        set.warnings,
+        ["a.npz: [x, y] in it left out, read are [x_train, y_train, x_test, y_test]"]
+    );
+    assert!(set.notes.contains(
+        &"a.npz: read are [x_train, y_train, x_test, y_test], not [x_extra, y_extra]".to_owned()
+    ));
+}
+
+#[test]
+fn whole_numbers_of_nearly_every_sample_are_no_labels_unless_said() {
+    let prices: Vec<i64> = (0..100).map(|i| 100_000 + 37 * i).collect();
+    let y = npy_i64(&[100], &prices);
+    let error = with(&y, 100, None).unwrap_err().to_string();
+    assert!(
+        error.contains("100 different whole numbers in 100 samples"),
+        "{error}"
+    );
+    assert!(error.contains("data.targets = \"values\""), "{error}");
+    let set = with(&y, 100, Some(TargetKind::Values)).unwrap();
+    assert!(set.classes.is_empty());
+    let two_each: Vec<i64> = (0..100).map(|i| 7 * (i % 50)).collect();
+    let y = npy_i64(&[100], &two_each);
+    assert_eq!(with(&y, 100, None).unwrap().classes.len(), 50);
+    let few: Vec<i64> = (0..15).map(|i| 7 * i).chain([0]).collect();
+    assert_eq!(
+        with(&npy_i64(&[16], &few), 16, None).unwrap().classes.len(),
+        15
+    );
+}
+
+#[test]
+fn what_is_the_same_in_every_sample_is_warned_of_and_named() {
+    let y: Vec<f64> = (0..40).flat_map(|i| [f64::from(i) + 0.5, 5.0]).collect();
+    let set = with(&npy("<f8", false, &[40, 2], &f8(&y)), 40, None).unwrap();
+    assert_eq!(
+        set.warnings,
+        [
+            "target 1, counted from 0, is 5 in every training sample: there is nothing to learn of it"
+        ]
+    );
+    let x = npy_f32(&[40, 1], &[3.0; 40]);
+    let y = npy_i64(&[40], &(0..40).map(|i| i % 2).collect::<Vec<_>>());
+    let bytes = zip(&[("x.npy", &x), ("y.npy", &y)], true);
+    let options = ArrayOptions::default();
+    let set = decode_npz(&mut Cursor::new(&bytes), Path::new("a.npz"), 1, &options).unwrap();
+    assert_eq!(
+        set.warnings,
+        [
+            "the only feature is the same in every training sample: there is nothing to tell samples apart by"
+        ]
+    );
+    // A column that differs in one row alone does differ, wherever that row goes.
+    for row in 0..40 {
+        let mut x = vec![0.0; 80];
+        for i in 0..40 {
+            x[2 * i] = i as f32;
+        }
+        x[2 * row + 1] = 1.0;
+        let bytes = zip(&[("x.npy", &npy_f32(&[40, 2], &x)), ("y.npy", &y)], true);
+        let set = decode_npz(&mut Cursor::new(&bytes), Path::new("a.npz"), 1, &options).unwrap();
+        assert_eq!(set.warnings, Vec::<String>::new(), "{row}");
+    }
+}

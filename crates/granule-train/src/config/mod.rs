@@ -30,6 +30,7 @@ pub use schedule::{
     ConstantConfig, CosineConfig, OneCycleConfig, PlateauConfig, ScheduleConfig, StepConfig,
 };
 pub use start::{Keep, StartConfig};
+pub(crate) use weights::note as class_weights_note;
 pub use weights::{ClassWeightRule, ClassWeights};
 
 use crate::{ConfigError, TrainError};
@@ -106,8 +107,9 @@ pub struct DataConfig {
     /// Use only so many test samples, chosen in the same way.
     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub limit_test: Option<usize>,
-    /// The fraction of the training part held out for validation, in `[0, 1)`; 0 holds nothing out. Of a recording, the
-    /// fraction of its trials, or of the time of a single one.
+    /// The fraction of the training part held out for validation, in `[0, 1)`; 0 holds nothing out. A folder `val` beside
+    /// `train`, and the arrays `x_val` and `y_val`, take its place. Of a recording, the fraction of its trials, or of the
+    /// time of a single one.
     #[cfg_attr(feature = "schema", schemars(range(min = 0), extend("exclusiveMaximum" = 1)))]
     pub validation: f64,
     /// Height and width of `folder:` images in pixels, `64` or `[height, width]`, 1 to 4096; absent: all have one size.
@@ -242,8 +244,8 @@ pub struct TrainConfig {
     pub accumulate: usize,
     /// What is minimised.
     pub loss: Loss,
-    /// How much each class counts in the loss of training: `"balanced"`, or a number for each class. Absent: every sample
-    /// counts alike.
+    /// How much each class counts in the loss of training: `"balanced"`, or a number for each class, in the order of the
+    /// classes: names and folders by the alphabet, numbers by size. Absent: every sample counts alike.
     pub class_weights: Option<ClassWeights>,
     /// Share of each target spread evenly over all classes, in `[0, 1)`; cross-entropy only.
     #[cfg_attr(feature = "schema", schemars(range(min = 0), extend("exclusiveMaximum" = 1)))]
@@ -251,7 +253,8 @@ pub struct TrainConfig {
     /// Upper bound of the global L2 norm of the gradient; 0 turns clipping off.
     #[cfg_attr(feature = "schema", schemars(range(min = 0)))]
     pub clip_norm: Option<f64>,
-    /// Stop when the monitored score of the validation part no longer improves; needs `data.validation > 0`.
+    /// Stop when the monitored score of the validation part no longer improves; needs `data.validation > 0`, or a data set
+    /// with a validation part of its own.
     pub early_stopping: Option<EarlyStopping>,
     /// The score of the validation part that early stopping and the schedule `plateau` go by: `"loss"` or `"accuracy"`.
     pub monitor: Monitor,
@@ -457,11 +460,12 @@ impl RunConfig {
     pub fn validate(&self) -> Result<(), ConfigError> {
         seed("seed", self.seed)?;
         self.data.validate()?;
-        self.train.validate(&self.data)?;
+        self.train.validate()?;
         self.optimizer.validate()?;
         self.schedule.validate()?;
-        if let ScheduleConfig::Plateau(_) = self.schedule {
-            self.data.validated("schedule.kind is \"plateau\"")?;
+        // Sets of one's own may have a validation part, which shows when they are read.
+        if !self.may_be_validated() {
+            self.validated()?;
         }
         let levels = self.model.get::<MultiGranularityConfig>();
         match (&self.data.task, &self.data.recording, levels) {
@@ -484,6 +488,24 @@ impl RunConfig {
             )),
             (None, None, None) => self.validate_whole(),
         }
+    }
+
+    /// Whether the files of the data set may have a validation part.
+    fn may_be_validated(&self) -> bool {
+        use DatasetSpec::{Arrays, Folder, InMemory};
+        let of_sets = self.data.task.is_none() && self.data.recording.is_none();
+        of_sets && matches!(self.data.dataset, Arrays { .. } | Folder(_) | InMemory(_))
+    }
+
+    /// Refuses a run without a validation part, where something depends on one.
+    pub(crate) fn validated(&self) -> Result<(), ConfigError> {
+        if let ScheduleConfig::Plateau(_) = self.schedule {
+            self.data.validated("schedule.kind is \"plateau\"")?;
+        }
+        if self.train.early_stopping.is_some() {
+            self.data.validated("train.early_stopping is set")?;
+        }
+        Ok(())
     }
 
     /// What only a model of several levels has.
@@ -581,7 +603,7 @@ impl RunConfig {
         )?;
         check(
             "train.class_weights",
-            "this",
+            weights::said(self.train.class_weights.as_ref()),
             self.train.class_weights.is_none(),
             "unset without a data set of classes",
         )
@@ -743,7 +765,7 @@ fn augmentation_error(error: DataError) -> ConfigError {
 }
 
 impl TrainConfig {
-    fn validate(&self, data: &DataConfig) -> Result<(), ConfigError> {
+    fn validate(&self) -> Result<(), ConfigError> {
         at_least_one("train.epochs", Some(self.epochs))?;
         at_least_one("train.min_steps", self.min_steps)?;
         at_least_one("train.batch_size", Some(self.batch_size))?;
@@ -766,13 +788,12 @@ impl TrainConfig {
         if let Some(early) = &self.early_stopping {
             at_least_one("train.early_stopping.patience", Some(early.patience))?;
             not_negative("train.early_stopping.min_delta", early.min_delta)?;
-            data.validated("train.early_stopping is set")?;
         }
         if let Some(weights) = &self.class_weights {
             weights.validate()?;
             check(
                 "train.class_weights",
-                "this",
+                weights,
                 self.loss != Loss::Mse,
                 "unset with train.loss = \"mse\"",
             )?;

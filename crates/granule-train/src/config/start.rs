@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct StartConfig {
-    /// The weights: a model file, a checkpoint or a run folder; they must fit the model.
+    /// The weights: a model file, a checkpoint or a run folder; they must fit the model, but for the last layer, which is drawn
+    /// anew for another number of classes or values.
     pub weights: PathBuf,
     /// Continue the run of a checkpoint: take the state of its optimiser too, and draw batches and trials as its next
     /// epochs would.

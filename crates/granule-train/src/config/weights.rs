@@ -1,8 +1,13 @@
+use std::fmt;
+
 use granule_io::words::counted;
 use serde::{Deserialize, Serialize};
 
 use super::check;
 use crate::ConfigError;
+
+/// Classes that a sentence lists.
+const MOST_NAMES: usize = 12;
 
 /// How much each class counts in the loss: the loss of a batch is the mean of its samples' losses weighted so, as in
 /// PyTorch's `CrossEntropyLoss(weight)`.
@@ -15,7 +20,7 @@ use crate::ConfigError;
 pub enum ClassWeights {
     /// By a rule.
     Rule(ClassWeightRule),
-    /// A number for each class, in the order of the classes, 0 or more.
+    /// A number for each class, 0 or more, in the order of the classes: names and folders by the alphabet, numbers by size.
     Each(Vec<f64>),
 }
 
@@ -57,15 +62,20 @@ impl ClassWeights {
     ///
     /// # Errors
     /// A list of another length.
-    pub(crate) fn of_classes(&self, samples: &[usize]) -> Result<Vec<f64>, ConfigError> {
+    pub(crate) fn of_classes(
+        &self,
+        classes: &[String],
+        samples: &[usize],
+    ) -> Result<Vec<f64>, ConfigError> {
         match self {
             Self::Each(weights) if weights.len() == samples.len() => Ok(weights.clone()),
             Self::Each(weights) => Err(ConfigError::new(
                 "train.class_weights",
                 format!("a list of {}", weights.len()),
                 format!(
-                    "\"balanced\", or a number for each of {}",
-                    counted(samples.len(), "class")
+                    "\"balanced\", or a number for each of {}, in this order: {}",
+                    counted(samples.len(), "class"),
+                    listed(classes.iter().cloned(), classes.len())
                 ),
             )),
             Self::Rule(ClassWeightRule::Balanced) => {
@@ -81,6 +91,45 @@ impl ClassWeights {
     }
 }
 
+impl fmt::Display for ClassWeights {
+    /// As in TOML.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rule(ClassWeightRule::Balanced) => f.write_str("\"balanced\""),
+            Self::Each(weights) => {
+                let shown = listed(weights.iter().map(ToString::to_string), weights.len());
+                write!(f, "[{shown}]")
+            }
+        }
+    }
+}
+
+/// As a message has them; nothing where they are unset.
+pub(super) fn said(weights: Option<&ClassWeights>) -> String {
+    weights.map_or_else(String::new, ToString::to_string)
+}
+
+/// Which class counts how much.
+pub(crate) fn note(classes: &[String], weights: &[f64]) -> String {
+    let each = classes.iter().zip(weights);
+    let each = each.map(|(class, weight)| format!("{class} {}", brief(*weight)));
+    format!(
+        "classes count in the loss with (train.class_weights): {}",
+        listed(each, classes.len())
+    )
+}
+
+/// A weight in four digits at most.
+fn brief(weight: f64) -> f64 {
+    format!("{weight:.3e}").parse().unwrap_or(weight)
+}
+
+fn listed(items: impl Iterator<Item = String>, count: usize) -> String {
+    let shown: Vec<String> = items.take(MOST_NAMES).collect();
+    let more = if count > MOST_NAMES { ", …" } else { "" };
+    format!("{}{more}", shown.join(", "))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,7 +139,7 @@ mod tests {
     #[test]
     fn balanced_weights_equal_scikit_learn() {
         let balanced = ClassWeights::Rule(ClassWeightRule::Balanced);
-        let weights = balanced.of_classes(&[300, 30, 0, 30]).unwrap();
+        let weights = balanced.of_classes(&[], &[300, 30, 0, 30]).unwrap();
         assert_eq!(weights, [0.4, 4.0, 1.0, 4.0]);
     }
 
@@ -108,10 +157,19 @@ mod tests {
         };
         let each = read("[1, 2.5, 0]").unwrap();
         assert_eq!(each, ClassWeights::Each(vec![1.0, 2.5, 0.0]));
-        let error = each.of_classes(&[1, 1]).unwrap_err().to_string();
-        assert!(
-            error.contains("a list of 3") && error.contains("2 classes"),
-            "{error}"
+        let error = each
+            .of_classes(&["cat".into(), "dog".into()], &[1, 1])
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "train.class_weights = a list of 3 is not allowed: \"balanced\", or a number for each of 2 classes, \
+             in this order: cat, dog"
+        );
+        assert_eq!(each.to_string(), "[1, 2.5, 0]");
+        let names = ["cat", "dog", "eel"].map(String::from);
+        assert_eq!(
+            note(&names, &[0.4, 1.0 / 3.0, 4.0]),
+            "classes count in the loss with (train.class_weights): cat 0.4, dog 0.3333, eel 4"
         );
         assert!(matches!(
             read("\"balanced\"").unwrap(),

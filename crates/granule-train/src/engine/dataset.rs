@@ -8,7 +8,7 @@ use granule_io::budget;
 use granule_models::{InputShape, InputSpec, Network, Task};
 
 use crate::batches::{Batches, Purpose, Scaling, shuffle};
-use crate::config::{DataConfig, Loss, RunConfig, TrainConfig};
+use crate::config::{DataConfig, Loss, RunConfig, TrainConfig, class_weights_note};
 use crate::engine::score::Samples;
 use crate::engine::source::{Source, Step, Supply, Trained};
 use crate::event::{Event, Observer};
@@ -26,10 +26,12 @@ pub(crate) struct Parts<'a> {
     pub dataset: &'a Dataset,
     /// Indices into the training part.
     pub train: Vec<usize>,
-    /// Indices into the training part.
+    /// Indices into the part of the data set that is validated on.
     pub validation: Vec<usize>,
     /// Indices into the test part.
     pub test: Vec<usize>,
+    /// What was recognised in the files, and what the configuration makes of it.
+    pub notes: Vec<String>,
     /// What may be wrong with the data set, and with the samples chosen from it.
     pub warnings: Vec<String>,
 }
@@ -72,7 +74,11 @@ impl<'a> Parts<'a> {
             ];
             if let Some((field, _, allowed)) = of_classes.into_iter().find(|(_, set, _)| *set) {
                 let allowed = format!("{allowed} for a data set with real-valued targets");
-                return Err(ConfigError::new(field, "this", allowed).into());
+                let value = match &train.class_weights {
+                    Some(weights) if field == "train.class_weights" => weights.to_string(),
+                    _ => train.label_smoothing.to_string(),
+                };
+                return Err(ConfigError::new(field, value, allowed).into());
             }
         }
         let vectors = matches!(dataset.train.shape(), Shape::Vector { .. });
@@ -100,19 +106,40 @@ impl<'a> Parts<'a> {
             config.data.limit_train,
             (config.data.seed, Purpose::LimitTrain),
         );
-        let (train, validation) = hold_out(
-            &dataset.train,
-            train,
-            config.data.validation,
-            config.data.seed,
-        )?;
+        let mut warnings = dataset.warnings.clone();
+        let (train, validation) = match &dataset.validation {
+            Some(own) => {
+                if config.data.validation > 0.0 {
+                    warnings.push(format!(
+                        "the data set has a validation part of its own: data.validation = {} holds nothing out",
+                        config.data.validation
+                    ));
+                }
+                (train, (0..own.len()).collect())
+            }
+            None => hold_out(
+                &dataset.train,
+                train,
+                config.data.validation,
+                config.data.seed,
+            )?,
+        };
+        if validation.is_empty() {
+            config.validated()?;
+        }
         let mut parts = Self {
             dataset,
             train,
             validation,
             test: test_samples(dataset, config.data.limit_test, config.data.seed),
-            warnings: dataset.warnings.clone(),
+            notes: dataset.notes.clone(),
+            warnings,
         };
+        if let Some(weights) = parts.class_weights(&config.train)? {
+            parts
+                .notes
+                .push(class_weights_note(&dataset.classes, &weights));
+        }
         parts.warnings.extend(parts.absences(&config.data));
         Ok((parts, input, task))
     }
@@ -123,14 +150,16 @@ impl<'a> Parts<'a> {
         let (train, test) = (&set.train, &set.test);
         let in_train = set.occurring(train, 0..train.len());
         let of_train = set.occurring(train, self.train.iter().copied());
-        let cause = match (data.limit_train, self.validation.is_empty()) {
+        let held_out = !self.validation.is_empty() && set.validation.is_none();
+        let cause = match (data.limit_train, !held_out) {
             (Some(_), true) => " under data.limit_train",
             (Some(_), false) => " under data.limit_train and beside data.validation",
             (None, _) => " beside data.validation",
         };
         let mut found = Vec::new();
         found.extend(set.absence("training", cause, &in_train, &of_train));
-        if !self.validation.is_empty() {
+        // Those of a validation part of its own are of the data set, which says so.
+        if held_out {
             let of_validation = set.occurring(train, self.validation.iter().copied());
             // Those that are nowhere in training are named above.
             found.extend(set.absence("validation", "", &of_train, &of_validation));
@@ -197,7 +226,7 @@ impl Source for Parts<'_> {
     }
 
     fn notes(&self) -> &[String] {
-        &self.dataset.notes
+        &self.notes
     }
 
     fn warnings(&self) -> &[String] {
@@ -240,7 +269,9 @@ impl Source for Parts<'_> {
                 *count += 1;
             }
         }
-        weights.of_classes(&samples).map(Some)
+        weights
+            .of_classes(&self.dataset.classes, &samples)
+            .map(Some)
     }
 
     fn supply<'s>(
@@ -266,7 +297,11 @@ impl Source for Parts<'_> {
         batch: usize,
     ) -> Result<(f64, Option<f64>), TrainError> {
         let samples = Samples {
-            split: &self.dataset.train,
+            split: self
+                .dataset
+                .validation
+                .as_ref()
+                .unwrap_or(&self.dataset.train),
             indices: &self.validation,
             scaling: self.scaling(),
         };

@@ -22,7 +22,7 @@ use granule_data::{Dataset, DatasetSpec, LoadOptions};
 use granule_device::OpenDevice;
 use granule_io::write_atomic;
 use granule_models::folder::MODEL_FILE;
-use granule_models::{Network, Provenance};
+use granule_models::{Network, Provenance, Task};
 
 use crate::checkpoint::{Checkpoint, Store};
 use crate::config::{Lengthened, RunConfig};
@@ -211,7 +211,7 @@ fn begin(
             resolved.data.dataset = DatasetSpec::InMemory(name);
         }
         let config = resolved;
-        let (network, begun) = start_from(start, &config, network, &device)?;
+        let (network, begun) = start_from(start, &config, network, &problem.task, &device)?;
         tell_data(&problem, observer);
         let (lock, recorder) = create(&config, run_dir, &problem.source.name())
             .map_err(TrainError::at_the_beginning)?;
@@ -232,12 +232,13 @@ fn start_from(
     start: Option<Start>,
     config: &RunConfig,
     network: Network,
+    task: &Task,
     device: &OpenDevice,
 ) -> Result<(Network, Option<Begun>), TrainError> {
     match start {
         None => Ok((network, None)),
         Some(start) => {
-            let (network, begun) = start.apply(config, network, device)?;
+            let (network, begun) = start.apply(config, network, task, device)?;
             Ok((network, Some(begun)))
         }
     }
@@ -307,7 +308,7 @@ fn go_on(
     on(&device, || {
         let problem = Problem::new(config, &data, device.burn())?;
         let network = network(config, &problem, &device)?;
-        let (network, begun) = start_from(start, config, network, &device)?;
+        let (network, begun) = start_from(start, config, network, &problem.task, &device)?;
         let optimizer = optimizer(config, &network, &device);
         if let Some((_, checkpoint)) = &found {
             let fingerprint = problem.source.fingerprint();
@@ -456,6 +457,7 @@ fn open<'a>(
                 seed: config.data.seed,
                 images: config.data.images(),
                 arrays: config.data.arrays(),
+                scored: false,
                 progress: observer.progress(),
             },
         )?)),

@@ -8,7 +8,7 @@ use super::problem::Problem;
 use super::session::network;
 use super::start::Start;
 use super::{on, open, tell_data};
-use crate::{Lengthened, Observer, RunConfig, TrainError};
+use crate::{Event, Lengthened, Observer, RunConfig, TrainError};
 
 /// A run that has not begun: the model on its data.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,7 +55,13 @@ pub fn plan(config: &RunConfig, observer: &mut dyn Observer) -> Result<Plan, Tra
         tell_data(&problem, observer);
         let network = network(config, &problem, &device)?;
         if let Some(start) = Start::of(config)? {
-            start.check(&network)?;
+            let said = start.check(&network, &problem.task)?;
+            if let Some(text) = &said.note {
+                observer.event(&Event::Note { text });
+            }
+            if let Some(text) = &said.warning {
+                observer.event(&Event::Warning { text });
+            }
         }
         let samples = problem.source.len(Part::Train);
         let mut train = config.train.clone();

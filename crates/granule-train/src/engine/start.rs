@@ -4,13 +4,15 @@ use std::path::{Path, PathBuf};
 
 use granule_device::OpenDevice;
 use granule_io::path::expand;
+use granule_io::words::counted;
 use granule_models::folder::{CONFIG_FILE, ModelPlace, checkpoints};
-use granule_models::state::{load_state_dict, mismatches};
-use granule_models::{ModelFile, Network, Parent, StateDict};
+use granule_models::state::{Mismatch, layer_of, load_state_dict, mismatches, state_dict};
+use granule_models::{ModelFile, Network, Parent, StateDict, Task};
 
 use crate::checkpoint::Checkpoint;
 use crate::config::{RunConfig, StartConfig};
 use crate::engine::session::Session;
+use crate::event::Event;
 use crate::optimizer::Optimizer;
 use crate::progress::Before;
 use crate::settings::Settings;
@@ -25,6 +27,8 @@ pub(crate) struct Start {
     pub file: PathBuf,
     /// The fingerprint of the data they were trained on.
     fingerprint: String,
+    /// What the model gives that they are of.
+    task: Task,
     state: StateDict,
     optimizer: Option<StateDict>,
     before: Before,
@@ -36,6 +40,15 @@ pub(crate) struct Begun {
     fingerprint: String,
     optimizer: Option<Optimizer>,
     before: Before,
+    /// What was taken of the weights, where that is not all or means something else here.
+    said: Said,
+}
+
+/// A note and a warning.
+#[derive(Default)]
+pub(crate) struct Said {
+    pub note: Option<String>,
+    pub warning: Option<String>,
 }
 
 impl Start {
@@ -62,6 +75,7 @@ impl Start {
                 })),
                 ..Before::default()
             },
+            task: model.task,
             state: model.state,
             optimizer: None,
             file: place.file,
@@ -98,6 +112,7 @@ impl Start {
         };
         Ok(Self {
             fingerprint: progress.fingerprint,
+            task: model.task,
             state: model.state,
             optimizer: Some(optimizer),
             before,
@@ -105,14 +120,25 @@ impl Start {
         })
     }
 
-    /// Puts the weights into a network of the configuration, and the state into its optimiser.
+    /// Puts the weights into a network of the configuration for a task, and the state into its optimiser. Those of the last
+    /// layer stay as they were drawn where it gives another number of values.
     pub fn apply(
-        self,
+        mut self,
         config: &RunConfig,
         network: Network,
+        task: &Task,
         device: &OpenDevice,
     ) -> Result<(Network, Begun), TrainError> {
-        self.check(&network)?;
+        let said = self.check(&network, task)?;
+        let head = self.head(&network, task);
+        if !head.is_empty() {
+            let mut drawn = state_dict(&network)?;
+            for tensor in head {
+                if let Some(value) = drawn.0.remove(&tensor.name) {
+                    self.state.0.insert(tensor.name, value);
+                }
+            }
+        }
         let network = load_state_dict(network, &self.state)?;
         let optimizer = match self.optimizer {
             None => None,
@@ -133,15 +159,85 @@ impl Start {
             fingerprint: self.fingerprint,
             optimizer,
             before: self.before,
+            said,
         };
         Ok((network, begun))
     }
 
-    /// Refuses weights that do not fit the network, with the names and shapes of those tensors.
-    pub fn check(&self, network: &Network) -> Result<(), TrainError> {
-        weights_fit(network, &self.state).map_err(|tensors| TrainError::OtherWeights {
-            path: self.file.clone(),
-            tensors,
+    /// The tensors of the last layer, where the weights fit but for those: of one layer, another shape only in how many
+    /// values the model gives, and not all that there is.
+    fn head(&self, network: &Network, task: &Task) -> Vec<Mismatch> {
+        let all = mismatches(network, &self.state);
+        let (gave, gives) = (self.task.outputs(), task.outputs());
+        let of_outputs = |tensor: &Mismatch| match (&tensor.found, &tensor.expected) {
+            (Some(found), Some(expected)) => {
+                let mut sides = found.iter().zip(expected);
+                found.len() == expected.len()
+                    && sides.all(|(had, has)| had == has || (*had, *has) == (gave, gives))
+            }
+            _ => false,
+        };
+        let mut layers = all.iter().map(|tensor| layer_of(&tensor.name).0);
+        let first = layers.next();
+        let one_layer = layers.all(|layer| Some(layer) == first);
+        let some_is_left = all.len() < self.state.0.len();
+        let fits = self.optimizer.is_none() && one_layer && some_is_left;
+        if fits && all.iter().all(of_outputs) {
+            all
+        } else {
+            Vec::new()
+        }
+    }
+
+    /// Refuses weights that do not fit the network, with the names and shapes of those tensors; what is said of those that
+    /// do.
+    pub fn check(&self, network: &Network, task: &Task) -> Result<Said, TrainError> {
+        let head = self.head(network, task);
+        let Some(first) = head.first() else {
+            weights_fit(network, &self.state).map_err(|tensors| TrainError::OtherWeights {
+                path: self.file.clone(),
+                tensors,
+            })?;
+            return Ok(Said {
+                warning: self.other_classes(task),
+                note: None,
+            });
+        };
+        let tensors: Vec<String> = head.iter().map(|tensor| tensor.name.clone()).collect();
+        let note = format!(
+            "{}: all weights are taken but those of the last layer, {} ({}), which gives {} here, {} there, and is drawn \
+             anew",
+            self.file.display(),
+            layer_of(&first.name).0,
+            tensors.join(", "),
+            counted(task.outputs(), "value"),
+            self.task.outputs()
+        );
+        Ok(Said {
+            note: Some(note),
+            warning: None,
+        })
+    }
+
+    /// A warning of as many classes with other names.
+    fn other_classes(&self, task: &Task) -> Option<String> {
+        let (Task::Classification { classes: had }, Task::Classification { classes: has }) =
+            (&self.task, task)
+        else {
+            return None;
+        };
+        let shown = |classes: &[String]| {
+            let names: Vec<&str> = classes.iter().take(NAMED).map(String::as_str).collect();
+            let more = if classes.len() > NAMED { ", …" } else { "" };
+            format!("{}{more}", names.join(", "))
+        };
+        (had.len() == has.len() && had != has).then(|| {
+            format!(
+                "{}: its last layer is taken too, and is that of the classes {}; here they are {}",
+                self.file.display(),
+                shown(had),
+                shown(has)
+            )
         })
     }
 }
@@ -192,6 +288,12 @@ impl Session<'_> {
                 "{} was trained on other data: their fingerprint differs",
                 begun.file.display()
             ));
+        }
+        if let Some(text) = &begun.said.note {
+            self.observer.event(&Event::Note { text });
+        }
+        if let Some(text) = begun.said.warning {
+            self.warn(text);
         }
         if let Some(optimizer) = begun.optimizer {
             self.optimizer = optimizer;

@@ -437,3 +437,122 @@ fn data_of_a_program_are_recorded_as_such() {
     let text = fs::read_to_string(dir.join("config.toml")).unwrap();
     assert!(text.contains("dataset = \"mnist\""), "{text}");
 }
+
+/// Points of other classes: as many as `names`.
+fn of_classes(names: &[&str]) -> Dataset {
+    let data = points(60, 12);
+    let split = |split: &Split| {
+        let class = |i| split.class(i).unwrap() % names.len() as u16;
+        let classes = Targets::Classes((0..split.len()).map(class).collect());
+        Split::new(split.shape(), split.features().clone(), classes).unwrap()
+    };
+    let (train, test) = (split(&data.train), split(&data.test));
+    let names = names.iter().map(ToString::to_string).collect();
+    Dataset::new("others", names, data.normalization, train, test).unwrap()
+}
+
+#[test]
+fn weights_of_other_classes_begin_a_run_without_the_last_layer() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = |name: &str| root.path().join(name);
+    run(&base(3), &points(60, 12), &dir("first")).unwrap();
+    let mut still = started(base(1), &dir("first"), false);
+    // Steps of a length of zero leave the weights that the run began with.
+    still.optimizer = OptimizerConfig::Sgd(SgdConfig {
+        lr: 1e-30,
+        momentum: 0.0,
+        ..Default::default()
+    });
+    let two = of_classes(&["low", "high"]);
+    let (_, witness) = run(&still, &two, &dir("two")).unwrap();
+    let note = &witness.notes[0];
+    for part in [
+        "first",
+        "the last layer, layers.1 (layers.1.bias, layers.1.weight)",
+        "2 values here, 3 there",
+        "drawn anew",
+    ] {
+        assert!(note.contains(part), "{note}");
+    }
+    let plain = RunConfig {
+        start: None,
+        ..still.clone()
+    };
+    run(&plain, &two, &dir("plain")).unwrap();
+    let [first, begun, drawn] = ["first", "two", "plain"].map(|name| weights(&dir(name)).0);
+    assert_eq!(begun["layers.0.weight"], first["layers.0.weight"]);
+    assert_ne!(begun["layers.0.weight"], drawn["layers.0.weight"]);
+    assert_eq!(begun["layers.1.weight"], drawn["layers.1.weight"]);
+    assert_eq!(begun["layers.1.weight"].shape, [12, 2]);
+
+    // As many classes under other names: the last layer is taken, and that is said.
+    let others = of_classes(&["a", "b", "c"]);
+    let (_, witness) = run(&still, &others, &dir("others")).unwrap();
+    let said = |text: &String| text.contains("classes left, right, top; here they are a, b, c");
+    assert!(witness.warnings.iter().any(said), "{:?}", witness.warnings);
+    assert_eq!(weights(&dir("others")).0, first);
+
+    // Other hidden layers, the state of an optimiser, and a model that is its last layer are refused.
+    let refused = |config: RunConfig, name: &str| {
+        let error = run(&config, &two, &dir(name)).map(|_| ()).unwrap_err();
+        assert!(matches!(error, TrainError::OtherWeights { .. }), "{error}");
+        assert!(!dir(name).exists());
+    };
+    let mut wider = still.clone();
+    wider.model = mlp(&[13], 0.3);
+    refused(wider, "wider");
+    refused(started(base(1), &dir("first"), true), "continued");
+    let mut linear = base(1);
+    linear.model = mlp(&[], 0.0);
+    run(&linear, &points(60, 12), &dir("linear")).unwrap();
+    refused(started(linear, &dir("linear"), false), "nothing");
+}
+
+#[test]
+fn a_validation_part_of_the_data_is_used_whole() {
+    let root = tempfile::tempdir().unwrap();
+    let part = points(24, 12).train;
+    let data = points(60, 12).with_validation(part).unwrap();
+    let mut config = base(2);
+    config.data.dataset = "folder:points".parse().unwrap();
+    config.train.early_stopping = Some(Default::default());
+    config.validate().unwrap();
+    let (_, witness) = run(&config, &data, &root.path().join("own")).unwrap();
+    assert_eq!(witness.epochs[0].global_step, 8);
+    assert!(
+        witness
+            .epochs
+            .iter()
+            .all(|epoch| epoch.validation_loss.is_some())
+    );
+    assert_eq!(witness.warnings, Vec::<String>::new());
+    let report = ReportData::load(&root.path().join("own")).unwrap();
+    assert_eq!((report.train_samples, report.validation_samples), (60, 24));
+
+    config.data.validation = 0.25;
+    let (_, witness) = run(&config, &data, &root.path().join("both")).unwrap();
+    assert!(
+        witness.warnings[0].contains("data.validation = 0.25 holds nothing out"),
+        "{:?}",
+        witness.warnings
+    );
+    config.data.validation = 0.0;
+    let error = run(&config, &points(60, 12), &root.path().join("none")).map(|_| ());
+    let error = error.unwrap_err().to_string();
+    assert!(
+        error.contains("data.validation") && error.contains("early_stopping"),
+        "{error}"
+    );
+}
+
+#[test]
+fn weights_of_classes_are_said_by_name() {
+    let root = tempfile::tempdir().unwrap();
+    let mut config = base(1);
+    config.train.class_weights = Some(granule_train::ClassWeights::Each(vec![1.0, 2.5, 0.5]));
+    let (_, witness) = run(&config, &points(60, 12), &root.path().join("run")).unwrap();
+    assert_eq!(
+        witness.notes[0],
+        "classes count in the loss with (train.class_weights): left 1, right 2.5, top 0.5"
+    );
+}
