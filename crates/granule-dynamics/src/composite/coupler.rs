@@ -155,7 +155,7 @@ impl Conversion {
     fn apply(&self, x: Tensor<2>, dt: f64) -> Tensor<2> {
         match self {
             Self::VoltageToRate { threshold, slope } => firing_rate(
-                x.sub_scalar(*threshold).div_scalar(*slope),
+                x.sub_scalar(*threshold).mul_scalar(slope.recip()),
                 Transfer::Sigmoid,
             ),
             Self::SpikeToRate { reference } => x.mul_scalar(1000.0 / (dt * reference)),
@@ -566,7 +566,7 @@ impl BoundCoupler {
             let keep = (-dt / self.wire.time_constant).exp();
             whole[variable].clone().mul_scalar(keep) + x.mul_scalar(1.0 - keep)
         } else {
-            let share = x.div_scalar(substeps as f64);
+            let share = x.mul_scalar(1.0 / substeps as f64);
             match substep {
                 0 => share,
                 _ => whole[variable].clone() + share,

@@ -140,13 +140,13 @@ impl Bound {
     pub(crate) fn current(&self, open: Tensor<2>, v: &Tensor<2>) -> Tensor<2> {
         match self {
             Self::Current => open,
-            Self::Conductance(reversal) => open * reversal.minus(v.clone()),
+            Self::Conductance(reversal) => open * (reversal - v.clone()),
             Self::Nmda {
                 reversal,
                 magnesium,
             } => {
                 let free = unblocked(v, magnesium);
-                open * free * reversal.minus(v.clone())
+                open * free * (reversal - v.clone())
             }
         }
     }

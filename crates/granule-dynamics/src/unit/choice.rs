@@ -9,9 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::cell::*;
 use super::channel::{ChannelTable, ConductanceConfig};
 use super::{
-    Adex, AdexConfig, AdexParameters, CellConfig, CellKind, Cells, Constant, Izhikevich,
-    IzhikevichConfig, IzhikevichParameters, Lif, LifConfig, LifParameters, Observed, ParameterInfo,
-    Qif, QifConfig, QifParameters,
+    Adex, AdexConfig, CellConfig, CellKind, Cells, Constant, Izhikevich, IzhikevichConfig, Lif,
+    LifConfig, Observed, ParameterInfo, Qif, QifConfig,
 };
 use crate::model::{Clock, Dynamics, Model};
 use crate::solver::Solver;
@@ -21,6 +20,9 @@ use crate::{DynamicsError, Place, QuantityKind, State, Values, Variable};
 pub(super) trait Unit: Default {
     /// The unit of the current.
     const CURRENT: &'static str;
+
+    /// Whether the step is exact, so that no solver is asked.
+    const EXACT: bool = false;
 
     /// [`UnitConfig::shortest_time_constant`].
     fn shortest_time_constant(&self) -> Option<f64> {
@@ -110,6 +112,13 @@ macro_rules! units {
             pub fn spike_threshold(&self) -> Option<f64> {
                 match self {
                     $(Self::$Variant(config) => Unit::spike_threshold(config),)+
+                }
+            }
+
+            /// Whether the step of the cells is exact, so that no solver is asked.
+            pub fn is_exact(&self) -> bool {
+                match self {
+                    $(Self::$Variant(_) => <$Config as Unit>::EXACT,)+
                 }
             }
 
@@ -238,46 +247,6 @@ impl Unit for ConductanceConfig {
     }
 }
 
-impl Unit for LifConfig {
-    const CURRENT: &'static str = "µA/cm²";
-
-    fn build(&self, _: Arc<dyn Solver>, place: &Place) -> Result<UnitModel, DynamicsError> {
-        self.init(place).map(UnitModel::Lif)
-    }
-}
-
-impl Unit for QifConfig {
-    const CURRENT: &'static str = "1";
-
-    fn build(&self, _: Arc<dyn Solver>, place: &Place) -> Result<UnitModel, DynamicsError> {
-        self.init(place).map(UnitModel::Qif)
-    }
-}
-
-impl Unit for AdexConfig {
-    const CURRENT: &'static str = "pA";
-
-    fn shortest_time_constant(&self) -> Option<f64> {
-        upstroke(&self.parameters)
-    }
-
-    fn build(&self, solver: Arc<dyn Solver>, place: &Place) -> Result<UnitModel, DynamicsError> {
-        self.init(solver, place).map(UnitModel::Adex)
-    }
-}
-
-impl Unit for IzhikevichConfig {
-    const CURRENT: &'static str = "mV/ms";
-
-    fn shortest_time_constant(&self) -> Option<f64> {
-        Some((1.0 / self.parameters.a.highest()).min(2.0))
-    }
-
-    fn build(&self, solver: Arc<dyn Solver>, place: &Place) -> Result<UnitModel, DynamicsError> {
-        self.init(solver, place).map(UnitModel::Izhikevich)
-    }
-}
-
 /// The upstroke of a cell whose strongest channel is open to about a twelfth.
 fn fastest(table: &ChannelTable) -> Option<f64> {
     let conductances = table
@@ -288,90 +257,114 @@ fn fastest(table: &ChannelTable) -> Option<f64> {
     (strongest > 0.0).then(|| 12.0 * table.capacitance.lowest() / strongest)
 }
 
-/// Half the time in which the coordinate of v that the solver moves passes a spike: C/(2 g_L).
-fn upstroke(parameters: &AdexParameters) -> Option<f64> {
-    let membrane = 0.5 * parameters.capacitance.lowest() / parameters.g_l.highest();
-    Some(membrane.min(parameters.adaptation_time_constant.lowest()))
-}
-
 impl UnitConfig {
     pub(super) fn unknown_parameter(name: &str, names: &[&str]) -> DynamicsError {
         DynamicsError::config("unit.parameters", name, names.join(", "))
     }
+}
 
-    /// Whether the step of the cells is exact, so that no solver is asked.
-    pub fn is_exact(&self) -> bool {
-        matches!(self, Self::Lif(_) | Self::Qif(_))
+/// What the populations of all cells have in common.
+pub(super) trait Population {
+    /// The parameters by their names in configuration files.
+    fn constants(&self) -> Vec<(&'static str, &Constant)>;
+
+    /// The constant part of the current, and its unit.
+    fn current(&self) -> (&Constant, &'static str);
+
+    /// What is recorded.
+    fn observed(&self) -> Observed;
+}
+
+impl Population for Cells {
+    fn constants(&self) -> Vec<(&'static str, &Constant)> {
+        self.parameters.iter().collect()
+    }
+
+    fn current(&self) -> (&Constant, &'static str) {
+        (&self.current, "µA/cm²")
+    }
+
+    fn observed(&self) -> Observed {
+        Observed::Voltage
     }
 }
 
-/// A population of any of the cells as a Burn module.
-#[derive(Module, Debug)]
-#[allow(clippy::large_enum_variant)] // one for each population, and Burn's modules cannot be boxed
-pub enum UnitModel {
+macro_rules! populations {
+    ($($(#[$doc:meta])* $Variant:ident($Module:ty);)+) => {
+        /// A population of any of the cells as a Burn module.
+        #[derive(Module, Debug)]
+        #[allow(clippy::large_enum_variant)] // one for each population, and Burn's modules cannot be boxed
+        pub enum UnitModel {
+            $($(#[$doc])* $Variant($Module),)+
+        }
+
+        impl UnitModel {
+            fn population(&self) -> &dyn Population {
+                match self {
+                    $(Self::$Variant(cells) => cells,)+
+                }
+            }
+        }
+
+        impl Model for UnitModel {
+            type Dynamics = Box<dyn Dynamics>;
+
+            fn dynamics(&self) -> Result<Self::Dynamics, DynamicsError> {
+                Ok(match self {
+                    $(Self::$Variant(cells) => Box::new(cells.dynamics()?),)+
+                })
+            }
+
+            fn initial_state(&self, batch: usize) -> Result<State, DynamicsError> {
+                match self {
+                    $(Self::$Variant(cells) => cells.initial_state(batch),)+
+                }
+            }
+        }
+    };
+}
+
+populations! {
     /// Conductance-based cells.
-    Conductance(Cells),
+    Conductance(Cells);
     /// Leaky integrate-and-fire cells.
-    Lif(Lif),
+    Lif(Lif);
     /// Quadratic integrate-and-fire cells.
-    Qif(Qif),
+    Qif(Qif);
     /// Adaptive exponential integrate-and-fire cells.
-    Adex(Adex),
+    Adex(Adex);
     /// Izhikevich's cells.
-    Izhikevich(Izhikevich),
+    Izhikevich(Izhikevich);
 }
 
 impl UnitModel {
     /// A parameter by its name in configuration files, or `current`.
     pub fn parameter(&self, name: &str) -> Option<&Constant> {
-        let (own, current) = match self {
-            Self::Conductance(cells) => (cells.parameters.get(name), &cells.current),
-            Self::Lif(cells) => (cells.parameters.get(name), &cells.current),
-            Self::Qif(cells) => (cells.parameters.get(name), &cells.current),
-            Self::Adex(cells) => (cells.parameters.get(name), &cells.current),
-            Self::Izhikevich(cells) => (cells.parameters.get(name), &cells.current),
-        };
-        own.or((name == "current").then_some(current))
+        let population = self.population();
+        let own = population
+            .constants()
+            .into_iter()
+            .find(|(own, _)| *own == name);
+        own.map(|(_, constant)| constant)
+            .or((name == "current").then_some(population.current().0))
     }
 
     /// The names that [`parameter`](Self::parameter) knows.
     pub fn parameter_names(&self) -> Vec<&'static str> {
-        let names = |infos: &[ParameterInfo]| infos.iter().map(|info| info.name).collect();
-        let mut all: Vec<_> = match self {
-            Self::Conductance(cells) => cells.parameters.names().collect(),
-            Self::Lif(_) => names(LifParameters::INFO),
-            Self::Qif(_) => names(QifParameters::INFO),
-            Self::Adex(_) => names(AdexParameters::INFO),
-            Self::Izhikevich(_) => names(IzhikevichParameters::INFO),
-        };
-        all.push("current");
-        all
+        let own = self.population().constants().into_iter();
+        own.map(|(name, _)| name).chain(["current"]).collect()
     }
 
     /// The input of the population: its name, unit and width.
     pub fn input(&self) -> Result<Variable, DynamicsError> {
-        let unit = match self {
-            Self::Conductance(_) | Self::Lif(_) => "µA/cm²",
-            Self::Qif(_) => "1",
-            Self::Adex(_) => "pA",
-            Self::Izhikevich(_) => "mV/ms",
-        };
+        let (_, unit) = self.population().current();
         let width = self.dynamics()?.variables().first().map_or(0, |v| v.width);
         Ok(Variable::new("current", unit, width))
     }
-}
 
-impl UnitModel {
     /// What the cells show, [`Dynamics::observe`].
     pub fn output(&self) -> Result<Variable, DynamicsError> {
-        let observed = match self {
-            Self::Conductance(_) => Observed::Voltage,
-            Self::Lif(cells) => cells.observed,
-            Self::Qif(cells) => cells.observed,
-            Self::Adex(cells) => cells.observed,
-            Self::Izhikevich(cells) => cells.observed,
-        };
-        let kind = match observed {
+        let kind = match self.population().observed() {
             Observed::Voltage => QuantityKind::Potential,
             Observed::Spikes => QuantityKind::Spikes,
         };
@@ -381,30 +374,6 @@ impl UnitModel {
             let allowed = format!("a model with {}", kind.name());
             DynamicsError::config("observed", dynamics.name(), allowed)
         })
-    }
-}
-
-impl Model for UnitModel {
-    type Dynamics = Box<dyn Dynamics>;
-
-    fn dynamics(&self) -> Result<Self::Dynamics, DynamicsError> {
-        Ok(match self {
-            Self::Conductance(cells) => Box::new(cells.dynamics()?),
-            Self::Lif(cells) => Box::new(cells.dynamics()?),
-            Self::Qif(cells) => Box::new(cells.dynamics()?),
-            Self::Adex(cells) => Box::new(cells.dynamics()?),
-            Self::Izhikevich(cells) => Box::new(cells.dynamics()?),
-        })
-    }
-
-    fn initial_state(&self, batch: usize) -> Result<State, DynamicsError> {
-        match self {
-            Self::Conductance(cells) => cells.initial_state(batch),
-            Self::Lif(cells) => cells.initial_state(batch),
-            Self::Qif(cells) => cells.initial_state(batch),
-            Self::Adex(cells) => cells.initial_state(batch),
-            Self::Izhikevich(cells) => cells.initial_state(batch),
-        }
     }
 }
 

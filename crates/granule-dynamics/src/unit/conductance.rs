@@ -282,8 +282,7 @@ impl Cells {
     pub fn resting_voltage(&self) -> Result<Tensor<2>, DynamicsError> {
         let table: Vec<(&str, Vec<f64>)> = self
             .parameters
-            .names()
-            .filter_map(|name| Some((name, self.parameters.get(name)?)))
+            .iter()
             .map(|(name, constant)| Ok((name, constant.values()?)))
             .collect::<Result<_, DynamicsError>>()?;
         let width = table.iter().map(|(_, values)| values.len()).max();

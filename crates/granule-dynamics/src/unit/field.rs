@@ -97,7 +97,7 @@ fn whole_power(x: Tensor<2>, exponent: u32) -> Tensor<2> {
 /// RT/zF·ln(outside/inside)
 fn nernst(factor: f64, outside: &Quantity, inside: &Tensor<2>) -> Tensor<2> {
     let inside = inside.clone().clamp_min(LOWEST).log();
-    outside.ln().minus(inside).mul_scalar(factor)
+    (&outside.ln() - inside).mul_scalar(factor)
 }
 
 /// What a group of variables is.

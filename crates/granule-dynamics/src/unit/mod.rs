@@ -54,7 +54,6 @@
 //! [`UnitConfig`] is any of them, by name. A [`Cable`] joins [`Passive`] membranes or conductance-based cells to trees of
 //! compartments.
 
-mod adex;
 mod cable;
 mod cell;
 pub mod channel;
@@ -62,14 +61,11 @@ mod choice;
 mod conductance;
 mod constants;
 mod field;
-mod firing;
 mod input;
-mod izhikevich;
-mod lif;
+mod integrate_and_fire;
 mod observed;
 mod parameters;
 mod passive;
-mod qif;
 mod rates;
 pub(crate) mod setting;
 mod spikes;
@@ -78,24 +74,17 @@ mod surrogate;
 mod tests;
 
 pub use crate::setting::Range;
-pub use adex::{Adex, AdexConfig, AdexConstants, AdexField, AdexInitial, AdexParameters};
 pub use cable::{Cable, CableConfig, CableDynamics, CableScheme, Compartment, Membrane};
 pub use cell::*;
 pub use choice::{UnitConfig, UnitModel};
 pub use conductance::{CellConfig, CellKind, Cells};
 pub use field::CellField;
-pub use firing::{Firing, Resetting, Upstroke};
-pub use izhikevich::{
-    Izhikevich, IzhikevichConfig, IzhikevichConstants, IzhikevichField, IzhikevichInitial,
-    IzhikevichParameters,
-};
-pub use lif::{Lif, LifConfig, LifConstants, LifDynamics, LifInitial, LifParameters};
+pub use integrate_and_fire::*;
 pub use observed::Observed;
 pub use parameters::{CellConstants, CellParameters, InitialState, ParameterInfo};
 pub use passive::{
     Passive, PassiveConfig, PassiveConstants, PassiveField, PassiveInitial, PassiveParameters,
 };
-pub use qif::{Qif, QifConfig, QifConstants, QifDynamics, QifInitial, QifParameters};
 pub use setting::Constant;
 pub use spikes::{SpikeDetector, Spikes, spikes};
 pub use surrogate::Surrogate;

@@ -325,9 +325,9 @@ impl CellConstants {
         found.map(|(_, constant)| constant)
     }
 
-    /// The names, in the order of the table.
-    pub fn names(&self) -> impl Iterator<Item = &'static str> {
-        self.all.iter().map(|(name, _)| *name)
+    /// The parameters by name, in the order of the table.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, &Constant)> {
+        self.all.iter().map(|(name, constant)| (*name, constant))
     }
 
     fn each(self, mut change: impl FnMut(&'static str, Constant) -> Constant) -> Self {

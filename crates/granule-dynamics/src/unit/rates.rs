@@ -34,7 +34,7 @@ pub(crate) fn value(
                 // 1/(1 + eᶻ) with z = n ln(K/c)
                 RateCurve::Hill => {
                     let logarithm = argument.clone().clamp_min(LOWEST).log();
-                    term.steepness.scale(term.shift.ln().minus(logarithm))
+                    term.steepness.scale(&term.shift.ln() - logarithm)
                 }
                 _ => term.steepness.scale(term.shift.shift(argument.clone())),
             };

@@ -1,6 +1,7 @@
 //! Parameters on their way from a configuration through a module to a run.
 
 use std::collections::BTreeMap;
+use std::ops;
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -321,9 +322,71 @@ impl Quantity {
             Self::Tensor(a) => x + a.clone(),
         }
     }
+}
 
-    /// `self − x`
-    pub(crate) fn minus(&self, x: Tensor<2>) -> Tensor<2> {
+impl ops::Sub<Tensor<2>> for &Quantity {
+    type Output = Tensor<2>;
+
+    fn sub(self, x: Tensor<2>) -> Tensor<2> {
         self.shift(x.neg())
     }
+}
+
+/// Equations as the paper has them: constants of a run beside tensors `[batch, cells]`, and among each other.
+macro_rules! arithmetic {
+    ($($Op:ident, $op:ident, |$x:ident, $a:ident| $scalar:expr, unless $neutral:literal, $number:expr;)+) => {$(
+        impl ops::$Op<&Quantity> for Tensor<2> {
+            type Output = Tensor<2>;
+
+            fn $op(self, other: &Quantity) -> Tensor<2> {
+                match other {
+                    Quantity::Number(a) if *a == $neutral => self,
+                    Quantity::Number($a) => {
+                        let $x = self;
+                        $scalar
+                    }
+                    Quantity::Tensor(a) => ops::$Op::$op(self, a.clone()),
+                }
+            }
+        }
+
+        impl ops::$Op<&Quantity> for Quantity {
+            type Output = Quantity;
+
+            fn $op(self, other: &Quantity) -> Quantity {
+                match (self, other) {
+                    (Self::Number(a), Self::Number(b)) => Self::Number(ops::$Op::$op(a, b)),
+                    (Self::Tensor(a), b) => Self::Tensor(ops::$Op::$op(a, b)),
+                    (Self::Number(a), Self::Tensor(b)) => {
+                        let number: fn(f64, Tensor<2>) -> Tensor<2> = $number;
+                        Self::Tensor(number(a, b.clone()))
+                    }
+                }
+            }
+        }
+
+        impl ops::$Op<&Quantity> for &Quantity {
+            type Output = Quantity;
+
+            fn $op(self, other: &Quantity) -> Quantity {
+                ops::$Op::$op(self.clone(), other)
+            }
+        }
+
+        impl ops::$Op<f64> for Quantity {
+            type Output = Quantity;
+
+            fn $op(self, other: f64) -> Quantity {
+                ops::$Op::$op(self, &Quantity::Number(other))
+            }
+        }
+    )+};
+}
+
+arithmetic! {
+    Add, add, |x, a| x.add_scalar(*a), unless 0.0, |a, b| b.add_scalar(a);
+    Sub, sub, |x, a| x.sub_scalar(*a), unless 0.0, |a, b| b.neg().add_scalar(a);
+    Mul, mul, |x, a| x.mul_scalar(*a), unless 1.0, |a, b| b.mul_scalar(a);
+    // The backward pass of Burn's `div_scalar` rounds its factor to single precision.
+    Div, div, |x, a| x.mul_scalar(a.recip()), unless 1.0, |a, b| b.recip().mul_scalar(a);
 }

@@ -133,7 +133,7 @@ impl Rule for Homeostasis {
         let Activity { post, dt, .. } = activity;
         let rate = match self.signal {
             Signal::Rates => post.clone(),
-            Signal::Spikes => post.clone().div_scalar(*dt),
+            Signal::Spikes => post.clone().mul_scalar(dt.recip()),
         };
         let average = averaged(traces[0].clone(), rate, &self.average_time_constant, *dt);
         let error = (self.target.value() - average.clone()).mul_scalar(*dt);

@@ -180,7 +180,7 @@ fn outer(x: Tensor<2>, y: Tensor<2>, weights: &Tensor<3>) -> Tensor<3> {
         _ => x,
     };
     let sum = spread(x).transpose().matmul(spread(y));
-    sum.div_scalar(rows as f64).unsqueeze_dim(0)
+    sum.mul_scalar(1.0 / rows as f64).unsqueeze_dim(0)
 }
 
 /// A postsynaptic factor `[batch, post]` as `[sets, 1, post]`, averaged over the batch for a shared set of weights.

@@ -98,7 +98,12 @@ fn run(cells: &Cells, fused: bool, input: [usize; 2], place: &Place) -> Vec<(Str
     let by_state = names.zip(start.tensors());
     all.extend(by_state.map(|(name, x)| (format!("by {name}"), of(x))));
     all.push(("by input".into(), of(&input)));
-    for name in cells.parameters.names().chain(["current"]) {
+    for name in cells
+        .parameters
+        .iter()
+        .map(|(name, _)| name)
+        .chain(["current"])
+    {
         let constant = cells.parameter(name).unwrap();
         if let Some(parameter) = constant.parameter() {
             all.push((format!("by {name}"), of(&parameter.raw.val())));

@@ -2,10 +2,10 @@
 
 use burn::tensor::{Bool, Tensor};
 
-use super::{Observed, Surrogate};
 use crate::model::{Clock, Dynamics, Field};
 use crate::solver::Solver;
 use crate::state::{host, is_tracked};
+use crate::unit::{Observed, Surrogate};
 use crate::{DynamicsError, Place, QuantityKind, State, Variable};
 
 /// Time since the last spike of a cell that has had none, ms; it grows no further.

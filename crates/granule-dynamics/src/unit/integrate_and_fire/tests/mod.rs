@@ -1,0 +1,4 @@
+mod adex;
+mod izhikevich;
+mod lif;
+mod qif;
