@@ -245,6 +245,16 @@ fn every_key_is_found() {
         ("hodgkin-huxley", "g_na = 120.0"),
         ("rate", "dale_ratio"),
         ("adamw", "optimizer.weight_decay = 0.01"),
+        ("library", "traub-miles/k"),
+        ("weight", "network.weight = 0.7"),
+        ("weight", "train.class_weights"),
+        ("weight", "connectivity.weights"),
+        ("early stopping", "train.early_stopping.patience = 5"),
+        ("class weights", "train.class_weights"),
+        (
+            "multi-granularity",
+            "`granule presets multi-granularity` prints",
+        ),
         ("jansen-rit", "excitatory_time_constant"),
         (
             "unit.parameters.time_constant",

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::support::{Finished, Watched, fine, granule, refused, tensors, trained};
+use crate::support::{Finished, Watched, fine, granule, refused, save_npy, tensors, trained};
 
 const SMALL: [&str; 8] = [
     "--device",
@@ -368,6 +368,20 @@ fn runs_are_listed_and_compared() {
         !page.contains("http:") && !page.contains("https:"),
         "the page asks for nothing from elsewhere"
     );
+    let values: Vec<u8> = (0..40)
+        .flat_map(|n| (f64::from(n) * 0.37).to_le_bytes())
+        .collect();
+    save_npy(&dir.join("x.npy"), "<f8", "(40, 1)", &values);
+    save_npy(&dir.join("y.npy"), "<f8", "(40,)", &values);
+    let real =
+        "train mlp --dataset arrays:x.npy,y.npy --epochs 1 --device flex --quiet --run-dir runs/c";
+    fine(dir, &real.split(' ').collect::<Vec<_>>());
+    let other = ["compare", "runs/a", "runs/c", "--out", "page.html"];
+    let doubt = "the losses are of different kinds and cannot be compared: cross-entropy of";
+    let told = fine(dir, &other).stderr;
+    assert!(told.contains(doubt), "{told}");
+    let page = std::fs::read_to_string(dir.join("page.html")).unwrap();
+    assert!(page.contains(doubt), "{doubt}");
     let json = fine(dir, &["compare", "runs/a", "runs/b", "--json"]).json();
     assert_eq!(json[0]["runs"][1]["curve"].as_array().unwrap().len(), 2);
     let text = refused(

@@ -764,3 +764,121 @@ fn a_model_without_a_preset_says_how_it_is_run() {
         fine(dir.path(), &words);
     }
 }
+
+#[test]
+fn a_stimulus_acts_when_its_file_says() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    let rows = |times: &[f64]| {
+        let rows: String = times.iter().map(|time| format!("{time},20\n")).collect();
+        std::fs::write(at.join("i.csv"), format!("time (ms),i (µA/cm²)\n{rows}")).unwrap();
+    };
+    let cell = [
+        "simulate",
+        "hodgkin-huxley",
+        "--duration",
+        "60",
+        "--set",
+        "unit.current=0",
+        "--set",
+        "stimulus.kind=file",
+        "--set",
+        "stimulus.file=i.csv",
+    ];
+    let first = |more: &[&str]| {
+        let finished = fine(at, &[&cell[..], more, &["--json"]].concat());
+        let spikes = spikes(&finished.json()[0], 0);
+        (spikes.first().copied(), finished.stderr)
+    };
+    rows(&[20.0, 25.0, 60.0]);
+    let (late, told) = first(&[]);
+    assert!(late.unwrap() > 20.0 && late.unwrap() < 25.0, "{late:?}");
+    assert!(told.contains("i.csv begins at 20 ms"), "{told}");
+    let (early, told) = first(&["--set", "stimulus.onset=0"]);
+    assert!(
+        (late.unwrap() - early.unwrap() - 20.0).abs() < 0.05,
+        "{early:?} {late:?}"
+    );
+    assert!(!told.contains("begins at"), "{told}");
+    rows(&[80.0, 90.0]);
+    let (none, told) = first(&[]);
+    assert!(
+        none.is_none() && told.contains("warning: the stimulus begins at 80 ms"),
+        "{told}"
+    );
+    std::fs::write(
+        at.join("i.csv"),
+        "# from the rig\ntime (ms),i\n0,1\n\n2,1\n1,1\n",
+    )
+    .unwrap();
+    let error = refused(at, &cell, 2);
+    assert!(
+        error.contains("i.csv") && error.contains("(line 6): 1 ms after 2 ms"),
+        "{error}"
+    );
+    let far = [
+        "--set",
+        "stimulus.kind=sine",
+        "--set",
+        "stimulus.onset=-1e15",
+    ];
+    let error = refused(at, &[&["simulate", "hodgkin-huxley"], &far[..]].concat(), 2);
+    assert!(error.contains("stimulus.onset"), "{error}");
+}
+
+#[test]
+fn a_read_out_that_is_set_is_recorded_or_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    let simulate = ["simulate", "jansen-rit", "--json", "--set", "readout=rate"];
+    let shown = fine(at, &simulate);
+    assert!(shown.json()[0]["mean"]["rate"].is_f64(), "{}", shown.stdout);
+    assert!(
+        shown.stderr.contains("record.variables"),
+        "{}",
+        shown.stderr
+    );
+    let named = ["--set", "record.variables=[\"y1\"]"];
+    let error = refused(at, &[&simulate[..], &named].concat(), 2);
+    assert!(
+        error.contains("readout") && error.contains("record.variables"),
+        "{error}"
+    );
+    let both = ["--set", "record.variables=[\"rate\", \"y1\"]"];
+    let both = fine(at, &[&simulate[..], &both].concat()).json();
+    assert_eq!(both[0]["mean"].as_object().unwrap().len(), 2);
+}
+
+#[test]
+fn results_replace_nothing_that_is_not_theirs() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    std::fs::write(at.join("i.csv"), "20\n").unwrap();
+    let simulate = [
+        "simulate",
+        "lif",
+        "--set",
+        "unit.current.file=i.csv",
+        "--out",
+    ];
+    let out = |name: &'static str| [&simulate[..], &[name]].concat();
+    let error = refused(at, &out("i.csv"), 2);
+    assert!(
+        error.contains("i.csv") && error.contains("was read"),
+        "{error}"
+    );
+    assert_eq!(std::fs::read(at.join("i.csv")).unwrap(), b"20\n");
+    // The table of spikes, which nobody named, takes the place of another such table alone.
+    std::fs::write(at.join("q.spikes.csv"), "mine").unwrap();
+    let error = refused(at, &out("q.csv"), 2);
+    assert!(error.contains("q.spikes.csv"), "{error}");
+    assert!(!at.join("q.csv").exists());
+    assert_eq!(std::fs::read(at.join("q.spikes.csv")).unwrap(), b"mine");
+    std::fs::remove_file(at.join("q.spikes.csv")).unwrap();
+    fine(at, &out("q.csv"));
+    fine(at, &out("q.csv"));
+    std::fs::write(at.join("lif.toml"), fine(at, &["presets", "lif"]).stdout).unwrap();
+    std::fs::rename(at.join("lif.toml"), at.join("lif.npz")).unwrap();
+    let error = refused(at, &["simulate", "lif.npz", "--out", "lif.npz"], 2);
+    assert!(error.contains("was read"), "{error}");
+}

@@ -231,7 +231,9 @@ Files:
     interval = 0.1             ms from one sample to the next, where the file has no times
     unit = \"nA/cm²\"           converted to the model's; also from a header such as `i (nA/cm²)`
     interpolation = \"linear\"  between samples; \"hold\" by default
-    array, amplitude, onset    which one of the file, a factor, when it begins
+    array, amplitude           which one of the file, a factor
+    onset = 0                  when its first sample begins; else when its times say, 0 without times
+  Before its first sample and after the end of the last one there is no stimulus, and a note says so.
 
 Units:
   ms, mV, Hz; currents µA/cm² (adex: pA, izhikevich: mV/ms, qif: none), conductances mS/cm² (adex:
@@ -247,6 +249,7 @@ Result:
   cells by group, means and the last state with the same end.
   --out FILE.npz has time, the variables [time, cells], spike_times and spike_cells, and as texts
   granule_version, seed and config; --out FILE.csv has the variables, FILE.spikes.csv the spikes.
+  Of a trained model (RUN), config has the learnt values. A file that was read is not written over.
 
 Ctrl-C writes what there is so far and exits with 130; a second one stops at once.
 Exit codes: 0 fine, 1 failed, 2 wrong usage, 130 interrupted.";

@@ -11,11 +11,13 @@ mod interrupt;
 mod output;
 mod progress;
 mod verbose;
+mod written;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
 use clap::Parser;
+use granule::io::watch::{Access, watch_files};
 use granule::io::{ByteSize, budget};
 
 use args::{Cli, Command, DataCommand};
@@ -94,6 +96,12 @@ fn command() -> ExitCode {
     let json = cli.command.json();
     match catch_unwind(AssertUnwindSafe(|| {
         limit_memory(cli.memory)?;
+        watch_files(|access, path, bytes| {
+            if access == Access::Read {
+                written::was_read(path);
+            }
+            verbose::file(access, path, bytes);
+        });
         verbose::begin(cli.verbose);
         let done = run(cli.command);
         verbose::end();

@@ -25,9 +25,29 @@ pub fn line(text: &str) -> anyhow::Result<()> {
     }
 }
 
-/// Writes a value as one line of JSON to standard output.
+/// Writes a value as one line of JSON to standard output, without a copy of all of it; silently nothing once its reader
+/// has gone.
 pub fn json(value: &impl serde::Serialize) -> anyhow::Result<()> {
-    line(&serde_json::to_string(value).context("cannot write the result as JSON")?)
+    if STDOUT_CLOSED.load(Ordering::Relaxed) {
+        return Ok(());
+    }
+    let mut stdout = io::BufWriter::new(io::stdout().lock());
+    let written = serde_json::to_writer(&mut stdout, value).map_err(io::Error::from);
+    match written
+        .and_then(|()| writeln!(stdout))
+        .and_then(|()| stdout.flush())
+    {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+            STDOUT_CLOSED.store(true, Ordering::Relaxed);
+            // What is still held back has no reader.
+            let _ = stdout.into_parts();
+            Ok(())
+        }
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            Err(error).context("cannot write the result as JSON")
+        }
+        other => other.context("cannot write to standard output"),
+    }
 }
 
 /// Writes an object that tells of an event as one line of JSON to standard output, its name first.

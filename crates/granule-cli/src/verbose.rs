@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Instant;
 
 use granule::device::OpenDevice;
-use granule::io::watch::{Access, watch_files};
+use granule::io::watch::Access;
 use granule::io::{ByteSize, budget};
 use granule::train::Event;
 use toml::{Table, Value};
@@ -57,7 +57,6 @@ pub fn begin(level: u8) {
         });
     }
     LEVEL.store(level, Ordering::Relaxed);
-    watch_files(file);
     let limit = match budget::limit() {
         Some(limit) => format!("within the limit of {limit}"),
         None => "what the machine has free".to_owned(),
@@ -144,7 +143,11 @@ pub fn data(fingerprint: &str) {
     phase(&format!("data ready, fingerprint {fingerprint}"));
 }
 
-fn file(access: Access, path: &Path, bytes: u64) {
+/// Tells that a file was read or written.
+pub fn file(access: Access, path: &Path, bytes: u64) {
+    if !is_on(1) {
+        return;
+    }
     match access {
         Access::Written => tell(&format!("wrote {}, {}", path.display(), ByteSize(bytes))),
         Access::Read => {

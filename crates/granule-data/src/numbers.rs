@@ -99,8 +99,16 @@ pub fn read_course(path: &Path, array: Option<&str>) -> Result<Course, DataError
     };
     let fallen = course.times.iter().flat_map(|times| times.windows(2));
     match fallen.enumerate().find(|(_, pair)| pair[1] <= pair[0]) {
-        Some((index, _)) => {
-            let reason = format!("{TIME} does not rise after sample {index}");
+        Some((index, pair)) => {
+            let line = Table::line(path, index + 1);
+            let line = line.map(|line| format!(" (line {line})"));
+            let reason = format!(
+                "{TIME} does not rise at sample {}{}: {} ms after {} ms",
+                index + 1,
+                line.unwrap_or_default(),
+                pair[1],
+                pair[0]
+            );
             Err(DataError::format(path, reason))
         }
         None => Ok(course),
@@ -362,6 +370,27 @@ impl Table {
         })
     }
 
+    /// The line of a row, of a file that was read as a table; `None` of other files.
+    fn line(path: &Path, row: usize) -> Option<u64> {
+        if !matches!(Kind::of(path), Ok(Kind::Csv)) {
+            return None;
+        }
+        let mut reader = csv::ReaderBuilder::new()
+            .has_headers(false)
+            .comment(Some(b'#'))
+            .from_path(path)
+            .ok()?;
+        let mut records = reader.records();
+        let first = records.next()?.ok()?;
+        let headed = first.iter().any(|text| text.trim().parse::<f64>().is_err());
+        let found = match (headed, row) {
+            (false, 0) => first,
+            (false, row) => records.nth(row - 1)?.ok()?,
+            (true, row) => records.nth(row)?.ok()?,
+        };
+        found.position().map(csv::Position::line)
+    }
+
     fn rows(&self) -> usize {
         self.values.len() / self.width.max(1)
     }
@@ -505,7 +534,10 @@ mod tests {
             ("1,2\n3,nan\n", &["row 1, column 1 is \"nan\""]),
             ("1,2\n3\n", &["line 2 has 1 column, the lines before it 2"]),
             ("a,b\n", &["no numbers"]),
-            ("time,b\n0,1\n0,2\n", &["time does not rise after sample 0"]),
+            (
+                "time,b\n0,1\n0,2\n",
+                &["time does not rise at sample 1 (line 3)"],
+            ),
         ] {
             let (_dir, path) = csv(text);
             let error = read_course(&path, None).unwrap_err().to_string();
@@ -528,7 +560,7 @@ mod tests {
                 } else {
                     vec![2, *width]
                 };
-                let values = (0..2 * width).map(|n| n as f64).collect();
+                let values: Vec<f64> = (0..2 * width).map(|n| n as f64).collect();
                 NpzArray::new(*name, shape, values)
             };
             let mut arrays: Vec<NpzArray> = names.iter().map(array).collect();

@@ -48,7 +48,7 @@ pub mod unit;
 
 pub use error::DynamicsError;
 pub use model::{Clock, Constant, Dynamics, Field, Input, Linear, Model, NoInput, Series};
-pub use parameter::{Bounds, Parameter, Values};
+pub use parameter::{Bounds, Held, Parameter, Values};
 pub use random::{NormalNoise, PoissonNoise};
 pub use simulate::{Grid, record, record_every, simulate};
 pub use state::{Place, QuantityKind, State, Variable, host};

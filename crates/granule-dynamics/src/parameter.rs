@@ -40,7 +40,7 @@ impl std::fmt::Display for Bounds {
 }
 
 impl Bounds {
-    fn contains(self, value: f64) -> bool {
+    pub(crate) fn contains(self, value: f64) -> bool {
         match self {
             Self::Free => value.is_finite(),
             Self::Above(low) => value.is_finite() && value > low,
@@ -176,6 +176,15 @@ impl Parameter {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+}
+
+/// What a module holds of a setting of its configuration.
+#[derive(Clone, Copy, Debug)]
+pub enum Held<'a> {
+    /// One value, or one for each unit.
+    Values(&'a Parameter),
+    /// Rows and columns.
+    Matrix(&'a Param<Tensor<2>>),
 }
 
 /// The values of a parameter in a configuration: one number for all units, or a list with one for each.

@@ -28,6 +28,12 @@ impl Step<'_> {
     /// What there is to say if the step is too long, in one sentence.
     pub fn warning(self) -> Option<String> {
         let shortest = self.shortest.filter(|time| time.is_finite())?;
+        if shortest <= 0.0 {
+            return Some(format!(
+                "no step is short enough for {}, whose shortest time constant is 0 ms: look at the size of its parameters",
+                self.model
+            ));
+        }
         let most = 0.5 * shortest * relative_step(self.solver);
         (self.dt > most * (1.0 + 1e-9)).then(|| {
             format!(
@@ -47,5 +53,32 @@ impl Step<'_> {
 /// With two or three digits.
 fn rounded(value: f64) -> Number {
     let scale = 10_f64.powf(1.0 - value.log10().floor());
-    Number((value * scale).floor() / scale)
+    let rounded = (value * scale).floor() / scale;
+    Number(if rounded.is_finite() { rounded } else { value })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_warning_has_numbers_for_every_time_constant() {
+        let warning = |shortest: f64| {
+            let step = Step {
+                field: "dt".into(),
+                dt: 0.1,
+                solver: SolverKind::Rk4,
+                model: "lif",
+                shortest: Some(shortest),
+            };
+            step.warning()
+        };
+        assert_eq!(warning(1.0), None);
+        assert!(warning(0.1234).unwrap().contains("take at most 0.061 ms"));
+        assert!(warning(0.0).unwrap().contains("no step is short enough"));
+        for tiny in [1e-300, 5e-324, 0.0] {
+            let text = warning(tiny).unwrap();
+            assert!(!text.contains("NaN") && !text.contains("inf"), "{text}");
+        }
+    }
 }

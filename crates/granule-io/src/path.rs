@@ -3,6 +3,8 @@
 use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
 
+use crate::open::is_descriptor;
+
 /// A path whose first part `~` stands for the user's home, as a shell has it that sees the `~` at the beginning of a
 /// word: in `folder:~/x` and `--data-dir=~/x` it does not. Other paths, and every path where no home is known, stay.
 pub fn expand(path: &Path) -> PathBuf {
@@ -21,6 +23,30 @@ fn expand_in(path: &Path, home: impl FnOnce() -> Option<OsString>) -> PathBuf {
         Some(home) => Path::new(&home).join(parts.as_path()),
         None => path.to_path_buf(),
     }
+}
+
+/// Where a chain of symbolic links ends, whether or not something is there; a path that is no link, or an open file of
+/// this process such as `/dev/stdout`, is itself.
+///
+/// # Errors
+/// A chain without an end, and a link that cannot be read.
+pub fn link_target(path: &Path) -> std::io::Result<PathBuf> {
+    /// As many as Linux follows.
+    const LINKS: usize = 40;
+    let mut path = path.to_path_buf();
+    for _ in 0..LINKS {
+        if is_descriptor(&path) || !path.is_symlink() {
+            return Ok(path);
+        }
+        let target = path.read_link()?;
+        path = match path.parent() {
+            Some(parent) => parent.join(target),
+            None => target,
+        };
+    }
+    Err(std::io::Error::other(
+        "too many symbolic links, one after the other",
+    ))
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Numbers in sentences.
 
+use std::borrow::Cow;
+
 /// A whole number with its thousands apart: 101,770.
 pub fn grouped(n: usize) -> String {
     let digits = n.to_string();
@@ -39,16 +41,56 @@ const LONG: (usize, usize) = (256, 1000);
 /// What is left of a longer one, about.
 const SHORT: usize = 80;
 
-/// A message without what nobody reads in it: of a word or a line that is too long its beginning, its end and its length.
+/// The longest number that a message repeats digit by digit.
+const DIGITS: usize = 24;
+
+/// A message without what nobody reads in it: of a word or a line that is too long its beginning, its end and its length;
+/// of a long number its leading digits and its power of ten, as in 1e300.
 pub fn shortened(text: &str) -> String {
     let line = |line: &str| {
         let words: Vec<String> = line
             .split(' ')
-            .map(|word| cut(word, LONG.0, SHORT))
+            .map(|word| cut(&with_powers(word), LONG.0, SHORT))
             .collect();
         cut(&words.join(" "), LONG.1, LONG.1 - 100)
     };
     text.split('\n').map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// A word in which every run of digits, with a point in it or none, that is too long is written with a power of ten.
+fn with_powers(word: &str) -> Cow<'_, str> {
+    let is_part = |c: char| c.is_ascii_digit() || c == '.';
+    if word.len() <= DIGITS {
+        return word.into();
+    }
+    let mut text = String::new();
+    let mut rest = word;
+    while let Some(first) = rest.find(|c: char| c.is_ascii_digit()) {
+        let (before, from) = rest.split_at(first);
+        let length = from.find(|c: char| !is_part(c)).unwrap_or(from.len());
+        let (run, after) = from.split_at(length);
+        let number = run.trim_end_matches('.');
+        // A name, as of a file, is no number.
+        let apart = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric() && !"/_.".contains(c));
+        let alone = apart(before.chars().next_back()) && apart(after.chars().next());
+        text.push_str(before);
+        match number.parse::<f64>() {
+            Ok(value) if alone && number.len() > DIGITS && value.is_finite() => {
+                let precise = format!("{value:e}");
+                let short = format!("{value:.5e}");
+                text.push_str(if precise.len() <= short.len() {
+                    &precise
+                } else {
+                    &short
+                });
+                text.push_str(&run[number.len()..]);
+            }
+            _ => text.push_str(run),
+        }
+        rest = after;
+    }
+    text.push_str(rest);
+    text.into()
 }
 
 fn cut(text: &str, most: usize, kept: usize) -> String {
@@ -90,6 +132,25 @@ mod tests {
             "{line}"
         );
         assert_eq!(shortened("a\n\n  b "), "a\n\n  b ");
+    }
+
+    #[test]
+    fn long_numbers_are_powers_of_ten() {
+        let zeros = |count: usize| "0".repeat(count);
+        for (text, short) in [
+            (format!("dt = 1{} ms", zeros(300)), "dt = 1e300 ms"),
+            (format!("from -17{}: no", zeros(30)), "from -1.7e31: no"),
+            (
+                format!("[2{}, 0.{}12]", zeros(40), zeros(40)),
+                "[2e40, 1.2e-41]",
+            ),
+            ("0.12345678901234567890123456789.".to_owned(), "1.23457e-1."),
+            ("0.30000000000000004".to_owned(), "0.30000000000000004"),
+        ] {
+            assert_eq!(shortened(&text), short);
+        }
+        let file = format!("/data/2{}/1{}.toml: no", zeros(40), zeros(40));
+        assert_eq!(shortened(&file), file);
     }
 
     #[test]

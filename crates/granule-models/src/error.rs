@@ -70,6 +70,14 @@ pub enum ModelError {
         /// The shape found.
         found: Vec<usize>,
     },
+    /// A setting would replace what was learnt and has no place in the configuration.
+    #[error(
+        "what is set would replace the learnt \"{name}\", for which the configuration has no value; take that setting back"
+    )]
+    LearntReplaced {
+        /// The parameter's path.
+        name: String,
+    },
     /// A tensor holds NaN or infinity.
     #[error(
         "the tensor \"{name}\" holds a value that is not finite, at index {index}; the model is damaged or diverged"

@@ -58,7 +58,7 @@ pub use learner::ClassificationBatch;
 pub use lenet::{LeNet, LeNetConfig};
 pub use mlp::{Mlp, MlpConfig};
 pub use model::{Mode, Model, Network, Trace};
-pub use multi_granularity::{MultiGranularity, load_levels};
+pub use multi_granularity::{MultiGranularity, load_levels, load_undescribed};
 pub use parameters::{Draw, Parameters, Window};
 pub use predictor::{Pixels, Predictor, Sample};
 pub use rate::{Rate, RateConfig};

@@ -8,7 +8,7 @@ use granule_dynamics::{
 };
 
 use crate::parameters::Parameters;
-use crate::state::load_state_dict;
+use crate::state::{load_some, load_state_dict, state_dict};
 use crate::{InputShape, Mode, Model, ModelError, ModelSettings, StateDict, TensorValue};
 
 /// A [`MultiGranularityModel`] over a given number of steps.
@@ -97,11 +97,62 @@ pub fn load_levels(
     model: MultiGranularityModel,
     state: &StateDict,
 ) -> Result<MultiGranularityModel, ModelError> {
+    load_state_dict(model, &of_levels(state))
+}
+
+/// The tensors of the levels by themselves.
+fn of_levels(state: &StateDict) -> StateDict {
     let own = |(name, value): (&String, &TensorValue)| {
         let name = name.strip_prefix("model.").unwrap_or(name);
         (name.to_owned(), value.clone())
     };
-    load_state_dict(model, &StateDict(state.0.iter().map(own).collect()))
+    StateDict(state.0.iter().map(own).collect())
+}
+
+/// Puts into a model what was learnt and its configuration does not say: every tensor of `state` that is another in
+/// `described`, the model of the configuration with all learnt values that it can hold. All else of `model` stays, in its
+/// own precision, so that settings that were changed since act.
+///
+/// # Errors
+///
+/// As [`load_levels`], and [`ModelError::LearntReplaced`] where what was changed since is what was learnt.
+pub fn load_undescribed(
+    model: MultiGranularityModel,
+    described: &MultiGranularityModel,
+    state: &StateDict,
+) -> Result<MultiGranularityModel, ModelError> {
+    /// Of single precision, after there and back through the map of a parameter's bounds.
+    const ROUNDING: f32 = 4e-6;
+    let same = |a: &TensorValue, b: &TensorValue| {
+        let close = |(a, b): (&f32, &f32)| (a - b).abs() <= ROUNDING * b.abs() + f32::EPSILON;
+        a.shape == b.shape && a.data.iter().zip(&b.data).all(close)
+    };
+    let known = state_dict(described)?;
+    let own = state_dict(&model)?;
+    let mut rest = StateDict::default();
+    for (name, value) in of_levels(state).0 {
+        let described = known.get(&name, &value.shape)?;
+        let described = TensorValue {
+            shape: value.shape.clone(),
+            data: described.to_vec(),
+        };
+        if same(&value, &described) {
+            continue;
+        }
+        let set = own.0.get(&name).filter(|own| own.shape != value.shape);
+        if let Some(set) = set {
+            return Err(ModelError::TensorShape {
+                name,
+                expected: set.shape.clone(),
+                found: value.shape,
+            });
+        }
+        if own.get(&name, &value.shape)? != described.data {
+            return Err(ModelError::LearntReplaced { name });
+        }
+        rest.0.insert(name, value);
+    }
+    Ok(load_some(model, &rest))
 }
 
 impl MultiGranularity {

@@ -101,6 +101,13 @@ pub fn load_state_dict<M: Module>(module: M, state: &StateDict) -> Result<M, Mod
     {
         return Err(ModelError::UnexpectedTensor { name: name.clone() });
     }
+    Ok(load_some(module, state))
+}
+
+/// Replaces the float tensors that both have, of the same shapes.
+pub(crate) fn load_some<M: Module>(module: M, state: &StateDict) -> M {
+    let mut layout = Layout::default();
+    module.visit(&mut layout);
     // Clones of a module share their running statistics; `valid` gives this one its own.
     let module = module.valid();
     let mut writer = Writer {
@@ -109,7 +116,7 @@ pub fn load_state_dict<M: Module>(module: M, state: &StateDict) -> Result<M, Mod
         flags: layout.flags,
         state,
     };
-    Ok(module.map(&mut writer))
+    module.map(&mut writer)
 }
 
 /// A tensor that a module and a state do not have alike.

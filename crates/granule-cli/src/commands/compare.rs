@@ -1,13 +1,14 @@
 //! `granule compare`.
 
-use anyhow::Context;
-use granule::io::write_atomic;
+use std::io::Write;
+
 use granule::train::record::{Comparison, EpochRow, render_comparison};
 
 use super::result::{fact, score};
 use crate::args;
 use crate::failure::Usage;
 use crate::output::{self, columns, duration};
+use crate::written::OutFile;
 
 /// Rows of a table of curves.
 const EPOCHS: usize = 12;
@@ -22,13 +23,18 @@ pub fn run(args: &args::Compare) -> anyhow::Result<()> {
         ))
         .into());
     }
+    let out = args.out.as_ref().map(|out| OutFile::new(out, "--out"));
+    let out = out.transpose()?;
     let comparison = Comparison::load(&args.runs)?;
-    if let Some(out) = &args.out {
-        write_atomic(out, render_comparison(&comparison)?.as_bytes())
-            .with_context(|| format!("cannot write {}", out.display()))?;
+    if let Some(out) = &out {
+        let page = render_comparison(&comparison)?;
+        out.write(|file| file.write_all(page.as_bytes()))?;
     }
     if args.json {
         return output::json(&comparison);
+    }
+    for text in comparison.doubts() {
+        output::warn(&text);
     }
     let mut parts = vec![scores(&comparison), settings(&comparison)];
     let losses: [Curve; 2] = [

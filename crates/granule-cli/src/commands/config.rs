@@ -17,13 +17,24 @@ use crate::output::{self, Paint, Stream, paint};
 
 pub fn run(args: &args::Config) -> anyhow::Result<()> {
     let what = args.what.as_deref().unwrap_or("train");
-    let (schema, values, open) = match whole(what)? {
+    let whole = whole(what)?;
+    let is_run = matches!(whole, Some(Whole::Run(..)));
+    let (schema, values, open) = match whole {
         Some(Whole::Run(values, open)) => (Schema::of_runs(), values, open),
         Some(Whole::Experiment(values)) => (Schema::of_experiments(), values, Open::new()),
         None => return search(what, args.json),
     };
     if args.json {
         return output::json(schema.json());
+    }
+    if let Some(preset) = Preset::find(what)
+        && is_run
+    {
+        output::line(&format!(
+            "# What `granule train` has; `granule presets {0}` prints what `granule simulate {0}` has, whose [composite] is \
+             [model] here.",
+            preset.name
+        ))?;
     }
     let open: Vec<(&str, &str)> = open
         .iter()

@@ -1,9 +1,9 @@
 //! `granule data …`.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Context;
 use granule::data::arrays::ArrayOptions;
 use granule::data::fetch::{FetchOptions, ensure};
 use granule::data::registry::{self, FileReport, FileState, Published};
@@ -15,6 +15,7 @@ use crate::args::{DataFolder, DataSource};
 use crate::failure::{FAILED, Hinted, Usage};
 use crate::output;
 use crate::progress::{Loading, Style, aside};
+use crate::written::OutFile;
 
 /// What images of many sizes are brought to in a preview.
 const PREVIEW_SIZE: Size = Size {
@@ -125,6 +126,7 @@ pub fn preview(
         ))
         .into());
     }
+    let file = OutFile::new(out, "--out")?;
     let loading = Loading::new(Style::choose(false, false));
     let load = |images| {
         let options = LoadOptions {
@@ -156,11 +158,7 @@ pub fn preview(
         output::warn(warning);
     }
     let png = granule::data::preview::grid(&dataset.train, &dataset.classes, columns, rows)?;
-    if let Some(folder) = out.parent() {
-        std::fs::create_dir_all(folder)
-            .with_context(|| format!("cannot create {}", folder.display()))?;
-    }
-    granule::io::write_atomic(out, &png)?;
+    file.write(|file| file.write_all(&png))?;
     output::line(&out.display().to_string())
 }
 

@@ -2,11 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use granule::dynamics::DynamicsError;
+use granule::device::DeviceSpec;
 use granule::dynamics::composite::MultiGranularityConfig;
 use granule::dynamics::experiment::{ExperimentConfig, Preset, presets::PRESETS};
 use granule::dynamics::unit::UnitConfig;
-use granule::models::{InputShape, ModelConfig, ModelFile, StateDict};
+use granule::dynamics::{DynamicsError, Place};
+use granule::io::words::counted;
+use granule::models::{InputShape, ModelConfig, ModelFile, StateDict, load_levels};
 use granule::train::schema::Schema;
 use granule::train::schema::files::OF_EXPERIMENTS;
 use serde::Deserialize;
@@ -14,7 +16,9 @@ use toml::{Table, Value};
 
 use super::explain::{self, explain, nearest};
 use super::files::{self, Reader, folder};
-use super::layers::{Layer, Origin, address, by_index, clear, lookup, merge, read_set, remove};
+use super::layers::{
+    Layer, Origin, address, by_index, clear, lookup, merge, put, read_set, remove,
+};
 use crate::args;
 use crate::commands::target::Target;
 use crate::failure::Usage;
@@ -30,7 +34,7 @@ pub struct Described {
     pub config: ExperimentConfig,
     pub title: String,
     /// Of a model of several levels that was trained.
-    pub weights: Option<StateDict>,
+    pub weights: Option<Weights>,
     /// What of a preset or file is not used, or means something else, because another model was named.
     pub notes: Vec<String>,
     /// The recording whose stimulus a trained model is to be given again.
@@ -40,6 +44,16 @@ pub struct Described {
     layers: Vec<Layer>,
     /// Whether the lowest layer is a configuration of `granule train`.
     of_training: bool,
+}
+
+/// What a model of several levels has learnt.
+pub struct Weights {
+    /// All of it.
+    pub state: StateDict,
+    /// The configuration with what of it has a setting there.
+    pub described: MultiGranularityConfig,
+    /// The paths of these settings in the configuration of a simulation.
+    learnt: Vec<String>,
 }
 
 impl Described {
@@ -126,6 +140,10 @@ pub fn resolve(args: &args::Simulate) -> anyhow::Result<Described> {
                 .to_owned(),
         );
     }
+    let learnt = weights.iter().flat_map(|weights| &weights.learnt);
+    let learnt: Vec<(&String, Value)> = learnt
+        .filter_map(|path| Some((path, lookup(&layers[0].table, path)?.clone())))
+        .collect();
     let mut merged = Table::new();
     for layer in &mut layers {
         address(&merged, &mut layer.table)?;
@@ -143,6 +161,16 @@ pub fn resolve(args: &args::Simulate) -> anyhow::Result<Described> {
         match lookup(&preset, path) {
             Some(value) if is_table(value) => remove(&mut merged, path),
             _ => clear(&mut merged, path, &preset),
+        }
+    }
+    for (path, was) in learnt {
+        match lookup(&merged, path) {
+            Some(now) if *now != was => notes.push(format!(
+                "`{path}` = {} in place of what was learnt, {}",
+                brief(now),
+                brief(&was)
+            )),
+            _ => {}
         }
     }
     let defaults = defaults(&merged);
@@ -186,6 +214,14 @@ pub fn resolve(args: &args::Simulate) -> anyhow::Result<Described> {
     }
 }
 
+/// A value for a sentence: of a list how long it is.
+fn brief(value: &Value) -> String {
+    match value {
+        Value::Array(list) => format!("[{}]", counted(list.len(), "value")),
+        one => one.to_string(),
+    }
+}
+
 /// Whether a value is a table, or a list of tables.
 fn is_table(value: &Value) -> bool {
     let tables = |list: &Vec<Value>| !list.is_empty() && list.iter().all(Value::is_table);
@@ -204,6 +240,19 @@ fn fit_base(layers: &mut [Layer]) -> Vec<String> {
         found.find_map(|layer| lookup(&layer.table, path))
     };
     let origin = base.origin.to_string();
+    if matches!(base.origin, Origin::Preset(_)) && above("record.variables").is_none() {
+        let read = ["readout", "bold"].into_iter();
+        let mut read = read.filter(|key| above(key).is_some() && !base.table.contains_key(*key));
+        if let (Some(key), Some(variables)) = (
+            read.next(),
+            lookup(&base.table, "record.variables").cloned(),
+        ) {
+            remove(&mut base.table, "record.variables");
+            notes.push(format!(
+                "all variables are recorded, because `{key}` is set: `record.variables` = {variables} ({origin}) is not used"
+            ));
+        }
+    }
     for (table, key) in KINDS {
         let path = format!("{table}.{key}");
         let (Some(own), Some(last)) = (
@@ -356,7 +405,7 @@ fn other_unit<'a>(
 struct Base {
     layer: Layer,
     title: String,
-    weights: Option<StateDict>,
+    weights: Option<Weights>,
     /// Whether the layer is a configuration of `granule train`, whose `[model]` is the composite.
     of_training: bool,
     /// Whether it is a trained model that had an input from outside.
@@ -428,6 +477,7 @@ fn trained(path: &Path) -> anyhow::Result<Base> {
     // The step of the run stands for it.
     composite.remove("dt");
     table.insert("composite".into(), composite.into());
+    let weights = learn(&mut table, model, file.state)?;
     let recording = match channels {
         0 => None,
         _ => target.config().and_then(|config| config.data.recording),
@@ -438,10 +488,37 @@ fn trained(path: &Path) -> anyhow::Result<Base> {
     Ok(Base {
         layer,
         title: name.to_string_lossy().into_owned(),
-        weights: Some(file.state),
+        weights: Some(weights),
         of_training: false,
         without_input: channels > 0,
         recording: recording.map(|recording| recording.file),
+    })
+}
+
+/// Writes the values of a trained model into the configuration that it began with, where that has settings for them.
+fn learn(
+    table: &mut Table,
+    model: &MultiGranularityConfig,
+    state: StateDict,
+) -> anyhow::Result<Weights> {
+    let place = Place::f64(DeviceSpec::Cpu.open()?.burn());
+    let before = model.init(&place)?;
+    let after = load_levels(before.clone(), &state)?;
+    let mut learnt = Vec::new();
+    for found in after.learnt(model, &before)? {
+        let path = format!("composite.{}", found.path);
+        put(table, &path, Value::try_from(&found.value)?);
+        learnt.push(path);
+    }
+    let composite = table.get("composite").cloned();
+    let composite = composite.unwrap_or_else(|| Table::new().into());
+    Ok(Weights {
+        state,
+        described: MultiGranularityConfig {
+            dt: model.dt,
+            ..MultiGranularityConfig::deserialize(composite)?
+        },
+        learnt,
     })
 }
 

@@ -7,7 +7,9 @@ use granule::train::schema::Key;
 pub enum Rank {
     /// Its path, or that of a table it is in.
     Path,
-    /// Its name, or the last names of its path, or the kind it belongs to.
+    /// The kind it belongs to.
+    Kind,
+    /// Its name, or the last names of its path.
     Name,
     /// A part of its path, or one of its words.
     Part,
@@ -18,7 +20,14 @@ pub enum Rank {
 impl Rank {
     /// Whether it is shown where another is the best.
     pub fn is_as_good_as(self, best: Self) -> bool {
-        self <= best || (best == Self::Part && self <= Self::Help)
+        // One word in a name may be meant as another's part: `weight` of `class_weights`.
+        let least = match best {
+            Self::Path => Self::Path,
+            Self::Kind => Self::Name,
+            Self::Name => Self::Part,
+            Self::Part | Self::Help => Self::Help,
+        };
+        self <= least
     }
 }
 
@@ -46,12 +55,14 @@ pub fn rank(key: &Key<'_>, word: &str) -> Option<Rank> {
     };
     if path == word || path.starts_with(&format!("{word}.")) {
         Some(Rank::Path)
-    } else if path.ends_with(&format!(".{word}")) || of_kind {
+    } else if of_kind {
+        Some(Rank::Kind)
+    } else if path.ends_with(&format!(".{word}")) {
         Some(Rank::Name)
     } else if begins_in(&path, &word) || is_choice() {
         Some(Rank::Part)
     } else {
-        let help = key.node.help().to_lowercase();
+        let help = key.node.help().to_lowercase().replace('-', " ");
         begins_in(&help, &word.replace('_', " ")).then_some(Rank::Help)
     }
 }
@@ -95,7 +106,7 @@ pub fn nearest<'k, 'a: 'k>(
 }
 
 fn same(name: &str) -> String {
-    name.to_lowercase().replace('-', "_")
+    name.trim().to_lowercase().replace(['-', ' '], "_")
 }
 
 #[cfg(test)]

@@ -108,10 +108,26 @@ pub fn read_set(layer: &mut Layer, text: &str) -> Result<(), Usage> {
         layer.cleared.push(path.to_string());
         return Ok(());
     }
-    let parsed = format!("value = {value}")
-        .parse::<Table>()
-        .ok()
-        .and_then(|mut table| table.remove("value"));
+    let several = || {
+        let text = text.replace('\n', "\\n");
+        Usage::new(format!(
+            "`--set {text}` is more than one line, and has one value only"
+        ))
+        .hint("give each setting a --set of its own, or a file of settings in its place")
+    };
+    let parsed = match format!("value = {value}").parse::<Table>() {
+        Ok(mut table) => {
+            let value = table.remove("value");
+            if !table.is_empty() {
+                return Err(several());
+            }
+            value
+        }
+        Err(_) if value.contains(['\n', '\r']) && !value.starts_with(['[', '{', '"', '\'']) => {
+            return Err(several());
+        }
+        Err(_) => None,
+    };
     match parsed {
         Some(Value::Datetime(_)) | None if value.starts_with(['[', '{', '"', '\'']) => Err(
             Usage::new(format!("the value of `--set {text}` is not valid TOML"))
@@ -518,6 +534,19 @@ mod tests {
         }
         let mut layer = set(&["a=1"]);
         assert!(read_set(&mut layer, "a.b=1").is_err());
+        for text in [
+            "a=1\nb=2",
+            "a=[1,\n2]\nb.c=2",
+            "a=1\n[b]\nc=1",
+            "a=word\nb=2",
+        ] {
+            let mut layer = Layer::new(Origin::Set);
+            let error = read_set(&mut layer, text).unwrap_err().to_string();
+            assert!(error.contains("more than one line"), "{error}");
+        }
+        let several = set(&["a=[1,\n2]", "b=1\n"]);
+        let expected = "a = [1, 2]\nb = 1".parse::<Table>().unwrap();
+        assert_eq!(several.table, expected);
     }
 
     #[test]

@@ -1,30 +1,35 @@
 //! Writing `.npz` archives, uncompressed, as NumPy's `savez` does.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 
 use flate2::Crc;
 
 /// An array of double-precision numbers, or a text, for [`write_npz`].
 #[derive(Debug, Clone, PartialEq)]
-pub struct NpzArray {
+pub struct NpzArray<'a> {
     name: String,
     shape: Vec<usize>,
-    content: Content,
+    content: Content<'a>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
-enum Content {
-    Numbers(Vec<f64>),
+enum Content<'a> {
+    Numbers(Cow<'a, [f64]>),
     Text(String),
 }
 
-impl NpzArray {
+impl<'a> NpzArray<'a> {
     /// `values` in row-major order, as many as the product of `shape`.
-    pub fn new(name: impl Into<String>, shape: Vec<usize>, values: Vec<f64>) -> Self {
+    pub fn new(
+        name: impl Into<String>,
+        shape: Vec<usize>,
+        values: impl Into<Cow<'a, [f64]>>,
+    ) -> Self {
         Self {
             name: name.into(),
             shape,
-            content: Content::Numbers(values),
+            content: Content::Numbers(values.into()),
         }
     }
 
@@ -37,8 +42,11 @@ impl NpzArray {
         }
     }
 
-    fn npy(&self) -> io::Result<Vec<u8>> {
-        let (descr, data): (String, Vec<u8>) = match &self.content {
+    /// The array as a file `.npy`, part by part.
+    fn npy(&self, mut part: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+        /// Numbers that are made bytes of at once.
+        const NUMBERS: usize = 8192;
+        let descr = match &self.content {
             Content::Numbers(values) => {
                 if self.shape.iter().product::<usize>() != values.len() {
                     let reason = format!(
@@ -49,17 +57,10 @@ impl NpzArray {
                     );
                     return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
                 }
-                let bytes = values.iter().flat_map(|x| x.to_le_bytes());
-                ("<f8".to_owned(), bytes.collect())
+                "<f8".to_owned()
             }
-            Content::Text(text) => {
-                // NumPy has no texts of length 0, and fills up with zeros.
-                let length = text.chars().count().max(1);
-                let bytes = text.chars().flat_map(|c| u32::from(c).to_le_bytes());
-                let mut bytes: Vec<u8> = bytes.collect();
-                bytes.resize(4 * length, 0);
-                (format!("<U{length}"), bytes)
-            }
+            // NumPy has no texts of length 0, and fills up with zeros.
+            Content::Text(text) => format!("<U{}", text.chars().count().max(1)),
         };
         let lengths: String = self.shape.iter().map(|n| format!("{n},")).collect();
         let header =
@@ -73,8 +74,19 @@ impl NpzArray {
         bytes.extend(header.bytes());
         bytes.extend(std::iter::repeat_n(b' ', padding));
         bytes.push(b'\n');
-        bytes.extend(data);
-        Ok(bytes)
+        part(&bytes)?;
+        match &self.content {
+            Content::Numbers(values) => values.chunks(NUMBERS).try_for_each(|values| {
+                bytes.clear();
+                bytes.extend(values.iter().flat_map(|x| x.to_le_bytes()));
+                part(&bytes)
+            }),
+            Content::Text(text) if text.is_empty() => part(&[0; 4]),
+            Content::Text(text) => {
+                let bytes = text.chars().flat_map(|c| u32::from(c).to_le_bytes());
+                part(&bytes.collect::<Vec<u8>>())
+            }
+        }
     }
 }
 
@@ -85,7 +97,7 @@ const DATE: u16 = 0x21;
 ///
 /// # Errors
 /// What the writer says; [`io::ErrorKind::InvalidInput`] for a shape that does not fit its values, and for 4 GiB or more.
-pub fn write_npz(file: &mut impl Write, arrays: &[NpzArray]) -> io::Result<()> {
+pub fn write_npz(file: &mut impl Write, arrays: &[NpzArray<'_>]) -> io::Result<()> {
     let too_large = || {
         io::Error::new(
             io::ErrorKind::InvalidInput,
@@ -95,11 +107,15 @@ pub fn write_npz(file: &mut impl Write, arrays: &[NpzArray]) -> io::Result<()> {
     let mut directory: Vec<u8> = Vec::new();
     let mut offset: u32 = 0;
     for array in arrays {
-        let content = array.npy()?;
         let name = format!("{}.npy", array.name);
-        let mut crc = Crc::new();
-        crc.update(&content);
-        let size = u32::try_from(content.len()).map_err(|_| too_large())?;
+        // Length and checksum come before the content, of which no copy is made.
+        let (mut crc, mut size) = (Crc::new(), 0_usize);
+        array.npy(|part| {
+            crc.update(part);
+            size += part.len();
+            Ok(())
+        })?;
+        let size = u32::try_from(size).map_err(|_| too_large())?;
         let name_len = u16::try_from(name.len()).map_err(|_| too_large())?;
         // From the version needed to the length of the extra field, alike in both headers. Bit 11: the name is UTF-8.
         let mut common: Vec<u8> = Vec::new();
@@ -115,7 +131,7 @@ pub fn write_npz(file: &mut impl Write, arrays: &[NpzArray]) -> io::Result<()> {
         file.write_all(b"PK\x03\x04")?;
         file.write_all(&common)?;
         file.write_all(name.as_bytes())?;
-        file.write_all(&content)?;
+        array.npy(|part| file.write_all(part))?;
 
         directory.extend(b"PK\x01\x02\x14\x00");
         directory.extend(&common);
@@ -160,7 +176,7 @@ mod tests {
                 vec![3, 2],
                 vec![-65.0, 1.5, f64::MIN_POSITIVE, 4.0, 5.0, 6.0],
             ),
-            NpzArray::new("empty", vec![0], Vec::new()),
+            NpzArray::new("empty", vec![0], vec![]),
         ];
         let mut bytes = Vec::new();
         write_npz(&mut bytes, &arrays).unwrap();
@@ -188,7 +204,7 @@ mod tests {
             let values = content[header.bytes as usize..]
                 .chunks_exact(8)
                 .map(|x| f64::from_le_bytes(x.try_into().unwrap()));
-            let values = Content::Numbers(values.collect());
+            let values = Content::Numbers(values.collect::<Vec<f64>>().into());
             assert_eq!(values, array.content);
         }
     }
@@ -196,7 +212,9 @@ mod tests {
     #[test]
     fn texts_are_those_of_numpy() {
         for (text, descr, letters) in [("aé", "'<U2'", &[97, 233][..]), ("", "'<U1'", &[0])] {
-            let npy = NpzArray::text("t", text).npy().unwrap();
+            let mut npy = Vec::new();
+            let array = NpzArray::text("t", text);
+            array.npy(|part| npy.write_all(part)).unwrap();
             let data = npy.len() - 4 * letters.len();
             assert_eq!(data % 64, 0);
             let header = String::from_utf8_lossy(&npy[10..data]);

@@ -69,13 +69,16 @@ impl ExperimentConfig {
         let variables = subject.body.dynamics().variables();
         let recorder = Recorder::new(&self.record, variables, subject.shown, grid.steps())?;
         self.check_figure(recorder.kept(), !subject.firing.is_empty())?;
+        let mut warnings = self.too_long();
+        let late = self.stimulus.as_ref();
+        warnings.extend(late.and_then(|stimulus| stimulus.too_late(grid.time(grid.steps()))));
         Ok(Experiment {
             config: self.clone(),
             subject,
             stimulus,
             grid,
             stop,
-            warnings: self.too_long(),
+            warnings,
         })
     }
 }

@@ -6,10 +6,11 @@ use granule_io::words::counted;
 use serde::{Deserialize, Serialize};
 
 use crate::model::Clock;
+use crate::simulate::Number;
 use crate::{DynamicsError, Grid, Values};
 
 /// Settings of [`StimulusConfig::File`](super::StimulusConfig::File). A step of the run gets the mean over its length, so that no charge is
-/// lost where samples and steps differ; before the first sample and after the last one there is no stimulus.
+/// lost where samples and steps differ; before the first sample and after the end of the last one there is no stimulus.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
@@ -21,8 +22,10 @@ pub struct FileConfig {
     pub array: Option<String>,
     /// What the numbers are multiplied by: one for all channels, or one for each. Default 1.
     pub amplitude: Values,
-    /// When the first sample begins, ms. Default 0.
-    pub onset: f64,
+    /// When the first sample begins, ms, from −1e9 to 1e9; the others keep their distance from it. Default: when the file's
+    /// times say, or 0 in a file without times.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub onset: Option<f64>,
     /// From one sample to the next, ms, in a file without times. Default: by the file's times.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interval: Option<f64>,
@@ -42,7 +45,7 @@ impl Default for FileConfig {
             file: PathBuf::new(),
             array: None,
             amplitude: 1.0.into(),
-            onset: 0.0,
+            onset: None,
             interval: None,
             unit: None,
             interpolation: Interpolation::Hold,
@@ -186,19 +189,47 @@ impl FileConfig {
             ));
         }
         let count = samples.values.len() / samples.width.max(1);
-        let last = match (self.interval, samples.times.as_deref()) {
+        let length = match (self.interval, samples.times.as_deref()) {
             (Some(interval), _) => count as f64 * interval,
-            (None, Some([first, .., before, last])) => last - first + (last - before),
+            (None, Some(times @ [first, ..])) => match times {
+                [.., before, last] => last - first + (last - before),
+                _ => return notes,
+            },
             _ => return notes,
         };
-        if self.onset + last < end * (1.0 - 1e-9) {
+        let (begin, name) = (self.begin(), self.name());
+        if begin > 0.0 && begin < end {
+            let begin = Number(begin);
             notes.push(format!(
-                "{} ends at {} ms, and the run at {end} ms: there is no stimulus after it",
-                self.name(),
-                self.onset + last
+                "{name} begins at {begin} ms: there is no stimulus before it"
+            ));
+        }
+        if begin < 0.0 {
+            let begin = Number(begin);
+            notes.push(format!(
+                "{name} begins at {begin} ms: what it has before 0 ms is not used"
+            ));
+        }
+        if begin + length < end * (1.0 - 1e-9) {
+            let (last, end) = (Number(begin + length), Number(end));
+            notes.push(format!(
+                "{name} ends at {last} ms, and the run at {end} ms: there is no stimulus after it"
             ));
         }
         notes
+    }
+
+    /// When the first sample begins, ms.
+    pub(super) fn begin(&self) -> f64 {
+        let times = self
+            .samples
+            .as_ref()
+            .and_then(|samples| samples.times.as_ref());
+        let own = match (self.interval, times) {
+            (None, Some(times)) => times.first().copied(),
+            _ => None,
+        };
+        self.onset.or(own).unwrap_or_default()
     }
 
     /// What was read, ready to be asked for the steps of a grid.
@@ -242,7 +273,7 @@ impl FileConfig {
         };
         let first = times.first().copied().unwrap_or_default();
         for time in &mut times {
-            *time += self.onset - first;
+            *time += self.begin() - first;
         }
         // The last sample holds as long as the one before it.
         let end = match times.as_slice() {
@@ -377,6 +408,10 @@ mod tests {
             1,
             &[1.0, 3.0, 0.0, 0.0, 2.0, 2.0, 5.0, 1.0],
         );
+        let fine = FileConfig {
+            onset: Some(0.0),
+            ..fine
+        };
         close(&courses(&fine, 1, &grid), &[2.0, 0.0, 2.0, 3.0]);
         let mut coarse = config(None, 1, &[4.0, 8.0]);
         coarse.interval = Some(0.75);
@@ -385,8 +420,33 @@ mod tests {
         let charge: f64 = courses(&coarse, 1, &grid).iter().map(|x| 0.5 * x).sum();
         assert_close(charge, 0.75 * 6.0 + 0.75 * 8.0, 1e-12);
         coarse.interpolation = Interpolation::Hold;
-        coarse.onset = 0.6;
+        coarse.onset = Some(0.6);
         close(&courses(&coarse, 1, &grid), &[0.0, 3.2, 5.2, 8.0]);
+    }
+
+    #[test]
+    fn the_times_of_a_file_are_when_its_samples_act() {
+        let grid = Grid::over(4.0, 0.5).unwrap();
+        // Not at equal distances: 2 for 0.75 ms, 4 for 1.25 ms, and 6 for as long as that.
+        let mut late = config(Some(vec![1.0, 1.75, 3.0]), 1, &[2.0, 4.0, 6.0]);
+        let held = [0.0, 0.0, 2.0, 3.0, 4.0, 4.0, 6.0, 6.0];
+        close(&courses(&late, 1, &grid), &held);
+        let notes = late.notes(&["1"], 4.0);
+        assert!(
+            notes.len() == 1 && notes[0].contains("begins at 1 ms"),
+            "{notes:?}"
+        );
+        assert!(late.notes(&["1"], 10.0)[1].contains("ends at 4.25 ms"));
+        late.interpolation = Interpolation::Linear;
+        let charge: f64 = courses(&late, 1, &grid).iter().map(|x| 0.5 * x).sum();
+        assert_close(charge, 0.75 * 3.0 + 1.25 * 5.0 + 1.0 * 6.0, 1e-12);
+        late.interpolation = Interpolation::Hold;
+        late.onset = Some(0.0);
+        let held = [2.0, 3.0, 4.0, 4.0, 6.0, 6.0, 3.0, 0.0];
+        close(&courses(&late, 1, &grid), &held);
+        let early = config(Some(vec![-1.0, 0.5]), 1, &[3.0, 5.0]);
+        close(&courses(&early, 1, &grid)[..2], &[3.0, 5.0]);
+        assert!(early.notes(&["1"], 2.0)[0].contains("before 0 ms is not used"));
     }
 
     #[test]

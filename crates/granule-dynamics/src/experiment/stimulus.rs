@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::samples::{FileConfig, Resampled};
 use crate::model::{Clock, Input};
+use crate::simulate::Number;
 use crate::{DynamicsError, Grid, NormalNoise, Place, Values, Variable};
 
 /// A stimulus. Amplitudes are in the unit of the model's input: µA/cm² for cells (pA for `adex`, mV/ms for
@@ -146,7 +147,7 @@ impl StimulusConfig {
             Self::Pulse(config) => config.onset,
             Self::Sine(config) => config.onset,
             Self::Noise(config) => config.onset,
-            Self::File(config) => config.onset,
+            Self::File(config) => config.begin(),
         }
     }
 
@@ -176,7 +177,9 @@ impl StimulusConfig {
         for amplitude in self.amplitude().as_slice() {
             finite("amplitude", *amplitude)?;
         }
-        finite("onset", self.onset())?;
+        let onset = self.onset();
+        let fits = onset.abs() <= LATEST;
+        check("onset", onset, fits, "a number from -1e9 to 1e9, ms")?;
         match self {
             Self::Step(_) => Ok(()),
             Self::Pulse(config) => {
@@ -192,6 +195,18 @@ impl StimulusConfig {
             Self::Noise(config) => positive("time_constant", config.time_constant),
             Self::File(config) => config.validate(),
         }
+    }
+
+    /// A warning where a run that ends at `end`, ms, is over before it begins.
+    pub(super) fn too_late(&self, end: f64) -> Option<String> {
+        let (begin, end) = (self.onset(), end);
+        (begin >= end).then(|| {
+            format!(
+                "the stimulus begins at {} ms, and the run ends at {} ms: it has no effect",
+                Number(begin),
+                Number(end)
+            )
+        })
     }
 
     /// The mean of the course over a step, without noise, which is a series of its own.
@@ -279,6 +294,11 @@ impl StimulusConfig {
         let mut course: Vec<f64> = (0..grid.steps())
             .map(|step| self.mean(grid.clock(step)))
             .collect();
+        if let Some(step) = course.iter().position(|value| !value.is_finite()) {
+            let found = format!("no number at {} ms", Number(grid.clock(step).time));
+            let allowed = "periods, frequencies and phases of which a step of the run can count how many there were";
+            return Err(DynamicsError::config("stimulus", found, allowed));
+        }
         if let Self::Noise(config) = self {
             let source = NormalNoise::new(seed, NOISE_STREAM);
             let mut y = None;
@@ -302,6 +322,9 @@ impl StimulusConfig {
         })
     }
 }
+
+/// The latest onset, ms, either way: eleven days.
+const LATEST: f64 = 1e9;
 
 /// A share of a step, without what rounding of its ends makes of a whole one and of none.
 fn whole(share: f64, at: Clock) -> f64 {

@@ -82,6 +82,24 @@ fn readouts(
     bold.chain(readout).collect()
 }
 
+/// Checks that a read-out that was asked for is among the variables that are recorded, where these are named.
+fn check_readout(config: &ExperimentConfig, field: &dyn SystemField) -> Result<(), DynamicsError> {
+    let (Some(readout), named) = (config.readout, &config.record.variables) else {
+        return Ok(());
+    };
+    let (quantity, _) = readout.quantity(field);
+    if named.is_empty() || named.iter().any(|name| name == quantity) {
+        return Ok(());
+    }
+    Err(DynamicsError::config(
+        "readout",
+        quantity,
+        format!(
+            "one that is recorded: add \"{quantity}\" to record.variables, or leave those unset"
+        ),
+    ))
+}
+
 /// The model by itself, or with the haemodynamic response to what it shows.
 fn with_bold<M: Model + ModuleDisplay>(
     model: M,
@@ -215,6 +233,7 @@ impl Subject {
             let initial = system.initial_state(1)?;
             let inputs = field.inputs().to_vec();
             let own = field.variables().len();
+            check_readout(config, field.as_ref())?;
             let (solver, name) = solver(SolverKind::suited(config.solver, &field, &initial)?);
             let readout = config.readout.unwrap_or_default();
             let readable = match &config.connectivity {

@@ -15,6 +15,7 @@ mod font;
 mod ticks;
 
 use draw::Scale;
+use granule_io::budget;
 use plotters::backend::{BitMapBackend, SVGBackend};
 use plotters::drawing::IntoDrawingArea;
 
@@ -54,6 +55,9 @@ pub enum PlotError {
         /// The most that are drawn.
         most: u64,
     },
+    /// It needs more memory than there is.
+    #[error(transparent)]
+    Memory(#[from] granule_io::MemoryError),
     /// The drawing library refused.
     #[error("the figure could not be drawn: {reason}")]
     Draw {
@@ -102,7 +106,10 @@ impl Figure {
     ///
     /// [`PlotError`].
     pub fn to_svg(&self, width: u32, height: u32) -> Result<String, PlotError> {
+        /// A tick of a spike as an element, twice, for a text moves as it grows.
+        const POINT: u64 = 2 * 160;
         self.check(width, height)?;
+        budget::ask("the figure as SVG", self.points().saturating_mul(POINT))?;
         let mut text = String::new();
         let area = SVGBackend::with_string(&mut text, (width, height)).into_drawing_area();
         draw::figure(self, &area, Scale(1.0), false)?;
@@ -141,11 +148,24 @@ impl Figure {
             side -= 1;
         }
         let size = (wide * side, high * side);
-        let mut pixels = vec![255; size.0 as usize * size.1 as usize * 3];
+        let drawn = size.0 as usize * size.1 as usize * 3;
+        budget::ask_for::<u8>("the figure", drawn + pixels as usize * 3)?;
+        let mut pixels = vec![255; drawn];
         let area = BitMapBackend::with_buffer(&mut pixels, size).into_drawing_area();
         draw::figure(self, &area, Scale(scale * f64::from(side)), true)?;
         drop(area);
         Ok(smoothed(&pixels, wide as usize, side as usize))
+    }
+
+    /// Points of lines and spikes of rasters, all of them.
+    fn points(&self) -> u64 {
+        let marks = self.panels.iter().flat_map(|panel| &panel.marks);
+        let counts = marks.map(|mark| match mark {
+            Mark::Line { points, .. } | Mark::Points { points, .. } => points.len(),
+            Mark::Raster { cells, .. } => cells.iter().map(Vec::len).sum(),
+            Mark::Level { .. } => 1,
+        });
+        counts.map(|count| count as u64).sum()
     }
 
     fn check(&self, width: u32, height: u32) -> Result<(), PlotError> {

@@ -7,7 +7,7 @@ use crate::model::Field;
 use crate::parameter::{Parameter, Values};
 use crate::setting::{self, Range, Setting};
 use crate::system::{System, SystemField, check_input};
-use crate::{DynamicsError, Place, QuantityKind, State, Variable};
+use crate::{DynamicsError, Held, Place, QuantityKind, State, Variable};
 
 /// An excitatory and an inhibitory population (Wilson and Cowan 1972):
 ///
@@ -293,6 +293,23 @@ impl System for WilsonCowan {
         let place = Place::of(&self.excitatory.drive.raw.val());
         let rest = place.full(0.0, [batch, self.pairs]);
         Ok(State::new(vec![rest.clone(), rest]))
+    }
+
+    fn settings(&self) -> Vec<(String, Held<'_>)> {
+        fn of<'a>(own: &str, p: &'a WilsonCowanPopulation) -> [(String, Held<'a>); 7] {
+            [
+                (format!("{own}_time_constant"), &p.time_constant),
+                (format!("excitatory_to_{own}"), &p.from_excitatory),
+                (format!("inhibitory_to_{own}"), &p.from_inhibitory),
+                (format!("{own}_slope"), &p.slope),
+                (format!("{own}_threshold"), &p.threshold),
+                (format!("{own}_refractoriness"), &p.refractoriness),
+                (format!("{own}_drive"), &p.drive),
+            ]
+            .map(|(name, value)| (name, Held::Values(value)))
+        }
+        let all = of("excitatory", &self.excitatory).into_iter();
+        all.chain(of("inhibitory", &self.inhibitory)).collect()
     }
 }
 

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::model::{Field, Linear};
 use crate::population::{WilsonCowan, WilsonCowanConfig};
-use crate::{DynamicsError, Place, State, Values, Variable};
+use crate::{DynamicsError, Held, Place, State, Values, Variable};
 
 macro_rules! systems {
     ($($(#[$doc:meta])* $Variant:ident($Config:ty, $Model:ty) = $name:literal, $shortest:expr;)+) => {
@@ -84,6 +84,12 @@ macro_rules! systems {
             fn initial_state(&self, batch: usize) -> Result<State, DynamicsError> {
                 match self {
                     $(Self::$Variant(system) => system.initial_state(batch),)+
+                }
+            }
+
+            fn settings(&self) -> Vec<(String, Held<'_>)> {
+                match self {
+                    $(Self::$Variant(system) => system.settings(),)+
                 }
             }
         }

@@ -7,7 +7,7 @@ use super::parameters::{check_trainable, initial_state};
 use super::{System, SystemField, channel, check_input, plus};
 use crate::model::{Field, Linear};
 use crate::setting::{self, Range, Setting};
-use crate::{DynamicsError, Parameter, Place, State, Values, Variable};
+use crate::{DynamicsError, Held, Parameter, Place, State, Values, Variable};
 
 /// Settings of [`LinearSystem`]; the default is a damped rotation in two variables that one population drives.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -181,6 +181,18 @@ impl System for LinearSystem {
             &self.variables(),
             batch,
         )
+    }
+
+    fn settings(&self) -> Vec<(String, Held<'_>)> {
+        let matrices = [
+            ("a", Some(&self.a)),
+            ("b", self.b.as_ref()),
+            ("c", self.c.as_ref()),
+        ];
+        let matrices = matrices.into_iter();
+        let matrices = matrices.filter_map(|(name, matrix)| Some((name, Held::Matrix(matrix?))));
+        let all = matrices.chain([("initial", Held::Values(&self.initial))]);
+        all.map(|(name, held)| (name.to_owned(), held)).collect()
     }
 }
 

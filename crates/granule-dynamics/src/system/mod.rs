@@ -64,7 +64,7 @@ pub use wong_wang::{
 };
 
 use crate::model::Field;
-use crate::{DynamicsError, State, Variable};
+use crate::{DynamicsError, Held, State, Variable};
 
 /// A Burn module whose parameters become the equations of a system.
 pub trait System: Module + ModuleDisplay {
@@ -84,6 +84,12 @@ pub trait System: Module + ModuleDisplay {
     ///
     /// Settings that contradict each other.
     fn initial_state(&self, batch: usize) -> Result<State, DynamicsError>;
+
+    /// What the module holds of its configuration's settings, by their paths in it; settings that are not numbers, and
+    /// weights that are drawn, are not among them. Default: none.
+    fn settings(&self) -> Vec<(String, Held<'_>)> {
+        Vec::new()
+    }
 }
 
 /// Equations that take input through named channels and give activity to other systems.

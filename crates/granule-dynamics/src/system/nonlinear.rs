@@ -11,7 +11,7 @@ use super::{
 };
 use crate::model::Field;
 use crate::setting::{self, Range, Setting};
-use crate::{DynamicsError, Parameter, Place, State, Values, Variable};
+use crate::{DynamicsError, Held, Parameter, Place, State, Values, Variable};
 
 /// Settings of [`NonlinearSystem`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -377,6 +377,33 @@ impl System for NonlinearSystem {
             Form::VanDerPol(form) => form.initial_state(batch),
             Form::StuartLandau(form) => form.initial_state(batch),
         }
+    }
+
+    fn settings(&self) -> Vec<(String, Held<'_>)> {
+        let form = match &self.form {
+            Form::Network(form) => vec![
+                (
+                    "time_constant".to_owned(),
+                    Held::Values(&form.time_constant),
+                ),
+                ("initial".to_owned(), Held::Values(&form.initial)),
+            ],
+            Form::FitzHughNagumo(form) => form.settings(),
+            Form::VanDerPol(form) => form.settings(),
+            Form::StuartLandau(form) => form.settings(),
+        };
+        let mut all: Vec<(String, Held<'_>)> = form
+            .into_iter()
+            .map(|(name, held)| (format!("form.{name}"), held))
+            .collect();
+        if let Drive::Linear(drive) = &self.drive {
+            let matrices = [("drive.b", &drive.b), ("drive.c", &drive.c)].into_iter();
+            let given = matrices.filter_map(|(name, matrix)| {
+                Some((name.to_owned(), Held::Matrix(matrix.as_ref()?)))
+            });
+            all.extend(given);
+        }
+        all
     }
 }
 

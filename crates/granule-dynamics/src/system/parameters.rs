@@ -227,6 +227,15 @@ macro_rules! mass_model {
             fn initial_state(&self, batch: usize) -> Result<$crate::State, $crate::DynamicsError> {
                 $crate::system::parameters::initial_state(&self.initial, &self.variables, batch)
             }
+
+            fn settings(&self) -> Vec<(String, $crate::Held<'_>)> {
+                let initial = self.initial.iter().enumerate();
+                let initial = initial.map(|(index, value)| (format!("initial.{index}"), value));
+                let own = [$((stringify!($name), &self.$name)),+];
+                let own = own.into_iter().map(|(name, value)| (name.to_owned(), value));
+                let all = own.chain(initial);
+                all.map(|(name, value)| (name, $crate::Held::Values(value))).collect()
+            }
         }
     };
 }

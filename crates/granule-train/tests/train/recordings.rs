@@ -91,8 +91,8 @@ fn recording(dir: &Path, trials: usize, samples: usize, every: usize) -> PathBuf
         1 => vec![samples, columns],
         _ => vec![trials, samples, columns],
     };
-    let time = (0..samples).map(|k| 0.5 * (k * every) as f64).collect();
-    let given = given.into_iter().map(f64::from).collect();
+    let time: Vec<f64> = (0..samples).map(|k| 0.5 * (k * every) as f64).collect();
+    let given: Vec<f64> = given.into_iter().map(f64::from).collect();
     let mut arrays = vec![
         NpzArray::new("time", vec![samples], time),
         NpzArray::new("stimulus.system", shape(1), given),

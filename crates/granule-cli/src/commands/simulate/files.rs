@@ -1,45 +1,21 @@
 //! The files that a simulation writes.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use granule::data::arrays::{NpzArray, write_npz};
 use granule::dynamics::experiment::{ExperimentConfig, Outcome, Trace};
 use granule::dynamics::plot::{Figure, MOST_PIXELS, fine};
-use granule::io::{check_writable, write_atomic_with};
 
 use crate::args::{FigureSize, PIXELS};
 use crate::failure::Usage;
+use crate::written::OutFile;
 
 fn extension(path: &Path) -> String {
     let extension = path.extension().unwrap_or_default();
     extension.to_string_lossy().to_lowercase()
-}
-
-/// Tries whether a file can be written at a place; a simulation that takes its time is not to fail at its end.
-fn writable(path: &Path, flag: &str) -> Result<(), Usage> {
-    let refused = |reason: String| Usage::new(format!("{flag} {}: {reason}", path.display()));
-    if path.is_dir() {
-        return Err(refused("this is a folder".into()));
-    }
-    match path.parent() {
-        Some(parent) if parent.is_file() => Err(refused(format!(
-            "{} is a file, not a folder",
-            parent.display()
-        ))),
-        _ => check_writable(path).map_err(|error| refused(error.to_string())),
-    }
-}
-
-/// Makes the folder of a file that is to be written.
-fn folder(path: &Path) -> anyhow::Result<()> {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => std::fs::create_dir_all(parent)
-            .with_context(|| format!("cannot create the folder {}", parent.display())),
-        _ => Ok(()),
-    }
 }
 
 fn unknown(path: &Path, flag: &str, known: &str) -> Usage {
@@ -50,23 +26,46 @@ fn unknown(path: &Path, flag: &str, known: &str) -> Usage {
 }
 
 /// Where the recorded numbers go.
-pub struct Table<'a> {
-    path: &'a Path,
+pub struct Table {
+    file: OutFile,
     /// Beside a table, whose rows are instants, the spikes.
-    spikes: Option<PathBuf>,
+    spikes: Option<OutFile>,
 }
 
-impl<'a> Table<'a> {
-    pub fn new(path: &'a Path) -> Result<Self, Usage> {
+/// The first line of a table of spikes.
+const SPIKES_HEADER: &str = "time (ms),cell,group";
+
+impl Table {
+    pub fn new(path: &Path) -> Result<Self, Usage> {
         let spikes = match extension(path).as_str() {
             "npz" => None,
             "csv" => Some(path.with_extension("spikes.csv")),
             _ => return Err(unknown(path, "--out", ".npz or .csv")),
         };
-        for path in [Some(path), spikes.as_deref()].into_iter().flatten() {
-            writable(path, "--out")?;
+        let file = OutFile::new(path, "--out")?;
+        if let Some(spikes) = &spikes
+            && !is_free(spikes)
+        {
+            return Err(Usage::new(format!(
+                "--out {}: the spikes go to {}, which is there and no table of spikes",
+                path.display(),
+                spikes.display()
+            ))
+            .hint("move it away, or give the result another name"));
         }
-        Ok(Self { path, spikes })
+        let spikes = spikes.map(|spikes| OutFile::new(&spikes, "--out"));
+        Ok(Self {
+            file,
+            spikes: spikes.transpose()?,
+        })
+    }
+
+    /// Refuses files that the run is made from.
+    pub fn check_unread(&self) -> Result<(), Usage> {
+        let mut files = [Some(&self.file), self.spikes.as_ref()]
+            .into_iter()
+            .flatten();
+        files.try_for_each(OutFile::check_unread)
     }
 
     /// Writes what was recorded and returns the files.
@@ -75,18 +74,26 @@ impl<'a> Table<'a> {
         outcome: &Outcome,
         config: &ExperimentConfig,
     ) -> anyhow::Result<Vec<PathBuf>> {
-        folder(self.path)?;
-        let mut written = vec![self.path.to_path_buf()];
+        let mut written = vec![self.file.path().to_path_buf()];
         let Some(spikes) = &self.spikes else {
-            write_atomic_with(self.path, |file| npz(file, outcome, config))?;
+            self.file.write(|file| npz(file, outcome, config))?;
             return Ok(written);
         };
-        write_atomic_with(self.path, |file| csv(file, outcome))?;
+        self.file.write(|file| csv(file, outcome))?;
         if !outcome.spikes.is_empty() {
-            write_atomic_with(spikes, |file| spikes_csv(file, outcome))?;
-            written.push(spikes.clone());
+            spikes.write(|file| spikes_csv(file, outcome))?;
+            written.push(spikes.path().to_path_buf());
         }
         Ok(written)
+    }
+}
+
+/// Whether a file that the user did not name may be replaced: one that is not there, or the spikes of an earlier run.
+fn is_free(path: &Path) -> bool {
+    let mut first = [0; SPIKES_HEADER.len()];
+    match File::open(path).and_then(|mut file| file.read_exact(&mut first)) {
+        Ok(()) => first == *SPIKES_HEADER.as_bytes(),
+        Err(error) => error.kind() == io::ErrorKind::NotFound && !path.is_symlink(),
     }
 }
 
@@ -105,20 +112,20 @@ fn spikes(outcome: &Outcome) -> Vec<(f64, usize)> {
 fn npz(file: &mut File, outcome: &Outcome, config: &ExperimentConfig) -> io::Result<()> {
     let mut file = BufWriter::new(file);
     let samples = outcome.times.len();
-    let mut arrays = vec![NpzArray::new("time", vec![samples], outcome.times.clone())];
+    let mut arrays = vec![NpzArray::new("time", vec![samples], &outcome.times)];
     for trace in &outcome.traces {
         let shape = vec![samples, trace.width];
-        arrays.push(NpzArray::new(&trace.name, shape, trace.values.clone()));
+        arrays.push(NpzArray::new(&trace.name, shape, &trace.values));
     }
     for trace in &outcome.stimulus {
         let name = format!("stimulus.{}", trace.name);
         let shape = vec![samples, trace.width];
-        arrays.push(NpzArray::new(&name, shape, trace.values.clone()));
+        arrays.push(NpzArray::new(&name, shape, &trace.values));
     }
     if !outcome.spikes.is_empty() {
         let all = spikes(outcome);
-        let times = all.iter().map(|(time, _)| *time).collect();
-        let cells = all.iter().map(|(_, cell)| *cell as f64).collect();
+        let times: Vec<f64> = all.iter().map(|(time, _)| *time).collect();
+        let cells: Vec<f64> = all.iter().map(|(_, cell)| *cell as f64).collect();
         arrays.push(NpzArray::new("spike_times", vec![all.len()], times));
         arrays.push(NpzArray::new("spike_cells", vec![all.len()], cells));
     }
@@ -134,7 +141,7 @@ fn npz(file: &mut File, outcome: &Outcome, config: &ExperimentConfig) -> io::Res
 /// A header, then a row for each spike: when, the cell in the order of all cells, and what the cells are called.
 fn spikes_csv(file: &mut File, outcome: &Outcome) -> io::Result<()> {
     let mut file = BufWriter::new(file);
-    writeln!(file, "time (ms),cell,group")?;
+    writeln!(file, "{SPIKES_HEADER}")?;
     for (time, cell) in spikes(outcome) {
         let group = outcome
             .groups
@@ -182,15 +189,15 @@ fn csv(file: &mut File, outcome: &Outcome) -> io::Result<()> {
 }
 
 /// Where the figure goes, and how large it is.
-pub struct Plot<'a> {
-    path: &'a Path,
+pub struct Plot {
+    file: OutFile,
     png: bool,
     size: FigureSize,
     dpi: f64,
 }
 
-impl<'a> Plot<'a> {
-    pub fn new(path: &'a Path, size: FigureSize, dpi: Option<f64>) -> Result<Self, Usage> {
+impl Plot {
+    pub fn new(path: &Path, size: FigureSize, dpi: Option<f64>) -> Result<Self, Usage> {
         let png = match extension(path).as_str() {
             "png" => true,
             "svg" => false,
@@ -209,13 +216,17 @@ impl<'a> Plot<'a> {
                 path.display()
             )));
         }
-        writable(path, "--plot")?;
         Ok(Self {
-            path,
+            file: OutFile::new(path, "--plot")?,
             png,
             size,
             dpi,
         })
+    }
+
+    /// Refuses a file that the run is made from.
+    pub fn check_unread(&self) -> Result<(), Usage> {
+        self.file.check_unread()
     }
 
     pub fn write(&self, figure: &Figure) -> anyhow::Result<Vec<PathBuf>> {
@@ -232,9 +243,8 @@ impl<'a> Plot<'a> {
         } else {
             figure.to_svg(width, height)?.into_bytes()
         };
-        folder(self.path)?;
-        write_atomic_with(self.path, |file| file.write_all(&bytes))?;
-        Ok(vec![self.path.to_path_buf()])
+        self.file.write(|file| file.write_all(&bytes))?;
+        Ok(vec![self.file.path().to_path_buf()])
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use granule::device::{DeviceSpec, OpenDevice};
 use granule::dynamics::experiment::StimulusConfig;
 use granule::dynamics::{DynamicsError, Place};
-use granule::models::load_levels;
+use granule::models::{ModelError, load_undescribed};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::target::{on, open};
@@ -72,7 +72,7 @@ fn simulate(
                 described.config.stimulus = Some(StimulusConfig::File(stimulus));
             }
             Err(error) => output::warn(&format!(
-                "the model was fitted with an input from outside, which cannot be replayed: {error:#}; \
+                "the model was fitted with an input from outside, which cannot be replayed: {error}; \
                  set `stimulus.kind` to give it another"
             )),
         }
@@ -81,18 +81,32 @@ fn simulate(
     let mut foreign = None;
     let experiment = config.init_trained(&place, |model| match &described.weights {
         None => Ok(model),
-        Some(weights) => load_levels(model, weights).map_err(|error| {
-            let reason = error.to_string();
-            foreign = Some(error);
-            DynamicsError::config("composite", "this", reason)
-        }),
+        Some(weights) => {
+            let mut base = weights.described.clone();
+            // What is drawn again with another seed was not set.
+            let seed = config.composite.as_ref().map_or(base.seed, |own| own.seed);
+            base.seed = seed.wrapping_add(config.seed);
+            base.dt = config.dt;
+            load_undescribed(model, &base.init(&place)?, &weights.state).map_err(|error| {
+                let reason = error.to_string();
+                foreign = Some(error);
+                DynamicsError::config("composite", "this", reason)
+            })
+        }
     });
     if let Some(error) = foreign {
         if error.is_of_memory() {
             return Err(error.into());
         }
         return Err(Usage::new(error.to_string())
-            .hint("--set may change inputs, steps and couplings of a trained model, not its sizes")
+            .hint(match error {
+                ModelError::LearntReplaced { .. } => {
+                    "`granule simulate RUN/config.toml` takes the model as it was before training"
+                }
+                _ => {
+                    "--set may change inputs, steps and couplings of a trained model, not its sizes"
+                }
+            })
             .into());
     }
     let experiment = experiment.map_err(|error| described.explain(error))?;
@@ -104,6 +118,12 @@ fn simulate(
     warn(experiment.warnings());
     verbose::phase("model built");
 
+    if let Some(out) = &out {
+        out.check_unread()?;
+    }
+    if let Some(plot) = &plot {
+        plot.check_unread()?;
+    }
     let stop = experiment.stop();
     interrupt.also(stop.flag())?;
     let mut progress = Progress::new(Style::choose(args.json, args.quiet), experiment.steps());
@@ -144,7 +164,7 @@ fn simulate(
         device: device.spec().to_string(),
     };
     if args.json {
-        output::json(&result.json()?)?
+        result.print_json()?
     } else {
         result.show()?;
         if !args.quiet {

@@ -1,8 +1,9 @@
 //! What a simulation prints at its end.
 
-use anyhow::Context;
+use std::collections::BTreeMap;
+
 use granule::dynamics::experiment::{ExperimentConfig, Group, Outcome, Trace};
-use serde_json::{Map, Value, json};
+use serde::{Serialize, Serializer};
 
 use super::super::result::fact;
 use crate::output::{self, duration};
@@ -13,93 +14,122 @@ pub struct Result<'a> {
     pub device: String,
 }
 
+/// What every result ends with.
+#[derive(Serialize)]
+struct End<'a> {
+    config: &'a ExperimentConfig,
+    device: &'a str,
+    dt_ms: f64,
+    duration_ms: f64,
+    seed: u64,
+    solver: &'a str,
+    version: &'static str,
+}
+
+#[derive(Serialize)]
+struct OfCells<'a> {
+    cells: Cells<'a>,
+    #[serde(flatten)]
+    end: End<'a>,
+}
+
+/// Written cell by cell: there may be many, and a tree of them takes ten times their memory.
+struct Cells<'a>(&'a Outcome);
+
+impl Serialize for Cells<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let Self(outcome) = self;
+        serializer.collect_seq(outcome.spikes.iter().enumerate().map(|(cell, spikes)| {
+            let last = outcome.last.iter();
+            Cell {
+                final_state: last
+                    .map(|trace| (trace.name.as_str(), trace.values.get(cell).copied()))
+                    .collect(),
+                mean_rate_hz: spikes.mean_rate_hz(0.0, outcome.reached),
+                rate_hz: spikes.rate_hz(outcome.reached),
+                spike_times_ms: &spikes.times,
+            }
+        }))
+    }
+}
+
+#[derive(Serialize)]
+struct Cell<'a> {
+    final_state: BTreeMap<&'a str, Option<f64>>,
+    mean_rate_hz: f64,
+    rate_hz: f64,
+    spike_times_ms: &'a [f64],
+}
+
+/// Of every model but single cells.
+#[derive(Serialize)]
+struct Whole<'a> {
+    final_state: BTreeMap<&'a str, &'a [f64]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    interval_variation: Option<Option<f64>>,
+    mean: BTreeMap<&'a str, f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mean_rate_hz: Option<BTreeMap<&'a str, f64>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    spike_times_ms: Option<BTreeMap<&'a str, Vec<&'a [f64]>>>,
+    #[serde(flatten)]
+    end: End<'a>,
+}
+
 /// Cells that are listed one by one.
 const LISTED: usize = 30;
 
 impl Result<'_> {
-    pub fn json(&self) -> anyhow::Result<Value> {
-        let mut result = if self.config.unit.is_some() {
-            self.cells()
-        } else {
-            self.whole()
+    /// The result as one line of JSON.
+    pub fn print_json(&self) -> anyhow::Result<()> {
+        let end = End {
+            config: self.config,
+            device: &self.device,
+            dt_ms: self.config.dt,
+            duration_ms: self.outcome.reached,
+            seed: self.config.seed,
+            solver: &self.outcome.solver,
+            version: env!("CARGO_PKG_VERSION"),
         };
-        let end = json!({
-            "duration_ms": self.outcome.reached,
-            "dt_ms": self.config.dt,
-            "solver": self.outcome.solver,
-            "device": self.device,
-            "seed": self.config.seed,
-            "version": env!("CARGO_PKG_VERSION"),
-            "config": serde_json::to_value(self.config).context("cannot write the configuration as JSON")?,
-        });
-        if let (Some(result), Value::Object(end)) = (result.as_object_mut(), end) {
-            result.extend(end);
+        if self.config.unit.is_some() {
+            let cells = Cells(self.outcome);
+            output::json(&OfCells { cells, end })
+        } else {
+            output::json(&self.whole(end))
         }
-        Ok(result)
     }
 
-    fn cells(&self) -> Value {
-        let cells = self
-            .outcome
-            .spikes
+    fn whole<'a>(&'a self, end: End<'a>) -> Whole<'a> {
+        let outcome = self.outcome;
+        let groups = &outcome.groups;
+        let rates = groups
             .iter()
-            .enumerate()
-            .map(|(cell, spikes)| {
-                let state: Map<String, Value> = self
-                    .outcome
-                    .last
-                    .iter()
-                    .map(|trace| (trace.name.clone(), json!(trace.values.get(cell))))
-                    .collect();
-                json!({
-                    "spike_times_ms": spikes.times,
-                    "rate_hz": spikes.rate_hz(self.outcome.reached),
-                    "mean_rate_hz": spikes.mean_rate_hz(0.0, self.outcome.reached),
-                    "final_state": state,
-                })
-            });
-        json!({ "cells": cells.collect::<Vec<_>>() })
-    }
-
-    fn whole(&self) -> Value {
-        let state: Map<String, Value> = self
-            .outcome
-            .last
+            .map(|group| (group.name.as_str(), outcome.mean_rate_hz(group)));
+        let times = |group: &Group| {
+            let cells = outcome.spikes.get(group.cells.clone());
+            cells
+                .unwrap_or_default()
+                .iter()
+                .map(|cell| cell.times.as_slice())
+                .collect()
+        };
+        let spikes = groups
             .iter()
-            .map(|trace| (trace.name.clone(), json!(trace.values)))
-            .collect();
-        let mut result = Map::new();
-        let rates: Map<String, Value> = self
-            .outcome
-            .groups
-            .iter()
-            .map(|group| (group.name.clone(), json!(self.outcome.mean_rate_hz(group))))
-            .collect();
-        if !rates.is_empty() {
-            result.insert("mean_rate_hz".into(), Value::Object(rates));
-            let variation = self.outcome.interval_variation();
-            result.insert("interval_variation".into(), json!(variation));
+            .map(|group| (group.name.as_str(), times(group)));
+        let last = outcome.last.iter();
+        let means = outcome.traces.iter();
+        Whole {
+            final_state: last
+                .map(|trace| (trace.name.as_str(), trace.values.as_slice()))
+                .collect(),
+            interval_variation: (!groups.is_empty()).then(|| outcome.interval_variation()),
+            mean: means
+                .map(|trace| (trace.name.as_str(), mean(trace)))
+                .collect(),
+            mean_rate_hz: (!groups.is_empty()).then(|| rates.collect()),
+            spike_times_ms: (!groups.is_empty()).then(|| spikes.collect()),
+            end,
         }
-        if !self.outcome.groups.is_empty() {
-            let times = |group: &Group| -> Vec<&Vec<f64>> {
-                let cells = self.outcome.spikes.get(group.cells.clone());
-                cells.unwrap_or_default().iter().map(|c| &c.times).collect()
-            };
-            let groups = self.outcome.groups.iter();
-            let spikes: Map<String, Value> = groups
-                .map(|group| (group.name.clone(), json!(times(group))))
-                .collect();
-            result.insert("spike_times_ms".into(), Value::Object(spikes));
-        }
-        let means: Map<String, Value> = self
-            .outcome
-            .traces
-            .iter()
-            .map(|trace| (trace.name.clone(), json!(mean(trace))))
-            .collect();
-        result.insert("mean".into(), Value::Object(means));
-        result.insert("final_state".into(), Value::Object(state));
-        Value::Object(result)
     }
 
     /// What came out.
@@ -161,7 +191,7 @@ impl Result<'_> {
                         unit => format!("{} {unit}: ", number(*current)),
                     }
                 }
-                _ if spikes.len() > 1 => format!("cell {index}: "),
+                _ if spikes.len() > 1 => format!("{index}: "),
                 _ => String::new(),
             };
             let count = output::counted(cell.times.len(), "spike");
@@ -205,9 +235,15 @@ fn mean(trace: &Trace) -> f64 {
 }
 
 fn value(value: f64, unit: &str) -> String {
+    let plain = format!("{value:.4}");
+    // Too small for four places, and not 0.
+    let text = match plain.parse::<f64>() {
+        Ok(0.0) if value != 0.0 => format!("{value:.3e}"),
+        _ => plain,
+    };
     match unit {
-        "1" => format!("{value:.4}"),
-        unit => format!("{value:.4} {unit}"),
+        "1" => text,
+        unit => format!("{text} {unit}"),
     }
 }
 
@@ -215,4 +251,20 @@ fn value(value: f64, unit: &str) -> String {
 fn number(value: f64) -> String {
     let text = format!("{value:.4}");
     text.trim_end_matches('0').trim_end_matches('.').to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_means_are_no_zeros() {
+        for (mean, unit, text) in [
+            (-0.000_031_2, "1", "-3.120e-5"),
+            (0.0, "mV", "0.0000 mV"),
+            (-65.25, "mV", "-65.2500 mV"),
+        ] {
+            assert_eq!(value(mean, unit), text);
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! What is wrong with a table of channels, by its place in a configuration file.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use granule_ops::{Curve, Kinetics};
 
@@ -13,9 +14,6 @@ use crate::simulate::Number;
 
 /// The voltages that a curve must make sense at, tenths of a mV.
 const VOLTAGES: std::ops::RangeInclusive<i32> = -1200..=600;
-
-/// Cells with curves of their own up to which every tenth of a mV is looked at, and not every mV alone.
-const FEW_CELLS: usize = 64;
 
 /// The highest steady state: fits that were published go a little above 1 far above the potentials of a spike.
 const MOST_OPEN: f64 = 1.05;
@@ -225,35 +223,42 @@ impl ChannelTable {
         Ok(())
     }
 
-    /// Checks the values of every curve between −120 and 60 mV, in every cell where one differs.
+    /// Checks the values of every curve at every tenth of a mV between −120 and 60 mV, once for all cells whose curves are
+    /// the same.
     pub(crate) fn check_values(&self) -> Result<(), DynamicsError> {
         let all = self.placed();
         let of_curves = all.iter().filter(|(_, place, _)| {
             place.contains(".gate[") || place.ends_with(".rest") || place.starts_with("v_shift")
         });
-        let width = of_curves.map(|(.., values)| values.as_slice().len()).max();
+        let of_curves: Vec<&[f64]> = of_curves.map(|(.., values)| values.as_slice()).collect();
+        let width = of_curves.iter().map(|values| values.len()).max();
         let known: BTreeMap<&str, &[f64]> = all
             .iter()
             .map(|(info, _, values)| (info.name, values.as_slice()))
             .collect();
         let width = width.unwrap_or(1).max(1);
-        let every = if width <= FEW_CELLS { 1 } else { 10 };
+        let of_cell = |values: &[f64], cell: usize| {
+            let value = values.get(cell.min(values.len().saturating_sub(1)));
+            value.copied().unwrap_or(f64::NAN)
+        };
+        let mut seen = BTreeSet::new();
         for cell in 0..width {
+            let own = of_curves.iter().filter(|values| values.len() > 1);
+            let mut hasher = DefaultHasher::new();
+            own.for_each(|values| of_cell(values, cell).to_bits().hash(&mut hasher));
+            if !seen.insert(hasher.finish()) {
+                continue;
+            }
             let constant = |name: &str| {
                 let values = known.get(name).copied().unwrap_or_default();
-                let value = values.get(cell.min(values.len().saturating_sub(1)));
-                Quantity::Number(value.copied().unwrap_or(f64::NAN))
+                Quantity::Number(of_cell(values, cell))
             };
-            self.cell_values(&constant, every)?;
+            self.cell_values(&constant)?;
         }
         Ok(())
     }
 
-    fn cell_values(
-        &self,
-        constant: &dyn Fn(&str) -> Quantity,
-        every: usize,
-    ) -> Result<(), DynamicsError> {
+    fn cell_values(&self, constant: &dyn Fn(&str) -> Quantity) -> Result<(), DynamicsError> {
         let number = |quantity: &Quantity| match quantity {
             Quantity::Number(value) => *value,
             Quantity::Tensor(_) => f64::NAN,
@@ -279,7 +284,7 @@ impl ChannelTable {
                     .iter()
                     .map(|curve| curve.map(&mut |quantity| number(quantity)))
                     .collect();
-                for tenths in VOLTAGES.step_by(every) {
+                for tenths in VOLTAGES {
                     let voltage = f64::from(tenths) / 10.0;
                     let value = |curve: &Curve<f64>| rates::on_host(curve, voltage, &rests);
                     let found: Vec<f64> = curves.iter().map(value).collect();

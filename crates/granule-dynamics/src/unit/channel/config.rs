@@ -81,6 +81,7 @@ impl Default for LeakConfig {
 pub struct ChannelFile {
     /// A published channel, as `hodgkin-huxley/na`: the cell and the channel of it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(transform = library::listed))]
     pub library: Option<String>,
     /// Its name: a letter, then letters, digits and `_`.
     #[serde(skip_serializing_if = "Option::is_none")]

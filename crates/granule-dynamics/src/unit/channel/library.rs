@@ -32,3 +32,9 @@ pub fn names() -> Vec<String> {
     });
     names.collect()
 }
+
+/// Lists the names in a schema.
+#[cfg(feature = "schema")]
+pub(super) fn listed(schema: &mut schemars::Schema) {
+    schema.insert("words".to_owned(), names().into());
+}

@@ -210,6 +210,19 @@ fn faults_are_named_by_their_place() {
             "unit.channel[0].gate[0].time_constant = -0.49",
         ),
         (
+            // In one of many cells.
+            format!(
+                "cells = 100\n{}",
+                with(&format!(
+                    r#"{{ kind = "sum", of = [{{ kind = "constant", scale = {:?} }}, {{ kind = "product", of = [{{ kind = "constant", scale = -5.5 }}, {{ kind = "sigmoid", midpoint = -66.8, slope = 0.005 }}, {{ kind = "falling-sigmoid", midpoint = -66.2, slope = 0.005 }}] }}] }}"#,
+                    (0..100)
+                        .map(|cell| 5.0 + f64::from(99 - cell))
+                        .collect::<Vec<_>>()
+                ))
+            ),
+            "unit.channel[0].gate[0].time_constant = -0.49",
+        ),
+        (
             with(&format!(
                 r#"{{ kind = "sum", of = [{}] }}"#,
                 vec![r#"{ kind = "constant", scale = 1.0 }"#; 32].join(", ")

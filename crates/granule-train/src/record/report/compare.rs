@@ -220,6 +220,23 @@ impl Comparison {
         Ok(Self { runs, settings })
     }
 
+    /// What of the runs cannot be compared, one sentence each.
+    pub fn doubts(&self) -> Vec<String> {
+        let losses = self.settings.iter().find(|(name, _)| name == "train.loss");
+        let Some((_, losses)) = losses else {
+            return Vec::new();
+        };
+        let runs = self.runs.iter().zip(losses);
+        let of = runs.map(|(run, loss)| {
+            let loss = loss.as_deref().unwrap_or("another").trim_matches('"');
+            format!("{loss} of {}", run.name)
+        });
+        vec![format!(
+            "the losses are of different kinds and cannot be compared: {}",
+            of.collect::<Vec<_>>().join(", ")
+        )]
+    }
+
     /// The scores that a run has, in the order shown.
     pub fn score_names(&self) -> Vec<&'static str> {
         let has = |name: &&str| {
@@ -233,6 +250,7 @@ impl Comparison {
 #[derive(Serialize)]
 struct Page {
     runs: Vec<Row>,
+    doubts: Vec<String>,
     score_names: Vec<&'static str>,
     settings: Vec<Setting>,
     charts: Vec<Chart>,
@@ -308,6 +326,7 @@ pub fn render_comparison(comparison: &Comparison) -> Result<String, RecordError>
     });
     let view = Page {
         runs: rows.collect(),
+        doubts: comparison.doubts(),
         settings: settings.collect(),
         charts: overlays(&curves),
         score_names: names.iter().map(|name| title_of(name)).collect(),
