@@ -28,7 +28,7 @@ mod write;
 mod zip;
 
 pub(crate) use archive::Archive;
-pub use items::{Items, read_items};
+pub use items::{Items, decode_items, read_items};
 use npy::Header;
 pub(crate) use npy::Kind;
 pub(crate) use targets::Outputs;
@@ -471,6 +471,13 @@ fn vanished(
     })
 }
 
+fn no_numbers(shape: &[u64], path: &Path) -> DataError {
+    DataError::Empty {
+        path: path.to_path_buf(),
+        what: format!("holds no numbers: its shape is {shape:?}"),
+    }
+}
+
 /// An array whose header is read and whose data comes next.
 pub(crate) struct Array<'a> {
     header: Header,
@@ -499,11 +506,7 @@ impl<'a> Array<'a> {
         path: &'a Path,
     ) -> Result<Self, DataError> {
         if header.elements() == 0 {
-            let what = format!("holds no numbers: its shape is {:?}", header.shape);
-            return Err(DataError::Empty {
-                path: path.to_path_buf(),
-                what,
-            });
+            return Err(no_numbers(&header.shape, path));
         }
         Ok(Self {
             header,

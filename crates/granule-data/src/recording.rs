@@ -80,6 +80,13 @@ impl Recording {
                 );
                 return Err(DataError::format(path, reason));
             }
+            if let Some(far) = array.values.iter().find(|value| value.abs() > FARTHEST) {
+                let reason = format!(
+                    "{name} holds {far:e}, whose square does not fit into the 32 bits of an error; save it in another unit, \
+                     so that its numbers are near 1"
+                );
+                return Err(DataError::format(path, reason));
+            }
             quantities.push(Quantity {
                 name: (*name).to_owned(),
                 columns,
@@ -96,6 +103,9 @@ impl Recording {
         })
     }
 }
+
+/// The square of a number, summed over a recording, still fits into single precision.
+const FARTHEST: f32 = 1e15;
 
 /// Trials and columns.
 fn extents(

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -99,6 +100,7 @@ fn form_of(text: &str) -> Option<String> {
         _ if ends(".npz") => Some(format!("did you mean arrays:{text}?")),
         _ if text.contains(',') && ends(".npy") => Some(format!("did you mean arrays:{text}?")),
         true if ends(".npy") => Some(format!("did you mean arrays:{text},Y.npy?")),
+        true if ends(".csv") || ends(".tsv") => Some(of_table(&path)),
         true => Some(format!(
             "{text} is a file of another kind; arrays are read from .npz and .npy files, as numpy.savez writes them"
         )),
@@ -107,6 +109,50 @@ fn form_of(text: &str) -> Option<String> {
         }
         false => None,
     }
+}
+
+/// How a table becomes arrays: by two lines of Python, for one whose last column is what is to be learnt.
+fn of_table(path: &Path) -> String {
+    let mut begin = Vec::new();
+    if let Ok((file, _)) = crate::reading::open(path) {
+        // A beginning that cannot be read looks as any other does.
+        let _ = file.take(1 << 16).read_to_end(&mut begin);
+    }
+    let begin = String::from_utf8_lossy(&begin);
+    let mut lines = begin.lines().filter(|line| !line.trim().is_empty());
+    let between = match begin.lines().next() {
+        Some(line) if line.contains('\t') => '\t',
+        Some(line) if line.contains(';') && !line.contains(',') => ';',
+        _ => ',',
+    };
+    let is_number = |field: &str| field.trim().trim_matches('"').parse::<f64>().is_ok();
+    let has_names = lines
+        .next()
+        .is_some_and(|line| !line.split(between).any(is_number));
+    let last = if has_names {
+        lines.next()
+    } else {
+        begin.lines().next()
+    };
+    let is_real = last
+        .and_then(|line| line.rsplit(between).next())
+        .is_some_and(is_number);
+    let (from, kind) = (
+        if has_names { "[1:]" } else { "" },
+        if is_real { ", float" } else { "" },
+    );
+    let delimiter = match between {
+        ',' => String::new(),
+        '\t' => ", delimiter='\\t'".to_owned(),
+        other => format!(", delimiter='{other}'"),
+    };
+    let (table, archive) = (path.display(), path.with_extension("npz"));
+    let archive = archive.display();
+    format!(
+        "{table} is a table, and arrays are read; if its last column is what is to be learnt, \
+         `python3 -c \"import csv, numpy; r = list(csv.reader(open('{table}'){delimiter})){from}; numpy.savez('{archive}', \
+         x=numpy.array([q[:-1] for q in r], float), y=numpy.array([q[-1] for q in r]{kind}))\"` makes arrays:{archive} of it."
+    )
 }
 
 /// The name that `text` most likely meant.
@@ -148,9 +194,21 @@ impl FromStr for DatasetSpec {
                     x: x.into(),
                     y: Some(y.into()),
                 }),
-                _ => Err(invalid(
-                    "write arrays:FILE.npz or arrays:X.npy,Y.npy".into(),
-                )),
+                _ => {
+                    let is_table = [".csv", ".tsv"]
+                        .iter()
+                        .any(|end| files.to_lowercase().ends_with(end));
+                    let path = expand(Path::new(files));
+                    let table = is_table && path.is_file();
+                    let meant = if table {
+                        format!("; {}", of_table(&path))
+                    } else {
+                        String::new()
+                    };
+                    Err(invalid(format!(
+                        "write arrays:FILE.npz or arrays:X.npy,Y.npy{meant}"
+                    )))
+                }
             };
         }
         if let Some(name) = text.strip_prefix("in-memory:") {
@@ -286,10 +344,37 @@ mod tests {
             ),
             (both.clone(), format!("did you mean arrays:{both}?")),
             (at("t.csv"), "numpy.savez".to_owned()),
+            (format!("arrays:{}", at("t.csv")), "numpy.savez".to_owned()),
             (at("nowhere"), "no such folder".to_owned()),
         ] {
             let message = text.parse::<DatasetSpec>().unwrap_err().to_string();
             assert!(message.contains(&meant), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_table_is_answered_with_what_makes_arrays_of_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("t.csv");
+        for (text, parts) in [
+            ("a,b,y\n1,2,3.5\n", ["')))[1:]", "for q in r], float))"]),
+            (
+                "1,2,cat\n3,4,dog\n",
+                ["')));", "y=numpy.array([q[-1] for q in r]))"],
+            ),
+            (
+                "a;y\n1;dog\n",
+                ["delimiter=';'))[1:]", "y=numpy.array([q[-1] for q in r]))"],
+            ),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            let name = path.display().to_string();
+            let message = name.parse::<DatasetSpec>().unwrap_err().to_string();
+            for part in parts {
+                assert!(message.contains(part), "{part}: {message}");
+            }
+            let archive = format!("arrays:{}/t.npz", dir.path().display());
+            assert!(message.contains(&archive), "{message}");
         }
     }
 

@@ -195,7 +195,7 @@ mod tests {
         assert!(error(Intensity::Pixels, 1.0, 257.0).contains("--range=1,257"));
         let own = error(Intensity::Unit, -3.3715845859179647, 3.1450342553384134);
         assert!(
-            own.contains("--range=-3.4,3.2 (data.range = [-3.4, 3.2])"),
+            own.contains("`--range=-3.4,3.2` (data.range = [-3.4, 3.2])"),
             "{own}"
         );
         assert_eq!(likely(-0.00123, 1234.5), [-0.0013, 1300.0]);

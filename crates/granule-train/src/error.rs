@@ -66,7 +66,7 @@ pub enum TrainError {
     /// The loss became NaN or infinite.
     #[error(
         "the loss became {loss} at step {step} (learning rate {learning_rate:.3e}, gradient norm {gradient_norm:.3e}); \
-         lower optimizer.lr or set train.clip_norm{}", Kept(.checkpoint)
+         {advice}{}", Kept(.checkpoint)
     )]
     NonFinite {
         /// The optimiser step, from 1.
@@ -77,16 +77,20 @@ pub enum TrainError {
         learning_rate: f64,
         /// Global L2 norm of the step's gradient.
         gradient_norm: f64,
+        /// What to change.
+        advice: String,
         /// The last checkpoint, if one was written.
         checkpoint: Option<PathBuf>,
     },
     /// A weight became NaN or infinite while the loss was still finite.
-    #[error("{reason} after step {step}; lower optimizer.lr or set train.clip_norm{}", Kept(.checkpoint))]
+    #[error("{reason} after step {step}; {advice}{}", Kept(.checkpoint))]
     NonFiniteWeights {
         /// Optimiser steps done.
         step: u64,
         /// Which weight.
         reason: String,
+        /// What to change.
+        advice: String,
         /// The last checkpoint, if one was written.
         checkpoint: Option<PathBuf>,
     },
@@ -104,7 +108,7 @@ pub enum TrainError {
         value: f32,
     },
     /// The run folder holds something already.
-    #[error("{} is not empty; continue that run with --resume {}, or give another --run-dir", path.display(), path.display())]
+    #[error("{} is not empty; {}give another --run-dir", path.display(), way_on(path))]
     RunDirNotEmpty {
         /// The folder.
         path: PathBuf,
@@ -129,6 +133,16 @@ pub enum TrainError {
     FolderLost {
         /// The folder.
         path: PathBuf,
+    },
+    /// A file of the run is gone.
+    #[error("{} was deleted while the run was training; {lost}. What was learnt is saved in {}", path.display(), saved.display())]
+    FileLost {
+        /// The file.
+        path: PathBuf,
+        /// What went with it, and what to do.
+        lost: &'static str,
+        /// The checkpoint or model with the weights so far.
+        saved: PathBuf,
     },
     /// No checkpoint of the run can be read.
     #[error("no usable checkpoint in {}: {reason}; start the run anew", path.display())]
@@ -202,7 +216,7 @@ pub enum TrainError {
     /// The loss is finite, but has grown beyond any use.
     #[error(
         "the training diverged: the loss is {loss:.3e} at step {step}, {first:.3e} at the first one (learning rate \
-         {learning_rate:.3e}); lower optimizer.lr or set train.clip_norm{}", Kept(.checkpoint)
+         {learning_rate:.3e}); {advice}{}", Kept(.checkpoint)
     )]
     Diverged {
         /// The optimiser step, from 1.
@@ -213,6 +227,8 @@ pub enum TrainError {
         first: f64,
         /// The learning rate of the step.
         learning_rate: f64,
+        /// What to change.
+        advice: String,
         /// The last checkpoint, if one was written.
         checkpoint: Option<PathBuf>,
     },
@@ -462,5 +478,14 @@ mod tests {
                 assert!(text.contains("--run-dir DIR"), "{code}: {text}");
             }
         }
+    }
+}
+
+/// What can be done with a folder that holds something, where it is a run.
+fn way_on(path: &std::path::Path) -> String {
+    if path.join(granule_models::folder::CONFIG_FILE).is_file() {
+        format!("continue that run with --resume {}, or ", path.display())
+    } else {
+        "it is not the folder of a run; ".to_owned()
     }
 }

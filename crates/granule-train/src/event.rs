@@ -161,6 +161,10 @@ pub enum Event<'a> {
         monitor: Monitor,
         /// The last epoch in which it improved, by more than `min_delta`; from 1.
         improved: usize,
+        /// How much of a change counts as an improvement: `train.early_stopping.min_delta`.
+        min_delta: f64,
+        /// Which weights are kept: those of the best epoch, if not the last.
+        keep: Keep,
         /// The best epoch so far by [`TrainConfig::keep`](crate::TrainConfig::keep), from 1.
         best_epoch: usize,
     },

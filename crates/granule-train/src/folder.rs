@@ -4,9 +4,10 @@ use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
-use granule_models::folder::CHECKPOINTS;
+use granule_models::folder::{CHECKPOINTS, CONFIG_FILE};
 
 use crate::error::TrainError;
+use crate::record::METRICS_JSONL;
 
 const LOCK: &str = ".lock";
 
@@ -102,6 +103,28 @@ pub(crate) fn check_empty(run_dir: &Path) -> Result<(), TrainError> {
     }
 }
 
+/// Refuses to go on without the files that a run folder needs, once `saved` has the weights.
+pub(crate) fn check_files(run_dir: &Path, saved: &Path) -> Result<(), TrainError> {
+    const NEEDED: [(&str, &str); 2] = [
+        (
+            CONFIG_FILE,
+            "nothing else says what the run is: put it back for --resume, or begin anew with --from",
+        ),
+        (
+            METRICS_JSONL,
+            "the curves up to here went with it; `granule train --resume` goes on without them",
+        ),
+    ];
+    for (name, lost) in NEEDED {
+        let path = run_dir.join(name);
+        if fs::symlink_metadata(&path).is_err() {
+            let saved = saved.to_owned();
+            return Err(TrainError::FileLost { path, lost, saved });
+        }
+    }
+    Ok(())
+}
+
 /// Creates `parent/<date>-<time>-<model>-<dataset>`, with a number behind it where that exists. `now` is RFC 3339.
 pub(crate) fn create_named(
     parent: &Path,
@@ -114,10 +137,15 @@ pub(crate) fn create_named(
     // Of a path its last part, as far as it tells data sets apart.
     let (form, place) = dataset.split_once(':').unwrap_or(("", dataset));
     let last = place.split(',').next().unwrap_or_default();
-    let last = Path::new(last)
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy();
+    let last = match Path::new(last).file_name() {
+        Some(name) => name.to_owned(),
+        // `.` and `..` have a name all the same.
+        None => fs::canonicalize(last)
+            .ok()
+            .and_then(|path| path.file_name().map(OsStr::to_owned))
+            .unwrap_or_default(),
+    };
+    let last = last.to_string_lossy();
     let dataset = match form {
         "" => last.into_owned(),
         form => format!("{form}-{last}"),
@@ -215,6 +243,48 @@ mod tests {
         assert!(matches!(error, TrainError::FolderLost { .. }), "{error}");
         fs::rename(&run, dir.path().join("moved")).unwrap();
         lock.check().unwrap_err();
+    }
+
+    #[test]
+    fn files_that_were_deleted_are_named_with_what_is_saved() {
+        let dir = tempfile::tempdir().unwrap();
+        let saved = Path::new("step-1.ckpt");
+        for (there, lost) in [(METRICS_JSONL, CONFIG_FILE), (CONFIG_FILE, METRICS_JSONL)] {
+            fs::write(dir.path().join(there), "").unwrap();
+            let error = check_files(dir.path(), saved).unwrap_err().to_string();
+            assert!(
+                error.contains(lost) && error.contains("step-1.ckpt"),
+                "{error}"
+            );
+            fs::write(dir.path().join(lost), "").unwrap();
+            check_files(dir.path(), saved).unwrap();
+            fs::remove_file(dir.path().join(METRICS_JSONL)).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_folder_is_named_where_it_is_called_by_a_dot() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("cells").join("..").join("cells");
+        fs::create_dir(dir.path().join("cells")).unwrap();
+        let dataset = format!("folder:{}/..", data.join("x").display());
+        fs::create_dir(data.join("x")).unwrap();
+        let made = create_named(dir.path(), "2026-01-02T03:04:05Z", "mlp", &dataset).unwrap();
+        assert!(
+            made.ends_with("20260102-030405-mlp-folder-cells"),
+            "{}",
+            made.display()
+        );
+    }
+
+    #[test]
+    fn a_folder_of_another_kind_is_no_run_to_resume() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("notes.txt"), "").unwrap();
+        let told = || check_empty(dir.path()).unwrap_err().to_string();
+        assert!(told().contains("not the folder of a run") && !told().contains("--resume"));
+        fs::write(dir.path().join(CONFIG_FILE), "").unwrap();
+        assert!(told().contains("--resume"), "{}", told());
     }
 
     #[test]

@@ -39,6 +39,7 @@ pub fn run(args: &args::Eval) -> anyhow::Result<()> {
         Some(spec) => spec.clone(),
         None => trained_on(&file, trained.map(|data| &data.dataset))?,
     };
+    of_use(args, &spec)?;
     let data_seed = trained.map_or(file.provenance.data_seed, |data| data.seed);
     let device = open(args.device.as_ref(), DeviceSpec::Auto)?;
 
@@ -129,6 +130,42 @@ pub fn run(args: &args::Eval) -> anyhow::Result<()> {
         device.name(),
         seconds,
     )
+}
+
+/// Refuses flags that say how other kinds of files are read.
+fn of_use(args: &args::Eval, spec: &DatasetSpec) -> Result<(), Usage> {
+    let is_folder = matches!(spec, DatasetSpec::Folder(_));
+    let is_arrays = matches!(spec, DatasetSpec::Arrays { .. } | DatasetSpec::Idx(_));
+    let flags = [
+        (
+            "--range",
+            args.range.is_some(),
+            is_arrays,
+            "arrays:… and idx:DIR",
+        ),
+        (
+            "--transpose",
+            args.transpose.is_some(),
+            is_arrays,
+            "arrays:… and idx:DIR",
+        ),
+        ("--resize", args.resize.is_some(), is_folder, "folder:DIR"),
+        (
+            "--background",
+            args.background.is_some(),
+            is_folder,
+            "folder:DIR",
+        ),
+    ];
+    match flags
+        .into_iter()
+        .find(|(_, given, applies, _)| *given && !applies)
+    {
+        Some((flag, _, _, kinds)) => Err(Usage::new(format!(
+            "{flag} says how {kinds} are read; the data set is {spec}"
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// How image files are read: as the model takes them.

@@ -162,12 +162,15 @@ fn object(event: &Event<'_>) -> Option<(&'static str, Value)> {
             epoch,
             monitor,
             improved,
+            min_delta,
             best_epoch,
+            ..
         } => (
             "early_stop",
             json!({"epoch": epoch,
                 "monitor": monitor.name(),
                 "improved": improved,
+                "min_delta": min_delta,
                 "best_epoch": best_epoch,
             }),
         ),

@@ -223,14 +223,27 @@ pub fn sentence(event: &Event<'_>, unit: Unit) -> Option<String> {
             epoch,
             monitor,
             improved,
-            ..
-        } => Some(format!(
-            "stopped early after epoch {epoch}: {} has not improved since epoch {improved}",
-            match monitor {
+            min_delta,
+            keep,
+            best_epoch,
+        } => {
+            let monitored = match monitor {
                 Monitor::Loss => "the validation loss",
                 Monitor::Accuracy => "the validation accuracy",
-            }
-        )),
+            };
+            let by = match *min_delta {
+                0.0 => String::new(),
+                least => format!(" by more than {least} (train.early_stopping.min_delta)"),
+            };
+            let kept = if best_epoch == improved || *keep == Keep::Last {
+                String::new()
+            } else {
+                format!("; epoch {best_epoch} is {keep}, whose weights are kept")
+            };
+            Some(format!(
+                "stopped early after epoch {epoch}: {monitored} has not improved{by} since epoch {improved}{kept}"
+            ))
+        }
         Event::AlreadyFinished { run_dir } => Some(format!(
             "{} was finished before; nothing is left to train",
             run_dir.display()
@@ -409,12 +422,28 @@ mod tests {
                 epoch: 7,
                 monitor,
                 improved: 4,
+                min_delta: 0.0,
+                keep: Keep::BestScore,
+                best_epoch: 4,
+            };
+            let plain = format!(
+                "stopped early after epoch 7: the validation {score} has not improved since epoch 4"
+            );
+            assert_eq!(sentence(&event, Unit::Images).unwrap(), plain);
+            let event = Event::EarlyStop {
+                epoch: 7,
+                monitor,
+                improved: 4,
+                min_delta: 0.01,
+                keep: Keep::BestLoss,
                 best_epoch: 6,
             };
             assert_eq!(
                 sentence(&event, Unit::Images).unwrap(),
                 format!(
-                    "stopped early after epoch 7: the validation {score} has not improved since epoch 4"
+                    "stopped early after epoch 7: the validation {score} has not improved by more than 0.01 \
+                     (train.early_stopping.min_delta) since epoch 4; epoch 6 is the epoch with the lowest validation loss, \
+                     whose weights are kept"
                 )
             );
         }

@@ -1,7 +1,6 @@
 //! Items of a known shape: the input of a model that is there already.
 
-use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufReader, Cursor, Read, Seek};
 use std::path::Path;
 
 use granule_io::{Intensity, budget};
@@ -50,8 +49,34 @@ pub fn read_items(path: &Path, shape: &Shape, options: &ArrayOptions) -> Result<
     )
 }
 
+/// As [`read_items`], of the bytes of such a file; `path` is for messages.
+///
+/// # Errors
+/// As [`read_items`].
+pub fn decode_items(
+    bytes: &[u8],
+    path: &Path,
+    shape: &Shape,
+    options: &ArrayOptions,
+) -> Result<Items, DataError> {
+    if bytes.starts_with(b"PK") {
+        let mut archive = Archive::new(Cursor::new(bytes), path)?;
+        let name = inputs_of(&mut archive, path)?;
+        return archive.read(&name, |array| decode(array, shape, options));
+    }
+    let mut reader = bytes;
+    decode(
+        Array::plain(&mut reader, bytes.len() as u64, path)?,
+        shape,
+        options,
+    )
+}
+
 /// The name of the array of inputs.
-fn inputs_of(archive: &mut Archive<'_, BufReader<File>>, path: &Path) -> Result<String, DataError> {
+fn inputs_of(
+    archive: &mut Archive<'_, impl Read + Seek>,
+    path: &Path,
+) -> Result<String, DataError> {
     if let Some(name) = INPUTS.into_iter().find(|name| archive.has(name)) {
         return Ok(name.to_owned());
     }

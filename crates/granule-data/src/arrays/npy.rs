@@ -151,6 +151,9 @@ impl Header {
             .filter(|&bytes| bytes <= MAX_DECODED)
             .filter(|_| shape.iter().all(|&extent| extent <= MAX_DECODED));
         if bytes.is_none() {
+            if shape.contains(&0) {
+                return Err(super::no_numbers(&shape, path));
+            }
             return Err(too_large(path, "what the header promises"));
         }
         Ok(Self {
@@ -471,15 +474,20 @@ mod tests {
                 "{text}"
             );
         }
-        for shape in [
-            "(18446744073709551615, 2)",
-            "(4294967296,)",
-            "(0, 18446744073709551615)",
-        ] {
+        for shape in ["(18446744073709551615, 2)", "(4294967296,)"] {
             let header = format!("{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}}}");
             assert!(
                 matches!(parse(&header), Err(DataError::TooLarge { .. })),
                 "{shape}"
+            );
+        }
+        for shape in ["(0, 18446744073709551615)", "(0, 9999999999999)"] {
+            let header = format!("{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}}}");
+            let error = parse(&header).unwrap_err().to_string();
+            let told = shape.replace('(', "[").replace(')', "]");
+            assert!(
+                error.contains(&format!("holds no numbers: its shape is {told}")),
+                "{error}"
             );
         }
         let mut forged = b"\x93NUMPY\x02\x00".to_vec();

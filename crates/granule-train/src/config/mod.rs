@@ -651,24 +651,47 @@ impl DataConfig {
             && self.recording.is_none()
     }
 
+    /// Whether numbers and labels may mean several things. What a program has in memory, it has read itself.
+    fn is_of_arrays(&self) -> bool {
+        use DatasetSpec::{Arrays, Idx, InMemory};
+        let of_sets = self.task.is_none() && self.recording.is_none();
+        of_sets && matches!(self.dataset, Arrays { .. } | Idx(_) | InMemory(_))
+    }
+
     fn validate_images(&self) -> Result<(), ConfigError> {
         let default = ImageOptions::default();
         let images = self.images();
-        let said = [
-            ("data.size", images.size != default.size),
-            ("data.resize", self.resize.is_some()),
-            ("data.channels", images.channels != default.channels),
-            ("data.background", images.background != default.background),
-            ("data.truncated", images.truncated != default.truncated),
+        let quoted = |text: &dyn std::fmt::Display| format!("\"{text}\"");
+        let truncated = (images.truncated != default.truncated).then(|| "\"skip\"".to_owned());
+        let background =
+            (images.background != default.background).then(|| quoted(&images.background));
+        let of_folders = [
+            ("data.size", self.size.map(|size| size.to_string())),
+            ("data.resize", self.resize.map(|resize| quoted(&resize))),
+            (
+                "data.channels",
+                self.channels.map(|channels| quoted(&channels)),
+            ),
+            ("data.background", background),
+            ("data.truncated", truncated),
         ];
-        for (field, said) in said {
-            let fine = !said || self.is_folder();
-            check(
-                field,
-                "this",
-                fine,
-                "unset but for data.dataset = \"folder:DIR\"",
-            )?;
+        let targets = self.targets.map(|targets| match targets {
+            TargetKind::Classes => "\"classes\"".to_owned(),
+            TargetKind::Values => "\"values\"".to_owned(),
+        });
+        let of_arrays = [
+            ("data.range", self.range.map(|range| format!("{range:?}"))),
+            ("data.transpose", self.transpose.then(|| "true".to_owned())),
+            ("data.targets", targets),
+        ];
+        let folders = "unset but for data.dataset = \"folder:DIR\"";
+        let arrays = "unset but for data.dataset = \"arrays:…\" or \"idx:DIR\"";
+        let of_folders = of_folders.map(|said| (said, self.is_folder(), folders));
+        let of_arrays = of_arrays.map(|said| (said, self.is_of_arrays(), arrays));
+        for ((field, said), applies, allowed) in of_folders.into_iter().chain(of_arrays) {
+            if let Some(value) = said {
+                check(field, value, applies, allowed)?;
+            }
         }
         if let Some(size) = self.size {
             let allowed = "1 to 4096 pixels a side";

@@ -203,6 +203,16 @@ impl OptimizerConfig {
         }
     }
 
+    /// The weight decay λ.
+    pub fn weight_decay(&self) -> f64 {
+        match self {
+            Self::Sgd(c) => c.weight_decay,
+            Self::Adam(c) => c.weight_decay,
+            Self::AdamW(c) => c.weight_decay,
+            Self::RmsProp(c) => c.weight_decay,
+        }
+    }
+
     pub(super) fn validate(&self) -> Result<(), ConfigError> {
         let decay = match self {
             Self::Sgd(c) => {

@@ -90,6 +90,32 @@ impl<'a> Parts<'a> {
             )
             .into());
         }
+        let of_images = [
+            (
+                "data.range",
+                config.data.range.map(|range| format!("{range:?}")),
+            ),
+            (
+                "data.transpose",
+                config.data.transpose.then(|| "true".to_owned()),
+            ),
+        ];
+        for (field, said) in of_images {
+            if let Some(value) = said.filter(|_| vectors) {
+                let allowed =
+                    "unset for a data set of feature vectors, which are standardised as they are";
+                return Err(ConfigError::new(field, value, allowed).into());
+            }
+        }
+        // What is held at the end is asked for before the first step.
+        let tested = config
+            .data
+            .limit_test
+            .map_or(dataset.test.len(), |limit| limit.min(dataset.test.len()));
+        budget::ask_for::<f32>(
+            "the network's outputs for the test part (data.limit_test takes fewer samples)",
+            tested.saturating_mul(task.outputs()),
+        )?;
         let input = InputSpec {
             shape: input_shape(dataset.train.shape()),
             mean: dataset.normalization.mean.clone(),

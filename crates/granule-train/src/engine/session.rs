@@ -7,17 +7,18 @@ use std::time::Instant;
 use burn::tensor::Device;
 use granule_data::task::Part;
 use granule_device::OpenDevice;
+use granule_io::words::counted;
 use granule_models::state::{load_state_dict, state_dict};
 use granule_models::{Model as _, ModelFile, Network, StateDict};
 
 use crate::checkpoint::{Checkpoint, Snapshot, Store, damaged};
-use crate::config::{Keep, Lengthened, Monitor, RunConfig, ScheduleConfig};
+use crate::config::{ClassWeights, Keep, Lengthened, Monitor, RunConfig, ScheduleConfig};
 use crate::engine::problem::Problem;
 use crate::engine::source::Supply;
 use crate::engine::start::weights_fit;
 use crate::engine::step::{Gathered, Waiting};
 use crate::event::{EpochEvent, Event, Observer, ScoreEvent, StartEvent, StopFlag};
-use crate::folder::Lock;
+use crate::folder::{Lock, check_files};
 use crate::loss::LossFunction;
 use crate::optimizer::{Optimizer, all_finite};
 use crate::outcome::Outcome;
@@ -32,6 +33,11 @@ const MOST_CHECKPOINTS: usize = 100;
 /// An epoch has grown worse than no training when its mean loss is so many times that of the first step, or 1 where that
 /// was less.
 const GROWN: f64 = 10.0;
+/// Weights of classes and weight decay beyond these are what a divergence comes from.
+const HEAVY: f64 = 1e3;
+const STRONG: f64 = 10.0;
+/// A bound of the gradient's norm below which a run learns next to nothing.
+const LEAST_NORM: f64 = 1e-6;
 
 /// One run in one process.
 pub(crate) struct Session<'a> {
@@ -242,6 +248,7 @@ impl<'a> Session<'a> {
             parent: self.progress.before.parent.as_deref(),
             keep: self.keep(),
         }));
+        self.tell_what_is_idle();
         let supply = self.problem.source.supply(self.config, self.device)?;
         while self.progress.epoch < self.config.train.epochs && !self.progress.stopped_early {
             if let End::Interrupted = self.epoch(&*supply)? {
@@ -358,6 +365,12 @@ impl<'a> Session<'a> {
                 epoch,
                 monitor: self.config.train.monitor,
                 improved: epoch - self.progress.early_stopping.stale().min(epoch),
+                min_delta: self
+                    .config
+                    .train
+                    .early_stopping
+                    .map_or(0.0, |early| early.min_delta),
+                keep: self.keep(),
                 best_epoch: self.progress.best.map_or(epoch, |best| best.epoch),
             });
         }
@@ -454,6 +467,7 @@ impl<'a> Session<'a> {
         all_finite(&optimizer).map_err(|reason| TrainError::NonFiniteWeights {
             step: self.progress.global_step,
             reason,
+            advice: self.advice(),
             checkpoint: self.store.latest_path(),
         })?;
         let path = self.store.save(Snapshot {
@@ -465,7 +479,58 @@ impl<'a> Session<'a> {
             path: &path,
             step: self.progress.global_step,
         });
+        check_files(self.run_dir, &path)?;
         Ok(path)
+    }
+
+    /// What to change in a run that diverges: the setting that is far beyond what is usual, else the learning rate.
+    pub(super) fn advice(&self) -> String {
+        let train = &self.config.train;
+        let (lr, decay) = (
+            self.config.optimizer.lr(),
+            self.config.optimizer.weight_decay(),
+        );
+        let most = match &train.class_weights {
+            Some(ClassWeights::Each(weights)) => weights.iter().copied().fold(0.0, f64::max),
+            _ => 1.0,
+        };
+        if most > HEAVY {
+            format!(
+                "the losses are weighted by up to {most:.3e}: give train.class_weights near 1, of which only the ratios matter"
+            )
+        } else if decay >= STRONG && lr * decay >= 1.0 {
+            format!(
+                "a step takes {:.3e} times a weight away: lower optimizer.weight_decay = {decay:.3e}, which counts times \
+                 optimizer.lr",
+                lr * decay
+            )
+        } else {
+            "lower optimizer.lr or set train.clip_norm".to_owned()
+        }
+    }
+
+    /// Settings by which a run learns next to nothing.
+    fn tell_what_is_idle(&mut self) {
+        let (warmup, total) = (
+            self.config.schedule.warmup_steps() as u64,
+            self.total_steps(),
+        );
+        if warmup >= total && warmup > 0 {
+            self.warn(format!(
+                "schedule.warmup_steps = {warmup}, and the run has {}: the learning rate never reaches optimizer.lr",
+                counted(total as usize, "step")
+            ));
+        }
+        if let Some(norm) = self
+            .config
+            .train
+            .clip_norm
+            .filter(|norm| *norm > 0.0 && *norm < LEAST_NORM)
+        {
+            self.warn(format!(
+                "train.clip_norm = {norm:e} leaves next to nothing of a gradient; 1 is usual, 0 turns clipping off"
+            ));
+        }
     }
 
     /// The model as it stands after so many epochs, if its weights are all finite.
@@ -487,6 +552,7 @@ impl<'a> Session<'a> {
             .map_err(|error| TrainError::NonFiniteWeights {
                 step: self.progress.global_step,
                 reason: error.to_string(),
+                advice: self.advice(),
                 checkpoint: self.store.latest_path(),
             })?;
         Ok(state)

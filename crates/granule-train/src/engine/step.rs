@@ -443,6 +443,7 @@ impl Session<'_> {
             loss: row.loss,
             first,
             learning_rate: step.learning_rate,
+            advice: self.advice(),
             checkpoint: self.store.latest_path(),
         })
     }
@@ -458,6 +459,7 @@ impl Session<'_> {
             loss: step.tally.loss / step.samples.max(1) as f64,
             learning_rate: step.learning_rate,
             gradient_norm: step.gradient_norm.unwrap_or(f64::NAN),
+            advice: self.advice(),
             checkpoint: self.store.latest_path(),
         }
     }

@@ -59,6 +59,7 @@ fn diverges((schedule, rate, at_once): Course) {
                 gradient_norm,
                 checkpoint,
                 loss,
+                ..
             } => {
                 let expected = rate(step - 1);
                 assert!(
@@ -74,6 +75,7 @@ fn diverges((schedule, rate, at_once): Course) {
                 checkpoint,
                 loss,
                 first,
+                ..
             } => {
                 let expected = rate(step - 1);
                 assert!(
@@ -266,4 +268,130 @@ fn a_sample_without_a_finite_output_is_named() {
             other => panic!("{spec}: {other}"),
         }
     });
+}
+
+/// What is far beyond the usual is named, not the learning rate.
+#[test]
+fn a_divergence_names_the_setting_that_it_comes_from() {
+    let data = points(60, 12);
+    let diverges = |change: &dyn Fn(&mut granule_train::RunConfig)| {
+        let mut config = config(&"flex".parse().unwrap(), mlp(&[8], 0.0), 60, 8);
+        config.optimizer = OptimizerConfig::Sgd(SgdConfig {
+            lr: 0.1,
+            ..Default::default()
+        });
+        change(&mut config);
+        let dir = tempfile::tempdir().unwrap();
+        run(&config, &data, dir.path())
+            .map(|_| ())
+            .unwrap_err()
+            .to_string()
+    };
+    let heavy = diverges(&|config| {
+        config.train.class_weights = Some(granule_train::ClassWeights::Each(vec![1e30, 1.0, 1e30]));
+        config.train.accumulate = 1;
+        if let OptimizerConfig::Sgd(sgd) = &mut config.optimizer {
+            sgd.lr = 1e8;
+        }
+    });
+    assert!(heavy.contains("train.class_weights"), "{heavy}");
+    let decayed = diverges(&|config| {
+        if let OptimizerConfig::Sgd(sgd) = &mut config.optimizer {
+            sgd.weight_decay = 1e6;
+        }
+    });
+    assert!(
+        decayed.contains("lower optimizer.weight_decay"),
+        "{decayed}"
+    );
+    let fast = diverges(&|config| {
+        if let OptimizerConfig::Sgd(sgd) = &mut config.optimizer {
+            sgd.lr = 1e12;
+        }
+    });
+    assert!(
+        fast.contains("lower optimizer.lr or set train.clip_norm"),
+        "{fast}"
+    );
+}
+
+#[test]
+fn settings_by_which_nothing_is_learnt_are_warned_of() {
+    let mut config = config(&"flex".parse().unwrap(), mlp(&[8], 0.0), 1, 8);
+    config.train.clip_norm = Some(1e-300);
+    config.schedule = granule_train::ScheduleConfig::Constant(ConstantConfig { warmup_steps: 500 });
+    let dir = tempfile::tempdir().unwrap();
+    let (_, witness) = run(&config, &points(60, 12), dir.path()).unwrap();
+    let [warmup, norm] = &witness.warnings[..] else {
+        panic!("{:?}", witness.warnings)
+    };
+    assert!(
+        warmup.contains("warmup_steps = 500") && warmup.contains("8 steps"),
+        "{warmup}"
+    );
+    assert!(norm.contains("train.clip_norm = 1e-300"), "{norm}");
+}
+
+/// Removes a file of the run folder after the first step.
+struct Thief(std::path::PathBuf);
+
+impl granule_train::Observer for Thief {
+    fn event(&mut self, event: &granule_train::Event<'_>) {
+        if let granule_train::Event::Step(_) = event {
+            let _ = std::fs::remove_file(&self.0);
+        }
+    }
+}
+
+#[test]
+fn a_file_of_the_run_that_is_deleted_is_noticed_and_the_weights_are_saved() {
+    let config = config(&"flex".parse().unwrap(), mlp(&[8], 0.0), 3, 8);
+    for name in ["config.toml", "metrics.jsonl"] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut thief = Thief(dir.path().join(name));
+        let stop = granule_train::StopFlag::new();
+        let data = points(60, 12);
+        let error = granule_train::train_with(&config, &data, Some(dir.path()), &mut thief, &stop)
+            .map(|_| ())
+            .unwrap_err();
+        let TrainError::FileLost { path, saved, .. } = &error else {
+            panic!("{error}")
+        };
+        assert!(path.ends_with(name) && saved.is_file(), "{error}");
+    }
+}
+
+#[test]
+fn settings_of_other_data_are_refused_by_name() {
+    let refused = |dataset: &str, set: &dyn Fn(&mut granule_train::DataConfig)| {
+        let mut config = granule_train::RunConfig::default();
+        config.data.dataset = dataset.parse().unwrap();
+        set(&mut config.data);
+        config.validate().map_err(|error| error.to_string())
+    };
+    for dataset in ["mnist", "cifar-10", "synthetic-digits", "folder:x"] {
+        let error = refused(dataset, &|data| data.transpose = true).unwrap_err();
+        assert!(
+            error.contains("data.transpose = true") && error.contains("arrays:"),
+            "{error}"
+        );
+        assert!(refused(dataset, &|data| data.range = Some([0.0, 1.0])).is_err());
+        let error = refused(dataset, &|data| {
+            data.targets = Some(granule_data::arrays::TargetKind::Values)
+        });
+        assert!(error.unwrap_err().contains("data.targets = \"values\""));
+    }
+    for dataset in ["arrays:a.npz", "idx:dir", "in-memory:points"] {
+        refused(dataset, &|data| {
+            (data.transpose, data.range) = (true, Some([0.0, 1.0]))
+        })
+        .unwrap();
+    }
+    let error = refused("arrays:a.npz", &|data| {
+        data.size = Some(granule_io::image::Size {
+            height: 8,
+            width: 8,
+        })
+    });
+    assert!(error.unwrap_err().contains("folder:DIR"));
 }

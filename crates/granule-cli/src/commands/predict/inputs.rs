@@ -24,14 +24,18 @@ pub enum Source {
 impl Input {
     fn file(path: PathBuf) -> Self {
         let extension = path.extension().unwrap_or_default().to_string_lossy();
-        let array = ["npy", "npz"].contains(&extension.to_ascii_lowercase().as_str());
+        let extension = extension.to_ascii_lowercase();
+        let source = match extension.as_str() {
+            "npy" | "npz" => Ok(Source::Array(path.clone())),
+            "csv" | "tsv" | "txt" if path.is_file() => Err(anyhow::anyhow!(
+                "{} is a table; save its columns of features by numpy.save(\"x.npy\", x) and name x.npy",
+                path.display()
+            )),
+            _ => Ok(Source::Image(path.clone())),
+        };
         Self {
             name: path.display().to_string(),
-            source: Ok(if array {
-                Source::Array(path)
-            } else {
-                Source::Image(path)
-            }),
+            source,
         }
     }
 
@@ -118,6 +122,19 @@ fn images(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
+/// Whether bytes are an array, or an archive of arrays, as NumPy writes them.
+pub fn is_of_arrays(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"\x93NUMPY") || bytes.starts_with(b"PK\x03\x04")
+}
+
+/// Whether bytes are text, as a table of numbers is.
+pub fn is_text(bytes: &[u8]) -> bool {
+    let text = std::str::from_utf8(bytes);
+    text.is_ok_and(|text| {
+        !text.is_empty() && !text.contains(|c: char| c.is_control() && !c.is_whitespace())
+    })
+}
+
 /// All of standard input, as far as an image file goes.
 pub fn stdin() -> anyhow::Result<Vec<u8>> {
     Ok(granule::io::image::read_from(0, std::io::stdin().lock())?)
@@ -158,9 +175,15 @@ mod tests {
         assert_eq!(names("*/*.webp"), ["sub/c.webp"]);
         assert_eq!(names("*.gif"), ["!*.gif"]);
         assert_eq!(names("absent.png"), ["absent.png"]);
-        assert_eq!(names("notes.txt"), ["notes.txt"]);
+        assert_eq!(names("notes.txt"), ["!notes.txt"]);
         assert!(matches!(find(&["-".into()])[0].source, Ok(Source::Stdin)));
         let array = &find(&[dir.path().join("array.npy")])[0];
         assert!(matches!(array.source, Ok(Source::Array(_))));
+    }
+
+    #[test]
+    fn standard_input_is_told_by_its_first_bytes() {
+        assert!(is_of_arrays(b"\x93NUMPY\x01") && is_of_arrays(b"PK\x03\x04.."));
+        assert!(is_text(b"a,b\n1,2\n") && !is_text(b"") && !is_text(b"\x89PNG\r\n"));
     }
 }

@@ -154,18 +154,24 @@ impl Answering<'_> {
         let image = match source {
             Err(error) => Err(error),
             Ok(Source::Array(path)) => {
-                self.seen.arrays += 1;
-                let answers = answers(&self.model, &path, self.args);
-                self.flush()?;
-                return match answers {
-                    Ok(answers) => self.show(&name, &answers),
-                    Err(error) => self.fail(&name, error),
-                };
+                let answers = answers(&self.model, &path, None, self.args);
+                return self.take_array(&name, answers);
             }
             Ok(Source::Image(path)) => pixels(Sample::File(&path)),
-            Ok(Source::Stdin) => inputs::stdin()
-                .with_context(|| "cannot use standard input")
-                .and_then(|bytes| pixels(Sample::Encoded(&bytes))),
+            Ok(Source::Stdin) => match inputs::stdin() {
+                Ok(bytes) if inputs::is_of_arrays(&bytes) => {
+                    let answers = answers(&self.model, Path::new(&name), Some(&bytes), self.args);
+                    return self.take_array(&name, answers);
+                }
+                Ok(bytes) if inputs::is_text(&bytes) => Err(Hinted::new(
+                    "standard input is text; images and arrays (.npy, .npz) are read there",
+                    "numpy.save writes an array: x = numpy.loadtxt(FILE, delimiter=\",\")",
+                )
+                .into()),
+                bytes => bytes
+                    .with_context(|| "cannot use standard input")
+                    .and_then(|bytes| pixels(Sample::Encoded(&bytes))),
+            },
         };
         match image {
             Ok(pixels) => {
@@ -182,6 +188,20 @@ impl Answering<'_> {
                 self.flush()?;
                 self.fail(&name, error)
             }
+        }
+    }
+
+    /// Shows the answers to an array, after those that wait.
+    fn take_array(
+        &mut self,
+        name: &str,
+        answers: anyhow::Result<Vec<Answer>>,
+    ) -> anyhow::Result<()> {
+        self.seen.arrays += 1;
+        self.flush()?;
+        match answers {
+            Ok(answers) => self.show(name, &answers),
+            Err(error) => self.fail(name, error),
         }
     }
 
@@ -346,7 +366,13 @@ pub fn resizing(input: &InputSpec, flag: Option<Option<Resize>>) -> Option<Resiz
     })
 }
 
-fn answers(model: &Model, path: &Path, args: &args::Predict) -> anyhow::Result<Vec<Answer>> {
+/// The answers to the arrays of a file, or of its bytes.
+fn answers(
+    model: &Model,
+    path: &Path,
+    bytes: Option<&[u8]>,
+    args: &args::Predict,
+) -> anyhow::Result<Vec<Answer>> {
     let input = model.predictor().input();
     let len = input.shape.len();
     let options = ArrayOptions {
@@ -354,7 +380,11 @@ fn answers(model: &Model, path: &Path, args: &args::Predict) -> anyhow::Result<V
         transpose: args.transpose.unwrap_or(input.transpose),
         targets: None,
     };
-    let items = arrays::read_items(path, &shape(&input.shape), &options)?;
+    let shape = shape(&input.shape);
+    let items = match bytes {
+        Some(bytes) => arrays::decode_items(bytes, path, &shape, &options)?,
+        None => arrays::read_items(path, &shape, &options)?,
+    };
     let samples: Vec<_> = match &items {
         Items::Pixels(pixels) => pixels.chunks(len).map(Sample::Pixels).collect(),
         Items::Values(values) => values.chunks(len).map(Sample::Doubles).collect(),
