@@ -3,6 +3,8 @@
 use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use granule_models::folder::{CHECKPOINTS, CONFIG_FILE};
 
@@ -61,6 +63,20 @@ impl Lock {
         }
     }
 
+    /// Refuses to go on without the files that the folder needs, once `saved` has the weights.
+    pub fn check_files(&self, saved: &Path) -> Result<(), TrainError> {
+        for (name, lost) in NEEDED {
+            let path = self.run_dir.join(name);
+            if fs::symlink_metadata(&path).is_err() {
+                thread::sleep(DELETION);
+                self.check()?;
+                let saved = saved.to_owned();
+                return Err(TrainError::FileLost { path, lost, saved });
+            }
+        }
+        Ok(())
+    }
+
     /// Removes what processes left that were ended while they wrote. Nobody else writes here while the lock is held.
     fn clear(&self) {
         for folder in [self.run_dir.clone(), self.run_dir.join(CHECKPOINTS)] {
@@ -103,27 +119,20 @@ pub(crate) fn check_empty(run_dir: &Path) -> Result<(), TrainError> {
     }
 }
 
-/// Refuses to go on without the files that a run folder needs, once `saved` has the weights.
-pub(crate) fn check_files(run_dir: &Path, saved: &Path) -> Result<(), TrainError> {
-    const NEEDED: [(&str, &str); 2] = [
-        (
-            CONFIG_FILE,
-            "nothing else says what the run is: put it back for --resume, or begin anew with --from",
-        ),
-        (
-            METRICS_JSONL,
-            "the curves up to here went with it; `granule train --resume` goes on without them",
-        ),
-    ];
-    for (name, lost) in NEEDED {
-        let path = run_dir.join(name);
-        if fs::symlink_metadata(&path).is_err() {
-            let saved = saved.to_owned();
-            return Err(TrainError::FileLost { path, lost, saved });
-        }
-    }
-    Ok(())
-}
+/// The files that a run folder needs, and what goes with them.
+const NEEDED: [(&str, &str); 2] = [
+    (
+        CONFIG_FILE,
+        "nothing else says what the run is: put it back for --resume, or begin anew with --from",
+    ),
+    (
+        METRICS_JSONL,
+        "the curves up to here went with it; `granule train --resume` goes on without them",
+    ),
+];
+
+/// How long the deletion of a whole folder is waited for, of which one file is seen first.
+const DELETION: Duration = Duration::from_millis(300);
 
 /// Creates `parent/<date>-<time>-<model>-<dataset>`, with a number behind it where that exists. `now` is RFC 3339.
 pub(crate) fn create_named(
@@ -249,15 +258,16 @@ mod tests {
     fn files_that_were_deleted_are_named_with_what_is_saved() {
         let dir = tempfile::tempdir().unwrap();
         let saved = Path::new("step-1.ckpt");
+        let lock = Lock::take(dir.path()).unwrap();
         for (there, lost) in [(METRICS_JSONL, CONFIG_FILE), (CONFIG_FILE, METRICS_JSONL)] {
             fs::write(dir.path().join(there), "").unwrap();
-            let error = check_files(dir.path(), saved).unwrap_err().to_string();
+            let error = lock.check_files(saved).unwrap_err().to_string();
             assert!(
                 error.contains(lost) && error.contains("step-1.ckpt"),
                 "{error}"
             );
             fs::write(dir.path().join(lost), "").unwrap();
-            check_files(dir.path(), saved).unwrap();
+            lock.check_files(saved).unwrap();
             fs::remove_file(dir.path().join(METRICS_JSONL)).unwrap();
         }
     }

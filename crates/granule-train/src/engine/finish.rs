@@ -18,7 +18,6 @@ use crate::engine::source::Trained;
 use crate::engine::start::weights_fit;
 use crate::error::TrainError;
 use crate::event::{Event, Observer};
-use crate::folder::check_files;
 use crate::outcome::{Evaluation, Outcome, Scores};
 use crate::progress::Best;
 use crate::record::{
@@ -57,7 +56,7 @@ impl Session<'_> {
         self.lock.check()?;
         let model_path = self.run_dir.join(MODEL_FILE);
         file.save(&model_path)?;
-        check_files(self.run_dir, &model_path)?;
+        self.lock.check_files(&model_path)?;
 
         let outcome = Outcome {
             model_path: Some(model_path),

@@ -18,7 +18,7 @@ use crate::engine::source::Supply;
 use crate::engine::start::weights_fit;
 use crate::engine::step::{Gathered, Waiting};
 use crate::event::{EpochEvent, Event, Observer, ScoreEvent, StartEvent, StopFlag};
-use crate::folder::{Lock, check_files};
+use crate::folder::Lock;
 use crate::loss::LossFunction;
 use crate::optimizer::{Optimizer, all_finite};
 use crate::outcome::Outcome;
@@ -475,11 +475,11 @@ impl<'a> Session<'a> {
             model: &model,
             optimizer,
         })?;
+        self.lock.check_files(&path)?;
         self.observer.event(&Event::Checkpoint {
             path: &path,
             step: self.progress.global_step,
         });
-        check_files(self.run_dir, &path)?;
         Ok(path)
     }
 
