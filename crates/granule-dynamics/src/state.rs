@@ -1,6 +1,7 @@
 //! The state of a model at one instant, and what its parts are called.
 
 use std::ops::Index;
+use std::sync::Arc;
 
 use burn::tensor::{DType, Device, Tensor};
 
@@ -19,6 +20,8 @@ pub struct Variable {
     pub range: (f64, f64),
     /// What it is, for what has no unit to tell by.
     pub kind: QuantityKind,
+    /// What its columns are called; empty where they have numbers only.
+    pub labels: Arc<[String]>,
 }
 
 /// What a quantity is, beside its unit: gates, spikes and rates have none.
@@ -78,6 +81,7 @@ impl Variable {
                 "mV" => QuantityKind::Potential,
                 _ => QuantityKind::State,
             },
+            labels: Arc::default(),
         }
     }
 
@@ -94,6 +98,12 @@ impl Variable {
     fn plausible(&self) -> (f64, f64) {
         let (low, high) = self.range;
         (0.5 * (low + high), high - low)
+    }
+
+    /// The same variable with names for its columns.
+    #[must_use]
+    pub fn labelled(self, labels: Arc<[String]>) -> Self {
+        Self { labels, ..self }
     }
 
     /// The same variable as what it is.

@@ -360,15 +360,15 @@ fn same_parameters(one: &str, other: &str) -> bool {
 
 /// Takes the preset's solver away from cells that are stepped exactly; what a person chose is left to be refused.
 fn other_solver(base: &mut Layer, model: &str, chosen: bool) -> Option<String> {
-    let exact = UnitConfig::from_name(model).is_ok_and(|unit| unit.is_exact());
-    if !exact || chosen || !matches!(base.origin, Origin::Preset(_)) {
+    let own = UnitConfig::from_name(model).is_ok_and(|unit| unit.own_steps().is_some());
+    if !own || chosen || !matches!(base.origin, Origin::Preset(_)) {
         return None;
     }
     let solver = base.table.remove("solver")?;
     let name = solver.as_str().unwrap_or_default();
     let origin = &base.origin;
     Some(format!(
-        "not used, because the steps of {model} are exact: `solver` = {name} ({origin})"
+        "not used, because {model} has steps of its own: `solver` = {name} ({origin})"
     ))
 }
 

@@ -3,9 +3,12 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::Context;
 use granule::data::numbers::{Numbers, read_course, read_numbers};
 use granule::data::{DataError, DatasetSpec};
+use granule::dynamics::DynamicsError;
 use granule::dynamics::experiment::{ReadError, ReadSamples, Samples};
+use granule::dynamics::unit::Morphology;
 use granule::io::budget;
 use granule::io::path::expand;
 use toml::{Table, Value};
@@ -103,6 +106,22 @@ fn inside(
                 inside(&format!("{path}.{key}"), value, folder, found)
             }),
         },
+        Value::String(file) if path.ends_with(".morphology") => {
+            let file = folder.join(expand(Path::new(file)));
+            let read = Morphology::read(&file).map_err(|error| {
+                let out_of_memory = matches!(error, DynamicsError::Memory(_));
+                let text = match error {
+                    // The setting by its place in this file.
+                    DynamicsError::Config { value, allowed, .. } => {
+                        DynamicsError::config(path, value, allowed).to_string()
+                    }
+                    error => format!("`{path}`: {error}"),
+                };
+                unreadable(text, out_of_memory)
+            })?;
+            *value = Value::try_from(read).with_context(|| format!("`{path}`"))?;
+            Ok(())
+        }
         Value::Array(list) => list.iter_mut().enumerate().try_for_each(|(index, value)| {
             inside(&format!("{path}.{index}"), value, folder, found)
         }),

@@ -29,7 +29,7 @@ pub struct ExperimentConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub solver: Option<SolverKind>,
     /// The error that `tsit5` or `dormand-prince` may make in one step, relative to a variable's size, for cells
-    /// without resets and systems without noise: within each `dt` they then take as many steps as that needs. Default:
+    /// without resets, other than cables, and systems without noise: within each `dt` they then take as many steps as that needs. Default:
     /// steps of `dt`, or 1e-4 where `atol` is given.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(transform = crate::setting::Range::NonNegative))]
@@ -250,7 +250,7 @@ impl ExperimentConfig {
             (None, None) => return Ok(None),
         };
         let resets = match &self.unit {
-            Some(unit) => unit.spike_threshold().is_none(),
+            Some(unit) => unit.own_steps().is_some() || unit.spike_threshold().is_none(),
             None => self.system.is_none(),
         };
         let method = match self.solver {

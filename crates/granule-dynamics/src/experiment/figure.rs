@@ -283,6 +283,7 @@ fn first_of_each_level(traces: &[Trace]) -> Vec<&Trace> {
 fn column_name(config: &ExperimentConfig, trace: &Trace, column: usize, drawn: usize) -> String {
     match drawn {
         0 | 1 => String::new(),
+        _ if column < trace.labels.len() => trace.labels[column].clone(),
         _ => swept(config, trace, column).unwrap_or_else(|| format!("[{column}]")),
     }
 }

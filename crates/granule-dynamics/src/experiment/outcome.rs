@@ -11,6 +11,8 @@ pub struct Trace {
     pub width: usize,
     /// `[times, width]`, row-major.
     pub values: Vec<f64>,
+    /// What the columns are called, as `soma(0.5)`; empty where they have numbers only.
+    pub labels: Vec<String>,
 }
 
 impl Trace {
@@ -49,6 +51,8 @@ pub struct Outcome {
     pub last: Vec<Trace>,
     /// Groups of cells.
     pub groups: Vec<Group>,
+    /// How far each site of a cell that is recorded at several is from the first one along the cell, µm; else empty.
+    pub distances: Vec<f64>,
     /// The method, or `exact`, or `by level`.
     pub solver: String,
     /// What may be wrong with it, one sentence each.
@@ -66,6 +70,16 @@ impl Outcome {
         } else {
             0.0
         }
+    }
+
+    /// How fast the first spike goes from the first site of a cell to the last one that it reaches, m/s, and which that is.
+    pub fn conduction_velocity(&self) -> Option<(f64, usize)> {
+        let at = |site: usize| self.spikes.get(site)?.times.first().copied();
+        let last = (1..self.distances.len())
+            .rev()
+            .find(|site| at(*site).is_some())?;
+        let (distance, time) = (self.distances[last], at(last)? - at(0)?);
+        (distance > 0.0 && time > 0.0).then_some((1e-3 * distance / time, last))
     }
 
     /// The mean coefficient of variation of the intervals between spikes, over the cells with at least three spikes; 0

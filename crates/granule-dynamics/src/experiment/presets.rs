@@ -33,6 +33,8 @@ presets! {
     "rebound": "thalamic relay cell: sag, then a rebound burst";
     "connor-stevens": "crab's axon with an A-current, a late first spike";
     "calcium-adaptation": "pyramidal cell, calcium-activated potassium adapts it";
+    "ball-and-stick": "soma with a dendrite, a pulse into its far end";
+    "axon": "action potentials along an axon of squid channels";
     "lif": "leaky integrate-and-fire cell, exact steps";
     "izhikevich": "Izhikevich's chattering cell";
     "adex": "adaptive exponential integrate-and-fire cell, its rate adapts";

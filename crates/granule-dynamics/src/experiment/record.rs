@@ -79,6 +79,7 @@ impl Recorder {
             unit: shown[*index].unit.into(),
             width: *width,
             values: Vec::with_capacity(samples * width),
+            labels: shown[*index].labels.iter().take(*width).cloned().collect(),
         });
         Ok(Self {
             every: config.every,

@@ -4,6 +4,7 @@ use super::config::ExperimentConfig;
 use crate::composite::MultiGranularityConfig;
 use crate::resolution::Step;
 use crate::solver::SolverKind;
+use crate::unit::UnitConfig;
 
 impl ExperimentConfig {
     /// What there is to say of steps that are too long, one sentence each.
@@ -19,11 +20,11 @@ impl ExperimentConfig {
         let adaptive = self.rtol.is_some() || self.atol.is_some();
         let mut steps = Vec::new();
         if let (Some(unit), false) = (&self.unit, adaptive) {
-            steps.push(own(
-                unit.name(),
-                unit.shortest_time_constant(),
-                SolverKind::Rk4,
-            ));
+            let method = match unit {
+                UnitConfig::Cable(_) => SolverKind::BackwardEuler,
+                _ => SolverKind::Rk4,
+            };
+            steps.push(own(unit.name(), unit.shortest_time_constant(), method));
         }
         if let (Some(system), false) = (&self.system, adaptive) {
             let shortest = system.shortest_time_constant();

@@ -299,6 +299,7 @@ impl Experiment {
             spikes,
             last,
             groups: self.groups(),
+            distances: subject.distances.clone(),
             solver: subject.solver.clone(),
         })
     }
@@ -337,6 +338,7 @@ impl Experiment {
                     unit: input.unit.into(),
                     width: input.width,
                     values: rows.flat_map(|row| row[from..first].to_vec()).collect(),
+                    labels: input.labels.to_vec(),
                 }
             })
             .collect()
@@ -351,6 +353,7 @@ impl Experiment {
                     unit: variable.unit.into(),
                     width: variable.width,
                     values: host(x.clone())?,
+                    labels: variable.labels.to_vec(),
                 })
             })
             .collect()

@@ -60,6 +60,8 @@ pub(super) struct Subject {
     pub(super) shown: usize,
     /// Names and sizes of groups of cells, in their order.
     pub(super) groups: Vec<(String, usize)>,
+    /// How far the sites of a cell that is recorded at several are from the first of them, µm.
+    pub(super) distances: Vec<f64>,
     /// Of each group the step, ms, in which a cell fires at most once; none where it may fire more often.
     pub(super) fires_once: Vec<Option<f64>>,
 }
@@ -158,6 +160,9 @@ fn check_nodes(connectivity: &NetworkConfig, field: &dyn SystemField) -> Result<
 /// A unit whose one cell has a list of currents is as many cells.
 fn spread(unit: &UnitConfig) -> UnitConfig {
     let mut unit = unit.clone();
+    if unit.inputs() > 1 {
+        return unit;
+    }
     let currents = unit.current().as_slice().len();
     if unit.cells() == 1 && currents > 1 {
         unit.set_cells(currents);
@@ -284,6 +289,7 @@ impl Subject {
                     ("inhibitory".into(), settings.inhibitory),
                 ],
                 fires_once: Vec::new(),
+                distances: Vec::new(),
             });
         }
         if let Some(composite) = &config.composite {
@@ -326,6 +332,7 @@ impl Subject {
                 solver: "by level".into(),
                 groups,
                 fires_once: once,
+                distances: Vec::new(),
             });
         }
         Err(DynamicsError::config(
@@ -341,22 +348,31 @@ impl Subject {
         (solver, name): (Arc<dyn Solver>, String),
         place: &Place,
     ) -> Result<Self, DynamicsError> {
-        if unit.is_exact() {
-            no_solver(config.solver, unit.name())?;
+        let own_steps = unit.own_steps();
+        if let (Some(solver), Some(steps)) = (config.solver, own_steps) {
+            return Err(DynamicsError::config("solver", solver, steps));
         }
         let cells = unit.init(solver, place)?;
         let dynamics = cells.dynamics()?;
         let firing = firing(unit, dynamics.variables());
         let initial = cells.initial_state(1)?;
         let inputs = vec![cells.input()?];
-        let solver = if unit.is_exact() {
-            "exact".into()
-        } else {
-            name
+        let solver = match unit {
+            UnitConfig::Cable(cable) => cable.scheme.name().into(),
+            _ if unit.is_exact() => "exact".into(),
+            _ => name,
         };
+        let width = dynamics.variables().first().map_or(0, |v| v.width);
+        let group = match unit {
+            UnitConfig::Cable(_) => "sites",
+            _ => "cells",
+        };
+        let shown = cells.population().shown(dynamics.variables().len());
         let mut subject = Self::plain(dynamics, initial, inputs, solver);
+        subject.shown = shown;
+        subject.distances = cells.population().distances().to_vec();
         subject.firing = firing.into_iter().map(|firing| (0, firing)).collect();
-        subject.groups = vec![("cells".into(), unit.cells())];
+        subject.groups = vec![(group.into(), width)];
         subject.fires_once = vec![fires_once(unit).then_some(config.dt)];
         Ok(subject)
     }
@@ -376,6 +392,7 @@ impl Subject {
             solver,
             groups: Vec::new(),
             fires_once: Vec::new(),
+            distances: Vec::new(),
         }
     }
 }

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::cell::*;
 use super::channel::{ChannelTable, ConductanceConfig};
 use super::{
-    Adex, AdexConfig, CellConfig, CellKind, Cells, Constant, Izhikevich, IzhikevichConfig, Lif,
-    LifConfig, Observed, ParameterInfo, Qif, QifConfig,
+    Adex, AdexConfig, CableCell, CableCellConfig, CellConfig, CellKind, Cells, Constant, Izhikevich,
+    IzhikevichConfig, Lif, LifConfig, Observed, ParameterInfo, Qif, QifConfig,
 };
 use crate::model::{Clock, Dynamics, Model};
 use crate::solver::Solver;
@@ -36,6 +36,16 @@ pub(super) trait Unit: Default {
 
     /// Its published channels, where it has some.
     fn published() -> Option<ChannelTable> {
+        None
+    }
+
+    /// The method of cells that bring their own, and its key.
+    fn own_method(&self) -> Option<(&'static str, &'static str)> {
+        None
+    }
+
+    /// How many currents enter, where that is not one for each cell.
+    fn inputs(&self) -> Option<usize> {
         None
     }
 
@@ -149,6 +159,21 @@ macro_rules! units {
                 found.ok_or_else(|| Self::unknown_parameter(name, &names))
             }
 
+            /// The method of cells that bring their own, and its key.
+            pub fn own_method(&self) -> Option<(&'static str, &'static str)> {
+                match self {
+                    $(Self::$Variant(config) => Unit::own_method(config),)+
+                }
+            }
+
+            /// How many currents enter the cells from outside.
+            pub fn inputs(&self) -> usize {
+                let own = match self {
+                    $(Self::$Variant(config) => Unit::inputs(config),)+
+                };
+                own.unwrap_or_else(|| self.cells())
+            }
+
             /// Checks every setting.
             ///
             /// # Errors
@@ -201,6 +226,8 @@ units! {
     WangPyramidal(WangPyramidalConfig) = "wang-pyramidal";
     /// Conductance-based cells of one's own channels.
     Conductance(ConductanceConfig) = "conductance";
+    /// Conductance-based cells of many compartments.
+    Cable(CableCellConfig) = "cable";
     /// [`Lif`] cells.
     Lif(LifConfig) = "lif";
     /// [`Qif`] cells.
@@ -248,7 +275,7 @@ impl Unit for ConductanceConfig {
 }
 
 /// The upstroke of a cell whose strongest channel is open to about a twelfth.
-fn fastest(table: &ChannelTable) -> Option<f64> {
+pub(super) fn fastest(table: &ChannelTable) -> Option<f64> {
     let conductances = table
         .channels
         .iter()
@@ -261,10 +288,22 @@ impl UnitConfig {
     pub(super) fn unknown_parameter(name: &str, names: &[&str]) -> DynamicsError {
         DynamicsError::config("unit.parameters", name, names.join(", "))
     }
+
+    /// Why no solver is asked, where the cells have steps of their own.
+    pub fn own_steps(&self) -> Option<String> {
+        match self.own_method() {
+            Some((key, method)) => Some(format!(
+                "none: {} has a method of its own, {key} = {method}",
+                self.name()
+            )),
+            None if self.is_exact() => Some(format!("none: the steps of {} are exact", self.name())),
+            None => None,
+        }
+    }
 }
 
 /// What the populations of all cells have in common.
-pub(super) trait Population {
+pub(crate) trait Population {
     /// The parameters by their names in configuration files.
     fn constants(&self) -> Vec<(&'static str, &Constant)>;
 
@@ -273,6 +312,21 @@ pub(super) trait Population {
 
     /// What is recorded.
     fn observed(&self) -> Observed;
+
+    /// How many currents enter, where that is not one for each cell.
+    fn inputs(&self) -> Option<usize> {
+        None
+    }
+
+    /// How many of `all` variables, the first ones, are of interest.
+    fn shown(&self, all: usize) -> usize {
+        all
+    }
+
+    /// How far what is shown is from the first of it, µm, where that is sites of one cell.
+    fn distances(&self) -> &[f64] {
+        &[]
+    }
 }
 
 impl Population for Cells {
@@ -299,7 +353,7 @@ macro_rules! populations {
         }
 
         impl UnitModel {
-            fn population(&self) -> &dyn Population {
+            pub(crate) fn population(&self) -> &dyn Population {
                 match self {
                     $(Self::$Variant(cells) => cells,)+
                 }
@@ -335,6 +389,8 @@ populations! {
     Adex(Adex);
     /// Izhikevich's cells.
     Izhikevich(Izhikevich);
+    /// Cells of many compartments.
+    Cable(CableCell);
 }
 
 impl UnitModel {
@@ -358,7 +414,10 @@ impl UnitModel {
     /// The input of the population: its name, unit and width.
     pub fn input(&self) -> Result<Variable, DynamicsError> {
         let (_, unit) = self.population().current();
-        let width = self.dynamics()?.variables().first().map_or(0, |v| v.width);
+        let width = match self.population().inputs() {
+            Some(inputs) => inputs,
+            None => self.dynamics()?.variables().first().map_or(0, |v| v.width),
+        };
         Ok(Variable::new("current", unit, width))
     }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use burn::module::Module;
-use burn::tensor::Tensor;
+use burn::tensor::{Int, Tensor};
 use granule_ops::Kinetics;
 use serde::{Deserialize, Serialize};
 
@@ -234,6 +234,11 @@ impl Cells {
         self.cells == 0
     }
 
+    /// Where the module lives.
+    pub(super) fn place(&self) -> Place {
+        Place::of(&self.origin)
+    }
+
     /// A parameter by its name in configuration files, or `current`.
     pub fn parameter(&self, name: &str) -> Option<&Constant> {
         match name {
@@ -254,6 +259,21 @@ impl Cells {
     /// The equations with the parameters' values taken.
     pub fn field(&self) -> CellField {
         self.field_with(&self.current.quantity())
+    }
+
+    /// As many cells as there are `columns`, each with the parameters of the one of that number here, without the constant
+    /// current.
+    pub(super) fn field_over(&self, columns: &Tensor<1, Int>) -> CellField {
+        let constant = |name: &str| match self.parameters.get(name).map(Constant::quantity) {
+            Some(Quantity::Tensor(values)) if values.dims()[1] > 1 => {
+                Quantity::Tensor(values.select(1, columns.clone()))
+            }
+            Some(shared) => shared,
+            None => Quantity::Number(f64::NAN),
+        };
+        let [cells] = columns.dims();
+        let none = Quantity::Number(0.0);
+        CellField::new(self.name, cells, &self.table, &constant, &none)
     }
 
     fn field_with(&self, current: &Quantity) -> CellField {

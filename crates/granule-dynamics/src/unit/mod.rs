@@ -51,8 +51,8 @@
 //! `initial` in a configuration holds the state at the beginning by the names of the variables: `initial.v`, `initial.w`,
 //! `initial.u`, `initial.m`, … .
 //!
-//! [`UnitConfig`] is any of them, by name. A [`Cable`] joins [`Passive`] membranes or conductance-based cells to trees of
-//! compartments.
+//! [`UnitConfig`] is any of them, by name, and cells of many compartments as well: a [`CableCellConfig`] has sections or a traced
+//! morphology with channels. A [`Cable`] joins [`Passive`] membranes or conductance-based cells to trees of compartments.
 
 mod cable;
 mod cell;
@@ -74,7 +74,10 @@ mod surrogate;
 mod tests;
 
 pub use crate::setting::Range;
-pub use cable::{Cable, CableConfig, CableDynamics, CableScheme, Compartment, Membrane};
+pub use cable::{
+    Cable, CableCell, CableCellConfig, CableCellDynamics, CableConfig, CableDynamics, CableFile,
+    CableScheme, Compartment, Membrane, Morphology, Regions, SectionConfig, Sites,
+};
 pub use cell::*;
 pub use choice::{UnitConfig, UnitModel};
 pub use conductance::{CellConfig, CellKind, Cells};

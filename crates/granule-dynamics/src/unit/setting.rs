@@ -26,7 +26,11 @@ impl Entry<'_> {
 
     /// Checks number and range of the values.
     fn check(&self, cells: usize) -> Result<(), DynamicsError> {
-        self.setting.check(self.section, (cells, "cell"))
+        self.check_as(cells, "cell")
+    }
+
+    fn check_as(&self, count: usize, of: &'static str) -> Result<(), DynamicsError> {
+        self.setting.check(self.section, (count, of))
     }
 
     /// Checks it and makes it part of a module.
@@ -113,6 +117,11 @@ impl<'a> Settings<'a> {
 
     /// Checks that `trainable` and `bounds` name parameters, and every parameter.
     pub(crate) fn check(&self, units: usize) -> Result<(), DynamicsError> {
+        self.check_as(units, "cell")
+    }
+
+    /// The same where what has a value of its own is no cell.
+    pub(crate) fn check_as(&self, units: usize, of: &'static str) -> Result<(), DynamicsError> {
         check_count(format!("{}.cells", self.section), units)?;
         let known = self.entries.iter().map(|entry| entry.setting.name);
         check_listed((self.section, "trainable"), self.trainable, known.clone())?;
@@ -129,7 +138,7 @@ impl<'a> Settings<'a> {
             }
         }
         let mut entries = self.entries.iter();
-        entries.try_for_each(|entry| entry.check(units))
+        entries.try_for_each(|entry| entry.check_as(units, of))
     }
 
     /// The largest number of values.

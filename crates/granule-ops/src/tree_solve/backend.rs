@@ -60,7 +60,7 @@ fn forward<B: HostBackend>(
         B,
         "tree_solve",
         [diagonal, edges, rhs],
-        cpu::solve(&tree.parents, diagonal, edges, rhs, transposed)
+        cpu::solve(tree, diagonal, edges, rhs, transposed)
     );
     B::write(x, shape)
 }

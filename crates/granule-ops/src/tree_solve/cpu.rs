@@ -5,6 +5,8 @@ use std::ops::{Div, Mul, Sub};
 
 use rayon::prelude::*;
 
+use super::Tree;
+
 /// Elements of one task: small systems would otherwise cost more to hand out than to solve.
 const ELEMENTS: usize = 1 << 13;
 
@@ -18,13 +20,13 @@ impl Number for f64 {}
 
 /// `x` of `M x = b`, or of `Mᵀ x = b`.
 pub(super) fn solve<T: Number>(
-    parents: &[usize],
+    tree: &Tree,
     diagonal: &[T],
     edges: &[T],
     rhs: &[T],
     transposed: bool,
 ) -> Vec<T> {
-    let nodes = parents.len();
+    let (parents, nodes) = (&tree.parents, tree.len());
     let mut x = rhs.to_vec();
     if nodes == 0 {
         return x;
@@ -41,14 +43,16 @@ pub(super) fn solve<T: Number>(
             let rows = x.chunks_exact_mut(nodes);
             for (x, diagonal) in rows.zip(diagonal.chunks_exact(nodes)) {
                 pivots.copy_from_slice(diagonal);
-                for (node, parent) in parents.iter().copied().enumerate().rev() {
+                for node in tree.order.iter().rev().copied() {
+                    let parent = parents[node];
                     if parent != node {
                         let factor = upper[node] / pivots[node];
                         pivots[parent] = pivots[parent] - factor * lower[node];
                         x[parent] = x[parent] - factor * x[node];
                     }
                 }
-                for (node, parent) in parents.iter().copied().enumerate() {
+                for node in tree.order.iter().copied() {
+                    let parent = parents[node];
                     if parent != node {
                         x[node] = x[node] - lower[node] * x[parent];
                     }

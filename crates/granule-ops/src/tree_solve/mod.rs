@@ -16,25 +16,46 @@ mod tests;
 
 use burn::tensor::Tensor;
 
-/// Trees over the nodes `0..n`, each node after its parent. A chain makes the matrix tridiagonal.
+/// Trees over the nodes `0..n`. A chain makes the matrix tridiagonal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tree {
     /// The parent of each node; a root is its own.
     parents: Arc<[usize]>,
+    /// The nodes, each after its parent.
+    order: Arc<[usize]>,
 }
 
 impl Tree {
     /// A tree, or several, from the parent of each node; `None` for a root.
     ///
-    /// Returns `None` when a parent does not come before its child.
+    /// Returns `None` when parents go round in a circle or are none of the nodes.
     pub fn new(parents: &[Option<usize>]) -> Option<Self> {
-        let parent = |(node, parent): (usize, &Option<usize>)| match parent {
-            Some(parent) if *parent >= node => None,
-            Some(parent) => Some(*parent),
-            None => Some(node),
+        let nodes = parents.len();
+        let own = parents.iter().enumerate();
+        let own: Arc<[usize]> = own.map(|(node, parent)| parent.unwrap_or(node)).collect();
+        let follows = |(node, parent): (usize, &Option<usize>)| parent.is_none_or(|p| p < node);
+        let order: Vec<usize> = if parents.iter().enumerate().all(follows) {
+            (0..nodes).collect()
+        } else {
+            let mut children = vec![Vec::new(); nodes];
+            for (node, parent) in parents.iter().enumerate() {
+                if let Some(parent) = parent {
+                    children.get_mut(*parent)?.push(node);
+                }
+            }
+            let roots = (0..nodes).filter(|node| parents[*node].is_none());
+            let mut order: Vec<usize> = roots.collect();
+            let mut next = 0;
+            while let Some(node) = order.get(next) {
+                next += 1;
+                order.extend(std::mem::take(&mut children[*node]));
+            }
+            order
         };
-        let parents: Option<Arc<[usize]>> = parents.iter().enumerate().map(parent).collect();
-        parents.map(|parents| Self { parents })
+        (order.len() == nodes).then(|| Self {
+            parents: own,
+            order: order.into(),
+        })
     }
 
     /// The number of nodes.
@@ -84,15 +105,14 @@ pub fn tree_solve(diagonal: Tensor<2>, edges: Tensor<2>, rhs: Tensor<2>, tree: &
 }
 
 fn composed(diagonal: Tensor<2>, edges: Tensor<2>, rhs: Tensor<2>, tree: &Tree) -> Tensor<2> {
-    let nodes = tree.len();
-    if nodes == 0 {
+    if tree.is_empty() {
         return rhs;
     }
     let lower = edges.clone().narrow(0, 0, 1);
     let upper = edges.narrow(0, 1, 1);
     let mut pivots: Vec<Tensor<2>> = diagonal.split(1, 1);
     let mut x: Vec<Tensor<2>> = rhs.split(1, 1);
-    for node in (0..nodes).rev() {
+    for node in tree.order.iter().rev().copied() {
         let parent = tree.parent(node);
         if parent != node {
             let factor = upper.clone().narrow(1, node, 1) / pivots[node].clone();
@@ -101,7 +121,7 @@ fn composed(diagonal: Tensor<2>, edges: Tensor<2>, rhs: Tensor<2>, tree: &Tree) 
             x[parent] = x[parent].clone() - factor * x[node].clone();
         }
     }
-    for node in 0..nodes {
+    for node in tree.order.iter().copied() {
         let parent = tree.parent(node);
         if parent != node {
             let below = lower.clone().narrow(1, node, 1);

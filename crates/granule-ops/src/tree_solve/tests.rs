@@ -9,9 +9,9 @@ fn devices() -> [Device; 2] {
     [Device::flex(), Device::ndarray()]
 }
 
-/// Two trees: a branched one of seven nodes, and a chain of three.
+/// Two trees: a branched one of seven nodes, one of which comes before its parent, and a chain of three.
 fn forest() -> Tree {
-    let parents = [None, Some(0), Some(1), Some(1), Some(3), Some(0), Some(5)];
+    let parents = [None, Some(6), Some(1), Some(1), Some(3), Some(0), Some(0)];
     let chain = [None, Some(7), Some(8)];
     Tree::new(&[&parents[..], &chain[..]].concat()).unwrap()
 }
@@ -158,6 +158,8 @@ fn many_rows_are_the_rows_one_by_one() {
 #[test]
 fn a_child_before_its_parent_is_no_tree() {
     assert_eq!(Tree::new(&[None, Some(1)]), None);
-    assert_eq!(Tree::new(&[Some(1), None]), None);
+    assert_eq!(Tree::new(&[None, Some(2), Some(1)]), None);
+    assert_eq!(Tree::new(&[None, Some(2)]), None);
+    assert!(Tree::new(&[Some(1), None]).is_some());
     assert!(Tree::new(&[]).unwrap().is_empty());
 }

@@ -107,8 +107,8 @@ fn spikes(outcome: &Outcome) -> Vec<(f64, usize)> {
     all
 }
 
-/// `time`, every variable as `[time, cells]`, the stimulus likewise, the spikes as two lists, times and their cells, and what
-/// the run is made again from: version, seed and configuration.
+/// `time`, every variable as `[time, cells]`, the stimulus likewise, the spikes as two lists, times and their cells, the names
+/// of the sites of a cell, one a line, and what the run is made again from: version, seed and configuration.
 fn npz(file: &mut File, outcome: &Outcome, config: &ExperimentConfig) -> io::Result<()> {
     let mut file = BufWriter::new(file);
     let samples = outcome.times.len();
@@ -129,6 +129,13 @@ fn npz(file: &mut File, outcome: &Outcome, config: &ExperimentConfig) -> io::Res
         arrays.push(NpzArray::new("spike_times", vec![all.len()], times));
         arrays.push(NpzArray::new("spike_cells", vec![all.len()], cells));
     }
+    if let Some(trace) = outcome
+        .last
+        .first()
+        .filter(|trace| !trace.labels.is_empty())
+    {
+        arrays.push(NpzArray::text("sites", trace.labels.join("\n")));
+    }
     arrays.extend([
         NpzArray::text("granule_version", env!("CARGO_PKG_VERSION")),
         NpzArray::text("seed", config.seed.to_string()),
@@ -138,16 +145,18 @@ fn npz(file: &mut File, outcome: &Outcome, config: &ExperimentConfig) -> io::Res
     file.flush()
 }
 
-/// A header, then a row for each spike: when, the cell in the order of all cells, and what the cells are called.
+/// A header, then a row for each spike: when, the cell in the order of all cells, and what the cells are called, or the site.
 fn spikes_csv(file: &mut File, outcome: &Outcome) -> io::Result<()> {
     let mut file = BufWriter::new(file);
     writeln!(file, "{SPIKES_HEADER}")?;
+    let sites = outcome.last.first().map_or(&[][..], |trace| &trace.labels);
     for (time, cell) in spikes(outcome) {
         let group = outcome
             .groups
             .iter()
             .find(|group| group.cells.contains(&cell));
         let name = group.map_or("", |group| group.name.as_str());
+        let name = sites.get(cell).map_or(name, String::as_str);
         writeln!(file, "{time},{cell},{name}")?;
     }
     file.flush()
@@ -161,6 +170,7 @@ fn csv(file: &mut File, outcome: &Outcome) -> io::Result<()> {
     for trace in &traces {
         for column in 0..trace.width {
             let index = match trace.width {
+                _ if column < trace.labels.len() => format!("[{}]", trace.labels[column]),
                 1 => String::new(),
                 _ => format!("[{column}]"),
             };

@@ -42,11 +42,13 @@ impl Serialize for Cells<'_> {
         serializer.collect_seq(outcome.spikes.iter().enumerate().map(|(cell, spikes)| {
             let last = outcome.last.iter();
             Cell {
+                distance_um: outcome.distances.get(cell).copied(),
                 final_state: last
                     .map(|trace| (trace.name.as_str(), trace.values.get(cell).copied()))
                     .collect(),
                 mean_rate_hz: spikes.mean_rate_hz(0.0, outcome.reached),
                 rate_hz: spikes.rate_hz(outcome.reached),
+                site: site(outcome, cell),
                 spike_times_ms: &spikes.times,
             }
         }))
@@ -55,10 +57,20 @@ impl Serialize for Cells<'_> {
 
 #[derive(Serialize)]
 struct Cell<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    distance_um: Option<f64>,
     final_state: BTreeMap<&'a str, Option<f64>>,
     mean_rate_hz: f64,
     rate_hz: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    site: Option<&'a str>,
     spike_times_ms: &'a [f64],
+}
+
+/// What a cell's place is called, where the cells are places on one.
+fn site(outcome: &Outcome, cell: usize) -> Option<&str> {
+    let trace = outcome.last.first()?;
+    trace.labels.get(cell).map(String::as_str)
 }
 
 /// Of every model but single cells.
@@ -183,7 +195,9 @@ impl Result<'_> {
         let currents = self.config.unit.as_ref().map(|unit| unit.current());
         let currents = currents.map_or(&[][..], |current| current.as_slice());
         for (index, cell) in spikes.iter().take(LISTED).enumerate() {
+            let site = site(self.outcome, index);
             let label = match currents.get(index) {
+                _ if site.is_some() => format!("{}: ", site.unwrap_or_default()),
                 Some(current) if currents.len() > 1 => {
                     let unit = self.config.unit.as_ref().map(|unit| unit.current_unit());
                     match unit.unwrap_or("1") {
@@ -210,12 +224,20 @@ impl Result<'_> {
                     cell.rate_hz(reached)
                 ),
             };
-            fact("cell", &format!("{label}{text}"))?;
+            let what = if site.is_some() { "site" } else { "cell" };
+            fact(what, &format!("{label}{text}"))?;
         }
         if spikes.len() > LISTED {
             fact(
                 "",
                 &format!("and {} more; --json has them all", spikes.len() - LISTED),
+            )?;
+        }
+        if let Some((velocity, to)) = self.outcome.conduction_velocity() {
+            let [from, to] = [0, to].map(|place| site(self.outcome, place).unwrap_or_default());
+            fact(
+                "speed",
+                &format!("{velocity:.3} m/s, the first spike from {from} to {to}"),
             )?;
         }
         if let ([cell], 1) = (spikes.as_slice(), spikes.len())

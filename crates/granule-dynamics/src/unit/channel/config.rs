@@ -104,7 +104,7 @@ pub struct ChannelFile {
 }
 
 impl ChannelFile {
-    fn resolve(self, index: usize) -> Result<ChannelConfig, DynamicsError> {
+    pub(in crate::unit) fn resolve(self, index: usize) -> Result<ChannelConfig, DynamicsError> {
         let at = |field: &str| format!("unit.channel[{index}].{field}");
         let base = match &self.library {
             Some(name) => Some(library::channel(name).ok_or_else(|| {

@@ -1,0 +1,248 @@
+//! From branches to compartments.
+
+use std::collections::BTreeMap;
+use std::f64::consts::{FRAC_PI_2, FRAC_PI_4, PI};
+use std::ops::Range;
+
+use super::geometry::{Geometry, Node};
+use super::section::{Branch, Frustum};
+use crate::DynamicsError;
+use crate::error::short;
+
+/// The most compartments of a model.
+pub(super) const MOST: usize = 1 << 20;
+
+/// At which d_lambda is meant, Hz.
+const FREQUENCY: f64 = 100.0;
+
+/// What says how fine a region is divided.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fineness {
+    /// A number that was given.
+    pub(super) compartments: Option<usize>,
+    /// The longest compartment, in length constants at 100 Hz.
+    pub(super) d_lambda: f64,
+    /// Ωcm
+    pub(super) axial_resistivity: f64,
+    /// µF/cm²
+    pub(super) capacitance: f64,
+}
+
+impl Frustum {
+    /// The part between two shares of its length.
+    fn part(&self, from: f64, to: f64) -> Self {
+        let [first, last] = self.diameters;
+        let at = |share: f64| first + share * (last - first);
+        Self {
+            length: self.length * (to - from),
+            diameters: [at(from), at(to)],
+        }
+    }
+
+    /// Of its side, cm².
+    fn area(&self) -> f64 {
+        let [first, last] = self.diameters;
+        if first == last {
+            return PI * first * self.length * 1e-8;
+        }
+        let slant = self.length.hypot(0.5 * (first - last));
+        FRAC_PI_2 * (first + last) * slant * 1e-8
+    }
+
+    /// Length over cross-section, 1/cm.
+    fn way(&self) -> f64 {
+        let [first, last] = self.diameters;
+        self.length / (FRAC_PI_4 * first * last) * 1e4
+    }
+}
+
+impl Branch {
+    /// In length constants at 100 Hz, λ = ½√(d/(π f R_i C)).
+    fn electrotonic_length(&self, fineness: &Fineness) -> f64 {
+        let Fineness {
+            axial_resistivity,
+            capacitance,
+            ..
+        } = fineness;
+        // µm by the square root of the diameter in µm: R_i in Ωcm, C in µF/cm².
+        let scale = 0.5e5 / (PI * FREQUENCY * axial_resistivity * capacitance).sqrt();
+        let parts = self.frusta.iter().map(|frustum| {
+            let diameter = 0.5 * (frustum.diameters[0] + frustum.diameters[1]);
+            frustum.length / (scale * diameter.sqrt())
+        });
+        parts.sum()
+    }
+
+    /// An odd number, so that one has the middle of the branch in its own; unless it is given.
+    fn compartments(&self, fineness: &Fineness) -> f64 {
+        match fineness.compartments {
+            Some(given) => given as f64,
+            None => {
+                let length = self.electrotonic_length(fineness) / fineness.d_lambda;
+                2.0 * ((length + 0.9) / 2.0).floor() + 1.0
+            }
+        }
+    }
+
+    /// Area and way of each of as many pieces of the same length.
+    fn pieces(&self, count: usize) -> Vec<(f64, f64)> {
+        let length = self.length();
+        let mut pieces = Vec::with_capacity(count);
+        let mut frusta = self.frusta.iter().peekable();
+        let mut begin = 0.0;
+        for piece in 0..count {
+            let from = length * piece as f64 / count as f64;
+            let to = length * (piece + 1) as f64 / count as f64;
+            let (mut area, mut way) = (0.0, 0.0);
+            while let Some(frustum) = frusta.peek() {
+                let end = begin + frustum.length;
+                let (low, high) = (from.max(begin), to.min(end));
+                if high > low {
+                    let share = |at: f64| ((at - begin) / frustum.length).clamp(0.0, 1.0);
+                    let part = frustum.part(share(low), share(high));
+                    area += part.area();
+                    way += part.way();
+                }
+                if end > to {
+                    break;
+                }
+                begin = end;
+                frusta.next();
+            }
+            pieces.push((area, way));
+        }
+        pieces
+    }
+}
+
+/// Where branches meet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Joint {
+    /// The beginning of the root.
+    Root,
+    /// The end of a branch.
+    End(usize),
+    /// Inside a branch, the middle of a compartment.
+    Middle(usize),
+}
+
+/// The compartments of a cell.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Discretised {
+    pub(super) geometry: Geometry,
+    /// The compartments of each branch.
+    pub(super) ranges: Vec<Range<usize>>,
+    /// The region of each compartment.
+    pub(super) regions: Vec<usize>,
+}
+
+impl Discretised {
+    /// The compartment in which a place on a branch, from 0 to 1, is.
+    pub(super) fn compartment(&self, branch: usize, place: f64) -> usize {
+        let range = &self.ranges[branch];
+        let own = (place * range.len() as f64) as usize;
+        range.start + own.min(range.len() - 1)
+    }
+
+    /// Divides branches, of whose region `fineness` says how finely, for `cells` such cells.
+    pub(super) fn new(
+        branches: &[Branch],
+        fineness: &dyn Fn(usize) -> Fineness,
+        cells: usize,
+    ) -> Result<Self, DynamicsError> {
+        let counts: Vec<f64> = branches
+            .iter()
+            .map(|branch| branch.compartments(&fineness(branch.region)))
+            .collect();
+        let total = counts.iter().sum::<f64>();
+        if !(total * cells as f64 <= MOST as f64) {
+            let allowed = format!(
+                "fewer cells, a larger d_lambda or fewer compartments: at most {MOST} compartments of all cells"
+            );
+            let found = format!("{} compartments of {cells}", short(total));
+            return Err(DynamicsError::config("unit.cells", found, allowed));
+        }
+        let mut ranges = Vec::with_capacity(branches.len());
+        let (mut areas, mut regions) = (Vec::new(), Vec::new());
+        // From the beginning of each compartment to its middle, and from there to its end.
+        let mut halves = Vec::new();
+        for (branch, count) in branches.iter().zip(counts) {
+            let first = areas.len();
+            for halves_of in branch.pieces(2 * count as usize).chunks_exact(2) {
+                let [before, after] = [halves_of[0], halves_of[1]];
+                areas.push(before.0 + after.0);
+                halves.push((before.1, after.1));
+                regions.push(branch.region);
+            }
+            ranges.push(first..areas.len());
+        }
+        let mut nodes = vec![Node::ROOT; areas.len()];
+        for range in &ranges {
+            for index in range.clone().skip(1) {
+                nodes[index] = Node {
+                    parent: Some(index - 1),
+                    own: halves[index].0,
+                    beyond: halves[index - 1].1,
+                };
+            }
+        }
+        let mut all = Self {
+            geometry: Geometry { areas, nodes },
+            ranges,
+            regions,
+        };
+        all.join(branches, &halves);
+        Ok(all)
+    }
+
+    /// Joins every branch to its parent: in a point of its own where several meet at an end.
+    fn join(&mut self, branches: &[Branch], halves: &[(f64, f64)]) {
+        let mut joints: Vec<Option<Joint>> = Vec::with_capacity(branches.len());
+        let mut meeting: BTreeMap<Joint, usize> = BTreeMap::new();
+        for branch in branches {
+            let joint = branch.parent.map(|(parent, place)| match place {
+                0.0 => joints[parent].unwrap_or(Joint::Root),
+                1.0 => Joint::End(parent),
+                inside => Joint::Middle(self.compartment(parent, inside)),
+            });
+            joints.push(joint);
+            *meeting.entry(joint.unwrap_or(Joint::Root)).or_default() +=
+                usize::from(joint.is_some());
+        }
+        // The compartment on the other side of a joint, and the way to its middle.
+        let beyond = |joint: Joint| match joint {
+            Joint::Root => (self.ranges[0].start, halves[self.ranges[0].start].0),
+            Joint::End(branch) => {
+                let last = self.ranges[branch].end - 1;
+                (last, halves[last].1)
+            }
+            Joint::Middle(compartment) => (compartment, 0.0),
+        };
+        let mut points: BTreeMap<Joint, usize> = BTreeMap::new();
+        let mut nodes = self.geometry.nodes.clone();
+        for (joint, count) in meeting {
+            if count > 1 && !matches!(joint, Joint::Middle(_)) {
+                let (parent, way) = beyond(joint);
+                points.insert(joint, nodes.len());
+                nodes.push(Node {
+                    parent: Some(parent),
+                    own: 0.0,
+                    beyond: way,
+                });
+            }
+        }
+        for (range, joint) in self.ranges.iter().zip(&joints) {
+            let Some(joint) = joint else { continue };
+            let (parent, way) = match points.get(joint) {
+                Some(point) => (*point, 0.0),
+                None => beyond(*joint),
+            };
+            nodes[range.start] = Node {
+                parent: Some(parent),
+                own: halves[range.start].0,
+                beyond: way,
+            };
+        }
+        self.geometry.nodes = nodes;
+    }
+}

@@ -1,0 +1,290 @@
+//! Cells of many compartments as a module.
+
+use std::sync::Arc;
+
+use burn::module::Module;
+use burn::tensor::{Int, Tensor, TensorData};
+
+use super::solve::{Cable, CableDynamics, Membrane};
+use crate::model::{Clock, Dynamics, Model};
+use crate::solver::{BackwardEuler, Stepped};
+use crate::unit::choice::Population;
+use crate::unit::setting::{Constant, Quantity};
+use crate::unit::{CellField, Cells, Observed};
+use crate::{DynamicsError, Place, State, Variable};
+
+/// Membranes of many compartments, of which those of one region have the same parameters.
+#[derive(Module, Debug)]
+pub struct Regions {
+    /// A cell for each region.
+    pub cells: Cells,
+    /// The region of each compartment.
+    #[module(skip)]
+    of_compartments: Arc<[i64]>,
+}
+
+/// Indices on a device.
+fn indices(values: impl IntoIterator<Item = i64>, place: &Place) -> Tensor<1, Int> {
+    let values: Vec<i64> = values.into_iter().collect();
+    let count = values.len();
+    Tensor::from_data(TensorData::new(values, [count]), &place.device)
+}
+
+impl Regions {
+    pub(super) fn new(cells: Cells, of_compartments: Vec<i64>) -> Self {
+        Self {
+            cells,
+            of_compartments: of_compartments.into(),
+        }
+    }
+
+    fn columns(&self, place: &Place) -> Tensor<1, Int> {
+        indices(self.of_compartments.iter().copied(), place)
+    }
+}
+
+impl Membrane for Regions {
+    type Field = CellField;
+
+    fn field(&self) -> CellField {
+        let place = self.cells.place();
+        self.cells.field_over(&self.columns(&place))
+    }
+
+    fn capacitance(&self, place: &Place) -> Tensor<2> {
+        self.spread(Membrane::capacitance(&self.cells, place))
+    }
+
+    fn spread(&self, values: Tensor<2>) -> Tensor<2> {
+        match values.dims()[1] {
+            1 => values,
+            _ => values.select(1, self.columns(&self.cells.place())),
+        }
+    }
+}
+
+impl Model for Regions {
+    type Dynamics = Stepped<CellField, BackwardEuler>;
+
+    fn dynamics(&self) -> Result<Self::Dynamics, DynamicsError> {
+        Ok(Stepped {
+            field: self.field(),
+            solver: BackwardEuler,
+        })
+    }
+
+    fn initial_state(&self, batch: usize) -> Result<State, DynamicsError> {
+        let columns = self.columns(&self.cells.place());
+        let state = self.cells.initial_state(batch)?;
+        Ok(state.map(|x| x.select(1, columns.clone())))
+    }
+}
+
+/// The compartments in which currents enter and which are recorded, with the names of the latter.
+#[derive(Clone, Debug)]
+pub(super) struct Places {
+    pub(super) entered: Vec<usize>,
+    pub(super) recorded: Vec<usize>,
+    pub(super) labels: Arc<[String]>,
+    /// How far the latter are from the first of them along the cell, µm; none of several cells.
+    pub(super) distances: Vec<f64>,
+}
+
+/// Cells of many compartments with the sites at which currents enter and they are recorded; see
+/// [`CableCellConfig`](super::CableCellConfig).
+#[derive(Module, Debug)]
+pub struct CableCell {
+    /// The compartments.
+    pub cable: Cable<Regions>,
+    /// The constant part of the current at the stimulus sites, nA.
+    pub current: Constant,
+    #[module(skip)]
+    places: Arc<Places>,
+}
+
+impl CableCell {
+    pub(super) fn new(cable: Cable<Regions>, current: Constant, places: Places) -> Self {
+        Self {
+            cable,
+            current,
+            places: Arc::new(places),
+        }
+    }
+
+    /// How many compartments all cells have.
+    pub fn compartments(&self) -> usize {
+        self.cable.geometry.compartments()
+    }
+}
+
+impl Population for CableCell {
+    fn constants(&self) -> Vec<(&'static str, &Constant)> {
+        let own = ("axial_resistivity", &self.cable.axial_resistivity);
+        let membrane = self.cable.membrane.cells.parameters.iter();
+        membrane.chain([own]).collect()
+    }
+
+    fn current(&self) -> (&Constant, &'static str) {
+        (&self.current, "nA")
+    }
+
+    fn observed(&self) -> Observed {
+        Observed::Voltage
+    }
+
+    fn inputs(&self) -> Option<usize> {
+        Some(self.places.entered.len())
+    }
+
+    /// Those at the record sites, and not those of every compartment.
+    fn shown(&self, all: usize) -> usize {
+        all / 2
+    }
+
+    fn distances(&self) -> &[f64] {
+        &self.places.distances
+    }
+}
+
+impl Model for CableCell {
+    type Dynamics = CableCellDynamics;
+
+    fn dynamics(&self) -> Result<CableCellDynamics, DynamicsError> {
+        let place = self.cable.membrane.cells.place();
+        let cable = self.cable.dynamics()?;
+        let compartments = self.compartments();
+        let inner = cable.variables();
+        let shown = inner.iter().map(|variable| {
+            let width = self.places.recorded.len();
+            let labels = self.places.labels.clone();
+            let own = Variable {
+                width,
+                ..variable.clone()
+            };
+            own.labelled(labels)
+        });
+        let all = inner.iter().map(|variable| Variable {
+            name: format!("{}_all", variable.name),
+            ..variable.clone()
+        });
+        let variables = shown.chain(all).collect();
+        let mut entries = vec![0; compartments];
+        let mut densities = vec![0.0; compartments];
+        for (entry, compartment) in self.places.entered.iter().enumerate() {
+            entries[*compartment] = entry as i64;
+            densities[*compartment] = 1e-3 / self.cable.geometry.areas[*compartment];
+        }
+        let recorded = self.places.recorded.iter().map(|at| *at as i64);
+        Ok(CableCellDynamics {
+            shown: inner.len(),
+            variables,
+            recorded: indices(recorded, &place),
+            entries: indices(entries, &place),
+            densities: place.tensor(densities, [1, compartments]),
+            inputs: self.places.entered.len(),
+            current: self.current.quantity(),
+            cable,
+        })
+    }
+
+    fn initial_state(&self, batch: usize) -> Result<State, DynamicsError> {
+        let place = self.cable.membrane.cells.place();
+        let recorded = self.places.recorded.iter().map(|at| *at as i64);
+        let own = self.cable.initial_state(batch)?;
+        Ok(with_sites(own, &indices(recorded, &place)))
+    }
+}
+
+/// The state at the record sites, then that of all compartments.
+fn with_sites(own: State, recorded: &Tensor<1, Int>) -> State {
+    let sites = own.clone().map(|x| x.select(1, recorded.clone()));
+    let all = sites.into_tensors().into_iter();
+    State::new(all.chain(own.into_tensors()).collect())
+}
+
+/// [`CableCell`] with its parameters' values.
+#[derive(Clone, Debug)]
+pub struct CableCellDynamics {
+    cable: CableDynamics<CellField>,
+    variables: Vec<Variable>,
+    /// How many of the variables are those at the record sites.
+    shown: usize,
+    recorded: Tensor<1, Int>,
+    /// The input that enters each compartment, if one does.
+    entries: Tensor<1, Int>,
+    /// The density that 1 nA is in each compartment that an input enters, µA/cm², and 0 in the others, `[1, compartments]`.
+    densities: Tensor<2>,
+    inputs: usize,
+    current: Quantity,
+}
+
+impl CableCellDynamics {
+    /// How many of the variables, the first ones, are those at the record sites.
+    pub fn shown(&self) -> usize {
+        self.shown
+    }
+
+    /// The current density of every compartment, µA/cm², of an input in nA.
+    fn density(
+        &self,
+        state: &State,
+        input: Option<&Tensor<2>>,
+    ) -> Result<Option<Tensor<2>>, DynamicsError> {
+        let current = match (input, &self.current) {
+            (None, Quantity::Number(0.0)) => return Ok(None),
+            (None, current) => current.shift(self.densities.zeros_like().narrow(1, 0, 1)),
+            (Some(input), current) => {
+                let [rows, columns] = input.dims();
+                let batch = state[0].dims()[0];
+                let fits = (rows == 1 || rows == batch)
+                    && (columns == self.inputs || columns == 2 * self.inputs || columns == 1);
+                if !fits {
+                    return Err(DynamicsError::Shape {
+                        what: "the input of a cable, nA at each stimulus site".into(),
+                        expected: vec![batch, self.inputs],
+                        found: vec![rows, columns],
+                    });
+                }
+                let input = input.clone();
+                current.shift(if columns == 2 * self.inputs {
+                    let synaptic = input.clone().narrow(1, self.inputs, self.inputs);
+                    input.narrow(1, 0, self.inputs) + synaptic
+                } else {
+                    input
+                })
+            }
+        };
+        let current = match current.dims()[1] {
+            1 => current,
+            _ => current.select(1, self.entries.clone()),
+        };
+        Ok(Some(current * self.densities.clone()))
+    }
+}
+
+impl Dynamics for CableCellDynamics {
+    fn name(&self) -> &str {
+        self.cable.name()
+    }
+
+    fn variables(&self) -> &[Variable] {
+        &self.variables
+    }
+
+    fn step(
+        &self,
+        at: Clock,
+        state: &State,
+        input: Option<&Tensor<2>>,
+    ) -> Result<State, DynamicsError> {
+        let density = self.density(state, input)?;
+        let all = state.tensors().get(self.shown..).unwrap_or_default();
+        let own = State::new(all.to_vec());
+        let next = self.cable.step(at, &own, density.as_ref())?;
+        Ok(with_sites(next, &self.recorded))
+    }
+
+    fn observe(&self, state: &State) -> Tensor<2> {
+        state[0].clone()
+    }
+}

@@ -1,0 +1,142 @@
+//! Places on a cell by name: `soma`, `dendrite(0.3)`.
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::DynamicsError;
+
+/// The most sites of a cell.
+const MOST: usize = 4096;
+
+/// The letters of a section's name.
+const LONGEST: usize = 64;
+
+/// The names that an error lists.
+const LISTED: usize = 12;
+
+/// One place on a cell, or several: `NAME`, the middle of a section, or `NAME(x)`, with x from 0 to 1 along it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(untagged)]
+pub enum Sites {
+    /// `"soma"`
+    One(String),
+    /// `["soma", "axon(0.9)"]`
+    Each(Vec<String>),
+}
+
+impl Default for Sites {
+    fn default() -> Self {
+        Self::Each(Vec::new())
+    }
+}
+
+impl Sites {
+    /// Whether none is given.
+    pub fn is_empty(&self) -> bool {
+        self.as_slice().is_empty()
+    }
+
+    /// The places as they are written.
+    pub fn as_slice(&self) -> &[String] {
+        match self {
+            Self::One(site) => std::slice::from_ref(site),
+            Self::Each(sites) => sites,
+        }
+    }
+
+    /// Checks how many there are.
+    pub(super) fn check(&self, field: &str) -> Result<(), DynamicsError> {
+        match self.as_slice().len() {
+            count if count > MOST => {
+                let allowed = format!("at most {MOST} sites");
+                Err(DynamicsError::config(
+                    field,
+                    format!("[{count} sites]"),
+                    allowed,
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether a section may be called so: what is in parentheses is a place on it.
+pub(super) fn is_name(name: &str) -> bool {
+    let allowed = |c: char| c.is_alphanumeric() || "_-.[]".contains(c);
+    !name.is_empty() && name.len() <= LONGEST && name.chars().all(allowed)
+}
+
+/// A section's name and the place on it, where one is said.
+pub(super) fn parse(text: &str) -> Option<(&str, Option<f64>)> {
+    let text = text.trim();
+    let Some((name, rest)) = text.split_once('(') else {
+        return Some((text, None));
+    };
+    let place: f64 = rest.strip_suffix(')')?.trim().parse().ok()?;
+    (0.0..=1.0)
+        .contains(&place)
+        .then_some((name.trim_end(), Some(place)))
+}
+
+/// The section that a place is on, and where it is; `otherwise` where that is not said.
+pub(super) fn find(
+    field: &str,
+    text: &str,
+    names: &Names<'_>,
+    otherwise: f64,
+) -> Result<(usize, f64), DynamicsError> {
+    let refused = |allowed: String| DynamicsError::config(field, format!("{text:?}"), allowed);
+    let Some((name, place)) = parse(text) else {
+        let allowed = "NAME or NAME(x) with x from 0 to 1, such as \"soma\" or \"axon(0.9)\"";
+        return Err(refused(allowed.into()));
+    };
+    match names.places.get(name) {
+        Some(section) => Ok((*section, place.unwrap_or(otherwise))),
+        None => Err(refused(names.listed())),
+    }
+}
+
+/// The names of sections, each with its place among them.
+#[derive(Debug, Default)]
+pub(super) struct Names<'a> {
+    order: Vec<&'a str>,
+    places: HashMap<&'a str, usize>,
+}
+
+impl<'a> Names<'a> {
+    /// Adds a name; none where it is there already.
+    pub(super) fn add(&mut self, name: &'a str) -> Option<()> {
+        let place = self.order.len();
+        if self.places.contains_key(name) {
+            return None;
+        }
+        self.places.insert(name, place);
+        self.order.push(name);
+        Some(())
+    }
+
+    pub(super) fn place(&self, name: &str) -> Option<usize> {
+        self.places.get(name).copied()
+    }
+
+    /// For an error.
+    pub(super) fn listed(&self) -> String {
+        let shown = self.order[..self.order.len().min(LISTED)].join(", ");
+        match self.order.len().saturating_sub(LISTED) {
+            0 => shown,
+            more => format!("{shown} and {more} more"),
+        }
+    }
+}
+
+impl<'a> FromIterator<&'a str> for Names<'a> {
+    fn from_iter<I: IntoIterator<Item = &'a str>>(names: I) -> Self {
+        let mut all = Self::default();
+        for name in names {
+            all.add(name);
+        }
+        all
+    }
+}

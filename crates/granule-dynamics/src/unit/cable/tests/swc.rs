@@ -1,0 +1,221 @@
+//! Traced cells from SWC files.
+
+use std::path::Path;
+
+use super::super::swc::Morphology;
+use super::sections::unit;
+use crate::experiment::ExperimentConfig;
+use crate::model::Model;
+use crate::testing::{assert_close, f64_place};
+
+fn parsed(text: &str) -> Result<Morphology, String> {
+    let parsed = Morphology::parse(Path::new("cell.swc"), text);
+    parsed.map_err(|error| error.to_string())
+}
+
+/// Name, parent with place, length and the diameters at both ends of every branch.
+type Shape = (String, Option<(usize, f64)>, f64, [f64; 2]);
+
+fn branches(text: &str) -> Vec<Shape> {
+    let traced = parsed(text).unwrap().traced().unwrap();
+    let branches = traced.branches().unwrap().into_iter();
+    let shape = branches.map(|branch| {
+        let [first, last] = [branch.frusta.first(), branch.frusta.last()].map(Option::unwrap);
+        let ends = [first.diameters[0], last.diameters[1]];
+        (branch.name.clone(), branch.parent, branch.length(), ends)
+    });
+    shape.collect()
+}
+
+#[test]
+fn runs_of_points_are_sections() {
+    let text = "# a cell\n1 1 0 0 0 5 -1 # the soma\n\n2 3 5 0 0 1 1\n3 3 15 0 0 1 2\n4 3 15 10 0 0.5 3\n\
+                5 3 15 -20 0 0.5 3\n6 2 0 -5 0 0.5 1\n7 2 0 -45 0 0.25 6\n8 7 0 -50 0 0.25 7\n";
+    let expected: [Shape; 6] = [
+        ("soma".into(), None, 10.0, [10.0; 2]),
+        // From its own first point, for that is at the surface of the soma.
+        ("basal[0]".into(), Some((0, 0.5)), 10.0, [2.0; 2]),
+        ("basal[1]".into(), Some((1, 1.0)), 10.0, [2.0, 1.0]),
+        ("basal[2]".into(), Some((1, 1.0)), 20.0, [2.0, 1.0]),
+        ("axon".into(), Some((0, 0.5)), 40.0, [1.0, 0.5]),
+        ("type7".into(), Some((4, 1.0)), 5.0, [0.5; 2]),
+    ];
+    assert_eq!(branches(text), expected);
+    // The order of the lines is not that of the tree.
+    let mut lines: Vec<&str> = text.lines().filter(|line| !line.is_empty()).collect();
+    lines.reverse();
+    let mut names: Vec<String> = branches(&lines.join("\n"))
+        .into_iter()
+        .map(|b| b.0)
+        .collect();
+    names.sort();
+    assert_eq!(
+        names,
+        ["axon", "basal[0]", "basal[1]", "basal[2]", "soma", "type7"]
+    );
+}
+
+#[test]
+fn a_sphere_is_a_cylinder_of_its_area() {
+    // One point, and three as NeuroMorpho.Org writes the same sphere.
+    let one = "1 1 1 2 3 5 -1\n2 3 6 2 3 1 1\n3 3 16 2 3 1 2\n";
+    let three = "1 1 1 2 3 5 -1\n2 1 1 -3 3 5 1\n3 1 1 7 3 5 1\n4 3 6 2 3 1 1\n5 3 16 2 3 1 4\n";
+    assert_eq!(branches(one), branches(three));
+    assert_eq!(branches(one)[0], ("soma".into(), None, 10.0, [10.0; 2]));
+    let text = "d_lambda = 1.0\n[[section]]\nname = \"soma\"\ncompartments = 1\n";
+    let place = f64_place();
+    let mut config: crate::unit::CableCellConfig = toml::from_str(text).unwrap();
+    config.morphology = Some(parsed("1 1 0 0 0 5 -1\n").unwrap());
+    let cell = config.init(&place).unwrap();
+    let area = cell.cable.geometry.areas[0];
+    assert_close(area, 4.0 * std::f64::consts::PI * 25e-8, 1e-14);
+    // More points are a run of cones, and branches leave where they say.
+    let run = "1 1 0 0 0 5 -1\n2 1 4 0 0 6 1\n3 1 8 0 0 5 2\n4 3 8 6 0 1 3\n5 3 8 16 0 1 4\n";
+    let expected: [Shape; 2] = [
+        ("soma".into(), None, 8.0, [10.0; 2]),
+        ("basal".into(), Some((0, 1.0)), 10.0, [2.0; 2]),
+    ];
+    assert_eq!(branches(run), expected);
+}
+
+#[test]
+fn a_branch_of_one_point_begins_where_it_leaves() {
+    let text = "1 1 0 0 0 5 -1\n2 3 9 0 0 1 1\n3 3 9 4 0 0.5 2\n4 3 9 -3 0 0.5 2\n";
+    let found = branches(text);
+    assert_eq!(found[1], ("basal[0]".into(), Some((0, 0.5)), 9.0, [2.0; 2]));
+    assert_eq!(
+        found[2],
+        ("basal[1]".into(), Some((1, 1.0)), 4.0, [2.0, 1.0])
+    );
+    assert_eq!(found[3].2, 3.0);
+}
+
+#[test]
+fn what_is_wrong_with_a_file_is_named_with_its_line() {
+    let cases = [
+        ("", "unit.morphology = cell.swc with 0 points"),
+        ("# nothing\n\n", "0 points"),
+        (
+            "1 1 0 0 0 5 -1\n2 3 9 0 0 0 1\n",
+            "cell.swc, line 2: radius 0 is not allowed: above 0",
+        ),
+        ("1 1 0 0 0 -5 -1\n", "line 1: radius -5"),
+        ("1 1 0 0 0 nan -1\n", "line 1: radius NaN"),
+        (
+            "#\n1 1 0 0 0 5 -1\n2 3 x 0 0 1 1\n",
+            "line 3: x \"x\" is not allowed: a number",
+        ),
+        ("1 1 inf 0 0 5 -1\n", "line 1: x inf"),
+        (
+            "1 1 0 0 0 5\n",
+            "line 1: 6 of them is not allowed: seven numbers",
+        ),
+        (
+            "1 1 0 0 0 5 -1\n2 3 9 0 0 1 7\n",
+            "line 2: parent 7 is not allowed: the number of a point",
+        ),
+        ("1 1 0 0 0 5 -1\n2 3 9 0 0 1 1.5\n", "line 2: parent 1.5"),
+        ("1 1 0 0 0 5 -1\n2 3 9 0 0 1 -2\n", "line 2: parent -2"),
+        (
+            "1 1 0 0 0 5 -1\n1 3 9 0 0 1 1\n",
+            "line 2: number 1 again is not allowed: another: line 1 has it",
+        ),
+        ("1.5 1 0 0 0 5 -1\n", "line 1: number 1.5"),
+        ("1 300 0 0 0 5 -1\n", "line 1: type 300"),
+        (
+            "1 1 0 0 0 5 -1\n2 1 0 0 0 5 -1\n",
+            "line 2: a second root, parent -1 is not allowed: one root, and that in line 1",
+        ),
+        (
+            "1 1 0 0 0 5 -1\n2 3 1 0 0 1 4\n3 3 2 0 0 1 2\n4 3 3 0 0 1 3\n",
+            "line 2: point 2 is its own ancestor",
+        ),
+        ("1 1 0 0 0 5 2\n2 3 1 0 0 1 1\n", "its own ancestor"),
+        ("1 1 0 0 0 5 1\n", "line 1: point 1 is its own ancestor"),
+    ];
+    for (text, part) in cases {
+        let error = parsed(text).unwrap_err();
+        assert!(error.contains(part), "{part}\n{error}");
+    }
+    let flat = "1 1 0 0 0 5 -1\n2 3 9 0 0 1 1\n3 3 9 0 0 1 2\n";
+    let error = parsed(flat)
+        .unwrap()
+        .traced()
+        .unwrap()
+        .branches()
+        .unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("line 3: a branch without a length"),
+        "{error}"
+    );
+    let many: String = (1..=100_001)
+        .map(|n| format!("{n} 3 {n} 0 0 1 {}\n", if n == 1 { -1 } else { n - 1 }))
+        .collect();
+    let error = parsed(&many).unwrap_err();
+    assert!(
+        error.contains("line 100001: more than 100000 points"),
+        "{error}"
+    );
+    let error = Morphology::read(Path::new("no-such.swc"))
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("unit.morphology = no-such.swc"), "{error}");
+}
+
+#[test]
+fn groups_of_a_morphology_have_settings() {
+    let points = "points = [[1,1,0,0,0,5,-1],[2,3,5,0,0,1,1],[3,3,15,0,0,1,2]]";
+    let file = format!("[morphology]\nfile = \"cell.swc\"\n{points}\n");
+    let section = |more: &str| format!("{file}[[section]]\n{more}\n");
+    assert!(unit(&section("name = \"basal\"\nparameters = { g_l = 0.3 }")).is_ok());
+    for (more, part) in [
+        (
+            "name = \"apical\"",
+            "unit.section[0].name = \"apical\" is not allowed: a group of the morphology: soma, basal",
+        ),
+        ("name = \"basal\"\nlength = 3.0", "unit.section[0].length"),
+        (
+            "name = \"basal\"\ndiameter = 3.0",
+            "unit.section[0].diameter",
+        ),
+        (
+            "name = \"basal\"\nparent = \"soma\"",
+            "unit.section[0].parent",
+        ),
+        (
+            "name = \"basal\"\n[[section]]\nname = \"basal\"",
+            "no other section has",
+        ),
+    ] {
+        let error = unit(&section(more)).unwrap_err();
+        assert!(error.contains(part), "{part}\n{error}");
+    }
+    let zero = file.replace("0,0,1,1]", "0,0,0,1]");
+    let error = unit(&zero).unwrap_err();
+    assert!(error.contains("cell.swc, line 2: radius 0"), "{error}");
+}
+
+#[test]
+fn the_traced_example_fires_from_its_axon() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/");
+    let text = include_str!("../../../../../../examples/swc_cell.toml");
+    let text = text.replace("swc_cell.swc", &format!("{folder}swc_cell.swc"));
+    let config: ExperimentConfig = toml::from_str(&text).unwrap();
+    let experiment = config.init(&f64_place()).unwrap();
+    let outcome = experiment
+        .run(|_, _| std::ops::ControlFlow::Continue(()))
+        .unwrap();
+    let first = |site: usize| outcome.spikes[site].times[0];
+    assert_eq!(outcome.traces[0].labels[1], "axon(0.95)");
+    assert!(outcome.spikes[0].times.len() > 1);
+    assert!(first(0) < first(2), "from the soma into the dendrite");
+    assert!(outcome.conduction_velocity().is_some());
+    let place = f64_place();
+    let crate::unit::UnitConfig::Cable(cable) = config.unit.unwrap() else {
+        panic!("another model");
+    };
+    let cell = cable.init(&place).unwrap();
+    assert_eq!(cell.initial_state(1).unwrap()[0].dims(), [1, 4]);
+}
