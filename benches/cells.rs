@@ -1,7 +1,8 @@
-//! Hodgkin–Huxley cells by exponential Euler in single precision: forward alone, and with its gradient.
+//! Hodgkin–Huxley cells by exponential Euler, and an axon of such membranes, in single precision: forward alone, and with
+//! its gradient.
 //!
 //! `cargo bench -p granule-cli -p granule-dynamics --bench cells [-- flex|ndarray|wgpu…]`: medians of five runs, each of
-//! 10⁴ cells for 200 steps and, with the gradient by four parameters, of 10³ cells for 100.
+//! 10⁴ cells for 200 steps and, with the gradient by four parameters, of 10³ cells or 10³ compartments for 100.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use burn::tensor::Tensor;
 use granule_device::DeviceSpec;
 use granule_dynamics::gradient::{Memory, Run, gradient};
 use granule_dynamics::solver::ExponentialEuler;
-use granule_dynamics::unit::{Cells, HodgkinHuxleyConfig};
+use granule_dynamics::unit::{CableCell, CableCellConfig, Cells, HodgkinHuxleyConfig};
 use granule_dynamics::{Grid, Model, NoInput, Place, host, simulate};
 
 type Failure = Box<dyn std::error::Error>;
@@ -30,8 +31,20 @@ fn population(cells: usize, trainable: &[&str], place: &Place) -> Result<Cells, 
     Ok(config.init(Arc::new(ExponentialEuler), place)?)
 }
 
+/// Rallpack 3's axon, 1 mm long and 1 µm thick.
+fn axon(compartments: usize, trainable: &[&str], place: &Place) -> Result<CableCell, Failure> {
+    let text = format!(
+        "axial_resistivity = 100.0\nleak = {{ conductance = 0.025, reversal = -65.0 }}\ncurrent = 0.1\n\
+         trainable = {trainable:?}\nstimulus_sites = \"axon(0)\"\nrecord_sites = \"axon(1)\"\n\
+         [[channel]]\nlibrary = \"hodgkin-huxley/na\"\n[[channel]]\nlibrary = \"hodgkin-huxley/k\"\n\
+         [[section]]\nname = \"axon\"\nlength = 1000.0\ndiameter = 1.0\ncompartments = {compartments}\n"
+    );
+    let config: CableCellConfig = toml::from_str(&text)?;
+    Ok(config.init(place)?)
+}
+
 /// Seconds of a forward run.
-fn forward(cells: &Cells, steps: usize) -> Result<f64, Failure> {
+fn forward<M: Model>(cells: &M, steps: usize) -> Result<f64, Failure> {
     let (dynamics, start) = (cells.dynamics()?, cells.initial_state(1)?);
     let grid = Grid::over(DT * steps as f64, DT)?;
     host(start[0].clone())?;
@@ -44,7 +57,7 @@ fn forward(cells: &Cells, steps: usize) -> Result<f64, Failure> {
 }
 
 /// Seconds of a run with its gradient.
-fn backward(cells: &Cells, steps: usize) -> Result<f64, Failure> {
+fn backward<M: Model>(cells: &M, steps: usize) -> Result<f64, Failure> {
     let grid = Grid::over(DT * steps as f64, DT)?;
     let run = Run {
         initial: None,
@@ -67,6 +80,19 @@ fn median(run: impl Fn() -> Result<f64, Failure>) -> Result<f64, Failure> {
     Ok(seconds[REPEATS / 2])
 }
 
+/// Prints how long a run with its gradient takes, and the run alone.
+fn compare<M: Model>(what: &str, [plain, taped]: [&M; 2]) -> Result<(), Failure> {
+    let alone = median(|| forward(plain, 100))?;
+    let both = median(|| backward(taped, 100))?;
+    println!(
+        "{what}: the run with its gradient takes {:.1} times as long as the run ({:.1} and {:.1} ms)",
+        both / alone,
+        both * 1e3,
+        alone * 1e3
+    );
+    Ok(())
+}
+
 fn main() -> Result<(), Failure> {
     let mut devices: Vec<String> = std::env::args()
         .skip(1)
@@ -85,17 +111,13 @@ fn main() -> Result<(), Failure> {
             10_000.0 * 200.0 / seconds / 1e6
         );
         let trainable = ["g_na", "g_k", "g_l", "e_l"];
+        let tape = Place::f32(&device.clone().autodiff());
         let plain = population(1_000, &trainable, &place)?;
-        let place = Place::f32(&device.autodiff());
-        let taped = population(1_000, &trainable, &place)?;
-        let alone = median(|| forward(&plain, 100))?;
-        let both = median(|| backward(&taped, 100))?;
-        println!(
-            "{name}: the run with its gradient takes {:.1} times as long as the run ({:.0} and {:.0} ms)",
-            both / alone,
-            both * 1e3,
-            alone * 1e3
-        );
+        let taped = population(1_000, &trainable, &tape)?;
+        compare(&format!("{name}, cells"), [&plain, &taped])?;
+        let plain = axon(1_000, &trainable, &place)?;
+        let taped = axon(1_000, &trainable, &tape)?;
+        compare(&format!("{name}, axon"), [&plain, &taped])?;
     }
     Ok(())
 }

@@ -56,6 +56,17 @@ pub trait Field {
         None
     }
 
+    /// The state after all groups but the last have taken their exponential update, and the linear form of the last, which is
+    /// one variable; where the model has both as one operation.
+    fn before_last_group(
+        &self,
+        _at: Clock,
+        _state: &State,
+        _input: Option<&Tensor<2>>,
+    ) -> Option<(State, Linear)> {
+        None
+    }
+
     /// The amplitude of the noise of each variable per square root of time: dx = f dt + g dW. `None` without noise.
     fn diffusion(&self, _time: f64, _state: &State) -> Option<State> {
         None

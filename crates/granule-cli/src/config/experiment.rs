@@ -601,6 +601,7 @@ mod tests {
     use granule::dynamics::experiment::StimulusConfig;
     use granule::dynamics::synapse::Effect;
     use granule::dynamics::system::Delays;
+    use granule::dynamics::unit::Morphology;
 
     use super::*;
     use crate::args::{Cli, Command};
@@ -769,6 +770,48 @@ mod tests {
         assert!(text.contains("w.csv, of the shape [2, 2]"), "{text}");
         let text = refused(&[cell, "--set", "stimulus.file=nix.npy"]);
         assert!(text.contains("stimulus.file = nix.npy"), "{text}");
+    }
+
+    #[test]
+    fn a_morphology_is_read_from_the_folder_of_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+        write(
+            "cell.swc",
+            "1 1 0 0 0 5 -1\n2 3 5 0 0 1 1\n3 3 15 0 0 1 2\n",
+        );
+        write(
+            "loop.swc",
+            "1 1 0 0 0 5 -1\n2 3 5 0 0 1 3\n3 3 15 0 0 1 2\n",
+        );
+        let toml = "[unit]\nmodel = 'cable'\nmorphology = 'cell.swc'\nrecord_sites = 'soma'\n\
+                    [[unit.section]]\nname = 'basal'\nparameters = { g_l = 0.2 }\n";
+        write("cell.toml", toml);
+        let path = dir.path().join("cell.toml");
+        let cell = path.to_str().unwrap();
+        let config = described(&[cell]).unwrap().config;
+        let Some(UnitConfig::Cable(cable)) = config.unit else {
+            panic!("another model");
+        };
+        let Some(Morphology::Read(read)) = &cable.morphology else {
+            panic!("a morphology that was not read");
+        };
+        assert_eq!(read.points[2], [3.0, 3.0, 15.0, 0.0, 0.0, 1.0, 2.0]);
+        assert!(cable.validate().is_ok());
+        let site = described(&[cell, "--set", "unit.record_sites=[\"soma\", \"basal(1)\"]"]);
+        let Some(UnitConfig::Cable(cable)) = site.unwrap().config.unit else {
+            panic!("another model");
+        };
+        assert_eq!(cable.record_sites.as_slice(), ["soma", "basal(1)"]);
+        // On the command line, from where one is.
+        let set = format!("unit.morphology={}", dir.path().join("loop.swc").display());
+        let text = refused(&[cell, "--set", &set]);
+        assert!(
+            text.contains("unit.morphology = ") && text.contains("loop.swc, line 2: point 2"),
+            "{text}"
+        );
+        let text = refused(&[cell, "--set", "unit.morphology=nix.swc"]);
+        assert!(text.contains("unit.morphology = nix.swc"), "{text}");
     }
 
     #[test]

@@ -112,9 +112,7 @@ fn inside(
                 let out_of_memory = matches!(error, DynamicsError::Memory(_));
                 let text = match error {
                     // The setting by its place in this file.
-                    DynamicsError::Config { value, allowed, .. } => {
-                        DynamicsError::config(path, value, allowed).to_string()
-                    }
+                    DynamicsError::Config(error) => error.named(path).to_string(),
                     error => format!("`{path}`: {error}"),
                 };
                 unreadable(text, out_of_memory)

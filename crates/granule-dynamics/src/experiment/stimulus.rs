@@ -12,7 +12,7 @@ use crate::simulate::Number;
 use crate::{DynamicsError, Grid, NormalNoise, Place, Values, Variable};
 
 /// A stimulus. Amplitudes are in the unit of the model's input: µA/cm² for cells (pA for `adex`, mV/ms for
-/// `izhikevich`, none for `qif`), what a system's channels have, and no unit for a population. A step of the run gets
+/// `izhikevich`, none for `qif`, nA at the stimulus sites of a `cable`), what a system's channels have, and no unit for a population. A step of the run gets
 /// the mean over it, at all stages of its solver, so that no charge is lost where an edge is not on the grid of steps.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::cell::*;
 use super::channel::{ChannelTable, ConductanceConfig};
 use super::{
-    Adex, AdexConfig, CableCell, CableCellConfig, CellConfig, CellKind, Cells, Constant, Izhikevich,
-    IzhikevichConfig, Lif, LifConfig, Observed, ParameterInfo, Qif, QifConfig,
+    Adex, AdexConfig, CableCell, CableCellConfig, CellConfig, CellKind, Cells, Constant,
+    Izhikevich, IzhikevichConfig, Lif, LifConfig, Observed, ParameterInfo, Qif, QifConfig,
 };
 use crate::model::{Clock, Dynamics, Model};
 use crate::solver::Solver;
@@ -296,7 +296,9 @@ impl UnitConfig {
                 "none: {} has a method of its own, {key} = {method}",
                 self.name()
             )),
-            None if self.is_exact() => Some(format!("none: the steps of {} are exact", self.name())),
+            None if self.is_exact() => {
+                Some(format!("none: the steps of {} are exact", self.name()))
+            }
             None => None,
         }
     }

@@ -189,6 +189,7 @@ impl Described<'_> {
             voltage: given("v")?,
             gates: others.collect::<Result<_, _>>()?,
             origin: place.full(0.0, [1, 1]),
+            present: Arc::default(),
             name: self.name,
             table: Arc::new(self.table.clone()),
             cells: self.cells,
@@ -213,6 +214,9 @@ pub struct Cells {
     gates: Vec<Option<Constant>>,
     /// Where the module lives; it follows the module to other devices and off the tape.
     origin: Tensor<2>,
+    /// Of trained conductances, by name, which cells have them, 1 or 0.
+    #[module(skip)]
+    present: Arc<BTreeMap<&'static str, Vec<f64>>>,
     #[module(skip)]
     name: &'static str,
     #[module(skip)]
@@ -261,15 +265,32 @@ impl Cells {
         self.field_with(&self.current.quantity())
     }
 
+    /// With conductances that some cells do not have, whatever their values become.
+    pub(super) fn with_present(mut self, present: BTreeMap<&'static str, Vec<f64>>) -> Self {
+        self.present = Arc::new(present);
+        self
+    }
+
+    /// A parameter's value, 0 in cells without it.
+    fn constant(&self, name: &str) -> Quantity {
+        match (self.parameters.get(name), self.present.get(name)) {
+            (Some(constant), Some(present)) => {
+                let present = self.place().tensor(present.clone(), [1, present.len()]);
+                constant.quantity() * &Quantity::Tensor(present)
+            }
+            (Some(constant), None) => constant.quantity(),
+            (None, _) => Quantity::Number(f64::NAN),
+        }
+    }
+
     /// As many cells as there are `columns`, each with the parameters of the one of that number here, without the constant
     /// current.
     pub(super) fn field_over(&self, columns: &Tensor<1, Int>) -> CellField {
-        let constant = |name: &str| match self.parameters.get(name).map(Constant::quantity) {
-            Some(Quantity::Tensor(values)) if values.dims()[1] > 1 => {
+        let constant = |name: &str| match self.constant(name) {
+            Quantity::Tensor(values) if values.dims()[1] > 1 => {
                 Quantity::Tensor(values.select(1, columns.clone()))
             }
-            Some(shared) => shared,
-            None => Quantity::Number(f64::NAN),
+            shared => shared,
         };
         let [cells] = columns.dims();
         let none = Quantity::Number(0.0);
@@ -277,10 +298,7 @@ impl Cells {
     }
 
     fn field_with(&self, current: &Quantity) -> CellField {
-        let constant = |name: &str| match self.parameters.get(name) {
-            Some(constant) => constant.quantity(),
-            None => Quantity::Number(f64::NAN),
-        };
+        let constant = |name: &str| self.constant(name);
         CellField::new(self.name, self.cells, &self.table, &constant, current)
     }
 
@@ -303,7 +321,14 @@ impl Cells {
         let table: Vec<(&str, Vec<f64>)> = self
             .parameters
             .iter()
-            .map(|(name, constant)| Ok((name, constant.values()?)))
+            .map(|(name, constant)| {
+                let mut values = constant.values()?;
+                if let Some(present) = self.present.get(name) {
+                    let both = values.iter_mut().zip(present);
+                    both.for_each(|(value, present)| *value *= present);
+                }
+                Ok((name, values))
+            })
             .collect::<Result<_, DynamicsError>>()?;
         let width = table.iter().map(|(_, values)| values.len()).max();
         let width = width.unwrap_or(1);

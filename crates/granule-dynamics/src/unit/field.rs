@@ -1,7 +1,10 @@
 //! The equations of a conductance-based cell.
 
 use burn::tensor::Tensor;
-use granule_ops::{Channel, ConductanceStep, Curve, Gate, Kinetics, Membrane, Pool, Reversal};
+use granule_ops::{
+    Channel, Coefficient, CompartmentStep, Compartments, ConductanceStep, Curve, Gate, Kinetics,
+    Membrane, Pool, Reversal,
+};
 
 use super::channel::{Battery, BoundChannel, BoundTable, ChannelTable};
 use super::rates::{self, LOWEST};
@@ -128,6 +131,8 @@ pub struct CellField {
     minus_leak: Quantity,
     /// Where a fused step serves.
     fused: Option<ConductanceStep>,
+    /// The same where the cells are compartments.
+    joined: Option<CompartmentStep>,
 }
 
 impl CellField {
@@ -169,11 +174,23 @@ impl CellField {
             minus_leak: table.leak.negative(),
             table,
             fused: None,
+            joined: None,
         }
     }
 
     /// With a fused step for the exponential Euler method, where there is one for states that live where `like` does.
     pub(crate) fn fused(mut self, like: &Tensor<2>) -> Self {
+        self.fused = ConductanceStep::new(self.cells, &self.membrane(), like);
+        self
+    }
+
+    /// With a fused step for cells that are compartments, likewise.
+    pub(crate) fn joined(mut self, like: &Tensor<2>) -> Self {
+        self.joined = CompartmentStep::new(self.cells, &self.membrane(), like);
+        self
+    }
+
+    fn membrane(&self) -> Membrane<Coefficient> {
         let table = &self.table;
         let channels = table.channels.iter().map(|channel| Channel {
             conductance: channel.conductance.coefficient(),
@@ -201,14 +218,12 @@ impl CellField {
             drive: pool.drive.coefficient(),
             influx: pool.influx.coefficient(),
         });
-        let membrane = Membrane {
+        Membrane {
             leak: table.leak.coefficient(),
             drive: table.drive.coefficient(),
             channels: channels.collect(),
             pools: pools.collect(),
-        };
-        self.fused = ConductanceStep::new(self.cells, &membrane, like);
-        self
+        }
     }
 
     /// The gates that the state holds.
@@ -460,6 +475,26 @@ impl Field for CellField {
         }
         let next = fused.step(state.tensors(), self.inflow(input), at.dt);
         Some(State::new(next))
+    }
+
+    fn before_last_group(
+        &self,
+        at: Clock,
+        state: &State,
+        input: Option<&Tensor<2>>,
+    ) -> Option<(State, Linear)> {
+        let joined = self.joined.as_ref()?;
+        let dims = state[0].dims();
+        if state.tensors().iter().any(|x| x.dims() != dims) {
+            return None;
+        }
+        let Compartments {
+            decay,
+            drive,
+            others,
+        } = joined.step(state.tensors(), self.inflow(input), at.dt)?;
+        let next = std::iter::once(state[0].clone()).chain(others);
+        Some((State::new(next.collect()), Linear { decay, drive }))
     }
 
     fn check_input(&self, state: &State, input: Option<&Tensor<2>>) -> Result<(), DynamicsError> {

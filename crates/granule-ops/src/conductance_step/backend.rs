@@ -111,7 +111,7 @@ pub(super) fn constants<'a, T: Number>(
     })
 }
 
-/// The new state, v first.
+/// The new state, v or its parts first.
 fn forward<B: HostBackend>(
     tensors: &[FloatTensor<B>],
     layout: &Layout,
@@ -125,7 +125,7 @@ fn forward<B: HostBackend>(
         step(g, layout, dt, &slices)
     });
     // The programs end with the voltage.
-    next.rotate_right(1);
+    next.rotate_right(layout.parts());
     let shape = v.shape();
     next.into_iter()
         .map(|values| B::write(values, shape.clone()))
@@ -145,7 +145,12 @@ fn step<T: Number>(g: Geometry, layout: &Layout, dt: f64, slices: &[&[T]]) -> Ve
         layout,
         dt: T::of(dt),
     };
-    sweep(&body, g.sizes(), &inputs, &vec![Sink::All; layout.states])
+    sweep(
+        &body,
+        g.sizes(),
+        &inputs,
+        &vec![Sink::All; layout.programs.len()],
+    )
 }
 
 macro_rules! host_conductance_step {
@@ -279,9 +284,9 @@ mod autodiff {
             if values.is_empty() {
                 return Vec::new();
             }
-            values.rotate_left(1);
+            values.rotate_left(layout.parts());
             // Each variable is a node of its own; the voltage, the last, comes from the new gates.
-            let mut next: Vec<FloatTensor<Self>> = Vec::with_capacity(layout.states);
+            let mut next: Vec<FloatTensor<Self>> = Vec::with_capacity(layout.programs.len());
             for ((index, program), value) in layout.programs.iter().enumerate().zip(values) {
                 let read = |read: &super::super::program::Read| {
                     if read.moved {
@@ -304,7 +309,7 @@ mod autodiff {
                     None => return Vec::new(),
                 }
             }
-            next.rotate_right(1);
+            next.rotate_right(layout.parts());
             next
         }
     }

@@ -6,7 +6,8 @@ use super::cpu::{
     Given, Number, above_zero, bernoulli, combine, for_exponent, nernst, phi1, times, whole_power,
 };
 use super::program::{
-    Battery, Current, Expression, Form, MOST_READS, Motion, Moves, Node, Origin, Program, Slot,
+    Battery, Current, Expression, Form, MOST_READS, Motion, Moves, Node, Origin, Part, Program,
+    Slot,
 };
 use super::sweep::{BLOCK, Block, Body, Sink, Source, sweep};
 
@@ -376,7 +377,7 @@ impl<T: Number> Body<T> for Adjoint<'_, T> {
         };
         match &program.moves {
             Moves::Gate(motion) => self.gate::<FUSED>(motion, &given, scratch, gradients),
-            Moves::Pool(all) | Moves::Voltage(all) => {
+            Moves::Pool(all) | Moves::Voltage(all, _) => {
                 let inflow = (inflow.first(), by_inflow.first_mut());
                 self.by_currents::<FUSED>(all, &given, inflow, scratch, gradients)
             }
@@ -457,9 +458,19 @@ impl<T: Number> Adjoint<'_, T> {
         let own = usize::from(inflow.is_none());
         let x = given.reads[own];
         let by_x = gradients.reads.get_mut(own)?;
-        for i in 0..BLOCK {
-            [by_x[i], by_drive[i], by_decay[i]] =
-                relax::<T, FUSED>(grad[i], x[i], whole_drive[i], whole_decay[i], self.dt);
+        match self.program.moves {
+            Moves::Voltage(_, Part::Decay) => {
+                (*by_decay, *by_drive) = (*grad, Block::of(T::ZERO));
+            }
+            Moves::Voltage(_, Part::Drive) => {
+                (*by_decay, *by_drive) = (Block::of(T::ZERO), *grad);
+            }
+            _ => {
+                for i in 0..BLOCK {
+                    [by_x[i], by_drive[i], by_decay[i]] =
+                        relax::<T, FUSED>(grad[i], x[i], whole_drive[i], whole_decay[i], self.dt);
+                }
+            }
         }
         if let Some([first, second, ..]) = gradients.constants.as_deref_mut() {
             (*first, *second) = (*by_decay, *by_drive);

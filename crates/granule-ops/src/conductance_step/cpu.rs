@@ -1,7 +1,7 @@
 //! The step on blocks.
 
 use super::program::{
-    Battery, Current, Expression, Form, MOST_READS, Motion, Moves, Node, Origin, Program,
+    Battery, Current, Expression, Form, MOST_READS, Motion, Moves, Node, Origin, Part, Program,
 };
 use super::sweep::{BLOCK, Block, Body};
 use super::{Layout, RateCurve};
@@ -370,21 +370,35 @@ fn advance<T: Number, const FUSED: bool>(
                 }
             }
         }
-        Moves::Pool(all) | Moves::Voltage(all) => {
+        Moves::Pool(all) | Moves::Voltage(all, _) => {
             let ([decay, drive], rest) = scratch.split_first_chunk_mut::<2>()?;
             currents::<T, FUSED>(all, given, (decay, drive), rest)?;
-            if let Moves::Pool(_) = program.moves {
+            let Moves::Voltage(_, part) = program.moves else {
                 let [own_decay, own_drive, influx] = given.term(0);
                 let x = given.reads[1];
                 for i in 0..BLOCK {
                     let drive = own_drive[i] + influx[i] * (drive[i] - decay[i] * v[i]);
                     next[i] = relax::<T, FUSED>(x[i], drive, own_decay[i], dt);
                 }
-            } else {
-                let [leak, constant] = [&given.constants[0], &given.constants[1]];
-                for i in 0..BLOCK {
-                    let drive = constant[i] + drive[i] + inflow[i];
-                    next[i] = relax::<T, FUSED>(v[i], drive, decay[i] + leak[i], dt);
+                return Some(());
+            };
+            let [leak, constant] = [&given.constants[0], &given.constants[1]];
+            match part {
+                Part::Moved => {
+                    for i in 0..BLOCK {
+                        let drive = constant[i] + drive[i] + inflow[i];
+                        next[i] = relax::<T, FUSED>(v[i], drive, decay[i] + leak[i], dt);
+                    }
+                }
+                Part::Decay => {
+                    for i in 0..BLOCK {
+                        next[i] = decay[i] + leak[i];
+                    }
+                }
+                Part::Drive => {
+                    for i in 0..BLOCK {
+                        next[i] = constant[i] + drive[i] + inflow[i];
+                    }
                 }
             }
         }
@@ -392,7 +406,7 @@ fn advance<T: Number, const FUSED: bool>(
     Some(())
 }
 
-/// The state after a step: the gates and the concentrations, then v, as the programs are ordered. The inputs are the state, v
+/// The state after a step: the gates and the concentrations, then v or its parts, as the programs are ordered. The inputs are the state, v
 /// first, the inflow, and the constants of one program after another.
 pub(super) struct Step<'a, T> {
     pub(super) layout: &'a Layout,

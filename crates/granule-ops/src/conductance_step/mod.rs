@@ -37,7 +37,7 @@ use std::sync::Arc;
 
 use burn::tensor::Tensor;
 
-use program::{Program, Slot};
+use program::{Part, Program, Slot};
 pub use table::{
     Argument, Channel, Curve, Gate, Kinetics, Membrane, Pool, RateCurve, Reversal, Term,
 };
@@ -64,6 +64,14 @@ pub(crate) struct Layout {
     states: usize,
     /// In the order of a step: gates, concentrations, voltage.
     programs: Vec<Program>,
+}
+
+impl Layout {
+    /// What is computed of the voltage: one value, or two.
+    #[cfg_attr(not(any(feature = "flex", feature = "ndarray")), allow(dead_code))]
+    fn parts(&self) -> usize {
+        self.programs.len() + 1 - self.states
+    }
 }
 
 /// [One step](Self::step) of a population of cells with their constants bound.
@@ -117,6 +125,15 @@ impl ConductanceStep {
     /// # Panics
     /// When a coefficient is neither `[1, 1]` nor `[1, cells]`, or a concentration is none of the pools'.
     pub fn new(cells: usize, membrane: &Membrane<Coefficient>, like: &Tensor<2>) -> Option<Self> {
+        Self::of_parts(cells, membrane, &[Part::Moved], like)
+    }
+
+    fn of_parts(
+        cells: usize,
+        membrane: &Membrane<Coefficient>,
+        parts: &[Part],
+        like: &Tensor<2>,
+    ) -> Option<Self> {
         #[cfg(any(feature = "flex", feature = "ndarray"))]
         let serves = crate::host::serves(like);
         #[cfg(not(any(feature = "flex", feature = "ndarray")))]
@@ -125,8 +142,8 @@ impl ConductanceStep {
             return None;
         }
         let mut tables = Tables::default();
-        let programs = program::programs(membrane, &mut tables)?;
-        let states = programs.len();
+        let programs = program::programs(membrane, parts, &mut tables)?;
+        let states = programs.len() + 1 - parts.len();
         let mut reads = programs.iter().flat_map(|program| &program.reads);
         assert!(
             reads.all(|read| read.state < states),
@@ -194,5 +211,50 @@ impl ConductanceStep {
             let _ = dt;
             state.to_vec()
         }
+    }
+}
+
+/// [`ConductanceStep`] for compartments that are joined: the gates and the concentrations take their step, and of the voltage
+/// there is what it is to move by, `dv/dt = drive − decay·v`, which an implicit step of all compartments solves.
+#[derive(Clone, Debug)]
+pub struct CompartmentStep(ConductanceStep);
+
+/// What a [`CompartmentStep`] leaves to do.
+#[derive(Clone, Debug)]
+pub struct Compartments {
+    /// 1/time, `[batch, cells]`.
+    pub decay: Tensor<2>,
+    /// Voltage/time, with the inflow, `[batch, cells]`.
+    pub drive: Tensor<2>,
+    /// The gates that have dynamics and the concentrations after the step, `[batch, cells]` each.
+    pub others: Vec<Tensor<2>>,
+}
+
+impl CompartmentStep {
+    /// Compartments of the kind `membrane`; `None` where there is no [`ConductanceStep`].
+    ///
+    /// # Panics
+    /// As [`ConductanceStep::new`].
+    pub fn new(cells: usize, membrane: &Membrane<Coefficient>, like: &Tensor<2>) -> Option<Self> {
+        let parts = [Part::Decay, Part::Drive];
+        ConductanceStep::of_parts(cells, membrane, &parts, like).map(Self)
+    }
+
+    /// As [`ConductanceStep::step`]; `None` for a state without variables.
+    ///
+    /// # Panics
+    /// As [`ConductanceStep::step`].
+    pub fn step(
+        &self,
+        state: &[Tensor<2>],
+        inflow: Option<Tensor<2>>,
+        dt: f64,
+    ) -> Option<Compartments> {
+        let mut all = self.0.step(state, inflow, dt).into_iter();
+        Some(Compartments {
+            decay: all.next()?,
+            drive: all.next()?,
+            others: all.collect(),
+        })
     }
 }

@@ -85,7 +85,17 @@ pub(crate) enum Moves {
     /// Decay, drive and influx are its first constants.
     Pool(Vec<Current>),
     /// Leak and drive are its first constants.
-    Voltage(Vec<Current>),
+    Voltage(Vec<Current>, Part),
+}
+
+/// What is computed of the voltage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// Its value after the step.
+    Moved,
+    /// Its decay; and its drive, with the inflow.
+    Decay,
+    Drive,
 }
 
 /// How one variable moves. What is read begins with the voltage, and then the variable itself where it is another.
@@ -111,14 +121,14 @@ impl Motion {
 
 impl Program {
     pub(crate) fn takes_inflow(&self) -> bool {
-        matches!(self.moves, Moves::Voltage(_))
+        matches!(self.moves, Moves::Voltage(..))
     }
 
     /// Blocks that the kernels need besides inputs and outputs.
     pub(crate) fn scratch(&self) -> usize {
         match &self.moves {
             Moves::Gate(motion) => 2 + 4 * motion.nodes(),
-            Moves::Pool(currents) | Moves::Voltage(currents) => {
+            Moves::Pool(currents) | Moves::Voltage(currents, _) => {
                 let gates = currents.iter().flat_map(|current| &current.gates);
                 let steady = gates.map(|(origin, _)| match origin {
                     Origin::State(_) => 1,
@@ -263,10 +273,11 @@ impl Gathered<'_> {
     }
 }
 
-/// The programs of the gates, the pools and the voltage, in this order, which is that of a step; `None` where one of them
-/// reads more than the kernels hold.
+/// The programs of the gates, the pools and the parts of the voltage, in this order, which is that of a step; `None` where one
+/// of them reads more than the kernels hold.
 pub(super) fn programs(
     membrane: &Membrane<Coefficient>,
+    parts: &[Part],
     tables: &mut Tables,
 ) -> Option<Vec<Program>> {
     let gates = membrane.moving_gates().count();
@@ -303,12 +314,14 @@ pub(super) fn programs(
             Moves::Pool(all.currents(&membrane.channels, |channel| channel.pool == Some(index)))
         });
     }
-    program(true, 0, &mut |all| {
-        for constant in [&membrane.leak, &membrane.drive] {
-            all.constant(constant);
-        }
-        Moves::Voltage(all.currents(&membrane.channels, |_| true))
-    });
+    for part in parts {
+        program(true, 0, &mut |all| {
+            for constant in [&membrane.leak, &membrane.drive] {
+                all.constant(constant);
+            }
+            Moves::Voltage(all.currents(&membrane.channels, |_| true), *part)
+        });
+    }
     let fits = all.iter().all(|program| program.reads.len() < MOST_READS);
     fits.then_some(all)
 }

@@ -195,15 +195,33 @@ impl Inputs {
         tensors.collect()
     }
 
-    fn step(&self, tensors: &[Tensor<2>]) -> Vec<Tensor<2>> {
-        let states = self.states();
-        let mut next = states;
-        let membrane = membrane(self.kind, &mut |_| {
+    fn membrane(&self, tensors: &[Tensor<2>]) -> Membrane<Coefficient> {
+        let mut next = self.states();
+        membrane(self.kind, &mut |_| {
             next += 1;
             Coefficient::Tensor(tensors[next].clone())
-        });
+        })
+    }
+
+    fn step(&self, tensors: &[Tensor<2>]) -> Vec<Tensor<2>> {
+        let states = self.states();
+        let membrane = self.membrane(tensors);
         let cells = ConductanceStep::new(self.cells, &membrane, &tensors[0]).unwrap();
         cells.step(&tensors[..states], Some(tensors[states].clone()), DT)
+    }
+
+    /// The same with the voltage moved by what compartments leave to do.
+    fn step_in_parts(&self, tensors: &[Tensor<2>]) -> Vec<Tensor<2>> {
+        let states = self.states();
+        let membrane = self.membrane(tensors);
+        let cells = CompartmentStep::new(self.cells, &membrane, &tensors[0]).unwrap();
+        let inflow = Some(tensors[states].clone());
+        let parts = cells.step(&tensors[..states], inflow, DT).unwrap();
+        let z = parts.decay.clone() * -DT;
+        let phi = (z.clone().exp() - 1.0) / z;
+        let v = tensors[0].clone();
+        let moved = v.clone() + (parts.drive - parts.decay * v) * phi * DT;
+        std::iter::once(moved).chain(parts.others).collect()
     }
 }
 
@@ -234,9 +252,17 @@ fn loss(next: Vec<Tensor<2>>) -> Tensor<1> {
 }
 
 fn gradients(inputs: &Inputs, device: &Device, dtype: DType) -> Vec<Vec<f64>> {
+    gradients_of(inputs, (device, dtype), Inputs::step)
+}
+
+fn gradients_of(
+    inputs: &Inputs,
+    (device, dtype): (&Device, DType),
+    step: fn(&Inputs, &[Tensor<2>]) -> Vec<Tensor<2>>,
+) -> Vec<Vec<f64>> {
     let tensors = inputs.tensors(&device.clone().autodiff(), dtype);
     let tensors: Vec<_> = tensors.into_iter().map(Tensor::require_grad).collect();
-    let gradients = loss(inputs.step(&tensors)).backward();
+    let gradients = loss(step(inputs, &tensors)).backward();
     let of = |x: &Tensor<2>| read(x.grad(&gradients).unwrap());
     tensors.iter().map(of).collect()
 }
@@ -246,6 +272,34 @@ fn cases() -> Vec<Inputs> {
     let inflows = [[1, 1], [1, 5], [3, 1], [3, 5]];
     let cases = inflows.map(|inflow| KINDS.map(|kind| Inputs::new(3, 5, kind, inflow)));
     cases.into_iter().flatten().collect()
+}
+
+#[test]
+fn the_parts_of_the_voltage_make_its_step() {
+    let near = |a: &[f64], b: &[f64]| {
+        let scale = b.iter().fold(1.0, |scale: f64, x| scale.max(x.abs()));
+        assert_eq!(a.len(), b.len());
+        for (a, b) in a.iter().zip(b) {
+            assert!((a - b).abs() < 1e-11 * scale, "{a} {b}");
+        }
+    };
+    for device in devices() {
+        for inputs in cases() {
+            let tensors = inputs.tensors(&device, DType::F64);
+            let both = inputs
+                .step_in_parts(&tensors)
+                .into_iter()
+                .zip(inputs.step(&tensors));
+            for (parts, whole) in both {
+                near(&read(parts), &read(whole));
+            }
+            let on = (&device, DType::F64);
+            let parts = gradients_of(&inputs, on, Inputs::step_in_parts);
+            for (parts, whole) in parts.iter().zip(gradients(&inputs, &device, DType::F64)) {
+                near(parts, &whole);
+            }
+        }
+    }
 }
 
 #[test]

@@ -106,6 +106,8 @@ struct Plan {
     regions: usize,
     /// The channels with a value for each region where they differ.
     table: ChannelTable,
+    /// Of conductances that are trained, which regions have them, 1 or 0.
+    present: BTreeMap<&'static str, Vec<f64>>,
     /// R_i of the regions.
     axial_resistivity: Values,
     /// The compartments of one cell.
@@ -141,6 +143,7 @@ impl CableCellConfig {
         let trained = self.trained(|name| ![RESISTIVITY, CURRENT].contains(&name));
         let described = self.described(&plan.table, plan.regions, &trained);
         let cells = described.init(Arc::new(BackwardEuler), place)?;
+        let cells = cells.with_present(plan.present);
         let own = self.trained(|name| name == RESISTIVITY);
         let settings = own.of((RESISTIVITY, &plan.axial_resistivity, Range::Positive));
         let axial_resistivity = settings.init(RESISTIVITY, plan.regions, place)?;
@@ -168,8 +171,9 @@ impl CableCellConfig {
             self.check_section(index, section)?;
         }
         let (branches, regions) = self.branches()?;
-        let table = self.table(&regions);
+        let mut table = self.table(&regions);
         table.check_values()?;
+        let present = self.present(&mut table);
         let trained = self.trained(|name| ![RESISTIVITY, CURRENT].contains(&name));
         self.described(&table, regions.len(), &trained).validate()?;
         self.check_initial(&table)?;
@@ -200,6 +204,7 @@ impl CableCellConfig {
         Ok(Plan {
             regions: regions.len(),
             table,
+            present,
             axial_resistivity,
             compartments,
             places,
@@ -325,6 +330,28 @@ impl CableCellConfig {
             }
         }
         table
+    }
+
+    /// Which regions have the conductances that are trained: one that is 0 in some regions stays so there. In its place in the
+    /// table comes that of another region, as training keeps conductances above 0.
+    fn present(&self, table: &mut ChannelTable) -> BTreeMap<&'static str, Vec<f64>> {
+        let mut all = BTreeMap::new();
+        for (info, values) in table.parameters_mut() {
+            let highest = values.highest();
+            let trained = self.trainable.iter().any(|name| name == info.name);
+            if let Values::Each(each) = values
+                && trained
+                && info.range == Range::NonNegative
+                && highest > 0.0
+                && each.contains(&0.0)
+            {
+                let present = each.iter().map(|value| f64::from(u8::from(*value != 0.0)));
+                all.insert(info.name, present.collect());
+                let absent = each.iter_mut().filter(|value| **value == 0.0);
+                absent.for_each(|value| *value = highest);
+            }
+        }
+        all
     }
 
     /// What training may change of some parameters.

@@ -24,7 +24,7 @@ pub struct CableFile {
     pub spike_threshold: f64,
     /// The parameters that training may change, by name: `axial_resistivity`, `g_na`, `alpha_m_midpoint` and the like,
     /// `current`, and variables whose state at the beginning is given. One that sections have differently is one for each of
-    /// them.
+    /// them; a conductance that is 0 in a section stays so there.
     pub trainable: Vec<String>,
     /// Where training keeps a parameter, by name: `{ above = 0.0 }`, `{ between = [10.0, 200.0] }`, `"free"`.
     pub bounds: BTreeMap<String, Bounds>,

@@ -48,7 +48,8 @@ impl Membrane for Regions {
 
     fn field(&self) -> CellField {
         let place = self.cells.place();
-        self.cells.field_over(&self.columns(&place))
+        let field = self.cells.field_over(&self.columns(&place));
+        field.joined(&place.full(0.0, [1, 1]))
     }
 
     fn capacitance(&self, place: &Place) -> Tensor<2> {
@@ -175,14 +176,23 @@ impl Model for CableCell {
             densities[*compartment] = 1e-3 / self.cable.geometry.areas[*compartment];
         }
         let recorded = self.places.recorded.iter().map(|at| *at as i64);
+        let entries = Entries {
+            of_compartments: indices(entries, &place),
+            densities: place.tensor(densities, [1, compartments]),
+        };
+        let current = self.current.quantity();
+        let constant = match &current {
+            Quantity::Number(0.0) => None,
+            current => Some(entries.density(current.shift(place.full(0.0, [1, 1])))),
+        };
         Ok(CableCellDynamics {
             shown: inner.len(),
             variables,
             recorded: indices(recorded, &place),
-            entries: indices(entries, &place),
-            densities: place.tensor(densities, [1, compartments]),
+            entries,
             inputs: self.places.entered.len(),
-            current: self.current.quantity(),
+            current,
+            constant,
             cable,
         })
     }
@@ -210,12 +220,31 @@ pub struct CableCellDynamics {
     /// How many of the variables are those at the record sites.
     shown: usize,
     recorded: Tensor<1, Int>,
-    /// The input that enters each compartment, if one does.
-    entries: Tensor<1, Int>,
-    /// The density that 1 nA is in each compartment that an input enters, µA/cm², and 0 in the others, `[1, compartments]`.
-    densities: Tensor<2>,
+    entries: Entries,
     inputs: usize,
     current: Quantity,
+    /// The density of the constant current alone, µA/cm².
+    constant: Option<Tensor<2>>,
+}
+
+/// Where currents enter.
+#[derive(Clone, Debug)]
+struct Entries {
+    /// The current that enters each compartment, if one does.
+    of_compartments: Tensor<1, Int>,
+    /// The density that 1 nA is in each compartment that a current enters, µA/cm², and 0 in the others, `[1, compartments]`.
+    densities: Tensor<2>,
+}
+
+impl Entries {
+    /// µA/cm² in every compartment, of nA at every site, or the same at all.
+    fn density(&self, current: Tensor<2>) -> Tensor<2> {
+        let current = match current.dims()[1] {
+            1 => current,
+            _ => current.select(1, self.of_compartments.clone()),
+        };
+        current * self.densities.clone()
+    }
 }
 
 impl CableCellDynamics {
@@ -231,8 +260,7 @@ impl CableCellDynamics {
         input: Option<&Tensor<2>>,
     ) -> Result<Option<Tensor<2>>, DynamicsError> {
         let current = match (input, &self.current) {
-            (None, Quantity::Number(0.0)) => return Ok(None),
-            (None, current) => current.shift(self.densities.zeros_like().narrow(1, 0, 1)),
+            (None, _) => return Ok(self.constant.clone()),
             (Some(input), current) => {
                 let [rows, columns] = input.dims();
                 let batch = state[0].dims()[0];
@@ -254,11 +282,7 @@ impl CableCellDynamics {
                 })
             }
         };
-        let current = match current.dims()[1] {
-            1 => current,
-            _ => current.select(1, self.entries.clone()),
-        };
-        Ok(Some(current * self.densities.clone()))
+        Ok(Some(self.entries.density(current)))
     }
 }
 

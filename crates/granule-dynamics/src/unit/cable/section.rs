@@ -150,18 +150,10 @@ pub(super) fn branches(sections: &[SectionConfig]) -> Result<Vec<Branch>, Dynami
 fn earlier(error: DynamicsError, parent: &str, sections: &[SectionConfig]) -> DynamicsError {
     let later = |name: &str| sections.iter().any(|section| section.name == name);
     match (error, site::parse(parent)) {
-        (
-            DynamicsError::Config {
-                field,
-                value,
-                allowed,
-            },
-            Some((name, _)),
-        ) if later(name) => DynamicsError::Config {
-            field,
-            value,
-            allowed: format!("an earlier section: {allowed}"),
-        },
+        (DynamicsError::Config(mut error), Some((name, _))) if later(name) => {
+            error.allowed = format!("an earlier section: {}", error.allowed);
+            error.into()
+        }
         (error, _) => error,
     }
 }

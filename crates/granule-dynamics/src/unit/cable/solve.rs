@@ -52,7 +52,7 @@ impl Membrane for Cells {
     type Field = CellField;
 
     fn field(&self) -> Self::Field {
-        self.field()
+        self.field().joined(&self.place().full(0.0, [1, 1]))
     }
 
     fn capacitance(&self, place: &Place) -> Tensor<2> {
@@ -289,16 +289,25 @@ impl<F: Field> Dynamics for CableDynamics<F> {
         input: Option<&Tensor<2>>,
     ) -> Result<State, DynamicsError> {
         self.field.check_input(state, input)?;
-        let update = |last: bool, linear: &Linear, x: Tensor<2>| match (last, self.scheme) {
-            (false, _) => linear.relax(x, at.dt),
-            (true, CableScheme::BackwardEuler) => self.implicit(linear, x, at.dt),
+        let moved = |linear: &Linear, v: Tensor<2>| match self.scheme {
+            CableScheme::BackwardEuler => self.implicit(linear, v, at.dt),
             // Half a step, and as much again.
-            (true, CableScheme::CrankNicolson) => {
-                self.implicit(linear, x.clone(), 0.5 * at.dt) * 2.0 - x
+            CableScheme::CrankNicolson => self.implicit(linear, v.clone(), 0.5 * at.dt) * 2.0 - v,
+        };
+        let end = at.time + at.dt;
+        if let Some((mut next, linear)) = self.field.before_last_group(at, state, input) {
+            next.replace(0, moved(&linear, state[0].clone()));
+            return Ok(self.field.settle(end, state, next));
+        }
+        let update = |last: bool, linear: &Linear, x: Tensor<2>| {
+            if last {
+                moved(linear, x)
+            } else {
+                linear.relax(x, at.dt)
             }
         };
         let next = update_groups(NAME, &self.field, at, state, input, update)?;
-        Ok(self.field.settle(at.time + at.dt, state, next))
+        Ok(self.field.settle(end, state, next))
     }
 
     fn observe(&self, state: &State) -> Tensor<2> {

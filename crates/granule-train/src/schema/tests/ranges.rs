@@ -522,5 +522,8 @@ fn ranges_of_experiments_are_those_of_validation() {
     }
     let channels = include_str!("../../../../../examples/own_channel.toml");
     bases.push(channels.parse().unwrap());
+    let cable = channels.replace("\"conductance\"", "\"cable\"");
+    let cable = cable.replace("solver = \"exponential-euler\"\n", "");
+    bases.push(cable.parse().unwrap());
     report(&Schema::of_experiments(), &bases, &experiment);
 }

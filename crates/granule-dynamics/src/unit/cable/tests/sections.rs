@@ -3,14 +3,14 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use crate::differences::assert_gradient;
+use crate::differences::{assert_gradient, slopes};
 use crate::experiment::{ExperimentConfig, Outcome};
 use crate::gradient::{Memory, Run, gradient};
 use crate::model::{Constant, Dynamics, Model};
 use crate::simulate::{Grid, record};
 use crate::solver::Rk4;
 use crate::testing::{assert_close, f64_autodiff, f64_place};
-use crate::unit::{UnitConfig, UnitModel};
+use crate::unit::{CableCell, UnitConfig, UnitModel};
 use crate::{Place, host};
 
 pub(super) fn unit(text: &str) -> Result<UnitConfig, String> {
@@ -20,7 +20,7 @@ pub(super) fn unit(text: &str) -> Result<UnitConfig, String> {
     Ok(unit)
 }
 
-pub(super) fn cell(text: &str, place: &Place) -> super::CableCell {
+pub(super) fn cell(text: &str, place: &Place) -> CableCell {
     match unit(text).unwrap().init(Arc::new(Rk4), place).unwrap() {
         UnitModel::Cable(cell) => cell,
         other => panic!("{other:?}"),
@@ -251,18 +251,54 @@ fn cells_of_one_form_are_alone() {
 fn the_gradient_through_a_cable_is_that_of_differences() {
     let more = r#"
 trainable = ["g_na", "g_k", "e_l", "capacitance", "axial_resistivity", "current", "v"]
-bounds = { g_na = { atleast = 0.0 }, g_k = { atleast = 0.0 } }
 initial = { v = -62.0 }
 stimulus_sites = ["soma", "right(1)"]
 "#;
     for scheme in ["backward-euler", "crank-nicolson"] {
-        let text = format!("scheme = \"{scheme}\"\n{more}{CELL}");
+        let everywhere = CELL.replace("g_na = 0.0, g_k = 0.0", "g_na = 4.0, g_k = 2.0");
+        let text = format!("scheme = \"{scheme}\"\n{more}{everywhere}");
         let place = f64_autodiff();
         let cell = cell(&text, &place);
         let input = Constant(place.tensor(vec![0.2, 0.1], [1, 2]));
         let loss = |seen: burn::tensor::Tensor<3>| (seen * 0.1).cos().mean();
         assert_gradient(&cell, &input, (0.05, 12), loss, 1e-5, 1e-6);
     }
+}
+
+#[test]
+fn a_section_without_a_channel_stays_without_it_in_training() {
+    let place = f64_autodiff();
+    let trained = cell(&format!("trainable = [\"g_na\", \"g_k\"]\n{CELL}"), &place);
+    let fixed = cell(CELL, &place);
+    let grid = Grid::over(2.0, 0.05).unwrap();
+    let seen = |cell: &CableCell| {
+        let initial = cell.initial_state(1).unwrap();
+        let dynamics = cell.dynamics().unwrap();
+        host(
+            record(&dynamics, initial, &crate::NoInput, &grid)
+                .unwrap()
+                .0,
+        )
+        .unwrap()
+    };
+    for (trained, fixed) in seen(&trained).into_iter().zip(seen(&fixed)) {
+        assert_close(trained, fixed, 1e-12);
+    }
+    let run = Run {
+        initial: None,
+        batch: 1,
+        input: &crate::NoInput,
+        grid: &grid,
+        every: 1,
+        memory: &Memory::Full,
+    };
+    let result = gradient(&trained, &run, |seen| seen.powi_scalar(2).mean()).unwrap();
+    let slopes = slopes(&trained, result.parameters);
+    for (_, slope) in &slopes {
+        let zero: Vec<bool> = slope.iter().map(|slope| *slope == 0.0).collect();
+        assert_eq!(zero, [false, true, false, false, false]);
+    }
+    assert_eq!(slopes.len(), 2);
 }
 
 #[test]
@@ -388,43 +424,4 @@ fn a_cable_takes_no_solver_and_no_tolerance() {
         let error = config.init(&f64_place()).err().unwrap().to_string();
         assert!(error.contains("none"), "{error}");
     }
-}
-
-/// Printed, not asserted: a machine that others use too has no steady clock.
-#[test]
-#[ignore = "a measurement"]
-fn what_a_gradient_costs() {
-    let axon = "stimulus_sites = \"axon(0)\"\nrecord_sites = \"axon(1)\"\ncurrent = 0.1\n\
-                trainable = [\"g_na\", \"g_k\"]\n[[channel]]\nlibrary = \"hodgkin-huxley/na\"\n\
-                [[channel]]\nlibrary = \"hodgkin-huxley/k\"\n\
-                [[section]]\nname = \"axon\"\nlength = 1000.0\ndiameter = 1.0\ncompartments = 1000\n";
-    let place = f64_autodiff();
-    let cell = cell(axon, &place);
-    let grid = Grid::over(5.0, 0.025).unwrap();
-    let (mut forward, mut both) = (f64::INFINITY, f64::INFINITY);
-    for _ in 0..5 {
-        let start = std::time::Instant::now();
-        let plain = burn::module::Module::valid(&cell);
-        let initial = plain.initial_state(1).unwrap();
-        record(&plain.dynamics().unwrap(), initial, &crate::NoInput, &grid).unwrap();
-        forward = forward.min(start.elapsed().as_secs_f64());
-        let start = std::time::Instant::now();
-        let run = Run {
-            initial: None,
-            batch: 1,
-            input: &crate::NoInput,
-            grid: &grid,
-            every: 1,
-            memory: &Memory::Full,
-        };
-        gradient(&cell, &run, |seen| seen.powi_scalar(2).mean()).unwrap();
-        both = both.min(start.elapsed().as_secs_f64());
-    }
-    let steps = grid.steps() as f64;
-    eprintln!(
-        "forward {:.1} µs a step, gradient {:.1} µs: {:.2} times",
-        forward / steps * 1e6,
-        both / steps * 1e6,
-        both / forward
-    );
 }
