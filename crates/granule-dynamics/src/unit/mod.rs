@@ -76,7 +76,8 @@ mod tests;
 pub use crate::setting::Range;
 pub use cable::{
     Cable, CableCell, CableCellConfig, CableCellDynamics, CableConfig, CableDynamics, CableFile,
-    CableScheme, Compartment, Membrane, Morphology, Regions, SectionConfig, Sites,
+    CableScheme, Compartment, Membrane, Morphology, MorphologyPoints, Regions, SectionConfig,
+    Sites,
 };
 pub use cell::*;
 pub use choice::{UnitConfig, UnitModel};

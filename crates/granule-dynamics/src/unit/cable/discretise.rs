@@ -155,7 +155,8 @@ impl Discretised {
             .map(|branch| branch.compartments(&fineness(branch.region)))
             .collect();
         let total = counts.iter().sum::<f64>();
-        if !(total * cells as f64 <= MOST as f64) {
+        // Also where it is not a number.
+        if !(0.0..=MOST as f64).contains(&(total * cells as f64)) {
             let allowed = format!(
                 "fewer cells, a larger d_lambda or fewer compartments: at most {MOST} compartments of all cells"
             );

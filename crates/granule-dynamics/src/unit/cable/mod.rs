@@ -23,4 +23,4 @@ pub use model::{CableCell, CableCellDynamics, Regions};
 pub use section::SectionConfig;
 pub use site::Sites;
 pub use solve::{Cable, CableDynamics, Membrane};
-pub use swc::Morphology;
+pub use swc::{Morphology, MorphologyPoints};

@@ -33,13 +33,13 @@ pub enum Morphology {
     /// A file that is not read yet.
     File(PathBuf),
     /// What was read.
-    Read(Points),
+    Read(MorphologyPoints),
 }
 
 /// The points of a file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Points {
+pub struct MorphologyPoints {
     /// The file that they are from.
     pub file: PathBuf,
     /// Number, type, x, y, z, radius, parent of each.
@@ -123,7 +123,7 @@ impl Morphology {
             places.push(index + 1);
         }
         Traced::new(file, &points, &|index| places[index])?;
-        Ok(Self::Read(Points {
+        Ok(Self::Read(MorphologyPoints {
             file: file.to_path_buf(),
             points,
         }))
@@ -172,7 +172,7 @@ impl Traced {
             |index: usize, found: String, allowed: &str| refused(file, line(index), found, allowed);
         let mut places = HashMap::with_capacity(rows.len());
         for (index, [number, ..]) in rows.iter().enumerate() {
-            if !(*number >= 0.0 && *number <= 1e15 && number.fract() == 0.0) {
+            if !(0.0..=1e15).contains(number) || number.fract() != 0.0 {
                 let allowed = "a whole number, at least 0";
                 return Err(at(index, format!("number {number}"), allowed));
             }
@@ -185,13 +185,13 @@ impl Traced {
         let mut points: Vec<Point> = Vec::with_capacity(rows.len());
         let mut root = None;
         for (index, [_, kind, x, y, z, radius, parent]) in rows.iter().enumerate() {
-            if !(*kind >= 0.0 && *kind <= f64::from(u8::MAX) && kind.fract() == 0.0) {
+            if !(0.0..=255.0).contains(kind) || kind.fract() != 0.0 {
                 let allowed =
                     "a whole number up to 255: 1 soma, 2 axon, 3 basal and 4 apical dendrite";
                 return Err(at(index, format!("type {kind}"), allowed));
             }
             for (what, value) in [("x", x), ("y", y), ("z", z)] {
-                if !(value.abs() <= FARTHEST) {
+                if !(-FARTHEST..=FARTHEST).contains(value) {
                     let allowed = "a finite number, µm, not above 1e7";
                     return Err(at(index, format!("{what} {value}"), allowed));
                 }
