@@ -181,6 +181,7 @@ const MOST_NAMES: usize = 12;
 
 /// A data set in host memory.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Dataset {
     /// What it was loaded as, for example `mnist`.
     pub name: String,

@@ -51,6 +51,7 @@ pub(crate) fn ask_for(what: &str, counts: &[usize]) -> Result<(), DynamicsError>
 
 /// The values that make sense for a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Range {
     /// Any finite number.
     Any,
@@ -87,7 +88,7 @@ impl Range {
         if self.contains(value) {
             Ok(())
         } else {
-            Err(DynamicsError::config(field, value, self.describe()))
+            Err(DynamicsError::config(field, Number(value), self.describe()))
         }
     }
 

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use burn::tensor::Tensor;
 
 use crate::model::{Clock, Dynamics, Input};
+use crate::setting::Range;
 use crate::{DynamicsError, State, Variable};
 
 /// The instants of a run.
@@ -30,19 +31,8 @@ impl Grid {
     ///
     /// [`DynamicsError::Config`] for a `dt` or `duration` that is not positive and finite, or more than 2³² steps.
     pub fn over(duration: f64, dt: f64) -> Result<Self, DynamicsError> {
-        let positive = |field: &str, value: f64| {
-            if value.is_finite() && value > 0.0 {
-                Ok(())
-            } else {
-                Err(DynamicsError::config(
-                    field,
-                    Number(value),
-                    "a finite number above 0",
-                ))
-            }
-        };
-        positive("dt", dt)?;
-        positive("duration", duration)?;
+        Range::Positive.check("dt", dt)?;
+        Range::Positive.check("duration", duration)?;
         // 0.3/0.1 is a little less than 3, 0.7/0.1 a little more than 7.
         let steps = (duration / dt * (1.0 - 1e-12)).ceil();
         if steps > f64::from(u32::MAX) {

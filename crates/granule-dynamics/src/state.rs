@@ -26,6 +26,7 @@ pub struct Variable {
 
 /// What a quantity is, beside its unit: gates, spikes and rates have none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum QuantityKind {
     /// A variable of a system, or whatever else moves.
     #[default]

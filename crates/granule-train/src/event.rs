@@ -193,6 +193,7 @@ pub enum Event<'a> {
 
 /// Training begins or goes on.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct StartEvent<'a> {
     /// The run folder.
     pub run_dir: &'a Path,
@@ -218,6 +219,7 @@ pub struct StartEvent<'a> {
 
 /// Steps were done.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct StepEvent {
     /// The epoch, from 1.
     pub epoch: usize,
@@ -249,6 +251,7 @@ pub struct StepEvent {
 
 /// The model was scored on the validation part.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct ScoreEvent {
     /// The epoch just done, from 1.
     pub epoch: usize,

@@ -82,13 +82,6 @@ impl PlasticLayerConfig {
     ///
     /// [`DynamicsError::Config`].
     pub fn validate(&self) -> Result<(), DynamicsError> {
-        let check = |field: &str, value: f64, fits: bool, allowed: &str| {
-            if fits {
-                Ok(())
-            } else {
-                Err(DynamicsError::config(field, value, allowed))
-            }
-        };
         let count = |field: &str, value: usize, most: usize| {
             if (1..=most).contains(&value) {
                 Ok(())
@@ -96,19 +89,13 @@ impl PlasticLayerConfig {
                 Err(DynamicsError::config(field, value, format!("1 to {most}")))
             }
         };
-        let positive = |field: &str, value: f64| {
-            let fits = value.is_finite() && value > 0.0;
-            check(field, value, fits, "a finite number above 0")
-        };
+        let positive = |field: &str, value: f64| setting::Range::Positive.check(field, value);
         count("inputs", self.inputs, setting::MOST)?;
         count("units", self.units, setting::MOST)?;
         setting::ask_for("the layer's weights", &[self.inputs, self.units])?;
         let mean = self.weight_mean;
-        check("weight_mean", mean, mean.is_finite(), "a finite number")?;
-        let deviation = self.deviation();
-        let fits = deviation.is_finite() && deviation >= 0.0;
-        let allowed = "a finite number of at least 0";
-        check("weight_deviation", deviation, fits, allowed)?;
+        setting::Range::Any.check("weight_mean", mean)?;
+        setting::Range::NonNegative.check("weight_deviation", self.deviation())?;
         match self.response {
             Response::Linear | Response::Relu => Ok(()),
             Response::Winners { count: winners, .. } => {

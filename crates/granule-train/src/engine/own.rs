@@ -261,6 +261,9 @@ impl Work for OwnBatch<'_> {
         let loss = self.own.loss(part, samples, outputs)?;
         let host = session.device.is_host();
         let mut gradient = Gradient::collect(loss.backward(), network, host)?;
+        if !host {
+            return Ok(Contribution::waiting(gradient, samples.len(), loss));
+        }
         let tally = Tally {
             loss: number(loss)? * samples.len() as f64,
             correct: 0,

@@ -59,6 +59,16 @@ impl Contribution {
         }
     }
 
+    /// Of samples whose mean loss is read later, with that of other steps.
+    pub fn waiting(gradient: Gradient, samples: usize, loss: Tensor<1>) -> Self {
+        let loss = loss.without_autodiff().mul_scalar(samples as f64);
+        let hits = loss.zeros_like();
+        Self {
+            readings: Some([loss, hits]),
+            ..Self::read(gradient, samples, Tally::default())
+        }
+    }
+
     fn plus(mut self, other: Self) -> Result<Self, TrainError> {
         self.gradient.add(other.gradient)?;
         Ok(Self {

@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::Activation;
 use super::connectivity;
-use crate::setting::{ask_for, check_count};
+use crate::setting::{Range, ask_for, check_count};
 use crate::solver::SolverKind;
 use crate::{DynamicsError, Values};
 
@@ -249,17 +249,6 @@ impl RateNetworkConfig {
     }
 
     fn validate_time(&self) -> Result<(), DynamicsError> {
-        let positive = |field: &str, value: f64| {
-            if value.is_finite() && value > 0.0 {
-                Ok(())
-            } else {
-                Err(DynamicsError::config(
-                    field,
-                    value,
-                    "a finite number above 0, in ms",
-                ))
-            }
-        };
         let taus = self.time_constant.as_slice();
         if taus.len() != 1 && taus.len() != self.units {
             return Err(DynamicsError::config(
@@ -269,14 +258,14 @@ impl RateNetworkConfig {
             ));
         }
         for tau in taus {
-            positive("time_constant", *tau)?;
+            Range::Positive.check("time_constant", *tau)?;
         }
-        positive("dt", self.dt)?;
+        Range::Positive.check("dt", self.dt)?;
         let mut smallest = taus.iter().copied().fold(f64::INFINITY, f64::min);
         if let Some([low, high]) = self.time_constant_bounds {
             let field = "time_constant_bounds";
-            positive(field, low)?;
-            positive(field, high)?;
+            Range::Positive.check(field, low)?;
+            Range::Positive.check(field, high)?;
             if let Some(tau) = taus.iter().find(|tau| !(low < **tau && **tau < high)) {
                 return Err(DynamicsError::config(
                     field,
