@@ -130,7 +130,7 @@ pub struct DataSource {
 
 #[derive(Debug, Args)]
 pub struct Train {
-    /// mlp, lenet, cnn, resnet, rate, gru, lstm or sequential; or a TOML file with a whole configuration [default: mlp]
+    /// mlp, lenet, cnn, resnet, rate, gru, lstm, wilson-cowan or sequential; or a TOML file with a whole configuration [default: mlp]
     #[arg(value_name = "MODEL|CONFIG.toml", value_parser = name_or_path)]
     pub what: Option<String>,
 
@@ -139,7 +139,7 @@ pub struct Train {
     #[arg(long, value_name = "NAME", help_heading = "Data")]
     pub dataset: Option<DatasetSpec>,
 
-    /// Learn a task instead of a data set, with rate, gru or lstm: sine, flip-flop, perceptual-decision,
+    /// Learn a task instead of a data set, with rate, gru, lstm or wilson-cowan: sine, flip-flop, perceptual-decision,
     /// delayed-match, context-integration or interval-timing
     #[arg(long, value_name = "NAME", help_heading = "Data", conflicts_with_all = ["dataset", "limit_train"])]
     pub task: Option<String>,

@@ -33,7 +33,7 @@ Examples:
   granule train rate --task perceptual-decision --set model.dale_ratio=0.8
       a cognitive task: new trials in every epoch, Dale's law
   granule train gru --task delayed-match
-      gated recurrent units on another, as lstm
+      gated recurrent units on another, as lstm; wilson-cowan learns as well
   granule train rate --task flip-flop --trials 3200 --set data.task.bits=2
   granule train three_levels.toml --set data.recording.file=recording.npz
       cells, a population and a system, fitted to what `granule simulate --out` wrote
@@ -71,6 +71,9 @@ Defaults by model:
   gru     adam, lr 0.003                    cosine        64      10
           gradient norm at most 1
   lstm    adam, lr 0.003                    cosine        64      10
+          gradient norm at most 1
+  wilson-cowan
+          adam, lr 0.003                    cosine        64      10
           gradient norm at most 1
   sequential (layers in a file):
           adam, lr 0.001                    cosine        64      10

@@ -13,7 +13,7 @@ use crate::content::{Held, HeldError};
 use crate::parameters::Parameters;
 use crate::{
     CnnConfig, GruConfig, InputShape, LeNetConfig, LstmConfig, MlpConfig, Model, ModelError,
-    Network, RateConfig, ResNetConfig, SequentialConfig, StateDict,
+    Network, RateConfig, ResNetConfig, SequentialConfig, StateDict, WilsonCowanConfig,
 };
 
 /// Entries whose settings describe themselves.
@@ -36,6 +36,7 @@ const BUILT_IN: &[Entry] = built_in![
     RateConfig,
     GruConfig,
     LstmConfig,
+    WilsonCowanConfig,
     SequentialConfig,
     MultiGranularityConfig,
 ];

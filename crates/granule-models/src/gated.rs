@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::layers::check_size;
 use crate::parameters::Parameters;
-use crate::sequence::{Readout, extents, to_steps};
+use crate::sequence::{Readout, check_inputs, to_steps};
 use crate::{InputShape, Mode, Model, ModelError, ModelSettings};
 
 /// A gated recurrent network that is shown an image by rows, or a sequence, with a linear readout of its hidden state.
@@ -83,11 +83,7 @@ macro_rules! gated {
                     return Err(ModelError::config("dt", self.dt, "a finite number above 0"));
                 }
                 input.validate()?;
-                let (_, inputs) = extents(input)?;
-                if inputs == 0 {
-                    let allowed = "steps of at least one value; use rate for a network that moves by itself";
-                    return Err(ModelError::config("input", input, allowed));
-                }
+                check_inputs(input)?;
                 self.readout.width(input, outputs).map(drop)
             }
 

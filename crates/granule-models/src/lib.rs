@@ -41,6 +41,7 @@ mod sequence;
 mod sequential;
 pub mod state;
 mod tensors;
+mod wilson_cowan;
 
 pub use checkpoint::CheckpointFile;
 pub use classifier::{Classifier, Prediction};
@@ -69,6 +70,7 @@ pub use sequential::{
 };
 pub use state::{StateDict, TensorValue};
 pub use tensors::{TensorView, read_tensors};
+pub use wilson_cowan::{WilsonCowan, WilsonCowanConfig};
 
 // As the configuration of a rate network has it.
 pub use granule_dynamics::population::Initialization as RecurrentInitialization;

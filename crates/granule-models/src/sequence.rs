@@ -90,6 +90,18 @@ pub(crate) fn extents(input: &InputShape) -> Result<(usize, usize), ModelError> 
     }
 }
 
+/// Checks that every step has inputs.
+pub(crate) fn check_inputs(input: &InputShape) -> Result<(), ModelError> {
+    match extents(input)? {
+        (_, 0) => {
+            let allowed =
+                "steps of at least one value; use rate for a network that moves by itself";
+            Err(ModelError::config("input", input, allowed))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// `[batch, features]` → `[batch, steps, inputs]`. An image is shown from top to bottom, one row a step: the inputs of a
 /// step are the pixels of that row, of all channels one after the other.
 pub(crate) fn to_steps(x: Tensor<2>, input: &InputShape) -> Tensor<3> {

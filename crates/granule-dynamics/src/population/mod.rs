@@ -4,10 +4,12 @@
 //! | --- | --- | --- |
 //! | [`RateNetwork`] | τ dx/dt = −x + r(x) W + u W_in + b | Sompolinsky, Crisanti and Sommers 1988 |
 //! | [`WilsonCowan`] | excitation and inhibition with refractoriness | Wilson and Cowan 1972 |
+//! | [`WilsonCowanNetwork`] | the same, with trained connections between populations | |
 //! | [`GatedNetwork`] | GRU or LSTM, to compare with | Cho et al. 2014; Hochreiter and Schmidhuber 1997 |
 //!
 //! [`RateNetwork`] is a [`crate::Model`] and [`WilsonCowan`] a [`crate::system::System`], so that they are simulated and
-//! differentiated like any other; [`RateNetwork`] and [`GatedNetwork`] are [`SequenceModel`]s, which map whole input
+//! differentiated like any other; [`RateNetwork`], [`WilsonCowanNetwork`] and
+//! [`GatedNetwork`] are [`SequenceModel`]s, which map whole input
 //! sequences to outputs, for training on tasks.
 
 mod activation;
@@ -15,6 +17,7 @@ mod gated;
 mod noise;
 mod rate;
 mod wilson_cowan;
+mod wilson_cowan_network;
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -26,6 +29,7 @@ pub use rate::{
     RateNetworkConfig, RateOnHost, Readout, Rectifier, Recurrence, RecurrentWeights,
 };
 pub use wilson_cowan::{WilsonCowan, WilsonCowanConfig, WilsonCowanField, WilsonCowanPopulation};
+pub use wilson_cowan_network::{WilsonCowanNetwork, WilsonCowanNetworkConfig};
 
 use crate::random::NormalNoise;
 use crate::{DynamicsError, State, host};

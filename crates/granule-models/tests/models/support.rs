@@ -4,7 +4,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use granule_device::DeviceSpec;
 use granule_models::{
     CnnConfig, GruConfig, InputShape, InputSpec, LstmConfig, ModelConfig, ModelFile, Provenance,
-    RateConfig, Readout, ResNetConfig, Task, state,
+    RateConfig, Readout, ResNetConfig, Task, WilsonCowanConfig, state,
 };
 
 pub fn flex() -> Device {
@@ -134,6 +134,14 @@ pub fn small_models() -> Vec<(ModelConfig, InputShape)> {
             }
             .into(),
             image(2, 8),
+        ),
+        (
+            WilsonCowanConfig {
+                units: 6,
+                ..Default::default()
+            }
+            .into(),
+            trial,
         ),
     ]
 }

@@ -37,7 +37,7 @@ use crate::{ConfigError, TrainError};
 
 /// What a task asks of its model.
 pub(crate) const TRIALS_ASK_FOR: &str =
-    "a model of sequences, \"rate\", \"gru\" or \"lstm\", with data.task";
+    "a model of sequences, \"rate\", \"gru\", \"lstm\" or \"wilson-cowan\", with data.task";
 
 /// Everything that decides a run. The same configuration and seed give the same weights, bit for bit on a CPU.
 ///

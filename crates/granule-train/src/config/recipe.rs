@@ -46,7 +46,7 @@ impl RunConfig {
                 });
                 config.schedule = ScheduleConfig::Cosine(Default::default());
             }
-            "rate" | "gru" | "lstm" => {
+            "rate" | "gru" | "lstm" | "wilson-cowan" => {
                 config.train.clip_norm = Some(1.0);
                 config.optimizer = OptimizerConfig::Adam(AdamConfig {
                     lr: 3e-3,

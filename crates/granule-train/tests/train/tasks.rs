@@ -5,7 +5,9 @@ use std::path::Path;
 use granule_data::task::{Performance, TaskConfig, TaskKind};
 use granule_device::DeviceSpec;
 use granule_dynamics::population::Recurrence;
-use granule_models::{GruConfig, LstmConfig, ModelConfig, ModelFile, Rate, RateConfig, Task};
+use granule_models::{
+    GruConfig, LstmConfig, ModelConfig, ModelFile, Rate, RateConfig, Task, WilsonCowanConfig,
+};
 use granule_train::{
     EarlyStopping, EpochEvent, Monitor, Observer, OptimizerConfig, Outcome, Quiet, RunConfig,
     ScheduleConfig, Scores, StopFlag, TrainError, evaluate_trials, plan, resume, train,
@@ -232,7 +234,12 @@ fn a_small_network_learns_a_decision() {
         dt: 50.0,
         ..LstmConfig::default()
     };
-    for model in [rate.into(), gru.into(), lstm.into()] {
+    let pairs = WilsonCowanConfig {
+        units: 24,
+        dt: 50.0,
+        ..WilsonCowanConfig::default()
+    };
+    for model in [rate.into(), gru.into(), lstm.into(), pairs.into()] {
         let task = TaskConfig::PerceptualDecision(task.clone());
         let mut config = RunConfig::task_recipe(model, task);
         config.device = DeviceSpec::Flex;

@@ -38,7 +38,7 @@ pub struct LowRankWeights {
 }
 
 impl RecurrentWeights {
-    pub(super) fn new(
+    pub(in crate::population) fn new(
         config: &RateNetworkConfig,
         seed: u64,
         place: &Place,
