@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::io::{BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
 
-use crate::division::Division;
+use crate::division::{Division, VALIDATION};
 use crate::reading;
 use crate::{DataError, Dataset, Features, Normalization, Shape, Split, Targets, division};
 
@@ -132,9 +132,6 @@ pub fn decode_npz(
     of_archive(file, path, Division { seed, scored }, options)
 }
 
-/// What the arrays of a validation part are called, after `x_` and `y_`.
-const VALIDATION: [&str; 3] = ["val", "valid", "validation"];
-
 fn of_archive(
     file: &mut (impl Read + Seek),
     path: &Path,
@@ -147,7 +144,13 @@ fn of_archive(
     let has = |[x, y]: &[String; 2]| archive.has(x) && archive.has(y);
     let [train, test] = [both("train"), both("test")];
     let whole = ["x".to_owned(), "y".to_owned()];
-    let validation = VALIDATION.map(both).into_iter().find(&has);
+    let mut validations = VALIDATION.map(both).into_iter().filter(&has);
+    let validation = validations.next();
+    if let (Some([first, _]), Some([second, _])) = (&validation, validations.next()) {
+        let reason =
+            format!("holds {first} and {second}; only one of them can be the validation part");
+        return Err(DataError::format(path, reason));
+    }
     let mut chosen = Vec::new();
     let mut of_validation = None;
     match validation {
@@ -267,10 +270,10 @@ impl Sources {
     /// Says which arrays of an archive nobody reads: those that look like samples are warned of.
     fn tell_unread(&mut self, unread: &[String], read: &[&str], path: &Path) {
         let samples = |name: &&String| {
-            let of_part = |part: &&str| name.strip_prefix(['x', 'y']) == Some(*part);
-            ["", "_train", "_test", "_val", "_valid", "_validation"]
-                .iter()
-                .any(of_part)
+            let parts = ["train", "test"].into_iter().chain(VALIDATION);
+            let part = name.strip_prefix(['x', 'y']);
+            let named = part.and_then(|part| part.strip_prefix('_'));
+            part == Some("") || named.is_some_and(|named| parts.clone().any(|part| part == named))
         };
         let (like_samples, others): (Vec<&String>, Vec<&String>) =
             unread.iter().partition(|name| samples(name));
@@ -380,15 +383,15 @@ pub(crate) fn assemble(
     let mut divided = false;
     let (train, test) = match (splits.next(), splits.next()) {
         (Some(train), Some(test)) => (train, test),
-        (Some(all), None) => match division::divide(&all, division.seed) {
+        (Some(all), None) => match division.of(&all)? {
             // One sample of each class cannot be divided, and need not be.
-            Err(DataError::Config(_)) if division.scored => {
+            None => {
                 notes.push(division::undivided(&x, all.len()));
-                (all.clone(), all)
+                (all.subset(&[0])?, all)
             }
-            parts => {
+            Some(parts) => {
                 divided = true;
-                parts?
+                parts
             }
         },
         _ => {

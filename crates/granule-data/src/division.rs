@@ -21,26 +21,36 @@ pub(crate) struct Division {
     pub scored: bool,
 }
 
-/// Divides a split at random, class by class when there are classes; training samples come in random order.
-pub(crate) fn divide(split: &Split, seed: u64) -> Result<(Split, Split), DataError> {
-    check_memory(split.len())?;
-    let (train, test) = indices(split, seed);
-    if test.is_empty() {
-        return Err(indivisible(split.len()));
+/// What the folder of a validation part is called, and its arrays after `x_` and `y_`.
+pub(crate) const VALIDATION: [&str; 3] = ["val", "valid", "validation"];
+
+impl Division {
+    /// Divides a split at random, class by class when there are classes; training samples come in random order. None where
+    /// there is too little of it to divide, and it is scored alone.
+    pub(crate) fn of(&self, split: &Split) -> Result<Option<(Split, Split)>, DataError> {
+        check_memory(split.len())?;
+        let parts = self.checked(indices(split, self.seed), split.len())?;
+        let subsets = parts.map(|(train, test)| Ok((split.subset(&train)?, split.subset(&test)?)));
+        subsets.transpose()
     }
-    Ok((split.subset(&train)?, split.subset(&test)?))
+
+    /// As [`of`](Self::of), of samples that are not loaded yet: their places in the training and in the test part.
+    pub(crate) fn of_classes(&self, labels: &[u16]) -> Result<Option<Places>, DataError> {
+        check_memory(labels.len())?;
+        self.checked(draw(groups(labels), self.seed), labels.len())
+    }
+
+    fn checked(&self, places: Places, samples: usize) -> Result<Option<Places>, DataError> {
+        match places {
+            (_, test) if test.is_empty() && self.scored => Ok(None),
+            (_, test) if test.is_empty() => Err(indivisible(samples)),
+            places => Ok(Some(places)),
+        }
+    }
 }
 
-/// As [`divide`], of samples that are not loaded yet: their places in the training and in the test part.
-pub(crate) fn of_classes(labels: &[u16], seed: u64) -> Result<(Vec<usize>, Vec<usize>), DataError> {
-    check_memory(labels.len())?;
-    let (train, test) = draw(groups(labels), seed);
-    if test.is_empty() {
-        Err(indivisible(labels.len()))
-    } else {
-        Ok((train, test))
-    }
-}
+/// The places of the samples of the training and of the test part.
+type Places = (Vec<usize>, Vec<usize>);
 
 /// Asks for the places of so many samples: in their class, in their part, and what growing takes.
 fn check_memory(samples: usize) -> Result<(), DataError> {
@@ -129,10 +139,15 @@ mod tests {
         Split::new(Shape::Vector { len: 1 }, features, Targets::Classes(labels)).unwrap()
     }
 
+    fn divide(all: &Split, seed: u64) -> Result<Option<(Split, Split)>, DataError> {
+        let scored = false;
+        Division { seed, scored }.of(all)
+    }
+
     #[test]
     fn every_class_is_divided_alike() {
         let all = split((0..100).map(|i| u16::from(i >= 40)).collect());
-        let (train, test) = divide(&all, 7).unwrap();
+        let (train, test) = divide(&all, 7).unwrap().unwrap();
         let count = |split: &Split, class| {
             (0..split.len())
                 .filter(|&i| split.class(i) == Some(class))

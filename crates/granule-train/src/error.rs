@@ -431,6 +431,15 @@ impl std::fmt::Display for Kept<'_> {
     }
 }
 
+/// What can be done with a folder that holds something, where it is a run.
+fn way_on(path: &Path) -> String {
+    if path.join(granule_models::folder::CONFIG_FILE).is_file() {
+        format!("continue that run with --resume {}, or ", path.display())
+    } else {
+        "it is not the folder of a run; ".to_owned()
+    }
+}
+
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use std::io;
@@ -478,14 +487,5 @@ mod tests {
                 assert!(text.contains("--run-dir DIR"), "{code}: {text}");
             }
         }
-    }
-}
-
-/// What can be done with a folder that holds something, where it is a run.
-fn way_on(path: &std::path::Path) -> String {
-    if path.join(granule_models::folder::CONFIG_FILE).is_file() {
-        format!("continue that run with --resume {}, or ", path.display())
-    } else {
-        "it is not the folder of a run; ".to_owned()
     }
 }

@@ -9,6 +9,7 @@ use granule_io::image::{KINDS, is_left_behind, is_named_as_image};
 use granule_io::words::counted;
 
 use crate::DataError;
+use crate::division::VALIDATION;
 use crate::text::{self, printable};
 
 /// An image file and its class.
@@ -29,8 +30,6 @@ pub(super) struct Listing {
     pub warnings: Vec<String>,
 }
 
-/// What a validation part is called.
-const VALIDATION: [&str; 3] = ["val", "valid", "validation"];
 /// Folders within the folder of a class lie at most so deep: deeper ones are a link that leads back.
 const DEEPEST: usize = 16;
 

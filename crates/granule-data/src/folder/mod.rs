@@ -54,14 +54,14 @@ pub(crate) fn load(
             division::shuffled(train.len(), division.seed),
             (0..test.len()).collect(),
         ),
-        None => match division::of_classes(&labels, division.seed) {
+        None => match division.of_classes(&labels)? {
             // One sample of each class cannot be divided, and need not be.
-            Err(DataError::Config(_)) if division.scored => {
+            None => {
                 divided = false;
                 notes.push(division::undivided(dir, labels.len()));
                 (vec![0], (0..labels.len()).collect())
             }
-            parts => parts?,
+            Some(parts) => parts,
         },
     };
     let validation_order: Vec<usize> = (0..validation.as_ref().map_or(0, Vec::len)).collect();

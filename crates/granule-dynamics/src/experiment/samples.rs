@@ -191,10 +191,8 @@ impl FileConfig {
         let count = samples.values.len() / samples.width.max(1);
         let length = match (self.interval, samples.times.as_deref()) {
             (Some(interval), _) => count as f64 * interval,
-            (None, Some(times @ [first, ..])) => match times {
-                [.., before, last] => last - first + (last - before),
-                _ => return notes,
-            },
+            (None, Some(&[first, .., before, last])) => last - first + (last - before),
+            (None, Some(&[first, last])) => 2.0 * (last - first),
             _ => return notes,
         };
         let (begin, name) = (self.begin(), self.name());
