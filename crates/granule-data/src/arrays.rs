@@ -312,7 +312,7 @@ pub(crate) fn assemble(
         mut notes,
         mut warnings,
     } = sources;
-    let validated = validation.is_some();
+    let of_validation = validation.as_ref().map(|part| part.x.clone());
     let (mut offset, mut target_offset): (Option<Vec<f64>>, Option<Vec<f64>>) = (None, None);
     let (mut inputs, mut labels, mut values) = (Vec::new(), Vec::new(), Vec::new());
     let mut taken_for: Option<String> = None;
@@ -378,7 +378,7 @@ pub(crate) fn assemble(
             .centred(inputs.offset, target_offset.clone())
     });
     let mut splits = splits.collect::<Result<Vec<_>, _>>()?;
-    let validation = if validated { splits.pop() } else { None };
+    let validation = of_validation.as_ref().and_then(|_| splits.pop());
     let mut splits = splits.into_iter();
     let mut divided = false;
     let (train, test) = match (splits.next(), splits.next()) {
@@ -402,7 +402,19 @@ pub(crate) fn assemble(
     let normalization = Normalization::of(&train);
     let mut dataset = Dataset::new(name, classes, normalization, train, test)?;
     if let Some(validation) = validation {
-        dataset = dataset.with_validation(validation)?;
+        // By the arrays that hold it, not as a setting.
+        dataset = dataset
+            .with_validation(validation)
+            .map_err(|error| match error {
+                DataError::Config(error) => DataError::format(
+                    &of_validation.unwrap_or_default(),
+                    format!(
+                        "{} in the validation part, not {}",
+                        error.value, error.allowed
+                    ),
+                ),
+                other => other,
+            })?;
     }
     dataset.notes = notes;
     dataset.divided = divided;

@@ -186,16 +186,27 @@ impl InputSpec {
 
     /// The brightness of pixels beside that of the training images; None where no normalisation of images is known.
     pub fn brightness(&self, pixels: &[u8]) -> Option<Brightness> {
+        let sum: u64 = pixels.iter().map(|pixel| u64::from(*pixel)).sum();
+        self.beside_training(sum as f64 / 255.0, pixels.len())
+    }
+
+    /// The same of intensities from 0 to 1; None where one is outside.
+    pub fn brightness_of(&self, intensities: &[f64]) -> Option<Brightness> {
+        let fit = intensities.iter().all(|x| (0.0..=1.0).contains(x));
+        let sum = intensities.iter().sum();
+        self.beside_training(sum, intensities.len()).filter(|_| fit)
+    }
+
+    fn beside_training(&self, sum: f64, count: usize) -> Option<Brightness> {
         let InputShape::Image { channels, .. } = self.shape else {
             return None;
         };
-        if pixels.is_empty() || self.mean.len() != channels || self.std.len() != channels {
+        if count == 0 || self.mean.len() != channels || self.std.len() != channels {
             return None;
         }
-        let sum: u64 = pixels.iter().map(|pixel| u64::from(*pixel)).sum();
         let channels = channels as f64;
         Some(Brightness {
-            found: sum as f64 / (255.0 * pixels.len() as f64),
+            found: sum / count as f64,
             trained: self.mean.iter().sum::<f64>() / channels,
             deviation: self.std.iter().map(|&std| f64::from(std)).sum::<f64>() / channels,
         })

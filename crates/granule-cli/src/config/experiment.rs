@@ -14,7 +14,7 @@ use granule::train::schema::files::OF_EXPERIMENTS;
 use serde::Deserialize;
 use toml::{Table, Value};
 
-use super::explain::{self, explain, nearest};
+use super::explain::{self, explain, list_for_table, nearest, wrong_form};
 use super::files::{self, Reader, folder};
 use super::layers::{
     Layer, Origin, address, by_index, clear, lookup, merge, put, read_set, remove,
@@ -174,18 +174,19 @@ pub fn resolve(args: &args::Simulate) -> anyhow::Result<Described> {
         }
     }
     let defaults = defaults(&merged);
-    let mut config =
-        ExperimentConfig::deserialize(Value::Table(merged.clone())).map_err(|error| {
-            let named = |path: &str| {
-                if of_training && !is_above(path, &layers) {
-                    in_training(path)
-                } else {
-                    path.to_owned()
-                }
-            };
-            let schema = Schema::of_experiments();
-            explain(&error, &merged, &defaults, &layers, &schema, named)
-        })?;
+    let named = |path: &str| {
+        if of_training && !is_above(path, &layers) {
+            in_training(path)
+        } else {
+            path.to_owned()
+        }
+    };
+    let schema = Schema::of_experiments();
+    if let Some(fault) = list_for_table(&schema, &merged) {
+        return Err(wrong_form(&fault, &merged, &defaults, &layers, &schema, named).into());
+    }
+    let mut config = ExperimentConfig::deserialize(Value::Table(merged.clone()))
+        .map_err(|error| explain(&error, &merged, &defaults, &layers, &schema, named))?;
     // From where its file is named: the last layer that does.
     let naming = layers.iter().rev();
     let naming = naming.filter(|layer| lookup(&layer.table, "stimulus.file").is_some());
@@ -686,6 +687,14 @@ mod tests {
         ] {
             let text = refused(&["lif", "--set", setting]);
             assert!(text.contains(hint), "{setting}: {text}");
+        }
+    }
+
+    #[test]
+    fn a_list_is_no_table() {
+        for setting in ["stimulus=[\"step\",3]", "record=[3]", "unit=[]"] {
+            let text = refused(&["hodgkin-huxley", "--set", setting]);
+            assert!(text.contains("but must be a table"), "{setting}: {text}");
         }
     }
 

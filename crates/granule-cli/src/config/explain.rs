@@ -28,6 +28,13 @@ pub fn explain(
     }
 }
 
+/// A list in the place of a table, which serde takes for the values of the table in their order.
+pub fn list_for_table(schema: &Schema, merged: &Table) -> Option<Fault> {
+    let fault = schema.fault(merged)?;
+    let is_list = lookup(merged, &fault.path).is_some_and(Value::is_array);
+    (is_list && matches!(fault.wrong, Wrong::Type { .. })).then_some(fault)
+}
+
 /// A key that does not exist, is missing or holds something else.
 pub fn wrong_form(
     fault: &Fault,
@@ -152,6 +159,9 @@ fn meant(
                 .into(),
         );
     }
+    if path.len() > LONGEST {
+        return None;
+    }
     let near =
         nearest(key, siblings.iter().map(String::as_str)).map(|sibling| join(place, sibling));
     let elsewhere = || {
@@ -198,8 +208,14 @@ pub fn choices(found: &str, names: &[String]) -> String {
     }
 }
 
+/// No name that anything has is longer.
+const LONGEST: usize = 200;
+
 /// The name a person may have meant, if one is near enough.
 pub fn nearest<'a>(found: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    if found.len() > LONGEST {
+        return None;
+    }
     let found = found.to_lowercase().replace('-', "_");
     names
         .map(|name| (strsim::jaro_winkler(&found, &name.replace('-', "_")), name))

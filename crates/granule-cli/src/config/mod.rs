@@ -25,7 +25,7 @@ use toml::{Table, Value};
 use crate::args;
 use crate::failure::{Usage, unreadable};
 pub use explain::nearest;
-use explain::{choices, explain, wrong_form};
+use explain::{choices, explain, list_for_table, wrong_form};
 use layers::{Layer, Origin, address, clear, lookup, merge, put, read_set};
 
 /// Tables whose keys depend on their `kind`.
@@ -452,10 +452,12 @@ fn stack_over(
         known(path, &merged, &defaults)?;
         clear(&mut merged, path, &defaults);
     }
-    RunConfig::deserialize(Value::Table(merged.clone())).map_err(|error| {
-        let schema = Schema::of_runs();
-        explain(&error, &merged, &defaults, layers, &schema, str::to_owned).into()
-    })
+    let schema = Schema::of_runs();
+    if let Some(fault) = list_for_table(&schema, &merged) {
+        return Err(wrong_form(&fault, &merged, &defaults, layers, &schema, str::to_owned).into());
+    }
+    RunConfig::deserialize(Value::Table(merged.clone()))
+        .map_err(|error| explain(&error, &merged, &defaults, layers, &schema, str::to_owned).into())
 }
 
 /// The kind of model, optimiser and schedule that the last layer to name one chooses.

@@ -474,3 +474,23 @@ fn a_word_in_the_place_of_a_table_is_its_kind() {
         assert!(text.contains(hint), "{setting}: {text}");
     }
 }
+
+#[test]
+fn a_list_is_no_table() {
+    for (setting, path) in [
+        ("train=[1,2]", "`train` is [1, 2], but must be a table"),
+        ("optimizer=[\"sgd\",0.1]", "`optimizer` is"),
+        ("data=[]", "`data` is [], but must be a table"),
+    ] {
+        let text = refused(&["--set", setting]);
+        assert!(text.starts_with(path), "{setting}: {text}");
+    }
+}
+
+#[test]
+fn long_keys_are_refused_at_once() {
+    let key = "k".repeat(1 << 20);
+    let begun = std::time::Instant::now();
+    refused(&["--set", &format!("train.{key}=1")]);
+    assert!(begun.elapsed().as_secs_f64() < 5.0);
+}

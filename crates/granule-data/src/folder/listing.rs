@@ -122,22 +122,25 @@ fn validation_dir(dir: &Path) -> Result<Option<PathBuf>, DataError> {
 /// Where the parts of a set are looked for.
 fn parts(dir: &Path) -> String {
     format!(
-        "the parts of a divided set are read from {} and {}, both of them, and {} beside them where it is there",
+        "the parts of a divided set, in small letters, are read from {} and {}, both of them, and {} beside them where \
+         it is there",
         dir.join("train").display(),
         dir.join("test").display(),
         dir.join("val").display()
     )
 }
 
+/// Whether a folder is called as a part of a set is, in whatever case.
 fn is_name_of_part(name: &OsStr) -> bool {
-    let parts = ["train", "test"].iter().chain(&VALIDATION);
-    parts.into_iter().any(|part| *part == name)
+    let mut parts = ["train", "test"].iter().chain(&VALIDATION);
+    parts.any(|part| name.eq_ignore_ascii_case(part))
 }
 
 /// Whether sub-folders seem to be parts of a set, not classes.
 fn is_dir_of_parts(dir: &Path) -> bool {
-    let mut parts = ["train", "test"].iter().chain(&VALIDATION);
-    parts.any(|part| dir.join(part).is_dir())
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let mut dirs = entries.filter(|entry| entry.path().is_dir());
+    dirs.any(|entry| is_name_of_part(&entry.file_name()))
 }
 
 /// What is known, and what was seen, while the parts are listed.

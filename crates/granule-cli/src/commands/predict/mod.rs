@@ -11,7 +11,8 @@ use granule::data::{Shape, arrays};
 use granule::device::{DeviceSpec, OpenDevice};
 use granule::io::image::Resize;
 use granule::models::{
-    Classifier, InputShape, InputSpec, ModelError, ModelFile, Pixels, Predictor, Sample, Task,
+    Brightness, Classifier, InputShape, InputSpec, ModelError, ModelFile, Pixels, Predictor,
+    Sample, Task,
 };
 use serde_json::json;
 
@@ -154,13 +155,15 @@ impl Answering<'_> {
         let image = match source {
             Err(error) => Err(error),
             Ok(Source::Array(path)) => {
-                let answers = answers(&self.model, &path, None, self.args);
+                let answers = answers(&self.model, &mut self.seen, &path, None, self.args);
                 return self.take_array(&name, answers);
             }
             Ok(Source::Image(path)) => pixels(Sample::File(&path)),
             Ok(Source::Stdin) => match inputs::stdin() {
                 Ok(bytes) if inputs::is_of_arrays(&bytes) => {
-                    let answers = answers(&self.model, Path::new(&name), Some(&bytes), self.args);
+                    let path = Path::new(&name);
+                    let answers =
+                        answers(&self.model, &mut self.seen, path, Some(&bytes), self.args);
                     return self.take_array(&name, answers);
                 }
                 Ok(bytes) if inputs::is_text(&bytes) => Err(Hinted::new(
@@ -295,7 +298,11 @@ impl Seen {
             self.transparent += 1;
             self.blank += usize::from(values.iter().all(|value| Some(value) == values.first()));
         }
-        let Some(mut brightness) = input.brightness(values) else {
+        self.compare(input.brightness(values), inverted);
+    }
+
+    fn compare(&mut self, brightness: Option<Brightness>, inverted: bool) {
+        let Some(mut brightness) = brightness else {
             return;
         };
         if inverted {
@@ -369,6 +376,7 @@ pub fn resizing(input: &InputSpec, flag: Option<Option<Resize>>) -> Option<Resiz
 /// The answers to the arrays of a file, or of its bytes.
 fn answers(
     model: &Model,
+    seen: &mut Seen,
     path: &Path,
     bytes: Option<&[u8]>,
     args: &args::Predict,
@@ -386,8 +394,18 @@ fn answers(
         None => arrays::read_items(path, &shape, &options)?,
     };
     let samples: Vec<_> = match &items {
-        Items::Pixels(pixels) => pixels.chunks(len).map(Sample::Pixels).collect(),
-        Items::Values(values) => values.chunks(len).map(Sample::Doubles).collect(),
+        Items::Pixels(pixels) => {
+            let all = pixels.chunks(len);
+            all.clone()
+                .for_each(|pixels| seen.compare(input.brightness(pixels), args.invert));
+            all.map(Sample::Pixels).collect()
+        }
+        Items::Values(values) => {
+            let all = values.chunks(len);
+            all.clone()
+                .for_each(|values| seen.compare(input.brightness_of(values), args.invert));
+            all.map(Sample::Doubles).collect()
+        }
     };
     in_array(model.answer(&samples, args.top), path)
 }
