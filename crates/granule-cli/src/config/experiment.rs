@@ -181,12 +181,15 @@ pub fn resolve(args: &args::Simulate) -> anyhow::Result<Described> {
             path.to_owned()
         }
     };
-    let schema = Schema::of_experiments();
-    if let Some(fault) = list_for_table(&schema, &merged) {
+    let mut config =
+        ExperimentConfig::deserialize(Value::Table(merged.clone())).map_err(|error| {
+            let schema = Schema::of_experiments();
+            explain(&error, &merged, &defaults, &layers, &schema, named)
+        })?;
+    if let Some(fault) = list_for_table(&merged, &config)? {
+        let schema = Schema::of_experiments();
         return Err(wrong_form(&fault, &merged, &defaults, &layers, &schema, named).into());
     }
-    let mut config = ExperimentConfig::deserialize(Value::Table(merged.clone()))
-        .map_err(|error| explain(&error, &merged, &defaults, &layers, &schema, named))?;
     // From where its file is named: the last layer that does.
     let naming = layers.iter().rev();
     let naming = naming.filter(|layer| lookup(&layer.table, "stimulus.file").is_some());

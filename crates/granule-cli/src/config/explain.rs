@@ -1,6 +1,8 @@
 //! What is wrong with a configuration, in the words of the person who wrote it.
 
+use anyhow::Context;
 use granule::train::schema::{Fault, Schema, Wrong};
+use serde::Serialize;
 use toml::{Table, Value};
 
 use super::keys;
@@ -28,11 +30,49 @@ pub fn explain(
     }
 }
 
-/// A list in the place of a table, which serde takes for the values of the table in their order.
-pub fn list_for_table(schema: &Schema, merged: &Table) -> Option<Fault> {
-    let fault = schema.fault(merged)?;
-    let is_list = lookup(merged, &fault.path).is_some_and(Value::is_array);
-    (is_list && matches!(fault.wrong, Wrong::Type { .. })).then_some(fault)
+/// A configuration of more values is not looked through: they are numbers of files.
+const MOST_VALUES: usize = 100_000;
+
+fn count(value: &Value) -> usize {
+    match value {
+        Value::Table(table) => table.values().map(count).sum(),
+        Value::Array(list) => list.iter().map(count).sum(),
+        _ => 1,
+    }
+}
+
+/// A list in the place of a table, which serde takes for the values of the table in their order: its path, found by what
+/// was `read` of it.
+pub fn list_for_table(merged: &Table, read: &impl Serialize) -> anyhow::Result<Option<Fault>> {
+    if merged.values().map(count).sum::<usize>() > MOST_VALUES {
+        return Ok(None);
+    }
+    let read = &Table::try_from(read).context("cannot write the configuration")?;
+    fn inside(path: &str, written: &Value, read: &Value) -> Option<String> {
+        match (written, read) {
+            (Value::Array(_), Value::Table(_)) => Some(path.to_owned()),
+            (Value::Array(written), Value::Array(read)) => {
+                let mut both = written.iter().zip(read).enumerate();
+                both.find_map(|(index, (written, read))| {
+                    inside(&join(path, &index.to_string()), written, read)
+                })
+            }
+            (Value::Table(written), Value::Table(read)) => written
+                .iter()
+                .find_map(|(key, own)| inside(&join(path, key), own, read.get(key)?)),
+            _ => None,
+        }
+    }
+    let mut all = merged.iter();
+    let path = all.find_map(|(key, own)| inside(key, own, read.get(key)?));
+    Ok(path.map(|path| Fault {
+        path,
+        wrong: Wrong::Type {
+            expected: "a table".to_owned(),
+            tag: None,
+            choices: Vec::new(),
+        },
+    }))
 }
 
 /// A key that does not exist, is missing or holds something else.

@@ -1,11 +1,8 @@
 //! Tables of settings, one over the other.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::LazyLock;
 
-use granule::train::schema::{Key, Schema};
 use toml::{Table, Value};
 
 use super::files::Inlined;
@@ -138,58 +135,37 @@ pub fn read_set(layer: &mut Layer, text: &str) -> Result<(), Usage> {
     }
 }
 
-/// Which keys hold something that is of one kind or another, as the schemas of both configurations have it: another kind
-/// takes the place of the whole.
-#[derive(Default)]
-struct Choices {
-    /// Settings that are a choice with values of its own, `{ choice = … }`.
-    tables: BTreeSet<String>,
-    /// Tables of such choices, under names that a person gives.
-    named: BTreeSet<String>,
-    /// The keys that say of which kind a table is, on which its other keys depend. Tables whose kinds share settings were
-    /// fitted to the last kind before.
-    tags: BTreeSet<String>,
-}
+/// Settings that are a choice with values of its own, `{ choice = … }`: another choice replaces the whole. A test holds
+/// the list to the schemas, which cost too much to be made at every start.
+const CHOICES: [&str; 9] = [
+    "activation",
+    "delays",
+    "effect",
+    "initialization",
+    "memory",
+    "projection",
+    "recurrence",
+    "surrogate",
+    "weight_bounds",
+];
 
-static CHOICES: LazyLock<Choices> = LazyLock::new(|| {
-    let mut found = Choices::default();
-    for schema in [Schema::of_runs(), Schema::of_experiments()] {
-        for key in schema.keys() {
-            let tags = key
-                .needs
-                .iter()
-                .filter_map(|(tag, _)| tag.rsplit('.').next());
-            found.tags.extend(tags.map(str::to_owned));
-            if key
-                .node
-                .choices()
-                .iter()
-                .all(|(_, values)| values.is_none())
-            {
-                continue;
-            }
-            let mut names = key.path.rsplit('.');
-            match (names.next(), names.next()) {
-                (Some(Key::NAMED), Some(table)) => found.named.insert(table.to_owned()),
-                (Some(name), _) => found.tables.insert(name.to_owned()),
-                (None, _) => false,
-            };
-        }
-    }
-    found
-});
+/// The keys that say of which kind a table is, on which its other keys depend: another kind replaces the whole. Tables
+/// whose kinds share settings were fitted to the last kind before.
+const TAGS: [&str; 2] = ["kind", "model"];
+
+/// The parent of choices whose names are those of parameters.
+const BOUNDS: &str = "bounds";
 
 /// What all kinds of a table have, and what else is made to measure for: the couplings of a level know its cells.
 const COMMON: [(&str, &str); 1] = [("unit", "cells")];
 
 /// Whether the settings at a key, in a table of some name, take the place of those below and are not put over them.
 fn replaces(parent: &str, key: &str, lower: &Table, upper: &Table) -> bool {
-    let choices = &*CHOICES;
-    if choices.tables.contains(key) || choices.named.contains(parent) {
+    if CHOICES.contains(&key) || parent == BOUNDS {
         return !lower.keys().eq(upper.keys());
     }
-    choices.tags.iter().any(|tag| {
-        let kinds = (lower.get(tag), upper.get(tag));
+    TAGS.iter().any(|tag| {
+        let kinds = (lower.get(*tag), upper.get(*tag));
         matches!(kinds, (Some(Value::String(own)), Some(Value::String(other))) if own != other)
     })
 }
@@ -426,6 +402,10 @@ pub fn clear(table: &mut Table, path: &str, defaults: &Table) {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use granule::train::schema::{Key, Schema};
+
     use super::*;
 
     fn set(texts: &[&str]) -> Layer {
@@ -437,28 +417,33 @@ mod tests {
     }
 
     #[test]
-    fn the_schemas_say_what_is_a_choice() {
-        let has = |set: &BTreeSet<String>, names: &[&str]| {
-            for name in names {
-                assert!(set.contains(*name), "{name}: {set:?}");
+    fn the_schemas_have_these_choices_and_tags() {
+        let [mut choices, mut named, mut tags] = <[BTreeSet<String>; 3]>::default();
+        for schema in [Schema::of_runs(), Schema::of_experiments()] {
+            for key in schema.keys() {
+                let own = key
+                    .needs
+                    .iter()
+                    .filter_map(|(tag, _)| tag.rsplit('.').next());
+                tags.extend(own.map(str::to_owned));
+                let all = key.node.choices();
+                if all.iter().any(|(_, values)| values.is_some()) {
+                    let mut names = key.path.rsplit('.');
+                    let name = names.next().unwrap();
+                    let (set, name) = match name == Key::NAMED {
+                        true => (&mut named, names.next().unwrap()),
+                        false => (&mut choices, name),
+                    };
+                    set.insert(name.to_owned());
+                }
             }
-        };
-        let tables = [
-            "activation",
-            "delays",
-            "effect",
-            "initialization",
-            "memory",
-            "projection",
-            "recurrence",
-            "surrogate",
-        ];
-        has(&CHOICES.tables, &tables);
-        has(&CHOICES.named, &["bounds"]);
-        has(&CHOICES.tags, &["kind", "model"]);
-        for plain in ["current", "cells", "widths", "reversal", "unit"] {
-            assert!(!CHOICES.tables.contains(plain), "{plain}");
         }
+        let same = |found: &BTreeSet<String>, own: &[&str]| {
+            assert_eq!(found.iter().map(String::as_str).collect::<Vec<_>>(), own);
+        };
+        same(&choices, &CHOICES);
+        same(&named, &[BOUNDS]);
+        same(&tags, &TAGS);
     }
 
     #[test]

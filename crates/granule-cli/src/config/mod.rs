@@ -452,12 +452,17 @@ fn stack_over(
         known(path, &merged, &defaults)?;
         clear(&mut merged, path, &defaults);
     }
-    let schema = Schema::of_runs();
-    if let Some(fault) = list_for_table(&schema, &merged) {
-        return Err(wrong_form(&fault, &merged, &defaults, layers, &schema, str::to_owned).into());
+    let config = RunConfig::deserialize(Value::Table(merged.clone())).map_err(|error| {
+        let schema = Schema::of_runs();
+        explain(&error, &merged, &defaults, layers, &schema, str::to_owned)
+    })?;
+    match list_for_table(&merged, &config)? {
+        Some(fault) => {
+            let schema = Schema::of_runs();
+            Err(wrong_form(&fault, &merged, &defaults, layers, &schema, str::to_owned).into())
+        }
+        None => Ok(config),
     }
-    RunConfig::deserialize(Value::Table(merged.clone()))
-        .map_err(|error| explain(&error, &merged, &defaults, layers, &schema, str::to_owned).into())
 }
 
 /// The kind of model, optimiser and schedule that the last layer to name one chooses.
