@@ -1,6 +1,6 @@
 //! The one error type of this crate.
 
-use granule_io::ConfigError;
+use granule_io::{ConfigError, FileError};
 
 /// What can go wrong when a dynamical model is configured, simulated or differentiated.
 #[derive(Debug, thiserror::Error)]
@@ -123,6 +123,14 @@ pub enum DynamicsError {
     /// The run was asked to [stop](crate::Stop) inside a step.
     #[error("the run was stopped")]
     Stopped,
+    /// A file that a setting names cannot be read.
+    #[error("{field}: {source}")]
+    File {
+        /// The setting.
+        field: String,
+        /// Why not, with the file.
+        source: FileError,
+    },
     /// There is not enough memory.
     #[error(transparent)]
     Memory(#[from] granule_io::MemoryError),
@@ -149,7 +157,22 @@ impl DynamicsError {
     pub fn under(self, place: &str) -> Self {
         match self {
             Self::Config(error) => error.under(place).into(),
+            Self::File { field, source } => Self::File {
+                field: ConfigError::new(field, "", "").under(place).field,
+                source,
+            },
             other => other,
+        }
+    }
+
+    /// A file that a setting names cannot be read, or does not fit into memory.
+    pub(crate) fn file(field: &str, error: FileError) -> Self {
+        match error {
+            FileError::Memory(error) => error.into(),
+            source => Self::File {
+                field: field.to_owned(),
+                source,
+            },
         }
     }
 

@@ -75,7 +75,8 @@ impl Described {
             }
             DynamicsError::Shape { .. }
             | DynamicsError::Units { .. }
-            | DynamicsError::Unsupported { .. } => Usage::new(error.to_string()).into(),
+            | DynamicsError::Unsupported { .. }
+            | DynamicsError::File { .. } => Usage::new(error.to_string()).into(),
             _ => error.into(),
         }
     }
@@ -823,7 +824,21 @@ mod tests {
             "{text}"
         );
         let text = refused(&[cell, "--set", "unit.morphology=nix.swc"]);
-        assert!(text.contains("unit.morphology = nix.swc"), "{text}");
+        assert!(
+            text.contains("`unit.morphology`: nix.swc: cannot read"),
+            "{text}"
+        );
+        // What is wrong elsewhere is said, though the points stand in the place of the file.
+        let text = refused(&[cell, "--set", "unit.section.0.d_lamda=1.0"]);
+        assert!(
+            text.contains("unknown key `unit.section.0.d_lamda`") && !text.contains("morphology"),
+            "{text}"
+        );
+        let text = refused(&[cell, "--set", "unit.morphology=3"]);
+        assert!(
+            text.contains("`unit.morphology` is 3, but must be a text or {"),
+            "{text}"
+        );
     }
 
     #[test]

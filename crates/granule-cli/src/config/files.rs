@@ -106,17 +106,24 @@ fn inside(
                 inside(&format!("{path}.{key}"), value, folder, found)
             }),
         },
-        Value::String(file) if path.ends_with(".morphology") => {
+        Value::String(file) if is_morphology(path) => {
             let file = folder.join(expand(Path::new(file)));
             let read = Morphology::read(&file).map_err(|error| {
                 let out_of_memory = matches!(error, DynamicsError::Memory(_));
                 let text = match error {
                     // The setting by its place in this file.
                     DynamicsError::Config(error) => error.named(path).to_string(),
+                    DynamicsError::File { source, .. } => format!("`{path}`: {source}"),
                     error => format!("`{path}`: {error}"),
                 };
                 unreadable(text, out_of_memory)
             })?;
+            if let Morphology::Read(read) = &read {
+                found.push(Inlined {
+                    path: path.to_owned(),
+                    found: format!("{}, of {} points", file.display(), read.points.len()),
+                });
+            }
             *value = Value::try_from(read).with_context(|| format!("`{path}`"))?;
             Ok(())
         }
@@ -125,6 +132,12 @@ fn inside(
         }),
         _ => Ok(()),
     }
+}
+
+/// Whether a key is the morphology of a cell, wherever the cell is.
+fn is_morphology(path: &str) -> bool {
+    let before = path.strip_suffix("unit.morphology");
+    before.is_some_and(|before| before.is_empty() || before.ends_with('.'))
 }
 
 /// The file and the array in it that a table stands for, where it has nothing else.
@@ -218,6 +231,22 @@ mod tests {
         assert_eq!(layer.files.len(), 4);
         assert!(layer.files.iter().any(|file| file.path == "unit.current"
             && file.found.ends_with("v.csv, of the shape [2, 1]")));
+        std::fs::write(dir.path().join("c.swc"), "1 1 0 0 0 5 -1\n").unwrap();
+        layer.files.clear();
+        layer.table = "[unit]\nmorphology = 'c.swc'\n[stimulus]\nmorphology = 'c.swc'\n\
+                       [composite]\nlevel = [{ unit = { morphology = 'c.swc' }, morphology = 'c.swc' }]"
+            .parse()
+            .unwrap();
+        inline(&mut layer, &["unit", "stimulus", "composite"]).unwrap();
+        let found: Vec<&str> = layer.files.iter().map(|file| file.path.as_str()).collect();
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(found.contains(&"unit.morphology"));
+        assert!(found.contains(&"composite.level.0.unit.morphology"));
+        assert!(layer.files[0].found.ends_with("c.swc, of 1 points"));
+        assert_eq!(
+            layer.table["stimulus"]["morphology"].as_str(),
+            Some("c.swc")
+        );
         layer.table = "[unit]\ncurrent = { file = 'x.npy' }".parse().unwrap();
         let error = inline(&mut layer, &["unit"]).unwrap_err().to_string();
         assert!(

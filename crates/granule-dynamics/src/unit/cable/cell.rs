@@ -121,7 +121,8 @@ impl CableCellConfig {
 
     /// How many currents enter: the stimulus sites of all cells.
     pub fn inputs(&self) -> usize {
-        self.cells * self.stimulus_sites.as_slice().len().max(1)
+        let sites = self.stimulus_sites.as_slice().len().max(1);
+        self.cells.saturating_mul(sites)
     }
 
     /// Checks every setting; a morphology that is not read yet is read.
@@ -190,11 +191,12 @@ impl CableCellConfig {
         };
         let fineness = |region: usize| {
             let section = regions[region].map(|index| &self.section[index]);
+            let d_lambda = section.and_then(|section| section.d_lambda);
             Fineness {
+                section: regions[region],
                 compartments: section.and_then(|section| section.compartments),
-                d_lambda: section
-                    .and_then(|section| section.d_lambda)
-                    .unwrap_or(self.d_lambda),
+                own: d_lambda.is_some(),
+                d_lambda: d_lambda.unwrap_or(self.d_lambda),
                 axial_resistivity: of(&axial_resistivity, region),
                 capacitance: of(&table.capacitance, region),
             }
@@ -454,7 +456,8 @@ impl CableCellConfig {
             let labels = branches.iter().map(|branch| branch.name.clone());
             (middles.collect(), labels.collect())
         } else {
-            let labels = self.record_sites.as_slice().to_vec();
+            let labels = self.record_sites.as_slice().iter();
+            let labels: Vec<String> = labels.map(|text| site::label(text)).collect();
             (resolved("unit.record_sites", &self.record_sites)?, labels)
         };
         if self.cells > 1 {

@@ -18,8 +18,12 @@ const FREQUENCY: f64 = 100.0;
 /// What says how fine a region is divided.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Fineness {
+    /// The section of the configuration that the region has settings from.
+    pub(super) section: Option<usize>,
     /// A number that was given.
     pub(super) compartments: Option<usize>,
+    /// Whether the next is of that section, and not of the whole cell.
+    pub(super) own: bool,
     /// The longest compartment, in length constants at 100 Hz.
     pub(super) d_lambda: f64,
     /// Ωcm
@@ -115,6 +119,40 @@ impl Branch {
     }
 }
 
+/// That one cell has too many compartments, of which the branch with the most has as many as its settings say.
+fn too_fine(
+    branches: &[Branch],
+    fineness: &dyn Fn(usize) -> Fineness,
+    counts: &[f64],
+) -> DynamicsError {
+    let all = branches.iter().zip(counts);
+    let Some((branch, count)) = all.max_by(|a, b| a.1.total_cmp(b.1)) else {
+        return DynamicsError::config("unit.section", "[]", "one or more");
+    };
+    let of = fineness(branch.region);
+    let of_section = |key: &str| match of.section {
+        Some(index) => format!("unit.section[{index}].{key}"),
+        None => format!("unit.{key}"),
+    };
+    let (field, found, less) = match of.compartments {
+        Some(given) => (of_section("compartments"), given.to_string(), "fewer"),
+        None => {
+            let field = match of.own {
+                true => of_section("d_lambda"),
+                false => "unit.d_lambda".to_owned(),
+            };
+            (field, format!("{:?}", of.d_lambda), "larger")
+        }
+    };
+    let total = short(counts.iter().sum());
+    let allowed = format!(
+        "{less}: at most {MOST} compartments of all cells, but {} has {} and a cell {total}",
+        branch.name,
+        short(*count)
+    );
+    DynamicsError::config(field, found, allowed)
+}
+
 /// Where branches meet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Joint {
@@ -156,11 +194,14 @@ impl Discretised {
             .collect();
         let total = counts.iter().sum::<f64>();
         // Also where it is not a number.
+        if !(0.0..=MOST as f64).contains(&total) {
+            return Err(too_fine(branches, fineness, &counts));
+        }
         if !(0.0..=MOST as f64).contains(&(total * cells as f64)) {
             let allowed = format!(
-                "fewer cells, a larger d_lambda or fewer compartments: at most {MOST} compartments of all cells"
+                "fewer cells, or fewer compartments by a larger d_lambda: at most {MOST} compartments of all cells"
             );
-            let found = format!("{} compartments of {cells}", short(total));
+            let found = format!("{cells} of {} compartments", short(total));
             return Err(DynamicsError::config("unit.cells", found, allowed));
         }
         let mut ranges = Vec::with_capacity(branches.len());

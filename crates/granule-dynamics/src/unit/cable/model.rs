@@ -93,6 +93,10 @@ pub(super) struct Places {
 
 /// Cells of many compartments with the sites at which currents enter and they are recorded; see
 /// [`CableCellConfig`](super::CableCellConfig).
+///
+/// Input: currents in nA, `[batch, sites]` with a column for each stimulus site, cell after cell; `[batch, 1]`, the same at
+/// all; or `[batch, 2·sites]`, where other models act as well: a column for each site, then the current of their synapses at
+/// each, which is added. One row does for a whole batch.
 #[derive(Module, Debug)]
 pub struct CableCell {
     /// The compartments.
@@ -248,11 +252,6 @@ impl Entries {
 }
 
 impl CableCellDynamics {
-    /// How many of the variables, the first ones, are those at the record sites.
-    pub fn shown(&self) -> usize {
-        self.shown
-    }
-
     /// The current density of every compartment, µA/cm², of an input in nA.
     fn density(
         &self,
@@ -268,7 +267,9 @@ impl CableCellDynamics {
                     && (columns == self.inputs || columns == 2 * self.inputs || columns == 1);
                 if !fits {
                     return Err(DynamicsError::Shape {
-                        what: "the input of a cable, nA at each stimulus site".into(),
+                        what: "the input of a cable, nA at each stimulus site (or in one column for all of them, or \
+                               for each and then from synapses for each),"
+                            .into(),
                         expected: vec![batch, self.inputs],
                         found: vec![rows, columns],
                     });

@@ -80,6 +80,15 @@ pub(super) fn parse(text: &str) -> Option<(&str, Option<f64>)> {
         .then_some((name.trim_end(), Some(place)))
 }
 
+/// A place as results name it, `NAME` or `NAME(x)`, however it was written.
+pub(super) fn label(text: &str) -> String {
+    match parse(text) {
+        Some((name, Some(place))) => format!("{name}({place})"),
+        Some((name, None)) => name.to_owned(),
+        None => text.to_owned(),
+    }
+}
+
 /// The section that a place is on, and where it is; `otherwise` where that is not said.
 pub(super) fn find(
     field: &str,

@@ -17,6 +17,9 @@ const FARTHEST: f64 = 1e7;
 
 const SOMA: u8 = 1;
 
+/// How far from the radius of a sphere its three points may be, of the radius.
+const SPHERICAL: f64 = 0.05;
+
 /// A traced cell: an SWC file, from the folder of the configuration, or its points once it is read.
 ///
 /// A file has a point on each line: number, type, x, y, z, radius in µm, and the number of the point that it is joined to, −1
@@ -24,9 +27,13 @@ const SOMA: u8 = 1;
 /// so on. An unbranched run of points of a type is a section, called by its group, or `basal[0]`, `basal[1]`, … in the order
 /// of the file where a group has several.
 ///
-/// A soma of one point is a cylinder as long as it is thick, which has the area of the sphere; so is one of three
-/// points, of which two have the first as their parent, for that is how such spheres are written. Branches leave its middle
-/// and begin at their own first point. A soma of more points is a run of cones like the others; outlines are not known.
+/// A soma of one point is a cylinder as long as it is thick, which has the area of the sphere; so is one of three points that
+/// are written for a sphere: two that have the first as their parent and no others on them, as thick as it and its radius
+/// away from it, to 5 %. Branches leave its middle and begin at their own first point. Any other soma is a run of cones like
+/// the others; outlines are not known.
+///
+/// Of several points that grow from the root, the first of its type goes on with its section, and the others grow from the
+/// beginning of that. A root that is no soma and has no other point of its type on it counts as of the type of the first one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Morphology {
@@ -38,6 +45,8 @@ pub enum Morphology {
 
 /// The points of a file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(extend("form" = "{ file = \"FILE\", points = [[…], …] }")))]
 #[serde(deny_unknown_fields)]
 pub struct MorphologyPoints {
     /// The file that they are from.
@@ -52,8 +61,9 @@ impl schemars::JsonSchema for Morphology {
         "Morphology".into()
     }
 
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "type": "string" })
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let read = generator.subschema_for::<MorphologyPoints>();
+        schemars::json_schema!({ "anyOf": [{ "type": "string" }, read] })
     }
 }
 
@@ -89,15 +99,15 @@ impl Morphology {
     ///
     /// # Errors
     ///
-    /// [`DynamicsError::Config`] with the file, and the line where it is about one.
+    /// [`DynamicsError::File`] where it cannot be read, [`DynamicsError::Memory`] where it does not fit, and
+    /// [`DynamicsError::Config`] with the file and the line of what is wrong in it.
     pub fn read(file: &Path) -> Result<Self, DynamicsError> {
         let bound = Bound {
             what: "a morphology",
             limit: ByteSize(64 << 20),
         };
-        let text = read_text(file, bound).map_err(|error| {
-            DynamicsError::config("unit.morphology", file.display(), error.to_string())
-        })?;
+        let text = read_text(file, bound)
+            .map_err(|error| DynamicsError::file("unit.morphology", error))?;
         Self::parse(file, &text)
     }
 
@@ -141,11 +151,12 @@ impl Morphology {
 /// The seven numbers of a line.
 fn numbers(file: &Path, line: usize, text: &str) -> Result<[f64; 7], DynamicsError> {
     const WHAT: [&str; 7] = ["number", "type", "x", "y", "z", "radius", "parent"];
+    let allowed =
+        "seven numbers: number, type, x, y, z, radius and parent; what else there is, behind a #";
     let mut numbers = [0.0; 7];
     let mut words = text.split_whitespace();
     for (number, what) in numbers.iter_mut().zip(WHAT) {
         let Some(word) = words.next() else {
-            let allowed = "seven numbers: number, type, x, y, z, radius and parent";
             let count = text.split_whitespace().count();
             return Err(refused(file, line, format!("{count} of them"), allowed));
         };
@@ -153,6 +164,10 @@ fn numbers(file: &Path, line: usize, text: &str) -> Result<[f64; 7], DynamicsErr
             let shown: String = word.chars().take(40).collect();
             refused(file, line, format!("{what} {shown:?}"), "a number")
         })?;
+    }
+    if words.next().is_some() {
+        let count = text.split_whitespace().count();
+        return Err(refused(file, line, format!("{count} of them"), allowed));
     }
     Ok(numbers)
 }
@@ -249,6 +264,13 @@ impl Traced {
             let found = format!("point {} is its own ancestor", rows[point][0]);
             return Err(at(point, found, "a tree: parents lead to the root"));
         };
+        let kind = points[root].kind;
+        if kind != SOMA
+            && let Some(first) = children[root].first()
+            && !children[root].iter().any(|at| points[*at].kind == kind)
+        {
+            points[root].kind = points[*first].kind;
+        }
         Ok(Self {
             file: file.to_path_buf(),
             points,
@@ -270,13 +292,21 @@ impl Traced {
 
     /// Whether the root is a soma that is written as three points for a sphere.
     fn sphere_of_three(&self) -> bool {
+        let root = self.points[self.root];
+        let is_radius = |value: f64| (value - root.radius).abs() <= SPHERICAL * root.radius;
         let somata = self.points.iter().filter(|point| point.kind == SOMA);
         let children = &self.children[self.root];
         let own = children.iter().filter(|at| {
-            let leaf = self.children[**at].is_empty();
-            self.points[**at].kind == SOMA && leaf
+            let (point, leaf) = (self.points[**at], self.children[**at].is_empty());
+            let away = distance(root.at, point.at);
+            point.kind == SOMA && leaf && is_radius(point.radius) && is_radius(away)
         });
-        self.points[self.root].kind == SOMA && somata.count() == 3 && own.count() == 2
+        root.kind == SOMA && somata.count() == 3 && own.count() == 2
+    }
+
+    /// Whether a point on the root is of its type.
+    fn goes_on(&self, at: usize) -> bool {
+        self.points[at].kind == self.points[self.root].kind
     }
 
     /// Its unbranched runs, each after the one that it grows from.
@@ -292,6 +322,10 @@ impl Traced {
             let mut run = vec![first];
             let mut last = first;
             let next = |point: usize| match self.children[point][..] {
+                _ if point == self.root => {
+                    let mut all = self.children[point].iter().copied();
+                    all.find(|at| !sphere && self.goes_on(*at))
+                }
                 [only] if points[only].kind == kind => Some(only),
                 _ => None,
             };
@@ -299,9 +333,9 @@ impl Traced {
                 run.push(only);
                 last = only;
             }
-            let alone = parent.is_none() && (run.len() == 1 || sphere);
+            // The root of a soma without another point, or with those that are written for a sphere.
+            let alone = parent.is_none() && run.len() == 1 && kind == SOMA;
             let frusta = if alone {
-                run.truncate(1);
                 let diameter = 2.0 * points[first].radius;
                 vec![Frustum {
                     length: diameter,
@@ -320,6 +354,11 @@ impl Traced {
             });
             *count += 1;
             let end = Some((index, if alone { 0.5 } else { 1.0 }));
+            if parent.is_none() && !alone {
+                let others = self.children[first].iter().rev();
+                let others = others.filter(|child| run.get(1) != Some(child));
+                waiting.extend(others.map(|child| (*child, Some((index, 0.0)))));
+            }
             for child in self.children[last].iter().rev() {
                 if !(sphere && alone && points[*child].kind == SOMA) {
                     waiting.push((*child, end));
@@ -357,9 +396,8 @@ impl Traced {
         rings.extend(run.iter().map(|at| (points[*at].at, points[*at].radius)));
         let cones = rings.windows(2).map(|pair| {
             let [(from, before), (to, after)] = [pair[0], pair[1]];
-            let squares = from.iter().zip(to).map(|(a, b)| (a - b).powi(2));
             Frustum {
-                length: squares.sum::<f64>().sqrt(),
+                length: distance(from, to),
                 diameters: [2.0 * before, 2.0 * after],
             }
         });
@@ -372,6 +410,12 @@ impl Traced {
         }
         Ok(cones)
     }
+}
+
+/// Between two places, µm.
+fn distance(from: [f64; 3], to: [f64; 3]) -> f64 {
+    let squares = from.iter().zip(to).map(|(a, b)| (a - b).powi(2));
+    squares.sum::<f64>().sqrt()
 }
 
 /// What points of a type are called.

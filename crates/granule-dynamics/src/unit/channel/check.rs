@@ -1,7 +1,6 @@
 //! What is wrong with a table of channels, by its place in a configuration file.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
 
 use granule_ops::{Curve, Kinetics};
 
@@ -244,9 +243,8 @@ impl ChannelTable {
         let mut seen = BTreeSet::new();
         for cell in 0..width {
             let own = of_curves.iter().filter(|values| values.len() > 1);
-            let mut hasher = DefaultHasher::new();
-            own.for_each(|values| of_cell(values, cell).to_bits().hash(&mut hasher));
-            if !seen.insert(hasher.finish()) {
+            let own: Vec<u64> = own.map(|values| of_cell(values, cell).to_bits()).collect();
+            if !seen.insert(own) {
                 continue;
             }
             let constant = |name: &str| {

@@ -14,6 +14,11 @@ fn of_experiment(text: &str) -> Fault {
     found.unwrap_or_else(|| panic!("no fault in {text}"))
 }
 
+/// A traced cell whose file was read.
+const TRACED: &str = "[unit]\nmodel = 'cable'\nrecord_sites = ['soma', 'basal(0.5)']\n[unit.morphology]\n\
+                      file = 'a.swc'\npoints = [[1, 1, 0, 0, 0, 5, -1], [2, 3, 5.0, 0, 0, 1, 1], [3, 3, 9, 0, 0, 1, 2]]\n\
+                      [[unit.section]]\nname = 'basal'\nd_lambda = 0.2\nparameters = { g_l = 0.2 }\n";
+
 #[test]
 fn what_is_read_has_no_fault() {
     let schema = Schema::of_runs();
@@ -33,6 +38,8 @@ fn what_is_read_has_no_fault() {
          gate = [{ name = 'n', alpha = { kind = 'constant', rate = 1 }, beta = { kind = 'exponential', rate = 1, \
          midpoint = 0, slope = 1 } }]",
         "[unit]\nmodel = 'lif'\ncurrent = { file = 'a.npy', array = 'b' }",
+        "[unit]\nmodel = 'cable'\nmorphology = 'a.swc'",
+        TRACED,
     ] {
         assert_eq!(schema.fault(&table(other)), None, "{other}");
     }
@@ -136,6 +143,7 @@ fn what_cannot_be_read_has_a_fault_at_its_place() {
     for preset in PRESETS {
         every_fault_is_found::<ExperimentConfig>(&schema, &table(preset.toml), &mut seen);
     }
+    every_fault_is_found::<ExperimentConfig>(&schema, &table(TRACED), &mut seen);
     let schema = Schema::of_runs();
     for config in recipes() {
         let values = Table::try_from(&config).unwrap();

@@ -61,7 +61,6 @@ fn rallpack_1_a_uniform_cable() {
         // The middles of the first and of the last compartment.
         for (column, x) in [(0, 0.5e-4), (1, 0.1 - 0.5e-4)] {
             let (mean, most) = errors(&outcome, column, |time| rise(x, time, cable, 0.1));
-            eprintln!("{scheme} {column}: {mean:e} {most:e}");
             assert!(mean < tolerance, "{scheme} {column}: {mean:e}, {most:e}");
         }
     }
@@ -97,7 +96,6 @@ fn rallpack_2_a_branching_cable() {
     let cylinder = (0.032, 16e-4, 0.4);
     for (column, x) in [(0, 0.0016), (1, 0.032 - 0.0016), (2, 0.032 - 0.0016)] {
         let (mean, most) = errors(&outcome, column, |time| rise(x, time, cylinder, 0.1));
-        eprintln!("{column}: {mean:e} {most:e}");
         assert!(mean < 1e-4, "{column}: {mean:e}, {most:e}");
     }
 }
@@ -122,7 +120,6 @@ fn rallpack_3_an_axon_of_squid_channels() {
     let (first_peak, far_peaks) = (41.436, [44.568, 46.253, 46.175]);
     let outcome = run(&axon("crank-nicolson", 0.02, 1000));
     for (spikes, expected) in outcome.spikes.iter().zip([&near[..], &far[..]]) {
-        eprintln!("{:?}", spikes.times);
         assert_eq!(spikes.times.len(), expected.len());
         for (found, expected) in spikes.times.iter().zip(expected) {
             assert!((found - expected).abs() < 0.02, "{found} {expected}");
@@ -135,7 +132,6 @@ fn rallpack_3_an_axon_of_squid_channels() {
         within.map(|(_, v)| v).fold(f64::MIN, f64::max)
     };
     let peaks = [4.0, 18.5, 33.0].map(|from| peak(1, from, from + 2.0));
-    eprintln!("{} {peaks:?}", peak(0, 0.0, 3.0));
     assert!((peak(0, 0.0, 3.0) - first_peak).abs() < 0.5);
     for (found, expected) in peaks.into_iter().zip(far_peaks) {
         assert!((found - expected).abs() < 0.5, "{found} {expected}");

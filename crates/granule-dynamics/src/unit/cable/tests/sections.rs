@@ -170,6 +170,68 @@ fn a_taper_has_the_area_and_the_resistance_of_a_cone() {
     assert_close(found[0] - found[1], through * 150.0 * way * 1e-6, 1e-7);
 }
 
+/// x of a x = b, by elimination.
+fn solved(mut a: [[f64; 3]; 3], mut b: [f64; 3]) -> [f64; 3] {
+    for pivot in 0..3 {
+        for row in (0..3).filter(|row| *row != pivot) {
+            let factor = a[row][pivot] / a[pivot][pivot];
+            for column in 0..3 {
+                a[row][column] -= factor * a[pivot][column];
+            }
+            b[row] -= factor * b[pivot];
+        }
+    }
+    [0, 1, 2].map(|row| b[row] / a[row][row])
+}
+
+#[test]
+fn half_of_a_way_has_the_resistivity_of_its_own_section() {
+    // Length and diameter in µm, R_i in Ωcm.
+    let sections = [
+        (300.0, 3.0, 100.0),
+        (200.0, 2.0, 5000.0),
+        (80.0, 1.0, 20000.0),
+    ];
+    let area = |i: usize| std::f64::consts::PI * sections[i].0 * sections[i].1 * 1e-8;
+    // From the middle to an end, MΩ.
+    let half = |i: usize| {
+        let (length, diameter, resistivity) = sections[i];
+        let section = std::f64::consts::FRAC_PI_4 * diameter * diameter;
+        resistivity * 0.5 * length / section * 1e4 * 1e-6
+    };
+    let chain = [1.0 / (half(0) + half(1)), 0.0, 1.0 / (half(1) + half(2))];
+    // Three that meet in a point: every pair by the product of both, over the sum of all.
+    let [a, b, c] = [0, 1, 2].map(|i| 1.0 / half(i));
+    let fork = [a * b, a * c, b * c].map(|product| product / (a + b + c));
+    for (parent, [ab, ac, bc]) in [("b", chain), ("a", fork)] {
+        let mut text = String::from(
+            "current = 0.02\nstimulus_sites = \"c\"\nleak = { conductance = 0.1, reversal = -65.0 }\n",
+        );
+        for (name, parent, (length, diameter, resistivity)) in [
+            ("a", "", sections[0]),
+            ("b", "parent = \"a\"\n", sections[1]),
+            ("c", &format!("parent = \"{parent}\"\n"), sections[2]),
+        ] {
+            text += &format!(
+                "[[section]]\nname = \"{name}\"\n{parent}length = {length}\ndiameter = {diameter}\n\
+                 compartments = 1\nparameters = {{ axial_resistivity = {resistivity} }}\n"
+            );
+        }
+        let leak = |i: usize| 0.1 * area(i) * 1e3; // µS
+        let expected = solved(
+            [
+                [leak(0) + ab + ac, -ab, -ac],
+                [-ab, leak(1) + ab + bc, -bc],
+                [-ac, -bc, leak(2) + ac + bc],
+            ],
+            [0.0, 0.0, 0.02],
+        );
+        for (found, expected) in steady(&text).into_iter().zip(expected) {
+            assert_close(found + 65.0, expected, 1e-6);
+        }
+    }
+}
+
 #[test]
 fn a_resistivity_of_one_section_is_that_of_the_general_form() {
     // The same number by both ways: through one value, and through one for each section.
@@ -220,6 +282,52 @@ fn sections_have_channels_of_their_own() {
     let state = cell.initial_state(2).unwrap();
     assert_eq!(state[0].dims(), [2, 5]);
     assert_eq!(state[4].dims(), [2, cell.compartments()]);
+}
+
+#[test]
+fn sites_are_named_alike_however_they_are_written() {
+    let text = CELL.replace(
+        "[\"soma\", \"left(1)\"",
+        r#"[" soma ", "left ( 1.0)", "soma(\n0.50)""#,
+    );
+    let cell = cell(&text, &f64_place());
+    let v = cell.dynamics().unwrap().variables()[0].clone();
+    assert_eq!(
+        v.labels[..],
+        [
+            "soma",
+            "left(1)",
+            "soma(0.5)",
+            "right(0.9)",
+            "twig(1)",
+            "axon(1)"
+        ]
+    );
+}
+
+#[test]
+fn an_input_has_a_column_for_each_site_or_two_or_one_for_all() {
+    let place = f64_place();
+    let text = format!("stimulus_sites = [\"soma\", \"axon(1)\"]\n{CELL}");
+    let cell = cell(&text, &place);
+    let grid = Grid::over(0.5, 0.05).unwrap();
+    let last = |input: &[f64]| {
+        let initial = cell.initial_state(1).unwrap();
+        let input = Constant(place.tensor(input.to_vec(), [1, input.len()]));
+        let (_, last) = record(&cell.dynamics().unwrap(), initial, &input, &grid)?;
+        host(last[0].clone())
+    };
+    let expected = last(&[0.2, 0.3]).unwrap();
+    for (found, expected) in last(&[0.1, 0.5, 0.1, -0.2]).unwrap().iter().zip(&expected) {
+        assert_close(*found, *expected, 1e-12);
+    }
+    assert_eq!(last(&[0.2]).unwrap(), last(&[0.2, 0.2]).unwrap());
+    let error = last(&[0.1, 0.2, 0.3]).unwrap_err().to_string();
+    assert!(
+        error.contains("nA at each stimulus site (or in one column for all of them")
+            && error.ends_with("has shape [1, 3], expected [1, 2]"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -347,9 +455,27 @@ fn wrong_sections_are_named() {
         ),
         (
             after("compartments = 2000000\n"),
-            "at most 1048576 compartments",
+            "unit.section[0].compartments = 2000000 is not allowed: fewer: at most 1048576 compartments",
         ),
-        (after("d_lambda = 1e-12\n"), "at most 1048576 compartments"),
+        (
+            after("d_lambda = 1e-12\n"),
+            "unit.section[0].d_lambda = 1e-12 is not allowed: larger: at most 1048576 compartments",
+        ),
+        (
+            format!("d_lambda = 1e-9\n{soma}"),
+            "unit.d_lambda = 1e-9 is not allowed: larger: at most 1048576 compartments of all cells, but soma has",
+        ),
+        ("d_lambda = 1e-9\n".into(), "unit.d_lambda = 1e-9"),
+        (
+            format!("cells = 600000\n{}", after("compartments = 2\n")),
+            "unit.cells = 600000 of 2 compartments",
+        ),
+        (
+            format!(
+                "cells = 9223372036854775807\nstimulus_sites = [\"soma\", \"soma(0)\", \"soma(1)\"]\n{soma}"
+            ),
+            "unit.cells = 9223372036854775807",
+        ),
         (after("d_lambda = 0.0\n"), "unit.section[0].d_lambda = 0"),
         (
             after("parameters = { g_na = 3.0 }\n"),

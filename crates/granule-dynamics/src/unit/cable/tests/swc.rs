@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::super::swc::Morphology;
 use super::sections::unit;
+use crate::DynamicsError;
 use crate::experiment::ExperimentConfig;
 use crate::model::Model;
 use crate::testing::{assert_close, f64_place};
@@ -78,6 +79,94 @@ fn a_sphere_is_a_cylinder_of_its_area() {
     assert_eq!(branches(run), expected);
 }
 
+/// The area of the membrane, µm², of which there is as much in the branches as in the compartments.
+fn area(text: &str) -> f64 {
+    let place = f64_place();
+    let mut config = crate::unit::CableCellConfig::default();
+    config.morphology = Some(parsed(text).unwrap());
+    let cell = config.init(&place).unwrap();
+    cell.cable.geometry.areas.iter().sum::<f64>() * 1e8
+}
+
+/// Names and parents.
+fn joints(text: &str) -> Vec<(String, Option<(usize, f64)>)> {
+    branches(text).into_iter().map(|b| (b.0, b.1)).collect()
+}
+
+#[test]
+fn what_forks_at_the_root_is_in_the_cell_once() {
+    use std::f64::consts::PI;
+    let dendrite = |own: u32, parent: u32| {
+        format!("{own} 3 -5 0 0 1 {parent}\n{} 3 -15 0 0 1 {own}\n", own + 1)
+    };
+    let of_dendrite = PI * 2.0 * 10.0;
+    // A soma of 20 µm × 10 µm, with a dendrite at its first point, at its second and at its last.
+    let soma = "1 1 0 0 0 5 -1\n2 1 10 0 0 5 1\n3 1 20 0 0 5 2\n";
+    for (parent, joined) in [(1, (0, 0.0)), (3, (0, 1.0))] {
+        let text = format!("{soma}{}", dendrite(4, parent));
+        assert_close(area(&text), PI * 10.0 * 20.0 + of_dendrite, 1e-10);
+        let expected = [("soma".into(), None), ("basal".into(), Some(joined))];
+        assert_eq!(joints(&text), expected);
+    }
+    let text = format!("{soma}{}", dendrite(4, 2));
+    assert_close(area(&text), PI * 10.0 * 20.0 + of_dendrite, 1e-10);
+    // The dendrite is the first in the file.
+    let text = "1 1 0 0 0 5 -1\n2 3 -5 0 0 1 1\n3 3 -15 0 0 1 2\n4 1 20 0 0 5 1\n";
+    assert_close(area(text), PI * 10.0 * 20.0 + of_dendrite, 1e-10);
+    assert_eq!(joints(text)[0], ("soma".into(), None));
+    // Three points of a sphere, on the second of which the dendrite is, are two cones of its area.
+    let three = "1 1 0 0 0 5 -1\n2 1 0 -5 0 5 1\n3 1 0 5 0 5 1\n";
+    let text = format!("{three}{}", dendrite(4, 2));
+    assert_close(area(&text), PI * 100.0 + of_dendrite, 1e-10);
+    let expected = [
+        ("soma[0]".into(), None),
+        ("basal".into(), Some((0, 1.0))),
+        ("soma[1]".into(), Some((0, 0.0))),
+    ];
+    assert_eq!(joints(&text), expected);
+    assert_close(area(three), PI * 100.0, 1e-10);
+    // Without a soma nothing is a sphere.
+    let fork = "1 3 0 0 0 1 -1\n2 3 10 0 0 1 1\n3 3 0 20 0 1 1\n4 2 0 0 5 1 1\n5 2 0 0 9 1 4\n";
+    assert_close(area(fork), PI * 2.0 * (10.0 + 20.0 + 9.0), 1e-10);
+    let expected = [
+        ("basal[0]".into(), None),
+        ("basal[1]".into(), Some((0, 0.0))),
+        ("axon".into(), Some((0, 0.0))),
+    ];
+    assert_eq!(joints(fork), expected);
+    let one = "1 2 0 0 0 1 -1\n2 3 10 0 0 1 1\n3 3 20 0 0 1 2\n";
+    assert_close(area(one), PI * 2.0 * 20.0, 1e-10);
+    assert_eq!(joints(one), [("basal".to_owned(), None)]);
+    let error = parsed("7 3 0 0 0 1 -1\n")
+        .unwrap()
+        .traced()
+        .unwrap()
+        .branches();
+    let error = error.unwrap_err().to_string();
+    assert!(
+        error.contains("line 1: a branch without a length"),
+        "{error}"
+    );
+}
+
+#[test]
+fn three_points_are_a_sphere_where_they_are_on_it() {
+    use std::f64::consts::PI;
+    let three = |y: f64, radius: f64| {
+        format!(
+            "1 1 0 0 0 5 -1\n2 1 0 {} 0 {radius} 1\n3 1 0 {y} 0 {radius} 1\n",
+            -y
+        )
+    };
+    for (y, radius) in [(5.0, 5.0), (4.9, 5.0), (5.1, 4.9)] {
+        assert_close(area(&three(y, radius)), PI * 100.0, 1e-10);
+        assert_eq!(branches(&three(y, radius)).len(), 1);
+    }
+    assert_close(area(&three(40.0, 5.0)), PI * 10.0 * 80.0, 1e-10);
+    assert_eq!(branches(&three(5.0, 4.0)).len(), 2);
+    assert_eq!(branches(&three(5.5, 5.0)).len(), 2);
+}
+
 #[test]
 fn a_branch_of_one_point_begins_where_it_leaves() {
     let text = "1 1 0 0 0 5 -1\n2 3 9 0 0 1 1\n3 3 9 4 0 0.5 2\n4 3 9 -3 0 0.5 2\n";
@@ -109,6 +198,10 @@ fn what_is_wrong_with_a_file_is_named_with_its_line() {
         (
             "1 1 0 0 0 5\n",
             "line 1: 6 of them is not allowed: seven numbers",
+        ),
+        (
+            "1 1 0 0 0 5 -1\n2 3 9 0 0 1 1 0.5 # more\n",
+            "line 2: 8 of them is not allowed: seven numbers",
         ),
         (
             "1 1 0 0 0 5 -1\n2 3 9 0 0 1 7\n",
@@ -158,10 +251,20 @@ fn what_is_wrong_with_a_file_is_named_with_its_line() {
         error.contains("line 100001: more than 100000 points"),
         "{error}"
     );
-    let error = Morphology::read(Path::new("no-such.swc"))
-        .unwrap_err()
-        .to_string();
-    assert!(error.contains("unit.morphology = no-such.swc"), "{error}");
+    let error = Morphology::read(Path::new("no-such.swc")).unwrap_err();
+    let error = error.under("level.cell");
+    assert!(
+        matches!(&error, DynamicsError::File { source, .. } if source.is_absent()),
+        "{error:?}"
+    );
+    let text = error.to_string();
+    assert!(
+        text.starts_with("level.cell.unit.morphology: no-such.swc: cannot read"),
+        "{text}"
+    );
+    let error = granule_io::budget::ask_for::<u8>("cell.swc", usize::MAX / 2).unwrap_err();
+    let error = DynamicsError::file("unit.morphology", error.into());
+    assert!(matches!(error, DynamicsError::Memory(_)), "{error:?}");
 }
 
 #[test]
