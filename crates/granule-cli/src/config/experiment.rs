@@ -836,7 +836,7 @@ mod tests {
         );
         let text = refused(&[cell, "--set", "unit.morphology=3"]);
         assert!(
-            text.contains("`unit.morphology` is 3, but must be a text or {"),
+            text.contains("`unit.morphology` must be a text or {"),
             "{text}"
         );
     }
