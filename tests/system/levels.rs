@@ -307,3 +307,47 @@ fn what_does_not_fit_is_wrong_usage() {
         }
     }
 }
+
+/// Channels of one's own have no table of parameters, and the state at the beginning is in another one than they are.
+#[test]
+fn the_configuration_of_a_trained_cell_has_what_was_learnt() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    let model = |g_na: &str, v: &str| {
+        format!(
+            "[model]\nkind = \"multi-granularity\"\ndt = 0.05\n[[model.level]]\nname = \"cell\"\n[model.level.unit]\n\
+             model = \"conductance\"\ncurrent = 10.0\ntrainable = [\"g_na\", \"v\"]\ninitial = {{ v = {v} }}\n\
+             leak = {{ conductance = 0.3, reversal = -54.4 }}\n[[model.level.unit.channel]]\n\
+             library = \"hodgkin-huxley/na\"\nconductance = {g_na}\n[[model.level.unit.channel]]\n\
+             library = \"hodgkin-huxley/k\"\n[data.recording]\nfile = \"r.npz\"\n[optimizer]\nkind = \"adam\"\nlr = 0.05\n"
+        )
+    };
+    std::fs::write(at.join("truth.toml"), model("120.0", "-64.0")).unwrap();
+    std::fs::write(at.join("guess.toml"), model("100.0", "-66.0")).unwrap();
+    let words = |text: &'static str| text.split_whitespace().collect::<Vec<_>>();
+    fine(
+        at,
+        &words("simulate truth.toml --duration 10 --out r.npz --json"),
+    );
+    let train = "train guess.toml --epochs 3 --device flex --run-dir run --json";
+    let result = fine(at, &words(train)).result();
+    let learnt = |name: &str| {
+        let all = result["trained"].as_array().unwrap().iter();
+        let mut own = all.filter(|one| one["name"] == format!("level.cell.unit.{name}"));
+        own.next().unwrap()["after"][0].as_f64().unwrap()
+    };
+    let shown = fine(at, &words("simulate run --json")).json();
+    let unit = &shown[0]["config"]["composite"]["level"][0]["unit"];
+    for (written, (name, before)) in [
+        (&unit["channel"][0]["conductance"], ("g_na", 100.0)),
+        (&unit["initial"]["v"], ("initial.v", -66.0)),
+    ] {
+        let written = written.as_f64().unwrap();
+        assert!((written / learnt(name) - 1.0).abs() < 1e-5, "{name}: {unit}");
+        assert_ne!(written, before, "{name}");
+    }
+    // What goes with a setting is named.
+    let other = words("simulate run --set composite.level.0.unit.initial=");
+    let told = fine(at, &other).stderr;
+    assert!(told.contains("initial.v") && told.contains("what was learnt"), "{told}");
+}

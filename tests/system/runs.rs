@@ -384,6 +384,9 @@ fn runs_are_listed_and_compared() {
     assert!(page.contains(doubt), "{doubt}");
     let json = fine(dir, &["compare", "runs/a", "runs/b", "--json"]).json();
     assert_eq!(json[0]["runs"][1]["curve"].as_array().unwrap().len(), 2);
+    assert_eq!(json[0]["doubts"], serde_json::json!([]));
+    let json = fine(dir, &["compare", "runs/a", "runs/c", "--json"]).json();
+    assert!(json[0]["doubts"][0].as_str().unwrap().contains(doubt));
     let text = refused(
         dir,
         &[

@@ -877,6 +877,20 @@ fn results_replace_nothing_that_is_not_theirs() {
     std::fs::remove_file(at.join("q.spikes.csv")).unwrap();
     fine(at, &out("q.csv"));
     fine(at, &out("q.csv"));
+    // Beside the result of a model without spikes there are none of an earlier run.
+    assert!(at.join("q.spikes.csv").exists());
+    let system = ["simulate", "mpr", "--duration", "5", "--out", "q.csv"];
+    fine(at, &system);
+    assert!(at.join("q.csv").exists() && !at.join("q.spikes.csv").exists());
+    // A pipe there is not waited for.
+    #[cfg(unix)]
+    {
+        let pipe = at.join("q.spikes.csv");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.unwrap().success());
+        assert!(refused(at, &system, 2).contains("q.spikes.csv"));
+        std::fs::remove_file(pipe).unwrap();
+    }
     std::fs::write(at.join("lif.toml"), fine(at, &["presets", "lif"]).stdout).unwrap();
     std::fs::rename(at.join("lif.toml"), at.join("lif.npz")).unwrap();
     let error = refused(at, &["simulate", "lif.npz", "--out", "lif.npz"], 2);

@@ -82,6 +82,7 @@ pub fn read_numbers(path: &Path, array: Option<&str>) -> Result<Numbers, DataErr
 /// # Errors
 /// As [`read_numbers`], and for an array of another shape or instants that do not rise.
 pub fn read_course(path: &Path, array: Option<&str>) -> Result<Course, DataError> {
+    let mut lines = Lines::default();
     let course = match Kind::of(path)? {
         Kind::Npy => {
             only_one(path, array)?;
@@ -95,12 +96,17 @@ pub fn read_course(path: &Path, array: Option<&str>) -> Result<Course, DataError
             }
         }
         Kind::Npz => of_archive(path, array)?,
-        Kind::Csv => of_table(&Table::read(path)?, array)?,
+        Kind::Csv => {
+            let table = Table::read(path)?;
+            let course = of_table(&table, array)?;
+            lines = table.lines;
+            course
+        }
     };
     let fallen = course.times.iter().flat_map(|times| times.windows(2));
     match fallen.enumerate().find(|(_, pair)| pair[1] <= pair[0]) {
         Some((index, pair)) => {
-            let line = Table::line(path, index + 1);
+            let line = lines.of(index + 1);
             let line = line.map(|line| format!(" (line {line})"));
             let reason = format!(
                 "{TIME} does not rise at sample {}{}: {} ms after {} ms",
@@ -290,6 +296,27 @@ struct Table {
     names: Vec<String>,
     width: usize,
     values: Vec<f64>,
+    lines: Lines,
+}
+
+/// The lines of the rows of a table: each row that is not on the line after the one before it, with its line.
+#[derive(Default)]
+struct Lines(Vec<(usize, u64)>);
+
+impl Lines {
+    fn add(&mut self, row: usize, line: u64, path: &Path) -> Result<(), DataError> {
+        if self.of(row) != Some(line) {
+            budget::extend(&mut self.0, &[(row, line)], path.display())?;
+        }
+        Ok(())
+    }
+
+    /// The line of a row; `None` of what is no table.
+    fn of(&self, row: usize) -> Option<u64> {
+        let after = self.0.partition_point(|(first, _)| *first <= row);
+        let (first, line) = self.0.get(after.checked_sub(1)?)?;
+        Some(line + (row - first) as u64)
+    }
 }
 
 impl Table {
@@ -326,6 +353,7 @@ impl Table {
                 path,
             });
         let (mut names, mut width, mut values) = (Vec::new(), 0, Vec::new());
+        let mut lines = Lines::default();
         let mut record = csv::StringRecord::new();
         while reader.read_record(&mut record).map_err(failed)? {
             row.begin();
@@ -340,12 +368,13 @@ impl Table {
                 }
             }
             let row = values.len() / width;
+            let line = record.position().map_or(0, csv::Position::line);
+            lines.add(row, line, path)?;
             for (column, text) in record.iter().enumerate() {
                 let number = text.parse().ok().filter(|number: &f64| number.is_finite());
                 match number {
                     Some(number) => budget::extend(&mut values, &[number], path.display())?,
                     None => {
-                        let line = record.position().map_or(0, csv::Position::line);
                         let name = names.get(column).map(|name| format!(" ({name})"));
                         let reason = format!(
                             "row {row}, column {column}{} is {text:?}, not a finite number (line {line})",
@@ -367,28 +396,8 @@ impl Table {
             names,
             width,
             values,
+            lines,
         })
-    }
-
-    /// The line of a row, of a file that was read as a table; `None` of other files.
-    fn line(path: &Path, row: usize) -> Option<u64> {
-        if !matches!(Kind::of(path), Ok(Kind::Csv)) {
-            return None;
-        }
-        let mut reader = csv::ReaderBuilder::new()
-            .has_headers(false)
-            .comment(Some(b'#'))
-            .from_path(path)
-            .ok()?;
-        let mut records = reader.records();
-        let first = records.next()?.ok()?;
-        let headed = first.iter().any(|text| text.trim().parse::<f64>().is_err());
-        let found = match (headed, row) {
-            (false, 0) => first,
-            (false, row) => records.nth(row - 1)?.ok()?,
-            (true, row) => records.nth(row)?.ok()?,
-        };
-        found.position().map(csv::Position::line)
     }
 
     fn rows(&self) -> usize {
@@ -537,6 +546,10 @@ mod tests {
             (
                 "time,b\n0,1\n0,2\n",
                 &["time does not rise at sample 1 (line 3)"],
+            ),
+            (
+                "# one\n\u{feff}time,b\n0,1\n\n1,1\n1,2\n",
+                &["time does not rise at sample 2 (line 6)"],
             ),
         ] {
             let (_dir, path) = csv(text);

@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use granule::train::record::{Comparison, EpochRow, render_comparison};
+use serde::Serialize;
 
 use super::result::{fact, score};
 use crate::args;
@@ -31,7 +32,10 @@ pub fn run(args: &args::Compare) -> anyhow::Result<()> {
         out.write(|file| file.write_all(page.as_bytes()))?;
     }
     if args.json {
-        return output::json(&comparison);
+        return output::json(&Shown {
+            comparison: &comparison,
+            doubts: comparison.doubts(),
+        });
     }
     for text in comparison.doubts() {
         output::warn(&text);
@@ -55,6 +59,15 @@ pub fn run(args: &args::Compare) -> anyhow::Result<()> {
         }
         None => Ok(()),
     }
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Shown<'a> {
+    #[serde(flatten)]
+    comparison: &'a Comparison,
+    /// What of the runs cannot be compared.
+    doubts: Vec<String>,
 }
 
 fn scores(comparison: &Comparison) -> String {

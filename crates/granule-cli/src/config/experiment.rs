@@ -48,12 +48,16 @@ pub struct Described {
 
 /// What a model of several levels has learnt.
 pub struct Weights {
+    /// The file that they are from.
+    pub file: PathBuf,
     /// All of it.
     pub state: StateDict,
     /// The configuration with what of it has a setting there.
     pub described: MultiGranularityConfig,
     /// The paths of these settings in the configuration of a simulation.
     learnt: Vec<String>,
+    /// The names of parameters that were learnt and have no setting.
+    without_setting: Vec<String>,
 }
 
 impl Described {
@@ -141,6 +145,14 @@ pub fn resolve(args: &args::Simulate) -> anyhow::Result<Described> {
                 .to_owned(),
         );
     }
+    let unsaid = weights.iter().flat_map(|weights| &weights.without_setting);
+    let unsaid: Vec<&str> = unsaid.map(String::as_str).collect();
+    if !unsaid.is_empty() {
+        notes.push(format!(
+            "learnt and not in the configuration: {}; the model file has it, so replay that",
+            unsaid.join(", ")
+        ));
+    }
     let learnt = weights.iter().flat_map(|weights| &weights.learnt);
     let learnt: Vec<(&String, Value)> = learnt
         .filter_map(|path| Some((path, lookup(&layers[0].table, path)?.clone())))
@@ -171,7 +183,11 @@ pub fn resolve(args: &args::Simulate) -> anyhow::Result<Described> {
                 brief(now),
                 brief(&was)
             )),
-            _ => {}
+            Some(_) => {}
+            None => notes.push(format!(
+                "`{path}` is gone, and with it what was learnt, {}",
+                brief(&was)
+            )),
         }
     }
     let defaults = defaults(&merged);
@@ -482,7 +498,7 @@ fn trained(path: &Path) -> anyhow::Result<Base> {
     // The step of the run stands for it.
     composite.remove("dt");
     table.insert("composite".into(), composite.into());
-    let weights = learn(&mut table, model, file.state)?;
+    let weights = learn(&mut table, model, file.state, &target.model)?;
     let recording = match channels {
         0 => None,
         _ => target.config().and_then(|config| config.data.recording),
@@ -505,25 +521,31 @@ fn learn(
     table: &mut Table,
     model: &MultiGranularityConfig,
     state: StateDict,
+    path: &Path,
 ) -> anyhow::Result<Weights> {
     let place = Place::f64(DeviceSpec::Cpu.open()?.burn());
     let before = model.init(&place)?;
-    let after = load_levels(before.clone(), &state)?;
+    let after = load_levels(before.clone(), &state).map_err(|error| error.in_file(path))?;
+    let found = after.learnt(model, &before)?;
     let mut learnt = Vec::new();
-    for found in after.learnt(model, &before)? {
-        let path = format!("composite.{}", found.path);
-        put(table, &path, Value::try_from(&found.value)?);
+    for setting in found.settings {
+        let path = format!("composite.{}", setting.path);
+        put(table, &path, Value::try_from(&setting.value)?)?;
         learnt.push(path);
     }
+    let without_setting = found.without_setting.iter();
+    let without_setting = without_setting.map(|name| format!("composite.{name}"));
     let composite = table.get("composite").cloned();
     let composite = composite.unwrap_or_else(|| Table::new().into());
     Ok(Weights {
+        file: path.to_owned(),
         state,
         described: MultiGranularityConfig {
             dt: model.dt,
             ..MultiGranularityConfig::deserialize(composite)?
         },
         learnt,
+        without_setting: without_setting.collect(),
     })
 }
 
@@ -623,6 +645,16 @@ mod tests {
         let error = described(words).err().unwrap();
         let usage = error.downcast_ref::<Usage>().expect("wrong usage");
         format!("{usage} / {}", usage.hint_text().unwrap_or_default())
+    }
+
+    #[test]
+    fn weights_that_do_not_fit_are_named_by_their_file() {
+        let path = Path::new("somewhere/model.granule");
+        let text = "[[level]]\nname = \"a\"\n[level.unit]\nmodel = \"lif\"\ntrainable = [\"time_constant\"]\n";
+        let model: MultiGranularityConfig = toml::from_str(text).unwrap();
+        let error = learn(&mut Table::new(), &model, StateDict::default(), path);
+        let error = error.err().unwrap().to_string();
+        assert!(error.contains("somewhere/model.granule"), "{error}");
     }
 
     #[test]

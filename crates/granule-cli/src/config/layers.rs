@@ -49,12 +49,12 @@ impl Layer {
         }
     }
 
-    /// Sets the value at a dotted path, making the tables on the way.
     /// Whether it is a file, not of the command line.
     pub fn is_of_file(&self) -> bool {
         matches!(self.origin, Origin::File(_))
     }
 
+    /// Sets the value at a dotted path, making the tables on the way.
     pub fn set(&mut self, path: &str, value: impl Into<Value>) -> Result<(), Usage> {
         let mut table = &mut self.table;
         let (parents, key) = path
@@ -354,11 +354,31 @@ pub fn by_index(table: &Table, path: &str) -> String {
     places.join(".")
 }
 
-/// Writes the value at a dotted path whose parents are there.
-pub fn put(table: &mut Table, path: &str, value: Value) {
-    if let Some((parent, key)) = parent(table, path) {
-        parent.insert(key.to_string(), value);
+/// Writes the value at a dotted path, making the tables on the way below the first.
+///
+/// # Errors
+/// The path, where the first of its tables or an element of a list is not there, or a value stands in its way.
+pub fn put(table: &mut Table, path: &str, value: Value) -> anyhow::Result<()> {
+    let no_place = || anyhow::anyhow!("the configuration has no place for `{path}`");
+    let (parents, key) = path.rsplit_once('.').unwrap_or(("", path));
+    let mut names = parents.split('.').filter(|name| !name.is_empty());
+    let Some(first) = names.next() else {
+        table.insert(key.to_owned(), value);
+        return Ok(());
+    };
+    let mut parent = table.get_mut(first).ok_or_else(no_place)?;
+    for name in names {
+        parent = match parent {
+            Value::Array(list) => element_mut(list, name).ok_or_else(no_place)?,
+            Value::Table(table) => table
+                .entry(name)
+                .or_insert_with(|| Value::Table(Table::new())),
+            _ => return Err(no_place()),
+        };
     }
+    let parent = parent.as_table_mut().ok_or_else(no_place)?;
+    parent.insert(key.to_owned(), value);
+    Ok(())
 }
 
 /// Takes the value at a dotted path away.
@@ -634,8 +654,15 @@ mod tests {
         assert_eq!(by_index(&table, "part.b.x"), "part.1.x");
         assert_eq!(by_index(&table, "part[0].x"), "part.0.x");
         assert_eq!(by_index(&table, "none.at.all"), "none.at.all");
-        put(&mut table, "part.b.x", 3.into());
+        put(&mut table, "part.b.x", 3.into()).unwrap();
         assert_eq!(get(&table, "part.1.x"), Some(3));
+        put(&mut table, "part.b.new.x", 4.into()).unwrap();
+        assert_eq!(get(&table, "part.1.new.x"), Some(4));
+        remove(&mut table, "part.1.new");
+        for nowhere in ["none.x", "part.7.x", "part.1.x.y", "widths.0.x"] {
+            let error = put(&mut table, nowhere, 1.into()).unwrap_err();
+            assert!(error.to_string().contains(nowhere), "{error}");
+        }
         clear(&mut table, "part.b.x", &defaults);
         clear(&mut table, "part.1.y", &defaults);
         assert_eq!(lookup(&table, "part.1"), lookup(&defaults, "part.1"));

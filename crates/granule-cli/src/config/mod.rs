@@ -433,8 +433,8 @@ fn stack_over(
     for &(table, kind) in &kinds {
         let same = lookup(&merged, &format!("{table}.kind")).and_then(Value::as_str) == Some(kind);
         if !same && let Some(fresh) = of_kind(table, kind) {
-            put(&mut defaults, table, fresh.clone());
-            put(&mut merged, table, fresh);
+            put(&mut defaults, table, fresh.clone())?;
+            put(&mut merged, table, fresh)?;
         }
     }
     for layer in layers {

@@ -40,7 +40,7 @@ pub use config::{LevelConfig, MultiGranularityConfig};
 pub use coupler::{Conversion, Coupler, CouplerConfig, Projection};
 pub use level::{Level, LevelModel};
 pub use step::Composite;
-pub use trained::{Learnt, LearntValue, Trained};
+pub use trained::{Learnt, LearntSetting, LearntValue, Trained};
 
 use self::config::Plan;
 use self::coupler::Wire;

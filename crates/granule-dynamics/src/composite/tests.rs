@@ -1,4 +1,5 @@
 mod couplers;
+mod learnt;
 mod noise;
 mod synapses;
 mod training;

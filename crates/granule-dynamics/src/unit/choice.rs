@@ -49,8 +49,39 @@ pub(super) trait Unit: Default {
         None
     }
 
+    /// Where a parameter stands in the configuration.
+    fn places(&self, name: &str) -> Places {
+        Places::Whole(format!("unit.parameters.{name}"))
+    }
+
     /// Makes the population.
     fn build(&self, solver: Arc<dyn Solver>, place: &Place) -> Result<UnitModel, DynamicsError>;
+}
+
+/// Where the values of a parameter stand in a configuration, as dotted paths with the places of elements.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Places {
+    /// All of them at one path.
+    Whole(String),
+    /// Those of the regions of a cell.
+    Regions {
+        /// Everywhere that one value for all of them stands.
+        shared: Vec<String>,
+        /// Where that of each region stands, where they differ.
+        each: Vec<Region>,
+    },
+    /// No setting would make the same cell.
+    Nowhere,
+}
+
+/// Where the value of a region stands.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Region {
+    At(String),
+    /// The region is without it, whatever is learnt.
+    Without,
+    /// It shares a setting with other regions.
+    Nowhere,
 }
 
 macro_rules! units {
@@ -174,6 +205,16 @@ macro_rules! units {
                 own.unwrap_or_else(|| self.cells())
             }
 
+            /// Where the configuration has what [`UnitModel::constants`] calls `name`.
+            pub(crate) fn places(&self, name: &str) -> Places {
+                if name == "current" || name.starts_with("initial.") {
+                    return Places::Whole(format!("unit.{name}"));
+                }
+                match self {
+                    $(Self::$Variant(config) => Unit::places(config, name),)+
+                }
+            }
+
             /// Checks every setting.
             ///
             /// # Errors
@@ -269,6 +310,13 @@ impl Unit for ConductanceConfig {
         Some(self.spike_threshold)
     }
 
+    fn places(&self, name: &str) -> Places {
+        let place = self.parameters.0.place(name);
+        place.map_or(Places::Nowhere, |place| {
+            Places::Whole(format!("unit.{place}"))
+        })
+    }
+
     fn build(&self, solver: Arc<dyn Solver>, place: &Place) -> Result<UnitModel, DynamicsError> {
         self.init(solver, place).map(UnitModel::Conductance)
     }
@@ -312,6 +360,14 @@ pub(crate) trait Population {
     /// The constant part of the current, and its unit.
     fn current(&self) -> (&Constant, &'static str);
 
+    /// The state at the beginning, of the variables for which it is given.
+    fn initial_values(&self) -> Vec<(&'static str, &Constant)>;
+
+    /// The section that messages name with a parameter.
+    fn section(&self) -> &'static str {
+        "unit.parameters"
+    }
+
     /// What is recorded.
     fn observed(&self) -> Observed;
 
@@ -338,6 +394,20 @@ impl Population for Cells {
 
     fn current(&self) -> (&Constant, &'static str) {
         (&self.current, "µA/cm²")
+    }
+
+    fn initial_values(&self) -> Vec<(&'static str, &Constant)> {
+        let names = self.variables().into_iter();
+        names
+            .filter_map(|name| Some((name, self.initial(name)?)))
+            .collect()
+    }
+
+    fn section(&self) -> &'static str {
+        match self.name() {
+            ConductanceConfig::NAME => "unit",
+            _ => "unit.parameters",
+        }
     }
 
     fn observed(&self) -> Observed {
@@ -407,10 +477,24 @@ impl UnitModel {
             .or((name == "current").then_some(population.current().0))
     }
 
-    /// The names that [`parameter`](Self::parameter) knows.
-    pub fn parameter_names(&self) -> Vec<&'static str> {
-        let own = self.population().constants().into_iter();
-        own.map(|(name, _)| name).chain(["current"]).collect()
+    /// Everything that training may change: the parameters and `current` by their names, and what is given of the state at
+    /// the beginning as `initial.v`.
+    pub fn constants(&self) -> Vec<(String, &Constant)> {
+        let population = self.population();
+        let own = population.constants().into_iter();
+        let own = own.chain([("current", population.current().0)]);
+        let own = own.map(|(name, constant)| (name.to_owned(), constant));
+        let initial = population.initial_values().into_iter();
+        let initial = initial.map(|(name, constant)| (format!("initial.{name}"), constant));
+        own.chain(initial).collect()
+    }
+
+    /// How messages name one of [`constants`](Self::constants), as `unit.parameters.g_na` or `unit.initial.v`.
+    pub(crate) fn full_name(&self, name: &str) -> String {
+        match self.population().constants().iter().any(|(own, _)| *own == name) {
+            true => format!("{}.{name}", self.population().section()),
+            false => format!("unit.{name}"),
+        }
     }
 
     /// The input of the population: its name, unit and width.

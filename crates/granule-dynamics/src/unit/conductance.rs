@@ -251,6 +251,16 @@ impl Cells {
         }
     }
 
+    /// The kind of cell.
+    pub(super) fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The names of the variables.
+    pub(super) fn variables(&self) -> Vec<&'static str> {
+        self.table.variables()
+    }
+
     /// What was given of the initial state, by the name of the variable.
     pub fn initial(&self, name: &str) -> Option<&Constant> {
         let variables = self.table.variables();

@@ -80,6 +80,7 @@ pub use cable::{
     Sites,
 };
 pub use cell::*;
+pub(crate) use choice::{Places, Region};
 pub use choice::{UnitConfig, UnitModel};
 pub use conductance::{CellConfig, CellKind, Cells};
 pub use field::CellField;

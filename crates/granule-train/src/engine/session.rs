@@ -201,7 +201,8 @@ impl<'a> Session<'a> {
 
     /// Goes back to a checkpoint that [`fits`].
     pub fn restore(&mut self, path: &Path, checkpoint: Checkpoint) -> Result<(), TrainError> {
-        let network = load_state_dict(self.take_network()?, &checkpoint.model.state)?;
+        let network = load_state_dict(self.take_network()?, &checkpoint.model.state)
+            .map_err(|error| error.in_file(path))?;
         self.network = Some(network);
         self.optimizer
             .load_state_dict(

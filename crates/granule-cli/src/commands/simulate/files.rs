@@ -1,6 +1,6 @@
 //! The files that a simulation writes.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -8,6 +8,7 @@ use anyhow::Context;
 use granule::data::arrays::{NpzArray, write_npz};
 use granule::dynamics::experiment::{ExperimentConfig, Outcome, Trace};
 use granule::dynamics::plot::{Figure, MOST_PIXELS, fine};
+use granule::io::open_regular;
 
 use crate::args::{FigureSize, PIXELS};
 use crate::failure::Usage;
@@ -83,6 +84,10 @@ impl Table {
         if !outcome.spikes.is_empty() {
             spikes.write(|file| spikes_csv(file, outcome))?;
             written.push(spikes.path().to_path_buf());
+        } else if is_spikes(spikes.path()) {
+            // Those of an earlier run would seem to be of this one.
+            fs::remove_file(spikes.path())
+                .with_context(|| format!("cannot remove {}", spikes.path().display()))?;
         }
         Ok(written)
     }
@@ -90,10 +95,24 @@ impl Table {
 
 /// Whether a file that the user did not name may be replaced: one that is not there, or the spikes of an earlier run.
 fn is_free(path: &Path) -> bool {
-    let mut first = [0; SPIKES_HEADER.len()];
-    match File::open(path).and_then(|mut file| file.read_exact(&mut first)) {
-        Ok(()) => first == *SPIKES_HEADER.as_bytes(),
+    match begins_as_spikes(path) {
+        Ok(own) => own,
         Err(error) => error.kind() == io::ErrorKind::NotFound && !path.is_symlink(),
+    }
+}
+
+/// Whether there is a table of spikes.
+fn is_spikes(path: &Path) -> bool {
+    begins_as_spikes(path).unwrap_or(false)
+}
+
+/// Whether a file begins as a table of spikes; what is no file, such as a pipe, is not waited for.
+fn begins_as_spikes(path: &Path) -> io::Result<bool> {
+    let mut first = [0; SPIKES_HEADER.len()];
+    let (mut file, _) = open_regular(path)?;
+    match file.read_exact(&mut first) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+        read => read.map(|()| first == *SPIKES_HEADER.as_bytes()),
     }
 }
 

@@ -89,25 +89,23 @@ fn simulate(
             base.dt = config.dt;
             load_undescribed(model, &base.init(&place)?, &weights.state).map_err(|error| {
                 let reason = error.to_string();
-                foreign = Some(error);
+                foreign = Some((error, &weights.file));
                 DynamicsError::config("composite", "this", reason)
             })
         }
     });
-    if let Some(error) = foreign {
+    if let Some((error, file)) = foreign {
         if error.is_of_memory() {
             return Err(error.into());
         }
-        return Err(Usage::new(error.to_string())
-            .hint(match error {
-                ModelError::LearntReplaced { .. } => {
-                    "`granule simulate RUN/config.toml` takes the model as it was before training"
-                }
-                _ => {
-                    "--set may change inputs, steps and couplings of a trained model, not its sizes"
-                }
-            })
-            .into());
+        let hint = match error {
+            ModelError::LearntReplaced { .. } => {
+                "`granule simulate RUN/config.toml` takes the model as it was before training"
+            }
+            _ => "--set may change inputs, steps and couplings of a trained model, not its sizes",
+        };
+        let usage = Usage::new(error.in_file(file).to_string());
+        return Err(usage.hint(hint).into());
     }
     let experiment = experiment.map_err(|error| described.explain(error))?;
     for text in experiment.notes() {

@@ -15,7 +15,7 @@ use super::{CableScheme, Morphology, SectionConfig, Sites};
 use crate::setting::{Range, check_count};
 use crate::solver::{BackwardEuler, Solver};
 use crate::unit::channel::{ChannelTable, TableParameters};
-use crate::unit::choice::{Unit, UnitModel, fastest};
+use crate::unit::choice::{self, Region, Unit, UnitModel, fastest};
 use crate::unit::conductance::{Described, TABLE};
 use crate::unit::setting::Settings;
 use crate::{Bounds, DynamicsError, Place, Values};
@@ -23,6 +23,8 @@ use crate::{Bounds, DynamicsError, Place, Values};
 /// The settings of the cable itself among those that can be trained.
 const RESISTIVITY: &str = "axial_resistivity";
 const CURRENT: &str = "current";
+/// Of a channel table, what the lengths of compartments follow from, as they do from R_i.
+const CAPACITANCE: &str = "capacitance";
 
 /// Cells of many compartments, from sections or a traced morphology, with channels of a density that sections may have of
 /// their own.
@@ -356,6 +358,40 @@ impl CableCellConfig {
         all
     }
 
+    /// Where a parameter of the regions stands: at its place for the whole cell, and among those of the sections.
+    fn places_of(&self, name: &str) -> Option<choice::Places> {
+        let (_, regions) = self.branches().ok()?;
+        // Another value of these would divide the cell into other compartments than those that were trained.
+        let divided = |section: &Option<usize>| {
+            section.is_none_or(|index| self.section[index].compartments.is_none())
+        };
+        if [RESISTIVITY, CAPACITANCE].contains(&name) && regions.iter().any(divided) {
+            return None;
+        }
+        let of_cell = match name {
+            RESISTIVITY => name.to_owned(),
+            _ => self.parameters.0.place(name)?,
+        };
+        let of_cell = format!("unit.{of_cell}");
+        let of_section = |index: usize| format!("unit.section.{index}.parameters.{name}");
+        let own = self.section.iter().enumerate();
+        let own = own.filter(|(_, section)| section.parameters.contains_key(name));
+        let shared = own.map(|(index, _)| of_section(index));
+        let shared = std::iter::once(of_cell.clone()).chain(shared).collect();
+        let mut table = self.table(&regions);
+        let present = self.present(&mut table);
+        let present = present.get(name);
+        let alone = regions.iter().filter(|section| section.is_none()).count() == 1;
+        let place = |(region, section): (usize, &Option<usize>)| match section {
+            _ if present.is_some_and(|present| present[region] == 0.0) => Region::Without,
+            Some(index) => Region::At(of_section(*index)),
+            None if alone => Region::At(of_cell.clone()),
+            None => Region::Nowhere,
+        };
+        let each = regions.iter().enumerate().map(place).collect();
+        Some(choice::Places::Regions { shared, each })
+    }
+
     /// What training may change of some parameters.
     fn trained(&self, of: impl Fn(&str) -> bool) -> Trained {
         let names = self.trainable.iter().filter(|name| of(name));
@@ -510,6 +546,10 @@ impl Unit for CableCellConfig {
 
     fn inputs(&self) -> Option<usize> {
         Some(self.inputs())
+    }
+
+    fn places(&self, name: &str) -> choice::Places {
+        self.places_of(name).unwrap_or(choice::Places::Nowhere)
     }
 
     fn build(&self, _: Arc<dyn Solver>, place: &Place) -> Result<UnitModel, DynamicsError> {

@@ -133,6 +133,14 @@ impl Population for CableCell {
         (&self.current, "nA")
     }
 
+    fn initial_values(&self) -> Vec<(&'static str, &Constant)> {
+        self.cable.membrane.cells.initial_values()
+    }
+
+    fn section(&self) -> &'static str {
+        "unit"
+    }
+
     fn observed(&self) -> Observed {
         Observed::Voltage
     }

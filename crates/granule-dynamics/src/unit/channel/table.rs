@@ -292,6 +292,13 @@ impl ChannelTable {
         gates.filter(|gate| !gate.follows_at_once())
     }
 
+    /// The dotted path of a parameter below the table's own, as `channel.0.gate.1.alpha.scale`.
+    pub(crate) fn place(&self, name: &str) -> Option<String> {
+        let mut all = self.placed().into_iter();
+        let (_, place, _) = all.find(|(info, ..)| info.name == name)?;
+        Some(place.replace('[', ".").replace(']', ""))
+    }
+
     /// The names of the variables: `v`, the gates that have one, the concentrations.
     pub fn variables(&self) -> Vec<&'static str> {
         let gates = self.moving_gates().map(|gate| names::name(&gate.name));

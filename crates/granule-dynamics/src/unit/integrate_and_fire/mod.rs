@@ -257,6 +257,13 @@ macro_rules! integrate_and_fire {
                 (&self.current, $current)
             }
 
+            fn initial_values(&self) -> Vec<(&'static str, &$crate::unit::Constant)> {
+                let given = [$((stringify!($start), Some(&self.$start)),)+];
+                let balanced: &[_] = &[$((stringify!($balanced), self.$balanced.as_ref()),)*];
+                let all = given.iter().chain(balanced);
+                all.filter_map(|(name, constant)| Some((*name, (*constant)?))).collect()
+            }
+
             fn observed(&self) -> $crate::unit::Observed {
                 self.observed
             }
