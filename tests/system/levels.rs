@@ -343,11 +343,17 @@ fn the_configuration_of_a_trained_cell_has_what_was_learnt() {
         (&unit["initial"]["v"], ("initial.v", -66.0)),
     ] {
         let written = written.as_f64().unwrap();
-        assert!((written / learnt(name) - 1.0).abs() < 1e-5, "{name}: {unit}");
+        assert!(
+            (written / learnt(name) - 1.0).abs() < 1e-5,
+            "{name}: {unit}"
+        );
         assert_ne!(written, before, "{name}");
     }
     // What goes with a setting is named.
     let other = words("simulate run --set composite.level.0.unit.initial=");
     let told = fine(at, &other).stderr;
-    assert!(told.contains("initial.v") && told.contains("what was learnt"), "{told}");
+    assert!(
+        told.contains("initial.v") && told.contains("what was learnt"),
+        "{told}"
+    );
 }

@@ -376,8 +376,13 @@ impl Table {
                     Some(number) => budget::extend(&mut values, &[number], path.display())?,
                     None => {
                         let name = names.get(column).map(|name| format!(" ({name})"));
+                        let separator = match text {
+                            _ if text.contains(';') => "; commas separate columns, not semicolons",
+                            _ if text.contains('\t') => "; commas separate columns, not tabs",
+                            _ => "",
+                        };
                         let reason = format!(
-                            "row {row}, column {column}{} is {text:?}, not a finite number (line {line})",
+                            "row {row}, column {column}{} is {text:?}, not a finite number (line {line}){separator}",
                             name.unwrap_or_default()
                         );
                         return Err(DataError::format(path, reason));
@@ -540,6 +545,11 @@ mod tests {
                 "a,b\n1,2\n3,x\n",
                 &["row 1, column 1 (b) is \"x\"", "line 3"][..],
             ),
+            (
+                "t;i\n0;1\n",
+                &["is \"0;1\"", "commas separate columns, not semicolons"],
+            ),
+            ("0\t1\n1\t2\n", &["not tabs"]),
             ("1,2\n3,nan\n", &["row 1, column 1 is \"nan\""]),
             ("1,2\n3\n", &["line 2 has 1 column, the lines before it 2"]),
             ("a,b\n", &["no numbers"]),

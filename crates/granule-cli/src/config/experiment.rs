@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use granule::device::DeviceSpec;
 use granule::dynamics::composite::MultiGranularityConfig;
-use granule::dynamics::experiment::{ExperimentConfig, Preset, presets::PRESETS};
+use granule::dynamics::experiment::{ExperimentConfig, Preset, StimulusConfig, presets::PRESETS};
 use granule::dynamics::unit::UnitConfig;
 use granule::dynamics::{DynamicsError, Place};
+use granule::io::path::expand;
 use granule::io::words::counted;
 use granule::models::{InputShape, ModelConfig, ModelFile, StateDict, load_levels};
 use granule::train::schema::Schema;
@@ -42,6 +43,8 @@ pub struct Described {
     /// What the configuration is without what the person has written.
     pub defaults: Table,
     layers: Vec<Layer>,
+    /// Where the path of a stimulus begins.
+    stimulus_folder: PathBuf,
     /// Whether the lowest layer is a configuration of `granule train`.
     of_training: bool,
 }
@@ -61,6 +64,14 @@ pub struct Weights {
 }
 
 impl Described {
+    /// Names the file of the stimulus by its whole path.
+    pub fn name_whole_paths(&mut self) {
+        if let Some(StimulusConfig::File(stimulus)) = &mut self.config.stimulus {
+            let own = self.stimulus_folder.join(expand(&stimulus.file));
+            stimulus.file = std::path::absolute(&own).unwrap_or(own);
+        }
+    }
+
     /// A setting outside its range as wrong usage; every other error as it is.
     pub fn explain(&self, error: DynamicsError) -> anyhow::Error {
         match error {
@@ -227,6 +238,7 @@ pub fn resolve(args: &args::Simulate) -> anyhow::Result<Described> {
         notes,
         recording,
         layers,
+        stimulus_folder: reader.folder,
         of_training,
     };
     match read.and_then(|()| described.config.validate()) {
@@ -625,7 +637,6 @@ fn defaults(merged: &Table) -> Table {
 mod tests {
     use clap::Parser;
     use granule::dynamics::composite::Conversion;
-    use granule::dynamics::experiment::StimulusConfig;
     use granule::dynamics::synapse::Effect;
     use granule::dynamics::system::Delays;
     use granule::dynamics::unit::Morphology;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::Clock;
 use crate::simulate::Number;
-use crate::{DynamicsError, Grid, Values};
+use crate::{DynamicsError, Values};
 
 /// Settings of [`StimulusConfig::File`](super::StimulusConfig::File). A step of the run gets the mean over its length, so that no charge is
 /// lost where samples and steps differ; before the first sample and after the end of the last one there is no stimulus.
@@ -133,6 +133,28 @@ impl FileConfig {
         Ok(())
     }
 
+    /// What a message about a table adds where no column of it has the times.
+    fn known_times(&self) -> String {
+        let extension = self.file.extension().unwrap_or_default();
+        match extension.eq_ignore_ascii_case("csv") {
+            true => "; no column was taken for the time, which is called time or t, time (ms) or t (ms), time (s) or t (s); \
+                     stimulus.array names a column with numbers"
+                .to_owned(),
+            false => String::new(),
+        }
+    }
+
+    /// Checks that the file begins at a time that a run can begin at, where that is not set.
+    pub(super) fn check_begin(&self, latest: f64) -> Result<(), DynamicsError> {
+        let begin = self.begin();
+        if self.onset.is_some() || begin.abs() <= latest {
+            return Ok(());
+        }
+        let found = format!("{}, whose first time is {begin} ms", self.name());
+        let allowed = "times from -1e9 to 1e9 ms, or stimulus.onset in place of the first";
+        Err(refused("file", found, allowed))
+    }
+
     /// What was read.
     fn samples(&self) -> Result<&Samples, DynamicsError> {
         let unread = || {
@@ -188,6 +210,13 @@ impl FileConfig {
                 self.name()
             ));
         }
+        if let (Some(interval), Some(_)) = (self.interval, &samples.times) {
+            notes.push(format!(
+                "stimulus.interval = {} ms takes the place of the times of {}",
+                Number(interval),
+                self.name()
+            ));
+        }
         let count = samples.values.len() / samples.width.max(1);
         let length = match (self.interval, samples.times.as_deref()) {
             (Some(interval), _) => count as f64 * interval,
@@ -231,11 +260,7 @@ impl FileConfig {
     }
 
     /// What was read, ready to be asked for the steps of a grid.
-    pub(super) fn resampled(
-        &self,
-        channels: usize,
-        grid: &Grid,
-    ) -> Result<Resampled, DynamicsError> {
+    pub(super) fn resampled(&self, channels: usize) -> Result<Resampled, DynamicsError> {
         let samples = self.samples()?;
         let width = samples.width.max(1);
         let count = samples.values.len() / width;
@@ -248,7 +273,11 @@ impl FileConfig {
                 ),
             };
             let found = format!("{} of the shape [{count}, {width}]", self.name());
-            return Err(refused("file", found, allowed));
+            let known = match samples.times {
+                None => self.known_times(),
+                Some(_) => String::new(),
+            };
+            return Err(refused("file", found, allowed + &known));
         }
         let mut times = match (&samples.times, self.interval) {
             (_, Some(interval)) => (0..count).map(|n| n as f64 * interval).collect(),
@@ -263,8 +292,9 @@ impl FileConfig {
             }
             (None, None) => {
                 let allowed = format!(
-                    "ms from one sample to the next, for {} has no times",
-                    self.name()
+                    "ms from one sample to the next, for {} has no times{}",
+                    self.name(),
+                    self.known_times()
                 );
                 return Err(refused("interval", "nothing", allowed));
             }
@@ -274,10 +304,16 @@ impl FileConfig {
             *time += self.begin() - first;
         }
         // The last sample holds as long as the one before it.
-        let end = match times.as_slice() {
-            [.., before, last] => last + (last - before),
-            [only] => only + grid.clock(0).dt,
-            [] => 0.0,
+        let end = match (times.as_slice(), self.interval) {
+            ([.., before, last], _) => last + (last - before),
+            ([only], Some(interval)) => only + interval,
+            ([_], None) => {
+                let found = format!("{} of one sample", self.name());
+                let allowed =
+                    "two samples or more, or stimulus.interval: how long the only one lasts, ms";
+                return Err(refused("file", found, allowed));
+            }
+            ([], _) => 0.0,
         };
         times.push(end);
         Ok(Resampled {
@@ -367,6 +403,7 @@ fn factor(from: &str, to: &str) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Grid;
     use crate::testing::assert_close;
 
     fn config(times: Option<Vec<f64>>, width: usize, values: &[f64]) -> FileConfig {
@@ -383,7 +420,7 @@ mod tests {
     }
 
     fn courses(config: &FileConfig, channels: usize, grid: &Grid) -> Vec<f64> {
-        let samples = config.resampled(channels, grid).unwrap();
+        let samples = config.resampled(channels).unwrap();
         let steps = 0..grid.steps();
         steps
             .flat_map(|step| samples.means(grid.clock(step)))
@@ -455,23 +492,43 @@ mod tests {
         close(&courses(&two, 2, &grid), &[1.0, 2.0, 3.0, 4.0]);
         let one = config(times, 1, &[1.0, 3.0]);
         close(&courses(&one, 3, &grid), &[1.0, 3.0]);
-        let error = two.resampled(3, &grid).unwrap_err().to_string();
+        let error = two.resampled(3).unwrap_err().to_string();
         assert!(
             error.contains("a.csv of the shape [2, 2]") && error.contains("[samples, 3]"),
             "{error}"
         );
-        let error = config(None, 1, &[1.0]).resampled(1, &grid).unwrap_err();
+        let error = config(None, 1, &[1.0]).resampled(1).unwrap_err();
         assert!(
-            error.to_string().starts_with("stimulus.interval = nothing"),
+            error.to_string().starts_with("stimulus.interval = nothing")
+                && error.to_string().contains("time (ms)"),
             "{error}"
         );
+        let lone = config(Some(vec![0.0]), 1, &[1.0]);
+        let error = lone.resampled(1).unwrap_err().to_string();
+        assert!(
+            error.contains("a.csv of one sample") && error.contains("stimulus.interval"),
+            "{error}"
+        );
+        let lasting = FileConfig {
+            interval: Some(0.5),
+            ..lone
+        };
+        close(&courses(&lasting, 1, &grid), &[1.0, 0.0]);
+        let notes = lasting.notes(&["1"], 0.5);
+        assert!(
+            notes[0].contains("takes the place of the times of a.csv"),
+            "{notes:?}"
+        );
+        let far = config(Some(vec![-1e300, 0.0]), 1, &[1.0, 2.0]);
+        let error = far.check_begin(1e9).unwrap_err().to_string();
+        assert!(error.contains("a.csv, whose first time is"), "{error}");
         let unread = FileConfig {
             file: "a.csv".into(),
             ..Default::default()
         };
         assert!(
             unread
-                .resampled(1, &grid)
+                .resampled(1)
                 .unwrap_err()
                 .to_string()
                 .contains("a.csv")

@@ -177,6 +177,9 @@ impl StimulusConfig {
         for amplitude in self.amplitude().as_slice() {
             finite("amplitude", *amplitude)?;
         }
+        if let Self::File(config) = self {
+            config.check_begin(LATEST)?;
+        }
         let onset = self.onset();
         let fits = onset.abs() <= LATEST;
         check("onset", onset, fits, "a number from -1e9 to 1e9, ms")?;
@@ -285,7 +288,7 @@ impl StimulusConfig {
             return Ok(Stimulus {
                 amplitude: wide.iter().map(|a| a * factor).collect(),
                 course: Course::Recorded {
-                    samples: config.resampled(channels, grid)?,
+                    samples: config.resampled(channels)?,
                     grid: grid.clone(),
                     place: place.clone(),
                 },

@@ -139,8 +139,8 @@ impl Start {
                 }
             }
         }
-        let network = load_state_dict(network, &self.state)
-            .map_err(|error| error.in_file(&self.file))?;
+        let network =
+            load_state_dict(network, &self.state).map_err(|error| error.in_file(&self.file))?;
         let optimizer = match self.optimizer {
             None => None,
             Some(state) => {

@@ -138,6 +138,9 @@ fn simulate(
         DynamicsError::NonFinite { .. } => anyhow::Error::new(error),
         other => described.explain(other),
     })?;
+    // The configuration with the result gives it again from any folder.
+    described.name_whole_paths();
+    let config = &described.config;
     if !outcome.complete {
         note(&format!(
             "interrupted at {:.1} of {} ms; the result is of what there is so far",

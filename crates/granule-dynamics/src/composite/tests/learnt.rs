@@ -89,7 +89,14 @@ parameters = { time_constant = {leak} }
 
 /// In the order of their names in the text.
 const NAMES: [&str; 8] = [
-    "current", "v", "g_na", "e_l", "capacitance", "midpoint", "resistivity", "leak",
+    "current",
+    "v",
+    "g_na",
+    "e_l",
+    "capacitance",
+    "midpoint",
+    "resistivity",
+    "leak",
 ];
 const BEFORE: [f64; 8] = [5.0, -66.0, 100.0, -54.0, 1.0, -55.0, 150.0, 0.3];
 const AFTER: [f64; 8] = [6.0, -66.37, 143.0, -57.0, 1.2, -54.0, 120.0, 0.4];
@@ -113,10 +120,12 @@ fn learnt(compartments: &str) -> Result<Learnt, DynamicsError> {
 /// Writes a value at a path whose lists are there.
 fn write(table: &mut toml::Value, path: &str, value: toml::Value) {
     let (parents, key) = path.rsplit_once('.').unwrap();
-    let parent = parents.split('.').fold(table, |table, name| match name.parse::<usize>() {
-        Ok(index) => &mut table[index],
-        Err(_) => table.get_mut(name).unwrap_or_else(|| panic!("{path}")),
-    });
+    let parent = parents
+        .split('.')
+        .fold(table, |table, name| match name.parse::<usize>() {
+            Ok(index) => &mut table[index],
+            Err(_) => table.get_mut(name).unwrap_or_else(|| panic!("{path}")),
+        });
     let old = parent.as_table_mut().unwrap().insert(key.to_owned(), value);
     assert!(old.is_some(), "{path} was not in the configuration");
 }
@@ -174,7 +183,12 @@ fn what_divides_a_cable_has_no_setting() {
 fn trained_values_are_named_as_cells_declare_them() {
     let config = config(BEFORE, "compartments = 1");
     let model = config.init(&f64_autodiff()).unwrap();
-    let all: Vec<String> = model.trained().unwrap().into_iter().map(|one| one.name).collect();
+    let all: Vec<String> = model
+        .trained()
+        .unwrap()
+        .into_iter()
+        .map(|one| one.name)
+        .collect();
     for name in [
         "level.squid.unit.parameters.g_na",
         "level.squid.unit.current",

@@ -228,7 +228,10 @@ impl Comparison {
         };
         let runs = self.runs.iter().zip(losses);
         let of = runs.map(|(run, loss)| {
-            let loss = loss.as_deref().unwrap_or("an unknown one").trim_matches('"');
+            let loss = loss
+                .as_deref()
+                .unwrap_or("an unknown one")
+                .trim_matches('"');
             format!("{loss} of {}", run.name)
         });
         vec![format!(
