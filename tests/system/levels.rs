@@ -349,11 +349,4 @@ fn the_configuration_of_a_trained_cell_has_what_was_learnt() {
         );
         assert_ne!(written, before, "{name}");
     }
-    // What goes with a setting is named.
-    let other = words("simulate run --set composite.level.0.unit.initial=");
-    let told = fine(at, &other).stderr;
-    assert!(
-        told.contains("initial.v") && told.contains("what was learnt"),
-        "{told}"
-    );
 }

@@ -72,7 +72,7 @@ Defaults by model:
           gradient norm at most 1
   lstm    adam, lr 0.003                    cosine        64      10
           gradient norm at most 1
-  wilson-cowan
+  wilson-cowan:
           adam, lr 0.003                    cosine        64      10
           gradient norm at most 1
   sequential (layers in a file):
