@@ -89,7 +89,7 @@ impl WilsonCowanNetworkConfig {
             .excitatory_time_constant
             .min(self.inhibitory_time_constant);
         if self.dt > shortest {
-            let allowed = format!("at most the smaller time constant, {shortest} ms");
+            let allowed = format!("at most the smallest time constant, {shortest} ms");
             return Err(DynamicsError::config("dt", self.dt, allowed));
         }
         for (field, value) in [
