@@ -175,8 +175,9 @@ fn solved(mut a: [[f64; 3]; 3], mut b: [f64; 3]) -> [f64; 3] {
     for pivot in 0..3 {
         for row in (0..3).filter(|row| *row != pivot) {
             let factor = a[row][pivot] / a[pivot][pivot];
-            for column in 0..3 {
-                a[row][column] -= factor * a[pivot][column];
+            let above = a[pivot];
+            for (own, above) in a[row].iter_mut().zip(above) {
+                *own -= factor * above;
             }
             b[row] -= factor * b[pivot];
         }

@@ -82,8 +82,10 @@ fn a_sphere_is_a_cylinder_of_its_area() {
 /// The area of the membrane, µm², of which there is as much in the branches as in the compartments.
 fn area(text: &str) -> f64 {
     let place = f64_place();
-    let mut config = crate::unit::CableCellConfig::default();
-    config.morphology = Some(parsed(text).unwrap());
+    let config = crate::unit::CableCellConfig {
+        morphology: Some(parsed(text).unwrap()),
+        ..Default::default()
+    };
     let cell = config.init(&place).unwrap();
     cell.cable.geometry.areas.iter().sum::<f64>() * 1e8
 }
