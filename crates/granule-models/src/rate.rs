@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use granule_dynamics::population::{
     Activation, Initialization, RateNetwork, RateNetworkConfig, Rectifier, Recurrence,
-    RecurrentWeights, SequenceModel,
+    SequenceModel,
 };
 use granule_dynamics::{Place, Values};
 use serde::{Deserialize, Serialize};
@@ -201,10 +201,7 @@ impl Model for Rate {
 
 /// The parameters of a network that no training changes.
 pub(crate) fn fixed_of(network: &RateNetwork) -> usize {
-    let pattern = match &network.recurrent {
-        RecurrentWeights::Dense(dense) => dense.pattern.as_ref(),
-        RecurrentWeights::LowRank(low_rank) => low_rank.background.as_ref(),
-    };
+    let pattern = network.recurrent.fixed();
     let units = network.readout.as_ref().and_then(|out| out.units.as_ref());
     let matrices = [pattern, units].into_iter().flatten();
     let mut count = matrices.map(|x| x.lazy_shape().num_elements()).sum();

@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use granule_dynamics::Place;
 use granule_dynamics::population::{
-    Initialization, RecurrentWeights, SequenceModel, WilsonCowanNetwork, WilsonCowanNetworkConfig,
+    Initialization, SequenceModel, WilsonCowanNetwork, WilsonCowanNetworkConfig,
 };
 use serde::{Deserialize, Serialize};
 
@@ -145,12 +145,8 @@ impl Model for WilsonCowan {
 
     fn fixed_count(&self) -> usize {
         let network = &self.network;
-        let pattern = match &network.recurrent {
-            RecurrentWeights::Dense(dense) => dense.pattern.as_ref(),
-            RecurrentWeights::LowRank(low_rank) => low_rank.background.as_ref(),
-        };
         let rows = [&network.time_constant, &network.slope, &network.threshold];
-        let fixed = rows.into_iter().chain(pattern);
+        let fixed = rows.into_iter().chain(network.recurrent.fixed());
         fixed.map(|x| x.lazy_shape().num_elements()).sum()
     }
 }

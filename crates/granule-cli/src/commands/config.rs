@@ -111,7 +111,7 @@ fn of_training(what: &[&str]) -> anyhow::Result<Whole> {
     let is_open = resolved.default_length && resolved.config.train.min_steps.is_some();
     let of_length = OPEN_LENGTH.iter().filter(|_| is_open);
     let of_length = of_length.map(|(key, when)| ((*key).to_owned(), *when));
-    let of_data = resolved.of_data.into_iter().map(|key| (key, OF_DATA));
+    let of_data = resolved.of_data().into_iter().map(|key| (key, OF_DATA));
     let open = of_length.chain(of_data).collect();
     Ok(Whole::Run(Table::try_from(resolved.config)?, open))
 }

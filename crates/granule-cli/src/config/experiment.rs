@@ -15,7 +15,7 @@ use granule::train::schema::files::OF_EXPERIMENTS;
 use serde::Deserialize;
 use toml::{Table, Value};
 
-use super::explain::{self, explain, list_for_table, nearest, wrong_form};
+use super::explain::{self, Reading, nearest};
 use super::files::{self, Reader, folder};
 use super::layers::{
     Layer, Origin, address, by_index, clear, lookup, merge, put, read_set, remove,
@@ -209,15 +209,14 @@ pub fn resolve(args: &args::Simulate) -> anyhow::Result<Described> {
             path.to_owned()
         }
     };
-    let mut config =
-        ExperimentConfig::deserialize(Value::Table(merged.clone())).map_err(|error| {
-            let schema = Schema::of_experiments();
-            explain(&error, &merged, &defaults, &layers, &schema, named)
-        })?;
-    if let Some(fault) = list_for_table(&merged, &config)? {
-        let schema = Schema::of_experiments();
-        return Err(wrong_form(&fault, &merged, &defaults, &layers, &schema, named).into());
-    }
+    let reading = Reading {
+        merged: &merged,
+        defaults: &defaults,
+        layers: &layers,
+        schema: Schema::of_experiments,
+        named: &named,
+    };
+    let mut config: ExperimentConfig = reading.read()?;
     // From where its file is named: the last layer that does.
     let naming = layers.iter().rev();
     let naming = naming.filter(|layer| lookup(&layer.table, "stimulus.file").is_some());

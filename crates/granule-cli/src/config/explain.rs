@@ -3,31 +3,22 @@
 use anyhow::Context;
 use granule::train::schema::{Fault, Schema, Wrong};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
 use super::keys;
 use super::layers::{Layer, Origin, lookup};
 use crate::failure::Usage;
 
-/// A table that is no configuration as wrong usage: the path of what is wrong, where it was written, and what is near.
-/// `error` is what the configuration itself said of a table whose form is right; `named` gives a path as the person
-/// wrote it.
-pub fn explain(
-    error: &toml::de::Error,
-    merged: &Table,
-    defaults: &Table,
-    layers: &[Layer],
-    schema: &Schema,
-    named: impl Fn(&str) -> String,
-) -> Usage {
-    match schema.fault(merged) {
-        Some(fault) => wrong_form(&fault, merged, defaults, layers, schema, named),
-        None => {
-            let (path, reason) = own_words(error, merged);
-            let written = written(&path, layers);
-            Usage::new(format!("`{}`: {reason}{written}", named(&path)))
-        }
-    }
+/// Settings put together, to be read as a configuration.
+pub struct Reading<'a> {
+    pub merged: &'a Table,
+    /// What is there without what the person has written.
+    pub defaults: &'a Table,
+    pub layers: &'a [Layer],
+    pub schema: fn() -> Schema,
+    /// A path as the person wrote it.
+    pub named: &'a dyn Fn(&str) -> String,
 }
 
 /// A configuration of more values is not looked through: they are numbers of files.
@@ -43,7 +34,7 @@ fn count(value: &Value) -> usize {
 
 /// A list in the place of a table, which serde takes for the values of the table in their order: its path, found by what
 /// was `read` of it.
-pub fn list_for_table(merged: &Table, read: &impl Serialize) -> anyhow::Result<Option<Fault>> {
+fn list_for_table(merged: &Table, read: &impl Serialize) -> anyhow::Result<Option<Fault>> {
     if merged.values().map(count).sum::<usize>() > MOST_VALUES {
         return Ok(None);
     }
@@ -75,80 +66,150 @@ pub fn list_for_table(merged: &Table, read: &impl Serialize) -> anyhow::Result<O
     }))
 }
 
-/// A key that does not exist, is missing or holds something else.
-pub fn wrong_form(
-    fault: &Fault,
-    merged: &Table,
-    defaults: &Table,
-    layers: &[Layer],
-    schema: &Schema,
-    named: impl Fn(&str) -> String,
-) -> Usage {
-    let path = named(&fault.path);
-    match &fault.wrong {
-        Wrong::Unknown { keys, kind } => {
-            let written = written(&fault.path, layers);
-            match kind {
-                Some(kind) if !kind.others.is_empty() => {
-                    let (word, tag) = (&kind.word, named(&kind.tag));
-                    let others = kind.others.join(", ");
-                    Usage::new(format!("`{path}` is no key of {word}{written}")).hint(format!(
-                        "leave it out, or set `{tag}` to one that has it: {others}; the keys of {word} are {}",
-                        keys.join(", ")
-                    ))
-                }
-                _ => {
-                    let usage = Usage::new(format!("unknown key `{path}`{written}"));
-                    match meant(&fault.path, keys, defaults, schema, named) {
-                        Some(hint) => usage.hint(hint),
-                        None => usage,
+impl Reading<'_> {
+    /// The configuration.
+    ///
+    /// # Errors
+    /// [`Usage`] that names the path of what is wrong, where it was written, and what is near.
+    pub fn read<T: DeserializeOwned + Serialize>(&self) -> anyhow::Result<T> {
+        let config = T::deserialize(Value::Table(self.merged.clone()))
+            .map_err(|error| self.explain(&error))?;
+        match list_for_table(self.merged, &config)? {
+            Some(fault) => Err(self.wrong_form(&fault).into()),
+            None => Ok(config),
+        }
+    }
+
+    /// Whether the key at a path does not exist, as wrong usage.
+    pub fn unknown(&self, path: &str) -> Option<Usage> {
+        let fault = (self.schema)().fault(self.merged)?;
+        let unknown = fault.path == path && matches!(fault.wrong, Wrong::Unknown { .. });
+        unknown.then(|| self.wrong_form(&fault))
+    }
+
+    /// `error` is what the configuration itself says of a table whose form is right.
+    fn explain(&self, error: &toml::de::Error) -> Usage {
+        match (self.schema)().fault(self.merged) {
+            Some(fault) => self.wrong_form(&fault),
+            None => {
+                let (path, reason) = own_words(error, self.merged);
+                let written = written(&path, self.layers);
+                Usage::new(format!("`{}`: {reason}{written}", (self.named)(&path)))
+            }
+        }
+    }
+
+    /// A key that does not exist, is missing or holds something else.
+    fn wrong_form(&self, fault: &Fault) -> Usage {
+        let path = (self.named)(&fault.path);
+        match &fault.wrong {
+            Wrong::Unknown { keys, kind } => {
+                let written = written(&fault.path, self.layers);
+                match kind {
+                    Some(kind) if !kind.others.is_empty() => {
+                        let (word, tag) = (&kind.word, (self.named)(&kind.tag));
+                        let others = kind.others.join(", ");
+                        Usage::new(format!("`{path}` is no key of {word}{written}")).hint(format!(
+                            "leave it out, or set `{tag}` to one that has it: {others}; the keys of {word} are {}",
+                            keys.join(", ")
+                        ))
+                    }
+                    _ => {
+                        let usage = Usage::new(format!("unknown key `{path}`{written}"));
+                        match self.meant(&fault.path, keys) {
+                            Some(hint) => usage.hint(hint),
+                            None => usage,
+                        }
                     }
                 }
             }
-        }
-        Wrong::Missing { choices } => {
-            let (inside, _) = fault.path.rsplit_once('.').unwrap_or(("", &fault.path));
-            let written = written(inside, layers);
-            let usage = match owner(inside) {
-                "" => Usage::new(format!("`{path}` is missing")),
-                owner => Usage::new(format!(
-                    "`{path}` is missing, which `{owner}` needs{written}"
-                )),
-            };
-            with_choices(usage, choices)
-        }
-        Wrong::Choice {
-            found,
-            choices: words,
-        } => Usage::new(format!(
-            "`{path}` has no choice `{found}`{}",
-            written(&fault.path, layers)
-        ))
-        .hint(choices(found, words)),
-        Wrong::Type {
-            expected,
-            tag,
-            choices,
-        } => {
-            let value = lookup(merged, &fault.path);
-            let from_file = layers.iter().any(|layer| layer.file(&fault.path).is_some());
-            let is = match value.filter(|_| !from_file) {
-                Some(value) => format!("is {}, but ", briefly(value)),
-                None => String::new(),
-            };
-            let usage = Usage::new(format!(
-                "`{path}` {is}must be {expected}{}",
-                written(&fault.path, layers)
-            ));
-            match (value.and_then(Value::as_str), tag) {
-                (Some(word), Some(tag)) => {
-                    usage.hint(format!("did you mean `{} = {word}`?", named(tag)))
-                }
-                _ if expected.starts_with("one of") => usage,
-                _ => with_choices(usage, choices),
+            Wrong::Missing { choices } => {
+                let (inside, _) = fault.path.rsplit_once('.').unwrap_or(("", &fault.path));
+                let written = written(inside, self.layers);
+                let usage = match owner(inside) {
+                    "" => Usage::new(format!("`{path}` is missing")),
+                    owner => Usage::new(format!(
+                        "`{path}` is missing, which `{owner}` needs{written}"
+                    )),
+                };
+                with_choices(usage, choices)
             }
+            Wrong::Choice {
+                found,
+                choices: words,
+            } => Usage::new(format!(
+                "`{path}` has no choice `{found}`{}",
+                written(&fault.path, self.layers)
+            ))
+            .hint(choices(found, words)),
+            Wrong::Type {
+                expected,
+                tag,
+                choices,
+            } => {
+                let value = lookup(self.merged, &fault.path);
+                let from_file = self
+                    .layers
+                    .iter()
+                    .any(|layer| layer.file(&fault.path).is_some());
+                let is = match value.filter(|_| !from_file) {
+                    Some(value) => format!("is {}, but ", briefly(value)),
+                    None => String::new(),
+                };
+                let usage = Usage::new(format!(
+                    "`{path}` {is}must be {expected}{}",
+                    written(&fault.path, self.layers)
+                ));
+                match (value.and_then(Value::as_str), tag) {
+                    (Some(word), Some(tag)) => {
+                        usage.hint(format!("did you mean `{} = {word}`?", (self.named)(tag)))
+                    }
+                    _ if expected.starts_with("one of") => usage,
+                    _ => with_choices(usage, choices),
+                }
+            }
+            _ => Usage::new(format!(
+                "`{path}` is wrong{}",
+                written(&fault.path, self.layers)
+            )),
         }
-        _ => Usage::new(format!("`{path}` is wrong{}", written(&fault.path, layers))),
+    }
+
+    /// What an unknown key may stand for.
+    fn meant(&self, path: &str, siblings: &[String]) -> Option<String> {
+        let (place, key) = path.rsplit_once('.').unwrap_or(("", path));
+        if path == "composite" {
+            return Some(
+                "to train it, call the table `model` and give it kind = \"multi-granularity\"; \
+                 duration, dt, seed and record stay away, the seed of the weights is model.seed"
+                    .into(),
+            );
+        }
+        if path.len() > LONGEST {
+            return None;
+        }
+        let near =
+            nearest(key, siblings.iter().map(String::as_str)).map(|sibling| join(place, sibling));
+        let elsewhere = || {
+            let mut all = leaves(self.defaults).into_iter();
+            all.find(|leaf| leaf.rsplit('.').next() == Some(key))
+        };
+        let of_schema = || {
+            let schema = (self.schema)();
+            let all = schema.keys();
+            let found = keys::nearest(path, all.iter().filter(|key| !keys::is_of_levels(key)));
+            found.map(|key| key.path.clone())
+        };
+        match near.or_else(elsewhere).or_else(of_schema) {
+            Some(near) => Some(format!("did you mean `{}`?", (self.named)(&near))),
+            None if siblings.is_empty() => None,
+            None if place.is_empty() => Some(format!("the keys are {}", siblings.join(", "))),
+            None => Some(format!(
+                "the keys of `{}` are {}",
+                (self.named)(place),
+                siblings.join(", ")
+            )),
+        }
     }
 }
 
@@ -181,48 +242,6 @@ fn owner(path: &str) -> &str {
         start = start.saturating_sub(1);
     }
     path.get(start..).unwrap_or(path)
-}
-
-/// What an unknown key may stand for.
-fn meant(
-    path: &str,
-    siblings: &[String],
-    defaults: &Table,
-    schema: &Schema,
-    named: impl Fn(&str) -> String,
-) -> Option<String> {
-    let (place, key) = path.rsplit_once('.').unwrap_or(("", path));
-    if path == "composite" {
-        return Some(
-            "to train it, call the table `model` and give it kind = \"multi-granularity\"; \
-             duration, dt, seed and record stay away, the seed of the weights is model.seed"
-                .into(),
-        );
-    }
-    if path.len() > LONGEST {
-        return None;
-    }
-    let near =
-        nearest(key, siblings.iter().map(String::as_str)).map(|sibling| join(place, sibling));
-    let elsewhere = || {
-        let mut all = leaves(defaults).into_iter();
-        all.find(|leaf| leaf.rsplit('.').next() == Some(key))
-    };
-    let of_schema = || {
-        let all = schema.keys();
-        let found = keys::nearest(path, all.iter().filter(|key| !keys::is_of_levels(key)));
-        found.map(|key| key.path.clone())
-    };
-    match near.or_else(elsewhere).or_else(of_schema) {
-        Some(near) => Some(format!("did you mean `{}`?", named(&near))),
-        None if siblings.is_empty() => None,
-        None if place.is_empty() => Some(format!("the keys are {}", siblings.join(", "))),
-        None => Some(format!(
-            "the keys of `{}` are {}",
-            named(place),
-            siblings.join(", ")
-        )),
-    }
 }
 
 /// What a configuration of the right form says is wrong with a value, and where: serde names the tables around it only, and
@@ -281,7 +300,7 @@ pub fn written(path: &str, layers: &[Layer]) -> String {
         })
 }
 
-fn join(place: &str, key: &str) -> String {
+pub fn join(place: &str, key: &str) -> String {
     match (place, key) {
         ("", only) | (only, "") => only.to_string(),
         (place, key) => format!("{place}.{key}"),

@@ -16,16 +16,16 @@ use granule::device::DeviceSpec;
 use granule::io::image::{Channels, Size};
 use granule::io::{Bound, FileError, read_text};
 use granule::models::{InputShape, InputSpec, ModelConfig, ModelFile, RateConfig};
+use granule::train::schema::Schema;
 use granule::train::schema::files::OF_RUNS;
-use granule::train::schema::{Schema, Wrong};
 use granule::train::{ConfigError, OptimizerConfig, RunConfig, ScheduleConfig};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use toml::{Table, Value};
 
 use crate::args;
 use crate::failure::{Usage, unreadable};
 pub use explain::nearest;
-use explain::{choices, explain, list_for_table, wrong_form};
+use explain::{Reading, choices, join};
 use layers::{Layer, Origin, address, clear, lookup, merge, put, read_set};
 
 /// Tables whose keys depend on their `kind`.
@@ -60,14 +60,8 @@ pub fn resolve_whole(args: &args::Train) -> anyhow::Result<Resolved> {
         last("data.dataset"),
         last("data.task.kind"),
     );
-    let cleared = |path: &str| {
-        let mut all = layers.iter().flat_map(|layer| &layer.cleared);
-        all.any(|cleared| cleared == path)
-    };
-    let named = |path: &str| {
-        let mut tables = layers.iter().map(|layer| &layer.table);
-        !cleared(path) && tables.any(|table| lookup(table, path).is_some())
-    };
+    let cleared = |path: &str| is_cleared(&layers, path);
+    let named = |path: &str| is_named(&layers, path);
     if let Some(file) = &args.from
         && last("model.kind").is_none()
     {
@@ -112,13 +106,23 @@ pub fn resolve_whole(args: &args::Train) -> anyhow::Result<Resolved> {
         .validate()
         .map_err(|error| out_of_range(&error, &layers))?;
     Ok(Resolved {
-        of_data: of_data(&config, &named),
         config,
         default_length,
+        layers,
     })
 }
 
-/// The keys that nobody named and that the recipe of the model has otherwise for other data.
+fn is_cleared(layers: &[Layer], path: &str) -> bool {
+    let mut all = layers.iter().flat_map(|layer| &layer.cleared);
+    all.any(|cleared| cleared == path)
+}
+
+/// Whether somebody gave a value for a key.
+fn is_named(layers: &[Layer], path: &str) -> bool {
+    let mut tables = layers.iter().map(|layer| &layer.table);
+    !is_cleared(layers, path) && tables.any(|table| lookup(table, path).is_some())
+}
+
 fn of_data(config: &RunConfig, named: &dyn Fn(&str) -> bool) -> Vec<String> {
     let name = config.model.name();
     if name == ModelConfig::MULTI_GRANULARITY {
@@ -174,10 +178,7 @@ fn leaves(found: &mut BTreeMap<String, Value>, above: &str, table: &Table) {
         "train",
     ];
     for (name, value) in table {
-        let path = match above {
-            "" => name.clone(),
-            above => format!("{above}.{name}"),
-        };
+        let path = join(above, name);
         match value {
             Value::Table(below) if TABLES.contains(&&*path) => {
                 leaves(found, &path, below);
@@ -210,8 +211,14 @@ pub struct Resolved {
     pub config: RunConfig,
     /// Whether nobody named `train.epochs` or `train.min_steps`.
     pub default_length: bool,
+    layers: Vec<Layer>,
+}
+
+impl Resolved {
     /// The keys that nobody named and that the recipe of the model has otherwise for other data.
-    pub of_data: Vec<String>,
+    pub fn of_data(&self) -> Vec<String> {
+        of_data(&self.config, &|path| is_named(&self.layers, path))
+    }
 }
 
 /// The configuration that a run goes on with: its own, then the flags, then --set.
@@ -452,17 +459,14 @@ fn stack_over(
         known(path, &merged, &defaults)?;
         clear(&mut merged, path, &defaults);
     }
-    let config = RunConfig::deserialize(Value::Table(merged.clone())).map_err(|error| {
-        let schema = Schema::of_runs();
-        explain(&error, &merged, &defaults, layers, &schema, str::to_owned)
-    })?;
-    match list_for_table(&merged, &config)? {
-        Some(fault) => {
-            let schema = Schema::of_runs();
-            Err(wrong_form(&fault, &merged, &defaults, layers, &schema, str::to_owned).into())
-        }
-        None => Ok(config),
-    }
+    let reading = Reading {
+        merged: &merged,
+        defaults: &defaults,
+        layers,
+        schema: Schema::of_runs,
+        named: &str::to_owned,
+    };
+    reading.read()
 }
 
 /// The kind of model, optimiser and schedule that the last layer to name one chooses.
@@ -501,20 +505,16 @@ fn known(path: &str, merged: &Table, defaults: &Table) -> Result<(), Usage> {
     address(merged, &mut probe.table)?;
     let mut tried = merged.clone();
     merge(&mut tried, &probe.table);
-    let schema = Schema::of_runs();
-    match schema.fault(&tried) {
-        Some(fault) if fault.path == path && matches!(fault.wrong, Wrong::Unknown { .. }) => {
-            let layers = [probe];
-            Err(wrong_form(
-                &fault,
-                &tried,
-                defaults,
-                &layers,
-                &schema,
-                str::to_owned,
-            ))
-        }
-        _ => Ok(()),
+    let reading = Reading {
+        merged: &tried,
+        defaults,
+        layers: &[probe],
+        schema: Schema::of_runs,
+        named: &str::to_owned,
+    };
+    match reading.unknown(path) {
+        Some(usage) => Err(usage),
+        None => Ok(()),
     }
 }
 

@@ -240,7 +240,7 @@ fn a_length_that_nobody_chose_counts_steps() {
 
 #[test]
 fn what_goes_by_the_data_is_known() {
-    let of_data = |args: &[&str]| resolve_whole(&parse(args)).unwrap().of_data;
+    let of_data = |args: &[&str]| resolve_whole(&parse(args)).unwrap().of_data();
     let of_mlp = of_data(&["mlp"]);
     for key in ["optimizer.kind", "optimizer.lr", "optimizer.weight_decay"] {
         assert!(of_mlp.iter().any(|of_data| of_data == key), "{of_mlp:?}");

@@ -212,14 +212,7 @@ impl SequenceModel for GatedNetwork {
         _noise: Option<NormalNoise>,
     ) -> Result<Trajectory, DynamicsError> {
         let states = self.cells.states(inputs)?;
-        let [batch, steps, units] = states.dims();
-        let rows = states.clone().reshape([batch * steps, units]);
-        let outputs = self.readout.forward(rows);
-        let channels = outputs.dims()[1];
-        Ok(Trajectory {
-            rates: states,
-            outputs: outputs.reshape([batch, steps, channels]),
-        })
+        Ok(Trajectory::read_out(states, &self.readout))
     }
 }
 

@@ -20,6 +20,7 @@ mod wilson_cowan;
 mod wilson_cowan_network;
 
 use burn::module::Module;
+use burn::nn::Linear;
 use burn::tensor::Tensor;
 
 pub use activation::Activation;
@@ -59,6 +60,18 @@ pub struct Trajectory {
 }
 
 impl Trajectory {
+    /// With a linear readout of the rates.
+    fn read_out(rates: Tensor<3>, readout: &Linear) -> Self {
+        let [batch, steps, units] = rates.dims();
+        let rows = rates.clone().reshape([batch * steps, units]);
+        let outputs = readout.forward(rows);
+        let channels = outputs.dims()[1];
+        Self {
+            rates,
+            outputs: outputs.reshape([batch, steps, channels]),
+        }
+    }
+
     /// Checks that every rate is finite; waits for the device.
     ///
     /// # Errors

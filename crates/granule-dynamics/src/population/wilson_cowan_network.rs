@@ -222,14 +222,7 @@ impl SequenceModel for WilsonCowanNetwork {
             x = x.clone() + (ready * response - x) * share.clone();
             rates.push(x.clone().unsqueeze_dim::<3>(1));
         }
-        let rates = Tensor::cat(rates, 1);
-        let rows = rates.clone().reshape([batch * steps, units]);
-        let outputs = self.readout.forward(rows);
-        let channels = outputs.dims()[1];
-        Ok(Trajectory {
-            rates,
-            outputs: outputs.reshape([batch, steps, channels]),
-        })
+        Ok(Trajectory::read_out(Tensor::cat(rates, 1), &self.readout))
     }
 }
 

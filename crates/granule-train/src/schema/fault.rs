@@ -2,6 +2,7 @@
 
 use toml::{Table, Value};
 
+use super::key::join;
 use super::{Node, Tagged};
 
 /// A place at which a configuration is not what its schema says. Ranges of numbers are left to the configuration itself.
@@ -90,10 +91,15 @@ fn of(node: &Node<'_>, value: &Value, path: &str) -> Option<Fault> {
     }
 }
 
-fn of_table(node: &Node<'_>, table: &Table, path: &str, kind: Option<Kind>) -> Option<Fault> {
+/// Of a table, which is `word` where it is one of several kinds.
+fn of_table(
+    node: &Node<'_>,
+    table: &Table,
+    path: &str,
+    kind: Option<(&Tagged<'_>, &str)>,
+) -> Option<Fault> {
     let properties = node.properties();
-    let tag = kind.as_ref().map(|kind| kind.tag.clone());
-    let is_tag = |key: &str| tag.as_deref() == Some(join(path, key).as_str());
+    let is_tag = |key: &str| kind.is_some_and(|(tagged, _)| tagged.tag == key);
     for (key, value) in table {
         let below = join(path, key);
         let known = properties
@@ -112,6 +118,7 @@ fn of_table(node: &Node<'_>, table: &Table, path: &str, kind: Option<Kind>) -> O
             None if node.is_closed() => {
                 let keys = properties.iter().map(|(name, _)| name.clone());
                 let keys = keys.collect();
+                let kind = kind.map(|(tagged, word)| tagged.without(key, word, path));
                 return fault(below, Wrong::Unknown { keys, kind });
             }
             None => {}
@@ -155,26 +162,20 @@ fn of_tagged(tagged: &Tagged<'_>, table: &Table, path: &str) -> Option<Fault> {
         let (found, choices) = (word.clone(), words());
         return fault(tag, Wrong::Choice { found, choices });
     };
-    let kind = Kind {
-        tag,
-        word: word.clone(),
-        others: Vec::new(),
-    };
-    let mut found = of_table(node, table, path, Some(kind))?;
-    let inside = found.path.strip_prefix(path).unwrap_or(&found.path);
-    let key = inside.trim_start_matches('.');
-    if let Wrong::Unknown {
-        kind: Some(kind), ..
-    } = &mut found.wrong
-        && !key.contains('.')
-    {
-        let with = tagged
-            .kinds
-            .iter()
-            .filter(|(_, node)| node.properties().iter().any(|(name, _)| name == key));
-        kind.others = with.map(|(word, _)| word.clone()).collect();
+    of_table(node, table, path, Some((tagged, word)))
+}
+
+impl Tagged<'_> {
+    /// The kind `word`, which has no such key, beside those that have it.
+    fn without(&self, key: &str, word: &str, path: &str) -> Kind {
+        let has = |node: &Node<'_>| node.properties().iter().any(|(name, _)| name == key);
+        let others = self.kinds.iter().filter(|(_, node)| has(node));
+        Kind {
+            tag: join(path, &self.tag),
+            word: word.to_owned(),
+            others: others.map(|(word, _)| word.clone()).collect(),
+        }
     }
-    Some(found)
 }
 
 /// Of a value that may be of several forms, the fault in the only one that it can be meant for.
@@ -230,13 +231,6 @@ fn other_type(node: &Node<'_>, path: &str, tag: Option<String>) -> Option<Fault>
         choices,
     };
     fault(path, wrong)
-}
-
-fn join(path: &str, name: &str) -> String {
-    match path {
-        "" => name.to_owned(),
-        path => format!("{path}.{name}"),
-    }
 }
 
 impl Node<'_> {

@@ -86,7 +86,7 @@ fn walk<'a>(path: String, node: &Node<'a>, needs: &[(String, String)], found: &m
     }
 }
 
-fn join(path: &str, name: &str) -> String {
+pub(super) fn join(path: &str, name: &str) -> String {
     match path {
         "" => name.to_owned(),
         path => format!("{path}.{name}"),

@@ -77,6 +77,14 @@ impl RecurrentWeights {
         }))
     }
 
+    /// What no training changes, `[units, units]`: the pattern of connections, or the background.
+    pub fn fixed(&self) -> Option<&Param<Tensor<2>>> {
+        match self {
+            Self::Dense(dense) => dense.pattern.as_ref(),
+            Self::LowRank(low_rank) => low_rank.background.as_ref(),
+        }
+    }
+
     /// W, `[units, units]`, rows presynaptic; differentiable.
     pub fn value(&self) -> Tensor<2> {
         match self {

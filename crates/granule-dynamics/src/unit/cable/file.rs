@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cell::CableCellConfig;
 use super::{CableScheme, Morphology, SectionConfig, Sites};
-use crate::unit::channel::{ChannelFile, ChannelTable, LeakConfig, PoolConfig, TableParameters};
+use crate::unit::channel::{ChannelFile, LeakConfig, PoolConfig, TableFile, TableParameters};
 use crate::{Bounds, DynamicsError, Values};
 
 /// [`CableCellConfig`] as it stands in a file.
@@ -95,16 +95,13 @@ impl TryFrom<CableFile> for CableCellConfig {
     type Error = DynamicsError;
 
     fn try_from(file: CableFile) -> Result<Self, DynamicsError> {
-        let channels = file.channel.into_iter().enumerate();
-        let channels = channels.map(|(index, channel)| channel.resolve(index));
-        let table = ChannelTable {
+        let table = TableFile {
             capacitance: file.capacitance,
-            leak: file.leak.conductance,
-            leak_reversal: file.leak.reversal,
+            leak: file.leak,
             temperature_factor: file.temperature_factor,
             v_shift: file.v_shift,
-            channels: channels.collect::<Result<_, _>>()?,
-            pools: file.concentration,
+            channel: file.channel,
+            concentration: file.concentration,
         };
         Ok(Self {
             cells: file.cells,
@@ -119,7 +116,7 @@ impl TryFrom<CableFile> for CableCellConfig {
             axial_resistivity: file.axial_resistivity,
             d_lambda: file.d_lambda,
             scheme: file.scheme,
-            parameters: TableParameters(table),
+            parameters: TableParameters(table.try_into()?),
             initial: file.initial,
         })
     }
@@ -127,7 +124,7 @@ impl TryFrom<CableFile> for CableCellConfig {
 
 impl From<CableCellConfig> for CableFile {
     fn from(config: CableCellConfig) -> Self {
-        let table = config.parameters.0;
+        let table = TableFile::from(config.parameters.0);
         Self {
             cells: config.cells,
             current: config.current,
@@ -142,14 +139,11 @@ impl From<CableCellConfig> for CableFile {
             d_lambda: config.d_lambda,
             scheme: config.scheme,
             capacitance: table.capacitance,
-            leak: LeakConfig {
-                conductance: table.leak,
-                reversal: table.leak_reversal,
-            },
+            leak: table.leak,
             temperature_factor: table.temperature_factor,
             v_shift: table.v_shift,
-            channel: table.channels.into_iter().map(ChannelFile::from).collect(),
-            concentration: table.pools,
+            channel: table.channel,
+            concentration: table.concentration,
             initial: config.initial,
         }
     }

@@ -161,6 +161,50 @@ impl From<ChannelConfig> for ChannelFile {
     }
 }
 
+/// A [`ChannelTable`] as it stands in a file, for every configuration that has one.
+pub(crate) struct TableFile {
+    pub capacitance: Values,
+    pub leak: LeakConfig,
+    pub temperature_factor: Values,
+    pub v_shift: Values,
+    pub channel: Vec<ChannelFile>,
+    pub concentration: Vec<PoolConfig>,
+}
+
+impl TryFrom<TableFile> for ChannelTable {
+    type Error = DynamicsError;
+
+    fn try_from(file: TableFile) -> Result<Self, DynamicsError> {
+        let channels = file.channel.into_iter().enumerate();
+        let channels = channels.map(|(index, channel)| channel.resolve(index));
+        Ok(Self {
+            capacitance: file.capacitance,
+            leak: file.leak.conductance,
+            leak_reversal: file.leak.reversal,
+            temperature_factor: file.temperature_factor,
+            v_shift: file.v_shift,
+            channels: channels.collect::<Result<_, _>>()?,
+            pools: file.concentration,
+        })
+    }
+}
+
+impl From<ChannelTable> for TableFile {
+    fn from(table: ChannelTable) -> Self {
+        Self {
+            capacitance: table.capacitance,
+            leak: LeakConfig {
+                conductance: table.leak,
+                reversal: table.leak_reversal,
+            },
+            temperature_factor: table.temperature_factor,
+            v_shift: table.v_shift,
+            channel: table.channels.into_iter().map(ChannelFile::from).collect(),
+            concentration: table.pools,
+        }
+    }
+}
+
 /// [`ConductanceConfig`] as it stands in a file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -217,16 +261,13 @@ impl TryFrom<ConductanceFile> for ConductanceConfig {
     type Error = DynamicsError;
 
     fn try_from(file: ConductanceFile) -> Result<Self, DynamicsError> {
-        let channels = file.channel.into_iter().enumerate();
-        let channels = channels.map(|(index, channel)| channel.resolve(index));
-        let table = ChannelTable {
+        let table = TableFile {
             capacitance: file.capacitance,
-            leak: file.leak.conductance,
-            leak_reversal: file.leak.reversal,
+            leak: file.leak,
             temperature_factor: file.temperature_factor,
             v_shift: file.v_shift,
-            channels: channels.collect::<Result<_, _>>()?,
-            pools: file.concentration,
+            channel: file.channel,
+            concentration: file.concentration,
         };
         Ok(Self {
             cells: file.cells,
@@ -234,7 +275,7 @@ impl TryFrom<ConductanceFile> for ConductanceConfig {
             spike_threshold: file.spike_threshold,
             trainable: file.trainable,
             bounds: file.bounds,
-            parameters: TableParameters(table),
+            parameters: TableParameters(table.try_into()?),
             initial: file.initial,
         })
     }
@@ -242,7 +283,7 @@ impl TryFrom<ConductanceFile> for ConductanceConfig {
 
 impl From<ConductanceConfig> for ConductanceFile {
     fn from(config: ConductanceConfig) -> Self {
-        let table = config.parameters.0;
+        let table = TableFile::from(config.parameters.0);
         Self {
             cells: config.cells,
             current: config.current,
@@ -250,14 +291,11 @@ impl From<ConductanceConfig> for ConductanceFile {
             trainable: config.trainable,
             bounds: config.bounds,
             capacitance: table.capacitance,
-            leak: LeakConfig {
-                conductance: table.leak,
-                reversal: table.leak_reversal,
-            },
+            leak: table.leak,
             temperature_factor: table.temperature_factor,
             v_shift: table.v_shift,
-            channel: table.channels.into_iter().map(ChannelFile::from).collect(),
-            concentration: table.pools,
+            channel: table.channel,
+            concentration: table.concentration,
             initial: config.initial,
         }
     }

@@ -12,6 +12,7 @@ mod names;
 mod table;
 
 pub(crate) use bind::{Battery, BoundChannel, BoundPool, BoundTable};
+pub(crate) use config::TableFile;
 pub use config::{ChannelFile, ConductanceConfig, ConductanceFile, LeakConfig, TableParameters};
 pub use curve::CurveConfig;
 pub use table::{

@@ -129,7 +129,7 @@ impl Model for Adex {
     }
 
     fn initial_state(&self, batch: usize) -> Result<State, DynamicsError> {
-        let zeros = self.beginning(batch);
+        let zeros = self.zeros(batch);
         let v = zeros.clone() + &self.v.quantity();
         let w = match &self.w {
             Some(w) => zeros + &w.quantity(),

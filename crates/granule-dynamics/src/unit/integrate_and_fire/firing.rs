@@ -21,11 +21,21 @@ pub(super) fn spike_variables(cells: usize) -> [Variable; 2] {
     ]
 }
 
-/// The time between the spikes of a step that has several, for cells with an exact step.
-pub(super) fn interval_variable(cells: usize) -> Variable {
-    Variable::new("spike_interval", "ms", cells)
-        .of_kind(QuantityKind::Elapsed)
-        .within(0.0, NEVER)
+/// The variables of cells with an exact step: the potential, the spikes of the step, and the time between them where it
+/// has several.
+pub(super) fn exact_variables(v: Variable) -> [Variable; 4] {
+    let cells = v.width;
+    let [spike, since] = spike_variables(cells);
+    let interval = Variable::new("spike_interval", "ms", cells);
+    let interval = interval.of_kind(QuantityKind::Elapsed).within(0.0, NEVER);
+    [v, spike, since, interval]
+}
+
+/// The state of such cells at the beginning, which have never fired.
+pub(super) fn exact_start(v: Tensor<2>) -> State {
+    let quiet = v.zeros_like().detach();
+    let never = quiet.clone().add_scalar(NEVER);
+    State::new(vec![v, quiet.clone(), never, quiet])
 }
 
 /// A cell of two variables, the potential v and a recovery, whose upstroke is cut at a peak; as a [`Field`] it is the

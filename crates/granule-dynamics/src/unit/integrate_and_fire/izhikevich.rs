@@ -133,7 +133,7 @@ impl Model for Izhikevich {
     }
 
     fn initial_state(&self, batch: usize) -> Result<State, DynamicsError> {
-        let zeros = self.beginning(batch);
+        let zeros = self.zeros(batch);
         let v = zeros.clone() + &self.v.quantity();
         let u = match &self.u {
             Some(u) => zeros + &u.quantity(),

@@ -1,6 +1,6 @@
 use burn::tensor::Tensor;
 
-use super::firing::{NEVER, interval_variable, spike_variables};
+use super::firing::{NEVER, exact_start, exact_variables};
 use super::{Bound, integrate_and_fire};
 use crate::model::{Clock, Dynamics, Model};
 use crate::unit::input::fits;
@@ -73,15 +73,9 @@ impl Model for Lif {
 
     fn dynamics(&self) -> Result<LifDynamics, DynamicsError> {
         let values = self.values();
-        let [spike, since] = spike_variables(self.cells);
-        let variables = [
-            Variable::new("v", "mV", self.cells),
-            spike,
-            since,
-            interval_variable(self.cells),
-        ];
+        let v = Variable::new("v", "mV", self.cells);
         Ok(LifDynamics {
-            variables,
+            variables: exact_variables(v),
             drive: &values.resistance * &self.current.quantity() + &values.rest,
             span: &values.threshold - &values.reset,
             values,
@@ -91,10 +85,7 @@ impl Model for Lif {
     }
 
     fn initial_state(&self, batch: usize) -> Result<State, DynamicsError> {
-        let zeros = self.beginning(batch);
-        let v = zeros.clone() + &self.v.quantity();
-        let never = zeros.clone().add_scalar(NEVER);
-        Ok(State::new(vec![v, zeros.clone(), never, zeros]))
+        Ok(exact_start(self.zeros(batch) + &self.v.quantity()))
     }
 }
 

@@ -224,8 +224,8 @@ macro_rules! integrate_and_fire {
                 $Values { $($parameter: self.parameters.$parameter.quantity(),)+ }
             }
 
-            /// The variables that are given, at the beginning, `[batch, cells]`.
-            fn beginning(&self, batch: usize) -> burn::tensor::Tensor<2> {
+            /// Zeros, `[batch, cells]`.
+            fn zeros(&self, batch: usize) -> burn::tensor::Tensor<2> {
                 $crate::Place::of(&self.origin).full(0.0, [batch, self.cells])
             }
         }

@@ -2,7 +2,7 @@ use std::f64::consts::{FRAC_1_PI, FRAC_PI_2, PI};
 
 use burn::tensor::{Bool, Tensor};
 
-use super::firing::{NEVER, interval_variable, spike_variables};
+use super::firing::{NEVER, exact_start, exact_variables};
 use super::{Bound, integrate_and_fire};
 use crate::model::{Clock, Dynamics, Model};
 use crate::unit::input::fits;
@@ -49,14 +49,9 @@ impl Model for Qif {
     type Dynamics = QifDynamics;
 
     fn dynamics(&self) -> Result<QifDynamics, DynamicsError> {
-        let [spike, since] = spike_variables(self.cells);
+        let v = Variable::new("v", "1", self.cells).of_kind(QuantityKind::Potential);
         Ok(QifDynamics {
-            variables: [
-                Variable::new("v", "1", self.cells).of_kind(QuantityKind::Potential),
-                spike,
-                since,
-                interval_variable(self.cells),
-            ],
+            variables: exact_variables(v),
             values: self.values(),
             drive: self.current.quantity(),
             surrogate: self.surrogate,
@@ -65,10 +60,7 @@ impl Model for Qif {
     }
 
     fn initial_state(&self, batch: usize) -> Result<State, DynamicsError> {
-        let zeros = self.beginning(batch);
-        let v = zeros.clone() + &self.v.quantity();
-        let never = zeros.clone().add_scalar(NEVER);
-        Ok(State::new(vec![v, zeros.clone(), never, zeros]))
+        Ok(exact_start(self.zeros(batch) + &self.v.quantity()))
     }
 }
 
