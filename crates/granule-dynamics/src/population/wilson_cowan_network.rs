@@ -382,6 +382,6 @@ mod tests {
         let infinite = |c: &mut WilsonCowanNetworkConfig| {
             c.initialization = Initialization::SpectralRadius(f64::INFINITY);
         };
-        refused(infinite, "initialization");
+        refused(infinite, "initialization.spectral_radius");
     }
 }
