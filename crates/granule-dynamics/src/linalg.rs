@@ -324,41 +324,53 @@ fn rotate_rows(a: &mut [f64], n: usize, p: usize, q: usize, c: f64, s: f64) {
     }
 }
 
-/// Solves A x = b for a symmetric positive definite A, whose lower triangle becomes its Cholesky factor; `false` where A
-/// is not positive definite.
-pub(crate) fn solve_positive_definite(a: &mut [f64], b: &mut [f64]) -> bool {
-    let n = b.len();
-    for i in 0..n {
-        for j in 0..=i {
-            let (before, row) = a.split_at_mut(i * n);
-            let other = if j == i {
-                &row[..j]
-            } else {
-                &before[j * n..j * n + j]
-            };
-            let dot: f64 = row.iter().zip(other).map(|(x, y)| x * y).sum();
-            let rest = row[j] - dot;
-            if j < i {
-                row[j] = rest / before[j * (n + 1)];
-            } else if rest > 0.0 {
-                row[j] = rest.sqrt();
-            } else {
-                return false;
+/// The lower Cholesky factor of a symmetric positive definite `n × n` matrix, of which only the part on and below the
+/// diagonal is read.
+pub(crate) struct Cholesky {
+    factor: Vec<f64>,
+    n: usize,
+}
+
+impl Cholesky {
+    /// `None` where the matrix is not positive definite.
+    pub(crate) fn new(mut a: Vec<f64>, n: usize) -> Option<Self> {
+        for i in 0..n {
+            for j in 0..=i {
+                let (before, row) = a.split_at_mut(i * n);
+                let other = if j == i {
+                    &row[..j]
+                } else {
+                    &before[j * n..j * n + j]
+                };
+                let dot: f64 = row.iter().zip(other).map(|(x, y)| x * y).sum();
+                let rest = row[j] - dot;
+                if j < i {
+                    row[j] = rest / before[j * (n + 1)];
+                } else if rest > 0.0 {
+                    row[j] = rest.sqrt();
+                } else {
+                    return None;
+                }
             }
         }
+        Some(Self { factor: a, n })
     }
-    for i in 0..n {
-        let row = &a[i * n..i * n + i];
-        let dot: f64 = row.iter().zip(&b[..i]).map(|(x, y)| x * y).sum();
-        b[i] = (b[i] - dot) / a[i * (n + 1)];
+
+    /// Solves A x = b in place.
+    pub(crate) fn solve(&self, b: &mut [f64]) {
+        let (a, n) = (&self.factor, self.n);
+        for i in 0..n {
+            let row = &a[i * n..i * n + i];
+            let dot: f64 = row.iter().zip(&b[..i]).map(|(x, y)| x * y).sum();
+            b[i] = (b[i] - dot) / a[i * (n + 1)];
+        }
+        for i in (0..n).rev() {
+            b[i] /= a[i * (n + 1)];
+            let x = b[i];
+            let row = &a[i * n..i * n + i];
+            b[..i].iter_mut().zip(row).for_each(|(b, l)| *b -= x * l);
+        }
     }
-    for i in (0..n).rev() {
-        b[i] /= a[i * (n + 1)];
-        let x = b[i];
-        let row = &a[i * n..i * n + i];
-        b[..i].iter_mut().zip(row).for_each(|(b, l)| *b -= x * l);
-    }
-    true
 }
 
 #[cfg(test)]
@@ -509,17 +521,14 @@ mod tests {
         let x = NormalNoise::new(4, 0).values(0, n);
         let mut diagonal = vec![0.0; n * n];
         (0..n).for_each(|i| diagonal[i * (n + 1)] = 10.0_f64.powi(i as i32 - 2));
-        let mut a = transform(n, &diagonal, 8);
+        let a = transform(n, &diagonal, 8);
         let mut b: Vec<f64> = (0..n)
             .map(|i| (0..n).map(|j| a[i * n + j] * x[j]).sum())
             .collect();
-        assert!(solve_positive_definite(&mut a, &mut b));
+        Cholesky::new(a, n).unwrap().solve(&mut b);
         for (found, expected) in b.iter().zip(&x) {
             assert_close(*found, *expected, 1e-9);
         }
-        assert!(!solve_positive_definite(
-            &mut [1.0, 2.0, 2.0, 1.0],
-            &mut [1.0, 1.0]
-        ));
+        assert!(Cholesky::new(vec![1.0, 2.0, 2.0, 1.0], 2).is_none());
     }
 }

@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use super::HostField;
 use crate::DynamicsError;
-use crate::linalg::{Complex, eigenvalues, solve_positive_definite};
+use crate::linalg::{Cholesky, Complex, eigenvalues};
 use crate::random::NormalNoise;
 
 /// The search for points where a vector field vanishes or is slow (Sussillo and Barak 2013).
@@ -223,7 +223,8 @@ fn descend(
             let mut damped = normal.clone();
             (0..n).for_each(|i| damped[i * (n + 1)] += mu);
             let mut step: Vec<f64> = slope.iter().map(|s| -s).collect();
-            if solve_positive_definite(&mut damped, &mut step) {
+            if let Some(factor) = Cholesky::new(damped, n) {
+                factor.solve(&mut step);
                 let length = step.iter().map(|s| s * s).sum::<f64>().sqrt();
                 let size = x.iter().map(|x| x * x).sum::<f64>().sqrt();
                 if length <= f64::EPSILON * (size + f64::EPSILON) {

@@ -37,6 +37,13 @@ impl Composite {
         Some(self.levels.get(level)?.dynamics.as_ref())
     }
 
+    /// How many variables are the levels'; filters and delay lines of the couplers come after them.
+    pub(crate) fn of_levels(&self) -> usize {
+        self.levels
+            .last()
+            .map_or(0, |level| level.plan.variables.end)
+    }
+
     /// The variables of one level.
     pub(crate) fn own(&self, level: usize, whole: &State) -> State {
         let range = self.levels[level].plan.variables.clone();

@@ -158,35 +158,60 @@ impl FigureKind {
     }
 }
 
+/// The model of an experiment: the one table of the five that is given.
+#[derive(Clone, Copy, Debug)]
+pub enum ExperimentModel<'a> {
+    /// `unit`.
+    Unit(&'a UnitConfig),
+    /// `population`.
+    Population(&'a RateNetworkConfig),
+    /// `system`.
+    System(&'a SystemConfig),
+    /// `network`.
+    Network(&'a SpikingNetworkConfig),
+    /// `composite`.
+    Composite(&'a MultiGranularityConfig),
+}
+
 impl ExperimentConfig {
+    /// The model.
+    ///
+    /// # Errors
+    ///
+    /// [`DynamicsError::Config`] where there is none, or more than one.
+    pub fn model(&self) -> Result<ExperimentModel<'_>, DynamicsError> {
+        let given = [
+            self.unit.as_ref().map(ExperimentModel::Unit),
+            self.population.as_ref().map(ExperimentModel::Population),
+            self.system.as_ref().map(ExperimentModel::System),
+            self.network.as_ref().map(ExperimentModel::Network),
+            self.composite.as_ref().map(ExperimentModel::Composite),
+        ];
+        let given: Vec<ExperimentModel<'_>> = given.into_iter().flatten().collect();
+        match given[..] {
+            [model] => Ok(model),
+            _ => Err(DynamicsError::config(
+                "model",
+                format!("{} tables", given.len()),
+                "exactly one of unit, population, system, network and composite",
+            )),
+        }
+    }
+
     /// Checks how the run is described; the model's own settings are checked by [`init`](Self::init).
     ///
     /// # Errors
     ///
     /// [`DynamicsError::Config`] names the setting, its value and the values allowed.
     pub fn validate(&self) -> Result<(), DynamicsError> {
-        let models = [
-            self.unit.is_some(),
-            self.population.is_some(),
-            self.system.is_some(),
-            self.network.is_some(),
-            self.composite.is_some(),
-        ];
-        let given = models.into_iter().filter(|given| *given).count();
-        if given != 1 {
-            return Err(DynamicsError::config(
-                "model",
-                format!("{given} tables"),
-                "exactly one of unit, population, system, network and composite",
-            ));
-        }
+        let model = self.model()?;
         let of_systems = [
             ("connectivity", self.connectivity.is_some()),
             ("readout", self.readout.is_some()),
             ("bold", self.bold.is_some()),
         ];
-        if let (None, Some((field, _))) =
-            (&self.system, of_systems.iter().find(|(_, given)| *given))
+        if !matches!(model, ExperimentModel::System(_))
+            && let Some((field, _)) = of_systems.iter().find(|(_, given)| *given)
         {
             return Err(DynamicsError::config(
                 *field,

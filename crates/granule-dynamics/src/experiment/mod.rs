@@ -33,7 +33,7 @@ mod subject;
 #[cfg(test)]
 mod tests;
 
-pub use config::{ExperimentConfig, FigureKind, RecordConfig};
+pub use config::{ExperimentConfig, ExperimentModel, FigureKind, RecordConfig};
 pub use outcome::{Group, Outcome, Trace};
 pub use presets::Preset;
 pub use run::Experiment;

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{FittedSubModel, Rows, SubModel, means};
 use crate::DynamicsError;
+use crate::linalg::Cholesky;
 
 /// Ridge regression (Hoerl and Kennard 1970) on standardised features: min Σ(y − ȳ − Zβ)² + penalty·n·|β|².
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,7 +26,7 @@ impl Default for Ridge {
 pub struct RidgeModel {
     mean: Vec<f64>,
     scale: Vec<f64>,
-    /// `[features][outputs]`
+    /// `[outputs][features]`
     weights: Vec<Vec<f64>>,
     intercept: Vec<f64>,
 }
@@ -57,7 +58,7 @@ impl SubModel for Ridge {
         }
         let intercept = means(targets);
         let mut gram = vec![0.0; width * width];
-        let mut moment = vec![vec![0.0; targets.width()]; width];
+        let mut moment = vec![vec![0.0; width]; targets.width()];
         let mut z = vec![0.0; width];
         for (row, y) in features.iter().zip(targets.iter()) {
             for (i, z) in z.iter_mut().enumerate() {
@@ -67,8 +68,10 @@ impl SubModel for Ridge {
                 for j in 0..=i {
                     gram[i * width + j] += z[i] * z[j];
                 }
-                for ((sum, y), m) in moment[i].iter_mut().zip(y).zip(&intercept) {
-                    *sum += z[i] * (y - m);
+            }
+            for ((sums, y), m) in moment.iter_mut().zip(y).zip(&intercept) {
+                for (sum, z) in sums.iter_mut().zip(&z) {
+                    *sum += z * (y - m);
                 }
             }
         }
@@ -77,7 +80,14 @@ impl SubModel for Ridge {
         for i in 0..width {
             gram[i * width + i] += penalty;
         }
-        solve(&mut gram, width, &mut moment);
+        let Some(factor) = Cholesky::new(gram, width) else {
+            return Err(DynamicsError::config(
+                "penalty",
+                self.penalty,
+                "larger: the features repeat each other to the last digit",
+            ));
+        };
+        moment.iter_mut().for_each(|column| factor.solve(column));
         Ok(RidgeModel {
             mean,
             scale,
@@ -95,44 +105,14 @@ impl FittedSubModel for RidgeModel {
             values.extend(&self.intercept);
             for (i, x) in row.iter().enumerate() {
                 let z = (x - self.mean[i]) / self.scale[i];
-                for (y, w) in values[first..].iter_mut().zip(&self.weights[i]) {
-                    *y += z * w;
+                for (y, weights) in values[first..].iter_mut().zip(&self.weights) {
+                    *y += z * weights[i];
                 }
             }
         }
         Rows {
             width: self.intercept.len(),
             values,
-        }
-    }
-}
-
-/// Solves A X = B by Cholesky's decomposition, in place; `a` holds the lower half of a positive definite matrix.
-fn solve(a: &mut [f64], n: usize, b: &mut [Vec<f64>]) {
-    for j in 0..n {
-        for i in j..n {
-            let dot: f64 = (0..j).map(|k| a[i * n + k] * a[j * n + k]).sum();
-            let value = a[i * n + j] - dot;
-            a[i * n + j] = if i == j {
-                value.max(f64::MIN_POSITIVE).sqrt()
-            } else {
-                value / a[j * n + j]
-            };
-        }
-    }
-    let outputs = b.first().map_or(0, Vec::len);
-    for output in 0..outputs {
-        let mut x: Vec<f64> = b.iter().map(|row| row[output]).collect();
-        for i in 0..n {
-            let dot: f64 = (0..i).map(|k| a[i * n + k] * x[k]).sum();
-            x[i] = (x[i] - dot) / a[i * n + i];
-        }
-        for i in (0..n).rev() {
-            let dot: f64 = (i + 1..n).map(|k| a[k * n + i] * x[k]).sum();
-            x[i] = (x[i] - dot) / a[i * n + i];
-        }
-        for (row, x) in b.iter_mut().zip(x) {
-            row[output] = x;
         }
     }
 }

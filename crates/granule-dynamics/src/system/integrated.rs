@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 use super::readout::Readout;
 use super::{System, SystemField};
 use crate::model::{Clock, Dynamics, Model};
-use crate::solver::Solver;
+use crate::solver::{Solver, Stepped};
 use crate::{DynamicsError, State, Variable};
 
 /// A system with a solver and a read-out: a [`Model`].
@@ -36,14 +36,16 @@ impl<S: System, V: Solver + Clone + 'static> Integrated<S, V> {
 }
 
 impl<S: System, V: Solver + Clone + 'static> Model for Integrated<S, V> {
-    type Dynamics = Moving<S::Field, V>;
+    type Dynamics = ReadOut<S::Field, V>;
 
     fn dynamics(&self) -> Result<Self::Dynamics, DynamicsError> {
         let field = self.system.field()?;
         self.readout.check(&field, &self.system.initial_state(1)?)?;
-        Ok(Moving {
-            field,
-            solver: self.solver.clone(),
+        Ok(ReadOut {
+            stepped: Stepped {
+                field,
+                solver: self.solver.clone(),
+            },
             readout: self.readout,
         })
     }
@@ -53,22 +55,27 @@ impl<S: System, V: Solver + Clone + 'static> Model for Integrated<S, V> {
     }
 }
 
-/// A system's field in motion.
+/// A system's field with a solver, observed through a read-out.
 #[derive(Clone, Debug)]
-pub struct Moving<F, V> {
-    /// The equations.
-    pub field: F,
-    solver: V,
+pub struct ReadOut<F, V> {
+    stepped: Stepped<F, V>,
     readout: Readout,
 }
 
-impl<F: SystemField, V: Solver> Dynamics for Moving<F, V> {
+impl<F, V> ReadOut<F, V> {
+    /// The equations.
+    pub fn field(&self) -> &F {
+        &self.stepped.field
+    }
+}
+
+impl<F: SystemField, V: Solver> Dynamics for ReadOut<F, V> {
     fn name(&self) -> &str {
-        self.field.name()
+        self.stepped.name()
     }
 
     fn variables(&self) -> &[Variable] {
-        self.field.variables()
+        self.stepped.variables()
     }
 
     fn step(
@@ -77,12 +84,10 @@ impl<F: SystemField, V: Solver> Dynamics for Moving<F, V> {
         state: &State,
         input: Option<&Tensor<2>>,
     ) -> Result<State, DynamicsError> {
-        self.field.check_input(state, input)?;
-        let next = self.solver.step(&self.field, at, state, input)?;
-        Ok(self.field.settle(at.time + at.dt, state, next))
+        self.stepped.step(at, state, input)
     }
 
     fn observe(&self, state: &State) -> Tensor<2> {
-        self.readout.read(&self.field, state, None)
+        self.readout.read(self.field(), state, None)
     }
 }

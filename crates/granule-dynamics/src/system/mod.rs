@@ -40,7 +40,7 @@ use burn::module::{Module, ModuleDisplay};
 use burn::tensor::Tensor;
 
 pub use config::{SystemConfig, SystemModel};
-pub use integrated::{Integrated, Moving};
+pub use integrated::{Integrated, ReadOut};
 pub use jansen_rit::{JansenRit, JansenRitConfig, JansenRitField};
 pub use linear::{LinearSystem, LinearSystemConfig, LinearSystemField};
 pub use mlp::{Mlp, MlpConfig};

@@ -640,7 +640,7 @@ fn the_gradient_is_that_of_the_accepted_steps() {
         let start = plain.initial_state(1).unwrap().without_autodiff();
         let config = tolerance(Method::Tsit5, rtol);
         integrate(
-            &plain.dynamics().unwrap().field,
+            plain.dynamics().unwrap().field(),
             start,
             0.0..5.0,
             &config,
