@@ -76,14 +76,28 @@ fn a_new_folder_is_tested_whole() {
     assert!(text.contains("granule predict RUN"), "{text}");
 }
 
-/// Photographs of many sizes, some held sideways, some with an alpha channel: what training saw is what `eval` and
+/// As a camera held sideways writes a PNG file: the pixels lie, and orientation 6 says to turn them.
+fn save_lying(image: &image::RgbaImage, path: &std::path::Path) {
+    use image::ImageEncoder;
+    let lying = image::imageops::rotate270(image);
+    let mut encoder = image::codecs::png::PngEncoder::new(std::fs::File::create(path).unwrap());
+    let exif = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
+    encoder.set_exif_metadata(exif.to_vec()).unwrap();
+    let (width, height) = lying.dimensions();
+    let kind = image::ExtendedColorType::Rgba8;
+    encoder.write_image(&lying, width, height, kind).unwrap();
+}
+
+/// Photographs of many sizes, with an alpha channel, upright or held sideways: what training saw is what `eval` and
 /// `predict` see.
 #[test]
 fn folders_are_read_the_same_by_every_command() {
     let dir = tempfile::tempdir().unwrap();
     let at = dir.path();
     for class in ["light", "dark"] {
-        std::fs::create_dir_all(at.join("set").join(class)).unwrap();
+        for set in ["set", "upright", "lying"] {
+            std::fs::create_dir_all(at.join(set).join(class)).unwrap();
+        }
         for i in 0..10_u32 {
             let (width, height) = (20 + i, 30 - i);
             let ink = if class == "light" { 200 } else { 30 };
@@ -91,7 +105,12 @@ fn folders_are_read_the_same_by_every_command() {
                 let alpha = if (x + y) % 4 == 0 { 0 } else { 255 };
                 image::Rgba([ink, ink, (ink + x as u8) / 2, alpha])
             });
-            image.save(at.join(format!("set/{class}/{i}.png"))).unwrap();
+            for set in ["set", "upright"] {
+                image
+                    .save(at.join(format!("{set}/{class}/{i}.png")))
+                    .unwrap();
+            }
+            save_lying(&image, &at.join(format!("lying/{class}/{i}.png")));
         }
     }
     let train = [
@@ -138,6 +157,25 @@ fn folders_are_read_the_same_by_every_command() {
     assert!((loss(&alone) - loss(&trained)).abs() < 1e-9);
     let answers = fine(at, &["predict", "alone.granule", "set", "--json"]);
     assert_eq!(answers.json().len(), 20);
+    let of_each = |set: &str| {
+        let set = format!("folder:{set}");
+        let words = ["eval", "alone.granule", "--dataset", &set];
+        let words = [&words[..], &["--device", "flex", "--json"]].concat();
+        loss(&fine(at, &words))
+    };
+    assert_eq!(of_each("lying"), of_each("upright"));
+    let answers = |image: &str| {
+        let finished = fine(at, &["predict", "alone.granule", image, "--json"]);
+        finished.json()[0]["predictions"].clone()
+    };
+    assert!(answers("upright/light/3.png").is_array());
+    assert_eq!(answers("lying/light/3.png"), answers("upright/light/3.png"));
+    for (set, picture) in [("upright", "upright.png"), ("lying", "lying.png")] {
+        let set = format!("folder:{set}");
+        fine(at, &["data", "preview", &set, "--out", picture]);
+    }
+    let picture = |name: &str| image::open(at.join(name)).unwrap();
+    assert_eq!(picture("lying.png"), picture("upright.png"));
     // A grey set for a model of colours.
     for class in ["light", "dark"] {
         std::fs::create_dir_all(at.join("grey").join(class)).unwrap();

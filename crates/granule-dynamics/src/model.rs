@@ -16,13 +16,22 @@ pub trait Field {
     /// dx/dt at time `time`, in the variables' units per unit of time. `input` is held constant over a step.
     fn derivative(&self, time: f64, state: &State, input: Option<&Tensor<2>>) -> State;
 
-    /// Checks that an input fits, before each step.
+    /// The input's channels with their units; their columns lie one after the other in the input tensor. Empty where a model
+    /// takes no input, or one of a form of its own, which [`check_input`](Self::check_input) then checks.
+    fn inputs(&self) -> &[Variable] {
+        &[]
+    }
+
+    /// Checks that an input fits the channels, before each step.
     ///
     /// # Errors
     ///
     /// [`DynamicsError::Shape`] for an input that does not.
-    fn check_input(&self, _state: &State, _input: Option<&Tensor<2>>) -> Result<(), DynamicsError> {
-        Ok(())
+    fn check_input(&self, state: &State, input: Option<&Tensor<2>>) -> Result<(), DynamicsError> {
+        match self.inputs() {
+            [] => Ok(()),
+            channels => check_channels(channels, state, input),
+        }
     }
 
     /// The groups of variables that an exponential or semi-implicit solver updates one after another, each seeing the
@@ -72,8 +81,8 @@ pub trait Field {
         None
     }
 
-    /// What happens at the end of a step outside the differential equation: a spike's reset, a refractory clamp.
-    fn settle(&self, _time: f64, _before: &State, after: State) -> State {
+    /// What happens at the end of a step outside the differential equation, such as a spike's reset.
+    fn after_step(&self, _time: f64, _before: &State, after: State) -> State {
         after
     }
 
@@ -81,6 +90,89 @@ pub trait Field {
     fn observe(&self, state: &State) -> Tensor<2> {
         state[0].clone()
     }
+
+    /// What [`observe`](Self::observe) shows: its name, unit and width.
+    fn observed(&self) -> Variable {
+        self.variables()[0].clone()
+    }
+
+    /// What reaches other models, `[batch, width]`: what is observed unless a model says otherwise.
+    fn output(&self, state: &State) -> Tensor<2> {
+        self.observe(state)
+    }
+
+    /// What [`output`](Self::output) is: its name, unit and width.
+    fn activity(&self) -> Variable {
+        self.observed()
+    }
+
+    /// The mean firing rate of each node in Hz under an input; `None` where a model has no rates.
+    fn rate(&self, _state: &State, _input: Option<&Tensor<2>>) -> Option<Tensor<2>> {
+        None
+    }
+
+    /// A proxy of the local field potential of each node; `None` where a model has none.
+    fn local_field_potential(&self, _state: &State) -> Option<Tensor<2>> {
+        None
+    }
+
+    /// What [`local_field_potential`](Self::local_field_potential) is; `None` where a model has none.
+    fn field_potential(&self) -> Option<Variable> {
+        None
+    }
+}
+
+/// A boxed field is that field, with every method that it has of its own.
+macro_rules! boxed {
+    ($($method:ident($($argument:ident: $kind:ty),*) -> $result:ty;)+) => {
+        impl<F: Field + ?Sized> Field for Box<F> {
+            $(fn $method(&self, $($argument: $kind),*) -> $result {
+                self.as_ref().$method($($argument),*)
+            })+
+        }
+    };
+}
+
+boxed! {
+    name() -> &str;
+    variables() -> &[Variable];
+    inputs() -> &[Variable];
+    derivative(time: f64, state: &State, input: Option<&Tensor<2>>) -> State;
+    check_input(state: &State, input: Option<&Tensor<2>>) -> Result<(), DynamicsError>;
+    groups() -> &[Vec<usize>];
+    linear(group: usize, time: f64, state: &State, input: Option<&Tensor<2>>) -> Vec<Linear>;
+    exponential_step(at: Clock, state: &State, input: Option<&Tensor<2>>) -> Option<State>;
+    before_last_group(at: Clock, state: &State, input: Option<&Tensor<2>>) -> Option<(State, Linear)>;
+    diffusion(time: f64, state: &State) -> Option<State>;
+    after_step(time: f64, before: &State, after: State) -> State;
+    observe(state: &State) -> Tensor<2>;
+    observed() -> Variable;
+    output(state: &State) -> Tensor<2>;
+    activity() -> Variable;
+    rate(state: &State, input: Option<&Tensor<2>>) -> Option<Tensor<2>>;
+    local_field_potential(state: &State) -> Option<Tensor<2>>;
+    field_potential() -> Option<Variable>;
+}
+
+/// Checks that an input has the columns that `inputs` take and one row or as many as the state.
+pub(crate) fn check_channels(
+    inputs: &[Variable],
+    state: &State,
+    input: Option<&Tensor<2>>,
+) -> Result<(), DynamicsError> {
+    let Some(input) = input else { return Ok(()) };
+    let batch = state[0].dims()[0];
+    let columns = inputs.iter().map(|channel| channel.width).sum();
+    let [rows, found] = input.dims();
+    if found == columns && (rows == 1 || rows == batch) {
+        return Ok(());
+    }
+    let names: Vec<&str> = inputs.iter().map(|channel| channel.name.as_str()).collect();
+    Err(DynamicsError::Shape {
+        what: format!("the input ({})", names.join(", ")),
+        expected: vec![batch, columns],
+        found: vec![rows, found],
+    })
 }
 
 /// dx/dt = drive − decay·x, each `[batch, width]` or broadcastable to it.

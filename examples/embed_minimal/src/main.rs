@@ -3,8 +3,19 @@
 //! Without an image it classifies an empty one.
 
 use std::env::args_os;
+use std::process::ExitCode;
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn std::error::Error>> {
     let model = args_os()
         .nth(1)
         .ok_or("usage: embed_minimal MODEL [IMAGE]")?;

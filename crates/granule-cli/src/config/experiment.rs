@@ -635,6 +635,7 @@ fn defaults(merged: &Table) -> Table {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
+    use granule::data::arrays::{NpzArray, write_npz};
     use granule::dynamics::composite::Conversion;
     use granule::dynamics::synapse::Effect;
     use granule::dynamics::system::Delays;
@@ -813,6 +814,40 @@ mod tests {
         let config = described(&whole).unwrap().config;
         let expected = [vec![0.0, 1.0], vec![1.0, 0.0]];
         assert_eq!(config.connectivity.unwrap().weights, expected);
+        // The same from arrays of NumPy, alone and in an archive.
+        let at = |name: &str| dir.path().join(name).display().to_string();
+        let npy = |name: &str, shape: &str, values: &[f64]| {
+            let header = format!("{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}");
+            let mut bytes = b"\x93NUMPY\x01\x00\x76\x00".to_vec();
+            bytes.extend(format!("{header:<117}\n").bytes());
+            bytes.extend(values.iter().flat_map(|x| x.to_le_bytes()));
+            std::fs::write(at(name), bytes).unwrap();
+        };
+        npy("w.npy", "(2, 2)", &[0.0, 1.0, 1.0, 0.0]);
+        let array = weights.replace("w.csv", "w.npy");
+        let config = described(&[&whole[..4], &[array.as_str()]].concat());
+        let config = config.unwrap().config;
+        assert_eq!(config.connectivity.unwrap().weights, expected);
+        npy("tau.npy", "(3,)", &[5.0, 10.0, 20.0]);
+        write("rates.toml", "[population]\nunits = 3\n");
+        let constants = format!("population.time_constant.file={}", at("tau.npy"));
+        let config = described(&[&at("rates.toml"), "--set", &constants]);
+        let population = config.unwrap().config.population.unwrap();
+        assert_eq!(population.time_constant.as_slice(), [5.0, 10.0, 20.0]);
+        let arrays = [
+            NpzArray::new("time", vec![2], vec![0.0, 1.0]),
+            NpzArray::new("i", vec![2], vec![1.0, 3.0]),
+        ];
+        let mut archive = std::fs::File::create(at("s.npz")).unwrap();
+        write_npz(&mut archive, &arrays).unwrap();
+        let stimulus = format!("stimulus.file={}", at("s.npz"));
+        let config = described(&[cell, "--set", &stimulus]).unwrap().config;
+        let Some(StimulusConfig::File(stimulus)) = config.stimulus else {
+            panic!("another stimulus");
+        };
+        let samples = stimulus.samples.unwrap();
+        assert_eq!(samples.times, Some(vec![0.0, 1.0]));
+        assert_eq!(samples.values, [1.0, 3.0]);
         let delays = weights.replace("weights.file", "delays.distances.lengths.file");
         assert!(described(&["whole-brain", "--set", &delays]).is_ok());
         let text = refused(&[cell, "--set", "unit.cells.file=nix.npy"]);

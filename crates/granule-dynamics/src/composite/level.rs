@@ -7,7 +7,7 @@ use burn::module::Module;
 use crate::model::{Dynamics, Model};
 use crate::population::RateNetwork;
 use crate::solver::Solver;
-use crate::system::{Integrated, System, SystemField, SystemModel};
+use crate::system::{Integrated, System, SystemModel};
 use crate::unit::UnitModel;
 use crate::{DynamicsError, QuantityKind, State, Variable};
 

@@ -6,7 +6,7 @@ use super::Activation;
 use crate::model::Field;
 use crate::parameter::{Parameter, Values};
 use crate::setting::{self, Range, Setting};
-use crate::system::{System, SystemField, check_input};
+use crate::system::System;
 use crate::{DynamicsError, Held, Place, QuantityKind, State, Variable};
 
 /// An excitatory and an inhibitory population (Wilson and Cowan 1972):
@@ -247,8 +247,8 @@ impl Field for WilsonCowanField {
         &self.variables
     }
 
-    fn check_input(&self, state: &State, input: Option<&Tensor<2>>) -> Result<(), DynamicsError> {
-        check_input(&self.inputs, state, input)
+    fn inputs(&self) -> &[Variable] {
+        &self.inputs
     }
 
     fn derivative(&self, _time: f64, state: &State, input: Option<&Tensor<2>>) -> State {
@@ -258,20 +258,6 @@ impl Field for WilsonCowanField {
             self.excitatory.derivative(&state[0], state, part(0)),
             self.inhibitory.derivative(&state[1], state, part(1)),
         ])
-    }
-}
-
-impl SystemField for WilsonCowanField {
-    fn inputs(&self) -> &[Variable] {
-        &self.inputs
-    }
-
-    fn activity(&self) -> Variable {
-        self.variables[0].clone()
-    }
-
-    fn observed(&self) -> Variable {
-        self.variables[0].clone()
     }
 }
 

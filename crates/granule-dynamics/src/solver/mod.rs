@@ -65,7 +65,7 @@ pub trait Solver: fmt::Debug + Send + Sync {
     /// The order of convergence on smooth fields.
     fn order(&self) -> usize;
 
-    /// The state after `at.dt`, before [`Field::settle`].
+    /// The state after `at.dt`, before [`Field::after_step`].
     ///
     /// # Errors
     ///
@@ -105,7 +105,7 @@ impl<F: Field, S: Solver> Dynamics for Stepped<F, S> {
     ) -> Result<State, DynamicsError> {
         self.field.check_input(state, input)?;
         let next = self.solver.step(&self.field, at, state, input)?;
-        Ok(self.field.settle(at.time + at.dt, state, next))
+        Ok(self.field.after_step(at.time + at.dt, state, next))
     }
 
     fn observe(&self, state: &State) -> Tensor<2> {

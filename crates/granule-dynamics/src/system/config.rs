@@ -1,18 +1,17 @@
 use std::f64::consts::TAU;
 
 use burn::module::Module;
-use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::{
     BalloonWindkessel, BalloonWindkesselConfig, FitzHughNagumo, FitzHughNagumoConfig, JansenRit,
     JansenRitConfig, LinearSystem, LinearSystemConfig, MontbrioPazoRoxin, MontbrioPazoRoxinConfig,
     NonlinearSystem, NonlinearSystemConfig, ReducedWongWang, ReducedWongWangConfig, StuartLandau,
-    StuartLandauConfig, System, SystemField, VanDerPol, VanDerPolConfig, WongWang, WongWangConfig,
+    StuartLandauConfig, System, VanDerPol, VanDerPolConfig, WongWang, WongWangConfig,
 };
-use crate::model::{Field, Linear};
+use crate::model::Field;
 use crate::population::{WilsonCowan, WilsonCowanConfig};
-use crate::{DynamicsError, Held, Place, State, Values, Variable};
+use crate::{DynamicsError, Held, Place, State, Values};
 
 macro_rules! systems {
     ($($(#[$doc:meta])* $Variant:ident($Config:ty, $Model:ty) = $name:literal, $shortest:expr;)+) => {
@@ -73,7 +72,7 @@ macro_rules! systems {
         }
 
         impl System for SystemModel {
-            type Field = Box<dyn SystemField>;
+            type Field = Box<dyn Field>;
 
             fn field(&self) -> Result<Self::Field, DynamicsError> {
                 Ok(match self {
@@ -141,80 +140,6 @@ fn shortest<const N: usize>(times: [&Values; N]) -> Option<f64> {
 fn linear(config: &LinearSystemConfig) -> Option<f64> {
     let sums = config.a.iter().map(|row| row.iter().map(|x| x.abs()).sum());
     sums.reduce(f64::max).map(f64::recip)
-}
-
-impl Field for Box<dyn SystemField> {
-    fn name(&self) -> &str {
-        self.as_ref().name()
-    }
-
-    fn variables(&self) -> &[Variable] {
-        self.as_ref().variables()
-    }
-
-    fn derivative(&self, time: f64, state: &State, input: Option<&Tensor<2>>) -> State {
-        self.as_ref().derivative(time, state, input)
-    }
-
-    fn check_input(&self, state: &State, input: Option<&Tensor<2>>) -> Result<(), DynamicsError> {
-        self.as_ref().check_input(state, input)
-    }
-
-    fn groups(&self) -> &[Vec<usize>] {
-        self.as_ref().groups()
-    }
-
-    fn linear(
-        &self,
-        group: usize,
-        time: f64,
-        state: &State,
-        input: Option<&Tensor<2>>,
-    ) -> Vec<Linear> {
-        self.as_ref().linear(group, time, state, input)
-    }
-
-    fn diffusion(&self, time: f64, state: &State) -> Option<State> {
-        self.as_ref().diffusion(time, state)
-    }
-
-    fn settle(&self, time: f64, before: &State, after: State) -> State {
-        self.as_ref().settle(time, before, after)
-    }
-
-    fn observe(&self, state: &State) -> Tensor<2> {
-        self.as_ref().observe(state)
-    }
-}
-
-impl SystemField for Box<dyn SystemField> {
-    fn inputs(&self) -> &[Variable] {
-        self.as_ref().inputs()
-    }
-
-    fn activity(&self) -> Variable {
-        self.as_ref().activity()
-    }
-
-    fn observed(&self) -> Variable {
-        self.as_ref().observed()
-    }
-
-    fn field_potential(&self) -> Option<Variable> {
-        self.as_ref().field_potential()
-    }
-
-    fn output(&self, state: &State) -> Tensor<2> {
-        self.as_ref().output(state)
-    }
-
-    fn rate(&self, state: &State, input: Option<&Tensor<2>>) -> Option<Tensor<2>> {
-        self.as_ref().rate(state, input)
-    }
-
-    fn local_field_potential(&self, state: &State) -> Option<Tensor<2>> {
-        self.as_ref().local_field_potential(state)
-    }
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
+use super::System;
 use super::readout::Readout;
-use super::{System, SystemField};
-use crate::model::{Clock, Dynamics, Model};
+use crate::model::{Clock, Dynamics, Field, Model};
 use crate::solver::{Solver, Stepped};
 use crate::{DynamicsError, State, Variable};
 
@@ -69,7 +69,7 @@ impl<F, V> ReadOut<F, V> {
     }
 }
 
-impl<F: SystemField, V: Solver> Dynamics for ReadOut<F, V> {
+impl<F: Field, V: Solver> Dynamics for ReadOut<F, V> {
     fn name(&self) -> &str {
         self.stepped.name()
     }

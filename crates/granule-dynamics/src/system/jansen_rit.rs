@@ -1,10 +1,10 @@
 use burn::tensor::Tensor;
 
 use super::parameters::mass_model;
-use super::{SystemField, check_input, plus};
+use super::plus;
 use crate::model::Field;
 use crate::setting::Range;
-use crate::{DynamicsError, QuantityKind, State, Variable};
+use crate::{QuantityKind, State, Variable};
 
 mass_model! {
     /// Settings of [`JansenRit`]; the defaults are the standard parameters of Jansen & Rit 1995, at which the column
@@ -96,6 +96,10 @@ impl Field for JansenRitField {
         &self.variables
     }
 
+    fn inputs(&self) -> &[Variable] {
+        &self.inputs
+    }
+
     fn derivative(&self, _time: f64, state: &State, input: Option<&Tensor<2>>) -> State {
         let per_e = self.excitatory_time_constant.clone().recip();
         let per_i = self.inhibitory_time_constant.clone().recip();
@@ -126,10 +130,6 @@ impl Field for JansenRitField {
         ])
     }
 
-    fn check_input(&self, state: &State, input: Option<&Tensor<2>>) -> Result<(), DynamicsError> {
-        check_input(&self.inputs, state, input)
-    }
-
     fn diffusion(&self, _time: f64, state: &State) -> Option<State> {
         let noise = self.noise.clone()?;
         let gain = self.excitatory_gain.clone() / self.excitatory_time_constant.clone();
@@ -141,12 +141,6 @@ impl Field for JansenRitField {
 
     fn observe(&self, state: &State) -> Tensor<2> {
         self.potential(state)
-    }
-}
-
-impl SystemField for JansenRitField {
-    fn inputs(&self) -> &[Variable] {
-        &self.inputs
     }
 
     fn activity(&self) -> Variable {

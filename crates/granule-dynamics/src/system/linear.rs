@@ -4,7 +4,7 @@ use granule_io::words::counted;
 use serde::{Deserialize, Serialize};
 
 use super::parameters::{check_trainable, initial_state};
-use super::{System, SystemField, channel, check_input, plus};
+use super::{System, channel, plus};
 use crate::model::{Field, Linear};
 use crate::setting::{self, Range, Setting};
 use crate::{DynamicsError, Held, Parameter, Place, State, Values, Variable};
@@ -241,13 +241,13 @@ impl Field for LinearSystemField {
         &self.variables
     }
 
+    fn inputs(&self) -> &[Variable] {
+        &self.inputs
+    }
+
     fn derivative(&self, _time: f64, state: &State, input: Option<&Tensor<2>>) -> State {
         let slope = state[0].clone().matmul(self.a.clone());
         State::new(vec![plus(slope, self.drive(input))])
-    }
-
-    fn check_input(&self, state: &State, input: Option<&Tensor<2>>) -> Result<(), DynamicsError> {
-        check_input(&self.inputs, state, input)
     }
 
     fn groups(&self) -> &[Vec<usize>] {
@@ -268,20 +268,6 @@ impl Field for LinearSystemField {
         let others = x.clone().matmul(self.a.clone()) + x.clone() * decay.clone();
         let drive = plus(others, self.drive(input));
         vec![Linear { decay, drive }]
-    }
-}
-
-impl SystemField for LinearSystemField {
-    fn inputs(&self) -> &[Variable] {
-        &self.inputs
-    }
-
-    fn activity(&self) -> Variable {
-        self.variables[0].clone()
-    }
-
-    fn observed(&self) -> Variable {
-        self.variables[0].clone()
     }
 }
 

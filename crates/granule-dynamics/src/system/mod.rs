@@ -11,13 +11,13 @@
 //! | [`FitzHughNagumo`], [`VanDerPol`], [`StuartLandau`] | two | one for each variable |
 //! | [`BalloonWindkessel`]: BOLD of an activity | s, ln f, ln v, ln q | activity |
 //!
-//! A [`System`] is a Burn module of parameters whose values make a [`SystemField`]. [`Integrated`] moves it with a
+//! A [`System`] is a Burn module of parameters whose values make a [`Field`]. [`Integrated`] moves it with a
 //! solver; a [`Network`] couples its nodes over a connectivity matrix with delays; [`WithBold`] adds the haemodynamic
 //! response.
 //!
 //! A model of `nodes` areas has variables of that width; its parameters are one value for all nodes or one for each.
 //! Input channels lie one after the other in the columns of the input tensor, each as wide as
-//! [`SystemField::inputs`] says: with two channels and three nodes, columns 0–2 are the first channel. No input is zero
+//! [`Field::inputs`] says: with two channels and three nodes, columns 0–2 are the first channel. No input is zero
 //! input. Time is in ms and firing rates are in Hz unless an item says otherwise.
 
 mod config;
@@ -32,6 +32,7 @@ mod nonlinear;
 mod oscillator;
 mod parameters;
 mod readout;
+mod reduced_wong_wang;
 #[cfg(test)]
 mod testing;
 mod wong_wang;
@@ -58,10 +59,8 @@ pub use readout::{
     BalloonWindkessel, BalloonWindkesselConfig, BalloonWindkesselField, Readout, WithBold,
     WithBoldDynamics, mean_rate, weighted_synaptic_currents,
 };
-pub use wong_wang::{
-    ReducedWongWang, ReducedWongWangConfig, ReducedWongWangField, WongWang, WongWangConfig,
-    WongWangField,
-};
+pub use reduced_wong_wang::{ReducedWongWang, ReducedWongWangConfig, ReducedWongWangField};
+pub use wong_wang::{WongWang, WongWangConfig, WongWangField};
 
 use crate::model::Field;
 use crate::{DynamicsError, Held, State, Variable};
@@ -69,7 +68,7 @@ use crate::{DynamicsError, Held, State, Variable};
 /// A Burn module whose parameters become the equations of a system.
 pub trait System: Module + ModuleDisplay {
     /// The equations with the parameters' values.
-    type Field: SystemField + 'static;
+    type Field: Field + 'static;
 
     /// Takes the parameters' values; on an autodiff device they are differentiable.
     ///
@@ -90,59 +89,6 @@ pub trait System: Module + ModuleDisplay {
     fn settings(&self) -> Vec<(String, Held<'_>)> {
         Vec::new()
     }
-}
-
-/// Equations that take input through named channels and give activity to other systems.
-pub trait SystemField: Field {
-    /// The input's channels with their units; their columns lie one after the other in the input tensor.
-    fn inputs(&self) -> &[Variable];
-
-    /// What [`output`](Self::output) is: its name, unit and width.
-    fn activity(&self) -> Variable;
-
-    /// What [`observe`](Field::observe) shows: its name, unit and width.
-    fn observed(&self) -> Variable;
-
-    /// What [`local_field_potential`](Self::local_field_potential) is; `None` where a model has none.
-    fn field_potential(&self) -> Option<Variable> {
-        None
-    }
-
-    /// What reaches other systems, `[batch, width]`.
-    fn output(&self, state: &State) -> Tensor<2> {
-        self.observe(state)
-    }
-
-    /// The mean firing rate of each node in Hz under an input; `None` where a model has no rates.
-    fn rate(&self, _state: &State, _input: Option<&Tensor<2>>) -> Option<Tensor<2>> {
-        None
-    }
-
-    /// A proxy of the local field potential of each node; `None` where a model has none.
-    fn local_field_potential(&self, _state: &State) -> Option<Tensor<2>> {
-        None
-    }
-}
-
-/// Checks that an input has the columns that `inputs` take and one row or as many as the state.
-pub(crate) fn check_input(
-    inputs: &[Variable],
-    state: &State,
-    input: Option<&Tensor<2>>,
-) -> Result<(), DynamicsError> {
-    let Some(input) = input else { return Ok(()) };
-    let batch = state[0].dims()[0];
-    let columns = inputs.iter().map(|channel| channel.width).sum();
-    let [rows, found] = input.dims();
-    if found == columns && (rows == 1 || rows == batch) {
-        return Ok(());
-    }
-    let names: Vec<&str> = inputs.iter().map(|channel| channel.name.as_str()).collect();
-    Err(DynamicsError::Shape {
-        what: format!("the input ({})", names.join(", ")),
-        expected: vec![batch, columns],
-        found: vec![rows, found],
-    })
 }
 
 /// The columns of one channel of an input.

@@ -3,10 +3,10 @@ use std::f64::consts::PI;
 use burn::tensor::Tensor;
 
 use super::parameters::mass_model;
-use super::{SystemField, check_input, plus};
+use super::plus;
 use crate::model::Field;
 use crate::setting::Range;
-use crate::{DynamicsError, State, Variable};
+use crate::{State, Variable};
 
 mass_model! {
     /// Settings of [`MontbrioPazoRoxin`]; the defaults are the bistable example of the paper (Δ = 1, η = −5, J = 15).
@@ -66,6 +66,10 @@ impl Field for MontbrioPazoRoxinField {
         &self.variables
     }
 
+    fn inputs(&self) -> &[Variable] {
+        &self.inputs
+    }
+
     fn derivative(&self, _time: f64, state: &State, input: Option<&Tensor<2>>) -> State {
         let per = self.time_constant.clone().recip();
         let (r, v) = (&state[0], &state[1]);
@@ -78,28 +82,10 @@ impl Field for MontbrioPazoRoxinField {
         State::new(vec![r_slope * per.clone(), v_slope * per])
     }
 
-    fn check_input(&self, state: &State, input: Option<&Tensor<2>>) -> Result<(), DynamicsError> {
-        check_input(&self.inputs, state, input)
-    }
-
     fn diffusion(&self, _time: f64, state: &State) -> Option<State> {
         let noise = self.noise.clone()? / self.time_constant.clone();
         let zeros = state[0].zeros_like();
         Some(State::new(vec![zeros.clone(), zeros + noise]))
-    }
-}
-
-impl SystemField for MontbrioPazoRoxinField {
-    fn inputs(&self) -> &[Variable] {
-        &self.inputs
-    }
-
-    fn activity(&self) -> Variable {
-        self.variables[0].clone()
-    }
-
-    fn observed(&self) -> Variable {
-        self.variables[0].clone()
     }
 
     fn field_potential(&self) -> Option<Variable> {

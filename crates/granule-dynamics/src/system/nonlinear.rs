@@ -7,7 +7,7 @@ use super::mlp::{Mlp, MlpConfig};
 use super::parameters::initial_state;
 use super::{
     FitzHughNagumo, FitzHughNagumoConfig, StuartLandau, StuartLandauConfig, System, SystemConfig,
-    SystemField, VanDerPol, VanDerPolConfig, channel, check_input, plus,
+    VanDerPol, VanDerPolConfig, channel, plus,
 };
 use crate::model::Field;
 use crate::setting::{self, Range, Setting};
@@ -418,7 +418,7 @@ enum FormField {
         variables: Vec<Variable>,
     },
     /// Takes G through its channels, one for each of its variables.
-    Named(Box<dyn SystemField>),
+    Named(Box<dyn Field>),
 }
 
 /// [`NonlinearSystem`] with its parameters' values.
@@ -477,6 +477,10 @@ impl Field for NonlinearField {
         }
     }
 
+    fn inputs(&self) -> &[Variable] {
+        &self.inputs
+    }
+
     fn derivative(&self, time: f64, state: &State, input: Option<&Tensor<2>>) -> State {
         let input = self.input(state[0].dims()[0], &state[0], input);
         let drive = self.drive(input.as_ref());
@@ -497,10 +501,6 @@ impl Field for NonlinearField {
         }
     }
 
-    fn check_input(&self, state: &State, input: Option<&Tensor<2>>) -> Result<(), DynamicsError> {
-        check_input(&self.inputs, state, input)
-    }
-
     fn diffusion(&self, time: f64, state: &State) -> Option<State> {
         match &self.form {
             FormField::Network { .. } => None,
@@ -513,12 +513,6 @@ impl Field for NonlinearField {
             FormField::Network { .. } => state[0].clone(),
             FormField::Named(form) => form.observe(state),
         }
-    }
-}
-
-impl SystemField for NonlinearField {
-    fn inputs(&self) -> &[Variable] {
-        &self.inputs
     }
 
     fn activity(&self) -> Variable {

@@ -238,6 +238,68 @@ fn weights_that_are_not_finite_are_neither_written_nor_read() {
     ));
 }
 
+/// The checksum is right, so that only the rules of the settings stand between a number and the memory it asks for.
+#[test]
+fn any_number_of_a_document_is_taken_or_refused() {
+    const VALUES: [f64; 8] = [
+        -1.0,
+        0.0,
+        0.5,
+        3.0,
+        1e8,
+        4.611686018427388e18,
+        9.223372036854776e18,
+        1e300,
+    ];
+    fn numbers(value: &serde_json::Value, at: &str, found: &mut Vec<String>) {
+        match value {
+            serde_json::Value::Number(_) => found.push(at.to_owned()),
+            // Of a long list, such as a matrix of weights, the ends.
+            serde_json::Value::Array(all) => {
+                let last = all.len().saturating_sub(1);
+                let ends = all
+                    .iter()
+                    .enumerate()
+                    .filter(|(i, _)| *i == 0 || *i == last);
+                ends.for_each(|(i, value)| numbers(value, &format!("{at}/{i}"), found));
+            }
+            serde_json::Value::Object(all) => all
+                .iter()
+                .for_each(|(key, value)| numbers(value, &format!("{at}/{key}"), found)),
+            _ => {}
+        }
+    }
+    let (mut tried, mut refused) = (0, 0);
+    for (model, input) in small_models() {
+        let bytes = classifier_file(model, input).to_bytes().unwrap();
+        let mut places = Vec::new();
+        let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
+        let document = serde_json::from_str(&header.metadata().as_ref().unwrap()["granule"]);
+        numbers(&document.unwrap(), "", &mut places);
+        for place in places.iter().filter(|place| *place != "/crc32") {
+            for value in VALUES {
+                let changed = with_document(&bytes, |document| {
+                    let whole = value.fract() == 0.0 && value.abs() < 1e19;
+                    *document.pointer_mut(place).unwrap() = if whole && value < 0.0 {
+                        (value as i64).into()
+                    } else if whole {
+                        (value as u64).into()
+                    } else {
+                        value.into()
+                    };
+                });
+                tried += 1;
+                if let Err(error) = load(&changed) {
+                    refused += 1;
+                    assert!(!error.to_string().is_empty());
+                }
+            }
+        }
+    }
+    println!("{refused} of {tried} refused");
+    assert!(tried > 1000 && 2 * refused > tried);
+}
+
 #[test]
 fn an_error_names_its_file() {
     let folder = tempfile::tempdir().unwrap();

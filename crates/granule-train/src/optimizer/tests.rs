@@ -226,6 +226,23 @@ fn clipping_equals_pytorch() {
 }
 
 #[test]
+fn a_limit_of_zero_is_none() {
+    for host in [true, false] {
+        let updated = |limit: Option<f64>| {
+            let module = one(&WEIGHT);
+            let config = OptimizerConfig::Sgd(SgdConfig::default());
+            let mut optimizer = Optimizer::new(&config, limit, &module, host);
+            let gradient = backward(&module, &GRADIENTS[1], host);
+            let (module, norm) = optimizer.step(module, gradient, 0.1).unwrap();
+            assert_eq!(norm.is_some(), limit == Some(1e-3));
+            module.weight.val().try_into_vec_as::<f32>().unwrap()
+        };
+        assert_eq!(updated(Some(0.0)), updated(None));
+        assert_ne!(updated(Some(1e-3)), updated(None));
+    }
+}
+
+#[test]
 fn threads_change_no_bit() {
     let len = 3 * (1 << 18) + 17;
     let values = |k: usize| -> Vec<f32> {

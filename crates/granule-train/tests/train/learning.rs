@@ -2,7 +2,7 @@ use granule_data::Augmentation;
 use granule_models::{LeNetConfig, ModelConfig, ResNetConfig};
 use granule_train::config::{CosineConfig, RmsPropConfig, SgdConfig};
 use granule_train::{
-    DataConfig, EarlyStopping, Keep, OptimizerConfig, ScheduleConfig, TrainConfig,
+    DataConfig, EarlyStopping, Keep, OptimizerConfig, RunConfig, ScheduleConfig, TrainConfig,
 };
 
 use crate::checkpoints::{model_in, step_checkpoint};
@@ -31,6 +31,47 @@ fn agree(losses: &[(String, f64)]) {
     for (name, loss) in losses {
         let difference = (loss - reference).abs() / reference;
         assert!(difference < 1e-5, "{name}: {loss} is not {reference}");
+    }
+}
+
+/// What README promises of a seed on several devices: sums are taken in another order, and training carries that on.
+#[test]
+fn weights_after_training_agree_between_hosts() {
+    let digits = granule_data::synthetic::digits(1).unwrap();
+    let resnet = ModelConfig::new(ResNetConfig {
+        widths: vec![4, 4, 8, 8],
+        ..Default::default()
+    });
+    let cases = [
+        (ModelConfig::from_name("mlp").unwrap(), 1000, 1e-5),
+        (ModelConfig::new(LeNetConfig::default()), 1000, 1e-5),
+        (resnet, 256, 1e-2),
+    ];
+    for (model, images, tolerance) in cases {
+        let name = model.name().to_owned();
+        let mut found = Vec::new();
+        on_each(&HOSTS, |spec, _| {
+            let mut config = RunConfig::recipe(model.clone(), Default::default());
+            config.device = spec.clone();
+            config.train.epochs = if images == 1000 { 2 } else { 1 };
+            config.data.limit_train = Some(images);
+            config.data.limit_test = Some(100);
+            let dir = tempfile::tempdir().unwrap();
+            let (outcome, _) = run(&config, &digits, dir.path()).unwrap();
+            found.push(crate::common::model(&outcome).state);
+        });
+        let [flex, ndarray] = &found[..] else {
+            panic!("both hosts are built in")
+        };
+        assert_eq!(flex.0.len(), ndarray.0.len());
+        let furthest = flex
+            .0
+            .iter()
+            .flat_map(|(name, value)| value.data.iter().zip(&ndarray.0[name].data))
+            .map(|(a, b)| (a - b).abs())
+            .fold(0.0, f32::max);
+        println!("{name}: {furthest:e}");
+        assert!(furthest < tolerance, "{name}: {furthest:e}");
     }
 }
 

@@ -297,6 +297,27 @@ fn damaged_checkpoints_are_passed_over_loudly() {
     });
 }
 
+/// A damaged disk may cut the curves; the run goes on, and says what they lack.
+#[test]
+fn curves_that_were_cut_are_told_of() {
+    let (config, data) = tiny_runs(&granule_device::DeviceSpec::Flex).remove(1);
+    let dir = tempfile::tempdir().unwrap();
+    let whole = dir.path().join("whole");
+    run(&config, &data, &whole).unwrap();
+    let folder = dir.path().join("run");
+    stopped(&config, &data, &folder, 9);
+    let curves = folder.join("metrics.jsonl");
+    let text = fs::read_to_string(&curves).unwrap();
+    fs::write(&curves, &text[..text.len() / 2]).unwrap();
+    let (_, witness) = resumed(&folder, &data).unwrap();
+    let told = witness.warnings.join("\n");
+    assert!(
+        told.contains("metrics.jsonl has ") && told.contains(" of the 9 rows up to step 9"),
+        "{told}"
+    );
+    assert_eq!(finished(&folder).0, finished(&whole).0);
+}
+
 #[test]
 fn a_finished_run_says_so() {
     let data = points(40, 12);

@@ -233,3 +233,8 @@ fn an_mlp_beats_linear_regression_and_the_nearest_neighbour_on_real_values() {
 fn an_mlp_beats_linear_regression_and_the_nearest_neighbour_on_images() {
     beats_baselines("mlp", digits);
 }
+
+#[test]
+fn a_small_cnn_beats_linear_regression_and_the_nearest_neighbour() {
+    beats_baselines("lenet", digits);
+}

@@ -13,7 +13,7 @@ use granule_train::{
     ScheduleConfig, Scores, StopFlag, TrainError, evaluate_trials, plan, resume, train,
 };
 
-use crate::common::{BACKENDS, HOSTS, Witness, on_each, points};
+use crate::common::{BACKENDS, HOSTS, Witness, adam, on_each, points};
 
 /// A network and trials small enough for a graphics driver that runs on the CPU.
 pub fn tiny(device: &DeviceSpec, kind: TaskKind) -> RunConfig {
@@ -239,11 +239,19 @@ fn a_small_network_learns_a_decision() {
         dt: 50.0,
         ..WilsonCowanConfig::default()
     };
-    for model in [rate.into(), gru.into(), lstm.into(), pairs.into()] {
+    // Rates that begin at rest, below every threshold, take longer strides to come to life.
+    let models = [
+        (rate.into(), 4, 3e-3),
+        (gru.into(), 4, 3e-3),
+        (lstm.into(), 4, 3e-3),
+        (pairs.into(), 10, 0.02),
+    ];
+    for (model, epochs, lr) in models {
         let task = TaskConfig::PerceptualDecision(task.clone());
         let mut config = RunConfig::task_recipe(model, task);
         config.device = DeviceSpec::Flex;
-        config.train.epochs = 4;
+        config.train.epochs = epochs;
+        config.optimizer = adam(lr);
         config.train.batch_size = 32;
         config.data.trials.epoch = 640;
         config.data.trials.validation = 0;

@@ -8,10 +8,10 @@ use granule_io::words::counted;
 use super::super::config::ExperimentConfig;
 use super::super::shown::{Readable, Shown};
 use super::{Method, Subject, within};
-use crate::model::{Dynamics, Model};
+use crate::model::{Dynamics, Field, Model};
 use crate::solver::{Heun, SolverKind};
 use crate::system::{
-    BalloonWindkesselConfig, Integrated, NetworkConfig, System, SystemConfig, SystemField, WithBold,
+    BalloonWindkesselConfig, Integrated, NetworkConfig, System, SystemConfig, WithBold,
 };
 use crate::{DynamicsError, Place};
 
@@ -58,17 +58,14 @@ impl Subject {
 }
 
 /// What is read out of a system, its response before what it responds to: names and units.
-fn readouts(
-    config: &ExperimentConfig,
-    field: &dyn SystemField,
-) -> Vec<(&'static str, &'static str)> {
+fn readouts(config: &ExperimentConfig, field: &dyn Field) -> Vec<(&'static str, &'static str)> {
     let bold = config.bold.iter().map(|_| ("bold", "1"));
     let readout = config.readout.map(|readout| readout.quantity(field));
     bold.chain(readout).collect()
 }
 
 /// Checks that a read-out that was asked for is among the variables that are recorded, where these are named.
-fn check_readout(config: &ExperimentConfig, field: &dyn SystemField) -> Result<(), DynamicsError> {
+fn check_readout(config: &ExperimentConfig, field: &dyn Field) -> Result<(), DynamicsError> {
     let (Some(readout), named) = (config.readout, &config.record.variables) else {
         return Ok(());
     };
@@ -125,7 +122,7 @@ where
 }
 
 /// Checks that the connectivity is of as many nodes as the system has.
-fn check_nodes(connectivity: &NetworkConfig, field: &dyn SystemField) -> Result<(), DynamicsError> {
+fn check_nodes(connectivity: &NetworkConfig, field: &dyn Field) -> Result<(), DynamicsError> {
     let (rows, nodes) = (connectivity.weights.len(), field.activity().width);
     if rows == nodes {
         Ok(())

@@ -7,7 +7,7 @@
 //!
 //! An input is read at the beginning and at every instant of [`AdaptiveConfig::stops`], where a step ends, and held
 //! between them ([`Held`]); what drives the field smoothly in time belongs into [`Field::derivative`]'s time.
-//! [`Field::settle`] is applied to every accepted step.
+//! [`Field::after_step`] is applied to every accepted step.
 //!
 //! For gradients the accepted instants are frozen ([`Solution::grid`]): [`crate::gradient`] replays them with the
 //! fixed-step form of the same method and [`Solution::held`] for the input, and differentiates those steps.
@@ -189,7 +189,7 @@ impl Attempts<'_> {
             let last = field.derivative(next_time, &next, input);
             self.solution.stats.evaluations += 6;
             slopes.push(last.clone());
-            let settled = field.settle(next_time, &state, next.clone());
+            let settled = field.after_step(next_time, &state, next.clone());
             let scaled = self
                 .tolerance
                 .scale(tableau.error(&slopes, at.dt), &state, &next);

@@ -64,7 +64,7 @@ impl Solution {
 
     /// The state at any time of the span, between the accepted instants by the method's interpolation of order 4.
     ///
-    /// Inside a step it is the solution before [`Field::settle`](crate::Field::settle), at its end the one after.
+    /// Inside a step it is the solution before [`Field::after_step`](crate::Field::after_step), at its end the one after.
     ///
     /// # Errors
     ///

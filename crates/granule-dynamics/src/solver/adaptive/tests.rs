@@ -296,7 +296,7 @@ impl<F: Field> Field for Firing<F> {
         self.0.derivative(time, state, input)
     }
 
-    fn settle(&self, _time: f64, _before: &State, after: State) -> State {
+    fn after_step(&self, _time: f64, _before: &State, after: State) -> State {
         after.map(|x| {
             let fired = x.clone().greater_equal_elem(1.0);
             x.mask_fill(fired, 0.0)
@@ -640,7 +640,7 @@ fn the_gradient_is_that_of_the_accepted_steps() {
         let start = plain.initial_state(1).unwrap().without_autodiff();
         let config = tolerance(Method::Tsit5, rtol);
         integrate(
-            plain.dynamics().unwrap().field(),
+            &plain.dynamics().unwrap().field,
             start,
             0.0..5.0,
             &config,

@@ -5,7 +5,7 @@ use super::{Coupling, Network};
 use crate::model::{Clock, Dynamics, Field, Linear};
 use crate::solver::Solver;
 use crate::system::readout::Readout;
-use crate::system::{System, SystemField, plus};
+use crate::system::{System, plus};
 use crate::{DynamicsError, Place, State, Variable};
 
 /// A [`Network`] with its parameters' values.
@@ -32,7 +32,7 @@ struct Delayed {
     matrix: Tensor<2>,
 }
 
-impl<F: SystemField, V: Solver + Clone> NetworkDynamics<F, V> {
+impl<F: Field, V: Solver + Clone> NetworkDynamics<F, V> {
     pub(super) fn new<S: System<Field = F>>(network: &Network<S, V>, field: F) -> Self
     where
         V: 'static,
@@ -104,7 +104,7 @@ impl<F: SystemField, V: Solver + Clone> NetworkDynamics<F, V> {
     }
 }
 
-impl<F: SystemField, V: Solver + Clone> Dynamics for NetworkDynamics<F, V> {
+impl<F: Field, V: Solver + Clone> Dynamics for NetworkDynamics<F, V> {
     fn name(&self) -> &str {
         self.field.name()
     }
@@ -131,7 +131,7 @@ impl<F: SystemField, V: Solver + Clone> Dynamics for NetworkDynamics<F, V> {
         let now = self.field.output(&nodes);
         let coupled = self.coupled(at, &now, past);
         let next = self.solver.step(&coupled, at, &nodes, input)?;
-        let next = self.field.settle(at.time + at.dt, &nodes, next);
+        let next = self.field.after_step(at.time + at.dt, &nodes, next);
         let mut tensors = next.into_tensors();
         if let Some((_, kept)) = past.split_last() {
             tensors.push(now);
@@ -164,7 +164,7 @@ struct Coupled<'a, F, V> {
     ends: Option<(Tensor<2>, Tensor<2>)>,
 }
 
-impl<F: SystemField, V> Coupled<'_, F, V> {
+impl<F: Field, V> Coupled<'_, F, V> {
     fn coupling(&self, time: f64, state: &State) -> Option<Tensor<2>> {
         let share = (time - self.at.time) / self.at.dt;
         let delayed = self.ends.as_ref().map(|(begin, end)| {
@@ -216,7 +216,7 @@ impl<F: SystemField, V> Coupled<'_, F, V> {
     }
 }
 
-impl<F: SystemField, V> Field for Coupled<'_, F, V> {
+impl<F: Field, V> Field for Coupled<'_, F, V> {
     fn name(&self) -> &str {
         self.network.field.name()
     }

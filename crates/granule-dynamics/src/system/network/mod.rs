@@ -11,9 +11,9 @@ pub use connectivity::Delays;
 use connectivity::Links;
 pub use dynamics::NetworkDynamics;
 
+use super::System;
 use super::parameters::check_trainable;
 use super::readout::Readout;
-use super::{System, SystemField};
 use crate::model::{Field, Model};
 use crate::setting::Range;
 use crate::solver::Solver;

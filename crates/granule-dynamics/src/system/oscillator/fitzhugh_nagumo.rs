@@ -4,8 +4,8 @@ use super::both;
 use crate::model::Field;
 use crate::setting::Range;
 use crate::system::parameters::mass_model;
-use crate::system::{SystemField, check_input, plus};
-use crate::{DynamicsError, State, Variable};
+use crate::system::plus;
+use crate::{State, Variable};
 
 mass_model! {
     /// Settings of [`FitzHughNagumo`]; the defaults are those of FitzHugh 1961.
@@ -51,6 +51,10 @@ impl Field for FitzHughNagumoField {
         &self.variables
     }
 
+    fn inputs(&self) -> &[Variable] {
+        &self.inputs
+    }
+
     fn derivative(&self, _time: f64, state: &State, input: Option<&Tensor<2>>) -> State {
         let (v, w) = (&state[0], &state[1]);
         let cubic = (v.clone().square().mul_scalar(-1.0 / 3.0).add_scalar(1.0)) * v.clone();
@@ -65,26 +69,8 @@ impl Field for FitzHughNagumoField {
         State::new(vec![v_slope / tau.clone(), w_slope / tau.clone()])
     }
 
-    fn check_input(&self, state: &State, input: Option<&Tensor<2>>) -> Result<(), DynamicsError> {
-        check_input(&self.inputs, state, input)
-    }
-
     fn diffusion(&self, _time: f64, state: &State) -> Option<State> {
         both(state, self.noise.clone())
-    }
-}
-
-impl SystemField for FitzHughNagumoField {
-    fn inputs(&self) -> &[Variable] {
-        &self.inputs
-    }
-
-    fn activity(&self) -> Variable {
-        self.variables[0].clone()
-    }
-
-    fn observed(&self) -> Variable {
-        self.variables[0].clone()
     }
 }
 

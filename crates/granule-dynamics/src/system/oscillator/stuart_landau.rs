@@ -6,8 +6,8 @@ use super::both;
 use crate::model::Field;
 use crate::setting::Range;
 use crate::system::parameters::mass_model;
-use crate::system::{SystemField, check_input, plus};
-use crate::{DynamicsError, State, Variable};
+use crate::system::plus;
+use crate::{State, Variable};
 
 mass_model! {
     /// Settings of [`StuartLandau`]; the default is a 10 Hz rhythm of amplitude 1.
@@ -53,6 +53,10 @@ impl Field for StuartLandauField {
         &self.variables
     }
 
+    fn inputs(&self) -> &[Variable] {
+        &self.inputs
+    }
+
     fn derivative(&self, _time: f64, state: &State, input: Option<&Tensor<2>>) -> State {
         let (x, y) = (&state[0], &state[1]);
         let square = x.clone().square() + y.clone().square();
@@ -66,26 +70,8 @@ impl Field for StuartLandauField {
         ])
     }
 
-    fn check_input(&self, state: &State, input: Option<&Tensor<2>>) -> Result<(), DynamicsError> {
-        check_input(&self.inputs, state, input)
-    }
-
     fn diffusion(&self, _time: f64, state: &State) -> Option<State> {
         both(state, self.noise.clone())
-    }
-}
-
-impl SystemField for StuartLandauField {
-    fn inputs(&self) -> &[Variable] {
-        &self.inputs
-    }
-
-    fn activity(&self) -> Variable {
-        self.variables[0].clone()
-    }
-
-    fn observed(&self) -> Variable {
-        self.variables[0].clone()
     }
 }
 

@@ -4,8 +4,8 @@ use super::both;
 use crate::model::Field;
 use crate::setting::Range;
 use crate::system::parameters::mass_model;
-use crate::system::{SystemField, check_input, plus};
-use crate::{DynamicsError, State, Variable};
+use crate::system::plus;
+use crate::{State, Variable};
 
 mass_model! {
     /// Settings of [`VanDerPol`].
@@ -47,6 +47,10 @@ impl Field for VanDerPolField {
         &self.variables
     }
 
+    fn inputs(&self) -> &[Variable] {
+        &self.inputs
+    }
+
     fn derivative(&self, _time: f64, state: &State, input: Option<&Tensor<2>>) -> State {
         let (x, y) = (&state[0], &state[1]);
         let pump = x.clone().square().neg().add_scalar(1.0) * y.clone() * self.damping.clone();
@@ -56,26 +60,8 @@ impl Field for VanDerPolField {
         State::new(vec![x_slope / tau.clone(), y_slope / tau.clone()])
     }
 
-    fn check_input(&self, state: &State, input: Option<&Tensor<2>>) -> Result<(), DynamicsError> {
-        check_input(&self.inputs, state, input)
-    }
-
     fn diffusion(&self, _time: f64, state: &State) -> Option<State> {
         both(state, self.noise.clone())
-    }
-}
-
-impl SystemField for VanDerPolField {
-    fn inputs(&self) -> &[Variable] {
-        &self.inputs
-    }
-
-    fn activity(&self) -> Variable {
-        self.variables[0].clone()
-    }
-
-    fn observed(&self) -> Variable {
-        self.variables[0].clone()
     }
 }
 

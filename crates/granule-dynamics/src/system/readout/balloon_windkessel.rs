@@ -3,8 +3,8 @@ use burn::tensor::Tensor;
 use crate::model::Field;
 use crate::setting::Range;
 use crate::system::parameters::mass_model;
-use crate::system::{SystemField, check_input, plus};
-use crate::{DynamicsError, State, Variable};
+use crate::system::plus;
+use crate::{State, Variable};
 
 mass_model! {
     /// Settings of [`BalloonWindkessel`]. The defaults are [`stephan_2007`](Self::stephan_2007).
@@ -104,6 +104,10 @@ impl Field for BalloonWindkesselField {
         &self.variables
     }
 
+    fn inputs(&self) -> &[Variable] {
+        &self.inputs
+    }
+
     fn derivative(&self, _time: f64, state: &State, input: Option<&Tensor<2>>) -> State {
         let (s, ln_v, ln_q) = (&state[0], &state[2], &state[3]);
         let per_f = state[1].clone().neg().exp();
@@ -129,10 +133,6 @@ impl Field for BalloonWindkesselField {
         ])
     }
 
-    fn check_input(&self, state: &State, input: Option<&Tensor<2>>) -> Result<(), DynamicsError> {
-        check_input(&self.inputs, state, input)
-    }
-
     fn diffusion(&self, _time: f64, state: &State) -> Option<State> {
         let zeros = state[0].zeros_like();
         let noise = zeros.clone() + self.noise.clone()?;
@@ -146,12 +146,6 @@ impl Field for BalloonWindkesselField {
         let inside = missing(ln_q.clone() - ln_v.clone()) * self.k2.clone();
         let volume = missing(ln_v.clone()) * self.k3.clone();
         (outside + inside + volume) * self.resting_volume.clone()
-    }
-}
-
-impl SystemField for BalloonWindkesselField {
-    fn inputs(&self) -> &[Variable] {
-        &self.inputs
     }
 
     fn activity(&self) -> Variable {

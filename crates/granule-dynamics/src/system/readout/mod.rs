@@ -13,7 +13,7 @@ pub use local_field_potential::weighted_synaptic_currents;
 pub use mean_rate::mean_rate;
 pub use with_bold::{WithBold, WithBoldDynamics};
 
-use super::SystemField;
+use crate::model::Field;
 use crate::{DynamicsError, State};
 
 /// What is recorded of a system and given to a loss.
@@ -36,7 +36,7 @@ pub enum Readout {
 
 impl Readout {
     /// Checks that a field has such a read-out.
-    pub(crate) fn check(self, field: &dyn SystemField, state: &State) -> Result<(), DynamicsError> {
+    pub(crate) fn check(self, field: &dyn Field, state: &State) -> Result<(), DynamicsError> {
         let (found, missing) = match self {
             Self::Rate => ("rate", field.rate(state, None).is_none()),
             Self::LocalFieldPotential => (
@@ -53,7 +53,7 @@ impl Readout {
     }
 
     /// Its name in a record, and its unit. Variables of several units have none together.
-    pub(crate) fn quantity(self, field: &dyn SystemField) -> (&'static str, &'static str) {
+    pub(crate) fn quantity(self, field: &dyn Field) -> (&'static str, &'static str) {
         match self {
             Self::Observed => ("observed", field.observed().unit),
             Self::Activity => ("activity", field.activity().unit),
@@ -77,7 +77,7 @@ impl Readout {
     /// `[batch, outputs]`
     pub(crate) fn read(
         self,
-        field: &dyn SystemField,
+        field: &dyn Field,
         state: &State,
         input: Option<&Tensor<2>>,
     ) -> Tensor<2> {

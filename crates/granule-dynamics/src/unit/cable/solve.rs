@@ -297,7 +297,7 @@ impl<F: Field> Dynamics for CableDynamics<F> {
         let end = at.time + at.dt;
         if let Some((mut next, linear)) = self.field.before_last_group(at, state, input) {
             next.replace(0, moved(&linear, state[0].clone()));
-            return Ok(self.field.settle(end, state, next));
+            return Ok(self.field.after_step(end, state, next));
         }
         let update = |last: bool, linear: &Linear, x: Tensor<2>| {
             if last {
@@ -307,7 +307,7 @@ impl<F: Field> Dynamics for CableDynamics<F> {
             }
         };
         let next = update_groups(NAME, &self.field, at, state, input, update)?;
-        Ok(self.field.settle(end, state, next))
+        Ok(self.field.after_step(end, state, next))
     }
 
     fn observe(&self, state: &State) -> Tensor<2> {
