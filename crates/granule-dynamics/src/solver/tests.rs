@@ -1,4 +1,4 @@
-//! What holds for every solver, against `reference/neuroscience.md`, section 4.
+//! What holds for every solver, against `REFERENCE.md`, section 4.
 
 use std::ops::ControlFlow;
 

@@ -1,4 +1,4 @@
-//! Cells against reference numbers (`shared/reference/neuroscience.md`, sections 1 and 2) and independent solutions.
+//! Cells against the numbers of `REFERENCE.md`, sections 1 and 2, and independent solutions.
 
 #[cfg(feature = "autodiff")]
 mod channels;
