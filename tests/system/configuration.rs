@@ -42,6 +42,7 @@ fn wrong_usage_exits_with_2() {
         (&["train", "--resume", "x", "--run-dir", "y"], "--resume"),
         (&["train", "--continue", "x", "--from", "y"], "--from"),
         (&["train", "--from", "nowhere"], "nowhere"),
+        (&["train", "--resume", "nowhere"], "nowhere"),
         (&["compare", "x"], "<RUN>"),
         (&["runs", "nowhere"], "nowhere"),
         (
@@ -138,8 +139,7 @@ fn failures_exit_with_1() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("no.granule"), "nothing").unwrap();
     for (args, part) in [
-        (&["train", "--resume", "nowhere"][..], "nowhere"),
-        (&["eval", "no.granule"], "no.granule"),
+        (&["eval", "no.granule"][..], "no.granule"),
         (
             &[
                 "train",
@@ -511,4 +511,23 @@ fn verbose_tells_on_standard_error_alone() {
     assert!(!run.stderr.contains("unit.cells"), "{}", run.stderr);
     let quiet = fine(dir.path(), &["simulate", "lif", "--json"]);
     assert_eq!(quiet.stderr, "");
+}
+
+/// One file, one exit code, whichever other words stand beside it.
+#[test]
+fn a_damaged_file_fails_alike_whatever_the_model() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("bad.granule"), "no model").unwrap();
+    for (file, code) in [("bad.granule", 1), ("absent.granule", 2)] {
+        for model in [&[][..], &["mlp"], &["lenet"]] {
+            let args = [&["train"], model, &["--from", file, "--run-dir", "run"]].concat();
+            let said = refused(dir.path(), &args, code);
+            assert!(said.contains(file), "{said}");
+        }
+        let said = refused(dir.path(), &["eval", file], code);
+        assert!(said.contains(file), "{said}");
+    }
+    for words in [["--resume", "absent"], ["--continue", "bad.granule"]] {
+        refused(dir.path(), &[&["train"][..], &words].concat(), 2);
+    }
 }

@@ -81,6 +81,36 @@ fn little_memory_is_an_error() {
     }
 }
 
+/// What suffices within one limit suffices within every wider one: address space that the allocator reserves ahead is not
+/// taken for used.
+#[cfg(target_os = "linux")]
+#[test]
+fn more_memory_is_never_too_little() {
+    let dir = tempfile::tempdir().unwrap();
+    let args =
+        "train mlp --device flex --run-dir run --epochs 1 --limit-train 64 --limit-test 32 -q";
+    let args: Vec<&str> = args.split(' ').collect();
+    let program = std::fs::metadata(env!("CARGO_BIN_EXE_granule"))
+        .unwrap()
+        .len()
+        / 1024;
+    let mut least = None;
+    let narrow = (0..10).map(|i| program + 80_000 + 20_000 * i);
+    for kilobytes in narrow.chain([1_150_000, 1_200_000, 1_250_000, 4_200_000]) {
+        let _ = std::fs::remove_dir_all(dir.path().join("run"));
+        let output = limited(dir.path(), kilobytes, &args);
+        if output.status.success() {
+            least.get_or_insert(kilobytes);
+        }
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            output.status.success() || least.is_none(),
+            "{kilobytes} KiB, where {least:?} suffice: {said}"
+        );
+    }
+    assert!(least.is_some());
+}
+
 /// A simulation asks for its cells before it makes them; a small stack is no lack of memory.
 #[cfg(target_os = "linux")]
 #[test]

@@ -256,5 +256,5 @@ fn a_report_is_made_again() {
     let finished = fine(trained(), &["report", "."]);
     assert_eq!(finished.stdout.trim(), "./report.html");
     assert_eq!(std::fs::read(&page).unwrap(), before);
-    refused(trained(), &["report", "checkpoints"], 1);
+    refused(trained(), &["report", "checkpoints"], 2);
 }

@@ -394,7 +394,7 @@ fn runs_are_listed_and_compared() {
             "runs/a",
             trained().join("none").to_str().unwrap(),
         ],
-        1,
+        2,
     );
     assert!(text.contains("none"), "{text}");
 }

@@ -891,8 +891,9 @@ fn results_replace_nothing_that_is_not_theirs() {
         assert!(refused(at, &system, 2).contains("q.spikes.csv"));
         std::fs::remove_file(pipe).unwrap();
     }
-    std::fs::write(at.join("lif.toml"), fine(at, &["presets", "lif"]).stdout).unwrap();
-    std::fs::rename(at.join("lif.toml"), at.join("lif.npz")).unwrap();
+    // A result is simulated again, but not into itself.
+    fine(at, &["simulate", "lif", "--out", "lif.npz", "-q"]);
+    fine(at, &["simulate", "lif.npz", "--out", "other.npz", "-q"]);
     let error = refused(at, &["simulate", "lif.npz", "--out", "lif.npz"], 2);
     assert!(error.contains("was read"), "{error}");
 }

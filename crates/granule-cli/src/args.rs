@@ -130,7 +130,8 @@ pub struct DataSource {
 
 #[derive(Debug, Args)]
 pub struct Train {
-    /// mlp, lenet, cnn, resnet, rate, gru, lstm, wilson-cowan or sequential; or a TOML file with a whole configuration [default: mlp]
+    /// mlp, lenet, cnn, resnet, rate, gru, lstm, wilson-cowan or sequential; or a TOML file with a whole configuration
+    /// [default: mlp; for folder:DIR a small cnn]
     #[arg(value_name = "MODEL|CONFIG.toml", value_parser = name_or_path)]
     pub what: Option<String>,
 

@@ -4,6 +4,9 @@ use std::fmt;
 use std::process::ExitCode;
 
 use granule::io::words::shortened;
+use granule::models::ModelError;
+use granule::train::TrainError;
+use granule::train::record::RecordError;
 
 use crate::output::{self, Paint, Stream, note, paint, printable};
 
@@ -98,8 +101,29 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
             paint(Paint::Good, "hint:", Stream::Stderr)
         ));
     }
-    let usage = error.chain().any(|cause| cause.is::<Usage>());
-    ExitCode::from(if usage { WRONG_USAGE } else { FAILED })
+    ExitCode::from(code(error))
+}
+
+/// Wrong usage is what a person can correct before any work: a setting, or the name of a model or run that is not there. A
+/// file that is there and damaged is a failure, whichever command reads it.
+fn code(error: &anyhow::Error) -> u8 {
+    let is_usage = |cause: &(dyn std::error::Error + 'static)| {
+        let model = cause.downcast_ref::<ModelError>();
+        let run = cause.downcast_ref::<TrainError>();
+        let record = cause.downcast_ref::<RecordError>();
+        cause.is::<Usage>()
+            || matches!(model, Some(ModelError::NoModel { .. }))
+            || matches!(
+                run,
+                Some(TrainError::NotARun { .. } | TrainError::Model(ModelError::NoModel { .. }))
+            )
+            || matches!(record, Some(RecordError::NotARun { .. }))
+    };
+    if error.chain().any(is_usage) {
+        WRONG_USAGE
+    } else {
+        FAILED
+    }
 }
 
 /// The error as the last object of `--json`.
@@ -111,12 +135,11 @@ pub fn report_json(error: &anyhow::Error) {
     let (message, because) = lines
         .split_first()
         .map_or(("", &[][..]), |(m, b)| (m.as_str(), b));
-    let usage = error.chain().any(|cause| cause.is::<Usage>());
     let fields = serde_json::json!({
         "message": message,
         "because": because,
         "hint": hint(error),
-        "exit_code": if usage { WRONG_USAGE } else { FAILED },
+        "exit_code": code(error),
     });
     // Standard error has it as well.
     let _ = output::event("error", fields);

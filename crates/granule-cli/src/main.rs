@@ -26,30 +26,62 @@ use args::{Cli, Command, DataCommand};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Keeps freed memory for ten seconds instead of one: many steps long, but not for ever. `MIMALLOC_PURGE_DELAY` (ms) says
-/// otherwise.
-fn keep_freed_memory() {
-    use std::ffi::{c_int, c_long};
-    /// `mi_option_purge_delay`, and its value of itself: another version may number its options otherwise.
-    const PURGE_DELAY: (c_int, c_long) = (15, 1000);
-    // SAFETY: of mimalloc.h, with these types; both only read and write one entry of a table that is checked for bounds.
-    #[allow(unsafe_code)]
-    unsafe {
-        unsafe extern "C" {
-            fn mi_option_get(option: c_int) -> c_long;
-            fn mi_option_set(option: c_int, value: c_long);
-        }
-        if mi_option_get(PURGE_DELAY.0) == PURGE_DELAY.1 {
-            mi_option_set(PURGE_DELAY.0, 10_000);
+/// An option of mimalloc (mimalloc.h) and its value of itself: another version may number its options otherwise.
+struct AllocatorOption(std::ffi::c_int, std::ffi::c_long);
+
+impl AllocatorOption {
+    /// For how long freed memory is kept, in ms.
+    const PURGE_DELAY: Self = Self(15, 1000);
+    /// How much address space is reserved ahead at a time, in KiB.
+    #[cfg(target_os = "linux")]
+    const ARENA_RESERVE: Self = Self(23, 1 << 20);
+
+    /// Sets it, unless the environment did (`MIMALLOC_PURGE_DELAY`, `MIMALLOC_ARENA_RESERVE`).
+    fn set(self, value: std::ffi::c_long) {
+        use std::ffi::{c_int, c_long};
+        // SAFETY: these are the types; both only read and write one entry of a table that is checked for bounds.
+        #[allow(unsafe_code)]
+        unsafe {
+            unsafe extern "C" {
+                fn mi_option_get(option: c_int) -> c_long;
+                fn mi_option_set(option: c_int, value: c_long);
+            }
+            if mi_option_get(self.0) == self.1 {
+                mi_option_set(self.0, value);
+            }
         }
     }
 }
+
+/// What is reserved ahead is no longer there for what asks how much a limit on the address space leaves: within a limit it
+/// is reserved in small pieces, below 4 GiB not at all.
+#[cfg(target_os = "linux")]
+extern "C" fn reserve_within_limits() {
+    let limits = [rlimit::Resource::AS, rlimit::Resource::DATA];
+    let soft = limits.into_iter().filter_map(|limit| limit.get_soft().ok());
+    let least = soft.min().unwrap_or(rlimit::INFINITY);
+    // A 64th of it, in KiB.
+    let reserve = if least < 4 << 30 { 0 } else { least >> 16 };
+    if reserve < 1 << 20 {
+        AllocatorOption::ARENA_RESERVE.set(std::ffi::c_long::try_from(reserve).unwrap_or(0));
+    }
+}
+
+/// Called before the first allocation, which comes before `main`.
+#[cfg(target_os = "linux")]
+#[used]
+// SAFETY: the section holds pointers to functions of C without arguments that matter here; this one neither allocates nor
+// needs what the runtime of Rust sets up.
+#[allow(unsafe_code)]
+#[unsafe(link_section = ".init_array")]
+static BEFORE_MAIN: extern "C" fn() = reserve_within_limits;
 
 fn main() -> ExitCode {
     // First, for what comes next may be what there is no memory for.
     #[cfg(unix)]
     failure::install_abort_handler();
-    keep_freed_memory();
+    // Many steps long, but not for ever.
+    AllocatorOption::PURGE_DELAY.set(10_000);
     quiet_mesa();
     failure::install_panic_hook();
     interrupt::survive_size_limit();

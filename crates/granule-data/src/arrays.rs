@@ -28,6 +28,7 @@ mod write;
 mod zip;
 
 pub(crate) use archive::Archive;
+pub use images::LITTLE;
 pub use items::{Items, decode_items, read_items};
 use npy::Header;
 pub(crate) use npy::Kind;

@@ -149,8 +149,8 @@ pub enum DataError {
         expected: (usize, usize, usize),
     },
     /// The images of a folder are not all of one size.
-    #[error("{}: {}×{} pixels, {} has {}×{}; bring all to one size, as with data.size = 64, by data.resize = \"stretch\", \
-             \"crop\" or \"pad\"",
+    #[error("{}: {}×{} pixels, {} has {}×{}; bring all to one size: data.size = 64 (--set data.size=64) does, \
+             by data.resize = \"stretch\", \"crop\" or \"pad\"",
         path.display(), found.0, found.1, other.display(), expected.0, expected.1)]
     ImageSizes {
         /// The file.

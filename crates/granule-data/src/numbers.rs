@@ -9,7 +9,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use granule_io::words::counted;
-use granule_io::{MemoryError, budget};
+use granule_io::{Bound, MemoryError, budget};
 
 use crate::arrays::{self, Archive};
 use crate::recording::TIME;
@@ -35,6 +35,8 @@ pub struct Course {
     pub values: Vec<f64>,
     /// The unit that the columns are headed with, where all have the same.
     pub unit: Option<String>,
+    /// Whether the file says in which unit its times are, as the column `time (s)` does.
+    pub times_have_unit: bool,
 }
 
 /// Reads an array of a file whose name ends in `.npy`, `.npz` or `.csv`; `array` says which one of an archive, or which columns
@@ -74,6 +76,15 @@ pub fn read_numbers(path: &Path, array: Option<&str>) -> Result<Numbers, DataErr
     }
 }
 
+/// Reads the text that an array of an `.npz` archive is, as `config` is in what `granule simulate --out` writes.
+///
+/// # Errors
+/// A [`DataError`] that names the file, and the array where it is not there, no text, or longer than a configuration can be.
+pub fn read_text(path: &Path, array: &str) -> Result<String, DataError> {
+    // Four bytes a letter.
+    Archive::open(path)?.text(array, 4 * Bound::CONFIGURATION.limit.0)
+}
+
 /// Reads columns over time: an array `[samples]` or `[samples, columns]` with the array `time` beside it, ms, in an `.npz`
 /// archive; the columns of a table, of which one may be `time`, `time (ms)` or `time (s)`; an `.npy` array, without times.
 /// `array` says which array or columns; by default all columns but the time, the only array beside it, or those whose
@@ -93,6 +104,7 @@ pub fn read_course(path: &Path, array: Option<&str>) -> Result<Course, DataError
                 width,
                 values,
                 unit: None,
+                times_have_unit: false,
             }
         }
         Kind::Npz => of_archive(path, array)?,
@@ -232,6 +244,7 @@ fn of_archive(path: &Path, array: Option<&str>) -> Result<Course, DataError> {
         width,
         values,
         unit: None,
+        times_have_unit: false,
     })
 }
 
@@ -275,6 +288,10 @@ fn of_table(table: &Table, array: Option<&str>) -> Result<Course, DataError> {
         width: chosen.len(),
         values: table.columns(&chosen)?,
         unit: unit.filter(|_| same).map(str::to_owned),
+        times_have_unit: time.is_some_and(|(column, _)| {
+            let name = table.names.get(column);
+            name.is_some_and(|name| split(name).1.is_some())
+        }),
     })
 }
 
@@ -526,6 +543,7 @@ mod tests {
         let (_dir, path) = csv("time (s),v[0] (mV),v[1] (mV),i (nA)\n0,1,2,3\n0.5,4,5,6\n");
         let v = read_course(&path, Some("v")).unwrap();
         assert_eq!(v.times, Some(vec![0.0, 500.0]));
+        assert!(v.times_have_unit);
         assert_eq!((v.width, v.unit.as_deref()), (2, Some("mV")));
         assert_eq!(v.values, [1.0, 2.0, 4.0, 5.0]);
         let all = read_course(&path, None).unwrap();

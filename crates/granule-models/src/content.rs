@@ -2,11 +2,13 @@
 
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{
-    Deserialize, DeserializeSeed, Deserializer, Error, IntoDeserializer, MapAccess, SeqAccess,
-    Unexpected, Visitor,
+    Deserialize, DeserializeSeed, Deserializer, Error, Expected, IntoDeserializer, MapAccess,
+    SeqAccess, Unexpected, Visitor,
 };
 use serde::forward_to_deserialize_any;
 use std::fmt;
+
+use granule_io::words::shortened;
 
 /// What is wrong with a [`Held`] value, and where in it.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,9 +33,92 @@ impl Error for HeldError {
             path: Vec::new(),
         }
     }
+
+    fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Self::custom(format_args!(
+            "is {}, not {}",
+            Found(found),
+            form(&expected.to_string())
+        ))
+    }
+
+    fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Self::invalid_type(found, expected)
+    }
+
+    fn unknown_variant(found: &str, known: &'static [&'static str]) -> Self {
+        Self::custom(format_args!(
+            "has no choice {found:?}; the choices are {}",
+            known.join(", ")
+        ))
+    }
+
+    fn unknown_field(found: &str, known: &'static [&'static str]) -> Self {
+        Self::custom(format_args!(
+            "has no key {found:?}; its keys are {}",
+            known.join(", ")
+        ))
+    }
+
+    fn missing_field(name: &'static str) -> Self {
+        Self::custom(format_args!("lacks {name:?}"))
+    }
+}
+
+/// A value in words.
+struct Found<'a>(Unexpected<'a>);
+
+impl fmt::Display for Found<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Unexpected::Bool(value) => write!(f, "{value}"),
+            Unexpected::Signed(value) => write!(f, "{value}"),
+            Unexpected::Unsigned(value) => write!(f, "{value}"),
+            Unexpected::Float(value) => write!(f, "{value}"),
+            Unexpected::Str(text) => write!(f, "the text {:?}", shortened(text)),
+            Unexpected::Seq => f.write_str("a list"),
+            Unexpected::Map => f.write_str("a table"),
+            Unexpected::Unit | Unexpected::Option => f.write_str("nothing"),
+            other => other.fmt(f),
+        }
+    }
+}
+
+/// What a reader made of a type expects, in the words of a file.
+fn form(expected: &str) -> &str {
+    match expected {
+        "f32" | "f64" => "a number",
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number of 0 or more",
+        "i8" | "i16" | "i32" | "i64" => "a whole number",
+        "a sequence" => "a list",
+        "a string" => "a text",
+        "a map" => "a table",
+        "a boolean" => "true or false",
+        other if other.starts_with("struct ") || other.contains("tagged enum ") => "a table",
+        other => other,
+    }
 }
 
 impl std::error::Error for HeldError {}
+
+impl HeldError {
+    /// The error as one line that begins with the path of the value.
+    pub(crate) fn placed(&self) -> String {
+        // What was read from within has its own path below, written as here.
+        let text = self.to_string();
+        let mut lines = text.lines();
+        let message = lines.next().unwrap_or_default();
+        let places = lines.filter_map(|line| line.strip_prefix("in `")?.strip_suffix('`'));
+        let path = places.fold(String::new(), |inner, place| match inner.as_str() {
+            "" => place.to_owned(),
+            inner => format!("{place}.{inner}"),
+        });
+        match path.as_str() {
+            "" => format!("its description {message}"),
+            path => format!("`{path}` {message}"),
+        }
+    }
+}
 
 /// As `toml` writes it: the place in a line of its own, below those of what stands inside.
 impl fmt::Display for HeldError {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use granule_dynamics::DynamicsError;
 use granule_io::image::ImageError;
+use granule_io::words::counted;
 use granule_io::{ConfigError, FileError, MemoryError};
 
 /// What can go wrong when a model is configured, built, stored, loaded or used.
@@ -77,6 +78,19 @@ pub enum ModelError {
     LearntReplaced {
         /// The parameter's path.
         name: String,
+    },
+    /// A model file names another number of outputs than its weights give.
+    #[error(
+        "what it says of its outputs does not fit its weights: it has {}, and weights for {weights}; take another copy",
+        counted(*named, noun)
+    )]
+    Outputs {
+        /// The number of classes or values that it names.
+        named: usize,
+        /// What they are: `class` or `value`.
+        noun: &'static str,
+        /// The number of values that its weights give.
+        weights: usize,
     },
     /// A tensor holds NaN or infinity.
     #[error(

@@ -11,6 +11,7 @@ use granule_io::content;
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
+use crate::content::Held;
 use crate::folder::ModelPlace;
 use crate::tensors::{
     TensorView, check_header, checksum, checksum_of, read_tensors, write_tensors,
@@ -102,6 +103,18 @@ impl Task {
 }
 
 impl Task {
+    /// The error of a file whose weights give another number of outputs.
+    pub fn other_outputs(&self, weights: usize) -> ModelError {
+        ModelError::Outputs {
+            named: self.outputs(),
+            noun: match self {
+                Self::Classification { .. } => "class",
+                _ => "value",
+            },
+            weights,
+        }
+    }
+
     /// Real values that are not scaled.
     pub fn regression(outputs: usize) -> Self {
         Self::Regression {
@@ -235,7 +248,8 @@ impl Document<'static> {
                  it, which registers the kind (granule::models::register)"
             )));
         }
-        serde_json::from_value(document).map_err(ModelError::format)
+        let held = serde_json::from_value::<Held>(document).map_err(ModelError::format)?;
+        Self::deserialize(held).map_err(|error| ModelError::format(error.placed()))
     }
 }
 
@@ -248,8 +262,29 @@ impl ModelFile {
     /// do not fit the configuration; [`ModelError::Config`] when the configuration itself is invalid.
     pub fn network(&self, device: &Device) -> Result<Network, ModelError> {
         let outputs = self.task.outputs();
-        self.model
-            .init_from_state(&self.input.shape, outputs, &self.state, device)
+        let network = self
+            .model
+            .init_from_state(&self.input.shape, outputs, &self.state, device);
+        network.map_err(|error| match error {
+            ModelError::TensorShape {
+                name,
+                expected,
+                found,
+            } if expected.len() == found.len() => {
+                let sides = expected.iter().zip(&found);
+                let other: Vec<_> = sides.filter(|(has, had)| has != had).collect();
+                match other.as_slice() {
+                    // All but how many values the model gives.
+                    [(has, had)] if **has == outputs => self.task.other_outputs(**had),
+                    _ => ModelError::TensorShape {
+                        name,
+                        expected,
+                        found,
+                    },
+                }
+            }
+            error => error,
+        })
     }
 
     /// The file's content.

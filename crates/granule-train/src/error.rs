@@ -134,11 +134,23 @@ pub enum TrainError {
         /// The folder.
         path: PathBuf,
     },
-    /// A file of the run is gone.
-    #[error("{} was deleted while the run was training; {lost}. What was learnt is saved in {}", path.display(), saved.display())]
+    /// The lock of the run folder is gone, or another one is in its place.
+    #[error(
+        "{} was deleted or replaced while the run was training: without it another process may write to the folder as well, \
+         so nothing more is saved; leave the files of a run alone until it ends. --resume goes on from its last checkpoint",
+        path.display()
+    )]
+    LockLost {
+        /// The lock.
+        path: PathBuf,
+    },
+    /// A file of the run is gone, or no longer the one that the run writes.
+    #[error("{} was {how} while the run was training; {lost}. What was learnt is saved in {}", path.display(), saved.display())]
     FileLost {
         /// The file.
         path: PathBuf,
+        /// `deleted`, `replaced` or `cut`.
+        how: &'static str,
         /// What went with it, and what to do.
         lost: &'static str,
         /// The checkpoint or model with the weights so far.

@@ -18,6 +18,8 @@ const LOCK: &str = ".lock";
 pub(crate) struct Lock {
     file: File,
     run_dir: PathBuf,
+    /// What the folder was when it was taken.
+    folder: Option<fs::Metadata>,
 }
 
 impl Lock {
@@ -30,6 +32,7 @@ impl Lock {
                 let lock = Self {
                     file,
                     run_dir: run_dir.to_owned(),
+                    folder: fs::metadata(run_dir).ok(),
                 };
                 lock.clear();
                 Ok(lock)
@@ -47,19 +50,28 @@ impl Lock {
     }
 
     /// Checks that the folder is still the one that was taken: neither deleted, nor moved, nor open to another process
-    /// because its lock was replaced.
+    /// because its lock was removed or replaced.
     pub fn check(&self) -> Result<(), TrainError> {
+        if self.is_held() {
+            return Ok(());
+        }
+        // Of a folder that is being deleted some files go first.
+        thread::sleep(DELETION);
+        let path = self.run_dir.clone();
+        let there = fs::metadata(&path);
+        match (&self.folder, &there) {
+            (Some(taken), Ok(there)) if is_same(taken, there) => Err(TrainError::LockLost {
+                path: path.join(LOCK),
+            }),
+            _ => Err(TrainError::FolderLost { path }),
+        }
+    }
+
+    fn is_held(&self) -> bool {
         let there = fs::symlink_metadata(self.run_dir.join(LOCK));
-        let same = match (self.file.metadata(), &there) {
+        match (self.file.metadata(), &there) {
             (Ok(held), Ok(there)) => is_same(&held, there),
             _ => false,
-        };
-        if same {
-            Ok(())
-        } else {
-            Err(TrainError::FolderLost {
-                path: self.run_dir.clone(),
-            })
         }
     }
 
@@ -70,8 +82,12 @@ impl Lock {
             if fs::symlink_metadata(&path).is_err() {
                 thread::sleep(DELETION);
                 self.check()?;
-                let saved = saved.to_owned();
-                return Err(TrainError::FileLost { path, lost, saved });
+                return Err(TrainError::FileLost {
+                    path,
+                    how: "deleted",
+                    lost,
+                    saved: saved.to_owned(),
+                });
             }
         }
         Ok(())
@@ -89,15 +105,16 @@ impl Lock {
     }
 }
 
+/// Whether two are of one file, whatever it holds.
 #[cfg(unix)]
-fn is_same(a: &fs::Metadata, b: &fs::Metadata) -> bool {
+pub(crate) fn is_same(a: &fs::Metadata, b: &fs::Metadata) -> bool {
     use std::os::unix::fs::MetadataExt;
     a.dev() == b.dev() && a.ino() == b.ino()
 }
 
-/// A locked file can neither be replaced nor removed here.
+/// An open file can neither be replaced nor removed here.
 #[cfg(not(unix))]
-fn is_same(_: &fs::Metadata, _: &fs::Metadata) -> bool {
+pub(crate) fn is_same(_: &fs::Metadata, _: &fs::Metadata) -> bool {
     true
 }
 
@@ -125,11 +142,12 @@ const NEEDED: [(&str, &str); 2] = [
         CONFIG_FILE,
         "nothing else says what the run is: put it back for --resume, or begin anew with --from",
     ),
-    (
-        METRICS_JSONL,
-        "the curves up to here went with it; `granule train --resume` goes on without them",
-    ),
+    (METRICS_JSONL, CURVES),
 ];
+
+/// What goes with `metrics.jsonl`.
+pub(crate) const CURVES: &str =
+    "the curves up to here went with it; `granule train --resume` goes on without them";
 
 /// How long the deletion of a whole folder is waited for, of which one file is seen first.
 const DELETION: Duration = Duration::from_millis(300);
@@ -245,13 +263,20 @@ mod tests {
         fs::create_dir(&run).unwrap();
         let lock = Lock::take(&run).unwrap();
         lock.check().unwrap();
+        let told = || lock.check().unwrap_err();
         fs::remove_file(run.join(LOCK)).unwrap();
-        lock.check().unwrap_err();
+        let error = told();
+        assert!(
+            matches!(&error, TrainError::LockLost { path } if path.ends_with(LOCK)),
+            "{error}"
+        );
         let _other = Lock::take(&run).unwrap();
-        let error = lock.check().unwrap_err();
-        assert!(matches!(error, TrainError::FolderLost { .. }), "{error}");
+        assert!(matches!(told(), TrainError::LockLost { .. }));
         fs::rename(&run, dir.path().join("moved")).unwrap();
-        lock.check().unwrap_err();
+        assert!(matches!(told(), TrainError::FolderLost { .. }));
+        fs::create_dir(&run).unwrap();
+        let _third = Lock::take(&run).unwrap();
+        assert!(matches!(told(), TrainError::FolderLost { .. }));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use granule::data::numbers::read_text;
 use granule::device::DeviceSpec;
 use granule::dynamics::composite::MultiGranularityConfig;
 use granule::dynamics::experiment::{ExperimentConfig, Preset, StimulusConfig, presets::PRESETS};
@@ -9,6 +10,7 @@ use granule::dynamics::unit::UnitConfig;
 use granule::dynamics::{DynamicsError, Place};
 use granule::io::path::expand;
 use granule::io::words::counted;
+use granule::io::{Bound, ByteSize, FileError};
 use granule::models::{InputShape, ModelConfig, ModelFile, StateDict, load_levels};
 use granule::train::schema::Schema;
 use granule::train::schema::files::OF_EXPERIMENTS;
@@ -22,7 +24,7 @@ use super::layers::{
 };
 use crate::args;
 use crate::commands::target::Target;
-use crate::failure::Usage;
+use crate::failure::{Usage, unreadable};
 
 /// Tables whose keys depend on a name in them.
 const KINDS: [(&str, &str); 3] = [("unit", "model"), ("system", "kind"), ("stimulus", "kind")];
@@ -142,7 +144,7 @@ pub fn resolve(args: &args::Simulate) -> anyhow::Result<Described> {
     }
     let mut layers = vec![base, flags, set];
     for layer in &mut layers {
-        files::inline(layer, &OF_EXPERIMENTS)?;
+        files::inline(layer, &OF_EXPERIMENTS);
     }
     let mut notes = fit_base(&mut layers);
     let stimulus = layers
@@ -467,6 +469,19 @@ fn base(what: &str) -> anyhow::Result<Base> {
     {
         return trained(path);
     }
+    if path.is_file()
+        && let Some(layer) = of_result(path)?
+    {
+        let stem = path.file_stem().unwrap_or_default();
+        return Ok(Base {
+            layer,
+            title: stem.to_string_lossy().into_owned(),
+            weights: None,
+            of_training: false,
+            without_input: false,
+            recording: None,
+        });
+    }
     if what.ends_with(".toml") || path.is_file() {
         let mut layer = super::file(path)?;
         let model = of_training(&layer.table);
@@ -485,6 +500,62 @@ fn base(what: &str) -> anyhow::Result<Base> {
         });
     }
     Err(unknown(what).into())
+}
+
+/// What a result of `granule simulate` can have at most: an object of `--json`.
+const RESULT: Bound = Bound {
+    what: "a result",
+    limit: ByteSize(256 << 20),
+};
+
+/// The configuration that a result of a simulation carries: an archive of `--out`, or what `--json` printed.
+fn of_result(path: &Path) -> anyhow::Result<Option<Layer>> {
+    /// Everything else is passed over.
+    #[derive(Deserialize)]
+    struct Carrying {
+        config: serde_json::Value,
+    }
+    let extension = path.extension().unwrap_or_default();
+    let without = |reason: String| {
+        Usage::new(reason).hint(
+            "a .npz of `granule simulate --out` and the output of `--json` can be simulated again, for they carry their \
+             configuration",
+        )
+    };
+    let place = path.display();
+    let config = if extension.eq_ignore_ascii_case("npz") {
+        let text = read_text(path, "config").map_err(|error| without(error.to_string()))?;
+        let config = serde_json::from_str(&text);
+        config.map_err(|error| without(format!("{place}: its config is no JSON: {error}")))?
+    } else if extension.eq_ignore_ascii_case("json") {
+        let text = granule::io::read_text(path, RESULT).map_err(|error| {
+            unreadable(error.to_string(), matches!(error, FileError::Memory(_)))
+        })?;
+        let result = serde_json::from_str::<Carrying>(text.trim());
+        let result = result
+            .map_err(|error| without(format!("{place}: no object with a config: {error}")))?;
+        result.config
+    } else {
+        return Ok(None);
+    };
+    let mut layer = Layer::new(Origin::File(path.to_path_buf()));
+    layer.table = Table::try_from(without_nulls(config))
+        .map_err(|_| without(format!("{place}: its config is no table")))?;
+    Ok(Some(layer))
+}
+
+/// The same value without what is unset, which TOML cannot say.
+fn without_nulls(value: serde_json::Value) -> serde_json::Value {
+    use serde_json::Value as Json;
+    match value {
+        Json::Object(table) => table
+            .into_iter()
+            .filter(|(_, value)| !value.is_null())
+            .map(|(key, value)| (key, without_nulls(value)))
+            .collect(),
+        Json::Array(list) => list.into_iter().map(without_nulls).collect(),
+        other => other,
+    }
 }
 
 /// The model of a run, or of a model file, over the time of its recording.
@@ -643,6 +714,7 @@ mod tests {
 
     use super::*;
     use crate::args::{Cli, Command};
+    use granule::data::arrays::{NpzArray, write_npz};
 
     fn described(words: &[&str]) -> anyhow::Result<Described> {
         let cli = Cli::try_parse_from(["granule", "simulate"].iter().chain(words)).unwrap();
@@ -734,6 +806,48 @@ mod tests {
         ] {
             let text = refused(&["lif", "--set", setting]);
             assert!(text.contains(hint), "{setting}: {text}");
+        }
+    }
+
+    #[test]
+    fn a_word_is_answered_with_the_setting_that_has_it() {
+        let text = refused(&["ball-and-stick", "--solver", "crank-nicolson"]);
+        for part in [
+            "`solver` has no choice `crank-nicolson` (from the flags)",
+            "did you mean `unit.scheme = crank-nicolson`, with `unit.model = cable`?",
+            "The choices of `solver` are euler,",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+    }
+
+    #[test]
+    fn a_result_is_simulated_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = described(&["wang-buzsaki", "--dt", "0.05"]).unwrap().config;
+        let text = serde_json::to_string(&config).unwrap();
+        let (json, npz) = (dir.path().join("r.json"), dir.path().join("r.npz"));
+        std::fs::write(
+            &json,
+            format!("{{\"cells\": [1, 2], \"config\": {text}}}\n"),
+        )
+        .unwrap();
+        let arrays = [
+            NpzArray::new("v", vec![1], vec![1.0]),
+            NpzArray::text("config", text),
+        ];
+        let mut bytes = Vec::new();
+        write_npz(&mut bytes, &arrays).unwrap();
+        std::fs::write(&npz, bytes).unwrap();
+        for path in [&json, &npz] {
+            let path = path.to_str().unwrap();
+            assert_eq!(described(&[path]).unwrap().config, config);
+            assert_eq!(described(&[path, "--dt", "0.01"]).unwrap().config.dt, 0.01);
+        }
+        std::fs::write(&json, "{}").unwrap();
+        let text = refused(&[json.to_str().unwrap()]);
+        for part in ["r.json", "`granule simulate --out`"] {
+            assert!(text.contains(part), "{part}: {text}");
         }
     }
 
@@ -850,11 +964,36 @@ mod tests {
         assert_eq!(samples.values, [1.0, 3.0]);
         let delays = weights.replace("weights.file", "delays.distances.lengths.file");
         assert!(described(&["whole-brain", "--set", &delays]).is_ok());
-        let text = refused(&[cell, "--set", "unit.cells.file=nix.npy"]);
+        // Blamed on the file only where one may stand.
+        let text = refused(&[cell, "--set", "unit.current.file=nix.npy"]);
         assert!(
-            text.contains("`unit.cells`") && text.contains("nix.npy"),
+            text.contains("`unit.current`") && text.contains("nix.npy"),
             "{text}"
         );
+        for (key, expected) in [
+            ("unit.cells", "a whole number, 1 or more"),
+            ("unit.trainable", "a list"),
+            ("connectivity.nodes", ""),
+        ] {
+            let text = refused(&[cell, "--set", &format!("{key}.file=nix.npy")]);
+            assert!(
+                text.contains(&format!("`{key}")) && !text.contains("nix.npy"),
+                "{text}"
+            );
+            assert!(text.contains(expected), "{text}");
+        }
+        // A value over that of a file is what is wrong.
+        let text = refused(&[cell, "--set", "unit.current=true"]);
+        assert!(
+            text.contains("`unit.current` is true, but must be"),
+            "{text}"
+        );
+        // A file in whose place another value stands is not missed.
+        write("gone.toml", &toml.replace("i.csv", "nix.npy"));
+        let gone = dir.path().join("gone.toml");
+        let gone = gone.to_str().unwrap();
+        assert!(refused(&[gone]).contains("nix.npy"));
+        assert!(described(&[gone, "--set", "unit.current=3"]).is_ok());
         let count = format!("unit.cells.file={}", dir.path().join("w.csv").display());
         let text = refused(&[cell, "--set", &count]);
         assert!(text.contains("w.csv, of the shape [2, 2]"), "{text}");
@@ -913,7 +1052,7 @@ mod tests {
         );
         let text = refused(&[cell, "--set", "unit.morphology=3"]);
         assert!(
-            text.contains("`unit.morphology` must be a text or {"),
+            text.contains("`unit.morphology` is 3, but must be a text or {"),
             "{text}"
         );
     }

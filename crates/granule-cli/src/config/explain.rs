@@ -1,13 +1,13 @@
 //! What is wrong with a configuration, in the words of the person who wrote it.
 
 use anyhow::Context;
-use granule::train::schema::{Fault, Schema, Wrong};
+use granule::train::schema::{Fault, Key, Schema, Wrong};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
-use super::keys;
 use super::layers::{Layer, Origin, lookup};
+use super::{files, keys};
 use crate::failure::Usage;
 
 /// Settings put together, to be read as a configuration.
@@ -72,8 +72,13 @@ impl Reading<'_> {
     /// # Errors
     /// [`Usage`] that names the path of what is wrong, where it was written, and what is near.
     pub fn read<T: DeserializeOwned + Serialize>(&self) -> anyhow::Result<T> {
-        let config = T::deserialize(Value::Table(self.merged.clone()))
-            .map_err(|error| self.explain(&error))?;
+        let config = match T::deserialize(Value::Table(self.merged.clone())) {
+            Ok(config) => config,
+            Err(error) => return Err(self.explain(&error)),
+        };
+        if let Some(error) = self.unread() {
+            return Err(error);
+        }
         match list_for_table(self.merged, &config)? {
             Some(fault) => Err(self.wrong_form(&fault).into()),
             None => Ok(config),
@@ -88,15 +93,22 @@ impl Reading<'_> {
     }
 
     /// `error` is what the configuration itself says of a table whose form is right.
-    fn explain(&self, error: &toml::de::Error) -> Usage {
-        match (self.schema)().fault(self.merged) {
-            Some(fault) => self.wrong_form(&fault),
-            None => {
-                let (path, reason) = own_words(error, self.merged);
-                let written = written(&path, self.layers);
-                Usage::new(format!("`{}`: {reason}{written}", (self.named)(&path)))
-            }
+    fn explain(&self, error: &toml::de::Error) -> anyhow::Error {
+        if let Some(fault) = (self.schema)().fault(self.merged) {
+            return self.wrong_form(&fault).into();
         }
+        if let Some(error) = self.unread() {
+            return error;
+        }
+        let (path, reason) = own_words(error, self.merged);
+        let written = written(&path, self.layers);
+        Usage::new(format!("`{}`: {reason}{written}", (self.named)(&path))).into()
+    }
+
+    /// A file that stands where one may, and cannot be read.
+    fn unread(&self) -> Option<anyhow::Error> {
+        let mut all = self.layers.iter().flat_map(|layer| &layer.unread);
+        all.find_map(|file| file.error(self.merged))
     }
 
     /// A key that does not exist, is missing or holds something else.
@@ -141,18 +153,25 @@ impl Reading<'_> {
                 "`{path}` has no choice `{found}`{}",
                 written(&fault.path, self.layers)
             ))
-            .hint(choices(found, words)),
+            .hint(match self.choice_of(found) {
+                Some(other) => format!(
+                    "did you mean {other}? The choices of `{path}` are {}",
+                    words.join(", ")
+                ),
+                None => choices(found, words),
+            }),
             Wrong::Type {
                 expected,
                 tag,
                 choices,
             } => {
                 let value = lookup(self.merged, &fault.path);
-                let from_file = self
-                    .layers
-                    .iter()
-                    .any(|layer| layer.file(&fault.path).is_some());
+                let from_file = last_writing(&fault.path, self.layers)
+                    .is_some_and(|layer| layer.file(&fault.path).is_some());
                 let is = match value.filter(|_| !from_file) {
+                    Some(Value::Table(table)) if files::source(table).is_some() => {
+                        "takes no file; it ".to_owned()
+                    }
                     Some(value) => format!("is {}, but ", briefly(value)),
                     None => String::new(),
                 };
@@ -173,6 +192,26 @@ impl Reading<'_> {
                 written(&fault.path, self.layers)
             )),
         }
+    }
+
+    /// The setting that a word is a choice of, with what that needs.
+    fn choice_of(&self, word: &str) -> Option<String> {
+        let schema = (self.schema)();
+        let all = schema.keys();
+        let is_choice = |key: &&Key<'_>| {
+            let mut choices = key.node.choices().into_iter();
+            !keys::is_of_levels(key) && choices.any(|(choice, _)| choice == word)
+        };
+        let key = all.iter().find(is_choice)?;
+        let needs = key.needs.iter();
+        let needs: Vec<String> = needs
+            .map(|(tag, kind)| format!("`{} = {kind}`", (self.named)(tag)))
+            .collect();
+        let of = match needs.as_slice() {
+            [] => String::new(),
+            all => format!(", with {}", all.join(" and ")),
+        };
+        Some(format!("`{} = {word}`{of}", (self.named)(&key.path)))
     }
 
     /// What an unknown key may stand for.
@@ -283,11 +322,14 @@ pub fn nearest<'a>(found: &str, names: impl Iterator<Item = &'a str>) -> Option<
         .map(|(_, name)| name)
 }
 
+/// The layer that a value, or a part of it, is from.
+fn last_writing<'a>(path: &str, layers: &'a [Layer]) -> Option<&'a Layer> {
+    let mut all = layers.iter().rev();
+    all.find(|layer| lookup(&layer.table, path).is_some())
+}
+
 pub fn written(path: &str, layers: &[Layer]) -> String {
-    let layer = layers
-        .iter()
-        .rev()
-        .find(|layer| lookup(&layer.table, path).is_some());
+    let layer = last_writing(path, layers);
     // What is written nowhere is missing in the file.
     let file = layers
         .first()

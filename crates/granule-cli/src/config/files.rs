@@ -3,7 +3,6 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
 use granule::data::numbers::{Numbers, read_course, read_numbers};
 use granule::data::{DataError, DatasetSpec};
 use granule::dynamics::DynamicsError;
@@ -11,9 +10,10 @@ use granule::dynamics::experiment::{ReadError, ReadSamples, Samples};
 use granule::dynamics::unit::Morphology;
 use granule::io::budget;
 use granule::io::path::expand;
+use granule::io::words::counted;
 use toml::{Table, Value};
 
-use super::layers::{Layer, Origin, lookup_mut};
+use super::layers::{Layer, Origin, lookup, lookup_mut};
 use crate::failure::unreadable;
 
 /// Settings of which a row in a file stays a row.
@@ -26,6 +26,35 @@ pub struct Inlined {
     pub path: String,
     /// The file and the shape of what is in it.
     pub found: String,
+}
+
+/// A file that could not be read. That matters only where a file may stand, which shows once all layers are together.
+#[derive(Clone, Debug)]
+pub struct Unread {
+    /// The setting.
+    path: String,
+    /// What names the file, as it stands in the layer.
+    named: Value,
+    reason: Unreadable,
+}
+
+/// Why a file cannot be read.
+#[derive(Clone, Debug)]
+struct Unreadable {
+    text: String,
+    out_of_memory: bool,
+}
+
+impl Unread {
+    /// The error, where this is still what all layers together have: wrong usage, unless memory ran out.
+    pub fn error(&self, merged: &Table) -> Option<anyhow::Error> {
+        let Unreadable {
+            text,
+            out_of_memory,
+        } = &self.reason;
+        let stands = lookup(merged, &self.path) == Some(&self.named);
+        stands.then(|| unreadable(text, *out_of_memory))
+    }
 }
 
 /// The folder from which a layer names files: that of the TOML file, or the current one.
@@ -59,78 +88,98 @@ pub fn from_folder(layer: &mut Layer) {
 }
 
 /// Puts the numbers of files in the place of the tables that name them, `{ file = …, array = … }`, in the tables of `roots`.
-///
-/// # Errors
-/// What names the setting, the file and what is wrong with it: wrong usage, unless memory ran out.
-pub fn inline(layer: &mut Layer, roots: &[&str]) -> anyhow::Result<()> {
+/// The tables of files that cannot be read stay.
+pub fn inline(layer: &mut Layer, roots: &[&str]) {
     let folder = folder(&layer.origin);
-    let mut found = Vec::new();
     let tables = layer.table.iter_mut();
     let tables = tables.filter(|(key, _)| roots.contains(&key.as_str()));
+    let mut take = |path: &str, value: &mut Value| match read(path, value, &folder) {
+        Ok(None) => false,
+        Ok(Some((numbers, found))) => {
+            let path = path.to_owned();
+            layer.files.push(Inlined { path, found });
+            *value = numbers;
+            true
+        }
+        Err(reason) => {
+            layer.unread.push(Unread {
+                path: path.to_owned(),
+                named: value.clone(),
+                reason,
+            });
+            true
+        }
+    };
     // A whole table is never in a file; `stimulus` has a `file` of its own.
     for (root, table) in tables.filter_map(|(key, value)| Some((key, value.as_table_mut()?))) {
         for (key, value) in table {
-            inside(&format!("{root}.{key}"), value, &folder, &mut found)?;
+            inside(&format!("{root}.{key}"), value, &mut take);
         }
     }
-    layer.files.extend(found);
-    Ok(())
 }
 
-fn inside(
-    path: &str,
-    value: &mut Value,
-    folder: &Path,
-    found: &mut Vec<Inlined>,
-) -> anyhow::Result<()> {
+/// Goes through all values; `take` says whether it took one.
+fn inside(path: &str, value: &mut Value, take: &mut impl FnMut(&str, &mut Value) -> bool) {
+    if take(path, value) {
+        return;
+    }
     match value {
-        Value::Table(table) => match source(table) {
-            Some((file, array)) => {
-                let file = folder.join(expand(Path::new(file)));
-                let numbers = read_numbers(&file, array).map_err(|error| {
-                    let out_of_memory = matches!(error, DataError::Memory(_));
-                    unreadable(format!("`{path}`: {error}"), out_of_memory)
-                })?;
-                found.push(Inlined {
-                    path: path.to_owned(),
-                    found: format!("{}, of the shape {:?}", file.display(), numbers.shape),
-                });
-                // As a value of the configuration, and as what is made of that.
-                budget::ask_for::<[Value; 2]>(file.display(), numbers.values.len())
-                    .map_err(|error| unreadable(format!("`{path}`: {error}"), true))?;
-                let key = path.rsplit('.').next().unwrap_or_default();
-                *value = written(&numbers, MATRICES.contains(&key));
-                Ok(())
+        Value::Table(table) => {
+            for (key, value) in table {
+                inside(&format!("{path}.{key}"), value, take);
             }
-            None => table.iter_mut().try_for_each(|(key, value)| {
-                inside(&format!("{path}.{key}"), value, folder, found)
-            }),
-        },
+        }
+        Value::Array(list) => {
+            for (index, value) in list.iter_mut().enumerate() {
+                inside(&format!("{path}.{index}"), value, take);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// What is in the file that a value names, if it names one, and what that is in words.
+fn read(path: &str, value: &Value, folder: &Path) -> Result<Option<(Value, String)>, Unreadable> {
+    let failed = |reason: String, out_of_memory| Unreadable {
+        text: format!("`{path}`: {reason}"),
+        out_of_memory,
+    };
+    match value {
+        Value::Table(table) => {
+            let Some((file, array)) = source(table) else {
+                return Ok(None);
+            };
+            let file = folder.join(expand(Path::new(file)));
+            let numbers = read_numbers(&file, array).map_err(|error| {
+                failed(error.to_string(), matches!(error, DataError::Memory(_)))
+            })?;
+            // As a value of the configuration, and as what is made of that.
+            budget::ask_for::<[Value; 2]>(file.display(), numbers.values.len())
+                .map_err(|error| failed(error.to_string(), true))?;
+            let key = path.rsplit('.').next().unwrap_or_default();
+            let found = format!("{}, of the shape {:?}", file.display(), numbers.shape);
+            Ok(Some((written(&numbers, MATRICES.contains(&key)), found)))
+        }
         Value::String(file) if is_morphology(path) => {
             let file = folder.join(expand(Path::new(file)));
-            let read = Morphology::read(&file).map_err(|error| {
-                let out_of_memory = matches!(error, DynamicsError::Memory(_));
-                let text = match error {
-                    // The setting by its place in this file.
-                    DynamicsError::Config(error) => error.named(path).to_string(),
-                    DynamicsError::File { source, .. } => format!("`{path}`: {source}"),
-                    error => format!("`{path}`: {error}"),
-                };
-                unreadable(text, out_of_memory)
+            let read = Morphology::read(&file).map_err(|error| match error {
+                // The setting by its place in this file.
+                DynamicsError::Config(error) => Unreadable {
+                    text: error.named(path).to_string(),
+                    out_of_memory: false,
+                },
+                DynamicsError::File { source, .. } => failed(source.to_string(), false),
+                error => failed(error.to_string(), matches!(error, DynamicsError::Memory(_))),
             })?;
-            if let Morphology::Read(read) = &read {
-                found.push(Inlined {
-                    path: path.to_owned(),
-                    found: format!("{}, of {} points", file.display(), read.points.len()),
-                });
-            }
-            *value = Value::try_from(read).with_context(|| format!("`{path}`"))?;
-            Ok(())
+            let points = match &read {
+                Morphology::Read(read) => read.points.len(),
+                Morphology::File(_) => 0,
+            };
+            let value = Value::try_from(read).map_err(|error| failed(error.to_string(), false))?;
+            let found = format!("{}, of {}", file.display(), counted(points, "point"));
+            Ok(Some((value, found)))
         }
-        Value::Array(list) => list.iter_mut().enumerate().try_for_each(|(index, value)| {
-            inside(&format!("{path}.{index}"), value, folder, found)
-        }),
-        _ => Ok(()),
+        _ => Ok(None),
     }
 }
 
@@ -141,7 +190,7 @@ fn is_morphology(path: &str) -> bool {
 }
 
 /// The file and the array in it that a table stands for, where it has nothing else.
-fn source(table: &Table) -> Option<(&str, Option<&str>)> {
+pub fn source(table: &Table) -> Option<(&str, Option<&str>)> {
     let file = table.get("file")?.as_str()?;
     let array = match table.get("array") {
         None => None,
@@ -187,6 +236,7 @@ impl ReadSamples for Reader {
             width: course.width,
             values: course.values,
             unit: course.unit,
+            times_have_unit: course.times_have_unit,
         })
     }
 }
@@ -223,7 +273,7 @@ mod tests {
                     [stimulus]\nkind = 'file'\nfile = 'v.csv'\n[other]\nx = { file = 'v.csv' }\n";
         let mut layer = Layer::new(Origin::File(dir.path().join("a.toml")));
         layer.table = text.parse().unwrap();
-        inline(&mut layer, &["unit", "connectivity", "stimulus"]).unwrap();
+        inline(&mut layer, &["unit", "connectivity", "stimulus"]);
         let expected = "[unit]\ncurrent = [1.0, 2.0]\n[unit.parameters]\ng = [2.0, 4.0]\n\
                     [connectivity]\nweights = [[1.0, 2.0], [3.0, 4.0]]\nlist = [{ lengths = [[1.0], [2.0]] }]\n\
                     [stimulus]\nkind = 'file'\nfile = 'v.csv'\n[other]\nx = { file = 'v.csv' }\n";
@@ -237,18 +287,21 @@ mod tests {
                        [composite]\nlevel = [{ unit = { morphology = 'c.swc' }, morphology = 'c.swc' }]"
             .parse()
             .unwrap();
-        inline(&mut layer, &["unit", "stimulus", "composite"]).unwrap();
+        inline(&mut layer, &["unit", "stimulus", "composite"]);
         let found: Vec<&str> = layer.files.iter().map(|file| file.path.as_str()).collect();
         assert_eq!(found.len(), 2, "{found:?}");
         assert!(found.contains(&"unit.morphology"));
         assert!(found.contains(&"composite.level.0.unit.morphology"));
-        assert!(layer.files[0].found.ends_with("c.swc, of 1 points"));
+        assert!(layer.files[0].found.ends_with("c.swc, of 1 point"));
         assert_eq!(
             layer.table["stimulus"]["morphology"].as_str(),
             Some("c.swc")
         );
         layer.table = "[unit]\ncurrent = { file = 'x.npy' }".parse().unwrap();
-        let error = inline(&mut layer, &["unit"]).unwrap_err().to_string();
+        inline(&mut layer, &["unit"]);
+        let error = |merged: &Table| layer.unread[0].error(merged);
+        assert!(error(&Table::new()).is_none());
+        let error = error(&layer.table).unwrap().to_string();
         assert!(
             error.contains("`unit.current`") && error.contains("x.npy"),
             "{error}"

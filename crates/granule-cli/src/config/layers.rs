@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use toml::{Table, Value};
 
-use super::files::Inlined;
+use super::files::{Inlined, Unread};
 use crate::failure::Usage;
 
 /// Where a setting was written.
@@ -37,6 +37,8 @@ pub struct Layer {
     pub cleared: Vec<String>,
     /// Settings whose numbers are from files.
     pub files: Vec<Inlined>,
+    /// Settings whose files could not be read.
+    pub unread: Vec<Unread>,
 }
 
 impl Layer {
@@ -46,6 +48,7 @@ impl Layer {
             table: Table::new(),
             cleared: Vec::new(),
             files: Vec::new(),
+            unread: Vec::new(),
         }
     }
 

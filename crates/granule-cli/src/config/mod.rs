@@ -15,7 +15,9 @@ use granule::data::task::TaskKind;
 use granule::device::DeviceSpec;
 use granule::io::image::{Channels, Size};
 use granule::io::{Bound, FileError, read_text};
-use granule::models::{InputShape, InputSpec, ModelConfig, ModelFile, RateConfig};
+use granule::models::{
+    InputShape, InputSpec, MlpConfig, ModelConfig, ModelFile, ModelSettings as _, RateConfig,
+};
 use granule::train::schema::Schema;
 use granule::train::schema::files::OF_RUNS;
 use granule::train::{ConfigError, OptimizerConfig, RunConfig, ScheduleConfig};
@@ -55,18 +57,19 @@ pub fn resolve_whole(args: &args::Train) -> anyhow::Result<Resolved> {
             .find_map(|layer| lookup(&layer.table, path))
             .and_then(Value::as_str)
     };
+    let cleared = |path: &str| is_cleared(&layers, path);
+    let named = |path: &str| is_named(&layers, path);
+    // Settings of a model that is not named are those of the default one.
+    let of_default = || named("model").then_some(MlpConfig::KIND);
     let mut base = recipe(
-        last("model.kind"),
+        last("model.kind").or_else(of_default),
         last("data.dataset"),
         last("data.task.kind"),
     );
-    let cleared = |path: &str| is_cleared(&layers, path);
-    let named = |path: &str| is_named(&layers, path);
     if let Some(file) = &args.from
         && last("model.kind").is_none()
     {
-        let model = ModelFile::load(file)
-            .map_err(|error| unreadable(error.to_string(), error.is_of_memory()))?;
+        let model = ModelFile::load(file)?;
         base = recipe(
             Some(model.model.name()),
             last("data.dataset"),
@@ -276,7 +279,11 @@ fn recipe(model: Option<&str>, dataset: Option<&str>, task: Option<&str>) -> Run
         return RunConfig::task_recipe(model, task.config());
     }
     let dataset = dataset.and_then(|name| name.parse().ok());
-    let mut config = RunConfig::recipe(model.unwrap_or_default(), dataset.unwrap_or_default());
+    let dataset = dataset.unwrap_or_default();
+    let mut config = match model {
+        Some(model) => RunConfig::recipe(model, dataset),
+        None => RunConfig::of_data(dataset),
+    };
     // `--set data.dataset=` takes the default of all data sets back, not the one named elsewhere.
     config.data.dataset = DatasetSpec::default();
     config
@@ -379,7 +386,7 @@ fn layers(args: &args::Train) -> anyhow::Result<Vec<Layer>> {
     layers.push(set);
     for layer in &mut layers {
         files::from_folder(layer);
-        files::inline(layer, &OF_RUNS)?;
+        files::inline(layer, &OF_RUNS);
     }
     Ok(layers)
 }

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use flate2::CrcReader;
 use flate2::read::DeflateDecoder;
 
-use super::{Array, ArrayOptions, Doubles, Outputs, Part, RawInputs, TargetKind, doubles, zip};
+use super::{
+    Array, ArrayOptions, Doubles, Outputs, Part, RawInputs, TargetKind, doubles, elements, zip,
+};
 use crate::DataError;
 use crate::reading::{self, RESERVE_RATIO};
 use crate::text::printable;
@@ -66,6 +68,24 @@ impl<'a, F: Read + Seek> Archive<'a, F> {
     /// Reads an array of any number type in double precision.
     pub(crate) fn doubles(&mut self, name: &str) -> Result<Doubles, DataError> {
         self.read(name, doubles)
+    }
+
+    /// Reads an array that is one text, of at most `most` bytes.
+    pub(crate) fn text(&mut self, name: &str, most: u64) -> Result<String, DataError> {
+        self.read(name, |array| {
+            let header = &array.header;
+            let fits = header.kind.size() as u64 <= most;
+            if !(header.kind.is_text() && header.elements() == 1 && fits) {
+                let reason = format!("is not one text of at most {most} bytes");
+                return Err(DataError::format(array.path, reason));
+            }
+            let mut found = String::new();
+            elements::strings(array, |text| {
+                found.push_str(text);
+                Ok(())
+            })?;
+            Ok(found)
+        })
     }
 
     /// Reads a part of a data set: its inputs and its targets, by the names of their arrays.

@@ -172,6 +172,18 @@ impl Tally {
                 fit.channels
             ));
         }
+        let other = match fit.channels {
+            Channels::Grey => (self.grey == 0).then_some((self.colour, "colour")),
+            Channels::Colour => (self.colour == 0).then_some((self.grey, "grey")),
+        };
+        if let Some((count, form)) = other.filter(|(count, _)| *count > 0) {
+            note(format!(
+                "{} in {form}, read in {} (data.channels = \"{}\")",
+                images(count),
+                fit.channels,
+                fit.channels
+            ));
+        }
         if self.turned > 0 {
             note(format!(
                 "{} turned upright as the camera noted (EXIF orientation)",

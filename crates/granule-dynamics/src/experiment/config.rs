@@ -275,6 +275,11 @@ impl ExperimentConfig {
             (None, None) => return Ok(None),
         };
         let resets = match &self.unit {
+            Some(unit @ UnitConfig::Cable(_)) => {
+                let allowed = unit.own_steps().unwrap_or_default();
+                let allowed = format!("{allowed}, in steps of dt");
+                return Err(DynamicsError::config(field, value, allowed));
+            }
             Some(unit) => unit.own_steps().is_some() || unit.spike_threshold().is_none(),
             None => self.system.is_none(),
         };

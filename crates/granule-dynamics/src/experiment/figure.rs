@@ -113,17 +113,15 @@ impl Outcome {
             }));
         }
         for trace in &self.stimulus {
-            let columns = if all_same(trace) {
-                1
+            let text = label(&trace.name, &trace.unit);
+            let (text, columns) = if all_same(trace) {
+                (text, vec![0])
             } else {
-                trace.width.min(LINES)
+                let columns = spread(trace.width, LINES);
+                (counted(text, columns.len(), trace.width), columns)
             };
-            let text = match columns {
-                1 => label(&trace.name, &trace.unit),
-                _ => counted(label(&trace.name, &trace.unit), columns, trace.width),
-            };
-            figure =
-                figure.with(self.columns(config, Panel::new(text).share(0.45), trace, columns));
+            let panel = Panel::new(text).share(0.45);
+            figure = figure.with(self.columns(config, panel, trace, &columns));
         }
         figure
     }
@@ -139,9 +137,9 @@ impl Outcome {
         let text = label(&names.join(", "), unit);
         match traces {
             [one] => {
-                let columns = one.width.min(LINES);
-                let panel = Panel::new(counted(text, columns, one.width)).share(share);
-                self.columns(config, panel, one, columns)
+                let columns = spread(one.width, LINES);
+                let panel = Panel::new(counted(text, columns.len(), one.width)).share(share);
+                self.columns(config, panel, one, &columns)
             }
             many => many
                 .iter()
@@ -151,16 +149,16 @@ impl Outcome {
         }
     }
 
-    /// The first columns of a trace, with what tells them apart where there are several.
+    /// Columns of a trace, with what tells them apart where there are several.
     fn columns(
         &self,
         config: &ExperimentConfig,
         panel: Panel,
         trace: &Trace,
-        columns: usize,
+        columns: &[usize],
     ) -> Panel {
-        (0..columns).fold(panel, |panel, column| {
-            let name = column_name(config, trace, column, columns);
+        columns.iter().fold(panel, |panel, &column| {
+            let name = column_name(config, trace, column, columns.len());
             panel.with(self.line(config, &name, trace, column))
         })
     }
@@ -170,11 +168,12 @@ impl Outcome {
             return Figure::new(title, "");
         };
         let whole = x.width.min(y.width);
-        let columns = whole.min(LINES);
-        let panel = Panel::new(counted(label(&y.name, &y.unit), columns, whole));
-        let panel = (0..columns).fold(panel, |panel, column| {
+        let columns = spread(whole, LINES);
+        let drawn = columns.len();
+        let panel = Panel::new(counted(label(&y.name, &y.unit), drawn, whole));
+        let panel = columns.into_iter().fold(panel, |panel, column| {
             let points: Vec<_> = x.column(column).zip(y.column(column)).collect();
-            panel.with(Mark::line(column_name(config, x, column, columns), points))
+            panel.with(Mark::line(column_name(config, x, column, drawn), points))
         });
         let figure = Figure::new(title, label(&x.name, &x.unit)).with(panel);
         let low = x.values.iter().copied().fold(f64::INFINITY, f64::min);
@@ -232,9 +231,9 @@ impl Outcome {
         let voltage = |trace: &&Trace| trace.name == "v" || trace.name.ends_with(".v");
         match self.traces.iter().find(voltage) {
             Some(trace) => {
-                let columns = trace.width.min(2);
-                let text = counted(label(&trace.name, &trace.unit), columns, trace.width);
-                figure.with(self.columns(config, Panel::new(text).share(0.8), trace, columns))
+                let columns = spread(trace.width, 2);
+                let text = counted(label(&trace.name, &trace.unit), columns.len(), trace.width);
+                figure.with(self.columns(config, Panel::new(text).share(0.8), trace, &columns))
             }
             None => figure,
         }
@@ -286,6 +285,14 @@ fn column_name(config: &ExperimentConfig, trace: &Trace, column: usize, drawn: u
         _ if column < trace.labels.len() => trace.labels[column].clone(),
         _ => swept(config, trace, column).unwrap_or_else(|| format!("[{column}]")),
     }
+}
+
+/// At most `most` of `width` columns, from the first to the last at the same distances.
+fn spread(width: usize, most: usize) -> Vec<usize> {
+    let count = width.min(most);
+    let last = count.saturating_sub(1).max(1);
+    let place = |n: usize| (n * width.saturating_sub(1) + last / 2) / last;
+    (0..count).map(place).collect()
 }
 
 fn all_same(trace: &Trace) -> bool {

@@ -8,6 +8,7 @@ use super::outcome::{Group, Outcome, Trace};
 use super::record::{Recorder, SpikeReader};
 use super::samples::ReadSamples;
 use super::stimulus::{Stimulus, StimulusConfig};
+use super::subject::unit::spread;
 use super::subject::{Body, Subject};
 use crate::composite::MultiGranularityModel;
 use crate::error::short;
@@ -199,13 +200,21 @@ impl Experiment {
 
     /// What was taken for granted, a sentence each.
     pub fn notes(&self) -> Vec<String> {
-        let units = self.subject.inputs.iter().map(|input| input.unit);
-        match &self.config.stimulus {
-            Some(StimulusConfig::File(config)) => {
-                config.notes(&units.collect::<Vec<_>>(), self.grid.time(self.steps()))
+        let mut notes = Vec::new();
+        if let Some(unit) = &self.config.unit {
+            let (asked, made) = (unit.cells(), spread(unit).cells());
+            if asked != made {
+                notes.push(format!(
+                    "unit.current has {made} values, and there are {made} cells, one for each"
+                ));
             }
-            _ => Vec::new(),
         }
+        let units = self.subject.inputs.iter().map(|input| input.unit);
+        if let Some(StimulusConfig::File(config)) = &self.config.stimulus {
+            let end = self.grid.time(self.steps());
+            notes.extend(config.notes(&units.collect::<Vec<_>>(), end));
+        }
+        notes
     }
 
     /// Runs it. `progress` hears of every step, with their number and the time; breaking ends the run as

@@ -77,6 +77,8 @@ pub struct Samples {
     pub values: Vec<f64>,
     /// The unit that the file names.
     pub unit: Option<String>,
+    /// Whether the file says in which unit its times are.
+    pub times_have_unit: bool,
 }
 
 /// Why columns over time could not be read.
@@ -210,12 +212,17 @@ impl FileConfig {
                 self.name()
             ));
         }
-        if let (Some(interval), Some(_)) = (self.interval, &samples.times) {
-            notes.push(format!(
+        match (self.interval, &samples.times) {
+            (Some(interval), Some(_)) => notes.push(format!(
                 "stimulus.interval = {} ms takes the place of the times of {}",
                 Number(interval),
                 self.name()
-            ));
+            )),
+            (None, Some(_)) if !samples.times_have_unit => notes.push(format!(
+                "the times of {} are taken to be in ms",
+                self.name()
+            )),
+            _ => {}
         }
         let count = samples.values.len() / samples.width.max(1);
         let length = match (self.interval, samples.times.as_deref()) {
@@ -414,9 +421,25 @@ mod tests {
                 width,
                 values: values.to_vec(),
                 unit: None,
+                times_have_unit: true,
             }),
             ..Default::default()
         }
+    }
+
+    #[test]
+    fn a_unit_of_time_that_nothing_says_is_noted() {
+        let mut config = config(Some(vec![0.0, 5.0]), 1, &[1.0, 2.0]);
+        let said = |config: &FileConfig| {
+            let notes = config.notes(&["1"], 10.0);
+            let times = "the times of a.csv are taken to be in ms";
+            notes.iter().any(|note| note == times)
+        };
+        assert!(!said(&config));
+        config.samples.as_mut().unwrap().times_have_unit = false;
+        assert!(said(&config));
+        config.interval = Some(5.0);
+        assert!(!said(&config));
     }
 
     fn courses(config: &FileConfig, channels: usize, grid: &Grid) -> Vec<f64> {

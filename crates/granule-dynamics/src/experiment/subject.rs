@@ -1,7 +1,7 @@
 //! The model of an experiment, whichever it is.
 
 mod system;
-mod unit;
+pub(super) mod unit;
 
 use std::sync::Arc;
 

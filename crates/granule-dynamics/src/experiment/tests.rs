@@ -600,6 +600,26 @@ fn what_is_large_but_true_does_not_end_a_run() {
     assert_close(grows.last[0].values[0].ln(), 20.0, 1e-4);
 }
 
+#[test]
+fn cells_that_a_list_of_currents_makes_are_noted() {
+    let notes = |unit: &str| {
+        let text = format!(r#"{{"duration": 1, "unit": {{{unit}}}}}"#);
+        let config: ExperimentConfig = serde_json::from_str(&text).unwrap();
+        config.init(&f64_place()).unwrap().notes()
+    };
+    let made = notes(r#""model": "lif", "current": [1, 2]"#);
+    assert_eq!(
+        made,
+        ["unit.current has 2 values, and there are 2 cells, one for each"]
+    );
+    let made = notes(r#""model": "cable", "current": [1, 2]"#);
+    assert!(made[0].contains("2 cells"), "{made:?}");
+    for own in ["\"cells\": 2, \"current\": [1, 2]", "\"current\": 1"] {
+        let made = notes(&format!(r#""model": "lif", {own}"#));
+        assert!(made.is_empty(), "{made:?}");
+    }
+}
+
 #[cfg(feature = "plot")]
 #[test]
 fn columns_are_told_apart_in_figures() {
@@ -614,7 +634,8 @@ fn columns_are_told_apart_in_figures() {
         outcome.figure(&config, "").to_svg(960, 640).unwrap()
     };
     let nine = svg(&text(9));
-    assert!(nine.contains("[0]") && nine.contains("[6]") && !nine.contains("[7]"));
+    // From the first to the last.
+    assert!(nine.contains("[0]") && nine.contains("[8]") && !nine.contains("[2]"));
     assert!(nine.contains("v (mV) (7 of 9)"));
     assert!(!svg(&text(7)).contains(" of "));
     assert!(!svg(&text(1)).contains("[0]"));

@@ -123,6 +123,76 @@ fn what_is_no_model_file_is_refused_with_a_reason() {
 }
 
 #[test]
+fn a_description_of_the_wrong_form_is_named_by_its_path() {
+    let bytes = tiny().to_bytes().unwrap();
+    let told = |pointer: &str, value: serde_json::Value| {
+        let forged = with_document(&bytes, |document| {
+            *document.pointer_mut(pointer).unwrap() = value.clone();
+        });
+        load(&forged).unwrap_err().to_string()
+    };
+    for (pointer, value, parts) in [
+        (
+            "/input/mean",
+            serde_json::json!(["a"]),
+            "`input.mean.0` is the text \"a\", not a number",
+        ),
+        ("/input/mean", 3.into(), "`input.mean` is 3, not a list"),
+        (
+            "/provenance/scores",
+            serde_json::json!({"test_accuracy": true}),
+            "`provenance.scores.test_accuracy` is true, not a number",
+        ),
+        (
+            "/provenance/seed",
+            (-1).into(),
+            "`provenance.seed` is -1, not a whole number of 0 or more",
+        ),
+        (
+            "/task/kind",
+            "clustering".into(),
+            "`task.kind` has no choice \"clustering\"; the choices are classification,",
+        ),
+        ("/task", 1.into(), "`task` is 1, not a table"),
+        (
+            "/model/widths",
+            serde_json::json!([1, "a"]),
+            "`model.widths.1` is the text \"a\", not a whole number",
+        ),
+    ] {
+        let text = told(pointer, value);
+        assert!(text.contains(parts), "{parts}: {text}");
+    }
+    let text = load(&with_document(&bytes, |document| {
+        document["input"].as_object_mut().unwrap().remove("shape");
+    }));
+    let text = text.unwrap_err().to_string();
+    assert!(text.contains("`input` lacks \"shape\""), "{text}");
+}
+
+#[test]
+fn other_classes_than_the_weights_have_are_counted() {
+    let file = tiny();
+    let outputs = file.task.outputs();
+    for change in [-1_i8, 1] {
+        let bytes = with_document(&file.to_bytes().unwrap(), |document| {
+            let classes = document["task"]["classes"].as_array_mut().unwrap();
+            if change > 0 {
+                classes.push("more".into());
+            } else {
+                classes.pop();
+            }
+        });
+        let error = load(&bytes).unwrap_err();
+        let named = outputs.wrapping_add_signed(change.into());
+        assert!(
+            matches!(&error, ModelError::Outputs { named: n, weights, .. } if (*n, *weights) == (named, outputs)),
+            "{error}"
+        );
+    }
+}
+
+#[test]
 fn a_flipped_bit_among_weights_and_settings_is_found() {
     let good = tiny().to_bytes().unwrap();
     let checksum = |bytes: &[u8]| assert!(matches!(load(bytes), Err(ModelError::Checksum { .. })));
@@ -195,10 +265,7 @@ fn weights_of_another_model_are_refused_before_anything_is_allocated() {
     });
     assert!(load(&deep).is_err());
     let classes = with_document(&bytes, |d| d["task"]["classes"] = serde_json::json!(["a"]));
-    assert!(matches!(
-        load(&classes),
-        Err(ModelError::TensorShape { .. })
-    ));
+    assert!(matches!(load(&classes), Err(ModelError::Outputs { .. })));
 
     let mut file = tiny();
     let value = file.state.0.remove("layers.0.bias").unwrap();

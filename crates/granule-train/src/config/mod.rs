@@ -385,7 +385,7 @@ impl RunConfig {
         let path = run_dir.join(CONFIG_FILE);
         match granule_io::read_text(&path, Bound::CONFIGURATION) {
             Ok(text) => Self::from_toml_str(&text).map_err(|error| error.in_file(&path)),
-            Err(error) if error.is_absent() => Err(TrainError::NotARun {
+            Err(error) if error.is_absent() || !run_dir.is_dir() => Err(TrainError::NotARun {
                 path: run_dir.to_owned(),
             }),
             Err(error) => Err(error.into()),

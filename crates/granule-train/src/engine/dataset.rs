@@ -135,7 +135,9 @@ impl<'a> Parts<'a> {
         let mut warnings = dataset.warnings.clone();
         let (train, validation) = match &dataset.validation {
             Some(own) => {
-                if config.data.validation > 0.0 {
+                // Early stopping asks for a part of sets that have none.
+                let meant = config.train.early_stopping.is_none();
+                if config.data.validation > 0.0 && meant {
                     warnings.push(format!(
                         "the data set has a validation part of its own: data.validation = {} holds nothing out",
                         config.data.validation

@@ -56,7 +56,8 @@ impl Session<'_> {
         self.lock.check()?;
         let model_path = self.run_dir.join(MODEL_FILE);
         file.save(&model_path)?;
-        self.lock.check_files(&model_path)?;
+        self.recorder.sync()?;
+        self.check_files(&model_path)?;
 
         let outcome = Outcome {
             model_path: Some(model_path),

@@ -18,7 +18,7 @@ use crate::engine::source::Supply;
 use crate::engine::start::weights_fit;
 use crate::engine::step::{Gathered, Waiting};
 use crate::event::{EpochEvent, Event, Observer, ScoreEvent, StartEvent, StopFlag};
-use crate::folder::Lock;
+use crate::folder::{CURVES, Lock};
 use crate::loss::LossFunction;
 use crate::optimizer::{Optimizer, all_finite};
 use crate::outcome::Outcome;
@@ -476,12 +476,26 @@ impl<'a> Session<'a> {
             model: &model,
             optimizer,
         })?;
-        self.lock.check_files(&path)?;
+        self.check_files(&path)?;
         self.observer.event(&Event::Checkpoint {
             path: &path,
             step: self.progress.global_step,
         });
         Ok(path)
+    }
+
+    /// Refuses to go on without the files of the run, once `saved` has the weights and the rows are on the disk.
+    pub(super) fn check_files(&self, saved: &Path) -> Result<(), TrainError> {
+        self.lock.check_files(saved)?;
+        match self.recorder.lost() {
+            None => Ok(()),
+            Some((path, how)) => Err(TrainError::FileLost {
+                path: path.to_owned(),
+                how,
+                lost: CURVES,
+                saved: saved.to_owned(),
+            }),
+        }
     }
 
     /// What to change in a run that diverges: the setting that is far beyond what is usual, else the learning rate.

@@ -199,6 +199,12 @@ impl Start {
                 path: self.file.clone(),
                 tensors,
             })?;
+            let of_samples =
+                |task: &Task| matches!(task, Task::Classification { .. } | Task::Regression { .. });
+            if of_samples(task) && of_samples(&self.task) && task.outputs() != self.task.outputs() {
+                let error = self.task.other_outputs(task.outputs());
+                return Err(error.in_file(&self.file).into());
+            }
             return Ok(Said {
                 warning: self.other_classes(task),
                 note: None,

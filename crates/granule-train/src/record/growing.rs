@@ -1,16 +1,19 @@
 //! Files that grow while a run goes on.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use granule_io::{Bound, read};
 
 use super::RecordError;
+use crate::folder::is_same;
 
 pub(super) struct GrowingFile {
     pub(super) path: PathBuf,
     out: BufWriter<File>,
+    /// How many bytes it should have once all is handed over.
+    length: u64,
 }
 
 impl GrowingFile {
@@ -21,6 +24,7 @@ impl GrowingFile {
             Ok(file) => Ok(Self {
                 path,
                 out: BufWriter::new(file),
+                length: start.len() as u64,
             }),
             Err(source) => Err(RecordError::io("write", &path, source)),
         }
@@ -28,6 +32,7 @@ impl GrowingFile {
 
     pub(super) fn push(&mut self, bytes: &[u8]) -> Result<(), RecordError> {
         let result = self.out.write_all(bytes);
+        self.length += bytes.len() as u64;
         self.checked(result)
     }
 
@@ -46,6 +51,18 @@ impl GrowingFile {
     pub(super) fn sync(&mut self) -> Result<(), RecordError> {
         self.flush()?;
         self.checked(self.out.get_ref().sync_data())
+    }
+
+    /// What has become of the file that is written to, where it is no longer what lies at its path; for one that was handed
+    /// over whole.
+    pub(super) fn lost(&self) -> Option<&'static str> {
+        let (held, there) = (self.out.get_ref().metadata(), fs::metadata(&self.path));
+        match (held, there) {
+            (_, Err(_)) => Some("deleted"),
+            (Ok(held), Ok(there)) if !is_same(&held, &there) => Some("replaced"),
+            (_, Ok(there)) if there.len() < self.length => Some("cut"),
+            _ => None,
+        }
     }
 
     fn checked(&self, result: io::Result<()>) -> Result<(), RecordError> {

@@ -332,23 +332,45 @@ fn settings_by_which_nothing_is_learnt_are_warned_of() {
     assert!(norm.contains("train.clip_norm = 1e-300"), "{norm}");
 }
 
-/// Removes a file of the run folder after the first step.
-struct Thief(std::path::PathBuf);
+/// Does something to a file of the run folder after the first step.
+struct Thief(std::path::PathBuf, fn(&std::path::Path));
 
 impl granule_train::Observer for Thief {
     fn event(&mut self, event: &granule_train::Event<'_>) {
         if let granule_train::Event::Step(_) = event {
-            let _ = std::fs::remove_file(&self.0);
+            self.1(&self.0);
         }
     }
 }
 
 #[test]
-fn a_file_of_the_run_that_is_deleted_is_noticed_and_the_weights_are_saved() {
+fn a_file_of_the_run_that_is_lost_is_noticed_and_the_weights_are_saved() {
     let config = config(&"flex".parse().unwrap(), mlp(&[8], 0.0), 3, 8);
-    for name in ["config.toml", "metrics.jsonl"] {
+    let delete = |path: &std::path::Path| {
+        let _ = std::fs::remove_file(path);
+    };
+    // As an editor saves: another file of the same content and name.
+    let replace = |path: &std::path::Path| {
+        let other = path.with_extension("other");
+        std::fs::copy(path, &other).unwrap();
+        std::fs::rename(&other, path).unwrap();
+    };
+    let cut = |path: &std::path::Path| {
+        let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
+        file.set_len(0).unwrap();
+    };
+    let cases: [(&str, fn(&std::path::Path), &str); 4] = [
+        ("config.toml", delete, "deleted"),
+        ("metrics.jsonl", delete, "deleted"),
+        ("metrics.jsonl", replace, "replaced"),
+        ("metrics.jsonl", cut, "cut"),
+    ];
+    for (name, harm, word) in cases {
+        if word == "replaced" && cfg!(not(unix)) {
+            continue;
+        }
         let dir = tempfile::tempdir().unwrap();
-        let mut thief = Thief(dir.path().join(name));
+        let mut thief = Thief(dir.path().join(name), harm);
         let stop = granule_train::StopFlag::new();
         let data = points(60, 12);
         let error = granule_train::train_with(&config, &data, Some(dir.path()), &mut thief, &stop)
@@ -358,6 +380,7 @@ fn a_file_of_the_run_that_is_deleted_is_noticed_and_the_weights_are_saved() {
             panic!("{error}")
         };
         assert!(path.ends_with(name) && saved.is_file(), "{error}");
+        assert!(error.to_string().contains(word), "{error}");
     }
 }
 

@@ -529,8 +529,13 @@ fn a_validation_part_of_the_data_is_used_whole() {
     let report = ReportData::load(&root.path().join("own")).unwrap();
     assert_eq!((report.train_samples, report.validation_samples), (60, 24));
 
+    // Early stopping asks for a part of sets that have none; who asks for one without it is told.
     config.data.validation = 0.25;
-    let (_, witness) = run(&config, &data, &root.path().join("both")).unwrap();
+    let (_, witness) = run(&config, &data, &root.path().join("early")).unwrap();
+    assert_eq!(witness.warnings, Vec::<String>::new());
+    let mut plain = config.clone();
+    plain.train.early_stopping = None;
+    let (_, witness) = run(&plain, &data, &root.path().join("both")).unwrap();
     assert!(
         witness.warnings[0].contains("data.validation = 0.25 holds nothing out"),
         "{:?}",

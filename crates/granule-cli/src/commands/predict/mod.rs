@@ -10,6 +10,7 @@ use granule::data::arrays::{ArrayOptions, Items};
 use granule::data::{Shape, arrays};
 use granule::device::{DeviceSpec, OpenDevice};
 use granule::io::image::Resize;
+use granule::io::intensity::{Intensity, likely};
 use granule::models::{
     Brightness, Classifier, InputShape, InputSpec, ModelError, ModelFile, Pixels, Predictor,
     Sample, Task,
@@ -393,6 +394,15 @@ fn answers(
         Some(bytes) => arrays::decode_items(bytes, path, &shape, &options)?,
         None => arrays::read_items(path, &shape, &options)?,
     };
+    if args.range.is_none()
+        && let Some(hint) = other_numbers(input, &items)
+    {
+        output::note(&format!(
+            "{} {}: {hint}",
+            paint(Paint::Good, "hint:", Stream::Stderr),
+            output::quoted(path)
+        ));
+    }
     let samples: Vec<_> = match &items {
         Items::Pixels(pixels) => {
             let all = pixels.chunks(len);
@@ -408,6 +418,59 @@ fn answers(
         }
     };
     in_array(model.answer(&samples, args.top), path)
+}
+
+/// Features this many standard deviations from those of training, in the mean, are on another scale.
+const FAR: f64 = 10.0;
+
+/// What there is to say of the numbers of an array that are of another range than those of training seem to have been:
+/// images whose darkest number is the middle of their range, or that fill next to nothing of it, and features on another
+/// scale.
+fn other_numbers(input: &InputSpec, items: &Items) -> Option<String> {
+    match input.shape {
+        InputShape::Image { .. } => {
+            let (lowest, highest, intensity) = match items {
+                Items::Pixels(pixels) => {
+                    let (lowest, highest) = (*pixels.iter().min()?, *pixels.iter().max()?);
+                    (lowest.into(), highest.into(), Intensity::Pixels)
+                }
+                Items::Values(values) => {
+                    let lowest = values.iter().copied().fold(f64::INFINITY, f64::min);
+                    let highest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                    (lowest, highest, Intensity::of(false, input.range).ok()?)
+                }
+            };
+            let [black, white] = intensity.bounds();
+            let halved = black < 0.0 && lowest >= 0.0;
+            let filled = (highest - lowest) / (white - black);
+            let narrow = filled > 0.0 && filled < arrays::LITTLE;
+            (halved || narrow).then(|| {
+                let [black_here, white_here] = likely(lowest, highest);
+                format!(
+                    "its numbers go from {lowest} to {highest}, and are taken for intensities from {black} (black) to {white} \
+                     (white), as in training; if that is another scale, --range={black_here},{white_here} says so"
+                )
+            })
+        }
+        InputShape::Vector { len } if input.mean.len() == len && input.std.len() == len => {
+            let Items::Values(values) = items else {
+                return None;
+            };
+            let statistics = input.mean.iter().zip(&input.std);
+            let far = values
+                .iter()
+                .zip(statistics.cycle())
+                .map(|(x, (mean, std))| ((x - mean) / f64::from(*std)).abs());
+            let mean = far.sum::<f64>() / values.len().max(1) as f64;
+            (mean > FAR).then(|| {
+                format!(
+                    "its features are {mean:.0} standard deviations from the mean of those of training; if they are in \
+                     another unit, bring them to that one"
+                )
+            })
+        }
+        _ => None,
+    }
 }
 
 fn shape(input: &InputShape) -> Shape {
@@ -452,5 +515,44 @@ fn explained(error: ModelError, name: &str) -> anyhow::Error {
         )
         .into(),
         error => anyhow::Error::from(error).context(format!("cannot use {name}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_another_range_than_in_training_are_told() {
+        let images = |range| InputSpec {
+            range,
+            ..InputSpec::new(InputShape::Image {
+                channels: 1,
+                height: 1,
+                width: 2,
+            })
+        };
+        let hint = |range, values: [f64; 2]| {
+            other_numbers(&images(range), &Items::Values(values.to_vec()))
+        };
+        let both = Some([-1.0, 1.0]);
+        assert!(hint(both, [0.0, 1.0]).unwrap().contains("--range=0,1"));
+        assert_eq!(hint(both, [-0.5, 1.0]), None);
+        assert!(hint(None, [0.0, 0.004]).is_some());
+        assert_eq!(hint(None, [0.0, 0.5]), None);
+        let masks = Items::Pixels(vec![0, 1]);
+        let text = other_numbers(&images(None), &masks).unwrap();
+        assert!(
+            text.contains("from 0 to 1,") && text.contains("--range=0,1"),
+            "{text}"
+        );
+        let features = InputSpec {
+            mean: vec![1.0, 2.0],
+            std: vec![1.0, 1.0],
+            ..InputSpec::new(InputShape::Vector { len: 2 })
+        };
+        let scaled = |by: f64| other_numbers(&features, &Items::Values(vec![by, 2.0 * by]));
+        assert_eq!(scaled(1.5), None);
+        assert!(scaled(100.0).unwrap().contains("standard deviations"));
     }
 }

@@ -214,41 +214,66 @@ fn place(device: &OpenDevice, precision: Option<Precision>) -> anyhow::Result<Pl
 /// Simulations shorter than this show no bar.
 const PATIENCE: Duration = Duration::from_millis(700);
 
-/// A bar on a terminal, for runs that take their time.
+/// The first word of a simulation that is not watched on a terminal; each later one takes twice as long.
+const FIRST_LINE: Duration = Duration::from_secs(10);
+
+/// How far runs have come that take their time: a bar on a terminal, else a line now and then.
 struct Progress {
-    bar: Option<ProgressBar>,
-    shown: bool,
+    shown: Shown,
     steps: usize,
     began: Instant,
+}
+
+enum Shown {
+    /// There from [`PATIENCE`] on.
+    Bar(Option<ProgressBar>),
+    /// When the next line is due.
+    Lines(Duration),
+    Nothing,
 }
 
 impl Progress {
     fn new(style: Style, steps: usize) -> Self {
         Self {
-            bar: (style == Style::Bar).then(ProgressBar::hidden),
-            shown: false,
+            shown: match style {
+                Style::Bar => Shown::Bar(None),
+                Style::Lines => Shown::Lines(FIRST_LINE),
+                _ => Shown::Nothing,
+            },
             steps,
             began: Instant::now(),
         }
     }
 
     fn step(&mut self, step: usize) {
-        let Some(bar) = &mut self.bar else { return };
-        if !self.shown && self.began.elapsed() > PATIENCE {
-            *bar = ProgressBar::new(self.steps as u64);
-            let template = "simulate {wide_bar} {percent:>3} %  {eta} left";
-            if let Ok(style) = ProgressStyle::with_template(template) {
-                bar.set_style(style.progress_chars("━━ "));
+        let (elapsed, steps) = (self.began.elapsed(), self.steps);
+        match &mut self.shown {
+            Shown::Bar(bar) if bar.is_some() || elapsed > PATIENCE => {
+                let bar = bar.get_or_insert_with(|| {
+                    let bar = ProgressBar::new(steps as u64);
+                    let template = "simulate {wide_bar} {percent:>3} %  {eta} left";
+                    match ProgressStyle::with_template(template) {
+                        Ok(style) => bar.with_style(style.progress_chars("━━ ")),
+                        Err(_) => bar,
+                    }
+                });
+                bar.set_position(step as u64);
             }
-            self.shown = true;
-        }
-        if self.shown {
-            bar.set_position(step as u64);
+            Shown::Lines(due) if elapsed > *due && step < steps => {
+                *due = 2 * elapsed;
+                let left = elapsed.as_secs_f64() * (steps - step) as f64 / step.max(1) as f64;
+                note(&format!(
+                    "simulate: {:.0} %, about {} left",
+                    100.0 * step as f64 / steps as f64,
+                    output::duration(left)
+                ));
+            }
+            _ => {}
         }
     }
 
     fn clear(&mut self) {
-        if let Some(bar) = self.bar.take() {
+        if let Shown::Bar(Some(bar)) = &self.shown {
             bar.finish_and_clear();
         }
     }

@@ -43,6 +43,7 @@ pub fn stimulus(
                 .sum(),
             values,
             unit: None,
+            times_have_unit: true,
         }),
         ..Default::default()
     };

@@ -43,7 +43,7 @@ impl Subject {
 }
 
 /// A unit whose one cell has a list of currents is as many cells.
-fn spread(unit: &UnitConfig) -> UnitConfig {
+pub(in crate::experiment) fn spread(unit: &UnitConfig) -> UnitConfig {
     let mut unit = unit.clone();
     if unit.inputs() > 1 {
         return unit;

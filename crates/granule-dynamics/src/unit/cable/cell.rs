@@ -168,8 +168,9 @@ impl CableCellConfig {
         Range::Positive.check("unit.d_lambda", self.d_lambda)?;
         self.parameters.0.check_form()?;
         section::check_count(&self.section)?;
-        self.stimulus_sites.check("unit.stimulus_sites")?;
-        self.record_sites.check("unit.record_sites")?;
+        self.stimulus_sites
+            .check("unit.stimulus_sites", self.cells)?;
+        self.record_sites.check("unit.record_sites", self.cells)?;
         for (index, section) in self.section.iter().enumerate() {
             self.check_section(index, section)?;
         }

@@ -9,6 +9,9 @@ use crate::DynamicsError;
 /// The most sites of a cell.
 const MOST: usize = 4096;
 
+/// The most sites of all cells: as many as they may have compartments.
+const MOST_OF_ALL: usize = super::discretise::MOST;
+
 /// The letters of a section's name.
 const LONGEST: usize = 64;
 
@@ -46,19 +49,21 @@ impl Sites {
         }
     }
 
-    /// Checks how many there are.
-    pub(super) fn check(&self, field: &str) -> Result<(), DynamicsError> {
-        match self.as_slice().len() {
-            count if count > MOST => {
-                let allowed = format!("at most {MOST} sites");
-                Err(DynamicsError::config(
-                    field,
-                    format!("[{count} sites]"),
-                    allowed,
-                ))
-            }
-            _ => Ok(()),
-        }
+    /// Checks how many there are, of one cell and of all.
+    pub(super) fn check(&self, field: &str, cells: usize) -> Result<(), DynamicsError> {
+        let count = self.as_slice().len();
+        let allowed = if count > MOST {
+            format!("at most {MOST} sites")
+        } else if count.saturating_mul(cells) > MOST_OF_ALL {
+            format!("at most {MOST_OF_ALL} sites of all cells, and unit.cells = {cells}")
+        } else {
+            return Ok(());
+        };
+        Err(DynamicsError::config(
+            field,
+            format!("[{count} sites]"),
+            allowed,
+        ))
     }
 }
 

@@ -235,6 +235,12 @@ impl RunRecorder {
         self.files().into_iter().try_for_each(GrowingFile::sync)
     }
 
+    /// What has become of `metrics.jsonl` while it was written: `deleted`, `replaced` or `cut`; the other files are made of
+    /// its rows when a run is resumed. Ask after [`sync`](Self::sync).
+    pub(crate) fn lost(&self) -> Option<(&Path, &'static str)> {
+        Some((self.jsonl.path.as_path(), self.jsonl.lost()?))
+    }
+
     /// What is missing of the rows that a resumed run should have found, in words.
     pub fn gap(&self) -> Option<String> {
         self.gap.clone()

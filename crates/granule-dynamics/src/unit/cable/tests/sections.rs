@@ -525,6 +525,10 @@ fn wrong_sections_are_named() {
             "unit.record_sites[1] = \"soma(x)\"",
         ),
         (
+            format!("cells = 600000\nrecord_sites = [\"soma(0.1)\", \"soma(0.9)\"]\n{soma}"),
+            "unit.record_sites = [2 sites] is not allowed: at most 1048576 sites of all cells",
+        ),
+        (
             format!("trainable = [\"g_na\"]\n{soma}"),
             "trainable = g_na",
         ),
@@ -549,6 +553,7 @@ fn a_cable_takes_no_solver_and_no_tolerance() {
         let text = format!("duration = 1.0\n{more}\n[unit]\nmodel = \"cable\"\n");
         let config: ExperimentConfig = toml::from_str(&text).unwrap();
         let error = config.init(&f64_place()).err().unwrap().to_string();
-        assert!(error.contains("none"), "{error}");
+        let reason = "none: cable has a method of its own, unit.scheme = backward-euler";
+        assert!(error.contains(reason), "{error}");
     }
 }
