@@ -714,7 +714,6 @@ mod tests {
 
     use super::*;
     use crate::args::{Cli, Command};
-    use granule::data::arrays::{NpzArray, write_npz};
 
     fn described(words: &[&str]) -> anyhow::Result<Described> {
         let cli = Cli::try_parse_from(["granule", "simulate"].iter().chain(words)).unwrap();
