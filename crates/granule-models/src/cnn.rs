@@ -55,8 +55,8 @@ impl ModelSettings for CnnConfig {
     const KIND: &'static str = "cnn";
     const SUMMARY: &'static str = "Plain convolutional network.";
 
-    fn first_weight(&self) -> Option<&'static str> {
-        Some("stages.0.0.conv.weight")
+    fn first_weight(&self) -> Option<String> {
+        Some("stages.0.0.conv.weight".to_owned())
     }
 
     fn validate(&self, input: &InputShape, outputs: usize) -> Result<(), ModelError> {

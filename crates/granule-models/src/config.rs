@@ -137,7 +137,7 @@ pub trait ModelSettings:
 
     /// The name, in [`crate::state`], of the weight that sees the raw input, which reports draw: `[features, units]`,
     /// `[inputs of a step, units]` or `[filters, channels, height, width]`. Default none.
-    fn first_weight(&self) -> Option<&'static str> {
+    fn first_weight(&self) -> Option<String> {
         None
     }
 
@@ -305,7 +305,7 @@ impl ModelConfig {
 
     /// The name, in [`crate::state`], of the weight that sees the raw input: `[features, units]` for mlp,
     /// `[inputs of a step, units]` for rate, `[inputs of a step, gates and units]` for gru and lstm, `[filters, channels, height, width]` for the others; none for several levels.
-    pub fn first_weight(&self) -> Option<&'static str> {
+    pub fn first_weight(&self) -> Option<String> {
         self.0.first_weight()
     }
 
@@ -483,7 +483,7 @@ trait AnySettings: Debug + Send + Sync {
     fn clone_box(&self) -> Box<dyn AnySettings>;
     fn equals(&self, other: &dyn AnySettings) -> bool;
     fn kind(&self) -> &'static str;
-    fn first_weight(&self) -> Option<&'static str>;
+    fn first_weight(&self) -> Option<String>;
     fn time_step(&self) -> Option<f64>;
     fn validate(&self, input: &InputShape, outputs: usize) -> Result<(), ModelError>;
     fn build(
@@ -519,7 +519,7 @@ impl<S: ModelSettings> AnySettings for S {
         S::KIND
     }
 
-    fn first_weight(&self) -> Option<&'static str> {
+    fn first_weight(&self) -> Option<String> {
         ModelSettings::first_weight(self)
     }
 

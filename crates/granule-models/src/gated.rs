@@ -69,8 +69,8 @@ macro_rules! gated {
             const KIND: &'static str = $kind;
             const SUMMARY: &'static str = $summary;
 
-            fn first_weight(&self) -> Option<&'static str> {
-                Some("network.cells.input.weight")
+            fn first_weight(&self) -> Option<String> {
+                Some("network.cells.input.weight".to_owned())
             }
 
             fn time_step(&self) -> Option<f64> {

@@ -51,6 +51,19 @@ impl InputShape {
         }
     }
 
+    /// `[channels, height, width]`, `[len]` or `[steps, channels]`.
+    pub fn dims(&self) -> Vec<usize> {
+        match *self {
+            Self::Image {
+                channels,
+                height,
+                width,
+            } => vec![channels, height, width],
+            Self::Vector { len } => vec![len],
+            Self::Sequence { steps, channels } => vec![steps, channels],
+        }
+    }
+
     /// Whether a sample has no values at all.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

@@ -38,8 +38,8 @@ impl ModelSettings for LeNetConfig {
     const KIND: &'static str = "lenet";
     const SUMMARY: &'static str = "LeNet-5, for images of 28×28 and 32×32.";
 
-    fn first_weight(&self) -> Option<&'static str> {
-        Some("conv1.weight")
+    fn first_weight(&self) -> Option<String> {
+        Some("conv1.weight".to_owned())
     }
 
     fn validate(&self, input: &InputShape, outputs: usize) -> Result<(), ModelError> {

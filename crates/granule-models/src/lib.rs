@@ -38,7 +38,7 @@ mod predictor;
 mod rate;
 mod resnet;
 mod sequence;
-mod sequential;
+pub mod sequential;
 pub mod state;
 mod tensors;
 mod wilson_cowan;
@@ -65,9 +65,7 @@ pub use predictor::{Pixels, Predictor, Sample};
 pub use rate::{Rate, RateConfig};
 pub use resnet::{ResNet, ResNetConfig};
 pub use sequence::Readout;
-pub use sequential::{
-    Cells, Layer, LayerConfig, Plain, PoolMethod, Recurrent, Sequential, SequentialConfig,
-};
+pub use sequential::{LayerConfig, Sequential, SequentialConfig};
 pub use state::{StateDict, TensorValue};
 pub use tensors::{TensorView, read_tensors};
 pub use wilson_cowan::{WilsonCowan, WilsonCowanConfig};

@@ -42,8 +42,8 @@ impl ModelSettings for MlpConfig {
     const KIND: &'static str = "mlp";
     const SUMMARY: &'static str = "Multilayer perceptron, for images and feature vectors.";
 
-    fn first_weight(&self) -> Option<&'static str> {
-        Some("layers.0.weight")
+    fn first_weight(&self) -> Option<String> {
+        Some("layers.0.weight".to_owned())
     }
 
     fn validate(&self, input: &InputShape, outputs: usize) -> Result<(), ModelError> {

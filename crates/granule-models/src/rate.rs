@@ -127,8 +127,8 @@ impl ModelSettings for RateConfig {
     const KIND: &'static str = "rate";
     const SUMMARY: &'static str = "Rate network, for trials, and for images by rows.";
 
-    fn first_weight(&self) -> Option<&'static str> {
-        Some("network.input")
+    fn first_weight(&self) -> Option<String> {
+        Some("network.input".to_owned())
     }
 
     fn time_step(&self) -> Option<f64> {

@@ -46,8 +46,8 @@ impl ModelSettings for ResNetConfig {
     const KIND: &'static str = "resnet";
     const SUMMARY: &'static str = "Small residual network.";
 
-    fn first_weight(&self) -> Option<&'static str> {
-        Some("stem.conv.weight")
+    fn first_weight(&self) -> Option<String> {
+        Some("stem.conv.weight".to_owned())
     }
 
     fn validate(&self, input: &InputShape, outputs: usize) -> Result<(), ModelError> {

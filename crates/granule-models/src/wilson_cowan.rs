@@ -83,8 +83,8 @@ impl ModelSettings for WilsonCowanConfig {
     const SUMMARY: &'static str =
         "Excitatory and inhibitory populations that learn, for trials, and for images by rows.";
 
-    fn first_weight(&self) -> Option<&'static str> {
-        Some("network.input.weight")
+    fn first_weight(&self) -> Option<String> {
+        Some("network.input.weight".to_owned())
     }
 
     fn time_step(&self) -> Option<f64> {

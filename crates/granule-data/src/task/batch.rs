@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::random::{Purpose, Random};
 use super::sheet::{Sheet, steps};
-use super::{Design, Stage, TaskKind};
+use super::{AnyCondition, Design, Stage};
 use crate::DataError;
 
 /// The longest trial, in steps.
@@ -48,112 +48,8 @@ pub struct Period {
     pub end: usize,
 }
 
-/// Which of two kinds of evidence counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Context {
-    /// The motion counts.
-    Motion,
-    /// The colour counts.
-    Colour,
-}
-
-/// What sets one trial of a task apart from another.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-#[serde(tag = "task", rename_all = "kebab-case")]
-pub enum Condition {
-    /// Of [`SineConfig`](super::SineConfig).
-    Sine {
-        /// The frequency asked for, Hz.
-        frequency_hz: f64,
-    },
-    /// Of [`FlipFlopConfig`](super::FlipFlopConfig).
-    FlipFlop {
-        /// Pulses on all inputs together.
-        pulses: usize,
-    },
-    /// Of [`PerceptualDecisionConfig`](super::PerceptualDecisionConfig).
-    PerceptualDecision {
-        /// Strength of the motion, −1 (left) to 1 (right).
-        coherence: f64,
-    },
-    /// Of [`DelayedMatchConfig`](super::DelayedMatchConfig).
-    DelayedMatch {
-        /// The stimulus to remember, from 0.
-        sample: usize,
-        /// The stimulus to compare with it.
-        test: usize,
-    },
-    /// Of [`ContextIntegrationConfig`](super::ContextIntegrationConfig).
-    ContextIntegration {
-        /// Which evidence counts.
-        context: Context,
-        /// Strength of the motion, −1 (left) to 1 (right).
-        motion: f64,
-        /// Strength of the colour, −1 (red: left) to 1 (green: right).
-        colour: f64,
-    },
-    /// Of [`IntervalTimingConfig`](super::IntervalTimingConfig).
-    IntervalTiming {
-        /// The interval drawn, ms.
-        interval_ms: f64,
-        /// The interval to be produced, ms: what was shown, in whole steps, times the gain.
-        target_ms: f64,
-    },
-}
-
-impl Condition {
-    /// The task it belongs to.
-    pub fn kind(&self) -> TaskKind {
-        match self {
-            Self::Sine { .. } => TaskKind::Sine,
-            Self::FlipFlop { .. } => TaskKind::FlipFlop,
-            Self::PerceptualDecision { .. } => TaskKind::PerceptualDecision,
-            Self::DelayedMatch { .. } => TaskKind::DelayedMatch,
-            Self::ContextIntegration { .. } => TaskKind::ContextIntegration,
-            Self::IntervalTiming { .. } => TaskKind::IntervalTiming,
-        }
-    }
-
-    /// The right choice, as an output; none where no choice is made and where the evidence favours neither.
-    pub fn correct(&self) -> Option<usize> {
-        let sign = |evidence: f64| (evidence != 0.0).then_some(usize::from(evidence > 0.0));
-        match *self {
-            Self::PerceptualDecision { coherence } => sign(coherence),
-            Self::DelayedMatch { sample, test } => Some(usize::from(sample != test)),
-            Self::ContextIntegration {
-                context,
-                motion,
-                colour,
-            } => sign(match context {
-                Context::Motion => motion,
-                Context::Colour => colour,
-            }),
-            Self::Sine { .. } | Self::FlipFlop { .. } | Self::IntervalTiming { .. } => None,
-        }
-    }
-
-    /// Signed evidence by the name of its psychometric curve; positive evidence speaks for the second choice.
-    pub fn evidence(&self) -> Vec<(&'static str, f64)> {
-        match *self {
-            Self::PerceptualDecision { coherence } => vec![("coherence", coherence)],
-            Self::ContextIntegration {
-                context: Context::Motion,
-                motion,
-                colour,
-            } => vec![("motion, attended", motion), ("colour, ignored", colour)],
-            Self::ContextIntegration {
-                context: Context::Colour,
-                motion,
-                colour,
-            } => vec![("motion, ignored", motion), ("colour, attended", colour)],
-            _ => Vec::new(),
-        }
-    }
-}
-
 /// One trial of a batch.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Trial {
     /// Its number; with the seed it decides everything.
     pub index: u64,
@@ -162,7 +58,7 @@ pub struct Trial {
     /// Its periods in order, without gaps.
     pub periods: Vec<Period>,
     /// What it shows.
-    pub condition: Condition,
+    pub condition: AnyCondition,
 }
 
 /// The extents of a trial.
@@ -270,13 +166,27 @@ impl TrialBatch {
 }
 
 /// One trial with its rows.
-pub(super) struct View<'a> {
+#[derive(Debug)]
+pub struct View<'a> {
+    /// The trial.
     pub trial: &'a Trial,
+    /// Step, ms.
     pub dt: f64,
+    /// Number of inputs and of outputs.
     pub widths: (usize, usize),
+    /// `[steps, inputs]`, row-major.
     pub inputs: &'a [f32],
+    /// `[steps, outputs]`, row-major.
     pub targets: &'a [f32],
+    /// `[steps, outputs]`, row-major: 1 where an output counts.
     pub mask: &'a [f32],
+}
+
+impl View<'_> {
+    /// The steps of a period; none when the trial has no such period.
+    pub fn period(&self, name: &str) -> Range<usize> {
+        super::sheet::steps_of(&self.trial.periods, name)
+    }
 }
 
 pub(super) fn shape(design: &dyn Design, dt: f64) -> Result<TaskShape, DataError> {

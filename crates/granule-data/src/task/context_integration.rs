@@ -8,7 +8,9 @@ use super::decision::{
 use super::random::Random;
 use super::sheet::{Sheet, Stage};
 use super::span::Least;
-use super::{Condition, Context, Design, Span, TaskInfo, Verdict, names, validate_noise};
+use super::{
+    AnyCondition, Condition, Design, Span, TaskInfo, Verdict, names, sign, validate_noise,
+};
 use crate::DataError;
 
 const STIMULUS: &str = "stimulus";
@@ -70,6 +72,43 @@ impl Default for ContextIntegrationConfig {
     }
 }
 
+/// Which of two kinds of evidence counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Context {
+    /// The motion counts.
+    Motion,
+    /// The colour counts.
+    Colour,
+}
+
+/// A trial of [`ContextIntegrationConfig`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ContextIntegration {
+    /// Which evidence counts.
+    pub context: Context,
+    /// Strength of the motion, −1 (left) to 1 (right).
+    pub motion: f64,
+    /// Strength of the colour, −1 (red: left) to 1 (green: right).
+    pub colour: f64,
+}
+
+impl Condition for ContextIntegration {
+    fn correct(&self) -> Option<usize> {
+        sign(match self.context {
+            Context::Motion => self.motion,
+            Context::Colour => self.colour,
+        })
+    }
+
+    fn evidence(&self) -> Vec<(&'static str, f64)> {
+        let names = match self.context {
+            Context::Motion => ["motion, attended", "colour, ignored"],
+            Context::Colour => ["motion, ignored", "colour, attended"],
+        };
+        names.into_iter().zip([self.motion, self.colour]).collect()
+    }
+}
+
 impl Design for ContextIntegrationConfig {
     fn info(&self) -> TaskInfo {
         TaskInfo {
@@ -121,7 +160,7 @@ impl Design for ContextIntegrationConfig {
         )
     }
 
-    fn write(&self, number: usize, _: &mut Random, sheet: &mut Sheet<'_>) -> Condition {
+    fn write(&self, number: usize, _: &mut Random, sheet: &mut Sheet<'_>) -> AnyCondition {
         let (context, cue) = match number % 2 {
             0 => (Context::Motion, ATTEND_MOTION),
             _ => (Context::Colour, ATTEND_COLOUR),
@@ -129,7 +168,7 @@ impl Design for ContextIntegrationConfig {
         let motions = 2 * self.motion.len();
         let motion = signed(&self.motion, number / 2 % motions);
         let colour = signed(&self.colour, number / 2 / motions);
-        let condition = Condition::ContextIntegration {
+        let condition = ContextIntegration {
             context,
             motion,
             colour,
@@ -139,7 +178,7 @@ impl Design for ContextIntegrationConfig {
         sheet.input(cue, waiting, 1.0);
         show(sheet, STIMULUS, MOTION, motion, self.noise);
         show(sheet, STIMULUS, COLOUR, colour, self.noise);
-        condition
+        condition.into()
     }
 
     fn judge(&self, view: &View<'_>, outputs: &[f32]) -> Verdict {

@@ -5,7 +5,9 @@ use super::decision::{another, answer, chosen, evidence, instruct, stages, valid
 use super::random::Random;
 use super::sheet::{Sheet, Stage};
 use super::span::Least;
-use super::{Condition, Design, Span, TaskInfo, Verdict, names, validate_count, validate_noise};
+use super::{
+    AnyCondition, Condition, Design, Span, TaskInfo, Verdict, names, validate_count, validate_noise,
+};
 use crate::DataError;
 
 const SAMPLE: &str = "sample";
@@ -59,6 +61,21 @@ impl Default for DelayedMatchConfig {
     }
 }
 
+/// A trial of [`DelayedMatchConfig`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct DelayedMatch {
+    /// The stimulus to remember, from 0.
+    pub sample: usize,
+    /// The stimulus to compare with it.
+    pub test: usize,
+}
+
+impl Condition for DelayedMatch {
+    fn correct(&self) -> Option<usize> {
+        Some(usize::from(self.sample != self.test))
+    }
+}
+
 impl Design for DelayedMatchConfig {
     fn info(&self) -> TaskInfo {
         let stimuli = (1..=self.stimuli).map(|stimulus| format!("stimulus {stimulus}"));
@@ -101,14 +118,14 @@ impl Design for DelayedMatchConfig {
         )
     }
 
-    fn write(&self, number: usize, random: &mut Random, sheet: &mut Sheet<'_>) -> Condition {
+    fn write(&self, number: usize, random: &mut Random, sheet: &mut Sheet<'_>) -> AnyCondition {
         let sample = number / 2;
         let test = if number.is_multiple_of(2) {
             sample
         } else {
             another(sample, self.stimuli, random)
         };
-        let condition = Condition::DelayedMatch { sample, test };
+        let condition = DelayedMatch { sample, test };
         instruct(sheet, condition.correct(), self.grace_ms);
         for (period, shown) in [(SAMPLE, sample), (TEST, test)] {
             let steps = sheet.period(period);
@@ -117,7 +134,7 @@ impl Design for DelayedMatchConfig {
                 sheet.add_noise(1 + stimulus, steps.clone(), self.noise);
             }
         }
-        condition
+        condition.into()
     }
 
     fn judge(&self, view: &View<'_>, outputs: &[f32]) -> Verdict {

@@ -5,7 +5,8 @@ use super::random::Random;
 use super::sheet::{Sheet, Stage, fill, steps};
 use super::span::Least;
 use super::{
-    Condition, Design, Span, TaskInfo, Verdict, validate_count, validate_noise, validate_number,
+    AnyCondition, Condition, Design, Span, TaskInfo, Verdict, validate_count, validate_noise,
+    validate_number,
 };
 use crate::DataError;
 
@@ -50,6 +51,15 @@ impl Default for FlipFlopConfig {
         }
     }
 }
+
+/// A trial of [`FlipFlopConfig`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct FlipFlop {
+    /// Pulses on all inputs together.
+    pub pulses: usize,
+}
+
+impl Condition for FlipFlop {}
 
 impl Design for FlipFlopConfig {
     fn info(&self) -> TaskInfo {
@@ -102,7 +112,7 @@ impl Design for FlipFlopConfig {
         Some(("task.pulse_ms", self.pulse_ms))
     }
 
-    fn write(&self, _: usize, random: &mut Random, sheet: &mut Sheet<'_>) -> Condition {
+    fn write(&self, _: usize, random: &mut Random, sheet: &mut Sheet<'_>) -> AnyCondition {
         let (end, dt) = (sheet.all().end, sheet.dt);
         let (pulse, grace) = (steps(self.pulse_ms, dt), steps(self.grace_ms, dt));
         let mut pulses = 0;
@@ -128,7 +138,7 @@ impl Design for FlipFlopConfig {
             }
             sheet.add_noise(bit, 0..end, self.noise);
         }
-        Condition::FlipFlop { pulses }
+        FlipFlop { pulses }.into()
     }
 
     fn judge(&self, _: &View<'_>, _: &[f32]) -> Verdict {

@@ -5,8 +5,8 @@ use super::random::Random;
 use super::sheet::{Sheet, Stage, fill, steps, steps_of};
 use super::span::Least;
 use super::{
-    Condition, Design, Span, TaskInfo, Verdict, names, validate_count, validate_noise,
-    validate_number,
+    AnyCondition, Condition, Design, Span, TaskInfo, Verdict, names, validate_count,
+    validate_noise, validate_number,
 };
 use crate::DataError;
 
@@ -81,6 +81,17 @@ impl IntervalTimingConfig {
     }
 }
 
+/// A trial of [`IntervalTimingConfig`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct IntervalTiming {
+    /// The interval drawn, ms.
+    pub interval_ms: f64,
+    /// The interval to be produced, ms: what was shown, in whole steps, times the gain.
+    pub target_ms: f64,
+}
+
+impl Condition for IntervalTiming {}
+
 impl Design for IntervalTimingConfig {
     fn info(&self) -> TaskInfo {
         TaskInfo {
@@ -148,7 +159,7 @@ impl Design for IntervalTimingConfig {
         Some(("task.pulse_ms", self.pulse_ms))
     }
 
-    fn write(&self, number: usize, _: &mut Random, sheet: &mut Sheet<'_>) -> Condition {
+    fn write(&self, number: usize, _: &mut Random, sheet: &mut Sheet<'_>) -> AnyCondition {
         let (all, dt) = (sheet.all(), sheet.dt);
         let (shown, set) = (sheet.period(ESTIMATION), sheet.period(PRODUCTION).start);
         let target_ms = self.gain * shown.len() as f64 * dt;
@@ -159,16 +170,20 @@ impl Design for IntervalTimingConfig {
         }
         sheet.target(0, set..all.end, |step| ramp(step - set, target_ms, dt));
         sheet.count(0, all, true);
-        Condition::IntervalTiming {
-            interval_ms: self.interval(number),
+        let interval_ms = self.interval(number);
+        let shown = IntervalTiming {
+            interval_ms,
             target_ms,
-        }
+        };
+        shown.into()
     }
 
     fn judge(&self, view: &View<'_>, outputs: &[f32]) -> Verdict {
         let set = steps_of(&view.trial.periods, PRODUCTION).start;
         let rising = outputs.get(set..view.trial.steps).unwrap_or_default();
+        let shown = view.trial.condition.get::<IntervalTiming>();
         Verdict::Interval {
+            target_ms: shown.map_or(0.0, |shown| shown.target_ms),
             produced_ms: passage(rising).map(|steps| steps * view.dt),
             tolerance: self.tolerance,
         }

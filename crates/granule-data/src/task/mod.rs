@@ -39,6 +39,7 @@ use serde::{Deserialize, Serialize};
 use crate::DataError;
 
 mod batch;
+mod condition;
 mod context_integration;
 mod decision;
 mod delayed_match;
@@ -54,22 +55,21 @@ mod span;
 #[cfg(test)]
 mod tests;
 
-pub use batch::{Condition, Context, Part, Period, TaskShape, Trial, TrialBatch};
-pub use context_integration::ContextIntegrationConfig;
-pub use delayed_match::DelayedMatchConfig;
-pub use flip_flop::FlipFlopConfig;
-pub use interval_timing::IntervalTimingConfig;
-pub use perceptual_decision::PerceptualDecisionConfig;
+pub use batch::{Part, Period, TaskShape, Trial, TrialBatch, View};
+pub use condition::{AnyCondition, Condition, sign};
+pub use context_integration::{Context, ContextIntegration, ContextIntegrationConfig};
+pub use delayed_match::{DelayedMatch, DelayedMatchConfig};
+pub use flip_flop::{FlipFlop, FlipFlopConfig};
+pub use interval_timing::{IntervalTiming, IntervalTimingConfig};
+pub use perceptual_decision::{PerceptualDecision, PerceptualDecisionConfig};
+pub use random::Random;
 pub use score::{
     ChoiceScore, IntervalPoint, Performance, PsychometricCurve, PsychometricPoint, Score,
     TimingScore, TrialScore, Verdict,
 };
-pub use sine::SineConfig;
-pub use span::Span;
-
-use batch::View;
-use random::Random;
-use sheet::{Sheet, Stage};
+pub use sheet::{Sheet, Stage, fill, steps};
+pub use sine::{Sine, SineConfig};
+pub use span::{Least, Span};
 
 /// The step of a trial unless another is asked for, ms: a fifth of the 100 ms time constant of Song, Yang & Wang (2016).
 pub const DEFAULT_DT_MS: f64 = 20.0;
@@ -192,9 +192,14 @@ pub fn list() -> Vec<TaskInfo> {
 }
 
 /// What a task is made of.
-trait Design {
+pub trait Design {
+    /// Its name, paper, inputs and outputs.
     fn info(&self) -> TaskInfo;
 
+    /// Checks every setting.
+    ///
+    /// # Errors
+    /// [`DataError::Config`] names the setting (`task.noise`), its value and what is allowed.
     fn validate(&self) -> Result<(), DataError>;
 
     /// Conditions that come equally often.
@@ -208,14 +213,48 @@ trait Design {
         None
     }
 
-    /// Writes a trial of this condition; its periods are there.
-    fn write(&self, condition: usize, random: &mut Random, sheet: &mut Sheet<'_>) -> Condition;
+    /// Writes a trial of this condition, whose periods are there; what it shows. Whatever else differs between trials is drawn
+    /// from `random`, in ms, so that it does not depend on the step.
+    fn write(&self, condition: usize, random: &mut Random, sheet: &mut Sheet<'_>) -> AnyCondition;
 
     /// What the outputs of a trial, `[steps, outputs]`, amount to.
     fn judge(&self, view: &View<'_>, outputs: &[f32]) -> Verdict;
 
     /// Writes what an observer without limits of memory and precision gives for the inputs of a trial.
     fn observe(&self, view: &View<'_>, outputs: &mut [f32]);
+
+    /// As [`TaskConfig::trials`].
+    ///
+    /// # Errors
+    /// Those of [`TaskConfig::trials`].
+    fn trials(&self, seed: u64, indices: Range<u64>, dt_ms: f64) -> Result<TrialBatch, DataError>
+    where
+        Self: Sized,
+    {
+        batch::trials(self, seed, indices, dt_ms)
+    }
+
+    /// As [`TaskConfig::score`].
+    ///
+    /// # Errors
+    /// Those of [`TaskConfig::score`].
+    fn score(&self, outputs: &[f32], batch: &TrialBatch) -> Result<Score, DataError>
+    where
+        Self: Sized,
+    {
+        score::summarise(self, &score::judge(self, outputs, batch)?)
+    }
+
+    /// As [`TaskConfig::ideal_outputs`].
+    ///
+    /// # Errors
+    /// Those of [`TaskConfig::ideal_outputs`].
+    fn ideal_outputs(&self, batch: &TrialBatch) -> Result<Vec<f32>, DataError>
+    where
+        Self: Sized,
+    {
+        score::ideal_outputs(self, batch)
+    }
 }
 
 impl TaskConfig {
@@ -306,14 +345,22 @@ impl TaskConfig {
     }
 }
 
-fn validate_noise(noise: f64) -> Result<(), DataError> {
+/// Checks `task.noise`, 0 to 1000 √ms.
+///
+/// # Errors
+/// [`DataError::Config`] outside of that.
+pub fn validate_noise(noise: f64) -> Result<(), DataError> {
     if (0.0..=1e3).contains(&noise) {
         return Ok(());
     }
     Err(DataError::invalid("task.noise", noise, "0 to 1000 √ms"))
 }
 
-fn validate_count(
+/// Checks a number of things against its range.
+///
+/// # Errors
+/// [`DataError::Config`] names `field` outside of that.
+pub fn validate_count(
     field: &str,
     count: usize,
     allowed: std::ops::RangeInclusive<usize>,
@@ -328,7 +375,11 @@ fn validate_count(
     ))
 }
 
-fn validate_number(
+/// Checks that a number is finite and fine.
+///
+/// # Errors
+/// [`DataError::Config`] names `field` and what is allowed, where it is not.
+pub fn validate_number(
     field: &str,
     value: f64,
     fine: bool,
@@ -340,6 +391,7 @@ fn validate_number(
     Err(DataError::invalid(field, value, allowed))
 }
 
-fn names<const N: usize>(names: [&str; N]) -> Vec<String> {
+/// Names of inputs or outputs.
+pub fn names<const N: usize>(names: [&str; N]) -> Vec<String> {
     names.iter().map(ToString::to_string).collect()
 }

@@ -7,7 +7,9 @@ use super::decision::{
 use super::random::Random;
 use super::sheet::{Sheet, Stage};
 use super::span::Least;
-use super::{Condition, Design, Span, TaskInfo, Verdict, names, validate_noise};
+use super::{
+    AnyCondition, Condition, Design, Span, TaskInfo, Verdict, names, sign, validate_noise,
+};
 use crate::DataError;
 
 const STIMULUS: &str = "stimulus";
@@ -61,6 +63,23 @@ impl Default for PerceptualDecisionConfig {
     }
 }
 
+/// A trial of [`PerceptualDecisionConfig`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PerceptualDecision {
+    /// Strength of the motion, −1 (left) to 1 (right).
+    pub coherence: f64,
+}
+
+impl Condition for PerceptualDecision {
+    fn correct(&self) -> Option<usize> {
+        sign(self.coherence)
+    }
+
+    fn evidence(&self) -> Vec<(&'static str, f64)> {
+        vec![("coherence", self.coherence)]
+    }
+}
+
 impl Design for PerceptualDecisionConfig {
     fn info(&self) -> TaskInfo {
         TaskInfo {
@@ -100,12 +119,12 @@ impl Design for PerceptualDecisionConfig {
         )
     }
 
-    fn write(&self, number: usize, _: &mut Random, sheet: &mut Sheet<'_>) -> Condition {
+    fn write(&self, number: usize, _: &mut Random, sheet: &mut Sheet<'_>) -> AnyCondition {
         let coherence = signed(&self.coherences, number);
-        let condition = Condition::PerceptualDecision { coherence };
+        let condition = PerceptualDecision { coherence };
         instruct(sheet, condition.correct(), self.grace_ms);
         show(sheet, STIMULUS, 1, coherence, self.noise);
-        condition
+        condition.into()
     }
 
     fn judge(&self, view: &View<'_>, outputs: &[f32]) -> Verdict {

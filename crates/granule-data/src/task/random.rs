@@ -16,7 +16,8 @@ pub(super) enum Purpose {
 }
 
 /// A stream of random numbers, a function of (seed, purpose, stream).
-pub(super) struct Random {
+#[derive(Debug, Clone)]
+pub struct Random {
     generator: ChaCha8Rng,
     /// The second of a pair of normal numbers.
     spare: Option<f64>,
@@ -38,27 +39,27 @@ impl Random {
     }
 
     /// Uniform in [0, 1), a multiple of 2⁻⁵³.
-    pub(super) fn unit(&mut self) -> f64 {
+    pub fn unit(&mut self) -> f64 {
         (self.generator.next_u64() >> 11) as f64 / (1u64 << 53) as f64
     }
 
     /// Uniform in [low, high); `low` when they are equal.
-    pub(super) fn uniform(&mut self, low: f64, high: f64) -> f64 {
+    pub fn uniform(&mut self, low: f64, high: f64) -> f64 {
         low + (high - low) * self.unit()
     }
 
     /// Uniform in 0..n; the bias of at most n/2⁶⁴ cannot be seen.
-    pub(super) fn below(&mut self, n: usize) -> usize {
+    pub fn below(&mut self, n: usize) -> usize {
         ((u128::from(self.generator.next_u64()) * n as u128) >> 64) as usize
     }
 
     /// Exponential with this mean.
-    pub(super) fn exponential(&mut self, mean: f64) -> f64 {
+    pub fn exponential(&mut self, mean: f64) -> f64 {
         -mean * (1.0 - self.unit()).ln()
     }
 
     /// Normal with mean 0 and standard deviation 1 (Marsaglia's polar method).
-    pub(super) fn normal(&mut self) -> f64 {
+    pub fn normal(&mut self) -> f64 {
         if let Some(spare) = self.spare.take() {
             return spare;
         }
@@ -74,7 +75,7 @@ impl Random {
     }
 
     /// A random order of 0..n.
-    pub(super) fn permutation(&mut self, n: usize) -> Vec<usize> {
+    pub fn permutation(&mut self, n: usize) -> Vec<usize> {
         let mut items: Vec<usize> = (0..n).collect();
         for last in (1..n).rev() {
             items.swap(last, self.below(last + 1));

@@ -3,7 +3,7 @@
 use granule_io::words::counted;
 use serde::{Deserialize, Serialize};
 
-use super::{Condition, Design, TrialBatch};
+use super::{AnyCondition, Design, TrialBatch};
 use crate::DataError;
 
 /// What a network did in one trial.
@@ -18,6 +18,8 @@ pub enum Verdict {
     },
     /// It produced an interval.
     Interval {
+        /// The interval asked for, ms.
+        target_ms: f64,
         /// Its duration, ms; none when the output never passed the threshold.
         produced_ms: Option<f64>,
         /// Share of the interval asked for by which it may be off.
@@ -29,9 +31,10 @@ pub enum Verdict {
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrialScore {
     /// What the trial showed.
-    pub condition: Condition,
+    pub condition: AnyCondition,
     /// What the network did.
     pub verdict: Verdict,
+    task: &'static str,
     /// One for each output.
     sums: Vec<Sums>,
 }
@@ -195,7 +198,8 @@ pub(super) fn judge(
             }
         }
         TrialScore {
-            condition: view.trial.condition,
+            condition: view.trial.condition.clone(),
+            task: batch.kind,
             verdict: design.judge(&view, outputs),
             sums,
         }
@@ -210,17 +214,13 @@ pub(super) fn summarise(design: &dyn Design, trials: &[TrialScore]) -> Result<Sc
     };
     let info = design.info();
     let names = info.outputs;
-    let other = trials.iter().find(|trial| {
-        trial.condition.kind().name() != info.name || trial.sums.len() != names.len()
-    });
+    let other = trials
+        .iter()
+        .find(|trial| trial.task != info.name || trial.sums.len() != names.len());
     if let Some(other) = other {
         return Err(DataError::invalid(
             "trials",
-            format!(
-                "{} with {} outputs",
-                other.condition.kind(),
-                other.sums.len()
-            ),
+            format!("{} with {} outputs", other.task, other.sums.len()),
             format!("those of {} with {}", info.name, names.len()),
         ));
     }
@@ -383,14 +383,12 @@ fn timing(trials: &[TrialScore]) -> TimingScore {
     struct Row(f64, Option<f64>, f64);
     let rows: Vec<Row> = trials
         .iter()
-        .filter_map(|trial| match (trial.verdict, trial.condition) {
-            (
-                Verdict::Interval {
-                    produced_ms,
-                    tolerance,
-                },
-                Condition::IntervalTiming { target_ms, .. },
-            ) => Some(Row(target_ms, produced_ms, tolerance * target_ms)),
+        .filter_map(|trial| match trial.verdict {
+            Verdict::Interval {
+                target_ms,
+                produced_ms,
+                tolerance,
+            } => Some(Row(target_ms, produced_ms, tolerance * target_ms)),
             _ => None,
         })
         .collect();

@@ -7,26 +7,31 @@ use super::{Period, Span};
 
 /// A period as a task declares it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Stage {
+pub struct Stage {
+    /// Its name: `stimulus`.
     pub name: &'static str,
+    /// How long it lasts; in a trial where that is no step there is no such period.
     pub span: Span,
 }
 
 impl Stage {
-    pub(super) fn new(name: &'static str, span: Span) -> Self {
+    /// A period of a name and a duration.
+    pub fn new(name: &'static str, span: Span) -> Self {
         Self { name, span }
     }
 }
 
 /// Steps of `dt` that a duration takes.
-pub(super) fn steps(ms: f64, dt: f64) -> usize {
+pub fn steps(ms: f64, dt: f64) -> usize {
     (ms / dt).round() as usize
 }
 
 /// The rows of one trial in the arrays of its batch, all zero at first.
-pub(super) struct Sheet<'a> {
+#[derive(Debug)]
+pub struct Sheet<'a> {
     /// Step, ms.
     pub dt: f64,
+    /// The periods in order, without gaps.
     pub periods: Vec<Period>,
     /// `[steps, widths.0]`
     pub inputs: &'a mut [f32],
@@ -36,27 +41,28 @@ pub(super) struct Sheet<'a> {
     pub mask: &'a mut [f32],
     /// Number of inputs and of outputs.
     pub widths: (usize, usize),
+    /// What noise is drawn from.
     pub noise: Random,
 }
 
 impl Sheet<'_> {
     /// The steps of a period; none when the trial has no such period.
-    pub(super) fn period(&self, name: &str) -> Range<usize> {
+    pub fn period(&self, name: &str) -> Range<usize> {
         steps_of(&self.periods, name)
     }
 
     /// The steps of the trial.
-    pub(super) fn all(&self) -> Range<usize> {
+    pub fn all(&self) -> Range<usize> {
         0..self.periods.last().map_or(0, |period| period.end)
     }
 
     /// Holds one input at a value.
-    pub(super) fn input(&mut self, channel: usize, steps: Range<usize>, value: f64) {
+    pub fn input(&mut self, channel: usize, steps: Range<usize>, value: f64) {
         fill(self.inputs, self.widths.0, channel, steps, |_| value);
     }
 
     /// Adds white noise to one input: a step gets a normal number of standard deviation `sigma / √dt`.
-    pub(super) fn add_noise(&mut self, channel: usize, steps: Range<usize>, sigma: f64) {
+    pub fn add_noise(&mut self, channel: usize, steps: Range<usize>, sigma: f64) {
         if sigma == 0.0 {
             return;
         }
@@ -70,17 +76,12 @@ impl Sheet<'_> {
     }
 
     /// Asks one output for a value at each step.
-    pub(super) fn target(
-        &mut self,
-        output: usize,
-        steps: Range<usize>,
-        value: impl Fn(usize) -> f64,
-    ) {
+    pub fn target(&mut self, output: usize, steps: Range<usize>, value: impl Fn(usize) -> f64) {
         fill(self.targets, self.widths.1, output, steps, value);
     }
 
     /// Lets one output count, or no longer count, in loss and score.
-    pub(super) fn count(&mut self, output: usize, steps: Range<usize>, counts: bool) {
+    pub fn count(&mut self, output: usize, steps: Range<usize>, counts: bool) {
         let weight = f64::from(u8::from(counts));
         fill(self.mask, self.widths.1, output, steps, |_| weight);
     }
@@ -94,7 +95,7 @@ pub(super) fn steps_of(periods: &[Period], name: &str) -> Range<usize> {
 }
 
 /// Writes a column of a row-major matrix; steps beyond its end are left out.
-pub(super) fn fill(
+pub fn fill(
     rows: &mut [f32],
     width: usize,
     column: usize,

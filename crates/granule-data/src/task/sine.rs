@@ -7,8 +7,8 @@ use super::random::Random;
 use super::sheet::{Sheet, Stage, fill};
 use super::span::Least;
 use super::{
-    Condition, Design, Span, TaskInfo, Verdict, names, validate_count, validate_noise,
-    validate_number,
+    AnyCondition, Condition, Design, Span, TaskInfo, Verdict, names, validate_count,
+    validate_noise, validate_number,
 };
 use crate::DataError;
 
@@ -66,6 +66,15 @@ impl SineConfig {
     }
 }
 
+/// A trial of [`SineConfig`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sine {
+    /// The frequency asked for, Hz.
+    pub frequency_hz: f64,
+}
+
+impl Condition for Sine {}
+
 impl Design for SineConfig {
     fn info(&self) -> TaskInfo {
         TaskInfo {
@@ -106,13 +115,13 @@ impl Design for SineConfig {
         Some(("a quarter of the period of task.highest_hz", quarter))
     }
 
-    fn write(&self, number: usize, _: &mut Random, sheet: &mut Sheet<'_>) -> Condition {
+    fn write(&self, number: usize, _: &mut Random, sheet: &mut Sheet<'_>) -> AnyCondition {
         let (all, dt, frequency_hz) = (sheet.all(), sheet.dt, self.frequency(number));
         sheet.input(0, all.clone(), self.level(number));
         sheet.add_noise(0, all.clone(), self.noise);
         sheet.target(0, all.clone(), |step| sine(frequency_hz, step, dt));
         sheet.count(0, all, true);
-        Condition::Sine { frequency_hz }
+        Sine { frequency_hz }.into()
     }
 
     fn judge(&self, _: &View<'_>, _: &[f32]) -> Verdict {

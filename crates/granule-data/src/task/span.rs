@@ -32,7 +32,11 @@ impl Span {
     }
 
     /// Checks that the bounds are in order, finite, and at least `least`.
-    pub(super) fn validate(&self, field: &str, least: Least) -> Result<(), DataError> {
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::Config`] names `field`.
+    pub fn validate(&self, field: &str, least: Least) -> Result<(), DataError> {
         let fine = match least {
             Least::Zero => self.low >= 0.0,
             Least::Some => self.low > 0.0,
@@ -54,8 +58,10 @@ impl Span {
 
 /// Whether a duration may be 0.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Least {
+pub enum Least {
+    /// It may.
     Zero,
+    /// It may not.
     Some,
 }
 

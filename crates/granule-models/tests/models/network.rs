@@ -261,7 +261,7 @@ fn the_first_weight_is_there_under_its_name() {
         let network = config.init(&input, 3, 0, &flex()).unwrap();
         let state = state::state_dict(&network).unwrap();
         let first = config.first_weight().unwrap();
-        assert!(state.0.contains_key(first), "{}", config.name());
+        assert!(state.0.contains_key(&first), "{}", config.name());
     }
 }
 

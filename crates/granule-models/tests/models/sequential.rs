@@ -1,9 +1,9 @@
 //! Layers as data: shapes, order of operations, and what does not fit.
 
 use burn::tensor::{Tensor, TensorData};
+use granule_models::sequential::LayerNormLayerConfig;
 use granule_models::{
-    InputShape, LayerConfig, Model as _, ModelConfig, ModelError, SequentialConfig, StateDict,
-    TensorValue,
+    InputShape, Model as _, ModelConfig, ModelError, SequentialConfig, StateDict, TensorValue,
 };
 
 use crate::support::{flex, image, ndarray, samples, values};
@@ -120,7 +120,7 @@ fn layers_run_in_their_order_and_a_residual_adds_its_input() {
         // 2x − 1 is −1, 1, 3, −3; with what relu gives −1, 2, 6, −3; their mean 1; 3·1 + 0.5; 4·3.5 + 1.
         let mut without_norm = config.clone();
         let layers = without_norm.get_mut::<SequentialConfig>().unwrap();
-        assert_eq!(layers.layers.pop(), Some(LayerConfig::LayerNorm {}));
+        assert_eq!(layers.layers.pop(), Some(LayerNormLayerConfig {}.into()));
         let mut state = state.clone();
         state.0.retain(|name, _| !name.starts_with("layers.5"));
         assert!((run(&without_norm, &state) - 15.0).abs() < 1e-5);
@@ -324,4 +324,70 @@ fn recurrent_layers_go_along_steps_and_rows() {
         let text = refused(layer, image(1, 8));
         assert!(text.starts_with(expected), "{expected}: {text}");
     }
+}
+
+/// What reports draw: the weight on the raw input, flattened or not, and none where something else comes first.
+#[test]
+fn the_weight_on_the_raw_input_is_found() {
+    use serde_json::json;
+
+    let flatten = json!({"kind": "flatten"});
+    let dense = json!({"kind": "dense", "units": 3});
+    for (layers, expected) in [
+        (json!([flatten]), Some("output.weight")),
+        (json!([flatten, dense]), Some("layers.1.weight")),
+        (json!([flatten, flatten, dense]), Some("layers.2.weight")),
+        (
+            json!([{"kind": "conv", "filters": 2}]),
+            Some("layers.0.weight"),
+        ),
+        (
+            json!([{"kind": "gru", "units": 3}]),
+            Some("layers.0.cells.input.weight"),
+        ),
+        (
+            json!([{"kind": "lstm", "units": 3}]),
+            Some("layers.0.cells.input.weight"),
+        ),
+        (
+            json!([{"kind": "rate", "units": 3}]),
+            Some("layers.0.cells.input"),
+        ),
+        (json!([{"kind": "batch-norm"}, flatten, dense]), None),
+        (json!([{"kind": "layer-norm"}, flatten, dense]), None),
+        (json!([flatten, {"kind": "relu"}, dense]), None),
+        (
+            json!([{"kind": "residual", "layer": [{"kind": "conv", "filters": 1}]}]),
+            None,
+        ),
+    ] {
+        let config = config(layers.clone());
+        let network = config.init(&image(1, 8), 10, 0, &flex()).unwrap();
+        let found = config.first_weight();
+        assert_eq!(found.as_deref(), expected, "{layers}");
+        let state = granule_models::state::state_dict(&network).unwrap();
+        assert!(
+            found.is_none_or(|name| state.0.contains_key(&name)),
+            "{layers}"
+        );
+    }
+}
+
+/// A file of every layer, read and written again.
+#[test]
+fn every_layer_is_written_as_it_is_read() {
+    let text = concat!(
+        r#"{"kind":"sequential","init":"he","layer":["#,
+        r#"{"kind":"conv","filters":4,"kernel":3,"stride":1},"#,
+        r#"{"kind":"conv","filters":4,"kernel":5,"stride":2,"padding":1},"#,
+        r#"{"kind":"batch-norm"},{"kind":"relu"},{"kind":"gelu"},"#,
+        r#"{"kind":"pool","method":"max","size":2},{"kind":"pool","method":"mean","size":2,"stride":1},"#,
+        r#"{"kind":"residual","layer":[{"kind":"layer-norm"},{"kind":"tanh"}]},"#,
+        r#"{"kind":"gru","units":3,"readout":"sequence"},{"kind":"lstm","units":3,"readout":"auto"},"#,
+        r#"{"kind":"rate","units":3,"activation":"relu","dt":20.0,"time_constant":100.0,"readout":"mean"},"#,
+        r#"{"kind":"rate","units":3,"activation":"tanh","dt":20.0,"time_constant":100.0,"dale_ratio":0.8,"readout":"last"},"#,
+        r#"{"kind":"flatten"},{"kind":"dense","units":5},{"kind":"sigmoid"},{"kind":"dropout","probability":0.5}]}"#,
+    );
+    let config: ModelConfig = serde_json::from_str(text).unwrap();
+    assert_eq!(serde_json::to_string(&config).unwrap(), text);
 }

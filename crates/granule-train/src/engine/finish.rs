@@ -193,7 +193,7 @@ impl Session<'_> {
     ) -> Result<ReportData, TrainError> {
         let problem = self.problem;
         let first = self.config.model.first_weight();
-        let filters = state.and_then(|state| state.0.get(first?));
+        let filters = state.and_then(|state| state.0.get(&first?));
         Ok(ReportData {
             model: self.config.model.name().to_owned(),
             parameters: self.parameters as u64,
