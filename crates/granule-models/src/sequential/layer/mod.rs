@@ -79,7 +79,7 @@ macro_rules! layers {
     ($($Layer:ident($file:ident::$Config:ident) = $kind:literal;)+) => {
         $(pub use $file::$Config;)+
 
-        /// A layer and its settings; in a configuration file `kind` names the layer.
+        /// One layer; `kind` names it.
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
         #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
         #[serde(tag = "kind")]
