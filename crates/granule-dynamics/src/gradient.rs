@@ -9,7 +9,7 @@ use burn::tensor::{Gradients, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Clock, Dynamics, Input, Model};
-use crate::simulate::{Grid, record_every};
+use crate::simulate::{Grid, courses, record_every};
 use crate::state::host;
 use crate::{DynamicsError, State};
 
@@ -98,6 +98,9 @@ pub fn gradient<M: Model, I: Input + ?Sized>(
     if run.every == 0 {
         return Err(DynamicsError::config("every", 0, "at least 1"));
     }
+    if *run.memory == Memory::Full {
+        return whole(model, run, loss);
+    }
     let steps = run.grid.steps();
     let mut sweep = Sweep {
         model,
@@ -125,15 +128,7 @@ pub fn gradient<M: Model, I: Input + ?Sized>(
     // The loss by itself gives the slope of every observation.
     let leaf = observed.clone().autodiff().require_grad();
     let value = loss(leaf.clone());
-    let at_loss = host(value.clone())?.first().copied().unwrap_or(f64::NAN);
-    if !at_loss.is_finite() {
-        return Err(DynamicsError::NonFinite {
-            time: run.grid.time(steps),
-            variable: "the loss".into(),
-            batch: 0,
-            unit: 0,
-        });
-    }
+    let at_loss = finite(&value, run)?;
     if value.is_tracked() {
         let mut gradients = value.backward();
         sweep.slopes = leaf.grad_remove(&mut gradients);
@@ -146,6 +141,56 @@ pub fn gradient<M: Model, I: Input + ?Sized>(
         parameters: sweep.parameters,
         initial: adjoint,
         observed,
+    })
+}
+
+/// Runs the model once, with all steps on the tape.
+fn whole<M: Model, I: Input + ?Sized>(
+    model: &M,
+    run: &Run<'_, I>,
+    loss: impl FnOnce(Tensor<3>) -> Tensor<1>,
+) -> Result<Backward, DynamicsError> {
+    let dynamics = model.dynamics()?;
+    let begin = match &run.initial {
+        Some(state) => state
+            .clone()
+            .map(|x| x.without_autodiff().autodiff().require_grad()),
+        None => model.initial_state(run.batch)?,
+    };
+    let input = |at: Clock| run.input.at(at);
+    let (observed, _) = record_every(&dynamics, begin.clone(), &input, run.grid, run.every)?;
+    let value = loss(observed.clone());
+    let at_loss = finite(&value, run)?;
+    let mut parameters = GradientsParams::new();
+    let mut initial = begin.clone().map(|x| x.without_autodiff().zeros_like());
+    if value.is_tracked() {
+        let mut gradients = value.backward();
+        if run.initial.is_some() {
+            initial = begin.zip(initial, |leaf, zeros| {
+                leaf.grad_remove(&mut gradients).unwrap_or(zeros)
+            });
+        }
+        accumulate(&mut parameters, gradients, model);
+    }
+    Ok(Backward {
+        loss: at_loss,
+        parameters,
+        initial,
+        observed: observed.without_autodiff(),
+    })
+}
+
+/// The value of a loss.
+fn finite<I: Input + ?Sized>(loss: &Tensor<1>, run: &Run<'_, I>) -> Result<f64, DynamicsError> {
+    let value = host(loss.clone())?.first().copied().unwrap_or(f64::NAN);
+    if value.is_finite() {
+        return Ok(value);
+    }
+    Err(DynamicsError::NonFinite {
+        time: run.grid.time(run.grid.steps()),
+        variable: "the loss".into(),
+        batch: 0,
+        unit: 0,
     })
 }
 
@@ -184,15 +229,19 @@ impl<M: Model, I: Input + ?Sized> Sweep<'_, '_, M, I> {
         if bounds.len() > 1 {
             let plain = self.model.clone().valid();
             let dynamics = plain.dynamics()?;
-            let last = bounds.last().copied().unwrap_or(from);
-            let mut state = states[0].clone();
-            for step in from..last {
-                let at = self.run.grid.clock(step);
-                let input = plain_input(self.run.input, at);
-                state = dynamics.step(at, &state, input.as_ref())?;
-                if bounds.contains(&(step + 1)) {
-                    states.push(state.clone());
+            let input = |at: Clock| plain_input(self.run.input, at);
+            for ends in bounds.windows(2) {
+                let mut state = states.last().cloned().unwrap_or_else(|| states[0].clone());
+                let span = (self.run.grid, ends[0]..ends[1], self.run.every);
+                if let Some((_, last)) = courses(&dynamics, &state, &input, span)? {
+                    states.push(last);
+                    continue;
                 }
+                for step in ends[0]..ends[1] {
+                    let at = self.run.grid.clock(step);
+                    state = dynamics.step(at, &state, input(at).as_ref())?;
+                }
+                states.push(state);
             }
         }
         if bounds.is_empty() {
@@ -247,13 +296,28 @@ impl<M: Model, I: Input + ?Sized> Sweep<'_, '_, M, I> {
         {
             add((dynamics.observe(&state) * slope).sum());
         }
-        for step in from..to {
-            let at = self.run.grid.clock(step);
-            state = dynamics.step(at, &state, self.run.input.at(at).as_ref())?;
-            if (step + 1).is_multiple_of(every)
-                && let Some(slope) = slope((step + 1) / every)
-            {
-                add((dynamics.observe(&state) * slope).sum());
+        let input = |at: Clock| self.run.input.at(at);
+        let span = (self.run.grid, from..to, every);
+        if let Some((seen, last)) = courses(&dynamics, &state, &input, span)? {
+            let mut first = from / every + 1;
+            for seen in seen {
+                let times = seen.dims()[0];
+                if let Some(slopes) = &self.slopes {
+                    let slopes = slopes.clone().narrow(0, first, times);
+                    add((seen * slopes.autodiff()).sum());
+                }
+                first += times;
+            }
+            state = last;
+        } else {
+            for step in from..to {
+                let at = self.run.grid.clock(step);
+                state = dynamics.step(at, &state, input(at).as_ref())?;
+                if (step + 1).is_multiple_of(every)
+                    && let Some(slope) = slope((step + 1) / every)
+                {
+                    add((dynamics.observe(&state) * slope).sum());
+                }
             }
         }
         if let Some(adjoint) = adjoint {

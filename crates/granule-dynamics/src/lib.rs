@@ -47,7 +47,7 @@ mod testing;
 pub mod unit;
 
 pub use error::DynamicsError;
-pub use model::{Clock, Constant, Dynamics, Field, Input, Linear, Model, NoInput, Series};
+pub use model::{Clock, Constant, Dynamics, Field, Input, Linear, Model, NoInput, Series, Span};
 pub use parameter::{Bounds, Held, Parameter, Values};
 pub use random::{NormalNoise, PoissonNoise};
 pub use simulate::{Grid, record, record_every, simulate};

@@ -2,7 +2,9 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
+use granule_ops::Course;
 
+use crate::state::is_tracked;
 use crate::{DynamicsError, State, Variable};
 
 /// A vector field dx/dt = f(t, x, u), with parameters bound: an ordinary differential equation as the solvers see it.
@@ -65,15 +67,18 @@ pub trait Field {
         None
     }
 
-    /// The state after all groups but the last have taken their exponential update, and the linear form of the last, which is
-    /// one variable; where the model has both as one operation.
-    fn before_last_group(
+    /// [`Dynamics::course`] by the exponential Euler method, where the model has many of its steps as one operation.
+    ///
+    /// # Errors
+    ///
+    /// [`DynamicsError::Shape`] for an input that does not fit.
+    fn exponential_course(
         &self,
-        _at: Clock,
+        _span: &Span,
         _state: &State,
-        _input: Option<&Tensor<2>>,
-    ) -> Option<(State, Linear)> {
-        None
+        _input: &dyn Input,
+    ) -> Result<Option<(Tensor<3>, State)>, DynamicsError> {
+        Ok(None)
     }
 
     /// The amplitude of the noise of each variable per square root of time: dx = f dt + g dW. `None` without noise.
@@ -142,7 +147,11 @@ boxed! {
     groups() -> &[Vec<usize>];
     linear(group: usize, time: f64, state: &State, input: Option<&Tensor<2>>) -> Vec<Linear>;
     exponential_step(at: Clock, state: &State, input: Option<&Tensor<2>>) -> Option<State>;
-    before_last_group(at: Clock, state: &State, input: Option<&Tensor<2>>) -> Option<(State, Linear)>;
+    exponential_course(
+        span: &Span,
+        state: &State,
+        input: &dyn Input
+    ) -> Result<Option<(Tensor<3>, State)>, DynamicsError>;
     diffusion(time: f64, state: &State) -> Option<State>;
     after_step(time: f64, before: &State, after: State) -> State;
     observe(state: &State) -> Tensor<2>;
@@ -195,6 +204,52 @@ pub struct Clock {
     pub dt: f64,
 }
 
+/// Steps in a row, part of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Span {
+    /// The steps.
+    pub steps: Vec<Clock>,
+    /// Something is seen after those whose number, counted from 1 at the beginning of the run, is a multiple of this.
+    pub every: usize,
+}
+
+impl Span {
+    /// How many of its own steps are done when something is seen, rising.
+    pub fn seen(&self) -> Vec<usize> {
+        let steps = self.steps.iter().enumerate();
+        let seen = steps.filter(|(_, at)| (at.step + 1).is_multiple_of(self.every));
+        seen.map(|(index, _)| index + 1).collect()
+    }
+
+    /// The input of every step; empty where there is none at all. `None` where some steps have one and others do not, and for
+    /// an input on a tape.
+    pub fn inputs(&self, input: &dyn Input) -> Option<Vec<Tensor<2>>> {
+        let mut all = Vec::new();
+        for (index, at) in self.steps.iter().enumerate() {
+            match input.at(*at) {
+                Some(input) if all.len() == index && !is_tracked(&input) => {
+                    all.push(input.without_autodiff());
+                }
+                None if all.is_empty() => {}
+                _ => return None,
+            }
+        }
+        Some(all)
+    }
+
+    /// The steps as fused operations take them, of which the voltages of some columns are seen; `None` for an inflow on a tape,
+    /// for those of each step have no gradient.
+    pub(crate) fn course(&self, columns: Vec<usize>, inflows: Vec<Tensor<2>>) -> Option<Course> {
+        let plain = !inflows.iter().any(is_tracked);
+        plain.then(|| Course {
+            lengths: self.steps.iter().map(|at| at.dt).collect(),
+            seen: self.seen(),
+            columns,
+            inflows,
+        })
+    }
+}
+
 /// A model that moves in steps: any [`Field`] with a solver ([`crate::solver::Stepped`]), a network with delays, a
 /// whole multi-granularity model.
 pub trait Dynamics {
@@ -215,6 +270,22 @@ pub trait Dynamics {
         state: &State,
         input: Option<&Tensor<2>>,
     ) -> Result<State, DynamicsError>;
+
+    /// What [`observe`](Self::observe) gives where something is [seen](Span::seen), `[times, batch, outputs]`, and the last
+    /// state; the same numbers as single [`step`](Self::step)s give. `None` where the model does not take many steps as one
+    /// operation.
+    ///
+    /// # Errors
+    ///
+    /// As [`step`](Self::step).
+    fn course(
+        &self,
+        _span: &Span,
+        _state: &State,
+        _input: &dyn Input,
+    ) -> Result<Option<(Tensor<3>, State)>, DynamicsError> {
+        Ok(None)
+    }
 
     /// What is recorded and given to a loss. `[batch, outputs]`.
     fn observe(&self, state: &State) -> Tensor<2> {

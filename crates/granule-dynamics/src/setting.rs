@@ -255,6 +255,29 @@ pub(crate) fn validate(
     )
 }
 
+/// The names that are allowed, for an error about another one, with the one that may be meant.
+pub(crate) fn choices<'a>(found: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
+    let listed = known.clone().collect::<Vec<_>>().join(", ");
+    match meant(found, known) {
+        Some(name) => format!("{listed}; did you mean `{name}`?"),
+        None => listed,
+    }
+}
+
+/// The name that may be meant by another one.
+pub(crate) fn meant<'a>(found: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    /// Beyond it two names are no longer compared.
+    const LONGEST: usize = 200;
+    if found.len() > LONGEST {
+        return None;
+    }
+    let found = found.to_lowercase();
+    let near = known.map(|name| (strsim::osa_distance(&found, &name.to_lowercase()), name));
+    let near = near.filter(|(distance, name)| *distance <= 1 + name.len() / 5);
+    near.min_by_key(|(distance, _)| *distance)
+        .map(|(_, name)| name)
+}
+
 /// Checks that the list `name` of a section has none but `known` names.
 pub(crate) fn check_listed<'a>(
     (section, name): (&str, &str),
@@ -265,8 +288,8 @@ pub(crate) fn check_listed<'a>(
     for listed in listed {
         let field = || path(section, name);
         if known.clone().all(|known| known != listed) {
-            let known: Vec<&str> = known.collect();
-            return Err(DynamicsError::config(field(), listed, known.join(", ")));
+            let allowed = choices(listed, known);
+            return Err(DynamicsError::config(field(), listed, allowed));
         }
         if !before.insert(listed) {
             let found = format!("{listed:?} twice");

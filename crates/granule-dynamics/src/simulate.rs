@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use burn::tensor::Tensor;
 
-use crate::model::{Clock, Dynamics, Input};
+use crate::model::{Clock, Dynamics, Input, Span};
 use crate::setting::Range;
 use crate::{DynamicsError, State, Variable};
 
@@ -200,6 +200,15 @@ pub fn record_every(
     every: usize,
 ) -> Result<(Tensor<3>, State), DynamicsError> {
     let every = every.max(1);
+    initial.check(dynamics.variables())?;
+    initial.check_finite(dynamics.variables(), grid.time(0))?;
+    let steps = 0..grid.steps();
+    if let Some((after, last)) = courses(dynamics, &initial, input, (grid, steps, every))? {
+        let first = dynamics.observe(&initial);
+        let [batch, outputs] = first.dims();
+        let seen = std::iter::once(first.reshape([1, batch, outputs])).chain(after);
+        return Ok((Tensor::cat(seen.collect(), 0), last));
+    }
     let mut seen: Vec<Tensor<2>> = Vec::with_capacity(grid.steps() / every + 1);
     let last = simulate(dynamics, initial, input, grid, |step, _, state| {
         if step.is_multiple_of(every) {
@@ -208,4 +217,36 @@ pub fn record_every(
         ControlFlow::Continue(())
     })?;
     Ok((Tensor::stack(seen, 0), last))
+}
+
+/// What is observed after some of the steps `steps`, in parts, and the last state, where the model takes many steps as one
+/// operation; without a look at the state at the beginning. `None` where it does not, and where the state leaves what is
+/// plausible, of which single steps can say more.
+pub(crate) fn courses(
+    dynamics: &dyn Dynamics,
+    initial: &State,
+    input: &dyn Input,
+    (grid, steps, every): (&Grid, std::ops::Range<usize>, usize),
+) -> Result<Option<(Vec<Tensor<3>>, State)>, DynamicsError> {
+    let mut seen = Vec::new();
+    let mut state = initial.clone();
+    for first in steps.clone().step_by(CHECK_EVERY) {
+        let end = (first + CHECK_EVERY).min(steps.end);
+        let span = Span {
+            steps: (first..end).map(|step| grid.clock(step)).collect(),
+            every,
+        };
+        let Some((part, last)) = dynamics.course(&span, &state, input)? else {
+            return Ok(None);
+        };
+        let plausible = last.check_plausible(dynamics.variables(), grid.time(end));
+        if plausible.is_err() {
+            return Ok(None);
+        }
+        if part.dims()[0] > 0 {
+            seen.push(part);
+        }
+        state = last;
+    }
+    Ok(Some((seen, state)))
 }

@@ -1,5 +1,7 @@
 //! Reading and making the tensors of the CPU backends as plain slices.
 
+use std::borrow::Cow;
+
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, DispatchDevice};
 use burn::tensor::{DType, Shape, Tensor, TensorData};
@@ -8,6 +10,9 @@ use burn::tensor::{DType, Shape, Tensor, TensorData};
 pub(crate) trait HostBackend: Backend {
     /// The elements in row-major order, borrowed where they already lie so.
     fn read<R>(tensor: FloatTensor<Self>, body: impl FnOnce(HostSlice<'_>) -> R) -> R;
+
+    /// The elements in row-major order, borrowed where they already lie so.
+    fn values(tensor: &FloatTensor<Self>) -> HostValues<'_>;
 
     /// A tensor of this backend from row-major values.
     fn write(values: HostVec, shape: Shape) -> FloatTensor<Self>;
@@ -20,23 +25,30 @@ pub(crate) enum HostSlice<'a> {
     F64(&'a [f64]),
 }
 
-impl<'a> HostSlice<'a> {
-    pub(crate) fn f32(self) -> Option<&'a [f32]> {
+/// Row-major elements of either precision, borrowed or not.
+pub(crate) enum HostValues<'a> {
+    F32(Cow<'a, [f32]>),
+    F64(Cow<'a, [f64]>),
+}
+
+impl HostValues<'_> {
+    pub(crate) fn f32(&self) -> Option<&[f32]> {
         match self {
-            HostSlice::F32(values) => Some(values),
-            HostSlice::F64(_) => None,
+            HostValues::F32(values) => Some(values),
+            HostValues::F64(_) => None,
         }
     }
 
-    pub(crate) fn f64(self) -> Option<&'a [f64]> {
+    pub(crate) fn f64(&self) -> Option<&[f64]> {
         match self {
-            HostSlice::F64(values) => Some(values),
-            HostSlice::F32(_) => None,
+            HostValues::F64(values) => Some(values),
+            HostValues::F32(_) => None,
         }
     }
 }
 
 /// Owned row-major elements of either precision.
+#[derive(Clone, Debug)]
 pub(crate) enum HostVec {
     F32(Vec<f32>),
     F64(Vec<f64>),
@@ -48,6 +60,14 @@ impl HostVec {
         match self {
             HostVec::F32(values) => values.is_empty(),
             HostVec::F64(values) => values.is_empty(),
+        }
+    }
+
+    #[cfg(feature = "autodiff")]
+    pub(crate) fn values(&self) -> HostValues<'_> {
+        match self {
+            HostVec::F32(values) => HostValues::F32(Cow::Borrowed(values)),
+            HostVec::F64(values) => HostValues::F64(Cow::Borrowed(values)),
         }
     }
 
@@ -93,34 +113,20 @@ macro_rules! on_host {
 }
 pub(crate) use on_host;
 
-/// Gives `body` the elements of any number of tensors, after `slices`.
-pub(crate) fn read_all<B: HostBackend, R>(
-    tensors: &[FloatTensor<B>],
-    slices: &[HostSlice<'_>],
-    body: &mut dyn FnMut(&[HostSlice<'_>]) -> R,
-) -> R {
-    let Some((first, rest)) = tensors.split_first() else {
-        return body(slices);
-    };
-    B::read(first.clone(), |slice| {
-        let all: Vec<HostSlice<'_>> = slices.iter().copied().chain([slice]).collect();
-        read_all::<B, R>(rest, &all, body)
-    })
-}
-
-/// [`on_host`] for a list of tensors: the kernel gets a list of slices and gives a list of vectors.
+/// [`on_host`] for the [`HostValues`] of any number of tensors: the kernel gets a list of slices and gives a list of
+/// vectors.
 macro_rules! on_host_all {
-    ($backend:ident, $operation:literal, $tensors:expr, $slices:ident => $kernel:expr) => {
-        $crate::host::read_all::<$backend, Vec<$crate::host::HostVec>>($tensors, &[], &mut |all| {
-            let f32s: Option<Vec<&[f32]>> = all.iter().map(|slice| slice.f32()).collect();
-            let f64s: Option<Vec<&[f64]>> = all.iter().map(|slice| slice.f64()).collect();
-            match (f32s, f64s) {
-                (Some($slices), _) => $kernel.into_iter().map(Into::into).collect(),
-                (_, Some($slices)) => $kernel.into_iter().map(Into::into).collect(),
-                _ => $crate::host::mixed_precision($operation),
-            }
-        })
-    };
+    ($operation:literal, $values:expr, $slices:ident => $kernel:expr) => {{
+        let all: Vec<$crate::host::HostValues<'_>> = $values.collect();
+        let f32s: Option<Vec<&[f32]>> = all.iter().map(|values| values.f32()).collect();
+        let f64s: Option<Vec<&[f64]>> = all.iter().map(|values| values.f64()).collect();
+        let values: Vec<$crate::host::HostVec> = match (f32s, f64s) {
+            (Some($slices), _) => $kernel.into_iter().map(Into::into).collect(),
+            (_, Some($slices)) => $kernel.into_iter().map(Into::into).collect(),
+            _ => $crate::host::mixed_precision($operation),
+        };
+        values
+    }};
 }
 pub(crate) use on_host_all;
 
@@ -181,6 +187,24 @@ impl HostBackend for burn::backend::Flex {
         }
     }
 
+    fn values(tensor: &FloatTensor<Self>) -> HostValues<'_> {
+        macro_rules! values {
+            ($variant:path) => {
+                $variant(match tensor.as_slice() {
+                    Some(values) => Cow::Borrowed(values),
+                    None => {
+                        let tensor = tensor.to_contiguous();
+                        Cow::Owned(tensor.as_slice().unwrap_or_default().to_vec())
+                    }
+                })
+            };
+        }
+        match tensor.dtype() {
+            DType::F64 => values!(HostValues::F64),
+            _ => values!(HostValues::F32),
+        }
+    }
+
     fn write(values: HostVec, shape: Shape) -> FloatTensor<Self> {
         FloatTensor::<Self>::from_data(values.into_data(shape))
     }
@@ -192,7 +216,7 @@ impl HostBackend for burn::backend::Flex {
     reason = "Burn 0.22 deprecates its ndarray backend in favour of flex; granule keeps both"
 )]
 pub(crate) mod ndarray {
-    use super::{FloatTensor, HostBackend, HostSlice, HostVec, Shape};
+    use super::{Cow, FloatTensor, HostBackend, HostSlice, HostValues, HostVec, Shape};
     use burn_ndarray::NdArrayTensor;
 
     /// Unlike a re-export, an alias is not deprecated itself.
@@ -216,6 +240,23 @@ pub(crate) mod ndarray {
                 NdArrayTensor::F64(storage) => read!(storage, HostSlice::F64),
                 NdArrayTensor::F32(storage) => read!(storage, HostSlice::F32),
                 _ => body(HostSlice::F32(&[])),
+            }
+        }
+
+        fn values(tensor: &FloatTensor<Self>) -> HostValues<'_> {
+            macro_rules! values {
+                ($storage:expr, $variant:path) => {{
+                    let view = $storage.view();
+                    $variant(match view.to_slice() {
+                        Some(values) => Cow::Borrowed(values),
+                        None => Cow::Owned(view.iter().copied().collect()),
+                    })
+                }};
+            }
+            match tensor {
+                NdArrayTensor::F64(storage) => values!(storage, HostValues::F64),
+                NdArrayTensor::F32(storage) => values!(storage, HostValues::F32),
+                _ => HostValues::F32(Cow::Borrowed(&[])),
             }
         }
 

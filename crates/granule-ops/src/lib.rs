@@ -27,8 +27,8 @@ mod tree_solve;
 mod vectorised;
 
 pub use conductance_step::{
-    Argument, Channel, Coefficient, CompartmentStep, Compartments, ConductanceStep, Curve, Gate,
-    Kinetics, Membrane, Pool, RateCurve, Reversal, Term,
+    Argument, CableStep, Channel, Coefficient, ConductanceStep, Course, Curve, Gate,
+    ImplicitScheme, Kinetics, Membrane, Pool, Ran, RateCurve, Reversal, Term,
 };
 pub use conv2d::{Conv2dOptions, conv2d};
 pub use firing_rate::{Transfer, firing_rate};

@@ -51,8 +51,9 @@ pub struct Outcome {
     pub last: Vec<Trace>,
     /// Groups of cells.
     pub groups: Vec<Group>,
-    /// How far each site of a cell that is recorded at several is from the first one along the cell, µm; else empty.
-    pub distances: Vec<f64>,
+    /// How far each site of a cell that is recorded at several is from all of them along the cell, µm; else empty, and an empty
+    /// row for a site without channels or under an electrode, which has no spikes of its own.
+    pub distances: Vec<Vec<f64>>,
     /// The method, or `exact`, or `by level`.
     pub solver: String,
     /// What may be wrong with it, one sentence each.
@@ -72,14 +73,20 @@ impl Outcome {
         }
     }
 
-    /// How fast the first spike goes from the first site of a cell to the last one that it reaches, m/s, and which that is.
-    pub fn conduction_velocity(&self) -> Option<(f64, usize)> {
+    /// How fast the first spike goes from one site of a cell to another, m/s, and which they are: of the sites that spike by
+    /// themselves the first one in the order of recording and the last one.
+    pub fn conduction_velocity(&self) -> Option<(f64, [usize; 2])> {
         let at = |site: usize| self.spikes.get(site)?.times.first().copied();
-        let last = (1..self.distances.len())
-            .rev()
-            .find(|site| at(*site).is_some())?;
-        let (distance, time) = (self.distances[last], at(last)? - at(0)?);
-        (distance > 0.0 && time > 0.0).then_some((1e-3 * distance / time, last))
+        let spikes = |site: &usize| !self.distances[*site].is_empty() && at(*site).is_some();
+        let mut sites = (0..self.distances.len()).filter(spikes);
+        let (first, last) = (sites.next()?, sites.next_back()?);
+        let (distance, time) = (self.distances[first][last], at(last)? - at(first)?);
+        let ends = if time > 0.0 {
+            [first, last]
+        } else {
+            [last, first]
+        };
+        (distance > 0.0 && time != 0.0).then_some((1e-3 * distance / time.abs(), ends))
     }
 
     /// The mean coefficient of variation of the intervals between spikes, over the cells with at least three spikes; 0

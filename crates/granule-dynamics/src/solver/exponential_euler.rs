@@ -2,7 +2,7 @@ use burn::tensor::Tensor;
 
 use super::Solver;
 use super::linear::update_groups;
-use crate::model::{Clock, Field};
+use crate::model::{Clock, Field, Input, Span};
 use crate::{DynamicsError, State};
 
 /// The exponential Euler method: every variable relaxes exactly towards where its linear form
@@ -39,5 +39,15 @@ impl Solver for ExponentialEuler {
         update_groups(self.name(), field, at, state, input, |_, linear, x| {
             linear.relax(x, at.dt)
         })
+    }
+
+    fn course(
+        &self,
+        field: &dyn Field,
+        span: &Span,
+        state: &State,
+        input: &dyn Input,
+    ) -> Result<Option<(Tensor<3>, State)>, DynamicsError> {
+        field.exponential_course(span, state, input)
     }
 }

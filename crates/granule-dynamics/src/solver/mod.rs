@@ -54,7 +54,7 @@ pub use rk4::Rk4;
 pub use stochastic_heun::StochasticHeun;
 pub use tsit5::Tsit5;
 
-use crate::model::{Clock, Dynamics, Field};
+use crate::model::{Clock, Dynamics, Field, Input, Span};
 use crate::{DynamicsError, State, Variable};
 
 /// A one-step method with a step given from outside.
@@ -77,6 +77,21 @@ pub trait Solver: fmt::Debug + Send + Sync {
         state: &State,
         input: Option<&Tensor<2>>,
     ) -> Result<State, DynamicsError>;
+
+    /// [`Dynamics::course`], where the method has it for the field.
+    ///
+    /// # Errors
+    ///
+    /// As [`step`](Self::step).
+    fn course(
+        &self,
+        _field: &dyn Field,
+        _span: &Span,
+        _state: &State,
+        _input: &dyn Input,
+    ) -> Result<Option<(Tensor<3>, State)>, DynamicsError> {
+        Ok(None)
+    }
 }
 
 /// A field with a solver: a model that moves in steps.
@@ -108,6 +123,15 @@ impl<F: Field, S: Solver> Dynamics for Stepped<F, S> {
         Ok(self.field.after_step(at.time + at.dt, state, next))
     }
 
+    fn course(
+        &self,
+        span: &Span,
+        state: &State,
+        input: &dyn Input,
+    ) -> Result<Option<(Tensor<3>, State)>, DynamicsError> {
+        self.solver.course(&self.field, span, state, input)
+    }
+
     fn observe(&self, state: &State) -> Tensor<2> {
         self.field.observe(state)
     }
@@ -133,6 +157,16 @@ macro_rules! pointer {
                 input: Option<&Tensor<2>>,
             ) -> Result<State, DynamicsError> {
                 self.as_ref().step(field, at, state, input)
+            }
+
+            fn course(
+                &self,
+                field: &dyn Field,
+                span: &Span,
+                state: &State,
+                input: &dyn Input,
+            ) -> Result<Option<(Tensor<3>, State)>, DynamicsError> {
+                self.as_ref().course(field, span, state, input)
             }
         }
     )*};

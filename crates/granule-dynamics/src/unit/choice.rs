@@ -381,8 +381,9 @@ pub(crate) trait Population {
         all
     }
 
-    /// How far what is shown is from the first of it, µm, where that is sites of one cell.
-    fn distances(&self) -> &[f64] {
+    /// How far what is shown is from all of it, µm, where that is sites of one cell; an empty row for a site without spikes of
+    /// its own.
+    fn distances(&self) -> &[Vec<f64>] {
         &[]
     }
 }

@@ -2,14 +2,13 @@
 
 use burn::tensor::Tensor;
 use granule_ops::{
-    Channel, Coefficient, CompartmentStep, Compartments, ConductanceStep, Curve, Gate, Kinetics,
-    Membrane, Pool, Reversal,
+    Channel, Coefficient, ConductanceStep, Curve, Gate, Kinetics, Membrane, Pool, Reversal,
 };
 
 use super::channel::{Battery, BoundChannel, BoundTable, ChannelTable};
 use super::rates::{self, LOWEST};
 use super::setting::Quantity;
-use crate::{Clock, DynamicsError, Field, Linear, QuantityKind, State, Variable};
+use crate::{Clock, DynamicsError, Field, Input, Linear, QuantityKind, Span, State, Variable};
 
 /// A voltage on the tape, V = V₀ + offset, where V₀ is off it and the offset is 0: what depends on V alone is computed at
 /// V₀ with its slope and has two nodes on the tape.
@@ -131,8 +130,6 @@ pub struct CellField {
     minus_leak: Quantity,
     /// Where a fused step serves.
     fused: Option<ConductanceStep>,
-    /// The same where the cells are compartments.
-    joined: Option<CompartmentStep>,
 }
 
 impl CellField {
@@ -174,7 +171,6 @@ impl CellField {
             minus_leak: table.leak.negative(),
             table,
             fused: None,
-            joined: None,
         }
     }
 
@@ -184,13 +180,8 @@ impl CellField {
         self
     }
 
-    /// With a fused step for cells that are compartments, likewise.
-    pub(crate) fn joined(mut self, like: &Tensor<2>) -> Self {
-        self.joined = CompartmentStep::new(self.cells, &self.membrane(), like);
-        self
-    }
-
-    fn membrane(&self) -> Membrane<Coefficient> {
+    /// The cells as the fused steps take them.
+    pub(super) fn membrane(&self) -> Membrane<Coefficient> {
         let table = &self.table;
         let channels = table.channels.iter().map(|channel| Channel {
             conductance: channel.conductance.coefficient(),
@@ -371,7 +362,7 @@ impl CellField {
     }
 
     /// The current that enters, over the capacitance.
-    fn inflow(&self, input: Option<&Tensor<2>>) -> Option<Tensor<2>> {
+    pub(super) fn inflow(&self, input: Option<&Tensor<2>>) -> Option<Tensor<2>> {
         let current = input?.clone();
         let current = if current.dims()[1] == 2 * self.cells {
             let synaptic = current.clone().narrow(1, self.cells, self.cells);
@@ -477,24 +468,25 @@ impl Field for CellField {
         Some(State::new(next))
     }
 
-    fn before_last_group(
+    fn exponential_course(
         &self,
-        at: Clock,
+        span: &Span,
         state: &State,
-        input: Option<&Tensor<2>>,
-    ) -> Option<(State, Linear)> {
-        let joined = self.joined.as_ref()?;
+        input: &dyn Input,
+    ) -> Result<Option<(Tensor<3>, State)>, DynamicsError> {
         let dims = state[0].dims();
-        if state.tensors().iter().any(|x| x.dims() != dims) {
-            return None;
+        let alike = state.tensors().iter().all(|x| x.dims() == dims);
+        let (Some(fused), true, Some(inputs)) = (&self.fused, alike, span.inputs(input)) else {
+            return Ok(None);
+        };
+        for input in &inputs {
+            self.check_input(state, Some(input))?;
         }
-        let Compartments {
-            decay,
-            drive,
-            others,
-        } = joined.step(state.tensors(), self.inflow(input), at.dt)?;
-        let next = std::iter::once(state[0].clone()).chain(others);
-        Some((State::new(next.collect()), Linear { decay, drive }))
+        let inflows = inputs.iter().map(|input| self.inflow(Some(input)));
+        let inflows: Option<Vec<_>> = inflows.collect();
+        let course = span.course((0..self.cells).collect(), inflows.unwrap_or_default());
+        let ran = course.and_then(|course| fused.course(state.tensors(), None, course));
+        Ok(ran.map(|ran| (ran.seen, State::new(ran.state))))
     }
 
     fn check_input(&self, state: &State, input: Option<&Tensor<2>>) -> Result<(), DynamicsError> {

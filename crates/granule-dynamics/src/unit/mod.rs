@@ -76,8 +76,8 @@ mod tests;
 pub use crate::setting::Range;
 pub use cable::{
     Cable, CableCell, CableCellConfig, CableCellDynamics, CableConfig, CableDynamics, CableFile,
-    CableScheme, Compartment, Membrane, Morphology, MorphologyPoints, Regions, SectionConfig,
-    Sites,
+    CableScheme, Compartment, CompartmentField, Membrane, Morphology, MorphologyPoints, Regions,
+    SectionConfig, Sites,
 };
 pub use cell::*;
 pub(crate) use choice::{Places, Region};

@@ -187,6 +187,23 @@ pub struct PassiveField {
     per_capacitance: Quantity,
 }
 
+impl PassiveField {
+    /// The membrane as the fused step of a cable takes it.
+    pub(super) fn membrane(&self) -> granule_ops::Membrane<granule_ops::Coefficient> {
+        granule_ops::Membrane {
+            leak: self.decay.coefficient(),
+            drive: self.drive.coefficient(),
+            channels: Vec::new(),
+            pools: Vec::new(),
+        }
+    }
+
+    /// The current that enters, over the capacitance.
+    pub(super) fn inflow(&self, input: Option<&Tensor<2>>) -> Option<Tensor<2>> {
+        input.map(|u| self.per_capacitance.scale(u.clone()))
+    }
+}
+
 impl Field for PassiveField {
     fn name(&self) -> &str {
         "passive"

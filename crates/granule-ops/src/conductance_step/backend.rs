@@ -6,17 +6,19 @@ use std::sync::Arc;
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, TensorMetadata, backend_extension};
-use burn::tensor::Tensor;
+use burn::tensor::{Shape, Tensor};
 
+use super::course::{self, Plan};
 use super::cpu::{Number, Step};
-use super::program::Slot;
+use super::joint;
+use super::program::{Program, Slot};
 use super::sweep::{Sink, Source, sweep};
 use super::tensors::Tensors;
-use super::{ConductanceStep, Layout};
+use super::{ConductanceStep, Layout, Ran};
 use crate::host::{HostBackend, on_host_all};
 
 /// Steps of cells as the CPU backends take them; documented at [`ConductanceStep::step`]. The tensors are the state, the
-/// inflow, which has no rows where there is none, and both tables of constants.
+/// inflow, which has no rows where there is none, both tables of constants, and the couplings of compartments.
 #[backend_extension(
     Flex: cfg(feature = "flex"),
     NdArray: cfg(feature = "ndarray"),
@@ -28,16 +30,48 @@ pub(crate) trait ConductanceStepBackend: Backend {
         layout: Arc<Layout>,
         dt: f64,
     ) -> Vec<FloatTensor<Self>>;
+
+    /// Many steps; after the couplings come inflows of each step. Gives what is seen, then the last state.
+    fn conductance_course_forward(
+        #[extension_type] tensors: Tensors<Self>,
+        layout: Arc<Layout>,
+        plan: Arc<Plan>,
+    ) -> Vec<FloatTensor<Self>>;
+}
+
+pub(super) fn run_course(
+    cells: &ConductanceStep,
+    state: &[Tensor<2>],
+    inflow: Option<Tensor<2>>,
+    couplings: Option<&Tensor<2>>,
+    (plan, inflows): (Arc<Plan>, Vec<Tensor<2>>),
+) -> Option<Ran> {
+    let inflow = inflow.unwrap_or_else(|| cells.nothing.clone());
+    let others = [inflow, cells.shared.clone(), cells.each.clone()];
+    let others = others.into_iter().chain(couplings.cloned()).chain(inflows);
+    let tensors = state.iter().cloned().chain(others);
+    let results = <Dispatch as ConductanceStepBackend>::conductance_course_forward(
+        Tensors(tensors.map(Tensor::into_dispatch).collect()),
+        cells.layout.clone(),
+        plan,
+    );
+    let mut results = results.into_iter();
+    Some(Ran {
+        seen: Tensor::from_dispatch(results.next()?),
+        state: results.map(Tensor::from_dispatch).collect(),
+    })
 }
 
 pub(super) fn run(
     cells: &ConductanceStep,
     state: &[Tensor<2>],
     inflow: Option<Tensor<2>>,
+    couplings: Option<&Tensor<2>>,
     dt: f64,
 ) -> Vec<Tensor<2>> {
     let inflow = inflow.unwrap_or_else(|| cells.nothing.clone());
     let others = [inflow, cells.shared.clone(), cells.each.clone()];
+    let others = others.into_iter().chain(couplings.cloned());
     let tensors = state.iter().cloned().chain(others);
     let next = <Dispatch as ConductanceStepBackend>::conductance_step_forward(
         Tensors(tensors.map(Tensor::into_dispatch).collect()),
@@ -111,29 +145,53 @@ pub(super) fn constants<'a, T: Number>(
     })
 }
 
-/// The new state, v or its parts first.
-fn forward<B: HostBackend>(
+/// A step on the host.
+pub(super) struct Stepped<B: Backend> {
+    /// The new state, v first.
+    pub(super) next: Vec<FloatTensor<B>>,
+    /// Of compartments, the reciprocals of the pivots, and the solution where it is not the new voltages.
+    pub(super) solved: Vec<FloatTensor<B>>,
+}
+
+pub(super) fn forward<B: HostBackend>(
     tensors: &[FloatTensor<B>],
     layout: &Layout,
     dt: f64,
-) -> Vec<FloatTensor<B>> {
-    let [v, .., inflow, _, _] = tensors else {
-        return Vec::new();
+) -> Stepped<B> {
+    let mut stepped = Stepped {
+        next: Vec::new(),
+        solved: Vec::new(),
+    };
+    let (Some(v), Some(inflow)) = (tensors.first(), tensors.get(layout.states)) else {
+        return stepped;
     };
     let g = Geometry::new::<B>(v, inflow);
-    let mut next = on_host_all!(B, "conductance_step", tensors, slices => {
+    let values = tensors.iter().map(B::values);
+    let values = on_host_all!("conductance_step", values, slices => {
         step(g, layout, dt, &slices)
     });
-    // The programs end with the voltage.
-    next.rotate_right(layout.parts());
-    let shape = v.shape();
-    next.into_iter()
-        .map(|values| B::write(values, shape.clone()))
-        .collect()
+    let mut values = values.into_iter();
+    let next = values.by_ref().take(layout.states);
+    let next = next.map(|values| B::write(values, v.shape()));
+    stepped.next = next.collect();
+    if let Some(joint) = &layout.joint {
+        let shape = Shape::new([g.batch, joint.tree.len()]);
+        let solved = values.filter(|values| !values.is_empty());
+        let solved = solved.map(|values| B::write(values, shape.clone()));
+        stepped.solved = solved.collect();
+    }
+    stepped
 }
 
-fn step<T: Number>(g: Geometry, layout: &Layout, dt: f64, slices: &[&[T]]) -> Vec<Vec<T>> {
-    let [states @ .., inflow, shared, each] = slices else {
+/// The new state, v first, and what a joint step has besides.
+pub(super) fn step<T: Number>(
+    g: Geometry,
+    layout: &Layout,
+    dt: f64,
+    slices: &[&[T]],
+) -> Vec<Vec<T>> {
+    let (states, rest) = slices.split_at(layout.states);
+    let [inflow, shared, each, couplings @ ..] = rest else {
         return Vec::new();
     };
     let mut inputs: Vec<_> = states.iter().map(|x| Source::All(x)).collect();
@@ -145,12 +203,22 @@ fn step<T: Number>(g: Geometry, layout: &Layout, dt: f64, slices: &[&[T]]) -> Ve
         layout,
         dt: T::of(dt),
     };
-    sweep(
-        &body,
-        g.sizes(),
-        &inputs,
-        &vec![Sink::All; layout.programs.len()],
-    )
+    let outputs = layout.programs.iter().map(Program::outputs).sum();
+    let mut next = sweep(&body, g.sizes(), &inputs, &vec![Sink::All; outputs]);
+    let mut solved = Vec::new();
+    // The programs end with the voltage.
+    let moved = match (&layout.joint, couplings) {
+        (Some(joint), [couplings]) => {
+            let (drive, decay) = (next.pop(), next.pop());
+            let (decay, drive) = (decay.unwrap_or_default(), drive.unwrap_or_default());
+            let given = [states[0], &decay, &drive, couplings];
+            let [moved, reciprocals, x] = joint::forward(joint, g.sizes(), dt, given);
+            solved = vec![reciprocals, x];
+            Some(moved)
+        }
+        _ => next.pop(),
+    };
+    moved.into_iter().chain(next).chain(solved).collect()
 }
 
 macro_rules! host_conductance_step {
@@ -161,7 +229,15 @@ macro_rules! host_conductance_step {
                 layout: Arc<Layout>,
                 dt: f64,
             ) -> Vec<FloatTensor<Self>> {
-                forward::<Self>(&tensors.0, &layout, dt)
+                forward::<Self>(&tensors.0, &layout, dt).next
+            }
+
+            fn conductance_course_forward(
+                tensors: Tensors<Self>,
+                layout: Arc<Layout>,
+                plan: Arc<Plan>,
+            ) -> Vec<FloatTensor<Self>> {
+                course::forward::<Self>(&tensors.0, &layout, &plan, false).0
             }
         }
     };
@@ -171,146 +247,3 @@ macro_rules! host_conductance_step {
 host_conductance_step!(burn::backend::Flex);
 #[cfg(feature = "ndarray")]
 host_conductance_step!(crate::host::ndarray::NdArray);
-
-#[cfg(feature = "autodiff")]
-mod autodiff {
-    use burn::backend::Autodiff;
-    use burn::backend::autodiff::checkpoint::base::Checkpointer;
-    use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
-    use burn::backend::autodiff::grads::Gradients;
-    use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
-
-    use super::super::backward::gradients;
-    use super::*;
-
-    /// A variable on the tape.
-    #[derive(Debug)]
-    struct Moved;
-
-    /// What the backward pass of one variable computes from.
-    #[derive(Clone, Debug)]
-    struct Kept<V> {
-        /// What it read, the inflow where it takes one, and both tables.
-        tensors: Vec<V>,
-        /// The number of its program.
-        program: usize,
-        layout: Arc<Layout>,
-        dt: f64,
-    }
-
-    impl<B: HostBackend, const N: usize> Backward<B, N> for Moved {
-        type State = Kept<FloatTensor<B>>;
-
-        fn backward(
-            self,
-            ops: Ops<Self::State, N>,
-            grads: &mut Gradients,
-            _checkpointer: &mut Checkpointer,
-        ) {
-            let grad = grads.consume::<B>(&ops.node);
-            let kept = &ops.state;
-            let [v, .., inflow, _, _] = &kept.tensors[..] else {
-                return;
-            };
-            let Some(program) = kept.layout.programs.get(kept.program) else {
-                return;
-            };
-            // Without an inflow there is the variable itself in its place.
-            let g = Geometry::new::<B>(v, inflow);
-            let wanted = [N - 3, N - 2, N - 1].map(|parent| ops.parents[parent].is_some());
-            let tensors: Vec<_> = core::iter::once(grad).chain(kept.tensors.clone()).collect();
-            let gradients = on_host_all!(B, "conductance_step", &tensors, slices => {
-                gradients(g, program, kept.dt, wanted, &slices)
-            });
-            for ((node, tensor), gradient) in ops.parents.iter().zip(&kept.tensors).zip(gradients) {
-                if let Some(node) = node
-                    && !gradient.is_empty()
-                {
-                    grads.register::<B>(node.id, B::write(gradient, tensor.shape()));
-                }
-            }
-        }
-    }
-
-    /// A new value as a node, whose parents are the tensors that it was computed from.
-    fn node<B: HostBackend, C: CheckpointStrategy, const N: usize>(
-        parents: &[&FloatTensor<Autodiff<B, C>>; N],
-        (program, layout, dt): (usize, &Arc<Layout>, f64),
-        value: FloatTensor<B>,
-    ) -> FloatTensor<Autodiff<B, C>> {
-        let prep = Moved
-            .prepare::<C>(parents.map(|tensor| tensor.node()))
-            .compute_bound()
-            .stateful();
-        match prep {
-            OpsKind::Tracked(prep) => {
-                let tensors = parents.iter().map(|tensor| tensor.primitive().clone());
-                let kept = Kept {
-                    tensors: tensors.collect(),
-                    program,
-                    layout: layout.clone(),
-                    dt,
-                };
-                prep.finish(kept, value)
-            }
-            OpsKind::UnTracked(prep) => prep.finish(value),
-        }
-    }
-
-    /// [`node`] for as many parents as there are.
-    macro_rules! node_of {
-        ($parents:expr, $of:expr, $value:expr; $($n:literal)+) => {
-            match $parents.len() {
-                $($n => {
-                    let parents: Result<&[_; $n], _> = $parents[..].try_into();
-                    parents.ok().map(|parents| node::<B, C, $n>(parents, $of, $value))
-                })+
-                _ => None,
-            }
-        };
-    }
-
-    impl<B: HostBackend, C: CheckpointStrategy> ConductanceStepBackend for Autodiff<B, C> {
-        fn conductance_step_forward(
-            tensors: Tensors<Self>,
-            layout: Arc<Layout>,
-            dt: f64,
-        ) -> Vec<FloatTensor<Self>> {
-            let [states @ .., inflow, shared, each] = &tensors.0[..] else {
-                return Vec::new();
-            };
-            let plain: Vec<_> = tensors.0.iter().map(|x| x.primitive().clone()).collect();
-            let mut values = forward::<B>(&plain, &layout, dt);
-            if values.is_empty() {
-                return Vec::new();
-            }
-            values.rotate_left(layout.parts());
-            // Each variable is a node of its own; the voltage, the last, comes from the new gates.
-            let mut next: Vec<FloatTensor<Self>> = Vec::with_capacity(layout.programs.len());
-            for ((index, program), value) in layout.programs.iter().enumerate().zip(values) {
-                let read = |read: &super::super::program::Read| {
-                    if read.moved {
-                        next.get(read.state - 1)
-                    } else {
-                        states.get(read.state)
-                    }
-                };
-                let mut parents: Vec<_> = program.reads.iter().filter_map(read).collect();
-                if program.takes_inflow() {
-                    parents.push(inflow);
-                }
-                parents.extend([shared, each]);
-                let of = (index, &layout, dt);
-                let moved =
-                    node_of!(parents, of, value; 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19);
-                drop(parents);
-                match moved {
-                    Some(moved) => next.push(moved),
-                    None => return Vec::new(),
-                }
-            }
-            next.rotate_right(layout.parts());
-            next
-        }
-    }
-}

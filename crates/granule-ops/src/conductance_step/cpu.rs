@@ -340,7 +340,7 @@ fn relax<T: Number, const FUSED: bool>(x: T, drive: T, decay: T, dt: T) -> T {
     x + (drive - decay * x) * factor
 }
 
-/// One variable after the step.
+/// One variable after the step, or both parts of the voltage.
 #[inline(always)]
 fn advance<T: Number, const FUSED: bool>(
     program: &Program,
@@ -348,9 +348,10 @@ fn advance<T: Number, const FUSED: bool>(
     inflow: &Block<T>,
     dt: T,
     scratch: &mut [Block<T>],
-    next: &mut Block<T>,
+    outputs: &mut [Block<T>],
 ) -> Option<()> {
     let v = given.reads[0];
+    let (next, others) = outputs.split_first_mut()?;
     match &program.moves {
         Moves::Gate(motion) => {
             let x = given.reads[1];
@@ -390,14 +391,11 @@ fn advance<T: Number, const FUSED: bool>(
                         next[i] = relax::<T, FUSED>(v[i], drive, decay[i] + leak[i], dt);
                     }
                 }
-                Part::Decay => {
+                Part::Linear => {
+                    let whole_drive = others.first_mut()?;
                     for i in 0..BLOCK {
                         next[i] = decay[i] + leak[i];
-                    }
-                }
-                Part::Drive => {
-                    for i in 0..BLOCK {
-                        next[i] = constant[i] + drive[i] + inflow[i];
+                        whole_drive[i] = constant[i] + drive[i] + inflow[i];
                     }
                 }
             }
@@ -445,8 +443,8 @@ impl<T: Number> Body<T> for Step<'_, T> {
                 reads: &reads,
                 constants: own,
             };
-            let next = now.first_mut()?;
-            advance::<T, FUSED>(program, &given, inflow, self.dt, scratch, next)?;
+            let outputs = now.get_mut(..program.outputs())?;
+            advance::<T, FUSED>(program, &given, inflow, self.dt, scratch, outputs)?;
         }
         Some(())
     }

@@ -21,13 +21,20 @@
 mod backend;
 #[cfg(all(any(feature = "flex", feature = "ndarray"), feature = "autodiff"))]
 mod backward;
+mod cable;
+#[cfg(any(feature = "flex", feature = "ndarray"))]
+mod course;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 mod cpu;
+#[cfg(any(feature = "flex", feature = "ndarray"))]
+mod joint;
 #[cfg_attr(not(any(feature = "flex", feature = "ndarray")), allow(dead_code))]
 mod program;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 mod sweep;
 mod table;
+#[cfg(all(any(feature = "flex", feature = "ndarray"), feature = "autodiff"))]
+mod tape;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 mod tensors;
 #[cfg(all(test, feature = "autodiff", feature = "flex", feature = "ndarray"))]
@@ -37,6 +44,8 @@ use std::sync::Arc;
 
 use burn::tensor::Tensor;
 
+use cable::Joint;
+pub use cable::{CableStep, ImplicitScheme};
 use program::{Part, Program, Slot};
 pub use table::{
     Argument, Channel, Curve, Gate, Kinetics, Membrane, Pool, RateCurve, Reversal, Term,
@@ -64,14 +73,8 @@ pub(crate) struct Layout {
     states: usize,
     /// In the order of a step: gates, concentrations, voltage.
     programs: Vec<Program>,
-}
-
-impl Layout {
-    /// What is computed of the voltage: one value, or two.
-    #[cfg_attr(not(any(feature = "flex", feature = "ndarray")), allow(dead_code))]
-    fn parts(&self) -> usize {
-        self.programs.len() + 1 - self.states
-    }
+    /// Of cells that are compartments.
+    joint: Option<Joint>,
 }
 
 /// [One step](Self::step) of a population of cells with their constants bound.
@@ -85,6 +88,29 @@ pub struct ConductanceStep {
     each: Tensor<2>,
     /// The inflow where there is none.
     nothing: Tensor<2>,
+}
+
+/// Many steps in a row.
+#[derive(Clone, Debug)]
+pub struct Course {
+    /// The length of each step.
+    pub lengths: Vec<f64>,
+    /// After which steps voltages are seen, rising, the first step being 1.
+    pub seen: Vec<usize>,
+    /// The cells whose voltages are seen.
+    pub columns: Vec<usize>,
+    /// What comes to the voltage from outside during each step, as [`ConductanceStep::step`] takes it, without a gradient;
+    /// empty where there is nothing, or the same in all steps.
+    pub inflows: Vec<Tensor<2>>,
+}
+
+/// What many steps give.
+#[derive(Clone, Debug)]
+pub struct Ran {
+    /// The voltages that were to be seen, `[times, batch, columns]`.
+    pub seen: Tensor<3>,
+    /// The state after the last step.
+    pub state: Vec<Tensor<2>>,
 }
 
 /// The rows of both tables.
@@ -125,13 +151,13 @@ impl ConductanceStep {
     /// # Panics
     /// When a coefficient is neither `[1, 1]` nor `[1, cells]`, or a concentration is none of the pools'.
     pub fn new(cells: usize, membrane: &Membrane<Coefficient>, like: &Tensor<2>) -> Option<Self> {
-        Self::of_parts(cells, membrane, &[Part::Moved], like)
+        Self::of_joint(cells, membrane, None, like)
     }
 
-    fn of_parts(
+    fn of_joint(
         cells: usize,
         membrane: &Membrane<Coefficient>,
-        parts: &[Part],
+        joint: Option<Joint>,
         like: &Tensor<2>,
     ) -> Option<Self> {
         #[cfg(any(feature = "flex", feature = "ndarray"))]
@@ -142,8 +168,12 @@ impl ConductanceStep {
             return None;
         }
         let mut tables = Tables::default();
-        let programs = program::programs(membrane, parts, &mut tables)?;
-        let states = programs.len() + 1 - parts.len();
+        let part = match joint {
+            Some(_) => Part::Linear,
+            None => Part::Moved,
+        };
+        let programs = program::programs(membrane, part, &mut tables)?;
+        let states = programs.len();
         let mut reads = programs.iter().flat_map(|program| &program.reads);
         assert!(
             reads.all(|read| read.state < states),
@@ -165,6 +195,7 @@ impl ConductanceStep {
                 cells,
                 states,
                 programs,
+                joint,
             }),
             shared: table(tables.shared, 1),
             each: table(tables.each, cells),
@@ -180,9 +211,96 @@ impl ConductanceStep {
     /// # Panics
     /// When the shapes do not fit, and like every Burn operation for different element types.
     pub fn step(&self, state: &[Tensor<2>], inflow: Option<Tensor<2>>, dt: f64) -> Vec<Tensor<2>> {
-        let Some(v) = state.first() else {
+        self.run(state, inflow, None, dt)
+    }
+
+    /// Many [steps](Self::step): the same numbers, and as one operation. `inflow` is the same in all steps; where each has its
+    /// own, that takes its place. `None` without a state, and for steps of which each does not fit.
+    ///
+    /// The gradient of a course takes less time than that of its steps, and as much memory.
+    ///
+    /// # Panics
+    /// As [`step`](Self::step).
+    pub fn course(
+        &self,
+        state: &[Tensor<2>],
+        inflow: Option<Tensor<2>>,
+        course: Course,
+    ) -> Option<Ran> {
+        self.run_course(state, inflow, None, course)
+    }
+
+    fn run_course(
+        &self,
+        state: &[Tensor<2>],
+        inflow: Option<Tensor<2>>,
+        couplings: Option<&Tensor<2>>,
+        course: Course,
+    ) -> Option<Ran> {
+        self.check(state, inflow.as_ref())?;
+        let Course {
+            lengths,
+            seen,
+            columns,
+            inflows,
+        } = course;
+        let first = inflows.first().map(Tensor::dims);
+        let alike = inflows.iter().all(|inflow| Some(inflow.dims()) == first);
+        let rising = seen.windows(2).all(|pair| pair[0] < pair[1]);
+        let within = seen.first().is_none_or(|first| *first > 0)
+            && seen.last().is_none_or(|last| *last <= lengths.len())
+            && columns.iter().all(|column| *column < self.layout.cells);
+        let counted = inflows.is_empty() || inflows.len() == lengths.len();
+        if !(alike && rising && within && counted) {
+            return None;
+        }
+        if let Some(inflow) = inflows.first() {
+            self.check(state, Some(inflow))?;
+        }
+        #[cfg(any(feature = "flex", feature = "ndarray"))]
+        {
+            let plan = course::Plan {
+                lengths,
+                seen,
+                columns,
+            };
+            let course = (Arc::new(plan), inflows);
+            backend::run_course(self, state, inflow, couplings, course)
+        }
+        #[cfg(not(any(feature = "flex", feature = "ndarray")))]
+        {
+            // `new` has made none.
+            let _ = couplings;
+            None
+        }
+    }
+
+    fn run(
+        &self,
+        state: &[Tensor<2>],
+        inflow: Option<Tensor<2>>,
+        couplings: Option<&Tensor<2>>,
+        dt: f64,
+    ) -> Vec<Tensor<2>> {
+        if self.check(state, inflow.as_ref()).is_none() {
             return Vec::new();
-        };
+        }
+        #[cfg(any(feature = "flex", feature = "ndarray"))]
+        return backend::run(self, state, inflow, couplings, dt);
+        #[cfg(not(any(feature = "flex", feature = "ndarray")))]
+        {
+            // `new` has made none.
+            let _ = (couplings, dt);
+            state.to_vec()
+        }
+    }
+
+    /// Whether there is a state.
+    ///
+    /// # Panics
+    /// When the shapes do not fit.
+    fn check(&self, state: &[Tensor<2>], inflow: Option<&Tensor<2>>) -> Option<()> {
+        let v = state.first()?;
         let [batch, cells] = v.dims();
         let layout = &self.layout;
         assert!(
@@ -195,7 +313,7 @@ impl ConductanceStep {
             layout.cells,
             layout.states
         );
-        if let Some(inflow) = &inflow {
+        if let Some(inflow) = inflow {
             let [rows, columns] = inflow.dims();
             assert!(
                 (rows == 1 || rows == batch) && (columns == 1 || columns == cells),
@@ -203,58 +321,6 @@ impl ConductanceStep {
                 inflow.dims()
             );
         }
-        #[cfg(any(feature = "flex", feature = "ndarray"))]
-        return backend::run(self, state, inflow, dt);
-        #[cfg(not(any(feature = "flex", feature = "ndarray")))]
-        {
-            // `new` has made none.
-            let _ = dt;
-            state.to_vec()
-        }
-    }
-}
-
-/// [`ConductanceStep`] for compartments that are joined: the gates and the concentrations take their step, and of the voltage
-/// there is what it is to move by, `dv/dt = drive − decay·v`, which an implicit step of all compartments solves.
-#[derive(Clone, Debug)]
-pub struct CompartmentStep(ConductanceStep);
-
-/// What a [`CompartmentStep`] leaves to do.
-#[derive(Clone, Debug)]
-pub struct Compartments {
-    /// 1/time, `[batch, cells]`.
-    pub decay: Tensor<2>,
-    /// Voltage/time, with the inflow, `[batch, cells]`.
-    pub drive: Tensor<2>,
-    /// The gates that have dynamics and the concentrations after the step, `[batch, cells]` each.
-    pub others: Vec<Tensor<2>>,
-}
-
-impl CompartmentStep {
-    /// Compartments of the kind `membrane`; `None` where there is no [`ConductanceStep`].
-    ///
-    /// # Panics
-    /// As [`ConductanceStep::new`].
-    pub fn new(cells: usize, membrane: &Membrane<Coefficient>, like: &Tensor<2>) -> Option<Self> {
-        let parts = [Part::Decay, Part::Drive];
-        ConductanceStep::of_parts(cells, membrane, &parts, like).map(Self)
-    }
-
-    /// As [`ConductanceStep::step`]; `None` for a state without variables.
-    ///
-    /// # Panics
-    /// As [`ConductanceStep::step`].
-    pub fn step(
-        &self,
-        state: &[Tensor<2>],
-        inflow: Option<Tensor<2>>,
-        dt: f64,
-    ) -> Option<Compartments> {
-        let mut all = self.0.step(state, inflow, dt).into_iter();
-        Some(Compartments {
-            decay: all.next()?,
-            drive: all.next()?,
-            others: all.collect(),
-        })
+        Some(())
     }
 }

@@ -18,7 +18,7 @@ pub(crate) struct Read {
     pub(crate) moved: bool,
 }
 
-/// What a program may read, and one place more.
+/// What a program may read, and one place more; also the most variables of a state.
 pub(crate) const MOST_READS: usize = 16;
 
 /// What is computed of what went before.
@@ -93,9 +93,8 @@ pub(crate) enum Moves {
 pub(crate) enum Part {
     /// Its value after the step.
     Moved,
-    /// Its decay; and its drive, with the inflow.
-    Decay,
-    Drive,
+    /// Its decay, and its drive with the inflow.
+    Linear,
 }
 
 /// How one variable moves. What is read begins with the voltage, and then the variable itself where it is another.
@@ -120,8 +119,12 @@ impl Motion {
 }
 
 impl Program {
-    pub(crate) fn takes_inflow(&self) -> bool {
-        matches!(self.moves, Moves::Voltage(..))
+    /// What it computes: the variable after the step, or both parts of the voltage.
+    pub(crate) fn outputs(&self) -> usize {
+        match self.moves {
+            Moves::Voltage(_, Part::Linear) => 2,
+            _ => 1,
+        }
     }
 
     /// Blocks that the kernels need besides inputs and outputs.
@@ -273,11 +276,11 @@ impl Gathered<'_> {
     }
 }
 
-/// The programs of the gates, the pools and the parts of the voltage, in this order, which is that of a step; `None` where one
-/// of them reads more than the kernels hold.
+/// The programs of the gates, the pools and the voltage, in this order, which is that of a step; `None` where one of them
+/// reads more than the kernels hold.
 pub(super) fn programs(
     membrane: &Membrane<Coefficient>,
-    parts: &[Part],
+    part: Part,
     tables: &mut Tables,
 ) -> Option<Vec<Program>> {
     let gates = membrane.moving_gates().count();
@@ -314,14 +317,12 @@ pub(super) fn programs(
             Moves::Pool(all.currents(&membrane.channels, |channel| channel.pool == Some(index)))
         });
     }
-    for part in parts {
-        program(true, 0, &mut |all| {
-            for constant in [&membrane.leak, &membrane.drive] {
-                all.constant(constant);
-            }
-            Moves::Voltage(all.currents(&membrane.channels, |_| true), *part)
-        });
-    }
+    program(true, 0, &mut |all| {
+        for constant in [&membrane.leak, &membrane.drive] {
+            all.constant(constant);
+        }
+        Moves::Voltage(all.currents(&membrane.channels, |_| true), part)
+    });
     let fits = all.iter().all(|program| program.reads.len() < MOST_READS);
-    fits.then_some(all)
+    (fits && all.len() < MOST_READS).then_some(all)
 }

@@ -224,7 +224,12 @@ impl<T: Elementary, B: Body<T>> Kernel for Task<'_, T, B> {
                 self.inputs[index].fill(&mut input[index][..length], first, self.cells);
             }
             let done = self.body.block::<FUSED>(input, output, scratch);
-            debug_assert!(done.is_some(), "inputs and outputs of the body");
+            assert!(
+                done.is_some(),
+                "conductance_step: {} inputs and {} outputs are not those of a step",
+                self.inputs.len(),
+                self.outputs.len()
+            );
             let at = first - self.range.start;
             for (index, (block, sink)) in output.iter().zip(self.sinks).enumerate() {
                 match sink {

@@ -74,7 +74,7 @@ fn edge_gradient<B: HostBackend>(
         B,
         "tree_solve",
         [x, adjoint],
-        cpu::edge_gradient(&tree.parents, x, adjoint)
+        cpu::edge_gradient(tree, x, adjoint)
     );
     B::write(gradient, Shape::new([2, tree.len()]))
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 mod backend;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
-mod cpu;
+pub(crate) mod cpu;
 #[cfg(all(test, feature = "autodiff", feature = "flex", feature = "ndarray"))]
 mod tests;
 

@@ -233,8 +233,8 @@ impl Result<'_> {
                 &format!("and {} more; --json has them all", spikes.len() - LISTED),
             )?;
         }
-        if let Some((velocity, to)) = self.outcome.conduction_velocity() {
-            let [from, to] = [0, to].map(|place| site(self.outcome, place).unwrap_or_default());
+        if let Some((velocity, ends)) = self.outcome.conduction_velocity() {
+            let [from, to] = ends.map(|place| site(self.outcome, place).unwrap_or_default());
             fact(
                 "speed",
                 &format!("{velocity:.3} m/s, the first spike from {from} to {to}"),

@@ -424,3 +424,34 @@ fn rates_of_mean_fields_drive_cells() {
         }
     }
 }
+
+/// Every compartment of a cable, and not its record sites alone.
+#[test]
+fn the_whole_of_a_cable_can_be_sent_and_observed() {
+    let model = config(
+        r#"{
+        "dt": 0.1,
+        "level": [
+            {"name": "cable", "unit": {"model": "cable", "current": 0.05, "record_sites": "a(0)", "stimulus_sites": "a(0)",
+              "section": [{"name": "a", "length": 300.0, "diameter": 1.0, "compartments": 3}]}},
+            {"name": "population", "population": {"units": 2, "time_constant": [10.0]}}
+        ],
+        "coupler": [
+            {"from": "cable.v_all", "to": "population", "conversion": {"kind": "voltage-to-rate"},
+             "projection": {"mean": {"gain": 1.0}}}
+        ],
+        "observe": ["cable.v", "cable.v_all", "population.output"]
+    }"#,
+    );
+    let place = f64_place();
+    let model = model.init(&place).unwrap();
+    let dynamics = model.dynamics().unwrap();
+    let initial = model.initial_state(1).unwrap();
+    let grid = Grid::over(2.0, 0.1).unwrap();
+    let (seen, _) = record(&dynamics, initial, &NoInput, &grid).unwrap();
+    let [times, _, columns] = seen.dims();
+    assert_eq!(columns, 1 + 3 + 2);
+    let last = host(seen.narrow(0, times - 1, 1)).unwrap();
+    assert_eq!(last[0], last[1]);
+    assert!(last[1] > last[2] && last[2] > last[3], "{last:?}");
+}

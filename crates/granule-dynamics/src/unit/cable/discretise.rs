@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::f64::consts::{FRAC_PI_2, FRAC_PI_4, PI};
 use std::ops::Range;
+use std::path::Path;
 
 use super::geometry::{Geometry, Node};
 use super::section::{Branch, Frustum};
 use crate::DynamicsError;
 use crate::error::short;
+use crate::simulate::Number;
 
 /// The most compartments of a model.
 pub(super) const MOST: usize = 1 << 20;
@@ -22,10 +24,12 @@ pub(super) struct Fineness {
     pub(super) section: Option<usize>,
     /// A number that was given.
     pub(super) compartments: Option<usize>,
-    /// Whether the next is of that section, and not of the whole cell.
-    pub(super) own: bool,
     /// The longest compartment, in length constants at 100 Hz.
     pub(super) d_lambda: f64,
+    /// Whether it is that of the section, and not of the whole cell; and likewise of the next two.
+    pub(super) own: bool,
+    pub(super) own_resistivity: bool,
+    pub(super) own_capacitance: bool,
     /// Ωcm
     pub(super) axial_resistivity: f64,
     /// µF/cm²
@@ -119,11 +123,12 @@ impl Branch {
     }
 }
 
-/// That one cell has too many compartments, of which the branch with the most has as many as its settings say.
+/// That one cell has too many compartments, by the setting that is furthest from what is usual for the branch with the most.
 fn too_fine(
     branches: &[Branch],
     fineness: &dyn Fn(usize) -> Fineness,
     counts: &[f64],
+    file: Option<&Path>,
 ) -> DynamicsError {
     let all = branches.iter().zip(counts);
     let Some((branch, count)) = all.max_by(|a, b| a.1.total_cmp(b.1)) else {
@@ -134,23 +139,81 @@ fn too_fine(
         Some(index) => format!("unit.section[{index}].{key}"),
         None => format!("unit.{key}"),
     };
-    let (field, found, less) = match of.compartments {
-        Some(given) => (of_section("compartments"), given.to_string(), "fewer"),
-        None => {
-            let field = match of.own {
-                true => of_section("d_lambda"),
-                false => "unit.d_lambda".to_owned(),
-            };
-            (field, format!("{:?}", of.d_lambda), "larger")
-        }
-    };
     let total = short(counts.iter().sum());
-    let allowed = format!(
-        "{less}: at most {MOST} compartments of all cells, but {} has {} and a cell {total}",
+    let most = format!(
+        "at most {MOST} compartments of all cells, but {} has {} and a cell {total}",
         branch.name,
         short(*count)
     );
-    DynamicsError::config(field, found, allowed)
+    if let Some(given) = of.compartments {
+        let field = of_section("compartments");
+        return DynamicsError::config(field, given, format!("fewer: {most}"));
+    }
+    let length = branch.length();
+    let diameter = branch.frusta.iter().map(|frustum| {
+        let [first, last] = frustum.diameters;
+        0.5 * (first + last) * frustum.length / length
+    });
+    let diameter: f64 = diameter.sum();
+    // By how much more compartments each makes than 1 mm of 1 µm with 100 Ωcm and 1 µF/cm², divided at 0.1.
+    let [resistivity, capacitance] = [of.axial_resistivity, of.capacitance];
+    let place = |own: bool, in_section: &str, key: &str| {
+        if own {
+            of_section(&format!("{in_section}{key}"))
+        } else {
+            format!("unit.{key}")
+        }
+    };
+    let causes = [
+        (
+            0.1 / of.d_lambda,
+            place(of.own, "", "d_lambda"),
+            of.d_lambda,
+            "larger",
+        ),
+        (length / 1e3, of_section("length"), length, "shorter"),
+        (
+            diameter.sqrt().recip(),
+            of_section("diameter"),
+            diameter,
+            "thicker",
+        ),
+        (
+            (resistivity / 100.0).sqrt(),
+            place(of.own_resistivity, "parameters.", "axial_resistivity"),
+            resistivity,
+            "lower",
+        ),
+        (
+            capacitance.sqrt(),
+            place(of.own_capacitance, "parameters.", "capacitance"),
+            capacitance,
+            "lower",
+        ),
+    ];
+    let geometry = 1..3;
+    let [(finest, ..), ..] = &causes;
+    // What is within a hundred of the usual is no mistake, but wants a larger d_lambda.
+    let usual = finest.max(100.0);
+    let absurd = causes
+        .iter()
+        .enumerate()
+        .filter(|(_, (factor, ..))| *factor > usual);
+    let cause = absurd.max_by(|a, b| a.1.0.total_cmp(&b.1.0));
+    let (index, (_, field, found, less)) = cause.unwrap_or((0, &causes[0]));
+    match file {
+        Some(file) if geometry.contains(&index) => {
+            let found = format!(
+                "{}: {} of {} µm",
+                file.display(),
+                branch.name,
+                short(length)
+            );
+            let allowed = format!("points of a shorter or thicker one, in µm: {most}");
+            DynamicsError::config("unit.morphology", found, allowed)
+        }
+        _ => DynamicsError::config(field.as_str(), Number(*found), format!("{less}: {most}")),
+    }
 }
 
 /// Where branches meet.
@@ -182,11 +245,12 @@ impl Discretised {
         range.start + own.min(range.len() - 1)
     }
 
-    /// Divides branches, of whose region `fineness` says how finely, for `cells` such cells.
+    /// Divides branches, of whose region `fineness` says how finely, for `cells` such cells; the file that they are from, if
+    /// it is one.
     pub(super) fn new(
         branches: &[Branch],
         fineness: &dyn Fn(usize) -> Fineness,
-        cells: usize,
+        (cells, file): (usize, Option<&Path>),
     ) -> Result<Self, DynamicsError> {
         let counts: Vec<f64> = branches
             .iter()
@@ -195,7 +259,7 @@ impl Discretised {
         let total = counts.iter().sum::<f64>();
         // Also where it is not a number.
         if !(0.0..=MOST as f64).contains(&total) {
-            return Err(too_fine(branches, fineness, &counts));
+            return Err(too_fine(branches, fineness, &counts, file));
         }
         if !(0.0..=MOST as f64).contains(&(total * cells as f64)) {
             let allowed = format!(

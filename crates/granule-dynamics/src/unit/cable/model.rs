@@ -6,8 +6,9 @@ use burn::module::Module;
 use burn::tensor::{Int, Tensor, TensorData};
 
 use super::solve::{Cable, CableDynamics, Membrane};
-use crate::model::{Clock, Dynamics, Model};
+use crate::model::{Clock, Dynamics, Input, Model, Span};
 use crate::solver::{BackwardEuler, Stepped};
+use crate::state::is_tracked;
 use crate::unit::choice::Population;
 use crate::unit::setting::{Constant, Quantity};
 use crate::unit::{CellField, Cells, Observed};
@@ -47,9 +48,7 @@ impl Membrane for Regions {
     type Field = CellField;
 
     fn field(&self) -> CellField {
-        let place = self.cells.place();
-        let field = self.cells.field_over(&self.columns(&place));
-        field.joined(&place.full(0.0, [1, 1]))
+        self.cells.field_over(&self.columns(&self.cells.place()))
     }
 
     fn capacitance(&self, place: &Place) -> Tensor<2> {
@@ -87,8 +86,9 @@ pub(super) struct Places {
     pub(super) entered: Vec<usize>,
     pub(super) recorded: Vec<usize>,
     pub(super) labels: Arc<[String]>,
-    /// How far the latter are from the first of them along the cell, µm; none of several cells.
-    pub(super) distances: Vec<f64>,
+    /// How far each of the latter is from all of them along the cell, µm: none of several cells, nor for a site that has no
+    /// channels or is under an electrode.
+    pub(super) distances: Vec<Vec<f64>>,
 }
 
 /// Cells of many compartments with the sites at which currents enter and they are recorded; see
@@ -154,7 +154,7 @@ impl Population for CableCell {
         all / 2
     }
 
-    fn distances(&self) -> &[f64] {
+    fn distances(&self) -> &[Vec<f64>] {
         &self.places.distances
     }
 }
@@ -188,19 +188,26 @@ impl Model for CableCell {
             densities[*compartment] = 1e-3 / self.cable.geometry.areas[*compartment];
         }
         let recorded = self.places.recorded.iter().map(|at| *at as i64);
-        let entries = Entries {
-            of_compartments: indices(entries, &place),
-            densities: place.tensor(densities, [1, compartments]),
+        let on = |place: &Place| Entries {
+            of_compartments: indices(entries.iter().copied(), place),
+            densities: place.tensor(densities.clone(), [1, compartments]),
         };
+        let entries = on(&place);
         let current = self.current.quantity();
         let constant = match &current {
             Quantity::Number(0.0) => None,
             current => Some(entries.density(current.shift(place.full(0.0, [1, 1])))),
         };
+        let plain = Place {
+            device: place.device.clone().without_autodiff(),
+            dtype: place.dtype,
+        };
         Ok(CableCellDynamics {
             shown: inner.len(),
             variables,
             recorded: indices(recorded, &place),
+            sites: self.places.recorded.clone(),
+            plain: on(&plain),
             entries,
             inputs: self.places.entered.len(),
             current,
@@ -227,12 +234,16 @@ fn with_sites(own: State, recorded: &Tensor<1, Int>) -> State {
 /// [`CableCell`] with its parameters' values.
 #[derive(Clone, Debug)]
 pub struct CableCellDynamics {
-    cable: CableDynamics<CellField>,
+    pub(super) cable: CableDynamics<CellField>,
     variables: Vec<Variable>,
     /// How many of the variables are those at the record sites.
     shown: usize,
     recorded: Tensor<1, Int>,
+    /// The same.
+    sites: Vec<usize>,
     entries: Entries,
+    /// The same off the tape, for inputs that are off it.
+    plain: Entries,
     inputs: usize,
     current: Quantity,
     /// The density of the constant current alone, µA/cm².
@@ -266,32 +277,36 @@ impl CableCellDynamics {
         state: &State,
         input: Option<&Tensor<2>>,
     ) -> Result<Option<Tensor<2>>, DynamicsError> {
-        let current = match (input, &self.current) {
-            (None, _) => return Ok(self.constant.clone()),
-            (Some(input), current) => {
-                let [rows, columns] = input.dims();
-                let batch = state[0].dims()[0];
-                let fits = (rows == 1 || rows == batch)
-                    && (columns == self.inputs || columns == 2 * self.inputs || columns == 1);
-                if !fits {
-                    return Err(DynamicsError::Shape {
-                        what: "the input of a cable, nA at each stimulus site (or in one column for all of them, or \
-                               for each and then from synapses for each),"
-                            .into(),
-                        expected: vec![batch, self.inputs],
-                        found: vec![rows, columns],
-                    });
-                }
-                let input = input.clone();
-                current.shift(if columns == 2 * self.inputs {
-                    let synaptic = input.clone().narrow(1, self.inputs, self.inputs);
-                    input.narrow(1, 0, self.inputs) + synaptic
-                } else {
-                    input
-                })
-            }
+        let Some(input) = input else {
+            return Ok(self.constant.clone());
         };
-        Ok(Some(self.entries.density(current)))
+        let [rows, columns] = input.dims();
+        let batch = state[0].dims()[0];
+        let fits = (rows == 1 || rows == batch)
+            && (columns == self.inputs || columns == 2 * self.inputs || columns == 1);
+        if !fits {
+            return Err(DynamicsError::Shape {
+                what: "the input of a cable, nA at each stimulus site (or in one column for all of them, or for each and \
+                       then from synapses for each),"
+                    .into(),
+                expected: vec![batch, self.inputs],
+                found: vec![rows, columns],
+            });
+        }
+        let taped = self.current.is_tracked() || is_tracked(input);
+        let (input, current, entries) = if taped {
+            (input.clone(), self.current.clone(), &self.entries)
+        } else {
+            let (input, current) = (input.clone(), self.current.without_autodiff());
+            (input.without_autodiff(), current, &self.plain)
+        };
+        let input = if columns == 2 * self.inputs {
+            let synaptic = input.clone().narrow(1, self.inputs, self.inputs);
+            input.narrow(1, 0, self.inputs) + synaptic
+        } else {
+            input
+        };
+        Ok(Some(entries.density(current.shift(input))))
     }
 }
 
@@ -315,6 +330,24 @@ impl Dynamics for CableCellDynamics {
         let own = State::new(all.to_vec());
         let next = self.cable.step(at, &own, density.as_ref())?;
         Ok(with_sites(next, &self.recorded))
+    }
+
+    fn course(
+        &self,
+        span: &Span,
+        state: &State,
+        input: &dyn Input,
+    ) -> Result<Option<(Tensor<3>, State)>, DynamicsError> {
+        let Some(inputs) = span.inputs(input) else {
+            return Ok(None);
+        };
+        let inputs = inputs.iter().map(|input| self.density(state, Some(input)));
+        let inputs: Option<Vec<Tensor<2>>> = inputs.collect::<Result<_, _>>()?;
+        let all = state.tensors().get(self.shown..).unwrap_or_default();
+        let own = State::new(all.to_vec());
+        let given = (self.constant.as_ref(), &inputs.unwrap_or_default()[..]);
+        let course = self.cable.course_of(span, &own, given, self.sites.clone());
+        Ok(course.map(|(seen, last)| (seen, with_sites(last, &self.recorded))))
     }
 
     fn observe(&self, state: &State) -> Tensor<2> {

@@ -6,10 +6,14 @@ use serde::{Deserialize, Serialize};
 
 use super::site::{self, Names};
 use crate::setting::Range;
+use crate::simulate::Number;
 use crate::{DynamicsError, Values};
 
 /// The most sections of a cell.
 const MOST: usize = 100_000;
+
+/// Nothing is longer or thicker, or further out, µm.
+pub(super) const FARTHEST: f64 = 1e7;
 
 /// A section: an unbranched piece of a cell, as long and thick as is said here. With a `morphology` it is a group of the points
 /// of the file, `soma`, `axon`, `basal`, `apical` or `type5` and the like, whose settings differ from those of the cell.
@@ -119,7 +123,7 @@ pub(super) fn branches(sections: &[SectionConfig]) -> Result<Vec<Branch>, Dynami
         }
         let missing = |field: &str| DynamicsError::config(at(field), "missing", "a number, µm");
         let length = section.length.ok_or_else(|| missing("length"))?;
-        Range::Positive.check(at("length"), length)?;
+        check_size(at("length"), length)?;
         let diameter = section
             .diameter
             .as_ref()
@@ -134,7 +138,7 @@ pub(super) fn branches(sections: &[SectionConfig]) -> Result<Vec<Branch>, Dynami
             }
         };
         for diameter in diameters {
-            Range::Positive.check(at("diameter"), diameter)?;
+            check_size(at("diameter"), diameter)?;
         }
         branches.push(Branch {
             name: section.name.clone(),
@@ -144,6 +148,16 @@ pub(super) fn branches(sections: &[SectionConfig]) -> Result<Vec<Branch>, Dynami
         });
     }
     Ok(branches)
+}
+
+/// Checks a length or a diameter.
+fn check_size(field: String, size: f64) -> Result<(), DynamicsError> {
+    Range::Positive.check(field.as_str(), size)?;
+    if size <= FARTHEST {
+        return Ok(());
+    }
+    let allowed = "not above 1e7, µm";
+    Err(DynamicsError::config(field, Number(size), allowed))
 }
 
 /// Says of a parent that comes later that it is to come earlier.

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::DynamicsError;
+use crate::setting::meant;
 
 /// The most sites of a cell.
 const MOST: usize = 4096;
@@ -108,7 +109,7 @@ pub(super) fn find(
     };
     match names.places.get(name) {
         Some(section) => Ok((*section, place.unwrap_or(otherwise))),
-        None => Err(refused(names.listed())),
+        None => Err(refused(names.listed_for(name))),
     }
 }
 
@@ -133,6 +134,14 @@ impl<'a> Names<'a> {
 
     pub(super) fn place(&self, name: &str) -> Option<usize> {
         self.places.get(name).copied()
+    }
+
+    /// For an error about a name that there is not.
+    pub(super) fn listed_for(&self, found: &str) -> String {
+        match meant(found, self.order.iter().copied()) {
+            Some(name) => format!("{}; did you mean `{name}`?", self.listed()),
+            None => self.listed(),
+        }
     }
 
     /// For an error.

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::{IndexingUpdateOp, Int, Tensor, TensorData};
-use granule_ops::{Tree, tree_solve};
+use granule_ops::{CableStep, Coefficient, ImplicitScheme, Tree, tree_solve};
 
 use super::compartments::CableScheme;
 use super::geometry::{Geometry, Node};
-use crate::model::{Clock, Dynamics, Field, Linear, Model};
+use crate::model::{Clock, Dynamics, Field, Input, Linear, Model, Span};
 use crate::solver::linear::update_groups;
 use crate::unit::setting::{Constant, Quantity};
 use crate::unit::{CellField, Cells, Passive, PassiveField};
@@ -16,11 +16,40 @@ use crate::{DynamicsError, Place, State, Variable};
 
 pub(super) const NAME: &str = "cable";
 
+/// The equations of a membrane that a cable can be made of, which nothing but these moves: no reset and no noise.
+pub trait CompartmentField: Field {
+    /// The membrane as the operation takes it that moves a cable by a whole step.
+    fn membrane(&self) -> granule_ops::Membrane<Coefficient>;
+
+    /// An input as the potential takes it, mV/ms.
+    fn inflow(&self, input: Option<&Tensor<2>>) -> Option<Tensor<2>>;
+}
+
+impl CompartmentField for CellField {
+    fn membrane(&self) -> granule_ops::Membrane<Coefficient> {
+        self.membrane()
+    }
+
+    fn inflow(&self, input: Option<&Tensor<2>>) -> Option<Tensor<2>> {
+        self.inflow(input)
+    }
+}
+
+impl CompartmentField for PassiveField {
+    fn membrane(&self) -> granule_ops::Membrane<Coefficient> {
+        self.membrane()
+    }
+
+    fn inflow(&self, input: Option<&Tensor<2>>) -> Option<Tensor<2>> {
+        self.inflow(input)
+    }
+}
+
 /// A membrane that a cable can be made of: [`Passive`], or any of the conductance-based [`Cells`], with as many cells as
 /// the cable has compartments.
 pub trait Membrane: Model + ModuleDisplay {
     /// The equations without the cable.
-    type Field: Field;
+    type Field: CompartmentField;
 
     /// Takes the parameters' values.
     fn field(&self) -> Self::Field;
@@ -52,7 +81,7 @@ impl Membrane for Cells {
     type Field = CellField;
 
     fn field(&self) -> Self::Field {
-        self.field().joined(&self.place().full(0.0, [1, 1]))
+        self.field()
     }
 
     fn capacitance(&self, place: &Place) -> Tensor<2> {
@@ -218,13 +247,20 @@ impl<M: Membrane> Model for Cable<M> {
             let allowed = "each joined to another, and not in a circle";
             DynamicsError::config("cable.compartments", "parents", allowed)
         })?;
-        let [from_parent, from_child, total] = self.couplings(&tree, &place);
+        let couplings = Tensor::cat(self.couplings(&tree, &place).to_vec(), 0);
+        let field = self.membrane.field();
+        let compartments = self.geometry.compartments();
+        let scheme = match self.scheme {
+            CableScheme::BackwardEuler => ImplicitScheme::BackwardEuler,
+            CableScheme::CrankNicolson => ImplicitScheme::CrankNicolson,
+        };
+        let joint = (&tree, &couplings);
         Ok(CableDynamics {
-            field: self.membrane.field(),
-            edges: Tensor::cat(vec![from_parent, from_child], 0).neg(),
-            total,
+            fused: CableStep::new(compartments, &field.membrane(), joint, scheme),
+            field,
+            couplings,
             tree,
-            compartments: self.geometry.compartments(),
+            compartments,
             scheme: self.scheme,
         })
     }
@@ -239,32 +275,33 @@ impl<M: Membrane> Model for Cable<M> {
 pub struct CableDynamics<F> {
     /// The membrane.
     field: F,
+    /// A whole step as one operation, where there is one.
+    pub(super) fused: Option<CableStep>,
     tree: Tree,
-    /// −g/(A·C), 1/ms, for the parent in a node's equation and for the node in its parent's, `[2, n]`.
-    edges: Tensor<2>,
-    /// Σg/(A·C), 1/ms, `[1, n]`.
-    total: Tensor<2>,
+    /// g/(A·C), 1/ms, for the parent in a node's equation and for the node in its parent's, and Σg/(A·C), `[3, n]`.
+    couplings: Tensor<2>,
     /// The first nodes; the others are points.
     compartments: usize,
     scheme: CableScheme,
 }
 
-impl<F: Field> CableDynamics<F> {
+impl<F: CompartmentField> CableDynamics<F> {
     /// The potentials after `dt`, those of the membrane's linear form and of the cable at the end of the step:
     /// (1 + dt(decay + Σg/AC)) v′ᵢ − dt Σ g/AC v′ⱼ = v + dt·drive, and Σ g (v′ₚ − v′ⱼ) = 0 at a point.
     fn implicit(&self, linear: &Linear, v: Tensor<2>, dt: f64) -> Tensor<2> {
         let own = self.compartments;
         let points = self.tree.len() - own;
-        let edges = self.edges.clone() * dt;
+        let edges = self.couplings.clone().narrow(0, 0, 2) * -dt;
+        let total = self.couplings.clone().narrow(0, 2, 1);
         let known = v + linear.drive.clone() * dt;
         let dims = known.dims();
         if points == 0 {
-            let diagonal = (linear.decay.clone() + self.total.clone()) * dt + 1.0;
+            let diagonal = (linear.decay.clone() + total) * dt + 1.0;
             return tree_solve(diagonal.expand(dims), edges, known, &self.tree);
         }
-        let total = self.total.clone().narrow(1, 0, own);
+        let meeting = total.clone().narrow(1, own, points) * dt;
+        let total = total.narrow(1, 0, own);
         let diagonal = (linear.decay.clone() + total) * dt + 1.0;
-        let meeting = self.total.clone().narrow(1, own, points) * dt;
         let meeting = meeting.expand([dims[0], points]);
         let nothing = meeting.zeros_like();
         let diagonal = Tensor::cat(vec![diagonal.expand(dims), meeting], 1);
@@ -273,7 +310,33 @@ impl<F: Field> CableDynamics<F> {
     }
 }
 
-impl<F: Field> Dynamics for CableDynamics<F> {
+impl<F: CompartmentField> CableDynamics<F> {
+    /// The fused operation, if it takes this state: a variable that the rows of the batch share is broadcast by the composed
+    /// step.
+    fn fused(&self, state: &State) -> Option<&CableStep> {
+        let dims = state[0].dims();
+        let alike = state.tensors().iter().all(|x| x.dims() == dims);
+        self.fused.as_ref().filter(|_| alike)
+    }
+
+    /// The potentials of some compartments where something is seen, and the last state, as
+    /// [`course`](Dynamics::course) gives them; the input is that of all steps, or that of each.
+    pub(super) fn course_of(
+        &self,
+        span: &Span,
+        state: &State,
+        (constant, inputs): (Option<&Tensor<2>>, &[Tensor<2>]),
+        columns: Vec<usize>,
+    ) -> Option<(Tensor<3>, State)> {
+        let fused = self.fused(state)?;
+        let inflows = inputs.iter().map(|input| self.field.inflow(Some(input)));
+        let course = span.course(columns, inflows.collect::<Option<_>>()?)?;
+        let ran = fused.course(state.tensors(), self.field.inflow(constant), course)?;
+        Some((ran.seen, State::new(ran.state)))
+    }
+}
+
+impl<F: CompartmentField> Dynamics for CableDynamics<F> {
     fn name(&self) -> &str {
         NAME
     }
@@ -289,16 +352,16 @@ impl<F: Field> Dynamics for CableDynamics<F> {
         input: Option<&Tensor<2>>,
     ) -> Result<State, DynamicsError> {
         self.field.check_input(state, input)?;
+        if let Some(fused) = self.fused(state) {
+            let next = fused.step(state.tensors(), self.field.inflow(input), at.dt);
+            return Ok(State::new(next));
+        }
         let moved = |linear: &Linear, v: Tensor<2>| match self.scheme {
             CableScheme::BackwardEuler => self.implicit(linear, v, at.dt),
             // Half a step, and as much again.
             CableScheme::CrankNicolson => self.implicit(linear, v.clone(), 0.5 * at.dt) * 2.0 - v,
         };
         let end = at.time + at.dt;
-        if let Some((mut next, linear)) = self.field.before_last_group(at, state, input) {
-            next.replace(0, moved(&linear, state[0].clone()));
-            return Ok(self.field.after_step(end, state, next));
-        }
         let update = |last: bool, linear: &Linear, x: Tensor<2>| {
             if last {
                 moved(linear, x)
@@ -308,6 +371,22 @@ impl<F: Field> Dynamics for CableDynamics<F> {
         };
         let next = update_groups(NAME, &self.field, at, state, input, update)?;
         Ok(self.field.after_step(end, state, next))
+    }
+
+    fn course(
+        &self,
+        span: &Span,
+        state: &State,
+        input: &dyn Input,
+    ) -> Result<Option<(Tensor<3>, State)>, DynamicsError> {
+        let Some(inputs) = span.inputs(input) else {
+            return Ok(None);
+        };
+        for input in &inputs {
+            self.field.check_input(state, Some(input))?;
+        }
+        let columns = (0..self.compartments).collect();
+        Ok(self.course_of(span, state, (None, &inputs), columns))
     }
 
     fn observe(&self, state: &State) -> Tensor<2> {

@@ -6,14 +6,11 @@ use std::path::{Path, PathBuf};
 use granule_io::{Bound, ByteSize, read_text};
 use serde::{Deserialize, Serialize};
 
-use super::section::{Branch, Frustum};
+use super::section::{Branch, FARTHEST, Frustum};
 use crate::DynamicsError;
 
 /// The most points of a cell.
 const MOST: usize = 100_000;
-
-/// No point is further out, and none thicker, µm.
-const FARTHEST: f64 = 1e7;
 
 const SOMA: u8 = 1;
 
@@ -95,6 +92,14 @@ fn refused(file: &Path, line: usize, found: String, allowed: impl Into<String>) 
 }
 
 impl Morphology {
+    /// Where it was read from, or is to be.
+    pub(super) fn file(&self) -> &Path {
+        match self {
+            Self::File(file) => file,
+            Self::Read(points) => &points.file,
+        }
+    }
+
     /// Reads a file.
     ///
     /// # Errors

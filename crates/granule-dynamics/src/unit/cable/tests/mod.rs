@@ -14,6 +14,7 @@ use crate::testing::{assert_close, f32_places, f64_autodiff, f64_places};
 use crate::unit::{HodgkinHuxleyConfig, Passive, PassiveConfig, PassiveInitial, PassiveParameters};
 use crate::{Place, host};
 
+mod fused;
 mod rallpack;
 mod sections;
 mod swc;

@@ -49,7 +49,7 @@ fn steady(text: &str) -> Vec<f64> {
 }
 
 /// A soma with two dendrites at its end, one of which branches, and an axon at its beginning, with channels that differ.
-const CELL: &str = r#"
+pub(super) const CELL: &str = r#"
 axial_resistivity = 120.0
 current = 0.3
 record_sites = ["soma", "left(1)", "right(0.9)", "twig(1)", "axon(1)"]
@@ -468,6 +468,50 @@ fn wrong_sections_are_named() {
         ),
         ("d_lambda = 1e-9\n".into(), "unit.d_lambda = 1e-9"),
         (
+            soma.replace("20.0\nd", "1e12\nd"),
+            "unit.section[0].length = 1000000000000 is not allowed: not above 1e7, µm",
+        ),
+        (
+            soma.replace("diameter = 20.0", "diameter = 2e7"),
+            "unit.section[0].diameter = 20000000 is not allowed: not above 1e7, µm",
+        ),
+        (
+            soma.replace("20.0\ndiameter = 20.0", "1e7\ndiameter = 1e-3"),
+            "unit.section[0].length = 10000000 is not allowed: shorter: at most 1048576 compartments",
+        ),
+        (
+            soma.replace("diameter = 20.0", "diameter = 1e-20"),
+            "unit.section[0].diameter = 1e-20 is not allowed: thicker: at most 1048576 compartments",
+        ),
+        (
+            format!("axial_resistivity = 1e18\n{soma}"),
+            "unit.axial_resistivity = 1e18 is not allowed: lower: at most 1048576 compartments",
+        ),
+        (
+            after("parameters = { axial_resistivity = 1e18 }\n"),
+            "unit.section[0].parameters.axial_resistivity = 1e18 is not allowed: lower",
+        ),
+        (
+            format!("capacitance = 1e18\n{soma}"),
+            "unit.capacitance = 1e18 is not allowed: lower",
+        ),
+        (
+            after("parameters = { axial_resistvity = 100.0 }\n"),
+            "did you mean `axial_resistivity`?",
+        ),
+        (
+            format!("stimulus_sites = \"somma\"\n{soma}"),
+            "did you mean `soma`?",
+        ),
+        (
+            format!("trainable = [\"nothing\"]\n{soma}"),
+            ", axial_resistivity, current",
+        ),
+        (
+            format!("bounds = {{ curent = \"free\" }}\n{soma}"),
+            "did you mean `current`?",
+        ),
+        (
             format!("cells = 600000\n{}", after("compartments = 2\n")),
             "unit.cells = 600000 of 2 compartments",
         ),
@@ -556,4 +600,39 @@ fn a_cable_takes_no_solver_and_no_tolerance() {
         let reason = "none: cable has a method of its own, unit.scheme = backward-euler";
         assert!(error.contains(reason), "{error}");
     }
+}
+
+#[test]
+fn a_speed_is_between_sites_that_spike_by_themselves() {
+    let outcome = run(r#"
+duration = 8.0
+dt = 0.025
+[unit]
+model = "cable"
+current = 0.3
+axial_resistivity = 100.0
+leak = { conductance = 0.3, reversal = -54.4 }
+stimulus_sites = "axon(0)"
+record_sites = ["axon(0)", "axon(0.3)", "axon(0.9)", "twig(0.1)"]
+[[unit.channel]]
+library = "hodgkin-huxley/na"
+[[unit.channel]]
+library = "hodgkin-huxley/k"
+[[unit.section]]
+name = "axon"
+length = 600.0
+diameter = 1.0
+[[unit.section]]
+name = "twig"
+parent = "axon"
+length = 5.0
+diameter = 0.5
+parameters = { g_na = 0.0, g_k = 0.0 }
+"#);
+    let first = |site: usize| outcome.spikes[site].times[0];
+    // All of them cross the threshold: the twig what the axon does, and what is under the electrode of the current.
+    let (velocity, ends) = outcome.conduction_velocity().unwrap();
+    assert_eq!(ends, [1, 2]);
+    assert_close(velocity, 0.6 * 0.6 / (first(2) - first(1)), 1e-12);
+    assert!(first(0) < first(1) && first(2) < first(3));
 }

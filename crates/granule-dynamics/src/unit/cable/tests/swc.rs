@@ -300,6 +300,12 @@ fn groups_of_a_morphology_have_settings() {
     let zero = file.replace("0,0,1,1]", "0,0,0,1]");
     let error = unit(&zero).unwrap_err();
     assert!(error.contains("cell.swc, line 2: radius 0"), "{error}");
+    let far = file
+        .replace("15,0,0,1,", "9e6,0,0,1e-6,")
+        .replace("5,0,0,1,", "5,0,0,1e-6,");
+    let error = unit(&far).unwrap_err();
+    let found = "unit.morphology = cell.swc: basal of 9e6 µm is not allowed: points of a shorter or thicker one";
+    assert!(error.contains(found), "{error}");
 }
 
 #[test]

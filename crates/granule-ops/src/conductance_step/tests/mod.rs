@@ -4,6 +4,9 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 
 use super::*;
 
+mod cable;
+mod course;
+
 const DT: f64 = 0.1;
 
 #[allow(deprecated)]
@@ -209,20 +212,6 @@ impl Inputs {
         let cells = ConductanceStep::new(self.cells, &membrane, &tensors[0]).unwrap();
         cells.step(&tensors[..states], Some(tensors[states].clone()), DT)
     }
-
-    /// The same with the voltage moved by what compartments leave to do.
-    fn step_in_parts(&self, tensors: &[Tensor<2>]) -> Vec<Tensor<2>> {
-        let states = self.states();
-        let membrane = self.membrane(tensors);
-        let cells = CompartmentStep::new(self.cells, &membrane, &tensors[0]).unwrap();
-        let inflow = Some(tensors[states].clone());
-        let parts = cells.step(&tensors[..states], inflow, DT).unwrap();
-        let z = parts.decay.clone() * -DT;
-        let phi = (z.clone().exp() - 1.0) / z;
-        let v = tensors[0].clone();
-        let moved = v.clone() + (parts.drive - parts.decay * v) * phi * DT;
-        std::iter::once(moved).chain(parts.others).collect()
-    }
 }
 
 /// The constants in the order in which they are asked for.
@@ -252,13 +241,16 @@ fn loss(next: Vec<Tensor<2>>) -> Tensor<1> {
 }
 
 fn gradients(inputs: &Inputs, device: &Device, dtype: DType) -> Vec<Vec<f64>> {
-    gradients_of(inputs, (device, dtype), Inputs::step)
+    gradients_of(inputs, (device, dtype), &Inputs::step)
 }
+
+/// How inputs become the state after a step, or several.
+type Steps<'a> = &'a dyn Fn(&Inputs, &[Tensor<2>]) -> Vec<Tensor<2>>;
 
 fn gradients_of(
     inputs: &Inputs,
     (device, dtype): (&Device, DType),
-    step: fn(&Inputs, &[Tensor<2>]) -> Vec<Tensor<2>>,
+    step: Steps<'_>,
 ) -> Vec<Vec<f64>> {
     let tensors = inputs.tensors(&device.clone().autodiff(), dtype);
     let tensors: Vec<_> = tensors.into_iter().map(Tensor::require_grad).collect();
@@ -274,62 +266,66 @@ fn cases() -> Vec<Inputs> {
     cases.into_iter().flatten().collect()
 }
 
-#[test]
-fn the_parts_of_the_voltage_make_its_step() {
-    let near = |a: &[f64], b: &[f64]| {
-        let scale = b.iter().fold(1.0, |scale: f64, x| scale.max(x.abs()));
-        assert_eq!(a.len(), b.len());
-        for (a, b) in a.iter().zip(b) {
-            assert!((a - b).abs() < 1e-11 * scale, "{a} {b}");
-        }
-    };
-    for device in devices() {
-        for inputs in cases() {
-            let tensors = inputs.tensors(&device, DType::F64);
-            let both = inputs
-                .step_in_parts(&tensors)
-                .into_iter()
-                .zip(inputs.step(&tensors));
-            for (parts, whole) in both {
-                near(&read(parts), &read(whole));
-            }
-            let on = (&device, DType::F64);
-            let parts = gradients_of(&inputs, on, Inputs::step_in_parts);
-            for (parts, whole) in parts.iter().zip(gradients(&inputs, &device, DType::F64)) {
-                near(parts, &whole);
-            }
+/// Checks the gradients by every input against central differences.
+fn check_gradients(inputs: &Inputs, device: &Device, step: Steps<'_>) {
+    let found = gradients_of(inputs, (device, DType::F64), step);
+    for (input, found) in found.iter().enumerate() {
+        let scale = found.iter().fold(0.0, |a: f64, b| a.max(b.abs()));
+        // A constant curve has only a scale.
+        let idle = inputs.kind == Kind::All && inputs.values[input] == [0.0];
+        assert!(scale > 0.0 || idle, "input {input} does nothing");
+        for (at, found) in found.iter().enumerate() {
+            let value = inputs.values[input][at];
+            let h = 1e-4 * value.abs().max(0.01);
+            let moved = |change: f64| {
+                let mut inputs = inputs.clone();
+                inputs.values[input][at] += change;
+                let tensors = inputs.tensors(device, DType::F64);
+                loss(step(&inputs, &tensors)).into_scalar::<f64>()
+            };
+            let near = (moved(h) - moved(-h)) / (2.0 * h);
+            let far = (moved(2.0 * h) - moved(-2.0 * h)) / (4.0 * h);
+            let expected = (4.0 * near - far) / 3.0;
+            assert!(
+                (found - expected).abs() < 1e-6 * scale + 1e-12 / h,
+                "{:?}: input {input}, {at}: {found}, by differences {expected}",
+                inputs.kind
+            );
         }
     }
 }
 
 #[test]
 fn gradients_by_every_input_agree_with_central_differences() {
-    for (device, inputs) in devices()
-        .iter()
-        .flat_map(|d| cases().into_iter().map(move |i| (d, i)))
-    {
-        let found = gradients(&inputs, device, DType::F64);
-        for (input, found) in found.iter().enumerate() {
-            let scale = found.iter().fold(0.0, |a: f64, b| a.max(b.abs()));
-            // A constant curve has only a scale.
-            let idle = inputs.kind == Kind::All && inputs.values[input] == [0.0];
-            assert!(scale > 0.0 || idle, "input {input} does nothing");
-            for (at, found) in found.iter().enumerate() {
-                let value = inputs.values[input][at];
-                let h = 1e-4 * value.abs().max(0.01);
+    for device in devices() {
+        for inputs in cases() {
+            check_gradients(&inputs, &device, &Inputs::step);
+        }
+    }
+}
+
+/// What nothing depends on has no part in a gradient, and a loss of a gate alone needs no voltage.
+#[test]
+fn a_loss_of_some_variables_has_their_gradient() {
+    for device in devices() {
+        for inputs in [Kind::Squid, Kind::All].map(|kind| Inputs::new(3, 5, kind, [3, 5])) {
+            for variable in 0..inputs.states() {
+                let tensors = inputs.tensors(&device.clone().autodiff(), DType::F64);
+                let tensors: Vec<_> = tensors.into_iter().map(Tensor::require_grad).collect();
+                let of = |next: Vec<Tensor<2>>| next[variable].clone().mul_scalar(0.05).sin().sum();
+                let gradients = of(inputs.step(&tensors)).backward();
+                let h = 1e-4;
                 let moved = |change: f64| {
                     let mut inputs = inputs.clone();
-                    inputs.values[input][at] += change;
-                    let tensors = inputs.tensors(device, DType::F64);
-                    loss(inputs.step(&tensors)).into_scalar::<f64>()
+                    inputs.values[0][1] += change;
+                    let tensors = inputs.tensors(&device, DType::F64);
+                    of(inputs.step(&tensors)).into_scalar::<f64>()
                 };
-                let near = (moved(h) - moved(-h)) / (2.0 * h);
-                let far = (moved(2.0 * h) - moved(-2.0 * h)) / (4.0 * h);
-                let expected = (4.0 * near - far) / 3.0;
+                let found = read(tensors[0].grad(&gradients).unwrap())[1];
+                let expected = (moved(h) - moved(-h)) / (2.0 * h);
                 assert!(
-                    (found - expected).abs() < 1e-6 * scale + 1e-12 / h,
-                    "{:?}: input {input}, {at}: {found}, by differences {expected}",
-                    inputs.kind
+                    (found - expected).abs() < 1e-8,
+                    "{variable}: {found} {expected}"
                 );
             }
         }

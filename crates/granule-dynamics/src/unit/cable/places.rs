@@ -1,0 +1,131 @@
+//! Where currents enter a cell and where it is recorded.
+
+use std::collections::BTreeMap;
+
+use super::Sites;
+use super::cell::CableCellConfig;
+use super::discretise::Discretised;
+use super::model::Places;
+use super::section::Branch;
+use super::site::{self, Names};
+use crate::DynamicsError;
+
+/// The most sites of which distances are known.
+const MOST_DISTANT: usize = 256;
+
+impl CableCellConfig {
+    /// How far the record sites that are named are from each other along the cell, µm: a row for each of them, which is empty
+    /// for a site that does not count.
+    fn distances(
+        &self,
+        branches: &[Branch],
+        names: &Names<'_>,
+        counts: &dyn Fn(usize) -> bool,
+    ) -> Result<Vec<Vec<f64>>, DynamicsError> {
+        let given = self.record_sites.as_slice().iter();
+        let given = given.map(|text| site::find("unit.record_sites", text, names, 0.5));
+        let sites: Vec<(usize, f64)> = given.collect::<Result<_, _>>()?;
+        if sites.len() > MOST_DISTANT {
+            return Ok(Vec::new());
+        }
+        let row = |(index, site): (usize, &(usize, f64))| {
+            if !counts(index) {
+                return Vec::new();
+            }
+            let from: BTreeMap<usize, (f64, f64)> = way(branches, *site)
+                .into_iter()
+                .map(|(branch, at, walked)| (branch, (at, walked)))
+                .collect();
+            let distance = |site: &(usize, f64)| {
+                let mut all = way(branches, *site).into_iter();
+                let meeting = all.find_map(|(branch, at, walked)| {
+                    let (other, before) = from.get(&branch)?;
+                    Some(walked + before + (at - other).abs() * branches[branch].length())
+                });
+                meeting.unwrap_or(0.0)
+            };
+            sites.iter().map(distance).collect()
+        };
+        Ok(sites.iter().enumerate().map(row).collect())
+    }
+
+    /// Where currents enter and the cells are recorded.
+    pub(super) fn places(
+        &self,
+        branches: &[Branch],
+        compartments: &Discretised,
+        excitable: &[bool],
+    ) -> Result<Places, DynamicsError> {
+        let names: Names<'_> = branches.iter().map(|own| own.name.as_str()).collect();
+        let of_cell = compartments.regions.len();
+        let resolved = |field: &str, sites: &Sites| -> Result<Vec<usize>, DynamicsError> {
+            let sites = sites.as_slice().iter().enumerate();
+            let found = sites.map(|(index, text)| {
+                let (branch, at) = site::find(&format!("{field}[{index}]"), text, &names, 0.5)?;
+                Ok(compartments.compartment(branch, at))
+            });
+            found.collect()
+        };
+        let mut entered = resolved("unit.stimulus_sites", &self.stimulus_sites)?;
+        for (index, compartment) in entered.iter().enumerate() {
+            if entered[..index].contains(compartment) {
+                let found = format!("{:?}", self.stimulus_sites.as_slice()[index]);
+                let allowed = "a site in another compartment than those before it";
+                let field = format!("unit.stimulus_sites[{index}]");
+                return Err(DynamicsError::config(field, found, allowed));
+            }
+        }
+        if entered.is_empty() {
+            entered.push(compartments.compartment(0, 0.5));
+        }
+        let (mut recorded, mut labels) = if self.record_sites.is_empty() {
+            let middles = 0..branches.len();
+            let middles = middles.map(|branch| compartments.compartment(branch, 0.5));
+            let labels = branches.iter().map(|branch| branch.name.clone());
+            (middles.collect(), labels.collect())
+        } else {
+            let labels = self.record_sites.as_slice().iter();
+            let labels: Vec<String> = labels.map(|text| site::label(text)).collect();
+            (resolved("unit.record_sites", &self.record_sites)?, labels)
+        };
+        // Between sites that spike by themselves: neither under an electrode nor without channels.
+        let counts = |site: usize| {
+            let compartment = recorded[site];
+            excitable[compartments.regions[compartment]] && !entered.contains(&compartment)
+        };
+        let distances = match self.cells {
+            1 => self.distances(branches, &names, &counts)?,
+            _ => Vec::new(),
+        };
+        if self.cells > 1 {
+            let copied = |own: &[usize]| -> Vec<usize> {
+                let cells = 0..self.cells;
+                let all = cells.flat_map(|cell| own.iter().map(move |at| cell * of_cell + at));
+                all.collect()
+            };
+            (entered, recorded) = (copied(&entered), copied(&recorded));
+            let cells = 0..self.cells;
+            let all = cells.flat_map(|cell| labels.iter().map(move |own| format!("{cell}: {own}")));
+            labels = all.collect();
+        }
+        Ok(Places {
+            entered,
+            recorded,
+            labels: labels.into(),
+            distances,
+        })
+    }
+}
+
+/// How a place is reached from the root: the branches on the way, its own first, where the way leaves each of them, and how
+/// far from the place that is, µm.
+fn way(branches: &[Branch], (branch, place): (usize, f64)) -> Vec<(usize, f64, f64)> {
+    let mut way = vec![(branch, place, 0.0)];
+    let (mut branch, mut place, mut walked) = (branch, place, 0.0);
+    while let Some((parent, at)) = branches[branch].parent {
+        walked += place * branches[branch].length();
+        (branch, place) = (parent, at);
+        way.push((branch, place, walked));
+    }
+    way
+}
