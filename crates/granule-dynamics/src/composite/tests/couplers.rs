@@ -434,10 +434,10 @@ fn the_whole_of_a_cable_can_be_sent_and_observed() {
         "level": [
             {"name": "cable", "unit": {"model": "cable", "current": 0.05, "record_sites": "a(0)", "stimulus_sites": "a(0)",
               "section": [{"name": "a", "length": 300.0, "diameter": 1.0, "compartments": 3}]}},
-            {"name": "population", "population": {"units": 2, "time_constant": [10.0]}}
+            {"name": "population", "inputs": 1, "population": {"units": 2, "time_constant": [10.0]}}
         ],
         "coupler": [
-            {"from": "cable.v_all", "to": "population", "conversion": {"kind": "voltage-to-rate"},
+            {"from": "cable.v_all", "to": "population", "channels": 1, "conversion": {"kind": "voltage-to-rate"},
              "projection": {"mean": {"gain": 1.0}}}
         ],
         "observe": ["cable.v", "cable.v_all", "population.output"]
