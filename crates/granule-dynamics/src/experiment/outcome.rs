@@ -1,4 +1,4 @@
-use crate::unit::Spikes;
+use crate::unit::{SiteDistances, Spikes};
 
 /// A recorded quantity.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,9 +51,8 @@ pub struct Outcome {
     pub last: Vec<Trace>,
     /// Groups of cells.
     pub groups: Vec<Group>,
-    /// How far each site of a cell that is recorded at several is from all of them along the cell, µm; else empty, and an empty
-    /// row for a site without channels or under an electrode, which has no spikes of its own.
-    pub distances: Vec<Vec<f64>>,
+    /// How far each site of a cell that is recorded at several is from all of them; else empty.
+    pub distances: Vec<SiteDistances>,
     /// The method, or `exact`, or `by level`.
     pub solver: String,
     /// What may be wrong with it, one sentence each.
@@ -77,10 +76,10 @@ impl Outcome {
     /// themselves the first one in the order of recording and the last one.
     pub fn conduction_velocity(&self) -> Option<(f64, [usize; 2])> {
         let at = |site: usize| self.spikes.get(site)?.times.first().copied();
-        let spikes = |site: &usize| !self.distances[*site].is_empty() && at(*site).is_some();
+        let spikes = |site: &usize| self.distances[*site].spikes && at(*site).is_some();
         let mut sites = (0..self.distances.len()).filter(spikes);
         let (first, last) = (sites.next()?, sites.next_back()?);
-        let (distance, time) = (self.distances[first][last], at(last)? - at(first)?);
+        let (distance, time) = (self.distances[first].to[last], at(last)? - at(first)?);
         let ends = if time > 0.0 {
             [first, last]
         } else {

@@ -57,7 +57,7 @@ pub(super) struct Subject {
     /// Names and sizes of groups of cells, in their order.
     pub(super) groups: Vec<(String, usize)>,
     /// How far the sites of a cell that is recorded at several are from the first of them, µm.
-    pub(super) distances: Vec<Vec<f64>>,
+    pub(super) distances: Vec<crate::unit::SiteDistances>,
     /// Of each group the step, ms, in which a cell fires at most once; none where it may fire more often.
     pub(super) fires_once: Vec<Option<f64>>,
 }

@@ -381,9 +381,8 @@ pub(crate) trait Population {
         all
     }
 
-    /// How far what is shown is from all of it, µm, where that is sites of one cell; an empty row for a site without spikes of
-    /// its own.
-    fn distances(&self) -> &[Vec<f64>] {
+    /// How far what is shown is from all of it, where that is sites of one cell.
+    fn distances(&self) -> &[super::SiteDistances] {
         &[]
     }
 }

@@ -77,7 +77,7 @@ pub use crate::setting::Range;
 pub use cable::{
     Cable, CableCell, CableCellConfig, CableCellDynamics, CableConfig, CableDynamics, CableFile,
     CableScheme, Compartment, CompartmentField, Membrane, Morphology, MorphologyPoints, Regions,
-    SectionConfig, Sites,
+    SectionConfig, SiteDistances, Sites,
 };
 pub use cell::*;
 pub(crate) use choice::{Places, Region};

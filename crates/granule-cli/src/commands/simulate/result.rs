@@ -42,7 +42,11 @@ impl Serialize for Cells<'_> {
         serializer.collect_seq(outcome.spikes.iter().enumerate().map(|(cell, spikes)| {
             let last = outcome.last.iter();
             Cell {
-                distance_um: outcome.distances.get(cell).copied(),
+                distance_um: outcome
+                    .distances
+                    .get(cell)
+                    .and_then(|site| site.to.first())
+                    .copied(),
                 final_state: last
                     .map(|trace| (trace.name.as_str(), trace.values.get(cell).copied()))
                     .collect(),

@@ -24,6 +24,6 @@ pub use compartments::{CableConfig, CableScheme, Compartment};
 pub use file::CableFile;
 pub use model::{CableCell, CableCellDynamics, Regions};
 pub use section::SectionConfig;
-pub use site::Sites;
+pub use site::{SiteDistances, Sites};
 pub use solve::{Cable, CableDynamics, CompartmentField, Membrane};
 pub use swc::{Morphology, MorphologyPoints};

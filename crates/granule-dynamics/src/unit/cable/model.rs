@@ -5,6 +5,7 @@ use std::sync::Arc;
 use burn::module::Module;
 use burn::tensor::{Int, Tensor, TensorData};
 
+use super::site::SiteDistances;
 use super::solve::{Cable, CableDynamics, Membrane};
 use crate::model::{Clock, Dynamics, Input, Model, Span};
 use crate::solver::{BackwardEuler, Stepped};
@@ -86,9 +87,8 @@ pub(super) struct Places {
     pub(super) entered: Vec<usize>,
     pub(super) recorded: Vec<usize>,
     pub(super) labels: Arc<[String]>,
-    /// How far each of the latter is from all of them along the cell, µm: none of several cells, nor for a site that has no
-    /// channels or is under an electrode.
-    pub(super) distances: Vec<Vec<f64>>,
+    /// How far each of the latter is from all of them; none of several cells.
+    pub(super) distances: Vec<SiteDistances>,
 }
 
 /// Cells of many compartments with the sites at which currents enter and they are recorded; see
@@ -154,7 +154,7 @@ impl Population for CableCell {
         all / 2
     }
 
-    fn distances(&self) -> &[Vec<f64>] {
+    fn distances(&self) -> &[SiteDistances] {
         &self.places.distances
     }
 }

@@ -7,21 +7,21 @@ use super::cell::CableCellConfig;
 use super::discretise::Discretised;
 use super::model::Places;
 use super::section::Branch;
-use super::site::{self, Names};
+use super::site::{self, Names, SiteDistances};
 use crate::DynamicsError;
 
 /// The most sites of which distances are known.
 const MOST_DISTANT: usize = 256;
 
 impl CableCellConfig {
-    /// How far the record sites that are named are from each other along the cell, µm: a row for each of them, which is empty
-    /// for a site that does not count.
+    /// How far the record sites that are named are from each other along the cell, µm; `spikes` tells
+    /// which of them do so by themselves.
     fn distances(
         &self,
         branches: &[Branch],
         names: &Names<'_>,
-        counts: &dyn Fn(usize) -> bool,
-    ) -> Result<Vec<Vec<f64>>, DynamicsError> {
+        spikes: &dyn Fn(usize) -> bool,
+    ) -> Result<Vec<SiteDistances>, DynamicsError> {
         let given = self.record_sites.as_slice().iter();
         let given = given.map(|text| site::find("unit.record_sites", text, names, 0.5));
         let sites: Vec<(usize, f64)> = given.collect::<Result<_, _>>()?;
@@ -29,9 +29,6 @@ impl CableCellConfig {
             return Ok(Vec::new());
         }
         let row = |(index, site): (usize, &(usize, f64))| {
-            if !counts(index) {
-                return Vec::new();
-            }
             let from: BTreeMap<usize, (f64, f64)> = way(branches, *site)
                 .into_iter()
                 .map(|(branch, at, walked)| (branch, (at, walked)))
@@ -44,7 +41,10 @@ impl CableCellConfig {
                 });
                 meeting.unwrap_or(0.0)
             };
-            sites.iter().map(distance).collect()
+            SiteDistances {
+                spikes: spikes(index),
+                to: sites.iter().map(distance).collect(),
+            }
         };
         Ok(sites.iter().enumerate().map(row).collect())
     }
@@ -88,13 +88,12 @@ impl CableCellConfig {
             let labels: Vec<String> = labels.map(|text| site::label(text)).collect();
             (resolved("unit.record_sites", &self.record_sites)?, labels)
         };
-        // Between sites that spike by themselves: neither under an electrode nor without channels.
-        let counts = |site: usize| {
+        let spikes = |site: usize| {
             let compartment = recorded[site];
             excitable[compartments.regions[compartment]] && !entered.contains(&compartment)
         };
         let distances = match self.cells {
-            1 => self.distances(branches, &names, &counts)?,
+            1 => self.distances(branches, &names, &spikes)?,
             _ => Vec::new(),
         };
         if self.cells > 1 {

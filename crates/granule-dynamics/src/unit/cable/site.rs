@@ -68,6 +68,15 @@ impl Sites {
     }
 }
 
+/// How far a record site is from all record sites of its cell, along the cell.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SiteDistances {
+    /// Whether it spikes by itself: it has a channel, and no current enters there.
+    pub spikes: bool,
+    /// µm.
+    pub to: Vec<f64>,
+}
+
 /// Whether a section may be called so: what is in parentheses is a place on it.
 pub(super) fn is_name(name: &str) -> bool {
     let allowed = |c: char| c.is_alphanumeric() || "_-.[]".contains(c);
