@@ -209,9 +209,7 @@ Configuration:
   dropped with a note. Exactly one of the tables unit, population, system, network and composite says
   what is simulated; duration, dt, solver, seed, figure and the tables stimulus and record say how.
 
-  unit.model            hodgkin-huxley, wang-buzsaki, traub-miles, connor-stevens, regular-spiking,
-                        fast-spiking, intrinsically-bursting, low-threshold, thalamic-relay,
-                        wang-pyramidal, conductance, lif, qif, adex, izhikevich
+  unit.model            hodgkin-huxley, adex, conductance, cable, …: `granule config unit.model` has all
   unit.current          a constant current; a list makes as many cells
   unit.parameters.NAME  g_na, time_constant, …: one number, or one for each cell
   unit.initial.NAME     v, w, u, m, h, n: the cell's state at the beginning

@@ -76,7 +76,7 @@ fn the_library_can_be_used() {
         .iter()
         .filter_map(|name| Some(name.split_once('/')?.0))
         .collect();
-    assert_eq!(cells_of.len(), 10);
+    assert!(cells_of.len() >= 10, "{cells_of:?}");
     for cell in cells_of {
         let own = channels
             .iter()
