@@ -343,9 +343,10 @@ mod tests {
                 .find(|line| line.trim_start().starts_with(name))
                 .unwrap();
             // A long name stands in a row of its own.
-            let row = match row.ends_with(':') {
-                true => rows.next().unwrap(),
-                false => row,
+            let row = if row.ends_with(':') {
+                rows.next().unwrap()
+            } else {
+                row
             };
             let expected = [
                 config.optimizer.name().to_string(),

@@ -77,7 +77,7 @@ extern "C" fn reserve_within_limits() {
 static BEFORE_MAIN: extern "C" fn() = reserve_within_limits;
 
 fn main() -> ExitCode {
-    // First, for what comes next may be what there is no memory for.
+    // First, so that the next allocation that fails is answered already.
     #[cfg(unix)]
     failure::install_abort_handler();
     // Many steps long, but not for ever.

@@ -96,19 +96,22 @@ fn form_of(text: &str) -> Option<String> {
         });
     }
     let ends = |end: &str| text.to_lowercase().ends_with(end);
-    match path.is_file() {
-        _ if ends(".npz") => Some(format!("did you mean arrays:{text}?")),
-        _ if text.contains(',') && ends(".npy") => Some(format!("did you mean arrays:{text}?")),
-        true if ends(".npy") => Some(format!("did you mean arrays:{text},Y.npy?")),
-        true if ends(".csv") || ends(".tsv") => Some(of_table(&path)),
-        true => Some(format!(
-            "{text} is a file of another kind; arrays are read from .npz and .npy files, as numpy.savez writes them"
-        )),
-        false if text.contains(std::path::MAIN_SEPARATOR) => {
-            Some("there is no such folder or file".to_owned())
-        }
-        false => None,
+    if ends(".npz") || text.contains(',') && ends(".npy") {
+        return Some(format!("did you mean arrays:{text}?"));
     }
+    if !path.is_file() {
+        let is_path = text.contains(std::path::MAIN_SEPARATOR);
+        return is_path.then(|| "there is no such folder or file".to_owned());
+    }
+    Some(if ends(".npy") {
+        format!("did you mean arrays:{text},Y.npy?")
+    } else if ends(".csv") || ends(".tsv") {
+        of_table(&path)
+    } else {
+        format!(
+            "{text} is a file of another kind; arrays are read from .npz and .npy files, as numpy.savez writes them"
+        )
+    })
 }
 
 /// How a table becomes arrays: by two lines of Python, for one whose last column is what is to be learnt.

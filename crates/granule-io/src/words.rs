@@ -44,7 +44,7 @@ const SHORT: usize = 80;
 /// The longest number that a message repeats digit by digit.
 const DIGITS: usize = 24;
 
-/// A message without what nobody reads in it: of a word or a line that is too long its beginning, its end and its length;
+/// A message cut to what can be read: of a word or a line that is too long its beginning, its end and its length;
 /// of a long number its leading digits and its power of ten, as in 1e300.
 pub fn shortened(text: &str) -> String {
     let line = |line: &str| {

@@ -10,14 +10,14 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 /// Masks are drawn on the host from (seed, step, call), so a step is the same on every device, and a run resumed at a
 /// step draws what the uninterrupted run drew.
 #[derive(Clone, Debug)]
-pub struct DropoutStream {
+pub struct NoiseStream {
     seed: u64,
     step: u64,
     call: u64,
     enabled: bool,
 }
 
-impl DropoutStream {
+impl NoiseStream {
     /// The masks of step `step` of a run seeded with `seed`.
     pub fn new(seed: u64, step: u64) -> Self {
         Self {
@@ -89,19 +89,19 @@ mod tests {
 
     #[test]
     fn masks_depend_on_seed_step_and_call() {
-        let mut stream = DropoutStream::new(1, 2);
+        let mut stream = NoiseStream::new(1, 2);
         let masks = [stream.mask(64, 0.5), stream.mask(64, 0.5)];
         assert_ne!(masks[0], masks[1]);
-        let mut again = DropoutStream::new(1, 2);
+        let mut again = NoiseStream::new(1, 2);
         assert_eq!(masks, [again.mask(64, 0.5), again.mask(64, 0.5)]);
-        assert_ne!(masks[0], DropoutStream::new(2, 2).mask(64, 0.5));
-        assert_ne!(masks[0], DropoutStream::new(1, 3).mask(64, 0.5));
+        assert_ne!(masks[0], NoiseStream::new(2, 2).mask(64, 0.5));
+        assert_ne!(masks[0], NoiseStream::new(1, 3).mask(64, 0.5));
     }
 
     #[test]
     fn masks_keep_the_mean_and_drop_the_asked_for_part() {
         for probability in [0.1, 0.5, 0.9] {
-            let mask = DropoutStream::new(3, 0).mask(100_000, probability);
+            let mask = NoiseStream::new(3, 0).mask(100_000, probability);
             let dropped = mask.iter().filter(|factor| **factor == 0.0).count() as f64 / 1e5;
             let mean = mask.iter().map(|factor| f64::from(*factor)).sum::<f64>() / 1e5;
             assert!(

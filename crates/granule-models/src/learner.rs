@@ -6,7 +6,7 @@ use burn::nn::loss::CrossEntropyLossConfig;
 use burn::tensor::{Int, Tensor};
 use burn_train::{ClassificationOutput, InferenceStep, TrainOutput, TrainStep};
 
-use crate::{DropoutStream, Model as _, ModelError, Network};
+use crate::{Model as _, ModelError, Network, NoiseStream};
 
 /// What one step of Burn's learner takes.
 #[derive(Clone, Debug)]
@@ -16,8 +16,8 @@ pub struct ClassificationBatch {
     /// Class indices, `[batch]`.
     pub targets: Tensor<1, Int>,
     /// The masks of this step. `None` draws them from the number of steps this process has taken, so that a run of one
-    /// learner alone in its process repeats; [`DropoutStream::none`] trains without dropout.
-    pub dropout: Option<DropoutStream>,
+    /// learner alone in its process repeats; [`NoiseStream::none`] trains without dropout.
+    pub dropout: Option<NoiseStream>,
 }
 
 impl ClassificationBatch {
@@ -32,9 +32,9 @@ impl ClassificationBatch {
 }
 
 /// The masks of a step whose batch names none.
-fn next_masks() -> DropoutStream {
+fn next_masks() -> NoiseStream {
     static STEPS: AtomicU64 = AtomicU64::new(0);
-    DropoutStream::new(0, STEPS.fetch_add(1, Ordering::Relaxed))
+    NoiseStream::new(0, STEPS.fetch_add(1, Ordering::Relaxed))
 }
 
 fn score(output: Tensor<2>, targets: Tensor<1, Int>) -> ClassificationOutput {
@@ -93,7 +93,7 @@ mod tests {
         let x: Vec<f32> = (0..32).map(|i| (i % 7) as f32 - 3.0).collect();
         let inputs = Tensor::<2>::from_data(TensorData::new(x, [8, 4]), &device);
         let targets = Tensor::<1, Int>::from_ints([0, 1, 2, 0, 1, 2, 0, 1], &device);
-        let step = |dropout: Option<DropoutStream>| {
+        let step = |dropout: Option<NoiseStream>| {
             let batch = ClassificationBatch {
                 dropout,
                 ..ClassificationBatch::new(inputs.clone(), targets.clone())
@@ -103,11 +103,11 @@ mod tests {
         };
         let plain = network.forward(inputs.clone()).unwrap().into_data();
         let plain = plain.try_into_vec::<f32>().unwrap();
-        assert_eq!(step(Some(DropoutStream::none())), plain);
+        assert_eq!(step(Some(NoiseStream::none())), plain);
         let (first, second) = (step(None), step(None));
         assert_ne!(first, plain);
         assert_ne!(first, second);
-        let chosen = || step(Some(DropoutStream::new(3, 4)));
+        let chosen = || step(Some(NoiseStream::new(3, 4)));
         assert_eq!(chosen(), chosen());
     }
 }

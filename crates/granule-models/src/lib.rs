@@ -47,7 +47,7 @@ pub use checkpoint::CheckpointFile;
 pub use classifier::{Classifier, Prediction};
 pub use cnn::{Cnn, CnnConfig};
 pub use config::{ModelConfig, ModelSettings, register};
-pub use dropout::DropoutStream;
+pub use dropout::NoiseStream;
 pub use error::ModelError;
 pub use file::{ModelFile, Parent, Provenance, Task};
 pub use gated::{Gated, GruConfig, LstmConfig};

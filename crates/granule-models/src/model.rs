@@ -11,7 +11,7 @@ use burn::module::{
 };
 use burn::tensor::{Bool, Device, Int, Tensor};
 
-use crate::{DropoutStream, InputShape, ModelError, state};
+use crate::{InputShape, ModelError, NoiseStream, state};
 
 /// A Burn module that granule trains, scores, saves and embeds. [`ModelSettings`](crate::ModelSettings) build it.
 ///
@@ -48,7 +48,7 @@ pub trait Model: Module + Sync + 'static {
     fn forward_train(
         &self,
         x: Tensor<2>,
-        dropout: &mut DropoutStream,
+        dropout: &mut NoiseStream,
     ) -> Result<Tensor<2>, ModelError> {
         self.run(x, Mode::Training(dropout))
     }
@@ -99,7 +99,7 @@ pub enum Mode<'a> {
     /// No dropout, no noise.
     Inference,
     /// Dropout masks and noise from this stream.
-    Training(&'a mut DropoutStream),
+    Training(&'a mut NoiseStream),
     /// As in inference; what layers [note](Mode::note) goes here.
     Tracing(&'a Trace),
 }
@@ -118,7 +118,7 @@ impl Mode<'_> {
         }
     }
 
-    /// Drops elements in training: [`DropoutStream::apply`].
+    /// Drops elements in training: [`NoiseStream::apply`].
     pub fn dropout<const D: usize>(&mut self, x: Tensor<D>, probability: f64) -> Tensor<D> {
         match self {
             Self::Inference | Self::Tracing(_) => x,

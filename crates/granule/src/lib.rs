@@ -157,7 +157,7 @@ pub use granule_models::{Classifier, Prediction};
 pub mod prelude {
     pub use crate::device::{DeviceSpec, OpenDevice};
     pub use crate::dynamics::unit::{HodgkinHuxleyConfig, UnitConfig};
-    // Its name is that of a trait of networks; its methods are at hand all the same.
+    // Only its methods: `models::Model` has the same name.
     pub use crate::dynamics::{Grid, Model as _, NoInput, Place};
     pub use crate::models::{
         Classifier, InputShape, InputSpec, Model, ModelConfig, ModelFile, Network, Prediction,

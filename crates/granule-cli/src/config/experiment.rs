@@ -57,7 +57,7 @@ pub struct Weights {
     pub file: PathBuf,
     /// All of it.
     pub state: StateDict,
-    /// The configuration with what of it has a setting there.
+    /// The configuration, with the learnt values of what has a setting there.
     pub described: MultiGranularityConfig,
     /// The paths of these settings in the configuration of a simulation.
     learnt: Vec<String>,
@@ -348,7 +348,7 @@ fn written_out(path: &str, value: &Value) -> Vec<String> {
     }
 }
 
-/// Whether there is such a kind; what there is not is left to the check of the whole.
+/// Whether there is such a kind; another is left to the check of the whole.
 fn is_kind(table: &str, key: &str, kind: &str) -> bool {
     let only = Table::from_iter([(key.to_string(), Value::from(kind))]);
     let whole = Table::from_iter([(table.to_string(), Value::Table(only))]);

@@ -453,9 +453,10 @@ mod tests {
                 if all.iter().any(|(_, values)| values.is_some()) {
                     let mut names = key.path.rsplit('.');
                     let name = names.next().unwrap();
-                    let (set, name) = match name == Key::NAMED {
-                        true => (&mut named, names.next().unwrap()),
-                        false => (&mut choices, name),
+                    let (set, name) = if name == Key::NAMED {
+                        (&mut named, names.next().unwrap())
+                    } else {
+                        (&mut choices, name)
                     };
                     set.insert(name.to_owned());
                 }

@@ -209,7 +209,7 @@ fn as_the_model_sees(config: &mut RunConfig, input: &InputSpec) {
     config.data.background = input.background;
 }
 
-/// A configuration, and what of it nobody chose.
+/// A configuration, and which of its settings were left to their defaults.
 pub struct Resolved {
     pub config: RunConfig,
     /// Whether nobody named `train.epochs` or `train.min_steps`.

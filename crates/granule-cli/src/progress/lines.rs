@@ -341,11 +341,13 @@ fn is_shown(epoch: &EpochEvent) -> bool {
 
 fn finished(epoch: &EpochEvent, unit: Unit) -> String {
     // Of many epochs none takes long: how long they all will take says more.
-    let time = match epoch.epochs > LINES {
-        true if epoch.epoch == epoch.epochs => String::new(),
-        true => format!("  {} left", duration(epoch.remaining_seconds)),
-        false if epoch.validation_loss.is_some() => String::new(),
-        false => format!("  {}", duration(epoch.seconds)),
+    let many = epoch.epochs > LINES;
+    let time = if many && epoch.epoch < epoch.epochs {
+        format!("  {} left", duration(epoch.remaining_seconds))
+    } else if !many && epoch.validation_loss.is_none() {
+        format!("  {}", duration(epoch.seconds))
+    } else {
+        String::new()
     };
     let validation = match epoch.validation_loss {
         Some(loss) => format!(

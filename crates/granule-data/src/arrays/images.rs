@@ -33,7 +33,7 @@ pub(super) struct Read {
 /// Images that fill less of their range than this are likely of another range: 4 of the 256 levels of a pixel.
 pub const LITTLE: f64 = 1.0 / 64.0;
 
-/// A warning of images that fill next to nothing of the range that nobody said they have.
+/// A warning of images that fill next to nothing of the range taken for granted.
 fn narrow(
     intensity: Intensity,
     range: Option<[f64; 2]>,

@@ -188,17 +188,15 @@ impl Column {
 
     fn offset(&self, count: f64) -> f64 {
         let mean = self.sum / count;
-        match self.differs {
-            false => {
-                let only = self.first.unwrap_or(0.0);
-                if f64::from(only as f32) == only {
-                    0.0
-                } else {
-                    only
-                }
-            }
-            true if mean.is_finite() && mean.abs() > FAR * self.squares.sqrt() => mean,
-            true => 0.0,
+        if !self.differs {
+            let only = self.first.unwrap_or(0.0);
+            return if f64::from(only as f32) == only {
+                0.0
+            } else {
+                only
+            };
         }
+        let far = mean.is_finite() && mean.abs() > FAR * self.squares.sqrt();
+        if far { mean } else { 0.0 }
     }
 }

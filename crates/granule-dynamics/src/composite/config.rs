@@ -7,7 +7,7 @@ use granule_io::words::counted;
 use serde::{Deserialize, Serialize};
 
 use super::COUPLERS;
-use super::coupler::{CouplerConfig, Source, Wire};
+use super::coupler::{CouplerConfig, CouplerPlan, Source};
 use super::level::{Level, LevelModel};
 use crate::model::Dynamics;
 use crate::population::RateNetworkConfig;
@@ -314,7 +314,7 @@ pub(super) struct Plan {
     pub(super) names: Vec<String>,
     pub(super) variables: Vec<Variable>,
     pub(super) levels: Vec<LevelPlan>,
-    pub(super) wires: Vec<Wire>,
+    pub(super) couplers: Vec<CouplerPlan>,
     pub(super) observed: Vec<Source>,
     /// What is observed, by the names it was asked for.
     pub(super) outputs: Vec<Variable>,
@@ -415,7 +415,7 @@ impl Plan {
             observed.push(source);
             outputs.push(Variable::new(text, variable.unit, variable.width));
         }
-        let mut wires = Vec::new();
+        let mut couplers = Vec::new();
         for (index, coupler) in config.couplers.iter().enumerate() {
             let field = format!("coupler[{index}]");
             let (source, quantity) = find(&format!("{field}.from"), &coupler.from)?;
@@ -427,7 +427,7 @@ impl Plan {
                     DynamicsError::config(field, format!("{:?}", coupler.to), names.join(", "))
                 })?;
             let channels = levels[to].inputs()?;
-            let wire = Wire::new(
+            let plan = CouplerPlan::new(
                 &field,
                 coupler,
                 (source, &quantity),
@@ -436,22 +436,22 @@ impl Plan {
                 variables.len(),
             )?;
             let label = format!("{}→{}", coupler.from, coupler.to);
-            if wire.filter.is_some() {
+            if plan.filter.is_some() {
                 let name = format!("{label} filter");
-                variables.push(Variable::new(name, wire.sent_unit, wire.senders));
+                variables.push(Variable::new(name, plan.sent_unit, plan.senders));
             }
-            for back in 1..=wire.delay.len() {
+            for back in 1..=plan.delay.len() {
                 let name = format!("{label} {} ago", counted(back, "step"));
-                variables.push(Variable::new(name, wire.sent_unit, wire.senders));
+                variables.push(Variable::new(name, plan.sent_unit, plan.senders));
             }
-            wires.push(wire);
+            couplers.push(plan);
         }
         Ok(Self {
             dt: config.dt,
             names,
             variables,
             levels: plans,
-            wires,
+            couplers,
             observed,
             outputs,
             inputs: columns,

@@ -326,7 +326,7 @@ impl Source {
 
 /// Where a coupler begins and ends.
 #[derive(Clone, Debug)]
-pub(super) struct Wire {
+pub(super) struct CouplerPlan {
     /// From where to where, for people.
     pub(super) label: String,
     pub(super) source: Source,
@@ -348,7 +348,7 @@ pub(super) struct Wire {
     pub(super) effect: Option<Bound>,
 }
 
-impl Wire {
+impl CouplerPlan {
     /// Checks units, kinds and widths. `next` is the first free variable of the whole.
     pub(super) fn new(
         field: &str,
@@ -433,7 +433,7 @@ impl Wire {
     }
 }
 
-impl Wire {
+impl CouplerPlan {
     /// What counts of weights: a conductance is not negative.
     pub(super) fn strength(&self, value: Tensor<2>) -> Tensor<2> {
         match self.effect {
@@ -447,10 +447,10 @@ impl Coupler {
     pub(super) fn new(
         field: &str,
         config: &CouplerConfig,
-        wire: &Wire,
+        plan: &CouplerPlan,
         place: &Place,
     ) -> Result<Self, DynamicsError> {
-        let bounds = match wire.effect {
+        let bounds = match plan.effect {
             Some(_) => Bounds::AtLeast(0.0),
             None => Bounds::Free,
         };
@@ -462,7 +462,7 @@ impl Coupler {
                 Parameter::fixed(&field, &[value], bounds, place)
             }
         };
-        let shape = [wire.senders, wire.channels];
+        let shape = [plan.senders, plan.channels];
         let weights = |values: Vec<f64>| {
             let weights = Param::from_tensor(place.tensor(values, shape));
             if config.trainable {
@@ -473,27 +473,27 @@ impl Coupler {
         };
         let (gain, weights) = match &config.projection {
             Projection::Mean { gain } => (Some(parameter(*gain)?), None),
-            Projection::OneToOne { gain } if wire.senders == wire.channels => {
+            Projection::OneToOne { gain } if plan.senders == plan.channels => {
                 (Some(parameter(*gain)?), None)
             }
             Projection::OneToOne { .. } => {
                 return Err(DynamicsError::Shape {
                     what: format!("{field}.projection: one-to-one (senders, receivers)"),
-                    expected: vec![wire.channels, wire.channels],
+                    expected: vec![plan.channels, plan.channels],
                     found: shape.to_vec(),
                 });
             }
             Projection::Dense { weights: rows } => {
                 let columns = rows.iter().map(Vec::len);
-                let wrong = columns.clone().find(|columns| *columns != wire.channels);
-                if rows.len() != wire.senders || wrong.is_some() {
+                let wrong = columns.clone().find(|columns| *columns != plan.channels);
+                if rows.len() != plan.senders || wrong.is_some() {
                     return Err(DynamicsError::Shape {
                         what: format!("{field}.projection.weights"),
                         expected: shape.to_vec(),
-                        found: vec![rows.len(), wrong.unwrap_or(wire.channels)],
+                        found: vec![rows.len(), wrong.unwrap_or(plan.channels)],
                     });
                 }
-                let (lowest, allowed) = match wire.effect {
+                let (lowest, allowed) = match plan.effect {
                     Some(_) => (0.0, "finite numbers, at least 0"),
                     None => (f64::NEG_INFINITY, "finite numbers"),
                 };
@@ -512,10 +512,10 @@ impl Coupler {
                     let field = format!("{field}.projection.gain");
                     return Err(DynamicsError::config(field, gain, "a finite number"));
                 }
-                ask_for("a coupler's weights", &[2, wire.senders, wire.channels])?;
-                let scale = gain / (wire.senders as f64).sqrt();
+                ask_for("a coupler's weights", &[2, plan.senders, plan.channels])?;
+                let scale = gain / (plan.senders as f64).sqrt();
                 let noise = NormalNoise::new(*seed, 0);
-                let values = noise.values(0, wire.senders * wire.channels);
+                let values = noise.values(0, plan.senders * plan.channels);
                 (
                     None,
                     Some(weights(values.iter().map(|x| x * scale).collect())),
@@ -525,21 +525,21 @@ impl Coupler {
         Ok(Self { gain, weights })
     }
 
-    pub(super) fn bind(&self, wire: &Wire) -> BoundCoupler {
+    pub(super) fn bind(&self, plan: &CouplerPlan) -> BoundCoupler {
         BoundCoupler {
-            wire: wire.clone(),
+            plan: plan.clone(),
             gain: self.gain.as_ref().map(Parameter::value),
             weights: self
                 .weights
                 .as_ref()
-                .map(|weights| wire.strength(weights.val())),
+                .map(|weights| plan.strength(weights.val())),
         }
     }
 }
 
 /// A coupler with its parameters bound.
 pub(super) struct BoundCoupler {
-    pub(super) wire: Wire,
+    pub(super) plan: CouplerPlan,
     gain: Option<Tensor<2>>,
     weights: Option<Tensor<2>>,
 }
@@ -555,15 +555,15 @@ impl BoundCoupler {
         (substep, substeps): (usize, usize),
         whole: &mut State,
     ) {
-        let Some(variable) = self.wire.filter else {
+        let Some(variable) = self.plan.filter else {
             return;
         };
         let x = self
-            .wire
+            .plan
             .conversion
-            .apply(self.wire.source.read(sender, own), dt);
-        let value = if self.wire.time_constant > 0.0 {
-            let keep = (-dt / self.wire.time_constant).exp();
+            .apply(self.plan.source.read(sender, own), dt);
+        let value = if self.plan.time_constant > 0.0 {
+            let keep = (-dt / self.plan.time_constant).exp();
             whole[variable].clone().mul_scalar(keep) + x.mul_scalar(1.0 - keep)
         } else {
             let share = x.mul_scalar(1.0 / substeps as f64);
@@ -576,13 +576,19 @@ impl BoundCoupler {
     }
 
     /// What the sender has to say at this instant, `[batch, senders]`.
-    fn said(&self, sender: &dyn Dynamics, own: &State, whole: &State, dt: f64) -> Tensor<2> {
-        match self.wire.filter {
+    fn sender_value(
+        &self,
+        sender: &dyn Dynamics,
+        own: &State,
+        whole: &State,
+        dt: f64,
+    ) -> Tensor<2> {
+        match self.plan.filter {
             Some(variable) => whole[variable].clone(),
             None => self
-                .wire
+                .plan
                 .conversion
-                .apply(self.wire.source.read(sender, own), dt),
+                .apply(self.plan.source.read(sender, own), dt),
         }
     }
 
@@ -595,8 +601,9 @@ impl BoundCoupler {
         next: &mut State,
         dt: f64,
     ) {
-        let mut value = (!self.wire.delay.is_empty()).then(|| self.said(sender, own, before, dt));
-        for variable in self.wire.delay.clone() {
+        let mut value =
+            (!self.plan.delay.is_empty()).then(|| self.sender_value(sender, own, before, dt));
+        for variable in self.plan.delay.clone() {
             let Some(newer) = value.replace(before[variable].clone()) else {
                 return;
             };
@@ -612,18 +619,18 @@ impl BoundCoupler {
         whole: &State,
         dt: f64,
     ) -> Tensor<2> {
-        let x = match self.wire.delay.clone().next_back() {
+        let x = match self.plan.delay.clone().next_back() {
             Some(oldest) => whole[oldest].clone(),
-            None => self.said(sender, own, whole, dt),
+            None => self.sender_value(sender, own, whole, dt),
         };
         let [batch, _] = x.dims();
-        let Wire {
+        let CouplerPlan {
             inputs,
             channel,
             channels,
             one_to_one,
             ..
-        } = self.wire;
+        } = self.plan;
         let sent = match (&self.gain, &self.weights) {
             (Some(gain), _) if one_to_one => x * gain.clone(),
             (Some(gain), _) => (x.mean_dim(1) * gain.clone()).expand([batch, channels]),

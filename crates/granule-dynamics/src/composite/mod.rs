@@ -43,7 +43,7 @@ pub use step::Composite;
 pub use trained::{Learnt, LearntSetting, LearntValue, Trained};
 
 use self::config::Plan;
-use self::coupler::Wire;
+use self::coupler::CouplerPlan;
 use self::step::BoundLevel;
 use crate::model::Model;
 use crate::{DynamicsError, Place, State, Variable};
@@ -77,10 +77,10 @@ impl MultiGranularityConfig {
         let couplers = self
             .couplers
             .iter()
-            .zip(&plan.wires)
+            .zip(&plan.couplers)
             .enumerate()
-            .map(|(index, (config, wire))| {
-                Coupler::new(&format!("coupler[{index}]"), config, wire, place)
+            .map(|(index, (config, plan))| {
+                Coupler::new(&format!("coupler[{index}]"), config, plan, place)
             })
             .collect::<Result<Vec<_>, _>>()?;
         Ok(MultiGranularityModel {
@@ -202,12 +202,12 @@ impl Model for MultiGranularityModel {
                     plan: plan.clone(),
                 })
             });
-        let couplers = self.couplers.iter().zip(&self.plan.wires);
+        let couplers = self.couplers.iter().zip(&self.plan.couplers);
         Ok(Composite {
             dt: self.plan.dt,
             variables: self.plan.variables.clone(),
             levels: levels.collect::<Result<_, DynamicsError>>()?,
-            couplers: couplers.map(|(coupler, wire)| coupler.bind(wire)).collect(),
+            couplers: couplers.map(|(coupler, plan)| coupler.bind(plan)).collect(),
             observed: self.plan.observed.clone(),
             inputs: self.plan.inputs,
         })
@@ -220,16 +220,16 @@ impl Model for MultiGranularityModel {
             tensors.extend(level.initial_state(batch)?.into_tensors());
         }
         let place = tensors.first().map(Place::of);
-        for wire in &self.plan.wires {
+        for plan in &self.plan.couplers {
             let Some(place) = &place else { break };
-            let zeros = || place.full(0.0, [batch, wire.senders]);
-            tensors.extend(std::iter::repeat_with(zeros).take(wire.own_variables()));
+            let zeros = || place.full(0.0, [batch, plan.senders]);
+            tensors.extend(std::iter::repeat_with(zeros).take(plan.own_variables()));
         }
         Ok(State::new(tensors))
     }
 }
 
-impl Wire {
+impl CouplerPlan {
     /// The filter, if there is one, and the delay line.
     fn own_variables(&self) -> usize {
         usize::from(self.filter.is_some()) + self.delay.len()

@@ -64,7 +64,7 @@ impl Composite {
         let couplers = self
             .couplers
             .iter()
-            .filter(|coupler| coupler.wire.to == level && coupler.wire.effect.is_none());
+            .filter(|coupler| coupler.plan.to == level && coupler.plan.effect.is_none());
         couplers
             .map(|coupler| self.sent(coupler, states, whole))
             .chain(own)
@@ -73,10 +73,10 @@ impl Composite {
 
     /// The conductances that couplers open in the cells of a level.
     fn opened(&self, level: usize, states: &[State], whole: &State) -> Vec<(&Bound, Tensor<2>)> {
-        let couplers = self.couplers.iter().filter(|c| c.wire.to == level);
+        let couplers = self.couplers.iter().filter(|c| c.plan.to == level);
         couplers
             .filter_map(|coupler| {
-                let effect = coupler.wire.effect.as_ref()?;
+                let effect = coupler.plan.effect.as_ref()?;
                 Some((effect, self.sent(coupler, states, whole)))
             })
             .collect()
@@ -84,7 +84,7 @@ impl Composite {
 
     /// What a coupler brings to its receiver.
     fn sent(&self, coupler: &BoundCoupler, states: &[State], whole: &State) -> Tensor<2> {
-        let from = coupler.wire.source.level;
+        let from = coupler.plan.source.level;
         let sender = &self.levels[from];
         let dt = self.dt / sender.plan.substeps as f64;
         coupler.output(sender.dynamics.as_ref(), &states[from], whole, dt)
@@ -124,7 +124,7 @@ impl Composite {
                 variables,
                 ..
             } = level.plan.clone();
-            let sends = |coupler: &&BoundCoupler| coupler.wire.source.level == index;
+            let sends = |coupler: &&BoundCoupler| coupler.plan.source.level == index;
             let mut own = before[index].clone();
             let dt = at.dt / substeps as f64;
             for coupler in self.couplers.iter().filter(sends) {

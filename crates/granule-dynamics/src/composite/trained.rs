@@ -167,18 +167,18 @@ impl MultiGranularityModel {
                 }
             }
         }
-        for (index, (coupler, wire)) in self.couplers.iter().zip(&self.plan.wires).enumerate() {
+        for (index, (coupler, plan)) in self.couplers.iter().zip(&self.plan.couplers).enumerate() {
             if let Some(gain) = coupler.gain.as_ref().filter(|x| x.raw.is_require_grad()) {
                 all.push(Trained {
-                    name: format!("coupler[{index}].gain ({})", wire.label),
+                    name: format!("coupler[{index}].gain ({})", plan.label),
                     values: gain.values()?,
                     bounds: gain.bounds(),
                 });
             }
             if let Some(weights) = coupler.weights.as_ref().filter(|x| x.is_require_grad()) {
                 all.push(Trained {
-                    name: format!("coupler[{index}].weights ({})", wire.label),
-                    values: host(wire.strength(weights.val()))?,
+                    name: format!("coupler[{index}].weights ({})", plan.label),
+                    values: host(plan.strength(weights.val()))?,
                     bounds: Bounds::Free,
                 });
             }

@@ -138,11 +138,12 @@ impl FileConfig {
     /// What a message about a table adds where no column of it has the times.
     fn known_times(&self) -> String {
         let extension = self.file.extension().unwrap_or_default();
-        match extension.eq_ignore_ascii_case("csv") {
-            true => "; no column was taken for the time, which is called time or t, time (ms) or t (ms), time (s) or t (s); \
+        if extension.eq_ignore_ascii_case("csv") {
+            "; no column was taken for the time, which is called time or t, time (ms) or t (ms), time (s) or t (s); \
                      stimulus.array names a column with numbers"
-                .to_owned(),
-            false => String::new(),
+                .to_owned()
+        } else {
+            String::new()
         }
     }
 

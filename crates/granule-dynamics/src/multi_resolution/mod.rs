@@ -373,11 +373,15 @@ fn r_squared(prediction: &Rows, truth: &Rows) -> f64 {
             total[i] += (y - means[i]) * (y - means[i]);
         }
     }
-    let scores = residual.iter().zip(&total).map(|(r, t)| match *t > 0.0 {
-        true => 1.0 - r / t,
-        // A constant output: predicted exactly or not at all.
-        false if *r == 0.0 => 1.0,
-        false => f64::NEG_INFINITY,
+    let scores = residual.iter().zip(&total).map(|(r, t)| {
+        if *t > 0.0 {
+            1.0 - r / t
+        } else if *r == 0.0 {
+            // A constant output: predicted exactly or not at all.
+            1.0
+        } else {
+            f64::NEG_INFINITY
+        }
     });
     scores.sum::<f64>() / truth.width as f64
 }

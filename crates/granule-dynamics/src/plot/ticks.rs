@@ -48,10 +48,11 @@ pub(super) fn extent(values: impl Iterator<Item = f64>, margin: f64) -> Option<(
         return None;
     }
     let width = high - low;
-    let room = match width > 1e-12 * high.abs().max(low.abs()) {
-        true => width * margin,
+    let room = if width > 1e-12 * high.abs().max(low.abs()) {
+        width * margin
+    } else {
         // A constant stands in the middle.
-        false => 0.5 * high.abs().max(1.0),
+        0.5 * high.abs().max(1.0)
     };
     Some((low - room, high + room))
 }

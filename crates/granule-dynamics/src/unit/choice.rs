@@ -491,14 +491,11 @@ impl UnitModel {
 
     /// How messages name one of [`constants`](Self::constants), as `unit.parameters.g_na` or `unit.initial.v`.
     pub(crate) fn full_name(&self, name: &str) -> String {
-        match self
-            .population()
-            .constants()
-            .iter()
-            .any(|(own, _)| *own == name)
-        {
-            true => format!("{}.{name}", self.population().section()),
-            false => format!("unit.{name}"),
+        let constants = self.population().constants();
+        if constants.iter().any(|(own, _)| *own == name) {
+            format!("{}.{name}", self.population().section())
+        } else {
+            format!("unit.{name}")
         }
     }
 

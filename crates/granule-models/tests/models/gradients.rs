@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{DType, Device, Gradients, Tensor};
-use granule_models::{DropoutStream, Model as _, Network};
+use granule_models::{Model as _, Network, NoiseStream};
 
 use crate::support::{coarse_model, flex, ndarray, samples, small_models};
 
@@ -54,7 +54,7 @@ impl ModuleVisitor for Collect<'_> {
 /// A scalar that weighs every output differently.
 fn objective(network: &Network, x: Tensor<2>) -> Tensor<1> {
     let output = network
-        .forward_train(x, &mut DropoutStream::new(5, 0))
+        .forward_train(x, &mut NoiseStream::new(5, 0))
         .unwrap();
     let device = output.device();
     let [batch, width] = output.dims();

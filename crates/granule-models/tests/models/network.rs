@@ -2,8 +2,8 @@
 
 use burn::tensor::Tensor;
 use granule_models::{
-    Activation, CnnConfig, DropoutStream, Initialization, InputShape, MlpConfig, Model as _,
-    ModelConfig, ModelError, ModelSettings as _, ResNetConfig, state,
+    Activation, CnnConfig, Initialization, InputShape, MlpConfig, Model as _, ModelConfig,
+    ModelError, ModelSettings as _, NoiseStream, ResNetConfig, state,
 };
 
 use crate::support::{flex, image, ndarray, samples, small_models, values};
@@ -181,7 +181,7 @@ fn dropout_is_for_training_only_and_repeats_with_its_stream() {
         let network = config.init(&input, 3, 2, &device).unwrap();
         values(
             network
-                .forward_train(samples(4, 20, &device), &mut DropoutStream::new(7, step))
+                .forward_train(samples(4, 20, &device), &mut NoiseStream::new(7, step))
                 .unwrap(),
         )
     };
@@ -193,11 +193,7 @@ fn dropout_is_for_training_only_and_repeats_with_its_stream() {
     let network = config.init(&input, 3, 2, &flex()).unwrap();
     let x = samples(4, 20, &flex());
     let plain = values(network.forward(x.clone()).unwrap());
-    let none = values(
-        network
-            .forward_train(x, &mut DropoutStream::none())
-            .unwrap(),
-    );
+    let none = values(network.forward_train(x, &mut NoiseStream::none()).unwrap());
     assert_eq!(plain, none);
     assert_ne!(plain, train(flex(), 1));
 }

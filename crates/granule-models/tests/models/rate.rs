@@ -3,7 +3,7 @@
 use burn::tensor::{Tensor, TensorData};
 use granule_dynamics::population::{Activation, Recurrence};
 use granule_models::{
-    DropoutStream, InputShape, Model as _, ModelConfig, ModelError, ModelSettings as _, RateConfig,
+    InputShape, Model as _, ModelConfig, ModelError, ModelSettings as _, NoiseStream, RateConfig,
     Readout, state,
 };
 
@@ -113,14 +113,14 @@ fn noise_belongs_to_the_step_and_to_training() {
     let input = trial(4, 2);
     let network = config.init(&input, 4, 1, &flex()).unwrap();
     let x = || samples(2, input.len(), &flex());
-    let step = |mut stream: DropoutStream| values(network.forward_train(x(), &mut stream).unwrap());
+    let step = |mut stream: NoiseStream| values(network.forward_train(x(), &mut stream).unwrap());
     let quiet = values(network.forward(x()).unwrap());
-    assert_eq!(step(DropoutStream::none()), quiet);
-    let noisy = step(DropoutStream::new(3, 4));
+    assert_eq!(step(NoiseStream::none()), quiet);
+    let noisy = step(NoiseStream::new(3, 4));
     assert_ne!(noisy, quiet);
-    assert_eq!(step(DropoutStream::new(3, 4)), noisy);
-    assert_ne!(step(DropoutStream::new(3, 5)), noisy);
-    assert_ne!(step(DropoutStream::new(4, 4)), noisy);
+    assert_eq!(step(NoiseStream::new(3, 4)), noisy);
+    assert_ne!(step(NoiseStream::new(3, 5)), noisy);
+    assert_ne!(step(NoiseStream::new(4, 4)), noisy);
 }
 
 #[test]

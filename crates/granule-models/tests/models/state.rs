@@ -2,9 +2,7 @@
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Device, Gradients, Tensor};
-use granule_models::{
-    DropoutStream, Model as _, ModelError, Network, StateDict, TensorValue, state,
-};
+use granule_models::{Model as _, ModelError, Network, NoiseStream, StateDict, TensorValue, state};
 
 use crate::support::{flex, samples, small_models};
 
@@ -31,7 +29,7 @@ fn train(
     for step in steps {
         let x = samples(4, features, device).mul_scalar(1.0 + step as f64);
         let output = network
-            .forward_train(x, &mut DropoutStream::new(3, step))
+            .forward_train(x, &mut NoiseStream::new(3, step))
             .unwrap();
         let gradients = output.powi_scalar(2).mean().backward();
         network = network.map(&mut Descend(&gradients));
@@ -76,11 +74,7 @@ fn running_statistics_are_current_and_private() {
     // Burn keeps the update of another thread apart until it is merged.
     let x = samples(4, input.len(), &device);
     std::thread::scope(|scope| {
-        scope.spawn(|| {
-            network
-                .forward_train(x, &mut DropoutStream::none())
-                .unwrap()
-        });
+        scope.spawn(|| network.forward_train(x, &mut NoiseStream::none()).unwrap());
     });
     let after = state::state_dict(&network).unwrap();
     assert_ne!(after.0[statistic], before.0[statistic]);

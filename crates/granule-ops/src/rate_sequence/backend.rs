@@ -147,7 +147,7 @@ mod autodiff {
     use super::super::backward::{self, Gradients, Saved, Wanted};
     use super::*;
 
-    /// A direct drive that there is not.
+    /// An empty tensor for a network without direct drive.
     fn no_direct<B: HostBackend>(dtype: DType) -> FloatTensor<B> {
         let values = match dtype {
             DType::F64 => HostVec::F64(Vec::new()),

@@ -437,9 +437,11 @@ impl RunConfig {
             } else {
                 &[]
             };
-            let of_folders: &[&str] = match self.data.images() == ImageOptions::default() {
-                true if !self.data.is_folder() => &["data.background", "data.truncated"],
-                _ => &[],
+            let plain = self.data.images() == ImageOptions::default();
+            let of_folders: &[&str] = if plain && !self.data.is_folder() {
+                &["data.background", "data.truncated"]
+            } else {
+                &[]
             };
             let of_tasks: &[&str] = match self.data.task {
                 None if self.data.trials == TrialsConfig::default() => &["data.trials"],
@@ -603,7 +605,7 @@ impl RunConfig {
         )?;
         check(
             "train.class_weights",
-            weights::said(self.train.class_weights.as_ref()),
+            weights::text(self.train.class_weights.as_ref()),
             self.train.class_weights.is_none(),
             "unset without a data set of classes",
         )

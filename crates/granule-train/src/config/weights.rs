@@ -105,7 +105,7 @@ impl fmt::Display for ClassWeights {
 }
 
 /// As a message has them; nothing where they are unset.
-pub(super) fn said(weights: Option<&ClassWeights>) -> String {
+pub(super) fn text(weights: Option<&ClassWeights>) -> String {
     weights.map_or_else(String::new, ToString::to_string)
 }
 

@@ -328,7 +328,7 @@ impl<'a> Session<'a> {
         let score = self.validate(epoch)?;
         let best = score.is_some_and(|score| score.best);
         if let Some(score) = score {
-            self.heed(score)?;
+            self.take_score(score)?;
         }
         let sums = std::mem::take(&mut self.progress.sums);
         let samples = sums.samples.max(1) as f64;
@@ -427,7 +427,7 @@ impl<'a> Session<'a> {
     }
 
     /// Keeps the best weights and counts epochs without improvement.
-    fn heed(&mut self, score: ScoreEvent) -> Result<(), TrainError> {
+    fn take_score(&mut self, score: ScoreEvent) -> Result<(), TrainError> {
         if score.best {
             let accuracy = self.score(score.accuracy);
             self.progress.best = Some(Best::new(score.epoch, score.loss, accuracy));

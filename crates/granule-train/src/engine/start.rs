@@ -27,7 +27,7 @@ pub(crate) struct Start {
     pub file: PathBuf,
     /// The fingerprint of the data they were trained on.
     fingerprint: String,
-    /// What the model gives that they are of.
+    /// The task of the model that they are of.
     task: Task,
     state: StateDict,
     optimizer: Option<StateDict>,

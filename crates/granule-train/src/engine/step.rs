@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use burn::tensor::{Tensor, TensorData};
-use granule_models::{DropoutStream, Model as _, Network};
+use granule_models::{Model as _, Network, NoiseStream};
 
 use crate::batches::{Batch, BatchTruth};
 use crate::engine::session::Session;
@@ -161,11 +161,11 @@ impl Session<'_> {
     }
 
     /// What the batch under way draws.
-    pub(super) fn dropout(&self) -> DropoutStream {
+    pub(super) fn dropout(&self) -> NoiseStream {
         let accumulate = self.config.train.accumulate.max(1) as u64;
         let steps = self.progress.before.steps + self.progress.global_step;
         let place = steps * accumulate + self.gathered.batches as u64;
-        DropoutStream::new(self.config.seed, place)
+        NoiseStream::new(self.config.seed, place)
     }
 
     fn amount(&self, truth: &BatchTruth, samples: usize) -> Amount {

@@ -12,7 +12,7 @@
 
 use burn::tensor::Tensor;
 
-use super::{Moment, Rule};
+use super::{Rule, UpdateContext};
 use crate::config::{AdamConfig, AdamWConfig};
 
 pub(super) struct Adam {
@@ -56,7 +56,7 @@ impl Adam {
         }
     }
 
-    fn factors(&self, at: &Moment) -> Factors {
+    fn factors(&self, at: &UpdateContext) -> Factors {
         let t = at.step as f64;
         let (keep, l2) = if self.decoupled {
             (1.0 - at.lr * self.weight_decay, 0.0)
@@ -81,7 +81,13 @@ impl Rule for Adam {
         slot == "exp_avg_sq"
     }
 
-    fn update(&self, at: &Moment, weight: &mut [f32], gradient: &[f32], state: &mut [&mut [f32]]) {
+    fn update(
+        &self,
+        at: &UpdateContext,
+        weight: &mut [f32],
+        gradient: &[f32],
+        state: &mut [&mut [f32]],
+    ) {
         let [mean, square] = state else {
             return;
         };
@@ -102,7 +108,7 @@ impl Rule for Adam {
 
     fn update_tensor(
         &self,
-        at: &Moment,
+        at: &UpdateContext,
         weight: Tensor<1>,
         gradient: Tensor<1>,
         state: &mut [Tensor<1>],

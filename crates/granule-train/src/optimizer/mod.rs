@@ -31,7 +31,7 @@ use crate::error::TrainError;
 
 /// What an update depends on besides gradient, weight and state.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Moment {
+pub(crate) struct UpdateContext {
     /// The number of this update of the parameter, from 1.
     step: u64,
     /// Learning rate.
@@ -52,12 +52,18 @@ pub(crate) trait Rule: Send + Sync {
     }
 
     /// Updates a stretch of a parameter and the same stretch of its gradient and state.
-    fn update(&self, at: &Moment, weight: &mut [f32], gradient: &[f32], state: &mut [&mut [f32]]);
+    fn update(
+        &self,
+        at: &UpdateContext,
+        weight: &mut [f32],
+        gradient: &[f32],
+        state: &mut [&mut [f32]],
+    );
 
-    /// Updates a whole flattened parameter on the device; ignores [`Moment::gradient_scale`].
+    /// Updates a whole flattened parameter on the device; ignores [`UpdateContext::gradient_scale`].
     fn update_tensor(
         &self,
-        at: &Moment,
+        at: &UpdateContext,
         weight: Tensor<1>,
         gradient: Tensor<1>,
         state: &mut [Tensor<1>],
@@ -167,7 +173,7 @@ impl Optimizer {
                 )),
             };
         }
-        let at = Moment {
+        let at = UpdateContext {
             step: self.steps,
             lr,
             gradient_scale: match clip {
@@ -514,7 +520,7 @@ enum Clip {
 
 struct Updater<'a> {
     rule: &'a dyn Rule,
-    at: Moment,
+    at: UpdateContext,
     clip: Clip,
     gradients: HashMap<ParamId, Flat>,
     parameters: &'a mut HashMap<ParamId, Parameter>,
@@ -533,7 +539,7 @@ impl Updater<'_> {
         };
         let device = weight.device();
         parameter.updates += 1;
-        let at = Moment {
+        let at = UpdateContext {
             step: parameter.updates,
             ..self.at
         };

@@ -5,7 +5,7 @@ use std::num::NonZero;
 use std::sync::LazyLock;
 use std::thread;
 
-use super::{Moment, Rule};
+use super::{Rule, UpdateContext};
 
 /// Below this many elements per thread, starting one costs more than it saves.
 const MIN_PER_THREAD: usize = 1 << 18;
@@ -29,7 +29,7 @@ const SUM_CHUNK: usize = 4096;
 
 pub(super) fn update(
     rule: &dyn Rule,
-    at: &Moment,
+    at: &UpdateContext,
     weight: &mut [f32],
     gradient: &[f32],
     mut state: Vec<&mut [f32]>,

@@ -13,7 +13,7 @@
 
 use burn::tensor::Tensor;
 
-use super::{Moment, Rule};
+use super::{Rule, UpdateContext};
 use crate::config::RmsPropConfig;
 
 pub(super) struct RmsProp {
@@ -42,7 +42,13 @@ impl Rule for RmsProp {
         slot == "square_avg"
     }
 
-    fn update(&self, at: &Moment, weight: &mut [f32], gradient: &[f32], state: &mut [&mut [f32]]) {
+    fn update(
+        &self,
+        at: &UpdateContext,
+        weight: &mut [f32],
+        gradient: &[f32],
+        state: &mut [&mut [f32]],
+    ) {
         let Some((square, state)) = state.split_first_mut() else {
             return;
         };
@@ -84,7 +90,7 @@ impl Rule for RmsProp {
 
     fn update_tensor(
         &self,
-        at: &Moment,
+        at: &UpdateContext,
         weight: Tensor<1>,
         gradient: Tensor<1>,
         state: &mut [Tensor<1>],

@@ -10,7 +10,7 @@
 
 use burn::tensor::Tensor;
 
-use super::{Moment, Rule};
+use super::{Rule, UpdateContext};
 use crate::config::SgdConfig;
 
 pub(super) struct Sgd {
@@ -41,7 +41,13 @@ impl Rule for Sgd {
         }
     }
 
-    fn update(&self, at: &Moment, weight: &mut [f32], gradient: &[f32], state: &mut [&mut [f32]]) {
+    fn update(
+        &self,
+        at: &UpdateContext,
+        weight: &mut [f32],
+        gradient: &[f32],
+        state: &mut [&mut [f32]],
+    ) {
         let (keep, l2) = self.decay(at.lr);
         let (keep, l2) = (keep as f32, l2 as f32);
         let (lr, mu, scale) = (at.lr as f32, self.config.momentum as f32, at.gradient_scale);
@@ -70,7 +76,7 @@ impl Rule for Sgd {
 
     fn update_tensor(
         &self,
-        at: &Moment,
+        at: &UpdateContext,
         weight: Tensor<1>,
         gradient: Tensor<1>,
         state: &mut [Tensor<1>],

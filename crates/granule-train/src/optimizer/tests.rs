@@ -19,8 +19,8 @@ fn device() -> Device {
     DeviceSpec::Flex.open().unwrap().burn().clone()
 }
 
-fn at(step: usize, lr: f64) -> Moment {
-    Moment {
+fn at(step: usize, lr: f64) -> UpdateContext {
+    UpdateContext {
         step: step as u64 + 1,
         lr,
         gradient_scale: 1.0,

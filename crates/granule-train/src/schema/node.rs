@@ -287,10 +287,14 @@ impl<'a> Node<'a> {
         if self.tagged().is_some() {
             return Vec::new();
         }
-        let of_option = |option: Self| match option.get("form").is_none() {
-            true if option.properties().len() > 1 => vec![option],
-            true => option.tables(),
-            false => Vec::new(),
+        let of_option = |option: Self| {
+            if option.get("form").is_some() {
+                Vec::new()
+            } else if option.properties().len() > 1 {
+                vec![option]
+            } else {
+                option.tables()
+            }
         };
         self.options().into_iter().flat_map(of_option).collect()
     }

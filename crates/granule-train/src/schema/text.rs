@@ -247,7 +247,7 @@ fn defaults(node: &Node<'_>) -> Table {
         .collect()
 }
 
-/// What stands for a value that there is not.
+/// What stands in the place of a value where there is none.
 fn placeholder(node: &Node<'_>) -> String {
     match node.choices().first() {
         Some((word, None)) => format!("\"{word}\""),
@@ -276,8 +276,9 @@ fn example(node: &Node<'_>) -> String {
 /// A key as TOML writes it.
 fn bare(name: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    match !name.is_empty() && name.chars().all(plain) {
-        true => name.to_owned(),
-        false => Value::from(name).to_string(),
+    if !name.is_empty() && name.chars().all(plain) {
+        name.to_owned()
+    } else {
+        Value::from(name).to_string()
     }
 }

@@ -292,13 +292,15 @@ impl RateNetworkConfig {
         let n = self.units;
         let density = |field: &str, value: f64, least: f64| {
             let fits = (least..=1.0).contains(&value) && (value > 0.0 || least == 0.0);
-            match fits {
-                true => Ok(()),
-                false if least == 0.0 => {
-                    Err(DynamicsError::config(field, value, "between 0 and 1"))
-                }
-                false => Err(DynamicsError::config(field, value, "above 0 and at most 1")),
+            if fits {
+                return Ok(());
             }
+            let allowed = if least == 0.0 {
+                "between 0 and 1"
+            } else {
+                "above 0 and at most 1"
+            };
+            Err(DynamicsError::config(field, value, allowed))
         };
         match &self.recurrence {
             Recurrence::Full => Ok(()),
