@@ -305,14 +305,14 @@ fn curves_that_were_cut_are_told_of() {
     let whole = dir.path().join("whole");
     run(&config, &data, &whole).unwrap();
     let folder = dir.path().join("run");
-    stopped(&config, &data, &folder, 9);
+    stopped(&config, &data, &folder, 11);
     let curves = folder.join("metrics.jsonl");
     let text = fs::read_to_string(&curves).unwrap();
     fs::write(&curves, &text[..text.len() / 2]).unwrap();
     let (_, witness) = resumed(&folder, &data).unwrap();
     let told = witness.warnings.join("\n");
     assert!(
-        told.contains("metrics.jsonl has ") && told.contains(" of the 9 rows up to step 9"),
+        told.contains("metrics.jsonl has 1 of the 2 rows up to step 11"),
         "{told}"
     );
     assert_eq!(finished(&folder).0, finished(&whole).0);
