@@ -894,6 +894,27 @@ fn results_replace_nothing_that_is_not_theirs() {
     // A result is simulated again, but not into itself.
     fine(at, &["simulate", "lif", "--out", "lif.npz", "-q"]);
     fine(at, &["simulate", "lif.npz", "--out", "other.npz", "-q"]);
+    let single = [
+        "simulate",
+        "lif",
+        "--precision",
+        "f32",
+        "--out",
+        "lif.npz",
+        "-q",
+    ];
+    fine(at, &single);
+    let again = fine(at, &["simulate", "lif.npz", "--json", "-q"]);
+    let mut result = again.json().pop().unwrap();
+    assert_eq!(result["precision"], "f32");
+    // Without what no setting can say it would be another model.
+    result["learnt_without_setting"] = vec!["composite.coupler.0.weights"].into();
+    std::fs::write(at.join("trained.json"), result.to_string()).unwrap();
+    let error = refused(at, &["simulate", "trained.json"], 2);
+    assert!(
+        error.contains("composite.coupler.0.weights") && error.contains("granule simulate RUN"),
+        "{error}"
+    );
     let error = refused(at, &["simulate", "lif.npz", "--out", "lif.npz"], 2);
     assert!(error.contains("was read"), "{error}");
 }

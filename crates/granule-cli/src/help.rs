@@ -242,15 +242,16 @@ Units:
 
 Result:
   Of cells, --json prints {\"cells\": [{\"spike_times_ms\", \"rate_hz\", \"mean_rate_hz\",
-  \"final_state\"}, …], \"duration_ms\", \"dt_ms\", \"solver\", \"device\", \"seed\", \"version\",
-  \"config\"}. A spike is an upward crossing of unit.spike_threshold, interpolated linearly, or the
-  reset of an integrate-and-fire cell, located inside the step. rate_hz is that of the last interval,
-  or 0 for a cell that has been silent for twice its longest interval, here, in text and in figures;
-  mean_rate_hz is the number of spikes over the time. Other models print rates, the spikes of all
-  cells by group, means and the last state with the same end.
+  \"final_state\"}, …], \"duration_ms\", \"dt_ms\", \"solver\", \"device\", \"precision\", \"seed\",
+  \"version\", \"config\"}. A spike is an upward crossing of unit.spike_threshold, interpolated
+  linearly, or the reset of an integrate-and-fire cell, located inside the step. rate_hz is that of
+  the last interval, or 0 for a cell that has been silent for twice its longest interval, here, in
+  text and in figures; mean_rate_hz is the number of spikes over the time. Other models print
+  rates, the spikes of all cells by group, means and the last state with the same end.
   --out FILE.npz has time, the variables [time, cells], spike_times and spike_cells, and as texts
-  granule_version, seed and config; --out FILE.csv has the variables, FILE.spikes.csv the spikes.
-  Of a trained model (RUN), config has the learnt values. A file that was read is not written over.
+  granule_version, seed, config and precision; --out FILE.csv has the variables, FILE.spikes.csv
+  the spikes. Of a trained model (RUN), config has the learnt values. A file that was read is not
+  written over.
 
 Ctrl-C writes what there is so far and exits with 130; a second one stops at once.
 Exit codes: 0 fine, 1 failed, 2 wrong usage, 130 interrupted.";

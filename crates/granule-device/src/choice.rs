@@ -27,6 +27,13 @@ pub(crate) fn choose(
             reason: None,
         }),
         DeviceSpec::Cpu => Ok(cpu()),
+        DeviceSpec::Auto if address_space() < FOR_DRIVERS => Ok(Choice {
+            reason: Some(
+                "auto took the CPU: `ulimit -v` leaves too little address space to look for GPUs"
+                    .to_owned(),
+            ),
+            ..cpu()
+        }),
         DeviceSpec::Auto => auto(listing()),
         DeviceSpec::Gpu => best(requested, listing(), |_| true),
         DeviceSpec::Wgpu(Adapter::Best) => best(requested, listing(), |spec| {
@@ -43,6 +50,18 @@ pub(crate) fn choose(
         | DeviceSpec::Metal(_)
         | DeviceSpec::Cuda(_) => named(requested, listing()),
     }
+}
+
+/// With less address space than this, what a graphics driver takes may be what the work then lacks.
+const FOR_DRIVERS: u64 = 1 << 30;
+
+/// How much address space this process may have.
+fn address_space() -> u64 {
+    #[cfg(unix)]
+    let limit = rlimit::Resource::AS.get_soft().unwrap_or(u64::MAX);
+    #[cfg(not(unix))]
+    let limit = u64::MAX;
+    limit
 }
 
 fn cpu() -> Choice {

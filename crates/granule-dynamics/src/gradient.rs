@@ -21,10 +21,11 @@ pub enum Memory {
     /// All T steps on the tape.
     #[default]
     Full,
-    /// k segments: k states and T/k steps on the tape; every step is computed twice. k = √T needs least.
+    /// k segments: k states and T/k steps on the tape; every step but those of the last segment is computed three times: for
+    /// what is observed, for the states between segments and on the tape. k = √T needs least.
     Segments(usize),
     /// Segments within segments, outermost first: the sum of the counts in states and T divided by their product in
-    /// steps on the tape; every step is computed once more for each level.
+    /// steps on the tape; every step is computed as in segments, and once more for each further level.
     Nested(Vec<usize>),
     /// No gradient flows back further than to the last multiple of k steps: k steps on the tape. Not the gradient of
     /// the loss, but an approximation that forgets what lies further back.

@@ -6,6 +6,7 @@ use burn::tensor::Tensor;
 
 use crate::model::{Clock, Dynamics, Input, Span};
 use crate::setting::Range;
+use crate::state::waiting_samples;
 use crate::{DynamicsError, State, Variable};
 
 /// The instants of a run.
@@ -230,8 +231,11 @@ pub(crate) fn courses(
 ) -> Result<Option<(Vec<Tensor<3>>, State)>, DynamicsError> {
     let mut seen = Vec::new();
     let mut state = initial.clone();
-    for first in steps.clone().step_by(CHECK_EVERY) {
-        let end = (first + CHECK_EVERY).min(steps.end);
+    let widest = initial.tensors().iter().map(|x| x.shape().num_elements());
+    // The inputs of all steps of a span are held at once.
+    let together = waiting_samples(widest.max().unwrap_or(1)).min(CHECK_EVERY);
+    for first in steps.clone().step_by(together) {
+        let end = (first + together).min(steps.end);
         let span = Span {
             steps: (first..end).map(|step| grid.clock(step)).collect(),
             every,

@@ -63,6 +63,16 @@ impl HostVec {
         }
     }
 
+    /// The values, or where there are none so many zeros.
+    #[cfg(feature = "autodiff")]
+    pub(crate) fn or_zeros(self, count: usize) -> Self {
+        match self {
+            values if !values.is_empty() => values,
+            HostVec::F32(_) => HostVec::F32(vec![0.0; count]),
+            HostVec::F64(_) => HostVec::F64(vec![0.0; count]),
+        }
+    }
+
     #[cfg(feature = "autodiff")]
     pub(crate) fn values(&self) -> HostValues<'_> {
         match self {

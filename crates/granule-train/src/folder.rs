@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -79,7 +80,8 @@ impl Lock {
     pub fn check_files(&self, saved: &Path) -> Result<(), TrainError> {
         for (name, lost) in NEEDED {
             let path = self.run_dir.join(name);
-            if fs::symlink_metadata(&path).is_err() {
+            let there = fs::symlink_metadata(&path);
+            if there.is_err_and(|error| error.kind() == ErrorKind::NotFound) {
                 thread::sleep(DELETION);
                 self.check()?;
                 return Err(TrainError::FileLost {

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use clap::ValueEnum;
 use granule::data::numbers::read_text;
 use granule::device::DeviceSpec;
 use granule::dynamics::composite::MultiGranularityConfig;
@@ -42,6 +43,8 @@ pub struct Described {
     pub notes: Vec<String>,
     /// The recording whose stimulus a trained model is to be given again.
     pub recording: Option<PathBuf>,
+    /// What a result that is simulated again was computed in.
+    pub precision: Option<args::Precision>,
     /// What the configuration is without what the person has written.
     pub defaults: Table,
     layers: Vec<Layer>,
@@ -66,6 +69,12 @@ pub struct Weights {
 }
 
 impl Described {
+    /// The names of parameters that were learnt and that the configuration cannot say.
+    pub fn without_setting(&self) -> &[String] {
+        let weights = self.weights.as_ref();
+        weights.map_or(&[], |weights| &weights.without_setting)
+    }
+
     /// Names the file of the stimulus by its whole path.
     pub fn name_whole_paths(&mut self) {
         if let Some(StimulusConfig::File(stimulus)) = &mut self.config.stimulus {
@@ -111,6 +120,7 @@ pub fn resolve(args: &args::Simulate) -> anyhow::Result<Described> {
         of_training,
         without_input,
         recording,
+        precision,
     } = base(&args.what)?;
     let mut flags = Layer::new(Origin::Flags);
     let settings = [
@@ -238,6 +248,7 @@ pub fn resolve(args: &args::Simulate) -> anyhow::Result<Described> {
         weights,
         notes,
         recording,
+        precision,
         layers,
         stimulus_folder: reader.folder,
         of_training,
@@ -446,6 +457,8 @@ struct Base {
     without_input: bool,
     /// What a trained model was fitted to.
     recording: Option<PathBuf>,
+    /// What a result was computed in.
+    precision: Option<args::Precision>,
 }
 
 fn base(what: &str) -> anyhow::Result<Base> {
@@ -459,6 +472,7 @@ fn base(what: &str) -> anyhow::Result<Base> {
             of_training: false,
             without_input: false,
             recording: None,
+            precision: None,
         });
     }
     let path = Path::new(what);
@@ -470,7 +484,7 @@ fn base(what: &str) -> anyhow::Result<Base> {
         return trained(path);
     }
     if path.is_file()
-        && let Some(layer) = of_result(path)?
+        && let Some((layer, precision)) = of_result(path)?
     {
         let stem = path.file_stem().unwrap_or_default();
         return Ok(Base {
@@ -480,6 +494,7 @@ fn base(what: &str) -> anyhow::Result<Base> {
             of_training: false,
             without_input: false,
             recording: None,
+            precision,
         });
     }
     if what.ends_with(".toml") || path.is_file() {
@@ -497,6 +512,7 @@ fn base(what: &str) -> anyhow::Result<Base> {
             of_training,
             without_input: false,
             recording: None,
+            precision: None,
         });
     }
     Err(unknown(what).into())
@@ -509,11 +525,14 @@ const RESULT: Bound = Bound {
 };
 
 /// The configuration that a result of a simulation carries: an archive of `--out`, or what `--json` printed.
-fn of_result(path: &Path) -> anyhow::Result<Option<Layer>> {
+fn of_result(path: &Path) -> anyhow::Result<Option<(Layer, Option<args::Precision>)>> {
     /// Everything else is passed over.
     #[derive(Deserialize)]
     struct Carrying {
         config: serde_json::Value,
+        #[serde(default)]
+        learnt_without_setting: Vec<String>,
+        precision: Option<String>,
     }
     let extension = path.extension().unwrap_or_default();
     let without = |reason: String| {
@@ -523,25 +542,37 @@ fn of_result(path: &Path) -> anyhow::Result<Option<Layer>> {
         )
     };
     let place = path.display();
-    let config = if extension.eq_ignore_ascii_case("npz") {
+    let found = if extension.eq_ignore_ascii_case("npz") {
         let text = read_text(path, "config").map_err(|error| without(error.to_string()))?;
         let config = serde_json::from_str(&text);
-        config.map_err(|error| without(format!("{place}: its config is no JSON: {error}")))?
+        let learnt = read_text(path, "learnt_without_setting").unwrap_or_default();
+        Carrying {
+            config: config
+                .map_err(|error| without(format!("{place}: its config is no JSON: {error}")))?,
+            learnt_without_setting: learnt.lines().map(str::to_owned).collect(),
+            precision: read_text(path, "precision").ok(),
+        }
     } else if extension.eq_ignore_ascii_case("json") {
         let text = granule::io::read_text(path, RESULT).map_err(|error| {
             unreadable(error.to_string(), matches!(error, FileError::Memory(_)))
         })?;
         let result = serde_json::from_str::<Carrying>(text.trim());
-        let result = result
-            .map_err(|error| without(format!("{place}: no object with a config: {error}")))?;
-        result.config
+        result.map_err(|error| without(format!("{place}: no object with a config: {error}")))?
     } else {
         return Ok(None);
     };
+    if !found.learnt_without_setting.is_empty() {
+        let names = found.learnt_without_setting.join(", ");
+        let reason = format!("{place}: its model has learnt {names}, which no setting can say");
+        let hint = "simulate the model that it is a result of: granule simulate RUN";
+        return Err(Usage::new(reason).hint(hint).into());
+    }
     let mut layer = Layer::new(Origin::File(path.to_path_buf()));
-    layer.table = Table::try_from(without_nulls(config))
+    layer.table = Table::try_from(without_nulls(found.config))
         .map_err(|_| without(format!("{place}: its config is no table")))?;
-    Ok(Some(layer))
+    let precision = found.precision.as_deref();
+    let precision = precision.and_then(|text| args::Precision::from_str(text, true).ok());
+    Ok(Some((layer, precision)))
 }
 
 /// The same value without what is unset, which TOML cannot say.
@@ -595,6 +626,7 @@ fn trained(path: &Path) -> anyhow::Result<Base> {
         of_training: false,
         without_input: channels > 0,
         recording: recording.map(|recording| recording.file),
+        precision: None,
     })
 }
 

@@ -201,6 +201,11 @@ pub(super) fn shape(design: &dyn Design, dt: f64) -> Result<TaskShape, DataError
         let stages = design.stages(condition);
         for stage in &stages {
             let low = stage.span.low;
+            if !(low >= 0.0 && stage.span.high >= low && stage.span.high.is_finite()) {
+                let found = format!("from {low} to {} ms", stage.span.high);
+                let allowed = "from 0 or more ms up to at least as many";
+                return Err(DataError::invalid(stage.name, found, allowed));
+            }
             if low > 0.0 && briefest.is_none_or(|(_, ms)| low < ms) {
                 briefest = Some((stage.name, low));
             }
@@ -221,6 +226,15 @@ pub(super) fn shape(design: &dyn Design, dt: f64) -> Result<TaskShape, DataError
         ));
     }
     let info = design.info();
+    if longest == 0 || info.outputs.is_empty() {
+        let found = if longest == 0 {
+            "trials without a step"
+        } else {
+            "trials without outputs"
+        };
+        let allowed = "trials of at least one step and one output";
+        return Err(DataError::invalid("task", found, allowed));
+    }
     Ok(TaskShape {
         steps: longest,
         inputs: info.inputs.len(),
@@ -237,7 +251,7 @@ pub(super) fn trials(
     let shape = shape(design, dt)?;
     let widest = shape.steps.saturating_mul(shape.inputs.max(shape.outputs));
     let count = usize::try_from(indices.end.saturating_sub(indices.start)).unwrap_or(usize::MAX);
-    if count.saturating_mul(widest) > MOST_NUMBERS {
+    if count.saturating_mul(widest.max(1)) > MOST_NUMBERS {
         return Err(DataError::invalid(
             "trials",
             count,

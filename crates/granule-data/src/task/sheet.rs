@@ -63,7 +63,7 @@ impl Sheet<'_> {
 
     /// Adds white noise to one input: a step gets a normal number of standard deviation `sigma / √dt`.
     pub fn add_noise(&mut self, channel: usize, steps: Range<usize>, sigma: f64) {
-        if sigma == 0.0 {
+        if sigma == 0.0 || channel >= self.widths.0 {
             return;
         }
         let scale = sigma / self.dt.sqrt();
@@ -94,7 +94,7 @@ pub(super) fn steps_of(periods: &[Period], name: &str) -> Range<usize> {
         .map_or(0..0, |period| period.start..period.end)
 }
 
-/// Writes a column of a row-major matrix; steps beyond its end are left out.
+/// Writes a column of a row-major matrix; a column that it has not, and steps beyond its end, are left out.
 pub fn fill(
     rows: &mut [f32],
     width: usize,
@@ -102,6 +102,9 @@ pub fn fill(
     steps: Range<usize>,
     value: impl Fn(usize) -> f64,
 ) {
+    if column >= width {
+        return;
+    }
     for step in steps {
         if let Some(cell) = rows.get_mut(step * width + column) {
             *cell = value(step) as f32;

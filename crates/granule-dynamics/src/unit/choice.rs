@@ -12,7 +12,7 @@ use super::{
     Adex, AdexConfig, CableCell, CableCellConfig, CellConfig, CellKind, Cells, Constant,
     Izhikevich, IzhikevichConfig, Lif, LifConfig, Observed, ParameterInfo, Qif, QifConfig,
 };
-use crate::model::{Clock, Dynamics, Model};
+use crate::model::{Clock, Dynamics, Input, Model, Span};
 use crate::solver::Solver;
 use crate::{DynamicsError, Place, QuantityKind, State, Values, Variable};
 
@@ -542,6 +542,15 @@ impl Dynamics for Box<dyn Dynamics> {
         self.as_ref().step(at, state, input)
     }
 
+    fn course(
+        &self,
+        span: &Span,
+        state: &State,
+        input: &dyn Input,
+    ) -> Result<Option<(Tensor<3>, State)>, DynamicsError> {
+        self.as_ref().course(span, state, input)
+    }
+
     fn observe(&self, state: &State) -> Tensor<2> {
         self.as_ref().observe(state)
     }
@@ -552,8 +561,26 @@ mod tests {
     use super::*;
     use crate::model::NoInput;
     use crate::simulate::{Grid, record};
-    use crate::solver::Rk4;
+    use crate::solver::{ExponentialEuler, Rk4};
     use crate::testing::f64_place;
+
+    /// The choice of a cell hides none of what it can do.
+    #[test]
+    fn a_cell_by_name_takes_many_steps_at_once() {
+        let place = f64_place();
+        let text = r#"{"model": "hodgkin-huxley", "current": 10.0}"#;
+        let config: UnitConfig = serde_json::from_str(text).unwrap();
+        let cells = config.init(Arc::new(ExponentialEuler), &place).unwrap();
+        let grid = Grid::over(1.0, 0.1).unwrap();
+        let span = Span {
+            steps: (0..10).map(|step| grid.clock(step)).collect(),
+            every: 5,
+        };
+        let start = cells.initial_state(1).unwrap();
+        let ran = cells.dynamics().unwrap().course(&span, &start, &NoInput);
+        let (seen, _) = ran.unwrap().unwrap();
+        assert_eq!(seen.dims(), [2, 1, 1]);
+    }
 
     #[test]
     fn every_name_is_a_cell_that_runs() {

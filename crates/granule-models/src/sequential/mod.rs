@@ -28,6 +28,9 @@ use crate::layers::{check_size, dense};
 use crate::parameters::Parameters;
 use crate::{Initialization, InputShape, Mode, Model, ModelError, ModelSettings};
 
+/// The most levels of layers within residuals: files nest no deeper than their readers can follow.
+const MOST_LEVELS: usize = 16;
+
 /// The most layers of a model, those of residuals included.
 const MOST_LAYERS: usize = 256;
 
@@ -46,6 +49,12 @@ pub struct SequentialConfig {
     /// The layers from the input on, 1 to 256; the output layer follows by itself.
     #[serde(rename = "layer")]
     pub layers: Vec<LayerConfig>,
+}
+
+/// How many levels of layers within layers there are.
+fn depth(layers: &[LayerConfig]) -> usize {
+    let inner = layers.iter().map(|layer| 1 + depth(layer.inner()));
+    inner.max().unwrap_or(0)
 }
 
 /// The layers and those within them.
@@ -80,6 +89,12 @@ impl ModelSettings for SequentialConfig {
             let allowed = format!(
                 "1 to {MOST_LAYERS} tables [[model.layer]], those of residuals included; flatten alone is a linear model"
             );
+            return Err(ModelError::config("layer", found, allowed));
+        }
+        let levels = depth(&self.layers);
+        if levels > MOST_LEVELS {
+            let found = format!("residuals within residuals, {levels} levels deep");
+            let allowed = format!("at most {MOST_LEVELS} levels");
             return Err(ModelError::config("layer", found, allowed));
         }
         site::given(&self.layers, input).map(drop)

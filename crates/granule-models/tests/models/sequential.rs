@@ -227,6 +227,15 @@ fn a_number_out_of_range_is_named_by_its_layer() {
     assert!(refusal(json!(many), image(1, 8)).contains("1 to 256 tables [[model.layer]]"));
     let inside = json!([{"kind": "residual", "layer": many}]);
     assert!(refusal(inside, image(1, 8)).contains("258 layers"));
+    let deep = |levels: usize| {
+        let innermost = json!([{"kind": "relu"}]);
+        (1..levels).fold(
+            innermost,
+            |layers, _| json!([{"kind": "residual", "layer": layers}]),
+        )
+    };
+    assert!(refusal(deep(17), image(1, 8)).contains("17 levels deep"));
+    assert!(config(deep(16)).validate(&image(1, 8), 10).is_ok());
 }
 
 #[test]

@@ -230,6 +230,7 @@ macro_rules! for_exponent {
         }
     };
 }
+#[cfg(feature = "autodiff")]
 pub(super) use for_exponent;
 
 /// `open ← open · xⁿ`, or `xⁿ` to begin with.

@@ -215,7 +215,7 @@ impl ConductanceStep {
     }
 
     /// Many [steps](Self::step): the same numbers, and as one operation. `inflow` is the same in all steps; where each has its
-    /// own, that takes its place. `None` without a state, and for steps of which each does not fit.
+    /// own, that takes its place. `None` without a state, cells or steps, and for steps of which each does not fit.
     ///
     /// The gradient of a course takes less time than that of its steps, and as much memory.
     ///
@@ -237,13 +237,18 @@ impl ConductanceStep {
         couplings: Option<&Tensor<2>>,
         course: Course,
     ) -> Option<Ran> {
-        self.check(state, inflow.as_ref())?;
         let Course {
             lengths,
             seen,
             columns,
             inflows,
         } = course;
+        if lengths.is_empty() || self.layout.cells == 0 {
+            return None;
+        }
+        // What each step has of its own takes its place, and it has no gradient.
+        let inflow = inflow.filter(|_| inflows.is_empty());
+        self.check(state, inflow.as_ref())?;
         let first = inflows.first().map(Tensor::dims);
         let alike = inflows.iter().all(|inflow| Some(inflow.dims()) == first);
         let rising = seen.windows(2).all(|pair| pair[0] < pair[1]);

@@ -106,6 +106,7 @@ fn slices<'a, T, V>(adjoints: &[Option<V>], known: &[&'a [T]]) -> Vec<&'a [T]> {
     all.collect()
 }
 
+/// Hands gradients to the parents that are on the tape: zeros where nothing depends on one, for Burn asks each for its own.
 fn register<B: HostBackend, S>(
     ops: &Ops<S, PARENTS>,
     tensors: &[FloatTensor<B>],
@@ -113,9 +114,8 @@ fn register<B: HostBackend, S>(
     grads: &mut Gradients,
 ) {
     for ((node, tensor), gradient) in ops.parents.iter().zip(tensors).zip(gradients) {
-        if let Some(node) = node
-            && !gradient.is_empty()
-        {
+        if let Some(node) = node {
+            let gradient = gradient.or_zeros(tensor.shape().num_elements());
             grads.register::<B>(node.id, B::write(gradient, tensor.shape()));
         }
     }

@@ -58,7 +58,8 @@ impl GrowingFile {
     pub(super) fn lost(&self) -> Option<&'static str> {
         let (held, there) = (self.out.get_ref().metadata(), fs::metadata(&self.path));
         match (held, there) {
-            (_, Err(_)) => Some("deleted"),
+            (_, Err(error)) if error.kind() == io::ErrorKind::NotFound => Some("deleted"),
+            (_, Err(_)) => Some("made unreadable"),
             (Ok(held), Ok(there)) if !is_same(&held, &there) => Some("replaced"),
             (_, Ok(there)) if there.len() < self.length => Some("cut"),
             _ => None,

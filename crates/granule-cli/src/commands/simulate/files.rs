@@ -10,6 +10,7 @@ use granule::dynamics::experiment::{ExperimentConfig, Outcome, Trace};
 use granule::dynamics::plot::{Figure, MOST_PIXELS, fine};
 use granule::io::open_regular;
 
+use super::result::Made;
 use crate::args::{FigureSize, PIXELS};
 use crate::failure::Usage;
 use crate::written::OutFile;
@@ -74,10 +75,11 @@ impl Table {
         &self,
         outcome: &Outcome,
         config: &ExperimentConfig,
+        made: Made<'_>,
     ) -> anyhow::Result<Vec<PathBuf>> {
         let mut written = vec![self.file.path().to_path_buf()];
         let Some(spikes) = &self.spikes else {
-            self.file.write(|file| npz(file, outcome, config))?;
+            self.file.write(|file| npz(file, outcome, config, made))?;
             return Ok(written);
         };
         self.file.write(|file| csv(file, outcome))?;
@@ -127,8 +129,13 @@ fn spikes(outcome: &Outcome) -> Vec<(f64, usize)> {
 }
 
 /// `time`, every variable as `[time, cells]`, the stimulus likewise, the spikes as two lists, times and their cells, the names
-/// of the sites of a cell, one a line, and what the run is made again from: version, seed and configuration.
-fn npz(file: &mut File, outcome: &Outcome, config: &ExperimentConfig) -> io::Result<()> {
+/// of the sites of a cell, one a line, and what the run is made again from: version, seed, configuration and precision.
+fn npz(
+    file: &mut File,
+    outcome: &Outcome,
+    config: &ExperimentConfig,
+    made: Made<'_>,
+) -> io::Result<()> {
     let mut file = BufWriter::new(file);
     let samples = outcome.times.len();
     let mut arrays = vec![NpzArray::new("time", vec![samples], &outcome.times)];
@@ -159,7 +166,12 @@ fn npz(file: &mut File, outcome: &Outcome, config: &ExperimentConfig) -> io::Res
         NpzArray::text("granule_version", env!("CARGO_PKG_VERSION")),
         NpzArray::text("seed", config.seed.to_string()),
         NpzArray::text("config", serde_json::to_string(config)?),
+        NpzArray::text("precision", made.precision),
     ]);
+    if !made.learnt_without_setting.is_empty() {
+        let learnt = made.learnt_without_setting.join("\n");
+        arrays.push(NpzArray::text("learnt_without_setting", learnt));
+    }
     write_npz(&mut file, &arrays)?;
     file.flush()
 }

@@ -8,6 +8,7 @@ use std::ops::ControlFlow;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use granule::burn::tensor::DType;
 use granule::device::{DeviceSpec, OpenDevice};
 use granule::dynamics::experiment::StimulusConfig;
 use granule::dynamics::{DynamicsError, Place};
@@ -55,7 +56,7 @@ fn simulate(
     plot: Option<Plot>,
     interrupt: &Interrupt,
 ) -> anyhow::Result<ExitCode> {
-    let place = place(device, args.precision)?;
+    let place = place(device, args.precision.or(described.precision))?;
     if let (Some(recording), Some(model)) = (&described.recording, &described.config.composite) {
         match replay::stimulus(recording, model, &place) {
             Ok((stimulus, trials)) => {
@@ -151,7 +152,14 @@ fn simulate(
     // What was computed is printed whether or not it can be written.
     let mut failed = None;
     let mut written = Vec::new();
-    let table = out.map(|table| table.write(&outcome, config));
+    let made = result::Made {
+        learnt_without_setting: described.without_setting(),
+        precision: match place.dtype {
+            DType::F64 => "f64",
+            _ => "f32",
+        },
+    };
+    let table = out.map(|table| table.write(&outcome, config, made));
     let plot = plot.map(|plot| plot.write(&outcome.figure(config, &described.title)));
     for part in [table, plot].into_iter().flatten() {
         match part {
@@ -163,6 +171,7 @@ fn simulate(
         config,
         outcome: &outcome,
         device: device.spec().to_string(),
+        made,
     };
     if args.json {
         result.print_json()?

@@ -12,6 +12,16 @@ pub struct Result<'a> {
     pub config: &'a ExperimentConfig,
     pub outcome: &'a Outcome,
     pub device: String,
+    pub made: Made<'a>,
+}
+
+/// What a result says of how it was made, besides its configuration.
+#[derive(Clone, Copy, Serialize)]
+pub struct Made<'a> {
+    /// What the model has learnt and the configuration cannot say.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    pub learnt_without_setting: &'a [String],
+    pub precision: &'static str,
 }
 
 /// What every result ends with.
@@ -21,6 +31,8 @@ struct End<'a> {
     device: &'a str,
     dt_ms: f64,
     duration_ms: f64,
+    #[serde(flatten)]
+    made: Made<'a>,
     seed: u64,
     solver: &'a str,
     version: &'static str,
@@ -103,6 +115,7 @@ impl Result<'_> {
             device: &self.device,
             dt_ms: self.config.dt,
             duration_ms: self.outcome.reached,
+            made: self.made,
             seed: self.config.seed,
             solver: &self.outcome.solver,
             version: env!("CARGO_PKG_VERSION"),

@@ -10,7 +10,7 @@ use super::section::Branch;
 use super::site::{self, Names, SiteDistances};
 use crate::DynamicsError;
 
-/// The most sites of which distances are known.
+/// The most sites of which the distances between all are known.
 const MOST_DISTANT: usize = 256;
 
 impl CableCellConfig {
@@ -25,16 +25,18 @@ impl CableCellConfig {
         let given = self.record_sites.as_slice().iter();
         let given = given.map(|text| site::find("unit.record_sites", text, names, 0.5));
         let sites: Vec<(usize, f64)> = given.collect::<Result<_, _>>()?;
-        if sites.len() > MOST_DISTANT {
-            return Ok(Vec::new());
-        }
+        // Of many sites the distances from the first one.
+        let rows = if sites.len() > MOST_DISTANT {
+            1
+        } else {
+            sites.len()
+        };
         let row = |(index, site): (usize, &(usize, f64))| {
             let from: BTreeMap<usize, (f64, f64)> = way(branches, *site)
-                .into_iter()
                 .map(|(branch, at, walked)| (branch, (at, walked)))
                 .collect();
             let distance = |site: &(usize, f64)| {
-                let mut all = way(branches, *site).into_iter();
+                let mut all = way(branches, *site);
                 let meeting = all.find_map(|(branch, at, walked)| {
                     let (other, before) = from.get(&branch)?;
                     Some(walked + before + (at - other).abs() * branches[branch].length())
@@ -46,7 +48,7 @@ impl CableCellConfig {
                 to: sites.iter().map(distance).collect(),
             }
         };
-        Ok(sites.iter().enumerate().map(row).collect())
+        Ok(sites.iter().enumerate().take(rows).map(row).collect())
     }
 
     /// Where currents enter and the cells are recorded.
@@ -118,13 +120,12 @@ impl CableCellConfig {
 
 /// How a place is reached from the root: the branches on the way, its own first, where the way leaves each of them, and how
 /// far from the place that is, µm.
-fn way(branches: &[Branch], (branch, place): (usize, f64)) -> Vec<(usize, f64, f64)> {
-    let mut way = vec![(branch, place, 0.0)];
-    let (mut branch, mut place, mut walked) = (branch, place, 0.0);
-    while let Some((parent, at)) = branches[branch].parent {
-        walked += place * branches[branch].length();
-        (branch, place) = (parent, at);
-        way.push((branch, place, walked));
-    }
-    way
+fn way(
+    branches: &[Branch],
+    (branch, place): (usize, f64),
+) -> impl Iterator<Item = (usize, f64, f64)> + '_ {
+    std::iter::successors(Some((branch, place, 0.0)), |(branch, place, walked)| {
+        let (parent, at) = branches[*branch].parent?;
+        Some((parent, at, walked + place * branches[*branch].length()))
+    })
 }

@@ -159,7 +159,10 @@ fn steps_with_inflows_of_their_own_have_gradients() {
         });
         let found = by_state(&|inputs, tensors| {
             let each = (0..STEPS).map(|step| tensors[states].clone() * (step as f64));
-            at_once(inputs, tensors, None, each.collect())
+            // One for all steps, of another shape and on the tape, has no part in it.
+            let place = (&tensors[0].device(), DType::F64);
+            let unused = Tensor::<2>::ones([1, 1], place).require_grad();
+            at_once(inputs, tensors, Some(unused), each.collect())
         });
         for (found, expected) in found.iter().zip(expected) {
             assert!((found - expected).abs() < 1e-12, "{found} {expected}");
@@ -190,4 +193,11 @@ fn a_course_that_does_not_fit_is_none() {
     assert!(!with(&[2, 2], &[4], 7));
     assert!(!with(&[1], &[5], 7));
     assert!(!with(&[1], &[4], 6));
+    let nothing = Course {
+        lengths: Vec::new(),
+        seen: Vec::new(),
+        columns: Vec::new(),
+        inflows: Vec::new(),
+    };
+    assert!(cells.course(&tensors[..4], None, nothing).is_none());
 }

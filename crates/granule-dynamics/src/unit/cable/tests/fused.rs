@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 
 use super::sections::{CELL, cell};
@@ -130,6 +131,27 @@ fn segments_of_courses_and_of_steps_give_one_gradient() {
             for (a, b) in of(&taped, &memory).into_iter().zip(&expected) {
                 assert!((a - b).abs() < 1e-11, "{a} {b}");
             }
+        }
+    }
+}
+
+/// The gates after one step know nothing of the compartments' neighbours.
+#[test]
+fn what_nothing_depends_on_has_a_gradient_of_zero() {
+    for place in f64_autodiffs() {
+        let more = "trainable = [\"axial_resistivity\", \"capacitance\"]\n";
+        let cell = cells("backward-euler", more, &place);
+        let at = Clock {
+            step: 0,
+            time: 0.0,
+            dt: 0.05,
+        };
+        let start = cell.initial_state(1).unwrap();
+        let next = cell.dynamics().unwrap().step(at, &start, None).unwrap();
+        let gate = next.tensors().last().unwrap().clone();
+        let gradients = GradientsParams::from_grads(gate.mean().backward(), &cell);
+        for (name, slope) in slopes(&cell, gradients) {
+            assert!(slope.iter().all(|slope| *slope == 0.0), "{name} {slope:?}");
         }
     }
 }
