@@ -56,8 +56,8 @@ impl Serialize for Cells<'_> {
             Cell {
                 distance_um: outcome
                     .distances
-                    .get(cell)
-                    .and_then(|site| site.to.first())
+                    .first()
+                    .and_then(|first| first.to.get(cell))
                     .copied(),
                 final_state: last
                     .map(|trace| (trace.name.as_str(), trace.values.get(cell).copied()))
