@@ -166,7 +166,7 @@ fn folders_are_read_the_same_by_every_command() {
     assert_eq!(of_each("lying"), of_each("upright"));
     let answers = |image: &str| {
         let finished = fine(at, &["predict", "alone.granule", image, "--json"]);
-        finished.json()[0]["predictions"].clone()
+        finished.json()[0]["top"].clone()
     };
     assert!(answers("upright/light/3.png").is_array());
     assert_eq!(answers("lying/light/3.png"), answers("upright/light/3.png"));

@@ -46,7 +46,8 @@ fn the_default_cell_fires_as_the_textbook_says() {
     assert_eq!(result["seed"], 0);
     assert_eq!(result["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(result["config"]["unit"]["current"], 10.0, "{result}");
-    assert_eq!(result.as_object().unwrap().len(), 8, "{result}");
+    assert_eq!(result["precision"], "f64");
+    assert_eq!(result.as_object().unwrap().len(), 9, "{result}");
 }
 
 #[test]

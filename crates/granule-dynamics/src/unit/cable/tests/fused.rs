@@ -151,7 +151,11 @@ fn what_nothing_depends_on_has_a_gradient_of_zero() {
         let gate = next.tensors().last().unwrap().clone();
         let gradients = GradientsParams::from_grads(gate.mean().backward(), &cell);
         for (name, slope) in slopes(&cell, gradients) {
-            assert!(slope.iter().all(|slope| *slope == 0.0), "{name} {slope:?}");
+            // At rest next to nothing flows between compartments.
+            assert!(
+                slope.iter().all(|slope| slope.abs() < 1e-15),
+                "{name} {slope:?}"
+            );
         }
     }
 }
