@@ -45,7 +45,8 @@ pub(super) fn forward<T: Number>(
     let mut x = vec![T::ZERO; rows * nodes];
     let mut reciprocals = vec![T::ZERO; rows * nodes];
     let mut moved = vec![T::ZERO; elements];
-    let row = |(row, ((x, pivots), moved)): (usize, ((&mut [T], &mut [T]), &mut [T]))| {
+    type Parts<'a, T> = ((&'a mut [T], &'a mut [T]), &'a mut [T]);
+    let row = |(row, ((x, pivots), moved)): (usize, Parts<'_, T>)| {
         let own = row * compartments..(row + 1) * compartments;
         let (v, decay, drive) = (&v[own.clone()], &decay[own.clone()], &drive[own]);
         for i in 0..compartments {

@@ -359,7 +359,8 @@ fn a_file_of_the_run_that_is_lost_is_noticed_and_the_weights_are_saved() {
         let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
         file.set_len(0).unwrap();
     };
-    let cases: [(&str, fn(&std::path::Path), &str); 4] = [
+    type Case<'a> = (&'a str, fn(&std::path::Path), &'a str);
+    let cases: [Case<'_>; 4] = [
         ("config.toml", delete, "deleted"),
         ("metrics.jsonl", delete, "deleted"),
         ("metrics.jsonl", replace, "replaced"),

@@ -300,7 +300,7 @@ fn a_fit_that_ends_at_a_bound_says_so() {
     let mut config = config(&DeviceSpec::Flex, recording(dir.path(), 1, 41, 1), 60);
     let unit = serde_json::json!({
         "model": "hodgkin-huxley", "cells": 3, "current": [8.0, 10.0, 12.0],
-        "g_k": 25.0, "trainable": ["g_k"], "bounds": {"g_k": {"between": [20.0, 30.0]}},
+        "parameters": {"g_k": 25.0}, "trainable": ["g_k"], "bounds": {"g_k": {"between": [20.0, 30.0]}},
     });
     levels_of(&mut config).levels[0].unit = Some(serde_json::from_value(unit).unwrap());
     config.train.turns = Some(vec![vec!["cells".to_owned()]]);

@@ -134,7 +134,6 @@ macro_rules! layers {
         /// Any of the layers.
         #[derive(Module, Debug)]
         #[expect(missing_docs, reason = "the settings say what each is")]
-        #[expect(clippy::large_enum_variant, reason = "few of them, and Burn's modules cannot be boxed")]
         pub enum AnyLayer {
             $($Layer(<$Config as LayerSettings>::Layer),)+
         }

@@ -12,6 +12,7 @@ fn length(step: usize) -> f64 {
 }
 
 /// Cells or compartments, and what takes their steps.
+#[allow(clippy::large_enum_variant, reason = "one at a time")]
 enum Stepper {
     Cells(ConductanceStep),
     Cable(CableStep),
