@@ -18,7 +18,7 @@ mass_model! {
     /// x = J·(w·s + u) + I₀ + I
     /// ```
     ///
-    /// with H as in [`WongWang`]. State: the gating s. Input: two channels, the synaptic drive u, in units of
+    /// with H as in [`WongWang`](super::WongWang). State: the gating s. Input: two channels, the synaptic drive u, in units of
     /// gating, where a network's coupling belongs, and a current I (nA). Observed and given to other systems: s. The
     /// proxy of the local field potential is the recurrent current J·w·s (nA).
     module ReducedWongWang,
