@@ -293,28 +293,6 @@ fn levels_learn_turn_after_turn() {
     assert_eq!(moved(&[], 2), [true, true]);
 }
 
-/// The recorded cells have g_k = 36 mS/cm².
-#[test]
-fn a_fit_that_ends_at_a_bound_says_so() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut config = config(&DeviceSpec::Flex, recording(dir.path(), 1, 41, 1), 60);
-    let unit = serde_json::json!({
-        "model": "hodgkin-huxley", "cells": 3, "current": [8.0, 10.0, 12.0],
-        "parameters": {"g_k": 25.0}, "trainable": ["g_k"], "bounds": {"g_k": {"between": [20.0, 30.0]}},
-    });
-    levels_of(&mut config).levels[0].unit = Some(serde_json::from_value(unit).unwrap());
-    config.train.turns = Some(vec![vec!["cells".to_owned()]]);
-    config.optimizer = adam(0.3);
-    let mut witness = Witness::default();
-    let folder = dir.path().join("run");
-    train(&config, Some(&folder), &mut witness, &StopFlag::new()).unwrap();
-    let told = witness.warnings.join("\n");
-    assert!(
-        told.contains("g_k ends against its bound: 29.9") && told.contains(" at 30"),
-        "{told}"
-    );
-}
-
 /// Every turn begins at the whole learning rate.
 #[test]
 fn every_turn_has_the_whole_course_of_the_learning_rate() {
