@@ -55,7 +55,6 @@ pub(crate) enum HostVec {
 }
 
 impl HostVec {
-    #[cfg(feature = "autodiff")]
     pub(crate) fn is_empty(&self) -> bool {
         match self {
             HostVec::F32(values) => values.is_empty(),
