@@ -76,13 +76,27 @@ pub fn read_numbers(path: &Path, array: Option<&str>) -> Result<Numbers, DataErr
     }
 }
 
-/// Reads the text that an array of an `.npz` archive is, as `config` is in what `granule simulate --out` writes.
+/// Reads the text that an array of an `.npz` archive is, as `config` is in what `granule simulate --out` writes, and those
+/// `beside` it that are there.
 ///
 /// # Errors
 /// A [`DataError`] that names the file, and the array where it is not there, no text, or longer than a configuration can be.
-pub fn read_text(path: &Path, array: &str) -> Result<String, DataError> {
+pub fn read_text<const N: usize>(
+    path: &Path,
+    array: &str,
+    beside: [&str; N],
+) -> Result<(String, [Option<String>; N]), DataError> {
     // Four bytes a letter.
-    Archive::open(path)?.text(array, 4 * Bound::CONFIGURATION.limit.0)
+    let most = 4 * Bound::CONFIGURATION.limit.0;
+    let mut archive = Archive::open(path)?;
+    let text = archive.text(array, most)?;
+    let mut others = [const { None }; N];
+    for (other, name) in others.iter_mut().zip(beside) {
+        if archive.has(name) {
+            *other = Some(archive.text(name, most)?);
+        }
+    }
+    Ok((text, others))
 }
 
 /// Reads columns over time: an array `[samples]` or `[samples, columns]` with the array `time` beside it, ms, in an `.npz`

@@ -127,10 +127,10 @@ pub trait Field {
     }
 }
 
-/// A boxed field is that field, with every method that it has of its own.
+/// What stands in a box is what it is outside, with every method that it has of its own.
 macro_rules! boxed {
-    ($($method:ident($($argument:ident: $kind:ty),*) -> $result:ty;)+) => {
-        impl<F: Field + ?Sized> Field for Box<F> {
+    ($trait:ident: $($method:ident($($argument:ident: $kind:ty),*) -> $result:ty;)+) => {
+        impl<T: $trait + ?Sized> $trait for Box<T> {
             $(fn $method(&self, $($argument: $kind),*) -> $result {
                 self.as_ref().$method($($argument),*)
             })+
@@ -139,6 +139,7 @@ macro_rules! boxed {
 }
 
 boxed! {
+    Field:
     name() -> &str;
     variables() -> &[Variable];
     inputs() -> &[Variable];
@@ -291,6 +292,19 @@ pub trait Dynamics {
     fn observe(&self, state: &State) -> Tensor<2> {
         state[0].clone()
     }
+}
+
+boxed! {
+    Dynamics:
+    name() -> &str;
+    variables() -> &[Variable];
+    step(at: Clock, state: &State, input: Option<&Tensor<2>>) -> Result<State, DynamicsError>;
+    course(
+        span: &Span,
+        state: &State,
+        input: &dyn Input
+    ) -> Result<Option<(Tensor<3>, State)>, DynamicsError>;
+    observe(state: &State) -> Tensor<2>;
 }
 
 /// A Burn module that stands for a dynamical model.

@@ -461,19 +461,26 @@ struct Base {
     precision: Option<args::Precision>,
 }
 
-fn base(what: &str) -> anyhow::Result<Base> {
-    if let Some(preset) = Preset::find(what) {
-        let mut layer = Layer::new(Origin::Preset(preset.name));
-        layer.table = preset.toml.parse()?;
-        return Ok(Base {
+impl Base {
+    /// A configuration alone.
+    fn new(layer: Layer, title: impl Into<String>) -> Self {
+        Self {
             layer,
-            title: preset.name.to_string(),
+            title: title.into(),
             weights: None,
             of_training: false,
             without_input: false,
             recording: None,
             precision: None,
-        });
+        }
+    }
+}
+
+fn base(what: &str) -> anyhow::Result<Base> {
+    if let Some(preset) = Preset::find(what) {
+        let mut layer = Layer::new(Origin::Preset(preset.name));
+        layer.table = preset.toml.parse()?;
+        return Ok(Base::new(layer, preset.name));
     }
     let path = Path::new(what);
     if path.is_dir()
@@ -483,18 +490,13 @@ fn base(what: &str) -> anyhow::Result<Base> {
     {
         return trained(path);
     }
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     if path.is_file()
         && let Some((layer, precision)) = of_result(path)?
     {
-        let stem = path.file_stem().unwrap_or_default();
         return Ok(Base {
-            layer,
-            title: stem.to_string_lossy().into_owned(),
-            weights: None,
-            of_training: false,
-            without_input: false,
-            recording: None,
             precision,
+            ..Base::new(layer, stem)
         });
     }
     if what.ends_with(".toml") || path.is_file() {
@@ -504,15 +506,9 @@ fn base(what: &str) -> anyhow::Result<Base> {
         if let Some(table) = model {
             layer.table = table;
         }
-        let stem = path.file_stem().unwrap_or_default();
         return Ok(Base {
-            layer,
-            title: stem.to_string_lossy().into_owned(),
-            weights: None,
             of_training,
-            without_input: false,
-            recording: None,
-            precision: None,
+            ..Base::new(layer, stem)
         });
     }
     Err(unknown(what).into())
@@ -543,14 +539,15 @@ fn of_result(path: &Path) -> anyhow::Result<Option<(Layer, Option<args::Precisio
     };
     let place = path.display();
     let found = if extension.eq_ignore_ascii_case("npz") {
-        let text = read_text(path, "config").map_err(|error| without(error.to_string()))?;
+        let found = read_text(path, "config", ["learnt_without_setting", "precision"]);
+        let (text, [learnt, precision]) = found.map_err(|error| without(error.to_string()))?;
         let config = serde_json::from_str(&text);
-        let learnt = read_text(path, "learnt_without_setting").unwrap_or_default();
+        let learnt = learnt.unwrap_or_default();
         Carrying {
             config: config
                 .map_err(|error| without(format!("{place}: its config is no JSON: {error}")))?,
             learnt_without_setting: learnt.lines().map(str::to_owned).collect(),
-            precision: read_text(path, "precision").ok(),
+            precision,
         }
     } else if extension.eq_ignore_ascii_case("json") {
         let text = granule::io::read_text(path, RESULT).map_err(|error| {
@@ -620,13 +617,10 @@ fn trained(path: &Path) -> anyhow::Result<Base> {
     layer.table = table;
     let name = path.file_stem().unwrap_or_default();
     Ok(Base {
-        layer,
-        title: name.to_string_lossy().into_owned(),
         weights: Some(weights),
-        of_training: false,
         without_input: channels > 0,
         recording: recording.map(|recording| recording.file),
-        precision: None,
+        ..Base::new(layer, name.to_string_lossy())
     })
 }
 

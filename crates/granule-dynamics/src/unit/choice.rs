@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use burn::module::Module;
-use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::cell::*;
@@ -12,7 +11,7 @@ use super::{
     Adex, AdexConfig, CableCell, CableCellConfig, CellConfig, CellKind, Cells, Constant,
     Izhikevich, IzhikevichConfig, Lif, LifConfig, Observed, ParameterInfo, Qif, QifConfig,
 };
-use crate::model::{Clock, Dynamics, Input, Model, Span};
+use crate::model::{Dynamics, Model};
 use crate::solver::Solver;
 use crate::{DynamicsError, Place, QuantityKind, State, Values, Variable};
 
@@ -524,42 +523,10 @@ impl UnitModel {
     }
 }
 
-impl Dynamics for Box<dyn Dynamics> {
-    fn name(&self) -> &str {
-        self.as_ref().name()
-    }
-
-    fn variables(&self) -> &[Variable] {
-        self.as_ref().variables()
-    }
-
-    fn step(
-        &self,
-        at: Clock,
-        state: &State,
-        input: Option<&Tensor<2>>,
-    ) -> Result<State, DynamicsError> {
-        self.as_ref().step(at, state, input)
-    }
-
-    fn course(
-        &self,
-        span: &Span,
-        state: &State,
-        input: &dyn Input,
-    ) -> Result<Option<(Tensor<3>, State)>, DynamicsError> {
-        self.as_ref().course(span, state, input)
-    }
-
-    fn observe(&self, state: &State) -> Tensor<2> {
-        self.as_ref().observe(state)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::NoInput;
+    use crate::model::{NoInput, Span};
     use crate::simulate::{Grid, record};
     use crate::solver::{ExponentialEuler, Rk4};
     use crate::testing::f64_place;

@@ -39,6 +39,19 @@ pub(crate) trait ConductanceStepBackend: Backend {
     ) -> Vec<FloatTensor<Self>>;
 }
 
+/// What a step takes, in the order of [`Layout::given`].
+fn given(
+    cells: &ConductanceStep,
+    state: &[Tensor<2>],
+    inflow: Option<Tensor<2>>,
+    couplings: Option<&Tensor<2>>,
+) -> impl Iterator<Item = Tensor<2>> {
+    let inflow = inflow.unwrap_or_else(|| cells.nothing.clone());
+    let others = [inflow, cells.shared.clone(), cells.each.clone()];
+    let others = others.into_iter().chain(couplings.cloned());
+    state.iter().cloned().chain(others)
+}
+
 pub(super) fn run_course(
     cells: &ConductanceStep,
     state: &[Tensor<2>],
@@ -46,10 +59,7 @@ pub(super) fn run_course(
     couplings: Option<&Tensor<2>>,
     (plan, inflows): (Arc<Plan>, Vec<Tensor<2>>),
 ) -> Option<Ran> {
-    let inflow = inflow.unwrap_or_else(|| cells.nothing.clone());
-    let others = [inflow, cells.shared.clone(), cells.each.clone()];
-    let others = others.into_iter().chain(couplings.cloned()).chain(inflows);
-    let tensors = state.iter().cloned().chain(others);
+    let tensors = given(cells, state, inflow, couplings).chain(inflows);
     let results = <Dispatch as ConductanceStepBackend>::conductance_course_forward(
         Tensors(tensors.map(Tensor::into_dispatch).collect()),
         cells.layout.clone(),
@@ -69,10 +79,7 @@ pub(super) fn run(
     couplings: Option<&Tensor<2>>,
     dt: f64,
 ) -> Vec<Tensor<2>> {
-    let inflow = inflow.unwrap_or_else(|| cells.nothing.clone());
-    let others = [inflow, cells.shared.clone(), cells.each.clone()];
-    let others = others.into_iter().chain(couplings.cloned());
-    let tensors = state.iter().cloned().chain(others);
+    let tensors = given(cells, state, inflow, couplings);
     let next = <Dispatch as ConductanceStepBackend>::conductance_step_forward(
         Tensors(tensors.map(Tensor::into_dispatch).collect()),
         cells.layout.clone(),

@@ -36,7 +36,7 @@ pub(super) struct Sizes {
 impl Sizes {
     pub(super) fn new<B: HostBackend>(tensors: &[FloatTensor<B>], layout: &Layout) -> Option<Self> {
         let (v, inflow) = (tensors.first()?, tensors.get(layout.states)?);
-        let given = layout.states + 3 + usize::from(layout.joint.is_some());
+        let given = layout.given();
         let own = Geometry::new::<B>(v, inflow);
         Some(Self {
             own,

@@ -77,6 +77,14 @@ pub(crate) struct Layout {
     joint: Option<Joint>,
 }
 
+#[cfg(any(feature = "flex", feature = "ndarray"))]
+impl Layout {
+    /// How many tensors a step takes: the state, the inflow, both tables, and the couplings of compartments.
+    fn given(&self) -> usize {
+        self.states + 3 + usize::from(self.joint.is_some())
+    }
+}
+
 /// [One step](Self::step) of a population of cells with their constants bound.
 #[derive(Clone, Debug)]
 #[cfg_attr(not(any(feature = "flex", feature = "ndarray")), allow(dead_code))]

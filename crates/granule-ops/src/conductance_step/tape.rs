@@ -283,8 +283,8 @@ impl<B: HostBackend, C: CheckpointStrategy> ConductanceStepBackend for Autodiff<
         plan: Arc<Plan>,
     ) -> Vec<FloatTensor<Self>> {
         let plain: Vec<_> = tensors.0.iter().map(|x| x.primitive().clone()).collect();
-        let own = layout.states + 3 + usize::from(layout.joint.is_some());
-        let prep = Course.prepare::<C>(parents::<B, C>(&tensors.0[..own.min(tensors.0.len())]));
+        let own = layout.given().min(tensors.0.len());
+        let prep = Course.prepare::<C>(parents::<B, C>(&tensors.0[..own]));
         let OpsKind::Tracked(prep) = prep.compute_bound().stateful() else {
             let (results, _) = course::forward::<B>(&plain, &layout, &plan, false);
             return results.into_iter().map(FloatTensor::<Self>::new).collect();
