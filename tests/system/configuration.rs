@@ -257,6 +257,13 @@ fn every_key_is_found() {
         ),
         ("jansen-rit", "excitatory_time_constant"),
         (
+            "linoid",
+            "    linear: `scale·x/(1 − exp(−x))`, elsewhere called linoid, linear over exponential or vtrap",
+        ),
+        ("stimulus.kind", "    pulse: "),
+        ("int", "data.task.gain = 1.0  # The interval to be produced"),
+        ("int", "# `granule config KEY` says more of one"),
+        (
             "unit.parameters.time_constant",
             "number or list of numbers or { file = \"FILE\" }, above 0, ms",
         ),
@@ -268,6 +275,7 @@ fn every_key_is_found() {
         ("lennet", "lenet"),
         ("hodgkin-huxly", "hodgkin-huxley"),
         ("patiense", "patience"),
+        ("task.name", "`granule config data.task`"),
     ] {
         let run: Finished = granule(dir.path())
             .args(["config", word])
@@ -396,6 +404,21 @@ fn a_kind_has_the_keys_of_all_that_is_in_it() {
         text.contains("alpha.kind = \"linear\" or \"falling-linear\""),
         "{text}"
     );
+    // A curve is a rate, a time or a share, and its scale is in that.
+    for (curve, unit) in [
+        ("alpha", ", 1/ms; with"),
+        ("beta", ", 1/ms; with"),
+        ("time_constant", ", ms; with"),
+        ("steady_state", "}; with"),
+    ] {
+        let path = format!("\nunit.channel.N.gate.N.{curve}.scale");
+        for (at, _) in text.match_indices(&path) {
+            let facts = text[at + 1..].lines().nth(1).unwrap();
+            assert!(facts.contains(unit), "{curve}: {facts}");
+        }
+    }
+    // The kinds of curve are explained once.
+    assert_eq!(text.matches("    linear: ").count(), 1, "{text}");
 }
 
 #[test]

@@ -919,3 +919,68 @@ fn results_replace_nothing_that_is_not_theirs() {
     let error = refused(at, &["simulate", "lif.npz", "--out", "lif.npz"], 2);
     assert!(error.contains("was read"), "{error}");
 }
+
+#[test]
+fn a_result_of_another_form_is_told_in_words_of_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    let config = r#"{"dt": 0.1, "duration": 5, "unit": {"model": "lif"}}"#;
+    let whole = format!("\u{feff}{{\"config\": {config}}}");
+    std::fs::write(at.join("a.json"), whole).unwrap();
+    fine(at, &["simulate", "a.json", "-q"]);
+    for (text, said) in [
+        ("{}", "it lacks \"config\""),
+        ("3", "it is 3, not a table"),
+        ("{\"config\": 3}", "its config is no table"),
+        ("{\"config\": {\"dt\"", "it is cut off"),
+        ("hello", "it is no JSON from line 1, column 1 on"),
+        (
+            "{\"config\": {}, \"precision\": 5}",
+            "`precision` is 5, not a name",
+        ),
+        (
+            "{\"config\": {}, \"precision\": \"f9\"}",
+            "the choices are f32, f64",
+        ),
+        (
+            "{\"config\": {\"seed\": 9223372036854775808}}",
+            "`config.seed` is 9223372036854775808, which must be at most 9223372036854775807",
+        ),
+        (
+            "{\"config\": {\"dt\": 1, \"dt\": 2}}",
+            "`config` has \"dt\" twice",
+        ),
+    ] {
+        std::fs::write(at.join("b.json"), text).unwrap();
+        let error = refused(at, &["simulate", "b.json"], 2);
+        assert!(error.contains(said), "{text}: {error}");
+        for foreign in ["struct", "field", "enum", "EOF"] {
+            assert!(!error.contains(foreign), "{text}: {error}");
+        }
+    }
+}
+
+#[test]
+fn a_damaged_precision_in_a_result_is_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    let args = "simulate lif --duration 5 --precision f32 --out a.npz -q";
+    fine(at, &args.split(' ').collect::<Vec<_>>());
+    let mut bytes = std::fs::read(at.join("a.npz")).unwrap();
+    let find = |bytes: &[u8], what: &[u8], from: usize| {
+        let found = bytes[from..]
+            .windows(what.len())
+            .position(|part| part == what);
+        from + found.unwrap()
+    };
+    let member = find(&bytes, b"precision.npy", 0);
+    let array = find(&bytes, b"\x93NUMPY", member);
+    let header = u16::from_le_bytes([bytes[array + 8], bytes[array + 9]]);
+    bytes[array + 10 + usize::from(header)] ^= 1;
+    std::fs::write(at.join("b.npz"), bytes).unwrap();
+    let error = refused(at, &["simulate", "b.npz"], 2);
+    assert!(
+        error.contains("precision") && error.contains("b.npz"),
+        "{error}"
+    );
+}

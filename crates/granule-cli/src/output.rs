@@ -89,7 +89,8 @@ pub fn warn(text: &str) {
 
 /// Text that may come from a file of someone else's, without what a terminal would obey; lines stay lines.
 pub fn printable(text: &str) -> String {
-    text.replace(|c: char| c.is_control() && c != '\n', "\u{fffd}")
+    let lines = text.split('\n').map(granule::io::words::printable);
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 #[derive(Clone, Copy)]

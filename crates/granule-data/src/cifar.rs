@@ -4,7 +4,7 @@
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use granule_io::words::counted;
+use granule_io::words::{counted, printable};
 use tar::{Archive, EntryType};
 
 use crate::load::{hashing, warning};
@@ -13,7 +13,6 @@ use crate::reading::{
     reserve_exact, stream_error,
 };
 use crate::registry::{Located, LocatedFile, Published};
-use crate::text::printable;
 use crate::{DataError, Dataset, Features, Normalization, Progress, Shape, Split, Targets};
 
 const PIXELS: usize = 3 * 32 * 32;

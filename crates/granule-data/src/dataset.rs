@@ -1,7 +1,6 @@
-use granule_io::words::counted;
+use granule_io::words::{counted, printable};
 use serde::{Deserialize, Serialize};
 
-use crate::text::printable;
 use crate::{DataError, Features, Shape, Split, Targets};
 
 /// Shift and scale of the inputs, or of real-valued targets, from the training part of a data set.

@@ -2,12 +2,15 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use granule_io::path::expand;
+use granule_io::words::counted;
 
 use crate::arrays::ArrayOptions;
 use crate::division::Division;
 use crate::reading::Hashing;
 use crate::registry::{self, LocatedFile, Published};
-use crate::{DataError, Dataset, DatasetSpec, ImageOptions, Normalization, Progress, Silent};
+use crate::{
+    DataError, Dataset, DatasetSpec, ImageOptions, Normalization, Progress, Shape, Silent,
+};
 use crate::{arrays, cifar, constants, folder, idx, idx_set, synthetic};
 
 /// Where to look for a data set and how to divide it.
@@ -63,7 +66,26 @@ pub fn load(spec: &DatasetSpec, options: &LoadOptions<'_>) -> Result<Dataset, Da
         let of_training = dataset.absences();
         dataset.warnings.retain(|text| !of_training.contains(text));
     }
+    dataset.warnings.extend(tiny(dataset.train.shape()));
     Ok(dataset)
+}
+
+/// A side of so few pixels shows hardly anything.
+const TINY: usize = 3;
+
+/// A sentence about images that can hardly be what was meant.
+fn tiny(shape: Shape) -> Option<String> {
+    let Shape::Image { height, width, .. } = shape else {
+        return None;
+    };
+    (height.min(width) <= TINY).then(|| {
+        format!(
+            "the images are {} high and {} wide, in which hardly anything shows: are they the images themselves, and no \
+             thumbnails, and the axes of an array [N, height, width] or [N, height, width, channels]?",
+            counted(height, "pixel"),
+            counted(width, "pixel")
+        )
+    })
 }
 
 /// Whether a file has to be hashed while it is read: one of another size than the published one differs anyway.

@@ -100,7 +100,7 @@ fn form_of(text: &str) -> Option<String> {
         return Some(format!("did you mean arrays:{text}?"));
     }
     if !path.is_file() {
-        let is_path = text.contains(std::path::MAIN_SEPARATOR);
+        let is_path = text.contains(std::path::MAIN_SEPARATOR) || ends(".csv") || ends(".tsv");
         return is_path.then(|| "there is no such folder or file".to_owned());
     }
     Some(if ends(".npy") {
@@ -225,7 +225,10 @@ impl FromStr for DatasetSpec {
             "cifar-100" | "cifar100" => Self::Cifar100,
             _ => {
                 let near = || nearest(text).map(|name| format!("did you mean {name}?"));
-                let meant = form_of(text).or_else(near).map(|meant| format!("{meant} "));
+                let meant = form_of(text).or_else(near).map(|meant| {
+                    let between = if meant.ends_with(['?', '.']) { "" } else { ";" };
+                    format!("{meant}{between} ")
+                });
                 return Err(invalid(format!(
                     "{}known are {}, folder:DIR, idx:DIR, arrays:FILE.npz and arrays:X.npy,Y.npy",
                     meant.unwrap_or_default(),

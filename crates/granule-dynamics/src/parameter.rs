@@ -190,7 +190,7 @@ pub enum Held<'a> {
 /// The values of a parameter in a configuration: one number for all units, or a list with one for each.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(untagged)]
+#[serde(untagged, expecting = "must be a number, or a list of numbers")]
 pub enum Values {
     /// The same for all units.
     One(f64),

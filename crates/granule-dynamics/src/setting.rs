@@ -65,6 +65,12 @@ pub enum Range {
     OpenFraction,
     /// A potential in mV, in the bounds of what a membrane may have and well beyond: from −1000 to 1000.
     Potential,
+    /// The length of a piece of a cell: from 1 nm to the 10 m of the longest axons.
+    Length,
+    /// The diameter of a piece of a cell: from 2 nm to 2 cm, ten times what any has.
+    Diameter,
+    /// An axial resistivity: from that of a salt solution, and less, to a thousand times that of cytoplasm.
+    Resistivity,
 }
 
 /// The highest [`Range::Potential`], mV.
@@ -80,6 +86,9 @@ impl Range {
                 Self::Fraction => (0.0..=1.0).contains(&value),
                 Self::OpenFraction => 0.0 < value && value < 1.0,
                 Self::Potential => value.abs() <= HIGHEST,
+                Self::Length => (1e-3..=1e7).contains(&value),
+                Self::Diameter => (2e-3..=2e4).contains(&value),
+                Self::Resistivity => (0.01..=1e5).contains(&value),
             }
     }
 
@@ -102,7 +111,11 @@ impl Range {
         };
         let within = match self {
             Self::Any | Self::Potential => true,
-            Self::Positive | Self::NonNegative => low >= 0.0,
+            Self::Positive
+            | Self::NonNegative
+            | Self::Length
+            | Self::Diameter
+            | Self::Resistivity => low >= 0.0,
             Self::Fraction | Self::OpenFraction => low >= 0.0 && high <= 1.0,
         };
         within && low < high
@@ -112,7 +125,11 @@ impl Range {
     pub(crate) fn bounds(self) -> Bounds {
         match self {
             Self::Any | Self::Potential => Bounds::Free,
-            Self::Positive | Self::NonNegative => Bounds::Above(0.0),
+            Self::Positive
+            | Self::NonNegative
+            | Self::Length
+            | Self::Diameter
+            | Self::Resistivity => Bounds::Above(0.0),
             Self::Fraction | Self::OpenFraction => Bounds::Between(0.0, 1.0),
         }
     }
@@ -126,6 +143,9 @@ impl Range {
             Self::Fraction => "from 0 to 1",
             Self::OpenFraction => "between 0 and 1, both excluded",
             Self::Potential => "from -1000 to 1000 mV",
+            Self::Length => "from 0.001 to 1e7 µm",
+            Self::Diameter => "from 0.002 to 2e4 µm",
+            Self::Resistivity => "from 0.01 to 1e5 Ωcm",
         }
     }
 }
@@ -134,16 +154,24 @@ impl Range {
 #[cfg(feature = "schema")]
 impl schemars::transform::Transform for Range {
     fn transform(&mut self, schema: &mut schemars::Schema) {
-        let limits: &[(&str, i32)] = match self {
+        let limits: &[(&str, f64)] = match self {
             Self::Any => &[],
-            Self::Positive => &[("exclusiveMinimum", 0)],
-            Self::NonNegative => &[("minimum", 0)],
-            Self::Fraction => &[("minimum", 0), ("maximum", 1)],
-            Self::OpenFraction => &[("exclusiveMinimum", 0), ("exclusiveMaximum", 1)],
-            Self::Potential => &[("minimum", -1000), ("maximum", 1000)],
+            Self::Positive => &[("exclusiveMinimum", 0.0)],
+            Self::NonNegative => &[("minimum", 0.0)],
+            Self::Fraction => &[("minimum", 0.0), ("maximum", 1.0)],
+            Self::OpenFraction => &[("exclusiveMinimum", 0.0), ("exclusiveMaximum", 1.0)],
+            Self::Potential => &[("minimum", -HIGHEST), ("maximum", HIGHEST)],
+            Self::Length => &[("minimum", 1e-3), ("maximum", 1e7)],
+            Self::Diameter => &[("minimum", 2e-3), ("maximum", 2e4)],
+            Self::Resistivity => &[("minimum", 0.01), ("maximum", 1e5)],
         };
         for (name, limit) in limits {
-            schema.insert((*name).to_owned(), (*limit).into());
+            let limit = if limit.fract() == 0.0 {
+                (*limit as i64).into()
+            } else {
+                (*limit).into()
+            };
+            schema.insert((*name).to_owned(), limit);
         }
     }
 }

@@ -1,9 +1,15 @@
 //! What a file that is not what it should be is instead.
 
+/// What is said of text of no known kind.
+pub(crate) const TEXT: &str = "text";
+
 /// What the first bytes of a file say it is, and what to do about it, as the end of a sentence: `it is …`. None for
 /// bytes of no known kind. 512 bytes are enough.
 pub fn recognise(start: &[u8]) -> Option<&'static str> {
-    const KINDS: [(&[u8], &str); 12] = [
+    const UTF_16: &str = "text in UTF-16, as PowerShell's `>` writes it; save it as UTF-8";
+    const KINDS: [(&[u8], &str); 14] = [
+        (b"\xff\xfe", UTF_16),
+        (b"\xfe\xff", UTF_16),
         (
             b"version https://git-lfs",
             "a Git LFS pointer, which stands for the file; `git lfs pull` fetches the file itself",
@@ -51,7 +57,7 @@ pub fn recognise(start: &[u8]) -> Option<&'static str> {
     {
         Some("a web page, as a failed download leaves; fetch the file again")
     } else {
-        Some("text")
+        Some(TEXT)
     }
 }
 
@@ -72,6 +78,7 @@ mod tests {
             (b"\x80\x04\x95\x00\x00", "pickle"),
             (b"\x1f\x8b\x08\x00", "gzip"),
             (b"PK\x03\x04\x14", "zip"),
+            (b"\xff\xfed\0t\0 \0", "UTF-16"),
         ] {
             let found = recognise(start).unwrap();
             assert!(found.contains(expected), "{found}");

@@ -56,12 +56,14 @@ pub enum FileError {
         kind: &'static str,
     },
     /// A file of text holds something else.
-    #[error("{}: this is not text; {what} was expected", path.display())]
+    #[error("{}: this is {}; {what} was expected", path.display(), instead.unwrap_or("not text"))]
     NotText {
         /// The file.
         path: PathBuf,
         /// What the file should hold.
         what: &'static str,
+        /// What it is instead, if that is known.
+        instead: Option<&'static str>,
     },
     /// The content does not fit into memory.
     #[error(transparent)]

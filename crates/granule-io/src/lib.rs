@@ -4,7 +4,9 @@
 
 pub mod budget;
 pub mod content;
+mod document;
 mod error;
+pub mod held;
 pub mod image;
 pub mod intensity;
 mod open;
@@ -17,6 +19,7 @@ pub mod words;
 mod write;
 
 pub use budget::MemoryError;
+pub use document::{DocumentError, from_json, from_toml};
 pub use error::FileError;
 pub use intensity::{Intensity, IntensityError};
 pub use open::{open_lock, open_regular};

@@ -4,9 +4,10 @@ use std::fs::{File, Metadata};
 use std::io::Read;
 use std::path::Path;
 
+use crate::document::BYTE_ORDER_MARK;
 use crate::open::{NotRegular, kind, open_regular};
 use crate::watch::{self, Access};
-use crate::{ByteSize, FileError, budget};
+use crate::{ByteSize, FileError, budget, content};
 
 /// What a file holds, and how much of it there can be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,14 +64,19 @@ pub fn read(path: &Path, bound: Bound) -> Result<Vec<u8>, FileError> {
     }
 }
 
-/// As [`read`], of text.
+/// As [`read`], of text; a byte-order mark before it is left out.
 ///
 /// # Errors
 /// [`FileError`] with the path; what is not UTF-8 is [`FileError::NotText`].
 pub fn read_text(path: &Path, bound: Bound) -> Result<String, FileError> {
-    String::from_utf8(read(path, bound)?).map_err(|_| FileError::NotText {
+    let mut bytes = read(path, bound)?;
+    if bytes.starts_with(BYTE_ORDER_MARK) {
+        bytes.drain(..BYTE_ORDER_MARK.len());
+    }
+    String::from_utf8(bytes).map_err(|error| FileError::NotText {
         path: path.to_path_buf(),
         what: bound.what,
+        instead: content::recognise(error.as_bytes()).filter(|what| *what != content::TEXT),
     })
 }
 
@@ -134,6 +140,17 @@ mod tests {
             read(&dir.path().join("absent"), SMALL),
             Err(FileError::Io { action: "read", .. })
         ));
+    }
+
+    #[test]
+    fn text_of_other_systems_is_read_or_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.toml");
+        std::fs::write(&path, b"\xef\xbb\xbfa = 1").unwrap();
+        assert_eq!(read_text(&path, SMALL).unwrap(), "a = 1");
+        std::fs::write(&path, b"\xff\xfea\0 \0").unwrap();
+        let message = read_text(&path, SMALL).unwrap_err().to_string();
+        assert!(message.contains("text in UTF-16"), "{message}");
     }
 
     #[cfg(target_os = "linux")]

@@ -1,4 +1,4 @@
-//! Numbers in sentences.
+//! Numbers and foreign names in sentences.
 
 use std::borrow::Cow;
 
@@ -104,6 +104,15 @@ fn cut(text: &str, most: usize, kept: usize) -> String {
     format!("{begin}…{end} ({} characters)", grouped(count))
 }
 
+/// Replaces what a terminal would obey instead of show: control characters and changes of the writing direction.
+pub fn printable(text: &str) -> String {
+    let obeyed = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.replace(obeyed, "\u{fffd}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,5 +176,14 @@ mod tests {
         ] {
             assert_eq!(counted(n, thing), text);
         }
+    }
+
+    #[test]
+    fn terminals_are_told_nothing() {
+        assert_eq!(
+            printable("a\x1b[2J\u{9b}\r\n\u{202e}b"),
+            "a\u{fffd}[2J\u{fffd}\u{fffd}\u{fffd}\u{fffd}b"
+        );
+        assert_eq!(printable("größe 猫 /_-."), "größe 猫 /_-.");
     }
 }

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
 
+use granule_io::from_json;
 use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
 
-use crate::file::Document;
-use crate::tensors::{TensorView, checksum, checksum_of, write_tensors};
+use crate::file::{Document, described};
+use crate::tensors::{TensorView, checksum, checksum_of, header, write_tensors};
 use crate::{ModelError, ModelFile, StateDict, TensorValue};
 
 const PROGRESS: &str = "granule.progress";
@@ -88,7 +89,7 @@ impl CheckpointFile {
     /// [`ModelError::Version`] for another format, [`ModelError::Checksum`] and [`ModelError::Format`] for what is damaged
     /// or no checkpoint; of its model those of [`ModelFile::from_bytes`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ModelError> {
-        let (_, header) = SafeTensors::read_metadata(bytes).map_err(ModelError::format)?;
+        let (_, header) = header(bytes)?;
         let metadata = header.metadata().as_ref();
         let entry = |key: &str| metadata.and_then(|metadata| metadata.get(key));
         let needed = |key: &str| {
@@ -114,14 +115,15 @@ impl CheckpointFile {
             return Err(ModelError::Checksum { expected, found });
         }
         // The number comes first: of another format nothing else need be where this one has it.
-        let Version { format } = serde_json::from_str(progress).map_err(ModelError::format)?;
+        let Version { format } = from_json(progress.as_bytes())
+            .map_err(|error| ModelError::format(format!("of its progress: {error}")))?;
         if format != Self::FORMAT {
             return Err(ModelError::Version {
                 found: format,
                 supported: Self::FORMAT,
             });
         }
-        let document = serde_json::from_str(needed(MODEL)?).map_err(ModelError::format)?;
+        let document = from_json(needed(MODEL)?.as_bytes()).map_err(|error| described(&error))?;
         let document = Document::of(document)?;
         let (mut model, mut optimizer) = (StateDict::default(), StateDict::default());
         for (name, view) in tensors {

@@ -6,10 +6,10 @@ use std::sync::{PoisonError, RwLock};
 
 use burn::tensor::Device;
 use granule_dynamics::composite::MultiGranularityConfig;
+use granule_io::held::{Held, HeldError};
 use serde::de::{self, DeserializeOwned, Deserializer};
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::content::{Held, HeldError};
 use crate::parameters::Parameters;
 use crate::{
     CnnConfig, GruConfig, InputShape, LeNetConfig, LstmConfig, MlpConfig, Model, ModelError,
@@ -422,20 +422,21 @@ impl<'de> Deserialize<'de> for ModelConfig {
         let place = table.iter().position(|(key, _)| key == "kind");
         let kind = match place.map(|place| table.remove(place).1) {
             Some(Held::Text(kind)) => kind,
-            Some(_) => return Err(D::Error::custom("`kind` is the name of a model, in quotes")),
+            Some(_) => {
+                let error = HeldError::says("must be the name of a model, in quotes");
+                return Err(D::Error::custom(error.below("kind")));
+            }
             None => return Err(D::Error::missing_field("kind")),
         };
         match Entry::find(&kind) {
             Some(entry) => (entry.read)(Held::Table(table)).map_err(D::Error::custom),
             None => {
-                let known: Vec<String> = Entry::all()
-                    .iter()
-                    .map(|entry| format!("`{}`", entry.kind))
-                    .collect();
-                let known = known.join(", ");
-                Err(D::Error::custom(format_args!(
-                    "unknown variant `{kind}`, expected one of {known}"
-                )))
+                let known: Vec<&str> = Entry::all().iter().map(|entry| entry.kind).collect();
+                let unknown = format!(
+                    "has no choice {kind:?}; the choices are {}",
+                    known.join(", ")
+                );
+                Err(D::Error::custom(HeldError::says(unknown).below("kind")))
             }
         }
     }

@@ -1,20 +1,21 @@
 //! The model file: a safetensors file whose metadata holds everything else as one JSON document.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use burn::tensor::Device;
-use granule_io::content;
-use safetensors::{Dtype, SafeTensors};
+use granule_io::held::Held;
+use granule_io::words::printable;
+use granule_io::{DocumentError, from_json};
+use safetensors::Dtype;
 use serde::{Deserialize, Serialize};
 
-use crate::content::Held;
 use crate::folder::ModelPlace;
 use crate::tensors::{
-    TensorView, check_header, checksum, checksum_of, read_tensors, write_tensors,
+    TensorView, check_header, checksum, checksum_of, header, read_tensors, write_tensors,
 };
 use crate::{CheckpointFile, InputSpec, ModelConfig, ModelError, Network, StateDict, TensorValue};
 
@@ -139,7 +140,36 @@ impl Task {
         }
     }
 
+    /// The names that it gives its outputs, where they are to tell these apart.
+    fn names(&self) -> (&'static str, Vec<&str>) {
+        match self {
+            Self::Classification { classes } => {
+                ("task.classes", classes.iter().map(String::as_str).collect())
+            }
+            Self::Regression { .. } => ("task", Vec::new()),
+            Self::Trials { outputs, .. } => {
+                ("task.outputs", outputs.iter().map(String::as_str).collect())
+            }
+            Self::Recording { quantities, .. } => (
+                "task.quantities",
+                quantities.iter().map(|(name, _)| name.as_str()).collect(),
+            ),
+        }
+    }
+
     fn validate(&self) -> Result<(), ModelError> {
+        let (field, names) = self.names();
+        let mut seen = HashSet::new();
+        let wrong = names
+            .into_iter()
+            .find(|name| printable(name) != **name || !seen.insert(*name));
+        if let Some(name) = wrong {
+            return Err(ModelError::config(
+                field,
+                format!("{name:?}"),
+                "names that differ, each on one line and without control characters",
+            ));
+        }
         let Self::Regression { outputs, mean, std } = self else {
             return Ok(());
         };
@@ -248,8 +278,8 @@ impl Document<'static> {
                  it, which registers the kind (granule::models::register)"
             )));
         }
-        let held = serde_json::from_value::<Held>(document).map_err(ModelError::format)?;
-        Self::deserialize(held).map_err(|error| ModelError::format(error.placed()))
+        let held = Held::deserialize(document).map_err(ModelError::format)?;
+        Self::deserialize(held).map_err(|error| ModelError::format(error.placed("its description")))
     }
 }
 
@@ -341,12 +371,7 @@ impl ModelFile {
     /// them, [`ModelError::Config`] for invalid settings.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ModelError> {
         check_header(bytes)?;
-        let (header_len, header) = SafeTensors::read_metadata(bytes).map_err(|error| {
-            ModelError::format(match content::recognise(bytes) {
-                Some(what) => format!("it is {what}"),
-                None => format!("{error} (is it a .granule file, and whole?)"),
-            })
-        })?;
+        let (header_len, header) = header(bytes)?;
         if header
             .metadata()
             .as_ref()
@@ -362,7 +387,8 @@ impl ModelFile {
             .ok_or_else(|| {
                 ModelError::format("it is a safetensors file, but not one written by granule")
             })?;
-        let document: serde_json::Value = serde_json::from_str(json).map_err(ModelError::format)?;
+        let document: serde_json::Value =
+            from_json(json.as_bytes()).map_err(|error| described(&error))?;
         let found = document.get("format").and_then(serde_json::Value::as_u64);
         match found.map(u32::try_from) {
             Some(Ok(version)) if version <= FORMAT => {}
@@ -463,6 +489,11 @@ impl ModelFile {
 fn decode(bytes: &[u8]) -> Vec<f32> {
     let (elements, _) = bytes.as_chunks::<4>();
     elements.iter().map(|b| f32::from_le_bytes(*b)).collect()
+}
+
+/// The error of a description beside the weights that cannot be read.
+pub(crate) fn described(error: &DocumentError) -> ModelError {
+    ModelError::format(format!("of its description: {error}"))
 }
 
 /// Date and time in UTC, to the second.

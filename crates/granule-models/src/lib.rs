@@ -19,7 +19,6 @@ mod checkpoint;
 mod classifier;
 mod cnn;
 mod config;
-mod content;
 mod dropout;
 mod error;
 mod file;

@@ -6,8 +6,8 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 
 use granule_io::{ByteSize, FileError, budget, content};
-use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
+use safetensors::{Dtype, SafeTensorError, SafeTensors};
 
 use crate::{ModelError, TensorValue};
 
@@ -131,6 +131,28 @@ fn too_long(header: u64) -> String {
     )
 }
 
+/// The length of the header of a whole file, and what it says of the tensors.
+pub(crate) fn header(bytes: &[u8]) -> Result<(usize, Metadata), ModelError> {
+    // What safetensors says of it is about its own types.
+    SafeTensors::read_metadata(bytes).map_err(|error| match content::recognise(bytes) {
+        Some(what) => ModelError::format(format!("it is {what}")),
+        None => match error {
+            SafeTensorError::InvalidHeaderLength | SafeTensorError::MetadataIncompleteBuffer => {
+                cut_off()
+            }
+            _ => damaged_header(),
+        },
+    })
+}
+
+fn damaged_header() -> ModelError {
+    ModelError::format("its header, which describes its tensors, is damaged; take another copy")
+}
+
+fn cut_off() -> ModelError {
+    ModelError::format("it is cut off, or bytes follow it; take another copy")
+}
+
 /// The length of the header, from the first bytes of a file; 512 of them tell what the file is instead.
 pub(crate) fn check_header(start: &[u8]) -> Result<u64, ModelError> {
     let length = start
@@ -166,7 +188,6 @@ pub fn read_tensors(path: &Path, what: &'static str) -> Result<Vec<u8>, ModelErr
     let mut bytes = Vec::with_capacity(512);
     (&mut file).take(512).read_to_end(&mut bytes).map_err(io)?;
     let header = check_header(&bytes)?;
-    let cut_off = || ModelError::format("it is cut off, or bytes follow it; take another copy");
     let begin = 8 + header;
     if length < begin {
         return Err(cut_off());
@@ -180,8 +201,7 @@ pub fn read_tensors(path: &Path, what: &'static str) -> Result<Vec<u8>, ModelErr
         .ok()
         .and_then(|end| bytes.get(8..end))
         .ok_or_else(cut_off)?;
-    let described: Metadata = serde_json::from_slice(text)
-        .map_err(|error| ModelError::format(format!("its header is damaged: {error}")))?;
+    let described: Metadata = serde_json::from_slice(text).map_err(|_| damaged_header())?;
     if begin.checked_add(described.data_len() as u64) != Some(length) {
         return Err(cut_off());
     }

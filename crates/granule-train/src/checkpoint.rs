@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::TrainError;
 use crate::progress::Progress;
-use granule_io::write_atomic_with;
+use granule_io::{from_json, write_atomic_with};
 use granule_models::folder::{BEST_CHECKPOINT, CHECKPOINTS, checkpoint_step, checkpoints};
 use granule_models::{CheckpointFile, ModelError, ModelFile, StateDict, TensorView, read_tensors};
 
@@ -35,7 +35,9 @@ impl Checkpoint {
     fn from_bytes(bytes: &[u8]) -> Result<Self, ModelError> {
         let file = CheckpointFile::from_bytes(bytes)?;
         Ok(Self {
-            progress: serde_json::from_str(&file.progress).map_err(format_error)?,
+            progress: from_json(file.progress.as_bytes()).map_err(|error| ModelError::Format {
+                reason: format!("of its progress: {error}"),
+            })?,
             model: file.model,
             optimizer: file.optimizer,
         })
@@ -64,12 +66,6 @@ impl Checkpoint {
         let possible = checkpoint.progress.check();
         possible.map_err(|reason| damaged(path, reason))?;
         Ok(checkpoint)
-    }
-}
-
-fn format_error(error: serde_json::Error) -> ModelError {
-    ModelError::Format {
-        reason: error.to_string(),
     }
 }
 

@@ -8,6 +8,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use granule_data::DataError;
 use granule_data::task::{Part, TaskConfig, TaskInfo, TaskShape, TrialBatch};
 use granule_device::OpenDevice;
+use granule_io::from_toml;
 use granule_models::{InputShape, ModelConfig, ModelFile, Task};
 
 use crate::batches::{Batch, BatchTruth};
@@ -59,8 +60,8 @@ impl Trials {
                 found: "a task".to_owned(),
             });
         };
-        let config = toml::from_str(settings).map_err(|error| TrainError::ConfigSyntax {
-            reason: error.to_string(),
+        let config = from_toml(settings).map_err(|error| TrainError::ConfigSyntax {
+            reason: format!("the settings of its task: {error}"),
         })?;
         let counts = TrialsConfig {
             test,

@@ -10,8 +10,9 @@ use std::path::Path;
 use toml::{Table, Value};
 
 use crate::args::{self, Cli, Command};
+use crate::config::keys::{self, Rank};
 use crate::config::layers::lookup;
-use crate::config::{experiment, keys, nearest, resolve_whole};
+use crate::config::{experiment, nearest, resolve_whole};
 use crate::failure::Usage;
 use crate::output::{self, Paint, Stream, paint};
 
@@ -147,8 +148,13 @@ fn search(word: &str, as_json: bool) -> anyhow::Result<()> {
         let models = ModelConfig::names().into_iter();
         let whole = models.chain(PRESETS.iter().map(|preset| preset.name));
         let whole = nearest(word, whole).map(str::to_owned);
+        let table = keys::table_of(word, names.clone()).map(str::to_owned);
         let near = keys::nearest(word, names).map(|near| near.path.clone());
-        let near = near.or(whole);
+        // The nearest key of all, unless a table was named that is there.
+        let near = match (table, near) {
+            (Some(table), Some(near)) if near.starts_with(&format!("{table}.")) => Some(near),
+            (table, near) => table.or(near).or(whole),
+        };
         return Err(match near {
             Some(near) => usage.hint(format!("did you mean `granule config {near}`? {all}")),
             None => usage.hint(all),
@@ -198,20 +204,34 @@ fn search(word: &str, as_json: bool) -> anyhow::Result<()> {
         } else {
             together(shown.into_iter().copied().collect())
         };
+        let many = shown.len() > FEW;
+        let (mut meanings, mut in_short) = (Vec::new(), false);
         for Found { key, kinds } in shown {
             let in_run = match *command {
                 "train" => of_plain_run(&plain_run, key),
                 _ => None,
             };
+            let is_meant = best < Rank::Part && keys::rank(key, word) == Some(best);
             if as_json {
                 output::json(&object(command, key, in_run))?
+            } else if many && !is_meant {
+                in_short = true;
+                print_in_short(key, in_run)?
             } else {
-                print(key, &kinds, in_run)?
+                print(key, &kinds, in_run)?;
+                print_meanings(key, &mut meanings)?
             }
+        }
+        if in_short {
+            let more = "# `granule config KEY` says more of one";
+            output::line(&paint(Paint::Dim, more, Stream::Stdout))?;
         }
     }
     Ok(())
 }
+
+/// As many keys are printed whole, whatever they were found by.
+const FEW: usize = 6;
 
 /// A key, with the words of its last need with which it is the same.
 struct Found<'a> {
@@ -252,17 +272,54 @@ fn together<'a>(keys: Vec<&'a Key<'a>>) -> Vec<Found<'a>> {
     all
 }
 
+/// Its value; where a plain run has another than any configuration, that one.
+fn value_of(key: &Key<'_>, in_run: Option<&Value>) -> Option<Value> {
+    let default = || Value::try_from(key.node.default()?).ok();
+    in_run.cloned().or_else(default)
+}
+
+/// Prints a key and what it is on one line.
+fn print_in_short(key: &Key<'_>, in_run: Option<&Value>) -> anyhow::Result<()> {
+    let value = value_of(key, in_run).map_or_else(String::new, |value| format!(" = {value}"));
+    let path = paint(Paint::Strong, &key.path, Stream::Stdout);
+    output::line(&format!("{path}{value}  # {}", key.node.summary()))
+}
+
+/// Prints what each word of a key means; of several keys with the same words where that was `printed`.
+fn print_meanings(
+    key: &Key<'_>,
+    printed: &mut Vec<(String, Vec<(String, String)>)>,
+) -> anyhow::Result<()> {
+    let letters = |text: &str| -> String {
+        let letters = text.chars().filter(|c| c.is_alphanumeric());
+        letters.flat_map(char::to_lowercase).collect()
+    };
+    let mut own = key.node.meanings();
+    // `Adex` cells. are what the word says already.
+    own.retain(|(word, help)| letters(help) != letters(word) + "cells");
+    if own.is_empty() {
+        return Ok(());
+    }
+    if let Some((path, _)) = printed.iter().find(|(_, same)| *same == own) {
+        return output::line(&format!("    Its words are explained at {path}."));
+    }
+    for (word, help) in &own {
+        let word = paint(Paint::Strong, word, Stream::Stdout);
+        output::line(&format!("    {word}: {help}"))?;
+    }
+    printed.push((key.path.clone(), own));
+    Ok(())
+}
+
 /// Prints a key; where a plain run has another value than any configuration, that one.
 fn print(key: &Key<'_>, kinds: &[&str], in_run: Option<&Value>) -> anyhow::Result<()> {
-    let value = key
-        .node
-        .default()
-        .and_then(|value| Value::try_from(value).ok());
     let of_model = match in_run {
-        Some(_) if in_run != value.as_ref() => "of mlp; `granule config MODEL` has another's",
+        Some(_) if in_run != value_of(key, None).as_ref() => {
+            "of mlp; `granule config MODEL` has another's"
+        }
         _ => "",
     };
-    let value = match in_run.cloned().or(value) {
+    let value = match value_of(key, in_run) {
         Some(value) => format!(" = {value}"),
         None => String::new(),
     };

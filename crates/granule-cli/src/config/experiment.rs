@@ -2,16 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::ValueEnum;
 use granule::data::numbers::read_text;
 use granule::device::DeviceSpec;
 use granule::dynamics::composite::MultiGranularityConfig;
 use granule::dynamics::experiment::{ExperimentConfig, Preset, StimulusConfig, presets::PRESETS};
 use granule::dynamics::unit::UnitConfig;
 use granule::dynamics::{DynamicsError, Place};
+use granule::io::held::{Held, HeldError};
 use granule::io::path::expand;
 use granule::io::words::counted;
-use granule::io::{Bound, ByteSize, FileError};
+use granule::io::{Bound, ByteSize, FileError, from_json};
 use granule::models::{InputShape, ModelConfig, ModelFile, StateDict, load_levels};
 use granule::train::schema::Schema;
 use granule::train::schema::files::OF_EXPERIMENTS;
@@ -525,10 +525,10 @@ fn of_result(path: &Path) -> anyhow::Result<Option<(Layer, Option<args::Precisio
     /// Everything else is passed over.
     #[derive(Deserialize)]
     struct Carrying {
-        config: serde_json::Value,
+        config: Option<Held>,
         #[serde(default)]
         learnt_without_setting: Vec<String>,
-        precision: Option<String>,
+        precision: Option<args::Precision>,
     }
     let extension = path.extension().unwrap_or_default();
     let without = |reason: String| {
@@ -541,20 +541,25 @@ fn of_result(path: &Path) -> anyhow::Result<Option<(Layer, Option<args::Precisio
     let found = if extension.eq_ignore_ascii_case("npz") {
         let found = read_text(path, "config", ["learnt_without_setting", "precision"]);
         let (text, [learnt, precision]) = found.map_err(|error| without(error.to_string()))?;
-        let config = serde_json::from_str(&text);
-        let learnt = learnt.unwrap_or_default();
+        let config = from_json(text.as_bytes());
+        let precision = precision.map(|text| args::Precision::deserialize(Held::Text(text)));
         Carrying {
-            config: config
-                .map_err(|error| without(format!("{place}: its config is no JSON: {error}")))?,
-            learnt_without_setting: learnt.lines().map(str::to_owned).collect(),
-            precision,
+            config: config.map_err(|error| without(format!("{place}: its config: {error}")))?,
+            learnt_without_setting: learnt
+                .iter()
+                .flat_map(|text| text.lines())
+                .map(str::to_owned)
+                .collect(),
+            precision: precision.transpose().map_err(|error| {
+                without(format!("{place}: {}", error.placed("its `precision`")))
+            })?,
         }
     } else if extension.eq_ignore_ascii_case("json") {
         let text = granule::io::read_text(path, RESULT).map_err(|error| {
             unreadable(error.to_string(), matches!(error, FileError::Memory(_)))
         })?;
-        let result = serde_json::from_str::<Carrying>(text.trim());
-        result.map_err(|error| without(format!("{place}: no object with a config: {error}")))?
+        let found = from_json::<Carrying>(text.as_bytes());
+        found.map_err(|error| without(format!("{place}: {error}")))?
     } else {
         return Ok(None);
     };
@@ -565,25 +570,56 @@ fn of_result(path: &Path) -> anyhow::Result<Option<(Layer, Option<args::Precisio
         return Err(Usage::new(reason).hint(hint).into());
     }
     let mut layer = Layer::new(Origin::File(path.to_path_buf()));
-    layer.table = Table::try_from(without_nulls(found.config))
-        .map_err(|_| without(format!("{place}: its config is no table")))?;
-    let precision = found.precision.as_deref();
-    let precision = precision.and_then(|text| args::Precision::from_str(text, true).ok());
-    Ok(Some((layer, precision)))
+    let config = found.config.unwrap_or(Held::Absent);
+    layer.table = match as_toml(config) {
+        Ok(Some(Value::Table(table))) => table,
+        Ok(None) => return Err(without(format!("{place}: it lacks \"config\"")).into()),
+        Ok(Some(_)) => return Err(without(format!("{place}: its config is no table")).into()),
+        Err(error) => {
+            return Err(
+                Usage::new(format!("{place}: {}", error.below("config").placed("it"))).into(),
+            );
+        }
+    };
+    Ok(Some((layer, found.precision)))
 }
 
 /// The same value without what is unset, which TOML cannot say.
-fn without_nulls(value: serde_json::Value) -> serde_json::Value {
-    use serde_json::Value as Json;
-    match value {
-        Json::Object(table) => table
-            .into_iter()
-            .filter(|(_, value)| !value.is_null())
-            .map(|(key, value)| (key, without_nulls(value)))
-            .collect(),
-        Json::Array(list) => list.into_iter().map(without_nulls).collect(),
-        other => other,
-    }
+fn as_toml(value: Held) -> Result<Option<Value>, HeldError> {
+    Ok(Some(match value {
+        Held::Absent => return Ok(None),
+        Held::Bool(value) => value.into(),
+        Held::Signed(value) => value.into(),
+        Held::Unsigned(value) => i64::try_from(value)
+            .map_err(|_| {
+                HeldError::says(format_args!(
+                    "is {value}, which must be at most {}",
+                    i64::MAX
+                ))
+            })?
+            .into(),
+        Held::Float(value) => value.into(),
+        Held::Text(value) => value.into(),
+        Held::List(list) => {
+            let values = list.into_iter().enumerate();
+            let values =
+                values.map(|(index, value)| as_toml(value).map_err(|error| error.below(index)));
+            let values: Vec<Option<Value>> = values.collect::<Result<_, _>>()?;
+            Value::Array(values.into_iter().flatten().collect())
+        }
+        Held::Table(all) => {
+            let mut table = Table::new();
+            for (key, value) in all {
+                let value = as_toml(value).map_err(|error| error.below(&key))?;
+                let Some(value) = value else { continue };
+                if table.contains_key(&key) {
+                    return Err(HeldError::says(format_args!("has {key:?} twice")));
+                }
+                table.insert(key, value);
+            }
+            Value::Table(table)
+        }
+    }))
 }
 
 /// The model of a run, or of a model file, over the time of its recording.
@@ -822,10 +858,21 @@ mod tests {
     #[test]
     fn what_a_table_needs_is_named() {
         for (setting, hint) in [
+            ("stimulus.amplitude=3", "the choices are step, pulse, sine"),
+            ("stimulus.onst=3", "did you mean `stimulus.onset`?"),
             (
-                "stimulus.amplitude=3",
-                "the choices are step, pulse, sine, noise, file",
+                "unit.current={}",
+                "`unit.current` is an empty table, but must be a number",
             ),
+            (
+                "unit.current={file=\"\"}",
+                "`unit.current`: its `file` is empty",
+            ),
+            (
+                "unit.bounds={rest=[0,1]}",
+                "one of free, { above = number }, { atleast = number }, { below = number }, { between = list of 2 numbers }",
+            ),
+            ("bounds={rest=[0,1]}", "did you mean `unit.bounds`?"),
             ("stimulus=step", "`stimulus.kind = step`"),
             ("unit=lif", "`unit.model = lif`"),
         ] {
@@ -857,13 +904,21 @@ mod tests {
             format!("{{\"cells\": [1, 2], \"config\": {text}}}\n"),
         )
         .unwrap();
-        let arrays = [
-            NpzArray::new("v", vec![1], vec![1.0]),
-            NpzArray::text("config", text),
-        ];
-        let mut bytes = Vec::new();
-        write_npz(&mut bytes, &arrays).unwrap();
-        std::fs::write(&npz, bytes).unwrap();
+        let write = |beside: Option<NpzArray>| {
+            let own = [
+                NpzArray::new("v", vec![1], vec![1.0]),
+                NpzArray::text("config", text.clone()),
+            ];
+            let arrays: Vec<NpzArray> = own.into_iter().chain(beside).collect();
+            let mut bytes = Vec::new();
+            write_npz(&mut bytes, &arrays).unwrap();
+            std::fs::write(&npz, bytes).unwrap();
+        };
+        write(Some(NpzArray::text("precision", "f9".to_owned())));
+        let text = refused(&[npz.to_str().unwrap()]);
+        let said = "its `precision` has no choice \"f9\"; the choices are f32, f64";
+        assert!(text.contains(said), "{text}");
+        write(None);
         for path in [&json, &npz] {
             let path = path.to_str().unwrap();
             assert_eq!(described(&[path]).unwrap().config, config);

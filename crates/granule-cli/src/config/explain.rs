@@ -183,6 +183,10 @@ impl Reading<'_> {
                     (Some(word), Some(tag)) => {
                         usage.hint(format!("did you mean `{} = {word}`?", (self.named)(tag)))
                     }
+                    (Some(word), None) if as_meant(word, expected).is_some() => {
+                        let meant = as_meant(word, expected).unwrap_or_default();
+                        usage.hint(format!("did you mean `{path} = {meant}`?"))
+                    }
                     _ if expected.starts_with("one of") => usage,
                     _ => with_choices(usage, choices),
                 }
@@ -233,10 +237,15 @@ impl Reading<'_> {
             let mut all = leaves(self.defaults).into_iter();
             all.find(|leaf| leaf.rsplit('.').next() == Some(key))
         };
+        let schema = (self.schema)();
+        let all = schema.keys();
+        let plain = || all.iter().filter(|key| !keys::is_of_levels(key));
+        // A table that is elsewhere.
+        if let Some(table) = keys::table_of(&join(path, "KEY"), plain()) {
+            return Some(format!("did you mean `{}`?", (self.named)(table)));
+        }
         let of_schema = || {
-            let schema = (self.schema)();
-            let all = schema.keys();
-            let found = keys::nearest(path, all.iter().filter(|key| !keys::is_of_levels(key)));
+            let found = keys::nearest(path, plain());
             found.map(|key| key.path.clone())
         };
         match near.or_else(elsewhere).or_else(of_schema) {
@@ -259,9 +268,33 @@ fn with_choices(usage: Usage, choices: &[String]) -> Usage {
     }
 }
 
+/// A text as the number or list that it may have been meant for: `0,5` as `0.5`, `1,2` as `[1, 2]`, `10%` as `0.1`.
+fn as_meant(word: &str, expected: &str) -> Option<String> {
+    let parts: Vec<&str> = word.split(',').map(str::trim).collect();
+    let is_number = |part: &&str| part.parse::<f64>().is_ok();
+    let is_plain = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    if expected.contains("a list") && parts.len() > 1 && parts.iter().all(is_number) {
+        return Some(format!("[{}]", parts.join(", ")));
+    }
+    if !expected.starts_with("a number") {
+        return None;
+    }
+    match parts.as_slice() {
+        [whole, fraction] if is_number(&whole) && is_plain(fraction) => {
+            Some(format!("{whole}.{fraction}"))
+        }
+        [only] => {
+            let share: f64 = only.strip_suffix('%')?.trim_end().parse().ok()?;
+            Some((share / 100.0).to_string())
+        }
+        _ => None,
+    }
+}
+
 /// A value as TOML; of a table its keys.
 fn briefly(value: &Value) -> String {
     match value {
+        Value::Table(table) if table.is_empty() => "an empty table".to_owned(),
         Value::Table(table) => {
             let keys: Vec<&str> = table.keys().map(String::as_str).collect();
             format!("a table of {}", keys.join(", "))

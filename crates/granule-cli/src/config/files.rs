@@ -149,6 +149,12 @@ fn read(path: &str, value: &Value, folder: &Path) -> Result<Option<(Value, Strin
             let Some((file, array)) = source(table) else {
                 return Ok(None);
             };
+            if file.trim().is_empty() {
+                return Err(failed(
+                    "its `file` is empty; give the name of one".into(),
+                    false,
+                ));
+            }
             let file = folder.join(expand(Path::new(file)));
             let numbers = read_numbers(&file, array).map_err(|error| {
                 failed(error.to_string(), matches!(error, DataError::Memory(_)))
@@ -160,6 +166,10 @@ fn read(path: &str, value: &Value, folder: &Path) -> Result<Option<(Value, Strin
             let found = format!("{}, of the shape {:?}", file.display(), numbers.shape);
             Ok(Some((written(&numbers, MATRICES.contains(&key)), found)))
         }
+        Value::String(file) if is_morphology(path) && file.trim().is_empty() => Err(failed(
+            "is empty; give the name of an SWC file".into(),
+            false,
+        )),
         Value::String(file) if is_morphology(path) => {
             let file = folder.join(expand(Path::new(file)));
             let read = Morphology::read(&file).map_err(|error| match error {

@@ -62,8 +62,11 @@ pub fn rank(key: &Key<'_>, word: &str) -> Option<Rank> {
     } else if begins_in(&path, &word) || is_choice() {
         Some(Rank::Part)
     } else {
-        let help = key.node.help().to_lowercase().replace('-', " ");
-        begins_in(&help, &word.replace('_', " ")).then_some(Rank::Help)
+        let meanings = key.node.meanings().into_iter().map(|(_, help)| help);
+        let mut helps = std::iter::once(key.node.help()).chain(meanings);
+        let word = word.replace('_', " ");
+        let is_there = helps.any(|help| begins_in(&help.to_lowercase().replace('-', " "), &word));
+        is_there.then_some(Rank::Help)
     }
 }
 
@@ -103,6 +106,25 @@ pub fn nearest<'k, 'a: 'k>(
     let similar = |key: &&Key<'_>| strsim::jaro_winkler(&same(key.name()), name) > 0.85;
     keys.filter(similar)
         .max_by(|one, other| likeness(one).total_cmp(&likeness(other)))
+}
+
+/// The table that the path of a key begins with or leaves out the beginning of: `data.task` of `task.name`.
+pub fn table_of<'k, 'a: 'k>(
+    path: &str,
+    keys: impl Iterator<Item = &'k Key<'a>>,
+) -> Option<&'k str> {
+    let path = same(path);
+    let (table, _) = path.rsplit_once('.')?;
+    let tables = keys.filter_map(|key| {
+        let (own, _) = key.path.rsplit_once('.')?;
+        let fits = own == table
+            || own
+                .strip_suffix(table)
+                .is_some_and(|above| above.ends_with('.'));
+        fits.then_some(own)
+    });
+    // The usual place has the shortest path.
+    tables.min_by_key(|table| table.len())
 }
 
 fn same(name: &str) -> String {

@@ -129,6 +129,12 @@ fn an_unknown_key_is_named_in_full_with_the_nearest() {
             "`train.early_stopping.patience`",
         ),
         ("train.clip_nrom=", "`train.clip_nrom`", "`train.clip_norm`"),
+        ("task.kind=go-nogo", "`task`", "did you mean `data.task`?"),
+        (
+            "early_stopping.patience=3",
+            "`early_stopping`",
+            "did you mean `train.early_stopping`?",
+        ),
     ] {
         let text = refused(&["--set", setting]);
         assert!(
@@ -183,6 +189,22 @@ fn a_wrong_value_names_field_value_and_range() {
         (
             &["--set", "model.widths=5"],
             &["model.widths", "5", "a list"],
+        ),
+        (
+            &["--set", "model.widths=256, 128"],
+            &["did you mean `model.widths = [256, 128]`?"],
+        ),
+        (
+            &["--set", "optimizer.lr=0,01"],
+            &["did you mean `optimizer.lr = 0.01`?"],
+        ),
+        (
+            &["--set", "data.validation=10%"],
+            &["did you mean `data.validation = 0.1`?"],
+        ),
+        (
+            &["--set", "data.size=[16]"],
+            &["must be a whole number, 1 to 4096, or a list of 2 whole numbers, 1 to 4096"],
         ),
         (&["--set", "train=5"], &["`train`", "5", "a table"]),
         (

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 
 use flate2::CrcReader;
 use flate2::read::DeflateDecoder;
+use granule_io::words::printable;
 
 use super::{
     Array, ArrayOptions, Doubles, Outputs, Part, RawInputs, TargetKind, doubles, elements, zip,
 };
 use crate::DataError;
 use crate::reading::{self, RESERVE_RATIO};
-use crate::text::printable;
 
 /// An archive whose directory was read.
 pub(crate) struct Archive<'a, F> {

@@ -3,12 +3,12 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
+use granule_io::words::printable;
 use granule_io::{budget, words};
 use serde::{Deserialize, Serialize};
 
 use super::values::Values;
 use super::{Array, elements};
-use crate::text::printable;
 use crate::{DataError, Targets};
 
 /// What targets are taken for.

@@ -6,11 +6,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use granule_io::image::{KINDS, is_left_behind, is_named_as_image};
-use granule_io::words::counted;
+use granule_io::words::{counted, printable};
 
 use crate::DataError;
 use crate::division::VALIDATION;
-use crate::text::{self, printable};
+use crate::text;
 
 /// An image file and its class.
 pub(super) struct Sample {

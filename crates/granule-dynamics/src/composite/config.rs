@@ -171,8 +171,8 @@ impl MultiGranularityConfig {
 }
 
 impl MultiGranularityConfig {
-    /// What there is to say of levels whose steps are too long for their model, one sentence each; `table` is the path of
-    /// the configuration, such as `model`.
+    /// What there is to say of levels whose steps are too long for their model, or take long, one sentence each; `table` is
+    /// the path of the configuration, such as `model`.
     pub fn too_long(&self, table: &str) -> Vec<String> {
         let mut warnings = Vec::new();
         for level in &self.levels {
@@ -193,6 +193,9 @@ impl MultiGranularityConfig {
             });
             let steps = unit.into_iter().chain(system);
             warnings.extend(steps.filter_map(Step::warning));
+            let unit = level.unit.as_ref();
+            let place = format!("{table}.level.{}.unit", level.name);
+            warnings.extend(unit.and_then(|unit| unit.doubt(&place)));
         }
         warnings
     }

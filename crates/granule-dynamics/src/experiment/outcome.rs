@@ -72,14 +72,25 @@ impl Outcome {
         }
     }
 
-    /// How fast the first spike goes from one site of a cell to another, m/s, and which they are: of the sites that spike by
-    /// themselves the first one in the order of recording and the last one.
+    /// How fast the first spike goes from one site of a cell to another, m/s, and which they are: of those that spike by
+    /// themselves the two that are farthest apart along one way from where the currents enter. None where no two are: between
+    /// two branches of a fork the times of a spike that ran into both say nothing of its speed.
     pub fn conduction_velocity(&self) -> Option<(f64, [usize; 2])> {
         let at = |site: usize| self.spikes.get(site)?.times.first().copied();
         let spikes = |site: &usize| self.distances[*site].spikes && at(*site).is_some();
-        let mut sites = (0..self.distances.len()).filter(spikes);
-        let (first, last) = (sites.next()?, sites.next_back()?);
-        let (distance, time) = (self.distances[first].to[last], at(last)? - at(first)?);
+        let sites: Vec<usize> = (0..self.distances.len()).filter(spikes).collect();
+        let mut farthest: Option<(f64, [usize; 2])> = None;
+        for (place, &first) in sites.iter().enumerate() {
+            let own = &self.distances[first];
+            for &last in &sites[place + 1..] {
+                let apart = own.to[last];
+                if own.in_line[last] && farthest.is_none_or(|(most, _)| apart > most) {
+                    farthest = Some((apart, [first, last]));
+                }
+            }
+        }
+        let (distance, [first, last]) = farthest?;
+        let time = at(last)? - at(first)?;
         let ends = if time > 0.0 {
             [first, last]
         } else {

@@ -1,4 +1,4 @@
-//! Whether a run's steps resolve its model.
+//! Whether a run's steps resolve its model, and how long they take.
 
 use super::config::ExperimentConfig;
 use crate::composite::MultiGranularityConfig;
@@ -7,7 +7,7 @@ use crate::solver::SolverKind;
 use crate::unit::UnitConfig;
 
 impl ExperimentConfig {
-    /// What there is to say of steps that are too long, one sentence each.
+    /// What there is to say of steps that are too long, or take long, one sentence each.
     pub(super) fn too_long(&self) -> Vec<String> {
         let own = |model, shortest, default| Step {
             field: "dt".into(),
@@ -35,6 +35,7 @@ impl ExperimentConfig {
             steps.push(own("its synapses", Some(shortest), SolverKind::Rk4));
         }
         let mut warnings: Vec<String> = steps.into_iter().filter_map(Step::warning).collect();
+        warnings.extend(self.unit.as_ref().and_then(|unit| unit.doubt("unit")));
         if let Some(composite) = &self.composite {
             let own = MultiGranularityConfig {
                 dt: self.dt,

@@ -28,6 +28,12 @@ pub(super) trait Unit: Default {
         None
     }
 
+    /// [`UnitConfig::doubt`].
+    fn doubt(&self, table: &str) -> Option<String> {
+        let _ = table;
+        None
+    }
+
     /// [`UnitConfig::spike_threshold`].
     fn spike_threshold(&self) -> Option<f64> {
         None
@@ -166,6 +172,13 @@ macro_rules! units {
             pub fn shortest_time_constant(&self) -> Option<f64> {
                 match self {
                     $(Self::$Variant(config) => Unit::shortest_time_constant(config),)+
+                }
+            }
+
+            /// What may not be meant although it is allowed, in a sentence; `table` is where they stand in the configuration.
+            pub fn doubt(&self, table: &str) -> Option<String> {
+                match self {
+                    $(Self::$Variant(config) => Unit::doubt(config, table),)+
                 }
             }
 

@@ -113,13 +113,13 @@ impl<'de> Visitor<'de> for Named<'_> {
         while let Some(key) = map.next_key::<String>()? {
             let known = self.names.iter().find(|name| **name == key);
             let Some(name) = known else {
-                let names = self.names.iter().map(|name| format!("`{name}`"));
-                let names = names.collect::<Vec<_>>().join(", ");
-                let text = format!("unknown field `{key}`, expected one of {names}");
-                return Err(M::Error::custom(text));
+                let names = self.names.join(", ");
+                return Err(M::Error::custom(format!(
+                    "has no key {key:?}; its keys are {names}"
+                )));
             };
             if all.iter().any(|(own, _)| own == name) {
-                return Err(M::Error::custom(format!("duplicate field `{key}`")));
+                return Err(M::Error::custom(format!("has {key:?} twice")));
             }
             all.push((name, map.next_value()?));
         }

@@ -212,7 +212,10 @@ impl fmt::Display for Size {
 #[serde(untagged, expecting = "a number of pixels, or [height, width]")]
 enum Sides {
     Square(#[cfg_attr(feature = "schema", schemars(range(min = 1, max = Size::MAX)))] usize),
-    Both([usize; 2]),
+    Both(
+        #[cfg_attr(feature = "schema", schemars(inner(range(min = 1, max = Size::MAX))))]
+        [usize; 2],
+    ),
 }
 
 impl From<Sides> for Size {

@@ -154,6 +154,42 @@ fn a_description_of_the_wrong_form_is_named_by_its_path() {
             "`task.kind` has no choice \"clustering\"; the choices are classification,",
         ),
         ("/task", 1.into(), "`task` is 1, not a table"),
+        ("/task/kind", 7.into(), "`task.kind` is 7, not a name"),
+        (
+            "/input/shape",
+            3.into(),
+            "`input.shape` is 3, not a name, or a table of one",
+        ),
+        (
+            "/input/shape",
+            "vector".into(),
+            "`input.shape` is a name alone, not a table",
+        ),
+        (
+            "/input/shape",
+            serde_json::json!({"vector": 3}),
+            "`input.shape.vector` is 3, not a table",
+        ),
+        (
+            "/input/shape",
+            serde_json::json!({"cube": {}}),
+            "`input.shape` has no choice \"cube\"; the choices are image, vector, sequence",
+        ),
+        (
+            "/task/classes",
+            serde_json::json!(["cat", "do\ng"]),
+            "task.classes = \"do\\ng\" is not allowed: names that differ",
+        ),
+        (
+            "/task/classes",
+            serde_json::json!(["cat", "cat"]),
+            "task.classes = \"cat\" is not allowed: names that differ",
+        ),
+        (
+            "/task/classes",
+            serde_json::json!(["cat", "\u{1b}[2J"]),
+            "without control characters",
+        ),
         (
             "/model/widths",
             serde_json::json!([1, "a"]),

@@ -371,7 +371,7 @@ impl RunConfig {
     /// # Errors
     /// [`TrainError::ConfigSyntax`] for text that is not TOML, an unknown key or a value of the wrong type.
     pub fn from_toml_str(text: &str) -> Result<Self, TrainError> {
-        toml::from_str(text).map_err(|error| TrainError::ConfigSyntax {
+        granule_io::from_toml(text).map_err(|error| TrainError::ConfigSyntax {
             reason: error.to_string(),
         })
     }
@@ -973,15 +973,40 @@ mod tests {
 
     #[test]
     fn unknown_keys_are_refused_at_every_level() {
-        for text in [
-            "sed = 1",
-            "[data]\ndatset = \"mnist\"",
-            "[train]\nepoch = 3",
-            "[train.early_stopping]\npatiance = 3",
-            "[optimizer]\nkind = \"adam\"\nmomentum = 0.9",
-            "[schedule]\nkind = \"cosine\"\ngamma = 0.9",
+        for (text, said) in [
+            ("sed = 1", "it has no key \"sed\""),
+            ("[data]\ndatset = \"mnist\"", "`data` has no key \"datset\""),
+            (
+                "[train]\nepoch = 3",
+                "`train` has no key \"epoch\"; its keys are epochs,",
+            ),
+            (
+                "[train.early_stopping]\npatiance = 3",
+                "`train.early_stopping` has no key \"patiance\"; its keys are patience,",
+            ),
+            (
+                "[optimizer]\nkind = \"adam\"\nmomentum = 0.9",
+                "`optimizer` has no key \"momentum\"",
+            ),
+            (
+                "[schedule]\nkind = \"cosine\"\ngamma = 0.9",
+                "`schedule` has no key \"gamma\"",
+            ),
+            (
+                "[model]\nkind = \"mpl\"",
+                "`model.kind` has no choice \"mpl\"",
+            ),
+            (
+                "[train]\nepochs = \"x\"",
+                "`train.epochs` is the text \"x\", not a whole number",
+            ),
         ] {
-            assert!(RunConfig::from_toml_str(text).is_err(), "{text}");
+            let error = RunConfig::from_toml_str(text).unwrap_err().to_string();
+            assert!(error.contains(said), "{text}: {error}");
+            assert!(
+                !error.contains("field") && !error.contains("expected"),
+                "{error}"
+            );
         }
     }
 

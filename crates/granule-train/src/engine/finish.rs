@@ -298,7 +298,7 @@ pub(crate) fn earlier_outcome(run_dir: &Path) -> Result<Option<Outcome>, TrainEr
         Err(error) => return Err(error.into()),
     };
     let mut outcome: Outcome =
-        serde_json::from_slice(&text).map_err(|error| RecordError::Damaged {
+        granule_io::from_json(&text).map_err(|error| RecordError::Damaged {
             path: path.clone(),
             reason: error.to_string(),
         })?;

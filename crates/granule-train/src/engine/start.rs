@@ -18,8 +18,8 @@ use crate::progress::Before;
 use crate::settings::Settings;
 use crate::{ConfigError, TrainError};
 
-/// Tensors that do not fit which a message names.
-const NAMED: usize = 6;
+/// Tensors that do not fit, and classes, which a message names.
+const NAMED: usize = 3;
 
 /// Weights to begin from.
 pub(crate) struct Start {
@@ -27,7 +27,9 @@ pub(crate) struct Start {
     pub file: PathBuf,
     /// The fingerprint of the data they were trained on.
     fingerprint: String,
-    /// The task of the model that they are of.
+    /// The kind of the model that they are of.
+    kind: &'static str,
+    /// The task of that model.
     task: Task,
     state: StateDict,
     optimizer: Option<StateDict>,
@@ -75,6 +77,7 @@ impl Start {
                 })),
                 ..Before::default()
             },
+            kind: model.model.name(),
             task: model.task,
             state: model.state,
             optimizer: None,
@@ -112,6 +115,7 @@ impl Start {
         };
         Ok(Self {
             fingerprint: progress.fingerprint,
+            kind: model.model.name(),
             task: model.task,
             state: model.state,
             optimizer: Some(optimizer),
@@ -129,7 +133,7 @@ impl Start {
         task: &Task,
         device: &OpenDevice,
     ) -> Result<(Network, Begun), TrainError> {
-        let said = self.check(&network, task)?;
+        let said = self.check(config, &network, task)?;
         let head = self.head(&network, task);
         if !head.is_empty() {
             let mut drawn = state_dict(&network)?;
@@ -192,12 +196,24 @@ impl Start {
 
     /// Refuses weights that do not fit the network, with the names and shapes of those tensors; what is said of those that
     /// do.
-    pub fn check(&self, network: &Network, task: &Task) -> Result<Said, TrainError> {
+    pub fn check(
+        &self,
+        config: &RunConfig,
+        network: &Network,
+        task: &Task,
+    ) -> Result<Said, TrainError> {
         let head = self.head(network, task);
         let Some(first) = head.first() else {
-            weights_fit(network, &self.state).map_err(|tensors| TrainError::OtherWeights {
-                path: self.file.clone(),
-                tensors,
+            weights_fit(network, &self.state).map_err(|tensors| {
+                let kind = config.model.name();
+                TrainError::OtherWeights {
+                    path: self.file.clone(),
+                    tensors: if kind == self.kind {
+                        tensors
+                    } else {
+                        format!("they are of the kind {}, and this is {kind}", self.kind)
+                    },
+                }
             })?;
             let of_samples =
                 |task: &Task| matches!(task, Task::Classification { .. } | Task::Regression { .. });
@@ -255,11 +271,13 @@ pub(super) fn weights_fit(network: &Network, state: &StateDict) -> Result<(), St
     if all.is_empty() {
         return Ok(());
     }
-    let mut named: Vec<String> = all.iter().take(NAMED).map(ToString::to_string).collect();
-    if all.len() > NAMED {
-        named.push(format!("{} more", all.len() - NAMED));
-    }
-    Err(named.join("; "))
+    let named: Vec<String> = all.iter().take(NAMED).map(ToString::to_string).collect();
+    let named = named.join("; ");
+    Err(match all.len() {
+        0..=NAMED => named,
+        // Of a model with other layers most tensors differ.
+        count => format!("{count} tensors differ, as {named}"),
+    })
 }
 
 /// The last checkpoint of a run folder, or the checkpoint itself.

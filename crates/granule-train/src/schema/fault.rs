@@ -145,7 +145,7 @@ fn of_tagged(tagged: &Tagged<'_>, table: &Table, path: &str) -> Option<Fault> {
     let tag = join(path, &tagged.tag);
     let words = || tagged.kinds.iter().map(|(word, _)| word.clone()).collect();
     let word = match table.get(&tagged.tag) {
-        None => return fault(tag, Wrong::Missing { choices: words() }),
+        None => return without_tag(tagged, table, path),
         Some(Value::String(word)) => word,
         Some(_) => {
             let wrong = Wrong::Type {
@@ -163,6 +163,34 @@ fn of_tagged(tagged: &Tagged<'_>, table: &Table, path: &str) -> Option<Fault> {
         return fault(tag, Wrong::Choice { found, choices });
     };
     of_table(node, table, path, Some((tagged, word)))
+}
+
+/// The fault of a table that does not say of which kind it is: a key that no kind has, or else that, with the kinds that
+/// have all of its keys.
+fn without_tag(tagged: &Tagged<'_>, table: &Table, path: &str) -> Option<Fault> {
+    let has = |node: &Node<'_>, key: &String| {
+        let properties = node.properties();
+        let mut known = properties.iter();
+        !node.is_closed() || known.any(|(name, node)| name == key || node.aliases().contains(key))
+    };
+    let kinds = || tagged.kinds.iter();
+    let is_unknown = |key: &&String| !kinds().any(|(_, node)| has(node, key));
+    if let Some(key) = table.keys().find(is_unknown) {
+        let mut keys: Vec<String> = Vec::new();
+        for (name, _) in kinds().flat_map(|(_, node)| node.properties()) {
+            if !keys.contains(&name) {
+                keys.push(name);
+            }
+        }
+        let kind = None;
+        return fault(join(path, key), Wrong::Unknown { keys, kind });
+    }
+    let fit = kinds().filter(|(_, node)| table.keys().all(|key| has(node, key)));
+    let mut choices: Vec<String> = fit.map(|(word, _)| word.clone()).collect();
+    if choices.is_empty() {
+        choices = kinds().map(|(word, _)| word.clone()).collect();
+    }
+    fault(join(path, &tagged.tag), Wrong::Missing { choices })
 }
 
 impl Tagged<'_> {
@@ -189,7 +217,13 @@ fn of_options(node: &Node<'_>, value: &Value, path: &str) -> Option<Fault> {
         .into_iter()
         .filter(|(_, option)| option.is_for(value));
     if let (Some((only, _)), None) = (likely.next(), likely.next()) {
-        return Some(only);
+        let is_whole = only.path == path && matches!(only.wrong, Wrong::Type { .. });
+        // What is no list of two may be a number as well.
+        return if is_whole {
+            other_type(node, path, None)
+        } else {
+            Some(only)
+        };
     }
     let choices = node.words();
     let word = match value {
@@ -334,7 +368,11 @@ impl Node<'_> {
         match self.forms().as_slice() {
             [] => String::new(),
             [only] => only.clone(),
-            [first @ .., last] => format!("{} or {last}", first.join(", ")),
+            [first @ .., last] => {
+                let has_parts = first.iter().any(|form| form.contains(", "));
+                let or = if has_parts { ", or" } else { " or" };
+                format!("{}{or} {last}", first.join(", "))
+            }
         }
     }
 
@@ -347,7 +385,7 @@ impl Node<'_> {
         let mut all = match words.as_slice() {
             [] => Vec::new(),
             [only] => vec![format!("`{only}`")],
-            words => vec![format!("one of {}", words.join(", "))],
+            _ => vec![format!("one of {}", self.written_choices().join(", "))],
         };
         if self.is_open() {
             let plain = self.options().into_iter().filter(|option| {

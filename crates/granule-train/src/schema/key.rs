@@ -29,11 +29,21 @@ const DEEPEST: usize = 16;
 /// Every key below a table, of every kind.
 pub(super) fn all<'a>(root: &Node<'a>) -> Vec<Key<'a>> {
     let mut found = Vec::new();
-    walk(String::new(), root, &[], &mut found);
+    walk(String::new(), root, &[], None, &mut found);
     found
 }
 
-fn walk<'a>(path: String, node: &Node<'a>, needs: &[(String, String)], found: &mut Vec<Key<'a>>) {
+/// `unit` is that of the table around.
+fn walk<'a>(
+    path: String,
+    node: &Node<'a>,
+    needs: &[(String, String)],
+    unit: Option<&str>,
+    found: &mut Vec<Key<'a>>,
+) {
+    let here = node.in_table_of(unit);
+    let node = here.as_ref().unwrap_or(node);
+    let unit = node.unit().or(unit);
     let push = |path: &str, node: &Node<'a>, found: &mut Vec<Key<'a>>| {
         found.push(Key {
             path: path.to_owned(),
@@ -51,7 +61,7 @@ fn walk<'a>(path: String, node: &Node<'a>, needs: &[(String, String)], found: &m
             let needs = [needs, &[(tag.clone(), kind)]].concat();
             for (name, inner) in inner.properties() {
                 if name != tagged.tag {
-                    walk(join(&path, &name), &inner, &needs, found);
+                    walk(join(&path, &name), &inner, &needs, unit, found);
                 }
             }
         }
@@ -60,7 +70,7 @@ fn walk<'a>(path: String, node: &Node<'a>, needs: &[(String, String)], found: &m
     let properties = node.properties();
     if !properties.is_empty() && node.choices().is_empty() {
         for (name, inner) in properties {
-            walk(join(&path, &name), &inner, needs, found);
+            walk(join(&path, &name), &inner, needs, unit, found);
         }
         return;
     }
@@ -68,20 +78,20 @@ fn walk<'a>(path: String, node: &Node<'a>, needs: &[(String, String)], found: &m
         && items.is_table()
     {
         push(&path, node, found);
-        return walk(join(&path, "N"), &items, needs, found);
+        return walk(join(&path, "N"), &items, needs, unit, found);
     }
     if let Some(inner) = node.named() {
         return push(&join(&path, Key::NAMED), &inner.helped_by(node), found);
     }
     push(&path, node, found);
     for (name, inner) in node.tables().iter().flat_map(Node::properties) {
-        walk(join(&path, &name), &inner, needs, found);
+        walk(join(&path, &name), &inner, needs, unit, found);
     }
     for (name, inner) in node.choices() {
         if let Some(inner) = inner
             && !inner.properties().is_empty()
         {
-            walk(join(&path, &name), &inner, needs, found);
+            walk(join(&path, &name), &inner, needs, unit, found);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::unit::first_sentence;
+use super::unit::{OF_TABLE, first_sentence};
 
 /// The end of a range, and whether it is allowed itself.
 type Limit = (f64, bool);
@@ -134,7 +134,26 @@ impl<'a> Node<'a> {
 
     /// The unit of a number.
     pub fn unit(&self) -> Option<&str> {
-        self.get("unit")?.as_str()
+        self.get("unit")?.as_str().filter(|unit| *unit != OF_TABLE)
+    }
+
+    /// The same key in a table of this unit, where its own goes by that.
+    pub(super) fn in_table_of(&self, unit: Option<&str>) -> Option<Self> {
+        self.get("unit").filter(|unit| *unit == OF_TABLE)?;
+        let mut node = self.clone();
+        match unit {
+            Some(unit) => node.fields.insert("unit".to_owned(), unit.into()),
+            None => node.fields.remove("unit"),
+        };
+        Some(node)
+    }
+
+    /// What each of its words means, of the key that says of which kind a table is: the word and its help.
+    pub fn meanings(&self) -> Vec<(String, String)> {
+        let all = self.get("meanings").and_then(Value::as_object);
+        let all = all.into_iter().flatten();
+        all.filter_map(|(word, help)| Some((word.clone(), help.as_str()?.to_owned())))
+            .collect()
     }
 
     /// The smallest and the largest number that is allowed, each with whether it is allowed itself.
@@ -232,9 +251,14 @@ impl<'a> Node<'a> {
             .default()
             .and_then(|value| value.get(&tagged.tag))
             .cloned();
+        let meanings = tagged.kinds.iter().filter_map(|(kind, node)| {
+            let help = node.help();
+            (!help.is_empty()).then(|| (kind.clone(), help.into()))
+        });
         let fields = [
             ("type", Some("string".into())),
             ("words", Some(words.into())),
+            ("meanings", Some(Value::Object(meanings.collect()))),
             ("description", self.get("description").cloned()),
             ("default", default),
         ];
@@ -280,6 +304,15 @@ impl<'a> Node<'a> {
             }
         }
         all
+    }
+
+    /// The choices as they are written: a word, or a table of one key.
+    pub(super) fn written_choices(&self) -> Vec<String> {
+        let written = |(name, inner): (String, Option<Self>)| match inner {
+            None => name,
+            Some(inner) => format!("{{ {name} = {} }}", inner.brief()),
+        };
+        self.choices().into_iter().map(written).collect()
     }
 
     /// The tables among what a value may be, beside numbers or words; those that stand for a file aside.
@@ -342,11 +375,7 @@ impl<'a> Node<'a> {
         }
         let choices = self.choices();
         if !choices.is_empty() {
-            let written = |(name, inner): &(String, Option<Self>)| match inner {
-                None => name.clone(),
-                Some(inner) => format!("{{ {name} = {} }}", inner.brief()),
-            };
-            let mut all: Vec<String> = choices.iter().map(written).collect();
+            let mut all = self.written_choices();
             if self.get("words").is_none() {
                 let options = self.options().into_iter();
                 let plain = options.filter(|o| o.choices().is_empty() && !o.is_word());
@@ -380,7 +409,16 @@ impl<'a> Node<'a> {
                     let of = plural(&items.form());
                     fixed.map_or_else(|| format!("list of {of}"), |n| format!("list of {n} {of}"))
                 }
-                None => "list".into(),
+                None => match self
+                    .get("prefixItems")
+                    .and_then(Value::as_array)
+                    .map(Vec::as_slice)
+                {
+                    Some(all @ [first, ..]) => {
+                        format!("list of {} {}", all.len(), plural(&self.node(first).form()))
+                    }
+                    _ => "list".into(),
+                },
             },
             Some("object") => match self.properties().as_slice() {
                 [] => "table".into(),

@@ -32,6 +32,9 @@ pub(super) const UNITS: [&str; 26] = [
     "radians",
 ];
 
+/// The unit of a number that is in that of the table around it: a curve is a rate here and a time there.
+pub(super) const OF_TABLE: &str = "that of the table";
+
 /// Writes the units of all properties that have none yet.
 pub(super) fn add(schema: &mut Value) {
     match schema {

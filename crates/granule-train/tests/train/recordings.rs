@@ -293,6 +293,50 @@ fn levels_learn_turn_after_turn() {
     assert_eq!(moved(&[], 2), [true, true]);
 }
 
+/// A cell of 1 µF/cm² with a leak of 0.4 mS/cm² to −65 mV, at which it begins, under 2 µA/cm²: v = −65 + 5(1 − exp(−0.4 t)).
+#[test]
+fn a_fit_that_ends_at_a_bound_says_so_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let time: Vec<f64> = (0..41).map(|k| 0.5 * f64::from(k)).collect();
+    let voltage = time.iter().map(|t| -65.0 + 5.0 * (1.0 - (-0.4 * t).exp()));
+    let arrays = [
+        NpzArray::new("cell.v", vec![41, 1], voltage.collect::<Vec<f64>>()),
+        NpzArray::new("time", vec![41], time),
+    ];
+    let file = dir.path().join("recording.npz");
+    write_npz(&mut File::create(&file).unwrap(), &arrays).unwrap();
+    let fitted = |high: f64| {
+        let model = format!(
+            "dt = 0.1\n[[level]]\nname = \"cell\"\n[level.unit]\nmodel = \"conductance\"\ncurrent = 2.0\n\
+             capacitance = 1.0\nleak = {{ conductance = 0.1, reversal = -65.0 }}\ninitial = {{ v = -65.0 }}\n\
+             trainable = [\"g_l\"]\nbounds = {{ g_l = {{ between = [0.05, {high}] }} }}\n"
+        );
+        let model: MultiGranularityConfig = toml::from_str(&model).unwrap();
+        let mut config = RunConfig::recipe(ModelConfig::new(model), Default::default());
+        config.device = DeviceSpec::Flex;
+        config.train.epochs = 300;
+        config.optimizer = adam(0.1);
+        config.data.recording = Some(RecordingConfig {
+            file: file.clone(),
+            test: 0.25,
+        });
+        let mut witness = Witness::default();
+        let folder = dir.path().join(format!("run-{high}"));
+        let outcome = train(&config, Some(&folder), &mut witness, &StopFlag::new()).unwrap();
+        let evaluation = outcome.evaluation.unwrap();
+        let trained = evaluation.recording().unwrap().trained[0].after[0];
+        (trained, witness.warnings.join("\n"))
+    };
+    let (against, told) = fitted(0.2);
+    assert!((0.1985..0.2).contains(&against), "{against}");
+    let said = "level.cell.unit.g_l ends against its bound: 0.199";
+    assert!(told.contains(said) && told.contains(" at 0.2;"), "{told}");
+    // Where the true value lies within them it is found, and nothing is said of them.
+    let (inside, told) = fitted(1.0);
+    assert!((inside - 0.4).abs() < 0.01, "{inside}");
+    assert!(!told.contains("bound"), "{told}");
+}
+
 /// Every turn begins at the whole learning rate.
 #[test]
 fn every_turn_has_the_whole_course_of_the_learning_rate() {

@@ -143,7 +143,8 @@ fn weights_of_any_file_begin_a_run() {
     deeper.model = mlp(&[12, 12], 0.3);
     let text = refused(deeper);
     assert!(
-        text.contains("layers.2.weight [12, 3] is missing"),
+        text.contains("4 tensors differ, as layers.1.bias has shape [3], not [12]; ")
+            && text.contains("layers.2.bias [3] is missing"),
         "{text}"
     );
     let mut other = started(base(1), &first, true);
@@ -493,19 +494,29 @@ fn weights_of_other_classes_begin_a_run_without_the_last_layer() {
     assert_eq!(weights(&dir("others")).0, first);
 
     // Other hidden layers, the state of an optimiser, and a model that is its last layer are refused.
-    let refused = |config: RunConfig, name: &str| {
+    let refused = |config: RunConfig, name: &str, said: &str| {
         let error = run(&config, &two, &dir(name)).map(|_| ()).unwrap_err();
         assert!(matches!(error, TrainError::OtherWeights { .. }), "{error}");
+        assert!(error.to_string().contains(said), "{error}");
         assert!(!dir(name).exists());
     };
     let mut wider = still.clone();
     wider.model = mlp(&[13], 0.3);
-    refused(wider, "wider");
-    refused(started(base(1), &dir("first"), true), "continued");
+    refused(wider, "wider", "4 tensors differ, as layers.0.bias");
+    let mut deeper = still.clone();
+    deeper.model = mlp(&[12, 12, 12, 12], 0.3);
+    refused(deeper, "deeper", "tensors differ, as");
+    let mut other = still.clone();
+    let layers =
+        serde_json::json!({"kind": "sequential", "layer": [{"kind": "dense", "units": 5}]});
+    other.model = serde_json::from_value(layers).unwrap();
+    let kinds = "they are of the kind mlp, and this is sequential; give";
+    refused(other, "other", kinds);
+    refused(started(base(1), &dir("first"), true), "continued", "");
     let mut linear = base(1);
     linear.model = mlp(&[], 0.0);
     run(&linear, &points(60, 12), &dir("linear")).unwrap();
-    refused(started(linear, &dir("linear"), false), "nothing");
+    refused(started(linear, &dir("linear"), false), "nothing", "");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use granule_io::words::counted;
 use serde::{Deserialize, Serialize};
 
 use super::file::CableFile;
@@ -127,7 +128,7 @@ impl CableCellConfig {
         let cells = described.init(Arc::new(BackwardEuler), place)?;
         let cells = cells.with_present(plan.present);
         let own = self.trained(|name| name == RESISTIVITY);
-        let settings = own.of((RESISTIVITY, &plan.axial_resistivity, Range::Positive));
+        let settings = own.of((RESISTIVITY, &plan.axial_resistivity, Range::Resistivity));
         let axial_resistivity = settings.init(RESISTIVITY, plan.regions, place)?;
         let own = self.trained(|name| name == CURRENT);
         let settings = own.of((CURRENT, &self.current, Range::Any));
@@ -141,8 +142,24 @@ impl CableCellConfig {
     }
 }
 
+/// More compartments of all cells are warned of: a step goes through each of them.
+const MANY: usize = 20_000;
+
 impl Unit for CableCellConfig {
     const CURRENT: &'static str = "nA";
+
+    fn doubt(&self, table: &str) -> Option<String> {
+        let plan = self.plan().ok()?;
+        let count = plan.compartments.regions.len().saturating_mul(self.cells);
+        (count > MANY).then(|| {
+            format!(
+                "`{table}` has {}, and every step goes through all of them: it takes long, and in training much longer; a \
+                 larger d_lambda (here {}), or `compartments` for its sections, makes fewer",
+                counted(count, "compartment"),
+                self.d_lambda
+            )
+        })
+    }
 
     fn shortest_time_constant(&self) -> Option<f64> {
         let mut table = self.parameters.0.clone();

@@ -41,7 +41,7 @@ pub struct CableFile {
     #[serde(skip_serializing_if = "Sites::is_empty")]
     pub record_sites: Sites,
     /// Axial resistivity R_i, Ωcm.
-    #[cfg_attr(feature = "schema", schemars(transform = crate::setting::Range::Positive))]
+    #[cfg_attr(feature = "schema", schemars(transform = crate::setting::Range::Resistivity))]
     pub axial_resistivity: f64,
     /// The longest compartment, in length constants at 100 Hz.
     #[cfg_attr(feature = "schema", schemars(transform = crate::setting::Range::Positive))]

@@ -14,38 +14,57 @@ use crate::DynamicsError;
 const MOST_DISTANT: usize = 256;
 
 impl CableCellConfig {
-    /// How far the record sites that are named are from each other along the cell, µm; `spikes` tells
-    /// which of them do so by themselves.
+    /// How far the record sites that are named are from each other along the cell, µm, and which of them lie one behind the
+    /// other; `spikes` tells which of them do so by themselves.
     fn distances(
         &self,
         branches: &[Branch],
         names: &Names<'_>,
         spikes: &dyn Fn(usize) -> bool,
     ) -> Result<Vec<SiteDistances>, DynamicsError> {
-        let given = self.record_sites.as_slice().iter();
-        let given = given.map(|text| site::find("unit.record_sites", text, names, 0.5));
-        let sites: Vec<(usize, f64)> = given.collect::<Result<_, _>>()?;
+        let found = |field: &str, sites: &Sites| -> Result<Vec<(usize, f64)>, DynamicsError> {
+            let given = sites.as_slice().iter();
+            let given = given.map(|text| site::find(field, text, names, 0.5));
+            given.collect()
+        };
+        let sites = found("unit.record_sites", &self.record_sites)?;
+        let mut entered = found("unit.stimulus_sites", &self.stimulus_sites)?;
+        if entered.is_empty() {
+            entered.push((0, 0.5));
+        }
         // Of many sites the distances from the first one.
         let rows = if sites.len() > MOST_DISTANT {
             1
         } else {
             sites.len()
         };
+        let from_entry = |entry: &(usize, f64)| -> Vec<f64> {
+            let ways = Ways::of(branches, *entry);
+            sites.iter().map(|site| ways.to(*site)).collect()
+        };
+        // Of each entry how far all sites are.
+        let entries: Vec<Vec<f64>> = entered.iter().map(from_entry).collect();
         let row = |(index, site): (usize, &(usize, f64))| {
-            let from: BTreeMap<usize, (f64, f64)> = way(branches, *site)
-                .map(|(branch, at, walked)| (branch, (at, walked)))
-                .collect();
-            let distance = |site: &(usize, f64)| {
-                let mut all = way(branches, *site);
-                let meeting = all.find_map(|(branch, at, walked)| {
-                    let (other, before) = from.get(&branch)?;
-                    Some(walked + before + (at - other).abs() * branches[branch].length())
+            let own = Ways::of(branches, *site);
+            let to: Vec<f64> = sites.iter().map(|site| own.to(*site)).collect();
+            let in_line = sites
+                .iter()
+                .zip(&to)
+                .enumerate()
+                .map(|(other, (place, apart))| {
+                    let near = 1e-6 * apart;
+                    other != index
+                        && (is_above(branches, *site, *place) || is_above(branches, *place, *site))
+                        && entries.iter().all(|to_site| {
+                            // Where the way from the entry meets that between the two, from here.
+                            let met = 0.5 * (to_site[index] + apart - to_site[other]);
+                            met <= near || met >= apart - near
+                        })
                 });
-                meeting.unwrap_or(0.0)
-            };
             SiteDistances {
                 spikes: spikes(index),
-                to: sites.iter().map(distance).collect(),
+                in_line: in_line.collect(),
+                to,
             }
         };
         Ok(sites.iter().enumerate().take(rows).map(row).collect())
@@ -116,6 +135,41 @@ impl CableCellConfig {
             distances,
         })
     }
+}
+
+/// The way from a place to the root, from which those to all others are found.
+struct Ways<'a> {
+    branches: &'a [Branch],
+    /// Of each branch on the way where it leaves it, and how far that is.
+    left: BTreeMap<usize, (f64, f64)>,
+}
+
+impl<'a> Ways<'a> {
+    fn of(branches: &'a [Branch], site: (usize, f64)) -> Self {
+        let left = way(branches, site);
+        Self {
+            branches,
+            left: left
+                .map(|(branch, at, walked)| (branch, (at, walked)))
+                .collect(),
+        }
+    }
+
+    /// How far another place is, µm.
+    fn to(&self, site: (usize, f64)) -> f64 {
+        let mut all = way(self.branches, site);
+        let meeting = all.find_map(|(branch, at, walked)| {
+            let (other, before) = self.left.get(&branch)?;
+            Some(walked + before + (at - other).abs() * self.branches[branch].length())
+        });
+        meeting.unwrap_or(0.0)
+    }
+}
+
+/// Whether a place is on the way from the root to another one.
+fn is_above(branches: &[Branch], (branch, place): (usize, f64), other: (usize, f64)) -> bool {
+    let mut all = way(branches, other);
+    all.any(|(passed, at, _)| passed == branch && at >= place)
 }
 
 /// How a place is reached from the root: the branches on the way, its own first, where the way leaves each of them, and how

@@ -33,7 +33,7 @@ impl CableCellConfig {
     pub(super) fn plan(&self) -> Result<Plan, DynamicsError> {
         check_count("unit.cells", self.cells)?;
         self.check_uniform()?;
-        Range::Positive.check("unit.axial_resistivity", self.axial_resistivity)?;
+        Range::Resistivity.check("unit.axial_resistivity", self.axial_resistivity)?;
         Range::Positive.check("unit.d_lambda", self.d_lambda)?;
         self.parameters.0.check_form()?;
         section::check_count(&self.section)?;
@@ -53,7 +53,7 @@ impl CableCellConfig {
         self.check_initial(&table)?;
         let axial_resistivity = self.of_regions(RESISTIVITY, self.axial_resistivity, &regions);
         let own = self.trained(|name| name == RESISTIVITY);
-        own.of((RESISTIVITY, &axial_resistivity, Range::Positive))
+        own.of((RESISTIVITY, &axial_resistivity, Range::Resistivity))
             .check_as(regions.len(), "section")?;
         let own = self.trained(|name| name == CURRENT);
         own.of((CURRENT, &self.current, Range::Any))
@@ -142,7 +142,7 @@ impl CableCellConfig {
         let table = self.parameters.entries();
         let table = table.map(|(info, _)| (info.name, info.range));
         let mut known: BTreeMap<&str, Range> = table.collect();
-        known.insert(RESISTIVITY, Range::Positive);
+        known.insert(RESISTIVITY, Range::Resistivity);
         for (name, value) in &section.parameters {
             let field = at(&format!("parameters.{name}"));
             match known.get(name.as_str()) {

@@ -6,13 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use super::site::{self, Names};
 use crate::setting::Range;
-use crate::simulate::Number;
 use crate::{DynamicsError, Values};
 
 /// The most sections of a cell.
 const MOST: usize = 100_000;
 
-/// Nothing is longer or thicker, or further out, µm.
+/// Nothing is further out, µm.
 pub(super) const FARTHEST: f64 = 1e7;
 
 /// A section: an unbranched piece of a cell, as long and thick as is said here. With a `morphology` it is a group of the points
@@ -28,11 +27,11 @@ pub struct SectionConfig {
     pub parent: Option<String>,
     /// Its length, µm.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schemars(transform = Range::Positive))]
+    #[cfg_attr(feature = "schema", schemars(transform = Range::Length))]
     pub length: Option<f64>,
     /// Its diameter, µm; of a section that tapers, that at its beginning and that at its end.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schemars(transform = Range::Positive))]
+    #[cfg_attr(feature = "schema", schemars(transform = Range::Diameter))]
     pub diameter: Option<Values>,
     /// How many compartments it is divided into. Default: by `d_lambda`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -123,7 +122,7 @@ pub(super) fn branches(sections: &[SectionConfig]) -> Result<Vec<Branch>, Dynami
         }
         let missing = |field: &str| DynamicsError::config(at(field), "missing", "a number, µm");
         let length = section.length.ok_or_else(|| missing("length"))?;
-        check_size(at("length"), length)?;
+        Range::Length.check(at("length"), length)?;
         let diameter = section
             .diameter
             .as_ref()
@@ -138,7 +137,7 @@ pub(super) fn branches(sections: &[SectionConfig]) -> Result<Vec<Branch>, Dynami
             }
         };
         for diameter in diameters {
-            check_size(at("diameter"), diameter)?;
+            Range::Diameter.check(at("diameter"), diameter)?;
         }
         branches.push(Branch {
             name: section.name.clone(),
@@ -150,22 +149,12 @@ pub(super) fn branches(sections: &[SectionConfig]) -> Result<Vec<Branch>, Dynami
     Ok(branches)
 }
 
-/// Checks a length or a diameter.
-fn check_size(field: String, size: f64) -> Result<(), DynamicsError> {
-    Range::Positive.check(field.as_str(), size)?;
-    if size <= FARTHEST {
-        return Ok(());
-    }
-    let allowed = "not above 1e7, µm";
-    Err(DynamicsError::config(field, Number(size), allowed))
-}
-
 /// Says of a parent that comes later that it is to come earlier.
 fn earlier(error: DynamicsError, parent: &str, sections: &[SectionConfig]) -> DynamicsError {
     let later = |name: &str| sections.iter().any(|section| section.name == name);
     match (error, site::parse(parent)) {
         (DynamicsError::Config(mut error), Some((name, _))) if later(name) => {
-            error.allowed = format!("an earlier section: {}", error.allowed);
+            error.allowed = format!("an earlier section; before it {}", error.allowed);
             error.into()
         }
         (error, _) => error,

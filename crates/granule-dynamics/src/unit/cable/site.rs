@@ -22,7 +22,7 @@ const LISTED: usize = 12;
 /// One place on a cell, or several: `NAME`, the middle of a section, or `NAME(x)`, with x from 0 to 1 along it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(untagged)]
+#[serde(untagged, expecting = "must be a site, or a list of sites")]
 pub enum Sites {
     /// `"soma"`
     One(String),
@@ -75,6 +75,9 @@ pub struct SiteDistances {
     pub spikes: bool,
     /// µm.
     pub to: Vec<f64>,
+    /// Whether what comes from where the currents enter passes one of the two on its way to the other: one lies between the
+    /// root and the other, and no current reaches the way between them from its side.
+    pub in_line: Vec<bool>,
 }
 
 /// Whether a section may be called so: what is in parentheses is a place on it.
@@ -118,7 +121,11 @@ pub(super) fn find(
     };
     match names.places.get(name) {
         Some(section) => Ok((*section, place.unwrap_or(otherwise))),
-        None => Err(refused(names.listed_for(name))),
+        None => Err(refused(match names.order.as_slice() {
+            [] => "there is no section".to_owned(),
+            [only] => format!("the only section is {only}"),
+            _ => format!("the sections are {}", names.listed_for(name)),
+        })),
     }
 }
 

@@ -14,6 +14,9 @@ const MOST: usize = 100_000;
 
 const SOMA: u8 = 1;
 
+/// What radius a point may have, µm: half a diameter of a section.
+const RADII: std::ops::RangeInclusive<f64> = 1e-3..=1e4;
+
 /// How far from the radius of a sphere its three points may be, of the radius.
 const SPHERICAL: f64 = 0.05;
 
@@ -32,7 +35,10 @@ const SPHERICAL: f64 = 0.05;
 /// Of several points that grow from the root, the first of its type goes on with its section, and the others grow from the
 /// beginning of that. A root that is no soma and has no other point of its type on it counts as of the type of the first one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "must be the name of a file, or { points = [[…], …] }"
+)]
 pub enum Morphology {
     /// A file that is not read yet.
     File(PathBuf),
@@ -216,8 +222,8 @@ impl Traced {
                     return Err(at(index, format!("{what} {value}"), allowed));
                 }
             }
-            if !(*radius > 0.0 && *radius <= FARTHEST) {
-                let allowed = "above 0, µm, not above 1e7";
+            if !RADII.contains(radius) {
+                let allowed = "from 0.001 to 1e4 µm";
                 return Err(at(index, format!("radius {radius}"), allowed));
             }
             let parent = if *parent == -1.0 {

@@ -13,17 +13,18 @@ use crate::Values;
 pub enum CurveConfig {
     /// `scale`, at every voltage.
     Constant(Level),
-    /// `scale·x/(1 − exp(−x))`: `scale` at the midpoint, rising linearly far above it.
+    /// `scale·x/(1 − exp(−x))`, elsewhere called linoid, linear over exponential or vtrap: `scale` at the midpoint, rising
+    /// linearly far above it.
     Linear(VoltageTerm),
-    /// `scale·x/(exp(x) − 1)`: `scale` at the midpoint, rising linearly far below it.
+    /// `scale·x/(exp(x) − 1)`, a linoid as well: `scale` at the midpoint, rising linearly far below it.
     FallingLinear(VoltageTerm),
-    /// `scale·exp(x)`
+    /// `scale·exp(x)`: rising e-fold over one slope.
     Exponential(VoltageTerm),
-    /// `scale·exp(−x)`
+    /// `scale·exp(−x)`: falling e-fold over one slope.
     FallingExponential(VoltageTerm),
-    /// `scale/(1 + exp(−x))`: half of `scale` at the midpoint.
+    /// `scale/(1 + exp(−x))`, a Boltzmann function: half of `scale` at the midpoint.
     Sigmoid(VoltageTerm),
-    /// `scale/(1 + exp(x))`
+    /// `scale/(1 + exp(x))`: half of `scale` at the midpoint, falling.
     FallingSigmoid(VoltageTerm),
     /// `scale·cⁿ/(cⁿ + Kⁿ)` of a concentration c, with n = `exponent` and K = `half`.
     Hill(HillTerm),
@@ -44,9 +45,9 @@ fn one() -> Values {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Level {
-    /// Its value.
+    /// Its value, in the unit of the curve.
     #[serde(alias = "rate")]
-    #[cfg_attr(feature = "schema", schemars(extend("aliases" = ["rate"])))]
+    #[cfg_attr(feature = "schema", schemars(extend("aliases" = ["rate"], "unit" = "that of the table")))]
     pub scale: Values,
 }
 
@@ -55,9 +56,9 @@ pub struct Level {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct VoltageTerm {
-    /// The factor of the term: 1/ms for a rate, ms for a time constant; without, 1.
+    /// The factor of the term, in the unit of the curve; without, 1.
     #[serde(alias = "rate", default = "one")]
-    #[cfg_attr(feature = "schema", schemars(extend("aliases" = ["rate"])))]
+    #[cfg_attr(feature = "schema", schemars(extend("aliases" = ["rate"], "unit" = "that of the table")))]
     pub scale: Values,
     /// The voltage at which x is 0, mV.
     pub midpoint: Values,
@@ -70,9 +71,9 @@ pub struct VoltageTerm {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct HillTerm {
-    /// The value at high concentrations; without, 1.
+    /// The value at high concentrations, in the unit of the curve; without, 1.
     #[serde(alias = "rate", default = "one")]
-    #[cfg_attr(feature = "schema", schemars(extend("aliases" = ["rate"])))]
+    #[cfg_attr(feature = "schema", schemars(extend("aliases" = ["rate"], "unit" = "that of the table")))]
     pub scale: Values,
     /// The name of the concentration.
     pub concentration: String,

@@ -47,7 +47,10 @@ fn single() -> u32 {
 /// The reversal potential of a channel.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "must be a number, a list of numbers, the name of a channel, or { inside = \"ION\", outside = … }"
+)]
 pub enum ReversalConfig {
     /// mV: one value, or one for each cell.
     Fixed(Values),

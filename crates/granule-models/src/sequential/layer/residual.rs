@@ -1,8 +1,8 @@
+use granule_io::held::{Held, HeldError};
 use serde::de::{Deserializer, Error};
 use serde::{Deserialize, Serialize};
 
 use super::{AnyLayer, Layer, LayerConfig, LayerSettings, run};
-use crate::content::{Held, HeldError};
 use crate::parameters::Parameters;
 use crate::sequential::site::Shown;
 use crate::sequential::{Builder, Features, Site};

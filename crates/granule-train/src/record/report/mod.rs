@@ -219,7 +219,7 @@ impl ReportData {
             }
             Err(error) => return Err(error.into()),
         };
-        serde_json::from_slice(&bytes).map_err(|error| RecordError::Damaged {
+        granule_io::from_json(&bytes).map_err(|error| RecordError::Damaged {
             path,
             reason: error.to_string(),
         })

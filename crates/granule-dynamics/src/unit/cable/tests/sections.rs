@@ -424,9 +424,12 @@ fn wrong_sections_are_named() {
         (second(""), "one root: soma"),
         (
             second("parent = \"sma\"\n"),
-            "unit.section[1].parent = \"sma\" is not allowed: soma",
+            "unit.section[1].parent = \"sma\" is not allowed: the only section is soma",
         ),
-        (second("parent = \"d\"\n"), "an earlier section: soma"),
+        (
+            second("parent = \"d\"\n"),
+            "an earlier section; before it the only section is soma",
+        ),
         (second("parent = \"soma(1.5)\"\n"), "x from 0 to 1"),
         (after(soma), "unit.section[1].parent"),
         (after("parent = \"a\"\n"), "the first section is the root"),
@@ -469,27 +472,27 @@ fn wrong_sections_are_named() {
         ("d_lambda = 1e-9\n".into(), "unit.d_lambda = 1e-9"),
         (
             soma.replace("20.0\nd", "1e12\nd"),
-            "unit.section[0].length = 1000000000000 is not allowed: not above 1e7, µm",
+            "unit.section[0].length = 1000000000000 is not allowed: from 0.001 to 1e7 µm",
         ),
         (
             soma.replace("diameter = 20.0", "diameter = 2e7"),
-            "unit.section[0].diameter = 20000000 is not allowed: not above 1e7, µm",
+            "unit.section[0].diameter = 20000000 is not allowed: from 0.002 to 2e4 µm",
         ),
         (
-            soma.replace("20.0\ndiameter = 20.0", "1e7\ndiameter = 1e-3"),
+            soma.replace("20.0\ndiameter = 20.0", "1e7\ndiameter = 2e-3"),
             "unit.section[0].length = 10000000 is not allowed: shorter: at most 1048576 compartments",
         ),
         (
             soma.replace("diameter = 20.0", "diameter = 1e-20"),
-            "unit.section[0].diameter = 1e-20 is not allowed: thicker: at most 1048576 compartments",
+            "unit.section[0].diameter = 1e-20 is not allowed: from 0.002 to 2e4 µm",
         ),
         (
             format!("axial_resistivity = 1e18\n{soma}"),
-            "unit.axial_resistivity = 1e18 is not allowed: lower: at most 1048576 compartments",
+            "unit.axial_resistivity = 1e18 is not allowed: from 0.01 to 1e5 Ωcm",
         ),
         (
             after("parameters = { axial_resistivity = 1e18 }\n"),
-            "unit.section[0].parameters.axial_resistivity = 1e18 is not allowed: lower",
+            "unit.section[0].parameters.axial_resistivity = 1e18 is not allowed: from 0.01 to 1e5 Ωcm",
         ),
         (
             format!("capacitance = 1e18\n{soma}"),
@@ -558,7 +561,7 @@ fn wrong_sections_are_named() {
         ),
         (
             format!("stimulus_sites = \"axon\"\n{soma}"),
-            "unit.stimulus_sites[0] = \"axon\" is not allowed: soma",
+            "unit.stimulus_sites[0] = \"axon\" is not allowed: the only section is soma",
         ),
         (
             format!("stimulus_sites = [\"soma\", \"soma(0.6)\"]\n{soma}"),
@@ -635,4 +638,85 @@ parameters = { g_na = 0.0, g_k = 0.0 }
     assert_eq!(ends, [1, 2]);
     assert_close(velocity, 0.6 * 0.6 / (first(2) - first(1)), 1e-12);
     assert!(first(0) < first(1) && first(2) < first(3));
+}
+
+#[test]
+fn a_speed_is_along_one_way_from_where_the_current_enters() {
+    let cell = |stimulus: &str, recorded: &str| {
+        format!(
+            r#"
+duration = 8.0
+dt = 0.025
+[unit]
+model = "cable"
+current = 0.4
+axial_resistivity = 100.0
+leak = {{ conductance = 0.3, reversal = -54.4 }}
+stimulus_sites = "{stimulus}"
+record_sites = [{recorded}]
+[[unit.channel]]
+library = "hodgkin-huxley/na"
+[[unit.channel]]
+library = "hodgkin-huxley/k"
+[[unit.section]]
+name = "trunk"
+length = 400.0
+diameter = 1.0
+[[unit.section]]
+name = "left"
+parent = "trunk"
+length = 300.0
+diameter = 0.7
+[[unit.section]]
+name = "right"
+parent = "trunk"
+length = 400.0
+diameter = 0.5
+"#
+        )
+    };
+    let ends = |stimulus: &str, recorded: &str| {
+        let found = run(&cell(stimulus, recorded)).conduction_velocity();
+        found.map(|(velocity, ends)| {
+            assert!((0.01..10.0).contains(&velocity), "{velocity} m/s");
+            ends
+        })
+    };
+    // A spike that runs into both branches of a fork has no speed from the one to the other.
+    assert_eq!(ends("trunk(0)", r#""left(0.5)", "right(0.5)""#), None);
+    let all = r#""left(0.5)", "right(0.5)", "trunk(0.5)""#;
+    assert_eq!(ends("trunk(0)", all), Some([2, 1]));
+    // From the tip of a branch it comes back to the trunk, and into the other branch: not towards the root.
+    assert_eq!(
+        ends("left(1)", r#""trunk(0.1)", "left(0.5)""#),
+        Some([1, 0])
+    );
+    assert_eq!(ends("left(1)", r#""trunk(0.1)", "right(0.9)""#), None);
+    // From the middle it runs both ways.
+    assert_eq!(ends("trunk(0.5)", r#""trunk(0.1)", "trunk(0.95)""#), None);
+}
+
+#[test]
+fn so_many_compartments_that_a_step_takes_long_are_warned_of() {
+    let warnings = |diameter: f64| {
+        let text = format!(
+            "duration = 1.0\ndt = 0.025\n[unit]\nmodel = \"cable\"\naxial_resistivity = 1e4\n[[unit.section]]\n\
+             name = \"thread\"\nlength = 1e4\ndiameter = {diameter}\n"
+        );
+        let config: ExperimentConfig = toml::from_str(&text).unwrap();
+        config.init(&f64_place()).unwrap().warnings().to_vec()
+    };
+    let thin = warnings(0.01);
+    let said = "`unit` has 35,459 compartments, and every step goes through all of them";
+    assert!(thin.iter().any(|text| text.contains(said)), "{thin:?}");
+    assert!(
+        thin.iter()
+            .any(|text| text.contains("a larger d_lambda (here 0.1)")),
+        "{thin:?}"
+    );
+    assert!(
+        !warnings(1.0)
+            .iter()
+            .any(|text| text.contains("compartments"))
+    );
 }

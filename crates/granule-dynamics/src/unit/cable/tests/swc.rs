@@ -188,7 +188,7 @@ fn what_is_wrong_with_a_file_is_named_with_its_line() {
         ("# nothing\n\n", "0 points"),
         (
             "1 1 0 0 0 5 -1\n2 3 9 0 0 0 1\n",
-            "cell.swc, line 2: radius 0 is not allowed: above 0",
+            "cell.swc, line 2: radius 0 is not allowed: from 0.001 to 1e4 µm",
         ),
         ("1 1 0 0 0 -5 -1\n", "line 1: radius -5"),
         ("1 1 0 0 0 nan -1\n", "line 1: radius NaN"),
@@ -301,8 +301,8 @@ fn groups_of_a_morphology_have_settings() {
     let error = unit(&zero).unwrap_err();
     assert!(error.contains("cell.swc, line 2: radius 0"), "{error}");
     let far = file
-        .replace("15,0,0,1,", "9e6,0,0,1e-6,")
-        .replace("5,0,0,1,", "5,0,0,1e-6,");
+        .replace("15,0,0,1,", "9e6,0,0,1e-3,")
+        .replace("5,0,0,1,", "5,0,0,1e-3,");
     let error = unit(&far).unwrap_err();
     let found = "unit.morphology = cell.swc: basal of 9e6 µm is not allowed: points of a shorter or thicker one";
     assert!(error.contains(found), "{error}");
@@ -322,7 +322,8 @@ fn the_traced_example_fires_from_its_axon() {
     assert_eq!(outcome.traces[0].labels[1], "axon(0.95)");
     assert!(outcome.spikes[0].times.len() > 1);
     assert!(first(0) < first(2), "from the soma into the dendrite");
-    assert!(outcome.conduction_velocity().is_some());
+    // The axon and the apical dendrite grow apart from the soma.
+    assert_eq!(outcome.conduction_velocity(), None);
     let place = f64_place();
     let crate::unit::UnitConfig::Cable(cable) = config.unit.unwrap() else {
         panic!("another model");

@@ -8,19 +8,25 @@ use serde::de::{
 use serde::forward_to_deserialize_any;
 use std::fmt;
 
-use granule_io::words::shortened;
+use crate::words::{counted, shortened};
 
 /// What is wrong with a [`Held`] value, and where in it.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct HeldError {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldError {
     message: String,
     /// Keys and indices, the innermost first.
     path: Vec<String>,
 }
 
 impl HeldError {
+    /// What is wrong in a sentence of which the value is the subject: `has no end`.
+    pub fn says(what: impl fmt::Display) -> Self {
+        Self::custom(what)
+    }
+
     /// The same of a value at `key`.
-    pub(crate) fn below(mut self, key: impl fmt::Display) -> Self {
+    #[must_use]
+    pub fn below(mut self, key: impl fmt::Display) -> Self {
         self.path.push(key.to_string());
         self
     }
@@ -63,6 +69,18 @@ impl Error for HeldError {
     fn missing_field(name: &'static str) -> Self {
         Self::custom(format_args!("lacks {name:?}"))
     }
+
+    fn duplicate_field(name: &'static str) -> Self {
+        Self::custom(format_args!("has {name:?} twice"))
+    }
+
+    fn invalid_length(found: usize, expected: &dyn Expected) -> Self {
+        Self::custom(format_args!(
+            "has {}, but must be {}",
+            counted(found, "value"),
+            form(&expected.to_string())
+        ))
+    }
 }
 
 /// A value in words.
@@ -79,31 +97,59 @@ impl fmt::Display for Found<'_> {
             Unexpected::Seq => f.write_str("a list"),
             Unexpected::Map => f.write_str("a table"),
             Unexpected::Unit | Unexpected::Option => f.write_str("nothing"),
+            Unexpected::UnitVariant => f.write_str("a name alone"),
+            Unexpected::NewtypeVariant | Unexpected::TupleVariant | Unexpected::StructVariant => {
+                f.write_str("a name with values")
+            }
             other => other.fmt(f),
         }
     }
 }
 
-/// What a reader made of a type expects, in the words of a file.
+/// What a reader derived from a type expects, in the words of a file. Serde hands it over as text only; what a reader
+/// of our own expects is in such words already.
 fn form(expected: &str) -> &str {
+    const KINDS: [(&str, &str); 12] = [
+        ("struct ", "a table"),
+        ("struct", "a table"),
+        ("unit struct ", "nothing"),
+        ("tuple", "a list"),
+        ("a tuple", "a list"),
+        ("an array of length ", "a list"),
+        ("internally tagged enum ", "a table"),
+        ("adjacently tagged enum ", "a table"),
+        ("enum", "a name, or a table of one"),
+        ("variant i", "a name"),
+        ("field i", "a name"),
+        ("any value", "a value"),
+    ];
     match expected {
         "f32" | "f64" => "a number",
-        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number of 0 or more",
+        "u8" => "a whole number from 0 to 255",
+        "u16" => "a whole number from 0 to 65535",
+        "u32" => "a whole number from 0 to 4294967295",
+        "u64" | "usize" => "a whole number of 0 or more",
         "i8" | "i16" | "i32" | "i64" => "a whole number",
         "a sequence" => "a list",
-        "a string" => "a text",
-        "a map" => "a table",
+        "a string" | "string" | "a character" => "a text",
+        "a map" | "map" => "a table",
         "a boolean" => "true or false",
-        other if other.starts_with("struct ") || other.contains("tagged enum ") => "a table",
-        other => other,
+        "unit" | "unit variant" => "a name alone",
+        "option" => "a value",
+        "newtype variant" | "tuple variant" => "a name with a value",
+        other => {
+            let mut kinds = KINDS.iter();
+            let known = kinds.find(|(begin, _)| other.starts_with(begin));
+            known.map_or(other, |(_, words)| words)
+        }
     }
 }
 
 impl std::error::Error for HeldError {}
 
 impl HeldError {
-    /// The error as one line that begins with the path of the value.
-    pub(crate) fn placed(&self) -> String {
+    /// The error as one line that begins with the path of the value; `whole` stands for that of the whole: `its description`.
+    pub fn placed(&self, whole: &str) -> String {
         // What was read from within has its own path below, written as here.
         let text = self.to_string();
         let mut lines = text.lines();
@@ -114,7 +160,7 @@ impl HeldError {
             inner => format!("{place}.{inner}"),
         });
         match path.as_str() {
-            "" => format!("its description {message}"),
+            "" => format!("{whole} {message}"),
             path => format!("`{path}` {message}"),
         }
     }
@@ -134,20 +180,28 @@ impl fmt::Display for HeldError {
 
 /// A value as a configuration or a model file has it.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Held {
+pub enum Held {
+    /// `null`.
     Absent,
+    /// True or false.
     Bool(bool),
+    /// A whole number.
     Signed(i64),
+    /// A whole number of 0 or more.
     Unsigned(u64),
+    /// Any number.
     Float(f64),
+    /// A text.
     Text(String),
+    /// Values.
     List(Vec<Held>),
+    /// Values by their keys, in their order.
     Table(Vec<(String, Held)>),
 }
 
 impl Held {
     /// What it is, for errors.
-    pub(crate) fn unexpected(&self) -> Unexpected<'_> {
+    pub fn unexpected(&self) -> Unexpected<'_> {
         match self {
             Self::Absent => Unexpected::Unit,
             Self::Bool(value) => Unexpected::Bool(*value),
