@@ -20,6 +20,13 @@ fn load_as(dir: &Path, images: ImageOptions) -> Result<Dataset, DataError> {
     granule_data::load(&DatasetSpec::Folder(dir.to_path_buf()), &options)
 }
 
+/// The warnings but that of images as tiny as those here are.
+fn warned(set: &Dataset) -> Vec<String> {
+    let all = set.warnings.iter();
+    let others = all.filter(|text| !text.contains("in which hardly anything shows"));
+    others.cloned().collect()
+}
+
 fn encoded(image: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
     let mut bytes = std::io::Cursor::new(Vec::new());
     image.into().write_to(&mut bytes, format).unwrap();
@@ -72,11 +79,11 @@ fn sub_folders_are_classes() {
     }
     assert_eq!((0..4).filter(|&i| set.test.class(i) == Some(1)).count(), 2);
     assert!(
-        set.warnings
+        warned(&set)
             .iter()
             .any(|warning| warning.contains("1 entry,")),
         "{:?}",
-        set.warnings
+        warned(&set)
     );
     assert_eq!(load(dir.path()).unwrap(), set);
     let mean = set.normalization.mean[0];
@@ -351,7 +358,7 @@ fn transparent_images_are_laid_over_the_background() {
         },
     )
     .unwrap();
-    assert_eq!(set.warnings, Vec::<String>::new());
+    assert_eq!(warned(&set), Vec::<String>::new());
     let drawn = |split: &granule_data::Split| {
         (0..split.len()).any(|i| split.pixels(i).unwrap()[..6] == [0, 255, 0, 0, 255, 0])
     };
@@ -419,7 +426,7 @@ fn what_computers_leave_behind_is_nobodys_class() {
     let set = load(dir.path()).unwrap();
     assert_eq!(set.classes, ["cat", "dog"]);
     assert_eq!(set.train.len() + set.test.len(), 20);
-    assert_eq!(set.warnings, Vec::<String>::new());
+    assert_eq!(warned(&set), Vec::<String>::new());
 }
 
 #[test]
@@ -594,7 +601,7 @@ fn a_trained_model_is_scored_on_one_class_or_one_sample_of_each() {
     }
     assert!(matches!(load(dir.path()), Err(DataError::Empty { .. })));
     let set = score(dir.path()).unwrap();
-    assert_eq!(set.warnings, Vec::<String>::new());
+    assert_eq!(warned(&set), Vec::<String>::new());
     assert_eq!(set.all_for_test().unwrap().test.len(), 5);
     let dir = tempfile::tempdir().unwrap();
     for class in ["cat", "dog"] {

@@ -123,7 +123,7 @@ pub(super) fn find(
         Some(section) => Ok((*section, place.unwrap_or(otherwise))),
         None => Err(refused(match names.order.as_slice() {
             [] => "there is no section".to_owned(),
-            [only] => format!("the only section is {only}"),
+            [_] => format!("the only section is {}", names.listed_for(name)),
             _ => format!("the sections are {}", names.listed_for(name)),
         })),
     }

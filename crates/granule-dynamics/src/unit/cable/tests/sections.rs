@@ -707,7 +707,7 @@ fn so_many_compartments_that_a_step_takes_long_are_warned_of() {
         config.init(&f64_place()).unwrap().warnings().to_vec()
     };
     let thin = warnings(0.01);
-    let said = "`unit` has 35,459 compartments, and every step goes through all of them";
+    let said = "`unit` has 35,449 compartments, and every step goes through all of them";
     assert!(thin.iter().any(|text| text.contains(said)), "{thin:?}");
     assert!(
         thin.iter()
