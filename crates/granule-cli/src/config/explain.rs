@@ -280,7 +280,7 @@ fn as_meant(word: &str, expected: &str) -> Option<String> {
         return None;
     }
     match parts.as_slice() {
-        [whole, fraction] if is_number(&whole) && is_plain(fraction) => {
+        [whole, fraction] if is_number(whole) && is_plain(fraction) => {
             Some(format!("{whole}.{fraction}"))
         }
         [only] => {
