@@ -135,3 +135,61 @@ fn what_does_not_fit_is_named_by_key_and_shapes() {
         }
     }
 }
+
+/// Counts in 20 steps of 3 channels, the first a thousand times as large; the class is the channel that has more in the middle.
+#[test]
+fn sequences_in_arrays_are_learnt_evaluated_and_used() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut x, mut y) = (Vec::new(), Vec::new());
+    for sample in 0..240_u32 {
+        for step in 0..20 {
+            for channel in 0..3 {
+                let noise = (sample * 61 + step * 17 + channel * 29) % 7;
+                let shown = (5..15).contains(&step) && channel == sample % 3;
+                let scale = if channel == 0 { 1000.0 } else { 1.0 };
+                let count = scale * (noise + 6 * u32::from(shown)) as f32;
+                x.extend(count.to_le_bytes());
+            }
+        }
+        y.push((sample % 3) as u8);
+    }
+    save_npy(&dir.path().join("x.npy"), "<f4", "(240, 20, 3)", &x);
+    save_npy(&dir.path().join("y.npy"), "|u1", "(240,)", &y);
+    save_npy(&dir.path().join("one.npy"), "<f4", "(20, 3)", &x[..240]);
+    let mut words = vec![
+        "train",
+        "gru",
+        "--dataset",
+        "arrays:x.npy,y.npy",
+        "--device",
+        "flex",
+        "--epochs",
+        "20",
+        "--set",
+        "model.units=16",
+        "--json",
+        "--run-dir",
+        "run",
+    ];
+    let text = refused(dir.path(), &words, 2);
+    assert!(text.contains("data.layout"), "{text}");
+    words.extend(["--set", "data.layout=sequence"]);
+    let text = refused(dir.path(), &words, 2);
+    assert!(text.contains("model.readout = auto"), "{text}");
+    words.extend(["--set", "model.readout=last"]);
+    let result = fine(dir.path(), &words).result();
+    assert!(result["test_accuracy"].as_f64().unwrap() > 0.9, "{result}");
+    let eval = ["eval", "run", "--device", "ndarray", "--json"];
+    let again = fine(dir.path(), &eval).result();
+    assert_eq!(again["test_accuracy"], result["test_accuracy"]);
+    let predict = [
+        "predict",
+        "run/model.granule",
+        "one.npy",
+        "--device",
+        "flex",
+        "--json",
+    ];
+    let answer = fine(dir.path(), &predict).json();
+    assert!(answer[0].to_string().contains("\"0\""), "{answer:?}");
+}

@@ -209,6 +209,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             } => {
                 let arrays = granule::data::arrays::ArrayOptions {
                     range,
+                    layout: None,
                     transpose,
                     targets: None,
                 };

@@ -2,7 +2,7 @@
 //! or `x`, `y`; `x_val`, `y_val` beside them are the validation part.
 //!
 //! Inputs are images of shape `[N, H, W]`, `[N, C, H, W]` or `[N, H, W, C]` with C of 1 or 3, or feature vectors of shape
-//! `[N, F]` or `[N]`. Integers from 0 to 255 are pixels, floating-point numbers from 0 to 1 are intensities, and
+//! `[N, F]` or `[N]`; or sequences of shape `[N, T, C]` or `[N, T]` where [`ArrayOptions::layout`] says so. Integers from 0 to 255 are pixels, floating-point numbers from 0 to 1 are intensities, and
 //! [`ArrayOptions::range`] says anything else.
 //!
 //! Targets are labels, integers or strings of shape `[N]` or `[N, 1]`, or real values of shape `[N]` or `[N, K]`. The
@@ -12,6 +12,8 @@
 use std::collections::HashMap;
 use std::io::{BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
 
 use crate::division::{Division, VALIDATION};
 use crate::reading;
@@ -37,6 +39,8 @@ pub use targets::TargetKind;
 use values::Values;
 pub use write::{NpzArray, write_npz};
 
+const SEQUENCES: &str = "[N, steps, channels] or [N, steps] for sequences (data.layout)";
+
 const SHAPES: &str = "[N, F] or [N] for features, [N, H, W], [N, C, H, W] or [N, H, W, C] with C of 1 or 3 for images";
 
 /// What the user says about arrays, and about IDX files, which hold arrays too.
@@ -45,10 +49,21 @@ pub struct ArrayOptions {
     /// The numbers of images that are black and white; absent: 0 and 255 for integers, 0 and 1 for floating-point
     /// numbers.
     pub range: Option<[f64; 2]>,
+    /// What the arrays hold; absent: vectors where they have one or two dimensions, else images.
+    pub layout: Option<Layout>,
     /// Whether images are stored by columns, so that rows and columns have to be exchanged.
     pub transpose: bool,
     /// What targets are taken for; absent: what they look like.
     pub targets: Option<TargetKind>,
+}
+
+/// What an array of inputs holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum Layout {
+    /// Sequences of any numbers, `[N, steps, channels]`, or `[N, steps]` of one channel; each channel is standardised.
+    Sequence,
 }
 
 /// The inputs of a data set.
@@ -602,10 +617,25 @@ pub(crate) enum RawInputs {
         warning: Option<String>,
     },
     Vectors(Values),
+    Sequences {
+        steps: usize,
+        values: Values,
+    },
 }
 
 impl RawInputs {
     pub(crate) fn read(array: Array<'_>, options: &ArrayOptions) -> Result<Self, DataError> {
+        if options.layout == Some(Layout::Sequence) {
+            let extents = array.extents();
+            let (&[_, steps] | &[_, steps, _]) = extents.as_slice() else {
+                return Err(array.wrong_shape(SEQUENCES));
+            };
+            if extents.contains(&0) {
+                return Err(array.wrong_shape(SEQUENCES));
+            }
+            let values = Values::read(array)?;
+            return Ok(Self::Sequences { steps, values });
+        }
         if matches!(array.header.shape.len(), 1 | 2) {
             return Ok(Self::Vectors(Values::read(array)?));
         }
@@ -634,7 +664,9 @@ impl RawInputs {
             Self::Images {
                 shape, features, ..
             } => features.len() / shape.len().max(1),
-            Self::Vectors(values) => values.len() / values.width.max(1),
+            Self::Vectors(values) | Self::Sequences { values, .. } => {
+                values.len() / values.width.max(1)
+            }
         }
     }
 
@@ -651,6 +683,15 @@ impl RawInputs {
                 features,
                 offset: Vec::new(),
                 note: Some(note),
+            }),
+            Self::Sequences { steps, values } => Ok(Inputs {
+                shape: Shape::Sequence {
+                    steps,
+                    channels: values.width / steps,
+                },
+                features: Features::Floats(values.cut(&[], path)?),
+                offset: Vec::new(),
+                note: None,
             }),
             Self::Vectors(values) => {
                 let len = values.width;

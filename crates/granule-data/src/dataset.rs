@@ -5,8 +5,8 @@ use crate::{DataError, Features, Shape, Split, Targets};
 
 /// Shift and scale of the inputs, or of real-valued targets, from the training part of a data set.
 ///
-/// For images there is one entry per channel of pixels scaled to [0, 1]; for vectors one per feature, for real-valued
-/// targets one per target. Empty vectors leave pixels in [0, 1], features and targets as they are.
+/// For images there is one entry per channel of pixels scaled to [0, 1]; for sequences one per channel, for vectors one per
+/// feature, for real-valued targets one per target. Empty vectors leave pixels in [0, 1], features and targets as they are.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Normalization {
@@ -57,7 +57,13 @@ impl Normalization {
             (Features::Floats(data), Shape::Vector { len }) => {
                 float_moments(data, len, 1, split.offset())
             }
-            (Features::Bytes(_), Shape::Vector { .. }) => (Vec::new(), Vec::new()),
+            // Every step is a row of the channels.
+            (Features::Floats(data), Shape::Sequence { channels, .. }) => {
+                float_moments(data, channels, 1, &[])
+            }
+            (Features::Bytes(_), Shape::Vector { .. } | Shape::Sequence { .. }) => {
+                (Vec::new(), Vec::new())
+            }
         };
         Self { mean, std }
     }
@@ -374,6 +380,7 @@ impl Dataset {
                 Shape::Image { .. } => "all images of the training part are the same one",
                 Shape::Vector { len: 1 } => "the only feature is the same in every training sample",
                 Shape::Vector { .. } => "every feature is the same in all training samples",
+                Shape::Sequence { .. } => "all sequences of the training part are the same one",
             };
             found.push(format!("{what}: there is nothing to tell samples apart by"));
         }

@@ -27,10 +27,17 @@ pub enum Shape {
         /// Number of features.
         len: usize,
     },
+    /// A sequence, step after step.
+    Sequence {
+        /// Number of steps.
+        steps: usize,
+        /// Numbers of a step.
+        channels: usize,
+    },
 }
 
 impl std::fmt::Display for Shape {
-    /// `28×28 grey pixels`, `32×32 RGB pixels`, `7 features`.
+    /// `28×28 grey pixels`, `32×32 RGB pixels`, `7 features`, `40 steps of 6 values`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match *self {
             Self::Image {
@@ -43,6 +50,12 @@ impl std::fmt::Display for Shape {
                 _ => write!(f, "{width}×{height} pixels and {channels} channels"),
             },
             Self::Vector { len } => f.write_str(&counted(len, "feature")),
+            Self::Sequence { steps, channels } => write!(
+                f,
+                "{} of {}",
+                counted(steps, "step"),
+                counted(channels, "value")
+            ),
         }
     }
 }
@@ -57,6 +70,7 @@ impl Shape {
                 width,
             } => channels.saturating_mul(height).saturating_mul(width),
             Self::Vector { len } => len,
+            Self::Sequence { steps, channels } => steps.saturating_mul(channels),
         }
     }
 
@@ -67,7 +81,7 @@ impl Shape {
 
     fn channels(&self) -> usize {
         match *self {
-            Self::Image { channels, .. } => channels,
+            Self::Image { channels, .. } | Self::Sequence { channels, .. } => channels,
             Self::Vector { len } => len,
         }
     }
@@ -78,7 +92,7 @@ impl Shape {
 pub enum Features {
     /// Pixels 0..=255 of images, channel first (C, H, W).
     Bytes(Vec<u8>),
-    /// Raw values of feature vectors; or intensities of images from 0 to 1, channel first.
+    /// Raw values of feature vectors and sequences; or intensities of images from 0 to 1, channel first.
     Floats(Vec<f32>),
 }
 
@@ -139,7 +153,9 @@ impl Split {
         }
         match (&shape, &features) {
             (Shape::Image { .. }, Features::Bytes(_)) => {}
-            (Shape::Vector { .. }, Features::Floats(values)) => finite("features", values)?,
+            (Shape::Vector { .. } | Shape::Sequence { .. }, Features::Floats(values)) => {
+                finite("features", values)?;
+            }
             (Shape::Image { .. }, Features::Floats(values)) => {
                 let beyond = values.iter().find(|x| !(0.0..=1.0).contains(*x));
                 if let Some(value) = beyond {
@@ -151,7 +167,7 @@ impl Split {
                 return Err(DataError::invalid(
                     "features",
                     shape,
-                    "images are bytes or intensities, and vectors are floats",
+                    "images are bytes or intensities, vectors and sequences are floats",
                 ));
             }
         }
@@ -202,7 +218,7 @@ impl Split {
         };
         let vector = match self.shape {
             Shape::Vector { len } => len,
-            Shape::Image { .. } => 0,
+            Shape::Image { .. } | Shape::Sequence { .. } => 0,
         };
         for (field, offset, expected) in [
             ("offset", &offset, vector),
@@ -423,7 +439,7 @@ impl Split {
 
     /// Writes the chosen samples, normalised, one after the other into `out`, which is cleared first:
     /// `(pixel / 255 − mean) / std` per channel for images of bytes, `(x − mean) / std` per channel for those of
-    /// intensities and per feature for vectors.
+    /// intensities and of sequences, and per feature for vectors.
     ///
     /// With an augmentation, each image is distorted first, by a draw from (seed, epoch, sample index): it does not
     /// depend on the order or the size of the batches. Vectors are never augmented.
@@ -528,7 +544,16 @@ impl Split {
                     standardised(values, &means, &normalization.std, out);
                 }
             }
-            (Features::Bytes(_), Shape::Vector { .. }) => {}
+            (Features::Floats(data), Shape::Sequence { channels, .. }) => {
+                let means = self.means(normalization);
+                for &index in indices {
+                    let values = row(data, index, self.shape.len()).unwrap_or_default();
+                    for step in values.chunks_exact(channels) {
+                        standardised(step, &means, &normalization.std, out);
+                    }
+                }
+            }
+            (Features::Bytes(_), Shape::Vector { .. } | Shape::Sequence { .. }) => {}
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use crate::parameters::Parameters;
 use crate::{
     CnnConfig, GruConfig, InputShape, LeNetConfig, LstmConfig, MlpConfig, Model, ModelError,
-    Network, RateConfig, ResNetConfig, SequentialConfig, StateDict, WilsonCowanConfig,
+    Network, RateConfig, Readout, ResNetConfig, SequentialConfig, StateDict, WilsonCowanConfig,
 };
 
 /// Entries whose settings describe themselves.
@@ -143,6 +143,11 @@ pub trait ModelSettings:
 
     /// The time of one step of a sequence, in ms, for models of sequences. Default none.
     fn time_step(&self) -> Option<f64> {
+        None
+    }
+
+    /// Which steps' outputs count, for models that give some at every step. Default none.
+    fn readout(&self) -> Option<Readout> {
         None
     }
 
@@ -312,6 +317,11 @@ impl ModelConfig {
     /// The time of one step of a sequence, in ms; none for models that take no sequences.
     pub fn time_step(&self) -> Option<f64> {
         self.0.time_step()
+    }
+
+    /// Which steps' outputs count; none for models that give no outputs at every step.
+    pub fn readout(&self) -> Option<Readout> {
+        self.0.readout()
     }
 
     /// Checks every setting against its range and against the input.
@@ -486,6 +496,7 @@ trait AnySettings: Debug + Send + Sync {
     fn kind(&self) -> &'static str;
     fn first_weight(&self) -> Option<String>;
     fn time_step(&self) -> Option<f64>;
+    fn readout(&self) -> Option<Readout>;
     fn validate(&self, input: &InputShape, outputs: usize) -> Result<(), ModelError>;
     fn build(
         &self,
@@ -526,6 +537,10 @@ impl<S: ModelSettings> AnySettings for S {
 
     fn time_step(&self) -> Option<f64> {
         ModelSettings::time_step(self)
+    }
+
+    fn readout(&self) -> Option<Readout> {
+        ModelSettings::readout(self)
     }
 
     fn validate(&self, input: &InputShape, outputs: usize) -> Result<(), ModelError> {

@@ -77,6 +77,10 @@ macro_rules! gated {
                 Some(self.dt)
             }
 
+            fn readout(&self) -> Option<Readout> {
+                Some(self.readout)
+            }
+
             fn validate(&self, input: &InputShape, outputs: usize) -> Result<(), ModelError> {
                 check_size("units", self.units)?;
                 if !(self.dt.is_finite() && self.dt > 0.0) {

@@ -136,14 +136,13 @@ impl std::fmt::Display for InputShape {
 /// The shape of one sample and how raw values become the network's input.
 ///
 /// Pixels are scaled by 1/255, the numbers of images from `range` to [0, 1]; then, where `mean` and `std` are given, each
-/// value becomes `(value − mean) / std`, per channel of an image, per feature of a vector, or the same for a whole
-/// sequence.
+/// value becomes `(value − mean) / std`, per channel of an image or a sequence, per feature of a vector.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InputSpec {
     /// The shape of one sample.
     pub shape: InputShape,
-    /// One mean per channel (images) or per feature (vectors), one for a sequence; empty means 0.
+    /// One mean per channel (images, sequences) or per feature (vectors); empty means 0.
     #[serde(default)]
     pub mean: Vec<f64>,
     /// As many standard deviations; empty means 1.
@@ -270,9 +269,9 @@ impl InputSpec {
 
     /// Appends one sample of `values`, normalised, to `out`. The sample must have the right length.
     pub(crate) fn normalize(&self, values: impl ExactSizeIterator<Item = f32>, out: &mut Vec<f32>) {
-        let group_len = (values.len() / self.groups().max(1)).max(1);
+        let group = self.group(values.len());
         out.extend(values.enumerate().map(|(i, value)| {
-            let group = i / group_len;
+            let group = group(i);
             let mean = self.mean.get(group).map_or(0.0, |&mean| mean as f32);
             let std = self.std.get(group).copied().unwrap_or(1.0);
             (value - mean) / std
@@ -281,20 +280,31 @@ impl InputSpec {
 
     /// The same of values in double precision: what is far from zero is centred before it is cut.
     pub(crate) fn normalize_doubles(&self, values: &[f64], out: &mut Vec<f32>) {
-        let group_len = (values.len() / self.groups().max(1)).max(1);
+        let group = self.group(values.len());
         out.extend(values.iter().enumerate().map(|(i, value)| {
-            let group = i / group_len;
+            let group = group(i);
             let mean = self.mean.get(group).copied().unwrap_or(0.0);
             let std = self.std.get(group).copied().unwrap_or(1.0);
             (value - mean) as f32 / std
         }));
     }
 
+    /// The channel or feature of each of a sample's values. Those of an image are one after the other, those of a sequence
+    /// take turns.
+    fn group(&self, len: usize) -> impl Fn(usize) -> usize {
+        let groups = self.groups().max(1);
+        let (plane, turns) = match self.shape {
+            InputShape::Sequence { .. } => (1, groups),
+            _ => ((len / groups).max(1), usize::MAX),
+        };
+        move |i| i / plane % turns
+    }
+
     fn groups(&self) -> usize {
         match self.shape {
             InputShape::Image { channels, .. } => channels,
             InputShape::Vector { len } => len,
-            InputShape::Sequence { .. } => 1,
+            InputShape::Sequence { channels, .. } => channels,
         }
     }
 }

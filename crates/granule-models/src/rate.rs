@@ -135,6 +135,10 @@ impl ModelSettings for RateConfig {
         Some(self.dt)
     }
 
+    fn readout(&self) -> Option<Readout> {
+        Some(self.readout)
+    }
+
     fn validate(&self, input: &InputShape, outputs: usize) -> Result<(), ModelError> {
         input.validate()?;
         check_size("units", self.units)?;

@@ -91,6 +91,10 @@ impl ModelSettings for WilsonCowanConfig {
         Some(self.dt)
     }
 
+    fn readout(&self) -> Option<Readout> {
+        Some(self.readout)
+    }
+
     fn validate(&self, input: &InputShape, outputs: usize) -> Result<(), ModelError> {
         check_size("units", self.units)?;
         self.network().validate()?;

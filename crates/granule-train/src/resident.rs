@@ -160,7 +160,7 @@ fn rows(
         return Ok(None);
     }
     let groups = match shape {
-        Shape::Image { channels, .. } => channels,
+        Shape::Image { channels, .. } | Shape::Sequence { channels, .. } => channels,
         Shape::Vector { len } => len,
     };
     if means.is_empty() {
@@ -169,15 +169,17 @@ fn rows(
     if std.is_empty() {
         std = vec![1.0; groups];
     }
-    let repeat = match shape {
-        Shape::Image { height, width, .. } => height * width,
-        Shape::Vector { .. } => 1,
+    // Of an image a value is that of a plane, of a sequence all of them stand for one step.
+    let (repeat, turns) = match shape {
+        Shape::Image { height, width, .. } => (height * width, 1),
+        Shape::Vector { .. } => (1, 1),
+        Shape::Sequence { steps, .. } => (1, steps),
     };
     let row = |values: &[f32]| {
-        let row = values
-            .iter()
-            .flat_map(|&value| std::iter::repeat_n(value, repeat));
-        let row = budget::collect(row, values.len().saturating_mul(repeat), UPLOADED)?;
+        let row = std::iter::repeat_n(values, turns).flatten();
+        let row = row.flat_map(|&value| std::iter::repeat_n(value, repeat));
+        let len = values.len().saturating_mul(repeat).saturating_mul(turns);
+        let row = budget::collect(row, len, UPLOADED)?;
         if row.len() != shape.len() {
             return Err(TrainError::Mismatch {
                 expected: format!("normalisation of {} values", shape.len()),

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use granule::data::arrays::{ArrayOptions, TargetKind};
+use granule::data::arrays::{ArrayOptions, Layout, TargetKind};
 use granule::data::{DataError, DatasetSpec, ImageOptions, LoadOptions};
 use granule::device::{DeviceSpec, OpenDevice};
 use granule::io::image::{Channels, ImageError, Size};
@@ -193,6 +193,7 @@ fn images(file: &ModelFile, trained: Option<&DataConfig>, args: &args::Eval) -> 
 fn as_trained(file: &ModelFile, trained: Option<&DataConfig>, args: &args::Eval) -> ArrayOptions {
     ArrayOptions {
         range: args.range.or(file.input.range),
+        layout: matches!(file.input.shape, InputShape::Sequence { .. }).then_some(Layout::Sequence),
         transpose: args
             .transpose
             .unwrap_or_else(|| file.input.transpose || trained.is_some_and(|data| data.transpose)),

@@ -34,7 +34,7 @@ impl Unit {
             Event::Task { .. } | Event::Recording { .. } => Some(Self::Trials),
             Event::Dataset { dataset, .. } => Some(match dataset.train.shape() {
                 Shape::Image { .. } => Self::Images,
-                Shape::Vector { .. } => Self::Samples,
+                Shape::Vector { .. } | Shape::Sequence { .. } => Self::Samples,
             }),
             Event::Objective { .. } => Some(Self::Samples),
             _ => None,

@@ -90,8 +90,8 @@ pub(super) fn read(
             {
                 format!(
                     "its shape is that of images of {width}×{height} pixels, its numbers go from {lowest} to {highest} and are none; \
-                 save other data, such as time series, as rows of features, x.reshape(len(x), -1), or, for a model that takes \
-                 the rows as steps (rate, gru, lstm), scaled to 0…1"
+                 other data, such as time series, are rows of features, x.reshape(len(x), -1), or, for a model that takes \
+                 steps (rate, gru, lstm, sequential), sequences: data.layout = \"sequence\""
                 )
             }
             error => format!("{} images: {error}", kind.name()),

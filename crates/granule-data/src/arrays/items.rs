@@ -175,8 +175,11 @@ fn of_shape(array: Array<'_>, shape: &Shape, range: Option<[f64; 2]>) -> Result<
 fn order_of(extents: &[usize], shape: &Shape) -> Option<Order> {
     match (*shape, extents) {
         (Shape::Vector { len }, &[found]) => (found == len).then_some(Order::ChannelsFirst),
-        (shape @ Shape::Image { .. }, &[found]) => {
+        (shape @ (Shape::Image { .. } | Shape::Sequence { .. }), &[found]) => {
             (found == shape.len()).then_some(Order::ChannelsFirst)
+        }
+        (Shape::Sequence { steps, channels }, &[s, c]) => {
+            ((s, c) == (steps, channels)).then_some(Order::ChannelsFirst)
         }
         (
             Shape::Image {
@@ -219,6 +222,12 @@ fn allowed(shape: &Shape) -> String {
             "[{channels}, {height}, {width}], [{height}, {width}, {channels}], or a batch [N, …] of either"
         ),
         Shape::Vector { len } => format!("[{len}] or a batch [N, {len}]"),
+        Shape::Sequence { steps, channels: 1 } => {
+            format!("[{steps}], [{steps}, 1], or a batch [N, …] of either")
+        }
+        Shape::Sequence { steps, channels } => {
+            format!("[{steps}, {channels}] or a batch [N, {steps}, {channels}]")
+        }
     }
 }
 

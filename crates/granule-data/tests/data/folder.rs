@@ -275,7 +275,7 @@ fn channels_are_found_or_said() {
         .unwrap();
         match set.train.shape() {
             Shape::Image { channels, .. } => channels,
-            Shape::Vector { .. } => 0,
+            Shape::Vector { .. } | Shape::Sequence { .. } => 0,
         }
     };
     assert_eq!(channels(None), 1);

@@ -3,7 +3,9 @@
 use std::io::Cursor;
 use std::path::Path;
 
-use granule_data::arrays::{ArrayOptions, Inputs, Items, decode_inputs, decode_npz, read_items};
+use granule_data::arrays::{
+    ArrayOptions, Inputs, Items, Layout, decode_inputs, decode_npz, read_items,
+};
 use granule_data::{DataError, Dataset, Features, Normalization, Shape};
 
 use crate::support::{npy, npy_f32, npy_i64, write, zip};
@@ -259,6 +261,102 @@ fn rows_and_columns_are_exchanged_where_that_is_said() {
         (found.shape, found.features),
         (shape, Features::Bytes(vec![1, 4, 2, 5, 3, 6]))
     );
+}
+
+/// Two channels of three steps, of any numbers: each channel has one mean and one deviation over all steps.
+#[test]
+fn sequences_are_standardised_by_channel() {
+    let options = ArrayOptions {
+        layout: Some(Layout::Sequence),
+        ..Default::default()
+    };
+    // The first channel has the mean 2 and the deviation 1, the second −100 and 20.
+    let values: Vec<f32> = (0..12)
+        .flat_map(|i| {
+            [
+                1.0 + 2.0 * (i % 2) as f32,
+                -120.0 + 40.0 * (i / 2 % 2) as f32,
+            ]
+        })
+        .collect();
+    let x = npy_f32(&[4, 3, 2], &values);
+    let y = npy_i64(&[4], &[0, 1, 0, 1]);
+    let members = [
+        ("x_train.npy", &x),
+        ("y_train.npy", &y),
+        ("x_test.npy", &x),
+        ("y_test.npy", &y),
+    ];
+    let archive = zip(
+        &members.map(|(name, bytes)| (name, bytes.as_slice())),
+        false,
+    );
+    let set = decode_npz(&mut Cursor::new(&archive), Path::new("a.npz"), 1, &options).unwrap();
+    let shape = Shape::Sequence {
+        steps: 3,
+        channels: 2,
+    };
+    assert_eq!(set.train.shape(), shape);
+    assert_eq!(set.train.features(), &Features::Floats(values.clone()));
+    assert_eq!(set.normalization.mean, [2.0, -100.0]);
+    assert_eq!(set.normalization.std, [1.0, 20.0]);
+    let mut batch = Vec::new();
+    set.train
+        .gather(&[3, 0], &set.normalization, None, &mut batch)
+        .unwrap();
+    let one = [-1.0, -1.0, 1.0, -1.0, -1.0, 1.0];
+    let other = [1.0, 1.0, -1.0, 1.0, 1.0, -1.0];
+    let rows: Vec<&[f32]> = batch.chunks(6).collect();
+    let expected = |sample: usize| if sample % 2 == 0 { one } else { other };
+    let of = |sample: usize| -> Vec<f32> {
+        let row = &values[6 * sample..6 * sample + 6];
+        row.iter()
+            .enumerate()
+            .map(|(i, x)| {
+                if i % 2 == 0 {
+                    x - 2.0
+                } else {
+                    (x + 100.0) / 20.0
+                }
+            })
+            .collect()
+    };
+    assert_eq!(rows, [of(3), of(0)]);
+    assert_eq!(of(0), expected(0));
+
+    // One channel, of counts; a step of it is one number.
+    let counts = inputs(&npy("|u1", false, &[2, 3], &[1, 2, 3, 4, 5, 6]), &options).unwrap();
+    assert_eq!(
+        counts.shape,
+        Shape::Sequence {
+            steps: 3,
+            channels: 1
+        }
+    );
+    for extents in [&[4][..], &[4, 3, 2, 1], &[4, 0, 2], &[4, 3, 0]] {
+        let numbers = vec![0; extents.iter().product()];
+        let text = inputs(&npy("|u1", false, extents, &numbers), &options)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            text.contains("[N, steps, channels] or [N, steps]"),
+            "{text}"
+        );
+    }
+
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.npy");
+    for extents in [&[3, 2][..], &[1, 3, 2], &[6], &[1, 6]] {
+        write(&path, &npy_f32(extents, &values[..6]));
+        let found = read_items(&path, &shape, &ArrayOptions::default()).unwrap();
+        let doubles = values[..6].iter().map(|&x| f64::from(x)).collect();
+        assert_eq!(found, Items::Values(doubles));
+    }
+    write(&path, &npy_f32(&[2, 3], &values[..6]));
+    let text = read_items(&path, &shape, &ArrayOptions::default())
+        .unwrap_err()
+        .to_string();
+    assert!(text.contains("[3, 2] or a batch [N, 3, 2]"), "{text}");
 }
 
 #[test]

@@ -184,6 +184,6 @@ fn channels(shape: &InputShape) -> usize {
     match *shape {
         InputShape::Image { channels, .. } => channels,
         InputShape::Vector { len } => len,
-        InputShape::Sequence { .. } => 1,
+        InputShape::Sequence { channels, .. } => channels,
     }
 }

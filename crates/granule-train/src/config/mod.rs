@@ -10,7 +10,7 @@ mod weights;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use granule_data::arrays::{ArrayOptions, TargetKind};
+use granule_data::arrays::{ArrayOptions, Layout, TargetKind};
 use granule_data::task::TaskConfig;
 use granule_data::{Augmentation, DataError, DatasetSpec, ImageOptions, Truncated};
 use granule_device::DeviceSpec;
@@ -128,6 +128,9 @@ pub struct DataConfig {
     /// The numbers of black and white in arrays of images: `[0, 255]`, `[-1, 1]`. Absent: 0 and 255 for integers, 0 and 1
     /// for floating-point numbers.
     pub range: Option<[f64; 2]>,
+    /// `"sequence"`: arrays `[N, steps, channels]` or `[N, steps]` hold sequences, standardised per channel. Absent: arrays of
+    /// one or two dimensions are feature vectors, others images.
+    pub layout: Option<Layout>,
     /// Exchange rows and columns of the images of arrays and IDX files, as EMNIST's need.
     pub transpose: bool,
     /// What the targets of arrays are: `"classes"` or `"values"`. Absent: integers, strings, one-hot rows and whole-numbered
@@ -213,6 +216,7 @@ impl Default for DataConfig {
             background: Background::default(),
             truncated: Truncated::default(),
             range: None,
+            layout: None,
             transpose: false,
             targets: None,
             augmentation: Augmentation::default(),
@@ -430,6 +434,7 @@ impl RunConfig {
                     "data.data_dir",
                     "data.offline",
                     "data.range",
+                    "data.layout",
                     "data.transpose",
                     "data.targets",
                     "data.augmentation",
@@ -683,6 +688,11 @@ impl DataConfig {
         });
         let of_arrays = [
             ("data.range", self.range.map(|range| format!("{range:?}"))),
+            (
+                "data.layout",
+                self.layout
+                    .map(|Layout::Sequence| "\"sequence\"".to_owned()),
+            ),
             ("data.transpose", self.transpose.then(|| "true".to_owned())),
             ("data.targets", targets),
         ];
@@ -715,6 +725,7 @@ impl DataConfig {
     pub fn arrays(&self) -> ArrayOptions {
         ArrayOptions {
             range: self.range,
+            layout: self.layout,
             transpose: self.transpose,
             targets: self.targets,
         }
@@ -728,6 +739,7 @@ impl DataConfig {
             data_dir: default.data_dir,
             offline: default.offline,
             range: default.range,
+            layout: default.layout,
             transpose: default.transpose,
             targets: default.targets,
             augmentation: default.augmentation,

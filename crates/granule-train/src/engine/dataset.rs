@@ -5,7 +5,7 @@ use granule_data::task::Part;
 use granule_data::{Dataset, DatasetSpec, Shape, Split, Targets};
 use granule_device::OpenDevice;
 use granule_io::budget;
-use granule_models::{InputShape, InputSpec, Network, Task};
+use granule_models::{InputShape, InputSpec, Network, Readout, Task};
 
 use crate::batches::{Batches, Purpose, Scaling, shuffle};
 use crate::config::{DataConfig, Loss, RunConfig, TrainConfig, class_weights_note};
@@ -81,12 +81,12 @@ impl<'a> Parts<'a> {
                 return Err(ConfigError::new(field, value, allowed).into());
             }
         }
-        let vectors = matches!(dataset.train.shape(), Shape::Vector { .. });
+        let vectors = !matches!(dataset.train.shape(), Shape::Image { .. });
         if vectors && !config.data.augmentation.is_identity() {
             return Err(ConfigError::new(
                 "data.augmentation",
                 "a distortion",
-                "none for a data set of feature vectors",
+                "none for a data set of feature vectors or sequences",
             )
             .into());
         }
@@ -102,8 +102,7 @@ impl<'a> Parts<'a> {
         ];
         for (field, said) in of_images {
             if let Some(value) = said.filter(|_| vectors) {
-                let allowed =
-                    "unset for a data set of feature vectors, which are standardised as they are";
+                let allowed = "unset for a data set of feature vectors or sequences, which are standardised as they are";
                 return Err(ConfigError::new(field, value, allowed).into());
             }
         }
@@ -125,6 +124,11 @@ impl<'a> Parts<'a> {
             range: config.data.range,
             transpose: config.data.transpose,
         };
+        let sequences = matches!(input.shape, InputShape::Sequence { .. });
+        if sequences && config.model.readout() == Some(Readout::Auto) {
+            let allowed = "last or mean, as in --set model.readout=last, for sequences of a data set, which are answered once";
+            return Err(ConfigError::new("model.readout", "auto", allowed).into());
+        }
         config.model.validate(&input.shape, task.outputs())?;
         let train = limited(
             &dataset.name,
@@ -448,6 +452,7 @@ pub(crate) fn input_shape(shape: Shape) -> InputShape {
             width,
         },
         Shape::Vector { len } => InputShape::Vector { len },
+        Shape::Sequence { steps, channels } => InputShape::Sequence { steps, channels },
     }
 }
 

@@ -386,6 +386,7 @@ fn answers(
     let len = input.shape.len();
     let options = ArrayOptions {
         range: input.range,
+        layout: None,
         transpose: args.transpose.unwrap_or(input.transpose),
         targets: None,
     };
@@ -485,9 +486,7 @@ fn shape(input: &InputShape) -> Shape {
             width,
         },
         InputShape::Vector { len } => Shape::Vector { len },
-        InputShape::Sequence { steps, channels } => Shape::Vector {
-            len: steps * channels,
-        },
+        InputShape::Sequence { steps, channels } => Shape::Sequence { steps, channels },
     }
 }
 
