@@ -171,7 +171,7 @@ fn sequences_in_arrays_are_learnt_evaluated_and_used() {
         "--run-dir",
         "run",
     ];
-    let text = refused(dir.path(), &words, 2);
+    let text = refused(dir.path(), &words, 1);
     assert!(text.contains("data.layout"), "{text}");
     words.extend(["--set", "data.layout=sequence"]);
     let text = refused(dir.path(), &words, 2);

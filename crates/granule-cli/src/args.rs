@@ -135,7 +135,7 @@ pub struct Train {
     #[arg(value_name = "MODEL|CONFIG.toml", value_parser = name_or_path)]
     pub what: Option<String>,
 
-    /// synthetic-digits, mnist, fashion-mnist, cifar-10, cifar-100, folder:DIR, idx:DIR or arrays:FILE
+    /// synthetic-digits, mnist, fashion-mnist, cifar-10, cifar-100, folder:DIR, idx:DIR, arrays:FILE or recording:PATH
     /// [default: synthetic-digits]
     #[arg(long, value_name = "NAME", help_heading = "Data")]
     pub dataset: Option<DatasetSpec>,

@@ -36,7 +36,7 @@ use npy::Header;
 pub(crate) use npy::Kind;
 pub(crate) use targets::Outputs;
 pub use targets::TargetKind;
-use values::Values;
+pub(crate) use values::Values;
 pub use write::{NpzArray, write_npz};
 
 const SEQUENCES: &str = "[N, steps, channels] or [N, steps] for sequences (data.layout)";
@@ -509,6 +509,14 @@ fn no_numbers(shape: &[u64], path: &Path) -> DataError {
     }
 }
 
+/// The names of the classes that occur in labels, each with the path of its file, and the targets of each.
+pub(crate) fn named_classes(
+    labels: Vec<(targets::Labels, PathBuf)>,
+    notes: &mut Vec<String>,
+) -> Result<(Vec<String>, Vec<Targets>), DataError> {
+    targets::classes(labels, &HashMap::new(), notes)
+}
+
 /// An array whose header is read and whose data comes next.
 pub(crate) struct Array<'a> {
     header: Header,
@@ -519,7 +527,11 @@ pub(crate) struct Array<'a> {
 
 impl<'a> Array<'a> {
     /// `len` is the length of header and data together.
-    fn plain(reader: &'a mut dyn Read, len: u64, path: &'a Path) -> Result<Self, DataError> {
+    pub(crate) fn plain(
+        reader: &'a mut dyn Read,
+        len: u64,
+        path: &'a Path,
+    ) -> Result<Self, DataError> {
         let array = Self::new(reader, len, path)?;
         array.check_len(len)?;
         Ok(array)
@@ -597,6 +609,51 @@ impl<'a> Array<'a> {
         }
     }
 
+    /// The extents and the real numbers of the array.
+    pub(crate) fn values(self) -> Result<(Vec<usize>, Values), DataError> {
+        Ok((self.extents(), Values::read(self)?))
+    }
+
+    /// The integers of an array of one dimension.
+    pub(crate) fn column(self) -> Result<Vec<i64>, DataError> {
+        let path = self.path.to_path_buf();
+        if self.header.kind.is_float() || self.header.kind.is_text() {
+            return Err(DataError::ArrayType {
+                path,
+                found: self.header.descr.clone(),
+                allowed: "integers",
+            });
+        }
+        if self.header.shape.len() != 1 {
+            return Err(self.wrong_shape("[N]"));
+        }
+        let mut numbers = Vec::new();
+        elements::integers(self, |number| {
+            let number = i64::try_from(number).map_err(|_| {
+                DataError::format(&path, format!("holds {number}, which 64 bits do not"))
+            })?;
+            Ok(granule_io::budget::extend(
+                &mut numbers,
+                &[number],
+                path.display(),
+            )?)
+        })?;
+        Ok(numbers)
+    }
+
+    /// The array with its first two extents taken for one: `[trials, bins, …]` as `[trials · bins, …]`.
+    pub(crate) fn flattened(mut self) -> Result<Self, DataError> {
+        if self.header.column_major {
+            let reason = "is stored by columns; save it by numpy.ascontiguousarray";
+            return Err(DataError::format(self.path, reason));
+        }
+        if let [first, second, rest @ ..] = self.header.shape.as_slice() {
+            let both = first.saturating_mul(*second);
+            self.header.shape = std::iter::once(both).chain(rest.iter().copied()).collect();
+        }
+        Ok(self)
+    }
+
     /// The extents; all fit, as the whole array does.
     pub(crate) fn extents(&self) -> Vec<usize> {
         self.header
@@ -630,9 +687,6 @@ impl RawInputs {
             let (&[_, steps] | &[_, steps, _]) = extents.as_slice() else {
                 return Err(array.wrong_shape(SEQUENCES));
             };
-            if extents.contains(&0) {
-                return Err(array.wrong_shape(SEQUENCES));
-            }
             let values = Values::read(array)?;
             return Ok(Self::Sequences { steps, values });
         }

@@ -141,7 +141,7 @@ fn histogram_moments(histogram: &[u64; 256]) -> (f64, f32) {
 
 /// Mean, with the offset, and deviation of groups that each follow one another: features of 1 number, or channels of a
 /// plane.
-fn float_moments(
+pub(crate) fn float_moments(
     data: &[f32],
     groups: usize,
     plane: usize,
@@ -370,7 +370,11 @@ impl Dataset {
             return Vec::new();
         }
         let mut found = Vec::new();
-        let len = train.shape().len();
+        let len = match (train.starts(), train.shape()) {
+            // Windows of a series are alike when its steps are.
+            (Some(_), Shape::Sequence { channels, .. }) => channels,
+            (_, shape) => shape.len(),
+        };
         let alike = match train.features() {
             Features::Bytes(data) => rows_are_alike(data, len),
             Features::Floats(data) => rows_are_alike(data, len),

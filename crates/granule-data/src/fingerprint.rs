@@ -43,6 +43,9 @@ fn add_split(hash: &mut Sha256, split: &Split) {
     for offset in [split.offset(), split.target_offset()] {
         offset.iter().for_each(|x| hash.update(x.to_le_bytes()));
     }
+    for start in split.starts().unwrap_or_default() {
+        hash.update(start.to_le_bytes());
+    }
     match split.features() {
         Features::Bytes(data) => data.chunks(CRC_BLOCK).for_each(|block| {
             let mut crc = Crc::new();

@@ -18,6 +18,7 @@ pub mod burn_dataset;
 mod cifar;
 mod constants;
 mod dataset;
+pub mod decoding;
 mod division;
 mod error;
 #[cfg(feature = "fetch")]
@@ -41,6 +42,7 @@ mod text;
 
 pub use augment::{Augmentation, AugmentationKey};
 pub use dataset::{Dataset, Normalization};
+pub use decoding::DecodingConfig;
 pub use error::DataError;
 pub use folder::{ImageOptions, Truncated};
 pub use load::{LoadOptions, data_dir, dataset_dir, load};

@@ -9,9 +9,10 @@ use crate::division::Division;
 use crate::reading::Hashing;
 use crate::registry::{self, LocatedFile, Published};
 use crate::{
-    DataError, Dataset, DatasetSpec, ImageOptions, Normalization, Progress, Shape, Silent,
+    DataError, Dataset, DatasetSpec, DecodingConfig, ImageOptions, Normalization, Progress, Shape,
+    Silent,
 };
-use crate::{arrays, cifar, constants, folder, idx, idx_set, synthetic};
+use crate::{arrays, cifar, constants, decoding, folder, idx, idx_set, synthetic};
 
 /// Where to look for a data set and how to divide it.
 #[derive(Clone, Default)]
@@ -26,6 +27,8 @@ pub struct LoadOptions<'a> {
     pub images: ImageOptions,
     /// How arrays and IDX files are read.
     pub arrays: ArrayOptions,
+    /// What is decoded from what in the arrays of `recording:PATH`.
+    pub decoding: DecodingConfig,
     /// Whether a trained model is scored on the set: one class, or one sample of each, is enough then.
     pub scored: bool,
     /// Receives the progress of downloads and long loads.
@@ -58,6 +61,10 @@ pub fn load(spec: &DatasetSpec, options: &LoadOptions<'_>) -> Result<Dataset, Da
         DatasetSpec::Arrays { x, y } => {
             let y = y.as_deref().map(expand);
             arrays::load(&expand(x), y.as_deref(), division, &options.arrays)?
+        }
+        DatasetSpec::Recording(path) => {
+            let (config, targets) = (&options.decoding, options.arrays.targets);
+            decoding::load(&expand(path), config, targets, options.seed)?
         }
     };
     dataset.name = spec.to_string();

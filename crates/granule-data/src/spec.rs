@@ -18,6 +18,7 @@ use crate::DataError;
 /// | `folder:DIR` | one sub-folder of PNG or JPEG images per class |
 /// | `idx:DIR`, `idx:DIR/BEGINNING` | the IDX files of a folder, or those whose names begin so: EMNIST, QMNIST, KMNIST |
 /// | `arrays:FILE.npz`, `arrays:X.npy,Y.npy` | NumPy arrays |
+/// | `recording:DIR`, `recording:FILE.npz` | a signal over time and what is decoded from it, arrays of a folder or an archive |
 /// | `in-memory:NAME` | made in a program; can be recorded, not loaded |
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub enum DatasetSpec {
@@ -43,6 +44,8 @@ pub enum DatasetSpec {
         /// The `.npy` file of targets; `None` for an `.npz` file.
         y: Option<PathBuf>,
     },
+    /// A folder of `.npy` files or an `.npz` archive with a signal over time and what is decoded from it.
+    Recording(PathBuf),
     /// Data that a program made, by the name it gave them; no file holds them.
     InMemory(String),
 }
@@ -58,11 +61,12 @@ impl DatasetSpec {
     ];
 
     /// How a data set of one's own is written.
-    pub const FORMS: [&'static str; 4] = [
+    pub const FORMS: [&'static str; 5] = [
         "folder:DIR",
         "idx:DIR",
         "arrays:FILE.npz",
         "arrays:X.npy,Y.npy",
+        "recording:PATH",
     ];
 }
 
@@ -73,6 +77,7 @@ impl DatasetSpec {
         match self {
             Self::Folder(dir) => Self::Folder(there(dir)),
             Self::Idx(path) => Self::Idx(there(path)),
+            Self::Recording(path) => Self::Recording(there(path)),
             Self::Arrays { x, y } => Self::Arrays {
                 x: there(x),
                 y: y.map(there),
@@ -187,6 +192,12 @@ impl FromStr for DatasetSpec {
             }
             return Ok(Self::Idx(path.into()));
         }
+        if let Some(path) = text.strip_prefix("recording:") {
+            if path.is_empty() {
+                return Err(invalid("write recording:DIR or recording:FILE.npz".into()));
+            }
+            return Ok(Self::Recording(path.into()));
+        }
         if let Some(files) = text.strip_prefix("arrays:") {
             return match files.split_once(',') {
                 _ if files.ends_with(".npz") => Ok(Self::Arrays {
@@ -230,7 +241,7 @@ impl FromStr for DatasetSpec {
                     format!("{meant}{between} ")
                 });
                 return Err(invalid(format!(
-                    "{}known are {}, folder:DIR, idx:DIR, arrays:FILE.npz and arrays:X.npy,Y.npy",
+                    "{}known are {}, folder:DIR, idx:DIR, arrays:FILE.npz, arrays:X.npy,Y.npy and recording:PATH",
                     meant.unwrap_or_default(),
                     Self::NAMES.join(", ")
                 )));
@@ -250,6 +261,7 @@ impl fmt::Display for DatasetSpec {
             Self::InMemory(name) => write!(f, "in-memory:{name}"),
             Self::Folder(dir) => write!(f, "folder:{}", dir.display()),
             Self::Idx(path) => write!(f, "idx:{}", path.display()),
+            Self::Recording(path) => write!(f, "recording:{}", path.display()),
             Self::Arrays { x, y: None } => write!(f, "arrays:{}", x.display()),
             Self::Arrays { x, y: Some(y) } => write!(f, "arrays:{},{}", x.display(), y.display()),
         }
@@ -279,7 +291,7 @@ impl schemars::JsonSchema for DatasetSpec {
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         schemars::json_schema!({
             "type": "string",
-            "anyOf": [{"enum": Self::NAMES}, {"pattern": "^(folder|idx|arrays):."}],
+            "anyOf": [{"enum": Self::NAMES}, {"pattern": "^(folder|idx|arrays|recording):."}],
             "words": Self::NAMES.iter().copied().chain(Self::FORMS).collect::<Vec<_>>(),
         })
     }
@@ -297,6 +309,8 @@ mod tests {
             "arrays:a.npz",
             "arrays:x,1.npz",
             "arrays:x.npy,y.npy",
+            "recording:some/dir",
+            "recording:a.npz",
             "in-memory:my points",
         ]) {
             assert_eq!(text.parse::<DatasetSpec>().unwrap().to_string(), text);
@@ -391,6 +405,7 @@ mod tests {
             "mnits",
             "folder:",
             "idx:",
+            "recording:",
             "arrays:",
             "arrays:x.npy",
             "arrays:x.npy,y.csv",

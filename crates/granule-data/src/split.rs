@@ -125,13 +125,53 @@ pub enum Targets {
     },
 }
 
-/// Samples held in host memory: images as bytes or intensities, or feature vectors as floats, each with its target.
+impl Targets {
+    /// Refuses targets of another number of samples, and numbers that are not finite.
+    fn check(&self, samples: usize) -> Result<(), DataError> {
+        let (found, expected) = match self {
+            Self::Classes(classes) => (classes.len(), samples),
+            Self::Values { width: 0, .. } => {
+                return Err(DataError::invalid("targets.width", 0, "at least 1"));
+            }
+            Self::Values { data, width } => {
+                finite("targets", data)?;
+                (data.len(), samples.saturating_mul(*width))
+            }
+        };
+        if found == expected {
+            return Ok(());
+        }
+        Err(DataError::invalid(
+            "targets",
+            format!("{found} values"),
+            format!("{expected} for {samples} samples"),
+        ))
+    }
+
+    /// The targets of the samples at `indices`, in that order.
+    pub(crate) fn subset(&self, indices: &[usize]) -> Result<Self, DataError> {
+        Ok(match self {
+            Self::Classes(classes) => Self::Classes(rows(classes, indices, 1)?),
+            Self::Values { data, width } => Self::Values {
+                data: rows(data, indices, *width)?,
+                width: *width,
+            },
+        })
+    }
+}
+
+/// Samples held in host memory: images as bytes or intensities, or feature vectors or sequences as floats, each with its
+/// target.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Split {
     shape: Shape,
     features: Features,
     targets: Targets,
     len: usize,
+    /// The step of `features` that each sample begins at, where samples are windows of one series.
+    starts: Option<Vec<usize>>,
+    /// The step of a window that its target is of.
+    current: usize,
     /// What was subtracted from features and from real-valued targets; empty: nothing.
     offset: Vec<f64>,
     target_offset: Vec<f64>,
@@ -179,31 +219,76 @@ impl Split {
                 format!("a multiple of the {} of one sample", shape.len()),
             ));
         }
-        let expected = match &targets {
-            Targets::Classes(classes) => (classes.len(), len),
-            Targets::Values { width: 0, .. } => {
-                return Err(DataError::invalid("targets.width", 0, "at least 1"));
-            }
-            Targets::Values { data, width } => {
-                finite("targets", data)?;
-                (data.len(), len.saturating_mul(*width))
-            }
-        };
-        if expected.0 != expected.1 {
-            return Err(DataError::invalid(
-                "targets",
-                format!("{} values", expected.0),
-                format!("{} for {len} samples", expected.1),
-            ));
-        }
+        targets.check(len)?;
         Ok(Self {
             shape,
             features,
             targets,
             len,
+            starts: None,
+            current: 0,
             offset: Vec::new(),
             target_offset: Vec::new(),
         })
+    }
+
+    /// Windows of one series, `[steps of the series, channels]` row-major: a sample is the steps from its entry of `starts`
+    /// on, and its target is that of its step `current`. What windows have in common is held once.
+    ///
+    /// # Errors
+    /// [`DataError::Config`] when the shape is no sequence or has an extent of 0, the series is no whole number of steps, a
+    /// window ends beyond it, the targets are not as many as the windows, or a number is not finite.
+    pub fn windows(
+        shape: Shape,
+        series: Vec<f32>,
+        (starts, current): (Vec<usize>, usize),
+        targets: Targets,
+    ) -> Result<Self, DataError> {
+        let (steps, channels) = match shape {
+            Shape::Sequence { steps, channels } => (steps, channels),
+            _ => (0, 0),
+        };
+        if current >= steps || channels == 0 || !series.len().is_multiple_of(channels) {
+            let allowed = "a sequence in which the step of the target is, of channels that a series has in whole steps";
+            return Err(DataError::invalid("shape", shape, allowed));
+        }
+        finite("features", &series)?;
+        let whole = series.len() / channels;
+        let beyond = |start: &&usize| start.checked_add(steps).is_none_or(|end| end > whole);
+        if let Some(start) = starts.iter().find(beyond) {
+            let allowed = format!("windows of {steps} steps inside a series of {whole}");
+            return Err(DataError::invalid("starts", start, allowed));
+        }
+        targets.check(starts.len())?;
+        Ok(Self {
+            shape,
+            features: Features::Floats(series),
+            targets,
+            len: starts.len(),
+            starts: Some(starts),
+            current,
+            offset: Vec::new(),
+            target_offset: Vec::new(),
+        })
+    }
+
+    /// The step of the series that each sample begins at, where samples are [windows](Self::windows) of one.
+    pub fn starts(&self) -> Option<&[usize]> {
+        self.starts.as_deref()
+    }
+
+    /// The step of a window that its target is of.
+    pub fn current(&self) -> usize {
+        self.current
+    }
+
+    /// The floats of one sample.
+    fn floats<'a>(&self, data: &'a [f32], index: usize) -> Option<&'a [f32]> {
+        let Some(starts) = &self.starts else {
+            return row(data, index, self.shape.len());
+        };
+        let start = starts.get(index)?.checked_mul(self.shape.channels())?;
+        data.get(start..start.checked_add(self.shape.len())?)
     }
 
     /// Says that the features, and the real-valued targets, are stored less these offsets, one per feature and one per
@@ -293,12 +378,12 @@ impl Split {
         }
     }
 
-    /// The stored features of one vector, less their [offset](Self::offset), or the intensities of one image; `None`
-    /// beyond the end or when the samples are bytes.
+    /// The stored features of one vector, less their [offset](Self::offset), the steps of one sequence, or the intensities of
+    /// one image; `None` beyond the end or when the samples are bytes.
     pub fn values(&self, index: usize) -> Option<&[f32]> {
         match &self.features {
             Features::Bytes(_) => None,
-            Features::Floats(data) => row(data, index, self.shape.len()),
+            Features::Floats(data) => self.floats(data, index),
         }
     }
 
@@ -321,9 +406,10 @@ impl Split {
     /// The first `n` samples, or all when there are fewer.
     pub fn take(mut self, n: usize) -> Self {
         let n = n.min(self.len);
-        match &mut self.features {
-            Features::Bytes(data) => shorten(data, n * self.shape.len()),
-            Features::Floats(data) => shorten(data, n * self.shape.len()),
+        match (&mut self.features, &mut self.starts) {
+            (_, Some(starts)) => shorten(starts, n),
+            (Features::Bytes(data), None) => shorten(data, n * self.shape.len()),
+            (Features::Floats(data), None) => shorten(data, n * self.shape.len()),
         }
         match &mut self.targets {
             Targets::Classes(classes) => shorten(classes, n),
@@ -340,22 +426,19 @@ impl Split {
     pub fn subset(&self, indices: &[usize]) -> Result<Self, DataError> {
         self.check(indices)?;
         let width = self.shape.len();
-        let features = match &self.features {
-            Features::Bytes(data) => Features::Bytes(rows(data, indices, width)?),
-            Features::Floats(data) => Features::Floats(rows(data, indices, width)?),
+        let features = match (&self.features, &self.starts) {
+            (Features::Bytes(data), _) => Features::Bytes(rows(data, indices, width)?),
+            (Features::Floats(data), None) => Features::Floats(rows(data, indices, width)?),
+            (Features::Floats(data), Some(_)) => Features::Floats(copied(data)?),
         };
-        let targets = match &self.targets {
-            Targets::Classes(classes) => Targets::Classes(rows(classes, indices, 1)?),
-            Targets::Values { data, width } => Targets::Values {
-                data: rows(data, indices, *width)?,
-                width: *width,
-            },
-        };
+        let starts = self.starts.as_ref();
         Ok(Self {
             shape: self.shape,
             features,
-            targets,
+            targets: self.targets.subset(indices)?,
             len: indices.len(),
+            starts: starts.map(|all| rows(all, indices, 1)).transpose()?,
+            current: self.current,
             offset: self.offset.clone(),
             target_offset: self.target_offset.clone(),
         })
@@ -372,6 +455,17 @@ impl Split {
                 "another part",
                 "of the shape and targets of the first",
             )
+        };
+        let starts = match (&self.starts, &other.starts) {
+            (None, None) => None,
+            (Some(a), Some(b)) => {
+                let before = self.features.len() / self.shape.channels().max(1);
+                let mut starts = both(a, b)?;
+                let second = starts.iter_mut().skip(a.len());
+                second.for_each(|start| *start += before);
+                Some(starts)
+            }
+            _ => return Err(differ()),
         };
         let same = self.shape == other.shape
             && self.offset == other.offset
@@ -398,6 +492,8 @@ impl Split {
             features,
             targets,
             len: self.len + other.len,
+            starts,
+            current: self.current,
             offset: self.offset.clone(),
             target_offset: self.target_offset.clone(),
         })
@@ -432,6 +528,8 @@ impl Split {
             features,
             targets: Targets::Classes(renamed),
             len: self.len,
+            starts: self.starts.as_deref().map(copied).transpose()?,
+            current: self.current,
             offset: self.offset.clone(),
             target_offset: self.target_offset.clone(),
         })
@@ -547,7 +645,7 @@ impl Split {
             (Features::Floats(data), Shape::Sequence { channels, .. }) => {
                 let means = self.means(normalization);
                 for &index in indices {
-                    let values = row(data, index, self.shape.len()).unwrap_or_default();
+                    let values = self.floats(data, index).unwrap_or_default();
                     for step in values.chunks_exact(channels) {
                         standardised(step, &means, &normalization.std, out);
                     }

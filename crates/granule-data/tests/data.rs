@@ -5,6 +5,8 @@
 mod arrays;
 #[path = "data/cifar.rs"]
 mod cifar;
+#[path = "data/decoding.rs"]
+mod decoding;
 #[path = "data/folder.rs"]
 mod folder;
 #[path = "data/idx.rs"]

@@ -162,6 +162,9 @@ pub struct InputSpec {
     /// read. Pixels that a program hands over are taken as they are.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub transpose: bool,
+    /// Whether the square root of the numbers is taken before anything else; they are counts.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub square_root: bool,
 }
 
 /// The brightness of an image beside that of the images a model was trained on, on a scale from 0 to 1.
@@ -193,6 +196,7 @@ impl InputSpec {
             resize: None,
             range: None,
             transpose: false,
+            square_root: false,
         }
     }
 
@@ -272,6 +276,11 @@ impl InputSpec {
         let group = self.group(values.len());
         out.extend(values.enumerate().map(|(i, value)| {
             let group = group(i);
+            let value = if self.square_root {
+                value.sqrt()
+            } else {
+                value
+            };
             let mean = self.mean.get(group).map_or(0.0, |&mean| mean as f32);
             let std = self.std.get(group).copied().unwrap_or(1.0);
             (value - mean) / std
@@ -281,8 +290,13 @@ impl InputSpec {
     /// The same of values in double precision: what is far from zero is centred before it is cut.
     pub(crate) fn normalize_doubles(&self, values: &[f64], out: &mut Vec<f32>) {
         let group = self.group(values.len());
-        out.extend(values.iter().enumerate().map(|(i, value)| {
+        out.extend(values.iter().enumerate().map(|(i, &value)| {
             let group = group(i);
+            let value = if self.square_root {
+                value.sqrt()
+            } else {
+                value
+            };
             let mean = self.mean.get(group).copied().unwrap_or(0.0);
             let std = self.std.get(group).copied().unwrap_or(1.0);
             (value - mean) as f32 / std

@@ -291,9 +291,15 @@ impl Predictor {
 
     fn check_values(&self, values: impl ExactSizeIterator<Item = f64>) -> Result<(), ModelError> {
         self.check_len(values.len())?;
-        let bad = values.enumerate().find(|(_, value)| !value.is_finite());
-        match bad {
+        let square_root = self.input.square_root;
+        let bad = |value: f64| !value.is_finite() || square_root && value < 0.0;
+        match values.enumerate().find(|(_, value)| bad(*value)) {
             None => Ok(()),
+            Some((_, value)) if value.is_finite() => Err(ModelError::config(
+                "sample",
+                value,
+                "counts, 0 or more, whose square root the model takes",
+            )),
             Some((index, value)) => Err(ModelError::NonFiniteInput {
                 index,
                 value: value as f32,

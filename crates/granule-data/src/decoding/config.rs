@@ -1,0 +1,204 @@
+use serde::{Deserialize, Serialize};
+
+use crate::DataError;
+
+/// Bins of a window on one side of the one that is decoded.
+const MOST_BINS: usize = 10_000;
+
+/// What is decoded from what: arrays of `recording:PATH` by their names, and how they become samples.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct DecodingConfig {
+    /// The array that is decoded from, without `.npy`: `[bins, channels]` or `[trials, channels, bins]`, counts or rates.
+    pub signal: String,
+    /// The array that is decoded: real values or integers (classes), a row for every bin (`[bins, outputs]`, or
+    /// `[trials, bins, outputs]`) or one for every trial (`[trials, outputs]`); one output needs no extent.
+    pub target: String,
+    /// An integer for every bin of a signal `[bins, channels]`: bins of one trial are those of equal numbers in a row. No
+    /// window crosses the edge of a trial. Absent: the whole recording is one.
+    pub trial: Option<String>,
+    /// The signal that is tested on, where the recording has one; it goes with `test_target`.
+    pub test_signal: Option<String>,
+    /// The target that is tested on.
+    pub test_target: Option<String>,
+    /// The trials of the signal that is tested on, as `trial`.
+    pub test_trial: Option<String>,
+    /// What is tested on where there are no arrays for it: `"time"`, the end of the recording, `"trial"`, trials drawn from
+    /// `data.seed`, or `"group"`, such as runs or sessions.
+    pub split: Division,
+    /// The fraction that is tested on, of bins or of trials, between 0 and 1.
+    #[cfg_attr(feature = "schema", schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1)))]
+    pub test: f64,
+    /// An integer for every bin or every trial, such as the number of the run, for `split = "group"`.
+    pub group: Option<String>,
+    /// The numbers in `group` that are tested on.
+    pub test_groups: Vec<i64>,
+    /// The bins that a sample has besides the one that is decoded; with a target for every bin.
+    pub window: Window,
+    /// What becomes of windows that reach beyond the edge of a trial: `"zeros"`, filled up with zeros once channels are
+    /// standardised, or `"leave-out"`. Those that reach into the other part are left out in any case.
+    pub edges: Edges,
+    /// The first bin of each trial that is seen and the one after the last, with a target for every trial. Absent: all bins.
+    pub bins: Option<[usize; 2]>,
+    /// Take the square root of the signal, which has to be counts.
+    pub square_root: bool,
+}
+
+/// How one recording is divided into a part to learn from and one to test on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Division {
+    /// The end of the recording is tested on.
+    #[default]
+    Time,
+    /// Trials that are drawn.
+    Trial,
+    /// What an array says, such as runs or sessions.
+    Group,
+}
+
+/// A window of bins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct Window {
+    /// Bins before the one that is decoded, 0 to 10000.
+    #[cfg_attr(feature = "schema", schemars(range(max = MOST_BINS)))]
+    pub before: usize,
+    /// Bins after it, 0 to 10000; above 0 the decoder sees what comes later.
+    #[cfg_attr(feature = "schema", schemars(range(max = MOST_BINS)))]
+    pub after: usize,
+}
+
+impl Window {
+    /// Bins of a window.
+    pub fn steps(self) -> usize {
+        self.before + 1 + self.after
+    }
+}
+
+/// What becomes of windows that reach beyond the edge of a trial.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Edges {
+    /// They are filled up with zeros, once channels are standardised.
+    #[default]
+    Zeros,
+    /// They are left out.
+    LeaveOut,
+}
+
+impl Default for DecodingConfig {
+    fn default() -> Self {
+        Self {
+            signal: String::new(),
+            target: String::new(),
+            trial: None,
+            test_signal: None,
+            test_target: None,
+            test_trial: None,
+            split: Division::Time,
+            test: 0.2,
+            group: None,
+            test_groups: Vec::new(),
+            window: Window::default(),
+            edges: Edges::Zeros,
+            bins: None,
+            square_root: false,
+        }
+    }
+}
+
+/// A setting by its name in a configuration.
+pub(super) fn field(name: &str) -> String {
+    format!("data.decoding.{name}")
+}
+
+pub(super) fn wrong(
+    name: &str,
+    value: impl std::fmt::Display,
+    allowed: impl Into<String>,
+) -> DataError {
+    DataError::invalid(field(name), value, allowed)
+}
+
+impl DecodingConfig {
+    /// Checks what can be judged without the arrays.
+    ///
+    /// # Errors
+    /// [`DataError::Config`] with the field.
+    pub fn validate(&self) -> Result<(), DataError> {
+        let named = [("signal", &self.signal), ("target", &self.target)];
+        if let Some((name, _)) = named.into_iter().find(|(_, array)| array.is_empty()) {
+            let allowed =
+                "the name of an array of recording:PATH, as in --set data.decoding.signal=NAME";
+            return Err(wrong(name, "unset", allowed));
+        }
+        if !(self.test > 0.0 && self.test < 1.0) {
+            return Err(wrong("test", self.test, "between 0 and 1"));
+        }
+        let sides = [
+            ("window.before", self.window.before),
+            ("window.after", self.window.after),
+        ];
+        if let Some((name, value)) = sides.into_iter().find(|(_, value)| *value > MOST_BINS) {
+            return Err(wrong(name, value, format!("at most {MOST_BINS} bins")));
+        }
+        if let Some([first, end]) = self.bins
+            && first >= end
+        {
+            let allowed = "the first bin and the one after the last, as in [50, 100]";
+            return Err(wrong("bins", format!("[{first}, {end}]"), allowed));
+        }
+        let quoted = |name: &Option<String>| match name {
+            Some(name) => format!("{name:?}"),
+            None => "unset".to_owned(),
+        };
+        match (&self.test_signal, &self.test_target) {
+            (Some(_), None) => {
+                return Err(wrong("test_target", "unset", "set with test_signal"));
+            }
+            (None, Some(_)) => {
+                return Err(wrong("test_signal", "unset", "set with test_target"));
+            }
+            (Some(signal), _) if *signal == self.signal => {
+                let allowed = "another array than signal: train and test would overlap";
+                return Err(wrong("test_signal", format!("{signal:?}"), allowed));
+            }
+            (None, None) if self.test_trial.is_some() => {
+                let allowed = "unset without test_signal";
+                return Err(wrong("test_trial", quoted(&self.test_trial), allowed));
+            }
+            (Some(_), _) if self.split != Division::Time => {
+                let allowed = "unset with test_signal, which is what is tested on";
+                return Err(wrong("split", "this", allowed));
+            }
+            _ => {}
+        }
+        match (self.split, &self.group) {
+            (Division::Group, None) => {
+                Err(wrong("group", "unset", "an array with split = \"group\""))
+            }
+            (Division::Group, Some(_)) if self.test_groups.is_empty() => Err(wrong(
+                "test_groups",
+                "[]",
+                "the numbers in group that are tested on",
+            )),
+            (Division::Group, Some(_)) => Ok(()),
+            (_, Some(name)) => Err(wrong(
+                "group",
+                format!("{name:?}"),
+                "unset but for split = \"group\"",
+            )),
+            (_, None) if !self.test_groups.is_empty() => Err(wrong(
+                "test_groups",
+                format!("{:?}", self.test_groups),
+                "unset but for split = \"group\"",
+            )),
+            (_, None) => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! Decoding: a signal over time, such as spike counts, and what it is to tell, in the arrays of `recording:PATH`.
+//!
+//! PATH is a folder of `.npy` files or an `.npz` archive, of which [`DecodingConfig`] names the arrays. A sample is a window
+//! of bins around the one that is decoded, or the bins of a whole trial where a trial has one target. Windows of one
+//! recording share its bins: they are cut when a batch is made.
+
+mod config;
+mod overlap;
+mod source;
+mod store;
+mod windows;
+
+use std::path::Path;
+
+use granule_io::budget;
+use granule_io::words::counted;
+
+pub use config::{DecodingConfig, Division, Edges, Window};
+
+use crate::arrays::{Outputs, TargetKind, named_classes};
+use crate::dataset::float_moments;
+use crate::{DataError, Dataset, Features, Normalization, Shape, Split, Targets};
+use source::{Named, Source};
+use store::Store;
+use windows::{Windows, divide};
+
+/// Constant channels that a warning names.
+const MOST_CHANNELS: usize = 8;
+
+/// Loads what is decoded and what it is decoded from.
+///
+/// # Errors
+/// A [`DataError`] that names the key, the array or the bin: an array that is missing (with those that are there), lengths
+/// that do not agree, numbers that are not finite or no counts, parts that overlap or are empty.
+pub(crate) fn load(
+    path: &Path,
+    config: &DecodingConfig,
+    kind: Option<TargetKind>,
+    seed: u64,
+) -> Result<Dataset, DataError> {
+    config.validate()?;
+    let mut store = Store::open(path)?;
+    let mut notes = Vec::new();
+    let mut outputs = Vec::new();
+    let mut read = |store: &mut Store<'_>, named: Named<'_>, kind| {
+        let (source, found) = Source::read(store, named, config, kind, &mut notes)?;
+        let kind = found.kind();
+        outputs.push(found);
+        Ok::<_, DataError>((source, kind))
+    };
+    let (first, kind) = read(&mut store, Named::learnt(config), kind)?;
+    let mut second = None;
+    if let Some(named) = Named::tested(config) {
+        let (source, _) = read(&mut store, named, Some(kind))?;
+        first.check_beside(&source)?;
+        overlap::check(&first, &source)?;
+        second = Some(source);
+    }
+    let tests = match &second {
+        None => vec![divide(&mut store, &first, config, seed, &mut notes)?],
+        Some(second) => vec![
+            budget::filled(false, first.bins(), "the parts")?,
+            budget::filled(true, second.bins(), "the parts")?,
+        ],
+    };
+    let mut sources = vec![first];
+    sources.extend(second);
+
+    let (classes, targets, offset) = all_targets(&sources, outputs, &mut notes)?;
+    let whole = || sources.iter().zip(&tests).zip(&targets);
+    let learnt = learnt_rows(whole().next().map(|(parts, _)| parts))?;
+    let channels = sources.first().map_or(1, |source| source.channels);
+    let (mean, std) = float_moments(&learnt, channels, 1, &[]);
+    let warnings = constant_channels(sources.first(), &learnt);
+    let mut left = Left::default();
+    let mut parts = Vec::new();
+    for (place, part) in [(whole().next(), false), (whole().last(), true)] {
+        let Some(((source, is_test), targets)) = place else {
+            continue;
+        };
+        let split = if source.by_trial {
+            of_trials(source, (is_test, part), config, targets)?
+        } else {
+            let fill: Vec<f32> = mean.iter().map(|&mean| mean as f32).collect();
+            let windows = Windows::of(source, is_test, part, config, &fill)?;
+            left.add(&windows);
+            let Windows {
+                series,
+                starts,
+                bins,
+                ..
+            } = windows;
+            let targets = targets.subset(&bins)?;
+            let shape = Shape::Sequence {
+                steps: config.window.steps(),
+                channels,
+            };
+            Split::windows(shape, series, (starts, config.window.before), targets)?
+        };
+        if split.is_empty() {
+            let name = if part { "test" } else { "training" };
+            let reason = format!(
+                "leaves no sample in the {name} part; choose another division or a shorter window"
+            );
+            return Err(DataError::format(&source.signal, reason));
+        }
+        parts.push(split.centred(Vec::new(), offset.clone())?);
+    }
+    left.tell(&sources, &mut notes);
+    let (Some(test), Some(train)) = (parts.pop(), parts.pop()) else {
+        let what = "holds no signal".to_owned();
+        return Err(DataError::Empty {
+            path: path.to_owned(),
+            what,
+        });
+    };
+    let mut dataset = Dataset::new(
+        "recording",
+        classes,
+        Normalization { mean, std },
+        train,
+        test,
+    )?;
+    dataset.notes = notes;
+    let sameness = dataset.sameness();
+    dataset
+        .warnings
+        .extend(warnings.into_iter().chain(sameness));
+    Ok(dataset)
+}
+
+/// The names of classes, the targets of all rows of each source, and what is subtracted from real values.
+type AllTargets = (Vec<String>, Vec<Targets>, Vec<f64>);
+
+fn all_targets(
+    sources: &[Source],
+    outputs: Vec<Outputs>,
+    notes: &mut Vec<String>,
+) -> Result<AllTargets, DataError> {
+    let (mut labels, mut values, mut offset) = (Vec::new(), Vec::new(), None);
+    for (source, outputs) in sources.iter().zip(outputs) {
+        match outputs {
+            Outputs::Labels(found) => labels.push((found, source.target.clone())),
+            Outputs::Values(found) => {
+                let offset = match &offset {
+                    Some(offset) => offset,
+                    None => offset.insert(found.offset(&source.target)?),
+                };
+                let width = found.width;
+                let data = found.cut(offset, &source.target)?;
+                values.push(Targets::Values { data, width });
+            }
+        }
+    }
+    let (classes, targets) = match labels.is_empty() {
+        true => (Vec::new(), values),
+        false => named_classes(labels, notes)?,
+    };
+    Ok((classes, targets, offset.unwrap_or_default()))
+}
+
+/// The bins that are learnt from, one after the other.
+fn learnt_rows(source: Option<(&Source, &Vec<bool>)>) -> Result<Vec<f32>, DataError> {
+    let Some((source, is_test)) = source else {
+        return Ok(Vec::new());
+    };
+    let own = is_test.iter().filter(|test| !**test).count();
+    let mut rows = budget::with_capacity(own.saturating_mul(source.channels), "the training part")?;
+    for (bin, _) in is_test.iter().enumerate().filter(|(_, test)| !**test) {
+        rows.extend_from_slice(source.row(bin));
+    }
+    Ok(rows)
+}
+
+/// Names the channels that never change.
+fn constant_channels(source: Option<&Source>, rows: &[f32]) -> Vec<String> {
+    let Some(source) = source else {
+        return Vec::new();
+    };
+    let channels = source.channels.max(1);
+    let mut changes = vec![false; channels];
+    for row in rows.chunks_exact(channels).skip(1) {
+        for ((changes, x), first) in changes.iter_mut().zip(row).zip(rows) {
+            *changes |= x != first;
+        }
+    }
+    let constant: Vec<usize> = (0..channels)
+        .filter(|&at| changes.get(at) == Some(&false))
+        .collect();
+    // That all are so is said of the whole.
+    if constant.is_empty() || constant.len() == channels {
+        return Vec::new();
+    }
+    let shown: Vec<String> = constant
+        .iter()
+        .take(MOST_CHANNELS)
+        .map(ToString::to_string)
+        .collect();
+    let more = if constant.len() > MOST_CHANNELS {
+        ", …"
+    } else {
+        ""
+    };
+    let (are, them) = match constant.len() {
+        1 => ("is", "it"),
+        _ => ("are", "them"),
+    };
+    vec![format!(
+        "{}: {} of {} {are} the same in every training bin, so that nothing is decoded from {them}: {}{more}, counted from 0",
+        source.signal.display(),
+        constant.len(),
+        counted(channels, "channel"),
+        shown.join(", ")
+    )]
+}
+
+/// Trials as samples.
+fn of_trials(
+    source: &Source,
+    (is_test, part): (&[bool], bool),
+    config: &DecodingConfig,
+    targets: &Targets,
+) -> Result<Split, DataError> {
+    let [first, end] = match config.bins {
+        Some(bins) => bins,
+        None => [0, source.trials.first().map_or(0, |trial| trial.len())],
+    };
+    let channels = source.channels;
+    let of_part = |trial: &std::ops::Range<usize>| is_test.get(trial.start) == Some(&part);
+    let chosen: Vec<usize> = source
+        .trials
+        .iter()
+        .enumerate()
+        .filter_map(|(at, trial)| of_part(trial).then_some(at))
+        .collect();
+    let count = chosen
+        .len()
+        .saturating_mul(end - first)
+        .saturating_mul(channels);
+    let mut values = budget::with_capacity(count, "the trials")?;
+    for start in chosen
+        .iter()
+        .filter_map(|&at| source.trials.get(at))
+        .map(|trial| trial.start)
+    {
+        let span = (start + first) * channels..(start + end) * channels;
+        values.extend_from_slice(source.data.get(span).unwrap_or_default());
+    }
+    let shape = Shape::Sequence {
+        steps: end - first,
+        channels,
+    };
+    Split::new(shape, Features::Floats(values), targets.subset(&chosen)?)
+}
+
+/// What became of windows at the edges, in both parts.
+#[derive(Default)]
+struct Left {
+    filled: usize,
+    at_edges: usize,
+    across: usize,
+}
+
+impl Left {
+    fn add(&mut self, windows: &Windows) {
+        self.filled += windows.filled;
+        self.at_edges += windows.at_edges;
+        self.across += windows.across;
+    }
+
+    fn tell(&self, sources: &[Source], notes: &mut Vec<String>) {
+        let trials = sources.iter().any(|source| source.has_trials);
+        let edge = if trials { "a trial" } else { "the recording" };
+        if self.filled > 0 {
+            notes.push(format!(
+                "{} reach beyond the edge of {edge} and are filled up with zeros (data.decoding.edges)",
+                counted(self.filled, "window")
+            ));
+        }
+        if self.at_edges > 0 {
+            notes.push(format!(
+                "{} that reach beyond the edge of {edge} are left out (data.decoding.edges)",
+                counted(self.at_edges, "window")
+            ));
+        }
+        if self.across > 0 {
+            notes.push(format!(
+                "{} that reach from one part into the other are left out, so that train and test share no bin",
+                counted(self.across, "window")
+            ));
+        }
+    }
+}

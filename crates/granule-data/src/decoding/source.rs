@@ -1,0 +1,325 @@
+//! A signal, its trials and its target.
+
+use std::ops::Range;
+use std::path::PathBuf;
+
+use granule_io::budget;
+use granule_io::words::counted;
+
+use super::config::{DecodingConfig, Window, wrong};
+use super::store::Store;
+use crate::DataError;
+use crate::arrays::{Outputs, TargetKind, Values};
+
+/// A signal and what is decoded from it.
+pub(super) struct Source {
+    pub signal: PathBuf,
+    pub target: PathBuf,
+    /// `[bins, channels]`
+    pub data: Vec<f32>,
+    pub channels: usize,
+    /// The bins of each trial, in order; all bins where there are no trials.
+    pub trials: Vec<Range<usize>>,
+    /// Whether trials were named, or are an extent of the signal.
+    pub has_trials: bool,
+    /// Whether a target is that of a trial, not of a bin.
+    pub by_trial: bool,
+}
+
+/// The arrays of a part, and what the keys of the configuration that name them begin with.
+#[derive(Clone, Copy)]
+pub(super) struct Named<'a> {
+    signal: &'a str,
+    target: &'a str,
+    trial: Option<&'a str>,
+    prefix: &'static str,
+}
+
+impl<'a> Named<'a> {
+    /// Of what is learnt from.
+    pub fn learnt(config: &'a DecodingConfig) -> Self {
+        Self {
+            signal: &config.signal,
+            target: &config.target,
+            trial: config.trial.as_deref(),
+            prefix: "",
+        }
+    }
+
+    /// Of what is tested on, where it has arrays of its own.
+    pub fn tested(config: &'a DecodingConfig) -> Option<Self> {
+        Some(Self {
+            signal: config.test_signal.as_deref()?,
+            target: config.test_target.as_deref()?,
+            trial: config.test_trial.as_deref(),
+            prefix: "test_",
+        })
+    }
+}
+
+/// How an array of targets is laid out.
+struct Layout {
+    by_trial: bool,
+    /// Whether its first two extents are trials and bins.
+    in_trials: bool,
+}
+
+impl Source {
+    /// Reads the arrays of a part.
+    pub fn read(
+        store: &mut Store<'_>,
+        named: Named<'_>,
+        config: &DecodingConfig,
+        kind: Option<TargetKind>,
+        notes: &mut Vec<String>,
+    ) -> Result<(Self, Outputs), DataError> {
+        let Named {
+            signal,
+            target,
+            trial,
+            prefix,
+        } = named;
+        let key = |name: &str| format!("{prefix}{name}");
+        let places = [signal, target].map(|name| store.place(name));
+        let (extents, values) = store.read(&key("signal"), signal, |array| array.values())?;
+        let (bins, channels, inside) = match *extents.as_slice() {
+            [bins] => (bins, 1, None),
+            [bins, channels] => (bins, channels, None),
+            [trials, channels, bins] => (trials * bins, channels, Some(bins)),
+            _ => {
+                return Err(DataError::ArrayShape {
+                    path: places[0].clone(),
+                    found: extents.iter().map(|&extent| extent as u64).collect(),
+                    allowed: "[bins, channels], or [trials, channels, bins], for a signal"
+                        .to_owned(),
+                });
+            }
+        };
+        if config.square_root {
+            check_counts(&places[0], &extents, &values)?;
+        }
+        let mut data = values.cut(&[], &places[0])?;
+        if config.square_root {
+            data.iter_mut().for_each(|x| *x = x.sqrt());
+        }
+        let trials = match (inside, trial) {
+            (Some(inside), None) => {
+                data = bins_first(&data, channels, inside)?;
+                (0..bins / inside)
+                    .map(|trial| trial * inside..(trial + 1) * inside)
+                    .collect()
+            }
+            (Some(_), Some(name)) => {
+                let allowed = "unset for a signal [trials, channels, bins]";
+                return Err(wrong(&key("trial"), format!("{name:?}"), allowed));
+            }
+            (None, Some(name)) => {
+                let place = store.place(name);
+                let numbers = store.read(&key("trial"), name, |array| array.column())?;
+                if numbers.len() != bins {
+                    return Err(lengths(&place, numbers.len(), &places[0], bins));
+                }
+                runs(&numbers)
+            }
+            (None, None) => vec![0..bins],
+        };
+        let has_trials = inside.is_some() || trial.is_some();
+        let (outputs, by_trial) = store.read(&key("target"), target, |array| {
+            let extents = array.extents();
+            let Layout { by_trial, in_trials } =
+                layout(&extents, bins, trials.len(), inside, has_trials).ok_or_else(|| {
+                    let of_trials = match trials.len() {
+                        1 => String::new(),
+                        count => format!(" in {}", counted(count, "trial")),
+                    };
+                    let reason = format!(
+                        "its shape is {extents:?}, and {} has {}{of_trials}: a target is a row for every bin or for every trial",
+                        places[0].display(),
+                        counted(bins, "bin"),
+                    );
+                    DataError::format(&places[1], reason)
+                })?;
+            let array = if in_trials { array.flattened()? } else { array };
+            Ok((Outputs::read(array, kind, notes)?, by_trial))
+        })?;
+        let [signal, target] = places;
+        let source = Self {
+            signal,
+            target,
+            data,
+            channels,
+            trials,
+            has_trials,
+            by_trial,
+        };
+        source.check(config)?;
+        Ok((source, outputs))
+    }
+
+    /// Refuses settings that do not go with targets of bins, or with those of trials.
+    fn check(&self, config: &DecodingConfig) -> Result<(), DataError> {
+        if !self.by_trial {
+            return match config.bins {
+                None => Ok(()),
+                Some(bins) => {
+                    let allowed = "unset with a target for every bin";
+                    Err(wrong("bins", format!("{bins:?}"), allowed))
+                }
+            };
+        }
+        if config.window != Window::default() {
+            let Window { before, after } = config.window;
+            let allowed = "unset with a target for every trial, whose bins are a sample; data.decoding.bins chooses them";
+            let value = format!("{{ before = {before}, after = {after} }}");
+            return Err(wrong("window", value, allowed));
+        }
+        let lengths = || self.trials.iter().map(Range::len).enumerate();
+        let [first, end] = config
+            .bins
+            .unwrap_or([0, self.trials.first().map_or(0, Range::len)]);
+        let misfit = |(_, len): &(usize, usize)| match config.bins {
+            Some(_) => *len < end,
+            None => *len != end,
+        };
+        let Some((trial, len)) = lengths().find(misfit) else {
+            return Ok(());
+        };
+        let shortest = lengths().map(|(_, len)| len).min().unwrap_or(0);
+        let reason = match config.bins {
+            Some(_) => format!(
+                "trial {trial}, counted from 0, has {}, fewer than data.decoding.bins = [{first}, {end}] takes",
+                counted(len, "bin")
+            ),
+            None => format!(
+                "trials of unequal length: trial 0 has {}, trial {trial} has {}; data.decoding.bins = [0, {shortest}] takes \
+                 as many of each",
+                counted(end, "bin"),
+                counted(len, "bin"),
+            ),
+        };
+        Err(DataError::format(&self.signal, reason))
+    }
+
+    /// Refuses a part to test on that is of another kind.
+    pub fn check_beside(&self, test: &Self) -> Result<(), DataError> {
+        let differ = |what: &str, own: usize, other: usize| {
+            let reason = format!("has {other} {what}, {} has {own}", self.signal.display());
+            Err(DataError::format(&test.signal, reason))
+        };
+        match (self.channels, test.channels) {
+            (own, other) if own != other => return differ("channels", own, other),
+            _ => {}
+        }
+        if self.by_trial != test.by_trial {
+            let reason =
+                "one of train and test has a target for every bin, the other one for every trial";
+            return Err(DataError::format(&test.target, reason));
+        }
+        Ok(())
+    }
+
+    pub fn bins(&self) -> usize {
+        self.data.len() / self.channels.max(1)
+    }
+
+    /// The values of a bin.
+    pub fn row(&self, bin: usize) -> &[f32] {
+        let start = bin * self.channels;
+        self.data
+            .get(start..start + self.channels)
+            .unwrap_or_default()
+    }
+}
+
+/// How targets of these extents belong to the signal; none when they do not.
+fn layout(
+    extents: &[usize],
+    bins: usize,
+    trials: usize,
+    inside: Option<usize>,
+    has_trials: bool,
+) -> Option<Layout> {
+    let of = |by_trial, in_trials| {
+        Some(Layout {
+            by_trial,
+            in_trials,
+        })
+    };
+    match (extents, inside) {
+        (&[first, second] | &[first, second, _], Some(inside))
+            if first == trials && second == inside =>
+        {
+            of(false, true)
+        }
+        (&[first] | &[first, _], Some(_)) if first == trials => of(true, false),
+        (&[first] | &[first, _], None) if first == bins => of(false, false),
+        (&[first] | &[first, _], None) if has_trials && first == trials => of(true, false),
+        _ => None,
+    }
+}
+
+pub(super) fn lengths(
+    place: &std::path::Path,
+    found: usize,
+    signal: &std::path::Path,
+    bins: usize,
+) -> DataError {
+    let reason = format!(
+        "holds {}, {} has {}",
+        counted(found, "number"),
+        signal.display(),
+        counted(bins, "bin")
+    );
+    DataError::format(place, reason)
+}
+
+/// Where equal numbers stand in a row.
+fn runs(numbers: &[i64]) -> Vec<Range<usize>> {
+    let mut start = 0;
+    let same = numbers.chunk_by(|a, b| a == b);
+    same.map(|run| {
+        start += run.len();
+        start - run.len()..start
+    })
+    .collect()
+}
+
+/// `[trials, channels, bins]` → `[trials, bins, channels]`.
+fn bins_first(data: &[f32], channels: usize, bins: usize) -> Result<Vec<f32>, DataError> {
+    let mut out = budget::with_capacity(data.len(), "the signal")?;
+    for trial in data.chunks_exact((channels * bins).max(1)) {
+        for bin in 0..bins {
+            out.extend(trial.iter().skip(bin).step_by(bins));
+        }
+    }
+    Ok(out)
+}
+
+/// Refuses what is no count.
+fn check_counts(
+    path: &std::path::Path,
+    extents: &[usize],
+    values: &Values,
+) -> Result<(), DataError> {
+    let bad = values
+        .iter()
+        .enumerate()
+        .find(|(_, x)| *x < 0.0 || x.fract() != 0.0);
+    let Some((at, x)) = bad else {
+        return Ok(());
+    };
+    let place = match *extents {
+        [_, channels, bins] => format!(
+            "in trial {}, channel {}, bin {}",
+            at / (channels * bins),
+            at / bins % channels,
+            at % bins
+        ),
+        [_, channels] => format!("in bin {}, channel {}", at / channels, at % channels),
+        _ => format!("in bin {at}"),
+    };
+    let reason = format!(
+        "holds {x} {place}, counted from 0: counts are whole numbers from 0, and data.decoding.square_root asks for counts"
+    );
+    Err(DataError::format(path, reason))
+}

@@ -1,0 +1,213 @@
+//! The parts to learn from and to test on, and the windows in them.
+
+use granule_io::budget;
+use granule_io::words::counted;
+
+use super::config::{DecodingConfig, Division, Edges, wrong};
+use super::source::{Source, lengths};
+use super::store::Store;
+use crate::DataError;
+use crate::division::shuffled;
+
+/// Which bins of a recording are tested on.
+pub(super) fn divide(
+    store: &mut Store<'_>,
+    source: &Source,
+    config: &DecodingConfig,
+    seed: u64,
+    notes: &mut Vec<String>,
+) -> Result<Vec<bool>, DataError> {
+    let (bins, trials) = (source.bins(), &source.trials);
+    let mut is_test = budget::filled(false, bins, "the parts of the recording")?;
+    let share = |count: usize| (config.test * count as f64).round() as usize;
+    let percent = || format!("{:.3} %", 100.0 * config.test).replace(".000", "");
+    match config.split {
+        Division::Time => {
+            let first = match source.by_trial {
+                true => trials
+                    .get(trials.len() - share(trials.len()))
+                    .map_or(bins, |trial| trial.start),
+                false => bins - share(bins),
+            };
+            is_test.iter_mut().skip(first).for_each(|test| *test = true);
+            let what = if source.by_trial { "trials" } else { "bins" };
+            notes.push(format!(
+                "the last {} of the {what} are tested on",
+                percent()
+            ));
+        }
+        Division::Trial => {
+            if trials.len() < 2 {
+                let allowed = "\"time\" or \"group\" for a recording of one trial; data.decoding.trial names the array of trials";
+                return Err(wrong("split", "\"trial\"", allowed));
+            }
+            let chosen = shuffled(trials.len(), seed);
+            for trial in chosen.into_iter().take(share(trials.len())) {
+                let of_trial = trials.get(trial).cloned().unwrap_or_default();
+                is_test.get_mut(of_trial).unwrap_or_default().fill(true);
+            }
+            notes.push(format!(
+                "{} of {} are tested on, drawn from data.seed",
+                share(trials.len()),
+                counted(trials.len(), "trial")
+            ));
+        }
+        Division::Group => {
+            let name = config.group.as_deref().unwrap_or_default();
+            let place = store.place(name);
+            let groups = store.read("group", name, |array| array.column())?;
+            for number in &config.test_groups {
+                if !groups.contains(number) {
+                    let mut known = groups.clone();
+                    known.sort_unstable();
+                    known.dedup();
+                    let shown: Vec<String> =
+                        known.iter().take(20).map(ToString::to_string).collect();
+                    let more = if known.len() > 20 { ", …" } else { "" };
+                    let allowed =
+                        format!("numbers in {}: {}{more}", place.display(), shown.join(", "));
+                    return Err(wrong("test_groups", number, allowed));
+                }
+            }
+            let tested = |number: &i64| config.test_groups.contains(number);
+            if groups.len() == bins {
+                for (test, number) in is_test.iter_mut().zip(&groups) {
+                    *test = tested(number);
+                }
+            } else if source.has_trials && groups.len() == trials.len() {
+                for (trial, _) in trials
+                    .iter()
+                    .zip(&groups)
+                    .filter(|(_, number)| tested(number))
+                {
+                    is_test
+                        .get_mut(trial.clone())
+                        .unwrap_or_default()
+                        .fill(true);
+                }
+            } else {
+                return Err(lengths(&place, groups.len(), &source.signal, bins));
+            }
+        }
+    }
+    if source.by_trial {
+        let mixed = |trial: &std::ops::Range<usize>| {
+            let parts = is_test.get(trial.clone()).unwrap_or_default();
+            parts.contains(&true) && parts.contains(&false)
+        };
+        if let Some(trial) = trials.iter().position(mixed) {
+            let name = config.group.as_deref().unwrap_or_default();
+            let reason =
+                format!("trial {trial}, counted from 0, has bins of both parts by {name:?}");
+            return Err(DataError::format(&source.signal, reason));
+        }
+    }
+    Ok(is_test)
+}
+
+/// Windows in one part of a recording.
+#[derive(Default)]
+pub(super) struct Windows {
+    /// `[steps, channels]`: the bins of the part, and what stands for bins beyond the edge of a trial.
+    pub series: Vec<f32>,
+    /// The step that each window begins at.
+    pub starts: Vec<usize>,
+    /// The bin that each is decoded for.
+    pub bins: Vec<usize>,
+    /// Windows that are filled up at an edge.
+    pub filled: usize,
+    /// Windows that are left out at an edge.
+    pub at_edges: usize,
+    /// Windows that are left out as they reach into the other part.
+    pub across: usize,
+}
+
+impl Windows {
+    /// The windows of the bins of a part; `fill` is what a bin beyond an edge is taken for.
+    pub fn of(
+        source: &Source,
+        is_test: &[bool],
+        part: bool,
+        config: &DecodingConfig,
+        fill: &[f32],
+    ) -> Result<Self, DataError> {
+        let (before, after) = (config.window.before, config.window.after);
+        let zeros = config.edges == Edges::Zeros;
+        let what = "the windows of the recording";
+        let mut windows = Self::default();
+        let own = is_test.iter().filter(|test| **test == part).count();
+        let filled = if zeros {
+            source.trials.len().saturating_mul(before + after)
+        } else {
+            0
+        };
+        let steps = own.saturating_add(filled);
+        budget::reserve(
+            &mut windows.series,
+            steps.saturating_mul(source.channels),
+            what,
+        )?;
+        budget::reserve(&mut windows.starts, own, what)?;
+        budget::reserve(&mut windows.bins, own, what)?;
+        for trial in &source.trials {
+            let mut start = trial.start;
+            for run in is_test
+                .get(trial.clone())
+                .unwrap_or_default()
+                .chunk_by(|a, b| a == b)
+            {
+                let end = start + run.len();
+                if run.first() == Some(&part) {
+                    // Whether the trial, not the part, begins and ends here.
+                    let edges = [start == trial.start, end == trial.end];
+                    windows.add(
+                        source,
+                        start..end,
+                        edges.map(|own| own && zeros),
+                        edges,
+                        [before, after],
+                        fill,
+                    );
+                }
+                start = end;
+            }
+        }
+        Ok(windows)
+    }
+
+    fn add(
+        &mut self,
+        source: &Source,
+        run: std::ops::Range<usize>,
+        fills: [bool; 2],
+        edges: [bool; 2],
+        [before, after]: [usize; 2],
+        fill: &[f32],
+    ) {
+        let base = self.series.len() / source.channels.max(1);
+        let ahead = if fills[0] { before } else { 0 };
+        for _ in 0..ahead {
+            self.series.extend_from_slice(fill);
+        }
+        let span = run.start * source.channels..run.end * source.channels;
+        self.series
+            .extend_from_slice(source.data.get(span).unwrap_or_default());
+        for _ in 0..if fills[1] { after } else { 0 } {
+            self.series.extend_from_slice(fill);
+        }
+        for bin in run.clone() {
+            let (left, right) = (bin - run.start, run.end - 1 - bin);
+            let beyond = [left < before, right < after];
+            let fits = |side: usize| !beyond[side] || fills[side];
+            if fits(0) && fits(1) {
+                self.starts.push(base + ahead + left - before);
+                self.bins.push(bin);
+                self.filled += usize::from(beyond[0] || beyond[1]);
+            } else if (beyond[0] && !edges[0]) || (beyond[1] && !edges[1]) {
+                self.across += 1;
+            } else {
+                self.at_edges += 1;
+            }
+        }
+    }
+}

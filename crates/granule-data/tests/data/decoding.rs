@@ -1,0 +1,481 @@
+//! Signals over time and what is decoded from them.
+
+use std::path::Path;
+
+use granule_data::decoding::{Division, Edges, Window};
+use granule_data::{
+    DataError, Dataset, DatasetSpec, DecodingConfig, LoadOptions, Shape, Split, Targets, load,
+};
+
+use crate::support::{npy, npy_f32, npy_i64, real_data, write, zip};
+
+fn config() -> DecodingConfig {
+    DecodingConfig {
+        signal: "counts".into(),
+        target: "velocity".into(),
+        ..Default::default()
+    }
+}
+
+fn read(path: &Path, config: &DecodingConfig) -> Result<Dataset, DataError> {
+    let options = LoadOptions {
+        decoding: config.clone(),
+        seed: 1,
+        ..Default::default()
+    };
+    load(&DatasetSpec::Recording(path.to_path_buf()), &options)
+}
+
+fn refused(path: &Path, config: &DecodingConfig) -> String {
+    read(path, config).unwrap_err().to_string()
+}
+
+/// Ten bins of two channels, `10 bin` and `10 bin + 1`, and one output, `−bin`.
+fn folder() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let counts: Vec<i64> = (0..10).flat_map(|bin| [10 * bin, 10 * bin + 1]).collect();
+    let velocity: Vec<f32> = (0..10).map(|bin| -(bin as f32)).collect();
+    write(dir.path().join("counts.npy"), &npy_i64(&[10, 2], &counts));
+    write(dir.path().join("velocity.npy"), &npy_f32(&[10], &velocity));
+    dir
+}
+
+/// The first channel of every sample, and its target.
+fn samples(split: &Split) -> Vec<(Vec<f32>, f32)> {
+    let Shape::Sequence { channels, .. } = split.shape() else {
+        panic!("no sequences");
+    };
+    let sample = |index| {
+        let steps = split.values(index).unwrap().chunks(channels);
+        let first = steps.map(|step| step[0]).collect();
+        (first, split.target_values(index).unwrap()[0])
+    };
+    (0..split.len()).map(sample).collect()
+}
+
+#[test]
+fn windows_are_of_the_bins_around_the_one_that_is_decoded() {
+    let dir = folder();
+    let window = Window {
+        before: 2,
+        after: 1,
+    };
+    let edges = Edges::LeaveOut;
+    let config = DecodingConfig {
+        window,
+        edges,
+        test: 0.4,
+        ..config()
+    };
+    let set = read(dir.path(), &config).unwrap();
+    let shape = Shape::Sequence {
+        steps: 4,
+        channels: 2,
+    };
+    assert_eq!((set.train.shape(), set.test.shape()), (shape, shape));
+    // Bins 0 to 5 train, 6 to 9 test; no window has bins of both.
+    let expected = [
+        (vec![0.0, 10.0, 20.0, 30.0], -2.0),
+        (vec![10.0, 20.0, 30.0, 40.0], -3.0),
+        (vec![20.0, 30.0, 40.0, 50.0], -4.0),
+    ];
+    assert_eq!(samples(&set.train), expected);
+    assert_eq!(samples(&set.test), [(vec![60.0, 70.0, 80.0, 90.0], -8.0)]);
+    // Of the training part: 0, 10, … 50.
+    assert_eq!(set.normalization.mean, [25.0, 26.0]);
+    let std = (1750.0_f32 / 6.0).sqrt();
+    assert!((set.normalization.std[0] - std).abs() < 1e-5);
+    let notes = set.notes.join("\n");
+    for part in [
+        "the last 40 % of the bins",
+        "3 windows that reach beyond the edge of the recording are left out",
+        "3 windows that reach from one part into the other",
+    ] {
+        assert!(notes.contains(part), "{part}: {notes}");
+    }
+}
+
+#[test]
+fn beyond_an_edge_stand_zeros_once_channels_are_standardised() {
+    let dir = folder();
+    let trial = [7, 7, 7, 7, 5, 5, 5, 7, 7, 7];
+    write(dir.path().join("trial.npy"), &npy_i64(&[10], &trial));
+    let config = DecodingConfig {
+        window: Window {
+            before: 1,
+            after: 1,
+        },
+        trial: Some("trial".into()),
+        test: 0.3,
+        ..config()
+    };
+    let set = read(dir.path(), &config).unwrap();
+    // Trials are bins 0 to 3, 4 to 6 and, tested on, 7 to 9.
+    assert_eq!((set.train.len(), set.test.len()), (7, 3));
+    let mut values = Vec::new();
+    set.train
+        .gather(&[0, 3, 4], &set.normalization, None, &mut values)
+        .unwrap();
+    let (mean, std) = (set.normalization.mean[0] as f32, set.normalization.std[0]);
+    assert_eq!(mean, 30.0);
+    let at = |x: f32| (x - mean) / std;
+    let first: Vec<f32> = values.iter().step_by(2).copied().collect();
+    let expected = [
+        0.0,
+        at(0.0),
+        at(10.0),
+        at(20.0),
+        at(30.0),
+        0.0,
+        0.0,
+        at(40.0),
+        at(50.0),
+    ];
+    assert_eq!(first, expected);
+    let notes = set.notes.join("\n");
+    assert!(
+        notes.contains("6 windows reach beyond the edge of a trial"),
+        "{notes}"
+    );
+    // Bins are held once: seven, and two beside each of two trials.
+    assert_eq!(set.train.features().len(), 2 * (7 + 4));
+}
+
+#[test]
+fn parts_are_by_time_by_trials_or_by_groups() {
+    let dir = folder();
+    let at = |name: &str| dir.path().join(name);
+    write(
+        at("trial.npy"),
+        &npy_i64(&[10], &[0, 0, 1, 1, 2, 2, 3, 3, 4, 4]),
+    );
+    write(
+        at("run.npy"),
+        &npy_i64(&[10], &[1, 1, 1, 2, 2, 2, 2, 1, 1, 1]),
+    );
+    write(at("of_trials.npy"), &npy_i64(&[5], &[0, 9, 0, 9, 9]));
+    let bins = |split: &Split| -> Vec<f32> { samples(split).iter().map(|(_, y)| -y).collect() };
+
+    let group = |name: &str, test_groups: &[i64]| DecodingConfig {
+        split: Division::Group,
+        group: Some(name.into()),
+        test_groups: test_groups.to_vec(),
+        trial: Some("trial".into()),
+        ..config()
+    };
+    let set = read(dir.path(), &group("run", &[2])).unwrap();
+    assert_eq!(bins(&set.test), [3.0, 4.0, 5.0, 6.0]);
+    assert_eq!(bins(&set.train), [0.0, 1.0, 2.0, 7.0, 8.0, 9.0]);
+    let set = read(dir.path(), &group("of_trials", &[0])).unwrap();
+    assert_eq!(bins(&set.test), [0.0, 1.0, 4.0, 5.0]);
+    let message = refused(dir.path(), &group("run", &[3]));
+    assert!(
+        message.contains("test_groups") && message.contains("1, 2"),
+        "{message}"
+    );
+
+    let drawn = DecodingConfig {
+        split: Division::Trial,
+        test: 0.4,
+        ..group("run", &[2])
+    };
+    let drawn = DecodingConfig {
+        group: None,
+        test_groups: Vec::new(),
+        ..drawn
+    };
+    let set = read(dir.path(), &drawn).unwrap();
+    let test = bins(&set.test);
+    assert_eq!(test.len(), 4);
+    assert!(
+        test.chunks(2)
+            .all(|trial| trial[0] % 2.0 == 0.0 && trial[1] == trial[0] + 1.0)
+    );
+    let one = DecodingConfig {
+        trial: None,
+        ..drawn
+    };
+    assert!(refused(dir.path(), &one).contains("data.decoding.trial"));
+}
+
+#[test]
+fn trials_with_a_class_each_are_samples() {
+    let dir = tempfile::tempdir().unwrap();
+    // [trials, channels, bins]: 100 trial + 10 channel + bin.
+    let counts: Vec<u8> = (0..24)
+        .map(|i| 40 * (i / 6) + 10 * (i / 3 % 2) + i % 3)
+        .collect();
+    let member = |shape: &[usize]| npy("|u1", false, shape, &counts);
+    let object = npy_i64(&[4], &[5, 3, 3, 5]);
+    let repeat = npy_i64(&[4], &[0, 0, 1, 1]);
+    let path = dir.path().join("it.npz");
+    let signal = member(&[4, 2, 3]);
+    let members = [
+        ("counts.npy", &signal),
+        ("object.npy", &object),
+        ("repeat.npy", &repeat),
+    ];
+    write(
+        &path,
+        &zip(&members.map(|(name, bytes)| (name, bytes.as_slice())), true),
+    );
+    let config = DecodingConfig {
+        target: "object".into(),
+        split: Division::Group,
+        group: Some("repeat".into()),
+        test_groups: vec![1],
+        bins: Some([1, 3]),
+        ..config()
+    };
+    let set = read(&path, &config).unwrap();
+    assert_eq!(set.classes, ["3", "5"]);
+    assert_eq!(
+        set.train.shape(),
+        Shape::Sequence {
+            steps: 2,
+            channels: 2
+        }
+    );
+    assert_eq!(set.train.values(1), Some(&[41.0, 51.0, 42.0, 52.0][..]));
+    assert_eq!(set.train.targets(), &Targets::Classes(vec![1, 0]));
+    assert_eq!(set.test.values(0), Some(&[81.0, 91.0, 82.0, 92.0][..]));
+    assert_eq!(set.test.targets(), &Targets::Classes(vec![0, 1]));
+    let all = DecodingConfig {
+        bins: None,
+        ..config.clone()
+    };
+    assert_eq!(
+        read(&path, &all).unwrap().train.shape(),
+        Shape::Sequence {
+            steps: 3,
+            channels: 2
+        }
+    );
+    let window = DecodingConfig {
+        window: Window {
+            before: 1,
+            after: 0,
+        },
+        ..config
+    };
+    assert!(refused(&path, &window).contains("data.decoding.window"));
+}
+
+#[test]
+fn what_does_not_fit_is_named() {
+    let dir = folder();
+    let at = |name: &str| dir.path().join(name);
+    let message = refused(dir.path(), &DecodingConfig::default());
+    assert!(
+        message.contains("data.decoding.signal = unset"),
+        "{message}"
+    );
+    let missing = DecodingConfig {
+        signal: "rates".into(),
+        ..config()
+    };
+    let message = refused(dir.path(), &missing);
+    assert!(
+        message.contains("\"rates\"") && message.contains("counts, velocity"),
+        "{message}"
+    );
+    let nowhere = refused(&at("nowhere"), &config());
+    assert!(nowhere.contains("recording:DIR"), "{nowhere}");
+
+    write(at("velocity.npy"), &npy_f32(&[9], &[0.0; 9]));
+    let message = refused(dir.path(), &config());
+    assert!(
+        message.contains("[9]") && message.contains("10 bins"),
+        "{message}"
+    );
+    let mut values = [0.5; 10];
+    values[4] = f32::NAN;
+    write(at("velocity.npy"), &npy_f32(&[10], &values));
+    let message = refused(dir.path(), &config());
+    assert!(
+        message.contains("velocity.npy: row 4 holds NaN"),
+        "{message}"
+    );
+
+    let dir = folder();
+    let at = |name: &str| dir.path().join(name);
+    let roots = DecodingConfig {
+        square_root: true,
+        ..config()
+    };
+    let set = read(dir.path(), &roots).unwrap();
+    assert_eq!(samples(&set.train)[4].0, [40.0_f32.sqrt()]);
+    for (bad, shown) in [(-1.0, "-1"), (0.5, "0.5"), (f32::NAN, "NaN")] {
+        let mut rates = [1.0; 20];
+        rates[7] = bad;
+        write(at("counts.npy"), &npy_f32(&[10, 2], &rates));
+        let message = refused(dir.path(), &roots);
+        assert!(
+            message.contains("counts.npy") && message.contains(shown),
+            "{message}"
+        );
+        if bad == bad {
+            assert!(message.contains("bin 3, channel 1"), "{message}");
+            assert!(read(dir.path(), &config()).is_ok());
+        }
+    }
+
+    let dir = folder();
+    let at = |name: &str| dir.path().join(name);
+    write(
+        at("trial.npy"),
+        &npy_i64(&[10], &[0, 0, 0, 1, 1, 1, 1, 2, 2, 2]),
+    );
+    write(at("label.npy"), &npy_i64(&[3], &[0, 1, 0]));
+    let by_trial = DecodingConfig {
+        target: "label".into(),
+        trial: Some("trial".into()),
+        test: 0.34,
+        ..config()
+    };
+    let message = refused(dir.path(), &by_trial);
+    for part in ["unequal length", "trial 1 has 4 bins", "[0, 3]"] {
+        assert!(message.contains(part), "{message}");
+    }
+    let cut = DecodingConfig {
+        bins: Some([0, 3]),
+        ..by_trial
+    };
+    assert_eq!(read(dir.path(), &cut).unwrap().train.len(), 2);
+    let message = refused(
+        dir.path(),
+        &DecodingConfig {
+            bins: Some([0, 4]),
+            ..cut
+        },
+    );
+    assert!(
+        message.contains("trial 0") && message.contains("has 3 bins"),
+        "{message}"
+    );
+
+    let long = DecodingConfig {
+        window: Window {
+            before: 9,
+            after: 0,
+        },
+        edges: Edges::LeaveOut,
+        ..config()
+    };
+    let message = refused(dir.path(), &long);
+    assert!(
+        message.contains("no sample in the training part"),
+        "{message}"
+    );
+}
+
+#[test]
+fn constant_channels_are_counted() {
+    let dir = folder();
+    let counts: Vec<i64> = (0..10).flat_map(|bin| [bin, 4, bin, 0]).collect();
+    write(dir.path().join("counts.npy"), &npy_i64(&[10, 4], &counts));
+    let set = read(dir.path(), &config()).unwrap();
+    let warnings = set.warnings.join("\n");
+    assert!(
+        warnings.contains("2 of 4 channels are the same in every training bin"),
+        "{warnings}"
+    );
+    assert!(warnings.contains(": 1, 3, counted from 0"), "{warnings}");
+    let mut values = Vec::new();
+    set.train
+        .gather(&[5], &set.normalization, None, &mut values)
+        .unwrap();
+    assert_eq!([values[1], values[3]], [0.0, 0.0]);
+}
+
+#[test]
+fn parts_that_overlap_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let counts: Vec<i64> = (0..100)
+        .flat_map(|bin| [bin * 7 % 31, bin * bin % 17])
+        .collect();
+    let speed: Vec<f32> = (0..100).map(|bin| bin as f32).collect();
+    for (name, bins) in [("", 0..60), ("own_", 60..100), ("shared_", 40..100)] {
+        let len = bins.len();
+        let rows = 2 * bins.start..2 * bins.end;
+        write(
+            at(&format!("{name}counts.npy")),
+            &npy_i64(&[len, 2], &counts[rows]),
+        );
+        write(
+            at(&format!("{name}velocity.npy")),
+            &npy_f32(&[len], &speed[bins]),
+        );
+    }
+    let of = |name: &str| DecodingConfig {
+        test_signal: Some(format!("{name}counts")),
+        test_target: Some(format!("{name}velocity")),
+        ..config()
+    };
+    let message = refused(dir.path(), &of("shared_"));
+    assert!(
+        message.contains("overlap") && message.contains("from 40 on"),
+        "{message}"
+    );
+    assert!(refused(dir.path(), &of("")).contains("overlap"));
+    let half = DecodingConfig {
+        test_target: None,
+        ..of("own_")
+    };
+    assert!(refused(dir.path(), &half).contains("data.decoding.test_target"));
+    let set = read(dir.path(), &of("own_")).unwrap();
+    assert_eq!((set.train.len(), set.test.len()), (60, 40));
+    assert!(set.warnings.is_empty(), "{:?}", set.warnings);
+}
+
+#[test]
+fn real_recordings() {
+    let Some(root) = real_data("neural-m1-reach") else {
+        return;
+    };
+    let config = DecodingConfig {
+        signal: "c_train_counts".into(),
+        target: "c_train_velocity".into(),
+        test_signal: Some("c_test_counts".into()),
+        test_target: Some("c_test_velocity".into()),
+        window: Window {
+            before: 5,
+            after: 0,
+        },
+        square_root: true,
+        ..Default::default()
+    };
+    let set = read(&root.join("neural-m1-reach"), &config).unwrap();
+    assert_eq!((set.train.len(), set.test.len()), (1200, 1818));
+    assert_eq!(
+        set.train.shape(),
+        Shape::Sequence {
+            steps: 6,
+            channels: 71
+        }
+    );
+    assert!(set.classes.is_empty());
+    let Some(root) = real_data("neural-it-objects") else {
+        return;
+    };
+    let config = DecodingConfig {
+        signal: "spike_counts_10ms".into(),
+        target: "object".into(),
+        split: Division::Group,
+        group: Some("repeat".into()),
+        test_groups: (15..19).collect(),
+        bins: Some([60, 100]),
+        ..Default::default()
+    };
+    let set = read(&root.join("neural-it-objects"), &config).unwrap();
+    assert_eq!((set.train.len(), set.test.len()), (315, 84));
+    assert_eq!(
+        set.train.shape(),
+        Shape::Sequence {
+            steps: 40,
+            channels: 132
+        }
+    );
+    assert_eq!(set.classes.len(), 7);
+}

@@ -1,0 +1,132 @@
+//! Signals over time, and what is decoded from them.
+
+use std::path::Path;
+
+use crate::support::{fine, refused, save_npy};
+
+/// Counts of 8 units over 600 bins, and the velocities that they are tuned to.
+fn record(dir: &Path) {
+    let (mut counts, mut velocity) = (Vec::new(), Vec::new());
+    for bin in 0..600_u32 {
+        let time = f64::from(bin);
+        let (x, y) = ((time / 5.0).sin(), (time / 7.0).cos());
+        for unit in 0..8_u32 {
+            let angle = f64::from(unit) * std::f64::consts::FRAC_PI_4;
+            let noise = f64::from((bin * 7919 + unit * 104_729) % 101) / 101.0;
+            let rate = 5.0 + 4.0 * (x * angle.cos() + y * angle.sin()) + 2.0 * noise;
+            counts.extend((rate.max(0.0) as i32).to_le_bytes());
+        }
+        velocity.extend((100.0 + 10.0 * x as f32).to_le_bytes());
+        velocity.extend((3.0 * y as f32).to_le_bytes());
+    }
+    save_npy(&dir.join("counts.npy"), "<i4", "(600, 8)", &counts);
+    save_npy(&dir.join("velocity.npy"), "<f4", "(600, 2)", &velocity);
+    save_npy(&dir.join("window.npy"), "<i4", "(4, 8)", &counts[..128]);
+    let decode = r#"
+        [data]
+        dataset = "recording:."
+        validation = 0.2
+        [data.decoding]
+        signal = "counts"
+        target = "velocity"
+        window = { before = 3 }
+        square_root = true
+        [model]
+        kind = "gru"
+        units = 16
+        readout = "last"
+        [train]
+        epochs = 30
+    "#;
+    std::fs::write(dir.join("decode.toml"), decode).unwrap();
+}
+
+#[test]
+fn a_recording_is_decoded_evaluated_and_used() {
+    let dir = tempfile::tempdir().unwrap();
+    record(dir.path());
+    let device = ["--device", "flex", "--json"];
+    let train = ["train", "decode.toml", "--run-dir", "run"];
+    let trained = fine(dir.path(), &[&train[..], &device].concat());
+    let result = trained.result();
+    assert!(result["r2"].as_f64().unwrap() > 0.9, "{result}");
+    assert_eq!(result["test_samples"], 117);
+    let said = trained.stdout;
+    assert!(
+        said.contains("the last 20 % of the bins are tested on"),
+        "{said}"
+    );
+
+    let again = fine(
+        dir.path(),
+        &["eval", "run", "--device", "ndarray", "--json"],
+    )
+    .result();
+    let distance = again["r2"].as_f64().unwrap() - result["r2"].as_f64().unwrap();
+    assert!(distance.abs() < 1e-5, "{again} {result}");
+    // The counts themselves: the model file knows of the root.
+    let predict = ["predict", "run/model.granule", "window.npy"];
+    let answer = fine(dir.path(), &[&predict[..], &device].concat()).json();
+    let first = answer[0]["values"][0].as_f64();
+    assert!(
+        first.is_some_and(|x| (85.0..115.0).contains(&x)),
+        "{answer:?}"
+    );
+
+    let lags = [
+        "train",
+        "mlp",
+        "--epochs",
+        "1",
+        "--dataset",
+        "recording:.",
+        "--device",
+        "flex",
+    ];
+    let set = ["signal=counts", "target=velocity", "window.before=3"]
+        .map(|setting| ["--set".to_owned(), format!("data.decoding.{setting}")]);
+    let set: Vec<&str> = set.iter().flatten().map(String::as_str).collect();
+    let flat = fine(dir.path(), &[&lags[..], &set].concat());
+    assert!(
+        flat.stderr.contains("4 steps of 8 values"),
+        "{}",
+        flat.stderr
+    );
+}
+
+#[test]
+fn what_does_not_fit_is_named_by_its_key() {
+    let dir = tempfile::tempdir().unwrap();
+    record(dir.path());
+    let train = ["train", "decode.toml", "--device", "flex"];
+    for (setting, parts) in [
+        (
+            "data.decoding.signal=rates",
+            ["data.decoding.signal", "counts, velocity, window"],
+        ),
+        (
+            "data.decoding.test=0",
+            ["data.decoding.test", "between 0 and 1"],
+        ),
+        ("data.dataset=mnist", ["data.decoding", "recording:PATH"]),
+        ("data.layout=sequence", ["data.layout", "arrays:"]),
+    ] {
+        let text = refused(dir.path(), &[&train[..], &["--set", setting]].concat(), 2);
+        for part in parts {
+            assert!(text.contains(part), "{setting}: {text}");
+        }
+    }
+    let plain = [
+        "train",
+        "mlp",
+        "--dataset",
+        "recording:.",
+        "--device",
+        "flex",
+    ];
+    let text = refused(dir.path(), &plain, 2);
+    assert!(
+        text.contains("data.decoding.signal") && text.contains("unset"),
+        "{text}"
+    );
+}
