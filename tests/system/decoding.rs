@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::support::{fine, refused, save_npy};
+use crate::support::{fine, real_data, refused, save_npy};
 
 /// Counts of 8 units over 600 bins, and the velocities that they are tuned to.
 fn record(dir: &Path) {
@@ -129,4 +129,51 @@ fn what_does_not_fit_is_named_by_its_key() {
         text.contains("data.decoding.signal") && text.contains("unset"),
         "{text}"
     );
+}
+
+/// On real spike counts, where they are at hand, in few epochs.
+#[test]
+fn the_preset_decodes_movement_better_than_ridge_regression() {
+    let Some(data) = real_data("neural-m1-reach") else {
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let set = format!("recording:{}/neural-m1-reach", data.display());
+    let train = [
+        "train",
+        "decode-kinematics",
+        "--dataset",
+        &set,
+        "--epochs",
+        "8",
+    ];
+    let window = ["--set", "data.decoding.window.before=5"];
+    let own = ["--device", "flex", "--json", "--run-dir", "run"];
+    let result = fine(dir.path(), &[&train[..], &window, &own].concat()).result();
+    let r2 = |name: &str| {
+        let all = result["baselines"].as_array().unwrap();
+        let baseline = all.iter().find(|baseline| baseline["name"] == name);
+        baseline.unwrap()["mean"]["r2"].as_f64().unwrap()
+    };
+    // The README of the recording has 0.57 and 0.51 for its outputs.
+    assert!((r2("ridge, current bin") - 0.54).abs() < 0.02, "{result}");
+    assert!(r2("training mean") <= 0.0 && r2("ridge, shuffled targets") < 0.05);
+    let own = result["r2"].as_f64().unwrap();
+    assert!(own > r2("ridge, current bin"), "{result}");
+    assert_eq!(result["outputs"].as_array().map(Vec::len), Some(2));
+
+    let again = fine(dir.path(), &["eval", "run", "--device", "flex", "--json"]).result();
+    assert_eq!(again["baselines"], result["baselines"]);
+    let text = fine(dir.path(), &["eval", "run", "--device", "flex"]).stdout;
+    assert!(
+        text.contains("ridge, whole window") && text.contains("correlation"),
+        "{text}"
+    );
+    let page = std::fs::read_to_string(dir.path().join("run/report.html")).unwrap();
+    assert!(page.contains("Baselines") && page.contains("ridge, whole window"));
+
+    let other = ["train", "decode-kinematics", "--dataset", &set, "--set"];
+    let missing = "data.decoding.signal=x_counts";
+    let text = refused(dir.path(), &[&other[..], &[missing]].concat(), 2);
+    assert!(text.contains("c_train_counts"), "{text}");
 }

@@ -164,7 +164,7 @@ fn sequences_in_arrays_are_learnt_evaluated_and_used() {
         "--device",
         "flex",
         "--epochs",
-        "20",
+        "60",
         "--set",
         "model.units=16",
         "--json",

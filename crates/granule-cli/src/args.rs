@@ -67,7 +67,7 @@ pub enum Command {
     /// Simulate cells, populations, systems and models of several levels
     #[command(after_long_help = help::SIMULATE)]
     Simulate(Box<Simulate>),
-    /// List the ready-made simulations, or print one
+    /// List the ready-made simulations and runs, or print one
     #[command(after_long_help = help::PRESETS)]
     Presets(Presets),
     /// Print every key of a configuration: type, default, range, unit and help
@@ -130,9 +130,9 @@ pub struct DataSource {
 
 #[derive(Debug, Args)]
 pub struct Train {
-    /// mlp, lenet, cnn, resnet, rate, gru, lstm, wilson-cowan or sequential; or a TOML file with a whole configuration
-    /// [default: mlp; for folder:DIR a small cnn]
-    #[arg(value_name = "MODEL|CONFIG.toml", value_parser = name_or_path)]
+    /// mlp, lenet, cnn, resnet, rate, gru, lstm, wilson-cowan or sequential; or a preset, decode-kinematics; or a TOML file
+    /// with a whole configuration [default: mlp; for folder:DIR a small cnn]
+    #[arg(value_name = "MODEL|PRESET|CONFIG.toml", value_parser = name_or_path)]
     pub what: Option<String>,
 
     /// synthetic-digits, mnist, fashion-mnist, cifar-10, cifar-100, folder:DIR, idx:DIR, arrays:FILE or recording:PATH
@@ -564,7 +564,7 @@ pub enum Precision {
 
 #[derive(Debug, Args)]
 pub struct Presets {
-    /// Print the TOML of this one, to be changed and given to `granule simulate`
+    /// Print the TOML of this one, to be changed and given to `granule simulate` or `granule train`
     #[arg(value_name = "NAME")]
     pub name: Option<String>,
 

@@ -37,6 +37,9 @@ Examples:
   granule train rate --task flip-flop --trials 3200 --set data.task.bits=2
   granule train three_levels.toml --set data.recording.file=recording.npz
       cells, a population and a system, fitted to what `granule simulate --out` wrote
+  granule train decode-kinematics --dataset recording:DIR
+      movement from spike counts, next to ridge regression; `granule presets decode-kinematics`
+      prints the names of arrays that it reads, which --set data.decoding.signal=NAME changes
   granule train --resume runs/RUN
       go on after Ctrl-C, a crash or a power cut; --device X goes on elsewhere, --data-dir DIR
       with data that moved

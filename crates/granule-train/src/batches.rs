@@ -257,6 +257,7 @@ pub(crate) enum Purpose {
     Validation,
     LimitTrain,
     LimitTest,
+    Baseline,
 }
 
 /// Shuffles by draws from (seed, round, purpose) alone: Fisher and Yates with unbiased indices.

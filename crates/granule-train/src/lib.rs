@@ -36,7 +36,8 @@ mod trials;
 
 pub use config::{
     ClassWeights, DataConfig, EarlyStopping, Keep, Lengthened, Loss, Monitor, OptimizerConfig,
-    RecordingConfig, RunConfig, ScheduleConfig, StartConfig, TrainConfig, TrialsConfig,
+    RUN_PRESETS, RecordingConfig, RunConfig, RunPreset, ScheduleConfig, StartConfig, TrainConfig,
+    TrialsConfig,
 };
 pub use engine::{
     LayerPlan, Plan, evaluate, evaluate_on, evaluate_recording, evaluate_trials, plan, resume,

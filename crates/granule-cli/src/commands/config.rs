@@ -3,8 +3,8 @@
 use clap::Parser;
 use granule::dynamics::experiment::{ExperimentConfig, Preset, presets::PRESETS};
 use granule::models::ModelConfig;
-use granule::train::RunConfig;
 use granule::train::schema::{Comments, Key, Schema, documented_with};
+use granule::train::{RUN_PRESETS, RunConfig, RunPreset};
 use serde_json::json;
 use std::path::Path;
 use toml::{Table, Value};
@@ -79,6 +79,7 @@ fn whole(what: &str) -> anyhow::Result<Option<Whole>> {
             Whole::Run(Table::try_from(recipe)?, Open::new())
         }
         _ if ModelConfig::names().contains(&what) => of_training(&[what])?,
+        _ if RunPreset::find(what).is_some() => of_training(&[what])?,
         _ if Preset::find(what).is_some() => Whole::Experiment(of_simulation(what)?),
         _ if config_of_run.is_file() => of_training(&[&*config_of_run.to_string_lossy()])?,
         _ if path.is_file() => {
@@ -146,7 +147,9 @@ fn search(word: &str, as_json: bool) -> anyhow::Result<()> {
         let usage = Usage::new(format!("no key, kind or help has `{word}`"));
         let all = "`granule config train` and `granule config simulate` print all";
         let models = ModelConfig::names().into_iter();
-        let whole = models.chain(PRESETS.iter().map(|preset| preset.name));
+        let presets = PRESETS.iter().map(|preset| preset.name);
+        let presets = presets.chain(RUN_PRESETS.iter().map(|preset| preset.name));
+        let whole = models.chain(presets);
         let whole = nearest(word, whole).map(str::to_owned);
         let table = keys::table_of(word, names.clone()).map(str::to_owned);
         let near = keys::nearest(word, names).map(|near| near.path.clone());

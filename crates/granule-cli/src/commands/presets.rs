@@ -1,6 +1,7 @@
 //! `granule presets`.
 
-use granule::dynamics::experiment::{Preset, presets::PRESETS};
+use granule::dynamics::experiment::presets::PRESETS;
+use granule::train::RUN_PRESETS;
 use serde_json::json;
 
 use crate::args;
@@ -8,15 +9,20 @@ use crate::config::experiment::unknown;
 use crate::output;
 
 pub fn run(args: &args::Presets) -> anyhow::Result<()> {
-    let chosen: Vec<&Preset> = match &args.name {
-        None => PRESETS.iter().collect(),
-        Some(name) => vec![Preset::find(name).ok_or_else(|| unknown(name))?],
+    let all: Vec<Shown> = Shown::all().collect();
+    let chosen: Vec<Shown> = match &args.name {
+        None => all,
+        Some(name) => {
+            let found = all.into_iter().find(|preset| preset.name == name);
+            vec![found.ok_or_else(|| unknown(name))?]
+        }
     };
     if args.json {
         return chosen.into_iter().try_for_each(|preset| {
             output::json(&json!({
                 "name": preset.name,
                 "summary": preset.summary,
+                "command": preset.command,
                 "toml": preset.toml,
             }))
         });
@@ -27,7 +33,40 @@ pub fn run(args: &args::Presets) -> anyhow::Result<()> {
     }
     let rows: Vec<Vec<String>> = chosen
         .iter()
-        .map(|preset| vec![preset.name.into(), preset.summary.into()])
+        .map(|preset| {
+            vec![
+                preset.name.into(),
+                preset.command.into(),
+                preset.summary.into(),
+            ]
+        })
         .collect();
     output::line(&output::columns(&rows))
+}
+
+/// A preset of either kind.
+struct Shown {
+    name: &'static str,
+    summary: &'static str,
+    toml: &'static str,
+    /// What it is given to.
+    command: &'static str,
+}
+
+impl Shown {
+    fn all() -> impl Iterator<Item = Self> {
+        let simulations = PRESETS.iter().map(|preset| Self {
+            name: preset.name,
+            summary: preset.summary,
+            toml: preset.toml,
+            command: "simulate",
+        });
+        let runs = RUN_PRESETS.iter().map(|preset| Self {
+            name: preset.name,
+            summary: preset.summary,
+            toml: preset.toml,
+            command: "train",
+        });
+        simulations.chain(runs)
+    }
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use granule::data::task::Performance;
-use granule::train::metrics::{OutputScores, RegressionScores};
+use granule::train::metrics::{Baseline, OutputScores, RegressionScores};
 use granule::train::{
     Evaluation, QuantityScores, RecordingScores, Scores, TrainedValues, TrialScores,
 };
@@ -21,6 +21,15 @@ pub struct ResultLine<'a> {
     pub macro_f1: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub r2: Option<f64>,
+    /// The mean over the outputs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub correlation: Option<f64>,
+    /// Scores of each real-valued output.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub outputs: &'a [OutputScores],
+    /// What a decoder is compared with.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub baselines: &'a [Baseline],
     /// How each quantity of a recording is followed.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     pub quantities: &'a [QuantityScores],
@@ -55,6 +64,15 @@ impl<'a> ResultLine<'a> {
             test_loss: evaluation.loss,
             macro_f1: evaluation.macro_f1(),
             r2: evaluation.r2(),
+            correlation: evaluation
+                .regression()
+                .map(|scores| scores.mean.correlation),
+            outputs: evaluation
+                .regression()
+                .map_or(&[], |scores| &scores.outputs),
+            baselines: evaluation
+                .regression()
+                .map_or(&[], |scores| &scores.baselines),
             quantities: evaluation
                 .recording()
                 .map_or(&[], |scores| &scores.quantities),
@@ -87,6 +105,10 @@ pub fn show(evaluation: &Evaluation) -> anyhow::Result<()> {
         }
         Scores::Regression(scores) => {
             output::line(&regression(scores))?;
+            if !scores.baselines.is_empty() {
+                output::line("")?;
+                output::line(&compared(scores))?;
+            }
             format!(
                 "R² {:.4}, loss {:.4} of standardised targets",
                 scores.mean.r2, evaluation.loss
@@ -194,13 +216,38 @@ fn trials(scores: &TrialScores) -> String {
     to_the_right(&rows, 12, 10)
 }
 
+/// The model between what it is compared with, by the means over the outputs.
+fn compared(scores: &RegressionScores) -> String {
+    let row = |name: &str, mean: &OutputScores, penalty: Option<f64>| {
+        let penalty = penalty.map_or_else(String::new, |penalty| penalty.to_string());
+        vec![
+            name.to_owned(),
+            number(mean.r2),
+            number(mean.correlation),
+            penalty,
+        ]
+    };
+    let head = ["", "r2", "correlation", "penalty"].map(str::to_owned);
+    let mut rows = vec![head.to_vec()];
+    let all = scores.baselines.iter();
+    rows.extend(all.map(|baseline| row(&baseline.name, &baseline.mean, baseline.penalty)));
+    rows.push(row("this model", &scores.mean, None));
+    to_the_right(&rows, 12, 10)
+}
+
 /// One row per output, laid out as the classification report is.
 fn regression(scores: &RegressionScores) -> String {
     let row = |label: String, scores: &OutputScores| {
-        let numbers = [scores.mse, scores.rmse, scores.mae, scores.r2];
+        let numbers = [
+            scores.mse,
+            scores.rmse,
+            scores.mae,
+            scores.r2,
+            scores.correlation,
+        ];
         std::iter::once(label).chain(numbers.map(number)).collect()
     };
-    let head = ["output", "mse", "rmse", "mae", "r2"].map(str::to_owned);
+    let head = ["output", "mse", "rmse", "mae", "r2", "correlation"].map(str::to_owned);
     let mut rows: Vec<Vec<String>> = vec![head.to_vec()];
     let outputs = scores.outputs.iter().enumerate();
     rows.extend(outputs.map(|(i, output)| row(i.to_string(), output)));
@@ -213,6 +260,7 @@ fn regression(scores: &RegressionScores) -> String {
 /// Four decimals, or as many significant digits of what is far from 1.
 fn number(x: f64) -> String {
     match x.abs() {
+        _ if x.is_nan() => "-".to_owned(),
         size if size == 0.0 || (1e-3..1e6).contains(&size) => format!("{x:.4}"),
         _ => format!("{x:.4e}"),
     }
@@ -279,11 +327,13 @@ mod tests {
             rmse: mse.sqrt(),
             mae: mse.sqrt() / 2.0,
             r2: -12_345_678.9,
+            correlation: 0.5,
         };
         let all = RegressionScores {
             outputs: vec![scores(1.6e14), scores(0.25)],
             mean: scores(1e-9),
             samples: 2,
+            baselines: Vec::new(),
         };
         let text = regression(&all);
         let ends = |line: &str| {
@@ -293,7 +343,7 @@ mod tests {
         };
         let mut lines = text.lines();
         let head = ends(lines.next().unwrap());
-        assert_eq!(head.len(), 5);
+        assert_eq!(head.len(), 6);
         for line in lines {
             assert_eq!(ends(line), head, "{text}");
             assert!(line.chars().count() <= 80, "{text}");

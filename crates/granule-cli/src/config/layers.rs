@@ -52,9 +52,9 @@ impl Layer {
         }
     }
 
-    /// Whether it is a file, not of the command line.
+    /// Whether it is a file or a preset, not of the command line.
     pub fn is_of_file(&self) -> bool {
-        matches!(self.origin, Origin::File(_))
+        matches!(self.origin, Origin::File(_) | Origin::Preset(_))
     }
 
     /// Sets the value at a dotted path, making the tables on the way.

@@ -20,7 +20,9 @@ use granule::models::{
 };
 use granule::train::schema::Schema;
 use granule::train::schema::files::OF_RUNS;
-use granule::train::{ConfigError, OptimizerConfig, RunConfig, ScheduleConfig};
+use granule::train::{
+    ConfigError, OptimizerConfig, RUN_PRESETS, RunConfig, RunPreset, ScheduleConfig,
+};
 use serde::Serialize;
 use toml::{Table, Value};
 
@@ -299,6 +301,7 @@ fn layers(args: &args::Train) -> anyhow::Result<Vec<Layer>> {
     let mut flags = Layer::new(Origin::Flags);
     match args.what.as_deref() {
         Some(what) if ModelConfig::names().contains(&what) => flags.set("model.kind", what)?,
+        Some(what) if RunPreset::find(what).is_some() => layers.push(preset(what)?),
         Some(what) if what.ends_with(".toml") || Path::new(what).exists() => {
             layers.push(file(Path::new(what))?)
         }
@@ -310,15 +313,17 @@ fn layers(args: &args::Train) -> anyhow::Result<Vec<Layer>> {
             );
         }
         Some(what) => {
+            let presets = RUN_PRESETS.iter().map(|preset| preset.name);
             let names: Vec<String> = ModelConfig::names()
-                .iter()
+                .into_iter()
+                .chain(presets)
                 .map(ToString::to_string)
                 .collect();
-            return Err(
-                Usage::new(format!("`{what}` is neither a model nor a .toml file"))
-                    .hint(choices(what, &names))
-                    .into(),
-            );
+            return Err(Usage::new(format!(
+                "`{what}` is neither a model, a preset nor a .toml file"
+            ))
+            .hint(choices(what, &names))
+            .into());
         }
         None => {}
     }
@@ -389,6 +394,14 @@ fn layers(args: &args::Train) -> anyhow::Result<Vec<Layer>> {
         files::inline(layer, &OF_RUNS);
     }
     Ok(layers)
+}
+
+/// The settings of a ready-made run.
+fn preset(name: &str) -> anyhow::Result<Layer> {
+    let preset = RunPreset::find(name).context("the presets have changed")?;
+    let mut layer = Layer::new(Origin::Preset(preset.name));
+    layer.table = preset.toml.parse()?;
+    Ok(layer)
 }
 
 pub(crate) fn file(path: &Path) -> anyhow::Result<Layer> {

@@ -2,9 +2,10 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
+use granule_io::words::printable;
+
 use super::config::wrong;
 use crate::arrays::{Archive, Array};
-use crate::text::printable;
 use crate::{DataError, reading};
 
 /// What an array's file ends with.

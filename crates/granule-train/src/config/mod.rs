@@ -2,6 +2,7 @@
 
 mod length;
 mod optimizer;
+mod presets;
 mod recipe;
 mod schedule;
 mod start;
@@ -26,6 +27,7 @@ use serde::{Deserialize, Serialize};
 
 pub use length::Lengthened;
 pub use optimizer::{AdamConfig, AdamWConfig, OptimizerConfig, RmsPropConfig, SgdConfig};
+pub use presets::{RUN_PRESETS, RunPreset};
 pub use schedule::{
     ConstantConfig, CosineConfig, OneCycleConfig, PlateauConfig, ScheduleConfig, StepConfig,
 };

@@ -9,6 +9,7 @@ use granule_models::{InputShape, InputSpec, Network, Readout, Task};
 
 use crate::batches::{Batches, Purpose, Scaling, shuffle};
 use crate::config::{DataConfig, Loss, RunConfig, TrainConfig, class_weights_note};
+use crate::engine::baseline::baselines;
 use crate::engine::score::Samples;
 use crate::engine::source::{Source, Step, Supply, Trained};
 use crate::event::{Event, Observer};
@@ -34,6 +35,8 @@ pub(crate) struct Parts<'a> {
     pub notes: Vec<String>,
     /// What may be wrong with the data set, and with the samples chosen from it.
     pub warnings: Vec<String>,
+    /// That of the data.
+    seed: u64,
 }
 
 impl<'a> Parts<'a> {
@@ -167,6 +170,7 @@ impl<'a> Parts<'a> {
             test: test_samples(dataset, config.data.limit_test, config.data.seed),
             notes: dataset.notes.clone(),
             warnings,
+            seed: config.data.seed,
         };
         if let Some(weights) = parts.class_weights(&config.train)? {
             parts
@@ -201,6 +205,19 @@ impl<'a> Parts<'a> {
         let of_test = set.occurring(test, self.test.iter().copied());
         found.extend(set.absence("test", " under data.limit_test", &in_test, &of_test));
         found
+    }
+
+    /// The samples that a baseline learns from: those of the training part, whether or not they are validated on.
+    fn learnt(&self) -> Result<Vec<usize>, TrainError> {
+        let held_out = match self.dataset.validation {
+            Some(_) => &[][..],
+            None => &self.validation,
+        };
+        let all = self.train.iter().chain(held_out).copied();
+        let count = self.train.len() + held_out.len();
+        let mut all = budget::collect(all, count, "the training samples")?;
+        all.sort_unstable();
+        Ok(all)
     }
 
     pub fn scaling(&self) -> Scaling<'a> {
@@ -356,8 +373,19 @@ impl Source for Parts<'_> {
         };
         let network = trained.network()?;
         let (task, device) = (trained.task, trained.device);
-        let (evaluation, outputs) =
+        let (mut evaluation, outputs) =
             samples.evaluate(&network, task, device, trained.batch, observer)?;
+        if let Scores::Regression(scores) = &mut evaluation.scores
+            && self.dataset.train.starts().is_some()
+        {
+            let learnt = self.learnt()?;
+            let learnt = Samples {
+                split: &self.dataset.train,
+                indices: &learnt,
+                ..samples
+            };
+            scores.baselines = baselines(learnt, samples, self.seed)?;
+        }
         let scatters = match task {
             Task::Regression { outputs: width, .. } => {
                 let scatters = Scatter::sample(&samples.values()?, &outputs, *width);

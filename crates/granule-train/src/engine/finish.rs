@@ -242,6 +242,7 @@ fn scores(evaluation: Option<&Evaluation>, best: Option<Best>) -> BTreeMap<Strin
         Some(Scores::Regression(values)) => {
             scores.insert("test_r2".to_owned(), values.mean.r2);
             scores.insert("test_mae".to_owned(), values.mean.mae);
+            scores.insert("test_correlation".to_owned(), values.mean.correlation);
         }
         Some(Scores::Recording(recording)) => {
             scores.extend(recording.r2().map(|r2| ("test_r2".to_owned(), r2)));

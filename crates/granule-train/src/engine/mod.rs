@@ -1,5 +1,6 @@
 //! The training loop and what surrounds it.
 
+mod baseline;
 mod dataset;
 mod finish;
 mod own;

@@ -10,6 +10,7 @@ use granule_models::{InputShape, Model as _, ModelFile, Network, Task};
 
 use super::on;
 use crate::batches::{BatchTruth, Scaling, truth};
+use crate::engine::baseline::baselines;
 use crate::engine::dataset::{input_shape, task};
 use crate::error::TrainError;
 use crate::event::{Event, Observer};
@@ -133,10 +134,7 @@ impl Samples<'_> {
 
     /// The stored real-valued targets, row-major.
     pub fn values(&self) -> Result<Vec<f32>, TrainError> {
-        let width = match self.split.targets() {
-            Targets::Classes(_) => 0,
-            Targets::Values { width, .. } => *width,
-        };
+        let width = self.width();
         let rows = self.indices.iter();
         let rows = rows.filter_map(|&index| self.split.target_values(index));
         let count = self.indices.len().saturating_mul(width);
@@ -147,7 +145,16 @@ impl Samples<'_> {
         )?)
     }
 
-    fn scale_back(&self, outputs: &mut [f32], width: usize) {
+    /// Real-valued targets of a sample.
+    pub fn width(&self) -> usize {
+        match self.split.targets() {
+            Targets::Classes(_) => 0,
+            Targets::Values { width, .. } => *width,
+        }
+    }
+
+    /// Brings outputs, row-major, to the scale on which the targets are stored.
+    pub fn scale_back(&self, outputs: &mut [f32], width: usize) {
         let means = self.split.target_means(self.scaling.targets);
         for row in outputs.chunks_mut(width.max(1)) {
             for (at, output) in row.iter_mut().enumerate() {
@@ -252,7 +259,8 @@ pub(super) fn check_finite(
     }
 }
 
-/// Scores a model file on the test part of a data set, `batch` samples at a time.
+/// Scores a model file on the test part of a data set, `batch` samples at a time; of windows with real-valued targets with
+/// the [baselines](crate::metrics::Baseline) that the training part gives.
 ///
 /// # Errors
 /// [`TrainError::Mismatch`] when sample shape or targets differ from the model's, or a class is none of its classes,
@@ -311,7 +319,28 @@ pub fn evaluate(
     on(device, || {
         let network = file.network(device.burn())?;
         let evaluated = samples.evaluate(&network, &file.task, device.burn(), batch, observer)?;
-        Ok(evaluated.0)
+        let mut evaluation = evaluated.0;
+        if let Scores::Regression(scores) = &mut evaluation.scores
+            && dataset.train.starts().is_some()
+        {
+            let all = budget::collect(
+                0..dataset.train.len(),
+                dataset.train.len(),
+                "the training part",
+            )?;
+            let scaling = Scaling {
+                inputs: &dataset.normalization,
+                targets: &dataset.target_normalization,
+            };
+            let of = |split, indices| Samples {
+                split,
+                indices,
+                scaling,
+            };
+            let (learnt, tested) = (of(&dataset.train, &all), of(&dataset.test, &indices));
+            scores.baselines = baselines(learnt, tested, file.provenance.data_seed)?;
+        }
+        Ok(evaluation)
     })
 }
 

@@ -6,7 +6,7 @@ mod regression;
 mod report;
 
 pub use confusion::ConfusionMatrix;
-pub use regression::{OutputScores, RegressionScores};
+pub use regression::{Baseline, OutputScores, RegressionScores};
 pub use report::{Average, ClassScores, ClassificationReport};
 
 /// Why a score could not be computed.

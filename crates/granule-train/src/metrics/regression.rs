@@ -11,6 +11,23 @@ pub struct RegressionScores {
     pub mean: OutputScores,
     /// How many samples were scored.
     pub samples: usize,
+    /// What a decoder of a recording is compared with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub baselines: Vec<Baseline>,
+}
+
+/// How well the same targets are predicted without the model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Baseline {
+    /// `training mean`, `ridge, current bin`, `ridge, whole window` or `ridge, shuffled targets`.
+    pub name: String,
+    /// The penalty λ of ridge regression, chosen by cross-validation in the training part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub penalty: Option<f64>,
+    /// One entry per output.
+    pub outputs: Vec<OutputScores>,
+    /// The plain mean of each score over the outputs.
+    pub mean: OutputScores,
 }
 
 /// The scores of one output, in the unit of the target (`rmse`, `mae`) or its square (`mse`).
@@ -31,6 +48,14 @@ pub struct OutputScores {
     /// than two samples give NaN.
     #[serde(with = "finite")]
     pub r2: f64,
+    /// Pearson's correlation of truth and prediction; NaN where one of them is constant.
+    #[serde(with = "finite", default = "unknown")]
+    pub correlation: f64,
+}
+
+/// What a file of an earlier version does not say.
+fn unknown() -> f64 {
+    f64::NAN
 }
 
 impl RegressionScores {
@@ -79,9 +104,11 @@ impl RegressionScores {
             rmse: mean(|o| o.rmse),
             mae: mean(|o| o.mae),
             r2: mean(|o| o.r2),
+            correlation: mean(|o| o.correlation),
         };
         Ok(Self {
             mean,
+            baselines: Vec::new(),
             samples: truth.len() / width,
             outputs,
         })
@@ -106,8 +133,12 @@ impl OutputScores {
         } else {
             1.0 - squared / variation
         };
+        let middle = pairs().map(|(_, p)| p).sum::<f64>() / count;
+        let spread: f64 = pairs().map(|(_, p)| (p - middle).powi(2)).sum();
+        let shared: f64 = pairs().map(|(t, p)| (t - centre) * (p - middle)).sum();
         let mse = squared / count;
         Self {
+            correlation: shared / (variation.sqrt() * spread.sqrt()),
             mse,
             rmse: mse.sqrt(),
             mae: absolute / count,
@@ -145,6 +176,16 @@ mod tests {
             }
         }
         assert_eq!(scores.samples, 4);
+        // numpy.corrcoef
+        let correlations = [0.9945712047516079, 0.9980674024020514, 0.9963193035768296];
+        for (found, expected) in scores
+            .outputs
+            .iter()
+            .chain([&scores.mean])
+            .zip(correlations)
+        {
+            assert!((found.correlation - expected).abs() < 1e-15, "{found:?}");
+        }
     }
 
     #[test]
@@ -155,6 +196,8 @@ mod tests {
         assert_eq!(r2(&[2.0, 2.0, 2.0], &[2.0, 2.0, 2.0]), 1.0);
         assert_eq!(r2(&[2.0, 2.0, 2.0], &[1.0, 2.0, 3.0]), 0.0);
         assert!(r2(&[1.0], &[2.0]).is_nan());
+        let same = RegressionScores::new(&[2.0, 2.0], &[1.0, 3.0], 1).unwrap();
+        assert!(same.mean.correlation.is_nan());
     }
 
     #[test]

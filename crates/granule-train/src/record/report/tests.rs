@@ -245,7 +245,13 @@ fn large_matrices_stay_small() {
 fn regression_shows_scores_and_scatter() {
     let truth: Vec<f32> = (0..200).map(|at| at as f32).collect();
     let predicted: Vec<f32> = truth.iter().map(|value| value * 0.9).collect();
-    let scores = crate::metrics::RegressionScores::new(&truth, &predicted, 2).unwrap();
+    let mut scores = crate::metrics::RegressionScores::new(&truth, &predicted, 2).unwrap();
+    scores.baselines.push(crate::metrics::Baseline {
+        name: "ridge, current bin".to_owned(),
+        penalty: Some(100.0),
+        outputs: scores.outputs.clone(),
+        mean: scores.mean,
+    });
     let mut data = run(Some(TestResult::Regression {
         loss: 4.0,
         scores,
@@ -256,6 +262,7 @@ fn regression_shows_scores_and_scatter() {
     }
     let page = render(&data).unwrap();
     assert!(page.contains("Test R²") && page.contains("Output 2") && page.contains("RMSE"));
+    assert!(page.contains("Baselines") && page.contains("ridge, current bin"));
     assert!(page.contains("<b>Learning rate</b>") && !page.contains("<b>Accuracy</b>"));
     assert!(!page.contains("Macro F1") && !page.contains("Confusion"));
     assert_eq!(occurrences(&page, "class=\"points\""), 2);

@@ -100,8 +100,10 @@ pub(super) struct Image {
 #[derive(Debug, Serialize)]
 pub(super) struct Regression {
     pub plots: Vec<Plot>,
-    pub rows: Vec<(String, [String; 4])>,
+    pub rows: Vec<(String, [String; 5])>,
     pub rows_left_out: usize,
+    /// Name, R², correlation, penalty; the model first.
+    pub baselines: Vec<[String; 4]>,
 }
 
 #[derive(Debug, Serialize)]
@@ -150,6 +152,7 @@ pub(super) fn view(data: &ReportData) -> View<'_> {
                 plots: scatter::plots(scatters, scores),
                 rows: output_rows(scores),
                 rows_left_out: scores.outputs.len().saturating_sub(MOST_OUTPUT_ROWS),
+                baselines: baseline_rows(&data.model, scores),
             }),
         ),
         Some(TestResult::Trials {
@@ -507,8 +510,25 @@ fn class_row(name: &str, scores: [f64; 3], support: u64) -> ClassRow {
     }
 }
 
-fn output_rows(scores: &RegressionScores) -> Vec<(String, [String; 4])> {
-    let numbers = |row: &OutputScores| [row.r2, row.rmse, row.mae, row.mse].map(significant);
+/// The model and what it is compared with, where there is something.
+fn baseline_rows(model: &str, scores: &RegressionScores) -> Vec<[String; 4]> {
+    let row = |name: &str, mean: &OutputScores, penalty: Option<f64>| {
+        let [r2, correlation] = [mean.r2, mean.correlation].map(|x| match x {
+            x if x.is_finite() => format!("{x:.4}"),
+            _ => "–".to_owned(),
+        });
+        let penalty = penalty.map_or_else(String::new, significant);
+        [name.to_owned(), r2, correlation, penalty]
+    };
+    let all = scores.baselines.iter();
+    let all = all.map(|baseline| row(&baseline.name, &baseline.mean, baseline.penalty));
+    let own = (!scores.baselines.is_empty()).then(|| row(model, &scores.mean, None));
+    own.into_iter().chain(all).collect()
+}
+
+fn output_rows(scores: &RegressionScores) -> Vec<(String, [String; 5])> {
+    let numbers =
+        |row: &OutputScores| [row.r2, row.correlation, row.rmse, row.mae, row.mse].map(significant);
     let each = scores.outputs.iter().take(MOST_OUTPUT_ROWS).enumerate();
     let mut rows: Vec<_> = each
         .map(|(index, row)| ((index + 1).to_string(), numbers(row)))

@@ -19,7 +19,7 @@ type Where = (String, Vec<(String, String)>);
 const MANY: f64 = 10_000.0;
 
 /// Words of refusals that a number inside its range meets on account of another key.
-const OTHERS: [&str; 31] = [
+const OTHERS: [&str; 32] = [
     "from there is not allowed: within",
     "at most the smallest time constant",
     "one value, or",
@@ -51,6 +51,7 @@ const OTHERS: [&str; 31] = [
     "less than the kernel",
     "let them keep the shape",
     "take a smaller window",
+    "the first bin and the one after the last",
 ];
 
 /// Keys in whose place another one stands, whatever they say.
@@ -496,6 +497,11 @@ fn ranges_of_runs_are_those_of_validation() {
             .parse()
             .unwrap(),
     );
+    bases.push(and(
+        &bases[0],
+        "data = { dataset = \"recording:x\", decoding = { signal = \"x\", target = \"y\", test = 0.2, \
+         bins = [1, 5], window = { before = 1, after = 1 } } }",
+    ));
     let levels = include_str!("../../../../../examples/three_levels.toml");
     bases.push(levels.parse().unwrap());
     let layers = include_str!("../../../../../examples/sequential.toml");

@@ -1,0 +1,50 @@
+//! Ready-made runs, as TOML text.
+
+/// A ready-made run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunPreset {
+    /// Its name.
+    pub name: &'static str,
+    /// One line on what it learns.
+    pub summary: &'static str,
+    /// The configuration, a [`RunConfig`](crate::RunConfig) in TOML.
+    pub toml: &'static str,
+}
+
+macro_rules! presets {
+    ($($name:literal: $summary:literal;)+) => {
+        /// All of them.
+        pub const RUN_PRESETS: &[RunPreset] = &[$(RunPreset {
+            name: $name,
+            summary: $summary,
+            toml: include_str!(concat!("presets/", $name, ".toml")),
+        }),+];
+    };
+}
+
+presets! {
+    "decode-kinematics": "movement from spike counts, bin by bin and causal";
+}
+
+impl RunPreset {
+    /// A preset by its name.
+    pub fn find(name: &str) -> Option<&'static Self> {
+        RUN_PRESETS.iter().find(|preset| preset.name == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::RunConfig;
+
+    #[test]
+    fn every_preset_is_a_run() {
+        for preset in RUN_PRESETS {
+            let config = RunConfig::from_toml_str(preset.toml).unwrap();
+            config.validate().unwrap();
+            let again = RunConfig::from_toml_str(&config.to_toml().unwrap()).unwrap();
+            assert_eq!(again, config, "{}", preset.name);
+        }
+    }
+}
