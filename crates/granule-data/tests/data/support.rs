@@ -35,12 +35,12 @@ pub fn load_from(spec: &DatasetSpec, dir: &Path) -> Result<Dataset, DataError> {
     load(spec, &options)
 }
 
-/// Warnings about files, not about classes without samples, of which small sets have many.
+/// Warnings about files, not about classes without samples, of which small sets have many, nor about tiny images.
 pub fn about_files(set: &Dataset) -> Vec<String> {
     let warnings = set
         .warnings
         .iter()
-        .filter(|text| !text.contains(" sample, "));
+        .filter(|text| !text.contains(" sample, ") && !text.contains("hardly anything shows"));
     warnings.cloned().collect()
 }
 

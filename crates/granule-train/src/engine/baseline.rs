@@ -1,17 +1,19 @@
 //! What a decoder has to beat: the mean of the training part, and ridge regression.
 //!
 //! Ridge regression minimises Σ |y − Wx − b|² + λ |W|² of standardised signals and targets, in closed form
-//! (Hoerl & Kennard 1970); b has no penalty. λ is chosen by cross-validation in blocks of the training part, never on what
+//! (Hoerl & Kennard 1970); b has no penalty. Of fewer samples than inputs it is solved for the samples. λ is chosen by cross-validation in blocks of the training part, never on what
 //! is tested.
 
 use std::ops::Range;
 
 use granule_data::Shape;
 use granule_io::budget;
+use granule_io::words::counted;
 
 use crate::TrainError;
 use crate::batches::{Purpose, shuffle};
 use crate::engine::score::Samples;
+use crate::event::{Event, Observer};
 use crate::metrics::{Baseline, RegressionScores};
 
 /// The penalties that are tried, until one is worse than the one before it.
@@ -28,11 +30,12 @@ const BLOCK: usize = 256;
 const WHAT: &str = "ridge regression";
 
 /// The baselines of windows with real-valued targets, learnt from some samples and scored on others, as the decoder itself.
-/// A regression that would take long is left out.
+/// A regression that would take long is left out, and the observer told so.
 pub(crate) fn baselines(
     learnt: Samples<'_>,
     tested: Samples<'_>,
     seed: u64,
+    observer: &mut dyn Observer,
 ) -> Result<Vec<Baseline>, TrainError> {
     let (Some(starts), Shape::Sequence { steps, channels }) =
         (learnt.split.starts(), learnt.split.shape())
@@ -73,6 +76,12 @@ pub(crate) fn baselines(
     let lagged = (steps > 1).then_some(("ridge, whole window", &whole));
     for (name, design) in [("ridge, current bin", &now)].into_iter().chain(lagged) {
         if design.work() > MOST_WORK {
+            let text = format!(
+                "no {name} beside the model: of {} and {} it would take long",
+                counted(learnt.indices.len(), "sample"),
+                counted(design.inputs(), "input")
+            );
+            observer.event(&Event::Note { text: &text });
             continue;
         }
         let penalty = design.choose(&folds)?;
@@ -129,12 +138,14 @@ impl Moments {
     }
 }
 
-/// XᵀX, its lower half, and XᵀY, of centred numbers.
+/// XᵀX, its lower half, and XᵀY, of centred numbers; or XXᵀ and Y, with X.
 struct Normal {
     moments: Moments,
     gram: Vec<f64>,
-    /// `[inputs, outputs]`
+    /// `[inputs, outputs]`, or `[samples, outputs]`
     cross: Vec<f64>,
+    /// `[samples, inputs]`, where the unknown are a weight for each sample.
+    samples: Option<Vec<f64>>,
 }
 
 /// W, `[outputs, inputs]`, and the means that it is used with.
@@ -151,8 +162,8 @@ impl Design<'_> {
     /// About how many multiplications all fits take.
     fn work(&self) -> f64 {
         let (inputs, samples) = (self.inputs() as f64, self.learnt.indices.len() as f64);
-        let blocks = BLOCKS as f64;
-        0.5 * blocks * samples * inputs.powi(2) + 3.0 * blocks * inputs.powi(3) / 6.0
+        let (blocks, unknown) = (BLOCKS as f64, inputs.min(samples));
+        0.5 * blocks * samples * inputs * unknown + 3.0 * blocks * unknown.powi(3) / 6.0
     }
 
     /// Hands the standardised inputs of samples, and their targets or those of `others` in their place, to `each`.
@@ -198,8 +209,11 @@ impl Design<'_> {
         Ok(moments)
     }
 
-    /// The normal equations of samples, with the targets of `others` in the place of their own.
+    /// The equations of samples, with the targets of `others` in the place of their own.
     fn fit(&self, indices: &[usize], others: Option<&[usize]>) -> Result<Normal, TrainError> {
+        if indices.len() < self.inputs() {
+            return self.fit_samples(indices, others);
+        }
         let moments = self.moments(indices)?;
         let (inputs, outputs) = (self.inputs(), self.learnt.width());
         let mut gram = budget::filled(0.0, inputs.saturating_mul(inputs), WHAT)?;
@@ -228,6 +242,42 @@ impl Design<'_> {
             moments,
             gram,
             cross,
+            samples: None,
+        })
+    }
+
+    /// The same for a weight for each sample.
+    fn fit_samples(
+        &self,
+        indices: &[usize],
+        others: Option<&[usize]>,
+    ) -> Result<Normal, TrainError> {
+        let moments = self.moments(indices)?;
+        let (count, inputs) = (indices.len(), self.inputs());
+        let mut samples = budget::with_capacity(count.saturating_mul(inputs), WHAT)?;
+        let mut cross = budget::with_capacity(count * self.learnt.width(), WHAT)?;
+        self.rows(self.learnt, indices, others, |x, y| {
+            let centred = |values: &[f32], means: &[f64], all: &mut Vec<f64>| {
+                let pairs = values.iter().zip(means);
+                all.extend(pairs.map(|(&value, mean)| f64::from(value) - mean));
+            };
+            centred(x, &moments.x, &mut samples);
+            centred(y, &moments.y, &mut cross);
+        })?;
+        let mut gram = budget::filled(0.0, count.saturating_mul(count), WHAT)?;
+        for (start, rows) in (0..).step_by(ROWS).zip(samples.chunks(ROWS * inputs)) {
+            for (column, other) in samples.chunks_exact(inputs).enumerate().take(start + ROWS) {
+                let own = (start..).zip(rows.chunks_exact(inputs));
+                for (row, own) in own.filter(|(row, _)| column <= *row) {
+                    gram[row * count + column] = dot(own, other);
+                }
+            }
+        }
+        Ok(Normal {
+            moments,
+            gram,
+            cross,
+            samples: Some(samples),
         })
     }
 
@@ -286,10 +336,10 @@ impl Ridge {
 }
 
 impl Normal {
-    /// (XᵀX + λ) Wᵀ = XᵀY, by Cholesky's decomposition.
+    /// (XᵀX + λ) Wᵀ = XᵀY, or (XXᵀ + λ) A = Y and Wᵀ = XᵀA, by Cholesky's decomposition.
     fn solve(&self, penalty: f64) -> Result<Ridge, TrainError> {
-        let n = self.moments.x.len();
         let outputs = self.moments.y.len();
+        let n = self.cross.len() / outputs.max(1);
         let mut lower = budget::collect(self.gram.iter().copied(), self.gram.len(), WHAT)?;
         for start in (0..n).step_by(ROWS) {
             let (above, rest) = lower.split_at_mut(start * n);
@@ -324,6 +374,22 @@ impl Normal {
                     .iter_mut()
                     .zip(column)
                     .for_each(|(w, l)| *w -= own[0] * l);
+            }
+        }
+        if let Some(samples) = &self.samples {
+            let inputs = self.moments.x.len();
+            let of_samples =
+                std::mem::replace(&mut weights, budget::filled(0.0, inputs * outputs, WHAT)?);
+            let all = weights
+                .chunks_exact_mut(inputs.max(1))
+                .zip(of_samples.chunks_exact(n));
+            for (weights, of_samples) in all {
+                for (x, a) in samples.chunks_exact(inputs.max(1)).zip(of_samples) {
+                    weights
+                        .iter_mut()
+                        .zip(x)
+                        .for_each(|(weight, x)| *weight += a * x);
+                }
             }
         }
         let moments = Moments {
@@ -377,6 +443,7 @@ mod tests {
 
     use super::*;
     use crate::batches::Scaling;
+    use crate::event::Quiet;
 
     /// Windows of two bins of three channels; the target is 2 a − b of the bin before and c of the own one.
     fn recording(bins: usize, seed: u32) -> Split {
@@ -413,7 +480,10 @@ mod tests {
             indices,
             scaling,
         };
-        baselines(samples(train, &all[0]), samples(test, &all[1]), 1).unwrap()
+        {
+            let (learnt, tested) = (samples(train, &all[0]), samples(test, &all[1]));
+            baselines(learnt, tested, 1, &mut Quiet).unwrap()
+        }
     }
 
     #[test]
@@ -444,6 +514,32 @@ mod tests {
     }
 
     #[test]
+    fn weights_of_samples_give_those_of_inputs() {
+        let (train, indices) = (recording(40, 3), (0..39).collect::<Vec<_>>());
+        let (inputs, targets) = (Normalization::of(&train), Normalization::of_targets(&train));
+        let scaling = Scaling {
+            inputs: &inputs,
+            targets: &targets,
+        };
+        let design = Design {
+            learnt: Samples {
+                split: &train,
+                indices: &indices,
+                scaling,
+            },
+            steps: 0..2,
+            channels: 3,
+        };
+        let of_inputs = design.fit(&indices, None).unwrap().solve(2.0).unwrap();
+        let of_samples = design.fit_samples(&indices, None).unwrap();
+        let of_samples = of_samples.solve(2.0).unwrap();
+        assert_eq!(of_inputs.weights.len(), 12);
+        for (a, b) in of_inputs.weights.iter().zip(&of_samples.weights) {
+            assert!((a - b).abs() < 1e-12, "{a} {b}");
+        }
+    }
+
+    #[test]
     fn ridge_is_that_of_its_closed_form() {
         // x = −1, 0, 1 twice; y = x: W = Σxy / (Σx² + λ) = 4 / (4 + λ).
         let normal = Normal {
@@ -453,6 +549,7 @@ mod tests {
             },
             gram: vec![4.0],
             cross: vec![4.0],
+            samples: None,
         };
         assert_eq!(normal.solve(12.0).unwrap().weights, [0.25]);
         // [[2, 1], [1, 3]] + 1 and (1, 2): W = (4·1 − 1·2, 3·2 − 1·1) / 11.
@@ -463,6 +560,7 @@ mod tests {
             },
             gram: vec![2.0, 0.0, 1.0, 3.0],
             cross: vec![1.0, 2.0],
+            samples: None,
         };
         let found = normal.solve(1.0).unwrap().weights;
         for (found, expected) in found.iter().zip([2.0 / 11.0, 5.0 / 11.0]) {

@@ -384,7 +384,7 @@ impl Source for Parts<'_> {
                 indices: &learnt,
                 ..samples
             };
-            scores.baselines = baselines(learnt, samples, self.seed)?;
+            scores.baselines = baselines(learnt, samples, self.seed, observer)?;
         }
         let scatters = match task {
             Task::Regression { outputs: width, .. } => {

@@ -338,7 +338,7 @@ pub fn evaluate(
                 scaling,
             };
             let (learnt, tested) = (of(&dataset.train, &all), of(&dataset.test, &indices));
-            scores.baselines = baselines(learnt, tested, file.provenance.data_seed)?;
+            scores.baselines = baselines(learnt, tested, file.provenance.data_seed, observer)?;
         }
         Ok(evaluation)
     })
