@@ -111,6 +111,36 @@ fn more_memory_is_never_too_little() {
     assert!(least.is_some());
 }
 
+/// Drivers of graphics cards do not all live through an allocation that fails: they are not asked where there is little room.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_named_gpu_is_refused_within_little_address_space() {
+    let dir = tempfile::tempdir().unwrap();
+    let args = "train mlp --device wgpu:software --run-dir run --epochs 1 --limit-train 64 -q";
+    let args: Vec<&str> = args.split(' ').collect();
+    for kilobytes in [700_000, 850_000] {
+        let output = limited(dir.path(), kilobytes, &args);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{kilobytes} KiB: {said}");
+        for part in ["wgpu:software", "ulimit -v", "MiB of address space"] {
+            assert!(said.contains(part), "{part}: {said}");
+        }
+    }
+}
+
+/// What the steps of a run take is asked for when the cells stand, and theirs is not all there is.
+#[cfg(target_os = "linux")]
+#[test]
+fn steps_of_many_cells_ask_for_their_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let args = "simulate hodgkin-huxley --device flex --set unit.cells=2000000 --duration 0.1 -q";
+    let args: Vec<&str> = args.split(' ').collect();
+    let output = limited(dir.path(), 1_000_000, &args);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("the steps of the run: needs"), "{said}");
+}
+
 /// A simulation asks for its cells before it makes them; a small stack is no lack of memory.
 #[cfg(target_os = "linux")]
 #[test]

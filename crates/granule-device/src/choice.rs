@@ -21,13 +21,28 @@ pub(crate) fn choose(
             found: listing(),
         });
     }
+    if !matches!(
+        requested,
+        DeviceSpec::Flex | DeviceSpec::NdArray | DeviceSpec::Cpu | DeviceSpec::Auto
+    ) && too_small_for_drivers(address_space())
+    {
+        return Err(DeviceError::Refused {
+            spec: requested.clone(),
+            reason: format!(
+                "`ulimit -v` leaves {} MiB of address space, less than the {} MiB that a graphics driver takes; raise it",
+                address_space() >> 20,
+                FOR_DRIVERS >> 20
+            ),
+            found: backend::hosts(),
+        });
+    }
     match requested {
         DeviceSpec::Flex | DeviceSpec::NdArray => Ok(Choice {
             spec: requested.clone(),
             reason: None,
         }),
         DeviceSpec::Cpu => Ok(cpu()),
-        DeviceSpec::Auto if address_space() < FOR_DRIVERS => Ok(Choice {
+        DeviceSpec::Auto if too_small_for_drivers(address_space()) => Ok(Choice {
             reason: Some(
                 "auto took the CPU: `ulimit -v` leaves too little address space to look for GPUs"
                     .to_owned(),
@@ -52,8 +67,13 @@ pub(crate) fn choose(
     }
 }
 
-/// With less address space than this, what a graphics driver takes may be what the work then lacks.
+/// With less address space than this, what a graphics driver takes may be what the work then lacks, and drivers do not all
+/// live through an allocation that fails.
 const FOR_DRIVERS: u64 = 1 << 30;
+
+fn too_small_for_drivers(space: u64) -> bool {
+    space < FOR_DRIVERS
+}
 
 /// How much address space this process may have.
 fn address_space() -> u64 {

@@ -27,7 +27,7 @@ pub fn answers_for(panic: &PanicHookInfo<'_>) -> bool {
 
 /// Whether the message of a panic is what a runtime tells of its device, as opposed to a fault of a program.
 fn is_report(message: &str) -> bool {
-    const REPORTS: [&str; 14] = [
+    const REPORTS: [&str; 16] = [
         "an error happened during execution",
         "can't allocate buffer",
         "cubecl",
@@ -37,6 +37,8 @@ fn is_report(message: &str) -> bool {
         "device is poisoned",
         "device lost",
         "drivererror",
+        "error_out_of_device_memory",
+        "error_out_of_host_memory",
         "parent device",
         "storageaccess",
         "the bytes were never written",
@@ -72,6 +74,18 @@ impl Drop for Guarded {
 fn caught<T>(work: impl FnOnce() -> T) -> std::thread::Result<T> {
     let _guarded = Guarded::new();
     catch_unwind(AssertUnwindSafe(work))
+}
+
+/// Opens a device: a panic of its runtime is a refusal, any other goes on as the panic that it is.
+pub(crate) fn opened<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    caught(work).unwrap_or_else(|payload| {
+        let message = message(&*payload);
+        if is_report(&message) {
+            Err(innermost(&message))
+        } else {
+            resume_unwind(payload)
+        }
+    })
 }
 
 impl OpenDevice {
@@ -148,6 +162,8 @@ fn of_report(spec: &DeviceSpec, report: &str) -> DeviceError {
         "out of memory",
         "outofmemory",
         "not enough memory",
+        "out_of_device_memory",
+        "out_of_host_memory",
     ]) {
         return DeviceError::OutOfMemory {
             spec,
@@ -251,6 +267,15 @@ mod tests {
             matches!(&error, DeviceError::Failed { reason, .. } if reason == "In Device::create_shader_module: Shader parsing error"),
             "{error:?}"
         );
+        let driver = "called `Result::unwrap()` on an `Err` value: ERROR_OUT_OF_HOST_MEMORY";
+        assert!(is_report(driver));
+        assert!(matches!(
+            of_report(&GPU, driver),
+            DeviceError::OutOfMemory { .. }
+        ));
+        let refused = opened::<()>(|| panic!("{driver}")).unwrap_err();
+        assert!(refused.contains("ERROR_OUT_OF_HOST_MEMORY"), "{refused}");
+
         let silent = of_report(&GPU, "");
         assert!(silent.to_string().contains("gave no reason"), "{silent}");
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use burn::tensor::Device;
 
 use crate::backend::Opened;
-use crate::{DeviceEntry, DeviceError, DeviceSpec, backend, choice, list};
+use crate::{DeviceEntry, DeviceError, DeviceSpec, backend, choice, guard, list};
 
 /// An open device: a cheap handle that can be cloned and sent between threads.
 ///
@@ -69,11 +69,12 @@ impl OpenDevice {
 
 pub(crate) fn open(requested: &DeviceSpec) -> Result<OpenDevice, DeviceError> {
     let choice = choice::choose(requested, list)?;
-    let opened = backend::open(&choice.spec).map_err(|reason| DeviceError::Refused {
-        spec: choice.spec.clone(),
-        reason,
-        found: others(&choice.spec, list()),
-    })?;
+    let opened =
+        guard::opened(|| backend::open(&choice.spec)).map_err(|reason| DeviceError::Refused {
+            spec: choice.spec.clone(),
+            reason,
+            found: others(&choice.spec, list()),
+        })?;
     Ok(OpenDevice {
         inner: Arc::new(Inner {
             opened,

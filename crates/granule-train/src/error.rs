@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use granule_data::DataError;
 use granule_device::{DeviceError, OpenDevice};
 use granule_dynamics::DynamicsError;
+use granule_io::words::counted;
 use granule_io::{ConfigError, FileError, MemoryError};
 use granule_models::ModelError;
 use thiserror::Error;
@@ -38,10 +39,17 @@ pub enum TrainError {
     #[error(transparent)]
     Model(#[from] ModelError),
     /// A model of several levels cannot be run: what diverges is named with the time at which it does.
-    #[error("{source}; or, if training led there, lower optimizer.lr{}", Kept(.checkpoint))]
-    Dynamics {
-        /// What happened.
-        source: Box<DynamicsError>,
+    #[error(transparent)]
+    Dynamics(Box<DynamicsError>),
+    /// Training led to values with which a model of equations cannot be run.
+    #[error("after {} of training: {source}; {advice}{}", counted(*.step as usize, "step"), Kept(.checkpoint))]
+    Unstable {
+        /// Optimiser steps done.
+        step: u64,
+        /// What happened in the run that followed.
+        source: Box<TrainError>,
+        /// What to change.
+        advice: String,
         /// The last checkpoint, if one was written.
         checkpoint: Option<PathBuf>,
     },
@@ -314,15 +322,28 @@ impl From<DynamicsError> for TrainError {
     fn from(error: DynamicsError) -> Self {
         match error {
             DynamicsError::Config(error) => error.under("model").into(),
-            source => Self::Dynamics {
-                source: Box::new(source),
-                checkpoint: None,
-            },
+            error => Self::Dynamics(Box::new(error)),
         }
     }
 }
 
 impl TrainError {
+    /// Whether other values of what is learnt could have kept it from happening in a run of the model.
+    pub(crate) fn may_be_of_training(&self) -> bool {
+        match self {
+            Self::Config(_) | Self::Model(ModelError::Config(_)) => true,
+            Self::Dynamics(error) => matches!(
+                **error,
+                DynamicsError::NonFinite { .. }
+                    | DynamicsError::Runaway { .. }
+                    | DynamicsError::StepTooSmall { .. }
+                    | DynamicsError::TooManySteps { .. }
+                    | DynamicsError::NotConverged { .. }
+            ),
+            _ => false,
+        }
+    }
+
     pub(crate) fn io(action: &'static str, path: &Path, source: std::io::Error) -> Self {
         Self::Io {
             action,
@@ -402,7 +423,7 @@ impl TrainError {
     pub(crate) fn of_device(self, device: &OpenDevice) -> Self {
         let report = match &self {
             Self::Backend { reason } | Self::Model(ModelError::Device { reason }) => Some(reason),
-            Self::Dynamics { source, .. } => match &**source {
+            Self::Dynamics(error) => match &**error {
                 DynamicsError::Device { reason } => Some(reason),
                 _ => None,
             },

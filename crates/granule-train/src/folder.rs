@@ -5,10 +5,11 @@ use std::fs::{self, File, TryLockError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use granule_models::folder::{CHECKPOINTS, CONFIG_FILE};
 
+use crate::config::RunConfig;
 use crate::error::TrainError;
 use crate::record::METRICS_JSONL;
 
@@ -26,6 +27,10 @@ pub(crate) struct Lock {
 impl Lock {
     pub fn take(run_dir: &Path) -> Result<Self, TrainError> {
         let path = run_dir.join(LOCK);
+        if fs::symlink_metadata(&path).is_ok_and(|found| found.is_symlink()) {
+            let link = std::io::Error::new(ErrorKind::InvalidInput, "it is a link; remove it");
+            return Err(TrainError::io("lock", &path, link));
+        }
         let opened = granule_io::open_lock(&path);
         let file = opened.map_err(|e| TrainError::io("create", &path, e))?;
         match file.try_lock() {
@@ -150,6 +155,51 @@ const NEEDED: [(&str, &str); 2] = [
 /// What goes with `metrics.jsonl`.
 pub(crate) const CURVES: &str =
     "the curves up to here went with it; `granule train --resume` goes on without them";
+
+/// The same, where something else lies at its path.
+pub(crate) const CURVES_BLOCKED: &str = "the curves up to here went with it; once what lies there now is removed, \
+    `granule train --resume` goes on without them";
+
+/// `config.toml`, which a person may edit while the run trains.
+#[derive(Debug)]
+pub(crate) struct ConfigFile {
+    run_dir: PathBuf,
+    seen: Option<Stamp>,
+}
+
+/// By which a file that was written to is told: its length and when that was.
+type Stamp = (u64, Option<SystemTime>);
+
+impl ConfigFile {
+    /// The file of a run as it is now.
+    pub fn new(run_dir: &Path) -> Self {
+        Self {
+            run_dir: run_dir.to_owned(),
+            seen: stamp(run_dir),
+        }
+    }
+
+    /// What to say of the file if it was written to since this was last asked.
+    pub fn told(&mut self) -> Option<String> {
+        let now = stamp(&self.run_dir);
+        if std::mem::replace(&mut self.seen, now) == now {
+            return None;
+        }
+        let changed = format!(
+            "{} was changed while the run trains, which goes on with the settings that it began with",
+            self.run_dir.join(CONFIG_FILE).display()
+        );
+        Some(match RunConfig::of_run(&self.run_dir) {
+            Ok(_) => changed,
+            Err(error) => format!("{changed}; mend it, or the run cannot be resumed: {error}"),
+        })
+    }
+}
+
+fn stamp(run_dir: &Path) -> Option<Stamp> {
+    let found = fs::metadata(run_dir.join(CONFIG_FILE)).ok()?;
+    Some((found.len(), found.modified().ok()))
+}
 
 /// How long the deletion of a whole folder is waited for, of which one file is seen first.
 const DELETION: Duration = Duration::from_millis(300);
@@ -297,6 +347,38 @@ mod tests {
             lock.check_files(saved).unwrap();
             fs::remove_file(dir.path().join(METRICS_JSONL)).unwrap();
         }
+    }
+
+    #[test]
+    fn a_configuration_that_was_written_to_is_told_of_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(CONFIG_FILE);
+        let whole = RunConfig::default().to_toml().unwrap();
+        fs::write(&path, &whole).unwrap();
+        let mut file = ConfigFile::new(dir.path());
+        assert_eq!(file.told(), None);
+        fs::write(&path, format!("{whole}\n")).unwrap();
+        let changed = file.told().unwrap();
+        assert!(changed.contains("goes on with the settings"), "{changed}");
+        assert!(!changed.contains("mend it"), "{changed}");
+        assert_eq!(file.told(), None);
+        fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+        let cut = file.told().unwrap();
+        assert!(cut.contains("mend it"), "{cut}");
+        assert_eq!(file.told(), None);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_is_no_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("elsewhere"), "").unwrap();
+        std::os::unix::fs::symlink("elsewhere", dir.path().join(LOCK)).unwrap();
+        let error = Lock::take(dir.path()).unwrap_err().to_string();
+        assert!(
+            error.contains(LOCK) && error.contains("remove it"),
+            "{error}"
+        );
     }
 
     #[test]

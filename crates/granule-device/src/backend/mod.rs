@@ -47,10 +47,15 @@ pub(crate) fn missing_feature(spec: &DeviceSpec) -> Option<&'static str> {
     (!compiled).then_some(feature)
 }
 
+/// The CPU backends of this build, for which no driver is asked.
+pub(crate) fn hosts() -> Vec<DeviceEntry> {
+    host::entries()
+}
+
 /// Every device of this build and machine, the preferred GPUs first within each backend; `auto` is not marked yet.
 pub(crate) fn inventory() -> Vec<DeviceEntry> {
     #[cfg_attr(not(any(feature = "wgpu", feature = "cuda")), allow(unused_mut))]
-    let mut entries = host::entries();
+    let mut entries = hosts();
     #[cfg(feature = "cuda")]
     entries.extend(cuda::entries());
     #[cfg(feature = "wgpu")]

@@ -13,9 +13,13 @@ use super::subject::{Body, Subject};
 use crate::composite::MultiGranularityModel;
 use crate::error::short;
 use crate::model::{Clock, Dynamics, Input};
+use crate::setting::ask_for;
 use crate::simulate::Number;
 use crate::unit::Spikes;
 use crate::{DynamicsError, Grid, Place, QuantityKind, State, Stop, Variable, host, simulate};
+
+/// The numbers that a step holds of each of the state's: before, after, and what the solver and the equations make in between.
+const BETWEEN: usize = 8;
 
 /// An [`ExperimentConfig`] on a device, ready to run.
 pub struct Experiment {
@@ -63,6 +67,9 @@ impl ExperimentConfig {
         let grid = self.grid()?;
         let stop = Stop::default();
         let subject = Subject::new(self, place, &stop, trained)?;
+        let state = subject.body.dynamics().variables().iter();
+        let width = state.fold(0, |all: usize, variable| all.saturating_add(variable.width));
+        ask_for("the steps of the run", &[width, BETWEEN])?;
         let stimulus = match &self.stimulus {
             Some(stimulus) => Some(stimulus.init(&subject.inputs, &grid, self.seed, place)?),
             None => None,

@@ -43,7 +43,7 @@ impl Session<'_> {
         };
         let (evaluation, test) = match problem.source.evaluate(trained, self.observer) {
             Ok(found) => found,
-            Err(error) => return Err(self.with_checkpoint(error)),
+            Err(error) => return Err(self.after_training(error)),
         };
 
         let file = ModelFile {

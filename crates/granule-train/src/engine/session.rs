@@ -18,7 +18,7 @@ use crate::engine::source::Supply;
 use crate::engine::start::weights_fit;
 use crate::engine::step::{Gathered, Waiting};
 use crate::event::{EpochEvent, Event, Observer, ScoreEvent, StartEvent, StopFlag};
-use crate::folder::{CURVES, Lock};
+use crate::folder::{CURVES, CURVES_BLOCKED, ConfigFile, Lock};
 use crate::loss::LossFunction;
 use crate::optimizer::{Optimizer, all_finite};
 use crate::outcome::Outcome;
@@ -73,6 +73,7 @@ pub(crate) struct Session<'a> {
     pub(super) lengthened: Option<Lengthened>,
     /// Whether it was said that the loss grows.
     warned_of_growth: bool,
+    config_file: ConfigFile,
 }
 
 /// Adds the time since an epoch, or its rest, began to what earlier processes spent.
@@ -180,6 +181,7 @@ impl<'a> Session<'a> {
             gathered: Gathered::default(),
             step_seconds: 0.0,
             warned_of_growth: false,
+            config_file: ConfigFile::new(lock.run_dir()),
             lengthened: None,
             config,
             problem,
@@ -401,7 +403,7 @@ impl<'a> Session<'a> {
             .problem
             .source
             .validate(&network, device, batch)
-            .map_err(|error| self.with_checkpoint(error));
+            .map_err(|error| self.after_training(error));
         let (loss, accuracy) = match score {
             Err(error @ TrainError::NonFiniteOutput { .. }) => {
                 self.finite_state()?;
@@ -485,14 +487,21 @@ impl<'a> Session<'a> {
     }
 
     /// Refuses to go on without the files of the run, once `saved` has the weights and the rows are on the disk.
-    pub(super) fn check_files(&self, saved: &Path) -> Result<(), TrainError> {
+    pub(super) fn check_files(&mut self, saved: &Path) -> Result<(), TrainError> {
         self.lock.check_files(saved)?;
+        if let Some(changed) = self.config_file.told() {
+            self.warn(changed);
+        }
         match self.recorder.lost() {
             None => Ok(()),
             Some((path, how)) => Err(TrainError::FileLost {
                 path: path.to_owned(),
                 how,
-                lost: CURVES,
+                lost: if path.is_file() || !path.exists() {
+                    CURVES
+                } else {
+                    CURVES_BLOCKED
+                },
                 saved: saved.to_owned(),
             }),
         }
@@ -615,14 +624,17 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Says where to go on from, after a run of a model that could not be finished.
-    pub(super) fn with_checkpoint(&self, error: TrainError) -> TrainError {
-        match error {
-            TrainError::Dynamics { source, .. } => TrainError::Dynamics {
-                source,
-                checkpoint: self.store.latest_path(),
-            },
-            error => error,
+    /// Says how far training had come, and where to go on from, where a model of equations can no longer be run.
+    pub(super) fn after_training(&self, error: TrainError) -> TrainError {
+        let step = self.progress.before.steps + self.progress.global_step;
+        if step == 0 || !error.may_be_of_training() {
+            return error;
+        }
+        TrainError::Unstable {
+            step,
+            source: Box::new(error),
+            advice: self.advice(),
+            checkpoint: self.store.latest_path(),
         }
     }
 

@@ -155,7 +155,7 @@ impl Session<'_> {
         let network = self.take_network()?;
         let part = work
             .contribution(self, &network)
-            .map_err(|error| self.with_checkpoint(error))?;
+            .map_err(|error| self.after_training(error))?;
         self.network = Some(network);
         self.take_up(part, begun)
     }

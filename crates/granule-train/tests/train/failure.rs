@@ -332,13 +332,15 @@ fn settings_by_which_nothing_is_learnt_are_warned_of() {
     assert!(norm.contains("train.clip_norm = 1e-300"), "{norm}");
 }
 
-/// Does something to a file of the run folder after the first step.
-struct Thief(std::path::PathBuf, fn(&std::path::Path));
+/// Does something to a file of the run folder after every step, and keeps what is said.
+struct Thief(std::path::PathBuf, fn(&std::path::Path), Vec<String>);
 
 impl granule_train::Observer for Thief {
     fn event(&mut self, event: &granule_train::Event<'_>) {
-        if let granule_train::Event::Step(_) = event {
-            self.1(&self.0);
+        match event {
+            granule_train::Event::Step(_) => self.1(&self.0),
+            granule_train::Event::Warning { text } => self.2.push((*text).to_owned()),
+            _ => {}
         }
     }
 }
@@ -359,19 +361,29 @@ fn a_file_of_the_run_that_is_lost_is_noticed_and_the_weights_are_saved() {
         let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
         file.set_len(0).unwrap();
     };
+    let block = |path: &std::path::Path| {
+        if std::fs::remove_file(path).is_ok() {
+            std::fs::create_dir(path).unwrap();
+        }
+    };
     type Case<'a> = (&'a str, fn(&std::path::Path), &'a str);
-    let cases: [Case<'_>; 4] = [
+    let cases: [Case<'_>; 5] = [
         ("config.toml", delete, "deleted"),
         ("metrics.jsonl", delete, "deleted"),
         ("metrics.jsonl", replace, "replaced"),
+        (
+            "metrics.jsonl",
+            block,
+            "once what lies there now is removed",
+        ),
         ("metrics.jsonl", cut, "cut"),
     ];
     for (name, harm, word) in cases {
-        if word == "replaced" && cfg!(not(unix)) {
+        if cfg!(not(unix)) && !matches!(word, "deleted" | "cut") {
             continue;
         }
         let dir = tempfile::tempdir().unwrap();
-        let mut thief = Thief(dir.path().join(name), harm);
+        let mut thief = Thief(dir.path().join(name), harm, Vec::new());
         let stop = granule_train::StopFlag::new();
         let data = points(60, 12);
         let error = granule_train::train_with(&config, &data, Some(dir.path()), &mut thief, &stop)
@@ -382,7 +394,33 @@ fn a_file_of_the_run_that_is_lost_is_noticed_and_the_weights_are_saved() {
         };
         assert!(path.ends_with(name) && saved.is_file(), "{error}");
         assert!(error.to_string().contains(word), "{error}");
+        if name == "metrics.jsonl" {
+            // Nobody puts them back: what is promised is that the run goes on.
+            let _ = std::fs::remove_dir(&path);
+            let mut witness = Witness::default();
+            granule_train::resume_with(dir.path(), &data, &mut witness, &stop).unwrap();
+        }
     }
+}
+
+/// The configuration may be edited while a run trains, which is said once.
+#[test]
+fn an_edited_configuration_is_told_of() {
+    let config = config(&"flex".parse().unwrap(), mlp(&[8], 0.0), 3, 8);
+    let cut = |path: &std::path::Path| {
+        const CUT: &str = "[model";
+        if std::fs::read_to_string(path).unwrap() != CUT {
+            std::fs::write(path, CUT).unwrap();
+        }
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let mut thief = Thief(dir.path().join("config.toml"), cut, Vec::new());
+    let stop = granule_train::StopFlag::new();
+    let data = points(60, 12);
+    granule_train::train_with(&config, &data, Some(dir.path()), &mut thief, &stop).unwrap();
+    let told =
+        |text: &&String| text.contains("config.toml was changed") && text.contains("mend it");
+    assert_eq!(thief.2.iter().filter(told).count(), 1, "{:?}", thief.2);
 }
 
 #[test]

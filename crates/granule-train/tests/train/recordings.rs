@@ -448,7 +448,7 @@ fn refused(change: impl FnOnce(&mut RunConfig)) -> TrainError {
     let folder = dir.path().join("run");
     let error = train(&config, Some(&folder), &mut Quiet, &StopFlag::new()).unwrap_err();
     assert!(
-        !folder.exists() || matches!(error, TrainError::Dynamics { .. }),
+        !folder.exists() || matches!(error, TrainError::Dynamics(_)),
         "{error}"
     );
     error
@@ -550,6 +550,29 @@ fn what_does_not_fit_is_said_before_the_run() {
     );
 }
 
+/// A model that could be run before training and cannot be run any more is a matter of training.
+#[test]
+fn what_training_led_to_is_no_wrong_setting() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = recording(dir.path(), 1, 9, 2);
+    let mut config = config(&DeviceSpec::Flex, file, 50);
+    config.train.turns = None;
+    let cells =
+        "model = \"hodgkin-huxley\"\ncells = 3\ntrainable = [\"e_l\", \"g_l\", \"g_na\", \"e_k\"]";
+    levels_of(&mut config).levels[0].unit = Some(toml::from_str(cells).unwrap());
+    config.optimizer = adam(1e3);
+    let folder = dir.path().join("run");
+    let error = train(&config, Some(&folder), &mut Quiet, &StopFlag::new()).unwrap_err();
+    let text = error.to_string();
+    assert!(
+        matches!(error, TrainError::Unstable { step: 1.., .. }),
+        "{error:?}"
+    );
+    for part in ["after 1 step of training", "lower optimizer.lr"] {
+        assert!(text.contains(part), "{text}");
+    }
+}
+
 #[test]
 fn what_diverges_is_named_with_its_time() {
     let error = refused(|config| {
@@ -558,7 +581,7 @@ fn what_diverges_is_named_with_its_time() {
         levels_of(config).levels[0].solver = Some("euler".parse().unwrap());
     });
     let text = error.to_string();
-    assert!(matches!(error, TrainError::Dynamics { .. }), "{text}");
+    assert!(matches!(error, TrainError::Dynamics(_)), "{text}");
     assert!(text.contains("cells.") && text.contains("t = "), "{text}");
 }
 
