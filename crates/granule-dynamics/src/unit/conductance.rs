@@ -103,6 +103,10 @@ impl<K: CellKind> CellConfig<K> {
 /// The section of the parameters of one's own channels.
 pub(super) const TABLE: &str = "unit.channel";
 
+/// The numbers that a run holds for each variable of a cell: its state before and after a step, what a step makes in between,
+/// and its share of the parameters.
+const HELD: usize = 12;
+
 /// A population as any configuration has it.
 pub(super) struct Described<'a> {
     pub(super) name: &'static str,
@@ -175,6 +179,8 @@ impl Described<'_> {
         place: &Place,
     ) -> Result<Cells, DynamicsError> {
         self.validate()?;
+        let numbers = [self.cells, self.table.variables().len(), HELD];
+        crate::setting::ask_for("the cells and their state", &numbers)?;
         let settings = self.settings();
         let given = |name: &str| settings.find(name, self.cells, place);
         let mut parameters = Vec::new();
