@@ -499,7 +499,8 @@ fn base(what: &str) -> anyhow::Result<Base> {
             ..Base::new(layer, stem)
         });
     }
-    if what.ends_with(".toml") || path.is_file() {
+    // What is there and no file is refused as what it is.
+    if what.ends_with(".toml") || path.exists() {
         let mut layer = super::file(path)?;
         let model = of_training(&layer.table);
         let of_training = model.is_some();

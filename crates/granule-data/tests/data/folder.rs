@@ -5,7 +5,7 @@ use granule_io::image::{Background, Channels, ImageError, Resize, Size};
 use image::{DynamicImage, GrayImage, ImageFormat, Rgb, RgbImage, Rgba, RgbaImage};
 use proptest::prelude::*;
 
-use crate::support::{about_files, damage, load_from, write};
+use crate::support::{damage, load_from, write};
 
 fn load(dir: &Path) -> Result<Dataset, DataError> {
     load_from(&DatasetSpec::Folder(dir.to_path_buf()), dir)
@@ -561,7 +561,7 @@ fn folders_within_a_class_are_of_that_class() {
     let set = load(dir.path()).unwrap();
     assert_eq!(set.classes, ["cat", "dog"]);
     assert_eq!(set.train.len() + set.test.len(), 22);
-    assert_eq!(about_files(&set), Vec::<String>::new());
+    assert_eq!(warned(&set), Vec::<String>::new());
     assert!(
         set.notes[0].contains("2 images in folders within the folder of a class"),
         "{:?}",

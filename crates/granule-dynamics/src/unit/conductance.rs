@@ -105,7 +105,7 @@ pub(super) const TABLE: &str = "unit.channel";
 
 /// The numbers that a run holds for each variable of a cell: its state before and after a step, what a step makes in between,
 /// and its share of the parameters.
-const HELD: usize = 12;
+const HELD: usize = 14;
 
 /// A population as any configuration has it.
 pub(super) struct Described<'a> {

@@ -89,6 +89,9 @@ impl ImageError {
                 Self::truncated("it stops in the middle of its pixels")
             }
             image::ImageError::IoError(error) => Self::Io(error),
+            image::ImageError::Limits(_) => Self::Damaged {
+                reason: "it claims to be larger than any image".to_owned(),
+            },
             image::ImageError::Unsupported(error) => Self::Form {
                 reason: error.to_string(),
             },

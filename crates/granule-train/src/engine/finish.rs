@@ -93,6 +93,13 @@ impl Session<'_> {
 
     /// Writes the report of a run that failed. Its error counts, not what goes wrong here.
     pub fn give_up(mut self, error: &TrainError) {
+        // Nothing is written into a folder that is another's now.
+        if matches!(
+            error,
+            TrainError::FolderLost { .. } | TrainError::LockLost { .. }
+        ) {
+            return;
+        }
         let _ = self.recorder.sync();
         self.warnings
             .push(format!("The run ended in an error: {error}."));

@@ -60,18 +60,13 @@ fn of(path: &Path) -> Vec<Input> {
         }];
     }
     if path.is_dir() {
-        return match images(path) {
-            Ok(found) if found.is_empty() => {
-                let error = anyhow::anyhow!("{} holds no images ({KINDS})", path.display());
-                vec![Input::missing(path, error)]
-            }
-            Ok(found) => found.into_iter().map(Input::file).collect(),
-            Err(error) => {
-                let error = anyhow::Error::from(error);
-                let error = error.context(format!("cannot list {}", path.display()));
-                vec![Input::missing(path, error)]
-            }
-        };
+        let mut found = Vec::new();
+        images(path, &mut found);
+        if found.is_empty() {
+            let error = anyhow::anyhow!("{} holds no images ({KINDS})", path.display());
+            found.push(Input::missing(path, error));
+        }
+        return found;
     }
     let text = path.to_string_lossy();
     if !path.exists() && text.contains(['*', '?', '[']) {
@@ -98,28 +93,38 @@ fn pattern(path: &Path, text: &str) -> Vec<Input> {
     }
 }
 
-/// The images of a folder and of those in it, sorted; links to folders are not followed.
-fn images(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    let mut folders = Vec::new();
-    for entry in fs::read_dir(dir)? {
-        let entry = entry?;
-        let path = entry.path();
-        if is_left_behind(&path) {
-            continue;
+/// The images of a folder and of those in it, sorted; links to folders are not followed. A folder that cannot be listed is an
+/// error of its own beside the images of the others.
+fn images(dir: &Path, all: &mut Vec<Input>) {
+    let listed = fs::read_dir(dir).and_then(|entries| {
+        let (mut found, mut folders) = (Vec::new(), Vec::new());
+        for entry in entries {
+            let entry = entry?;
+            let path = entry.path();
+            if is_left_behind(&path) {
+                continue;
+            }
+            if entry.file_type()?.is_dir() {
+                folders.push(path);
+            } else if is_named_as_image(&path) {
+                found.push(path);
+            }
         }
-        if entry.file_type()?.is_dir() {
-            folders.push(path);
-        } else if is_named_as_image(&path) {
-            found.push(path);
+        found.sort();
+        folders.sort();
+        Ok((found, folders))
+    });
+    match listed {
+        Ok((found, folders)) => {
+            all.extend(found.into_iter().map(Input::file));
+            folders.iter().for_each(|folder| images(folder, all));
+        }
+        Err(error) => {
+            let error = anyhow::Error::from(error);
+            let error = error.context(format!("cannot list {}", dir.display()));
+            all.push(Input::missing(dir, error));
         }
     }
-    found.sort();
-    folders.sort();
-    for folder in folders {
-        found.extend(images(&folder)?);
-    }
-    Ok(found)
 }
 
 /// Whether bytes are an array, or an archive of arrays, as NumPy writes them.

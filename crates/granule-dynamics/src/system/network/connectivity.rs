@@ -8,7 +8,7 @@ use crate::{DynamicsError, Place};
 /// How long a network's links take, in ms.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub enum Delays {
     /// No time.
     #[default]

@@ -401,6 +401,9 @@ fn connectivity_that_makes_no_sense_is_named() {
         ..two()
     });
     assert!(error.starts_with("delays.distances.speed = 0"), "{error}");
+    let misspelt = "distances = { lengths = [[0.0]], speed = 5.0, sped = 6.0 }";
+    let error = toml::from_str::<Delays>(misspelt).unwrap_err().to_string();
+    assert!(error.contains("sped"), "{error}");
     assert!(
         refused(NetworkConfig {
             delays: Delays::Uniform(f64::NAN),
