@@ -40,8 +40,8 @@ pub use config::{
     TrialsConfig,
 };
 pub use engine::{
-    LayerPlan, Plan, evaluate, evaluate_on, evaluate_recording, evaluate_trials, plan, resume,
-    resume_as, resume_on, resume_with, test_samples, train, train_on, train_with,
+    LayerPlan, Plan, compare, evaluate, evaluate_on, evaluate_recording, evaluate_trials, plan,
+    resume, resume_as, resume_on, resume_with, test_samples, train, train_on, train_with,
 };
 pub use error::TrainError;
 pub use event::{EpochEvent, Event, Observer, Quiet, ScoreEvent, StartEvent, StepEvent, StopFlag};

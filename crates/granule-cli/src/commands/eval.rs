@@ -9,8 +9,8 @@ use granule::device::{DeviceSpec, OpenDevice};
 use granule::io::image::{Channels, ImageError, Size};
 use granule::models::{InputShape, ModelFile, Task};
 use granule::train::{
-    DataConfig, Evaluation, Event, Observer, RunConfig, TrainError, TrialsConfig, evaluate,
-    evaluate_recording, evaluate_trials, test_samples,
+    DataConfig, Evaluation, Event, Observer, RunConfig, TrainError, TrialsConfig, compare,
+    evaluate, evaluate_recording, evaluate_trials, test_samples,
 };
 
 use super::predict::resizing;
@@ -125,9 +125,11 @@ pub fn run(args: &args::Eval) -> anyhow::Result<()> {
     }
 
     let started = Instant::now();
-    let evaluation = evaluate(&file, &dataset, &device, args.batch_size, &mut watcher)
+    let mut evaluation = evaluate(&file, &dataset, &device, args.batch_size, &mut watcher)
         .map_err(|error| in_file(error, &target.model))?;
     let seconds = started.elapsed().as_secs_f64();
+    let limit = trained.and_then(|data| data.limit_train);
+    compare(&mut evaluation, &dataset, limit, data_seed, &mut watcher)?;
     drop(watcher);
 
     let data = format!("{}, {part}", output::printable(&dataset.name));

@@ -68,13 +68,13 @@ pub(crate) fn load(
 
     let (classes, targets, offset) = all_targets(&sources, outputs, &mut notes)?;
     let whole = || sources.iter().zip(&tests).zip(&targets);
-    let learnt = learnt_rows(whole().next().map(|(parts, _)| parts))?;
+    let learnt = learnt_rows(whole().next().map(|(parts, _)| parts), config)?;
     let channels = sources.first().map_or(1, |source| source.channels);
     let (mean, std) = float_moments(&learnt, channels, 1, &[]);
     let warnings = constant_channels(sources.first(), &learnt);
     let mut left = Left::default();
     let mut parts = Vec::new();
-    for (place, part) in [(whole().next(), false), (whole().last(), true)] {
+    for (place, part) in [(whole().next(), false), (whole().next_back(), true)] {
         let Some(((source, is_test), targets)) = place else {
             continue;
         };
@@ -160,14 +160,23 @@ fn all_targets(
 }
 
 /// The bins that are learnt from, one after the other.
-fn learnt_rows(source: Option<(&Source, &Vec<bool>)>) -> Result<Vec<f32>, DataError> {
+fn learnt_rows(
+    source: Option<(&Source, &Vec<bool>)>,
+    config: &DecodingConfig,
+) -> Result<Vec<f32>, DataError> {
     let Some((source, is_test)) = source else {
         return Ok(Vec::new());
     };
     let own = is_test.iter().filter(|test| !**test).count();
     let mut rows = budget::with_capacity(own.saturating_mul(source.channels), "the training part")?;
-    for (bin, _) in is_test.iter().enumerate().filter(|(_, test)| !**test) {
-        rows.extend_from_slice(source.row(bin));
+    for trial in &source.trials {
+        let seen = match config.bins {
+            Some([first, end]) if source.by_trial => trial.start + first..trial.start + end,
+            _ => trial.clone(),
+        };
+        for bin in seen.filter(|&bin| is_test.get(bin) == Some(&false)) {
+            rows.extend_from_slice(source.row(bin));
+        }
     }
     Ok(rows)
 }

@@ -121,7 +121,7 @@ impl Source {
                 }
                 runs(&numbers)
             }
-            (None, None) => vec![0..bins],
+            (None, None) => std::iter::once(0..bins).collect(),
         };
         let has_trials = inside.is_some() || trial.is_some();
         let (outputs, by_trial) = store.read(&key("target"), target, |array| {

@@ -240,6 +240,8 @@ fn trials_with_a_class_each_are_samples() {
     assert_eq!(set.train.targets(), &Targets::Classes(vec![1, 0]));
     assert_eq!(set.test.values(0), Some(&[81.0, 91.0, 82.0, 92.0][..]));
     assert_eq!(set.test.targets(), &Targets::Classes(vec![0, 1]));
+    // Of bins 1 and 2 of the two trials that train.
+    assert_eq!(set.normalization.mean, [21.5, 31.5]);
     let all = DecodingConfig {
         bins: None,
         ..config.clone()

@@ -309,7 +309,7 @@ fn sequences_are_standardised_by_channel() {
     let one = [-1.0, -1.0, 1.0, -1.0, -1.0, 1.0];
     let other = [1.0, 1.0, -1.0, 1.0, 1.0, -1.0];
     let rows: Vec<&[f32]> = batch.chunks(6).collect();
-    let expected = |sample: usize| if sample % 2 == 0 { one } else { other };
+    let expected = |sample: usize| if sample.is_multiple_of(2) { one } else { other };
     let of = |sample: usize| -> Vec<f32> {
         let row = &values[6 * sample..6 * sample + 6];
         row.iter()

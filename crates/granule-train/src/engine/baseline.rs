@@ -17,7 +17,9 @@ use crate::event::{Event, Observer};
 use crate::metrics::{Baseline, RegressionScores};
 
 /// The penalties that are tried, until one is worse than the one before it.
-const PENALTIES: [f64; 7] = [1e5, 1e4, 1e3, 100.0, 10.0, 1.0, 0.1];
+const PENALTIES: [f64; 13] = [
+    1e5, 3e4, 1e4, 3e3, 1e3, 300.0, 100.0, 30.0, 10.0, 3.0, 1.0, 0.3, 0.1,
+];
 /// Blocks of the training part, each of which is held out once.
 const BLOCKS: usize = 5;
 /// Rows that are worked on while they are at hand.
@@ -163,7 +165,7 @@ impl Design<'_> {
     fn work(&self) -> f64 {
         let (inputs, samples) = (self.inputs() as f64, self.learnt.indices.len() as f64);
         let (blocks, unknown) = (BLOCKS as f64, inputs.min(samples));
-        0.5 * blocks * samples * inputs * unknown + 3.0 * blocks * unknown.powi(3) / 6.0
+        0.5 * blocks * samples * inputs * unknown + blocks * unknown.powi(3)
     }
 
     /// Hands the standardised inputs of samples, and their targets or those of `others` in their place, to `each`.

@@ -134,12 +134,7 @@ impl<'a> Parts<'a> {
             return Err(ConfigError::new("model.readout", "auto", allowed).into());
         }
         config.model.validate(&input.shape, task.outputs())?;
-        let train = limited(
-            &dataset.name,
-            dataset.train.len(),
-            config.data.limit_train,
-            (config.data.seed, Purpose::LimitTrain),
-        );
+        let train = train_samples(dataset, config.data.limit_train, config.data.seed);
         let mut warnings = dataset.warnings.clone();
         let (train, validation) = match &dataset.validation {
             Some(own) => {
@@ -375,9 +370,7 @@ impl Source for Parts<'_> {
         let (task, device) = (trained.task, trained.device);
         let (mut evaluation, outputs) =
             samples.evaluate(&network, task, device, trained.batch, observer)?;
-        if let Scores::Regression(scores) = &mut evaluation.scores
-            && self.dataset.train.starts().is_some()
-        {
+        if let Scores::Regression(scores) = &mut evaluation.scores {
             let learnt = self.learnt()?;
             let learnt = Samples {
                 split: &self.dataset.train,
@@ -433,6 +426,12 @@ fn moved(mut scatters: Vec<Scatter>, offset: &[f64]) -> Vec<Scatter> {
 pub fn test_samples(dataset: &Dataset, limit: Option<usize>, data_seed: u64) -> Vec<usize> {
     let draw = (data_seed, Purpose::LimitTest);
     limited(&dataset.name, dataset.test.len(), limit, draw)
+}
+
+/// The training samples of a run with this limit and seed of the data, in rising order.
+pub(super) fn train_samples(dataset: &Dataset, limit: Option<usize>, data_seed: u64) -> Vec<usize> {
+    let draw = (data_seed, Purpose::LimitTrain);
+    limited(&dataset.name, dataset.train.len(), limit, draw)
 }
 
 /// The indices of `limit` of `len` samples in rising order: the first ones of a published set, whose classes are mixed,

@@ -43,7 +43,7 @@ pub use dataset::test_samples;
 pub use own::evaluate_on;
 pub use plan::{LayerPlan, Plan, plan};
 pub use recording_score::evaluate_recording;
-pub use score::evaluate;
+pub use score::{compare, evaluate};
 pub use trial_score::evaluate_trials;
 
 /// Loads the data, trains, scores on the test part and writes the run folder.

@@ -11,7 +11,7 @@ use granule_models::{InputShape, Model as _, ModelFile, Network, Task};
 use super::on;
 use crate::batches::{BatchTruth, Scaling, truth};
 use crate::engine::baseline::baselines;
-use crate::engine::dataset::{input_shape, task};
+use crate::engine::dataset::{input_shape, task, train_samples};
 use crate::error::TrainError;
 use crate::event::{Event, Observer};
 use crate::loss::{LossFunction, Tally, Truth, argmax, probability};
@@ -259,8 +259,7 @@ pub(super) fn check_finite(
     }
 }
 
-/// Scores a model file on the test part of a data set, `batch` samples at a time; of windows with real-valued targets with
-/// the [baselines](crate::metrics::Baseline) that the training part gives.
+/// Scores a model file on the test part of a data set, `batch` samples at a time.
 ///
 /// # Errors
 /// [`TrainError::Mismatch`] when sample shape or targets differ from the model's, or a class is none of its classes,
@@ -319,29 +318,40 @@ pub fn evaluate(
     on(device, || {
         let network = file.network(device.burn())?;
         let evaluated = samples.evaluate(&network, &file.task, device.burn(), batch, observer)?;
-        let mut evaluation = evaluated.0;
-        if let Scores::Regression(scores) = &mut evaluation.scores
-            && dataset.train.starts().is_some()
-        {
-            let all = budget::collect(
-                0..dataset.train.len(),
-                dataset.train.len(),
-                "the training part",
-            )?;
-            let scaling = Scaling {
-                inputs: &dataset.normalization,
-                targets: &dataset.target_normalization,
-            };
-            let of = |split, indices| Samples {
-                split,
-                indices,
-                scaling,
-            };
-            let (learnt, tested) = (of(&dataset.train, &all), of(&dataset.test, &indices));
-            scores.baselines = baselines(learnt, tested, file.provenance.data_seed, observer)?;
-        }
-        Ok(evaluation)
+        Ok(evaluated.0)
     })
+}
+
+/// Adds the [baselines](crate::metrics::Baseline) of a recording with real-valued targets to the scores on its test part, as a
+/// run with this limit and this seed of the data has them; other evaluations stay as they are.
+///
+/// # Errors
+/// [`TrainError`] when memory does not hold them.
+pub fn compare(
+    evaluation: &mut Evaluation,
+    dataset: &Dataset,
+    limit_train: Option<usize>,
+    data_seed: u64,
+    observer: &mut dyn Observer,
+) -> Result<(), TrainError> {
+    let Scores::Regression(scores) = &mut evaluation.scores else {
+        return Ok(());
+    };
+    let learnt = train_samples(dataset, limit_train, data_seed);
+    let count = dataset.test.len();
+    let tested = budget::collect(0..count, count, "the test part")?;
+    let scaling = Scaling {
+        inputs: &dataset.normalization,
+        targets: &dataset.target_normalization,
+    };
+    let of = |split, indices| Samples {
+        split,
+        indices,
+        scaling,
+    };
+    let (learnt, tested) = (of(&dataset.train, &learnt), of(&dataset.test, &tested));
+    scores.baselines = baselines(learnt, tested, data_seed, observer)?;
+    Ok(())
 }
 
 /// The place of each name of `found` in `classes`; none when one is not there.
