@@ -147,7 +147,12 @@ fn the_preset_decodes_movement_better_than_ridge_regression() {
         "--epochs",
         "8",
     ];
-    let window = ["--set", "data.decoding.window.before=5"];
+    let window = [
+        "--set",
+        "data.decoding.window.before=5",
+        "--set",
+        "data.validation=0.2",
+    ];
     let own = ["--device", "flex", "--json", "--run-dir", "run"];
     let result = fine(dir.path(), &[&train[..], &window, &own].concat()).result();
     let r2 = |name: &str| {

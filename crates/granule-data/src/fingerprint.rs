@@ -44,7 +44,7 @@ fn add_split(hash: &mut Sha256, split: &Split) {
         offset.iter().for_each(|x| hash.update(x.to_le_bytes()));
     }
     for start in split.starts().unwrap_or_default() {
-        hash.update(start.to_le_bytes());
+        hash.update((*start as u64).to_le_bytes());
     }
     match split.features() {
         Features::Bytes(data) => data.chunks(CRC_BLOCK).for_each(|block| {

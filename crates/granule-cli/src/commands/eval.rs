@@ -129,7 +129,10 @@ pub fn run(args: &args::Eval) -> anyhow::Result<()> {
         .map_err(|error| in_file(error, &target.model))?;
     let seconds = started.elapsed().as_secs_f64();
     let limit = trained.and_then(|data| data.limit_train);
-    compare(&mut evaluation, &dataset, limit, data_seed, &mut watcher)?;
+    // Of other data the model has not learnt from the same samples.
+    if same {
+        compare(&mut evaluation, &dataset, limit, data_seed, &mut watcher)?;
+    }
     drop(watcher);
 
     let data = format!("{}, {part}", output::printable(&dataset.name));

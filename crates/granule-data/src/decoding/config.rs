@@ -22,7 +22,7 @@ pub struct DecodingConfig {
     pub test_signal: Option<String>,
     /// The target that is tested on.
     pub test_target: Option<String>,
-    /// The trials of the signal that is tested on, as `trial`.
+    /// The trials of the signal that is tested on, as `trial` and together with it.
     pub test_trial: Option<String>,
     /// What is tested on where there are no arrays for it: `"time"`, the end of the recording, `"trial"`, trials drawn from
     /// `data.seed`, or `"group"`, such as runs or sessions.
@@ -30,7 +30,8 @@ pub struct DecodingConfig {
     /// The fraction that is tested on, of bins or of trials, between 0 and 1.
     #[cfg_attr(feature = "schema", schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1)))]
     pub test: f64,
-    /// An integer for every bin or every trial, such as the number of the run, for `split = "group"`.
+    /// An integer for every bin or every trial, such as the number of the run, for `split = "group"`. No window reaches from
+    /// one run of equal numbers into the next.
     pub group: Option<String>,
     /// The numbers in `group` that are tested on.
     pub test_groups: Vec<i64>,
@@ -167,6 +168,14 @@ impl DecodingConfig {
             (Some(signal), _) if *signal == self.signal => {
                 let allowed = "another array than signal: train and test would overlap";
                 return Err(wrong("test_signal", format!("{signal:?}"), allowed));
+            }
+            (Some(_), _) if self.trial.is_some() != self.test_trial.is_some() => {
+                let (name, other) = match self.trial {
+                    Some(_) => ("test_trial", "set with trial"),
+                    None => ("trial", "set with test_trial"),
+                };
+                let allowed = format!("{other}: windows are cut alike in both parts");
+                return Err(wrong(name, "unset", allowed));
             }
             (None, None) if self.test_trial.is_some() => {
                 let allowed = "unset without test_signal";

@@ -48,7 +48,7 @@ pub(crate) fn load(
         outputs.push(found);
         Ok::<_, DataError>((source, kind))
     };
-    let (first, kind) = read(&mut store, Named::learnt(config), kind)?;
+    let (mut first, kind) = read(&mut store, Named::learnt(config), kind)?;
     let mut second = None;
     if let Some(named) = Named::tested(config) {
         let (source, _) = read(&mut store, named, Some(kind))?;
@@ -57,7 +57,7 @@ pub(crate) fn load(
         second = Some(source);
     }
     let tests = match &second {
-        None => vec![divide(&mut store, &first, config, seed, &mut notes)?],
+        None => vec![divide(&mut store, &mut first, config, seed, &mut notes)?],
         Some(second) => vec![
             budget::filled(false, first.bins(), "the parts")?,
             budget::filled(true, second.bins(), "the parts")?,

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use granule_io::budget;
+
 use super::source::Source;
 use crate::DataError;
 
@@ -13,6 +15,9 @@ const DIFFERENT: usize = 12;
 
 /// Refuses a part to test on of which a stretch stands in the part to learn from.
 pub(super) fn check(train: &Source, test: &Source) -> Result<(), DataError> {
+    let bins = train.bins().saturating_add(test.bins());
+    // Hashes of bins and of blocks, and the table of those that were learnt from.
+    budget::ask_for::<[u64; 8]>("the comparison of what is learnt from and tested on", bins)?;
     let learnt: HashMap<u64, usize> = blocks(train).into_iter().rev().collect();
     let found = blocks(test)
         .into_iter()

@@ -1,5 +1,7 @@
 //! The parts to learn from and to test on, and the windows in them.
 
+use std::ops::Range;
+
 use granule_io::budget;
 use granule_io::words::counted;
 
@@ -12,12 +14,13 @@ use crate::division::shuffled;
 /// Which bins of a recording are tested on.
 pub(super) fn divide(
     store: &mut Store<'_>,
-    source: &Source,
+    source: &mut Source,
     config: &DecodingConfig,
     seed: u64,
     notes: &mut Vec<String>,
 ) -> Result<Vec<bool>, DataError> {
     let (bins, trials) = (source.bins(), &source.trials);
+    let mut stretches = None;
     let mut is_test = budget::filled(false, bins, "the parts of the recording")?;
     let share = |count: usize| (config.test * count as f64).round() as usize;
     let percent = || format!("{:.3} %", 100.0 * config.test).replace(".000", "");
@@ -74,6 +77,9 @@ pub(super) fn divide(
                 for (test, number) in is_test.iter_mut().zip(&groups) {
                     *test = tested(number);
                 }
+                if !source.by_trial {
+                    stretches = Some(within_groups(trials, &groups)?);
+                }
             } else if source.has_trials && groups.len() == trials.len() {
                 for (trial, _) in trials
                     .iter()
@@ -91,7 +97,7 @@ pub(super) fn divide(
         }
     }
     if source.by_trial {
-        let mixed = |trial: &std::ops::Range<usize>| {
+        let mixed = |trial: &Range<usize>| {
             let parts = is_test.get(trial.clone()).unwrap_or_default();
             parts.contains(&true) && parts.contains(&false)
         };
@@ -102,7 +108,26 @@ pub(super) fn divide(
             return Err(DataError::format(&source.signal, reason));
         }
     }
+    if let Some(stretches) = stretches {
+        source.trials = stretches;
+    }
     Ok(is_test)
+}
+
+/// The stretches of bins that are of one trial and of one group, such as a run: what lies between two runs was not recorded.
+fn within_groups(trials: &[Range<usize>], groups: &[i64]) -> Result<Vec<Range<usize>>, DataError> {
+    let runs = |trial: &Range<usize>| {
+        let of_trial = groups.get(trial.clone()).unwrap_or_default();
+        let mut start = trial.start;
+        of_trial.chunk_by(|a, b| a == b).map(move |run| {
+            let from = start;
+            start += run.len();
+            from..start
+        })
+    };
+    let count = trials.iter().flat_map(runs).count();
+    let all = trials.iter().flat_map(runs);
+    Ok(budget::collect(all, count, "the runs of the recording")?)
 }
 
 /// Windows in one part of a recording.
@@ -178,7 +203,7 @@ impl Windows {
     fn add(
         &mut self,
         source: &Source,
-        run: std::ops::Range<usize>,
+        run: Range<usize>,
         fills: [bool; 2],
         edges: [bool; 2],
         [before, after]: [usize; 2],

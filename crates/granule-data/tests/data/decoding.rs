@@ -174,6 +174,24 @@ fn parts_are_by_time_by_trials_or_by_groups() {
         "{message}"
     );
 
+    // Runs that are both learnt from are as far apart as any two.
+    write(
+        at("runs.npy"),
+        &npy_i64(&[10], &[1, 1, 1, 3, 3, 3, 3, 2, 2, 2]),
+    );
+    let apart = DecodingConfig {
+        trial: None,
+        window: Window {
+            before: 1,
+            after: 0,
+        },
+        edges: Edges::LeaveOut,
+        ..group("runs", &[2])
+    };
+    let set = read(dir.path(), &apart).unwrap();
+    assert_eq!(bins(&set.train), [1.0, 2.0, 4.0, 5.0, 6.0]);
+    assert_eq!(bins(&set.test), [8.0, 9.0]);
+
     let drawn = DecodingConfig {
         split: Division::Trial,
         test: 0.4,
@@ -426,6 +444,11 @@ fn parts_that_overlap_are_refused() {
         ..of("own_")
     };
     assert!(refused(dir.path(), &half).contains("data.decoding.test_target"));
+    let half = DecodingConfig {
+        trial: Some("velocity".into()),
+        ..of("own_")
+    };
+    assert!(refused(dir.path(), &half).contains("data.decoding.test_trial"));
     let set = read(dir.path(), &of("own_")).unwrap();
     assert_eq!((set.train.len(), set.test.len()), (60, 40));
     assert!(set.warnings.is_empty(), "{:?}", set.warnings);

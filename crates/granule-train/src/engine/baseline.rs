@@ -1,12 +1,12 @@
 //! What a decoder has to beat: the mean of the training part, and ridge regression.
 //!
 //! Ridge regression minimises Σ |y − Wx − b|² + λ |W|² of standardised signals and targets, in closed form
-//! (Hoerl & Kennard 1970); b has no penalty. Of fewer samples than inputs it is solved for the samples. λ is chosen by cross-validation in blocks of the training part, never on what
-//! is tested.
+//! (Hoerl & Kennard 1970); b has no penalty. Of fewer samples than inputs it is solved for the samples. λ is chosen by
+//! cross-validation in blocks of the training part, never on what is tested.
 
 use std::ops::Range;
 
-use granule_data::Shape;
+use granule_data::{DataError, Shape};
 use granule_io::budget;
 use granule_io::words::counted;
 
@@ -16,18 +16,18 @@ use crate::engine::score::Samples;
 use crate::event::{Event, Observer};
 use crate::metrics::{Baseline, RegressionScores};
 
-/// The penalties that are tried, until one is worse than the one before it.
-const PENALTIES: [f64; 13] = [
-    1e5, 3e4, 1e4, 3e3, 1e3, 300.0, 100.0, 30.0, 10.0, 3.0, 1.0, 0.3, 0.1,
-];
+/// The penalties that are tried, all of them: the error need not have one minimum alone.
+const PENALTIES: [f64; 7] = [1e5, 1e4, 1e3, 100.0, 10.0, 1.0, 0.1];
 /// Blocks of the training part, each of which is held out once.
 const BLOCKS: usize = 5;
 /// Rows that are worked on while they are at hand.
 const ROWS: usize = 4;
 /// The most multiplications that the fits of one regression may take: some ten seconds.
 const MOST_WORK: f64 = 4e10;
+/// The multiplications that take as long as to read a number.
+const READING: f64 = 4.0;
 /// Samples that are read at a time.
-const BLOCK: usize = 256;
+const BLOCK: usize = 32;
 /// What asks for memory here.
 const WHAT: &str = "ridge regression";
 
@@ -72,33 +72,51 @@ pub(crate) fn baselines(
             .moments(learnt.indices)?
             .repeated(tested.indices.len())?,
     )?];
+    let mut leave_out = |name: &str, why: &str| {
+        let text = format!("no {name} beside the model: {why}");
+        observer.event(&Event::Note { text: &text });
+    };
     let now = fit(current..current + 1);
     let whole = fit(0..steps);
     let mut best = None;
     let lagged = (steps > 1).then_some(("ridge, whole window", &whole));
     for (name, design) in [("ridge, current bin", &now)].into_iter().chain(lagged) {
-        if design.work() > MOST_WORK {
-            let text = format!(
-                "no {name} beside the model: of {} and {} it would take long",
-                counted(learnt.indices.len(), "sample"),
-                counted(design.inputs(), "input")
-            );
-            observer.event(&Event::Note { text: &text });
-            continue;
+        match design.regression(&folds, tested) {
+            Ok((penalty, predicted)) => {
+                found.push(score(name, Some(penalty), predicted)?);
+                best = Some((design, penalty));
+            }
+            Err(Left::Out(why)) => leave_out(name, &why),
+            Err(Left::Failed(error)) => return Err(error),
         }
-        let penalty = design.choose(&folds)?;
-        let ridge = design.fit(learnt.indices, None)?.solve(penalty)?;
-        found.push(score(name, Some(penalty), design.predict(&ridge, tested)?)?);
-        best = Some((design, penalty));
     }
     if let Some((design, penalty)) = best {
+        let name = "ridge, shuffled targets";
         let mut others = learnt.indices.to_vec();
         shuffle(&mut others, seed, 0, Purpose::Baseline);
-        let ridge = design.fit(learnt.indices, Some(&others))?.solve(penalty)?;
-        let predicted = design.predict(&ridge, tested)?;
-        found.push(score("ridge, shuffled targets", Some(penalty), predicted)?);
+        match design.answers(penalty, tested, Some(&others)) {
+            Ok(predicted) => found.push(score(name, Some(penalty), predicted)?),
+            Err(Left::Out(why)) => leave_out(name, &why),
+            Err(Left::Failed(error)) => return Err(error),
+        }
     }
     Ok(found)
+}
+
+/// Why a baseline is not there.
+enum Left {
+    /// It would take what there is not, which is no fault of the decoder.
+    Out(String),
+    Failed(TrainError),
+}
+
+impl From<TrainError> for Left {
+    fn from(error: TrainError) -> Self {
+        match error {
+            TrainError::Data(DataError::Memory(error)) => Self::Out(error.to_string()),
+            error => Self::Failed(error),
+        }
+    }
 }
 
 /// Blocks of samples in a row, each with the other samples that share no bin with it.
@@ -161,11 +179,47 @@ impl Design<'_> {
         self.steps.len() * self.channels
     }
 
-    /// About how many multiplications all fits take.
+    /// About how many multiplications all fits take, and numbers that are read for them.
     fn work(&self) -> f64 {
         let (inputs, samples) = (self.inputs() as f64, self.learnt.indices.len() as f64);
         let (blocks, unknown) = (BLOCKS as f64, inputs.min(samples));
-        0.5 * blocks * samples * inputs * unknown + blocks * unknown.powi(3)
+        let penalties = PENALTIES.len() as f64;
+        let read = (blocks + penalties) * samples * self.learnt.split.shape().len() as f64;
+        0.5 * blocks * samples * inputs * unknown
+            + blocks * penalties * unknown.powi(3) / 6.0
+            + READING * read
+    }
+
+    /// A penalty chosen on the blocks, and what the regression then says of samples.
+    fn regression(
+        &self,
+        folds: &[(Vec<usize>, Vec<usize>)],
+        tested: Samples<'_>,
+    ) -> Result<(f64, Vec<f32>), Left> {
+        if folds.is_empty() {
+            let why = "no block of the training part shares no bin with the others, so that no penalty can be chosen";
+            return Err(Left::Out(why.to_owned()));
+        }
+        if self.work() > MOST_WORK {
+            return Err(Left::Out(format!(
+                "of {} and {} it would take long",
+                counted(self.learnt.indices.len(), "sample"),
+                counted(self.inputs(), "input")
+            )));
+        }
+        let penalty = self.choose(folds)?;
+        Ok((penalty, self.answers(penalty, tested, None)?))
+    }
+
+    /// What the regression says of samples; with `others` it learnt their targets in the place of its own.
+    fn answers(
+        &self,
+        penalty: f64,
+        tested: Samples<'_>,
+        others: Option<&[usize]>,
+    ) -> Result<Vec<f32>, Left> {
+        let ridge = self.fit(self.learnt.indices, others)?.solve(penalty)?;
+        Ok(self.predict(&ridge, tested)?)
     }
 
     /// Hands the standardised inputs of samples, and their targets or those of `others` in their place, to `each`.
@@ -285,27 +339,23 @@ impl Design<'_> {
 
     /// The penalty with the least squared error on the blocks that are held out.
     fn choose(&self, folds: &[(Vec<usize>, Vec<usize>)]) -> Result<f64, TrainError> {
-        let normals = folds.iter().map(|(kept, _)| self.fit(kept, None));
-        let normals = normals.collect::<Result<Vec<_>, _>>()?;
-        let mut best = (f64::INFINITY, PENALTIES[0]);
-        for penalty in PENALTIES {
-            let mut squares = 0.0;
-            for (normal, (_, held_out)) in normals.iter().zip(folds) {
+        let mut squares = [0.0; PENALTIES.len()];
+        for (kept, held_out) in folds {
+            let normal = self.fit(kept, None)?;
+            for (penalty, squares) in PENALTIES.into_iter().zip(&mut squares) {
                 let ridge = normal.solve(penalty)?;
                 self.rows(self.learnt, held_out, None, |x, y| {
                     let errors = ridge
                         .answer(x)
                         .zip(y)
                         .map(|(found, &y)| found - f64::from(y));
-                    squares += errors.map(|error| error * error).sum::<f64>();
+                    *squares += errors.map(|error| error * error).sum::<f64>();
                 })?;
             }
-            if squares >= best.0 {
-                break;
-            }
-            best = (squares, penalty);
         }
-        Ok(best.1)
+        let both = PENALTIES.into_iter().zip(squares);
+        let best = both.min_by(|a, b| a.1.total_cmp(&b.1));
+        Ok(best.map_or(PENALTIES[0], |(penalty, _)| penalty))
     }
 
     fn predict(&self, ridge: &Ridge, samples: Samples<'_>) -> Result<Vec<f32>, TrainError> {
@@ -513,6 +563,56 @@ mod tests {
         assert_eq!(found[2].penalty, Some(0.1));
         // A correlation that there is not is NaN.
         assert_eq!(format!("{:?}", of(&train, &test)), format!("{found:?}"));
+    }
+
+    #[test]
+    fn blocks_that_are_held_out_share_no_bin_with_the_others() {
+        let (starts, steps) = ((0..20).collect::<Vec<_>>(), 4);
+        let all: Vec<usize> = (0..20).collect();
+        let found = folds(&starts, steps, &all);
+        let held_out: Vec<usize> = found.iter().flat_map(|(_, out)| out.clone()).collect();
+        assert_eq!(held_out, all);
+        for (kept, out) in &found {
+            assert!(!kept.is_empty());
+            let pairs = kept.iter().flat_map(|a| out.iter().map(move |b| (a, b)));
+            for (&kept, &out) in pairs {
+                assert!(starts[kept].abs_diff(starts[out]) >= steps, "{kept} {out}");
+            }
+        }
+        // Windows as long as the recording leave nothing to learn a penalty from.
+        assert!(folds(&starts, 20, &all).is_empty());
+    }
+
+    #[test]
+    fn what_cannot_be_fitted_is_left_out_and_told_of() {
+        struct Notes(Vec<String>);
+        impl Observer for Notes {
+            fn event(&mut self, event: &Event<'_>) {
+                if let Event::Note { text } = event {
+                    self.0.push((*text).to_owned());
+                }
+            }
+        }
+        let train = recording(4, 5);
+        let (inputs, targets) = (Normalization::of(&train), Normalization::of_targets(&train));
+        let scaling = Scaling {
+            inputs: &inputs,
+            targets: &targets,
+        };
+        let samples = Samples {
+            split: &train,
+            indices: &[1],
+            scaling,
+        };
+        let mut notes = Notes(Vec::new());
+        let found = baselines(samples, samples, 1, &mut notes).unwrap();
+        assert_eq!(found.len(), 1);
+        assert_eq!(notes.0.len(), 2, "{:?}", notes.0);
+        assert!(
+            notes.0[0].contains("no ridge, current bin"),
+            "{:?}",
+            notes.0
+        );
     }
 
     #[test]

@@ -37,6 +37,8 @@ pub(crate) struct Parts<'a> {
     pub warnings: Vec<String>,
     /// That of the data.
     seed: u64,
+    /// `data.limit_train`
+    limit: Option<usize>,
 }
 
 impl<'a> Parts<'a> {
@@ -166,6 +168,7 @@ impl<'a> Parts<'a> {
             notes: dataset.notes.clone(),
             warnings,
             seed: config.data.seed,
+            limit: config.data.limit_train,
         };
         if let Some(weights) = parts.class_weights(&config.train)? {
             parts
@@ -200,19 +203,6 @@ impl<'a> Parts<'a> {
         let of_test = set.occurring(test, self.test.iter().copied());
         found.extend(set.absence("test", " under data.limit_test", &in_test, &of_test));
         found
-    }
-
-    /// The samples that a baseline learns from: those of the training part, whether or not they are validated on.
-    fn learnt(&self) -> Result<Vec<usize>, TrainError> {
-        let held_out = match self.dataset.validation {
-            Some(_) => &[][..],
-            None => &self.validation,
-        };
-        let all = self.train.iter().chain(held_out).copied();
-        let count = self.train.len() + held_out.len();
-        let mut all = budget::collect(all, count, "the training samples")?;
-        all.sort_unstable();
-        Ok(all)
     }
 
     pub fn scaling(&self) -> Scaling<'a> {
@@ -371,7 +361,8 @@ impl Source for Parts<'_> {
         let (mut evaluation, outputs) =
             samples.evaluate(&network, task, device, trained.batch, observer)?;
         if let Scores::Regression(scores) = &mut evaluation.scores {
-            let learnt = self.learnt()?;
+            // Those that are validated on among them, as `compare` has them.
+            let learnt = train_samples(self.dataset, self.limit, self.seed);
             let learnt = Samples {
                 split: &self.dataset.train,
                 indices: &learnt,

@@ -396,7 +396,7 @@ fn a_file_of_the_run_that_is_lost_is_noticed_and_the_weights_are_saved() {
         assert!(error.to_string().contains(word), "{error}");
         if name == "metrics.jsonl" {
             // Nobody puts them back: what is promised is that the run goes on.
-            let _ = std::fs::remove_dir(&path);
+            let _ = std::fs::remove_dir(path);
             let mut witness = Witness::default();
             granule_train::resume_with(dir.path(), &data, &mut witness, &stop).unwrap();
         }
