@@ -386,7 +386,12 @@ fn runs_are_listed_and_compared() {
     assert_eq!(json[0]["runs"][1]["curve"].as_array().unwrap().len(), 2);
     assert_eq!(json[0]["doubts"], serde_json::json!([]));
     let json = fine(dir, &["compare", "runs/a", "runs/c", "--json"]).json();
-    assert!(json[0]["doubts"][0].as_str().unwrap().contains(doubt));
+    let doubts = &json[0]["doubts"];
+    assert!(
+        doubts[0].as_str().unwrap().contains("had different data"),
+        "{doubts}"
+    );
+    assert!(doubts[1].as_str().unwrap().contains(doubt), "{doubts}");
     let text = refused(
         dir,
         &[

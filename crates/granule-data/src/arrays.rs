@@ -236,8 +236,13 @@ pub(crate) fn read_npz(
     path: &Path,
     first: &str,
     names: &[&str],
-) -> Result<(Vec<f64>, Vec<Floats>), DataError> {
+) -> Result<(Vec<f64>, Vec<Floats>, Vec<String>), DataError> {
     let mut archive = Archive::open(path)?;
+    let others = archive.names()?;
+    let others = others.into_iter();
+    let others = others
+        .filter(|name| name != first && !names.contains(&name.as_str()))
+        .collect();
     let first = archive.read(first, elements::doubles)?;
     let read = |name: &&str| {
         archive.read(name, |array| {
@@ -248,7 +253,7 @@ pub(crate) fn read_npz(
         })
     };
     let rest = names.iter().map(read).collect::<Result<_, _>>()?;
-    Ok((first, rest))
+    Ok((first, rest, others))
 }
 
 /// The shape and the values of an array in double precision.

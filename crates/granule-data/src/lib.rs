@@ -34,6 +34,7 @@ mod progress;
 mod reading;
 pub mod recording;
 pub mod registry;
+mod shared;
 mod spec;
 mod split;
 pub mod synthetic;

@@ -12,7 +12,7 @@ use crate::{
     DataError, Dataset, DatasetSpec, DecodingConfig, ImageOptions, Normalization, Progress, Shape,
     Silent,
 };
-use crate::{arrays, cifar, constants, decoding, folder, idx, idx_set, synthetic};
+use crate::{arrays, cifar, constants, decoding, folder, idx, idx_set, shared, synthetic};
 
 /// Where to look for a data set and how to divide it.
 #[derive(Clone, Default)]
@@ -74,6 +74,13 @@ pub fn load(spec: &DatasetSpec, options: &LoadOptions<'_>) -> Result<Dataset, Da
         dataset.warnings.retain(|text| !of_training.contains(text));
     }
     dataset.warnings.extend(tiny(dataset.train.shape()));
+    let own = matches!(
+        spec,
+        DatasetSpec::Folder(_) | DatasetSpec::Arrays { .. } | DatasetSpec::Idx(_)
+    );
+    if own && !options.scored {
+        dataset.warnings.extend(shared::told(&dataset)?);
+    }
     Ok(dataset)
 }
 

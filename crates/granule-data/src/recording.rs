@@ -26,6 +26,8 @@ pub struct Recording {
     pub interval: f64,
     /// In the order asked for.
     pub quantities: Vec<Quantity>,
+    /// The other arrays of numbers in the file.
+    pub unread: Vec<String>,
     /// Equal for equal content.
     pub fingerprint: String,
 }
@@ -58,7 +60,7 @@ impl Recording {
     /// A [`DataError`] that names the file, the array and what is wrong: one that is missing, trials or instants that do
     /// not agree, instants at unequal distances, a number that is not finite.
     pub fn read(path: &Path, names: &[&str]) -> Result<Self, DataError> {
-        let (time, arrays) = read_npz(path, TIME, names)?;
+        let (time, arrays, unread) = read_npz(path, TIME, names)?;
         let fingerprint = fingerprint::of_recording(
             &time,
             names
@@ -97,6 +99,7 @@ impl Recording {
             path: path.to_owned(),
             trials: trials.unwrap_or(1),
             samples,
+            unread,
             interval,
             quantities,
             fingerprint,

@@ -111,6 +111,14 @@ impl Recorded {
             recording,
         };
         recorded.weigh();
+        for name in &recorded.recording.unread {
+            if let Some(level) = name.strip_prefix("stimulus.") {
+                recorded.warnings.push(format!(
+                    "{name} of the recording is not read, as the level {level:?} takes no input: with external = true in its \
+                     [[model.level]] it does"
+                ));
+            }
+        }
         if config.test == 0.0 {
             let text = "data.recording.test is 0: the model is scored on what it was fitted to";
             recorded.warnings.push(text.to_owned());

@@ -160,6 +160,7 @@ pub fn resolve(args: &args::Simulate) -> anyhow::Result<Described> {
     let stimulus = layers
         .iter()
         .any(|layer| layer.table.contains_key("stimulus"));
+    notes.extend(own_current(&layers));
     let recording = recording.filter(|_| without_input && !stimulus);
     if without_input && !stimulus && recording.is_none() {
         notes.push(
@@ -710,6 +711,26 @@ fn of_training(table: &Table) -> Option<Table> {
     ]))
 }
 
+/// A stimulus that is given to a preset is added to the preset's own current.
+fn own_current(layers: &[Layer]) -> Option<String> {
+    const CURRENT: &str = "unit.current";
+    let (preset, _) = layers.split_first()?;
+    let current = lookup(&preset.table, CURRENT)?;
+    let flows = match current {
+        Value::Integer(number) => *number != 0,
+        Value::Float(number) => *number != 0.0,
+        _ => true,
+    };
+    let is_new = is_above("stimulus", layers) && !preset.table.contains_key("stimulus");
+    let of_preset = matches!(preset.origin, Origin::Preset(_));
+    (of_preset && flows && is_new && !is_above(CURRENT, layers)).then(|| {
+        format!(
+            "the preset's own `{CURRENT}` = {} flows beside the stimulus; `--set {CURRENT}=0` takes it away",
+            brief(current)
+        )
+    })
+}
+
 /// Whether a setting was written over the lowest layer, where it has the names of a simulation.
 fn is_above(path: &str, layers: &[Layer]) -> bool {
     let mut upper = layers.iter().skip(1);
@@ -726,6 +747,13 @@ fn in_training(path: &str) -> String {
 
 /// A name that is no preset.
 pub fn unknown(name: &str) -> Usage {
+    if Path::new(name)
+        .extension()
+        .is_some_and(|end| end == "npz" || end == "json")
+    {
+        return Usage::new(format!("`{name}` is not here"))
+            .hint("give a result of `granule simulate --out`, a preset or a .toml file");
+    }
     let usage = Usage::new(format!("`{name}` is neither a preset nor a .toml file"));
     let all = "`granule presets` lists them";
     let set = |what: &str, preset: &str, key: &str| {

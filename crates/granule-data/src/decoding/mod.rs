@@ -288,13 +288,13 @@ impl Left {
         }
         if self.at_edges > 0 {
             notes.push(format!(
-                "{} that reach beyond the edge of {edge} are left out (data.decoding.edges)",
+                "left out at the edges of {edge}: {} (data.decoding.edges)",
                 counted(self.at_edges, "window")
             ));
         }
         if self.across > 0 {
             notes.push(format!(
-                "{} that reach from one part into the other are left out, so that train and test share no bin",
+                "left out, so that train and test share no bin: {} with bins of both",
                 counted(self.across, "window")
             ));
         }

@@ -95,6 +95,15 @@ impl Source {
                 });
             }
         };
+        if let Some(bins_of_trial) = inside {
+            notes.push(format!(
+                "{}: {}, {} and {} a trial",
+                places[0].display(),
+                counted(bins / bins_of_trial.max(1), "trial"),
+                counted(channels, "channel"),
+                counted(bins_of_trial, "bin")
+            ));
+        }
         if config.square_root {
             check_counts(&places[0], &extents, &values)?;
         }

@@ -25,6 +25,11 @@ impl<'a> Store<'a> {
         match path {
             path if path.is_dir() => Ok(Self::Folder(path)),
             path if is_archive => Ok(Self::Archive(Box::new(Archive::open(path)?), path)),
+            path if path.exists() => Err(DataError::format(
+                path,
+                "a recording is a folder of .npy files or an .npz archive; in Python, numpy.savez(\"recording.npz\", \
+                 counts=counts, velocity=velocity) makes one, of a .mat file with what scipy.io.loadmat reads",
+            )),
             path => Err(DataError::Missing {
                 path: path.to_owned(),
                 what: vec!["a folder of .npy files, or an .npz archive".to_owned()],

@@ -88,8 +88,8 @@ fn windows_are_of_the_bins_around_the_one_that_is_decoded() {
     let notes = set.notes.join("\n");
     for part in [
         "the last 40 % of the bins",
-        "3 windows that reach beyond the edge of the recording are left out",
-        "3 windows that reach from one part into the other",
+        "left out at the edges of the recording: 3 windows",
+        "share no bin: 3 windows with bins of both",
     ] {
         assert!(notes.contains(part), "{part}: {notes}");
     }

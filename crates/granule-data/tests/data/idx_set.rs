@@ -57,11 +57,12 @@ fn emnist_has_labels_from_1_and_images_by_columns() {
     };
     assert_eq!(set.train.shape(), shape);
     assert_eq!(set.train.pixels(5), Some(&[5u8, 3, 1, 4, 2, 5][..]));
-    // Images of which one side has two pixels.
-    let [tiny] = set.warnings.as_slice() else {
+    // Images of which one side has two pixels, the same in both parts.
+    let [tiny, shared] = set.warnings.as_slice() else {
         panic!("{:?}", set.warnings);
     };
     assert!(tiny.contains("3 pixels high and 2 pixels wide"), "{tiny}");
+    assert!(shared.starts_with("4 of the 4 test samples"), "{shared}");
     let lying = read(&dir.path().join("emnist-digits"), false).unwrap();
     assert_eq!(lying.classes, ["1", "2"]);
     assert!(

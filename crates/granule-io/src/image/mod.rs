@@ -38,6 +38,15 @@ pub fn is_named_as_image(path: &Path) -> bool {
     EXTENSIONS.contains(&extension.to_ascii_lowercase().as_str())
 }
 
+/// Whether a file is named as an image of a kind that is not read.
+pub fn is_named_as_other_image(path: &Path) -> bool {
+    const OTHERS: [&str; 9] = [
+        "tif", "tiff", "heic", "heif", "avif", "jp2", "jxl", "svg", "psd",
+    ];
+    let extension = path.extension().unwrap_or_default().to_string_lossy();
+    OTHERS.contains(&extension.to_ascii_lowercase().as_str())
+}
+
 /// What computers and programs leave in folders and nobody put there: `Thumbs.db`, `__MACOSX`, `.ipynb_checkpoints` and
 /// whatever else is hidden.
 pub fn is_left_behind(path: &Path) -> bool {

@@ -21,8 +21,8 @@ use crate::event::{Event, Observer};
 use crate::outcome::{Evaluation, Outcome, Scores};
 use crate::progress::Best;
 use crate::record::{
-    Fact, RecordError, ReportData, RunSummary, TestResult, first_layer_filters, write_data,
-    write_report,
+    DATA_FINGERPRINT, Fact, RecordError, ReportData, RunSummary, TestResult, first_layer_filters,
+    write_data, write_report,
 };
 
 impl Session<'_> {
@@ -167,7 +167,7 @@ impl Session<'_> {
         };
         let mut facts = vec![
             fact(
-                "Data fingerprint",
+                DATA_FINGERPRINT,
                 self.problem.source.fingerprint().to_owned(),
             ),
             fact("Run folder", self.run_dir.display().to_string()),

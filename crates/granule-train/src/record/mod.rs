@@ -13,12 +13,12 @@ use crate::metrics::finite;
 
 pub use granule_models::folder::CONFIG_FILE;
 pub use recorder::{RecordOptions, RunRecorder};
-pub(crate) use report::write_data;
 pub use report::{
     ComparedRun, Comparison, Fact, MistakeCard, OutputTrace, Picture, ReportData, RunInfo, Scatter,
     TestResult, TrialExample, first_layer_filters, list_runs, render, render_comparison,
     write_report,
 };
+pub(crate) use report::{DATA_FINGERPRINT, write_data};
 
 /// Step and epoch rows inside a run folder, one JSON object a line.
 pub const METRICS_JSONL: &str = "metrics.jsonl";

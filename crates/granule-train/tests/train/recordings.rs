@@ -591,9 +591,13 @@ fn no_input_is_no_input() {
     let file = recording(dir.path(), 1, 9, 1);
     let mut config = config(&DeviceSpec::Flex, file, 1);
     levels_of(&mut config).levels[2].external = false;
-    let outcome = run(&config, &dir.path().join("run"));
+    let mut told = Warnings::default();
+    let folder = dir.path().join("run");
+    let outcome = train(&config, Some(&folder), &mut told, &StopFlag::new()).unwrap();
     assert!(outcome.evaluation.unwrap().loss > 0.0);
-    let file = model(&dir.path().join("run"));
+    let unread = |text: &&String| text.contains("stimulus.system") && text.contains("external");
+    assert_eq!(told.0.iter().filter(unread).count(), 1, "{:?}", told.0);
+    let file = model(&folder);
     assert_eq!(
         file.input.shape,
         InputShape::Sequence {

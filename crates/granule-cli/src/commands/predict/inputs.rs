@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use granule::io::image::{KINDS, is_left_behind, is_named_as_image};
+use granule::io::image::{KINDS, is_left_behind, is_named_as_image, is_named_as_other_image};
 
 /// The name of standard input.
 const STDIN: &str = "-";
@@ -106,7 +106,7 @@ fn images(dir: &Path, all: &mut Vec<Input>) {
             }
             if entry.file_type()?.is_dir() {
                 folders.push(path);
-            } else if is_named_as_image(&path) {
+            } else if is_named_as_image(&path) || is_named_as_other_image(&path) {
                 found.push(path);
             }
         }
@@ -176,6 +176,9 @@ mod tests {
             found.iter().map(name).collect()
         };
         assert_eq!(names(""), ["a.JPG", "b.png", "sub/c.webp"]);
+        // Told of as what they are when they are read.
+        fs::write(dir.path().join("sub/scan.tiff"), "x").unwrap();
+        assert_eq!(names("sub"), ["sub/c.webp", "sub/scan.tiff"]);
         assert_eq!(names("*.png"), ["b.png"]);
         assert_eq!(names("*/*.webp"), ["sub/c.webp"]);
         assert_eq!(names("*.gif"), ["!*.gif"]);

@@ -10,7 +10,7 @@ use minijinja::{Value, context};
 use serde::Serialize;
 
 use super::curves::{Chart, overlays, run_class};
-use super::{ReportData, TestResult, format, page};
+use super::{DATA_FINGERPRINT, ReportData, TestResult, format, page};
 use crate::record::{CONFIG_FILE, EpochRow, RecordError};
 use crate::settings::flatten;
 
@@ -175,6 +175,8 @@ pub struct ComparedRun {
     pub info: RunInfo,
     /// Its learning curves.
     pub curve: Vec<EpochRow>,
+    /// That of its data, where the report has it.
+    pub fingerprint: Option<String>,
 }
 
 impl Comparison {
@@ -195,10 +197,16 @@ impl Comparison {
             flatten(String::new(), &toml::Value::Table(table), &mut settings);
             tables.push(settings);
             let info = RunInfo::new(dir, &data);
+            let of_data = data.provenance.iter();
+            let fingerprint = of_data
+                .filter(|fact| fact.name == DATA_FINGERPRINT)
+                .map(|fact| fact.value.clone())
+                .next();
             runs.push(ComparedRun {
                 name: info.name(),
                 info,
                 curve: data.epochs,
+                fingerprint,
             });
         }
         let names: Vec<String> = runs.iter().map(|run| run.name.clone()).collect();
@@ -222,9 +230,19 @@ impl Comparison {
 
     /// What of the runs cannot be compared, one sentence each.
     pub fn doubts(&self) -> Vec<String> {
+        let mut doubts = Vec::new();
+        let mut known = self.runs.iter().filter(|run| run.fingerprint.is_some());
+        if let Some(first) = known.next()
+            && let Some(other) = known.find(|run| run.fingerprint != first.fingerprint)
+        {
+            doubts.push(format!(
+                "{} and {} had different data, by their fingerprints: what they score on them cannot be compared",
+                first.name, other.name
+            ));
+        }
         let losses = self.settings.iter().find(|(name, _)| name == "train.loss");
         let Some((_, losses)) = losses else {
-            return Vec::new();
+            return doubts;
         };
         let runs = self.runs.iter().zip(losses);
         let of = runs.map(|(run, loss)| {
@@ -234,10 +252,11 @@ impl Comparison {
                 .trim_matches('"');
             format!("{loss} of {}", run.name)
         });
-        vec![format!(
+        doubts.push(format!(
             "the losses are of different kinds and cannot be compared: {}",
             of.collect::<Vec<_>>().join(", ")
-        )]
+        ));
+        doubts
     }
 
     /// The scores that a run has, in the order shown.

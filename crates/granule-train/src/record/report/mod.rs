@@ -90,6 +90,9 @@ pub struct ReportData {
     pub warnings: Vec<String>,
 }
 
+/// The [`Fact`] that tells data apart.
+pub(crate) const DATA_FINGERPRINT: &str = "Data fingerprint";
+
 /// A named value, shown as text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fact {
