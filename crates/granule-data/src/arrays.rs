@@ -227,16 +227,15 @@ pub(crate) struct Floats {
     pub(crate) values: Vec<f32>,
 }
 
+/// The first array, the others that were asked for, and the names of those that were not.
+type Named = (Vec<f64>, Vec<Floats>, Vec<String>);
+
 /// Reads the named arrays of an `.npz` archive, in the order asked for; others in it are left alone. `first` is read in
 /// double precision.
 ///
 /// # Errors
 /// As [`read_inputs`]; [`DataError::Format`] when one is missing says which ones are there.
-pub(crate) fn read_npz(
-    path: &Path,
-    first: &str,
-    names: &[&str],
-) -> Result<(Vec<f64>, Vec<Floats>, Vec<String>), DataError> {
+pub(crate) fn read_npz(path: &Path, first: &str, names: &[&str]) -> Result<Named, DataError> {
     let mut archive = Archive::open(path)?;
     let others = archive.names()?;
     let others = others.into_iter();
