@@ -6,7 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use granule_io::budget;
 use granule_io::words::counted;
 
-use crate::{DataError, Dataset, Features, Split};
+use crate::{DataError, Dataset, Split};
 
 /// The share of the test part that is told of: single samples may be alike by chance.
 const TOLD: f64 = 0.05;
@@ -44,26 +44,25 @@ pub(crate) fn told(dataset: &Dataset) -> Result<Option<String>, DataError> {
 }
 
 fn hash(split: &Split, index: usize) -> Option<u64> {
-    let len = split.shape().len();
-    let place = index * len..(index + 1) * len;
     let mut hasher = DefaultHasher::new();
-    match split.features() {
-        Features::Bytes(data) => data.get(place)?.hash(&mut hasher),
-        Features::Floats(data) => data
-            .get(place)?
-            .iter()
-            .for_each(|x| x.to_bits().hash(&mut hasher)),
+    match split.pixels(index) {
+        Some(pixels) => pixels.hash(&mut hasher),
+        None => hash_floats(split.values(index)?, &mut hasher),
     }
     split.class(index).hash(&mut hasher);
-    let values = split.target_values(index).unwrap_or_default();
-    values.iter().for_each(|y| y.to_bits().hash(&mut hasher));
+    hash_floats(split.target_values(index).unwrap_or_default(), &mut hasher);
     Some(hasher.finish())
+}
+
+/// Numbers by their bits.
+pub(crate) fn hash_floats(values: &[f32], hasher: &mut DefaultHasher) {
+    values.iter().for_each(|x| x.to_bits().hash(hasher));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Normalization, Shape, Targets};
+    use crate::{Features, Normalization, Shape, Targets};
 
     /// A part of one number each, whose class is whether it is odd.
     fn part(numbers: &[u16]) -> Split {

@@ -21,21 +21,6 @@ pub(crate) fn choose(
             found: listing(),
         });
     }
-    if !matches!(
-        requested,
-        DeviceSpec::Flex | DeviceSpec::NdArray | DeviceSpec::Cpu | DeviceSpec::Auto
-    ) && too_small_for_drivers(address_space())
-    {
-        return Err(DeviceError::Refused {
-            spec: requested.clone(),
-            reason: format!(
-                "`ulimit -v` leaves {} MiB of address space, less than the {} MiB that a graphics driver takes; raise it",
-                address_space() >> 20,
-                FOR_DRIVERS >> 20
-            ),
-            found: backend::hosts(),
-        });
-    }
     match requested {
         DeviceSpec::Flex | DeviceSpec::NdArray => Ok(Choice {
             spec: requested.clone(),
@@ -50,6 +35,15 @@ pub(crate) fn choose(
             ..cpu()
         }),
         DeviceSpec::Auto => auto(listing()),
+        _ if too_small_for_drivers(address_space()) => Err(DeviceError::Refused {
+            spec: requested.clone(),
+            reason: format!(
+                "`ulimit -v` leaves {} MiB of address space, less than the {} MiB that a graphics driver takes; raise it",
+                address_space() >> 20,
+                FOR_DRIVERS >> 20
+            ),
+            found: backend::hosts(),
+        }),
         DeviceSpec::Gpu => best(requested, listing(), |_| true),
         DeviceSpec::Wgpu(Adapter::Best) => best(requested, listing(), |spec| {
             matches!(spec, DeviceSpec::Wgpu(_))

@@ -77,18 +77,26 @@ pub enum Range {
 const HIGHEST: f64 = 1000.0;
 
 impl Range {
-    fn contains(self, value: f64) -> bool {
+    /// The lowest and the highest value, of ranges that have and include both.
+    fn ends(self) -> Option<[f64; 2]> {
+        match self {
+            Self::Any | Self::Positive | Self::NonNegative | Self::OpenFraction => None,
+            Self::Fraction => Some([0.0, 1.0]),
+            Self::Potential => Some([-HIGHEST, HIGHEST]),
+            Self::Length => Some([1e-3, 1e7]),
+            Self::Diameter => Some([2e-3, 2e4]),
+            Self::Resistivity => Some([0.01, 1e5]),
+        }
+    }
+
+    pub(crate) fn contains(self, value: f64) -> bool {
+        let within = |[low, high]: [f64; 2]| (low..=high).contains(&value);
         value.is_finite()
             && match self {
-                Self::Any => true,
                 Self::Positive => value > 0.0,
                 Self::NonNegative => value >= 0.0,
-                Self::Fraction => (0.0..=1.0).contains(&value),
                 Self::OpenFraction => 0.0 < value && value < 1.0,
-                Self::Potential => value.abs() <= HIGHEST,
-                Self::Length => (1e-3..=1e7).contains(&value),
-                Self::Diameter => (2e-3..=2e4).contains(&value),
-                Self::Resistivity => (0.01..=1e5).contains(&value),
+                _ => self.ends().is_none_or(within),
             }
     }
 
@@ -154,24 +162,20 @@ impl Range {
 #[cfg(feature = "schema")]
 impl schemars::transform::Transform for Range {
     fn transform(&mut self, schema: &mut schemars::Schema) {
-        let limits: &[(&str, f64)] = match self {
-            Self::Any => &[],
-            Self::Positive => &[("exclusiveMinimum", 0.0)],
-            Self::NonNegative => &[("minimum", 0.0)],
-            Self::Fraction => &[("minimum", 0.0), ("maximum", 1.0)],
-            Self::OpenFraction => &[("exclusiveMinimum", 0.0), ("exclusiveMaximum", 1.0)],
-            Self::Potential => &[("minimum", -HIGHEST), ("maximum", HIGHEST)],
-            Self::Length => &[("minimum", 1e-3), ("maximum", 1e7)],
-            Self::Diameter => &[("minimum", 2e-3), ("maximum", 2e4)],
-            Self::Resistivity => &[("minimum", 0.01), ("maximum", 1e5)],
+        let limits = match (*self, self.ends()) {
+            (_, Some([low, high])) => vec![("minimum", low), ("maximum", high)],
+            (Self::Positive, _) => vec![("exclusiveMinimum", 0.0)],
+            (Self::NonNegative, _) => vec![("minimum", 0.0)],
+            (Self::OpenFraction, _) => vec![("exclusiveMinimum", 0.0), ("exclusiveMaximum", 1.0)],
+            _ => Vec::new(),
         };
         for (name, limit) in limits {
             let limit = if limit.fract() == 0.0 {
-                (*limit as i64).into()
+                (limit as i64).into()
             } else {
-                (*limit).into()
+                limit.into()
             };
-            schema.insert((*name).to_owned(), limit);
+            schema.insert(name.to_owned(), limit);
         }
     }
 }

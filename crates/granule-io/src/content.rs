@@ -1,7 +1,14 @@
 //! What a file that is not what it should be is instead.
 
+use crate::document::BYTE_ORDER_MARK;
+
 /// What is said of text of no known kind.
-pub(crate) const TEXT: &str = "text";
+const TEXT: &str = "text";
+
+/// What bytes that should have been text of some form are instead, if that is no other text.
+pub(crate) fn instead_of_text(start: &[u8]) -> Option<&'static str> {
+    recognise(start).filter(|what| *what != TEXT)
+}
 
 /// What the first bytes of a file say it is, and what to do about it, as the end of a sentence: `it is …`. None for
 /// bytes of no known kind. 512 bytes are enough.
@@ -38,7 +45,7 @@ pub fn recognise(start: &[u8]) -> Option<&'static str> {
     if start.get(257..262) == Some(b"ustar") {
         return Some("a tar archive; unpack it");
     }
-    let text = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(start);
+    let text = start.strip_prefix(BYTE_ORDER_MARK).unwrap_or(start);
     let text = text
         .trim_ascii_start()
         .get(..64)

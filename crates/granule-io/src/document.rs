@@ -55,7 +55,7 @@ pub fn from_json<T: DeserializeOwned>(text: &[u8]) -> Result<T, DocumentError> {
     let not_json = |error: &serde_json::Error| DocumentError::NotJson {
         line: error.line(),
         column: error.column(),
-        instead: content::recognise(text).filter(|what| *what != content::TEXT),
+        instead: content::instead_of_text(text),
     };
     serde_json::from_slice(text).map_err(|error| match error.classify() {
         _ if text.trim_ascii().is_empty() => DocumentError::Empty,

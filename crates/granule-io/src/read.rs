@@ -76,7 +76,7 @@ pub fn read_text(path: &Path, bound: Bound) -> Result<String, FileError> {
     String::from_utf8(bytes).map_err(|error| FileError::NotText {
         path: path.to_path_buf(),
         what: bound.what,
-        instead: content::recognise(error.as_bytes()).filter(|what| *what != content::TEXT),
+        instead: content::instead_of_text(error.as_bytes()),
     })
 }
 

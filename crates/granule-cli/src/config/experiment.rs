@@ -479,8 +479,7 @@ impl Base {
 
 fn base(what: &str) -> anyhow::Result<Base> {
     if let Some(preset) = Preset::find(what) {
-        let mut layer = Layer::new(Origin::Preset(preset.name));
-        layer.table = preset.toml.parse()?;
+        let layer = Layer::preset(preset.name, preset.toml)?;
         return Ok(Base::new(layer, preset.name));
     }
     let path = Path::new(what);

@@ -179,12 +179,13 @@ impl Reading<'_> {
                     "`{path}` {is}must be {expected}{}",
                     written(&fault.path, self.layers)
                 ));
-                match (value.and_then(Value::as_str), tag) {
-                    (Some(word), Some(tag)) => {
+                let word = value.and_then(Value::as_str);
+                let meant = word.and_then(|word| as_meant(word, expected));
+                match (word, tag, meant) {
+                    (Some(word), Some(tag), _) => {
                         usage.hint(format!("did you mean `{} = {word}`?", (self.named)(tag)))
                     }
-                    (Some(word), None) if as_meant(word, expected).is_some() => {
-                        let meant = as_meant(word, expected).unwrap_or_default();
+                    (_, None, Some(meant)) => {
                         usage.hint(format!("did you mean `{path} = {meant}`?"))
                     }
                     _ if expected.starts_with("one of") => usage,

@@ -52,6 +52,13 @@ impl Layer {
         }
     }
 
+    /// The settings of a preset.
+    pub fn preset(name: &'static str, toml: &str) -> anyhow::Result<Self> {
+        let mut layer = Self::new(Origin::Preset(name));
+        layer.table = toml.parse()?;
+        Ok(layer)
+    }
+
     /// Whether it is a file or a preset, not of the command line.
     pub fn is_of_file(&self) -> bool {
         matches!(self.origin, Origin::File(_) | Origin::Preset(_))

@@ -301,7 +301,9 @@ fn layers(args: &args::Train) -> anyhow::Result<Vec<Layer>> {
     let mut flags = Layer::new(Origin::Flags);
     match args.what.as_deref() {
         Some(what) if ModelConfig::names().contains(&what) => flags.set("model.kind", what)?,
-        Some(what) if RunPreset::find(what).is_some() => layers.push(preset(what)?),
+        Some(what) if let Some(preset) = RunPreset::find(what) => {
+            layers.push(Layer::preset(preset.name, preset.toml)?)
+        }
         Some(what) if what.ends_with(".toml") || Path::new(what).exists() => {
             layers.push(file(Path::new(what))?)
         }
@@ -394,14 +396,6 @@ fn layers(args: &args::Train) -> anyhow::Result<Vec<Layer>> {
         files::inline(layer, &OF_RUNS);
     }
     Ok(layers)
-}
-
-/// The settings of a ready-made run.
-fn preset(name: &str) -> anyhow::Result<Layer> {
-    let preset = RunPreset::find(name).context("the presets have changed")?;
-    let mut layer = Layer::new(Origin::Preset(preset.name));
-    layer.table = preset.toml.parse()?;
-    Ok(layer)
 }
 
 pub(crate) fn file(path: &Path) -> anyhow::Result<Layer> {

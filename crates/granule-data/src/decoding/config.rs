@@ -154,10 +154,6 @@ impl DecodingConfig {
             let allowed = "the first bin and the one after the last, as in [50, 100]";
             return Err(wrong("bins", format!("[{first}, {end}]"), allowed));
         }
-        let quoted = |name: &Option<String>| match name {
-            Some(name) => format!("{name:?}"),
-            None => "unset".to_owned(),
-        };
         match (&self.test_signal, &self.test_target) {
             (Some(_), None) => {
                 return Err(wrong("test_target", "unset", "set with test_signal"));
@@ -177,13 +173,13 @@ impl DecodingConfig {
                 let allowed = format!("{other}: windows are cut alike in both parts");
                 return Err(wrong(name, "unset", allowed));
             }
-            (None, None) if self.test_trial.is_some() => {
-                let allowed = "unset without test_signal";
-                return Err(wrong("test_trial", quoted(&self.test_trial), allowed));
-            }
             (Some(_), _) if self.split != Division::Time => {
                 let allowed = "unset with test_signal, which is what is tested on";
                 return Err(wrong("split", "this", allowed));
+            }
+            (None, None) if let Some(name) = &self.test_trial => {
+                let allowed = "unset without test_signal";
+                return Err(wrong("test_trial", format!("{name:?}"), allowed));
             }
             _ => {}
         }

@@ -7,6 +7,7 @@ use granule_io::budget;
 
 use super::source::Source;
 use crate::DataError;
+use crate::shared::hash_floats;
 
 /// Bins in a row that are compared, and how many of them have to differ from one another: a stretch in which nothing happens
 /// occurs again and again.
@@ -36,10 +37,7 @@ pub(super) fn check(train: &Source, test: &Source) -> Result<(), DataError> {
 fn blocks(source: &Source) -> Vec<(u64, usize)> {
     let hash = |bin: usize| {
         let mut hasher = DefaultHasher::new();
-        source
-            .row(bin)
-            .iter()
-            .for_each(|x| x.to_bits().hash(&mut hasher));
+        hash_floats(source.row(bin), &mut hasher);
         hasher.finish()
     };
     let rows: Vec<u64> = (0..source.bins()).map(hash).collect();

@@ -111,7 +111,7 @@ impl Source {
         if config.square_root {
             data.iter_mut().for_each(|x| *x = x.sqrt());
         }
-        let trials = match (inside, trial) {
+        let trials: Vec<Range<usize>> = match (inside, trial) {
             (Some(inside), None) => {
                 data = bins_first(&data, channels, inside)?;
                 (0..bins / inside)
@@ -128,7 +128,7 @@ impl Source {
                 if numbers.len() != bins {
                     return Err(lengths(&place, numbers.len(), &places[0], bins));
                 }
-                runs(&numbers)
+                runs(&numbers).collect()
             }
             (None, None) => std::iter::once(0..bins).collect(),
         };
@@ -211,13 +211,14 @@ impl Source {
 
     /// Refuses a part to test on that is of another kind.
     pub fn check_beside(&self, test: &Self) -> Result<(), DataError> {
-        let differ = |what: &str, own: usize, other: usize| {
-            let reason = format!("has {other} {what}, {} has {own}", self.signal.display());
-            Err(DataError::format(&test.signal, reason))
-        };
-        match (self.channels, test.channels) {
-            (own, other) if own != other => return differ("channels", own, other),
-            _ => {}
+        if self.channels != test.channels {
+            let reason = format!(
+                "has {} channels, {} has {}",
+                test.channels,
+                self.signal.display(),
+                self.channels
+            );
+            return Err(DataError::format(&test.signal, reason));
         }
         if self.by_trial != test.by_trial {
             let reason =
@@ -283,14 +284,13 @@ pub(super) fn lengths(
 }
 
 /// Where equal numbers stand in a row.
-fn runs(numbers: &[i64]) -> Vec<Range<usize>> {
+pub(super) fn runs(numbers: &[i64]) -> impl Iterator<Item = Range<usize>> {
     let mut start = 0;
     let same = numbers.chunk_by(|a, b| a == b);
-    same.map(|run| {
+    same.map(move |run| {
         start += run.len();
         start - run.len()..start
     })
-    .collect()
 }
 
 /// `[trials, channels, bins]` → `[trials, bins, channels]`.

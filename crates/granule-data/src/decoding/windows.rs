@@ -6,7 +6,7 @@ use granule_io::budget;
 use granule_io::words::counted;
 
 use super::config::{DecodingConfig, Division, Edges, wrong};
-use super::source::{Source, lengths};
+use super::source::{Source, lengths, runs};
 use super::store::Store;
 use crate::DataError;
 use crate::division::shuffled;
@@ -116,17 +116,13 @@ pub(super) fn divide(
 
 /// The stretches of bins that are of one trial and of one group, such as a run: what lies between two runs was not recorded.
 fn within_groups(trials: &[Range<usize>], groups: &[i64]) -> Result<Vec<Range<usize>>, DataError> {
-    let runs = |trial: &Range<usize>| {
-        let of_trial = groups.get(trial.clone()).unwrap_or_default();
-        let mut start = trial.start;
-        of_trial.chunk_by(|a, b| a == b).map(move |run| {
-            let from = start;
-            start += run.len();
-            from..start
-        })
+    let of_trial = |trial: &Range<usize>| {
+        let first = trial.start;
+        let own = groups.get(trial.clone()).unwrap_or_default();
+        runs(own).map(move |run| first + run.start..first + run.end)
     };
-    let count = trials.iter().flat_map(runs).count();
-    let all = trials.iter().flat_map(runs);
+    let count = trials.iter().flat_map(of_trial).count();
+    let all = trials.iter().flat_map(of_trial);
     Ok(budget::collect(all, count, "the runs of the recording")?)
 }
 
@@ -185,14 +181,8 @@ impl Windows {
                 if run.first() == Some(&part) {
                     // Whether the trial, not the part, begins and ends here.
                     let edges = [start == trial.start, end == trial.end];
-                    windows.add(
-                        source,
-                        start..end,
-                        edges.map(|own| own && zeros),
-                        edges,
-                        [before, after],
-                        fill,
-                    );
+                    let fill = zeros.then_some(fill);
+                    windows.add(source, start..end, edges, [before, after], fill);
                 }
                 start = end;
             }
@@ -200,16 +190,18 @@ impl Windows {
         Ok(windows)
     }
 
+    /// The windows of a run of bins of the part, filled up at the edges of its trial where there is something to fill in.
     fn add(
         &mut self,
         source: &Source,
         run: Range<usize>,
-        fills: [bool; 2],
         edges: [bool; 2],
         [before, after]: [usize; 2],
-        fill: &[f32],
+        fill: Option<&[f32]>,
     ) {
         let base = self.series.len() / source.channels.max(1);
+        let fills = edges.map(|edge| edge && fill.is_some());
+        let fill = fill.unwrap_or_default();
         let ahead = if fills[0] { before } else { 0 };
         for _ in 0..ahead {
             self.series.extend_from_slice(fill);

@@ -34,8 +34,7 @@ const EXTENSIONS: [&str; 8] = ["png", "apng", "jpg", "jpeg", "jfif", "webp", "bm
 
 /// Whether a file is named as an image that is read.
 pub fn is_named_as_image(path: &Path) -> bool {
-    let extension = path.extension().unwrap_or_default().to_string_lossy();
-    EXTENSIONS.contains(&extension.to_ascii_lowercase().as_str())
+    ends_in(path, &EXTENSIONS)
 }
 
 /// Whether a file is named as an image of a kind that is not read.
@@ -43,8 +42,12 @@ pub fn is_named_as_other_image(path: &Path) -> bool {
     const OTHERS: [&str; 9] = [
         "tif", "tiff", "heic", "heif", "avif", "jp2", "jxl", "svg", "psd",
     ];
+    ends_in(path, &OTHERS)
+}
+
+fn ends_in(path: &Path, extensions: &[&str]) -> bool {
     let extension = path.extension().unwrap_or_default().to_string_lossy();
-    OTHERS.contains(&extension.to_ascii_lowercase().as_str())
+    extensions.contains(&extension.to_ascii_lowercase().as_str())
 }
 
 /// What computers and programs leave in folders and nobody put there: `Thumbs.db`, `__MACOSX`, `.ipynb_checkpoints` and

@@ -72,35 +72,44 @@ pub(crate) fn baselines(
             .moments(learnt.indices)?
             .repeated(tested.indices.len())?,
     )?];
-    let mut leave_out = |name: &str, why: &str| {
-        let text = format!("no {name} beside the model: {why}");
-        observer.event(&Event::Note { text: &text });
-    };
     let now = fit(current..current + 1);
     let whole = fit(0..steps);
     let mut best = None;
     let lagged = (steps > 1).then_some(("ridge, whole window", &whole));
     for (name, design) in [("ridge, current bin", &now)].into_iter().chain(lagged) {
-        match design.regression(&folds, tested) {
-            Ok((penalty, predicted)) => {
-                found.push(score(name, Some(penalty), predicted)?);
-                best = Some((design, penalty));
-            }
-            Err(Left::Out(why)) => leave_out(name, &why),
-            Err(Left::Failed(error)) => return Err(error),
+        let fitted = design.regression(&folds, tested);
+        if let Some((penalty, predicted)) = there(name, fitted, observer)? {
+            found.push(score(name, Some(penalty), predicted)?);
+            best = Some((design, penalty));
         }
     }
     if let Some((design, penalty)) = best {
         let name = "ridge, shuffled targets";
         let mut others = learnt.indices.to_vec();
         shuffle(&mut others, seed, 0, Purpose::Baseline);
-        match design.answers(penalty, tested, Some(&others)) {
-            Ok(predicted) => found.push(score(name, Some(penalty), predicted)?),
-            Err(Left::Out(why)) => leave_out(name, &why),
-            Err(Left::Failed(error)) => return Err(error),
+        let fitted = design.answers(penalty, tested, Some(&others));
+        if let Some(predicted) = there(name, fitted, observer)? {
+            found.push(score(name, Some(penalty), predicted)?);
         }
     }
     Ok(found)
+}
+
+/// What was fitted; of what is left out the observer is told.
+fn there<T>(
+    name: &str,
+    fitted: Result<T, Left>,
+    observer: &mut dyn Observer,
+) -> Result<Option<T>, TrainError> {
+    match fitted {
+        Ok(fitted) => Ok(Some(fitted)),
+        Err(Left::Out(why)) => {
+            let text = format!("no {name} beside the model: {why}");
+            observer.event(&Event::Note { text: &text });
+            Ok(None)
+        }
+        Err(Left::Failed(error)) => Err(error),
+    }
 }
 
 /// Why a baseline is not there.

@@ -8,14 +8,12 @@ use serde::{Deserialize, Serialize};
 
 use super::section::{Branch, FARTHEST, Frustum};
 use crate::DynamicsError;
+use crate::setting::Range;
 
 /// The most points of a cell.
 const MOST: usize = 100_000;
 
 const SOMA: u8 = 1;
-
-/// What radius a point may have, µm: half a diameter of a section.
-const RADII: std::ops::RangeInclusive<f64> = 1e-3..=1e4;
 
 /// How far from the radius of a sphere its three points may be, of the radius.
 const SPHERICAL: f64 = 0.05;
@@ -222,7 +220,7 @@ impl Traced {
                     return Err(at(index, format!("{what} {value}"), allowed));
                 }
             }
-            if !RADII.contains(radius) {
+            if !Range::Diameter.contains(2.0 * radius) {
                 let allowed = "from 0.001 to 1e4 µm";
                 return Err(at(index, format!("radius {radius}"), allowed));
             }

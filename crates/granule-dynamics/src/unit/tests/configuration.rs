@@ -139,8 +139,8 @@ fn files_say_what_they_mean() {
             r#"{"model": "hodgkin-huxley", "parameters": {"gna": 1}}"#,
             "its keys are capacitance, g_na",
         ),
-        (r#"{"model": "hodgkin-huxley", "currents": 1}"#, "current"),
-        (r#"{"model": "hodgkin"}"#, "wang-buzsaki"),
+        (r#"{"model": "hodgkin-huxley", "currents": 1}"#, "`current`"),
+        (r#"{"model": "hodgkin"}"#, "`wang-buzsaki`"),
     ] {
         let error = serde_json::from_str::<UnitConfig>(text).unwrap_err();
         assert!(error.to_string().contains(expected), "{error}");

@@ -1,5 +1,5 @@
 use burn::module::Module;
-use burn::tensor::Tensor;
+use burn::tensor::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::{Layer, LayerSettings};
@@ -53,27 +53,27 @@ impl LayerSettings for DropoutLayerConfig {
 
 impl Layer for Dropout {
     fn run(&self, x: Features, mode: &mut Mode<'_>) -> Result<Features, ModelError> {
-        let mut drop = |x: Features| match x {
-            Features::Vector(x) => Features::Vector(mode.dropout(x, self.probability)),
-            Features::Image(x) => Features::Image(mode.dropout(x, self.probability)),
+        let (Some(channels), Mode::Training(_)) = (self.channels, &mode) else {
+            return Ok(match x {
+                Features::Vector(x) => Features::Vector(mode.dropout(x, self.probability)),
+                Features::Image(x) => Features::Image(mode.dropout(x, self.probability)),
+            });
         };
-        let Some(channels) = self.channels else {
-            return Ok(drop(x));
+        let mut mask = |batch: usize, options: (&Device, DType)| {
+            let ones = Tensor::<2>::ones([batch, channels], options);
+            mode.dropout(ones, self.probability)
         };
         Ok(match x {
             Features::Vector(x) => {
                 let [batch, values] = x.dims();
-                let ones = Tensor::<2>::ones([batch, channels], (&x.device(), x.dtype()));
-                let mask = drop(Features::Vector(ones))
-                    .flat()
-                    .reshape([batch, 1, channels]);
+                let mask = mask(batch, (&x.device(), x.dtype()));
                 let steps = x.reshape([batch, values / channels.max(1), channels]);
-                Features::Vector(steps.mul(mask).reshape([batch, values]))
+                let kept = steps.mul(mask.reshape([batch, 1, channels]));
+                Features::Vector(kept.reshape([batch, values]))
             }
             Features::Image(x) => {
                 let batch = x.dims()[0];
-                let ones = Tensor::<2>::ones([batch, channels], (&x.device(), x.dtype()));
-                let mask = drop(Features::Vector(ones)).flat();
+                let mask = mask(batch, (&x.device(), x.dtype()));
                 Features::Image(x.mul(mask.reshape([batch, channels, 1, 1])))
             }
         })
