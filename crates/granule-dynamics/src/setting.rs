@@ -12,9 +12,9 @@ use crate::{Bounds, DynamicsError, Parameter, Place, Values};
 /// begins. What grows with a product of counts asks for its memory as well, see [`ask_for`].
 pub(crate) const MOST: usize = 1 << 24;
 
-/// The numbers that a run holds of each cell, unit or node at least: its state before and after a step and what lies between
-/// them, its input, its parameters.
-const HELD: usize = 16;
+/// The numbers that a run holds for each variable of a cell, unit or node, which have one at least: its state before and after a
+/// step and what lies between them, its input, its parameters.
+pub(crate) const HELD: usize = 16;
 
 /// Checks a number of cells, units, nodes or channels of which there is at least one.
 pub(crate) fn check_count(field: impl Into<String>, count: usize) -> Result<(), DynamicsError> {

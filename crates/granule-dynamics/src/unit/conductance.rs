@@ -14,7 +14,7 @@ use super::field::CellField;
 use super::parameters::{CellConstants, CellParameters, InitialState};
 use super::rates;
 use super::setting::{Constant, Quantity, Settings};
-use crate::setting::Range;
+use crate::setting::{HELD, Range, ask_for, check_count};
 use crate::solver::{Solver, Stepped};
 use crate::{Bounds, DynamicsError, Model, Place, State, Values};
 
@@ -103,10 +103,6 @@ impl<K: CellKind> CellConfig<K> {
 /// The section of the parameters of one's own channels.
 pub(super) const TABLE: &str = "unit.channel";
 
-/// The numbers that a run holds for each variable of a cell: its state before and after a step, what a step makes in between,
-/// and its share of the parameters.
-const HELD: usize = 14;
-
 /// A population as any configuration has it.
 pub(super) struct Described<'a> {
     pub(super) name: &'static str,
@@ -123,7 +119,7 @@ pub(super) struct Described<'a> {
 
 impl Described<'_> {
     pub(super) fn validate(&self) -> Result<(), DynamicsError> {
-        crate::setting::check_count("unit.cells", self.cells)?;
+        check_count("unit.cells", self.cells)?;
         Range::Any.check("unit.spike_threshold", self.spike_threshold)?;
         let checked = self.settings().check(self.cells);
         checked.map_err(|error| self.placed(error))
@@ -180,7 +176,7 @@ impl Described<'_> {
     ) -> Result<Cells, DynamicsError> {
         self.validate()?;
         let numbers = [self.cells, self.table.variables().len(), HELD];
-        crate::setting::ask_for("the cells and their state", &numbers)?;
+        ask_for("the cells and their state", &numbers)?;
         let settings = self.settings();
         let given = |name: &str| settings.find(name, self.cells, place);
         let mut parameters = Vec::new();
