@@ -182,3 +182,48 @@ fn the_preset_decodes_movement_better_than_ridge_regression() {
     let text = refused(dir.path(), &[&other[..], &[missing]].concat(), 2);
     assert!(text.contains("c_train_counts"), "{text}");
 }
+
+/// On real spike counts, where they are at hand.
+#[test]
+fn the_preset_identifies_objects_and_nothing_before_the_image() {
+    let Some(data) = real_data("neural-it-objects") else {
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let set = format!("recording:{}/neural-it-objects", data.display());
+    let train = ["train", "identify-objects", "--dataset", &set];
+    let own = ["--device", "flex", "--json", "--run-dir", "run"];
+    let result = fine(dir.path(), &[&train[..], &own].concat()).result();
+    let accuracy = |name: &str| {
+        let all = result["baselines"].as_array().unwrap();
+        let baseline = all.iter().find(|baseline| baseline["name"] == name);
+        baseline.unwrap()["accuracy"].as_f64().unwrap()
+    };
+    // The README of the recording has 87 % for ridge regression; seven objects are shown equally often.
+    assert!((accuracy("ridge") - 0.87).abs() < 0.05, "{result}");
+    assert!(accuracy("ridge, shuffled classes") < 0.3, "{result}");
+    assert_eq!(accuracy("most frequent class"), 12.0 / 84.0);
+    assert!(
+        result["test_accuracy"].as_f64().unwrap() >= 0.88,
+        "{result}"
+    );
+    assert_eq!(result["balanced_accuracy"], result["test_accuracy"]);
+    assert_eq!(result["p_value"].as_f64(), Some(1.0 / 1001.0));
+    let page = std::fs::read_to_string(dir.path().join("run/report.html")).unwrap();
+    assert!(page.contains("Permutation test") && page.contains("most frequent class"));
+    let again = fine(dir.path(), &["eval", "run", "--device", "flex", "--json"]).result();
+    for key in ["baselines", "p_value", "balanced_accuracy"] {
+        assert_eq!(again[key], result[key], "{key}");
+    }
+
+    let before = [
+        "--set",
+        "data.decoding.bins=[0,50]",
+        "--set",
+        "data.decoding.sum=50",
+    ];
+    let own = ["--device", "flex", "--json", "--run-dir", "before"];
+    let result = fine(dir.path(), &[&train[..], &before, &own].concat()).result();
+    assert!(result["p_value"].as_f64().unwrap() > 0.05, "{result}");
+    assert!(result["test_accuracy"].as_f64().unwrap() < 0.25, "{result}");
+}

@@ -81,13 +81,15 @@ fn several_seeds_end_in_a_table_with_mean_and_spread() {
     assert_eq!(rows[1].last(), Some(&"r/seed-4"));
     assert!(dir.path().join("r/seed-5/model.granule").is_file());
 
+    // What is there is taken for what it is: the second run is trained again, the first one is not.
+    std::fs::remove_dir_all(dir.path().join("r/seed-5")).unwrap();
+    let first = dir.path().join("r/seed-4/model.granule");
+    let written = first.metadata().unwrap().modified().unwrap();
     let words: Vec<&str> = words.into_iter().chain(["--json"]).collect();
-    let text = refused(dir.path(), &words, 1);
-    assert!(text.contains("not empty"), "{text}");
-    let again = words
-        .iter()
-        .map(|word| if *word == "r" { "s" } else { word });
-    let events = fine(dir.path(), &again.collect::<Vec<_>>()).json();
+    let text = refused(dir.path(), &[&words[..], &["--lr", "0.5"]].concat(), 1);
+    assert!(text.contains("optimizer.lr"), "{text}");
+    let events = fine(dir.path(), &words).json();
+    assert_eq!(first.metadata().unwrap().modified().unwrap(), written);
     let last = events.last().unwrap();
     assert_eq!(last["event"], "seeds", "{last}");
     assert_eq!(last["seeds"], serde_json::json!([4, 5]));
@@ -98,6 +100,42 @@ fn several_seeds_end_in_a_table_with_mean_and_spread() {
     let mean = last["scores"]["accuracy"]["mean"].as_f64().unwrap();
     assert!((mean - (accuracies[0] + accuracies[1]) / 2.0).abs() < 1e-12);
     assert!(last["scores"]["macro_f1"]["spread"].is_number());
+}
+
+#[test]
+fn folds_test_on_each_sample_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let command =
+        "train mlp --folds 3 --epochs 1 --limit-train 300 --device cpu --run-dir r --json";
+    let words: Vec<&str> = command.split(' ').collect();
+    let events = fine(dir.path(), &words).json();
+    let last = events.last().unwrap();
+    assert_eq!(last["event"], "folds", "{last}");
+    assert_eq!(last["folds"], serde_json::json!([1, 2, 3]));
+    let results = events.iter().filter(|event| event["event"] == "result");
+    let tested: Vec<u64> = results
+        .map(|result| result["test_samples"].as_u64().unwrap())
+        .collect();
+    assert_eq!(tested.iter().sum::<u64>(), 4000);
+    let again = fine(
+        dir.path(),
+        &["eval", "r/fold-2", "--device", "flex", "--json"],
+    )
+    .result();
+    assert_eq!(again["test_samples"], tested[1]);
+    let second = events
+        .iter()
+        .filter(|event| event["event"] == "result")
+        .nth(1)
+        .unwrap();
+    assert_eq!(again["test_accuracy"], second["test_accuracy"]);
+
+    let both = ["train", "mlp", "--folds", "3", "--set", "data.fold=[1,3]"];
+    assert!(refused(dir.path(), &both, 2).contains("data.fold = [1, 3]"));
+    let task = ["train", "rate", "--task", "flip-flop", "--folds", "3"];
+    assert!(refused(dir.path(), &task, 2).contains("data.fold"));
+    let one = ["train", "mlp", "--folds", "1"];
+    assert!(refused(dir.path(), &one, 2).contains("2 or more"));
 }
 
 /// The digits drawn by code are to tell a linear model from a convolutional one.

@@ -209,8 +209,14 @@ pub struct Train {
 
     /// Train N times, with the seed and the N − 1 after it; a table with mean and spread at the end.
     /// Each has a run folder of its own: DIR/seed-1, … with --run-dir DIR, else as a single run has
-    #[arg(long, value_name = "N", help_heading = "Training", allow_negative_numbers = true, value_parser = positive)]
+    #[arg(long, value_name = "N", help_heading = "Training", allow_negative_numbers = true, conflicts_with = "folds", value_parser = positive)]
     pub seeds: Option<usize>,
+
+    /// Cross-validate: train K times, each time without another of K parts of the samples, and test on it; a table with mean
+    /// and spread at the end. A test part of the data is left out; groups of a recording stay together. Each has a
+    /// run folder of its own: DIR/fold-1, … with --run-dir DIR
+    #[arg(long, value_name = "K", help_heading = "Training", allow_negative_numbers = true, value_parser = folds)]
+    pub folds: Option<usize>,
 
     /// Hold out this fraction of the training samples for validation [default: 0, none]
     #[arg(
@@ -246,7 +252,7 @@ pub struct Train {
         long,
         value_name = "RUN",
         help_heading = "Run",
-        conflicts_with_all = ["what", "run_dir", "seeds", "continue_run", "from"],
+        conflicts_with_all = ["what", "run_dir", "seeds", "folds", "continue_run", "from"],
         value_parser = path())]
     pub resume: Option<PathBuf>,
 
@@ -704,6 +710,16 @@ fn seed(text: &str) -> Result<u64, String> {
     let seed = text.parse::<i64>().ok();
     seed.and_then(|seed| u64::try_from(seed).ok())
         .ok_or_else(|| format!("must be a whole number from 0 to {}", i64::MAX))
+}
+
+fn folds(text: &str) -> Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(0 | 1) => {
+            Err("must be 2 or more: one part is tested on, the others are learnt from".to_string())
+        }
+        Ok(n) => Ok(n),
+        Err(_) => Err("must be a whole number, 2 or more".to_string()),
+    }
 }
 
 fn positive(text: &str) -> Result<usize, String> {

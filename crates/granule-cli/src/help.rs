@@ -28,6 +28,8 @@ Examples:
       a run again on the same data, with another seed
   granule train mlp --seeds 5
       five runs with seeds 1 to 5, and a table with the mean and the spread of their scores
+  granule train mlp --dataset arrays:cells.npz --folds 5
+      five runs, each tested on another fifth of the samples
   granule train rate --dataset mnist
       a rate network that sees images row by row
   granule train rate --task perceptual-decision --set model.dale_ratio=0.8

@@ -8,6 +8,7 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
+use crate::fold::Fold;
 use crate::{DataError, Split, Targets};
 
 /// One sample of this many goes to the test part.
@@ -29,7 +30,7 @@ impl Division {
     /// there is too little of it to divide, and it is scored alone.
     pub(crate) fn of(&self, split: &Split) -> Result<Option<(Split, Split)>, DataError> {
         check_memory(split.len())?;
-        let parts = self.checked(indices(split, self.seed), split.len())?;
+        let parts = self.checked(draw(classes(split), self.seed), split.len())?;
         let subsets = parts.map(|(train, test)| Ok((split.subset(&train)?, split.subset(&test)?)));
         subsets.transpose()
     }
@@ -88,12 +89,40 @@ fn generator(seed: u64) -> ChaCha8Rng {
     ChaCha8Rng::seed_from_u64(seed)
 }
 
-fn indices(split: &Split, seed: u64) -> (Vec<usize>, Vec<usize>) {
-    let groups = match split.targets() {
+/// The samples that a part of cross-validation leaves to be learnt from, in random order, and those that it tests on.
+pub(crate) fn fold(split: &Split, fold: Fold, seed: u64) -> Result<Places, DataError> {
+    check_memory(split.len())?;
+    let mut generator = generator(seed);
+    // One class after the other, dealt out in turn.
+    let mut dealt = Vec::new();
+    for mut class in classes(split) {
+        class.shuffle(&mut generator);
+        dealt.append(&mut class);
+    }
+    let (mut train, mut test) = (Vec::new(), Vec::new());
+    for (place, index) in dealt.into_iter().enumerate() {
+        let part = if fold.has(place) {
+            &mut test
+        } else {
+            &mut train
+        };
+        part.push(index);
+    }
+    if test.is_empty() || train.is_empty() || fold.count() > split.len() {
+        let samples = counted(split.len(), "sample");
+        return Err(fold.too_many(&samples, split.len()));
+    }
+    train.shuffle(&mut generator);
+    test.sort_unstable();
+    Ok((train, test))
+}
+
+/// The places of the samples of each class; of real values all are of one.
+fn classes(split: &Split) -> Vec<Vec<usize>> {
+    match split.targets() {
         Targets::Classes(labels) => groups(labels),
         Targets::Values { .. } => vec![(0..split.len()).collect()],
-    };
-    draw(groups, seed)
+    }
 }
 
 /// The places of the samples of each class.

@@ -24,6 +24,7 @@ mod error;
 #[cfg(feature = "fetch")]
 pub mod fetch;
 mod fingerprint;
+mod fold;
 mod folder;
 pub mod idx;
 mod idx_set;
@@ -45,6 +46,7 @@ pub use augment::{Augmentation, AugmentationKey};
 pub use dataset::{Dataset, Normalization};
 pub use decoding::DecodingConfig;
 pub use error::DataError;
+pub use fold::Fold;
 pub use folder::{ImageOptions, Truncated};
 pub use load::{LoadOptions, data_dir, dataset_dir, load};
 pub use progress::{Progress, Silent};

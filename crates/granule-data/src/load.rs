@@ -6,6 +6,7 @@ use granule_io::words::counted;
 
 use crate::arrays::ArrayOptions;
 use crate::division::Division;
+use crate::fold::Fold;
 use crate::reading::Hashing;
 use crate::registry::{self, LocatedFile, Published};
 use crate::{
@@ -29,6 +30,8 @@ pub struct LoadOptions<'a> {
     pub arrays: ArrayOptions,
     /// What is decoded from what in the arrays of `recording:PATH`.
     pub decoding: DecodingConfig,
+    /// The part of the samples that is tested on in cross-validation, in place of the test part.
+    pub fold: Option<Fold>,
     /// Whether a trained model is scored on the set: one class, or one sample of each, is enough then.
     pub scored: bool,
     /// Receives the progress of downloads and long loads.
@@ -64,10 +67,15 @@ pub fn load(spec: &DatasetSpec, options: &LoadOptions<'_>) -> Result<Dataset, Da
         }
         DatasetSpec::Recording(path) => {
             let (config, targets) = (&options.decoding, options.arrays.targets);
-            decoding::load(&expand(path), config, targets, options.seed)?
+            decoding::load(&expand(path), config, targets, (options.seed, options.fold))?
         }
     };
     dataset.name = spec.to_string();
+    if let Some(fold) = options.fold
+        && !matches!(spec, DatasetSpec::Recording(_))
+    {
+        dataset = dataset.fold(fold, options.seed)?;
+    }
     if options.scored && dataset.classes.len() == 1 {
         // Which part the one class is missing in says nothing of a model that knows others.
         let of_training = dataset.absences();

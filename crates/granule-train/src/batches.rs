@@ -258,6 +258,8 @@ pub(crate) enum Purpose {
     LimitTrain,
     LimitTest,
     Baseline,
+    Folds,
+    Permutation,
 }
 
 /// Shuffles by draws from (seed, round, purpose) alone: Fisher and Yates with unbiased indices.

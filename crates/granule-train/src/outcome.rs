@@ -7,7 +7,9 @@ use granule_data::task::Score;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Keep;
-use crate::metrics::{ClassificationReport, ConfusionMatrix, RegressionScores};
+use crate::metrics::{
+    Baseline, ClassShares, ClassificationReport, ConfusionMatrix, PermutationTest, RegressionScores,
+};
 
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -154,6 +156,12 @@ pub struct Classification {
     pub confusion: ConfusionMatrix,
     /// Wrong answers, the most confident first; not all of them.
     pub mistakes: Vec<Mistake>,
+    /// What a decoder of a recording is compared with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub baselines: Vec<Baseline<ClassShares>>,
+    /// Whether answers for a recording have to do with the truth.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permutation: Option<PermutationTest>,
 }
 
 /// One wrong answer.

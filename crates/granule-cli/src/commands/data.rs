@@ -137,6 +137,7 @@ pub fn preview(
             images,
             arrays,
             decoding: Default::default(),
+            fold: None,
             scored: true,
             progress: Some(&loading),
         };

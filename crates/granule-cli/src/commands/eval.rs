@@ -65,6 +65,11 @@ pub fn run(args: &args::Eval) -> anyhow::Result<()> {
             images: images(&file, trained, args),
             arrays: as_trained(&file, trained, args),
             decoding: trained.map(DataConfig::decoding).unwrap_or_default(),
+            // Of other data there are no parts that the model has not learnt from.
+            fold: match trained {
+                Some(data) if args.dataset.is_none() => data.fold()?,
+                _ => None,
+            },
             scored: true,
             progress: watcher.progress(),
         },

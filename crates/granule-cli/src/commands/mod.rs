@@ -11,7 +11,7 @@ pub mod presets;
 pub mod report;
 mod result;
 pub mod runs;
-mod seeds;
+mod series;
 pub mod simulate;
 pub mod target;
 pub mod train;

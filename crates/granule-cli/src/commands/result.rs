@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use granule::data::task::Performance;
-use granule::train::metrics::{Baseline, OutputScores, RegressionScores};
+use granule::train::metrics::{
+    Baseline, ClassShares, OutputScores, PermutationTest, RegressionScores, ValueScores,
+};
 use granule::train::{
     Evaluation, QuantityScores, RecordingScores, Scores, TrainedValues, TrialScores,
 };
@@ -28,8 +30,14 @@ pub struct ResultLine<'a> {
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     pub outputs: &'a [OutputScores],
     /// What a decoder is compared with.
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    pub baselines: &'a [Baseline],
+    #[serde(skip_serializing_if = "Baselines::is_empty")]
+    pub baselines: Baselines<'a>,
+    /// The mean over the classes of the share of each that is sorted rightly, of sequences.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub balanced_accuracy: Option<f64>,
+    /// Of the permutation test of a decoder of classes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub p_value: Option<f64>,
     /// How each quantity of a recording is followed.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     pub quantities: &'a [QuantityScores],
@@ -70,9 +78,14 @@ impl<'a> ResultLine<'a> {
             outputs: evaluation
                 .regression()
                 .map_or(&[], |scores| &scores.outputs),
-            baselines: evaluation
-                .regression()
-                .map_or(&[], |scores| &scores.baselines),
+            baselines: Baselines::of(evaluation),
+            balanced_accuracy: evaluation
+                .classification()
+                .filter(|scores| scores.permutation.is_some())
+                .map(|scores| scores.report.shares().balanced_accuracy),
+            p_value: evaluation
+                .classification()
+                .and_then(|scores| Some(scores.permutation.as_ref()?.p_value)),
             quantities: evaluation
                 .recording()
                 .map_or(&[], |scores| &scores.quantities),
@@ -90,6 +103,88 @@ impl<'a> ResultLine<'a> {
     }
 }
 
+/// What a decoder is compared with, by kind of target.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub enum Baselines<'a> {
+    Values(&'a [Baseline<ValueScores>]),
+    Classes(&'a [Baseline<ClassShares>]),
+}
+
+impl<'a> Baselines<'a> {
+    fn of(evaluation: &'a Evaluation) -> Self {
+        match &evaluation.scores {
+            Scores::Regression(scores) => Self::Values(&scores.baselines),
+            Scores::Classification(scores) => Self::Classes(&scores.baselines),
+            _ => Self::Values(&[]),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        match self {
+            Self::Values(all) => all.is_empty(),
+            Self::Classes(all) => all.is_empty(),
+        }
+    }
+
+    /// The model between what it is compared with: real values by the means over the outputs.
+    fn table(&self, evaluation: &Evaluation) -> String {
+        let (heads, mut rows, own) = match self {
+            Self::Values(all) => (
+                ["r2", "correlation"],
+                rows(all, |scores| means(&scores.mean)),
+                evaluation.regression().map(|scores| means(&scores.mean)),
+            ),
+            Self::Classes(all) => (
+                ["accuracy", "balanced"],
+                rows(all, shares),
+                evaluation
+                    .classification()
+                    .map(|scores| shares(&scores.report.shares())),
+            ),
+        };
+        let head = [&[""], &heads[..], &["penalty"]].concat();
+        rows.insert(0, head.into_iter().map(str::to_owned).collect());
+        if let Some(own) = own {
+            rows.push(row("this model", own, None));
+        }
+        to_the_right(&rows, 12, 10)
+    }
+}
+
+fn rows<S>(baselines: &[Baseline<S>], numbers: impl Fn(&S) -> [String; 2]) -> Vec<Vec<String>> {
+    let all = baselines.iter();
+    all.map(|baseline| row(&baseline.name, numbers(&baseline.scores), baseline.penalty))
+        .collect()
+}
+
+fn row(name: &str, [first, second]: [String; 2], penalty: Option<f64>) -> Vec<String> {
+    let penalty = penalty.map_or_else(String::new, |penalty| penalty.to_string());
+    vec![name.to_owned(), first, second, penalty]
+}
+
+fn means(scores: &OutputScores) -> [String; 2] {
+    [scores.r2, scores.correlation].map(number)
+}
+
+fn shares(scores: &ClassShares) -> [String; 2] {
+    [scores.accuracy, scores.balanced_accuracy].map(number)
+}
+
+/// What the answers would be worth if they had nothing to do with the truth.
+fn by_chance(test: &PermutationTest) -> String {
+    let rounds = match test.shifted {
+        true => counted(test.rounds() as usize, "circular shift"),
+        false => counted(test.rounds() as usize, "permutation"),
+    };
+    format!(
+        "{:.2} % right in the mean of {rounds} of the true classes, at most {:.2} % in 95 % of them, p = {:.4}",
+        100.0 * test.mean(),
+        100.0 * test.quantile(0.95),
+        test.p_value
+    )
+}
+
 /// The report and one line that sums it up.
 pub fn show(evaluation: &Evaluation) -> anyhow::Result<()> {
     let summary = match &evaluation.scores {
@@ -105,10 +200,6 @@ pub fn show(evaluation: &Evaluation) -> anyhow::Result<()> {
         }
         Scores::Regression(scores) => {
             output::line(&regression(scores))?;
-            if !scores.baselines.is_empty() {
-                output::line("")?;
-                output::line(&compared(scores))?;
-            }
             format!(
                 "R² {:.4}, loss {:.4} of standardised targets",
                 scores.mean.r2, evaluation.loss
@@ -139,13 +230,21 @@ pub fn show(evaluation: &Evaluation) -> anyhow::Result<()> {
             format!("{}loss {:.4}", all.collect::<String>(), evaluation.loss)
         }
     };
+    let baselines = Baselines::of(evaluation);
+    if !baselines.is_empty() {
+        output::line("")?;
+        output::line(&baselines.table(evaluation))?;
+    }
     output::line("")?;
     let thing = match &evaluation.scores {
         Scores::Recording(_) | Scores::Trials(_) => "trial",
         Scores::Classification(_) | Scores::Regression(_) | Scores::Named(_) => "sample",
     };
     let samples = counted(evaluation.samples, thing);
-    fact("test", &folded(&format!("{summary}, on {samples}")))
+    fact("test", &folded(&format!("{summary}, on {samples}")))?;
+    let classes = evaluation.classification();
+    let test = classes.and_then(|scores| scores.permutation.as_ref());
+    test.map_or(Ok(()), |test| fact("chance", &folded(&by_chance(test))))
 }
 
 /// A [`fact`] in lines of at most 80 columns, broken after commas.
@@ -213,25 +312,6 @@ fn trials(scores: &TrialScores) -> String {
     }
     let numbers = [score.mse, score.constant_mse, ideal.mse].map(|x| format!("{x:.5}"));
     rows.push([&["mse".to_owned()][..], &numbers].concat());
-    to_the_right(&rows, 12, 10)
-}
-
-/// The model between what it is compared with, by the means over the outputs.
-fn compared(scores: &RegressionScores) -> String {
-    let row = |name: &str, mean: &OutputScores, penalty: Option<f64>| {
-        let penalty = penalty.map_or_else(String::new, |penalty| penalty.to_string());
-        vec![
-            name.to_owned(),
-            number(mean.r2),
-            number(mean.correlation),
-            penalty,
-        ]
-    };
-    let head = ["", "r2", "correlation", "penalty"].map(str::to_owned);
-    let mut rows = vec![head.to_vec()];
-    let all = scores.baselines.iter();
-    rows.extend(all.map(|baseline| row(&baseline.name, &baseline.mean, baseline.penalty)));
-    rows.push(row("this model", &scores.mean, None));
     to_the_right(&rows, 12, 10)
 }
 

@@ -13,7 +13,7 @@ use serde_json::json;
 use toml::Table;
 
 use super::result::{ResultLine, fact, pace, show};
-use super::seeds;
+use super::series::{self, Varied};
 use crate::args;
 use crate::config::{defaults, of_run, resolve};
 use crate::failure::{Hinted, INTERRUPTED, Usage};
@@ -47,8 +47,9 @@ pub fn run(args: &args::Train) -> anyhow::Result<ExitCode> {
         show_plan(&config, &plan.map_err(in_configuration)?, args.json)?;
         return Ok(ExitCode::SUCCESS);
     }
-    if let Some(count) = args.seeds {
-        return seeds::run(args, &config, count, &interrupt);
+    let seeds = args.seeds.map(Varied::Seeds);
+    if let Some(varied) = seeds.or(args.folds.map(Varied::Folds)) {
+        return series::run(args, &config, varied, &interrupt);
     }
     let style = Style::choose(args.json, args.quiet);
     let mut watcher = Watcher::new(style, Some(&interrupt));

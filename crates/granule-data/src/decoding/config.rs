@@ -42,7 +42,11 @@ pub struct DecodingConfig {
     pub edges: Edges,
     /// The first bin of each trial that is seen and the one after the last, with a target for every trial. Absent: all bins.
     pub bins: Option<[usize; 2]>,
-    /// Take the square root of the signal, which has to be counts.
+    /// Bins of a trial that are added into one, from the first that is seen, with a target for every trial: as many as
+    /// `bins` has give one count a channel and trial. At least 1.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
+    pub sum: usize,
+    /// Take the square root of the signal, which has to be counts; of the sums, where bins are added.
     pub square_root: bool,
 }
 
@@ -108,6 +112,7 @@ impl Default for DecodingConfig {
             window: Window::default(),
             edges: Edges::Zeros,
             bins: None,
+            sum: 1,
             square_root: false,
         }
     }
@@ -127,6 +132,16 @@ pub(super) fn wrong(
 }
 
 impl DecodingConfig {
+    /// The same without arrays to test on.
+    pub(super) fn without_test(&self) -> Self {
+        Self {
+            test_signal: None,
+            test_target: None,
+            test_trial: None,
+            ..self.clone()
+        }
+    }
+
     /// Checks what can be judged without the arrays.
     ///
     /// # Errors
@@ -153,6 +168,9 @@ impl DecodingConfig {
         {
             let allowed = "the first bin and the one after the last, as in [50, 100]";
             return Err(wrong("bins", format!("[{first}, {end}]"), allowed));
+        }
+        if self.sum == 0 {
+            return Err(wrong("sum", 0, "at least 1"));
         }
         match (&self.test_signal, &self.test_target) {
             (Some(_), None) => {
@@ -187,11 +205,6 @@ impl DecodingConfig {
             (Division::Group, None) => {
                 Err(wrong("group", "unset", "an array with split = \"group\""))
             }
-            (Division::Group, Some(_)) if self.test_groups.is_empty() => Err(wrong(
-                "test_groups",
-                "[]",
-                "the numbers in group that are tested on",
-            )),
             (Division::Group, Some(_)) => Ok(()),
             (_, Some(name)) => Err(wrong(
                 "group",

@@ -19,7 +19,7 @@ pub use config::{DecodingConfig, Division, Edges, Window};
 
 use crate::arrays::{Outputs, TargetKind, named_classes};
 use crate::dataset::float_moments;
-use crate::{DataError, Dataset, Features, Normalization, Shape, Split, Targets};
+use crate::{DataError, Dataset, Features, Fold, Normalization, Shape, Split, Targets};
 use source::{Named, Source};
 use store::Store;
 use windows::{Windows, divide};
@@ -27,7 +27,8 @@ use windows::{Windows, divide};
 /// Constant channels that a warning names.
 const MOST_CHANNELS: usize = 8;
 
-/// Loads what is decoded and what it is decoded from.
+/// Loads what is decoded and what it is decoded from. In cross-validation a part of what is learnt from is tested on, and
+/// arrays to test on are not read.
 ///
 /// # Errors
 /// A [`DataError`] that names the key, the array or the bin: an array that is missing (with those that are there), lengths
@@ -36,9 +37,17 @@ pub(crate) fn load(
     path: &Path,
     config: &DecodingConfig,
     kind: Option<TargetKind>,
-    seed: u64,
+    (seed, fold): (u64, Option<Fold>),
 ) -> Result<Dataset, DataError> {
     config.validate()?;
+    let without_test;
+    let config = match fold {
+        None => config,
+        Some(_) => {
+            without_test = config.without_test();
+            &without_test
+        }
+    };
     let mut store = Store::open(path)?;
     let mut notes = Vec::new();
     let mut outputs = Vec::new();
@@ -57,7 +66,13 @@ pub(crate) fn load(
         second = Some(source);
     }
     let tests = match &second {
-        None => vec![divide(&mut store, &mut first, config, seed, &mut notes)?],
+        None => vec![divide(
+            &mut store,
+            &mut first,
+            config,
+            (seed, fold),
+            &mut notes,
+        )?],
         Some(second) => vec![
             budget::filled(false, first.bins(), "the parts")?,
             budget::filled(true, second.bins(), "the parts")?,
@@ -170,12 +185,13 @@ fn learnt_rows(
     let own = is_test.iter().filter(|test| !**test).count();
     let mut rows = budget::with_capacity(own.saturating_mul(source.channels), "the training part")?;
     for trial in &source.trials {
-        let seen = match config.bins {
-            Some([first, end]) if source.by_trial => trial.start + first..trial.start + end,
-            _ => trial.clone(),
-        };
-        for bin in seen.filter(|&bin| is_test.get(bin) == Some(&false)) {
-            rows.extend_from_slice(source.row(bin));
+        if source.by_trial && is_test.get(trial.start) == Some(&false) {
+            source.add_steps(trial, config, &mut rows);
+        } else if !source.by_trial {
+            let own = trial.clone();
+            for bin in own.filter(|&bin| is_test.get(bin) == Some(&false)) {
+                rows.extend_from_slice(source.row(bin));
+            }
         }
     }
     Ok(rows)
@@ -230,11 +246,7 @@ fn of_trials(
     config: &DecodingConfig,
     targets: &Targets,
 ) -> Result<Split, DataError> {
-    let [first, end] = match config.bins {
-        Some(bins) => bins,
-        None => [0, source.trials.first().map_or(0, |trial| trial.len())],
-    };
-    let channels = source.channels;
+    let (steps, channels) = (source.steps(config), source.channels);
     let of_part = |trial: &std::ops::Range<usize>| is_test.get(trial.start) == Some(&part);
     let chosen: Vec<usize> = source
         .trials
@@ -242,23 +254,12 @@ fn of_trials(
         .enumerate()
         .filter_map(|(at, trial)| of_part(trial).then_some(at))
         .collect();
-    let count = chosen
-        .len()
-        .saturating_mul(end - first)
-        .saturating_mul(channels);
+    let count = chosen.len().saturating_mul(steps).saturating_mul(channels);
     let mut values = budget::with_capacity(count, "the trials")?;
-    for start in chosen
-        .iter()
-        .filter_map(|&at| source.trials.get(at))
-        .map(|trial| trial.start)
-    {
-        let span = (start + first) * channels..(start + end) * channels;
-        values.extend_from_slice(source.data.get(span).unwrap_or_default());
+    for trial in chosen.iter().filter_map(|&at| source.trials.get(at)) {
+        source.add_steps(trial, config, &mut values);
     }
-    let shape = Shape::Sequence {
-        steps: end - first,
-        channels,
-    };
+    let shape = Shape::Sequence { steps, channels };
     Split::new(shape, Features::Floats(values), targets.subset(&chosen)?)
 }
 

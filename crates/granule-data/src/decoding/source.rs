@@ -108,9 +108,6 @@ impl Source {
             check_counts(&places[0], &extents, &values)?;
         }
         let mut data = values.cut(&[], &places[0])?;
-        if config.square_root {
-            data.iter_mut().for_each(|x| *x = x.sqrt());
-        }
         let trials: Vec<Range<usize>> = match (inside, trial) {
             (Some(inside), None) => {
                 data = bins_first(&data, channels, inside)?;
@@ -151,6 +148,10 @@ impl Source {
             let array = if in_trials { array.flattened()? } else { array };
             Ok((Outputs::read(array, kind, notes)?, by_trial))
         })?;
+        // Of trials it is that of sums.
+        if config.square_root && !by_trial {
+            data.iter_mut().for_each(|x| *x = x.sqrt());
+        }
         let [signal, target] = places;
         let source = Self {
             signal,
@@ -168,12 +169,13 @@ impl Source {
     /// Refuses settings that do not go with targets of bins, or with those of trials.
     fn check(&self, config: &DecodingConfig) -> Result<(), DataError> {
         if !self.by_trial {
-            return match config.bins {
-                None => Ok(()),
-                Some(bins) => {
+            return match (config.bins, config.sum) {
+                (Some(bins), _) => {
                     let allowed = "unset with a target for every bin";
                     Err(wrong("bins", format!("{bins:?}"), allowed))
                 }
+                (None, 1) => Ok(()),
+                (None, sum) => Err(wrong("sum", sum, "1 with a target for every bin")),
             };
         }
         if config.window != Window::default() {
@@ -191,7 +193,13 @@ impl Source {
             None => *len != end,
         };
         let Some((trial, len)) = lengths().find(misfit) else {
-            return Ok(());
+            return match end.saturating_sub(first) {
+                seen if seen % config.sum == 0 => Ok(()),
+                seen => {
+                    let allowed = format!("a divisor of the {} of a trial", counted(seen, "bin"));
+                    Err(wrong("sum", config.sum, allowed))
+                }
+            };
         };
         let shortest = lengths().map(|(_, len)| len).min().unwrap_or(0);
         let reason = match config.bins {
@@ -230,6 +238,41 @@ impl Source {
 
     pub fn bins(&self) -> usize {
         self.data.len() / self.channels.max(1)
+    }
+
+    /// Adds the steps of a trial that has a target, row by row: the bins that are chosen, summed and their root taken.
+    pub fn add_steps(&self, trial: &Range<usize>, config: &DecodingConfig, steps: &mut Vec<f32>) {
+        let seen = match config.bins {
+            Some([first, end]) => trial.start + first..trial.start + end,
+            None => trial.clone(),
+        };
+        let channels = self.channels.max(1);
+        let span = seen.start * channels..seen.end * channels;
+        let rows = self.data.get(span).unwrap_or_default();
+        if config.sum == 1 && !config.square_root {
+            steps.extend_from_slice(rows);
+            return;
+        }
+        for bins in rows.chunks(config.sum.saturating_mul(channels)) {
+            let start = steps.len();
+            steps.extend_from_slice(bins.get(..channels).unwrap_or_default());
+            let sums = steps.get_mut(start..).unwrap_or_default();
+            for bin in bins.chunks(channels).skip(1) {
+                sums.iter_mut().zip(bin).for_each(|(sum, x)| *sum += x);
+            }
+            if config.square_root {
+                sums.iter_mut().for_each(|x| *x = x.sqrt());
+            }
+        }
+    }
+
+    /// Steps of each trial as a decoder sees them, with a target for every trial.
+    pub fn steps(&self, config: &DecodingConfig) -> usize {
+        let seen = match config.bins {
+            Some([first, end]) => end - first,
+            None => self.trials.first().map_or(0, Range::len),
+        };
+        seen / config.sum.max(1)
     }
 
     /// The values of a bin.

@@ -8,15 +8,15 @@ use granule_io::words::counted;
 use super::config::{DecodingConfig, Division, Edges, wrong};
 use super::source::{Source, lengths, runs};
 use super::store::Store;
-use crate::DataError;
 use crate::division::shuffled;
+use crate::{DataError, Fold};
 
 /// Which bins of a recording are tested on.
 pub(super) fn divide(
     store: &mut Store<'_>,
     source: &mut Source,
     config: &DecodingConfig,
-    seed: u64,
+    (seed, fold): (u64, Option<Fold>),
     notes: &mut Vec<String>,
 ) -> Result<Vec<bool>, DataError> {
     let (bins, trials) = (source.bins(), &source.trials);
@@ -25,6 +25,24 @@ pub(super) fn divide(
     let share = |count: usize| (config.test * count as f64).round() as usize;
     let percent = || format!("{:.3} %", 100.0 * config.test).replace(".000", "");
     match config.split {
+        Division::Time if let Some(fold) = fold => {
+            let of_trial = |trial: usize| trials.get(trial).map_or(bins, |trial| trial.start);
+            let (count, what) = match source.by_trial {
+                true => (trials.len(), "trial"),
+                false => (bins, "bin"),
+            };
+            let part = part_of(fold, count, what)?;
+            let own = match source.by_trial {
+                true => of_trial(part.start)..of_trial(part.end),
+                false => part.clone(),
+            };
+            is_test.get_mut(own).unwrap_or_default().fill(true);
+            notes.push(format!(
+                "{fold}: {what}s {} to {}, counted from 0, are tested on",
+                part.start,
+                part.end - 1
+            ));
+        }
         Division::Time => {
             let first = match source.by_trial {
                 true => trials
@@ -44,14 +62,19 @@ pub(super) fn divide(
                 let allowed = "\"time\" or \"group\" for a recording of one trial; data.decoding.trial names the array of trials";
                 return Err(wrong("split", "\"trial\"", allowed));
             }
-            let chosen = shuffled(trials.len(), seed);
-            for trial in chosen.into_iter().take(share(trials.len())) {
+            let part = match fold {
+                Some(fold) => part_of(fold, trials.len(), "trial")?,
+                None => 0..share(trials.len()),
+            };
+            let drawn = shuffled(trials.len(), seed);
+            for &trial in drawn.get(part.clone()).unwrap_or_default() {
                 let of_trial = trials.get(trial).cloned().unwrap_or_default();
                 is_test.get_mut(of_trial).unwrap_or_default().fill(true);
             }
+            let of = fold.map_or_else(String::new, |fold| format!("{fold}: "));
             notes.push(format!(
-                "{} of {} are tested on, drawn from data.seed",
-                share(trials.len()),
+                "{of}{} of {} are tested on, drawn from data.seed",
+                part.len(),
                 counted(trials.len(), "trial")
             ));
         }
@@ -59,7 +82,15 @@ pub(super) fn divide(
             let name = config.group.as_deref().unwrap_or_default();
             let place = store.place(name);
             let groups = store.read("group", name, |array| array.column())?;
-            for number in &config.test_groups {
+            let of_fold = fold
+                .map(|fold| groups_of(fold, &groups, notes))
+                .transpose()?;
+            let test_groups = of_fold.as_ref().unwrap_or(&config.test_groups);
+            if test_groups.is_empty() {
+                let allowed = "the numbers in group that are tested on";
+                return Err(wrong("test_groups", "[]", allowed));
+            }
+            for number in test_groups {
                 if !groups.contains(number) {
                     let mut known = groups.clone();
                     known.sort_unstable();
@@ -72,7 +103,7 @@ pub(super) fn divide(
                     return Err(wrong("test_groups", number, allowed));
                 }
             }
-            let tested = |number: &i64| config.test_groups.contains(number);
+            let tested = |number: &i64| test_groups.contains(number);
             if groups.len() == bins {
                 for (test, number) in is_test.iter_mut().zip(&groups) {
                     *test = tested(number);
@@ -112,6 +143,33 @@ pub(super) fn divide(
         source.trials = stretches;
     }
     Ok(is_test)
+}
+
+/// Of so many things in a row those that a part of cross-validation tests on.
+fn part_of(fold: Fold, count: usize, what: &str) -> Result<Range<usize>, DataError> {
+    match fold.range(count) {
+        part if part.is_empty() || part.len() == count => {
+            Err(fold.too_many(&counted(count, what), count))
+        }
+        part => Ok(part),
+    }
+}
+
+/// The groups that a part of cross-validation tests on.
+fn groups_of(fold: Fold, groups: &[i64], notes: &mut Vec<String>) -> Result<Vec<i64>, DataError> {
+    let mut all = budget::collect(groups.iter().copied(), groups.len(), "the groups")?;
+    all.sort_unstable();
+    all.dedup();
+    let part = part_of(fold, all.len(), "group")?;
+    let tested = all.get(part).unwrap_or_default().to_vec();
+    let shown: Vec<String> = tested.iter().take(20).map(ToString::to_string).collect();
+    let more = if tested.len() > 20 { ", …" } else { "" };
+    notes.push(format!(
+        "{fold}: the groups {}{more} of {} are tested on",
+        shown.join(", "),
+        all.len()
+    ));
+    Ok(tested)
 }
 
 /// The stretches of bins that are of one trial and of one group, such as a run: what lies between two runs was not recorded.

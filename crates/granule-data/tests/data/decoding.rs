@@ -4,7 +4,7 @@ use std::path::Path;
 
 use granule_data::decoding::{Division, Edges, Window};
 use granule_data::{
-    DataError, Dataset, DatasetSpec, DecodingConfig, LoadOptions, Shape, Split, Targets, load,
+    DataError, Dataset, DatasetSpec, DecodingConfig, Fold, LoadOptions, Shape, Split, Targets, load,
 };
 
 use crate::support::{npy, npy_f32, npy_i64, real_data, write, zip};
@@ -503,4 +503,154 @@ fn real_recordings() {
         }
     );
     assert_eq!(set.classes.len(), 7);
+}
+
+/// Three trials of four bins of two channels: the counts of bin b of trial t are b + 10 t and 1.
+fn trials() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let counts: Vec<i64> = (0..3)
+        .flat_map(|trial| (0..4).map(move |bin| bin + 10 * trial).chain([1; 4]))
+        .collect();
+    write(dir.path().join("counts.npy"), &npy_i64(&[3, 2, 4], &counts));
+    write(dir.path().join("label.npy"), &npy_i64(&[3], &[0, 1, 0]));
+    dir
+}
+
+#[test]
+fn bins_of_a_trial_are_added_before_their_root_is_taken() {
+    let dir = trials();
+    let by_trial = |bins, sum| DecodingConfig {
+        target: "label".into(),
+        test: 0.34,
+        bins,
+        sum,
+        ..config()
+    };
+    let steps = |config: &DecodingConfig| {
+        let set = read(dir.path(), config).unwrap();
+        let Shape::Sequence { steps, channels: 2 } = set.train.shape() else {
+            panic!("{:?}", set.train.shape());
+        };
+        let values: Vec<Vec<f32>> = (0..2)
+            .map(|at| set.train.values(at).unwrap().to_vec())
+            .collect();
+        (steps, values, set.normalization.mean[0])
+    };
+    // Bins 1 to 3 of channel 0: 1 + 2 + 3 and 11 + 12 + 13; the mean is of what is seen.
+    let expected = vec![vec![6.0, 3.0], vec![36.0, 3.0]];
+    assert_eq!(steps(&by_trial(Some([1, 4]), 3)), (1, expected, 21.0));
+    let expected = vec![vec![1.0, 2.0, 5.0, 2.0], vec![21.0, 2.0, 25.0, 2.0]];
+    assert_eq!(steps(&by_trial(None, 2)), (2, expected, 13.0));
+    let root = DecodingConfig {
+        square_root: true,
+        ..by_trial(Some([1, 4]), 3)
+    };
+    let three = 3.0_f32.sqrt();
+    let expected = vec![vec![6.0_f32.sqrt(), three], vec![6.0, three]];
+    let (count, found, mean) = steps(&root);
+    assert_eq!((count, found), (1, expected));
+    assert!((f64::from(mean) - (6.0_f64.sqrt() + 6.0) / 2.0).abs() < 1e-6);
+
+    let message = refused(dir.path(), &by_trial(None, 3));
+    for part in ["data.decoding.sum", "divisor", "4 bins"] {
+        assert!(message.contains(part), "{message}");
+    }
+    assert!(refused(dir.path(), &by_trial(None, 0)).contains("at least 1"));
+    let bins = DecodingConfig { sum: 2, ..config() };
+    let message = refused(folder().path(), &bins);
+    assert!(
+        message.contains("1 with a target for every bin"),
+        "{message}"
+    );
+}
+
+/// The targets of the parts that a fold tests on and learns from, which are `−bin` or labels.
+fn fold(
+    path: &Path,
+    config: &DecodingConfig,
+    fold: [usize; 2],
+) -> Result<[Vec<f32>; 2], DataError> {
+    let options = LoadOptions {
+        decoding: config.clone(),
+        seed: 1,
+        fold: Some(Fold::new(fold)?),
+        ..Default::default()
+    };
+    let set = load(&DatasetSpec::Recording(path.to_path_buf()), &options)?;
+    let of = |split: &Split| -> Vec<f32> {
+        (0..split.len())
+            .map(|at| -split.target_values(at).unwrap()[0])
+            .collect()
+    };
+    Ok([of(&set.test), of(&set.train)])
+}
+
+#[test]
+fn folds_of_a_recording_are_blocks_that_share_no_bin() {
+    let dir = folder();
+    let window = Window {
+        before: 1,
+        after: 0,
+    };
+    // What it is tested on otherwise is left out.
+    write(dir.path().join("other.npy"), &npy_i64(&[3, 2], &[7; 6]));
+    write(dir.path().join("speed.npy"), &npy_f32(&[3], &[0.0; 3]));
+    let config = DecodingConfig {
+        window,
+        test_signal: Some("other".into()),
+        test_target: Some("speed".into()),
+        ..config()
+    };
+    let found = |part| fold(dir.path(), &config, [part, 5]).unwrap();
+    // Bin 2 needs bin 1, and bin 4 needs bin 3: neither is of one part.
+    assert_eq!(found(2)[0], [3.0]);
+    assert_eq!(found(2)[1], [0.0, 1.0, 5.0, 6.0, 7.0, 8.0, 9.0]);
+    assert_eq!(found(1)[0], [0.0, 1.0]);
+    assert_eq!(found(5)[0], [9.0]);
+    let message = fold(dir.path(), &config, [1, 11]).unwrap_err().to_string();
+    assert!(
+        message.contains("at most 10 parts, as there are 10 bins"),
+        "{message}"
+    );
+}
+
+#[test]
+fn folds_of_trials_are_drawn_and_those_of_groups_stay_together() {
+    let dir = folder();
+    let trials = [0, 0, 1, 1, 2, 2, 3, 3, 4, 4];
+    write(dir.path().join("trial.npy"), &npy_i64(&[10], &trials));
+    let by_trial = DecodingConfig {
+        trial: Some("trial".into()),
+        split: Division::Trial,
+        ..config()
+    };
+    let mut seen = Vec::new();
+    for part in 1..=5 {
+        let [test, train] = fold(dir.path(), &by_trial, [part, 5]).unwrap();
+        assert_eq!((test.len(), train.len()), (2, 8));
+        assert_eq!((test[0] / 2.0).floor(), (test[1] / 2.0).floor());
+        seen.extend(test);
+    }
+    assert_ne!(seen[0], 0.0);
+    seen.sort_by(f32::total_cmp);
+    assert_eq!(seen, (0..10).map(|bin| bin as f32).collect::<Vec<_>>());
+
+    let runs = [7, 7, 7, 3, 3, 9, 9, 9, 9, 9];
+    write(dir.path().join("run.npy"), &npy_i64(&[10], &runs));
+    let by_run = DecodingConfig {
+        split: Division::Group,
+        group: Some("run".into()),
+        ..config()
+    };
+    // In the order of their numbers, and no `test_groups` is asked for.
+    let found = |part| fold(dir.path(), &by_run, [part, 3]).unwrap()[0].clone();
+    assert_eq!(found(1), [3.0, 4.0]);
+    assert_eq!(found(2), [0.0, 1.0, 2.0]);
+    assert_eq!(found(3), [5.0, 6.0, 7.0, 8.0, 9.0]);
+    let message = fold(dir.path(), &by_run, [1, 4]).unwrap_err().to_string();
+    assert!(
+        message.contains("at most 3 parts, as there are 3 groups"),
+        "{message}"
+    );
+    assert!(refused(dir.path(), &by_run).contains("data.decoding.test_groups"));
 }

@@ -13,7 +13,9 @@ use std::path::{Path, PathBuf};
 
 use granule_data::arrays::{ArrayOptions, Layout, TargetKind};
 use granule_data::task::TaskConfig;
-use granule_data::{Augmentation, DataError, DatasetSpec, DecodingConfig, ImageOptions, Truncated};
+use granule_data::{
+    Augmentation, DataError, DatasetSpec, DecodingConfig, Fold, ImageOptions, Truncated,
+};
 use granule_device::DeviceSpec;
 use granule_dynamics::DynamicsError;
 use granule_dynamics::composite::{COUPLERS, MultiGranularityConfig};
@@ -148,6 +150,9 @@ pub struct DataConfig {
     pub recording: Option<RecordingConfig>,
     /// What is decoded from what, of the data set `recording:PATH`.
     pub decoding: Option<DecodingConfig>,
+    /// Cross-validation: `[2, 5]` tests on the second of five parts of the samples and learns from the others, in place of the
+    /// test part, which is left out where the data have one. `granule train --folds 5` trains on all five in turn.
+    pub fold: Option<[usize; 2]>,
 }
 
 /// A recording: an `.npz` file with `time`, `[samples]` in ms at equal distances, and for each quantity that the model
@@ -228,6 +233,7 @@ impl Default for DataConfig {
             trials: TrialsConfig::default(),
             recording: None,
             decoding: None,
+            fold: None,
         }
     }
 }
@@ -444,6 +450,7 @@ impl RunConfig {
                     "data.targets",
                     "data.augmentation",
                     "data.decoding",
+                    "data.fold",
                 ]
             } else {
                 &[]
@@ -693,10 +700,15 @@ impl DataConfig {
         if !self.is_decoded() {
             return Ok(());
         }
-        self.decoding().validate().map_err(|error| match error {
-            DataError::Config(error) => error,
-            error => ConfigError::new("data.decoding", "this", error.to_string()),
-        })
+        self.decoding().validate().map_err(config_error)
+    }
+
+    /// The part of the samples that is tested on in cross-validation.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when there is no such part.
+    pub fn fold(&self) -> Result<Option<Fold>, ConfigError> {
+        self.fold.map(Fold::new).transpose().map_err(config_error)
     }
 
     fn validate_images(&self) -> Result<(), ConfigError> {
@@ -783,6 +795,7 @@ impl DataConfig {
             targets: default.targets,
             augmentation: default.augmentation,
             decoding: default.decoding,
+            fold: default.fold,
             ..self.clone()
         }
     }
@@ -821,6 +834,12 @@ impl DataConfig {
         )?;
         self.validate_images()?;
         self.validate_decoding()?;
+        if let Some(fold) = self.fold {
+            let is_set = self.task.is_none() && self.recording.is_none();
+            let allowed = "unset but for a data set, whose samples can be divided";
+            check("data.fold", format!("{fold:?}"), is_set, allowed)?;
+            self.fold()?;
+        }
         if let Some(range) = self.range {
             check_range(range).map_err(|_| {
                 ConfigError::new(
@@ -831,6 +850,14 @@ impl DataConfig {
             })?;
         }
         self.augmentation.validate().map_err(augmentation_error)
+    }
+}
+
+/// A setting that is named as in a run configuration.
+fn config_error(error: DataError) -> ConfigError {
+    match error {
+        DataError::Config(error) => error,
+        error => ConfigError::new("data", "this", error.to_string()),
     }
 }
 

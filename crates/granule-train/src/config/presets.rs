@@ -24,6 +24,7 @@ macro_rules! presets {
 
 presets! {
     "decode-kinematics": "movement from spike counts, bin by bin and causal";
+    "identify-objects": "what is seen, from the spike counts of a trial";
 }
 
 impl RunPreset {

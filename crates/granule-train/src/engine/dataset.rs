@@ -9,7 +9,7 @@ use granule_models::{InputShape, InputSpec, Network, Readout, Task};
 
 use crate::batches::{Batches, Purpose, Scaling, shuffle};
 use crate::config::{DataConfig, Loss, RunConfig, TrainConfig, class_weights_note};
-use crate::engine::baseline::baselines;
+use crate::engine::baseline;
 use crate::engine::score::Samples;
 use crate::engine::source::{Source, Step, Supply, Trained};
 use crate::event::{Event, Observer};
@@ -229,6 +229,8 @@ impl<'a> Parts<'a> {
                 loss: evaluation.loss,
                 report: scores.report.clone(),
                 confusion: scores.confusion.clone(),
+                baselines: scores.baselines.clone(),
+                permutation: scores.permutation.clone(),
                 mistakes: scores
                     .mistakes
                     .iter()
@@ -360,16 +362,22 @@ impl Source for Parts<'_> {
         let (task, device) = (trained.task, trained.device);
         let (mut evaluation, outputs) =
             samples.evaluate(&network, task, device, trained.batch, observer)?;
-        if let Scores::Regression(scores) = &mut evaluation.scores {
-            // Those that are validated on among them, as `compare` has them.
-            let learnt = train_samples(self.dataset, self.limit, self.seed);
-            let learnt = Samples {
-                split: &self.dataset.train,
-                indices: &learnt,
-                ..samples
-            };
-            scores.baselines = baselines(learnt, samples, self.seed, observer)?;
-        }
+        // Those that are validated on among them, as `compare` has them.
+        let learnt = train_samples(self.dataset, self.limit, self.seed);
+        let learnt = Samples {
+            split: &self.dataset.train,
+            indices: &learnt,
+            ..samples
+        };
+        let classes = &self.dataset.classes;
+        baseline::add(
+            &mut evaluation,
+            learnt,
+            samples,
+            classes,
+            self.seed,
+            observer,
+        )?;
         let scatters = match task {
             Task::Regression { outputs: width, .. } => {
                 let scatters = Scatter::sample(&samples.values()?, &outputs, *width);

@@ -447,7 +447,10 @@ fn open<'a>(
     let device = config.device.open()?;
     observer.event(&Event::Device(&device));
     let data = match given {
-        Some(Given::Dataset(dataset)) => Data::Dataset(Cow::Borrowed(dataset)),
+        Some(Given::Dataset(dataset)) => Data::Dataset(match config.data.fold()? {
+            Some(fold) => Cow::Owned(dataset.fold(fold, config.data.seed)?),
+            None => Cow::Borrowed(dataset),
+        }),
         Some(Given::Objective(objective)) => Data::Objective(objective),
         None if config.data.task.is_some() || config.data.recording.is_some() => Data::Described,
         None => Data::Dataset(Cow::Owned(granule_data::load(
@@ -459,6 +462,7 @@ fn open<'a>(
                 images: config.data.images(),
                 arrays: config.data.arrays(),
                 decoding: config.data.decoding(),
+                fold: config.data.fold()?,
                 scored: false,
                 progress: observer.progress(),
             },

@@ -2,24 +2,28 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use granule_data::task::Part;
-use granule_data::{Dataset, Normalization, Split, Targets};
+use granule_data::{Dataset, Normalization, Shape, Split, Targets};
 use granule_device::OpenDevice;
 use granule_io::budget;
 use granule_io::words::counted;
 use granule_models::{InputShape, Model as _, ModelFile, Network, Task};
 
 use super::on;
-use crate::batches::{BatchTruth, Scaling, truth};
-use crate::engine::baseline::baselines;
+use crate::batches::{BatchTruth, Purpose, Scaling, shuffle, truth};
+use crate::engine::baseline;
 use crate::engine::dataset::{input_shape, task, train_samples};
 use crate::error::TrainError;
 use crate::event::{Event, Observer};
 use crate::loss::{LossFunction, Tally, Truth, argmax, probability};
-use crate::metrics::{ClassificationReport, ConfusionMatrix, RegressionScores};
+use crate::metrics::{ClassificationReport, ConfusionMatrix, PermutationTest, RegressionScores};
 use crate::outcome::{Classification, Evaluation, Mistake, Scores};
 
 /// How many mistakes are kept.
 const MISTAKES: usize = 64;
+/// The fewest and the most rounds of a permutation test.
+const ROUNDS: (usize, usize) = (100, 1000);
+/// Samples that all rounds go through, about: a second.
+const ROUNDS_WORK: usize = 50_000_000;
 
 /// Samples to run a network on.
 #[derive(Clone, Copy)]
@@ -183,6 +187,7 @@ impl Samples<'_> {
     ) -> Result<Classification, TrainError> {
         let mut confusion = ConfusionMatrix::new(classes.len());
         let mut mistakes = Vec::new();
+        let (mut truths, mut answers) = (Vec::new(), Vec::new());
         for (&index, row) in self
             .indices
             .iter()
@@ -193,6 +198,8 @@ impl Samples<'_> {
             };
             let predicted = argmax(row);
             confusion.add(truth, predicted)?;
+            truths.push(truth);
+            answers.push(predicted);
             if truth != predicted {
                 mistakes.push(Mistake {
                     index,
@@ -211,6 +218,33 @@ impl Samples<'_> {
             report,
             confusion,
             mistakes,
+            baselines: Vec::new(),
+            permutation: self.permutation(&truths, &answers),
+        })
+    }
+
+    /// A permutation test of the answers to sequences: trials in another order, bins of one recording shifted in a circle.
+    fn permutation(&self, truths: &[usize], answers: &[usize]) -> Option<PermutationTest> {
+        let Shape::Sequence { .. } = self.split.shape() else {
+            return None;
+        };
+        let samples = truths.len();
+        let (fewest, most) = ROUNDS;
+        let rounds = (ROUNDS_WORK / samples.max(1)).clamp(fewest, most);
+        let shifted = self.split.starts().is_some();
+        if shifted {
+            // As far apart as they can be; a shift by nothing is no round.
+            let rounds = rounds.min(samples.saturating_sub(1));
+            return PermutationTest::new(truths, answers, shifted, rounds, |round| {
+                let mut truths = truths.to_vec();
+                truths.rotate_left((round + 1) * samples / (rounds + 1));
+                truths
+            });
+        }
+        PermutationTest::new(truths, answers, shifted, rounds, |round| {
+            let mut truths = truths.to_vec();
+            shuffle(&mut truths, 0, round as u64, Purpose::Permutation);
+            truths
         })
     }
 }
@@ -322,8 +356,8 @@ pub fn evaluate(
     })
 }
 
-/// Adds the [baselines](crate::metrics::Baseline) of a recording with real-valued targets to the scores on its test part, as a
-/// run with this limit and this seed of the data has them; other evaluations stay as they are.
+/// Adds the [baselines](crate::metrics::Baseline) of a recording to the scores on its test part, as a run with this limit and
+/// this seed of the data has them; other evaluations stay as they are.
 ///
 /// # Errors
 /// [`TrainError`] when memory does not hold them.
@@ -334,9 +368,6 @@ pub fn compare(
     data_seed: u64,
     observer: &mut dyn Observer,
 ) -> Result<(), TrainError> {
-    let Scores::Regression(scores) = &mut evaluation.scores else {
-        return Ok(());
-    };
     let learnt = train_samples(dataset, limit_train, data_seed);
     let count = dataset.test.len();
     let tested = budget::collect(0..count, count, "the test part")?;
@@ -350,8 +381,14 @@ pub fn compare(
         scaling,
     };
     let (learnt, tested) = (of(&dataset.train, &learnt), of(&dataset.test, &tested));
-    scores.baselines = baselines(learnt, tested, data_seed, observer)?;
-    Ok(())
+    baseline::add(
+        evaluation,
+        learnt,
+        tested,
+        &dataset.classes,
+        data_seed,
+        observer,
+    )
 }
 
 /// The place of each name of `found` in `classes`; none when one is not there.

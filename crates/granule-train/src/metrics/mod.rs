@@ -1,12 +1,16 @@
 //! Scores of predictions against the truth: confusion matrix, classification report, regression scores.
 
+mod baseline;
 mod confusion;
 pub(crate) mod finite;
+mod permutation;
 mod regression;
 mod report;
 
+pub use baseline::{Baseline, ClassShares, ValueScores};
 pub use confusion::ConfusionMatrix;
-pub use regression::{Baseline, OutputScores, RegressionScores};
+pub use permutation::PermutationTest;
+pub use regression::{OutputScores, RegressionScores};
 pub use report::{Average, ClassScores, ClassificationReport};
 
 /// Why a score could not be computed.

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::{MetricsError, finite};
+use super::{Baseline, MetricsError, ValueScores, finite};
 
 /// Errors and explained variance of real-valued predictions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -13,21 +13,7 @@ pub struct RegressionScores {
     pub samples: usize,
     /// What a decoder of a recording is compared with.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub baselines: Vec<Baseline>,
-}
-
-/// How well the same targets are predicted without the model.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Baseline {
-    /// `training mean`, `ridge, current bin`, `ridge, whole window` or `ridge, shuffled targets`.
-    pub name: String,
-    /// The penalty λ of ridge regression, chosen by cross-validation in the training part.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub penalty: Option<f64>,
-    /// One entry per output.
-    pub outputs: Vec<OutputScores>,
-    /// The plain mean of each score over the outputs.
-    pub mean: OutputScores,
+    pub baselines: Vec<Baseline<ValueScores>>,
 }
 
 /// The scores of one output, in the unit of the target (`rmse`, `mae`) or its square (`mse`).

@@ -3,7 +3,7 @@ use std::fmt;
 use granule_io::words::counted;
 use serde::{Deserialize, Serialize};
 
-use super::{ConfusionMatrix, MetricsError};
+use super::{ClassShares, ConfusionMatrix, MetricsError};
 
 /// Precision, recall and F1 of each class with their averages.
 ///
@@ -100,6 +100,16 @@ impl ClassificationReport {
 }
 
 impl ClassificationReport {
+    /// Accuracy, and the mean recall of the classes that have samples, as scikit-learn's `balanced_accuracy_score`.
+    pub fn shares(&self) -> ClassShares {
+        let recalls = || self.classes.iter().filter(|class| class.support > 0);
+        let sum: f64 = recalls().map(|class| class.recall).sum();
+        ClassShares {
+            accuracy: self.accuracy,
+            balanced_accuracy: ratio(sum, recalls().count() as f64),
+        }
+    }
+
     /// How many classes the macro average is taken over: `10 classes`, with those that no sample belongs to, whose F1 is 0
     /// whatever the model does.
     pub fn averaged(&self) -> String {

@@ -5,6 +5,7 @@ mod compare;
 mod curves;
 mod format;
 mod heatmap;
+mod null;
 mod picture;
 mod psychometric;
 mod scatter;
@@ -21,7 +22,10 @@ use serde::{Deserialize, Serialize};
 
 use super::recorder;
 use super::{CONFIG_FILE, EpochRow, REPORT_HTML, REPORT_JSON, RecordError, StepRow};
-use crate::metrics::{ClassificationReport, ConfusionMatrix, RegressionScores, finite};
+use crate::metrics::{
+    Baseline, ClassShares, ClassificationReport, ConfusionMatrix, PermutationTest,
+    RegressionScores, finite,
+};
 use crate::{RecordingScores, TrialScores};
 
 pub use compare::{ComparedRun, Comparison, RunInfo, list_runs, render_comparison};
@@ -121,6 +125,12 @@ pub enum TestResult {
         confusion: ConfusionMatrix,
         /// Wrong predictions, the most confident first; the first 32 are shown.
         mistakes: Vec<MistakeCard>,
+        /// What a decoder of a recording is compared with.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        baselines: Vec<Baseline<ClassShares>>,
+        /// Whether answers for a recording have to do with the truth.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        permutation: Option<PermutationTest>,
     },
     /// Real values were predicted.
     Regression {

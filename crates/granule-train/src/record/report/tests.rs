@@ -61,6 +61,8 @@ fn classification(names: &[String], mistakes: Vec<MistakeCard>) -> TestResult {
         report,
         confusion,
         mistakes,
+        baselines: Vec::new(),
+        permutation: None,
     }
 }
 
@@ -249,8 +251,10 @@ fn regression_shows_scores_and_scatter() {
     scores.baselines.push(crate::metrics::Baseline {
         name: "ridge, current bin".to_owned(),
         penalty: Some(100.0),
-        outputs: scores.outputs.clone(),
-        mean: scores.mean,
+        scores: crate::metrics::ValueScores {
+            outputs: scores.outputs.clone(),
+            mean: scores.mean,
+        },
     });
     let mut data = run(Some(TestResult::Regression {
         loss: 4.0,
@@ -266,6 +270,43 @@ fn regression_shows_scores_and_scatter() {
     assert!(page.contains("<b>Learning rate</b>") && !page.contains("<b>Accuracy</b>"));
     assert!(!page.contains("Macro F1") && !page.contains("Confusion"));
     assert_eq!(occurrences(&page, "class=\"points\""), 2);
+}
+
+#[test]
+fn a_decoder_of_classes_is_shown_beside_chance() {
+    let mut data = run(Some(classification(&names(3), Vec::new())));
+    assert!(!render(&data).unwrap().contains("Permutation test"));
+    if let Some(TestResult::Classification {
+        report,
+        baselines,
+        permutation,
+        ..
+    }) = &mut data.test
+    {
+        baselines.push(crate::metrics::Baseline {
+            name: "most frequent class".to_owned(),
+            penalty: None,
+            scores: report.shares(),
+        });
+        let truth: Vec<usize> = (0..90).map(|at| at % 3).collect();
+        *permutation = crate::metrics::PermutationTest::new(&truth, &truth, true, 89, |round| {
+            let mut truth = truth.clone();
+            truth.rotate_left(round + 1);
+            truth
+        });
+    }
+    let page = render(&data).unwrap();
+    assert!(page.contains("Baselines") && page.contains("balanced accuracy"));
+    // One shift in three keeps all answers right: 29 of them and the model, of 90.
+    assert!(
+        page.contains("Permutation test") && page.contains("p = 0.3333"),
+        "{page}"
+    );
+    let label = format!("model {}", super::format::percent(1.0, 1));
+    assert!(page.contains(&label) && page.contains("89 circular shifts"));
+    let stored = serde_json::to_string(&data.test).unwrap();
+    let read: Option<TestResult> = serde_json::from_str(&stored).unwrap();
+    assert_eq!(read, data.test);
 }
 
 #[test]

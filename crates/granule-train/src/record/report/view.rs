@@ -7,12 +7,14 @@ use serde::Serialize;
 use super::curves::{self, Chart};
 use super::format::{count, duration, percent, shorten, significant};
 use super::heatmap::{self, Heatmap, Pair};
+use super::null;
 use super::psychometric;
 use super::scatter::{self, Plot};
 use super::trial;
 use super::{Fact, MistakeCard, Picture, ReportData, TestResult, TrialExample};
 use crate::metrics::{
-    Average, ClassScores, ClassificationReport, ConfusionMatrix, OutputScores, RegressionScores,
+    Average, Baseline, ClassScores, ClassShares, ClassificationReport, ConfusionMatrix,
+    OutputScores, RegressionScores,
 };
 use crate::{QuantityScores, RecordingScores, TrialScores};
 
@@ -58,6 +60,18 @@ pub(super) struct Classification {
     pub accuracy: String,
     pub support: String,
     pub mistakes: Vec<Mistake>,
+    /// Where there are some.
+    pub baselines: Option<Baselines>,
+    pub null: Option<null::Plot>,
+}
+
+/// What a model is compared with; the model first.
+#[derive(Debug, Serialize)]
+pub(super) struct Baselines {
+    /// Of the two scores.
+    pub heads: [&'static str; 2],
+    /// Name, two scores, penalty.
+    pub rows: Vec<[String; 4]>,
 }
 
 #[derive(Debug, Serialize)]
@@ -102,8 +116,8 @@ pub(super) struct Regression {
     pub plots: Vec<Plot>,
     pub rows: Vec<(String, [String; 5])>,
     pub rows_left_out: usize,
-    /// Name, R², correlation, penalty; the model first.
-    pub baselines: Vec<[String; 4]>,
+    /// Where there are some.
+    pub baselines: Option<Baselines>,
 }
 
 #[derive(Debug, Serialize)]
@@ -142,8 +156,17 @@ pub(super) fn view(data: &ReportData) -> View<'_> {
             report,
             confusion,
             mistakes,
+            baselines,
+            permutation,
             ..
-        }) => (Some(classification(report, confusion, mistakes)), None),
+        }) => {
+            let found = Classification {
+                baselines: class_baselines(&data.model, report, baselines),
+                null: permutation.as_ref().and_then(null::draw),
+                ..classification(report, confusion, mistakes)
+            };
+            (Some(found), None)
+        }
         Some(TestResult::Regression {
             scores, scatters, ..
         }) => (
@@ -152,7 +175,7 @@ pub(super) fn view(data: &ReportData) -> View<'_> {
                 plots: scatter::plots(scatters, scores),
                 rows: output_rows(scores),
                 rows_left_out: scores.outputs.len().saturating_sub(MOST_OUTPUT_ROWS),
-                baselines: baseline_rows(&data.model, scores),
+                baselines: value_baselines(&data.model, scores),
             }),
         ),
         Some(TestResult::Trials {
@@ -417,6 +440,8 @@ fn classification(
                 image: mistake.picture.as_ref().map(image),
             })
             .collect(),
+        baselines: None,
+        null: None,
     }
 }
 
@@ -510,20 +535,47 @@ fn class_row(name: &str, scores: [f64; 3], support: u64) -> ClassRow {
     }
 }
 
+fn value_baselines(model: &str, scores: &RegressionScores) -> Option<Baselines> {
+    let of = |mean: &OutputScores| [mean.r2, mean.correlation];
+    let heads = ["mean R²", "mean correlation"];
+    let all = &scores.baselines;
+    baselines(heads, (model, of(&scores.mean)), all, |scores| {
+        of(&scores.mean)
+    })
+}
+
+fn class_baselines(
+    model: &str,
+    report: &ClassificationReport,
+    all: &[Baseline<ClassShares>],
+) -> Option<Baselines> {
+    let of = |shares: &ClassShares| [shares.accuracy, shares.balanced_accuracy];
+    let heads = ["accuracy", "balanced accuracy"];
+    baselines(heads, (model, of(&report.shares())), all, of)
+}
+
 /// The model and what it is compared with, where there is something.
-fn baseline_rows(model: &str, scores: &RegressionScores) -> Vec<[String; 4]> {
-    let row = |name: &str, mean: &OutputScores, penalty: Option<f64>| {
-        let [r2, correlation] = [mean.r2, mean.correlation].map(|x| match x {
+fn baselines<S>(
+    heads: [&'static str; 2],
+    (model, own): (&str, [f64; 2]),
+    all: &[Baseline<S>],
+    of: impl Fn(&S) -> [f64; 2],
+) -> Option<Baselines> {
+    let row = |name: &str, scores: [f64; 2], penalty: Option<f64>| {
+        let [first, second] = scores.map(|x| match x {
             x if x.is_finite() => format!("{x:.4}"),
             _ => "–".to_owned(),
         });
         let penalty = penalty.map_or_else(String::new, significant);
-        [name.to_owned(), r2, correlation, penalty]
+        [name.to_owned(), first, second, penalty]
     };
-    let all = scores.baselines.iter();
-    let all = all.map(|baseline| row(&baseline.name, &baseline.mean, baseline.penalty));
-    let own = (!scores.baselines.is_empty()).then(|| row(model, &scores.mean, None));
-    own.into_iter().chain(all).collect()
+    let others = all
+        .iter()
+        .map(|baseline| row(&baseline.name, of(&baseline.scores), baseline.penalty));
+    let rows = std::iter::once(row(model, own, None))
+        .chain(others)
+        .collect();
+    (!all.is_empty()).then_some(Baselines { heads, rows })
 }
 
 fn output_rows(scores: &RegressionScores) -> Vec<(String, [String; 5])> {

@@ -1,9 +1,10 @@
-//! `granule train --seeds N`.
+//! `granule train --seeds N` and `--folds K`.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use granule::train::{Evaluation, Outcome, RunConfig, Scores, train};
+use granule::models::folder::CONFIG_FILE;
+use granule::train::{Evaluation, Outcome, RunConfig, Scores, resume_as, train};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -14,39 +15,88 @@ use crate::interrupt::Interrupt;
 use crate::output::{self, columns, counted, note};
 use crate::progress::{Style, Watcher};
 
+/// What differs from run to run.
+#[derive(Clone, Copy)]
+pub enum Varied {
+    /// So many seeds, from that of the configuration on.
+    Seeds(usize),
+    /// Each of so many parts of the samples is tested on once.
+    Folds(usize),
+}
+
+impl Varied {
+    /// What one is called; several are the event of `--json`.
+    fn one(self) -> &'static str {
+        match self {
+            Self::Seeds(_) => "seed",
+            Self::Folds(_) => "fold",
+        }
+    }
+
+    /// The configurations, each with its number.
+    fn configs(self, first: &RunConfig) -> Result<Vec<(u64, RunConfig)>, Usage> {
+        match self {
+            Self::Seeds(count) => {
+                let last = first.seed.checked_add(count.saturating_sub(1) as u64);
+                let Some(last) = last.filter(|last| i64::try_from(*last).is_ok()) else {
+                    let seed = first.seed;
+                    return Err(Usage::new(format!(
+                        "there are no {count} seeds from {seed} on"
+                    )));
+                };
+                let of = |seed| RunConfig {
+                    seed,
+                    ..first.clone()
+                };
+                Ok((first.seed..=last).map(|seed| (seed, of(seed))).collect())
+            }
+            Self::Folds(count) => {
+                if let Some([index, of]) = first.data.fold {
+                    return Err(Usage::new(format!(
+                        "data.fold = [{index}, {of}] is one part of a cross-validation, --folds {count} is all of one; \
+                         leave one of them out"
+                    )));
+                }
+                let of = |index| {
+                    let mut config = first.clone();
+                    config.data.fold = Some([index, count]);
+                    (index as u64, config)
+                };
+                Ok((1..=count).map(of).collect())
+            }
+        }
+    }
+}
+
 /// One run of several.
 struct Run {
-    seed: u64,
+    number: u64,
     scores: Vec<(&'static str, f64)>,
     dir: PathBuf,
 }
 
-/// Trains with as many seeds, one after the other, from the configuration's own seed on.
+/// Trains once for each, one after the other.
 pub fn run(
     args: &args::Train,
     first: &RunConfig,
-    count: usize,
+    varied: Varied,
     interrupt: &Interrupt,
 ) -> anyhow::Result<ExitCode> {
-    let last = first.seed.checked_add(count.saturating_sub(1) as u64);
-    let Some(last) = last.filter(|last| i64::try_from(*last).is_ok()) else {
-        return Err(
-            Usage::new(format!("there are no {count} seeds from {} on", first.seed)).into(),
-        );
-    };
     let style = Style::choose(args.json, args.quiet);
-    let mut runs = Vec::with_capacity(count);
-    for seed in first.seed..=last {
-        let config = RunConfig {
-            seed,
-            ..first.clone()
-        };
+    let configs = varied.configs(first)?;
+    let mut runs = Vec::with_capacity(configs.len());
+    for (number, config) in configs {
         let dir = args
             .run_dir
             .as_ref()
-            .map(|dir| dir.join(format!("seed-{seed}")));
+            .map(|dir| dir.join(format!("{}-{number}", varied.one())));
         let mut watcher = Watcher::new(style, Some(interrupt));
-        let outcome = train(&config, dir.as_deref(), &mut watcher, &interrupt.stop);
+        // Of a series that was interrupted, what is there is gone on with.
+        let begun = dir.as_ref().filter(|dir| dir.join(CONFIG_FILE).is_file());
+        let outcome = match begun {
+            Some(dir) => resume_as(dir, &config, &mut watcher, &interrupt.stop),
+            None => train(&config, dir.as_deref(), &mut watcher, &interrupt.stop),
+        };
         drop(watcher);
         if matches!(style, Style::Bar | Style::Lines) {
             note("");
@@ -54,23 +104,28 @@ pub fn run(
         let outcome = match outcome {
             Ok(outcome) if !outcome.interrupted => outcome,
             stopped => {
-                show(&runs, args.json)?;
-                return match stopped {
-                    Ok(outcome) => Ok(interrupted(&outcome)),
-                    Err(error) => Err(in_configuration(error)),
-                };
+                show(varied, &runs, args.json)?;
+                let outcome = stopped.map_err(in_configuration)?;
+                let code = interrupted(&outcome);
+                if args.run_dir.is_some() {
+                    let several = format!("{}s", varied.one());
+                    note(&format!(
+                        "or give the same command again, which goes on with all {several}"
+                    ));
+                }
+                return Ok(code);
             }
         };
         if args.json {
             result_line(&outcome)?;
         }
         runs.push(Run {
-            seed,
+            number,
             scores: scores(&outcome),
             dir: outcome.run_dir,
         });
     }
-    show(&runs, args.json)?;
+    show(varied, &runs, args.json)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -133,7 +188,7 @@ fn summaries(runs: &[Run]) -> Vec<(&'static str, Summary)> {
     first.scores.iter().enumerate().map(of).collect()
 }
 
-fn show(runs: &[Run], json: bool) -> anyhow::Result<()> {
+fn show(varied: Varied, runs: &[Run], json: bool) -> anyhow::Result<()> {
     let summaries = summaries(runs);
     if summaries.is_empty() {
         return Ok(());
@@ -143,10 +198,14 @@ fn show(runs: &[Run], json: bool) -> anyhow::Result<()> {
             .into_iter()
             .map(|(name, summary)| (key(name), json!(summary)))
             .collect();
-        let seeds: Vec<u64> = runs.iter().map(|run| run.seed).collect();
-        return output::event("seeds", json!({ "seeds": seeds, "scores": scores }));
+        let numbers: Vec<u64> = runs.iter().map(|run| run.number).collect();
+        let several = format!("{}s", varied.one());
+        return output::event(
+            &several,
+            json!({ (several.clone()): numbers, "scores": scores }),
+        );
     }
-    output::line(&table(runs, &summaries))?;
+    output::line(&table(varied.one(), runs, &summaries))?;
     output::line(&format!(
         "\nspread: the standard deviation over {}",
         counted(runs.len(), "run")
@@ -161,7 +220,7 @@ fn key(name: &str) -> String {
     }
 }
 
-fn table(runs: &[Run], summaries: &[(&'static str, Summary)]) -> String {
+fn table(one: &str, runs: &[Run], summaries: &[(&'static str, Summary)]) -> String {
     let row = |label: String, values: Vec<Option<f64>>, dir: String| {
         let number =
             |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.4}"));
@@ -169,11 +228,15 @@ fn table(runs: &[Run], summaries: &[(&'static str, Summary)]) -> String {
         std::iter::once(label).chain(cells).chain([dir]).collect()
     };
     let names = summaries.iter().map(|(name, _)| (*name).to_owned());
-    let head = std::iter::once("seed".to_owned()).chain(names);
+    let head = std::iter::once(one.to_owned()).chain(names);
     let mut rows: Vec<Vec<String>> = vec![head.chain(["run".to_owned()]).collect()];
     rows.extend(runs.iter().map(|run| {
         let values = run.scores.iter().map(|(_, value)| Some(*value)).collect();
-        row(run.seed.to_string(), values, run.dir.display().to_string())
+        row(
+            run.number.to_string(),
+            values,
+            run.dir.display().to_string(),
+        )
     }));
     let means = summaries.iter().map(|(_, summary)| Some(summary.mean));
     rows.push(row("mean".to_owned(), means.collect(), String::new()));
@@ -200,13 +263,13 @@ mod tests {
 
     #[test]
     fn a_table_has_a_row_for_each_run_and_two_more() {
-        let run = |seed: u64, accuracy: f64| Run {
-            seed,
+        let run = |number: u64, accuracy: f64| Run {
+            number,
             scores: vec![("accuracy", accuracy), ("macro F1", accuracy)],
-            dir: PathBuf::from(format!("runs/seed-{seed}")),
+            dir: PathBuf::from(format!("runs/seed-{number}")),
         };
         let runs = [run(3, 0.9), run(4, 1.0)];
-        let text = table(&runs, &summaries(&runs));
+        let text = table("seed", &runs, &summaries(&runs));
         let lines: Vec<Vec<&str>> = text
             .lines()
             .map(|line| line.split_whitespace().collect())

@@ -1,25 +1,18 @@
-//! What a decoder has to beat: the mean of the training part, and ridge regression.
-//!
-//! Ridge regression minimises Σ |y − Wx − b|² + λ |W|² of standardised signals and targets, in closed form
+//! Ridge regression: it minimises Σ |y − Wx − b|² + λ |W|² of standardised signals and targets, in closed form
 //! (Hoerl & Kennard 1970); b has no penalty. Of fewer samples than inputs it is solved for the samples. λ is chosen by
-//! cross-validation in blocks of the training part, never on what is tested.
+//! cross-validation in the training part, never on what is tested. For a class stand 0 and 1.
 
 use std::ops::Range;
 
-use granule_data::{DataError, Shape};
+use granule_data::{DataError, Targets};
 use granule_io::budget;
 use granule_io::words::counted;
 
 use crate::TrainError;
-use crate::batches::{Purpose, shuffle};
 use crate::engine::score::Samples;
-use crate::event::{Event, Observer};
-use crate::metrics::{Baseline, RegressionScores};
 
 /// The penalties that are tried, all of them: the error need not have one minimum alone.
 const PENALTIES: [f64; 7] = [1e5, 1e4, 1e3, 100.0, 10.0, 1.0, 0.1];
-/// Blocks of the training part, each of which is held out once.
-const BLOCKS: usize = 5;
 /// Rows that are worked on while they are at hand.
 const ROWS: usize = 4;
 /// The most multiplications that the fits of one regression may take: some ten seconds.
@@ -31,89 +24,8 @@ const BLOCK: usize = 32;
 /// What asks for memory here.
 const WHAT: &str = "ridge regression";
 
-/// The baselines of windows with real-valued targets, learnt from some samples and scored on others, as the decoder itself.
-/// A regression that would take long is left out, and the observer told so.
-pub(crate) fn baselines(
-    learnt: Samples<'_>,
-    tested: Samples<'_>,
-    seed: u64,
-    observer: &mut dyn Observer,
-) -> Result<Vec<Baseline>, TrainError> {
-    let (Some(starts), Shape::Sequence { steps, channels }) =
-        (learnt.split.starts(), learnt.split.shape())
-    else {
-        return Ok(Vec::new());
-    };
-    let truth = tested.values()?;
-    let score = |name: &str, penalty, mut predicted: Vec<f32>| {
-        let width = learnt.width();
-        tested.scale_back(&mut predicted, width);
-        let RegressionScores { outputs, mean, .. } =
-            RegressionScores::new(&truth, &predicted, width)?;
-        Ok::<_, TrainError>(Baseline {
-            name: name.to_owned(),
-            penalty,
-            outputs,
-            mean,
-        })
-    };
-    let folds = folds(starts, steps, learnt.indices);
-    let fit = |steps: Range<usize>| Design {
-        learnt,
-        steps,
-        channels,
-    };
-    let current = learnt.split.current();
-
-    let mut found = vec![score(
-        "training mean",
-        None,
-        fit(0..0)
-            .moments(learnt.indices)?
-            .repeated(tested.indices.len())?,
-    )?];
-    let now = fit(current..current + 1);
-    let whole = fit(0..steps);
-    let mut best = None;
-    let lagged = (steps > 1).then_some(("ridge, whole window", &whole));
-    for (name, design) in [("ridge, current bin", &now)].into_iter().chain(lagged) {
-        let fitted = design.regression(&folds, tested);
-        if let Some((penalty, predicted)) = there(name, fitted, observer)? {
-            found.push(score(name, Some(penalty), predicted)?);
-            best = Some((design, penalty));
-        }
-    }
-    if let Some((design, penalty)) = best {
-        let name = "ridge, shuffled targets";
-        let mut others = learnt.indices.to_vec();
-        shuffle(&mut others, seed, 0, Purpose::Baseline);
-        let fitted = design.answers(penalty, tested, Some(&others));
-        if let Some(predicted) = there(name, fitted, observer)? {
-            found.push(score(name, Some(penalty), predicted)?);
-        }
-    }
-    Ok(found)
-}
-
-/// What was fitted; of what is left out the observer is told.
-fn there<T>(
-    name: &str,
-    fitted: Result<T, Left>,
-    observer: &mut dyn Observer,
-) -> Result<Option<T>, TrainError> {
-    match fitted {
-        Ok(fitted) => Ok(Some(fitted)),
-        Err(Left::Out(why)) => {
-            let text = format!("no {name} beside the model: {why}");
-            observer.event(&Event::Note { text: &text });
-            Ok(None)
-        }
-        Err(Left::Failed(error)) => Err(error),
-    }
-}
-
 /// Why a baseline is not there.
-enum Left {
+pub(super) enum Left {
     /// It would take what there is not, which is no fault of the decoder.
     Out(String),
     Failed(TrainError),
@@ -128,39 +40,29 @@ impl From<TrainError> for Left {
     }
 }
 
-/// Blocks of samples in a row, each with the other samples that share no bin with it.
-fn folds(starts: &[usize], steps: usize, indices: &[usize]) -> Vec<(Vec<usize>, Vec<usize>)> {
-    let at = |index: &usize| starts.get(*index).copied().unwrap_or(0);
-    let blocks = indices.chunks(indices.len().div_ceil(BLOCKS).max(1));
-    let fold = |held_out: &[usize]| {
-        let first = held_out.iter().map(at).min().unwrap_or(0);
-        let last = held_out.iter().map(at).max().unwrap_or(0);
-        let apart = |index: &&usize| at(index) + steps <= first || last + steps <= at(index);
-        let kept: Vec<usize> = indices.iter().filter(apart).copied().collect();
-        (kept, held_out.to_vec())
-    };
-    blocks
-        .map(fold)
-        .filter(|(kept, _)| !kept.is_empty())
-        .collect()
-}
+/// Samples that are learnt from, and those that are held out meanwhile.
+pub(super) type Fold = (Vec<usize>, Vec<usize>);
 
-/// Some steps of the windows that a regression reads.
-struct Design<'a> {
-    learnt: Samples<'a>,
-    steps: Range<usize>,
-    channels: usize,
+/// Some steps of the samples that a regression reads.
+pub(super) struct Design<'a> {
+    pub learnt: Samples<'a>,
+    pub steps: Range<usize>,
+    pub channels: usize,
+    /// Whether it reads the mean of the steps.
+    pub pooled: bool,
+    /// Real values, or classes, for which stand 0 and 1.
+    pub outputs: usize,
 }
 
 /// Means of inputs and targets.
-struct Moments {
+pub(super) struct Moments {
     x: Vec<f64>,
     y: Vec<f64>,
 }
 
 impl Moments {
     /// The mean of the targets for so many samples.
-    fn repeated(&self, samples: usize) -> Result<Vec<f32>, TrainError> {
+    pub fn repeated(&self, samples: usize) -> Result<Vec<f32>, TrainError> {
         let all = self.y.iter().map(|&y| y as f32).cycle();
         let count = samples.saturating_mul(self.y.len());
         Ok(budget::collect(all.take(count), count, WHAT)?)
@@ -183,15 +85,27 @@ struct Ridge {
     weights: Vec<f64>,
 }
 
-impl Design<'_> {
+impl<'a> Design<'a> {
+    /// What reads no input has the means of the targets.
+    pub fn of_nothing(learnt: Samples<'a>, outputs: usize) -> Self {
+        Self {
+            learnt,
+            steps: 0..0,
+            channels: 0,
+            pooled: false,
+            outputs,
+        }
+    }
+
     fn inputs(&self) -> usize {
-        self.steps.len() * self.channels
+        let steps = if self.pooled { 1 } else { self.steps.len() };
+        steps * self.channels
     }
 
     /// About how many multiplications all fits take, and numbers that are read for them.
-    fn work(&self) -> f64 {
+    fn work(&self, folds: usize) -> f64 {
         let (inputs, samples) = (self.inputs() as f64, self.learnt.indices.len() as f64);
-        let (blocks, unknown) = (BLOCKS as f64, inputs.min(samples));
+        let (blocks, unknown) = (folds as f64, inputs.min(samples));
         let penalties = PENALTIES.len() as f64;
         let read = (blocks + penalties) * samples * self.learnt.split.shape().len() as f64;
         0.5 * blocks * samples * inputs * unknown
@@ -200,16 +114,12 @@ impl Design<'_> {
     }
 
     /// A penalty chosen on the blocks, and what the regression then says of samples.
-    fn regression(
-        &self,
-        folds: &[(Vec<usize>, Vec<usize>)],
-        tested: Samples<'_>,
-    ) -> Result<(f64, Vec<f32>), Left> {
+    pub fn regression(&self, folds: &[Fold], tested: Samples<'_>) -> Result<(f64, Vec<f32>), Left> {
         if folds.is_empty() {
             let why = "no block of the training part shares no bin with the others, so that no penalty can be chosen";
             return Err(Left::Out(why.to_owned()));
         }
-        if self.work() > MOST_WORK {
+        if self.work(folds.len()) > MOST_WORK {
             return Err(Left::Out(format!(
                 "of {} and {} it would take long",
                 counted(self.learnt.indices.len(), "sample"),
@@ -221,7 +131,7 @@ impl Design<'_> {
     }
 
     /// What the regression says of samples; with `others` it learnt their targets in the place of its own.
-    fn answers(
+    pub fn answers(
         &self,
         penalty: f64,
         tested: Samples<'_>,
@@ -239,29 +149,58 @@ impl Design<'_> {
         others: Option<&[usize]>,
         mut each: impl FnMut(&[f32], &[f32]),
     ) -> Result<(), TrainError> {
-        let (mut x, mut y) = (Vec::new(), Vec::new());
+        let (mut x, mut y, mut means) = (Vec::new(), Vec::new(), Vec::new());
         let of = self.steps.start * self.channels..self.steps.end * self.channels;
-        let (len, width) = (samples.split.shape().len(), samples.width());
+        let (len, width) = (samples.split.shape().len(), self.outputs.max(1));
         let targets = others.unwrap_or(indices);
         for (chunk, targets) in indices.chunks(BLOCK).zip(targets.chunks(BLOCK)) {
             samples
                 .split
                 .gather(chunk, samples.scaling.inputs, None, &mut x)?;
-            samples
-                .split
-                .gather_targets(targets, samples.scaling.targets, &mut y)?;
+            self.gather_targets(samples, targets, &mut y)?;
             for (x, y) in x.chunks_exact(len).zip(y.chunks_exact(width)) {
-                each(x.get(of.clone()).unwrap_or_default(), y);
+                let mut x = x.get(of.clone()).unwrap_or_default();
+                if self.pooled {
+                    means.clear();
+                    means.resize(self.channels, 0.0);
+                    for step in x.chunks_exact(self.channels) {
+                        means.iter_mut().zip(step).for_each(|(sum, x)| *sum += x);
+                    }
+                    let steps = self.steps.len() as f32;
+                    means.iter_mut().for_each(|sum| *sum /= steps);
+                    x = &means;
+                }
+                each(x, y);
             }
         }
         Ok(())
     }
 
-    fn moments(&self, indices: &[usize]) -> Result<Moments, TrainError> {
+    /// Standardised values, or 1 for the class of a sample and 0 for the others.
+    fn gather_targets(
+        &self,
+        samples: Samples<'_>,
+        indices: &[usize],
+        y: &mut Vec<f32>,
+    ) -> Result<(), TrainError> {
+        let Targets::Classes(classes) = samples.split.targets() else {
+            return Ok(samples
+                .split
+                .gather_targets(indices, samples.scaling.targets, y)?);
+        };
+        y.clear();
+        for &index in indices {
+            let class = classes.get(index).map(|&class| usize::from(class));
+            y.extend((0..self.outputs).map(|output| f32::from(u8::from(Some(output) == class))));
+        }
+        Ok(())
+    }
+
+    pub fn moments(&self, indices: &[usize]) -> Result<Moments, TrainError> {
         let count = indices.len().max(1) as f64;
         let mut moments = Moments {
             x: budget::filled(0.0, self.inputs(), WHAT)?,
-            y: budget::filled(0.0, self.learnt.width(), WHAT)?,
+            y: budget::filled(0.0, self.outputs, WHAT)?,
         };
         self.rows(self.learnt, indices, None, |x, y| {
             for (means, values) in [(&mut moments.x, x), (&mut moments.y, y)] {
@@ -280,7 +219,7 @@ impl Design<'_> {
             return self.fit_samples(indices, others);
         }
         let moments = self.moments(indices)?;
-        let (inputs, outputs) = (self.inputs(), self.learnt.width());
+        let (inputs, outputs) = (self.inputs(), self.outputs);
         let mut gram = budget::filled(0.0, inputs.saturating_mul(inputs), WHAT)?;
         let mut cross = budget::filled(0.0, inputs * outputs, WHAT)?;
         let mut block: Vec<f64> = budget::with_capacity(ROWS * inputs, WHAT)?;
@@ -320,7 +259,7 @@ impl Design<'_> {
         let moments = self.moments(indices)?;
         let (count, inputs) = (indices.len(), self.inputs());
         let mut samples = budget::with_capacity(count.saturating_mul(inputs), WHAT)?;
-        let mut cross = budget::with_capacity(count * self.learnt.width(), WHAT)?;
+        let mut cross = budget::with_capacity(count * self.outputs, WHAT)?;
         self.rows(self.learnt, indices, others, |x, y| {
             let centred = |values: &[f32], means: &[f64], all: &mut Vec<f64>| {
                 let pairs = values.iter().zip(means);
@@ -347,7 +286,7 @@ impl Design<'_> {
     }
 
     /// The penalty with the least squared error on the blocks that are held out.
-    fn choose(&self, folds: &[(Vec<usize>, Vec<usize>)]) -> Result<f64, TrainError> {
+    fn choose(&self, folds: &[Fold]) -> Result<f64, TrainError> {
         let mut squares = [0.0; PENALTIES.len()];
         for (kept, held_out) in folds {
             let normal = self.fit(kept, None)?;
@@ -368,7 +307,7 @@ impl Design<'_> {
     }
 
     fn predict(&self, ridge: &Ridge, samples: Samples<'_>) -> Result<Vec<f32>, TrainError> {
-        let count = samples.indices.len().saturating_mul(samples.width());
+        let count = samples.indices.len().saturating_mul(self.outputs);
         let mut predicted = budget::with_capacity(count, WHAT)?;
         self.rows(samples, samples.indices, None, |x, _| {
             predicted.extend(ridge.answer(x).map(|y| y as f32));
@@ -500,129 +439,11 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use granule_data::{Normalization, Split, Targets};
+    use granule_data::Normalization;
 
+    use super::super::tests::recording;
     use super::*;
     use crate::batches::Scaling;
-    use crate::event::Quiet;
-
-    /// Windows of two bins of three channels; the target is 2 a − b of the bin before and c of the own one.
-    fn recording(bins: usize, seed: u32) -> Split {
-        let mut state = seed;
-        let mut next = || {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 8) as f32 / 8_388_608.0 - 1.0
-        };
-        let series: Vec<f32> = (0..3 * bins).map(|_| next()).collect();
-        let row = |bin: usize| &series[3 * bin..3 * bin + 3];
-        let data: Vec<f32> = (1..bins)
-            .flat_map(|bin| [2.0 * row(bin - 1)[0] - row(bin - 1)[1] + 5.0, row(bin)[2]])
-            .collect();
-        let targets = Targets::Values { data, width: 2 };
-        let shape = Shape::Sequence {
-            steps: 2,
-            channels: 3,
-        };
-        Split::windows(shape, series, ((0..bins - 1).collect(), 1), targets).unwrap()
-    }
-
-    fn of(train: &Split, test: &Split) -> Vec<Baseline> {
-        let (inputs, targets) = (Normalization::of(train), Normalization::of_targets(train));
-        let scaling = Scaling {
-            inputs: &inputs,
-            targets: &targets,
-        };
-        let all: Vec<Vec<usize>> = [train, test]
-            .iter()
-            .map(|split| (0..split.len()).collect())
-            .collect();
-        let samples = |split, indices| Samples {
-            split,
-            indices,
-            scaling,
-        };
-        {
-            let (learnt, tested) = (samples(train, &all[0]), samples(test, &all[1]));
-            baselines(learnt, tested, 1, &mut Quiet).unwrap()
-        }
-    }
-
-    #[test]
-    fn the_whole_window_tells_what_the_current_bin_does_not() {
-        let (train, test) = (recording(400, 1), recording(200, 2));
-        let found = of(&train, &test);
-        let names: Vec<&str> = found
-            .iter()
-            .map(|baseline| baseline.name.as_str())
-            .collect();
-        assert_eq!(
-            names,
-            [
-                "training mean",
-                "ridge, current bin",
-                "ridge, whole window",
-                "ridge, shuffled targets"
-            ]
-        );
-        let r2 = |at: usize, output: usize| found[at].outputs[output].r2;
-        assert!(r2(0, 0) <= 0.0 && r2(0, 0) > -0.05);
-        assert!(r2(1, 0) < 0.05 && r2(1, 1) > 0.999, "{found:?}");
-        assert!(r2(2, 0) > 0.999 && r2(2, 1) > 0.999, "{found:?}");
-        assert!(r2(3, 0) < 0.2 && r2(3, 1) < 0.2, "{found:?}");
-        assert_eq!(found[2].penalty, Some(0.1));
-        // A correlation that there is not is NaN.
-        assert_eq!(format!("{:?}", of(&train, &test)), format!("{found:?}"));
-    }
-
-    #[test]
-    fn blocks_that_are_held_out_share_no_bin_with_the_others() {
-        let (starts, steps) = ((0..20).collect::<Vec<_>>(), 4);
-        let all: Vec<usize> = (0..20).collect();
-        let found = folds(&starts, steps, &all);
-        let held_out: Vec<usize> = found.iter().flat_map(|(_, out)| out.clone()).collect();
-        assert_eq!(held_out, all);
-        for (kept, out) in &found {
-            assert!(!kept.is_empty());
-            let pairs = kept.iter().flat_map(|a| out.iter().map(move |b| (a, b)));
-            for (&kept, &out) in pairs {
-                assert!(starts[kept].abs_diff(starts[out]) >= steps, "{kept} {out}");
-            }
-        }
-        // Windows as long as the recording leave nothing to learn a penalty from.
-        assert!(folds(&starts, 20, &all).is_empty());
-    }
-
-    #[test]
-    fn what_cannot_be_fitted_is_left_out_and_told_of() {
-        struct Notes(Vec<String>);
-        impl Observer for Notes {
-            fn event(&mut self, event: &Event<'_>) {
-                if let Event::Note { text } = event {
-                    self.0.push((*text).to_owned());
-                }
-            }
-        }
-        let train = recording(4, 5);
-        let (inputs, targets) = (Normalization::of(&train), Normalization::of_targets(&train));
-        let scaling = Scaling {
-            inputs: &inputs,
-            targets: &targets,
-        };
-        let samples = Samples {
-            split: &train,
-            indices: &[1],
-            scaling,
-        };
-        let mut notes = Notes(Vec::new());
-        let found = baselines(samples, samples, 1, &mut notes).unwrap();
-        assert_eq!(found.len(), 1);
-        assert_eq!(notes.0.len(), 2, "{:?}", notes.0);
-        assert!(
-            notes.0[0].contains("no ridge, current bin"),
-            "{:?}",
-            notes.0
-        );
-    }
 
     #[test]
     fn weights_of_samples_give_those_of_inputs() {
@@ -640,6 +461,8 @@ mod tests {
             },
             steps: 0..2,
             channels: 3,
+            pooled: false,
+            outputs: 2,
         };
         let of_inputs = design.fit(&indices, None).unwrap().solve(2.0).unwrap();
         let of_samples = design.fit_samples(&indices, None).unwrap();

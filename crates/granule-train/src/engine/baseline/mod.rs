@@ -1,0 +1,423 @@
+//! What a decoder has to beat: the mean of the training part, or its most frequent class, and ridge regression.
+
+mod ridge;
+
+use granule_data::Shape;
+
+use crate::TrainError;
+use crate::batches::{Purpose, shuffle};
+use crate::engine::score::Samples;
+use crate::event::{Event, Observer};
+use crate::loss::argmax;
+use crate::metrics::{
+    Baseline, ClassificationReport, ConfusionMatrix, RegressionScores, ValueScores,
+};
+use crate::outcome::{Evaluation, Scores};
+use ridge::{Design, Fold, Left};
+
+/// Blocks of the training part, each of which is held out once.
+const BLOCKS: usize = 5;
+
+/// Adds the baselines of sequences, such as those of a recording, to the scores of a decoder: learnt from some samples and
+/// scored on others, as the decoder itself. A regression that would take long is left out, and the observer told so.
+pub(crate) fn add(
+    evaluation: &mut Evaluation,
+    learnt: Samples<'_>,
+    tested: Samples<'_>,
+    classes: &[String],
+    seed: u64,
+    observer: &mut dyn Observer,
+) -> Result<(), TrainError> {
+    let Shape::Sequence { steps, channels } = learnt.split.shape() else {
+        return Ok(());
+    };
+    let sequences = Sequences {
+        learnt,
+        tested,
+        steps,
+        channels,
+        seed,
+    };
+    match &mut evaluation.scores {
+        Scores::Regression(scores) => {
+            let (width, truth) = (learnt.width(), tested.values()?);
+            let names = ["training mean", "ridge, shuffled targets"];
+            let score = |mut predicted: Vec<f32>| {
+                tested.scale_back(&mut predicted, width);
+                let RegressionScores { outputs, mean, .. } =
+                    RegressionScores::new(&truth, &predicted, width)?;
+                Ok(ValueScores { outputs, mean })
+            };
+            scores.baselines = sequences.baselines(width, names, observer, score)?;
+        }
+        Scores::Classification(scores) => {
+            let names = ["most frequent class", "ridge, shuffled classes"];
+            let score = |predicted: Vec<f32>| {
+                let mut confusion = ConfusionMatrix::new(classes.len());
+                let rows = predicted.chunks_exact(classes.len().max(1));
+                for (&index, row) in tested.indices.iter().zip(rows) {
+                    let truth = tested.split.class(index).map(usize::from);
+                    truth.map_or(Ok(()), |truth| confusion.add(truth, argmax(row)))?;
+                }
+                Ok(ClassificationReport::new(&confusion, classes)?.shares())
+            };
+            scores.baselines = sequences.baselines(classes.len(), names, observer, score)?;
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// What is learnt from and what is tested on.
+struct Sequences<'a> {
+    learnt: Samples<'a>,
+    tested: Samples<'a>,
+    steps: usize,
+    channels: usize,
+    seed: u64,
+}
+
+impl<'a> Sequences<'a> {
+    /// The parts of a training that choose a penalty, and the regressions by name, the one that sees most last.
+    fn designs(&self, outputs: usize) -> (Vec<Fold>, Vec<(&'static str, Design<'a>)>) {
+        let design = |steps, pooled| Design {
+            learnt: self.learnt,
+            steps,
+            channels: self.channels,
+            pooled,
+            outputs,
+        };
+        let (steps, indices) = (self.steps, self.learnt.indices);
+        if let Some(starts) = self.learnt.split.starts() {
+            let current = self.learnt.split.current();
+            let mut designs = vec![("ridge, current bin", design(current..current + 1, false))];
+            if steps > 1 {
+                designs.push(("ridge, whole window", design(0..steps, false)));
+            }
+            return (folds(starts, steps, indices), designs);
+        }
+        let designs = match steps {
+            1 => vec![("ridge", design(0..1, false))],
+            _ => vec![
+                ("ridge, mean of the steps", design(0..steps, true)),
+                ("ridge, all steps", design(0..steps, false)),
+            ],
+        };
+        (drawn_folds(indices, self.seed), designs)
+    }
+
+    /// The baselines, each with its scores; the names are those of the mean and of what is learnt from the targets of other
+    /// samples.
+    fn baselines<S>(
+        &self,
+        outputs: usize,
+        [mean, shuffled]: [&str; 2],
+        observer: &mut dyn Observer,
+        score: impl Fn(Vec<f32>) -> Result<S, TrainError>,
+    ) -> Result<Vec<Baseline<S>>, TrainError> {
+        let baseline = |name: &str, penalty, predicted| {
+            Ok::<_, TrainError>(Baseline {
+                name: name.to_owned(),
+                penalty,
+                scores: score(predicted)?,
+            })
+        };
+        let (learnt, tested) = (self.learnt, self.tested);
+        let (folds, designs) = self.designs(outputs);
+        let means = Design::of_nothing(learnt, outputs).moments(learnt.indices)?;
+        let means = means.repeated(tested.indices.len())?;
+        let mut found = vec![baseline(mean, None, means)?];
+        let mut best = None;
+        for (name, design) in &designs {
+            let fitted = design.regression(&folds, tested);
+            if let Some((penalty, predicted)) = there(name, fitted, observer)? {
+                found.push(baseline(name, Some(penalty), predicted)?);
+                best = Some((design, penalty));
+            }
+        }
+        if let Some((design, penalty)) = best {
+            let mut others = learnt.indices.to_vec();
+            shuffle(&mut others, self.seed, 0, Purpose::Baseline);
+            let fitted = design.answers(penalty, tested, Some(&others));
+            if let Some(predicted) = there(shuffled, fitted, observer)? {
+                found.push(baseline(shuffled, Some(penalty), predicted)?);
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// What was fitted; of what is left out the observer is told.
+fn there<T>(
+    name: &str,
+    fitted: Result<T, Left>,
+    observer: &mut dyn Observer,
+) -> Result<Option<T>, TrainError> {
+    match fitted {
+        Ok(fitted) => Ok(Some(fitted)),
+        Err(Left::Out(why)) => {
+            let text = format!("no {name} beside the model: {why}");
+            observer.event(&Event::Note { text: &text });
+            Ok(None)
+        }
+        Err(Left::Failed(error)) => Err(error),
+    }
+}
+
+/// Blocks of samples in a row, each with the other samples that share no bin with it.
+fn folds(starts: &[usize], steps: usize, indices: &[usize]) -> Vec<Fold> {
+    let at = |index: &usize| starts.get(*index).copied().unwrap_or(0);
+    let blocks = indices.chunks(indices.len().div_ceil(BLOCKS).max(1));
+    let fold = |held_out: &[usize]| {
+        let first = held_out.iter().map(at).min().unwrap_or(0);
+        let last = held_out.iter().map(at).max().unwrap_or(0);
+        let apart = |index: &&usize| at(index) + steps <= first || last + steps <= at(index);
+        let kept: Vec<usize> = indices.iter().filter(apart).copied().collect();
+        (kept, held_out.to_vec())
+    };
+    blocks
+        .map(fold)
+        .filter(|(kept, _)| !kept.is_empty())
+        .collect()
+}
+
+/// Samples that share nothing, in any order, a part of which is held out each time.
+fn drawn_folds(indices: &[usize], seed: u64) -> Vec<Fold> {
+    let mut drawn = indices.to_vec();
+    shuffle(&mut drawn, seed, 0, Purpose::Folds);
+    let size = drawn.len().div_ceil(BLOCKS).max(1);
+    let starts = (0..drawn.len()).step_by(size);
+    let fold = |start: usize| {
+        let mut kept = drawn.clone();
+        let held_out = kept.drain(start..drawn.len().min(start + size)).collect();
+        (kept, held_out)
+    };
+    let folds = starts.map(fold);
+    folds.filter(|(kept, _)| !kept.is_empty()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use granule_data::{Features, Normalization, Split, Targets};
+
+    use super::*;
+    use crate::batches::Scaling;
+    use crate::event::Quiet;
+    use crate::outcome::Classification;
+
+    /// Windows of two bins of three channels; the target is 2 a − b of the bin before and c of the own one.
+    pub(super) fn recording(bins: usize, seed: u32) -> Split {
+        let mut state = seed;
+        let mut next = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as f32 / 8_388_608.0 - 1.0
+        };
+        let series: Vec<f32> = (0..3 * bins).map(|_| next()).collect();
+        let row = |bin: usize| &series[3 * bin..3 * bin + 3];
+        let data: Vec<f32> = (1..bins)
+            .flat_map(|bin| [2.0 * row(bin - 1)[0] - row(bin - 1)[1] + 5.0, row(bin)[2]])
+            .collect();
+        let targets = Targets::Values { data, width: 2 };
+        let shape = Shape::Sequence {
+            steps: 2,
+            channels: 3,
+        };
+        Split::windows(shape, series, ((0..bins - 1).collect(), 1), targets).unwrap()
+    }
+
+    /// An evaluation of no model yet.
+    fn scored(split: &Split, classes: &[String]) -> Evaluation {
+        let scores = match split.targets() {
+            Targets::Values { width, .. } => {
+                let zeros = vec![0.0; *width];
+                Scores::Regression(RegressionScores::new(&zeros, &zeros, *width).unwrap())
+            }
+            Targets::Classes(_) => {
+                let confusion = ConfusionMatrix::new(classes.len());
+                Scores::Classification(Classification {
+                    accuracy: 0.0,
+                    macro_f1: 0.0,
+                    report: ClassificationReport::new(&confusion, classes).unwrap(),
+                    confusion,
+                    mistakes: Vec::new(),
+                    baselines: Vec::new(),
+                    permutation: None,
+                })
+            }
+        };
+        Evaluation {
+            loss: 0.0,
+            samples: 0,
+            scores,
+        }
+    }
+
+    /// The baselines of these samples of two splits.
+    fn compared(
+        (train, learnt): (&Split, &[usize]),
+        (test, tested): (&Split, &[usize]),
+        observer: &mut dyn Observer,
+    ) -> Evaluation {
+        let (inputs, targets) = (Normalization::of(train), Normalization::of_targets(train));
+        let scaling = Scaling {
+            inputs: &inputs,
+            targets: &targets,
+        };
+        let samples = |split, indices| Samples {
+            split,
+            indices,
+            scaling,
+        };
+        let classes = ["left", "right", "none"].map(str::to_owned);
+        let mut evaluation = scored(train, &classes);
+        let (learnt, tested) = (samples(train, learnt), samples(test, tested));
+        add(&mut evaluation, learnt, tested, &classes, 1, observer).unwrap();
+        evaluation
+    }
+
+    fn of(train: &Split, test: &Split) -> Vec<Baseline<ValueScores>> {
+        let all = |split: &Split| (0..split.len()).collect::<Vec<_>>();
+        let evaluation = compared((train, &all(train)), (test, &all(test)), &mut Quiet);
+        evaluation.regression().unwrap().baselines.clone()
+    }
+
+    /// Trials of three steps of two channels, noise but for the sum of the first channel, which tells the class.
+    fn trials(count: usize, seed: u32) -> Split {
+        let noise = recording(2 * count + 1, seed);
+        let mut values = Vec::new();
+        noise
+            .gather(
+                &(0..2 * count).collect::<Vec<_>>(),
+                &Normalization::default(),
+                None,
+                &mut values,
+            )
+            .unwrap();
+        let mut classes = Vec::new();
+        for (trial, steps) in values.chunks_exact_mut(6).take(count).enumerate() {
+            let class = u16::from(!trial.is_multiple_of(3));
+            steps[2 * (trial % 3)] += 30.0 * f32::from(class);
+            classes.push(class);
+        }
+        values.truncate(6 * count);
+        let shape = Shape::Sequence {
+            steps: 3,
+            channels: 2,
+        };
+        Split::new(shape, Features::Floats(values), Targets::Classes(classes)).unwrap()
+    }
+
+    #[test]
+    fn classes_of_trials_have_baselines() {
+        let (train, test) = (trials(90, 1), trials(60, 2));
+        let all = |split: &Split| (0..split.len()).collect::<Vec<_>>();
+        let evaluation = compared((&train, &all(&train)), (&test, &all(&test)), &mut Quiet);
+        let found = &evaluation.classification().unwrap().baselines;
+        let names: Vec<&str> = found
+            .iter()
+            .map(|baseline| baseline.name.as_str())
+            .collect();
+        let expected = [
+            "most frequent class",
+            "ridge, mean of the steps",
+            "ridge, all steps",
+            "ridge, shuffled classes",
+        ];
+        assert_eq!(names, expected);
+        // Two trials in three are of the second class; the third class has no sample.
+        let shares = |at: usize| {
+            [
+                found[at].scores.accuracy,
+                found[at].scores.balanced_accuracy,
+            ]
+        };
+        assert_eq!(shares(0), [40.0 / 60.0, 0.5]);
+        assert_eq!(shares(1), [1.0, 1.0]);
+        assert!(shares(2)[0] > 0.9, "{found:?}");
+        assert!(shares(3)[1] < 0.7, "{found:?}");
+    }
+
+    #[test]
+    fn trials_that_are_held_out_are_each_held_out_once() {
+        let indices: Vec<usize> = (10..33).collect();
+        let found = drawn_folds(&indices, 1);
+        assert_eq!(found.len(), BLOCKS);
+        let mut held_out: Vec<usize> = found.iter().flat_map(|(_, out)| out.clone()).collect();
+        assert_ne!(held_out, indices);
+        held_out.sort_unstable();
+        assert_eq!(held_out, indices);
+        for (kept, out) in &found {
+            assert_eq!(kept.len() + out.len(), indices.len());
+            assert!(!kept.iter().any(|index| out.contains(index)));
+        }
+        assert!(drawn_folds(&[1], 1).is_empty());
+    }
+
+    #[test]
+    fn the_whole_window_tells_what_the_current_bin_does_not() {
+        let (train, test) = (recording(400, 1), recording(200, 2));
+        let found = of(&train, &test);
+        let names: Vec<&str> = found
+            .iter()
+            .map(|baseline| baseline.name.as_str())
+            .collect();
+        assert_eq!(
+            names,
+            [
+                "training mean",
+                "ridge, current bin",
+                "ridge, whole window",
+                "ridge, shuffled targets"
+            ]
+        );
+        let r2 = |at: usize, output: usize| found[at].scores.outputs[output].r2;
+        assert!(r2(0, 0) <= 0.0 && r2(0, 0) > -0.05);
+        assert!(r2(1, 0) < 0.05 && r2(1, 1) > 0.999, "{found:?}");
+        assert!(r2(2, 0) > 0.999 && r2(2, 1) > 0.999, "{found:?}");
+        assert!(r2(3, 0) < 0.2 && r2(3, 1) < 0.2, "{found:?}");
+        assert_eq!(found[2].penalty, Some(0.1));
+        // A correlation that there is not is NaN.
+        assert_eq!(format!("{:?}", of(&train, &test)), format!("{found:?}"));
+    }
+
+    #[test]
+    fn blocks_that_are_held_out_share_no_bin_with_the_others() {
+        let (starts, steps) = ((0..20).collect::<Vec<_>>(), 4);
+        let all: Vec<usize> = (0..20).collect();
+        let found = folds(&starts, steps, &all);
+        let held_out: Vec<usize> = found.iter().flat_map(|(_, out)| out.clone()).collect();
+        assert_eq!(held_out, all);
+        for (kept, out) in &found {
+            assert!(!kept.is_empty());
+            let pairs = kept.iter().flat_map(|a| out.iter().map(move |b| (a, b)));
+            for (&kept, &out) in pairs {
+                assert!(starts[kept].abs_diff(starts[out]) >= steps, "{kept} {out}");
+            }
+        }
+        // Windows as long as the recording leave nothing to learn a penalty from.
+        assert!(folds(&starts, 20, &all).is_empty());
+    }
+
+    #[test]
+    fn what_cannot_be_fitted_is_left_out_and_told_of() {
+        struct Notes(Vec<String>);
+        impl Observer for Notes {
+            fn event(&mut self, event: &Event<'_>) {
+                if let Event::Note { text } = event {
+                    self.0.push((*text).to_owned());
+                }
+            }
+        }
+        let train = recording(4, 5);
+        let mut notes = Notes(Vec::new());
+        let evaluation = compared((&train, &[1]), (&train, &[1]), &mut notes);
+        let found = &evaluation.regression().unwrap().baselines;
+        assert_eq!(found.len(), 1);
+        assert_eq!(notes.0.len(), 2, "{:?}", notes.0);
+        assert!(
+            notes.0[0].contains("no ridge, current bin"),
+            "{:?}",
+            notes.0
+        );
+    }
+}
