@@ -2,7 +2,7 @@ use std::path::Path;
 
 use crate::support::{fine, run};
 
-const COMMANDS: [&[&str]; 16] = [
+const COMMANDS: [&[&str]; 17] = [
     &["train"],
     &["eval"],
     &["predict"],
@@ -18,6 +18,7 @@ const COMMANDS: [&[&str]; 16] = [
     &["data", "list"],
     &["data", "fetch"],
     &["data", "verify"],
+    &["data", "inspect"],
     &["data", "preview"],
 ];
 

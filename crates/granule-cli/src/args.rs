@@ -100,7 +100,8 @@ impl Command {
             Self::Data(args) => match args.command {
                 DataCommand::List { json, .. }
                 | DataCommand::Fetch { json, .. }
-                | DataCommand::Verify { json, .. } => json,
+                | DataCommand::Verify { json, .. }
+                | DataCommand::Inspect { json, .. } => json,
                 DataCommand::Preview { .. } => false,
             },
             Self::Report(_) | Self::Completions(_) => false,
@@ -643,6 +644,16 @@ pub enum DataCommand {
         #[command(flatten)]
         folder: DataFolder,
         /// Print one JSON object per file, one a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show what is inside a file or folder of recordings: its arrays, and what may be decoded from what
+    #[command(after_long_help = help::DATA_INSPECT)]
+    Inspect {
+        /// What `--dataset recording:PATH` takes, or a single .npy file
+        #[arg(value_name = "PATH", value_parser = path())]
+        path: PathBuf,
+        /// Print one JSON object
         #[arg(long)]
         json: bool,
     },

@@ -303,6 +303,7 @@ Examples:
   granule data list
   granule data fetch mnist
   granule data verify cifar-10 --data-dir ~/data
+  granule data inspect session1
   granule data preview synthetic-digits --out digits.png";
 
 pub const DATA_LIST: &str = "\
@@ -324,6 +325,18 @@ Examples:
   granule data verify cifar-10 --data-dir ~/data --json
 
 Exit code 1 if a file is missing or its checksum differs.";
+
+pub const DATA_INSPECT: &str = "\
+Examples:
+  granule data inspect session1
+  granule data inspect session1.nwb
+  granule data inspect session1/counts.npy --json
+
+A folder of .npy files or an .npz, MATLAB (.mat), HDF5 or NWB file, as `--dataset recording:PATH` takes
+it. Each array is shown by the name that data.decoding.signal and data.decoding.target take, with its shape, its type, its least,
+mean and greatest number, how many are NaN, and how many channels never change (the first of them by
+number, from 0). Its role is judged by shape: what has as many rows as a wider array may be decoded from
+it. All numbers are read, a block at a time. The last line is a command that trains on what stands out.";
 
 pub const DATA_PREVIEW: &str = "\
 Examples:

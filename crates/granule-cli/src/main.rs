@@ -198,6 +198,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             DataCommand::Verify { name, folder, json } => {
                 return commands::data::verify(&name, &folder, json);
             }
+            DataCommand::Inspect { path, json } => commands::data::inspect(&path, json)?,
             DataCommand::Preview {
                 name,
                 out,

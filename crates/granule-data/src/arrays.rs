@@ -24,6 +24,7 @@ mod elements;
 mod images;
 mod items;
 mod npy;
+mod survey;
 mod targets;
 mod values;
 mod write;
@@ -34,6 +35,7 @@ pub use images::LITTLE;
 pub use items::{Items, decode_items, read_items};
 use npy::Header;
 pub(crate) use npy::Kind;
+pub(crate) use survey::Survey;
 pub(crate) use targets::Outputs;
 pub use targets::TargetKind;
 pub(crate) use values::Values;
@@ -521,6 +523,9 @@ pub(crate) fn named_classes(
     targets::classes(labels, &HashMap::new(), notes)
 }
 
+/// Type, order, extents and bytes of some rows of an array.
+pub(crate) type Chosen = ((Kind, (bool, bool)), Vec<u64>, Vec<u8>);
+
 /// An array whose header is read and whose data comes next.
 pub(crate) struct Array<'a> {
     header: Header,
@@ -577,6 +582,60 @@ impl<'a> Array<'a> {
         Self::with_header(header, reader, reserve, path)
     }
 
+    /// An array whose elements come next, in big-endian order and by columns where `order` says so, in a stream that holds
+    /// at most `limit` bytes.
+    pub(crate) fn laid_out(
+        (kind, order): (Kind, (bool, bool)),
+        shape: Vec<u64>,
+        reader: &'a mut dyn Read,
+        limit: u64,
+        path: &'a Path,
+    ) -> Result<Self, DataError> {
+        let mut array = Self::of_numbers(kind, shape, reader, (limit, limit), path)?;
+        (array.header.big_endian, array.header.column_major) = order;
+        Ok(array)
+    }
+
+    /// Some of the rows of an array that is stored by rows, in order: what [`Self::laid_out`] takes, and the bytes.
+    pub(crate) fn rows(self, chosen: &[usize]) -> Result<Chosen, DataError> {
+        let header = &self.header;
+        let (kind, order) = (header.kind, (header.big_endian, header.column_major));
+        let mut shape = header.shape.clone();
+        let count = shape.first().copied().unwrap_or(1).max(1);
+        let row = usize::try_from(header.data_bytes() / count).unwrap_or(usize::MAX);
+        let path = self.path;
+        let mut bytes = Vec::new();
+        let mut all = Vec::new();
+        elements::stream(self, |_, raw| {
+            Ok(granule_io::budget::extend(&mut all, raw, path.display())?)
+        })?;
+        granule_io::budget::reserve(&mut bytes, chosen.len().saturating_mul(row), path.display())?;
+        for &at in chosen {
+            let start = at.saturating_mul(row);
+            let row = all.get(start..start.saturating_add(row));
+            bytes.extend_from_slice(row.unwrap_or_default());
+        }
+        if let Some(first) = shape.first_mut() {
+            *first = chosen.len() as u64;
+        }
+        Ok(((kind, order), shape, bytes))
+    }
+
+    /// Hands all numbers to `each` in double precision, a block at a time in the stored order.
+    pub(crate) fn each_double(
+        self,
+        mut each: impl FnMut(&[f64]) -> Result<(), DataError>,
+    ) -> Result<(), DataError> {
+        self.check_numbers()?;
+        let mut block = Vec::new();
+        elements::stream(self, |header, raw| {
+            block.clear();
+            elements::doubles_of(header, raw, &mut block);
+            each(&block)
+        })?;
+        Ok(())
+    }
+
     fn check_len(&self, len: u64) -> Result<(), DataError> {
         let (promised, there) = (
             self.header.data_bytes(),
@@ -618,18 +677,33 @@ impl<'a> Array<'a> {
         Ok((self.extents(), Values::read(self)?))
     }
 
-    /// The integers of an array of one dimension.
+    /// The integers of an array of one dimension, or of a matrix of one column or row, as MATLAB has it. Floating-point
+    /// numbers have to be whole.
     pub(crate) fn column(self) -> Result<Vec<i64>, DataError> {
         let path = self.path.to_path_buf();
-        if self.header.kind.is_float() || self.header.kind.is_text() {
+        if self.header.kind.is_text() {
             return Err(DataError::ArrayType {
                 path,
                 found: self.header.descr.clone(),
                 allowed: "integers",
             });
         }
-        if self.header.shape.len() != 1 {
+        if !matches!(self.header.shape.as_slice(), [_] | [_, 1] | [1, _]) {
             return Err(self.wrong_shape("[N]"));
+        }
+        if self.header.kind.is_float() {
+            let mut numbers = Vec::new();
+            self.each_double(|block| {
+                for &x in block {
+                    if x.fract() != 0.0 || x.abs() > 1e15 {
+                        let reason = format!("holds {x}; whole numbers are allowed");
+                        return Err(DataError::format(&path, reason));
+                    }
+                    granule_io::budget::extend(&mut numbers, &[x as i64], path.display())?;
+                }
+                Ok(())
+            })?;
+            return Ok(numbers);
         }
         let mut numbers = Vec::new();
         elements::integers(self, |number| {
@@ -645,6 +719,16 @@ impl<'a> Array<'a> {
         Ok(numbers)
     }
 
+    /// A matrix of one row, as MATLAB has vectors, as an array of one dimension.
+    pub(crate) fn without_row(mut self) -> Self {
+        if let [1, count] = *self.header.shape
+            && count > 1
+        {
+            self.header.shape = vec![count];
+        }
+        self
+    }
+
     /// The array with its first two extents taken for one: `[trials, bins, …]` as `[trials · bins, …]`.
     pub(crate) fn flattened(mut self) -> Result<Self, DataError> {
         if self.header.column_major {
@@ -656,6 +740,11 @@ impl<'a> Array<'a> {
             self.header.shape = std::iter::once(both).chain(rest.iter().copied()).collect();
         }
         Ok(self)
+    }
+
+    /// The type of its elements.
+    pub(crate) fn kind(&self) -> Kind {
+        self.header.kind
     }
 
     /// The extents; all fit, as the whole array does.

@@ -18,7 +18,7 @@ use crate::DataError;
 /// | `folder:DIR` | one sub-folder of PNG or JPEG images per class |
 /// | `idx:DIR`, `idx:DIR/BEGINNING` | the IDX files of a folder, or those whose names begin so: EMNIST, QMNIST, KMNIST |
 /// | `arrays:FILE.npz`, `arrays:X.npy,Y.npy` | NumPy arrays |
-/// | `recording:DIR`, `recording:FILE.npz` | a signal over time and what is decoded from it, arrays of a folder or an archive |
+/// | `recording:DIR`, `recording:FILE` | a signal over time and what is decoded from it, arrays of a folder or of an `.npz`, MATLAB, HDF5 or NWB file |
 /// | `in-memory:NAME` | made in a program; can be recorded, not loaded |
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub enum DatasetSpec {
@@ -194,7 +194,7 @@ impl FromStr for DatasetSpec {
         }
         if let Some(path) = text.strip_prefix("recording:") {
             if path.is_empty() {
-                return Err(invalid("write recording:DIR or recording:FILE.npz".into()));
+                return Err(invalid("write recording:DIR or recording:FILE".into()));
             }
             return Ok(Self::Recording(path.into()));
         }

@@ -5,6 +5,8 @@
 mod arrays;
 #[path = "data/cifar.rs"]
 mod cifar;
+#[path = "data/containers.rs"]
+mod containers;
 #[path = "data/decoding.rs"]
 mod decoding;
 #[path = "data/folder.rs"]
@@ -13,10 +15,14 @@ mod folder;
 mod idx;
 #[path = "data/idx_set.rs"]
 mod idx_set;
+#[path = "data/inspect.rs"]
+mod inspect;
 #[path = "data/memory.rs"]
 mod memory;
 #[path = "data/numpy.rs"]
 mod numpy;
+#[path = "data/nwb.rs"]
+mod nwb;
 #[path = "data/real.rs"]
 mod real;
 #[path = "data/split.rs"]

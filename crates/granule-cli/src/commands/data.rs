@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use granule::data::arrays::ArrayOptions;
+use granule::data::decoding::{self, Found, Inspection};
 use granule::data::fetch::{FetchOptions, ensure};
 use granule::data::registry::{self, FileReport, FileState, Published};
 use granule::data::{DataError, DatasetSpec, ImageOptions, LoadOptions, data_dir, dataset_dir};
@@ -163,6 +164,109 @@ pub fn preview(
     let png = granule::data::preview::grid(&dataset.train, &dataset.classes, columns, rows)?;
     file.write(|file| file.write_all(&png))?;
     output::line(&out.display().to_string())
+}
+
+pub fn inspect(path: &Path, json: bool) -> anyhow::Result<()> {
+    let found = decoding::inspect(path)?;
+    let command = command(&found);
+    if json {
+        let mut value = serde_json::to_value(&found)?;
+        if let Some(fields) = value.as_object_mut() {
+            fields.insert("command".to_owned(), json!(command));
+        }
+        return output::json(&value);
+    }
+    output::line(&format!(
+        "{}: {}, {}",
+        found.path.display(),
+        found.kind,
+        output::counted(found.arrays.len(), "array")
+    ))?;
+    let titles = [
+        "NAME", "SHAPE", "TYPE", "MIN", "MEAN", "MAX", "NAN", "CONSTANT", "ROLE",
+    ];
+    let mut rows = vec![titles.map(String::from).to_vec()];
+    let readable = found.arrays.iter().filter(|array| array.problem.is_none());
+    rows.extend(readable.map(row));
+    if rows.len() > 1 {
+        output::line(&output::printable(&output::columns(&rows)))?;
+    }
+    for array in &found.arrays {
+        if let Some(problem) = &array.problem {
+            let text = format!("{}: cannot be read: {problem}", array.name);
+            output::line(&output::printable(&text))?;
+        }
+    }
+    match command {
+        Some(command) => output::line(&format!("\nTrain with: {}", output::printable(&command))),
+        None => Ok(()),
+    }
+}
+
+/// A command that trains on what stands out, whose preset names the arrays of another recording.
+fn command(found: &Inspection) -> Option<String> {
+    let suggestion = found.suggestion.as_ref()?;
+    let mut settings = suggestion.settings();
+    if suggestion.test.is_none() {
+        let unset = ["test_signal", "test_target"];
+        settings.extend(unset.map(|key| format!("data.decoding.{key}=")));
+    }
+    let dataset = format!("recording:{}", found.path.display());
+    let mut command = format!(
+        "granule train decode-kinematics --dataset {}",
+        output::quoted(Path::new(&dataset))
+    );
+    for setting in settings {
+        command.push_str(&format!(" --set {}", output::quoted(Path::new(&setting))));
+    }
+    Some(command)
+}
+
+fn row(array: &Found) -> Vec<String> {
+    let mut row = vec![
+        array.name.clone(),
+        format!("{:?}", array.shape).replace(", ", "×"),
+        array.dtype.clone(),
+    ];
+    row.extend(match &array.numbers {
+        None => ["-"; 5].map(String::from),
+        Some(numbers) => {
+            let [min, mean, max] = [numbers.min, numbers.mean, numbers.max].map(number);
+            let constant = match numbers.constant_channels.as_slice() {
+                [] => "0".to_owned(),
+                _ if numbers.channels == 1 => "all".to_owned(),
+                named => {
+                    let named: Vec<_> = named.iter().take(4).map(ToString::to_string).collect();
+                    let more = if numbers.constant > named.len() {
+                        ", …"
+                    } else {
+                        ""
+                    };
+                    format!("{} ({}{more})", numbers.constant, named.join(", "))
+                }
+            };
+            let nan = match numbers.infinite {
+                0 => numbers.nan.to_string(),
+                infinite => format!("{} (and {infinite} infinite)", numbers.nan),
+            };
+            [min, mean, max, nan, constant]
+        }
+    });
+    row.push(array.role.clone().unwrap_or_default());
+    row
+}
+
+/// A number in a table: whole ones as they are, others with five digits.
+fn number(x: Option<f64>) -> String {
+    match x {
+        None => "-".to_owned(),
+        Some(x) if x.fract() == 0.0 && x.abs() < 1e9 => format!("{x}"),
+        Some(x) if (1e-3..1e6).contains(&x.abs()) => {
+            let whole = x.abs().log10().floor() as i32;
+            format!("{x:.*}", (4 - whole).max(0) as usize)
+        }
+        Some(x) => format!("{x:.4e}"),
+    }
 }
 
 fn published(

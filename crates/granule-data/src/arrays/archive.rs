@@ -1,5 +1,6 @@
 //! The arrays of an `.npz` archive, by their names.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
@@ -132,17 +133,23 @@ impl<'a, F: Read + Seek> Archive<'a, F> {
         Ok(names)
     }
 
-    /// The names of the arrays that are none of `read`, for messages, each once.
-    pub(super) fn unread(&self, read: &[&str]) -> Vec<String> {
+    /// The names of all arrays, in the order of the archive, each once.
+    pub(crate) fn keys(&self) -> Vec<String> {
+        let mut seen = HashSet::new();
         let names = self.members.iter();
         let names = names.map(|member| member.name.trim_end_matches(".npy"));
-        let mut unread: Vec<String> = Vec::new();
-        for name in names.filter(|name| !read.contains(name)).map(printable) {
-            if !unread.contains(&name) {
-                unread.push(name);
-            }
-        }
-        unread
+        names
+            .filter(|name| seen.insert(*name))
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// The names of the arrays that are none of `read`, for messages.
+    pub(super) fn unread(&self, read: &[&str]) -> Vec<String> {
+        let keys = self.keys().into_iter();
+        keys.filter(|name| !read.contains(&name.as_str()))
+            .map(|name| printable(&name))
+            .collect()
     }
 
     /// The names of all arrays, for messages.

@@ -16,7 +16,7 @@ pub struct DecodingConfig {
     /// `[trials, bins, outputs]`) or one for every trial (`[trials, outputs]`); one output needs no extent.
     pub target: String,
     /// An integer for every bin of a signal `[bins, channels]`: bins of one trial are those of equal numbers in a row. No
-    /// window crosses the edge of a trial. Absent: the whole recording is one.
+    /// window crosses the edge of a trial. With `bin_width`: a table of intervals. Absent: the whole recording is one.
     pub trial: Option<String>,
     /// The signal that is tested on, where the recording has one; it goes with `test_target`.
     pub test_signal: Option<String>,
@@ -48,6 +48,18 @@ pub struct DecodingConfig {
     pub sum: usize,
     /// Take the square root of the signal, which has to be counts; of the sums, where bins are added.
     pub square_root: bool,
+    /// Of recordings with times, such as NWB: the width of a bin in s. Spikes are counted in bins, a series is the mean of its
+    /// samples in each; with `trial` the bins of a trial begin with it and what lies outside of trials is left out.
+    #[cfg_attr(feature = "schema", schemars(extend("exclusiveMinimum" = 0)))]
+    pub bin_width: Option<f64>,
+    /// The time at which the first bin begins, in s, with `bin_width` and without `trial`. Absent: that of the first sample of
+    /// the target.
+    pub start: Option<f64>,
+    /// With `bin_width`: the standard deviation in s of a Gaussian that spike counts are smoothed by. It is centred, so that a
+    /// bin sees spikes that come after it, up to four standard deviations; it does not reach beyond the edge of a trial.
+    /// Absent: they are not smoothed.
+    #[cfg_attr(feature = "schema", schemars(extend("exclusiveMinimum" = 0)))]
+    pub smoothing: Option<f64>,
 }
 
 /// How one recording is divided into a part to learn from and one to test on.
@@ -114,6 +126,9 @@ impl Default for DecodingConfig {
             bins: None,
             sum: 1,
             square_root: false,
+            bin_width: None,
+            start: None,
+            smoothing: None,
         }
     }
 }
@@ -163,6 +178,7 @@ impl DecodingConfig {
         if let Some((name, value)) = sides.into_iter().find(|(_, value)| *value > MOST_BINS) {
             return Err(wrong(name, value, format!("at most {MOST_BINS} bins")));
         }
+        self.validate_times()?;
         if let Some([first, end]) = self.bins
             && first >= end
         {
@@ -217,6 +233,49 @@ impl DecodingConfig {
                 "unset but for split = \"group\"",
             )),
             (_, None) => Ok(()),
+        }
+    }
+    /// Checks what is said about recordings with times.
+    fn validate_times(&self) -> Result<(), DataError> {
+        let seconds = [("bin_width", self.bin_width), ("smoothing", self.smoothing)];
+        for (name, value) in seconds {
+            if let Some(value) = value.filter(|value| !(*value > 0.0 && value.is_finite())) {
+                return Err(wrong(name, value, "seconds above 0"));
+            }
+        }
+        let Some(width) = self.bin_width else {
+            let set = [("start", self.start), ("smoothing", self.smoothing)];
+            let set = set
+                .into_iter()
+                .find_map(|(name, value)| Some((name, value?)));
+            return match set {
+                None => Ok(()),
+                Some((name, value)) => Err(wrong(name, value, "unset without bin_width")),
+            };
+        };
+        if let Some(start) = self.start.filter(|start| !start.is_finite()) {
+            return Err(wrong("start", start, "a time in s"));
+        }
+        if let (Some(start), Some(_)) = (self.start, &self.trial) {
+            let allowed = "unset with trial: the bins of a trial begin with it";
+            return Err(wrong("start", start, allowed));
+        }
+        if let Some(signal) = &self.test_signal {
+            let allowed = "unset with bin_width: split divides a recording with times";
+            return Err(wrong("test_signal", format!("{signal:?}"), allowed));
+        }
+        let most = width * MOST_BINS as f64 / 4.0;
+        match self.smoothing {
+            Some(sd) if sd > most => Err(wrong(
+                "smoothing",
+                sd,
+                format!("at most {most} s, {} bins", MOST_BINS / 4),
+            )),
+            Some(sd) if self.square_root => {
+                let allowed = "unset with square_root, which asks for counts";
+                Err(wrong("smoothing", sd, allowed))
+            }
+            _ => Ok(()),
         }
     }
 }

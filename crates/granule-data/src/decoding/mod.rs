@@ -1,10 +1,11 @@
 //! Decoding: a signal over time, such as spike counts, and what it is to tell, in the arrays of `recording:PATH`.
 //!
-//! PATH is a folder of `.npy` files or an `.npz` archive, of which [`DecodingConfig`] names the arrays. A sample is a window
+//! PATH is a folder of `.npy` files, an `.npz` archive, or a MATLAB, HDF5 or NWB file, of which [`DecodingConfig`] names the arrays. A sample is a window
 //! of bins around the one that is decoded, or the bins of a whole trial where a trial has one target. Windows of one
 //! recording share its bins: they are cut when a batch is made.
 
 mod config;
+mod inspect;
 mod overlap;
 mod source;
 mod store;
@@ -16,6 +17,8 @@ use granule_io::budget;
 use granule_io::words::counted;
 
 pub use config::{DecodingConfig, Division, Edges, Window};
+pub use inspect::{Found, Inspection, Numbers, Suggestion, inspect};
+pub use store::answers_for_panics;
 
 use crate::arrays::{Outputs, TargetKind, named_classes};
 use crate::dataset::float_moments;
@@ -48,7 +51,7 @@ pub(crate) fn load(
             &without_test
         }
     };
-    let mut store = Store::open(path)?;
+    let mut store = Store::open(path, Some(config))?;
     let mut notes = Vec::new();
     let mut outputs = Vec::new();
     let mut read = |store: &mut Store<'_>, named: Named<'_>, kind| {
@@ -78,6 +81,7 @@ pub(crate) fn load(
             budget::filled(true, second.bins(), "the parts")?,
         ],
     };
+    notes.splice(0..0, store.notes());
     let mut sources = vec![first];
     sources.extend(second);
 

@@ -131,6 +131,7 @@ impl Source {
         };
         let has_trials = inside.is_some() || trial.is_some();
         let (outputs, by_trial) = store.read(&key("target"), target, |array| {
+            let array = array.without_row();
             let extents = array.extents();
             let Layout { by_trial, in_trials } =
                 layout(&extents, bins, trials.len(), inside, has_trials).ok_or_else(|| {

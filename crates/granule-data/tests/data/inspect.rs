@@ -1,0 +1,140 @@
+//! What is inside files and folders of recordings.
+
+use granule_data::decoding::{Found, Inspection, inspect};
+
+use crate::support::{npy, npy_f32, npy_i64, write, zip};
+
+fn named<'a>(inspection: &'a Inspection, name: &str) -> &'a Found {
+    let found = inspection.arrays.iter().find(|array| array.name == name);
+    found.unwrap_or_else(|| panic!("{name}: {inspection:?}"))
+}
+
+/// Four bins of three channels, of which the second is silent, a velocity and classes.
+fn members() -> [(&'static str, Vec<u8>); 4] {
+    let counts = [1, 0, 2, 3, 0, 0, 0, 0, 4, 1, 0, 1];
+    let velocity = [0.5, f32::NAN, -1.0, 2.5];
+    let position = [0.0, 1.0, 1.0, 2.0, 2.5, 3.0, 3.0, 4.0];
+    [
+        ("counts.npy", npy_i64(&[4, 3], &counts)),
+        ("position.npy", npy_f32(&[4, 2], &position)),
+        ("trial.npy", npy_i64(&[4], &[0, 0, 1, 1])),
+        ("velocity.npy", npy_f32(&[4], &velocity)),
+    ]
+}
+
+#[test]
+fn folders_and_archives_are_told_alike() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("session");
+    std::fs::create_dir(&folder).unwrap();
+    let members = members();
+    for (name, bytes) in &members {
+        write(folder.join(name), bytes);
+    }
+    let archive = dir.path().join("session.npz");
+    let borrowed: Vec<_> = members
+        .iter()
+        .map(|(name, bytes)| (*name, &bytes[..]))
+        .collect();
+    write(&archive, &zip(&borrowed, true));
+    let [of_folder, of_archive] = [&folder, &archive].map(|path| inspect(path).unwrap());
+    assert_eq!(of_folder.arrays, of_archive.arrays);
+    assert_eq!(of_archive.kind, "an .npz archive");
+
+    let counts = named(&of_folder, "counts");
+    assert_eq!(
+        (&counts.shape[..], counts.dtype.as_str()),
+        (&[4, 3][..], "int64")
+    );
+    assert_eq!(counts.role.as_deref(), Some("signal"));
+    let numbers = counts.numbers.as_ref().unwrap();
+    assert_eq!(
+        [numbers.min, numbers.mean, numbers.max],
+        [0.0, 1.0, 4.0].map(Some)
+    );
+    assert_eq!((numbers.channels, numbers.constant), (3, 1));
+    assert_eq!(
+        (&numbers.constant_channels[..], numbers.counts),
+        (&[1][..], true)
+    );
+
+    let velocity = named(&of_folder, "velocity").numbers.as_ref().unwrap();
+    assert_eq!(
+        (velocity.nan, velocity.min, velocity.max),
+        (1, Some(-1.0), Some(2.5))
+    );
+    let role = |name| named(&of_folder, name).role.clone();
+    assert_eq!(role("position").unwrap(), "target (real values, a bin)");
+    assert!(role("trial").unwrap().contains("numbers of trials"));
+    // Of NaN nothing is learnt.
+    assert_eq!(role("velocity"), None);
+    let suggestion = of_folder.suggestion.unwrap();
+    assert_eq!(
+        suggestion.settings(),
+        [
+            "data.decoding.signal=counts",
+            "data.decoding.target=position",
+            "data.decoding.square_root=true",
+            "data.decoding.window.before=15"
+        ]
+    );
+}
+
+#[test]
+fn names_that_say_train_and_test_go_together() {
+    let dir = tempfile::tempdir().unwrap();
+    for (part, bins) in [("train", 4), ("test", 6)] {
+        let counts: Vec<i64> = (0..2 * bins as i64).collect();
+        let speed: Vec<f32> = (0..bins).map(|bin| bin as f32 / 2.0).collect();
+        let at = |what: &str| dir.path().join(format!("{part}_{what}.npy"));
+        write(at("counts"), &npy_i64(&[bins, 2], &counts));
+        write(at("speed"), &npy_f32(&[bins], &speed));
+    }
+    let suggestion = inspect(dir.path()).unwrap().suggestion.unwrap();
+    assert_eq!(
+        (suggestion.signal.as_str(), suggestion.target.as_str()),
+        ("train_counts", "train_speed")
+    );
+    let test = ["test_counts", "test_speed"].map(String::from);
+    assert_eq!(suggestion.test, Some(test));
+}
+
+#[test]
+fn what_cannot_be_read_is_told_in_its_place() {
+    let dir = tempfile::tempdir().unwrap();
+    write(
+        dir.path().join("names.npy"),
+        &npy("<U2", false, &[1], &[b'a', 0, 0, 0, 0, 0, 0, 0]),
+    );
+    write(
+        dir.path().join("objects.npy"),
+        &npy("|O", false, &[1], &[0; 8]),
+    );
+    let mut cut = npy_f32(&[3], &[1.0, 2.0, 3.0]);
+    cut.truncate(cut.len() - 2);
+    write(dir.path().join("cut.npy"), &cut);
+    let found = inspect(dir.path()).unwrap();
+    assert_eq!(found.suggestion, None);
+    let names = named(&found, "names");
+    assert_eq!(
+        (names.dtype.as_str(), &names.numbers, &names.problem),
+        ("strings", &None, &None)
+    );
+    let problem = |name| named(&found, name).problem.clone().unwrap();
+    assert!(
+        problem("objects").contains("\"|O\""),
+        "{}",
+        problem("objects")
+    );
+    assert!(problem("cut").contains("truncated"), "{}", problem("cut"));
+    // A single file is an array called as it is.
+    write(dir.path().join("x.npy"), &npy_i64(&[2], &[3, 5]));
+    let single = inspect(&dir.path().join("x.npy")).unwrap();
+    assert_eq!(single.arrays.len(), 1);
+    assert_eq!(
+        named(&single, "x").numbers.as_ref().unwrap().mean,
+        Some(4.0)
+    );
+    let absent = inspect(&dir.path().join("absent")).unwrap_err().to_string();
+    assert!(absent.contains("is not here"), "{absent}");
+}
