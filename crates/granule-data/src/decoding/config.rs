@@ -48,12 +48,12 @@ pub struct DecodingConfig {
     pub sum: usize,
     /// Take the square root of the signal, which has to be counts; of the sums, where bins are added.
     pub square_root: bool,
-    /// Of recordings with times, such as NWB: the width of a bin in s. Spikes are counted in bins, a series is the mean of its
+    /// Of recordings with times, such as NWB or folders of Kilosort and Phy: the width of a bin in s. Spikes are counted in bins, a series is the mean of its
     /// samples in each; with `trial` the bins of a trial begin with it and what lies outside of trials is left out.
     #[cfg_attr(feature = "schema", schemars(extend("exclusiveMinimum" = 0)))]
     pub bin_width: Option<f64>,
     /// The time at which the first bin begins, in s, with `bin_width` and without `trial`. Absent: that of the first sample of
-    /// the target.
+    /// the target; 0 in a folder of sorted spikes, whose target has a row for each bin.
     pub start: Option<f64>,
     /// With `bin_width`: the standard deviation in s of a Gaussian that spike counts are smoothed by. It is centred, so that a
     /// bin sees spikes that come after it, up to four standard deviations; it does not reach beyond the edge of a trial.

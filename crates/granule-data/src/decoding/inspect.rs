@@ -128,11 +128,9 @@ pub fn inspect(path: &Path) -> Result<Inspection, DataError> {
         arrays.push(found);
         surveys.push(survey);
     }
-    let surveyed: Vec<Surveyed<'_>> = arrays
-        .iter()
-        .zip(&surveys)
-        .filter_map(Surveyed::of)
-        .collect();
+    let by_shape = store.by_shape();
+    let surveyed = arrays.iter().zip(&surveys).filter(|_| by_shape);
+    let surveyed: Vec<Surveyed<'_>> = surveyed.filter_map(Surveyed::of).collect();
     let roles: Vec<_> = arrays.iter().map(|found| role(found, &surveyed)).collect();
     let of_shapes = suggestion(&surveyed);
     for (found, role) in arrays.iter_mut().zip(roles) {

@@ -3,7 +3,10 @@
 use granule_data::decoding::{Division, inspect};
 use granule_data::{DataError, Dataset, DatasetSpec, DecodingConfig, LoadOptions, Split, load};
 
+use hdf5_pure::{AttrValue, FileBuilder};
+
 use crate::containers::{fixture, named};
+use crate::support::{npy_f32, npy_i64, write};
 
 fn config() -> DecodingConfig {
     DecodingConfig {
@@ -160,6 +163,12 @@ fn series_with_timestamps_are_scaled_and_filled_in() {
     // Ten times the time, in hundredths: metres.
     let (_, target) = &rows(&set.train)[20];
     assert!((target[0] - 0.04).abs() < 1e-6, "{target:?}");
+    // The cursor has its timestamps by a soft link to those of the hand.
+    let cursor = DecodingConfig {
+        target: "cursor".into(),
+        ..config()
+    };
+    assert_eq!(read(&cursor).unwrap().train.len(), 20);
 }
 
 #[test]
@@ -302,5 +311,287 @@ fn what_an_nwb_file_holds_is_shown() {
             "data.decoding.target=processing/behavior/hand_velocity",
             "data.decoding.bin_width=0.02"
         ]
+    );
+}
+
+/// What a small recording holds, to be changed.
+struct Session {
+    spikes: Vec<f64>,
+    ends: Vec<i32>,
+    velocity: Vec<f64>,
+    stamps: Option<Vec<f64>>,
+    trials: Vec<[f64; 2]>,
+}
+
+impl Session {
+    fn new() -> Self {
+        Self {
+            spikes: vec![0.1, 0.4, 0.7, 0.2, 0.9],
+            ends: vec![3, 5],
+            velocity: (0..10).map(f64::from).collect(),
+            stamps: None,
+            trials: vec![[0.0, 0.5], [0.5, 1.0]],
+        }
+    }
+
+    fn read(&self, trial: Option<&str>) -> Result<Dataset, DataError> {
+        let mut file = FileBuilder::new();
+        let mut units = file.create_group("units");
+        units
+            .create_dataset("spike_times")
+            .with_f64_data(&self.spikes);
+        units
+            .create_dataset("spike_times_index")
+            .with_i32_data(&self.ends);
+        file.add_group(units.finish());
+        let mut series = file.create_group("speed");
+        series.create_dataset("data").with_f64_data(&self.velocity);
+        match &self.stamps {
+            Some(stamps) => series.create_dataset("timestamps").with_f64_data(stamps),
+            None => series
+                .create_dataset("starting_time")
+                .with_f64_data(&[0.0])
+                .set_attr("rate", AttrValue::F64(10.0)),
+        };
+        file.add_group(series.finish());
+        let mut trials = file.create_group("trials");
+        for (column, name) in ["start_time", "stop_time"].into_iter().enumerate() {
+            let times: Vec<f64> = self.trials.iter().map(|times| times[column]).collect();
+            trials.create_dataset(name).with_f64_data(&times);
+        }
+        file.add_group(trials.finish());
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("session.nwb");
+        std::fs::write(&path, file.finish().unwrap()).unwrap();
+        let decoding = DecodingConfig {
+            signal: "units".into(),
+            target: "speed".into(),
+            trial: trial.map(str::to_owned),
+            bin_width: Some(0.1),
+            ..Default::default()
+        };
+        let options = LoadOptions {
+            decoding,
+            ..Default::default()
+        };
+        load(&DatasetSpec::Recording(path), &options)
+    }
+
+    fn refused(&self, trial: Option<&str>) -> String {
+        self.read(trial).map(drop).unwrap_err().to_string()
+    }
+}
+
+#[test]
+fn spikes_that_make_no_sense_are_refused() {
+    assert_eq!(Session::new().read(None).unwrap().train.len(), 8);
+    for (spikes, ends, part) in [
+        (
+            vec![0.4, 0.1, 0.7],
+            vec![3],
+            "row 1, of unit 0, counted from 0: 0.1 s follows 0.4 s",
+        ),
+        (vec![0.1, f64::NAN], vec![2], "NaN is no time"),
+        (
+            vec![0.1, 0.2],
+            vec![1, 3],
+            "unit 1 end at 3, after 1 of 2 spikes",
+        ),
+        (vec![0.1, 0.2], vec![2, 1], "unit 1 end at 1, after 2"),
+        (vec![0.1, 0.2], vec![-1, 2], "unit 0 end at -1"),
+        (vec![0.1, 0.2], vec![1], "ends at 1, spike_times holds 2"),
+        // In samples, or of another clock.
+        (
+            vec![3000.0, 6000.0],
+            vec![2],
+            "2 spikes from 3000 to 6000 s, bins from 0 to 1 s",
+        ),
+    ] {
+        let session = Session {
+            spikes,
+            ends,
+            ..Session::new()
+        };
+        let text = session.refused(None);
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let early = Session {
+        spikes: vec![-0.5, 0.1, 0.4, 2.0],
+        ends: vec![4],
+        ..Session::new()
+    };
+    let notes = early.read(None).unwrap().notes.join("\n");
+    assert!(notes.contains("2 spikes of 1 unit"), "{notes}");
+    assert!(
+        notes.contains("2 spikes outside of them left out, 1 of them before 0 s"),
+        "{notes}"
+    );
+}
+
+#[test]
+fn series_that_make_no_sense_are_refused() {
+    let nan = |at: usize| {
+        let mut session = Session::new();
+        session.velocity[at] = f64::NAN;
+        session
+    };
+    let text = nan(3).refused(None);
+    assert!(
+        text.contains("1 of 10 bins hold what is not finite, the first at 0.3"),
+        "{text}"
+    );
+    // Trials may leave it out.
+    let mut session = nan(7);
+    session.trials = vec![[0.0, 0.3], [0.3, 0.7], [0.8, 1.0]];
+    assert!(session.read(Some("trials")).is_ok());
+    let even: Vec<f64> = (0..10).map(|sample| f64::from(sample) / 10.0).collect();
+    let mut back = even.clone();
+    back.swap(4, 5);
+    let mut gap = even.clone();
+    gap.iter_mut().skip(5).for_each(|time| *time += 3.0);
+    for (stamps, part) in [
+        (
+            back,
+            "its timestamps do not ascend: sample 4 is at 0.5 s, sample 5 at 0.4 s",
+        ),
+        (even[..9].to_vec(), "10 samples and 9 timestamps"),
+        (gap, "no sample in 30 bins in a row, from 0.5 s on"),
+    ] {
+        let session = Session {
+            stamps: Some(stamps),
+            ..Session::new()
+        };
+        let text = session.refused(None);
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let session = Session {
+        stamps: Some(even),
+        ..Session::new()
+    };
+    assert_eq!(session.read(None).unwrap().train.len(), 8);
+}
+
+#[test]
+fn trials_that_make_no_sense_are_refused() {
+    for (trials, part) in [
+        (
+            vec![[0.0, 0.6], [0.5, 1.0]],
+            "row 1 begins at 0.5 s, before row 0 ends at 0.6 s",
+        ),
+        (
+            vec![[0.5, 1.0], [0.0, 0.5]],
+            "may not overlap and have to ascend",
+        ),
+        (vec![[f64::NAN, 1.0], [0.2, 0.25]], "leaves no bin"),
+        (vec![[5.0, 6.0]], "leaves no bin"),
+    ] {
+        let session = Session {
+            trials,
+            ..Session::new()
+        };
+        let text = session.refused(Some("trials"));
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let short = Session {
+        trials: vec![[0.0, 0.05], [0.1, 1.0]],
+        ..Session::new()
+    };
+    let notes = short.read(Some("trials")).unwrap().notes.join("\n");
+    assert!(
+        notes.contains("1 trial left out, shorter than a bin"),
+        "{notes}"
+    );
+}
+
+/// A folder as Kilosort writes it, at 1000 samples a second.
+fn sorted(clusters: &[i64]) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    write(
+        at("spike_times.npy"),
+        &npy_i64(&[6, 1], &[5, 150, 151, 420, 999, 5000]),
+    );
+    write(
+        at("spike_clusters.npy"),
+        &npy_i64(&[clusters.len()], clusters),
+    );
+    write(
+        at("params.py"),
+        b"dat_path = 'x.bin'\nsample_rate = 1000.\n",
+    );
+    let velocity: Vec<f32> = (0..10).map(|bin| bin as f32 + 0.5).collect();
+    write(at("velocity.npy"), &npy_f32(&[10], &velocity));
+    dir
+}
+
+#[test]
+fn sorted_spikes_are_counted_for_every_row_of_the_target() {
+    let dir = sorted(&[7, 3, 7, 7, 9, 3]);
+    let config = DecodingConfig {
+        target: "velocity".into(),
+        bin_width: Some(0.1),
+        ..config()
+    };
+    let read = |config: &DecodingConfig| {
+        let options = LoadOptions {
+            decoding: config.clone(),
+            ..Default::default()
+        };
+        load(&DatasetSpec::Recording(dir.path().to_path_buf()), &options)
+    };
+    let set = read(&config).unwrap();
+    assert_eq!((set.train.len(), set.test.len()), (8, 2));
+    // Clusters 3, 7 and 9.
+    let counts: Vec<_> = rows(&set.train)
+        .into_iter()
+        .map(|(counts, _)| counts)
+        .collect();
+    assert_eq!(counts[..2], [[0.0, 1.0, 0.0], [1.0, 1.0, 0.0]]);
+    assert_eq!(rows(&set.test)[1].0, [0.0, 0.0, 1.0]);
+    assert!(
+        set.notes
+            .join("\n")
+            .contains("5 spikes of 3 units in 10 bins"),
+        "{:?}",
+        set.notes
+    );
+
+    write(
+        dir.path().join("cluster_group.tsv"),
+        b"cluster_id\tgroup\n3\tnoise\n7\tgood\n9\tmua\n",
+    );
+    let set = read(&config).unwrap();
+    assert_eq!(rows(&set.train)[0].0, [1.0]);
+    let notes = set.notes.join("\n");
+    assert!(
+        notes.contains("1 of 3 clusters that cluster_group.tsv calls good"),
+        "{notes}"
+    );
+    let found = inspect(dir.path()).unwrap();
+    assert!(found.kind.contains("Kilosort"), "{}", found.kind);
+    assert!(
+        named(&found, "units")
+            .role
+            .as_ref()
+            .unwrap()
+            .contains("3 spikes of 1 of 3 clusters")
+    );
+
+    write(dir.path().join("params.py"), b"n_channels_dat = 32\n");
+    let text = read(&config).map(drop).unwrap_err().to_string();
+    assert!(
+        text.contains("params.py") && text.contains("sample_rate = 30000"),
+        "{text}"
+    );
+}
+
+#[test]
+fn sorted_spikes_without_as_many_clusters_are_refused() {
+    let dir = sorted(&[7, 3]);
+    let found = inspect(dir.path()).unwrap();
+    let problem = named(&found, "units").problem.clone().unwrap();
+    assert!(
+        problem.contains("holds 6 items") && problem.contains("holds 2: they do not belong"),
+        "{problem}"
     );
 }

@@ -18,6 +18,8 @@ mod mat;
 mod numbers;
 mod numpy;
 mod nwb;
+mod phy;
+mod spikes;
 
 pub use guard::answers_for_panics;
 
@@ -25,7 +27,8 @@ pub use guard::answers_for_panics;
 const HDF5: &[u8; 8] = b"\x89HDF\r\n\x1a\n";
 
 /// What is read.
-const KINDS: &str = "a folder of .npy files, an .npz archive, or a MATLAB, HDF5 or NWB file";
+const KINDS: &str =
+    "a folder of .npy files or of sorted spikes, an .npz archive, or a MATLAB, HDF5 or NWB file";
 
 /// What is said of another file.
 const KNOWN: &str = "a recording is a folder of .npy files, an .npz archive, or a MATLAB (.mat), HDF5 or NWB file; in Python, \
@@ -64,6 +67,11 @@ pub(super) trait Container {
         Ok(None)
     }
 
+    /// Whether the shapes of its arrays say what may be decoded from what.
+    fn by_shape(&self) -> bool {
+        true
+    }
+
     /// What may be decoded from what, where the file says more than its arrays do.
     fn suggest(&mut self, _: &[Found]) -> Result<Option<Suggestion>, DataError> {
         Ok(None)
@@ -87,6 +95,12 @@ impl<'a> Store<'a> {
             end.is_some_and(|end| end.eq_ignore_ascii_case(wanted))
         };
         let container: Box<dyn Container + 'a> = match path {
+            path if path.is_dir() && phy::Phy::is_one(path) => {
+                return Ok(Self {
+                    path,
+                    container: Box::new(phy::Phy::new(path, config)?),
+                });
+            }
             path if path.is_dir() => Box::new(numpy::Folder(path)),
             path if ends_in("npz") => Box::new(numpy::Npz::open(path)?),
             path if path.exists() => match beginning(path)? {
@@ -184,6 +198,11 @@ impl<'a> Store<'a> {
         self.container.notes()
     }
 
+    /// Whether the shapes of its arrays say what may be decoded from what.
+    pub fn by_shape(&self) -> bool {
+        self.container.by_shape()
+    }
+
     /// What an array is that is more than its numbers.
     pub fn describe(&mut self, name: &str) -> Result<Option<Found>, DataError> {
         self.container.describe(name)
@@ -206,6 +225,14 @@ fn missing(key: &str, name: &str, path: &Path, names: &[String]) -> DataError {
     }
     let allowed = format!("one of the arrays of {}: {listed}", path.display());
     wrong(key, format!("{name:?}"), allowed)
+}
+
+/// That what has times is asked for without bins.
+fn without_width(name: &str) -> DataError {
+    let allowed = format!(
+        "a width in s, as in --set data.decoding.bin_width=0.02: {name} has times, which are brought to bins"
+    );
+    wrong("bin_width", "unset", allowed)
 }
 
 /// What a file begins with.

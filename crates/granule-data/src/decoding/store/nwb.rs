@@ -4,7 +4,7 @@
 //! `spike_times_index` where each ends; a series has `data` with `timestamps`, or `starting_time` with a `rate`; a table of
 //! intervals has `start_time` and `stop_time`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use granule_io::budget;
 use granule_io::words::{counted, grouped};
@@ -13,7 +13,8 @@ use hdf5_pure::AttrValue;
 use super::grid::{Grid, Stretch};
 use super::hdf5::{Elements, Hdf5};
 use super::numbers::LittleEndian;
-use super::{Container, Read, missing};
+use super::spikes::Counts;
+use super::{Container, Read, missing, without_width};
 use crate::DataError;
 use crate::arrays::{Array, Kind};
 use crate::decoding::config::{DecodingConfig, wrong};
@@ -428,72 +429,9 @@ impl<'a> Nwb<'a> {
             return Err(without_width(units));
         };
         let ends = self.ends(units)?;
-        let channels = ends.len();
-        let bins = grid.bins();
-        let mut counts = budget::filled(0.0_f32, bins.saturating_mul(channels), place.display())?;
-        let (mut outside, mut negative, mut seen) = (0_usize, 0_usize, None::<[f64; 2]>);
-        self.each_spike(units, &ends, |unit, time| {
-            negative += usize::from(time < 0.0);
-            let [low, high] = seen.unwrap_or([time, time]);
-            seen = Some([low.min(time), high.max(time)]);
-            match grid
-                .bin(time)
-                .and_then(|bin| counts.get_mut(bin * channels + unit))
-            {
-                Some(count) => *count += 1.0,
-                None => outside += 1,
-            }
-        })?;
-        let all = ends.last().copied().unwrap_or(0);
-        if outside == all {
-            let [low, high] = seen.unwrap_or_default();
-            let last = grid.stretches.last().copied();
-            let first = grid.stretches.first().map_or(0.0, |stretch| stretch.start);
-            let reason = format!(
-                "no spike lies in the bins: {} from {low} to {high} s, bins from {first} to {} s",
-                counted(all, "spike"),
-                last.map_or(0.0, |last| last.start + last.bins as f64 * grid.width)
-            );
-            return Err(DataError::format(&place, reason));
-        }
-        let silent = counts_of_nothing(&counts, channels, &place)?;
-        let before = match negative {
-            0 => String::new(),
-            n => format!(", {} of them before 0 s", grouped(n)),
-        };
-        let mut note = format!(
-            "{}: {} of {} in {} of {} s; {} outside of them left out{before}",
-            place.display(),
-            counted(all - outside, "spike"),
-            counted(channels, "unit"),
-            counted(bins, "bin"),
-            grid.width,
-            counted(outside, "spike")
-        );
-        if silent > 0 {
-            note.push_str(&format!(
-                "; {} without a spike in them",
-                counted(silent, "unit")
-            ));
-        }
-        if let Some(sd) = *smoothing {
-            grid.smooth(&mut counts, channels, sd)?;
-            note.push_str(&format!(
-                "; smoothed by a centred Gaussian of {sd} s, so that a bin sees spikes after it"
-            ));
-        }
-        self.notes.push(note);
-        let shape = vec![bins as u64, channels as u64];
-        let limit = size_of_val(counts.as_slice()) as u64;
-        let mut numbers = LittleEndian::new(&counts, f32::to_le_bytes);
-        let order = (false, false);
-        read(Array::laid_out(
-            (Kind::F32, order),
-            shape,
-            &mut numbers,
-            limit,
-            &place,
-        )?)
+        let mut counts = Counts::new(grid, ends.len(), &place)?;
+        self.each_spike(units, &ends, |unit, time| counts.add(unit, time))?;
+        counts.read(*smoothing, &mut self.notes, read)
     }
 
     /// Where the spikes of each unit end among those of all.
@@ -784,6 +722,10 @@ impl Container for Nwb<'_> {
         std::mem::take(&mut self.notes)
     }
 
+    fn by_shape(&self) -> bool {
+        false
+    }
+
     fn describe(&mut self, name: &str) -> Result<Option<Found>, DataError> {
         let mut found = Found {
             name: name.to_owned(),
@@ -926,24 +868,6 @@ fn time_of(grid: &Grid, bin: usize) -> f64 {
     stretch.map_or(f64::NAN, |&Stretch { start, first, .. }| {
         start + (bin - first) as f64 * grid.width
     })
-}
-
-/// Channels without a count.
-fn counts_of_nothing(counts: &[f32], channels: usize, place: &Path) -> Result<usize, DataError> {
-    let mut silent = budget::filled(true, channels, place.display())?;
-    for row in counts.chunks_exact(channels.max(1)) {
-        for (silent, &count) in silent.iter_mut().zip(row) {
-            *silent &= count == 0.0;
-        }
-    }
-    Ok(silent.iter().filter(|silent| **silent).count())
-}
-
-fn without_width(name: &str) -> DataError {
-    let allowed = format!(
-        "a width in s, as in --set data.decoding.bin_width=0.02: {name} has times, which are brought to bins"
-    );
-    wrong("bin_width", "unset", allowed)
 }
 
 fn listed(names: &[String]) -> String {
