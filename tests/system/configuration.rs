@@ -263,6 +263,8 @@ fn every_key_is_found() {
         ("stimulus.kind", "    pulse: "),
         ("int", "data.task.gain = 1.0  # The interval to be produced"),
         ("int", "# `granule config KEY` says more of one"),
+        ("external", "\nmodel.level.N.external = false"),
+        ("external", "\ncomposite.level.N.external = false"),
         (
             "unit.parameters.time_constant",
             "number or list of numbers or { file = \"FILE\" }, above 0, ms",

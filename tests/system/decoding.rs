@@ -73,6 +73,7 @@ fn a_recording_is_decoded_evaluated_and_used() {
         "{answer:?}"
     );
 
+    another_recording(dir.path());
     let lags = [
         "train",
         "mlp",
@@ -92,6 +93,80 @@ fn a_recording_is_decoded_evaluated_and_used() {
         "{}",
         flat.stderr
     );
+}
+
+/// A recording that the run has not learnt from: all of it is tested, and every bin answered alike.
+fn another_recording(dir: &Path) {
+    let later = dir.join("later");
+    std::fs::create_dir(&later).unwrap();
+    record(&later);
+    let counts = std::fs::read(later.join("counts.npy")).unwrap();
+    let (header, bins) = counts.split_at(counts.len() - 4 * 8 * 600);
+    // Another order of the units is another recording.
+    let swapped: Vec<u8> = bins
+        .chunks(8)
+        .flat_map(|pair| [&pair[4..], &pair[..4]].concat())
+        .collect();
+    std::fs::write(later.join("counts.npy"), [header, &swapped].concat()).unwrap();
+    let eval = [
+        "eval",
+        "run",
+        "--dataset",
+        "recording:later",
+        "--device",
+        "flex",
+    ];
+    let result = fine(dir, &[&eval[..], &["--json"]].concat()).result();
+    assert_eq!(result["test_samples"], 600);
+    let whole = fine(dir, &eval);
+    for said in ["recording:later, all samples", "on 600 samples"] {
+        assert!(whole.stdout.contains(said), "{}", whole.stdout);
+    }
+    let told = whole.stderr;
+    assert!(
+        told.contains("all 600 samples are tested") && !told.contains("last 20 %"),
+        "{told}"
+    );
+    let half = ["--set", "data.decoding.test=0.5", "--json"];
+    let half = fine(dir, &[&eval[..], &half].concat());
+    assert_eq!(half.result()["test_samples"], 297);
+    let text = refused(dir, &[&eval[..], &["--set", "model.units=3"]].concat(), 2);
+    assert!(
+        text.contains("`model.units`") && text.contains("data.decoding"),
+        "{text}"
+    );
+
+    // Without what is decoded.
+    std::fs::remove_file(later.join("velocity.npy")).unwrap();
+    let predict = [
+        "predict",
+        "run",
+        "recording:later",
+        "--device",
+        "flex",
+        "--csv",
+    ];
+    let table = fine(dir, &predict).stdout;
+    let mut lines = table.lines();
+    assert_eq!(lines.next(), Some("input,bin,value_1,value_2"));
+    let mut squares = 0.0;
+    for (bin, line) in lines.clone().enumerate() {
+        let fields: Vec<&str> = line.split(',').collect();
+        assert_eq!(fields[..2], ["recording:later", &bin.to_string()], "{line}");
+        let truth = 100.0 + 10.0 * (bin as f64 / 5.0).sin();
+        squares += (fields[2].parse::<f64>().unwrap() - truth).powi(2);
+    }
+    assert_eq!(lines.count(), 600);
+    let mse = result["outputs"][0]["mse"].as_f64().unwrap();
+    assert!(
+        (squares / 600.0 - mse).abs() < 1e-3 * mse,
+        "{squares} {mse}"
+    );
+    let text = refused(dir, &["predict", "run", "later/counts.npy"], 1);
+    assert!(text.contains("recording:PATH"), "{text}");
+    std::fs::copy(dir.join("run/model.granule"), dir.join("alone.granule")).unwrap();
+    let text = refused(dir, &["predict", "alone.granule", "recording:later"], 2);
+    assert!(text.contains("give the run folder"), "{text}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::process::Command;
 use flate2::write::DeflateEncoder;
 use flate2::{Compression, Crc};
 
-use crate::support::{Finished, fine, refused};
+use crate::support::{Finished, fine, granule, refused};
 
 /// The command under a limit on its address space, in KiB.
 fn limited(dir: &Path, kilobytes: u64, args: &[&str]) -> std::process::Output {
@@ -306,6 +306,25 @@ fn npz(path: &Path, arrays: &[(&str, &str, &str, usize)]) {
 }
 
 /// The words were right: a file that does not fit is a failure, whichever setting names it.
+#[test]
+fn a_limit_that_holds_no_program_is_wrong_usage() {
+    let dir = tempfile::tempdir().unwrap();
+    for limit in ["0", "2", "1000K"] {
+        let text = refused(dir.path(), &["--memory", limit, "presets"], 2);
+        assert!(
+            text.contains("--memory") && text.contains("1 MiB"),
+            "{text}"
+        );
+        let mut of_variable = granule(dir.path());
+        of_variable.env("GRANULE_MEMORY", limit).arg("presets");
+        let output = of_variable.output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(text.contains("GRANULE_MEMORY: "), "{text}");
+    }
+    fine(dir.path(), &["--memory", "1MiB", "presets"]);
+}
+
 #[test]
 fn a_file_of_a_setting_that_does_not_fit_is_no_wrong_usage() {
     let dir = tempfile::tempdir().unwrap();

@@ -332,6 +332,11 @@ pub struct Eval {
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = positive)]
     pub limit_test: Option<usize>,
 
+    /// Read the data otherwise than in training, as in `--set data.decoding.test_signal=NAME` (repeatable): the keys of
+    /// data.decoding, and data.truncated
+    #[arg(long, value_name = "KEY.PATH=VALUE", allow_hyphen_values = true)]
+    pub set: Vec<String>,
+
     /// Print one JSON object with the keys of the result of `granule train --json`
     #[arg(long)]
     pub json: bool,
@@ -344,8 +349,9 @@ pub struct Predict {
     pub model: PathBuf,
 
     /// Images (PNG, JPEG, WebP, BMP, GIF), folders of them, patterns such as 'scans/*.png', - for an image on
-    /// standard input; or arrays, .npy or .npz, of one item or a batch of items
-    #[arg(value_name = "IMAGE|FOLDER|ARRAY|-", required = true, value_parser = path())]
+    /// standard input; or arrays, .npy or .npz, of one item or a batch of items; or recording:PATH, of which every bin is
+    /// answered by a run that decodes
+    #[arg(value_name = "IMAGE|FOLDER|ARRAY|recording:PATH|-", required = true, value_parser = path())]
     pub inputs: Vec<PathBuf>,
 
     /// Classes to show per item, the most probable first

@@ -71,9 +71,9 @@ impl fmt::Display for Hinted {
 
 impl std::error::Error for Hinted {}
 
-/// Why something that a person named cannot be read: wrong usage, unless memory ran out.
-pub fn unreadable(message: impl Into<String>, out_of_memory: bool) -> anyhow::Error {
-    if out_of_memory {
+/// Why something that a person named cannot be read: wrong usage, unless it is a file that is `damaged` or too large.
+pub fn unreadable(message: impl Into<String>, damaged: bool) -> anyhow::Error {
+    if damaged {
         anyhow::Error::msg(message.into())
     } else {
         Usage::new(message).into()

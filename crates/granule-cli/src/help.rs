@@ -51,10 +51,10 @@ Examples:
       the weights of another run to begin with
 
 Configuration:
-  A TOML file, then the flags, then --set decide, the later one wins. What none of them names
-  keeps its default. Naming another model, optimiser or schedule resets that table to the
-  defaults of its kind. VALUE of --set is TOML; a bare word is a string; an empty VALUE takes
-  the default back. A relative path in the file is one from its folder, on the command line one
+  A TOML file, then the flags and --set decide, the later one wins; a flag and --set must not
+  differ. What none of them names keeps its default. Naming another model, optimiser or
+  schedule resets that table to the defaults of its kind. VALUE of --set is TOML; a bare word is
+  a string; an empty VALUE takes the default back. A relative path in the file is one from its folder, on the command line one
   from where you are. `granule config MODEL` prints every key with its default, range and help;
   RUN/config.toml has the whole configuration of a run.
 ";
@@ -159,6 +159,8 @@ Examples:
   curl -s https://example.org/digit.png | granule predict runs/RUN -
   granule predict runs/RUN batch.npy --json
   granule predict runs/RUN new.npz --csv
+  granule predict runs/RUN recording:session2 --csv
+      every bin of a recording, by what the run decodes (data.decoding)
 
 Images are read as in training: turned upright, transparent pixels laid over the same background,
 converted to grey or RGB. They must have the size of the model's input, or be scaled with --resize,
@@ -207,9 +209,9 @@ Examples:
   granule simulate whole-brain --set connectivity.weights.file=weights.npy
 
 Configuration:
-  A preset or a TOML file, then the flags, then --set decide, the later one wins. VALUE of --set is
-  TOML; a bare word is a string; an empty VALUE takes the default back, or a preset's table away. An
-  element of a list goes by its index or its name: composite.coupler.0.delay=5,
+  A preset or a TOML file, then the flags and --set decide, the later one wins; a flag and --set
+  must not differ. VALUE of --set is TOML; a bare word is a string; an empty VALUE takes the
+  default back, or a preset's table away. An element of a list goes by its index or its name: composite.coupler.0.delay=5,
   composite.level.cells.unit.cells=10. What of a preset or file another unit.model does not know is
   dropped with a note. Exactly one of the tables unit, population, system, network and composite says
   what is simulated; duration, dt, solver, seed, figure and the tables stimulus and record say how.

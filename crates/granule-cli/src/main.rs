@@ -163,6 +163,9 @@ fn quiet_mesa() {
     }
 }
 
+/// Less holds no program at all, and was likely meant with a unit.
+const LEAST_MEMORY: ByteSize = ByteSize(1 << 20);
+
 /// The flag, else the variable; else what the machine has.
 fn limit_memory(flag: Option<ByteSize>) -> Result<(), failure::Usage> {
     let from_environment = || {
@@ -173,6 +176,14 @@ fn limit_memory(flag: Option<ByteSize>) -> Result<(), failure::Usage> {
         Some(limit) => Some(limit),
         None => from_environment()?,
     };
+    if let Some(limit) = limit.filter(|limit| *limit < LEAST_MEMORY) {
+        let named = match flag {
+            Some(_) => "--memory",
+            None => budget::MEMORY_VARIABLE,
+        };
+        let text = format!("{named}: {limit} is too little; the least is {LEAST_MEMORY}");
+        return Err(failure::Usage::new(text).hint("with a unit, as in 2GiB or 512M"));
+    }
     budget::set_limit(limit);
     Ok(())
 }

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::division::{Division, VALIDATION};
+use crate::division::{Division, VALIDATION, full, part_begun};
 use crate::reading;
 use crate::{DataError, Dataset, Features, Normalization, Shape, Split, Targets, division};
 
@@ -291,12 +291,9 @@ pub(crate) struct Sources {
 impl Sources {
     /// Says which arrays of an archive nobody reads: those that look like samples are warned of.
     fn tell_unread(&mut self, unread: &[String], read: &[&str], path: &Path) {
-        let samples = |name: &&String| {
-            let parts = ["train", "test"].into_iter().chain(VALIDATION);
-            let part = name.strip_prefix(['x', 'y']);
-            let named = part.and_then(|part| part.strip_prefix('_'));
-            part == Some("") || named.is_some_and(|named| parts.clone().any(|part| part == named))
-        };
+        let part_of = |name: &str| part_begun(name.strip_prefix(['x', 'y'])?.strip_prefix('_')?);
+        let samples =
+            |name: &&String| ["x", "y"].contains(&name.as_str()) || part_of(name).is_some();
         let (like_samples, others): (Vec<&String>, Vec<&String>) =
             unread.iter().partition(|name| samples(name));
         let list = |names: &[&String]| {
@@ -309,9 +306,20 @@ impl Sources {
         };
         let (path, read) = (path.display(), read.join(", "));
         if !like_samples.is_empty() {
+            // A part that is not there may stand under another name.
+            let is_read = |part: &str| read.split(", ").any(|name| part_of(name) == Some(part));
+            let meant = like_samples.iter().find_map(|name| {
+                let part = part_of(name).filter(|part| !is_read(part))?;
+                let axis = name.get(..1)?;
+                Some(format!(
+                    "; if {name} is of the {} part, call it {axis}_{part}",
+                    full(part)
+                ))
+            });
             self.warnings.push(format!(
-                "{path}: {} in it left out, read are [{read}]",
-                list(&like_samples)
+                "{path}: {} in it left out, read are [{read}]{}",
+                list(&like_samples),
+                meant.unwrap_or_default()
             ));
         }
         if !others.is_empty() {
@@ -334,7 +342,9 @@ pub(crate) fn assemble(
         mut notes,
         mut warnings,
     } = sources;
-    let of_validation = validation.as_ref().map(|part| part.x.clone());
+    let paths = |part: &Part| (part.x.clone(), part.y.clone());
+    let of_validation = validation.as_ref().map(paths);
+    let of_test = parts.last().map(paths).unwrap_or_default();
     let (mut offset, mut target_offset): (Option<Vec<f64>>, Option<Vec<f64>>) = (None, None);
     let (mut inputs, mut labels, mut values) = (Vec::new(), Vec::new(), Vec::new());
     let mut taken_for: Option<String> = None;
@@ -405,7 +415,7 @@ pub(crate) fn assemble(
     let mut divided = false;
     let (train, test) = match (splits.next(), splits.next()) {
         (Some(train), Some(test)) => (train, test),
-        (Some(all), None) => match division.of(&all)? {
+        (Some(all), None) => match division.of(&all, &x)? {
             // One sample of each class cannot be divided, and need not be.
             None => {
                 notes.push(division::undivided(&x, all.len()));
@@ -422,21 +432,13 @@ pub(crate) fn assemble(
         }
     };
     let normalization = Normalization::of(&train);
-    let mut dataset = Dataset::new(name, classes, normalization, train, test)?;
+    let mut dataset = Dataset::new(name, classes, normalization, train, test)
+        .map_err(|error| error.of_part("test", &of_test.0, &of_test.1))?;
     if let Some(validation) = validation {
-        // By the arrays that hold it, not as a setting.
+        let (x, y) = of_validation.unwrap_or_default();
         dataset = dataset
             .with_validation(validation)
-            .map_err(|error| match error {
-                DataError::Config(error) => DataError::format(
-                    &of_validation.unwrap_or_default(),
-                    format!(
-                        "{} in the validation part, not {}",
-                        error.value, error.allowed
-                    ),
-                ),
-                other => other,
-            })?;
+            .map_err(|error| error.of_part("validation", &x, &y))?;
     }
     dataset.notes = notes;
     dataset.divided = divided;

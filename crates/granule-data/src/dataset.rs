@@ -275,13 +275,17 @@ impl Dataset {
             self.test = self.test.joined(&validation)?;
         }
         self.train = self.train.take(1);
-        let seen = self.occurring(&self.test, 0..self.test.len());
-        let every = vec![true; self.classes.len()];
-        self.warnings
-            .extend(self.absence("test", "", &every, &seen));
+        self.warnings.extend(self.absent_in_test());
         self.divided = false;
         self.fingerprint = crate::fingerprint::fingerprint(&self);
         Ok(self)
+    }
+
+    /// What is missing in the test part alone.
+    pub(crate) fn absent_in_test(&self) -> Option<String> {
+        let seen = self.occurring(&self.test, 0..self.test.len());
+        let every = vec![true; self.classes.len()];
+        self.absence("test", "", &every, &seen)
     }
 
     /// What is missing in the parts, one sentence each.
@@ -446,12 +450,20 @@ impl Dataset {
             (Targets::Values { width: a, .. }, Targets::Values { width: b, .. }) if a == b => {
                 Ok(())
             }
-            _ => Err(DataError::invalid(
+            (of_train, found) => Err(DataError::invalid(
                 format!("{part}.targets"),
-                "another kind or width",
-                "as in the training part",
+                kind_of(found),
+                format!("{} as in the training part", kind_of(of_train)),
             )),
         }
+    }
+}
+
+/// Targets in words.
+fn kind_of(targets: &Targets) -> String {
+    match targets {
+        Targets::Classes(_) => "classes".to_owned(),
+        Targets::Values { width, .. } => counted(*width, "real value"),
     }
 }
 

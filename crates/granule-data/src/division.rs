@@ -25,26 +25,90 @@ pub(crate) struct Division {
 /// What the folder of a validation part is called, and its arrays after `x_` and `y_`.
 pub(crate) const VALIDATION: [&str; 3] = ["val", "valid", "validation"];
 
+/// What the parts of a set are called here, and elsewhere.
+const NAMES: [(&str, &[&str]); 3] = [
+    ("train", &["train", "training", "trn"]),
+    (
+        "test",
+        &[
+            "test",
+            "testing",
+            "tests",
+            "tst",
+            "eval",
+            "evaluation",
+            "holdout",
+        ],
+    ),
+    (
+        "val",
+        &[
+            "val",
+            "valid",
+            "validate",
+            "validating",
+            "validation",
+            "dev",
+        ],
+    ),
+];
+
+/// A part of a set in words.
+pub(crate) fn full(part: &str) -> &str {
+    match part {
+        "train" => "training",
+        "val" => "validation",
+        part => part,
+    }
+}
+
+/// The part of a set that a name stands for, in whatever case: `Testing`.
+pub(crate) fn part_named(name: &str) -> Option<&'static str> {
+    let name = name.to_lowercase();
+    let mut parts = NAMES.iter();
+    let (part, _) = parts.find(|(_, names)| names.contains(&name.as_str()))?;
+    Some(part)
+}
+
+/// As [`part_named`], with more behind the name: `val2017`, `test_images`.
+pub(crate) fn part_begun(name: &str) -> Option<&'static str> {
+    let end = name.find(|c: char| !c.is_ascii_alphabetic());
+    part_named(name.get(..end.unwrap_or(name.len()))?)
+}
+
 impl Division {
     /// Divides a split at random, class by class when there are classes; training samples come in random order. None where
-    /// there is too little of it to divide, and it is scored alone.
-    pub(crate) fn of(&self, split: &Split) -> Result<Option<(Split, Split)>, DataError> {
+    /// there is too little of it to divide, and it is scored alone; `path` is for messages.
+    pub(crate) fn of(
+        &self,
+        split: &Split,
+        path: &Path,
+    ) -> Result<Option<(Split, Split)>, DataError> {
         check_memory(split.len())?;
-        let parts = self.checked(draw(classes(split), self.seed), split.len())?;
+        let parts = self.checked(draw(classes(split), self.seed), split.len(), path)?;
         let subsets = parts.map(|(train, test)| Ok((split.subset(&train)?, split.subset(&test)?)));
         subsets.transpose()
     }
 
     /// As [`of`](Self::of), of samples that are not loaded yet: their places in the training and in the test part.
-    pub(crate) fn of_classes(&self, labels: &[u16]) -> Result<Option<Places>, DataError> {
+    pub(crate) fn of_classes(
+        &self,
+        labels: &[u16],
+        path: &Path,
+    ) -> Result<Option<Places>, DataError> {
         check_memory(labels.len())?;
-        self.checked(draw(groups(labels), self.seed), labels.len())
+        self.checked(draw(groups(labels), self.seed), labels.len(), path)
     }
 
-    fn checked(&self, places: Places, samples: usize) -> Result<Option<Places>, DataError> {
+    fn checked(
+        &self,
+        places: Places,
+        samples: usize,
+        path: &Path,
+    ) -> Result<Option<Places>, DataError> {
         match places {
             (_, test) if test.is_empty() && self.scored => Ok(None),
-            (_, test) if test.is_empty() => Err(indivisible(samples)),
+            (_, test) if test.is_empty() => Err(indivisible(samples, path)),
             places => Ok(Some(places)),
         }
     }
@@ -70,12 +134,12 @@ pub(crate) fn undivided(path: &Path, samples: usize) -> String {
     )
 }
 
-fn indivisible(samples: usize) -> DataError {
-    DataError::invalid(
-        "samples",
-        samples,
-        "at least two of one class, to divide them into a training and a test part",
-    )
+fn indivisible(samples: usize, path: &Path) -> DataError {
+    let reason = format!(
+        "{} in it, too few to be divided: a training and a test part take at least two of one class",
+        counted(samples, "sample")
+    );
+    DataError::format(path, reason)
 }
 
 /// So many samples in a random order.
@@ -170,7 +234,7 @@ mod tests {
 
     fn divide(all: &Split, seed: u64) -> Result<Option<(Split, Split)>, DataError> {
         let scored = false;
-        Division { seed, scored }.of(all)
+        Division { seed, scored }.of(all, Path::new("x.npy"))
     }
 
     #[test]
@@ -203,7 +267,7 @@ mod tests {
     fn one_sample_of_each_class_cannot_be_divided() {
         assert!(matches!(
             divide(&split(vec![0, 1, 2]), 0),
-            Err(DataError::Config(_))
+            Err(DataError::Format { .. })
         ));
     }
 }

@@ -117,6 +117,14 @@ pub enum DataError {
         /// What was found and what is allowed.
         reason: String,
     },
+    /// The content is what it should be, and not what was asked for: an array of another name, a file of another kind.
+    #[error("{}: {reason}", path.display())]
+    Asked {
+        /// The file.
+        path: PathBuf,
+        /// What is there.
+        reason: String,
+    },
     /// An archive holds something that must not be unpacked: an absolute path, `..`, a link.
     #[error("{}: refused member {member:?}: {reason}", path.display())]
     UnsafeArchive {
@@ -163,7 +171,7 @@ pub enum DataError {
         expected: (usize, usize),
     },
     /// An image cannot be used.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {source}{}", path.display(), remedy(source))]
     Image {
         /// The file.
         path: PathBuf,
@@ -191,7 +199,8 @@ pub enum DataError {
         allowed: String,
     },
     /// A feature or target is NaN or infinite.
-    #[error("{}: {} holds {value:?}; every number must be finite in 32 bits", path.display(), place(position))]
+    #[error("{}: {} holds {value:?}{}; every number must be finite in 32 bits: leave such samples out, or replace the \
+             numbers, as numpy.nan_to_num(x) does", path.display(), place(position), others(*count))]
     NonFinite {
         /// The file, or `archive!member`.
         path: PathBuf,
@@ -199,6 +208,8 @@ pub enum DataError {
         position: Vec<usize>,
         /// The value found.
         value: f64,
+        /// How many such numbers the array holds.
+        count: usize,
     },
     /// A setting or argument is outside its allowed range.
     #[error(transparent)]
@@ -264,6 +275,23 @@ fn absent(what: &[String]) -> String {
         [] => "nothing is here".to_owned(),
         [only] => format!("{only} is not here"),
         [first @ .., last] => format!("{} and {last} are not here", first.join(", ")),
+    }
+}
+
+fn others(count: usize) -> String {
+    match count {
+        0 | 1 => String::new(),
+        count => format!(", the first of {count} such numbers"),
+    }
+}
+
+/// What else helps against an image that cannot be used, where it is one of many.
+fn remedy(error: &ImageError) -> &'static str {
+    match error {
+        ImageError::Truncated { .. } => {
+            ", or leave such files out: data.truncated = \"skip\" (--set data.truncated=skip)"
+        }
+        _ => "",
     }
 }
 
@@ -336,10 +364,49 @@ impl DataError {
         }
     }
 
+    pub(crate) fn asked(path: &Path, reason: impl Into<String>) -> Self {
+        Self::Asked {
+            path: path.to_path_buf(),
+            reason: reason.into(),
+        }
+    }
+
+    /// Whether it is a file that cannot be used, damaged or refused by the system, and not what was asked for: the name of a
+    /// file or array that is not there, a setting, a form that does not fit.
+    pub fn is_of_file(&self) -> bool {
+        match self {
+            Self::Io { source, .. } => source.kind() != io::ErrorKind::NotFound,
+            Self::File(error) => !error.is_absent(),
+            Self::Config(_)
+            | Self::Asked { .. }
+            | Self::Missing { .. }
+            | Self::InMemory { .. }
+            | Self::ArrayShape { .. }
+            | Self::ArrayType { .. }
+            | Self::CountMismatch { .. } => false,
+            _ => true,
+        }
+    }
+
     pub(crate) fn format(path: &Path, reason: impl Into<String>) -> Self {
         Self::Format {
             path: path.to_path_buf(),
             reason: reason.into(),
+        }
+    }
+
+    /// A fault of a part of a data set by the file of its inputs or targets, not as a setting.
+    pub(crate) fn of_part(self, part: &str, inputs: &Path, targets: &Path) -> Self {
+        match self {
+            Self::Config(error) => {
+                let path = match error.field.ends_with("targets") {
+                    true => targets,
+                    false => inputs,
+                };
+                let reason = format!("{} in the {part} part, not {}", error.value, error.allowed);
+                Self::format(path, reason)
+            }
+            other => other,
         }
     }
 

@@ -34,6 +34,11 @@ pub struct LoadOptions<'a> {
     pub fold: Option<Fold>,
     /// Whether a trained model is scored on the set: one class, or one sample of each, is enough then.
     pub scored: bool,
+    /// Whether a recording without a test part of its own is all tested on: one that a model has not learnt from.
+    pub tested: bool,
+    /// What a trained decoder takes off each channel, which stands for bins beyond the edge of a trial; absent: the means of the
+    /// training part.
+    pub means: Option<&'a [f64]>,
     /// Receives the progress of downloads and long loads.
     pub progress: Option<&'a dyn Progress>,
 }
@@ -67,7 +72,17 @@ pub fn load(spec: &DatasetSpec, options: &LoadOptions<'_>) -> Result<Dataset, Da
         }
         DatasetSpec::Recording(path) => {
             let (config, targets) = (&options.decoding, options.arrays.targets);
-            decoding::load(&expand(path), config, targets, (options.seed, options.fold))?
+            let scored = decoding::Scored {
+                tested: options.tested,
+                means: options.means,
+            };
+            decoding::load(
+                &expand(path),
+                config,
+                targets,
+                (options.seed, options.fold),
+                scored,
+            )?
         }
     };
     dataset.name = spec.to_string();

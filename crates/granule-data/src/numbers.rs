@@ -59,7 +59,10 @@ pub fn read_numbers(path: &Path, array: Option<&str>) -> Result<Numbers, DataErr
                 (None, [one]) => one,
                 (None, several) => return Err(which(path, several)),
             };
-            let (shape, values) = archive.doubles(name)?;
+            let there = archive.has(name);
+            let (shape, values) = archive
+                .doubles(name)
+                .map_err(|error| of_name(error, there))?;
             Ok(Numbers { shape, values })
         }
         Kind::Csv => {
@@ -89,7 +92,10 @@ pub fn read_text<const N: usize>(
     // Four bytes a letter.
     let most = 4 * Bound::CONFIGURATION.limit.0;
     let mut archive = Archive::open(path)?;
-    let text = archive.text(array, most)?;
+    let there = archive.has(array);
+    let text = archive
+        .text(array, most)
+        .map_err(|error| of_name(error, there))?;
     let mut others = [const { None }; N];
     for (other, name) in others.iter_mut().zip(beside) {
         if archive.has(name) {
@@ -147,6 +153,14 @@ pub fn read_course(path: &Path, array: Option<&str>) -> Result<Course, DataError
     }
 }
 
+/// An array that is not there was asked for, and is no fault of the file.
+fn of_name(error: DataError, there: bool) -> DataError {
+    match error {
+        DataError::Format { path, reason } if !there => DataError::Asked { path, reason },
+        error => error,
+    }
+}
+
 enum Kind {
     Npy,
     Npz,
@@ -160,7 +174,7 @@ impl Kind {
             "npy" => Ok(Self::Npy),
             "npz" => Ok(Self::Npz),
             "csv" => Ok(Self::Csv),
-            _ => Err(DataError::format(
+            _ => Err(DataError::asked(
                 path,
                 "the name does not end in .npy, .npz or .csv",
             )),
@@ -174,7 +188,7 @@ fn only_one(path: &Path, array: Option<&str>) -> Result<(), DataError> {
         Some(name) => {
             let reason =
                 format!("an .npy file is one array without a name; leave `array = {name:?}` away");
-            Err(DataError::format(path, reason))
+            Err(DataError::asked(path, reason))
         }
     }
 }
@@ -185,7 +199,7 @@ fn which(path: &Path, names: &[String]) -> DataError {
     } else {
         format!("it holds [{}]; say which with `array`", names.join(", "))
     };
-    DataError::format(path, reason)
+    DataError::asked(path, reason)
 }
 
 /// The columns of an array over time, with as many samples as there are instants.
@@ -230,7 +244,10 @@ fn of_archive(path: &Path, array: Option<&str>) -> Result<Course, DataError> {
     let mut parts = Vec::with_capacity(chosen.len());
     for name in &chosen {
         let inside = PathBuf::from(format!("{}!{name}", path.display()));
-        let (shape, values) = archive.doubles(name)?;
+        let there = archive.has(name);
+        let (shape, values) = archive
+            .doubles(name)
+            .map_err(|error| of_name(error, there))?;
         let samples = times.as_ref().map(Vec::len);
         parts.push((columns(&inside, &shape, samples)?, values));
     }
@@ -463,11 +480,11 @@ impl Table {
             (true, false) => {
                 let names = self.names.join(", ");
                 let reason = format!("no column {name:?} in it; it has [{names}]");
-                Err(DataError::format(&self.path, reason))
+                Err(DataError::asked(&self.path, reason))
             }
             (true, true) => {
                 let reason = format!("no column {name:?} in it; its columns have no names");
-                Err(DataError::format(&self.path, reason))
+                Err(DataError::asked(&self.path, reason))
             }
         }
     }

@@ -131,6 +131,14 @@ pub enum DynamicsError {
         /// Why not, with the file.
         source: FileError,
     },
+    /// What is in a file that a setting names cannot be used.
+    #[error("{field}: {reason}")]
+    Content {
+        /// The setting.
+        field: String,
+        /// What is wrong, with the file.
+        reason: String,
+    },
     /// There is not enough memory.
     #[error(transparent)]
     Memory(#[from] granule_io::MemoryError),
@@ -160,6 +168,10 @@ impl DynamicsError {
             Self::File { field, source } => Self::File {
                 field: ConfigError::new(field, "", "").under(place).field,
                 source,
+            },
+            Self::Content { field, reason } => Self::Content {
+                field: ConfigError::new(field, "", "").under(place).field,
+                reason,
             },
             other => other,
         }

@@ -113,9 +113,35 @@ pub fn printable(text: &str) -> String {
     text.replace(obeyed, "\u{fffd}")
 }
 
+/// A number without the noise of binary fractions: 80.00000000000001 is 80.
+pub fn denoised(value: f64) -> f64 {
+    /// What sums and products of some numbers are off by.
+    const NOISE: f64 = 64.0 * f64::EPSILON;
+    match format!("{value:.11e}").parse::<f64>() {
+        Ok(short) if (short - value).abs() <= NOISE * value.abs() => short,
+        _ => value,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_are_shown_without_the_noise_of_binary_fractions() {
+        for (value, shown) in [
+            (8.0 * 10.000_000_000_000_002, "80"),
+            (0.1 + 0.2, "0.3"),
+            (-0.7 / 0.1, "-7"),
+            (0.123_456_789_012_3, "0.1234567890123"),
+            (1.0 / 3.0, "0.3333333333333333"),
+            (0.0, "0"),
+            (f64::NAN, "NaN"),
+            (f64::INFINITY, "inf"),
+        ] {
+            assert_eq!(denoised(value).to_string(), shown);
+        }
+    }
 
     #[test]
     fn thousands_are_set_apart() {

@@ -6,13 +6,14 @@ use granule::models::ModelConfig;
 use granule::train::schema::{Comments, Key, Schema, documented_with};
 use granule::train::{RUN_PRESETS, RunConfig, RunPreset};
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::path::Path;
 use toml::{Table, Value};
 
 use crate::args::{self, Cli, Command};
 use crate::config::keys::{self, Rank};
 use crate::config::layers::lookup;
-use crate::config::{experiment, nearest, resolve_whole};
+use crate::config::{OF_TRAINING, experiment, nearest, resolve_whole};
 use crate::failure::Usage;
 use crate::output::{self, Paint, Stream, paint};
 
@@ -99,8 +100,7 @@ fn whole(what: &str) -> anyhow::Result<Option<Whole>> {
 /// Whether a file has tables that only a configuration of `granule train` has.
 fn is_of_training(path: &Path) -> anyhow::Result<bool> {
     let table = crate::config::file(path)?.table;
-    let tables = ["model", "data", "train", "optimizer", "schedule"];
-    Ok(tables.iter().any(|name| table.contains_key(*name)))
+    Ok(OF_TRAINING.iter().any(|name| table.contains_key(*name)))
 }
 
 fn of_training(what: &[&str]) -> anyhow::Result<Whole> {
@@ -174,22 +174,27 @@ fn search(word: &str, as_json: bool) -> anyhow::Result<()> {
         };
         all.iter().any(fits)
     };
+    let all_plain: BTreeSet<&str> = of
+        .iter()
+        .flat_map(|(_, all)| all)
+        .filter(|key| !keys::is_of_levels(key))
+        .map(|key| key.path.as_str())
+        .collect();
+    // The same key stands outside levels as well.
+    let is_twin = |key: &Key<'_>| keys::in_level(key).is_some_and(|own| all_plain.contains(own));
     let anywhere_plain = of.iter().any(|(_, all)| plain(all));
     for (command, all) in &of {
         let fits =
             |key: &&Key<'_>| keys::rank(key, word).is_some_and(|rank| rank.is_as_good_as(best));
         let found: Vec<_> = all.iter().filter(fits).collect();
-        let plain: Vec<_> = found
-            .iter()
-            .filter(|key| !keys::is_of_levels(key))
-            .collect();
-        let shown: Vec<_> = if plain.is_empty() {
+        let own: Vec<_> = found.iter().filter(|key| !is_twin(key)).collect();
+        let shown: Vec<_> = if own.is_empty() {
             found.iter().collect()
         } else {
-            plain
+            own
         };
         if !as_json && !shown.is_empty() {
-            let of_levels = anywhere_plain && shown.iter().all(|key| keys::is_of_levels(key));
+            let of_levels = anywhere_plain && shown.iter().all(|key| is_twin(key));
             let title = if of_levels {
                 format!(
                     "# granule {command}: the same keys of a level, `model.level.N.` before them"

@@ -140,6 +140,8 @@ pub fn preview(
             decoding: Default::default(),
             fold: None,
             scored: true,
+            tested: false,
+            means: None,
             progress: Some(&loading),
         };
         granule::data::load(name, &options)

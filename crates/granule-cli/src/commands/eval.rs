@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use granule::data::arrays::{ArrayOptions, Layout, TargetKind};
-use granule::data::{DataError, DatasetSpec, ImageOptions, LoadOptions};
+use granule::data::{DataError, Dataset, DatasetSpec, ImageOptions, LoadOptions};
 use granule::device::{DeviceSpec, OpenDevice};
 use granule::io::image::{Channels, ImageError, Size};
 use granule::models::{InputShape, ModelFile, Task};
@@ -17,7 +17,7 @@ use super::predict::resizing;
 use super::result::{ResultLine, fact, pace, show};
 use super::target::{Target, open};
 use crate::args;
-use crate::config::data_dir;
+use crate::config::{data_dir, of_evaluation};
 use crate::failure::{Hinted, Usage};
 use crate::output;
 use crate::progress::{Style, Watcher};
@@ -28,6 +28,18 @@ pub fn run(args: &args::Eval) -> anyhow::Result<()> {
     let file = ModelFile::load(&target.model)?;
     verbose::phase("model read");
     let config = target.config();
+    let reading = of_evaluation(config.as_ref(), &args.set)?;
+    let own_data = match &file.task {
+        Task::Trials { .. } => Some("trials of a task"),
+        Task::Recording { .. } => Some("the recording that it was fitted to"),
+        _ => None,
+    };
+    if let (Some(data), Some(text)) = (own_data, args.set.first()) {
+        return Err(Usage::new(format!(
+            "--set {text}: the model is tested on {data}, to which it means nothing"
+        ))
+        .into());
+    }
     let trained = config.as_ref().map(|config| &config.data);
     if let Task::Trials { task, .. } = &file.task {
         return on_trials(args, &target, &file, task, trained);
@@ -40,55 +52,68 @@ pub fn run(args: &args::Eval) -> anyhow::Result<()> {
         None => trained_on(&file, trained.map(|data| &data.dataset))?,
     };
     of_use(args, &spec)?;
-    if matches!(spec, DatasetSpec::Recording(_))
-        && trained.is_none_or(|data| data.decoding.is_none())
-    {
+    let is_recording = matches!(spec, DatasetSpec::Recording(_));
+    if is_recording && reading.decoding.is_none() {
         return Err(Usage::new(
             "a model file alone does not say which arrays of a recording it decodes",
         )
-        .hint("give the run folder, whose config.toml names them")
+        .hint(
+            "give the run folder, whose config.toml names them, or --set data.decoding.signal=NAME and the like",
+        )
         .into());
     }
     let data_seed = trained.map_or(file.provenance.data_seed, |data| data.seed);
     let device = open(args.device.as_ref(), DeviceSpec::Auto)?;
 
     let mut watcher = Watcher::new(Style::choose(false, args.json), None);
-    let mut dataset = granule::data::load(
-        &spec,
-        &LoadOptions {
-            data_dir: data_dir(
-                args.source.folder.data_dir.as_deref(),
-                trained.and_then(|data| data.data_dir.as_deref()),
-            ),
-            offline: args.source.offline,
-            seed: data_seed,
-            images: images(&file, trained, args),
-            arrays: as_trained(&file, trained, args),
-            decoding: trained.map(DataConfig::decoding).unwrap_or_default(),
-            // Of other data there are no parts that the model has not learnt from.
-            fold: match trained {
-                Some(data) if args.dataset.is_none() => data.fold()?,
-                _ => None,
-            },
-            scored: true,
-            progress: watcher.progress(),
+    let mut options = LoadOptions {
+        data_dir: data_dir(
+            args.source.folder.data_dir.as_deref(),
+            trained.and_then(|data| data.data_dir.as_deref()),
+        ),
+        offline: args.source.offline,
+        seed: data_seed,
+        images: ImageOptions {
+            truncated: reading.images().truncated,
+            ..images(&file, trained, args)
         },
-    )
-    .map_err(|error| match error {
-        DataError::Image {
-            source: ImageError::Size { .. },
-            ..
-        } => Hinted::new(error.to_string(), "scale the images with --resize").into(),
-        error => anyhow::Error::from(error),
-    })?;
+        arrays: as_trained(&file, trained, args),
+        decoding: reading.decoding(),
+        // Of other data there are no parts that the model has not learnt from.
+        fold: match trained {
+            Some(data) if args.dataset.is_none() => data.fold()?,
+            _ => None,
+        },
+        scored: true,
+        tested: false,
+        means: Some(&file.input.mean),
+        progress: watcher.progress(),
+    };
+    let mut dataset = load(&spec, &options)?;
+    let same = dataset.fingerprint == file.provenance.dataset_fingerprint;
+    // Whoever says what is tested on means it.
+    let divides = |text: &String| {
+        let key = text.split('=').next().unwrap_or_default().trim();
+        let key = key.strip_prefix("data.decoding.");
+        key.is_some_and(|key| ["split", "test", "group", "test_groups"].contains(&key))
+    };
+    let undivided = dataset.divided && args.dataset.is_some() && !same;
+    let undivided = undivided && !(is_recording && args.set.iter().any(divides));
+    if undivided && is_recording {
+        options.tested = true;
+        drop(dataset);
+        dataset = load(&spec, &options)?;
+    }
+    drop(options);
     verbose::data(&dataset.fingerprint);
     for text in &dataset.notes {
         watcher.event(&Event::Note { text });
     }
-    let same = dataset.fingerprint == file.provenance.dataset_fingerprint;
     let mut part = "test part";
-    if dataset.divided && args.dataset.is_some() && !same {
-        dataset = dataset.all_for_test()?;
+    if undivided {
+        if !is_recording {
+            dataset = dataset.all_for_test()?;
+        }
         part = "all samples";
         let text = format!(
             "it has no test part of its own and is not the set of training: all {} are tested; those among \
@@ -152,6 +177,20 @@ pub fn run(args: &args::Eval) -> anyhow::Result<()> {
     )
 }
 
+/// The data set that is tested on.
+fn load(spec: &DatasetSpec, options: &LoadOptions<'_>) -> anyhow::Result<Dataset> {
+    granule::data::load(spec, options).map_err(|error| match error {
+        DataError::Image {
+            source: ImageError::Size { .. },
+            ..
+        } => Hinted::new(error.to_string(), "scale the images with --resize").into(),
+        DataError::Config(error) if error.field.starts_with("data.") => {
+            Usage::new(error.to_string()).into()
+        }
+        error => anyhow::Error::from(error),
+    })
+}
+
 /// Refuses flags that say how other kinds of files are read.
 fn of_use(args: &args::Eval, spec: &DatasetSpec) -> Result<(), Usage> {
     let is_folder = matches!(spec, DatasetSpec::Folder(_));
@@ -177,6 +216,25 @@ fn of_use(args: &args::Eval, spec: &DatasetSpec) -> Result<(), Usage> {
             "folder:DIR",
         ),
     ];
+    let sets = |key: &str| {
+        let mut texts = args.set.iter();
+        texts.any(|text| text.trim_start().starts_with(key))
+    };
+    let keys = [
+        (
+            "--set data.decoding",
+            sets("data.decoding"),
+            matches!(spec, DatasetSpec::Recording(_)),
+            "recording:PATH",
+        ),
+        (
+            "--set data.truncated",
+            sets("data.truncated"),
+            is_folder,
+            "folder:DIR",
+        ),
+    ];
+    let flags = flags.into_iter().chain(keys);
     match flags
         .into_iter()
         .find(|(_, given, applies, _)| *given && !applies)

@@ -191,9 +191,8 @@ fn show_plan(config: &RunConfig, plan: &Plan, json: bool) -> anyhow::Result<()> 
 fn like(set: &DatasetSpec) -> &'static str {
     match set {
         DatasetSpec::Arrays { y: None, .. } => "NEW.npz",
-        DatasetSpec::Arrays { .. } | DatasetSpec::Recording(_) | DatasetSpec::InMemory(_) => {
-            "NEW.npy"
-        }
+        DatasetSpec::Arrays { .. } | DatasetSpec::InMemory(_) => "NEW.npy",
+        DatasetSpec::Recording(_) => "recording:NEW",
         _ => "IMAGE.png",
     }
 }

@@ -11,8 +11,9 @@ use granule::dynamics::{DynamicsError, Place};
 use granule::io::held::{Held, HeldError};
 use granule::io::path::expand;
 use granule::io::words::counted;
-use granule::io::{Bound, ByteSize, FileError, from_json};
+use granule::io::{Bound, ByteSize, DocumentError, FileError, from_json};
 use granule::models::{InputShape, ModelConfig, ModelFile, StateDict, load_levels};
+use granule::train::RunPreset;
 use granule::train::schema::Schema;
 use granule::train::schema::files::OF_EXPERIMENTS;
 use serde::Deserialize;
@@ -21,11 +22,12 @@ use toml::{Table, Value};
 use super::explain::{self, Reading, nearest};
 use super::files::{self, Reader, folder};
 use super::layers::{
-    Layer, Origin, address, by_index, clear, lookup, merge, put, read_set, remove,
+    Layer, Origin, address, by_index, clear, lookup, merge, of_command_line, put, remove,
 };
+use super::{OF_SIMULATIONS, OF_TRAINING, of_another};
 use crate::args;
 use crate::commands::target::Target;
-use crate::failure::{Usage, unreadable};
+use crate::failure::{Hinted, Usage, unreadable};
 
 /// Tables whose keys depend on a name in them.
 const KINDS: [(&str, &str); 3] = [("unit", "model"), ("system", "kind"), ("stimulus", "kind")];
@@ -101,8 +103,10 @@ impl Described {
             }
             DynamicsError::Shape { .. }
             | DynamicsError::Units { .. }
-            | DynamicsError::Unsupported { .. }
-            | DynamicsError::File { .. } => Usage::new(error.to_string()).into(),
+            | DynamicsError::Unsupported { .. } => Usage::new(error.to_string()).into(),
+            DynamicsError::File { ref source, .. } if source.is_absent() => {
+                Usage::new(error.to_string()).into()
+            }
             _ => error.into(),
         }
     }
@@ -122,27 +126,18 @@ pub fn resolve(args: &args::Simulate) -> anyhow::Result<Described> {
         recording,
         precision,
     } = base(&args.what)?;
-    let mut flags = Layer::new(Origin::Flags);
-    let settings = [
-        ("duration", args.duration.map(Value::from)),
-        ("dt", args.dt.map(Value::from)),
-        ("solver", args.solver.as_deref().map(Value::from)),
+    let seed = args.seed.and_then(|seed| i64::try_from(seed).ok());
+    let given = [
+        ("--duration", "duration", args.duration.map(Value::from)),
+        ("--dt", "dt", args.dt.map(Value::from)),
         (
-            "seed",
-            args.seed
-                .and_then(|seed| i64::try_from(seed).ok())
-                .map(Value::from),
+            "--solver",
+            "solver",
+            args.solver.as_deref().map(Value::from),
         ),
+        ("--seed", "seed", seed.map(Value::from)),
     ];
-    for (path, value) in settings {
-        if let Some(value) = value {
-            flags.set(path, value)?;
-        }
-    }
-    let mut set = Layer::new(Origin::Set);
-    for text in &args.set {
-        read_set(&mut set, text)?;
-    }
+    let [mut flags, mut set] = of_command_line(Layer::new(Origin::Flags), given, &args.set)?;
     if of_training {
         // The file says `model`.
         for layer in [&mut flags, &mut set] {
@@ -503,6 +498,21 @@ fn base(what: &str) -> anyhow::Result<Base> {
     if what.ends_with(".toml") || path.exists() {
         let mut layer = super::file(path)?;
         let model = of_training(&layer.table);
+        let (own, others) = (&OF_SIMULATIONS, &OF_TRAINING);
+        if model.is_none()
+            && let Some(keys) = of_another(&layer.table, own, others)
+        {
+            let file = crate::output::quoted(path);
+            return Err(Usage::new(format!(
+                "{file} describes a training, not a simulation: it has {keys}"
+            ))
+            .hint(format!(
+                "`granule train {file}` trains it; of models only those of several levels, model.kind = \"{}\", can be \
+                 simulated",
+                ModelConfig::MULTI_GRANULARITY
+            ))
+            .into());
+        }
         let of_training = model.is_some();
         if let Some(table) = model {
             layer.table = table;
@@ -532,20 +542,26 @@ fn of_result(path: &Path) -> anyhow::Result<Option<(Layer, Option<args::Precisio
         precision: Option<args::Precision>,
     }
     let extension = path.extension().unwrap_or_default();
-    let without = |reason: String| {
-        Usage::new(reason).hint(
-            "a .npz of `granule simulate --out` and the output of `--json` can be simulated again, for they carry their \
-             configuration",
-        )
+    let which = "a .npz of `granule simulate --out` and the output of `--json` can be simulated again, for they carry their \
+                 configuration";
+    let without = |reason: String| Usage::new(reason).hint(which);
+    // A text of another form is another file; one that is no JSON is damaged.
+    let of_text = |error: &DocumentError, reason: String| match error {
+        DocumentError::Content(_) => anyhow::Error::from(without(reason)),
+        _ => Hinted::new(reason, which).into(),
     };
     let place = path.display();
     let found = if extension.eq_ignore_ascii_case("npz") {
         let found = read_text(path, "config", ["learnt_without_setting", "precision"]);
-        let (text, [learnt, precision]) = found.map_err(|error| without(error.to_string()))?;
+        let (text, [learnt, precision]) = found.map_err(|error| match error.is_of_file() {
+            true => error.into(),
+            false => anyhow::Error::from(without(error.to_string())),
+        })?;
         let config = from_json(text.as_bytes());
         let precision = precision.map(|text| args::Precision::deserialize(Held::Text(text)));
         Carrying {
-            config: config.map_err(|error| without(format!("{place}: its config: {error}")))?,
+            config: config
+                .map_err(|error| of_text(&error, format!("{place}: its config: {error}")))?,
             learnt_without_setting: learnt
                 .iter()
                 .flat_map(|text| text.lines())
@@ -560,7 +576,7 @@ fn of_result(path: &Path) -> anyhow::Result<Option<(Layer, Option<args::Precisio
             unreadable(error.to_string(), matches!(error, FileError::Memory(_)))
         })?;
         let found = from_json::<Carrying>(text.as_bytes());
-        found.map_err(|error| without(format!("{place}: {error}")))?
+        found.map_err(|error| of_text(&error, format!("{place}: {error}")))?
     } else {
         return Ok(None);
     };
@@ -672,13 +688,29 @@ fn learn(
     let before = model.init(&place)?;
     let after = load_levels(before.clone(), &state).map_err(|error| error.in_file(path))?;
     let found = after.learnt(model, &before)?;
-    let mut learnt = Vec::new();
-    for setting in found.settings {
+    let mut without_setting = found.without_setting;
+    let (unlearnt, mut learnt) = (table.clone(), Vec::new());
+    for setting in &found.settings {
         let path = format!("composite.{}", setting.path);
         put(table, &path, Value::try_from(&setting.value)?)?;
         learnt.push(path);
     }
-    let without_setting = found.without_setting.iter();
+    // What training led beyond the range of its setting is in the model file alone.
+    if !is_allowed(table, model.dt) {
+        *table = unlearnt;
+        learnt.clear();
+        for setting in found.settings {
+            let (path, before) = (format!("composite.{}", setting.path), table.clone());
+            put(table, &path, Value::try_from(&setting.value)?)?;
+            if is_allowed(table, model.dt) {
+                learnt.push(path);
+            } else {
+                *table = before;
+                without_setting.push(setting.path);
+            }
+        }
+    }
+    let without_setting = without_setting.iter();
     let without_setting = without_setting.map(|name| format!("composite.{name}"));
     let composite = table.get("composite").cloned();
     let composite = composite.unwrap_or_else(|| Table::new().into());
@@ -692,6 +724,13 @@ fn learn(
         learnt,
         without_setting: without_setting.collect(),
     })
+}
+
+/// Whether every setting of the composite is in its range.
+fn is_allowed(table: &Table, dt: f64) -> bool {
+    let composite = table.get("composite").cloned();
+    let config = composite.and_then(|table| MultiGranularityConfig::deserialize(table).ok());
+    config.is_some_and(|config| MultiGranularityConfig { dt, ..config }.validate().is_ok())
 }
 
 /// The model in a configuration of `granule train`, as a simulation.
@@ -767,6 +806,14 @@ pub fn unknown(name: &str) -> Usage {
     if is_kind("system", "kind", name) {
         return set("a system", "jansen-rit", "system.kind");
     }
+    if RunPreset::find(name).is_some() || ModelConfig::names().contains(&name) {
+        let what = match RunPreset::find(name) {
+            Some(_) => "a ready-made training",
+            None => "a model that is trained",
+        };
+        return Usage::new(format!("`{name}` is {what}, not a simulation"))
+            .hint(format!("`granule train {name}` trains it; {all}"));
+    }
     match nearest(name, PRESETS.iter().map(|preset| preset.name)) {
         Some(near) => usage.hint(format!("did you mean `{near}`? {all}")),
         None => usage.hint(all),
@@ -801,6 +848,7 @@ mod tests {
     use granule::dynamics::synapse::Effect;
     use granule::dynamics::system::Delays;
     use granule::dynamics::unit::Morphology;
+    use granule::models::state::state_dict;
 
     use super::*;
     use crate::args::{Cli, Command};
@@ -827,6 +875,59 @@ mod tests {
         let error = learn(&mut Table::new(), &model, StateDict::default(), path);
         let error = error.err().unwrap().to_string();
         assert!(error.contains("somewhere/model.granule"), "{error}");
+    }
+
+    #[test]
+    fn what_training_led_out_of_its_range_is_in_the_model_file_alone() {
+        let text = r#"
+            [[level]]
+            name = "a"
+            [level.unit]
+            model = "cable"
+            trainable = ["axial_resistivity", "current"]
+            axial_resistivity = 100.0
+            current = 0.3
+            leak = { conductance = 0.3, reversal = -54.4 }
+            stimulus_sites = "axon(0)"
+            record_sites = ["axon(0)"]
+            [[level.unit.section]]
+            name = "axon"
+            length = 600.0
+            diameter = 1.0
+            compartments = 5
+        "#;
+        let place = Place::f64(DeviceSpec::Cpu.open().unwrap().burn());
+        let of = |text: &str| -> (MultiGranularityConfig, StateDict) {
+            let model: MultiGranularityConfig = toml::from_str(text).unwrap();
+            let state = state_dict(&model.init(&place).unwrap()).unwrap();
+            (model, state)
+        };
+        let (model, before) = of(text);
+        let (_, after) = of(&text
+            .replace("= 100.0", "= 300.0")
+            .replace("= 0.3\n", "= 0.7\n"));
+        let resistivity = "composite.level.0.unit.axial_resistivity";
+        for (steps, expected, without) in [(1.0, 300.0, &[][..]), (9.0, 100.0, &[resistivity][..])]
+        {
+            // As many steps of training away, each from 100 to 300 Ωcm.
+            let mut state = after.clone();
+            for (name, tensor) in &mut state.0 {
+                if name.contains("axial_resistivity") {
+                    let both = tensor.data.iter_mut().zip(&before.0[name].data);
+                    both.for_each(|(after, before)| *after = before + steps * (*after - before));
+                }
+            }
+            let mut composite = Table::try_from(&model).unwrap();
+            composite.remove("dt");
+            let mut own = Table::from_iter([("composite".to_owned(), composite.into())]);
+            let weights = learn(&mut own, &model, state, Path::new("m.granule")).unwrap();
+            assert_eq!(weights.without_setting, without);
+            let value = lookup(&own, resistivity).and_then(Value::as_float).unwrap();
+            assert!((value - expected).abs() < 1e-2, "{value}");
+            assert!(is_allowed(&own, model.dt));
+            let current = "composite.level.0.unit.current".to_owned();
+            assert!(weights.learnt.contains(&current), "{:?}", weights.learnt);
+        }
     }
 
     #[test]
@@ -1142,7 +1243,7 @@ mod tests {
         assert_eq!(cable.record_sites.as_slice(), ["soma", "basal(1)"]);
         // On the command line, from where one is.
         let set = format!("unit.morphology={}", dir.path().join("loop.swc").display());
-        let text = refused(&[cell, "--set", &set]);
+        let text = described(&[cell, "--set", &set]).err().unwrap().to_string();
         assert!(
             text.contains("unit.morphology = ") && text.contains("loop.swc, line 2: point 2"),
             "{text}"
@@ -1272,6 +1373,110 @@ mod tests {
             .conversion
             .clone();
         assert_eq!(conversion, Conversion::DriveToRate);
+    }
+
+    #[test]
+    fn a_training_is_not_a_simulation() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("run.toml");
+        std::fs::write(
+            &path,
+            "seed = 3\n[model]\nkind = 'lenet'\n[train]\nepochs = 3\n",
+        )
+        .unwrap();
+        let text = refused(&[path.to_str().unwrap()]);
+        for part in [
+            "a training, not a simulation",
+            "`model`, `train`",
+            "`granule train ",
+            "multi-granularity",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        for (name, what) in [
+            ("lenet", "a model that is trained"),
+            ("decode-kinematics", "a ready-made training"),
+        ] {
+            let text = refused(&[name]);
+            assert!(
+                text.contains(what) && text.contains(&format!("`granule train {name}`")),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_flag_and_a_setting_that_differ_are_refused() {
+        for (flag, value, setting) in [
+            ("--duration", "20", "duration=30"),
+            ("--dt", "0.1", "dt=0.2"),
+            ("--solver", "rk4", "solver=heun"),
+            ("--seed", "1", "seed=2"),
+        ] {
+            let text = refused(&["hodgkin-huxley", flag, value, "--set", setting]);
+            for part in [
+                flag,
+                value,
+                setting.split('=').next_back().unwrap(),
+                "given twice",
+            ] {
+                assert!(text.contains(part), "{part}: {text}");
+            }
+        }
+        described(&[
+            "hodgkin-huxley",
+            "--duration",
+            "20",
+            "--set",
+            "duration=20.0",
+        ])
+        .unwrap();
+    }
+
+    #[test]
+    fn a_damaged_file_is_no_wrong_usage() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str, bytes: &[u8]| {
+            let path = dir.path().join(name);
+            std::fs::write(&path, bytes).unwrap();
+            path.display().to_string()
+        };
+        let is_usage = |preset: &str, setting: String| {
+            let error = described(&[preset, "--set", &setting]).err().unwrap();
+            (error.is::<Usage>(), error.to_string())
+        };
+        let torn = at("torn.csv", b"1,2\n3,x\n");
+        let cut = at("cut.npy", b"\x93NUMPY\x01\x00\x76\x00{'descr'");
+        let odd = at(
+            "odd.swc",
+            b"1 1 0 0 0 5 -1\n2 3 5 0 0 1 3\n3 3 15 0 0 1 2\n",
+        );
+        for (preset, setting) in [
+            ("lif", format!("unit.current.file={torn}")),
+            ("lif", format!("unit.current.file={cut}")),
+            ("lif", format!("stimulus={{kind='file', file='{torn}'}}")),
+            ("lif", format!("stimulus={{kind='file', file='{cut}'}}")),
+            ("ball-and-stick", format!("unit.morphology={odd}")),
+        ] {
+            let (usage, text) = is_usage(preset, setting);
+            assert!(!usage, "{text}");
+            assert!(text.contains(&dir.path().display().to_string()), "{text}");
+        }
+        // What is not there, and what was not asked for rightly, is.
+        let table = at("table.csv", b"a,b\n1,2\n");
+        for (preset, setting) in [
+            ("lif", "unit.current.file=nix.npy".to_owned()),
+            ("lif", "stimulus={kind='file', file='nix.npy'}".to_owned()),
+            ("ball-and-stick", "unit.morphology=nix.swc".to_owned()),
+            ("lif", format!("unit.current={{file='{table}', array='c'}}")),
+            (
+                "lif",
+                format!("unit.current.file={}", at("words.txt", b"1")),
+            ),
+        ] {
+            let (usage, text) = is_usage(preset, setting);
+            assert!(usage, "{text}");
+        }
     }
 
     #[test]

@@ -10,6 +10,10 @@ use super::layers::{Layer, Origin, lookup};
 use super::{files, keys};
 use crate::failure::Usage;
 
+/// How the model of a simulation is trained.
+pub const TO_TRAIN: &str = "to train it, write [model] for [composite] and give it kind = \"multi-granularity\"; \
+     duration, dt, seed and record stay away, the seed of the weights is model.seed";
+
 /// Settings put together, to be read as a configuration.
 pub struct Reading<'a> {
     pub merged: &'a Table,
@@ -223,11 +227,7 @@ impl Reading<'_> {
     fn meant(&self, path: &str, siblings: &[String]) -> Option<String> {
         let (place, key) = path.rsplit_once('.').unwrap_or(("", path));
         if path == "composite" {
-            return Some(
-                "to train it, call the table `model` and give it kind = \"multi-granularity\"; \
-                 duration, dt, seed and record stay away, the seed of the weights is model.seed"
-                    .into(),
-            );
+            return Some(TO_TRAIN.to_owned());
         }
         if path.len() > LONGEST {
             return None;

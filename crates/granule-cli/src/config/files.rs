@@ -42,18 +42,16 @@ pub struct Unread {
 #[derive(Clone, Debug)]
 struct Unreadable {
     text: String,
-    out_of_memory: bool,
+    /// Whether it is there, and damaged, refused by the system or too large.
+    damaged: bool,
 }
 
 impl Unread {
-    /// The error, where this is still what all layers together have: wrong usage, unless memory ran out.
+    /// The error, where this is still what all layers together have: wrong usage where there is no such file.
     pub fn error(&self, merged: &Table) -> Option<anyhow::Error> {
-        let Unreadable {
-            text,
-            out_of_memory,
-        } = &self.reason;
+        let Unreadable { text, damaged } = &self.reason;
         let stands = lookup(merged, &self.path) == Some(&self.named);
-        stands.then(|| unreadable(text, *out_of_memory))
+        stands.then(|| unreadable(text, *damaged))
     }
 }
 
@@ -140,9 +138,9 @@ fn inside(path: &str, value: &mut Value, take: &mut impl FnMut(&str, &mut Value)
 
 /// What is in the file that a value names, if it names one, and what that is in words.
 fn read(path: &str, value: &Value, folder: &Path) -> Result<Option<(Value, String)>, Unreadable> {
-    let failed = |reason: String, out_of_memory| Unreadable {
+    let failed = |reason: String, damaged| Unreadable {
         text: format!("`{path}`: {reason}"),
-        out_of_memory,
+        damaged,
     };
     match value {
         Value::Table(table) => {
@@ -156,9 +154,8 @@ fn read(path: &str, value: &Value, folder: &Path) -> Result<Option<(Value, Strin
                 ));
             }
             let file = folder.join(expand(Path::new(file)));
-            let numbers = read_numbers(&file, array).map_err(|error| {
-                failed(error.to_string(), matches!(error, DataError::Memory(_)))
-            })?;
+            let numbers = read_numbers(&file, array)
+                .map_err(|error| failed(error.to_string(), error.is_of_file()))?;
             // As a value of the configuration, and as what is made of that.
             budget::ask_for::<[Value; 2]>(file.display(), numbers.values.len())
                 .map_err(|error| failed(error.to_string(), true))?;
@@ -176,9 +173,11 @@ fn read(path: &str, value: &Value, folder: &Path) -> Result<Option<(Value, Strin
                 // The setting by its place in this file.
                 DynamicsError::Config(error) => Unreadable {
                     text: error.named(path).to_string(),
-                    out_of_memory: false,
+                    damaged: true,
                 },
-                DynamicsError::File { source, .. } => failed(source.to_string(), false),
+                DynamicsError::File { source, .. } => {
+                    failed(source.to_string(), !source.is_absent())
+                }
                 error => failed(error.to_string(), matches!(error, DynamicsError::Memory(_))),
             })?;
             let points = match &read {
@@ -239,6 +238,7 @@ impl ReadSamples for Reader {
         let course =
             read_course(&self.folder.join(expand(file)), array).map_err(|error| match error {
                 DataError::Memory(error) => ReadError::Memory(error),
+                error if error.is_of_file() => ReadError::Content(error.to_string()),
                 error => ReadError::File(error.to_string()),
             })?;
         Ok(Samples {

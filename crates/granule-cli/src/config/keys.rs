@@ -85,6 +85,13 @@ pub fn is_of_levels(key: &Key<'_>) -> bool {
     tables.iter().any(|table| key.path.starts_with(table))
 }
 
+/// The path of a key of a level without that of the level: as it is in a simulation of its own.
+pub fn in_level<'k>(key: &'k Key<'_>) -> Option<&'k str> {
+    let mut tables = ["model.level.", "composite.level."].into_iter();
+    let rest = tables.find_map(|table| key.path.strip_prefix(table))?;
+    Some(rest.split_once('.')?.1)
+}
+
 /// The key that was most likely meant by a path or a name.
 pub fn nearest<'k, 'a: 'k>(
     path: &str,

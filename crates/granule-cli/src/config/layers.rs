@@ -111,7 +111,10 @@ pub fn read_set(layer: &mut Layer, text: &str) -> Result<(), Usage> {
     if path.split('.').any(|key| key.trim().is_empty()) {
         return Err(form());
     }
+    // The last one counts.
+    layer.cleared.retain(|cleared| cleared != path);
     if value.is_empty() {
+        remove(&mut layer.table, path);
         layer.cleared.push(path.to_string());
         return Ok(());
     }
@@ -130,6 +133,13 @@ pub fn read_set(layer: &mut Layer, text: &str) -> Result<(), Usage> {
             }
             value
         }
+        Err(_) if is_beyond_integers(value) => {
+            return Err(Usage::new(format!(
+                "`--set {text}`: whole numbers go from {} to {}",
+                i64::MIN,
+                i64::MAX
+            )));
+        }
         Err(_) if value.contains(['\n', '\r']) && !value.starts_with(['[', '{', '"', '\'']) => {
             return Err(several());
         }
@@ -142,6 +152,73 @@ pub fn read_set(layer: &mut Layer, text: &str) -> Result<(), Usage> {
         ),
         Some(Value::Datetime(_)) | None => layer.set(path, value),
         Some(parsed) => layer.set(path, parsed),
+    }
+}
+
+/// Whether a text is a whole number that is none of TOML's, which has 64 bits and a sign.
+fn is_beyond_integers(text: &str) -> bool {
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let number = text.replace('_', "");
+    digits.starts_with(|c: char| c.is_ascii_digit())
+        && digits.bytes().all(|c| c.is_ascii_digit() || c == b'_')
+        && number.parse::<i64>().is_err()
+}
+
+/// The settings of the flags that stand for keys, each with its flag, over those that are in `flags` already, and those of
+/// `--set`.
+///
+/// # Errors
+/// [`Usage`] for a setting that is none, and for a key that a flag and `--set` give different values.
+pub fn of_command_line<const N: usize>(
+    mut flags: Layer,
+    given: [(&str, &str, Option<Value>); N],
+    texts: &[String],
+) -> Result<[Layer; 2], Usage> {
+    let mut set = Layer::new(Origin::Set);
+    for text in texts {
+        read_set(&mut set, text)?;
+    }
+    for (flag, path, value) in given {
+        let Some(value) = value else { continue };
+        let takes_back = |cleared: &&String| {
+            let rest = path.strip_prefix(cleared.as_str());
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        let other = match lookup(&set.table, path) {
+            Some(other) if !is_same(&value, other) => format!("`{}` (--set)", plain(other)),
+            None if let Some(cleared) = set.cleared.iter().find(takes_back) => {
+                format!("its default (--set {cleared}=)")
+            }
+            _ => {
+                flags.set(path, value)?;
+                continue;
+            }
+        };
+        let text = format!(
+            "`{path}` is given twice: `{}` ({flag}), {other}",
+            plain(&value)
+        );
+        return Err(Usage::new(text).hint("name one of them"));
+    }
+    Ok([flags, set])
+}
+
+/// A text without quotes, another value as TOML has it.
+fn plain(value: &Value) -> String {
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// Whether two values mean the same where a number with a fraction is wanted: 1 and 1.0 do.
+fn is_same(one: &Value, other: &Value) -> bool {
+    match (one, other) {
+        (Value::Integer(whole), Value::Float(float))
+        | (Value::Float(float), Value::Integer(whole)) => *whole as f64 == *float,
+        (Value::Array(one), Value::Array(other)) => {
+            one.len() == other.len() && one.iter().zip(other).all(|(a, b)| is_same(a, b))
+        }
+        _ => one == other,
     }
 }
 

@@ -13,6 +13,7 @@ use anyhow::Context;
 use granule::data::DatasetSpec;
 use granule::data::task::TaskKind;
 use granule::device::DeviceSpec;
+use granule::dynamics::experiment::Preset;
 use granule::io::image::{Channels, Size};
 use granule::io::{Bound, FileError, read_text};
 use granule::models::{
@@ -21,7 +22,7 @@ use granule::models::{
 use granule::train::schema::Schema;
 use granule::train::schema::files::OF_RUNS;
 use granule::train::{
-    ConfigError, OptimizerConfig, RUN_PRESETS, RunConfig, RunPreset, ScheduleConfig,
+    ConfigError, DataConfig, OptimizerConfig, RUN_PRESETS, RunConfig, RunPreset, ScheduleConfig,
 };
 use serde::Serialize;
 use toml::{Table, Value};
@@ -37,6 +38,49 @@ const KINDS: [&str; 4] = ["model", "optimizer", "schedule", "data.task"];
 
 /// The fraction that `--early-stopping` holds out for validation where nothing else says how much.
 const HELD_OUT: f64 = 0.1;
+
+/// The keys of a configuration of `granule train`, at its top, that one of `granule simulate` does not have; a test holds them,
+/// and those below, to the schemas.
+pub const OF_TRAINING: [&str; 7] = [
+    "data",
+    "device",
+    "model",
+    "optimizer",
+    "schedule",
+    "start",
+    "train",
+];
+
+/// The keys that only a configuration of `granule simulate` has.
+pub const OF_SIMULATIONS: [&str; 17] = [
+    "atol",
+    "bold",
+    "composite",
+    "connectivity",
+    "dt",
+    "duration",
+    "figure",
+    "network",
+    "population",
+    "rate_bin",
+    "readout",
+    "record",
+    "rtol",
+    "solver",
+    "stimulus",
+    "system",
+    "unit",
+];
+
+/// The keys by which a file is a configuration of the other command: it has some of `others` and none of the command's `own`.
+pub fn of_another(table: &Table, own: &[&str], others: &[&str]) -> Option<String> {
+    let has = |keys: &[&str]| -> Vec<String> {
+        let found = keys.iter().filter(|key| table.contains_key(**key));
+        found.map(|key| format!("`{key}`")).collect()
+    };
+    let found = has(others);
+    (!found.is_empty() && has(own).is_empty()).then(|| found.join(", "))
+}
 
 /// The one configuration that the arguments of `granule train` describe.
 ///
@@ -247,6 +291,39 @@ pub fn of_run(args: &args::Train, run: &Path) -> anyhow::Result<RunConfig> {
     Ok(config)
 }
 
+/// How the data of `granule eval` are read: as those of a run, or else as by default, with `--set` over it.
+///
+/// # Errors
+/// [`Usage`] for what is no setting, and for a key that says something else than how data are read.
+pub fn of_evaluation(run: Option<&RunConfig>, texts: &[String]) -> anyhow::Result<DataConfig> {
+    const KEYS: [&str; 2] = ["data.decoding", "data.truncated"];
+    let own = run.cloned().unwrap_or_default();
+    if texts.is_empty() {
+        return Ok(own.data);
+    }
+    let mut layer = Layer::new(Origin::Set);
+    for text in texts {
+        let path = text.split('=').next().unwrap_or_default().trim();
+        read_set(&mut layer, text)?;
+        let is_of = |key: &str| {
+            let rest = path.strip_prefix(key);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        if !KEYS.into_iter().any(is_of) {
+            return Err(Usage::new(format!(
+                "`--set {text}`: `{path}` does not say how the data of an evaluation are read"
+            ))
+            .hint(format!(
+                "{} do; for others there are flags, as `granule help eval` lists them, and everything else is the model's",
+                KEYS.join(" and ")
+            ))
+            .into());
+        }
+    }
+    let defaults = defaults(&own);
+    Ok(stack_over(&defaults, &own, &[layer])?.data)
+}
+
 /// The folder that was named, else that of GRANULE_DATA_DIR, else that of the run if it is still there.
 pub fn data_dir(named: Option<&Path>, recorded: Option<&Path>) -> Option<PathBuf> {
     let environment = std::env::var_os("GRANULE_DATA_DIR").filter(|dir| !dir.is_empty());
@@ -305,7 +382,22 @@ fn layers(args: &args::Train) -> anyhow::Result<Vec<Layer>> {
             layers.push(Layer::preset(preset.name, preset.toml)?)
         }
         Some(what) if what.ends_with(".toml") || Path::new(what).exists() => {
-            layers.push(file(Path::new(what))?)
+            let layer = file(Path::new(what))?;
+            let (own, others) = (&OF_TRAINING, &OF_SIMULATIONS);
+            if let Some(keys) = of_another(&layer.table, own, others) {
+                let file = crate::output::quoted(Path::new(what));
+                let usage = Usage::new(format!(
+                    "{file} describes a simulation, not a training: it has {keys}"
+                ));
+                let hint = format!("`granule simulate {file}` runs it");
+                return Err(usage
+                    .hint(match layer.table.contains_key("composite") {
+                        true => format!("{hint}; {}", explain::TO_TRAIN),
+                        false => hint,
+                    })
+                    .into());
+            }
+            layers.push(layer)
         }
         Some(ModelConfig::MULTI_GRANULARITY) => {
             return Err(
@@ -313,6 +405,13 @@ fn layers(args: &args::Train) -> anyhow::Result<Vec<Layer>> {
                     .hint("`granule help train` says how; examples/three_levels.toml is one")
                     .into(),
             );
+        }
+        Some(what) if Preset::find(what).is_some() => {
+            return Err(Usage::new(format!(
+                "`{what}` is a ready-made simulation, not a training"
+            ))
+            .hint(format!("`granule simulate {what}` runs it"))
+            .into());
         }
         Some(what) => {
             let presets = RUN_PRESETS.iter().map(|preset| preset.name);
@@ -335,62 +434,76 @@ fn layers(args: &args::Train) -> anyhow::Result<Vec<Layer>> {
             .map(Value::from)
             .context("a folder name is not valid UTF-8")
     };
-    let settings = [
+    let text = |text: &dyn ToString| Value::from(text.to_string());
+    let dataset = args.dataset.as_ref();
+    let device = args.device.as_ref();
+    let range = |range: [f64; 2]| Value::Array(range.map(Value::Float).to_vec());
+    let seed = args.seed.and_then(|seed| i64::try_from(seed).ok());
+    let given = [
+        ("--dataset", "data.dataset", dataset.map(|spec| text(spec))),
         (
-            "data.dataset",
-            args.dataset
-                .as_ref()
-                .map(|spec| Value::from(spec.to_string())),
+            "--from",
+            "start.weights",
+            args.from.as_deref().map(path).transpose()?,
         ),
-        ("start.weights", args.from.as_deref().map(path).transpose()?),
         (
+            "--data-dir",
             "data.data_dir",
             args.data_dir.as_deref().map(path).transpose()?,
         ),
-        ("data.offline", args.offline.then_some(Value::Boolean(true))),
-        ("data.task.kind", args.task.as_deref().map(Value::from)),
-        ("data.trials.epoch", args.trials.map(whole)),
-        ("data.limit_train", args.limit_train.map(whole)),
-        ("data.limit_test", args.limit_test.map(whole)),
         (
-            "data.range",
-            args.range
-                .map(|range| Value::Array(range.map(Value::Float).to_vec())),
+            "--offline",
+            "data.offline",
+            args.offline.then_some(Value::Boolean(true)),
         ),
         (
-            "device",
-            args.device
-                .as_ref()
-                .map(|spec| Value::from(spec.to_string())),
+            "--task",
+            "data.task.kind",
+            args.task.as_deref().map(Value::from),
         ),
-        ("train.epochs", args.epochs.map(whole)),
-        ("train.batch_size", args.batch_size.map(whole)),
-        ("data.validation", args.validation.map(Value::from)),
+        ("--trials", "data.trials.epoch", args.trials.map(whole)),
         (
+            "--limit-train",
+            "data.limit_train",
+            args.limit_train.map(whole),
+        ),
+        (
+            "--limit-test",
+            "data.limit_test",
+            args.limit_test.map(whole),
+        ),
+        ("--range", "data.range", args.range.map(range)),
+        ("--device", "device", device.map(|spec| text(spec))),
+        ("--epochs", "train.epochs", args.epochs.map(whole)),
+        (
+            "--batch-size",
+            "train.batch_size",
+            args.batch_size.map(whole),
+        ),
+        (
+            "--validation",
+            "data.validation",
+            args.validation.map(Value::from),
+        ),
+        (
+            "--early-stopping",
             "train.early_stopping.patience",
             args.early_stopping.map(whole),
         ),
-        ("optimizer.kind", args.optimizer.as_deref().map(Value::from)),
-        ("optimizer.lr", args.lr.map(Value::from)),
-        ("schedule.kind", args.schedule.as_deref().map(Value::from)),
         (
-            "seed",
-            args.seed
-                .and_then(|seed| i64::try_from(seed).ok())
-                .map(Value::from),
+            "--optimizer",
+            "optimizer.kind",
+            args.optimizer.as_deref().map(Value::from),
         ),
+        ("--lr", "optimizer.lr", args.lr.map(Value::from)),
+        (
+            "--schedule",
+            "schedule.kind",
+            args.schedule.as_deref().map(Value::from),
+        ),
+        ("--seed", "seed", seed.map(Value::from)),
     ];
-    for (path, value) in settings {
-        if let Some(value) = value {
-            flags.set(path, value)?;
-        }
-    }
-    layers.push(flags);
-    let mut set = Layer::new(Origin::Set);
-    for text in &args.set {
-        read_set(&mut set, text)?;
-    }
-    layers.push(set);
+    layers.extend(layers::of_command_line(flags, given, &args.set)?);
     for layer in &mut layers {
         files::from_folder(layer);
         files::inline(layer, &OF_RUNS);

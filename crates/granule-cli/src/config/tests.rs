@@ -22,7 +22,7 @@ fn refused(args: &[&str]) -> String {
 }
 
 #[test]
-fn flags_beat_the_file_and_set_beats_the_flags() {
+fn flags_and_set_beat_the_file() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("my.toml");
     std::fs::write(
@@ -31,20 +31,142 @@ fn flags_beat_the_file_and_set_beats_the_flags() {
     )
     .unwrap();
     let file = path.to_str().unwrap();
-    let config = resolved(&[
-        file,
-        "--epochs",
-        "9",
-        "--batch-size",
-        "16",
-        "--set",
-        "train.batch_size=32",
-    ]);
+    let config = resolved(&[file, "--epochs", "9", "--set", "train.batch_size=32"]);
     assert_eq!(
         (config.seed, config.train.epochs, config.train.batch_size),
         (3, 9, 32)
     );
     assert_eq!(config.model.name(), "lenet");
+    // The last of several counts.
+    for (texts, epochs) in [
+        (&["train.epochs=3", "train.epochs=4"][..], 4),
+        (&["train.epochs=", "train.epochs=4"], 4),
+        (
+            &["train.epochs=4", "train.epochs="],
+            RunConfig::default().train.epochs,
+        ),
+    ] {
+        let words: Vec<&str> = texts.iter().flat_map(|text| ["--set", text]).collect();
+        let config = resolved(&[&[file], &words[..]].concat());
+        assert_eq!(config.train.epochs, epochs, "{texts:?}");
+    }
+}
+
+#[test]
+fn a_flag_and_a_setting_that_differ_are_refused() {
+    for (flag, value, setting, other) in [
+        ("--lr", "0.1", "optimizer.lr=0.01", "0.01"),
+        ("--lr", "0.1", "optimizer={lr=0.2}", "0.2"),
+        (
+            "--lr",
+            "0.1",
+            "optimizer.lr=",
+            "its default (--set optimizer.lr=)",
+        ),
+        (
+            "--lr",
+            "0.1",
+            "optimizer=",
+            "its default (--set optimizer=)",
+        ),
+        ("--epochs", "3", "train.epochs=4", "4"),
+        ("--batch-size", "3", "train.batch_size=4", "4"),
+        ("--seed", "3", "seed=4", "4"),
+        ("--device", "cpu", "device=gpu", "gpu"),
+        ("--dataset", "mnist", "data.dataset=cifar-10", "cifar-10"),
+        ("--task", "sine", "data.task.kind=flip-flop", "flip-flop"),
+        ("--trials", "3", "data.trials.epoch=4", "4"),
+        ("--limit-train", "3", "data.limit_train=4", "4"),
+        ("--limit-test", "3", "data.limit_test=4", "4"),
+        ("--range", "0,1", "data.range=[0, 2]", "[0, 2]"),
+        ("--validation", "0.1", "data.validation=0.2", "0.2"),
+        (
+            "--early-stopping",
+            "3",
+            "train.early_stopping.patience=4",
+            "4",
+        ),
+        ("--optimizer", "adam", "optimizer.kind=sgd", "sgd"),
+        ("--schedule", "cosine", "schedule.kind=step", "step"),
+        ("--data-dir", "/a", "data.data_dir=/b", "/b"),
+        ("--from", "/a", "start.weights=/b", "/b"),
+    ] {
+        let text = refused(&[flag, value, "--set", setting]);
+        let path = setting.split(['=', '{']).next().unwrap();
+        for part in [flag, path, "given twice", other, "--set"] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+    }
+    assert!(refused(&["--offline", "--set", "data.offline=false"]).contains("--offline"));
+    for words in [
+        &["--lr", "1", "--set", "optimizer.lr=1.0"][..],
+        &["--epochs", "3", "--set", "train.epochs=3"],
+        &["--optimizer", "adam", "--set", "optimizer.kind=adam"],
+    ] {
+        resolved(words);
+    }
+}
+
+#[test]
+fn whole_numbers_beyond_those_of_toml_are_no_texts() {
+    for number in [
+        "18446744073709551615",
+        "-99999999999999999999",
+        "1_000_000_000_000_000_000_000",
+    ] {
+        let text = refused(&["--set", &format!("seed={number}")]);
+        assert!(
+            text.contains(number)
+                && text.contains("from -9223372036854775808 to 9223372036854775807"),
+            "{text}"
+        );
+    }
+    let most = format!("seed={}", i64::MAX);
+    assert_eq!(resolved(&["--set", &most]).seed, i64::MAX as u64);
+}
+
+#[test]
+fn a_simulation_is_not_a_training() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("cell.toml");
+    let file = path.to_str().unwrap();
+    let told = |text: &str| {
+        std::fs::write(&path, text).unwrap();
+        refused(&[file])
+    };
+    let cell = told("seed = 3\nduration = 50.0\n[unit]\nmodel = 'lif'\n");
+    for part in [
+        "a simulation, not a training",
+        "`duration`, `unit`",
+        "`granule simulate ",
+    ] {
+        assert!(cell.contains(part), "{part}: {cell}");
+    }
+    let composite = told("[composite]\ndt = 0.5\n");
+    assert!(composite.contains("multi-granularity"), "{composite}");
+    // What has keys of both is a training with a key too many.
+    let both = told("duration = 50.0\n[train]\nepochs = 3\n");
+    assert!(both.contains("unknown key `duration`"), "{both}");
+    let preset = refused(&["lif"]);
+    assert!(
+        preset.contains("a ready-made simulation") && preset.contains("`granule simulate lif`"),
+        "{preset}"
+    );
+}
+
+#[test]
+fn the_keys_of_the_two_commands_are_those_of_their_schemas() {
+    let top = |schema: &Schema| -> std::collections::BTreeSet<String> {
+        let keys = schema.keys().into_iter();
+        keys.map(|key| key.path.split('.').next().unwrap().to_owned())
+            .collect()
+    };
+    let (runs, experiments) = (Schema::of_runs(), Schema::of_experiments());
+    let (runs, experiments) = (top(&runs), top(&experiments));
+    let only: Vec<&String> = runs.difference(&experiments).collect();
+    assert_eq!(only, OF_TRAINING);
+    let only: Vec<&String> = experiments.difference(&runs).collect();
+    assert_eq!(only, OF_SIMULATIONS);
 }
 
 #[test]
@@ -298,7 +420,8 @@ fn an_empty_value_takes_the_default_back() {
         (config.train.clip_norm, config.train.epochs),
         (None, RunConfig::default().train.epochs)
     );
-    let config = resolved(&["--dataset", "mnist", "--set", "data.dataset="]);
+    std::fs::write(&path, "[data]\ndataset = \"mnist\"\n").unwrap();
+    let config = resolved(&[path.to_str().unwrap(), "--set", "data.dataset="]);
     assert_eq!(config.data.dataset, DatasetSpec::default());
 }
 

@@ -1,6 +1,6 @@
 //! The data of an array, converted while it streams.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use granule_io::budget;
 use half::f16;
@@ -29,18 +29,15 @@ pub(super) fn bytes(array: Array<'_>) -> Result<Vec<u8>, DataError> {
 /// Every number as `f32`; each must be finite.
 pub(super) fn floats(array: Array<'_>) -> Result<Vec<f32>, DataError> {
     array.check_numbers()?;
-    let path = array.path.to_path_buf();
-    converted(array, |header, start, raw, out: &mut Vec<f32>| {
+    let mut odd = Odd::of(&array);
+    let numbers = converted(array, |header, start, raw, out: &mut Vec<f32>| {
         floats_of(header, raw, out);
         let block = out.get(start..).unwrap_or_default();
-        match block.iter().position(|value| !value.is_finite()) {
-            None => Ok(()),
-            Some(at) => {
-                let value = block.get(at).map_or(f64::NAN, |&value| f64::from(value));
-                Err(not_finite(&path, header, start + at, value))
-            }
-        }
-    })
+        odd.see(start, block.iter().map(|&x| f64::from(x)));
+        Ok(())
+    })?;
+    odd.check()?;
+    Ok(numbers)
 }
 
 /// Every number as `f64`; each must be finite.
@@ -54,22 +51,19 @@ pub(super) fn doubles_seen(
     mut see: impl FnMut(usize, &[u8]),
 ) -> Result<Vec<f64>, DataError> {
     array.check_numbers()?;
-    let path = array.path.to_path_buf();
-    converted(array, |header, start, raw, out: &mut Vec<f64>| {
+    let mut odd = Odd::of(&array);
+    let numbers = converted(array, |header, start, raw, out: &mut Vec<f64>| {
         let elements = raw.chunks_exact(header.kind.size().max(1));
         elements
             .enumerate()
             .for_each(|(at, bytes)| see(start + at, bytes));
         doubles_of(header, raw, out);
         let block = out.get(start..).unwrap_or_default();
-        match block.iter().position(|value| !value.is_finite()) {
-            None => Ok(()),
-            Some(at) => {
-                let value = block.get(at).copied().unwrap_or(f64::NAN);
-                Err(not_finite(&path, header, start + at, value))
-            }
-        }
-    })
+        odd.see(start, block.iter().copied());
+        Ok(())
+    })?;
+    odd.check()?;
+    Ok(numbers)
 }
 
 /// Hands every integer of a column to `each`, in order.
@@ -140,11 +134,46 @@ fn text(header: &Header, element: &[u8]) -> String {
     text
 }
 
-pub(super) fn not_finite(path: &Path, header: &Header, position: usize, value: f64) -> DataError {
-    DataError::NonFinite {
-        path: path.to_path_buf(),
-        position: place_of(position, header),
-        value,
+/// The numbers of an array that are not finite.
+pub(super) struct Odd {
+    path: PathBuf,
+    header: Header,
+    /// The first one, and where it is in the stored order.
+    first: Option<(usize, f64)>,
+    count: usize,
+}
+
+impl Odd {
+    pub fn of(array: &Array<'_>) -> Self {
+        Self {
+            path: array.path.to_path_buf(),
+            header: array.header.clone(),
+            first: None,
+            count: 0,
+        }
+    }
+
+    /// Looks at numbers that are stored from `start` on; whether all of them are finite.
+    pub fn see(&mut self, start: usize, numbers: impl Iterator<Item = f64>) -> bool {
+        let before = self.count;
+        for (at, number) in numbers.enumerate().filter(|(_, x)| !x.is_finite()) {
+            self.first.get_or_insert((start + at, number));
+            self.count += 1;
+        }
+        self.count == before
+    }
+
+    /// Refuses them.
+    pub fn check(self) -> Result<(), DataError> {
+        match self.first {
+            None => Ok(()),
+            Some((position, value)) => Err(DataError::NonFinite {
+                position: place_of(position, &self.header),
+                path: self.path,
+                value,
+                count: self.count,
+            }),
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use granule_io::{Intensity, IntensityError, budget};
 
+use super::elements::Odd;
 use super::npy::{Header, Kind};
 use super::{Array, elements};
 use crate::{DataError, Features, Shape, reading};
@@ -80,6 +81,8 @@ pub(super) fn read(
     };
     let kind = array.header.kind;
     array.check_numbers()?;
+    // Without an extent of channels they may as well be the steps of sequences.
+    let three = array.extents().len() == 3;
     let refuse = |error: granule_io::IntensityError| {
         let reason = match error {
             IntensityError::Beyond {
@@ -94,7 +97,7 @@ pub(super) fn read(
                  steps (rate, gru, lstm, sequential), sequences: data.layout = \"sequence\""
                 )
             }
-            error if range.is_none() && !is_like_a_picture(height, width) => format!(
+            error if range.is_none() && (three || !is_like_a_picture(height, width)) => format!(
                 "{} images: {error}; time series, such as spike counts, are sequences: data.layout = \"sequence\"",
                 kind.name()
             ),
@@ -191,12 +194,16 @@ impl Numbers {
         };
         let mut block = Vec::new();
         let mut done = 0;
+        let mut odd = Odd::of(&array);
+        let mut seen = 0;
         let header = elements::stream(array, |header, raw| {
             block.clear();
             elements::doubles_of(header, raw, &mut block);
-            if let Some(at) = block.iter().position(|number| !number.is_finite()) {
-                let value = block.get(at).copied().unwrap_or(f64::NAN);
-                return Err(elements::not_finite(&path, header, done + at, value));
+            let fine = odd.see(seen, block.iter().copied());
+            seen += block.len();
+            if !fine || done + block.len() < seen {
+                // Nothing is made of the rest; it is only counted.
+                return Ok(());
             }
             for number in &mut block {
                 found.lowest = found.lowest.min(*number);
@@ -243,6 +250,7 @@ impl Numbers {
             done += block.len();
             Ok(())
         })?;
+        odd.check()?;
         found.levels = match found.levels {
             Levels::Whole(pixels) => Levels::Whole(elements::row_major(pixels, &header, &path)?),
             Levels::Between(values) => {

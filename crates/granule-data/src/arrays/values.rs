@@ -137,9 +137,11 @@ impl Values {
         };
         let mut out: Vec<f32> = Vec::new();
         reading::reserve_exact(&mut out, wide.len(), path)?;
+        let cut = |at: usize, x: f64| (x - offset.get(at % width).copied().unwrap_or(0.0)) as f32;
         for (at, &x) in wide.iter().enumerate() {
-            let centred = (x - offset.get(at % width).copied().unwrap_or(0.0)) as f32;
+            let centred = cut(at, x);
             if !centred.is_finite() {
+                let rest = wide.iter().enumerate().skip(at);
                 return Err(DataError::NonFinite {
                     path: path.to_path_buf(),
                     position: match width {
@@ -147,6 +149,7 @@ impl Values {
                         _ => vec![at / width, at % width],
                     },
                     value: x,
+                    count: rest.filter(|(at, x)| !cut(*at, **x).is_finite()).count(),
                 });
             }
             out.push(centred);

@@ -7,6 +7,7 @@
 mod config;
 mod inspect;
 mod overlap;
+mod series;
 mod source;
 mod store;
 mod windows;
@@ -18,6 +19,7 @@ use granule_io::words::counted;
 
 pub use config::{DecodingConfig, Division, Edges, Window};
 pub use inspect::{Found, Inspection, Numbers, Suggestion, inspect};
+pub use series::{Place, Series};
 pub use store::answers_for_panics;
 
 use crate::arrays::{Outputs, TargetKind, named_classes};
@@ -25,10 +27,19 @@ use crate::dataset::float_moments;
 use crate::{DataError, Dataset, Features, Fold, Normalization, Shape, Split, Targets};
 use source::{Named, Source};
 use store::Store;
-use windows::{Windows, divide};
+use windows::{Windows, divide, stretches};
 
 /// Constant channels that a warning names.
 const MOST_CHANNELS: usize = 8;
+
+/// What a trained decoder that is scored makes of a recording.
+#[derive(Clone, Copy)]
+pub(crate) struct Scored<'a> {
+    /// Whether a recording without a test part of its own is not divided, and all of it tested on.
+    pub tested: bool,
+    /// What it takes off each channel.
+    pub means: Option<&'a [f64]>,
+}
 
 /// Loads what is decoded and what it is decoded from. In cross-validation a part of what is learnt from is tested on, and
 /// arrays to test on are not read.
@@ -41,6 +52,7 @@ pub(crate) fn load(
     config: &DecodingConfig,
     kind: Option<TargetKind>,
     (seed, fold): (u64, Option<Fold>),
+    scored: Scored<'_>,
 ) -> Result<Dataset, DataError> {
     config.validate()?;
     let without_test;
@@ -68,7 +80,15 @@ pub(crate) fn load(
         overlap::check(&first, &source)?;
         second = Some(source);
     }
+    let whole_tested = scored.tested && second.is_none();
+    let divided = !scored.tested && second.is_none() && fold.is_none();
     let tests = match &second {
+        None if whole_tested => {
+            if let Some(cut) = stretches(&mut store, &first, config)? {
+                first.trials = cut;
+            }
+            vec![budget::filled(true, first.bins(), "the parts")?]
+        }
         None => vec![divide(
             &mut store,
             &mut first,
@@ -87,20 +107,30 @@ pub(crate) fn load(
 
     let (classes, targets, offset) = all_targets(&sources, outputs, &mut notes)?;
     let whole = || sources.iter().zip(&tests).zip(&targets);
-    let learnt = learnt_rows(whole().next().map(|(parts, _)| parts), config)?;
+    let learnt = whole().next().map(|(parts, _)| parts);
+    let learnt = learnt_rows(learnt, config, whole_tested)?;
     let channels = sources.first().map_or(1, |source| source.channels);
     let (mean, std) = float_moments(&learnt, channels, 1, &[]);
-    let warnings = constant_channels(sources.first(), &learnt);
+    let warnings = match whole_tested {
+        true => Vec::new(),
+        false => constant_channels(sources.first(), &learnt),
+    };
     let mut left = Left::default();
     let mut parts = Vec::new();
-    for (place, part) in [(whole().next(), false), (whole().next_back(), true)] {
+    let of_learnt = whole().next().filter(|_| !whole_tested);
+    for (place, part) in [(of_learnt, false), (whole().next_back(), true)] {
         let Some(((source, is_test), targets)) = place else {
             continue;
         };
         let split = if source.by_trial {
             of_trials(source, (is_test, part), config, targets)?
         } else {
-            let fill: Vec<f32> = mean.iter().map(|&mean| mean as f32).collect();
+            let means = scored.means.filter(|means| means.len() == channels);
+            let fill: Vec<f32> = means
+                .unwrap_or(&mean)
+                .iter()
+                .map(|&mean| mean as f32)
+                .collect();
             let windows = Windows::of(source, is_test, part, config, &fill)?;
             left.add(&windows);
             let Windows {
@@ -126,6 +156,10 @@ pub(crate) fn load(
         parts.push(split.centred(Vec::new(), offset.clone())?);
     }
     left.tell(&sources, &mut notes);
+    if whole_tested && let Some(test) = parts.first() {
+        // A data set has a training part.
+        parts.insert(0, test.subset(&[0])?);
+    }
     let (Some(test), Some(train)) = (parts.pop(), parts.pop()) else {
         let what = "holds no signal".to_owned();
         return Err(DataError::Empty {
@@ -133,13 +167,20 @@ pub(crate) fn load(
             what,
         });
     };
-    let mut dataset = Dataset::new(
-        "recording",
-        classes,
-        Normalization { mean, std },
-        train,
-        test,
+    let named = sources
+        .last()
+        .map(|source| (&source.signal, &source.target));
+    let normalization = Normalization { mean, std };
+    let mut dataset = Dataset::new("recording", classes, normalization, train, test).map_err(
+        |error| match named {
+            Some((signal, target)) => error.of_part("test", signal, target),
+            None => error,
+        },
     )?;
+    if whole_tested {
+        dataset.warnings = dataset.absent_in_test().into_iter().collect();
+    }
+    dataset.divided = divided;
     dataset.notes = notes;
     let sameness = dataset.sameness();
     dataset
@@ -182,18 +223,20 @@ fn all_targets(
 fn learnt_rows(
     source: Option<(&Source, &Vec<bool>)>,
     config: &DecodingConfig,
+    all: bool,
 ) -> Result<Vec<f32>, DataError> {
     let Some((source, is_test)) = source else {
         return Ok(Vec::new());
     };
-    let own = is_test.iter().filter(|test| !**test).count();
+    let is_learnt = |test: &bool| all || !*test;
+    let own = is_test.iter().filter(|test| is_learnt(test)).count();
     let mut rows = budget::with_capacity(own.saturating_mul(source.channels), "the training part")?;
     for trial in &source.trials {
-        if source.by_trial && is_test.get(trial.start) == Some(&false) {
+        if source.by_trial && is_test.get(trial.start).is_some_and(is_learnt) {
             source.add_steps(trial, config, &mut rows);
         } else if !source.by_trial {
             let own = trial.clone();
-            for bin in own.filter(|&bin| is_test.get(bin) == Some(&false)) {
+            for bin in own.filter(|&bin| is_test.get(bin).is_some_and(is_learnt)) {
                 rows.extend_from_slice(source.row(bin));
             }
         }

@@ -36,6 +36,11 @@ pub(super) struct Named<'a> {
 }
 
 impl<'a> Named<'a> {
+    /// The array that is decoded from.
+    pub fn signal(&self) -> &'a str {
+        self.signal
+    }
+
     /// Of what is learnt from.
     pub fn learnt(config: &'a DecodingConfig) -> Self {
         Self {
@@ -73,6 +78,49 @@ impl Source {
         kind: Option<TargetKind>,
         notes: &mut Vec<String>,
     ) -> Result<(Self, Outputs), DataError> {
+        let (mut source, signal) = Self::of_signal(store, named, config, notes)?;
+        let Named { target, prefix, .. } = named;
+        let (bins, trials, has_trials) = (source.bins(), source.trials.len(), source.has_trials);
+        let (outputs, by_trial) = store.read(&format!("{prefix}target"), target, |array| {
+            let array = array.without_row();
+            let extents = array.extents();
+            let inside = match *signal.as_slice() {
+                [_, _, inside] => Some(inside),
+                _ => None,
+            };
+            let Layout { by_trial, in_trials } = layout(&extents, bins, trials, inside, has_trials)
+                .ok_or_else(|| {
+                    let of_trials = match trials {
+                        1 => String::new(),
+                        count => format!(" in {}", counted(count, "trial")),
+                    };
+                    let reason = format!(
+                        "its shape is {extents:?}, and {} has {}{of_trials}: a target is a row for every bin or for every trial{}",
+                        source.signal.display(),
+                        counted(bins, "bin"),
+                        swapped(&extents, &signal, named, has_trials),
+                    );
+                    DataError::format(&source.target, reason)
+                })?;
+            let array = if in_trials { array.flattened()? } else { array };
+            Ok((Outputs::read(array, kind, notes)?, by_trial))
+        })?;
+        source.by_trial = by_trial;
+        // Of trials it is that of sums.
+        if config.square_root && !by_trial {
+            source.data.iter_mut().for_each(|x| *x = x.sqrt());
+        }
+        source.check(config)?;
+        Ok((source, outputs))
+    }
+
+    /// Reads the signal of a part and its trials; the extents of its array besides.
+    pub fn of_signal(
+        store: &mut Store<'_>,
+        named: Named<'_>,
+        config: &DecodingConfig,
+        notes: &mut Vec<String>,
+    ) -> Result<(Self, Vec<usize>), DataError> {
         let Named {
             signal,
             target,
@@ -80,7 +128,7 @@ impl Source {
             prefix,
         } = named;
         let key = |name: &str| format!("{prefix}{name}");
-        let places = [signal, target].map(|name| store.place(name));
+        let place = store.place(signal);
         let (extents, values) = store.read(&key("signal"), signal, |array| array.values())?;
         let (bins, channels, inside) = match *extents.as_slice() {
             [bins] => (bins, 1, None),
@@ -88,7 +136,7 @@ impl Source {
             [trials, channels, bins] => (trials * bins, channels, Some(bins)),
             _ => {
                 return Err(DataError::ArrayShape {
-                    path: places[0].clone(),
+                    path: place.clone(),
                     found: extents.iter().map(|&extent| extent as u64).collect(),
                     allowed: "[bins, channels], or [trials, channels, bins], for a signal"
                         .to_owned(),
@@ -98,16 +146,16 @@ impl Source {
         if let Some(bins_of_trial) = inside {
             notes.push(format!(
                 "{}: {}, {} and {} a trial",
-                places[0].display(),
+                place.display(),
                 counted(bins / bins_of_trial.max(1), "trial"),
                 counted(channels, "channel"),
                 counted(bins_of_trial, "bin")
             ));
         }
         if config.square_root {
-            check_counts(&places[0], &extents, &values)?;
+            check_counts(&place, &extents, &values)?;
         }
-        let mut data = values.cut(&[], &places[0])?;
+        let mut data = values.cut(&[], &place)?;
         let trials: Vec<Range<usize>> = match (inside, trial) {
             (Some(inside), None) => {
                 data = bins_first(&data, channels, inside)?;
@@ -120,55 +168,30 @@ impl Source {
                 return Err(wrong(&key("trial"), format!("{name:?}"), allowed));
             }
             (None, Some(name)) => {
-                let place = store.place(name);
+                let of_trials = store.place(name);
                 let numbers = store.read(&key("trial"), name, |array| array.column())?;
                 if numbers.len() != bins {
-                    return Err(lengths(&place, numbers.len(), &places[0], bins));
+                    return Err(lengths(&of_trials, numbers.len(), &place, bins));
                 }
                 runs(&numbers).collect()
             }
             (None, None) => std::iter::once(0..bins).collect(),
         };
         let has_trials = inside.is_some() || trial.is_some();
-        let (outputs, by_trial) = store.read(&key("target"), target, |array| {
-            let array = array.without_row();
-            let extents = array.extents();
-            let Layout { by_trial, in_trials } =
-                layout(&extents, bins, trials.len(), inside, has_trials).ok_or_else(|| {
-                    let of_trials = match trials.len() {
-                        1 => String::new(),
-                        count => format!(" in {}", counted(count, "trial")),
-                    };
-                    let reason = format!(
-                        "its shape is {extents:?}, and {} has {}{of_trials}: a target is a row for every bin or for every trial",
-                        places[0].display(),
-                        counted(bins, "bin"),
-                    );
-                    DataError::format(&places[1], reason)
-                })?;
-            let array = if in_trials { array.flattened()? } else { array };
-            Ok((Outputs::read(array, kind, notes)?, by_trial))
-        })?;
-        // Of trials it is that of sums.
-        if config.square_root && !by_trial {
-            data.iter_mut().for_each(|x| *x = x.sqrt());
-        }
-        let [signal, target] = places;
         let source = Self {
-            signal,
-            target,
+            target: store.place(target),
+            signal: place,
             data,
             channels,
             trials,
             has_trials,
-            by_trial,
+            by_trial: false,
         };
-        source.check(config)?;
-        Ok((source, outputs))
+        Ok((source, extents))
     }
 
     /// Refuses settings that do not go with targets of bins, or with those of trials.
-    fn check(&self, config: &DecodingConfig) -> Result<(), DataError> {
+    pub fn check(&self, config: &DecodingConfig) -> Result<(), DataError> {
         if !self.by_trial {
             return match (config.bins, config.sum) {
                 (Some(bins), _) => {
@@ -309,6 +332,35 @@ fn layout(
         (&[first] | &[first, _], None) if first == bins => of(false, false),
         (&[first] | &[first, _], None) if has_trials && first == trials => of(true, false),
         _ => None,
+    }
+}
+
+/// What there is to say where the axes of a signal or of a target seem to be in another order.
+fn swapped(extents: &[usize], signal: &[usize], named: Named<'_>, has_trials: bool) -> String {
+    let exchanged = |name: &str, axes: &str| format!("{name} = {name}.transpose({axes}) in Python");
+    let (name, prefix) = (named.signal, named.prefix);
+    let of_signal = |axes: &str, meant: &str, order: &str| {
+        format!(
+            "; data.decoding.{prefix}signal = \"{name}\" of the shape {signal:?} is read as {axes}: if it is {meant}, \
+             exchange its axes, {}",
+            exchanged(name, order)
+        )
+    };
+    match (signal, extents) {
+        (&[bins, channels], &[rows, ..]) if rows == channels && rows != bins => {
+            of_signal("[bins, channels]", "[channels, bins]", "1, 0")
+        }
+        (&[trials, channels, bins], &[first, rows, ..])
+            if first == trials && rows == channels && rows != bins =>
+        {
+            let meant = "[trials, bins, channels]";
+            of_signal("[trials, channels, bins]", meant, "0, 2, 1")
+        }
+        (&[bins, _], &[_, columns]) if columns == bins && !has_trials => format!(
+            "; if its axes are [outputs, bins], exchange them, {}",
+            exchanged(named.target, "1, 0")
+        ),
+        _ => String::new(),
     }
 }
 

@@ -172,6 +172,24 @@ fn groups_of(fold: Fold, groups: &[i64], notes: &mut Vec<String>) -> Result<Vec<
     Ok(tested)
 }
 
+/// As [`divide`] cuts a recording of several runs that is not divided: no window reaches from one into the next, where it has
+/// the array that tells them apart.
+pub(super) fn stretches(
+    store: &mut Store<'_>,
+    source: &Source,
+    config: &DecodingConfig,
+) -> Result<Option<Vec<Range<usize>>>, DataError> {
+    let name = match config.group.as_deref() {
+        Some(name) if store.has(name)? => name,
+        _ => return Ok(None),
+    };
+    let groups = store.read("group", name, |array| array.column())?;
+    if source.by_trial || groups.len() != source.bins() {
+        return Ok(None);
+    }
+    within_groups(&source.trials, &groups).map(Some)
+}
+
 /// The stretches of bins that are of one trial and of one group, such as a run: what lies between two runs was not recorded.
 fn within_groups(trials: &[Range<usize>], groups: &[i64]) -> Result<Vec<Range<usize>>, DataError> {
     let of_trial = |trial: &Range<usize>| {

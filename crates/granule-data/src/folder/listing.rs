@@ -9,7 +9,7 @@ use granule_io::image::{KINDS, is_left_behind, is_named_as_image};
 use granule_io::words::{counted, printable};
 
 use crate::DataError;
-use crate::division::VALIDATION;
+use crate::division::{VALIDATION, full, part_begun, part_named};
 use crate::text;
 
 /// An image file and its class.
@@ -32,6 +32,9 @@ pub(super) struct Listing {
 
 /// Folders within the folder of a class lie at most so deep: deeper ones are a link that leads back.
 const DEEPEST: usize = 16;
+
+/// Folders that a note lists.
+const MOST_NAMES: usize = 8;
 
 impl Listing {
     /// Of a set that a trained model is `scored` on, one class is enough.
@@ -67,6 +70,7 @@ impl Listing {
             part.samples_beside(&train_dir, &mut reading)
         };
         let validation_dir = validation_dir.filter(|_| divided);
+        let of_validation = validation_dir.clone();
         let (test, validation) = match validation_dir {
             _ if !divided => (None, None),
             None => (Some(other(&test_dir)?), None),
@@ -81,6 +85,17 @@ impl Listing {
                 (Some(test), None)
             }
         };
+        if divided {
+            let read = [
+                Some(&train_dir),
+                has_test.then_some(&test_dir),
+                of_validation.as_ref(),
+            ];
+            let read: Vec<&PathBuf> = read.into_iter().flatten().collect();
+            let (unread, like_parts) = unread(dir, &read)?;
+            notes.extend(unread);
+            warnings.extend(like_parts);
+        }
         let validation = validation.map(|(samples, dir)| {
             notes.push(format!(
                 "{}: the {} in it are the validation part, so that nothing is held out of {}",
@@ -130,10 +145,47 @@ fn parts(dir: &Path) -> String {
     )
 }
 
-/// Whether a folder is called as a part of a set is, in whatever case.
+/// Whether a folder is called as a part of a set is, here or elsewhere, in whatever case.
 fn is_name_of_part(name: &OsStr) -> bool {
-    let mut parts = ["train", "test"].iter().chain(&VALIDATION);
-    parts.any(|part| name.eq_ignore_ascii_case(part))
+    name.to_str().and_then(part_named).is_some()
+}
+
+/// What there is to say of the folders beside the parts of a divided set, which nobody reads: a note, and warnings of those
+/// that are called as a part is elsewhere.
+fn unread(dir: &Path, read: &[&PathBuf]) -> Result<(Option<String>, Vec<String>), DataError> {
+    let (mut others, mut like_parts) = (Vec::new(), Vec::new());
+    // Where capitals make no difference, a part may be listed with others.
+    let real = |path: &Path| fs::canonicalize(path).ok();
+    let all_read: Vec<Option<PathBuf>> = read.iter().map(|path| real(path)).collect();
+    for path in entries(dir)?.into_iter().filter(|path| path.is_dir()) {
+        if all_read.contains(&real(&path)) {
+            continue;
+        }
+        let Some(part) = part_begun(&name(&path)) else {
+            others.push(printable(&name(&path)));
+            continue;
+        };
+        let of_part = read
+            .iter()
+            .find(|read| part_named(&name(read)) == Some(part));
+        let advice = match of_part {
+            Some(own) => format!("as the {} part is {}", full(part), own.display()),
+            None => format!("if it is the {} part, rename it to {part}", full(part)),
+        };
+        like_parts.push(format!("{}: not read; {advice}", path.display()));
+    }
+    let note = (!others.is_empty()).then(|| {
+        let (shown, more) = match others.split_at_checked(MOST_NAMES) {
+            Some((shown, rest)) if !rest.is_empty() => (shown, ", …"),
+            _ => (others.as_slice(), ""),
+        };
+        format!(
+            "{}: not read: {}{more}; the parts of a set are called train, test and val",
+            dir.display(),
+            shown.join(", ")
+        )
+    });
+    Ok((note, like_parts))
 }
 
 /// Whether sub-folders seem to be parts of a set, not classes.

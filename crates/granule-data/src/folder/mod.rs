@@ -54,7 +54,7 @@ pub(crate) fn load(
             division::shuffled(train.len(), division.seed),
             (0..test.len()).collect(),
         ),
-        None => match division.of_classes(&labels)? {
+        None => match division.of_classes(&labels, dir)? {
             // One sample of each class cannot be divided, and need not be.
             None => {
                 divided = false;

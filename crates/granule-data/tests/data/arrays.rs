@@ -560,6 +560,58 @@ fn images_that_fill_next_to_nothing_of_their_range_are_warned_of() {
 }
 
 #[test]
+fn numbers_that_are_not_finite_are_counted() {
+    let mut x = vec![0.5; 2 * 9000];
+    let odd = [3, 4, 17_000];
+    for (at, value) in odd.into_iter().zip([f32::INFINITY, f32::NAN, f32::NAN]) {
+        x[at] = value;
+    }
+    for (shape, place) in [
+        (&[9000, 2][..], "row 1, column 1"),
+        (&[20, 30, 30], "the number at [0, 0, 3]"),
+    ] {
+        let told = inputs(&npy_f32(shape, &x)).unwrap_err().to_string();
+        let expected = format!(
+            "{place} holds inf, the first of 3 such numbers; every number must be finite in 32 bits: leave such samples out, or \
+             replace the numbers, as numpy.nan_to_num(x) does"
+        );
+        assert!(told.contains(&expected), "{told}");
+    }
+    let wide: Vec<u8> = [1.0, 1e300, 2.0, -1e300]
+        .into_iter()
+        .flat_map(f64::to_le_bytes)
+        .collect();
+    let told = inputs(&npy("<f8", false, &[2, 2], &wide))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        told.contains("row 0, column 1 holds 1e300, the first of 2 such numbers"),
+        "{told}"
+    );
+}
+
+#[test]
+fn parts_that_differ_are_named_by_their_arrays() {
+    let labels = npy_i64(&[4], &[0, 1, 0, 1]);
+    let told = |x_test: &[u8], y_test: &[u8]| {
+        let x = npy_f32(&[4, 2], &[0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]);
+        let members = [
+            ("x_train.npy", &x[..]),
+            ("y_train.npy", &labels),
+            ("x_test.npy", x_test),
+            ("y_test.npy", y_test),
+        ];
+        npz(&zip(&members, true)).unwrap_err().to_string()
+    };
+    let wider = told(&npy_f32(&[4, 3], &[0.5; 12]), &labels);
+    assert!(
+        wider.contains("!x_test.npy: ")
+            && wider.contains("in the test part, not samples of the shape"),
+        "{wider}"
+    );
+}
+
+#[test]
 fn a_range_is_advised_for_pictures_alone() {
     let told = |shape: &[usize]| {
         let count: usize = shape.iter().product();
@@ -572,5 +624,10 @@ fn a_range_is_advised_for_pictures_alone() {
         "{series}"
     );
     let images = told(&[10, 16, 16]);
-    assert!(images.contains("--range=-3,3"), "{images}");
+    assert!(
+        images.contains("--range=-3,3") && images.contains("data.layout = \"sequence\""),
+        "{images}"
+    );
+    let colours = told(&[10, 16, 16, 3]);
+    assert!(!colours.contains("data.layout"), "{colours}");
 }

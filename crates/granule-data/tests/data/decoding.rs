@@ -40,6 +40,124 @@ fn folder() -> tempfile::TempDir {
     dir
 }
 
+#[test]
+fn a_recording_that_is_new_to_a_model_is_all_tested() {
+    let dir = folder();
+    let of = |config: &DecodingConfig| {
+        let options = LoadOptions {
+            decoding: config.clone(),
+            tested: true,
+            scored: true,
+            ..Default::default()
+        };
+        load(&DatasetSpec::Recording(dir.path().to_path_buf()), &options).unwrap()
+    };
+    let divided = read(dir.path(), &config()).unwrap();
+    assert_eq!((divided.test.len(), divided.divided), (2, true));
+    let whole = of(&config());
+    assert_eq!((whole.test.len(), whole.divided), (10, false));
+    let bins = samples(&whole.test);
+    assert_eq!(bins.first().unwrap().1, 0.0);
+    assert_eq!(bins.last().unwrap(), &(vec![90.0], -9.0));
+    let said = whole.notes.iter().chain(&whole.warnings);
+    assert!(
+        said.clone().all(|text| !text.contains("tested")),
+        "{:?}",
+        said.collect::<Vec<_>>()
+    );
+    // Beyond the edge stands what the decoder takes off.
+    let options = LoadOptions {
+        decoding: DecodingConfig {
+            window: Window {
+                before: 1,
+                after: 0,
+            },
+            ..config()
+        },
+        tested: true,
+        means: Some(&[4.5, 5.5]),
+        ..Default::default()
+    };
+    let set = load(&DatasetSpec::Recording(dir.path().to_path_buf()), &options).unwrap();
+    assert_eq!(samples(&set.test)[0], (vec![4.5, 0.0], 0.0));
+    // A part of its own is what is tested, here as elsewhere.
+    let counts: Vec<i64> = (0..6).flat_map(|bin| [7 * bin, bin]).collect();
+    write(dir.path().join("later.npy"), &npy_i64(&[6, 2], &counts));
+    write(
+        dir.path().join("speed.npy"),
+        &npy_f32(&[6], &[0.5, 1.0, 1.5, 2.0, 2.5, 3.0]),
+    );
+    let own = DecodingConfig {
+        test_signal: Some("later".into()),
+        test_target: Some("speed".into()),
+        ..config()
+    };
+    let set = of(&own);
+    assert_eq!(
+        (set.train.len(), set.test.len(), set.divided),
+        (10, 6, false)
+    );
+    // Targets of another width are named by their file.
+    write(dir.path().join("speed.npy"), &npy_f32(&[6, 2], &[1.0; 12]));
+    let error = refused(dir.path(), &own);
+    assert!(
+        error.contains("speed.npy: 2 real values in the test part, not 1 real value"),
+        "{error}"
+    );
+}
+
+#[test]
+fn axes_in_another_order_are_told_of() {
+    let dir = folder();
+    let told = |signal: &[usize], target: &[usize]| {
+        let count = |shape: &[usize]| shape.iter().product::<usize>();
+        let counts: Vec<i64> = (0..count(signal) as i64).collect();
+        let values: Vec<f32> = (0..count(target)).map(|i| i as f32).collect();
+        write(dir.path().join("counts.npy"), &npy_i64(signal, &counts));
+        write(dir.path().join("velocity.npy"), &npy_f32(target, &values));
+        refused(dir.path(), &config())
+    };
+    for (signal, target, parts) in [
+        (
+            &[3, 40][..],
+            &[40, 2][..],
+            [
+                "[3, 40]",
+                "if it is [channels, bins]",
+                "counts.transpose(1, 0)",
+                "data.decoding.signal",
+            ],
+        ),
+        (
+            &[4, 30, 5],
+            &[4, 30, 2],
+            [
+                "[4, 30, 5]",
+                "if it is [trials, bins, channels]",
+                "counts.transpose(0, 2, 1)",
+                "data.decoding.signal",
+            ],
+        ),
+        (
+            &[40, 3],
+            &[2, 40],
+            [
+                "[2, 40]",
+                "if its axes are [outputs, bins]",
+                "velocity.transpose(1, 0)",
+                "40 bins",
+            ],
+        ),
+    ] {
+        let text = told(signal, target);
+        for part in parts {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+    }
+    let plain = told(&[40, 3], &[39, 2]);
+    assert!(!plain.contains("transpose"), "{plain}");
+}
+
 /// The first channel of every sample, and its target.
 fn samples(split: &Split) -> Vec<(Vec<f32>, f32)> {
     let Shape::Sequence { channels, .. } = split.shape() else {

@@ -111,6 +111,58 @@ fn a_set_that_was_divided_can_be_tested_whole() {
 }
 
 #[test]
+fn folders_beside_the_parts_of_a_set_are_told_of() {
+    let dir = tempfile::tempdir().unwrap();
+    for part in ["train", "test", "testing", "Validate", "drafts", "val2017"] {
+        write_classes(&dir.path().join(part));
+    }
+    let set = load(dir.path()).unwrap();
+    assert_eq!(
+        (set.train.len(), set.test.len(), &set.validation),
+        (20, 20, &None)
+    );
+    let note = set
+        .notes
+        .iter()
+        .find(|text| text.contains("not read"))
+        .unwrap();
+    assert!(
+        note.ends_with("not read: drafts; the parts of a set are called train, test and val"),
+        "{note}"
+    );
+    let all = warned(&set);
+    for (folder, advice) in [
+        ("testing", "as the test part is"),
+        ("Validate", "if it is the validation part, rename it to val"),
+        ("val2017", "if it is the validation part, rename it to val"),
+    ] {
+        let own = format!("{folder}: not read; {advice}");
+        assert!(all.iter().any(|text| text.contains(&own)), "{own}: {all:?}");
+    }
+    // Two parts under names of elsewhere are no two classes.
+    let dir = tempfile::tempdir().unwrap();
+    for part in ["training", "testing"] {
+        write_classes(&dir.path().join(part));
+    }
+    let error = load(dir.path()).unwrap_err().to_string();
+    assert!(error.contains("the parts of a divided set"), "{error}");
+}
+
+#[test]
+fn one_sample_of_each_class_is_told_of_with_its_folder() {
+    let dir = tempfile::tempdir().unwrap();
+    for (class, level) in [("cat", 10), ("dog", 100)] {
+        write(dir.path().join(class).join("0.png"), &grey(3, 2, level));
+    }
+    let error = load(dir.path()).unwrap_err().to_string();
+    let expected = format!(
+        "{}: 2 samples in it, too few to be divided: a training and a test part take at least two of one class",
+        dir.path().display()
+    );
+    assert_eq!(error, expected);
+}
+
+#[test]
 fn images_without_a_class_are_explained() {
     let dir = tempfile::tempdir().unwrap();
     for i in 0..3 {
@@ -389,6 +441,10 @@ fn truncated_images_are_refused_or_left_out_and_counted() {
         "{error}"
     );
     assert!(error.to_string().contains("cat/cut.jpg"), "{error}");
+    assert!(
+        error.to_string().contains("data.truncated = \"skip\""),
+        "{error}"
+    );
     let skip = ImageOptions {
         truncated: Truncated::Skip,
         ..Default::default()

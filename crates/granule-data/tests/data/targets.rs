@@ -358,6 +358,31 @@ fn a_validation_part_is_read_and_what_is_left_out_is_named() {
         set.warnings,
         ["a.npz: [x, y] in it left out, read are [x_train, y_train, x_test, y_test]"]
     );
+    let meant = of_parts(&[
+        ("_train", 8, y(8)),
+        ("_test", 4, y(4)),
+        ("_validate", 6, y(6)),
+    ])
+    .unwrap();
+    assert_eq!(
+        meant.warnings,
+        [
+            "a.npz: [x_validate, y_validate] in it left out, read are [x_train, y_train, x_test, y_test]; if x_validate is of the \
+          validation part, call it x_val"
+        ]
+    );
+    let again = of_parts(&[
+        ("_train", 8, y(8)),
+        ("_test", 4, y(4)),
+        ("_testing", 6, y(6)),
+    ])
+    .unwrap();
+    assert_eq!(
+        again.warnings,
+        [
+            "a.npz: [x_testing, y_testing] in it left out, read are [x_train, y_train, x_test, y_test]"
+        ]
+    );
     assert!(set.notes.contains(
         &"a.npz: read are [x_train, y_train, x_test, y_test], not [x_extra, y_extra]".to_owned()
     ));

@@ -84,9 +84,12 @@ pub struct Samples {
 /// Why columns over time could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// What is wrong with the file, by name.
+    /// What is asked for is not there, or not in the file: which, by name.
     #[error("{0}")]
     File(String),
+    /// The file is there and cannot be used: why, by name.
+    #[error("{0}")]
+    Content(String),
     /// It does not fit into memory.
     #[error(transparent)]
     Memory(#[from] granule_io::MemoryError),
@@ -129,6 +132,10 @@ impl FileConfig {
             let read = reader.read(&self.file, self.array.as_deref());
             self.samples = Some(read.map_err(|error| match error {
                 ReadError::File(reason) => refused("file", self.name(), reason),
+                ReadError::Content(reason) => DynamicsError::Content {
+                    field: "stimulus.file".to_owned(),
+                    reason,
+                },
                 ReadError::Memory(error) => error.into(),
             })?);
         }

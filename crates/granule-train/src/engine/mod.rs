@@ -464,6 +464,8 @@ fn open<'a>(
                 decoding: config.data.decoding(),
                 fold: config.data.fold()?,
                 scored: false,
+                tested: false,
+                means: None,
                 progress: observer.progress(),
             },
         )?)),

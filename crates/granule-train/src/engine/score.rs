@@ -306,8 +306,15 @@ pub fn evaluate(
     observer: &mut dyn Observer,
 ) -> Result<Evaluation, TrainError> {
     let shape = input_shape(dataset.test.shape());
+    let of_set = |error: TrainError| match error {
+        TrainError::Mismatch { expected, found } => TrainError::Mismatch {
+            expected,
+            found: format!("{found} ({})", dataset.name),
+        },
+        error => error,
+    };
     if shape != file.input.shape {
-        return Err(other_input(file, &shape));
+        return Err(of_set(other_input(file, &shape)));
     }
     let mut relabelled = None;
     match (&file.task, task(dataset)) {
@@ -315,8 +322,8 @@ pub fn evaluate(
             if *outputs == found => {}
         (Task::Classification { classes }, Task::Classification { classes: found }) => {
             if *classes != found {
-                let places =
-                    places(classes, &found).ok_or_else(|| other_task(file, &task(dataset)))?;
+                let places = places(classes, &found)
+                    .ok_or_else(|| of_set(other_task(file, &task(dataset))))?;
                 relabelled = Some(dataset.test.relabelled(&places)?);
                 for name in classes.iter().filter(|name| !found.contains(name)) {
                     let text = format!(
@@ -326,7 +333,7 @@ pub fn evaluate(
                 }
             }
         }
-        (_, found) => return Err(other_task(file, &found)),
+        (_, found) => return Err(of_set(other_task(file, &found))),
     }
     let inputs = Normalization {
         mean: file.input.mean.clone(),

@@ -1,6 +1,7 @@
 //! `granule predict`.
 
 mod inputs;
+mod recording;
 mod show;
 
 use std::path::Path;
@@ -19,11 +20,11 @@ use serde_json::json;
 
 use super::target::{Target, on, open};
 use crate::args;
-use crate::failure::{self, Hinted};
+use crate::failure::{self, Hinted, Usage};
 use crate::output::{self, Paint, Stream, paint};
 use crate::verbose;
 use inputs::{Input, Source};
-use show::Form;
+use show::{Form, Item};
 
 /// The number of images answered together.
 const BATCH: usize = 64;
@@ -70,16 +71,16 @@ pub fn run(args: &args::Predict) -> anyhow::Result<()> {
     let file = ModelFile::load(&target.model)?;
     verbose::phase("model read");
     let device = open(args.device.as_ref(), DeviceSpec::Cpu)?;
-    on(&device, || predict(args, &target.model, &file, &device))
+    on(&device, || predict(args, &target, &file, &device))
 }
 
 fn predict(
     args: &args::Predict,
-    path: &Path,
+    target: &Target,
     file: &ModelFile,
     device: &OpenDevice,
 ) -> anyhow::Result<()> {
-    let in_file = |error: ModelError| error.in_file(path);
+    let in_file = |error: ModelError| error.in_file(&target.model);
     let background = args.background.unwrap_or(file.input.background);
     let model = match &file.task {
         Task::Classification { .. } => {
@@ -109,16 +110,47 @@ fn predict(
             Model::Values(model.inverting(args.invert).ranging(args.range)?)
         }
     };
+    let recordings = args
+        .inputs
+        .iter()
+        .filter(|input| recording::path(input).is_some());
+    let of_sequences = matches!(file.input.shape, InputShape::Sequence { .. });
+    let config = match of_sequences {
+        true => target.config(),
+        false => None,
+    };
+    let decoding = config.and_then(|config| config.data.decoding);
+    if recordings.count() > 0 {
+        let [only] = args.inputs.as_slice() else {
+            return Err(Usage::new("a recording is answered alone")
+                .hint("name one input")
+                .into());
+        };
+        let form = Form::of(args, 0);
+        let mut begun = false;
+        let name = only.display().to_string();
+        let path = recording::path(only).unwrap_or(only);
+        return recording::answers(
+            &model,
+            path,
+            decoding.as_ref(),
+            args.top,
+            |place, answer| {
+                if !begun {
+                    form.begin(&answer, Some(place))?;
+                    begun = true;
+                }
+                form.show(&name, Item::Place(place), &answer)
+            },
+        );
+    }
     let inputs = inputs::find(&args.inputs);
     let width = inputs.iter().map(|input| input.name.chars().count()).max();
     let mut answering = Answering {
         model,
         args,
-        form: match (args.json, args.csv) {
-            (true, _) => Form::Json,
-            (_, true) => Form::Csv,
-            _ => Form::Text(width.unwrap_or(0)),
-        },
+        form: Form::of(args, width.unwrap_or(0)),
+        decodes: decoding.is_some(),
         begun: false,
         alone: inputs.len() == 1,
         waiting: Vec::new(),
@@ -137,6 +169,8 @@ struct Answering<'a> {
     model: Model,
     args: &'a args::Predict,
     form: Form,
+    /// Whether the model decodes recordings.
+    decodes: bool,
     begun: bool,
     /// Whether there is one input only, whose failure is that of the command.
     alone: bool,
@@ -236,15 +270,27 @@ impl Answering<'_> {
         let several = answers.len() > 1;
         for (index, answer) in answers.iter().enumerate() {
             if !self.begun {
-                self.form.begin(answer)?;
+                self.form.begin(answer, None)?;
                 self.begun = true;
             }
-            self.form.show(name, several.then_some(index), answer)?;
+            let item = match several {
+                true => Item::Index(index),
+                false => Item::Alone,
+            };
+            self.form.show(name, item, answer)?;
         }
         Ok(())
     }
 
     fn fail(&mut self, name: &str, error: anyhow::Error) -> anyhow::Result<()> {
+        let error = match self.decodes && !error.is::<Hinted>() {
+            true => Hinted::new(
+                format!("{error:#}"),
+                "`granule predict RUN recording:PATH` answers every bin of a recording",
+            )
+            .into(),
+            false => error,
+        };
         if self.alone {
             return Err(error);
         }

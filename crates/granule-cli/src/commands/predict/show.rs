@@ -2,8 +2,38 @@
 
 use serde_json::json;
 
+use granule::data::decoding::Place;
+
 use super::Answer;
+use crate::args;
 use crate::output::{self, Paint, Stream, paint, printable};
+
+/// Which of the items of a file an answer is for.
+#[derive(Clone, Copy)]
+pub enum Item {
+    /// The only one.
+    Alone,
+    Index(usize),
+    /// A bin or trial of a recording.
+    Place(Place),
+}
+
+impl Item {
+    /// The columns of a table beside the name of the file, and what is in them.
+    fn columns(self) -> Vec<(&'static str, usize)> {
+        match self {
+            Self::Alone => vec![("index", 0)],
+            Self::Index(index) => vec![("index", index)],
+            Self::Place(Place { trial, bin }) => {
+                let trial = trial.map(|trial| ("trial", trial));
+                trial
+                    .into_iter()
+                    .chain(bin.map(|bin| ("bin", bin)))
+                    .collect()
+            }
+        }
+    }
+}
 
 /// The form of the answers.
 pub enum Form {
@@ -14,12 +44,23 @@ pub enum Form {
 }
 
 impl Form {
-    /// The line above all answers, if the form has one.
-    pub fn begin(&self, model: &Answer) -> anyhow::Result<()> {
+    /// The form that was asked for.
+    pub fn of(args: &args::Predict, width: usize) -> Self {
+        match (args.json, args.csv) {
+            (true, _) => Self::Json,
+            (_, true) => Self::Csv,
+            _ => Self::Text(width),
+        }
+    }
+
+    /// The line above all answers, if the form has one, from the first of them.
+    pub fn begin(&self, model: &Answer, place: Option<Place>) -> anyhow::Result<()> {
         let Self::Csv = self else {
             return Ok(());
         };
-        let mut columns = vec!["input".to_string(), "index".to_string()];
+        let item = place.map_or(Item::Alone, Item::Place);
+        let mut columns = vec!["input".to_string()];
+        columns.extend(item.columns().iter().map(|(name, _)| name.to_string()));
         match model {
             Answer::Classes(top) => (1..=top.len()).for_each(|rank| {
                 let suffix = if rank == 1 {
@@ -36,13 +77,14 @@ impl Form {
         record(&columns)
     }
 
-    /// The answer to one item; `index` is its place among several of one file.
-    pub fn show(&self, name: &str, index: Option<usize>, answer: &Answer) -> anyhow::Result<()> {
+    /// The answer to one item of a file.
+    pub fn show(&self, name: &str, item: Item, answer: &Answer) -> anyhow::Result<()> {
         match self {
-            Self::Text(width) => text(name, index, answer, *width),
-            Self::Json => as_json(name, index.unwrap_or(0), answer),
+            Self::Text(width) => text(name, item, answer, *width),
+            Self::Json => as_json(name, item, answer),
             Self::Csv => {
-                let mut fields = vec![name.to_string(), index.unwrap_or(0).to_string()];
+                let mut fields = vec![name.to_string()];
+                fields.extend(item.columns().iter().map(|(_, value)| value.to_string()));
                 match answer {
                     Answer::Classes(classes) => {
                         for (class, probability) in classes {
@@ -64,8 +106,8 @@ fn record(fields: &[String]) -> anyhow::Result<()> {
     output::line(String::from_utf8_lossy(&line).trim_end_matches(['\r', '\n']))
 }
 
-fn as_json(name: &str, index: usize, answer: &Answer) -> anyhow::Result<()> {
-    let fields = match answer {
+fn as_json(name: &str, item: Item, answer: &Answer) -> anyhow::Result<()> {
+    let mut fields = match answer {
         Answer::Classes(classes) => {
             let best = classes.first();
             let top: Vec<_> = classes
@@ -74,24 +116,31 @@ fn as_json(name: &str, index: usize, answer: &Answer) -> anyhow::Result<()> {
                 .collect();
             json!({
                 "input": name,
-                "index": index,
                 "class": best.map(|(name, _)| name),
                 "probability": best.map(|(_, probability)| probability),
                 "top": top,
             })
         }
         Answer::Values(values) => {
-            json!({"input": name, "index": index, "values": values})
+            json!({"input": name, "values": values})
         }
     };
+    for (column, value) in item.columns() {
+        fields[column] = json!(value);
+    }
     output::event("prediction", fields)
 }
 
-fn text(name: &str, index: Option<usize>, answer: &Answer, width: usize) -> anyhow::Result<()> {
+fn text(name: &str, item: Item, answer: &Answer, width: usize) -> anyhow::Result<()> {
     let name = printable(name);
-    let place = match index {
-        Some(index) => format!("{name} [{index}]"),
-        None => format!("{name:<width$}"),
+    let place = match item {
+        Item::Alone => format!("{name:<width$}"),
+        Item::Index(index) => format!("{name} [{index}]"),
+        Item::Place(_) => {
+            let each = item.columns().into_iter();
+            let each: Vec<String> = each.map(|(what, at)| format!("{what} {at}")).collect();
+            each.join(", ")
+        }
     };
     let text = match answer {
         Answer::Classes(classes) => {

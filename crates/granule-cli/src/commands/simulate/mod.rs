@@ -12,6 +12,7 @@ use granule::burn::tensor::DType;
 use granule::device::{DeviceSpec, OpenDevice};
 use granule::dynamics::experiment::StimulusConfig;
 use granule::dynamics::{DynamicsError, Place};
+use granule::io::words::denoised;
 use granule::models::{ModelError, load_undescribed};
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -145,7 +146,8 @@ fn simulate(
     if !outcome.complete {
         note(&format!(
             "interrupted at {:.1} of {} ms; the result is of what there is so far",
-            outcome.reached, config.duration
+            outcome.reached,
+            denoised(config.duration)
         ));
     }
     warn(&outcome.warnings);

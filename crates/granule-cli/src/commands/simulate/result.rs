@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use granule::dynamics::experiment::{ExperimentConfig, Group, Outcome, Trace};
+use granule::io::words::denoised;
 use serde::{Serialize, Serializer};
 
 use super::super::result::fact;
@@ -196,7 +197,7 @@ impl Result<'_> {
             &format!(
                 "{} ms in steps of {} ms, {}, on {}, in {}",
                 number(outcome.reached),
-                self.config.dt,
+                denoised(self.config.dt),
                 match outcome.solver.as_str() {
                     "exact" => "exactly",
                     other => other,
@@ -286,7 +287,7 @@ fn value(value: f64, unit: &str) -> String {
     }
 }
 
-/// Without the noise of binary fractions.
+/// With four decimals at most.
 fn number(value: f64) -> String {
     let text = format!("{value:.4}");
     text.trim_end_matches('0').trim_end_matches('.').to_string()

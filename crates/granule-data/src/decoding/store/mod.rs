@@ -164,6 +164,11 @@ impl<'a> Store<'a> {
         self.container.names()
     }
 
+    /// Whether there is an array of this name.
+    pub fn has(&mut self, name: &str) -> Result<bool, DataError> {
+        self.container.has(name)
+    }
+
     /// Reads the array that a key of the configuration names.
     ///
     /// # Errors
@@ -174,7 +179,7 @@ impl<'a> Store<'a> {
         name: &str,
         read: impl FnOnce(Array<'_>) -> Result<T, DataError>,
     ) -> Result<T, DataError> {
-        if !self.container.has(name)? {
+        if !self.has(name)? {
             return Err(missing(key, name, self.path, &self.names()?));
         }
         let mut read = Some(read);

@@ -2,6 +2,7 @@ use burn::tensor::{Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use crate::setting::Range;
+use crate::simulate::Number;
 use crate::system::linear::check_matrix;
 use crate::{DynamicsError, Place};
 
@@ -35,6 +36,29 @@ impl Delays {
             Self::Uniform(delay) => *delay,
             Self::Matrix(delays) => delays[i][j],
             Self::Distances { lengths, speed } => lengths[i][j] / speed,
+        }
+    }
+
+    /// The setting that the delay of the link from node j to node i is from, its value, and the delay as
+    /// a subject.
+    fn written(&self, i: usize, j: usize) -> (String, f64, String) {
+        let link = format!("from node {j} to node {i}");
+        let delay = self.of(i, j);
+        match self {
+            Self::None | Self::Uniform(_) => ("delays.uniform".to_owned(), delay, "it".to_owned()),
+            Self::Matrix(_) => {
+                let field = format!("delays.matrix[{i}][{j}]");
+                (field, delay, format!("the delay {link}"))
+            }
+            Self::Distances { lengths, speed } => {
+                let length = lengths[i][j];
+                let field = format!("delays.distances.lengths[{i}][{j}]");
+                let delay = format!(
+                    "the delay {link}, {length} mm / {speed} mm/ms = {} ms,",
+                    Number(delay)
+                );
+                (field, length, delay)
+            }
         }
     }
 
@@ -114,20 +138,20 @@ impl Links {
                 lag
             };
             if lag != 0.0 && lag < 1.0 {
-                return Err(DynamicsError::config(
-                    format!("delays[{i}][{j}], from node {j} to node {i},"),
-                    delay,
-                    format!("0 or at least dt = {dt}"),
-                ));
+                let (field, value, delay) = delays.written(i, j);
+                let allowed = format!("{delay} must be 0 or at least dt = {dt} ms");
+                return Err(DynamicsError::config(field, value, allowed));
             }
             lags.push(lag);
         }
-        let history = lags
-            .iter()
-            .fold(0.0_f64, |longest, lag| longest.max(lag.ceil()));
+        let all = places.iter().zip(&lags);
+        let longest = all.max_by(|(_, one), (_, other)| one.total_cmp(other));
+        let (place, history) = longest.map_or((0, 0.0), |(place, lag)| (*place, lag.ceil()));
         if history > LONGEST {
-            let allowed = format!("at most {} ms, {LONGEST} steps of dt", LONGEST * dt);
-            return Err(DynamicsError::config("delays", history * dt, allowed));
+            let (field, value, delay) = delays.written(place / nodes, place % nodes);
+            let most = Number(LONGEST * dt);
+            let allowed = format!("{delay} must be at most {most} ms, {LONGEST} steps of dt");
+            return Err(DynamicsError::config(field, value, allowed));
         }
         Ok(Self {
             nodes,

@@ -375,7 +375,7 @@ fn connectivity_that_makes_no_sense_is_named() {
         ..two()
     });
     assert!(
-        error.starts_with("delays[0][1], from node 1 to node 0, = 0.05"),
+        error.starts_with("delays.matrix[0][1] = 0.05") && error.contains("from node 1 to node 0"),
         "{error}"
     );
     NetworkConfig {
@@ -401,6 +401,23 @@ fn connectivity_that_makes_no_sense_is_named() {
         ..two()
     });
     assert!(error.starts_with("delays.distances.speed = 0"), "{error}");
+    let error = refused(NetworkConfig {
+        delays: distances(40.0),
+        ..two()
+    });
+    assert_eq!(
+        error,
+        "delays.distances.lengths[0][1] = 1 is not allowed: the delay from node 1 to node 0, 1 mm / 40 mm/ms = 0.025 ms, \
+         must be 0 or at least dt = 0.1 ms"
+    );
+    let error = refused(NetworkConfig {
+        delays: distances(1e-5),
+        ..two()
+    });
+    assert!(
+        error.starts_with("delays.distances.lengths[") && error.contains("at most 10000 ms"),
+        "{error}"
+    );
     let misspelt = "distances = { lengths = [[0.0]], speed = 5.0, sped = 6.0 }";
     let error = toml::from_str::<Delays>(misspelt).unwrap_err().to_string();
     assert!(error.contains("sped"), "{error}");
