@@ -334,11 +334,14 @@ Examples:
   granule data inspect session1.nwb
   granule data inspect session1/counts.npy --json
 
-A folder of .npy files or an .npz, MATLAB (.mat), HDF5 or NWB file, as `--dataset recording:PATH` takes
-it. Each array is shown by the name that data.decoding.signal and data.decoding.target take, with its shape, its type, its least,
-mean and greatest number, how many are NaN, and how many channels never change (the first of them by
-number, from 0). Its role is judged by shape: what has as many rows as a wider array may be decoded from
-it. All numbers are read, a block at a time. The last line is a command that trains on what stands out.";
+A folder of .npy files or of sorted spikes (Kilosort, Phy), or an .npz, MATLAB (.mat), HDF5 or
+NWB file, as `--dataset recording:PATH` takes it. Each array is shown by the name that
+data.decoding.signal and data.decoding.target take, with its shape, its type, its least, mean
+and greatest number, how many are NaN, and how many channels never change (the first of them by
+number, from 0). Its role is judged by shape: what has as many rows as a wider array may be
+decoded from it. What has times, such as units and series, is brought to bins by
+data.decoding.bin_width. All numbers are read, a block at a time. The last line is a command
+that trains on what stands out.";
 
 pub const DATA_PREVIEW: &str = "\
 Examples:

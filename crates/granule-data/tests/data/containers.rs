@@ -204,7 +204,7 @@ fn damaged_files_are_errors() {
         "packed.mat",
     ] {
         let whole = std::fs::read(fixture(file)).unwrap();
-        for case in 0..80 {
+        for case in 0..60 {
             let mut bytes = whole.clone();
             // Structure lies at the beginning, and everywhere.
             let within = if case % 2 == 0 {
@@ -256,5 +256,5 @@ fn damaged_files_are_errors() {
             assert!(!found.is_ok_and(whole), "{file}: {part}/8");
         }
     }
-    assert!(refused > 50, "{refused}");
+    assert!(refused > 40, "{refused}");
 }

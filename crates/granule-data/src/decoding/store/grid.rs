@@ -59,7 +59,7 @@ impl Grid {
         let mut first = 0;
         for stretch in &mut self.stretches {
             stretch.first = first;
-            first += stretch.bins;
+            first = first.saturating_add(stretch.bins);
         }
     }
 

@@ -89,7 +89,9 @@ impl<'a> Links<'a> {
     fn bytes<const N: usize>(&mut self, address: u64) -> Result<[u8; N], DataError> {
         let mut bytes = [0; N];
         let at = self.base.checked_add(address).filter(|&at| at < self.len);
-        let at = at.ok_or_else(|| DataError::corrupt(self.path, "a group lies beyond its end"))?;
+        let at = at.ok_or_else(|| {
+            DataError::corrupt(self.path, "a group lies beyond the end of the file")
+        })?;
         let sought = self.file.seek(SeekFrom::Start(at));
         sought.map_err(|error| DataError::io(self.path, "read", error))?;
         reading::fill(&mut self.file, &mut bytes, self.path)?;

@@ -438,7 +438,12 @@ impl<'a> Nwb<'a> {
     fn ends(&self, units: &str) -> Result<Vec<usize>, DataError> {
         let place = self.hdf5.place(&format!("{units}/{SPIKES_INDEX}"));
         let spikes = self.hdf5.dataset(&format!("{units}/{SPIKES}"))?;
-        let all = self.hdf5.shape(&spikes)?.first().copied().unwrap_or(0);
+        let &[all] = self.hdf5.shape(&spikes)?.as_slice() else {
+            return Err(DataError::format(
+                &place,
+                format!("{SPIKES} has more than one extent"),
+            ));
+        };
         let index = self.hdf5.doubles(&format!("{units}/{SPIKES_INDEX}"))?;
         let mut ends = budget::with_capacity(index.len(), place.display())?;
         let mut last = 0.0;
