@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 use crate::DataError;
 
 /// Bins of a window on one side of the one that is decoded.
-const MOST_BINS: usize = 10_000;
+pub(super) const MOST_BINS: usize = 10_000;
 
 /// What is decoded from what: arrays of `recording:PATH` by their names, and how they become samples.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -243,7 +243,7 @@ impl DecodingConfig {
                 return Err(wrong(name, value, "seconds above 0"));
             }
         }
-        let Some(width) = self.bin_width else {
+        if self.bin_width.is_none() {
             let set = [("start", self.start), ("smoothing", self.smoothing)];
             let set = set
                 .into_iter()
@@ -252,7 +252,7 @@ impl DecodingConfig {
                 None => Ok(()),
                 Some((name, value)) => Err(wrong(name, value, "unset without bin_width")),
             };
-        };
+        }
         if let Some(start) = self.start.filter(|start| !start.is_finite()) {
             return Err(wrong("start", start, "a time in s"));
         }
@@ -264,13 +264,7 @@ impl DecodingConfig {
             let allowed = "unset with bin_width: split divides a recording with times";
             return Err(wrong("test_signal", format!("{signal:?}"), allowed));
         }
-        let most = width * MOST_BINS as f64 / 4.0;
         match self.smoothing {
-            Some(sd) if sd > most => Err(wrong(
-                "smoothing",
-                sd,
-                format!("at most {most} s, {} bins", MOST_BINS / 4),
-            )),
             Some(sd) if self.square_root => {
                 let allowed = "unset with square_root, which asks for counts";
                 Err(wrong("smoothing", sd, allowed))

@@ -252,6 +252,13 @@ fn what_does_not_go_together_is_refused() {
         ),
         (
             DecodingConfig {
+                smoothing: Some(200.0),
+                ..config()
+            },
+            "at most 100 s",
+        ),
+        (
+            DecodingConfig {
                 bin_width: None,
                 smoothing: Some(0.1),
                 ..config()

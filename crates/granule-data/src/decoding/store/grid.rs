@@ -3,6 +3,7 @@
 use granule_io::budget;
 
 use crate::DataError;
+use crate::decoding::config::{MOST_BINS, wrong};
 
 /// A time so near below an edge, in bins, is taken for one at the edge: sums of steps such as 1 / 50 are not exact.
 const NEAR: f64 = 1e-6;
@@ -85,6 +86,14 @@ impl Grid {
     pub fn smooth(&self, data: &mut [f32], channels: usize, sd: f64) -> Result<(), DataError> {
         let what = "the smoothed signal";
         let reach = (CUT * sd / self.width).ceil() as usize;
+        if reach > MOST_BINS {
+            let allowed = format!(
+                "at most {} s, of bins of {} s",
+                MOST_BINS as f64 * self.width / CUT,
+                self.width
+            );
+            return Err(wrong("smoothing", sd, allowed));
+        }
         let weight = |distance: usize| {
             let z = distance as f64 * self.width / sd;
             (-0.5 * z * z).exp()

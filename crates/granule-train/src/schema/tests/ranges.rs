@@ -502,6 +502,11 @@ fn ranges_of_runs_are_those_of_validation() {
         "data = { dataset = \"recording:x\", decoding = { signal = \"x\", target = \"y\", test = 0.2, \
          bins = [1, 5], window = { before = 1, after = 1 } } }",
     ));
+    bases.push(and(
+        &bases[0],
+        "data = { dataset = \"recording:x.nwb\", decoding = { signal = \"units\", target = \"y\", bin_width = 0.02, \
+         smoothing = 0.05 } }",
+    ));
     let levels = include_str!("../../../../../examples/three_levels.toml");
     bases.push(levels.parse().unwrap());
     let layers = include_str!("../../../../../examples/sequential.toml");
