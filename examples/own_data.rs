@@ -96,11 +96,7 @@ impl Objective for TunedCells {
     }
 
     fn task(&self) -> Task {
-        Task::Regression {
-            outputs: NEURONS,
-            mean: Vec::new(),
-            std: Vec::new(),
-        }
+        Task::regression(NEURONS)
     }
 
     fn len(&self, part: Part) -> usize {

@@ -302,3 +302,88 @@ fn the_preset_identifies_objects_and_nothing_before_the_image() {
     assert!(result["p_value"].as_f64().unwrap() > 0.05, "{result}");
     assert!(result["test_accuracy"].as_f64().unwrap() < 0.25, "{result}");
 }
+
+#[test]
+fn units_are_predicted_from_the_others() {
+    let dir = tempfile::tempdir().unwrap();
+    record(dir.path());
+    let predict = r#"
+        [data]
+        dataset = "recording:."
+        [data.decoding]
+        signal = "counts"
+        held_out_channels = [1, 6]
+        window = { before = 1, after = 1 }
+        square_root = true
+        [model]
+        kind = "mlp"
+        widths = [8]
+        [train]
+        epochs = 40
+        [optimizer]
+        kind = "adam"
+        lr = 0.01
+    "#;
+    std::fs::write(dir.path().join("predict.toml"), predict).unwrap();
+    let device = ["--device", "flex", "--json"];
+    let train = ["train", "predict.toml", "--run-dir", "run"];
+    let result = fine(dir.path(), &[&train[..], &device].concat()).result();
+    let bits = result["bits_per_spike"].as_f64().unwrap();
+    assert!(bits > 0.1, "{result}");
+    let all = result["baselines"].as_array().unwrap();
+    let names: Vec<&str> = all
+        .iter()
+        .map(|one| one["name"].as_str().unwrap())
+        .collect();
+    let expected = [
+        "training mean",
+        "GLM, current bin",
+        "GLM, smoothed",
+        "GLM, whole window",
+        "GLM, shuffled counts",
+    ];
+    assert_eq!(names, expected);
+    let of = |at: usize| all[at]["bits_per_spike"].as_f64().unwrap();
+    assert!(of(0) <= 0.0 && of(1) > 0.1 && of(4) < 0.05, "{result}");
+    let config = std::fs::read_to_string(dir.path().join("run/config.toml")).unwrap();
+    assert!(config.contains("loss = \"poisson\""), "{config}");
+
+    let again = fine(
+        dir.path(),
+        &["eval", "run", "--device", "ndarray", "--json"],
+    )
+    .result();
+    assert!(
+        (again["bits_per_spike"].as_f64().unwrap() - bits).abs() < 1e-5,
+        "{again}"
+    );
+    assert_eq!(again["baselines"], result["baselines"]);
+    // Rates, of the channels that the recording holds with the others.
+    let answers = fine(dir.path(), &["predict", "run", "recording:.", "--json"]).json();
+    assert_eq!(answers.len(), 600);
+    let rates = answers[300]["values"].as_array().unwrap();
+    assert_eq!(rates.len(), 2);
+    assert!(
+        rates
+            .iter()
+            .all(|rate| (0.5..20.0).contains(&rate.as_f64().unwrap())),
+        "{rates:?}"
+    );
+
+    let text = refused(
+        dir.path(),
+        &[
+            "train",
+            "decode.toml",
+            "--device",
+            "flex",
+            "--set",
+            "train.loss=poisson",
+        ],
+        2,
+    );
+    assert!(
+        text.contains("train.loss") && text.contains("whole numbers"),
+        "{text}"
+    );
+}

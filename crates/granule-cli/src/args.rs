@@ -131,7 +131,8 @@ pub struct DataSource {
 
 #[derive(Debug, Args)]
 pub struct Train {
-    /// mlp, lenet, cnn, resnet, rate, gru, lstm, wilson-cowan or sequential; or a preset, decode-kinematics; or a TOML file
+    /// mlp, lenet, cnn, resnet, rate, gru, lstm, wilson-cowan or sequential; or a preset, as
+    /// `granule presets` lists them, such as decode-kinematics; or a TOML file
     /// with a whole configuration [default: mlp; for folder:DIR a small cnn]
     #[arg(value_name = "MODEL|PRESET|CONFIG.toml", value_parser = name_or_path)]
     pub what: Option<String>,
@@ -210,7 +211,7 @@ pub struct Train {
 
     /// Train N times, with the seed and the N − 1 after it; a table with mean and spread at the end.
     /// Each has a run folder of its own: DIR/seed-1, … with --run-dir DIR, else as a single run has
-    #[arg(long, value_name = "N", help_heading = "Training", allow_negative_numbers = true, conflicts_with = "folds", value_parser = positive)]
+    #[arg(long, value_name = "N", help_heading = "Training", allow_negative_numbers = true, conflicts_with = "folds", value_parser = seeds)]
     pub seeds: Option<usize>,
 
     /// Cross-validate: train K times, each time without another of K parts of the samples, and test on it; a table with mean
@@ -353,6 +354,10 @@ pub struct Predict {
     /// answered by a run that decodes
     #[arg(value_name = "IMAGE|FOLDER|ARRAY|recording:PATH|-", required = true, value_parser = path())]
     pub inputs: Vec<PathBuf>,
+
+    /// Which arrays of recording:PATH are read, and how, as in `--set data.decoding.signal=rates` (repeatable)
+    #[arg(long, value_name = "KEY.PATH=VALUE", allow_hyphen_values = true)]
+    pub set: Vec<String>,
 
     /// Classes to show per item, the most probable first
     #[arg(long, value_name = "K", default_value_t = 3, allow_negative_numbers = true, value_parser = positive)]
@@ -729,13 +734,23 @@ fn seed(text: &str) -> Result<u64, String> {
         .ok_or_else(|| format!("must be a whole number from 0 to {}", i64::MAX))
 }
 
+/// The most runs of one command.
+const MOST_RUNS: usize = 10_000;
+
 fn folds(text: &str) -> Result<usize, String> {
     match text.parse::<usize>() {
-        Ok(0 | 1) => {
-            Err("must be 2 or more: one part is tested on, the others are learnt from".to_string())
-        }
-        Ok(n) => Ok(n),
-        Err(_) => Err("must be a whole number, 2 or more".to_string()),
+        Ok(0 | 1) => Err(format!(
+            "must be 2 to {MOST_RUNS}: one part is tested on, the others are learnt from"
+        )),
+        Ok(n) if n <= MOST_RUNS => Ok(n),
+        _ => Err(format!("must be a whole number from 2 to {MOST_RUNS}")),
+    }
+}
+
+fn seeds(text: &str) -> Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(n) if (1..=MOST_RUNS).contains(&n) => Ok(n),
+        _ => Err(format!("must be a whole number from 1 to {MOST_RUNS}")),
     }
 }
 

@@ -41,6 +41,10 @@ Examples:
       cells, a population and a system, fitted to what `granule simulate --out` wrote
   granule train decode-kinematics --dataset recording:DIR
       movement from spike counts, next to ridge regression; `granule presets decode-kinematics`
+  granule train identify-objects --dataset recording:DIR
+      what was seen, from the spike counts of trials, with a permutation test
+  granule train predict-activity --dataset recording:DIR
+      some neurons from the others, in bits per spike
       prints the names of arrays that it reads, which --set data.decoding.signal=NAME changes
   granule train --resume runs/RUN
       go on after Ctrl-C, a crash or a power cut; --device X goes on elsewhere, --data-dir DIR

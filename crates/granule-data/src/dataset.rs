@@ -204,6 +204,8 @@ pub struct Dataset {
     pub validation: Option<Split>,
     /// Whether the files have no parts of their own, so that a seed drew these.
     pub divided: bool,
+    /// Whether the targets are counts of events, whose loss is Poisson's unless another is chosen.
+    pub counts: bool,
     /// Identifies the content (samples, targets, class names, division): equal for equal data, however it was
     /// stored. It guards against mix-ups, not against an adversary.
     pub fingerprint: String,
@@ -236,6 +238,7 @@ impl Dataset {
             test,
             validation: None,
             divided: false,
+            counts: false,
             fingerprint: String::new(),
             notes: Vec::new(),
             warnings: Vec::new(),

@@ -43,6 +43,23 @@ pub struct ModelFile {
     pub state: StateDict,
 }
 
+/// How real values follow from outputs, as in generalised linear models (Nelder & Wedderburn 1972).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Link {
+    /// `mean + std · output`.
+    #[default]
+    Identity,
+    /// The rate `std · exp(output)` of counts; there is no mean.
+    Log,
+}
+
+impl Link {
+    fn is_identity(&self) -> bool {
+        *self == Self::Identity
+    }
+}
+
 /// What a model's outputs mean.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
@@ -52,7 +69,7 @@ pub enum Task {
         /// The classes' names, in the order of the outputs.
         classes: Vec<String>,
     },
-    /// Real values: `mean + std · output`.
+    /// Real values: `mean + std · output`; counts of events: the rate `std · exp(output)`.
     Regression {
         /// The number of values.
         outputs: usize,
@@ -62,6 +79,9 @@ pub enum Task {
         /// As many standard deviations; empty means 1.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         std: Vec<f32>,
+        /// How values follow from outputs.
+        #[serde(default, skip_serializing_if = "Link::is_identity")]
+        link: Link,
     },
     /// Values at every step of the trials of a task.
     Trials {
@@ -122,12 +142,24 @@ impl Task {
             outputs,
             mean: Vec::new(),
             std: Vec::new(),
+            link: Link::Identity,
         }
     }
 
     /// A row of the network's outputs as what it means: real values on their own scale; everything else as it is.
     pub fn scale_back(&self, outputs: &[f32]) -> Vec<f32> {
         match self {
+            Self::Regression {
+                std,
+                link: Link::Log,
+                ..
+            } => {
+                let values = outputs.iter().enumerate().map(|(at, &output)| {
+                    let std = std.get(at).copied().unwrap_or(1.0);
+                    (f64::from(std) * f64::from(output).exp()) as f32
+                });
+                values.collect()
+            }
             Self::Regression { mean, std, .. } if !(mean.is_empty() && std.is_empty()) => {
                 let values = outputs.iter().enumerate().map(|(at, &output)| {
                     let mean = mean.get(at).copied().unwrap_or(0.0);
@@ -170,21 +202,30 @@ impl Task {
                 "names that differ, each on one line and without control characters",
             ));
         }
-        let Self::Regression { outputs, mean, std } = self else {
+        let Self::Regression {
+            outputs,
+            mean,
+            std,
+            link,
+        } = self
+        else {
             return Ok(());
         };
         let fits = |len: usize| len == 0 || len == *outputs;
         let good = fits(mean.len())
             && fits(std.len())
             && mean.iter().all(|mean| mean.is_finite())
-            && std.iter().all(|std| std.is_normal() && *std > 0.0);
+            && std.iter().all(|std| std.is_normal() && *std > 0.0)
+            && (*link == Link::Identity || mean.is_empty());
         if good {
             Ok(())
         } else {
             Err(ModelError::config(
                 "task",
                 "its scale",
-                format!("{outputs} finite means and positive deviations, or none"),
+                format!(
+                    "{outputs} finite means, none of them of counts, and positive deviations, or none"
+                ),
             ))
         }
     }

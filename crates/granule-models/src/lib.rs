@@ -48,7 +48,7 @@ pub use cnn::{Cnn, CnnConfig};
 pub use config::{ModelConfig, ModelSettings, register};
 pub use dropout::NoiseStream;
 pub use error::ModelError;
-pub use file::{ModelFile, Parent, Provenance, Task};
+pub use file::{Link, ModelFile, Parent, Provenance, Task};
 pub use gated::{Gated, GruConfig, LstmConfig};
 pub use granule_io::image::{Background, Resize};
 pub use input::{Brightness, InputShape, InputSpec};

@@ -40,6 +40,16 @@ pub(crate) enum BatchTruth {
 pub(crate) struct Scaling<'a> {
     pub inputs: &'a Normalization,
     pub targets: &'a Normalization,
+    /// Whether targets are counts, whose rates are the deviations times the exponentials of outputs.
+    pub counts: bool,
+}
+
+impl Scaling<'_> {
+    /// What the rates of counts are multiples of, one an output.
+    pub fn rates(&self) -> Option<Vec<f64>> {
+        let rates = self.targets.std.iter().copied().map(f64::from);
+        self.counts.then(|| rates.collect())
+    }
 }
 
 /// The training samples and the order in which every epoch takes them.
@@ -362,6 +372,7 @@ mod tests {
                     let scaling = Scaling {
                         inputs: &inputs,
                         targets: &targets,
+                        counts: false,
                     };
                     let mut batches =
                         Batches::new(&split, scaling, &identity, &indices, 4, 9, &device).unwrap();
@@ -433,6 +444,7 @@ mod tests {
         let scaling = Scaling {
             inputs: &normalization,
             targets: &normalization,
+            counts: false,
         };
         let mut batches =
             Batches::new(&split, scaling, &identity, &indices, 2, 9, &device).unwrap();

@@ -38,10 +38,14 @@ pub(crate) enum DeviceTruth {
     },
 }
 
-/// Cross-entropy for classes, squared error for real values; in trials the mean over all of a batch that counts.
+/// Cross-entropy for classes, squared error for real values, the negative log-likelihood of Poisson's distribution for
+/// counts; in trials the mean over all of a batch that counts.
 #[derive(Debug, Clone)]
 pub(crate) struct LossFunction {
     smoothing: f64,
+    /// Of counts: what the rate of each output is a multiple of. A target is a count divided by it, an output the logarithm of
+    /// the rate divided by it.
+    rates: Option<Vec<f64>>,
     /// How much each class counts; all alike when absent.
     class_weights: Option<Vec<f64>>,
 }
@@ -60,14 +64,21 @@ impl LossFunction {
     pub fn training(config: &TrainConfig, class_weights: Option<Vec<f64>>) -> Self {
         Self {
             smoothing: config.label_smoothing,
+            rates: None,
             class_weights,
         }
+    }
+
+    /// The loss of counts, where there are rates: λ − y ln λ, the mean over samples and outputs, which lacks ln y!.
+    pub fn of_counts(self, rates: Option<Vec<f64>>) -> Self {
+        Self { rates, ..self }
     }
 
     /// The loss to report: without label smoothing, every class alike.
     pub fn scoring() -> Self {
         Self {
             smoothing: 0.0,
+            rates: None,
             class_weights: None,
         }
     }
@@ -167,6 +178,18 @@ impl LossFunction {
                     }
                 }
                 Truth::Trials { .. } => {}
+                Truth::Values(values) if let Some(rates) = &self.rates => {
+                    let size = width as f64;
+                    for (k, &x) in row.iter().enumerate() {
+                        let target = values.get(i * width + k).copied().map_or(0.0, f64::from);
+                        let rate = rates.get(k).copied().unwrap_or(1.0);
+                        let (x, ratio) = (f64::from(x), f64::from(x).exp());
+                        tally.loss += rate * (ratio - target * (x + rate.ln())) / size;
+                        if let Some(gradient) = gradient.as_deref_mut() {
+                            gradient.push((rate * (ratio - target) / (size * samples)) as f32);
+                        }
+                    }
+                }
                 Truth::Values(values) => {
                     let size = width as f64;
                     for (k, &x) in row.iter().enumerate() {
@@ -203,6 +226,18 @@ impl LossFunction {
                         .add(log.sum().mul_scalar(self.smoothing / width.max(1) as f64))
                 };
                 likelihood.mul_scalar(-1.0 / samples.max(1) as f64)
+            }
+            DeviceTruth::Values(values) if let Some(rates) = &self.rates => {
+                let on = |of: fn(f64) -> f64| {
+                    let data: Vec<f32> = rates.iter().map(|&rate| of(rate) as f32).collect();
+                    Tensor::<2>::from_data(TensorData::new(data, [1, width]), &outputs.device())
+                };
+                let (rates, logarithms) = (on(|rate| rate), on(f64::ln));
+                let ratios = outputs.clone().exp();
+                ratios
+                    .sub(values.mul(outputs.add(logarithms)))
+                    .mul(rates)
+                    .mean()
             }
             DeviceTruth::Values(values) => outputs.sub(values).square().mean(),
             DeviceTruth::Trials { targets, weights } => {
@@ -300,6 +335,7 @@ mod tests {
     fn loss(smoothing: f64, class_weights: Option<&[f64]>) -> LossFunction {
         LossFunction {
             smoothing,
+            rates: None,
             class_weights: class_weights.map(<[f64]>::to_vec),
         }
     }
@@ -438,6 +474,61 @@ mod tests {
                 };
                 let slope = (shifted(1e-3) - shifted(-1e-3)) / 2e-3;
                 assert!((slope - f64::from(gradient[i])).abs() < 1e-4, "{slope} {i}");
+            }
+        }
+    }
+
+    /// Mean of λ − y ln λ with λ = r eˣ and y = r t, as torch.nn.functional.poisson_nll_loss(ln λ, y).
+    #[test]
+    fn the_loss_of_counts_is_poissons_on_every_device() {
+        const RATES: [f64; 3] = [0.5, 2.0, 4.0];
+        const RATIOS: [f32; 6] = [2.0, 0.5, 0.0, 0.0, 1.5, 1.25];
+        let function = LossFunction::scoring().of_counts(Some(RATES.to_vec()));
+        let truth = Truth::Values(&RATIOS);
+        let mut gradient = Vec::new();
+        let tally = function.on_host(&OUTPUTS, truth, 3, Some(&mut gradient));
+        let mut expected = 0.0;
+        for at in 0..6 {
+            let (x, ratio, rate) = (OUTPUTS[at], RATIOS[at], RATES[at % 3]);
+            let logarithm = f64::from(x) + rate.ln();
+            expected += logarithm.exp() - rate * f64::from(ratio) * logarithm;
+            let shifted = |by: f32| {
+                let mut outputs = OUTPUTS;
+                outputs[at] += by;
+                function.on_host(&outputs, truth, 3, None).loss / 2.0
+            };
+            let slope = (shifted(1e-3) - shifted(-1e-3)) / 2e-3;
+            assert!(
+                (slope - f64::from(gradient[at])).abs() < 1e-4 * slope.abs().max(1.0),
+                "{at}"
+            );
+        }
+        assert!(
+            (tally.loss / 2.0 - expected / 6.0).abs() < 1e-6,
+            "{tally:?}"
+        );
+        for name in ["flex", "ndarray", "wgpu:software"] {
+            let device = match name.parse::<DeviceSpec>().unwrap().open() {
+                Ok(device) => device.burn().clone(),
+                Err(error) => {
+                    println!("skipped: {name}: {error}");
+                    continue;
+                }
+            };
+            let outputs = two_rows(&OUTPUTS, &device.clone().autodiff()).require_grad();
+            let loss = function.on_device(outputs.clone(), device_truth(truth, &device));
+            let found = outputs.grad(&loss.backward()).unwrap();
+            let loss = loss.without_autodiff().try_into_vec_as::<f32>().unwrap()[0];
+            assert!(
+                (f64::from(loss) - expected / 6.0).abs() < 2e-5,
+                "{name}: {loss}"
+            );
+            let found = found.try_into_vec_as::<f32>().unwrap();
+            for (a, b) in found.iter().zip(&gradient) {
+                assert!(
+                    (a - b).abs() < 1e-5 * b.abs().max(1.0),
+                    "{name}: {a} is not {b}"
+                );
             }
         }
     }

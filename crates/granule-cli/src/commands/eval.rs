@@ -161,7 +161,14 @@ pub fn run(args: &args::Eval) -> anyhow::Result<()> {
     let limit = trained.and_then(|data| data.limit_train);
     // Of other data the model has not learnt from the same samples.
     if same {
-        compare(&mut evaluation, &dataset, limit, data_seed, &mut watcher)?;
+        compare(
+            &mut evaluation,
+            &file.task,
+            &dataset,
+            limit,
+            data_seed,
+            &mut watcher,
+        )?;
     }
     drop(watcher);
 

@@ -26,6 +26,9 @@ pub struct ResultLine<'a> {
     /// The mean over the outputs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub correlation: Option<f64>,
+    /// Of counts, against their means.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bits_per_spike: Option<f64>,
     /// Scores of each real-valued output.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     pub outputs: &'a [OutputScores],
@@ -75,6 +78,9 @@ impl<'a> ResultLine<'a> {
             correlation: evaluation
                 .regression()
                 .map(|scores| scores.mean.correlation),
+            bits_per_spike: evaluation
+                .regression()
+                .and_then(|scores| scores.bits_per_spike),
             outputs: evaluation
                 .regression()
                 .map_or(&[], |scores| &scores.outputs),
@@ -130,6 +136,13 @@ impl<'a> Baselines<'a> {
     /// The model between what it is compared with: real values by the means over the outputs.
     fn table(&self, evaluation: &Evaluation) -> String {
         let (heads, mut rows, own) = match self {
+            Self::Values(all) if all.iter().any(|one| one.scores.bits_per_spike.is_some()) => (
+                ["bits/spike", "correlation"],
+                rows(all, |scores| bits(scores.bits_per_spike, &scores.mean)),
+                evaluation
+                    .regression()
+                    .map(|scores| bits(scores.bits_per_spike, &scores.mean)),
+            ),
             Self::Values(all) => (
                 ["r2", "correlation"],
                 rows(all, |scores| means(&scores.mean)),
@@ -167,6 +180,10 @@ fn means(scores: &OutputScores) -> [String; 2] {
     [scores.r2, scores.correlation].map(number)
 }
 
+fn bits(bits_per_spike: Option<f64>, scores: &OutputScores) -> [String; 2] {
+    [bits_per_spike.unwrap_or(f64::NAN), scores.correlation].map(number)
+}
+
 fn shares(scores: &ClassShares) -> [String; 2] {
     [scores.accuracy, scores.balanced_accuracy].map(number)
 }
@@ -200,10 +217,16 @@ pub fn show(evaluation: &Evaluation) -> anyhow::Result<()> {
         }
         Scores::Regression(scores) => {
             output::line(&regression(scores))?;
-            format!(
-                "R² {:.4}, loss {:.4} of standardised targets",
-                scores.mean.r2, evaluation.loss
-            )
+            match scores.bits_per_spike {
+                Some(bits) => format!(
+                    "{bits:.4} bits per spike, R² {:.4}, loss {:.4}",
+                    scores.mean.r2, evaluation.loss
+                ),
+                None => format!(
+                    "R² {:.4}, loss {:.4} of standardised targets",
+                    scores.mean.r2, evaluation.loss
+                ),
+            }
         }
         Scores::Recording(scores) => {
             output::line(&followed(scores))?;
@@ -414,6 +437,7 @@ mod tests {
             mean: scores(1e-9),
             samples: 2,
             baselines: Vec::new(),
+            bits_per_spike: None,
         };
         let text = regression(&all);
         let ends = |line: &str| {

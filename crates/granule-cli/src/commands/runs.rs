@@ -38,7 +38,7 @@ pub fn run(args: &args::Runs) -> anyhow::Result<()> {
 }
 
 fn row(run: &RunInfo) -> Vec<String> {
-    let best = ["accuracy", "r2"]
+    let best = ["accuracy", "bits_per_spike", "r2"]
         .into_iter()
         .find_map(|name| Some(score(name, *run.scores.get(name)?)));
     let loss = run.scores.get("loss");

@@ -142,6 +142,11 @@ fn scores(outcome: &Outcome) -> Vec<(&'static str, f64)> {
             ("macro F1", classes.macro_f1),
             ("loss", *loss),
         ],
+        Scores::Regression(values) if let Some(bits) = values.bits_per_spike => vec![
+            ("bits/spike", bits),
+            ("R²", values.mean.r2),
+            ("loss", *loss),
+        ],
         Scores::Regression(values) => vec![
             ("R²", values.mean.r2),
             ("MAE", values.mean.mae),
@@ -216,6 +221,7 @@ fn show(varied: Varied, runs: &[Run], json: bool) -> anyhow::Result<()> {
 fn key(name: &str) -> String {
     match name {
         "R²" => "r2".to_owned(),
+        "bits/spike" => "bits_per_spike".to_owned(),
         name => name.to_lowercase().replace(' ', "_"),
     }
 }

@@ -27,6 +27,15 @@ enum Numbers {
 }
 
 impl Values {
+    /// Counts, `[N, width]`.
+    pub(crate) fn of_counts(counts: Vec<f32>, width: usize) -> Self {
+        Self {
+            numbers: Numbers::Narrow(counts),
+            width,
+            whole: Vec::new(),
+        }
+    }
+
     pub(super) fn read(array: Array<'_>) -> Result<Self, DataError> {
         array.check_numbers()?;
         let extents = array.extents();

@@ -15,6 +15,12 @@ pub struct DecodingConfig {
     /// The array that is decoded: real values or integers (classes), a row for every bin (`[bins, outputs]`, or
     /// `[trials, bins, outputs]`) or one for every trial (`[trials, outputs]`); one output needs no extent.
     pub target: String,
+    /// The share of the channels of the signal, between 0 and 1, drawn from `data.seed`, that are predicted from the others bin by
+    /// bin, in place of a target: the signal is counts, the loss is Poisson's.
+    #[cfg_attr(feature = "schema", schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1)))]
+    pub held_out: Option<f64>,
+    /// The channels that are predicted, from 0, in place of drawn ones.
+    pub held_out_channels: Vec<usize>,
     /// An integer for every bin of a signal `[bins, channels]`: bins of one trial are those of equal numbers in a row. No
     /// window crosses the edge of a trial. With `bin_width`: a table of intervals. Absent: the whole recording is one.
     pub trial: Option<String>,
@@ -113,6 +119,8 @@ impl Default for DecodingConfig {
         Self {
             signal: String::new(),
             target: String::new(),
+            held_out: None,
+            held_out_channels: Vec::new(),
             trial: None,
             test_signal: None,
             test_target: None,
@@ -157,15 +165,49 @@ impl DecodingConfig {
         }
     }
 
+    /// Whether channels of the signal are predicted from the others.
+    pub fn holds_out(&self) -> bool {
+        self.held_out.is_some() || !self.held_out_channels.is_empty()
+    }
+
+    fn validate_held_out(&self) -> Result<bool, DataError> {
+        if !self.holds_out() {
+            return Ok(false);
+        }
+        if let Some(share) = self.held_out {
+            if !(share > 0.0 && share < 1.0) {
+                return Err(wrong("held_out", share, "between 0 and 1"));
+            }
+            if !self.held_out_channels.is_empty() {
+                let allowed = "unset with held_out_channels, which says which they are: --set data.decoding.held_out=";
+                return Err(wrong("held_out", share, allowed));
+            }
+        }
+        let targets = [
+            ("target", Some(&self.target).filter(|name| !name.is_empty())),
+            ("test_target", self.test_target.as_ref()),
+        ];
+        for (key, name) in targets {
+            if let Some(name) = name {
+                let allowed = "unset where channels are held out, which are the target";
+                return Err(wrong(key, format!("{name:?}"), allowed));
+            }
+        }
+        Ok(true)
+    }
+
     /// Checks what can be judged without the arrays.
     ///
     /// # Errors
     /// [`DataError::Config`] with the field.
     pub fn validate(&self) -> Result<(), DataError> {
+        let holds_out = self.validate_held_out()?;
         let named = [("signal", &self.signal), ("target", &self.target)];
-        if let Some((name, _)) = named.into_iter().find(|(_, array)| array.is_empty()) {
-            let allowed =
-                "the name of an array of recording:PATH, as in --set data.decoding.signal=NAME";
+        let mut named = named.into_iter().take(if holds_out { 1 } else { 2 });
+        if let Some((name, _)) = named.find(|(_, array)| array.is_empty()) {
+            let allowed = format!(
+                "the name of an array of recording:PATH, as in --set data.decoding.{name}=NAME; `granule data inspect PATH` lists them"
+            );
             return Err(wrong(name, "unset", allowed));
         }
         if !(self.test > 0.0 && self.test < 1.0) {
@@ -189,7 +231,7 @@ impl DecodingConfig {
             return Err(wrong("sum", 0, "at least 1"));
         }
         match (&self.test_signal, &self.test_target) {
-            (Some(_), None) => {
+            (Some(_), None) if !holds_out => {
                 return Err(wrong("test_target", "unset", "set with test_signal"));
             }
             (None, Some(_)) => {

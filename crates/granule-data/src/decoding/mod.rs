@@ -67,7 +67,7 @@ pub(crate) fn load(
     let mut notes = Vec::new();
     let mut outputs = Vec::new();
     let mut read = |store: &mut Store<'_>, named: Named<'_>, kind| {
-        let (source, found) = Source::read(store, named, config, kind, &mut notes)?;
+        let (source, found) = Source::read(store, named, config, (kind, seed), &mut notes)?;
         let kind = found.kind();
         outputs.push(found);
         Ok::<_, DataError>((source, kind))
@@ -182,6 +182,7 @@ pub(crate) fn load(
     }
     dataset.divided = divided;
     dataset.notes = notes;
+    dataset.counts = config.holds_out();
     let sameness = dataset.sameness();
     dataset
         .warnings

@@ -38,7 +38,8 @@ pub struct Series {
 impl Series {
     /// Reads the signal of `recording:PATH` as samples `[steps, channels]`, cut as in training: that which `config` has for
     /// tests, where it is there, else that which is learnt from. `means` of the channels, as a decoder takes them off, stand
-    /// for bins beyond the edge of a trial. The numbers are those of the file: no root is taken.
+    /// for bins beyond the edge of a trial. The numbers are those of the file: no root is taken. Channels that are held out are
+    /// taken away, as `seed` draws them, unless the model takes as many as there are.
     ///
     /// # Errors
     /// A [`DataError`] that names the key or the array: one that is missing, of other channels, or of trials of another length.
@@ -47,6 +48,7 @@ impl Series {
         config: &DecodingConfig,
         (steps, channels): (usize, usize),
         means: &[f64],
+        seed: u64,
     ) -> Result<Self, DataError> {
         config.validate()?;
         let mut store = Store::open(path, Some(config))?;
@@ -57,6 +59,9 @@ impl Series {
         };
         let named = tested.unwrap_or_else(|| Named::learnt(config));
         let (mut source, extents) = Source::of_signal(&mut store, named, config, &mut notes)?;
+        if source.channels != channels {
+            source.hold_out(config, seed, &mut notes)?;
+        }
         let of_trials = config.bins.is_some() || config.sum > 1;
         source.by_trial = of_trials || steps != config.window.steps();
         source.check(config)?;

@@ -10,6 +10,7 @@ use super::config::{DecodingConfig, Window, wrong};
 use super::store::Store;
 use crate::DataError;
 use crate::arrays::{Outputs, TargetKind, Values};
+use crate::division::shuffled;
 
 /// A signal and what is decoded from it.
 pub(super) struct Source {
@@ -55,7 +56,10 @@ impl<'a> Named<'a> {
     pub fn tested(config: &'a DecodingConfig) -> Option<Self> {
         Some(Self {
             signal: config.test_signal.as_deref()?,
-            target: config.test_target.as_deref()?,
+            target: match config.holds_out() {
+                true => "",
+                false => config.test_target.as_deref()?,
+            },
             trial: config.test_trial.as_deref(),
             prefix: "test_",
         })
@@ -75,10 +79,15 @@ impl Source {
         store: &mut Store<'_>,
         named: Named<'_>,
         config: &DecodingConfig,
-        kind: Option<TargetKind>,
+        (kind, seed): (Option<TargetKind>, u64),
         notes: &mut Vec<String>,
     ) -> Result<(Self, Outputs), DataError> {
         let (mut source, signal) = Self::of_signal(store, named, config, notes)?;
+        if let Some(counts) = source.hold_out(config, seed, notes)? {
+            source.take_roots(config);
+            source.check(config)?;
+            return Ok((source, Outputs::Values(counts)));
+        }
         let Named { target, prefix, .. } = named;
         let (bins, trials, has_trials) = (source.bins(), source.trials.len(), source.has_trials);
         let (outputs, by_trial) = store.read(&format!("{prefix}target"), target, |array| {
@@ -106,12 +115,33 @@ impl Source {
             Ok((Outputs::read(array, kind, notes)?, by_trial))
         })?;
         source.by_trial = by_trial;
-        // Of trials it is that of sums.
-        if config.square_root && !by_trial {
-            source.data.iter_mut().for_each(|x| *x = x.sqrt());
-        }
+        source.take_roots(config);
         source.check(config)?;
         Ok((source, outputs))
+    }
+
+    /// Takes the square root of every bin, where it is asked for; of trials with a target it is that of sums.
+    pub fn take_roots(&mut self, config: &DecodingConfig) {
+        if config.square_root && !self.by_trial {
+            self.data.iter_mut().for_each(|x| *x = x.sqrt());
+        }
+    }
+
+    /// Takes the channels away that are predicted from the others: their counts, where there are some.
+    pub fn hold_out(
+        &mut self,
+        config: &DecodingConfig,
+        seed: u64,
+        notes: &mut Vec<String>,
+    ) -> Result<Option<Values>, DataError> {
+        if !config.holds_out() {
+            return Ok(None);
+        }
+        let held_out = held_out(config, self.channels, seed, notes)?;
+        let (others, counts) = apart(&self.data, self.channels, &held_out)?;
+        self.data = others;
+        self.channels -= held_out.len();
+        Ok(Some(Values::of_counts(counts, held_out.len())))
     }
 
     /// Reads the signal of a part and its trials; the extents of its array besides.
@@ -152,8 +182,8 @@ impl Source {
                 counted(bins_of_trial, "bin")
             ));
         }
-        if config.square_root {
-            check_counts(&place, &extents, &values)?;
+        if let Some(asked) = counts_for(config) {
+            check_counts(&place, &extents, &values, asked)?;
         }
         let mut data = values.cut(&[], &place)?;
         let trials: Vec<Range<usize>> = match (inside, trial) {
@@ -179,7 +209,7 @@ impl Source {
         };
         let has_trials = inside.is_some() || trial.is_some();
         let source = Self {
-            target: store.place(target),
+            target: store.place(if config.holds_out() { signal } else { target }),
             signal: place,
             data,
             channels,
@@ -400,11 +430,109 @@ fn bins_first(data: &[f32], channels: usize, bins: usize) -> Result<Vec<f32>, Da
     Ok(out)
 }
 
+/// What asks for a signal of counts.
+fn counts_for(config: &DecodingConfig) -> Option<&'static str> {
+    if config.square_root {
+        Some("data.decoding.square_root asks for counts")
+    } else if config.holds_out() {
+        Some("the channels that data.decoding.held_out predicts are counts")
+    } else {
+        None
+    }
+}
+
+/// Channels that a note names.
+const MOST_SHOWN: usize = 100;
+
+/// The channels that are predicted from the others, rising.
+fn held_out(
+    config: &DecodingConfig,
+    channels: usize,
+    seed: u64,
+    notes: &mut Vec<String>,
+) -> Result<Vec<usize>, DataError> {
+    let mut chosen = match config.held_out {
+        Some(share) => {
+            let count = (share * channels as f64).round() as usize;
+            if count == 0 || count >= channels {
+                let allowed = format!(
+                    "a share of {} that leaves some of each",
+                    counted(channels, "channel")
+                );
+                return Err(wrong("held_out", share, allowed));
+            }
+            let mut drawn = shuffled(channels, seed);
+            drawn.truncate(count);
+            drawn
+        }
+        None => config.held_out_channels.clone(),
+    };
+    chosen.sort_unstable();
+    let twice = chosen.windows(2).find(|pair| pair[0] == pair[1]);
+    let beyond = chosen.last().filter(|last| **last >= channels);
+    if twice.is_some() || beyond.is_some() || chosen.len() >= channels {
+        let allowed = format!(
+            "channels from 0 to {}, each once and not all of them",
+            channels.saturating_sub(1)
+        );
+        let value = format!("{:?}", config.held_out_channels);
+        return Err(wrong("held_out_channels", value, allowed));
+    }
+    let shown: Vec<String> = chosen
+        .iter()
+        .take(MOST_SHOWN)
+        .map(ToString::to_string)
+        .collect();
+    let more = if chosen.len() > MOST_SHOWN {
+        ", …"
+    } else {
+        ""
+    };
+    let drawn = match config.held_out {
+        Some(_) => ", drawn from data.seed",
+        None => "",
+    };
+    // Of a part to test on they are the same.
+    let text = format!(
+        "{} of {} are predicted from the others{drawn}, as outputs in this order: {}{more}, counted from 0",
+        chosen.len(),
+        counted(channels, "channel"),
+        shown.join(", ")
+    );
+    if !notes.contains(&text) {
+        notes.push(text);
+    }
+    Ok(chosen)
+}
+
+/// The channels, of rows, that are not among `held_out`, and those that are.
+fn apart(
+    data: &[f32],
+    channels: usize,
+    held_out: &[usize],
+) -> Result<(Vec<f32>, Vec<f32>), DataError> {
+    let bins = data.len() / channels.max(1);
+    let mut is_held_out = vec![false; channels];
+    for &channel in held_out {
+        if let Some(is) = is_held_out.get_mut(channel) {
+            *is = true;
+        }
+    }
+    let mut targets = budget::with_capacity(bins * held_out.len(), "the channels held out")?;
+    let mut others = budget::with_capacity(data.len() - bins * held_out.len(), "the signal")?;
+    for (x, &is) in data.iter().zip(is_held_out.iter().cycle()) {
+        let part = if is { &mut targets } else { &mut others };
+        part.push(*x);
+    }
+    Ok((others, targets))
+}
+
 /// Refuses what is no count.
 fn check_counts(
     path: &std::path::Path,
     extents: &[usize],
     values: &Values,
+    asked: &str,
 ) -> Result<(), DataError> {
     let bad = values
         .iter()
@@ -423,8 +551,7 @@ fn check_counts(
         [_, channels] => format!("in bin {}, channel {}", at / channels, at % channels),
         _ => format!("in bin {at}"),
     };
-    let reason = format!(
-        "holds {x} {place}, counted from 0: counts are whole numbers from 0, and data.decoding.square_root asks for counts"
-    );
+    let reason =
+        format!("holds {x} {place}, counted from 0: counts are whole numbers from 0, and {asked}");
     Err(DataError::format(path, reason))
 }

@@ -772,3 +772,108 @@ fn folds_of_trials_are_drawn_and_those_of_groups_stay_together() {
     );
     assert!(refused(dir.path(), &by_run).contains("data.decoding.test_groups"));
 }
+
+#[test]
+fn channels_that_are_held_out_are_the_target() {
+    let dir = folder();
+    let mut counts = Vec::new();
+    for bin in 0..10_i64 {
+        counts.extend([bin, 100 + bin, 200 + bin, 300 + bin]);
+    }
+    write(dir.path().join("counts.npy"), &npy_i64(&[10, 4], &counts));
+    let named = DecodingConfig {
+        target: String::new(),
+        held_out_channels: vec![3, 1],
+        ..config()
+    };
+    let set = read(dir.path(), &named).unwrap();
+    assert!(set.counts);
+    let channels = Shape::Sequence {
+        steps: 1,
+        channels: 2,
+    };
+    assert_eq!(set.train.shape(), channels);
+    assert_eq!(set.train.values(4).unwrap(), [4.0, 204.0]);
+    let offset = set.train.target_offset();
+    let at = |channel: usize| offset.get(channel).copied().unwrap_or(0.0) as f32;
+    let target = set.train.target_values(4).unwrap();
+    assert_eq!([target[0] + at(0), target[1] + at(1)], [104.0, 304.0]);
+
+    let drawn = DecodingConfig {
+        held_out: Some(0.5),
+        held_out_channels: Vec::new(),
+        ..named.clone()
+    };
+    let of = |seed| {
+        let options = LoadOptions {
+            decoding: drawn.clone(),
+            seed,
+            ..Default::default()
+        };
+        load(&DatasetSpec::Recording(dir.path().to_path_buf()), &options).unwrap()
+    };
+    assert!((0..8).any(|seed| of(seed).train != of(1).train));
+    assert_eq!(of(1), of(1));
+    assert!(
+        of(1).notes[0].contains("2 of 4 channels"),
+        "{:?}",
+        of(1).notes
+    );
+
+    for (wrong, key, part) in [
+        (
+            DecodingConfig {
+                target: "velocity".into(),
+                ..named.clone()
+            },
+            "data.decoding.target",
+            "held out",
+        ),
+        (
+            DecodingConfig {
+                held_out: Some(1.0),
+                held_out_channels: Vec::new(),
+                ..named.clone()
+            },
+            "data.decoding.held_out",
+            "between 0 and 1",
+        ),
+        (
+            DecodingConfig {
+                held_out: Some(0.01),
+                held_out_channels: Vec::new(),
+                ..named.clone()
+            },
+            "data.decoding.held_out",
+            "leaves some of each",
+        ),
+        (
+            DecodingConfig {
+                held_out_channels: vec![4],
+                ..named.clone()
+            },
+            "data.decoding.held_out_channels",
+            "channels from 0 to 3",
+        ),
+        (
+            DecodingConfig {
+                held_out_channels: vec![0, 0],
+                ..named.clone()
+            },
+            "data.decoding.held_out_channels",
+            "each once",
+        ),
+    ] {
+        let message = refused(dir.path(), &wrong);
+        assert!(message.contains(key) && message.contains(part), "{message}");
+    }
+    write(
+        dir.path().join("counts.npy"),
+        &npy_f32(&[10, 4], &[0.5; 40]),
+    );
+    let message = refused(dir.path(), &named);
+    assert!(
+        message.contains("0.5") && message.contains("held_out predicts are counts"),
+        "{message}"
+    );
+}

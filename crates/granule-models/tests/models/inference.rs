@@ -3,7 +3,7 @@
 use std::io::Cursor;
 
 use granule_models::{
-    Classifier, InputShape, ModelConfig, ModelError, ModelFile, Predictor, Sample, Task,
+    Classifier, InputShape, Link, ModelConfig, ModelError, ModelFile, Predictor, Sample, Task,
 };
 use image::{DynamicImage, GrayImage, ImageFormat, RgbImage};
 
@@ -377,6 +377,7 @@ fn values_are_given_on_the_scale_of_the_targets() {
         outputs: 3,
         mean: vec![5e6, 0.0, -1.0],
         std: vec![1e6, 1.0, 2.0],
+        link: Link::Identity,
     };
     let file = ModelFile::from_bytes(&file.to_bytes().unwrap()).unwrap();
     let scaled = Predictor::from_file(&file, &flex())
@@ -385,13 +386,36 @@ fn values_are_given_on_the_scale_of_the_targets() {
         .unwrap();
     assert_eq!(scaled[0], 5e6 + 1e6 * plain[0]);
     assert_eq!((scaled[1], scaled[2]), (plain[1], 2.0 * plain[2] - 1.0));
-    let mut bad = file.clone();
-    bad.task = Task::Regression {
+    // Counts: the output is the logarithm of the rate, in units of `std`.
+    let mut counts = file.clone();
+    counts.task = Task::Regression {
         outputs: 3,
-        mean: vec![0.0],
-        std: Vec::new(),
+        mean: Vec::new(),
+        std: vec![0.5, 1.0, 2.0],
+        link: Link::Log,
     };
-    assert!(bad.to_bytes().is_err());
+    let counts = ModelFile::from_bytes(&counts.to_bytes().unwrap()).unwrap();
+    let rates = Predictor::from_file(&counts, &flex())
+        .unwrap()
+        .outputs(sample)
+        .unwrap();
+    for ((rate, plain), std) in rates.iter().zip(&plain).zip([0.5, 1.0, 2.0]) {
+        assert!((rate - std * plain.exp()).abs() < 1e-6, "{rate} {plain}");
+    }
+    for (mean, std, link) in [
+        (vec![0.0], Vec::new(), Link::Identity),
+        (vec![0.0; 3], vec![1.0; 3], Link::Log),
+        (Vec::new(), vec![1.0, 0.0, 1.0], Link::Log),
+    ] {
+        let mut bad = file.clone();
+        bad.task = Task::Regression {
+            outputs: 3,
+            mean,
+            std,
+            link,
+        };
+        assert!(bad.to_bytes().is_err());
+    }
 }
 
 #[test]

@@ -152,6 +152,7 @@ pub struct DataConfig {
     pub decoding: Option<DecodingConfig>,
     /// Cross-validation: `[2, 5]` tests on the second of five parts of the samples and learns from the others, in place of the
     /// test part, which is left out where the data have one. `granule train --folds 5` trains on all five in turn.
+    #[cfg_attr(feature = "schema", schemars(inner(range(min = 1))))]
     pub fold: Option<[usize; 2]>,
 }
 
@@ -326,7 +327,7 @@ impl Default for TrainConfig {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Loss {
-    /// Cross-entropy for classes, the squared error for real values. A run's `config.toml` has which it was.
+    /// Cross-entropy for classes, the squared error for real values, Poisson's for held-out channels. A run's `config.toml` has which it was.
     #[default]
     Auto,
     /// Mean over samples of `−Σ target · log softmax(logits)`; classes only.
@@ -334,6 +335,9 @@ pub enum Loss {
     /// Mean over samples and outputs of the squared difference, over those that count in trials of a task; real values
     /// only.
     Mse,
+    /// Mean over samples and outputs of `rate − count · log rate`, Poisson's likelihood but for `log count!`; counts only. The
+    /// outputs are logarithms of rates, in units of the mean count. It is that of channels that are held out.
+    Poisson,
 }
 
 /// A score of the validation part.
@@ -615,12 +619,14 @@ impl RunConfig {
         }
         let plain = data.augmentation.is_identity();
         check("data.augmentation", "a distortion", plain, allowed)?;
-        check(
-            "train.loss",
-            "\"cross-entropy\"",
-            self.train.loss != Loss::CrossEntropy,
-            "\"mse\" without a data set of classes",
-        )?;
+        let losses = [
+            (Loss::CrossEntropy, "\"cross-entropy\""),
+            (Loss::Poisson, "\"poisson\""),
+        ];
+        for (loss, value) in losses {
+            let fine = self.train.loss != loss;
+            check("train.loss", value, fine, "\"mse\" without a data set")?;
+        }
         check(
             "train.class_weights",
             weights::text(self.train.class_weights.as_ref()),

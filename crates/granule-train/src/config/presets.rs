@@ -25,6 +25,7 @@ macro_rules! presets {
 presets! {
     "decode-kinematics": "movement from spike counts, bin by bin and causal";
     "identify-objects": "what is seen, from the spike counts of a trial";
+    "predict-activity": "spike counts of some neurons from those of the others, bin by bin";
 }
 
 impl RunPreset {

@@ -2,10 +2,10 @@
 
 use burn::tensor::Device;
 use granule_data::task::Part;
-use granule_data::{Dataset, DatasetSpec, Shape, Split, Targets};
+use granule_data::{Dataset, DatasetSpec, Normalization, Shape, Split, Targets};
 use granule_device::OpenDevice;
 use granule_io::budget;
-use granule_models::{InputShape, InputSpec, Network, Readout, Task};
+use granule_models::{InputShape, InputSpec, Link, Network, Readout, Task};
 
 use crate::batches::{Batches, Purpose, Scaling, shuffle};
 use crate::config::{DataConfig, Loss, RunConfig, TrainConfig, class_weights_note};
@@ -39,6 +39,9 @@ pub(crate) struct Parts<'a> {
     seed: u64,
     /// `data.limit_train`
     limit: Option<usize>,
+    /// How targets are scaled, and whether they are counts.
+    targets: Normalization,
+    counts: bool,
 }
 
 impl<'a> Parts<'a> {
@@ -50,9 +53,17 @@ impl<'a> Parts<'a> {
         // The places of the samples: all, those held out, those of each class, and what growing takes.
         let samples = dataset.train.len().saturating_add(dataset.test.len());
         budget::ask_for::<[usize; 4]>("the choice of samples", samples)?;
-        let task = task(dataset);
         let train = &config.train;
+        let task = match train.loss {
+            Loss::Poisson => counted_task(dataset)?,
+            Loss::Auto if dataset.counts => counted_task(dataset)?,
+            _ => task(dataset),
+        };
         let refused = match (&task, train.loss) {
+            (Task::Classification { .. }, Loss::Poisson) => Some((
+                "\"poisson\"",
+                "\"cross-entropy\" for classes, which y holds; if they are counts, say data.targets = \"values\"",
+            )),
             (Task::Regression { .. }, Loss::CrossEntropy) => Some((
                 "\"cross-entropy\"",
                 "\"mse\" for real-valued targets, which y holds (`--set train.loss=mse`); if they are labels, save them as \
@@ -169,6 +180,8 @@ impl<'a> Parts<'a> {
             warnings,
             seed: config.data.seed,
             limit: config.data.limit_train,
+            targets: scale_of(dataset, has_counts(&task)),
+            counts: has_counts(&task),
         };
         if let Some(weights) = parts.class_weights(&config.train)? {
             parts
@@ -205,10 +218,11 @@ impl<'a> Parts<'a> {
         found
     }
 
-    pub fn scaling(&self) -> Scaling<'a> {
+    pub fn scaling(&self) -> Scaling<'_> {
         Scaling {
             inputs: &self.dataset.normalization,
-            targets: &self.dataset.target_normalization,
+            targets: &self.targets,
+            counts: self.counts,
         }
     }
 
@@ -309,6 +323,10 @@ impl Source for Parts<'_> {
         weights
             .of_classes(&self.dataset.classes, &samples)
             .map(Some)
+    }
+
+    fn rates(&self) -> Option<Vec<f64>> {
+        self.scaling().rates()
     }
 
     fn supply<'s>(
@@ -462,7 +480,77 @@ pub(crate) fn task(dataset: &Dataset) -> Task {
             outputs: *width,
             mean: dataset.target_normalization.mean.clone(),
             std: dataset.target_normalization.std.clone(),
+            link: Link::Identity,
         },
+    }
+}
+
+/// What targets ask for that are counts, whose rates are learnt; classes stay classes.
+fn counted_task(dataset: &Dataset) -> Result<Task, TrainError> {
+    let Targets::Values { width, .. } = dataset.train.targets() else {
+        return Ok(task(dataset));
+    };
+    check_counts(&dataset.train)?;
+    check_counts(&dataset.test)?;
+    Ok(Task::Regression {
+        outputs: *width,
+        mean: Vec::new(),
+        std: scale_of(dataset, true).std,
+        link: Link::Log,
+    })
+}
+
+/// Whether a model gives rates of counts.
+pub(super) fn has_counts(task: &Task) -> bool {
+    matches!(
+        task,
+        Task::Regression {
+            link: Link::Log,
+            ..
+        }
+    )
+}
+
+/// Refuses targets that are no counts.
+pub(super) fn check_counts(split: &Split) -> Result<(), TrainError> {
+    let Targets::Values { data, width } = split.targets() else {
+        return Ok(());
+    };
+    let offset = |at: usize| {
+        split
+            .target_offset()
+            .get(at % width)
+            .copied()
+            .unwrap_or(0.0)
+    };
+    let values = data
+        .iter()
+        .enumerate()
+        .map(|(at, &x)| (at, f64::from(x) + offset(at)));
+    let bad = values
+        .into_iter()
+        .find(|(_, x)| *x < 0.0 || x.fract() != 0.0);
+    bad.map_or(Ok(()), |(at, x)| {
+        let allowed = format!(
+            "\"mse\" for real values: the targets hold {x} in row {}, column {}, counted from 0, and counts are whole numbers \
+             from 0",
+            at / width,
+            at % width
+        );
+        Err(ConfigError::new("train.loss", "\"poisson\"", allowed).into())
+    })
+}
+
+/// How targets are scaled: counts are divided by their mean in the training part, or by half an event where there is none.
+pub(super) fn scale_of(dataset: &Dataset, counts: bool) -> Normalization {
+    let mean = &dataset.target_normalization.mean;
+    if !counts {
+        return dataset.target_normalization.clone();
+    }
+    let least = 0.5 / dataset.train.len().max(1) as f64;
+    Normalization {
+        mean: vec![0.0; mean.len()],
+        std: mean.iter().map(|mean| mean.max(least) as f32).collect(),
     }
 }
 

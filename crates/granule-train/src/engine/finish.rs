@@ -248,6 +248,11 @@ fn scores(evaluation: Option<&Evaluation>, best: Option<Best>) -> BTreeMap<Strin
         }
         Some(Scores::Regression(values)) => {
             scores.insert("test_r2".to_owned(), values.mean.r2);
+            scores.extend(
+                values
+                    .bits_per_spike
+                    .map(|bits| ("test_bits_per_spike".to_owned(), bits)),
+            );
             scores.insert("test_mae".to_owned(), values.mean.mae);
             scores.insert("test_correlation".to_owned(), values.mean.correlation);
         }

@@ -26,7 +26,7 @@ use granule_models::folder::MODEL_FILE;
 use granule_models::{Network, Provenance, Task};
 
 use crate::checkpoint::{Checkpoint, Store};
-use crate::config::{Lengthened, RunConfig};
+use crate::config::{Lengthened, Loss, RunConfig};
 use crate::engine::finish::{earlier_outcome, finished_config, restore_model, tell};
 use crate::engine::problem::Problem;
 use crate::engine::session::{End, Session, fits, network, optimizer};
@@ -284,11 +284,16 @@ fn go_on(
     let path = run_dir.join(CONFIG_FILE);
     let own = RunConfig::of_run(run_dir)?;
     own.validate()?;
-    if let Some(config) = config {
-        config.validate()?;
-        Settings::of(&own)?.check(&Settings::of(config)?)?;
-    }
-    let config = config.unwrap_or(&own);
+    let config = match config {
+        Some(config) => {
+            config.validate()?;
+            let config = settled_as(config, &own);
+            Settings::of(&own)?.check(&Settings::of(&config)?)?;
+            config
+        }
+        None => own.clone(),
+    };
+    let config = &config;
     let lock = Lock::take(run_dir)?;
     if let Some(outcome) = earlier_outcome(run_dir)? {
         return report_finished(run_dir, config, outcome, observer);
@@ -361,6 +366,19 @@ fn go_on(
         };
         complete(session, resumed_from)
     })
+}
+
+/// The configuration with what it leaves to the data as the data have settled it in a run: loss and length.
+fn settled_as(config: &RunConfig, own: &RunConfig) -> RunConfig {
+    let mut config = config.clone();
+    if config.train.loss == Loss::Auto {
+        config.train.loss = own.train.loss;
+    }
+    if config.train.min_steps.is_some() && own.train.epochs >= config.train.epochs {
+        config.train.epochs = own.train.epochs;
+        config.train.min_steps = own.train.min_steps;
+    }
+    config
 }
 
 /// Tells of what is found wrong and keeps it for the report.

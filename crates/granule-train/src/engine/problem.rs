@@ -2,7 +2,7 @@
 
 use burn::tensor::Device;
 use granule_dynamics::composite::MultiGranularityConfig;
-use granule_models::{InputSpec, Task};
+use granule_models::{InputSpec, Link, Task};
 
 use crate::config::{DataConfig, Loss, Monitor, RecordingConfig, RunConfig};
 use crate::engine::Data;
@@ -94,6 +94,9 @@ impl<'a> Problem<'a> {
     pub fn loss(&self) -> Loss {
         match self.task {
             Task::Classification { .. } => Loss::CrossEntropy,
+            Task::Regression {
+                link: Link::Log, ..
+            } => Loss::Poisson,
             _ => Loss::Mse,
         }
     }

@@ -1,17 +1,21 @@
 //! Scoring a network on samples it does not learn from.
 
+use std::iter::repeat;
+
 use burn::tensor::{Device, Tensor, TensorData};
 use granule_data::task::Part;
 use granule_data::{Dataset, Normalization, Shape, Split, Targets};
 use granule_device::OpenDevice;
 use granule_io::budget;
 use granule_io::words::counted;
-use granule_models::{InputShape, Model as _, ModelFile, Network, Task};
+use granule_models::{InputShape, Link, Model as _, ModelFile, Network, Task};
 
 use super::on;
 use crate::batches::{BatchTruth, Purpose, Scaling, shuffle, truth};
 use crate::engine::baseline;
-use crate::engine::dataset::{input_shape, task, train_samples};
+use crate::engine::dataset::{
+    check_counts, has_counts, input_shape, scale_of, task, train_samples,
+};
 use crate::error::TrainError;
 use crate::event::{Event, Observer};
 use crate::loss::{LossFunction, Tally, Truth, argmax, probability};
@@ -73,7 +77,7 @@ impl Samples<'_> {
         device: &Device,
         batch: usize,
     ) -> Result<Tally, TrainError> {
-        let function = LossFunction::scoring();
+        let function = LossFunction::scoring().of_counts(self.scaling.rates());
         let mut total = Tally::default();
         self.run("training", network, device, batch, |indices, outputs| {
             let tally = self.with_truth(indices, |truth| {
@@ -99,7 +103,7 @@ impl Samples<'_> {
     ) -> Result<(Evaluation, Vec<f32>), TrainError> {
         let width = task.outputs();
         let samples = self.indices.len();
-        let function = LossFunction::scoring();
+        let function = LossFunction::scoring().of_counts(self.scaling.rates());
         let mut outputs = budget::with_capacity(
             samples.saturating_mul(width),
             "the network's outputs for the test part",
@@ -124,8 +128,8 @@ impl Samples<'_> {
             }
             Task::Regression { .. } | Task::Trials { .. } | Task::Recording { .. } => {
                 self.scale_back(&mut outputs, width);
-                let truth = self.values()?;
-                Scores::Regression(RegressionScores::new(&truth, &outputs, width)?)
+                check_finite("test", self.indices, &outputs)?;
+                Scores::Regression(self.regression(&self.values()?, &outputs, width)?)
             }
         };
         let evaluation = Evaluation {
@@ -160,12 +164,44 @@ impl Samples<'_> {
     /// Brings outputs, row-major, to the scale on which the targets are stored.
     pub fn scale_back(&self, outputs: &mut [f32], width: usize) {
         let means = self.split.target_means(self.scaling.targets);
+        if let Some(rates) = self.scaling.rates() {
+            for row in outputs.chunks_mut(width.max(1)) {
+                let pairs = row
+                    .iter_mut()
+                    .zip(&rates)
+                    .zip(means.iter().chain(repeat(&0.0)));
+                for ((output, rate), mean) in pairs {
+                    *output = (rate * f64::from(*output).exp() + f64::from(*mean)) as f32;
+                }
+            }
+            return;
+        }
         for row in outputs.chunks_mut(width.max(1)) {
             for (at, output) in row.iter_mut().enumerate() {
                 let std = self.scaling.targets.std.get(at).copied().unwrap_or(1.0);
                 *output = *output * std + means.get(at).copied().unwrap_or(0.0);
             }
         }
+    }
+
+    /// The scores of predictions on the scale on which the targets are stored.
+    pub fn regression(
+        &self,
+        truth: &[f32],
+        predicted: &[f32],
+        width: usize,
+    ) -> Result<RegressionScores, TrainError> {
+        let scores = RegressionScores::new(truth, predicted, width)?;
+        if !self.scaling.counts {
+            return Ok(scores);
+        }
+        let means = self.split.target_means(self.scaling.targets);
+        let offset = |at: usize| means.get(at % width.max(1)).copied().unwrap_or(0.0);
+        let whole = |values: &[f32]| -> Vec<f32> {
+            let values = values.iter().enumerate();
+            values.map(|(at, x)| x - offset(at)).collect()
+        };
+        Ok(scores.of_counts(&whole(truth), &whole(predicted)))
     }
 
     fn with_truth<R>(
@@ -318,8 +354,13 @@ pub fn evaluate(
     }
     let mut relabelled = None;
     match (&file.task, task(dataset)) {
-        (Task::Regression { outputs, .. }, Task::Regression { outputs: found, .. })
-            if *outputs == found => {}
+        (Task::Regression { outputs, link, .. }, Task::Regression { outputs: found, .. })
+            if *outputs == found =>
+        {
+            if *link == Link::Log {
+                check_counts(&dataset.test)?;
+            }
+        }
         (Task::Classification { classes }, Task::Classification { classes: found }) => {
             if *classes != found {
                 let places = places(classes, &found)
@@ -340,6 +381,14 @@ pub fn evaluate(
         std: file.input.std.clone(),
     };
     let targets = match &file.task {
+        Task::Regression {
+            std,
+            link: Link::Log,
+            ..
+        } => Normalization {
+            mean: vec![0.0; std.len()],
+            std: std.clone(),
+        },
         Task::Regression { mean, std, .. } => Normalization {
             mean: mean.clone(),
             std: std.clone(),
@@ -354,6 +403,7 @@ pub fn evaluate(
         scaling: Scaling {
             inputs: &inputs,
             targets: &targets,
+            counts: has_counts(&file.task),
         },
     };
     on(device, || {
@@ -364,12 +414,13 @@ pub fn evaluate(
 }
 
 /// Adds the [baselines](crate::metrics::Baseline) of a recording to the scores on its test part, as a run with this limit and
-/// this seed of the data has them; other evaluations stay as they are.
+/// this seed of the data has them; other evaluations stay as they are. The task is that of the model.
 ///
 /// # Errors
 /// [`TrainError`] when memory does not hold them.
 pub fn compare(
     evaluation: &mut Evaluation,
+    task: &Task,
     dataset: &Dataset,
     limit_train: Option<usize>,
     data_seed: u64,
@@ -378,9 +429,11 @@ pub fn compare(
     let learnt = train_samples(dataset, limit_train, data_seed);
     let count = dataset.test.len();
     let tested = budget::collect(0..count, count, "the test part")?;
+    let targets = scale_of(dataset, has_counts(task));
     let scaling = Scaling {
         inputs: &dataset.normalization,
-        targets: &dataset.target_normalization,
+        targets: &targets,
+        counts: has_counts(task),
     };
     let of = |split, indices| Samples {
         split,

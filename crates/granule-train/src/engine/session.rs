@@ -194,7 +194,8 @@ impl<'a> Session<'a> {
             loss: LossFunction::training(
                 &config.train,
                 problem.source.class_weights(&config.train)?,
-            ),
+            )
+            .of_counts(problem.source.rates()),
             train_device,
             batches_per_epoch,
             steps_per_epoch,

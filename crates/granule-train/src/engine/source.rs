@@ -52,6 +52,11 @@ pub(crate) trait Source {
         Ok(None)
     }
 
+    /// Of counts: what the rate of each output is a multiple of.
+    fn rates(&self) -> Option<Vec<f64>> {
+        None
+    }
+
     /// The batches of a run.
     fn supply<'s>(
         &'s self,

@@ -22,6 +22,9 @@ pub struct ValueScores {
     pub outputs: Vec<OutputScores>,
     /// The plain mean of each score over the outputs.
     pub mean: OutputScores,
+    /// Of counts, see [`bits_per_spike`](super::bits_per_spike).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bits_per_spike: Option<f64>,
 }
 
 /// Shares of samples that are sorted into their class, each in 0..=1.

@@ -10,7 +10,7 @@ mod report;
 pub use baseline::{Baseline, ClassShares, ValueScores};
 pub use confusion::ConfusionMatrix;
 pub use permutation::PermutationTest;
-pub use regression::{OutputScores, RegressionScores};
+pub use regression::{OutputScores, RegressionScores, bits_per_spike};
 pub use report::{Average, ClassScores, ClassificationReport};
 
 /// Why a score could not be computed.

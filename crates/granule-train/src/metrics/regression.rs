@@ -11,6 +11,9 @@ pub struct RegressionScores {
     pub mean: OutputScores,
     /// How many samples were scored.
     pub samples: usize,
+    /// Of counts: how much better than their mean the predicted rates tell them, see [`bits_per_spike`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bits_per_spike: Option<f64>,
     /// What a decoder of a recording is compared with.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub baselines: Vec<Baseline<ValueScores>>,
@@ -95,10 +98,46 @@ impl RegressionScores {
         Ok(Self {
             mean,
             baselines: Vec::new(),
+            bits_per_spike: None,
             samples: truth.len() / width,
             outputs,
         })
     }
+}
+
+impl RegressionScores {
+    /// The same of these counts and rates.
+    pub(crate) fn of_counts(self, counts: &[f32], rates: &[f32]) -> Self {
+        let bits = bits_per_spike(counts, rates, self.outputs.len());
+        Self {
+            bits_per_spike: bits,
+            ..self
+        }
+    }
+}
+
+/// The log-likelihood of counts by Poisson's distribution with the predicted rates, less that with the mean of the counts of
+/// each output, in bits and divided by the number of events: (Σ (y ln λ − λ) − Σ (y ln ȳ − ȳ)) / (Σ y · ln 2). Both are row-major
+/// `[samples, width]`. It is co-bps of the Neural Latents Benchmark (Pei et al. 2021, arXiv:2109.04463), with its least rate of
+/// 10⁻⁹. None where there is no event.
+pub fn bits_per_spike(counts: &[f32], rates: &[f32], width: usize) -> Option<f64> {
+    const LEAST: f64 = 1e-9;
+    let width = width.max(1);
+    let mut means = vec![0.0; width];
+    for (at, &count) in counts.iter().enumerate() {
+        if let Some(mean) = means.get_mut(at % width) {
+            *mean += f64::from(count) * width as f64 / counts.len() as f64;
+        }
+    }
+    let likelihood = |count: f64, rate: f64| count * rate.max(LEAST).ln() - rate.max(LEAST);
+    let pairs = counts.iter().zip(rates).zip(means.iter().cycle());
+    let gained: f64 = pairs
+        .map(|((&count, &rate), &mean)| {
+            likelihood(count.into(), rate.into()) - likelihood(count.into(), mean)
+        })
+        .sum();
+    let events: f64 = counts.iter().copied().map(f64::from).sum();
+    (events > 0.0).then(|| gained / events / std::f64::consts::LN_2)
 }
 
 impl OutputScores {
@@ -138,6 +177,23 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn bits_per_spike_are_those_of_the_neural_latents_benchmark() {
+        // Counts 1 and 3 in one output, 0 and 2 in the other; means 2 and 1.
+        let (counts, rates) = ([1.0, 0.0, 3.0, 2.0], [1.0, 0.5, 3.0, 1.5]);
+        let model = 3.0 * 3.0_f64.ln() + 2.0 * 1.5_f64.ln() - 6.0;
+        let null = 4.0 * 2.0_f64.ln() - 6.0;
+        let expected = (model - null) / 6.0 / 2.0_f64.ln();
+        let found = bits_per_spike(&counts, &rates, 2).unwrap();
+        assert!((found - expected).abs() < 1e-12, "{found} {expected}");
+        // The means themselves tell nothing; a rate of 0 costs what 1e-9 does.
+        let means = [2.0, 1.0, 2.0, 1.0];
+        assert!(bits_per_spike(&counts, &means, 2).unwrap().abs() < 1e-12);
+        let none = bits_per_spike(&[1.0, 1.0], &[0.0, 1.0], 1).unwrap();
+        assert!((none - (1e-9_f64.ln() + 1.0 - 1e-9) / 2.0 / 2.0_f64.ln()).abs() < 1e-9);
+        assert_eq!(bits_per_spike(&[0.0; 4], &rates, 2), None);
+    }
 
     #[test]
     fn agrees_with_scikit_learn() {

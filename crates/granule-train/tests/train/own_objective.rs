@@ -51,11 +51,7 @@ impl Objective for Line {
     }
 
     fn task(&self) -> Task {
-        Task::Regression {
-            outputs: 1,
-            mean: Vec::new(),
-            std: Vec::new(),
-        }
+        Task::regression(1)
     }
 
     fn len(&self, part: Part) -> usize {

@@ -20,6 +20,7 @@ use serde_json::json;
 
 use super::target::{Target, on, open};
 use crate::args;
+use crate::config::of_evaluation;
 use crate::failure::{self, Hinted, Usage};
 use crate::output::{self, Paint, Stream, paint};
 use crate::verbose;
@@ -119,8 +120,16 @@ fn predict(
         true => target.config(),
         false => None,
     };
-    let decoding = config.and_then(|config| config.data.decoding);
-    if recordings.count() > 0 {
+    let data_seed = config.as_ref().map_or(0, |config| config.data.seed);
+    let decoding = of_evaluation(config.as_ref(), &args.set)?.decoding;
+    let recordings = recordings.count();
+    if let (0, Some(text)) = (recordings, args.set.first()) {
+        return Err(Usage::new(format!(
+            "--set {text} says how recording:PATH is read, and no input is one"
+        ))
+        .into());
+    }
+    if recordings > 0 {
         let [only] = args.inputs.as_slice() else {
             return Err(Usage::new("a recording is answered alone")
                 .hint("name one input")
@@ -133,7 +142,7 @@ fn predict(
         return recording::answers(
             &model,
             path,
-            decoding.as_ref(),
+            (decoding.as_ref(), data_seed),
             args.top,
             |place, answer| {
                 if !begun {

@@ -26,7 +26,7 @@ pub fn path(argument: &Path) -> Option<&Path> {
 pub fn answers(
     model: &Model,
     path: &Path,
-    decoding: Option<&DecodingConfig>,
+    (decoding, seed): (Option<&DecodingConfig>, u64),
     top: usize,
     mut show: impl FnMut(Place, Answer) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
@@ -42,7 +42,13 @@ pub fn answers(
         Usage::new("a model file alone does not say which arrays of a recording it decodes")
             .hint("give the run folder, whose config.toml names them")
     })?;
-    let series = Series::read(&expand(path), decoding, (steps, channels), &input.mean)?;
+    let series = Series::read(
+        &expand(path),
+        decoding,
+        (steps, channels),
+        &input.mean,
+        seed,
+    )?;
     for text in &series.notes {
         output::note(&format!("note: {}", output::printable(text)));
     }

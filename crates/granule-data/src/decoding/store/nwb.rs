@@ -216,7 +216,13 @@ impl<'a> Nwb<'a> {
             trials: None,
         };
         self.binned = Some(unbinned);
-        let Some(target) = self.find(&config.target)? else {
+        // Channels that are held out are their own target.
+        let target = if config.holds_out() {
+            &config.signal
+        } else {
+            &config.target
+        };
+        let Some(target) = self.find(target)? else {
             let names = self.names()?;
             return Err(missing("target", &config.target, self.hdf5.path, &names));
         };
@@ -247,6 +253,13 @@ impl<'a> Nwb<'a> {
                 }
                 (None, Object::Column(_, table)) => {
                     let allowed = format!("{table:?}, the trials that {:?} is of", config.target);
+                    return Err(wrong("trial", "unset", allowed));
+                }
+                (None, _) if config.holds_out() => {
+                    let allowed = format!(
+                        "a table with {TRIAL_START} and {TRIAL_STOP}, over which bins are laid; there is {}",
+                        listed(&self.tables)
+                    );
                     return Err(wrong("trial", "unset", allowed));
                 }
                 (None, _) => {

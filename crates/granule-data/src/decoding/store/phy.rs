@@ -15,7 +15,7 @@ use super::numpy::Folder;
 use super::spikes::Counts;
 use super::{Container, Read, missing, without_width};
 use crate::arrays::Array;
-use crate::decoding::config::DecodingConfig;
+use crate::decoding::config::{DecodingConfig, wrong};
 use crate::decoding::inspect::{Found, Numbers};
 use crate::{DataError, reading};
 
@@ -66,6 +66,10 @@ impl<'a> Phy<'a> {
         else {
             return Ok(phy);
         };
+        if config.holds_out() {
+            let allowed = "unset in a folder of sorted spikes, whose bins are the rows of a target";
+            return Err(wrong("held_out", "set", allowed));
+        }
         if !phy.folder.has(&config.target)? {
             return Err(missing("target", &config.target, path, &phy.names()?));
         }

@@ -1,5 +1,6 @@
 //! What a decoder has to beat: the mean of the training part, or its most frequent class, and ridge regression.
 
+mod glm;
 mod ridge;
 
 use granule_data::Shape;
@@ -9,14 +10,14 @@ use crate::batches::{Purpose, shuffle};
 use crate::engine::score::Samples;
 use crate::event::{Event, Observer};
 use crate::loss::argmax;
-use crate::metrics::{
-    Baseline, ClassificationReport, ConfusionMatrix, RegressionScores, ValueScores,
-};
+use crate::metrics::{Baseline, ClassificationReport, ConfusionMatrix, ValueScores};
 use crate::outcome::{Evaluation, Scores};
 use ridge::{Design, Fold, Left};
 
 /// Blocks of the training part, each of which is held out once.
 const BLOCKS: usize = 5;
+/// Standard deviations of smoothing that are tried, in bins.
+const SMOOTHING: [f64; 4] = [0.5, 1.0, 2.0, 4.0];
 
 /// Adds the baselines of sequences, such as those of a recording, to the scores of a decoder: learnt from some samples and
 /// scored on others, as the decoder itself. A regression that would take long is left out, and the observer told so.
@@ -41,12 +42,18 @@ pub(crate) fn add(
     match &mut evaluation.scores {
         Scores::Regression(scores) => {
             let (width, truth) = (learnt.width(), tested.values()?);
-            let names = ["training mean", "ridge, shuffled targets"];
+            let names = match learnt.scaling.counts {
+                true => ["training mean", "GLM, shuffled counts"],
+                false => ["training mean", "ridge, shuffled targets"],
+            };
             let score = |mut predicted: Vec<f32>| {
                 tested.scale_back(&mut predicted, width);
-                let RegressionScores { outputs, mean, .. } =
-                    RegressionScores::new(&truth, &predicted, width)?;
-                Ok(ValueScores { outputs, mean })
+                let scores = tested.regression(&truth, &predicted, width)?;
+                Ok(ValueScores {
+                    outputs: scores.outputs,
+                    mean: scores.mean,
+                    bits_per_spike: scores.bits_per_spike,
+                })
             };
             scores.baselines = sequences.baselines(width, names, observer, score)?;
         }
@@ -78,29 +85,44 @@ struct Sequences<'a> {
 }
 
 impl<'a> Sequences<'a> {
-    /// The parts of a training that choose a penalty, and the regressions by name, the one that sees most last.
-    fn designs(&self, outputs: usize) -> (Vec<Fold>, Vec<(&'static str, Design<'a>)>) {
-        let design = |steps, pooled| Design {
+    /// The parts of a training that choose a penalty, and the regressions by name, the one that sees most last; of several
+    /// under one name the best is taken.
+    fn designs(&self, outputs: usize) -> (Vec<Fold>, Vec<(String, Vec<Design<'a>>)>) {
+        let design = |steps, weights| Design {
             learnt: self.learnt,
             steps,
             channels: self.channels,
-            pooled,
+            weights,
             outputs,
         };
         let (steps, indices) = (self.steps, self.learnt.indices);
+        let regression = match self.learnt.scaling.counts {
+            true => "GLM",
+            false => "ridge",
+        };
+        let named = |what: &str, designs| (format!("{regression}{what}"), designs);
         if let Some(starts) = self.learnt.split.starts() {
             let current = self.learnt.split.current();
-            let mut designs = vec![("ridge, current bin", design(current..current + 1, false))];
+            let now = design(current..current + 1, None);
+            let mut designs = vec![named(", current bin", vec![now])];
+            if steps > 1 && self.learnt.scaling.counts {
+                let smoothed = SMOOTHING.map(|deviation| {
+                    let weights = gaussian(steps, current, deviation);
+                    design(0..steps, Some(weights))
+                });
+                designs.push(named(", smoothed", smoothed.into()));
+            }
             if steps > 1 {
-                designs.push(("ridge, whole window", design(0..steps, false)));
+                designs.push(named(", whole window", vec![design(0..steps, None)]));
             }
             return (folds(starts, steps, indices), designs);
         }
+        let mean = vec![1.0 / steps.max(1) as f32; steps];
         let designs = match steps {
-            1 => vec![("ridge", design(0..1, false))],
+            1 => vec![named("", vec![design(0..1, None)])],
             _ => vec![
-                ("ridge, mean of the steps", design(0..steps, true)),
-                ("ridge, all steps", design(0..steps, false)),
+                named(", mean of the steps", vec![design(0..steps, Some(mean))]),
+                named(", all steps", vec![design(0..steps, None)]),
             ],
         };
         (drawn_folds(indices, self.seed), designs)
@@ -125,12 +147,18 @@ impl<'a> Sequences<'a> {
         let (learnt, tested) = (self.learnt, self.tested);
         let (folds, designs) = self.designs(outputs);
         let means = Design::of_nothing(learnt, outputs).moments(learnt.indices)?;
-        let means = means.repeated(tested.indices.len())?;
+        let mut means = means.repeated(tested.indices.len())?;
+        if learnt.scaling.counts {
+            // As outputs are: logarithms of rates.
+            means
+                .iter_mut()
+                .for_each(|x| *x = x.max(f32::MIN_POSITIVE).ln());
+        }
         let mut found = vec![baseline(mean, None, means)?];
         let mut best = None;
-        for (name, design) in &designs {
-            let fitted = design.regression(&folds, tested);
-            if let Some((penalty, predicted)) = there(name, fitted, observer)? {
+        for (name, designs) in &designs {
+            let fitted = best_of(name, designs, &folds, tested, observer);
+            if let Some((design, penalty, predicted)) = there(name, fitted, observer)? {
                 found.push(baseline(name, Some(penalty), predicted)?);
                 best = Some((design, penalty));
             }
@@ -145,6 +173,35 @@ impl<'a> Sequences<'a> {
         }
         Ok(found)
     }
+}
+
+/// The design and the penalty with the least error in blocks that are held out, and what it then says of samples.
+fn best_of<'d, 'a>(
+    name: &str,
+    designs: &'d [Design<'a>],
+    folds: &[Fold],
+    tested: Samples<'_>,
+    observer: &mut dyn Observer,
+) -> Result<(&'d Design<'a>, f64, Vec<f32>), Left> {
+    let mut best: Option<(&Design<'_>, f64, f64)> = None;
+    ridge::check_work(name, designs, folds.len(), observer)?;
+    for design in designs {
+        let (penalty, error) = design.chosen(folds)?;
+        if best.is_none_or(|(_, _, least)| error < least) {
+            best = Some((design, penalty, error));
+        }
+    }
+    let Some((design, penalty, _)) = best else {
+        return Err(Left::Out("there is nothing to fit".to_owned()));
+    };
+    Ok((design, penalty, design.answers(penalty, tested, None)?))
+}
+
+/// Weights of steps by their distance from the current one, which add up to 1.
+fn gaussian(steps: usize, current: usize, deviation: f64) -> Vec<f32> {
+    let weight = |step: usize| (-0.5 * (step.abs_diff(current) as f64 / deviation).powi(2)).exp();
+    let sum: f64 = (0..steps).map(weight).sum();
+    (0..steps).map(|step| (weight(step) / sum) as f32).collect()
 }
 
 /// What was fitted; of what is left out the observer is told.
@@ -198,6 +255,7 @@ fn drawn_folds(indices: &[usize], seed: u64) -> Vec<Fold> {
 
 #[cfg(test)]
 mod tests {
+    use crate::metrics::RegressionScores;
     use granule_data::{Features, Normalization, Split, Targets};
 
     use super::*;
@@ -262,6 +320,7 @@ mod tests {
         let scaling = Scaling {
             inputs: &inputs,
             targets: &targets,
+            counts: false,
         };
         let samples = |split, indices| Samples {
             split,

@@ -1,6 +1,7 @@
 //! Ridge regression: it minimises Σ |y − Wx − b|² + λ |W|² of standardised signals and targets, in closed form
 //! (Hoerl & Kennard 1970); b has no penalty. Of fewer samples than inputs it is solved for the samples. λ is chosen by
-//! cross-validation in the training part, never on what is tested. For a class stand 0 and 1.
+//! cross-validation in the training part, never on what is tested. For a class stand 0 and 1. Of counts it is the
+//! regression of [`super::glm`].
 
 use std::ops::Range;
 
@@ -8,21 +9,25 @@ use granule_data::{DataError, Targets};
 use granule_io::budget;
 use granule_io::words::counted;
 
+use super::glm::{self, Table};
 use crate::TrainError;
 use crate::engine::score::Samples;
+use crate::event::{Event, Observer};
 
 /// The penalties that are tried, all of them: the error need not have one minimum alone.
 const PENALTIES: [f64; 7] = [1e5, 1e4, 1e3, 100.0, 10.0, 1.0, 0.1];
 /// Rows that are worked on while they are at hand.
 const ROWS: usize = 4;
-/// The most multiplications that the fits of one regression may take: some ten seconds.
-const MOST_WORK: f64 = 4e10;
+/// The most multiplications that the fits of one regression may take: some seconds.
+const MOST_WORK: f64 = 2e10;
+/// The multiplications that are told of before they are done: a second or two.
+const MUCH_WORK: f64 = 2e9;
 /// The multiplications that take as long as to read a number.
 const READING: f64 = 4.0;
 /// Samples that are read at a time.
 const BLOCK: usize = 32;
 /// What asks for memory here.
-const WHAT: &str = "ridge regression";
+pub(super) const WHAT: &str = "the baselines";
 
 /// Why a baseline is not there.
 pub(super) enum Left {
@@ -40,6 +45,30 @@ impl From<TrainError> for Left {
     }
 }
 
+/// Leaves regressions out that would take long, together, and tells of those that take a while.
+pub(super) fn check_work(
+    name: &str,
+    designs: &[Design<'_>],
+    folds: usize,
+    observer: &mut dyn Observer,
+) -> Result<(), Left> {
+    let work: f64 = designs.iter().map(|design| design.work(folds)).sum();
+    match designs.first() {
+        Some(design) if work > MOST_WORK => Err(Left::Out(format!(
+            "of {} and {} it would take long",
+            counted(design.learnt.indices.len(), "sample"),
+            counted(design.inputs(), "input")
+        ))),
+        _ => {
+            if work > MUCH_WORK {
+                let text = format!("fitting {name}, to compare the model with");
+                observer.event(&Event::Note { text: &text });
+            }
+            Ok(())
+        }
+    }
+}
+
 /// Samples that are learnt from, and those that are held out meanwhile.
 pub(super) type Fold = (Vec<usize>, Vec<usize>);
 
@@ -48,16 +77,17 @@ pub(super) struct Design<'a> {
     pub learnt: Samples<'a>,
     pub steps: Range<usize>,
     pub channels: usize,
-    /// Whether it reads the mean of the steps.
-    pub pooled: bool,
+    /// What each step counts for in the one that it reads in place of all.
+    pub weights: Option<Vec<f32>>,
     /// Real values, or classes, for which stand 0 and 1.
     pub outputs: usize,
 }
 
 /// Means of inputs and targets.
+#[derive(Clone)]
 pub(super) struct Moments {
-    x: Vec<f64>,
-    y: Vec<f64>,
+    pub x: Vec<f64>,
+    pub y: Vec<f64>,
 }
 
 impl Moments {
@@ -70,8 +100,8 @@ impl Moments {
 }
 
 /// XᵀX, its lower half, and XᵀY, of centred numbers; or XXᵀ and Y, with X.
-struct Normal {
-    moments: Moments,
+pub(super) struct Normal {
+    pub moments: Moments,
     gram: Vec<f64>,
     /// `[inputs, outputs]`, or `[samples, outputs]`
     cross: Vec<f64>,
@@ -80,9 +110,9 @@ struct Normal {
 }
 
 /// W, `[outputs, inputs]`, and the means that it is used with.
-struct Ridge {
-    moments: Moments,
-    weights: Vec<f64>,
+pub(super) struct Ridge {
+    pub moments: Moments,
+    pub weights: Vec<f64>,
 }
 
 impl<'a> Design<'a> {
@@ -92,13 +122,16 @@ impl<'a> Design<'a> {
             learnt,
             steps: 0..0,
             channels: 0,
-            pooled: false,
+            weights: None,
             outputs,
         }
     }
 
     fn inputs(&self) -> usize {
-        let steps = if self.pooled { 1 } else { self.steps.len() };
+        let steps = match self.weights {
+            Some(_) => 1,
+            None => self.steps.len(),
+        };
         steps * self.channels
     }
 
@@ -108,26 +141,32 @@ impl<'a> Design<'a> {
         let (blocks, unknown) = (folds as f64, inputs.min(samples));
         let penalties = PENALTIES.len() as f64;
         let read = (blocks + penalties) * samples * self.learnt.split.shape().len() as f64;
+        let of_counts = match self.learnt.scaling.counts {
+            true => 2.0 * glm::PASSES * blocks * penalties * samples * inputs * self.outputs as f64,
+            false => 0.0,
+        };
         0.5 * blocks * samples * inputs * unknown
             + blocks * penalties * unknown.powi(3) / 6.0
+            + of_counts
             + READING * read
     }
 
-    /// A penalty chosen on the blocks, and what the regression then says of samples.
-    pub fn regression(&self, folds: &[Fold], tested: Samples<'_>) -> Result<(f64, Vec<f32>), Left> {
+    /// A penalty chosen on the blocks, and its error there.
+    pub fn chosen(&self, folds: &[Fold]) -> Result<(f64, f64), Left> {
         if folds.is_empty() {
             let why = "no block of the training part shares no bin with the others, so that no penalty can be chosen";
             return Err(Left::Out(why.to_owned()));
         }
-        if self.work(folds.len()) > MOST_WORK {
-            return Err(Left::Out(format!(
-                "of {} and {} it would take long",
-                counted(self.learnt.indices.len(), "sample"),
-                counted(self.inputs(), "input")
-            )));
+        let (samples, inputs) = (self.learnt.indices.len(), self.inputs());
+        let numbers = format!(
+            "of {} and {}",
+            counted(samples, "sample"),
+            counted(inputs, "input")
+        );
+        if self.learnt.scaling.counts && folds.iter().any(|(kept, _)| kept.len() < inputs) {
+            return Err(Left::Out(format!("{numbers} there are too few samples")));
         }
-        let penalty = self.choose(folds)?;
-        Ok((penalty, self.answers(penalty, tested, None)?))
+        Ok(self.choose(folds)?)
     }
 
     /// What the regression says of samples; with `others` it learnt their targets in the place of its own.
@@ -137,8 +176,33 @@ impl<'a> Design<'a> {
         tested: Samples<'_>,
         others: Option<&[usize]>,
     ) -> Result<Vec<f32>, Left> {
-        let ridge = self.fit(self.learnt.indices, others)?.solve(penalty)?;
-        Ok(self.predict(&ridge, tested)?)
+        let equations = self.equations(self.learnt.indices, others)?;
+        let fitted = equations.solve(penalty, None)?;
+        Ok(self.predict(&fitted, tested)?)
+    }
+
+    /// What is to be solved, with the targets of `others` in the place of their own.
+    fn equations(
+        &self,
+        indices: &[usize],
+        others: Option<&[usize]>,
+    ) -> Result<Equations, TrainError> {
+        let normal = self.fit(indices, others)?;
+        if !self.learnt.scaling.counts {
+            return Ok(Equations::Squares(normal));
+        }
+        let mut table = Table {
+            x: budget::with_capacity(indices.len().saturating_mul(self.inputs()), WHAT)?,
+            y: budget::with_capacity(indices.len().saturating_mul(self.outputs), WHAT)?,
+            normal,
+        };
+        let means = &table.normal.moments.x;
+        self.rows(self.learnt, indices, others, |x, y| {
+            let pairs = x.iter().zip(means);
+            table.x.extend(pairs.map(|(&x, mean)| f64::from(x) - mean));
+            table.y.extend(y.iter().copied().map(f64::from));
+        })?;
+        Ok(Equations::Counts(table))
     }
 
     /// Hands the standardised inputs of samples, and their targets or those of `others` in their place, to `each`.
@@ -149,7 +213,7 @@ impl<'a> Design<'a> {
         others: Option<&[usize]>,
         mut each: impl FnMut(&[f32], &[f32]),
     ) -> Result<(), TrainError> {
-        let (mut x, mut y, mut means) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut x, mut y, mut sums) = (Vec::new(), Vec::new(), Vec::new());
         let of = self.steps.start * self.channels..self.steps.end * self.channels;
         let (len, width) = (samples.split.shape().len(), self.outputs.max(1));
         let targets = others.unwrap_or(indices);
@@ -160,15 +224,15 @@ impl<'a> Design<'a> {
             self.gather_targets(samples, targets, &mut y)?;
             for (x, y) in x.chunks_exact(len).zip(y.chunks_exact(width)) {
                 let mut x = x.get(of.clone()).unwrap_or_default();
-                if self.pooled {
-                    means.clear();
-                    means.resize(self.channels, 0.0);
-                    for step in x.chunks_exact(self.channels) {
-                        means.iter_mut().zip(step).for_each(|(sum, x)| *sum += x);
+                if let Some(weights) = &self.weights {
+                    sums.clear();
+                    sums.resize(self.channels, 0.0);
+                    for (step, weight) in x.chunks_exact(self.channels).zip(weights) {
+                        sums.iter_mut()
+                            .zip(step)
+                            .for_each(|(sum, x)| *sum += weight * x);
                     }
-                    let steps = self.steps.len() as f32;
-                    means.iter_mut().for_each(|sum| *sum /= steps);
-                    x = &means;
+                    x = &sums;
                 }
                 each(x, y);
             }
@@ -285,25 +349,45 @@ impl<'a> Design<'a> {
         })
     }
 
-    /// The penalty with the least squared error on the blocks that are held out.
-    fn choose(&self, folds: &[Fold]) -> Result<f64, TrainError> {
-        let mut squares = [0.0; PENALTIES.len()];
-        for (kept, held_out) in folds {
-            let normal = self.fit(kept, None)?;
-            for (penalty, squares) in PENALTIES.into_iter().zip(&mut squares) {
-                let ridge = normal.solve(penalty)?;
+    /// The penalty with the least error on the blocks that are held out, and that error: squared, or of counts.
+    fn choose(&self, folds: &[Fold]) -> Result<(f64, f64), TrainError> {
+        let rates = self.learnt.scaling.rates();
+        let of_fold = |(kept, _): &Fold| Ok((self.equations(kept, None)?, None));
+        let mut fits = folds
+            .iter()
+            .map(of_fold)
+            .collect::<Result<Vec<_>, TrainError>>()?;
+        let mut best = (PENALTIES[0], f64::INFINITY);
+        let mut worse = 0;
+        for penalty in PENALTIES {
+            let mut error = 0.0;
+            for ((_, held_out), (equations, last)) in folds.iter().zip(&mut fits) {
+                let fitted = equations.solve(penalty, last.take())?;
                 self.rows(self.learnt, held_out, None, |x, y| {
-                    let errors = ridge
-                        .answer(x)
-                        .zip(y)
-                        .map(|(found, &y)| found - f64::from(y));
-                    *squares += errors.map(|error| error * error).sum::<f64>();
+                    let pairs = fitted.answer(x).zip(y);
+                    let pairs = pairs.map(|(found, &y)| (found, f64::from(y)));
+                    error += match &rates {
+                        Some(rates) => pairs
+                            .zip(rates)
+                            .map(|((found, y), rate)| rate * glm::loss(found, y))
+                            .sum::<f64>(),
+                        None => pairs.map(|(found, y)| (found - y).powi(2)).sum(),
+                    };
                 })?;
+                *last = Some(fitted);
+            }
+            if error < best.1 {
+                best = (penalty, error);
+                worse = 0;
+            } else {
+                worse += 1;
+            }
+            // The fits of counts take the longer, the lower the penalty.
+            if rates.is_some() && worse == 2 {
+                break;
             }
         }
-        let both = PENALTIES.into_iter().zip(squares);
-        let best = both.min_by(|a, b| a.1.total_cmp(&b.1));
-        Ok(best.map_or(PENALTIES[0], |(penalty, _)| penalty))
+        Ok(best)
     }
 
     fn predict(&self, ridge: &Ridge, samples: Samples<'_>) -> Result<Vec<f32>, TrainError> {
@@ -313,6 +397,22 @@ impl<'a> Design<'a> {
             predicted.extend(ridge.answer(x).map(|y| y as f32));
         })?;
         Ok(predicted)
+    }
+}
+
+/// What gives the weights for a penalty.
+enum Equations {
+    Squares(Normal),
+    Counts(Table),
+}
+
+impl Equations {
+    /// The weights; those of another penalty may be begun with.
+    fn solve(&self, penalty: f64, begin: Option<Ridge>) -> Result<Ridge, TrainError> {
+        match self {
+            Self::Squares(normal) => normal.solve(penalty),
+            Self::Counts(table) => table.solve(penalty, begin),
+        }
     }
 }
 
@@ -336,10 +436,21 @@ impl Ridge {
 }
 
 impl Normal {
-    /// (XᵀX + λ) Wᵀ = XᵀY, or (XXᵀ + λ) A = Y and Wᵀ = XᵀA, by Cholesky's decomposition.
-    fn solve(&self, penalty: f64) -> Result<Ridge, TrainError> {
-        let outputs = self.moments.y.len();
-        let n = self.cross.len() / outputs.max(1);
+    /// Of no output.
+    #[cfg(test)]
+    pub fn of_gram(moments: Moments, gram: Vec<f64>) -> Self {
+        let cross = vec![0.0; moments.x.len() * moments.y.len()];
+        Self {
+            moments,
+            gram,
+            cross,
+            samples: None,
+        }
+    }
+
+    /// The factor L of XᵀX + λ = L Lᵀ, or of XXᵀ + λ, its lower half.
+    pub fn factor(&self, penalty: f64) -> Result<Vec<f64>, TrainError> {
+        let n = self.unknown();
         let mut lower = budget::collect(self.gram.iter().copied(), self.gram.len(), WHAT)?;
         for start in (0..n).step_by(ROWS) {
             let (above, rest) = lower.split_at_mut(start * n);
@@ -360,21 +471,22 @@ impl Normal {
                 own[row] = (own[row] + penalty - squares).max(f64::MIN_POSITIVE).sqrt();
             }
         }
+        Ok(lower)
+    }
+
+    fn unknown(&self) -> usize {
+        self.cross.len() / self.moments.y.len().max(1)
+    }
+
+    /// (XᵀX + λ) Wᵀ = XᵀY, or (XXᵀ + λ) A = Y and Wᵀ = XᵀA, by Cholesky's decomposition.
+    fn solve(&self, penalty: f64) -> Result<Ridge, TrainError> {
+        let (outputs, n) = (self.moments.y.len(), self.unknown());
+        let lower = self.factor(penalty)?;
         let mut weights = budget::filled(0.0, n * outputs, WHAT)?;
         for (output, weights) in weights.chunks_exact_mut(n.max(1)).enumerate() {
-            for row in 0..n {
-                let sum = dot(&lower[row * n..row * n + row], &weights[..row]);
-                weights[row] = (self.cross[row * outputs + output] - sum) / lower[row * n + row];
-            }
-            for row in (0..n).rev() {
-                weights[row] /= lower[row * n + row];
-                let (before, own) = weights.split_at_mut(row);
-                let column = &lower[row * n..row * n + row];
-                before
-                    .iter_mut()
-                    .zip(column)
-                    .for_each(|(w, l)| *w -= own[0] * l);
-            }
+            let cross = self.cross.iter().skip(output).step_by(outputs);
+            weights.iter_mut().zip(cross).for_each(|(w, x)| *w = *x);
+            substitute(&lower, weights);
         }
         if let Some(samples) = &self.samples {
             let inputs = self.moments.x.len();
@@ -400,6 +512,24 @@ impl Normal {
     }
 }
 
+/// L Lᵀ w = v, in the place of v.
+pub(super) fn substitute(lower: &[f64], weights: &mut [f64]) {
+    let n = weights.len();
+    for row in 0..n {
+        let sum = dot(&lower[row * n..row * n + row], &weights[..row]);
+        weights[row] = (weights[row] - sum) / lower[row * n + row];
+    }
+    for row in (0..n).rev() {
+        weights[row] /= lower[row * n + row];
+        let (before, own) = weights.split_at_mut(row);
+        let column = &lower[row * n..row * n + row];
+        before
+            .iter_mut()
+            .zip(column)
+            .for_each(|(w, l)| *w -= own[0] * l);
+    }
+}
+
 /// Adds the squares of rows to the lower half of a matrix.
 fn add_squares(gram: &mut [f64], rows: &[f64], inputs: usize) {
     for (at, sums) in gram.chunks_exact_mut(inputs.max(1)).enumerate() {
@@ -420,7 +550,7 @@ fn eliminate(own: &mut [f64], of_column: &[f64], column: usize) {
 }
 
 /// Σ a b, in eight sums that a processor adds at once.
-fn dot(a: &[f64], b: &[f64]) -> f64 {
+pub(super) fn dot(a: &[f64], b: &[f64]) -> f64 {
     let mut sums = [0.0; 8];
     let (a, b) = (a.chunks_exact(8), b.chunks_exact(8));
     let rest: f64 = a
@@ -452,6 +582,7 @@ mod tests {
         let scaling = Scaling {
             inputs: &inputs,
             targets: &targets,
+            counts: false,
         };
         let design = Design {
             learnt: Samples {
@@ -461,7 +592,7 @@ mod tests {
             },
             steps: 0..2,
             channels: 3,
-            pooled: false,
+            weights: None,
             outputs: 2,
         };
         let of_inputs = design.fit(&indices, None).unwrap().solve(2.0).unwrap();

@@ -34,7 +34,7 @@ pub struct RunInfo {
     pub seed: u64,
     /// Epochs done.
     pub epochs: u64,
-    /// Scores on the test part by name: `accuracy`, `macro_f1`, `r2`, `loss`, each where there is one.
+    /// Scores on the test part by name: `accuracy`, `macro_f1`, `bits_per_spike`, `r2`, `loss`, each where there is one.
     pub scores: BTreeMap<&'static str, f64>,
     /// Wall time of training in seconds.
     pub seconds: f64,
@@ -47,7 +47,7 @@ fn lossy<S: serde::Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::E
 }
 
 /// The scores that a run may have, in the order shown.
-const SCORES: [&str; 4] = ["accuracy", "macro_f1", "r2", "loss"];
+const SCORES: [&str; 5] = ["accuracy", "macro_f1", "bits_per_spike", "r2", "loss"];
 
 impl RunInfo {
     fn new(dir: &Path, data: &ReportData) -> Self {
@@ -105,7 +105,13 @@ fn scores(test: &TestResult) -> BTreeMap<&'static str, f64> {
                 ("macro_f1", Some(report.macro_avg.f1)),
             ],
         ),
-        TestResult::Regression { loss, scores, .. } => (loss, vec![("r2", Some(scores.mean.r2))]),
+        TestResult::Regression { loss, scores, .. } => (
+            loss,
+            vec![
+                ("bits_per_spike", scores.bits_per_spike),
+                ("r2", Some(scores.mean.r2)),
+            ],
+        ),
         TestResult::Trials { loss, scores, .. } => {
             (loss, vec![("accuracy", scores.score.accuracy())])
         }
@@ -303,6 +309,7 @@ fn title_of(score: &'static str) -> &'static str {
     match score {
         "macro_f1" => "macro F1",
         "r2" => "R²",
+        "bits_per_spike" => "bits per spike",
         other => other,
     }
 }

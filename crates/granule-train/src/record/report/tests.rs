@@ -254,6 +254,7 @@ fn regression_shows_scores_and_scatter() {
         scores: crate::metrics::ValueScores {
             outputs: scores.outputs.clone(),
             mean: scores.mean,
+            bits_per_spike: None,
         },
     });
     let mut data = run(Some(TestResult::Regression {

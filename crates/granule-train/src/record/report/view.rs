@@ -244,11 +244,22 @@ fn headline(data: &ReportData) -> Vec<Card> {
             ),
         ],
         Some(TestResult::Regression { loss, scores, .. }) => vec![
-            card(
-                "Test R²",
-                format!("{:.4}", scores.mean.r2),
-                format!("mean of {}", counted(scores.outputs.len(), "output")),
-            ),
+            match scores.bits_per_spike {
+                Some(bits) => card(
+                    "Bits per spike",
+                    format!("{bits:.4}"),
+                    format!(
+                        "R² {:.4}, mean of {}",
+                        scores.mean.r2,
+                        counted(scores.outputs.len(), "output")
+                    ),
+                ),
+                None => card(
+                    "Test R²",
+                    format!("{:.4}", scores.mean.r2),
+                    format!("mean of {}", counted(scores.outputs.len(), "output")),
+                ),
+            },
             card(
                 "RMSE",
                 significant(scores.mean.rmse),
@@ -536,11 +547,16 @@ fn class_row(name: &str, scores: [f64; 3], support: u64) -> ClassRow {
 }
 
 fn value_baselines(model: &str, scores: &RegressionScores) -> Option<Baselines> {
-    let of = |mean: &OutputScores| [mean.r2, mean.correlation];
-    let heads = ["mean R²", "mean correlation"];
-    let all = &scores.baselines;
-    baselines(heads, (model, of(&scores.mean)), all, |scores| {
-        of(&scores.mean)
+    let counts = scores.bits_per_spike.is_some();
+    let of = |mean: &OutputScores, bits: Option<f64>| match counts {
+        true => [bits.unwrap_or(f64::NAN), mean.correlation],
+        false => [mean.r2, mean.correlation],
+    };
+    let first = if counts { "bits per spike" } else { "mean R²" };
+    let own = of(&scores.mean, scores.bits_per_spike);
+    let heads = [first, "mean correlation"];
+    baselines(heads, (model, own), &scores.baselines, |scores| {
+        of(&scores.mean, scores.bits_per_spike)
     })
 }
 

@@ -247,7 +247,10 @@ fn what_is_expected_reads_as_a_sentence() {
             "[train]\nclass_weights = 'this'",
             "`balanced` or a list of numbers",
         ),
-        ("[train]\nloss = 3", "one of auto, cross-entropy, mse"),
+        (
+            "[train]\nloss = 3",
+            "one of auto, cross-entropy, mse, poisson",
+        ),
         (
             "[model]\nkind = 'mlp'\nwidths = 5",
             "a list of whole numbers, 1 to 65536",

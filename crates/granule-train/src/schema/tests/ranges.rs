@@ -19,7 +19,10 @@ type Where = (String, Vec<(String, String)>);
 const MANY: f64 = 10_000.0;
 
 /// Words of refusals that a number inside its range meets on account of another key.
-const OTHERS: [&str; 32] = [
+const OTHERS: [&str; 35] = [
+    "unset with held_out_channels",
+    "unset where channels are held out",
+    "a part, from 1, and the number of parts",
     "from there is not allowed: within",
     "at most the smallest time constant",
     "one value, or",
@@ -507,6 +510,12 @@ fn ranges_of_runs_are_those_of_validation() {
         "data = { dataset = \"recording:x.nwb\", decoding = { signal = \"units\", target = \"y\", bin_width = 0.02, \
          smoothing = 0.05 } }",
     ));
+    for held_out in ["held_out = 0.25", "held_out_channels = [1]"] {
+        let decoding = format!("decoding = {{ signal = \"x\", {held_out} }}");
+        let data = format!("data = {{ dataset = \"recording:x\", {decoding} }}");
+        bases.push(and(&bases[0], &data));
+    }
+    bases.push(and(&bases[0], "data.fold = [2, 5]"));
     let levels = include_str!("../../../../../examples/three_levels.toml");
     bases.push(levels.parse().unwrap());
     let layers = include_str!("../../../../../examples/sequential.toml");
