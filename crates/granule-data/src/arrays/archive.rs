@@ -1,6 +1,6 @@
 //! The arrays of an `.npz` archive, by their names.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
@@ -20,6 +20,8 @@ pub(crate) struct Archive<'a, F> {
     file: F,
     path: &'a Path,
     members: Vec<zip::Member>,
+    /// Where the last member of a name is.
+    places: HashMap<String, usize>,
 }
 
 impl<'a> Archive<'a, BufReader<File>> {
@@ -33,16 +35,25 @@ impl<'a, F: Read + Seek> Archive<'a, F> {
     /// `path` is for messages.
     pub(crate) fn new(mut file: F, path: &'a Path) -> Result<Self, DataError> {
         let members = zip::members(&mut file, path)?;
+        let names = members.iter().enumerate();
+        let places = names
+            .map(|(at, member)| (member.name.clone(), at))
+            .collect();
         Ok(Self {
             file,
             path,
             members,
+            places,
         })
+    }
+
+    fn find(&self, key: &str) -> Option<&zip::Member> {
+        self.members.get(find(&self.places, key)?)
     }
 
     /// Whether there is an array of this name.
     pub(crate) fn has(&self, name: &str) -> bool {
-        find(&self.members, name).is_some()
+        self.find(name).is_some()
     }
 
     /// Reads an array.
@@ -54,7 +65,8 @@ impl<'a, F: Read + Seek> Archive<'a, F> {
         name: &str,
         read: impl FnOnce(Array<'_>) -> Result<T, DataError>,
     ) -> Result<T, DataError> {
-        match find(&self.members, name) {
+        let at = find(&self.places, name);
+        match at.and_then(|at| self.members.get(at)) {
             Some(member) => {
                 let inside = inside(self.path, member);
                 with_member(&mut self.file, member, self.path, &inside, read)
@@ -108,7 +120,7 @@ impl<'a, F: Read + Seek> Archive<'a, F> {
 
     /// Where an array is, for messages.
     fn place(&self, name: &str) -> PathBuf {
-        find(&self.members, name).map_or_else(
+        self.find(name).map_or_else(
             || self.path.to_path_buf(),
             |member| inside(self.path, member),
         )
@@ -163,9 +175,9 @@ impl<'a, F: Read + Seek> Archive<'a, F> {
     }
 }
 
-/// The member that NumPy gives for a key: of several of one name, the last.
-fn find<'m>(members: &'m [zip::Member], key: &str) -> Option<&'m zip::Member> {
-    let named = |name: &str| members.iter().rev().find(|member| member.name == name);
+/// Where the member is that NumPy gives for a key: of several of one name, the last.
+fn find(places: &HashMap<String, usize>, key: &str) -> Option<usize> {
+    let named = |name: &str| places.get(name).copied();
     named(key).or_else(|| named(&format!("{key}.npy")))
 }
 

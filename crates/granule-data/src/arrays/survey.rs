@@ -23,6 +23,17 @@ pub(crate) struct Survey {
 }
 
 impl Array<'_> {
+    /// Reads all strings, one at a time.
+    ///
+    /// # Errors
+    /// Where the data cannot be read; those of `each`.
+    pub(crate) fn each_text(
+        self,
+        each: impl FnMut(&str) -> Result<(), DataError>,
+    ) -> Result<(), DataError> {
+        super::elements::strings(self, each)
+    }
+
     /// Reads all numbers, of which a block at a time is held, and two for each channel.
     ///
     /// # Errors

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use granule_data::decoding::{Found, Inspection, inspect};
 use granule_data::{Dataset, DatasetSpec, DecodingConfig, LoadOptions, load};
 
+use hdf5_pure::FileBuilder;
+
 use crate::support::{npy_f32, npy_i64, write};
 
 pub fn fixture(name: &str) -> PathBuf {
@@ -257,4 +259,87 @@ fn damaged_files_are_errors() {
         }
     }
     assert!(refused > 40, "{refused}");
+}
+
+#[test]
+fn chunks_beyond_the_end_of_a_file_are_refused_before_there_is_room_for_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("claims.h5");
+    let mut bytes = std::fs::read(fixture("old.h5")).unwrap();
+    // The stored length of a chunk, in the key of a B-tree.
+    bytes[4896..4900].fill(0xff);
+    write(&path, &bytes);
+    let found = inspect(&path).unwrap();
+    let problems: Vec<_> = found
+        .arrays
+        .iter()
+        .filter_map(|one| one.problem.as_ref())
+        .collect();
+    let told = |problem: &&&String| problem.contains("a chunk of 4294967295 bytes at byte");
+    assert!(
+        problems.iter().any(|problem| told(&problem)),
+        "{problems:?}"
+    );
+    assert_eq!(named(&found, "session/velocity").problem, None);
+}
+
+#[test]
+fn hdf5_files_behind_other_bytes_are_read_and_open_ones_are_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("session.h5");
+    let mut builder = FileBuilder::new();
+    builder.with_userblock(1024);
+    builder
+        .create_dataset("counts")
+        .with_i32_data(&[1, 2, 3, 4])
+        .with_shape(&[2, 2]);
+    write(&path, &builder.finish().unwrap());
+    assert_eq!(named(&inspect(&path).unwrap(), "counts").shape, [2, 2]);
+
+    let mut open = std::fs::read(fixture("new.h5")).unwrap();
+    open[11] = 1;
+    open[44..48].copy_from_slice(&[0x8e, 0x6d, 0x47, 0xa8]);
+    write(&path, &open);
+    let error = inspect(&path).unwrap_err().to_string();
+    assert!(
+        error.contains("open for writing") && error.contains("h5clear -s"),
+        "{error}"
+    );
+    assert!(!error.contains("File::"), "{error}");
+}
+
+#[test]
+fn a_file_of_too_many_objects_says_how_many_there_may_be() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("many.h5");
+    let mut builder = FileBuilder::new();
+    for at in 0..=10_000 {
+        builder
+            .create_dataset(&format!("d{at}"))
+            .with_i32_data(&[1]);
+    }
+    write(&path, &builder.finish().unwrap());
+    let error = inspect(&path).unwrap_err().to_string();
+    assert!(error.contains("more than 10000 objects"), "{error}");
+}
+
+#[test]
+fn of_variables_of_one_name_the_last_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("twice.mat");
+    let mut bytes = std::fs::read(fixture("plain.mat")).unwrap();
+    let mut again = bytes[128..].to_vec();
+    let once = inspect(&fixture("plain.mat")).unwrap();
+    // A velocity of -3.5, which the second one calls -7.
+    let at = again
+        .windows(8)
+        .position(|bytes| *bytes == (-3.5_f64).to_le_bytes());
+    let at = at.unwrap();
+    again[at..at + 8].copy_from_slice(&(-7.0_f64).to_le_bytes());
+    bytes.extend(again);
+    write(&path, &bytes);
+    let twice = inspect(&path).unwrap();
+    assert_eq!(twice.arrays.len(), once.arrays.len());
+    let least = |found: &Inspection| named(found, "velocity").numbers.as_ref().unwrap().min;
+    assert_eq!((least(&once), least(&twice)), (Some(-3.5), Some(-7.0)));
 }

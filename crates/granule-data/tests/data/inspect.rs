@@ -138,3 +138,49 @@ fn what_cannot_be_read_is_told_in_its_place() {
     let absent = inspect(&dir.path().join("absent")).unwrap_err().to_string();
     assert!(absent.contains("is not here"), "{absent}");
 }
+
+#[test]
+fn strings_of_an_archive_are_read_to_their_checksum() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("names.npz");
+    let names = npy("<U2", false, &[3], &[b'a', 0, 0, 0, 0, 0, 0, 0].repeat(3));
+    for packed in [false, true] {
+        write(&path, &zip(&[("names.npy", &names[..])], packed));
+        let found = inspect(&path).unwrap();
+        assert_eq!(named(&found, "names").problem, None, "{packed}");
+    }
+    let mut damaged = zip(&[("names.npy", &names[..])], false);
+    let at = damaged
+        .windows(5)
+        .position(|bytes| bytes == [b'a', 0, 0, 0, 0])
+        .unwrap();
+    damaged[at] = b'b';
+    write(&path, &damaged);
+    let problem = named(&inspect(&path).unwrap(), "names").problem.clone();
+    assert!(problem.unwrap().contains("checksum"));
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_no_file_in_a_folder_is_told_as_what_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    write(at("x.npy"), &npy_i64(&[2], &[3, 5]));
+    std::fs::create_dir(at("folder.npy")).unwrap();
+    std::os::unix::fs::symlink(at("nowhere"), at("dangling.npy")).unwrap();
+    std::os::unix::fs::symlink(at("loop.npy"), at("loop.npy")).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", at("zero.npy")).unwrap();
+    // On a file system that takes such names.
+    use std::os::unix::ffi::OsStrExt;
+    let nameless = std::ffi::OsStr::from_bytes(b"\xff\xfe.npy");
+    let _ = std::fs::write(dir.path().join(nameless), npy_i64(&[1], &[1]));
+    let found = inspect(dir.path()).unwrap();
+    let names: Vec<_> = found.arrays.iter().map(|one| one.name.as_str()).collect();
+    assert_eq!(names, ["dangling", "folder", "loop", "x", "zero"]);
+    for name in ["dangling", "folder", "loop", "zero"] {
+        let problem = named(&found, name).problem.clone().unwrap();
+        let direct = granule_io::open_regular(&at(&format!("{name}.npy"))).unwrap_err();
+        assert!(problem.contains(&direct.to_string()), "{name}: {problem}");
+        assert!(!problem.contains("one of the arrays"), "{name}: {problem}");
+    }
+}

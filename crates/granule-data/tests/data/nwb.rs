@@ -574,6 +574,11 @@ fn sorted_spikes_are_counted_for_every_row_of_the_target() {
         notes.contains("1 of 3 clusters that cluster_group.tsv calls good"),
         "{notes}"
     );
+    // Of rows of one cluster the last counts.
+    write(
+        dir.path().join("cluster_group.tsv"),
+        b"cluster_id\tgroup\n3\tgood\n7\tgood\n9\tmua\n3\tnoise\n",
+    );
     let found = inspect(dir.path()).unwrap();
     assert!(found.kind.contains("Kilosort"), "{}", found.kind);
     assert!(

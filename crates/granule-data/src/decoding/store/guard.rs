@@ -2,6 +2,8 @@ use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
+use hdf5_pure::FormatError;
+
 use crate::DataError;
 
 thread_local! {
@@ -30,6 +32,25 @@ pub(super) fn guarded<T>(
     match result {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(hdf5_pure::Error::Io(error))) => Err(DataError::io(path, "read", error)),
+        Ok(Err(hdf5_pure::Error::FileMarkedInUse(_))) => {
+            let reason = format!(
+                "it is open for writing, or a program ended without closing it: close it there, or, where no program has \
+                 it open, h5clear -s {} sets it right",
+                path.display()
+            );
+            Err(DataError::format(path, reason))
+        }
+        Ok(Err(hdf5_pure::Error::Format(
+            error @ (FormatError::UnsupportedFilter(_)
+            | FormatError::UnsupportedZfp(_)
+            | FormatError::UnsupportedVirtualLayout
+            | FormatError::UnsupportedExternalStorage),
+        ))) => Err(DataError::format(
+            path,
+            format!(
+                "stored in a way that is not read: {error}; copied by h5repack -l CONTI -f NONE it is"
+            ),
+        )),
         Ok(Err(error)) => Err(DataError::format(
             path,
             format!("damaged, or HDF5 of a kind that is not read: {error}"),

@@ -1,13 +1,15 @@
 //! Data sets of HDF5 files, by their paths.
 
-use std::collections::HashMap;
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use granule_io::budget;
 use hdf5_pure::{
-    AttrValue, Dataset, Datatype, DatatypeByteOrder, Group, ReadSeekSource, VlenStringReadOptions,
+    AttrValue, Dataset, Datatype, DatatypeByteOrder, FileAccessProperties, Group, Layout,
+    MetadataCacheConfig, ReadSeekSource, VlenStringReadOptions,
 };
 
 use super::guard::guarded;
@@ -18,7 +20,11 @@ use crate::{DataError, reading};
 
 /// How deep groups may lie in one another, and how many objects are listed: groups may hold themselves.
 const MOST_DEPTH: usize = 32;
-const MOST_OBJECTS: usize = 50_000;
+const MOST_OBJECTS: usize = 10_000;
+/// How many soft links may lead to one another.
+const MOST_LINKS: usize = 16;
+/// Bytes of the structure of a file that are kept.
+const KEPT: usize = 1 << 22;
 /// Bytes that are read at a time, about.
 const BLOCK: u64 = 1 << 20;
 /// Bytes of one string at most.
@@ -33,8 +39,12 @@ pub(super) struct Hdf5<'a> {
     pub datasets: Vec<String>,
     /// The paths of its groups, which end in `/`; that of the root is empty.
     pub groups: Vec<String>,
-    /// Data sets that are soft links, and where they lead.
+    /// The paths of its data sets again, to find one among many.
+    known: HashSet<String>,
+    /// Data sets that are soft links, and where they lead; what leads nowhere has no data set of that path.
     aliases: HashMap<String, String>,
+    /// Data sets that were found where their group was listed: to find one by its path takes as long as its group is large.
+    found: RefCell<HashMap<String, Dataset>>,
 }
 
 /// The elements of a data set.
@@ -53,7 +63,11 @@ impl<'a> Hdf5<'a> {
     pub fn open(path: &'a Path) -> Result<Self, DataError> {
         let (file, len) = reading::open(path)?;
         let file = guarded(path, || {
-            hdf5_pure::File::from_source(ReadSeekSource::<File>::new(file)?)
+            let kept = MetadataCacheConfig::new(KEPT);
+            hdf5_pure::File::from_source_with_options(
+                ReadSeekSource::<File>::new(file)?,
+                FileAccessProperties::new().with_metadata_cache(kept),
+            )
         })?;
         let mut hdf5 = Self {
             file,
@@ -61,36 +75,75 @@ impl<'a> Hdf5<'a> {
             len,
             datasets: Vec::new(),
             groups: Vec::new(),
+            known: HashSet::new(),
             aliases: HashMap::new(),
+            found: RefCell::default(),
         };
         let mut links = Links::open(path)?;
         let mut soft = Vec::new();
-        hdf5.list("", 0, &mut links, &mut soft)?;
+        let root = guarded(path, || Ok(hdf5.file.root()))?;
+        hdf5.list(("", &root), 0, &mut links, &mut soft)?;
         hdf5.follow(soft);
         Ok(hdf5)
     }
 
     fn check(&self, depth: usize) -> Result<(), DataError> {
-        if depth <= MOST_DEPTH && self.datasets.len() + self.groups.len() <= MOST_OBJECTS {
-            return Ok(());
+        match depth <= MOST_DEPTH && self.datasets.len() + self.groups.len() <= MOST_OBJECTS {
+            true => Ok(()),
+            false => Err(self.too_many()),
         }
-        let reason = format!(
-            "groups lie in one another more than {MOST_DEPTH} deep, or it holds more than {MOST_OBJECTS} objects"
-        );
-        Err(DataError::format(self.path, reason))
     }
 
-    fn group(&self, path: &str) -> Result<Group, hdf5_pure::Error> {
-        match path.trim_end_matches('/') {
-            "" => Ok(self.file.root()),
-            path => self.file.group(path),
+    fn too_many(&self) -> DataError {
+        let reason = format!(
+            "groups lie in one another more than {MOST_DEPTH} deep, or it holds more than {MOST_OBJECTS} objects; copy \
+             what is meant to a file of its own"
+        );
+        DataError::format(self.path, reason)
+    }
+
+    /// Whether a data set without extents has no element either.
+    fn holds_nothing(&self, dataset: &Dataset, place: &Path) -> Result<bool, DataError> {
+        Ok(match guarded(place, || dataset.layout())? {
+            Layout::Compact { size } | Layout::Contiguous { size, .. } => size == 0,
+            _ => false,
+        })
+    }
+
+    /// Refuses a data set whose parts are said to lie beyond the end of the file, and one whose data lie elsewhere: the
+    /// reader makes room for a part before it looks whether it is there.
+    fn check_stored(&self, dataset: &Dataset, place: &Path) -> Result<(), DataError> {
+        match guarded(place, || dataset.layout())? {
+            Layout::Chunked { .. } => (),
+            Layout::Virtual => {
+                let reason = "a virtual data set, whose numbers lie in other data sets; copy them to one, as \
+                              h5py does by file[\"copy\"] = file[\"name\"][()]";
+                return Err(DataError::format(place, reason));
+            }
+            _ => return Ok(()),
+        }
+        // Of an index that cannot be listed, what is wrong is told by reading.
+        let chunks = guarded(place, || dataset.chunks()).unwrap_or_default();
+        let beyond = |chunk: &hdf5_pure::Chunk| {
+            let end = chunk.address.checked_add(chunk.storage_size);
+            end.is_none_or(|end| end > self.len)
+        };
+        match chunks.iter().find(|chunk| beyond(chunk)) {
+            None => Ok(()),
+            Some(chunk) => {
+                let reason = format!(
+                    "a chunk of {} bytes at byte {} is said to lie in a file of {} bytes",
+                    chunk.storage_size, chunk.address, self.len
+                );
+                Err(DataError::corrupt(place, reason))
+            }
         }
     }
 
     /// Lists a group and those within. Soft links are gathered, each with what it leads to.
     fn list(
         &mut self,
-        prefix: &str,
+        (prefix, group): (&str, &Group),
         depth: usize,
         links: &mut Option<Links<'_>>,
         soft: &mut Vec<(String, String)>,
@@ -98,73 +151,104 @@ impl<'a> Hdf5<'a> {
         self.check(depth)?;
         self.groups.push(prefix.to_owned());
         let listed = guarded(self.path, || {
-            let group = self.group(prefix)?;
-            Ok((group.datasets()?, group.groups()?))
+            let datasets: Vec<_> = group.iter_datasets()?.collect();
+            Ok((datasets, group.iter_groups()?.collect::<Vec<_>>()))
         });
-        let (mut datasets, mut groups) = match (listed, links.as_mut()) {
-            (Ok(listed), _) => listed,
+        let mut groups = match (listed, links.as_mut()) {
+            (Ok((datasets, groups)), _) => {
+                for (name, dataset) in datasets {
+                    let path = format!("{prefix}{name}");
+                    self.datasets.push(path.clone());
+                    self.found.get_mut().insert(path, dataset);
+                }
+                groups
+            }
             (Err(error), None) => return Err(error),
             (Err(error), Some(links)) => {
                 let Some(members) = links.at(prefix)? else {
                     return Err(error);
                 };
-                self.sorted(prefix, members, soft)
+                self.sorted(prefix, members, soft)?
             }
         };
-        datasets.sort_unstable();
-        groups.sort_unstable();
-        let datasets = datasets.into_iter().map(|name| format!("{prefix}{name}"));
-        self.datasets.extend(datasets);
-        for name in groups {
-            self.list(&format!("{prefix}{name}/"), depth + 1, links, soft)?;
+        self.check(depth)?;
+        groups.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        for (name, group) in groups {
+            let prefix = format!("{prefix}{name}/");
+            self.list((&prefix, &group), depth + 1, links, soft)?;
         }
         Ok(())
     }
 
-    /// The names of data sets and of groups, of the members of a group in the oldest structure.
+    /// Lists the data sets among the members of a group in the oldest structure; its groups.
     fn sorted(
-        &self,
+        &mut self,
         prefix: &str,
         members: Vec<Member>,
         soft: &mut Vec<(String, String)>,
-    ) -> (Vec<String>, Vec<String>) {
-        let (mut datasets, mut groups) = (Vec::new(), Vec::new());
+    ) -> Result<Vec<(String, Group)>, DataError> {
+        let mut groups = Vec::new();
         for Member { name, target } in members {
             let path = format!("{prefix}{name}");
-            match target {
-                Target::Soft(to) => {
-                    let to = match to.strip_prefix('/') {
-                        Some(absolute) => absolute.to_owned(),
-                        None => format!("{prefix}{to}"),
-                    };
-                    soft.push((path, to));
-                }
-                _ if guarded(self.path, || self.group(&path)).is_ok() => groups.push(name),
+            if let Target::Soft(to) = target {
+                let to = match to.strip_prefix('/') {
+                    Some(absolute) => absolute.to_owned(),
+                    None => format!("{prefix}{to}"),
+                };
+                soft.push((path, to));
+            } else if let Ok(group) = guarded(self.path, || self.file.group(&path)) {
+                groups.push((name, group));
+            } else {
                 // What is damaged counts as a data set, which is told of where it is read.
-                _ => datasets.push(name),
-            }
-        }
-        (datasets, groups)
-    }
-
-    /// Lists the soft links that lead to data sets.
-    fn follow(&mut self, soft: Vec<(String, String)>) {
-        for (path, to) in soft {
-            if self.has(&to) {
-                self.aliases.insert(path.clone(), to);
                 self.datasets.push(path);
             }
+            if self.datasets.len() + groups.len() + soft.len() > MOST_OBJECTS {
+                return Err(self.too_many());
+            }
         }
+        Ok(groups)
+    }
+
+    /// Lists the soft links that lead to data sets, and those that lead nowhere.
+    fn follow(&mut self, soft: Vec<(String, String)>) {
+        self.known = self.datasets.iter().cloned().collect();
+        let links: HashMap<&str, &str> = soft
+            .iter()
+            .map(|(path, to)| (path.as_str(), to.as_str()))
+            .collect();
+        let groups: HashSet<&str> = self.groups.iter().map(String::as_str).collect();
+        for (path, to) in &soft {
+            let mut to = to.as_str();
+            for _ in 0..MOST_LINKS {
+                match links.get(to) {
+                    Some(next) => to = next,
+                    None => break,
+                }
+            }
+            let is_group = groups.contains(format!("{}/", to.trim_end_matches('/')).as_str());
+            if !is_group && !to.trim_matches(['/', '.']).is_empty() {
+                self.aliases.insert(path.clone(), to.to_owned());
+                self.datasets.push(path.clone());
+            }
+        }
+        self.known.extend(self.aliases.keys().cloned());
         self.datasets.sort_unstable();
     }
 
     pub fn has(&self, dataset: &str) -> bool {
-        self.datasets.iter().any(|path| path == dataset)
+        self.known.contains(dataset)
     }
 
     pub fn dataset(&self, name: &str) -> Result<Dataset, DataError> {
-        let name = self.aliases.get(name).map_or(name, String::as_str);
-        guarded(self.path, || self.file.dataset(name))
+        let to = self.aliases.get(name).map_or(name, String::as_str);
+        if to != name && (!self.has(to) || self.aliases.contains_key(to)) {
+            let reason = format!("a soft link to {to:?}, where nothing is");
+            return Err(DataError::format(&self.place(name), reason));
+        }
+        if let Some(dataset) = self.found.borrow().get(to) {
+            return Ok(dataset.clone());
+        }
+        guarded(self.path, || self.file.dataset(to))
     }
 
     /// A text or number that a data set carries.
@@ -208,11 +292,25 @@ impl<'a> Hdf5<'a> {
     ) -> Result<(), DataError> {
         let place = self.place(name);
         let dataset = self.dataset(name)?;
-        let mut shape = guarded(&place, || dataset.shape())?;
+        // A data set keeps what was read of it last.
+        let to = self.aliases.get(name).map_or(name, String::as_str);
+        self.found.borrow_mut().remove(to);
+        let (mut shape, elements) = (
+            guarded(&place, || dataset.shape())?,
+            self.elements(&dataset)?,
+        );
+        if let Elements::Refused(why) = elements {
+            return Err(DataError::format(&place, why));
+        }
+        if shape.is_empty() && self.holds_nothing(&dataset, &place)? {
+            let what = "holds nothing, as h5py.Empty makes it".to_owned();
+            return Err(DataError::Empty { path: place, what });
+        }
+        self.check_stored(&dataset, &place)?;
         if by_columns {
             shape.reverse();
         }
-        let (own, big_endian) = match self.elements(&dataset)? {
+        let (own, big_endian) = match elements {
             Elements::Refused(why) => return Err(DataError::format(&place, why)),
             Elements::Of { kind, big_endian } => (kind, big_endian),
             Elements::Text => {
@@ -232,13 +330,10 @@ impl<'a> Hdf5<'a> {
         let kind = kind.filter(|kind| kind.size() == own.size()).unwrap_or(own);
         let mut rows = Rows::new(&dataset, kind.size() as u64, &place)?;
         let order = (big_endian, by_columns);
-        read(Array::laid_out(
-            (kind, order),
-            shape,
-            &mut rows,
-            self.limit(),
-            &place,
-        )?)
+        let array = Array::laid_out((kind, order), shape, &mut rows, self.limit(), &place)?;
+        let result = read(array);
+        // What the reader says is more than that a stream broke off.
+        rows.failed.map_or(result, Err)
     }
 
     /// Strings of any lengths, filled up with zeros to the length of the longest.
@@ -378,6 +473,7 @@ pub(super) struct Rows<'d> {
     step: u64,
     block: Vec<u8>,
     at: usize,
+    failed: Option<DataError>,
 }
 
 impl<'d> Rows<'d> {
@@ -410,6 +506,7 @@ impl<'d> Rows<'d> {
             step,
             block: Vec::new(),
             at: 0,
+            failed: None,
         })
     }
 }
@@ -418,14 +515,12 @@ impl io::Read for Rows<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.at == self.block.len() && self.next < self.rows {
             let count = self.step.min(self.rows - self.next);
-            self.block = guarded(self.place, || self.dataset.read_raw_rows(self.next, count))
-                .map_err(|error| match error {
-                    DataError::Io { source, .. } => source,
-                    DataError::Corrupt { reason, .. } | DataError::Format { reason, .. } => {
-                        io::Error::other(reason)
-                    }
-                    error => io::Error::other(error.to_string()),
-                })?;
+            let read = guarded(self.place, || self.dataset.read_raw_rows(self.next, count));
+            self.block = read.map_err(|error| {
+                let text = error.to_string();
+                self.failed = Some(error);
+                io::Error::other(text)
+            })?;
             self.next += count;
             self.at = 0;
         }

@@ -3,6 +3,7 @@
 //! MathWorks, "MAT-File Level 5 File Format". A variable is an element, which may be compressed, of elements: flags with
 //! the class, extents, name, numbers. Numbers are stored by columns, in the smallest type that they all fit into.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufReader, Read as _, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -34,6 +35,8 @@ pub(super) struct Mat<'a> {
     file: BufReader<File>,
     big_endian: bool,
     variables: Vec<Variable>,
+    /// Where a variable is among them.
+    places: HashMap<String, usize>,
 }
 
 /// A variable, or a field of one.
@@ -172,6 +175,7 @@ impl<'a> Mat<'a> {
             file: BufReader::new(file),
             big_endian,
             variables: Vec::new(),
+            places: HashMap::new(),
         };
         let mut at = HEADER;
         while at.saturating_add(8) <= len {
@@ -204,10 +208,31 @@ impl<'a> Mat<'a> {
             }
             at = start + tag.bytes;
         }
+        mat.keep_last();
         if at != len {
             return Err(reading::truncated(path, 8, len.saturating_sub(at)));
         }
         Ok(mat)
+    }
+
+    /// Of variables of one name MATLAB loads the last.
+    fn keep_last(&mut self) {
+        let names = self.variables.iter().enumerate();
+        self.places = names
+            .map(|(at, variable)| (variable.name.clone(), at))
+            .collect();
+        if self.places.len() == self.variables.len() {
+            return;
+        }
+        let (mut at, places) = (0, &self.places);
+        self.variables.retain(|variable| {
+            at += 1;
+            places.get(&variable.name) == Some(&(at - 1))
+        });
+        let names = self.variables.iter().enumerate();
+        self.places = names
+            .map(|(at, variable)| (variable.name.clone(), at))
+            .collect();
     }
 
     fn seek(&mut self, at: u64) -> Result<(), DataError> {
@@ -256,7 +281,7 @@ impl<'a> Mat<'a> {
     }
 
     fn variable(&self, name: &str) -> Option<&Variable> {
-        self.variables.iter().find(|variable| variable.name == name)
+        self.variables.get(*self.places.get(name)?)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Where the arrays of a recording are.
 
-use std::io::Read as _;
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use granule_io::words::printable;
@@ -104,7 +104,10 @@ impl<'a> Store<'a> {
             path if path.is_dir() => Box::new(numpy::Folder(path)),
             path if ends_in("npz") => Box::new(numpy::Npz::open(path)?),
             path if path.exists() => match beginning(path)? {
-                start if start.starts_with(HDF5.as_slice()) => {
+                start
+                    if start.starts_with(HDF5.as_slice())
+                        || !start.starts_with(b"MATLAB") && has_user_block(path)? =>
+                {
                     let file = hdf5::Hdf5::open(path)?;
                     match nwb::Nwb::is_one(&file)? {
                         true => {
@@ -238,6 +241,23 @@ fn without_width(name: &str) -> DataError {
         "a width in s, as in --set data.decoding.bin_width=0.02: {name} has times, which are brought to bins"
     );
     wrong("bin_width", "unset", allowed)
+}
+
+/// Whether HDF5 begins behind a block of the user's: at byte 512, 1024, 2048 and so on.
+fn has_user_block(path: &Path) -> Result<bool, DataError> {
+    let failed = |error| DataError::io(path, "read", error);
+    let (mut file, len) = reading::open(path)?;
+    let mut at = 512_u64;
+    while at.saturating_add(8) <= len {
+        let mut found = [0; 8];
+        file.seek(SeekFrom::Start(at)).map_err(failed)?;
+        reading::fill(&mut file, &mut found, path)?;
+        if found == *HDF5 {
+            return Ok(true);
+        }
+        at *= 2;
+    }
+    Ok(false)
 }
 
 /// What a file begins with.

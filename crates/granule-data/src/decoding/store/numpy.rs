@@ -23,15 +23,17 @@ impl Container for Folder<'_> {
         let mut names = Vec::new();
         for entry in std::fs::read_dir(self.0).map_err(failed)? {
             let name = entry.map_err(failed)?.file_name();
-            let name = name.to_string_lossy();
-            names.extend(name.strip_suffix(END).map(str::to_owned));
+            // What is no text nobody can name.
+            let name = name.to_str().and_then(|name| name.strip_suffix(END));
+            names.extend(name.map(str::to_owned));
         }
         names.sort_unstable();
         Ok(names)
     }
 
     fn has(&mut self, name: &str) -> Result<bool, DataError> {
-        Ok(self.place(name).is_file())
+        // What it is, if it is no file, is told where it is read.
+        Ok(!name.is_empty() && self.place(name).symlink_metadata().is_ok())
     }
 
     fn place(&self, name: &str) -> PathBuf {

@@ -621,8 +621,14 @@ impl<'a> Nwb<'a> {
     fn scale(&self, data: &str) -> Result<[f64; 2], DataError> {
         let of = |name, usual| {
             let found = self.hdf5.attribute(data, name)?;
-            let found = found.as_ref().and_then(number);
-            Ok::<_, DataError>(found.filter(|x| x.is_finite()).unwrap_or(usual))
+            match found.as_ref().and_then(number) {
+                Some(x) if !x.is_finite() => {
+                    let reason =
+                        format!("its {name} is {x}, which no number can be brought to a unit by");
+                    Err(DataError::format(&self.hdf5.place(data), reason))
+                }
+                found => Ok(found.unwrap_or(usual)),
+            }
         };
         Ok([of("conversion", 1.0)?, of("offset", 0.0)?])
     }

@@ -124,13 +124,14 @@ impl<'a> Phy<'a> {
     }
 
     /// The clusters that are good, and the file that says so; none where no file does.
-    fn good(&self) -> Result<Option<(Vec<i64>, &'static str)>, DataError> {
+    fn good(&self) -> Result<Option<(HashSet<i64>, &'static str)>, DataError> {
         for name in ["cluster_group.tsv", "cluster_KSLabel.tsv"] {
             let Some(text) = self.text(name)? else {
                 continue;
             };
             let rows = text.lines().skip(1).filter(|line| !line.trim().is_empty());
-            let mut good = Vec::new();
+            // Of rows of one cluster the last counts.
+            let mut good = HashMap::new();
             for (row, line) in rows.enumerate() {
                 let mut cells = line.split('\t').map(str::trim);
                 let (id, group) = (cells.next().unwrap_or_default(), cells.next());
@@ -140,11 +141,10 @@ impl<'a> Phy<'a> {
                     );
                     return Err(DataError::format(&self.path.join(name), reason));
                 };
-                if group == Some(GOOD) {
-                    good.push(id);
-                }
+                good.insert(id, group == Some(GOOD));
             }
-            return Ok(Some((good, name)));
+            good.retain(|_, good| *good);
+            return Ok(Some((good.into_keys().collect(), name)));
         }
         Ok(None)
     }
@@ -184,10 +184,7 @@ impl<'a> Phy<'a> {
         let good = self.good()?;
         let sorted = good.as_ref().map(|(_, name)| *name);
         let units: Vec<i64> = match good {
-            Some((good, _)) => {
-                let good: HashSet<i64> = good.into_iter().collect();
-                known.into_iter().filter(|id| good.contains(id)).collect()
-            }
+            Some((good, _)) => known.into_iter().filter(|id| good.contains(id)).collect(),
             None => known,
         };
         let at: HashMap<i64, usize> = units.iter().enumerate().map(|(at, &id)| (id, at)).collect();
