@@ -69,9 +69,14 @@ impl Interrupt {
         self.at_once.store(false, Ordering::SeqCst);
     }
 
+    /// Whether a signal has come.
+    pub fn is_asked(&self) -> bool {
+        self.asked.load(Ordering::Relaxed)
+    }
+
     /// Hands a request on to the run; true the first time.
     pub fn pass_on(&self) -> bool {
-        let fresh = self.asked.load(Ordering::Relaxed) && !self.stop.is_stopped();
+        let fresh = self.is_asked() && !self.stop.is_stopped();
         if fresh {
             self.stop.stop();
         }

@@ -20,6 +20,11 @@ pub trait Observer {
     fn progress(&self) -> Option<&dyn Progress> {
         None
     }
+
+    /// Whether what is worth having, but not the result, is to be left out: the user has asked to stop.
+    fn is_impatient(&self) -> bool {
+        false
+    }
 }
 
 /// Ignores every event.

@@ -51,6 +51,12 @@ impl Varied {
                 Ok((first.seed..=last).map(|seed| (seed, of(seed))).collect())
             }
             Self::Folds(count) => {
+                if first.data.task.is_some() || first.data.recording.is_some() {
+                    return Err(Usage::new(format!(
+                        "--folds {count} divides the samples of a data set, and there is none"
+                    ))
+                    .hint("--seeds N tells how far runs differ"));
+                }
                 if let Some([index, of]) = first.data.fold {
                     return Err(Usage::new(format!(
                         "data.fold = [{index}, {of}] is one part of a cross-validation, --folds {count} is all of one; \

@@ -106,4 +106,8 @@ impl Observer for Watcher<'_> {
     fn progress(&self) -> Option<&dyn granule::data::Progress> {
         Some(&self.loading)
     }
+
+    fn is_impatient(&self) -> bool {
+        self.interrupt.is_some_and(Interrupt::is_asked)
+    }
 }

@@ -75,7 +75,7 @@ pub(crate) fn load(
     let (mut first, kind) = read(&mut store, Named::learnt(config), kind)?;
     let mut second = None;
     if let Some(named) = Named::tested(config) {
-        let (source, _) = read(&mut store, named, Some(kind))?;
+        let (source, _) = read(&mut store, named, Some(kind)).map_err(or_without_test)?;
         first.check_beside(&source)?;
         overlap::check(&first, &source)?;
         second = Some(source);
@@ -188,6 +188,19 @@ pub(crate) fn load(
         .warnings
         .extend(warnings.into_iter().chain(sameness));
     Ok(dataset)
+}
+
+/// What to do where the arrays that are tested on are not there, such as those of a preset.
+fn or_without_test(error: DataError) -> DataError {
+    match error {
+        DataError::Config(mut error) if error.field.starts_with("data.decoding.test_") => {
+            error.allowed.push_str(
+                "; --set data.decoding.test_signal= --set data.decoding.test_target= tests on the end of the signal",
+            );
+            DataError::Config(error)
+        }
+        error => error,
+    }
 }
 
 /// The names of classes, the targets of all rows of each source, and what is subtracted from real values.

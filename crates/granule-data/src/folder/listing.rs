@@ -210,8 +210,9 @@ struct Found {
     images: Vec<PathBuf>,
     /// Of the images, those in folders of the folder.
     deeper: usize,
-    /// Files that are no images.
+    /// Files that are no images, and the first of them.
     ignored: usize,
+    first: Option<PathBuf>,
 }
 
 impl Found {
@@ -230,6 +231,7 @@ impl Found {
                 self.read(&path, depth + 1)?;
             } else {
                 self.ignored += 1;
+                self.first.get_or_insert(path);
             }
         }
         Ok(())
@@ -330,7 +332,7 @@ impl<'a> Part<'a> {
     fn samples(&self, reading: &mut Reading<'_>) -> Result<Vec<Sample>, DataError> {
         let classes = reading.classes;
         let mut samples = Vec::new();
-        let mut ignored = self.loose;
+        let (mut ignored, mut first) = (self.loose, None);
         let mut deeper = 0;
         for folder in &self.folders {
             let name = folder.file_name().unwrap_or_default();
@@ -361,6 +363,7 @@ impl<'a> Part<'a> {
                 return Err(DataError::Empty { path, what });
             }
             ignored += found.ignored;
+            first = first.or(found.first);
             deeper += found.deeper;
             let of_class = found.images.into_iter();
             samples.extend(of_class.map(|path| Sample { path, class }));
@@ -380,9 +383,13 @@ impl<'a> Part<'a> {
         }
         if ignored > 0 {
             reading.warnings.push(format!(
-                "{}: {}, no {KINDS} files in the folder of a class, left out",
+                "{}: {}, no {KINDS} files in the folder of a class, left out{}",
                 self.dir.display(),
-                counted(ignored, "entry")
+                counted(ignored, "entry"),
+                first.map_or_else(String::new, |path: PathBuf| format!(
+                    ", such as {}",
+                    path.display()
+                ))
             ));
         }
         Ok(samples)

@@ -186,7 +186,7 @@ fn best_of<'d, 'a>(
     let mut best: Option<(&Design<'_>, f64, f64)> = None;
     ridge::check_work(name, designs, folds.len(), observer)?;
     for design in designs {
-        let (penalty, error) = design.chosen(folds)?;
+        let (penalty, error) = design.chosen(folds, observer)?;
         if best.is_none_or(|(_, _, least)| error < least) {
             best = Some((design, penalty, error));
         }

@@ -45,6 +45,14 @@ impl From<TrainError> for Left {
     }
 }
 
+/// Leaves out what is not there yet once the user has asked to stop.
+fn check_patience(observer: &dyn Observer) -> Result<(), Left> {
+    match observer.is_impatient() {
+        true => Err(Left::Out("it was stopped".to_owned())),
+        false => Ok(()),
+    }
+}
+
 /// Leaves regressions out that would take long, together, and tells of those that take a while.
 pub(super) fn check_work(
     name: &str,
@@ -152,7 +160,7 @@ impl<'a> Design<'a> {
     }
 
     /// A penalty chosen on the blocks, and its error there.
-    pub fn chosen(&self, folds: &[Fold]) -> Result<(f64, f64), Left> {
+    pub fn chosen(&self, folds: &[Fold], observer: &dyn Observer) -> Result<(f64, f64), Left> {
         if folds.is_empty() {
             let why = "no block of the training part shares no bin with the others, so that no penalty can be chosen";
             return Err(Left::Out(why.to_owned()));
@@ -166,7 +174,7 @@ impl<'a> Design<'a> {
         if self.learnt.scaling.counts && folds.iter().any(|(kept, _)| kept.len() < inputs) {
             return Err(Left::Out(format!("{numbers} there are too few samples")));
         }
-        Ok(self.choose(folds)?)
+        self.choose(folds, observer)
     }
 
     /// What the regression says of samples; with `others` it learnt their targets in the place of its own.
@@ -350,18 +358,20 @@ impl<'a> Design<'a> {
     }
 
     /// The penalty with the least error on the blocks that are held out, and that error: squared, or of counts.
-    fn choose(&self, folds: &[Fold]) -> Result<(f64, f64), TrainError> {
+    fn choose(&self, folds: &[Fold], observer: &dyn Observer) -> Result<(f64, f64), Left> {
         let rates = self.learnt.scaling.rates();
-        let of_fold = |(kept, _): &Fold| Ok((self.equations(kept, None)?, None));
-        let mut fits = folds
-            .iter()
-            .map(of_fold)
-            .collect::<Result<Vec<_>, TrainError>>()?;
+        let of_fold = |(kept, _): &Fold| {
+            check_patience(observer)?;
+            Ok((self.equations(kept, None)?, None))
+        };
+        let fits = folds.iter().map(of_fold);
+        let mut fits = fits.collect::<Result<Vec<_>, Left>>()?;
         let mut best = (PENALTIES[0], f64::INFINITY);
         let mut worse = 0;
         for penalty in PENALTIES {
             let mut error = 0.0;
             for ((_, held_out), (equations, last)) in folds.iter().zip(&mut fits) {
+                check_patience(observer)?;
                 let fitted = equations.solve(penalty, last.take())?;
                 self.rows(self.learnt, held_out, None, |x, y| {
                     let pairs = fitted.answer(x).zip(y);
