@@ -345,7 +345,8 @@ and greatest number, how many are NaN, and how many channels never change (the f
 number, from 0). Its role is judged by shape: what has as many rows as a wider array may be
 decoded from it. What has times, such as units and series, is brought to bins by
 data.decoding.bin_width. All numbers are read, a block at a time. The last line is a command
-that trains on what stands out.";
+that trains on what stands out. What is of no use says why; where nothing can be read, the
+command fails.";
 
 pub const DATA_PREVIEW: &str = "\
 Examples:

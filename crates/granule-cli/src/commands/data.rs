@@ -169,6 +169,11 @@ pub fn preview(
 }
 
 pub fn inspect(path: &Path, json: bool) -> anyhow::Result<()> {
+    let text = path.to_string_lossy();
+    let path = match text.strip_prefix("recording:") {
+        Some(rest) if !path.exists() => Path::new(rest),
+        _ => path,
+    };
     let found = decoding::inspect(path)?;
     let command = command(&found);
     if json {
@@ -176,49 +181,65 @@ pub fn inspect(path: &Path, json: bool) -> anyhow::Result<()> {
         if let Some(fields) = value.as_object_mut() {
             fields.insert("command".to_owned(), json!(command));
         }
-        return output::json(&value);
+        output::json(&value)?;
+        return readable(&found);
     }
-    output::line(&format!(
+    output::line(&granule::io::words::printable(&format!(
         "{}: {}, {}",
         found.path.display(),
         found.kind,
         output::counted(found.arrays.len(), "array")
-    ))?;
+    )))?;
     let titles = [
         "NAME", "SHAPE", "TYPE", "MIN", "MEAN", "MAX", "NAN", "CONSTANT", "ROLE",
     ];
     let mut rows = vec![titles.map(String::from).to_vec()];
-    let readable = found.arrays.iter().filter(|array| array.problem.is_none());
-    rows.extend(readable.map(row));
+    let shown = found.arrays.iter().filter(|array| array.problem.is_none());
+    rows.extend(shown.map(row));
     if rows.len() > 1 {
-        output::line(&output::printable(&output::columns(&rows)))?;
+        output::line(&output::columns(&rows))?;
     }
     for array in &found.arrays {
         if let Some(problem) = &array.problem {
             let text = format!("{}: cannot be read: {problem}", array.name);
-            output::line(&output::printable(&text))?;
+            output::line(&granule::io::words::printable(&text))?;
         }
     }
-    match command {
-        Some(command) => output::line(&format!("\nTrain with: {}", output::printable(&command))),
-        None => Ok(()),
+    if let Some(command) = command {
+        let command = granule::io::words::printable(&command);
+        output::line(&format!("\nTrain with: {command}"))?;
     }
+    readable(&found)
+}
+
+/// Fails where nothing can be read.
+fn readable(found: &Inspection) -> anyhow::Result<()> {
+    let place = found.path.display();
+    let (message, hint) = match found.arrays.as_slice() {
+        [] => (
+            format!("{place}: {} without arrays", found.kind),
+            "a folder has to hold .npy files itself, not in folders within; an archive or file arrays of numbers or strings",
+        ),
+        all if all.iter().all(|array| array.problem.is_some()) => (
+            format!("{place}: nothing in it can be read"),
+            "what is wrong with each array stands above; numpy.savez(\"recording.npz\", counts=counts) in Python writes \
+             an archive that can be",
+        ),
+        _ => return Ok(()),
+    };
+    Err(Hinted::new(message, hint).into())
 }
 
 /// A command that trains on what stands out, whose preset names the arrays of another recording.
 fn command(found: &Inspection) -> Option<String> {
     let suggestion = found.suggestion.as_ref()?;
-    let mut settings = suggestion.settings();
-    if suggestion.test.is_none() {
-        let unset = ["test_signal", "test_target"];
-        settings.extend(unset.map(|key| format!("data.decoding.{key}=")));
-    }
     let dataset = format!("recording:{}", found.path.display());
     let mut command = format!(
-        "granule train decode-kinematics --dataset {}",
+        "granule train {} --dataset {}",
+        suggestion.preset,
         output::quoted(Path::new(&dataset))
     );
-    for setting in settings {
+    for setting in suggestion.settings() {
         command.push_str(&format!(" --set {}", output::quoted(Path::new(&setting))));
     }
     Some(command)
@@ -255,7 +276,9 @@ fn row(array: &Found) -> Vec<String> {
         }
     });
     row.push(array.role.clone().unwrap_or_default());
-    row
+    row.iter()
+        .map(|cell| granule::io::words::printable(cell))
+        .collect()
 }
 
 /// A number in a table: whole ones as they are, others with five digits.

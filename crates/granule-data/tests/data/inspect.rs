@@ -66,8 +66,8 @@ fn folders_and_archives_are_told_alike() {
     let role = |name| named(&of_folder, name).role.clone();
     assert_eq!(role("position").unwrap(), "target (real values, a bin)");
     assert!(role("trial").unwrap().contains("numbers of trials"));
-    // Of NaN nothing is learnt.
-    assert_eq!(role("velocity"), None);
+    let of_nan = "none: 1 number of it NaN, which nothing is learnt from";
+    assert_eq!(role("velocity").unwrap(), of_nan);
     let suggestion = of_folder.suggestion.unwrap();
     assert_eq!(
         suggestion.settings(),
@@ -75,7 +75,9 @@ fn folders_and_archives_are_told_alike() {
             "data.decoding.signal=counts",
             "data.decoding.target=position",
             "data.decoding.square_root=true",
-            "data.decoding.window.before=15"
+            "data.decoding.window.before=15",
+            "data.decoding.test_signal=",
+            "data.decoding.test_target="
         ]
     );
 }
@@ -92,8 +94,8 @@ fn names_that_say_train_and_test_go_together() {
     }
     let suggestion = inspect(dir.path()).unwrap().suggestion.unwrap();
     assert_eq!(
-        (suggestion.signal.as_str(), suggestion.target.as_str()),
-        ("train_counts", "train_speed")
+        (suggestion.signal.as_str(), suggestion.target.as_deref()),
+        ("train_counts", Some("train_speed"))
     );
     let test = ["test_counts", "test_speed"].map(String::from);
     assert_eq!(suggestion.test, Some(test));
@@ -182,5 +184,95 @@ fn what_is_no_file_in_a_folder_is_told_as_what_it_is() {
         let direct = granule_io::open_regular(&at(&format!("{name}.npy"))).unwrap_err();
         assert!(problem.contains(&direct.to_string()), "{name}: {problem}");
         assert!(!problem.contains("one of the arrays"), "{name}: {problem}");
+    }
+}
+
+#[test]
+fn what_is_suggested_goes_with_the_shapes() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let counts: Vec<i64> = (0..8 * 3 * 4).map(|x| x % 5).collect();
+    write(at("trials.npy"), &npy_i64(&[8, 3, 4], &counts));
+    write(at("moves.npy"), &npy_f32(&[8, 4, 2], &[0.5; 64]));
+    write(at("turned.npy"), &npy_f32(&[8, 2, 4], &[0.5; 64]));
+    let role = |name: &str| named(&inspect(dir.path()).unwrap(), name).role.clone();
+    assert_eq!(
+        role("moves").unwrap(),
+        "target (real values, a bin of a trial)"
+    );
+    assert!(role("turned").unwrap().contains("exchange its last axes?"));
+    let suggested = || inspect(dir.path()).unwrap().suggestion.unwrap();
+    write(at("object.npy"), &npy_i64(&[8], &[0, 1, 0, 1, 2, 0, 2, 1]));
+    write(at("effort.npy"), &npy_f32(&[8], &[0.5; 8]));
+    let classes = suggested();
+    assert_eq!(classes.preset, "identify-objects");
+    assert_eq!(
+        classes.settings(),
+        [
+            "data.decoding.signal=trials",
+            "data.decoding.target=object",
+            "data.decoding.square_root=true",
+            "data.decoding.split=trial",
+            "data.decoding.group=",
+            "data.decoding.test_groups=",
+            "data.decoding.bins=",
+            "data.decoding.sum=4",
+        ]
+    );
+    // Names of classes are classes as well.
+    std::fs::remove_file(at("object.npy")).unwrap();
+    let names = [b"a\0\0\0", b"b\0\0\0"].map(|name| name.to_vec());
+    write(
+        at("seen.npy"),
+        &npy("<U1", false, &[8], &names.concat().repeat(4)),
+    );
+    assert_eq!(suggested().target.as_deref(), Some("seen"));
+    let found = inspect(dir.path()).unwrap();
+    let role = named(&found, "seen").role.as_deref();
+    assert_eq!(role, Some("target (classes, a trial)"));
+
+    let alone = tempfile::tempdir().unwrap();
+    write(alone.path().join("spikes.npy"), &npy_i64(&[8, 12], &counts));
+    let found = inspect(alone.path()).unwrap();
+    let suggestion = found.suggestion.clone().unwrap();
+    assert_eq!(suggestion.preset, "predict-activity");
+    assert_eq!(
+        suggestion.settings(),
+        [
+            "data.decoding.signal=spikes",
+            "data.decoding.test_signal=",
+            "data.decoding.square_root=true"
+        ]
+    );
+    let role = named(&found, "spikes").role.as_deref();
+    assert_eq!(
+        role,
+        Some("signal, of which channels are predicted from others")
+    );
+}
+
+#[test]
+fn what_is_neither_signal_nor_target_says_why() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let counts: Vec<i64> = (0..40).map(|x| x % 5).collect();
+    let below: Vec<i64> = (0..40).map(|x| x % 5 - 1).collect();
+    write(at("counts.npy"), &npy_i64(&[10, 4], &counts));
+    write(
+        at("below.npy"),
+        &npy_i64(&[10, 5], &[&below[..], &[0; 10]].concat()),
+    );
+    write(at("turned.npy"), &npy_f32(&[2, 10], &[0.5; 20]));
+    write(at("short.npy"), &npy_f32(&[9, 2], &[0.5; 18]));
+    write(at("speed.npy"), &npy_f32(&[10], &[0.5; 10]));
+    let found = inspect(dir.path()).unwrap();
+    for (name, part) in [
+        ("counts", "signal"),
+        ("below", "signal, but no counts: -1 is below 0"),
+        ("turned", "exchange its axes?"),
+        ("short", "none: nothing narrower has as many rows (9)"),
+    ] {
+        let role = named(&found, name).role.clone().unwrap_or_default();
+        assert!(role.contains(part), "{name}: {role}");
     }
 }

@@ -327,6 +327,7 @@ struct Session {
     ends: Vec<i32>,
     velocity: Vec<f64>,
     stamps: Option<Vec<f64>>,
+    conversion: f64,
     trials: Vec<[f64; 2]>,
 }
 
@@ -337,6 +338,7 @@ impl Session {
             ends: vec![3, 5],
             velocity: (0..10).map(f64::from).collect(),
             stamps: None,
+            conversion: 1.0,
             trials: vec![[0.0, 0.5], [0.5, 1.0]],
         }
     }
@@ -352,7 +354,10 @@ impl Session {
             .with_i32_data(&self.ends);
         file.add_group(units.finish());
         let mut series = file.create_group("speed");
-        series.create_dataset("data").with_f64_data(&self.velocity);
+        series
+            .create_dataset("data")
+            .with_f64_data(&self.velocity)
+            .set_attr("conversion", AttrValue::F64(self.conversion));
         match &self.stamps {
             Some(stamps) => series.create_dataset("timestamps").with_f64_data(stamps),
             None => series
@@ -447,6 +452,10 @@ fn series_that_make_no_sense_are_refused() {
         text.contains("1 of 10 bins hold what is not finite, the first at 0.3"),
         "{text}"
     );
+    let mut session = Session::new();
+    session.conversion = f64::NAN;
+    let text = session.refused(None);
+    assert!(text.contains("its conversion is NaN"), "{text}");
     // Trials may leave it out.
     let mut session = nan(7);
     session.trials = vec![[0.0, 0.3], [0.3, 0.7], [0.8, 1.0]];

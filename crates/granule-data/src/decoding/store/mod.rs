@@ -135,7 +135,13 @@ impl<'a> Store<'a> {
                 return Err(DataError::Missing {
                     path: path.to_owned(),
                     what: vec![KINDS.to_owned()],
-                    hint: "write recording:DIR or recording:FILE".to_owned(),
+                    hint: match config {
+                        Some(_) => "write recording:DIR or recording:FILE",
+                        None => {
+                            "check how it is written, from the folder in which the command runs"
+                        }
+                    }
+                    .to_owned(),
                 });
             }
         };
@@ -231,7 +237,8 @@ fn missing(key: &str, name: &str, path: &Path, names: &[String]) -> DataError {
     } else if names.len() > MOST_NAMES {
         listed.push_str(", … (granule data inspect lists all)");
     }
-    let allowed = format!("one of the arrays of {}: {listed}", path.display());
+    let place = path.display().to_string();
+    let allowed = format!("one of the arrays of {}: {listed}", printable(&place));
     wrong(key, format!("{name:?}"), allowed)
 }
 

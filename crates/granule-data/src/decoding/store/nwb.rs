@@ -845,10 +845,13 @@ impl Container for Nwb<'_> {
             ("bin_width", format!("{}", (width * 1e6).round() / 1e6)),
             ("square_root", "true".to_owned()),
             ("window.before", "15".to_owned()),
+            ("test_signal", String::new()),
+            ("test_target", String::new()),
         ];
         Ok(Some(Suggestion {
+            preset: "decode-kinematics".to_owned(),
             signal: units.clone(),
-            target: target.clone(),
+            target: Some(target.clone()),
             test: None,
             keys: keys.map(|(key, value)| (key.to_owned(), value)).into(),
         }))
