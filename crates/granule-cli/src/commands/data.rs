@@ -383,6 +383,28 @@ mod tests {
     }
 
     #[test]
+    fn inspecting_fails_where_nothing_can_be_read() {
+        let root = tempfile::tempdir().unwrap();
+        let empty = inspect(root.path(), false).unwrap_err();
+        assert!(empty.to_string().contains("without arrays"), "{empty}");
+        std::fs::create_dir(root.path().join("folder.npy")).unwrap();
+        for json in [false, true] {
+            let error = inspect(root.path(), json).unwrap_err();
+            assert!(error.is::<Hinted>(), "{error}");
+            assert!(
+                error.to_string().contains("nothing in it can be read"),
+                "{error}"
+            );
+        }
+        let prefixed = PathBuf::from(format!("recording:{}", root.path().display()));
+        let error = inspect(&prefixed, false).unwrap_err();
+        assert!(
+            error.to_string().contains("nothing in it can be read"),
+            "{error}"
+        );
+    }
+
+    #[test]
     fn offline_is_taken_only_where_it_means_something() {
         let takes = |words: &[&str]| {
             let words = ["granule", "data"].iter().chain(words);
