@@ -109,10 +109,6 @@ pub struct Fact {
 /// Results on the test split.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "task", rename_all = "lowercase")]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one for each report, and never in collections"
-)]
 pub enum TestResult {
     /// Samples were sorted into classes.
     Classification {
