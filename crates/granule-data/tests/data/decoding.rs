@@ -667,7 +667,7 @@ fn bins_of_a_trial_are_added_before_their_root_is_taken() {
     let expected = vec![vec![6.0_f32.sqrt(), three], vec![6.0, three]];
     let (count, found, mean) = steps(&root);
     assert_eq!((count, found), (1, expected));
-    assert!((f64::from(mean) - (6.0_f64.sqrt() + 6.0) / 2.0).abs() < 1e-6);
+    assert!((mean - (6.0_f64.sqrt() + 6.0) / 2.0).abs() < 1e-6);
 
     let message = refused(dir.path(), &by_trial(None, 3));
     for part in ["data.decoding.sum", "divisor", "4 bins"] {
