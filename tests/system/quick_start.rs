@@ -133,9 +133,11 @@ fn folds_test_on_each_sample_once() {
     let both = ["train", "mlp", "--folds", "3", "--set", "data.fold=[1,3]"];
     assert!(refused(dir.path(), &both, 2).contains("data.fold = [1, 3]"));
     let task = ["train", "rate", "--task", "flip-flop", "--folds", "3"];
-    assert!(refused(dir.path(), &task, 2).contains("data.fold"));
+    assert!(refused(dir.path(), &task, 2).contains("--folds 3 divides the samples"));
     let one = ["train", "mlp", "--folds", "1"];
-    assert!(refused(dir.path(), &one, 2).contains("2 or more"));
+    assert!(refused(dir.path(), &one, 2).contains("2 to 10000"));
+    let many = ["train", "mlp", "--seeds", "99999999999"];
+    assert!(refused(dir.path(), &many, 2).contains("1 to 10000"));
 }
 
 /// The digits drawn by code are to tell a linear model from a convolutional one.
