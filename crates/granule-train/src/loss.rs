@@ -344,6 +344,20 @@ mod tests {
         Tensor::from_data(TensorData::new(values.to_vec(), [2, 3]), device)
     }
 
+    /// Those that there are here.
+    fn devices() -> impl Iterator<Item = (&'static str, Device)> {
+        let opened = |name: &'static str| match name.parse::<DeviceSpec>().unwrap().open() {
+            Ok(device) => Some((name, device.burn().clone())),
+            Err(error) => {
+                println!("skipped: {name}: {error}");
+                None
+            }
+        };
+        ["flex", "ndarray", "wgpu:software"]
+            .into_iter()
+            .filter_map(opened)
+    }
+
     fn device_truth(truth: Truth<'_>, device: &Device) -> DeviceTruth {
         match truth {
             Truth::Classes(classes) => {
@@ -385,14 +399,7 @@ mod tests {
     /// Loss and gradient, the targets without autodiff as in a step.
     #[test]
     fn devices_agree_with_the_host() {
-        for name in ["flex", "ndarray", "wgpu:software"] {
-            let device = match name.parse::<DeviceSpec>().unwrap().open() {
-                Ok(device) => device.burn().clone(),
-                Err(error) => {
-                    println!("skipped: {name}: {error}");
-                    continue;
-                }
-            };
+        for (name, device) in devices() {
             let weights = Some(&WEIGHTS[..]);
             for (smoothing, weights, truth) in [
                 (0.0, None, Truth::Classes(&CLASSES)),
@@ -507,14 +514,7 @@ mod tests {
             (tally.loss / 2.0 - expected / 6.0).abs() < 1e-6,
             "{tally:?}"
         );
-        for name in ["flex", "ndarray", "wgpu:software"] {
-            let device = match name.parse::<DeviceSpec>().unwrap().open() {
-                Ok(device) => device.burn().clone(),
-                Err(error) => {
-                    println!("skipped: {name}: {error}");
-                    continue;
-                }
-            };
+        for (name, device) in devices() {
             let outputs = two_rows(&OUTPUTS, &device.clone().autodiff()).require_grad();
             let loss = function.on_device(outputs.clone(), device_truth(truth, &device));
             let found = outputs.grad(&loss.backward()).unwrap();

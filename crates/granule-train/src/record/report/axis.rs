@@ -14,6 +14,19 @@ pub(super) struct Tick {
     pub label: String,
 }
 
+/// The size of a drawing, where its plot lies in it, and the marks on its axes.
+#[derive(Debug, Serialize)]
+pub(super) struct Frame {
+    pub width: f64,
+    pub height: f64,
+    pub left: f64,
+    pub right: f64,
+    pub top: f64,
+    pub bottom: f64,
+    pub x_ticks: Vec<Tick>,
+    pub y_ticks: Vec<Tick>,
+}
+
 /// Maps values between `low` and `high` to coordinates between `from` and `to`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Axis {

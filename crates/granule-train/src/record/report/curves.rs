@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::axis::{Axis, Tick};
+use super::axis::{Axis, Frame, Tick};
 use super::format;
 use crate::record::{EpochRow, StepRow};
 
@@ -26,14 +26,8 @@ pub(super) struct Chart {
     pub id: &'static str,
     pub title: &'static str,
     pub note: String,
-    pub width: f64,
-    pub height: f64,
-    pub left: f64,
-    pub right: f64,
-    pub top: f64,
-    pub bottom: f64,
-    pub x_ticks: Vec<Tick>,
-    pub y_ticks: Vec<Tick>,
+    #[serde(flatten)]
+    pub frame: Frame,
     pub lines: Vec<Line>,
     pub best: Option<Best>,
     pub strips: Vec<Strip>,
@@ -203,14 +197,10 @@ fn overlay(
         id,
         title,
         note: logarithmic_note(&y),
-        width: WIDTH,
-        height: HEIGHT,
-        left: LEFT,
-        right: RIGHT,
-        top: TOP,
-        bottom: BOTTOM,
-        x_ticks: x.whole_ticks(),
-        y_ticks: y.ticks(|value| tick_label(quantity, &y, value)),
+        frame: frame(
+            x.whole_ticks(),
+            y.ticks(|value| tick_label(quantity, &y, value)),
+        ),
         lines: all
             .iter()
             .map(|(index, name, points)| {
@@ -335,22 +325,31 @@ fn chart(
         id: quantity.id,
         title: quantity.title,
         note: logarithmic_note(&y),
+        frame: frame(
+            if epochs.len() > 2 || !by_step {
+                x.whole_ticks()
+            } else {
+                x.ticks(format::significant)
+            },
+            y.ticks(|value| tick_label(quantity, &y, value)),
+        ),
+        lines,
+        best: best.and_then(|best| best_mark(best, &x)),
+        strips: strips(epochs, &x, |row| tip(quantity, row, best_epoch)),
+    })
+}
+
+fn frame(x_ticks: Vec<Tick>, y_ticks: Vec<Tick>) -> Frame {
+    Frame {
         width: WIDTH,
         height: HEIGHT,
         left: LEFT,
         right: RIGHT,
         top: TOP,
         bottom: BOTTOM,
-        x_ticks: if epochs.len() > 2 || !by_step {
-            x.whole_ticks()
-        } else {
-            x.ticks(format::significant)
-        },
-        y_ticks: y.ticks(|value| tick_label(quantity, &y, value)),
-        lines,
-        best: best.and_then(|best| best_mark(best, &x)),
-        strips: strips(epochs, &x, |row| tip(quantity, row, best_epoch)),
-    })
+        x_ticks,
+        y_ticks,
+    }
 }
 
 fn x_axis(epochs: &[EpochRow], from_zero: bool) -> Axis {

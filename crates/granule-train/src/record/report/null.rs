@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::axis::{Axis, Tick};
+use super::axis::{Axis, Frame};
 use super::format::{coordinate, count, percent, significant};
 use crate::metrics::PermutationTest;
 
@@ -17,14 +17,8 @@ const BOTTOM: f64 = 196.0;
 #[derive(Debug, Serialize)]
 pub(super) struct Plot {
     pub note: String,
-    pub width: f64,
-    pub height: f64,
-    pub left: f64,
-    pub right: f64,
-    pub top: f64,
-    pub bottom: f64,
-    pub x_ticks: Vec<Tick>,
-    pub y_ticks: Vec<Tick>,
+    #[serde(flatten)]
+    pub frame: Frame,
     /// The bars.
     pub path: String,
     /// Where the model stands.
@@ -79,14 +73,16 @@ pub(super) fn draw(test: &PermutationTest) -> Option<Plot> {
             significant(test.p_value),
             count(test.rounds()),
         ),
-        width: WIDTH,
-        height: BOTTOM + 46.0,
-        left: LEFT,
-        right: RIGHT,
-        top: TOP,
-        bottom: BOTTOM,
-        x_ticks: x.ticks(|share| percent(share, 0)),
-        y_ticks: y.ticks(significant),
+        frame: Frame {
+            width: WIDTH,
+            height: BOTTOM + 46.0,
+            left: LEFT,
+            right: RIGHT,
+            top: TOP,
+            bottom: BOTTOM,
+            x_ticks: x.ticks(|share| percent(share, 0)),
+            y_ticks: y.ticks(significant),
+        },
         path,
         model: coordinate(model),
         label: format!("model {}", percent(share(test.correct), 1)),

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::axis::{Axis, Tick};
+use super::axis::{Axis, Frame};
 use super::format;
 use crate::metrics::RegressionScores;
 
@@ -53,14 +53,8 @@ impl Scatter {
 pub(super) struct Plot {
     pub title: String,
     pub note: String,
-    pub width: f64,
-    pub height: f64,
-    pub left: f64,
-    pub right: f64,
-    pub top: f64,
-    pub bottom: f64,
-    pub x_ticks: Vec<Tick>,
-    pub y_ticks: Vec<Tick>,
+    #[serde(flatten)]
+    pub frame: Frame,
     pub path: String,
 }
 
@@ -112,14 +106,16 @@ fn plot(scatter: &Scatter, scores: &RegressionScores) -> Option<Plot> {
             "Predicted against true".into()
         },
         note: format!("R² {}", format::significant(r2)),
-        width: WIDTH,
-        height: TOP + SIDE + 46.0,
-        left: LEFT,
-        right: LEFT + SIDE,
-        top: TOP,
-        bottom: TOP + SIDE,
-        x_ticks: x.ticks(format::significant),
-        y_ticks: y.ticks(format::significant),
+        frame: Frame {
+            width: WIDTH,
+            height: TOP + SIDE + 46.0,
+            left: LEFT,
+            right: LEFT + SIDE,
+            top: TOP,
+            bottom: TOP + SIDE,
+            x_ticks: x.ticks(format::significant),
+            y_ticks: y.ticks(format::significant),
+        },
         path,
     })
 }
