@@ -457,6 +457,7 @@ fn one_epoch_is_a_point_and_small_labels_fit() {
             assert_eq!(line.dots.len(), 1, "{} {}", chart.id, line.name);
         }
         let labels: Vec<&str> = chart
+            .frame
             .x_ticks
             .iter()
             .map(|tick| tick.label.as_str())
@@ -476,8 +477,8 @@ fn one_epoch_is_a_point_and_small_labels_fit() {
         .iter()
         .find(|chart| chart.id == "learning-rate")
         .unwrap();
-    assert!(rates.y_ticks.len() > 2);
-    for tick in &rates.y_ticks {
+    assert!(rates.frame.y_ticks.len() > 2);
+    for tick in &rates.frame.y_ticks {
         assert!(tick.label.len() <= 7, "{}", tick.label);
     }
 }
