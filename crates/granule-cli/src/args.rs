@@ -264,7 +264,7 @@ pub struct Train {
         long = "continue",
         value_name = "RUN",
         help_heading = "Run",
-        conflicts_with_all = ["what", "from"],
+        conflicts_with_all = ["what", "from", "folds"],
         value_parser = path()
     )]
     pub continue_run: Option<PathBuf>,

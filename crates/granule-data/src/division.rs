@@ -9,7 +9,7 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 use crate::fold::Fold;
-use crate::{DataError, Split, Targets};
+use crate::{DataError, Shape, Split, Targets};
 
 /// One sample of this many goes to the test part.
 const TEST_EVERY: usize = 5;
@@ -156,6 +156,13 @@ fn generator(seed: u64) -> ChaCha8Rng {
 /// The samples that a part of cross-validation leaves to be learnt from, in random order, and those that it tests on.
 pub(crate) fn fold(split: &Split, fold: Fold, seed: u64) -> Result<Places, DataError> {
     check_memory(split.len())?;
+    if let Some(starts) = split.starts() {
+        let steps = match split.shape() {
+            Shape::Sequence { steps, .. } => steps,
+            _ => 1,
+        };
+        return block(starts, steps, fold);
+    }
     let mut generator = generator(seed);
     // One class after the other, dealt out in turn.
     let mut dealt = Vec::new();
@@ -179,6 +186,25 @@ pub(crate) fn fold(split: &Split, fold: Fold, seed: u64) -> Result<Places, DataE
     train.shuffle(&mut generator);
     test.sort_unstable();
     Ok((train, test))
+}
+
+/// Of windows of a recording a block in a row, and those that share no bin with it.
+fn block(starts: &[usize], steps: usize, fold: Fold) -> Result<Places, DataError> {
+    let tested = fold.range(starts.len());
+    let own = starts.get(tested.clone()).unwrap_or_default();
+    let (Some(first), Some(last)) = (own.iter().min(), own.iter().max()) else {
+        let windows = counted(starts.len(), "window");
+        return Err(fold.too_many(&windows, starts.len()));
+    };
+    let apart = |start: usize| start + steps <= *first || last + steps <= start;
+    let all = starts.iter().enumerate();
+    let learnt: Vec<usize> = all
+        .filter_map(|(at, &start)| apart(start).then_some(at))
+        .collect();
+    match learnt.is_empty() {
+        true => Err(fold.too_many("windows that share bins", 1)),
+        false => Ok((learnt, tested.collect())),
+    }
 }
 
 /// The places of the samples of each class; of real values all are of one.

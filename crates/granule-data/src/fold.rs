@@ -70,7 +70,8 @@ impl std::fmt::Display for Fold {
 impl Dataset {
     /// The data set with one part of its samples to test on and the others to learn from, as cross-validation needs it. Where
     /// the files have a test part of their own, the samples are those of the training part, and the test part is left out.
-    /// A seed draws the parts; those of one class are spread over all of them.
+    /// A seed draws the parts; those of one class are spread over all of them. Windows of a recording are cut into blocks in a
+    /// row, and those that share a bin with the block are left out.
     ///
     /// # Errors
     /// [`DataError::Config`] when there are fewer samples than parts, [`DataError::Memory`] when copies do not fit.
@@ -97,6 +98,7 @@ impl Dataset {
         let others = self.warnings.iter().filter(|text| !of_parts.contains(text));
         dataset.warnings.extend(others.cloned());
         dataset.notes.clone_from(&self.notes);
+        dataset.counts = self.counts;
         let what = if self.divided {
             "all samples"
         } else {

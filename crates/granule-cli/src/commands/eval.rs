@@ -89,7 +89,24 @@ pub fn run(args: &args::Eval) -> anyhow::Result<()> {
         means: Some(&file.input.mean),
         progress: watcher.progress(),
     };
-    let mut dataset = load(&spec, &options)?;
+    // Another recording need not have the groups or trials by which that of training was divided.
+    let cannot = |error: &DataError| match error {
+        DataError::Config(error) => ["data.decoding.test_groups", "data.decoding.split"]
+            .iter()
+            .any(|key| error.field == *key),
+        _ => false,
+    };
+    let other = is_recording && args.dataset.is_some() && args.set.is_empty();
+    let first = granule::data::load(&spec, &options);
+    let undividable = other && first.as_ref().err().is_some_and(cannot);
+    if undividable {
+        options.tested = true;
+    }
+    let mut dataset = match first {
+        Ok(dataset) => dataset,
+        Err(_) if undividable => load(&spec, &options)?,
+        Err(error) => return Err(unreadable(error)),
+    };
     let same = dataset.fingerprint == file.provenance.dataset_fingerprint;
     // Whoever says what is tested on means it.
     let divides = |text: &String| {
@@ -97,9 +114,9 @@ pub fn run(args: &args::Eval) -> anyhow::Result<()> {
         let key = key.strip_prefix("data.decoding.");
         key.is_some_and(|key| ["split", "test", "group", "test_groups"].contains(&key))
     };
-    let undivided = dataset.divided && args.dataset.is_some() && !same;
+    let undivided = (dataset.divided || undividable) && args.dataset.is_some() && !same;
     let undivided = undivided && !(is_recording && args.set.iter().any(divides));
-    if undivided && is_recording {
+    if undivided && is_recording && !options.tested {
         options.tested = true;
         drop(dataset);
         dataset = load(&spec, &options)?;
@@ -186,7 +203,11 @@ pub fn run(args: &args::Eval) -> anyhow::Result<()> {
 
 /// The data set that is tested on.
 fn load(spec: &DatasetSpec, options: &LoadOptions<'_>) -> anyhow::Result<Dataset> {
-    granule::data::load(spec, options).map_err(|error| match error {
+    granule::data::load(spec, options).map_err(unreadable)
+}
+
+fn unreadable(error: DataError) -> anyhow::Error {
+    match error {
         DataError::Image {
             source: ImageError::Size { .. },
             ..
@@ -195,7 +216,7 @@ fn load(spec: &DatasetSpec, options: &LoadOptions<'_>) -> anyhow::Result<Dataset
             Usage::new(error.to_string()).into()
         }
         error => anyhow::Error::from(error),
-    })
+    }
 }
 
 /// Refuses flags that say how other kinds of files are read.

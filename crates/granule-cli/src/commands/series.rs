@@ -81,6 +81,16 @@ struct Run {
     dir: PathBuf,
 }
 
+impl Run {
+    /// A score that there is: not the R² of a single sample, nor bits per spike of none.
+    fn score(&self, name: &str) -> Option<f64> {
+        let found = self.scores.iter().find(|(own, _)| *own == name);
+        found
+            .map(|(_, value)| *value)
+            .filter(|value| value.is_finite())
+    }
+}
+
 /// Trains once for each, one after the other.
 pub fn run(
     args: &args::Train,
@@ -90,6 +100,11 @@ pub fn run(
 ) -> anyhow::Result<ExitCode> {
     let style = Style::choose(args.json, args.quiet);
     let configs = varied.configs(first)?;
+    if matches!(varied, Varied::Folds(_)) && first.start.is_some() {
+        output::warn(
+            "if the weights of --from have learnt from these data, they know what is tested here, and scores are too good",
+        );
+    }
     let mut runs = Vec::with_capacity(configs.len());
     for (number, config) in configs {
         let dir = args
@@ -191,12 +206,11 @@ fn summaries(runs: &[Run]) -> Vec<(&'static str, Summary)> {
     let Some(first) = runs.first() else {
         return Vec::new();
     };
-    let of = |(index, (name, _)): (usize, &(&'static str, f64))| {
-        let all = runs.iter().filter_map(|run| run.scores.get(index));
-        let values: Vec<f64> = all.map(|(_, value)| *value).collect();
+    let of = |(name, _): &(&'static str, f64)| {
+        let values: Vec<f64> = runs.iter().filter_map(|run| run.score(name)).collect();
         (*name, Summary::of(&values))
     };
-    first.scores.iter().enumerate().map(of).collect()
+    first.scores.iter().map(of).collect()
 }
 
 fn show(varied: Varied, runs: &[Run], json: bool) -> anyhow::Result<()> {
@@ -243,7 +257,7 @@ fn table(one: &str, runs: &[Run], summaries: &[(&'static str, Summary)]) -> Stri
     let head = std::iter::once(one.to_owned()).chain(names);
     let mut rows: Vec<Vec<String>> = vec![head.chain(["run".to_owned()]).collect()];
     rows.extend(runs.iter().map(|run| {
-        let values = run.scores.iter().map(|(_, value)| Some(*value)).collect();
+        let values = summaries.iter().map(|(name, _)| run.score(name)).collect();
         row(
             run.number.to_string(),
             values,

@@ -1,5 +1,6 @@
 use serde::{Deserialize, Serialize};
 
+use super::store::CUT;
 use crate::DataError;
 
 /// Bins of a window on one side of the one that is decoded.
@@ -155,6 +156,14 @@ pub(super) fn wrong(
 }
 
 impl DecodingConfig {
+    /// Bins to each side whose spikes smoothing brings into a bin.
+    pub(super) fn reach(&self) -> usize {
+        match (self.smoothing, self.bin_width) {
+            (Some(sd), Some(width)) => (CUT * sd / width).ceil() as usize,
+            _ => 0,
+        }
+    }
+
     /// The same without arrays to test on.
     pub(super) fn without_test(&self) -> Self {
         Self {

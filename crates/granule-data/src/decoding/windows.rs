@@ -258,7 +258,8 @@ impl Windows {
                     // Whether the trial, not the part, begins and ends here.
                     let edges = [start == trial.start, end == trial.end];
                     let fill = zeros.then_some(fill);
-                    windows.add(source, start..end, edges, [before, after], fill);
+                    let sides = ([before, after], config.reach());
+                    windows.add(source, start..end, edges, sides, fill);
                 }
                 start = end;
             }
@@ -272,7 +273,7 @@ impl Windows {
         source: &Source,
         run: Range<usize>,
         edges: [bool; 2],
-        [before, after]: [usize; 2],
+        ([before, after], reach): ([usize; 2], usize),
         fill: Option<&[f32]>,
     ) {
         let base = self.series.len() / source.channels.max(1);
@@ -290,7 +291,12 @@ impl Windows {
         }
         for bin in run.clone() {
             let (left, right) = (bin - run.start, run.end - 1 - bin);
-            let beyond = [left < before, right < after];
+            // Next to the other part smoothing has brought its spikes into bins.
+            let margin = edges.map(|edge| if edge { 0 } else { reach });
+            let beyond = [
+                left < before.saturating_add(margin[0]),
+                right < after.saturating_add(margin[1]),
+            ];
             let fits = |side: usize| !beyond[side] || fills[side];
             if fits(0) && fits(1) {
                 self.starts.push(base + ahead + left - before);

@@ -7,7 +7,7 @@ use super::OutputScores;
 pub struct Baseline<S> {
     /// Such as `training mean`, `most frequent class`, `ridge, current bin` or `ridge, shuffled targets`.
     pub name: String,
-    /// The penalty λ of ridge regression, chosen by cross-validation in the training part.
+    /// The penalty λ of ridge or Poisson regression, chosen by cross-validation in the training part.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub penalty: Option<f64>,
     /// How well: [`ValueScores`] or [`ClassShares`].

@@ -120,7 +120,9 @@ fn predict(
         true => target.config(),
         false => None,
     };
-    let data_seed = config.as_ref().map_or(0, |config| config.data.seed);
+    let data_seed = config
+        .as_ref()
+        .map_or(file.provenance.data_seed, |config| config.data.seed);
     let decoding = of_evaluation(config.as_ref(), &args.set)?.decoding;
     let recordings = recordings.count();
     if let (0, Some(text)) = (recordings, args.set.first()) {

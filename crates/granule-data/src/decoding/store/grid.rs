@@ -8,7 +8,7 @@ use crate::decoding::config::{MOST_BINS, wrong};
 /// A time so near below an edge, in bins, is taken for one at the edge: sums of steps such as 1 / 50 are not exact.
 const NEAR: f64 = 1e-6;
 /// A Gaussian is cut at so many standard deviations.
-const CUT: f64 = 4.0;
+pub(in crate::decoding) const CUT: f64 = 4.0;
 /// Bins without a sample in a row that are filled in, per bin that lies between two samples.
 const MOST_EMPTY: f64 = 4.0;
 

@@ -25,6 +25,8 @@ const MOST_DEPTH: usize = 16;
 const MOST_VARIABLES: usize = 10_000;
 /// Bytes of the names of a struct's fields at most, and extents of an array.
 const MOST_NAMES: u64 = 1 << 20;
+/// Bytes of the name of a variable or a field with those it lies in; MATLAB's names have at most 63 each.
+const MOST_NAME: usize = 2048;
 const MOST_EXTENTS: u64 = 32;
 /// Numbers that are converted at a time.
 const BLOCK: usize = 4096;
@@ -313,6 +315,9 @@ fn list(
     let own = stream.content(&tag, MOST_NAMES)?;
     let own = String::from_utf8_lossy(&own).into_owned();
     let name = name.map_or(own, str::to_owned);
+    if name.len() > MOST_NAME {
+        return Err(DataError::corrupt(stream.path, "a name is too long"));
+    }
     let refused = |why: &str| Content::Refused(why.to_owned());
     let (complex, logical) = (flags & 0x800 != 0, flags & 0x200 != 0);
     let kind = match flags & 0xff {
@@ -351,6 +356,12 @@ fn list(
                 for field in names.chunks_exact(width as usize) {
                     let field = field.split(|&byte| byte == 0).next().unwrap_or_default();
                     let field = format!("{name}.{}", String::from_utf8_lossy(field));
+                    if found.len() > MOST_VARIABLES {
+                        return Err(too_many(stream.path));
+                    }
+                    if field.len() > MOST_NAME {
+                        return Err(DataError::corrupt(stream.path, "a name is too long"));
+                    }
                     let tag = stream.tag()?;
                     if tag.kind != MATRIX {
                         return Err(DataError::corrupt(

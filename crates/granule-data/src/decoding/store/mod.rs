@@ -21,6 +21,7 @@ mod nwb;
 mod phy;
 mod spikes;
 
+pub(super) use grid::CUT;
 pub use guard::answers_for_panics;
 
 /// What HDF5 files begin with.

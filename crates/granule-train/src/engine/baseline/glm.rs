@@ -22,7 +22,7 @@ const SHARE: f64 = 1e-4;
 /// What is expected to be gained by a step that is no longer worth one, of the objective of a sample.
 const LITTLE: f64 = 1e-7;
 /// No rate is above e³⁰ times the mean, lest it overflows on the way.
-const MOST: f64 = 30.0;
+pub(super) const MOST: f64 = 30.0;
 
 /// The loss of a ratio of a count and its mean, of the logarithm of the ratio that is expected.
 pub(super) fn loss(logarithm: f64, ratio: f64) -> f64 {

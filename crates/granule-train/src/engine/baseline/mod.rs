@@ -1,4 +1,5 @@
-//! What a decoder has to beat: the mean of the training part, or its most frequent class, and ridge regression.
+//! What a decoder has to beat: the mean of the training part, or its most frequent class, and ridge regression; of counts
+//! Poisson regression.
 
 mod glm;
 mod ridge;

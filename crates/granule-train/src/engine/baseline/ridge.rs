@@ -404,7 +404,11 @@ impl<'a> Design<'a> {
         let count = samples.indices.len().saturating_mul(self.outputs);
         let mut predicted = budget::with_capacity(count, WHAT)?;
         self.rows(samples, samples.indices, None, |x, _| {
-            predicted.extend(ridge.answer(x).map(|y| y as f32));
+            let most = match self.learnt.scaling.counts {
+                true => glm::MOST,
+                false => f64::INFINITY,
+            };
+            predicted.extend(ridge.answer(x).map(|y| y.min(most) as f32));
         })?;
         Ok(predicted)
     }
