@@ -370,6 +370,37 @@ fn units_are_predicted_from_the_others() {
         "{rates:?}"
     );
 
+    // Channels that are drawn are drawn again, also where the model file stands alone.
+    let set = [
+        "--set",
+        "data.decoding.held_out=0.25",
+        "--set",
+        "data.decoding.held_out_channels=[]",
+    ];
+    let train = [
+        "train",
+        "predict.toml",
+        "--epochs",
+        "2",
+        "--run-dir",
+        "drawn",
+    ];
+    fine(dir.path(), &[&train[..], &set, &device].concat());
+    let of_run = fine(dir.path(), &["predict", "drawn", "recording:.", "--json"]).json();
+    let alone = ["predict", "drawn/model.granule", "recording:.", "--json"];
+    let said = [
+        "--set",
+        "data.decoding.signal=counts",
+        "--set",
+        "data.decoding.held_out=0.25",
+        "--set",
+        "data.decoding.window={ before = 1, after = 1 }",
+        "--set",
+        "data.decoding.square_root=true",
+    ];
+    let of_file = fine(dir.path(), &[&alone[..], &said].concat()).json();
+    assert_eq!(of_file[300]["values"], of_run[300]["values"]);
+
     let text = refused(
         dir.path(),
         &[

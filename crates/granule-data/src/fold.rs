@@ -168,6 +168,31 @@ mod tests {
     }
 
     #[test]
+    fn windows_in_memory_are_cut_into_blocks_that_share_no_bin() {
+        let windows = |count: usize| {
+            let series = (0..=count).map(|bin| bin as f32).collect();
+            let data = vec![1.0; count];
+            let shape = Shape::Sequence {
+                steps: 2,
+                channels: 1,
+            };
+            let starts = ((0..count).collect(), 1);
+            Split::windows(shape, series, starts, Targets::Values { data, width: 1 }).unwrap()
+        };
+        let (train, test) = (windows(20), windows(4));
+        let normalization = Normalization::of(&train);
+        let mut set = Dataset::new("recording:x", Vec::new(), normalization, train, test).unwrap();
+        set.counts = true;
+        let part = set.fold(Fold::new([2, 5]).unwrap(), 1).unwrap();
+        assert!(part.counts);
+        assert_eq!(part.test.starts().unwrap(), [4, 5, 6, 7]);
+        let learnt = part.train.starts().unwrap();
+        assert_eq!((learnt.len(), learnt[2], learnt[3]), (14, 2, 9));
+        let error = set.fold(Fold::new([1, 21]).unwrap(), 1).unwrap_err();
+        assert!(error.to_string().contains("at most 20 parts"), "{error}");
+    }
+
+    #[test]
     fn parts_that_there_are_not_are_refused() {
         for wrong in [[0, 5], [6, 5], [1, 1], [1, 0], [1, MOST + 1]] {
             assert!(
