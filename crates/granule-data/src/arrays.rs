@@ -15,6 +15,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use granule_io::words::first_of;
+
 use crate::division::{Division, VALIDATION, full, part_begun};
 use crate::reading;
 use crate::{DataError, Dataset, Features, Normalization, Shape, Split, Targets, division};
@@ -296,14 +298,7 @@ impl Sources {
             |name: &&String| ["x", "y"].contains(&name.as_str()) || part_of(name).is_some();
         let (like_samples, others): (Vec<&String>, Vec<&String>) =
             unread.iter().partition(|name| samples(name));
-        let list = |names: &[&String]| {
-            let names: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
-            let (shown, more) = match names.split_at_checked(MOST_COLUMNS) {
-                Some((shown, rest)) if !rest.is_empty() => (shown, ", …"),
-                _ => (names.as_slice(), ""),
-            };
-            format!("[{}{more}]", shown.join(", "))
-        };
+        let list = |names: &[&String]| format!("[{}]", first_of(names, MOST_COLUMNS));
         let (path, read) = (path.display(), read.join(", "));
         if !like_samples.is_empty() {
             // A part that is not there may stand under another name.

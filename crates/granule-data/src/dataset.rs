@@ -1,4 +1,4 @@
-use granule_io::words::{counted, printable};
+use granule_io::words::{counted, first_of, printable};
 use serde::{Deserialize, Serialize};
 
 use crate::{DataError, Features, Shape, Split, Targets};
@@ -339,24 +339,14 @@ impl Dataset {
             .filter(|(_, (expected, seen))| **expected && !**seen)
             .map(|(name, _)| name.as_str())
             .collect();
-        let shown = absent
-            .iter()
-            .take(MOST_NAMES)
-            .copied()
-            .collect::<Vec<_>>()
-            .join(", ");
-        let more = if absent.len() > MOST_NAMES {
-            ", …"
-        } else {
-            ""
-        };
+        let shown = first_of(&absent, MOST_NAMES);
         let (what, it, list) = match absent.len() {
             0 => return None,
             1 => (format!("the class {shown} has"), "it", String::new()),
             n => (
                 format!("{} have", counted(n, "class")),
                 "them",
-                format!(": {shown}{more}"),
+                format!(": {shown}"),
             ),
         };
         let effect = match part {

@@ -8,6 +8,7 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
+use crate::decoding::apart;
 use crate::fold::Fold;
 use crate::{DataError, Shape, Split, Targets};
 
@@ -192,11 +193,11 @@ pub(crate) fn fold(split: &Split, fold: Fold, seed: u64) -> Result<Places, DataE
 fn block(starts: &[usize], steps: usize, fold: Fold) -> Result<Places, DataError> {
     let tested = fold.range(starts.len());
     let own = starts.get(tested.clone()).unwrap_or_default();
-    let (Some(first), Some(last)) = (own.iter().min(), own.iter().max()) else {
+    if own.is_empty() {
         let windows = counted(starts.len(), "window");
         return Err(fold.too_many(&windows, starts.len()));
-    };
-    let apart = |start: usize| start + steps <= *first || last + steps <= start;
+    }
+    let apart = apart(steps, own.iter().copied());
     let all = starts.iter().enumerate();
     let learnt: Vec<usize> = all
         .filter_map(|(at, &start)| apart(start).then_some(at))

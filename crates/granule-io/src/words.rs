@@ -23,6 +23,18 @@ pub fn counted(n: usize, thing: &str) -> String {
     }
 }
 
+/// The first items of a list, `most` at the most, and a mark where there are more: `a, b, …`.
+pub fn first_of<T: std::fmt::Display>(items: impl IntoIterator<Item = T>, most: usize) -> String {
+    let mut items = items.into_iter();
+    let shown: Vec<String> = items
+        .by_ref()
+        .take(most)
+        .map(|item| item.to_string())
+        .collect();
+    let more = if items.next().is_some() { ", …" } else { "" };
+    shown.join(", ") + more
+}
+
 /// The word for several of what `thing` is one of.
 pub fn several(thing: &str) -> String {
     // Not as in `epoch`.
@@ -126,6 +138,13 @@ pub fn denoised(value: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_a_long_list_the_first_are_named() {
+        assert_eq!(first_of([1, 2, 3], 3), "1, 2, 3");
+        assert_eq!(first_of(["a", "b", "c"], 2), "a, b, …");
+        assert_eq!(first_of([0; 0], 2), "");
+    }
 
     #[test]
     fn numbers_are_shown_without_the_noise_of_binary_fractions() {

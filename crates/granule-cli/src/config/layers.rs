@@ -180,10 +180,7 @@ pub fn of_command_line<const N: usize>(
     }
     for (flag, path, value) in given {
         let Some(value) = value else { continue };
-        let takes_back = |cleared: &&String| {
-            let rest = path.strip_prefix(cleared.as_str());
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-        };
+        let takes_back = |cleared: &&String| is_within(path, cleared);
         let other = match lookup(&set.table, path) {
             Some(other) if !is_same(&value, other) => format!("`{}` (--set)", plain(other)),
             None if let Some(cleared) = set.cleared.iter().find(takes_back) => {
@@ -201,6 +198,12 @@ pub fn of_command_line<const N: usize>(
         return Err(Usage::new(text).hint("name one of them"));
     }
     Ok([flags, set])
+}
+
+/// Whether a key is the table `key`, or in it.
+pub fn is_within(path: &str, key: &str) -> bool {
+    let rest = path.strip_prefix(key);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 /// A text without quotes, another value as TOML has it.

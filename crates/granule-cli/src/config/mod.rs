@@ -305,11 +305,7 @@ pub fn of_evaluation(run: Option<&RunConfig>, texts: &[String]) -> anyhow::Resul
     for text in texts {
         let path = text.split('=').next().unwrap_or_default().trim();
         read_set(&mut layer, text)?;
-        let is_of = |key: &str| {
-            let rest = path.strip_prefix(key);
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-        };
-        if !KEYS.into_iter().any(is_of) {
+        if !KEYS.into_iter().any(|key| layers::is_within(path, key)) {
             return Err(Usage::new(format!(
                 "`--set {text}`: `{path}` does not say how the data of an evaluation are read"
             ))

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use granule_io::words::printable;
+use granule_io::words::{first_of, printable};
 use granule_io::{budget, words};
 use serde::{Deserialize, Serialize};
 
@@ -329,13 +329,7 @@ fn of_one_kind(parts: &mut [(Labels, PathBuf)], notes: &mut Vec<String>) -> Resu
 
 /// The first of some labels.
 fn shown(labels: &[Label]) -> String {
-    let names: Vec<String> = labels.iter().take(MOST_NAMES).map(Label::name).collect();
-    let more = if labels.len() > MOST_NAMES {
-        ", …"
-    } else {
-        ""
-    };
-    format!("{}{more}", names.join(", "))
+    first_of(labels.iter().map(Label::name), MOST_NAMES)
 }
 
 /// The classes of several parts, those that occur in any, and the targets of each part.
@@ -389,24 +383,14 @@ pub(super) fn classes(
     let like_amounts = ambiguous
         && (!counted || all.len() > MOST_PLAIN_LABELS || samples < FEW_OF_A_CLASS * all.len());
     if !counted || like_amounts {
-        let shown = names
-            .iter()
-            .take(MOST_NAMES)
-            .cloned()
-            .collect::<Vec<_>>()
-            .join(", ");
-        let more = if names.len() > MOST_NAMES {
-            ", …"
-        } else {
-            ""
-        };
+        let shown = first_of(&names, MOST_NAMES);
         let way_out = if like_amounts {
             " (data.targets = \"values\" takes them for amounts)"
         } else {
             ""
         };
         notes.push(format!(
-            "{}: the classes are the {} that occur: {shown}{more}{way_out}",
+            "{}: the classes are the {} that occur: {shown}{way_out}",
             y.display(),
             words::counted(names.len(), "label")
         ));

@@ -15,7 +15,7 @@ mod windows;
 use std::path::Path;
 
 use granule_io::budget;
-use granule_io::words::counted;
+use granule_io::words::{counted, first_of};
 
 pub use config::{DecodingConfig, Division, Edges, Window};
 pub use inspect::{Found, Inspection, Numbers, Suggestion, inspect};
@@ -27,6 +27,7 @@ use crate::dataset::float_moments;
 use crate::{DataError, Dataset, Features, Fold, Normalization, Shape, Split, Targets};
 use source::{Named, Source};
 use store::Store;
+pub use windows::apart;
 use windows::{Windows, divide, stretches};
 
 /// Constant channels that a warning names.
@@ -277,26 +278,16 @@ fn constant_channels(source: Option<&Source>, rows: &[f32]) -> Vec<String> {
     if constant.is_empty() || constant.len() == channels {
         return Vec::new();
     }
-    let shown: Vec<String> = constant
-        .iter()
-        .take(MOST_CHANNELS)
-        .map(ToString::to_string)
-        .collect();
-    let more = if constant.len() > MOST_CHANNELS {
-        ", …"
-    } else {
-        ""
-    };
+    let shown = first_of(&constant, MOST_CHANNELS);
     let (are, them) = match constant.len() {
         1 => ("is", "it"),
         _ => ("are", "them"),
     };
     vec![format!(
-        "{}: {} of {} {are} the same in every training bin, so that nothing is decoded from {them}: {}{more}, counted from 0",
+        "{}: {} of {} {are} the same in every training bin, so that nothing is decoded from {them}: {shown}, counted from 0",
         source.signal.display(),
         constant.len(),
-        counted(channels, "channel"),
-        shown.join(", ")
+        counted(channels, "channel")
     )]
 }
 

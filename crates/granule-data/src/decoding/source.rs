@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use granule_io::budget;
-use granule_io::words::counted;
+use granule_io::words::{counted, first_of};
 
 use super::config::{DecodingConfig, Window, wrong};
 use super::store::Store;
@@ -478,26 +478,16 @@ fn held_out(
         let value = format!("{:?}", config.held_out_channels);
         return Err(wrong("held_out_channels", value, allowed));
     }
-    let shown: Vec<String> = chosen
-        .iter()
-        .take(MOST_SHOWN)
-        .map(ToString::to_string)
-        .collect();
-    let more = if chosen.len() > MOST_SHOWN {
-        ", …"
-    } else {
-        ""
-    };
+    let shown = first_of(&chosen, MOST_SHOWN);
     let drawn = match config.held_out {
         Some(_) => ", drawn from data.seed",
         None => "",
     };
     // Of a part to test on they are the same.
     let text = format!(
-        "{} of {} are predicted from the others{drawn}, as outputs in this order: {}{more}, counted from 0",
+        "{} of {} are predicted from the others{drawn}, as outputs in this order: {shown}, counted from 0",
         chosen.len(),
-        counted(channels, "channel"),
-        shown.join(", ")
+        counted(channels, "channel")
     );
     if !notes.contains(&text) {
         notes.push(text);

@@ -3,13 +3,25 @@
 use std::ops::Range;
 
 use granule_io::budget;
-use granule_io::words::counted;
+use granule_io::words::{counted, first_of};
 
 use super::config::{DecodingConfig, Division, Edges, wrong};
 use super::source::{Source, lengths, runs};
 use super::store::Store;
 use crate::division::shuffled;
 use crate::{DataError, Fold};
+
+/// Whether a window of so many steps that begins at a step shares none with those that begin at the others.
+pub fn apart(steps: usize, others: impl Iterator<Item = usize>) -> impl Fn(usize) -> bool {
+    let ends = others.fold(None, |ends: Option<(usize, usize)>, start| {
+        let (first, last) = ends.unwrap_or((start, start));
+        Some((first.min(start), last.max(start)))
+    });
+    move |start| ends.is_none_or(|(first, last)| start + steps <= first || last + steps <= start)
+}
+
+/// Numbers of groups that a message names.
+const MOST_GROUPS: usize = 20;
 
 /// Which bins of a recording are tested on.
 pub(super) fn divide(
@@ -95,11 +107,8 @@ pub(super) fn divide(
                     let mut known = groups.clone();
                     known.sort_unstable();
                     known.dedup();
-                    let shown: Vec<String> =
-                        known.iter().take(20).map(ToString::to_string).collect();
-                    let more = if known.len() > 20 { ", …" } else { "" };
-                    let allowed =
-                        format!("numbers in {}: {}{more}", place.display(), shown.join(", "));
+                    let known = first_of(known, MOST_GROUPS);
+                    let allowed = format!("numbers in {}: {known}", place.display());
                     return Err(wrong("test_groups", number, allowed));
                 }
             }
@@ -162,11 +171,9 @@ fn groups_of(fold: Fold, groups: &[i64], notes: &mut Vec<String>) -> Result<Vec<
     all.dedup();
     let part = part_of(fold, all.len(), "group")?;
     let tested = all.get(part).unwrap_or_default().to_vec();
-    let shown: Vec<String> = tested.iter().take(20).map(ToString::to_string).collect();
-    let more = if tested.len() > 20 { ", …" } else { "" };
     notes.push(format!(
-        "{fold}: the groups {}{more} of {} are tested on",
-        shown.join(", "),
+        "{fold}: the groups {} of {} are tested on",
+        first_of(&tested, MOST_GROUPS),
         all.len()
     ));
     Ok(tested)

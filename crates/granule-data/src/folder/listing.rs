@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use granule_io::image::{KINDS, is_left_behind, is_named_as_image};
-use granule_io::words::{counted, printable};
+use granule_io::words::{counted, first_of, printable};
 
 use crate::DataError;
 use crate::division::{VALIDATION, full, part_begun, part_named};
@@ -175,14 +175,10 @@ fn unread(dir: &Path, read: &[&PathBuf]) -> Result<(Option<String>, Vec<String>)
         like_parts.push(format!("{}: not read; {advice}", path.display()));
     }
     let note = (!others.is_empty()).then(|| {
-        let (shown, more) = match others.split_at_checked(MOST_NAMES) {
-            Some((shown, rest)) if !rest.is_empty() => (shown, ", …"),
-            _ => (others.as_slice(), ""),
-        };
         format!(
-            "{}: not read: {}{more}; the parts of a set are called train, test and val",
+            "{}: not read: {}; the parts of a set are called train, test and val",
             dir.display(),
-            shown.join(", ")
+            first_of(&others, MOST_NAMES)
         )
     });
     Ok((note, like_parts))

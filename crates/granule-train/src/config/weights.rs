@@ -1,6 +1,6 @@
 use std::fmt;
 
-use granule_io::words::counted;
+use granule_io::words::{counted, first_of};
 use serde::{Deserialize, Serialize};
 
 use super::check;
@@ -75,7 +75,7 @@ impl ClassWeights {
                 format!(
                     "\"balanced\", or a number for each of {}, in this order: {}",
                     counted(samples.len(), "class"),
-                    listed(classes.iter().cloned(), classes.len())
+                    first_of(classes, MOST_NAMES)
                 ),
             )),
             Self::Rule(ClassWeightRule::Balanced) => {
@@ -97,7 +97,7 @@ impl fmt::Display for ClassWeights {
         match self {
             Self::Rule(ClassWeightRule::Balanced) => f.write_str("\"balanced\""),
             Self::Each(weights) => {
-                let shown = listed(weights.iter().map(ToString::to_string), weights.len());
+                let shown = first_of(weights, MOST_NAMES);
                 write!(f, "[{shown}]")
             }
         }
@@ -115,19 +115,13 @@ pub(crate) fn note(classes: &[String], weights: &[f64]) -> String {
     let each = each.map(|(class, weight)| format!("{class} {}", brief(*weight)));
     format!(
         "classes count in the loss with (train.class_weights): {}",
-        listed(each, classes.len())
+        first_of(each, MOST_NAMES)
     )
 }
 
 /// A weight in four digits at most.
 fn brief(weight: f64) -> f64 {
     format!("{weight:.3e}").parse().unwrap_or(weight)
-}
-
-fn listed(items: impl Iterator<Item = String>, count: usize) -> String {
-    let shown: Vec<String> = items.take(MOST_NAMES).collect();
-    let more = if count > MOST_NAMES { ", …" } else { "" };
-    format!("{}{more}", shown.join(", "))
 }
 
 #[cfg(test)]

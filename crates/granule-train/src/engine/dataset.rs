@@ -1,6 +1,7 @@
 //! A data set as what a run learns from.
 
 use burn::tensor::Device;
+use granule_data::decoding::apart;
 use granule_data::task::Part;
 use granule_data::{Dataset, DatasetSpec, Normalization, Shape, Split, Targets};
 use granule_device::OpenDevice;
@@ -631,9 +632,9 @@ fn hold_out_end(
     let count = (indices.len() as f64 * fraction).round() as usize;
     let (kept, held_out) = indices.split_at(indices.len().saturating_sub(count));
     let at = |index: &usize| starts.get(*index).copied().unwrap_or(0);
-    let first = held_out.iter().map(at).min().unwrap_or(usize::MAX);
-    let apart = kept.iter().filter(|index| at(index) + steps <= first);
-    (apart.copied().collect(), held_out.to_vec())
+    let apart = apart(steps, held_out.iter().map(at));
+    let kept = kept.iter().filter(|index| apart(at(index)));
+    (kept.copied().collect(), held_out.to_vec())
 }
 
 /// Refuses a part without samples.

@@ -7,7 +7,7 @@ use granule_data::task::Part;
 use granule_data::{Dataset, Normalization, Shape, Split, Targets};
 use granule_device::OpenDevice;
 use granule_io::budget;
-use granule_io::words::counted;
+use granule_io::words::{counted, first_of};
 use granule_models::{InputShape, Link, Model as _, ModelFile, Network, Task};
 
 use super::on;
@@ -223,7 +223,6 @@ impl Samples<'_> {
     ) -> Result<Classification, TrainError> {
         let mut confusion = ConfusionMatrix::new(classes.len());
         let mut mistakes = Vec::new();
-        let (mut truths, mut answers) = (Vec::new(), Vec::new());
         for (&index, row) in self
             .indices
             .iter()
@@ -234,8 +233,6 @@ impl Samples<'_> {
             };
             let predicted = argmax(row);
             confusion.add(truth, predicted)?;
-            truths.push(truth);
-            answers.push(predicted);
             if truth != predicted {
                 mistakes.push(Mistake {
                     index,
@@ -255,15 +252,22 @@ impl Samples<'_> {
             confusion,
             mistakes,
             baselines: Vec::new(),
-            permutation: self.permutation(&truths, &answers),
+            permutation: self.permutation(outputs, classes.len()),
         })
     }
 
     /// A permutation test of the answers to sequences: trials in another order, bins of one recording shifted in a circle.
-    fn permutation(&self, truths: &[usize], answers: &[usize]) -> Option<PermutationTest> {
+    fn permutation(&self, outputs: &[f32], classes: usize) -> Option<PermutationTest> {
         let Shape::Sequence { .. } = self.split.shape() else {
             return None;
         };
+        let rows = self.indices.iter().zip(outputs.chunks(classes.max(1)));
+        let pairs = rows.filter_map(|(&index, row)| {
+            let truth = self.split.class(index).map(usize::from)?;
+            Some((truth, argmax(row)))
+        });
+        let (truths, answers): (Vec<usize>, Vec<usize>) = pairs.unzip();
+        let (truths, answers) = (truths.as_slice(), answers.as_slice());
         let samples = truths.len();
         let (fewest, most) = ROUNDS;
         let rounds = (ROUNDS_WORK / samples.max(1)).clamp(fewest, most);
@@ -463,12 +467,10 @@ fn places(classes: &[String], found: &[String]) -> Option<Vec<u16>> {
 fn describe(task: &Task) -> String {
     match task {
         Task::Classification { classes } => {
-            let names: Vec<&str> = classes.iter().map(String::as_str).take(12).collect();
-            let more = if classes.len() > 12 { ", …" } else { "" };
             format!(
-                "{} ({}{more})",
+                "{} ({})",
                 counted(classes.len(), "class"),
-                names.join(", ")
+                first_of(classes, 12)
             )
         }
         Task::Regression { outputs, .. } => counted(*outputs, "real value"),

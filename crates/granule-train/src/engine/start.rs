@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use granule_device::OpenDevice;
 use granule_io::path::expand;
-use granule_io::words::counted;
+use granule_io::words::{counted, first_of};
 use granule_models::folder::{CONFIG_FILE, ModelPlace, checkpoints};
 use granule_models::state::{Mismatch, layer_of, load_state_dict, mismatches, state_dict};
 use granule_models::{ModelFile, Network, Parent, StateDict, Task};
@@ -249,11 +249,7 @@ impl Start {
         else {
             return None;
         };
-        let shown = |classes: &[String]| {
-            let names: Vec<&str> = classes.iter().take(NAMED).map(String::as_str).collect();
-            let more = if classes.len() > NAMED { ", …" } else { "" };
-            format!("{}{more}", names.join(", "))
-        };
+        let shown = |classes: &[String]| first_of(classes, NAMED);
         (had.len() == has.len() && had != has).then(|| {
             format!(
                 "{}: its last layer is taken too, and is that of the classes {}; here they are {}",

@@ -5,6 +5,7 @@ mod glm;
 mod ridge;
 
 use granule_data::Shape;
+use granule_data::decoding::apart;
 
 use crate::TrainError;
 use crate::batches::{Purpose, shuffle};
@@ -13,7 +14,7 @@ use crate::event::{Event, Observer};
 use crate::loss::argmax;
 use crate::metrics::{Baseline, ClassificationReport, ConfusionMatrix, ValueScores};
 use crate::outcome::{Evaluation, Scores};
-use ridge::{Design, Fold, Left};
+use ridge::{Block, Design, Left};
 
 /// Blocks of the training part, each of which is held out once.
 const BLOCKS: usize = 5;
@@ -88,7 +89,7 @@ struct Sequences<'a> {
 impl<'a> Sequences<'a> {
     /// The parts of a training that choose a penalty, and the regressions by name, the one that sees most last; of several
     /// under one name the best is taken.
-    fn designs(&self, outputs: usize) -> (Vec<Fold>, Vec<(String, Vec<Design<'a>>)>) {
+    fn designs(&self, outputs: usize) -> (Vec<Block>, Vec<(String, Vec<Design<'a>>)>) {
         let design = |steps, weights| Design {
             learnt: self.learnt,
             steps,
@@ -180,7 +181,7 @@ impl<'a> Sequences<'a> {
 fn best_of<'d, 'a>(
     name: &str,
     designs: &'d [Design<'a>],
-    folds: &[Fold],
+    folds: &[Block],
     tested: Samples<'_>,
     observer: &mut dyn Observer,
 ) -> Result<(&'d Design<'a>, f64, Vec<f32>), Left> {
@@ -223,14 +224,13 @@ fn there<T>(
 }
 
 /// Blocks of samples in a row, each with the other samples that share no bin with it.
-fn folds(starts: &[usize], steps: usize, indices: &[usize]) -> Vec<Fold> {
+fn folds(starts: &[usize], steps: usize, indices: &[usize]) -> Vec<Block> {
     let at = |index: &usize| starts.get(*index).copied().unwrap_or(0);
     let blocks = indices.chunks(indices.len().div_ceil(BLOCKS).max(1));
     let fold = |held_out: &[usize]| {
-        let first = held_out.iter().map(at).min().unwrap_or(0);
-        let last = held_out.iter().map(at).max().unwrap_or(0);
-        let apart = |index: &&usize| at(index) + steps <= first || last + steps <= at(index);
-        let kept: Vec<usize> = indices.iter().filter(apart).copied().collect();
+        let apart = apart(steps, held_out.iter().map(at));
+        let kept = indices.iter().filter(|index| apart(at(index)));
+        let kept: Vec<usize> = kept.copied().collect();
         (kept, held_out.to_vec())
     };
     blocks
@@ -240,7 +240,7 @@ fn folds(starts: &[usize], steps: usize, indices: &[usize]) -> Vec<Fold> {
 }
 
 /// Samples that share nothing, in any order, a part of which is held out each time.
-fn drawn_folds(indices: &[usize], seed: u64) -> Vec<Fold> {
+fn drawn_folds(indices: &[usize], seed: u64) -> Vec<Block> {
     let mut drawn = indices.to_vec();
     shuffle(&mut drawn, seed, 0, Purpose::Folds);
     let size = drawn.len().div_ceil(BLOCKS).max(1);

@@ -78,7 +78,7 @@ pub(super) fn check_work(
 }
 
 /// Samples that are learnt from, and those that are held out meanwhile.
-pub(super) type Fold = (Vec<usize>, Vec<usize>);
+pub(super) type Block = (Vec<usize>, Vec<usize>);
 
 /// Some steps of the samples that a regression reads.
 pub(super) struct Design<'a> {
@@ -160,7 +160,7 @@ impl<'a> Design<'a> {
     }
 
     /// A penalty chosen on the blocks, and its error there.
-    pub fn chosen(&self, folds: &[Fold], observer: &dyn Observer) -> Result<(f64, f64), Left> {
+    pub fn chosen(&self, folds: &[Block], observer: &dyn Observer) -> Result<(f64, f64), Left> {
         if folds.is_empty() {
             let why = "no block of the training part shares no bin with the others, so that no penalty can be chosen";
             return Err(Left::Out(why.to_owned()));
@@ -358,9 +358,9 @@ impl<'a> Design<'a> {
     }
 
     /// The penalty with the least error on the blocks that are held out, and that error: squared, or of counts.
-    fn choose(&self, folds: &[Fold], observer: &dyn Observer) -> Result<(f64, f64), Left> {
+    fn choose(&self, folds: &[Block], observer: &dyn Observer) -> Result<(f64, f64), Left> {
         let rates = self.learnt.scaling.rates();
-        let of_fold = |(kept, _): &Fold| {
+        let of_fold = |(kept, _): &Block| {
             check_patience(observer)?;
             Ok((self.equations(kept, None)?, None))
         };
