@@ -233,7 +233,9 @@ impl Split {
     }
 
     /// Windows of one series, `[steps of the series, channels]` row-major: a sample is the steps from its entry of `starts`
-    /// on, and its target is that of its step `current`. What windows have in common is held once.
+    /// on, and its target is that of its step `current`. What windows have in common is held once. Windows that begin one step
+    /// after another are of bins that follow each other, as a Kalman filter takes them: where that is not so, as at the
+    /// edge of a trial, leave out a step.
     ///
     /// # Errors
     /// [`DataError::Config`] when the shape is no sequence or has an extent of 0, the series is no whole number of steps, a

@@ -214,7 +214,8 @@ fn within_groups(trials: &[Range<usize>], groups: &[i64]) -> Result<Vec<Range<us
 pub(super) struct Windows {
     /// `[steps, channels]`: the bins of the part, and what stands for bins beyond the edge of a trial.
     pub series: Vec<f32>,
-    /// The step that each window begins at.
+    /// The step that each window begins at: one after the window before it where bin follows bin, more where a trial begins
+    /// or bins are left out.
     pub starts: Vec<usize>,
     /// The bin that each is decoded for.
     pub bins: Vec<usize>,
@@ -240,12 +241,11 @@ impl Windows {
         let what = "the windows of the recording";
         let mut windows = Self::default();
         let own = is_test.iter().filter(|test| **test == part).count();
-        let filled = if zeros {
-            source.trials.len().saturating_mul(before + after)
-        } else {
-            0
+        let between = match zeros {
+            true => (before + after).max(1),
+            false => 1,
         };
-        let steps = own.saturating_add(filled);
+        let steps = own.saturating_add(source.trials.len().saturating_mul(between));
         budget::reserve(
             &mut windows.series,
             steps.saturating_mul(source.channels),
@@ -295,6 +295,11 @@ impl Windows {
             .extend_from_slice(source.data.get(span).unwrap_or_default());
         for _ in 0..if fills[1] { after } else { 0 } {
             self.series.extend_from_slice(fill);
+        }
+        if before + after == 0 {
+            // A step that is in no window, lest the next run seems to go on from this one.
+            let end = self.series.len() + source.channels;
+            self.series.resize(end, 0.0);
         }
         for bin in run.clone() {
             let (left, right) = (bin - run.start, run.end - 1 - bin);

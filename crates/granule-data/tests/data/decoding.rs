@@ -260,6 +260,28 @@ fn beyond_an_edge_stand_zeros_once_channels_are_standardised() {
 }
 
 #[test]
+fn bins_of_two_trials_do_not_follow_each_other() {
+    let dir = folder();
+    let trial = [7, 7, 7, 7, 5, 5, 5, 7, 7, 7];
+    write(dir.path().join("trial.npy"), &npy_i64(&[10], &trial));
+    for before in [0, 1] {
+        for edges in [Edges::Zeros, Edges::LeaveOut] {
+            let config = DecodingConfig {
+                window: Window { before, after: 0 },
+                edges,
+                trial: Some("trial".into()),
+                test: 0.3,
+                ..config()
+            };
+            let train = read(dir.path(), &config).unwrap().train;
+            let starts = train.starts().unwrap();
+            let follow = starts.windows(2).filter(|pair| pair[1] == pair[0] + 1);
+            assert_eq!(follow.count(), starts.len() - 2, "{starts:?}");
+        }
+    }
+}
+
+#[test]
 fn parts_are_by_time_by_trials_or_by_groups() {
     let dir = folder();
     let at = |name: &str| dir.path().join(name);

@@ -5,9 +5,10 @@ use super::OutputScores;
 /// How well the same targets are predicted without the model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Baseline<S> {
-    /// Such as `training mean`, `most frequent class`, `ridge, current bin` or `ridge, shuffled targets`.
+    /// Such as `training mean`, `most frequent class`, `ridge, current bin`, `Kalman filter` or `ridge, shuffled
+    /// targets`.
     pub name: String,
-    /// The penalty λ of ridge or Poisson regression, chosen by cross-validation in the training part.
+    /// The penalty λ of ridge or Poisson regression, or of the noise of a Kalman filter, chosen by cross-validation in the training part.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub penalty: Option<f64>,
     /// How well: [`ValueScores`] or [`ClassShares`].

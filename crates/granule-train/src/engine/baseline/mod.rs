@@ -1,11 +1,14 @@
 //! What a decoder has to beat: the mean of the training part, or its most frequent class, and ridge regression; of counts
-//! Poisson regression.
+//! Poisson regression. Of real values for every bin, a Kalman filter besides.
 
 mod glm;
+mod kalman;
 mod ridge;
 
-use granule_data::Shape;
+use std::ops::Range;
+
 use granule_data::decoding::apart;
+use granule_data::{Shape, Targets};
 
 use crate::TrainError;
 use crate::batches::{Purpose, shuffle};
@@ -90,13 +93,7 @@ impl<'a> Sequences<'a> {
     /// The parts of a training that choose a penalty, and the regressions by name, the one that sees most last; of several
     /// under one name the best is taken.
     fn designs(&self, outputs: usize) -> (Vec<Block>, Vec<(String, Vec<Design<'a>>)>) {
-        let design = |steps, weights| Design {
-            learnt: self.learnt,
-            steps,
-            channels: self.channels,
-            weights,
-            outputs,
-        };
+        let design = |steps, weights| self.design(steps, weights, outputs);
         let (steps, indices) = (self.steps, self.learnt.indices);
         let regression = match self.learnt.scaling.counts {
             true => "GLM",
@@ -128,6 +125,24 @@ impl<'a> Sequences<'a> {
             ],
         };
         (drawn_folds(indices, self.seed), designs)
+    }
+
+    /// The current bin of windows whose targets, real values for every bin, are a state that a filter can follow.
+    fn state(&self, outputs: usize) -> Option<Design<'a>> {
+        let split = self.learnt.split;
+        let values = matches!(split.targets(), Targets::Values { .. });
+        let is_state = split.starts().is_some() && values && !self.learnt.scaling.counts;
+        is_state.then(|| self.design(split.current()..split.current() + 1, None, outputs))
+    }
+
+    fn design(&self, steps: Range<usize>, weights: Option<Vec<f32>>, outputs: usize) -> Design<'a> {
+        Design {
+            learnt: self.learnt,
+            steps,
+            channels: self.channels,
+            weights,
+            outputs,
+        }
     }
 
     /// The baselines, each with its scores; the names are those of the mean and of what is learnt from the targets of other
@@ -165,6 +180,13 @@ impl<'a> Sequences<'a> {
                 best = Some((design, penalty));
             }
         }
+        if let Some(current) = &self.state(outputs) {
+            let name = "Kalman filter";
+            let fitted = kalman::fitted(name, current, &folds, tested, observer);
+            if let Some((penalty, predicted)) = there(name, fitted, observer)? {
+                found.push(baseline(name, Some(penalty), predicted)?);
+            }
+        }
         if let Some((design, penalty)) = best {
             let mut others = learnt.indices.to_vec();
             shuffle(&mut others, self.seed, 0, Purpose::Baseline);
@@ -186,7 +208,8 @@ fn best_of<'d, 'a>(
     observer: &mut dyn Observer,
 ) -> Result<(&'d Design<'a>, f64, Vec<f32>), Left> {
     let mut best: Option<(&Design<'_>, f64, f64)> = None;
-    ridge::check_work(name, designs, folds.len(), observer)?;
+    let work = designs.iter().map(|design| design.work(folds.len())).sum();
+    ridge::check_work(name, work, designs.first(), observer)?;
     for design in designs {
         let (penalty, error) = design.chosen(folds, observer)?;
         if best.is_none_or(|(_, _, least)| error < least) {
@@ -257,7 +280,7 @@ fn drawn_folds(indices: &[usize], seed: u64) -> Vec<Block> {
 #[cfg(test)]
 mod tests {
     use crate::metrics::RegressionScores;
-    use granule_data::{Features, Normalization, Split, Targets};
+    use granule_data::{Features, Normalization, Split};
 
     use super::*;
     use crate::batches::Scaling;
@@ -335,7 +358,7 @@ mod tests {
         evaluation
     }
 
-    fn of(train: &Split, test: &Split) -> Vec<Baseline<ValueScores>> {
+    pub(super) fn of(train: &Split, test: &Split) -> Vec<Baseline<ValueScores>> {
         let all = |split: &Split| (0..split.len()).collect::<Vec<_>>();
         let evaluation = compared((train, &all(train)), (test, &all(test)), &mut Quiet);
         evaluation.regression().unwrap().baselines.clone()
@@ -427,6 +450,7 @@ mod tests {
                 "training mean",
                 "ridge, current bin",
                 "ridge, whole window",
+                "Kalman filter",
                 "ridge, shuffled targets"
             ]
         );
@@ -434,7 +458,8 @@ mod tests {
         assert!(r2(0, 0) <= 0.0 && r2(0, 0) > -0.05);
         assert!(r2(1, 0) < 0.05 && r2(1, 1) > 0.999, "{found:?}");
         assert!(r2(2, 0) > 0.999 && r2(2, 1) > 0.999, "{found:?}");
-        assert!(r2(3, 0) < 0.2 && r2(3, 1) < 0.2, "{found:?}");
+        assert!(r2(3, 0) < 0.05 && r2(3, 1) > 0.99, "{found:?}");
+        assert!(r2(4, 0) < 0.2 && r2(4, 1) < 0.2, "{found:?}");
         assert_eq!(found[2].penalty, Some(0.1));
         // A correlation that there is not is NaN.
         assert_eq!(format!("{:?}", of(&train, &test)), format!("{found:?}"));
@@ -473,7 +498,8 @@ mod tests {
         let evaluation = compared((&train, &[1]), (&train, &[1]), &mut notes);
         let found = &evaluation.regression().unwrap().baselines;
         assert_eq!(found.len(), 1);
-        assert_eq!(notes.0.len(), 2, "{:?}", notes.0);
+        assert_eq!(notes.0.len(), 3, "{:?}", notes.0);
+        assert!(notes.0[2].contains("no Kalman filter"), "{:?}", notes.0);
         assert!(
             notes.0[0].contains("no ridge, current bin"),
             "{:?}",

@@ -15,7 +15,7 @@ use crate::engine::score::Samples;
 use crate::event::{Event, Observer};
 
 /// The penalties that are tried, all of them: the error need not have one minimum alone.
-const PENALTIES: [f64; 7] = [1e5, 1e4, 1e3, 100.0, 10.0, 1.0, 0.1];
+pub(super) const PENALTIES: [f64; 7] = [1e5, 1e4, 1e3, 100.0, 10.0, 1.0, 0.1];
 /// Rows that are worked on while they are at hand.
 const ROWS: usize = 4;
 /// The most multiplications that the fits of one regression may take: some seconds.
@@ -23,7 +23,7 @@ const MOST_WORK: f64 = 2e10;
 /// The multiplications that are told of before they are done: a second or two.
 const MUCH_WORK: f64 = 2e9;
 /// The multiplications that take as long as to read a number.
-const READING: f64 = 4.0;
+pub(super) const READING: f64 = 4.0;
 /// Samples that are read at a time.
 const BLOCK: usize = 32;
 /// What asks for memory here.
@@ -46,22 +46,21 @@ impl From<TrainError> for Left {
 }
 
 /// Leaves out what is not there yet once the user has asked to stop.
-fn check_patience(observer: &dyn Observer) -> Result<(), Left> {
+pub(super) fn check_patience(observer: &dyn Observer) -> Result<(), Left> {
     match observer.is_impatient() {
         true => Err(Left::Out("it was stopped".to_owned())),
         false => Ok(()),
     }
 }
 
-/// Leaves regressions out that would take long, together, and tells of those that take a while.
+/// Leaves out what would take long, with so many multiplications, and tells of what takes a while.
 pub(super) fn check_work(
     name: &str,
-    designs: &[Design<'_>],
-    folds: usize,
+    work: f64,
+    design: Option<&Design<'_>>,
     observer: &mut dyn Observer,
 ) -> Result<(), Left> {
-    let work: f64 = designs.iter().map(|design| design.work(folds)).sum();
-    match designs.first() {
+    match design {
         Some(design) if work > MOST_WORK => Err(Left::Out(format!(
             "of {} and {} it would take long",
             counted(design.learnt.indices.len(), "sample"),
@@ -110,9 +109,9 @@ impl Moments {
 /// XᵀX, its lower half, and XᵀY, of centred numbers; or XXᵀ and Y, with X.
 pub(super) struct Normal {
     pub moments: Moments,
-    gram: Vec<f64>,
+    pub gram: Vec<f64>,
     /// `[inputs, outputs]`, or `[samples, outputs]`
-    cross: Vec<f64>,
+    pub cross: Vec<f64>,
     /// `[samples, inputs]`, where the unknown are a weight for each sample.
     samples: Option<Vec<f64>>,
 }
@@ -135,7 +134,7 @@ impl<'a> Design<'a> {
         }
     }
 
-    fn inputs(&self) -> usize {
+    pub fn inputs(&self) -> usize {
         let steps = match self.weights {
             Some(_) => 1,
             None => self.steps.len(),
@@ -144,7 +143,7 @@ impl<'a> Design<'a> {
     }
 
     /// About how many multiplications all fits take, and numbers that are read for them.
-    fn work(&self, folds: usize) -> f64 {
+    pub fn work(&self, folds: usize) -> f64 {
         let (inputs, samples) = (self.inputs() as f64, self.learnt.indices.len() as f64);
         let (blocks, unknown) = (folds as f64, inputs.min(samples));
         let penalties = PENALTIES.len() as f64;
@@ -161,20 +160,25 @@ impl<'a> Design<'a> {
 
     /// A penalty chosen on the blocks, and its error there.
     pub fn chosen(&self, folds: &[Block], observer: &dyn Observer) -> Result<(f64, f64), Left> {
+        self.check_folds(folds, self.learnt.scaling.counts)?;
+        self.choose(folds, observer)
+    }
+
+    /// Leaves out what no penalty can be chosen for, and what is to have samples for all its inputs and has not.
+    pub fn check_folds(&self, folds: &[Block], for_all_inputs: bool) -> Result<(), Left> {
         if folds.is_empty() {
             let why = "no block of the training part shares no bin with the others, so that no penalty can be chosen";
             return Err(Left::Out(why.to_owned()));
         }
-        let (samples, inputs) = (self.learnt.indices.len(), self.inputs());
-        let numbers = format!(
-            "of {} and {}",
-            counted(samples, "sample"),
-            counted(inputs, "input")
-        );
-        if self.learnt.scaling.counts && folds.iter().any(|(kept, _)| kept.len() < inputs) {
-            return Err(Left::Out(format!("{numbers} there are too few samples")));
+        let inputs = self.inputs();
+        if for_all_inputs && folds.iter().any(|(kept, _)| kept.len() < inputs) {
+            return Err(Left::Out(format!(
+                "of {} and {} there are too few samples",
+                counted(self.learnt.indices.len(), "sample"),
+                counted(inputs, "input")
+            )));
         }
-        self.choose(folds, observer)
+        Ok(())
     }
 
     /// What the regression says of samples; with `others` it learnt their targets in the place of its own.
@@ -214,7 +218,7 @@ impl<'a> Design<'a> {
     }
 
     /// Hands the standardised inputs of samples, and their targets or those of `others` in their place, to `each`.
-    fn rows(
+    pub fn rows(
         &self,
         samples: Samples<'_>,
         indices: &[usize],
@@ -286,7 +290,7 @@ impl<'a> Design<'a> {
     }
 
     /// The equations of samples, with the targets of `others` in the place of their own.
-    fn fit(&self, indices: &[usize], others: Option<&[usize]>) -> Result<Normal, TrainError> {
+    pub fn fit(&self, indices: &[usize], others: Option<&[usize]>) -> Result<Normal, TrainError> {
         if indices.len() < self.inputs() {
             return self.fit_samples(indices, others);
         }
@@ -464,28 +468,7 @@ impl Normal {
 
     /// The factor L of XᵀX + λ = L Lᵀ, or of XXᵀ + λ, its lower half.
     pub fn factor(&self, penalty: f64) -> Result<Vec<f64>, TrainError> {
-        let n = self.unknown();
-        let mut lower = budget::collect(self.gram.iter().copied(), self.gram.len(), WHAT)?;
-        for start in (0..n).step_by(ROWS) {
-            let (above, rest) = lower.split_at_mut(start * n);
-            let block = &mut rest[..ROWS.min(n - start) * n];
-            for (column, of_column) in above.chunks_exact(n).enumerate() {
-                block
-                    .chunks_exact_mut(n)
-                    .for_each(|own| eliminate(own, of_column, column));
-            }
-            for row in start..start + block.len() / n {
-                let (before, rest) = block.split_at_mut((row - start) * n);
-                let own = &mut rest[..n];
-                for (column, of_column) in (start..).zip(before.chunks_exact(n)) {
-                    eliminate(own, of_column, column);
-                }
-                let squares = dot(&own[..row], &own[..row]);
-                // XᵀX has no negative eigenvalue but by rounding, which is far less than λ.
-                own[row] = (own[row] + penalty - squares).max(f64::MIN_POSITIVE).sqrt();
-            }
-        }
-        Ok(lower)
+        factor(&self.gram, self.unknown(), penalty)
     }
 
     fn unknown(&self) -> usize {
@@ -524,6 +507,31 @@ impl Normal {
         };
         Ok(Ridge { moments, weights })
     }
+}
+
+/// The factor L of G + λ = L Lᵀ, its lower half, of a matrix of n rows whose lower half is read (Cholesky's decomposition).
+pub(super) fn factor(gram: &[f64], n: usize, penalty: f64) -> Result<Vec<f64>, TrainError> {
+    let mut lower = budget::collect(gram.iter().copied(), gram.len(), WHAT)?;
+    for start in (0..n).step_by(ROWS) {
+        let (above, rest) = lower.split_at_mut(start * n);
+        let block = &mut rest[..ROWS.min(n - start) * n];
+        for (column, of_column) in above.chunks_exact(n).enumerate() {
+            block
+                .chunks_exact_mut(n)
+                .for_each(|own| eliminate(own, of_column, column));
+        }
+        for row in start..start + block.len() / n {
+            let (before, rest) = block.split_at_mut((row - start) * n);
+            let own = &mut rest[..n];
+            for (column, of_column) in (start..).zip(before.chunks_exact(n)) {
+                eliminate(own, of_column, column);
+            }
+            let squares = dot(&own[..row], &own[..row]);
+            // G has no negative eigenvalue but by rounding, which is far less than λ.
+            own[row] = (own[row] + penalty - squares).max(f64::MIN_POSITIVE).sqrt();
+        }
+    }
+    Ok(lower)
 }
 
 /// L Lᵀ w = v, in the place of v.
