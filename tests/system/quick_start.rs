@@ -140,6 +140,98 @@ fn folds_test_on_each_sample_once() {
     assert!(refused(dir.path(), &many, 2).contains("1 to 10000"));
 }
 
+#[test]
+fn a_sweep_goes_over_the_values_of_a_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let train = |more: &[&'static str]| {
+        let words = "train mlp --epochs 1 --limit-test 100 --device cpu --run-dir r --csv t.csv";
+        [&words.split(' ').collect::<Vec<_>>()[..], more].concat()
+    };
+    let two = train(&["--sweep", "data.limit_train=100,200"]);
+    let finished = fine(dir.path(), &two);
+    let rows: Vec<Vec<&str>> = finished
+        .stdout
+        .lines()
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    assert_eq!(rows.len(), 3, "{}", finished.stdout);
+    assert_eq!(rows[0][..2], ["data.limit_train", "accuracy"]);
+    assert_eq!(rows[1][0], "100");
+    assert_eq!(rows[2].last(), Some(&"r/limit_train-200"));
+    let csv = std::fs::read_to_string(dir.path().join("t.csv")).unwrap();
+    let head = "data.limit_train,accuracy,balanced_accuracy,macro_f1,loss\n100,";
+    assert!(csv.starts_with(head), "{csv}");
+
+    // What is there is gone on with, by the value that it was trained with.
+    let first = dir.path().join("r/limit_train-100/model.granule");
+    let written = first.metadata().unwrap().modified().unwrap();
+    let more = train(&["--sweep", "data.limit_train=300,100", "--json"]);
+    let events = fine(dir.path(), &more).json();
+    assert_eq!(first.metadata().unwrap().modified().unwrap(), written);
+    let last = events.last().unwrap();
+    assert_eq!(last["event"], "sweep", "{last}");
+    assert_eq!(last["key"], "data.limit_train");
+    assert_eq!(last["values"], serde_json::json!(["300", "100"]));
+    let results = events.iter().filter(|event| event["event"] == "result");
+    let means = last["scores"]["accuracy"].as_array().unwrap();
+    for (result, score) in results.zip(means) {
+        assert_eq!(result["test_accuracy"], score["mean"]);
+    }
+    let other = train(&["--sweep", "data.limit_train=100,200", "--lr", "0.5"]);
+    assert!(refused(dir.path(), &other, 1).contains("optimizer.lr"));
+
+    let folds = train(&["--sweep", "model.widths=[],[8, 8]", "--folds", "2"]);
+    fine(
+        dir.path(),
+        &[&folds[..], &["--limit-train", "200"]].concat(),
+    );
+    assert!(
+        dir.path()
+            .join("r/widths-[8,8]/fold-2/model.granule")
+            .is_file()
+    );
+    let csv = std::fs::read_to_string(dir.path().join("t.csv")).unwrap();
+    assert!(csv.contains("\n\"[8,8]\",1,"), "{csv}");
+}
+
+#[test]
+fn values_that_cannot_be_are_refused_before_the_first_run() {
+    let dir = tempfile::tempdir().unwrap();
+    for (sweep, said) in [
+        ("data.limit_train", "not of the form KEY.PATH=VALUE"),
+        ("data.limit_train=", "`data.limit_train` has no values"),
+        (
+            "data.limit_train=10,",
+            "a value of `data.limit_train` is empty",
+        ),
+        ("data.limit_trian=10,20", "did you mean `data.limit_train`"),
+        (
+            "data.limit_train=10,0",
+            "data.limit_train = 0 is not allowed",
+        ),
+        ("data.limit_train=10,10", "`data.limit_train` is 10 twice"),
+        ("optimizer.lr=1,1.0", "the same with 1 and 1.0"),
+        ("model.widths=[8],lstm", "`model.widths` is \"lstm\""),
+        ("train.epochs=1,2", "`train.epochs` is given twice"),
+        // Only the data tell that no sample is left to learn from.
+        (
+            "data.validation=0,0.99999",
+            "--sweep data.validation=0.99999",
+        ),
+    ] {
+        let words = [
+            "train", "--epochs", "1", "--device", "cpu", "--sweep", sweep,
+        ];
+        let text = refused(dir.path(), &words, 2);
+        assert!(text.contains(said), "{sweep}: {text}");
+    }
+    let alone = refused(dir.path(), &["train", "--csv", "t.csv"], 2);
+    assert!(alone.contains("--sweep"), "{alone}");
+    let nowhere = ["train", "--seeds", "2", "--csv", "."];
+    assert!(refused(dir.path(), &nowhere, 2).contains("--csv .: this is a folder"));
+    assert!(!dir.path().join("runs").exists());
+}
+
 /// The digits drawn by code are to tell a linear model from a convolutional one.
 #[test]
 fn drawn_digits_are_too_hard_for_a_line_and_easy_for_a_small_cnn() {

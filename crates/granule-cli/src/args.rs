@@ -129,7 +129,8 @@ pub struct DataSource {
     pub offline: bool,
 }
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
+#[command(group(clap::ArgGroup::new("series").multiple(true)))]
 pub struct Train {
     /// mlp, lenet, cnn, resnet, rate, gru, lstm, wilson-cowan or sequential; or a preset, as
     /// `granule presets` lists them, such as decode-kinematics; or a TOML file
@@ -211,14 +212,27 @@ pub struct Train {
 
     /// Train N times, with the seed and the N − 1 after it; a table with mean and spread at the end.
     /// Each has a run folder of its own: DIR/seed-1, … with --run-dir DIR, else as a single run has
-    #[arg(long, value_name = "N", help_heading = "Training", allow_negative_numbers = true, conflicts_with = "folds", value_parser = seeds)]
+    #[arg(long, value_name = "N", help_heading = "Training", allow_negative_numbers = true, conflicts_with = "folds", group = "series", value_parser = seeds)]
     pub seeds: Option<usize>,
 
     /// Cross-validate: train K times, each time without another of K parts of the samples, and test on it; a table with mean
     /// and spread at the end. A test part of the data is left out; groups of a recording stay together. Each has a
     /// run folder of its own: DIR/fold-1, … with --run-dir DIR
-    #[arg(long, value_name = "K", help_heading = "Training", allow_negative_numbers = true, value_parser = folds)]
+    #[arg(long, value_name = "K", help_heading = "Training", allow_negative_numbers = true, group = "series", value_parser = folds)]
     pub folds: Option<usize>,
+
+    /// Train once for each of several values of a key of the configuration, as --set takes them; a table of the scores
+    /// at the end. Commas in brackets belong to a value. With --seeds or --folds each value has all of those, and the
+    /// table their means and spreads. Run folders are DIR/limit_train-75, … with --run-dir DIR
+    #[arg(
+        long,
+        value_name = "KEY.PATH=VALUE,VALUE,…",
+        help_heading = "Training",
+        allow_hyphen_values = true,
+        group = "series",
+        conflicts_with = "dry_run"
+    )]
+    pub sweep: Option<String>,
 
     /// Hold out this fraction of the training samples for validation [default: 0, none]
     #[arg(
@@ -254,7 +268,7 @@ pub struct Train {
         long,
         value_name = "RUN",
         help_heading = "Run",
-        conflicts_with_all = ["what", "run_dir", "seeds", "folds", "continue_run", "from"],
+        conflicts_with_all = ["what", "run_dir", "seeds", "folds", "sweep", "continue_run", "from"],
         value_parser = path())]
     pub resume: Option<PathBuf>,
 
@@ -264,7 +278,7 @@ pub struct Train {
         long = "continue",
         value_name = "RUN",
         help_heading = "Run",
-        conflicts_with_all = ["what", "from", "folds"],
+        conflicts_with_all = ["what", "from", "folds", "sweep"],
         value_parser = path()
     )]
     pub continue_run: Option<PathBuf>,
@@ -278,6 +292,10 @@ pub struct Train {
     /// weights and the number of parameters; write nothing
     #[arg(long, help_heading = "Output", conflicts_with_all = ["resume", "run_dir"])]
     pub dry_run: bool,
+
+    /// Write the table of --seeds, --folds or --sweep: a line for each run, with what differs and every score
+    #[arg(long, value_name = "FILE.csv", help_heading = "Output", requires = "series", value_parser = path())]
+    pub csv: Option<PathBuf>,
 
     /// Print one JSON object a line; the last one is the result
     #[arg(long, help_heading = "Output")]

@@ -30,6 +30,8 @@ Examples:
       five runs with seeds 1 to 5, and a table with the mean and the spread of their scores
   granule train mlp --dataset arrays:cells.npz --folds 5
       five runs, each tested on another fifth of the samples
+  granule train lenet --dataset mnist --sweep data.limit_train=500,5000,50000 --csv curve.csv
+      a learning curve: a run for each value of a key, and a table of their scores
   granule train rate --dataset mnist
       a rate network that sees images row by row
   granule train rate --task perceptual-decision --set model.dale_ratio=0.8

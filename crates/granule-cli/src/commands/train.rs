@@ -13,8 +13,9 @@ use serde_json::json;
 use toml::Table;
 
 use super::result::{ResultLine, fact, pace, show};
-use super::series::{self, Varied};
+use super::series::{self, Over, Varied};
 use crate::args;
+use crate::config::sweep::Sweep;
 use crate::config::{defaults, of_run, resolve};
 use crate::failure::{Hinted, INTERRUPTED, Usage};
 use crate::interrupt::Interrupt;
@@ -25,6 +26,15 @@ use crate::verbose;
 
 pub fn run(args: &args::Train) -> anyhow::Result<ExitCode> {
     let interrupt = Interrupt::install()?;
+    let seeds = args.seeds.map(Varied::Seeds);
+    let varied = seeds.or(args.folds.map(Varied::Folds));
+    if let Some(text) = &args.sweep {
+        let sweep = Sweep::new(args, text)?;
+        if let Some((_, first)) = sweep.points.first() {
+            tell_settings(first)?;
+        }
+        return series::run(args, Over::Values(sweep), varied, &interrupt);
+    }
     let config = match (&args.resume, &args.continue_run) {
         (Some(run), _) => of_run(args, run)?,
         (None, Some(run)) => RunConfig {
@@ -36,10 +46,7 @@ pub fn run(args: &args::Train) -> anyhow::Result<ExitCode> {
         },
         (None, None) => resolve(args)?,
     };
-    verbose::settings(|| {
-        let of_kind = Table::try_from(defaults(&config))?;
-        Ok((Table::try_from(&config)?, of_kind))
-    })?;
+    tell_settings(&config)?;
     if args.dry_run {
         let mut watcher = Watcher::new(Style::choose(args.json, args.quiet), None);
         let plan = plan(&config, &mut watcher);
@@ -47,9 +54,8 @@ pub fn run(args: &args::Train) -> anyhow::Result<ExitCode> {
         show_plan(&config, &plan.map_err(in_configuration)?, args.json)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let seeds = args.seeds.map(Varied::Seeds);
-    if let Some(varied) = seeds.or(args.folds.map(Varied::Folds)) {
-        return series::run(args, &config, varied, &interrupt);
+    if varied.is_some() {
+        return series::run(args, Over::One(Box::new(config)), varied, &interrupt);
     }
     let style = Style::choose(args.json, args.quiet);
     let mut watcher = Watcher::new(style, Some(&interrupt));
@@ -82,6 +88,13 @@ pub fn run(args: &args::Train) -> anyhow::Result<ExitCode> {
     }
     finish(&config, &outcome, args.json)?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn tell_settings(config: &RunConfig) -> anyhow::Result<()> {
+    verbose::settings(|| {
+        let of_kind = Table::try_from(defaults(config))?;
+        Ok((Table::try_from(config)?, of_kind))
+    })
 }
 
 /// Says how to go on.

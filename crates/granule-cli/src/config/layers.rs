@@ -15,6 +15,7 @@ pub enum Origin {
     Preset(&'static str),
     Flags,
     Set,
+    Sweep,
 }
 
 impl fmt::Display for Origin {
@@ -24,6 +25,17 @@ impl fmt::Display for Origin {
             Self::Preset(name) => write!(f, "in the preset {name}"),
             Self::Flags => f.write_str("from the flags"),
             Self::Set => f.write_str("in --set"),
+            Self::Sweep => f.write_str("in --sweep"),
+        }
+    }
+}
+
+impl Origin {
+    /// The flag that is followed by a key and its value.
+    fn flag(&self) -> &'static str {
+        match self {
+            Self::Sweep => "--sweep",
+            _ => "--set",
         }
     }
 }
@@ -102,9 +114,11 @@ impl Layer {
 /// Reads one `KEY.PATH=VALUE` into a layer: the value as TOML, a bare word as a string, nothing as
 /// "back to the default".
 pub fn read_set(layer: &mut Layer, text: &str) -> Result<(), Usage> {
+    let flag = layer.origin.flag();
     let form = || {
-        Usage::new(format!("`--set {text}` is not of the form KEY.PATH=VALUE"))
-            .hint("for example --set optimizer.lr=0.01 or --set model.widths=[256,128]")
+        Usage::new(format!("`{flag} {text}` is not of the form KEY.PATH=VALUE")).hint(format!(
+            "for example {flag} optimizer.lr=0.01 or {flag} model.widths=[256,128]"
+        ))
     };
     let (path, value) = text.split_once('=').ok_or_else(form)?;
     let (path, value) = (path.trim(), value.trim());
@@ -121,7 +135,7 @@ pub fn read_set(layer: &mut Layer, text: &str) -> Result<(), Usage> {
     let several = || {
         let text = text.replace('\n', "\\n");
         Usage::new(format!(
-            "`--set {text}` is more than one line, and has one value only"
+            "`{flag} {text}` is more than one line, and has one value only"
         ))
         .hint("give each setting a --set of its own, or a file of settings in its place")
     };
@@ -135,7 +149,7 @@ pub fn read_set(layer: &mut Layer, text: &str) -> Result<(), Usage> {
         }
         Err(_) if is_beyond_integers(value) => {
             return Err(Usage::new(format!(
-                "`--set {text}`: whole numbers go from {} to {}",
+                "`{flag} {text}`: whole numbers go from {} to {}",
                 i64::MIN,
                 i64::MAX
             )));
@@ -147,8 +161,9 @@ pub fn read_set(layer: &mut Layer, text: &str) -> Result<(), Usage> {
     };
     match parsed {
         Some(Value::Datetime(_)) | None if value.starts_with(['[', '{', '"', '\'']) => Err(
-            Usage::new(format!("the value of `--set {text}` is not valid TOML"))
-                .hint("quote it for the shell, as in --set 'model.widths=[256, 128]'"),
+            Usage::new(format!("the value of `{flag} {text}` is not valid TOML")).hint(format!(
+                "quote it for the shell, as in {flag} 'model.widths=[256, 128]'"
+            )),
         ),
         Some(Value::Datetime(_)) | None => layer.set(path, value),
         Some(parsed) => layer.set(path, parsed),

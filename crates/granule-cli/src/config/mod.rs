@@ -5,6 +5,7 @@ mod explain;
 mod files;
 pub mod keys;
 pub mod layers;
+pub mod sweep;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -500,6 +501,9 @@ fn layers(args: &args::Train) -> anyhow::Result<Vec<Layer>> {
         ("--seed", "seed", seed.map(Value::from)),
     ];
     layers.extend(layers::of_command_line(flags, given, &args.set)?);
+    if let Some(text) = &args.sweep {
+        layers.push(sweep::layer(text, &layers)?);
+    }
     for layer in &mut layers {
         files::from_folder(layer);
         files::inline(layer, &OF_RUNS);

@@ -1,0 +1,234 @@
+//! `granule train --seeds N`, `--folds K` and `--sweep KEY=VALUES`.
+
+mod table;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use granule::models::folder::CONFIG_FILE;
+use granule::train::{Quiet, RunConfig, StopFlag, plan, resume_as, train};
+
+use self::table::{Run, Table};
+use super::train::{in_configuration, interrupted, result_line};
+use crate::args;
+use crate::config::sweep::Sweep;
+use crate::failure::Usage;
+use crate::interrupt::Interrupt;
+use crate::output::{self, note};
+use crate::progress::{Style, Watcher};
+use crate::written::OutFile;
+
+/// What differs from run to run of one configuration.
+#[derive(Clone, Copy)]
+pub enum Varied {
+    /// So many seeds, from that of the configuration on.
+    Seeds(usize),
+    /// Each of so many parts of the samples is tested on once.
+    Folds(usize),
+}
+
+impl Varied {
+    /// What one is called; several are the event of `--json`.
+    fn one(self) -> &'static str {
+        match self {
+            Self::Seeds(_) => "seed",
+            Self::Folds(_) => "fold",
+        }
+    }
+
+    /// The configurations, each with its number.
+    fn configs(self, first: &RunConfig) -> Result<Vec<(u64, RunConfig)>, Usage> {
+        match self {
+            Self::Seeds(count) => {
+                let last = first.seed.checked_add(count.saturating_sub(1) as u64);
+                let Some(last) = last.filter(|last| i64::try_from(*last).is_ok()) else {
+                    let seed = first.seed;
+                    return Err(Usage::new(format!(
+                        "there are no {count} seeds from {seed} on"
+                    )));
+                };
+                let of = |seed| RunConfig {
+                    seed,
+                    ..first.clone()
+                };
+                Ok((first.seed..=last).map(|seed| (seed, of(seed))).collect())
+            }
+            Self::Folds(count) => {
+                if first.data.task.is_some() || first.data.recording.is_some() {
+                    return Err(Usage::new(format!(
+                        "--folds {count} divides the samples of a data set, and there is none"
+                    ))
+                    .hint("--seeds N tells how far runs differ"));
+                }
+                if let Some([index, of]) = first.data.fold {
+                    return Err(Usage::new(format!(
+                        "data.fold = [{index}, {of}] is one part of a cross-validation, --folds {count} is all of one; \
+                         leave one of them out"
+                    )));
+                }
+                let of = |index| {
+                    let mut config = first.clone();
+                    config.data.fold = Some([index, count]);
+                    (index as u64, config)
+                };
+                Ok((1..=count).map(of).collect())
+            }
+        }
+    }
+}
+
+/// The configurations that are trained, each once or with every seed or fold.
+pub enum Over {
+    One(Box<RunConfig>),
+    Values(Sweep),
+}
+
+/// A run that is to come.
+struct Planned {
+    value: Option<String>,
+    number: Option<u64>,
+    /// Below the folder of the series.
+    folder: PathBuf,
+    config: RunConfig,
+}
+
+impl Over {
+    fn configs(&self) -> Vec<(Option<&str>, PathBuf, &RunConfig)> {
+        match self {
+            Self::One(config) => vec![(None, PathBuf::new(), config)],
+            Self::Values(sweep) => {
+                let points = sweep.points.iter().enumerate();
+                let point = points.map(|(index, (value, config))| {
+                    (Some(&**value), sweep.folder(index).into(), config)
+                });
+                point.collect()
+            }
+        }
+    }
+
+    fn planned(&self, varied: Option<Varied>) -> Result<Vec<Planned>, Usage> {
+        let mut all = Vec::new();
+        for (value, folder, config) in self.configs() {
+            let value = value.map(str::to_owned);
+            let Some(varied) = varied else {
+                all.push(Planned {
+                    value,
+                    number: None,
+                    folder,
+                    config: config.clone(),
+                });
+                continue;
+            };
+            let of = |(number, config)| Planned {
+                value: value.clone(),
+                number: Some(number),
+                folder: folder.join(format!("{}-{number}", varied.one())),
+                config,
+            };
+            all.extend(varied.configs(config)?.into_iter().map(of));
+        }
+        Ok(all)
+    }
+
+    /// Whether every value is one that the data and the model can have: better said before the first run than after hours.
+    fn check(
+        &self,
+        args: &args::Train,
+        planned: &[Planned],
+        stop: &StopFlag,
+    ) -> anyhow::Result<()> {
+        let Self::Values(sweep) = self else {
+            return Ok(());
+        };
+        for (value, _) in &sweep.points {
+            let own = |run: &&Planned| run.value.as_ref() == Some(value);
+            let Some(run) = planned.iter().find(own).filter(|_| !stop.is_stopped()) else {
+                continue;
+            };
+            if run.begun(args).is_some() {
+                continue;
+            }
+            plan(&run.config, &mut Quiet).map_err(|error| {
+                let error = in_configuration(error);
+                match error.downcast::<Usage>() {
+                    Ok(usage) => usage.at(&format!("--sweep {}={value}", sweep.key)).into(),
+                    Err(error) => error.context(format!("--sweep {}={value}", sweep.key)),
+                }
+            })?;
+        }
+        Ok(())
+    }
+}
+
+impl Planned {
+    fn dir(&self, args: &args::Train) -> Option<PathBuf> {
+        args.run_dir.as_ref().map(|dir| dir.join(&self.folder))
+    }
+
+    /// The folder of a run that was begun before.
+    fn begun(&self, args: &args::Train) -> Option<PathBuf> {
+        self.dir(args).filter(|dir| dir.join(CONFIG_FILE).is_file())
+    }
+}
+
+/// Trains once for each, one after the other.
+pub fn run(
+    args: &args::Train,
+    over: Over,
+    varied: Option<Varied>,
+    interrupt: &Interrupt,
+) -> anyhow::Result<ExitCode> {
+    let style = Style::choose(args.json, args.quiet);
+    let csv = args.csv.as_ref().map(|path| OutFile::new(path, "--csv"));
+    let csv = csv.transpose()?;
+    let planned = over.planned(varied)?;
+    over.check(args, &planned, &interrupt.stop)?;
+    let starts = |run: &Planned| run.config.start.is_some();
+    if matches!(varied, Some(Varied::Folds(_))) && planned.iter().any(starts) {
+        output::warn(
+            "if the weights of --from have learnt from these data, they know what is tested here, and scores are too good",
+        );
+    }
+    let key = match &over {
+        Over::One(_) => None,
+        Over::Values(sweep) => Some(&*sweep.key),
+    };
+    let mut table = Table::new(key, varied.map(Varied::one));
+    for run in planned {
+        let dir = run.dir(args);
+        let mut watcher = Watcher::new(style, Some(interrupt));
+        // Of a series that was interrupted, what is there is gone on with.
+        let outcome = match run.begun(args) {
+            Some(dir) => resume_as(&dir, &run.config, &mut watcher, &interrupt.stop),
+            None => train(&run.config, dir.as_deref(), &mut watcher, &interrupt.stop),
+        };
+        drop(watcher);
+        if matches!(style, Style::Bar | Style::Lines) {
+            note("");
+        }
+        let outcome = match outcome {
+            Ok(outcome) if !outcome.interrupted => outcome,
+            stopped => {
+                table.show(args.json)?;
+                let outcome = stopped.map_err(in_configuration)?;
+                let code = interrupted(&outcome);
+                if args.run_dir.is_some() {
+                    note(&format!(
+                        "or give the same command again, which goes on with all {}",
+                        table.several()
+                    ));
+                }
+                return Ok(code);
+            }
+        };
+        if args.json {
+            result_line(&outcome)?;
+        }
+        table.push(run.value, Run::new(run.number, &outcome));
+    }
+    if let Some(csv) = &csv {
+        table.write(csv)?;
+    }
+    table.show(args.json)?;
+    Ok(ExitCode::SUCCESS)
+}
