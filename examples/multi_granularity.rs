@@ -6,10 +6,10 @@
 use granule::burn::module::Module;
 use granule::burn::optim::AdamConfig;
 use granule::burn::tensor::Tensor;
+use granule::chart::{Figure, Mark, Panel};
 use granule::device::DeviceSpec;
 use granule::dynamics::composite::{MultiGranularityConfig, MultiGranularityModel};
 use granule::dynamics::gradient::{Memory, Run, gradient};
-use granule::dynamics::plot::{Figure, Mark, Panel};
 use granule::dynamics::{Grid, Model, NoInput, Place, host, record};
 
 /// Cells excite the population, the population drives the system and the cells, the system feeds back to the population.

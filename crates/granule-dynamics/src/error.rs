@@ -1,5 +1,6 @@
 //! The one error type of this crate.
 
+use granule_io::words::short;
 use granule_io::{ConfigError, FileError};
 
 /// What can go wrong when a dynamical model is configured, simulated or differentiated.
@@ -192,16 +193,5 @@ impl DynamicsError {
         Self::Device {
             reason: reason.to_string(),
         }
-    }
-}
-
-/// Four digits, with an exponent where there would be many more.
-pub(crate) fn short(value: f64) -> String {
-    match value.abs() {
-        large if large >= 1e4 => {
-            let text = format!("{value:.3e}");
-            text.replace(".000e", "e")
-        }
-        _ => format!("{}", (value * 1e3).round() / 1e3),
     }
 }

@@ -11,7 +11,6 @@
 //!
 //! - `autodiff`: [`gradient`], differentiation through a run.
 //! - `flex`, `ndarray`: granule's fused operations on that CPU backend.
-//! - `plot`: traces, rasters, phase planes and f–I curves as SVG or PNG.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod analysis;
@@ -21,7 +20,6 @@ mod derivative;
 #[cfg(test)]
 mod differences;
 mod error;
-pub mod experiment;
 #[cfg(feature = "autodiff")]
 pub mod gradient;
 pub mod linalg;
@@ -30,12 +28,10 @@ pub mod multi_resolution;
 pub mod network;
 mod parameter;
 pub mod plasticity;
-#[cfg(feature = "plot")]
-pub mod plot;
 pub mod population;
 pub mod random;
-mod resolution;
-mod setting;
+pub mod resolution;
+pub mod setting;
 mod simulate;
 pub mod solver;
 mod state;
@@ -51,5 +47,5 @@ pub use model::{Clock, Constant, Dynamics, Field, Input, Linear, Model, NoInput,
 pub use parameter::{Bounds, Held, Parameter, Values};
 pub use random::{NormalNoise, PoissonNoise};
 pub use simulate::{Grid, record, record_every, simulate};
-pub use state::{Place, QuantityKind, State, Variable, host};
+pub use state::{Place, QuantityKind, State, Variable, host, waiting_samples};
 pub use stop::Stop;

@@ -232,8 +232,8 @@ pub struct SpikingNetwork {
     external: External,
 }
 
-/// The variables before the spikes on their way: those of the cells, and the synaptic current.
-pub(crate) const SHOWN: usize = CELL + 1;
+/// How many variables of a network come before the spikes on their way: those of the cells, and the synaptic current.
+pub const SHOWN: usize = CELL + 1;
 /// Those of the cells.
 const CELL: usize = 4;
 

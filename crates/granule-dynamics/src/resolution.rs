@@ -1,7 +1,7 @@
 //! Whether a run's steps resolve its model.
 
-use crate::simulate::Number;
 use crate::solver::SolverKind;
+use granule_io::words::Number;
 
 /// Steps of a method, beside those of a Runge–Kutta method of second order or higher: how many times as long they may be.
 fn relative_step(solver: SolverKind) -> f64 {
@@ -13,12 +13,15 @@ fn relative_step(solver: SolverKind) -> f64 {
 }
 
 /// A step of a run and what it has to resolve.
-pub(crate) struct Step<'a> {
+#[derive(Clone, Debug)]
+pub struct Step<'a> {
     /// The setting.
     pub field: String,
     /// ms
     pub dt: f64,
+    /// The method.
     pub solver: SolverKind,
+    /// What the model is called.
     pub model: &'a str,
     /// The model's shortest time constant, ms; none where its step is exact.
     pub shortest: Option<f64>,

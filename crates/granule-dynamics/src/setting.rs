@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use granule_io::budget;
 use granule_io::words::counted;
 
-use crate::simulate::Number;
 use crate::{Bounds, DynamicsError, Parameter, Place, Values};
+use granule_io::words::Number;
 
 /// The most cells, units, nodes or channels that a model may have: more would not fit into memory before a run of them
 /// begins. What grows with a product of counts asks for its memory as well, see [`ask_for`].
@@ -42,7 +42,11 @@ pub(crate) fn check_within(
 }
 
 /// Asks for the memory of as many numbers as the product of `counts`, before they are made.
-pub(crate) fn ask_for(what: &str, counts: &[usize]) -> Result<(), DynamicsError> {
+///
+/// # Errors
+///
+/// [`DynamicsError::Memory`] when there is less.
+pub fn ask_for(what: &str, counts: &[usize]) -> Result<(), DynamicsError> {
     let numbers = counts
         .iter()
         .fold(1, |all: usize, n| all.saturating_mul(*n));
@@ -89,7 +93,8 @@ impl Range {
         }
     }
 
-    pub(crate) fn contains(self, value: f64) -> bool {
+    /// Whether a value lies within.
+    pub fn contains(self, value: f64) -> bool {
         let within = |[low, high]: [f64; 2]| (low..=high).contains(&value);
         value.is_finite()
             && match self {
@@ -101,7 +106,11 @@ impl Range {
     }
 
     /// Checks one value.
-    pub(crate) fn check(self, field: impl Into<String>, value: f64) -> Result<(), DynamicsError> {
+    ///
+    /// # Errors
+    ///
+    /// [`DynamicsError::Config`] with the field.
+    pub fn check(self, field: impl Into<String>, value: f64) -> Result<(), DynamicsError> {
         if self.contains(value) {
             Ok(())
         } else {
@@ -347,8 +356,13 @@ fn path(section: &str, name: &str) -> String {
         section => format!("{section}.{name}"),
     }
 }
+
 /// Refuses a step that another one takes the place of, unless both are equal or it was never set.
-pub(crate) fn replaced(
+///
+/// # Errors
+///
+/// [`DynamicsError::Config`] with the field.
+pub fn replaced(
     field: &str,
     value: f64,
     default: f64,

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use burn::tensor::Tensor;
-use granule_io::words::denoised;
+use granule_io::words::Number;
 
 use crate::model::{Clock, Dynamics, Input, Span};
 use crate::setting::Range;
@@ -85,19 +85,6 @@ impl Grid {
             Self::Times(_) => self.time(step + 1) - time,
         };
         Clock { step, time, dt }
-    }
-}
-
-/// A setting as a person would write it: without three hundred zeros.
-pub(crate) struct Number(pub(crate) f64);
-
-impl std::fmt::Display for Number {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match denoised(self.0) {
-            plain if plain == 0.0 || (1e-6..1e15).contains(&plain.abs()) => write!(f, "{plain}"),
-            far if far.is_finite() => write!(f, "{far:e}"),
-            other => write!(f, "{other}"),
-        }
     }
 }
 

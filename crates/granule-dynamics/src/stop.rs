@@ -26,7 +26,12 @@ impl Stop {
         self.0.clone()
     }
 
-    pub(crate) fn check(&self) -> Result<(), DynamicsError> {
+    /// Ends what is under way where that was asked for.
+    ///
+    /// # Errors
+    ///
+    /// [`DynamicsError::Stopped`].
+    pub fn check(&self) -> Result<(), DynamicsError> {
         if self.is_asked() {
             Err(DynamicsError::Stopped)
         } else {

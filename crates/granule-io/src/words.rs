@@ -135,6 +135,31 @@ pub fn denoised(value: f64) -> f64 {
     }
 }
 
+/// A number as a person would write it: [`denoised`], and without three hundred zeros.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Number(pub f64);
+
+impl std::fmt::Display for Number {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match denoised(self.0) {
+            plain if plain == 0.0 || (1e-6..1e15).contains(&plain.abs()) => write!(f, "{plain}"),
+            far if far.is_finite() => write!(f, "{far:e}"),
+            other => write!(f, "{other}"),
+        }
+    }
+}
+
+/// A number with four digits, and an exponent where there would be many more.
+pub fn short(value: f64) -> String {
+    match value.abs() {
+        large if large >= 1e4 => {
+            let text = format!("{value:.3e}");
+            text.replace(".000e", "e")
+        }
+        _ => format!("{}", (value * 1e3).round() / 1e3),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

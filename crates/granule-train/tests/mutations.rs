@@ -11,10 +11,10 @@ use granule_data::task::TaskKind;
 use granule_device::DeviceSpec;
 use granule_dynamics::Place;
 use granule_dynamics::composite::MultiGranularityConfig;
-use granule_dynamics::experiment::ExperimentConfig;
-use granule_dynamics::experiment::presets::PRESETS;
 use granule_io::{ByteSize, budget};
 use granule_models::{InputShape, ModelConfig};
+use granule_simulate::ExperimentConfig;
+use granule_simulate::presets::PRESETS;
 use granule_train::{Loss, OptimizerConfig, RecordingConfig, RunConfig, ScheduleConfig};
 use toml::Value;
 

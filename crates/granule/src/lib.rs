@@ -129,11 +129,12 @@ println!("{:?}", decoder.outputs(Sample::Values(&counts))?);
 //! | `fusion`, `autotune` | Burn's kernel fusion and kernel selection on GPUs |
 //! | `train` | the modules `train` and `data`: data sets, training, evaluation, reports |
 //! | `fetch` | downloads of published data sets |
-//! | `plot` | figures of simulations as SVG or pixels |
+//! | `simulate` | the module `simulate`: simulations as data, with presets |
+//! | `plot` | the module `chart` and figures of simulations, as SVG or pixels |
 //! | `schema` | `train::schema`: every key of the configurations with its help, and their JSON Schema |
 //! | `burn-train` | Burn's own learner for the models, see `examples/burn_learner.rs` |
 //!
-//! By default `flex`, `ndarray`, `wgpu`, `train` and `fetch` are on.
+//! By default `flex`, `ndarray`, `wgpu`, `simulate`, `train` and `fetch` are on.
 //!
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
@@ -142,12 +143,16 @@ use std::path::Path;
 pub use burn;
 #[cfg(feature = "burn-train")]
 pub use burn_train;
+#[cfg(feature = "plot")]
+pub use granule_chart as chart;
 #[cfg(feature = "train")]
 pub use granule_data as data;
 pub use granule_device as device;
 pub use granule_dynamics as dynamics;
 pub use granule_io as io;
 pub use granule_models as models;
+#[cfg(feature = "simulate")]
+pub use granule_simulate as simulate;
 #[cfg(feature = "train")]
 pub use granule_train as train;
 

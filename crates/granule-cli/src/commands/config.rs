@@ -1,8 +1,8 @@
 //! `granule config`.
 
 use clap::Parser;
-use granule::dynamics::experiment::{ExperimentConfig, Preset, presets::PRESETS};
 use granule::models::ModelConfig;
+use granule::simulate::{ExperimentConfig, Preset, presets::PRESETS};
 use granule::train::schema::{Comments, Key, Schema, documented_with};
 use granule::train::{RUN_PRESETS, RunConfig, RunPreset};
 use serde_json::json;

@@ -1,6 +1,6 @@
 //! `granule presets`.
 
-use granule::dynamics::experiment::presets::PRESETS;
+use granule::simulate::presets::PRESETS;
 use granule::train::RUN_PRESETS;
 use serde_json::json;
 

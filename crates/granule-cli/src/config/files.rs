@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use granule::data::numbers::{Numbers, read_course, read_numbers};
 use granule::data::{DataError, DatasetSpec};
 use granule::dynamics::DynamicsError;
-use granule::dynamics::experiment::{ReadError, ReadSamples, Samples};
 use granule::dynamics::unit::Morphology;
 use granule::io::budget;
 use granule::io::path::expand;
 use granule::io::words::counted;
+use granule::simulate::{ReadError, ReadSamples, Samples};
 use toml::{Table, Value};
 
 use super::layers::{Layer, Origin, lookup, lookup_mut};

@@ -14,12 +14,12 @@ use anyhow::Context;
 use granule::data::DatasetSpec;
 use granule::data::task::TaskKind;
 use granule::device::DeviceSpec;
-use granule::dynamics::experiment::Preset;
 use granule::io::image::{Channels, Size};
 use granule::io::{Bound, FileError, read_text};
 use granule::models::{
     InputShape, InputSpec, MlpConfig, ModelConfig, ModelFile, ModelSettings as _, RateConfig,
 };
+use granule::simulate::Preset;
 use granule::train::schema::Schema;
 use granule::train::schema::files::OF_RUNS;
 use granule::train::{

@@ -33,19 +33,23 @@ pub struct Composite {
 
 impl Composite {
     /// One level as it moves by itself.
-    pub(crate) fn level(&self, level: usize) -> Option<&dyn Dynamics> {
+    pub fn level(&self, level: usize) -> Option<&dyn Dynamics> {
         Some(self.levels.get(level)?.dynamics.as_ref())
     }
 
     /// How many variables are the levels'; filters and delay lines of the couplers come after them.
-    pub(crate) fn of_levels(&self) -> usize {
+    pub fn of_levels(&self) -> usize {
         self.levels
             .last()
             .map_or(0, |level| level.plan.variables.end)
     }
 
-    /// The variables of one level.
-    pub(crate) fn own(&self, level: usize, whole: &State) -> State {
+    /// The variables of one level in the state of the whole; none where there is no such level.
+    pub fn level_state(&self, level: usize, whole: &State) -> Option<State> {
+        (level < self.levels.len()).then(|| self.own(level, whole))
+    }
+
+    pub(super) fn own(&self, level: usize, whole: &State) -> State {
         let range = self.levels[level].plan.variables.clone();
         State::new(whole.tensors()[range].to_vec())
     }
@@ -91,7 +95,11 @@ impl Composite {
     }
 
     /// One step of the whole. `watch` hears of every step of every level: which one, the time after it and its state.
-    pub(crate) fn step_watched(
+    ///
+    /// # Errors
+    ///
+    /// Those of the levels' steps and of `watch`.
+    pub fn step_watched(
         &self,
         at: Clock,
         state: &State,

@@ -437,6 +437,17 @@ macro_rules! populations {
         }
 
         impl UnitModel {
+            /// How many of `all` variables, the first ones, are of interest: the potentials at the sites that are recorded, where
+            /// a cell has sites.
+            pub fn shown(&self, all: usize) -> usize {
+                self.population().shown(all)
+            }
+
+            /// How far the sites of one cell at which it is recorded are from each other; none of other cells.
+            pub fn site_distances(&self) -> &[super::SiteDistances] {
+                self.population().distances()
+            }
+
             pub(crate) fn population(&self) -> &dyn Population {
                 match self {
                     $(Self::$Variant(cells) => cells,)+

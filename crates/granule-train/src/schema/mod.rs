@@ -19,7 +19,7 @@ mod node;
 mod text;
 mod unit;
 
-use granule_dynamics::experiment::ExperimentConfig;
+use granule_simulate::ExperimentConfig;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::Value;
 

@@ -5,10 +5,10 @@ use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use granule::chart::{Figure, MOST_PIXELS, fine};
 use granule::data::arrays::{NpzArray, write_npz};
-use granule::dynamics::experiment::{ExperimentConfig, Outcome, Trace};
-use granule::dynamics::plot::{Figure, MOST_PIXELS, fine};
 use granule::io::open_regular;
+use granule::simulate::{ExperimentConfig, Outcome, Trace};
 
 use super::result::Made;
 use crate::args::{FigureSize, PIXELS};

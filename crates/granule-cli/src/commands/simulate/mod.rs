@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use granule::burn::tensor::DType;
 use granule::device::{DeviceSpec, OpenDevice};
-use granule::dynamics::experiment::StimulusConfig;
 use granule::dynamics::{DynamicsError, Place};
 use granule::io::words::denoised;
 use granule::models::{ModelError, load_undescribed};
+use granule::simulate::StimulusConfig;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::target::{on, open};

@@ -6,7 +6,7 @@ use anyhow::Context;
 use granule::data::Recording;
 use granule::dynamics::Place;
 use granule::dynamics::composite::MultiGranularityConfig;
-use granule::dynamics::experiment::{FileConfig, Samples};
+use granule::simulate::{FileConfig, Samples};
 
 /// What the model was given in the first trial of its recording, in the order of its channels; and how many trials there
 /// are.

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use granule::dynamics::experiment::{ExperimentConfig, Group, Outcome, Trace};
 use granule::io::words::denoised;
+use granule::simulate::{ExperimentConfig, Group, Outcome, Trace};
 use serde::{Serialize, Serializer};
 
 use super::super::result::fact;

@@ -153,7 +153,7 @@ impl RateNetworkConfig {
     /// # Errors
     ///
     /// [`DynamicsError::Config`] for a method that would leave out the network's noise.
-    pub(crate) fn moved(&self, dt: f64, asked: Option<SolverKind>) -> Result<Self, DynamicsError> {
+    pub fn moved(&self, dt: f64, asked: Option<SolverKind>) -> Result<Self, DynamicsError> {
         let solver = asked.unwrap_or(self.solver);
         let noises = [
             ("private_noise", self.private_noise),

@@ -2,9 +2,9 @@ use burn::tensor::{Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use crate::setting::Range;
-use crate::simulate::Number;
 use crate::system::linear::check_matrix;
 use crate::{DynamicsError, Place};
+use granule_io::words::Number;
 
 /// How long a network's links take, in ms.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

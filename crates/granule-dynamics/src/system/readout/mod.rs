@@ -53,7 +53,7 @@ impl Readout {
     }
 
     /// Its name in a record, and its unit. Variables of several units have none together.
-    pub(crate) fn quantity(self, field: &dyn Field) -> (&'static str, &'static str) {
+    pub fn quantity(self, field: &dyn Field) -> (&'static str, &'static str) {
         match self {
             Self::Observed => ("observed", field.observed().unit),
             Self::Activity => ("activity", field.activity().unit),

@@ -8,8 +8,8 @@ use std::path::Path;
 use super::geometry::{Geometry, Node};
 use super::section::{Branch, Frustum};
 use crate::DynamicsError;
-use crate::error::short;
-use crate::simulate::Number;
+use granule_io::words::Number;
+use granule_io::words::short;
 
 /// The most compartments of a model.
 pub(super) const MOST: usize = 1 << 20;

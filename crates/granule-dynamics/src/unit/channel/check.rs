@@ -9,7 +9,7 @@ use super::super::setting::Quantity;
 use super::names;
 use super::table::{ChannelConfig, ChannelTable, GateConfig, ReversalConfig};
 use crate::DynamicsError;
-use crate::simulate::Number;
+use granule_io::words::Number;
 
 /// The voltages that a curve must make sense at, tenths of a mV.
 const VOLTAGES: std::ops::RangeInclusive<i32> = -1200..=600;

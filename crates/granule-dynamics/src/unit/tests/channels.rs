@@ -356,24 +356,3 @@ fn values_for_each_cell_are_those_of_cells_by_themselves() {
         assert!((both[1] - one[0]).abs() < 1e-9, "{both:?} {one:?}");
     }
 }
-
-/// The example's slow channel makes the intervals grow, and its spikes are where they are in steps that follow the error
-/// (`tsit5`, rtol 1e-9) or of 2.5 µs (`rk4`).
-#[test]
-fn the_example_adapts() {
-    let text = include_str!("../../../../../examples/own_channel.toml");
-    let config: crate::experiment::ExperimentConfig = toml::from_str(text).unwrap();
-    config.validate().unwrap();
-    let place = f64_place();
-    let experiment = config.init(&place).unwrap();
-    let outcome = experiment
-        .run(|_, _| std::ops::ControlFlow::Continue(()))
-        .unwrap();
-    let spikes = &outcome.spikes[0].times;
-    let (first, last) = (spikes[0], spikes[spikes.len() - 1]);
-    assert_eq!(spikes.len(), 18);
-    assert!((first - 5.0471).abs() < 0.1 && (last - 392.9555).abs() < 0.1);
-    let intervals: Vec<f64> = spikes.windows(2).map(|pair| pair[1] - pair[0]).collect();
-    let (first, last) = (intervals[0], intervals[intervals.len() - 1]);
-    assert!(last > 1.5 * first, "{intervals:?}");
-}

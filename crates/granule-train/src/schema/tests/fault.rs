@@ -3,7 +3,7 @@ use toml::{Table, Value};
 use super::{PRESETS, recipes};
 use crate::RunConfig;
 use crate::schema::{Fault, Schema, Wrong};
-use granule_dynamics::experiment::ExperimentConfig;
+use granule_simulate::ExperimentConfig;
 
 fn table(text: &str) -> Table {
     text.parse().unwrap()

@@ -5,8 +5,8 @@ use toml::Table;
 
 use super::*;
 use crate::{OptimizerConfig, ScheduleConfig};
-use granule_dynamics::experiment::presets::PRESETS;
 use granule_models::ModelConfig;
+use granule_simulate::presets::PRESETS;
 
 fn recipes() -> Vec<RunConfig> {
     let models = ModelConfig::names().into_iter();

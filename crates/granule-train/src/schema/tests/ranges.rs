@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use burn::tensor::Device;
 use granule_dynamics::Place;
-use granule_dynamics::experiment::{ExperimentConfig, Preset, presets::PRESETS};
 use granule_models::{InputShape, ModelConfig};
+use granule_simulate::{ExperimentConfig, Preset, presets::PRESETS};
 use serde::Deserialize;
 use toml::{Table, Value};
 

@@ -15,7 +15,6 @@ use crate::unit::{HodgkinHuxleyConfig, Passive, PassiveConfig, PassiveInitial, P
 use crate::{Place, host};
 
 mod fused;
-mod rallpack;
 mod sections;
 mod swc;
 

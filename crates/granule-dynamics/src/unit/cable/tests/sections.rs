@@ -1,10 +1,8 @@
 //! Cells of sections from TOML.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::differences::{assert_gradient, slopes};
-use crate::experiment::{ExperimentConfig, Outcome};
 use crate::gradient::{Memory, Run, gradient};
 use crate::model::{Constant, Dynamics, Model};
 use crate::simulate::{Grid, record};
@@ -27,12 +25,6 @@ pub(super) fn cell(text: &str, place: &Place) -> CableCell {
     }
 }
 
-fn run(text: &str) -> Outcome {
-    let config: ExperimentConfig = toml::from_str(text).unwrap();
-    let experiment = config.init(&f64_place()).unwrap();
-    experiment.run(|_, _| ControlFlow::Continue(())).unwrap()
-}
-
 /// The potentials at the record sites after one step without end, mV.
 fn steady(text: &str) -> Vec<f64> {
     let place = f64_place();
@@ -49,53 +41,7 @@ fn steady(text: &str) -> Vec<f64> {
 }
 
 /// A soma with two dendrites at its end, one of which branches, and an axon at its beginning, with channels that differ.
-pub(super) const CELL: &str = r#"
-axial_resistivity = 120.0
-current = 0.3
-record_sites = ["soma", "left(1)", "right(0.9)", "twig(1)", "axon(1)"]
-leak = { conductance = 0.1, reversal = -65.0 }
-
-[[channel]]
-library = "hodgkin-huxley/na"
-
-[[channel]]
-library = "hodgkin-huxley/k"
-
-[[section]]
-name = "soma"
-length = 20.0
-diameter = 18.0
-
-[[section]]
-name = "left"
-parent = "soma"
-length = 150.0
-diameter = [3.0, 1.0]
-compartments = 3
-parameters = { g_na = 0.0, g_k = 0.0, axial_resistivity = 200.0 }
-
-[[section]]
-name = "right"
-parent = "soma"
-length = 200.0
-diameter = 2.0
-compartments = 3
-parameters = { g_na = 10.0, capacitance = 2.0 }
-
-[[section]]
-name = "twig"
-parent = "right"
-length = 60.0
-diameter = 1.0
-
-[[section]]
-name = "axon"
-parent = "soma(0)"
-length = 100.0
-diameter = 1.0
-compartments = 2
-parameters = { g_na = 300.0 }
-"#;
+pub(super) const CELL: &str = include_str!("cell.toml");
 
 #[test]
 fn a_section_is_divided_as_its_length_constant_says() {
@@ -234,30 +180,6 @@ fn half_of_a_way_has_the_resistivity_of_its_own_section() {
 }
 
 #[test]
-fn a_resistivity_of_one_section_is_that_of_the_general_form() {
-    // The same number by both ways: through one value, and through one for each section.
-    let one = CELL.replace(", axial_resistivity = 200.0", "");
-    let each = CELL.replace(
-        "axial_resistivity = 200.0",
-        "axial_resistivity = 120.00000000001",
-    );
-    let text = |cell: &str| {
-        let cell = cell.replace("[[", "[[unit.");
-        format!("duration = 5.0\ndt = 0.025\n[unit]\nmodel = \"cable\"\n{cell}")
-    };
-    let (one, each) = (run(&text(&one)), run(&text(&each)));
-    for (a, b) in one.traces[0].values.iter().zip(&each.traces[0].values) {
-        assert_close(*a, *b, 1e-8);
-    }
-    let top = one.traces[0]
-        .values
-        .iter()
-        .copied()
-        .fold(f64::MIN, f64::max);
-    assert!(top > 0.0, "{top}");
-}
-
-#[test]
 fn sections_have_channels_of_their_own() {
     let place = f64_place();
     let cell = cell(CELL, &place);
@@ -329,31 +251,6 @@ fn an_input_has_a_column_for_each_site_or_two_or_one_for_all() {
             && error.ends_with("has shape [1, 3], expected [1, 2]"),
         "{error}"
     );
-}
-
-#[test]
-fn cells_of_one_form_are_alone() {
-    let text = |cells: usize, current: &str| {
-        let cell = CELL
-            .replace("[[", "[[unit.")
-            .replace("current = 0.3", current);
-        format!("duration = 5.0\ndt = 0.025\n[unit]\nmodel = \"cable\"\ncells = {cells}\n{cell}")
-    };
-    let two = run(&text(2, "current = [0.0, 0.3]"));
-    let trace = &two.traces[0];
-    assert_eq!((trace.width, trace.labels[5].as_str()), (10, "1: soma"));
-    for (index, current) in ["current = 0.0", "current = 0.3"].into_iter().enumerate() {
-        let one = run(&text(1, current));
-        for column in 0..5 {
-            let own = one.traces[0].column(column);
-            for (a, b) in own.zip(trace.column(5 * index + column)) {
-                assert_close(a, b, 1e-12);
-            }
-        }
-    }
-    // A list of currents for one cell makes as many, as with other cells.
-    let swept = run(&text(1, "current = [0.0, 0.3]"));
-    assert_eq!(swept.traces[0].values, trace.values);
 }
 
 #[test]
@@ -592,131 +489,4 @@ fn wrong_sections_are_named() {
         let error = unit(&text).unwrap_err();
         assert!(error.contains(part), "{part}\n{error}");
     }
-}
-
-#[test]
-fn a_cable_takes_no_solver_and_no_tolerance() {
-    for more in ["solver = \"rk4\"", "solver = \"tsit5\"\nrtol = 1e-6"] {
-        let text = format!("duration = 1.0\n{more}\n[unit]\nmodel = \"cable\"\n");
-        let config: ExperimentConfig = toml::from_str(&text).unwrap();
-        let error = config.init(&f64_place()).err().unwrap().to_string();
-        let reason = "none: cable has a method of its own, unit.scheme = backward-euler";
-        assert!(error.contains(reason), "{error}");
-    }
-}
-
-#[test]
-fn a_speed_is_between_sites_that_spike_by_themselves() {
-    let outcome = run(r#"
-duration = 8.0
-dt = 0.025
-[unit]
-model = "cable"
-current = 0.3
-axial_resistivity = 100.0
-leak = { conductance = 0.3, reversal = -54.4 }
-stimulus_sites = "axon(0)"
-record_sites = ["axon(0)", "axon(0.3)", "axon(0.9)", "twig(0.1)"]
-[[unit.channel]]
-library = "hodgkin-huxley/na"
-[[unit.channel]]
-library = "hodgkin-huxley/k"
-[[unit.section]]
-name = "axon"
-length = 600.0
-diameter = 1.0
-[[unit.section]]
-name = "twig"
-parent = "axon"
-length = 5.0
-diameter = 0.5
-parameters = { g_na = 0.0, g_k = 0.0 }
-"#);
-    let first = |site: usize| outcome.spikes[site].times[0];
-    // All of them cross the threshold: the twig what the axon does, and what is under the electrode of the current.
-    let (velocity, ends) = outcome.conduction_velocity().unwrap();
-    assert_eq!(ends, [1, 2]);
-    assert_close(velocity, 0.6 * 0.6 / (first(2) - first(1)), 1e-12);
-    assert!(first(0) < first(1) && first(2) < first(3));
-}
-
-#[test]
-fn a_speed_is_along_one_way_from_where_the_current_enters() {
-    let cell = |stimulus: &str, recorded: &str| {
-        format!(
-            r#"
-duration = 8.0
-dt = 0.025
-[unit]
-model = "cable"
-current = 0.4
-axial_resistivity = 100.0
-leak = {{ conductance = 0.3, reversal = -54.4 }}
-stimulus_sites = "{stimulus}"
-record_sites = [{recorded}]
-[[unit.channel]]
-library = "hodgkin-huxley/na"
-[[unit.channel]]
-library = "hodgkin-huxley/k"
-[[unit.section]]
-name = "trunk"
-length = 400.0
-diameter = 1.0
-[[unit.section]]
-name = "left"
-parent = "trunk"
-length = 300.0
-diameter = 0.7
-[[unit.section]]
-name = "right"
-parent = "trunk"
-length = 400.0
-diameter = 0.5
-"#
-        )
-    };
-    let ends = |stimulus: &str, recorded: &str| {
-        let found = run(&cell(stimulus, recorded)).conduction_velocity();
-        found.map(|(velocity, ends)| {
-            assert!((0.01..10.0).contains(&velocity), "{velocity} m/s");
-            ends
-        })
-    };
-    // A spike that runs into both branches of a fork has no speed from the one to the other.
-    assert_eq!(ends("trunk(0)", r#""left(0.5)", "right(0.5)""#), None);
-    let all = r#""left(0.5)", "right(0.5)", "trunk(0.5)""#;
-    assert_eq!(ends("trunk(0)", all), Some([2, 1]));
-    // From the tip of a branch it comes back to the trunk, and into the other branch: not towards the root.
-    assert_eq!(
-        ends("left(1)", r#""trunk(0.1)", "left(0.5)""#),
-        Some([1, 0])
-    );
-    assert_eq!(ends("left(1)", r#""trunk(0.1)", "right(0.9)""#), None);
-    // From the middle it runs both ways.
-    assert_eq!(ends("trunk(0.5)", r#""trunk(0.1)", "trunk(0.95)""#), None);
-}
-
-#[test]
-fn so_many_compartments_that_a_step_takes_long_are_warned_of() {
-    let warnings = |diameter: f64| {
-        let text = format!(
-            "duration = 1.0\ndt = 0.025\n[unit]\nmodel = \"cable\"\naxial_resistivity = 1e4\n[[unit.section]]\n\
-             name = \"thread\"\nlength = 1e4\ndiameter = {diameter}\n"
-        );
-        let config: ExperimentConfig = toml::from_str(&text).unwrap();
-        config.init(&f64_place()).unwrap().warnings().to_vec()
-    };
-    let thin = warnings(0.01);
-    let said = "`unit` has 35,449 compartments, and every step goes through all of them";
-    assert!(thin.iter().any(|text| text.contains(said)), "{thin:?}");
-    assert!(
-        thin.iter()
-            .any(|text| text.contains("a larger d_lambda (here 0.1)")),
-        "{thin:?}"
-    );
-    assert!(
-        !warnings(1.0)
-            .iter()
-            .any(|text| text.contains("compartments"))
-    );
 }

@@ -5,8 +5,6 @@ use std::path::Path;
 use super::super::swc::Morphology;
 use super::sections::unit;
 use crate::DynamicsError;
-use crate::experiment::ExperimentConfig;
-use crate::model::Model;
 use crate::testing::{assert_close, f64_place};
 
 fn parsed(text: &str) -> Result<Morphology, String> {
@@ -306,28 +304,4 @@ fn groups_of_a_morphology_have_settings() {
     let error = unit(&far).unwrap_err();
     let found = "unit.morphology = cell.swc: basal of 9e6 µm is not allowed: points of a shorter or thicker one";
     assert!(error.contains(found), "{error}");
-}
-
-#[test]
-fn the_traced_example_fires_from_its_axon() {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/");
-    let text = include_str!("../../../../../../examples/swc_cell.toml");
-    let text = text.replace("swc_cell.swc", &format!("{folder}swc_cell.swc"));
-    let config: ExperimentConfig = toml::from_str(&text).unwrap();
-    let experiment = config.init(&f64_place()).unwrap();
-    let outcome = experiment
-        .run(|_, _| std::ops::ControlFlow::Continue(()))
-        .unwrap();
-    let first = |site: usize| outcome.spikes[site].times[0];
-    assert_eq!(outcome.traces[0].labels[1], "axon(0.95)");
-    assert!(outcome.spikes[0].times.len() > 1);
-    assert!(first(0) < first(2), "from the soma into the dendrite");
-    // The axon and the apical dendrite grow apart from the soma.
-    assert_eq!(outcome.conduction_velocity(), None);
-    let place = f64_place();
-    let crate::unit::UnitConfig::Cable(cable) = config.unit.unwrap() else {
-        panic!("another model");
-    };
-    let cell = cable.init(&place).unwrap();
-    assert_eq!(cell.initial_state(1).unwrap()[0].dims(), [1, 4]);
 }

@@ -7,7 +7,7 @@ use cells::{Cells, swept};
 
 use super::config::{ExperimentConfig, FigureKind};
 use super::outcome::{Group, Outcome, Trace};
-use crate::plot::{Figure, Mark, Panel};
+use granule_chart::{Figure, Mark, Panel};
 
 /// Lines in a panel.
 const LINES: usize = 7;

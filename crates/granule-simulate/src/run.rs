@@ -10,13 +10,15 @@ use super::samples::ReadSamples;
 use super::stimulus::{Stimulus, StimulusConfig};
 use super::subject::unit::spread;
 use super::subject::{Body, Subject};
-use crate::composite::MultiGranularityModel;
-use crate::error::short;
-use crate::model::{Clock, Dynamics, Input};
-use crate::setting::ask_for;
-use crate::simulate::Number;
-use crate::unit::Spikes;
-use crate::{DynamicsError, Grid, Place, QuantityKind, State, Stop, Variable, host, simulate};
+use granule_dynamics::composite::MultiGranularityModel;
+use granule_dynamics::model::{Clock, Dynamics, Input};
+use granule_dynamics::setting::ask_for;
+use granule_dynamics::unit::Spikes;
+use granule_dynamics::{
+    DynamicsError, Grid, Place, QuantityKind, State, Stop, Variable, host, simulate,
+};
+use granule_io::words::Number;
+use granule_io::words::short;
 
 /// The numbers that a step holds of each of the state's: before, after, and what the solver and the equations make in between.
 const BETWEEN: usize = 8;
@@ -123,7 +125,8 @@ impl Watched<'_> {
                 let levels: Vec<usize> = self.readers.borrow().iter().map(|(of, _)| *of).collect();
                 let mut levels = levels.into_iter();
                 levels.try_for_each(|level| {
-                    read(self.readers, level, time, &composite.own(level, state))
+                    let own = composite.level_state(level, state);
+                    own.map_or(Ok(()), |own| read(self.readers, level, time, &own))
                 })
             }
         }

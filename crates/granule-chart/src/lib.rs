@@ -1,14 +1,5 @@
-//! Figures of simulations as SVG text or RGB pixels: traces, rasters, phase planes, f–I curves.
-//!
-//! ```
-//! use granule_dynamics::plot::{Figure, Mark, Panel};
-//!
-//! let wave = (0..200).map(|i| (f64::from(i) * 0.1, (f64::from(i) * 0.1).sin())).collect();
-//! let figure = Figure::new("a wave", "time (ms)")
-//!     .with(Panel::new("x").with(Mark::line("", wave)));
-//! assert!(figure.to_svg(640, 320)?.starts_with("<svg"));
-//! # Ok::<(), granule_dynamics::plot::PlotError>(())
-//! ```
+#![doc = include_str!("../README.md")]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod draw;
 mod font;
@@ -22,7 +13,7 @@ use plotters::drawing::IntoDrawingArea;
 /// A figure that could not be drawn.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum PlotError {
+pub enum ChartError {
     /// A figure without a finite point.
     #[error("there is nothing to plot in \"{panel}\": it has no finite value")]
     Empty {
@@ -104,8 +95,8 @@ impl Figure {
     ///
     /// # Errors
     ///
-    /// [`PlotError`].
-    pub fn to_svg(&self, width: u32, height: u32) -> Result<String, PlotError> {
+    /// [`ChartError`].
+    pub fn to_svg(&self, width: u32, height: u32) -> Result<String, ChartError> {
         /// A tick of a spike as an element, twice, for a text moves as it grows.
         const POINT: u64 = 2 * 160;
         self.check(width, height)?;
@@ -121,8 +112,8 @@ impl Figure {
     ///
     /// # Errors
     ///
-    /// [`PlotError`].
-    pub fn to_rgb(&self, width: u32, height: u32) -> Result<Vec<u8>, PlotError> {
+    /// [`ChartError`].
+    pub fn to_rgb(&self, width: u32, height: u32) -> Result<Vec<u8>, ChartError> {
         self.to_rgb_fine(width, height, 1.0)
     }
 
@@ -131,13 +122,13 @@ impl Figure {
     ///
     /// # Errors
     ///
-    /// [`PlotError`].
-    pub fn to_rgb_fine(&self, width: u32, height: u32, scale: f64) -> Result<Vec<u8>, PlotError> {
+    /// [`ChartError`].
+    pub fn to_rgb_fine(&self, width: u32, height: u32, scale: f64) -> Result<Vec<u8>, ChartError> {
         self.check(width, height)?;
         let (wide, high) = (fine(width, scale), fine(height, scale));
         let pixels = u64::from(wide) * u64::from(high);
         if !(scale.is_finite() && scale > 0.0) || pixels > MOST_PIXELS {
-            return Err(PlotError::Pixels {
+            return Err(ChartError::Pixels {
                 width: wide,
                 height: high,
                 most: MOST_PIXELS,
@@ -168,13 +159,13 @@ impl Figure {
         counts.map(|count| count as u64).sum()
     }
 
-    fn check(&self, width: u32, height: u32) -> Result<(), PlotError> {
+    fn check(&self, width: u32, height: u32) -> Result<(), ChartError> {
         let least_height = 90 + 60 * self.panels.len() as u32;
         let fits = (240..=20_000).contains(&width) && (least_height..=20_000).contains(&height);
         if fits {
             Ok(())
         } else {
-            Err(PlotError::Size {
+            Err(ChartError::Size {
                 width,
                 height,
                 least_width: 240,

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use granule_io::words::counted;
 use serde::{Deserialize, Serialize};
 
-use crate::model::Clock;
-use crate::simulate::Number;
-use crate::{DynamicsError, Values};
+use granule_dynamics::model::Clock;
+use granule_dynamics::{DynamicsError, Values};
+use granule_io::words::Number;
 
 /// Settings of [`StimulusConfig::File`](super::StimulusConfig::File). A step of the run gets the mean over its length, so that no charge is
 /// lost where samples and steps differ; before the first sample and after the end of the last one there is no stimulus.
@@ -418,8 +418,8 @@ fn factor(from: &str, to: &str) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Grid;
     use crate::testing::assert_close;
+    use granule_dynamics::Grid;
 
     fn config(times: Option<Vec<f64>>, width: usize, values: &[f64]) -> FileConfig {
         FileConfig {

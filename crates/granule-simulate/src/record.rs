@@ -5,10 +5,10 @@ use burn::tensor::Tensor;
 use super::config::RecordConfig;
 use super::outcome::Trace;
 use super::subject::Firing;
-use crate::setting::ask_for;
-use crate::state::waiting_samples;
-use crate::unit::{SpikeDetector, Spikes};
-use crate::{DynamicsError, QuantityKind, State, Variable, host};
+use granule_dynamics::setting::ask_for;
+use granule_dynamics::unit::{SpikeDetector, Spikes};
+use granule_dynamics::waiting_samples;
+use granule_dynamics::{DynamicsError, QuantityKind, State, Variable, host};
 
 /// Recordings above this many numbers are refused before the run: 4 GiB.
 const MOST: usize = 1 << 29;

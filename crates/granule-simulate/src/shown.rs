@@ -4,8 +4,8 @@ use std::rc::Rc;
 
 use burn::tensor::Tensor;
 
-use crate::model::{Clock, Dynamics};
-use crate::{DynamicsError, State, Variable};
+use granule_dynamics::model::{Clock, Dynamics};
+use granule_dynamics::{DynamicsError, State, Variable};
 
 /// Each `[batch, outputs]`.
 pub(super) type Read = dyn Fn(&State) -> Vec<Tensor<2>>;

@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use crate::experiment::config::ExperimentConfig;
-use crate::experiment::outcome::{Outcome, Trace};
-use crate::unit::UnitConfig;
+use crate::config::ExperimentConfig;
+use crate::outcome::{Outcome, Trace};
+use granule_dynamics::unit::UnitConfig;
 
 /// The cells whose potential a trace is: their places among all cells, and their settings, of a network none.
 pub(super) struct Cells<'a> {

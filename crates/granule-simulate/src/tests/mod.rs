@@ -1,10 +1,19 @@
 use std::ops::ControlFlow;
 
+use granule_dynamics::model::{Clock, Input};
+use granule_dynamics::{DynamicsError, Grid, Variable, host};
+
 use super::*;
-use crate::host;
-use crate::model::{Clock, Input};
 use crate::testing::{assert_close, f64_place};
-use crate::{DynamicsError, Grid, Variable};
+
+mod cells;
+mod rallpack;
+
+fn from_toml(text: &str) -> Outcome {
+    let config: ExperimentConfig = toml::from_str(text).unwrap();
+    let experiment = config.init(&f64_place()).unwrap();
+    experiment.run(|_, _| ControlFlow::Continue(())).unwrap()
+}
 
 fn run(text: &str) -> Outcome {
     let config: ExperimentConfig = serde_json::from_str(text).unwrap();
@@ -115,7 +124,7 @@ fn no_charge_is_lost_where_edges_are_off_the_grid() {
 /// pulse lies.
 #[test]
 fn every_solver_gets_the_charge_of_a_pulse() {
-    for solver in crate::solver::SolverKind::ALL {
+    for solver in granule_dynamics::solver::SolverKind::ALL {
         if solver.is_stochastic()
             || solver.name().contains("exponential")
             || solver.name().contains("backward")

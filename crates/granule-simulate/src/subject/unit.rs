@@ -2,10 +2,10 @@
 
 use super::super::config::ExperimentConfig;
 use super::{Firing, Method, Subject, counting};
-use crate::model::{Dynamics, Model};
-use crate::solver::SolverKind;
-use crate::unit::UnitConfig;
-use crate::{DynamicsError, Place, Variable};
+use granule_dynamics::model::{Dynamics, Model};
+use granule_dynamics::solver::SolverKind;
+use granule_dynamics::unit::UnitConfig;
+use granule_dynamics::{DynamicsError, Place, Variable};
 
 impl Subject {
     pub(super) fn unit(
@@ -25,7 +25,7 @@ impl Subject {
         let inputs = vec![cells.input()?];
         let firing = firing(&unit, dynamics.variables());
         let width = dynamics.variables().first().map_or(0, |v| v.width);
-        let shown = cells.population().shown(dynamics.variables().len());
+        let shown = cells.shown(dynamics.variables().len());
         let (group, solver) = match &unit {
             UnitConfig::Cable(cable) => ("sites", cable.scheme.name().into()),
             _ if unit.is_exact() => ("cells", "exact".into()),
@@ -33,7 +33,7 @@ impl Subject {
         };
         Ok(Self {
             shown,
-            distances: cells.population().distances().to_vec(),
+            distances: cells.site_distances().to_vec(),
             firing: firing.into_iter().map(|firing| (0, firing)).collect(),
             groups: vec![(group.into(), width)],
             fires_once: vec![fires_once(&unit).then_some(config.dt)],
@@ -43,7 +43,7 @@ impl Subject {
 }
 
 /// A unit whose one cell has a list of currents is as many cells.
-pub(in crate::experiment) fn spread(unit: &UnitConfig) -> UnitConfig {
+pub(crate) fn spread(unit: &UnitConfig) -> UnitConfig {
     let mut unit = unit.clone();
     if unit.inputs() > 1 {
         return unit;

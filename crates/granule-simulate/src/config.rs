@@ -1,16 +1,16 @@
 use serde::{Deserialize, Serialize};
 
 use super::stimulus::StimulusConfig;
-use crate::composite::MultiGranularityConfig;
-use crate::network::SpikingNetworkConfig;
-use crate::population::RateNetworkConfig;
-use crate::setting::{ask_for, replaced};
-use crate::simulate::Number;
-use crate::solver::SolverKind;
-use crate::solver::adaptive::{AdaptiveConfig, Method};
-use crate::system::{BalloonWindkesselConfig, NetworkConfig, Readout, SystemConfig};
-use crate::unit::UnitConfig;
-use crate::{DynamicsError, Grid};
+use granule_dynamics::composite::MultiGranularityConfig;
+use granule_dynamics::network::SpikingNetworkConfig;
+use granule_dynamics::population::RateNetworkConfig;
+use granule_dynamics::setting::{ask_for, replaced};
+use granule_dynamics::solver::SolverKind;
+use granule_dynamics::solver::adaptive::{AdaptiveConfig, Method};
+use granule_dynamics::system::{BalloonWindkesselConfig, NetworkConfig, Readout, SystemConfig};
+use granule_dynamics::unit::UnitConfig;
+use granule_dynamics::{DynamicsError, Grid};
+use granule_io::words::Number;
 
 /// A simulation: exactly one of `unit`, `population`, `system`, `network` and `composite`, and how it is run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -18,10 +18,10 @@ use crate::{DynamicsError, Grid};
 #[serde(default, deny_unknown_fields)]
 pub struct ExperimentConfig {
     /// How long, ms. Default 100.
-    #[cfg_attr(feature = "schema", schemars(transform = crate::setting::Range::Positive))]
+    #[cfg_attr(feature = "schema", schemars(transform = granule_dynamics::setting::Range::Positive))]
     pub duration: f64,
     /// The step, ms, also of a population, a connectivity or a composite: another `dt` there is refused. Default 0.025.
-    #[cfg_attr(feature = "schema", schemars(transform = crate::setting::Range::Positive))]
+    #[cfg_attr(feature = "schema", schemars(transform = granule_dynamics::setting::Range::Positive))]
     pub dt: f64,
     /// The method. Default: RK4 for cells and systems, or stochastic Heun for a system with noise; a population's own
     /// Euler steps; a composite's levels name their own. Cells and networks with exact steps take none. A method that
@@ -32,12 +32,12 @@ pub struct ExperimentConfig {
     /// without resets, other than cables, and systems without noise: within each `dt` they then take as many steps as that needs. Default:
     /// steps of `dt`, or 1e-4 where `atol` is given.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schemars(transform = crate::setting::Range::NonNegative))]
+    #[cfg_attr(feature = "schema", schemars(transform = granule_dynamics::setting::Range::NonNegative))]
     pub rtol: Option<f64>,
     /// The same where a variable is near 0, in its unit; one of the two is above 0. Default: steps of
     /// `dt`, or 1e-6 where `rtol` is given.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schemars(transform = crate::setting::Range::NonNegative))]
+    #[cfg_attr(feature = "schema", schemars(transform = granule_dynamics::setting::Range::NonNegative))]
     pub atol: Option<f64>,
     /// The seed of everything that is drawn: weights, noise, connections. Default 0.
     pub seed: u64,
@@ -48,7 +48,7 @@ pub struct ExperimentConfig {
     /// The width of the bins of the rate below a raster, ms. Default: by the spikes, an eighth of the period of their rhythm at
     /// most.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schemars(transform = crate::setting::Range::Positive))]
+    #[cfg_attr(feature = "schema", schemars(transform = granule_dynamics::setting::Range::Positive))]
     pub rate_bin: Option<f64>,
     /// What comes from outside.
     #[serde(skip_serializing_if = "Option::is_none")]

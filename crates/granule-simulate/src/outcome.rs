@@ -1,4 +1,4 @@
-use crate::unit::{SiteDistances, Spikes};
+use granule_dynamics::unit::{SiteDistances, Spikes};
 
 /// A recorded quantity.
 #[derive(Clone, Debug, PartialEq)]

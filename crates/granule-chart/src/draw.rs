@@ -8,7 +8,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, FontTransform, IntoTextStyle, RGBColor, ShapeStyle, WHITE};
 
 use super::ticks::{extent, label, ticks};
-use super::{Figure, Mark, Panel, PlotError, font};
+use super::{ChartError, Figure, Mark, Panel, font};
 
 /// Okabe and Ito's colours, told apart by every eye, without the yellow that white drowns.
 const COLOURS: [RGBColor; 7] = [
@@ -50,8 +50,8 @@ impl Scale {
 
 type Area<B> = DrawingArea<B, Shift>;
 
-fn failed(error: impl std::fmt::Display) -> PlotError {
-    PlotError::Draw {
+fn failed(error: impl std::fmt::Display) -> ChartError {
+    ChartError::Draw {
         reason: error.to_string(),
     }
 }
@@ -88,7 +88,7 @@ pub(super) fn figure<B: DrawingBackend>(
     area: &Area<B>,
     scale: Scale,
     pieces: bool,
-) -> Result<(), PlotError> {
+) -> Result<(), ChartError> {
     font::register()?;
     area.fill(&WHITE).map_err(failed)?;
     let (width, height) = area.dim_in_pixel();
@@ -97,7 +97,7 @@ pub(super) fn figure<B: DrawingBackend>(
     let x = figure
         .x_range
         .or_else(|| extent(everything.flat_map(Mark::extent).map(|(x, _)| x), 0.0))
-        .ok_or_else(|| PlotError::Empty {
+        .ok_or_else(|| ChartError::Empty {
             panel: figure
                 .panels
                 .first()
@@ -125,7 +125,7 @@ pub(super) fn figure<B: DrawingBackend>(
         let y = panel
             .y_range
             .or_else(|| extent(values, margin))
-            .ok_or_else(|| PlotError::Empty {
+            .ok_or_else(|| ChartError::Empty {
                 panel: panel.y.clone(),
             })?;
         let frame = Frame {
@@ -157,7 +157,7 @@ fn axes<B: DrawingBackend>(
     frame: &Frame,
     area: &Area<B>,
     last: bool,
-) -> Result<(), PlotError> {
+) -> Result<(), ChartError> {
     let scale = frame.scale;
     let thin = scale.of(1) as u32;
     let style = (font::FAMILY, scale.of(12))
@@ -235,7 +235,7 @@ fn marks<B: DrawingBackend>(
     frame: &Frame,
     area: &Area<B>,
     pieces: bool,
-) -> Result<(), PlotError> {
+) -> Result<(), ChartError> {
     let thin = frame.scale.of(1) as u32;
     // Only what lies inside the frame is drawn.
     let inside = area.clone().margin(0, 0, 0, 0).shrink(
@@ -311,7 +311,7 @@ fn legend<B: DrawingBackend>(
     panel: &Panel,
     frame: &Frame,
     area: &Area<B>,
-) -> Result<(), PlotError> {
+) -> Result<(), ChartError> {
     let scale = frame.scale;
     let lines = panel.marks.iter().filter_map(|mark| match mark {
         Mark::Line { name, .. } | Mark::Points { name, .. } => Some(name),
@@ -361,7 +361,7 @@ fn line<B: DrawingBackend>(
     area: &Area<B>,
     path: Vec<(i32, i32)>,
     style: ShapeStyle,
-) -> Result<(), PlotError> {
+) -> Result<(), ChartError> {
     area.draw(&PathElement::new(path, style)).map_err(failed)
 }
 

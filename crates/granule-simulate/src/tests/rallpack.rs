@@ -3,19 +3,12 @@
 //! the cable equation's own solution, which a simulator is to meet to 1 % of its range (in the mean square).
 
 use std::f64::consts::{FRAC_PI_4, PI};
-use std::ops::ControlFlow;
 
-use crate::experiment::{ExperimentConfig, Outcome};
-use crate::testing::f64_place;
+use super::from_toml as run;
+use crate::Outcome;
 
 const PASSIVE: &str = "axial_resistivity = 100.0\nleak = { conductance = 0.025, reversal = -65.0 }\n\
                        current = 0.1\ninitial = { v = -65.0 }\n";
-
-fn run(text: &str) -> Outcome {
-    let config: ExperimentConfig = toml::from_str(text).unwrap();
-    let experiment = config.init(&f64_place()).unwrap();
-    experiment.run(|_, _| ControlFlow::Continue(())).unwrap()
-}
 
 /// The rise at `x` of a cable of length constant λ in cm, whose end at 0 takes `current` in nA from 0 ms on, in mV: the steady
 /// profile, and what is missing from it by its modes.

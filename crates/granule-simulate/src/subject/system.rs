@@ -8,12 +8,12 @@ use granule_io::words::counted;
 use super::super::config::ExperimentConfig;
 use super::super::shown::{Readable, Shown};
 use super::{Method, Subject, within};
-use crate::model::{Dynamics, Field, Model};
-use crate::solver::{Heun, SolverKind};
-use crate::system::{
+use granule_dynamics::model::{Dynamics, Field, Model};
+use granule_dynamics::solver::{Heun, SolverKind};
+use granule_dynamics::system::{
     BalloonWindkesselConfig, Integrated, NetworkConfig, System, SystemConfig, WithBold,
 };
-use crate::{DynamicsError, Place};
+use granule_dynamics::{DynamicsError, Place};
 
 impl Subject {
     pub(super) fn system(

@@ -6,13 +6,13 @@ pub(super) mod unit;
 use std::sync::Arc;
 
 use super::config::{ExperimentConfig, ExperimentModel};
-use crate::composite::{Composite, MultiGranularityConfig, MultiGranularityModel};
-use crate::model::{Dynamics, Model};
-use crate::network::SpikingNetworkConfig;
-use crate::population::RateNetworkConfig;
-use crate::solver::adaptive::{AdaptiveConfig, Within};
-use crate::solver::{Solver, SolverKind};
-use crate::{DynamicsError, NormalNoise, Place, State, Stop, Variable};
+use granule_dynamics::composite::{Composite, MultiGranularityConfig, MultiGranularityModel};
+use granule_dynamics::model::{Dynamics, Model};
+use granule_dynamics::network::SpikingNetworkConfig;
+use granule_dynamics::population::RateNetworkConfig;
+use granule_dynamics::solver::adaptive::{AdaptiveConfig, Within};
+use granule_dynamics::solver::{Solver, SolverKind};
+use granule_dynamics::{DynamicsError, NormalNoise, Place, State, Stop, Variable};
 
 /// How spikes show in the state.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,7 +57,7 @@ pub(super) struct Subject {
     /// Names and sizes of groups of cells, in their order.
     pub(super) groups: Vec<(String, usize)>,
     /// How far the sites of a cell that is recorded at several are from the first of them, µm.
-    pub(super) distances: Vec<crate::unit::SiteDistances>,
+    pub(super) distances: Vec<granule_dynamics::unit::SiteDistances>,
     /// Of each group the step, ms, in which a cell fires at most once; none where it may fire more often.
     pub(super) fires_once: Vec<Option<f64>>,
 }
@@ -171,7 +171,7 @@ impl Subject {
         let cells = settings.excitatory + settings.inhibitory;
         let inputs = vec![Variable::new("current", "µA/cm²", cells)];
         Ok(Self {
-            shown: crate::network::SHOWN,
+            shown: granule_dynamics::network::SHOWN,
             firing: firing.into_iter().map(|firing| (0, firing)).collect(),
             groups: groups.map(|(name, cells)| (name.into(), cells)).into(),
             ..Self::plain(Box::new(dynamics), initial, inputs, "exact".into())

@@ -1,10 +1,10 @@
 //! Whether a run's steps resolve its model, and how long they take.
 
 use super::config::ExperimentConfig;
-use crate::composite::MultiGranularityConfig;
-use crate::resolution::Step;
-use crate::solver::SolverKind;
-use crate::unit::UnitConfig;
+use granule_dynamics::composite::MultiGranularityConfig;
+use granule_dynamics::resolution::Step;
+use granule_dynamics::solver::SolverKind;
+use granule_dynamics::unit::UnitConfig;
 
 impl ExperimentConfig {
     /// What there is to say of steps that are too long, or take long, one sentence each.

@@ -7,9 +7,9 @@ use granule_io::words::counted;
 use serde::{Deserialize, Serialize};
 
 use super::samples::{FileConfig, Resampled};
-use crate::model::{Clock, Input};
-use crate::simulate::Number;
-use crate::{DynamicsError, Grid, NormalNoise, Place, Values, Variable};
+use granule_dynamics::model::{Clock, Input};
+use granule_dynamics::{DynamicsError, Grid, NormalNoise, Place, Values, Variable};
+use granule_io::words::Number;
 
 /// A stimulus. Amplitudes are in the unit of the model's input: µA/cm² for cells (pA for `adex`, mV/ms for
 /// `izhikevich`, none for `qif`, nA at the stimulus sites of a `cable`), what a system's channels have, and no unit for a population. A step of the run gets
@@ -51,10 +51,10 @@ pub struct PulseConfig {
     /// When the first one begins, ms.
     pub onset: f64,
     /// How long it lasts, ms.
-    #[cfg_attr(feature = "schema", schemars(transform = crate::setting::Range::Positive))]
+    #[cfg_attr(feature = "schema", schemars(transform = granule_dynamics::setting::Range::Positive))]
     pub width: f64,
     /// From one beginning to the next, ms; 0: one pulse only.
-    #[cfg_attr(feature = "schema", schemars(transform = crate::setting::Range::NonNegative))]
+    #[cfg_attr(feature = "schema", schemars(transform = granule_dynamics::setting::Range::NonNegative))]
     pub period: f64,
 }
 
@@ -68,7 +68,7 @@ pub struct SineConfig {
     /// When it begins, ms.
     pub onset: f64,
     /// Hz.
-    #[cfg_attr(feature = "schema", schemars(transform = crate::setting::Range::Positive))]
+    #[cfg_attr(feature = "schema", schemars(transform = granule_dynamics::setting::Range::Positive))]
     pub frequency: f64,
     /// At the onset, radians.
     pub phase: f64,
@@ -84,7 +84,7 @@ pub struct NoiseConfig {
     /// When it begins, ms.
     pub onset: f64,
     /// Its correlation time, ms.
-    #[cfg_attr(feature = "schema", schemars(transform = crate::setting::Range::Positive))]
+    #[cfg_attr(feature = "schema", schemars(transform = granule_dynamics::setting::Range::Positive))]
     pub time_constant: f64,
 }
 

@@ -1,0 +1,31 @@
+#![doc = include_str!("../README.md")]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+mod config;
+#[cfg(feature = "plot")]
+mod figure;
+mod outcome;
+pub mod presets;
+mod record;
+mod resolution;
+mod run;
+mod samples;
+mod shown;
+mod stimulus;
+mod subject;
+#[cfg(test)]
+#[path = "../../granule-dynamics/src/testing.rs"]
+#[allow(dead_code)] // as much of it as the tests here need
+mod testing;
+#[cfg(test)]
+mod tests;
+
+pub use config::{ExperimentConfig, ExperimentModel, FigureKind, RecordConfig};
+pub use outcome::{Group, Outcome, Trace};
+pub use presets::Preset;
+pub use run::Experiment;
+pub use samples::{FileConfig, Interpolation, ReadError, ReadSamples, Samples};
+pub use stimulus::{NoiseConfig, PulseConfig, SineConfig, StepConfig, StimulusConfig};
+
+#[cfg(test)]
+use granule_dynamics::Place;
