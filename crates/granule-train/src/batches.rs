@@ -4,53 +4,16 @@ use std::ops::ControlFlow;
 use std::sync::mpsc;
 use std::thread;
 
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
 use granule_data::{Augmentation, AugmentationKey, Normalization, Split, Targets};
 use granule_device::{Adapter, DeviceSpec, OpenDevice};
 use granule_io::budget;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
+use crate::batch::{Batch, BatchTruth, Scaling};
 use crate::error::TrainError;
 use crate::resident::Resident;
-
-/// One batch. Inputs live on the training device, with autodiff.
-pub(crate) struct Batch {
-    /// `[samples, features]`
-    pub inputs: Tensor<2>,
-    pub truth: BatchTruth,
-    pub len: usize,
-}
-
-/// What the outputs of a batch are compared with.
-pub(crate) enum BatchTruth {
-    HostClasses(Vec<u16>),
-    HostValues(Vec<f32>),
-    DeviceClasses(Tensor<1, Int>),
-    DeviceValues(Tensor<2>),
-    /// Row-major `[samples, width]` each.
-    Trials {
-        targets: Vec<f32>,
-        mask: Vec<f32>,
-    },
-}
-
-/// How inputs, and real-valued targets, are normalised.
-#[derive(Clone, Copy)]
-pub(crate) struct Scaling<'a> {
-    pub inputs: &'a Normalization,
-    pub targets: &'a Normalization,
-    /// Whether targets are counts, whose rates are the deviations times the exponentials of outputs.
-    pub counts: bool,
-}
-
-impl Scaling<'_> {
-    /// What the rates of counts are multiples of, one an output.
-    pub fn rates(&self) -> Option<Vec<f64>> {
-        let rates = self.targets.std.iter().copied().map(f64::from);
-        self.counts.then(|| rates.collect())
-    }
-}
 
 /// The training samples and the order in which every epoch takes them.
 pub(crate) struct Batches<'a> {

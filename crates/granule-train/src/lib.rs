@@ -12,6 +12,7 @@
 #![warn(missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod batch;
 mod batches;
 mod checkpoint;
 pub mod config;

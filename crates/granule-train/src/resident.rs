@@ -4,7 +4,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use granule_data::{Features, Normalization, Shape, Split, Targets};
 use granule_io::budget;
 
-use crate::batches::{Batch, BatchTruth, Scaling};
+use crate::batch::{Batch, BatchTruth, Scaling};
 use crate::error::TrainError;
 
 /// What asks for memory here.

@@ -11,7 +11,7 @@ use granule_device::OpenDevice;
 use granule_io::from_toml;
 use granule_models::{InputShape, ModelConfig, ModelFile, Task};
 
-use crate::batches::{Batch, BatchTruth};
+use crate::batch::{Batch, BatchTruth};
 use crate::config::TRIALS_ASK_FOR;
 use crate::config::{TrialsConfig, task_error};
 use crate::{ConfigError, TrainError};

@@ -4,12 +4,13 @@ use burn::backend::tensor::FloatTensor;
 use burn::tensor::Shape;
 
 use super::Layout;
-use super::backend::{Geometry, step};
 #[cfg(feature = "autodiff")]
 use super::backward::{Taped, Wanted, gradients};
 use super::cpu::Number;
+use super::geometry::Geometry;
 #[cfg(feature = "autodiff")]
 use super::joint::Joined;
+use super::single::step;
 use crate::host::{HostBackend, HostVec, on_host_all};
 
 /// What is done of a [`Course`](super::Course).

@@ -27,9 +27,13 @@ mod course;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 mod cpu;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
+mod geometry;
+#[cfg(any(feature = "flex", feature = "ndarray"))]
 mod joint;
 #[cfg_attr(not(any(feature = "flex", feature = "ndarray")), allow(dead_code))]
 mod program;
+#[cfg(any(feature = "flex", feature = "ndarray"))]
+mod single;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 mod sweep;
 mod table;

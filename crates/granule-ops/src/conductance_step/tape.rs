@@ -14,12 +14,14 @@ use burn::backend::{Autodiff, TensorMetadata};
 use burn::tensor::Shape;
 
 use super::Layout;
-use super::backend::{ConductanceStepBackend, Geometry, forward};
+use super::backend::ConductanceStepBackend;
 use super::backward::{Taped, Wanted, gradients};
 use super::course::{self, Plan};
 use super::cpu::Number;
+use super::geometry::Geometry;
 use super::joint::Joined;
 use super::program::MOST_READS;
+use super::single::forward;
 use super::tensors::Tensors;
 use crate::host::{HostBackend, HostVec, on_host_all};
 

@@ -8,7 +8,8 @@ use granule_device::OpenDevice;
 use granule_io::budget;
 use granule_models::{InputShape, InputSpec, Link, Network, Readout, Task};
 
-use crate::batches::{Batches, Purpose, Scaling, shuffle};
+use crate::batch::Scaling;
+use crate::batches::{Batches, Purpose, shuffle};
 use crate::config::{DataConfig, Loss, RunConfig, TrainConfig, class_weights_note};
 use crate::engine::baseline;
 use crate::engine::score::Samples;

@@ -11,7 +11,8 @@ use granule_io::words::{counted, first_of};
 use granule_models::{InputShape, Link, Model as _, ModelFile, Network, Task};
 
 use super::on;
-use crate::batches::{BatchTruth, Purpose, Scaling, shuffle, truth};
+use crate::batch::{BatchTruth, Scaling};
+use crate::batches::{Purpose, shuffle, truth};
 use crate::engine::baseline;
 use crate::engine::dataset::{
     check_counts, has_counts, input_shape, scale_of, task, train_samples,

@@ -5,7 +5,7 @@ use std::time::Instant;
 use burn::tensor::{Tensor, TensorData};
 use granule_models::{Model as _, Network, NoiseStream};
 
-use crate::batches::{Batch, BatchTruth};
+use crate::batch::{Batch, BatchTruth};
 use crate::engine::session::Session;
 use crate::engine::source::Work;
 use crate::error::TrainError;

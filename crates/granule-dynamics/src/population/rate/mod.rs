@@ -4,6 +4,7 @@ mod field;
 mod sequence;
 #[cfg(test)]
 mod tests;
+mod validation;
 mod weights;
 
 use burn::module::{Module, Param};

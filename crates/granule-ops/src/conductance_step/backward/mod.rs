@@ -5,8 +5,8 @@ mod curve;
 mod variable;
 
 use super::Layout;
-use super::backend::{Geometry, constants};
 use super::cpu::{Given, Number};
+use super::geometry::{Geometry, constants};
 use super::joint::{self, Joined};
 use super::program::{MOST_READS, Program, Read, Slot};
 use super::sweep::{BLOCK, Block, Body, Sink, Source, sweep};

@@ -283,7 +283,7 @@ mod tests {
     use granule_data::{Features, Normalization, Split};
 
     use super::*;
-    use crate::batches::Scaling;
+    use crate::batch::Scaling;
     use crate::event::Quiet;
     use crate::outcome::Classification;
 

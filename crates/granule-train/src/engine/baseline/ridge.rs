@@ -595,7 +595,7 @@ mod tests {
 
     use super::super::tests::recording;
     use super::*;
-    use crate::batches::Scaling;
+    use crate::batch::Scaling;
 
     #[test]
     fn weights_of_samples_give_those_of_inputs() {
