@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::support::{fine, real_data, refused, save_npy};
+use crate::support::{fine, granule, real_data, refused, save_npy};
 
 /// Counts of 8 units over 600 bins, and the velocities that they are tuned to.
 fn record(dir: &Path) {
@@ -136,6 +136,8 @@ fn another_recording(dir: &Path) {
         "{text}"
     );
 
+    as_they_come(dir, &swapped);
+
     // Without what is decoded.
     std::fs::remove_file(later.join("velocity.npy")).unwrap();
     let predict = [
@@ -167,6 +169,162 @@ fn another_recording(dir: &Path) {
     std::fs::copy(dir.join("run/model.granule"), dir.join("alone.granule")).unwrap();
     let text = refused(dir, &["predict", "alone.granule", "recording:later"], 2);
     assert!(text.contains("give the run folder"), "{text}");
+}
+
+/// Bins that come one by one are answered as those of a recording, from standard input as from a socket.
+fn as_they_come(dir: &Path, bins: &[u8]) {
+    let counts: Vec<String> = bins
+        .chunks_exact(4)
+        .map(|count| i32::from_le_bytes(count.try_into().unwrap()).to_string())
+        .collect();
+    let lines =
+        |apart: &str| -> Vec<String> { counts.chunks(8).map(|bin| bin.join(apart)).collect() };
+    let stream = |text: &str, args: &[&str]| {
+        std::fs::write(dir.join("bins.csv"), text).unwrap();
+        let output = granule(dir)
+            .args(["stream", "run", "--device", "flex"])
+            .args(args)
+            .stdin(std::fs::File::open(dir.join("bins.csv")).unwrap())
+            .output()
+            .unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (
+            output.status.code(),
+            text(output.stdout),
+            text(output.stderr),
+        )
+    };
+    let predict = [
+        "predict",
+        "run",
+        "recording:later",
+        "--device",
+        "flex",
+        "--csv",
+    ];
+    let table = fine(dir, &predict).stdout;
+    let predicted: Vec<&str> = table
+        .lines()
+        .skip(1)
+        .filter_map(|line| line.split_once(','))
+        .map(|line| line.1)
+        .collect();
+    let (code, answers, told) = stream(&lines(",").join("\n"), &[]);
+    assert_eq!(code, Some(0), "{told}");
+    assert!(
+        told.contains("600 bins answered: half of them within"),
+        "{told}"
+    );
+    let answers: Vec<&str> = answers.lines().collect();
+    assert_eq!(answers[0], "trial,bin,value_1,value_2");
+    assert_eq!(answers.len(), 601);
+    for (answer, line) in answers[1..].iter().zip(&predicted) {
+        assert_same(answer, line);
+    }
+
+    // A second trial begins anew, in another notation.
+    let blanks = lines(" ");
+    let lists: Vec<String> = lines(", ").iter().map(|line| format!("[{line}]")).collect();
+    let two = [&blanks[..9], &[String::new()], &lists[..9]]
+        .concat()
+        .join("\n");
+    let (_, answers, _) = stream(&two, &["--json"]);
+    let answers: Vec<serde_json::Value> = answers
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!((answers.len(), &answers[9]["trial"]), (18, &1.into()));
+    for (first, second) in answers.iter().zip(&answers[9..]) {
+        assert_eq!(
+            (&first["bin"], &first["values"]),
+            (&second["bin"], &second["values"])
+        );
+    }
+
+    for (text, message) in [
+        (
+            "1,2\n",
+            "line 1\n  because: the model takes 8 values in a bin, but 2",
+        ),
+        (
+            "1,2,3,4,5,6,7,x\n",
+            "line 1, value 8: \"x\" is not a number",
+        ),
+        ("1,2,3,4,5,6,7,-1\n", "counts, 0 or more"),
+        ("[1,2\n", "does not end with"),
+    ] {
+        let (code, _, told) = stream(text, &[]);
+        assert_eq!(code, Some(1), "{told}");
+        assert!(told.contains(message), "{told}");
+    }
+    let far = refused(dir, &["stream", "run", "--listen", "0.0.0.0:0"], 2);
+    assert!(far.contains("loopback"), "{far}");
+    let after = refused(dir, &["stream", "run", "--after", "4"], 2);
+    assert!(
+        after.contains("fewer than the 4 bins of a window"),
+        "{after}"
+    );
+    by_socket(dir, &lines(","), &predicted);
+}
+
+/// An answer of a first trial, but for the rounding of sums that are made alone and not with those of other samples.
+fn assert_same(answer: &str, predicted: &str) {
+    let numbers =
+        |text: &str| -> Vec<f64> { text.split(',').map(|x| x.parse().unwrap()).collect() };
+    let (answer, predicted) = (numbers(answer), numbers(&format!("0,{predicted}")));
+    assert_eq!((answer.len(), &answer[..2]), (4, &predicted[..2]));
+    for (a, b) in answer.iter().zip(&predicted) {
+        assert!((a - b).abs() < 1e-3, "{answer:?} {predicted:?}");
+    }
+}
+
+fn by_socket(dir: &Path, lines: &[String], predicted: &[&str]) {
+    use std::io::{BufRead, BufReader, Write};
+
+    let mut server = granule(dir)
+        .args([
+            "stream",
+            "run",
+            "--device",
+            "flex",
+            "--listen",
+            "127.0.0.1:0",
+        ])
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut told = BufReader::new(server.stderr.take().unwrap()).lines();
+    let address = told.find_map(|line| {
+        let line = line.unwrap();
+        Some(
+            line.strip_prefix("listening on ")?
+                .split(',')
+                .next()?
+                .to_owned(),
+        )
+    });
+    let address = address.unwrap();
+    // One after the other, each from the beginning.
+    for _ in 0..2 {
+        let mut connection = std::net::TcpStream::connect(&address).unwrap();
+        let mut answers = BufReader::new(connection.try_clone().unwrap()).lines();
+        for (index, line) in lines.iter().take(5).enumerate() {
+            writeln!(connection, "{line}").unwrap();
+            if index == 0 {
+                assert_eq!(
+                    answers.next().unwrap().unwrap(),
+                    "trial,bin,value_1,value_2"
+                );
+            }
+            let answer = answers.next().unwrap().unwrap();
+            assert_same(&answer, predicted[index]);
+        }
+        writeln!(connection, "nonsense").unwrap();
+        let answer = answers.next().unwrap().unwrap();
+        assert!(answer.starts_with("error: line 6, value 1"), "{answer}");
+    }
+    server.kill().unwrap();
+    server.wait().unwrap();
 }
 
 #[test]

@@ -1,4 +1,5 @@
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::builder::styling::{AnsiColor, Styles};
@@ -55,6 +56,9 @@ pub enum Command {
     /// Classify images or arrays with a trained model
     #[command(after_long_help = help::PREDICT)]
     Predict(Predict),
+    /// Decode bins of a signal as they come, from standard input or a socket
+    #[command(after_long_help = help::STREAM)]
+    Stream(Stream),
     /// Write the report.html of a run again, from its records
     #[command(after_long_help = help::REPORT)]
     Report(Report),
@@ -91,6 +95,7 @@ impl Command {
             Self::Train(args) => args.json,
             Self::Eval(args) => args.json,
             Self::Predict(args) => args.json,
+            Self::Stream(args) => args.json,
             Self::Simulate(args) => args.json,
             Self::Presets(args) => args.json,
             Self::Config(args) => args.json,
@@ -414,6 +419,33 @@ pub struct Predict {
     /// Print a table with a line per item: input, index, class, probability, class_2, …
     #[arg(long)]
     pub csv: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Stream {
+    /// The run of a decoder of bins, its model file or a checkpoint
+    #[arg(value_name = "RUN|MODEL_FILE", value_parser = path())]
+    pub model: PathBuf,
+
+    /// Listen on a socket of this machine, as 127.0.0.1:7000, in place of standard input; port 0 takes one that is free
+    #[arg(long, value_name = "ADDRESS", value_parser = loopback)]
+    pub listen: Option<SocketAddr>,
+
+    /// Bins after the one that is decoded, which the model sees [default: as in training, 0 of a model file alone]
+    #[arg(long, value_name = "N")]
+    pub after: Option<usize>,
+
+    /// Classes to show per bin, the most probable first
+    #[arg(long, value_name = "K", default_value_t = 1, allow_negative_numbers = true, value_parser = positive)]
+    pub top: usize,
+
+    /// Device to run on, as `granule devices` lists them [default: $GRANULE_DEVICE, else cpu]
+    #[arg(long, value_name = "SPEC")]
+    pub device: Option<DeviceSpec>,
+
+    /// Print one JSON object per bin, one a line, in place of a table
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -769,6 +801,17 @@ fn seeds(text: &str) -> Result<usize, String> {
     match text.parse::<usize>() {
         Ok(n) if (1..=MOST_RUNS).contains(&n) => Ok(n),
         _ => Err(format!("must be a whole number from 1 to {MOST_RUNS}")),
+    }
+}
+
+/// An address of this machine alone.
+fn loopback(text: &str) -> Result<SocketAddr, String> {
+    let address: SocketAddr = text
+        .parse()
+        .map_err(|_| "an address with a port, as in 127.0.0.1:7000".to_owned())?;
+    match address.ip().is_loopback() {
+        true => Ok(address),
+        false => Err("an address of the loopback, 127.0.0.1 or [::1]: bins come unencrypted from whoever connects".to_owned()),
     }
 }
 

@@ -177,6 +177,20 @@ from 0 to 1 unless training or --range had others; for feature models [features]
 type. Of a .npz it is x, x_test, images, features, X or data, the first that is there, or the only
 one. Probabilities are fractions in --json.";
 
+pub const STREAM: &str = "\
+Examples:
+  granule stream runs/RUN < bins.csv
+      a line for each bin: counts of the channels, apart by commas or blanks, or as [1, 0, 2]
+  acquire --bin 20ms | granule stream runs/RUN --json | control
+      answers as they come; an empty line ends a trial, whose window begins anew
+  granule stream runs/RUN --listen 127.0.0.1:7000
+      the same for one program after the other that connects
+
+Each line is answered at once: trial and bin, both from 0, then the outputs in the units of
+training, or the class and its probability. A model that sees bins ahead answers so many bins later, the last ones at the
+end of the trial. Beyond the edge of a trial stand the means of training, as there. The command ends with the last
+line; how long answers took is printed then. A line that is no bin ends it with exit code 1.";
+
 pub const REPORT: &str = "\
 Examples:
   granule report runs/RUN

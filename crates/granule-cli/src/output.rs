@@ -52,16 +52,21 @@ pub fn json(value: &impl serde::Serialize) -> anyhow::Result<()> {
 
 /// Writes an object that tells of an event as one line of JSON to standard output, its name first.
 pub fn event(name: &str, fields: serde_json::Value) -> anyhow::Result<()> {
+    json(&named(name, fields))
+}
+
+/// An object that tells of an event, its name first.
+pub fn named(name: &str, fields: serde_json::Value) -> impl serde::Serialize {
     #[derive(serde::Serialize)]
     struct Named<'a> {
         event: &'a str,
         #[serde(flatten)]
         fields: serde_json::Value,
     }
-    json(&Named {
+    Named {
         event: name,
         fields,
-    })
+    }
 }
 
 /// Writes one line to standard error. There is nowhere to report a failure, so it is ignored.

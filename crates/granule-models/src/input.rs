@@ -200,6 +200,15 @@ impl InputSpec {
         }
     }
 
+    /// The step of a sequence that normalisation makes zeros of: what stands for bins beyond the edge of a trial,
+    /// `[channels]`.
+    pub fn blank(&self) -> Vec<f32> {
+        let mean = |group| self.mean.get(group).copied().unwrap_or(0.0);
+        let before_root = |mean: f64| if self.square_root { mean * mean } else { mean };
+        let means = (0..self.groups()).map(mean);
+        means.map(|mean| before_root(mean) as f32).collect()
+    }
+
     /// The brightness of pixels beside that of the training images; None where no normalisation of images is known.
     pub fn brightness(&self, pixels: &[u8]) -> Option<Brightness> {
         let sum: u64 = pixels.iter().map(|pixel| u64::from(*pixel)).sum();

@@ -37,8 +37,8 @@ pub struct Series {
 
 impl Series {
     /// Reads the signal of `recording:PATH` as samples `[steps, channels]`, cut as in training: that which `config` has for
-    /// tests, where it is there, else that which is learnt from. `means` of the channels, as a decoder takes them off, stand
-    /// for bins beyond the edge of a trial. The numbers are those of the file: no root is taken. Channels that are held out are
+    /// tests, where it is there, else that which is learnt from. `blank`, a value for each channel, stands for a bin
+    /// beyond the edge of a trial: the mean of those of training. The numbers are those of the file: no root is taken. Channels that are held out are
     /// taken away, as `seed` draws them, unless the model takes as many as there are.
     ///
     /// # Errors
@@ -47,7 +47,7 @@ impl Series {
         path: &Path,
         config: &DecodingConfig,
         (steps, channels): (usize, usize),
-        means: &[f64],
+        blank: &[f32],
         seed: u64,
     ) -> Result<Self, DataError> {
         config.validate()?;
@@ -104,13 +104,8 @@ impl Series {
             {
                 source.trials = cut;
             }
-            let root = |mean: &f64| match config.square_root {
-                true => (mean * mean) as f32,
-                false => *mean as f32,
-            };
-            let fill: Vec<f32> = means.iter().map(root).collect();
             let all = budget::filled(true, source.bins(), what)?;
-            let windows = Windows::of(&source, &all, true, config, &fill)?;
+            let windows = Windows::of(&source, &all, true, config, blank)?;
             let mut left = Left::default();
             left.add(&windows);
             left.tell(std::slice::from_ref(&source), &mut notes);

@@ -3,6 +3,7 @@
 mod inputs;
 mod recording;
 mod show;
+pub mod stream;
 
 use std::path::Path;
 
@@ -42,6 +43,15 @@ enum Model {
 }
 
 impl Model {
+    fn of(file: &ModelFile, device: &OpenDevice) -> Result<Self, ModelError> {
+        Ok(match file.task {
+            Task::Classification { .. } => {
+                Self::Classes(Classifier::from_file(file, device.burn())?)
+            }
+            _ => Self::Values(Predictor::from_file(file, device.burn())?),
+        })
+    }
+
     fn predictor(&self) -> &Predictor {
         match self {
             Self::Classes(model) => model.predictor(),

@@ -46,7 +46,7 @@ pub fn answers(
         &expand(path),
         decoding,
         (steps, channels),
-        &input.mean,
+        &input.blank(),
         seed,
     )?;
     for text in &series.notes {

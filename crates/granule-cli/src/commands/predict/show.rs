@@ -55,11 +55,22 @@ impl Form {
 
     /// The line above all answers, if the form has one, from the first of them.
     pub fn begin(&self, model: &Answer, place: Option<Place>) -> anyhow::Result<()> {
-        let Self::Csv = self else {
-            return Ok(());
-        };
         let item = place.map_or(Item::Alone, Item::Place);
-        let mut columns = vec!["input".to_string()];
+        let heading = self.heading(Some("input"), model, item)?;
+        heading.map_or(Ok(()), |heading| output::line(&heading))
+    }
+
+    /// The same as text; `input` is what the column of names is called, where there is one.
+    pub fn heading(
+        &self,
+        input: Option<&str>,
+        model: &Answer,
+        item: Item,
+    ) -> anyhow::Result<Option<String>> {
+        let Self::Csv = self else {
+            return Ok(None);
+        };
+        let mut columns: Vec<String> = input.map(str::to_owned).into_iter().collect();
         columns.extend(item.columns().iter().map(|(name, _)| name.to_string()));
         match model {
             Answer::Classes(top) => (1..=top.len()).for_each(|rank| {
@@ -74,16 +85,21 @@ impl Form {
                 columns.extend((1..=values.len()).map(|value| format!("value_{value}")));
             }
         }
-        record(&columns)
+        record(&columns).map(Some)
     }
 
     /// The answer to one item of a file.
     pub fn show(&self, name: &str, item: Item, answer: &Answer) -> anyhow::Result<()> {
+        output::line(&self.line(Some(name), item, answer)?)
+    }
+
+    /// The same as text, without the name where there is none.
+    pub fn line(&self, name: Option<&str>, item: Item, answer: &Answer) -> anyhow::Result<String> {
         match self {
-            Self::Text(width) => text(name, item, answer, *width),
+            Self::Text(width) => Ok(text(name.unwrap_or_default(), item, answer, *width)),
             Self::Json => as_json(name, item, answer),
             Self::Csv => {
-                let mut fields = vec![name.to_string()];
+                let mut fields: Vec<String> = name.map(str::to_owned).into_iter().collect();
                 fields.extend(item.columns().iter().map(|(_, value)| value.to_string()));
                 match answer {
                     Answer::Classes(classes) => {
@@ -99,14 +115,15 @@ impl Form {
     }
 }
 
-fn record(fields: &[String]) -> anyhow::Result<()> {
+fn record(fields: &[String]) -> anyhow::Result<String> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record(fields)?;
     let line = writer.into_inner()?;
-    output::line(String::from_utf8_lossy(&line).trim_end_matches(['\r', '\n']))
+    let line = String::from_utf8_lossy(&line);
+    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
 }
 
-fn as_json(name: &str, item: Item, answer: &Answer) -> anyhow::Result<()> {
+fn as_json(name: Option<&str>, item: Item, answer: &Answer) -> anyhow::Result<String> {
     let mut fields = match answer {
         Answer::Classes(classes) => {
             let best = classes.first();
@@ -115,23 +132,25 @@ fn as_json(name: &str, item: Item, answer: &Answer) -> anyhow::Result<()> {
                 .map(|(name, probability)| json!({"class": name, "probability": probability}))
                 .collect();
             json!({
-                "input": name,
                 "class": best.map(|(name, _)| name),
                 "probability": best.map(|(_, probability)| probability),
                 "top": top,
             })
         }
         Answer::Values(values) => {
-            json!({"input": name, "values": values})
+            json!({"values": values})
         }
     };
+    if let Some(name) = name {
+        fields["input"] = json!(name);
+    }
     for (column, value) in item.columns() {
         fields[column] = json!(value);
     }
-    output::event("prediction", fields)
+    Ok(serde_json::to_string(&output::named("prediction", fields))?)
 }
 
-fn text(name: &str, item: Item, answer: &Answer, width: usize) -> anyhow::Result<()> {
+fn text(name: &str, item: Item, answer: &Answer, width: usize) -> String {
     let name = printable(name);
     let place = match item {
         Item::Alone => format!("{name:<width$}"),
@@ -160,5 +179,5 @@ fn text(name: &str, item: Item, answer: &Answer, width: usize) -> anyhow::Result
             .collect::<Vec<_>>()
             .join("   "),
     };
-    output::line(&format!("{place}  {text}"))
+    format!("{place}  {text}")
 }
