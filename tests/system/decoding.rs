@@ -578,3 +578,172 @@ fn units_are_predicted_from_the_others() {
         "{text}"
     );
 }
+
+#[test]
+fn unusual_activity_is_told_from_usual() {
+    let dir = tempfile::tempdir().unwrap();
+    record(dir.path());
+    let learn = r#"
+        [data]
+        dataset = "recording:."
+        validation = 0.25
+        [data.decoding]
+        signal = "counts"
+        reconstruct = true
+        test = 0.4
+        window = { before = 3 }
+        square_root = true
+        [model]
+        kind = "sequential"
+        [[model.layer]]
+        kind = "flatten"
+        [[model.layer]]
+        kind = "dense"
+        units = 4
+        [train]
+        epochs = 30
+        [optimizer]
+        kind = "adam"
+        lr = 0.01
+    "#;
+    std::fs::write(dir.path().join("learn.toml"), learn).unwrap();
+    let device = ["--device", "flex", "--json"];
+    let result = fine(
+        dir.path(),
+        &[&["train", "learn.toml", "--run-dir", "run"], &device[..]].concat(),
+    )
+    .result();
+    // A regression would give back what it sees.
+    assert!(result.get("baselines").is_none(), "{result}");
+
+    let detect = ["detect", "run", "--false-alarms", "0.1"];
+    let found = fine(dir.path(), &[&detect[..], &device].concat()).result();
+    let again = fine(dir.path(), &[&detect[..], &device].concat()).result();
+    assert_eq!(found, again);
+    let detectors = found["detectors"].as_array().unwrap();
+    let names = ["this model", "means and variances", "Mahalanobis distance"];
+    let own = detectors.iter().map(|one| one["name"].as_str().unwrap());
+    assert_eq!(own.collect::<Vec<_>>(), names);
+    let auroc = |detector: usize, kind: usize| {
+        let kind = &detectors[detector]["unusual"][kind];
+        kind["auroc"].as_f64().unwrap()
+    };
+    for kind in 0..3 {
+        assert!(auroc(0, kind) > 0.9, "{found}");
+    }
+    // A shift leaves means and variances as they are.
+    assert_eq!(detectors[1]["unusual"][2]["name"], "shift");
+    assert!((auroc(1, 2) - 0.5).abs() < 0.15, "{found}");
+    assert_eq!(detectors[0]["drift"].as_array().map(Vec::len), Some(10));
+    let alarms = detectors[0]["false_alarms"].as_f64().unwrap();
+    assert!(alarms < 0.3, "{found}");
+
+    let csv = [&detect[..], &["--csv", "--anomaly", "lesion"]].concat();
+    let table = fine(dir.path(), &csv).stdout;
+    let lines: Vec<&str> = table.lines().collect();
+    let normal = found["normal"].as_u64().unwrap() as usize;
+    assert_eq!(lines.len(), 1 + 2 * normal, "{table}");
+    assert_eq!(lines[0], "part,sample,score,unusual");
+    assert!(lines[1].starts_with("normal,0,") && lines[1 + normal].starts_with("lesion,0,"));
+    let count = |part: &str| {
+        let of_part = lines.iter().filter(|line| line.starts_with(part));
+        of_part.filter(|line| line.ends_with("true")).count() as f64
+    };
+    assert_eq!(count("normal,") / normal as f64, alarms);
+    let detected = detectors[0]["unusual"][0]["detected"].as_f64();
+    assert_eq!(Some(count("lesion,") / normal as f64), detected);
+
+    // The same recording is no more unusual than its end.
+    let other = ["--dataset", "recording:.", "--anomaly", "shift"];
+    let same = fine(dir.path(), &[&detect[..], &device, &other].concat()).result();
+    let scores = &same["detectors"][0]["unusual"][1];
+    assert_eq!(
+        (&scores["name"], &scores["samples"]),
+        (&"recording".into(), &600.into())
+    );
+    assert!(scores["auroc"].as_f64().unwrap() < 0.65, "{same}");
+    let page = ["--out", "page.html"];
+    let text = fine(dir.path(), &[&detect[..], &other, &page].concat()).stdout;
+    assert!(
+        text.contains("AUROC") && text.contains("recording"),
+        "{text}"
+    );
+
+    let page = std::fs::read_to_string(dir.path().join("page.html")).unwrap();
+    assert!(
+        page.contains("Mahalanobis distance") && page.matches("<path class=\"null\"").count() == 2
+    );
+
+    let wrong = |more: &[&str], code| refused(dir.path(), &[&detect[..2], more].concat(), code);
+    let text = wrong(&["--false-alarms", "0.001"], 2);
+    assert!(
+        text.contains("--false-alarms") && text.contains("at least 0.0"),
+        "{text}"
+    );
+    assert!(wrong(&["--false-alarms", "1.5"], 2).contains("between 0 and 1"));
+    assert!(wrong(&["--anomaly", "noise"], 2).contains("lesion"));
+    assert!(wrong(&["--dataset", "mnist"], 2).contains("recording:PATH"));
+    assert!(wrong(&["--lesion", "0.01"], 2).contains("--lesion"));
+    let real = "data.decoding.square_root=false";
+    let text = wrong(
+        &["--set", "data.decoding.signal=velocity", "--set", real],
+        1,
+    );
+    assert!(
+        text.contains("of 2 values") && text.contains("of 8 values"),
+        "{text}"
+    );
+    let decode = [
+        "train",
+        "decode.toml",
+        "--epochs",
+        "1",
+        "--run-dir",
+        "decode",
+    ];
+    fine(dir.path(), &[&decode[..], &device].concat());
+    let text = refused(dir.path(), &["detect", "decode"], 2);
+    assert!(
+        text.contains("data.decoding.reconstruct") && text.contains("detect-anomalies"),
+        "{text}"
+    );
+}
+
+/// On real spike counts, where they are at hand.
+#[test]
+fn the_preset_tells_lesions_and_shifts_on_real_spike_counts() {
+    let Some(data) = real_data("neural-m1-reach") else {
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let set = format!("recording:{}/neural-m1-reach", data.display());
+    let train = [
+        "train",
+        "detect-anomalies",
+        "--dataset",
+        &set,
+        "--run-dir",
+        "run",
+    ];
+    fine(
+        dir.path(),
+        &[&train[..], &["--device", "flex", "-q"]].concat(),
+    );
+    let detect = ["detect", "run", "--device", "flex", "--json"];
+    let found = fine(dir.path(), &detect).result();
+    let auroc = |detector: usize, kind: usize| {
+        let kind = &found["detectors"][detector]["unusual"][kind];
+        kind["auroc"].as_f64().unwrap()
+    };
+    assert!(auroc(0, 0) > 0.9 && auroc(0, 2) > 0.8, "{found}");
+    assert!((auroc(1, 2) - 0.5).abs() < 0.1, "{found}");
+    // Another subject has other neurons.
+    let other = [
+        "--set",
+        "data.decoding.signal=m_session1_counts",
+        "--set",
+        "data.decoding.test_signal=",
+    ];
+    let text = refused(dir.path(), &[&["detect", "run"], &other[..]].concat(), 1);
+    assert!(text.contains("187") && text.contains("71"), "{text}");
+}

@@ -3,9 +3,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::builder::styling::{AnsiColor, Styles};
-use clap::builder::{PathBufValueParser, TypedValueParser};
+use clap::builder::{PathBufValueParser, PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use granule::data::DatasetSpec;
+use granule::data::decoding::{ANOMALIES, Anomaly};
 use granule::device::DeviceSpec;
 use granule::io::ByteSize;
 use granule::io::image::{Background, Resize};
@@ -53,6 +54,9 @@ pub enum Command {
     /// Measure a trained model on a test set
     #[command(after_long_help = help::EVAL)]
     Eval(Eval),
+    /// Tell unusual activity by a run that learnt to reconstruct usual one
+    #[command(after_long_help = help::DETECT)]
+    Detect(Detect),
     /// Classify images or arrays with a trained model
     #[command(after_long_help = help::PREDICT)]
     Predict(Predict),
@@ -94,6 +98,7 @@ impl Command {
         match self {
             Self::Train(args) => args.json,
             Self::Eval(args) => args.json,
+            Self::Detect(args) => args.json,
             Self::Predict(args) => args.json,
             Self::Stream(args) => args.json,
             Self::Simulate(args) => args.json,
@@ -364,6 +369,64 @@ pub struct Eval {
     /// Print one JSON object with the keys of the result of `granule train --json`
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Detect {
+    /// A run folder, or a checkpoint in one, of data.decoding.reconstruct, such as one of the preset detect-anomalies
+    #[arg(value_name = "RUN", value_parser = path())]
+    pub model: PathBuf,
+
+    /// Another recording of the same channels, all of which is scored beside the normal samples
+    #[arg(long, value_name = "recording:PATH")]
+    pub dataset: Option<DatasetSpec>,
+
+    /// Which arrays of that recording, or of that of the run, are scored beside the normal samples, and how they are read, as in
+    /// `--set data.decoding.signal=NAME` (repeatable)
+    #[arg(long, value_name = "KEY.PATH=VALUE", allow_hyphen_values = true)]
+    pub set: Vec<String>,
+
+    /// The share of samples held out of training that may be above the threshold, between 0 and 1
+    #[arg(
+        long,
+        value_name = "SHARE",
+        default_value_t = 0.05,
+        allow_negative_numbers = true
+    )]
+    pub false_alarms: f64,
+
+    /// A kind of unusual activity to make of the test part (repeatable) [default: all]
+    #[arg(long, value_name = "KIND", value_parser = anomalies())]
+    pub anomaly: Vec<&'static Anomaly>,
+
+    /// The share of the channels that a lesion silences, between 0 and 1
+    #[arg(
+        long,
+        value_name = "SHARE",
+        default_value_t = 0.2,
+        allow_negative_numbers = true
+    )]
+    pub lesion: f64,
+
+    /// Device to run on, as `granule devices` lists them [default: $GRANULE_DEVICE, else auto]
+    #[arg(long, value_name = "SPEC")]
+    pub device: Option<DeviceSpec>,
+
+    /// Samples per forward pass
+    #[arg(long, value_name = "N", default_value_t = 256, allow_negative_numbers = true, value_parser = positive)]
+    pub batch_size: usize,
+
+    /// Write a page with the tables and the scores as histograms as well, one self-contained HTML file
+    #[arg(long, value_name = "FILE.html", value_parser = path())]
+    pub out: Option<PathBuf>,
+
+    /// Print one JSON object
+    #[arg(long, conflicts_with = "csv")]
+    pub json: bool,
+
+    /// Print a table with a line for every sample: part, sample, score, unusual
+    #[arg(long)]
+    pub csv: bool,
 }
 
 #[derive(Debug, Args)]
@@ -813,6 +876,14 @@ fn loopback(text: &str) -> Result<SocketAddr, String> {
         true => Ok(address),
         false => Err("an address of the loopback, 127.0.0.1 or [::1]: bins come unencrypted from whoever connects".to_owned()),
     }
+}
+
+fn anomalies() -> impl TypedValueParser<Value = &'static Anomaly> {
+    let kinds = ANOMALIES
+        .iter()
+        .map(|kind| PossibleValue::new(kind.name).help(kind.summary));
+    PossibleValuesParser::new(kinds)
+        .try_map(|name| Anomaly::find(&name).ok_or("there is no such kind"))
 }
 
 fn positive(text: &str) -> Result<usize, String> {

@@ -43,11 +43,13 @@ Examples:
       cells, a population and a system, fitted to what `granule simulate --out` wrote
   granule train decode-kinematics --dataset recording:DIR
       movement from spike counts, next to ridge regression; `granule presets decode-kinematics`
+      prints the names of arrays that it reads, which --set data.decoding.signal=NAME changes
   granule train identify-objects --dataset recording:DIR
       what was seen, from the spike counts of trials, with a permutation test
   granule train predict-activity --dataset recording:DIR
       some neurons from the others, in bits per spike
-      prints the names of arrays that it reads, which --set data.decoding.signal=NAME changes
+  granule train detect-anomalies --dataset recording:DIR
+      learns usual activity, from which `granule detect` tells unusual one
   granule train --resume runs/RUN
       go on after Ctrl-C, a crash or a power cut; --device X goes on elsewhere, --data-dir DIR
       with data that moved
@@ -153,6 +155,28 @@ All test samples are used, also when the run was limited to some; --limit-test l
 
 Prints the classification report: precision, recall and F1 per class as fractions, support in
 samples. --json prints one object; accuracy is a fraction, seconds are seconds.";
+
+pub const DETECT: &str = "\
+Examples:
+  granule train detect-anomalies --dataset recording:DIR
+      learns to reconstruct usual activity
+  granule detect runs/RUN
+  granule detect runs/RUN --false-alarms 0.01 --anomaly lesion --lesion 0.1
+  granule detect runs/RUN --dataset recording:session2
+      another recording of the same channels beside the normal samples
+  granule detect runs/RUN --csv > scores.csv
+
+The score of a sample is the error with which the model reconstructs it, of each channel in units of
+what it is in the mean of training, so that usual scores are about 1. The normal samples are those of the test part. Unusual ones are made of them, as data.seed draws it: a lesion silences a
+share of the channels, shuffle gives channels one another's activity, shift moves each channel in
+a circle on its own, which leaves its activity as it is and ends what it has to do with the
+others. The threshold is from samples held out of training (data.validation), so that the false
+alarms among the normal ones are measured and not set. Two that a model has to beat stand below
+it: the distance in means and variances of the channels alone, and Mahalanobis' distance, whose
+penalty is chosen by cross-validation in the training part.
+
+AUROC is the probability that an unusual sample has a higher score than a normal one. --json
+prints shares as fractions.";
 
 pub const PREDICT: &str = "\
 Examples:

@@ -206,6 +206,8 @@ pub struct Dataset {
     pub divided: bool,
     /// Whether the targets are counts of events, whose loss is Poisson's unless another is chosen.
     pub counts: bool,
+    /// Whether the targets are the inputs themselves, added up over their windows (`data.decoding.reconstruct`).
+    pub reconstructs: bool,
     /// Identifies the content (samples, targets, class names, division): equal for equal data, however it was
     /// stored. It guards against mix-ups, not against an adversary.
     pub fingerprint: String,
@@ -239,6 +241,7 @@ impl Dataset {
             validation: None,
             divided: false,
             counts: false,
+            reconstructs: false,
             fingerprint: String::new(),
             notes: Vec::new(),
             warnings: Vec::new(),

@@ -99,6 +99,7 @@ impl Dataset {
         dataset.warnings.extend(others.cloned());
         dataset.notes.clone_from(&self.notes);
         dataset.counts = self.counts;
+        dataset.reconstructs = self.reconstructs;
         let what = if self.divided {
             "all samples"
         } else {

@@ -5,6 +5,7 @@ use granule_io::path::expand;
 use granule_io::words::counted;
 
 use crate::arrays::ArrayOptions;
+use crate::decoding::Unusual;
 use crate::division::Division;
 use crate::fold::Fold;
 use crate::reading::Hashing;
@@ -39,6 +40,8 @@ pub struct LoadOptions<'a> {
     /// What a trained decoder takes off each channel, which stands for bins beyond the edge of a trial; absent: the means of the
     /// training part.
     pub means: Option<&'a [f64]>,
+    /// What is made of the signal of the part of a recording that is tested on, as `granule detect` asks.
+    pub unusual: Option<Unusual>,
     /// Receives the progress of downloads and long loads.
     pub progress: Option<&'a dyn Progress>,
 }
@@ -75,6 +78,7 @@ pub fn load(spec: &DatasetSpec, options: &LoadOptions<'_>) -> Result<Dataset, Da
             let scored = decoding::Scored {
                 tested: options.tested,
                 means: options.means,
+                unusual: options.unusual,
             };
             decoding::load(
                 &expand(path),

@@ -344,6 +344,17 @@ impl TrainError {
         }
     }
 
+    /// Names the data set in which something else was found than the model takes.
+    pub(crate) fn of_set(self, name: &str) -> Self {
+        match self {
+            Self::Mismatch { expected, found } => Self::Mismatch {
+                expected,
+                found: format!("{found} ({name})"),
+            },
+            error => error,
+        }
+    }
+
     pub(crate) fn io(action: &'static str, path: &Path, source: std::io::Error) -> Self {
         Self::Io {
             action,

@@ -16,6 +16,7 @@ mod batch;
 mod batches;
 mod checkpoint;
 pub mod config;
+pub mod detection;
 mod engine;
 mod error;
 mod event;
@@ -41,8 +42,9 @@ pub use config::{
     TrialsConfig,
 };
 pub use engine::{
-    LayerPlan, Plan, compare, evaluate, evaluate_on, evaluate_recording, evaluate_trials, plan,
-    resume, resume_as, resume_on, resume_with, test_samples, train, train_on, train_with,
+    AnomalyDetector, LayerPlan, Plan, compare, evaluate, evaluate_on, evaluate_recording,
+    evaluate_trials, plan, resume, resume_as, resume_on, resume_with, test_samples, train,
+    train_on, train_with,
 };
 pub use error::TrainError;
 pub use event::{EpochEvent, Event, Observer, Quiet, ScoreEvent, StartEvent, StepEvent, StopFlag};

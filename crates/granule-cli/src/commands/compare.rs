@@ -1,6 +1,7 @@
 //! `granule compare`.
 
 use std::io::Write;
+use std::path::Path;
 
 use granule::train::record::{Comparison, EpochRow, render_comparison};
 use serde::Serialize;
@@ -15,17 +16,7 @@ use crate::written::OutFile;
 const EPOCHS: usize = 12;
 
 pub fn run(args: &args::Compare) -> anyhow::Result<()> {
-    if let Some(out) = &args.out
-        && out.extension().is_none_or(|extension| extension != "html")
-    {
-        return Err(Usage::new(format!(
-            "--out {}: the page is HTML, give a name that ends in .html",
-            out.display()
-        ))
-        .into());
-    }
-    let out = args.out.as_ref().map(|out| OutFile::new(out, "--out"));
-    let out = out.transpose()?;
+    let out = page(args.out.as_deref())?;
     let comparison = Comparison::load(&args.runs)?;
     if let Some(out) = &out {
         let page = render_comparison(&comparison)?;
@@ -59,6 +50,21 @@ pub fn run(args: &args::Compare) -> anyhow::Result<()> {
         }
         None => Ok(()),
     }
+}
+
+/// The file of `--out`, which is to be a page.
+pub(super) fn page(out: Option<&Path>) -> anyhow::Result<Option<OutFile>> {
+    if let Some(out) = out
+        && out.extension().is_none_or(|extension| extension != "html")
+    {
+        return Err(Usage::new(format!(
+            "--out {}: the page is HTML, give a name that ends in .html",
+            out.display()
+        ))
+        .into());
+    }
+    let out = out.map(|out| OutFile::new(out, "--out"));
+    Ok(out.transpose()?)
 }
 
 /// What `--json` prints.

@@ -142,6 +142,7 @@ pub fn preview(
             scored: true,
             tested: false,
             means: None,
+            unusual: None,
             progress: Some(&loading),
         };
         granule::data::load(name, &options)

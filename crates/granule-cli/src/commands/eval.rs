@@ -87,6 +87,7 @@ pub fn run(args: &args::Eval) -> anyhow::Result<()> {
         scored: true,
         tested: false,
         means: Some(&file.input.mean),
+        unusual: None,
         progress: watcher.progress(),
     };
     // Another recording need not have the groups or trials by which that of training was divided.

@@ -4,6 +4,7 @@ pub mod compare;
 pub mod completions;
 pub mod config;
 pub mod data;
+pub mod detect;
 pub mod devices;
 pub mod eval;
 pub mod predict;

@@ -271,7 +271,7 @@ pub fn show(evaluation: &Evaluation) -> anyhow::Result<()> {
 }
 
 /// A [`fact`] in lines of at most 80 columns, broken after commas.
-fn folded(text: &str) -> String {
+pub(super) fn folded(text: &str) -> String {
     const INDENT: usize = 8;
     let mut lines: Vec<String> = Vec::new();
     for part in text.split(", ") {
@@ -361,7 +361,7 @@ fn regression(scores: &RegressionScores) -> String {
 }
 
 /// Four decimals, or as many significant digits of what is far from 1.
-fn number(x: f64) -> String {
+pub(super) fn number(x: f64) -> String {
     match x.abs() {
         _ if x.is_nan() => "-".to_owned(),
         size if size == 0.0 || (1e-3..1e6).contains(&size) => format!("{x:.4}"),
@@ -370,7 +370,7 @@ fn number(x: f64) -> String {
 }
 
 /// Rows in columns that end where their head does: the first of at least `first` characters, the others of `others`.
-fn to_the_right(rows: &[Vec<String>], first: usize, others: usize) -> String {
+pub(super) fn to_the_right(rows: &[Vec<String>], first: usize, others: usize) -> String {
     let count = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column));

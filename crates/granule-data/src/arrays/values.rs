@@ -27,10 +27,10 @@ enum Numbers {
 }
 
 impl Values {
-    /// Counts, `[N, width]`.
-    pub(crate) fn of_counts(counts: Vec<f32>, width: usize) -> Self {
+    /// Such as counts, `[N, width]`.
+    pub(crate) fn of_floats(numbers: Vec<f32>, width: usize) -> Self {
         Self {
-            numbers: Numbers::Narrow(counts),
+            numbers: Numbers::Narrow(numbers),
             width,
             whole: Vec::new(),
         }

@@ -22,6 +22,9 @@ pub struct DecodingConfig {
     pub held_out: Option<f64>,
     /// The channels that are predicted, from 0, in place of drawn ones.
     pub held_out_channels: Vec<usize>,
+    /// Predict what each channel adds up to over the window from the window itself, in place of a target: an auto-encoder, whose
+    /// error says how unusual the activity is, as `granule detect` asks.
+    pub reconstruct: bool,
     /// An integer for every bin of a signal `[bins, channels]`: bins of one trial are those of equal numbers in a row. No
     /// window crosses the edge of a trial. With `bin_width`: a table of intervals. Absent: the whole recording is one.
     pub trial: Option<String>,
@@ -122,6 +125,7 @@ impl Default for DecodingConfig {
             target: String::new(),
             held_out: None,
             held_out_channels: Vec::new(),
+            reconstruct: false,
             trial: None,
             test_signal: None,
             test_target: None,
@@ -179,9 +183,18 @@ impl DecodingConfig {
         self.held_out.is_some() || !self.held_out_channels.is_empty()
     }
 
-    fn validate_held_out(&self) -> Result<bool, DataError> {
-        if !self.holds_out() {
-            return Ok(false);
+    /// Whether the signal is its own target, so that no array is one.
+    pub(super) fn has_own_target(&self) -> bool {
+        self.holds_out() || self.reconstruct
+    }
+
+    fn validate_own_target(&self) -> Result<(), DataError> {
+        if !self.has_own_target() {
+            return Ok(());
+        }
+        if self.reconstruct && self.holds_out() {
+            let allowed = "unset where channels are held out, which are the target";
+            return Err(wrong("reconstruct", true, allowed));
         }
         if let Some(share) = self.held_out {
             if !(share > 0.0 && share < 1.0) {
@@ -198,11 +211,14 @@ impl DecodingConfig {
         ];
         for (key, name) in targets {
             if let Some(name) = name {
-                let allowed = "unset where channels are held out, which are the target";
+                let allowed = match self.reconstruct {
+                    true => "unset where the signal is reconstructed, which is the target",
+                    false => "unset where channels are held out, which are the target",
+                };
                 return Err(wrong(key, format!("{name:?}"), allowed));
             }
         }
-        Ok(true)
+        Ok(())
     }
 
     /// Checks what can be judged without the arrays.
@@ -210,9 +226,10 @@ impl DecodingConfig {
     /// # Errors
     /// [`DataError::Config`] with the field.
     pub fn validate(&self) -> Result<(), DataError> {
-        let holds_out = self.validate_held_out()?;
+        self.validate_own_target()?;
+        let own_target = self.has_own_target();
         let named = [("signal", &self.signal), ("target", &self.target)];
-        let mut named = named.into_iter().take(if holds_out { 1 } else { 2 });
+        let mut named = named.into_iter().take(if own_target { 1 } else { 2 });
         if let Some((name, _)) = named.find(|(_, array)| array.is_empty()) {
             let allowed = format!(
                 "the name of an array of recording:PATH, as in --set data.decoding.{name}=NAME; `granule data inspect PATH` lists them"
@@ -240,7 +257,7 @@ impl DecodingConfig {
             return Err(wrong("sum", 0, "at least 1"));
         }
         match (&self.test_signal, &self.test_target) {
-            (Some(_), None) if !holds_out => {
+            (Some(_), None) if !own_target => {
                 return Err(wrong("test_target", "unset", "set with test_signal"));
             }
             (None, Some(_)) => {

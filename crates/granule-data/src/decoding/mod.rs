@@ -4,6 +4,7 @@
 //! of bins around the one that is decoded, or the bins of a whole trial where a trial has one target. Windows of one
 //! recording share its bins: they are cut when a batch is made.
 
+mod anomaly;
 mod config;
 mod inspect;
 mod overlap;
@@ -17,6 +18,7 @@ use std::path::Path;
 use granule_io::budget;
 use granule_io::words::{counted, first_of};
 
+pub use anomaly::{ANOMALIES, Anomaly, Unusual};
 pub use config::{DecodingConfig, Division, Edges, Window};
 pub use inspect::{Found, Inspection, Numbers, Suggestion, inspect};
 pub use series::{Place, Series};
@@ -40,6 +42,8 @@ pub(crate) struct Scored<'a> {
     pub tested: bool,
     /// What it takes off each channel.
     pub means: Option<&'a [f64]>,
+    /// What is made of the signal that is tested on.
+    pub unusual: Option<Unusual>,
 }
 
 /// Loads what is decoded and what it is decoded from. In cross-validation a part of what is learnt from is tested on, and
@@ -105,6 +109,11 @@ pub(crate) fn load(
     notes.splice(0..0, store.notes());
     let mut sources = vec![first];
     sources.extend(second);
+    if let Some(unusual) = scored.unusual
+        && let (Some(source), Some(is_test)) = (sources.last_mut(), tests.last())
+    {
+        unusual.make(source, is_test, seed)?;
+    }
 
     let (classes, targets, offset) = all_targets(&sources, outputs, &mut notes)?;
     let whole = || sources.iter().zip(&tests).zip(&targets);
@@ -140,7 +149,10 @@ pub(crate) fn load(
                 bins,
                 ..
             } = windows;
-            let targets = targets.subset(&bins)?;
+            let targets = match config.reconstruct {
+                true => sums(&series, &starts, config.window.steps(), channels)?,
+                false => targets.subset(&bins)?,
+            };
             let shape = Shape::Sequence {
                 steps: config.window.steps(),
                 channels,
@@ -184,11 +196,31 @@ pub(crate) fn load(
     dataset.divided = divided;
     dataset.notes = notes;
     dataset.counts = config.holds_out();
+    dataset.reconstructs = config.reconstruct;
     let sameness = dataset.sameness();
     dataset
         .warnings
         .extend(warnings.into_iter().chain(sameness));
     Ok(dataset)
+}
+
+/// What each channel adds up to over the windows.
+fn sums(
+    series: &[f32],
+    starts: &[usize],
+    steps: usize,
+    channels: usize,
+) -> Result<Targets, DataError> {
+    let what = "the windows to reconstruct";
+    let mut data = budget::filled(0.0, starts.len().saturating_mul(channels), what)?;
+    for (sums, start) in data.chunks_exact_mut(channels.max(1)).zip(starts) {
+        let window = series.get(start * channels..(start + steps) * channels);
+        for bin in window.unwrap_or_default().chunks_exact(channels.max(1)) {
+            sums.iter_mut().zip(bin).for_each(|(sum, x)| *sum += x);
+        }
+    }
+    let width = channels;
+    Ok(Targets::Values { data, width })
 }
 
 /// What to do where the arrays that are tested on are not there, such as those of a preset.

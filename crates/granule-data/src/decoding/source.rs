@@ -56,7 +56,7 @@ impl<'a> Named<'a> {
     pub fn tested(config: &'a DecodingConfig) -> Option<Self> {
         Some(Self {
             signal: config.test_signal.as_deref()?,
-            target: match config.holds_out() {
+            target: match config.has_own_target() {
                 true => "",
                 false => config.test_target.as_deref()?,
             },
@@ -83,10 +83,15 @@ impl Source {
         notes: &mut Vec<String>,
     ) -> Result<(Self, Outputs), DataError> {
         let (mut source, signal) = Self::of_signal(store, named, config, notes)?;
-        if let Some(counts) = source.hold_out(config, seed, notes)? {
+        let own = match source.hold_out(config, seed, notes)? {
+            // Sums over windows are known once these are cut.
+            None if config.reconstruct => Some(Values::of_floats(Vec::new(), source.channels)),
+            held_out => held_out,
+        };
+        if let Some(own) = own {
             source.take_roots(config);
             source.check(config)?;
-            return Ok((source, Outputs::Values(counts)));
+            return Ok((source, Outputs::Values(own)));
         }
         let Named { target, prefix, .. } = named;
         let (bins, trials, has_trials) = (source.bins(), source.trials.len(), source.has_trials);
@@ -141,7 +146,7 @@ impl Source {
         let (others, counts) = apart(&self.data, self.channels, &held_out)?;
         self.data = others;
         self.channels -= held_out.len();
-        Ok(Some(Values::of_counts(counts, held_out.len())))
+        Ok(Some(Values::of_floats(counts, held_out.len())))
     }
 
     /// Reads the signal of a part and its trials; the extents of its array besides.
@@ -209,7 +214,11 @@ impl Source {
         };
         let has_trials = inside.is_some() || trial.is_some();
         let source = Self {
-            target: store.place(if config.holds_out() { signal } else { target }),
+            target: store.place(if config.has_own_target() {
+                signal
+            } else {
+                target
+            }),
             signal: place,
             data,
             channels,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use granule_data::decoding::{Division, Edges, Window};
+use granule_data::decoding::{Anomaly, Division, Edges, Unusual, Window};
 use granule_data::{
     DataError, Dataset, DatasetSpec, DecodingConfig, Fold, LoadOptions, Shape, Split, Targets, load,
 };
@@ -898,4 +898,131 @@ fn channels_that_are_held_out_are_the_target() {
         message.contains("0.5") && message.contains("held_out predicts are counts"),
         "{message}"
     );
+}
+
+/// Of `folder`, what each channel adds up to in two bins.
+fn reconstructing() -> DecodingConfig {
+    DecodingConfig {
+        target: String::new(),
+        reconstruct: true,
+        window: Window {
+            before: 1,
+            after: 0,
+        },
+        edges: Edges::LeaveOut,
+        test: 0.5,
+        ..config()
+    }
+}
+
+#[test]
+fn a_signal_is_its_own_target() {
+    let dir = folder();
+    let set = read(dir.path(), &reconstructing()).unwrap();
+    assert!(set.reconstructs && !set.counts);
+    // Bins 0 to 4 train; the first sample is of bins 0 and 1.
+    assert_eq!((set.train.len(), set.test.len()), (4, 4));
+    assert_eq!(set.train.target_values(0).unwrap(), [10.0, 12.0]);
+    assert_eq!(set.test.target_values(3).unwrap(), [170.0, 172.0]);
+
+    for (wrong, key) in [
+        (
+            DecodingConfig {
+                target: "velocity".into(),
+                ..reconstructing()
+            },
+            "data.decoding.target",
+        ),
+        (
+            DecodingConfig {
+                held_out: Some(0.5),
+                ..reconstructing()
+            },
+            "data.decoding.reconstruct",
+        ),
+        (
+            DecodingConfig {
+                sum: 2,
+                ..reconstructing()
+            },
+            "data.decoding.sum",
+        ),
+    ] {
+        let message = refused(dir.path(), &wrong);
+        assert!(message.contains(key), "{message}");
+    }
+}
+
+#[test]
+fn unusual_activity_is_made_of_what_is_tested_on() {
+    let dir = folder();
+    let channels = 5_usize;
+    let counts: Vec<i64> = (0..12 * channels as i64)
+        .map(|at| 1 + at * 7 % 60)
+        .collect();
+    write(dir.path().join("counts.npy"), &npy_i64(&[12, 5], &counts));
+    let decoding = DecodingConfig {
+        window: Window::default(),
+        ..reconstructing()
+    };
+    let made = |kind: &str, lesion, seed| {
+        let options = LoadOptions {
+            decoding: decoding.clone(),
+            seed,
+            unusual: Anomaly::find(kind).map(|kind| Unusual { kind, lesion }),
+            ..Default::default()
+        };
+        load(&DatasetSpec::Recording(dir.path().to_path_buf()), &options)
+    };
+    let bins = |set: &Dataset| -> Vec<Vec<f32>> {
+        (0..set.test.len())
+            .map(|at| set.test.values(at).unwrap().to_vec())
+            .collect()
+    };
+    let usual = made("none", 0.0, 1).unwrap();
+    let before = bins(&usual);
+    assert_eq!(before.len(), 6);
+    let course = |bins: &[Vec<f32>], channel: usize| -> Vec<f32> {
+        bins.iter().map(|bin| bin[channel]).collect()
+    };
+    let sorted = |values: &[f32]| {
+        let mut values = values.to_vec();
+        values.sort_by(f32::total_cmp);
+        values
+    };
+    for kind in ["lesion", "shuffle", "shift"] {
+        let set = made(kind, 0.4, 1).unwrap();
+        assert_eq!(set.train, usual.train, "{kind}");
+        assert_ne!(set.test, usual.test, "{kind}");
+        assert_eq!(set.test, made(kind, 0.4, 1).unwrap().test, "{kind}");
+        assert!((2..20).any(|seed| made(kind, 0.4, seed).unwrap().test != set.test));
+        let after = bins(&set);
+        // What is reconstructed is unusual as well.
+        assert_eq!(set.test.target_values(3).unwrap(), after[3]);
+        let same = (0..channels).filter(|&at| course(&after, at) == course(&before, at));
+        match kind {
+            "lesion" => {
+                let silent = (0..channels).filter(|&at| course(&after, at) == [0.0; 6]);
+                assert_eq!((silent.count(), same.count()), (2, 3));
+            }
+            "shuffle" => {
+                for (after, before) in after.iter().zip(&before) {
+                    assert_eq!(sorted(after), sorted(before));
+                }
+            }
+            _ => {
+                // Of six shifts by 0 to 5, five are drawn.
+                assert!(same.count() <= 1);
+                for at in 0..channels {
+                    let (after, before) = (course(&after, at), course(&before, at));
+                    let turned = (0..6).any(|by| [&before[by..], &before[..by]].concat() == after);
+                    assert!(turned, "{before:?} {after:?}");
+                }
+            }
+        }
+    }
+    for share in [0.0, 0.05, 0.95, f64::NAN] {
+        let message = made("lesion", share, 1).unwrap_err().to_string();
+        assert!(message.contains("lesion"), "{message}");
+    }
 }

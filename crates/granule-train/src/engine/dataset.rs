@@ -390,14 +390,16 @@ impl Source for Parts<'_> {
             ..samples
         };
         let classes = &self.dataset.classes;
-        baseline::add(
-            &mut evaluation,
-            learnt,
-            samples,
-            classes,
-            self.seed,
-            observer,
-        )?;
+        if !self.dataset.reconstructs {
+            baseline::add(
+                &mut evaluation,
+                learnt,
+                samples,
+                classes,
+                self.seed,
+                observer,
+            )?;
+        }
         let scatters = match task {
             Task::Regression { outputs: width, .. } => {
                 let scatters = Scatter::sample(&samples.values()?, &outputs, *width);

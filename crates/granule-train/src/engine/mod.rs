@@ -2,6 +2,7 @@
 
 mod baseline;
 mod dataset;
+mod detect;
 mod finish;
 mod own;
 mod plan;
@@ -40,6 +41,7 @@ use crate::record::{CONFIG_FILE, RecordOptions, RunRecorder};
 use crate::settings::Settings;
 
 pub use dataset::test_samples;
+pub use detect::AnomalyDetector;
 pub use own::evaluate_on;
 pub use plan::{LayerPlan, Plan, plan};
 pub use recording_score::evaluate_recording;
@@ -484,6 +486,7 @@ fn open<'a>(
                 scored: false,
                 tested: false,
                 means: None,
+                unusual: None,
                 progress: observer.progress(),
             },
         )?)),

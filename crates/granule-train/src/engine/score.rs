@@ -41,7 +41,7 @@ pub(crate) struct Samples<'a> {
 impl Samples<'_> {
     /// Runs `network` (without autodiff, on `device`) and hands indices and outputs of each batch to `sink`, in order.
     /// An output that is not finite is an error, which says that the samples are of `part`.
-    fn run(
+    pub fn run(
         &self,
         part: &'static str,
         network: &Network,
@@ -347,13 +347,7 @@ pub fn evaluate(
     observer: &mut dyn Observer,
 ) -> Result<Evaluation, TrainError> {
     let shape = input_shape(dataset.test.shape());
-    let of_set = |error: TrainError| match error {
-        TrainError::Mismatch { expected, found } => TrainError::Mismatch {
-            expected,
-            found: format!("{found} ({})", dataset.name),
-        },
-        error => error,
-    };
+    let of_set = |error: TrainError| error.of_set(&dataset.name);
     if shape != file.input.shape {
         return Err(of_set(other_input(file, &shape)));
     }
@@ -381,6 +375,27 @@ pub fn evaluate(
         }
         (_, found) => return Err(of_set(other_task(file, &found))),
     }
+    let [inputs, targets] = scales_of(file);
+    let count = dataset.test.len();
+    let indices = budget::collect(0..count, count, "the test part")?;
+    let samples = Samples {
+        split: relabelled.as_ref().unwrap_or(&dataset.test),
+        indices: &indices,
+        scaling: Scaling {
+            inputs: &inputs,
+            targets: &targets,
+            counts: has_counts(&file.task),
+        },
+    };
+    on(device, || {
+        let network = file.network(device.burn())?;
+        let evaluated = samples.evaluate(&network, &file.task, device.burn(), batch, observer)?;
+        Ok(evaluated.0)
+    })
+}
+
+/// How a model scales inputs and targets.
+pub(super) fn scales_of(file: &ModelFile) -> [Normalization; 2] {
     let inputs = Normalization {
         mean: file.input.mean.clone(),
         std: file.input.std.clone(),
@@ -400,26 +415,12 @@ pub fn evaluate(
         },
         _ => Normalization::default(),
     };
-    let count = dataset.test.len();
-    let indices = budget::collect(0..count, count, "the test part")?;
-    let samples = Samples {
-        split: relabelled.as_ref().unwrap_or(&dataset.test),
-        indices: &indices,
-        scaling: Scaling {
-            inputs: &inputs,
-            targets: &targets,
-            counts: has_counts(&file.task),
-        },
-    };
-    on(device, || {
-        let network = file.network(device.burn())?;
-        let evaluated = samples.evaluate(&network, &file.task, device.burn(), batch, observer)?;
-        Ok(evaluated.0)
-    })
+    [inputs, targets]
 }
 
 /// Adds the [baselines](crate::metrics::Baseline) of a recording to the scores on its test part, as a run with this limit and
-/// this seed of the data has them; other evaluations stay as they are. The task is that of the model.
+/// this seed of the data has them; other evaluations stay as they are, and so do those of a model that reconstructs what it sees,
+/// which a regression on the same would do without error. The task is that of the model.
 ///
 /// # Errors
 /// [`TrainError`] when memory does not hold them.
@@ -431,6 +432,9 @@ pub fn compare(
     data_seed: u64,
     observer: &mut dyn Observer,
 ) -> Result<(), TrainError> {
+    if dataset.reconstructs {
+        return Ok(());
+    }
     let learnt = train_samples(dataset, limit_train, data_seed);
     let count = dataset.test.len();
     let tested = budget::collect(0..count, count, "the test part")?;

@@ -1,5 +1,6 @@
 //! Scores of predictions against the truth: confusion matrix, classification report, regression scores.
 
+mod auroc;
 mod baseline;
 mod confusion;
 pub(crate) mod finite;
@@ -7,6 +8,7 @@ mod permutation;
 mod regression;
 mod report;
 
+pub use auroc::auroc;
 pub use baseline::{Baseline, ClassShares, ValueScores};
 pub use confusion::ConfusionMatrix;
 pub use permutation::PermutationTest;

@@ -16,7 +16,7 @@ pub use recorder::{RecordOptions, RunRecorder};
 pub use report::{
     ComparedRun, Comparison, Fact, MistakeCard, OutputTrace, Picture, ReportData, RunInfo, Scatter,
     TestResult, TrialExample, first_layer_filters, list_runs, render, render_comparison,
-    write_report,
+    render_detection, write_report,
 };
 pub(crate) use report::{DATA_FINGERPRINT, write_data};
 

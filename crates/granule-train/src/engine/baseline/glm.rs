@@ -25,7 +25,7 @@ const LITTLE: f64 = 1e-7;
 pub(super) const MOST: f64 = 30.0;
 
 /// The loss of a ratio of a count and its mean, of the logarithm of the ratio that is expected.
-pub(super) fn loss(logarithm: f64, ratio: f64) -> f64 {
+pub(crate) fn loss(logarithm: f64, ratio: f64) -> f64 {
     logarithm.min(MOST).exp() - ratio * logarithm
 }
 

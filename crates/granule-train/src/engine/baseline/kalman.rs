@@ -340,7 +340,7 @@ mod tests {
 
     use super::super::tests::of;
     use super::*;
-    use crate::batches::Scaling;
+    use crate::batch::Scaling;
 
     /// Trials of two targets that turn slowly, and three noisy channels that tell of them in single bins.
     fn slow(trials: usize, bins: usize, seed: u32) -> Split {

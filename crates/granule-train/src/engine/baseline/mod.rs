@@ -1,9 +1,10 @@
 //! What a decoder has to beat: the mean of the training part, or its most frequent class, and ridge regression; of counts
 //! Poisson regression. Of real values for every bin, a Kalman filter besides.
 
-mod glm;
+pub(super) mod gaussian;
+pub(super) mod glm;
 mod kalman;
-mod ridge;
+pub(super) mod ridge;
 
 use std::ops::Range;
 
@@ -230,7 +231,7 @@ fn gaussian(steps: usize, current: usize, deviation: f64) -> Vec<f32> {
 }
 
 /// What was fitted; of what is left out the observer is told.
-fn there<T>(
+pub(super) fn there<T>(
     name: &str,
     fitted: Result<T, Left>,
     observer: &mut dyn Observer,
@@ -247,7 +248,7 @@ fn there<T>(
 }
 
 /// Blocks of samples in a row, each with the other samples that share no bin with it.
-fn folds(starts: &[usize], steps: usize, indices: &[usize]) -> Vec<Block> {
+pub(super) fn folds(starts: &[usize], steps: usize, indices: &[usize]) -> Vec<Block> {
     let at = |index: &usize| starts.get(*index).copied().unwrap_or(0);
     let blocks = indices.chunks(indices.len().div_ceil(BLOCKS).max(1));
     let fold = |held_out: &[usize]| {

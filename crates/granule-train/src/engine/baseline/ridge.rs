@@ -30,7 +30,7 @@ const BLOCK: usize = 32;
 pub(super) const WHAT: &str = "the baselines";
 
 /// Why a baseline is not there.
-pub(super) enum Left {
+pub(crate) enum Left {
     /// It would take what there is not, which is no fault of the decoder.
     Out(String),
     Failed(TrainError),
@@ -77,10 +77,10 @@ pub(super) fn check_work(
 }
 
 /// Samples that are learnt from, and those that are held out meanwhile.
-pub(super) type Block = (Vec<usize>, Vec<usize>);
+pub(crate) type Block = (Vec<usize>, Vec<usize>);
 
 /// Some steps of the samples that a regression reads.
-pub(super) struct Design<'a> {
+pub(crate) struct Design<'a> {
     pub learnt: Samples<'a>,
     pub steps: Range<usize>,
     pub channels: usize,
@@ -92,7 +92,7 @@ pub(super) struct Design<'a> {
 
 /// Means of inputs and targets.
 #[derive(Clone)]
-pub(super) struct Moments {
+pub(crate) struct Moments {
     pub x: Vec<f64>,
     pub y: Vec<f64>,
 }
@@ -107,7 +107,7 @@ impl Moments {
 }
 
 /// XᵀX, its lower half, and XᵀY, of centred numbers; or XXᵀ and Y, with X.
-pub(super) struct Normal {
+pub(crate) struct Normal {
     pub moments: Moments,
     pub gram: Vec<f64>,
     /// `[inputs, outputs]`, or `[samples, outputs]`
@@ -117,7 +117,7 @@ pub(super) struct Normal {
 }
 
 /// W, `[outputs, inputs]`, and the means that it is used with.
-pub(super) struct Ridge {
+pub(crate) struct Ridge {
     pub moments: Moments,
     pub weights: Vec<f64>,
 }

@@ -1,5 +1,6 @@
 //! The page that shows a run.
 
+mod anomalies;
 mod axis;
 mod compare;
 mod curves;
@@ -28,6 +29,7 @@ use crate::metrics::{
 };
 use crate::{RecordingScores, TrialScores};
 
+pub use anomalies::render_detection;
 pub use compare::{ComparedRun, Comparison, RunInfo, list_runs, render_comparison};
 pub use picture::{Picture, first_layer_filters};
 pub use scatter::Scatter;
