@@ -20,8 +20,11 @@ use crate::{ConfigError, TrainError};
 
 /// Parts of the test part of which the mean score is told.
 const TENTHS: usize = 10;
-/// The least share of the mean over all channels that is taken for the usual error of one, such as of one that never changed.
+/// A channel with less than this share of the mean error of all hardly changed in training, and has no usual error of its own.
 const LEAST: f64 = 0.01;
+/// How much a channel counts at most, in units of its usual error, lest one that is silent for long and then is not outweighs all
+/// others.
+const MOST: f64 = 100.0;
 /// What the samples are called that are not unusual.
 const NORMAL: &str = "normal";
 
@@ -224,7 +227,8 @@ impl<'a> AnomalyDetector<'a> {
         let width = self.usual.len().max(1) as f64;
         self.channels(samples, |sample| {
             let pairs = sample.zip(&self.usual);
-            errors.push(pairs.map(|(error, usual)| error / usual).sum::<f64>() / width);
+            let sum: f64 = pairs.map(|(error, usual)| (error / usual).min(MOST)).sum();
+            errors.push(sum / width);
         })?;
         Ok(errors)
     }
@@ -239,9 +243,7 @@ impl<'a> AnomalyDetector<'a> {
                 .zip(sample)
                 .for_each(|(sum, error)| *sum += error / count);
         })?;
-        let mean = sums.iter().sum::<f64>() / sums.len().max(1) as f64;
-        let least = (LEAST * mean).max(f64::MIN_POSITIVE);
-        Ok(sums.into_iter().map(|sum| sum.max(least)).collect())
+        Ok(usual(sums))
     }
 
     /// Hands what the model's answer is off in each channel to `each`, sample by sample: the square of standardised values, or
@@ -275,6 +277,15 @@ impl<'a> AnomalyDetector<'a> {
             samples.run(part, &self.network, device, self.batch, &mut read)
         })
     }
+}
+
+/// Mean errors of channels, of those that hardly changed the mean of all.
+fn usual(mut errors: Vec<f64>) -> Vec<f64> {
+    let mean = errors.iter().sum::<f64>() / errors.len().max(1) as f64;
+    let mean = mean.max(f64::MIN_POSITIVE);
+    let unchanged = errors.iter_mut().filter(|error| **error < LEAST * mean);
+    unchanged.for_each(|error| *error = mean);
+    errors
 }
 
 /// Half the deviance of a count, in units of its mean, from the logarithm of what is expected.
@@ -332,6 +343,15 @@ mod tests {
         }
         // Of equal scores none is above itself.
         assert_eq!(above(&[1.0; 4], threshold(vec![1.0; 4], 0.5)), 0.0);
+    }
+
+    #[test]
+    fn a_channel_that_never_changed_is_off_by_what_others_are() {
+        assert_eq!(
+            usual(vec![1.0, 0.0, 2.0, 1e-4]),
+            [1.0, 0.750025, 2.0, 0.750025]
+        );
+        assert!(usual(vec![0.0; 2]).iter().all(|error| *error > 0.0));
     }
 
     #[test]
