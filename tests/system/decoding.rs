@@ -418,6 +418,70 @@ fn the_preset_decodes_movement_better_than_ridge_regression() {
     assert!(text.contains("c_train_counts"), "{text}");
 }
 
+/// On real spike counts, where they are at hand, in few epochs.
+#[test]
+fn the_preset_fuses_two_populations() {
+    let Some(data) = real_data("neural-m1-reach") else {
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let set = format!("recording:{}/neural-m1-reach", data.display());
+    let train = |preset: &str, epochs: &str, more: &[&str]| {
+        let own = ["train", preset, "--dataset", &set, "--epochs", epochs];
+        let window = ["--set", "data.decoding.window.before=5"];
+        let rest = ["--device", "flex", "--json"];
+        fine(dir.path(), &[&own[..], &window, &rest, more].concat())
+    };
+    let fused = train("fuse-populations", "8", &["--run-dir", "run"]).result();
+    let r2 = |result: &serde_json::Value, name: &str| {
+        let all = result["baselines"].as_array().unwrap();
+        let baseline = all.iter().find(|baseline| baseline["name"] == name);
+        baseline.unwrap()["mean"]["r2"].as_f64().unwrap()
+    };
+    let all = r2(&fused, "ridge, current bin");
+    assert!(fused["r2"].as_f64().unwrap() > all, "{fused}");
+
+    // Each part is worth less than both, in the order of the sweep.
+    let key = "data.decoding.channels=[[0,36]],[[36,71]]";
+    let csv = ["--sweep", key, "--csv", "parts.csv"];
+    let events = train("decode-kinematics", "1", &csv).json();
+    let results = events.iter().filter(|event| event["event"] == "result");
+    let parts: Vec<f64> = results
+        .map(|result| r2(result, "ridge, current bin"))
+        .collect();
+    assert_eq!(parts.len(), 2);
+    assert!(
+        parts.iter().all(|part| (0.1..all).contains(part)),
+        "{parts:?}"
+    );
+    let table = std::fs::read_to_string(dir.path().join("parts.csv")).unwrap();
+    assert!(table.contains("\n\"[[36,71]]\","), "{table}");
+
+    let few = ["--set", "data.decoding.channels=[[0,36]]"];
+    let own = ["train", "fuse-populations", "--dataset", &set];
+    let text = refused(dir.path(), &[&own[..], &few].concat(), 2);
+    assert!(
+        text.contains("model.layer[0].branch[1].channels")
+            && text.contains("there are 36 channels"),
+        "{text}"
+    );
+    let beyond = "data.decoding.channels=[[0,36]],[[36,72]]";
+    let own = [
+        "train",
+        "decode-kinematics",
+        "--dataset",
+        &set,
+        "--sweep",
+        beyond,
+    ];
+    let text = refused(dir.path(), &own, 2);
+    assert!(
+        text.contains("--sweep data.decoding.channels=[[36,72]]")
+            && text.contains("there are 71 channels"),
+        "{text}"
+    );
+}
+
 /// On real spike counts, where they are at hand.
 #[test]
 fn the_preset_identifies_objects_and_nothing_before_the_image() {

@@ -44,6 +44,8 @@ Examples:
   granule train decode-kinematics --dataset recording:DIR
       movement from spike counts, next to ridge regression; `granule presets decode-kinematics`
       prints the names of arrays that it reads, which --set data.decoding.signal=NAME changes
+  granule train fuse-populations --dataset recording:DIR
+      the same from two populations, each with a network of its own
   granule train identify-objects --dataset recording:DIR
       what was seen, from the spike counts of trials, with a permutation test
   granule train predict-activity --dataset recording:DIR

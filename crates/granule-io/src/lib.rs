@@ -11,6 +11,7 @@ pub mod image;
 pub mod intensity;
 mod open;
 pub mod path;
+pub mod ranges;
 mod read;
 mod setting;
 mod size;

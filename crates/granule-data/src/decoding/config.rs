@@ -1,3 +1,4 @@
+use granule_io::ranges;
 use serde::{Deserialize, Serialize};
 
 use super::store::CUT;
@@ -16,6 +17,9 @@ pub struct DecodingConfig {
     /// The array that is decoded: real values or integers (classes), a row for every bin (`[bins, outputs]`, or
     /// `[trials, bins, outputs]`) or one for every trial (`[trials, outputs]`); one output needs no extent.
     pub target: String,
+    /// The channels of the signal that are seen: rising ranges from the first, counted from 0, to the end, which is left out, as
+    /// `[[0, 36]]`. Absent: all.
+    pub channels: Option<Vec<[usize; 2]>>,
     /// The share of the channels of the signal, between 0 and 1, drawn from `data.seed`, that are predicted from the others bin by
     /// bin, in place of a target: the signal is counts, the loss is Poisson's.
     #[cfg_attr(feature = "schema", schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1)))]
@@ -123,6 +127,7 @@ impl Default for DecodingConfig {
         Self {
             signal: String::new(),
             target: String::new(),
+            channels: None,
             held_out: None,
             held_out_channels: Vec::new(),
             reconstruct: false,
@@ -228,6 +233,13 @@ impl DecodingConfig {
     pub fn validate(&self) -> Result<(), DataError> {
         self.validate_own_target()?;
         let own_target = self.has_own_target();
+        if let Some(channels) = &self.channels {
+            ranges::check(field("channels"), channels, None)?;
+            if self.holds_out() {
+                let allowed = "unset where channels are held out, which are counted among all";
+                return Err(wrong("channels", format!("{channels:?}"), allowed));
+            }
+        }
         let named = [("signal", &self.signal), ("target", &self.target)];
         let mut named = named.into_iter().take(if own_target { 1 } else { 2 });
         if let Some((name, _)) = named.find(|(_, array)| array.is_empty()) {

@@ -38,8 +38,9 @@ pub struct Series {
 impl Series {
     /// Reads the signal of `recording:PATH` as samples `[steps, channels]`, cut as in training: that which `config` has for
     /// tests, where it is there, else that which is learnt from. `blank`, a value for each channel, stands for a bin
-    /// beyond the edge of a trial: the mean of those of training. The numbers are those of the file: no root is taken. Channels that are held out are
-    /// taken away, as `seed` draws them, unless the model takes as many as there are.
+    /// beyond the edge of a trial: the mean of those of training. The numbers are those of the file: no root is taken.
+    /// Channels that `config` does not choose, or that are held out, as `seed` draws them, are taken away, unless the model
+    /// takes as many as there are.
     ///
     /// # Errors
     /// A [`DataError`] that names the key or the array: one that is missing, of other channels, or of trials of another length.
@@ -60,6 +61,7 @@ impl Series {
         let named = tested.unwrap_or_else(|| Named::learnt(config));
         let (mut source, extents) = Source::of_signal(&mut store, named, config, &mut notes)?;
         if source.channels != channels {
+            source.choose(config, &mut notes)?;
             source.hold_out(config, seed, &mut notes)?;
         }
         let of_trials = config.bins.is_some() || config.sum > 1;

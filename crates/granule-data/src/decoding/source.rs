@@ -3,8 +3,8 @@
 use std::ops::Range;
 use std::path::PathBuf;
 
-use granule_io::budget;
 use granule_io::words::{counted, first_of};
+use granule_io::{budget, ranges};
 
 use super::config::{DecodingConfig, Window, wrong};
 use super::store::Store;
@@ -83,6 +83,7 @@ impl Source {
         notes: &mut Vec<String>,
     ) -> Result<(Self, Outputs), DataError> {
         let (mut source, signal) = Self::of_signal(store, named, config, notes)?;
+        source.choose(config, notes)?;
         let own = match source.hold_out(config, seed, notes)? {
             // Sums over windows are known once these are cut.
             None if config.reconstruct => Some(Values::of_floats(Vec::new(), source.channels)),
@@ -130,6 +131,43 @@ impl Source {
         if config.square_root && !self.by_trial {
             self.data.iter_mut().for_each(|x| *x = x.sqrt());
         }
+    }
+
+    /// Leaves the channels that `config` chooses.
+    pub fn choose(
+        &mut self,
+        config: &DecodingConfig,
+        notes: &mut Vec<String>,
+    ) -> Result<(), DataError> {
+        let Some(chosen) = &config.channels else {
+            return Ok(());
+        };
+        let all = self.channels;
+        ranges::check("data.decoding.channels", chosen, Some(all))?;
+        let count = ranges::count(chosen);
+        let numbers = self.bins().saturating_mul(count);
+        let mut data = budget::with_capacity(numbers, "the channels that are seen")?;
+        for row in self.data.chunks_exact(all.max(1)) {
+            for &[first, end] in chosen {
+                data.extend_from_slice(row.get(first..end).unwrap_or_default());
+            }
+        }
+        self.data = data;
+        self.channels = count;
+        let shown: Vec<String> = chosen
+            .iter()
+            .map(|[first, end]| format!("{first} to {}", end.saturating_sub(1)))
+            .collect();
+        let text = format!(
+            "{count} of {} are seen, counted from 0: {}",
+            counted(all, "channel"),
+            shown.join(", ")
+        );
+        // Of a part to test on they are the same.
+        if !notes.contains(&text) {
+            notes.push(text);
+        }
+        Ok(())
     }
 
     /// Takes the channels away that are predicted from the others: their counts, where there are some.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use granule_data::decoding::{Anomaly, Division, Edges, Unusual, Window};
+use granule_data::decoding::{Anomaly, Division, Edges, Series, Unusual, Window};
 use granule_data::{
     DataError, Dataset, DatasetSpec, DecodingConfig, Fold, LoadOptions, Shape, Split, Targets, load,
 };
@@ -1025,4 +1025,59 @@ fn unusual_activity_is_made_of_what_is_tested_on() {
         let message = made("lesion", share, 1).unwrap_err().to_string();
         assert!(message.contains("lesion"), "{message}");
     }
+}
+
+#[test]
+fn channels_are_chosen_by_ranges() {
+    let dir = folder();
+    let counts: Vec<i64> = (0..10)
+        .flat_map(|bin| [bin, 100 + bin, 200 + bin, 300 + bin])
+        .collect();
+    write(dir.path().join("counts.npy"), &npy_i64(&[10, 4], &counts));
+    let of = |ranges: &[[usize; 2]]| DecodingConfig {
+        channels: Some(ranges.to_vec()),
+        ..config()
+    };
+    let chosen = of(&[[0, 1], [2, 4]]);
+    let set = read(dir.path(), &chosen).unwrap();
+    assert_eq!(set.train.values(4).unwrap(), [4.0, 204.0, 304.0]);
+    assert_eq!(set.normalization.mean.len(), 3);
+    let note = "3 of 4 channels are seen, counted from 0: 0 to 0, 2 to 3";
+    assert!(set.notes.iter().any(|own| own == note), "{:?}", set.notes);
+    let parts = DecodingConfig {
+        test_signal: Some("later".into()),
+        test_target: Some("velocity".into()),
+        ..chosen.clone()
+    };
+    let later: Vec<i64> = counts.iter().map(|x| x * x + 7).collect();
+    write(dir.path().join("later.npy"), &npy_i64(&[10, 4], &later));
+    let set = read(dir.path(), &parts).unwrap();
+    assert_eq!(set.test.values(1).unwrap(), [8.0, 40_408.0, 90_608.0]);
+    assert_eq!(set.notes.iter().filter(|own| *own == note).count(), 1);
+
+    // What is answered is chosen alike, and what has no more channels is taken as it is.
+    let answered = |config: &DecodingConfig| {
+        let series = Series::read(dir.path(), config, (1, 3), &[0.0; 3], 1).unwrap();
+        series.samples().nth(2).unwrap().0.to_vec()
+    };
+    assert_eq!(answered(&chosen), [2.0, 202.0, 302.0]);
+    let three: Vec<i64> = (0..30).collect();
+    write(dir.path().join("counts.npy"), &npy_i64(&[10, 3], &three));
+    assert_eq!(answered(&chosen), [6.0, 7.0, 8.0]);
+    let said = refused(dir.path(), &chosen);
+    assert!(
+        said.contains("data.decoding.channels = [[0, 1], [2, 4]]")
+            && said.ends_with("there are 3 channels"),
+        "{said}"
+    );
+    for ranges in [&[][..], &[[1, 1]], &[[0, 2], [1, 3]], &[[2, 3], [0, 1]]] {
+        let said = refused(dir.path(), &of(ranges));
+        assert!(said.starts_with("data.decoding.channels = ["), "{said}");
+    }
+    let both = DecodingConfig {
+        target: String::new(),
+        held_out_channels: vec![1],
+        ..of(&[[0, 2]])
+    };
+    assert!(refused(dir.path(), &both).contains("unset where channels are held out"));
 }

@@ -62,6 +62,23 @@ impl Builder {
         p.scope(self.index, |p| self.layers(layers, p))
     }
 
+    /// Builds layers that take `input`, under the path `name` below this layer's own: what they give besides.
+    pub(super) fn apart(
+        &mut self,
+        name: &str,
+        input: InputShape,
+        layers: &[LayerConfig],
+        p: &mut Parameters<'_>,
+    ) -> Result<(Vec<AnyLayer>, InputShape), ModelError> {
+        let (before, path) = (self.before, self.path.clone());
+        self.before = Before::branch(input);
+        self.path = format!("{path}.{name}");
+        let built = self.layers(layers, p)?;
+        let given = self.before.shape;
+        (self.before, self.path) = (before, path);
+        Ok((built, given))
+    }
+
     pub(super) fn layers(
         &mut self,
         layers: &[LayerConfig],

@@ -28,10 +28,10 @@ use crate::layers::{check_size, dense};
 use crate::parameters::Parameters;
 use crate::{Initialization, InputShape, Mode, Model, ModelError, ModelSettings};
 
-/// The most levels of layers within residuals: files nest no deeper than their readers can follow.
+/// The most levels of layers within layers: files nest no deeper than their readers can follow.
 const MOST_LEVELS: usize = 16;
 
-/// The most layers of a model, those of residuals included.
+/// The most layers of a model, those within layers included.
 const MOST_LAYERS: usize = 256;
 
 /// As many values are taken without asking, which has its time.
@@ -53,13 +53,15 @@ pub struct SequentialConfig {
 
 /// How many levels of layers within layers there are.
 fn depth(layers: &[LayerConfig]) -> usize {
-    let inner = layers.iter().map(|layer| 1 + depth(layer.inner()));
+    let within = |layer: &LayerConfig| layer.inner().into_iter().map(depth).max();
+    let inner = layers.iter().map(|layer| 1 + within(layer).unwrap_or(0));
     inner.max().unwrap_or(0)
 }
 
 /// The layers and those within them.
 fn count(layers: &[LayerConfig]) -> usize {
-    layers.iter().map(|layer| 1 + count(layer.inner())).sum()
+    let within = |layer: &LayerConfig| layer.inner().into_iter().map(count).sum::<usize>();
+    layers.iter().map(|layer| 1 + within(layer)).sum()
 }
 
 impl ModelSettings for SequentialConfig {
@@ -87,13 +89,13 @@ impl ModelSettings for SequentialConfig {
         if !(1..=MOST_LAYERS).contains(&layers) {
             let found = counted(layers, "layer");
             let allowed = format!(
-                "1 to {MOST_LAYERS} tables [[model.layer]], those of residuals included; flatten alone is a linear model"
+                "1 to {MOST_LAYERS} tables [[model.layer]], those within layers included; flatten alone is a linear model"
             );
             return Err(ModelError::config("layer", found, allowed));
         }
         let levels = depth(&self.layers);
         if levels > MOST_LEVELS {
-            let found = format!("residuals within residuals, {levels} levels deep");
+            let found = format!("layers within layers, {levels} levels deep");
             let allowed = format!("at most {MOST_LEVELS} levels");
             return Err(ModelError::config("layer", found, allowed));
         }

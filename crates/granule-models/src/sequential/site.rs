@@ -58,6 +58,17 @@ impl Site {
             format!("{}.layer[{i}]", self.place)
         })
     }
+
+    /// The shape that the layers of the branch at `place` give, when they take `input`.
+    pub(super) fn through_branch(
+        place: &str,
+        input: InputShape,
+        layers: &[LayerConfig],
+    ) -> Result<InputShape, ModelError> {
+        through(layers, Before::branch(input), |i| {
+            format!("{place}.layer[{i}]")
+        })
+    }
 }
 
 /// The shape that layers give when they take `input`.
@@ -107,6 +118,13 @@ impl Before {
         Self {
             shape: *input,
             origin: "the input is",
+        }
+    }
+
+    pub(super) fn branch(shape: InputShape) -> Self {
+        Self {
+            shape,
+            origin: "the branch takes",
         }
     }
 

@@ -264,6 +264,183 @@ fn an_unknown_layer_or_key_is_refused() {
     );
 }
 
+fn state<const N: usize>(values: [(&str, &[usize], &[f32]); N]) -> StateDict {
+    let value = |(name, shape, data): (&str, &[usize], &[f32])| {
+        let (shape, data) = (shape.to_vec(), data.to_vec());
+        (name.to_owned(), TensorValue { shape, data })
+    };
+    StateDict(values.map(value).into())
+}
+
+/// What a model with these weights answers for one sample.
+fn answers(layers: serde_json::Value, input: InputShape, state: &StateDict, x: &[f32]) -> Vec<f32> {
+    let mut found = Vec::new();
+    for device in [flex(), ndarray()] {
+        let network = config(layers.clone()).init_from_state(&input, 1, state, &device);
+        let x = Tensor::from_data(TensorData::new(x.to_vec(), [1, x.len()]), &device);
+        found.push(values(network.unwrap().forward(x).unwrap())[0]);
+    }
+    found
+}
+
+/// Cases that can be followed by hand.
+#[test]
+fn branches_are_joined_side_by_side_in_the_mean_and_by_a_gate() {
+    use serde_json::json;
+
+    let vector = InputShape::Vector { len: 3 };
+    let both = json!([{"channels": [[0, 1]]}, {"channels": [[1, 2]]}]);
+    let output = |width: usize, weights| ("output.weight", [width, 1], weights);
+    let run = |join: &str, width, weights: &'static [f32]| {
+        let (name, shape, weights) = output(width, weights);
+        let mut state = state([(name, &shape, weights), ("output.bias", &[1], &[0.0])]);
+        if join == "gated" {
+            let gate = self::state([
+                ("layers.0.gate.weight", &[2, 2], &[0.5, -0.5, 1.0, 0.0]),
+                ("layers.0.gate.bias", &[2], &[0.1, 0.2]),
+            ]);
+            state.0.extend(gate.0);
+        }
+        let layers = json!([{"kind": "branches", "join": join, "branch": both}]);
+        answers(layers, vector, &state, &[2.0, -1.0, 5.0])
+    };
+    // The gate sees 2 and −1: 0.5·2 − 1 + 0.1 = 0.1 and −0.5·2 + 0.2 = −0.8; softmax gives the first 1/(1 + exp(−0.9)).
+    let first = 1.0 / (1.0 + (-0.9_f32).exp());
+    for (found, expected) in [
+        (run("concatenate", 2, &[1.0, 10.0]), 2.0 - 10.0),
+        (run("mean", 1, &[1.0]), 0.5),
+        (run("gated", 1, &[1.0]), 2.0 * first - (1.0 - first)),
+    ] {
+        assert!(
+            found.iter().all(|x| (x - expected).abs() < 1e-5),
+            "{found:?}, {expected}"
+        );
+    }
+
+    // Channels are taken, and put side by side, at each step.
+    let steps = InputShape::Sequence {
+        steps: 2,
+        channels: 2,
+    };
+    let layers = json!([{"kind": "branches", "branch": [{"channels": [[1, 2]]}, {}]}]);
+    let weights = [1.0, 10.0, 100.0, 1e3, 1e4, 1e5];
+    let sum = state([
+        ("output.weight", &[6, 1], &weights),
+        ("output.bias", &[1], &[0.0]),
+    ]);
+    for found in answers(layers, steps, &sum, &[1.0, 2.0, 3.0, 4.0]) {
+        assert_eq!(found, 434_212.0);
+    }
+}
+
+#[test]
+fn sequences_are_pooled_along_their_steps() {
+    use serde_json::json;
+
+    let steps = InputShape::Sequence {
+        steps: 5,
+        channels: 2,
+    };
+    let sum = state([
+        ("output.weight", &[4, 1], &[1.0, 10.0, 100.0, 1e3]),
+        ("output.bias", &[1], &[0.0]),
+    ]);
+    let x = [1.0, -2.0, 2.0, -4.0, 3.0, -6.0, 5.0, -8.0, 9.0, -9.0];
+    for (method, expected) in [
+        ("mean", 1.5 - 30.0 + 400.0 - 7e3),
+        ("max", 2.0 - 20.0 + 500.0 - 6e3),
+    ] {
+        let layers = json!([{"kind": "pool", "method": method}]);
+        for found in answers(layers, steps, &sum, &x) {
+            assert!((found - expected).abs() < 1e-2, "{method}: {found}");
+        }
+    }
+    let text = refusal(json!([{"kind": "pool", "size": 6}]), steps);
+    let expected = "layer[0] (pool) has a window of 6 steps, the input is 5 steps of 2 values";
+    assert!(text.starts_with(expected), "{text}");
+}
+
+#[test]
+fn branches_that_do_not_fit_are_named_with_their_shapes() {
+    use serde_json::json;
+
+    let trial = InputShape::Sequence {
+        steps: 8,
+        channels: 6,
+    };
+    let branches =
+        |join: &str, branches| json!([{"kind": "branches", "join": join, "branch": branches}]);
+    let gru = |units: usize| json!({"kind": "gru", "units": units, "readout": "last"});
+    let wide = json!([{"layer": [gru(4)]}, {"layer": [gru(5)]}]);
+    let network = config(branches("concatenate", wide.clone())).init(&trial, 2, 0, &flex());
+    let found = network.unwrap().layer_shapes(&trial).unwrap();
+    let found: Vec<_> = found.iter().map(|(n, s)| (n.as_str(), &s[..])).collect();
+    let expected: [(&str, &[usize]); 4] = [
+        ("layers.0.branches.0.layers.0.cells.input", &[4]),
+        ("layers.0.branches.1.layers.0.cells.input", &[5]),
+        ("layers.0 (branches)", &[9]),
+        ("output", &[2]),
+    ];
+    assert_eq!(found, expected);
+
+    let is = |layers, expected: &str| {
+        let text = refusal(layers, trial);
+        assert!(text.starts_with(expected), "{text}");
+    };
+    is(
+        branches("gated", wide),
+        "layer[0] (branches) weights what its branches give, but branch[0] gives a vector of 4 and branch[1] gives a \
+         vector of 5; let them give one shape",
+    );
+    is(
+        branches(
+            "concatenate",
+            json!([{}, {}, {"layer": [{"kind": "pool"}]}]),
+        ),
+        "layer[0] (branches) joins what its branches give, but branch[0] gives 8 steps of 6 values and branch[2] gives \
+         4 steps of 6 values; let them all give vectors",
+    );
+    is(
+        branches(
+            "mean",
+            json!([{}, {"channels": [[2, 3]], "layer": [{"kind": "dense", "units": 2}]}]),
+        ),
+        "layer[0].branch[1].layer[0] (dense) takes vectors, the branch takes 8 steps of 1 value; put a flatten",
+    );
+    is(
+        branches("mean", json!([{}, {"channels": [[4, 7]]}])),
+        "layer[0].branch[1].channels = [[4, 7]] is not allowed: ranges [first, end] of channels",
+    );
+    assert!(
+        refusal(branches("mean", json!([{"channels": [[4, 7]]}])), trial)
+            .ends_with("there are 6 channels")
+    );
+    is(
+        branches("mean", json!([])),
+        "layer[0].branch = 0 is not allowed: 1 to 64 tables",
+    );
+    let many: Vec<_> = (0..65).map(|_| json!({})).collect();
+    is(branches("mean", json!(many)), "layer[0].branch = 65");
+
+    // Bounds count the layers within, and errors of a file name the place.
+    let relu: Vec<_> = (0..128).map(|_| json!({"kind": "relu"})).collect();
+    let many = json!([{"layer": relu}, {"layer": relu}]);
+    assert!(refusal(branches("mean", many), trial).contains("257 layers"));
+    let deep = (1..17).fold(
+        json!([{"kind": "relu"}]),
+        |layers, _| json!([{"kind": "branches", "branch": [{}, {"layer": layers}]}]),
+    );
+    assert!(refusal(deep, trial).contains("17 levels deep"));
+    let text = r#"{"kind":"sequential","layer":[{"kind":"branches","branch":[{"layer":[{"kind":"gru"}]}]}]}"#;
+    let error = serde_json::from_str::<ModelConfig>(text)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.starts_with("lacks \"units\"") && error.contains("branch.0"),
+        "{error}"
+    );
+}
+
 #[test]
 fn recurrent_layers_go_along_steps_and_rows() {
     use serde_json::json;
@@ -392,6 +569,7 @@ fn every_layer_is_written_as_it_is_read() {
         r#"{"kind":"batch-norm"},{"kind":"relu"},{"kind":"gelu"},"#,
         r#"{"kind":"pool","method":"max","size":2},{"kind":"pool","method":"mean","size":2,"stride":1},"#,
         r#"{"kind":"residual","layer":[{"kind":"layer-norm"},{"kind":"tanh"}]},"#,
+        r#"{"kind":"branches","join":"gated","branch":[{"channels":[[0,2],[3,4]],"layer":[{"kind":"tanh"}]},{}]},"#,
         r#"{"kind":"gru","units":3,"readout":"sequence"},{"kind":"lstm","units":3,"readout":"auto"},"#,
         r#"{"kind":"rate","units":3,"activation":"relu","dt":20.0,"time_constant":100.0,"readout":"mean"},"#,
         r#"{"kind":"rate","units":3,"activation":"tanh","dt":20.0,"time_constant":100.0,"dale_ratio":0.8,"readout":"last"},"#,

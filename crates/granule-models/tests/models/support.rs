@@ -103,9 +103,43 @@ pub fn small_models() -> Vec<(ModelConfig, InputShape)> {
         {"kind": "dense", "units": 4},
     ]});
     let recurrent = serde_json::from_value(recurrent).unwrap();
+    let branches = serde_json::json!({"kind": "sequential", "layer": [
+        {"kind": "branches", "branch": [
+            {"channels": [[0, 1], [2, 3]], "layer": [
+                {"kind": "pool", "method": "mean"},
+                {"kind": "gru", "units": 3, "readout": "sequence"},
+            ]},
+            {"channels": [[1, 3]], "layer": [{"kind": "pool"}]},
+        ]},
+        {"kind": "branches", "join": "gated", "branch": [
+            {"layer": [{"kind": "gru", "units": 4, "readout": "sequence"}]},
+            {"layer": [{"kind": "lstm", "units": 4, "readout": "sequence"}]},
+        ]},
+        {"kind": "branches", "join": "mean", "branch": [
+            {"layer": [{"kind": "flatten"}, {"kind": "dense", "units": 4}]},
+            {"channels": [[0, 1]], "layer": [{"kind": "lstm", "units": 4, "readout": "last"}]},
+        ]},
+    ]});
+    let branches = serde_json::from_value(branches).unwrap();
+    let of_images = serde_json::json!({"kind": "sequential", "layer": [
+        {"kind": "branches", "branch": [
+            {"layer": [{"kind": "conv", "filters": 2}]},
+            {"channels": [[1, 2]]},
+        ]},
+        {"kind": "branches", "join": "gated", "branch": [
+            {"layer": [{"kind": "conv", "filters": 2, "stride": 2}]},
+            {"channels": [[0, 1], [2, 3]], "layer": [{"kind": "pool", "method": "mean"}]},
+        ]},
+        {"kind": "branches", "join": "mean", "branch": [{}, {"layer": [{"kind": "tanh"}]}]},
+    ]});
+    let of_images = serde_json::from_value(of_images).unwrap();
     let trial = InputShape::Sequence {
         steps: 3,
         channels: 2,
+    };
+    let longer = InputShape::Sequence {
+        steps: 5,
+        channels: 3,
     };
     vec![
         (mlp, InputShape::Vector { len: 5 }),
@@ -143,6 +177,8 @@ pub fn small_models() -> Vec<(ModelConfig, InputShape)> {
             .into(),
             trial,
         ),
+        (branches, longer),
+        (of_images, image(2, 4)),
     ]
 }
 

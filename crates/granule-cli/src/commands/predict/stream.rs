@@ -95,6 +95,11 @@ fn window(args: &args::Stream, target: &Target, file: &ModelFile) -> anyhow::Res
                 "note: a line has the {} that the model sees, without those that are held out",
                 counted(window.channels(), "channel")
             ));
+        } else if decoding.channels.is_some() {
+            note(&format!(
+                "note: a line has the {} that data.decoding.channels chooses",
+                counted(window.channels(), "channel")
+            ));
         }
     }
     if after > 0 {

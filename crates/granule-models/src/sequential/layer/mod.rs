@@ -2,6 +2,7 @@
 
 mod activation;
 mod batch_norm;
+mod branches;
 mod conv;
 mod dense;
 mod dropout;
@@ -17,6 +18,7 @@ use burn::module::Module;
 use serde::{Deserialize, Serialize};
 
 pub use activation::Nonlinearity;
+pub use branches::{Branch, BranchConfig, Branches, Join};
 pub use dropout::Dropout;
 pub use flatten::Flatten;
 pub use pool::{Pool, PoolMethod};
@@ -53,9 +55,9 @@ pub trait LayerSettings {
     /// Those of `p`.
     fn build(&self, at: &mut Builder, p: &mut Parameters<'_>) -> Result<Self::Layer, ModelError>;
 
-    /// The layers within this one. Default none.
-    fn inner(&self) -> &[LayerConfig] {
-        &[]
+    /// The lists of layers within this one. Default none.
+    fn inner(&self) -> Vec<&[LayerConfig]> {
+        Vec::new()
     }
 }
 
@@ -124,7 +126,7 @@ macro_rules! layers {
                 })
             }
 
-            pub(super) fn inner(&self) -> &[LayerConfig] {
+            pub(super) fn inner(&self) -> Vec<&[LayerConfig]> {
                 match self {
                     $(Self::$Layer(layer) => layer.inner(),)+
                 }
@@ -169,6 +171,7 @@ layers! {
     Lstm(lstm::LstmLayerConfig) = "lstm";
     Rate(rate::RateLayerConfig) = "rate";
     Residual(residual::ResidualLayerConfig) = "residual";
+    Branches(branches::BranchesLayerConfig) = "branches";
     Flatten(flatten::FlattenLayerConfig) = "flatten";
 }
 

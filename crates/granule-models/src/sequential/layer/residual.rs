@@ -20,14 +20,16 @@ pub struct ResidualLayerConfig {
 }
 
 /// Layers within a layer, read so that what is wrong with one is said with its place.
-fn inner_layers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<LayerConfig>, D::Error> {
+pub(super) fn inner_layers<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<LayerConfig>, D::Error> {
     let layers = Deserialize::deserialize(Held::deserialize(deserializer)?);
     layers.map_err(|error: HeldError| D::Error::custom(error.below("layer")))
 }
 
 /// Layers within a layer: tables that have a kind. Were it the whole schema again, a list of all keys would never end.
 #[cfg(feature = "schema")]
-fn any_layers(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+pub(super) fn any_layers(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     schemars::json_schema!({
         "type": "array",
         "items": { "type": "object", "additionalProperties": true, "within": "#/$defs/LayerConfig" },
@@ -56,8 +58,8 @@ impl LayerSettings for ResidualLayerConfig {
         at.within(&self.layers, p)
     }
 
-    fn inner(&self) -> &[LayerConfig] {
-        &self.layers
+    fn inner(&self) -> Vec<&[LayerConfig]> {
+        vec![&self.layers]
     }
 }
 

@@ -19,7 +19,7 @@ type Where = (String, Vec<(String, String)>);
 const MANY: f64 = 10_000.0;
 
 /// Words of refusals that a number inside its range meets on account of another key.
-const OTHERS: [&str; 35] = [
+const OTHERS: [&str; 36] = [
     "unset with held_out_channels",
     "unset where channels are held out",
     "a part, from 1, and the number of parts",
@@ -55,6 +55,7 @@ const OTHERS: [&str; 35] = [
     "let them keep the shape",
     "take a smaller window",
     "the first bin and the one after the last",
+    "one after the other as in",
 ];
 
 /// Keys in whose place another one stands, whatever they say.
@@ -503,7 +504,7 @@ fn ranges_of_runs_are_those_of_validation() {
     bases.push(and(
         &bases[0],
         "data = { dataset = \"recording:x\", decoding = { signal = \"x\", target = \"y\", test = 0.2, \
-         bins = [1, 5], window = { before = 1, after = 1 } } }",
+         channels = [[0, 2]], bins = [1, 5], window = { before = 1, after = 1 } } }",
     ));
     bases.push(and(
         &bases[0],
@@ -523,6 +524,9 @@ fn ranges_of_runs_are_those_of_validation() {
     let rate = format!("kind = \"rate\"\nunits = 4\ndale_ratio = 0.5\n{POWER_LAW}");
     let rate = format!("[model]\nkind = \"sequential\"\n[[model.layer]]\n{rate}");
     bases.push(rate.parse().unwrap());
+    let branches = "kind = \"branches\"\n[[model.layer.branch]]\nchannels = [[0, 1]]";
+    let branches = format!("[model]\nkind = \"sequential\"\n[[model.layer]]\n{branches}");
+    bases.push(branches.parse().unwrap());
     report(&Schema::of_runs(), &bases, &run);
 }
 
