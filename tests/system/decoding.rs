@@ -267,6 +267,48 @@ fn as_they_come(dir: &Path, bins: &[u8]) {
     by_socket(dir, &lines(","), &predicted);
 }
 
+/// A decoder of one session begins that of another with other neurons, and is better than one that begins from nothing.
+fn adapted(dir: &Path, set: &str) {
+    let day1 = [
+        "signal=m_session1_counts",
+        "target=m_session1_velocity",
+        "test_signal=",
+        "test_target=",
+    ];
+    let day1 = day1.map(|key| ["--set".to_owned(), format!("data.decoding.{key}")]);
+    let day1: Vec<&str> = day1.iter().flatten().map(String::as_str).collect();
+    let window = [
+        "--dataset",
+        set,
+        "--device",
+        "flex",
+        "--set",
+        "data.decoding.window.before=5",
+        "--json",
+    ];
+    let first = [
+        "train",
+        "decode-kinematics",
+        "--epochs",
+        "10",
+        "--run-dir",
+        "day1",
+    ];
+    fine(dir, &[&first[..], &window, &day1].concat());
+    let adapt = ["train", "adapt-decoder", "--epochs", "30"];
+    let run = |more: &[&str]| fine(dir, &[&adapt[..], &window, more].concat());
+    let (alone, adapted) = (run(&[]), run(&["--from", "day1"]));
+    let r2 = |finished: &crate::support::Finished| finished.result()["r2"].as_f64().unwrap();
+    assert!(
+        r2(&adapted) > r2(&alone) + 0.02,
+        "{} {}",
+        r2(&adapted),
+        r2(&alone)
+    );
+    let said = "the first layer, layers.0 (layers.0.weight), which takes 174 values here, 187 there, and is drawn anew";
+    assert!(adapted.stdout.contains(said), "{}", adapted.stdout);
+}
+
 /// An answer of a first trial, but for the rounding of sums that are made alone and not with those of other samples.
 fn assert_same(answer: &str, predicted: &str) {
     let numbers =
@@ -440,6 +482,8 @@ fn the_preset_fuses_two_populations() {
     };
     let all = r2(&fused, "ridge, current bin");
     assert!(fused["r2"].as_f64().unwrap() > all, "{fused}");
+
+    adapted(dir.path(), &set);
 
     // Each part is worth less than both, in the order of the sweep.
     let key = "data.decoding.channels=[[0,36]],[[36,71]]";

@@ -44,6 +44,8 @@ Examples:
   granule train decode-kinematics --dataset recording:DIR
       movement from spike counts, next to ridge regression; `granule presets decode-kinematics`
       prints the names of arrays that it reads, which --set data.decoding.signal=NAME changes
+  granule train adapt-decoder --dataset recording:DIR --from DAY1
+      a decoder of another session, with other neurons, from few bins of this one
   granule train fuse-populations --dataset recording:DIR
       the same from two populations, each with a network of its own
   granule train identify-objects --dataset recording:DIR

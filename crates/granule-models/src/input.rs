@@ -51,6 +51,14 @@ impl InputShape {
         }
     }
 
+    /// The number of values of a step of a sequence, of a pixel of an image; of a vector all of them.
+    pub fn step_len(&self) -> usize {
+        match *self {
+            Self::Image { channels, .. } | Self::Sequence { channels, .. } => channels,
+            Self::Vector { len } => len,
+        }
+    }
+
     /// `[channels, height, width]`, `[len]` or `[steps, channels]`.
     pub fn dims(&self) -> Vec<usize> {
         match *self {
@@ -324,10 +332,6 @@ impl InputSpec {
     }
 
     fn groups(&self) -> usize {
-        match self.shape {
-            InputShape::Image { channels, .. } => channels,
-            InputShape::Vector { len } => len,
-            InputShape::Sequence { channels, .. } => channels,
-        }
+        self.shape.step_len()
     }
 }

@@ -226,7 +226,7 @@ pub enum TrainError {
     },
     /// The weights to begin from do not fit the model.
     #[error("the weights in {} are not those of this model: {tensors}; give both the same settings (a last layer \
-             for other classes alone would be drawn anew)", path.display())]
+             for other classes, or a first layer for other channels, would be drawn anew)", path.display())]
     OtherWeights {
         /// The file.
         path: PathBuf,

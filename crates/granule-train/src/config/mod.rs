@@ -104,8 +104,8 @@ pub struct DataConfig {
     pub offline: bool,
     /// Seeds drawn data and the division into parts, apart from `seed`: runs of other seeds see the same data.
     pub seed: u64,
-    /// Use only so many training samples: the first of a published set, whose classes are mixed; of folders and arrays,
-    /// which may be sorted by class, ones drawn from [`seed`](Self::seed).
+    /// Use only so many training samples: the first of a published set, whose classes are mixed, and the first
+    /// windows of a recording; of folders and arrays, which may be sorted by class, ones drawn from [`seed`](Self::seed).
     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub limit_train: Option<usize>,
     /// Use only so many test samples, chosen in the same way.

@@ -26,6 +26,7 @@ presets! {
     "decode-kinematics": "movement from spike counts, bin by bin and causal";
     "detect-anomalies": "how unusual activity is, by a model that reconstructs usual one";
     "fuse-populations": "movement from the spike counts of two populations, each seen by units of its own";
+    "adapt-decoder": "a decoder of another session, adapted to this one with few bins";
     "identify-objects": "what is seen, from the spike counts of a trial";
     "predict-activity": "spike counts of some neurons from those of the others, bin by bin";
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct StartConfig {
     /// The weights: a model file, a checkpoint or a run folder; they must fit the model, but for the last layer, which is drawn
-    /// anew for another number of classes or values.
+    /// anew for another number of classes or values, and what the first layer makes of another number of channels or features.
     pub weights: PathBuf,
     /// Continue the run of a checkpoint: take the state of its optimiser too, and draw batches and trials as its next
     /// epochs would.

@@ -446,26 +446,26 @@ fn moved(mut scatters: Vec<Scatter>, offset: &[f64]) -> Vec<Scatter> {
 /// as indices in rising order.
 pub fn test_samples(dataset: &Dataset, limit: Option<usize>, data_seed: u64) -> Vec<usize> {
     let draw = (data_seed, Purpose::LimitTest);
-    limited(&dataset.name, dataset.test.len(), limit, draw)
+    limited(&dataset.name, &dataset.test, limit, draw)
 }
 
 /// The training samples of a run with this limit and seed of the data, in rising order.
 pub(super) fn train_samples(dataset: &Dataset, limit: Option<usize>, data_seed: u64) -> Vec<usize> {
     let draw = (data_seed, Purpose::LimitTrain);
-    limited(&dataset.name, dataset.train.len(), limit, draw)
+    limited(&dataset.name, &dataset.train, limit, draw)
 }
 
-/// The indices of `limit` of `len` samples in rising order: the first ones of a published set, whose classes are mixed,
-/// drawn ones of any other, which may be sorted by class.
+/// The indices of `limit` samples of a split in rising order: the first ones of a published set, whose classes are mixed,
+/// and of the windows of a recording, as of a shorter one; drawn ones of any other, which may be sorted by class.
 fn limited(
     name: &str,
-    len: usize,
+    split: &Split,
     limit: Option<usize>,
     (seed, purpose): (u64, Purpose),
 ) -> Vec<usize> {
-    let mut indices: Vec<usize> = (0..len).collect();
-    if let Some(limit) = limit.filter(|limit| *limit < len) {
-        if !DatasetSpec::NAMES.contains(&name) {
+    let mut indices: Vec<usize> = (0..split.len()).collect();
+    if let Some(limit) = limit.filter(|limit| *limit < split.len()) {
+        if !DatasetSpec::NAMES.contains(&name) && split.starts().is_none() {
             shuffle(&mut indices, seed, 0, purpose);
         }
         indices.truncate(limit);
@@ -760,6 +760,25 @@ mod tests {
         let all: Vec<usize> = (0..300).collect();
         assert_eq!(parts("folder:x", Some(400), 1), [&all[..], &all]);
         assert_eq!(parts("mnist", Some(60), 1), [&all[..60], &all[..60]]);
+    }
+
+    #[test]
+    fn a_limit_takes_the_first_windows_of_a_recording() {
+        let shape = Shape::Sequence {
+            steps: 2,
+            channels: 1,
+        };
+        let series = (0..41_u16).map(f32::from).collect();
+        let classes = Targets::Classes((0..40).map(|bin| bin % 2).collect());
+        let windows = Split::windows(shape, series, ((0..40).collect(), 1), classes).unwrap();
+        let names = ["a", "b"].map(String::from).to_vec();
+        let (normalization, test) = (Normalization::default(), windows.clone());
+        let dataset = Dataset::new("recording:x", names, normalization, windows, test).unwrap();
+        let mut config = RunConfig::default();
+        (config.data.limit_train, config.data.limit_test) = (Some(5), Some(3));
+        let (parts, ..) = Parts::new(&config, &dataset).unwrap();
+        let first = |count: usize| (0..count).collect::<Vec<_>>();
+        assert_eq!((parts.train, parts.test), (first(5), first(3)));
     }
 
     #[test]

@@ -24,7 +24,7 @@ use granule_data::{Dataset, DatasetSpec, LoadOptions};
 use granule_device::OpenDevice;
 use granule_io::write_atomic;
 use granule_models::folder::MODEL_FILE;
-use granule_models::{Network, Provenance, Task};
+use granule_models::{Network, Provenance};
 
 use crate::checkpoint::{Checkpoint, Store};
 use crate::config::{Lengthened, Loss, RunConfig};
@@ -214,7 +214,7 @@ fn begin(
             resolved.data.dataset = DatasetSpec::InMemory(name);
         }
         let config = resolved;
-        let (network, begun) = start_from(start, &config, network, &problem.task, &device)?;
+        let (network, begun) = start_from(start, &config, network, &problem, &device)?;
         tell_data(&problem, observer);
         let (lock, recorder) = create(&config, run_dir, &problem.source.name())
             .map_err(TrainError::at_the_beginning)?;
@@ -235,13 +235,13 @@ fn start_from(
     start: Option<Start>,
     config: &RunConfig,
     network: Network,
-    task: &Task,
+    problem: &Problem<'_>,
     device: &OpenDevice,
 ) -> Result<(Network, Option<Begun>), TrainError> {
     match start {
         None => Ok((network, None)),
         Some(start) => {
-            let (network, begun) = start.apply(config, network, task, device)?;
+            let (network, begun) = start.apply(config, network, problem, device)?;
             Ok((network, Some(begun)))
         }
     }
@@ -316,7 +316,7 @@ fn go_on(
     on(&device, || {
         let problem = Problem::new(config, &data, device.burn())?;
         let network = network(config, &problem, &device)?;
-        let (network, begun) = start_from(start, config, network, &problem.task, &device)?;
+        let (network, begun) = start_from(start, config, network, &problem, &device)?;
         let optimizer = optimizer(config, &network, &device);
         if let Some((_, checkpoint)) = &found {
             let fingerprint = problem.source.fingerprint();

@@ -55,7 +55,7 @@ pub fn plan(config: &RunConfig, observer: &mut dyn Observer) -> Result<Plan, Tra
         tell_data(&problem, observer);
         let network = network(config, &problem, &device)?;
         if let Some(start) = Start::of(config)? {
-            let said = start.check(config, &network, &problem.task)?;
+            let said = start.check(config, &network, &problem)?;
             if let Some(text) = &said.note {
                 observer.event(&Event::Note { text });
             }

@@ -7,10 +7,11 @@ use granule_io::path::expand;
 use granule_io::words::{counted, first_of};
 use granule_models::folder::{CONFIG_FILE, ModelPlace, checkpoints};
 use granule_models::state::{Mismatch, layer_of, load_state_dict, mismatches, state_dict};
-use granule_models::{ModelFile, Network, Parent, StateDict, Task};
+use granule_models::{InputShape, ModelFile, Network, Parent, StateDict, Task};
 
 use crate::checkpoint::Checkpoint;
 use crate::config::{RunConfig, StartConfig};
+use crate::engine::problem::Problem;
 use crate::engine::session::Session;
 use crate::event::Event;
 use crate::optimizer::Optimizer;
@@ -29,6 +30,8 @@ pub(crate) struct Start {
     fingerprint: String,
     /// The kind of the model that they are of.
     kind: &'static str,
+    /// What that model takes.
+    input: InputShape,
     /// The task of that model.
     task: Task,
     state: StateDict,
@@ -78,6 +81,7 @@ impl Start {
                 ..Before::default()
             },
             kind: model.model.name(),
+            input: model.input.shape,
             task: model.task,
             state: model.state,
             optimizer: None,
@@ -116,6 +120,7 @@ impl Start {
         Ok(Self {
             fingerprint: progress.fingerprint,
             kind: model.model.name(),
+            input: model.input.shape,
             task: model.task,
             state: model.state,
             optimizer: Some(optimizer),
@@ -124,20 +129,21 @@ impl Start {
         })
     }
 
-    /// Puts the weights into a network of the configuration for a task, and the state into its optimiser. Those of the last
-    /// layer stay as they were drawn where it gives another number of values.
+    /// Puts the weights into a network of the configuration for a problem, and the state into its optimiser. Those of the last
+    /// layer stay as they were drawn where it gives another number of values, and so do those of the first layer that
+    /// belong to the input, where that has another number of values.
     pub fn apply(
         mut self,
         config: &RunConfig,
         network: Network,
-        task: &Task,
+        problem: &Problem<'_>,
         device: &OpenDevice,
     ) -> Result<(Network, Begun), TrainError> {
-        let said = self.check(config, &network, task)?;
-        let head = self.head(&network, task);
-        if !head.is_empty() {
+        let said = self.check(config, &network, problem)?;
+        let fresh = self.fresh(&network, problem);
+        if !fresh.is_empty() {
             let mut drawn = state_dict(&network)?;
-            for tensor in head {
+            for tensor in fresh.into_iter().flat_map(|end| end.tensors) {
                 if let Some(value) = drawn.0.remove(&tensor.name) {
                     self.state.0.insert(tensor.name, value);
                 }
@@ -169,29 +175,47 @@ impl Start {
         Ok((network, begun))
     }
 
-    /// The tensors of the last layer, where the weights fit but for those: of one layer, another shape only in how many
-    /// values the model gives, and not all that there is.
-    fn head(&self, network: &Network, task: &Task) -> Vec<Mismatch> {
+    /// The ends of the model that are drawn anew, where the weights fit but for those: of one layer each, of other shapes only
+    /// in how many values the model takes or gives, and not all that there is.
+    fn fresh(&self, network: &Network, problem: &Problem<'_>) -> Vec<End> {
         let all = mismatches(network, &self.state);
-        let (gave, gives) = (self.task.outputs(), task.outputs());
-        let of_outputs = |tensor: &Mismatch| match (&tensor.found, &tensor.expected) {
-            (Some(found), Some(expected)) => {
-                let mut sides = found.iter().zip(expected);
-                found.len() == expected.len()
-                    && sides.all(|(had, has)| had == has || (*had, *has) == (gave, gives))
-            }
-            _ => false,
-        };
-        let mut layers = all.iter().map(|tensor| layer_of(&tensor.name).0);
-        let first = layers.next();
-        let one_layer = layers.all(|layer| Some(layer) == first);
-        let some_is_left = all.len() < self.state.0.len();
-        let fits = self.optimizer.is_none() && one_layer && some_is_left;
-        if fits && all.iter().all(of_outputs) {
-            all
-        } else {
-            Vec::new()
+        if self.optimizer.is_some() || all.is_empty() {
+            return Vec::new();
         }
+        let (had, has) = (&self.input, &problem.input.shape);
+        let inputs = [(had.len(), has.len()), (had.step_len(), has.step_len())];
+        let outputs = [(self.task.outputs(), problem.task.outputs())];
+        let [mut first, mut last] =
+            [(false, &inputs[..]), (true, &outputs[..])].map(|(is_last, sides)| End {
+                is_last,
+                sides: sides
+                    .iter()
+                    .copied()
+                    .filter(|(had, has)| had != has)
+                    .collect(),
+                tensors: Vec::new(),
+            });
+        for tensor in all {
+            match [&mut last, &mut first]
+                .into_iter()
+                .find(|end| end.explains(&tensor))
+            {
+                Some(end) => end.tensors.push(tensor),
+                None => return Vec::new(),
+            }
+        }
+        // Something is left of the weights besides these layers.
+        let is_fresh = |layer: &str| {
+            let tensors = first.tensors.iter().chain(&last.tensors);
+            tensors
+                .into_iter()
+                .any(|tensor| layer_of(&tensor.name).0 == layer)
+        };
+        if self.state.0.keys().all(|name| is_fresh(layer_of(name).0)) {
+            return Vec::new();
+        }
+        let ends = [first, last].into_iter();
+        ends.filter(|end| !end.tensors.is_empty()).collect()
     }
 
     /// Refuses weights that do not fit the network, with the names and shapes of those tensors; what is said of those that
@@ -200,10 +224,10 @@ impl Start {
         &self,
         config: &RunConfig,
         network: &Network,
-        task: &Task,
+        problem: &Problem<'_>,
     ) -> Result<Said, TrainError> {
-        let head = self.head(network, task);
-        let Some(first) = head.first() else {
+        let (fresh, task) = (self.fresh(network, problem), &problem.task);
+        if fresh.is_empty() {
             weights_fit(network, &self.state).map_err(|tensors| {
                 let kind = config.model.name();
                 TrainError::OtherWeights {
@@ -221,24 +245,21 @@ impl Start {
                 let error = self.task.other_outputs(task.outputs());
                 return Err(error.in_file(&self.file).into());
             }
-            return Ok(Said {
-                warning: self.other_classes(task),
-                note: None,
-            });
-        };
-        let tensors: Vec<String> = head.iter().map(|tensor| tensor.name.clone()).collect();
+        }
+        let ends: Vec<String> = fresh.iter().map(ToString::to_string).collect();
         let note = format!(
-            "{}: all weights are taken but those of the last layer, {} ({}), which gives {} here, {} there, and is drawn \
-             anew",
+            "{}: all weights are taken but those of {}",
             self.file.display(),
-            layer_of(&first.name).0,
-            tensors.join(", "),
-            counted(task.outputs(), "value"),
-            self.task.outputs()
+            ends.join(" and ")
         );
+        let has_last = fresh.iter().any(|end| end.is_last);
         Ok(Said {
-            note: Some(note),
-            warning: None,
+            note: (!fresh.is_empty()).then_some(note),
+            warning: if has_last {
+                None
+            } else {
+                self.other_classes(task)
+            },
         })
     }
 
@@ -258,6 +279,54 @@ impl Start {
                 shown(has)
             )
         })
+    }
+}
+
+/// The first or the last layer of a model, where it takes or gives another number of values than the weights are of.
+struct End {
+    is_last: bool,
+    /// How many values there were, and how many there are.
+    sides: Vec<(usize, usize)>,
+    tensors: Vec<Mismatch>,
+}
+
+impl End {
+    /// Whether a tensor is of this layer, and of another shape only for the values.
+    fn explains(&self, tensor: &Mismatch) -> bool {
+        let (Some(found), Some(expected)) = (&tensor.found, &tensor.expected) else {
+            return false;
+        };
+        let mut sides = found.iter().zip(expected);
+        let layer = |tensor: &Mismatch| layer_of(&tensor.name).0.to_owned();
+        found.len() == expected.len()
+            && sides.all(|(had, has)| had == has || self.sides.contains(&(*had, *has)))
+            && self
+                .tensors
+                .iter()
+                .all(|other| layer(other) == layer(tensor))
+    }
+}
+
+impl std::fmt::Display for End {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let tensors = self.tensors.iter().map(|tensor| tensor.name.as_str());
+        let layer = self
+            .tensors
+            .first()
+            .map_or("", |tensor| layer_of(&tensor.name).0);
+        // The values of a step of a sequence, where there are steps.
+        let (had, has) = self.sides.last().copied().unwrap_or_default();
+        let (which, does) = if self.is_last {
+            ("last", "gives")
+        } else {
+            ("first", "takes")
+        };
+        write!(
+            f,
+            "the {which} layer, {layer} ({}), which {does} {} here, {had} there, and is drawn anew",
+            tensors.collect::<Vec<_>>().join(", "),
+            counted(has, "value"),
+        )
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use granule_data::{Dataset, Split, Targets};
+use granule_data::{Dataset, Features, Normalization, Shape, Split, Targets};
 use granule_models::{ModelFile, StateDict};
 use granule_train::config::{ConstantConfig, SgdConfig};
 use granule_train::record::ReportData;
@@ -452,6 +452,23 @@ fn of_classes(names: &[&str]) -> Dataset {
     Dataset::new("others", names, data.normalization, train, test).unwrap()
 }
 
+/// The same samples with a feature of zeros.
+fn with_a_feature_more(data: &Dataset) -> Dataset {
+    let wider = |split: &Split| {
+        let Features::Floats(values) = split.features() else {
+            panic!("pixels");
+        };
+        let values = values.chunks(2).flat_map(|pair| [pair[0], pair[1], 0.0]);
+        let classes = (0..split.len()).map(|i| split.class(i).unwrap()).collect();
+        let shape = Shape::Vector { len: 3 };
+        let targets = Targets::Classes(classes);
+        Split::new(shape, Features::Floats(values.collect()), targets).unwrap()
+    };
+    let (train, test) = (wider(&data.train), wider(&data.test));
+    let names = data.classes.clone();
+    Dataset::new("wider", names, Normalization::default(), train, test).unwrap()
+}
+
 #[test]
 fn weights_of_other_classes_begin_a_run_without_the_last_layer() {
     let root = tempfile::tempdir().unwrap();
@@ -485,6 +502,17 @@ fn weights_of_other_classes_begin_a_run_without_the_last_layer() {
     assert_ne!(begun["layers.0.weight"], drawn["layers.0.weight"]);
     assert_eq!(begun["layers.1.weight"], drawn["layers.1.weight"]);
     assert_eq!(begun["layers.1.weight"].shape, [12, 2]);
+
+    // Other features: what the first layer makes of them is drawn anew, and the rest is taken.
+    let wide = with_a_feature_more(&points(60, 12));
+    let (_, witness) = run(&still, &wide, &dir("wide")).unwrap();
+    let note = &witness.notes[0];
+    let said = "the first layer, layers.0 (layers.0.weight), which takes 3 values here, 2 there, and is drawn anew";
+    assert!(note.contains(said), "{note}");
+    let begun = weights(&dir("wide")).0;
+    assert_eq!(begun["layers.1.weight"], first["layers.1.weight"]);
+    assert_eq!(begun["layers.0.bias"], first["layers.0.bias"]);
+    assert_eq!(begun["layers.0.weight"].shape, [3, 12]);
 
     // As many classes under other names: the last layer is taken, and that is said.
     let others = of_classes(&["a", "b", "c"]);
