@@ -7,7 +7,7 @@ use granule_io::ranges;
 use serde::de::{Deserializer, Error};
 use serde::{Deserialize, Serialize};
 
-use super::residual::{any_layers, inner_layers};
+use super::residual::inner_layers;
 use super::{AnyLayer, Layer, LayerConfig, LayerSettings, run};
 use crate::layers::dense;
 use crate::parameters::Parameters;
@@ -61,7 +61,10 @@ pub struct BranchConfig {
         deserialize_with = "inner_layers",
         skip_serializing_if = "Vec::is_empty"
     )]
-    #[cfg_attr(feature = "schema", schemars(schema_with = "any_layers"))]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(schema_with = "super::residual::any_layers")
+    )]
     pub layers: Vec<LayerConfig>,
 }
 
