@@ -817,6 +817,106 @@ fn unusual_activity_is_told_from_usual() {
     );
 }
 
+/// Real values of 8 channels that go together, in bins from `first` on.
+fn save_rates(path: &Path, first: u32, bins: u32, peak: Option<f32>) {
+    let mut rates = Vec::new();
+    for bin in first..first + bins {
+        for channel in 0..8_u32 {
+            let noise = (bin * 7919 + channel * 104_729) % 101;
+            let x = 0.01 * (f64::from(bin) / 5.0 + f64::from(channel)).sin() as f32;
+            let x = x + noise as f32 / 50_000.0;
+            let peak = peak.filter(|_| bin == first + 20 && channel == 2);
+            rates.extend(peak.unwrap_or(x).to_le_bytes());
+        }
+    }
+    save_npy(path, "<f4", &format!("({bins}, 8)"), &rates);
+}
+
+#[test]
+fn another_recording_is_scored_whole_beside_one_with_a_part_to_test_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let save = |name: &str, first, bins, peak| {
+        save_rates(&dir.path().join(name), first, bins, peak);
+    };
+    save("rates.npy", 0, 300, None);
+    save("later.npy", 1000, 120, None);
+    save("other.npy", 5000, 70, None);
+    let learn = r#"
+        [data]
+        dataset = "recording:."
+        validation = 0.25
+        [data.decoding]
+        signal = "rates"
+        test_signal = "later"
+        reconstruct = true
+        window = { before = 3 }
+        [model]
+        kind = "sequential"
+        [[model.layer]]
+        kind = "flatten"
+        [[model.layer]]
+        kind = "dense"
+        units = 4
+        [train]
+        epochs = 2
+    "#;
+    std::fs::write(dir.path().join("learn.toml"), learn).unwrap();
+    let device = ["--device", "flex", "--json"];
+    let train = ["train", "learn.toml", "--run-dir", "run"];
+    fine(dir.path(), &[&train[..], &device].concat());
+    let detect = ["detect", "run"];
+    let found = |more: &[&str]| fine(dir.path(), &[&detect[..], &device, more].concat());
+    let shift = ["--anomaly", "shift"];
+    for (more, samples) in [
+        (["--set", "data.decoding.signal=other"], 70),
+        (["--set", "data.decoding.test_signal=other"], 70),
+        (["--dataset", "recording:."], 300),
+    ] {
+        let result = found(&[&shift[..], &more].concat()).result();
+        assert_eq!(result["normal"], 120);
+        let scores = &result["detectors"][0]["unusual"][1];
+        assert_eq!(scores["name"], "recording");
+        assert_eq!(scores["samples"], samples, "{more:?} {scores}");
+        assert_ne!(scores["auroc"], 0.5, "{more:?}");
+    }
+
+    // Zero is silence of counts alone.
+    let made = found(&[]).result();
+    let kinds = made["detectors"][0]["unusual"].as_array().unwrap();
+    let kinds: Vec<&str> = kinds
+        .iter()
+        .map(|kind| kind["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(kinds, ["shuffle", "shift"]);
+    let plain = [&detect[..], &["--device", "flex"]].concat();
+    let told = fine(dir.path(), &plain).stderr;
+    assert!(told.contains("left out: lesion"), "{told}");
+    let refusal = |more: &[&str], code| refused(dir.path(), &[&detect[..], more].concat(), code);
+    let text = refusal(&["--anomaly", "lesion"], 2);
+    assert!(
+        text.contains("--anomaly lesion") && text.contains("is not silence"),
+        "{text}"
+    );
+
+    let poisson = ["train", "learn.toml", "--set", "train.loss=poisson"];
+    let text = refused(dir.path(), &poisson, 2);
+    assert!(
+        text.contains("data.decoding.edges") && text.contains("leave-out"),
+        "{text}"
+    );
+
+    // What the least share is called is taken: 0.0134 of 75, not 0.0133.
+    let text = refusal(&["--false-alarms", "0.001"], 2);
+    let named = text.split("at least ").nth(1).unwrap();
+    let named = named.split(' ').next().unwrap();
+    found(&[&shift[..], &["--false-alarms", named]].concat());
+
+    // Beyond all that single precision holds, once it is standardised.
+    save("rates.npy", 0, 300, Some(3e38));
+    let text = refusal(&["--device", "flex"], 1);
+    assert!(text.contains("of the training part"), "{text}");
+}
+
 /// On real spike counts, where they are at hand.
 #[test]
 fn the_preset_tells_lesions_and_shifts_on_real_spike_counts() {

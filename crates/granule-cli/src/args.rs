@@ -395,7 +395,7 @@ pub struct Detect {
     )]
     pub false_alarms: f64,
 
-    /// A kind of unusual activity to make of the test part (repeatable) [default: all]
+    /// A kind of unusual activity to make of the test part (repeatable) [default: all that can be made of it]
     #[arg(long, value_name = "KIND", value_parser = anomalies())]
     pub anomaly: Vec<&'static Anomaly>,
 

@@ -29,6 +29,14 @@ pub enum DataError {
         /// What the program calls them.
         name: String,
     },
+    /// Unusual activity of this kind cannot be made of the signal.
+    #[error("{kind}: {reason}")]
+    Unmade {
+        /// The name of the kind.
+        kind: &'static str,
+        /// What keeps it from being made.
+        reason: String,
+    },
     /// No file of the data set is where it was looked for.
     #[error("{}: {}; {hint}", path.display(), absent(what))]
     Missing {
@@ -379,6 +387,7 @@ impl DataError {
             Self::File(error) => !error.is_absent(),
             Self::Config(_)
             | Self::Asked { .. }
+            | Self::Unmade { .. }
             | Self::Missing { .. }
             | Self::InMemory { .. }
             | Self::ArrayShape { .. }

@@ -69,11 +69,21 @@ pub fn run(args: &args::Detect) -> anyhow::Result<()> {
         named => named.to_vec(),
     };
     for kind in kinds {
-        detector.add(kind.name, &reading.unusual(kind)?)?;
+        match reading.unusual(kind)? {
+            Ok(made) => detector.add(kind.name, &made)?,
+            Err(why) if args.anomaly.is_empty() => {
+                let text = format!("left out: {why}");
+                watcher.event(&Event::Note { text: &text });
+            }
+            Err(why) => return Err(Usage::new(format!("--anomaly {why}")).into()),
+        }
     }
     if args.dataset.is_some() || !args.set.is_empty() {
         let spec = args.dataset.as_ref().unwrap_or(&config.data.dataset);
-        let other = reading.other(spec, &of_evaluation(Some(&config), &args.set)?)?;
+        // What the run was tested on is not asked for, unless it is named.
+        let mut run = config.clone();
+        run.data.decoding = run.data.decoding.map(|decoding| decoding.without_test());
+        let other = reading.other(spec, &of_evaluation(Some(&run), &args.set)?)?;
         for text in &other.notes {
             watcher.event(&Event::Note { text });
         }
@@ -144,9 +154,17 @@ impl Reading<'_> {
         self.of_run(None)
     }
 
-    fn unusual(&self, kind: &'static Anomaly) -> anyhow::Result<Dataset> {
+    /// Activity of this kind, or why it cannot be made.
+    fn unusual(&self, kind: &'static Anomaly) -> anyhow::Result<Result<Dataset, DataError>> {
         let lesion = self.lesion;
-        self.of_run(Some(Unusual { kind, lesion }))
+        match self.of_run(Some(Unusual { kind, lesion })) {
+            Ok(made) => Ok(Ok(made)),
+            Err(error) => match error.downcast::<DataError>() {
+                Ok(why @ DataError::Unmade { .. }) => Ok(Err(why)),
+                Ok(error) => Err(error.into()),
+                Err(error) => Err(error),
+            },
+        }
     }
 
     /// All of a recording that has no test part of its own.

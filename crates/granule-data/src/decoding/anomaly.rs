@@ -3,6 +3,7 @@
 use granule_io::budget;
 use granule_io::words::counted;
 
+use super::config::DecodingConfig;
 use super::source::Source;
 use crate::DataError;
 use crate::division::shuffled;
@@ -14,6 +15,8 @@ pub struct Anomaly {
     pub name: &'static str,
     /// One line on what becomes of the signal.
     pub summary: &'static str,
+    /// Whether it means something of counts alone.
+    of_counts: bool,
     alter: fn(&mut Bins<'_>, f64, u64) -> Result<(), DataError>,
 }
 
@@ -21,17 +24,20 @@ pub struct Anomaly {
 pub const ANOMALIES: &[Anomaly] = &[
     Anomaly {
         name: "lesion",
-        summary: "a share of the channels is silent: zero throughout",
+        summary: "a share of the channels is silent: zero throughout; of counts only",
+        of_counts: true,
         alter: |bins, share, seed| bins.silence(share, seed),
     },
     Anomaly {
         name: "shuffle",
         summary: "channels have one another's activity",
+        of_counts: false,
         alter: |bins, _, seed| bins.exchange(seed),
     },
     Anomaly {
         name: "shift",
         summary: "each channel is shifted in a circle on its own: its activity stays, what it has to do with the others goes",
+        of_counts: false,
         alter: |bins, _, seed| bins.shift(seed),
     },
 ];
@@ -67,8 +73,10 @@ impl Unusual {
         self,
         source: &mut Source,
         is_test: &[bool],
+        config: &DecodingConfig,
         seed: u64,
     ) -> Result<(), DataError> {
+        self.check(source, config)?;
         let own = (0..).zip(is_test).filter(|(_, test)| **test);
         let own = budget::collect(own.map(|(bin, _)| bin), is_test.len(), "the tested bins")?;
         let mut bins = Bins {
@@ -77,6 +85,31 @@ impl Unusual {
             own,
         };
         (self.kind.alter)(&mut bins, self.lesion, seed)
+    }
+}
+
+impl Unusual {
+    /// Refuses what would leave the signal as it is, and silence where zero is none.
+    fn check(self, source: &Source, config: &DecodingConfig) -> Result<(), DataError> {
+        let unmade = |reason| {
+            let kind = self.kind.name;
+            Err(DataError::Unmade { kind, reason })
+        };
+        let signal = source.signal.display();
+        if source.channels < 2 {
+            return unmade(format!("{signal} has one channel, and it takes several"));
+        }
+        // Roots are of counts, and so is what is smoothed.
+        if !self.kind.of_counts || config.square_root || config.smoothing.is_some() {
+            return Ok(());
+        }
+        let mut values = source.data.iter();
+        match values.find(|x| **x < 0.0 || x.fract() != 0.0) {
+            None => Ok(()),
+            Some(x) => unmade(format!(
+                "{signal} holds {x}, and of what is no count zero is not silence"
+            )),
+        }
     }
 }
 
@@ -104,7 +137,11 @@ impl Bins<'_> {
     }
 
     fn exchange(&mut self, seed: u64) -> Result<(), DataError> {
-        let order = shuffled(self.channels, seed);
+        let mut order = shuffled(self.channels, seed);
+        if order.is_sorted() {
+            // Of few channels all may be drawn for their own places.
+            order.rotate_left(1);
+        }
         let mut before = vec![0.0; self.channels];
         self.each(|bin| {
             before.copy_from_slice(bin);

@@ -174,7 +174,7 @@ impl DecodingConfig {
     }
 
     /// The same without arrays to test on.
-    pub(super) fn without_test(&self) -> Self {
+    pub fn without_test(&self) -> Self {
         Self {
             test_signal: None,
             test_target: None,

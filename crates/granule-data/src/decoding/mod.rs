@@ -112,7 +112,7 @@ pub(crate) fn load(
     if let Some(unusual) = scored.unusual
         && let (Some(source), Some(is_test)) = (sources.last_mut(), tests.last())
     {
-        unusual.make(source, is_test, seed)?;
+        unusual.make(source, is_test, config, seed)?;
     }
 
     let (classes, targets, offset) = all_targets(&sources, outputs, &mut notes)?;

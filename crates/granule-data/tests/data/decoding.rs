@@ -954,6 +954,51 @@ fn a_signal_is_its_own_target() {
 }
 
 #[test]
+fn what_would_not_be_unusual_is_not_made() {
+    let dir = folder();
+    let made = |kind: &str, seed| {
+        let options = LoadOptions {
+            decoding: DecodingConfig {
+                window: Window::default(),
+                ..reconstructing()
+            },
+            seed,
+            unusual: Anomaly::find(kind).map(|kind| Unusual { kind, lesion: 0.5 }),
+            ..Default::default()
+        };
+        load(&DatasetSpec::Recording(dir.path().to_path_buf()), &options)
+    };
+    let unmade = |kind: &str, reason: &str| {
+        let error = made(kind, 1).unwrap_err();
+        let DataError::Unmade { kind: named, .. } = error else {
+            panic!("{error}");
+        };
+        assert_eq!(named, kind);
+        let message = error.to_string();
+        assert!(message.contains(reason), "{message}");
+    };
+    // Of two channels a draw may leave both where they are.
+    let counts: Vec<i64> = (0..24).map(|at| 1 + at * 7 % 60).collect();
+    write(dir.path().join("counts.npy"), &npy_i64(&[12, 2], &counts));
+    let usual = made("none", 1).unwrap();
+    for seed in 0..8 {
+        assert_ne!(made("shuffle", seed).unwrap().test, usual.test, "{seed}");
+    }
+    made("lesion", 1).unwrap();
+    write(
+        dir.path().join("counts.npy"),
+        &npy_i64(&[12, 1], &counts[..12]),
+    );
+    for kind in ["lesion", "shuffle", "shift"] {
+        unmade(kind, "one channel");
+    }
+    let rates: Vec<f32> = counts.iter().map(|&x| x as f32 / 4.0).collect();
+    write(dir.path().join("counts.npy"), &npy_f32(&[12, 2], &rates));
+    unmade("lesion", "holds 0.25");
+    made("shuffle", 1).unwrap();
+}
+
+#[test]
 fn unusual_activity_is_made_of_what_is_tested_on() {
     let dir = folder();
     let channels = 5_usize;

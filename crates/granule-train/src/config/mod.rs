@@ -12,6 +12,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use granule_data::arrays::{ArrayOptions, Layout, TargetKind};
+use granule_data::decoding::Edges;
 use granule_data::task::TaskConfig;
 use granule_data::{
     Augmentation, DataError, DatasetSpec, DecodingConfig, Fold, ImageOptions, Truncated,
@@ -484,6 +485,7 @@ impl RunConfig {
     pub fn validate(&self) -> Result<(), ConfigError> {
         seed("seed", self.seed)?;
         self.data.validate()?;
+        self.validate_reconstruction()?;
         self.train.validate()?;
         self.optimizer.validate()?;
         self.schedule.validate()?;
@@ -584,6 +586,16 @@ impl RunConfig {
             turns > 0 && turns <= self.train.epochs,
             "at least one, and at most one for each of train.epochs",
         )
+    }
+
+    /// Refuses what fills windows up with means where counts are to be reconstructed: their sums are none.
+    fn validate_reconstruction(&self) -> Result<(), ConfigError> {
+        let decoding = self.data.decoding();
+        let filled = decoding.edges == Edges::Zeros && decoding.window.steps() > 1;
+        let of_counts = self.train.loss == Loss::Poisson && decoding.reconstruct;
+        let fine = !(filled && of_counts);
+        let allowed = "\"leave-out\" with train.loss = \"poisson\" and data.decoding.reconstruct: what stands for bins beyond an edge is no count";
+        check("data.decoding.edges", "\"zeros\"", fine, allowed)
     }
 
     fn validate_task(&self, task: &TaskConfig) -> Result<(), ConfigError> {

@@ -1,16 +1,17 @@
 //! How unusual samples are, by the error with which a model that learnt normal ones reconstructs them.
 
+use granule_data::task::Part;
 use granule_data::{Dataset, Normalization, Shape};
 use granule_device::OpenDevice;
 use granule_io::budget;
 use granule_io::words::counted;
 use granule_models::{ModelFile, Network, Task};
 
-use super::baseline::gaussian::Gaussian;
+use super::baseline::gaussian::{Gaussian, usual};
 use super::baseline::{folds, glm, ridge, there};
 use super::dataset::{Parts, has_counts, input_shape};
 use super::on;
-use super::score::{Samples, other_input, scales_of};
+use super::score::{Samples, other_input, part_name, scales_of};
 use crate::batch::Scaling;
 use crate::config::RunConfig;
 use crate::detection::{Detection, Detector, Scored, UnusualScores};
@@ -20,8 +21,6 @@ use crate::{ConfigError, TrainError};
 
 /// Parts of the test part of which the mean score is told.
 const TENTHS: usize = 10;
-/// A channel with less than this share of the mean error of all hardly changed in training, and has no usual error of its own.
-const LEAST: f64 = 0.01;
 /// How much a channel counts at most, in units of its usual error, lest one that is silent for long and then is not outweighs all
 /// others.
 const MOST: f64 = 100.0;
@@ -76,10 +75,10 @@ impl<'a> AnomalyDetector<'a> {
             let allowed = "above 0: the threshold is from samples that are held out of training";
             return Err(ConfigError::new("data.validation", 0, allowed).into());
         }
-        if (held_out as f64 * false_alarms) < 1.0 {
+        if most(held_out, false_alarms) == 0 {
             let allowed = format!(
                 "at least {:.4} with {} held out of training: a smaller share of them is not one",
-                1.0 / held_out as f64,
+                least_share(held_out),
                 counted(held_out, "sample"),
             );
             return Err(ConfigError::new("false_alarms", false_alarms, allowed).into());
@@ -108,9 +107,13 @@ impl<'a> AnomalyDetector<'a> {
         detector.usual = detector.usual_errors()?;
         detector.learn(observer)?;
         let validation = dataset.validation.as_ref().unwrap_or(&dataset.train);
-        let held_out = detector.all(detector.samples(validation, &parts.validation))?;
+        let part = match dataset.validation {
+            Some(_) => Part::Validation,
+            None => Part::Train,
+        };
+        let held_out = detector.all(part, detector.samples(validation, &parts.validation))?;
         let tested = whole(dataset)?;
-        detector.normal = detector.all(detector.samples(&dataset.test, &tested))?;
+        detector.normal = detector.all(Part::Test, detector.samples(&dataset.test, &tested))?;
         let names = std::iter::once(("this model", None));
         let names = names.chain(
             detector
@@ -121,14 +124,12 @@ impl<'a> AnomalyDetector<'a> {
         let all = names.zip(held_out).zip(&detector.normal);
         let detectors = all.map(|(((name, penalty), held_out), normal)| {
             let threshold = threshold(held_out, false_alarms);
-            let size = normal.len().div_ceil(TENTHS).max(1);
-            let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
             Detector {
                 name: name.to_owned(),
                 penalty,
                 threshold,
                 false_alarms: above(normal, threshold),
-                drift: normal.chunks(size).map(mean).collect(),
+                drift: tenths(normal),
                 unusual: Vec::new(),
             }
         });
@@ -143,7 +144,7 @@ impl<'a> AnomalyDetector<'a> {
     /// [`TrainError::Mismatch`] where they are of other steps or channels.
     pub fn add(&mut self, name: &str, dataset: &Dataset) -> Result<(), TrainError> {
         check_shape(self.file, dataset)?;
-        let scores = self.all(self.samples(&dataset.test, &whole(dataset)?))?;
+        let scores = self.all(Part::Test, self.samples(&dataset.test, &whole(dataset)?))?;
         let all = self.detection.detectors.iter_mut();
         for ((detector, normal), scores) in all.zip(&self.normal).zip(&scores) {
             detector.unusual.push(UnusualScores {
@@ -212,8 +213,8 @@ impl<'a> AnomalyDetector<'a> {
     }
 
     /// The scores of samples, by detector.
-    fn all(&self, samples: Samples<'_>) -> Result<Vec<Vec<f64>>, TrainError> {
-        let mut found = vec![self.errors(samples)?];
+    fn all(&self, part: Part, samples: Samples<'_>) -> Result<Vec<Vec<f64>>, TrainError> {
+        let mut found = vec![self.errors(part, samples)?];
         let design = self.design();
         for (_, gaussian) in &self.gaussians {
             found.push(gaussian.distances(&design, samples)?);
@@ -222,10 +223,10 @@ impl<'a> AnomalyDetector<'a> {
     }
 
     /// The mean over the channels of the model's errors, each in units of what it is in the mean of training.
-    fn errors(&self, samples: Samples<'_>) -> Result<Vec<f64>, TrainError> {
+    fn errors(&self, part: Part, samples: Samples<'_>) -> Result<Vec<f64>, TrainError> {
         let mut errors = budget::with_capacity(samples.indices.len(), "the scores")?;
         let width = self.usual.len().max(1) as f64;
-        self.channels(samples, |sample| {
+        self.channels(part, samples, |sample| {
             let pairs = sample.zip(&self.usual);
             let sum: f64 = pairs.map(|(error, usual)| (error / usual).min(MOST)).sum();
             errors.push(sum / width);
@@ -238,23 +239,25 @@ impl<'a> AnomalyDetector<'a> {
         let count = self.learnt.len().max(1) as f64;
         let mut sums = vec![0.0; self.targets.std.len()];
         let learnt = self.samples(&self.dataset.train, &self.learnt);
-        self.channels(learnt, |sample| {
+        self.channels(Part::Train, learnt, |sample| {
             sums.iter_mut()
                 .zip(sample)
                 .for_each(|(sum, error)| *sum += error / count);
         })?;
-        Ok(usual(sums))
+        usual(&mut sums, f64::MIN_POSITIVE);
+        Ok(sums)
     }
 
     /// Hands what the model's answer is off in each channel to `each`, sample by sample: the square of standardised values, or
     /// half the deviance of counts.
     fn channels(
         &self,
+        part: Part,
         samples: Samples<'_>,
         mut each: impl FnMut(&mut dyn Iterator<Item = f64>),
     ) -> Result<(), TrainError> {
         let (rates, width) = (samples.scaling.rates(), self.targets.std.len().max(1));
-        let (part, device) = ("test", self.device.burn());
+        let (part, device) = (part_name(part), self.device.burn());
         let mut truth = Vec::new();
         let mut read = |indices: &[usize], outputs: &[f32]| {
             let targets = samples.scaling.targets;
@@ -277,15 +280,6 @@ impl<'a> AnomalyDetector<'a> {
             samples.run(part, &self.network, device, self.batch, &mut read)
         })
     }
-}
-
-/// Mean errors of channels, of those that hardly changed the mean of all.
-fn usual(mut errors: Vec<f64>) -> Vec<f64> {
-    let mean = errors.iter().sum::<f64>() / errors.len().max(1) as f64;
-    let mean = mean.max(f64::MIN_POSITIVE);
-    let unchanged = errors.iter_mut().filter(|error| **error < LEAST * mean);
-    unchanged.for_each(|error| *error = mean);
-    errors
 }
 
 /// Half the deviance of a count, in units of its mean, from the logarithm of what is expected.
@@ -319,9 +313,30 @@ fn whole(dataset: &Dataset) -> Result<Vec<usize>, TrainError> {
 /// The least score of which no more than a share of the samples have a higher one.
 fn threshold(mut scores: Vec<f64>, share: f64) -> f64 {
     scores.sort_by(|a, b| b.total_cmp(a));
-    // A share such as 0.05 of 100 is 5, whatever rounding makes of it.
-    let most = (share * scores.len() as f64 * (1.0 + 1e-12)).floor() as usize;
+    let most = most(scores.len(), share);
     scores.get(most).copied().unwrap_or(f64::NEG_INFINITY)
+}
+
+/// How many of `count` are no more than this share of them.
+fn most(count: usize, share: f64) -> usize {
+    // A share such as 0.05 of 100 is 5, whatever rounding makes of it.
+    (share * count as f64 * (1.0 + 1e-12)).floor() as usize
+}
+
+/// The least share of four decimals that is one of `count`.
+fn least_share(count: usize) -> f64 {
+    (1e4 / count.max(1) as f64).ceil() / 1e4
+}
+
+/// The mean of each tenth, all of nearly equal size; of fewer scores than ten each is one.
+fn tenths(scores: &[f64]) -> Vec<f64> {
+    let count = scores.len().min(TENTHS);
+    let parts = (0..count).filter_map(|at| {
+        let edge = |at| at * scores.len() / count;
+        scores.get(edge(at)..edge(at + 1))
+    });
+    let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
+    parts.map(mean).collect()
 }
 
 fn above(scores: &[f64], threshold: f64) -> f64 {
@@ -346,12 +361,28 @@ mod tests {
     }
 
     #[test]
-    fn a_channel_that_never_changed_is_off_by_what_others_are() {
-        assert_eq!(
-            usual(vec![1.0, 0.0, 2.0, 1e-4]),
-            [1.0, 0.750025, 2.0, 0.750025]
-        );
-        assert!(usual(vec![0.0; 2]).iter().all(|error| *error > 0.0));
+    fn the_least_share_that_is_named_is_taken() {
+        for held_out in (1..3000).chain([9_999, 10_001, 25_000]) {
+            let named: f64 = format!("{:.4}", least_share(held_out)).parse().unwrap();
+            assert!(most(held_out, named) >= 1, "{named} of {held_out}");
+            // One in so many, whatever rounding makes of it.
+            assert_eq!(most(held_out, 1.0 / held_out as f64), 1);
+        }
+        assert_eq!(least_share(49), 0.0205);
+        assert_eq!(most(49, 0.0204), 0);
+    }
+
+    #[test]
+    fn tenths_are_ten_of_nearly_equal_size() {
+        for (count, parts) in [(0, 0), (7, 7), (11, 10), (81, 10), (600, 10)] {
+            let scores: Vec<f64> = (0..count).map(f64::from).collect();
+            let means = tenths(&scores);
+            assert_eq!(means.len(), parts);
+            let steps = means.windows(2).map(|pair| pair[1] - pair[0]);
+            let size = f64::from(count) / parts.max(1) as f64;
+            assert!(steps.into_iter().all(|step| (step - size).abs() <= 1.0));
+        }
+        assert_eq!(tenths(&[1.0, 2.0, 6.0]), [1.0, 2.0, 6.0]);
     }
 
     #[test]

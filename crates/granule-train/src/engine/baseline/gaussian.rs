@@ -10,8 +10,8 @@ use crate::TrainError;
 use crate::engine::score::Samples;
 use crate::event::Observer;
 
-/// The least variance of a standardised channel, lest one that is constant divides by nothing.
-const LEAST: f64 = 1e-9;
+/// A channel with less than this share of the mean of all hardly changed in training, and has nothing usual of its own.
+const LEAST: f64 = 0.01;
 
 /// A normal distribution.
 pub(crate) struct Gaussian {
@@ -38,10 +38,10 @@ impl Gaussian {
             let all = variances.iter_mut().zip(x.iter().zip(&means));
             all.for_each(|(sum, (&x, mean))| *sum += (f64::from(x) - mean).powi(2) / count);
         })?;
-        let spread = Spread::Variances(variances.iter().map(|x| x.max(LEAST)).collect());
+        usual(&mut variances, 1.0);
         Ok(Self {
             means,
-            spread,
+            spread: Spread::Variances(variances),
             penalty: None,
         })
     }
@@ -58,8 +58,9 @@ impl Gaussian {
         let mut losses = [0.0; PENALTIES.len()];
         for (kept, held_out) in folds {
             check_patience(observer)?;
-            let normal = design.fit(kept, None)?;
+            let mut normal = design.fit(kept, None)?;
             let (n, count) = (normal.moments.x.len(), kept.len() as f64);
+            usual_squares(&mut normal.gram, n, count);
             for (loss, penalty) in losses.iter_mut().zip(PENALTIES) {
                 check_patience(observer)?;
                 let gaussian = Self {
@@ -79,9 +80,10 @@ impl Gaussian {
         let all = losses.into_iter().zip(PENALTIES);
         let best = all.min_by(|(a, _), (b, _)| a.total_cmp(b));
         let penalty = best.map_or(1.0, |(_, penalty)| penalty);
-        let normal = design.fit(design.learnt.indices, None)?;
+        let mut normal = design.fit(design.learnt.indices, None)?;
         let n = normal.moments.x.len();
         let count = design.learnt.indices.len() as f64;
+        usual_squares(&mut normal.gram, n, count);
         Ok(Self {
             spread: Spread::Covariance(factor(&normal.gram, n, penalty)?, count),
             means: normal.moments.x,
@@ -133,15 +135,105 @@ impl Gaussian {
     }
 }
 
+/// What is usual of each channel, such as its variance: of those that hardly changed the mean of the others, lest they outweigh
+/// these once they change; `otherwise` where all are so.
+pub(crate) fn usual(values: &mut [f64], otherwise: f64) {
+    let least = LEAST * values.iter().sum::<f64>() / values.len().max(1) as f64;
+    let changes = |value: &f64| *value > 0.0 && *value >= least;
+    let (sum, count) = values
+        .iter()
+        .filter(|value| changes(value))
+        .fold((0.0, 0.0), |(sum, count), value| (sum + value, count + 1.0));
+    let mean = if count > 0.0 { sum / count } else { otherwise };
+    let unchanged = values.iter_mut().filter(|value| !changes(value));
+    unchanged.for_each(|value| *value = mean);
+}
+
+/// The same of the squares on the diagonal of XᵀX, `[n, n]`, of so many samples.
+fn usual_squares(gram: &mut [f64], n: usize, count: f64) {
+    let mut squares: Vec<f64> = gram.iter().step_by(n + 1).copied().collect();
+    usual(&mut squares, count);
+    let diagonal = gram.iter_mut().step_by(n + 1);
+    diagonal
+        .zip(squares)
+        .for_each(|(square, usual)| *square = usual);
+}
+
 #[cfg(test)]
 mod tests {
-    use granule_data::Normalization;
+    use granule_data::{Normalization, Shape, Split, Targets};
 
     use super::super::folds;
     use super::super::tests::recording;
     use super::*;
     use crate::batch::Scaling;
     use crate::event::Quiet;
+
+    #[test]
+    fn a_channel_that_never_changed_has_what_others_have() {
+        let of = |mut values: Vec<f64>| {
+            usual(&mut values, 7.0);
+            values
+        };
+        assert_eq!(of(vec![1.0, 0.0, 2.0, 1e-4]), [1.0, 1.5, 2.0, 1.5]);
+        assert_eq!(of(vec![0.0; 2]), [7.0; 2]);
+    }
+
+    #[test]
+    fn a_spike_of_a_channel_that_never_changed_is_not_the_whole_distance() {
+        // The first channel is silent but in the last bin, which is not learnt from.
+        let (bins, channels) = (80_usize, 3_usize);
+        let bin = |at: usize| {
+            let spike = f32::from(u8::from(at + 1 == bins));
+            let noise = |by: usize| (at * by % 31) as f32 / 31.0;
+            [spike, noise(7), noise(11)]
+        };
+        let series: Vec<f32> = (0..bins).flat_map(bin).collect();
+        let targets = Targets::Values {
+            data: vec![0.0; bins],
+            width: 1,
+        };
+        let shape = Shape::Sequence { steps: 1, channels };
+        let starts = (0..bins).collect();
+        let split = Split::windows(shape, series, (starts, 0), targets).unwrap();
+        let learnt: Vec<usize> = (0..bins - 1).collect();
+        let (inputs, targets) = (
+            Normalization {
+                mean: vec![0.0, 0.5, 0.5],
+                std: vec![1.0, 0.3, 0.3],
+            },
+            Normalization::of_targets(&split),
+        );
+        let of = |indices| Samples {
+            split: &split,
+            indices,
+            scaling: Scaling {
+                inputs: &inputs,
+                targets: &targets,
+                counts: false,
+            },
+        };
+        let design = Design {
+            learnt: of(&learnt),
+            steps: 0..1,
+            channels,
+            weights: Some(vec![1.0]),
+            outputs: 1,
+        };
+        let variances = Gaussian::of_variances(&design).unwrap();
+        let folds: Vec<Block> = (0..5)
+            .map(|block| learnt.iter().partition(|&at| at / 16 != block))
+            .collect();
+        let covariances = Gaussian::of_covariances("it", &design, &folds, &mut Quiet);
+        let Ok(covariances) = covariances else {
+            panic!("there are samples enough");
+        };
+        let last = [bins - 1];
+        for gaussian in [variances, covariances] {
+            let found = gaussian.distances(&design, of(&last)).unwrap();
+            assert!(found[0] < 5.0, "{found:?}");
+        }
+    }
 
     #[test]
     fn distances_and_penalty_are_those_of_numpy() {
