@@ -293,8 +293,8 @@ pub struct Train {
     )]
     pub continue_run: Option<PathBuf>,
 
-    /// Begin with the weights of a model file, a run or a checkpoint, and with its model unless one
-    /// is named
+    /// Begin with the weights of a model file, a run or a checkpoint, and with its model unless one is named: all but those
+    /// of a last layer for another number of classes or values, and of a first layer for other channels or features
     #[arg(long, value_name = "FILE|RUN", help_heading = "Run", value_parser = path())]
     pub from: Option<PathBuf>,
 
@@ -505,6 +505,10 @@ pub struct Stream {
     /// Device to run on, as `granule devices` lists them [default: $GRANULE_DEVICE, else cpu]
     #[arg(long, value_name = "SPEC")]
     pub device: Option<DeviceSpec>,
+
+    /// Begin with a line of the names of the columns: trial, bin, value_1, …
+    #[arg(long, conflicts_with = "json")]
+    pub header: bool,
 
     /// Print one JSON object per bin, one a line, in place of a table
     #[arg(long)]

@@ -133,7 +133,8 @@ Going on and beginning with weights:
   place, and --set of data.recording.file, train.checkpoint_every_steps and
   train.keep_checkpoints. --continue takes all flags; batches are drawn as the next epochs of the
   first run, the learning rate has its whole course anew. --from takes the weights alone: where the
-  number of classes is another, all but those of the last layer, which is drawn anew.
+  number of classes is another, all but those of the last layer, which is drawn anew, and where the
+  number of channels is, all but those of the first.
 
 Units:
   accuracy is a fraction in --json and a percentage elsewhere; times are in seconds; limits,
@@ -207,7 +208,7 @@ one. Probabilities are fractions in --json.";
 
 pub const STREAM: &str = "\
 Examples:
-  granule stream runs/RUN < bins.csv
+  granule stream runs/RUN --header < bins.csv > answers.csv
       a line for each bin: counts of the channels, apart by commas or blanks, or as [1, 0, 2]
   acquire --bin 20ms | granule stream runs/RUN --json | control
       answers as they come; an empty line ends a trial, whose window begins anew

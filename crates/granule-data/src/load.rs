@@ -33,6 +33,9 @@ pub struct LoadOptions<'a> {
     pub decoding: DecodingConfig,
     /// The part of the samples that is tested on in cross-validation, in place of the test part.
     pub fold: Option<Fold>,
+    /// So many windows of a recording are learnt from, the first ones, as if it were shorter: what is taken off each channel
+    /// and output is known from those alone. Of other data sets all samples are there.
+    pub limit_train: Option<usize>,
     /// Whether a trained model is scored on the set: one class, or one sample of each, is enough then.
     pub scored: bool,
     /// Whether a recording without a test part of its own is all tested on: one that a model has not learnt from.
@@ -84,7 +87,7 @@ pub fn load(spec: &DatasetSpec, options: &LoadOptions<'_>) -> Result<Dataset, Da
                 &expand(path),
                 config,
                 targets,
-                (options.seed, options.fold),
+                (options.seed, options.fold, options.limit_train),
                 scored,
             )?
         }

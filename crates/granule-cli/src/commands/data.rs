@@ -139,6 +139,7 @@ pub fn preview(
             arrays,
             decoding: Default::default(),
             fold: None,
+            limit_train: None,
             scored: true,
             tested: false,
             means: None,

@@ -133,6 +133,7 @@ impl Reading<'_> {
             arrays: data.arrays(),
             decoding: data.decoding(),
             fold: None,
+            limit_train: None,
             scored: true,
             tested: false,
             means: Some(&self.file.input.mean),
@@ -144,6 +145,7 @@ impl Reading<'_> {
     fn of_run(&self, unusual: Option<Unusual>) -> anyhow::Result<Dataset> {
         let options = LoadOptions {
             fold: self.run.fold()?,
+            limit_train: self.run.limit_train,
             unusual,
             ..self.options(self.run)
         };

@@ -84,6 +84,10 @@ pub fn run(args: &args::Eval) -> anyhow::Result<()> {
             Some(data) if args.dataset.is_none() => data.fold()?,
             _ => None,
         },
+        limit_train: match trained {
+            Some(data) if args.dataset.is_none() => data.limit_train,
+            _ => None,
+        },
         scored: true,
         tested: false,
         means: Some(&file.input.mean),

@@ -47,7 +47,7 @@ pub(crate) struct Scored<'a> {
 }
 
 /// Loads what is decoded and what it is decoded from. In cross-validation a part of what is learnt from is tested on, and
-/// arrays to test on are not read.
+/// arrays to test on are not read. Under a limit so many windows are learnt from, the first ones.
 ///
 /// # Errors
 /// A [`DataError`] that names the key, the array or the bin: an array that is missing (with those that are there), lengths
@@ -56,7 +56,7 @@ pub(crate) fn load(
     path: &Path,
     config: &DecodingConfig,
     kind: Option<TargetKind>,
-    (seed, fold): (u64, Option<Fold>),
+    (seed, fold, limit): (u64, Option<Fold>, Option<usize>),
     scored: Scored<'_>,
 ) -> Result<Dataset, DataError> {
     config.validate()?;
@@ -64,7 +64,14 @@ pub(crate) fn load(
     let config = match fold {
         None => config,
         Some(_) => {
-            without_test = config.without_test();
+            // Of arrays to test on none are left, else a part is set aside.
+            without_test = match Named::tested(config) {
+                Some(_) => DecodingConfig {
+                    test: 0.0,
+                    ..config.without_test()
+                },
+                None => config.clone(),
+            };
             &without_test
         }
     };
@@ -87,6 +94,7 @@ pub(crate) fn load(
     }
     let whole_tested = scored.tested && second.is_none();
     let divided = !scored.tested && second.is_none() && fold.is_none();
+    let mut aside = Vec::new();
     let tests = match &second {
         None if whole_tested => {
             if let Some(cut) = stretches(&mut store, &first, config)? {
@@ -94,13 +102,11 @@ pub(crate) fn load(
             }
             vec![budget::filled(true, first.bins(), "the parts")?]
         }
-        None => vec![divide(
-            &mut store,
-            &mut first,
-            config,
-            (seed, fold),
-            &mut notes,
-        )?],
+        None => {
+            let divided = divide(&mut store, &mut first, config, (seed, fold), &mut notes)?;
+            aside = divided.aside;
+            vec![divided.is_test]
+        }
         Some(second) => vec![
             budget::filled(false, first.bins(), "the parts")?,
             budget::filled(true, second.bins(), "the parts")?,
@@ -117,7 +123,12 @@ pub(crate) fn load(
 
     let (classes, targets, offset) = all_targets(&sources, outputs, &mut notes)?;
     let whole = || sources.iter().zip(&tests).zip(&targets);
-    let learnt = whole().next().map(|(parts, _)| parts);
+    let limit = limit.filter(|_| !whole_tested);
+    let not_learnt = sources.first().zip(tests.first());
+    let not_learnt =
+        not_learnt.map(|(source, is_test)| beyond(limit, source, (is_test, &aside), config));
+    let not_learnt = not_learnt.transpose()?.unwrap_or_default();
+    let learnt = sources.first().map(|source| (source, &*not_learnt));
     let learnt = learnt_rows(learnt, config, whole_tested)?;
     let channels = sources.first().map_or(1, |source| source.channels);
     let (mean, std) = float_moments(&learnt, channels, 1, &[]);
@@ -132,6 +143,7 @@ pub(crate) fn load(
         let Some(((source, is_test), targets)) = place else {
             continue;
         };
+        let is_test = if part { is_test } else { &*not_learnt };
         let split = if source.by_trial {
             of_trials(source, (is_test, part), config, targets)?
         } else {
@@ -266,9 +278,31 @@ fn all_targets(
     Ok((classes, targets, offset.unwrap_or_default()))
 }
 
+/// The bins that are not learnt from: those that are tested on, those that are set aside and, under a limit, those after as many windows with a target
+/// for every bin.
+fn beyond(
+    limit: Option<usize>,
+    source: &Source,
+    (is_test, aside): (&[bool], &[bool]),
+    config: &DecodingConfig,
+) -> Result<Vec<bool>, DataError> {
+    // The last of the windows has its bins.
+    let limit = limit.filter(|_| !source.by_trial);
+    let mut left = limit.map_or(usize::MAX, |limit| {
+        limit.saturating_add(config.window.after)
+    });
+    let mark = |(bin, test): (usize, &bool)| {
+        let learnt = !test && aside.get(bin) != Some(&true) && left > 0;
+        left -= usize::from(learnt);
+        !learnt
+    };
+    let marked = is_test.iter().enumerate().map(mark);
+    Ok(budget::collect(marked, is_test.len(), "the parts")?)
+}
+
 /// The bins that are learnt from, one after the other.
 fn learnt_rows(
-    source: Option<(&Source, &Vec<bool>)>,
+    source: Option<(&Source, &[bool])>,
     config: &DecodingConfig,
     all: bool,
 ) -> Result<Vec<f32>, DataError> {

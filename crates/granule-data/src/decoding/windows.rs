@@ -23,6 +23,13 @@ pub fn apart(steps: usize, others: impl Iterator<Item = usize>) -> impl Fn(usize
 /// Numbers of groups that a message names.
 const MOST_GROUPS: usize = 20;
 
+/// The bins that are tested on, and those of the test part in cross-validation, which are neither learnt from nor tested on;
+/// none of the latter where there is no such part.
+pub(super) struct Divided {
+    pub is_test: Vec<bool>,
+    pub aside: Vec<bool>,
+}
+
 /// Which bins of a recording are tested on.
 pub(super) fn divide(
     store: &mut Store<'_>,
@@ -30,8 +37,9 @@ pub(super) fn divide(
     config: &DecodingConfig,
     (seed, fold): (u64, Option<Fold>),
     notes: &mut Vec<String>,
-) -> Result<Vec<bool>, DataError> {
+) -> Result<Divided, DataError> {
     let (bins, trials) = (source.bins(), &source.trials);
+    let mut aside = Vec::new();
     let mut stretches = None;
     let mut is_test = budget::filled(false, bins, "the parts of the recording")?;
     let share = |count: usize| (config.test * count as f64).round() as usize;
@@ -43,12 +51,17 @@ pub(super) fn divide(
                 true => (trials.len(), "trial"),
                 false => (bins, "bin"),
             };
+            let count = count - share(count);
             let part = part_of(fold, count, what)?;
-            let own = match source.by_trial {
+            let bins_of = |part: Range<usize>| match source.by_trial {
                 true => of_trial(part.start)..of_trial(part.end),
-                false => part.clone(),
+                false => part,
             };
+            let own = bins_of(part.clone());
             is_test.get_mut(own).unwrap_or_default().fill(true);
+            aside = budget::filled(false, bins, "the parts of the recording")?;
+            let end = bins_of(0..count).end;
+            aside.iter_mut().skip(end).for_each(|aside| *aside = true);
             notes.push(format!(
                 "{fold}: {what}s {} to {}, counted from 0, are tested on",
                 part.start,
@@ -74,14 +87,26 @@ pub(super) fn divide(
                 let allowed = "\"time\" or \"group\" for a recording of one trial; data.decoding.trial names the array of trials";
                 return Err(wrong("split", "\"trial\"", allowed));
             }
+            // The first ones that are drawn are tested on in the end.
+            let tested = share(trials.len());
             let part = match fold {
-                Some(fold) => part_of(fold, trials.len(), "trial")?,
-                None => 0..share(trials.len()),
+                Some(fold) => {
+                    let part = part_of(fold, trials.len() - tested, "trial")?;
+                    tested + part.start..tested + part.end
+                }
+                None => 0..tested,
             };
             let drawn = shuffled(trials.len(), seed);
-            for &trial in drawn.get(part.clone()).unwrap_or_default() {
-                let of_trial = trials.get(trial).cloned().unwrap_or_default();
-                is_test.get_mut(of_trial).unwrap_or_default().fill(true);
+            let mark = |part: Range<usize>, mask: &mut Vec<bool>| {
+                for &trial in drawn.get(part).unwrap_or_default() {
+                    let of_trial = trials.get(trial).cloned().unwrap_or_default();
+                    mask.get_mut(of_trial).unwrap_or_default().fill(true);
+                }
+            };
+            mark(part.clone(), &mut is_test);
+            if fold.is_some() {
+                aside = budget::filled(false, bins, "the parts of the recording")?;
+                mark(0..tested, &mut aside);
             }
             let of = fold.map_or_else(String::new, |fold| format!("{fold}: "));
             notes.push(format!(
@@ -95,7 +120,7 @@ pub(super) fn divide(
             let place = store.place(name);
             let groups = store.read("group", name, |array| array.column())?;
             let of_fold = fold
-                .map(|fold| groups_of(fold, &groups, notes))
+                .map(|fold| groups_of(fold, &groups, &config.test_groups, notes))
                 .transpose()?;
             let test_groups = of_fold.as_ref().unwrap_or(&config.test_groups);
             if test_groups.is_empty() {
@@ -112,27 +137,28 @@ pub(super) fn divide(
                     return Err(wrong("test_groups", number, allowed));
                 }
             }
-            let tested = |number: &i64| test_groups.contains(number);
-            if groups.len() == bins {
-                for (test, number) in is_test.iter_mut().zip(&groups) {
-                    *test = tested(number);
+            let mark = |of: &[i64], mask: &mut Vec<bool>| {
+                if groups.len() == bins {
+                    for (mask, number) in mask.iter_mut().zip(&groups) {
+                        *mask = of.contains(number);
+                    }
+                    return;
                 }
-                if !source.by_trial {
-                    stretches = Some(within_groups(trials, &groups)?);
+                for (trial, number) in trials.iter().zip(&groups) {
+                    let of_trial = mask.get_mut(trial.clone()).unwrap_or_default();
+                    of_trial.fill(of.contains(number));
                 }
-            } else if source.has_trials && groups.len() == trials.len() {
-                for (trial, _) in trials
-                    .iter()
-                    .zip(&groups)
-                    .filter(|(_, number)| tested(number))
-                {
-                    is_test
-                        .get_mut(trial.clone())
-                        .unwrap_or_default()
-                        .fill(true);
-                }
-            } else {
+            };
+            if groups.len() != bins && !(source.has_trials && groups.len() == trials.len()) {
                 return Err(lengths(&place, groups.len(), &source.signal, bins));
+            }
+            mark(test_groups, &mut is_test);
+            if of_fold.is_some() {
+                aside = budget::filled(false, bins, "the parts of the recording")?;
+                mark(&config.test_groups, &mut aside);
+            }
+            if groups.len() == bins && !source.by_trial {
+                stretches = Some(within_groups(trials, &groups)?);
             }
         }
     }
@@ -151,7 +177,7 @@ pub(super) fn divide(
     if let Some(stretches) = stretches {
         source.trials = stretches;
     }
-    Ok(is_test)
+    Ok(Divided { is_test, aside })
 }
 
 /// Of so many things in a row those that a part of cross-validation tests on.
@@ -164,11 +190,17 @@ fn part_of(fold: Fold, count: usize, what: &str) -> Result<Range<usize>, DataErr
     }
 }
 
-/// The groups that a part of cross-validation tests on.
-fn groups_of(fold: Fold, groups: &[i64], notes: &mut Vec<String>) -> Result<Vec<i64>, DataError> {
+/// The groups that a part of cross-validation tests on, none of which is `aside`.
+fn groups_of(
+    fold: Fold,
+    groups: &[i64],
+    aside: &[i64],
+    notes: &mut Vec<String>,
+) -> Result<Vec<i64>, DataError> {
     let mut all = budget::collect(groups.iter().copied(), groups.len(), "the groups")?;
     all.sort_unstable();
     all.dedup();
+    all.retain(|number| !aside.contains(number));
     let part = part_of(fold, all.len(), "group")?;
     let tested = all.get(part).unwrap_or_default().to_vec();
     notes.push(format!(

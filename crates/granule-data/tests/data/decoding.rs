@@ -40,6 +40,35 @@ fn folder() -> tempfile::TempDir {
     dir
 }
 
+/// The first windows under a limit are those of a shorter recording: nothing is known of what comes after.
+#[test]
+fn a_limit_knows_nothing_of_what_comes_after() {
+    let dir = folder();
+    let of = |limit_train, after| {
+        let options = LoadOptions {
+            decoding: DecodingConfig {
+                window: Window { before: 1, after },
+                ..config()
+            },
+            limit_train,
+            ..Default::default()
+        };
+        load(&DatasetSpec::Recording(dir.path().to_path_buf()), &options).unwrap()
+    };
+    let (all, limited) = (of(None, 0), of(Some(3), 0));
+    assert_eq!(all.test.len(), limited.test.len());
+    assert_eq!(limited.train.len(), 3);
+    // The means of bins 0 to 2, not of 0 to 7.
+    assert_eq!(limited.normalization.mean, [10.0, 11.0]);
+    assert_eq!(all.normalization.mean, [35.0, 36.0]);
+    // A window that sees a bin ahead has that as well.
+    let ahead = of(Some(3), 1);
+    assert_eq!(ahead.train.len(), 3);
+    assert_eq!(ahead.normalization.mean, [15.0, 16.0]);
+    // More than there are is no limit.
+    assert_eq!(of(Some(100), 0).normalization.mean, all.normalization.mean);
+}
+
 #[test]
 fn a_recording_that_is_new_to_a_model_is_all_tested() {
     let dir = folder();
@@ -765,13 +794,18 @@ fn folds_of_trials_are_drawn_and_those_of_groups_stay_together() {
         ..config()
     };
     let mut seen = Vec::new();
-    for part in 1..=5 {
-        let [test, train] = fold(dir.path(), &by_trial, [part, 5]).unwrap();
-        assert_eq!((test.len(), train.len()), (2, 8));
+    // Of five trials one is tested on in the end.
+    let tested = read(dir.path(), &by_trial).unwrap().test;
+    for part in 1..=4 {
+        let [test, train] = fold(dir.path(), &by_trial, [part, 4]).unwrap();
+        assert_eq!((test.len(), train.len()), (2, 6));
         assert_eq!((test[0] / 2.0).floor(), (test[1] / 2.0).floor());
         seen.extend(test);
     }
     assert_ne!(seen[0], 0.0);
+    assert_eq!(tested.len(), 2);
+    let offset = tested.target_offset().first().copied().unwrap_or(0.0) as f32;
+    seen.extend((0..2).map(|at| -(tested.target_values(at).unwrap()[0] + offset)));
     seen.sort_by(f32::total_cmp);
     assert_eq!(seen, (0..10).map(|bin| bin as f32).collect::<Vec<_>>());
 
@@ -793,6 +827,20 @@ fn folds_of_trials_are_drawn_and_those_of_groups_stay_together() {
         "{message}"
     );
     assert!(refused(dir.path(), &by_run).contains("data.decoding.test_groups"));
+    // Those that are tested on in the end are in no fold.
+    let but_one = DecodingConfig {
+        test_groups: vec![9],
+        ..by_run.clone()
+    };
+    let of = |part| fold(dir.path(), &but_one, [part, 2]).unwrap();
+    assert_eq!(of(1), [vec![3.0, 4.0], vec![0.0, 1.0, 2.0]]);
+    assert_eq!(of(2), [vec![0.0, 1.0, 2.0], vec![3.0, 4.0]]);
+    // Of a division by time the end.
+    let by_time = fold(dir.path(), &config(), [2, 2]).unwrap();
+    assert_eq!(
+        by_time,
+        [vec![4.0, 5.0, 6.0, 7.0], vec![0.0, 1.0, 2.0, 3.0]]
+    );
 }
 
 #[test]

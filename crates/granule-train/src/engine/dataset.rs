@@ -6,6 +6,7 @@ use granule_data::task::Part;
 use granule_data::{Dataset, DatasetSpec, Normalization, Shape, Split, Targets};
 use granule_device::OpenDevice;
 use granule_io::budget;
+use granule_io::words::counted;
 use granule_models::{InputShape, InputSpec, Link, Network, Readout, Task};
 
 use crate::batch::Scaling;
@@ -151,6 +152,12 @@ impl<'a> Parts<'a> {
         config.model.validate(&input.shape, task.outputs())?;
         let train = train_samples(dataset, config.data.limit_train, config.data.seed);
         let mut warnings = dataset.warnings.clone();
+        if let Some(limit) = config.data.limit_train.filter(|limit| *limit > train.len()) {
+            warnings.push(format!(
+                "data.limit_train = {limit}, and there are {} to learn from",
+                counted(train.len(), "sample")
+            ));
+        }
         let (train, validation) = match &dataset.validation {
             Some(own) => {
                 // Early stopping asks for a part of sets that have none.

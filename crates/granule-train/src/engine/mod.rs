@@ -483,6 +483,7 @@ fn open<'a>(
                 arrays: config.data.arrays(),
                 decoding: config.data.decoding(),
                 fold: config.data.fold()?,
+                limit_train: config.data.limit_train,
                 scored: false,
                 tested: false,
                 means: None,

@@ -196,7 +196,8 @@ impl Start {
                 tensors: Vec::new(),
             });
         for tensor in all {
-            match [&mut last, &mut first]
+            // Names rise from the input to the output.
+            match [&mut first, &mut last]
                 .into_iter()
                 .find(|end| end.explains(&tensor))
             {
@@ -373,7 +374,9 @@ fn checkpoint_of(path: &Path) -> Result<PathBuf, TrainError> {
 impl Session<'_> {
     /// Goes on from what its network began with.
     pub fn begin_from(&mut self, begun: Begun) {
-        if !begun.fingerprint.is_empty() && begun.fingerprint != self.problem.source.fingerprint() {
+        // Weights alone are taken to other data on purpose.
+        let continued = begun.optimizer.is_some() && !begun.fingerprint.is_empty();
+        if continued && begun.fingerprint != self.problem.source.fingerprint() {
             self.warn(format!(
                 "{} was trained on other data: their fingerprint differs",
                 begun.file.display()

@@ -159,13 +159,17 @@ fn weights_of_any_file_begin_a_run() {
     let text = refused(started(base(1), &root.path().join("none"), false));
     assert!(text.contains("there is no such"), "{text}");
 
-    let dir = root.path().join("other-data");
-    let (_, witness) = run(&started(base(1), &first, false), &points(66, 12), &dir).unwrap();
-    assert!(
-        witness.warnings[0].contains("other data"),
-        "{:?}",
-        witness.warnings
-    );
+    // Weights are taken to other data on purpose; a run is not continued on them without a word.
+    for (continued, warnings) in [(false, 0), (true, 1)] {
+        let dir = root.path().join(format!("other-data-{continued}"));
+        let (_, witness) =
+            run(&started(base(1), &first, continued), &points(66, 12), &dir).unwrap();
+        let told = witness
+            .warnings
+            .iter()
+            .filter(|text| text.contains("other data"));
+        assert_eq!(told.count(), warnings, "{:?}", witness.warnings);
+    }
 }
 
 #[test]

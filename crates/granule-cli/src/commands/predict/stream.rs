@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use granule::data::decoding::Place;
+use granule::data::decoding::{Edges, Place};
 use granule::device::{DeviceSpec, OpenDevice};
 use granule::models::{ModelFile, Sample, SlidingWindow, Task};
 
@@ -18,8 +18,10 @@ use crate::output::{self, counted, note};
 /// The longest line that is read: a bin of some ten thousand channels.
 const LONGEST: u64 = 1 << 20;
 
-const BIN: &str =
-    "a line is a bin: a number for each channel, apart by commas or blanks, or a list of them";
+const BIN: &str = "a line is a bin: a number for each channel, apart by commas or blanks, or a list of them; names of columns are none";
+
+/// What failed where an answer cannot be written.
+const ANSWERS: &str = "cannot write the answers";
 
 pub fn run(args: &args::Stream) -> anyhow::Result<()> {
     let target = Target::find(&args.model)?;
@@ -44,11 +46,11 @@ fn stream(
         top: args.top,
         times: Times::new(),
         trial: 0,
-        begun: false,
+        header: None,
         model,
         window,
     };
-    decoder.warm_up(file)?;
+    decoder.warm_up(file, args.header)?;
     match args.listen {
         None => {
             let stdin = io::stdin().lock();
@@ -68,27 +70,48 @@ fn stream(
 /// The window of the model, where the answer for a bin needs `after` bins after it.
 fn window(args: &args::Stream, target: &Target, file: &ModelFile) -> anyhow::Result<SlidingWindow> {
     let decoding = target.config().and_then(|config| config.data.decoding);
-    let (after, whole) = match (&decoding, args.after) {
-        (Some(decoding), None) => (
-            decoding.window.after,
-            decoding.edges == granule::data::decoding::Edges::LeaveOut,
-        ),
-        (_, Some(after)) => (after, false),
-        (None, None) => (0, false),
-    };
-    let window = SlidingWindow::new(&file.input, after).map_err(|error| {
-        Usage::new(error.to_string())
-            .hint("`granule train decode-kinematics` trains a decoder of bins")
-    })?;
-    if let Some(decoding) = decoding {
+    let of_run = decoding.as_ref().map(|decoding| decoding.window.after);
+    if let (Some(after), Some(own)) = (args.after, of_run)
+        && after != own
+    {
+        let text = format!("--after {after}, and the run has data.decoding.window.after = {own}");
+        return Err(Usage::new(text).hint("leave --after away").into());
+    }
+    let after = of_run.or(args.after).unwrap_or(0);
+    let whole = decoding
+        .as_ref()
+        .is_some_and(|decoding| decoding.edges == Edges::LeaveOut);
+    let window =
+        SlidingWindow::new(&file.input, after).map_err(|error| Usage::new(error.to_string()))?;
+    if decoding.is_none() && args.after.is_none() {
+        note(
+            "note: a model file alone does not say how many bins of its window come after the one that is decoded: none, \
+              unless --after says so",
+        );
+    }
+    if let Some(decoding) = &decoding {
         let bins = file.input.shape.len() / window.channels().max(1);
-        if bins != decoding.window.steps() {
+        let of_trials = decoding.bins.is_some() || decoding.sum > 1;
+        if of_trials || bins != decoding.window.steps() {
             return Err(Usage::new(format!(
-                "the model answers for whole trials of {}, not for bins as they come",
+                "the model answers for whole trials, of which it sees {}, not for bins as they come",
                 counted(bins, "step")
             ))
             .hint("`granule predict RUN recording:PATH` answers trials")
             .into());
+        }
+        if let Some(deviation) = decoding.smoothing {
+            return Err(Usage::new(format!(
+                "the model has learnt from counts smoothed over {deviation} s to both sides (data.decoding.smoothing), \
+                 which bins that come one by one are not"
+            ))
+            .hint("train without smoothing for use as bins come")
+            .into());
+        }
+        if let Some(width) = decoding.bin_width {
+            note(&format!(
+                "note: a line is a bin of {width} s, as in training"
+            ));
         }
         if decoding.holds_out() {
             note(&format!(
@@ -108,6 +131,12 @@ fn window(args: &args::Stream, target: &Target, file: &ModelFile) -> anyhow::Res
             counted(after, "bin")
         ));
     }
+    if let (true, Some(decoding)) = (whole, &decoding) {
+        note(&format!(
+            "note: the first answer of a trial comes with its bin {}, as windows that reach beyond an edge are left out",
+            decoding.window.steps() - 1
+        ));
+    }
     Ok(window.whole(whole))
 }
 
@@ -119,18 +148,28 @@ struct Decoder {
     top: usize,
     times: Times,
     trial: usize,
-    /// Whether the line above all answers was written.
-    begun: bool,
+    /// The names of the columns, where they are asked for.
+    header: Option<String>,
 }
 
 impl Decoder {
-    /// The first answer takes longer than others: one that nobody sees.
-    fn warm_up(&self, file: &ModelFile) -> anyhow::Result<()> {
+    /// The first answer takes longer than others: one that nobody sees. It tells the names of the columns.
+    fn warm_up(&mut self, file: &ModelFile, header: bool) -> anyhow::Result<()> {
         let blank = file.input.blank();
         let bins = file.input.shape.len() / blank.len().max(1);
-        self.model
-            .answer(&[Sample::Values(&blank.repeat(bins))], 1)?;
+        let blank = blank.repeat(bins);
+        let answers = self.model.answer(&[Sample::Values(&blank)], self.top)?;
+        if let (true, Some(answer)) = (header, answers.first()) {
+            self.header = self.form.heading(None, answer, self.place())?;
+        }
         Ok(())
+    }
+
+    fn place(&self) -> Item {
+        Item::Place(Place {
+            trial: Some(self.trial),
+            bin: Some(self.window.bin()),
+        })
     }
 
     /// Answers lines until there are no more; an empty line ends a trial.
@@ -138,7 +177,12 @@ impl Decoder {
         let mut lines = BufReader::new(lines);
         let (mut line, mut number) = (Vec::new(), 0_usize);
         let mut values = Vec::new();
-        (self.trial, self.begun) = (0, false);
+        self.trial = 0;
+        if let Some(header) = &self.header {
+            writeln!(answers, "{header}")
+                .and_then(|()| answers.flush())
+                .context(ANSWERS)?;
+        }
         self.window.begin();
         loop {
             line.clear();
@@ -148,8 +192,12 @@ impl Decoder {
             let came = Instant::now();
             let text = std::str::from_utf8(&line);
             let text = text.with_context(|| format!("line {number} is not text"))?;
-            let text = text.trim();
-            if text.is_empty() {
+            let text = match number {
+                // As some spreadsheets begin a file.
+                1 => text.trim_start_matches('\u{feff}').trim(),
+                _ => text.trim(),
+            };
+            if text.is_empty() && (read as u64) < LONGEST {
                 self.end(&mut answers)?;
                 match read {
                     0 => return Ok(()),
@@ -184,19 +232,10 @@ impl Decoder {
 
     fn write(&mut self, answer: &[Answer], answers: &mut impl Write) -> anyhow::Result<()> {
         for answer in answer {
-            let item = Item::Place(Place {
-                trial: Some(self.trial),
-                bin: Some(self.window.bin()),
-            });
-            if !self.begun {
-                self.begun = true;
-                if let Some(heading) = self.form.heading(None, answer, item)? {
-                    writeln!(answers, "{heading}")?;
-                }
-            }
-            writeln!(answers, "{}", self.form.line(None, item, answer)?)?;
+            let line = self.form.line(None, self.place(), answer)?;
+            writeln!(answers, "{line}").context(ANSWERS)?;
         }
-        Ok(answers.flush()?)
+        answers.flush().context(ANSWERS)
     }
 }
 
@@ -248,7 +287,12 @@ fn listen(decoder: &mut Decoder, address: SocketAddr) -> anyhow::Result<()> {
         "listening on {address}, one connection at a time; Ctrl-C ends it"
     ));
     loop {
-        let (connection, peer) = listener.accept().context("cannot accept a connection")?;
+        let (connection, peer) = match listener.accept() {
+            Ok(accepted) => accepted,
+            // The peer went before it was heard.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
+            Err(error) => return Err(error).context("cannot accept a connection"),
+        };
         decoder.times = Times::new();
         let done = serve(decoder, connection);
         decoder.times.tell();

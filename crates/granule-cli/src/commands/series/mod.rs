@@ -209,6 +209,10 @@ pub fn run(
         let outcome = match outcome {
             Ok(outcome) if !outcome.interrupted => outcome,
             stopped => {
+                // What there is of it.
+                if let Some(csv) = &csv {
+                    table.write(csv)?;
+                }
                 table.show(args.json)?;
                 let outcome = stopped.map_err(in_configuration)?;
                 let code = interrupted(&outcome);

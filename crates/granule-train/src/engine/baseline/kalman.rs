@@ -135,7 +135,7 @@ impl Sums {
             }
         })?;
         if pairs <= n {
-            let why = format!("{pairs} of its training samples follow another, bin by bin");
+            let why = format!("only {pairs} of its training samples follow another, bin by bin");
             return Err(Left::Out(why));
         }
         let tuning = divided(&normal.cross, &targets, n, samples)?;
