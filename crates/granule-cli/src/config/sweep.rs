@@ -1,5 +1,6 @@
 //! `granule train --sweep`: the configurations that differ in the value of one key.
 
+use granule::io::words::shortened;
 use granule::train::RunConfig;
 
 use super::layers::{Layer, Origin, lookup, read_set};
@@ -22,7 +23,7 @@ impl Sweep {
     /// [`Usage`] for what is no such list, and for every value that the key cannot have or has twice.
     pub fn new(args: &args::Train, text: &str) -> anyhow::Result<Self> {
         let form = |reason: &str| {
-            Usage::new(format!("`--sweep {text}`: {reason}"))
+            Usage::new(format!("`--sweep {}`: {reason}", shortened(text)))
                 .hint("for example --sweep data.limit_train=75,150,300 or --sweep model.widths=[64],[64,64]")
         };
         let (key, values) = text

@@ -18,6 +18,9 @@ use crate::output::{self, note};
 use crate::progress::{Style, Watcher};
 use crate::written::OutFile;
 
+/// So many values of a sweep take a while to be tried.
+const MANY: usize = 16;
+
 /// What differs from run to run of one configuration.
 #[derive(Clone, Copy)]
 pub enum Varied {
@@ -140,6 +143,12 @@ impl Over {
         let Self::Values(sweep) = self else {
             return Ok(());
         };
+        if sweep.points.len() > MANY {
+            note(&format!(
+                "note: each of {} is tried on the data before the first run",
+                output::counted(sweep.points.len(), "value")
+            ));
+        }
         for (value, _) in &sweep.points {
             let own = |run: &&Planned| run.value.as_ref() == Some(value);
             let Some(run) = planned.iter().find(own).filter(|_| !stop.is_stopped()) else {

@@ -4,6 +4,7 @@ use minijinja::value::Serde;
 use minijinja::{Value, context};
 use serde::Serialize;
 
+use super::axis::wide::{BOTTOM, LEFT, RIGHT, TOP, WIDTH};
 use super::axis::{Axis, Frame};
 use super::format::{coordinate, count, percent, significant};
 use super::page;
@@ -13,11 +14,6 @@ use crate::record::RecordError;
 const TEMPLATE: &str = include_str!("anomalies.html");
 /// Bars of a histogram.
 const BARS: usize = 48;
-const WIDTH: f64 = 560.0;
-const LEFT: f64 = 58.0;
-const RIGHT: f64 = 536.0;
-const TOP: f64 = 26.0;
-const BOTTOM: f64 = 196.0;
 
 #[derive(Debug, Serialize)]
 struct Page {

@@ -4,6 +4,15 @@ use serde::Serialize;
 
 use super::format;
 
+/// A wide histogram and the area of its axes, px.
+pub(super) mod wide {
+    pub const WIDTH: f64 = 560.0;
+    pub const LEFT: f64 = 58.0;
+    pub const RIGHT: f64 = 536.0;
+    pub const TOP: f64 = 26.0;
+    pub const BOTTOM: f64 = 196.0;
+}
+
 const MOST_TICKS: u32 = 50;
 
 /// A mark on an axis.

@@ -2,17 +2,13 @@
 
 use serde::Serialize;
 
+use super::axis::wide::{BOTTOM, LEFT, RIGHT, TOP, WIDTH};
 use super::axis::{Axis, Frame};
 use super::format::{coordinate, count, percent, significant};
 use crate::metrics::PermutationTest;
 
 /// Bars at most; numbers of right answers side by side share one beyond.
 const MOST_BARS: u64 = 60;
-const WIDTH: f64 = 560.0;
-const LEFT: f64 = 58.0;
-const RIGHT: f64 = 536.0;
-const TOP: f64 = 26.0;
-const BOTTOM: f64 = 196.0;
 
 #[derive(Debug, Serialize)]
 pub(super) struct Plot {
