@@ -59,6 +59,22 @@ impl InputShape {
         }
     }
 
+    /// The same shape with so many values of a step, of a pixel or of a vector.
+    pub(crate) fn with_step_len(self, len: usize) -> Self {
+        match self {
+            Self::Image { height, width, .. } => Self::Image {
+                channels: len,
+                height,
+                width,
+            },
+            Self::Sequence { steps, .. } => Self::Sequence {
+                steps,
+                channels: len,
+            },
+            Self::Vector { .. } => Self::Vector { len },
+        }
+    }
+
     /// `[channels, height, width]`, `[len]` or `[steps, channels]`.
     pub fn dims(&self) -> Vec<usize> {
         match *self {

@@ -81,6 +81,16 @@ impl SlidingWindow {
         self.blank.len()
     }
 
+    /// The number of bins of a window.
+    pub fn steps(&self) -> usize {
+        self.values.len() / self.channels()
+    }
+
+    /// The last bins, `[steps, channels]`; at the beginning all are blank.
+    pub fn values(&self) -> &[f32] {
+        &self.values
+    }
+
     /// The bin, from 0 since the beginning, for which the last window stood.
     pub fn bin(&self) -> usize {
         (self.seen + self.beyond).saturating_sub(1 + self.after)
@@ -109,8 +119,11 @@ impl SlidingWindow {
         }
         slide(&mut self.values, bin);
         self.seen += 1;
-        let steps = self.values.len() / self.channels();
-        let least = if self.whole { steps } else { 1 + self.after };
+        let least = if self.whole {
+            self.steps()
+        } else {
+            1 + self.after
+        };
         Ok((self.seen >= least).then_some(&self.values[..]))
     }
 

@@ -137,14 +137,9 @@ pub fn preview(
             seed: 1,
             images,
             arrays,
-            decoding: Default::default(),
-            fold: None,
-            limit_train: None,
             scored: true,
-            tested: false,
-            means: None,
-            unusual: None,
             progress: Some(&loading),
+            ..LoadOptions::default()
         };
         granule::data::load(name, &options)
     };

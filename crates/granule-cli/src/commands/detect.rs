@@ -124,30 +124,20 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    fn options<'o>(&'o self, data: &DataConfig) -> LoadOptions<'o> {
-        LoadOptions {
+    fn options<'o>(&'o self, data: &DataConfig) -> anyhow::Result<LoadOptions<'o>> {
+        Ok(LoadOptions {
             data_dir: data_dir(None, data.data_dir.as_deref()),
             offline: true,
-            seed: self.run.seed,
-            images: data.images(),
-            arrays: data.arrays(),
-            decoding: data.decoding(),
-            fold: None,
-            limit_train: None,
             scored: true,
-            tested: false,
             means: Some(&self.file.input.mean),
-            unusual: None,
-            progress: None,
-        }
+            ..data.load_options()?
+        })
     }
 
     fn of_run(&self, unusual: Option<Unusual>) -> anyhow::Result<Dataset> {
         let options = LoadOptions {
-            fold: self.run.fold()?,
-            limit_train: self.run.limit_train,
             unusual,
-            ..self.options(self.run)
+            ..self.options(self.run)?
         };
         load(&self.run.dataset, &options)
     }
@@ -172,8 +162,11 @@ impl Reading<'_> {
     /// All of a recording that has no test part of its own.
     fn other(&self, spec: &DatasetSpec, data: &DataConfig) -> anyhow::Result<Dataset> {
         let options = LoadOptions {
+            seed: self.run.seed,
+            fold: None,
+            limit_train: None,
             tested: true,
-            ..self.options(data)
+            ..self.options(data)?
         };
         load(spec, &options)
     }

@@ -66,6 +66,8 @@ pub fn run(args: &args::Eval) -> anyhow::Result<()> {
     let device = open(args.device.as_ref(), DeviceSpec::Auto)?;
 
     let mut watcher = Watcher::new(Style::choose(false, args.json), None);
+    // Of other data there are no parts that the model has not learnt from.
+    let parted = trained.filter(|_| args.dataset.is_none());
     let mut options = LoadOptions {
         data_dir: data_dir(
             args.source.folder.data_dir.as_deref(),
@@ -79,20 +81,12 @@ pub fn run(args: &args::Eval) -> anyhow::Result<()> {
         },
         arrays: as_trained(&file, trained, args),
         decoding: reading.decoding(),
-        // Of other data there are no parts that the model has not learnt from.
-        fold: match trained {
-            Some(data) if args.dataset.is_none() => data.fold()?,
-            _ => None,
-        },
-        limit_train: match trained {
-            Some(data) if args.dataset.is_none() => data.limit_train,
-            _ => None,
-        },
+        fold: parted.map_or(Ok(None), |data| data.fold())?,
+        limit_train: parted.and_then(|data| data.limit_train),
         scored: true,
-        tested: false,
         means: Some(&file.input.mean),
-        unusual: None,
         progress: watcher.progress(),
+        ..LoadOptions::default()
     };
     // Another recording need not have the groups or trials by which that of training was divided.
     let cannot = |error: &DataError| match error {

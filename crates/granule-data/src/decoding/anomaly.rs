@@ -86,9 +86,7 @@ impl Unusual {
         };
         (self.kind.alter)(&mut bins, self.lesion, seed)
     }
-}
 
-impl Unusual {
     /// Refuses what would leave the signal as it is, and silence where zero is none.
     fn check(self, source: &Source, config: &DecodingConfig) -> Result<(), DataError> {
         let unmade = |reason| {

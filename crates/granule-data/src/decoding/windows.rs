@@ -23,8 +23,7 @@ pub fn apart(steps: usize, others: impl Iterator<Item = usize>) -> impl Fn(usize
 /// Numbers of groups that a message names.
 const MOST_GROUPS: usize = 20;
 
-/// The bins that are tested on, and those of the test part in cross-validation, which are neither learnt from nor tested on;
-/// none of the latter where there is no such part.
+/// The bins that are tested on, and those of the test part in cross-validation, which are neither learnt from nor tested on.
 pub(super) struct Divided {
     pub is_test: Vec<bool>,
     pub aside: Vec<bool>,
@@ -39,9 +38,9 @@ pub(super) fn divide(
     notes: &mut Vec<String>,
 ) -> Result<Divided, DataError> {
     let (bins, trials) = (source.bins(), &source.trials);
-    let mut aside = Vec::new();
     let mut stretches = None;
-    let mut is_test = budget::filled(false, bins, "the parts of the recording")?;
+    let none = || budget::filled(false, bins, "the parts of the recording");
+    let (mut is_test, mut aside) = (none()?, none()?);
     let share = |count: usize| (config.test * count as f64).round() as usize;
     let percent = || format!("{:.3} %", 100.0 * config.test).replace(".000", "");
     match config.split {
@@ -59,9 +58,8 @@ pub(super) fn divide(
             };
             let own = bins_of(part.clone());
             is_test.get_mut(own).unwrap_or_default().fill(true);
-            aside = budget::filled(false, bins, "the parts of the recording")?;
             let end = bins_of(0..count).end;
-            aside.iter_mut().skip(end).for_each(|aside| *aside = true);
+            aside.get_mut(end..).unwrap_or_default().fill(true);
             notes.push(format!(
                 "{fold}: {what}s {} to {}, counted from 0, are tested on",
                 part.start,
@@ -105,7 +103,6 @@ pub(super) fn divide(
             };
             mark(part.clone(), &mut is_test);
             if fold.is_some() {
-                aside = budget::filled(false, bins, "the parts of the recording")?;
                 mark(0..tested, &mut aside);
             }
             let of = fold.map_or_else(String::new, |fold| format!("{fold}: "));
@@ -154,7 +151,6 @@ pub(super) fn divide(
             }
             mark(test_groups, &mut is_test);
             if of_fold.is_some() {
-                aside = budget::filled(false, bins, "the parts of the recording")?;
                 mark(&config.test_groups, &mut aside);
             }
             if groups.len() == bins && !source.by_trial {

@@ -1,7 +1,5 @@
 //! Cells from TOML, run whole: cables, traced cells, and channels of one's own.
 
-use std::ops::ControlFlow;
-
 use granule_dynamics::model::Model;
 
 use super::from_toml as run;
@@ -193,8 +191,7 @@ fn the_traced_example_fires_from_its_axon() {
     let text = include_str!("../../../../examples/swc_cell.toml");
     let text = text.replace("swc_cell.swc", &format!("{folder}swc_cell.swc"));
     let config: ExperimentConfig = toml::from_str(&text).unwrap();
-    let experiment = config.init(&f64_place()).unwrap();
-    let outcome = experiment.run(|_, _| ControlFlow::Continue(())).unwrap();
+    let outcome = run(&text);
     let first = |site: usize| outcome.spikes[site].times[0];
     assert_eq!(outcome.traces[0].labels[1], "axon(0.95)");
     assert!(outcome.spikes[0].times.len() > 1);
@@ -216,9 +213,7 @@ fn the_example_adapts() {
     let text = include_str!("../../../../examples/own_channel.toml");
     let config: ExperimentConfig = toml::from_str(text).unwrap();
     config.validate().unwrap();
-    let place = f64_place();
-    let experiment = config.init(&place).unwrap();
-    let outcome = experiment.run(|_, _| ControlFlow::Continue(())).unwrap();
+    let outcome = run(text);
     let spikes = &outcome.spikes[0].times;
     let (first, last) = (spikes[0], spikes[spikes.len() - 1]);
     assert_eq!(spikes.len(), 18);

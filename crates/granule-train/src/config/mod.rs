@@ -15,7 +15,8 @@ use granule_data::arrays::{ArrayOptions, Layout, TargetKind};
 use granule_data::decoding::Edges;
 use granule_data::task::TaskConfig;
 use granule_data::{
-    Augmentation, DataError, DatasetSpec, DecodingConfig, Fold, ImageOptions, Truncated,
+    Augmentation, DataError, DatasetSpec, DecodingConfig, Fold, ImageOptions, LoadOptions,
+    Truncated,
 };
 use granule_device::DeviceSpec;
 use granule_dynamics::DynamicsError;
@@ -727,6 +728,24 @@ impl DataConfig {
     /// [`ConfigError`] when there is no such part.
     pub fn fold(&self) -> Result<Option<Fold>, ConfigError> {
         self.fold.map(Fold::new).transpose().map_err(config_error)
+    }
+
+    /// How the data set is loaded to learn from it.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when there is no such part of a cross-validation.
+    pub fn load_options<'a>(&self) -> Result<LoadOptions<'a>, ConfigError> {
+        Ok(LoadOptions {
+            data_dir: self.data_dir.clone(),
+            offline: self.offline,
+            seed: self.seed,
+            images: self.images(),
+            arrays: self.arrays(),
+            decoding: self.decoding(),
+            fold: self.fold()?,
+            limit_train: self.limit_train,
+            ..LoadOptions::default()
+        })
     }
 
     fn validate_images(&self) -> Result<(), ConfigError> {

@@ -476,19 +476,8 @@ fn open<'a>(
         None => Data::Dataset(Cow::Owned(granule_data::load(
             &config.data.dataset,
             &LoadOptions {
-                data_dir: config.data.data_dir.clone(),
-                offline: config.data.offline,
-                seed: config.data.seed,
-                images: config.data.images(),
-                arrays: config.data.arrays(),
-                decoding: config.data.decoding(),
-                fold: config.data.fold()?,
-                limit_train: config.data.limit_train,
-                scored: false,
-                tested: false,
-                means: None,
-                unusual: None,
                 progress: observer.progress(),
+                ..config.data.load_options()?
             },
         )?)),
     };

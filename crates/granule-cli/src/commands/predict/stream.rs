@@ -50,7 +50,7 @@ fn stream(
         model,
         window,
     };
-    decoder.warm_up(file, args.header)?;
+    decoder.warm_up(args.header)?;
     match args.listen {
         None => {
             let stdin = io::stdin().lock();
@@ -90,12 +90,11 @@ fn window(args: &args::Stream, target: &Target, file: &ModelFile) -> anyhow::Res
         );
     }
     if let Some(decoding) = &decoding {
-        let bins = file.input.shape.len() / window.channels().max(1);
         let of_trials = decoding.bins.is_some() || decoding.sum > 1;
-        if of_trials || bins != decoding.window.steps() {
+        if of_trials || window.steps() != decoding.window.steps() {
             return Err(Usage::new(format!(
                 "the model answers for whole trials, of which it sees {}, not for bins as they come",
-                counted(bins, "step")
+                counted(window.steps(), "step")
             ))
             .hint("`granule predict RUN recording:PATH` answers trials")
             .into());
@@ -107,6 +106,12 @@ fn window(args: &args::Stream, target: &Target, file: &ModelFile) -> anyhow::Res
             ))
             .hint("train without smoothing for use as bins come")
             .into());
+        }
+        if whole {
+            note(&format!(
+                "note: the first answer of a trial comes with its bin {}, as windows that reach beyond an edge are left out",
+                window.steps() - 1
+            ));
         }
         if let Some(width) = decoding.bin_width {
             note(&format!(
@@ -131,12 +136,6 @@ fn window(args: &args::Stream, target: &Target, file: &ModelFile) -> anyhow::Res
             counted(after, "bin")
         ));
     }
-    if let (true, Some(decoding)) = (whole, &decoding) {
-        note(&format!(
-            "note: the first answer of a trial comes with its bin {}, as windows that reach beyond an edge are left out",
-            decoding.window.steps() - 1
-        ));
-    }
     Ok(window.whole(whole))
 }
 
@@ -154,11 +153,9 @@ struct Decoder {
 
 impl Decoder {
     /// The first answer takes longer than others: one that nobody sees. It tells the names of the columns.
-    fn warm_up(&mut self, file: &ModelFile, header: bool) -> anyhow::Result<()> {
-        let blank = file.input.blank();
-        let bins = file.input.shape.len() / blank.len().max(1);
-        let blank = blank.repeat(bins);
-        let answers = self.model.answer(&[Sample::Values(&blank)], self.top)?;
+    fn warm_up(&mut self, header: bool) -> anyhow::Result<()> {
+        let blank = Sample::Values(self.window.values());
+        let answers = self.model.answer(&[blank], self.top)?;
         if let (true, Some(answer)) = (header, answers.first()) {
             self.header = self.form.heading(None, answer, self.place())?;
         }
@@ -313,7 +310,8 @@ fn serve(decoder: &mut Decoder, connection: TcpStream) -> anyhow::Result<()> {
     {
         let text = match decoder.form {
             Form::Json => {
-                serde_json::json!({"event": "error", "message": format!("{error:#}")}).to_string()
+                let fields = serde_json::json!({"message": format!("{error:#}")});
+                serde_json::to_string(&output::named("error", fields))?
             }
             _ => format!("error: {error:#}"),
         };

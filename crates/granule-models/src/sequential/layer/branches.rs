@@ -80,28 +80,9 @@ impl BranchConfig {
         let Some(ranges) = &self.channels else {
             return Ok(input);
         };
-        ranges::check(format!("{place}.channels"), ranges, Some(channels(&input)))?;
-        let count = ranges::count(ranges);
-        Ok(match input {
-            InputShape::Image { height, width, .. } => InputShape::Image {
-                channels: count,
-                height,
-                width,
-            },
-            InputShape::Sequence { steps, .. } => InputShape::Sequence {
-                steps,
-                channels: count,
-            },
-            InputShape::Vector { .. } => InputShape::Vector { len: count },
-        })
-    }
-}
-
-/// The channels, or the values of a vector.
-fn channels(shape: &InputShape) -> usize {
-    match *shape {
-        InputShape::Image { channels, .. } | InputShape::Sequence { channels, .. } => channels,
-        InputShape::Vector { len } => len,
+        let field = format!("{place}.channels");
+        ranges::check(field, ranges, Some(input.step_len()))?;
+        Ok(input.with_step_len(ranges::count(ranges)))
     }
 }
 
@@ -112,44 +93,11 @@ impl Join {
         if self != Self::Concatenate {
             return others.iter().all(|other| other == first).then_some(*first);
         }
-        others
-            .iter()
-            .try_fold(*first, |sum, other| match (sum, *other) {
-                (InputShape::Vector { len: a }, InputShape::Vector { len: b }) => {
-                    let len = a.checked_add(b)?;
-                    Some(InputShape::Vector { len })
-                }
-                (
-                    InputShape::Sequence { steps, channels: a },
-                    InputShape::Sequence {
-                        steps: other,
-                        channels: b,
-                    },
-                ) if steps == other => {
-                    let channels = a.checked_add(b)?;
-                    Some(InputShape::Sequence { steps, channels })
-                }
-                (
-                    InputShape::Image {
-                        channels: a,
-                        height,
-                        width,
-                    },
-                    InputShape::Image {
-                        channels: b,
-                        height: other_height,
-                        width: other_width,
-                    },
-                ) if [height, width] == [other_height, other_width] => {
-                    let channels = a.checked_add(b)?;
-                    Some(InputShape::Image {
-                        channels,
-                        height,
-                        width,
-                    })
-                }
-                _ => None,
-            })
+        others.iter().try_fold(*first, |sum, other| {
+            let alike = other.with_step_len(sum.step_len()) == sum;
+            let len = sum.step_len().checked_add(other.step_len())?;
+            alike.then(|| sum.with_step_len(len))
+        })
     }
 }
 

@@ -4,7 +4,7 @@
 use std::f64::consts::TAU;
 
 use super::ridge::{
-    Block, Design, Left, PENALTIES, check_patience, check_work, factor, substitute,
+    Block, Design, Left, Normal, PENALTIES, check_patience, check_work, factor, substitute,
 };
 use crate::TrainError;
 use crate::engine::score::Samples;
@@ -58,35 +58,37 @@ impl Gaussian {
         let mut losses = [0.0; PENALTIES.len()];
         for (kept, held_out) in folds {
             check_patience(observer)?;
-            let mut normal = design.fit(kept, None)?;
-            let (n, count) = (normal.moments.x.len(), kept.len() as f64);
-            usual_squares(&mut normal.gram, n, count);
+            let squares = usual_squares(design, kept)?;
             for (loss, penalty) in losses.iter_mut().zip(PENALTIES) {
                 check_patience(observer)?;
-                let gaussian = Self {
-                    means: normal.moments.x.clone(),
-                    spread: Spread::Covariance(factor(&normal.gram, n, penalty)?, count),
-                    penalty: Some(penalty),
-                };
+                let gaussian = Self::of_squares(&squares, kept.len(), penalty)?;
+                let n = gaussian.means.len() as f64;
                 let held_out = Samples {
                     indices: held_out,
                     ..design.learnt
                 };
                 let distances = gaussian.distances(design, held_out)?;
-                let size = n as f64 * gaussian.logarithm();
-                *loss += distances.iter().map(|x| n as f64 * x + size).sum::<f64>();
+                let size = n * gaussian.logarithm();
+                *loss += distances.iter().map(|x| n * x + size).sum::<f64>();
             }
         }
         let all = losses.into_iter().zip(PENALTIES);
         let best = all.min_by(|(a, _), (b, _)| a.total_cmp(b));
         let penalty = best.map_or(1.0, |(_, penalty)| penalty);
-        let mut normal = design.fit(design.learnt.indices, None)?;
-        let n = normal.moments.x.len();
-        let count = design.learnt.indices.len() as f64;
-        usual_squares(&mut normal.gram, n, count);
+        let all = design.learnt.indices;
+        Ok(Self::of_squares(
+            &usual_squares(design, all)?,
+            all.len(),
+            penalty,
+        )?)
+    }
+
+    /// Means and covariances, from sums over so many samples.
+    fn of_squares(normal: &Normal, count: usize, penalty: f64) -> Result<Self, TrainError> {
+        let lower = factor(&normal.gram, normal.moments.x.len(), penalty)?;
         Ok(Self {
-            spread: Spread::Covariance(factor(&normal.gram, n, penalty)?, count),
-            means: normal.moments.x,
+            means: normal.moments.x.clone(),
+            spread: Spread::Covariance(lower, count as f64),
             penalty: Some(penalty),
         })
     }
@@ -149,14 +151,17 @@ pub(crate) fn usual(values: &mut [f64], otherwise: f64) {
     unchanged.for_each(|value| *value = mean);
 }
 
-/// The same of the squares on the diagonal of XᵀX, `[n, n]`, of so many samples.
-fn usual_squares(gram: &mut [f64], n: usize, count: f64) {
-    let mut squares: Vec<f64> = gram.iter().step_by(n + 1).copied().collect();
-    usual(&mut squares, count);
-    let diagonal = gram.iter_mut().step_by(n + 1);
+/// XᵀX of samples, with what is [`usual`] on its diagonal.
+fn usual_squares(design: &Design<'_>, indices: &[usize]) -> Result<Normal, TrainError> {
+    let mut normal = design.fit(indices, None)?;
+    let n = normal.moments.x.len();
+    let mut squares: Vec<f64> = normal.gram.iter().step_by(n + 1).copied().collect();
+    usual(&mut squares, indices.len() as f64);
+    let diagonal = normal.gram.iter_mut().step_by(n + 1);
     diagonal
         .zip(squares)
         .for_each(|(square, usual)| *square = usual);
+    Ok(normal)
 }
 
 #[cfg(test)]
