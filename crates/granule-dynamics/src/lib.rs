@@ -29,6 +29,7 @@ pub mod network;
 mod parameter;
 pub mod plasticity;
 pub mod population;
+mod quantity;
 pub mod random;
 pub mod resolution;
 pub mod setting;

@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::Activation;
 use crate::model::Field;
 use crate::parameter::{Parameter, Values};
+use crate::quantity::Quantity;
 use crate::setting::{self, Range, Setting};
-use crate::system::System;
+use crate::system::{System, plus};
 use crate::{DynamicsError, Held, Place, QuantityKind, State, Variable};
 
 /// An excitatory and an inhibitory population (Wilson and Cowan 1972):
@@ -197,44 +198,42 @@ pub struct WilsonCowanField {
 
 #[derive(Clone, Debug)]
 struct Population {
-    tau: Tensor<2>,
-    from_excitatory: Tensor<2>,
-    from_inhibitory: Tensor<2>,
-    slope: Tensor<2>,
-    threshold: Tensor<2>,
+    tau: Quantity,
+    from_excitatory: Quantity,
+    from_inhibitory: Quantity,
+    slope: Quantity,
+    threshold: Quantity,
     /// 1/(1 + e^(aθ)), what S takes off.
-    floor: Tensor<2>,
-    refractoriness: Tensor<2>,
-    drive: Tensor<2>,
+    floor: Quantity,
+    refractoriness: Quantity,
+    drive: Quantity,
 }
 
 impl Population {
     fn of(parameters: &WilsonCowanPopulation) -> Self {
         let (slope, threshold) = (parameters.slope.value(), parameters.threshold.value());
+        let floor = Activation::Sigmoid.rate((slope.clone() * threshold.clone()).neg());
+        let of = |parameter: &Parameter| Quantity::Tensor(parameter.value());
         Self {
-            tau: parameters.time_constant.value(),
-            from_excitatory: parameters.from_excitatory.value(),
-            from_inhibitory: parameters.from_inhibitory.value(),
-            floor: Activation::Sigmoid.rate((slope.clone() * threshold.clone()).neg()),
-            slope,
-            threshold,
-            refractoriness: parameters.refractoriness.value(),
-            drive: parameters.drive.value(),
+            tau: of(&parameters.time_constant),
+            from_excitatory: of(&parameters.from_excitatory),
+            from_inhibitory: of(&parameters.from_inhibitory),
+            slope: Quantity::Tensor(slope),
+            threshold: Quantity::Tensor(threshold),
+            floor: Quantity::Tensor(floor),
+            refractoriness: of(&parameters.refractoriness),
+            drive: of(&parameters.drive),
         }
     }
 
     fn derivative(&self, own: &Tensor<2>, state: &State, input: Option<Tensor<2>>) -> Tensor<2> {
-        let excitation = self.from_excitatory.clone() * state[0].clone();
-        let inhibition = self.from_inhibitory.clone() * state[1].clone();
-        let mut current = excitation - inhibition + self.drive.clone();
-        if let Some(input) = input {
-            current = current + input;
-        }
-        let above = (current - self.threshold.clone()) * self.slope.clone();
-        let response = Activation::Sigmoid.rate(above) - self.floor.clone();
-        let refractory = self.floor.clone() + self.refractoriness.clone() * own.clone();
-        let ready = refractory.neg().add_scalar(1.0);
-        (ready * response - own.clone()) / self.tau.clone()
+        let (e, i) = (state[0].clone(), state[1].clone());
+        let current = e * &self.from_excitatory - i * &self.from_inhibitory + &self.drive;
+        let current = plus(current, input);
+        let response =
+            Activation::Sigmoid.rate((current - &self.threshold) * &self.slope) - &self.floor;
+        let ready = 1.0 - (own.clone() * &self.refractoriness + &self.floor);
+        (ready * response - own.clone()) / &self.tau
     }
 }
 

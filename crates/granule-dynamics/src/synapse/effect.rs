@@ -3,8 +3,9 @@ use burn::tensor::Tensor;
 use granule_io::words::counted;
 use serde::{Deserialize, Serialize};
 
+use crate::quantity::{Constant, Quantity};
+use crate::setting::Settings;
 use crate::setting::{Range, Setting};
-use crate::unit::setting::{Constant, Quantity, Settings};
 use crate::{DynamicsError, Values};
 
 /// What the time course is: a current, or a conductance g with a driving force. Currents are inward.

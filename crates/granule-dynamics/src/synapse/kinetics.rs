@@ -4,8 +4,9 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
+use crate::quantity::{Constant, Quantity};
 use crate::setting::Range;
-use crate::unit::setting::{Constant, Quantity, Settings};
+use crate::setting::Settings;
 use crate::{Bounds, DynamicsError, Values};
 
 /// The time course after one spike at t = 0 through a weight w; each value for all postsynaptic cells or one for each.

@@ -50,7 +50,7 @@ pub use kinetics::{Course, Kinetics, Pair};
 pub use weights::Weights;
 
 use crate::model::{Clock, Dynamics, Model};
-use crate::unit::setting::Settings;
+use crate::setting::Settings;
 use crate::{Bounds, DynamicsError, Place, State, Values, Variable};
 
 /// The units of a synapse, those of the cells that it goes to.

@@ -3,6 +3,7 @@ use burn::tensor::Tensor;
 use super::parameters::mass_model;
 use super::plus;
 use crate::model::Field;
+use crate::quantity::Quantity;
 use crate::setting::Range;
 use crate::{QuantityKind, State, Variable};
 
@@ -77,8 +78,7 @@ impl JansenRitField {
     /// S(v) in Hz.
     fn sigmoid(&self, v: Tensor<2>) -> Tensor<2> {
         // 2/(1 + exp(−x)) = 1 + tanh(x/2)
-        let half = (v - self.threshold.clone()) * self.steepness.clone().mul_scalar(0.5);
-        half.tanh().add_scalar(1.0) * self.half_rate.clone()
+        (((v - &self.threshold) * &(&self.steepness * 0.5)).tanh() + 1.0) * &self.half_rate
     }
 
     /// The potential of the pyramidal cells, y1 − y2.
@@ -101,41 +101,41 @@ impl Field for JansenRitField {
     }
 
     fn derivative(&self, _time: f64, state: &State, input: Option<&Tensor<2>>) -> State {
-        let per_e = self.excitatory_time_constant.clone().recip();
-        let per_i = self.inhibitory_time_constant.clone().recip();
-        let gain_e = self.excitatory_gain.clone() * per_e.clone().mul_scalar(PER_MILLISECOND);
-        let gain_i = self.inhibitory_gain.clone() * per_i.clone().mul_scalar(PER_MILLISECOND);
-        let synapses = |share: &Tensor<2>| share.clone() * self.connectivity.clone();
-        let rate = |share: &Tensor<2>| self.sigmoid(state[0].clone() * synapses(share));
+        let synapses = |share: &Quantity| share * &self.connectivity;
+        let rate = |share: &Quantity| self.sigmoid(state[0].clone() * &synapses(share));
 
         let pyramidal = self.sigmoid(self.potential(state));
-        let excitatory = synapses(&self.excitatory_to_pyramidal)
-            * rate(&self.pyramidal_to_excitatory)
-            + self.drive.clone();
+        let excitatory = rate(&self.pyramidal_to_excitatory)
+            * &synapses(&self.excitatory_to_pyramidal)
+            + &self.drive;
         let excitatory = plus(excitatory, self.channel(0, input));
         let inhibitory =
-            synapses(&self.inhibitory_to_pyramidal) * rate(&self.pyramidal_to_inhibitory);
+            rate(&self.pyramidal_to_inhibitory) * &synapses(&self.inhibitory_to_pyramidal);
 
-        let bend = |pulses: Tensor<2>, gain: Tensor<2>, per: &Tensor<2>, y: usize| {
-            let slope = state[y + 3].clone().mul_scalar(2.0) + state[y].clone() * per.clone();
-            pulses * gain - slope * per.clone()
+        // gain/τ·pulses − 2/τ·y′ − y/τ²
+        let bend = |pulses: Tensor<2>, gain: &Quantity, time_constant: &Quantity, y: usize| {
+            let per = &time_constant.reciprocal();
+            let slope = state[y + 3].clone() * 2.0 + state[y].clone() * per;
+            pulses * &(gain * &(per * PER_MILLISECOND)) - slope * per
         };
+        let (gain_e, tau_e) = (&self.excitatory_gain, &self.excitatory_time_constant);
+        let (gain_i, tau_i) = (&self.inhibitory_gain, &self.inhibitory_time_constant);
         State::new(vec![
             state[3].clone(),
             state[4].clone(),
             state[5].clone(),
-            bend(pyramidal, gain_e.clone(), &per_e, 0),
-            bend(excitatory, gain_e, &per_e, 1),
-            bend(inhibitory, gain_i, &per_i, 2),
+            bend(pyramidal, gain_e, tau_e, 0),
+            bend(excitatory, gain_e, tau_e, 1),
+            bend(inhibitory, gain_i, tau_i, 2),
         ])
     }
 
     fn diffusion(&self, _time: f64, state: &State) -> Option<State> {
-        let noise = self.noise.clone()?;
-        let gain = self.excitatory_gain.clone() / self.excitatory_time_constant.clone();
+        let noise = self.noise.as_ref()? * PER_MILLISECOND;
+        let gain = &self.excitatory_gain / &self.excitatory_time_constant;
         let zeros = state[0].zeros_like();
         let mut amplitude = State::new(vec![zeros.clone(); 6]);
-        amplitude.replace(4, zeros + gain * noise.mul_scalar(PER_MILLISECOND));
+        amplitude.replace(4, zeros + &(gain * &noise));
         Some(amplitude)
     }
 

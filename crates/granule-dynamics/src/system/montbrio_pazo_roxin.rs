@@ -53,7 +53,7 @@ mass_model! {
 impl MontbrioPazoRoxinField {
     /// J·τ·r
     fn synaptic_current(&self, state: &State) -> Tensor<2> {
-        state[0].clone() * (self.coupling.clone() * self.time_constant.clone())
+        state[0].clone() * &(&self.coupling * &self.time_constant)
     }
 }
 
@@ -71,21 +71,20 @@ impl Field for MontbrioPazoRoxinField {
     }
 
     fn derivative(&self, _time: f64, state: &State, input: Option<&Tensor<2>>) -> State {
-        let per = self.time_constant.clone().recip();
-        let (r, v) = (&state[0], &state[1]);
-        let source = self.half_width.clone() * per.clone().mul_scalar(1.0 / PI);
-        let r_slope = (r.clone() * v.clone()).mul_scalar(2.0) + source;
-        let firing = (r.clone() * self.time_constant.clone().mul_scalar(PI)).square();
-        let current = self.synaptic_current(state) + self.excitability.clone();
+        let (r, v) = (state[0].clone(), state[1].clone());
+        let per = &self.time_constant.reciprocal();
+        let current = self.synaptic_current(state) + &self.excitability;
         let current = plus(current, self.channel(0, input));
-        let v_slope = v.clone().square() + current - firing;
-        State::new(vec![r_slope * per.clone(), v_slope * per])
+        let firing = (r.clone() * &(&self.time_constant * PI)).square();
+        let r_slope = r * v.clone() * 2.0 + &(&self.half_width * &(per * (1.0 / PI)));
+        let v_slope = v.square() + current - firing;
+        State::new(vec![r_slope * per, v_slope * per])
     }
 
     fn diffusion(&self, _time: f64, state: &State) -> Option<State> {
-        let noise = self.noise.clone()? / self.time_constant.clone();
+        let noise = self.noise.as_ref()? / &self.time_constant;
         let zeros = state[0].zeros_like();
-        Some(State::new(vec![zeros.clone(), zeros + noise]))
+        Some(State::new(vec![zeros.clone(), zeros + &noise]))
     }
 
     fn field_potential(&self) -> Option<Variable> {
@@ -93,7 +92,7 @@ impl Field for MontbrioPazoRoxinField {
     }
 
     fn rate(&self, state: &State, _input: Option<&Tensor<2>>) -> Option<Tensor<2>> {
-        Some(state[0].clone().mul_scalar(1e3))
+        Some(state[0].clone() * 1e3)
     }
 
     fn local_field_potential(&self, state: &State) -> Option<Tensor<2>> {

@@ -1,29 +1,21 @@
 //! Parameters of models with many nodes, declared as a table.
 
-use burn::tensor::Tensor;
-
-use crate::setting::Setting;
+use crate::quantity::Quantity;
+use crate::setting::{Setting, check_listed};
 use crate::{DynamicsError, Parameter, Place, State, Variable};
 
 /// Checks that every name in `trainable` is one of `names`.
-pub(crate) fn check_trainable(trainable: &[String], names: &[&str]) -> Result<(), DynamicsError> {
-    match trainable
-        .iter()
-        .find(|name| !names.contains(&name.as_str()))
-    {
-        Some(name) => Err(DynamicsError::config(
-            "trainable",
-            name,
-            format!("names among {}", names.join(", ")),
-        )),
-        None => Ok(()),
-    }
+pub(crate) fn check_trainable(
+    trainable: &[String],
+    names: &'static [&'static str],
+) -> Result<(), DynamicsError> {
+    check_listed(("", "trainable"), trainable, names.iter().copied())
 }
 
 /// A noise amplitude as a tensor, or nothing where it is zero everywhere.
-pub(crate) fn noise_at(noise: &[f64], place: &Place) -> Option<Tensor<2>> {
+pub(crate) fn noise_at(noise: &[f64], place: &Place) -> Option<Quantity> {
     let silent = noise.iter().all(|value| *value == 0.0);
-    (!silent).then(|| place.tensor(noise.to_vec(), [1, noise.len()]))
+    (!silent).then(|| Quantity::Tensor(place.tensor(noise.to_vec(), [1, noise.len()])))
 }
 
 /// Makes the parameters of the variables' initial values, all trainable where the list has `initial`.
@@ -187,8 +179,8 @@ macro_rules! mass_model {
         $(#[$field_doc])*
         #[derive(Clone, Debug)]
         pub struct $Field {
-            $($name: ::burn::tensor::Tensor<2>,)+
-            noise: Option<::burn::tensor::Tensor<2>>,
+            $($name: $crate::quantity::Quantity,)+
+            noise: Option<$crate::quantity::Quantity>,
             variables: Vec<$crate::Variable>,
             inputs: Vec<$crate::Variable>,
         }
@@ -215,7 +207,7 @@ macro_rules! mass_model {
                 let nodes = self.variables[0].width;
                 let values = [$(self.$name.value()),+];
                 let place = $crate::Place::of(&values[0]);
-                let [$($name),+] = values;
+                let [$($name),+] = values.map($crate::quantity::Quantity::Tensor);
                 Ok($Field {
                     $($name,)+
                     noise: $crate::system::parameters::noise_at(&self.noise, &place),

@@ -52,11 +52,8 @@ mass_model! {
 
 impl ReducedWongWangField {
     fn firing_rate(&self, state: &State, input: Option<&Tensor<2>>) -> Tensor<2> {
-        let synaptic = plus(
-            state[0].clone() * self.recurrence.clone(),
-            self.channel(0, input),
-        );
-        let current = synaptic * self.synaptic_current.clone() + self.background.clone();
+        let synaptic = plus(state[0].clone() * &self.recurrence, self.channel(0, input));
+        let current = synaptic * &self.synaptic_current + &self.background;
         let current = plus(current, self.channel(1, input));
         firing_rate(current, &self.gain, &self.offset, &self.curvature)
     }
@@ -87,7 +84,7 @@ impl Field for ReducedWongWangField {
 
     fn diffusion(&self, _time: f64, state: &State) -> Option<State> {
         Some(State::new(vec![
-            state[0].zeros_like() + self.noise.clone()?,
+            state[0].zeros_like() + self.noise.as_ref()?,
         ]))
     }
 
@@ -100,8 +97,7 @@ impl Field for ReducedWongWangField {
     }
 
     fn local_field_potential(&self, state: &State) -> Option<Tensor<2>> {
-        let weight = self.recurrence.clone() * self.synaptic_current.clone();
-        Some(state[0].clone() * weight)
+        Some(state[0].clone() * &(&self.recurrence * &self.synaptic_current))
     }
 }
 

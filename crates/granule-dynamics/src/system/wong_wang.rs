@@ -4,6 +4,7 @@ use super::guarded::linear_exponential;
 use super::parameters::mass_model;
 use super::plus;
 use crate::model::Field;
+use crate::quantity::Quantity;
 use crate::setting::Range;
 use crate::{State, Variable};
 
@@ -65,23 +66,22 @@ mass_model! {
 /// H(x) in Hz.
 pub(super) fn firing_rate(
     x: Tensor<2>,
-    gain: &Tensor<2>,
-    offset: &Tensor<2>,
-    curvature: &Tensor<2>,
+    gain: &Quantity,
+    offset: &Quantity,
+    curvature: &Quantity,
 ) -> Tensor<2> {
-    let drive = (x * gain.clone() - offset.clone()) * curvature.clone();
-    linear_exponential(drive) / curvature.clone()
+    linear_exponential((x * gain - offset) * curvature) / curvature
 }
 
 /// ds/dt = −s/τ + (1 − s)·γ·rate, with the rate in Hz and the time in ms.
 pub(super) fn gating(
     s: &Tensor<2>,
     rate: Tensor<2>,
-    time_constant: &Tensor<2>,
-    opening: &Tensor<2>,
+    time_constant: &Quantity,
+    opening: &Quantity,
 ) -> Tensor<2> {
-    let open = rate * opening.clone().mul_scalar(1e-3);
-    open.clone() - s.clone() * (open + time_constant.clone().recip())
+    let open = rate * &(opening * 1e-3);
+    open.clone() - s.clone() * (open + &time_constant.reciprocal())
 }
 
 impl WongWang {
@@ -97,13 +97,12 @@ impl WongWangField {
     pub fn rates(&self, state: &State, input: Option<&Tensor<2>>) -> (Tensor<2>, Tensor<2>) {
         let rate = |own: usize, other: usize| {
             let stimulus = self.channel(own, input);
-            let stimulus = stimulus.map(|rate| rate * self.stimulus_weight.clone());
-            let current = state[own].clone() * self.self_excitation.clone()
-                - state[other].clone() * self.cross_inhibition.clone();
-            let current = plus(
-                current + state[own + 2].clone() + self.background.clone(),
-                stimulus,
-            );
+            let stimulus = stimulus.map(|rate| rate * &self.stimulus_weight);
+            let current = state[own].clone() * &self.self_excitation
+                - state[other].clone() * &self.cross_inhibition
+                + state[own + 2].clone()
+                + &self.background;
+            let current = plus(current, stimulus);
             firing_rate(current, &self.gain, &self.offset, &self.curvature)
         };
         (rate(0, 1), rate(1, 0))
@@ -125,19 +124,19 @@ impl Field for WongWangField {
 
     fn derivative(&self, _time: f64, state: &State, input: Option<&Tensor<2>>) -> State {
         let (first, second) = self.rates(state, input);
-        let decay = self.noise_time_constant.clone().recip().neg();
+        let decay = &self.noise_time_constant.reciprocal().negative();
         State::new(vec![
             gating(&state[0], first, &self.time_constant, &self.opening),
             gating(&state[1], second, &self.time_constant, &self.opening),
-            state[2].clone() * decay.clone(),
+            state[2].clone() * decay,
             state[3].clone() * decay,
         ])
     }
 
     fn diffusion(&self, _time: f64, state: &State) -> Option<State> {
-        let amplitude = self.noise.clone()? / self.noise_time_constant.clone().sqrt();
+        let amplitude = self.noise.as_ref()? / &self.noise_time_constant.sqrt();
         let zeros = state[0].zeros_like();
-        let noise = zeros.clone() + amplitude;
+        let noise = zeros.clone() + &amplitude;
         Some(State::new(vec![zeros.clone(), zeros, noise.clone(), noise]))
     }
 
@@ -167,7 +166,7 @@ impl Field for WongWangField {
     }
 
     fn local_field_potential(&self, state: &State) -> Option<Tensor<2>> {
-        Some((state[0].clone() + state[1].clone()) * self.self_excitation.clone())
+        Some((state[0].clone() + state[1].clone()) * &self.self_excitation)
     }
 }
 

@@ -13,7 +13,8 @@ use super::channel::{Battery, BoundChannel, BoundPool, BoundTable, ChannelTable}
 use super::field::CellField;
 use super::parameters::{CellConstants, CellParameters, InitialState};
 use super::rates;
-use super::setting::{Constant, Quantity, Settings};
+use crate::quantity::{Constant, Quantity};
+use crate::setting::Settings;
 use crate::setting::{HELD, Range, ask_for, check_count};
 use crate::solver::{Solver, Stepped};
 use crate::{Bounds, DynamicsError, Model, Place, State, Values};

@@ -7,7 +7,7 @@ use granule_ops::{
 
 use super::channel::{Battery, BoundChannel, BoundTable, ChannelTable};
 use super::rates::{self, LOWEST};
-use super::setting::Quantity;
+use crate::quantity::Quantity;
 use crate::{Clock, DynamicsError, Field, Input, Linear, QuantityKind, Span, State, Variable};
 
 /// A voltage on the tape, V = V₀ + offset, where V₀ is off it and the offset is 0: what depends on V alone is computed at

@@ -67,13 +67,13 @@ mod observed;
 mod parameters;
 mod passive;
 mod rates;
-pub(crate) mod setting;
 mod spikes;
 mod surrogate;
 #[cfg(test)]
 mod tests;
 
-pub use crate::setting::Range;
+pub use crate::quantity::Constant;
+pub use crate::setting::{ParameterInfo, Range};
 pub use cable::{
     Cable, CableCell, CableCellConfig, CableCellDynamics, CableConfig, CableDynamics, CableFile,
     CableScheme, Compartment, CompartmentField, Membrane, Morphology, MorphologyPoints, Regions,
@@ -86,10 +86,9 @@ pub use conductance::{CellConfig, CellKind, Cells};
 pub use field::CellField;
 pub use integrate_and_fire::*;
 pub use observed::Observed;
-pub use parameters::{CellConstants, CellParameters, InitialState, ParameterInfo};
+pub use parameters::{CellConstants, CellParameters, InitialState};
 pub use passive::{
     Passive, PassiveConfig, PassiveConstants, PassiveField, PassiveInitial, PassiveParameters,
 };
-pub use setting::Constant;
 pub use spikes::{SpikeDetector, Spikes, spikes};
 pub use surrogate::Surrogate;

@@ -13,23 +13,10 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::channel::ChannelTable;
-use super::setting::Constant;
 use super::{CellKind, UnitConfig};
-use crate::setting::Range;
+use crate::quantity::Constant;
+use crate::setting::{ParameterInfo, Range};
 use crate::{DynamicsError, Values};
-
-/// What a parameter is, for help and tables.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ParameterInfo {
-    /// The name in configuration files, below `parameters`.
-    pub name: &'static str,
-    /// The unit; `1` where there is none.
-    pub unit: &'static str,
-    /// The values that make sense.
-    pub range: Range,
-    /// What it is.
-    pub description: &'static str,
-}
 
 /// The parameters of a cell of the kind `K`, in a configuration; those left out have their published values.
 #[derive(Clone, PartialEq)]

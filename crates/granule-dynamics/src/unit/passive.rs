@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::constants::constants;
 use super::input::fits;
-use super::setting::{Constant, Quantity, Settings};
 use crate::model::{Field, Linear, Model};
+use crate::quantity::{Constant, Quantity};
 use crate::setting::Range;
+use crate::setting::Settings;
 use crate::solver::{Solver, Stepped};
 use crate::{Bounds, DynamicsError, Place, State, Values, Variable};
 

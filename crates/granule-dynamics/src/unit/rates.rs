@@ -3,8 +3,8 @@
 use burn::tensor::{DType, Tensor};
 use granule_ops::{Argument, Curve, RateCurve, Term};
 
-use super::setting::Quantity;
 use crate::derivative::by_hand;
+use crate::quantity::Quantity;
 
 /// A concentration below it counts as this: it has a logarithm in single precision.
 pub(crate) const LOWEST: f64 = 1e-30;

@@ -56,21 +56,17 @@ impl Field for FitzHughNagumoField {
     }
 
     fn derivative(&self, _time: f64, state: &State, input: Option<&Tensor<2>>) -> State {
-        let (v, w) = (&state[0], &state[1]);
-        let cubic = (v.clone().square().mul_scalar(-1.0 / 3.0).add_scalar(1.0)) * v.clone();
+        let (v, w) = (state[0].clone(), state[1].clone());
+        let cubic = (v.clone().square() * (-1.0 / 3.0) + 1.0) * v.clone();
         let v_slope = plus(cubic - w.clone(), self.channel(0, input));
-        let recovery =
-            v.clone() + self.recovery_offset.clone() - w.clone() * self.recovery_leak.clone();
-        let w_slope = plus(
-            recovery * self.recovery_rate.clone(),
-            self.channel(1, input),
-        );
+        let recovery = v + &self.recovery_offset - w * &self.recovery_leak;
+        let w_slope = plus(recovery * &self.recovery_rate, self.channel(1, input));
         let tau = &self.time_constant;
-        State::new(vec![v_slope / tau.clone(), w_slope / tau.clone()])
+        State::new(vec![v_slope / tau, w_slope / tau])
     }
 
     fn diffusion(&self, _time: f64, state: &State) -> Option<State> {
-        both(state, self.noise.clone())
+        both(state, self.noise.as_ref())
     }
 }
 

@@ -8,12 +8,11 @@ pub use fitzhugh_nagumo::{FitzHughNagumo, FitzHughNagumoConfig, FitzHughNagumoFi
 pub use stuart_landau::{StuartLandau, StuartLandauConfig, StuartLandauField};
 pub use van_der_pol::{VanDerPol, VanDerPolConfig, VanDerPolField};
 
-use burn::tensor::Tensor;
-
 use crate::State;
+use crate::quantity::Quantity;
 
 /// The same noise in both variables.
-fn both(state: &State, noise: Option<Tensor<2>>) -> Option<State> {
+fn both(state: &State, noise: Option<&Quantity>) -> Option<State> {
     let noise = state[0].zeros_like() + noise?;
     Some(State::new(vec![noise.clone(), noise]))
 }

@@ -58,12 +58,12 @@ impl Field for StuartLandauField {
     }
 
     fn derivative(&self, _time: f64, state: &State, input: Option<&Tensor<2>>) -> State {
-        let (x, y) = (&state[0], &state[1]);
+        let (x, y) = (state[0].clone(), state[1].clone());
         let square = x.clone().square() + y.clone().square();
-        let growth = self.growth.clone() - square * self.saturation.clone();
-        let turn = self.frequency.clone().mul_scalar(TAU * 1e-3);
-        let x_slope = x.clone() * growth.clone() - y.clone() * turn.clone();
-        let y_slope = y.clone() * growth + x.clone() * turn;
+        let growth = &self.growth - square * &self.saturation;
+        let turn = &(&self.frequency * (TAU * 1e-3));
+        let x_slope = x.clone() * growth.clone() - y.clone() * turn;
+        let y_slope = y * growth + x * turn;
         State::new(vec![
             plus(x_slope, self.channel(0, input)),
             plus(y_slope, self.channel(1, input)),
@@ -71,7 +71,7 @@ impl Field for StuartLandauField {
     }
 
     fn diffusion(&self, _time: f64, state: &State) -> Option<State> {
-        both(state, self.noise.clone())
+        both(state, self.noise.as_ref())
     }
 }
 

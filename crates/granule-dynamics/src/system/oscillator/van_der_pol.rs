@@ -52,16 +52,16 @@ impl Field for VanDerPolField {
     }
 
     fn derivative(&self, _time: f64, state: &State, input: Option<&Tensor<2>>) -> State {
-        let (x, y) = (&state[0], &state[1]);
-        let pump = x.clone().square().neg().add_scalar(1.0) * y.clone() * self.damping.clone();
-        let x_slope = plus(y.clone(), self.channel(0, input));
-        let y_slope = plus(pump - x.clone(), self.channel(1, input));
+        let (x, y) = (state[0].clone(), state[1].clone());
+        let pump = (1.0 - x.clone().square()) * y.clone() * &self.damping;
+        let x_slope = plus(y, self.channel(0, input));
+        let y_slope = plus(pump - x, self.channel(1, input));
         let tau = &self.time_constant;
-        State::new(vec![x_slope / tau.clone(), y_slope / tau.clone()])
+        State::new(vec![x_slope / tau, y_slope / tau])
     }
 
     fn diffusion(&self, _time: f64, state: &State) -> Option<State> {
-        both(state, self.noise.clone())
+        both(state, self.noise.as_ref())
     }
 }
 

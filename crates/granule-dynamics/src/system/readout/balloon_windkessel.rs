@@ -3,7 +3,6 @@ use burn::tensor::Tensor;
 use crate::model::Field;
 use crate::setting::Range;
 use crate::system::parameters::mass_model;
-use crate::system::plus;
 use crate::{State, Variable};
 
 mass_model! {
@@ -109,43 +108,43 @@ impl Field for BalloonWindkesselField {
     }
 
     fn derivative(&self, _time: f64, state: &State, input: Option<&Tensor<2>>) -> State {
-        let (s, ln_v, ln_q) = (&state[0], &state[2], &state[3]);
-        let per_f = state[1].clone().neg().exp();
-        let f = state[1].clone().exp();
-        let per_v = ln_v.clone().neg().exp();
+        let (s, ln_f, ln_v, ln_q) = (&state[0], &state[1], &state[2], &state[3]);
+        let (f, per_f) = (ln_f.clone().exp(), (-ln_f.clone()).exp());
+        let per_v = (-ln_v.clone()).exp();
 
-        let activity =
-            plus(self.rest.clone().neg(), self.channel(0, input)) * self.efficacy.clone();
-        let relaxation = s.clone() * self.signal_decay.clone()
-            + (f.clone().sub_scalar(1.0)) * self.flow_feedback.clone();
-        let outflow = (ln_v.clone() / self.stiffness.clone()).exp() * per_v.clone();
-        let unextracted = (self.oxygen_extraction.clone().neg().log1p() * per_f.clone()).exp();
-        let extracted = unextracted.neg().add_scalar(1.0) / self.oxygen_extraction.clone();
+        let activity = match self.channel(0, input) {
+            Some(z) => (z - &self.rest) * &self.efficacy,
+            None => f.zeros_like() + &(self.rest.negative() * &self.efficacy),
+        };
+        let relaxation = s.clone() * &self.signal_decay + (f.clone() - 1.0) * &self.flow_feedback;
+        let outflow = (ln_v.clone() / &self.stiffness).exp() * per_v.clone();
+        let unextracted = (per_f.clone() * &self.oxygen_extraction.negative().ln_1p()).exp();
+        let extracted = (1.0 - unextracted) / &self.oxygen_extraction;
 
-        let rate = self.time_unit.clone() / self.transit_time.clone();
+        let rate = &(&self.time_unit / &self.transit_time);
         let volume = f.clone() * per_v - outflow.clone();
-        let deoxyhaemoglobin = f * extracted * ln_q.clone().neg().exp() - outflow;
+        let deoxyhaemoglobin = f * extracted * (-ln_q.clone()).exp() - outflow;
         State::new(vec![
-            (activity - relaxation) * self.time_unit.clone(),
-            s.clone() * per_f * self.time_unit.clone(),
-            volume * rate.clone(),
+            (activity - relaxation) * &self.time_unit,
+            s.clone() * per_f * &self.time_unit,
+            volume * rate,
             deoxyhaemoglobin * rate,
         ])
     }
 
     fn diffusion(&self, _time: f64, state: &State) -> Option<State> {
         let zeros = state[0].zeros_like();
-        let noise = zeros.clone() + self.noise.clone()?;
+        let noise = zeros.clone() + self.noise.as_ref()?;
         Some(State::new(vec![noise, zeros.clone(), zeros.clone(), zeros]))
     }
 
     fn observe(&self, state: &State) -> Tensor<2> {
         let (ln_v, ln_q) = (&state[2], &state[3]);
-        let missing = |ln: Tensor<2>| ln.exp().neg().add_scalar(1.0);
-        let outside = missing(ln_q.clone()) * self.k1.clone();
-        let inside = missing(ln_q.clone() - ln_v.clone()) * self.k2.clone();
-        let volume = missing(ln_v.clone()) * self.k3.clone();
-        (outside + inside + volume) * self.resting_volume.clone()
+        let missing = |ln: Tensor<2>| 1.0 - ln.exp();
+        let outside = missing(ln_q.clone()) * &self.k1;
+        let inside = missing(ln_q.clone() - ln_v.clone()) * &self.k2;
+        let volume = missing(ln_v.clone()) * &self.k3;
+        (outside + inside + volume) * &self.resting_volume
     }
 
     fn activity(&self) -> Variable {

@@ -9,7 +9,7 @@ use super::geometry::{Geometry, Node};
 use super::solve::{Cable, Membrane};
 use crate::model::Field;
 use crate::setting::Range;
-use crate::unit::setting::Settings;
+use crate::setting::Settings;
 use crate::{Bounds, DynamicsError, Place, Values};
 
 /// A cylinder of a dendrite, axon or soma.

@@ -8,10 +8,10 @@ use burn::tensor::{Int, Tensor, TensorData};
 use super::site::SiteDistances;
 use super::solve::{Cable, CableDynamics, Membrane};
 use crate::model::{Clock, Dynamics, Input, Model, Span};
+use crate::quantity::{Constant, Quantity};
 use crate::solver::{BackwardEuler, Stepped};
 use crate::state::is_tracked;
 use crate::unit::choice::Population;
-use crate::unit::setting::{Constant, Quantity};
 use crate::unit::{CellField, Cells, Observed};
 use crate::{DynamicsError, Place, State, Variable};
 

@@ -8,10 +8,10 @@ use super::model::Places;
 use super::section;
 use super::solve::NAME;
 use super::{Morphology, SectionConfig};
+use crate::setting::Settings;
 use crate::setting::{Range, check_count, check_listed, choices};
 use crate::unit::channel::ChannelTable;
 use crate::unit::conductance::{Described, TABLE};
-use crate::unit::setting::Settings;
 use crate::{Bounds, DynamicsError, Values};
 
 /// A configuration thought through.

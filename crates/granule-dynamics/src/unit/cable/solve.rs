@@ -9,8 +9,8 @@ use granule_ops::{CableStep, Coefficient, ImplicitScheme, Tree, tree_solve};
 use super::compartments::CableScheme;
 use super::geometry::{Geometry, Node};
 use crate::model::{Clock, Dynamics, Field, Input, Linear, Model, Span};
+use crate::quantity::{Constant, Quantity};
 use crate::solver::linear::update_groups;
-use crate::unit::setting::{Constant, Quantity};
 use crate::unit::{CellField, Cells, Passive, PassiveField};
 use crate::{DynamicsError, Place, State, Variable};
 

@@ -2,9 +2,9 @@
 
 use granule_ops::{Curve, Gate, Kinetics, RateCurve, Term};
 
-use super::super::setting::Quantity;
 use super::curve::{CurveConfig, Source};
 use super::table::{ChannelConfig, ChannelTable, GateConfig, ReversalConfig};
+use crate::quantity::Quantity;
 
 /// What drives the ions of a channel.
 #[derive(Clone, Debug)]

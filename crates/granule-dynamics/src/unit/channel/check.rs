@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use granule_ops::{Curve, Kinetics};
 
 use super::super::rates;
-use super::super::setting::Quantity;
 use super::names;
 use super::table::{ChannelConfig, ChannelTable, GateConfig, ReversalConfig};
 use crate::DynamicsError;
+use crate::quantity::Quantity;
 use granule_io::words::Number;
 
 /// The voltages that a curve must make sense at, tenths of a mV.

@@ -3,8 +3,8 @@
 use granule_ops::{Argument, Curve, RateCurve, Term};
 use serde::{Deserialize, Serialize};
 
-use super::super::setting::Quantity;
 use crate::Values;
+use crate::quantity::Quantity;
 
 /// A function of the voltage, with x = (V − midpoint)/slope, or of a concentration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -4,10 +4,11 @@ use burn::tensor::Tensor;
 
 use super::{Bound, Firing, Resetting, Upstroke, integrate_and_fire};
 use crate::model::{Field, Model};
+use crate::quantity::Quantity;
+use crate::setting::Settings;
 use crate::solver::Solver;
 use crate::solver::linear::phi1;
 use crate::unit::input::fits;
-use crate::unit::setting::{Quantity, Settings};
 use crate::{Bounds, DynamicsError, Place, State, Variable};
 
 integrate_and_fire! {

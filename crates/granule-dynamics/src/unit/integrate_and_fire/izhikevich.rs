@@ -4,9 +4,10 @@ use burn::tensor::Tensor;
 
 use super::{Bound, Firing, Resetting, Upstroke, integrate_and_fire};
 use crate::model::{Field, Model};
+use crate::quantity::Quantity;
+use crate::setting::Settings;
 use crate::solver::Solver;
 use crate::unit::input::fits;
-use crate::unit::setting::{Quantity, Settings};
 use crate::{Bounds, DynamicsError, Place, State, Values, Variable};
 
 integrate_and_fire! {

@@ -3,8 +3,9 @@ use burn::tensor::Tensor;
 use super::firing::{NEVER, exact_start, exact_variables};
 use super::{Bound, integrate_and_fire};
 use crate::model::{Clock, Dynamics, Model};
+use crate::quantity::Quantity;
+use crate::setting::Settings;
 use crate::unit::input::fits;
-use crate::unit::setting::{Quantity, Settings};
 use crate::unit::{Observed, Surrogate};
 use crate::{Bounds, DynamicsError, State, Variable};
 

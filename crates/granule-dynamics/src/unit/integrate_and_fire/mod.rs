@@ -18,8 +18,8 @@ pub use izhikevich::{
 pub use lif::{Lif, LifConfig, LifConstants, LifDynamics, LifInitial, LifParameters};
 pub use qif::{Qif, QifConfig, QifConstants, QifDynamics, QifInitial, QifParameters};
 
-use super::setting::Settings;
 use crate::DynamicsError;
+use crate::setting::Settings;
 
 /// How the settings of a cell bind each other, beyond the range that each has by itself.
 trait Bound {
@@ -132,8 +132,8 @@ macro_rules! integrate_and_fire {
         }
 
         impl $Config {
-            fn settings(&self) -> $crate::unit::setting::Settings<'_> {
-                let mut all = $crate::unit::setting::Settings::of_cells(
+            fn settings(&self) -> $crate::setting::Settings<'_> {
+                let mut all = $crate::setting::Settings::of_cells(
                     self.parameters.entries(),
                     &self.current,
                     &self.trainable,
@@ -216,7 +216,7 @@ macro_rules! integrate_and_fire {
         /// The values of the parameters in a run.
         #[derive(Clone, Debug)]
         struct $Values {
-            $($parameter: $crate::unit::setting::Quantity,)+
+            $($parameter: $crate::quantity::Quantity,)+
         }
 
         impl $Module {

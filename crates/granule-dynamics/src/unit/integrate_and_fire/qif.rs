@@ -5,8 +5,8 @@ use burn::tensor::{Bool, Tensor};
 use super::firing::{NEVER, exact_start, exact_variables};
 use super::{Bound, integrate_and_fire};
 use crate::model::{Clock, Dynamics, Model};
+use crate::quantity::Quantity;
 use crate::unit::input::fits;
-use crate::unit::setting::Quantity;
 use crate::unit::{Observed, Surrogate};
 use crate::{DynamicsError, QuantityKind, State, Variable};
 
