@@ -1,98 +1,32 @@
-use burn::module::Module;
 use burn::tensor::Tensor;
-use serde::{Deserialize, Serialize};
 
-use super::rule::Signal;
-use crate::setting::{self, Range, Setting};
-use crate::{DynamicsError, Parameter, Place, State, Variable};
+use super::rule::{Signal, plasticity_rule};
+use crate::{Place, State, Variable};
 
-/// Settings of [`ShortTermPlasticity`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(default, deny_unknown_fields)]
-pub struct ShortTermConfig {
-    /// U, above 0 and below 1: the share of the resources that a spike after long rest uses.
-    pub release: f64,
-    /// τ_f above 0, in ms.
-    pub facilitation_time_constant: f64,
-    /// τ_d above 0, in ms.
-    pub recovery_time_constant: f64,
-    /// What the presynaptic activity is. Rates are in spikes per ms, not negative.
-    pub signal: Signal,
-    /// The settings that training by gradient may change.
-    pub trainable: Vec<String>,
-}
-
-impl Default for ShortTermConfig {
+plasticity_rule! {
+    "short-term",
+    /// Short-term depression and facilitation (Tsodyks and Markram 1997; Tsodyks, Pawelzik and Markram 1998). It scales what a
+    /// presynaptic unit transmits and leaves weights as they are.
+    ///
+    /// Of spikes at times t_s, with u⁺ = u + U(1 − u): du/dt = −u/τ_f + U(1 − u) Σδ(t − t_s), dx/dt = (1 − x)/τ_d −
+    /// u⁺x Σδ(t − t_s); each spike transmits u⁺x, with x before it. Of a rate r the sum of δ is replaced by r, and a step solves
+    /// both equations exactly for a constant r, the second one with u⁺ after the first.
+    module ShortTermPlasticity,
     /// Depressing synapses between excitatory cells as in the networks of Tsodyks, Uziel and Markram (2000), with facilitation
     /// that is over before the next spike.
-    fn default() -> Self {
-        Self {
-            release: 0.5,
-            facilitation_time_constant: 1.0,
-            recovery_time_constant: 800.0,
-            signal: Signal::Spikes,
-            trainable: Vec::new(),
-        }
+    config ShortTermConfig,
+    parameters: {
+        /// U, above 0 and below 1: the share of the resources that a spike after long rest uses.
+        release = 0.5, OpenFraction, pre;
+        /// τ_f above 0, in ms.
+        facilitation_time_constant = 1.0, Positive, pre;
+        /// τ_d above 0, in ms.
+        recovery_time_constant = 800.0, Positive, pre;
     }
-}
-
-impl ShortTermConfig {
-    fn settings(&self) -> [Setting<'_>; 3] {
-        let tau = |name, value| Setting::number(name, value, Range::Positive);
-        [
-            Setting::number("release", &self.release, Range::OpenFraction),
-            tau(
-                "facilitation_time_constant",
-                &self.facilitation_time_constant,
-            ),
-            tau("recovery_time_constant", &self.recovery_time_constant),
-        ]
+    settings: {
+        /// What the presynaptic activity is. Rates are in spikes per ms, not negative.
+        signal: Signal = Signal::Spikes;
     }
-
-    /// Checks every setting.
-    ///
-    /// # Errors
-    ///
-    /// [`DynamicsError::Config`].
-    pub fn validate(&self) -> Result<(), DynamicsError> {
-        setting::validate("short-term", &self.settings(), &self.trainable, (1, "unit"))
-    }
-
-    /// Makes the synapses' short-term plasticity.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`validate`](Self::validate).
-    pub fn init(&self, place: &Place) -> Result<ShortTermPlasticity, DynamicsError> {
-        self.validate()?;
-        let [release, facilitation, recovery] =
-            setting::init("short-term", self.settings(), &self.trainable, place);
-        Ok(ShortTermPlasticity {
-            release: release?,
-            facilitation_time_constant: facilitation?,
-            recovery_time_constant: recovery?,
-            signal: self.signal,
-        })
-    }
-}
-
-/// Short-term depression and facilitation (Tsodyks and Markram 1997; Tsodyks, Pawelzik and Markram 1998). It scales what a
-/// presynaptic unit transmits and leaves weights as they are.
-///
-/// Of spikes at times t_s, with u⁺ = u + U(1 − u): du/dt = −u/τ_f + U(1 − u) Σδ(t − t_s), dx/dt = (1 − x)/τ_d −
-/// u⁺x Σδ(t − t_s); each spike transmits u⁺x, with x before it. Of a rate r the sum of δ is replaced by r, and a step solves
-/// both equations exactly for a constant r, the second one with u⁺ after the first.
-#[derive(Module, Debug)]
-pub struct ShortTermPlasticity {
-    /// U, `[1, 1]` or `[1, pre]`.
-    pub release: Parameter,
-    /// τ_f, `[1, 1]` or `[1, pre]`.
-    pub facilitation_time_constant: Parameter,
-    /// τ_d, `[1, 1]` or `[1, pre]`.
-    pub recovery_time_constant: Parameter,
-    #[module(skip)]
-    signal: Signal,
 }
 
 impl ShortTermPlasticity {

@@ -1,96 +1,36 @@
-use burn::module::Module;
 use burn::tensor::{DType, Tensor};
-use serde::{Deserialize, Serialize};
 
-use super::{Activity, Rule, columns, outer};
-use crate::setting::{self, Range, Setting};
-use crate::{DynamicsError, Parameter, Place, State};
+use super::{Activity, Rule, columns, outer, plasticity_rule};
+use crate::{DynamicsError, State};
 
-/// Settings of [`Competitive`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(default, deny_unknown_fields)]
-pub struct CompetitiveConfig {
-    /// η above 0, per unit of time. A unit learns from the rows it wins, one in as many as there are units.
-    pub rate: f64,
-    /// Δ of at least 0: how strongly the unit at `rank` unlearns.
-    pub inhibition: f64,
-    /// At least 2.
-    pub rank: usize,
-    /// The settings that training by gradient may change.
-    pub trainable: Vec<String>,
-}
-
-impl Default for CompetitiveConfig {
-    fn default() -> Self {
-        Self {
-            rate: 0.02,
-            inhibition: 0.4,
-            rank: 2,
-            trainable: Vec::new(),
-        }
+plasticity_rule! {
+    "competitive",
+    /// Competitive Hebbian learning with global inhibition (Krotov and Hopfield 2019, with p = 2): dw/dt = η g (x − y w), where
+    /// g is 1 for the unit with the largest response y to a row, −Δ for the one at `rank`, and 0 for all others. The weights of
+    /// a unit tend to the direction of the mean of the rows it wins, with norm 1.
+    ///
+    /// Fewer units than `rank` leave out the inhibition.
+    module Competitive,
+    config CompetitiveConfig checked by check_rank,
+    parameters: {
+        /// η above 0, per unit of time. A unit learns from the rows it wins, one in as many as there are units.
+        rate = 0.02, Positive, post;
+        /// Δ of at least 0: how strongly the unit at `rank` unlearns.
+        inhibition = 0.4, NonNegative, post;
+    }
+    settings: {
+        /// At least 2.
+        rank: usize = 2;
     }
 }
 
-impl CompetitiveConfig {
-    fn settings(&self) -> [Setting<'_>; 2] {
-        [
-            Setting::number("rate", &self.rate, Range::Positive),
-            Setting::number("inhibition", &self.inhibition, Range::NonNegative),
-        ]
+/// The rank of a unit that unlearns, below the winner's.
+fn check_rank(config: &CompetitiveConfig) -> Result<(), DynamicsError> {
+    if config.rank < 2 {
+        let field = "competitive.rank";
+        return Err(DynamicsError::config(field, config.rank, "at least 2"));
     }
-
-    /// Checks every setting.
-    ///
-    /// # Errors
-    ///
-    /// [`DynamicsError::Config`].
-    pub fn validate(&self) -> Result<(), DynamicsError> {
-        if self.rank < 2 {
-            return Err(DynamicsError::config(
-                "competitive.rank",
-                self.rank,
-                "at least 2",
-            ));
-        }
-        setting::validate(
-            "competitive",
-            &self.settings(),
-            &self.trainable,
-            (1, "unit"),
-        )
-    }
-
-    /// Makes the rule.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`validate`](Self::validate).
-    pub fn init(&self, place: &Place) -> Result<Competitive, DynamicsError> {
-        self.validate()?;
-        let [rate, inhibition] =
-            setting::init("competitive", self.settings(), &self.trainable, place);
-        Ok(Competitive {
-            rate: rate?,
-            inhibition: inhibition?,
-            rank: self.rank,
-        })
-    }
-}
-
-/// Competitive Hebbian learning with global inhibition (Krotov and Hopfield 2019, with p = 2): dw/dt = η g (x − y w), where
-/// g is 1 for the unit with the largest response y to a row, −Δ for the one at `rank`, and 0 for all others. The weights of
-/// a unit tend to the direction of the mean of the rows it wins, with norm 1.
-///
-/// Fewer units than `rank` leave out the inhibition.
-#[derive(Module, Debug)]
-pub struct Competitive {
-    /// η per unit of time, `[1, 1]` or `[1, post]`.
-    pub rate: Parameter,
-    /// Δ, `[1, 1]` or `[1, post]`.
-    pub inhibition: Parameter,
-    #[module(skip)]
-    rank: usize,
+    Ok(())
 }
 
 impl Competitive {

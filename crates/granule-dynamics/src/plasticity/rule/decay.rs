@@ -1,20 +1,18 @@
-use burn::module::Module;
 use burn::tensor::Tensor;
 
-use super::{Activity, Rule, columns};
-use crate::{Parameter, State};
+use super::{Activity, Rule, columns, plasticity_rule};
+use crate::State;
 
-rate_rule! {
-    "decay", DecayConfig => Decay, Positive,
-    /// λ above 0, per unit of time.
-}
-
-/// Forgetting: dw/dt = −λw, solved exactly over a step. With [`Hebb`](super::Hebb) it makes the fast weights of Ba, Hinton,
-/// Mnih, Leibo and Ionescu (2016).
-#[derive(Module, Debug)]
-pub struct Decay {
-    /// λ per unit of time, `[1, 1]` or `[1, post]`.
-    pub rate: Parameter,
+plasticity_rule! {
+    "decay",
+    /// Forgetting: dw/dt = −λw, solved exactly over a step. With [`Hebb`](super::Hebb) it makes the fast weights of Ba, Hinton,
+    /// Mnih, Leibo and Ionescu (2016).
+    module Decay,
+    config DecayConfig,
+    parameters: {
+        /// λ above 0, per unit of time.
+        rate = 0.01, Positive, post;
+    }
 }
 
 impl Rule for Decay {

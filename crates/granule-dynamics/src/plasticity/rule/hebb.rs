@@ -1,22 +1,20 @@
-use burn::module::Module;
 use burn::tensor::Tensor;
 
-use super::{Activity, Rule, outer};
-use crate::{Parameter, State};
+use super::{Activity, Rule, outer, plasticity_rule};
+use crate::State;
 
-rate_rule! {
-    "hebb", HebbConfig => Hebb, Any,
-    /// η, any sign, per unit of time; below 0 it is anti-Hebbian.
-}
-
-/// Hebb's postulate (Hebb 1949) in its simplest form: dw/dt = η x y. Weights grow without end unless [limits] or another
-/// rule, such as [`Decay`](super::Decay), hold them.
-///
-/// [limits]: super::super::WeightLimits
-#[derive(Module, Debug)]
-pub struct Hebb {
-    /// η per unit of time, `[1, 1]` or `[1, post]`.
-    pub rate: Parameter,
+plasticity_rule! {
+    "hebb",
+    /// Hebb's postulate (Hebb 1949) in its simplest form: dw/dt = η x y. Weights grow without end unless [limits] or another
+    /// rule, such as [`Decay`](super::Decay), hold them.
+    ///
+    /// [limits]: super::super::WeightLimits
+    module Hebb,
+    config HebbConfig,
+    parameters: {
+        /// η, any sign, per unit of time; below 0 it is anti-Hebbian.
+        rate = 0.01, Any, post;
+    }
 }
 
 impl Rule for Hebb {

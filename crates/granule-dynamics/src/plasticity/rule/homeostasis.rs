@@ -1,10 +1,8 @@
-use burn::module::Module;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{Activity, Rule, averaged, columns};
-use crate::setting::{self, Range, Setting};
-use crate::{DynamicsError, Parameter, Place, State, Variable};
+use super::{Activity, Rule, averaged, columns, plasticity_rule};
+use crate::{Place, State, Variable};
 
 /// What an activity is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,93 +16,25 @@ pub enum Signal {
     Spikes,
 }
 
-/// Settings of [`Homeostasis`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(default, deny_unknown_fields)]
-pub struct HomeostasisConfig {
-    /// y* above 0, in the unit of the activity; of spikes, per ms.
-    pub target: f64,
-    /// τ_w above 0, in ms times the unit of the activity: large, for scaling takes hours to days.
-    pub time_constant: f64,
-    /// τ_a above 0, in ms: of the average of the activity.
-    pub average_time_constant: f64,
-    /// What the activity is.
-    pub signal: Signal,
-    /// The settings that training by gradient may change.
-    pub trainable: Vec<String>,
-}
-
-impl Default for HomeostasisConfig {
-    fn default() -> Self {
-        Self {
-            target: 1.0,
-            time_constant: 10_000.0,
-            average_time_constant: 1_000.0,
-            signal: Signal::Rates,
-            trainable: Vec::new(),
-        }
+plasticity_rule! {
+    "homeostasis",
+    /// Homeostatic synaptic scaling (Turrigiano, Leslie, Desai, Rutherford and Nelson 1998; van Rossum, Bi and Turrigiano 2000):
+    /// τ_w dw/dt = w (y* − ā), τ_a dā/dt = y − ā. All weights onto a unit are multiplied by one factor, so that their ratios
+    /// stay, until its average activity ā, which begins at y*, is at the target.
+    module Homeostasis,
+    config HomeostasisConfig,
+    parameters: {
+        /// y* above 0, in the unit of the activity; of spikes, per ms.
+        target = 1.0, Positive, post;
+        /// τ_w above 0, in ms times the unit of the activity: large, for scaling takes hours to days.
+        time_constant = 10_000.0, Positive, post;
+        /// τ_a above 0, in ms: of the average of the activity.
+        average_time_constant = 1_000.0, Positive, post;
     }
-}
-
-impl HomeostasisConfig {
-    fn settings(&self) -> [Setting<'_>; 3] {
-        [
-            Setting::number("target", &self.target, Range::Positive),
-            Setting::number("time_constant", &self.time_constant, Range::Positive),
-            Setting::number(
-                "average_time_constant",
-                &self.average_time_constant,
-                Range::Positive,
-            ),
-        ]
+    settings: {
+        /// What the activity is.
+        signal: Signal = Signal::Rates;
     }
-
-    /// Checks every setting.
-    ///
-    /// # Errors
-    ///
-    /// [`DynamicsError::Config`].
-    pub fn validate(&self) -> Result<(), DynamicsError> {
-        setting::validate(
-            "homeostasis",
-            &self.settings(),
-            &self.trainable,
-            (1, "unit"),
-        )
-    }
-
-    /// Makes the rule.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`validate`](Self::validate).
-    pub fn init(&self, place: &Place) -> Result<Homeostasis, DynamicsError> {
-        self.validate()?;
-        let [target, time_constant, average_time_constant] =
-            setting::init("homeostasis", self.settings(), &self.trainable, place);
-        Ok(Homeostasis {
-            target: target?,
-            time_constant: time_constant?,
-            average_time_constant: average_time_constant?,
-            signal: self.signal,
-        })
-    }
-}
-
-/// Homeostatic synaptic scaling (Turrigiano, Leslie, Desai, Rutherford and Nelson 1998; van Rossum, Bi and Turrigiano 2000):
-/// τ_w dw/dt = w (y* − ā), τ_a dā/dt = y − ā. All weights onto a unit are multiplied by one factor, so that their ratios
-/// stay, until its average activity ā, which begins at y*, is at the target.
-#[derive(Module, Debug)]
-pub struct Homeostasis {
-    /// y*, `[1, 1]` or `[1, post]`.
-    pub target: Parameter,
-    /// τ_w, `[1, 1]` or `[1, post]`.
-    pub time_constant: Parameter,
-    /// τ_a, `[1, 1]` or `[1, post]`.
-    pub average_time_constant: Parameter,
-    #[module(skip)]
-    signal: Signal,
 }
 
 impl Rule for Homeostasis {

@@ -1,67 +1,16 @@
 //! What a rule is, and the rules.
 
-/// The configuration of a rule whose one setting is its rate, and how the rule is made of it.
-macro_rules! rate_rule {
-    ($name:literal, $Config:ident => $Rule:ident, $range:ident, $(#[doc = $doc:literal])+) => {
-        #[doc = concat!("Settings of [`", stringify!($Rule), "`].")]
-        #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
-        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-        #[serde(default, deny_unknown_fields)]
-        pub struct $Config {
-            $(#[doc = $doc])+
-            #[cfg_attr(feature = "schema", schemars(transform = crate::setting::Range::$range))]
-            pub rate: f64,
-            /// The settings that training by gradient may change.
-            pub trainable: Vec<String>,
-        }
-
-        impl Default for $Config {
-            fn default() -> Self {
-                Self {
-                    rate: 0.01,
-                    trainable: Vec::new(),
-                }
-            }
-        }
-
-        impl $Config {
-            fn settings(&self) -> [crate::setting::Setting<'_>; 1] {
-                let range = crate::setting::Range::$range;
-                [crate::setting::Setting::number("rate", &self.rate, range)]
-            }
-
-            /// Checks every setting.
-            ///
-            /// # Errors
-            ///
-            /// [`DynamicsError::Config`](crate::DynamicsError::Config).
-            pub fn validate(&self) -> Result<(), crate::DynamicsError> {
-                crate::setting::validate($name, &self.settings(), &self.trainable, (1, "unit"))
-            }
-
-            /// Makes the rule.
-            ///
-            /// # Errors
-            ///
-            /// Those of [`validate`](Self::validate).
-            pub fn init(&self, place: &crate::Place) -> Result<$Rule, crate::DynamicsError> {
-                self.validate()?;
-                let [rate] = crate::setting::init($name, self.settings(), &self.trainable, place);
-                Ok($Rule { rate: rate? })
-            }
-        }
-    };
-}
-
 mod bcm;
 mod competitive;
 mod covariance;
 mod decay;
+mod declaration;
 mod hebb;
 mod homeostasis;
 mod oja;
 mod pair_stdp;
 mod sanger;
+mod threshold;
 mod triplet_stdp;
 mod two_threshold;
 
@@ -71,18 +20,20 @@ use burn::tensor::Tensor;
 
 pub use bcm::{Bcm, BcmConfig};
 pub use competitive::{Competitive, CompetitiveConfig};
-pub use covariance::{Covariance, CovarianceConfig, Threshold, ThresholdConfig};
+pub use covariance::{Covariance, CovarianceConfig};
 pub use decay::{Decay, DecayConfig};
 pub use hebb::{Hebb, HebbConfig};
 pub use homeostasis::{Homeostasis, HomeostasisConfig, Signal};
 pub use oja::{Oja, OjaConfig};
 pub use pair_stdp::{PairStdp, PairStdpConfig, Pairing};
 pub use sanger::{Sanger, SangerConfig};
+pub use threshold::{Threshold, ThresholdConfig};
 pub use triplet_stdp::{TripletStdp, TripletStdpConfig};
 pub use two_threshold::{TwoThreshold, TwoThresholdConfig};
 
-use super::limits::WeightLimits;
+pub(super) use declaration::plasticity_rule;
 
+use super::limits::WeightLimits;
 use crate::setting::Range;
 use crate::{DynamicsError, Parameter, Place, State, Variable};
 

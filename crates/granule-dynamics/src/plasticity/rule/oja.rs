@@ -1,21 +1,19 @@
-use burn::module::Module;
 use burn::tensor::Tensor;
 
-use super::{Activity, Rule, columns, outer};
-use crate::{Parameter, State};
+use super::{Activity, Rule, columns, outer, plasticity_rule};
+use crate::State;
 
-rate_rule! {
-    "oja", OjaConfig => Oja, Positive,
-    /// η above 0, per unit of time. Stable for η·dt below 1/⟨y²⟩, or so.
-}
-
-/// Oja's rule (Oja 1982): dw/dt = η (x y − y² w). With y = xᵀw and inputs of mean 0, every unit's weights tend to the
-/// unit-norm eigenvector of ⟨xxᵀ⟩ with the largest eigenvalue: all units find the same one ([`Sanger`](super::Sanger)
-/// finds several), unless their activities compete.
-#[derive(Module, Debug)]
-pub struct Oja {
-    /// η per unit of time, `[1, 1]` or `[1, post]`.
-    pub rate: Parameter,
+plasticity_rule! {
+    "oja",
+    /// Oja's rule (Oja 1982): dw/dt = η (x y − y² w). With y = xᵀw and inputs of mean 0, every unit's weights tend to the
+    /// unit-norm eigenvector of ⟨xxᵀ⟩ with the largest eigenvalue: all units find the same one ([`Sanger`](super::Sanger)
+    /// finds several), unless their activities compete.
+    module Oja,
+    config OjaConfig,
+    parameters: {
+        /// η above 0, per unit of time. Stable for η·dt below 1/⟨y²⟩, or so.
+        rate = 0.01, Positive, post;
+    }
 }
 
 impl Rule for Oja {

@@ -1,10 +1,8 @@
-use burn::module::Module;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{Activity, Rule, outer, retained};
-use crate::setting::{self, Range, Setting};
-use crate::{DynamicsError, Parameter, Place, State, Variable};
+use super::{Activity, Rule, outer, plasticity_rule, retained};
+use crate::{State, Variable};
 
 /// Which spikes make pairs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,98 +26,30 @@ impl Pairing {
     }
 }
 
-/// Settings of [`PairStdp`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(default, deny_unknown_fields)]
-pub struct PairStdpConfig {
-    /// A₊ of at least 0, in the unit of the weights.
-    pub potentiation: f64,
-    /// A₋ of at least 0, in the unit of the weights.
-    pub depression: f64,
-    /// τ₊ above 0, in ms.
-    pub potentiation_time_constant: f64,
-    /// τ₋ above 0, in ms.
-    pub depression_time_constant: f64,
-    /// Which spikes make pairs.
-    pub pairing: Pairing,
-    /// The settings that training by gradient may change.
-    pub trainable: Vec<String>,
-}
-
-impl Default for PairStdpConfig {
+plasticity_rule! {
+    "pair-stdp",
+    /// Spike-timing-dependent plasticity of pairs (Gerstner, Kempter, van Hemmen and Wagner 1996; Song, Miller and Abbott 2000)
+    /// with Δt = t_post − t_pre: a pair changes the weight by A₊ e^(−Δt/τ₊) for Δt > 0 and by −A₋ e^(Δt/τ₋) for Δt < 0.
+    ///
+    /// Traces of both sides decay with τ₊ and τ₋ and rise with spikes. A postsynaptic spike potentiates by the presynaptic
+    /// trace, a presynaptic one depresses by the postsynaptic trace. Two spikes in one step make no pair.
+    module PairStdp,
     /// A₊ = 0.01 and A₋/A₊ = 1.05 with τ± = 20 ms, as in Song, Miller and Abbott (2000), whose A₊ is 0.005.
-    fn default() -> Self {
-        Self {
-            potentiation: 0.01,
-            depression: 0.0105,
-            potentiation_time_constant: 20.0,
-            depression_time_constant: 20.0,
-            pairing: Pairing::AllToAll,
-            trainable: Vec::new(),
-        }
+    config PairStdpConfig,
+    parameters: {
+        /// A₊ of at least 0, in the unit of the weights.
+        potentiation = 0.01, NonNegative, post;
+        /// A₋ of at least 0, in the unit of the weights.
+        depression = 0.0105, NonNegative, post;
+        /// τ₊ above 0, in ms.
+        potentiation_time_constant = 20.0, Positive, pre;
+        /// τ₋ above 0, in ms.
+        depression_time_constant = 20.0, Positive, post;
     }
-}
-
-impl PairStdpConfig {
-    fn settings(&self) -> [Setting<'_>; 4] {
-        let tau = |name, value| Setting::number(name, value, Range::Positive);
-        [
-            Setting::number("potentiation", &self.potentiation, Range::NonNegative),
-            Setting::number("depression", &self.depression, Range::NonNegative),
-            tau(
-                "potentiation_time_constant",
-                &self.potentiation_time_constant,
-            ),
-            tau("depression_time_constant", &self.depression_time_constant),
-        ]
+    settings: {
+        /// Which spikes make pairs.
+        pairing: Pairing = Pairing::AllToAll;
     }
-
-    /// Checks every setting.
-    ///
-    /// # Errors
-    ///
-    /// [`DynamicsError::Config`].
-    pub fn validate(&self) -> Result<(), DynamicsError> {
-        setting::validate("pair-stdp", &self.settings(), &self.trainable, (1, "unit"))
-    }
-
-    /// Makes the rule.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`validate`](Self::validate).
-    pub fn init(&self, place: &Place) -> Result<PairStdp, DynamicsError> {
-        self.validate()?;
-        let [potentiation, depression, tau_plus, tau_minus] =
-            setting::init("pair-stdp", self.settings(), &self.trainable, place);
-        Ok(PairStdp {
-            potentiation: potentiation?,
-            depression: depression?,
-            potentiation_time_constant: tau_plus?,
-            depression_time_constant: tau_minus?,
-            pairing: self.pairing,
-        })
-    }
-}
-
-/// Spike-timing-dependent plasticity of pairs (Gerstner, Kempter, van Hemmen and Wagner 1996; Song, Miller and Abbott 2000)
-/// with Δt = t_post − t_pre: a pair changes the weight by A₊ e^(−Δt/τ₊) for Δt > 0 and by −A₋ e^(Δt/τ₋) for Δt < 0.
-///
-/// Traces of both sides decay with τ₊ and τ₋ and rise with spikes. A postsynaptic spike potentiates by the presynaptic
-/// trace, a presynaptic one depresses by the postsynaptic trace. Two spikes in one step make no pair.
-#[derive(Module, Debug)]
-pub struct PairStdp {
-    /// A₊, `[1, 1]` or `[1, post]`.
-    pub potentiation: Parameter,
-    /// A₋, `[1, 1]` or `[1, post]`.
-    pub depression: Parameter,
-    /// τ₊, `[1, 1]` or `[1, pre]`.
-    pub potentiation_time_constant: Parameter,
-    /// τ₋, `[1, 1]` or `[1, post]`.
-    pub depression_time_constant: Parameter,
-    #[module(skip)]
-    pairing: Pairing,
 }
 
 impl Rule for PairStdp {

@@ -1,20 +1,18 @@
-use burn::module::Module;
 use burn::tensor::Tensor;
 
-use super::{Activity, Rule, outer};
-use crate::{Parameter, State};
+use super::{Activity, Rule, outer, plasticity_rule};
+use crate::State;
 
-rate_rule! {
-    "sanger", SangerConfig => Sanger, Positive,
-    /// η above 0, per unit of time.
-}
-
-/// The generalised Hebbian algorithm (Sanger 1989): dwᵢⱼ/dt = η yⱼ (xᵢ − Σ_{k≤j} wᵢₖ yₖ). With y = xᵀW and inputs of mean 0
-/// the columns of W tend to the eigenvectors of ⟨xxᵀ⟩, in the order of their eigenvalues, each of norm 1.
-#[derive(Module, Debug)]
-pub struct Sanger {
-    /// η per unit of time, `[1, 1]` or `[1, post]`.
-    pub rate: Parameter,
+plasticity_rule! {
+    "sanger",
+    /// The generalised Hebbian algorithm (Sanger 1989): dwᵢⱼ/dt = η yⱼ (xᵢ − Σ_{k≤j} wᵢₖ yₖ). With y = xᵀW and inputs of mean 0
+    /// the columns of W tend to the eigenvectors of ⟨xxᵀ⟩, in the order of their eigenvalues, each of norm 1.
+    module Sanger,
+    config SangerConfig,
+    parameters: {
+        /// η above 0, per unit of time.
+        rate = 0.01, Positive, post;
+    }
 }
 
 impl Rule for Sanger {
