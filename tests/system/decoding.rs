@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::support::{fine, granule, real_data, refused, save_npy};
+use crate::support::{Watched, fine, granule, real_data, refused, save_npy};
 
 /// Counts of 8 units over 600 bins, and the velocities that they are tuned to.
 fn record(dir: &Path) {
@@ -951,4 +951,252 @@ fn the_preset_tells_lesions_and_shifts_on_real_spike_counts() {
     ];
     let text = refused(dir.path(), &[&["detect", "run"], &other[..]].concat(), 1);
     assert!(text.contains("187") && text.contains("71"), "{text}");
+}
+
+/// Six channels, of which the target is the sum of twice the first and of the second, two bins before; the last never changes.
+fn record_lagged(dir: &Path) {
+    let mut state = 7_u32;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / 8_388_608.0 - 1.0
+    };
+    let rows: Vec<[f32; 6]> = (0..500)
+        .map(|_| [next(), next(), next(), next(), next(), 3.0])
+        .collect();
+    let target = (0..500).map(|bin: usize| {
+        let row = rows[bin.saturating_sub(2)];
+        2.0 * row[0] + row[1]
+    });
+    let bytes =
+        |values: Vec<f32>| -> Vec<u8> { values.into_iter().flat_map(f32::to_le_bytes).collect() };
+    let target = bytes(target.collect());
+    save_npy(
+        &dir.join("rates.npy"),
+        "<f4",
+        "(500, 6)",
+        &bytes(rows.concat()),
+    );
+    save_npy(&dir.join("target.npy"), "<f4", "(500,)", &target);
+    let decode = r#"
+        [data]
+        dataset = "recording:."
+        [data.decoding]
+        signal = "rates"
+        target = "target"
+        channels = [[0, 2], [3, 6]]
+        window = { before = 3 }
+        [model]
+        kind = "mlp"
+        widths = []
+        [train]
+        epochs = 60
+        [optimizer]
+        kind = "adam"
+        lr = 0.02
+    "#;
+    std::fs::write(dir.join("lagged.toml"), decode).unwrap();
+}
+
+#[test]
+fn what_a_decoder_uses_is_found_by_shuffling_it() {
+    let dir = tempfile::tempdir().unwrap();
+    record_lagged(dir.path());
+    let train = [
+        "train",
+        "lagged.toml",
+        "--device",
+        "flex",
+        "--run-dir",
+        "run",
+    ];
+    let result = fine(dir.path(), &[&train[..], &["--json"]].concat()).result();
+    assert!(result["r2"].as_f64().unwrap() > 0.98, "{result}");
+    let importance = ["importance", "run", "--device", "flex"];
+    let measure = |more: &[&str]| {
+        let json = [&importance[..], more, &["--json"]].concat();
+        fine(dir.path(), &json).result()
+    };
+
+    let found = measure(&[]);
+    assert_eq!(found, measure(&["--batch-size", "256"]));
+    assert_ne!(found, measure(&["--seed", "2"]));
+    assert_eq!(found["measure"], "r2");
+    let score = found["score"].as_f64().unwrap();
+    assert!(
+        (score - result["r2"].as_f64().unwrap()).abs() < 1e-6,
+        "{found}"
+    );
+    let parts = found["parts"].as_array().unwrap();
+    let names: Vec<&str> = parts.iter().map(|p| p["name"].as_str().unwrap()).collect();
+    // As the recording counts them.
+    assert_eq!(names, ["0", "1", "3", "4", "5"]);
+    let mean = |part: usize, key: &str| parts[part][key]["mean"].as_f64().unwrap();
+    // A shuffled part doubles what it explains: 4/5 and 1/5 of the variance.
+    for key in ["drop", "linear_drop"] {
+        assert!((mean(0, key) - 1.6).abs() < 0.25, "{found}");
+        assert!((mean(1, key) - 0.4).abs() < 0.1, "{found}");
+        assert!(
+            mean(2, key).abs() < 0.02 && mean(3, key).abs() < 0.02,
+            "{found}"
+        );
+        assert_eq!(mean(4, key), 0.0);
+    }
+    assert!(mean(0, "loss_rise") > mean(1, "loss_rise"), "{found}");
+    let constant: Vec<bool> = parts.iter().map(|p| p["constant"] == true).collect();
+    assert_eq!(constant, [false, false, false, false, true]);
+
+    let lags = measure(&["--by", "lag", "--repeats", "3", "--csv", "lags.csv"]);
+    let parts = lags["parts"].as_array().unwrap();
+    let number = |part: &serde_json::Value| part["drop"]["mean"].as_f64().unwrap();
+    let drops: Vec<f64> = parts.iter().map(number).collect();
+    let names: Vec<&str> = parts.iter().map(|p| p["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["-3", "-2", "-1", "0"]);
+    assert!(
+        drops[1] > 1.5 && drops[0].abs().max(drops[2].abs()) < 0.05,
+        "{lags}"
+    );
+    let alone = |lag: usize| parts[lag]["alone"].as_f64().unwrap();
+    assert!(
+        alone(1) > 0.98 && alone(0) < 0.1 && alone(3) < 0.1,
+        "{lags}"
+    );
+    let table = std::fs::read_to_string(dir.path().join("lags.csv")).unwrap();
+    let lines: Vec<&str> = table.lines().collect();
+    assert_eq!(lines.len(), 5, "{table}");
+    assert!(lines[0].starts_with("lag,drop,drop_sd,"), "{table}");
+    assert!(
+        lines[2].starts_with(&format!("-2,{},", drops[1])),
+        "{table}"
+    );
+
+    let groups = ["--by", "group", "--group", "[[0,2]]", "--group", "[[2,5]]"];
+    let groups = measure(&groups);
+    assert_eq!(groups["parts"][0]["name"], "0 to 1");
+    assert_eq!(groups["parts"][1]["name"], "3 to 4");
+    assert!((number(&groups["parts"][0]) - 2.0).abs() < 0.3, "{groups}");
+    let page = || std::fs::read_to_string(dir.path().join("run/report.html")).unwrap();
+    for shown in [
+        "What the decoder uses",
+        "Shuffled channel",
+        "Shuffled lag",
+        "Shuffled group",
+    ] {
+        assert!(page().contains(shown), "{shown}");
+    }
+    fine(dir.path(), &["report", "run"]);
+    assert!(page().contains("A regression on each lag alone"));
+
+    let text = fine(dir.path(), &[&importance[..], &["--top", "2"]].concat()).stdout;
+    let rows: Vec<&str> = text.lines().take(4).collect();
+    assert!(
+        rows[1].trim_start().starts_with("0 ") && rows[2].trim_start().starts_with("1 "),
+        "{text}"
+    );
+    assert!(rows[3].is_empty(), "{text}");
+    for said in ["3 below these", "1 channel is the same", "on whole window"] {
+        assert!(text.contains(said), "{text}");
+    }
+    another_recording_is_not_kept(dir.path(), &importance);
+}
+
+/// What is measured on other data is no part of the run.
+fn another_recording_is_not_kept(dir: &Path, importance: &[&str]) {
+    let kept = || std::fs::read(dir.join("run/importance.json")).unwrap();
+    let before = kept();
+    let half = [
+        "--set",
+        "data.decoding.test=0.5",
+        "--repeats",
+        "1",
+        "--json",
+    ];
+    let other = fine(dir, &[importance, &half].concat()).result();
+    assert!(other.get("linear").is_none(), "{other}");
+    fine(
+        dir,
+        &[importance, &["--limit-test", "30", "--repeats", "1"]].concat(),
+    );
+    assert_eq!(kept(), before);
+    std::fs::write(dir.join("run/importance.json"), "[").unwrap();
+    let text = refused(dir, &["report", "run"], 1);
+    assert!(text.contains("importance.json"), "{text}");
+}
+
+#[test]
+fn what_cannot_be_shuffled_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    record_lagged(dir.path());
+    let set = ["--set", "data.decoding.window.before=0", "--epochs", "1"];
+    let train = [
+        "train",
+        "lagged.toml",
+        "--device",
+        "flex",
+        "--run-dir",
+        "run",
+    ];
+    fine(dir.path(), &[&train[..], &set].concat());
+    let importance = ["importance", "run", "--device", "flex"];
+    for (more, said) in [
+        (&["--repeats", "0"][..], "--repeats = 0"),
+        (&["--repeats", "1001"], "1 to 1000"),
+        (&["--repeats", "-1"], "--repeats"),
+        (&["--by", "lag"], "no other lag"),
+        (&["--by", "unit"], "channel, lag, group"),
+        (&["--by", "group"], "no branches"),
+        (&["--by", "group", "--group", "[[9,12]]"], "among 0 to 5"),
+        (
+            &["--by", "group", "--group", "[[2,3]]"],
+            "that the model sees",
+        ),
+        (&["--by", "group", "--group", "[[3,1]]"], "[first, end]"),
+        (&["--by", "group", "--group", "3"], "must be ranges"),
+        (&["--group", "[[0,1]]"], "unless by group"),
+        (&["--dataset", "recording:nowhere"], "nowhere"),
+    ] {
+        let code = if more[0] == "--dataset" { 1 } else { 2 };
+        let text = refused(dir.path(), &[&importance[..], more].concat(), code);
+        assert!(text.contains(said), "{more:?}: {text}");
+    }
+    let text = refused(dir.path(), &["importance", "absent"], 2);
+    assert!(text.contains("no such run folder"), "{text}");
+    let digits = [
+        "train",
+        "--device",
+        "flex",
+        "--epochs",
+        "1",
+        "--limit-train",
+        "64",
+    ];
+    let more = ["--limit-test", "10", "--run-dir", "digits"];
+    fine(dir.path(), &[&digits[..], &more].concat());
+    let text = refused(dir.path(), &["importance", "digits"], 2);
+    assert!(
+        text.contains("sees images") && text.contains("recording:PATH"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_signal_ends_shuffling_and_nothing_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    record_lagged(dir.path());
+    let train = [
+        "train",
+        "lagged.toml",
+        "--device",
+        "flex",
+        "--run-dir",
+        "run",
+    ];
+    fine(dir.path(), &[&train[..], &["--epochs", "1"]].concat());
+    // Thousands of forward passes, sample by sample.
+    let long = ["--repeats", "1000", "--batch-size", "1", "--json"];
+    let process = Watched::start(dir.path(), &[&["importance", "run"], &long[..]].concat());
+    std::thread::sleep(std::time::Duration::from_millis(700));
+    process.signal("INT");
+    let finished = process.finish();
+    assert_eq!(finished.code, Some(130), "{}", finished.stderr);
+    assert!(!dir.path().join("run/importance.json").exists());
 }

@@ -2,9 +2,10 @@ use std::path::Path;
 
 use crate::support::{fine, run};
 
-const COMMANDS: [&[&str]; 17] = [
+const COMMANDS: [&[&str]; 18] = [
     &["train"],
     &["eval"],
+    &["importance"],
     &["predict"],
     &["report"],
     &["runs"],

@@ -11,6 +11,7 @@ use granule::device::DeviceSpec;
 use granule::io::ByteSize;
 use granule::io::image::{Background, Resize};
 use granule::io::path::expand;
+use granule::train::importance::By;
 
 use crate::help;
 
@@ -57,6 +58,9 @@ pub enum Command {
     /// Tell unusual activity by a run that learnt to reconstruct usual one
     #[command(after_long_help = help::DETECT)]
     Detect(Detect),
+    /// Measure which channels or lags a decoder uses: how much worse it is where they are shuffled
+    #[command(after_long_help = help::IMPORTANCE)]
+    Importance(Importance),
     /// Classify images or arrays with a trained model
     #[command(after_long_help = help::PREDICT)]
     Predict(Predict),
@@ -99,6 +103,7 @@ impl Command {
             Self::Train(args) => args.json,
             Self::Eval(args) => args.json,
             Self::Detect(args) => args.json,
+            Self::Importance(args) => args.json,
             Self::Predict(args) => args.json,
             Self::Stream(args) => args.json,
             Self::Simulate(args) => args.json,
@@ -316,45 +321,15 @@ pub struct Train {
     pub quiet: bool,
 }
 
+/// What a trained model is tested on.
 #[derive(Debug, Args)]
-pub struct Eval {
-    /// A run folder, a .granule file or a checkpoint
-    #[arg(value_name = "RUN|MODEL_FILE", value_parser = path())]
-    pub model: PathBuf,
-
+pub struct TestedOn {
     /// Data set to test on [default: the one the model was trained on]
     #[arg(long, value_name = "NAME")]
     pub dataset: Option<DatasetSpec>,
 
     #[command(flatten)]
     pub source: DataSource,
-
-    /// The numbers of black and white in arrays of images, as in --range=-1,1 [default: those the model was trained on, else 0,255 of
-    /// integers, 0,1 of floating-point numbers]
-    #[arg(long, value_name = "BLACK,WHITE", allow_hyphen_values = true, value_parser = range)]
-    pub range: Option<[f64; 2]>,
-
-    /// Exchange rows and columns of the images of arrays and IDX files; --transpose=false leaves them
-    /// [default: as in training]
-    #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    pub transpose: Option<bool>,
-
-    /// Device to run on, as `granule devices` lists them [default: $GRANULE_DEVICE, else auto]
-    #[arg(long, value_name = "SPEC")]
-    pub device: Option<DeviceSpec>,
-
-    /// Samples per forward pass
-    #[arg(long, value_name = "N", default_value_t = 256, allow_negative_numbers = true, value_parser = positive)]
-    pub batch_size: usize,
-
-    /// Bring images of a folder to the size the model takes: stretch, crop or pad [default without HOW: as in
-    /// training, else stretch]
-    #[arg(long, value_name = "HOW", num_args = 0..=1, require_equals = true)]
-    pub resize: Option<Option<Resize>>,
-
-    /// Colour behind transparent pixels: white, black, grey or #rrggbb [default: as in training]
-    #[arg(long, value_name = "COLOUR")]
-    pub background: Option<Background>,
 
     /// Test on N test samples only, the ones that a run with this limit is tested on: the first of a
     /// published set; of folder: and arrays:, N drawn by the seed of the data
@@ -365,8 +340,99 @@ pub struct Eval {
     /// data.decoding, and data.truncated
     #[arg(long, value_name = "KEY.PATH=VALUE", allow_hyphen_values = true)]
     pub set: Vec<String>,
+}
+
+/// How images are read otherwise than in training.
+#[derive(Debug, Default, Args)]
+pub struct AsImages {
+    /// The numbers of black and white in arrays of images, as in --range=-1,1 [default: those the model was trained on, else 0,255 of
+    /// integers, 0,1 of floating-point numbers]
+    #[arg(long, value_name = "BLACK,WHITE", allow_hyphen_values = true, value_parser = range)]
+    pub range: Option<[f64; 2]>,
+
+    /// Exchange rows and columns of the images of arrays and IDX files; --transpose=false leaves them
+    /// [default: as in training]
+    #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub transpose: Option<bool>,
+
+    /// Bring images of a folder to the size the model takes: stretch, crop or pad [default without HOW: as in
+    /// training, else stretch]
+    #[arg(long, value_name = "HOW", num_args = 0..=1, require_equals = true)]
+    pub resize: Option<Option<Resize>>,
+
+    /// Colour behind transparent pixels: white, black, grey or #rrggbb [default: as in training]
+    #[arg(long, value_name = "COLOUR")]
+    pub background: Option<Background>,
+}
+
+#[derive(Debug, Args)]
+pub struct Eval {
+    /// A run folder, a .granule file or a checkpoint
+    #[arg(value_name = "RUN|MODEL_FILE", value_parser = path())]
+    pub model: PathBuf,
+
+    #[command(flatten)]
+    pub tested: TestedOn,
+
+    #[command(flatten)]
+    pub images: AsImages,
+
+    /// Device to run on, as `granule devices` lists them [default: $GRANULE_DEVICE, else auto]
+    #[arg(long, value_name = "SPEC")]
+    pub device: Option<DeviceSpec>,
+
+    /// Samples per forward pass
+    #[arg(long, value_name = "N", default_value_t = 256, allow_negative_numbers = true, value_parser = positive)]
+    pub batch_size: usize,
 
     /// Print one JSON object with the keys of the result of `granule train --json`
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Importance {
+    /// A run folder, a .granule file or a checkpoint, of a model that sees a signal or features
+    #[arg(value_name = "RUN|MODEL_FILE", value_parser = path())]
+    pub model: PathBuf,
+
+    /// What is shuffled at a time
+    #[arg(long, value_name = "WHAT", default_value = "channel", value_parser = parts())]
+    pub by: By,
+
+    /// With --by group: a group, as ranges of channels from the first to the end, which is left out, counted from 0 as the
+    /// recording has them: --group [[0,36]] --group [[36,71]] [default: what the branches of the model see]
+    #[arg(long, value_name = "RANGES", value_parser = ranges)]
+    pub group: Vec<Ranges>,
+
+    /// How often each is shuffled, 1 to 1000
+    #[arg(long, value_name = "N", default_value_t = 10, allow_negative_numbers = true, value_parser = counting)]
+    pub repeats: usize,
+
+    /// Decides the orders
+    #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true, value_parser = seed)]
+    pub seed: u64,
+
+    #[command(flatten)]
+    pub tested: TestedOn,
+
+    /// Device to run on, as `granule devices` lists them [default: $GRANULE_DEVICE, else auto]
+    #[arg(long, value_name = "SPEC")]
+    pub device: Option<DeviceSpec>,
+
+    /// Samples per forward pass
+    #[arg(long, value_name = "N", default_value_t = 256, allow_negative_numbers = true, value_parser = positive)]
+    pub batch_size: usize,
+
+    /// Rows of the table, the most important ones; of lags all are shown
+    #[arg(long, value_name = "N", default_value_t = 20, allow_negative_numbers = true, value_parser = positive)]
+    pub top: usize,
+
+    /// Write all rows as a table as well
+    #[arg(long, value_name = "FILE.csv", value_parser = path())]
+    pub csv: Option<PathBuf>,
+
+    /// Print one JSON object
     #[arg(long)]
     pub json: bool,
 }
@@ -880,6 +946,33 @@ fn loopback(text: &str) -> Result<SocketAddr, String> {
         true => Ok(address),
         false => Err("an address of the loopback, 127.0.0.1 or [::1]: bins come unencrypted from whoever connects".to_owned()),
     }
+}
+
+/// `[first, end]` ranges of channels.
+pub type Ranges = Vec<[usize; 2]>;
+
+fn ranges(text: &str) -> Result<Ranges, String> {
+    serde_json::from_str(text).map_err(|_| "must be ranges, as in [[0,10],[15,20]]".to_owned())
+}
+
+/// A number whose range is that of the setting it stands for, 0 among what is refused there.
+fn counting(text: &str) -> Result<usize, String> {
+    text.parse()
+        .map_err(|_| "must be a whole number from 1 to 1000".to_owned())
+}
+
+fn parts() -> impl TypedValueParser<Value = By> {
+    let names = By::ALL.map(|by| {
+        PossibleValue::new(by.name()).help(match by {
+            By::Channel => "each channel, at all lags, or each feature",
+            By::Lag => "each bin of the window, of all channels",
+            By::Group => "some channels at a time",
+        })
+    });
+    PossibleValuesParser::new(names).try_map(|name| {
+        let by = By::ALL.into_iter().find(|by| by.name() == name);
+        by.ok_or("there is no such part")
+    })
 }
 
 fn anomalies() -> impl TypedValueParser<Value = &'static Anomaly> {

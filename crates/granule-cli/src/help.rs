@@ -183,6 +183,27 @@ penalty is chosen by cross-validation in the training part.
 AUROC is the probability that an unusual sample has a higher score than a normal one. --json
 prints shares as fractions.";
 
+pub const IMPORTANCE: &str = "\
+Examples:
+  granule importance runs/RUN
+      which channels (units) the decoder uses; for arrays: which features
+  granule importance runs/RUN --by lag
+      which bins of its window, and what a regression on each of them alone can do
+  granule importance runs/RUN --by group --group [[0,36]] --group [[36,71]]
+  granule importance runs/RUN --repeats 30 --csv units.csv
+  granule importance runs/RUN --json | jq '.parts[] | select(.drop.mean > 0.01) | .name'
+
+On the test part, which the model has not learnt from, each part of what it sees is taken from
+another sample (permutation importance: Breiman 2001; Fisher, Rudin & Dominici 2019); the loss is
+how much the score falls: R\u{b2} of real values, balanced accuracy of classes, bits per spike of
+counts. A channel is shuffled with all its lags, a lag with all its channels. Mean and standard
+deviation are over the repeats, each of which shuffles all parts by one order. Beside the model
+stands the ridge or Poisson regression that sees most, shuffled alike. Of channels that say the same none
+need be important, and what is important here may be so for this model alone.
+
+In a run folder it is written to importance.json, and report.html shows it, unless --dataset, --set
+or --limit-test test on something else. Ctrl-C ends it with the repeats that are whole.";
+
 pub const PREDICT: &str = "\
 Examples:
   granule predict runs/RUN digit.png

@@ -193,6 +193,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Train(args) => return commands::train::run(&args),
         Command::Eval(args) => commands::eval::run(&args)?,
         Command::Detect(args) => commands::detect::run(&args)?,
+        Command::Importance(args) => return commands::importance::run(&args),
         Command::Predict(args) => commands::predict::run(&args)?,
         Command::Stream(args) => commands::predict::stream::run(&args)?,
         Command::Report(args) => commands::report::run(&args)?,

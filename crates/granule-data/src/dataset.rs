@@ -208,6 +208,10 @@ pub struct Dataset {
     pub counts: bool,
     /// Whether the targets are the inputs themselves, added up over their windows (`data.decoding.reconstruct`).
     pub reconstructs: bool,
+    /// Of a recording: the channels of its signal, from 0, that the channels of a sample are. Empty for other sets.
+    pub columns: Vec<usize>,
+    /// Of a recording some of whose channels are predicted from the others: which of them the targets are, from 0.
+    pub target_columns: Vec<usize>,
     /// Identifies the content (samples, targets, class names, division): equal for equal data, however it was
     /// stored. It guards against mix-ups, not against an adversary.
     pub fingerprint: String,
@@ -242,6 +246,8 @@ impl Dataset {
             divided: false,
             counts: false,
             reconstructs: false,
+            columns: Vec::new(),
+            target_columns: Vec::new(),
             fingerprint: String::new(),
             notes: Vec::new(),
             warnings: Vec::new(),

@@ -100,6 +100,8 @@ impl Dataset {
         dataset.notes.clone_from(&self.notes);
         dataset.counts = self.counts;
         dataset.reconstructs = self.reconstructs;
+        dataset.columns.clone_from(&self.columns);
+        dataset.target_columns.clone_from(&self.target_columns);
         let what = if self.divided {
             "all samples"
         } else {

@@ -233,6 +233,7 @@ pub(crate) enum Purpose {
     Baseline,
     Folds,
     Permutation,
+    Importance,
 }
 
 /// Shuffles by draws from (seed, round, purpose) alone: Fisher and Yates with unbiased indices.

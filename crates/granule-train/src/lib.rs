@@ -21,6 +21,7 @@ mod engine;
 mod error;
 mod event;
 mod folder;
+pub mod importance;
 mod loss;
 pub mod metrics;
 mod objective;
@@ -43,8 +44,8 @@ pub use config::{
 };
 pub use engine::{
     AnomalyDetector, LayerPlan, Plan, compare, evaluate, evaluate_on, evaluate_recording,
-    evaluate_trials, plan, resume, resume_as, resume_on, resume_with, test_samples, train,
-    train_on, train_with,
+    evaluate_trials, measure_importance, plan, resume, resume_as, resume_on, resume_with,
+    test_samples, train, train_on, train_with,
 };
 pub use error::TrainError;
 pub use event::{EpochEvent, Event, Observer, Quiet, ScoreEvent, StartEvent, StepEvent, StopFlag};

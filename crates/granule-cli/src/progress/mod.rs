@@ -66,6 +66,7 @@ impl View for Silent {
 /// Shows a run, and hands Ctrl-C on to it.
 pub struct Watcher<'a> {
     interrupt: Option<&'a Interrupt>,
+    stopping: &'static str,
     loading: Loading,
     view: Box<dyn View>,
 }
@@ -80,9 +81,15 @@ impl<'a> Watcher<'a> {
         };
         Self {
             interrupt,
+            stopping: "stopping after this step to save a checkpoint",
             loading: Loading::new(style),
             view,
         }
+    }
+
+    /// With other words for what a first Ctrl-C leads to.
+    pub fn stopping(self, stopping: &'static str) -> Self {
+        Self { stopping, ..self }
     }
 }
 
@@ -94,9 +101,7 @@ impl Observer for Watcher<'_> {
             }
             if interrupt.pass_on() {
                 self.view.clear();
-                output::note(
-                    "stopping after this step to save a checkpoint; Ctrl-C again stops at once",
-                );
+                output::note(&format!("{}; Ctrl-C again stops at once", self.stopping));
             }
         }
         self.view.show(event);

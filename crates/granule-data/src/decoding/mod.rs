@@ -209,6 +209,9 @@ pub(crate) fn load(
     dataset.notes = notes;
     dataset.counts = config.holds_out();
     dataset.reconstructs = config.reconstruct;
+    if let Some(source) = sources.pop() {
+        (dataset.columns, dataset.target_columns) = (source.columns, source.held_out);
+    }
     let sameness = dataset.sameness();
     dataset
         .warnings

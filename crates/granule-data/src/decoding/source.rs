@@ -19,6 +19,10 @@ pub(super) struct Source {
     /// `[bins, channels]`
     pub data: Vec<f32>,
     pub channels: usize,
+    /// The channels of the array that those of `data` are.
+    pub columns: Vec<usize>,
+    /// The channels of the array that are predicted.
+    pub held_out: Vec<usize>,
     /// The bins of each trial, in order; all bins where there are no trials.
     pub trials: Vec<Range<usize>>,
     /// Whether trials were named, or are an extent of the signal.
@@ -154,6 +158,7 @@ impl Source {
         }
         self.data = data;
         self.channels = count;
+        self.columns = chosen.iter().flat_map(|&[first, end]| first..end).collect();
         let shown: Vec<String> = chosen
             .iter()
             .map(|[first, end]| format!("{first} to {}", end.saturating_sub(1)))
@@ -184,7 +189,11 @@ impl Source {
         let (others, counts) = apart(&self.data, self.channels, &held_out)?;
         self.data = others;
         self.channels -= held_out.len();
-        Ok(Some(Values::of_floats(counts, held_out.len())))
+        self.columns
+            .retain(|channel| held_out.binary_search(channel).is_err());
+        let width = held_out.len();
+        self.held_out = held_out;
+        Ok(Some(Values::of_floats(counts, width)))
     }
 
     /// Reads the signal of a part and its trials; the extents of its array besides.
@@ -260,6 +269,8 @@ impl Source {
             signal: place,
             data,
             channels,
+            columns: budget::collect(0..channels, channels, "the signal")?,
+            held_out: Vec::new(),
             trials,
             has_trials,
             by_trial: false,

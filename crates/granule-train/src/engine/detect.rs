@@ -11,7 +11,7 @@ use super::baseline::gaussian::{Gaussian, usual};
 use super::baseline::{folds, glm, ridge, there};
 use super::dataset::{Parts, has_counts, input_shape};
 use super::on;
-use super::score::{Samples, other_input, part_name, scales_of};
+use super::score::{Samples, other_input, part_name, scales_of, whole};
 use crate::batch::Scaling;
 use crate::config::RunConfig;
 use crate::detection::{Detection, Detector, Scored, UnusualScores};
@@ -112,7 +112,7 @@ impl<'a> AnomalyDetector<'a> {
             None => Part::Train,
         };
         let held_out = detector.all(part, detector.samples(validation, &parts.validation))?;
-        let tested = whole(dataset)?;
+        let tested = whole(&dataset.test)?;
         detector.normal = detector.all(Part::Test, detector.samples(&dataset.test, &tested))?;
         let names = std::iter::once(("this model", None));
         let names = names.chain(
@@ -144,7 +144,10 @@ impl<'a> AnomalyDetector<'a> {
     /// [`TrainError::Mismatch`] where they are of other steps or channels.
     pub fn add(&mut self, name: &str, dataset: &Dataset) -> Result<(), TrainError> {
         check_shape(self.file, dataset)?;
-        let scores = self.all(Part::Test, self.samples(&dataset.test, &whole(dataset)?))?;
+        let scores = self.all(
+            Part::Test,
+            self.samples(&dataset.test, &whole(&dataset.test)?),
+        )?;
         let all = self.detection.detectors.iter_mut();
         for ((detector, normal), scores) in all.zip(&self.normal).zip(&scores) {
             detector.unusual.push(UnusualScores {
@@ -303,11 +306,6 @@ fn check_shape(file: &ModelFile, dataset: &Dataset) -> Result<(), TrainError> {
         shape if shape == file.input.shape => Ok(()),
         shape => Err(other_input(file, &shape).of_set(&dataset.name)),
     }
-}
-
-fn whole(dataset: &Dataset) -> Result<Vec<usize>, TrainError> {
-    let count = dataset.test.len();
-    Ok(budget::collect(0..count, count, "the test part")?)
 }
 
 /// The least score of which no more than a share of the samples have a higher one.

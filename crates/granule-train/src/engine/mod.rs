@@ -4,6 +4,7 @@ mod baseline;
 mod dataset;
 mod detect;
 mod finish;
+mod importance;
 mod own;
 mod plan;
 mod problem;
@@ -42,6 +43,7 @@ use crate::settings::Settings;
 
 pub use dataset::test_samples;
 pub use detect::AnomalyDetector;
+pub use importance::measure_importance;
 pub use own::evaluate_on;
 pub use plan::{LayerPlan, Plan, plan};
 pub use recording_score::evaluate_recording;

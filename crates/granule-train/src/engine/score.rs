@@ -20,7 +20,9 @@ use crate::engine::dataset::{
 use crate::error::TrainError;
 use crate::event::{Event, Observer};
 use crate::loss::{LossFunction, Tally, Truth, argmax, probability};
-use crate::metrics::{ClassificationReport, ConfusionMatrix, PermutationTest, RegressionScores};
+use crate::metrics::{
+    ClassShares, ClassificationReport, ConfusionMatrix, PermutationTest, RegressionScores,
+};
 use crate::outcome::{Classification, Evaluation, Mistake, Scores};
 
 /// How many mistakes are kept.
@@ -47,6 +49,19 @@ impl Samples<'_> {
         network: &Network,
         device: &Device,
         batch: usize,
+        sink: impl FnMut(&[usize], &[f32]) -> Result<(), TrainError>,
+    ) -> Result<(), TrainError> {
+        self.run_altered(part, network, (device, batch), |_, _| Ok(()), sink)
+    }
+
+    /// The same of inputs that `alter` has changed, which is given the place of a batch's first sample among all and the
+    /// standardised inputs of the batch, row by row.
+    pub fn run_altered(
+        &self,
+        part: &'static str,
+        network: &Network,
+        (device, batch): (&Device, usize),
+        mut alter: impl FnMut(usize, &mut [f32]) -> Result<(), TrainError>,
         mut sink: impl FnMut(&[usize], &[f32]) -> Result<(), TrainError>,
     ) -> Result<(), TrainError> {
         let mut read = |(chunk, outputs): (&[usize], Tensor<2>)| {
@@ -58,10 +73,12 @@ impl Samples<'_> {
         };
         // One batch is handed to the device before the last one's outputs are waited for.
         let mut pending = None;
-        for chunk in self.indices.chunks(batch.max(1)) {
+        let batch = batch.max(1);
+        for (chunk, first) in self.indices.chunks(batch).zip((0..).step_by(batch)) {
             let mut data = Vec::new();
             self.split
                 .gather(chunk, self.scaling.inputs, None, &mut data)?;
+            alter(first, &mut data)?;
             let data = TensorData::new(data, [chunk.len(), self.split.shape().len()]);
             let outputs = network.forward(Tensor::from_data(data, device))?;
             if let Some(last) = pending.replace((chunk, outputs)) {
@@ -205,7 +222,33 @@ impl Samples<'_> {
         Ok(scores.of_counts(&whole(truth), &whole(predicted)))
     }
 
-    fn with_truth<R>(
+    /// The scores of outputs, as a network gives them, beside the stored targets.
+    pub fn value_scores(
+        &self,
+        truth: &[f32],
+        mut outputs: Vec<f32>,
+        width: usize,
+    ) -> Result<RegressionScores, TrainError> {
+        self.scale_back(&mut outputs, width);
+        self.regression(truth, &outputs, width)
+    }
+
+    /// The shares of outputs, one a class and the largest the answer, that are right.
+    pub fn class_shares(
+        &self,
+        outputs: &[f32],
+        classes: &[String],
+    ) -> Result<ClassShares, TrainError> {
+        let mut confusion = ConfusionMatrix::new(classes.len());
+        let rows = outputs.chunks_exact(classes.len().max(1));
+        for (&index, row) in self.indices.iter().zip(rows) {
+            let truth = self.split.class(index).map(usize::from);
+            truth.map_or(Ok(()), |truth| confusion.add(truth, argmax(row)))?;
+        }
+        Ok(ClassificationReport::new(&confusion, classes)?.shares())
+    }
+
+    pub fn with_truth<R>(
         &self,
         indices: &[usize],
         use_it: impl FnOnce(Truth<'_>) -> R,
@@ -346,6 +389,32 @@ pub fn evaluate(
     batch: usize,
     observer: &mut dyn Observer,
 ) -> Result<Evaluation, TrainError> {
+    let relabelled = checked(file, dataset, observer)?;
+    let [inputs, targets] = scales_of(file);
+    let indices = whole(&dataset.test)?;
+    let samples = Samples {
+        split: relabelled.as_ref().unwrap_or(&dataset.test),
+        indices: &indices,
+        scaling: Scaling {
+            inputs: &inputs,
+            targets: &targets,
+            counts: has_counts(&file.task),
+        },
+    };
+    on(device, || {
+        let network = file.network(device.burn())?;
+        let evaluated = samples.evaluate(&network, &file.task, device.burn(), batch, observer)?;
+        Ok(evaluated.0)
+    })
+}
+
+/// The test part of a data set with the labels of the model's classes, where they are others. What the model takes and gives
+/// has to be what the data set has.
+pub(super) fn checked(
+    file: &ModelFile,
+    dataset: &Dataset,
+    observer: &mut dyn Observer,
+) -> Result<Option<Split>, TrainError> {
     let shape = input_shape(dataset.test.shape());
     let of_set = |error: TrainError| error.of_set(&dataset.name);
     if shape != file.input.shape {
@@ -375,23 +444,7 @@ pub fn evaluate(
         }
         (_, found) => return Err(of_set(other_task(file, &found))),
     }
-    let [inputs, targets] = scales_of(file);
-    let count = dataset.test.len();
-    let indices = budget::collect(0..count, count, "the test part")?;
-    let samples = Samples {
-        split: relabelled.as_ref().unwrap_or(&dataset.test),
-        indices: &indices,
-        scaling: Scaling {
-            inputs: &inputs,
-            targets: &targets,
-            counts: has_counts(&file.task),
-        },
-    };
-    on(device, || {
-        let network = file.network(device.burn())?;
-        let evaluated = samples.evaluate(&network, &file.task, device.burn(), batch, observer)?;
-        Ok(evaluated.0)
-    })
+    Ok(relabelled)
 }
 
 /// How a model scales inputs and targets.
@@ -436,8 +489,7 @@ pub fn compare(
         return Ok(());
     }
     let learnt = train_samples(dataset, limit_train, data_seed);
-    let count = dataset.test.len();
-    let tested = budget::collect(0..count, count, "the test part")?;
+    let tested = whole(&dataset.test)?;
     let targets = scale_of(dataset, has_counts(task));
     let scaling = Scaling {
         inputs: &dataset.normalization,
@@ -458,6 +510,11 @@ pub fn compare(
         data_seed,
         observer,
     )
+}
+
+/// The indices of all samples of a test part.
+pub(super) fn whole(test: &Split) -> Result<Vec<usize>, TrainError> {
+    Ok(budget::collect(0..test.len(), test.len(), "the test part")?)
 }
 
 /// The place of each name of `found` in `classes`; none when one is not there.

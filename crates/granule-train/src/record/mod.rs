@@ -1,6 +1,7 @@
 //! What a run leaves behind in its folder: metrics as JSON lines, CSV and TensorBoard events, and the HTML report.
 
 mod growing;
+mod importance;
 mod recorder;
 mod report;
 mod tensorboard;
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::metrics::finite;
 
 pub use granule_models::folder::CONFIG_FILE;
+pub use importance::{load_importance, store_importance};
 pub use recorder::{RecordOptions, RunRecorder};
 pub use report::{
     ComparedRun, Comparison, Fact, MistakeCard, OutputTrace, Picture, ReportData, RunInfo, Scatter,
@@ -26,6 +28,8 @@ pub const METRICS_JSONL: &str = "metrics.jsonl";
 pub const METRICS_CSV: &str = "metrics.csv";
 /// The page for people inside a run folder.
 pub const REPORT_HTML: &str = "report.html";
+/// What the decoder of the run uses, which the page shows where it was measured.
+pub const IMPORTANCE_JSON: &str = "importance.json";
 /// What the page is made from.
 pub const REPORT_JSON: &str = "report.json";
 

@@ -15,8 +15,7 @@ use crate::TrainError;
 use crate::batches::{Purpose, shuffle};
 use crate::engine::score::Samples;
 use crate::event::{Event, Observer};
-use crate::loss::argmax;
-use crate::metrics::{Baseline, ClassificationReport, ConfusionMatrix, ValueScores};
+use crate::metrics::{Baseline, ValueScores};
 use crate::outcome::{Evaluation, Scores};
 use ridge::{Block, Design, Left};
 
@@ -35,15 +34,11 @@ pub(crate) fn add(
     seed: u64,
     observer: &mut dyn Observer,
 ) -> Result<(), TrainError> {
-    let Shape::Sequence { steps, channels } = learnt.split.shape() else {
+    if !matches!(learnt.split.shape(), Shape::Sequence { .. }) {
         return Ok(());
-    };
-    let sequences = Sequences {
-        learnt,
-        tested,
-        steps,
-        channels,
-        seed,
+    }
+    let Some(sequences) = Sequences::new(learnt, tested, seed) else {
+        return Ok(());
     };
     match &mut evaluation.scores {
         Scores::Regression(scores) => {
@@ -52,9 +47,8 @@ pub(crate) fn add(
                 true => ["training mean", "GLM, shuffled counts"],
                 false => ["training mean", "ridge, shuffled targets"],
             };
-            let score = |mut predicted: Vec<f32>| {
-                tested.scale_back(&mut predicted, width);
-                let scores = tested.regression(&truth, &predicted, width)?;
+            let score = |predicted: Vec<f32>| {
+                let scores = tested.value_scores(&truth, predicted, width)?;
                 Ok(ValueScores {
                     outputs: scores.outputs,
                     mean: scores.mean,
@@ -65,20 +59,83 @@ pub(crate) fn add(
         }
         Scores::Classification(scores) => {
             let names = ["most frequent class", "ridge, shuffled classes"];
-            let score = |predicted: Vec<f32>| {
-                let mut confusion = ConfusionMatrix::new(classes.len());
-                let rows = predicted.chunks_exact(classes.len().max(1));
-                for (&index, row) in tested.indices.iter().zip(rows) {
-                    let truth = tested.split.class(index).map(usize::from);
-                    truth.map_or(Ok(()), |truth| confusion.add(truth, argmax(row)))?;
-                }
-                Ok(ClassificationReport::new(&confusion, classes)?.shares())
-            };
+            let score = |predicted: Vec<f32>| tested.class_shares(&predicted, classes);
             scores.baselines = sequences.baselines(classes.len(), names, observer, score)?;
         }
         _ => {}
     }
     Ok(())
+}
+
+/// The regression that sees most, as weights.
+pub(crate) struct Linear {
+    pub name: String,
+    /// Chosen by cross-validation in what is learnt from.
+    pub penalty: f64,
+    /// Of each standardised number of a sample, `[outputs, numbers]`.
+    pub weights: Vec<f64>,
+    /// What it says where all numbers are 0, one an output.
+    pub constants: Vec<f64>,
+}
+
+/// The regression of sequences, or of vectors, that sees most of those that can be fitted; nothing of images.
+pub(crate) fn linear(
+    learnt: Samples<'_>,
+    tested: Samples<'_>,
+    outputs: usize,
+    seed: u64,
+    observer: &mut dyn Observer,
+) -> Result<Option<Linear>, TrainError> {
+    let Some(sequences) = Sequences::new(learnt, tested, seed) else {
+        return Ok(None);
+    };
+    let (folds, designs) = sequences.designs(outputs);
+    for (name, designs) in designs.into_iter().rev() {
+        let fitted = chosen_of(&name, &designs, &folds, observer).and_then(|(design, penalty)| {
+            let ridge = design.fitted(penalty, None)?;
+            let [weights, constants] = design.spread(&ridge, sequences.steps)?;
+            Ok(Linear {
+                name: name.clone(),
+                penalty,
+                weights,
+                constants,
+            })
+        });
+        if let Some(linear) = there(&name, fitted, observer)? {
+            return Ok(Some(linear));
+        }
+    }
+    Ok(None)
+}
+
+/// The score of a regression on each step alone; nothing where there is but one, or where it would take long.
+pub(crate) fn alone(
+    learnt: Samples<'_>,
+    tested: Samples<'_>,
+    outputs: usize,
+    seed: u64,
+    observer: &mut dyn Observer,
+    score: impl Fn(Vec<f32>) -> Result<f64, TrainError>,
+) -> Result<Option<Vec<f64>>, TrainError> {
+    let sequences = Sequences::new(learnt, tested, seed).filter(|sequences| sequences.steps > 1);
+    let Some(sequences) = sequences else {
+        return Ok(None);
+    };
+    let folds = sequences.folds();
+    let designs = (0..sequences.steps).map(|step| sequences.design(step..step + 1, None, outputs));
+    let designs: Vec<Design<'_>> = designs.collect();
+    let name = "regression on each step alone";
+    let fits = |observer: &mut dyn Observer| {
+        let work = designs.iter().map(|design| design.work(folds.len())).sum();
+        ridge::check_work(name, work, designs.first(), observer)?;
+        let fit = |design: &Design<'_>| {
+            let (penalty, _) = design.chosen(&folds, observer)?;
+            Ok(score(design.answers(penalty, tested, None)?)?)
+        };
+        designs.iter().map(fit).collect::<Result<Vec<f64>, Left>>()
+    };
+    let fitted = fits(observer);
+    there(name, fitted, observer)
 }
 
 /// What is learnt from and what is tested on.
@@ -91,17 +148,41 @@ struct Sequences<'a> {
 }
 
 impl<'a> Sequences<'a> {
+    /// Those of two parts of sequences; a vector is a sequence of one step.
+    fn new(learnt: Samples<'a>, tested: Samples<'a>, seed: u64) -> Option<Self> {
+        let (steps, channels) = match learnt.split.shape() {
+            Shape::Sequence { steps, channels } => (steps, channels),
+            Shape::Vector { len } => (1, len),
+            Shape::Image { .. } => return None,
+        };
+        Some(Self {
+            learnt,
+            tested,
+            steps,
+            channels,
+            seed,
+        })
+    }
+
+    /// The parts of a training that choose a penalty.
+    fn folds(&self) -> Vec<Block> {
+        match self.learnt.split.starts() {
+            Some(starts) => folds(starts, self.steps, self.learnt.indices),
+            None => drawn_folds(self.learnt.indices, self.seed),
+        }
+    }
+
     /// The parts of a training that choose a penalty, and the regressions by name, the one that sees most last; of several
     /// under one name the best is taken.
     fn designs(&self, outputs: usize) -> (Vec<Block>, Vec<(String, Vec<Design<'a>>)>) {
         let design = |steps, weights| self.design(steps, weights, outputs);
-        let (steps, indices) = (self.steps, self.learnt.indices);
+        let (steps, folds) = (self.steps, self.folds());
         let regression = match self.learnt.scaling.counts {
             true => "GLM",
             false => "ridge",
         };
         let named = |what: &str, designs| (format!("{regression}{what}"), designs);
-        if let Some(starts) = self.learnt.split.starts() {
+        if self.learnt.split.starts().is_some() {
             let current = self.learnt.split.current();
             let now = design(current..current + 1, None);
             let mut designs = vec![named(", current bin", vec![now])];
@@ -115,7 +196,7 @@ impl<'a> Sequences<'a> {
             if steps > 1 {
                 designs.push(named(", whole window", vec![design(0..steps, None)]));
             }
-            return (folds(starts, steps, indices), designs);
+            return (folds, designs);
         }
         let mean = vec![1.0 / steps.max(1) as f32; steps];
         let designs = match steps {
@@ -125,7 +206,7 @@ impl<'a> Sequences<'a> {
                 named(", all steps", vec![design(0..steps, None)]),
             ],
         };
-        (drawn_folds(indices, self.seed), designs)
+        (folds, designs)
     }
 
     /// The current bin of windows whose targets, real values for every bin, are a state that a filter can follow.
@@ -208,6 +289,17 @@ fn best_of<'d, 'a>(
     tested: Samples<'_>,
     observer: &mut dyn Observer,
 ) -> Result<(&'d Design<'a>, f64, Vec<f32>), Left> {
+    let (design, penalty) = chosen_of(name, designs, folds, observer)?;
+    Ok((design, penalty, design.answers(penalty, tested, None)?))
+}
+
+/// The design and the penalty with the least error in blocks that are held out.
+fn chosen_of<'d, 'a>(
+    name: &str,
+    designs: &'d [Design<'a>],
+    folds: &[Block],
+    observer: &mut dyn Observer,
+) -> Result<(&'d Design<'a>, f64), Left> {
     let mut best: Option<(&Design<'_>, f64, f64)> = None;
     let work = designs.iter().map(|design| design.work(folds.len())).sum();
     ridge::check_work(name, work, designs.first(), observer)?;
@@ -217,10 +309,10 @@ fn best_of<'d, 'a>(
             best = Some((design, penalty, error));
         }
     }
-    let Some((design, penalty, _)) = best else {
-        return Err(Left::Out("there is nothing to fit".to_owned()));
-    };
-    Ok((design, penalty, design.answers(penalty, tested, None)?))
+    match best {
+        Some((design, penalty, _)) => Ok((design, penalty)),
+        None => Err(Left::Out("there is nothing to fit".to_owned())),
+    }
 }
 
 /// Weights of steps by their distance from the current one, which add up to 1.
@@ -280,7 +372,7 @@ fn drawn_folds(indices: &[usize], seed: u64) -> Vec<Block> {
 
 #[cfg(test)]
 mod tests {
-    use crate::metrics::RegressionScores;
+    use crate::metrics::{ClassificationReport, ConfusionMatrix, RegressionScores};
     use granule_data::{Features, Normalization, Split};
 
     use super::*;

@@ -188,9 +188,37 @@ impl<'a> Design<'a> {
         tested: Samples<'_>,
         others: Option<&[usize]>,
     ) -> Result<Vec<f32>, Left> {
-        let equations = self.equations(self.learnt.indices, others)?;
-        let fitted = equations.solve(penalty, None)?;
-        Ok(self.predict(&fitted, tested)?)
+        Ok(self.predict(&self.fitted(penalty, others)?, tested)?)
+    }
+
+    /// The regression on all that is learnt from; with `others` of their targets in the place of its own.
+    pub fn fitted(&self, penalty: f64, others: Option<&[usize]>) -> Result<Ridge, TrainError> {
+        self.equations(self.learnt.indices, others)?
+            .solve(penalty, None)
+    }
+
+    /// The weights of a regression for every number of a sample of so many steps, `[outputs, steps × channels]`, and what it
+    /// says where all of them are 0.
+    pub fn spread(&self, ridge: &Ridge, steps: usize) -> Result<[Vec<f64>; 2], TrainError> {
+        let (len, inputs) = (steps * self.channels, self.inputs().max(1));
+        let mut all = budget::filled(0.0, self.outputs.saturating_mul(len), WHAT)?;
+        let mut constants = budget::with_capacity(self.outputs, WHAT)?;
+        let rows = ridge.weights.chunks_exact(inputs).zip(&ridge.moments.y);
+        for (all, (weights, y)) in all.chunks_exact_mut(len.max(1)).zip(rows) {
+            constants.push(y - dot(weights, &ridge.moments.x));
+            let steps = all.chunks_exact_mut(self.channels.max(1));
+            let steps = steps.skip(self.steps.start).take(self.steps.len());
+            for (step, own) in steps.enumerate() {
+                let (of_step, share) = match &self.weights {
+                    Some(shares) => (weights, shares.get(step).copied().map_or(0.0, f64::from)),
+                    None => (weights.get(step * self.channels..).unwrap_or_default(), 1.0),
+                };
+                own.iter_mut()
+                    .zip(of_step)
+                    .for_each(|(own, weight)| *own = share * weight);
+            }
+        }
+        Ok([all, constants])
     }
 
     /// What is to be solved, with the targets of `others` in the place of their own.
@@ -408,14 +436,20 @@ impl<'a> Design<'a> {
         let count = samples.indices.len().saturating_mul(self.outputs);
         let mut predicted = budget::with_capacity(count, WHAT)?;
         self.rows(samples, samples.indices, None, |x, _| {
-            let most = match self.learnt.scaling.counts {
-                true => glm::MOST,
-                false => f64::INFINITY,
-            };
-            predicted.extend(ridge.answer(x).map(|y| y.min(most) as f32));
+            predicted.extend(
+                ridge
+                    .answer(x)
+                    .map(|y| bounded(y, self.learnt.scaling.counts)),
+            );
         })?;
         Ok(predicted)
     }
+}
+
+/// An answer, of counts within what can be raised to a power.
+pub(crate) fn bounded(answer: f64, counts: bool) -> f32 {
+    let most = if counts { glm::MOST } else { f64::INFINITY };
+    answer.min(most) as f32
 }
 
 /// What gives the weights for a penalty.
@@ -623,6 +657,44 @@ mod tests {
         assert_eq!(of_inputs.weights.len(), 12);
         for (a, b) in of_inputs.weights.iter().zip(&of_samples.weights) {
             assert!((a - b).abs() < 1e-12, "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn weights_that_are_spread_say_the_same() {
+        let (train, indices) = (recording(40, 3), (0..39).collect::<Vec<_>>());
+        let (inputs, targets) = (Normalization::of(&train), Normalization::of_targets(&train));
+        let scaling = Scaling {
+            inputs: &inputs,
+            targets: &targets,
+            counts: false,
+        };
+        let learnt = Samples {
+            split: &train,
+            indices: &indices,
+            scaling,
+        };
+        for (steps, weights) in [(0..2, None), (1..2, None), (0..2, Some(vec![0.25, 0.75]))] {
+            let design = Design {
+                learnt,
+                steps,
+                channels: 3,
+                weights,
+                outputs: 2,
+            };
+            let ridge = design.fitted(2.0, None).unwrap();
+            let expected = design.predict(&ridge, learnt).unwrap();
+            let [weights, constants] = design.spread(&ridge, 2).unwrap();
+            let mut x = Vec::new();
+            train.gather(&indices, &inputs, None, &mut x).unwrap();
+            let found = x.chunks_exact(6).flat_map(|x| {
+                let x: Vec<f64> = x.iter().copied().map(f64::from).collect();
+                let rows = weights.chunks_exact(6).zip(&constants);
+                rows.map(|(w, b)| b + dot(w, &x)).collect::<Vec<_>>()
+            });
+            for (found, expected) in found.zip(&expected) {
+                assert!((found - f64::from(*expected)).abs() < 1e-5);
+            }
         }
     }
 

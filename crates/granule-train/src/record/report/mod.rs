@@ -6,6 +6,7 @@ mod compare;
 mod curves;
 mod format;
 mod heatmap;
+mod importance;
 mod null;
 mod picture;
 mod psychometric;
@@ -21,8 +22,10 @@ use minijinja::value::Serde;
 use minijinja::{Environment, Value, context};
 use serde::{Deserialize, Serialize};
 
+use super::importance::load_importance;
 use super::recorder;
 use super::{CONFIG_FILE, EpochRow, REPORT_HTML, REPORT_JSON, RecordError, StepRow};
+use crate::importance::Importance;
 use crate::metrics::{
     Baseline, ClassShares, ClassificationReport, ConfusionMatrix, PermutationTest,
     RegressionScores, finite,
@@ -242,7 +245,12 @@ impl ReportData {
 /// # Errors
 /// [`RecordError::Render`] when the template fails.
 pub fn render(data: &ReportData) -> Result<String, RecordError> {
-    let view = view::view(data);
+    render_with(data, &[])
+}
+
+/// The same with what the decoder uses.
+fn render_with(data: &ReportData, used: &[Importance]) -> Result<String, RecordError> {
+    let view = view::view(data, used);
     let (title, version) = (view.title.clone(), &data.version);
     let run = Value::from(Serde(view));
     page(TEMPLATE, context! { title, version, run })
@@ -274,13 +282,15 @@ fn page(template: &str, context: Value) -> Result<String, RecordError> {
     template.render(context).map_err(failed)
 }
 
-/// Writes `report.json` and `report.html` into the run folder.
+/// Writes `report.json` and `report.html` into the run folder; the page shows what `importance.json` there has as well.
 ///
 /// # Errors
-/// [`RecordError::Render`] when the page cannot be made, [`RecordError::File`] when a file cannot be written.
+/// [`RecordError::Render`] when the page cannot be made, [`RecordError::File`] when a file cannot be written,
+/// [`RecordError::Damaged`] when `importance.json` cannot be understood.
 pub fn write_report(run_dir: &Path, data: &ReportData) -> Result<(), RecordError> {
     let stored = write_data(run_dir, data)?;
-    super::replace(&run_dir.join(REPORT_HTML), render(&stored)?.as_bytes())
+    let page = render_with(&stored, &load_importance(run_dir)?)?;
+    super::replace(&run_dir.join(REPORT_HTML), page.as_bytes())
 }
 
 /// Writes `report.json` alone, so that a run that ends before its time can be reported; what was written.

@@ -7,11 +7,13 @@ use serde::Serialize;
 use super::curves::{self, Chart};
 use super::format::{count, duration, percent, shorten, significant};
 use super::heatmap::{self, Heatmap, Pair};
+use super::importance;
 use super::null;
 use super::psychometric;
 use super::scatter::{self, Plot};
 use super::trial;
 use super::{Fact, MistakeCard, Picture, ReportData, TestResult, TrialExample};
+use crate::importance::Importance;
 use crate::metrics::{
     Average, Baseline, ClassScores, ClassShares, ClassificationReport, ConfusionMatrix,
     OutputScores, RegressionScores,
@@ -37,6 +39,8 @@ pub(super) struct View<'a> {
     pub regression: Option<Regression>,
     pub trials: Option<Trials>,
     pub recording: Option<Recording>,
+    /// What the decoder uses, where it was measured.
+    pub used: Vec<importance::Plot>,
     pub filters: Vec<Image>,
     pub config: Vec<ConfigLine<'a>>,
     pub provenance: &'a [Fact],
@@ -148,7 +152,7 @@ pub(super) struct ConfigLine<'a> {
     pub value: &'a str,
 }
 
-pub(super) fn view(data: &ReportData) -> View<'_> {
+pub(super) fn view<'a>(data: &'a ReportData, used: &[Importance]) -> View<'a> {
     let mut trials = None;
     let mut recording = None;
     let (classification, regression) = match &data.test {
@@ -204,6 +208,7 @@ pub(super) fn view(data: &ReportData) -> View<'_> {
         regression,
         trials,
         recording,
+        used: importance::draw_all(used),
         filters: data.filters.iter().map(image).collect(),
         config: data.config_toml.lines().map(config_line).collect(),
         provenance: &data.provenance,
