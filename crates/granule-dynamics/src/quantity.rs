@@ -4,7 +4,7 @@ use std::ops;
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use granule_ops::Coefficient;
+use granule_ops::{Coefficient, Transfer, firing_rate};
 
 use crate::{DynamicsError, Parameter};
 
@@ -113,6 +113,14 @@ impl Quantity {
 
     pub(crate) fn exp(&self) -> Self {
         self.map(f64::exp, Tensor::exp)
+    }
+
+    /// 1/(1 + exp(−x))
+    pub(crate) fn sigmoid(&self) -> Self {
+        self.map(
+            |x| 1.0 / (1.0 + (-x).exp()),
+            |x| firing_rate(x, Transfer::Sigmoid),
+        )
     }
 
     pub(crate) fn times(&self, other: &Self) -> Self {

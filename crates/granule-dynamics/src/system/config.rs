@@ -1,5 +1,3 @@
-use std::f64::consts::TAU;
-
 use burn::module::Module;
 use serde::{Deserialize, Serialize};
 
@@ -116,13 +114,13 @@ systems! {
         |config: &ReducedWongWangConfig| Some(0.25 * config.time_constant.lowest());
     /// See [`FitzHughNagumo`].
     FitzHughNagumo(FitzHughNagumoConfig, FitzHughNagumo) = "fitzhugh-nagumo",
-        |config: &FitzHughNagumoConfig| shortest([&config.time_constant]);
+        FitzHughNagumoConfig::shortest_time_constant;
     /// See [`VanDerPol`].
     VanDerPol(VanDerPolConfig, VanDerPol) = "van-der-pol",
-        |config: &VanDerPolConfig| Some(config.time_constant.lowest() / config.damping.highest().max(1.0));
+        VanDerPolConfig::shortest_time_constant;
     /// See [`StuartLandau`].
     StuartLandau(StuartLandauConfig, StuartLandau) = "stuart-landau",
-        |config: &StuartLandauConfig| Some(1e3 / (TAU * config.frequency.highest().max(-config.frequency.lowest())));
+        StuartLandauConfig::shortest_time_constant;
     /// See [`WilsonCowan`].
     WilsonCowan(WilsonCowanConfig, WilsonCowan) = "wilson-cowan",
         |config: &WilsonCowanConfig| shortest([&config.excitatory_time_constant, &config.inhibitory_time_constant]);

@@ -42,6 +42,13 @@ mass_model! {
     inputs: { "v drive" ["1"]; "w drive" ["1"]; }
 }
 
+impl FitzHughNagumoConfig {
+    /// About the shortest time constant that a solver has to resolve, ms.
+    pub(in crate::system) fn shortest_time_constant(&self) -> Option<f64> {
+        Some(self.time_constant.lowest())
+    }
+}
+
 impl Field for FitzHughNagumoField {
     fn name(&self) -> &str {
         "fitzhugh-nagumo"

@@ -44,6 +44,14 @@ mass_model! {
     inputs: { "x drive" ["1/ms"]; "y drive" ["1/ms"]; }
 }
 
+impl StuartLandauConfig {
+    /// About the shortest time constant that a solver has to resolve, ms.
+    pub(in crate::system) fn shortest_time_constant(&self) -> Option<f64> {
+        let fastest = self.frequency.highest().max(-self.frequency.lowest());
+        Some(1e3 / (TAU * fastest))
+    }
+}
+
 impl Field for StuartLandauField {
     fn name(&self) -> &str {
         "stuart-landau"

@@ -38,6 +38,13 @@ mass_model! {
     inputs: { "x drive" ["1"]; "y drive" ["1"]; }
 }
 
+impl VanDerPolConfig {
+    /// About the shortest time constant that a solver has to resolve, ms.
+    pub(in crate::system) fn shortest_time_constant(&self) -> Option<f64> {
+        Some(self.time_constant.lowest() / self.damping.highest().max(1.0))
+    }
+}
+
 impl Field for VanDerPolField {
     fn name(&self) -> &str {
         "van-der-pol"
