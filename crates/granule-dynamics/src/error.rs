@@ -161,6 +161,11 @@ impl DynamicsError {
         ConfigError::new(field, value, allowed).into()
     }
 
+    /// A setting that has no value.
+    pub(crate) fn missing(field: impl Into<String>) -> Self {
+        Self::config(field, "nothing", "a value")
+    }
+
     /// The same error, with the place of the table that a setting belongs to.
     #[must_use]
     pub fn under(self, place: &str) -> Self {

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use granule_io::words::counted;
 use serde::{Deserialize, Serialize};
 
-use super::COUPLERS;
 use super::coupler::{CouplerConfig, CouplerPlan, Source};
 use super::level::{Level, LevelModel};
 use crate::model::Dynamics;
@@ -17,6 +16,9 @@ use crate::solver::{Solver, SolverKind};
 use crate::system::{Integrated, Readout, System, SystemConfig};
 use crate::unit::UnitConfig;
 use crate::{DynamicsError, NormalNoise, Place, Variable};
+
+/// What [`MultiGranularityModel::train_only`] calls all couplers.
+pub const COUPLERS: &str = "couplers";
 
 /// Levels and couplers of a model as data.
 ///

@@ -36,7 +36,7 @@ mod trained;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 
-pub use config::{LevelConfig, MultiGranularityConfig};
+pub use config::{COUPLERS, LevelConfig, MultiGranularityConfig};
 pub use coupler::{Conversion, Coupler, CouplerConfig, Projection};
 pub use level::{Level, LevelModel};
 pub use step::Composite;
@@ -184,9 +184,6 @@ impl MultiGranularityModel {
         self.plan.levels.get(index)?.external
     }
 }
-
-/// What [`MultiGranularityModel::train_only`] calls all couplers.
-pub const COUPLERS: &str = "couplers";
 
 impl Model for MultiGranularityModel {
     type Dynamics = Composite;

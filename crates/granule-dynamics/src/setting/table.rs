@@ -205,6 +205,6 @@ impl<'a> Settings<'a> {
         place: &Place,
     ) -> Result<Constant, DynamicsError> {
         let found = self.find(name, units, place)?;
-        found.ok_or_else(|| DynamicsError::config(name, "nothing", "a value"))
+        found.ok_or_else(|| DynamicsError::missing(name))
     }
 }

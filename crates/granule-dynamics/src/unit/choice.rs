@@ -6,88 +6,16 @@ use burn::module::Module;
 use serde::{Deserialize, Serialize};
 
 use super::cell::*;
-use super::channel::{ChannelTable, ConductanceConfig};
+use super::channel::ConductanceConfig;
+use super::parameters::unknown_parameter;
+use super::population::{Places, Population, Unit};
 use super::{
-    Adex, AdexConfig, CableCell, CableCellConfig, CellConfig, CellKind, Cells, Constant,
-    Izhikevich, IzhikevichConfig, Lif, LifConfig, Observed, ParameterInfo, Qif, QifConfig,
+    Adex, AdexConfig, CableCell, CableCellConfig, Cells, Constant, Izhikevich, IzhikevichConfig,
+    Lif, LifConfig, Observed, ParameterInfo, Qif, QifConfig,
 };
 use crate::model::{Dynamics, Model};
 use crate::solver::Solver;
 use crate::{DynamicsError, Place, QuantityKind, State, Values, Variable};
-
-/// What the configurations of all cells have in common.
-pub(super) trait Unit: Default {
-    /// The unit of the current.
-    const CURRENT: &'static str;
-
-    /// Whether the step is exact, so that no solver is asked.
-    const EXACT: bool = false;
-
-    /// [`UnitConfig::shortest_time_constant`].
-    fn shortest_time_constant(&self) -> Option<f64> {
-        None
-    }
-
-    /// [`UnitConfig::doubt`].
-    fn doubt(&self, table: &str) -> Option<String> {
-        let _ = table;
-        None
-    }
-
-    /// [`UnitConfig::spike_threshold`].
-    fn spike_threshold(&self) -> Option<f64> {
-        None
-    }
-
-    /// Its published channels, where it has some.
-    fn published() -> Option<ChannelTable> {
-        None
-    }
-
-    /// The method of cells that bring their own, and its key.
-    fn own_method(&self) -> Option<(&'static str, &'static str)> {
-        None
-    }
-
-    /// How many currents enter, where that is not one for each cell.
-    fn inputs(&self) -> Option<usize> {
-        None
-    }
-
-    /// Where a parameter stands in the configuration.
-    fn places(&self, name: &str) -> Places {
-        Places::Whole(format!("unit.parameters.{name}"))
-    }
-
-    /// Makes the population.
-    fn build(&self, solver: Arc<dyn Solver>, place: &Place) -> Result<UnitModel, DynamicsError>;
-}
-
-/// Where the values of a parameter stand in a configuration, as dotted paths with the places of elements.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Places {
-    /// All of them at one path.
-    Whole(String),
-    /// Those of the regions of a cell.
-    Regions {
-        /// Everywhere that one value for all of them stands.
-        shared: Vec<String>,
-        /// Where that of each region stands, where they differ.
-        each: Vec<Region>,
-    },
-    /// No setting would make the same cell.
-    Nowhere,
-}
-
-/// Where the value of a region stands.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Region {
-    At(String),
-    /// The region is without it, whatever is learnt.
-    Without,
-    /// It shares a setting with other regions.
-    Nowhere,
-}
 
 macro_rules! units {
     ($($(#[$doc:meta])* $Variant:ident($Config:ty) = $name:literal;)+) => {
@@ -98,10 +26,6 @@ macro_rules! units {
         pub enum UnitConfig {
             $($(#[$doc])* #[serde(rename = $name)] $Variant($Config),)+
         }
-
-        /// The published channels of every cell that has some, by the name of the cell.
-        pub(super) const CHANNELS: &[(&str, fn() -> Option<ChannelTable>)] =
-            &[$(($name, <$Config as Unit>::published)),+];
 
         impl UnitConfig {
             /// The names of the cells.
@@ -199,7 +123,7 @@ macro_rules! units {
                 let found = match self {
                     $(Self::$Variant(config) => config.parameters.get_mut(name),)+
                 };
-                found.ok_or_else(|| Self::unknown_parameter(name, &names))
+                found.ok_or_else(|| unknown_parameter(name, &names))
             }
 
             /// The method of cells that bring their own, and its key.
@@ -249,7 +173,7 @@ macro_rules! units {
                 place: &Place,
             ) -> Result<UnitModel, DynamicsError> {
                 match self {
-                    $(Self::$Variant(config) => Unit::build(config, solver, place),)+
+                    $(Self::$Variant(config) => Unit::build(config, solver, place).map(UnitModel::from),)+
                 }
             }
         }
@@ -291,64 +215,7 @@ units! {
     Izhikevich(IzhikevichConfig) = "izhikevich";
 }
 
-impl<K: CellKind> Unit for CellConfig<K> {
-    const CURRENT: &'static str = "µA/cm²";
-
-    fn shortest_time_constant(&self) -> Option<f64> {
-        fastest(self.parameters.table())
-    }
-
-    fn spike_threshold(&self) -> Option<f64> {
-        Some(self.spike_threshold)
-    }
-
-    fn published() -> Option<ChannelTable> {
-        Some(K::table())
-    }
-
-    fn build(&self, solver: Arc<dyn Solver>, place: &Place) -> Result<UnitModel, DynamicsError> {
-        self.init(solver, place).map(UnitModel::Conductance)
-    }
-}
-
-impl Unit for ConductanceConfig {
-    const CURRENT: &'static str = "µA/cm²";
-
-    fn shortest_time_constant(&self) -> Option<f64> {
-        fastest(&self.parameters.0)
-    }
-
-    fn spike_threshold(&self) -> Option<f64> {
-        Some(self.spike_threshold)
-    }
-
-    fn places(&self, name: &str) -> Places {
-        let place = self.parameters.0.place(name);
-        place.map_or(Places::Nowhere, |place| {
-            Places::Whole(format!("unit.{place}"))
-        })
-    }
-
-    fn build(&self, solver: Arc<dyn Solver>, place: &Place) -> Result<UnitModel, DynamicsError> {
-        self.init(solver, place).map(UnitModel::Conductance)
-    }
-}
-
-/// The upstroke of a cell whose strongest channel is open to about a twelfth.
-pub(super) fn fastest(table: &ChannelTable) -> Option<f64> {
-    let conductances = table
-        .channels
-        .iter()
-        .map(|channel| channel.conductance.highest());
-    let strongest = conductances.fold(0.0, f64::max);
-    (strongest > 0.0).then(|| 12.0 * table.capacitance.lowest() / strongest)
-}
-
 impl UnitConfig {
-    pub(super) fn unknown_parameter(name: &str, names: &[&str]) -> DynamicsError {
-        DynamicsError::config("unit.parameters", name, names.join(", "))
-    }
-
     /// Why no solver is asked, where the cells have steps of their own.
     pub fn own_steps(&self) -> Option<String> {
         match self.own_method() {
@@ -364,69 +231,6 @@ impl UnitConfig {
     }
 }
 
-/// What the populations of all cells have in common.
-pub(crate) trait Population {
-    /// The parameters by their names in configuration files.
-    fn constants(&self) -> Vec<(&'static str, &Constant)>;
-
-    /// The constant part of the current, and its unit.
-    fn current(&self) -> (&Constant, &'static str);
-
-    /// The state at the beginning, of the variables for which it is given.
-    fn initial_values(&self) -> Vec<(&'static str, &Constant)>;
-
-    /// The section that messages name with a parameter.
-    fn section(&self) -> &'static str {
-        "unit.parameters"
-    }
-
-    /// What is recorded.
-    fn observed(&self) -> Observed;
-
-    /// How many currents enter, where that is not one for each cell.
-    fn inputs(&self) -> Option<usize> {
-        None
-    }
-
-    /// How many of `all` variables, the first ones, are of interest.
-    fn shown(&self, all: usize) -> usize {
-        all
-    }
-
-    /// How far what is shown is from all of it, where that is sites of one cell.
-    fn distances(&self) -> &[super::SiteDistances] {
-        &[]
-    }
-}
-
-impl Population for Cells {
-    fn constants(&self) -> Vec<(&'static str, &Constant)> {
-        self.parameters.iter().collect()
-    }
-
-    fn current(&self) -> (&Constant, &'static str) {
-        (&self.current, "µA/cm²")
-    }
-
-    fn initial_values(&self) -> Vec<(&'static str, &Constant)> {
-        let names = self.variables().into_iter();
-        names
-            .filter_map(|name| Some((name, self.initial(name)?)))
-            .collect()
-    }
-
-    fn section(&self) -> &'static str {
-        match self.name() {
-            ConductanceConfig::NAME => "unit",
-            _ => "unit.parameters",
-        }
-    }
-
-    fn observed(&self) -> Observed {
-        Observed::Voltage
-    }
-}
-
 macro_rules! populations {
     ($($(#[$doc:meta])* $Variant:ident($Module:ty);)+) => {
         /// A population of any of the cells as a Burn module.
@@ -435,6 +239,12 @@ macro_rules! populations {
         pub enum UnitModel {
             $($(#[$doc])* $Variant($Module),)+
         }
+
+        $(impl From<$Module> for UnitModel {
+            fn from(cells: $Module) -> Self {
+                Self::$Variant(cells)
+            }
+        })+
 
         impl UnitModel {
             /// How many of `all` variables, the first ones, are of interest: the potentials at the sites that are recorded, where
@@ -554,6 +364,7 @@ mod tests {
     use crate::simulate::{Grid, record};
     use crate::solver::{ExponentialEuler, Rk4};
     use crate::testing::f64_place;
+    use crate::unit::channel::library;
 
     /// The choice of a cell hides none of what it can do.
     #[test]
@@ -594,6 +405,22 @@ mod tests {
             assert_eq!((input.unit, input.width), (config.current_unit(), 2));
             let counted = dynamics.variables().iter().any(|v| v.name == "spike");
             assert_eq!(counted, config.spike_threshold().is_none(), "{name}");
+        }
+    }
+
+    #[test]
+    fn every_published_cell_has_its_channels_in_the_library() {
+        let place = f64_place();
+        let library = library::names();
+        for name in UnitConfig::NAMES {
+            let cells = UnitConfig::from_name(name).unwrap();
+            let cells = cells.init(Arc::new(Rk4), &place).unwrap();
+            let published =
+                matches!(cells, UnitModel::Conductance(_)) && *name != ConductanceConfig::NAME;
+            let listed = library
+                .iter()
+                .any(|channel| channel.starts_with(&format!("{name}/")));
+            assert_eq!(listed, published, "{name}");
         }
     }
 

@@ -1,7 +1,6 @@
 //! Populations of conductance-based cells: configuration, module and initial state.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 
 use burn::module::Module;
@@ -9,24 +8,18 @@ use burn::tensor::{Int, Tensor};
 use granule_ops::Kinetics;
 use serde::{Deserialize, Serialize};
 
-use super::channel::{Battery, BoundChannel, BoundPool, BoundTable, ChannelTable};
+use super::Observed;
+use super::channel::{Battery, BoundChannel, BoundPool, BoundTable, ChannelTable, Constants};
 use super::field::CellField;
+use super::kind::CellKind;
 use super::parameters::{CellConstants, CellParameters, InitialState};
+use super::population::{Population, Unit};
 use super::rates;
 use crate::quantity::{Constant, Quantity};
 use crate::setting::Settings;
 use crate::setting::{HELD, Range, ask_for, check_count};
 use crate::solver::{Solver, Stepped};
 use crate::{Bounds, DynamicsError, Model, Place, State, Values};
-
-/// A kind of conductance-based cell: its channels, with their published parameters.
-pub trait CellKind: Clone + fmt::Debug + PartialEq + Send + Sync + 'static {
-    /// The name in configuration files.
-    const NAME: &'static str;
-
-    /// What it is made of.
-    fn table() -> ChannelTable;
-}
 
 /// A population of conductance-based cells of the kind `K`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -101,8 +94,29 @@ impl<K: CellKind> CellConfig<K> {
     }
 }
 
+impl<K: CellKind> Unit for CellConfig<K> {
+    type Model = Cells;
+
+    const CURRENT: &'static str = "µA/cm²";
+
+    fn shortest_time_constant(&self) -> Option<f64> {
+        self.parameters.table().shortest_time_constant()
+    }
+
+    fn spike_threshold(&self) -> Option<f64> {
+        Some(self.spike_threshold)
+    }
+
+    fn build(&self, solver: Arc<dyn Solver>, place: &Place) -> Result<Cells, DynamicsError> {
+        self.init(solver, place)
+    }
+}
+
 /// The section of the parameters of one's own channels.
 pub(super) const TABLE: &str = "unit.channel";
+
+/// The name of cells of one's own channels.
+pub(super) const OWN: &str = "conductance";
 
 /// A population as any configuration has it.
 pub(super) struct Described<'a> {
@@ -274,7 +288,11 @@ impl Cells {
     }
 
     /// The equations with the parameters' values taken.
-    pub fn field(&self) -> CellField {
+    ///
+    /// # Errors
+    ///
+    /// [`DynamicsError::Config`] for a parameter that the table of channels asks for and that is not there.
+    pub fn field(&self) -> Result<CellField, DynamicsError> {
         self.field_with(&self.current.quantity())
     }
 
@@ -284,41 +302,48 @@ impl Cells {
         self
     }
 
+    /// A parameter by its name.
+    fn held(&self, name: &str) -> Result<&Constant, DynamicsError> {
+        let constant = self.parameters.get(name);
+        constant.ok_or_else(|| DynamicsError::missing(name))
+    }
+
     /// A parameter's value, 0 in cells without it.
-    fn constant(&self, name: &str) -> Quantity {
-        match (self.parameters.get(name), self.present.get(name)) {
-            (Some(constant), Some(present)) => {
+    fn constant(&self, name: &str) -> Result<Quantity, DynamicsError> {
+        let value = self.held(name)?.quantity();
+        Ok(match self.present.get(name) {
+            Some(present) => {
                 let present = self.place().tensor(present.clone(), [1, present.len()]);
-                constant.quantity() * &Quantity::Tensor(present)
+                value * &Quantity::Tensor(present)
             }
-            (Some(constant), None) => constant.quantity(),
-            (None, _) => Quantity::Number(f64::NAN),
-        }
+            None => value,
+        })
     }
 
     /// As many cells as there are `columns`, each with the parameters of the one of that number here, without the constant
     /// current.
-    pub(super) fn field_over(&self, columns: &Tensor<1, Int>) -> CellField {
-        let constant = |name: &str| match self.constant(name) {
-            Quantity::Tensor(values) if values.dims()[1] > 1 => {
-                Quantity::Tensor(values.select(1, columns.clone()))
-            }
-            shared => shared,
+    pub(super) fn field_over(&self, columns: &Tensor<1, Int>) -> Result<CellField, DynamicsError> {
+        let constant = |name: &str| {
+            Ok(match self.constant(name)? {
+                Quantity::Tensor(values) if values.dims()[1] > 1 => {
+                    Quantity::Tensor(values.select(1, columns.clone()))
+                }
+                shared => shared,
+            })
         };
         let [cells] = columns.dims();
         let none = Quantity::Number(0.0);
         CellField::new(self.name, cells, &self.table, &constant, &none)
     }
 
-    fn field_with(&self, current: &Quantity) -> CellField {
+    fn field_with(&self, current: &Quantity) -> Result<CellField, DynamicsError> {
         let constant = |name: &str| self.constant(name);
         CellField::new(self.name, self.cells, &self.table, &constant, current)
     }
 
     /// C, µF/cm²: `[1, 1]`, or `[1, cells]`.
-    pub(crate) fn capacitance(&self) -> Quantity {
-        let capacitance = self.parameters.get("capacitance");
-        capacitance.map_or(Quantity::Number(f64::NAN), Constant::quantity)
+    pub(crate) fn capacitance(&self) -> Result<Quantity, DynamicsError> {
+        Ok(self.held("capacitance")?.quantity())
     }
 
     /// The lowest voltage at which each cell rests without external current, `[1, 1]` or `[1, cells]` in mV, with its
@@ -349,9 +374,10 @@ impl Cells {
         for cell in 0..width {
             let constant = |name: &str| {
                 let found = table.iter().find(|(own, _)| *own == name);
-                found.map_or(f64::NAN, |(_, values)| values[cell.min(values.len() - 1)])
+                let value = found.and_then(|(_, values)| values.get(cell).or(values.last()));
+                value.copied().ok_or_else(|| DynamicsError::missing(name))
             };
-            let steady = SteadyCurrent::new(&self.table, &constant);
+            let steady = SteadyCurrent::new(&self.table, &constant)?;
             let voltage = steady.rest().ok_or_else(|| {
                 DynamicsError::config(
                     "unit.initial.v",
@@ -367,9 +393,37 @@ impl Cells {
         let voltage = place.tensor(voltages, [1, width]);
         let minus_slope = place.tensor(minus_slopes, [1, width]);
         // The constant current is not part of what keeps the cell at rest.
-        let field = self.field_with(&Quantity::Number(0.0));
+        let field = self.field_with(&Quantity::Number(0.0))?;
         let residual = field.steady_slope(&voltage);
-        Ok(voltage + self.capacitance().scale(residual) / minus_slope)
+        Ok(voltage + residual * &self.capacitance()? / minus_slope)
+    }
+}
+
+impl Population for Cells {
+    fn constants(&self) -> Vec<(&'static str, &Constant)> {
+        self.parameters.iter().collect()
+    }
+
+    fn current(&self) -> (&Constant, &'static str) {
+        (&self.current, "µA/cm²")
+    }
+
+    fn initial_values(&self) -> Vec<(&'static str, &Constant)> {
+        let names = self.variables().into_iter();
+        names
+            .filter_map(|name| Some((name, self.initial(name)?)))
+            .collect()
+    }
+
+    fn section(&self) -> &'static str {
+        match self.name() {
+            OWN => "unit",
+            _ => "unit.parameters",
+        }
+    }
+
+    fn observed(&self) -> Observed {
+        Observed::Voltage
     }
 }
 
@@ -378,14 +432,14 @@ impl Model for Cells {
 
     fn dynamics(&self) -> Result<Self::Dynamics, DynamicsError> {
         Ok(Stepped {
-            field: self.field().fused(&self.origin),
+            field: self.field()?.fused(&self.origin),
             solver: self.solver.clone(),
         })
     }
 
     fn initial_state(&self, batch: usize) -> Result<State, DynamicsError> {
         let zeros = Place::of(&self.origin).full(0.0, [batch, self.cells]);
-        let spread = |value: &Constant| value.quantity().shift(zeros.clone());
+        let spread = |value: &Constant| zeros.clone() + &value.quantity();
         let voltage = match &self.voltage {
             Some(voltage) => spread(voltage),
             None => zeros.clone() + self.resting_voltage()?,
@@ -393,7 +447,7 @@ impl Model for Cells {
         let steady = if self.gates.iter().all(Option::is_some) {
             vec![zeros.clone(); self.gates.len()]
         } else {
-            self.field().steady(&voltage).into_tensors().split_off(1)
+            self.field()?.steady(&voltage).into_tensors().split_off(1)
         };
         let gates = self.gates.iter().zip(steady);
         let gates = gates.map(|(given, steady)| given.as_ref().map_or(steady, spread));
@@ -406,46 +460,35 @@ impl Model for Cells {
 /// The current density of one cell on the host, over its capacitance, with everything else at its steady values: positive when
 /// it enters.
 struct SteadyCurrent {
-    table: BoundTable,
+    table: BoundTable<f64>,
     /// The lowest and the highest reversal potential, which rest lies between.
     reversals: (f64, f64),
 }
 
-/// A constant that was bound on the host.
-fn number(quantity: &Quantity) -> f64 {
-    match quantity {
-        Quantity::Number(value) => *value,
-        Quantity::Tensor(_) => f64::NAN,
-    }
-}
-
 impl SteadyCurrent {
-    fn new(table: &ChannelTable, constant: &dyn Fn(&str) -> f64) -> Self {
-        let quantity = |name: &str| Quantity::Number(constant(name));
-        let table = table.bind(&quantity, &Quantity::Number(0.0));
-        let mut all = vec![constant("e_l")];
+    fn new(table: &ChannelTable, constant: &Constants<'_, f64>) -> Result<Self, DynamicsError> {
+        let table = table.bind(constant, &0.0)?;
+        let mut all = vec![constant("e_l")?];
         all.extend(
             table
                 .channels
                 .iter()
                 .flat_map(|channel| match &channel.battery {
-                    Battery::Fixed { minus_reversal, .. } => vec![-number(minus_reversal)],
+                    Battery::Fixed { minus_reversal, .. } => vec![-minus_reversal],
                     // Where ions are not ten thousand times as many on one side as on the other.
                     Battery::Nernst { factor, .. } => vec![-9.0 * factor, 9.0 * factor],
                 }),
         );
         let low = all.iter().copied().fold(f64::INFINITY, f64::min);
         let high = all.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        Self {
+        Ok(Self {
             table,
             reversals: (low, high),
-        }
+        })
     }
 
-    fn channel(&self, channel: &BoundChannel, voltage: f64, pools: &[f64]) -> f64 {
-        let at = |curve: &granule_ops::Curve<Quantity>| {
-            rates::on_host(&curve.map(&mut number), voltage, pools)
-        };
+    fn channel(&self, channel: &BoundChannel<f64>, voltage: f64, pools: &[f64]) -> f64 {
+        let at = |curve: &granule_ops::Curve<f64>| rates::on_host(curve, voltage, pools);
         let gates = channel.gates.iter().map(|gate| {
             let x = match &gate.kinetics {
                 Kinetics::Rates([alpha, beta]) | Kinetics::SteadyRates([alpha, beta]) => {
@@ -457,19 +500,19 @@ impl SteadyCurrent {
             x.powi(gate.power as i32)
         });
         let reversal = match &channel.battery {
-            Battery::Fixed { minus_reversal, .. } => -number(minus_reversal),
+            Battery::Fixed { minus_reversal, .. } => -minus_reversal,
             Battery::Nernst {
                 pool,
                 factor,
                 outside,
-            } => factor * (number(outside) / pools[*pool].max(rates::LOWEST)).ln(),
+            } => factor * (outside / pools[*pool].max(rates::LOWEST)).ln(),
         };
-        number(&channel.conductance) * gates.product::<f64>() * (reversal - voltage)
+        channel.conductance * gates.product::<f64>() * (reversal - voltage)
     }
 
     fn at(&self, voltage: f64) -> f64 {
         let table = &self.table;
-        let rest = |pool: &BoundPool| number(&pool.drive) / number(&pool.decay);
+        let rest = |pool: &BoundPool<f64>| pool.drive / pool.decay;
         let mut pools: Vec<f64> = table.pools.iter().map(rest).collect();
         // Half of the way each time, for a current that the concentration itself reduces.
         for _ in 0..if pools.is_empty() { 0 } else { 100 } {
@@ -480,7 +523,7 @@ impl SteadyCurrent {
             let next: Vec<f64> = (0..pools.len())
                 .map(|index| {
                     let pool = &table.pools[index];
-                    rest(pool) + number(&pool.influx) * into(index) / number(&pool.decay)
+                    rest(pool) + pool.influx * into(index) / pool.decay
                 })
                 .collect();
             let both = pools.iter().zip(&next);
@@ -488,7 +531,7 @@ impl SteadyCurrent {
         }
         let channels = table.channels.iter();
         let currents = channels.map(|x| self.channel(x, voltage, &pools));
-        currents.sum::<f64>() + number(&table.drive) - number(&table.leak) * voltage
+        currents.sum::<f64>() + table.drive - table.leak * voltage
     }
 
     /// The lowest zero at which the current turns from inward to outward.

@@ -5,7 +5,7 @@ use granule_ops::{
     Channel, Coefficient, ConductanceStep, Curve, Gate, Kinetics, Membrane, Pool, Reversal,
 };
 
-use super::channel::{Battery, BoundChannel, BoundTable, ChannelTable};
+use super::channel::{Battery, BoundChannel, BoundTable, ChannelTable, Constants};
 use super::rates::{self, LOWEST};
 use crate::quantity::Quantity;
 use crate::{Clock, DynamicsError, Field, Input, Linear, QuantityKind, Span, State, Variable};
@@ -137,9 +137,9 @@ impl CellField {
         name: &'static str,
         cells: usize,
         table: &ChannelTable,
-        constant: &dyn Fn(&str) -> Quantity,
+        constant: &Constants<'_, Quantity>,
         current: &Quantity,
-    ) -> Self {
+    ) -> Result<Self, DynamicsError> {
         let mut variables = vec![Variable::new("v", "mV", cells)];
         let gates = 1 + table.moving_gates().count();
         for (index, name) in table.variables().into_iter().enumerate().skip(1) {
@@ -161,8 +161,8 @@ impl CellField {
             .zip(kinds)
             .filter(|(group, _)| !group.is_empty())
             .unzip();
-        let table = table.bind(constant, current);
-        Self {
+        let table = table.bind(constant, current)?;
+        Ok(Self {
             name,
             cells,
             variables,
@@ -171,7 +171,7 @@ impl CellField {
             minus_leak: table.leak.negative(),
             table,
             fused: None,
-        }
+        })
     }
 
     /// With a fused step for the exponential Euler method, where there is one for states that live where `like` does.
@@ -237,11 +237,7 @@ impl CellField {
     pub fn steady(&self, voltage: &Tensor<2>) -> State {
         let pools = self.table.pools.iter();
         let mut pools: Vec<_> = pools
-            .map(|pool| {
-                pool.drive
-                    .times(&pool.decay.reciprocal())
-                    .shift(voltage.zeros_like())
-            })
+            .map(|pool| voltage.zeros_like() + &pool.drive.times(&pool.decay.reciprocal()))
             .collect();
         let with = |pools: &[Tensor<2>]| {
             let gates = self.moving_gates().map(|gate| steady(gate, voltage, pools));
@@ -293,7 +289,7 @@ impl CellField {
 
     fn voltage_slope(&self, state: &State, input: Option<&Tensor<2>>) -> Tensor<2> {
         let v = &state[0];
-        let leak = self.table.drive.shift(self.minus_leak.scale(v.clone()));
+        let leak = v.clone() * &self.minus_leak + &self.table.drive;
         let currents = self.table.channels.iter().zip(self.open(state));
         let currents = currents.map(|(channel, open)| self.current(channel, open, state));
         let slope = match currents.reduce(|all, current| all + current) {
@@ -310,14 +306,14 @@ impl CellField {
     fn current(&self, channel: &BoundChannel, open: Tensor<2>, state: &State) -> Tensor<2> {
         let v = state[0].clone();
         let distance = match &channel.battery {
-            Battery::Fixed { minus_reversal, .. } => minus_reversal.shift(v),
+            Battery::Fixed { minus_reversal, .. } => v + minus_reversal,
             Battery::Nernst {
                 pool,
                 factor,
                 outside,
             } => v - nernst(*factor, outside, &self.pools(state)[*pool]),
         };
-        channel.minus_conductance.scale(open * distance)
+        open * distance * &channel.minus_conductance
     }
 
     /// The open share of every channel.
@@ -352,10 +348,10 @@ impl CellField {
             let currents = own.map(|(channel, open)| self.current(channel, open.clone(), state));
             let zero = || state[0].zeros_like();
             let inward = currents.reduce(|all, current| all + current);
-            let influx = pool.influx.scale(inward.unwrap_or_else(zero));
+            let influx = inward.unwrap_or_else(zero) * &pool.influx;
             Linear {
-                drive: pool.drive.shift(influx),
-                decay: pool.decay.shift(zero()),
+                drive: influx + &pool.drive,
+                decay: zero() + &pool.decay,
             }
         });
         pools.collect()
@@ -370,7 +366,7 @@ impl CellField {
         } else {
             current
         };
-        Some(self.table.per_capacitance.scale(current))
+        Some(current * &self.table.per_capacitance)
     }
 }
 
@@ -428,9 +424,9 @@ impl Field for CellField {
         }
         let channels = self.table.channels.iter().zip(self.open(state));
         let both = channels.map(|(channel, open)| {
-            let conductance = channel.conductance.scale(open.clone());
+            let conductance = open.clone() * &channel.conductance;
             let drive = match &channel.battery {
-                Battery::Fixed { drive, .. } => drive.scale(open),
+                Battery::Fixed { drive, .. } => open * drive,
                 Battery::Nernst {
                     pool,
                     factor,
@@ -442,9 +438,9 @@ impl Field for CellField {
         let (conductance, drive) = both
             .reduce(|(g, d), (conductance, drive)| (g + conductance, d + drive))
             .unwrap_or_else(|| (state[0].zeros_like(), state[0].zeros_like()));
-        let drive = self.table.drive.shift(drive);
+        let drive = drive + &self.table.drive;
         vec![Linear {
-            decay: self.table.leak.shift(conductance),
+            decay: conductance + &self.table.leak,
             drive: match self.inflow(input) {
                 Some(inflow) => drive + inflow,
                 None => drive,

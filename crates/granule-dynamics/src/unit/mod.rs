@@ -1,4 +1,4 @@
-//! Single neurons: conductance-based and integrate-and-fire cells, passive and active cables, and their spikes.
+//! Single neurons: conductance-based and integrate-and-fire cells, cables, and their spikes.
 //!
 //! A population of N cells is one model of width N.
 //!
@@ -52,7 +52,7 @@
 //! `initial.u`, `initial.m`, … .
 //!
 //! [`UnitConfig`] is any of them, by name, and cells of many compartments as well: a [`CableCellConfig`] has sections or a traced
-//! morphology with channels. A [`Cable`] joins [`Passive`] membranes or conductance-based cells to trees of compartments.
+//! morphology with channels.
 
 mod cable;
 mod cell;
@@ -63,9 +63,10 @@ mod constants;
 mod field;
 mod input;
 mod integrate_and_fire;
+mod kind;
 mod observed;
 mod parameters;
-mod passive;
+mod population;
 mod rates;
 mod spikes;
 mod surrogate;
@@ -75,20 +76,17 @@ mod tests;
 pub use crate::quantity::Constant;
 pub use crate::setting::{ParameterInfo, Range};
 pub use cable::{
-    Cable, CableCell, CableCellConfig, CableCellDynamics, CableConfig, CableDynamics, CableFile,
-    CableScheme, Compartment, CompartmentField, Membrane, Morphology, MorphologyPoints, Regions,
-    SectionConfig, SiteDistances, Sites,
+    Cable, CableCell, CableCellConfig, CableCellDynamics, CableDynamics, CableFile, CableScheme,
+    Morphology, MorphologyPoints, Regions, SectionConfig, SiteDistances, Sites,
 };
 pub use cell::*;
-pub(crate) use choice::{Places, Region};
 pub use choice::{UnitConfig, UnitModel};
-pub use conductance::{CellConfig, CellKind, Cells};
+pub use conductance::{CellConfig, Cells};
 pub use field::CellField;
 pub use integrate_and_fire::*;
+pub use kind::CellKind;
 pub use observed::Observed;
 pub use parameters::{CellConstants, CellParameters, InitialState};
-pub use passive::{
-    Passive, PassiveConfig, PassiveConstants, PassiveField, PassiveInitial, PassiveParameters,
-};
+pub(crate) use population::{Places, Region};
 pub use spikes::{SpikeDetector, Spikes, spikes};
 pub use surrogate::Surrogate;

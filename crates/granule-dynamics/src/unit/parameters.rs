@@ -12,11 +12,16 @@ use serde::de::{Error, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::CellKind;
 use super::channel::ChannelTable;
-use super::{CellKind, UnitConfig};
 use crate::quantity::Constant;
 use crate::setting::{ParameterInfo, Range};
 use crate::{DynamicsError, Values};
+
+/// The error about a parameter that a cell does not have, with those that it has.
+pub(super) fn unknown_parameter(name: &str, names: &[&str]) -> DynamicsError {
+    DynamicsError::config("unit.parameters", name, names.join(", "))
+}
 
 /// The parameters of a cell of the kind `K`, in a configuration; those left out have their published values.
 #[derive(Clone, PartialEq)]
@@ -70,7 +75,7 @@ impl<K> CellParameters<K> {
                 *own = values.into();
                 Ok(())
             }
-            None => Err(UnitConfig::unknown_parameter(name, &names)),
+            None => Err(unknown_parameter(name, &names)),
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::quantity::Quantity;
 /// A concentration below it counts as this: it has a logarithm in single precision.
 pub(crate) const LOWEST: f64 = 1e-30;
 
-/// The curve at voltages and concentrations of any shape that the constants broadcast to.
+/// The curve at voltages and concentrations, all of those of the table, of any shape that the constants broadcast to.
 pub(crate) fn value(
     curve: &Curve<Quantity>,
     voltage: &Tensor<2>,
@@ -26,25 +26,25 @@ pub(crate) fn value(
         Curve::Power(base, exponent) => value(base, voltage, pools).powf_scalar(*exponent),
         Curve::Term(term) => {
             let argument = match term.argument {
-                Argument::Concentration(pool) => pools.get(pool).unwrap_or(voltage),
+                Argument::Concentration(pool) => &pools[pool],
                 Argument::Voltage => voltage,
             };
             let z = match term.curve {
-                RateCurve::Constant => return term.scale.shift(voltage.zeros_like()),
+                RateCurve::Constant => return voltage.zeros_like() + &term.scale,
                 // 1/(1 + eᶻ) with z = n ln(K/c)
                 RateCurve::Hill => {
                     let logarithm = argument.clone().clamp_min(LOWEST).log();
-                    term.steepness.scale(&term.shift.ln() - logarithm)
+                    (&term.shift.ln() - logarithm) * &term.steepness
                 }
-                _ => term.steepness.scale(term.shift.shift(argument.clone())),
+                _ => (argument.clone() + &term.shift) * &term.steepness,
             };
             let curve = term.curve;
-            term.scale.scale(by_hand(z, |z, slope| of(curve, z, slope)))
+            by_hand(z, |z, slope| of(curve, z, slope)) * &term.scale
         }
     }
 }
 
-/// The curve of one voltage on the host.
+/// The curve of one voltage on the host, with all concentrations of the table.
 pub(crate) fn on_host(curve: &Curve<f64>, voltage: f64, pools: &[f64]) -> f64 {
     let all = |parts: &[Curve<f64>]| -> Vec<f64> {
         let parts = parts.iter();
@@ -56,7 +56,7 @@ pub(crate) fn on_host(curve: &Curve<f64>, voltage: f64, pools: &[f64]) -> f64 {
         Curve::Power(base, exponent) => on_host(base, voltage, pools).powf(*exponent),
         Curve::Term(term) => {
             let argument = match term.argument {
-                Argument::Concentration(pool) => pools.get(pool).copied().unwrap_or(f64::NAN),
+                Argument::Concentration(pool) => pools[pool],
                 Argument::Voltage => voltage,
             };
             let z = term.steepness * (argument + term.shift);
@@ -94,10 +94,10 @@ pub(crate) fn with_slope(
 ) -> (Tensor<2>, Option<Tensor<2>>) {
     let [scale, shift, steepness] =
         [&term.scale, &term.shift, &term.steepness].map(Quantity::without_autodiff);
-    let z = steepness.scale(shift.shift(voltage.clone()));
+    let z = (voltage.clone() + &shift) * &steepness;
     let (value, slope) = of(term.curve, z, true);
-    let slope = slope.map(|slope| steepness.times(&scale).scale(slope));
-    (scale.scale(value), slope)
+    let slope = slope.map(|slope| slope * &steepness.times(&scale));
+    (value * &scale, slope)
 }
 
 /// A curve as a function of z; its derivative by z.

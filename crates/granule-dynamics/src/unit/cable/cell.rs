@@ -7,13 +7,14 @@ use granule_io::words::counted;
 use serde::{Deserialize, Serialize};
 
 use super::file::CableFile;
-use super::model::{CableCell, Regions};
+use super::membrane::Regions;
+use super::model::CableCell;
 use super::solve::{Cable, NAME};
 use super::{CableScheme, Morphology, SectionConfig, Sites};
 use crate::setting::Range;
 use crate::solver::{BackwardEuler, Solver};
 use crate::unit::channel::{ChannelTable, TableParameters};
-use crate::unit::choice::{self, Unit, UnitModel, fastest};
+use crate::unit::population::{Places, Unit};
 use crate::{Bounds, DynamicsError, Place, Values};
 
 /// The settings of the cable itself among those that can be trained.
@@ -97,6 +98,7 @@ impl schemars::JsonSchema for CableCellConfig {
         CableFile::json_schema(generator)
     }
 }
+
 impl CableCellConfig {
     /// The name in configuration files.
     pub const NAME: &'static str = NAME;
@@ -146,6 +148,8 @@ impl CableCellConfig {
 const MANY: usize = 20_000;
 
 impl Unit for CableCellConfig {
+    type Model = CableCell;
+
     const CURRENT: &'static str = "nA";
 
     fn doubt(&self, table: &str) -> Option<String> {
@@ -171,7 +175,7 @@ impl Unit for CableCellConfig {
                 }
             }
         }
-        fastest(&table)
+        table.shortest_time_constant()
     }
 
     fn spike_threshold(&self) -> Option<f64> {
@@ -186,11 +190,11 @@ impl Unit for CableCellConfig {
         Some(self.inputs())
     }
 
-    fn places(&self, name: &str) -> choice::Places {
-        self.places_of(name).unwrap_or(choice::Places::Nowhere)
+    fn places(&self, name: &str) -> Places {
+        self.places_of(name).unwrap_or(Places::Nowhere)
     }
 
-    fn build(&self, _: Arc<dyn Solver>, place: &Place) -> Result<UnitModel, DynamicsError> {
-        self.init(place).map(UnitModel::Cable)
+    fn build(&self, _: Arc<dyn Solver>, place: &Place) -> Result<CableCell, DynamicsError> {
+        self.init(place)
     }
 }

@@ -5,14 +5,11 @@ use std::f64::consts::{FRAC_PI_2, FRAC_PI_4, PI};
 use std::ops::Range;
 use std::path::Path;
 
-use super::geometry::{Geometry, Node};
+use super::geometry::{Geometry, MOST, Node};
 use super::section::{Branch, Frustum};
 use crate::DynamicsError;
 use granule_io::words::Number;
 use granule_io::words::short;
-
-/// The most compartments of a model.
-pub(super) const MOST: usize = 1 << 20;
 
 /// At which d_lambda is meant, Hz.
 const FREQUENCY: f64 = 100.0;

@@ -2,6 +2,9 @@
 
 use granule_ops::Tree;
 
+/// The most compartments of a model.
+pub(super) const MOST: usize = 1 << 20;
+
 /// Where a node of a tree is joined to the one before it. Ways are lengths over cross-sections, 1/cm: times the axial
 /// resistivity they are resistances.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,17 +1,19 @@
 //! Cells of many compartments: cables of cylinders, and cells of sections or of a traced morphology.
 //!
 //! [`CableCellConfig`] is `unit.model = "cable"`: sections or an SWC file, channels, and the sites at which currents enter and
-//! the cell is recorded. [`CableConfig`] is the layer below, a list of compartments for a program.
+//! the cell is recorded.
 
 mod cell;
-mod compartments;
+mod conversion;
 mod discretise;
 mod file;
 mod geometry;
+mod membrane;
 mod model;
 mod places;
 mod plan;
 mod regions;
+mod scheme;
 mod section;
 mod site;
 mod solve;
@@ -20,10 +22,11 @@ mod swc;
 mod tests;
 
 pub use cell::CableCellConfig;
-pub use compartments::{CableConfig, CableScheme, Compartment};
 pub use file::CableFile;
-pub use model::{CableCell, CableCellDynamics, Regions};
+pub use membrane::Regions;
+pub use model::{CableCell, CableCellDynamics};
+pub use scheme::CableScheme;
 pub use section::SectionConfig;
 pub use site::{SiteDistances, Sites};
-pub use solve::{Cable, CableDynamics, CompartmentField, Membrane};
+pub use solve::{Cable, CableDynamics};
 pub use swc::{Morphology, MorphologyPoints};

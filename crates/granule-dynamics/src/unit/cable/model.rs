@@ -3,83 +3,17 @@
 use std::sync::Arc;
 
 use burn::module::Module;
-use burn::tensor::{Int, Tensor, TensorData};
+use burn::tensor::{Int, Tensor};
 
+use super::membrane::indices;
 use super::site::SiteDistances;
-use super::solve::{Cable, CableDynamics, Membrane};
+use super::solve::{Cable, CableDynamics};
 use crate::model::{Clock, Dynamics, Input, Model, Span};
 use crate::quantity::{Constant, Quantity};
-use crate::solver::{BackwardEuler, Stepped};
 use crate::state::is_tracked;
-use crate::unit::choice::Population;
-use crate::unit::{CellField, Cells, Observed};
+use crate::unit::Observed;
+use crate::unit::population::Population;
 use crate::{DynamicsError, Place, State, Variable};
-
-/// Membranes of many compartments, of which those of one region have the same parameters.
-#[derive(Module, Debug)]
-pub struct Regions {
-    /// A cell for each region.
-    pub cells: Cells,
-    /// The region of each compartment.
-    #[module(skip)]
-    of_compartments: Arc<[i64]>,
-}
-
-/// Indices on a device.
-fn indices(values: impl IntoIterator<Item = i64>, place: &Place) -> Tensor<1, Int> {
-    let values: Vec<i64> = values.into_iter().collect();
-    let count = values.len();
-    Tensor::from_data(TensorData::new(values, [count]), &place.device)
-}
-
-impl Regions {
-    pub(super) fn new(cells: Cells, of_compartments: Vec<i64>) -> Self {
-        Self {
-            cells,
-            of_compartments: of_compartments.into(),
-        }
-    }
-
-    fn columns(&self, place: &Place) -> Tensor<1, Int> {
-        indices(self.of_compartments.iter().copied(), place)
-    }
-}
-
-impl Membrane for Regions {
-    type Field = CellField;
-
-    fn field(&self) -> CellField {
-        self.cells.field_over(&self.columns(&self.cells.place()))
-    }
-
-    fn capacitance(&self, place: &Place) -> Tensor<2> {
-        self.spread(Membrane::capacitance(&self.cells, place))
-    }
-
-    fn spread(&self, values: Tensor<2>) -> Tensor<2> {
-        match values.dims()[1] {
-            1 => values,
-            _ => values.select(1, self.columns(&self.cells.place())),
-        }
-    }
-}
-
-impl Model for Regions {
-    type Dynamics = Stepped<CellField, BackwardEuler>;
-
-    fn dynamics(&self) -> Result<Self::Dynamics, DynamicsError> {
-        Ok(Stepped {
-            field: self.field(),
-            solver: BackwardEuler,
-        })
-    }
-
-    fn initial_state(&self, batch: usize) -> Result<State, DynamicsError> {
-        let columns = self.columns(&self.cells.place());
-        let state = self.cells.initial_state(batch)?;
-        Ok(state.map(|x| x.select(1, columns.clone())))
-    }
-}
 
 /// The compartments in which currents enter and which are recorded, with the names of the latter.
 #[derive(Clone, Debug)]
@@ -100,7 +34,7 @@ pub(super) struct Places {
 #[derive(Module, Debug)]
 pub struct CableCell {
     /// The compartments.
-    pub cable: Cable<Regions>,
+    pub cable: Cable,
     /// The constant part of the current at the stimulus sites, nA.
     pub current: Constant,
     #[module(skip)]
@@ -108,7 +42,7 @@ pub struct CableCell {
 }
 
 impl CableCell {
-    pub(super) fn new(cable: Cable<Regions>, current: Constant, places: Places) -> Self {
+    pub(super) fn new(cable: Cable, current: Constant, places: Places) -> Self {
         Self {
             cable,
             current,
@@ -196,7 +130,7 @@ impl Model for CableCell {
         let current = self.current.quantity();
         let constant = match &current {
             Quantity::Number(0.0) => None,
-            current => Some(entries.density(current.shift(place.full(0.0, [1, 1])))),
+            current => Some(entries.density(place.full(0.0, [1, 1]) + current)),
         };
         let plain = Place {
             device: place.device.clone().without_autodiff(),
@@ -234,7 +168,7 @@ fn with_sites(own: State, recorded: &Tensor<1, Int>) -> State {
 /// [`CableCell`] with its parameters' values.
 #[derive(Clone, Debug)]
 pub struct CableCellDynamics {
-    pub(super) cable: CableDynamics<CellField>,
+    pub(super) cable: CableDynamics,
     variables: Vec<Variable>,
     /// How many of the variables are those at the record sites.
     shown: usize,
@@ -306,7 +240,7 @@ impl CableCellDynamics {
         } else {
             input
         };
-        Ok(Some(entries.density(current.shift(input))))
+        Ok(Some(entries.density(input + &current)))
     }
 }
 

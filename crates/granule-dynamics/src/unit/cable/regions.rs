@@ -7,7 +7,7 @@ use super::section::{self, Branch, Frustum};
 use super::site::Names;
 use crate::setting::Range;
 use crate::unit::channel::ChannelTable;
-use crate::unit::choice::{self, Region};
+use crate::unit::population::{Places, Region};
 use crate::{DynamicsError, Values};
 
 impl CableCellConfig {
@@ -104,7 +104,7 @@ impl CableCellConfig {
     }
 
     /// Where a parameter of the regions stands: at its place for the whole cell, and among those of the sections.
-    pub(super) fn places_of(&self, name: &str) -> Option<choice::Places> {
+    pub(super) fn places_of(&self, name: &str) -> Option<Places> {
         let (_, regions) = self.branches().ok()?;
         // Another value of these would divide the cell into other compartments than those that were trained.
         let divided = |section: &Option<usize>| {
@@ -134,6 +134,6 @@ impl CableCellConfig {
             None => Region::Nowhere,
         };
         let each = regions.iter().enumerate().map(place).collect();
-        Some(choice::Places::Regions { shared, each })
+        Some(Places::Regions { shared, each })
     }
 }

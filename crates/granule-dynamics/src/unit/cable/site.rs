@@ -11,7 +11,7 @@ use crate::setting::meant;
 const MOST: usize = 4096;
 
 /// The most sites of all cells: as many as they may have compartments.
-const MOST_OF_ALL: usize = super::discretise::MOST;
+const MOST_OF_ALL: usize = super::geometry::MOST;
 
 /// The letters of a section's name.
 const LONGEST: usize = 64;

@@ -2,107 +2,34 @@
 
 use std::sync::Arc;
 
-use burn::module::{Module, ModuleDisplay};
+use burn::module::Module;
 use burn::tensor::{IndexingUpdateOp, Int, Tensor, TensorData};
-use granule_ops::{CableStep, Coefficient, ImplicitScheme, Tree, tree_solve};
+use granule_ops::{CableStep, ImplicitScheme, Tree, tree_solve};
 
-use super::compartments::CableScheme;
 use super::geometry::{Geometry, Node};
+use super::membrane::Regions;
+use super::scheme::CableScheme;
 use crate::model::{Clock, Dynamics, Field, Input, Linear, Model, Span};
 use crate::quantity::{Constant, Quantity};
 use crate::solver::linear::update_groups;
-use crate::unit::{CellField, Cells, Passive, PassiveField};
+use crate::unit::CellField;
 use crate::{DynamicsError, Place, State, Variable};
 
 pub(super) const NAME: &str = "cable";
 
-/// The equations of a membrane that a cable can be made of, which nothing but these moves: no reset and no noise.
-pub trait CompartmentField: Field {
-    /// The membrane as the operation takes it that moves a cable by a whole step.
-    fn membrane(&self) -> granule_ops::Membrane<Coefficient>;
-
-    /// An input as the potential takes it, mV/ms.
-    fn inflow(&self, input: Option<&Tensor<2>>) -> Option<Tensor<2>>;
-}
-
-impl CompartmentField for CellField {
-    fn membrane(&self) -> granule_ops::Membrane<Coefficient> {
-        self.membrane()
-    }
-
-    fn inflow(&self, input: Option<&Tensor<2>>) -> Option<Tensor<2>> {
-        self.inflow(input)
-    }
-}
-
-impl CompartmentField for PassiveField {
-    fn membrane(&self) -> granule_ops::Membrane<Coefficient> {
-        self.membrane()
-    }
-
-    fn inflow(&self, input: Option<&Tensor<2>>) -> Option<Tensor<2>> {
-        self.inflow(input)
-    }
-}
-
-/// A membrane that a cable can be made of: [`Passive`], or any of the conductance-based [`Cells`], with as many cells as
-/// the cable has compartments.
-pub trait Membrane: Model + ModuleDisplay {
-    /// The equations without the cable.
-    type Field: CompartmentField;
-
-    /// Takes the parameters' values.
-    fn field(&self) -> Self::Field;
-
-    /// C, µF/cm²: `[1, 1]`, or `[1, compartments]`.
-    fn capacitance(&self, place: &Place) -> Tensor<2>;
-
-    /// A parameter of the cable for each compartment, where it has fewer values, `[1, values]`: as it is, unless compartments
-    /// share theirs.
-    fn spread(&self, values: Tensor<2>) -> Tensor<2> {
-        values
-    }
-}
-
-impl Membrane for Passive {
-    type Field = PassiveField;
-
-    fn field(&self) -> Self::Field {
-        self.field()
-    }
-
-    fn capacitance(&self, place: &Place) -> Tensor<2> {
-        let capacitance = self.parameters.capacitance.quantity();
-        capacitance.shift(place.full(0.0, [1, 1]))
-    }
-}
-
-impl Membrane for Cells {
-    type Field = CellField;
-
-    fn field(&self) -> Self::Field {
-        self.field()
-    }
-
-    fn capacitance(&self, place: &Place) -> Tensor<2> {
-        self.capacitance().shift(place.full(0.0, [1, 1]))
-    }
-}
-
 /// Cells of many compartments, joined to trees: C dv/dt = I_membrane + u + Σ_j g_ij(v_j − v_i)/A_i, where g_ij is the
-/// conductance between the middles of two cylinders and A_i the area of the membrane; ends are sealed. What hangs on one
-/// compartment of a [`CableConfig`](super::CableConfig) is joined to its middle by half a cylinder on either side; sections of
-/// a [`CableCellConfig`](super::CableCellConfig) meet in points, which have no membrane.
+/// conductance between the middles of two cylinders and A_i the area of the membrane; ends are sealed. Sections of a
+/// [`CableCellConfig`](super::CableCellConfig) meet in points, which have no membrane.
 ///
 /// The step is that of cell simulators: gates by the exponential update, then all potentials at once by an implicit step,
 /// one linear system on a tree (Hines 1984), in time linear in the number of compartments.
 ///
-/// Input: current density, µA/cm², as the membrane takes it; [`density`](Self::density) makes one of a current at a
+/// Input: current density, µA/cm², a column for each compartment; [`density`](Self::density) makes one of a current at a
 /// point. State: that of the membrane, a column for each compartment.
 #[derive(Module, Debug)]
-pub struct Cable<M: Module> {
+pub struct Cable {
     /// The membrane of each compartment.
-    pub membrane: M,
+    pub membrane: Regions,
     /// R_i, Ωcm.
     pub axial_resistivity: Constant,
     /// Where the module lives; it follows the module to other devices and off the tape.
@@ -124,14 +51,14 @@ fn with_points(values: Tensor<2>, geometry: &Geometry, place: &Place) -> Tensor<
     }
 }
 
-impl<M: Membrane> Cable<M> {
+impl Cable {
     pub(super) fn new(
-        membrane: M,
+        membrane: Regions,
         axial_resistivity: Constant,
         (geometry, scheme): (Geometry, CableScheme),
         place: &Place,
     ) -> Result<Self, DynamicsError> {
-        let field = membrane.field();
+        let field = membrane.field()?;
         if field.groups().last().map(Vec::as_slice) != Some(&[0]) {
             return Err(DynamicsError::Unsupported {
                 solver: NAME.into(),
@@ -168,7 +95,7 @@ impl<M: Membrane> Cable<M> {
     }
 
     /// The couplings of every node, 1/ms: of the node to its parent, of the parent to the node, and the sum of all of each node.
-    fn couplings(&self, tree: &Tree, place: &Place) -> [Tensor<2>; 3] {
+    fn couplings(&self, tree: &Tree, place: &Place) -> Result<[Tensor<2>; 3], DynamicsError> {
         let geometry = &self.geometry;
         let nodes = geometry.nodes.len();
         let row = |values: Vec<f64>| place.tensor::<2>(values, [1, nodes]);
@@ -176,7 +103,7 @@ impl<M: Membrane> Cable<M> {
         let parents = TensorData::new(indices, [nodes]);
         let parents = Tensor::<1, Int>::from_data(parents, &place.device);
 
-        let capacitance = self.membrane.capacitance(place);
+        let capacitance = self.membrane.capacitance(place)?;
         let capacitance = with_points(capacitance, geometry, place);
         let of_parent = match capacitance.dims()[1] {
             1 => capacitance.clone(),
@@ -207,15 +134,15 @@ impl<M: Membrane> Cable<M> {
             }
             let per_resistivity = resistivity.reciprocal();
             let rate = |coupling: Vec<f64>, capacitance: Tensor<2>| {
-                per_resistivity.scale(row(coupling) / capacitance)
+                row(coupling) / capacitance * &per_resistivity
             };
-            return [
+            return Ok([
                 rate(from_parent, capacitance.clone()),
                 rate(from_child, of_parent),
                 rate(total, capacitance),
-            ];
+            ]);
         }
-        let resistivity = resistivity.shift(place.full(0.0, [1, 1]));
+        let resistivity = place.full(0.0, [1, 1]) + &resistivity;
         let resistivity = with_points(resistivity, geometry, place);
         let beyond = resistivity.clone().select(1, parents.clone());
         let joined = |node: &Node| f64::from(u8::from(node.parent.is_some()));
@@ -234,12 +161,12 @@ impl<M: Membrane> Cable<M> {
             from_child.clone(),
             IndexingUpdateOp::Add,
         );
-        [from_parent, from_child, total]
+        Ok([from_parent, from_child, total])
     }
 }
 
-impl<M: Membrane> Model for Cable<M> {
-    type Dynamics = CableDynamics<M::Field>;
+impl Model for Cable {
+    type Dynamics = CableDynamics;
 
     fn dynamics(&self) -> Result<Self::Dynamics, DynamicsError> {
         let place = Place::of(&self.origin);
@@ -247,8 +174,8 @@ impl<M: Membrane> Model for Cable<M> {
             let allowed = "each joined to another, and not in a circle";
             DynamicsError::config("cable.compartments", "parents", allowed)
         })?;
-        let couplings = Tensor::cat(self.couplings(&tree, &place).to_vec(), 0);
-        let field = self.membrane.field();
+        let couplings = Tensor::cat(self.couplings(&tree, &place)?.to_vec(), 0);
+        let field = self.membrane.field()?;
         let compartments = self.geometry.compartments();
         let scheme = match self.scheme {
             CableScheme::BackwardEuler => ImplicitScheme::BackwardEuler,
@@ -272,9 +199,9 @@ impl<M: Membrane> Model for Cable<M> {
 
 /// [`Cable`] with its parameters' values.
 #[derive(Clone, Debug)]
-pub struct CableDynamics<F> {
+pub struct CableDynamics {
     /// The membrane.
-    field: F,
+    field: CellField,
     /// A whole step as one operation, where there is one.
     pub(super) fused: Option<CableStep>,
     tree: Tree,
@@ -285,7 +212,7 @@ pub struct CableDynamics<F> {
     scheme: CableScheme,
 }
 
-impl<F: CompartmentField> CableDynamics<F> {
+impl CableDynamics {
     /// The potentials after `dt`, those of the membrane's linear form and of the cable at the end of the step:
     /// (1 + dt(decay + Σg/AC)) v′ᵢ − dt Σ g/AC v′ⱼ = v + dt·drive, and Σ g (v′ₚ − v′ⱼ) = 0 at a point.
     fn implicit(&self, linear: &Linear, v: Tensor<2>, dt: f64) -> Tensor<2> {
@@ -310,7 +237,7 @@ impl<F: CompartmentField> CableDynamics<F> {
     }
 }
 
-impl<F: CompartmentField> CableDynamics<F> {
+impl CableDynamics {
     /// The fused operation, if it takes this state: a variable that the rows of the batch share is broadcast by the composed
     /// step.
     fn fused(&self, state: &State) -> Option<&CableStep> {
@@ -336,7 +263,7 @@ impl<F: CompartmentField> CableDynamics<F> {
     }
 }
 
-impl<F: CompartmentField> Dynamics for CableDynamics<F> {
+impl Dynamics for CableDynamics {
     fn name(&self) -> &str {
         NAME
     }

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use granule_ops::{Curve, Kinetics};
 
 use super::super::rates;
+use super::curve::Constants;
 use super::names;
 use super::table::{ChannelConfig, ChannelTable, GateConfig, ReversalConfig};
 use crate::DynamicsError;
-use crate::quantity::Quantity;
 use granule_io::words::Number;
 
 /// The voltages that a curve must make sense at, tenths of a mV.
@@ -236,37 +236,31 @@ impl ChannelTable {
             .map(|(info, _, values)| (info.name, values.as_slice()))
             .collect();
         let width = width.unwrap_or(1).max(1);
-        let of_cell = |values: &[f64], cell: usize| {
-            let value = values.get(cell.min(values.len().saturating_sub(1)));
-            value.copied().unwrap_or(f64::NAN)
-        };
+        let of_cell = |values: &[f64], cell: usize| values.get(cell).or(values.last()).copied();
         let mut seen = BTreeSet::new();
         for cell in 0..width {
             let own = of_curves.iter().filter(|values| values.len() > 1);
-            let own: Vec<u64> = own.map(|values| of_cell(values, cell).to_bits()).collect();
+            let own = own.filter_map(|values| of_cell(values, cell));
+            let own: Vec<u64> = own.map(f64::to_bits).collect();
             if !seen.insert(own) {
                 continue;
             }
             let constant = |name: &str| {
-                let values = known.get(name).copied().unwrap_or_default();
-                Quantity::Number(of_cell(values, cell))
+                let value = known.get(name).and_then(|values| of_cell(values, cell));
+                value.ok_or_else(|| DynamicsError::missing(name))
             };
             self.cell_values(&constant)?;
         }
         Ok(())
     }
 
-    fn cell_values(&self, constant: &dyn Fn(&str) -> Quantity) -> Result<(), DynamicsError> {
-        let number = |quantity: &Quantity| match quantity {
-            Quantity::Number(value) => *value,
-            Quantity::Tensor(_) => f64::NAN,
-        };
-        let rests: Vec<f64> = self
+    fn cell_values(&self, constant: &Constants<'_, f64>) -> Result<(), DynamicsError> {
+        let rests = self
             .pools
             .iter()
-            .map(|pool| number(&constant(&format!("{}_rest", pool.name))))
-            .collect();
-        let table = self.bind(constant, &Quantity::Number(0.0));
+            .map(|pool| constant(&format!("{}_rest", pool.name)));
+        let rests: Vec<f64> = rests.collect::<Result<_, _>>()?;
+        let table = self.bind(constant, &0.0)?;
         for (index, channel) in table.channels.iter().enumerate() {
             for (number_of, gate) in channel.gates.iter().enumerate() {
                 let at = format!("unit.channel[{index}].gate[{number_of}]");
@@ -278,10 +272,6 @@ impl ChannelTable {
                         ["steady_state", "time_constant"]
                     }
                 };
-                let curves: Vec<Curve<f64>> = curves
-                    .iter()
-                    .map(|curve| curve.map(&mut |quantity| number(quantity)))
-                    .collect();
                 for tenths in VOLTAGES {
                     let voltage = f64::from(tenths) / 10.0;
                     let value = |curve: &Curve<f64>| rates::on_host(curve, voltage, &rests);

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::super::conductance::{Described, TABLE};
+use super::super::conductance::{Described, OWN, TABLE};
+use super::super::population::{Places, Unit};
 use super::super::{Cells, ParameterInfo};
 use super::library;
 use super::table::{ChannelConfig, ChannelTable, GateConfig, PoolConfig, ReversalConfig};
@@ -330,7 +331,7 @@ impl schemars::JsonSchema for ConductanceConfig {
 
 impl ConductanceConfig {
     /// The name in configuration files.
-    pub const NAME: &'static str = "conductance";
+    pub const NAME: &'static str = OWN;
 
     fn described(&self) -> Described<'_> {
         let variables = self.parameters.0.variables();
@@ -382,5 +383,30 @@ impl ConductanceConfig {
     pub fn init(&self, solver: Arc<dyn Solver>, place: &Place) -> Result<Cells, DynamicsError> {
         self.validate()?;
         self.described().init(solver, place)
+    }
+}
+
+impl Unit for ConductanceConfig {
+    type Model = Cells;
+
+    const CURRENT: &'static str = "µA/cm²";
+
+    fn shortest_time_constant(&self) -> Option<f64> {
+        self.parameters.0.shortest_time_constant()
+    }
+
+    fn spike_threshold(&self) -> Option<f64> {
+        Some(self.spike_threshold)
+    }
+
+    fn places(&self, name: &str) -> Places {
+        let place = self.parameters.0.place(name);
+        place.map_or(Places::Nowhere, |place| {
+            Places::Whole(format!("unit.{place}"))
+        })
+    }
+
+    fn build(&self, solver: Arc<dyn Solver>, place: &Place) -> Result<Cells, DynamicsError> {
+        self.init(solver, place)
     }
 }

@@ -3,8 +3,8 @@
 use granule_ops::{Argument, Curve, RateCurve, Term};
 use serde::{Deserialize, Serialize};
 
-use crate::Values;
-use crate::quantity::Quantity;
+use super::scalar::Scalar;
+use crate::{DynamicsError, Values};
 
 /// A function of the voltage, with x = (V − midpoint)/slope, or of a concentration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -244,14 +244,17 @@ impl CurveConfig {
     }
 }
 
+/// A constant of a table by its name.
+pub(crate) type Constants<'a, T> = dyn Fn(&str) -> Result<T, DynamicsError> + 'a;
+
 /// Where the constants of a curve come from.
-pub(super) struct Source<'a> {
+pub(super) struct Source<'a, T> {
     /// A constant by its name.
-    pub constant: &'a dyn Fn(&str) -> Quantity,
+    pub constant: &'a Constants<'a, T>,
     /// A concentration by its name.
-    pub pool: &'a dyn Fn(&str) -> usize,
+    pub pool: &'a dyn Fn(&str) -> Result<usize, DynamicsError>,
     /// Added to the midpoints.
-    pub shift: Quantity,
+    pub shift: T,
     /// `alpha_m` and the like, which the names of its constants begin with.
     pub stem: String,
     /// What a scale is called.
@@ -260,58 +263,61 @@ pub(super) struct Source<'a> {
     pub term: Option<usize>,
 }
 
-impl Source<'_> {
-    fn take(&self, name: &str) -> Quantity {
+impl<T: Scalar> Source<'_, T> {
+    fn take(&self, name: &str) -> Result<T, DynamicsError> {
         (self.constant)(&super::names::of_term(&self.stem, self.term, name))
     }
 
     /// The curve with its constants bound.
-    pub(super) fn bind(&mut self, config: &CurveConfig) -> Curve<Quantity> {
-        let mut all = |parts: &Parts| parts.of.iter().map(|part| self.bind(part)).collect();
+    pub(super) fn bind(&mut self, config: &CurveConfig) -> Result<Curve<T>, DynamicsError> {
+        let mut all = |parts: &Parts| -> Result<Vec<_>, _> {
+            parts.of.iter().map(|part| self.bind(part)).collect()
+        };
         let term = match config {
-            CurveConfig::Sum(parts) => return Curve::Sum(all(parts)),
-            CurveConfig::Product(parts) => return Curve::Product(all(parts)),
+            CurveConfig::Sum(parts) => return Ok(Curve::Sum(all(parts)?)),
+            CurveConfig::Product(parts) => return Ok(Curve::Product(all(parts)?)),
             CurveConfig::Power(power) => {
-                return Curve::Power(Box::new(self.bind(&power.of)), power.exponent);
+                let base = Box::new(self.bind(&power.of)?);
+                return Ok(Curve::Power(base, power.exponent));
             }
             CurveConfig::Constant(_) => Term {
                 curve: RateCurve::Constant,
                 argument: Argument::Voltage,
-                scale: self.take(self.scale),
-                shift: Quantity::Number(0.0),
-                steepness: Quantity::Number(0.0),
+                scale: self.take(self.scale)?,
+                shift: T::from(0.0),
+                steepness: T::from(0.0),
             },
             CurveConfig::Hill(term) => Term {
                 curve: RateCurve::Hill,
-                argument: Argument::Concentration((self.pool)(&term.concentration)),
-                scale: self.take(self.scale),
-                shift: self.take("half"),
-                steepness: self.take("exponent"),
+                argument: Argument::Concentration((self.pool)(&term.concentration)?),
+                scale: self.take(self.scale)?,
+                shift: self.take("half")?,
+                steepness: self.take("exponent")?,
             },
-            CurveConfig::Linear(_) => self.term(RateCurve::Bernoulli, false),
-            CurveConfig::FallingLinear(_) => self.term(RateCurve::Bernoulli, true),
-            CurveConfig::Exponential(_) => self.term(RateCurve::Exponential, true),
-            CurveConfig::FallingExponential(_) => self.term(RateCurve::Exponential, false),
-            CurveConfig::Sigmoid(_) => self.term(RateCurve::Sigmoid, false),
-            CurveConfig::FallingSigmoid(_) => self.term(RateCurve::Sigmoid, true),
+            CurveConfig::Linear(_) => self.term(RateCurve::Bernoulli, false)?,
+            CurveConfig::FallingLinear(_) => self.term(RateCurve::Bernoulli, true)?,
+            CurveConfig::Exponential(_) => self.term(RateCurve::Exponential, true)?,
+            CurveConfig::FallingExponential(_) => self.term(RateCurve::Exponential, false)?,
+            CurveConfig::Sigmoid(_) => self.term(RateCurve::Sigmoid, false)?,
+            CurveConfig::FallingSigmoid(_) => self.term(RateCurve::Sigmoid, true)?,
         };
         self.term = self.term.map(|term| term + 1);
-        Curve::Term(term)
+        Ok(Curve::Term(term))
     }
 
     /// With `z = ±(V − midpoint)/slope`.
-    fn term(&self, curve: RateCurve, positive: bool) -> Term<Quantity> {
-        let per_slope = self.take("slope").reciprocal();
-        Term {
+    fn term(&self, curve: RateCurve, positive: bool) -> Result<Term<T>, DynamicsError> {
+        let per_slope = self.take("slope")?.reciprocal();
+        Ok(Term {
             curve,
             argument: Argument::Voltage,
-            scale: self.take(self.scale),
-            shift: self.take("midpoint").plus(&self.shift).negative(),
+            scale: self.take(self.scale)?,
+            shift: self.take("midpoint")?.plus(&self.shift).negative(),
             steepness: if positive {
                 per_slope
             } else {
                 per_slope.negative()
             },
-        }
+        })
     }
 }

@@ -1,13 +1,13 @@
 //! The channels of the published cells, by name.
 
-use super::super::choice::CHANNELS;
+use super::super::cell::PUBLISHED;
 use super::table::{ChannelConfig, GateConfig};
 
 /// A channel as `hodgkin-huxley/na`, with the temperature factor of its cell.
 pub fn channel(name: &str) -> Option<ChannelConfig> {
     let (cell, channel) = name.split_once('/')?;
-    let (_, table) = CHANNELS.iter().find(|(own, _)| *own == cell)?;
-    let table = table()?;
+    let (_, table) = PUBLISHED.iter().find(|(own, _)| *own == cell)?;
+    let table = table();
     let mut channels = table.channels.into_iter();
     let mut channel = channels.find(|own| own.name == channel)?;
     // At the temperature of the cell that it was published with.
@@ -23,11 +23,8 @@ pub fn channel(name: &str) -> Option<ChannelConfig> {
 
 /// The names of all channels.
 pub fn names() -> Vec<String> {
-    let tables = CHANNELS
-        .iter()
-        .filter_map(|(cell, table)| Some((cell, table()?)));
-    let names = tables.flat_map(|(cell, table)| {
-        let channels = table.channels.into_iter();
+    let names = PUBLISHED.iter().flat_map(|(cell, table)| {
+        let channels = table().channels.into_iter();
         channels.map(move |channel| format!("{cell}/{}", channel.name))
     });
     names.collect()

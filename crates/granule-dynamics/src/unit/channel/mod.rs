@@ -9,11 +9,13 @@ mod config;
 pub mod curve;
 pub mod library;
 mod names;
+mod scalar;
 mod table;
 
 pub(crate) use bind::{Battery, BoundChannel, BoundPool, BoundTable};
 pub(crate) use config::TableFile;
 pub use config::{ChannelFile, ConductanceConfig, ConductanceFile, LeakConfig, TableParameters};
+pub(crate) use curve::Constants;
 pub use curve::CurveConfig;
 pub use table::{
     ChannelConfig, ChannelTable, GateConfig, NernstConfig, PoolConfig, ReversalConfig, at_once,

@@ -272,6 +272,14 @@ impl ChannelConfig {
 }
 
 impl ChannelTable {
+    /// About the shortest time constant, ms: the upstroke of a cell whose strongest channel is open to about a twelfth.
+    pub(in crate::unit) fn shortest_time_constant(&self) -> Option<f64> {
+        let conductances = self.channels.iter();
+        let conductances = conductances.map(|channel| channel.conductance.highest());
+        let strongest = conductances.fold(0.0, f64::max);
+        (strongest > 0.0).then(|| 12.0 * self.capacitance.lowest() / strongest)
+    }
+
     /// A membrane with its capacitance in µF/cm² and its leak in mS/cm² and mV, and the channels.
     pub fn new(
         capacitance: f64,

@@ -10,7 +10,7 @@ mod qif;
 mod tests;
 
 pub use adex::{Adex, AdexConfig, AdexConstants, AdexField, AdexInitial, AdexParameters};
-pub use firing::{Firing, Resetting, Upstroke};
+pub use firing::{Coordinates, Firing, Resetting, Upstroke};
 pub use izhikevich::{
     Izhikevich, IzhikevichConfig, IzhikevichConstants, IzhikevichField, IzhikevichInitial,
     IzhikevichParameters,
@@ -230,7 +230,9 @@ macro_rules! integrate_and_fire {
             }
         }
 
-        impl $crate::unit::choice::Unit for $Config {
+        impl $crate::unit::population::Unit for $Config {
+            type Model = $Module;
+
             const CURRENT: &'static str = $current;
             const EXACT: bool = <[&str]>::is_empty(&[$(stringify!($solver),)?]);
 
@@ -242,13 +244,13 @@ macro_rules! integrate_and_fire {
                 &self,
                 _solver: std::sync::Arc<dyn $crate::solver::Solver>,
                 place: &$crate::Place,
-            ) -> Result<$crate::unit::UnitModel, $crate::DynamicsError> {
+            ) -> Result<$Module, $crate::DynamicsError> {
                 $(let $solver = _solver;)?
-                self.init($($solver,)? place).map($crate::unit::UnitModel::$Module)
+                self.init($($solver,)? place)
             }
         }
 
-        impl $crate::unit::choice::Population for $Module {
+        impl $crate::unit::population::Population for $Module {
             fn constants(&self) -> Vec<(&'static str, &$crate::unit::Constant)> {
                 vec![$((stringify!($parameter), &self.parameters.$parameter),)+]
             }

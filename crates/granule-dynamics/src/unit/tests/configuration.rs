@@ -187,6 +187,7 @@ fn an_unstable_step_names_time_and_variable() {
     };
     let names: Vec<String> = cells
         .field()
+        .unwrap()
         .variables()
         .iter()
         .map(|v| v.name.clone())

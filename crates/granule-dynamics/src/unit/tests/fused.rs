@@ -51,7 +51,7 @@ fn cells<K: CellKind>(given: Given, place: &Place) -> Cells {
 /// The state after some steps, and the gradients of a loss by state, input and parameters.
 fn run(cells: &Cells, fused: bool, input: [usize; 2], place: &Place) -> Vec<(String, Vec<f64>)> {
     let dynamics = cells.dynamics().unwrap();
-    let composed = cells.field();
+    let composed = cells.field().unwrap();
     let variables = composed.variables();
     let start = variables.iter().enumerate().map(|(index, _)| {
         let x = scattered(BATCH * CELLS, 40 + index).into_iter();

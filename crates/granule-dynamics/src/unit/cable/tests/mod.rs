@@ -11,25 +11,23 @@ use crate::model::{self, Dynamics, Model};
 use crate::simulate::{Grid, record};
 use crate::solver::{BackwardEuler, Stepped};
 use crate::testing::{assert_close, f32_places, f64_autodiff, f64_places};
-use crate::unit::{HodgkinHuxleyConfig, Passive, PassiveConfig, PassiveInitial, PassiveParameters};
+use crate::unit::HodgkinHuxleyConfig;
 use crate::{Place, host};
 
+mod compartments;
 mod fused;
 mod sections;
 mod swc;
 
+use compartments::{Compartment, Compartments, passive};
+
 /// Reference numbers, section 5: d = 1 µm, L = 300 µm, R_i = 150 Ωcm, g_L = 1e-4 S/cm².
-fn finite(compartments: usize, place: &Place) -> Cable<Passive> {
-    let membrane = PassiveConfig {
-        cells: compartments,
-        ..Default::default()
-    };
-    let membrane = membrane.init(Arc::new(BackwardEuler), place).unwrap();
-    let cable = CableConfig::cylinder(300.0, 1.0, compartments);
-    cable.init(membrane, place).unwrap()
+fn finite(compartments: usize, place: &Place) -> Cable {
+    let membrane = passive(compartments, place, |_| ());
+    Compartments::cylinder(300.0, 1.0, compartments).cable(membrane, place)
 }
 
-fn run<M: Membrane>(cable: &Cable<M>, density: Tensor<2>, (dt, steps): (f64, usize)) -> Vec<f64> {
+fn run(cable: &Cable, density: Tensor<2>, (dt, steps): (f64, usize)) -> Vec<f64> {
     let grid = Grid::Uniform {
         start: 0.0,
         dt,
@@ -82,46 +80,38 @@ fn single_precision_has_the_profile_too() {
 }
 
 /// A root with two different branches, one of which branches again, and a cell apart.
-fn branched() -> CableConfig {
+fn branched() -> Compartments {
     let cylinder = |parent, length, diameter| Compartment {
         parent,
         length,
         diameter,
     };
-    CableConfig {
-        compartments: vec![
-            cylinder(None, 20.0, 15.0),
-            cylinder(Some(0), 60.0, 3.0),
-            cylinder(Some(1), 80.0, 2.0),
-            cylinder(Some(1), 50.0, 1.0),
-            cylinder(Some(0), 100.0, 4.0),
-            cylinder(None, 30.0, 10.0),
-        ],
-        ..Default::default()
-    }
+    Compartments::new(vec![
+        cylinder(None, 20.0, 15.0),
+        cylinder(Some(0), 60.0, 3.0),
+        cylinder(Some(1), 80.0, 2.0),
+        cylinder(Some(1), 50.0, 1.0),
+        cylinder(Some(0), 100.0, 4.0),
+        cylinder(None, 30.0, 10.0),
+    ])
 }
 
 #[test]
 fn what_enters_a_tree_leaves_through_its_membrane() {
     let place = f64_places().swap_remove(0).1;
     let config = branched();
-    let membrane = PassiveConfig {
-        cells: 6,
-        parameters: PassiveParameters {
-            capacitance: vec![1.0, 2.0, 0.5, 1.5, 1.0, 3.0].into(),
-            g_l: vec![0.1, 0.2, 0.3, 0.1, 0.05, 0.1].into(),
-            ..Default::default()
-        },
-        ..Default::default()
-    };
-    let g_l = membrane.parameters.g_l.clone();
-    let membrane = membrane.init(Arc::new(BackwardEuler), &place).unwrap();
-    let cable = config.init(membrane, &place).unwrap();
+    let g_l = [0.1, 0.2, 0.3, 0.1, 0.05, 0.1];
+    let membrane = passive(6, &place, |config| {
+        let table = &mut config.parameters.0;
+        table.capacitance = vec![1.0, 2.0, 0.5, 1.5, 1.0, 3.0].into();
+        table.leak = g_l.to_vec().into();
+    });
+    let cable = config.cable(membrane, &place);
     let seen = run(&cable, cable.density(3, 0.1).unwrap(), (1e9, 1));
     let leaks: Vec<f64> = (0..6)
         .map(|i| {
-            let area = config.compartments[i].area();
-            g_l.as_slice()[i] * area * (seen[6 + i] + 70.0) * 1e3
+            let area = config.all[i].area();
+            g_l[i] * area * (seen[6 + i] + 70.0) * 1e3
         })
         .collect();
     assert_close(leaks.iter().sum(), 0.1, 1e-8);
@@ -130,8 +120,8 @@ fn what_enters_a_tree_leaves_through_its_membrane() {
 }
 
 /// RK4 on the host with the couplings written out, in steps so small that it is exact to the digits compared.
-fn by_hand(config: &CableConfig, density: &[f64], until: f64) -> Vec<f64> {
-    let cylinders = &config.compartments;
+fn by_hand(config: &Compartments, density: &[f64], until: f64) -> Vec<f64> {
+    let cylinders = &config.all;
     let half = |c: &Compartment| c.length * 0.5e-4 / (PI / 4.0 * (c.diameter * 1e-4).powi(2));
     let slope = |v: &[f64]| {
         let leak = v.iter().zip(density).map(|(v, u)| 0.1 * (-70.0 - v) + u);
@@ -170,16 +160,11 @@ fn the_time_course_converges_in_the_order_of_the_scheme() {
         (CableScheme::CrankNicolson, 2.0),
     ];
     for (scheme, order) in schemes {
-        let config = CableConfig {
+        let config = Compartments {
             scheme,
             ..branched()
         };
-        let membrane = PassiveConfig {
-            cells: 6,
-            ..Default::default()
-        };
-        let membrane = membrane.init(Arc::new(BackwardEuler), &place).unwrap();
-        let cable = config.init(membrane, &place).unwrap();
+        let cable = config.cable(passive(6, &place, |_| ()), &place);
         let density = cable.density(0, 0.5).unwrap();
         let expected = by_hand(&config, &host(density.clone()).unwrap(), 4.0);
         let error = |steps: usize| {
@@ -195,14 +180,10 @@ fn the_time_course_converges_in_the_order_of_the_scheme() {
 #[test]
 fn one_compartment_is_a_cell() {
     let place = f64_places().swap_remove(0).1;
-    let config = HodgkinHuxleyConfig {
-        current: 10.0.into(),
-        ..Default::default()
-    };
-    let cells = config.init(Arc::new(BackwardEuler), &place).unwrap();
-    let cable = CableConfig::cylinder(10.0, 2.0, 1)
-        .init(cells.clone(), &place)
+    let cells = HodgkinHuxleyConfig::default()
+        .init(Arc::new(BackwardEuler), &place)
         .unwrap();
+    let cable = Compartments::cylinder(10.0, 2.0, 1).cable(cells.clone(), &place);
     let grid = Grid::Uniform {
         start: 0.0,
         dt: 0.025,
@@ -211,7 +192,8 @@ fn one_compartment_is_a_cell() {
     let stepped: Stepped<_, _> = cells.dynamics().unwrap();
     let run = |dynamics: &dyn Dynamics| {
         let initial = cells.initial_state(1).unwrap();
-        host(record(dynamics, initial, &crate::NoInput, &grid).unwrap().0).unwrap()
+        let current = model::Constant(place.full(10.0, [1, 1]));
+        host(record(dynamics, initial, &current, &grid).unwrap().0).unwrap()
     };
     let (cell, cable) = (run(&stepped), run(&cable.dynamics().unwrap()));
     assert!(cell.iter().copied().fold(f64::MIN, f64::max) > 30.0);
@@ -229,11 +211,11 @@ fn a_spike_travels_along_an_axon() {
         ..Default::default()
     };
     let membrane = membrane.init(Arc::new(BackwardEuler), &place).unwrap();
-    let cable = CableConfig {
-        axial_resistivity: 35.4.into(),
-        ..CableConfig::cylinder(30_000.0, 476.0, compartments)
+    let cable = Compartments {
+        axial_resistivity: 35.4,
+        ..Compartments::cylinder(30_000.0, 476.0, compartments)
     };
-    let cable = cable.init(membrane, &place).unwrap();
+    let cable = cable.cable(membrane, &place);
     let density = cable.density(0, 10_000.0).unwrap();
     let seen = run(&cable, density, (0.02, 250));
     let arrival = |compartment: usize| {
@@ -252,27 +234,19 @@ fn a_spike_travels_along_an_axon() {
 fn gradients_agree_with_differences() {
     let place = f64_autodiff();
     for scheme in [CableScheme::BackwardEuler, CableScheme::CrankNicolson] {
-        let membrane = PassiveConfig {
-            cells: 6,
-            initial: PassiveInitial {
-                v: Some((-60.0).into()),
-            },
-            trainable: ["capacitance", "g_l", "e_l", "current", "v"]
+        let membrane = passive(6, &place, |config| {
+            config.initial.insert("v".into(), (-60.0).into());
+            config.trainable = ["capacitance", "g_l", "e_l", "v"]
                 .map(String::from)
-                .to_vec(),
-            parameters: PassiveParameters {
-                capacitance: vec![1.0, 2.0, 0.5, 1.5, 1.0, 3.0].into(),
-                ..Default::default()
-            },
-            ..Default::default()
-        };
-        let membrane = membrane.init(Arc::new(BackwardEuler), &place).unwrap();
-        let config = CableConfig {
+                .to_vec();
+            config.parameters.0.capacitance = vec![1.0, 2.0, 0.5, 1.5, 1.0, 3.0].into();
+        });
+        let config = Compartments {
             scheme,
-            trainable: vec!["axial_resistivity".into()],
+            trainable: true,
             ..branched()
         };
-        let cable = config.init(membrane, &place).unwrap();
+        let cable = config.cable(membrane, &place);
         let input = model::Constant(cable.density(2, 0.2).unwrap());
         let loss = |seen: Tensor<3>| (seen * 0.3).cos().mean();
         assert_gradient(&cable, &input, (0.3, 12), loss, 1e-5, 1e-6);
@@ -280,48 +254,9 @@ fn gradients_agree_with_differences() {
 }
 
 #[test]
-fn settings_without_sense_are_refused() {
-    let refused = |change: fn(&mut CableConfig)| {
-        let mut config = branched();
-        change(&mut config);
-        config.validate().unwrap_err().to_string()
-    };
-    let error = refused(|c| c.compartments[2].parent = Some(2));
-    assert!(
-        error.contains("cable.compartments[2].parent = 2"),
-        "{error}"
-    );
-    assert!(refused(|c| c.compartments[1].length = 0.0).contains("compartments[1].length = 0"));
-    assert!(refused(|c| c.compartments[4].diameter = -1.0).contains("[4].diameter = -1"));
-    assert!(refused(|c| c.compartments.clear()).contains("compartments"));
-    assert!(refused(|c| c.axial_resistivity = 0.0.into()).contains("axial_resistivity = 0"));
-    assert!(refused(|c| c.axial_resistivity = vec![1.0; 6].into()).contains("[6 values]"));
-    assert!(refused(|c| c.trainable = vec!["radius".into()]).contains("trainable = radius"));
-
+fn a_current_enters_a_compartment_that_is_there() {
     let place = f64_places().swap_remove(0).1;
-    let membrane = |cells| PassiveConfig {
-        cells,
-        ..Default::default()
-    };
-    let five = membrane(5).init(Arc::new(BackwardEuler), &place).unwrap();
-    let error = branched().init(five, &place).unwrap_err().to_string();
-    assert!(error.contains("expected [6]"), "{error}");
-    let six = membrane(6).init(Arc::new(BackwardEuler), &place).unwrap();
-    let cable = branched().init(six, &place).unwrap();
-    assert!(
-        cable
-            .density(6, 1.0)
-            .unwrap_err()
-            .to_string()
-            .contains("compartment = 6")
-    );
-    let mut negative = membrane(6);
-    negative.parameters.capacitance = (-1.0).into();
-    assert!(
-        negative
-            .validate()
-            .unwrap_err()
-            .to_string()
-            .contains("capacitance = -1")
-    );
+    let cable = branched().cable(passive(6, &place, |_| ()), &place);
+    let error = cable.density(6, 1.0).unwrap_err().to_string();
+    assert!(error.contains("compartment = 6"), "{error}");
 }

@@ -1,13 +1,14 @@
+mod coordinates;
+mod field;
+
 use std::sync::Arc;
 
-use burn::tensor::Tensor;
+pub use field::IzhikevichField;
 
-use super::{Bound, Firing, Resetting, Upstroke, integrate_and_fire};
-use crate::model::{Field, Model};
-use crate::quantity::Quantity;
+use super::{Bound, Firing, integrate_and_fire};
+use crate::model::Model;
 use crate::setting::Settings;
 use crate::solver::Solver;
-use crate::unit::input::fits;
 use crate::{Bounds, DynamicsError, Place, State, Values, Variable};
 
 integrate_and_fire! {
@@ -116,7 +117,7 @@ impl Izhikevich {
             ],
             values: self.values(),
             current: self.current.quantity() + 140.0,
-            summit: SUMMIT.min(0.125 * distance(self.peak)),
+            summit: IzhikevichField::summit(self.peak),
         }
     }
 }
@@ -141,96 +142,5 @@ impl Model for Izhikevich {
             None => v.clone() * &self.parameters.b.quantity(),
         };
         Ok(Self::Dynamics::start(v, u))
-    }
-}
-
-/// [`Izhikevich`] between two spikes, with its parameters' values. State: `v`, `u`.
-#[derive(Clone, Debug)]
-pub struct IzhikevichField {
-    variables: [Variable; 2],
-    values: IzhikevichValues,
-    /// With the equation's constant.
-    current: Quantity,
-    /// −y is kept above this.
-    summit: f64,
-}
-
-impl Field for IzhikevichField {
-    fn name(&self) -> &str {
-        "izhikevich"
-    }
-
-    fn variables(&self) -> &[Variable] {
-        &self.variables
-    }
-
-    fn check_input(&self, state: &State, input: Option<&Tensor<2>>) -> Result<(), DynamicsError> {
-        input.map_or(Ok(()), |u| fits(u, &state[0], self.name()))
-    }
-
-    fn derivative(&self, _time: f64, state: &State, input: Option<&Tensor<2>>) -> State {
-        let (v, u) = (state[0].clone(), state[1].clone());
-        let IzhikevichValues { a, b, .. } = &self.values;
-        let mut dv = (v.clone() * 0.04 + 5.0) * v.clone() - u.clone() + &self.current;
-        if let Some(input) = input {
-            dv = dv + input.clone();
-        }
-        let du = (v * b - u) * a;
-        State::new(vec![dv, du])
-    }
-}
-
-/// Where the parabola of dv/dt has its vertex, mV.
-const VERTEX: f64 = -62.5;
-
-/// The distance from the vertex at which the coordinate bends, mV: between threshold and peak.
-const BEND: f64 = 25.0;
-
-/// −y where a step behind the peak is stopped, on the way to infinity at 0.
-const SUMMIT: f64 = 0.02;
-
-/// −y of a potential.
-fn distance(v: f64) -> f64 {
-    let x = (v - VERTEX) / BEND;
-    let root = x.hypot(1.0);
-    if x > 0.0 { 1.0 / (root + x) } else { root - x }
-}
-
-/// The coordinates are y = x − √(1 + x²) = −q with x = (v − vertex)/bend = (1/q − q)/2, and u.
-impl Resetting for IzhikevichField {
-    fn smooth(&self, v: Tensor<2>, u: Tensor<2>) -> [Tensor<2>; 2] {
-        let x = (v - VERTEX) * (1.0 / BEND);
-        let above = x.clone().greater_elem(0.0);
-        let root = (x.clone() * x.clone()).add_scalar(1.0).sqrt();
-        let low = x.clone().mask_fill(above.clone(), 0.0);
-        let high = x.mask_fill(above.clone().bool_not(), 0.0);
-        // Each without a difference of large numbers.
-        let q = (root.clone() - low).mask_where(above, (root + high).recip());
-        [q.neg(), u]
-    }
-
-    fn rough(&self, [y, u]: [Tensor<2>; 2]) -> [Tensor<2>; 2] {
-        let q = y.neg().clamp_min(self.summit);
-        [(q.clone().recip() - q) * (0.5 * BEND) + VERTEX, u]
-    }
-
-    fn upstroke(&self, [y, u]: [Tensor<2>; 2]) -> Upstroke {
-        let q = y.clone().neg().clamp_min(self.summit);
-        let square = q.clone() * q;
-        let [v, recovery] = self.rough([y, u]);
-        Upstroke {
-            v,
-            recovery,
-            slope: square.clone() * (2.0 / BEND) / (square + 1.0),
-            shear: None,
-        }
-    }
-
-    fn reset(&self, v: Tensor<2>) -> Tensor<2> {
-        v.zeros_like() + &self.values.c
-    }
-
-    fn jump(&self, u: Tensor<2>) -> Tensor<2> {
-        u + &self.values.d
     }
 }

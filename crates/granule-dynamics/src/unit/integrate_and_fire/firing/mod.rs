@@ -1,10 +1,17 @@
 //! Cells that fire by a reset: the crossing of the peak is located inside the step, and the cell starts anew from it.
 
-use burn::tensor::{Bool, Tensor};
+mod coordinates;
+mod cubic;
+
+use burn::tensor::Tensor;
+
+use coordinates::Smooth;
+pub use coordinates::{Coordinates, Upstroke};
+use cubic::Cubic;
 
 use crate::model::{Clock, Dynamics, Field};
 use crate::solver::Solver;
-use crate::state::{host, is_tracked};
+use crate::state::host;
 use crate::unit::{Observed, Surrogate};
 use crate::{DynamicsError, Place, QuantityKind, State, Variable};
 
@@ -38,21 +45,9 @@ pub(super) fn exact_start(v: Tensor<2>) -> State {
     State::new(vec![v, quiet.clone(), never, quiet])
 }
 
-/// A cell of two variables, the potential v and a recovery, whose upstroke is cut at a peak; as a [`Field`] it is the
-/// equation between two spikes, of the variables v and recovery.
-///
-/// The solver moves it in coordinates of its own, in which the upstroke is smooth: where v goes to infinity within a
-/// time, they pass through a number at a finite speed. A step of a Runge–Kutta method then has its order across a spike.
-pub trait Resetting: Field {
-    /// The coordinates of v and recovery.
-    fn smooth(&self, v: Tensor<2>, recovery: Tensor<2>) -> [Tensor<2>; 2];
-
-    /// v and recovery of coordinates, which may be those behind the peak.
-    fn rough(&self, at: [Tensor<2>; 2]) -> [Tensor<2>; 2];
-
-    /// The same, with how the coordinates change with v and with each other.
-    fn upstroke(&self, at: [Tensor<2>; 2]) -> Upstroke;
-
+/// A cell whose upstroke is cut at a peak; as a [`Field`](crate::Field) it is the equation between two spikes, of the variables
+/// v and recovery.
+pub trait Resetting: Coordinates {
     /// Where v starts anew, in the shape of `v`.
     fn reset(&self, v: Tensor<2>) -> Tensor<2>;
 
@@ -67,51 +62,6 @@ pub trait Resetting: Field {
     /// The recovery after a `time` for which v was held at the reset.
     fn hold(&self, recovery: Tensor<2>, _time: Tensor<2>) -> Tensor<2> {
         recovery
-    }
-}
-
-/// A point of the smooth coordinates (y, z).
-#[derive(Clone, Debug)]
-pub struct Upstroke {
-    /// v
-    pub v: Tensor<2>,
-    /// The recovery.
-    pub recovery: Tensor<2>,
-    /// dy/dv
-    pub slope: Tensor<2>,
-    /// dz/dy at constant recovery; none where z is the recovery itself.
-    pub shear: Option<Tensor<2>>,
-}
-
-/// A [`Resetting`] field in its smooth coordinates, at a speed of its own for each cell.
-struct Smooth<'a, F> {
-    field: &'a F,
-    /// The part of the step that each cell moves through; all of it if there is none.
-    share: Option<Tensor<2>>,
-}
-
-impl<F: Resetting> Field for Smooth<'_, F> {
-    fn name(&self) -> &str {
-        self.field.name()
-    }
-
-    fn variables(&self) -> &[Variable] {
-        self.field.variables()
-    }
-
-    fn derivative(&self, time: f64, state: &State, input: Option<&Tensor<2>>) -> State {
-        let at = self.field.upstroke([state[0].clone(), state[1].clone()]);
-        let state = State::new(vec![at.v, at.recovery]);
-        let slopes = self.field.derivative(time, &state, input);
-        let dy = slopes[0].clone() * at.slope;
-        let dz = match at.shear {
-            Some(shear) => slopes[1].clone() + shear * dy.clone(),
-            None => slopes[1].clone(),
-        };
-        State::new(vec![dy, dz]).map(|slope| match &self.share {
-            Some(share) => slope * share.clone(),
-            None => slope,
-        })
     }
 }
 
@@ -290,87 +240,4 @@ fn nobody_fires(over: &Tensor<2>) -> Result<bool, DynamicsError> {
     }
     let furthest = host(over.clone().without_autodiff().max())?;
     Ok(furthest.iter().all(|over| *over < 0.0))
-}
-
-/// Steps of Newton's method to the crossing, after a linear guess; each doubles the digits.
-const ROOT_STEPS: usize = 5;
-
-/// The cubic through both ends of a step with their slopes, over the part θ of the step: Hermite's interpolation, whose
-/// error is of fourth order.
-struct Cubic {
-    begin: Tensor<2>,
-    rise: Tensor<2>,
-    /// Of θ, θ² and θ³.
-    powers: [Tensor<2>; 3],
-}
-
-impl Cubic {
-    /// `slopes` are those at both ends, times the step.
-    fn new(begin: Tensor<2>, end: Tensor<2>, slopes: [Tensor<2>; 2]) -> Self {
-        let [first, last] = slopes;
-        let rise = end - begin.clone();
-        let square = rise.clone() * 3.0 - first.clone() * 2.0 - last.clone();
-        let cube = first.clone() + last - rise.clone() * 2.0;
-        Self {
-            begin,
-            rise,
-            powers: [first, square, cube],
-        }
-    }
-
-    fn at(&self, theta: &Tensor<2>) -> Tensor<2> {
-        let [one, two, three] = self.powers.clone();
-        let sum = (three * theta.clone() + two) * theta.clone() + one;
-        self.begin.clone() + sum * theta.clone()
-    }
-
-    fn slope(&self, theta: &Tensor<2>) -> Tensor<2> {
-        let [one, two, three] = self.powers.clone();
-        (three * theta.clone() * 3.0 + two * 2.0) * theta.clone() + one
-    }
-
-    /// Where in the step the cubic reaches `value`; 1 where the mask is true.
-    ///
-    /// The root is sought off the tape. A last step of Newton's method changes nothing but carries the derivatives, which
-    /// are those of the implicit function.
-    fn root(&self, value: &Tensor<2>, masked: &Tensor<2, Bool>) -> Tensor<2> {
-        let tracked = is_tracked(&self.rise);
-        let off = |x: &Tensor<2>| {
-            if tracked {
-                x.clone().without_autodiff()
-            } else {
-                x.clone()
-            }
-        };
-        let on = |x: Tensor<2>| if tracked { x.autodiff() } else { x };
-        let [one, two, three] = &self.powers;
-        let plain = Self {
-            begin: off(&self.begin),
-            rise: off(&self.rise),
-            powers: [off(one), off(two), off(three)],
-        };
-        let target = off(value);
-        let masked_off = if tracked {
-            masked.clone().without_autodiff()
-        } else {
-            masked.clone()
-        };
-        // A slope that is not upwards leads out of the step, and is cut there.
-        let safe = |slope: Tensor<2>| slope.clamp_min(1e-20).mask_fill(masked_off.clone(), 1.0);
-        let guess = (target.clone() - plain.begin.clone()) / safe(plain.rise.clone());
-        let mut theta = guess.clamp(0.0, 1.0);
-        for _ in 0..ROOT_STEPS {
-            let miss = plain.at(&theta) - target.clone();
-            theta = (theta.clone() - miss / safe(plain.slope(&theta))).clamp(0.0, 1.0);
-        }
-        let mut root = theta.clone();
-        if tracked {
-            let per_slope = on(safe(plain.slope(&theta)).recip());
-            let known = on(plain.at(&theta) - target);
-            let theta = on(theta);
-            let miss = self.at(&theta) - value.clone();
-            root = theta - (miss - known) * per_slope;
-        }
-        root.mask_fill(masked.clone(), 1.0)
-    }
 }

@@ -1,14 +1,14 @@
+mod coordinates;
+mod field;
+
 use std::sync::Arc;
 
-use burn::tensor::Tensor;
+pub use field::AdexField;
 
-use super::{Bound, Firing, Resetting, Upstroke, integrate_and_fire};
-use crate::model::{Field, Model};
-use crate::quantity::Quantity;
+use super::{Bound, Firing, integrate_and_fire};
+use crate::model::Model;
 use crate::setting::Settings;
 use crate::solver::Solver;
-use crate::solver::linear::phi1;
-use crate::unit::input::fits;
 use crate::{Bounds, DynamicsError, Place, State, Variable};
 
 integrate_and_fire! {
@@ -142,133 +142,5 @@ impl Model for Adex {
             }
         };
         Ok(Self::Dynamics::start(v, w))
-    }
-}
-
-/// [`Adex`] between two spikes, with its parameters' values. State: `v`, `w`.
-#[derive(Clone, Debug)]
-pub struct AdexField {
-    variables: [Variable; 2],
-    values: AdexValues,
-    /// a Δ_T C/(τ_w g_L)
-    shear: Quantity,
-    /// Where w goes while v is at the reset.
-    balance_at_reset: Quantity,
-    current: Quantity,
-    refractory: f64,
-}
-
-impl Field for AdexField {
-    fn name(&self) -> &str {
-        "adex"
-    }
-
-    fn variables(&self) -> &[Variable] {
-        &self.variables
-    }
-
-    fn check_input(&self, state: &State, input: Option<&Tensor<2>>) -> Result<(), DynamicsError> {
-        input.map_or(Ok(()), |u| fits(u, &state[0], self.name()))
-    }
-
-    fn derivative(&self, _time: f64, state: &State, input: Option<&Tensor<2>>) -> State {
-        let (v, w) = (state[0].clone(), state[1].clone());
-        let own = &self.values;
-        let away = v.clone() - &own.e_l;
-        let upstroke = ((v - &own.threshold) / &own.slope).exp() * &own.slope;
-        let mut current = (upstroke - away.clone()) * &own.g_l - w.clone() + &self.current;
-        if let Some(u) = input {
-            current = current + u.clone();
-        }
-        let dv = current / &own.capacitance;
-        let dw = (away * &own.adaptation - w) / &own.adaptation_time_constant;
-        State::new(vec![dv, dw])
-    }
-}
-
-/// −y is kept above this, where v is some seventy Δ_T above V_T and takes no time to the peak.
-const SUMMIT: f64 = 1e-30;
-
-/// What the functions of p = −y share.
-#[derive(Clone)]
-struct Depth {
-    p: Tensor<2>,
-    /// ln p
-    ln: Tensor<2>,
-    /// ln(1 + p)
-    one: Tensor<2>,
-    /// (1 − exp(−p))/p
-    phi: Tensor<2>,
-}
-
-impl Depth {
-    fn new(y: Tensor<2>) -> Self {
-        let p = y.neg().clamp_min(SUMMIT);
-        Self {
-            ln: p.clone().log(),
-            one: p.clone().log1p(),
-            phi: phi1(p.clone().neg()),
-            p,
-        }
-    }
-}
-
-impl AdexField {
-    /// v and w.
-    fn unfold(&self, depth: &Depth, z: Tensor<2>) -> [Tensor<2>; 2] {
-        let Depth { p, ln, one, phi } = depth.clone();
-        let x = (p.clone() + ln.clone() + phi.log()).neg();
-        let bend = one.clone() + p * (one - ln);
-        let v = x * &self.values.slope + &self.values.threshold;
-        [v, z - bend * &self.shear]
-    }
-}
-
-/// With p = ln(1 + exp(−x)) and x = (v − V_T)/Δ_T the coordinates are y = −p and
-/// z = w + κ((1 + p)ln(1 + p) − p ln p), κ = a Δ_T C/(τ_w g_L), whose last term takes from dz/dt the logarithm by which
-/// a(v − E_L)/τ_w goes to infinity.
-impl Resetting for AdexField {
-    fn smooth(&self, v: Tensor<2>, w: Tensor<2>) -> [Tensor<2>; 2] {
-        let x = (v - &self.values.threshold) / &self.values.slope;
-        let above = x.clone().greater_elem(0.0);
-        let low = x.clone().mask_fill(above.clone(), 0.0);
-        let high = x.mask_fill(above.clone().bool_not(), 0.0);
-        let p = (low.clone().exp().log1p() - low).mask_where(above, high.neg().exp().log1p());
-        let p = p.clamp_min(SUMMIT);
-        let one = p.clone().log1p();
-        let bend = one.clone() + p.clone() * (one - p.clone().log());
-        [p.neg(), w + bend * &self.shear]
-    }
-
-    fn rough(&self, [y, z]: [Tensor<2>; 2]) -> [Tensor<2>; 2] {
-        self.unfold(&Depth::new(y), z)
-    }
-
-    fn upstroke(&self, [y, z]: [Tensor<2>; 2]) -> Upstroke {
-        let depth = Depth::new(y);
-        let [v, recovery] = self.unfold(&depth, z);
-        Upstroke {
-            v,
-            recovery,
-            slope: depth.phi * depth.p / &self.values.slope,
-            shear: Some((depth.ln - depth.one) * &self.shear),
-        }
-    }
-
-    fn reset(&self, v: Tensor<2>) -> Tensor<2> {
-        v.zeros_like() + &self.values.reset
-    }
-
-    fn jump(&self, w: Tensor<2>) -> Tensor<2> {
-        w + &self.values.adaptation_jump
-    }
-
-    fn refractory(&self) -> f64 {
-        self.refractory
-    }
-
-    fn hold(&self, w: Tensor<2>, time: Tensor<2>) -> Tensor<2> {
-        let left = (time / &self.values.adaptation_time_constant).neg().exp();
-        (w - &self.balance_at_reset) * left + &self.balance_at_reset
     }
 }
