@@ -21,6 +21,7 @@
 //! input. Time is in ms and firing rates are in Hz unless an item says otherwise.
 
 mod config;
+mod gating;
 mod guarded;
 mod integrated;
 mod jansen_rit;

@@ -1,8 +1,8 @@
 use burn::tensor::Tensor;
 
+use super::gating::{firing_rate, gating};
 use super::parameters::mass_model;
 use super::plus;
-use super::wong_wang::{firing_rate, gating};
 use crate::model::Field;
 use crate::setting::Range;
 use crate::{State, Variable};

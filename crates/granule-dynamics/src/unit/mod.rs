@@ -56,6 +56,7 @@
 
 mod cable;
 mod cell;
+mod cells;
 pub mod channel;
 mod choice;
 mod conductance;
@@ -68,6 +69,7 @@ mod observed;
 mod parameters;
 mod population;
 mod rates;
+mod resting;
 mod spikes;
 mod surrogate;
 #[cfg(test)]
@@ -80,8 +82,9 @@ pub use cable::{
     Morphology, MorphologyPoints, Regions, SectionConfig, SiteDistances, Sites,
 };
 pub use cell::*;
+pub use cells::Cells;
 pub use choice::{UnitConfig, UnitModel};
-pub use conductance::{CellConfig, Cells};
+pub use conductance::CellConfig;
 pub use field::CellField;
 pub use integrate_and_fire::*;
 pub use kind::CellKind;

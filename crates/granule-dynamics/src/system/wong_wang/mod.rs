@@ -3,11 +3,10 @@ mod tests;
 
 use burn::tensor::Tensor;
 
-use super::guarded::linear_exponential;
+use super::gating::{firing_rate, gating};
 use super::parameters::mass_model;
 use super::plus;
 use crate::model::Field;
-use crate::quantity::Quantity;
 use crate::setting::Range;
 use crate::{State, Variable};
 
@@ -64,27 +63,6 @@ mass_model! {
         i2 ["nA"] = 0.0;
     }
     inputs: { "stimulus 1" ["Hz"]; "stimulus 2" ["Hz"]; }
-}
-
-/// H(x) in Hz.
-pub(super) fn firing_rate(
-    x: Tensor<2>,
-    gain: &Quantity,
-    offset: &Quantity,
-    curvature: &Quantity,
-) -> Tensor<2> {
-    linear_exponential((x * gain - offset) * curvature) / curvature
-}
-
-/// ds/dt = −s/τ + (1 − s)·γ·rate, with the rate in Hz and the time in ms.
-pub(super) fn gating(
-    s: &Tensor<2>,
-    rate: Tensor<2>,
-    time_constant: &Quantity,
-    opening: &Quantity,
-) -> Tensor<2> {
-    let open = rate * &(opening * 1e-3);
-    open.clone() - s.clone() * (open + &time_constant.reciprocal())
 }
 
 impl WongWang {

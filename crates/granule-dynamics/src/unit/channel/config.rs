@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::super::conductance::{Described, OWN, TABLE};
+use super::super::cells::OWN;
+use super::super::conductance::{Described, TABLE};
 use super::super::population::{Places, Unit};
 use super::super::{Cells, ParameterInfo};
 use super::library;
