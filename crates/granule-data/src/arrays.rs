@@ -505,13 +505,6 @@ fn vanished(
     })
 }
 
-fn no_numbers(shape: &[u64], path: &Path) -> DataError {
-    DataError::Empty {
-        path: path.to_path_buf(),
-        what: format!("holds no numbers: its shape is {shape:?}"),
-    }
-}
-
 /// The names of the classes that occur in labels, each with the path of its file, and the targets of each.
 pub(crate) fn named_classes(
     labels: Vec<(targets::Labels, PathBuf)>,
@@ -555,7 +548,7 @@ impl<'a> Array<'a> {
         path: &'a Path,
     ) -> Result<Self, DataError> {
         if header.elements() == 0 {
-            return Err(no_numbers(&header.shape, path));
+            return Err(npy::no_numbers(&header.shape, path));
         }
         Ok(Self {
             header,

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use granule_io::words::{counted, printable};
 use tar::{Archive, EntryType};
 
-use crate::load::{hashing, warning};
 use crate::reading::{
     Hashing, Limited, MAX_ARCHIVE, RESERVE_RATIO, Source, Tee, append, open, read_some,
     reserve_exact, stream_error,
@@ -75,10 +74,10 @@ pub(crate) fn load(
                 inner: reader,
                 progress,
             };
-            let parts = read_archive(watched, len, &file.path, layout, hashing(file, len));
+            let parts = read_archive(watched, len, &file.path, layout, file.hashing(len));
             progress.finish();
             let (parts, sha256) = parts?;
-            warnings.extend(warning(file, len, sha256.as_deref()));
+            warnings.extend(file.warning(len, sha256.as_deref()));
             parts
         }
     };
@@ -242,9 +241,9 @@ fn read_files(
         } else {
             &mut parts.train
         };
-        let mut reader = Tee::new(reader, hashing(file, len));
+        let mut reader = Tee::new(reader, file.hashing(len));
         records.read(&mut reader, len, layout, &file.path)?;
-        warnings.extend(warning(file, len, reader.sha256().as_deref()));
+        warnings.extend(file.warning(len, reader.sha256().as_deref()));
     }
     Ok(parts)
 }

@@ -8,7 +8,6 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-use crate::decoding::apart;
 use crate::fold::Fold;
 use crate::{DataError, Shape, Split, Targets};
 
@@ -21,6 +20,15 @@ pub(crate) struct Division {
     pub seed: u64,
     /// Whether a trained model is scored on it, so that there may be too little to learn from.
     pub scored: bool,
+}
+
+/// Whether a window of so many steps that begins at a step shares none with those that begin at the others.
+pub fn apart(steps: usize, others: impl Iterator<Item = usize>) -> impl Fn(usize) -> bool {
+    let ends = others.fold(None, |ends: Option<(usize, usize)>, start| {
+        let (first, last) = ends.unwrap_or((start, start));
+        Some((first.min(start), last.max(start)))
+    });
+    move |start| ends.is_none_or(|(first, last)| start + steps <= first || last + steps <= start)
 }
 
 /// What the folder of a validation part is called, and its arrays after `x_` and `y_`.

@@ -3,19 +3,16 @@
 use flate2::Crc;
 use sha2::{Digest, Sha256};
 
-use crate::{Dataset, Features, Split, Targets};
+use crate::{Features, Split, Targets};
 
 const CRC_BLOCK: usize = 1 << 16;
 
 /// SHA-256 over the shapes, class names, targets and a CRC-32 of every block of the inputs: hashing all pixels
 /// would take as long as loading them.
-pub(crate) fn fingerprint(dataset: &Dataset) -> String {
+pub(crate) fn of_samples<'a>(classes: &[String], parts: impl Iterator<Item = &'a Split>) -> String {
     let mut hash = Sha256::new();
-    hash.update(format!("{:?}", dataset.classes));
-    let parts = [&dataset.train, &dataset.test];
-    for split in parts.into_iter().chain(&dataset.validation) {
-        add_split(&mut hash, split);
-    }
+    hash.update(format!("{classes:?}"));
+    parts.for_each(|split| add_split(&mut hash, split));
     short(hash)
 }
 

@@ -1,9 +1,8 @@
 //! Cross-validation: each part of the samples is tested on once, by a model that has learnt from the others.
 
-use std::borrow::Cow;
 use std::ops::Range;
 
-use crate::{DataError, Dataset, DatasetSpec, Normalization, division};
+use crate::DataError;
 
 /// The most parts that samples are divided into.
 const MOST: usize = 10_000;
@@ -67,55 +66,10 @@ impl std::fmt::Display for Fold {
     }
 }
 
-impl Dataset {
-    /// The data set with one part of its samples to test on and the others to learn from, as cross-validation needs it. Where
-    /// the files have a test part of their own, the samples are those of the training part, and the test part is left out.
-    /// A seed draws the parts; those of one class are spread over all of them. Windows of a recording are cut into blocks in a
-    /// row, and those that share a bin with the block are left out.
-    ///
-    /// # Errors
-    /// [`DataError::Config`] when there are fewer samples than parts, [`DataError::Memory`] when copies do not fit.
-    pub fn fold(&self, fold: Fold, seed: u64) -> Result<Self, DataError> {
-        let all = if self.divided {
-            Cow::Owned(self.train.joined(&self.test)?)
-        } else {
-            Cow::Borrowed(&self.train)
-        };
-        let (learnt, tested) = division::fold(&all, fold, seed)?;
-        let (train, test) = (all.subset(&learnt)?, all.subset(&tested)?);
-        let published = DatasetSpec::NAMES.contains(&self.name.as_str());
-        let normalization = if published {
-            self.normalization.clone()
-        } else {
-            Normalization::of(&train)
-        };
-        let classes = self.classes.clone();
-        let mut dataset = Self::new(self.name.clone(), classes, normalization, train, test)?;
-        if let Some(validation) = &self.validation {
-            dataset = dataset.with_validation(validation.clone())?;
-        }
-        let of_parts = self.absences();
-        let others = self.warnings.iter().filter(|text| !of_parts.contains(text));
-        dataset.warnings.extend(others.cloned());
-        dataset.notes.clone_from(&self.notes);
-        dataset.counts = self.counts;
-        dataset.reconstructs = self.reconstructs;
-        dataset.columns.clone_from(&self.columns);
-        dataset.target_columns.clone_from(&self.target_columns);
-        let what = if self.divided {
-            "all samples"
-        } else {
-            "the training samples"
-        };
-        dataset.notes.push(format!("{fold} of {what} is tested on"));
-        Ok(dataset)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Features, Shape, Split, Targets};
+    use crate::{Dataset, Features, Normalization, Shape, Split, Targets};
 
     /// `x` of the sample i is i, and so is the second half of the classes.
     fn split(from: u16, count: u16) -> Split {

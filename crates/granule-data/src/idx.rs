@@ -4,7 +4,6 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use crate::load::{hashing, warning};
 use crate::reading::{Hashing, MAX_DECODED, Source, open, reserve_exact, too_large, truncated};
 use crate::registry::{LocatedFile, Published};
 use crate::{DataError, Dataset, Features, Normalization, Shape, Split, Targets};
@@ -301,7 +300,7 @@ fn with_file<T>(
     decode: impl FnOnce(&mut Source<'_, File>) -> Result<T, DataError>,
 ) -> Result<(T, Option<String>), DataError> {
     let (reader, len) = open(&file.path)?;
-    let mut source = Source::new(reader, len, &file.path, hashing(file, len))?;
+    let mut source = Source::new(reader, len, &file.path, file.hashing(len))?;
     let value = decode(&mut source)?;
-    Ok((value, warning(file, len, source.sha256().as_deref())))
+    Ok((value, file.warning(len, source.sha256().as_deref())))
 }

@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use crate::data_dir::dataset_dir;
+use crate::reading::Hashing;
 use crate::text::hexadecimal;
 use crate::{DataError, DatasetSpec};
 
@@ -201,6 +203,31 @@ pub(crate) struct LocatedFile {
     pub(crate) sha256: Option<&'static str>,
 }
 
+impl LocatedFile {
+    /// Whether it has to be hashed while it is read: one of another size than the published one differs anyway.
+    pub(crate) fn hashing(&self, len: u64) -> Hashing {
+        match self.sha256 {
+            Some(_) if len == self.size => Hashing::On,
+            _ => Hashing::Off,
+        }
+    }
+
+    /// What to say about it, of `len` bytes, when it was read as [`hashing`](Self::hashing) demands.
+    pub(crate) fn warning(&self, len: u64, sha256: Option<&str>) -> Option<String> {
+        let what = if len != self.size {
+            "size"
+        } else if sha256 != self.sha256 {
+            "checksum"
+        } else {
+            return None;
+        };
+        Some(format!(
+            "{}: the {what} is not that of the published file; its structure is right, so it is used",
+            self.path.display()
+        ))
+    }
+}
+
 /// The published sets, in the order in which they are listed.
 pub fn all() -> &'static [Published] {
     &sets::ALL
@@ -324,7 +351,7 @@ pub fn list(data_dir: &Path) -> Vec<Listing> {
         source: "built in",
     };
     let published = sets::ALL.iter().map(|set| {
-        let dir = crate::dataset_dir(data_dir, set.name);
+        let dir = dataset_dir(data_dir, set.name);
         Listing {
             name: set.name,
             title: set.title,

@@ -11,7 +11,10 @@ use crate::error::TrainError;
 use crate::progress::Progress;
 use granule_io::{from_json, write_atomic_with};
 use granule_models::folder::{BEST_CHECKPOINT, CHECKPOINTS, checkpoint_step, checkpoints};
-use granule_models::{CheckpointFile, ModelError, ModelFile, StateDict, TensorView, read_tensors};
+use granule_models::state::mismatches;
+use granule_models::{
+    CheckpointFile, ModelError, ModelFile, Network, StateDict, TensorView, read_tensors,
+};
 
 /// The extension of a file set aside.
 const ASIDE: &str = "ckpt.damaged";
@@ -217,7 +220,7 @@ impl Store {
 }
 
 /// The latest whole checkpoint beside one that is not.
-pub(crate) fn other_than(path: &Path) -> Option<PathBuf> {
+fn other_than(path: &Path) -> Option<PathBuf> {
     let all = checkpoints(path.parent()?.parent()?);
     let mut others = all.into_iter().rev().filter(|other| other != path);
     others.find(|other| Checkpoint::read(other).is_ok())
@@ -225,6 +228,36 @@ pub(crate) fn other_than(path: &Path) -> Option<PathBuf> {
 
 fn set_aside(path: &Path) -> Result<(), TrainError> {
     fs::rename(path, path.with_extension(ASIDE)).map_err(|e| TrainError::io("rename", path, e))
+}
+
+/// Names another checkpoint of the same run in an error of a damaged one.
+pub(crate) fn with_other(error: TrainError) -> TrainError {
+    match error {
+        TrainError::Checkpoint { path, reason, .. } => TrainError::Checkpoint {
+            other: other_than(&path),
+            path,
+            reason,
+        },
+        other => other,
+    }
+}
+
+/// The most tensors that are named of those that differ.
+const NAMED: usize = 3;
+
+/// Refuses weights that are not those of a network, with the names and shapes of the tensors that differ.
+pub(crate) fn weights_fit(network: &Network, state: &StateDict) -> Result<(), String> {
+    let all = mismatches(network, state);
+    if all.is_empty() {
+        return Ok(());
+    }
+    let named: Vec<String> = all.iter().take(NAMED).map(ToString::to_string).collect();
+    let named = named.join("; ");
+    Err(match all.len() {
+        0..=NAMED => named,
+        // Of a model with other layers most tensors differ.
+        count => format!("{count} tensors differ, as {named}"),
+    })
 }
 
 pub(crate) fn damaged(path: &Path, reason: String) -> TrainError {

@@ -373,18 +373,6 @@ impl TrainError {
         }
     }
 
-    /// Names another checkpoint of the same run instead of a damaged one.
-    pub(crate) fn with_other_checkpoint(self) -> Self {
-        match self {
-            Self::Checkpoint { path, reason, .. } => Self::Checkpoint {
-                other: crate::checkpoint::other_than(&path),
-                path,
-                reason,
-            },
-            other => other,
-        }
-    }
-
     /// Whether a file could not be written or read, as on a full disk or in a folder of someone else.
     fn is_of_storage(&self) -> bool {
         let refused =

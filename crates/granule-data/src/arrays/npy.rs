@@ -152,7 +152,7 @@ impl Header {
             .filter(|_| shape.iter().all(|&extent| extent <= MAX_DECODED));
         if bytes.is_none() {
             if shape.contains(&0) {
-                return Err(super::no_numbers(&shape, path));
+                return Err(no_numbers(&shape, path));
             }
             return Err(too_large(path, "what the header promises"));
         }
@@ -359,6 +359,14 @@ impl Parser<'_> {
             }
         }
         Some(extents)
+    }
+}
+
+/// That an array is empty.
+pub(super) fn no_numbers(shape: &[u64], path: &Path) -> DataError {
+    DataError::Empty {
+        path: path.to_path_buf(),
+        what: format!("holds no numbers: its shape is {shape:?}"),
     }
 }
 

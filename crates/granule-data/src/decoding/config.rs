@@ -1,8 +1,10 @@
 use granule_io::ranges;
 use serde::{Deserialize, Serialize};
 
-use super::store::CUT;
 use crate::DataError;
+
+/// A Gaussian is cut at so many standard deviations.
+pub(super) const CUT: f64 = 4.0;
 
 /// Bins of a window on one side of the one that is decoded.
 pub(super) const MOST_BINS: usize = 10_000;

@@ -6,6 +6,7 @@
 
 mod anomaly;
 mod config;
+mod found;
 mod inspect;
 mod overlap;
 mod series;
@@ -20,16 +21,17 @@ use granule_io::words::{counted, first_of};
 
 pub use anomaly::{ANOMALIES, Anomaly, Unusual};
 pub use config::{DecodingConfig, Division, Edges, Window};
-pub use inspect::{Found, Inspection, Numbers, Suggestion, inspect};
+pub use found::{Found, Numbers, Suggestion};
+pub use inspect::{Inspection, inspect};
 pub use series::{Place, Series};
 pub use store::answers_for_panics;
 
 use crate::arrays::{Outputs, TargetKind, named_classes};
-use crate::dataset::float_moments;
+pub use crate::division::apart;
+use crate::moments::float_moments;
 use crate::{DataError, Dataset, Features, Fold, Normalization, Shape, Split, Targets};
 use source::{Named, Source};
 use store::Store;
-pub use windows::apart;
 use windows::{Windows, divide, stretches};
 
 /// Constant channels that a warning names.

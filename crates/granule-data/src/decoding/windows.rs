@@ -11,15 +11,6 @@ use super::store::Store;
 use crate::division::shuffled;
 use crate::{DataError, Fold};
 
-/// Whether a window of so many steps that begins at a step shares none with those that begin at the others.
-pub fn apart(steps: usize, others: impl Iterator<Item = usize>) -> impl Fn(usize) -> bool {
-    let ends = others.fold(None, |ends: Option<(usize, usize)>, start| {
-        let (first, last) = ends.unwrap_or((start, start));
-        Some((first.min(start), last.max(start)))
-    });
-    move |start| ends.is_none_or(|(first, last)| start + steps <= first || last + steps <= start)
-}
-
 /// Numbers of groups that a message names.
 const MOST_GROUPS: usize = 20;
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::random::{Purpose, Random};
-use super::sheet::{Sheet, steps};
+use super::sheet::{Period, Sheet, steps};
 use super::{AnyCondition, Design, Stage};
 use crate::DataError;
 
@@ -35,17 +35,6 @@ impl Part {
         let base = (self as u64) << 40;
         base.saturating_add(range.start)..base.saturating_add(range.end)
     }
-}
-
-/// A named stretch of a trial, `start..end` in steps.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Period {
-    /// Its name: `stimulus`.
-    pub name: &'static str,
-    /// Its first step.
-    pub start: usize,
-    /// The step after its last.
-    pub end: usize,
 }
 
 /// One trial of a batch.

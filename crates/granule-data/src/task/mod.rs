@@ -55,7 +55,7 @@ mod span;
 #[cfg(test)]
 mod tests;
 
-pub use batch::{Part, Period, TaskShape, Trial, TrialBatch, View};
+pub use batch::{Part, TaskShape, Trial, TrialBatch, View};
 pub use condition::{AnyCondition, Condition, sign};
 pub use context_integration::{Context, ContextIntegration, ContextIntegrationConfig};
 pub use delayed_match::{DelayedMatch, DelayedMatchConfig};
@@ -67,7 +67,7 @@ pub use score::{
     ChoiceScore, IntervalPoint, Performance, PsychometricCurve, PsychometricPoint, Score,
     TimingScore, TrialScore, Verdict,
 };
-pub use sheet::{Sheet, Stage, fill, steps};
+pub use sheet::{Period, Sheet, Stage, fill, steps};
 pub use sine::{Sine, SineConfig};
 pub use span::{Least, Span};
 

@@ -2,8 +2,10 @@
 
 use std::ops::Range;
 
+use serde::Serialize;
+
+use super::Span;
 use super::random::Random;
-use super::{Period, Span};
 
 /// A period as a task declares it.
 #[derive(Debug, Clone, Copy)]
@@ -19,6 +21,17 @@ impl Stage {
     pub fn new(name: &'static str, span: Span) -> Self {
         Self { name, span }
     }
+}
+
+/// A named stretch of a trial, `start..end` in steps.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Period {
+    /// Its name: `stimulus`.
+    pub name: &'static str,
+    /// Its first step.
+    pub start: usize,
+    /// The step after its last.
+    pub end: usize,
 }
 
 /// Steps of `dt` that a duration takes.

@@ -13,7 +13,7 @@ use crate::batch::Scaling;
 use crate::batches::{Batches, Purpose, shuffle};
 use crate::config::{DataConfig, Loss, RunConfig, TrainConfig, class_weights_note};
 use crate::engine::baseline;
-use crate::engine::score::Samples;
+use crate::engine::samples::Samples;
 use crate::engine::source::{Source, Step, Supply, Trained};
 use crate::event::{Event, Observer};
 use crate::outcome::{Evaluation, Scores};

@@ -10,12 +10,11 @@ use granule_models::folder::{MODEL_FILE, RESULT_FILE, checkpoints};
 use granule_models::state::state_dict;
 use granule_models::{ModelFile, Provenance, StateDict};
 
-use crate::checkpoint::{Checkpoint, Store};
+use crate::checkpoint::{Checkpoint, Store, weights_fit};
 use crate::config::{Keep, RunConfig};
 use crate::engine::dataset::image;
 use crate::engine::session::Session;
 use crate::engine::source::Trained;
-use crate::engine::start::weights_fit;
 use crate::error::TrainError;
 use crate::event::{Event, Observer};
 use crate::outcome::{Evaluation, Outcome, Scores};

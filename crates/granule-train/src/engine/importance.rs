@@ -7,8 +7,9 @@ use granule_models::{InputShape, LayerConfig, ModelFile, Network, SequentialConf
 
 use super::baseline::{self, ridge::bounded};
 use super::dataset::{has_counts, scale_of, train_samples};
-use super::on;
-use super::score::{Samples, checked, scales_of, whole};
+use super::opened::on;
+use super::samples::Samples;
+use super::score::{checked, scales_of, whole};
 use crate::batch::Scaling;
 use crate::batches::{Purpose, shuffle};
 use crate::event::{Event, Observer};

@@ -4,24 +4,27 @@ mod baseline;
 mod dataset;
 mod detect;
 mod finish;
+mod gathered;
 mod importance;
+mod opened;
 mod own;
 mod plan;
 mod problem;
 mod recording_score;
+mod samples;
 mod score;
 mod session;
 mod source;
 mod start;
 mod step;
 mod trial_score;
+mod work;
 
-use std::borrow::Cow;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use granule_data::task::Part;
-use granule_data::{Dataset, DatasetSpec, LoadOptions};
+use granule_data::{Dataset, DatasetSpec};
 use granule_device::OpenDevice;
 use granule_io::write_atomic;
 use granule_models::folder::MODEL_FILE;
@@ -30,6 +33,7 @@ use granule_models::{Network, Provenance};
 use crate::checkpoint::{Checkpoint, Store};
 use crate::config::{Lengthened, Loss, RunConfig};
 use crate::engine::finish::{earlier_outcome, finished_config, restore_model, tell};
+use crate::engine::opened::{Given, on, open};
 use crate::engine::problem::Problem;
 use crate::engine::session::{End, Session, fits, network, optimizer};
 use crate::engine::start::{Begun, Start};
@@ -164,31 +168,6 @@ pub fn resume_on(
     go_on(run_dir, None, Some(given), observer, stop)
 }
 
-/// What a program has in memory to learn from.
-#[derive(Clone, Copy)]
-enum Given<'a> {
-    Dataset(&'a Dataset),
-    Objective(&'a dyn Objective),
-}
-
-impl Given<'_> {
-    fn name(&self) -> String {
-        match self {
-            Self::Dataset(dataset) => dataset.name.clone(),
-            Self::Objective(objective) => objective.name(),
-        }
-    }
-}
-
-/// What there is to learn from besides the configuration.
-#[expect(clippy::large_enum_variant, reason = "a run has one")]
-pub(crate) enum Data<'a> {
-    Dataset(Cow<'a, Dataset>),
-    Objective(&'a dyn Objective),
-    /// The configuration describes it.
-    Described,
-}
-
 fn begin(
     config: &RunConfig,
     given: Option<Given<'_>>,
@@ -217,7 +196,7 @@ fn begin(
         }
         let config = resolved;
         let (network, begun) = start_from(start, &config, network, &problem, &device)?;
-        tell_data(&problem, observer);
+        problem.tell(observer);
         let (lock, recorder) = create(&config, run_dir, &problem.source.name())
             .map_err(TrainError::at_the_beginning)?;
         let optimizer = optimizer(&config, &network, &device);
@@ -334,7 +313,7 @@ fn go_on(
                 found = store.latest(fits, warn(observer, &mut warnings))?;
             }
         }
-        tell_data(&problem, observer);
+        problem.tell(observer);
         let changed = if *config == own {
             None
         } else {
@@ -450,50 +429,6 @@ fn complete(
         }
     };
     outcome.map_err(|error| error.on_the_way(run_dir))
-}
-
-/// Runs work on a device. That it fails is [`TrainError::Device`], whichever part of the work or of the runtime says so.
-fn on<T>(
-    device: &OpenDevice,
-    work: impl FnOnce() -> Result<T, TrainError>,
-) -> Result<T, TrainError> {
-    device.guard(work)?.map_err(|error| error.of_device(device))
-}
-
-/// Opens the device and loads the data set, unless what to learn from is given or described.
-fn open<'a>(
-    config: &RunConfig,
-    given: Option<Given<'a>>,
-    observer: &mut dyn Observer,
-) -> Result<(OpenDevice, Data<'a>), TrainError> {
-    let device = config.device.open()?;
-    observer.event(&Event::Device(&device));
-    let data = match given {
-        Some(Given::Dataset(dataset)) => Data::Dataset(match config.data.fold()? {
-            Some(fold) => Cow::Owned(dataset.fold(fold, config.data.seed)?),
-            None => Cow::Borrowed(dataset),
-        }),
-        Some(Given::Objective(objective)) => Data::Objective(objective),
-        None if config.data.task.is_some() || config.data.recording.is_some() => Data::Described,
-        None => Data::Dataset(Cow::Owned(granule_data::load(
-            &config.data.dataset,
-            &LoadOptions {
-                progress: observer.progress(),
-                ..config.data.load_options()?
-            },
-        )?)),
-    };
-    Ok((device, data))
-}
-
-fn tell_data(problem: &Problem<'_>, observer: &mut dyn Observer) {
-    problem.source.tell(observer);
-    for text in problem.source.notes() {
-        observer.event(&Event::Note { text });
-    }
-    for text in problem.source.warnings() {
-        observer.event(&Event::Warning { text });
-    }
 }
 
 /// The configuration that repeats the run from any working directory: the device, loss and length that were chosen,

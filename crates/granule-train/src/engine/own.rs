@@ -7,13 +7,13 @@ use granule_data::task::Part;
 use granule_device::OpenDevice;
 use granule_models::{InputSpec, Model as _, ModelFile, Network};
 
-use super::on;
+use super::opened::on;
 use crate::batches::shuffled;
 use crate::config::RunConfig;
-use crate::engine::score::{check_finite, other_input, other_task, part_name};
-use crate::engine::session::Session;
-use crate::engine::source::{Source, Step, Supply, Trained, Work};
-use crate::engine::step::Contribution;
+use crate::engine::samples::{check_finite, part_name};
+use crate::engine::score::{other_input, other_task};
+use crate::engine::source::{Source, Step, Supply, Trained};
+use crate::engine::work::{BatchContext, Contribution, Work};
 use crate::event::{Event, Observer};
 use crate::loss::Tally;
 use crate::objective::Objective;
@@ -252,15 +252,15 @@ struct OwnBatch<'a> {
 impl Work for OwnBatch<'_> {
     fn contribution(
         self: Box<Self>,
-        session: &mut Session<'_>,
+        mut context: BatchContext<'_>,
         network: &Network,
     ) -> Result<Contribution, TrainError> {
         let (part, samples) = (Part::Train, &self.samples[..]);
-        let inputs = self.own.inputs(part, samples, &session.train_device)?;
-        let outputs = network.forward_train(inputs, &mut session.dropout())?;
+        let inputs = self.own.inputs(part, samples, context.train_device)?;
+        let outputs = network.forward_train(inputs, &mut context.noise)?;
         let loss = self.own.loss(part, samples, outputs)?;
-        let host = session.device.is_host();
-        let mut gradient = Gradient::collect(loss.backward(), network, host)?;
+        let host = context.device.is_host();
+        let gradient = Gradient::collect(loss.backward(), network, host)?;
         if !host {
             return Ok(Contribution::waiting(gradient, samples.len(), loss));
         }
@@ -268,7 +268,6 @@ impl Work for OwnBatch<'_> {
             loss: number(loss)? * samples.len() as f64,
             correct: 0,
         };
-        session.check_finite(samples.len(), tally, &mut gradient)?;
         Ok(Contribution::read(gradient, samples.len(), tally))
     }
 }

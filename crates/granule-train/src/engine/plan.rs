@@ -4,10 +4,10 @@ use granule_data::task::Part;
 use granule_models::state::{is_running_statistic, layer_of, state_dict};
 use granule_models::{InputShape, Model as _, Network};
 
+use super::opened::{on, open};
 use super::problem::Problem;
 use super::session::network;
 use super::start::Start;
-use super::{on, open, tell_data};
 use crate::{Event, Lengthened, Observer, RunConfig, TrainError};
 
 /// A run that has not begun: the model on its data.
@@ -52,7 +52,7 @@ pub fn plan(config: &RunConfig, observer: &mut dyn Observer) -> Result<Plan, Tra
     let (device, data) = open(config, None, observer)?;
     on(&device, || {
         let problem = Problem::new(config, &data, device.burn())?;
-        tell_data(&problem, observer);
+        problem.tell(observer);
         let network = network(config, &problem, &device)?;
         if let Some(start) = Start::of(config)? {
             let said = start.check(config, &network, &problem)?;

@@ -5,10 +5,11 @@ use granule_dynamics::composite::MultiGranularityConfig;
 use granule_models::{InputSpec, Link, Task};
 
 use crate::config::{DataConfig, Loss, Monitor, RecordingConfig, RunConfig};
-use crate::engine::Data;
 use crate::engine::dataset::Parts;
+use crate::engine::opened::Data;
 use crate::engine::own::Own;
 use crate::engine::source::Source;
+use crate::event::{Event, Observer};
 use crate::recording::Recorded;
 use crate::trials::Trials;
 use crate::{ConfigError, TrainError};
@@ -88,6 +89,17 @@ impl<'a> Problem<'a> {
             self.source.name()
         );
         Err(ConfigError::new("train.monitor", "\"accuracy\"", allowed).into())
+    }
+
+    /// Tells what was found, taken for granted and may be wrong.
+    pub fn tell(&self, observer: &mut dyn Observer) {
+        self.source.tell(observer);
+        for text in self.source.notes() {
+            observer.event(&Event::Note { text });
+        }
+        for text in self.source.warnings() {
+            observer.event(&Event::Warning { text });
+        }
     }
 
     /// The loss that the targets ask for.

@@ -7,13 +7,12 @@ use granule_dynamics::composite::Trained as TrainedParameter;
 use granule_models::state::load_state_dict;
 use granule_models::{InputSpec, ModelConfig, ModelFile, MultiGranularity, Network, StateDict};
 
-use super::on;
+use super::opened::on;
 use crate::config::RunConfig;
 use crate::engine::problem::recorded;
 use crate::engine::score::{other_input, other_task};
-use crate::engine::session::Session;
-use crate::engine::source::{Source, Step, Supply, Trained, Work};
-use crate::engine::step::Contribution;
+use crate::engine::source::{Source, Step, Supply, Trained};
+use crate::engine::work::{BatchContext, Contribution, Work};
 use crate::event::{Event, Observer};
 use crate::loss::Tally;
 use crate::optimizer::Gradient;
@@ -216,18 +215,18 @@ struct Fit<'a> {
 impl Work for Fit<'_> {
     fn contribution(
         self: Box<Self>,
-        session: &mut Session<'_>,
+        context: BatchContext<'_>,
         network: &Network,
     ) -> Result<Contribution, TrainError> {
         let backward = self.recorded.gradient(
             levels(network)?,
-            session.turn(),
+            context.turn,
             &self.trials,
-            session.config.train.memory.as_ref(),
-            &session.train_device,
+            context.memory,
+            context.train_device,
         )?;
         let samples = self.trials.len();
-        let gradient = Gradient::of(backward.parameters, network, session.device.is_host())?;
+        let gradient = Gradient::of(backward.parameters, network, context.device.is_host())?;
         let tally = Tally {
             loss: backward.loss * samples as f64,
             correct: 0,

@@ -11,12 +11,11 @@ use granule_io::words::counted;
 use granule_models::state::{load_state_dict, state_dict};
 use granule_models::{Model as _, ModelFile, Network, StateDict};
 
-use crate::checkpoint::{Checkpoint, Snapshot, Store, damaged};
+use crate::checkpoint::{Checkpoint, Snapshot, Store, damaged, weights_fit};
 use crate::config::{ClassWeights, Keep, Lengthened, Monitor, RunConfig, ScheduleConfig};
+use crate::engine::gathered::{Gathered, Waiting};
 use crate::engine::problem::Problem;
 use crate::engine::source::Supply;
-use crate::engine::start::weights_fit;
-use crate::engine::step::{Gathered, Waiting};
 use crate::event::{EpochEvent, Event, Observer, ScoreEvent, StartEvent, StopFlag};
 use crate::folder::{CURVES, CURVES_BLOCKED, ConfigFile, Lock};
 use crate::loss::LossFunction;

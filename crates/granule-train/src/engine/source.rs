@@ -8,8 +8,7 @@ use granule_device::OpenDevice;
 use granule_models::{InputSpec, ModelConfig, Network, StateDict, Task};
 
 use crate::config::{RunConfig, TrainConfig};
-use crate::engine::session::Session;
-use crate::engine::step::Contribution;
+use crate::engine::work::Work;
 use crate::event::Observer;
 use crate::outcome::Evaluation;
 use crate::record::TestResult;
@@ -109,14 +108,4 @@ pub(crate) type Step<'s> =
 pub(crate) trait Supply {
     /// Calls `step` with the batches of an epoch from batch `first` on, until it breaks or fails.
     fn epoch(&self, epoch: u64, first: usize, step: &mut Step<'_>) -> Result<(), TrainError>;
-}
-
-/// A batch to learn from.
-pub(crate) trait Work {
-    /// Runs the network on the batch, forward and back.
-    fn contribution(
-        self: Box<Self>,
-        session: &mut Session<'_>,
-        network: &Network,
-    ) -> Result<Contribution, TrainError>;
 }

@@ -9,7 +9,7 @@ use granule_models::folder::{CONFIG_FILE, ModelPlace, checkpoints};
 use granule_models::state::{Mismatch, layer_of, load_state_dict, mismatches, state_dict};
 use granule_models::{InputShape, ModelFile, Network, Parent, StateDict, Task};
 
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, weights_fit, with_other};
 use crate::config::{RunConfig, StartConfig};
 use crate::engine::problem::Problem;
 use crate::engine::session::Session;
@@ -95,7 +95,7 @@ impl Start {
             progress,
             model,
             optimizer,
-        } = Checkpoint::read(&file).map_err(|error| error.with_other_checkpoint())?;
+        } = Checkpoint::read(&file).map_err(with_other)?;
         let kind = |settings: &Settings| settings.get("optimizer.kind").map(str::to_owned);
         let (had, has) = (kind(&progress.settings), kind(&Settings::of(config)?));
         if had != has {
@@ -329,21 +329,6 @@ impl std::fmt::Display for End {
             counted(has, "value"),
         )
     }
-}
-
-/// Refuses weights that are not those of a network, with the names and shapes of the tensors that differ.
-pub(super) fn weights_fit(network: &Network, state: &StateDict) -> Result<(), String> {
-    let all = mismatches(network, state);
-    if all.is_empty() {
-        return Ok(());
-    }
-    let named: Vec<String> = all.iter().take(NAMED).map(ToString::to_string).collect();
-    let named = named.join("; ");
-    Err(match all.len() {
-        0..=NAMED => named,
-        // Of a model with other layers most tensors differ.
-        count => format!("{count} tensors differ, as {named}"),
-    })
 }
 
 /// The last checkpoint of a run folder, or the checkpoint itself.

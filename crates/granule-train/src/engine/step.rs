@@ -2,16 +2,16 @@
 
 use std::time::Instant;
 
-use burn::tensor::{Tensor, TensorData};
-use granule_models::{Model as _, Network, NoiseStream};
+use burn::tensor::Tensor;
+use granule_models::NoiseStream;
 
-use crate::batch::{Batch, BatchTruth};
+use crate::engine::gathered::{Done, Gathered, Waiting};
 use crate::engine::session::Session;
-use crate::engine::source::Work;
+use crate::engine::work::{BatchContext, Contribution, Work};
 use crate::error::TrainError;
 use crate::event::{Event, StepEvent};
-use crate::loss::{DeviceTruth, Tally, Truth, correct_on_device, counted};
-use crate::optimizer::{Amount, Gradient, GradientNorm};
+use crate::loss::Tally;
+use crate::optimizer::GradientNorm;
 use crate::record::StepRow;
 
 /// Steps on a GPU between two readings of the losses: each reading waits for the device.
@@ -21,117 +21,9 @@ const GROUP: usize = 16;
 /// that still learns is so far off.
 const DIVERGED: f64 = 1e8;
 
-/// A step on a GPU whose loss was not read yet.
-pub(super) struct Waiting {
-    step: Done,
-    /// Mean loss times samples, hits and gradient norm; `[1]` each.
-    readings: Vec<Tensor<1>>,
-}
-
-/// The batches of an optimiser step so far.
-#[derive(Default)]
-pub(super) struct Gathered {
-    batches: usize,
-    sum: Option<Contribution>,
-}
-
-/// What one batch, or several, give to an optimiser step.
-pub(crate) struct Contribution {
-    /// Of the mean loss; of several batches that of the sum, until all are there.
-    gradient: Gradient,
-    amount: Amount,
-    samples: usize,
-    /// On the host.
-    tally: Tally,
-    /// On a device: the mean loss times the number of samples, and hits; `[1]` each.
-    readings: Option<[Tensor<1>; 2]>,
-}
-
-impl Contribution {
-    /// Of samples whose loss is on the host.
-    pub fn read(gradient: Gradient, samples: usize, tally: Tally) -> Self {
-        Self {
-            gradient,
-            amount: Amount::Host(samples as f64),
-            samples,
-            tally,
-            readings: None,
-        }
-    }
-
-    /// Of samples whose mean loss is read later, with that of other steps.
-    pub fn waiting(gradient: Gradient, samples: usize, loss: Tensor<1>) -> Self {
-        let loss = loss.without_autodiff().mul_scalar(samples as f64);
-        let hits = loss.zeros_like();
-        Self {
-            readings: Some([loss, hits]),
-            ..Self::read(gradient, samples, Tally::default())
-        }
-    }
-
-    fn plus(mut self, other: Self) -> Result<Self, TrainError> {
-        self.gradient.add(other.gradient)?;
-        Ok(Self {
-            gradient: self.gradient,
-            amount: self.amount.plus(other.amount),
-            samples: self.samples + other.samples,
-            tally: Tally {
-                loss: self.tally.loss + other.tally.loss,
-                correct: self.tally.correct + other.tally.correct,
-            },
-            readings: match (self.readings, other.readings) {
-                (Some([loss, hits]), Some([more_loss, more_hits])) => {
-                    Some([loss + more_loss, hits + more_hits])
-                }
-                _ => None,
-            },
-        })
-    }
-}
-
-/// A step done.
-#[derive(Debug, Clone, Copy)]
-struct Done {
-    /// Steps done before.
-    step: u64,
-    step_in_epoch: usize,
-    samples: usize,
-    learning_rate: f64,
-    tally: Tally,
-    gradient_norm: Option<f64>,
-}
-
-impl Work for Batch {
-    fn contribution(
-        self: Box<Self>,
-        session: &mut Session<'_>,
-        network: &Network,
-    ) -> Result<Contribution, TrainError> {
-        let outputs = network.forward_train(self.inputs, &mut session.dropout())?;
-        let amount = session.amount(&self.truth, self.len);
-        let host = session.device.is_host();
-        match &self.truth {
-            BatchTruth::HostClasses(classes) if host => {
-                session.part_on_host(network, outputs, Truth::Classes(classes), amount)
-            }
-            BatchTruth::HostValues(values) if host => {
-                session.part_on_host(network, outputs, Truth::Values(values), amount)
-            }
-            BatchTruth::Trials { targets, mask } if host => {
-                let truth = Truth::Trials { targets, mask };
-                session.part_on_host(network, outputs, truth, amount)
-            }
-            _ => {
-                let truth = session.truth_on_device(self.truth, self.len);
-                session.part_on_device(network, outputs, truth, amount)
-            }
-        }
-    }
-}
-
 impl Session<'_> {
     /// The levels that learn in this epoch; none when all do.
-    pub(super) fn turn(&self) -> Option<&[String]> {
+    fn turn(&self) -> Option<&[String]> {
         let turns = self.config.train.turns.as_ref()?;
         let (turn, _) = self.config.train.turn(self.progress.epoch);
         turns.get(turn).map(Vec::as_slice)
@@ -152,105 +44,37 @@ impl Session<'_> {
     /// One batch; whether that made a whole optimiser step.
     pub(super) fn step(&mut self, work: Box<dyn Work + '_>) -> Result<bool, TrainError> {
         let begun = Instant::now();
-        let network = self.take_network()?;
-        let part = work
-            .contribution(self, &network)
-            .map_err(|error| self.after_training(error))?;
-        self.network = Some(network);
+        let context = BatchContext {
+            device: self.device,
+            train_device: &self.train_device,
+            loss: &self.loss,
+            noise: self.noise(),
+            turn: self.turn(),
+            memory: self.config.train.memory.as_ref(),
+        };
+        let part = work.contribution(context, self.network()?);
+        let mut part = part.map_err(|error| self.after_training(error))?;
+        self.check_finite(&mut part)?;
         self.take_up(part, begun)
     }
 
-    /// What the batch under way draws.
-    pub(super) fn dropout(&self) -> NoiseStream {
+    /// What the layers draw in the batch under way.
+    fn noise(&self) -> NoiseStream {
         let accumulate = self.config.train.accumulate.max(1) as u64;
         let steps = self.progress.before.steps + self.progress.global_step;
         let place = steps * accumulate + self.gathered.batches as u64;
         NoiseStream::new(self.config.seed, place)
     }
 
-    fn amount(&self, truth: &BatchTruth, samples: usize) -> Amount {
-        let host = |truth| Amount::Host(self.loss.amount(truth, samples));
-        match truth {
-            BatchTruth::HostClasses(classes) => host(Truth::Classes(classes)),
-            BatchTruth::HostValues(values) => host(Truth::Values(values)),
-            BatchTruth::Trials { targets, mask } => host(Truth::Trials { targets, mask }),
-            BatchTruth::DeviceValues(_) => Amount::Host(samples as f64),
-            BatchTruth::DeviceClasses(classes) => match self.loss.amount_on_device(classes) {
-                Some(amount) => Amount::Device(Box::new(amount)),
-                None => Amount::Host(samples as f64),
-            },
-        }
-    }
-
-    fn part_on_host(
-        &mut self,
-        network: &Network,
-        outputs: Tensor<2>,
-        truth: Truth<'_>,
-        amount: Amount,
-    ) -> Result<Contribution, TrainError> {
-        let [samples, width] = outputs.dims();
-        let shape = outputs.shape();
-        let values = outputs
-            .clone()
-            .without_autodiff()
-            .try_into_vec_as::<f32>()
-            .map_err(TrainError::backend)?;
-        let mut slope = Vec::new();
-        let tally = self.loss.on_host(&values, truth, width, Some(&mut slope));
-        let slope = Tensor::from_data(TensorData::new(slope, shape), &self.train_device);
-        let gradient = outputs.mul(slope).sum().backward();
-        let mut gradient = Gradient::collect(gradient, network, true)?;
-        self.check_finite(samples, tally, &mut gradient)?;
-        Ok(Contribution {
-            gradient,
-            amount,
-            samples,
-            tally,
-            readings: None,
-        })
-    }
-
-    /// Refuses a batch whose loss is not finite.
-    pub(super) fn check_finite(
-        &mut self,
-        samples: usize,
-        tally: Tally,
-        gradient: &mut Gradient,
-    ) -> Result<(), TrainError> {
-        if tally.loss.is_finite() {
+    /// Refuses a batch whose loss, where it is on the host, is not finite.
+    fn check_finite(&mut self, part: &mut Contribution) -> Result<(), TrainError> {
+        if part.tally.loss.is_finite() {
             return Ok(());
         }
-        let mut done = self.begin_step(samples);
-        done.tally = tally;
-        done.gradient_norm = Some(gradient.norm().value()?);
+        let mut done = self.begin_step(part.samples);
+        done.tally = part.tally;
+        done.gradient_norm = Some(part.gradient.norm().value()?);
         Err(self.non_finite(&done))
-    }
-
-    fn part_on_device(
-        &self,
-        network: &Network,
-        outputs: Tensor<2>,
-        truth: DeviceTruth,
-        amount: Amount,
-    ) -> Result<Contribution, TrainError> {
-        let [samples, _] = outputs.dims();
-        let loss = self.loss.on_device(outputs.clone(), truth.clone());
-        let gradient = Gradient::collect(loss.backward(), network, false)?;
-        let hits = match truth {
-            DeviceTruth::Classes(classes) => correct_on_device(outputs.without_autodiff(), classes),
-            DeviceTruth::Values(_) | DeviceTruth::Trials { .. } => {
-                Tensor::zeros([1], self.device.burn())
-            }
-        };
-        let loss = loss.without_autodiff().mul_scalar(samples as f64);
-        Ok(Contribution {
-            gradient,
-            amount,
-            samples,
-            tally: Tally::default(),
-            readings: Some([loss, hits]),
-        })
     }
 
     /// Adds a batch to the step under way, and does the step with its last batch.
@@ -315,35 +139,6 @@ impl Session<'_> {
             self.read_waiting()
         } else {
             Ok(())
-        }
-    }
-
-    fn truth_on_device(&self, truth: BatchTruth, samples: usize) -> DeviceTruth {
-        let device = self.device.burn();
-        match truth {
-            BatchTruth::DeviceClasses(classes) => DeviceTruth::Classes(classes),
-            BatchTruth::DeviceValues(values) => DeviceTruth::Values(values),
-            BatchTruth::HostClasses(classes) => {
-                let classes: Vec<i32> = classes.into_iter().map(i32::from).collect();
-                let data = TensorData::new(classes, [samples]);
-                DeviceTruth::Classes(Tensor::from_data(data, device))
-            }
-            BatchTruth::HostValues(values) => {
-                let width = values.len() / samples.max(1);
-                let data = TensorData::new(values, [samples, width]);
-                DeviceTruth::Values(Tensor::from_data(data, device))
-            }
-            BatchTruth::Trials { targets, mut mask } => {
-                let count = counted(&mask);
-                mask.iter_mut()
-                    .for_each(|m| *m = (f64::from(*m) / count) as f32);
-                let width = targets.len() / samples.max(1);
-                let rows = |values| TensorData::new(values, [samples, width]);
-                DeviceTruth::Trials {
-                    targets: Tensor::from_data(rows(targets), device),
-                    weights: Tensor::from_data(rows(mask), device),
-                }
-            }
         }
     }
 

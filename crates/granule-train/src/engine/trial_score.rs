@@ -5,9 +5,9 @@ use granule_data::task::{Part, TrialBatch};
 use granule_device::OpenDevice;
 use granule_models::{Model as _, ModelFile, Network};
 
-use super::on;
+use super::opened::on;
 use crate::config::RunConfig;
-use crate::engine::score::{check_finite, part_name};
+use crate::engine::samples::{check_finite, part_name};
 use crate::engine::source::{Source, Step, Supply, Trained};
 use crate::error::TrainError;
 use crate::event::{Event, Observer};

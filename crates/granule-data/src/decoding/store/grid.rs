@@ -3,12 +3,10 @@
 use granule_io::budget;
 
 use crate::DataError;
-use crate::decoding::config::{MOST_BINS, wrong};
+use crate::decoding::config::{CUT, MOST_BINS, wrong};
 
 /// A time so near below an edge, in bins, is taken for one at the edge: sums of steps such as 1 / 50 are not exact.
 const NEAR: f64 = 1e-6;
-/// A Gaussian is cut at so many standard deviations.
-pub(in crate::decoding) const CUT: f64 = 4.0;
 /// Bins without a sample in a row that are filled in, per bin that lies between two samples.
 const MOST_EMPTY: f64 = 4.0;
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use granule_io::words::printable;
 
 use super::config::{DecodingConfig, wrong};
-use super::inspect::{Found, Suggestion};
+use super::found::{Found, Suggestion};
 use crate::arrays::Array;
 use crate::{DataError, reading};
 
@@ -21,7 +21,6 @@ mod nwb;
 mod phy;
 mod spikes;
 
-pub(super) use grid::CUT;
 pub use guard::answers_for_panics;
 
 /// What HDF5 files begin with.

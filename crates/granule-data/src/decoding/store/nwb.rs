@@ -18,7 +18,7 @@ use super::{Container, Read, missing, without_width};
 use crate::DataError;
 use crate::arrays::{Array, Kind};
 use crate::decoding::config::{DecodingConfig, wrong};
-use crate::decoding::inspect::{Found, Numbers, Suggestion};
+use crate::decoding::found::{Found, Numbers, Suggestion};
 
 const SPIKES: &str = "spike_times";
 const SPIKES_INDEX: &str = "spike_times_index";

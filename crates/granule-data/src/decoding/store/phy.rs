@@ -16,7 +16,7 @@ use super::spikes::Counts;
 use super::{Container, Read, missing, without_width};
 use crate::arrays::Array;
 use crate::decoding::config::{DecodingConfig, wrong};
-use crate::decoding::inspect::{Found, Numbers};
+use crate::decoding::found::{Found, Numbers};
 use crate::{DataError, reading};
 
 const UNITS: &str = "units";

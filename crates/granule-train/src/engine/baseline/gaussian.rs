@@ -3,11 +3,10 @@
 
 use std::f64::consts::TAU;
 
-use super::ridge::{
-    Block, Design, Left, Normal, PENALTIES, check_patience, check_work, factor, substitute,
-};
+use super::normal::{Normal, factor, substitute};
+use super::ridge::{Block, Design, Left, PENALTIES, check_patience, check_work};
 use crate::TrainError;
-use crate::engine::score::Samples;
+use crate::engine::samples::Samples;
 use crate::event::Observer;
 
 /// A channel with less than this share of the mean of all hardly changed in training, and has nothing usual of its own.

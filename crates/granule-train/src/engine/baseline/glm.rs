@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 use granule_io::budget;
 
-use super::ridge::{Moments, Normal, Ridge, WHAT, dot, substitute};
+use super::normal::{Moments, Normal, Ridge, WHAT, dot, substitute};
 use crate::TrainError;
 
 /// About how many passes a fit takes that begins with the weights of another penalty.

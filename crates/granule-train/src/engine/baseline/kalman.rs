@@ -8,12 +8,10 @@
 
 use granule_io::budget;
 
-use super::ridge::{
-    Block, Design, Left, Moments, PENALTIES, READING, WHAT, check_patience, check_work, dot,
-    factor, substitute,
-};
+use super::normal::{Moments, WHAT, dot, factor, substitute};
+use super::ridge::{Block, Design, Left, PENALTIES, READING, check_patience, check_work};
 use crate::TrainError;
-use crate::engine::score::Samples;
+use crate::engine::samples::Samples;
 use crate::event::Observer;
 
 /// What is added to variances of standardised targets, lest those that are constant or hang together stop the filter.

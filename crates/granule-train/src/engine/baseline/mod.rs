@@ -4,6 +4,7 @@
 pub(super) mod gaussian;
 pub(super) mod glm;
 mod kalman;
+mod normal;
 pub(super) mod ridge;
 
 use std::ops::Range;
@@ -13,7 +14,7 @@ use granule_data::{Shape, Targets};
 
 use crate::TrainError;
 use crate::batches::{Purpose, shuffle};
-use crate::engine::score::Samples;
+use crate::engine::samples::Samples;
 use crate::event::{Event, Observer};
 use crate::metrics::{Baseline, ValueScores};
 use crate::outcome::{Evaluation, Scores};
