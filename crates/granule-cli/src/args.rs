@@ -942,9 +942,10 @@ fn loopback(text: &str) -> Result<SocketAddr, String> {
     let address: SocketAddr = text
         .parse()
         .map_err(|_| "an address with a port, as in 127.0.0.1:7000".to_owned())?;
-    match address.ip().is_loopback() {
-        true => Ok(address),
-        false => Err("an address of the loopback, 127.0.0.1 or [::1]: bins come unencrypted from whoever connects".to_owned()),
+    if address.ip().is_loopback() {
+        Ok(address)
+    } else {
+        Err("an address of the loopback, 127.0.0.1 or [::1]: bins come unencrypted from whoever connects".to_owned())
     }
 }
 

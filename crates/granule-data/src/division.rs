@@ -210,9 +210,10 @@ fn block(starts: &[usize], steps: usize, fold: Fold) -> Result<Places, DataError
     let learnt: Vec<usize> = all
         .filter_map(|(at, &start)| apart(start).then_some(at))
         .collect();
-    match learnt.is_empty() {
-        true => Err(fold.too_many("windows that share bins", 1)),
-        false => Ok((learnt, tested.collect())),
+    if learnt.is_empty() {
+        Err(fold.too_many("windows that share bins", 1))
+    } else {
+        Ok((learnt, tested.collect()))
     }
 }
 

@@ -408,9 +408,10 @@ impl DataError {
     pub(crate) fn of_part(self, part: &str, inputs: &Path, targets: &Path) -> Self {
         match self {
             Self::Config(error) => {
-                let path = match error.field.ends_with("targets") {
-                    true => targets,
-                    false => inputs,
+                let path = if error.field.ends_with("targets") {
+                    targets
+                } else {
+                    inputs
                 };
                 let reason = format!("{} in the {part} part, not {}", error.value, error.allowed);
                 Self::format(path, reason)

@@ -1,16 +1,8 @@
 //! Whether a run's steps resolve its model.
 
-use crate::solver::SolverKind;
+use crate::NormalNoise;
+use crate::solver::{Solver, SolverKind};
 use granule_io::words::Number;
-
-/// Steps of a method, beside those of a Runge–Kutta method of second order or higher: how many times as long they may be.
-fn relative_step(solver: SolverKind) -> f64 {
-    match solver {
-        SolverKind::Euler | SolverKind::EulerMaruyama => 0.2,
-        SolverKind::ExponentialEuler | SolverKind::BackwardEuler => 4.0,
-        _ => 1.0,
-    }
-}
 
 /// A step of a run and what it has to resolve.
 #[derive(Clone, Debug)]
@@ -37,7 +29,7 @@ impl Step<'_> {
                 self.model
             ));
         }
-        let most = 0.5 * shortest * relative_step(self.solver);
+        let most = 0.5 * shortest * self.solver.init(NormalNoise::default()).relative_step();
         (self.dt > most * (1.0 + 1e-9)).then(|| {
             format!(
                 "{} = {} ms is too long for {} with {}, whose shortest time constant is about {} ms: take at most {} ms, or \

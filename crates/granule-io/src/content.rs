@@ -1,6 +1,7 @@
 //! What a file that is not what it should be is instead.
 
-use crate::document::BYTE_ORDER_MARK;
+/// A byte-order mark in UTF-8, with which Windows begins a text.
+pub(crate) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// What is said of text of no known kind.
 const TEXT: &str = "text";

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
-use crate::content;
+use crate::content::{self, BYTE_ORDER_MARK};
 use crate::held::{Held, HeldError};
 
 /// What is wrong with a document, as a sentence of which the document is the subject.
@@ -91,9 +91,6 @@ pub fn from_toml<T: DeserializeOwned>(text: &str) -> Result<T, DocumentError> {
 
 /// A longer document is not read a second time: as a value of any kind it takes many times its length.
 const LONG: usize = 16 << 20;
-
-/// A byte-order mark in UTF-8, with which Windows begins a text.
-pub(crate) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// What a second reading, by way of a value of any kind, finds wrong: it knows the place, and has its own words.
 fn content_of<T: DeserializeOwned>(held: Held) -> DocumentError {

@@ -4,7 +4,7 @@ use std::fs::{File, Metadata};
 use std::io::Read;
 use std::path::Path;
 
-use crate::document::BYTE_ORDER_MARK;
+use crate::content::BYTE_ORDER_MARK;
 use crate::open::{NotRegular, kind, open_regular};
 use crate::watch::{self, Access};
 use crate::{ByteSize, FileError, budget, content};

@@ -19,6 +19,7 @@ mod host;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 mod matmul;
 mod rate_sequence;
+mod real;
 mod relu_max_pool2d;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 mod scratch;

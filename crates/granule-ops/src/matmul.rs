@@ -1,31 +1,11 @@
 //! Matrix products on slices.
 
-use core::ops::{Add, AddAssign};
-
 use rayon::prelude::*;
 
-use crate::scratch::Pooled;
+pub(crate) use crate::real::Real;
 
 /// Rows that a part of a product should at least have: each part packs the other factor anew.
 const ROWS: usize = 32;
-
-/// Elements the kernels compute with.
-pub(crate) trait Real:
-    Copy + Default + PartialOrd + Send + Sync + Add<Output = Self> + AddAssign + Pooled
-{
-    const ONE: Self;
-    const ZERO: Self;
-}
-
-impl Real for f32 {
-    const ONE: Self = 1.0;
-    const ZERO: Self = 0.0;
-}
-
-impl Real for f64 {
-    const ONE: Self = 1.0;
-    const ZERO: Self = 0.0;
-}
 
 /// A row-major matrix of `rows × columns`, or its transpose seen in place.
 #[derive(Clone, Copy)]

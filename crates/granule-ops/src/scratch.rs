@@ -3,39 +3,14 @@
 //! The same few sizes are asked for in every training step: memory that was used a moment ago is still mapped and often
 //! still in a cache.
 
-use core::cell::RefCell;
 use core::ops::{Deref, DerefMut};
-use std::thread::LocalKey;
 
-use crate::matmul::Real;
+use crate::real::{Pool, Real};
 
 /// Buffers that a thread keeps of each precision.
 const KEPT: usize = 6;
 /// The most elements of a buffer that is kept; a larger one pays for itself.
 const LARGEST: usize = 1 << 20;
-
-pub(crate) type Pool<T> = RefCell<Vec<Vec<T>>>;
-
-/// Elements that can live in work space.
-pub(crate) trait Pooled: Sized + 'static {
-    /// What this thread keeps.
-    fn pool() -> &'static LocalKey<Pool<Self>>;
-}
-
-macro_rules! pooled {
-    ($element:ty) => {
-        impl Pooled for $element {
-            fn pool() -> &'static LocalKey<Pool<Self>> {
-                thread_local! {
-                    static POOL: Pool<$element> = const { RefCell::new(Vec::new()) };
-                }
-                &POOL
-            }
-        }
-    };
-}
-pooled!(f32);
-pooled!(f64);
 
 /// A slice of work space; at its end the memory goes back to the thread that drops it.
 pub(crate) struct Scratch<T: Real> {
@@ -99,6 +74,7 @@ impl<T: Real> Drop for Scratch<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::real::Pooled;
 
     fn kept() -> Vec<usize> {
         <f64 as Pooled>::pool().with_borrow(|pool| pool.iter().map(Vec::len).collect())

@@ -15,15 +15,25 @@
     doc = r#"
 # Training
 
-```no_run
+A run is a folder with the model, its report and its checkpoints; the digits are drawn, so that nothing is downloaded:
+
+```
 use granule::prelude::*;
-use granule::train::{Quiet, train};
 
 let mut config = RunConfig::default();
-config.model = ModelConfig::from_name("lenet")?;
+config.model = ModelConfig::from_name("mlp")?;
+config.data.limit_train = Some(500);
+config.train.epochs = 2;
 config.device = "cpu".parse()?;
-let outcome = train(&config, None, &mut Quiet, &StopFlag::new())?;
-println!("{}", outcome.run_dir.display());
+# let folder = std::env::temp_dir().join(format!("granule-front-{}", std::process::id()));
+# let run_dir = folder.join("run");
+let outcome = train(&config, Some(&run_dir), &mut Quiet, &StopFlag::new())?;
+println!("{} epochs: {}", outcome.epochs, run_dir.display());
+
+let classifier = granule::load(&run_dir)?;
+let prediction = classifier.predict_pixels(&[0; 28 * 28])?; // by channel, row, column
+println!("an empty image is a {:?}", prediction.best());
+# std::fs::remove_dir_all(folder)?;
 # Ok::<(), Box<dyn std::error::Error>>(())
 ```
 "#
@@ -32,28 +42,22 @@ println!("{}", outcome.run_dir.display());
 //!
 //! A word names a device, at run time; what cannot be opened is an error, never another device:
 //!
-//! ```no_run
+//! ```
 //! use granule::prelude::*;
 //!
-//! let device = "auto".parse::<DeviceSpec>()?.open()?;
-//! let classifier = Classifier::from_path("model.granule", device.burn())?;
+//! let device = "cpu".parse::<DeviceSpec>()?.open()?; // or auto, gpu, wgpu, cuda:0, …
 //! println!("on {}", device.name());
+//! assert!("cuda:x".parse::<DeviceSpec>().is_err());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! `Classifier::from_path("model.granule", device.burn())` puts a model there, and `config.device` a run.
 //!
 //! # Using a trained model
 //!
 //! A `model.granule` file holds weights, configuration, class names and normalisation, and so does a checkpoint. Load it
 //! from a path, which may be that of a run folder, from bytes or from the program itself, and ask for classes with
-//! probabilities:
-//!
-//! ```no_run
-//! let classifier = granule::load("model.granule")?;
-//! for (name, probability) in classifier.predict_image_file("digit.png")?.top(3) {
-//!     println!("{probability:.3} {name}");
-//! }
-//! # Ok::<(), Box<dyn std::error::Error>>(())
-//! ```
+//! probabilities, as above or of pixels:
 //!
 //! ```no_run
 //! static MODEL: &[u8] = &[]; // include_bytes!("model.granule")
@@ -83,7 +87,6 @@ A squid's axon under a current, and the gradient of its mean voltage by a conduc
 
 ```
 use std::sync::Arc;
-use granule::dynamics::{record, solver::ExponentialEuler};
 use granule::prelude::*;
 
 let device = DeviceSpec::Cpu.open()?;
@@ -93,6 +96,8 @@ let cell = config.init(Arc::new(ExponentialEuler), &Place::f64(&device.burn().cl
 let grid = Grid::over(5.0, 0.025)?;
 let (voltage, _) = record(&cell.dynamics()?, cell.initial_state(1)?, &NoInput, &grid)?;
 let gradients = voltage.mean().backward();
+let conductance = cell.parameters.get("g_na").and_then(|g_na| g_na.parameter());
+println!("{:?}", conductance.and_then(|g_na| g_na.raw.val().grad(&gradients)));
 # Ok::<(), Box<dyn std::error::Error>>(())
 ```
 "#
@@ -102,20 +107,36 @@ let gradients = voltage.mean().backward();
     doc = r#"
 # Decoding
 
-Spike counts, one row a time bin, and what the animal did then, one row each, in one `.npz` file:
+Spike counts, one row a time bin, and what the animal did then, one row each; those of files are `recording:PATH` and
+`arrays:FILE.npz` in `config.data.dataset`:
 
-```no_run
+```
+use granule::data::{Features, Normalization, Shape, Split, Targets};
 use granule::prelude::*;
-use granule::train::{Quiet, train};
+
+// Two cells, of which one fires when it moves to the left and the other to the right.
+let bins = |count: usize| {
+    let speed = (0..count).map(|t| (0.1 * t as f32).sin());
+    let counts = speed.clone().flat_map(|v| [(5.0 - 5.0 * v).round(), (5.0 + 5.0 * v).round()]);
+    let targets = Targets::Values { data: speed.collect(), width: 1 };
+    Split::new(Shape::Vector { len: 2 }, Features::Floats(counts.collect()), targets)
+};
+let (learnt, tested) = (bins(400)?, bins(100)?);
+let normalization = Normalization::of(&learnt);
+let session = Dataset::new("session", Vec::new(), normalization, learnt, tested)?;
 
 let mut config = RunConfig::default();
-config.data.dataset = "arrays:session.npz".parse()?;
-let outcome = train(&config, None, &mut Quiet, &StopFlag::new())?;
+config.model = ModelConfig::from_name("mlp")?;
+config.device = "cpu".parse()?;
+# config.train.epochs = 2;
+# let folder = std::env::temp_dir().join(format!("granule-decoding-{}", std::process::id()));
+# let run_dir = folder.join("run");
+train_with(&config, &session, Some(&run_dir), &mut Quiet, &StopFlag::new())?;
 
 let device = DeviceSpec::Cpu.open()?;
-let decoder = Predictor::from_path(outcome.run_dir.join("model.granule"), device.burn())?;
-let counts = [0.0, 3.0, 1.0, 0.0];
-println!("{:?}", decoder.outputs(Sample::Values(&counts))?);
+let decoder = Predictor::from_path(run_dir.join("model.granule"), device.burn())?;
+println!("{:?}", decoder.outputs(Sample::Values(&[1.0, 9.0]))?);
+# std::fs::remove_dir_all(folder)?;
 # Ok::<(), Box<dyn std::error::Error>>(())
 ```
 "#
@@ -161,9 +182,10 @@ pub use granule_models::{Classifier, Prediction};
 /// What most programs need.
 pub mod prelude {
     pub use crate::device::{DeviceSpec, OpenDevice};
-    pub use crate::dynamics::unit::{HodgkinHuxleyConfig, UnitConfig};
+    pub use crate::dynamics::solver::{ExponentialEuler, Rk4, SolverKind};
+    pub use crate::dynamics::unit::{HodgkinHuxleyConfig, SpikeDetector, UnitConfig};
     // Only its methods: `models::Model` has the same name.
-    pub use crate::dynamics::{Grid, Model as _, NoInput, Place};
+    pub use crate::dynamics::{Grid, Model as _, NoInput, Place, State, record, simulate};
     pub use crate::models::{
         Classifier, InputShape, InputSpec, Model, ModelConfig, ModelFile, Network, Prediction,
         Predictor, Sample,
@@ -172,7 +194,9 @@ pub mod prelude {
     #[cfg(feature = "train")]
     pub use crate::data::{Dataset, DatasetSpec, LoadOptions};
     #[cfg(feature = "train")]
-    pub use crate::train::{Evaluation, Event, Observer, Outcome, RunConfig, StopFlag};
+    pub use crate::train::{
+        Evaluation, Event, Observer, Outcome, Quiet, RunConfig, StopFlag, train, train_with,
+    };
 }
 
 #[cfg(all(doctest, feature = "train"))]

@@ -190,9 +190,10 @@ fn shares(scores: &ClassShares) -> [String; 2] {
 
 /// What the answers would be worth if they had nothing to do with the truth.
 fn by_chance(test: &PermutationTest) -> String {
-    let rounds = match test.shifted {
-        true => counted(test.rounds() as usize, "circular shift"),
-        false => counted(test.rounds() as usize, "permutation"),
+    let rounds = if test.shifted {
+        counted(test.rounds() as usize, "circular shift")
+    } else {
+        counted(test.rounds() as usize, "permutation")
     };
     format!(
         "{:.2} % right in the mean of {rounds} of the true classes, at most {:.2} % in 95 % of them, p = {:.4}",

@@ -553,9 +553,12 @@ fn of_result(path: &Path) -> anyhow::Result<Option<(Layer, Option<args::Precisio
     let place = path.display();
     let found = if extension.eq_ignore_ascii_case("npz") {
         let found = read_text(path, "config", ["learnt_without_setting", "precision"]);
-        let (text, [learnt, precision]) = found.map_err(|error| match error.is_of_file() {
-            true => error.into(),
-            false => anyhow::Error::from(without(error.to_string())),
+        let (text, [learnt, precision]) = found.map_err(|error| {
+            if error.is_of_file() {
+                error.into()
+            } else {
+                anyhow::Error::from(without(error.to_string()))
+            }
         })?;
         let config = from_json(text.as_bytes());
         let precision = precision.map(|text| args::Precision::deserialize(Held::Text(text)));

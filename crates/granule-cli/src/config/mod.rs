@@ -388,9 +388,10 @@ fn layers(args: &args::Train) -> anyhow::Result<Vec<Layer>> {
                 ));
                 let hint = format!("`granule simulate {file}` runs it");
                 return Err(usage
-                    .hint(match layer.table.contains_key("composite") {
-                        true => format!("{hint}; {}", explain::TO_TRAIN),
-                        false => hint,
+                    .hint(if layer.table.contains_key("composite") {
+                        format!("{hint}; {}", explain::TO_TRAIN)
+                    } else {
+                        hint
                     })
                     .into());
             }

@@ -218,9 +218,10 @@ impl DecodingConfig {
         ];
         for (key, name) in targets {
             if let Some(name) = name {
-                let allowed = match self.reconstruct {
-                    true => "unset where the signal is reconstructed, which is the target",
-                    false => "unset where channels are held out, which are the target",
+                let allowed = if self.reconstruct {
+                    "unset where the signal is reconstructed, which is the target"
+                } else {
+                    "unset where channels are held out, which are the target"
                 };
                 return Err(wrong(key, format!("{name:?}"), allowed));
             }

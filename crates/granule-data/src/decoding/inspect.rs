@@ -32,9 +32,10 @@ pub fn inspect(path: &Path) -> Result<Inspection, DataError> {
     let is_array = path
         .extension()
         .is_some_and(|end| end.eq_ignore_ascii_case("npy"));
-    let mut store = match is_array && path.is_file() {
-        true => Store::of_file(path),
-        false => Store::open(path, None)?,
+    let mut store = if is_array && path.is_file() {
+        Store::of_file(path)
+    } else {
+        Store::open(path, None)?
     };
     let mut arrays = Vec::new();
     let mut surveys = Vec::new();
@@ -212,9 +213,10 @@ impl<'a> Surveyed<'a> {
     }
 
     fn may_be_target(&self) -> bool {
-        match self.text {
-            true => self.shape.len() == 1,
-            false => self.shape.len() <= 2,
+        if self.text {
+            self.shape.len() == 1
+        } else {
+            self.shape.len() <= 2
         }
     }
 

@@ -134,9 +134,10 @@ pub(crate) fn load(
     let learnt = learnt_rows(learnt, config, whole_tested)?;
     let channels = sources.first().map_or(1, |source| source.channels);
     let (mean, std) = float_moments(&learnt, channels, 1, &[]);
-    let warnings = match whole_tested {
-        true => Vec::new(),
-        false => constant_channels(sources.first(), &learnt),
+    let warnings = if whole_tested {
+        Vec::new()
+    } else {
+        constant_channels(sources.first(), &learnt)
     };
     let mut left = Left::default();
     let mut parts = Vec::new();
@@ -163,9 +164,10 @@ pub(crate) fn load(
                 bins,
                 ..
             } = windows;
-            let targets = match config.reconstruct {
-                true => sums(&series, &starts, config.window.steps(), channels)?,
-                false => targets.subset(&bins)?,
+            let targets = if config.reconstruct {
+                sums(&series, &starts, config.window.steps(), channels)?
+            } else {
+                targets.subset(&bins)?
             };
             let shape = Shape::Sequence {
                 steps: config.window.steps(),
@@ -276,9 +278,10 @@ fn all_targets(
             }
         }
     }
-    let (classes, targets) = match labels.is_empty() {
-        true => (Vec::new(), values),
-        false => named_classes(labels, notes)?,
+    let (classes, targets) = if labels.is_empty() {
+        (Vec::new(), values)
+    } else {
+        named_classes(labels, notes)?
     };
     Ok((classes, targets, offset.unwrap_or_default()))
 }

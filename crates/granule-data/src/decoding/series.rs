@@ -67,9 +67,10 @@ impl Series {
         let of_trials = config.bins.is_some() || config.sum > 1;
         source.by_trial = of_trials || steps != config.window.steps();
         source.check(config)?;
-        let found = match source.by_trial {
-            true => source.steps(config),
-            false => steps,
+        let found = if source.by_trial {
+            source.steps(config)
+        } else {
+            steps
         };
         if (found, source.channels) != (steps, channels) {
             let reason = format!(

@@ -60,9 +60,10 @@ impl<'a> Named<'a> {
     pub fn tested(config: &'a DecodingConfig) -> Option<Self> {
         Some(Self {
             signal: config.test_signal.as_deref()?,
-            target: match config.has_own_target() {
-                true => "",
-                false => config.test_target.as_deref()?,
+            target: if config.has_own_target() {
+                ""
+            } else {
+                config.test_target.as_deref()?
             },
             trial: config.test_trial.as_deref(),
             prefix: "test_",

@@ -37,15 +37,19 @@ pub(super) fn divide(
     match config.split {
         Division::Time if let Some(fold) = fold => {
             let of_trial = |trial: usize| trials.get(trial).map_or(bins, |trial| trial.start);
-            let (count, what) = match source.by_trial {
-                true => (trials.len(), "trial"),
-                false => (bins, "bin"),
+            let (count, what) = if source.by_trial {
+                (trials.len(), "trial")
+            } else {
+                (bins, "bin")
             };
             let count = count - share(count);
             let part = part_of(fold, count, what)?;
-            let bins_of = |part: Range<usize>| match source.by_trial {
-                true => of_trial(part.start)..of_trial(part.end),
-                false => part,
+            let bins_of = |part: Range<usize>| {
+                if source.by_trial {
+                    of_trial(part.start)..of_trial(part.end)
+                } else {
+                    part
+                }
             };
             let own = bins_of(part.clone());
             is_test.get_mut(own).unwrap_or_default().fill(true);
@@ -58,11 +62,12 @@ pub(super) fn divide(
             ));
         }
         Division::Time => {
-            let first = match source.by_trial {
-                true => trials
+            let first = if source.by_trial {
+                trials
                     .get(trials.len() - share(trials.len()))
-                    .map_or(bins, |trial| trial.start),
-                false => bins - share(bins),
+                    .map_or(bins, |trial| trial.start)
+            } else {
+                bins - share(bins)
             };
             is_test.iter_mut().skip(first).for_each(|test| *test = true);
             let what = if source.by_trial { "trials" } else { "bins" };
@@ -260,10 +265,7 @@ impl Windows {
         let what = "the windows of the recording";
         let mut windows = Self::default();
         let own = is_test.iter().filter(|test| **test == part).count();
-        let between = match zeros {
-            true => (before + after).max(1),
-            false => 1,
-        };
+        let between = if zeros { (before + after).max(1) } else { 1 };
         let steps = own.saturating_add(source.trials.len().saturating_mul(between));
         budget::reserve(
             &mut windows.series,

@@ -24,6 +24,10 @@ impl Solver for BackwardEuler {
         1
     }
 
+    fn relative_step(&self) -> f64 {
+        4.0
+    }
+
     fn step(
         &self,
         field: &dyn Field,

@@ -19,6 +19,10 @@ impl Solver for Euler {
         1
     }
 
+    fn relative_step(&self) -> f64 {
+        0.2
+    }
+
     fn step(
         &self,
         field: &dyn Field,

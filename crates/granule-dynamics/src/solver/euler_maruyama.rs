@@ -26,6 +26,14 @@ impl Solver for EulerMaruyama {
         1
     }
 
+    fn is_stochastic(&self) -> bool {
+        true
+    }
+
+    fn relative_step(&self) -> f64 {
+        0.2
+    }
+
     fn step(
         &self,
         field: &dyn Field,

@@ -26,6 +26,10 @@ impl Solver for ExponentialEuler {
         1
     }
 
+    fn relative_step(&self) -> f64 {
+        4.0
+    }
+
     fn step(
         &self,
         field: &dyn Field,

@@ -13,68 +13,69 @@ use crate::model::Field;
 use crate::random::NormalNoise;
 use crate::{DynamicsError, State};
 
-/// The method of a solver, by its name in configuration files.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "kebab-case")]
-pub enum SolverKind {
-    /// `euler`: [`Euler`].
-    Euler,
-    /// `heun`: [`Heun`].
-    Heun,
-    /// `midpoint`: [`Midpoint`].
-    Midpoint,
-    /// `rk4`: [`Rk4`].
+/// Every method by its name, and what makes it of noise: adding one is its file and a line here.
+macro_rules! solvers {
+    ($($(#[$meta:meta])? $Kind:ident = $name:literal, $make:expr;)+) => {
+        /// The method of a solver, by its name in configuration files.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+        pub enum SolverKind {
+            $(
+                #[doc = concat!("`", $name, "`: [`", stringify!($Kind), "`].")]
+                $(#[$meta])?
+                #[serde(rename = $name)]
+                $Kind,
+            )+
+        }
+
+        impl SolverKind {
+            /// All of them.
+            pub const ALL: [Self; [$($name),+].len()] = [$(Self::$Kind),+];
+
+            /// The name in configuration files.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$Kind => $name,)+
+                }
+            }
+
+            /// The solver; `noise` is for the stochastic ones.
+            pub fn init(self, noise: NormalNoise) -> Box<dyn Solver> {
+                fn boxed<S: Solver + 'static>(make: fn(NormalNoise) -> S, noise: NormalNoise) -> Box<dyn Solver> {
+                    Box::new(make(noise))
+                }
+                match self {
+                    $(Self::$Kind => boxed($make, noise),)+
+                }
+            }
+        }
+    };
+}
+
+solvers! {
+    Euler = "euler", |_| Euler;
+    Heun = "heun", |_| Heun;
+    Midpoint = "midpoint", |_| Midpoint;
     #[default]
-    Rk4,
-    /// `exponential-euler`: [`ExponentialEuler`].
-    ExponentialEuler,
-    /// `backward-euler`: [`BackwardEuler`].
-    BackwardEuler,
-    /// `dormand-prince`: [`DormandPrince`].
-    DormandPrince,
-    /// `tsit5`: [`Tsit5`].
-    Tsit5,
-    /// `euler-maruyama`: [`EulerMaruyama`].
-    EulerMaruyama,
-    /// `stochastic-heun`: [`StochasticHeun`].
-    StochasticHeun,
+    Rk4 = "rk4", |_| Rk4;
+    ExponentialEuler = "exponential-euler", |_| ExponentialEuler;
+    BackwardEuler = "backward-euler", |_| BackwardEuler;
+    DormandPrince = "dormand-prince", |_| DormandPrince;
+    Tsit5 = "tsit5", |_| Tsit5;
+    EulerMaruyama = "euler-maruyama", |noise| EulerMaruyama { noise };
+    StochasticHeun = "stochastic-heun", |noise| StochasticHeun { noise };
 }
 
 impl SolverKind {
-    /// All of them.
-    pub const ALL: [Self; 10] = [
-        Self::Euler,
-        Self::Heun,
-        Self::Midpoint,
-        Self::Rk4,
-        Self::ExponentialEuler,
-        Self::BackwardEuler,
-        Self::DormandPrince,
-        Self::Tsit5,
-        Self::EulerMaruyama,
-        Self::StochasticHeun,
-    ];
-
-    /// The name in configuration files.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Euler => "euler",
-            Self::Heun => "heun",
-            Self::Midpoint => "midpoint",
-            Self::Rk4 => "rk4",
-            Self::ExponentialEuler => "exponential-euler",
-            Self::BackwardEuler => "backward-euler",
-            Self::DormandPrince => "dormand-prince",
-            Self::Tsit5 => "tsit5",
-            Self::EulerMaruyama => "euler-maruyama",
-            Self::StochasticHeun => "stochastic-heun",
-        }
-    }
-
     /// Whether the method takes a field's noise into account; the others leave it out.
     pub fn is_stochastic(self) -> bool {
-        matches!(self, Self::EulerMaruyama | Self::StochasticHeun)
+        self.init(NormalNoise::default()).is_stochastic()
+    }
+
+    /// The names of those that do, in words.
+    pub(crate) fn stochastic() -> String {
+        let all = Self::ALL.into_iter().filter(|kind| kind.is_stochastic());
+        all.map(Self::name).collect::<Vec<_>>().join(" or ")
     }
 
     /// The method for a field: the one asked for, or else [`StochasticHeun`] where the field has noise and [`Rk4`] where it
@@ -91,31 +92,16 @@ impl SolverKind {
         let noisy = field.diffusion(0.0, initial).is_some();
         match asked {
             Some(kind) if noisy && !kind.is_stochastic() => {
-                let model = field.name();
                 let allowed = format!(
-                    "euler-maruyama or stochastic-heun, for {model} has noise; set that to 0 for a run without"
+                    "{}, for {} has noise; set that to 0 for a run without",
+                    Self::stochastic(),
+                    field.name()
                 );
                 Err(DynamicsError::config("solver", kind, allowed))
             }
             Some(kind) => Ok(kind),
             None if noisy => Ok(Self::StochasticHeun),
             None => Ok(Self::Rk4),
-        }
-    }
-
-    /// The solver; `noise` is for the stochastic ones.
-    pub fn init(self, noise: NormalNoise) -> Box<dyn Solver> {
-        match self {
-            Self::Euler => Box::new(Euler),
-            Self::Heun => Box::new(Heun),
-            Self::Midpoint => Box::new(Midpoint),
-            Self::Rk4 => Box::new(Rk4),
-            Self::ExponentialEuler => Box::new(ExponentialEuler),
-            Self::BackwardEuler => Box::new(BackwardEuler),
-            Self::DormandPrince => Box::new(DormandPrince),
-            Self::Tsit5 => Box::new(Tsit5),
-            Self::EulerMaruyama => Box::new(EulerMaruyama { noise }),
-            Self::StochasticHeun => Box::new(StochasticHeun { noise }),
         }
     }
 }

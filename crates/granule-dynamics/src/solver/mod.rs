@@ -65,6 +65,16 @@ pub trait Solver: fmt::Debug + Send + Sync {
     /// The order of convergence on smooth fields.
     fn order(&self) -> usize;
 
+    /// Whether it takes a field's noise into account. Default: it leaves it out.
+    fn is_stochastic(&self) -> bool {
+        false
+    }
+
+    /// How many times as long its steps may be as those of a Runge–Kutta method of second order or higher. Default 1.
+    fn relative_step(&self) -> f64 {
+        1.0
+    }
+
     /// The state after `at.dt`, before [`Field::after_step`].
     ///
     /// # Errors
@@ -147,6 +157,14 @@ macro_rules! pointer {
 
             fn order(&self) -> usize {
                 self.as_ref().order()
+            }
+
+            fn is_stochastic(&self) -> bool {
+                self.as_ref().is_stochastic()
+            }
+
+            fn relative_step(&self) -> f64 {
+                self.as_ref().relative_step()
             }
 
             fn step(

@@ -28,6 +28,10 @@ impl Solver for StochasticHeun {
         2
     }
 
+    fn is_stochastic(&self) -> bool {
+        true
+    }
+
     fn step(
         &self,
         field: &dyn Field,

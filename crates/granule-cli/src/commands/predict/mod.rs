@@ -126,10 +126,7 @@ fn predict(
         .iter()
         .filter(|input| recording::path(input).is_some());
     let of_sequences = matches!(file.input.shape, InputShape::Sequence { .. });
-    let config = match of_sequences {
-        true => target.config(),
-        false => None,
-    };
+    let config = if of_sequences { target.config() } else { None };
     let data_seed = config
         .as_ref()
         .map_or(file.provenance.data_seed, |config| config.data.seed);
@@ -294,9 +291,10 @@ impl Answering<'_> {
                 self.form.begin(answer, None)?;
                 self.begun = true;
             }
-            let item = match several {
-                true => Item::Index(index),
-                false => Item::Alone,
+            let item = if several {
+                Item::Index(index)
+            } else {
+                Item::Alone
             };
             self.form.show(name, item, answer)?;
         }
@@ -304,13 +302,14 @@ impl Answering<'_> {
     }
 
     fn fail(&mut self, name: &str, error: anyhow::Error) -> anyhow::Result<()> {
-        let error = match self.decodes && !error.is::<Hinted>() {
-            true => Hinted::new(
+        let error = if self.decodes && !error.is::<Hinted>() {
+            Hinted::new(
                 format!("{error:#}"),
                 "`granule predict RUN recording:PATH` answers every bin of a recording",
             )
-            .into(),
-            false => error,
+            .into()
+        } else {
+            error
         };
         if self.alone {
             return Err(error);

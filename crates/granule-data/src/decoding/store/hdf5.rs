@@ -88,9 +88,10 @@ impl<'a> Hdf5<'a> {
     }
 
     fn check(&self, depth: usize) -> Result<(), DataError> {
-        match depth <= MOST_DEPTH && self.datasets.len() + self.groups.len() <= MOST_OBJECTS {
-            true => Ok(()),
-            false => Err(self.too_many()),
+        if depth <= MOST_DEPTH && self.datasets.len() + self.groups.len() <= MOST_OBJECTS {
+            Ok(())
+        } else {
+            Err(self.too_many())
         }
     }
 

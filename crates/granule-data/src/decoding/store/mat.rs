@@ -92,9 +92,10 @@ impl Counted<'_> {
     }
 
     fn number(&self, bytes: [u8; 4]) -> u32 {
-        match self.big_endian {
-            true => u32::from_be_bytes(bytes),
-            false => u32::from_le_bytes(bytes),
+        if self.big_endian {
+            u32::from_be_bytes(bytes)
+        } else {
+            u32::from_le_bytes(bytes)
         }
     }
 
@@ -455,10 +456,11 @@ impl Container for Mat<'_> {
             }) => return Err(DataError::format(&place, why.as_str())),
             None => return Err(DataError::format(&place, "is not there")),
         };
-        let limit = match element.compressed {
-            true => reading::decoded_limit(element.bytes),
+        let limit = if element.compressed {
+            reading::decoded_limit(element.bytes)
+        } else {
             // A number of eight bytes may be stored as one.
-            false => element.bytes.saturating_mul(8),
+            element.bytes.saturating_mul(8)
         };
         self.within(element, |stream, _| {
             stream.skip_to(at)?;

@@ -109,14 +109,13 @@ impl<'a> Store<'a> {
                         || !start.starts_with(b"MATLAB") && has_user_block(path)? =>
                 {
                     let file = hdf5::Hdf5::open(path)?;
-                    match nwb::Nwb::is_one(&file)? {
-                        true => {
-                            return Ok(Self {
-                                path,
-                                container: Box::new(nwb::Nwb::new(file, config)?),
-                            });
-                        }
-                        false => Box::new(hdf5::Plain(file)),
+                    if nwb::Nwb::is_one(&file)? {
+                        return Ok(Self {
+                            path,
+                            container: Box::new(nwb::Nwb::new(file, config)?),
+                        });
+                    } else {
+                        Box::new(hdf5::Plain(file))
                     }
                 }
                 start if start.starts_with(b"MATLAB 7.3") => {

@@ -160,9 +160,10 @@ impl<'a> Nwb<'a> {
             if part {
                 continue;
             }
-            objects.push(match has(&self.tables) {
-                true => Object::Column(dataset.clone(), group.to_owned()),
-                false => Object::Plain(dataset.clone()),
+            objects.push(if has(&self.tables) {
+                Object::Column(dataset.clone(), group.to_owned())
+            } else {
+                Object::Plain(dataset.clone())
             });
         }
         objects
@@ -171,9 +172,10 @@ impl<'a> Nwb<'a> {
     /// What is read under a name: a data set by its own path as it is, where no times are asked for.
     fn wanted(&self, name: &str) -> Result<Option<Object>, DataError> {
         let path = name.trim_matches('/');
-        match self.binned.is_none() && self.hdf5.has(path) {
-            true => Ok(Some(Object::Plain(path.to_owned()))),
-            false => self.find(name),
+        if self.binned.is_none() && self.hdf5.has(path) {
+            Ok(Some(Object::Plain(path.to_owned())))
+        } else {
+            self.find(name)
         }
     }
 
@@ -497,11 +499,12 @@ impl<'a> Nwb<'a> {
                         last = f64::NEG_INFINITY;
                     }
                     if !(time.is_finite() && time >= last) {
-                        let what = match time.is_finite() {
-                            true => format!(
+                        let what = if time.is_finite() {
+                            format!(
                                 "{time} s follows {last} s: spike times of a unit have to ascend"
-                            ),
-                            false => format!("{time} is no time"),
+                            )
+                        } else {
+                            format!("{time} is no time")
                         };
                         let reason = format!("row {at}, of unit {unit}, counted from 0: {what}");
                         return Err(DataError::format(&self.hdf5.place(&spikes), reason));

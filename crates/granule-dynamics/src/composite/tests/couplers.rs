@@ -151,15 +151,12 @@ fn projections() -> [(&'static str, [[f64; 2]; 2]); 4] {
 
 /// The whole: a sender, a receiver of rates and drives or of currents, and a coupler between them.
 fn coupled(sender: &Sender, current: bool, coupler: &str) -> MultiGranularityConfig {
-    let receiver = match current {
+    let receiver = if current {
         // v moves towards R·I with τ = 10 ms and never reaches its threshold.
-        true => {
-            r#""unit": {"model": "lif", "cells": 2, "parameters": {"resistance": 2.0, "rest": 0.0, "threshold": 1e4}}"#
-        }
+        r#""unit": {"model": "lif", "cells": 2, "parameters": {"resistance": 2.0, "rest": 0.0, "threshold": 1e4}}"#
+    } else {
         // x sums up what it gets.
-        false => {
-            r#""solver": "euler", "system": {"kind": "linear", "a": [[0, 0], [0, 0]], "b": [[1, 0], [0, 1]]}"#
-        }
+        r#""solver": "euler", "system": {"kind": "linear", "a": [[0, 0], [0, 0]], "b": [[1, 0], [0, 1]]}"#
     };
     let seen = if current { "to.v" } else { "to.x" };
     config(&format!(

@@ -71,7 +71,7 @@ fn integrate_until(
             solver: format!("adaptive {}", config.method),
             needed: "a field without noise".into(),
             model: field.name().into(),
-            instead: "euler-maruyama or stochastic-heun".into(),
+            instead: SolverKind::stochastic(),
         });
     }
     let mut run = Attempts {

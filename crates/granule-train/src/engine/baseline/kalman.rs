@@ -69,9 +69,10 @@ pub(super) fn fitted(
     filter.follow(design, tested, |found, _| {
         predicted.extend(found.iter().map(|&x| x as f32));
     })?;
-    match predicted.iter().all(|x| x.is_finite()) {
-        true => Ok((penalty, predicted)),
-        false => Err(unsettled()),
+    if predicted.iter().all(|x| x.is_finite()) {
+        Ok((penalty, predicted))
+    } else {
+        Err(unsettled())
     }
 }
 

@@ -44,9 +44,10 @@ pub(crate) fn add(
     match &mut evaluation.scores {
         Scores::Regression(scores) => {
             let (width, truth) = (learnt.width(), tested.values()?);
-            let names = match learnt.scaling.counts {
-                true => ["training mean", "GLM, shuffled counts"],
-                false => ["training mean", "ridge, shuffled targets"],
+            let names = if learnt.scaling.counts {
+                ["training mean", "GLM, shuffled counts"]
+            } else {
+                ["training mean", "ridge, shuffled targets"]
             };
             let score = |predicted: Vec<f32>| {
                 let scores = tested.value_scores(&truth, predicted, width)?;
@@ -178,9 +179,10 @@ impl<'a> Sequences<'a> {
     fn designs(&self, outputs: usize) -> (Vec<Block>, Vec<(String, Vec<Design<'a>>)>) {
         let design = |steps, weights| self.design(steps, weights, outputs);
         let (steps, folds) = (self.steps, self.folds());
-        let regression = match self.learnt.scaling.counts {
-            true => "GLM",
-            false => "ridge",
+        let regression = if self.learnt.scaling.counts {
+            "GLM"
+        } else {
+            "ridge"
         };
         let named = |what: &str, designs| (format!("{regression}{what}"), designs);
         if self.learnt.split.starts().is_some() {

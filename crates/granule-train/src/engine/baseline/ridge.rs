@@ -43,9 +43,10 @@ impl From<TrainError> for Left {
 
 /// Leaves out what is not there yet once the user has asked to stop.
 pub(super) fn check_patience(observer: &dyn Observer) -> Result<(), Left> {
-    match observer.is_impatient() {
-        true => Err(Left::Out("it was stopped".to_owned())),
-        false => Ok(()),
+    if observer.is_impatient() {
+        Err(Left::Out("it was stopped".to_owned()))
+    } else {
+        Ok(())
     }
 }
 
@@ -112,9 +113,10 @@ impl<'a> Design<'a> {
         let (blocks, unknown) = (folds as f64, inputs.min(samples));
         let penalties = PENALTIES.len() as f64;
         let read = (blocks + penalties) * samples * self.learnt.split.shape().len() as f64;
-        let of_counts = match self.learnt.scaling.counts {
-            true => 2.0 * glm::PASSES * blocks * penalties * samples * inputs * self.outputs as f64,
-            false => 0.0,
+        let of_counts = if self.learnt.scaling.counts {
+            2.0 * glm::PASSES * blocks * penalties * samples * inputs * self.outputs as f64
+        } else {
+            0.0
         };
         0.5 * blocks * samples * inputs * unknown
             + blocks * penalties * unknown.powi(3) / 6.0

@@ -261,10 +261,7 @@ fn upright(
         }
         (path, whiskers)
     };
-    let (first, second) = match beside {
-        true => ([0.08, 0.5], [0.5, 0.92]),
-        false => ([0.08, 0.92], [0.08, 0.92]),
-    };
+    let (first, second) = if beside { ([0.08, 0.5], [0.5, 0.92]) } else { ([0.08, 0.92], [0.08, 0.92]) };
     let of_linear = draw(&|at| of_linear.get(at).copied().flatten(), second);
     let of_model = of_model.as_ref();
     let of_model = of_model.map(|all| draw(&|at| all.get(at).copied(), first));

@@ -553,9 +553,12 @@ fn class_row(name: &str, scores: [f64; 3], support: u64) -> ClassRow {
 
 fn value_baselines(model: &str, scores: &RegressionScores) -> Option<Baselines> {
     let counts = scores.bits_per_spike.is_some();
-    let of = |mean: &OutputScores, bits: Option<f64>| match counts {
-        true => [bits.unwrap_or(f64::NAN), mean.correlation],
-        false => [mean.r2, mean.correlation],
+    let of = |mean: &OutputScores, bits: Option<f64>| {
+        if counts {
+            [bits.unwrap_or(f64::NAN), mean.correlation]
+        } else {
+            [mean.r2, mean.correlation]
+        }
     };
     let first = if counts { "bits per spike" } else { "mean R²" };
     let own = of(&scores.mean, scores.bits_per_spike);

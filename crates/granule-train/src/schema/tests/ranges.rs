@@ -136,9 +136,10 @@ fn is_whole(node: &Node<'_>) -> bool {
 }
 
 fn number(node: &Node<'_>, value: f64) -> Value {
-    match is_whole(node) {
-        true => Value::Integer(value as i64),
-        false => Value::Float(value),
+    if is_whole(node) {
+        Value::Integer(value as i64)
+    } else {
+        Value::Float(value)
     }
 }
 
@@ -149,22 +150,20 @@ fn ends(node: &Node<'_>) -> (Vec<f64>, Vec<f64>) {
     let high = high.filter(|(high, _)| *high < 1e18);
     for (end, sign) in [(low, -1.0), (high, 1.0)] {
         let Some((end, closed)) = end else { continue };
-        let apart = match is_whole(node) {
-            true => sign,
-            false => sign * 1e-4 * end.abs().max(1.0),
+        let apart = if is_whole(node) {
+            sign
+        } else {
+            sign * 1e-4 * end.abs().max(1.0)
         };
-        match closed {
-            true => {
-                outside.push(end + apart);
-                // As many cells or units as are allowed take more memory than a test has.
-                if !(is_whole(node) && end >= MANY) {
-                    inside.push(end);
-                }
+        if closed {
+            outside.push(end + apart);
+            // As many cells or units as are allowed take more memory than a test has.
+            if !(is_whole(node) && end >= MANY) {
+                inside.push(end);
             }
-            false => {
-                outside.push(end);
-                inside.push(end - apart);
-            }
+        } else {
+            outside.push(end);
+            inside.push(end - apart);
         }
     }
     (outside, inside)
