@@ -195,6 +195,41 @@ fn a_sweep_goes_over_the_values_of_a_key() {
 }
 
 #[test]
+fn runs_side_by_side_end_as_alone_and_are_tested_pair_by_pair() {
+    let dir = tempfile::tempdir().unwrap();
+    let train = |more: &[&'static str]| {
+        let words = "train mlp --epochs 1 --limit-train 300 --limit-test 100 --device cpu --seeds 3 \
+                     --sweep optimizer.lr=0.01,0.0001";
+        let words: Vec<&str> = words.split_whitespace().collect();
+        [&words[..], more].concat()
+    };
+    let alone = fine(dir.path(), &train(&["--run-dir", "alone", "--json"])).json();
+    let three = train(&["--run-dir", "three", "--jobs", "3", "--json"]);
+    let three = fine(dir.path(), &three).json();
+    let (alone, three) = (alone.last().unwrap(), three.last().unwrap());
+    assert_eq!(alone["event"], "sweep", "{alone}");
+    assert_eq!(alone, three);
+    let paired = alone["paired"].as_array().unwrap();
+    assert_eq!(paired.len(), 1, "{alone}");
+    assert_eq!(paired[0]["value"], "0.0001");
+    let means = alone["scores"]["accuracy"].as_array().unwrap();
+    let mean = |at: usize| means[at]["mean"].as_f64().unwrap();
+    let difference = paired[0]["test"]["difference"].as_f64().unwrap();
+    assert!((difference - (mean(1) - mean(0))).abs() < 1e-12, "{alone}");
+
+    let again = fine(dir.path(), &train(&["--run-dir", "three", "--jobs", "2"]));
+    assert!(again.stdout.contains("paired by seed"), "{}", again.stdout);
+    assert!(again.stdout.contains("t(2) = "), "{}", again.stdout);
+    assert!(again.stderr.contains("6 of 6: "), "{}", again.stderr);
+    for jobs in ["0", "65", "x"] {
+        let words = ["train", "mlp", "--seeds", "2", "--jobs", jobs];
+        assert!(refused(dir.path(), &words, 2).contains("1 to 64"));
+    }
+    let one = refused(dir.path(), &["train", "mlp", "--jobs", "2"], 2);
+    assert!(one.contains("--seeds"), "{one}");
+}
+
+#[test]
 fn values_that_cannot_be_are_refused_before_the_first_run() {
     let dir = tempfile::tempdir().unwrap();
     for (sweep, said) in [

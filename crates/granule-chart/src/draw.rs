@@ -7,8 +7,10 @@ use plotters::element::{Circle, PathElement, Text};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, FontTransform, IntoTextStyle, RGBColor, ShapeStyle, WHITE};
 
-use super::ticks::{extent, label, ticks};
-use super::{ChartError, Figure, Mark, Panel, font};
+use crate::axis::Axis;
+use crate::figure::{ChartError, Figure, Mark, Panel};
+use crate::font;
+use crate::label::{extent, label};
 
 /// Okabe and Ito's colours, told apart by every eye, without the yellow that white drowns.
 const COLOURS: [RGBColor; 7] = [
@@ -165,10 +167,10 @@ fn axes<B: DrawingBackend>(
         .color(&INK);
     let below = style.pos(Pos::new(HPos::Center, VPos::Top));
     let beside = style.pos(Pos::new(HPos::Right, VPos::Center));
-    let x_ticks = ticks(
-        frame.x,
-        ((frame.right - frame.left) / (scale.of(90))).max(2) as usize,
-    );
+    let ticks =
+        |(low, high): (f64, f64), count| Axis::exact(low, high, 0.0, 1.0).marks_about(count);
+    let fits = ((frame.right - frame.left) / (scale.of(90))).max(2) as usize;
+    let x_ticks = ticks(frame.x, fits);
     for tick in &x_ticks {
         let (x, _) = frame.at((*tick, frame.y.0));
         line(

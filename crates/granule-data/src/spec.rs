@@ -51,14 +51,25 @@ pub enum DatasetSpec {
 }
 
 impl DatasetSpec {
-    /// The names that stand for a data set without a path.
-    pub const NAMES: [&'static str; 5] = [
-        "synthetic-digits",
-        "mnist",
-        "fashion-mnist",
-        "cifar-10",
-        "cifar-100",
+    /// The sets that go by a name.
+    const NAMED: [(&'static str, Self); 5] = [
+        ("synthetic-digits", Self::SyntheticDigits),
+        ("mnist", Self::Mnist),
+        ("fashion-mnist", Self::FashionMnist),
+        ("cifar-10", Self::Cifar10),
+        ("cifar-100", Self::Cifar100),
     ];
+
+    /// The names that stand for a data set without a path.
+    pub const NAMES: [&'static str; Self::NAMED.len()] = {
+        let mut names = [""; Self::NAMED.len()];
+        let mut at = 0;
+        while at < names.len() {
+            names[at] = Self::NAMED[at].0;
+            at += 1;
+        }
+        names
+    };
 
     /// How a data set of one's own is written.
     pub const FORMS: [&'static str; 5] = [
@@ -228,42 +239,42 @@ impl FromStr for DatasetSpec {
         if let Some(name) = text.strip_prefix("in-memory:") {
             return Ok(Self::InMemory(name.into()));
         }
-        Ok(match text {
-            "synthetic-digits" => Self::SyntheticDigits,
-            "mnist" => Self::Mnist,
-            "fashion-mnist" => Self::FashionMnist,
-            "cifar-10" | "cifar10" => Self::Cifar10,
-            "cifar-100" | "cifar100" => Self::Cifar100,
-            _ => {
-                let near = || nearest(text).map(|name| format!("did you mean {name}?"));
-                let meant = form_of(text).or_else(near).map(|meant| {
-                    let between = if meant.ends_with(['?', '.']) { "" } else { ";" };
-                    format!("{meant}{between} ")
-                });
-                return Err(invalid(format!(
-                    "{}known are {}, folder:DIR, idx:DIR, arrays:FILE.npz, arrays:X.npy,Y.npy and recording:PATH",
-                    meant.unwrap_or_default(),
-                    Self::NAMES.join(", ")
-                )));
-            }
-        })
+        let name = match text {
+            "cifar10" => "cifar-10",
+            "cifar100" => "cifar-100",
+            name => name,
+        };
+        let mut named = Self::NAMED.into_iter();
+        if let Some((_, spec)) = named.find(|(known, _)| *known == name) {
+            return Ok(spec);
+        }
+        let near = || nearest(text).map(|name| format!("did you mean {name}?"));
+        let meant = form_of(text).or_else(near).map(|meant| {
+            let between = if meant.ends_with(['?', '.']) { "" } else { ";" };
+            format!("{meant}{between} ")
+        });
+        Err(invalid(format!(
+            "{}known are {}, folder:DIR, idx:DIR, arrays:FILE.npz, arrays:X.npy,Y.npy and recording:PATH",
+            meant.unwrap_or_default(),
+            Self::NAMES.join(", ")
+        )))
     }
 }
 
 impl fmt::Display for DatasetSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::SyntheticDigits => f.write_str("synthetic-digits"),
-            Self::Mnist => f.write_str("mnist"),
-            Self::FashionMnist => f.write_str("fashion-mnist"),
-            Self::Cifar10 => f.write_str("cifar-10"),
-            Self::Cifar100 => f.write_str("cifar-100"),
             Self::InMemory(name) => write!(f, "in-memory:{name}"),
             Self::Folder(dir) => write!(f, "folder:{}", dir.display()),
             Self::Idx(path) => write!(f, "idx:{}", path.display()),
             Self::Recording(path) => write!(f, "recording:{}", path.display()),
             Self::Arrays { x, y: None } => write!(f, "arrays:{}", x.display()),
             Self::Arrays { x, y: Some(y) } => write!(f, "arrays:{},{}", x.display(), y.display()),
+            named => {
+                let mut all = Self::NAMED.iter();
+                let (name, _) = all.find(|(_, known)| known == named).ok_or(fmt::Error)?;
+                f.write_str(name)
+            }
         }
     }
 }

@@ -73,11 +73,15 @@ pub fn run(args: &args::Importance) -> anyhow::Result<ExitCode> {
         && args.tested.dataset.is_none()
         && args.tested.set.is_empty()
         && args.tested.limit_test.is_none();
-    let page = if as_trained && !stopped { target
+    let page = if as_trained && !stopped {
+        target
             .run_dir
             .as_deref()
             .filter(|run_dir| run_dir.join(MODEL_FILE) == target.model)
-            .and_then(|run_dir| keep(run_dir, &importance)) } else { None };
+            .and_then(|run_dir| keep(run_dir, &importance))
+    } else {
+        None
+    };
     if args.json {
         output::json(&Line {
             event: "result",
@@ -178,7 +182,11 @@ fn table(importance: &Importance) -> String {
             let deviation = spread.and_then(|spread| spread.deviation);
             [cell(spread.map(|spread| spread.mean)), cell(deviation)].join(",")
         };
-        let name = if part.name.contains(',') { format!("\"{}\"", part.name) } else { part.name.clone() };
+        let name = if part.name.contains(',') {
+            format!("\"{}\"", part.name)
+        } else {
+            part.name.clone()
+        };
         text.push_str(&format!(
             "{name},{},{},{},{},{}\n",
             both(Some(part.drop)),

@@ -181,11 +181,15 @@ fn groups(
             .filter(|&channel| within(ranges, column(channel)))
             .collect();
         let last = column(channels.saturating_sub(1));
-        if seen.is_empty() { Err(ConfigError::new(
+        if seen.is_empty() {
+            Err(ConfigError::new(
                 "groups",
                 format!("{ranges:?}"),
                 format!("ranges with channels that the model sees, which are among 0 to {last}"),
-            )) } else { Ok(seen) }
+            ))
+        } else {
+            Ok(seen)
+        }
     };
     config.groups.iter().map(chosen).collect()
 }
@@ -211,7 +215,13 @@ fn stretches(numbers: impl Iterator<Item = usize>) -> String {
             _ => found.push([number, number]),
         }
     }
-    let words = found.iter().map(|&[first, last]| if last == first { first.to_string() } else { format!("{first} to {last}") });
+    let words = found.iter().map(|&[first, last]| {
+        if last == first {
+            first.to_string()
+        } else {
+            format!("{first} to {last}")
+        }
+    });
     words.collect::<Vec<_>>().join(", ")
 }
 

@@ -3,7 +3,7 @@
 use std::iter::repeat;
 
 use burn::tensor::Device;
-use granule_data::{Dataset, Normalization, Shape, Targets};
+use granule_data::{Dataset, Normalization, Shape, Split, Targets};
 use granule_device::OpenDevice;
 use granule_io::budget;
 use granule_io::words::{counted, first_of};

@@ -4,9 +4,13 @@ mod table;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use granule::models::folder::CONFIG_FILE;
-use granule::train::{Quiet, RunConfig, StopFlag, plan, resume_as, train};
+use granule::train::{
+    Observer, Outcome, Quiet, RunConfig, StopFlag, TrainError, plan, resume_as, train,
+};
 
 use self::table::{Run, Table};
 use super::train::{in_configuration, interrupted, result_line};
@@ -174,13 +178,31 @@ impl Planned {
         args.run_dir.as_ref().map(|dir| dir.join(&self.folder))
     }
 
+    /// The value, and the seed or the fold, of a line about it.
+    fn name(&self) -> String {
+        let folder = self.folder.display().to_string();
+        if folder.is_empty() {
+            folder
+        } else {
+            format!("{folder}, ")
+        }
+    }
+
+    /// Trains it; of a series that was interrupted, what is there is gone on with.
+    fn train(&self, args: &args::Train, observer: &mut dyn Observer, stop: &StopFlag) -> Trained {
+        match self.begun(args) {
+            Some(dir) => resume_as(&dir, &self.config, observer, stop),
+            None => train(&self.config, self.dir(args).as_deref(), observer, stop),
+        }
+    }
+
     /// The folder of a run that was begun before.
     fn begun(&self, args: &args::Train) -> Option<PathBuf> {
         self.dir(args).filter(|dir| dir.join(CONFIG_FILE).is_file())
     }
 }
 
-/// Trains once for each, one after the other.
+/// Trains once for each, one after the other or several at a time.
 pub fn run(
     args: &args::Train,
     over: Over,
@@ -203,45 +225,118 @@ pub fn run(
         Over::Values(sweep) => Some(&*sweep.key),
     };
     let mut table = Table::new(key, varied.map(Varied::one));
-    for run in planned {
-        let dir = run.dir(args);
-        let mut watcher = Watcher::new(style, Some(interrupt));
-        // Of a series that was interrupted, what is there is gone on with.
-        let outcome = match run.begun(args) {
-            Some(dir) => resume_as(&dir, &run.config, &mut watcher, &interrupt.stop),
-            None => train(&run.config, dir.as_deref(), &mut watcher, &interrupt.stop),
-        };
-        drop(watcher);
-        if matches!(style, Style::Bar | Style::Lines) {
-            note("");
-        }
-        let outcome = match outcome {
-            Ok(outcome) if !outcome.interrupted => outcome,
-            stopped => {
-                // What there is of it.
-                if let Some(csv) = &csv {
-                    table.write(csv)?;
+    let mut left = None;
+    for (run, outcome) in trained(planned, args, style, interrupt)? {
+        match outcome {
+            Ok(outcome) if !outcome.interrupted => {
+                if args.json {
+                    result_line(&outcome)?;
                 }
-                table.show(args.json)?;
-                let outcome = stopped.map_err(in_configuration)?;
-                let code = interrupted(&outcome);
-                if args.run_dir.is_some() {
-                    note(&format!(
-                        "or give the same command again, which goes on with all {}",
-                        table.several()
-                    ));
-                }
-                return Ok(code);
+                table.push(run.value, Run::new(run.number, &outcome));
             }
-        };
-        if args.json {
-            result_line(&outcome)?;
+            // An error goes before runs that were stopped because of it.
+            stopped => {
+                if left.as_ref().is_none_or(|left: &Trained| left.is_ok()) {
+                    left = Some(stopped);
+                }
+            }
         }
-        table.push(run.value, Run::new(run.number, &outcome));
     }
+    // What there is of it, if not all.
     if let Some(csv) = &csv {
         table.write(csv)?;
     }
     table.show(args.json)?;
-    Ok(ExitCode::SUCCESS)
+    let Some(left) = left else {
+        return Ok(ExitCode::SUCCESS);
+    };
+    let outcome = left.map_err(in_configuration)?;
+    let code = interrupted(&outcome);
+    if args.run_dir.is_some() {
+        note(&format!(
+            "or give the same command again, which goes on with all {}",
+            table.several()
+        ));
+    }
+    Ok(code)
+}
+
+type Trained = Result<Outcome, TrainError>;
+
+/// What became of the runs that were begun, in their order: all of them, or those up to the first that did not end.
+fn trained(
+    planned: Vec<Planned>,
+    args: &args::Train,
+    style: Style,
+    interrupt: &Interrupt,
+) -> anyhow::Result<Vec<(Planned, Trained)>> {
+    if args.jobs > 1 {
+        return side_by_side(planned, args, interrupt);
+    }
+    let mut all = Vec::new();
+    for run in planned {
+        let mut watcher = Watcher::new(style, Some(interrupt));
+        let outcome = run.train(args, &mut watcher, &interrupt.stop);
+        drop(watcher);
+        if matches!(style, Style::Bar | Style::Lines) {
+            note("");
+        }
+        let ended = outcome.as_ref().is_ok_and(|outcome| !outcome.interrupted);
+        all.push((run, outcome));
+        if !ended {
+            break;
+        }
+    }
+    Ok(all)
+}
+
+/// What a run needs of the stack, as the thread that a program begins with has it.
+const STACK: usize = 8 << 20;
+
+/// Trains several at a time, each with a line when it has ended.
+fn side_by_side(
+    planned: Vec<Planned>,
+    args: &args::Train,
+    interrupt: &Interrupt,
+) -> anyhow::Result<Vec<(Planned, Trained)>> {
+    let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let runs: Vec<(Planned, Mutex<Option<Trained>>)> = planned
+        .into_iter()
+        .map(|run| (run, Mutex::new(None)))
+        .collect();
+    let work = || {
+        while let Some((run, place)) = runs.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if interrupt.stop.is_stopped() {
+                return;
+            }
+            let mut watcher = Watcher::new(Style::Quiet, Some(interrupt));
+            let outcome = run.train(args, &mut watcher, &interrupt.stop);
+            drop(watcher);
+            match &outcome {
+                Ok(outcome) if outcome.interrupted => {}
+                Ok(outcome) => {
+                    let done = 1 + done.fetch_add(1, Ordering::Relaxed);
+                    if !args.quiet && !args.json {
+                        let score = Run::new(run.number, outcome).first();
+                        note(&format!("{done} of {}: {}{score}", runs.len(), run.name()));
+                    }
+                }
+                // The others save what they have.
+                Err(_) => interrupt.stop.stop(),
+            }
+            *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..args.jobs.min(runs.len()) {
+            let thread = std::thread::Builder::new().stack_size(STACK);
+            thread.spawn_scoped(scope, work)?;
+        }
+        Ok::<_, std::io::Error>(())
+    })?;
+    let ended = runs.into_iter().filter_map(|(run, place)| {
+        let outcome = place.into_inner().unwrap_or_else(PoisonError::into_inner);
+        Some((run, outcome?))
+    });
+    Ok(ended.collect())
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use granule::train::metrics::PairedTest;
 use granule::train::{Evaluation, Outcome, Scores};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -24,6 +25,14 @@ impl Run {
             scores: scores(outcome),
             dir: outcome.run_dir.clone(),
         }
+    }
+
+    /// Its first score in words.
+    pub fn first(&self) -> String {
+        let first = self.scores.first().filter(|(_, value)| value.is_finite());
+        first.map_or("done".to_owned(), |(name, value)| {
+            format!("{name} {value:.4}")
+        })
     }
 
     /// A score that there is: not the R² of a single sample, nor bits per spike of none.
@@ -161,6 +170,36 @@ impl<'a> Table<'a> {
             return output::event(&event, fields);
         }
         output::line(&self.text())?;
+        let paired = self.paired();
+        if let (Some(name), Some(one), Some(first)) =
+            (self.names().first(), self.one, self.groups.first())
+            && !paired.is_empty()
+        {
+            output::line(&format!(
+                "\n{name} beside that of {}, paired by {one} (t-test, two-sided):",
+                first.value.as_deref().unwrap_or_default()
+            ))?;
+            let row = |(value, test): &(&str, PairedTest)| {
+                let PairedTest {
+                    difference,
+                    t,
+                    degrees,
+                    p_value,
+                } = test;
+                vec![
+                    (*value).to_owned(),
+                    format!("{difference:+.4}"),
+                    format!("t({degrees}) = {t:.2}"),
+                    if *p_value < 0.001 {
+                        format!("p = {p_value:.1e}")
+                    } else {
+                        format!("p = {p_value:.3}")
+                    },
+                ]
+            };
+            let rows: Vec<Vec<String>> = paired.iter().map(row).collect();
+            output::line(&columns(&rows))?;
+        }
         let most = self.groups.iter().map(|group| group.runs.len()).max();
         match self.one {
             Some(_) => output::line(&format!(
@@ -169,6 +208,34 @@ impl<'a> Table<'a> {
             )),
             None => Ok(()),
         }
+    }
+
+    /// Each value beside the first one by the first score: the runs of the same seeds or folds, pair by pair.
+    fn paired(&self) -> Vec<(&str, PairedTest)> {
+        let (Some(one), Some(first), Some(name)) = (
+            self.one,
+            self.groups.first(),
+            self.names().into_iter().next(),
+        ) else {
+            return Vec::new();
+        };
+        let test = |group: &Group| {
+            let pair = |run: &Run| {
+                let other = group.runs.iter().find(|other| other.number == run.number)?;
+                Some((run.score(name)?, other.score(name)?))
+            };
+            let pairs: Vec<(f64, f64)> = first.runs.iter().filter_map(pair).collect();
+            // Each fold of k learns from k − 1 times what it is tested on.
+            let overlap = match one {
+                "fold" => 1.0 / (first.runs.len() as f64 - 1.0),
+                _ => 0.0,
+            };
+            PairedTest::new(&pairs, overlap)
+        };
+        let others = self.groups.iter().skip(1);
+        others
+            .filter_map(|group| Some((group.value.as_deref()?, test(group)?)))
+            .collect()
     }
 
     fn event(&self) -> (String, Value) {
@@ -201,6 +268,12 @@ impl<'a> Table<'a> {
         fields.insert("key".to_owned(), json!(swept));
         fields.insert("values".to_owned(), json!(values));
         fields.insert("scores".to_owned(), json!(scores(&of)));
+        let paired = self.paired();
+        if !paired.is_empty() {
+            let test = |(value, test): &(&str, PairedTest)| json!({"value": value, "test": test});
+            let tests: Vec<Value> = paired.iter().map(test).collect();
+            fields.insert("paired".to_owned(), tests.into());
+        }
         ("sweep".to_owned(), fields.into())
     }
 

@@ -230,7 +230,7 @@ impl Traced {
                         "one root, and that in line {} has no parent either",
                         line(first)
                     );
-                    return Err(at(index, "a second root, parent -1".to_owned(), &allowed));
+                    return Err(at(index, "parent -1 of a second root".to_owned(), &allowed));
                 }
                 None
             } else {
@@ -270,7 +270,7 @@ impl Traced {
             while !std::mem::replace(&mut seen[point], true) {
                 point = points[point].parent.unwrap_or(point);
             }
-            let found = format!("point {} is its own ancestor", rows[point][0]);
+            let found = format!("point {} as its own ancestor", rows[point][0]);
             return Err(at(point, found, "a tree: parents lead to the root"));
         };
         let kind = points[root].kind;

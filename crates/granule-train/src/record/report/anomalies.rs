@@ -1,11 +1,12 @@
 //! What a detector of anomalies found, as a page.
 
+use granule_chart::Axis;
 use minijinja::value::Serde;
 use minijinja::{Value, context};
 use serde::Serialize;
 
 use super::axis::wide::{BOTTOM, LEFT, RIGHT, TOP, WIDTH};
-use super::axis::{Axis, Frame};
+use super::axis::{Frame, Tick};
 use super::format::{coordinate, count, percent, significant};
 use super::page;
 use crate::detection::{Detection, Detector, Scored};
@@ -147,8 +148,8 @@ fn draw(normal: &Scored, unusual: &Scored, threshold: f64) -> Option<Plot> {
             right: RIGHT,
             top: TOP,
             bottom: BOTTOM,
-            x_ticks: x.ticks(significant),
-            y_ticks: y.ticks(|share| percent(share, 0)),
+            x_ticks: Tick::of(&x, significant),
+            y_ticks: Tick::of(&y, |share| percent(share, 0)),
         },
         normal: path(&usual),
         unusual: path(&other),

@@ -1,8 +1,9 @@
 //! Learning curves.
 
+use granule_chart::Axis;
 use serde::Serialize;
 
-use super::axis::{Axis, Frame, Tick};
+use super::axis::{Frame, Tick};
 use super::format;
 use crate::record::{EpochRow, StepRow};
 
@@ -198,8 +199,8 @@ fn overlay(
         title,
         note: logarithmic_note(&y),
         frame: frame(
-            x.whole_ticks(),
-            y.ticks(|value| tick_label(quantity, &y, value)),
+            Tick::whole(&x),
+            Tick::of(&y, |value| tick_label(quantity, &y, value)),
         ),
         lines: all
             .iter()
@@ -327,11 +328,11 @@ fn chart(
         note: logarithmic_note(&y),
         frame: frame(
             if epochs.len() > 2 || !by_step {
-                x.whole_ticks()
+                Tick::whole(&x)
             } else {
-                x.ticks(format::significant)
+                Tick::of(&x, format::significant)
             },
-            y.ticks(|value| tick_label(quantity, &y, value)),
+            Tick::of(&y, |value| tick_label(quantity, &y, value)),
         ),
         lines,
         best: best.and_then(|best| best_mark(best, &x)),

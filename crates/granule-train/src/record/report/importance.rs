@@ -1,9 +1,10 @@
 //! What the decoder uses, as bars.
 
+use granule_chart::Axis;
 use serde::Serialize;
 
 use super::axis::wide::{BOTTOM, LEFT, RIGHT, TOP, WIDTH};
-use super::axis::{Axis, Frame, Tick};
+use super::axis::{Frame, Tick};
 use super::format::{coordinate, count, shorten, significant};
 use crate::importance::{By, Importance, PartImportance, Spread};
 
@@ -183,7 +184,7 @@ fn rows(importance: &Importance) -> Option<Plot> {
             right: RIGHT,
             top: TOP,
             bottom,
-            x_ticks: x.ticks(significant),
+            x_ticks: Tick::of(&x, significant),
             y_ticks: shown
                 .iter()
                 .enumerate()
@@ -261,7 +262,11 @@ fn upright(
         }
         (path, whiskers)
     };
-    let (first, second) = if beside { ([0.08, 0.5], [0.5, 0.92]) } else { ([0.08, 0.92], [0.08, 0.92]) };
+    let (first, second) = if beside {
+        ([0.08, 0.5], [0.5, 0.92])
+    } else {
+        ([0.08, 0.92], [0.08, 0.92])
+    };
     let of_linear = draw(&|at| of_linear.get(at).copied().flatten(), second);
     let of_model = of_model.as_ref();
     let of_model = of_model.map(|all| draw(&|at| all.get(at).copied(), first));
@@ -297,7 +302,7 @@ fn upright(
             top: TOP,
             bottom: BOTTOM,
             x_ticks: x_ticks.collect(),
-            y_ticks: y.ticks(significant),
+            y_ticks: Tick::of(&y, significant),
         },
         bars,
         zero: line([LEFT, RIGHT], [zero, zero]),

@@ -1,9 +1,10 @@
 //! The null distribution of a permutation test, and where the model stands.
 
+use granule_chart::Axis;
 use serde::Serialize;
 
 use super::axis::wide::{BOTTOM, LEFT, RIGHT, TOP, WIDTH};
-use super::axis::{Axis, Frame};
+use super::axis::{Frame, Tick};
 use super::format::{coordinate, count, percent, significant};
 use crate::metrics::PermutationTest;
 
@@ -76,8 +77,8 @@ pub(super) fn draw(test: &PermutationTest) -> Option<Plot> {
             right: RIGHT,
             top: TOP,
             bottom: BOTTOM,
-            x_ticks: x.ticks(|share| percent(share, 0)),
-            y_ticks: y.ticks(significant),
+            x_ticks: Tick::of(&x, |share| percent(share, 0)),
+            y_ticks: Tick::of(&y, significant),
         },
         path,
         model: coordinate(model),

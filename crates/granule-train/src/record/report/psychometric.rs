@@ -2,10 +2,11 @@
 
 use std::fmt::Write as _;
 
+use granule_chart::Axis;
 use granule_data::task::{IntervalPoint, PsychometricCurve, PsychometricPoint};
 use serde::Serialize;
 
-use super::axis::Axis;
+use super::axis::Tick;
 use super::format;
 
 const WIDTH: f64 = 380.0;
@@ -318,7 +319,7 @@ impl Drawing {
             "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\">\n<g class=\"grid\">",
             escape(label)
         ));
-        let (x_ticks, y_ticks) = (x.ticks(format::significant), y.ticks(y_label));
+        let (x_ticks, y_ticks) = (Tick::of(&x, format::significant), Tick::of(&y, y_label));
         for tick in &y_ticks {
             let at = &tick.at;
             drawing.add(format_args!(

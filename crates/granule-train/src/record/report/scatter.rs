@@ -1,8 +1,9 @@
 //! Predictions against the truth.
 
+use granule_chart::Axis;
 use serde::{Deserialize, Serialize};
 
-use super::axis::{Axis, Frame};
+use super::axis::{Frame, Tick};
 use super::format;
 use crate::metrics::RegressionScores;
 
@@ -113,8 +114,8 @@ fn plot(scatter: &Scatter, scores: &RegressionScores) -> Option<Plot> {
             right: LEFT + SIDE,
             top: TOP,
             bottom: TOP + SIDE,
-            x_ticks: x.ticks(format::significant),
-            y_ticks: y.ticks(format::significant),
+            x_ticks: Tick::of(&x, format::significant),
+            y_ticks: Tick::of(&y, format::significant),
         },
         path,
     })

@@ -2,12 +2,13 @@
 
 use std::fmt::Write as _;
 
+use granule_chart::Axis;
 use granule_data::task::{Part, TaskInfo, TrialBatch};
 use serde::{Deserialize, Serialize};
 
 use crate::recording::Recorded;
 
-use super::axis::Axis;
+use super::axis::Tick;
 use super::format;
 use super::psychometric::escape;
 
@@ -145,7 +146,7 @@ pub(super) fn draw(example: &TrialExample) -> String {
         svg,
         "<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"One trial\">\n<g class=\"ticks\">"
     );
-    for tick in x.ticks(format::significant) {
+    for tick in Tick::of(&x, format::significant) {
         let _ = write!(
             svg,
             "<line x1=\"{0}\" x2=\"{0}\" y1=\"{bottom}\" y2=\"{1}\"/><text x=\"{0}\" y=\"{2}\" text-anchor=\"middle\">{3}</text>",

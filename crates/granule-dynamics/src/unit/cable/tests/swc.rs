@@ -217,14 +217,14 @@ fn what_is_wrong_with_a_file_is_named_with_its_line() {
         ("1 300 0 0 0 5 -1\n", "line 1: type 300"),
         (
             "1 1 0 0 0 5 -1\n2 1 0 0 0 5 -1\n",
-            "line 2: a second root, parent -1 is not allowed: one root, and that in line 1",
+            "line 2: parent -1 of a second root is not allowed: one root, and that in line 1",
         ),
         (
             "1 1 0 0 0 5 -1\n2 3 1 0 0 1 4\n3 3 2 0 0 1 2\n4 3 3 0 0 1 3\n",
-            "line 2: point 2 is its own ancestor",
+            "line 2: point 2 as its own ancestor",
         ),
-        ("1 1 0 0 0 5 2\n2 3 1 0 0 1 1\n", "its own ancestor"),
-        ("1 1 0 0 0 5 1\n", "line 1: point 1 is its own ancestor"),
+        ("1 1 0 0 0 5 2\n2 3 1 0 0 1 1\n", "as its own ancestor"),
+        ("1 1 0 0 0 5 1\n", "line 1: point 1 as its own ancestor"),
     ];
     for (text, part) in cases {
         let error = parsed(text).unwrap_err();
