@@ -14,6 +14,7 @@
 mod conductance_step;
 mod conv2d;
 mod firing_rate;
+mod gated_sequence;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 mod host;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
@@ -25,6 +26,8 @@ mod relu_max_pool2d;
 mod scratch;
 mod tree_solve;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
+mod trials;
+#[cfg(any(feature = "flex", feature = "ndarray"))]
 mod vectorised;
 
 pub use conductance_step::{
@@ -33,6 +36,7 @@ pub use conductance_step::{
 };
 pub use conv2d::{Conv2dOptions, conv2d};
 pub use firing_rate::{Transfer, firing_rate};
+pub use gated_sequence::{GatedUnit, GatedWeights, gated_sequence};
 pub use rate_sequence::{Drive, RateSequenceOptions, Recorded, rate_sequence};
 pub use relu_max_pool2d::relu_max_pool2d;
 pub use tree_solve::{Tree, tree_solve};

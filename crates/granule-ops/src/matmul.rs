@@ -108,6 +108,20 @@ pub(crate) fn matmul<T: Real>(out: &mut [T], a: Matrix<'_, T>, b: Matrix<'_, T>,
     }
 }
 
+/// The transpose of a row-major matrix, lying row-major as well: a small product then reads it as fast as the matrix.
+pub(crate) fn transposed<T: Real>(matrix: &[T], rows: usize, columns: usize) -> Vec<T> {
+    const TILE: usize = 16;
+    let mut out = vec![T::ZERO; rows * columns];
+    for first in (0..rows).step_by(TILE) {
+        for (j, out) in out.chunks_exact_mut(rows.max(1)).enumerate() {
+            for (i, out) in out.iter_mut().enumerate().skip(first).take(TILE) {
+                *out = matrix[i * columns + j];
+            }
+        }
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,6 +142,18 @@ mod tests {
         let m = Matrix::new(&a, 2, 3);
         matmul(&mut gram, m.transposed(), m, false);
         assert_eq!(gram, [9.0, 12.0, 15.0, 12.0, 17.0, 22.0, 15.0, 22.0, 29.0]);
+    }
+
+    #[test]
+    fn a_transpose_has_the_columns_for_rows() {
+        for (rows, columns) in [(35, 3), (3, 35), (0, 2), (2, 0)] {
+            let matrix: Vec<f64> = (0..rows * columns).map(|i| i as f64).collect();
+            let out = transposed(&matrix, rows, columns);
+            assert_eq!(out.len(), matrix.len());
+            for (i, value) in matrix.iter().enumerate() {
+                assert_eq!(out[i % columns * rows + i / columns], *value);
+            }
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 use burn::module::{Module, Param};
 use burn::nn::Linear;
 use burn::tensor::Tensor;
-use granule_ops::{Transfer, firing_rate};
+use granule_ops::{GatedUnit, GatedWeights, gated_sequence};
 use serde::{Deserialize, Serialize};
 
 use super::{SequenceModel, Trajectory, check_sequences};
@@ -47,11 +47,10 @@ pub enum GatedCell {
 }
 
 impl GatedCell {
-    /// The parts of a cell's weights, which stand side by side: r, z, n of a GRU; i, f, o, g of an LSTM.
-    fn parts(self) -> usize {
+    fn unit(self) -> GatedUnit {
         match self {
-            Self::Gru => 3,
-            Self::Lstm => 4,
+            Self::Gru => GatedUnit::Gru,
+            Self::Lstm => GatedUnit::Lstm,
         }
     }
 }
@@ -122,7 +121,7 @@ impl GatedNetworkConfig {
         self.validate()?;
         check_count("inputs", inputs)?;
         let n = self.units;
-        let width = self.cell.parts() * n;
+        let width = self.cell.unit().gates() * n;
         for rows in [inputs, n] {
             ask_for("the gated cells", &[2, rows, width])?;
         }
@@ -160,48 +159,22 @@ impl GatedCells {
     pub fn states(&self, inputs: Tensor<3>) -> Result<Tensor<3>, DynamicsError> {
         let [width, _] = self.input.weight.dims();
         check_sequences(&inputs, width)?;
-        let [batch, steps, _] = inputs.dims();
-        let [n, _] = self.recurrent.weight.dims();
-        let like = (&inputs.device(), inputs.dtype());
-        let mut h = Tensor::<2>::zeros([batch, n], like);
-        let mut memory = h.clone();
-        let mut states = Vec::with_capacity(steps);
-        for u in inputs.iter_dim(1) {
-            // A step at a time: slices of a product over all steps would each cost as much as all of it on the way back.
-            let u = self.input.forward(u.reshape([batch, width]));
-            let v = self.recurrent.forward(h.clone());
-            match self.cell {
-                GatedCell::Gru => {
-                    let gates = sigmoid(part(&u, 0, 2 * n) + part(&v, 0, 2 * n));
-                    let (r, z) = (part(&gates, 0, n), part(&gates, n, n));
-                    let new = tanh(part(&u, 2 * n, n) + r * part(&v, 2 * n, n));
-                    h = z * (h - new.clone()) + new;
-                }
-                GatedCell::Lstm => {
-                    let sum = u + v;
-                    let gates = sigmoid(part(&sum, 0, 3 * n));
-                    let [i, f, o] = [0, 1, 2].map(|gate| part(&gates, gate * n, n));
-                    memory = f * memory + i * tanh(part(&sum, 3 * n, n));
-                    h = o * tanh(memory.clone());
-                }
+        let bias = |layer: &Linear| match &layer.bias {
+            Some(bias) => bias.val(),
+            None => {
+                let [_, columns] = layer.weight.dims();
+                Tensor::zeros([columns], (&inputs.device(), inputs.dtype()))
             }
-            states.push(h.clone().unsqueeze_dim::<3>(1));
-        }
-        Ok(Tensor::cat(states, 1))
+        };
+        let weights = GatedWeights {
+            input: self.input.weight.val(),
+            input_bias: bias(&self.input),
+            recurrent: self.recurrent.weight.val(),
+            recurrent_bias: bias(&self.recurrent),
+        };
+        let states = gated_sequence(inputs.swap_dims(0, 1), weights, self.cell.unit());
+        Ok(states.swap_dims(0, 1))
     }
-}
-
-/// Columns of a tensor.
-fn part(x: &Tensor<2>, from: usize, width: usize) -> Tensor<2> {
-    x.clone().narrow(1, from, width)
-}
-
-fn sigmoid(x: Tensor<2>) -> Tensor<2> {
-    firing_rate(x, Transfer::Sigmoid)
-}
-
-fn tanh(x: Tensor<2>) -> Tensor<2> {
-    firing_rate(x, Transfer::Tanh)
 }
 
 impl SequenceModel for GatedNetwork {

@@ -12,11 +12,10 @@ use super::cpu::{Geometry, Inputs, Network, scale_columns};
 use crate::firing_rate::Transfer;
 use crate::firing_rate::cpu::{Phi, Rates, Slopes, with_phi};
 use crate::firing_rate::elementary::Elementary;
-use crate::matmul::{Matrix, matmul, matmul_in_parts};
+use crate::matmul::{Matrix, matmul, matmul_in_parts, transposed};
+use crate::trials::DEPTH;
 use crate::vectorised::{Kernel, vectorised};
 
-/// Trials, of all the steps of a segment, that the product for the gradient of the weights should at least sum over.
-const DEPTH: usize = 1024;
 /// Rows of that gradient that one task should at least compute.
 const ROWS: usize = 128;
 
@@ -143,7 +142,7 @@ fn run<T: Elementary>(
         network,
         phi,
         saved,
-        transposed: &transposed(&network.weight, n),
+        transposed: &transposed(&network.weight, n, n),
         wants_alpha: gradients.alpha.is_some(),
     };
     let mut adjoints = vec![T::ZERO; longest * step];
@@ -164,6 +163,7 @@ fn run<T: Elementary>(
         };
         let blocks = core::iter::once(carry.as_mut_slice()).chain(adjoints.chunks_mut(step));
         let partials: Vec<Vec<T>> = g
+            .trials()
             .by_task(blocks)
             .into_par_iter()
             .enumerate()
@@ -193,27 +193,14 @@ fn run<T: Elementary>(
         }
         if let Some(direct) = &mut gradients.direct {
             direct[first * step..][..adjoints.len()]
-                .par_chunks_mut(g.task())
-                .zip(adjoints.par_chunks(g.task()))
+                .par_chunks_mut(g.trials().task())
+                .zip(adjoints.par_chunks(g.trials().task()))
                 .for_each(|(direct, adjoints)| {
                     direct.copy_from_slice(adjoints);
                     scale_columns(direct, inputs.alpha);
                 });
         }
     }
-}
-
-fn transposed<T: Elementary>(matrix: &[T], n: usize) -> Vec<T> {
-    const TILE: usize = 16;
-    let mut out = vec![T::ZERO; n * n];
-    for first in (0..n).step_by(TILE) {
-        for (j, out) in out.chunks_exact_mut(n).enumerate() {
-            for (i, out) in out.iter_mut().enumerate().skip(first).take(TILE) {
-                *out = matrix[i * n + j];
-            }
-        }
-    }
-    out
 }
 
 /// One backward pass, as every task sees it.
@@ -262,19 +249,20 @@ impl<T: Elementary, P: Phi<T>> Sweep<'_, T, P> {
                 rates,
             });
         }
-        g.by_task(rates.chunks_mut(step))
+        g.trials()
+            .by_task(rates.chunks_mut(step))
             .into_par_iter()
-            .zip(g.by_task(states[..len].chunks_mut(step)))
+            .zip(g.trials().by_task(states[..len].chunks_mut(step)))
             .enumerate()
             .for_each(|(task, (mut all_rates, mut states))| {
-                let mut x = g.of_task(self.network.inputs.x0, 0, task).to_vec();
+                let mut x = g.trials().of_task(self.network.inputs.x0, 0, task).to_vec();
                 let mut rates = vec![T::ZERO; x.len()];
                 let mut change = vec![T::ZERO; x.len()];
                 for (i, step) in steps.clone().enumerate() {
                     if step % g.every == 0 {
                         if step > 0 {
                             let kept = step / g.every - 1;
-                            x.copy_from_slice(g.of_task(self.saved.states, kept, task));
+                            x.copy_from_slice(g.trials().of_task(self.saved.states, kept, task));
                         }
                         vectorised(Rates {
                             phi,
@@ -318,8 +306,10 @@ impl<T: Elementary, P: Phi<T>> Sweep<'_, T, P> {
         for (i, step) in steps.clone().enumerate().rev() {
             let (earlier, later) = adjoints.split_at_mut(i + 1);
             let (earlier, later) = (&mut *earlier[i], &*later[0]);
-            let grad = (step > 0 && step % g.every == 0)
-                .then(|| g.of_task(self.saved.grad, step / g.every - 1, task));
+            let grad = (step > 0 && step % g.every == 0).then(|| {
+                g.trials()
+                    .of_task(self.saved.grad, step / g.every - 1, task)
+            });
             let of_rates = grad.filter(|_| self.saved.of == Recorded::Rates);
             if let Some(grad) = of_rates {
                 product.copy_from_slice(grad);
@@ -329,7 +319,7 @@ impl<T: Elementary, P: Phi<T>> Sweep<'_, T, P> {
             vectorised(Retreat {
                 phi: self.phi,
                 leak: &self.network.leak,
-                rates: g.of_task(rates, i, task),
+                rates: g.trials().of_task(rates, i, task),
                 later,
                 product: &product,
                 earlier,
@@ -340,10 +330,10 @@ impl<T: Elementary, P: Phi<T>> Sweep<'_, T, P> {
                 }
             }
             if self.wants_alpha {
-                let x = g.of_task(states, i, task);
+                let x = g.trials().of_task(states, i, task);
                 fold_columns(&mut alpha, later, x, |sum, l, x| sum - l * x);
                 if !self.network.inputs.direct.is_empty() {
-                    let direct = g.of_task(self.network.inputs.direct, step, task);
+                    let direct = g.trials().of_task(self.network.inputs.direct, step, task);
                     fold_columns(&mut alpha, later, direct, |sum, l, d| sum + l * d);
                 }
             }

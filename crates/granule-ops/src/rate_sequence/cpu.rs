@@ -1,7 +1,5 @@
-//! Rate sequences on slices: what the passes share, and the forward pass.
-//!
-//! The trials of a batch do not meet before the gradients of the weights, so each task runs some of them through all the
-//! steps, without waiting for the others. They are divided by the sizes alone, never by the number of threads.
+//! Rate sequences on slices: what the passes share, and the forward pass, in which each task runs some trials through all
+//! the steps.
 
 use rayon::prelude::*;
 
@@ -9,10 +7,8 @@ use super::{RateSequenceOptions, Recorded};
 use crate::firing_rate::cpu::{Phi, Rates, with_phi};
 use crate::firing_rate::elementary::Elementary;
 use crate::matmul::{Matrix, matmul};
+use crate::trials::Trials;
 use crate::vectorised::{Kernel, vectorised};
-
-/// Trials in one task: enough for a product with the weights to run at full speed.
-const TRIALS: usize = 16;
 
 /// Sizes of one sequence.
 #[derive(Clone, Copy, Debug)]
@@ -25,42 +21,21 @@ pub(super) struct Geometry {
 }
 
 impl Geometry {
-    /// Elements of one step.
-    pub(super) fn step(&self) -> usize {
-        self.batch * self.units
+    /// The states, or what else there is of every unit, of all trials.
+    pub(super) fn trials(&self) -> Trials {
+        Trials {
+            batch: self.batch,
+            width: self.units,
+        }
     }
 
-    /// Elements of one task in a step.
-    pub(super) fn task(&self) -> usize {
-        TRIALS * self.units
+    /// Elements of one step.
+    pub(super) fn step(&self) -> usize {
+        self.trials().step()
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.steps * self.step() == 0
-    }
-
-    /// A task's elements among those of all steps.
-    pub(super) fn of_task<'a, T>(&self, all: &'a [T], step: usize, task: usize) -> &'a [T] {
-        let start = task * self.task();
-        let end = (start + self.task()).min(self.step());
-        &all[step * self.step()..][start..end]
-    }
-
-    /// For each task its elements of every step.
-    pub(super) fn by_task<'a, T>(
-        &self,
-        steps: impl Iterator<Item = &'a mut [T]>,
-    ) -> Vec<Vec<&'a mut [T]>> {
-        let tasks = self.batch.div_ceil(TRIALS);
-        let mut tasks: Vec<_> = (0..tasks)
-            .map(|_| Vec::with_capacity(steps.size_hint().0))
-            .collect();
-        for step in steps {
-            for (task, elements) in tasks.iter_mut().zip(step.chunks_mut(self.task())) {
-                task.push(elements);
-            }
-        }
-        tasks
     }
 }
 
@@ -115,7 +90,7 @@ impl<'a, T: Elementary> Network<'a, T> {
         let trials = x.len() / n;
         let mut add = false;
         if !inputs.direct.is_empty() {
-            let direct = self.g.of_task(inputs.direct, step, task);
+            let direct = self.g.trials().of_task(inputs.direct, step, task);
             for (change, direct) in change.chunks_exact_mut(n).zip(direct.chunks_exact(n)) {
                 for ((c, d), alpha) in change.iter_mut().zip(direct).zip(inputs.alpha) {
                     *c = *alpha * *d;
@@ -125,8 +100,11 @@ impl<'a, T: Elementary> Network<'a, T> {
         }
         if !inputs.input.is_empty() {
             let channels = self.g.channels;
-            let first = (step * self.g.batch + task * TRIALS) * channels;
-            let input = &inputs.input[first..first + trials * channels];
+            let inputs_of = Trials {
+                width: channels,
+                ..self.g.trials()
+            };
+            let input = inputs_of.of_task(inputs.input, step, task);
             let weight_in = Matrix::new(&self.weight_in, channels, n);
             matmul(change, Matrix::new(input, trials, channels), weight_in, add);
             add = true;
@@ -209,13 +187,14 @@ fn run<T: Elementary>(
     all_states: &mut [T],
     all_rates: &mut [T],
 ) {
-    let g = &network.g;
-    g.by_task(all_states.chunks_mut(g.step()))
+    let (g, trials) = (&network.g, network.g.trials());
+    trials
+        .by_task(all_states.chunks_mut(g.step()))
         .into_par_iter()
-        .zip(g.by_task(all_rates.chunks_mut(g.step())))
+        .zip(trials.by_task(all_rates.chunks_mut(g.step())))
         .enumerate()
         .for_each(|(task, (mut states, mut all_rates))| {
-            let mut x = g.of_task(network.inputs.x0, 0, task).to_vec();
+            let mut x = trials.of_task(network.inputs.x0, 0, task).to_vec();
             let mut rates = vec![T::ZERO; x.len()];
             let mut change = vec![T::ZERO; x.len()];
             vectorised(Rates {

@@ -26,7 +26,7 @@ mod backward;
 mod cpu;
 mod drive;
 #[cfg(all(test, feature = "autodiff", feature = "flex", feature = "ndarray"))]
-mod tests;
+pub(crate) mod tests;
 
 use burn::tensor::Tensor;
 
@@ -153,7 +153,7 @@ fn composed(
 
 /// Appends the steps of `sequence`, halving it again and again: the gradient of a slice is as long as what it was cut from,
 /// so that cutting every step from the whole would cost the square of the steps.
-fn split(sequence: Tensor<3>, steps: &mut Vec<Tensor<3>>) {
+pub(crate) fn split(sequence: Tensor<3>, steps: &mut Vec<Tensor<3>>) {
     let length = sequence.dims()[0];
     if length == 1 {
         return steps.push(sequence);

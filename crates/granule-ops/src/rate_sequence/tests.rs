@@ -20,11 +20,27 @@ fn fused(
 }
 
 #[allow(deprecated)]
-fn devices() -> [Device; 2] {
+pub(crate) fn devices() -> [Device; 2] {
     [Device::flex(), Device::ndarray()]
 }
 
-fn numbers(count: usize, seed: u64) -> Vec<f64> {
+/// A device that composes; without one, the test is skipped.
+pub(crate) fn gpu() -> Option<Device> {
+    let found = ["gpu", "wgpu:software"].iter().find_map(|name| {
+        let spec: DeviceSpec = name.parse().unwrap();
+        spec.open().ok()
+    });
+    if found.is_none() {
+        assert!(
+            std::env::var_os("GRANULE_REQUIRE_WGPU").is_none(),
+            "GRANULE_REQUIRE_WGPU is set and there is no wgpu adapter"
+        );
+        eprintln!("skipped on wgpu: no adapter");
+    }
+    Some(found?.burn().clone())
+}
+
+pub(crate) fn numbers(count: usize, seed: u64) -> Vec<f64> {
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
     (0..count)
         .map(|_| {
@@ -155,7 +171,7 @@ impl Case {
     }
 }
 
-fn loss(out: Tensor<3>) -> Tensor<1> {
+pub(crate) fn loss(out: Tensor<3>) -> Tensor<1> {
     let dims = out.dims();
     let targets = TensorData::new(numbers(dims.iter().product(), 9), dims);
     let (device, dtype) = (out.device().without_autodiff(), out.dtype());
@@ -163,12 +179,12 @@ fn loss(out: Tensor<3>) -> Tensor<1> {
     (out - targets).square().sum() * 0.5
 }
 
-fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
+pub(crate) fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
     tensor.into_data().iter::<f64>().collect()
 }
 
 #[track_caller]
-fn assert_close(ours: &[f64], theirs: &[f64], tolerance: f64, what: &str) {
+pub(crate) fn assert_close(ours: &[f64], theirs: &[f64], tolerance: f64, what: &str) {
     assert_eq!(ours.len(), theirs.len(), "{what}");
     let scale = theirs.iter().fold(1.0f64, |m, v| m.max(v.abs()));
     for (i, (a, b)) in ours.iter().zip(theirs).enumerate() {
@@ -277,20 +293,10 @@ fn gradients_equal_central_differences() {
 
 #[test]
 fn any_device_computes_the_same() {
-    let gpu = ["gpu", "wgpu:software"].iter().find_map(|name| {
-        let spec: DeviceSpec = name.parse().unwrap();
-        spec.open().ok()
-    });
-    let Some(gpu) = gpu else {
-        assert!(
-            std::env::var_os("GRANULE_REQUIRE_WGPU").is_none(),
-            "GRANULE_REQUIRE_WGPU is set and there is no wgpu adapter"
-        );
-        return eprintln!("skipped on wgpu: no adapter");
-    };
+    let Some(gpu) = gpu() else { return };
     let case = Case::new([4, 3, 5, 2], Transfer::Tanh, Recorded::Rates, Parts::Both);
     let here = case.run(fused, &Device::flex().autodiff(), DType::F32);
-    let there = case.run(fused, &gpu.burn().clone().autodiff(), DType::F32);
+    let there = case.run(fused, &gpu.autodiff(), DType::F32);
     for ((here, there), name) in here.iter().zip(&there).zip(["result"].iter().chain(&NAMES)) {
         assert_close(there.as_ref().unwrap(), here.as_ref().unwrap(), 1e-5, name);
     }
@@ -408,7 +414,7 @@ fn each_gradient_alone_is_the_same() {
 }
 
 /// The same matrix, lying transposed in memory.
-fn column_major(matrix: Tensor<2>) -> Tensor<2> {
+pub(crate) fn column_major(matrix: Tensor<2>) -> Tensor<2> {
     matrix.transpose().mul_scalar(1.0).transpose()
 }
 
