@@ -157,6 +157,11 @@ impl GatedCells {
     ///
     /// [`DynamicsError::Shape`] for inputs of another width, or without steps.
     pub fn states(&self, inputs: Tensor<3>) -> Result<Tensor<3>, DynamicsError> {
+        Ok(self.run(inputs)?.swap_dims(0, 1))
+    }
+
+    /// The same as `[steps, batch, units]`, as they lie in memory.
+    fn run(&self, inputs: Tensor<3>) -> Result<Tensor<3>, DynamicsError> {
         let [width, _] = self.input.weight.dims();
         check_sequences(&inputs, width)?;
         let bias = |layer: &Linear| match &layer.bias {
@@ -172,8 +177,8 @@ impl GatedCells {
             recurrent: self.recurrent.weight.val(),
             recurrent_bias: bias(&self.recurrent),
         };
-        let states = gated_sequence(inputs.swap_dims(0, 1), weights, self.cell.unit());
-        Ok(states.swap_dims(0, 1))
+        let inputs = inputs.swap_dims(0, 1);
+        Ok(gated_sequence(inputs, weights, self.cell.unit()))
     }
 }
 
@@ -184,8 +189,8 @@ impl SequenceModel for GatedNetwork {
         inputs: Tensor<3>,
         _noise: Option<NormalNoise>,
     ) -> Result<Trajectory, DynamicsError> {
-        let states = self.cells.states(inputs)?;
-        Ok(Trajectory::read_out(states, &self.readout))
+        let states = self.cells.run(inputs)?;
+        Ok(Trajectory::read_out(states, &self.readout).swapped())
     }
 }
 

@@ -62,13 +62,21 @@ pub struct Trajectory {
 impl Trajectory {
     /// With a linear readout of the rates.
     fn read_out(rates: Tensor<3>, readout: &Linear) -> Self {
-        let [batch, steps, units] = rates.dims();
-        let rows = rates.clone().reshape([batch * steps, units]);
+        let [first, second, units] = rates.dims();
+        let rows = rates.clone().reshape([first * second, units]);
         let outputs = readout.forward(rows);
         let channels = outputs.dims()[1];
         Self {
             rates,
-            outputs: outputs.reshape([batch, steps, channels]),
+            outputs: outputs.reshape([first, second, channels]),
+        }
+    }
+
+    /// Batches before steps, of what has them the other way round.
+    fn swapped(self) -> Self {
+        Self {
+            rates: self.rates.swap_dims(0, 1),
+            outputs: self.outputs.swap_dims(0, 1),
         }
     }
 

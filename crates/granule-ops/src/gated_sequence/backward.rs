@@ -112,6 +112,7 @@ pub(super) fn backward<T: Elementary, C: Cell<T>>(
     }
     for sums in sums.chunks_exact(2 * width) {
         let (deltas, epsilons) = sums.split_at(width);
+        let epsilons = if C::EPSILON > 0 { epsilons } else { deltas };
         for (bias, sums) in [
             (&mut gradients.bias_in, deltas),
             (&mut gradients.bias, epsilons),
@@ -124,6 +125,7 @@ pub(super) fn backward<T: Elementary, C: Cell<T>>(
     gradients
 }
 
+#[inline(always)]
 fn add<T: Elementary>(sums: &mut [T], values: &[T]) {
     for (sum, value) in sums.iter_mut().zip(values) {
         *sum += *value;
@@ -155,7 +157,6 @@ impl<T: Elementary, C: Cell<T>> Sweep<'_, T, C> {
         let Adjoints { h, memory } = adjoints;
         let trials = h.len() / n;
         let none = vec![T::ZERO; trials * of_kept.width];
-        let (sum_of_deltas, sum_of_epsilons) = sums.split_at_mut(width);
         for (i, step) in steps.enumerate().rev() {
             add(h, of_units.of_task(self.saved.grad, step, task));
             let delta = &mut *deltas[i];
@@ -178,12 +179,9 @@ impl<T: Elementary, C: Cell<T>> Sweep<'_, T, C> {
                 adjoints: Adjoints { h, memory },
                 delta,
                 epsilon,
+                sums: &mut *sums,
             });
             let epsilon = if C::EPSILON > 0 { &*epsilon } else { &*delta };
-            for (delta, epsilon) in delta.chunks_exact(width).zip(epsilon.chunks_exact(width)) {
-                add(sum_of_deltas, delta);
-                add(sum_of_epsilons, epsilon);
-            }
             if step > 0 {
                 let transposed = Matrix::new(self.transposed, width, n);
                 matmul(h, Matrix::new(epsilon, trials, width), transposed, true);
@@ -201,6 +199,7 @@ struct Retreat<'a, T, C> {
     adjoints: Adjoints<'a, T>,
     delta: &'a mut [T],
     epsilon: &'a mut [T],
+    sums: &'a mut [T],
 }
 
 impl<T: Elementary, C: Cell<T>> Kernel for Retreat<'_, T, C> {
@@ -214,7 +213,9 @@ impl<T: Elementary, C: Cell<T>> Kernel for Retreat<'_, T, C> {
             adjoints,
             delta,
             epsilon,
+            sums,
         } = self;
+        let (sum_of_deltas, sum_of_epsilons) = sums.split_at_mut(C::GATES * n);
         for trial in 0..adjoints.h.len() / n {
             let of = |width: usize| trial * width * n..(trial + 1) * width * n;
             let before = Before {
@@ -227,6 +228,8 @@ impl<T: Elementary, C: Cell<T>> Kernel for Retreat<'_, T, C> {
             };
             let (delta, epsilon) = (&mut delta[of(C::GATES)], &mut epsilon[of(C::EPSILON)]);
             cell.retreat::<FUSED>(&kept[of(C::KEPT)], before, adjoints, delta, epsilon);
+            add(sum_of_deltas, delta);
+            add(sum_of_epsilons, epsilon);
         }
     }
 }

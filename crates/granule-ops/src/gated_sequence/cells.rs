@@ -1,4 +1,6 @@
 //! One step of one trial in both directions, of each cell; the equations are those of [`super`].
+//!
+//! A loop writes one slice, or two: with more of them a compiler no longer knows that they lie apart.
 
 use crate::firing_rate::cpu::{Phi, Sigmoid, Tanh};
 use crate::firing_rate::elementary::Elementary;
@@ -105,25 +107,18 @@ impl<T: Elementary> Cell<T> for Gru {
         for (((delta, lambda), z), n) in delta_n.iter_mut().zip(&*lambda).zip(z).zip(new) {
             *delta = *lambda * (T::ONE - *z) * Tanh.slope::<FUSED>(*n);
         }
-        for ((((delta, lambda), z), n), h) in delta_z
-            .iter_mut()
-            .zip(&mut *lambda)
-            .zip(z)
-            .zip(new)
-            .zip(before.h)
-        {
+        let of_z = delta_z.iter_mut().zip(&*lambda).zip(z).zip(new);
+        for ((((delta, lambda), z), n), h) in of_z.zip(before.h) {
             *delta = *lambda * (*h - *n) * Sigmoid.slope::<FUSED>(*z);
+        }
+        for (lambda, z) in lambda.iter_mut().zip(z) {
             *lambda = *lambda * *z;
         }
-        for ((((delta, epsilon), delta_n), r), q) in delta_r
-            .iter_mut()
-            .zip(epsilon_n)
-            .zip(&*delta_n)
-            .zip(r)
-            .zip(q_n)
-        {
+        for (((delta, delta_n), r), q) in delta_r.iter_mut().zip(&*delta_n).zip(r).zip(q_n) {
             *delta = *delta_n * *q * Sigmoid.slope::<FUSED>(*r);
-            *epsilon = *delta_n * *r;
+        }
+        for ((epsilon, delta), r) in epsilon_n.iter_mut().zip(&*delta_n).zip(r) {
+            *epsilon = *delta * *r;
         }
         epsilon_gates.copy_from_slice(gates);
     }
@@ -180,27 +175,24 @@ impl<T: Elementary> Cell<T> for Lstm {
         let (delta_f, others) = others.split_at_mut(units);
         let (delta_o, delta_g) = others.split_at_mut(units);
         let (lambda, mu) = (adjoints.h, adjoints.memory);
-        for ((((delta, lambda), mu), o), memory) in delta_o
-            .iter_mut()
-            .zip(lambda)
-            .zip(&mut *mu)
-            .zip(o)
-            .zip(memory)
-        {
+        let of_o = delta_o.iter_mut().zip(&*lambda).zip(&mut *mu).zip(o);
+        for ((((delta, lambda), mu), o), memory) in of_o.zip(memory) {
             let s = Tanh.rate::<FUSED>(*memory);
             *delta = *lambda * s * Sigmoid.slope::<FUSED>(*o);
             *mu += *lambda * *o * Tanh.slope::<FUSED>(s);
-            *lambda = T::ZERO;
         }
-        for ((((delta_i, delta_g), mu), i), g) in
-            delta_i.iter_mut().zip(delta_g).zip(&*mu).zip(i).zip(new)
-        {
-            *delta_i = *mu * *g * Sigmoid.slope::<FUSED>(*i);
-            *delta_g = *mu * *i * Tanh.slope::<FUSED>(*g);
+        lambda.fill(T::ZERO);
+        for (((delta, mu), i), g) in delta_i.iter_mut().zip(&*mu).zip(i).zip(new) {
+            *delta = *mu * *g * Sigmoid.slope::<FUSED>(*i);
+        }
+        for (((delta, mu), i), g) in delta_g.iter_mut().zip(&*mu).zip(i).zip(new) {
+            *delta = *mu * *i * Tanh.slope::<FUSED>(*g);
         }
         let before = &before.kept[4 * units..];
-        for (((delta, mu), f), before) in delta_f.iter_mut().zip(mu).zip(f).zip(before) {
+        for (((delta, mu), f), before) in delta_f.iter_mut().zip(&*mu).zip(f).zip(before) {
             *delta = *mu * *before * Sigmoid.slope::<FUSED>(*f);
+        }
+        for (mu, f) in mu.iter_mut().zip(f) {
             *mu = *mu * *f;
         }
     }

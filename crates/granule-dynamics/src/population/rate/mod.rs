@@ -233,9 +233,6 @@ impl SequenceModel for RateNetwork {
                 out.reshape([steps, batch, channels])
             }
         };
-        Ok(Trajectory {
-            rates: rates.swap_dims(0, 1),
-            outputs: outputs.swap_dims(0, 1),
-        })
+        Ok(Trajectory { rates, outputs }.swapped())
     }
 }
