@@ -1200,3 +1200,85 @@ fn a_signal_ends_shuffling_and_nothing_is_kept() {
     assert_eq!(finished.code, Some(130), "{}", finished.stderr);
     assert!(!dir.path().join("run/importance.json").exists());
 }
+
+#[test]
+fn what_repeats_have_in_common_is_told_of() {
+    let dir = tempfile::tempdir().unwrap();
+    // 40 trials of 4 units in 10 bins: two stimuli, twenty times each.
+    let mut state = 3_u32;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        state >> 30
+    };
+    let (mut counts, mut stimulus) = (Vec::new(), Vec::new());
+    for trial in 0..40_u32 {
+        stimulus.extend((trial % 2).to_le_bytes());
+        for unit in 0..4_u32 {
+            for bin in 0..10_u32 {
+                let peak = 2 + 4 * (trial % 2);
+                let signal = 6_u32.saturating_sub(2 * bin.abs_diff(peak)) * (1 + unit % 2);
+                counts.extend((signal + next()).to_le_bytes());
+            }
+        }
+    }
+    save_npy(
+        &dir.path().join("counts.npy"),
+        "<i4",
+        "(40, 4, 10)",
+        &counts,
+    );
+    save_npy(&dir.path().join("stimulus.npy"), "<i4", "(40,)", &stimulus);
+    let predict = r#"
+        [data]
+        dataset = "recording:."
+        [data.decoding]
+        signal = "counts"
+        held_out_channels = [1, 3]
+        test = 0.3
+        condition = ["stimulus"]
+        window = { before = 1, after = 1 }
+        [model]
+        kind = "mlp"
+        widths = [16]
+        [train]
+        epochs = 30
+    "#;
+    std::fs::write(dir.path().join("predict.toml"), predict).unwrap();
+    let train = [
+        "train",
+        "predict.toml",
+        "--device",
+        "flex",
+        "--run-dir",
+        "run",
+    ];
+    let result = fine(dir.path(), &[&train[..], &["--json"]].concat()).result();
+    let found = &result["explainable"];
+    assert_eq!(
+        [&found["conditions"], &found["repeats"], &found["bins"]],
+        [2, 6, 20]
+    );
+    for output in found["outputs"].as_array().unwrap() {
+        let of = |key: &str| output[key].as_f64().unwrap();
+        // Noise of 0 to 3 has the variance 1.25.
+        assert!((of("total") - of("signal") - 1.25).abs() < 0.4, "{found}");
+        assert!(of("explained") > 0.2 * of("signal"), "{found}");
+    }
+    let eval = ["eval", "run", "--device", "flex"];
+    let again = fine(dir.path(), &[&eval[..], &["--json"]].concat()).result();
+    assert_eq!(&again["explainable"], found);
+    let text = fine(dir.path(), &eval).stdout;
+    let said = "of the variance is explainable";
+    assert!(
+        text.contains(said) && text.contains("by 6 repeats of 2 conditions"),
+        "{text}"
+    );
+    let page = std::fs::read_to_string(dir.path().join("run/report.html")).unwrap();
+    assert!(page.contains("explainable variance"), "{page}");
+    let few = ["--limit-test", "10", "--json"];
+    let few = fine(dir.path(), &[&eval[..], &few].concat()).result();
+    assert!(few.get("explainable").is_none(), "{few}");
+    let absent = ["--set", "data.decoding.condition=[\"sound\"]"];
+    let text = refused(dir.path(), &[&train[..4], &absent].concat(), 2);
+    assert!(text.contains("data.decoding.condition"), "{text}");
+}

@@ -2,6 +2,7 @@ use std::borrow::Cow;
 
 use granule_io::words::{counted, first_of, printable};
 
+use crate::decoding::Repeat;
 use crate::{
     DataError, DatasetSpec, Features, Fold, Normalization, Shape, Split, Targets, division,
 };
@@ -37,6 +38,9 @@ pub struct Dataset {
     pub columns: Vec<usize>,
     /// Of a recording some of whose channels are predicted from the others: which of them the targets are, from 0.
     pub target_columns: Vec<usize>,
+    /// Of a recording whose conditions are named (`data.decoding.condition`): where each sample of the test part stands among
+    /// repeats.
+    pub repeats: Option<Vec<Repeat>>,
     /// Identifies the content (samples, targets, class names, division): equal for equal data, however it was
     /// stored. It guards against mix-ups, not against an adversary.
     pub fingerprint: String,
@@ -73,6 +77,7 @@ impl Dataset {
             reconstructs: false,
             columns: Vec::new(),
             target_columns: Vec::new(),
+            repeats: None,
             fingerprint: String::new(),
             notes: Vec::new(),
             warnings: Vec::new(),
@@ -115,6 +120,19 @@ impl Dataset {
         self.warnings.extend(self.absent_in_test());
         self.divided = false;
         self.fingerprint = self.content();
+        Ok(self)
+    }
+
+    /// The data set with these samples of its test part alone.
+    ///
+    /// # Errors
+    /// [`DataError::OutOfRange`] for an index beyond the end, [`DataError::Memory`] when they do not fit.
+    pub fn tested_on(mut self, indices: &[usize]) -> Result<Self, DataError> {
+        self.test = self.test.subset(indices)?;
+        self.repeats = self.repeats.map(|all| {
+            let chosen = indices.iter().filter_map(|&index| all.get(index).copied());
+            chosen.collect()
+        });
         Ok(self)
     }
 

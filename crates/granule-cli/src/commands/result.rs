@@ -4,7 +4,8 @@ use std::path::Path;
 
 use granule::data::task::Performance;
 use granule::train::metrics::{
-    Baseline, ClassShares, OutputScores, PermutationTest, RegressionScores, ValueScores,
+    Baseline, ClassShares, Explainable, OutputScores, PermutationTest, RegressionScores,
+    ValueScores,
 };
 use granule::train::{
     Evaluation, QuantityScores, RecordingScores, Scores, TrainedValues, TrialScores,
@@ -29,6 +30,9 @@ pub struct ResultLine<'a> {
     /// Of counts, against their means.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bits_per_spike: Option<f64>,
+    /// Where trials are repeats: the powers of each output.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub explainable: Option<&'a Explainable>,
     /// Scores of each real-valued output.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     pub outputs: &'a [OutputScores],
@@ -81,6 +85,9 @@ impl<'a> ResultLine<'a> {
             bits_per_spike: evaluation
                 .regression()
                 .and_then(|scores| scores.bits_per_spike),
+            explainable: evaluation
+                .regression()
+                .and_then(|scores| scores.explainable.as_ref()),
             outputs: evaluation
                 .regression()
                 .map_or(&[], |scores| &scores.outputs),
@@ -203,6 +210,22 @@ fn by_chance(test: &PermutationTest) -> String {
     )
 }
 
+/// What repeats of a condition have in common, and how much of it is predicted.
+fn by_repeats(found: &Explainable) -> String {
+    let (explainable, share) = (found.explainable(), found.share());
+    let of_signal = match explainable > 0.0 {
+        true => format!("{:.2} % of which is predicted", 100.0 * share),
+        false => "so that there is nothing to predict".to_owned(),
+    };
+    format!(
+        "{:.2} % of the variance is explainable, {of_signal}, by {} of {} in {}",
+        100.0 * explainable,
+        counted(found.repeats, "repeat"),
+        counted(found.conditions, "condition"),
+        counted(found.bins, "bin"),
+    )
+}
+
 /// The report and one line that sums it up.
 pub fn show(evaluation: &Evaluation) -> anyhow::Result<()> {
     let summary = match &evaluation.scores {
@@ -266,6 +289,10 @@ pub fn show(evaluation: &Evaluation) -> anyhow::Result<()> {
     };
     let samples = counted(evaluation.samples, thing);
     fact("test", &folded(&format!("{summary}, on {samples}")))?;
+    let repeats = evaluation.regression();
+    if let Some(found) = repeats.and_then(|scores| scores.explainable.as_ref()) {
+        fact("repeats", &folded(&by_repeats(found)))?;
+    }
     let classes = evaluation.classification();
     let test = classes.and_then(|scores| scores.permutation.as_ref());
     test.map_or(Ok(()), |test| fact("chance", &folded(&by_chance(test))))
@@ -439,6 +466,7 @@ mod tests {
             samples: 2,
             baselines: Vec::new(),
             bits_per_spike: None,
+            explainable: None,
         };
         let text = regression(&all);
         let ends = |line: &str| {

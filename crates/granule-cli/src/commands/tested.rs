@@ -156,7 +156,7 @@ impl TestedData {
         }
         if tested.limit_test.is_some() {
             let samples = test_samples(&dataset, tested.limit_test, data_seed);
-            dataset.test = dataset.test.subset(&samples)?;
+            dataset = dataset.tested_on(&samples)?;
         }
         Ok(Self {
             part,

@@ -51,6 +51,10 @@ pub struct DecodingConfig {
     pub group: Option<String>,
     /// The numbers in `group` that are tested on.
     pub test_groups: Vec<i64>,
+    /// Arrays of integers, one for every trial of the signal that is tested on, or one for every bin: trials with equal numbers in
+    /// all of them are repeats of one condition, such as a stimulus. Of what repeats have in common, and of how much of that is
+    /// predicted, the scores tell; nothing is learnt from it.
+    pub condition: Vec<String>,
     /// The bins that a sample has besides the one that is decoded; with a target for every bin.
     pub window: Window,
     /// What becomes of windows that reach beyond the edge of a trial: `"zeros"`, filled up with zeros once channels are
@@ -141,6 +145,7 @@ impl Default for DecodingConfig {
             test: 0.2,
             group: None,
             test_groups: Vec::new(),
+            condition: Vec::new(),
             window: Window::default(),
             edges: Edges::Zeros,
             bins: None,
@@ -181,6 +186,11 @@ impl DecodingConfig {
             test_signal: None,
             test_target: None,
             test_trial: None,
+            // They were those of the signal that is tested on.
+            condition: match self.test_signal {
+                Some(_) => Vec::new(),
+                None => self.condition.clone(),
+            },
             ..self.clone()
         }
     }

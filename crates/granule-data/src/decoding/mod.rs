@@ -9,6 +9,7 @@ mod config;
 mod found;
 mod inspect;
 mod overlap;
+mod repeats;
 mod series;
 mod source;
 mod store;
@@ -23,6 +24,7 @@ pub use anomaly::{ANOMALIES, Anomaly, Unusual};
 pub use config::{DecodingConfig, Division, Edges, Window};
 pub use found::{Found, Numbers, Suggestion};
 pub use inspect::{Inspection, inspect};
+pub use repeats::Repeat;
 pub use series::{Place, Series};
 pub use store::answers_for_panics;
 
@@ -30,6 +32,7 @@ use crate::arrays::{Outputs, TargetKind, named_classes};
 pub use crate::division::apart;
 use crate::moments::float_moments;
 use crate::{DataError, Dataset, Features, Fold, Normalization, Shape, Split, Targets};
+use repeats::Conditions;
 use source::{Named, Source};
 use store::Store;
 use windows::{Windows, divide, stretches};
@@ -94,6 +97,10 @@ pub(crate) fn load(
         overlap::check(&first, &source)?;
         second = Some(source);
     }
+    let of_test = second.as_ref().unwrap_or(&first);
+    // Another recording need not have them.
+    let conditions = Conditions::read(&mut store, of_test, config, scored.tested)?;
+    let mut repeats = None;
     let whole_tested = scored.tested && second.is_none();
     let divided = !scored.tested && second.is_none() && fold.is_none();
     let mut aside = Vec::new();
@@ -147,7 +154,12 @@ pub(crate) fn load(
             continue;
         };
         let is_test = if part { is_test } else { &*not_learnt };
+        let conditions = conditions.as_ref().filter(|_| part);
         let split = if source.by_trial {
+            let of_part = source.trials.iter().map(|trial| trial.start);
+            let of_part = of_part.filter(|&first| is_test.get(first) == Some(&part));
+            let bins: Vec<usize> = of_part.collect();
+            repeats = conditions.map(|found| found.of(&bins)).transpose()?;
             of_trials(source, (is_test, part), config, targets)?
         } else {
             let means = scored.means.filter(|means| means.len() == channels);
@@ -158,6 +170,9 @@ pub(crate) fn load(
                 .collect();
             let windows = Windows::of(source, is_test, part, config, &fill)?;
             left.add(&windows);
+            repeats = conditions
+                .map(|found| found.of(&windows.bins))
+                .transpose()?;
             let Windows {
                 series,
                 starts,
@@ -213,6 +228,7 @@ pub(crate) fn load(
     dataset.notes = notes;
     dataset.counts = config.holds_out();
     dataset.reconstructs = config.reconstruct;
+    dataset.repeats = repeats;
     if let Some(source) = sources.pop() {
         (dataset.columns, dataset.target_columns) = (source.columns, source.held_out);
     }

@@ -858,6 +858,8 @@ fn channels_that_are_held_out_are_the_target() {
     };
     let set = read(dir.path(), &named).unwrap();
     assert!(set.counts);
+    assert_eq!((set.columns, set.target_columns), (vec![0, 2], vec![1, 3]));
+    let set = read(dir.path(), &named).unwrap();
     let channels = Shape::Sequence {
         steps: 1,
         channels: 2,
@@ -1173,4 +1175,72 @@ fn channels_are_chosen_by_ranges() {
         ..of(&[[0, 2]])
     };
     assert!(refused(dir.path(), &both).contains("unset where channels are held out"));
+}
+
+#[test]
+fn trials_of_equal_numbers_are_repeats() {
+    let dir = tempfile::tempdir().unwrap();
+    // Six trials of two channels in three bins.
+    let counts: Vec<i64> = (0..36).map(|at| at * 7 % 5).collect();
+    write(dir.path().join("counts.npy"), &npy_i64(&[6, 2, 3], &counts));
+    write(
+        dir.path().join("object.npy"),
+        &npy_i64(&[6], &[4, 4, 9, 9, 4, 9]),
+    );
+    write(
+        dir.path().join("place.npy"),
+        &npy_i64(&[6], &[1, 1, 1, 1, 2, 1]),
+    );
+    write(
+        dir.path().join("run.npy"),
+        &npy_i64(&[6], &[0, 0, 1, 1, 1, 1]),
+    );
+    write(dir.path().join("odd.npy"), &npy_i64(&[5], &[0; 5]));
+    let named = DecodingConfig {
+        signal: "counts".into(),
+        held_out_channels: vec![1],
+        split: Division::Group,
+        group: Some("run".into()),
+        test_groups: vec![1],
+        condition: vec!["object".into(), "place".into()],
+        ..DecodingConfig::default()
+    };
+    let set = read(dir.path(), &named).unwrap();
+    let repeats = set.repeats.clone().unwrap();
+    let places: Vec<[usize; 3]> = repeats
+        .iter()
+        .map(|place| [place.condition, place.trial, place.bin])
+        .collect();
+    let expected = [(1, 2), (1, 3), (2, 4), (1, 5)];
+    let expected = expected.map(|(condition, trial)| [0, 1, 2].map(|bin| [condition, trial, bin]));
+    assert_eq!(places, expected.concat());
+    let few = set.tested_on(&[1, 5]).unwrap();
+    assert_eq!(few.repeats.unwrap(), [repeats[1], repeats[5]]);
+
+    let plain = DecodingConfig {
+        condition: Vec::new(),
+        ..named.clone()
+    };
+    assert_eq!(read(dir.path(), &plain).unwrap().repeats, None);
+    for (name, part) in [
+        ("absent", "data.decoding.condition"),
+        ("odd", "holds 5 numbers"),
+    ] {
+        let wrong = DecodingConfig {
+            condition: vec![name.into()],
+            ..named.clone()
+        };
+        let text = read(dir.path(), &wrong).unwrap_err().to_string();
+        assert!(text.contains(part), "{text}");
+    }
+    write(dir.path().join("flat.npy"), &npy_i64(&[18, 2], &counts));
+    let flat = DecodingConfig {
+        signal: "flat".into(),
+        split: Division::Time,
+        group: None,
+        test_groups: Vec::new(),
+        ..named
+    };
+    let text = read(dir.path(), &flat).unwrap_err().to_string();
+    assert!(text.contains("without trials"), "{text}");
 }

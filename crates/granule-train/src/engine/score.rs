@@ -21,7 +21,8 @@ use crate::error::TrainError;
 use crate::event::{Event, Observer};
 use crate::loss::{LossFunction, argmax, probability};
 use crate::metrics::{
-    ClassShares, ClassificationReport, ConfusionMatrix, PermutationTest, RegressionScores,
+    ClassShares, ClassificationReport, ConfusionMatrix, Explainable, PermutationTest,
+    RegressionScores,
 };
 use crate::outcome::{Classification, Evaluation, Mistake, Scores};
 
@@ -287,8 +288,10 @@ pub fn evaluate(
     };
     on(device, || {
         let network = file.network(device.burn())?;
-        let evaluated = samples.evaluate(&network, &file.task, device.burn(), batch, observer)?;
-        Ok(evaluated.0)
+        let (mut evaluation, outputs) =
+            samples.evaluate(&network, &file.task, device.burn(), batch, observer)?;
+        explain(&mut evaluation, dataset, samples, &outputs)?;
+        Ok(evaluation)
     })
 }
 
@@ -394,6 +397,24 @@ pub fn compare(
         data_seed,
         observer,
     )
+}
+
+/// Adds what repeats of a condition have in common to the scores of real values, where they are known.
+pub(super) fn explain(
+    evaluation: &mut Evaluation,
+    dataset: &Dataset,
+    samples: Samples<'_>,
+    outputs: &[f32],
+) -> Result<(), TrainError> {
+    if let (Scores::Regression(scores), Some(repeats)) = (&mut evaluation.scores, &dataset.repeats)
+    {
+        let places = samples.indices.iter();
+        let places = places.filter_map(|&index| repeats.get(index).copied());
+        let places: Vec<_> = budget::collect(places, samples.indices.len(), "the repeats")?;
+        let truth = samples.values()?;
+        scores.explainable = Explainable::new(&places, &truth, outputs, samples.width());
+    }
+    Ok(())
 }
 
 /// The indices of all samples of a test part.

@@ -3,6 +3,7 @@
 mod auroc;
 mod baseline;
 mod confusion;
+mod explainable;
 pub(crate) mod finite;
 mod paired;
 mod permutation;
@@ -12,6 +13,7 @@ mod report;
 pub use auroc::auroc;
 pub use baseline::{Baseline, ClassShares, ValueScores};
 pub use confusion::ConfusionMatrix;
+pub use explainable::{Explainable, ExplainableOutput};
 pub use paired::PairedTest;
 pub use permutation::PermutationTest;
 pub use regression::{OutputScores, RegressionScores, bits_per_spike};

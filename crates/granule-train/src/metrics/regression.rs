@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::{Baseline, MetricsError, ValueScores, finite};
+use super::{Baseline, Explainable, MetricsError, ValueScores, finite};
 
 /// Errors and explained variance of real-valued predictions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -14,6 +14,10 @@ pub struct RegressionScores {
     /// Of counts: how much better than their mean the predicted rates tell them, see [`bits_per_spike`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bits_per_spike: Option<f64>,
+    /// Where trials of the recording are repeats (`data.decoding.condition`): what repeats have in common, and how much of it is
+    /// predicted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub explainable: Option<Explainable>,
     /// What a decoder of a recording is compared with.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub baselines: Vec<Baseline<ValueScores>>,
@@ -99,6 +103,7 @@ impl RegressionScores {
             mean,
             baselines: Vec::new(),
             bits_per_spike: None,
+            explainable: None,
             samples: truth.len() / width,
             outputs,
         })

@@ -16,7 +16,7 @@ use super::{Fact, MistakeCard, Picture, ReportData, TestResult, TrialExample};
 use crate::importance::Importance;
 use crate::metrics::{
     Average, Baseline, ClassScores, ClassShares, ClassificationReport, ConfusionMatrix,
-    OutputScores, RegressionScores,
+    Explainable, OutputScores, RegressionScores,
 };
 use crate::{QuantityScores, RecordingScores, TrialScores};
 
@@ -120,8 +120,18 @@ pub(super) struct Regression {
     pub plots: Vec<Plot>,
     pub rows: Vec<(String, [String; 5])>,
     pub rows_left_out: usize,
+    /// Where trials are repeats.
+    pub repeats: Option<Repeats>,
     /// Where there are some.
     pub baselines: Option<Baselines>,
+}
+
+/// What repeats have in common.
+#[derive(Debug, Serialize)]
+pub(super) struct Repeats {
+    pub note: String,
+    /// Output, share of the variance that is explainable, share of that which is predicted.
+    pub rows: Vec<[String; 3]>,
 }
 
 #[derive(Debug, Serialize)]
@@ -179,6 +189,7 @@ pub(super) fn view<'a>(data: &'a ReportData, used: &[Importance]) -> View<'a> {
                 plots: scatter::plots(scatters, scores),
                 rows: output_rows(scores),
                 rows_left_out: scores.outputs.len().saturating_sub(MOST_OUTPUT_ROWS),
+                repeats: scores.explainable.as_ref().map(repeats),
                 baselines: value_baselines(&data.model, scores),
             }),
         ),
@@ -600,6 +611,31 @@ fn baselines<S>(
         .chain(others)
         .collect();
     (!all.is_empty()).then_some(Baselines { heads, rows })
+}
+
+fn repeats(found: &Explainable) -> Repeats {
+    let row = |name: String, explainable: f64, share: f64| {
+        let share = match explainable > 0.0 {
+            true => percent(share, 1),
+            false => "–".to_owned(),
+        };
+        [name, percent(explainable, 1), share]
+    };
+    let each = found.outputs.iter().take(MOST_OUTPUT_ROWS).enumerate();
+    let each =
+        each.map(|(at, output)| row((at + 1).to_string(), output.explainable(), output.share()));
+    let all = (found.outputs.len() > 1)
+        .then(|| row("all".to_owned(), found.explainable(), found.share()));
+    Repeats {
+        note: format!(
+            "By {} of {} in {}: the signal power of Sahani and Linden (2003) as a share of the variance, and what is predicted of it. \
+             What sees the differences between repeats may explain more than all of it",
+            counted(found.repeats, "repeat"),
+            counted(found.conditions, "condition"),
+            counted(found.bins, "bin"),
+        ),
+        rows: each.chain(all).collect(),
+    }
 }
 
 fn output_rows(scores: &RegressionScores) -> Vec<(String, [String; 5])> {
