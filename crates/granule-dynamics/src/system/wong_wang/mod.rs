@@ -25,8 +25,7 @@ mass_model! {
     ///
     /// State: the gating s1, s2 and the noise currents i1, i2 (nA), which stay at rest without noise. Input: two
     /// channels, the rates μ₁ and μ₂ (Hz) of the stimulus to either population; [`stimulus`](Self::stimulus) gives them
-    /// for a motion coherence. Observed: s1 then s2. Given to other systems: s1 − s2. The rate is that of both
-    /// populations, 1 then 2.
+    /// for a motion coherence. Observed: s1 then s2. Given to other systems: s1 − s2. The rate is that of 1, then of 2.
     module WongWang,
     /// [`WongWang`] with its parameters' values.
     field WongWangField,
@@ -115,9 +114,8 @@ impl Field for WongWangField {
     }
 
     fn diffusion(&self, _time: f64, state: &State) -> Option<State> {
-        let amplitude = self.noise.as_ref()? / &self.noise_time_constant.sqrt();
         let zeros = state[0].zeros_like();
-        let noise = zeros.clone() + &amplitude;
+        let noise = zeros.clone() + &(self.noise.as_ref()? / &self.noise_time_constant.sqrt());
         Some(State::new(vec![zeros.clone(), zeros, noise.clone(), noise]))
     }
 

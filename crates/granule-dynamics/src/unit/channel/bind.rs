@@ -208,3 +208,40 @@ fn times<T: Scalar>(curve: Curve<T>, factor: &T) -> Curve<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::unit::{CellKind, HodgkinHuxley};
+
+    #[test]
+    fn what_is_not_there_is_named() {
+        let bind = |table: &ChannelTable, absent: &str| {
+            let constant = |name: &str| {
+                let there = name != absent;
+                there
+                    .then_some(1.0)
+                    .ok_or_else(|| DynamicsError::missing(name))
+            };
+            let bound = table.bind(&constant, &0.0);
+            bound
+                .err()
+                .map(|error| error.to_string())
+                .unwrap_or_default()
+        };
+        let table = HodgkinHuxley::table();
+        assert_eq!(bind(&table, "nothing"), "");
+        for absent in ["capacitance", "e_l", "g_na", "e_k", "alpha_m_slope"] {
+            let error = bind(&table, absent);
+            assert!(error.contains(absent), "{error}");
+        }
+        let mut changed = table.clone();
+        changed.channels[0].into = Some("calcium".into());
+        let error = bind(&changed, "nothing");
+        assert!(error.contains("calcium"), "{error}");
+        let mut changed = table;
+        changed.channels[0].gate[0].alpha = None;
+        let error = bind(&changed, "nothing");
+        assert!(error.contains("alpha_"), "{error}");
+    }
+}
