@@ -1,18 +1,18 @@
 //! A rate network learns to hold three bits, and its fixed points show how it does: one attractor for every memory, and
 //! saddles between them (Sussillo and Barak 2013, <https://doi.org/10.1162/NECO_a_00409>).
 //!
-//! `cargo run --release -p granule-dynamics --example rate_fixed_points`
+//! `cargo run --release -p granule-simulate --example rate_fixed_points`
 
 use burn::grad_clipping::GradientClippingConfig;
 use burn::optim::{AdamConfig, GradientsParams};
 use burn::tensor::Tensor;
 use granule_device::DeviceSpec;
-use granule_dynamics::analysis::{
-    FixedPoint, FixedPointSearch, Pca, Stability, fixed_points, scattered_starts,
-};
 use granule_dynamics::population::{Initialization, RateNetwork, RateNetworkConfig, SequenceModel};
 use granule_dynamics::random::NormalNoise;
 use granule_dynamics::{DynamicsError, Field, Place, State, host};
+use granule_simulate::analysis::{
+    FixedPoint, FixedPointSearch, Pca, Stability, fixed_points, scattered_starts,
+};
 
 const BITS: usize = 3;
 const BATCH: usize = 64;

@@ -13,7 +13,6 @@
 //! - `flex`, `ndarray`: granule's fused operations on that CPU backend.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
-pub mod analysis;
 pub mod composite;
 pub mod delay;
 mod derivative;
@@ -22,6 +21,7 @@ mod differences;
 mod error;
 #[cfg(feature = "autodiff")]
 pub mod gradient;
+mod host_field;
 pub mod linalg;
 pub mod model;
 pub mod multi_resolution;
@@ -44,6 +44,7 @@ mod testing;
 pub mod unit;
 
 pub use error::DynamicsError;
+pub use host_field::{FieldOnHost, HostField};
 pub use model::{Clock, Constant, Dynamics, Field, Input, Linear, Model, NoInput, Series, Span};
 pub use parameter::{Bounds, Held, Parameter, Values};
 pub use random::{NormalNoise, PoissonNoise};

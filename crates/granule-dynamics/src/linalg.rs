@@ -326,14 +326,14 @@ fn rotate_rows(a: &mut [f64], n: usize, p: usize, q: usize, c: f64, s: f64) {
 
 /// The lower Cholesky factor of a symmetric positive definite `n × n` matrix, of which only the part on and below the
 /// diagonal is read.
-pub(crate) struct Cholesky {
+pub struct Cholesky {
     factor: Vec<f64>,
     n: usize,
 }
 
 impl Cholesky {
     /// `None` where the matrix is not positive definite.
-    pub(crate) fn new(mut a: Vec<f64>, n: usize) -> Option<Self> {
+    pub fn new(mut a: Vec<f64>, n: usize) -> Option<Self> {
         for i in 0..n {
             for j in 0..=i {
                 let (before, row) = a.split_at_mut(i * n);
@@ -357,7 +357,7 @@ impl Cholesky {
     }
 
     /// Solves A x = b in place.
-    pub(crate) fn solve(&self, b: &mut [f64]) {
+    pub fn solve(&self, b: &mut [f64]) {
         let (a, n) = (&self.factor, self.n);
         for i in 0..n {
             let row = &a[i * n..i * n + i];

@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 use super::super::Activation;
 use super::super::noise::NetworkNoise;
 use super::RateNetwork;
-use crate::analysis::HostField;
+use crate::host_field::HostField;
 use crate::model::{Clock, Dynamics, Field, Linear, Model};
 use crate::random::NormalNoise;
 use crate::solver::{Solver, SolverKind};
@@ -197,7 +197,7 @@ pub struct RateOnHost {
 }
 
 impl RateNetwork {
-    /// The equation under a constant input, for [`crate::analysis`]; times in ms.
+    /// The equation under a constant input, for an analysis of it ([`HostField`]); times in ms.
     ///
     /// # Errors
     ///

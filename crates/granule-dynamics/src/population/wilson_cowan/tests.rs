@@ -1,7 +1,6 @@
 use burn::tensor::Tensor;
 
 use super::*;
-use crate::analysis::{FieldOnHost, FixedPointSearch, HostField, fixed_points};
 use crate::differences::assert_gradient;
 use crate::model::{Constant, Field, Model, NoInput};
 use crate::solver::Rk4;
@@ -9,22 +8,6 @@ use crate::state::host;
 use crate::system::Integrated;
 use crate::testing::{f32_places, f64_autodiff, f64_place, f64_places, host_device};
 use crate::{Grid, record};
-
-/// Figure 4 of the paper: multiple stable states.
-fn hysteresis() -> WilsonCowanConfig {
-    WilsonCowanConfig {
-        excitatory_to_excitatory: 12.0.into(),
-        inhibitory_to_excitatory: 4.0.into(),
-        excitatory_to_inhibitory: 13.0.into(),
-        inhibitory_to_inhibitory: 11.0.into(),
-        excitatory_slope: 1.2.into(),
-        inhibitory_slope: 1.0.into(),
-        excitatory_threshold: 2.8.into(),
-        inhibitory_threshold: 4.0.into(),
-        excitatory_drive: 0.0.into(),
-        ..WilsonCowanConfig::default()
-    }
-}
 
 /// E over time at rows of a batch.
 fn excitation(config: &WilsonCowanConfig, place: &Place, duration: f64, dt: f64) -> Vec<f64> {
@@ -99,25 +82,6 @@ fn rest_without_drive_and_a_limit_cycle_with_it() {
         let middle = 0.5 * (high + low);
         let rises = late.windows(2).filter(|w| w[0] < middle && w[1] >= middle);
         assert!(rises.count() >= 2, "{name}");
-    }
-}
-
-#[test]
-fn figure_4_has_two_stable_states_and_a_saddle_between_them() {
-    let field = hysteresis().init(&f64_place()).unwrap().field().unwrap();
-    let on_host = FieldOnHost::new(&field, None, &f64_place());
-    let starts: Vec<Vec<f64>> = (0..25)
-        .map(|k| vec![0.12 * f64::from(k % 5), 0.12 * f64::from(k / 5)])
-        .collect();
-    let found = fixed_points(&on_host, &starts, &FixedPointSearch::default()).unwrap();
-    let mut states: Vec<(f64, usize)> = found.iter().map(|p| (p.state[0], p.unstable())).collect();
-    states.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let unstable: Vec<usize> = states.iter().map(|s| s.1).collect();
-    assert_eq!(unstable, [0, 1, 0], "{states:?}");
-    assert!(states[0].0.abs() < 1e-8);
-    for point in &found {
-        let slope = on_host.velocity(&point.state).unwrap();
-        assert!(slope.iter().all(|x| x.abs() < 1e-9));
     }
 }
 

@@ -319,7 +319,7 @@ impl Drawing {
             "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\">\n<g class=\"grid\">",
             escape(label)
         ));
-        let (x_ticks, y_ticks) = (Tick::of(&x, format::significant), Tick::of(&y, y_label));
+        let (x_ticks, y_ticks) = (Tick::of(x, format::significant), Tick::of(y, y_label));
         for tick in &y_ticks {
             let at = &tick.at;
             drawing.add(format_args!(

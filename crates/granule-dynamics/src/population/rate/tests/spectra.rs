@@ -1,12 +1,8 @@
 use super::*;
-use crate::analysis::{
-    FieldOnHost, FixedPointSearch, HostField, Lyapunov, fixed_points, maximal_lyapunov_exponent,
-    scattered_starts,
-};
-use crate::linalg::{eigenvalues, spectral_radius};
-use crate::model::{Model, NoInput};
+use crate::Values;
+use crate::host_field::{FieldOnHost, HostField};
+use crate::linalg::spectral_radius;
 use crate::testing::{assert_close, f32_places, f64_place};
-use crate::{Grid, Values, simulate};
 
 #[test]
 fn a_promised_spectral_radius_is_hit() {
@@ -90,54 +86,6 @@ fn a_low_rank_network_is_its_structure_and_its_background() {
     assert_close(variance * 40.0 / 0.49, 1.0, 4.0 * (2.0_f64 / 1600.0).sqrt());
 }
 
-fn sompolinsky(g: f64, seed: u64) -> RateNetwork {
-    let config = RateNetworkConfig {
-        initialization: Initialization::Gaussian(g),
-        time_constant: vec![1.0].into(),
-        dt: 0.1,
-        ..config(200)
-    };
-    config.init(0, 0, seed, &f64_place()).unwrap()
-}
-
-/// Section 4 (Sompolinsky, Crisanti and Sommers 1988).
-#[test]
-fn a_tanh_network_decays_below_g_1_and_is_chaotic_above() {
-    let settings = Lyapunov {
-        dt: 0.1,
-        transient: 100.0,
-        duration: 200.0,
-        seed: 3,
-    };
-    let exponent = |network: &RateNetwork| {
-        let start = NormalNoise::new(1, 1).values(0, 200);
-        let field = network.on_host(&[]).unwrap();
-        maximal_lyapunov_exponent(&field, &start, &settings).unwrap()
-    };
-    let quiet = sompolinsky(0.8, 5);
-    let below = exponent(&quiet);
-    // At rest the exponent is the largest real part of W's eigenvalues, minus 1; the mean still has some of the way there.
-    let eigenvalues = eigenvalues(&recurrent(&quiet), 200).unwrap();
-    assert!(below < 0.0);
-    assert_close(below, eigenvalues[0].re - 1.0, 0.02);
-    let chaotic = exponent(&sompolinsky(2.0, 5));
-    assert!(chaotic > 0.03, "{chaotic}");
-
-    let last = |network: &RateNetwork| {
-        let start = network.initial_state(1).unwrap();
-        let start = start.map(|x| x.add_scalar(0.5));
-        let grid = Grid::over(100.0, 0.1).unwrap();
-        let dynamics = network.dynamics().unwrap();
-        let end = simulate(&dynamics, start, &NoInput, &grid, |_, _, _| {
-            std::ops::ControlFlow::Continue(())
-        });
-        let x = host(end.unwrap()[0].clone()).unwrap();
-        (x.iter().map(|x| x * x).sum::<f64>() / 200.0).sqrt()
-    };
-    assert!(last(&quiet) < 1e-3);
-    assert!(last(&sompolinsky(2.0, 5)) > 0.3);
-}
-
 #[test]
 fn the_equation_on_the_host_is_that_on_the_device() {
     let place = f64_place();
@@ -167,42 +115,4 @@ fn the_equation_on_the_host_is_that_on_the_device() {
     }
     let network = config(3).init(2, 1, 0, &place).unwrap();
     assert!(network.on_host(&[1.0]).is_err());
-}
-
-/// A rank-one tanh network with overlap mᵀn/N = 3 on all-equal units: x = κ m with κ = 3 tanh κ, and the origin.
-#[test]
-fn a_rank_one_memory_has_two_attractors_and_a_saddle() {
-    let config = RateNetworkConfig {
-        recurrence: Recurrence::LowRank {
-            rank: 1,
-            background: 0.0,
-        },
-        time_constant: vec![10.0].into(),
-        dt: 1.0,
-        ..config(16)
-    };
-    let place = f64_place();
-    let mut network = config.init(0, 0, 1, &place).unwrap();
-    let RecurrentWeights::LowRank(parts) = &mut network.recurrent else {
-        panic!("not low rank")
-    };
-    parts.left = Param::from_tensor(place.full(1.0, [16, 1]));
-    parts.right = Param::from_tensor(place.full(3.0, [16, 1]));
-    let starts = scattered_starts(&[vec![0.0; 16]], 30, 2.0, 4).unwrap();
-    let field = network.on_host(&[]).unwrap();
-    let mut found = fixed_points(&field, &starts, &FixedPointSearch::default()).unwrap();
-    found.sort_by(|a, b| a.state[0].total_cmp(&b.state[0]));
-    // κ = 3 tanh κ
-    let kappa = 2.984_704_585;
-    let unstable: Vec<usize> = found.iter().map(|p| p.unstable()).collect();
-    assert_eq!(unstable, [0, 1, 0]);
-    for (point, expected) in found.iter().zip([-kappa, 0.0, kappa]) {
-        point
-            .state
-            .iter()
-            .for_each(|x| assert_close(*x, expected, 1e-8));
-        let leading = (3.0 * (1.0 - expected.tanh().powi(2)) - 1.0) / 10.0;
-        assert_close(point.eigenvalues[0].re, leading, 1e-8);
-        assert_close(point.eigenvalues[15].re, -0.1, 1e-8);
-    }
 }

@@ -1,8 +1,8 @@
 use burn::tensor::Tensor;
 
-use crate::DynamicsError;
-use crate::linalg::symmetric_eigen;
-use crate::state::host;
+use granule_dynamics::DynamicsError;
+use granule_dynamics::host;
+use granule_dynamics::linalg::symmetric_eigen;
 
 /// The principal components of a cloud of points, such as the states of trajectories (Pearson 1901).
 #[derive(Clone, Debug, PartialEq)]
@@ -119,8 +119,8 @@ impl Pca {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::random::NormalNoise;
     use crate::testing::{assert_close, f64_places};
+    use granule_dynamics::random::NormalNoise;
 
     #[test]
     fn axes_variances_and_projections_of_a_rotated_ellipse() {

@@ -1,8 +1,7 @@
 use serde::{Deserialize, Serialize};
 
-use super::HostField;
-use crate::DynamicsError;
-use crate::random::NormalNoise;
+use granule_dynamics::random::NormalNoise;
+use granule_dynamics::{DynamicsError, HostField};
 
 /// How a Lyapunov exponent is measured. The defaults fit units with a time constant of 1; other time scales need other
 /// times.

@@ -1,9 +1,8 @@
 use serde::{Deserialize, Serialize};
 
-use super::HostField;
-use crate::DynamicsError;
-use crate::linalg::{Cholesky, Complex, eigenvalues};
-use crate::random::NormalNoise;
+use granule_dynamics::linalg::{Cholesky, Complex, eigenvalues};
+use granule_dynamics::random::NormalNoise;
+use granule_dynamics::{DynamicsError, HostField};
 
 /// The search for points where a vector field vanishes or is slow (Sussillo and Barak 2013).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
