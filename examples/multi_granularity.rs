@@ -28,7 +28,7 @@ fn levels(gains: [f64; 3]) -> Result<MultiGranularityConfig, Box<dyn std::error:
         name = "cells"
         dt = 0.05
         [level.unit]
-        model = "hodgkin-huxley"
+        kind = "hodgkin-huxley"
         cells = 100
         current = [{}]
 

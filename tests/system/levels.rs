@@ -316,7 +316,7 @@ fn the_configuration_of_a_trained_cell_has_what_was_learnt() {
     let model = |g_na: &str, v: &str| {
         format!(
             "[model]\nkind = \"multi-granularity\"\ndt = 0.05\n[[model.level]]\nname = \"cell\"\n[model.level.unit]\n\
-             model = \"conductance\"\ncurrent = 10.0\ntrainable = [\"g_na\", \"v\"]\ninitial = {{ v = {v} }}\n\
+             kind = \"conductance\"\ncurrent = 10.0\ntrainable = [\"g_na\", \"v\"]\ninitial = {{ v = {v} }}\n\
              leak = {{ conductance = 0.3, reversal = -54.4 }}\n[[model.level.unit.channel]]\n\
              library = \"hodgkin-huxley/na\"\nconductance = {g_na}\n[[model.level.unit.channel]]\n\
              library = \"hodgkin-huxley/k\"\n[data.recording]\nfile = \"r.npz\"\n[optimizer]\nkind = \"adam\"\nlr = 0.05\n"

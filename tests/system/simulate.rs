@@ -181,7 +181,7 @@ fn settings_reach_the_model() {
     let model = [
         "hodgkin-huxley",
         "--set",
-        "unit.model=adex",
+        "unit.kind=adex",
         "--set",
         "unit.current=800",
     ];
@@ -410,7 +410,7 @@ fn quiet_prints_the_result_alone_but_warnings() {
         "simulate",
         "fi-curve",
         "--set",
-        "unit.model=lif",
+        "unit.kind=lif",
         "--out",
         "a.csv",
         "--device",
@@ -473,14 +473,14 @@ fn what_is_wrong_is_named() {
         ),
         (
             &[hh, "--set", "unit.modl=lif"],
-            &["`unit.modl`", "did you mean `unit.model`?"],
+            &["`unit.modl`", "did you mean `unit.kind`?"],
         ),
         (
             &[hh, "--duration", "1e300"],
             &["duration = 1e300", "2^32 steps", "from the flags"],
         ),
         (
-            &[hh, "--set", "unit.model=lif", "--solver", "rk4"],
+            &[hh, "--set", "unit.kind=lif", "--solver", "rk4"],
             &["solver = rk4", "exact", "from the flags"],
         ),
         (
@@ -496,7 +496,7 @@ fn what_is_wrong_is_named() {
             &["`unit.parameters.g_na` is \"abc\", but must be a number"],
         ),
         (
-            &[hh, "--set", "unit.model=hodgkin"],
+            &[hh, "--set", "unit.kind=hodgkin"],
             &["hodgkin", "did you mean `hodgkin-huxley`?"],
         ),
         (
@@ -600,7 +600,7 @@ fn another_model_takes_over_what_it_knows() {
         "simulate",
         "fi-curve",
         "--set",
-        "unit.model=lif",
+        "unit.kind=lif",
         "--device",
         CPU,
     ];
@@ -752,7 +752,7 @@ fn without_json_a_person_reads_the_result() {
 fn a_model_without_a_preset_says_how_it_is_run() {
     let dir = tempfile::tempdir().unwrap();
     for (name, way) in [
-        ("qif", "granule simulate lif --set unit.model=qif"),
+        ("qif", "granule simulate lif --set unit.kind=qif"),
         (
             "stuart-landau",
             "granule simulate jansen-rit --set system.kind=stuart-landau",
@@ -927,7 +927,7 @@ fn results_replace_nothing_that_is_not_theirs() {
 fn a_result_of_another_form_is_told_in_words_of_the_file() {
     let dir = tempfile::tempdir().unwrap();
     let at = dir.path();
-    let config = r#"{"dt": 0.1, "duration": 5, "unit": {"model": "lif"}}"#;
+    let config = r#"{"dt": 0.1, "duration": 5, "unit": {"kind": "lif"}}"#;
     let whole = format!("\u{feff}{{\"config\": {config}}}");
     std::fs::write(at.join("a.json"), whole).unwrap();
     fine(at, &["simulate", "a.json", "-q"]);

@@ -282,11 +282,11 @@ Configuration:
   A preset or a TOML file, then the flags and --set decide, the later one wins; a flag and --set
   must not differ. VALUE of --set is TOML; a bare word is a string; an empty VALUE takes the
   default back, or a preset's table away. An element of a list goes by its index or its name: composite.coupler.0.delay=5,
-  composite.level.cells.unit.cells=10. What of a preset or file another unit.model does not know is
+  composite.level.cells.unit.cells=10. What of a preset or file another unit.kind does not know is
   dropped with a note. Exactly one of the tables unit, population, system, network and composite says
   what is simulated; duration, dt, solver, seed, figure and the tables stimulus and record say how.
 
-  unit.model            hodgkin-huxley, adex, conductance, cable, …: `granule config unit.model` has all
+  unit.kind            hodgkin-huxley, adex, conductance, cable, …: `granule config unit.kind` has all
   unit.current          a constant current; a list makes as many cells
   unit.parameters.NAME  g_na, time_constant, …: one number, or one for each cell
   unit.initial.NAME     v, w, u, m, h, n: the cell's state at the beginning

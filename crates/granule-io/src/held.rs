@@ -215,6 +215,53 @@ impl Held {
     }
 }
 
+impl Held {
+    /// The kind of a table and the rest of it: the text under `kind`, or under an `older` name of that key. `what` has kinds,
+    /// as in `a model`.
+    ///
+    /// # Errors
+    ///
+    /// What is no table, one without a kind, and a kind that is no text.
+    pub fn of_kind<'de, D: Deserializer<'de>>(
+        deserializer: D,
+        what: &str,
+        older: &[&str],
+    ) -> Result<(String, Self), D::Error> {
+        let mut table = match Self::deserialize(deserializer)? {
+            Self::Table(table) => table,
+            held => {
+                return Err(D::Error::invalid_type(
+                    held.unexpected(),
+                    &"a table with its `kind`",
+                ));
+            }
+        };
+        let place = ["kind"].iter().chain(older).find_map(|name| {
+            let place = table.iter().position(|(key, _)| key == name)?;
+            Some((place, *name))
+        });
+        match place.map(|(place, name)| (table.remove(place).1, name)) {
+            Some((Self::Text(kind), _)) => Ok((kind, Self::Table(table))),
+            Some((_, name)) => {
+                let error = HeldError::says(format_args!("must be the name of {what}, in quotes"));
+                Err(D::Error::custom(error.below(name)))
+            }
+            None => Err(D::Error::missing_field("kind")),
+        }
+    }
+}
+
+impl HeldError {
+    /// That a table has a kind that there is not, with those that there are.
+    pub fn unknown_kind(kind: &str, known: &[&str]) -> Self {
+        let choices = known.join(", ");
+        Self::says(format_args!(
+            "has no choice {kind:?}; the choices are {choices}"
+        ))
+        .below("kind")
+    }
+}
+
 impl<'de> Deserialize<'de> for Held {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(HeldVisitor)

@@ -276,33 +276,12 @@ impl<'de> Deserialize<'de> for ModelConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         use de::Error;
 
-        let mut table = match Held::deserialize(deserializer)? {
-            Held::Table(table) => table,
-            held => {
-                return Err(D::Error::invalid_type(
-                    held.unexpected(),
-                    &"a table with its `kind`",
-                ));
-            }
-        };
-        let place = table.iter().position(|(key, _)| key == "kind");
-        let kind = match place.map(|place| table.remove(place).1) {
-            Some(Held::Text(kind)) => kind,
-            Some(_) => {
-                let error = HeldError::says("must be the name of a model, in quotes");
-                return Err(D::Error::custom(error.below("kind")));
-            }
-            None => return Err(D::Error::missing_field("kind")),
-        };
+        let (kind, held) = Held::of_kind(deserializer, "a model", &[])?;
         match Entry::find(&kind) {
-            Some(entry) => (entry.read)(Held::Table(table)).map_err(D::Error::custom),
+            Some(entry) => (entry.read)(held).map_err(D::Error::custom),
             None => {
                 let known: Vec<&str> = Entry::all().iter().map(|entry| entry.kind).collect();
-                let unknown = format!(
-                    "has no choice {kind:?}; the choices are {}",
-                    known.join(", ")
-                );
-                Err(D::Error::custom(HeldError::says(unknown).below("kind")))
+                Err(D::Error::custom(HeldError::unknown_kind(&kind, &known)))
             }
         }
     }

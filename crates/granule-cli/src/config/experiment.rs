@@ -22,7 +22,7 @@ use toml::{Table, Value};
 use super::explain::{self, Reading, nearest};
 use super::files::{self, Reader, folder};
 use super::layers::{
-    Layer, Origin, address, by_index, clear, lookup, merge, of_command_line, put, remove,
+    Layer, Origin, address, by_index, clear, lookup, merge, of_command_line, put, remove, rename,
 };
 use super::{OF_SIMULATIONS, OF_TRAINING, of_another};
 use crate::args;
@@ -30,7 +30,7 @@ use crate::commands::target::Target;
 use crate::failure::{Hinted, Usage, unreadable};
 
 /// Tables whose keys depend on a name in them.
-const KINDS: [(&str, &str); 3] = [("unit", "model"), ("system", "kind"), ("stimulus", "kind")];
+const KINDS: [(&str, &str); 3] = [("unit", "kind"), ("system", "kind"), ("stimulus", "kind")];
 
 /// Tables of which a configuration has one.
 const MODELS: [&str; 5] = ["unit", "population", "system", "network", "composite"];
@@ -149,6 +149,7 @@ pub fn resolve(args: &args::Simulate) -> anyhow::Result<Described> {
     }
     let mut layers = vec![base, flags, set];
     for layer in &mut layers {
+        rename(&mut layer.table);
         files::inline(layer, &OF_EXPERIMENTS);
     }
     let mut notes = fit_base(&mut layers);
@@ -803,8 +804,8 @@ pub fn unknown(name: &str) -> Usage {
              lists its keys; {all}"
         ))
     };
-    if is_kind("unit", "model", name) {
-        return set("a cell", "lif", "unit.model");
+    if is_kind("unit", "kind", name) {
+        return set("a cell", "lif", "unit.kind");
     }
     if is_kind("system", "kind", name) {
         return set("a system", "jansen-rit", "system.kind");
@@ -886,7 +887,7 @@ mod tests {
             [[level]]
             name = "a"
             [level.unit]
-            model = "cable"
+            kind = "cable"
             trainable = ["axial_resistivity", "current"]
             axial_resistivity = 100.0
             current = 0.3
@@ -935,13 +936,13 @@ mod tests {
 
     #[test]
     fn another_model_keeps_what_it_knows_and_names_what_it_does_not() {
-        let found = described(&["fi-curve", "--set", "unit.model=lif"]).unwrap();
+        let found = described(&["fi-curve", "--set", "unit.kind=lif"]).unwrap();
         assert_eq!(found.config.unit.unwrap().current().as_slice().len(), 24);
         assert_eq!(found.config.solver, None);
         assert_eq!(found.notes.len(), 1);
         assert!(found.notes[0].contains("`solver` = rk4 (in the preset fi-curve)"));
 
-        let found = described(&["izhikevich", "--set", "unit.model=lif"]).unwrap();
+        let found = described(&["izhikevich", "--set", "unit.kind=lif"]).unwrap();
         let notes = found.notes.join("\n");
         for part in [
             "`unit.parameters.a`",
@@ -960,7 +961,7 @@ mod tests {
                     spike_threshold = -10.0\n[unit.parameters]\ng_na = 90.0\n";
         std::fs::write(&path, text).unwrap();
         let file = path.to_str().unwrap();
-        let found = described(&[file, "--set", "unit.model=wang-buzsaki"]).unwrap();
+        let found = described(&[file, "--set", "unit.kind=wang-buzsaki"]).unwrap();
         assert_eq!(found.notes, Vec::<String>::new());
         let unit = found.config.unit.unwrap();
         assert_eq!((unit.cells(), unit.spike_threshold()), (3, Some(-10.0)));
@@ -969,15 +970,15 @@ mod tests {
             .into_iter()
             .find(|(info, _)| info.name == "g_na");
         assert_eq!(g_na.unwrap().1.as_slice(), [90.0]);
-        let other = described(&[file, "--set", "unit.model=adex"]).unwrap();
+        let other = described(&[file, "--set", "unit.kind=adex"]).unwrap();
         assert!(other.notes[0].contains("`unit.parameters.g_na`, `unit.spike_threshold`"));
         assert_eq!(other.config.unit.unwrap().cells(), 3);
         // The solver of a person's own file is theirs to change: the run refuses it.
-        let own = described(&[file, "--set", "unit.model=lif"]).unwrap();
+        let own = described(&[file, "--set", "unit.kind=lif"]).unwrap();
         assert!(own.config.solver.is_some());
 
         for words in [&["--solver", "heun"][..], &["--set", "solver=heun"]] {
-            let words = [&["hodgkin-huxley", "--set", "unit.model=lif"], words].concat();
+            let words = [&["hodgkin-huxley", "--set", "unit.kind=lif"], words].concat();
             assert!(described(&words).unwrap().config.solver.is_some());
         }
         let found = described(&["traub-miles", "--set", "stimulus.kind=step"]).unwrap();
@@ -1006,7 +1007,7 @@ mod tests {
             ),
             ("bounds={rest=[0,1]}", "did you mean `unit.bounds`?"),
             ("stimulus=step", "`stimulus.kind = step`"),
-            ("unit=lif", "`unit.model = lif`"),
+            ("unit=lif", "`unit.kind = lif`"),
         ] {
             let text = refused(&["lif", "--set", setting]);
             assert!(text.contains(hint), "{setting}: {text}");
@@ -1018,7 +1019,7 @@ mod tests {
         let text = refused(&["ball-and-stick", "--solver", "crank-nicolson"]);
         for part in [
             "`solver` has no choice `crank-nicolson` (from the flags)",
-            "did you mean `unit.scheme = crank-nicolson`, with `unit.model = cable`?",
+            "did you mean `unit.scheme = crank-nicolson`, with `unit.kind = cable`?",
             "The choices of `solver` are euler,",
         ] {
             assert!(text.contains(part), "{part}: {text}");
@@ -1080,7 +1081,7 @@ mod tests {
         let found = described(&whole).unwrap().config;
         assert!(found.connectivity.is_none() && found.bold.is_none());
         let plain = ["adex", "--set", "unit.parameters="];
-        let default = ["adex", "--set", "unit.model=adex"];
+        let default = ["adex", "--set", "unit.kind=adex"];
         assert!(described(&plain).is_ok() && described(&default).is_ok());
         let couplers = ["multi-granularity", "--set", "composite.coupler="];
         let found = described(&couplers).unwrap().config.composite.unwrap();

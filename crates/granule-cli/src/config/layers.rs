@@ -254,9 +254,37 @@ const CHOICES: [&str; 9] = [
     "weight_bounds",
 ];
 
-/// The keys that say of which kind a table is, on which its other keys depend: another kind replaces the whole. Tables
+/// The key that says of which kind a table is, on which its other keys depend: another kind replaces the whole. Tables
 /// whose kinds share settings were fitted to the last kind before.
-const TAGS: [&str; 2] = ["kind", "model"];
+const TAG: &str = "kind";
+
+/// What cells were called by before they had a `kind` like everything else.
+const OLDER_TAG: (&str, &str) = ("unit", "model");
+
+/// Brings keys of an earlier granule to their names of today, wherever in a table they are.
+pub fn rename(table: &mut Table) {
+    let (owner, older) = OLDER_TAG;
+    for (key, value) in table.iter_mut() {
+        match value {
+            Value::Table(own) => {
+                if key == owner
+                    && !own.contains_key(TAG)
+                    && let Some(kind) = own.remove(older)
+                {
+                    own.insert(TAG.to_owned(), kind);
+                }
+                rename(own);
+            }
+            Value::Array(elements) => {
+                elements
+                    .iter_mut()
+                    .filter_map(Value::as_table_mut)
+                    .for_each(rename);
+            }
+            _ => {}
+        }
+    }
+}
 
 /// The parent of choices whose names are those of parameters.
 const BOUNDS: &str = "bounds";
@@ -269,10 +297,8 @@ fn replaces(parent: &str, key: &str, lower: &Table, upper: &Table) -> bool {
     if CHOICES.contains(&key) || parent == BOUNDS {
         return !lower.keys().eq(upper.keys());
     }
-    TAGS.iter().any(|tag| {
-        let kinds = (lower.get(*tag), upper.get(*tag));
-        matches!(kinds, (Some(Value::String(own)), Some(Value::String(other))) if own != other)
-    })
+    let kinds = (lower.get(TAG), upper.get(TAG));
+    matches!(kinds, (Some(Value::String(own)), Some(Value::String(other))) if own != other)
 }
 
 /// Writes the settings of `upper` over `lower`, table by table; elements of lists are those of [`address`].
@@ -599,7 +625,7 @@ mod tests {
             ),
             (
                 "level = [{ unit = { model = 'x', cells = 7, p = 1 } }]",
-                "level.0.unit.model = 'y'",
+                "level.0.unit.kind = 'y'",
                 "level = [{ unit = { model = 'y', cells = 7 } }]",
             ),
         ];

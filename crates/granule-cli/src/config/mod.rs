@@ -32,7 +32,7 @@ use crate::args;
 use crate::failure::{Usage, unreadable};
 pub use explain::nearest;
 use explain::{Reading, choices, join};
-use layers::{Layer, Origin, address, clear, lookup, merge, put, read_set};
+use layers::{Layer, Origin, address, clear, lookup, merge, put, read_set, rename};
 
 /// Tables whose keys depend on their `kind`.
 const KINDS: [&str; 4] = ["model", "optimizer", "schedule", "data.task"];
@@ -507,6 +507,7 @@ fn layers(args: &args::Train) -> anyhow::Result<Vec<Layer>> {
     }
     for layer in &mut layers {
         files::from_folder(layer);
+        rename(&mut layer.table);
         files::inline(layer, &OF_RUNS);
     }
     Ok(layers)

@@ -31,7 +31,7 @@ pub const COUPLERS: &str = "couplers";
 /// dt = 0.05                     # its own steps, ms
 /// solver = "exponential-euler"
 /// [level.unit]
-/// model = "hodgkin-huxley"
+/// kind = "hodgkin-huxley"
 /// cells = 100
 ///
 /// [[level]]

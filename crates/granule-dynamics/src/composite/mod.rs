@@ -12,7 +12,7 @@
 //!     "dt": 0.5,
 //!     "level": [
 //!         {"name": "cells", "dt": 0.05, "solver": "exponential-euler",
-//!          "unit": {"model": "hodgkin-huxley", "cells": 10, "current": 10.0}},
+//!          "unit": {"kind": "hodgkin-huxley", "cells": 10, "current": 10.0}},
 //!         {"name": "population", "inputs": 1, "population": {"units": 8, "time_constant": [20.0], "dt": 0.5}}
 //!     ],
 //!     "coupler": [

@@ -24,7 +24,7 @@ fn three_levels(cells: usize, units: usize) -> MultiGranularityConfig {
         "dt": 0.5, "seed": 3,
         "level": [
             {{"name": "cells", "dt": 0.05, "external": true,
-              "unit": {{"model": "hodgkin-huxley", "cells": {cells}, "current": 8.0}}}},
+              "unit": {{"kind": "hodgkin-huxley", "cells": {cells}, "current": 8.0}}}},
             {{"name": "population", "inputs": 2, "population": {{"units": {units}, "time_constant": [10.0]}}}},
             {{"name": "system", "solver": "rk4",
               "system": {{"kind": "linear", "a": [[-0.05, -0.1], [0.1, -0.05]], "b": [[0.1], [0.0]]}}}}
@@ -136,7 +136,7 @@ fn trainable_levels() -> MultiGranularityConfig {
     let mut settings = three_levels(2, 3);
     settings.levels[0].unit = Some(
         serde_json::from_str(
-            r#"{"model": "hodgkin-huxley", "cells": 2, "current": 8.0, "trainable": ["g_na", "current"]}"#,
+            r#"{"kind": "hodgkin-huxley", "cells": 2, "current": 8.0, "trainable": ["g_na", "current"]}"#,
         )
         .unwrap(),
     );

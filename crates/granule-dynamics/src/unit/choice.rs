@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use burn::module::Module;
-use serde::{Deserialize, Serialize};
+use granule_io::held::{Held, HeldError};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::cell::*;
 use super::channel::ConductanceConfig;
@@ -19,12 +21,23 @@ use crate::{DynamicsError, Place, QuantityKind, State, Values, Variable};
 
 macro_rules! units {
     ($($(#[$doc:meta])* $Variant:ident($Config:ty) = $name:literal;)+) => {
-        /// Any of the cells, chosen by name in a configuration: `model = "hodgkin-huxley"`.
-        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        /// Any of the cells, chosen by name in a configuration: `kind = "hodgkin-huxley"`.
+        #[derive(Clone, Debug, PartialEq, Serialize)]
         #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-        #[serde(tag = "model")]
+        #[serde(tag = "kind")]
         pub enum UnitConfig {
             $($(#[$doc])* #[serde(rename = $name)] $Variant($Config),)+
+        }
+
+        impl<'de> Deserialize<'de> for UnitConfig {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                // Earlier files say `model`.
+                let (kind, held) = Held::of_kind(deserializer, "a cell", &["model"])?;
+                match kind.as_str() {
+                    $($name => <$Config>::deserialize(held).map(Self::$Variant).map_err(D::Error::custom),)+
+                    _ => Err(D::Error::custom(HeldError::unknown_kind(&kind, Self::NAMES))),
+                }
+            }
         }
 
         impl UnitConfig {
@@ -40,7 +53,7 @@ macro_rules! units {
                 $(if name == $name {
                     return Ok(Self::$Variant(Default::default()));
                 })+
-                Err(DynamicsError::config("unit.model", name, Self::NAMES.join(", ")))
+                Err(DynamicsError::config("unit.kind", name, Self::NAMES.join(", ")))
             }
 
             /// The cell's name.
@@ -370,7 +383,7 @@ mod tests {
     #[test]
     fn a_cell_by_name_takes_many_steps_at_once() {
         let place = f64_place();
-        let text = r#"{"model": "hodgkin-huxley", "current": 10.0}"#;
+        let text = r#"{"kind": "hodgkin-huxley", "current": 10.0}"#;
         let config: UnitConfig = serde_json::from_str(text).unwrap();
         let cells = config.init(Arc::new(ExponentialEuler), &place).unwrap();
         let grid = Grid::over(1.0, 0.1).unwrap();
@@ -390,7 +403,7 @@ mod tests {
         for name in UnitConfig::NAMES {
             let mut config = UnitConfig::from_name(name).unwrap();
             assert_eq!(config.name(), *name);
-            let text = format!(r#"{{"model": "{name}", "cells": 2}}"#);
+            let text = format!(r#"{{"kind": "{name}", "cells": 2}}"#);
             config.set_cells(2);
             assert_eq!(serde_json::from_str::<UnitConfig>(&text).unwrap(), config);
             let cells = config.init(Arc::new(Rk4), &place).unwrap();

@@ -75,7 +75,7 @@ fn a_speed_is_between_sites_that_spike_by_themselves() {
 duration = 8.0
 dt = 0.025
 [unit]
-model = "cable"
+kind = "cable"
 current = 0.3
 axial_resistivity = 100.0
 leak = { conductance = 0.3, reversal = -54.4 }
@@ -112,7 +112,7 @@ fn a_speed_is_along_one_way_from_where_the_current_enters() {
 duration = 8.0
 dt = 0.025
 [unit]
-model = "cable"
+kind = "cable"
 current = 0.4
 axial_resistivity = 100.0
 leak = {{ conductance = 0.3, reversal = -54.4 }}

@@ -153,16 +153,16 @@ fn rates_do_not_depend_on_the_step() {
         ));
         outcome.spikes[0].rate_hz(outcome.reached)
     };
-    let lif = r#""model": "lif", "current": 14"#;
-    let free = r#""model": "lif", "current": 14, "parameters": {"refractory": 0}"#;
-    let qif = r#""model": "qif", "current": 25"#;
+    let lif = r#""kind": "lif", "current": 14"#;
+    let free = r#""kind": "lif", "current": 14, "parameters": {"refractory": 0}"#;
+    let qif = r#""kind": "qif", "current": 25"#;
     for dt in [0.1, 0.37, 10.0] {
         assert_close(rate(lif, dt), 57.052780, 1e-8);
         assert_close(rate(free, dt), 1000.0 / (10.0 * 3.5_f64.ln()), 1e-9);
         assert_close(rate(qif, dt), 500.0 / std::f64::consts::PI, 1e-9);
     }
-    let izhikevich = r#""model": "izhikevich", "current": 10"#;
-    let adex = r#""model": "adex", "current": 800"#;
+    let izhikevich = r#""kind": "izhikevich", "current": 10"#;
+    let adex = r#""kind": "adex", "current": 800"#;
     for unit in [izhikevich, adex] {
         let fine = rate(unit, 0.02);
         for dt in [0.1, 0.13, 0.5] {
@@ -189,11 +189,11 @@ fn a_step_that_is_too_long_is_warned_of() {
         );
     };
     one(
-        r#"{"dt": 5, "unit": {"model": "izhikevich"}}"#,
+        r#"{"dt": 5, "unit": {"kind": "izhikevich"}}"#,
         ["dt = 5 ms", "izhikevich", "at most 1 ms"],
     );
     one(
-        r#"{"dt": 3, "unit": {"model": "adex"}}"#,
+        r#"{"dt": 3, "unit": {"kind": "adex"}}"#,
         ["dt = 3 ms", "adex", "at most 2.3"],
     );
     one(
@@ -201,7 +201,7 @@ fn a_step_that_is_too_long_is_warned_of() {
         ["dt = 25 ms", "10 ms", "at most 5 ms"],
     );
     one(
-        r#"{"dt": 1, "composite": {"level": [{"name": "a", "solver": "rk4", "unit": {"model": "hodgkin-huxley"}}]}}"#,
+        r#"{"dt": 1, "composite": {"level": [{"name": "a", "solver": "rk4", "unit": {"kind": "hodgkin-huxley"}}]}}"#,
         [
             "composite.level.a.dt = 1 ms",
             "hodgkin-huxley",
@@ -209,7 +209,7 @@ fn a_step_that_is_too_long_is_warned_of() {
         ],
     );
     one(
-        r#"{"dt": 0.6, "solver": "euler", "unit": {"model": "adex"}}"#,
+        r#"{"dt": 0.6, "solver": "euler", "unit": {"kind": "adex"}}"#,
         ["dt = 0.6 ms", "adex", "at most 0.46"],
     );
     for (cell, dt, most) in [
@@ -217,13 +217,13 @@ fn a_step_that_is_too_long_is_warned_of() {
         ("izhikevich", 5, "at most 1 ms"),
     ] {
         let text = format!(
-            r#"{{"dt": {dt}, "composite": {{"level": [{{"name": "a", "solver": "rk4", "unit": {{"model": "{cell}"}}}}]}}}}"#
+            r#"{{"dt": {dt}, "composite": {{"level": [{{"name": "a", "solver": "rk4", "unit": {{"kind": "{cell}"}}}}]}}}}"#
         );
         let step = format!("composite.level.a.dt = {dt} ms");
         one(&text, [&step, cell, most]);
     }
     for exact in ["lif", "qif"] {
-        let text = format!(r#"{{"dt": 20, "unit": {{"model": "{exact}"}}}}"#);
+        let text = format!(r#"{{"dt": 20, "unit": {{"kind": "{exact}"}}}}"#);
         assert_eq!(warnings(&text), [""; 0]);
     }
     for preset in presets::PRESETS {
@@ -235,7 +235,7 @@ fn a_step_that_is_too_long_is_warned_of() {
 
 #[test]
 fn cells_that_fire_in_every_step_are_warned_of() {
-    let text = r#"{"dt": 1, "unit": {"model": "izhikevich", "current": [10, 600]}}"#;
+    let text = r#"{"dt": 1, "unit": {"kind": "izhikevich", "current": [10, 600]}}"#;
     let found = run(text).warnings;
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(
@@ -243,9 +243,9 @@ fn cells_that_fire_in_every_step_are_warned_of() {
         "{found:?}"
     );
     assert!(run(&text.replace(", 600", ", 20")).warnings.is_empty());
-    let level = r#"{"name": "b", "solver": "rk4", "unit": {"model": "izhikevich", "current": [10, 600], "cells": 2}}"#;
+    let level = r#"{"name": "b", "solver": "rk4", "unit": {"kind": "izhikevich", "current": [10, 600], "cells": 2}}"#;
     let text = format!(
-        r#"{{"dt": 1, "composite": {{"level": [{{"name": "a", "unit": {{"model": "lif"}}}}, {level}]}}}}"#
+        r#"{{"dt": 1, "composite": {{"level": [{{"name": "a", "unit": {{"kind": "lif"}}}}, {level}]}}}}"#
     );
     let found = run(&text).warnings;
     assert_eq!(found.len(), 1, "{found:?}");
@@ -255,7 +255,7 @@ fn cells_that_fire_in_every_step_are_warned_of() {
 #[test]
 fn concentrations_below_zero_are_warned_of() {
     let text = r#"{"duration": 20, "dt": 0.05, "solver": "exponential-euler", "unit": {
-        "model": "conductance", "current": 10,
+        "kind": "conductance", "current": 10,
         "concentration": [{"name": "x", "rest": 0, "time_constant": 10, "influx": 0.1}],
         "channel": [{"library": "traub-miles/k", "into": "x"}]
     }}"#;
@@ -282,8 +282,7 @@ fn noise_is_stationary_and_correlated() {
 
 #[test]
 fn samples_and_columns_are_those_asked_for() {
-    let base =
-        r#""duration": 10, "dt": 0.1, "unit": {"model": "adex", "cells": 3, "current": 800}"#;
+    let base = r#""duration": 10, "dt": 0.1, "unit": {"kind": "adex", "cells": 3, "current": 800}"#;
     let all = run(&format!("{{{base}}}"));
     let some = run(&format!(
         r#"{{{base}, "record": {{"every": 10, "variables": ["w", "v"], "columns": 2}}}}"#
@@ -303,7 +302,7 @@ fn samples_and_columns_are_those_asked_for() {
 #[test]
 fn spikes_of_exact_cells_are_inside_their_steps() {
     // Reference numbers, section 3: τ ln(14/4), then 5 ms more each time.
-    let outcome = run(r#"{"duration": 40, "dt": 0.7, "unit": {"model": "lif", "current": 14}}"#);
+    let outcome = run(r#"{"duration": 40, "dt": 0.7, "unit": {"kind": "lif", "current": 14}}"#);
     let first = 10.0 * 3.5_f64.ln();
     let expected = [first, 2.0 * first + 5.0];
     assert_eq!(outcome.spikes[0].times.len(), 2);
@@ -315,7 +314,7 @@ fn spikes_of_exact_cells_are_inside_their_steps() {
 
 #[test]
 fn breaking_keeps_what_there_is() {
-    let text = r#"{"duration": 100, "dt": 0.1, "unit": {"model": "lif", "current": [12, 20]}}"#;
+    let text = r#"{"duration": 100, "dt": 0.1, "unit": {"kind": "lif", "current": [12, 20]}}"#;
     let config: ExperimentConfig = serde_json::from_str(text).unwrap();
     let experiment = config.init(&f64_place()).unwrap();
     let outcome = experiment.run(|step, _| match step {
@@ -337,7 +336,7 @@ fn a_request_to_stop_is_heard_inside_a_step() {
     let stiff = r#"{"duration": 2e5, "dt": 1e5, "solver": "tsit5", "rtol": 1e-12, "atol": 1e-12,
         "system": {"kind": "van-der-pol"}}"#;
     let levels = r#"{"duration": 2000, "dt": 1000, "composite": {"dt": 1000, "level": [
-        {"name": "cell", "dt": 0.001, "unit": {"model": "lif", "current": 14}}]}}"#;
+        {"name": "cell", "dt": 0.001, "unit": {"kind": "lif", "current": 14}}]}}"#;
     for text in [stiff, levels] {
         let config: ExperimentConfig = serde_json::from_str(text).unwrap();
         let experiment = config.init(&f64_place()).unwrap();
@@ -361,9 +360,9 @@ fn a_request_to_stop_is_heard_inside_a_step() {
 #[test]
 fn what_cannot_be_run_is_named() {
     assert!(refused(r#"{}"#).contains("0 tables"));
-    assert!(refused(r#"{"unit": {"model": "lif"}, "population": {}}"#).contains("2 tables"));
+    assert!(refused(r#"{"unit": {"kind": "lif"}, "population": {}}"#).contains("2 tables"));
     let text =
-        r#"{"unit": {"model": "lif"}, "duration": 1e9, "dt": 0.5, "record": {"variables": ["v"]}}"#;
+        r#"{"unit": {"kind": "lif"}, "duration": 1e9, "dt": 0.5, "record": {"variables": ["v"]}}"#;
     assert!(
         refused(text).starts_with("record.every = 1"),
         "{}",
@@ -379,7 +378,7 @@ fn what_cannot_be_run_is_named() {
         ("1e300", "duration = 1e300"),
         ("1e9", "duration = 1000000000"),
     ] {
-        let text = format!(r#"{{"unit": {{"model": "lif"}}, "dt": 0.1, "duration": {duration}}}"#);
+        let text = format!(r#"{{"unit": {{"kind": "lif"}}, "dt": 0.1, "duration": {duration}}}"#);
         let text = refused(&text);
         assert!(text.starts_with(part) && text.len() < 200, "{text}");
         assert!(
@@ -387,17 +386,17 @@ fn what_cannot_be_run_is_named() {
             "{text}"
         );
     }
-    let text = r#"{"unit": {"model": "lif"}, "record": {"variables": ["v", "v"]}}"#;
+    let text = r#"{"unit": {"kind": "lif"}, "record": {"variables": ["v", "v"]}}"#;
     assert!(refused(text).starts_with("record.variables = v twice"));
-    let text = r#"{"composite": {"observe": ["a.v", "a.v"], "level": [{"name": "a", "unit": {"model": "lif"}}]}}"#;
+    let text = r#"{"composite": {"observe": ["a.v", "a.v"], "level": [{"name": "a", "unit": {"kind": "lif"}}]}}"#;
     assert!(
         refused(text).contains("observe = \"a.v\" twice"),
         "{}",
         refused(text)
     );
-    let text = r#"{"unit": {"model": "lif"}, "record": {"every": 0}}"#;
+    let text = r#"{"unit": {"kind": "lif"}, "record": {"every": 0}}"#;
     assert!(refused(text).starts_with("record.every = 0"));
-    let text = r#"{"unit": {"model": "lif"}, "stimulus": {"kind": "sine", "frequency": 0}}"#;
+    let text = r#"{"unit": {"kind": "lif"}, "stimulus": {"kind": "sine", "frequency": 0}}"#;
     assert!(refused(text).starts_with("stimulus.frequency = 0"));
 }
 
@@ -452,7 +451,7 @@ fn systems_are_read_out_and_connected() {
 
     for (text, part) in [
         (
-            r#"{"readout": "rate", "unit": {"model": "lif"}}"#,
+            r#"{"readout": "rate", "unit": {"kind": "lif"}}"#,
             "readout = this is not allowed: given with a system only",
         ),
         (
@@ -600,7 +599,7 @@ fn a_run_that_blows_up_but_stays_finite_ends_where_it_does() {
 fn what_is_large_but_true_does_not_end_a_run() {
     // 10⁴ mV of a leaky cell without a threshold in reach, and e^20 of a system that grows.
     let cell = run(
-        r#"{"duration": 200, "dt": 0.1, "unit": {"model": "lif", "current": 1e4, "parameters": {"threshold": 2e4}}}"#,
+        r#"{"duration": 200, "dt": 0.1, "unit": {"kind": "lif", "current": 1e4, "parameters": {"threshold": 2e4}}}"#,
     );
     assert!(cell.last[0].values[0] > 9e3);
     let grows = run(
@@ -616,15 +615,15 @@ fn cells_that_a_list_of_currents_makes_are_noted() {
         let config: ExperimentConfig = serde_json::from_str(&text).unwrap();
         config.init(&f64_place()).unwrap().notes()
     };
-    let made = notes(r#""model": "lif", "current": [1, 2]"#);
+    let made = notes(r#""kind": "lif", "current": [1, 2]"#);
     assert_eq!(
         made,
         ["unit.current has 2 values, and there are 2 cells, one for each"]
     );
-    let made = notes(r#""model": "cable", "current": [1, 2]"#);
+    let made = notes(r#""kind": "cable", "current": [1, 2]"#);
     assert!(made[0].contains("2 cells"), "{made:?}");
     for own in ["\"cells\": 2, \"current\": [1, 2]", "\"current\": 1"] {
-        let made = notes(&format!(r#""model": "lif", {own}"#));
+        let made = notes(&format!(r#""kind": "lif", {own}"#));
         assert!(made.is_empty(), "{made:?}");
     }
 }
@@ -634,7 +633,7 @@ fn cells_that_a_list_of_currents_makes_are_noted() {
 fn columns_are_told_apart_in_figures() {
     let text = |cells: usize| {
         format!(
-            r#"{{"duration": 5, "dt": 0.5, "unit": {{"model": "lif", "cells": {cells}, "current": 5}}}}"#
+            r#"{{"duration": 5, "dt": 0.5, "unit": {{"kind": "lif", "cells": {cells}, "current": 5}}}}"#
         )
     };
     let svg = |text: &str| {
@@ -664,7 +663,7 @@ fn drawn(text: &str) -> (String, Outcome) {
 fn legends_have_what_is_swept() {
     let cells = |more: &str| {
         drawn(&format!(
-            r#"{{"duration": 5, "dt": 0.5, "unit": {{"model": "lif", "cells": 3, {more}}}}}"#
+            r#"{{"duration": 5, "dt": 0.5, "unit": {{"kind": "lif", "cells": 3, {more}}}}}"#
         ))
         .0
     };
@@ -685,12 +684,9 @@ fn legends_have_what_is_swept() {
 #[test]
 fn spikes_of_cells_that_are_reset_are_drawn_to_their_peak() {
     for (unit, peak) in [
-        (r#"{"model": "lif", "current": 20}"#, 20.0),
-        (r#"{"model": "adex", "current": 800, "peak": 15}"#, 15.0),
-        (
-            r#"{"model": "izhikevich", "current": 10, "peak": 25}"#,
-            25.0,
-        ),
+        (r#"{"kind": "lif", "current": 20}"#, 20.0),
+        (r#"{"kind": "adex", "current": 800, "peak": 15}"#, 15.0),
+        (r#"{"kind": "izhikevich", "current": 10, "peak": 25}"#, 25.0),
     ] {
         for every in [1, 7] {
             let text = format!(
@@ -708,7 +704,7 @@ fn spikes_of_cells_that_are_reset_are_drawn_to_their_peak() {
     }
     // What goes to infinity does not decide the axis.
     let (figure, outcome) =
-        drawn(r#"{"duration": 100, "dt": 0.01, "unit": {"model": "qif", "current": 1}}"#);
+        drawn(r#"{"duration": 100, "dt": 0.01, "unit": {"kind": "qif", "current": 1}}"#);
     let highest = outcome.traces[0]
         .values
         .iter()
@@ -722,8 +718,7 @@ fn spikes_of_cells_that_are_reset_are_drawn_to_their_peak() {
 #[cfg(feature = "plot")]
 #[test]
 fn long_times_are_in_seconds_and_bins_are_said() {
-    let cell =
-        r#""dt": 1, "unit": {"model": "lif", "current": 20, "cells": 4}, "figure": "raster""#;
+    let cell = r#""dt": 1, "unit": {"kind": "lif", "current": 20, "cells": 4}, "figure": "raster""#;
     let (short, _) = drawn(&format!(r#"{{"duration": 1000, {cell}}}"#));
     assert!(
         short.contains("time (ms)") && short.contains("in bins of "),
@@ -764,18 +759,18 @@ fn a_solver_that_would_leave_out_noise_is_refused() {
 /// A leaky cell and two Hodgkin–Huxley cells, in five and twenty steps to one of the whole, and a system with two
 /// inputs.
 const LEVELS: &str = r#""duration": 40, "dt": 0.5, "composite": {"dt": 0.5, "level": [
-    {"name": "leaky", "dt": 0.1, "unit": {"model": "lif", "current": 14}},
+    {"name": "leaky", "dt": 0.1, "unit": {"kind": "lif", "current": 14}},
     {"name": "axons", "dt": 0.025, "solver": "rk4", "external": true,
-     "unit": {"model": "hodgkin-huxley", "cells": 2, "current": [10, 20]}},
+     "unit": {"kind": "hodgkin-huxley", "cells": 2, "current": [10, 20]}},
     {"name": "choice", "external": true, "system": {"kind": "wong-wang", "noise": 0}}
 ]}"#;
 
 #[test]
 fn the_cells_of_a_composite_spike_as_they_do_alone() {
     let whole = run(&format!("{{{LEVELS}}}"));
-    let alone = run(r#"{"duration": 40, "dt": 0.1, "unit": {"model": "lif", "current": 14}}"#);
+    let alone = run(r#"{"duration": 40, "dt": 0.1, "unit": {"kind": "lif", "current": 14}}"#);
     let axons = run(
-        r#"{"duration": 40, "dt": 0.025, "unit": {"model": "hodgkin-huxley", "current": [10, 20]}}"#,
+        r#"{"duration": 40, "dt": 0.025, "unit": {"kind": "hodgkin-huxley", "current": [10, 20]}}"#,
     );
     let expected: Vec<_> = alone.spikes.iter().chain(&axons.spikes).collect();
     assert_eq!(whole.spikes.len(), 3);
@@ -819,7 +814,7 @@ fn a_composite_says_in_which_units_its_stimulus_is() {
 fn a_figure_that_the_model_cannot_have_is_refused() {
     let system = r#""system": {"kind": "linear"}"#;
     let pair = r#""system": {"kind": "van-der-pol"}"#;
-    let cell = r#""unit": {"model": "qif"}"#;
+    let cell = r#""unit": {"kind": "qif"}"#;
     let levels = r#""composite": {"level": [{"name": "s", "system": {"kind": "linear"}}]}"#;
     for (model, figure, allowed) in [
         (system, "fi-curve", "traces for"),
@@ -829,7 +824,7 @@ fn a_figure_that_the_model_cannot_have_is_refused() {
         (levels, "raster", "traces for"),
         (LEVELS, "fi-curve", "traces, phase-plane, raster for"),
         (
-            r#""unit": {"model": "qif"}, "record": {"variables": ["v"]}"#,
+            r#""unit": {"kind": "qif"}, "record": {"variables": ["v"]}"#,
             "phase-plane",
             "traces, raster, fi-curve for",
         ),
@@ -866,7 +861,7 @@ fn a_composite_has_a_raster_of_all_its_cells() {
 
 #[test]
 fn tolerances_make_the_steps_follow_the_error() {
-    let cell = r#""duration": 30, "unit": {"model": "hodgkin-huxley", "current": 10}"#;
+    let cell = r#""duration": 30, "unit": {"kind": "hodgkin-huxley", "current": 10}"#;
     let fine = run(&format!(
         r#"{{{cell}, "dt": 0.005, "record": {{"every": 200}}}}"#
     ));
@@ -886,7 +881,7 @@ fn tolerances_make_the_steps_follow_the_error() {
     assert!(error.starts_with("rtol = 0.001"), "{error}");
     assert!(error.contains("tsit5"), "{error}");
     let error = asked(
-        r#""unit": {"model": "adex"}"#,
+        r#""unit": {"kind": "adex"}"#,
         r#""atol": 1e-3, "solver": "tsit5""#,
     );
     assert!(error.starts_with("atol = 0.001"), "{error}");

@@ -29,7 +29,7 @@ fn levels(gains: [f64; 2]) -> MultiGranularityConfig {
         name = "cells"
         dt = 0.1
         [level.unit]
-        model = "hodgkin-huxley"
+        kind = "hodgkin-huxley"
         cells = 3
         current = [8.0, 10.0, 12.0]
 
@@ -481,7 +481,7 @@ fn what_does_not_fit_is_said_before_the_run() {
     says(
         |config| {
             levels_of(config).levels[0].unit =
-                toml::from_str("model = \"hodgkin-huxley\"\ncells = 2").ok();
+                toml::from_str("kind = \"hodgkin-huxley\"\ncells = 2").ok();
         },
         &["cells.v has 3 columns", "at most 2"],
     );
@@ -558,7 +558,7 @@ fn what_training_led_to_is_no_wrong_setting() {
     let mut config = config(&DeviceSpec::Flex, file, 50);
     config.train.turns = None;
     let cells =
-        "model = \"hodgkin-huxley\"\ncells = 3\ntrainable = [\"e_l\", \"g_l\", \"g_na\", \"e_k\"]";
+        "kind = \"hodgkin-huxley\"\ncells = 3\ntrainable = [\"e_l\", \"g_l\", \"g_na\", \"e_k\"]";
     levels_of(&mut config).levels[0].unit = Some(toml::from_str(cells).unwrap());
     config.optimizer = adam(1e3);
     let folder = dir.path().join("run");

@@ -15,7 +15,7 @@ fn arrived(x: &[f64]) -> Vec<f64> {
 fn firing(coupler: &str, duration: f64) -> Vec<f64> {
     let text = format!(
         r#"{{"dt": 1.0, "level": [
-            {{"name": "from", "dt": 0.1, "unit": {{"model": "lif", "current": 14.0}}}}, {RECEIVER}
+            {{"name": "from", "dt": 0.1, "unit": {{"kind": "lif", "current": 14.0}}}}, {RECEIVER}
         ], "coupler": [{{"from": "from.spike", "to": "to", {coupler}}}], "observe": ["to.x"]}}"#
     );
     let model = config(&text).init(&f64_place()).unwrap();
@@ -50,12 +50,12 @@ struct Sender {
 }
 
 const VOLTAGES: Sender = Sender {
-    level: r#""unit": {"model": "lif", "cells": 2, "current": [3.0, 5.0]}"#,
+    level: r#""unit": {"kind": "lif", "cells": 2, "current": [3.0, 5.0]}"#,
     dt: 0.25,
     quantity: "v",
 };
 const SPIKES: Sender = Sender {
-    level: r#""unit": {"model": "lif", "cells": 2, "current": [40.0, 60.0]}"#,
+    level: r#""unit": {"kind": "lif", "cells": 2, "current": [40.0, 60.0]}"#,
     dt: 0.2,
     quantity: "spike",
 };
@@ -153,7 +153,7 @@ fn projections() -> [(&'static str, [[f64; 2]; 2]); 4] {
 fn coupled(sender: &Sender, current: bool, coupler: &str) -> MultiGranularityConfig {
     let receiver = if current {
         // v moves towards R·I with τ = 10 ms and never reaches its threshold.
-        r#""unit": {"model": "lif", "cells": 2, "parameters": {"resistance": 2.0, "rest": 0.0, "threshold": 1e4}}"#
+        r#""unit": {"kind": "lif", "cells": 2, "parameters": {"resistance": 2.0, "rest": 0.0, "threshold": 1e4}}"#
     } else {
         // x sums up what it gets.
         r#""solver": "euler", "system": {"kind": "linear", "a": [[0, 0], [0, 0]], "b": [[1, 0], [0, 1]]}"#
@@ -253,8 +253,8 @@ fn gain_and_weights_of_every_coupler_have_their_gradient() {
 
 #[test]
 fn what_a_conversion_cannot_read_is_refused_with_those_that_fit() {
-    let unit = |model: &str| format!(r#""unit": {{"model": "{model}"}}"#);
-    let shown = r#""unit": {"model": "lif", "observed": "spikes"}"#;
+    let unit = |model: &str| format!(r#""unit": {{"kind": "{model}"}}"#);
+    let shown = r#""unit": {"kind": "lif", "observed": "spikes"}"#;
     // The level, the quantity, and the conversions that read it.
     let quantities = [
         (unit("lif"), "v", "voltage-to-rate"),
@@ -382,7 +382,7 @@ fn driven(system: &str, quantity: &str, conversion: &str) -> Result<f64, String>
     let settings = config(&format!(
         r#"{{"dt": 0.5, "level": [
             {{"name": "field", "dt": 0.05, "system": {system}}},
-            {{"name": "cells", "dt": 0.05, "unit": {{"model": "hodgkin-huxley"}}}}
+            {{"name": "cells", "dt": 0.05, "unit": {{"kind": "hodgkin-huxley"}}}}
         ], "coupler": [
             {{"from": "field.{quantity}", "to": "cells", "conversion": {conversion},
               "projection": {{"mean": {{"gain": 3}}}}}}
@@ -429,7 +429,7 @@ fn the_whole_of_a_cable_can_be_sent_and_observed() {
         r#"{
         "dt": 0.1,
         "level": [
-            {"name": "cable", "unit": {"model": "cable", "current": 0.05, "record_sites": "a(0)", "stimulus_sites": "a(0)",
+            {"name": "cable", "unit": {"kind": "cable", "current": 0.05, "record_sites": "a(0)", "stimulus_sites": "a(0)",
               "section": [{"name": "a", "length": 300.0, "diameter": 1.0, "compartments": 3}]}},
             {"name": "population", "inputs": 1, "population": {"units": 2, "time_constant": [10.0]}}
         ],

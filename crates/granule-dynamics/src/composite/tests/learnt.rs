@@ -11,7 +11,7 @@ observe = ["squid.v", "own.v", "cable.v", "traced.v", "lif.v"]
 [[level]]
 name = "squid"
 [level.unit]
-model = "hodgkin-huxley"
+kind = "hodgkin-huxley"
 trainable = ["g_na", "v", "current"]
 current = {current}
 initial = { v = {v} }
@@ -19,7 +19,7 @@ parameters = { g_na = {g_na} }
 [[level]]
 name = "own"
 [level.unit]
-model = "conductance"
+kind = "conductance"
 cells = 2
 trainable = ["g_na", "e_l", "capacitance", "alpha_n_midpoint", "v", "current"]
 current = {current}
@@ -41,7 +41,7 @@ beta = { kind = "falling-exponential", rate = 0.125, midpoint = -65.0, slope = 8
 [[level]]
 name = "cable"
 [level.unit]
-model = "cable"
+kind = "cable"
 trainable = ["g_na", "e_l", "g_l", "capacitance", "axial_resistivity", "v", "current"]
 current = {current}
 initial = { v = {v} }
@@ -74,13 +74,13 @@ parameters = { g_na = 200.0, g_l = {leak} }
 [[level]]
 name = "traced"
 [level.unit]
-model = "cable"
+kind = "cable"
 trainable = ["g_l"]
 leak = { conductance = {leak}, reversal = -65.0 }
 [[level]]
 name = "lif"
 [level.unit]
-model = "lif"
+kind = "lif"
 cells = 2
 trainable = ["time_constant", "v"]
 initial = { v = [{v}, -60.0] }

@@ -8,8 +8,8 @@ use crate::model::Clock;
 fn pair(effect: &str, gain: f64) -> MultiGranularityConfig {
     config(&format!(
         r#"{{"dt": 0.1, "level": [
-            {{"name": "from", "dt": 0.05, "solver": "rk4", "unit": {{"model": "hodgkin-huxley", "current": 10.0}}}},
-            {{"name": "to", "dt": 0.025, "solver": "rk4", "unit": {{"model": "hodgkin-huxley", "current": 2.0}}}}
+            {{"name": "from", "dt": 0.05, "solver": "rk4", "unit": {{"kind": "hodgkin-huxley", "current": 10.0}}}},
+            {{"name": "to", "dt": 0.025, "solver": "rk4", "unit": {{"kind": "hodgkin-huxley", "current": 2.0}}}}
         ], "coupler": [{{"from": "from.v", "to": "to", "time_constant": 5.0, "delay": 0.2,
             "conversion": {{"kind": "voltage-to-rate"}}, "projection": {{"one-to-one": {{"gain": {gain}}}}}, {effect}}}],
         "observe": ["from.v", "to.v"]}}"#
@@ -112,9 +112,9 @@ fn excitation_makes_a_cell_fire_and_inhibition_silences_it() {
 #[test]
 fn the_gradient_of_recurrent_synapses_agrees_with_differences() {
     let text = r#"{"dt": 0.2, "level": [
-        {"name": "e", "dt": 0.05, "solver": "rk4", "unit": {"model": "hodgkin-huxley", "cells": 2, "current": [12.0, 8.0],
+        {"name": "e", "dt": 0.05, "solver": "rk4", "unit": {"kind": "hodgkin-huxley", "cells": 2, "current": [12.0, 8.0],
             "initial": {"v": -40.0}, "trainable": ["g_na"]}},
-        {"name": "i", "dt": 0.05, "solver": "rk4", "unit": {"model": "wang-buzsaki", "initial": {"v": -45.0}}}
+        {"name": "i", "dt": 0.05, "solver": "rk4", "unit": {"kind": "wang-buzsaki", "initial": {"v": -45.0}}}
     ], "coupler": [
         {"from": "e.v", "to": "e", "time_constant": 2.0, "conversion": {"kind": "voltage-to-rate"},
             "projection": {"dense": {"weights": [[0.1, 0.3], [0.2, 0.1]]}},

@@ -1,6 +1,6 @@
 //! Cells of many compartments: cables of cylinders, and cells of sections or of a traced morphology.
 //!
-//! [`CableCellConfig`] is `unit.model = "cable"`: sections or an SWC file, channels, and the sites at which currents enter and
+//! [`CableCellConfig`] is `unit.kind = "cable"`: sections or an SWC file, channels, and the sites at which currents enter and
 //! the cell is recorded.
 
 mod cell;

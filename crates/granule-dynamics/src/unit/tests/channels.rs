@@ -7,7 +7,7 @@ use crate::testing::f64_place;
 use crate::unit::channel::{ConductanceConfig, library};
 
 fn unit(text: &str) -> Result<UnitConfig, String> {
-    let text = format!("model = \"conductance\"\n{text}");
+    let text = format!("kind = \"conductance\"\n{text}");
     let unit: UnitConfig = toml::from_str(&text).map_err(|error| error.to_string())?;
     unit.validate().map_err(|error| error.to_string())?;
     Ok(unit)

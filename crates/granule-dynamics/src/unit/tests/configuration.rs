@@ -104,7 +104,7 @@ fn bounds_must_suit_the_parameter_and_hold_the_value() {
 #[test]
 fn files_say_what_they_mean() {
     let text = r#"{
-        "model": "hodgkin-huxley", "cells": 2, "current": 10,
+        "kind": "hodgkin-huxley", "cells": 2, "current": 10,
         "trainable": ["g_na", "v"], "bounds": {"g_na": {"between": [50.0, 200.0]}},
         "parameters": {"g_na": [120, 110.5], "alpha_m_midpoint": -39},
         "initial": {"v": -65}
@@ -136,15 +136,30 @@ fn files_say_what_they_mean() {
 
     for (text, expected) in [
         (
-            r#"{"model": "hodgkin-huxley", "parameters": {"gna": 1}}"#,
+            r#"{"kind": "hodgkin-huxley", "parameters": {"gna": 1}}"#,
             "its keys are capacitance, g_na",
         ),
-        (r#"{"model": "hodgkin-huxley", "currents": 1}"#, "`current`"),
-        (r#"{"model": "hodgkin"}"#, "`wang-buzsaki`"),
+        (r#"{"kind": "hodgkin-huxley", "currents": 1}"#, "`current`"),
+        (
+            r#"{"kind": "hodgkin"}"#,
+            "`kind` has no choice \"hodgkin\"; the choices are hodgkin-huxley, wang-buzsaki,",
+        ),
+        (r#"{"kind": 3}"#, "`kind` must be the name of a cell"),
+        (r#"{"current": 3}"#, "`kind`"),
+        ("3", "a table with its `kind`"),
     ] {
         let error = serde_json::from_str::<UnitConfig>(text).unwrap_err();
         assert!(error.to_string().contains(expected), "{error}");
     }
+}
+
+#[test]
+fn files_that_say_model_where_kind_is_said_now_are_read() {
+    let older: UnitConfig = serde_json::from_str(r#"{"model": "adex", "cells": 3}"#).unwrap();
+    let text = serde_json::to_string(&older).unwrap();
+    assert!(text.starts_with(r#"{"kind":"adex""#), "{text}");
+    assert_eq!(serde_json::from_str::<UnitConfig>(&text).unwrap(), older);
+    assert_eq!(older.cells(), 3);
 }
 
 #[test]

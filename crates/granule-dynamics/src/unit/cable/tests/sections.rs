@@ -12,7 +12,7 @@ use crate::unit::{CableCell, UnitConfig, UnitModel};
 use crate::{Place, host};
 
 pub(super) fn unit(text: &str) -> Result<UnitConfig, String> {
-    let text = format!("model = \"cable\"\n{text}");
+    let text = format!("kind = \"cable\"\n{text}");
     let unit: UnitConfig = toml::from_str(&text).map_err(|error| error.to_string())?;
     unit.validate().map_err(|error| error.to_string())?;
     Ok(unit)
