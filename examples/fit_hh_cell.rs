@@ -12,7 +12,7 @@ use granule_dynamics::gradient::{Memory, Run, gradient};
 use granule_dynamics::random::NormalNoise;
 use granule_dynamics::solver::ExponentialEuler;
 use granule_dynamics::unit::{Cells, HodgkinHuxleyConfig};
-use granule_dynamics::{Constant, DynamicsError, Grid, Model, Place, record};
+use granule_dynamics::{ConstantInput, DynamicsError, Grid, Model, Place, record};
 
 const NAMES: [&str; 3] = ["g_na", "g_k", "g_l"];
 const HIDDEN: [f64; 3] = [105.0, 42.0, 0.4];
@@ -36,7 +36,7 @@ fn main() -> std::process::ExitCode {
 fn run() -> Result<(), Box<dyn std::error::Error>> {
     let device = DeviceSpec::Flex.open()?.burn().clone();
     let place = Place::f64(&device.autodiff());
-    let currents = Constant(place.tensor(CURRENTS.to_vec(), [CURRENTS.len(), 1]));
+    let currents = ConstantInput(place.tensor(CURRENTS.to_vec(), [CURRENTS.len(), 1]));
     let grid = Grid::over(12.0, 0.1)?;
 
     let hidden = cell(HIDDEN, &place)?;

@@ -450,7 +450,7 @@ fn what_is_wrong_is_named() {
     std::fs::write(dir.path().join("file"), "").unwrap();
     std::fs::write(
         dir.path().join("two.toml"),
-        "[unit]\nmodel = \"lif\"\n[population]\n",
+        "[unit]\nkind = \"lif\"\n[population]\n",
     )
     .unwrap();
     let hh = "hodgkin-huxley";
@@ -472,8 +472,8 @@ fn what_is_wrong_is_named() {
             &["`unit.curent`", "did you mean `unit.current`?"],
         ),
         (
-            &[hh, "--set", "unit.modl=lif"],
-            &["`unit.modl`", "did you mean `unit.kind`?"],
+            &[hh, "--set", "unit.knd=lif"],
+            &["`unit.knd`", "did you mean `unit.kind`?"],
         ),
         (
             &[hh, "--duration", "1e300"],

@@ -1,10 +1,11 @@
 //! Delay lines.
 
 use burn::tensor::Tensor;
+use granule_io::budget;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Clock, Dynamics};
-use crate::setting::{Range, ask_for, check_count};
+use crate::setting::{Range, check_count};
 use crate::{DynamicsError, Place, State, Variable};
 
 /// Settings of [`Delay`].
@@ -80,7 +81,7 @@ impl DelayConfig {
         self.validate(dt)?;
         let taps: Vec<Tap> = self.delays.iter().map(|d| Tap::new(d / dt)).collect();
         let slots = taps.iter().map(Tap::slots).max().unwrap_or(1);
-        ask_for("the past of a delay line", &[slots, self.width])?;
+        budget::ask_for_numbers("the past of a delay line", &[slots, self.width])?;
         let unit = match self.unit {
             Unit::One => "1",
             Unit::Millivolt => "mV",
@@ -252,7 +253,7 @@ impl Dynamics for Delay {
 mod tests {
     use super::*;
     use crate::host;
-    use crate::model::Series;
+    use crate::model::InputSeries;
     use crate::simulate::{Grid, record};
     use crate::testing::{assert_close, f32_places, f64_places};
 
@@ -265,7 +266,7 @@ mod tests {
         let line = config.init(dt).unwrap();
         let start = line.initial_state(1, 0.0, place);
         let values = (0..steps).map(|step| 1.0 + step as f64).collect();
-        let input = Series(place.tensor(values, [steps, 1, 1]));
+        let input = InputSeries(place.tensor(values, [steps, 1, 1]));
         let grid = Grid::Uniform {
             start: 0.0,
             dt,

@@ -45,9 +45,11 @@ pub mod unit;
 
 pub use error::DynamicsError;
 pub use host_field::{FieldOnHost, HostField};
-pub use model::{Clock, Constant, Dynamics, Field, Input, Linear, Model, NoInput, Series, Span};
+pub use model::{
+    Clock, ConstantInput, Dynamics, Field, Input, InputSeries, Linear, Model, NoInput, Span,
+};
 pub use parameter::{Bounds, Held, Parameter, Values};
 pub use random::{NormalNoise, PoissonNoise};
 pub use simulate::{Grid, record, record_every, simulate};
-pub use state::{Place, QuantityKind, State, Variable, host, waiting_samples};
+pub use state::{Place, QuantityKind, State, Variable, host};
 pub use stop::Stop;

@@ -345,9 +345,9 @@ impl Input for NoInput {
 
 /// The same input at all times.
 #[derive(Clone, Debug)]
-pub struct Constant(pub Tensor<2>);
+pub struct ConstantInput(pub Tensor<2>);
 
-impl Input for Constant {
+impl Input for ConstantInput {
     fn at(&self, _at: Clock) -> Option<Tensor<2>> {
         Some(self.0.clone())
     }
@@ -355,9 +355,9 @@ impl Input for Constant {
 
 /// One input for each step, `[steps, batch or 1, channels]`; after its end the last one stays.
 #[derive(Clone, Debug)]
-pub struct Series(pub Tensor<3>);
+pub struct InputSeries(pub Tensor<3>);
 
-impl Input for Series {
+impl Input for InputSeries {
     fn at(&self, at: Clock) -> Option<Tensor<2>> {
         let [steps, batch, channels] = self.0.dims();
         let step = at.step.min(steps.checked_sub(1)?);

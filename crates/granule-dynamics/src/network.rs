@@ -2,12 +2,13 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
+use granule_io::budget;
 use serde::{Deserialize, Serialize};
 
 use crate::delay::{Delay, DelayConfig};
 use crate::model::{Clock, Dynamics, Model};
 use crate::random::{PoissonNoise, uniform};
-use crate::setting::{Range, ask_for, check_count, check_within};
+use crate::setting::{Range, check_count, check_within};
 use crate::synapse::{Synapse, SynapseConfig, SynapseDynamics, Weights};
 use crate::unit::{Lif, LifConfig, LifDynamics, LifInitial, LifParameters};
 use crate::{Bounds, DynamicsError, Place, State, Variable};
@@ -142,7 +143,7 @@ impl SpikingNetworkConfig {
     pub fn init(&self, dt: f64, seed: u64, place: &Place) -> Result<SpikingNetwork, DynamicsError> {
         self.validate(dt)?;
         let cells = self.excitatory + self.inhibitory;
-        ask_for("the network's weights", &[2, cells, cells])?;
+        budget::ask_for_numbers("the network's weights", &[2, cells, cells])?;
         let mut random = uniform(seed, INITIAL, 0);
         let start = (0..cells).map(|_| self.threshold * (1.0 - random()));
         let lif = LifConfig {
@@ -218,7 +219,7 @@ struct External {
 ///
 /// The cells' step is exact for a current that is constant over it, which the synaptic current is taken to be.
 ///
-/// Input: a current, mV, `[batch or 1, cells or 1]`. State: `v`, `spike`, `since_spike`, `spike_interval`, `current`, and the
+/// Input: a current, µA/cm², which through a membrane of 1 kΩ·cm² is as many mV, `[batch or 1, cells or 1]`. State: `v`, `spike`, `since_spike`, `spike_interval`, `current`, and the
 /// spikes on their way.
 #[derive(Module, Debug)]
 pub struct SpikingNetwork {

@@ -3,11 +3,11 @@
 use std::ops::ControlFlow;
 
 use burn::tensor::Tensor;
+use granule_io::budget;
 use granule_io::words::Number;
 
 use crate::model::{Clock, Dynamics, Input, Span};
 use crate::setting::Range;
-use crate::state::waiting_samples;
 use crate::{DynamicsError, State, Variable};
 
 /// The instants of a run.
@@ -221,7 +221,7 @@ pub(crate) fn courses(
     let mut state = initial.clone();
     let widest = initial.tensors().iter().map(|x| x.shape().num_elements());
     // The inputs of all steps of a span are held at once.
-    let together = waiting_samples(widest.max().unwrap_or(1)).min(CHECK_EVERY);
+    let together = budget::waiting_samples(widest.max().unwrap_or(1)).min(CHECK_EVERY);
     for first in steps.clone().step_by(together) {
         let end = (first + together).min(steps.end);
         let span = Span {

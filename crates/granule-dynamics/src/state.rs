@@ -300,14 +300,6 @@ impl Index<usize> for State {
     }
 }
 
-/// How many samples of so many numbers wait before they are read off the device in one go: some, so that no step waits for
-/// it, but no more than take a few dozen MiB.
-pub fn waiting_samples(numbers: usize) -> usize {
-    const SAMPLES: usize = 128;
-    const NUMBERS: usize = 1 << 22;
-    (NUMBERS / numbers.max(1)).clamp(1, SAMPLES)
-}
-
 /// Reads a tensor to the host in row-major order; waits for the device.
 ///
 /// # Errors

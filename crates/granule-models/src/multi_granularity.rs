@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use granule_dynamics::composite::{MultiGranularityConfig, MultiGranularityModel};
 use granule_dynamics::{
-    DynamicsError, Grid, Input, Model as _, NoInput, Place, Series, record_every,
+    DynamicsError, Grid, Input, InputSeries, Model as _, NoInput, Place, record_every,
 };
 
 use crate::parameters::Parameters;
@@ -215,7 +215,7 @@ impl Model for MultiGranularity {
             0 => Box::new(NoInput),
             channels => {
                 let input = x.reshape([batch, self.steps, channels]);
-                Box::new(Series(input.swap_dims(0, 1)))
+                Box::new(InputSeries(input.swap_dims(0, 1)))
             }
         };
         let width = self.samples() * self.columns;

@@ -15,7 +15,7 @@ use crate::state::{load_state_dict, parameter_ids};
 use crate::{Initialization, ModelError, StateDict};
 
 /// Weights of a new model.
-enum Source<'a> {
+enum WeightSource<'a> {
     Seed(u64),
     State(&'a StateDict),
 }
@@ -43,7 +43,7 @@ pub enum Draw {
 /// Hands out the parameters of a new model by their paths, which are the names of [`crate::state`]: drawn on the host from a
 /// seed and the path, so that one seed gives one model on every device, or those of a file.
 pub struct Parameters<'a> {
-    source: Source<'a>,
+    source: WeightSource<'a>,
     device: &'a Device,
     path: Vec<String>,
     /// Paths that were handed out, with the parameter; running statistics are none.
@@ -55,15 +55,15 @@ pub struct Parameters<'a> {
 impl<'a> Parameters<'a> {
     /// Parameters drawn from a seed and their paths.
     pub(crate) fn drawn(seed: u64, device: &'a Device) -> Self {
-        Self::new(Source::Seed(seed), device)
+        Self::new(WeightSource::Seed(seed), device)
     }
 
     /// Parameters taken from a state; [`finish`](Self::finish) tells of those left over.
     pub(crate) fn stored(state: &'a StateDict, device: &'a Device) -> Self {
-        Self::new(Source::State(state), device)
+        Self::new(WeightSource::State(state), device)
     }
 
-    fn new(source: Source<'a>, device: &'a Device) -> Self {
+    fn new(source: WeightSource<'a>, device: &'a Device) -> Self {
         Self {
             source,
             device,
@@ -97,7 +97,7 @@ impl<'a> Parameters<'a> {
 
     /// Checks that the state held nothing the model does not have.
     pub(crate) fn finish(self) -> Result<(), ModelError> {
-        let Source::State(state) = self.source else {
+        let WeightSource::State(state) = self.source else {
             return Ok(());
         };
         match state.0.keys().find(|name| !self.taken.contains_key(*name)) {
@@ -277,8 +277,8 @@ impl<'a> Parameters<'a> {
             let path = p.path.join(".");
             let prefix = format!("{path}.");
             let module = match p.source {
-                Source::Seed(seed) => build(Some(seed ^ fnv1a(&path)), p.device)?,
-                Source::State(state) => {
+                WeightSource::Seed(seed) => build(Some(seed ^ fnv1a(&path)), p.device)?,
+                WeightSource::State(state) => {
                     let own = state.0.iter().filter_map(|(name, value)| {
                         let inner = name.strip_prefix(&prefix)?;
                         Some((inner.to_owned(), value.clone()))
@@ -301,8 +301,8 @@ impl<'a> Parameters<'a> {
     ) -> Result<M, ModelError> {
         self.whole = true;
         match self.source {
-            Source::Seed(seed) => build(Some(seed), self.device),
-            Source::State(state) => {
+            WeightSource::Seed(seed) => build(Some(seed), self.device),
+            WeightSource::State(state) => {
                 let names = state.0.keys().cloned();
                 self.taken.extend(names.map(|name| (name, None)));
                 load_state_dict(build(None, self.device)?, state)
@@ -337,13 +337,13 @@ impl<'a> Parameters<'a> {
     ) -> Result<Tensor<D>, ModelError> {
         let path = self.path_of(name);
         let data = match &self.source {
-            Source::Seed(seed) => {
+            WeightSource::Seed(seed) => {
                 let len = shape.iter().fold(1, |len: usize, n| len.saturating_mul(*n));
                 // Drawn here, then held by the device, which may be this memory as well.
                 budget::ask_for::<[f32; 2]>(format_args!("the weights of {path}"), len)?;
                 sample(*seed, &path, len, draw)
             }
-            Source::State(state) => {
+            WeightSource::State(state) => {
                 let stored = state.get(&path, &shape)?;
                 budget::ask_for::<[f32; 2]>(format_args!("the weights of {path}"), stored.len())?;
                 stored.to_vec()

@@ -31,8 +31,8 @@ mod trials;
 mod vectorised;
 
 pub use conductance_step::{
-    Argument, CableStep, Channel, Coefficient, ConductanceStep, Course, Curve, Gate,
-    ImplicitScheme, Kinetics, Membrane, Pool, Ran, RateCurve, Reversal, Term,
+    Argument, CableStep, Channel, Coefficient, ConductanceStep, Course, Curve, Gate, GateKinetics,
+    ImplicitScheme, Membrane, Pool, Ran, RateCurve, Reversal, Term,
 };
 pub use conv2d::{Conv2dOptions, conv2d};
 pub use firing_rate::{Transfer, firing_rate};

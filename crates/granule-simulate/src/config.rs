@@ -1,10 +1,11 @@
+use granule_io::budget;
 use serde::{Deserialize, Serialize};
 
 use super::stimulus::StimulusConfig;
 use granule_dynamics::composite::MultiGranularityConfig;
 use granule_dynamics::network::SpikingNetworkConfig;
 use granule_dynamics::population::RateNetworkConfig;
-use granule_dynamics::setting::{ask_for, replaced};
+use granule_dynamics::setting::replaced;
 use granule_dynamics::solver::SolverKind;
 use granule_dynamics::solver::adaptive::{AdaptiveConfig, Method};
 use granule_dynamics::system::{BalloonWindkesselConfig, NetworkConfig, Readout, SystemConfig};
@@ -259,7 +260,7 @@ impl ExperimentConfig {
             return Err(DynamicsError::config("record.every", 0, "at least 1"));
         }
         if self.stimulus.is_some() {
-            ask_for("the course of the stimulus", &[self.grid()?.steps()])?;
+            budget::ask_for_numbers("the course of the stimulus", &[self.grid()?.steps()])?;
         }
         match &self.stimulus {
             Some(stimulus) => stimulus.validate(),

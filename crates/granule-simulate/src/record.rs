@@ -1,13 +1,12 @@
 //! Reading a run off the device, in blocks so that a step does not wait for it.
 
 use burn::tensor::Tensor;
+use granule_io::budget;
 
 use super::config::RecordConfig;
 use super::outcome::Trace;
 use super::subject::Firing;
-use granule_dynamics::setting::ask_for;
 use granule_dynamics::unit::{SpikeDetector, Spikes};
-use granule_dynamics::waiting_samples;
 use granule_dynamics::{DynamicsError, QuantityKind, State, Variable, host};
 
 /// Recordings above this many numbers are refused before the run: 4 GiB.
@@ -73,7 +72,7 @@ impl Recorder {
                 ),
             ));
         }
-        ask_for("the record", &[samples, columns + 1])?;
+        budget::ask_for_numbers("the record", &[samples, columns + 1])?;
         let traces = chosen.iter().map(|(index, width)| Trace {
             name: shown[*index].name.clone(),
             unit: shown[*index].unit.into(),
@@ -116,7 +115,7 @@ impl Recorder {
             .iter()
             .map(|(index, _)| state[*index].dims()[1])
             .sum();
-        let enough = waiting_samples(numbers);
+        let enough = budget::waiting_samples(numbers);
         if self.waiting.first().is_some_and(|x| x.len() >= enough) {
             self.flush()
         } else {
@@ -201,7 +200,7 @@ impl Counts {
             waiting.extend(variable.map(|variable| state[variable].clone()));
         }
         let numbers = state[0].dims()[1] * self.read.iter().flatten().count();
-        if self.times.len() >= waiting_samples(numbers) {
+        if self.times.len() >= budget::waiting_samples(numbers) {
             self.flush()
         } else {
             Ok(())

@@ -2,6 +2,7 @@ use std::cell::RefCell;
 use std::ops::ControlFlow;
 
 use burn::tensor::Tensor;
+use granule_io::budget;
 
 use super::config::ExperimentConfig;
 use super::outcome::{Group, Outcome, Trace};
@@ -12,7 +13,6 @@ use super::subject::unit::spread;
 use super::subject::{Body, Subject};
 use granule_dynamics::composite::MultiGranularityModel;
 use granule_dynamics::model::{Clock, Dynamics, Input};
-use granule_dynamics::setting::ask_for;
 use granule_dynamics::unit::Spikes;
 use granule_dynamics::{
     DynamicsError, Grid, Place, QuantityKind, State, Stop, Variable, host, simulate,
@@ -71,7 +71,7 @@ impl ExperimentConfig {
         let subject = Subject::new(self, place, &stop, trained)?;
         let state = subject.body.dynamics().variables().iter();
         let width = state.fold(0, |all: usize, variable| all.saturating_add(variable.width));
-        ask_for("the steps of the run", &[width, BETWEEN])?;
+        budget::ask_for_numbers("the steps of the run", &[width, BETWEEN])?;
         let stimulus = match &self.stimulus {
             Some(stimulus) => Some(stimulus.init(&subject.inputs, &grid, self.seed, place)?),
             None => None,

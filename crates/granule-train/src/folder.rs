@@ -167,7 +167,7 @@ pub(crate) struct ConfigFile {
     seen: Option<Stamp>,
 }
 
-/// By which a file that was written to is told: its length and when that was.
+/// What shows that a file was written to: its length and the time of the last change.
 type Stamp = (u64, Option<SystemTime>);
 
 impl ConfigFile {

@@ -344,7 +344,7 @@ mod tests {
         Tensor::from_data(TensorData::new(values.to_vec(), [2, 3]), device)
     }
 
-    /// Those that there are here.
+    /// The devices of this machine that the tests run on.
     fn devices() -> impl Iterator<Item = (&'static str, Device)> {
         let opened = |name: &'static str| match name.parse::<DeviceSpec>().unwrap().open() {
             Ok(device) => Some((name, device.burn().clone())),

@@ -9,7 +9,7 @@ use granule_data::task::Part;
 use granule_data::{DataError, Recording};
 use granule_dynamics::composite::{MultiGranularityConfig, MultiGranularityModel};
 use granule_dynamics::gradient::{Backward, Memory, Run, gradient};
-use granule_dynamics::{Input, NoInput, Place, Series};
+use granule_dynamics::{Input, InputSeries, NoInput, Place};
 use granule_io::words::counted;
 use granule_models::{InputShape, MultiGranularity, Task};
 
@@ -310,7 +310,7 @@ impl Recorded {
             }
         }
         let shape = [steps, trials.len(), self.channels];
-        Box::new(Series(Tensor::from_data(
+        Box::new(InputSeries(Tensor::from_data(
             TensorData::new(values, shape),
             device,
         )))

@@ -213,9 +213,10 @@ fn by_chance(test: &PermutationTest) -> String {
 /// What repeats of a condition have in common, and how much of it is predicted.
 fn by_repeats(found: &Explainable) -> String {
     let (explainable, share) = (found.explainable(), found.share());
-    let of_signal = match explainable > 0.0 {
-        true => format!("{:.2} % of which is predicted", 100.0 * share),
-        false => "so that there is nothing to predict".to_owned(),
+    let of_signal = if explainable > 0.0 {
+        format!("{:.2} % of which is predicted", 100.0 * share)
+    } else {
+        "so that there is nothing to predict".to_owned()
     };
     format!(
         "{:.2} % of the variance is explainable, {of_signal}, by {} of {} in {}",

@@ -595,7 +595,7 @@ mod tests {
         };
         same(&choices, &CHOICES);
         same(&named, &[BOUNDS]);
-        same(&tags, &TAGS);
+        same(&tags, &[TAG]);
     }
 
     #[test]
@@ -624,15 +624,38 @@ mod tests {
                 "gate = [{ name = 'n', curve = { kind = 'y' } }]",
             ),
             (
-                "level = [{ unit = { model = 'x', cells = 7, p = 1 } }]",
+                "level = [{ unit = { kind = 'x', cells = 7, p = 1 } }]",
                 "level.0.unit.kind = 'y'",
-                "level = [{ unit = { model = 'y', cells = 7 } }]",
+                "level = [{ unit = { kind = 'y', cells = 7 } }]",
             ),
         ];
         for (lower, upper, merged) in cases {
             let mut found = table(lower);
             merge(&mut found, &table(upper));
             assert_eq!(found, table(merged), "{upper}");
+        }
+    }
+
+    #[test]
+    fn cells_of_earlier_files_have_their_kind() {
+        let table = |text: &str| text.parse::<Table>().unwrap();
+        for (earlier, now) in [
+            (
+                "unit = { model = 'x', p = 1 }",
+                "unit = { kind = 'x', p = 1 }",
+            ),
+            (
+                "model = { kind = 'a', level = [{ unit = { model = 'x' } }] }",
+                "model = { kind = 'a', level = [{ unit = { kind = 'x' } }] }",
+            ),
+            (
+                "unit = { kind = 'y', model = 'x' }",
+                "unit = { kind = 'y', model = 'x' }",
+            ),
+        ] {
+            let mut found = table(earlier);
+            rename(&mut found);
+            assert_eq!(found, table(now), "{earlier}");
         }
     }
 

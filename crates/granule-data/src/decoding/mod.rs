@@ -25,7 +25,7 @@ pub use config::{DecodingConfig, Division, Edges, Window};
 pub use found::{Found, Numbers, Suggestion};
 pub use inspect::{Inspection, inspect};
 pub use repeats::Repeat;
-pub use series::{Place, Series};
+pub use series::{BinPlace, Series};
 pub use store::answers_for_panics;
 
 use crate::arrays::{Outputs, TargetKind, named_classes};

@@ -68,9 +68,10 @@ impl Conditions {
                 ));
             }
             for (at, (key, trial)) in keys.iter_mut().zip(&source.trials).enumerate() {
-                let own = match of_bins {
-                    true => numbers.get(trial.clone()),
-                    false => numbers.get(at..at + 1),
+                let own = if of_bins {
+                    numbers.get(trial.clone())
+                } else {
+                    numbers.get(at..at + 1)
                 };
                 let own = own.unwrap_or_default();
                 if own.windows(2).any(|pair| pair[0] != pair[1]) {

@@ -14,7 +14,7 @@ use crate::DataError;
 
 /// Where a sample is in a recording.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
+pub struct BinPlace {
     /// Its trial, from 0, where the recording has trials.
     pub trial: Option<usize>,
     /// The bin that is decoded, from 0, along the axis of bins of the array; none where a trial has one target.
@@ -28,7 +28,7 @@ pub struct Series {
     data: Vec<f32>,
     /// The step that each sample begins at.
     starts: Vec<usize>,
-    places: Vec<Place>,
+    places: Vec<BinPlace>,
     /// Steps and channels of a sample.
     shape: (usize, usize),
     /// What was recognised and taken for granted, one sentence each.
@@ -119,7 +119,7 @@ impl Series {
             let trial = trial.saturating_sub(1);
             let start = trials.get(trial).map_or(0, |trial| trial.start);
             let bin = if inside { bin - start } else { bin };
-            Place {
+            BinPlace {
                 trial: has_trials.then_some(trial),
                 bin: (!by_trial).then_some(bin),
             }
@@ -142,7 +142,7 @@ impl Series {
     }
 
     /// Every sample, `[steps, channels]`, with its place.
-    pub fn samples(&self) -> impl Iterator<Item = (&[f32], Place)> {
+    pub fn samples(&self) -> impl Iterator<Item = (&[f32], BinPlace)> {
         let (steps, channels) = self.shape;
         self.starts
             .iter()

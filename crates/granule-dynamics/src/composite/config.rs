@@ -6,7 +6,7 @@ use std::sync::Arc;
 use granule_io::words::counted;
 use serde::{Deserialize, Serialize};
 
-use super::coupler::{CouplerConfig, CouplerPlan, Source};
+use super::coupler::{CouplerConfig, CouplerPlan, CouplerSource};
 use super::level::{Level, LevelModel};
 use crate::model::Dynamics;
 use crate::population::RateNetworkConfig;
@@ -320,7 +320,7 @@ pub(super) struct Plan {
     pub(super) variables: Vec<Variable>,
     pub(super) levels: Vec<LevelPlan>,
     pub(super) couplers: Vec<CouplerPlan>,
-    pub(super) observed: Vec<Source>,
+    pub(super) observed: Vec<CouplerSource>,
     /// What is observed, by the names it was asked for.
     pub(super) outputs: Vec<Variable>,
     /// Columns of the input from outside.
@@ -372,7 +372,7 @@ impl Plan {
             });
             bound.push(dynamics);
         }
-        let find = |field: &str, text: &str| -> Result<(Source, Variable), DynamicsError> {
+        let find = |field: &str, text: &str| -> Result<(CouplerSource, Variable), DynamicsError> {
             let listed = || {
                 let levels = names.iter().zip(&bound).flat_map(|(name, dynamics)| {
                     let own = dynamics.variables().iter().map(|v| v.name.as_str());
@@ -389,7 +389,7 @@ impl Plan {
             if quantity == "output" {
                 let variable = levels[level].output()?;
                 return Ok((
-                    Source {
+                    CouplerSource {
                         level,
                         variable: None,
                     },
@@ -401,7 +401,7 @@ impl Plan {
                 .iter()
                 .position(|v| v.name == quantity)
                 .ok_or_else(unknown)?;
-            let source = Source {
+            let source = CouplerSource {
                 level,
                 variable: Some(index),
             };

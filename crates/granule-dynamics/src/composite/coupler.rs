@@ -4,12 +4,13 @@ use std::ops::Range;
 
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
+use granule_io::budget;
 use granule_ops::{Transfer, firing_rate};
 use serde::{Deserialize, Serialize};
 
 use crate::model::Dynamics;
-use crate::setting::{self, ask_for};
-use crate::synapse::{Bound, Effect};
+use crate::setting;
+use crate::synapse::{BoundEffect, Effect};
 
 use crate::{Bounds, DynamicsError, NormalNoise, Parameter, Place, QuantityKind, State, Variable};
 
@@ -310,12 +311,12 @@ impl CouplerConfig {
 
 /// A quantity of a level: one of its variables, or its output.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Source {
+pub(super) struct CouplerSource {
     pub(super) level: usize,
     pub(super) variable: Option<usize>,
 }
 
-impl Source {
+impl CouplerSource {
     pub(super) fn read(self, dynamics: &dyn Dynamics, state: &State) -> Tensor<2> {
         match self.variable {
             Some(variable) => state[variable].clone(),
@@ -329,7 +330,7 @@ impl Source {
 pub(super) struct CouplerPlan {
     /// From where to where, for people.
     pub(super) label: String,
-    pub(super) source: Source,
+    pub(super) source: CouplerSource,
     pub(super) to: usize,
     /// The variable of the whole that holds what is sent, where it is filtered over the sender's steps.
     pub(super) filter: Option<usize>,
@@ -345,7 +346,7 @@ pub(super) struct CouplerPlan {
     time_constant: f64,
     one_to_one: bool,
     /// The conductance that it opens, if it does.
-    pub(super) effect: Option<Bound>,
+    pub(super) effect: Option<BoundEffect>,
 }
 
 impl CouplerPlan {
@@ -353,7 +354,7 @@ impl CouplerPlan {
     pub(super) fn new(
         field: &str,
         config: &CouplerConfig,
-        (source, quantity): (Source, &Variable),
+        (source, quantity): (CouplerSource, &Variable),
         (to, channels): (usize, &[Variable]),
         dt: f64,
         next: usize,
@@ -512,7 +513,7 @@ impl Coupler {
                     let field = format!("{field}.projection.gain");
                     return Err(DynamicsError::config(field, gain, "a finite number"));
                 }
-                ask_for("a coupler's weights", &[2, plan.senders, plan.channels])?;
+                budget::ask_for_numbers("a coupler's weights", &[2, plan.senders, plan.channels])?;
                 let scale = gain / (plan.senders as f64).sqrt();
                 let noise = NormalNoise::new(*seed, 0);
                 let values = noise.values(0, plan.senders * plan.channels);

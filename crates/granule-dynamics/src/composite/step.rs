@@ -3,9 +3,9 @@
 use burn::tensor::Tensor;
 
 use super::config::LevelPlan;
-use super::coupler::{BoundCoupler, Source};
+use super::coupler::{BoundCoupler, CouplerSource};
 use crate::model::{Clock, Dynamics};
-use crate::synapse::Bound;
+use crate::synapse::BoundEffect;
 use crate::{DynamicsError, State, Variable};
 
 /// A level with its parameters bound.
@@ -26,7 +26,7 @@ pub struct Composite {
     pub(super) variables: Vec<Variable>,
     pub(super) levels: Vec<BoundLevel>,
     pub(super) couplers: Vec<BoundCoupler>,
-    pub(super) observed: Vec<Source>,
+    pub(super) observed: Vec<CouplerSource>,
     /// Columns of the input from outside.
     pub(super) inputs: usize,
 }
@@ -76,7 +76,12 @@ impl Composite {
     }
 
     /// The conductances that couplers open in the cells of a level.
-    fn opened(&self, level: usize, states: &[State], whole: &State) -> Vec<(&Bound, Tensor<2>)> {
+    fn opened(
+        &self,
+        level: usize,
+        states: &[State],
+        whole: &State,
+    ) -> Vec<(&BoundEffect, Tensor<2>)> {
         let couplers = self.couplers.iter().filter(|c| c.plan.to == level);
         couplers
             .filter_map(|coupler| {

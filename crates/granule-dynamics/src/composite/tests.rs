@@ -11,7 +11,7 @@ use crate::differences::{assert_gradient, trained};
 use crate::simulate::{Grid, record};
 use crate::state::host;
 use crate::testing::{assert_close, f32_places, f64_autodiff, f64_place, f64_places};
-use crate::{Constant, Dynamics, NoInput};
+use crate::{ConstantInput, Dynamics, NoInput};
 
 fn config(text: &str) -> MultiGranularityConfig {
     serde_json::from_str(text).unwrap()
@@ -57,7 +57,7 @@ fn one_call_steps_all_levels_on_every_backend() {
     let run = |place: &Place| {
         let model = three_levels(3, 4).init(place).unwrap();
         let dynamics = model.dynamics().unwrap();
-        let input = Constant(place.tensor(vec![0.0, 2.0, -20.0], [1, 3]));
+        let input = ConstantInput(place.tensor(vec![0.0, 2.0, -20.0], [1, 3]));
         let start = model.initial_state(2).unwrap();
         let (seen, last) = record(&dynamics, start, &input, &grid(40)).unwrap();
         assert_eq!(seen.dims(), [41, 2, 3 + 4 + 2]);
@@ -231,7 +231,7 @@ fn what_does_not_fit_is_named() {
     let model = three_levels(2, 3).init(&place).unwrap();
     let dynamics = model.dynamics().unwrap();
     let start = || model.initial_state(1).unwrap();
-    let wrong = Constant(place.full(0.0, [1, 5]));
+    let wrong = ConstantInput(place.full(0.0, [1, 5]));
     let error = record(&dynamics, start(), &wrong, &grid(1))
         .unwrap_err()
         .to_string();

@@ -1,5 +1,6 @@
 use burn::module::{Module, Param};
 use burn::tensor::{DType, Tensor, activation};
+use granule_io::budget;
 use serde::{Deserialize, Serialize};
 
 use super::connection::PlasticConnection;
@@ -92,7 +93,7 @@ impl PlasticLayerConfig {
         let positive = |field: &str, value: f64| setting::Range::Positive.check(field, value);
         count("inputs", self.inputs, setting::MOST)?;
         count("units", self.units, setting::MOST)?;
-        setting::ask_for("the layer's weights", &[self.inputs, self.units])?;
+        budget::ask_for_numbers("the layer's weights", &[self.inputs, self.units])?;
         let mean = self.weight_mean;
         setting::Range::Any.check("weight_mean", mean)?;
         setting::Range::NonNegative.check("weight_deviation", self.deviation())?;
@@ -140,7 +141,7 @@ impl PlasticLayerConfig {
 
 /// How far a layer has come.
 #[derive(Clone, Debug)]
-pub struct Progress {
+pub struct LayerProgress {
     /// The rule's traces, averaged over the rows: `[1, width]`.
     pub traces: State,
     /// The number of batches so far.
@@ -189,10 +190,10 @@ impl PlasticLayer {
     }
 
     /// The beginning of learning by `rule`.
-    pub fn begin(&self, rule: &dyn Rule) -> Progress {
+    pub fn begin(&self, rule: &dyn Rule) -> LayerProgress {
         let weights = self.weights.val();
         let [inputs, units] = weights.dims();
-        Progress {
+        LayerProgress {
             traces: rule.initial(1, inputs, units, &Place::of(&weights)),
             batches: 0,
         }
@@ -210,8 +211,8 @@ impl PlasticLayer {
         &self,
         rule: &dyn Rule,
         rows: Tensor<2>,
-        progress: Progress,
-    ) -> Result<(Self, Progress), DynamicsError> {
+        progress: LayerProgress,
+    ) -> Result<(Self, LayerProgress), DynamicsError> {
         let [inputs, _] = self.weights.dims();
         let [batch, width] = rows.dims();
         if width != inputs || batch == 0 {
@@ -264,7 +265,7 @@ impl PlasticLayer {
             1 => trace,
             _ => trace.mean_dim(0),
         });
-        let progress = Progress {
+        let progress = LayerProgress {
             traces: State::new(traces.collect()),
             batches: progress.batches + 1,
         };

@@ -43,7 +43,7 @@ mod tests;
 pub use adjustment::adjust;
 pub use config::RulesConfig;
 pub use connection::PlasticConnection;
-pub use layer::{PlasticLayer, PlasticLayerConfig, Progress, Response};
+pub use layer::{LayerProgress, PlasticLayer, PlasticLayerConfig, Response};
 pub use limits::{WeightBounds, WeightLimits};
 pub use network::{PlasticDynamics, PlasticNetwork, PlasticNetworkConfig};
 pub use rule::*;

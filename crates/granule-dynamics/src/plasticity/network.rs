@@ -1,5 +1,6 @@
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
+use granule_io::budget;
 use serde::{Deserialize, Serialize};
 
 use super::config::RulesConfig;
@@ -75,7 +76,7 @@ impl PlasticNetworkConfig {
     pub fn validate(&self) -> Result<(), DynamicsError> {
         crate::setting::check_count("units", self.units)?;
         crate::setting::check_within("inputs", self.inputs, 0)?;
-        crate::setting::ask_for(
+        budget::ask_for_numbers(
             "the network's weights",
             &[self.units, self.inputs + self.units],
         )?;
@@ -154,7 +155,7 @@ impl PlasticNetworkConfig {
 /// use granule_dynamics::plasticity::{
 ///     AnyRule, DecayConfig, HebbConfig, PlasticNetworkConfig, RuleConfig, RulesConfig,
 /// };
-/// use granule_dynamics::{Constant, Grid, Place, host};
+/// use granule_dynamics::{ConstantInput, Grid, Place, host};
 ///
 /// let place = Place::f32(&DeviceSpec::Cpu.open()?.burn().clone().autodiff());
 /// let hebb = HebbConfig { rate: 1e-3, trainable: vec!["rate".into()] };
@@ -169,7 +170,7 @@ impl PlasticNetworkConfig {
 /// }
 /// .init(&place)?;
 ///
-/// let input = Constant(place.full(1.0, [2, 1]));
+/// let input = ConstantInput(place.full(1.0, [2, 1]));
 /// let run = Run {
 ///     initial: None,
 ///     batch: 2,

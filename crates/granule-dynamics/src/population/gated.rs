@@ -1,12 +1,13 @@
 use burn::module::{Module, Param};
 use burn::nn::Linear;
 use burn::tensor::Tensor;
+use granule_io::budget;
 use granule_ops::{GatedUnit, GatedWeights, gated_sequence};
 use serde::{Deserialize, Serialize};
 
 use super::{SequenceModel, Trajectory, check_sequences};
 use crate::random::NormalNoise;
-use crate::setting::{ask_for, check_count};
+use crate::setting::check_count;
 use crate::{DynamicsError, Place};
 
 /// A recurrent network of gated cells with a linear readout, the baseline that rate networks are compared with.
@@ -100,7 +101,7 @@ impl GatedNetworkConfig {
     ) -> Result<GatedNetwork, DynamicsError> {
         check_count("outputs", outputs)?;
         let cells = self.cells(inputs, seed, place)?;
-        ask_for("the gated cells' readout", &[2, self.units, outputs])?;
+        budget::ask_for_numbers("the gated cells' readout", &[2, self.units, outputs])?;
         Ok(GatedNetwork {
             cells,
             readout: self.linear([self.units, outputs], seed, 2, place),
@@ -123,7 +124,7 @@ impl GatedNetworkConfig {
         let n = self.units;
         let width = self.cell.unit().gates() * n;
         for rows in [inputs, n] {
-            ask_for("the gated cells", &[2, rows, width])?;
+            budget::ask_for_numbers("the gated cells", &[2, rows, width])?;
         }
         let mut input = self.linear([inputs, width], seed, 0, place);
         if let GatedCell::Lstm = self.cell {

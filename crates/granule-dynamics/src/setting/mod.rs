@@ -15,7 +15,7 @@ pub use table::ParameterInfo;
 pub(crate) use table::Settings;
 
 /// The most cells, units, nodes or channels that a model may have: more would not fit into memory before a run of them
-/// begins. What grows with a product of counts asks for its memory as well, see [`ask_for`].
+/// begins. What grows with a product of counts asks for its memory as well, see [`budget::ask_for_numbers`].
 pub(crate) const MOST: usize = 1 << 24;
 
 /// The numbers that a run holds for each variable of a cell, unit or node, which have one at least: its state before and after a
@@ -45,18 +45,6 @@ pub(crate) fn check_within(
             format!("{least} to {MOST}"),
         ))
     }
-}
-
-/// Asks for the memory of as many numbers as the product of `counts`, before they are made.
-///
-/// # Errors
-///
-/// [`DynamicsError::Memory`] when there is less.
-pub fn ask_for(what: &str, counts: &[usize]) -> Result<(), DynamicsError> {
-    let numbers = counts
-        .iter()
-        .fold(1, |all: usize, n| all.saturating_mul(*n));
-    Ok(budget::ask_for::<f64>(what, numbers)?)
 }
 
 /// A parameter as a configuration has it, in a section that has a name or, at the top of a file, none.

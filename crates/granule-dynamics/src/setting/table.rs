@@ -128,7 +128,7 @@ impl<'a> Settings<'a> {
         self.check_as(units, "cell")
     }
 
-    /// The same where what has a value of its own is no cell.
+    /// The same for things other than cells, each of which may have a value of its own.
     pub(crate) fn check_as(&self, units: usize, of: &'static str) -> Result<(), DynamicsError> {
         check_count(format!("{}.cells", self.section), units)?;
         let known = self.entries.iter().map(|entry| entry.setting.name);

@@ -7,7 +7,7 @@ use burn::tensor::Tensor;
 
 use super::*;
 use crate::gradient::{Memory, Run, gradient};
-use crate::model::{Constant, Input, Linear, Model, NoInput};
+use crate::model::{ConstantInput, Input, Linear, Model, NoInput};
 use crate::state::host;
 use crate::testing::{
     assert_close, f32_places, f64_autodiff, f64_autodiffs, f64_place, f64_places,
@@ -214,7 +214,7 @@ fn exponential_euler_is_exact_for_a_diagonal_system_at_any_step() {
                 ..Network::rotation(tau, &place)
             };
             let start = State::new(vec![place.tensor(vec![5.0, -3.0], [1, 2])]);
-            let input = Constant(place.tensor(vec![2.0, 0.5], [1, 2]));
+            let input = ConstantInput(place.tensor(vec![2.0, 0.5], [1, 2]));
             let grid = uniform(dt, 3);
             let x = last(field, SolverKind::ExponentialEuler, &start, &input, &grid);
             let x = host(x[0].clone()).unwrap();

@@ -37,7 +37,7 @@ impl Effect {
     /// # Errors
     ///
     /// [`DynamicsError::Config`] names the value below `field` that is out of its range, or one of several.
-    pub(crate) fn fixed(&self, field: &str) -> Result<Bound, DynamicsError> {
+    pub(crate) fn fixed(&self, field: &str) -> Result<BoundEffect, DynamicsError> {
         let one = |name: &'static str, values: &Values, range: Range| {
             let setting = Setting::new(name, values, range);
             let [value] = *values.as_slice() else {
@@ -52,14 +52,14 @@ impl Effect {
             Ok(Quantity::Number(value))
         };
         Ok(match self {
-            Self::Current => Bound::Current,
+            Self::Current => BoundEffect::Current,
             Self::Conductance { reversal } => {
-                Bound::Conductance(one("conductance.reversal", reversal, Range::Any)?)
+                BoundEffect::Conductance(one("conductance.reversal", reversal, Range::Any)?)
             }
             Self::Nmda {
                 reversal,
                 magnesium,
-            } => Bound::Nmda {
+            } => BoundEffect::Nmda {
                 reversal: one("nmda.reversal", reversal, Range::Any)?,
                 magnesium: one("nmda.magnesium", magnesium, Range::NonNegative)?
                     .times(&Quantity::Number(1.0 / 3.57)),
@@ -108,11 +108,11 @@ pub struct Force {
 }
 
 impl Force {
-    pub(super) fn bind(&self) -> Bound {
+    pub(super) fn bind(&self) -> BoundEffect {
         match (&self.reversal, &self.magnesium) {
-            (None, _) => Bound::Current,
-            (Some(reversal), None) => Bound::Conductance(reversal.quantity()),
-            (Some(reversal), Some(magnesium)) => Bound::Nmda {
+            (None, _) => BoundEffect::Current,
+            (Some(reversal), None) => BoundEffect::Conductance(reversal.quantity()),
+            (Some(reversal), Some(magnesium)) => BoundEffect::Nmda {
                 reversal: reversal.quantity(),
                 magnesium: magnesium.quantity().times(&Quantity::Number(1.0 / 3.57)),
             },
@@ -126,7 +126,7 @@ impl Force {
     clippy::large_enum_variant,
     reason = "one for each run, and its tensors are read at every step"
 )]
-pub(crate) enum Bound {
+pub(crate) enum BoundEffect {
     Current,
     Conductance(Quantity),
     Nmda {
@@ -136,7 +136,7 @@ pub(crate) enum Bound {
     },
 }
 
-impl Bound {
+impl BoundEffect {
     /// The inward current through what is open, at the potential `v`.
     pub(crate) fn current(&self, open: Tensor<2>, v: &Tensor<2>) -> Tensor<2> {
         match self {

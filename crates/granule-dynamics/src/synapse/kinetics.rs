@@ -97,11 +97,11 @@ pub struct Pair {
 }
 
 impl Course {
-    pub(super) fn bind(&self) -> Bound {
+    pub(super) fn bind(&self) -> BoundKinetics {
         let minus_rate = |tau: &Constant| tau.quantity().reciprocal().negative();
         match self {
-            Self::Exponential(tau) => Bound::Exponential(minus_rate(tau)),
-            Self::Alpha(tau) => Bound::Alpha(minus_rate(tau)),
+            Self::Exponential(tau) => BoundKinetics::Exponential(minus_rate(tau)),
+            Self::Alpha(tau) => BoundKinetics::Alpha(minus_rate(tau)),
             Self::DoubleExponential(Pair { rise, decay }) => {
                 let (minus_rise, minus_decay) = (minus_rate(rise), minus_rate(decay));
                 let (rise, decay) = (rise.quantity(), decay.quantity());
@@ -111,7 +111,7 @@ impl Course {
                 let peak = rise.times(&decay).times(&span).times(&ratio);
                 let rising = minus_rise.times(&peak).exp();
                 let decaying = minus_decay.times(&peak).exp();
-                Bound::DoubleExponential {
+                BoundKinetics::DoubleExponential {
                     minus_rise,
                     minus_decay,
                     scale: decaying.plus(&rising.negative()).reciprocal(),
@@ -127,7 +127,7 @@ impl Course {
     clippy::large_enum_variant,
     reason = "one for each run, and its tensors are read at every step"
 )]
-pub(super) enum Bound {
+pub(super) enum BoundKinetics {
     Exponential(Quantity),
     Alpha(Quantity),
     DoubleExponential {
@@ -137,7 +137,7 @@ pub(super) enum Bound {
     },
 }
 
-impl Bound {
+impl BoundKinetics {
     /// The names of the state variables.
     pub(super) fn variables(&self) -> &'static [&'static str] {
         match self {

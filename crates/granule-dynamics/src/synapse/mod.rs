@@ -44,7 +44,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use effect::Bound;
+pub(crate) use effect::BoundEffect;
 pub use effect::{Effect, Force};
 pub use kinetics::{Course, Kinetics, Pair};
 pub use weights::Weights;
@@ -218,8 +218,8 @@ impl Model for Synapse {
         let [pre, post] = self.weights.shape();
         let unit = match (&effect, self.scale) {
             (_, Scale::Dimensionless) => "1",
-            (effect::Bound::Current, Scale::Density) => "µA/cm²",
-            (effect::Bound::Current, Scale::Cell) => "pA",
+            (effect::BoundEffect::Current, Scale::Density) => "µA/cm²",
+            (effect::BoundEffect::Current, Scale::Cell) => "pA",
             (_, Scale::Density) => "mS/cm²",
             (_, Scale::Cell) => "nS",
         };
@@ -248,8 +248,8 @@ pub struct SynapseDynamics {
     /// `[pre, post]`; a plasticity rule may put others in their place.
     pub weights: Tensor<2>,
     variables: Vec<Variable>,
-    kinetics: kinetics::Bound,
-    effect: effect::Bound,
+    kinetics: kinetics::BoundKinetics,
+    effect: effect::BoundEffect,
     pre: usize,
 }
 

@@ -3,7 +3,7 @@ use std::f64::consts::E;
 use super::*;
 use crate::differences::assert_gradient;
 use crate::host;
-use crate::model::Series;
+use crate::model::InputSeries;
 use crate::simulate::{Grid, record};
 use crate::testing::{assert_close, f32_places, f64_autodiff, f64_places};
 use crate::unit::Constant;
@@ -16,11 +16,11 @@ fn weights(place: &Place) -> Weights {
 }
 
 /// One spike of the first cell at 0 and one of the second at 1 ms; dt = 0.5 ms.
-fn spikes(place: &Place, steps: usize) -> Series {
+fn spikes(place: &Place, steps: usize) -> InputSeries {
     let mut values = vec![0.0; 2 * steps];
     values[0] = 1.0;
     values[5] = 1.0;
-    Series(place.tensor(values, [steps, 1, 2]))
+    InputSeries(place.tensor(values, [steps, 1, 2]))
 }
 
 fn course(config: &SynapseConfig, place: &Place, steps: usize) -> Vec<f64> {

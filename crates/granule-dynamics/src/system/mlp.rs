@@ -1,10 +1,11 @@
 use burn::module::{Module, Param};
 use burn::nn::Linear;
 use burn::tensor::Tensor;
+use granule_io::budget;
 use serde::{Deserialize, Serialize};
 
 use crate::random::NormalNoise;
-use crate::setting::{Range, ask_for, check_count};
+use crate::setting::{Range, check_count};
 use crate::{DynamicsError, Place};
 
 /// Settings of [`Mlp`].
@@ -43,7 +44,7 @@ impl MlpConfig {
             check_count(format!("{field}.hidden[{layer}]"), *width)?;
         }
         for pair in self.hidden.windows(2) {
-            ask_for("the weights of a network in a system", pair)?;
+            budget::ask_for_numbers("the weights of a network in a system", pair)?;
         }
         Range::Positive.check(format!("{field}.scale"), self.scale)
     }

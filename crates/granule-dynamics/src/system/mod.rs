@@ -8,6 +8,7 @@
 //! | [`MontbrioPazoRoxin`]: exact mean field of QIF cells | r, v | current |
 //! | [`WongWang`]: a decision between two populations | s1, s2, i1, i2 | stimulus to either (Hz) |
 //! | [`ReducedWongWang`]: one excitatory population | s | synaptic drive, current (nA) |
+//! | [`WilsonCowan`](crate::population::WilsonCowan): excitation and inhibition | E, I | drive of either |
 //! | [`FitzHughNagumo`], [`VanDerPol`], [`StuartLandau`] | two | one for each variable |
 //! | [`BalloonWindkessel`]: BOLD of an activity | s, ln f, ln v, ln q | activity |
 //!

@@ -104,7 +104,7 @@ impl Field for ReducedWongWangField {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Constant;
+    use crate::model::ConstantInput;
     use crate::system::testing::{every_gradient_agrees, trace};
     use crate::testing::{assert_close, f64_places};
 
@@ -124,7 +124,7 @@ mod tests {
             };
             let model = config.init(&place).unwrap();
             for (current, at, low, high) in expected {
-                let input = Constant(place.tensor(vec![0.0, 0.0, current, current], [1, 4]));
+                let input = ConstantInput(place.tensor(vec![0.0, 0.0, current, current], [1, 4]));
                 let (seen, _) = trace(&model, &input, 1.0, at);
                 assert_close(seen[at][0], low, 1e-9);
                 assert_close(seen[at][1], high, 1e-9);

@@ -7,7 +7,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use super::{Integrated, System};
 use crate::differences::{nudged, slopes, trained};
 use crate::gradient::{Memory, Run, gradient};
-use crate::model::{Constant, Input, Model};
+use crate::model::{ConstantInput, Input, Model};
 use crate::simulate::{Grid, record};
 use crate::solver::Rk4;
 use crate::testing::{f32_places, f64_autodiff, f64_place};
@@ -79,7 +79,7 @@ pub(crate) fn model_gradients_agree<M: Model>(
     let model = make(&place);
     let grid = grid(dt, steps);
     let plain = f64_place();
-    let input = Constant(plain.tensor(input.to_vec(), [1, input.len()]));
+    let input = ConstantInput(plain.tensor(input.to_vec(), [1, input.len()]));
     let show = |model: &M| {
         let model = model.clone().valid();
         let initial = model.initial_state(1).unwrap().without_autodiff();
@@ -158,7 +158,7 @@ pub(crate) fn model_agrees_on_every_device<M: Model>(
 ) {
     let end = |place: &Place| -> Vec<f64> {
         let model = make(place);
-        let input = Constant(place.tensor(input.to_vec(), [1, input.len()]));
+        let input = ConstantInput(place.tensor(input.to_vec(), [1, input.len()]));
         let initial = model.initial_state(2).unwrap();
         let (seen, last) = record(
             &model.dynamics().unwrap(),

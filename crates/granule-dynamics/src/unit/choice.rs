@@ -379,7 +379,7 @@ mod tests {
     use crate::testing::f64_place;
     use crate::unit::channel::library;
 
-    /// The choice of a cell hides none of what it can do.
+    /// A cell that was chosen by name has the fast path of many steps as well.
     #[test]
     fn a_cell_by_name_takes_many_steps_at_once() {
         let place = f64_place();

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use granule_io::budget;
 use serde::{Deserialize, Serialize};
 
 use super::Cells;
@@ -10,7 +11,7 @@ use super::channel::ChannelTable;
 use super::kind::CellKind;
 use super::parameters::{CellConstants, CellParameters, InitialState};
 use super::population::Unit;
-use crate::setting::{HELD, Range, Settings, ask_for, check_count};
+use crate::setting::{HELD, Range, Settings, check_count};
 use crate::solver::Solver;
 use crate::{Bounds, DynamicsError, Place, Values};
 
@@ -181,7 +182,7 @@ impl Described<'_> {
     ) -> Result<Cells, DynamicsError> {
         self.validate()?;
         let numbers = [self.cells, self.table.variables().len(), HELD];
-        ask_for("the cells and their state", &numbers)?;
+        budget::ask_for_numbers("the cells and their state", &numbers)?;
         let settings = self.settings();
         let given = |name: &str| settings.find(name, self.cells, place);
         let mut parameters = Vec::new();

@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 use granule_ops::{
-    Channel, Coefficient, ConductanceStep, Curve, Gate, Kinetics, Membrane, Pool, Reversal,
+    Channel, Coefficient, ConductanceStep, Curve, Gate, GateKinetics, Membrane, Pool, Reversal,
 };
 
 use super::channel::{Battery, BoundChannel, BoundTable, ChannelTable, Constants};
@@ -36,12 +36,12 @@ impl Voltage {
 fn steady(gate: &Gate<Quantity>, voltage: &Tensor<2>, pools: &[Tensor<2>]) -> Tensor<2> {
     let at = |curve: &Curve<Quantity>| rates::value(curve, voltage, pools);
     match &gate.kinetics {
-        Kinetics::Rates([alpha, beta]) | Kinetics::SteadyRates([alpha, beta]) => {
+        GateKinetics::Rates([alpha, beta]) | GateKinetics::SteadyRates([alpha, beta]) => {
             let alpha = at(alpha);
             let sum = alpha.clone() + at(beta);
             alpha / sum
         }
-        Kinetics::Relaxation([steady, _]) | Kinetics::Steady([steady]) => at(steady),
+        GateKinetics::Relaxation([steady, _]) | GateKinetics::Steady([steady]) => at(steady),
     }
 }
 
@@ -49,7 +49,7 @@ fn steady(gate: &Gate<Quantity>, voltage: &Tensor<2>, pools: &[Tensor<2>]) -> Te
 fn linear(gate: &Gate<Quantity>, voltage: &Voltage, pools: &[Tensor<2>]) -> Linear {
     let at = |curve: &Curve<Quantity>| rates::value(curve, &voltage.value, pools);
     match &gate.kinetics {
-        Kinetics::Rates([alpha, beta]) | Kinetics::SteadyRates([alpha, beta]) => {
+        GateKinetics::Rates([alpha, beta]) | GateKinetics::SteadyRates([alpha, beta]) => {
             if let Some(offset) = &voltage.offset
                 && let (Some(alpha), Some(beta)) =
                     (rates::fixed_term(alpha), rates::fixed_term(beta))
@@ -68,14 +68,14 @@ fn linear(gate: &Gate<Quantity>, voltage: &Voltage, pools: &[Tensor<2>]) -> Line
             let decay = drive.clone() + at(beta);
             Linear { decay, drive }
         }
-        Kinetics::Relaxation([steady, time_constant]) => {
+        GateKinetics::Relaxation([steady, time_constant]) => {
             let decay = at(time_constant).recip();
             Linear {
                 drive: at(steady) * decay.clone(),
                 decay,
             }
         }
-        Kinetics::Steady([steady]) => Linear {
+        GateKinetics::Steady([steady]) => Linear {
             drive: at(steady),
             decay: voltage.value.ones_like(),
         },

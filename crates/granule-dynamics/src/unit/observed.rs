@@ -18,7 +18,7 @@ pub(super) mod testing {
 
     use burn::tensor::Tensor;
 
-    use crate::model::{Constant, Dynamics, Model};
+    use crate::model::{ConstantInput, Dynamics, Model};
     use crate::simulate::{Grid, simulate};
     use crate::{Place, host};
 
@@ -31,7 +31,7 @@ pub(super) mod testing {
         variable: usize,
     ) -> Vec<Vec<f64>> {
         let place = Place::of(&initial[0]);
-        let input = Constant(place.full(current, [1, 1]));
+        let input = ConstantInput(place.full(current, [1, 1]));
         let grid = Grid::Uniform {
             start: 0.0,
             dt,

@@ -1,6 +1,6 @@
 //! Where a conductance-based cell rests, on the host.
 
-use granule_ops::Kinetics;
+use granule_ops::GateKinetics;
 
 use super::channel::{Battery, BoundChannel, BoundPool, BoundTable, ChannelTable, Constants};
 use super::rates;
@@ -43,11 +43,13 @@ impl SteadyCurrent {
         let at = |curve: &granule_ops::Curve<f64>| rates::on_host(curve, voltage, pools);
         let gates = channel.gates.iter().map(|gate| {
             let x = match &gate.kinetics {
-                Kinetics::Rates([alpha, beta]) | Kinetics::SteadyRates([alpha, beta]) => {
+                GateKinetics::Rates([alpha, beta]) | GateKinetics::SteadyRates([alpha, beta]) => {
                     let (alpha, beta) = (at(alpha), at(beta));
                     alpha / (alpha + beta)
                 }
-                Kinetics::Relaxation([steady, _]) | Kinetics::Steady([steady]) => at(steady),
+                GateKinetics::Relaxation([steady, _]) | GateKinetics::Steady([steady]) => {
+                    at(steady)
+                }
             };
             x.powi(gate.power as i32)
         });

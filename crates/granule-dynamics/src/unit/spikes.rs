@@ -1,9 +1,10 @@
 //! Spikes: upward crossings of a threshold, interpolated linearly between samples.
 
 use burn::tensor::Tensor;
+use granule_io::budget;
 
 use crate::DynamicsError;
-use crate::state::{host, waiting_samples};
+use crate::state::host;
 
 /// The spikes of one cell.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -101,7 +102,7 @@ impl SpikeDetector {
     pub fn push(&mut self, time: f64, voltage: &Tensor<2>) {
         self.times.push(time);
         self.waiting.push(voltage.clone().without_autodiff());
-        if self.waiting.len() >= waiting_samples(voltage.shape().num_elements()) {
+        if self.waiting.len() >= budget::waiting_samples(voltage.shape().num_elements()) {
             self.flush();
         }
     }

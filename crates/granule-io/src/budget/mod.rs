@@ -127,6 +127,25 @@ pub fn ask_for<T>(what: impl Display, count: usize) -> Result<(), MemoryError> {
     ask(what, bytes_of::<T>(count))
 }
 
+/// As [`ask_for`] for an array of numbers in double precision with these extents.
+///
+/// # Errors
+/// When there is less.
+pub fn ask_for_numbers(what: impl Display, extents: &[usize]) -> Result<(), MemoryError> {
+    let count = extents
+        .iter()
+        .fold(1, |all: usize, n| all.saturating_mul(*n));
+    ask_for::<f64>(what, count)
+}
+
+/// How many samples of so many numbers wait before they are read off a device in one go: some, so that no step waits for
+/// it, but no more than take a few dozen MiB.
+pub fn waiting_samples(numbers: usize) -> usize {
+    const SAMPLES: usize = 128;
+    const NUMBERS: usize = 1 << 22;
+    (NUMBERS / numbers.max(1)).clamp(1, SAMPLES)
+}
+
 /// Room for exactly `additional` more elements.
 ///
 /// # Errors

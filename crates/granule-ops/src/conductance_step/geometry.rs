@@ -5,7 +5,7 @@ use burn::backend::{Backend, TensorMetadata};
 
 use super::cpu::Number;
 use super::program::Slot;
-use super::sweep::Source;
+use super::sweep::Operand;
 
 /// Sizes of the tensors.
 #[derive(Clone, Copy)]
@@ -30,15 +30,15 @@ impl Geometry {
         (self.batch * self.cells, self.cells)
     }
 
-    pub(super) fn inflow<'a, T: Number>(&self, inflow: &'a [T]) -> Source<'a, T> {
+    pub(super) fn inflow<'a, T: Number>(&self, inflow: &'a [T]) -> Operand<'a, T> {
         match (inflow, self.inflow) {
-            ([], _) => Source::One(T::ZERO),
-            ([one], _) => Source::One(*one),
+            ([], _) => Operand::One(T::ZERO),
+            ([one], _) => Operand::One(*one),
             (_, [rows, columns]) if rows == self.batch && columns == self.cells => {
-                Source::All(inflow)
+                Operand::All(inflow)
             }
-            (_, [1, _]) => Source::Cells(inflow),
-            _ => Source::Rows(inflow),
+            (_, [1, _]) => Operand::Cells(inflow),
+            _ => Operand::Rows(inflow),
         }
     }
 
@@ -63,10 +63,10 @@ pub(super) fn constants<'a, T: Number>(
     slots: impl IntoIterator<Item = &'a Slot>,
     [shared, each]: [&'a [T]; 2],
     cells: usize,
-) -> impl Iterator<Item = Source<'a, T>> {
+) -> impl Iterator<Item = Operand<'a, T>> {
     slots.into_iter().map(move |slot| match *slot {
-        Slot::Number(value) => Source::One(T::of(value)),
-        Slot::Shared(row) => Source::One(shared[row]),
-        Slot::Each(row) => Source::Cells(&each[row * cells..][..cells]),
+        Slot::Number(value) => Operand::One(T::of(value)),
+        Slot::Shared(row) => Operand::One(shared[row]),
+        Slot::Each(row) => Operand::Cells(&each[row * cells..][..cells]),
     })
 }

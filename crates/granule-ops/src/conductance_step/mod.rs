@@ -52,7 +52,7 @@ use cable::Joint;
 pub use cable::{CableStep, ImplicitScheme};
 use program::{Part, Program, Slot};
 pub use table::{
-    Argument, Channel, Curve, Gate, Kinetics, Membrane, Pool, RateCurve, Reversal, Term,
+    Argument, Channel, Curve, Gate, GateKinetics, Membrane, Pool, RateCurve, Reversal, Term,
 };
 
 /// A constant of the cells.

@@ -1,6 +1,6 @@
 //! The table of a cell as the kernels read it: for each variable what it reads and where its constants stand.
 
-use super::table::{Argument, Channel, Curve, Kinetics, Membrane, RateCurve, Reversal};
+use super::table::{Argument, Channel, Curve, GateKinetics, Membrane, RateCurve, Reversal};
 use super::{Coefficient, Tables};
 
 /// Where a constant is found: in itself, or in a row of the table of that kind.
@@ -21,7 +21,7 @@ pub(crate) struct Read {
 /// What a program may read, and one place more; also the most variables of a state.
 pub(crate) const MOST_READS: usize = 16;
 
-/// What is computed of what went before.
+/// One instruction of a program; its operands are results of earlier ones.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Node {
     Term {
@@ -214,10 +214,10 @@ impl Gathered<'_> {
         }
     }
 
-    fn motion(&mut self, kinetics: &Kinetics<Coefficient>) -> Motion {
+    fn motion(&mut self, kinetics: &GateKinetics<Coefficient>) -> Motion {
         let form = match kinetics {
-            Kinetics::Rates(_) | Kinetics::SteadyRates(_) => Form::Rates,
-            Kinetics::Relaxation(_) | Kinetics::Steady(_) => Form::Relaxation,
+            GateKinetics::Rates(_) | GateKinetics::SteadyRates(_) => Form::Rates,
+            GateKinetics::Relaxation(_) | GateKinetics::Steady(_) => Form::Relaxation,
         };
         let curves = kinetics.curves().iter();
         Motion {

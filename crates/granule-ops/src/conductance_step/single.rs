@@ -9,7 +9,7 @@ use super::cpu::{Number, Step};
 use super::geometry::{Geometry, constants};
 use super::joint;
 use super::program::Program;
-use super::sweep::{Sink, Source, sweep};
+use super::sweep::{Operand, Sink, sweep};
 use crate::host::{HostBackend, on_host_all};
 
 /// A step on the host.
@@ -61,7 +61,7 @@ pub(super) fn step<T: Number>(
     let [inflow, shared, each, couplings @ ..] = rest else {
         return Vec::new();
     };
-    let mut inputs: Vec<_> = states.iter().map(|x| Source::All(x)).collect();
+    let mut inputs: Vec<_> = states.iter().map(|x| Operand::All(x)).collect();
     inputs.push(g.inflow(inflow));
     for program in &layout.programs {
         inputs.extend(constants(&program.slots, [shared, each], g.cells));

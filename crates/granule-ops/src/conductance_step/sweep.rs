@@ -57,7 +57,7 @@ pub(super) trait Body<T>: Sync {
 
 /// The elements of one input, of `rows × cells`.
 #[derive(Clone, Copy)]
-pub(super) enum Source<'a, T> {
+pub(super) enum Operand<'a, T> {
     One(T),
     /// The same for every row.
     Cells(&'a [T]),
@@ -87,7 +87,7 @@ fn copy<T: Copy>(from: &[T], to: &mut [T]) {
     }
 }
 
-impl<T: Copy> Source<'_, T> {
+impl<T: Copy> Operand<'_, T> {
     /// The elements from `first` on.
     #[inline(always)]
     fn fill(&self, block: &mut [T], first: usize, cells: usize) {
@@ -118,7 +118,7 @@ impl<T: Copy> Source<'_, T> {
 pub(super) fn sweep<T: Elementary>(
     body: &impl Body<T>,
     (elements, cells): (usize, usize),
-    inputs: &[Source<'_, T>],
+    inputs: &[Operand<'_, T>],
     sinks: &[Sink],
 ) -> Vec<Vec<T>> {
     let tasks = elements.div_ceil(TASK);
@@ -183,13 +183,13 @@ struct Room<T> {
 }
 
 impl<T: Elementary> Room<T> {
-    fn new(body: &impl Body<T>, inputs: &[Source<'_, T>], outputs: usize) -> Self {
-        let differs = |&index: &usize| !matches!(inputs[index], Source::One(_));
+    fn new(body: &impl Body<T>, inputs: &[Operand<'_, T>], outputs: usize) -> Self {
+        let differs = |&index: &usize| !matches!(inputs[index], Operand::One(_));
         // In one piece, for memory on whole lines takes long to find.
         let length = inputs.len() + 2 * outputs + body.scratch();
         let mut blocks = Vec::with_capacity(length);
         blocks.extend(inputs.iter().map(|source| match source {
-            Source::One(value) => Block::of(*value),
+            Operand::One(value) => Block::of(*value),
             _ => Block::of(T::ZERO),
         }));
         blocks.resize(length, Block::of(T::ZERO));
@@ -204,7 +204,7 @@ struct Task<'a, T, B> {
     body: &'a B,
     range: std::ops::Range<usize>,
     cells: usize,
-    inputs: &'a [Source<'a, T>],
+    inputs: &'a [Operand<'a, T>],
     sinks: &'a [Sink],
     outputs: Vec<&'a mut [T]>,
     room: &'a mut Room<T>,

@@ -54,7 +54,7 @@ pub enum Curve<C> {
 
 /// What moves a gate `x`.
 #[derive(Clone, Debug)]
-pub enum Kinetics<C> {
+pub enum GateKinetics<C> {
     /// `dx/dt = α(1 − x) − βx`, `[α, β]`.
     Rates([Curve<C>; 2]),
     /// `dx/dt = (x∞ − x)/τ`, `[x∞, τ]`.
@@ -69,7 +69,7 @@ pub enum Kinetics<C> {
 #[derive(Clone, Debug)]
 pub struct Gate<C> {
     /// What moves it.
-    pub kinetics: Kinetics<C>,
+    pub kinetics: GateKinetics<C>,
     /// How many of them there are in a channel, 1 or more.
     pub power: u32,
 }
@@ -148,7 +148,7 @@ impl<C> Curve<C> {
     }
 }
 
-impl<C> Kinetics<C> {
+impl<C> GateKinetics<C> {
     /// Whether the gate has no dynamics of its own.
     pub fn is_instantaneous(&self) -> bool {
         matches!(self, Self::SteadyRates(_) | Self::Steady(_))
@@ -162,13 +162,13 @@ impl<C> Kinetics<C> {
         }
     }
 
-    fn map<D>(&self, to: &mut impl FnMut(&C) -> D) -> Kinetics<D> {
+    fn map<D>(&self, to: &mut impl FnMut(&C) -> D) -> GateKinetics<D> {
         let mut both = |curves: &[Curve<C>; 2]| curves.each_ref().map(|curve| curve.map(to));
         match self {
-            Self::Rates(curves) => Kinetics::Rates(both(curves)),
-            Self::Relaxation(curves) => Kinetics::Relaxation(both(curves)),
-            Self::SteadyRates(curves) => Kinetics::SteadyRates(both(curves)),
-            Self::Steady([curve]) => Kinetics::Steady([curve.map(to)]),
+            Self::Rates(curves) => GateKinetics::Rates(both(curves)),
+            Self::Relaxation(curves) => GateKinetics::Relaxation(both(curves)),
+            Self::SteadyRates(curves) => GateKinetics::SteadyRates(both(curves)),
+            Self::Steady([curve]) => GateKinetics::Steady([curve.map(to)]),
         }
     }
 }

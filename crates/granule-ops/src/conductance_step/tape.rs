@@ -229,7 +229,7 @@ impl<B: HostBackend> Backward<B, PARENTS> for Course {
     }
 }
 
-/// The parents of a step, of which all but the first are the same where there are fewer.
+/// The parents of a step on the tape; a placeholder fills the places of absent ones.
 fn parents<B: HostBackend, C: CheckpointStrategy>(
     tensors: &[FloatTensor<Autodiff<B, C>>],
 ) -> [NodeGuard; PARENTS] {

@@ -7,7 +7,7 @@ use burn::backend::{Backend, Dispatch, TensorMetadata, backend_extension};
 use burn::tensor::{Shape, Tensor};
 
 use super::cpu::{self, Geometry, Inputs};
-use super::drive::Source;
+use super::drive::DriveSource;
 use super::{Drive, RateSequenceOptions};
 use crate::host::{HostBackend, HostVec, on_host};
 
@@ -41,9 +41,9 @@ pub(super) fn run(
     let place = (&weight.device().without_autodiff(), weight.dtype());
     let no_direct = || Tensor::zeros([0, batch, units], place);
     let (input, weight_in, direct) = match drive.0 {
-        Source::Input(input, weight) => (input, weight, no_direct()),
-        Source::Both(input, weight, direct) => (input, weight, *direct),
-        Source::Direct(direct) => (
+        DriveSource::Input(input, weight) => (input, weight, no_direct()),
+        DriveSource::Both(input, weight, direct) => (input, weight, *direct),
+        DriveSource::Direct(direct) => (
             Tensor::zeros([0, batch, 0], place),
             Tensor::zeros([0, units], place),
             direct,

@@ -6,10 +6,10 @@ use burn::tensor::Tensor;
 ///
 /// Inputs are cheaper than the same drive computed outside: the values of each unit are then never stored.
 #[derive(Clone, Debug)]
-pub struct Drive(pub(super) Source);
+pub struct Drive(pub(super) DriveSource);
 
 #[derive(Clone, Debug)]
-pub(super) enum Source {
+pub(super) enum DriveSource {
     /// `u` and `W_in`.
     Input(Tensor<3>, Tensor<2>),
     /// `n`
@@ -21,21 +21,21 @@ pub(super) enum Source {
 impl Drive {
     /// `d_t = u_t W_in` of `input` `[steps, batch, channels]` and `weight` `[channels, units]`.
     pub fn input(input: Tensor<3>, weight: Tensor<2>) -> Self {
-        Self(Source::Input(input, weight))
+        Self(DriveSource::Input(input, weight))
     }
 
     /// `d_t` itself, `[steps, batch, units]`.
     pub fn direct(drive: Tensor<3>) -> Self {
-        Self(Source::Direct(drive))
+        Self(DriveSource::Direct(drive))
     }
 
     /// Adds values for each unit, `[steps, batch, units]`: noise, for example.
     pub fn plus(self, values: Tensor<3>) -> Self {
         Self(match self.0 {
-            Source::Input(input, weight) => Source::Both(input, weight, Box::new(values)),
-            Source::Direct(direct) => Source::Direct(direct + values),
-            Source::Both(input, weight, direct) => {
-                Source::Both(input, weight, Box::new(*direct + values))
+            DriveSource::Input(input, weight) => DriveSource::Both(input, weight, Box::new(values)),
+            DriveSource::Direct(direct) => DriveSource::Direct(direct + values),
+            DriveSource::Both(input, weight, direct) => {
+                DriveSource::Both(input, weight, Box::new(*direct + values))
             }
         })
     }
@@ -52,14 +52,14 @@ impl Drive {
             )
         };
         Self(match self.0 {
-            Source::Input(input, weight) => {
+            DriveSource::Input(input, weight) => {
                 let (input, weight) = constant(input, weight);
-                Source::Input(input, weight)
+                DriveSource::Input(input, weight)
             }
-            Source::Direct(direct) => Source::Direct(direct + bias.unsqueeze()),
-            Source::Both(input, weight, direct) => {
+            DriveSource::Direct(direct) => DriveSource::Direct(direct + bias.unsqueeze()),
+            DriveSource::Both(input, weight, direct) => {
                 let (input, weight) = constant(input, weight);
-                Source::Both(input, weight, direct)
+                DriveSource::Both(input, weight, direct)
             }
         })
     }
@@ -84,9 +84,9 @@ impl Drive {
             steps
         };
         match &self.0 {
-            Source::Input(u, weight) => input(u, weight),
-            Source::Direct(values) => direct(values, values.dims()[0]),
-            Source::Both(u, weight, values) => direct(values, input(u, weight)),
+            DriveSource::Input(u, weight) => input(u, weight),
+            DriveSource::Direct(values) => direct(values, values.dims()[0]),
+            DriveSource::Both(u, weight, values) => direct(values, input(u, weight)),
         }
     }
 
@@ -98,9 +98,9 @@ impl Drive {
             input.matmul(weight).reshape([steps, batch, units])
         };
         match self.0 {
-            Source::Input(input, weight) => projected(input, weight),
-            Source::Direct(direct) => direct,
-            Source::Both(input, weight, direct) => projected(input, weight) + *direct,
+            DriveSource::Input(input, weight) => projected(input, weight),
+            DriveSource::Direct(direct) => direct,
+            DriveSource::Both(input, weight, direct) => projected(input, weight) + *direct,
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::event::Observer;
 use crate::metrics::auroc;
 use crate::{ConfigError, TrainError};
 
-/// Parts of the test part of which the mean score is told.
+/// The test part is divided into so many stretches, and the mean score of each is reported.
 const TENTHS: usize = 10;
 /// How much a channel counts at most, in units of its usual error, lest one that is silent for long and then is not outweighs all
 /// others.

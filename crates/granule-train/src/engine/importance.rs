@@ -442,7 +442,7 @@ impl Shuffled<'_> {
         let constant = self.constant()?;
         let changing = constant.iter().filter(|constant| !**constant).count();
         let samples = self.samples.indices.len();
-        let mut progress = Progress {
+        let mut progress = PartProgress {
             done: 0,
             total: samples * (1 + config.repeats * changing),
         };
@@ -537,7 +537,7 @@ impl Shuffled<'_> {
     fn score(
         &self,
         shuffled: Option<(&Part, &[usize])>,
-        progress: &mut Progress,
+        progress: &mut PartProgress,
         observer: &mut dyn Observer,
     ) -> Result<(f64, f64), TrainError> {
         let Samples { split, scaling, .. } = self.samples;
@@ -582,7 +582,7 @@ impl Shuffled<'_> {
 }
 
 /// Samples that were run.
-struct Progress {
+struct PartProgress {
     done: usize,
     total: usize,
 }

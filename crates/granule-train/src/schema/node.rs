@@ -41,7 +41,8 @@ impl<'a> Node<'a> {
         Self::new(&Value::Null, &Value::Null)
     }
 
-    /// Writes what is referred to below what stands here, and `null` beside a schema as optional.
+    /// Puts the definition in the place of a reference (keywords beside the reference win), and marks a schema that allows `null`
+    /// as optional.
     fn resolve(&mut self) {
         loop {
             if let Some(Value::String(place)) = self.fields.remove("$ref") {

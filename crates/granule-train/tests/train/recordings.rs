@@ -8,7 +8,7 @@ use granule_data::arrays::{NpzArray, write_npz};
 use granule_device::{DeviceSpec, OpenDevice};
 use granule_dynamics::composite::MultiGranularityConfig;
 use granule_dynamics::gradient::Memory;
-use granule_dynamics::{NoInput, Series};
+use granule_dynamics::{InputSeries, NoInput};
 use granule_models::{InputShape, ModelConfig, ModelFile, MultiGranularity, Task};
 use granule_train::{
     Event, Observer, Outcome, Quiet, RecordingConfig, RunConfig, StopFlag, TrainError,
@@ -83,7 +83,7 @@ fn recording(dir: &Path, trials: usize, samples: usize, every: usize) -> PathBuf
         .map(|(trial, sample)| given[trial * samples + sample])
         .collect();
     let series = TensorData::new(by_step, [steps, trials, 1]);
-    let series = Series(Tensor::from_data(series, device.burn()));
+    let series = InputSeries(Tensor::from_data(series, device.burn()));
     let seen = network.observe(trials, steps, &series).unwrap();
     let seen = seen.try_into_vec_as::<f32>().unwrap();
 

@@ -12,10 +12,10 @@ const STDIN: &str = "-";
 pub struct Input {
     /// As it is printed.
     pub name: String,
-    pub source: anyhow::Result<Source>,
+    pub source: anyhow::Result<InputSource>,
 }
 
-pub enum Source {
+pub enum InputSource {
     Image(PathBuf),
     Array(PathBuf),
     Stdin,
@@ -26,12 +26,12 @@ impl Input {
         let extension = path.extension().unwrap_or_default().to_string_lossy();
         let extension = extension.to_ascii_lowercase();
         let source = match extension.as_str() {
-            "npy" | "npz" => Ok(Source::Array(path.clone())),
+            "npy" | "npz" => Ok(InputSource::Array(path.clone())),
             "csv" | "tsv" | "txt" if path.is_file() => Err(anyhow::anyhow!(
                 "{} is a table; save its columns of features by numpy.save(\"x.npy\", x) and name x.npy",
                 path.display()
             )),
-            _ => Ok(Source::Image(path.clone())),
+            _ => Ok(InputSource::Image(path.clone())),
         };
         Self {
             name: path.display().to_string(),
@@ -56,7 +56,7 @@ fn of(path: &Path) -> Vec<Input> {
     if path == Path::new(STDIN) {
         return vec![Input {
             name: STDIN.to_string(),
-            source: Ok(Source::Stdin),
+            source: Ok(InputSource::Stdin),
         }];
     }
     if path.is_dir() {
@@ -184,9 +184,12 @@ mod tests {
         assert_eq!(names("*.gif"), ["!*.gif"]);
         assert_eq!(names("absent.png"), ["absent.png"]);
         assert_eq!(names("notes.txt"), ["!notes.txt"]);
-        assert!(matches!(find(&["-".into()])[0].source, Ok(Source::Stdin)));
+        assert!(matches!(
+            find(&["-".into()])[0].source,
+            Ok(InputSource::Stdin)
+        ));
         let array = &find(&[dir.path().join("array.npy")])[0];
-        assert!(matches!(array.source, Ok(Source::Array(_))));
+        assert!(matches!(array.source, Ok(InputSource::Array(_))));
     }
 
     #[test]

@@ -25,7 +25,7 @@ use crate::config::of_evaluation;
 use crate::failure::{self, Hinted, Usage};
 use crate::output::{self, Paint, Stream, paint};
 use crate::verbose;
-use inputs::{Input, Source};
+use inputs::{Input, InputSource};
 use show::{Form, Item};
 
 /// The number of images answered together.
@@ -207,12 +207,12 @@ impl Answering<'_> {
         };
         let image = match source {
             Err(error) => Err(error),
-            Ok(Source::Array(path)) => {
+            Ok(InputSource::Array(path)) => {
                 let answers = answers(&self.model, &mut self.seen, &path, None, self.args);
                 return self.take_array(&name, answers);
             }
-            Ok(Source::Image(path)) => pixels(Sample::File(&path)),
-            Ok(Source::Stdin) => match inputs::stdin() {
+            Ok(InputSource::Image(path)) => pixels(Sample::File(&path)),
+            Ok(InputSource::Stdin) => match inputs::stdin() {
                 Ok(bytes) if inputs::is_of_arrays(&bytes) => {
                     let path = Path::new(&name);
                     let answers =

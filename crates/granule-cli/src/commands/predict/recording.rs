@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use granule::data::DecodingConfig;
-use granule::data::decoding::{Place, Series};
+use granule::data::decoding::{BinPlace, Series};
 use granule::io::path::expand;
 use granule::models::{InputShape, Sample};
 
@@ -28,7 +28,7 @@ pub fn answers(
     path: &Path,
     (decoding, seed): (Option<&DecodingConfig>, u64),
     top: usize,
-    mut show: impl FnMut(Place, Answer) -> anyhow::Result<()>,
+    mut show: impl FnMut(BinPlace, Answer) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let input = model.predictor().input();
     let InputShape::Sequence { steps, channels } = input.shape else {
@@ -52,7 +52,7 @@ pub fn answers(
     for text in &series.notes {
         output::note(&format!("note: {}", output::printable(text)));
     }
-    let all: Vec<(&[f32], Place)> = series.samples().collect();
+    let all: Vec<(&[f32], BinPlace)> = series.samples().collect();
     for batch in all.chunks(BATCH) {
         let samples: Vec<Sample<'_>> = batch
             .iter()

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use granule::data::decoding::Place;
+use granule::data::decoding::BinPlace;
 
 use super::Answer;
 use crate::args;
@@ -15,7 +15,7 @@ pub enum Item {
     Alone,
     Index(usize),
     /// A bin or trial of a recording.
-    Place(Place),
+    Place(BinPlace),
 }
 
 impl Item {
@@ -24,7 +24,7 @@ impl Item {
         match self {
             Self::Alone => vec![("index", 0)],
             Self::Index(index) => vec![("index", index)],
-            Self::Place(Place { trial, bin }) => {
+            Self::Place(BinPlace { trial, bin }) => {
                 let trial = trial.map(|trial| ("trial", trial));
                 trial
                     .into_iter()
@@ -54,7 +54,7 @@ impl Form {
     }
 
     /// The line above all answers, if the form has one, from the first of them.
-    pub fn begin(&self, model: &Answer, place: Option<Place>) -> anyhow::Result<()> {
+    pub fn begin(&self, model: &Answer, place: Option<BinPlace>) -> anyhow::Result<()> {
         let item = place.map_or(Item::Alone, Item::Place);
         let heading = self.heading(Some("input"), model, item)?;
         heading.map_or(Ok(()), |heading| output::line(&heading))

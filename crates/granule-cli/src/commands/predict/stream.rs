@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use granule::data::decoding::{Edges, Place};
+use granule::data::decoding::{BinPlace, Edges};
 use granule::device::{DeviceSpec, OpenDevice};
 use granule::models::{ModelFile, Sample, SlidingWindow, Task};
 
@@ -163,7 +163,7 @@ impl Decoder {
     }
 
     fn place(&self) -> Item {
-        Item::Place(Place {
+        Item::Place(BinPlace {
             trial: Some(self.trial),
             bin: Some(self.window.bin()),
         })

@@ -126,7 +126,7 @@ fn simulate(
     }
     let stop = experiment.stop();
     interrupt.also(stop.flag())?;
-    let mut progress = Progress::new(Style::choose(args.json, args.quiet), experiment.steps());
+    let mut progress = RunProgress::new(Style::choose(args.json, args.quiet), experiment.steps());
     let began = Instant::now();
     interrupt.be_gentle();
     let outcome = experiment.run(|step, _| {
@@ -229,7 +229,7 @@ const PATIENCE: Duration = Duration::from_millis(700);
 const FIRST_LINE: Duration = Duration::from_secs(10);
 
 /// How far runs have come that take their time: a bar on a terminal, else a line now and then.
-struct Progress {
+struct RunProgress {
     shown: Shown,
     steps: usize,
     began: Instant,
@@ -243,7 +243,7 @@ enum Shown {
     Nothing,
 }
 
-impl Progress {
+impl RunProgress {
     fn new(style: Style, steps: usize) -> Self {
         Self {
             shown: match style {

@@ -6,7 +6,7 @@ use crate::differences::{central, slopes};
 use crate::gradient::{Memory, Run, gradient};
 use crate::population::Activation;
 use crate::testing::{f32_places, f64_autodiff, f64_places, host_device};
-use crate::{Constant, DynamicsError, Grid, Model};
+use crate::{ConstantInput, DynamicsError, Grid, Model};
 
 /// Compares the gradient of `loss` with central differences in every trained number of `module`; returns how many.
 fn check<M: Module>(name: &str, module: &M, loss: impl Fn(&M) -> Tensor<1>) -> usize {
@@ -385,7 +385,7 @@ fn network(shared: bool, short_term: bool) -> PlasticNetwork {
 /// The loss of a run of 50 steps and, by parameter, its gradient under a memory policy.
 fn differentiate(network: &PlasticNetwork, memory: &Memory) -> (f64, Vec<(ParamId, Vec<f64>)>) {
     let place = f64_autodiff();
-    let input = Constant(place.tensor(vec![0.5, -1.0], [2, 1]));
+    let input = ConstantInput(place.tensor(vec![0.5, -1.0], [2, 1]));
     let run = Run {
         initial: None,
         batch: 2,
@@ -472,7 +472,7 @@ fn networks_name_an_input_that_does_not_fit() {
     let error = crate::record(
         &dynamics,
         network.initial_state(2).unwrap(),
-        &Constant(place.full(0.0, [2, 3])),
+        &ConstantInput(place.full(0.0, [2, 3])),
         &Grid::over(10.0, 1.0).unwrap(),
     );
     assert!(

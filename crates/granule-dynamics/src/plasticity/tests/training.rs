@@ -6,7 +6,7 @@ use burn::optim::{AdamConfig, GradientsParams};
 use super::*;
 use crate::gradient::{Memory, Run, gradient};
 use crate::testing::f64_autodiff;
-use crate::{Grid, NormalNoise, Series};
+use crate::{Grid, InputSeries, NormalNoise};
 
 /// A read-out is trained by gradient; then a sensor loses half of its gain. Hebb's rule with the error as postsynaptic activity
 /// repairs it without a backward pass, and training by gradient goes on from there.
@@ -90,7 +90,7 @@ fn a_gradient_trains_a_network_that_learns_while_it_runs() {
             [0.0, 0.0]
         }
     });
-    let input = Series(place.tensor(given.collect(), [steps, 2, 1]));
+    let input = InputSeries(place.tensor(given.collect(), [steps, 2, 1]));
     let grid = Grid::over(2.0 * steps as f64, 2.0).unwrap();
     let target = place.tensor::<2>(vec![0.5, -0.5], [2, 1]);
     let rate = |network: &PlasticNetwork| match &network.rules.rules[0] {

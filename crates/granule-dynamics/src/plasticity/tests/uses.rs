@@ -3,7 +3,7 @@ use burn::nn::{Linear, LinearConfig};
 
 use super::*;
 use crate::testing::{assert_close, f32_places, f64_autodiff, f64_place, f64_places};
-use crate::{Constant, Grid, Model, NoInput, NormalNoise, record, simulate};
+use crate::{ConstantInput, Grid, Model, NoInput, NormalNoise, record, simulate};
 
 fn oja(rate: f64, place: &Place) -> Oja {
     let config = OjaConfig {
@@ -305,7 +305,7 @@ fn a_network_completes_the_pattern_it_saw() {
     let dynamics = network.dynamics().unwrap();
     let grid = Grid::over(200.0, 2.0).unwrap();
     let go = |state: State, input: Vec<f64>| {
-        let input = Constant(place.tensor(input, [1, units]));
+        let input = ConstantInput(place.tensor(input, [1, units]));
         simulate(&dynamics, state, &input, &grid, |_, _, _| {
             std::ops::ControlFlow::Continue(())
         })

@@ -9,6 +9,7 @@ mod weights;
 
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
+use granule_io::budget;
 use granule_ops::{Drive, Recorded};
 
 pub use config::{Initialization, RateNetworkConfig, Rectifier, Recurrence};
@@ -18,7 +19,7 @@ pub use weights::{DenseWeights, LowRankWeights, RecurrentWeights};
 use super::noise::NetworkNoise;
 use super::{SequenceModel, Trajectory, check_sequences};
 use crate::random::NormalNoise;
-use crate::setting::{ask_for, check_within};
+use crate::setting::check_within;
 use crate::{Bounds, DynamicsError, Parameter, Place};
 use connectivity::Purpose;
 
@@ -90,7 +91,7 @@ impl RateNetworkConfig {
         let n = self.units;
         for (field, width) in [("inputs", inputs), ("outputs", outputs)] {
             check_within(field, width, 0)?;
-            ask_for("the network's weights", &[2, n, width])?;
+            budget::ask_for_numbers("the network's weights", &[2, n, width])?;
         }
         let drawn = |purpose, shape: [usize; 2], variance: f64| {
             let values = connectivity::draw(seed, purpose, shape[0] * shape[1], variance.sqrt());

@@ -5,8 +5,9 @@ use granule_io::words::counted;
 use super::config::{Initialization, RateNetworkConfig, Recurrence};
 use super::connectivity;
 use crate::DynamicsError;
-use crate::setting::{Range, ask_for, check_count};
+use crate::setting::{Range, check_count};
 use crate::solver::SolverKind;
+use granule_io::budget;
 
 /// Units of a network: the weights of more would take more than 16 GiB.
 const MOST: usize = 1 << 16;
@@ -70,9 +71,9 @@ impl RateNetworkConfig {
             }
         }
         // Weights, mask and signs are made at once.
-        ask_for("the network's recurrent weights", &[3, n, n])?;
+        budget::ask_for_numbers("the network's recurrent weights", &[3, n, n])?;
         self.validate_recurrence()?;
-        // A unit that hears nobody is found in the mask itself; drawn connections leave every unit one.
+        // Only a mask can leave a unit without inputs; drawn connections give every unit at least one.
         connectivity::mask(self, 0).map(|_| ())
     }
 

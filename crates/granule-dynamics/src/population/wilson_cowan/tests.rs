@@ -2,7 +2,7 @@ use burn::tensor::Tensor;
 
 use super::*;
 use crate::differences::assert_gradient;
-use crate::model::{Constant, Field, Model, NoInput};
+use crate::model::{ConstantInput, Field, Model, NoInput};
 use crate::solver::Rk4;
 use crate::state::host;
 use crate::system::Integrated;
@@ -96,7 +96,7 @@ fn every_parameter_has_the_gradient_of_central_differences() {
     let settings = config.settings().concat();
     config.trainable = settings.iter().map(|s| s.name.into()).collect();
     let model = Integrated::new(config.init(&place).unwrap(), Rk4);
-    let input = Constant(place.tensor(vec![0.1, 0.0, 0.3, 0.2], [1, 4]));
+    let input = ConstantInput(place.tensor(vec![0.1, 0.0, 0.3, 0.2], [1, 4]));
     let loss = |seen: Tensor<3>| (seen.clone() * seen.add_scalar(1.0)).sum();
     assert_gradient(&model, &input, (1.0, 20), loss, 1e-5, 1e-8);
 }

@@ -5,6 +5,7 @@ mod tests;
 use burn::module::{Module, Param};
 use burn::nn::Linear;
 use burn::tensor::Tensor;
+use granule_io::budget;
 use granule_ops::{Transfer, firing_rate};
 
 pub use config::WilsonCowanNetworkConfig;
@@ -12,7 +13,7 @@ pub use config::WilsonCowanNetworkConfig;
 use super::rate::RecurrentWeights;
 use super::{SequenceModel, Trajectory, check_sequences};
 use crate::random::NormalNoise;
-use crate::setting::{ask_for, check_count};
+use crate::setting::check_count;
 use crate::{DynamicsError, Place};
 
 /// What the inputs draw from, beside the recurrent weights.
@@ -36,7 +37,7 @@ impl WilsonCowanNetworkConfig {
         check_count("inputs", inputs)?;
         check_count("outputs", outputs)?;
         let n = self.units;
-        ask_for(
+        budget::ask_for_numbers(
             "the network's inputs and outputs",
             &[2, n, inputs.saturating_add(outputs)],
         )?;

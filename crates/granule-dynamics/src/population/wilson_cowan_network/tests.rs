@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::DynamicsError;
-use crate::model::{Constant, Model};
+use crate::model::{ConstantInput, Model};
 use crate::population::{Initialization, WilsonCowanConfig};
 use crate::solver::Euler;
 use crate::state::host;
@@ -50,7 +50,7 @@ fn two_populations_are_the_pair_of_the_paper() {
     };
     let pair = Integrated::new(pair.init(&place).unwrap(), Arc::new(Euler));
     let grid = Grid::over(dt * steps as f64, dt).unwrap();
-    let input = Constant(place.tensor(vec![1.25, 0.1], [1, 2]));
+    let input = ConstantInput(place.tensor(vec![1.25, 0.1], [1, 2]));
     let initial = pair.initial_state(1).unwrap();
     let (seen, _) = record(&pair.dynamics().unwrap(), initial, &input, &grid).unwrap();
     let expected = host(seen).unwrap();

@@ -6,7 +6,7 @@
 //! worst trajectory's decides, so each of them is solved at least as exactly as it would be alone.
 //!
 //! An input is read at the beginning and at every instant of [`AdaptiveConfig::stops`], where a step ends, and held
-//! between them ([`Held`]); what drives the field smoothly in time belongs into [`Field::derivative`]'s time.
+//! between them ([`HeldInput`]); what drives the field smoothly in time belongs into [`Field::derivative`]'s time.
 //! [`Field::after_step`] is applied to every accepted step.
 //!
 //! For gradients the accepted instants are frozen ([`Solution::grid`]): [`crate::gradient`] replays them with the
@@ -25,7 +25,7 @@ use burn::tensor::Tensor;
 
 pub use config::{AdaptiveConfig, Method};
 pub use control::Pid;
-pub use solution::{Held, Solution, Statistics};
+pub use solution::{HeldInput, Solution, Statistics};
 
 use crate::model::{Clock, Field, Input};
 use crate::solver::{Solver, SolverKind};
@@ -63,7 +63,7 @@ fn integrate_until(
     stop: &Stop,
 ) -> Result<Solution, DynamicsError> {
     config.validate()?;
-    let held = Held::new(input, config.instants(&span)?);
+    let held = HeldInput::new(input, config.instants(&span)?);
     initial.check(field.variables())?;
     initial.check_finite(field.variables(), span.start)?;
     if field.diffusion(span.start, &initial).is_some() {
@@ -151,7 +151,7 @@ struct Attempts<'a> {
 
 impl Attempts<'_> {
     /// Integrates from `at.time` to `end`, between which the input is held.
-    fn interval(&mut self, at: Clock, end: f64, held: &Held<'_>) -> Result<(), DynamicsError> {
+    fn interval(&mut self, at: Clock, end: f64, held: &HeldInput<'_>) -> Result<(), DynamicsError> {
         let field = self.field;
         let tableau = self.config.method.tableau();
         let input = held.at(at);

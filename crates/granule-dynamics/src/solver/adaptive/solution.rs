@@ -100,19 +100,19 @@ impl Solution {
     }
 
     /// `input` as this integration saw it, for a run over [`grid`](Self::grid).
-    pub fn held<'a>(&self, input: &'a dyn Input) -> Held<'a> {
-        Held::new(input, self.instants.clone())
+    pub fn held<'a>(&self, input: &'a dyn Input) -> HeldInput<'a> {
+        HeldInput::new(input, self.instants.clone())
     }
 }
 
 /// An input that is read at given instants and held between them, whatever the steps are. The clock it is read with
-/// counts the intervals between the instants, so a [`Series`](crate::Series) has one row for each.
-pub struct Held<'a> {
+/// counts the intervals between the instants, so a [`InputSeries`](crate::InputSeries) has one row for each.
+pub struct HeldInput<'a> {
     input: &'a dyn Input,
     instants: Vec<f64>,
 }
 
-impl<'a> Held<'a> {
+impl<'a> HeldInput<'a> {
     pub(super) fn new(input: &'a dyn Input, instants: Vec<f64>) -> Self {
         Self { input, instants }
     }
@@ -135,7 +135,7 @@ impl<'a> Held<'a> {
     }
 }
 
-impl Input for Held<'_> {
+impl Input for HeldInput<'_> {
     fn at(&self, at: Clock) -> Option<Tensor<2>> {
         let after = self.instants.partition_point(|t| *t <= at.time);
         let interval = after.saturating_sub(1).min(self.intervals() - 1);

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::gradient::{Memory, Run, gradient};
-use crate::model::{Constant, Model, NoInput, Series};
+use crate::model::{ConstantInput, InputSeries, Model, NoInput};
 use crate::solver::{Solver, SolverKind, Stepped};
 use crate::state::host;
 use crate::testing::{assert_close, f32_places, f64_autodiff, f64_place, f64_places};
@@ -241,7 +241,7 @@ fn an_input_is_held_between_stops() {
         ..tolerance(Method::DormandPrince, 1e-10)
     };
     let levels = [2.0, -1.0, 0.5];
-    let input = Series(place.tensor(levels.to_vec(), [3, 1, 1]));
+    let input = InputSeries(place.tensor(levels.to_vec(), [3, 1, 1]));
     let solution = integrate(&leak(), state(&place, &[0.0]), 0.0..4.0, &config, &input).unwrap();
     let mut exact = 0.0;
     for ((level, from), to) in levels.into_iter().zip([0.0, 1.0, 2.5]).zip([1.0, 2.5, 4.0]) {
@@ -267,7 +267,7 @@ proptest! {
         let rtol = 10.0_f64.powi(-digits);
         let config = AdaptiveConfig { atol: rtol * size, ..tolerance(Method::Tsit5, rtol) };
         let input = input * size;
-        let drive = Constant(place.full(input, [1, 1]));
+        let drive = ConstantInput(place.full(input, [1, 1]));
         let solution = integrate(&field, state(&place, &[size]), 0.0..1.0, &config, &drive).unwrap();
         let mut last = 0.0;
         for (time, found) in solution.times.iter().zip(&solution.states) {
@@ -329,7 +329,7 @@ fn replay(solution: &Solution, field: impl Field, method: Method, input: &dyn In
 #[test]
 fn accepted_steps_settle_and_a_replay_repeats_them() {
     let place = f64_place();
-    let input = Series(place.tensor(vec![1.5, 3.0], [2, 1, 1]));
+    let input = InputSeries(place.tensor(vec![1.5, 3.0], [2, 1, 1]));
     for method in [Method::DormandPrince, Method::Tsit5] {
         let config = AdaptiveConfig {
             stops: vec![4.0],

@@ -1,6 +1,6 @@
 use super::*;
 use crate::host;
-use crate::model::Constant;
+use crate::model::ConstantInput;
 use crate::system::testing::{agrees_on_every_device, every_gradient_agrees, trace};
 use crate::testing::{assert_close, f64_place, f64_places};
 
@@ -28,7 +28,7 @@ fn it_follows_the_matrix_exponential() {
     // The first three entries of exp(3·[[A, BY + CU], [0, 0]])·(x₀, 1).
     let expected = [-0.05378636782686, 1.46846698281098, 1.9241669905389];
     for (_, place) in f64_places() {
-        let input = Constant(place.tensor(INPUT.to_vec(), [1, 3]));
+        let input = ConstantInput(place.tensor(INPUT.to_vec(), [1, 3]));
         let (seen, _) = trace(&example().init(&place).unwrap(), &input, 0.01, 300);
         for (found, expected) in seen[300].iter().zip(expected) {
             assert_close(*found, expected, 1e-9);

@@ -1,6 +1,6 @@
 use super::*;
 use crate::host;
-use crate::model::{Clock, Constant, NoInput};
+use crate::model::{Clock, ConstantInput, NoInput};
 use crate::system::System;
 use crate::system::testing::{agrees_on_every_device, every_gradient_agrees, trace};
 use crate::testing::{assert_close, f64_place, f64_places, host_device};
@@ -68,7 +68,7 @@ fn trace_agrees_with_an_independent_integration() {
     for (_, place) in f64_places() {
         let model = with_initial(0.1, -1.0).init(&place).unwrap();
         for (until, r, v) in expected {
-            let current = Constant(place.full(4.0, [1, 1]));
+            let current = ConstantInput(place.full(4.0, [1, 1]));
             let (_, state) = trace(
                 &model,
                 &current,

@@ -1,6 +1,6 @@
 use super::*;
 use crate::host;
-use crate::model::{Clock, Constant, Dynamics, NoInput};
+use crate::model::{Clock, ConstantInput, Dynamics, NoInput};
 use crate::simulate::{Grid, record};
 use crate::solver::{Heun, Rk4};
 use crate::system::testing::{model_agrees_on_every_device, model_gradients_agree};
@@ -142,7 +142,7 @@ fn delayed_populations_agree_with_an_independent_integration() {
     for (name, place) in f64_places() {
         let errors = [0.005, 0.0025].map(|dt| {
             let network = populations(&place, dt);
-            let input = Constant(place.tensor(vec![3.0, 1.0], [1, 2]));
+            let input = ConstantInput(place.tensor(vec![3.0, 1.0], [1, 2]));
             let initial = network.initial_state(1).unwrap();
             let grid = Grid::over(3.0, dt).unwrap();
             let (_, last) = record(&network.dynamics().unwrap(), initial, &input, &grid).unwrap();

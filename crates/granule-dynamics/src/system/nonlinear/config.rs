@@ -1,3 +1,4 @@
+use granule_io::budget;
 use serde::{Deserialize, Serialize};
 
 use super::{DriveConfig, FormConfig, NetworkFormConfig, NonlinearSystem};
@@ -51,7 +52,7 @@ impl NonlinearSystemConfig {
             .flatten()
             .flat_map(|network| &network.hidden)
             .fold(size, |widest, hidden| widest.max(*hidden));
-        setting::ask_for("a system's matrices", &[inputs, widest])?;
+        budget::ask_for_numbers("a system's matrices", &[inputs, widest])?;
         self.drive.validate(size, [self.population, self.external])
     }
 

@@ -1,6 +1,6 @@
 use super::*;
 use crate::Place;
-use crate::model::{Constant, Field, NoInput};
+use crate::model::{ConstantInput, Field, NoInput};
 use crate::system::testing::{agrees_on_every_device, every_gradient_agrees, trace};
 use crate::system::{FitzHughNagumoConfig, Mlp, MlpConfig};
 use crate::testing::{assert_close, f64_place};
@@ -94,8 +94,8 @@ fn a_named_form_takes_the_drive_through_its_variables() {
     };
     let alone = config.init(&place).unwrap();
     // B·0.6 + C·(1, −0.5)
-    let drive = Constant(place.tensor(vec![0.3, 0.06 + 0.15], [1, 2]));
-    let input = Constant(place.tensor(vec![0.6, 1.0, -0.5], [1, 3]));
+    let drive = ConstantInput(place.tensor(vec![0.3, 0.06 + 0.15], [1, 2]));
+    let input = ConstantInput(place.tensor(vec![0.6, 1.0, -0.5], [1, 3]));
     let (seen, _) = trace(&system, &input, 0.1, 100);
     let (expected, _) = trace(&alone, &drive, 0.1, 100);
     assert_close(seen[100][0], expected[100][0], 1e-12);

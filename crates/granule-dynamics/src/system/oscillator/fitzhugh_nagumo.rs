@@ -81,7 +81,7 @@ impl Field for FitzHughNagumoField {
 mod tests {
     use super::*;
     use crate::host;
-    use crate::model::Constant;
+    use crate::model::ConstantInput;
     use crate::system::testing::{every_gradient_agrees, trace};
     use crate::testing::{assert_close, f64_places};
 
@@ -90,7 +90,7 @@ mod tests {
         // DOP853 at a relative tolerance of 1e-13, from (0, 0) with u_v = 0.5.
         for (_, place) in f64_places() {
             let model = FitzHughNagumoConfig::default().init(&place).unwrap();
-            let drive = Constant(place.tensor(vec![0.5, 0.0], [1, 2]));
+            let drive = ConstantInput(place.tensor(vec![0.5, 0.0], [1, 2]));
             let (seen, state) = trace(&model, &drive, 0.05, 1000);
             assert_close(seen[200][0], 1.18792071981386, 1e-6);
             assert_close(seen[1000][0], 1.12097896429701, 1e-6);

@@ -178,7 +178,7 @@ mod tests {
         };
         let initial = model.initial_state(1).unwrap();
         let (seen, _) = record(&model.dynamics().unwrap(), initial, &NoInput, &grid).unwrap();
-        let activity = crate::model::Constant(place.full(0.8, [1, 1]));
+        let activity = crate::model::ConstantInput(place.full(0.8, [1, 1]));
         let (alone, _) = trace(&response.init(&place).unwrap(), &activity, 50.0, 100);
         for (found, expected) in host(seen).unwrap().into_iter().zip(alone) {
             assert_close(found, expected[0], 1e-14);

@@ -1,7 +1,7 @@
 use std::ops::ControlFlow;
 
 use super::*;
-use crate::model::{Constant, Model, NoInput};
+use crate::model::{ConstantInput, Model, NoInput};
 use crate::simulate::{Grid, simulate};
 use crate::solver::{EulerMaruyama, StochasticHeun};
 use crate::system::testing::{agrees_on_every_device, every_gradient_agrees, trace};
@@ -20,7 +20,7 @@ fn decision_trace_agrees_with_an_independent_integration() {
     for (_, place) in f64_places() {
         let model = WongWangConfig::default().init(&place).unwrap();
         let (first, second) = WongWang::stimulus(30.0, 0.256);
-        let stimulus = Constant(place.tensor(vec![first, second], [1, 2]));
+        let stimulus = ConstantInput(place.tensor(vec![first, second], [1, 2]));
         let (seen, _) = trace(&model, &stimulus, 1.0, 2000);
         for (at, s1, s2) in expected {
             assert_close(seen[at][0], s1, 1e-9);
@@ -36,7 +36,7 @@ fn the_population_with_more_evidence_wins_sooner_the_more_it_has() {
     let mut times = Vec::new();
     for coherence in [0.032, 0.128, 0.512, -0.128] {
         let (first, second) = WongWang::stimulus(30.0, coherence);
-        let stimulus = Constant(place.tensor(vec![first, second], [1, 2]));
+        let stimulus = ConstantInput(place.tensor(vec![first, second], [1, 2]));
         let (seen, state) = trace(&model, &stimulus, 2.0, 1000);
         let (rate_1, rate_2) = model.field().unwrap().rates(&state, Some(&stimulus.0));
         let (rate_1, rate_2) = (host(rate_1).unwrap()[0], host(rate_2).unwrap()[0]);
@@ -141,7 +141,7 @@ fn with_noise_decisions_are_the_better_the_more_evidence_there_is() {
         .iter()
         .flat_map(|c| std::iter::repeat_n(*c, trials));
     let stimuli = rows.flat_map(|c| <[f64; 2]>::from(WongWang::stimulus(30.0, c)));
-    let stimuli = Constant(place.tensor(stimuli.collect(), [coherences.len() * trials, 2]));
+    let stimuli = ConstantInput(place.tensor(stimuli.collect(), [coherences.len() * trials, 2]));
     let solver = EulerMaruyama {
         noise: NormalNoise::new(11, 0),
     };

@@ -152,7 +152,7 @@ impl<'a> Names<'a> {
         self.places.get(name).copied()
     }
 
-    /// For an error about a name that there is not.
+    /// For an error about an unknown name.
     pub(super) fn listed_for(&self, found: &str) -> String {
         match meant(found, self.order.iter().copied()) {
             Some(name) => format!("{}; did you mean `{name}`?", self.listed()),

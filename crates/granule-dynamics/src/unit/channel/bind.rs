@@ -1,8 +1,8 @@
 //! A table of channels with its constants bound, for the kernels, for the composed step and for the host.
 
-use granule_ops::{Argument, Curve, Gate, Kinetics, RateCurve, Term};
+use granule_ops::{Argument, Curve, Gate, GateKinetics, RateCurve, Term};
 
-use super::curve::{Constants, CurveConfig, Source};
+use super::curve::{Constants, CurveConfig, CurveInputs};
 use super::scalar::Scalar;
 use super::table::{ChannelConfig, ChannelTable, GateConfig, ReversalConfig};
 use crate::DynamicsError;
@@ -142,7 +142,7 @@ impl ChannelTable {
             } else {
                 T::from(0.0)
             };
-            let mut source = Source {
+            let mut source = CurveInputs {
                 constant,
                 pool: &|name| self.place_of(name),
                 shift,
@@ -166,17 +166,17 @@ impl ChannelTable {
             let kinetics = if gate.steady_state.is_none() {
                 let rates = [rate("alpha", &gate.alpha)?, rate("beta", &gate.beta)?];
                 if at_once {
-                    Kinetics::SteadyRates(rates)
+                    GateKinetics::SteadyRates(rates)
                 } else {
-                    Kinetics::Rates(rates)
+                    GateKinetics::Rates(rates)
                 }
             } else {
                 let steady = curve(gate, "steady", "scale", &gate.steady_state)?;
                 if at_once || gate.time_constant.is_none() {
-                    Kinetics::Steady([steady])
+                    GateKinetics::Steady([steady])
                 } else {
                     let time = curve(gate, "tau", "scale", &gate.time_constant)?;
-                    Kinetics::Relaxation([steady, times(time, &factor.reciprocal())])
+                    GateKinetics::Relaxation([steady, times(time, &factor.reciprocal())])
                 }
             };
             Ok(Gate {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use granule_ops::{Curve, Kinetics};
+use granule_ops::{Curve, GateKinetics};
 
 use super::super::rates;
 use super::curve::Constants;
@@ -267,8 +267,8 @@ impl ChannelTable {
                 let config = &self.channels[index].gate[number_of];
                 let curves = gate.kinetics.curves();
                 let names = match &gate.kinetics {
-                    Kinetics::Rates(_) | Kinetics::SteadyRates(_) => ["alpha", "beta"],
-                    Kinetics::Relaxation(_) | Kinetics::Steady(_) => {
+                    GateKinetics::Rates(_) | GateKinetics::SteadyRates(_) => ["alpha", "beta"],
+                    GateKinetics::Relaxation(_) | GateKinetics::Steady(_) => {
                         ["steady_state", "time_constant"]
                     }
                 };

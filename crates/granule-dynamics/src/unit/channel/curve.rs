@@ -248,7 +248,7 @@ impl CurveConfig {
 pub(crate) type Constants<'a, T> = dyn Fn(&str) -> Result<T, DynamicsError> + 'a;
 
 /// Where the constants of a curve come from.
-pub(super) struct Source<'a, T> {
+pub(super) struct CurveInputs<'a, T> {
     /// A constant by its name.
     pub constant: &'a Constants<'a, T>,
     /// A concentration by its name.
@@ -263,7 +263,7 @@ pub(super) struct Source<'a, T> {
     pub term: Option<usize>,
 }
 
-impl<T: Scalar> Source<'_, T> {
+impl<T: Scalar> CurveInputs<'_, T> {
     fn take(&self, name: &str) -> Result<T, DynamicsError> {
         (self.constant)(&super::names::of_term(&self.stem, self.term, name))
     }

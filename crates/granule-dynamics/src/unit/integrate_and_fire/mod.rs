@@ -22,7 +22,7 @@ use crate::DynamicsError;
 use crate::setting::Settings;
 
 /// How the settings of a cell bind each other, beyond the range that each has by itself.
-trait Bound {
+trait ParameterRules {
     /// Narrows where training keeps parameters.
     fn keep(&self, _: &mut Settings<'_>) {}
 
@@ -144,7 +144,7 @@ macro_rules! integrate_and_fire {
                 $(if let Some(values) = &self.initial.$balanced {
                     all.add((section, stringify!($balanced)), values, any);
                 })*
-                $crate::unit::integrate_and_fire::Bound::keep(self, &mut all);
+                $crate::unit::integrate_and_fire::ParameterRules::keep(self, &mut all);
                 all
             }
 
@@ -160,7 +160,7 @@ macro_rules! integrate_and_fire {
                     .check(concat!("unit.", stringify!($setting)), self.$setting)?;)*
                 let settings = self.settings();
                 settings.check(self.cells)?;
-                $crate::unit::integrate_and_fire::Bound::check(self, &settings)?;
+                $crate::unit::integrate_and_fire::ParameterRules::check(self, &settings)?;
                 self.surrogate.validate()
             }
 
@@ -237,7 +237,7 @@ macro_rules! integrate_and_fire {
             const EXACT: bool = <[&str]>::is_empty(&[$(stringify!($solver),)?]);
 
             fn shortest_time_constant(&self) -> Option<f64> {
-                $crate::unit::integrate_and_fire::Bound::shortest_time_constant(self)
+                $crate::unit::integrate_and_fire::ParameterRules::shortest_time_constant(self)
             }
 
             fn build(

@@ -238,7 +238,7 @@ fn a_nan_in_the_input_is_found_at_its_step_and_a_wrong_shape_before_it() {
     assert_eq!((variable.as_str(), *unit), ("v", 1));
 
     for shape in [[1, 2], [2, 3], [1, 4], [1, 0]] {
-        let input = crate::Constant(place.full(0.0, shape));
+        let input = crate::ConstantInput(place.full(0.0, shape));
         let error = trace(&cells, &input, 0.025, 1).unwrap_err();
         assert!(matches!(error, DynamicsError::Shape { .. }), "{error}");
     }

@@ -235,7 +235,7 @@ fn current_comes_from_the_setting_the_input_and_the_synapses() {
         let config = population::<HodgkinHuxley>(currents);
         let cells = config.init(Arc::new(Rk4), &place).unwrap();
         let columns = input.len();
-        let input = crate::Constant(place.tensor(input, [1, columns]));
+        let input = crate::ConstantInput(place.tensor(input, [1, columns]));
         let (_, v) = trace(&cells, &input, 0.025, 200).unwrap();
         v.last().unwrap().clone()
     };

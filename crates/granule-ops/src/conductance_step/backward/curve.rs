@@ -101,7 +101,7 @@ fn record<T: Number, const FUSED: bool>(
     Some(())
 }
 
-/// Adds the gradients by what a recorded curve depends on, of that by its value.
+/// From the gradient by the value of a recorded curve, adds those by its arguments and coefficients.
 #[inline(always)]
 fn propagate<T: Number>(
     expression: &Expression,

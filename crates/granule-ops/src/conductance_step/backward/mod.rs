@@ -9,7 +9,7 @@ use super::cpu::{Given, Number};
 use super::geometry::{Geometry, constants};
 use super::joint::{self, Joined};
 use super::program::{MOST_READS, Program, Read, Slot};
-use super::sweep::{BLOCK, Block, Body, Sink, Source, sweep};
+use super::sweep::{BLOCK, Block, Body, Operand, Sink, sweep};
 use variable::{By, variable};
 
 /// What the backward pass of a step computes from.
@@ -54,9 +54,9 @@ pub(super) fn gradients<T: Number>(
         joint::gradients(g.sizes(), joined, dt, by_v, wanted)
     });
 
-    let mut inputs: Vec<Source<'_, T>> = Vec::new();
-    inputs.extend(taped.states.iter().map(|x| Source::All(x)));
-    inputs.extend(taped.moved.iter().map(|x| Source::All(x)));
+    let mut inputs: Vec<Operand<'_, T>> = Vec::new();
+    inputs.extend(taped.states.iter().map(|x| Operand::All(x)));
+    inputs.extend(taped.moved.iter().map(|x| Operand::All(x)));
     inputs.push(g.inflow(taped.inflow));
     inputs.extend(by_others.iter().map(|x| adjoint(x)));
     match &by_linear {
@@ -104,11 +104,11 @@ pub(super) fn gradients<T: Number>(
 }
 
 /// Zeros where nothing depends on a value.
-fn adjoint<T: Number>(x: &[T]) -> Source<'_, T> {
+fn adjoint<T: Number>(x: &[T]) -> Operand<'_, T> {
     if x.is_empty() {
-        Source::One(T::ZERO)
+        Operand::One(T::ZERO)
     } else {
-        Source::All(x)
+        Operand::All(x)
     }
 }
 

@@ -61,13 +61,13 @@ fn membrane<C>(kind: Kind, constant: &mut impl FnMut(f64) -> C) -> Membrane<C> {
         term(Exponential, v, [0.125, 65.0, -1.0 / 80.0]),
     ];
     let m = match kind {
-        Kind::SteadyM => Kinetics::SteadyRates(m),
-        _ => Kinetics::Rates(m),
+        Kind::SteadyM => GateKinetics::SteadyRates(m),
+        _ => GateKinetics::Rates(m),
     };
     let gate = |kinetics, power| Gate { kinetics, power };
     let mut gates = vec![
-        vec![gate(m, 3), gate(Kinetics::Rates(h), 1)],
-        vec![gate(Kinetics::Rates(n), 4)],
+        vec![gate(m, 3), gate(GateKinetics::Rates(h), 1)],
+        vec![gate(GateKinetics::Rates(n), 4)],
     ];
     if kind == Kind::All {
         // (eᶻ · sigmoid)^⅓ and b + sigmoid; a product with a sum; 1/(eᶻ + eᶻ)
@@ -79,7 +79,7 @@ fn membrane<C>(kind: Kind, constant: &mut impl FnMut(f64) -> C) -> Membrane<C> {
             term(RateCurve::Constant, v, [0.4, 0.0, 0.0]),
             term(Sigmoid, v, [1.2, 56.0, 0.05]),
         ]);
-        let a = Kinetics::Relaxation([Curve::Power(Box::new(steady), 1.0 / 3.0), time]);
+        let a = GateKinetics::Relaxation([Curve::Power(Box::new(steady), 1.0 / 3.0), time]);
         let time = Curve::Power(
             Box::new(Curve::Sum(vec![
                 term(Exponential, v, [0.3, 35.0, 0.05]),
@@ -87,15 +87,15 @@ fn membrane<C>(kind: Kind, constant: &mut impl FnMut(f64) -> C) -> Membrane<C> {
             ])),
             -1.0,
         );
-        let q = Kinetics::Relaxation([
+        let q = GateKinetics::Relaxation([
             Curve::Product(vec![
                 term(Sigmoid, v, [1.0, 35.0, -0.1]),
                 term(Hill, c(1), [0.9, 0.3, 1.5]),
             ]),
             time,
         ]);
-        let s = Kinetics::Steady([term(Sigmoid, v, [1.0, 50.0, -0.15])]);
-        let w = Kinetics::Steady([term(Hill, c(0), [1.0, 0.5, 2.0])]);
+        let s = GateKinetics::Steady([term(Sigmoid, v, [1.0, 50.0, -0.15])]);
+        let w = GateKinetics::Steady([term(Hill, c(0), [1.0, 0.5, 2.0])]);
         gates.push(vec![gate(a, 3), gate(q, 1)]);
         gates.push(vec![gate(s, 2)]);
         gates.push(vec![gate(w, 5)]);

@@ -325,7 +325,7 @@ fn gaussian(steps: usize, current: usize, deviation: f64) -> Vec<f32> {
     (0..steps).map(|step| (weight(step) / sum) as f32).collect()
 }
 
-/// What was fitted; of what is left out the observer is told.
+/// What was fitted. The observer is told of a baseline that is left out.
 pub(super) fn there<T>(
     name: &str,
     fitted: Result<T, Left>,
@@ -557,7 +557,7 @@ mod tests {
         assert!(r2(3, 0) < 0.05 && r2(3, 1) > 0.99, "{found:?}");
         assert!(r2(4, 0) < 0.2 && r2(4, 1) < 0.2, "{found:?}");
         assert_eq!(found[2].penalty, Some(0.1));
-        // A correlation that there is not is NaN.
+        // NaN stands for a correlation that is not defined.
         assert_eq!(format!("{:?}", of(&train, &test)), format!("{found:?}"));
     }
 

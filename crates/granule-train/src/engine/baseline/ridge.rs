@@ -27,7 +27,7 @@ pub(super) const READING: f64 = 4.0;
 const BLOCK: usize = 32;
 /// Why a baseline is not there.
 pub(crate) enum Left {
-    /// It would take what there is not, which is no fault of the decoder.
+    /// It needs more memory, samples or time than there is; the decoder's scores stand without it.
     Out(String),
     Failed(TrainError),
 }

@@ -615,9 +615,10 @@ fn baselines<S>(
 
 fn repeats(found: &Explainable) -> Repeats {
     let row = |name: String, explainable: f64, share: f64| {
-        let share = match explainable > 0.0 {
-            true => percent(share, 1),
-            false => "–".to_owned(),
+        let share = if explainable > 0.0 {
+            percent(share, 1)
+        } else {
+            "–".to_owned()
         };
         [name, percent(explainable, 1), share]
     };

@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::{Clock, Constant, Dynamics, Field, Model, NoInput, Series};
+use crate::model::{Clock, ConstantInput, Dynamics, Field, InputSeries, Model, NoInput};
 use crate::solver::{Rk4, SolverKind, Stepped};
 use crate::testing::{assert_close, f32_places, f64_place, f64_places};
 use crate::{Grid, State, record};
@@ -63,7 +63,7 @@ fn every_solver_moves_a_network_to_the_same_state() {
         };
         let mut network = config.init(1, 2, 5, &place).unwrap();
         network.noise = noise;
-        let input = Constant(place.full(0.8, [1, 1]));
+        let input = ConstantInput(place.full(0.8, [1, 1]));
         let start = network.initial_state(1).unwrap();
         let grid = Grid::over(200.0, dt).unwrap();
         let (seen, _) = record(&network.dynamics().unwrap(), start, &input, &grid).unwrap();
@@ -111,7 +111,7 @@ fn a_sequence_and_a_simulation_are_the_same_states_on_every_device() {
         let (seen, _) = record(
             &network.dynamics().unwrap(),
             network.initial_state(2).unwrap(),
-            &Series(inputs.swap_dims(0, 1)),
+            &InputSeries(inputs.swap_dims(0, 1)),
             &grid,
         )
         .unwrap();
@@ -245,7 +245,13 @@ fn what_is_not_finite_is_found_with_its_time_and_place() {
     let grid = Grid::over(80.0, 20.0).unwrap();
     let start = network.initial_state(2).unwrap();
     let dynamics = network.dynamics().unwrap();
-    let error = record(&dynamics, start, &Series(inputs.swap_dims(0, 1)), &grid).unwrap_err();
+    let error = record(
+        &dynamics,
+        start,
+        &InputSeries(inputs.swap_dims(0, 1)),
+        &grid,
+    )
+    .unwrap_err();
     let expected = "at t = 60 (batch 1, unit 0)";
     assert!(error.to_string().contains(expected), "{error}");
 }
@@ -264,7 +270,7 @@ fn inputs_of_another_width_are_refused() {
         time: 0.0,
         dt: 20.0,
     };
-    let input = Constant(place.full(0.0, [1, 3])).0;
+    let input = ConstantInput(place.full(0.0, [1, 3])).0;
     let refused = network.dynamics().unwrap().step(at, &start, Some(&input));
     assert!(matches!(refused, Err(DynamicsError::Shape { .. })));
 }

@@ -4,7 +4,7 @@ use super::*;
 use crate::Grid;
 use crate::differences::{assert_gradient, central, nudged, slopes, trained};
 use crate::gradient::{Memory, Run, gradient};
-use crate::model::{Constant, Series};
+use crate::model::{ConstantInput, InputSeries};
 use crate::solver::SolverKind;
 use crate::testing::f64_autodiff;
 
@@ -107,7 +107,7 @@ fn a_sequence_and_every_memory_policy_have_one_gradient() {
         let whole = loss(out.swap_dims(0, 1)).backward();
         let whole = read(&network, GradientsParams::from_grads(whole, &network));
         let grid = Grid::over(240.0, 20.0).unwrap();
-        let input = Series(inputs.swap_dims(0, 1));
+        let input = InputSeries(inputs.swap_dims(0, 1));
         for memory in [
             Memory::Full,
             Memory::Segments(3),
@@ -147,7 +147,7 @@ fn a_run_by_another_solver_has_the_gradient_of_central_differences() {
         (config.shared_noise, config.solver) = (0.0, solver);
         let mut network = stirred(config.init(1, 2, 7, &place).unwrap());
         network.noise = noise;
-        let input = Constant(place.full(0.7, [1, 1]));
+        let input = ConstantInput(place.full(0.7, [1, 1]));
         assert_gradient(&network, &input, (20.0, 8), loss, 1e-5, 1e-7);
     }
 }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::host;
-use crate::model::{Clock, Constant};
+use crate::model::{Clock, ConstantInput};
 use crate::system::testing::{agrees_on_every_device, every_gradient_agrees, trace};
 use crate::testing::{assert_close, f64_place, f64_places};
 
@@ -18,7 +18,7 @@ fn response_to_constant_activity_agrees_with_an_independent_integration() {
         let model = BalloonWindkesselConfig::friston_2003()
             .init(&place)
             .unwrap();
-        let activity = Constant(place.full(1.0, [1, 1]));
+        let activity = ConstantInput(place.full(1.0, [1, 1]));
         let (seen, _) = trace(&model, &activity, 10.0, 1600);
         for (second, bold) in expected {
             assert_close(seen[second * 100][0], bold, 1e-9);
@@ -43,7 +43,7 @@ fn constant_activity_ends_in_the_closed_form() {
                 * (value(&config.k1) * (1.0 - q)
                     + value(&config.k2) * (1.0 - q / v)
                     + value(&config.k3) * (1.0 - v));
-            let activity = Constant(place.full(z, [1, 1]));
+            let activity = ConstantInput(place.full(z, [1, 1]));
             // In seconds, as another run's unit of time.
             let model = BalloonWindkesselConfig {
                 time_unit: 1.0.into(),

@@ -8,7 +8,7 @@ use burn::tensor::Tensor;
 use super::sections::{CELL, cell};
 use crate::differences::slopes;
 use crate::gradient::{Memory, Run, gradient};
-use crate::model::{Clock, Constant, Dynamics, Input, Model, NoInput, Series};
+use crate::model::{Clock, ConstantInput, Dynamics, Input, InputSeries, Model, NoInput};
 use crate::simulate::{Grid, record_every, simulate};
 use crate::testing::{assert_close, f64_autodiffs, f64_places};
 use crate::unit::CableCell;
@@ -71,8 +71,8 @@ fn a_course_is_its_steps() {
             let series: Vec<f64> = (0..400).map(|i| 0.001 * f64::from(i)).collect();
             let inputs: [&dyn Input; 4] = [
                 &NoInput,
-                &Constant(pulse.clone()),
-                &Series(place.tensor::<3>(series, [200, 1, 2])),
+                &ConstantInput(pulse.clone()),
+                &InputSeries(place.tensor::<3>(series, [200, 1, 2])),
                 &Late(pulse),
             ];
             for input in inputs {
@@ -126,7 +126,7 @@ fn segments_of_courses_and_of_steps_give_one_gradient() {
         }
         // An input on the tape is taken step by step.
         let nothing = place.tensor::<2>(vec![0.0, 0.0], [1, 2]);
-        let taped = Constant(nothing.require_grad());
+        let taped = ConstantInput(nothing.require_grad());
         for memory in [Memory::Full, Memory::Segments(4)] {
             for (a, b) in of(&taped, &memory).into_iter().zip(&expected) {
                 assert!((a - b).abs() < 1e-11, "{a} {b}");

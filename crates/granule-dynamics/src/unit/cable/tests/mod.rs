@@ -35,7 +35,7 @@ fn run(cable: &Cable, density: Tensor<2>, (dt, steps): (f64, usize)) -> Vec<f64>
     };
     let initial = cable.initial_state(1).unwrap();
     let dynamics = cable.dynamics().unwrap();
-    let input = model::Constant(density);
+    let input = model::ConstantInput(density);
     let (seen, _) = record(&dynamics, initial, &input, &grid).unwrap();
     host(seen).unwrap()
 }
@@ -192,7 +192,7 @@ fn one_compartment_is_a_cell() {
     let stepped: Stepped<_, _> = cells.dynamics().unwrap();
     let run = |dynamics: &dyn Dynamics| {
         let initial = cells.initial_state(1).unwrap();
-        let current = model::Constant(place.full(10.0, [1, 1]));
+        let current = model::ConstantInput(place.full(10.0, [1, 1]));
         host(record(dynamics, initial, &current, &grid).unwrap().0).unwrap()
     };
     let (cell, cable) = (run(&stepped), run(&cable.dynamics().unwrap()));
@@ -247,7 +247,7 @@ fn gradients_agree_with_differences() {
             ..branched()
         };
         let cable = config.cable(membrane, &place);
-        let input = model::Constant(cable.density(2, 0.2).unwrap());
+        let input = model::ConstantInput(cable.density(2, 0.2).unwrap());
         let loss = |seen: Tensor<3>| (seen * 0.3).cos().mean();
         assert_gradient(&cable, &input, (0.3, 12), loss, 1e-5, 1e-6);
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::differences::{assert_gradient, slopes};
 use crate::gradient::{Memory, Run, gradient};
-use crate::model::{Constant, Dynamics, Model};
+use crate::model::{ConstantInput, Dynamics, Model};
 use crate::simulate::{Grid, record};
 use crate::solver::Rk4;
 use crate::testing::{assert_close, f64_autodiff, f64_place};
@@ -236,7 +236,7 @@ fn an_input_has_a_column_for_each_site_or_two_or_one_for_all() {
     let grid = Grid::over(0.5, 0.05).unwrap();
     let last = |input: &[f64]| {
         let initial = cell.initial_state(1).unwrap();
-        let input = Constant(place.tensor(input.to_vec(), [1, input.len()]));
+        let input = ConstantInput(place.tensor(input.to_vec(), [1, input.len()]));
         let (_, last) = record(&cell.dynamics().unwrap(), initial, &input, &grid)?;
         host(last[0].clone())
     };
@@ -265,7 +265,7 @@ stimulus_sites = ["soma", "right(1)"]
         let text = format!("scheme = \"{scheme}\"\n{more}{everywhere}");
         let place = f64_autodiff();
         let cell = cell(&text, &place);
-        let input = Constant(place.tensor(vec![0.2, 0.1], [1, 2]));
+        let input = ConstantInput(place.tensor(vec![0.2, 0.1], [1, 2]));
         let loss = |seen: burn::tensor::Tensor<3>| (seen * 0.1).cos().mean();
         assert_gradient(&cell, &input, (0.05, 12), loss, 1e-5, 1e-6);
     }

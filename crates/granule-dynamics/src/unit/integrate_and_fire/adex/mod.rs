@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 pub use field::AdexField;
 
-use super::{Bound, Firing, integrate_and_fire};
+use super::{Firing, ParameterRules, integrate_and_fire};
 use crate::model::Model;
 use crate::setting::Settings;
 use crate::solver::Solver;
@@ -71,7 +71,7 @@ integrate_and_fire! {
     }
 }
 
-impl Bound for AdexConfig {
+impl ParameterRules for AdexConfig {
     fn keep(&self, all: &mut Settings<'_>) {
         all.keep("reset", Bounds::Below(self.peak));
         all.keep("v", Bounds::Below(self.peak));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 pub use field::IzhikevichField;
 
-use super::{Bound, Firing, integrate_and_fire};
+use super::{Firing, ParameterRules, integrate_and_fire};
 use crate::model::Model;
 use crate::setting::Settings;
 use crate::solver::Solver;
@@ -56,7 +56,7 @@ integrate_and_fire! {
     }
 }
 
-impl Bound for IzhikevichConfig {
+impl ParameterRules for IzhikevichConfig {
     fn keep(&self, all: &mut Settings<'_>) {
         all.keep("c", Bounds::Below(self.peak));
         all.keep("v", Bounds::Below(self.peak));

@@ -3,7 +3,7 @@ mod step;
 pub use step::LifDynamics;
 
 use super::firing::{exact_start, exact_variables};
-use super::{Bound, integrate_and_fire};
+use super::{ParameterRules, integrate_and_fire};
 use crate::model::Model;
 use crate::setting::Settings;
 use crate::{Bounds, DynamicsError, State, Variable};
@@ -51,7 +51,7 @@ integrate_and_fire! {
     balanced: {}
 }
 
-impl Bound for LifConfig {
+impl ParameterRules for LifConfig {
     fn keep(&self, all: &mut Settings<'_>) {
         // Where lists of both cross, one number cannot keep them apart.
         let lowest = self.parameters.threshold.lowest();

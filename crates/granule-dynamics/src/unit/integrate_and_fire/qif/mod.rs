@@ -4,7 +4,7 @@ mod step;
 pub use step::QifDynamics;
 
 use super::firing::{exact_start, exact_variables};
-use super::{Bound, integrate_and_fire};
+use super::{ParameterRules, integrate_and_fire};
 use crate::model::Model;
 use crate::{DynamicsError, QuantityKind, State, Variable};
 
@@ -41,7 +41,7 @@ integrate_and_fire! {
     balanced: {}
 }
 
-impl Bound for QifConfig {}
+impl ParameterRules for QifConfig {}
 
 impl Model for Qif {
     type Dynamics = QifDynamics;

@@ -175,7 +175,7 @@ fn gradients_pass_through_spike_times() {
     let cells = config.init(Arc::new(Rk4), &place).unwrap();
     let spikes = spike_times(&cells, 0.3, 0.2, 60);
     assert!(spikes.iter().all(|times| times.len() >= 3), "{spikes:?}");
-    let input = model::Constant(place.full(0.3, [1, 1]));
+    let input = model::ConstantInput(place.full(0.3, [1, 1]));
     let loss = |seen: Tensor<3>| (seen * 0.05).cos().mean();
     assert_gradient(&cells, &input, (0.2, 60), loss, 1e-6, 1e-4);
 }
@@ -201,7 +201,7 @@ fn gradients_below_the_threshold_agree_with_differences() {
         ..Default::default()
     };
     let cells = config.init(Arc::new(Rk4), &place).unwrap();
-    let input = model::Constant(place.full(0.3, [1, 1]));
+    let input = model::ConstantInput(place.full(0.3, [1, 1]));
     let loss = |seen: Tensor<3>| (seen * 0.1).cos().mean();
     assert_gradient(&cells, &input, (0.1, 100), loss, 1e-6, 1e-5);
 }

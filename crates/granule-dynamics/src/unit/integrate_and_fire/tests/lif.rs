@@ -5,7 +5,7 @@ use crate::differences::assert_gradient;
 use crate::gradient::{Memory, Run, gradient};
 use crate::host;
 use crate::model::Model as _;
-use crate::model::{self, NoInput, Series};
+use crate::model::{self, InputSeries, NoInput};
 use crate::simulate::Grid;
 use crate::testing::{assert_close, f32_places, f64_autodiff, f64_places};
 use crate::unit::observed::testing::{course, spike_steps, spike_times};
@@ -185,7 +185,7 @@ fn the_spike_has_the_surrogates_slope() {
         steps: 1,
     };
     for current in [0.0, 100.0, 150.0] {
-        let input = model::Constant(place.full(current, [1, 1]));
+        let input = model::ConstantInput(place.full(current, [1, 1]));
         let run = Run {
             initial: None,
             batch: 1,
@@ -215,7 +215,7 @@ fn rows_and_cells_are_independent() {
     let place = f64_places().swap_remove(0).1;
     let cells = five().init(&place).unwrap();
     let dynamics = cells.dynamics().unwrap();
-    let input = Series(place.tensor(vec![0.0, 3.0], [1, 2, 1]));
+    let input = InputSeries(place.tensor(vec![0.0, 3.0], [1, 2, 1]));
     let grid = Grid::Uniform {
         start: 0.0,
         dt: 0.5,
