@@ -41,7 +41,7 @@ impl NonlinearSystemConfig {
     ///
     /// [`DynamicsError::Config`] names the first that is not allowed.
     pub fn validate(&self) -> Result<(), DynamicsError> {
-        self.form.validate()?;
+        self.form.validate().map_err(|error| error.under("form"))?;
         setting::check_within("population", self.population, 0)?;
         setting::check_within("external", self.external, 0)?;
         let size = self.form.size();

@@ -45,8 +45,8 @@ impl NetworkFormConfig {
     }
 
     pub(super) fn validate(&self) -> Result<(), DynamicsError> {
-        setting::check_count("form.size", self.size)?;
-        self.network.validate("form.network")?;
+        setting::check_count("size", self.size)?;
+        self.network.validate("network")?;
         setting::validate("", &self.settings(), &self.trainable, (self.size, "unit"))
     }
 

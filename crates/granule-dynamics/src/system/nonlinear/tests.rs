@@ -148,6 +148,24 @@ fn settings_that_do_not_fit_are_named() {
         r#"{"population": 2, "form": {"kind": "van-der-pol", "damping": -0.5}, "drive": {"kind": "linear"}}"#,
     );
     config.unwrap().validate().unwrap();
+    for (text, place) in [
+        (
+            r#"{"form": {"kind": "van-der-pol", "time_constant": -1}}"#,
+            "form.time_constant = -1",
+        ),
+        (
+            r#"{"form": {"kind": "network", "size": 0}}"#,
+            "form.size = 0",
+        ),
+        (
+            r#"{"form": {"kind": "network", "network": {"hidden": [0]}}}"#,
+            "form.network.hidden[0] = 0",
+        ),
+    ] {
+        let config: NonlinearSystemConfig = serde_json::from_str(text).unwrap();
+        let error = refused(config);
+        assert!(error.starts_with(place), "{error}");
+    }
     let config: Result<NonlinearSystemConfig, _> =
         serde_json::from_str(r#"{"form": {"kind": "van-der-pol", "mu": 1}}"#);
     assert!(config.unwrap_err().to_string().contains("mu"));
