@@ -5,7 +5,7 @@ use super::stimulus::StimulusConfig;
 use granule_dynamics::composite::MultiGranularityConfig;
 use granule_dynamics::network::SpikingNetworkConfig;
 use granule_dynamics::population::RateNetworkConfig;
-use granule_dynamics::setting::replaced;
+use granule_dynamics::setting::{only_one, replaced};
 use granule_dynamics::solver::SolverKind;
 use granule_dynamics::solver::adaptive::{AdaptiveConfig, Method};
 use granule_dynamics::system::{BalloonWindkesselConfig, NetworkConfig, Readout, SystemConfig};
@@ -181,22 +181,23 @@ impl ExperimentConfig {
     ///
     /// [`DynamicsError::Config`] where there is none, or more than one.
     pub fn model(&self) -> Result<ExperimentModel<'_>, DynamicsError> {
-        let given = [
-            self.unit.as_ref().map(ExperimentModel::Unit),
-            self.population.as_ref().map(ExperimentModel::Population),
-            self.system.as_ref().map(ExperimentModel::System),
-            self.network.as_ref().map(ExperimentModel::Network),
-            self.composite.as_ref().map(ExperimentModel::Composite),
-        ];
-        let given: Vec<ExperimentModel<'_>> = given.into_iter().flatten().collect();
-        match given[..] {
-            [model] => Ok(model),
-            _ => Err(DynamicsError::config(
-                "model",
-                format!("{} tables", given.len()),
-                "exactly one of unit, population, system, network and composite",
-            )),
-        }
+        let population = self.population.as_ref();
+        only_one(
+            "model",
+            [
+                ("unit", self.unit.as_ref().map(ExperimentModel::Unit)),
+                ("population", population.map(ExperimentModel::Population)),
+                ("system", self.system.as_ref().map(ExperimentModel::System)),
+                (
+                    "network",
+                    self.network.as_ref().map(ExperimentModel::Network),
+                ),
+                (
+                    "composite",
+                    self.composite.as_ref().map(ExperimentModel::Composite),
+                ),
+            ],
+        )
     }
 
     /// Checks how the run is described; the model's own settings are checked by [`init`](Self::init).

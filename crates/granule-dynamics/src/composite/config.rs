@@ -11,7 +11,7 @@ use super::level::{Level, LevelModel};
 use crate::model::Dynamics;
 use crate::population::RateNetworkConfig;
 use crate::resolution::Step;
-use crate::setting::{Range, check_within, replaced};
+use crate::setting::{Range, check_within, only_one, replaced};
 use crate::solver::{Solver, SolverKind};
 use crate::system::{Integrated, Readout, System, SystemConfig};
 use crate::unit::UnitConfig;
@@ -203,21 +203,30 @@ impl MultiGranularityConfig {
     }
 }
 
+/// The model of a level.
+enum Given<'a> {
+    Unit(&'a UnitConfig),
+    Population(&'a RateNetworkConfig),
+    System(&'a SystemConfig),
+}
+
 impl LevelConfig {
+    fn model(&self) -> Result<Given<'_>, DynamicsError> {
+        only_one(
+            format!("level.{}", self.name),
+            [
+                ("unit", self.unit.as_ref().map(Given::Unit)),
+                (
+                    "population",
+                    self.population.as_ref().map(Given::Population),
+                ),
+                ("system", self.system.as_ref().map(Given::System)),
+            ],
+        )
+    }
+
     fn validate(&self, whole: f64) -> Result<(), DynamicsError> {
-        let given = [
-            self.unit.is_some(),
-            self.population.is_some(),
-            self.system.is_some(),
-        ];
-        let count = given.into_iter().filter(|given| *given).count();
-        if count != 1 {
-            return Err(DynamicsError::config(
-                format!("level.{}", self.name),
-                format!("{count} models"),
-                "exactly one of unit, population and system",
-            ));
-        }
+        let model = self.model()?;
         self.substeps(whole)?;
         check_within(field(&self.name, "inputs"), self.inputs, 0)?;
         if self.population.is_none() && self.inputs != 0 {
@@ -227,13 +236,12 @@ impl LevelConfig {
                 "given for a population only",
             ));
         }
-        let checked = match (&self.unit, &self.population, &self.system) {
-            (Some(unit), _, _) => unit.validate(),
-            (_, Some(population), _) => self
+        let checked = match model {
+            Given::Unit(unit) => unit.validate(),
+            Given::Population(population) => self
                 .moved(population, whole)
                 .and_then(|population| population.validate()),
-            (_, _, Some(system)) => system.validate(),
-            _ => Ok(()),
+            Given::System(system) => system.validate(),
         };
         checked.map_err(|error| error.under(&format!("level.{}", self.name)))
     }
@@ -282,29 +290,24 @@ impl LevelConfig {
         let noise = NormalNoise::new(seed, 1 + index as u64);
         let solver = |kind: SolverKind| -> Arc<dyn Solver> { Arc::from(kind.init(noise)) };
         let own_seed = seed.wrapping_add((index as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        let model = match (&self.unit, &self.population, &self.system) {
-            (Some(unit), _, _) => {
+        let model = match self.model()? {
+            Given::Unit(unit) => {
                 let kind = self.solver.unwrap_or(SolverKind::ExponentialEuler);
                 unit.init(solver(kind), place).map(LevelModel::Unit)
             }
-            (_, Some(population), _) => self
+            Given::Population(population) => self
                 .moved(population, whole)
                 .and_then(|population| population.init(self.inputs, 0, own_seed, place))
                 .map(|mut network| {
                     network.noise = Some(noise);
                     LevelModel::Population(network)
                 }),
-            (_, _, Some(system)) => system.init(place).and_then(|system| {
+            Given::System(system) => system.init(place).and_then(|system| {
                 let initial = system.initial_state(1)?;
                 let kind = SolverKind::suited(self.solver, &system.field()?, &initial)?;
                 let system = Integrated::new(system, solver(kind));
                 Ok(LevelModel::System(system.with_readout(Readout::Activity)))
             }),
-            _ => Err(DynamicsError::config(
-                "model",
-                "none",
-                "one of unit, population and system",
-            )),
         };
         Ok(Level {
             model: model.map_err(|error| error.under(&format!("level.{}", self.name)))?,

@@ -141,6 +141,32 @@ pub(crate) fn validate(
     )
 }
 
+/// The one table that is given of several, of which each makes another model.
+///
+/// # Errors
+///
+/// [`DynamicsError::Config`] with the field where there is none, or more than one.
+pub fn only_one<T, const N: usize>(
+    field: impl Into<String>,
+    given: [(&str, Option<T>); N],
+) -> Result<T, DynamicsError> {
+    let names = given.each_ref().map(|(name, _)| *name);
+    let mut tables: Vec<T> = given.into_iter().filter_map(|(_, table)| table).collect();
+    match tables.pop() {
+        Some(only) if tables.is_empty() => Ok(only),
+        other => {
+            let found = tables.len() + usize::from(other.is_some());
+            let (last, first) = names.split_last().unwrap_or((&"", &[]));
+            let allowed = format!("exactly one of {} and {last}", first.join(", "));
+            Err(DynamicsError::config(
+                field,
+                counted(found, "table"),
+                allowed,
+            ))
+        }
+    }
+}
+
 /// The names that are allowed, for an error about another one, with the one that may be meant.
 pub(crate) fn choices<'a>(found: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
     let listed = known.clone().collect::<Vec<_>>().join(", ");
