@@ -404,15 +404,15 @@ Examples:
   granule data inspect session1.nwb
   granule data inspect session1/counts.npy --json
 
-A folder of .npy files or of sorted spikes (Kilosort, Phy), or an .npz, MATLAB (.mat), HDF5 or
-NWB file, as `--dataset recording:PATH` takes it. Each array is shown by the name that
-data.decoding.signal and data.decoding.target take, with its shape, its type, its least, mean
-and greatest number, how many are NaN, and how many channels never change (the first of them by
-number, from 0). Its role is judged by shape: what has as many rows as a wider array may be
-decoded from it. What has times, such as units and series, is brought to bins by
-data.decoding.bin_width. All numbers are read, a block at a time. The last line is a command
-that trains on what stands out. What is of no use says why; where nothing can be read, the
-command fails.";
+A folder of .npy, NIfTI and CSV files or of sorted spikes (Kilosort, Phy), or an .npz, MATLAB
+(.mat), HDF5, NWB, NIfTI (.nii, .nii.gz) or CSV (.csv, .tsv) file, as `--dataset
+recording:PATH` takes it. Each array is shown by the name that data.decoding.signal and
+data.decoding.target take, with its shape, its type, its least, mean and greatest number, how
+many are NaN, and how many channels never change (the first of them by number, from 0). Its
+role is judged by shape: what has as many rows as a wider array may be decoded from it. What
+has times, such as units and series, is brought to bins by data.decoding.bin_width. All numbers
+are read, a block at a time. The last line is a command that trains on what stands out. What is
+of no use says why; where nothing can be read, the command fails.";
 
 pub const DATA_PREVIEW: &str = "\
 Examples:

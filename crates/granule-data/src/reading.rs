@@ -173,6 +173,11 @@ impl<'a, R: Read> Source<'a, R> {
         self.reserve
     }
 
+    /// Whether it is gzip.
+    pub(crate) fn is_packed(&self) -> bool {
+        matches!(self.body, Body::Gzip(_))
+    }
+
     /// Bytes that this file may decode to.
     pub(crate) fn limit(&self) -> u64 {
         self.limit

@@ -18,7 +18,7 @@ use crate::DataError;
 /// | `folder:DIR` | one sub-folder of PNG or JPEG images per class |
 /// | `idx:DIR`, `idx:DIR/BEGINNING` | the IDX files of a folder, or those whose names begin so: EMNIST, QMNIST, KMNIST |
 /// | `arrays:FILE.npz`, `arrays:X.npy,Y.npy` | NumPy arrays |
-/// | `recording:DIR`, `recording:FILE` | a signal over time and what is decoded from it, arrays of a folder or of an `.npz`, MATLAB, HDF5 or NWB file |
+/// | `recording:DIR`, `recording:FILE` | a signal over time and what is decoded from it, arrays of a folder or of an `.npz`, MATLAB, HDF5, NWB, NIfTI or CSV file |
 /// | `in-memory:NAME` | made in a program; can be recorded, not loaded |
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub enum DatasetSpec {
@@ -44,7 +44,7 @@ pub enum DatasetSpec {
         /// The `.npy` file of targets; `None` for an `.npz` file.
         y: Option<PathBuf>,
     },
-    /// A folder of `.npy` files or an `.npz` archive with a signal over time and what is decoded from it.
+    /// A folder of `.npy`, NIfTI and CSV files, or an `.npz`, MATLAB, HDF5, NWB, NIfTI or CSV file with a signal over time and what is decoded from it.
     Recording(PathBuf),
     /// Data that a program made, by the name it gave them; no file holds them.
     InMemory(String),

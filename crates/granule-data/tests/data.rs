@@ -29,5 +29,9 @@ mod real;
 mod split;
 #[path = "data/support.rs"]
 mod support;
+#[path = "data/tables.rs"]
+mod tables;
 #[path = "data/targets.rs"]
 mod targets;
+#[path = "data/volumes.rs"]
+mod volumes;

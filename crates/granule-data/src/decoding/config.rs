@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use granule_io::ranges;
 use serde::{Deserialize, Serialize};
 
@@ -14,11 +16,14 @@ pub(super) const MOST_BINS: usize = 10_000;
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct DecodingConfig {
-    /// The array that is decoded from, without `.npy`: `[bins, channels]` or `[trials, channels, bins]`, counts or rates.
+    /// The array that is decoded from, without the end of its file (`.npy`): `[bins, channels]` or `[trials, channels, bins]`, counts or rates.
     pub signal: String,
     /// The array that is decoded: real values or integers (classes), a row for every bin (`[bins, outputs]`, or
     /// `[trials, bins, outputs]`) or one for every trial (`[trials, outputs]`); one output needs no extent.
     pub target: String,
+    /// Of volumes (NIfTI): a file of one volume, named from the folder of the recording, such as `"mask.nii.gz"`. The voxels at which it is
+    /// not 0 are the channels, in their order. Absent: all voxels are.
+    pub mask: Option<PathBuf>,
     /// The channels of the signal that are seen: rising ranges from the first, counted from 0, to the end, which is left out, as
     /// `[[0, 36]]`. Absent: all.
     pub channels: Option<Vec<[usize; 2]>>,
@@ -133,6 +138,7 @@ impl Default for DecodingConfig {
         Self {
             signal: String::new(),
             target: String::new(),
+            mask: None,
             channels: None,
             held_out: None,
             held_out_channels: Vec::new(),
@@ -246,6 +252,13 @@ impl DecodingConfig {
     pub fn validate(&self) -> Result<(), DataError> {
         self.validate_own_target()?;
         let own_target = self.has_own_target();
+        if self
+            .mask
+            .as_ref()
+            .is_some_and(|mask| mask.as_os_str().is_empty())
+        {
+            return Err(wrong("mask", "\"\"", "the name of a NIfTI file"));
+        }
         if let Some(channels) = &self.channels {
             ranges::check(field("channels"), channels, None)?;
             if self.holds_out() {

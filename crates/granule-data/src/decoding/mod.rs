@@ -1,6 +1,6 @@
 //! Decoding: a signal over time, such as spike counts, and what it is to tell, in the arrays of `recording:PATH`.
 //!
-//! PATH is a folder of `.npy` files, an `.npz` archive, or a MATLAB, HDF5 or NWB file, of which [`DecodingConfig`] names the arrays. A sample is a window
+//! PATH is a folder of `.npy`, NIfTI and CSV files, an `.npz` archive, or a MATLAB, HDF5, NWB, NIfTI or CSV file, of which [`DecodingConfig`] names the arrays. A sample is a window
 //! of bins around the one that is decoded, or the bins of a whole trial where a trial has one target. Windows of one
 //! recording share its bins: they are cut when a batch is made.
 

@@ -10,16 +10,19 @@ use super::found::{Found, Suggestion};
 use crate::arrays::Array;
 use crate::{DataError, reading};
 
+mod folder;
 mod grid;
 mod guard;
 mod hdf5;
 mod links;
 mod mat;
+mod nifti;
 mod numbers;
 mod numpy;
 mod nwb;
 mod phy;
 mod spikes;
+mod table;
 
 pub use guard::answers_for_panics;
 
@@ -27,12 +30,12 @@ pub use guard::answers_for_panics;
 const HDF5: &[u8; 8] = b"\x89HDF\r\n\x1a\n";
 
 /// What is read.
-const KINDS: &str =
-    "a folder of .npy files or of sorted spikes, an .npz archive, or a MATLAB, HDF5 or NWB file";
+const KINDS: &str = "a folder of .npy, NIfTI and CSV files or of sorted spikes, an .npz archive, or a MATLAB, HDF5, NWB, NIfTI \
+     (.nii, .nii.gz) or CSV (.csv, .tsv) file";
 
 /// What is said of another file.
-const KNOWN: &str = "a recording is a folder of .npy files, an .npz archive, or a MATLAB (.mat), HDF5 or NWB file; in Python, \
-     numpy.savez(\"recording.npz\", counts=counts, velocity=velocity) makes one";
+const KNOWN: &str = "a recording is a folder of .npy, NIfTI and CSV files, an .npz archive, or a MATLAB (.mat), HDF5, NWB, NIfTI \
+     (.nii, .nii.gz) or CSV (.csv, .tsv) file; in Python, numpy.savez(\"recording.npz\", counts=counts, velocity=velocity) makes one";
 
 /// Names that a message lists.
 const MOST_NAMES: usize = 60;
@@ -72,6 +75,16 @@ pub(super) trait Container {
         true
     }
 
+    /// Whether it has times, which are brought to bins.
+    fn has_times(&self) -> bool {
+        false
+    }
+
+    /// Whether an array is of volumes, of which a mask keeps voxels.
+    fn has_volumes(&self, _: &str) -> bool {
+        false
+    }
+
     /// What may be decoded from what, where the file says more than its arrays do.
     fn suggest(&mut self, _: &[Found]) -> Result<Option<Suggestion>, DataError> {
         Ok(None)
@@ -85,71 +98,31 @@ pub(super) struct Store<'a> {
 }
 
 impl<'a> Store<'a> {
-    /// Opens what `recording:PATH` names; `config` says how times become bins.
+    /// Opens what `recording:PATH` names; `config` says how times become bins, and which voxels are kept.
     ///
     /// # Errors
-    /// Where nothing is there, or nothing that holds arrays; where `config` asks for bins of what has no times.
+    /// Where nothing is there, or nothing that holds arrays; where `config` asks for bins of what has no times, or has a mask for
+    /// a signal that is not of volumes.
     pub fn open(path: &'a Path, config: Option<&DecodingConfig>) -> Result<Self, DataError> {
-        let ends_in = |wanted: &str| {
-            let end = path.extension();
-            end.is_some_and(|end| end.eq_ignore_ascii_case(wanted))
+        let mut container = container(path, config)?;
+        let Some(config) = config else {
+            return Ok(Self { path, container });
         };
-        let container: Box<dyn Container + 'a> = match path {
-            path if path.is_dir() && phy::Phy::is_one(path) => {
-                return Ok(Self {
-                    path,
-                    container: Box::new(phy::Phy::new(path, config)?),
-                });
-            }
-            path if path.is_dir() => Box::new(numpy::Folder(path)),
-            path if ends_in("npz") => Box::new(numpy::Npz::open(path)?),
-            path if path.exists() => match beginning(path)? {
-                start
-                    if start.starts_with(HDF5.as_slice())
-                        || !start.starts_with(b"MATLAB") && has_user_block(path)? =>
-                {
-                    let file = hdf5::Hdf5::open(path)?;
-                    if nwb::Nwb::is_one(&file)? {
-                        return Ok(Self {
-                            path,
-                            container: Box::new(nwb::Nwb::new(file, config)?),
-                        });
-                    } else {
-                        Box::new(hdf5::Plain(file))
-                    }
-                }
-                start if start.starts_with(b"MATLAB 7.3") => {
-                    Box::new(mat::Mat73(hdf5::Hdf5::open(path)?))
-                }
-                start if start.starts_with(b"MATLAB 5.0") => {
-                    Box::new(mat::Mat::open(path, &start)?)
-                }
-                _ if ends_in("mat") => {
-                    let reason = "not a MATLAB file of version 5 to 7.3; save -v7 writes one";
-                    return Err(DataError::format(path, reason));
-                }
-                _ => return Err(DataError::format(path, KNOWN)),
-            },
-            path => {
-                return Err(DataError::Missing {
-                    path: path.to_owned(),
-                    what: vec![KINDS.to_owned()],
-                    hint: match config {
-                        Some(_) => "write recording:DIR or recording:FILE",
-                        None => {
-                            "check how it is written, from the folder in which the command runs"
-                        }
-                    }
-                    .to_owned(),
-                });
-            }
-        };
-        if let Some(width) = config.and_then(|config| config.bin_width) {
+        if let Some(width) = config.bin_width.filter(|_| !container.has_times()) {
             let allowed = format!(
                 "unset: {} has no times, its rows are bins",
                 container.kind()
             );
             return Err(wrong("bin_width", width, allowed));
+        }
+        let signal = &config.signal;
+        if let Some(mask) = &config.mask
+            && !container.has_volumes(signal)
+            && container.has(signal)?
+        {
+            let place = container.place(signal);
+            let allowed = format!("unset: {} is no NIfTI file of voxels", place.display());
+            return Err(wrong("mask", format!("{:?}", mask.display()), allowed));
         }
         Ok(Self { path, container })
     }
@@ -225,6 +198,62 @@ impl<'a> Store<'a> {
     pub fn suggest(&mut self, arrays: &[Found]) -> Result<Option<Suggestion>, DataError> {
         self.container.suggest(arrays)
     }
+}
+
+/// What `recording:PATH` names.
+fn container<'a>(
+    path: &'a Path,
+    config: Option<&DecodingConfig>,
+) -> Result<Box<dyn Container + 'a>, DataError> {
+    let ends_in = |wanted: &str| {
+        let end = path.extension();
+        end.is_some_and(|end| end.eq_ignore_ascii_case(wanted))
+    };
+    let mask = |folder: Option<&Path>| Some(folder?.join(config?.mask.as_ref()?));
+    Ok(match path {
+        path if path.is_dir() && phy::Phy::is_one(path) => Box::new(phy::Phy::new(path, config)?),
+        path if path.is_dir() => Box::new(folder::Folder::new(path, mask(Some(path)))),
+        path if ends_in("npz") => Box::new(numpy::Npz::open(path)?),
+        path if path.exists() && nifti::Nifti::is_one(path) => {
+            Box::new(nifti::Nifti::new(path.to_owned(), mask(path.parent())))
+        }
+        path if path.exists() && (ends_in("csv") || ends_in("tsv")) => {
+            Box::new(table::Table::read(path.to_owned())?)
+        }
+        path if path.exists() => match beginning(path)? {
+            start
+                if start.starts_with(HDF5.as_slice())
+                    || !start.starts_with(b"MATLAB") && has_user_block(path)? =>
+            {
+                let file = hdf5::Hdf5::open(path)?;
+                if nwb::Nwb::is_one(&file)? {
+                    Box::new(nwb::Nwb::new(file, config)?)
+                } else {
+                    Box::new(hdf5::Plain(file))
+                }
+            }
+            start if start.starts_with(b"MATLAB 7.3") => {
+                Box::new(mat::Mat73(hdf5::Hdf5::open(path)?))
+            }
+            start if start.starts_with(b"MATLAB 5.0") => Box::new(mat::Mat::open(path, &start)?),
+            _ if ends_in("mat") => {
+                let reason = "not a MATLAB file of version 5 to 7.3; save -v7 writes one";
+                return Err(DataError::format(path, reason));
+            }
+            _ => return Err(DataError::format(path, KNOWN)),
+        },
+        path => {
+            return Err(DataError::Missing {
+                path: path.to_owned(),
+                what: vec![KINDS.to_owned()],
+                hint: match config {
+                    Some(_) => "write recording:DIR or recording:FILE",
+                    None => "check how it is written, from the folder in which the command runs",
+                }
+                .to_owned(),
+            });
+        }
+    })
 }
 
 /// That a key names no array that is there.

@@ -8,9 +8,9 @@ use crate::arrays::{Archive, Array};
 use crate::{DataError, reading};
 
 /// What an array's file ends with.
-const END: &str = ".npy";
+pub(super) const END: &str = ".npy";
 
-/// A folder of `.npy` files.
+/// The `.npy` files of a folder.
 pub(super) struct Folder<'a>(pub &'a Path);
 
 impl Container for Folder<'_> {
@@ -77,7 +77,8 @@ impl Container for File<'_> {
     }
 }
 
-fn of_file(path: &Path, read: Read<'_>) -> Result<(), DataError> {
+/// Reads an `.npy` file.
+pub(super) fn of_file(path: &Path, read: Read<'_>) -> Result<(), DataError> {
     let (file, len) = reading::open(path)?;
     read(Array::plain(&mut BufReader::new(file), len, path)?)
 }

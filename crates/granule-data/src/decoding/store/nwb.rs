@@ -753,6 +753,10 @@ impl Container for Nwb<'_> {
         false
     }
 
+    fn has_times(&self) -> bool {
+        true
+    }
+
     fn describe(&mut self, name: &str) -> Result<Option<Found>, DataError> {
         let mut found = Found {
             name: name.to_owned(),

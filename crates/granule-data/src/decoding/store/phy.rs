@@ -278,6 +278,10 @@ impl Container for Phy<'_> {
         false
     }
 
+    fn has_times(&self) -> bool {
+        true
+    }
+
     fn describe(&mut self, name: &str) -> Result<Option<Found>, DataError> {
         if !self.is_units(name)? {
             return Ok(None);
