@@ -170,7 +170,7 @@ fn faults_are_named_by_their_place() {
         ),
         (
             with(r#"{ kind = "cubic", scale = 1.0 }"#),
-            "unknown variant `cubic`, expected one of `constant`, `linear`",
+            "has no choice \"cubic\"; the choices are constant, linear",
         ),
         (
             gate(&format!("{sigmoid}\ntemperature_factor = 2.0")),

@@ -139,12 +139,15 @@ fn files_say_what_they_mean() {
             r#"{"kind": "hodgkin-huxley", "parameters": {"gna": 1}}"#,
             "its keys are capacitance, g_na",
         ),
-        (r#"{"kind": "hodgkin-huxley", "currents": 1}"#, "`current`"),
+        (
+            r#"{"kind": "hodgkin-huxley", "currents": 1}"#,
+            "has no key \"currents\"",
+        ),
         (
             r#"{"kind": "hodgkin"}"#,
-            "`kind` has no choice \"hodgkin\"; the choices are hodgkin-huxley, wang-buzsaki,",
+            "has no choice \"hodgkin\"; the choices are hodgkin-huxley, wang-buzsaki,",
         ),
-        (r#"{"kind": 3}"#, "`kind` must be the name of a cell"),
+        (r#"{"kind": 3}"#, "must be the name of a cell"),
         (r#"{"current": 3}"#, "`kind`"),
         ("3", "a table with its `kind`"),
     ] {

@@ -478,8 +478,8 @@ fn wrong_sections_are_named() {
         ),
         (format!("cells = 0\n{soma}"), "unit.cells = 0"),
         (format!("cells = 100000000000\n{soma}"), "unit.cells"),
-        (format!("lenght = 3\n{soma}"), "unknown field `lenght`"),
-        (after("lenght = 3\n"), "unknown field `lenght`"),
+        (format!("lenght = 3\n{soma}"), "has no key \"lenght\""),
+        (after("lenght = 3\n"), "has no key \"lenght\""),
         (
             format!("{soma}[[channel]]\nlibrary = \"hodgkin-huxley/nu\"\n"),
             "unit.channel[0].library",
