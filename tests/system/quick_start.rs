@@ -221,6 +221,19 @@ fn runs_side_by_side_end_as_alone_and_are_tested_pair_by_pair() {
     assert!(again.stdout.contains("paired by seed"), "{}", again.stdout);
     assert!(again.stdout.contains("t(2) = "), "{}", again.stdout);
     assert!(again.stderr.contains("6 of 6: "), "{}", again.stderr);
+    // A value that comes to nothing is named, and the others end.
+    let nothing = "train mlp --epochs 3 --limit-train 300 --limit-test 100 --device cpu --seeds 2 --run-dir nothing \
+                   --sweep optimizer.lr=1e30,0.01 --set optimizer.kind=sgd";
+    for jobs in ["1", "2"] {
+        let words: Vec<&str> = nothing.split_whitespace().chain(["--jobs", jobs]).collect();
+        let text = refused(dir.path(), &words, 1);
+        assert!(text.contains("lr-1e30/seed-1"), "{text}");
+        assert!(
+            dir.path()
+                .join("nothing/lr-0.01/seed-2/model.granule")
+                .is_file()
+        );
+    }
     for jobs in ["0", "65", "x"] {
         let words = ["train", "mlp", "--seeds", "2", "--jobs", jobs];
         assert!(refused(dir.path(), &words, 2).contains("1 to 64"));

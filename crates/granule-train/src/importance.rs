@@ -74,7 +74,11 @@ impl ImportanceConfig {
         }
         if self.by != By::Group && !self.groups.is_empty() {
             let value = format!("{:?}", self.groups);
-            return Err(ConfigError::new("groups", value, "none unless by group"));
+            return Err(ConfigError::new(
+                "groups",
+                value,
+                "given with `by` = group only",
+            ));
         }
         let mut groups = self.groups.iter();
         groups.try_for_each(|group| ranges::check("groups", group, None))

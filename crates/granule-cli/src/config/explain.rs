@@ -249,7 +249,9 @@ impl Reading<'_> {
             let found = keys::nearest(path, plain());
             found.map(|key| key.path.clone())
         };
-        match near.or_else(elsewhere).or_else(of_schema) {
+        let meant = near.or_else(elsewhere).or_else(of_schema);
+        // A key of another kind of the same table is no other key.
+        match meant.filter(|near| near != path) {
             Some(near) => Some(format!("did you mean `{}`?", (self.named)(&near))),
             None if siblings.is_empty() => None,
             None if place.is_empty() => Some(format!("the keys are {}", siblings.join(", "))),

@@ -120,7 +120,7 @@ fn parts(
             Ok((thing, parts))
         }
         By::Lag if steps < 2 => {
-            let allowed = "channel or group for samples of one step: there is no other lag";
+            let allowed = "channel or group: a sample has one step, so there is no other lag";
             Err(refused("by", by, allowed.to_owned()))
         }
         By::Lag => {
@@ -169,7 +169,8 @@ fn groups(
     };
     if config.groups.is_empty() {
         let branches = branches(file).ok_or_else(|| {
-            let allowed = "ranges of channels for each group: the model has no branches that see some channels each";
+            let allowed =
+                "one group of channels at least, for the model has no branches that each see some";
             ConfigError::new("groups", "none", allowed)
         })?;
         let chosen = branches.into_iter();
@@ -181,11 +182,14 @@ fn groups(
             .filter(|&channel| within(ranges, column(channel)))
             .collect();
         let last = column(channels.saturating_sub(1));
-        if seen.is_empty() {
+        if seen.is_empty() || ranges.iter().any(|&[_, end]| end > last + 1) {
             Err(ConfigError::new(
                 "groups",
                 format!("{ranges:?}"),
-                format!("ranges with channels that the model sees, which are among 0 to {last}"),
+                format!(
+                    "ranges of channels that the model sees, which are among 0 to {last}: [0, {}] are all",
+                    last + 1
+                ),
             ))
         } else {
             Ok(seen)

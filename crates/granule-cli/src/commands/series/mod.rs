@@ -11,6 +11,7 @@ use granule::models::folder::CONFIG_FILE;
 use granule::train::{
     Observer, Outcome, Quiet, RunConfig, StopFlag, TrainError, plan, resume_as, train,
 };
+use serde_json::json;
 
 use self::table::{Run, Table};
 use super::train::{in_configuration, interrupted, result_line};
@@ -178,14 +179,9 @@ impl Planned {
         args.run_dir.as_ref().map(|dir| dir.join(&self.folder))
     }
 
-    /// The value, and the seed or the fold, of a line about it.
+    /// What it differs in, as its folder says it.
     fn name(&self) -> String {
-        let folder = self.folder.display().to_string();
-        if folder.is_empty() {
-            folder
-        } else {
-            format!("{folder}, ")
-        }
+        self.folder.display().to_string()
     }
 
     /// Trains it; of a series that was interrupted, what is there is gone on with.
@@ -225,21 +221,13 @@ pub fn run(
         Over::Values(sweep) => Some(&*sweep.key),
     };
     let mut table = Table::new(key, varied.map(Varied::one));
-    let mut left = None;
+    let mut stopped = Stopped::default();
     for (run, outcome) in trained(planned, args, style, interrupt)? {
         match outcome {
-            Ok(outcome) if !outcome.interrupted => {
-                if args.json {
-                    result_line(&outcome)?;
-                }
-                table.push(run.value, Run::new(run.number, &outcome));
-            }
-            // An error goes before runs that were stopped because of it.
-            stopped => {
-                if left.as_ref().is_none_or(|left: &Trained| left.is_ok()) {
-                    left = Some(stopped);
-                }
-            }
+            Ok(outcome) if outcome.interrupted => stopped.interrupted.push(outcome),
+            Ok(outcome) => table.push(run.value, Run::new(run.number, &outcome)),
+            Err(error) if is_of_training(&error) => stopped.diverged.push((run.name(), error)),
+            Err(error) => stopped.failed = stopped.failed.or(Some((run.name(), error))),
         }
     }
     // What there is of it, if not all.
@@ -247,23 +235,87 @@ pub fn run(
         table.write(csv)?;
     }
     table.show(args.json)?;
-    let Some(left) = left else {
-        return Ok(ExitCode::SUCCESS);
-    };
-    let outcome = left.map_err(in_configuration)?;
-    let code = interrupted(&outcome);
-    if args.run_dir.is_some() {
-        note(&format!(
-            "or give the same command again, which goes on with all {}",
-            table.several()
-        ));
+    stopped.tell(args, &table.several())
+}
+
+/// Runs that did not end.
+#[derive(Default)]
+struct Stopped {
+    interrupted: Vec<Outcome>,
+    /// Each with what it differs in.
+    diverged: Vec<(String, TrainError)>,
+    /// The first that failed for another reason, after which no other was begun.
+    failed: Option<(String, TrainError)>,
+}
+
+impl Stopped {
+    fn tell(self, args: &args::Train, all: &str) -> anyhow::Result<ExitCode> {
+        let again = || {
+            if args.run_dir.is_some() {
+                note(&format!(
+                    "the same command given again goes on with all {all}"
+                ));
+            }
+        };
+        if let Some((name, error)) = self.failed {
+            if !self.interrupted.is_empty() {
+                let others = output::counted(self.interrupted.len(), "run");
+                note(&format!(
+                    "{others} beside it saved a checkpoint and stopped"
+                ));
+            }
+            again();
+            let error = in_configuration(error);
+            return Err(if name.is_empty() || error.is::<Usage>() {
+                error
+            } else {
+                error.context(name)
+            });
+        }
+        let mut code = None;
+        for outcome in &self.interrupted {
+            if args.json && args.jobs > 1 {
+                let fields = json!({"run_dir": outcome.run_dir, "step": outcome.steps});
+                output::event("interrupted", fields)?;
+            }
+            code = Some(interrupted(outcome));
+        }
+        if let Some(code) = code {
+            again();
+            return Ok(code);
+        }
+        let mut diverged = self.diverged.into_iter();
+        let Some((name, error)) = diverged.next() else {
+            return Ok(ExitCode::SUCCESS);
+        };
+        for (name, error) in diverged {
+            output::warn(&format!("{name}: {error}"));
+        }
+        let error = anyhow::Error::from(error);
+        Err(if name.is_empty() {
+            error
+        } else {
+            error.context(name)
+        })
     }
-    Ok(code)
+}
+
+/// Whether training itself came to nothing, so that other runs need not.
+fn is_of_training(error: &TrainError) -> bool {
+    matches!(
+        error,
+        TrainError::NonFinite { .. }
+            | TrainError::NonFiniteWeights { .. }
+            | TrainError::NonFiniteOutput { .. }
+            | TrainError::Diverged { .. }
+            | TrainError::Unstable { .. }
+    )
 }
 
 type Trained = Result<Outcome, TrainError>;
 
-/// What became of the runs that were begun, in their order: all of them, or those up to the first that did not end.
+/// What became of the runs that were begun, in their order: all of them, unless one was interrupted or failed in what others
+/// need as well.
 fn trained(
     planned: Vec<Planned>,
     args: &args::Train,
@@ -281,9 +333,18 @@ fn trained(
         if matches!(style, Style::Bar | Style::Lines) {
             note("");
         }
-        let ended = outcome.as_ref().is_ok_and(|outcome| !outcome.interrupted);
+        let last = match &outcome {
+            Ok(outcome) if outcome.interrupted => true,
+            Ok(outcome) => {
+                if args.json {
+                    result_line(outcome)?;
+                }
+                false
+            }
+            Err(error) => !is_of_training(error),
+        };
         all.push((run, outcome));
-        if !ended {
+        if last {
             break;
         }
     }
@@ -316,11 +377,17 @@ fn side_by_side(
                 Ok(outcome) if outcome.interrupted => {}
                 Ok(outcome) => {
                     let done = 1 + done.fetch_add(1, Ordering::Relaxed);
-                    if !args.quiet && !args.json {
+                    if args.json {
+                        // Where standard output is gone, the table says so.
+                        let _ = result_line(outcome);
+                    } else if !args.quiet {
+                        let name = Some(run.name()).filter(|name| !name.is_empty());
+                        let name = name.map_or(String::new(), |name| format!("{name}, "));
                         let score = Run::new(run.number, outcome).first();
-                        note(&format!("{done} of {}: {}{score}", runs.len(), run.name()));
+                        note(&format!("{done} of {}: {name}{score}", runs.len()));
                     }
                 }
+                Err(error) if is_of_training(error) => {}
                 // The others save what they have.
                 Err(_) => interrupt.stop.stop(),
             }
