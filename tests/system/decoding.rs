@@ -1151,7 +1151,7 @@ fn what_cannot_be_shuffled_is_refused() {
         ),
         (&["--by", "group", "--group", "[[3,1]]"], "[first, end]"),
         (&["--by", "group", "--group", "3"], "must be ranges"),
-        (&["--group", "[[0,1]]"], "unless by group"),
+        (&["--group", "[[0,1]]"], "= group only"),
         (&["--dataset", "recording:nowhere"], "nowhere"),
     ] {
         let code = if more[0] == "--dataset" { 1 } else { 2 };

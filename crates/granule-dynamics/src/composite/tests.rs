@@ -218,7 +218,7 @@ fn what_does_not_fit_is_named() {
     let error = broken(&|c| c.levels[1].name = "cells".into());
     assert!(error.contains("another name"), "{error}");
     let error = broken(&|c| c.levels[1].population = None);
-    assert!(error.contains("0 models"), "{error}");
+    assert!(error.contains("0 tables"), "{error}");
     let error = broken(&|c| {
         if let Some(population) = &mut c.levels[1].population {
             population.time_constant = (-1.0).into();
