@@ -215,7 +215,7 @@ fn readable(found: &Inspection) -> anyhow::Result<()> {
     let (message, hint) = match found.arrays.as_slice() {
         [] => (
             format!("{place}: {} without arrays", found.kind),
-            "a folder has to hold .npy files itself, not in folders within; an archive or file arrays of numbers or strings",
+            "a folder has to hold .npy, NIfTI or CSV files itself, not in folders within; an archive or file arrays of numbers or strings",
         ),
         all if all.iter().all(|array| array.problem.is_some()) => (
             format!("{place}: nothing in it can be read"),
