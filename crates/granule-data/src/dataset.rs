@@ -117,6 +117,8 @@ impl Dataset {
             self.test = self.test.joined(&validation)?;
         }
         self.train = self.train.take(1);
+        // They are of the samples of the test part alone.
+        self.repeats = None;
         self.warnings.extend(self.absent_in_test());
         self.divided = false;
         self.fingerprint = self.content();

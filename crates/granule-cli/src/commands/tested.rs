@@ -77,11 +77,15 @@ impl TestedData {
             progress: watcher.progress(),
             ..LoadOptions::default()
         };
-        // Another recording need not have the groups or trials by which that of training was divided.
+        // Another recording need not have the groups or trials by which that of training was divided, nor its conditions.
         let cannot = |error: &DataError| match error {
-            DataError::Config(error) => ["data.decoding.test_groups", "data.decoding.split"]
-                .iter()
-                .any(|key| error.field == *key),
+            DataError::Config(error) => [
+                "data.decoding.test_groups",
+                "data.decoding.split",
+                "data.decoding.condition",
+            ]
+            .iter()
+            .any(|key| error.field == *key),
             _ => false,
         };
         let other = is_recording && tested.dataset.is_some() && tested.set.is_empty();

@@ -42,6 +42,9 @@ impl Conditions {
             return Ok(None);
         }
         let count = source.trials.len();
+        if absent && !source.has_trials {
+            return Ok(None);
+        }
         if !source.has_trials {
             let allowed =
                 "unset for a signal without trials; data.decoding.trial names their array";

@@ -41,6 +41,17 @@ pub fn store_importance(run_dir: &Path, importance: &Importance) -> Result<(), R
     super::replace(&run_dir.join(IMPORTANCE_JSON), &json)
 }
 
+/// Removes what was measured of a model that is not the one of the run any more.
+pub(crate) fn forget_importance(run_dir: &Path) -> Result<(), RecordError> {
+    let path = run_dir.join(IMPORTANCE_JSON);
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(RecordError::io("remove", &path, error))
+        }
+        _ => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::metrics::finite;
 
 pub use granule_models::folder::CONFIG_FILE;
+pub(crate) use importance::forget_importance;
 pub use importance::{load_importance, store_importance};
 pub use recorder::{RecordOptions, RunRecorder};
 pub use report::{

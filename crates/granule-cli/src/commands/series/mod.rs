@@ -44,6 +44,14 @@ impl Varied {
         }
     }
 
+    /// How many samples each is tested on, of one that it learns from, where they learn from much the same.
+    fn overlap(self) -> f64 {
+        match self {
+            Self::Seeds(_) => 0.0,
+            Self::Folds(count) => 1.0 / (count as f64 - 1.0),
+        }
+    }
+
     /// The configurations, each with its number.
     fn configs(self, first: &RunConfig) -> Result<Vec<(u64, RunConfig)>, Usage> {
         match self {
@@ -220,7 +228,8 @@ pub fn run(
         Over::One(_) => None,
         Over::Values(sweep) => Some(&*sweep.key),
     };
-    let mut table = Table::new(key, varied.map(Varied::one));
+    let overlap = varied.map_or(0.0, Varied::overlap);
+    let mut table = Table::new(key, varied.map(Varied::one), overlap);
     let mut stopped = Stopped::default();
     for (run, outcome) in trained(planned, args, style, interrupt)? {
         match outcome {
@@ -249,7 +258,11 @@ struct Stopped {
 }
 
 impl Stopped {
-    fn tell(self, args: &args::Train, all: &str) -> anyhow::Result<ExitCode> {
+    fn tell(mut self, args: &args::Train, all: &str) -> anyhow::Result<ExitCode> {
+        let named = |name: String, error: anyhow::Error| match name.as_str() {
+            "" => error,
+            _ => error.context(name),
+        };
         let again = || {
             if args.run_dir.is_some() {
                 note(&format!(
@@ -257,6 +270,12 @@ impl Stopped {
                 ));
             }
         };
+        // One of them is the error, where nothing else ended the series.
+        let ended = self.failed.is_none() && self.interrupted.is_empty();
+        let diverged = if ended { self.diverged.pop() } else { None };
+        for (name, error) in &self.diverged {
+            output::warn(&format!("{name}: {error}"));
+        }
         if let Some((name, error)) = self.failed {
             if !self.interrupted.is_empty() {
                 let others = output::counted(self.interrupted.len(), "run");
@@ -266,10 +285,10 @@ impl Stopped {
             }
             again();
             let error = in_configuration(error);
-            return Err(if name.is_empty() || error.is::<Usage>() {
+            return Err(if error.is::<Usage>() {
                 error
             } else {
-                error.context(name)
+                named(name, error)
             });
         }
         let mut code = None;
@@ -284,19 +303,10 @@ impl Stopped {
             again();
             return Ok(code);
         }
-        let mut diverged = self.diverged.into_iter();
-        let Some((name, error)) = diverged.next() else {
-            return Ok(ExitCode::SUCCESS);
-        };
-        for (name, error) in diverged {
-            output::warn(&format!("{name}: {error}"));
+        match diverged {
+            Some((name, error)) => Err(named(name, error.into())),
+            None => Ok(ExitCode::SUCCESS),
         }
-        let error = anyhow::Error::from(error);
-        Err(if name.is_empty() {
-            error
-        } else {
-            error.context(name)
-        })
     }
 }
 
@@ -361,6 +371,8 @@ fn side_by_side(
     interrupt: &Interrupt,
 ) -> anyhow::Result<Vec<(Planned, Trained)>> {
     let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    // Why a result could not be told.
+    let broken: Mutex<Option<anyhow::Error>> = Mutex::new(None);
     let runs: Vec<(Planned, Mutex<Option<Trained>>)> = planned
         .into_iter()
         .map(|run| (run, Mutex::new(None)))
@@ -378,8 +390,12 @@ fn side_by_side(
                 Ok(outcome) => {
                     let done = 1 + done.fetch_add(1, Ordering::Relaxed);
                     if args.json {
-                        // Where standard output is gone, the table says so.
-                        let _ = result_line(outcome);
+                        if let Err(error) = result_line(outcome) {
+                            broken
+                                .lock()
+                                .unwrap_or_else(PoisonError::into_inner)
+                                .get_or_insert(error);
+                        }
                     } else if !args.quiet {
                         let name = Some(run.name()).filter(|name| !name.is_empty());
                         let name = name.map_or(String::new(), |name| format!("{name}, "));
@@ -395,12 +411,22 @@ fn side_by_side(
         }
     };
     std::thread::scope(|scope| {
-        for _ in 0..args.jobs.min(runs.len()) {
+        for started in 0..args.jobs.min(runs.len()) {
             let thread = std::thread::Builder::new().stack_size(STACK);
-            thread.spawn_scoped(scope, work)?;
+            match thread.spawn_scoped(scope, work) {
+                Ok(_) => {}
+                Err(error) if started == 0 => return Err(error),
+                Err(error) => {
+                    output::warn(&format!("no more than {started} at a time: {error}"));
+                    break;
+                }
+            }
         }
-        Ok::<_, std::io::Error>(())
+        Ok(())
     })?;
+    if let Some(error) = broken.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        return Err(error);
+    }
     let ended = runs.into_iter().filter_map(|(run, place)| {
         let outcome = place.into_inner().unwrap_or_else(PoisonError::into_inner);
         Some((run, outcome?))

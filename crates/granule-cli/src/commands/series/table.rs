@@ -118,14 +118,17 @@ pub struct Table<'a> {
     key: Option<&'a str>,
     /// What the runs of a group differ in.
     one: Option<&'static str>,
+    /// What each of them is tested on, of what it learns from, where they learn from much the same.
+    overlap: f64,
     groups: Vec<Group>,
 }
 
 impl<'a> Table<'a> {
-    pub fn new(key: Option<&'a str>, one: Option<&'static str>) -> Self {
+    pub fn new(key: Option<&'a str>, one: Option<&'static str>, overlap: f64) -> Self {
         Self {
             key,
             one,
+            overlap,
             groups: Vec::new(),
         }
     }
@@ -212,7 +215,7 @@ impl<'a> Table<'a> {
 
     /// Each value beside the first one by the first score: the runs of the same seeds or folds, pair by pair.
     fn paired(&self) -> Vec<(&str, PairedTest)> {
-        let (Some(one), Some(first), Some(name)) = (
+        let (Some(_), Some(first), Some(name)) = (
             self.one,
             self.groups.first(),
             self.names().into_iter().next(),
@@ -225,12 +228,7 @@ impl<'a> Table<'a> {
                 Some((run.score(name)?, other.score(name)?))
             };
             let pairs: Vec<(f64, f64)> = first.runs.iter().filter_map(pair).collect();
-            // Each fold of k learns from k − 1 times what it is tested on.
-            let overlap = match one {
-                "fold" => 1.0 / (first.runs.len() as f64 - 1.0),
-                _ => 0.0,
-            };
-            PairedTest::new(&pairs, overlap)
+            PairedTest::new(&pairs, self.overlap)
         };
         let others = self.groups.iter().skip(1);
         others
@@ -401,7 +399,7 @@ mod tests {
 
     #[test]
     fn a_table_has_a_row_for_each_run_and_two_more() {
-        let mut table = Table::new(None, Some("seed"));
+        let mut table = Table::new(None, Some("seed"), 0.0);
         table.push(None, run(Some(3), 0.9));
         table.push(None, run(Some(4), 1.0));
         let text = table.text();
@@ -414,14 +412,14 @@ mod tests {
 
     #[test]
     fn values_are_rows_with_their_runs_or_with_means_over_them() {
-        let mut table = Table::new(Some("a.b"), None);
+        let mut table = Table::new(Some("a.b"), None, 0.0);
         table.push(Some("[0,1]".to_owned()), run(None, 0.9));
         table.push(Some("2".to_owned()), run(None, 1.0));
         let text = table.text();
         assert_eq!(words(&text)[1], ["[0,1]", "0.9000", "0.9000", "r"]);
         assert_eq!(words(&text).len(), 3);
 
-        let mut table = Table::new(Some("a.b"), Some("fold"));
+        let mut table = Table::new(Some("a.b"), Some("fold"), 0.0);
         for (value, fold, accuracy) in [("1", 1, 0.9), ("1", 2, 1.0), ("2", 1, 0.5), ("2", 2, 0.5)]
         {
             table.push(Some(value.to_owned()), run(Some(fold), accuracy));

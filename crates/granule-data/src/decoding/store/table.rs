@@ -3,7 +3,7 @@
 //! A cell may stand in quotes, as RFC 4180 has it. A column is an array `[rows]`, of numbers or of labels; columns whose names
 //! differ only in a number at their end are an array `[rows, columns]` as well.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
@@ -118,8 +118,9 @@ enum Number {
 
 /// A number, in digits or NaN: words such as `inf` are labels.
 fn number(cell: &str) -> Option<Number> {
-    let digits = |c: char| c.is_ascii_digit() || matches!(c, '+' | '-' | '.');
-    if !cell.starts_with(digits) && !cell.eq_ignore_ascii_case("nan") {
+    let digits = |c: char| c.is_ascii_digit() || c == '.';
+    let unsigned = cell.strip_prefix(['+', '-']).unwrap_or(cell);
+    if !unsigned.starts_with(digits) && !cell.eq_ignore_ascii_case("nan") {
         return None;
     }
     match cell.parse() {
@@ -386,20 +387,26 @@ impl Table {
 
     /// The names of columns, and of those that are numbered the one that they have in common.
     pub fn listed(&self) -> Vec<String> {
-        let mut names = Vec::new();
-        for (at, column) in self.columns.iter().enumerate() {
-            let series = numbered(&column.name)
-                .and_then(|(stem, _)| self.series.get_key_value(stem))
-                .filter(|(_, columns)| columns.contains(&at));
-            match series {
-                None => names.push(column.name.clone()),
-                Some((stem, columns)) if columns.iter().min() == Some(&at) => {
-                    names.push(stem.clone());
+        // By the first of its columns each series, and those that stand for themselves.
+        let mut names = BTreeMap::new();
+        let mut alone = vec![true; self.columns.len()];
+        for (stem, columns) in &self.series {
+            for &at in columns {
+                if let Some(alone) = alone.get_mut(at) {
+                    *alone = false;
                 }
-                Some(_) => {}
+            }
+            if let Some(&first) = columns.iter().min() {
+                names.insert(first, stem.clone());
             }
         }
-        names
+        let columns = self.columns.iter().zip(alone).enumerate();
+        names.extend(
+            columns
+                .filter(|(_, (_, alone))| *alone)
+                .map(|(at, (column, _))| (at, column.name.clone())),
+        );
+        names.into_values().collect()
     }
 
     /// Whether its columns are one array: all of numbers, or a single one.
