@@ -1190,8 +1190,9 @@ fn a_signal_ends_shuffling_and_nothing_is_kept() {
         "--run-dir",
         "run",
     ];
-    fine(dir.path(), &[&train[..], &["--epochs", "1"]].concat());
-    // Thousands of forward passes, sample by sample.
+    // Half a million forward passes of a wide network, sample by sample: minutes.
+    let wide = ["--epochs", "1", "--set", "model.widths=[1024,1024]"];
+    fine(dir.path(), &[&train[..], &wide].concat());
     let long = ["--repeats", "1000", "--batch-size", "1", "--json"];
     let process = Watched::start(dir.path(), &[&["importance", "run"], &long[..]].concat());
     std::thread::sleep(std::time::Duration::from_millis(700));
