@@ -15,7 +15,7 @@ fn of_experiment(text: &str) -> Fault {
 }
 
 /// A traced cell whose file was read.
-const TRACED: &str = "[unit]\nmodel = 'cable'\nrecord_sites = ['soma', 'basal(0.5)']\n[unit.morphology]\n\
+const TRACED: &str = "[unit]\nkind = 'cable'\nrecord_sites = ['soma', 'basal(0.5)']\n[unit.morphology]\n\
                       file = 'a.swc'\npoints = [[1, 1, 0, 0, 0, 5, -1], [2, 3, 5.0, 0, 0, 1, 1], [3, 3, 9, 0, 0, 1, 2]]\n\
                       [[unit.section]]\nname = 'basal'\nd_lambda = 0.2\nparameters = { g_l = 0.2 }\n";
 
@@ -34,11 +34,11 @@ fn what_is_read_has_no_fault() {
         assert_eq!(schema.fault(&values), None, "{}", preset.name);
     }
     for other in [
-        "[unit]\nmodel = 'conductance'\n[[unit.channel]]\nname = 'k'\nconductance = 1\nreversal = -77\n\
+        "[unit]\nkind = 'conductance'\n[[unit.channel]]\nname = 'k'\nconductance = 1\nreversal = -77\n\
          gate = [{ name = 'n', alpha = { kind = 'constant', rate = 1 }, beta = { kind = 'exponential', rate = 1, \
          midpoint = 0, slope = 1 } }]",
-        "[unit]\nmodel = 'lif'\ncurrent = { file = 'a.npy', array = 'b' }",
-        "[unit]\nmodel = 'cable'\nmorphology = 'a.swc'",
+        "[unit]\nkind = 'lif'\ncurrent = { file = 'a.npy', array = 'b' }",
+        "[unit]\nkind = 'cable'\nmorphology = 'a.swc'",
         TRACED,
     ] {
         assert_eq!(schema.fault(&table(other)), None, "{other}");
@@ -156,7 +156,7 @@ fn what_cannot_be_read_has_a_fault_at_its_place() {
 fn faults_of_channels_have_their_whole_path() {
     let cell = |gate: &str| {
         format!(
-            "[unit]\nmodel = 'conductance'\n[[unit.channel]]\nlibrary = 'hodgkin-huxley/na'\n\
+            "[unit]\nkind = 'conductance'\n[[unit.channel]]\nlibrary = 'hodgkin-huxley/na'\n\
              [[unit.channel]]\nname = 'k'\nconductance = 1\nreversal = -77\ngate = [{gate}]"
         )
     };
@@ -266,7 +266,7 @@ fn what_is_expected_reads_as_a_sentence() {
         };
         assert_eq!(found, expected, "{text}");
     }
-    let fault = of_experiment("[unit]\nmodel = 'lif'\ncurrent = 'x'");
+    let fault = of_experiment("[unit]\nkind = 'lif'\ncurrent = 'x'");
     let Wrong::Type { expected, .. } = fault.wrong else {
         panic!("{fault:?}");
     };
