@@ -15,7 +15,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::CellKind;
 use super::channel::ChannelTable;
 use crate::quantity::Constant;
-use crate::setting::{ParameterInfo, Range};
+use crate::setting::ParameterInfo;
+#[cfg(feature = "schema")]
+use crate::setting::Range;
 use crate::{DynamicsError, Values};
 
 /// The error about a parameter that a cell does not have, with those that it has.
