@@ -408,7 +408,7 @@ pub struct Importance {
     pub by: By,
 
     /// With --by group: a group, as ranges of channels from the first to the end, which is left out, counted from 0 as the
-    /// recording has them: --group [[0,36]] --group [[36,71]] [default: what the branches of the model see]
+    /// recording has them: `--group [[0,36]] --group [[36,71]]` [default: what the branches of the model see]
     #[arg(long, value_name = "RANGES", value_parser = ranges)]
     pub group: Vec<Ranges>,
 

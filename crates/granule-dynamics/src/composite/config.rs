@@ -17,7 +17,7 @@ use crate::system::{Integrated, Readout, System, SystemConfig};
 use crate::unit::UnitConfig;
 use crate::{DynamicsError, NormalNoise, Place, Variable};
 
-/// What [`MultiGranularityModel::train_only`] calls all couplers.
+/// What `MultiGranularityModel::train_only` calls all couplers.
 pub const COUPLERS: &str = "couplers";
 
 /// Levels and couplers of a model as data.

@@ -7,7 +7,7 @@ use crate::quantity::Quantity;
 use crate::system::plus;
 use crate::{State, Variable};
 
-/// The equations of [`WilsonCowan`].
+/// The equations of `WilsonCowan`.
 #[derive(Clone, Debug)]
 pub struct WilsonCowanField {
     pub(super) variables: Vec<Variable>,

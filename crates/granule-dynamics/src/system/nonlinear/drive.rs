@@ -8,7 +8,7 @@ use crate::system::linear::{check_matrix, driven, matrix_parameter};
 use crate::system::{Mlp, MlpConfig};
 use crate::{DynamicsError, Held, Place, Variable};
 
-/// G of a [`NonlinearSystem`].
+/// G of a `NonlinearSystem`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
@@ -81,7 +81,7 @@ impl DriveConfig {
     }
 }
 
-/// G of a [`NonlinearSystem`].
+/// G of a `NonlinearSystem`.
 #[derive(Module, Debug)]
 pub enum Drive {
     /// B Y + C U.

@@ -19,7 +19,7 @@ pub(super) enum FormField {
     Named(Box<dyn Field>),
 }
 
-/// [`NonlinearSystem`] with its parameters' values.
+/// `NonlinearSystem` with its parameters' values.
 pub struct NonlinearField {
     pub(super) form: FormField,
     pub(super) drive: Drive,

@@ -12,7 +12,7 @@ use crate::system::{
 };
 use crate::{DynamicsError, Held, Place, State};
 
-/// F of a [`NonlinearSystem`].
+/// F of a `NonlinearSystem`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
@@ -74,7 +74,7 @@ impl FormConfig {
     }
 }
 
-/// F of a [`NonlinearSystem`].
+/// F of a `NonlinearSystem`.
 #[derive(Module, Debug)]
 #[allow(clippy::large_enum_variant)] // one for each model, never in collections
 pub enum Form {

@@ -7,7 +7,7 @@ use crate::unit::input::fits;
 use crate::unit::integrate_and_fire::Resetting;
 use crate::{DynamicsError, State, Variable};
 
-/// [`Adex`] between two spikes, with its parameters' values. State: `v`, `w`.
+/// `Adex` between two spikes, with its parameters' values. State: `v`, `w`.
 #[derive(Clone, Debug)]
 pub struct AdexField {
     pub(super) variables: [Variable; 2],

@@ -7,7 +7,7 @@ use crate::unit::input::fits;
 use crate::unit::integrate_and_fire::Resetting;
 use crate::{DynamicsError, State, Variable};
 
-/// [`Izhikevich`] between two spikes, with its parameters' values. State: `v`, `u`.
+/// `Izhikevich` between two spikes, with its parameters' values. State: `v`, `u`.
 #[derive(Clone, Debug)]
 pub struct IzhikevichField {
     pub(super) variables: [Variable; 2],

@@ -8,7 +8,7 @@ use crate::unit::integrate_and_fire::firing::NEVER;
 use crate::unit::{Observed, Surrogate};
 use crate::{DynamicsError, State, Variable};
 
-/// [`Lif`] with its parameters' values.
+/// `Lif` with its parameters' values.
 #[derive(Clone, Debug)]
 pub struct LifDynamics {
     pub(super) variables: [Variable; 4],

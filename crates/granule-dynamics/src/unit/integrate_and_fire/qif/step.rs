@@ -11,7 +11,7 @@ use crate::unit::integrate_and_fire::firing::NEVER;
 use crate::unit::{Observed, Surrogate};
 use crate::{DynamicsError, State, Variable};
 
-/// [`Qif`] with its parameters' values.
+/// `Qif` with its parameters' values.
 #[derive(Clone, Debug)]
 pub struct QifDynamics {
     pub(super) variables: [Variable; 4],
