@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::support::{Watched, fine, granule, real_data, refused, save_npy};
+use crate::support::{Finished, Watched, fine, granule, real_data, refused, save_npy};
 
 /// Counts of 8 units over 600 bins, and the velocities that they are tuned to.
 fn record(dir: &Path) {
@@ -301,7 +301,7 @@ fn adapted(dir: &Path, set: &str) {
     let adapt = ["train", "adapt-decoder", "--epochs", "30"];
     let run = |more: &[&str]| fine(dir, &[&adapt[..], &window, more].concat());
     let (alone, adapted) = (run(&[]), run(&["--from", "day1"]));
-    let r2 = |finished: &crate::support::Finished| finished.result()["r2"].as_f64().unwrap();
+    let r2 = |finished: &Finished| finished.result()["r2"].as_f64().unwrap();
     assert!(
         r2(&adapted) > r2(&alone) + 0.02,
         "{} {}",
@@ -997,11 +997,10 @@ fn record_lagged(dir: &Path) {
     std::fs::write(dir.join("lagged.toml"), decode).unwrap();
 }
 
-#[test]
-fn what_a_decoder_uses_is_found_by_shuffling_it() {
-    let dir = tempfile::tempdir().unwrap();
-    record_lagged(dir.path());
-    let train = [
+/// Trains on it, in the folder `run`.
+fn train_lagged(dir: &Path, more: &[&str]) -> Finished {
+    record_lagged(dir);
+    let words = [
         "train",
         "lagged.toml",
         "--device",
@@ -1009,7 +1008,13 @@ fn what_a_decoder_uses_is_found_by_shuffling_it() {
         "--run-dir",
         "run",
     ];
-    let result = fine(dir.path(), &[&train[..], &["--json"]].concat()).result();
+    fine(dir, &[&words[..], more].concat())
+}
+
+#[test]
+fn what_a_decoder_uses_is_found_by_shuffling_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let result = train_lagged(dir.path(), &["--json"]).result();
     assert!(result["r2"].as_f64().unwrap() > 0.98, "{result}");
     let importance = ["importance", "run", "--device", "flex"];
     let measure = |more: &[&str]| {
@@ -1125,17 +1130,8 @@ fn another_recording_is_not_kept(dir: &Path, importance: &[&str]) {
 #[test]
 fn what_cannot_be_shuffled_is_refused() {
     let dir = tempfile::tempdir().unwrap();
-    record_lagged(dir.path());
     let set = ["--set", "data.decoding.window.before=0", "--epochs", "1"];
-    let train = [
-        "train",
-        "lagged.toml",
-        "--device",
-        "flex",
-        "--run-dir",
-        "run",
-    ];
-    fine(dir.path(), &[&train[..], &set].concat());
+    train_lagged(dir.path(), &set);
     let importance = ["importance", "run", "--device", "flex"];
     for (more, said) in [
         (&["--repeats", "0"][..], "--repeats = 0"),
@@ -1181,18 +1177,9 @@ fn what_cannot_be_shuffled_is_refused() {
 #[test]
 fn a_signal_ends_shuffling_and_nothing_is_kept() {
     let dir = tempfile::tempdir().unwrap();
-    record_lagged(dir.path());
-    let train = [
-        "train",
-        "lagged.toml",
-        "--device",
-        "flex",
-        "--run-dir",
-        "run",
-    ];
     // Half a million forward passes of a wide network, sample by sample: minutes.
     let wide = ["--epochs", "1", "--set", "model.widths=[1024,1024]"];
-    fine(dir.path(), &[&train[..], &wide].concat());
+    train_lagged(dir.path(), &wide);
     let long = ["--repeats", "1000", "--batch-size", "1", "--json"];
     let process = Watched::start(dir.path(), &[&["importance", "run"], &long[..]].concat());
     std::thread::sleep(std::time::Duration::from_millis(700));
