@@ -211,7 +211,7 @@ impl Subject {
             }
         }
         Ok(Self {
-            shown: dynamics.of_levels(),
+            shown: dynamics.shown(),
             body: Body::Levels(dynamics),
             initial,
             firing: spikes,

@@ -3,19 +3,19 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use granule_io::words::counted;
+use burn::module::Param;
+use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::coupler::{CouplerConfig, CouplerPlan, CouplerSource};
+use super::coupler::CouplerConfig;
 use super::level::{Level, LevelModel};
-use crate::model::Dynamics;
 use crate::population::RateNetworkConfig;
 use crate::resolution::Step;
 use crate::setting::{Range, check_within, only_one, replaced};
 use crate::solver::{Solver, SolverKind};
 use crate::system::{Integrated, Readout, System, SystemConfig};
 use crate::unit::UnitConfig;
-use crate::{DynamicsError, NormalNoise, Place, Variable};
+use crate::{DynamicsError, NormalNoise, Place};
 
 /// What `MultiGranularityModel::train_only` calls all couplers.
 pub const COUPLERS: &str = "couplers";
@@ -53,6 +53,15 @@ pub const COUPLERS: &str = "couplers";
 /// time_constant = 10.0          # ms
 /// [coupler.conversion]
 /// kind = "voltage-to-rate"
+/// ```
+///
+/// A coupler whose weights change by rules while the model runs has a table `plasticity`, here onto a population that says
+/// `direct = true`; from a level onto itself it is a plastic recurrence:
+///
+/// ```toml
+/// [coupler.plasticity]
+/// rules = [{ kind = "bcm", rate = 1e-3 }, { kind = "decay", rate = 1e-4 }]
+/// limits = { bounds = { kind = "hard", low = 0.0, high = 2.0 } }
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -108,6 +117,10 @@ pub struct LevelConfig {
     /// Input channels of a population; cells have one each, systems as many as their equations. Default 0.
     #[serde(default)]
     pub inputs: usize,
+    /// Whether every unit of a population takes an input of its own, as it is, in the place of `inputs` channels through input
+    /// weights. Default false.
+    #[serde(default)]
+    pub direct: bool,
     /// Single neurons.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<UnitConfig>,
@@ -117,6 +130,13 @@ pub struct LevelConfig {
     /// A whole system.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub system: Option<SystemConfig>,
+}
+
+/// Input weights that no training changes, of units with an input each.
+fn identity(units: usize, place: &Place) -> Param<Tensor<2>> {
+    let one = |at: usize| f64::from(at % (units + 1) == 0);
+    let values = (0..units * units).map(one).collect();
+    Param::from_tensor(place.tensor(values, [units, units])).set_require_grad(false)
 }
 
 fn field(level: &str, name: &str) -> String {
@@ -236,6 +256,14 @@ impl LevelConfig {
                 "given for a population only",
             ));
         }
+        if self.direct && (self.population.is_none() || self.inputs != 0) {
+            let allowed = "given for a population only, without inputs: there are as many as units";
+            return Err(DynamicsError::config(
+                field(&self.name, "direct"),
+                true,
+                allowed,
+            ));
+        }
         let checked = match model {
             Given::Unit(unit) => unit.validate(),
             Given::Population(population) => self
@@ -247,7 +275,7 @@ impl LevelConfig {
     }
 
     /// How many of the level's steps make one of the whole.
-    fn substeps(&self, whole: f64) -> Result<usize, DynamicsError> {
+    pub(super) fn substeps(&self, whole: f64) -> Result<usize, DynamicsError> {
         let dt = self.dt.unwrap_or(whole);
         Range::Positive.check(field(&self.name, "dt"), dt)?;
         let ratio = whole / dt;
@@ -300,6 +328,9 @@ impl LevelConfig {
                 .and_then(|population| population.init(self.inputs, 0, own_seed, place))
                 .map(|mut network| {
                     network.noise = Some(noise);
+                    if self.direct {
+                        network.input = Some(identity(network.units(), place));
+                    }
                     LevelModel::Population(network)
                 }),
             Given::System(system) => system.init(place).and_then(|system| {
@@ -311,158 +342,6 @@ impl LevelConfig {
         };
         Ok(Level {
             model: model.map_err(|error| error.under(&format!("level.{}", self.name)))?,
-        })
-    }
-}
-
-/// Where everything lies in the state and the input of the whole.
-#[derive(Clone, Debug)]
-pub(super) struct Plan {
-    pub(super) dt: f64,
-    pub(super) names: Vec<String>,
-    pub(super) variables: Vec<Variable>,
-    pub(super) levels: Vec<LevelPlan>,
-    pub(super) couplers: Vec<CouplerPlan>,
-    pub(super) observed: Vec<CouplerSource>,
-    /// What is observed, by the names it was asked for.
-    pub(super) outputs: Vec<Variable>,
-    /// Columns of the input from outside.
-    pub(super) inputs: usize,
-}
-
-#[derive(Clone, Debug)]
-pub(super) struct LevelPlan {
-    pub(super) substeps: usize,
-    /// Its variables in the state of the whole.
-    pub(super) variables: std::ops::Range<usize>,
-    /// First column and width in the input of the whole.
-    pub(super) external: Option<(usize, usize)>,
-}
-
-impl Plan {
-    pub(super) fn new(
-        config: &MultiGranularityConfig,
-        levels: &[Level],
-    ) -> Result<Self, DynamicsError> {
-        let names: Vec<String> = config
-            .levels
-            .iter()
-            .map(|level| level.name.clone())
-            .collect();
-        let mut variables: Vec<Variable> = Vec::new();
-        let mut plans = Vec::new();
-        let mut bound: Vec<Box<dyn Dynamics>> = Vec::new();
-        let mut columns = 0;
-        for (settings, level) in config.levels.iter().zip(levels) {
-            let dynamics = level.dynamics()?;
-            let first = variables.len();
-            for variable in dynamics.variables() {
-                let name = format!("{}.{}", settings.name, variable.name);
-                variables.push(Variable {
-                    name,
-                    ..variable.clone()
-                });
-            }
-            let inputs = level.inputs()?.iter().map(|channel| channel.width).sum();
-            let external = settings.external.then(|| {
-                columns += inputs;
-                (columns - inputs, inputs)
-            });
-            plans.push(LevelPlan {
-                substeps: settings.substeps(config.dt)?,
-                variables: first..variables.len(),
-                external,
-            });
-            bound.push(dynamics);
-        }
-        let find = |field: &str, text: &str| -> Result<(CouplerSource, Variable), DynamicsError> {
-            let listed = || {
-                let levels = names.iter().zip(&bound).flat_map(|(name, dynamics)| {
-                    let own = dynamics.variables().iter().map(|v| v.name.as_str());
-                    own.chain(["output"]).map(move |v| format!("{name}.{v}"))
-                });
-                levels.collect::<Vec<_>>().join(", ")
-            };
-            let unknown = || DynamicsError::config(field, format!("{text:?}"), listed());
-            let (name, quantity) = text.split_once('.').ok_or_else(unknown)?;
-            let level = names
-                .iter()
-                .position(|known| known == name)
-                .ok_or_else(unknown)?;
-            if quantity == "output" {
-                let variable = levels[level].output()?;
-                return Ok((
-                    CouplerSource {
-                        level,
-                        variable: None,
-                    },
-                    variable,
-                ));
-            }
-            let own = bound[level].variables();
-            let index = own
-                .iter()
-                .position(|v| v.name == quantity)
-                .ok_or_else(unknown)?;
-            let source = CouplerSource {
-                level,
-                variable: Some(index),
-            };
-            Ok((source, own[index].clone()))
-        };
-        let asked: Vec<String> = if config.observe.is_empty() {
-            let first = |plan: &LevelPlan| variables[plan.variables.start].name.clone();
-            plans.iter().map(first).collect()
-        } else {
-            config.observe.clone()
-        };
-        let mut observed = Vec::with_capacity(asked.len());
-        let mut outputs = Vec::with_capacity(asked.len());
-        for text in asked {
-            let (source, variable) = find("observe", &text)?;
-            observed.push(source);
-            outputs.push(Variable::new(text, variable.unit, variable.width));
-        }
-        let mut couplers = Vec::new();
-        for (index, coupler) in config.couplers.iter().enumerate() {
-            let field = format!("coupler[{index}]");
-            let (source, quantity) = find(&format!("{field}.from"), &coupler.from)?;
-            let to = names
-                .iter()
-                .position(|name| *name == coupler.to)
-                .ok_or_else(|| {
-                    let field = format!("{field}.to");
-                    DynamicsError::config(field, format!("{:?}", coupler.to), names.join(", "))
-                })?;
-            let channels = levels[to].inputs()?;
-            let plan = CouplerPlan::new(
-                &field,
-                coupler,
-                (source, &quantity),
-                (to, &channels),
-                config.dt,
-                variables.len(),
-            )?;
-            let label = format!("{}→{}", coupler.from, coupler.to);
-            if plan.filter.is_some() {
-                let name = format!("{label} filter");
-                variables.push(Variable::new(name, plan.sent_unit, plan.senders));
-            }
-            for back in 1..=plan.delay.len() {
-                let name = format!("{label} {} ago", counted(back, "step"));
-                variables.push(Variable::new(name, plan.sent_unit, plan.senders));
-            }
-            couplers.push(plan);
-        }
-        Ok(Self {
-            dt: config.dt,
-            names,
-            variables,
-            levels: plans,
-            couplers,
-            observed,
-            outputs,
-            inputs: columns,
         })
     }
 }

@@ -8,7 +8,9 @@ use granule_io::budget;
 use granule_ops::{Transfer, firing_rate};
 use serde::{Deserialize, Serialize};
 
+use super::plastic::{Plastic, PlasticPlan};
 use crate::model::Dynamics;
+use crate::plasticity::{Rules, RulesConfig};
 use crate::setting;
 use crate::synapse::{BoundEffect, Effect};
 
@@ -201,6 +203,17 @@ impl Default for Projection {
     }
 }
 
+impl Projection {
+    /// Its name, where it is one gain and not a weight for each connection.
+    fn one_gain(&self) -> Option<&'static str> {
+        match self {
+            Self::Mean { .. } => Some("mean"),
+            Self::OneToOne { .. } => Some("one-to-one"),
+            Self::Dense { .. } | Self::Random { .. } => None,
+        }
+    }
+}
+
 /// A coupler of a multi-granularity model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -239,6 +252,12 @@ pub struct CouplerConfig {
     /// Whether training may change gain or weights. Default true.
     #[serde(default = "yes")]
     pub trainable: bool,
+    /// Rules by which the weights change while the model runs, in steps of the whole; they begin anew with every trial, each
+    /// with weights of its own, and what training changes is where they begin. Rules of rates hear what arrives and the rates
+    /// of a `direct` population or the activity of a system, rules of spikes those of both levels. The projection is `dense`
+    /// or `random`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plasticity: Option<RulesConfig>,
 }
 
 fn yes() -> bool {
@@ -252,6 +271,8 @@ pub struct Coupler {
     pub gain: Option<Parameter>,
     /// The weights, `[senders, receivers]`; of the others.
     pub weights: Option<Param<Tensor<2>>>,
+    /// How the weights change during a run.
+    pub rules: Option<Rules>,
 }
 
 impl CouplerConfig {
@@ -265,7 +286,35 @@ impl CouplerConfig {
         if let Some(effect) = &self.effect {
             effect.fixed(&format!("{field}.effect"))?;
         }
+        if let Some(rules) = &self.plasticity {
+            self.check_plastic(rules, field)?;
+        }
         self.delay_steps(field, dt).map(|_| ())
+    }
+
+    fn check_plastic(&self, rules: &RulesConfig, field: &str) -> Result<(), DynamicsError> {
+        let field = format!("{field}.plasticity");
+        let checked = rules.validate();
+        checked.map_err(|error| error.under(&field))?;
+        if let Some(name) = self.projection.one_gain() {
+            let allowed = "beside a projection that is dense or random, for a rule changes each weight by itself";
+            return Err(DynamicsError::config(
+                field,
+                format!("with {name}"),
+                allowed,
+            ));
+        }
+        let opens = !matches!(self.effect, None | Some(Effect::Current));
+        if opens && rules.limits.allow_negative() {
+            let allowed =
+                "with keep_signs = true or bounds from 0 on, for a conductance is not negative";
+            return Err(DynamicsError::config(
+                format!("{field}.limits"),
+                "free",
+                allowed,
+            ));
+        }
+        Ok(())
     }
 
     /// Checks that it is activity that arrives, at cells, whose currents have a unit.
@@ -347,10 +396,12 @@ pub(super) struct CouplerPlan {
     one_to_one: bool,
     /// The conductance that it opens, if it does.
     pub(super) effect: Option<BoundEffect>,
+    /// Where its weights change while the model runs.
+    pub(super) plastic: Option<PlasticPlan>,
 }
 
 impl CouplerPlan {
-    /// Checks units, kinds and widths. `next` is the first free variable of the whole.
+    /// Checks units, kinds and widths. `next` is its first own variable.
     pub(super) fn new(
         field: &str,
         config: &CouplerConfig,
@@ -430,7 +481,32 @@ impl CouplerPlan {
             time_constant: config.time_constant,
             one_to_one: matches!(config.projection, Projection::OneToOne { .. }),
             effect,
+            plastic: None,
         })
+    }
+
+    /// The receiver's input columns: all of them, and the first and the number of those written to.
+    pub(super) fn columns(&self) -> (usize, (usize, usize)) {
+        (self.inputs, (self.channel, self.channels))
+    }
+
+    /// The variables that are its own: the filter, the delay line and spikes on their way.
+    pub(super) fn own_variables(&self) -> usize {
+        let line = self
+            .plastic
+            .as_ref()
+            .map_or(0, |plastic| plastic.line.len());
+        usize::from(self.filter.is_some()) + self.delay.len() + line
+    }
+
+    /// Its own variables, so many further on.
+    pub(super) fn shift(&mut self, by: usize) {
+        let moved = |range: &Range<usize>| range.start + by..range.end + by;
+        self.filter = self.filter.map(|variable| variable + by);
+        self.delay = moved(&self.delay);
+        if let Some(plastic) = &mut self.plastic {
+            plastic.line = moved(&plastic.line);
+        }
     }
 }
 
@@ -449,6 +525,7 @@ impl Coupler {
         field: &str,
         config: &CouplerConfig,
         plan: &CouplerPlan,
+        rules: Option<Rules>,
         place: &Place,
     ) -> Result<Self, DynamicsError> {
         let bounds = match plan.effect {
@@ -523,7 +600,18 @@ impl Coupler {
                 )
             }
         };
-        Ok(Self { gain, weights })
+        Ok(Self {
+            gain,
+            weights,
+            rules,
+        })
+    }
+
+    /// What is plastic in it.
+    pub(super) fn plastic(&self, plan: &CouplerPlan) -> Option<Plastic> {
+        let weights = plan.strength(self.weights.as_ref()?.val());
+        let plastic = plan.plastic.as_ref()?;
+        Some(plastic.bind(self.rules.as_ref()?, weights))
     }
 
     pub(super) fn bind(&self, plan: &CouplerPlan) -> BoundCoupler {
@@ -534,6 +622,7 @@ impl Coupler {
                 .weights
                 .as_ref()
                 .map(|weights| plan.strength(weights.val())),
+            plastic: self.plastic(plan),
         }
     }
 }
@@ -543,6 +632,7 @@ pub(super) struct BoundCoupler {
     pub(super) plan: CouplerPlan,
     gain: Option<Tensor<2>>,
     weights: Option<Tensor<2>>,
+    pub(super) plastic: Option<Plastic>,
 }
 
 impl BoundCoupler {
@@ -612,18 +702,22 @@ impl BoundCoupler {
         }
     }
 
-    /// The receiver's input during a step that begins at `whole`, `[batch, inputs]`.
-    pub(super) fn output(
+    /// What arrives during a step that begins at `whole`, before any weight, `[batch, senders]`.
+    pub(super) fn arriving(
         &self,
         sender: &dyn Dynamics,
         own: &State,
         whole: &State,
         dt: f64,
     ) -> Tensor<2> {
-        let x = match self.plan.delay.clone().next_back() {
+        match self.plan.delay.clone().next_back() {
             Some(oldest) => whole[oldest].clone(),
             None => self.sender_value(sender, own, whole, dt),
-        };
+        }
+    }
+
+    /// The receiver's input of what arrives during a step that begins at `whole`, `[batch, inputs]`.
+    pub(super) fn output(&self, x: Tensor<2>, whole: &State) -> Tensor<2> {
         let [batch, _] = x.dims();
         let CouplerPlan {
             inputs,
@@ -635,7 +729,10 @@ impl BoundCoupler {
         let sent = match (&self.gain, &self.weights) {
             (Some(gain), _) if one_to_one => x * gain.clone(),
             (Some(gain), _) => (x.mean_dim(1) * gain.clone()).expand([batch, channels]),
-            (None, Some(weights)) => x.matmul(weights.clone()),
+            (None, Some(weights)) => match &self.plastic {
+                Some(plastic) => plastic.transmit(whole, x),
+                None => x.matmul(weights.clone()),
+            },
             (None, None) => x,
         };
         if channels == inputs {

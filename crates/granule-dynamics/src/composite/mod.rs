@@ -28,6 +28,8 @@
 mod config;
 mod coupler;
 mod level;
+mod plan;
+mod plastic;
 mod step;
 #[cfg(test)]
 mod tests;
@@ -42,8 +44,7 @@ pub use level::{Level, LevelModel};
 pub use step::Composite;
 pub use trained::{Learnt, LearntSetting, LearntValue, Trained};
 
-use self::config::Plan;
-use self::coupler::CouplerPlan;
+use self::plan::Plan;
 use self::step::BoundLevel;
 use crate::model::Model;
 use crate::{DynamicsError, Place, State, Variable};
@@ -73,14 +74,18 @@ impl MultiGranularityConfig {
             .enumerate()
             .map(|(index, level)| level.init(self.seed, index, self.dt, place))
             .collect::<Result<Vec<_>, _>>()?;
-        let plan = Plan::new(self, &levels)?;
-        let couplers = self
-            .couplers
-            .iter()
-            .zip(&plan.couplers)
+        let rules = self.couplers.iter().enumerate().map(|(index, coupler)| {
+            let made = coupler.plasticity.as_ref().map(|rules| rules.init(place));
+            let field = format!("coupler[{index}].plasticity");
+            made.transpose().map_err(|error| error.under(&field))
+        });
+        let rules = rules.collect::<Result<Vec<_>, _>>()?;
+        let plan = Plan::new(self, &levels, &rules)?;
+        let parts = self.couplers.iter().zip(&plan.couplers).zip(rules);
+        let couplers = parts
             .enumerate()
-            .map(|(index, (config, plan))| {
-                Coupler::new(&format!("coupler[{index}]"), config, plan, place)
+            .map(|(index, ((config, plan), rules))| {
+                Coupler::new(&format!("coupler[{index}]"), config, plan, rules, place)
             })
             .collect::<Result<Vec<_>, _>>()?;
         Ok(MultiGranularityModel {
@@ -203,6 +208,7 @@ impl Model for MultiGranularityModel {
         Ok(Composite {
             dt: self.plan.dt,
             variables: self.plan.variables.clone(),
+            shown: self.plan.shown,
             levels: levels.collect::<Result<_, DynamicsError>>()?,
             couplers: couplers.map(|(coupler, plan)| coupler.bind(plan)).collect(),
             observed: self.plan.observed.clone(),
@@ -210,25 +216,27 @@ impl Model for MultiGranularityModel {
         })
     }
 
-    /// The levels' own states; filters and delays of couplers begin at 0.
+    /// The levels' own states; the weights of plastic couplers as they are in the module, once for each row; filters and delays
+    /// of couplers at 0.
     fn initial_state(&self, batch: usize) -> Result<State, DynamicsError> {
         let mut tensors = Vec::with_capacity(self.plan.variables.len());
         for level in &self.levels {
             tensors.extend(level.initial_state(batch)?.into_tensors());
         }
         let place = tensors.first().map(Place::of);
+        for (coupler, plan) in self.couplers.iter().zip(&self.plan.couplers) {
+            let plastic = coupler.plastic(plan);
+            tensors.extend(
+                plastic
+                    .into_iter()
+                    .flat_map(|own| own.initial(batch).into_tensors()),
+            );
+        }
         for plan in &self.plan.couplers {
             let Some(place) = &place else { break };
             let zeros = || place.full(0.0, [batch, plan.senders]);
             tensors.extend(std::iter::repeat_with(zeros).take(plan.own_variables()));
         }
         Ok(State::new(tensors))
-    }
-}
-
-impl CouplerPlan {
-    /// The filter, if there is one, and the delay line.
-    fn own_variables(&self) -> usize {
-        usize::from(self.filter.is_some()) + self.delay.len()
     }
 }

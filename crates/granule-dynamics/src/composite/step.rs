@@ -2,9 +2,10 @@
 
 use burn::tensor::Tensor;
 
-use super::config::LevelPlan;
-use super::coupler::{BoundCoupler, CouplerSource};
+use super::coupler::BoundCoupler;
+use super::plan::{LevelPlan, Shown};
 use crate::model::{Clock, Dynamics};
+use crate::plasticity::Signal;
 use crate::synapse::BoundEffect;
 use crate::{DynamicsError, State, Variable};
 
@@ -17,16 +18,20 @@ pub(super) struct BoundLevel {
 /// The levels of a [`super::MultiGranularityModel`] with their couplers, as one model that moves in steps.
 ///
 /// Within a step every level takes its own, smaller steps. What it receives from the others stays as it was at the step's
-/// beginning; a coupler with a time constant filters over all the steps of its sender.
+/// beginning; a coupler with a time constant filters over all the steps of its sender. At its end the weights of plastic
+/// couplers move: by what arrived in it and the rates that the receiver has come to or, by a rule of spikes, by how many spikes
+/// the two levels had in it.
 ///
 /// Input: the columns of the levels that take input from outside, one level after the other. State: the variables of the
-/// levels, as `level.variable`, then filters and delay lines of the couplers.
+/// levels, as `level.variable`, then weights and traces of plastic couplers, as `coupler[0].weights`, then filters and delay
+/// lines of the couplers.
 pub struct Composite {
     pub(super) dt: f64,
     pub(super) variables: Vec<Variable>,
     pub(super) levels: Vec<BoundLevel>,
     pub(super) couplers: Vec<BoundCoupler>,
-    pub(super) observed: Vec<CouplerSource>,
+    pub(super) observed: Vec<Shown>,
+    pub(super) shown: usize,
     /// Columns of the input from outside.
     pub(super) inputs: usize,
 }
@@ -37,11 +42,10 @@ impl Composite {
         Some(self.levels.get(level)?.dynamics.as_ref())
     }
 
-    /// How many variables are the levels'; filters and delay lines of the couplers come after them.
-    pub fn of_levels(&self) -> usize {
-        self.levels
-            .last()
-            .map_or(0, |level| level.plan.variables.end)
+    /// How many variables are the levels' and the plastic couplers'; what is on its way in filters and delay lines comes after
+    /// them.
+    pub fn shown(&self) -> usize {
+        self.shown
     }
 
     /// The variables of one level in the state of the whole; none where there is no such level.
@@ -91,12 +95,45 @@ impl Composite {
             .collect()
     }
 
-    /// What a coupler brings to its receiver.
-    fn sent(&self, coupler: &BoundCoupler, states: &[State], whole: &State) -> Tensor<2> {
+    /// What arrives at the end of a coupler.
+    fn arriving(&self, coupler: &BoundCoupler, states: &[State], whole: &State) -> Tensor<2> {
         let from = coupler.plan.source.level;
         let sender = &self.levels[from];
         let dt = self.dt / sender.plan.substeps as f64;
-        coupler.output(sender.dynamics.as_ref(), &states[from], whole, dt)
+        coupler.arriving(sender.dynamics.as_ref(), &states[from], whole, dt)
+    }
+
+    /// What a coupler brings to its receiver.
+    fn sent(&self, coupler: &BoundCoupler, states: &[State], whole: &State) -> Tensor<2> {
+        coupler.output(self.arriving(coupler, states, whole), whole)
+    }
+
+    /// Moves the weights of plastic couplers from `whole`, in which the levels were in `states`, on to `next`. `counts` are the
+    /// spikes of each level in the step.
+    fn learn(
+        &self,
+        (whole, states): (&State, &[State]),
+        next: &mut State,
+        counts: &[Option<Tensor<2>>],
+    ) -> Result<(), DynamicsError> {
+        for coupler in &self.couplers {
+            let Some(plastic) = &coupler.plastic else {
+                continue;
+            };
+            let (from, to) = (coupler.plan.source.level, coupler.plan.to);
+            let sides = match plastic.plan.signal {
+                Signal::Rates => {
+                    let receiver = self.levels[to].dynamics.as_ref();
+                    let pre = self.arriving(coupler, states, whole);
+                    Some((pre, receiver.observe(&self.own(to, next))))
+                }
+                Signal::Spikes => counts[from].clone().zip(counts[to].clone()),
+            };
+            if let Some(sides) = sides {
+                plastic.learn(whole, next, sides, self.dt)?;
+            }
+        }
+        Ok(())
     }
 
     /// One step of the whole. `watch` hears of every step of every level: which one, the time after it and its state.
@@ -129,12 +166,14 @@ impl Composite {
         }
         let before: Vec<State> = (0..self.levels.len()).map(|i| self.own(i, state)).collect();
         let mut next = state.clone();
+        let mut counts: Vec<Option<Tensor<2>>> = vec![None; self.levels.len()];
         for (index, level) in self.levels.iter().enumerate() {
             let input = self.input(index, &before, state, input);
             let opened = self.opened(index, &before, state);
             let LevelPlan {
                 substeps,
                 variables,
+                counted,
                 ..
             } = level.plan.clone();
             let sends = |coupler: &&BoundCoupler| coupler.plan.source.level == index;
@@ -155,6 +194,12 @@ impl Composite {
                     .map(|(effect, open)| effect.current(open.clone(), &own[0]));
                 let input = currents.chain(input.clone()).reduce(|sum, term| sum + term);
                 own = level.dynamics.step(at, &own, input.as_ref())?;
+                if let Some(spikes) = counted.map(|variable| own[variable].clone()) {
+                    counts[index] = Some(match counts[index].take() {
+                        Some(before) => before + spikes,
+                        None => spikes,
+                    });
+                }
                 watch(index, at.time + dt, &own)?;
                 for coupler in self.couplers.iter().filter(sends) {
                     let count = (substep, substeps);
@@ -165,6 +210,7 @@ impl Composite {
                 next.replace(variable, value);
             }
         }
+        self.learn((state, &before), &mut next, &counts)?;
         Ok(next)
     }
 }
@@ -188,9 +234,12 @@ impl Dynamics for Composite {
     }
 
     fn observe(&self, state: &State) -> Tensor<2> {
-        let parts = self.observed.iter().map(|source| {
-            let own = self.own(source.level, state);
-            source.read(self.levels[source.level].dynamics.as_ref(), &own)
+        let parts = self.observed.iter().map(|shown| match *shown {
+            Shown::Variable(variable) => state[variable].clone(),
+            Shown::Output(level) => {
+                let own = self.own(level, state);
+                self.levels[level].dynamics.observe(&own)
+            }
         });
         Tensor::cat(parts.collect(), 1)
     }

@@ -1,6 +1,7 @@
 mod couplers;
 mod learnt;
 mod noise;
+mod plastic;
 mod synapses;
 mod training;
 

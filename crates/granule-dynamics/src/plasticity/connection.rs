@@ -22,8 +22,7 @@ impl<R: Rule> PlasticConnection<R> {
     pub fn new(rule: R, weights: Tensor<2>) -> Self {
         let [pre, post] = weights.dims();
         let limits = rule.limits();
-        let mut variables = vec![Variable::new("weights", "1", pre * post)];
-        variables.extend(rule.variables(pre, post));
+        let variables = plastic_variables(&rule, pre, post);
         Self {
             signs: limits.signs(&weights.clone().unsqueeze_dim(0)),
             limits,
@@ -86,4 +85,11 @@ impl<R: Rule> PlasticConnection<R> {
         let weights = weights.reshape([sets, pre * post]);
         Ok(State::new([vec![weights], traces.into_tensors()].concat()))
     }
+}
+
+/// The weights and the traces of a rule.
+pub(crate) fn plastic_variables(rule: &impl Rule, pre: usize, post: usize) -> Vec<Variable> {
+    let mut variables = vec![Variable::new("weights", "1", pre * post)];
+    variables.extend(rule.variables(pre, post));
+    variables
 }

@@ -62,6 +62,16 @@ impl WeightLimits {
         }
     }
 
+    /// Whether weights that began at 0 or above can fall below.
+    pub(crate) fn allow_negative(&self) -> bool {
+        match self.bounds {
+            WeightBounds::Free => !self.keep_signs,
+            WeightBounds::Hard { low, .. } | WeightBounds::Soft { low, .. } => {
+                low < 0.0 && !self.keep_signs
+            }
+        }
+    }
+
     /// The signs that weights, as they are before any learning, are to keep; none where they need not.
     pub fn signs(&self, weights: &Tensor<3>) -> Option<Tensor<3>> {
         let signs = || weights.clone().without_autodiff().sign();

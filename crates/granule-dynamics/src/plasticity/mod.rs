@@ -20,8 +20,9 @@
 //!
 //! - alone, without backpropagation: [`PlasticLayer`] learns from rows of data;
 //! - after training by gradient: [`adjust()`] changes a weight of any Burn module;
-//! - within training by gradient: [`PlasticNetwork`] carries weights in its state, and [`PlasticConnection`] is the part of
-//!   it from which other models are made.
+//! - within training by gradient: [`PlasticNetwork`] carries weights in its state, as couplers of
+//!   [`composite`](crate::composite) models do that have a table `plasticity`, and [`PlasticConnection`] is the part of them
+//!   from which other models are made.
 //!
 //! [`ShortTermPlasticity`] does not change weights but what they transmit, and stands beside the rules.
 //!
@@ -43,6 +44,7 @@ mod tests;
 pub use adjustment::adjust;
 pub use config::RulesConfig;
 pub use connection::PlasticConnection;
+pub(crate) use connection::plastic_variables;
 pub use layer::{LayerProgress, PlasticLayer, PlasticLayerConfig, Response};
 pub use limits::{WeightBounds, WeightLimits};
 pub use network::{PlasticDynamics, PlasticNetwork, PlasticNetworkConfig};

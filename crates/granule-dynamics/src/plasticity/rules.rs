@@ -91,6 +91,10 @@ impl Rule for AnyRule {
         self.rule().name()
     }
 
+    fn signal(&self) -> Option<Signal> {
+        self.rule().signal()
+    }
+
     fn variables(&self, pre: usize, post: usize) -> Vec<Variable> {
         self.rule().variables(pre, post)
     }
@@ -125,6 +129,11 @@ impl Rules {
     pub(super) fn new(rules: Vec<AnyRule>, limits: WeightLimits) -> Self {
         Self { rules, limits }
     }
+
+    /// The name of the first rule, for messages.
+    pub(crate) fn first(&self) -> &'static str {
+        self.rules.first().map_or("rules", Rule::name)
+    }
 }
 
 impl Rule for Rules {
@@ -133,6 +142,11 @@ impl Rule for Rules {
             [rule] => rule.name(),
             _ => "rules",
         }
+    }
+
+    /// That of the first rule that is about one of the two.
+    fn signal(&self) -> Option<Signal> {
+        self.rules.iter().find_map(Rule::signal)
     }
 
     /// The traces of all rules in order. Where a kind occurs again, its traces are numbered.
@@ -189,6 +203,10 @@ impl Rule for Rules {
 impl<R: Rule + ?Sized> Rule for &R {
     fn name(&self) -> &'static str {
         (**self).name()
+    }
+
+    fn signal(&self) -> Option<Signal> {
+        (**self).signal()
     }
 
     fn variables(&self, pre: usize, post: usize) -> Vec<Variable> {

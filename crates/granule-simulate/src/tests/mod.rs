@@ -791,6 +791,33 @@ fn the_cells_of_a_composite_spike_as_they_do_alone() {
     assert_eq!(again.spikes, whole.spikes);
 }
 
+/// By spike timing and by Oja's rule, from the file alone.
+#[test]
+fn weights_of_the_plastic_example_move_and_are_recorded_by_name() {
+    let text = include_str!("../../../../examples/plastic_levels.toml");
+    let outcome = from_toml(text);
+    let names: Vec<&str> = outcome.traces.iter().map(|t| t.name.as_str()).collect();
+    let expected = ["coupler[0].weights", "coupler[1].weights", "population.x"];
+    assert_eq!(names, expected);
+    let ends = |index: usize| {
+        let trace: &Trace = &outcome.traces[index];
+        let last = trace.values.len() - trace.width;
+        (&trace.values[..trace.width], &trace.values[last..])
+    };
+    let (first, last) = ends(0);
+    assert_eq!(first, [0.5; 12]);
+    // The first two cells fire before the others listen up, the last one when they have fired.
+    assert!(last[..6].iter().all(|w| *w > 0.6), "{last:?}");
+    assert!(last[9..].iter().all(|w| *w < 0.4), "{last:?}");
+    let (first, last) = ends(1);
+    let moved = first.iter().zip(last).map(|(a, b)| (a - b).abs());
+    assert!(moved.fold(0.0, f64::max) > 0.2, "{first:?} {last:?}");
+    let unknown = text.replace("\"population.x\"]", "\"coupler[2].weights\"]");
+    let config: ExperimentConfig = toml::from_str(&unknown).unwrap();
+    let error = config.init(&f64_place()).err().unwrap().to_string();
+    assert!(error.contains("coupler[1].weights"), "{error}");
+}
+
 #[test]
 fn a_composite_says_in_which_units_its_stimulus_is() {
     let outcome = run(&format!(

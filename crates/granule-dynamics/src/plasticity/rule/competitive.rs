@@ -20,6 +20,7 @@ plasticity_rule! {
     }
     settings: {
         /// At least 2.
+        #[cfg_attr(feature = "schema", schemars(range(min = 2)))]
         rank: usize = 2;
     }
 }

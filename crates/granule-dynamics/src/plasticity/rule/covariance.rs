@@ -12,6 +12,7 @@ use crate::{DynamicsError, Parameter, Place, State, Variable};
 #[serde(default, deny_unknown_fields)]
 pub struct CovarianceConfig {
     /// η above 0, per unit of time.
+    #[cfg_attr(feature = "schema", schemars(transform = crate::setting::Range::Positive))]
     pub rate: f64,
     /// θ of the presynaptic activity.
     pub pre: ThresholdConfig,

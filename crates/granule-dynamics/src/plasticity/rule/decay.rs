@@ -1,6 +1,6 @@
 use burn::tensor::Tensor;
 
-use super::{Activity, Rule, columns, plasticity_rule};
+use super::{Activity, Rule, Signal, columns, plasticity_rule};
 use crate::State;
 
 plasticity_rule! {
@@ -18,6 +18,10 @@ plasticity_rule! {
 impl Rule for Decay {
     fn name(&self) -> &'static str {
         "decay"
+    }
+
+    fn signal(&self) -> Option<Signal> {
+        None
     }
 
     fn change(

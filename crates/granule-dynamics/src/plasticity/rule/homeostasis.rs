@@ -1,20 +1,7 @@
 use burn::tensor::Tensor;
-use serde::{Deserialize, Serialize};
 
-use super::{Activity, Rule, averaged, columns, plasticity_rule};
+use super::{Activity, Rule, Signal, averaged, columns, plasticity_rule};
 use crate::{Place, State, Variable};
-
-/// What an activity is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "kebab-case")]
-pub enum Signal {
-    /// Rates.
-    #[default]
-    Rates,
-    /// Numbers of spikes in a step; divided by its length they are rates per ms.
-    Spikes,
-}
 
 plasticity_rule! {
     "homeostasis",
@@ -40,6 +27,10 @@ plasticity_rule! {
 impl Rule for Homeostasis {
     fn name(&self) -> &'static str {
         "homeostasis"
+    }
+
+    fn signal(&self) -> Option<Signal> {
+        Some(self.signal)
     }
 
     fn variables(&self, _pre: usize, post: usize) -> Vec<Variable> {

@@ -1,5 +1,6 @@
 //! What a rule is, and the rules.
 
+mod activity;
 mod bcm;
 mod competitive;
 mod covariance;
@@ -18,12 +19,13 @@ use std::fmt;
 
 use burn::tensor::Tensor;
 
+pub use activity::{Activity, Signal};
 pub use bcm::{Bcm, BcmConfig};
 pub use competitive::{Competitive, CompetitiveConfig};
 pub use covariance::{Covariance, CovarianceConfig};
 pub use decay::{Decay, DecayConfig};
 pub use hebb::{Hebb, HebbConfig};
-pub use homeostasis::{Homeostasis, HomeostasisConfig, Signal};
+pub use homeostasis::{Homeostasis, HomeostasisConfig};
 pub use oja::{Oja, OjaConfig};
 pub use pair_stdp::{PairStdp, PairStdpConfig, Pairing};
 pub use sanger::{Sanger, SangerConfig};
@@ -34,52 +36,7 @@ pub use two_threshold::{TwoThreshold, TwoThresholdConfig};
 pub(super) use declaration::plasticity_rule;
 
 use super::limits::WeightLimits;
-use crate::setting::Range;
-use crate::{DynamicsError, Parameter, Place, State, Variable};
-
-/// What both sides of the weights did during one step.
-#[derive(Clone, Debug)]
-pub struct Activity {
-    /// Of the presynaptic units, `[batch, pre]`: rates, or the number of spikes in this step.
-    pub pre: Tensor<2>,
-    /// Of the postsynaptic units, `[batch, post]`.
-    pub post: Tensor<2>,
-    /// The length of the step.
-    pub dt: f64,
-}
-
-impl Activity {
-    /// Checks that weights `[sets, pre, post]` lie between these activities, with one set for all rows or one for each.
-    ///
-    /// # Errors
-    ///
-    /// [`DynamicsError::Shape`]; [`DynamicsError::Config`] for a `dt` that is not above 0.
-    pub fn check(&self, weights: &Tensor<3>) -> Result<(), DynamicsError> {
-        let [sets, pre, post] = weights.dims();
-        let [batch, _] = self.pre.dims();
-        let fits = |what: &str, x: &Tensor<2>, width: usize| {
-            if x.dims() == [batch, width] {
-                Ok(())
-            } else {
-                Err(DynamicsError::Shape {
-                    what: format!("the {what}synaptic activity"),
-                    expected: vec![batch, width],
-                    found: x.dims().to_vec(),
-                })
-            }
-        };
-        fits("pre", &self.pre, pre)?;
-        fits("post", &self.post, post)?;
-        if ![1, batch].contains(&sets) {
-            return Err(DynamicsError::Shape {
-                what: "the weights (sets)".into(),
-                expected: vec![batch, pre, post],
-                found: vec![sets, pre, post],
-            });
-        }
-        Range::Positive.check("dt", self.dt)
-    }
-}
+use crate::{Parameter, Place, State, Variable};
 
 /// A rule of synaptic plasticity with its parameters.
 ///
@@ -88,6 +45,11 @@ impl Activity {
 pub trait Rule: fmt::Debug {
     /// The name in configuration files.
     fn name(&self) -> &'static str;
+
+    /// What the activity on both sides has to be; `None` where either will do. Rates unless a rule says otherwise.
+    fn signal(&self) -> Option<Signal> {
+        Some(Signal::Rates)
+    }
 
     /// The traces and averages of past activity that the rule keeps.
     fn variables(&self, _pre: usize, _post: usize) -> Vec<Variable> {

@@ -1,7 +1,7 @@
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{Activity, Rule, outer, plasticity_rule, retained};
+use super::{Activity, Rule, Signal, outer, plasticity_rule, retained};
 use crate::{State, Variable};
 
 /// Which spikes make pairs.
@@ -55,6 +55,10 @@ plasticity_rule! {
 impl Rule for PairStdp {
     fn name(&self) -> &'static str {
         "pair-stdp"
+    }
+
+    fn signal(&self) -> Option<Signal> {
+        Some(Signal::Spikes)
     }
 
     fn variables(&self, pre: usize, post: usize) -> Vec<Variable> {

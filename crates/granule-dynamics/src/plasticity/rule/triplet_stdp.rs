@@ -1,6 +1,6 @@
 use burn::tensor::Tensor;
 
-use super::{Activity, Pairing, Rule, outer, plasticity_rule, retained};
+use super::{Activity, Pairing, Rule, Signal, outer, plasticity_rule, retained};
 use crate::{Parameter, State, Variable};
 
 plasticity_rule! {
@@ -53,6 +53,10 @@ impl TripletStdpConfig {
 impl Rule for TripletStdp {
     fn name(&self) -> &'static str {
         "triplet-stdp"
+    }
+
+    fn signal(&self) -> Option<Signal> {
+        Some(Signal::Spikes)
     }
 
     fn variables(&self, pre: usize, post: usize) -> Vec<Variable> {

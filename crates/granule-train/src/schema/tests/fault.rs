@@ -222,6 +222,28 @@ fn faults_of_channels_have_their_whole_path() {
 }
 
 #[test]
+fn faults_of_rules_of_plasticity_have_their_whole_path() {
+    let plastic = include_str!("../../../../../examples/plastic_levels.toml");
+    assert_eq!(Schema::of_experiments().fault(&table(plastic)), None);
+    let rule = "kind = \"pair-stdp\", potentiation";
+    for (wrong, path, what) in [
+        ("kind = \"stdp\", potentiation", "rules.0.kind", "Choice"),
+        ("kind = \"pair-stdp\", rate", "rules.0.rate", "Unknown"),
+        ("potentiation", "rules.0.kind", "Missing"),
+    ] {
+        assert!(plastic.contains(rule));
+        let fault = of_experiment(&plastic.replace(rule, wrong));
+        assert_eq!(fault.path, format!("composite.coupler.0.plasticity.{path}"));
+        assert!(format!("{:?}", fault.wrong).contains(what), "{fault:?}");
+    }
+    let low = of_experiment(&plastic.replace("low = 0.0", "lowest = 0.0"));
+    assert_eq!(
+        low.path,
+        "composite.coupler.0.plasticity.limits.bounds.lowest"
+    );
+}
+
+#[test]
 fn keys_of_another_kind_are_known_there() {
     let found = Schema::of_runs().fault(&table("[optimizer]\nkind = 'sgd'\nlr = 0.1\nbeta1 = 0.9"));
     let found = found.unwrap();

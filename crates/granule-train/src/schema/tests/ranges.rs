@@ -67,8 +67,8 @@ const REPLACED: [&str; 5] = [
     "composite.level.N.population.dt",
 ];
 
-/// Keys that no configuration here has: what a coupler of spikes refers to, and a gate that is at its steady state.
-const UNSEEN: [&str; 2] = ["composite.coupler.N.conversion.reference", "unit.initial.m"];
+/// A key that no configuration here has: a gate that is at its steady state.
+const UNSEEN: [&str; 1] = ["unit.initial.m"];
 
 /// The path of what a level has as that of the same thing alone.
 fn alone(path: &str) -> &str {
@@ -476,6 +476,30 @@ const POWER_LAW: &str = "activation = { power_law = { gain = 1.0, exponent = 2.0
 const BLOCKS: &str =
     "units = 8\nrecurrence = { blocks = { sizes = [4, 4], densities = [[1, 0.5], [0.5, 1]] } }";
 
+/// One coupler with rules of spikes and one with rules of rates.
+const PLASTIC: &str = r#"
+duration = 1.0
+[[composite.level]]
+name = "cells"
+unit.kind = "lif"
+[[composite.level]]
+name = "rates"
+direct = true
+population = { units = 1, time_constant = 20.0 }
+[[composite.coupler]]
+from = "cells.spike"
+to = "cells"
+conversion = { kind = "scale", from = "1", to = "µA/cm²", factor = 1.0 }
+projection = { dense = { weights = [[0.5]] } }
+plasticity = { rules = [{ kind = "pair-stdp" }] }
+[[composite.coupler]]
+from = "cells.spike"
+to = "rates"
+conversion = { kind = "spike-to-rate" }
+projection = { dense = { weights = [[0.5]] } }
+plasticity = { rules = [{ kind = "hebb" }] }
+"#;
+
 #[test]
 fn ranges_of_runs_are_those_of_validation() {
     let mut all = super::recipes();
@@ -549,5 +573,6 @@ fn ranges_of_experiments_are_those_of_validation() {
     let solver = channels.lines().find(|line| line.starts_with("solver"));
     let cable = cable.replace(solver.unwrap(), "");
     bases.push(cable.parse().unwrap());
+    bases.push(PLASTIC.parse().unwrap());
     report(&Schema::of_experiments(), &bases, &experiment);
 }
