@@ -3,7 +3,7 @@
 use super::program::{
     Battery, Current, Expression, Form, MOST_READS, Motion, Moves, Node, Origin, Part, Program,
 };
-use super::sweep::{BLOCK, Block, Body};
+use super::sweep::{Block, Body};
 use super::{Layout, RateCurve};
 use crate::firing_rate::elementary::Elementary;
 
@@ -61,48 +61,48 @@ pub(super) fn phi1<T: Number>(z: T, below: T) -> T {
 
 /// What a program reads, and its constants.
 #[derive(Clone, Copy)]
-pub(super) struct Given<'a, T> {
-    pub(super) reads: &'a [&'a Block<T>; MOST_READS],
-    pub(super) constants: &'a [Block<T>],
+pub(super) struct Given<'a, T, const N: usize> {
+    pub(super) reads: &'a [&'a Block<T, N>; MOST_READS],
+    pub(super) constants: &'a [Block<T, N>],
 }
 
-impl<T: Number> Given<'_, T> {
+impl<T: Number, const N: usize> Given<'_, T, N> {
     /// Scale, shift and steepness.
     #[inline(always)]
-    pub(super) fn term(&self, at: usize) -> [&Block<T>; 3] {
+    pub(super) fn term(&self, at: usize) -> [&Block<T, N>; 3] {
         [0, 1, 2].map(|i| &self.constants[at + i])
     }
 }
 
 /// `scale · f(z)`
 #[inline(always)]
-fn term<T: Number, const FUSED: bool>(
+fn term<T: Number, const FUSED: bool, const N: usize>(
     curve: RateCurve,
-    x: &Block<T>,
-    [scale, shift, steepness]: [&Block<T>; 3],
-    value: &mut Block<T>,
+    x: &Block<T, N>,
+    [scale, shift, steepness]: [&Block<T, N>; 3],
+    value: &mut Block<T, N>,
 ) {
     let z = |i: usize| steepness[i] * (x[i] + shift[i]);
     match curve {
         RateCurve::Constant => *value = *scale,
         RateCurve::Bernoulli => {
-            for i in 0..BLOCK {
+            for i in 0..N {
                 let z = z(i);
                 value[i] = scale[i] * bernoulli(z, z.exponential_minus_one::<FUSED>());
             }
         }
         RateCurve::Exponential => {
-            for i in 0..BLOCK {
+            for i in 0..N {
                 value[i] = scale[i] * z(i).exponential::<FUSED>();
             }
         }
         RateCurve::Sigmoid => {
-            for i in 0..BLOCK {
+            for i in 0..N {
                 value[i] = scale[i] * (-z(i)).sigmoid::<FUSED>();
             }
         }
         RateCurve::Hill => {
-            for i in 0..BLOCK {
+            for i in 0..N {
                 let logarithm = (above_zero(x[i]) / shift[i]).logarithm();
                 value[i] = scale[i] * (steepness[i] * logarithm).sigmoid::<FUSED>();
             }
@@ -112,14 +112,14 @@ fn term<T: Number, const FUSED: bool>(
 
 /// `xᵖ` for an exponent that is no whole number, or a reciprocal.
 #[inline(always)]
-fn power<T: Number>(x: &Block<T>, exponent: f64, value: &mut Block<T>) {
+fn power<T: Number, const N: usize>(x: &Block<T, N>, exponent: f64, value: &mut Block<T, N>) {
     if exponent == -1.0 {
-        for i in 0..BLOCK {
+        for i in 0..N {
             value[i] = T::ONE / x[i];
         }
     } else {
         let exponent = T::of(exponent);
-        for i in 0..BLOCK {
+        for i in 0..N {
             value[i] = x[i].power(exponent);
         }
     }
@@ -127,10 +127,10 @@ fn power<T: Number>(x: &Block<T>, exponent: f64, value: &mut Block<T>) {
 
 /// Writes the parts of a curve; the last is its value.
 #[inline(always)]
-fn evaluate<T: Number, const FUSED: bool>(
+fn evaluate<T: Number, const FUSED: bool, const N: usize>(
     expression: &Expression,
-    given: &Given<'_, T>,
-    parts: &mut [Block<T>],
+    given: &Given<'_, T, N>,
+    parts: &mut [Block<T, N>],
 ) {
     for (index, node) in expression.nodes.iter().enumerate() {
         let (before, now) = parts.split_at_mut(index);
@@ -140,7 +140,7 @@ fn evaluate<T: Number, const FUSED: bool>(
                 curve,
                 argument,
                 at,
-            } => term::<T, FUSED>(curve, given.reads[argument], given.term(at), value),
+            } => term::<T, FUSED, N>(curve, given.reads[argument], given.term(at), value),
             ref node => combine(node, before, value),
         }
     }
@@ -148,16 +148,20 @@ fn evaluate<T: Number, const FUSED: bool>(
 
 /// The value of a part that is made of the parts before it; a term is made of none.
 #[inline(always)]
-pub(super) fn combine<T: Number>(node: &Node, before: &[Block<T>], value: &mut Block<T>) {
+pub(super) fn combine<T: Number, const N: usize>(
+    node: &Node,
+    before: &[Block<T, N>],
+    value: &mut Block<T, N>,
+) {
     match *node {
         Node::Term { .. } => {}
         Node::Sum(a, b) => {
-            for i in 0..BLOCK {
+            for i in 0..N {
                 value[i] = before[a][i] + before[b][i];
             }
         }
         Node::Product(a, b) => {
-            for i in 0..BLOCK {
+            for i in 0..N {
                 value[i] = before[a][i] * before[b][i];
             }
         }
@@ -167,15 +171,15 @@ pub(super) fn combine<T: Number>(node: &Node, before: &[Block<T>], value: &mut B
 
 /// Both curves of a gate, or one, each written into its part of what is left over of `parts`.
 #[inline(always)]
-fn curves<'a, T: Number, const FUSED: bool>(
+fn curves<'a, T: Number, const FUSED: bool, const N: usize>(
     motion: &Motion,
-    given: &Given<'_, T>,
-    parts: &'a mut [Block<T>],
-) -> (&'a Block<T>, Option<&'a Block<T>>) {
+    given: &Given<'_, T, N>,
+    parts: &'a mut [Block<T, N>],
+) -> (&'a Block<T, N>, Option<&'a Block<T, N>>) {
     let mut last = [0; 2];
     let mut from = 0;
     for (curve, last) in motion.curves.iter().zip(&mut last) {
-        evaluate::<T, FUSED>(curve, given, &mut parts[from..]);
+        evaluate::<T, FUSED, N>(curve, given, &mut parts[from..]);
         *last = from + curve.last();
         from += curve.nodes.len();
     }
@@ -235,14 +239,19 @@ pub(super) use for_exponent;
 
 /// `open ← open · xⁿ`, or `xⁿ` to begin with.
 #[inline(always)]
-pub(super) fn times<T: Number>(open: &mut Block<T>, x: &Block<T>, exponent: u32, begin: bool) {
+pub(super) fn times<T: Number, const N: usize>(
+    open: &mut Block<T, N>,
+    x: &Block<T, N>,
+    exponent: u32,
+    begin: bool,
+) {
     for_exponent!(exponent, n => {
         if begin {
-            for i in 0..BLOCK {
+            for i in 0..N {
                 open[i] = whole_power(x[i], n);
             }
         } else {
-            for i in 0..BLOCK {
+            for i in 0..N {
                 open[i] = open[i] * whole_power(x[i], n);
             }
         }
@@ -251,15 +260,15 @@ pub(super) fn times<T: Number>(open: &mut Block<T>, x: &Block<T>, exponent: u32,
 
 /// The value of a gate without dynamics.
 #[inline(always)]
-fn steady<T: Number, const FUSED: bool>(
+fn steady<T: Number, const FUSED: bool, const N: usize>(
     motion: &Motion,
-    given: &Given<'_, T>,
-    parts: &mut [Block<T>],
-    value: &mut Block<T>,
+    given: &Given<'_, T, N>,
+    parts: &mut [Block<T, N>],
+    value: &mut Block<T, N>,
 ) {
-    match (motion.form, curves::<T, FUSED>(motion, given, parts)) {
+    match (motion.form, curves::<T, FUSED, N>(motion, given, parts)) {
         (Form::Rates, (alpha, Some(beta))) => {
-            for i in 0..BLOCK {
+            for i in 0..N {
                 value[i] = alpha[i] / (alpha[i] + beta[i]);
             }
         }
@@ -275,11 +284,11 @@ pub(super) fn nernst<T: Number>(factor: T, outside: T, inside: T) -> T {
 
 /// What the channels add to decay and drive; 0 without channels.
 #[inline(always)]
-fn currents<T: Number, const FUSED: bool>(
+fn currents<T: Number, const FUSED: bool, const N: usize>(
     currents: &[Current],
-    given: &Given<'_, T>,
-    (decay, drive): (&mut Block<T>, &mut Block<T>),
-    scratch: &mut [Block<T>],
+    given: &Given<'_, T, N>,
+    (decay, drive): (&mut Block<T, N>, &mut Block<T, N>),
+    scratch: &mut [Block<T, N>],
 ) -> Option<()> {
     let ([open, value], parts) = scratch.split_first_chunk_mut::<2>()?;
     for (index, current) in currents.iter().enumerate() {
@@ -287,7 +296,7 @@ fn currents<T: Number, const FUSED: bool>(
             let x = match origin {
                 Origin::State(read) => given.reads[*read],
                 Origin::Steady(motion) => {
-                    steady::<T, FUSED>(motion, given, parts, value);
+                    steady::<T, FUSED, N>(motion, given, parts, value);
                     &*value
                 }
             };
@@ -302,12 +311,12 @@ fn currents<T: Number, const FUSED: bool>(
             Battery::Drive(at) => {
                 let d = &given.constants[at];
                 if begin {
-                    for i in 0..BLOCK {
+                    for i in 0..N {
                         decay[i] = g[i] * open[i];
                         drive[i] = d[i] * open[i];
                     }
                 } else {
-                    for i in 0..BLOCK {
+                    for i in 0..N {
                         decay[i] += g[i] * open[i];
                         drive[i] += d[i] * open[i];
                     }
@@ -316,7 +325,7 @@ fn currents<T: Number, const FUSED: bool>(
             Battery::Nernst { at, inside } => {
                 let [factor, outside] = [&given.constants[at], &given.constants[at + 1]];
                 let inside = given.reads[inside];
-                for i in 0..BLOCK {
+                for i in 0..N {
                     let conductance = g[i] * open[i];
                     let reversal = nernst(factor[i], outside[i], inside[i]);
                     let before = if begin { T::ZERO } else { decay[i] };
@@ -343,30 +352,30 @@ fn relax<T: Number, const FUSED: bool>(x: T, drive: T, decay: T, dt: T) -> T {
 
 /// One variable after the step, or both parts of the voltage.
 #[inline(always)]
-fn advance<T: Number, const FUSED: bool>(
+fn advance<T: Number, const FUSED: bool, const N: usize>(
     program: &Program,
-    given: &Given<'_, T>,
-    inflow: &Block<T>,
+    given: &Given<'_, T, N>,
+    inflow: &Block<T, N>,
     dt: T,
-    scratch: &mut [Block<T>],
-    outputs: &mut [Block<T>],
+    scratch: &mut [Block<T, N>],
+    outputs: &mut [Block<T, N>],
 ) -> Option<()> {
     let v = given.reads[0];
     let (next, others) = outputs.split_first_mut()?;
     match &program.moves {
         Moves::Gate(motion) => {
             let x = given.reads[1];
-            let (first, second) = curves::<T, FUSED>(motion, given, scratch);
+            let (first, second) = curves::<T, FUSED, N>(motion, given, scratch);
             let second = second?;
             if motion.form == Form::Rates {
                 let (alpha, beta) = (first, second);
-                for i in 0..BLOCK {
+                for i in 0..N {
                     let decay = alpha[i] + beta[i];
                     next[i] = relax::<T, FUSED>(x[i], alpha[i], decay, dt);
                 }
             } else {
                 let (steady, time_constant) = (first, second);
-                for i in 0..BLOCK {
+                for i in 0..N {
                     let decay = T::ONE / time_constant[i];
                     next[i] = relax::<T, FUSED>(x[i], steady[i] * decay, decay, dt);
                 }
@@ -374,11 +383,11 @@ fn advance<T: Number, const FUSED: bool>(
         }
         Moves::Pool(all) | Moves::Voltage(all, _) => {
             let ([decay, drive], rest) = scratch.split_first_chunk_mut::<2>()?;
-            currents::<T, FUSED>(all, given, (decay, drive), rest)?;
+            currents::<T, FUSED, N>(all, given, (decay, drive), rest)?;
             let Moves::Voltage(_, part) = program.moves else {
                 let [own_decay, own_drive, influx] = given.term(0);
                 let x = given.reads[1];
-                for i in 0..BLOCK {
+                for i in 0..N {
                     let drive = own_drive[i] + influx[i] * (drive[i] - decay[i] * v[i]);
                     next[i] = relax::<T, FUSED>(x[i], drive, own_decay[i], dt);
                 }
@@ -387,14 +396,14 @@ fn advance<T: Number, const FUSED: bool>(
             let [leak, constant] = [&given.constants[0], &given.constants[1]];
             match part {
                 Part::Moved => {
-                    for i in 0..BLOCK {
+                    for i in 0..N {
                         let drive = constant[i] + drive[i] + inflow[i];
                         next[i] = relax::<T, FUSED>(v[i], drive, decay[i] + leak[i], dt);
                     }
                 }
                 Part::Linear => {
                     let whole_drive = others.first_mut()?;
-                    for i in 0..BLOCK {
+                    for i in 0..N {
                         next[i] = decay[i] + leak[i];
                         whole_drive[i] = constant[i] + drive[i] + inflow[i];
                     }
@@ -419,11 +428,11 @@ impl<T: Number> Body<T> for Step<'_, T> {
     }
 
     #[inline(always)]
-    fn block<const FUSED: bool>(
+    fn block<const FUSED: bool, const N: usize>(
         &self,
-        input: &[Block<T>],
-        output: &mut [Block<T>],
-        scratch: &mut [Block<T>],
+        input: &[Block<T, N>],
+        output: &mut [Block<T, N>],
+        scratch: &mut [Block<T, N>],
     ) -> Option<()> {
         let (states, rest) = input.split_at_checked(self.layout.states)?;
         let (inflow, mut constants) = rest.split_first()?;
@@ -445,7 +454,7 @@ impl<T: Number> Body<T> for Step<'_, T> {
                 constants: own,
             };
             let outputs = now.get_mut(..program.outputs())?;
-            advance::<T, FUSED>(program, &given, inflow, self.dt, scratch, outputs)?;
+            advance::<T, FUSED, N>(program, &given, inflow, self.dt, scratch, outputs)?;
         }
         Some(())
     }

@@ -7,36 +7,33 @@ use rayon::prelude::*;
 use crate::firing_rate::elementary::Elementary;
 use crate::vectorised::{Kernel, vectorised};
 
-/// Elements of a block.
-pub(super) const BLOCK: usize = 128;
-
 /// Elements of a task.
-const TASK: usize = 8 * BLOCK;
+const TASK: usize = 1024;
 
 /// Neighbouring elements, on whole lines of the cache: a vector that crosses two is loaded and stored twice.
 #[derive(Clone, Copy)]
 #[repr(align(64))]
-pub(super) struct Block<T>(pub(super) [T; BLOCK]);
+pub(super) struct Block<T, const N: usize>(pub(super) [T; N]);
 
-impl<T: Copy> Block<T> {
+impl<T: Copy, const N: usize> Block<T, N> {
     #[inline(always)]
     pub(super) fn of(value: T) -> Self {
-        Self([value; BLOCK])
+        Self([value; N])
     }
 }
 
-impl<T> Deref for Block<T> {
-    type Target = [T; BLOCK];
+impl<T, const N: usize> Deref for Block<T, N> {
+    type Target = [T; N];
 
     #[inline(always)]
-    fn deref(&self) -> &[T; BLOCK] {
+    fn deref(&self) -> &[T; N] {
         &self.0
     }
 }
 
-impl<T> DerefMut for Block<T> {
+impl<T, const N: usize> DerefMut for Block<T, N> {
     #[inline(always)]
-    fn deref_mut(&mut self) -> &mut [T; BLOCK] {
+    fn deref_mut(&mut self) -> &mut [T; N] {
         &mut self.0
     }
 }
@@ -47,11 +44,11 @@ pub(super) trait Body<T>: Sync {
     /// Blocks to compute in.
     fn scratch(&self) -> usize;
 
-    fn block<const FUSED: bool>(
+    fn block<const FUSED: bool, const N: usize>(
         &self,
-        input: &[Block<T>],
-        output: &mut [Block<T>],
-        scratch: &mut [Block<T>],
+        input: &[Block<T, N>],
+        output: &mut [Block<T, N>],
+        scratch: &mut [Block<T, N>],
     ) -> Option<()>;
 }
 
@@ -76,11 +73,8 @@ pub(super) enum Sink {
 
 /// Copies elements, a whole block of them without a call.
 #[inline(always)]
-fn copy<T: Copy>(from: &[T], to: &mut [T]) {
-    if let (Ok(from), Ok(to)) = (
-        <&[T; BLOCK]>::try_from(from),
-        <&mut [T; BLOCK]>::try_from(&mut *to),
-    ) {
+fn copy<T: Copy, const N: usize>(from: &[T], to: &mut [T]) {
+    if let (Ok(from), Ok(to)) = (<&[T; N]>::try_from(from), <&mut [T; N]>::try_from(&mut *to)) {
         *to = *from;
     } else {
         to.copy_from_slice(from);
@@ -90,10 +84,10 @@ fn copy<T: Copy>(from: &[T], to: &mut [T]) {
 impl<T: Copy> Operand<'_, T> {
     /// The elements from `first` on.
     #[inline(always)]
-    fn fill(&self, block: &mut [T], first: usize, cells: usize) {
+    fn fill<const N: usize>(&self, block: &mut [T], first: usize, cells: usize) {
         match self {
             Self::One(_) => {}
-            Self::All(all) => copy(&all[first..first + block.len()], block),
+            Self::All(all) => copy::<T, N>(&all[first..first + block.len()], block),
             Self::Cells(_) | Self::Rows(_) => {
                 let (mut row, mut cell) = (first / cells, first % cells);
                 let mut rest = block;
@@ -114,9 +108,23 @@ impl<T: Copy> Operand<'_, T> {
 
 /// The outputs of `body` for `elements` in rows of `cells`: all of them, their sum, or none.
 ///
-/// Elements are divided into tasks by their number alone.
+/// Elements are divided into tasks and blocks by their number alone. A block is computed whole, so that a few cells have a
+/// smaller one.
 pub(super) fn sweep<T: Elementary>(
     body: &impl Body<T>,
+    sizes: (usize, usize),
+    inputs: &[Operand<'_, T>],
+    sinks: &[Sink],
+) -> Vec<Vec<T>> {
+    match sizes.0 {
+        0..=8 => in_blocks::<T, _, 8>(body, sizes, inputs, sinks),
+        9..=64 => in_blocks::<T, _, 64>(body, sizes, inputs, sinks),
+        _ => in_blocks::<T, _, 128>(body, sizes, inputs, sinks),
+    }
+}
+
+fn in_blocks<T: Elementary, B: Body<T>, const N: usize>(
+    body: &B,
     (elements, cells): (usize, usize),
     inputs: &[Operand<'_, T>],
     sinks: &[Sink],
@@ -137,7 +145,7 @@ pub(super) fn sweep<T: Elementary>(
         }
     }
     let room = || Room::new(body, inputs, sinks.len());
-    let run = |room: &mut Room<T>, (task, outputs): (usize, Vec<&mut [T]>)| {
+    let run = |room: &mut Room<T, N>, (task, outputs): (usize, Vec<&mut [T]>)| {
         let first = task * TASK;
         vectorised(Task {
             body,
@@ -176,13 +184,13 @@ fn sum<T: Elementary>(values: &[T]) -> T {
 }
 
 /// The blocks that tasks compute in, one after another: inputs, outputs, their sums, and the body's own.
-struct Room<T> {
-    blocks: Vec<Block<T>>,
+struct Room<T, const N: usize> {
+    blocks: Vec<Block<T, N>>,
     /// Which inputs are not the same for all elements.
     filled: Vec<usize>,
 }
 
-impl<T: Elementary> Room<T> {
+impl<T: Elementary, const N: usize> Room<T, N> {
     fn new(body: &impl Body<T>, inputs: &[Operand<'_, T>], outputs: usize) -> Self {
         let differs = |&index: &usize| !matches!(inputs[index], Operand::One(_));
         // In one piece, for memory on whole lines takes long to find.
@@ -200,17 +208,17 @@ impl<T: Elementary> Room<T> {
     }
 }
 
-struct Task<'a, T, B> {
+struct Task<'a, T, B, const N: usize> {
     body: &'a B,
     range: std::ops::Range<usize>,
     cells: usize,
     inputs: &'a [Operand<'a, T>],
     sinks: &'a [Sink],
     outputs: Vec<&'a mut [T]>,
-    room: &'a mut Room<T>,
+    room: &'a mut Room<T, N>,
 }
 
-impl<T: Elementary, B: Body<T>> Kernel for Task<'_, T, B> {
+impl<T: Elementary, B: Body<T>, const N: usize> Kernel for Task<'_, T, B, N> {
     #[inline(always)]
     fn run<const FUSED: bool>(mut self) {
         let Room { blocks, filled } = self.room;
@@ -218,12 +226,12 @@ impl<T: Elementary, B: Body<T>> Kernel for Task<'_, T, B> {
         let (output, rest) = rest.split_at_mut(self.outputs.len());
         let (sums, scratch) = rest.split_at_mut(self.outputs.len());
         sums.fill(Block::of(T::ZERO));
-        for first in self.range.clone().step_by(BLOCK) {
-            let length = BLOCK.min(self.range.end - first);
+        for first in self.range.clone().step_by(N) {
+            let length = N.min(self.range.end - first);
             for &index in &*filled {
-                self.inputs[index].fill(&mut input[index][..length], first, self.cells);
+                self.inputs[index].fill::<N>(&mut input[index][..length], first, self.cells);
             }
-            let done = self.body.block::<FUSED>(input, output, scratch);
+            let done = self.body.block::<FUSED, N>(input, output, scratch);
             assert!(
                 done.is_some(),
                 "conductance_step: {} inputs and {} outputs are not those of a step",
@@ -235,7 +243,7 @@ impl<T: Elementary, B: Body<T>> Kernel for Task<'_, T, B> {
                 match sink {
                     Sink::Nothing => {}
                     Sink::All => {
-                        copy(&block[..length], &mut self.outputs[index][at..at + length]);
+                        copy::<T, N>(&block[..length], &mut self.outputs[index][at..at + length]);
                     }
                     Sink::Sum => {
                         for (sum, value) in sums[index].iter_mut().zip(&block[..length]) {

@@ -2,7 +2,7 @@
 
 use super::super::cpu::{Given, Number, above_zero, for_exponent, nernst, times, whole_power};
 use super::super::program::{Battery, Current, Form, Origin};
-use super::super::sweep::{BLOCK, Block};
+use super::super::sweep::Block;
 use super::Gradients;
 use super::curve::{places, propagate_all, record_all};
 
@@ -21,11 +21,11 @@ fn blocks_of(origin: &Origin) -> usize {
 
 /// What the channels add to decay and drive, with all that their gradients need.
 #[inline(always)]
-pub(super) fn record_currents<T: Number, const FUSED: bool>(
+pub(super) fn record_currents<T: Number, const FUSED: bool, const N: usize>(
     currents: &[Current],
-    given: &Given<'_, T>,
-    (decay, drive): (&mut Block<T>, &mut Block<T>),
-    mut scratch: &mut [Block<T>],
+    given: &Given<'_, T, N>,
+    (decay, drive): (&mut Block<T, N>, &mut Block<T, N>),
+    mut scratch: &mut [Block<T, N>],
 ) -> Option<()> {
     (*decay, *drive) = (Block::of(T::ZERO), Block::of(T::ZERO));
     for current in currents {
@@ -40,11 +40,11 @@ pub(super) fn record_currents<T: Number, const FUSED: bool>(
                 Origin::State(read) => given.reads[*read],
                 Origin::Steady(motion) => {
                     let (value, parts) = gates.split_first_mut()?;
-                    record_all::<T, FUSED>(motion, given, parts)?;
+                    record_all::<T, FUSED, N>(motion, given, parts)?;
                     let [(_, first), (_, second)] = places(motion);
                     let (first, second) = (parts.get(first)?, parts.get(second)?);
                     if motion.form == Form::Rates {
-                        for i in 0..BLOCK {
+                        for i in 0..N {
                             value[i] = first[i] / (first[i] + second[i]);
                         }
                     } else {
@@ -59,7 +59,7 @@ pub(super) fn record_currents<T: Number, const FUSED: bool>(
         match current.battery {
             Battery::Drive(at) => {
                 let d = &given.constants[at];
-                for i in 0..BLOCK {
+                for i in 0..N {
                     decay[i] += g[i] * open[i];
                     drive[i] += d[i] * open[i];
                 }
@@ -67,7 +67,7 @@ pub(super) fn record_currents<T: Number, const FUSED: bool>(
             Battery::Nernst { at, inside } => {
                 let [factor, outside] = [&given.constants[at], &given.constants[at + 1]];
                 let inside = given.reads[inside];
-                for i in 0..BLOCK {
+                for i in 0..N {
                     let conductance = g[i] * open[i];
                     decay[i] += conductance;
                     drive[i] += conductance * nernst(factor[i], outside[i], inside[i]);
@@ -80,12 +80,12 @@ pub(super) fn record_currents<T: Number, const FUSED: bool>(
 
 /// Adds the gradients by what recorded currents depend on, of those by what they add to decay and drive.
 #[inline(always)]
-pub(super) fn propagate_currents<T: Number>(
+pub(super) fn propagate_currents<T: Number, const N: usize>(
     currents: &[Current],
-    given: &Given<'_, T>,
-    (by_decay, by_drive): (&Block<T>, &Block<T>),
-    mut scratch: &mut [Block<T>],
-    gradients: &mut Gradients<'_, T>,
+    given: &Given<'_, T, N>,
+    (by_decay, by_drive): (&Block<T, N>, &Block<T, N>),
+    mut scratch: &mut [Block<T, N>],
+    gradients: &mut Gradients<'_, T, N>,
 ) -> Option<()> {
     for current in currents {
         let (own, later) = scratch.split_at_mut_checked(blocks(current))?;
@@ -96,11 +96,11 @@ pub(super) fn propagate_currents<T: Number>(
         match current.battery {
             Battery::Drive(at) => {
                 let d = &given.constants[at];
-                for i in 0..BLOCK {
+                for i in 0..N {
                     by_open[i] = by_decay[i] * g[i] + by_drive[i] * d[i];
                 }
                 if let Some(constants) = &mut gradients.constants {
-                    for i in 0..BLOCK {
+                    for i in 0..N {
                         constants[current.conductance][i] = by_decay[i] * open[i];
                         constants[at][i] = by_drive[i] * open[i];
                     }
@@ -110,7 +110,7 @@ pub(super) fn propagate_currents<T: Number>(
                 let [factor, outside] = [&given.constants[at], &given.constants[at + 1]];
                 let c = given.reads[inside];
                 let by_c = &mut gradients.reads[inside];
-                for i in 0..BLOCK {
+                for i in 0..N {
                     let reversal = nernst(factor[i], outside[i], c[i]);
                     let by_conductance = by_decay[i] + by_drive[i] * reversal;
                     let by_reversal = by_drive[i] * g[i] * open[i];
@@ -138,7 +138,7 @@ pub(super) fn propagate_currents<T: Number>(
                 if other == gate {
                     let factor = T::of(f64::from(*exponent));
                     for_exponent!(exponent.saturating_sub(1), n => {
-                        for i in 0..BLOCK {
+                        for i in 0..N {
                             by_gate[i] = by_gate[i] * (factor * whole_power(x[i], n));
                         }
                     });
@@ -149,7 +149,7 @@ pub(super) fn propagate_currents<T: Number>(
             match origin {
                 Origin::State(read) => {
                     let by_x = &mut gradients.reads[*read];
-                    for i in 0..BLOCK {
+                    for i in 0..N {
                         by_x[i] += by_gate[i];
                     }
                 }
@@ -159,7 +159,7 @@ pub(super) fn propagate_currents<T: Number>(
                     let mut by_curves = [by_gate; 2];
                     if motion.form == Form::Rates {
                         let (alpha, beta) = (parts.get(first)?, parts.get(second)?);
-                        for i in 0..BLOCK {
+                        for i in 0..N {
                             let by_sum = by_gate[i] / (alpha[i] + beta[i]);
                             by_curves[0][i] = by_sum * (T::ONE - value[i]);
                             by_curves[1][i] = -(by_sum * value[i]);

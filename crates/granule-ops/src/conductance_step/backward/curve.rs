@@ -3,24 +3,24 @@
 use super::super::RateCurve;
 use super::super::cpu::{Given, Number, above_zero, bernoulli, combine};
 use super::super::program::{Expression, Motion, Node};
-use super::super::sweep::{BLOCK, Block};
+use super::super::sweep::Block;
 use super::Gradients;
 
 /// `f` and `f′(z)`; of Hill's curve `f (1 − f)`.
 #[inline(always)]
-fn term<T: Number, const FUSED: bool>(
+fn term<T: Number, const FUSED: bool, const N: usize>(
     curve: RateCurve,
-    x: &Block<T>,
-    [_, shift, steepness]: [&Block<T>; 3],
-    value: &mut Block<T>,
-    slope: &mut Block<T>,
+    x: &Block<T, N>,
+    [_, shift, steepness]: [&Block<T, N>; 3],
+    value: &mut Block<T, N>,
+    slope: &mut Block<T, N>,
 ) {
     let z = |i: usize| steepness[i] * (x[i] + shift[i]);
     match curve {
         RateCurve::Constant => (*value, *slope) = (Block::of(T::ONE), Block::of(T::ZERO)),
         RateCurve::Bernoulli => {
             let (cubic, linear, half) = (T::of(-1.0 / 180.0), T::of(1.0 / 6.0), T::of(0.5));
-            for i in 0..BLOCK {
+            for i in 0..N {
                 let z = z(i);
                 let below = z.exponential_minus_one::<FUSED>();
                 let b = bernoulli(z, below);
@@ -37,19 +37,19 @@ fn term<T: Number, const FUSED: bool>(
             }
         }
         RateCurve::Exponential => {
-            for i in 0..BLOCK {
+            for i in 0..N {
                 value[i] = z(i).exponential::<FUSED>();
                 slope[i] = value[i];
             }
         }
         RateCurve::Sigmoid => {
-            for i in 0..BLOCK {
+            for i in 0..N {
                 value[i] = (-z(i)).sigmoid::<FUSED>();
                 slope[i] = (value[i] - T::ONE) * value[i];
             }
         }
         RateCurve::Hill => {
-            for i in 0..BLOCK {
+            for i in 0..N {
                 let logarithm = (above_zero(x[i]) / shift[i]).logarithm();
                 value[i] = (steepness[i] * logarithm).sigmoid::<FUSED>();
                 slope[i] = (T::ONE - value[i]) * value[i];
@@ -59,10 +59,10 @@ fn term<T: Number, const FUSED: bool>(
 }
 
 /// Of every part of a curve its value, `f`, `f′` and its adjoint, one list after another.
-fn lists<'a, T>(
+fn lists<'a, T, const N: usize>(
     expression: &Expression,
-    parts: &'a mut [Block<T>],
-) -> Option<[&'a mut [Block<T>]; 4]> {
+    parts: &'a mut [Block<T, N>],
+) -> Option<[&'a mut [Block<T, N>]; 4]> {
     let n = expression.nodes.len();
     let (values, rest) = parts.split_at_mut_checked(n)?;
     let (curves, rest) = rest.split_at_mut_checked(n)?;
@@ -73,10 +73,10 @@ fn lists<'a, T>(
 
 /// Evaluates a curve with the slopes of its terms. Its value is the part of the number of its last node.
 #[inline(always)]
-fn record<T: Number, const FUSED: bool>(
+fn record<T: Number, const FUSED: bool, const N: usize>(
     expression: &Expression,
-    given: &Given<'_, T>,
-    parts: &mut [Block<T>],
+    given: &Given<'_, T, N>,
+    parts: &mut [Block<T, N>],
 ) -> Option<()> {
     let [values, curves, slopes, _] = lists(expression, parts)?;
     for (index, node) in expression.nodes.iter().enumerate() {
@@ -90,8 +90,8 @@ fn record<T: Number, const FUSED: bool>(
             } => {
                 let constants = given.term(at);
                 let (f, slope) = (&mut curves[index], &mut slopes[index]);
-                term::<T, FUSED>(curve, given.reads[argument], constants, f, slope);
-                for i in 0..BLOCK {
+                term::<T, FUSED, N>(curve, given.reads[argument], constants, f, slope);
+                for i in 0..N {
                     value[i] = constants[0][i] * f[i];
                 }
             }
@@ -103,12 +103,12 @@ fn record<T: Number, const FUSED: bool>(
 
 /// From the gradient by the value of a recorded curve, adds those by its arguments and coefficients.
 #[inline(always)]
-fn propagate<T: Number>(
+fn propagate<T: Number, const N: usize>(
     expression: &Expression,
-    given: &Given<'_, T>,
-    by_value: &Block<T>,
-    parts: &mut [Block<T>],
-    gradients: &mut Gradients<'_, T>,
+    given: &Given<'_, T, N>,
+    by_value: &Block<T, N>,
+    parts: &mut [Block<T, N>],
+    gradients: &mut Gradients<'_, T, N>,
 ) -> Option<()> {
     let [values, curves, slopes, adjoints] = lists(expression, parts)?;
     *adjoints.last_mut()? = *by_value;
@@ -130,26 +130,26 @@ fn propagate<T: Number>(
                     None => None,
                 };
                 if curve == RateCurve::Hill {
-                    for i in 0..BLOCK {
+                    for i in 0..N {
                         let by_z = adjoint[i] * scale[i] * slope[i] * steepness[i];
                         by_x[i] += by_z / above_zero(x[i]);
                     }
                 } else if curve != RateCurve::Constant {
-                    for i in 0..BLOCK {
+                    for i in 0..N {
                         by_x[i] += adjoint[i] * scale[i] * slope[i] * steepness[i];
                     }
                 }
                 let Some([by_scale, by_shift, by_steepness]) = of_constants else {
                     continue;
                 };
-                for i in 0..BLOCK {
+                for i in 0..N {
                     let by_z = adjoint[i] * scale[i] * slope[i];
                     by_scale[i] = adjoint[i] * f[i];
                     by_shift[i] = by_z * steepness[i];
                     by_steepness[i] = by_z * (x[i] + shift[i]);
                 }
                 if curve == RateCurve::Hill {
-                    for i in 0..BLOCK {
+                    for i in 0..N {
                         let by_z = adjoint[i] * scale[i] * slope[i];
                         by_shift[i] = -by_z * steepness[i] / shift[i];
                         by_steepness[i] = by_z * (above_zero(x[i]) / shift[i]).logarithm();
@@ -158,14 +158,14 @@ fn propagate<T: Number>(
             }
             Node::Sum(a, b) => (before[a], before[b]) = (*adjoint, *adjoint),
             Node::Product(a, b) => {
-                for i in 0..BLOCK {
+                for i in 0..N {
                     before[a][i] = adjoint[i] * values[b][i];
                     before[b][i] = adjoint[i] * values[a][i];
                 }
             }
             Node::Power(base, exponent) => {
                 let exponent = T::of(exponent);
-                for i in 0..BLOCK {
+                for i in 0..N {
                     let x = values[base][i];
                     let quotient = values[index][i] / x;
                     let slope = if x == T::ZERO { T::ZERO } else { quotient };
@@ -189,24 +189,24 @@ pub(super) fn places(motion: &Motion) -> [(usize, usize); 2] {
 }
 
 #[inline(always)]
-pub(super) fn record_all<T: Number, const FUSED: bool>(
+pub(super) fn record_all<T: Number, const FUSED: bool, const N: usize>(
     motion: &Motion,
-    given: &Given<'_, T>,
-    parts: &mut [Block<T>],
+    given: &Given<'_, T, N>,
+    parts: &mut [Block<T, N>],
 ) -> Option<()> {
     for (curve, (from, _)) in motion.curves.iter().zip(places(motion)) {
-        record::<T, FUSED>(curve, given, parts.get_mut(from..)?)?;
+        record::<T, FUSED, N>(curve, given, parts.get_mut(from..)?)?;
     }
     Some(())
 }
 
 #[inline(always)]
-pub(super) fn propagate_all<T: Number>(
+pub(super) fn propagate_all<T: Number, const N: usize>(
     motion: &Motion,
-    given: &Given<'_, T>,
-    by_curves: &[Block<T>; 2],
-    parts: &mut [Block<T>],
-    gradients: &mut Gradients<'_, T>,
+    given: &Given<'_, T, N>,
+    by_curves: &[Block<T, N>; 2],
+    parts: &mut [Block<T, N>],
+    gradients: &mut Gradients<'_, T, N>,
 ) -> Option<()> {
     let places = places(motion);
     for ((curve, (from, _)), by_value) in motion.curves.iter().zip(places).zip(by_curves) {

@@ -9,7 +9,7 @@ use super::cpu::{Given, Number};
 use super::geometry::{Geometry, constants};
 use super::joint::{self, Joined};
 use super::program::{MOST_READS, Program, Read, Slot};
-use super::sweep::{BLOCK, Block, Body, Operand, Sink, sweep};
+use super::sweep::{Block, Body, Operand, Sink, sweep};
 use variable::{By, variable};
 
 /// What the backward pass of a step computes from.
@@ -149,9 +149,9 @@ fn tables<T: Number>(
 }
 
 /// Where the gradients of a program go.
-struct Gradients<'a, T> {
-    reads: &'a mut [Block<T>],
-    constants: Option<&'a mut [Block<T>]>,
+struct Gradients<'a, T, const N: usize> {
+    reads: &'a mut [Block<T, N>],
+    constants: Option<&'a mut [Block<T, N>]>,
 }
 
 /// The gradients of a whole step. The inputs are the state, what of it is moved before the voltage, the inflow, the adjoints
@@ -172,11 +172,11 @@ impl<T: Number> Body<T> for Adjoint<'_, T> {
     }
 
     #[inline(always)]
-    fn block<const FUSED: bool>(
+    fn block<const FUSED: bool, const N: usize>(
         &self,
-        input: &[Block<T>],
-        output: &mut [Block<T>],
-        scratch: &mut [Block<T>],
+        input: &[Block<T, N>],
+        output: &mut [Block<T, N>],
+        scratch: &mut [Block<T, N>],
     ) -> Option<()> {
         let (states, rest) = input.split_at_checked(self.layout.states)?;
         let (moved, rest) = rest.split_at_checked(states.len().checked_sub(1)?)?;
@@ -212,7 +212,7 @@ impl<T: Number> Body<T> for Adjoint<'_, T> {
                 by_constants = earlier;
                 by_own = Some(own);
             }
-            let before = |read: &Read| -> Option<&Block<T>> {
+            let before = |read: &Read| -> Option<&Block<T, N>> {
                 if read.moved {
                     moved.get(read.state - 1)
                 } else {
@@ -246,7 +246,7 @@ impl<T: Number> Body<T> for Adjoint<'_, T> {
                 reads: &mut *by_reads,
                 constants: by_own,
             };
-            variable::<T, FUSED>(
+            variable::<T, FUSED, N>(
                 program,
                 &given,
                 (by, self.dt),
@@ -260,7 +260,7 @@ impl<T: Number> Body<T> for Adjoint<'_, T> {
                 } else {
                     by_states.get_mut(read.state)?
                 };
-                for i in 0..BLOCK {
+                for i in 0..N {
                     sum[i] += by_read[i];
                 }
             }
@@ -270,9 +270,9 @@ impl<T: Number> Body<T> for Adjoint<'_, T> {
 }
 
 #[inline(always)]
-fn is_zero<T: Number>(block: &Block<T>) -> bool {
+fn is_zero<T: Number, const N: usize>(block: &Block<T, N>) -> bool {
     let mut any = false;
-    for i in 0..BLOCK {
+    for i in 0..N {
         any |= block[i] != T::ZERO;
     }
     !any
