@@ -1104,6 +1104,73 @@ fn what_a_decoder_uses_is_found_by_shuffling_it() {
     another_recording_is_not_kept(dir.path(), &importance);
 }
 
+#[test]
+fn a_linear_decoder_answers_to_its_weights() {
+    let dir = tempfile::tempdir().unwrap();
+    train_lagged(dir.path(), &[]);
+    let command = ["receptive-fields", "run", "--device", "flex"];
+    let found = fine(
+        dir.path(),
+        &[&command[..], &["--csv", "f.csv", "--json"]].concat(),
+    )
+    .result();
+    assert_eq!(found["answer"], "value");
+    assert_eq!(found["channels"], serde_json::json!([0, 1, 3, 4, 5]));
+    assert_eq!(found["lags"], serde_json::json!(["-3", "-2", "-1", "0"]));
+    assert_eq!(found["fields"].as_array().unwrap().len(), 1);
+    let field = &found["fields"][0];
+    // Two bins before, 4/5 of the variance are of the first channel and 1/5 of the second.
+    for key in ["model", "linear"] {
+        let slopes: Vec<f64> = serde_json::from_value(field[key].clone()).unwrap();
+        for (place, slope) in slopes.iter().enumerate() {
+            let expected = match place {
+                5 => 0.8_f64.sqrt(),
+                6 => 0.2_f64.sqrt(),
+                _ => 0.0,
+            };
+            assert!(
+                (slope.abs() - expected).abs() < 0.03,
+                "{key} {place}: {found}"
+            );
+        }
+    }
+    assert!(field["cosine"].as_f64().unwrap() > 0.99, "{found}");
+    let table = std::fs::read_to_string(dir.path().join("f.csv")).unwrap();
+    let lines: Vec<&str> = table.lines().collect();
+    assert_eq!(
+        (lines.len(), lines[0]),
+        (21, "output,lag,channel,slope,linear")
+    );
+    assert!(lines[6].starts_with("0,-2,0,"), "{table}");
+    let page = || std::fs::read_to_string(dir.path().join("run/report.html")).unwrap();
+    assert!(page().contains("Receptive fields"));
+    fine(dir.path(), &["report", "run"]);
+    assert!(page().contains("Receptive fields"));
+    let text = fine(dir.path(), &command).stdout;
+    assert!(
+        text.contains("slopes of the value") && text.contains("cosine"),
+        "{text}"
+    );
+    // What is measured on other data is no part of the run, and what cannot be understood is named.
+    let kept = dir.path().join("run/receptive_fields.json");
+    let before = std::fs::read(&kept).unwrap();
+    let half = ["--set", "data.decoding.test=0.5", "--json"];
+    let other = fine(dir.path(), &[&command[..], &half].concat()).result();
+    assert!(other.get("linear").is_none(), "{other}");
+    assert_eq!(std::fs::read(&kept).unwrap(), before);
+    std::fs::write(&kept, "{").unwrap();
+    let text = refused(dir.path(), &["report", "run"], 1);
+    assert!(text.contains("receptive_fields.json"), "{text}");
+    for (more, said) in [
+        (&["--top", "0"][..], "--top"),
+        (&["--batch-size", "-1"], "--batch-size"),
+        (&["--csv", "absent/f.csv"], "absent"),
+    ] {
+        let text = refused(dir.path(), &[&command[..], more].concat(), 2);
+        assert!(text.contains(said), "{more:?}: {text}");
+    }
+}
+
 /// What is measured on other data is no part of the run.
 fn another_recording_is_not_kept(dir: &Path, importance: &[&str]) {
     let kept = || std::fs::read(dir.join("run/importance.json")).unwrap();

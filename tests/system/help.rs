@@ -2,10 +2,13 @@ use std::path::Path;
 
 use crate::support::{fine, run};
 
-const COMMANDS: [&[&str]; 18] = [
+const COMMANDS: [&[&str]; 21] = [
     &["train"],
     &["eval"],
+    &["detect"],
     &["importance"],
+    &["receptive-fields"],
+    &["stream"],
     &["predict"],
     &["report"],
     &["runs"],

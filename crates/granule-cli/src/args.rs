@@ -62,6 +62,9 @@ pub enum Command {
     /// Measure which channels or lags a decoder uses: how much worse it is where they are shuffled
     #[command(after_long_help = help::IMPORTANCE)]
     Importance(Importance),
+    /// Measure what each output of a decoder answers to: its slopes by every channel at every lag
+    #[command(after_long_help = help::RECEPTIVE_FIELDS)]
+    ReceptiveFields(ReceptiveFields),
     /// Classify images or arrays with a trained model
     #[command(after_long_help = help::PREDICT)]
     Predict(Predict),
@@ -105,6 +108,7 @@ impl Command {
             Self::Eval(args) => args.json,
             Self::Detect(args) => args.json,
             Self::Importance(args) => args.json,
+            Self::ReceptiveFields(args) => args.json,
             Self::Predict(args) => args.json,
             Self::Stream(args) => args.json,
             Self::Simulate(args) => args.json,
@@ -397,11 +401,29 @@ pub struct Eval {
     pub json: bool,
 }
 
+/// A decoder, and what it is measured on.
 #[derive(Debug, Args)]
-pub struct Importance {
+pub struct Decoder {
     /// A run folder, a .granule file or a checkpoint, of a model that sees a signal or features
     #[arg(value_name = "RUN|MODEL_FILE", value_parser = path())]
     pub model: PathBuf,
+
+    #[command(flatten)]
+    pub tested: TestedOn,
+
+    /// Device to run on, as `granule devices` lists them [default: $GRANULE_DEVICE, else auto]
+    #[arg(long, value_name = "SPEC")]
+    pub device: Option<DeviceSpec>,
+
+    /// Samples per forward pass
+    #[arg(long, value_name = "N", default_value_t = 256, allow_negative_numbers = true, value_parser = positive)]
+    pub batch_size: usize,
+}
+
+#[derive(Debug, Args)]
+pub struct Importance {
+    #[command(flatten)]
+    pub decoder: Decoder,
 
     /// What is shuffled at a time
     #[arg(long, value_name = "WHAT", default_value = "channel", value_parser = parts())]
@@ -420,22 +442,29 @@ pub struct Importance {
     #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true, value_parser = seed)]
     pub seed: u64,
 
-    #[command(flatten)]
-    pub tested: TestedOn,
-
-    /// Device to run on, as `granule devices` lists them [default: $GRANULE_DEVICE, else auto]
-    #[arg(long, value_name = "SPEC")]
-    pub device: Option<DeviceSpec>,
-
-    /// Samples per forward pass
-    #[arg(long, value_name = "N", default_value_t = 256, allow_negative_numbers = true, value_parser = positive)]
-    pub batch_size: usize,
-
     /// Rows of the table, the most important ones; of lags all are shown
     #[arg(long, value_name = "N", default_value_t = 20, allow_negative_numbers = true, value_parser = positive)]
     pub top: usize,
 
     /// Write all rows as a table as well
+    #[arg(long, value_name = "FILE.csv", value_parser = path())]
+    pub csv: Option<PathBuf>,
+
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ReceptiveFields {
+    #[command(flatten)]
+    pub decoder: Decoder,
+
+    /// Rows of the table: the outputs with the longest fields
+    #[arg(long, value_name = "N", default_value_t = 20, allow_negative_numbers = true, value_parser = positive)]
+    pub top: usize,
+
+    /// Write all slopes as a table as well: a row for each output, lag and channel
     #[arg(long, value_name = "FILE.csv", value_parser = path())]
     pub csv: Option<PathBuf>,
 

@@ -66,9 +66,9 @@ Configuration:
   A TOML file, then the flags and --set decide, the later one wins; a flag and --set must not
   differ. What none of them names keeps its default. Naming another model, optimiser or
   schedule resets that table to the defaults of its kind. VALUE of --set is TOML; a bare word is
-  a string; an empty VALUE takes the default back. A relative path in the file is one from its folder, on the command line one
-  from where you are. `granule config MODEL` prints every key with its default, range and help;
-  RUN/config.toml has the whole configuration of a run.
+  a string; an empty VALUE takes the default back. A relative path in the file is one from its
+  folder, on the command line one from where you are. `granule config MODEL` prints every key
+  with its default, range and help; RUN/config.toml has the whole configuration of a run.
 ";
 
 /// [`RunConfig::recipe`](granule::train::RunConfig::recipe) in words.
@@ -171,14 +171,15 @@ Examples:
       another recording of the same channels beside the normal samples
   granule detect runs/RUN --csv > scores.csv
 
-The score of a sample is the error with which the model reconstructs it, of each channel in units of
-what it is in the mean of training, so that usual scores are about 1. The normal samples are those of the test part. Unusual ones are made of them, as data.seed draws it: a lesion silences a
-share of the channels, shuffle gives channels one another's activity, shift moves each channel in
-a circle on its own, which leaves its activity as it is and ends what it has to do with the
-others. The threshold is from samples held out of training (data.validation), so that the false
-alarms among the normal ones are measured and not set. Two that a model has to beat stand below
-it: the distance in means and variances of the channels alone, and Mahalanobis' distance, whose
-penalty is chosen by cross-validation in the training part.
+The score of a sample is the error with which the model reconstructs it, of each channel in
+units of what it is in the mean of training, so that usual scores are about 1. The normal
+samples are those of the test part. Unusual ones are made of them, as data.seed draws it: a
+lesion silences a share of the channels, shuffle gives channels one another's activity, shift
+moves each channel in a circle on its own, which leaves its activity as it is and ends what it
+has to do with the others. The threshold is from samples held out of training (data.validation),
+so that the false alarms among the normal ones are measured and not set. Two that a model has to
+beat stand below it: the distance in means and variances of the channels alone, and Mahalanobis'
+distance, whose penalty is chosen by cross-validation in the training part.
 
 AUROC is the probability that an unusual sample has a higher score than a normal one. --json
 prints shares as fractions.";
@@ -194,15 +195,33 @@ Examples:
   granule importance runs/RUN --json | jq '.parts[] | select(.drop.mean > 0.01) | .name'
 
 On the test part, which the model has not learnt from, each part of what it sees is taken from
-another sample (permutation importance: Breiman 2001; Fisher, Rudin & Dominici 2019); the loss is
-how much the score falls: R\u{b2} of real values, balanced accuracy of classes, bits per spike of
+another sample (permutation importance: Breiman 2001; Fisher, Rudin & Dominici 2019); the loss
+is how much the score falls: R\u{b2} of real values, balanced accuracy of classes, bits per spike of
 counts. A channel is shuffled with all its lags, a lag with all its channels. Mean and standard
 deviation are over the repeats, each of which shuffles all parts by one order. Beside the model
-stands the ridge or Poisson regression that sees most, shuffled alike. Of channels that say the same none
-need be important, and what is important here may be so for this model alone.
+stands the ridge or Poisson regression that sees most, shuffled alike. Of channels that say the
+same none need be important, and what is important here may be so for this model alone.
 
 In a run folder it is written to importance.json, and report.html shows it, unless --dataset, --set
 or --limit-test test on something else. Ctrl-C ends it with the repeats that are whole.";
+
+pub const RECEPTIVE_FIELDS: &str = "\
+Examples:
+  granule receptive-fields runs/RUN
+      what each output answers to most, longest field first
+  granule receptive-fields runs/RUN --csv fields.csv
+      every slope: a row for each output, lag and channel
+  granule receptive-fields runs/RUN --json | jq '.fields[] | select(.cosine < 0.5) | .output'
+
+A field is the mean over the test part of an output\u{2019}s slope by each channel at each lag: of the
+logarithm of the rate where counts are predicted, of a class\u{2019}s logit, of a real value in its
+standard deviations; for a channel that grows by one of its own. Beside it stand the weights of the
+ridge or Poisson regression that sees most, and the cosine between the two: near 1 the model does
+what a linear one does, and what is left is what it adds. \u{201c}length\u{201d} is the root of the sum of
+squares.
+
+In a run folder it is written to receptive_fields.json, and report.html draws the longest as maps,
+unless --dataset, --set or --limit-test test on something else.";
 
 pub const PREDICT: &str = "\
 Examples:
@@ -237,9 +256,10 @@ Examples:
       the same for one program after the other that connects
 
 Each line is answered at once: trial and bin, both from 0, then the outputs in the units of
-training, or the class and its probability. A model that sees bins ahead answers so many bins later, the last ones at the
-end of the trial. Beyond the edge of a trial stand the means of training, as there. The command ends with the last
-line; how long answers took is printed then. A line that is no bin ends it with exit code 1.";
+training, or the class and its probability. A model that sees bins ahead answers so many bins
+later, the last ones at the end of the trial. Beyond the edge of a trial stand the means of
+training, as there. The command ends with the last line; how long answers took is printed then.
+A line that is no bin ends it with exit code 1.";
 
 pub const REPORT: &str = "\
 Examples:
@@ -281,10 +301,11 @@ Examples:
 Configuration:
   A preset or a TOML file, then the flags and --set decide, the later one wins; a flag and --set
   must not differ. VALUE of --set is TOML; a bare word is a string; an empty VALUE takes the
-  default back, or a preset's table away. An element of a list goes by its index or its name: composite.coupler.0.delay=5,
-  composite.level.cells.unit.cells=10. What of a preset or file another unit.kind does not know is
-  dropped with a note. Exactly one of the tables unit, population, system, network and composite says
-  what is simulated; duration, dt, solver, seed, figure and the tables stimulus and record say how.
+  default back, or a preset's table away. An element of a list goes by its index or its name:
+  composite.coupler.0.delay=5, composite.level.cells.unit.cells=10. What of a preset or file
+  another unit.kind does not know is dropped with a note. Exactly one of the tables unit,
+  population, system, network and composite says what is simulated; duration, dt, solver, seed,
+  figure and the tables stimulus and record say how.
 
   unit.kind            hodgkin-huxley, adex, conductance, cable, …: `granule config unit.kind` has all
   unit.current          a constant current; a list makes as many cells

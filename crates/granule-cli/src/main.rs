@@ -194,6 +194,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Eval(args) => commands::eval::run(&args)?,
         Command::Detect(args) => commands::detect::run(&args)?,
         Command::Importance(args) => return commands::importance::run(&args),
+        Command::ReceptiveFields(args) => return commands::receptive_fields::run(&args),
         Command::Predict(args) => commands::predict::run(&args)?,
         Command::Stream(args) => commands::predict::stream::run(&args)?,
         Command::Report(args) => commands::report::run(&args)?,

@@ -28,6 +28,7 @@ mod objective;
 pub(crate) mod optimizer;
 mod outcome;
 mod progress;
+pub mod receptive;
 pub mod record;
 mod recording;
 mod resident;
@@ -44,8 +45,8 @@ pub use config::{
 };
 pub use engine::{
     AnomalyDetector, LayerPlan, Plan, compare, evaluate, evaluate_on, evaluate_recording,
-    evaluate_trials, measure_importance, plan, resume, resume_as, resume_on, resume_with,
-    test_samples, train, train_on, train_with,
+    evaluate_trials, measure_importance, plan, receptive_fields, resume, resume_as, resume_on,
+    resume_with, test_samples, train, train_on, train_with,
 };
 pub use error::TrainError;
 pub use event::{EpochEvent, Event, Observer, Quiet, ScoreEvent, StartEvent, StepEvent, StopFlag};

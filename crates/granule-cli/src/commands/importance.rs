@@ -1,26 +1,20 @@
 //! `granule importance`.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use granule::device::DeviceSpec;
-use granule::models::folder::MODEL_FILE;
-use granule::models::{InputShape, ModelFile, Task};
 use granule::train::importance::{By, Importance, ImportanceConfig, PartImportance, Spread};
-use granule::train::record::{REPORT_HTML, ReportData, store_importance, write_report};
+use granule::train::record::store_importance;
 use granule::train::{TrainError, measure_importance};
 use serde::Serialize;
 
-use super::eval::in_file;
+use super::decoder::{Decoder, Facts, decimals};
 use super::result::{fact, folded, number, to_the_right};
-use super::target::{Target, open};
-use super::tested::TestedData;
 use crate::args;
 use crate::failure::{INTERRUPTED, Usage};
 use crate::interrupt::Interrupt;
 use crate::output::{self, counted};
-use crate::progress::{Style, Watcher};
 use crate::written::OutFile;
 
 pub fn run(args: &args::Importance) -> anyhow::Result<ExitCode> {
@@ -34,31 +28,18 @@ pub fn run(args: &args::Importance) -> anyhow::Result<ExitCode> {
     };
     config.validate().map_err(|error| usage(error.into()))?;
     let interrupt = Interrupt::install()?;
-    let target = Target::find(&args.model)?;
-    let file = ModelFile::load(&target.model)?;
-    check_kind(&file)?;
-    let run_config = target.config();
-    let device = open(args.device.as_ref(), DeviceSpec::Auto)?;
-    let mut watcher = Watcher::new(Style::choose(false, args.json), Some(&interrupt))
-        .stopping("stopping; what is whole is told of");
-    let images = args::AsImages::default();
-    let tested = TestedData::read(
-        &args.tested,
-        &images,
-        (&file, run_config.as_ref()),
-        &mut watcher,
-    )?;
+    let mut watcher = Decoder::watcher(args.json, &interrupt);
+    let decoder = Decoder::open(&args.decoder, &mut watcher)?;
     interrupt.be_gentle();
-    let place = (&device, args.batch_size);
     let measured = measure_importance(
-        &file,
-        &tested.dataset,
+        &decoder.file,
+        &decoder.tested.dataset,
         &config,
-        tested.run,
-        place,
+        decoder.tested.run,
+        decoder.place(),
         &mut watcher,
     );
-    let importance = measured.map_err(|error| usage(in_file(error, &target.model)))?;
+    let importance = measured.map_err(|error| usage(decoder.named(error)))?;
     drop(watcher);
     let stopped = importance.repeats < config.repeats;
     if importance.repeats == 0 {
@@ -66,41 +47,19 @@ pub fn run(args: &args::Importance) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::from(INTERRUPTED));
     }
     if let Some(csv) = &csv {
-        let table = table(&importance);
-        csv.write(|file| file.write_all(table.as_bytes()))?;
+        csv.write(|file| table(&importance, file))?;
     }
-    let as_trained = tested.run.is_some()
-        && args.tested.dataset.is_none()
-        && args.tested.set.is_empty()
-        && args.tested.limit_test.is_none();
-    let page = if as_trained && !stopped {
-        target
-            .run_dir
-            .as_deref()
-            .filter(|run_dir| run_dir.join(MODEL_FILE) == target.model)
-            .and_then(|run_dir| keep(run_dir, &importance))
-    } else {
-        None
-    };
+    let keep = |run_dir: &Path| store_importance(run_dir, &importance);
+    let page = decoder.keep(stopped, keep);
     if args.json {
         output::json(&Line {
             event: "result",
             importance: &importance,
-            data: tested.name(),
-            device: device.name(),
-            model: target.model.display().to_string(),
+            of: decoder.facts(),
         })?;
     } else {
         show(&importance, args.top)?;
-        fact("data", &tested.name())?;
-        fact("device", device.name())?;
-        fact("model", &target.model.display().to_string())?;
-        if let Some(page) = &page {
-            fact("page", page)?;
-        }
-        if let Some(csv) = &csv {
-            fact("table", &csv.path().display().to_string())?;
-        }
+        decoder.tell(page.as_deref(), csv.as_ref())?;
     }
     if stopped {
         output::note(&format!(
@@ -111,24 +70,6 @@ pub fn run(args: &args::Importance) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::from(INTERRUPTED));
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Refuses a model of which nothing can be shuffled.
-fn check_kind(file: &ModelFile) -> Result<(), Usage> {
-    let hint = "a run on recording:PATH or on arrays of features has channels, lags or features to shuffle";
-    let refused = |what: String| Err(Usage::new(what).hint(hint));
-    match (&file.task, &file.input.shape) {
-        (Task::Trials { task, .. }, _) => refused(format!(
-            "the model was trained on trials of {}, whose inputs are not measured here",
-            output::printable(task)
-        )),
-        (Task::Recording { .. }, _) => refused(
-            "the model was fitted to a recording as a whole, it decodes no samples of one"
-                .to_owned(),
-        ),
-        (_, shape @ InputShape::Image { .. }) => refused(format!("the model sees images: {shape}")),
-        _ => Ok(()),
-    }
 }
 
 /// What is wrong with a setting, under the name of its flag.
@@ -147,56 +88,42 @@ fn usage(error: TrainError) -> anyhow::Error {
     Usage::new(error.to_string()).into()
 }
 
-/// Keeps it with the run and shows it on its page; the page, where there is one. That it cannot be kept is no failure: it
-/// is told of as well.
-fn keep(run_dir: &Path, importance: &Importance) -> Option<String> {
-    let kept = store_importance(run_dir, importance);
-    let written = kept.and_then(|()| write_report(run_dir, &ReportData::load(run_dir)?));
-    match written {
-        Ok(()) => Some(run_dir.join(REPORT_HTML).display().to_string()),
-        Err(error) => {
-            output::warn(&format!("the report does not show it: {error}"));
-            None
-        }
-    }
-}
-
 /// What `--json` prints.
 #[derive(Serialize)]
 struct Line<'a> {
     event: &'static str,
     #[serde(flatten)]
     importance: &'a Importance,
-    data: String,
-    device: &'a str,
-    model: String,
+    #[serde(flatten)]
+    of: Facts<'a>,
 }
 
 /// A line for every part, in their order.
-fn table(importance: &Importance) -> String {
-    let head = "drop,drop_sd,loss_rise,loss_rise_sd,linear_drop,linear_drop_sd,alone,constant";
-    let mut text = format!("{},{head}\n", importance.thing);
+fn table(importance: &Importance, file: &mut impl Write) -> io::Result<()> {
+    let mut writer = csv::Writer::from_writer(file);
     let cell = |x: Option<f64>| x.map_or_else(String::new, |x| x.to_string());
+    writer.write_record([
+        &importance.thing,
+        "drop",
+        "drop_sd",
+        "loss_rise",
+        "loss_rise_sd",
+        "linear_drop",
+        "linear_drop_sd",
+        "alone",
+        "constant",
+    ])?;
     for part in &importance.parts {
         let both = |spread: Option<Spread>| {
             let deviation = spread.and_then(|spread| spread.deviation);
-            [cell(spread.map(|spread| spread.mean)), cell(deviation)].join(",")
+            [cell(spread.map(|spread| spread.mean)), cell(deviation)]
         };
-        let name = if part.name.contains(',') {
-            format!("\"{}\"", part.name)
-        } else {
-            part.name.clone()
-        };
-        text.push_str(&format!(
-            "{name},{},{},{},{},{}\n",
-            both(Some(part.drop)),
-            both(Some(part.loss_rise)),
-            both(part.linear_drop),
-            cell(part.alone),
-            part.constant
-        ));
+        let spreads = [Some(part.drop), Some(part.loss_rise), part.linear_drop];
+        let last = [cell(part.alone), part.constant.to_string()];
+        let row = std::iter::once(part.name.clone()).chain(spreads.into_iter().flat_map(both));
+        writer.write_record(row.chain(last))?;
     }
-    text
+    writer.flush()
 }
 
 fn show(importance: &Importance, top: usize) -> anyhow::Result<()> {
@@ -270,13 +197,4 @@ fn show(importance: &Importance, top: usize) -> anyhow::Result<()> {
         fact("note", &folded(&text))?;
     }
     Ok(())
-}
-
-/// Four decimals, whatever the size: drops are on the scale of scores. What rounds to 0 has no sign.
-fn decimals(x: f64) -> String {
-    match format!("{x:.4}") {
-        _ if x.is_nan() => "-".to_owned(),
-        zero if zero == "-0.0000" => "0.0000".to_owned(),
-        text => text,
-    }
 }

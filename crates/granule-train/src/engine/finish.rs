@@ -20,8 +20,8 @@ use crate::event::{Event, Observer};
 use crate::outcome::{Evaluation, Outcome, Scores};
 use crate::progress::Best;
 use crate::record::{
-    DATA_FINGERPRINT, Fact, RecordError, ReportData, RunSummary, TestResult, first_layer_filters,
-    forget_importance, write_data, write_report,
+    DATA_FINGERPRINT, Fact, Measured, RecordError, ReportData, RunSummary, TestResult,
+    first_layer_filters, write_data, write_report,
 };
 
 impl Session<'_> {
@@ -68,7 +68,7 @@ impl Session<'_> {
         self.recorder.finish(&summary(&outcome, &evaluation))?;
         let report = self.report(&outcome, test, Some(&file.state), file.provenance)?;
         // It was measured of another model.
-        forget_importance(self.run_dir)?;
+        Measured::forget(self.run_dir)?;
         write_report(self.run_dir, &report)?;
         let json = serde_json::to_vec_pretty(&outcome).map_err(|e| RecordError::Render {
             reason: e.to_string(),

@@ -3,14 +3,13 @@
 use granule_data::{DataError, Dataset};
 use granule_device::OpenDevice;
 use granule_io::budget;
-use granule_models::{InputShape, LayerConfig, ModelFile, Network, SequentialConfig, Task};
+use granule_models::{LayerConfig, ModelFile, Network, SequentialConfig, Task};
 
 use super::baseline::{self, ridge::bounded};
-use super::dataset::{has_counts, scale_of, train_samples};
+use super::dataset::has_counts;
 use super::opened::on;
 use super::samples::Samples;
-use super::score::{checked, scales_of, whole};
-use crate::batch::Scaling;
+use super::seen::{Seen, TestPart, beside};
 use crate::batches::{Purpose, shuffle};
 use crate::event::{Event, Observer};
 use crate::importance::{
@@ -44,20 +43,9 @@ pub fn measure_importance(
     observer: &mut dyn Observer,
 ) -> Result<Importance, TrainError> {
     config.validate()?;
-    let relabelled = checked(file, dataset, observer)?;
-    let test = relabelled.as_ref().unwrap_or(&dataset.test);
+    let test = TestPart::new(file, dataset, observer)?;
     let (thing, parts) = parts(file, dataset, config)?;
-    let [inputs, targets] = scales_of(file);
-    let indices = whole(test)?;
-    let samples = Samples {
-        split: test,
-        indices: &indices,
-        scaling: Scaling {
-            inputs: &inputs,
-            targets: &targets,
-            counts: has_counts(&file.task),
-        },
-    };
+    let samples = test.samples();
     let scorer = Scorer::new(samples, &file.task)?;
     let linear = match run.filter(|_| !dataset.reconstructs) {
         Some(run) => Linear::fit(dataset, &file.task, run, config.by, &parts, observer)?,
@@ -94,15 +82,12 @@ fn parts(
         TrainError::from(ConfigError::new(field, value, allowed))
     };
     let by = config.by.name();
-    let (steps, channels, thing) = match file.input.shape {
-        InputShape::Sequence { steps, channels } => (steps, channels, "channel"),
-        InputShape::Vector { len } => (1, len, "feature"),
-        InputShape::Image { .. } => {
-            let allowed = "of no use for a model that sees images: what is shuffled is a channel or a lag of a signal, or a feature";
-            return Err(refused("by", by, allowed.to_owned()));
-        }
+    let Some(seen) = Seen::new(file, dataset) else {
+        let allowed = "of no use for a model that sees images: what is shuffled is a channel or a lag of a signal, or a feature";
+        return Err(refused("by", by, allowed.to_owned()));
     };
-    let column = |channel: usize| dataset.columns.get(channel).copied().unwrap_or(channel);
+    let (steps, channels) = (seen.steps, seen.channels);
+    let column = |channel| seen.column(channel);
     let of_channels = |name: String, chosen: &[usize]| {
         let places = chosen
             .iter()
@@ -117,32 +102,23 @@ fn parts(
         By::Channel => {
             let part = |channel| of_channels(column(channel).to_string(), &[channel]);
             let parts = (0..channels).map(part).collect::<Result<_, _>>()?;
-            Ok((thing, parts))
+            Ok((seen.thing, parts))
         }
         By::Lag if steps < 2 => {
             let allowed = "channel or group: a sample has one step, so there is no other lag";
             Err(refused("by", by, allowed.to_owned()))
         }
         By::Lag => {
-            let test = &dataset.test;
-            let current = test.starts().map(|_| test.current() as i64);
-            let part = |step: usize| {
-                let name = match current {
-                    Some(current) => match step as i64 - current {
-                        0 => "0".to_owned(),
-                        lag => format!("{lag:+}"),
-                    },
-                    None => step.to_string(),
-                };
+            let (thing, names) = seen.lags();
+            let part = |(step, name)| {
                 let places = step * channels..(step + 1) * channels;
                 Ok::<_, TrainError>(Part {
                     name,
                     places: budget::collect(places, channels, WHAT)?,
                 })
             };
-            let parts = (0..steps).map(part).collect::<Result<_, _>>()?;
-            let thing = if current.is_some() { "lag" } else { "step" };
-            Ok((thing, parts))
+            let parts = names.into_iter().enumerate().map(part);
+            Ok((thing, parts.collect::<Result<_, _>>()?))
         }
         By::Group => {
             let groups = groups(file, config, channels, column)?;
@@ -289,47 +265,33 @@ impl Linear {
     fn fit(
         dataset: &Dataset,
         task: &Task,
-        (limit_train, data_seed): (Option<usize>, u64),
+        run: (Option<usize>, u64),
         by: By,
         parts: &[Part],
         observer: &mut dyn Observer,
     ) -> Result<Option<Self>, TrainError> {
-        let (learnt, tested) = (
-            train_samples(dataset, limit_train, data_seed),
-            whole(&dataset.test)?,
-        );
-        let targets = scale_of(dataset, has_counts(task));
-        let scaling = Scaling {
-            inputs: &dataset.normalization,
-            targets: &targets,
-            counts: has_counts(task),
-        };
-        let of = |split, indices| Samples {
-            split,
-            indices,
-            scaling,
-        };
-        let (learnt, tested) = (of(&dataset.train, &learnt), of(&dataset.test, &tested));
-        let outputs = task.outputs();
-        let Some(fitted) = baseline::linear(learnt, tested, outputs, data_seed, observer)? else {
-            return Ok(None);
-        };
-        let scorer = Scorer::new(tested, task)?;
-        let mut linear = match Self::of(&fitted, tested, scaling.counts, parts) {
-            Ok(linear) => linear,
-            Err(TrainError::Data(DataError::Memory(error))) => {
-                let text = format!("no {} beside the model: {error}", fitted.name);
-                observer.event(&Event::Note { text: &text });
+        let (outputs, (_, seed)) = (task.outputs(), run);
+        beside(dataset, task, run, |learnt, tested| {
+            let Some(fitted) = baseline::linear(learnt, tested, outputs, seed, observer)? else {
                 return Ok(None);
+            };
+            let scorer = Scorer::new(tested, task)?;
+            let mut linear = match Self::of(&fitted, tested, tested.scaling.counts, parts) {
+                Ok(linear) => linear,
+                Err(TrainError::Data(DataError::Memory(error))) => {
+                    let text = format!("no {} beside the model: {error}", fitted.name);
+                    observer.event(&Event::Note { text: &text });
+                    return Ok(None);
+                }
+                Err(error) => return Err(error),
+            };
+            linear.score = scorer.score(linear.answers(None)?)?;
+            if by == By::Lag {
+                let score = |answers| scorer.score(answers);
+                linear.alone = baseline::alone(learnt, tested, outputs, seed, observer, score)?;
             }
-            Err(error) => return Err(error),
-        };
-        linear.score = scorer.score(linear.answers(None)?)?;
-        if by == By::Lag {
-            let score = |answers| scorer.score(answers);
-            linear.alone = baseline::alone(learnt, tested, outputs, data_seed, observer, score)?;
-        }
-        Ok(Some(linear))
+            Ok(Some(linear))
+        })
     }
 
     fn of(

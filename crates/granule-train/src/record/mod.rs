@@ -1,7 +1,7 @@
 //! What a run leaves behind in its folder: metrics as JSON lines, CSV and TensorBoard events, and the HTML report.
 
 mod growing;
-mod importance;
+mod measured;
 mod recorder;
 mod report;
 mod tensorboard;
@@ -13,8 +13,10 @@ use serde::{Deserialize, Serialize};
 use crate::metrics::finite;
 
 pub use granule_models::folder::CONFIG_FILE;
-pub(crate) use importance::forget_importance;
-pub use importance::{load_importance, store_importance};
+pub(crate) use measured::Measured;
+pub use measured::{
+    load_importance, load_receptive_fields, store_importance, store_receptive_fields,
+};
 pub use recorder::{RecordOptions, RunRecorder};
 pub use report::{
     ComparedRun, Comparison, Fact, MistakeCard, OutputTrace, Picture, ReportData, RunInfo, Scatter,
@@ -31,6 +33,8 @@ pub const METRICS_CSV: &str = "metrics.csv";
 pub const REPORT_HTML: &str = "report.html";
 /// What the decoder of the run uses, which the page shows where it was measured.
 pub const IMPORTANCE_JSON: &str = "importance.json";
+/// What its outputs answer to, which the page shows where it was measured.
+pub const RECEPTIVE_FIELDS_JSON: &str = "receptive_fields.json";
 /// What the page is made from.
 pub const REPORT_JSON: &str = "report.json";
 

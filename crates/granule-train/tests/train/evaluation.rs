@@ -1,5 +1,8 @@
+use burn::tensor::{Tensor, TensorData};
 use granule_models::Classifier;
-use granule_train::{Quiet, TrainError, evaluate};
+use granule_models::Model as _;
+use granule_train::receptive::Answer;
+use granule_train::{Quiet, TrainError, evaluate, receptive_fields};
 
 use crate::common::*;
 
@@ -46,6 +49,70 @@ fn a_model_file_scores_alike_on_every_backend_and_batch_size() {
         assert_eq!(*name, data.classes[mistake.predicted]);
         assert!((f64::from(*probability) - mistake.probability).abs() < 1e-5);
     }
+}
+
+#[test]
+fn receptive_fields_are_the_mean_of_finite_differences() {
+    const H: f32 = 1e-3;
+    let data = plane(40, 12);
+    let spec = "flex".parse().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let (outcome, _) = run(&config(&spec, mlp(&[6], 0.0), 3, 8), &data, dir.path()).unwrap();
+    let file = model(&outcome);
+    let scale = granule_data::Normalization {
+        mean: file.input.mean.clone(),
+        std: file.input.std.clone(),
+    };
+    let (all, mut inputs): (Vec<usize>, _) = ((0..12).collect(), Vec::new());
+    data.test.gather(&all, &scale, None, &mut inputs).unwrap();
+    on_each(&BACKENDS, |spec, device| {
+        let network = file.network(device.burn()).unwrap();
+        let shifted = |channel: usize, by: f32| {
+            let mut inputs = inputs.clone();
+            inputs
+                .iter_mut()
+                .skip(channel)
+                .step_by(3)
+                .for_each(|x| *x += by);
+            let inputs = Tensor::<2>::from_data(TensorData::new(inputs, [12, 3]), device.burn());
+            network
+                .forward(inputs)
+                .unwrap()
+                .into_data()
+                .try_into_vec::<f32>()
+                .unwrap()
+        };
+        for batch in [5, 12] {
+            let found = receptive_fields(&file, &data, None, (device, batch), &mut Quiet);
+            let found = found.unwrap().unwrap();
+            assert_eq!((found.answer, found.samples), (Answer::Value, 12));
+            assert_eq!((found.fields.len(), found.lags.len()), (2, 1));
+            for channel in 0..3 {
+                let (above, below) = (shifted(channel, H), shifted(channel, -H));
+                for (output, field) in found.fields.iter().enumerate() {
+                    let rise = above.iter().zip(&below).skip(output).step_by(2);
+                    let rise: f32 = rise.map(|(above, below)| above - below).sum();
+                    let expected = f64::from(rise / (12.0 * 2.0 * H));
+                    let slope = field.model[channel];
+                    assert!(
+                        (slope - expected).abs() < 2e-3,
+                        "{spec}: {slope}, {expected}"
+                    );
+                }
+            }
+            assert!(found.fields[0].strength() > 0.1, "{spec}");
+        }
+    });
+    let images = images(8, 6, 3);
+    let (outcome, _) = run(
+        &config(&spec, mlp(&[4], 0.0), 1, 8),
+        &images,
+        &dir.path().join("i"),
+    )
+    .unwrap();
+    let device = spec.open().unwrap();
+    let found = receptive_fields(&model(&outcome), &images, None, (&device, 4), &mut Quiet);
+    assert!(matches!(found, Err(TrainError::Config(_))), "{found:?}");
 }
 
 #[test]

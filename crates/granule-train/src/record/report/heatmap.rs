@@ -294,29 +294,49 @@ fn short_count(count: u64) -> String {
 }
 
 fn shades(confusion: &ConfusionMatrix, classes: &[ClassScores], cell: f64) -> Vec<Shade> {
-    let mut paths = vec![String::new(); 2 * (SHADES + 1)];
+    let mut shades = Shades::default();
     for (truth, predicted, count) in confusion.cells() {
         let support = classes.get(truth).map_or(0, |class| class.support);
         let (kind, opacity) = colour(truth, predicted, share(count, support));
-        let shade = (opacity * SHADES as f64).ceil().min(SHADES as f64) as usize;
-        if let Some(path) = paths.get_mut(2 * shade + usize::from(kind == "miss")) {
-            let (x, y) = (
-                format::coordinate(predicted as f64 * cell),
-                format::coordinate(truth as f64 * cell),
-            );
-            path.push_str(&format!("M{x} {y}h{cell}v{cell}h-{cell}z"));
+        let at = [predicted as f64 * cell, truth as f64 * cell];
+        shades.add(kind, opacity, at, [cell, cell]);
+    }
+    shades.drawn()
+}
+
+/// Cells of a map, those of one colour and shade as one path.
+pub(super) struct Shades {
+    paths: Vec<String>,
+}
+
+impl Default for Shades {
+    fn default() -> Self {
+        Self {
+            paths: vec![String::new(); 2 * (SHADES + 1)],
         }
     }
-    paths
-        .into_iter()
-        .enumerate()
-        .filter(|(_, path)| !path.is_empty())
-        .map(|(index, path)| Shade {
+}
+
+impl Shades {
+    /// Adds a cell of the kind `hit` or `miss`, whose opacity is from 0 to 1.
+    pub fn add(&mut self, kind: &str, opacity: f64, [x, y]: [f64; 2], [width, height]: [f64; 2]) {
+        let shade = (opacity * SHADES as f64).ceil().min(SHADES as f64) as usize;
+        if let Some(path) = self.paths.get_mut(2 * shade + usize::from(kind == "miss")) {
+            let (x, y) = (format::coordinate(x), format::coordinate(y));
+            path.push_str(&format!("M{x} {y}h{width}v{height}h-{width}z"));
+        }
+    }
+
+    pub fn drawn(self) -> Vec<Shade> {
+        let paths = self.paths.into_iter().enumerate();
+        let seen = paths.filter(|(_, path)| !path.is_empty());
+        let shade = |(index, path)| Shade {
             kind: if index % 2 == 0 { "hit" } else { "miss" },
             opacity: format!("{:.2}", (index / 2) as f64 / SHADES as f64),
             path,
-        })
-        .collect()
+        };
+        seen.map(shade).collect()
+    }
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod importance;
 mod null;
 mod picture;
 mod psychometric;
+mod receptive;
 mod scatter;
 mod trial;
 mod view;
@@ -22,10 +23,9 @@ use minijinja::value::Serde;
 use minijinja::{Environment, Value, context};
 use serde::{Deserialize, Serialize};
 
-use super::importance::load_importance;
+use super::measured::Measured;
 use super::recorder;
 use super::{CONFIG_FILE, EpochRow, REPORT_HTML, REPORT_JSON, RecordError, StepRow};
-use crate::importance::Importance;
 use crate::metrics::{
     Baseline, ClassShares, ClassificationReport, ConfusionMatrix, PermutationTest,
     RegressionScores, finite,
@@ -245,12 +245,12 @@ impl ReportData {
 /// # Errors
 /// [`RecordError::Render`] when the template fails.
 pub fn render(data: &ReportData) -> Result<String, RecordError> {
-    render_with(data, &[])
+    render_with(data, &Measured::default())
 }
 
-/// The same with what the decoder uses.
-fn render_with(data: &ReportData, used: &[Importance]) -> Result<String, RecordError> {
-    let view = view::view(data, used);
+/// The same with what was measured after the training.
+fn render_with(data: &ReportData, measured: &Measured) -> Result<String, RecordError> {
+    let view = view::view(data, measured);
     let (title, version) = (view.title.clone(), &data.version);
     let run = Value::from(Serde(view));
     page(TEMPLATE, context! { title, version, run })
@@ -282,14 +282,15 @@ fn page(template: &str, context: Value) -> Result<String, RecordError> {
     template.render(context).map_err(failed)
 }
 
-/// Writes `report.json` and `report.html` into the run folder; the page shows what `importance.json` there has as well.
+/// Writes `report.json` and `report.html` into the run folder; the page shows what `importance.json` and
+/// `receptive_fields.json` there have as well.
 ///
 /// # Errors
 /// [`RecordError::Render`] when the page cannot be made, [`RecordError::File`] when a file cannot be written,
-/// [`RecordError::Damaged`] when `importance.json` cannot be understood.
+/// [`RecordError::Damaged`] when one of these cannot be understood.
 pub fn write_report(run_dir: &Path, data: &ReportData) -> Result<(), RecordError> {
     let stored = write_data(run_dir, data)?;
-    let page = render_with(&stored, &load_importance(run_dir)?)?;
+    let page = render_with(&stored, &Measured::load(run_dir)?)?;
     super::replace(&run_dir.join(REPORT_HTML), page.as_bytes())
 }
 

@@ -10,14 +10,15 @@ use super::heatmap::{self, Heatmap, Pair};
 use super::importance;
 use super::null;
 use super::psychometric;
+use super::receptive;
 use super::scatter::{self, Plot};
 use super::trial;
 use super::{Fact, MistakeCard, Picture, ReportData, TestResult, TrialExample};
-use crate::importance::Importance;
 use crate::metrics::{
     Average, Baseline, ClassScores, ClassShares, ClassificationReport, ConfusionMatrix,
     Explainable, OutputScores, RegressionScores,
 };
+use crate::record::Measured;
 use crate::{QuantityScores, RecordingScores, TrialScores};
 
 const MOST_MISTAKES: usize = 32;
@@ -41,6 +42,8 @@ pub(super) struct View<'a> {
     pub recording: Option<Recording>,
     /// What the decoder uses, where it was measured.
     pub used: Vec<importance::Plot>,
+    /// What its outputs answer to, where it was measured.
+    pub receptive: Option<receptive::Section>,
     pub filters: Vec<Image>,
     pub config: Vec<ConfigLine<'a>>,
     pub provenance: &'a [Fact],
@@ -162,7 +165,7 @@ pub(super) struct ConfigLine<'a> {
     pub value: &'a str,
 }
 
-pub(super) fn view<'a>(data: &'a ReportData, used: &[Importance]) -> View<'a> {
+pub(super) fn view<'a>(data: &'a ReportData, measured: &Measured) -> View<'a> {
     let mut trials = None;
     let mut recording = None;
     let (classification, regression) = match &data.test {
@@ -219,7 +222,8 @@ pub(super) fn view<'a>(data: &'a ReportData, used: &[Importance]) -> View<'a> {
         regression,
         trials,
         recording,
-        used: importance::draw_all(used),
+        used: importance::draw_all(&measured.importance),
+        receptive: measured.fields.as_ref().and_then(receptive::draw),
         filters: data.filters.iter().map(image).collect(),
         config: data.config_toml.lines().map(config_line).collect(),
         provenance: &data.provenance,

@@ -1,0 +1,120 @@
+//! What a model sees of a sample, and the samples that it is looked at with.
+
+use granule_data::{Dataset, Normalization, Split};
+use granule_models::{InputShape, ModelFile, Task};
+
+use super::dataset::{has_counts, scale_of, train_samples};
+use super::samples::Samples;
+use super::score::{checked, scales_of, whole};
+use crate::TrainError;
+use crate::batch::Scaling;
+use crate::event::Observer;
+
+/// The steps and channels of a sample; features are channels of one step.
+pub(super) struct Seen<'a> {
+    dataset: &'a Dataset,
+    pub steps: usize,
+    pub channels: usize,
+    /// `channel` or `feature`.
+    pub thing: &'static str,
+}
+
+impl<'a> Seen<'a> {
+    /// Nothing of images.
+    pub fn new(file: &ModelFile, dataset: &'a Dataset) -> Option<Self> {
+        let (steps, channels, thing) = match file.input.shape {
+            InputShape::Sequence { steps, channels } => (steps, channels, "channel"),
+            InputShape::Vector { len } => (1, len, "feature"),
+            InputShape::Image { .. } => return None,
+        };
+        Some(Self {
+            dataset,
+            steps,
+            channels,
+            thing,
+        })
+    }
+
+    /// The number that the recording gives a channel.
+    pub fn column(&self, channel: usize) -> usize {
+        let columns = &self.dataset.columns;
+        columns.get(channel).copied().unwrap_or(channel)
+    }
+
+    /// What steps are called, `lag` in bins from the one that is decoded or `step`, and each of them.
+    pub fn lags(&self) -> (&'static str, Vec<String>) {
+        let test = &self.dataset.test;
+        let current = test.starts().map(|_| test.current() as i64);
+        let name = |step: usize| match current {
+            Some(current) => match step as i64 - current {
+                0 => "0".to_owned(),
+                lag => format!("{lag:+}"),
+            },
+            None => step.to_string(),
+        };
+        let thing = if current.is_some() { "lag" } else { "step" };
+        (thing, (0..self.steps).map(name).collect())
+    }
+}
+
+/// The test part of a data set as a model file takes it.
+pub(super) struct TestPart<'a> {
+    dataset: &'a Dataset,
+    relabelled: Option<Split>,
+    indices: Vec<usize>,
+    scales: [Normalization; 2],
+    counts: bool,
+}
+
+impl<'a> TestPart<'a> {
+    pub fn new(
+        file: &ModelFile,
+        dataset: &'a Dataset,
+        observer: &mut dyn Observer,
+    ) -> Result<Self, TrainError> {
+        Ok(Self {
+            dataset,
+            relabelled: checked(file, dataset, observer)?,
+            indices: whole(&dataset.test)?,
+            scales: scales_of(file),
+            counts: has_counts(&file.task),
+        })
+    }
+
+    pub fn samples(&self) -> Samples<'_> {
+        let [inputs, targets] = &self.scales;
+        Samples {
+            split: self.relabelled.as_ref().unwrap_or(&self.dataset.test),
+            indices: &self.indices,
+            scaling: Scaling {
+                inputs,
+                targets,
+                counts: self.counts,
+            },
+        }
+    }
+}
+
+/// Hands what a run has learnt from, with its limit and the seed of its data, and what it is tested on to `use_it`, scaled as
+/// a regression beside a model takes it.
+pub(super) fn beside<T>(
+    dataset: &Dataset,
+    task: &Task,
+    (limit_train, data_seed): (Option<usize>, u64),
+    use_it: impl FnOnce(Samples<'_>, Samples<'_>) -> Result<T, TrainError>,
+) -> Result<T, TrainError> {
+    let learnt = train_samples(dataset, limit_train, data_seed);
+    let tested = whole(&dataset.test)?;
+    let counts = has_counts(task);
+    let targets = scale_of(dataset, counts);
+    let of = |split, indices| Samples {
+        split,
+        indices,
+        scaling: Scaling {
+            inputs: &dataset.normalization,
+            targets: &targets,
+            counts,
+        },
+    };
+    use_it(of(&dataset.train, &learnt), of(&dataset.test, &tested))
+}
