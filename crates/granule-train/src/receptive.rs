@@ -28,7 +28,7 @@ impl Answer {
 }
 
 /// The receptive field of every output of a model: the mean over samples of the output's slope by what the model sees, in standard
-/// deviations of each channel.
+/// deviations of each channel; 0 by a channel that is the same in all samples.
 ///
 /// Of a linear model, or a linear one below a curve, these are its weights; of any other they are, for normally distributed
 /// inputs, the weights of the linear model that comes nearest (Bussgang 1952; Stein 1981, doi:10.1214/aos/1176345632), which

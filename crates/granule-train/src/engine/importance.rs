@@ -9,7 +9,7 @@ use super::baseline::{self, ridge::bounded};
 use super::dataset::has_counts;
 use super::opened::on;
 use super::samples::Samples;
-use super::seen::{Seen, TestPart, beside};
+use super::seen::{Seen, TestPart, beside, changing, rows};
 use crate::batches::{Purpose, shuffle};
 use crate::event::{Event, Observer};
 use crate::importance::{
@@ -20,8 +20,6 @@ use crate::{ConfigError, TrainError};
 
 /// What asks for memory here.
 const WHAT: &str = "what is shuffled";
-/// Samples that are read at a time.
-const BLOCK: usize = 32;
 
 /// Shuffles parts of what a model file sees over the samples of the test part of a data set, `batch` samples at a time, and says
 /// how much its score falls. With the limit and the seed of the data of the run, the regression that sees most is
@@ -366,19 +364,6 @@ impl Linear {
     }
 }
 
-/// Hands the standardised inputs of samples to `each`, until it says no.
-fn rows(samples: Samples<'_>, mut each: impl FnMut(&[f32]) -> bool) -> Result<(), TrainError> {
-    let (mut data, len) = (Vec::new(), samples.split.shape().len().max(1));
-    for chunk in samples.indices.chunks(BLOCK) {
-        let inputs = samples.scaling.inputs;
-        samples.split.gather(chunk, inputs, None, &mut data)?;
-        if !data.chunks_exact(len).all(&mut each) {
-            break;
-        }
-    }
-    Ok(())
-}
-
 /// Samples, parts of which are shuffled.
 struct Shuffled<'a> {
     samples: Samples<'a>,
@@ -483,17 +468,7 @@ impl Shuffled<'_> {
 
     /// Which parts are the same in all samples.
     fn constant(&self) -> Result<Vec<bool>, TrainError> {
-        let len = self.samples.split.shape().len();
-        let mut changes = budget::filled(false, len, WHAT)?;
-        let mut first: Vec<f32> = budget::with_capacity(len, WHAT)?;
-        rows(self.samples, |x| {
-            if first.is_empty() {
-                first.extend_from_slice(x);
-            }
-            let pairs = changes.iter_mut().zip(x.iter().zip(&first));
-            pairs.for_each(|(changes, (x, first))| *changes |= x != first);
-            changes.contains(&false)
-        })?;
+        let changes = changing(self.samples)?;
         let changes = |&place: &usize| changes.get(place) == Some(&true);
         let parts = self.parts.iter();
         Ok(parts.map(|part| !part.places.iter().any(changes)).collect())

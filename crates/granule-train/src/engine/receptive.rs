@@ -10,7 +10,7 @@ use super::baseline;
 use super::dataset::has_counts;
 use super::opened::on;
 use super::samples::{Samples, check_finite};
-use super::seen::{Seen, TestPart, beside};
+use super::seen::{Seen, TestPart, beside, changing};
 use crate::event::{Event, Observer};
 use crate::receptive::{Answer, LinearField, ReceptiveField, ReceptiveFields};
 use crate::{ConfigError, TrainError};
@@ -111,7 +111,8 @@ struct Slopes<'a> {
 }
 
 impl Slopes<'_> {
-    /// The mean slopes of each output; nothing when it was stopped.
+    /// The mean slopes of each output; nothing when it was stopped. What is the same in all samples has no standard deviation to
+    /// change by, and the slope 0.
     fn mean(&self, observer: &mut dyn Observer) -> Result<Option<Vec<Vec<f64>>>, TrainError> {
         let Samples {
             split,
@@ -137,7 +138,12 @@ impl Slopes<'_> {
             }
         }
         let samples = indices.len().max(1) as f64;
-        sums.iter_mut().flatten().for_each(|sum| *sum /= samples);
+        let changes = changing(self.samples)?;
+        for sums in &mut sums {
+            for (sum, changes) in sums.iter_mut().zip(&changes) {
+                *sum = if *changes { *sum / samples } else { 0.0 };
+            }
+        }
         Ok(Some(sums))
     }
 

@@ -1,6 +1,7 @@
 //! What a model sees of a sample, and the samples that it is looked at with.
 
 use granule_data::{Dataset, Normalization, Split};
+use granule_io::budget;
 use granule_models::{InputShape, ModelFile, Task};
 
 use super::dataset::{has_counts, scale_of, train_samples};
@@ -9,6 +10,11 @@ use super::score::{checked, scales_of, whole};
 use crate::TrainError;
 use crate::batch::Scaling;
 use crate::event::Observer;
+
+/// What asks for memory here.
+const WHAT: &str = "what a model sees";
+/// Samples that are read at a time.
+const BLOCK: usize = 32;
 
 /// The steps and channels of a sample; features are channels of one step.
 pub(super) struct Seen<'a> {
@@ -117,4 +123,36 @@ pub(super) fn beside<T>(
         },
     };
     use_it(of(&dataset.train, &learnt), of(&dataset.test, &tested))
+}
+
+/// Hands the standardised inputs of samples to `each`, until it says no.
+pub(super) fn rows(
+    samples: Samples<'_>,
+    mut each: impl FnMut(&[f32]) -> bool,
+) -> Result<(), TrainError> {
+    let (mut data, len) = (Vec::new(), samples.split.shape().len().max(1));
+    for chunk in samples.indices.chunks(BLOCK) {
+        let inputs = samples.scaling.inputs;
+        samples.split.gather(chunk, inputs, None, &mut data)?;
+        if !data.chunks_exact(len).all(&mut each) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Which numbers of a sample are not the same in all of them.
+pub(super) fn changing(samples: Samples<'_>) -> Result<Vec<bool>, TrainError> {
+    let len = samples.split.shape().len();
+    let mut changes = budget::filled(false, len, WHAT)?;
+    let mut first: Vec<f32> = budget::with_capacity(len, WHAT)?;
+    rows(samples, |x| {
+        if first.is_empty() {
+            first.extend_from_slice(x);
+        }
+        let pairs = changes.iter_mut().zip(x.iter().zip(&first));
+        pairs.for_each(|(changes, (x, first))| *changes |= x != first);
+        changes.contains(&false)
+    })?;
+    Ok(changes)
 }
