@@ -116,20 +116,23 @@ impl Field for JansenRitField {
             rate(&self.pyramidal_to_inhibitory) * &synapses(&self.inhibitory_to_pyramidal);
 
         // gain/τ·pulses − 2/τ·y′ − y/τ²
-        let bend = |pulses: Tensor<2>, gain: &Quantity, time_constant: &Quantity, y: usize| {
-            let per = &time_constant.reciprocal();
-            let slope = state[y + 3].clone() * 2.0 + state[y].clone() * per;
-            pulses * &(gain * &(per * PER_MILLISECOND)) - slope * per
+        let synapse = |gain: &Quantity, time_constant: &Quantity| {
+            let per = time_constant.reciprocal();
+            (gain * &(&per * PER_MILLISECOND), per)
         };
-        let (gain_e, tau_e) = (&self.excitatory_gain, &self.excitatory_time_constant);
-        let (gain_i, tau_i) = (&self.inhibitory_gain, &self.inhibitory_time_constant);
+        let bend = |pulses: Tensor<2>, (gain, per): &(Quantity, Quantity), y: usize| {
+            let slope = state[y + 3].clone() * 2.0 + state[y].clone() * per;
+            pulses * gain - slope * per
+        };
+        let of_e = synapse(&self.excitatory_gain, &self.excitatory_time_constant);
+        let of_i = synapse(&self.inhibitory_gain, &self.inhibitory_time_constant);
         State::new(vec![
             state[3].clone(),
             state[4].clone(),
             state[5].clone(),
-            bend(pyramidal, gain_e, tau_e, 0),
-            bend(excitatory, gain_e, tau_e, 1),
-            bend(inhibitory, gain_i, tau_i, 2),
+            bend(pyramidal, &of_e, 0),
+            bend(excitatory, &of_e, 1),
+            bend(inhibitory, &of_i, 2),
         ])
     }
 
