@@ -24,6 +24,8 @@ mod real;
 mod relu_max_pool2d;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 mod scratch;
+#[cfg(test)]
+mod testing;
 mod tree_solve;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 mod trials;

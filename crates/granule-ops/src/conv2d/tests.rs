@@ -3,6 +3,7 @@
 use burn::tensor::{DType, Device, Distribution, FloatDType, Tensor, TensorData};
 
 use super::{Conv2dOptions, conv2d};
+use crate::testing::{assert_close, assert_one_result, devices, numbers, values};
 
 /// `[batch, in_channels, height, width, out_channels, kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w]`.
 const CASES: [[usize; 11]; 11] = [
@@ -18,23 +19,6 @@ const CASES: [[usize; 11]; 11] = [
     [1, 40, 9, 10, 70, 3, 3, 1, 1, 1, 1],
     [20, 12, 4, 4, 80, 3, 3, 2, 1, 1, 1],
 ];
-
-#[allow(deprecated)]
-fn devices() -> [Device; 2] {
-    [Device::flex(), Device::ndarray()]
-}
-
-fn numbers(count: usize, seed: u64) -> Vec<f64> {
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    (0..count)
-        .map(|_| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            (state >> 11) as f64 / (1u64 << 52) as f64 - 1.0
-        })
-        .collect()
-}
 
 struct Case {
     x: Vec<f64>,
@@ -79,22 +63,6 @@ fn burn_conv2d(x: Tensor<4>, w: Tensor<4>, b: Option<Tensor<1>>, o: Conv2dOption
     burn::tensor::module::conv2d(x, w, b, options)
 }
 
-fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
-    tensor.into_data().iter::<f64>().collect()
-}
-
-#[track_caller]
-fn assert_close(ours: &[f64], theirs: &[f64], tolerance: f64) {
-    assert_eq!(ours.len(), theirs.len());
-    let scale = theirs.iter().fold(1.0f64, |m, v| m.max(v.abs()));
-    for (i, (a, b)) in ours.iter().zip(theirs).enumerate() {
-        assert!(
-            (a - b).abs() <= tolerance * scale,
-            "element {i}: {a} against {b}"
-        );
-    }
-}
-
 #[test]
 fn forward_equals_burns_convolution() {
     for device in devices() {
@@ -104,12 +72,13 @@ fn forward_equals_burns_convolution() {
                 let ours = conv2d(x.clone(), w.clone(), Some(b.clone()), case.options);
                 let theirs = burn_conv2d(x.clone(), w.clone(), Some(b), case.options);
                 assert_eq!(ours.dims(), theirs.dims());
-                assert_close(&values(ours), &values(theirs), tolerance);
+                assert_close(&values(ours), &values(theirs), tolerance, "result");
                 let ours = conv2d(x.clone(), w.clone(), None, case.options);
                 assert_close(
                     &values(ours),
                     &values(burn_conv2d(x, w, None, case.options)),
                     tolerance,
+                    "result without a bias",
                 );
             }
         }
@@ -134,7 +103,7 @@ fn gradients_equal_burns() {
                     ]
                 };
             for (ours, theirs) in gradients(conv2d).iter().zip(&gradients(burn_conv2d)) {
-                assert_close(ours, theirs, 1e-11);
+                assert_close(ours, theirs, 1e-11, "gradient");
             }
         }
     }
@@ -196,6 +165,7 @@ fn transposed_inputs_and_untracked_weights_are_served() {
             &values(y.clone()),
             &values(burn_conv2d(view, w.clone(), None, Conv2dOptions::default())),
             1e-5,
+            "result",
         );
         let grads = y.sum().backward();
         assert_eq!(x.grad(&grads).unwrap().dims(), [2, 5, 6, 3]);
@@ -211,35 +181,19 @@ fn one_result_whatever_the_number_of_threads() {
         [1, 40, 10, 10, 70, 3, 3, 1, 1, 1, 1],
     ] {
         let case = Case::new(case);
-        let run = |threads: usize| {
-            let pool = rayon::ThreadPoolBuilder::new()
-                .num_threads(threads)
-                .build()
-                .unwrap();
-            pool.install(|| {
-                let (x, w, b) = case.tensors(&Device::flex().autodiff(), FloatDType::F32);
-                let (x, w, b) = (x.require_grad(), w.require_grad(), b.require_grad());
-                let y = conv2d(x.clone(), w.clone(), Some(b.clone()), case.options);
-                let grads = (y.clone() * y.clone()).sum().backward();
-                [
-                    y.into_data(),
-                    x.grad(&grads).unwrap().into_data(),
-                    w.grad(&grads).unwrap().into_data(),
-                    b.grad(&grads).unwrap().into_data(),
-                ]
-                .map(|data| data.try_to_vec::<f32>().unwrap())
-            })
-        };
-        let one = run(1);
-        for threads in [2, 3, 7] {
-            for (one, more) in one.iter().zip(&run(threads)) {
-                assert!(
-                    one.iter()
-                        .zip(more)
-                        .all(|(a, b)| a.to_bits() == b.to_bits())
-                );
-            }
-        }
+        assert_one_result(|| {
+            let (x, w, b) = case.tensors(&Device::flex().autodiff(), FloatDType::F32);
+            let (x, w, b) = (x.require_grad(), w.require_grad(), b.require_grad());
+            let y = conv2d(x.clone(), w.clone(), Some(b.clone()), case.options);
+            let grads = (y.clone() * y.clone()).sum().backward();
+            [
+                y.into_data(),
+                x.grad(&grads).unwrap().into_data(),
+                w.grad(&grads).unwrap().into_data(),
+                b.grad(&grads).unwrap().into_data(),
+            ]
+            .map(|data| data.as_bytes().to_vec())
+        });
     }
 }
 

@@ -3,6 +3,7 @@
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
 use super::{Transfer, composed, firing_rate};
+use crate::testing::{devices, values};
 
 pub(crate) const TRANSFERS: [Transfer; 7] = [
     Transfer::Tanh,
@@ -23,11 +24,6 @@ pub(crate) const TRANSFERS: [Transfer; 7] = [
     },
 ];
 
-#[allow(deprecated)]
-fn devices() -> [Device; 2] {
-    [Device::flex(), Device::ndarray()]
-}
-
 /// States on both sides of 0, and 0 itself.
 fn states(dtype: DType, device: &Device) -> Tensor<3> {
     let values: Vec<f64> = (0..2 * 3 * 7).map(|i| f64::from(i - 21) / 4.0).collect();
@@ -35,10 +31,6 @@ fn states(dtype: DType, device: &Device) -> Tensor<3> {
         TensorData::new(values, [2, 3, 7]).convert_dtype(dtype),
         (device, dtype),
     )
-}
-
-fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
-    tensor.into_data().iter::<f64>().collect()
 }
 
 #[test]

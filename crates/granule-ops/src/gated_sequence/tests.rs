@@ -3,8 +3,9 @@
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
 use super::{GatedUnit, GatedWeights, composed, gated_sequence};
-use crate::rate_sequence::tests::{
-    assert_close, column_major, devices, gpu, loss, numbers, values,
+use crate::testing::{
+    assert_close, assert_nan_in_its_trial, assert_one_result, column_major, devices, gpu, loss,
+    numbers, values,
 };
 
 type Sequence = fn(Tensor<3>, GatedWeights, GatedUnit) -> Tensor<3>;
@@ -226,17 +227,7 @@ fn strided_inputs_are_served() {
 fn one_result_whatever_the_number_of_threads() {
     for unit in UNITS {
         let case = Case::new(unit, [24, 70, 40, 100]);
-        let run = |threads: usize| {
-            let pool = rayon::ThreadPoolBuilder::new()
-                .num_threads(threads)
-                .build()
-                .unwrap();
-            pool.install(|| case.run(gated_sequence, &Device::flex().autodiff(), DType::F32))
-        };
-        let one = run(1);
-        for threads in [1, 2, 7] {
-            assert_eq!(one, run(threads));
-        }
+        assert_one_result(|| case.run(gated_sequence, &Device::flex().autodiff(), DType::F32));
     }
 }
 
@@ -250,11 +241,8 @@ fn a_nan_in_the_input_is_seen_in_its_trial() {
         case.values[0][6] = f64::NAN;
         let input = case.tensor(0, &device, DType::F32);
         let weights = case.weights(&device, DType::F32);
-        let out = values(gated_sequence(input, weights, unit));
-        for (i, h) in out.into_iter().enumerate() {
-            let (step, trial) = (i / 10, i / 5 % 2);
-            assert_eq!(h.is_nan(), step >= 1 && trial == 0, "{unit:?} {i}");
-        }
+        let out = gated_sequence(input, weights, unit);
+        assert_nan_in_its_trial(out, 1, &format!("{unit:?}"));
     }
 }
 

@@ -26,7 +26,7 @@ mod backward;
 mod cpu;
 mod drive;
 #[cfg(all(test, feature = "autodiff", feature = "flex", feature = "ndarray"))]
-pub(crate) mod tests;
+mod tests;
 
 use burn::tensor::Tensor;
 

@@ -1,11 +1,14 @@
 //! The kernel against the composed form, and its gradients against central differences.
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use granule_device::DeviceSpec;
 
 use super::{Drive, RateSequenceOptions, Recorded, composed, rate_sequence};
 use crate::firing_rate::Transfer;
 use crate::firing_rate::tests::TRANSFERS;
+use crate::testing::{
+    assert_close, assert_nan_in_its_trial, assert_one_result, column_major, devices, gpu, loss,
+    numbers, values,
+};
 
 type Sequence = fn(Tensor<2>, Drive, Tensor<2>, Tensor<1>, RateSequenceOptions) -> Tensor<3>;
 
@@ -17,39 +20,6 @@ fn fused(
     options: RateSequenceOptions,
 ) -> Tensor<3> {
     rate_sequence(x0, drive, weight, alpha, options)
-}
-
-#[allow(deprecated)]
-pub(crate) fn devices() -> [Device; 2] {
-    [Device::flex(), Device::ndarray()]
-}
-
-/// A device that composes; without one, the test is skipped.
-pub(crate) fn gpu() -> Option<Device> {
-    let found = ["gpu", "wgpu:software"].iter().find_map(|name| {
-        let spec: DeviceSpec = name.parse().unwrap();
-        spec.open().ok()
-    });
-    if found.is_none() {
-        assert!(
-            std::env::var_os("GRANULE_REQUIRE_WGPU").is_none(),
-            "GRANULE_REQUIRE_WGPU is set and there is no wgpu adapter"
-        );
-        eprintln!("skipped on wgpu: no adapter");
-    }
-    Some(found?.burn().clone())
-}
-
-pub(crate) fn numbers(count: usize, seed: u64) -> Vec<f64> {
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    (0..count)
-        .map(|_| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            (state >> 11) as f64 / (1u64 << 52) as f64 - 1.0
-        })
-        .collect()
 }
 
 /// Which parts the drive has.
@@ -168,30 +138,6 @@ impl Case {
                 (ours, theirs) => assert_eq!(ours, theirs, "{what}"),
             }
         }
-    }
-}
-
-pub(crate) fn loss(out: Tensor<3>) -> Tensor<1> {
-    let dims = out.dims();
-    let targets = TensorData::new(numbers(dims.iter().product(), 9), dims);
-    let (device, dtype) = (out.device().without_autodiff(), out.dtype());
-    let targets = Tensor::from_data(targets.convert_dtype(dtype), (&device, dtype));
-    (out - targets).square().sum() * 0.5
-}
-
-pub(crate) fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
-    tensor.into_data().iter::<f64>().collect()
-}
-
-#[track_caller]
-pub(crate) fn assert_close(ours: &[f64], theirs: &[f64], tolerance: f64, what: &str) {
-    assert_eq!(ours.len(), theirs.len(), "{what}");
-    let scale = theirs.iter().fold(1.0f64, |m, v| m.max(v.abs()));
-    for (i, (a, b)) in ours.iter().zip(theirs).enumerate() {
-        assert!(
-            (a - b).abs() <= tolerance * scale,
-            "{what}, element {i}: {a} against {b}"
-        );
     }
 }
 
@@ -413,11 +359,6 @@ fn each_gradient_alone_is_the_same() {
     }
 }
 
-/// The same matrix, lying transposed in memory.
-pub(crate) fn column_major(matrix: Tensor<2>) -> Tensor<2> {
-    matrix.transpose().mul_scalar(1.0).transpose()
-}
-
 #[test]
 fn strided_inputs_are_served() {
     for device in devices() {
@@ -452,17 +393,7 @@ fn one_result_whatever_the_number_of_threads() {
         for alpha in [false, true] {
             let mut case = Case::new([24, 70, 300, every], Transfer::Tanh, record, Parts::Both);
             case.tracked[5] = alpha;
-            let run = |threads: usize| {
-                let pool = rayon::ThreadPoolBuilder::new()
-                    .num_threads(threads)
-                    .build()
-                    .unwrap();
-                pool.install(|| case.run(fused, &Device::flex().autodiff(), DType::F32))
-            };
-            let one = run(1);
-            for threads in [1, 2, 7] {
-                assert_eq!(one, run(threads));
-            }
+            assert_one_result(|| case.run(fused, &Device::flex().autodiff(), DType::F32));
         }
     }
 }
@@ -475,16 +406,15 @@ fn a_nan_in_the_drive_is_seen_in_its_trial() {
             let mut case = Case::new([4, 2, 3, 1], transfer, record, Parts::Direct);
             case.tracked = [false; 6];
             case.values[3][6] = f64::NAN;
-            let out = values(rate_sequence(
+            let out = rate_sequence(
                 case.tensor(0, &device, DType::F32),
                 case.tensor::<3>(3, &device, DType::F32),
                 case.tensor(4, &device, DType::F32),
                 case.tensor(5, &device, DType::F32),
                 case.options,
-            ));
-            let (poisoned, other) = out[2 * 6..3 * 6].split_at(3);
-            assert!(poisoned.iter().all(|x| x.is_nan()), "{transfer:?}");
-            assert!(other.iter().all(|x| x.is_finite()), "{transfer:?}");
+            );
+            // One unit's drive, which the others see a step later.
+            assert_nan_in_its_trial(out, 2, &format!("{transfer:?}"));
         }
     }
 }

@@ -4,11 +4,7 @@ use burn::tensor::ops::MaxPoolOptions;
 use burn::tensor::{DType, Device, Tensor, TensorData, activation, module};
 
 use super::relu_max_pool2d;
-
-#[allow(deprecated)]
-fn devices() -> [Device; 2] {
-    [Device::flex(), Device::ndarray()]
-}
+use crate::testing::devices;
 
 /// Small whole numbers: many ties, zeros and negative windows.
 fn image(shape: [usize; 4], device: &Device) -> Tensor<4> {

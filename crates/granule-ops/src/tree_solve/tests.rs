@@ -3,24 +3,13 @@
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
 use super::{Tree, composed, tree_solve};
-
-#[allow(deprecated)]
-fn devices() -> [Device; 2] {
-    [Device::flex(), Device::ndarray()]
-}
+use crate::testing::{devices, scattered, values};
 
 /// Two trees: a branched one of seven nodes, one of which comes before its parent, and a chain of three.
 fn forest() -> Tree {
     let parents = [None, Some(6), Some(1), Some(1), Some(3), Some(0), Some(0)];
     let chain = [None, Some(7), Some(8)];
     Tree::new(&[&parents[..], &chain[..]].concat()).unwrap()
-}
-
-/// Numbers between −1 and 1 in no order.
-fn scattered(count: usize, seed: usize) -> Vec<f64> {
-    (0..count)
-        .map(|i| ((i * 7919 + seed * 104729 + 17) % 1009) as f64 / 504.5 - 1.0)
-        .collect()
 }
 
 struct System {
@@ -45,11 +34,6 @@ fn tensor(values: &[f64], rows: usize, device: &Device, dtype: DType) -> Tensor<
     Tensor::from_data(data, (device, dtype))
 }
 
-fn read(x: Tensor<2>) -> Vec<f64> {
-    let data = x.without_autodiff().into_data().convert::<f64>();
-    data.try_into_vec().unwrap()
-}
-
 #[test]
 fn the_solution_times_the_matrix_is_the_right_hand_side() {
     let tree = forest();
@@ -63,7 +47,7 @@ fn the_solution_times_the_matrix_is_the_right_hand_side() {
         for (dtype, tolerance) in [(DType::F64, 1e-14), (DType::F32, 1e-5)] {
             let on = |values: &[f64], rows| tensor(values, rows, &device, dtype);
             let x = tree_solve(on(&diagonal, ROWS), on(&edges, 2), on(&rhs, ROWS), &tree);
-            let x = read(x);
+            let x = values(x);
             for row in 0..ROWS {
                 let at = |node: usize| x[row * nodes + node];
                 let mut product: Vec<f64> = (0..nodes)
@@ -89,21 +73,21 @@ fn the_solution_times_the_matrix_is_the_right_hand_side() {
 fn gradients_agree_with_central_differences_and_the_composition() {
     let tree = forest();
     for device in devices() {
-        let of = |values: &System,
+        let of = |system: &System,
                   solve: fn(Tensor<2>, Tensor<2>, Tensor<2>, &Tree) -> Tensor<2>| {
             let device = device.clone().autodiff();
             let on =
                 |values: &[f64], rows| tensor(values, rows, &device, DType::F64).require_grad();
             let inputs = [
-                on(&values.diagonal, ROWS),
-                on(&values.edges, 2),
-                on(&values.rhs, ROWS),
+                on(&system.diagonal, ROWS),
+                on(&system.edges, 2),
+                on(&system.rhs, ROWS),
             ];
             let [diagonal, edges, rhs] = inputs.clone();
             let loss = solve(diagonal, edges, rhs, &tree).sin().sum();
             let value = loss.clone().into_scalar::<f64>();
             let gradients = loss.backward();
-            (value, inputs.map(|x| read(x.grad(&gradients).unwrap())))
+            (value, inputs.map(|x| values(x.grad(&gradients).unwrap())))
         };
         let (_, ours) = of(&system(&tree), tree_solve);
         let (_, theirs) = of(&system(&tree), composed);
@@ -140,7 +124,7 @@ fn many_rows_are_the_rows_one_by_one() {
     let rhs = scattered(rows * nodes, 6);
     for device in devices() {
         let on = |values: &[f64], rows| tensor(values, rows, &device, DType::F32);
-        let all = read(tree_solve(
+        let all = values(tree_solve(
             on(&diagonal, rows),
             on(&edges, 2),
             on(&rhs, rows),
@@ -150,7 +134,7 @@ fn many_rows_are_the_rows_one_by_one() {
             let part = row * nodes..(row + 1) * nodes;
             let diagonal = on(&diagonal[part.clone()], 1);
             let one = tree_solve(diagonal, on(&edges, 2), on(&rhs[part.clone()], 1), &tree);
-            assert_eq!(read(one), all[part]);
+            assert_eq!(values(one), all[part]);
         }
     }
 }

@@ -60,7 +60,7 @@ fn the_voltages_solve_their_equation() {
                 couplings[..2 * NODES].fill(0.0);
                 couplings[2 * NODES..3 * NODES - 1].fill(0.0);
                 let tensors = inputs.tensors(&device, DType::F64);
-                read(step(&inputs, &tensors, ImplicitScheme::BackwardEuler)[0].clone())
+                values(step(&inputs, &tensors, ImplicitScheme::BackwardEuler)[0].clone())
             };
             let (without, with) = (alone(0.0), alone(10.0));
             let linear = without.iter().zip(with).zip(&inputs.values[0]);
@@ -71,7 +71,7 @@ fn the_voltages_solve_their_equation() {
                 })
                 .collect();
             let tensors = inputs.tensors(&device, DType::F64);
-            let cells: Vec<_> = inputs.step(&tensors).into_iter().map(read).collect();
+            let cells: Vec<_> = inputs.step(&tensors).into_iter().map(values).collect();
             for (((decay, drive), v), cell) in linear.iter().zip(&inputs.values[0]).zip(&cells[0]) {
                 let expected = v + (drive - decay * v) * (1.0 - (-DT * decay).exp()) / decay;
                 assert!((cell - expected).abs() < 1e-9, "{cell} {expected}");
@@ -79,7 +79,7 @@ fn the_voltages_solve_their_equation() {
             for scheme in SCHEMES {
                 let next: Vec<_> = step(&inputs, &tensors, scheme)
                     .into_iter()
-                    .map(read)
+                    .map(values)
                     .collect();
                 assert_eq!(next[1..], cells[1..]);
                 let couplings = inputs.values.last().unwrap();

@@ -99,13 +99,13 @@ fn a_course_is_its_steps() {
                 let expected = one_by_one(&inputs, &tensors, own);
                 let found = at_once(&inputs, &tensors, Some(own(0)), Vec::new());
                 for (found, expected) in found.into_iter().zip(expected) {
-                    assert_eq!(read(found), read(expected));
+                    assert_eq!(values(found), values(expected));
                 }
                 let each = |step: usize| tensors[states].clone() * (step as f64);
                 let expected = one_by_one(&inputs, &tensors, each);
                 let found = at_once(&inputs, &tensors, None, (0..STEPS).map(each).collect());
                 for (found, expected) in found.into_iter().zip(expected) {
-                    assert_eq!(read(found), read(expected));
+                    assert_eq!(values(found), values(expected));
                 }
             }
         }
@@ -151,7 +151,7 @@ fn steps_with_inflows_of_their_own_have_gradients() {
             let mut tensors = tensors;
             tensors[0] = v.clone();
             let gradients = loss(steps(&inputs, &tensors)).backward();
-            read(v.grad(&gradients).unwrap())
+            values(v.grad(&gradients).unwrap())
         };
         let expected = by_state(&|inputs, tensors| {
             one_by_one(inputs, tensors, |step| {

@@ -3,23 +3,12 @@
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
 use super::*;
+use crate::testing::{devices, scattered, values};
 
 mod cable;
 mod course;
 
 const DT: f64 = 0.1;
-
-#[allow(deprecated)]
-fn devices() -> [Device; 2] {
-    [Device::flex(), Device::ndarray()]
-}
-
-/// Numbers between −1 and 1 in no order.
-fn scattered(count: usize, seed: usize) -> Vec<f64> {
-    (0..count)
-        .map(|i| ((i * 7919 + seed * 104729 + 17) % 1009) as f64 / 504.5 - 1.0)
-        .collect()
-}
 
 /// What is tested.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -226,11 +215,6 @@ fn states(kind: Kind) -> usize {
     1 + membrane.moving_gates().count() + membrane.pools.len()
 }
 
-fn read(x: Tensor<2>) -> Vec<f64> {
-    let data = x.without_autodiff().into_data().convert::<f64>();
-    data.try_into_vec().unwrap()
-}
-
 /// A number that every element of the new state moves.
 fn loss(next: Vec<Tensor<2>>) -> Tensor<1> {
     let terms = next.into_iter().enumerate().map(|(index, x)| {
@@ -255,7 +239,7 @@ fn gradients_of(
     let tensors = inputs.tensors(&device.clone().autodiff(), dtype);
     let tensors: Vec<_> = tensors.into_iter().map(Tensor::require_grad).collect();
     let gradients = loss(step(inputs, &tensors)).backward();
-    let of = |x: &Tensor<2>| read(x.grad(&gradients).unwrap());
+    let of = |x: &Tensor<2>| values(x.grad(&gradients).unwrap());
     tensors.iter().map(of).collect()
 }
 
@@ -321,7 +305,7 @@ fn a_loss_of_some_variables_has_their_gradient() {
                     let tensors = inputs.tensors(&device, DType::F64);
                     of(inputs.step(&tensors)).into_scalar::<f64>()
                 };
-                let found = read(tensors[0].grad(&gradients).unwrap())[1];
+                let found = values(tensors[0].grad(&gradients).unwrap())[1];
                 let expected = (moved(h) - moved(-h)) / (2.0 * h);
                 assert!(
                     (found - expected).abs() < 1e-8,
@@ -340,7 +324,7 @@ fn single_precision_is_double_precision_rounded() {
     {
         let both = [DType::F32, DType::F64].map(|dtype| {
             let next = inputs.step(&inputs.tensors(device, dtype));
-            let mut all: Vec<_> = next.into_iter().map(read).collect();
+            let mut all: Vec<_> = next.into_iter().map(values).collect();
             all.extend(gradients(&inputs, device, dtype));
             all
         });
@@ -366,7 +350,7 @@ fn many_rows_are_the_rows_one_by_one() {
             let together: Vec<_> = inputs
                 .step(&inputs.tensors(&device, DType::F32))
                 .into_iter()
-                .map(read)
+                .map(values)
                 .collect();
             for row in [0, 15, 16, 49] {
                 let mut one = inputs.clone();
@@ -377,7 +361,7 @@ fn many_rows_are_the_rows_one_by_one() {
                 }
                 let alone = one.step(&one.tensors(&device, DType::F32));
                 for (alone, together) in alone.into_iter().zip(&together) {
-                    assert_eq!(read(alone), together[part.clone()]);
+                    assert_eq!(values(alone), together[part.clone()]);
                 }
             }
         }
@@ -396,7 +380,7 @@ fn nothing_happens_at_removable_singularities() {
                     values.fill(constant);
                 }
                 let next = inputs.step(&inputs.tensors(&device, dtype));
-                let mut all: Vec<_> = next.into_iter().flat_map(read).collect();
+                let mut all: Vec<_> = next.into_iter().flat_map(values).collect();
                 all.extend(gradients(&inputs, &device, dtype).concat());
                 all
             };
