@@ -1,103 +1,23 @@
-//! Cells of sections or of a traced morphology: configuration and what it comes to.
+//! Cells of sections or of a traced morphology: what a configuration comes to.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use granule_io::words::counted;
-use serde::{Deserialize, Serialize};
 
-use super::file::CableFile;
+use super::config::CableCellConfig;
 use super::membrane::Regions;
 use super::model::CableCell;
 use super::solve::{Cable, NAME};
-use super::{CableScheme, Morphology, SectionConfig, Sites};
 use crate::setting::Range;
 use crate::solver::{BackwardEuler, Solver};
-use crate::unit::channel::{ChannelTable, TableParameters};
 use crate::unit::population::{Places, Unit};
-use crate::{Bounds, DynamicsError, Place, Values};
+use crate::{DynamicsError, Place};
 
 /// The settings of the cable itself among those that can be trained.
 pub(super) const RESISTIVITY: &str = "axial_resistivity";
 pub(super) const CURRENT: &str = "current";
 /// Of a channel table, what the lengths of compartments follow from, as they do from R_i.
 pub(super) const CAPACITANCE: &str = "capacitance";
-
-/// Cells of many compartments, from sections or a traced morphology, with channels of a density that sections may have of
-/// their own.
-///
-/// Every section is divided into an odd number of compartments of the same length, none of them longer than `d_lambda` length
-/// constants at 100 Hz (Hines and Carnevale 2001), or into as many as it says. Where several sections meet at an end, they
-/// do so in a point; what grows from inside a section grows from the middle of the compartment there.
-///
-/// Input: currents in nA, one for each stimulus site. State: the variables of the membrane at the record sites, which is what
-/// is recorded and given to a loss, then, with `_all` after their names, those of all compartments.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "CableFile", into = "CableFile")]
-pub struct CableCellConfig {
-    /// How many cells, all of the same form.
-    pub cells: usize,
-    /// The constant part of the current at the stimulus sites, nA.
-    pub current: Values,
-    /// The voltage whose upward crossing at a record site is a spike, mV.
-    pub spike_threshold: f64,
-    /// The parameters that training may change, by name.
-    pub trainable: Vec<String>,
-    /// Where training keeps a parameter, by name.
-    pub bounds: BTreeMap<String, Bounds>,
-    /// A traced cell in place of sections with their geometry.
-    pub morphology: Option<Morphology>,
-    /// The sections, or what is different in groups of the morphology.
-    pub section: Vec<SectionConfig>,
-    /// Where currents enter.
-    pub stimulus_sites: Sites,
-    /// Where the cell is recorded.
-    pub record_sites: Sites,
-    /// R_i, Ωcm.
-    pub axial_resistivity: f64,
-    /// The longest compartment, in length constants at 100 Hz.
-    pub d_lambda: f64,
-    /// How the potential is moved.
-    pub scheme: CableScheme,
-    /// The channels, as they are where no section says otherwise.
-    pub parameters: TableParameters,
-    /// The state at the beginning, by the name of a variable.
-    pub initial: BTreeMap<String, Values>,
-}
-
-impl Default for CableCellConfig {
-    /// A soma of 20 µm without channels.
-    fn default() -> Self {
-        let file = CableFile::default();
-        Self {
-            cells: file.cells,
-            current: file.current,
-            spike_threshold: file.spike_threshold,
-            trainable: file.trainable,
-            bounds: file.bounds,
-            morphology: file.morphology,
-            section: file.section,
-            stimulus_sites: file.stimulus_sites,
-            record_sites: file.record_sites,
-            axial_resistivity: file.axial_resistivity,
-            d_lambda: file.d_lambda,
-            scheme: file.scheme,
-            parameters: TableParameters(ChannelTable::new(1.0, (0.1, -65.0), [])),
-            initial: file.initial,
-        }
-    }
-}
-
-#[cfg(feature = "schema")]
-impl schemars::JsonSchema for CableCellConfig {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        CableFile::schema_name()
-    }
-
-    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        CableFile::json_schema(generator)
-    }
-}
 
 impl CableCellConfig {
     /// The name in configuration files.

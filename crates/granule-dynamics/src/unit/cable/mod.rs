@@ -4,9 +4,8 @@
 //! the cell is recorded.
 
 mod cell;
-mod conversion;
+mod config;
 mod discretise;
-mod file;
 mod geometry;
 mod membrane;
 mod model;
@@ -21,8 +20,7 @@ mod swc;
 #[cfg(test)]
 mod tests;
 
-pub use cell::CableCellConfig;
-pub use file::CableFile;
+pub use config::{CableCellConfig, CableFile};
 pub use membrane::Regions;
 pub use model::{CableCell, CableCellDynamics};
 pub use scheme::CableScheme;

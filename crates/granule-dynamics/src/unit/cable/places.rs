@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Sites;
-use super::cell::CableCellConfig;
+use super::config::CableCellConfig;
 use super::discretise::Discretised;
 use super::model::Places;
 use super::section::Branch;

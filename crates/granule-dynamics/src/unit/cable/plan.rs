@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::cell::{CAPACITANCE, CURRENT, CableCellConfig, RESISTIVITY};
+use super::cell::{CAPACITANCE, CURRENT, RESISTIVITY};
+use super::config::CableCellConfig;
 use super::discretise::{Discretised, Fineness};
 use super::model::Places;
 use super::section;

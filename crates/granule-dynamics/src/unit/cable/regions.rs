@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::cell::{CAPACITANCE, CableCellConfig, RESISTIVITY};
+use super::cell::{CAPACITANCE, RESISTIVITY};
+use super::config::CableCellConfig;
 use super::section::{self, Branch, Frustum};
 use super::site::Names;
 use crate::setting::Range;

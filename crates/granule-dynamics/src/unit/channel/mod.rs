@@ -7,16 +7,18 @@ mod bind;
 mod check;
 mod config;
 pub mod curve;
+mod file;
 pub mod library;
 mod names;
 mod scalar;
 mod table;
 
 pub(crate) use bind::{Battery, BoundChannel, BoundPool, BoundTable};
-pub(crate) use config::TableFile;
-pub use config::{ChannelFile, ConductanceConfig, ConductanceFile, LeakConfig, TableParameters};
+pub use config::{ConductanceConfig, ConductanceFile, TableParameters};
 pub(crate) use curve::Constants;
 pub use curve::CurveConfig;
+pub use file::{ChannelFile, LeakConfig};
+pub(crate) use file::{resolved, with_channels};
 pub use table::{
     ChannelConfig, ChannelTable, GateConfig, NernstConfig, PoolConfig, ReversalConfig, at_once,
     rates, relaxing,
