@@ -8,7 +8,7 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::cell::*;
-use super::channel::ConductanceConfig;
+use super::channel::{ChannelTable, ConductanceConfig};
 use super::parameters::unknown_parameter;
 use super::population::{Places, Population, Unit};
 use super::{
@@ -43,6 +43,10 @@ macro_rules! units {
         impl UnitConfig {
             /// The names of the cells.
             pub const NAMES: &'static [&'static str] = &[$($name),+];
+
+            /// The channels of those that are published.
+            const TABLES: &'static [(&'static str, Option<fn() -> ChannelTable>)] =
+                &[$(($name, <$Config as Unit>::PUBLISHED)),+];
 
             /// A cell by its name, with its default parameters.
             ///
@@ -229,6 +233,12 @@ units! {
 }
 
 impl UnitConfig {
+    /// The published cells by their names, and what they are made of.
+    pub(super) fn published() -> impl Iterator<Item = (&'static str, ChannelTable)> {
+        let tables = Self::TABLES.iter();
+        tables.filter_map(|(name, table)| Some((*name, (*table)?())))
+    }
+
     /// Why no solver is asked, where the cells have steps of their own.
     pub fn own_steps(&self) -> Option<String> {
         match self.own_method() {

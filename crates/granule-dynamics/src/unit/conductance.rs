@@ -93,6 +93,8 @@ impl<K: CellKind> Unit for CellConfig<K> {
 
     const CURRENT: &'static str = "µA/cm²";
 
+    const PUBLISHED: Option<fn() -> ChannelTable> = Some(K::table);
+
     fn shortest_time_constant(&self) -> Option<f64> {
         self.parameters.table().shortest_time_constant()
     }

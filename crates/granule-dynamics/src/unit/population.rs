@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Observed;
 use super::cable::SiteDistances;
+use super::channel::ChannelTable;
 use crate::quantity::Constant;
 use crate::solver::Solver;
 use crate::{DynamicsError, Place};
@@ -18,6 +19,9 @@ pub(super) trait Unit: Default {
 
     /// Whether the step is exact, so that no solver is asked.
     const EXACT: bool = false;
+
+    /// The channels of a published cell, which are in the library.
+    const PUBLISHED: Option<fn() -> ChannelTable> = None;
 
     /// `UnitConfig::shortest_time_constant`.
     fn shortest_time_constant(&self) -> Option<f64> {

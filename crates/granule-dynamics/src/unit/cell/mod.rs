@@ -18,27 +18,3 @@ pub use thalamic_relay::{ThalamicRelay, ThalamicRelayConfig};
 pub use traub_miles::{TraubMiles, TraubMilesConfig};
 pub use wang_buzsaki::{WangBuzsaki, WangBuzsakiConfig};
 pub use wang_pyramidal::{WangPyramidal, WangPyramidalConfig};
-
-use super::channel::ChannelTable;
-use super::kind::CellKind;
-
-/// A cell's name and what it is made of.
-type Published = (&'static str, fn() -> ChannelTable);
-
-const fn of<K: CellKind>() -> Published {
-    (K::NAME, K::table)
-}
-
-/// The cells whose channels are in the library, a line each.
-pub(super) const PUBLISHED: &[Published] = &[
-    of::<HodgkinHuxley>(),
-    of::<WangBuzsaki>(),
-    of::<TraubMiles>(),
-    of::<ConnorStevens>(),
-    of::<RegularSpiking>(),
-    of::<FastSpiking>(),
-    of::<IntrinsicallyBursting>(),
-    of::<LowThreshold>(),
-    of::<ThalamicRelay>(),
-    of::<WangPyramidal>(),
-];

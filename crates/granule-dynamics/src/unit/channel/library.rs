@@ -1,13 +1,12 @@
 //! The channels of the published cells, by name.
 
-use super::super::cell::PUBLISHED;
+use super::super::UnitConfig;
 use super::table::{ChannelConfig, GateConfig};
 
 /// A channel as `hodgkin-huxley/na`, with the temperature factor of its cell.
 pub fn channel(name: &str) -> Option<ChannelConfig> {
     let (cell, channel) = name.split_once('/')?;
-    let (_, table) = PUBLISHED.iter().find(|(own, _)| *own == cell)?;
-    let table = table();
+    let (_, table) = UnitConfig::published().find(|(own, _)| *own == cell)?;
     let mut channels = table.channels.into_iter();
     let mut channel = channels.find(|own| own.name == channel)?;
     // At the temperature of the cell that it was published with.
@@ -23,8 +22,8 @@ pub fn channel(name: &str) -> Option<ChannelConfig> {
 
 /// The names of all channels.
 pub fn names() -> Vec<String> {
-    let names = PUBLISHED.iter().flat_map(|(cell, table)| {
-        let channels = table().channels.into_iter();
+    let names = UnitConfig::published().flat_map(|(cell, table)| {
+        let channels = table.channels.into_iter();
         channels.map(move |channel| format!("{cell}/{}", channel.name))
     });
     names.collect()
