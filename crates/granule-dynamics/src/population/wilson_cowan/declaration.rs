@@ -46,11 +46,11 @@ macro_rules! pairs_of_populations {
 
         impl $Config {
             /// The settings of the excitatory population, then those of the inhibitory one.
-            fn settings(&self) -> [Vec<$crate::setting::Setting<'_>>; 2] {
+            fn settings(&self) -> [[$crate::setting::Setting<'_>; [$(stringify!($parameter)),+].len()]; 2] {
                 use $crate::setting::{Range, Setting};
                 [
-                    vec![$(Setting::new(stringify!($excitatory), &self.$excitatory, Range::$range)),+],
-                    vec![$(Setting::new(stringify!($inhibitory), &self.$inhibitory, Range::$range)),+],
+                    [$(Setting::new(stringify!($excitatory), &self.$excitatory, Range::$range)),+],
+                    [$(Setting::new(stringify!($inhibitory), &self.$inhibitory, Range::$range)),+],
                 ]
             }
 
@@ -71,18 +71,13 @@ macro_rules! pairs_of_populations {
             ///
             /// Those of [`validate`](Self::validate).
             pub fn init(&self, place: &$crate::Place) -> Result<$Module, $crate::DynamicsError> {
-                use $crate::setting::{Range, Setting};
                 self.validate()?;
-                let make = |setting: Setting<'_>| setting.init("", &self.trainable, place);
-                Ok($Module {
-                    excitatory: WilsonCowanPopulation {$(
-                        $parameter: make(Setting::new(stringify!($excitatory), &self.$excitatory, Range::$range))?,
-                    )+},
-                    inhibitory: WilsonCowanPopulation {$(
-                        $parameter: make(Setting::new(stringify!($inhibitory), &self.$inhibitory, Range::$range))?,
-                    )+},
-                    pairs: self.pairs,
-                })
+                let [excitatory, inhibitory] = self.settings().map(|[$($parameter),+]| -> Result<_, $crate::DynamicsError> {
+                    Ok(WilsonCowanPopulation {
+                        $($parameter: $parameter.init("", &self.trainable, place)?,)+
+                    })
+                });
+                Ok($Module { excitatory: excitatory?, inhibitory: inhibitory?, pairs: self.pairs })
             }
         }
 
