@@ -3,129 +3,107 @@
 use burn::module::Module;
 use serde::{Deserialize, Serialize};
 
-use super::field::FormField;
 use super::{NetworkForm, NetworkFormConfig};
-use crate::system::parameters::initial_state;
+use crate::model::Field;
 use crate::system::{
     FitzHughNagumo, FitzHughNagumoConfig, MlpConfig, StuartLandau, StuartLandauConfig, System,
     VanDerPol, VanDerPolConfig,
 };
 use crate::{DynamicsError, Held, Place, State};
 
-/// F of a `NonlinearSystem`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
-pub enum FormConfig {
-    /// F(X, Y) = N(X, Y)/τ with a small network N.
-    Network(NetworkFormConfig),
-    /// F(X) of [`FitzHughNagumo`].
-    FitzhughNagumo(FitzHughNagumoConfig),
-    /// F(X) of [`VanDerPol`].
-    VanDerPol(VanDerPolConfig),
-    /// F(X) of [`StuartLandau`].
-    StuartLandau(StuartLandauConfig),
-}
-
-impl FormConfig {
-    /// About the shortest time constant that a solver has to resolve, ms.
-    pub(in crate::system) fn shortest_time_constant(&self) -> Option<f64> {
-        match self {
-            Self::Network(config) => Some(config.time_constant.lowest()),
-            Self::FitzhughNagumo(config) => config.shortest_time_constant(),
-            Self::VanDerPol(config) => config.shortest_time_constant(),
-            Self::StuartLandau(config) => config.shortest_time_constant(),
+/// The forms with names: systems of two variables with an input channel for each, which G comes in by.
+macro_rules! forms {
+    ($($(#[$doc:meta])* $Variant:ident($Config:ty, $Model:ty) = $name:literal;)+) => {
+        /// F of a `NonlinearSystem`.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+        #[serde(tag = "kind", deny_unknown_fields)]
+        pub enum FormConfig {
+            /// F(X, Y) = N(X, Y)/τ with a small network N.
+            #[serde(rename = "network")]
+            Network(NetworkFormConfig),
+            $($(#[$doc])* #[serde(rename = $name)] $Variant($Config),)+
         }
-    }
 
-    /// How many values X has.
-    pub(super) fn size(&self) -> usize {
-        match self {
-            Self::Network(config) => config.size,
-            Self::FitzhughNagumo(config) => 2 * config.nodes,
-            Self::VanDerPol(config) => 2 * config.nodes,
-            Self::StuartLandau(config) => 2 * config.nodes,
-        }
-    }
-
-    pub(super) fn network(&self) -> Option<&MlpConfig> {
-        match self {
-            Self::Network(config) => Some(&config.network),
-            _ => None,
-        }
-    }
-
-    pub(super) fn validate(&self) -> Result<(), DynamicsError> {
-        match self {
-            Self::Network(config) => config.validate(),
-            Self::FitzhughNagumo(config) => config.validate(),
-            Self::VanDerPol(config) => config.validate(),
-            Self::StuartLandau(config) => config.validate(),
-        }
-    }
-
-    pub(super) fn init(&self, population: usize, place: &Place) -> Result<Form, DynamicsError> {
-        Ok(match self {
-            Self::Network(config) => Form::Network(config.init(population, place)?),
-            Self::FitzhughNagumo(config) => Form::FitzHughNagumo(config.init(place)?),
-            Self::VanDerPol(config) => Form::VanDerPol(config.init(place)?),
-            Self::StuartLandau(config) => Form::StuartLandau(config.init(place)?),
-        })
-    }
-}
-
-/// F of a `NonlinearSystem`.
-#[derive(Module, Debug)]
-#[allow(clippy::large_enum_variant)] // one for each model, never in collections
-pub enum Form {
-    /// A network of X and Y.
-    Network(NetworkForm),
-    /// See [`FitzHughNagumo`].
-    FitzHughNagumo(FitzHughNagumo),
-    /// See [`VanDerPol`].
-    VanDerPol(VanDerPol),
-    /// See [`StuartLandau`].
-    StuartLandau(StuartLandau),
-}
-
-impl Form {
-    pub(super) fn field(&self) -> Result<FormField, DynamicsError> {
-        Ok(match self {
-            Self::Network(form) => FormField::Network {
-                network: form.network.clone(),
-                time_constant: form.time_constant.value(),
-                variables: form.variables(),
-            },
-            Self::FitzHughNagumo(form) => FormField::Named(Box::new(form.field()?)),
-            Self::VanDerPol(form) => FormField::Named(Box::new(form.field()?)),
-            Self::StuartLandau(form) => FormField::Named(Box::new(form.field()?)),
-        })
-    }
-
-    pub(super) fn initial_state(&self, batch: usize) -> Result<State, DynamicsError> {
-        match self {
-            Self::Network(form) => {
-                let initial = std::slice::from_ref(&form.initial);
-                initial_state(initial, &form.variables(), batch)
+        impl FormConfig {
+            /// About the shortest time constant that a solver has to resolve, ms.
+            pub(in crate::system) fn shortest_time_constant(&self) -> Option<f64> {
+                match self {
+                    Self::Network(config) => Some(config.time_constant.lowest()),
+                    $(Self::$Variant(config) => config.shortest_time_constant(),)+
+                }
             }
-            Self::FitzHughNagumo(form) => form.initial_state(batch),
-            Self::VanDerPol(form) => form.initial_state(batch),
-            Self::StuartLandau(form) => form.initial_state(batch),
-        }
-    }
 
-    pub(super) fn settings(&self) -> Vec<(String, Held<'_>)> {
-        match self {
-            Self::Network(form) => vec![
-                (
-                    "time_constant".to_owned(),
-                    Held::Values(&form.time_constant),
-                ),
-                ("initial".to_owned(), Held::Values(&form.initial)),
-            ],
-            Self::FitzHughNagumo(form) => form.settings(),
-            Self::VanDerPol(form) => form.settings(),
-            Self::StuartLandau(form) => form.settings(),
+            /// How many values X has.
+            pub(super) fn size(&self) -> usize {
+                match self {
+                    Self::Network(config) => config.size,
+                    $(Self::$Variant(config) => 2 * config.nodes,)+
+                }
+            }
+
+            pub(super) fn network(&self) -> Option<&MlpConfig> {
+                match self {
+                    Self::Network(config) => Some(&config.network),
+                    _ => None,
+                }
+            }
+
+            pub(super) fn validate(&self) -> Result<(), DynamicsError> {
+                match self {
+                    Self::Network(config) => config.validate(),
+                    $(Self::$Variant(config) => config.validate(),)+
+                }
+            }
+
+            pub(super) fn init(&self, population: usize, place: &Place) -> Result<Form, DynamicsError> {
+                Ok(match self {
+                    Self::Network(config) => Form::Network(config.init(population, place)?),
+                    $(Self::$Variant(config) => Form::$Variant(config.init(place)?),)+
+                })
+            }
         }
-    }
+
+        /// F of a `NonlinearSystem`.
+        #[derive(Module, Debug)]
+        #[allow(clippy::large_enum_variant)] // one for each model, never in collections
+        pub enum Form {
+            /// A network of X and Y.
+            Network(NetworkForm),
+            $($(#[$doc])* $Variant($Model),)+
+        }
+
+        impl Form {
+            /// F alone: of a network its input is Y, of a form with a name it is G.
+            pub(super) fn field(&self) -> Result<Box<dyn Field>, DynamicsError> {
+                Ok(match self {
+                    Self::Network(form) => Box::new(form.field()),
+                    $(Self::$Variant(form) => Box::new(form.field()?),)+
+                })
+            }
+
+            pub(super) fn initial_state(&self, batch: usize) -> Result<State, DynamicsError> {
+                match self {
+                    Self::Network(form) => form.initial_state(batch),
+                    $(Self::$Variant(form) => form.initial_state(batch),)+
+                }
+            }
+
+            pub(super) fn settings(&self) -> Vec<(String, Held<'_>)> {
+                match self {
+                    Self::Network(form) => form.settings(),
+                    $(Self::$Variant(form) => form.settings(),)+
+                }
+            }
+        }
+    };
+}
+
+forms! {
+    /// F(X) of [`FitzHughNagumo`].
+    FitzHughNagumo(FitzHughNagumoConfig, FitzHughNagumo) = "fitzhugh-nagumo";
+    /// F(X) of [`VanDerPol`].
+    VanDerPol(VanDerPolConfig, VanDerPol) = "van-der-pol";
+    /// F(X) of [`StuartLandau`].
+    StuartLandau(StuartLandauConfig, StuartLandau) = "stuart-landau";
 }

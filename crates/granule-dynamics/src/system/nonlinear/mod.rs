@@ -42,6 +42,7 @@ impl System for NonlinearSystem {
     fn field(&self) -> Result<Self::Field, DynamicsError> {
         Ok(NonlinearField {
             form: self.form.field()?,
+            of_network: matches!(self.form, Form::Network(_)),
             drive: self.drive.clone(),
             inputs: population_and_external(self.population, self.external),
         })

@@ -1,9 +1,12 @@
 use burn::module::Module;
+use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
+use crate::model::Field;
 use crate::setting::{self, Range, Setting};
+use crate::system::parameters::initial_state;
 use crate::system::{Mlp, MlpConfig};
-use crate::{DynamicsError, Parameter, Place, Values, Variable};
+use crate::{DynamicsError, Held, Parameter, Place, State, Values, Variable};
 
 /// Settings of [`NetworkForm`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -81,7 +84,56 @@ pub struct NetworkForm {
 }
 
 impl NetworkForm {
-    pub(super) fn variables(&self) -> Vec<Variable> {
+    fn variables(&self) -> Vec<Variable> {
         vec![Variable::new("x", "1", self.size)]
+    }
+
+    pub(super) fn field(&self) -> NetworkField {
+        NetworkField {
+            network: self.network.clone(),
+            time_constant: self.time_constant.value(),
+            variables: self.variables(),
+        }
+    }
+
+    pub(super) fn initial_state(&self, batch: usize) -> Result<State, DynamicsError> {
+        let initial = std::slice::from_ref(&self.initial);
+        initial_state(initial, &self.variables(), batch)
+    }
+
+    pub(super) fn settings(&self) -> Vec<(String, Held<'_>)> {
+        let own = [
+            ("time_constant", &self.time_constant),
+            ("initial", &self.initial),
+        ];
+        let own = own.map(|(name, value)| (name.to_owned(), Held::Values(value)));
+        own.to_vec()
+    }
+}
+
+/// N(X, Y)/τ; the input is Y.
+pub(super) struct NetworkField {
+    network: Mlp,
+    time_constant: Tensor<2>,
+    variables: Vec<Variable>,
+}
+
+impl Field for NetworkField {
+    fn name(&self) -> &str {
+        "nonlinear"
+    }
+
+    fn variables(&self) -> &[Variable] {
+        &self.variables
+    }
+
+    fn derivative(&self, _time: f64, state: &State, input: Option<&Tensor<2>>) -> State {
+        let seen = match input {
+            Some(population) => Tensor::cat(vec![state[0].clone(), population.clone()], 1),
+            None => state[0].clone(),
+        };
+        State::new(vec![
+            self.network.forward(seen) / self.time_constant.clone(),
+        ])
     }
 }

@@ -32,7 +32,7 @@ fn named() -> NonlinearSystemConfig {
     NonlinearSystemConfig {
         population: 1,
         external: 2,
-        form: FormConfig::FitzhughNagumo(FitzHughNagumoConfig {
+        form: FormConfig::FitzHughNagumo(FitzHughNagumoConfig {
             trainable: vec!["recovery_rate".into()],
             ..Default::default()
         }),
@@ -89,7 +89,7 @@ fn a_network_form_is_what_its_layers_compute() {
 fn a_named_form_takes_the_drive_through_its_variables() {
     let place = f64_place();
     let system = named().init(&place).unwrap();
-    let FormConfig::FitzhughNagumo(config) = named().form else {
+    let FormConfig::FitzHughNagumo(config) = named().form else {
         unreachable!()
     };
     let alone = config.init(&place).unwrap();
