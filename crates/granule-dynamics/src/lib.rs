@@ -24,7 +24,6 @@ pub mod gradient;
 mod host_field;
 pub mod linalg;
 pub mod model;
-pub mod multi_resolution;
 pub mod network;
 mod parameter;
 pub mod plasticity;
