@@ -178,7 +178,7 @@ pub struct PartImportance {
     pub alone: Option<f64>,
 }
 
-/// A number over repeats.
+/// A number over repeats or runs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Spread {
@@ -195,10 +195,10 @@ pub struct Spread {
 }
 
 impl Spread {
-    /// Of these numbers.
+    /// Of these numbers; NaN of none.
     pub fn of(numbers: &[f64]) -> Self {
         let count = numbers.len() as f64;
-        let mean = numbers.iter().sum::<f64>() / count.max(1.0);
+        let mean = numbers.iter().sum::<f64>() / count;
         let squares: f64 = numbers.iter().map(|x| (x - mean).powi(2)).sum();
         Self {
             mean,

@@ -436,6 +436,7 @@ impl Shuffled<'_> {
         let spread = |numbers: &[f64]| match numbers.get(..repeats) {
             // What is not shuffled is worth nothing.
             None => Spread::of(&vec![0.0; repeats]),
+            Some([]) => Spread::default(),
             Some(whole) => Spread::of(whole),
         };
         let parts = self.parts.iter().zip(drops).zip(&constant).enumerate();

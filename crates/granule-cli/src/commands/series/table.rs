@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use granule::train::importance::Spread;
 use granule::train::metrics::PairedTest;
 use granule::train::{Evaluation, Outcome, Scores};
 use serde::Serialize;
@@ -89,13 +90,9 @@ struct Summary {
 
 impl Summary {
     fn of(values: &[f64]) -> Self {
-        let count = values.len() as f64;
-        let mean = values.iter().sum::<f64>() / count;
-        let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
-        Self {
-            mean,
-            spread: (values.len() > 1).then(|| (squares / (count - 1.0)).sqrt()),
-        }
+        let Spread { mean, deviation } = Spread::of(values);
+        let spread = deviation;
+        Self { mean, spread }
     }
 }
 
