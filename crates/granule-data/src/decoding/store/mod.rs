@@ -30,12 +30,8 @@ pub use guard::answers_for_panics;
 const HDF5: &[u8; 8] = b"\x89HDF\r\n\x1a\n";
 
 /// What is read.
-const KINDS: &str = "a folder of .npy, NIfTI and CSV files or of sorted spikes, an .npz archive, or a MATLAB, HDF5, NWB, NIfTI \
-     (.nii, .nii.gz) or CSV (.csv, .tsv) file";
-
-/// What is said of another file.
-const KNOWN: &str = "a recording is a folder of .npy, NIfTI and CSV files, an .npz archive, or a MATLAB (.mat), HDF5, NWB, NIfTI \
-     (.nii, .nii.gz) or CSV (.csv, .tsv) file; in Python, numpy.savez(\"recording.npz\", counts=counts, velocity=velocity) makes one";
+const KINDS: &str = "a folder of .npy, NIfTI and CSV files or of sorted spikes, an .npz archive, or a MATLAB (.mat), HDF5, NWB, \
+     NIfTI (.nii, .nii.gz) or CSV (.csv, .tsv) file";
 
 /// Names that a message lists.
 const MOST_NAMES: usize = 60;
@@ -240,7 +236,12 @@ fn container<'a>(
                 let reason = "not a MATLAB file of version 5 to 7.3; save -v7 writes one";
                 return Err(DataError::format(path, reason));
             }
-            _ => return Err(DataError::format(path, KNOWN)),
+            _ => {
+                let reason = format!(
+                    "a recording is {KINDS}; in Python, numpy.savez(\"recording.npz\", counts=counts, velocity=velocity) makes one"
+                );
+                return Err(DataError::format(path, reason));
+            }
         },
         path => {
             return Err(DataError::Missing {
