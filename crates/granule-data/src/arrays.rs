@@ -33,6 +33,7 @@ mod write;
 mod zip;
 
 pub(crate) use archive::Archive;
+pub(crate) use elements::doubles_of;
 pub use images::LITTLE;
 pub use items::{Items, decode_items, read_items};
 use npy::Header;
@@ -620,7 +621,7 @@ impl<'a> Array<'a> {
         let mut block = Vec::new();
         elements::stream(self, |header, raw| {
             block.clear();
-            elements::doubles_of(header, raw, &mut block);
+            elements::doubles_of(header.kind, header.big_endian, raw, &mut block);
             each(&block)
         })?;
         Ok(())

@@ -31,7 +31,7 @@ pub(super) fn floats(array: Array<'_>) -> Result<Vec<f32>, DataError> {
     array.check_numbers()?;
     let mut odd = Odd::of(&array);
     let numbers = converted(array, |header, start, raw, out: &mut Vec<f32>| {
-        floats_of(header, raw, out);
+        floats_of(header.kind, header.big_endian, raw, out);
         let block = out.get(start..).unwrap_or_default();
         odd.see(start, block.iter().map(|&x| f64::from(x)));
         Ok(())
@@ -57,7 +57,7 @@ pub(super) fn doubles_seen(
         elements
             .enumerate()
             .for_each(|(at, bytes)| see(start + at, bytes));
-        doubles_of(header, raw, out);
+        doubles_of(header.kind, header.big_endian, raw, out);
         let block = out.get(start..).unwrap_or_default();
         odd.see(start, block.iter().copied());
         Ok(())
@@ -248,9 +248,8 @@ fn converted<T: Copy + Default>(
     row_major(out, &header, path)
 }
 
-fn floats_of(header: &Header, raw: &[u8], out: &mut Vec<f32>) {
-    let big = header.big_endian;
-    match header.kind {
+fn floats_of(kind: Kind, big: bool, raw: &[u8], out: &mut Vec<f32>) {
+    match kind {
         Kind::Bool => each(raw, big, out, |[byte]| f32::from(u8::from(byte != 0))),
         Kind::U8 => each(raw, big, out, |[byte]| f32::from(byte)),
         Kind::I8 => each(raw, big, out, |[byte]| f32::from(byte as i8)),
@@ -267,9 +266,9 @@ fn floats_of(header: &Header, raw: &[u8], out: &mut Vec<f32>) {
     }
 }
 
-pub(super) fn doubles_of(header: &Header, raw: &[u8], out: &mut Vec<f64>) {
-    let big = header.big_endian;
-    match header.kind {
+/// Appends the numbers whose bytes these are; with the greatest first, where `big` says so.
+pub(crate) fn doubles_of(kind: Kind, big: bool, raw: &[u8], out: &mut Vec<f64>) {
+    match kind {
         Kind::U64 => each(raw, big, out, |bytes| u64::from_le_bytes(bytes) as f64),
         Kind::I64 => each(raw, big, out, |bytes| i64::from_le_bytes(bytes) as f64),
         Kind::U32 => each(raw, big, out, |bytes| f64::from(u32::from_le_bytes(bytes))),
@@ -277,7 +276,7 @@ pub(super) fn doubles_of(header: &Header, raw: &[u8], out: &mut Vec<f64>) {
         Kind::F64 => each(raw, big, out, f64::from_le_bytes),
         _ => {
             let mut narrow = Vec::new();
-            floats_of(header, raw, &mut narrow);
+            floats_of(kind, big, raw, &mut narrow);
             out.extend(narrow.into_iter().map(f64::from));
         }
     }
@@ -422,9 +421,8 @@ mod tests {
         header.big_endian = true;
         integers_of(&header, &[0xff, 0xfe, 0x00, 0x01], &mut out);
         assert_eq!(out, [-2, 1, -2, 1]);
-        header.kind = Kind::F64;
         let mut out = Vec::new();
-        floats_of(&header, &1.5f64.to_be_bytes(), &mut out);
+        floats_of(Kind::F64, true, &1.5f64.to_be_bytes(), &mut out);
         assert_eq!(out, [1.5]);
     }
 

@@ -198,7 +198,7 @@ impl Numbers {
         let mut seen = 0;
         let header = elements::stream(array, |header, raw| {
             block.clear();
-            elements::doubles_of(header, raw, &mut block);
+            elements::doubles_of(header.kind, header.big_endian, raw, &mut block);
             let fine = odd.see(seen, block.iter().copied());
             seen += block.len();
             if !fine || done + block.len() < seen {

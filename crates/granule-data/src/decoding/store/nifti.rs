@@ -12,7 +12,7 @@ use granule_io::words::{counted, grouped};
 
 use super::{Container, Read};
 use crate::DataError;
-use crate::arrays::{Array, Kind};
+use crate::arrays::{Array, Kind, doubles_of};
 use crate::reading::{self, Hashing, MAX_DECODED, Source};
 
 /// What a file's name ends with.
@@ -423,7 +423,10 @@ impl Voxels<'_> {
     /// Converts the next ones.
     fn convert(&mut self) -> io::Result<()> {
         let Volumes {
-            kind, big_endian, ..
+            kind,
+            big_endian,
+            scale,
+            ..
         } = *self.volumes;
         let next = self.left.min((BLOCK * kind.size()) as u64);
         self.raw.clear();
@@ -434,7 +437,7 @@ impl Voxels<'_> {
         self.left -= next;
         self.block.clear();
         self.at = 0;
-        for number in self.raw.chunks_exact_mut(kind.size()) {
+        for number in self.raw.chunks_exact(kind.size()) {
             let kept = self
                 .kept
                 .is_none_or(|kept| kept.get(self.voxel) == Some(&true));
@@ -442,43 +445,21 @@ impl Voxels<'_> {
             if self.voxel == self.volumes.voxels {
                 self.voxel = 0;
             }
-            if !kept {
-                continue;
-            }
-            if !big_endian {
-                number.reverse();
-            }
-            match self.volumes.scale {
-                None => self.block.extend_from_slice(number),
-                Some([slope, intercept]) => {
-                    let number = slope * double(kind, number) + intercept;
-                    self.block.extend(number.to_be_bytes());
-                }
+            if kept {
+                self.block.extend_from_slice(number);
             }
         }
+        if let Some([slope, intercept]) = scale {
+            let mut numbers = Vec::new();
+            doubles_of(kind, big_endian, &self.block, &mut numbers);
+            let scaled = numbers.into_iter().map(|x| slope * x + intercept);
+            self.block.clear();
+            self.block.extend(scaled.flat_map(f64::to_be_bytes));
+        } else if !big_endian {
+            let numbers = self.block.chunks_exact_mut(kind.size());
+            numbers.for_each(<[u8]>::reverse);
+        }
         Ok(())
-    }
-}
-
-/// A number whose greatest byte is first.
-fn double(kind: Kind, number: &[u8]) -> f64 {
-    let mut bytes = [0; 8];
-    bytes
-        .iter_mut()
-        .zip(number.iter().rev())
-        .for_each(|(to, from)| *to = *from);
-    let [a, b, c, d, ..] = bytes;
-    match kind {
-        Kind::U8 => f64::from(a),
-        Kind::I8 => f64::from(a as i8),
-        Kind::U16 => f64::from(u16::from_le_bytes([a, b])),
-        Kind::I16 => f64::from(i16::from_le_bytes([a, b])),
-        Kind::U32 => f64::from(u32::from_le_bytes([a, b, c, d])),
-        Kind::I32 => f64::from(i32::from_le_bytes([a, b, c, d])),
-        Kind::F32 => f64::from(f32::from_le_bytes([a, b, c, d])),
-        Kind::U64 => u64::from_le_bytes(bytes) as f64,
-        Kind::I64 => i64::from_le_bytes(bytes) as f64,
-        _ => f64::from_le_bytes(bytes),
     }
 }
 
