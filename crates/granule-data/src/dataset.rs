@@ -3,9 +3,7 @@ use std::borrow::Cow;
 use granule_io::words::{counted, first_of, printable};
 
 use crate::decoding::Repeat;
-use crate::{
-    DataError, DatasetSpec, Features, Fold, Normalization, Shape, Split, Targets, division,
-};
+use crate::{DataError, Features, Fold, Normalization, Shape, Split, Targets, division};
 
 /// Names that a warning lists.
 const MOST_NAMES: usize = 12;
@@ -28,6 +26,8 @@ pub struct Dataset {
     pub test: Split,
     /// Samples to validate on, where the files have such a part; else they are held out of the training part, if at all.
     pub validation: Option<Split>,
+    /// Whether it is a set that goes by a name, whose samples are mixed and whose normalisation is known.
+    pub published: bool,
     /// Whether the files have no parts of their own, so that a seed drew these.
     pub divided: bool,
     /// Whether the targets are counts of events, whose loss is Poisson's unless another is chosen.
@@ -72,6 +72,7 @@ impl Dataset {
             train,
             test,
             validation: None,
+            published: false,
             divided: false,
             counts: false,
             reconstructs: false,
@@ -343,8 +344,7 @@ impl Dataset {
         };
         let (learnt, tested) = division::fold(&all, fold, seed)?;
         let (train, test) = (all.subset(&learnt)?, all.subset(&tested)?);
-        let published = DatasetSpec::NAMES.contains(&self.name.as_str());
-        let normalization = if published {
+        let normalization = if self.published {
             self.normalization.clone()
         } else {
             Normalization::of(&train)
@@ -358,6 +358,7 @@ impl Dataset {
         let others = self.warnings.iter().filter(|text| !of_parts.contains(text));
         dataset.warnings.extend(others.cloned());
         dataset.notes.clone_from(&self.notes);
+        dataset.published = self.published;
         dataset.counts = self.counts;
         dataset.reconstructs = self.reconstructs;
         dataset.columns.clone_from(&self.columns);

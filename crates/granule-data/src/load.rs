@@ -92,6 +92,7 @@ pub fn load(spec: &DatasetSpec, options: &LoadOptions<'_>) -> Result<Dataset, Da
         }
     };
     dataset.name = spec.to_string();
+    dataset.published = spec.is_published();
     if let Some(fold) = options.fold
         && !matches!(spec, DatasetSpec::Recording(_))
     {

@@ -82,6 +82,11 @@ impl DatasetSpec {
 }
 
 impl DatasetSpec {
+    /// Whether it is a set that goes by a name.
+    pub fn is_published(&self) -> bool {
+        Self::NAMED.iter().any(|(_, named)| named == self)
+    }
+
     /// The same set with relative paths as those from a folder.
     pub fn from_folder(self, folder: &Path) -> Self {
         let there = |path: PathBuf| folder.join(expand(&path));

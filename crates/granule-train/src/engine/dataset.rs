@@ -3,7 +3,7 @@
 use burn::tensor::Device;
 use granule_data::decoding::apart;
 use granule_data::task::Part;
-use granule_data::{Dataset, DatasetSpec, Normalization, Shape, Split, Targets};
+use granule_data::{Dataset, Normalization, Shape, Split, Targets};
 use granule_device::OpenDevice;
 use granule_io::budget;
 use granule_io::words::counted;
@@ -455,26 +455,26 @@ fn moved(mut scatters: Vec<Scatter>, offset: &[f64]) -> Vec<Scatter> {
 /// as indices in rising order.
 pub fn test_samples(dataset: &Dataset, limit: Option<usize>, data_seed: u64) -> Vec<usize> {
     let draw = (data_seed, Purpose::LimitTest);
-    limited(&dataset.name, &dataset.test, limit, draw)
+    limited(&dataset.test, dataset.published, limit, draw)
 }
 
 /// The training samples of a run with this limit and seed of the data, in rising order.
 pub(super) fn train_samples(dataset: &Dataset, limit: Option<usize>, data_seed: u64) -> Vec<usize> {
     let draw = (data_seed, Purpose::LimitTrain);
-    limited(&dataset.name, &dataset.train, limit, draw)
+    limited(&dataset.train, dataset.published, limit, draw)
 }
 
-/// The indices of `limit` samples of a split in rising order: the first ones of a published set, whose classes are mixed,
-/// and of the windows of a recording, as of a shorter one; drawn ones of any other, which may be sorted by class.
+/// The indices of `limit` samples of a split in rising order: the first ones where the classes are mixed, and of the windows of a
+/// recording, as of a shorter one; drawn ones of any other, which may be sorted by class.
 fn limited(
-    name: &str,
     split: &Split,
+    mixed: bool,
     limit: Option<usize>,
     (seed, purpose): (u64, Purpose),
 ) -> Vec<usize> {
     let mut indices: Vec<usize> = (0..split.len()).collect();
     if let Some(limit) = limit.filter(|limit| *limit < split.len()) {
-        if !DatasetSpec::NAMES.contains(&name) && split.starts().is_none() {
+        if !mixed && split.starts().is_none() {
             shuffle(&mut indices, seed, 0, purpose);
         }
         indices.truncate(limit);
@@ -708,7 +708,8 @@ mod tests {
         // One cat to learn from, ten to test on; published sets give their first samples.
         let train = split((0..21).map(|i| if i == 20 { 2 } else { i % 2 }).collect());
         let test = split((0..30).map(|i| i / 10).collect());
-        let set = Dataset::new("mnist", names, Normalization::default(), train, test).unwrap();
+        let mut set = Dataset::new("mnist", names, Normalization::default(), train, test).unwrap();
+        set.published = true;
         assert_eq!(set.warnings, Vec::<String>::new());
         let warnings = |limit_train, limit_test, validation| {
             let mut config = RunConfig::default();
@@ -740,11 +741,12 @@ mod tests {
     #[test]
     fn a_limit_takes_every_class_of_sorted_files_and_the_first_of_published_sets() {
         let sorted = split((0..300).map(|i| i / 100).collect());
-        let parts = |name: &str, limit: Option<usize>, seed: u64| {
+        let parts = |published: bool, limit: Option<usize>, seed: u64| {
             let names = ["a", "b", "c"].map(String::from).to_vec();
             let normalization = Normalization::default();
             let (train, test) = (sorted.clone(), sorted.clone());
-            let dataset = Dataset::new(name, names, normalization, train, test).unwrap();
+            let mut dataset = Dataset::new("set", names, normalization, train, test).unwrap();
+            dataset.published = published;
             let mut config = RunConfig::default();
             config.data.limit_train = limit;
             config.data.limit_test = limit;
@@ -752,7 +754,7 @@ mod tests {
             let (parts, ..) = Parts::new(&config, &dataset).unwrap();
             [parts.train, parts.test]
         };
-        let drawn = parts("arrays:x.npy,y.npy", Some(60), 1);
+        let drawn = parts(false, Some(60), 1);
         for part in &drawn {
             assert_eq!(part.len(), 60);
             assert!(part.is_sorted_by(|a, b| a < b));
@@ -763,12 +765,12 @@ mod tests {
         }
         let [train, test] = &drawn;
         assert_ne!(train, test);
-        assert_eq!(parts("arrays:x.npy,y.npy", Some(60), 1), drawn);
-        let [other_train, other_test] = &parts("arrays:x.npy,y.npy", Some(60), 2);
+        assert_eq!(parts(false, Some(60), 1), drawn);
+        let [other_train, other_test] = &parts(false, Some(60), 2);
         assert!(other_train != train && other_test != test);
         let all: Vec<usize> = (0..300).collect();
-        assert_eq!(parts("folder:x", Some(400), 1), [&all[..], &all]);
-        assert_eq!(parts("mnist", Some(60), 1), [&all[..60], &all[..60]]);
+        assert_eq!(parts(false, Some(400), 1), [&all[..], &all]);
+        assert_eq!(parts(true, Some(60), 1), [&all[..60], &all[..60]]);
     }
 
     #[test]
