@@ -292,6 +292,12 @@ pub trait Dynamics {
     fn observe(&self, state: &State) -> Tensor<2> {
         state[0].clone()
     }
+
+    /// How far each cell has come from its last spike to its next, 1 where it fires, `[batch, cells]`; `None` where a model cannot
+    /// say. Added to the number of spikes it is continuous in every parameter, with its own derivative.
+    fn progress(&self, _state: &State) -> Option<Tensor<2>> {
+        None
+    }
 }
 
 boxed! {
@@ -305,6 +311,7 @@ boxed! {
         input: &dyn Input
     ) -> Result<Option<(Tensor<3>, State)>, DynamicsError>;
     observe(state: &State) -> Tensor<2>;
+    progress(state: &State) -> Option<Tensor<2>>;
 }
 
 /// A Burn module that stands for a dynamical model.

@@ -76,9 +76,10 @@ impl ModelSettings for MultiGranularityConfig {
                 );
                 return Err(ModelError::config("outputs", outputs, allowed));
             }
+            let every = steps / (samples - 1);
             Ok(MultiGranularity {
-                every: steps / (samples - 1),
-                model,
+                every,
+                model: model.counting(every),
                 steps,
                 channels,
                 columns,

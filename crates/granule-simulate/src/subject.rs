@@ -194,7 +194,7 @@ impl Subject {
         let model = settings
             .init(place)
             .map_err(|error| within("composite", error))?;
-        let model = trained(model)?;
+        let model = trained(model)?.counting(config.record.every);
         let initial = model.initial_state(1)?;
         let inputs = model.inputs()?;
         let dynamics = model.dynamics()?;

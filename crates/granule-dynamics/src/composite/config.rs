@@ -73,7 +73,8 @@ pub struct MultiGranularityConfig {
     /// The seed of initial weights and of the solvers' noise. Default 0.
     pub seed: u64,
     /// What is recorded and given to a loss, as `level.variable`, one after the other; empty: the first variable of
-    /// every level.
+    /// every level. `level.spikes` is how many spikes `lif` cells had since the sample before; its gradient is that of the number
+    /// and the share of the way to the next spike, whose sum is continuous.
     pub observe: Vec<String>,
     /// The levels, at least one.
     #[serde(rename = "level")]

@@ -140,6 +140,14 @@ impl MultiGranularityModel {
         count.0
     }
 
+    /// Counts spikes that are observed as `level.spikes` over so many steps of the whole, from one sample to the next; over
+    /// each step unless told otherwise.
+    #[must_use]
+    pub fn counting(mut self, every: usize) -> Self {
+        self.plan.every = every.max(1);
+        self
+    }
+
     /// The step of the whole, ms.
     pub fn dt(&self) -> f64 {
         self.plan.dt
@@ -213,11 +221,12 @@ impl Model for MultiGranularityModel {
             couplers: couplers.map(|(coupler, plan)| coupler.bind(plan)).collect(),
             observed: self.plan.observed.clone(),
             inputs: self.plan.inputs,
+            every: self.plan.every,
         })
     }
 
-    /// The levels' own states; the weights of plastic couplers as they are in the module, once for each row; filters and delays
-    /// of couplers at 0.
+    /// The levels' own states; the weights of plastic couplers as they are in the module, once for each row; counts, filters
+    /// and delays at 0.
     fn initial_state(&self, batch: usize) -> Result<State, DynamicsError> {
         let mut tensors = Vec::with_capacity(self.plan.variables.len());
         for level in &self.levels {
@@ -230,6 +239,13 @@ impl Model for MultiGranularityModel {
                 plastic
                     .into_iter()
                     .flat_map(|own| own.initial(batch).into_tensors()),
+            );
+        }
+        for total in self.plan.levels.iter().filter_map(|level| level.total) {
+            tensors.extend(
+                place
+                    .as_ref()
+                    .map(|place| place.full(0.0, [batch, total.1])),
             );
         }
         for plan in &self.plan.couplers {

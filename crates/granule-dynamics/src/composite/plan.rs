@@ -26,6 +26,8 @@ pub(super) struct Plan {
     pub(super) outputs: Vec<Variable>,
     /// Columns of the input from outside.
     pub(super) inputs: usize,
+    /// Over how many steps spikes are counted that are observed.
+    pub(super) every: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -35,9 +37,14 @@ pub(super) struct LevelPlan {
     pub(super) variables: std::ops::Range<usize>,
     /// First column and width in the input of the whole.
     pub(super) external: Option<(usize, usize)>,
-    /// Which of its variables counts the spikes of a step, where a rule hears of them.
+    /// Which of its variables counts the spikes of a step, where a rule hears of them or they are observed.
     pub(super) counted: Option<usize>,
+    /// The variable of the whole that counts them from one sample to the next, and its width.
+    pub(super) total: Option<(usize, usize)>,
 }
+
+/// What the spikes of a level since the last sample are called.
+const SPIKES: &str = "spikes";
 
 /// What is observed: a variable of the whole, or the output of a level.
 #[derive(Clone, Copy, Debug)]
@@ -64,6 +71,35 @@ impl Levels<'_> {
         all.collect()
     }
 
+    /// The level whose spikes `level.spikes` asks for.
+    fn counted(&self, text: &str) -> Result<Option<usize>, DynamicsError> {
+        let asked = text.strip_suffix(SPIKES).and_then(|x| x.strip_suffix('.'));
+        if asked.is_none() || self.find(text)?.is_some() {
+            return Ok(None);
+        }
+        let level = self
+            .names
+            .iter()
+            .position(|own| Some(own.as_str()) == asked);
+        match level {
+            Some(level) if !self.counts(level)? => {
+                let allowed = format!("with lif cells as the level {}", self.names[level]);
+                Err(DynamicsError::config(
+                    "observe",
+                    format!("{text:?}"),
+                    allowed,
+                ))
+            }
+            level => Ok(level),
+        }
+    }
+
+    /// Whether the cells of a level say how far they are on their way to the next spike, as a gradient of counts needs it.
+    fn counts(&self, level: usize) -> Result<bool, DynamicsError> {
+        let state = self.levels[level].initial_state(1)?;
+        Ok(self.bound[level].progress(&state).is_some())
+    }
+
     /// What `level.quantity` is; `None` where there is nothing of that name.
     fn find(&self, text: &str) -> Result<Option<(CouplerSource, Variable)>, DynamicsError> {
         let Some((name, quantity)) = text.split_once('.') else {
@@ -84,8 +120,6 @@ impl Levels<'_> {
     /// What a level has to show to a rule of plasticity; a `direct` population takes an input for each unit.
     fn side(&self, level: usize, direct: bool) -> Result<Side<'_>, DynamicsError> {
         let name = self.names[level].as_str();
-        let mut own = self.bound[level].variables().iter().enumerate();
-        let spikes = own.find(|(_, variable)| variable.kind == QuantityKind::Spikes);
         let rates = match &self.levels[level].model {
             LevelModel::Unit(_) => Err(format!(
                 "a rule of spikes, for the level {name} is of cells, which have no rates"
@@ -99,10 +133,17 @@ impl Levels<'_> {
         };
         Ok(Side {
             level: name,
-            spikes: spikes.map(|(index, variable)| (index, variable.width)),
+            spikes: spikes(self.bound[level].as_ref()),
             rates,
         })
     }
+}
+
+/// The variable that counts the spikes of a step, and its width.
+fn spikes(dynamics: &dyn Dynamics) -> Option<(usize, usize)> {
+    let mut own = dynamics.variables().iter().enumerate();
+    let found = own.find(|(_, variable)| variable.kind == QuantityKind::Spikes);
+    found.map(|(index, variable)| (index, variable.width))
 }
 
 impl Plan {
@@ -137,6 +178,7 @@ impl Plan {
                 variables: first..variables.len(),
                 external,
                 counted: None,
+                total: None,
             });
             bound.push(dynamics);
         }
@@ -205,9 +247,21 @@ impl Plan {
             }
             couplers.push(plan);
         }
+        let of_levels = plans.last().map_or(0, |plan| plan.variables.end);
+        let weights = variables.len() - of_levels;
+        for text in &config.observe {
+            let Some(level) = all.counted(text)? else {
+                continue;
+            };
+            if let Some((variable, width)) = spikes(bound[level].as_ref()) {
+                plans[level].counted = Some(variable);
+                plans[level].total = Some((variables.len(), width));
+                let total = Variable::new(text, "1", width);
+                variables.push(total.of_kind(QuantityKind::Spikes));
+            }
+        }
         let shown = variables.len();
         couplers.iter_mut().for_each(|plan| plan.shift(shown));
-        let of_levels = plans.last().map_or(0, |plan| plan.variables.end);
         let asked: Vec<String> = if config.observe.is_empty() {
             let first = |plan: &LevelPlan| variables[plan.variables.start].name.clone();
             plans.iter().map(first).collect()
@@ -223,18 +277,20 @@ impl Plan {
                     (variable.map_or(Shown::Output(level), at), quantity)
                 }
                 None => {
-                    let mut plastic = variables.iter().enumerate().skip(of_levels);
-                    let found = plastic.find(|(_, variable)| variable.name == text);
+                    let mut others = variables.iter().enumerate().skip(of_levels);
+                    let found = others.find(|(_, variable)| variable.name == text);
                     let (index, variable) = found.ok_or_else(|| {
-                        let plastic = variables[of_levels..].iter().map(|v| v.name.clone());
-                        let known: Vec<String> = all.listed().into_iter().chain(plastic).collect();
+                        let mut known = all.listed();
+                        let plastic = of_levels..of_levels + weights;
+                        known.extend(variables[plastic].iter().map(|v| v.name.clone()));
                         DynamicsError::config("observe", format!("{text:?}"), known.join(", "))
                     })?;
                     (Shown::Variable(index), variable.clone())
                 }
             };
             observed.push(seen);
-            outputs.push(Variable::new(text, variable.unit, variable.width));
+            let output = Variable::new(text, variable.unit, variable.width);
+            outputs.push(output.of_kind(variable.kind));
         }
         variables.extend(past);
         Ok(Self {
@@ -247,6 +303,7 @@ impl Plan {
             observed,
             outputs,
             inputs: columns,
+            every: 1,
         })
     }
 }

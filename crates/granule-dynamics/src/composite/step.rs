@@ -6,6 +6,7 @@ use super::coupler::BoundCoupler;
 use super::plan::{LevelPlan, Shown};
 use crate::model::{Clock, Dynamics};
 use crate::plasticity::Signal;
+use crate::state::is_tracked;
 use crate::synapse::BoundEffect;
 use crate::{DynamicsError, State, Variable};
 
@@ -23,8 +24,8 @@ pub(super) struct BoundLevel {
 /// the two levels had in it.
 ///
 /// Input: the columns of the levels that take input from outside, one level after the other. State: the variables of the
-/// levels, as `level.variable`, then weights and traces of plastic couplers, as `coupler[0].weights`, then filters and delay
-/// lines of the couplers.
+/// levels, as `level.variable`, then weights and traces of plastic couplers, as `coupler[0].weights`, and counts of spikes that
+/// are observed, then filters and delay lines of the couplers.
 pub struct Composite {
     pub(super) dt: f64,
     pub(super) variables: Vec<Variable>,
@@ -34,6 +35,7 @@ pub struct Composite {
     pub(super) shown: usize,
     /// Columns of the input from outside.
     pub(super) inputs: usize,
+    pub(super) every: usize,
 }
 
 impl Composite {
@@ -210,8 +212,28 @@ impl Composite {
                 next.replace(variable, value);
             }
         }
+        for (index, count) in counts.iter().enumerate() {
+            let level = &self.levels[index];
+            if let (Some((total, _)), Some(count)) = (level.plan.total, count) {
+                let progress = |own: &State| level.dynamics.progress(own);
+                let ways = progress(&before[index]).zip(progress(&self.own(index, &next)));
+                let count = smooth(count.clone(), ways.map(|(from, to)| to - from));
+                let begins = at.step.is_multiple_of(self.every);
+                let before = (!begins).then(|| state[total].clone());
+                next.replace(total, before.into_iter().fold(count, |sum, x| sum + x));
+            }
+        }
         self.learn((state, &before), &mut next, &counts)?;
         Ok(next)
+    }
+}
+
+/// A number of spikes with the derivative of the way that the cells made, in cycles from spike to spike: the number jumps where
+/// the rest of the way does, and their sum, of which this is the whole part, has that derivative everywhere.
+fn smooth(spikes: Tensor<2>, way: Option<Tensor<2>>) -> Tensor<2> {
+    match way {
+        Some(way) if is_tracked(&way) => spikes.detach() + (way.clone() - way.detach()),
+        _ => spikes,
     }
 }
 

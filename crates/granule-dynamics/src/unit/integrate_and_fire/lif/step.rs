@@ -99,4 +99,8 @@ impl Dynamics for LifDynamics {
             Observed::Spikes => state[1].clone(),
         }
     }
+
+    fn progress(&self, state: &State) -> Option<Tensor<2>> {
+        Some((state[0].clone() - &self.values.reset) / &self.span)
+    }
 }
