@@ -685,6 +685,80 @@ fn units_are_predicted_from_the_others() {
 }
 
 #[test]
+fn what_a_latent_learns_beside_the_others_is_not_answered() {
+    let dir = tempfile::tempdir().unwrap();
+    record(dir.path());
+    let learn = r#"
+        [data]
+        dataset = "recording:."
+        [data.decoding]
+        signal = "counts"
+        held_out_channels = [1, 6]
+        reconstruct = true
+        window = { before = 1, after = 1 }
+        square_root = true
+        [model]
+        kind = "sequential"
+        [[model.layer]]
+        kind = "dropout"
+        probability = 0.3
+        whole_channels = true
+        [[model.layer]]
+        kind = "gru"
+        units = 8
+        [[model.layer]]
+        kind = "latent"
+        units = 2
+        kl_weight = 0.001
+        [[model.layer]]
+        kind = "gru"
+        units = 8
+        readout = "last"
+        [train]
+        epochs = 20
+        [optimizer]
+        kind = "adam"
+        lr = 0.01
+    "#;
+    std::fs::write(dir.path().join("learn.toml"), learn).unwrap();
+    let train = ["train", "learn.toml", "--device", "flex"];
+    let json = ["--run-dir", "run", "--json"];
+    let result = fine(dir.path(), &[&train[..], &json].concat()).result();
+    let bits = |result: &serde_json::Value| result["bits_per_spike"].as_f64().unwrap();
+    assert!(bits(&result) > 0.1, "{result}");
+    let again = fine(
+        dir.path(),
+        &["eval", "run", "--device", "ndarray", "--json"],
+    )
+    .result();
+    assert!((bits(&again) - bits(&result)).abs() < 1e-5, "{again}");
+    assert_eq!(again["baselines"], result["baselines"]);
+    let answers = fine(dir.path(), &["predict", "run", "recording:.", "--json"]).json();
+    assert_eq!(answers[300]["values"].as_array().unwrap().len(), 2);
+    fine(dir.path(), &["importance", "run", "--json"]);
+    fine(dir.path(), &["report", "run"]);
+    let text = refused(dir.path(), &["detect", "run"], 2);
+    assert!(text.contains("data.decoding.held_out"), "{text}");
+
+    // Without what is learnt beside, the last layer is drawn anew.
+    let from = ["--from", "run", "--set", "data.decoding.reconstruct=false"];
+    let short = ["--epochs", "1", "--run-dir", "from"];
+    let output = fine(dir.path(), &[&train[..], &from, &short].concat());
+    let text = "all weights are taken but those of output";
+    assert!(output.stderr.contains(text), "{}", output.stderr);
+
+    let set = ["--set", "train.loss=mse", "--dry-run"];
+    let text = refused(dir.path(), &[&train[..], &set].concat(), 2);
+    assert!(
+        text.contains("train.loss") && text.contains("reconstruct"),
+        "{text}"
+    );
+    let set = ["--set", "model.layer.2.kl_weight=-1", "--dry-run"];
+    let text = refused(dir.path(), &[&train[..], &set].concat(), 2);
+    assert!(text.contains("kl_weight"), "{text}");
+}
+
+#[test]
 fn unusual_activity_is_told_from_usual() {
     let dir = tempfile::tempdir().unwrap();
     record(dir.path());

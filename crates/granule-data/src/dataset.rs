@@ -34,6 +34,9 @@ pub struct Dataset {
     pub counts: bool,
     /// Whether the targets are the inputs themselves, added up over their windows (`data.decoding.reconstruct`).
     pub reconstructs: bool,
+    /// Whether the counts of the channels of a sample, in the bin that its target is of, are learnt beside the target, and not
+    /// scored (`data.decoding.reconstruct` where channels are held out).
+    pub learns_inputs: bool,
     /// Of a recording: the channels of its signal, from 0, that the channels of a sample are. Empty for other sets.
     pub columns: Vec<usize>,
     /// Of a recording some of whose channels are predicted from the others: which of them the targets are, from 0.
@@ -76,6 +79,7 @@ impl Dataset {
             divided: false,
             counts: false,
             reconstructs: false,
+            learns_inputs: false,
             columns: Vec::new(),
             target_columns: Vec::new(),
             repeats: None,
@@ -361,6 +365,7 @@ impl Dataset {
         dataset.published = self.published;
         dataset.counts = self.counts;
         dataset.reconstructs = self.reconstructs;
+        dataset.learns_inputs = self.learns_inputs;
         dataset.columns.clone_from(&self.columns);
         dataset.target_columns.clone_from(&self.target_columns);
         let what = if self.divided {

@@ -389,6 +389,13 @@ impl Split {
         }
     }
 
+    /// The stored values of the step of a [window](Self::windows) that its target is of; `None` beyond the end or when the
+    /// samples are no windows.
+    pub fn current_values(&self, index: usize) -> Option<&[f32]> {
+        self.starts.as_ref()?;
+        row(self.values(index)?, self.current, self.shape.channels())
+    }
+
     /// The class of one sample; `None` beyond the end or when the targets are real values.
     pub fn class(&self, index: usize) -> Option<u16> {
         match &self.targets {

@@ -5,9 +5,9 @@ use granule_dynamics::NormalNoise;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-/// The source of one training step's dropout masks and network noise.
+/// The source of one training step's dropout masks and noise, and what the model adds to the loss of the step.
 ///
-/// Masks are drawn on the host from (seed, step, call), so a step is the same on every device, and a run resumed at a
+/// What is drawn is drawn on the host from (seed, step, call), so a step is the same on every device, and a run resumed at a
 /// step draws what the uninterrupted run drew.
 #[derive(Clone, Debug)]
 pub struct NoiseStream {
@@ -15,6 +15,7 @@ pub struct NoiseStream {
     step: u64,
     call: u64,
     enabled: bool,
+    penalty: Option<Tensor<1>>,
 }
 
 impl NoiseStream {
@@ -25,6 +26,7 @@ impl NoiseStream {
             step,
             call: 0,
             enabled: true,
+            penalty: None,
         }
     }
 
@@ -51,6 +53,33 @@ impl NoiseStream {
         let options = (&x.device(), x.dtype());
         let mask = Tensor::<D>::from_data(TensorData::new(mask, shape), options);
         x.mul(mask)
+    }
+
+    /// Standard normal numbers of the shape of `x`, of its type and on its device; zeros of a stream that draws
+    /// [nothing](Self::none).
+    pub fn normal<const D: usize>(&mut self, x: &Tensor<D>) -> Tensor<D> {
+        if !self.enabled {
+            return x.zeros_like().without_autodiff();
+        }
+        let shape = x.shape();
+        // Streams of steps, apart from those of networks with noise of their own.
+        let noise = NormalNoise::new(self.seed, self.step | 1 << 62);
+        let values = noise.values(self.call as usize, shape.num_elements());
+        self.call += 1;
+        Tensor::from_data(TensorData::new(values, shape), (&x.device(), x.dtype()))
+    }
+
+    /// Adds a number, `[1]`, to the loss of the step: see [`Mode::penalize`](crate::Mode::penalize).
+    pub fn penalize(&mut self, penalty: Tensor<1>) {
+        self.penalty = Some(match self.penalty.take() {
+            Some(before) => before.add(penalty),
+            None => penalty,
+        });
+    }
+
+    /// What has been added to the loss since the last call, `[1]`; none where nothing was.
+    pub fn take_penalty(&mut self) -> Option<Tensor<1>> {
+        self.penalty.take()
     }
 
     /// The noise of a network with noise of its own; `None` without any.
@@ -85,6 +114,8 @@ impl NoiseStream {
 
 #[cfg(test)]
 mod tests {
+    use granule_device::DeviceSpec;
+
     use super::*;
 
     #[test]
@@ -96,6 +127,45 @@ mod tests {
         assert_eq!(masks, [again.mask(64, 0.5), again.mask(64, 0.5)]);
         assert_ne!(masks[0], NoiseStream::new(2, 2).mask(64, 0.5));
         assert_ne!(masks[0], NoiseStream::new(1, 3).mask(64, 0.5));
+    }
+
+    #[test]
+    fn normal_numbers_depend_on_seed_step_and_call() {
+        let device = DeviceSpec::Flex.open().unwrap().burn().clone();
+        let x = Tensor::<2>::ones([200, 100], &device);
+        let drawn = |stream: &mut NoiseStream| stream.normal(&x).try_into_vec_as::<f32>().unwrap();
+        let mut stream = NoiseStream::new(1, 2);
+        let found = [drawn(&mut stream), drawn(&mut stream)];
+        assert_ne!(found[0], found[1]);
+        let mut again = NoiseStream::new(1, 2);
+        assert_eq!(found, [drawn(&mut again), drawn(&mut again)]);
+        assert_ne!(found[0], drawn(&mut NoiseStream::new(2, 2)));
+        assert_ne!(found[0], drawn(&mut NoiseStream::new(1, 3)));
+        // A mask before it is a call before it.
+        let mut after = NoiseStream::new(1, 2);
+        after.apply(x.clone(), 0.5);
+        assert_eq!(drawn(&mut after), found[1]);
+        let mean = |power: i32| found[0].iter().map(|x| x.powi(power)).sum::<f32>() / 2e4;
+        assert!(mean(1).abs() < 0.03, "{}", mean(1));
+        assert!((mean(2) - 1.0).abs() < 0.03, "{}", mean(2));
+        assert_eq!(drawn(&mut NoiseStream::none()), vec![0.0; 20_000]);
+    }
+
+    #[test]
+    fn penalties_add_up_and_are_taken_once() {
+        let device = DeviceSpec::Flex.open().unwrap().burn().clone();
+        let mut stream = NoiseStream::new(1, 2);
+        assert!(stream.take_penalty().is_none());
+        for penalty in [2.0, 0.5] {
+            stream.penalize(Tensor::from_floats([penalty], &device));
+        }
+        let sum = stream
+            .take_penalty()
+            .unwrap()
+            .try_into_vec_as::<f32>()
+            .unwrap();
+        assert_eq!(sum, [2.5]);
+        assert!(stream.take_penalty().is_none());
     }
 
     #[test]

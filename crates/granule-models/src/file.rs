@@ -60,6 +60,10 @@ impl Link {
     }
 }
 
+fn is_zero(count: &usize) -> bool {
+    *count == 0
+}
+
 /// What a model's outputs mean.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
@@ -82,6 +86,10 @@ pub enum Task {
         /// How values follow from outputs.
         #[serde(default, skip_serializing_if = "Link::is_identity")]
         link: Link,
+        /// Outputs of the model after these that it learns by and does not answer with, as those of an auto-encoder for what it
+        /// sees.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        beside: usize,
     },
     /// Values at every step of the trials of a task.
     Trials {
@@ -124,6 +132,16 @@ impl Task {
 }
 
 impl Task {
+    /// The number of outputs that the model is built with: those that it answers with, and those that it learns by besides.
+    pub fn learnt_outputs(&self) -> usize {
+        match self {
+            Self::Regression {
+                outputs, beside, ..
+            } => outputs.saturating_add(*beside),
+            _ => self.outputs(),
+        }
+    }
+
     /// The error of a file whose weights give another number of outputs.
     pub fn other_outputs(&self, weights: usize) -> ModelError {
         ModelError::Outputs {
@@ -143,6 +161,7 @@ impl Task {
             mean: Vec::new(),
             std: Vec::new(),
             link: Link::Identity,
+            beside: 0,
         }
     }
 
@@ -207,6 +226,7 @@ impl Task {
             mean,
             std,
             link,
+            beside: _,
         } = self
         else {
             return Ok(());
@@ -332,10 +352,11 @@ impl ModelFile {
     /// [`ModelError::MissingTensor`], [`ModelError::UnexpectedTensor`] and [`ModelError::TensorShape`] when the weights
     /// do not fit the configuration; [`ModelError::Config`] when the configuration itself is invalid.
     pub fn network(&self, device: &Device) -> Result<Network, ModelError> {
-        let outputs = self.task.outputs();
+        let outputs = self.task.learnt_outputs();
         let network = self
             .model
             .init_from_state(&self.input.shape, outputs, &self.state, device);
+        let network = network.map(|network| network.answering(self.task.outputs()));
         network.map_err(|error| match error {
             ModelError::TensorShape {
                 name,
@@ -346,7 +367,9 @@ impl ModelFile {
                 let other: Vec<_> = sides.filter(|(has, had)| has != had).collect();
                 match other.as_slice() {
                     // All but how many values the model gives.
-                    [(has, had)] if **has == outputs => self.task.other_outputs(**had),
+                    [(has, had)] if **has == outputs && outputs == self.task.outputs() => {
+                        self.task.other_outputs(**had)
+                    }
                     _ => ModelError::TensorShape {
                         name,
                         expected,
@@ -522,7 +545,7 @@ impl ModelFile {
         self.input.validate()?;
         self.task.validate()?;
         self.model
-            .validate(&self.input.shape, self.task.outputs())?;
+            .validate(&self.input.shape, self.task.learnt_outputs())?;
         self.state.check_finite()
     }
 }

@@ -59,7 +59,10 @@ impl TrainStep for Network {
     fn step(&self, batch: ClassificationBatch) -> TrainOutput<ClassificationOutput> {
         let mut dropout = batch.dropout.unwrap_or_else(next_masks);
         let output = answer(self.forward_train(batch.inputs, &mut dropout));
-        let item = score(output, batch.targets);
+        let mut item = score(output, batch.targets);
+        if let Some(penalty) = dropout.take_penalty() {
+            item.loss = item.loss.add(penalty);
+        }
         TrainOutput::new(self, item.loss.backward(), item)
     }
 }

@@ -15,7 +15,8 @@ use crate::{InputShape, ModelError, NoiseStream, state};
 
 /// A Burn module that granule trains, scores, saves and embeds. [`ModelSettings`](crate::ModelSettings) build it.
 ///
-/// Parameters have at most eight dimensions.
+/// What a model adds to its own training loss, as the divergence of a latent from its prior, [`run`](Self::run) says by
+/// [`Mode::penalize`]. Parameters have at most eight dimensions.
 pub trait Model: Module + Sync + 'static {
     /// `[batch, features]` → logits or values `[batch, outputs]`. Images are flattened channel, row, column; the features of
     /// a sequence are those of the first step, then of the next.
@@ -40,7 +41,8 @@ pub trait Model: Module + Sync + 'static {
     }
 
     /// Training: with dropout and network noise drawn from `dropout`. On an autodiff device batch norm uses the batch's
-    /// statistics and updates its running ones.
+    /// statistics and updates its running ones. What the model adds to the loss is then
+    /// [taken](NoiseStream::take_penalty) from `dropout`.
     ///
     /// # Errors
     ///
@@ -126,6 +128,29 @@ impl Mode<'_> {
         }
     }
 
+    /// Adds standard normal numbers times `scale`, of the shape of `x`, in training: [`NoiseStream::normal`].
+    pub fn add_noise<const D: usize>(&mut self, x: Tensor<D>, scale: Tensor<D>) -> Tensor<D> {
+        match self {
+            Self::Inference | Self::Tracing(_) => x,
+            Self::Training(stream) => {
+                let noise = stream.normal(&x);
+                x.add(scale.mul(noise))
+            }
+        }
+    }
+
+    /// Adds what `penalty` gives, `[1]`, to the training loss of the batch, which is a mean over samples, outputs and
+    /// what counts of them. Any part of a model may, and several add up; its gradient goes where that of the outputs goes.
+    /// Outside of training nothing is computed: losses and scores of validation and test are without it.
+    ///
+    /// It may depend on the weights, the inputs and what was drawn from the mode, and on nothing else, so that a resumed run
+    /// repeats it.
+    pub fn penalize(&mut self, penalty: impl FnOnce() -> Tensor<1>) {
+        if let Self::Training(stream) = self {
+            stream.penalize(penalty());
+        }
+    }
+
     /// Notes what the layer with this parameter gave, batch first, for [`Model::layer_shapes`].
     pub fn note<const P: usize, const D: usize>(
         &self,
@@ -161,45 +186,73 @@ impl ModuleVisitor for Counter {
 ///
 /// As with every Burn module, clones share batch norm's running statistics: take a [`crate::StateDict`] to keep a copy.
 #[derive(Debug)]
-pub struct Network(Box<dyn AnyModel>);
+pub struct Network {
+    model: Box<dyn AnyModel>,
+    /// How many outputs are given but in training, where all are.
+    answers: Option<usize>,
+}
 
 impl Network {
     /// Takes any model.
     pub fn new(model: impl Model) -> Self {
-        Self(Box::new(model))
+        Self {
+            model: Box::new(model),
+            answers: None,
+        }
+    }
+
+    /// The same network, that gives the first `outputs` alone but in training: the others are learnt beside them.
+    #[must_use]
+    pub fn answering(self, outputs: usize) -> Self {
+        Self {
+            answers: Some(outputs),
+            ..self
+        }
     }
 
     /// The model as its own type, if it is of that type.
     pub fn get<M: Model>(&self) -> Option<&M> {
-        self.0.as_any().downcast_ref()
+        self.model.as_any().downcast_ref()
+    }
+
+    fn with(&self, model: Box<dyn AnyModel>) -> Self {
+        Self {
+            model,
+            answers: self.answers,
+        }
     }
 }
 
 impl Model for Network {
     fn run(&self, x: Tensor<2>, mode: Mode<'_>) -> Result<Tensor<2>, ModelError> {
-        self.0.run(x, mode)
+        let all = matches!(mode, Mode::Training(_));
+        let outputs = self.model.run(x, mode)?;
+        Ok(match self.answers {
+            Some(answers) if !all && answers < outputs.dims()[1] => outputs.narrow(1, 0, answers),
+            _ => outputs,
+        })
     }
 
     fn layer_shapes(&self, input: &InputShape) -> Result<Vec<(String, Vec<usize>)>, ModelError> {
-        self.0.layer_shapes(input)
+        self.model.layer_shapes(input)
     }
 
     fn parameter_count(&self) -> usize {
-        self.0.parameter_count()
+        self.model.parameter_count()
     }
 }
 
 impl Clone for Network {
     fn clone(&self) -> Self {
-        Self(self.0.clone_box())
+        self.with(self.model.clone_box())
     }
 }
 
 impl ModuleDisplayDefault for Network {
     fn content(&self, content: Content) -> Option<Content> {
         content
-            .set_top_level_type(self.0.type_name())
-            .add("parameters", &self.0.parameter_count())
+            .set_top_level_type(self.model.type_name())
+            .add("parameters", &self.model.parameter_count())
             .optional()
     }
 
@@ -218,35 +271,50 @@ impl fmt::Display for Network {
 
 impl Module for Network {
     fn collect_devices(&self, devices: Devices) -> Devices {
-        self.0.collect_devices(devices)
+        self.model.collect_devices(devices)
     }
 
     fn fork(self, device: &Device) -> Self {
-        Self(self.0.fork(device))
+        Self {
+            model: self.model.fork(device),
+            ..self
+        }
     }
 
     fn to_device(self, device: &Device) -> Self {
-        Self(self.0.to_device(device))
+        Self {
+            model: self.model.to_device(device),
+            ..self
+        }
     }
 
     fn train(self) -> Self {
-        Self(self.0.train())
+        Self {
+            model: self.model.train(),
+            ..self
+        }
     }
 
     fn valid(&self) -> Self {
-        Self(self.0.valid())
+        self.with(self.model.valid())
     }
 
     fn materialize(self) -> Self {
-        Self(self.0.materialize())
+        Self {
+            model: self.model.materialize(),
+            ..self
+        }
     }
 
     fn visit<Visitor: ModuleVisitor>(&self, visitor: &mut Visitor) {
-        self.0.visit(visitor);
+        self.model.visit(visitor);
     }
 
     fn map<Mapper: ModuleMapper>(self, mapper: &mut Mapper) -> Self {
-        Self(self.0.map(mapper))
+        Self {
+            model: self.model.map(mapper),
+            ..self
+        }
     }
 }
 

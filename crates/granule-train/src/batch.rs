@@ -1,7 +1,7 @@
 //! One batch, and how what is in it is normalised.
 
 use burn::tensor::{Int, Tensor};
-use granule_data::Normalization;
+use granule_data::{Normalization, Split};
 
 /// One batch. Inputs live on the training device, with autodiff.
 pub(crate) struct Batch {
@@ -33,10 +33,102 @@ pub(crate) struct Scaling<'a> {
     pub counts: bool,
 }
 
+/// The counts of the channels that a sample shows in the bin that its targets are of, learnt beside these.
+pub(crate) struct Beside {
+    /// What the rate of each is a multiple of.
+    rates: Vec<f32>,
+    /// Whether the samples hold their square roots.
+    roots: bool,
+}
+
+impl Beside {
+    /// Those of the training part of a data set.
+    pub fn new(train: &Split, roots: bool) -> Self {
+        let mut beside = Self {
+            rates: Vec::new(),
+            roots,
+        };
+        let mut sums = Vec::new();
+        for index in 0..train.len() {
+            let counts = beside.counts(train, index);
+            sums.resize(counts.len(), 0.0_f64);
+            sums.iter_mut().zip(counts).for_each(|(sum, x)| *sum += x);
+        }
+        let samples = train.len().max(1) as f64;
+        let rates = sums.into_iter().map(|sum| rate_of(sum / samples, samples));
+        beside.rates = rates.collect();
+        beside
+    }
+
+    fn counts<'a>(
+        &self,
+        split: &'a Split,
+        index: usize,
+    ) -> impl ExactSizeIterator<Item = f64> + 'a {
+        let roots = self.roots;
+        let shown = split.current_values(index).unwrap_or_default().iter();
+        shown.map(move |&x| {
+            let x = f64::from(x);
+            if roots { (x * x).round() } else { x }
+        })
+    }
+
+    pub fn rates(&self) -> impl Iterator<Item = f64> {
+        self.rates.iter().copied().map(f64::from)
+    }
+
+    /// The targets of samples, each row followed by its counts in units of their rates.
+    pub fn add(&self, split: &Split, indices: &[usize], targets: &[f32]) -> Vec<f32> {
+        let width = targets.len() / indices.len().max(1);
+        let mut all = Vec::with_capacity(targets.len() + indices.len() * self.rates.len());
+        for (&index, own) in indices.iter().zip(targets.chunks(width.max(1))) {
+            all.extend_from_slice(own);
+            let counts = self.counts(split, index).zip(&self.rates);
+            all.extend(counts.map(|(count, &rate)| count as f32 / rate));
+        }
+        all
+    }
+}
+
+/// What a rate of counts is a multiple of: their mean, or half an event in all samples where there is none.
+pub(crate) fn rate_of(mean: f64, samples: f64) -> f32 {
+    mean.max(0.5 / samples) as f32
+}
+
 impl Scaling<'_> {
     /// What the rates of counts are multiples of, one an output.
     pub fn rates(&self) -> Option<Vec<f64>> {
         let rates = self.targets.std.iter().copied().map(f64::from);
         self.counts.then(|| rates.collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use granule_data::{Shape, Targets};
+
+    use super::*;
+
+    #[test]
+    fn counts_of_the_current_bin_follow_the_targets_also_of_roots() {
+        let counts = [3.0_f32, 0.0, 7.0, 0.0, 2.0, 0.0, 6.0, 0.0];
+        for roots in [false, true] {
+            let series = counts.map(|x| if roots { x.sqrt() } else { x }).to_vec();
+            let shape = Shape::Sequence {
+                steps: 2,
+                channels: 2,
+            };
+            let targets = Targets::Values {
+                data: vec![10.0, 20.0, 30.0],
+                width: 1,
+            };
+            let split = Split::windows(shape, series, (vec![0, 1, 2], 1), targets).unwrap();
+            let beside = Beside::new(&split, roots);
+            // The mean of 7, 2 and 6, and half an event in three bins.
+            let rates: Vec<f64> = beside.rates().collect();
+            assert!((rates[0] - 5.0).abs() < 1e-6 && (rates[1] - 1.0 / 6.0).abs() < 1e-6);
+            let all = beside.add(&split, &[2, 0], &[30.0, 10.0]);
+            assert_eq!(all, [30.0, 6.0 / 5.0, 0.0, 10.0, 7.0 / 5.0, 0.0]);
+        }
     }
 }

@@ -11,7 +11,7 @@ use granule_io::budget;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-use crate::batch::{Batch, BatchTruth, Scaling};
+use crate::batch::{Batch, BatchTruth, Beside, Scaling};
 use crate::error::TrainError;
 use crate::resident::Resident;
 
@@ -19,6 +19,7 @@ use crate::resident::Resident;
 pub(crate) struct Batches<'a> {
     split: &'a Split,
     scaling: Scaling<'a>,
+    beside: Option<&'a Beside>,
     augmentation: Option<&'a Augmentation>,
     indices: &'a [usize],
     batch_size: usize,
@@ -93,6 +94,7 @@ impl<'a> Batches<'a> {
         let mut batches = Self {
             split,
             scaling,
+            beside: None,
             augmentation,
             indices,
             batch_size: batch_size.max(1),
@@ -102,6 +104,11 @@ impl<'a> Batches<'a> {
         };
         batches.set_cutting(cutting)?;
         Ok(batches)
+    }
+
+    /// The same, of windows, with what is learnt beside the targets.
+    pub fn with_beside(self, beside: Option<&'a Beside>) -> Self {
+        Self { beside, ..self }
     }
 
     pub fn set_cutting(&mut self, cutting: Cutting) -> Result<(), TrainError> {
@@ -194,9 +201,15 @@ impl<'a> Batches<'a> {
 
     fn batch(&self, chunk: &[usize], data: Vec<f32>) -> Result<Batch, TrainError> {
         let shape = [chunk.len(), self.split.shape().len()];
+        let truth = truth(self.split, chunk, self.scaling.targets)?;
         Ok(Batch {
             inputs: Tensor::from_data(TensorData::new(data, shape), &self.device),
-            truth: truth(self.split, chunk, self.scaling.targets)?,
+            truth: match (truth, self.beside) {
+                (BatchTruth::HostValues(targets), Some(beside)) => {
+                    BatchTruth::HostValues(beside.add(self.split, chunk, &targets))
+                }
+                (truth, _) => truth,
+            },
             len: chunk.len(),
         })
     }

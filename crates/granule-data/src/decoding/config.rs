@@ -34,7 +34,8 @@ pub struct DecodingConfig {
     /// The channels that are predicted, from 0, in place of drawn ones.
     pub held_out_channels: Vec<usize>,
     /// Predict what each channel adds up to over the window from the window itself, in place of a target: an auto-encoder, whose
-    /// error says how unusual the activity is, as `granule detect` asks.
+    /// error says how unusual the activity is, as `granule detect` asks. Where channels are held out: learn the counts of the
+    /// others in the bin beside theirs, and answer and score those held out alone.
     pub reconstruct: bool,
     /// An integer for every bin of a signal `[bins, channels]`: bins of one trial are those of equal numbers in a row. No
     /// window crosses the edge of a trial. With `bin_width`: a table of intervals. Absent: the whole recording is one.
@@ -206,6 +207,16 @@ impl DecodingConfig {
         self.held_out.is_some() || !self.held_out_channels.is_empty()
     }
 
+    /// Whether windows are their own targets.
+    pub fn reconstructs(&self) -> bool {
+        self.reconstruct && !self.holds_out()
+    }
+
+    /// Whether the counts of the channels that are not held out are learnt beside those that are.
+    pub fn learns_inputs(&self) -> bool {
+        self.reconstruct && self.holds_out()
+    }
+
     /// Whether the signal is its own target, so that no array is one.
     pub(super) fn has_own_target(&self) -> bool {
         self.holds_out() || self.reconstruct
@@ -214,10 +225,6 @@ impl DecodingConfig {
     fn validate_own_target(&self) -> Result<(), DataError> {
         if !self.has_own_target() {
             return Ok(());
-        }
-        if self.reconstruct && self.holds_out() {
-            let allowed = "unset where channels are held out, which are the target";
-            return Err(wrong("reconstruct", true, allowed));
         }
         if let Some(share) = self.held_out {
             if !(share > 0.0 && share < 1.0) {
@@ -234,7 +241,7 @@ impl DecodingConfig {
         ];
         for (key, name) in targets {
             if let Some(name) = name {
-                let allowed = if self.reconstruct {
+                let allowed = if !self.holds_out() {
                     "unset where the signal is reconstructed, which is the target"
                 } else {
                     "unset where channels are held out, which are the target"

@@ -179,7 +179,7 @@ pub(crate) fn load(
                 bins,
                 ..
             } = windows;
-            let targets = if config.reconstruct {
+            let targets = if config.reconstructs() {
                 sums(&series, &starts, config.window.steps(), channels)?
             } else {
                 targets.subset(&bins)?
@@ -227,7 +227,8 @@ pub(crate) fn load(
     dataset.divided = divided;
     dataset.notes = notes;
     dataset.counts = config.holds_out();
-    dataset.reconstructs = config.reconstruct;
+    dataset.reconstructs = config.reconstructs();
+    dataset.learns_inputs = config.learns_inputs();
     dataset.repeats = repeats;
     if let Some(source) = sources.pop() {
         (dataset.columns, dataset.target_columns) = (source.columns, source.held_out);

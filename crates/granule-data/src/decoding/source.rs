@@ -550,6 +550,12 @@ fn held_out(
     );
     if !notes.contains(&text) {
         notes.push(text);
+        if config.reconstruct {
+            let others = counted(channels - chosen.len(), "other");
+            notes.push(format!(
+                "the counts of the {others} in the same bin are learnt as well, and neither answered nor scored"
+            ));
+        }
     }
     Ok(chosen)
 }

@@ -986,9 +986,10 @@ fn a_signal_is_its_own_target() {
         (
             DecodingConfig {
                 held_out: Some(0.5),
+                test_target: Some("velocity".into()),
                 ..reconstructing()
             },
-            "data.decoding.reconstruct",
+            "data.decoding.test_target",
         ),
         (
             DecodingConfig {
@@ -1001,6 +1002,35 @@ fn a_signal_is_its_own_target() {
         let message = refused(dir.path(), &wrong);
         assert!(message.contains(key), "{message}");
     }
+}
+
+#[test]
+fn counts_of_the_others_are_learnt_beside_those_held_out() {
+    let dir = folder();
+    let beside = DecodingConfig {
+        held_out_channels: vec![1],
+        ..reconstructing()
+    };
+    let set = read(dir.path(), &beside).unwrap();
+    assert!(set.learns_inputs && set.counts && !set.reconstructs);
+    let plain = DecodingConfig {
+        reconstruct: false,
+        ..beside
+    };
+    let held_out = read(dir.path(), &plain).unwrap();
+    assert!(!held_out.learns_inputs);
+    assert_eq!((&set.train, &set.test), (&held_out.train, &held_out.test));
+    // The target is that of the second bin of a window of two, and so is what the other channel counts there.
+    let window = set.train.values(0).unwrap();
+    assert_eq!(set.train.current_values(0), Some(&window[1..]));
+    let last = set.train.len();
+    assert_eq!(set.train.current_values(last), None);
+    let text = "the counts of the 1 other in the same bin are learnt as well";
+    assert!(
+        set.notes.iter().any(|note| note.contains(text)),
+        "{:?}",
+        set.notes
+    );
 }
 
 #[test]

@@ -51,15 +51,18 @@ impl ModuleVisitor for Collect<'_> {
     }
 }
 
-/// A scalar that weighs every output differently.
+/// A scalar that weighs every output differently, with what the model adds to its loss.
 fn objective(network: &Network, x: Tensor<2>) -> Tensor<1> {
-    let output = network
-        .forward_train(x, &mut NoiseStream::new(5, 0))
-        .unwrap();
+    let mut noise = NoiseStream::new(5, 0);
+    let output = network.forward_train(x, &mut noise).unwrap();
     let device = output.device();
     let [batch, width] = output.dims();
     let weights = samples(batch, width, &device).cast(DType::F64);
-    output.mul(weights).sum()
+    let sum = output.mul(weights).sum();
+    match noise.take_penalty() {
+        Some(penalty) => sum.add(penalty),
+        None => sum,
+    }
 }
 
 fn check(device: &Device) {

@@ -1,9 +1,11 @@
 //! Layers as data: shapes, order of operations, and what does not fit.
 
+use burn::module::Module as _;
 use burn::tensor::{Tensor, TensorData};
 use granule_models::sequential::LayerNormLayerConfig;
 use granule_models::{
-    InputShape, Model as _, ModelConfig, ModelError, SequentialConfig, StateDict, TensorValue,
+    InputShape, Model as _, ModelConfig, ModelError, Network, NoiseStream, SequentialConfig,
+    StateDict, TensorValue,
 };
 
 use crate::support::{flex, image, ndarray, samples, values};
@@ -144,6 +146,10 @@ fn a_layer_that_does_not_fit_is_named_with_both_shapes() {
         "layer[0] (dense) takes vectors, the input is 1×10×10; put a flatten between them",
     );
     is(
+        json!([{"kind": "latent", "units": 2, "kl_weight": 0.1}]),
+        "layer[0] (latent) takes vectors and sequences, the input is 1×10×10; put a flatten between them",
+    );
+    is(
         json!([flatten, conv]),
         "layer[1] (conv) takes images, the layer before gives a vector of 100; \
          put it before the first flatten of a model of images",
@@ -188,6 +194,14 @@ fn a_number_out_of_range_is_named_by_its_layer() {
 
     for (layer, field) in [
         (json!({"kind": "conv", "filters": 0}), "layer[1].filters"),
+        (
+            json!({"kind": "latent", "units": 0, "kl_weight": 1.0}),
+            "layer[1].units",
+        ),
+        (
+            json!({"kind": "latent", "units": 2, "kl_weight": -0.5}),
+            "layer[1].kl_weight",
+        ),
         (
             json!({"kind": "conv", "filters": 1, "kernel": 0}),
             "layer[1].kernel",
@@ -559,6 +573,92 @@ fn the_weight_on_the_raw_input_is_found() {
     }
 }
 
+/// Two steps of one value x: the mean is 2x + 0.5, the logarithm of the variance x/2.
+fn latent(kl_weight: f64) -> (ModelConfig, InputShape, StateDict) {
+    let layers = serde_json::json!([{"kind": "latent", "units": 1, "kl_weight": kl_weight}]);
+    let input = InputShape::Sequence {
+        steps: 2,
+        channels: 1,
+    };
+    let state = state([
+        ("layers.0.mean.weight", &[1, 1], &[2.0]),
+        ("layers.0.mean.bias", &[1], &[0.5]),
+        ("layers.0.log_variance.weight", &[1, 1], &[0.5]),
+        ("layers.0.log_variance.bias", &[1], &[0.0]),
+        ("output.weight", &[2, 2], &[1.0, 0.0, 0.0, 1.0]),
+        ("output.bias", &[2], &[0.0, 0.0]),
+    ]);
+    (config(layers), input, state)
+}
+
+#[test]
+fn a_latent_is_sampled_in_training_and_its_mean_otherwise() {
+    let (config, input, state) = latent(0.25);
+    let device = flex();
+    let network = config.init_from_state(&input, 2, &state, &device).unwrap();
+    let x = Tensor::<2>::from_floats([[1.0, -2.0], [0.0, 4.0]], &device);
+    let plain = values(network.forward(x.clone()).unwrap());
+    assert_eq!(plain, [2.5, -3.5, 0.5, 8.5]);
+
+    let train = |step| {
+        let mut noise = NoiseStream::new(3, step);
+        let sample = values(network.forward_train(x.clone(), &mut noise).unwrap());
+        let penalty = noise.take_penalty().unwrap();
+        (sample, penalty.try_into_vec_as::<f32>().unwrap()[0])
+    };
+    // Of N(μ, σ²) from N(0, 1), ln σ + ... as a textbook has it: ln(1/σ) + (σ² + μ²)/2 − 1/2.
+    let divergence = |mean: f64, deviation: f64| {
+        (1.0 / deviation).ln() + (deviation * deviation + mean * mean) / 2.0 - 0.5
+    };
+    let numbers = [(2.5, 1.0), (-3.5, -2.0), (0.5, 0.0), (8.5, 4.0)];
+    let all = numbers.map(|(mean, x): (f64, f64)| divergence(mean, (x / 4.0).exp()));
+    // The mean over two samples of the sum over their steps.
+    let expected = 0.25 * all.iter().sum::<f64>() / 2.0;
+    let (sample, penalty) = train(0);
+    assert!((f64::from(penalty) - expected).abs() < 1e-5, "{penalty}");
+    assert_eq!(train(0), (sample.clone(), penalty));
+    assert_ne!(train(1).0, sample);
+
+    let mut moments = [(0.0, 0.0); 4];
+    for step in 0..4000 {
+        for ((sum, square), (x, mean)) in moments.iter_mut().zip(train(step).0.iter().zip(&plain)) {
+            let off = f64::from(x - mean);
+            (*sum, *square) = (*sum + off / 4000.0, *square + off * off / 4000.0);
+        }
+    }
+    for ((off, variance), (_, x)) in moments.iter().zip(numbers) {
+        let expected = (x / 2.0_f64).exp();
+        assert!(off.abs() < 0.1 * expected.sqrt(), "{off}");
+        assert!((variance / expected - 1.0).abs() < 0.1, "{variance}");
+    }
+}
+
+#[test]
+fn a_latent_weighs_nothing_where_that_is_asked_for() {
+    let (config, input, state) = latent(0.0);
+    let network = config.init_from_state(&input, 2, &state, &flex()).unwrap();
+    let mut noise = NoiseStream::none();
+    let x = samples(3, 2, &flex());
+    let trained = values(network.forward_train(x.clone(), &mut noise).unwrap());
+    assert_eq!(trained, values(network.forward(x).unwrap()));
+    let penalty = noise.take_penalty().unwrap();
+    assert_eq!(penalty.try_into_vec_as::<f32>().unwrap(), [0.0]);
+}
+
+#[test]
+fn outputs_that_are_learnt_beside_are_given_in_training_alone() {
+    let (config, input, state) = latent(1.0);
+    let network = config.init_from_state(&input, 2, &state, &flex()).unwrap();
+    let network = network.answering(1);
+    let x = samples(3, 2, &flex());
+    let outputs = |network: &Network| network.forward(x.clone()).unwrap().dims();
+    assert_eq!(outputs(&network), [3, 1]);
+    assert_eq!(outputs(&network.valid()), [3, 1]);
+    assert_eq!(outputs(&network.clone().to_device(&flex())), [3, 1]);
+    let trained = network.forward_train(x.clone(), &mut NoiseStream::none());
+    assert_eq!(trained.unwrap().dims(), [3, 2]);
+}
+
 /// A file of every layer, read and written again.
 #[test]
 fn every_layer_is_written_as_it_is_read() {
@@ -573,6 +673,7 @@ fn every_layer_is_written_as_it_is_read() {
         r#"{"kind":"gru","units":3,"readout":"sequence"},{"kind":"lstm","units":3,"readout":"auto"},"#,
         r#"{"kind":"rate","units":3,"activation":"relu","dt":20.0,"time_constant":100.0,"readout":"mean"},"#,
         r#"{"kind":"rate","units":3,"activation":"tanh","dt":20.0,"time_constant":100.0,"dale_ratio":0.8,"readout":"last"},"#,
+        r#"{"kind":"latent","units":2,"kl_weight":0.01},"#,
         r#"{"kind":"flatten"},{"kind":"dense","units":5},{"kind":"sigmoid"},{"kind":"dropout","probability":0.5}]}"#,
     );
     let config: ModelConfig = serde_json::from_str(text).unwrap();

@@ -133,6 +133,13 @@ pub fn small_models() -> Vec<(ModelConfig, InputShape)> {
         {"kind": "branches", "join": "mean", "branch": [{}, {"layer": [{"kind": "tanh"}]}]},
     ]});
     let of_images = serde_json::from_value(of_images).unwrap();
+    let latent = serde_json::json!({"kind": "sequential", "layer": [
+        {"kind": "gru", "units": 4},
+        {"kind": "latent", "units": 3, "kl_weight": 0.5},
+        {"kind": "gru", "units": 4, "readout": "last"},
+        {"kind": "latent", "units": 2, "kl_weight": 2.0},
+    ]});
+    let latent = serde_json::from_value(latent).unwrap();
     let trial = InputShape::Sequence {
         steps: 3,
         channels: 2,
@@ -178,6 +185,7 @@ pub fn small_models() -> Vec<(ModelConfig, InputShape)> {
             trial,
         ),
         (branches, longer),
+        (latent, longer),
         (of_images, image(2, 4)),
     ]
 }

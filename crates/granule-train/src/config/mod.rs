@@ -589,9 +589,19 @@ impl RunConfig {
         )
     }
 
-    /// Refuses what fills windows up with means where counts are to be reconstructed: their sums are none.
+    /// Refuses what fills windows up with means where counts are to be reconstructed: their sums are none. What is learnt beside
+    /// counts is counts, too.
     fn validate_reconstruction(&self) -> Result<(), ConfigError> {
         let decoding = self.data.decoding();
+        if decoding.learns_inputs() {
+            let found = match self.train.loss {
+                Loss::Auto | Loss::Poisson => return Ok(()),
+                Loss::Mse => "\"mse\"",
+                Loss::CrossEntropy => "\"cross-entropy\"",
+            };
+            let allowed = "\"poisson\" with data.decoding.reconstruct where channels are held out: the counts of the others are learnt as well";
+            return Err(ConfigError::new("train.loss", found, allowed));
+        }
         let filled = decoding.edges == Edges::Zeros && decoding.window.steps() > 1;
         let of_counts = self.train.loss == Loss::Poisson && decoding.reconstruct;
         let fine = !(filled && of_counts);

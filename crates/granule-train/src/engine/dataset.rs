@@ -9,7 +9,7 @@ use granule_io::budget;
 use granule_io::words::counted;
 use granule_models::{InputShape, InputSpec, Link, Network, Readout, Task};
 
-use crate::batch::Scaling;
+use crate::batch::{Beside, Scaling, rate_of};
 use crate::batches::{Batches, Purpose, shuffle};
 use crate::config::{DataConfig, Loss, RunConfig, TrainConfig, class_weights_note};
 use crate::engine::baseline;
@@ -46,6 +46,8 @@ pub(crate) struct Parts<'a> {
     /// How targets are scaled, and whether they are counts.
     targets: Normalization,
     counts: bool,
+    /// What is learnt beside them.
+    beside: Option<Beside>,
 }
 
 impl<'a> Parts<'a> {
@@ -101,6 +103,7 @@ impl<'a> Parts<'a> {
                 return Err(ConfigError::new(field, value, allowed).into());
             }
         }
+        let beside = task.learnt_outputs() > task.outputs();
         let vectors = !matches!(dataset.train.shape(), Shape::Image { .. });
         if vectors && !config.data.augmentation.is_identity() {
             return Err(ConfigError::new(
@@ -150,7 +153,7 @@ impl<'a> Parts<'a> {
             let allowed = "last or mean, as in --set model.readout=last, for sequences of a data set, which are answered once";
             return Err(ConfigError::new("model.readout", "auto", allowed).into());
         }
-        config.model.validate(&input.shape, task.outputs())?;
+        config.model.validate(&input.shape, task.learnt_outputs())?;
         let train = train_samples(dataset, config.data.limit_train, config.data.seed);
         let mut warnings = dataset.warnings.clone();
         if let Some(limit) = config.data.limit_train.filter(|limit| *limit > train.len()) {
@@ -192,6 +195,7 @@ impl<'a> Parts<'a> {
             limit: config.data.limit_train,
             targets: scale_of(dataset, has_counts(&task)),
             counts: has_counts(&task),
+            beside: beside.then(|| Beside::new(&dataset.train, input.square_root)),
         };
         if let Some(weights) = parts.class_weights(&config.train)? {
             parts
@@ -336,7 +340,9 @@ impl Source for Parts<'_> {
     }
 
     fn rates(&self) -> Option<Vec<f64>> {
-        self.scaling().rates()
+        let mut rates = self.scaling().rates()?;
+        rates.extend(self.beside.iter().flat_map(Beside::rates));
+        Some(rates)
     }
 
     fn supply<'s>(
@@ -344,7 +350,7 @@ impl Source for Parts<'_> {
         config: &'s RunConfig,
         device: &'s OpenDevice,
     ) -> Result<Box<dyn Supply + 's>, TrainError> {
-        Ok(Box::new(Batches::new(
+        let batches = Batches::new(
             &self.dataset.train,
             self.scaling(),
             &config.data.augmentation,
@@ -352,7 +358,8 @@ impl Source for Parts<'_> {
             config.train.batch_size,
             config.seed,
             device,
-        )?))
+        )?;
+        Ok(Box::new(batches.with_beside(self.beside.as_ref())))
     }
 
     fn validate(
@@ -494,6 +501,7 @@ pub(crate) fn task(dataset: &Dataset) -> Task {
             mean: dataset.target_normalization.mean.clone(),
             std: dataset.target_normalization.std.clone(),
             link: Link::Identity,
+            beside: 0,
         },
     }
 }
@@ -513,6 +521,10 @@ fn counted_task(dataset: &Dataset) -> Result<Task, TrainError> {
         mean: Vec::new(),
         std: scale_of(dataset, true).std,
         link: Link::Log,
+        beside: match dataset.train.current_values(0) {
+            Some(shown) if dataset.learns_inputs => shown.len(),
+            _ => 0,
+        },
     })
 }
 
@@ -557,16 +569,16 @@ pub(super) fn check_counts(split: &Split) -> Result<(), TrainError> {
     })
 }
 
-/// How targets are scaled: counts are divided by their mean in the training part, or by half an event where there is none.
+/// How targets are scaled: counts by their [rates](rate_of) in the training part.
 pub(super) fn scale_of(dataset: &Dataset, counts: bool) -> Normalization {
     let mean = &dataset.target_normalization.mean;
     if !counts {
         return dataset.target_normalization.clone();
     }
-    let least = 0.5 / dataset.train.len().max(1) as f64;
+    let samples = dataset.train.len().max(1) as f64;
     Normalization {
         mean: vec![0.0; mean.len()],
-        std: mean.iter().map(|mean| mean.max(least) as f32).collect(),
+        std: mean.iter().map(|&mean| rate_of(mean, samples)).collect(),
     }
 }
 

@@ -63,6 +63,9 @@ impl<'a> AnomalyDetector<'a> {
         observer: &mut dyn Observer,
     ) -> Result<Self, TrainError> {
         let is_regression = matches!(file.task, Task::Regression { .. });
+        if dataset.learns_inputs {
+            return Err(answers_others());
+        }
         if !(is_regression && dataset.reconstructs) {
             return Err(does_not_reconstruct());
         }
@@ -294,6 +297,11 @@ fn deviance((logarithm, ratio): (f64, f64)) -> f64 {
         0.0
     };
     glm::loss(logarithm, ratio) - best
+}
+
+fn answers_others() -> TrainError {
+    let allowed = "unset: a model that answers with channels held out tells no anomalies in those that it sees";
+    ConfigError::new("data.decoding.held_out", "this", allowed).into()
 }
 
 fn does_not_reconstruct() -> TrainError {

@@ -13,7 +13,7 @@ use crate::config::RunConfig;
 use crate::engine::samples::{check_finite, part_name};
 use crate::engine::score::{other_input, other_task};
 use crate::engine::source::{Source, Step, Supply, Trained};
-use crate::engine::work::{BatchContext, Contribution, Work};
+use crate::engine::work::{BatchContext, Contribution, Work, number, penalized};
 use crate::event::{Event, Observer};
 use crate::loss::Tally;
 use crate::objective::Objective;
@@ -144,14 +144,6 @@ fn has_samples(objective: &dyn Objective, part: Part) -> Result<(), TrainError> 
     })
 }
 
-fn number(loss: Tensor<1>) -> Result<f64, TrainError> {
-    let loss = loss
-        .without_autodiff()
-        .try_into_vec_as::<f64>()
-        .map_err(TrainError::backend)?;
-    Ok(loss.first().copied().unwrap_or(f64::NAN))
-}
-
 impl Source for Own<'_> {
     fn name(&self) -> String {
         self.objective.name()
@@ -259,6 +251,7 @@ impl Work for OwnBatch<'_> {
         let inputs = self.own.inputs(part, samples, context.train_device)?;
         let outputs = network.forward_train(inputs, &mut context.noise)?;
         let loss = self.own.loss(part, samples, outputs)?;
+        let loss = penalized(loss, context.noise.take_penalty());
         let host = context.device.is_host();
         let gradient = Gradient::collect(loss.backward(), network, host)?;
         if !host {

@@ -115,9 +115,10 @@ pub(crate) fn network(
     problem: &Problem<'_>,
     device: &OpenDevice,
 ) -> Result<Network, TrainError> {
-    let (input, outputs) = (&problem.input.shape, problem.task.outputs());
+    let (input, outputs) = (&problem.input.shape, problem.task.learnt_outputs());
     let device = device.burn().clone().autodiff();
-    Ok(config.model.init(input, outputs, config.seed, &device)?)
+    let network = config.model.init(input, outputs, config.seed, &device)?;
+    Ok(network.answering(problem.task.outputs()))
 }
 
 /// The optimiser of a configuration, at its beginning.

@@ -51,7 +51,7 @@ pub(crate) trait Source {
         Ok(None)
     }
 
-    /// Of counts: what the rate of each output is a multiple of.
+    /// Of counts: what the rate of each output that is learnt is a multiple of.
     fn rates(&self) -> Option<Vec<f64>> {
         None
     }
@@ -92,11 +92,11 @@ pub(crate) struct Trained<'a> {
 
 impl Trained<'_> {
     pub fn network(&self) -> Result<Network, TrainError> {
-        let (input, outputs) = (&self.input.shape, self.task.outputs());
+        let (input, outputs) = (&self.input.shape, self.task.learnt_outputs());
         let network = self
             .model
             .init_from_state(input, outputs, self.state, self.device)?;
-        Ok(network)
+        Ok(network.answering(self.task.outputs()))
     }
 }
 

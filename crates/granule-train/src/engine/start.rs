@@ -184,7 +184,7 @@ impl Start {
         }
         let (had, has) = (&self.input, &problem.input.shape);
         let inputs = [(had.len(), has.len()), (had.step_len(), has.step_len())];
-        let outputs = [(self.task.outputs(), problem.task.outputs())];
+        let outputs = [(self.task.learnt_outputs(), problem.task.learnt_outputs())];
         let [mut first, mut last] =
             [(false, &inputs[..]), (true, &outputs[..])].map(|(is_last, sides)| End {
                 is_last,

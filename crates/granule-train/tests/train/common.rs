@@ -116,6 +116,34 @@ pub fn plane(train: usize, test: usize) -> Dataset {
     Dataset::new("plane", Vec::new(), Normalization::default(), train, test).unwrap()
 }
 
+/// Counts of four channels in windows of three bins, and of two others in the second bin of each; what is learnt beside them are
+/// those of the four.
+pub fn spikes(train: usize, test: usize) -> Dataset {
+    let mut noise = Noise::new(6);
+    let mut split = |count: usize| {
+        let (mut series, mut data) = (Vec::new(), Vec::new());
+        for bin in 0..count + 2 {
+            let drive = 1.0 + (bin as f32 * 0.3).sin();
+            let mut draw = |gain: f32| (gain * drive + 2.0 * noise.next()).floor();
+            series.extend([1.0, 2.0, 0.5, 0.0].map(&mut draw));
+            if (1..=count).contains(&bin) {
+                data.extend([2.0, 1.0].map(draw));
+            }
+        }
+        let shape = Shape::Sequence {
+            steps: 3,
+            channels: 4,
+        };
+        let targets = Targets::Values { data, width: 2 };
+        Split::windows(shape, series, ((0..count).collect(), 1), targets).unwrap()
+    };
+    let (train, test) = (split(train), split(test));
+    let normalization = Normalization::of(&train);
+    let mut set = Dataset::new("spikes", Vec::new(), normalization, train, test).unwrap();
+    (set.counts, set.learns_inputs) = (true, true);
+    set
+}
+
 pub fn mlp(widths: &[usize], dropout: f64) -> ModelConfig {
     ModelConfig::new(MlpConfig {
         widths: widths.to_vec(),

@@ -1,6 +1,5 @@
 use burn::tensor::{Tensor, TensorData};
-use granule_models::Classifier;
-use granule_models::Model as _;
+use granule_models::{Classifier, Model as _, Predictor, Sample};
 use granule_train::receptive::Answer;
 use granule_train::{Quiet, TrainError, evaluate, receptive_fields};
 
@@ -49,6 +48,97 @@ fn a_model_file_scores_alike_on_every_backend_and_batch_size() {
         assert_eq!(*name, data.classes[mistake.predicted]);
         assert!((f64::from(*probability) - mistake.probability).abs() < 1e-5);
     }
+}
+
+/// The mean over samples of the mean over outputs of λ − y ln λ, with rates that are multiples of the mean counts.
+fn poisson(outputs: &[f32], counts: &[Vec<f64>], means: &[f64]) -> f64 {
+    let rows = outputs.chunks(means.len()).zip(counts);
+    let losses = rows.flat_map(|(row, counts)| {
+        let each = row.iter().zip(counts).zip(means);
+        each.map(|((output, count), mean)| {
+            let rate = mean * f64::from(*output).exp();
+            rate - count * rate.ln()
+        })
+    });
+    losses.sum::<f64>() / outputs.len() as f64
+}
+
+#[test]
+fn what_is_learnt_beside_is_neither_answered_nor_scored() {
+    let data = spikes(30, 20);
+    let counts_of = |split: &granule_data::Split, beside: bool| -> Vec<Vec<f64>> {
+        let row = |sample: usize| {
+            let own = split.target_values(sample).unwrap();
+            let shown = &split.values(sample).unwrap()[4..8];
+            let all = own.iter().chain(shown.iter().filter(|_| beside));
+            all.copied().map(f64::from).collect()
+        };
+        (0..split.len()).map(row).collect()
+    };
+    let learnt = counts_of(&data.train, true);
+    let mean = |at: usize| learnt.iter().map(|row| row[at]).sum::<f64>() / 30.0;
+    let means: Vec<f64> = (0..6).map(mean).collect();
+    let layers = serde_json::json!({"kind": "sequential", "layer": [{"kind": "flatten"}]});
+    let layers: granule_models::ModelConfig = serde_json::from_value(layers).unwrap();
+    on_each(&BACKENDS, |spec, device| {
+        let mut config = config(spec, layers.clone(), 1, 30);
+        config.optimizer = adam(1e-12);
+        let dir = tempfile::tempdir().unwrap();
+        let (outcome, witness) = run(&config, &data, dir.path()).unwrap();
+        let file = model(&outcome);
+        assert_eq!((file.task.outputs(), file.task.learnt_outputs()), (2, 6));
+
+        let network = config
+            .model
+            .init(&file.input.shape, 6, config.seed, device.burn())
+            .unwrap();
+        let all = |split: &granule_data::Split| {
+            let indices: Vec<usize> = (0..split.len()).collect();
+            let mut inputs = Vec::new();
+            split
+                .gather(&indices, &data.normalization, None, &mut inputs)
+                .unwrap();
+            let inputs = TensorData::new(inputs, [split.len(), 12]);
+            let outputs = network.forward(Tensor::from_data(inputs, device.burn()));
+            outputs.unwrap().try_into_vec_as::<f32>().unwrap()
+        };
+        let expected = poisson(&all(&data.train), &learnt, &means);
+        let found = witness.steps[0].loss;
+        assert!(
+            (found - expected).abs() < 1e-5,
+            "{spec}: {found} {expected}"
+        );
+
+        // Of the test part the first two outputs.
+        let answers = all(&data.test);
+        let answers: Vec<f32> = answers
+            .chunks(6)
+            .flat_map(|row| &row[..2])
+            .copied()
+            .collect();
+        let tested = counts_of(&data.test, false);
+        let expected = poisson(&answers, &tested, &means[..2]);
+        let evaluation = outcome.evaluation.unwrap();
+        let again = evaluate(&file, &data, device, 7, &mut Quiet).unwrap();
+        for found in [evaluation.loss, again.loss] {
+            assert!(
+                (found - expected).abs() < 1e-5,
+                "{spec}: {found} {expected}"
+            );
+        }
+        assert_eq!(again.regression().unwrap().outputs.len(), 2);
+        let predictor = Predictor::from_file(&file, device.burn()).unwrap();
+        let sample = Sample::Values(data.test.values(3).unwrap());
+        let rates = predictor.outputs(sample).unwrap();
+        assert_eq!(rates.len(), 2);
+        for (at, rate) in rates.iter().enumerate() {
+            let expected = means[at] * f64::from(answers[2 * 3 + at]).exp();
+            assert!(
+                (f64::from(*rate) - expected).abs() < 1e-4 * expected,
+                "{spec}"
+            );
+        }
+    });
 }
 
 #[test]

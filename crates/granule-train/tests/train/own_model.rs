@@ -228,3 +228,73 @@ fn a_parameter_under_another_name_is_refused_before_the_run() {
     );
     assert!(text.contains("asked for as norm.bias"), "{text}");
 }
+
+/// A linear model that adds the mean square of its weights to its loss, so many times.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct RidgeConfig {
+    weight: f64,
+}
+
+#[derive(Module, Debug)]
+struct Ridge {
+    output: Linear,
+    #[module(skip)]
+    weight: f64,
+}
+
+impl Model for Ridge {
+    fn run(&self, x: Tensor<2>, mut mode: Mode<'_>) -> Result<Tensor<2>, ModelError> {
+        if self.weight > 0.0 {
+            mode.penalize(|| {
+                let square = self.output.weight.val().square().mean();
+                square.mul_scalar(self.weight)
+            });
+        }
+        Ok(self.output.forward(x))
+    }
+}
+
+impl ModelSettings for RidgeConfig {
+    type Model = Ridge;
+    const KIND: &'static str = "ridge";
+    const SUMMARY: &'static str = "A linear model with a penalty.";
+
+    fn build(
+        &self,
+        input: &InputShape,
+        outputs: usize,
+        p: &mut Parameters<'_>,
+    ) -> Result<Ridge, ModelError> {
+        Ok(Ridge {
+            output: p.linear("output", [input.len(), outputs], Initialization::He)?,
+            weight: self.weight,
+        })
+    }
+}
+
+#[test]
+fn what_a_model_adds_to_its_loss_is_learnt_and_not_scored() {
+    register::<RidgeConfig>().unwrap();
+    let data = plane(32, 12);
+    let square = |outcome: &granule_train::Outcome| {
+        let weights = &model(outcome).state.0["output.weight"].data;
+        weights.iter().map(|w| f64::from(w * w)).sum::<f64>() / weights.len() as f64
+    };
+    on_each(&BACKENDS, |spec, _| {
+        let trained = |weight, lr, batch| {
+            let mut config = config(spec, RidgeConfig { weight }.into(), 20, batch);
+            config.optimizer = adam(lr);
+            let dir = tempfile::tempdir().unwrap();
+            let (outcome, witness) = run(&config, &data, dir.path()).unwrap();
+            let loss = outcome.evaluation.as_ref().unwrap().loss;
+            (square(&outcome), witness.steps[0].loss, loss)
+        };
+        let (before, plain, tested) = trained(0.0, 1e-12, 32);
+        let (_, penalized, same) = trained(0.75, 1e-12, 32);
+        assert!((penalized - plain - 0.75 * before).abs() < 1e-5, "{spec}");
+        assert!((same - tested).abs() < 1e-6, "{spec}: {same} {tested}");
+        let (free, ..) = trained(0.0, 0.1, 8);
+        let (small, ..) = trained(50.0, 0.1, 8);
+        assert!(small < 0.2 * free, "{spec}: {small} {free}");
+    });
+}

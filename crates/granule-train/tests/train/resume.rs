@@ -75,11 +75,20 @@ fn tiny_runs(spec: &granule_device::DeviceSpec) -> Vec<(RunConfig, Dataset)> {
         {"kind": "gelu"},
     ]});
     let fourth = config(spec, serde_json::from_value(layers).unwrap(), 2, 8);
+    let latent = serde_json::json!({"kind": "sequential", "layer": [
+        {"kind": "dropout", "probability": 0.5, "whole_channels": true},
+        {"kind": "gru", "units": 4, "readout": "sequence"},
+        {"kind": "latent", "units": 2, "kl_weight": 0.01},
+        {"kind": "gru", "units": 4, "readout": "last"},
+    ]});
+    let mut fifth = config(spec, serde_json::from_value(latent).unwrap(), 2, 4);
+    fifth.train.accumulate = 2;
     vec![
         (first, images(8, 32, 9)),
         (second, points(40, 12)),
         (third, points(40, 12)),
         (fourth, images(8, 32, 9)),
+        (fifth, spikes(32, 9)),
     ]
 }
 

@@ -8,6 +8,7 @@ mod dense;
 mod dropout;
 mod flatten;
 mod gru;
+mod latent;
 mod layer_norm;
 mod lstm;
 mod pool;
@@ -21,6 +22,7 @@ pub use activation::Nonlinearity;
 pub use branches::{Branch, BranchConfig, Branches, Join};
 pub use dropout::Dropout;
 pub use flatten::Flatten;
+pub use latent::Latent;
 pub use pool::{Pool, PoolMethod};
 
 use super::{Builder, Features, Site};
@@ -170,6 +172,7 @@ layers! {
     Gru(gru::GruLayerConfig) = "gru";
     Lstm(lstm::LstmLayerConfig) = "lstm";
     Rate(rate::RateLayerConfig) = "rate";
+    Latent(latent::LatentLayerConfig) = "latent";
     Residual(residual::ResidualLayerConfig) = "residual";
     Branches(branches::BranchesLayerConfig) = "branches";
     Flatten(flatten::FlattenLayerConfig) = "flatten";

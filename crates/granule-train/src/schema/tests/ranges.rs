@@ -547,6 +547,10 @@ fn ranges_of_runs_are_those_of_validation() {
     let rate = format!("kind = \"rate\"\nunits = 4\ndale_ratio = 0.5\n{POWER_LAW}");
     let rate = format!("[model]\nkind = \"sequential\"\n[[model.layer]]\n{rate}");
     bases.push(rate.parse().unwrap());
+    let latent = "kind = \"latent\"\nunits = 2\nkl_weight = 0.1";
+    let flatten = "[[model.layer]]\nkind = \"flatten\"";
+    let latent = format!("[model]\nkind = \"sequential\"\n{flatten}\n[[model.layer]]\n{latent}");
+    bases.push(latent.parse().unwrap());
     let branches = "kind = \"branches\"\n[[model.layer.branch]]\nchannels = [[0, 1]]";
     let branches = format!("[model]\nkind = \"sequential\"\n[[model.layer]]\n{branches}");
     bases.push(branches.parse().unwrap());
