@@ -744,7 +744,7 @@ fn what_a_latent_learns_beside_the_others_is_not_answered() {
     let from = ["--from", "run", "--set", "data.decoding.reconstruct=false"];
     let short = ["--epochs", "1", "--run-dir", "from"];
     let output = fine(dir.path(), &[&train[..], &from, &short].concat());
-    let text = "all weights are taken but those of output";
+    let text = "but those of the last layer, output";
     assert!(output.stderr.contains(text), "{}", output.stderr);
 
     let set = ["--set", "train.loss=mse", "--dry-run"];

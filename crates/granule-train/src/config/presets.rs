@@ -29,6 +29,7 @@ presets! {
     "adapt-decoder": "a decoder of another session, adapted to this one with few bins";
     "identify-objects": "what is seen, from the spike counts of a trial";
     "predict-activity": "spike counts of some neurons from those of the others, bin by bin";
+    "infer-dynamics": "spike counts of some neurons from those of the others, by way of a latent";
 }
 
 impl RunPreset {
