@@ -64,6 +64,33 @@ fn spikes_are_counted_from_sample_to_sample() {
     assert!(all > 12.0, "{all}");
 }
 
+/// Levels of different widths, named in another order than they have.
+#[test]
+fn counts_of_several_levels_are_seen_in_the_order_asked_for() {
+    let place = place(false);
+    let seen = |observe: &str| {
+        let settings: MultiGranularityConfig = serde_json::from_str(&format!(
+            r#"{{"dt": 1.0, "level": [
+                {{"name": "a", "unit": {{"kind": "lif", "cells": 2, "current": [20.0, 30.0]}}}},
+                {{"name": "b", "unit": {{"kind": "lif", "cells": 3, "current": [14.0, 25.0, 40.0]}}}}
+            ], "observe": [{observe}]}}"#
+        ))
+        .unwrap();
+        let model = settings.init(&place).unwrap().counting(50);
+        let start = model.initial_state(1).unwrap();
+        let grid = Grid::over(50.0, 1.0).unwrap();
+        let dynamics = model.dynamics().unwrap();
+        let (seen, _) = record_every(&dynamics, start, &NoInput, &grid, 50).unwrap();
+        host(seen.narrow(0, 1, 1)).unwrap()
+    };
+    let (a, b) = (seen(r#""a.spikes""#), seen(r#""b.spikes""#));
+    let mut all = [a.clone(), b.clone()].concat();
+    assert_eq!(seen(r#""a.spikes", "b.spikes""#), all);
+    assert_eq!(seen(r#""b.spikes", "a.spikes""#), [b, a].concat());
+    all.dedup();
+    assert!(all.len() > 3 && all.iter().sum::<f64>() > 8.0, "{all:?}");
+}
+
 /// Of counts in two bins, by the gain, against differences of the numbers with the share of the way to the next spike.
 #[test]
 fn the_gradient_of_counts_is_that_of_the_way_from_spike_to_spike() {

@@ -249,13 +249,17 @@ impl Plan {
         }
         let of_levels = plans.last().map_or(0, |plan| plan.variables.end);
         let weights = variables.len() - of_levels;
+        let mut totals = vec![None; names.len()];
         for text in &config.observe {
-            let Some(level) = all.counted(text)? else {
-                continue;
-            };
-            if let Some((variable, width)) = spikes(bound[level].as_ref()) {
-                plans[level].counted = Some(variable);
-                plans[level].total = Some((variables.len(), width));
+            if let Some(level) = all.counted(text)? {
+                totals[level] = Some(text);
+            }
+        }
+        // In the order of the levels, as the initial state has them.
+        for ((plan, dynamics), text) in plans.iter_mut().zip(&bound).zip(totals) {
+            if let Some((text, (variable, width))) = text.zip(spikes(dynamics.as_ref())) {
+                plan.counted = Some(variable);
+                plan.total = Some((variables.len(), width));
                 let total = Variable::new(text, "1", width);
                 variables.push(total.of_kind(QuantityKind::Spikes));
             }
