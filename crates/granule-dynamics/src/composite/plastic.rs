@@ -52,7 +52,10 @@ impl PlasticPlan {
             let allowed = format!("a rule of {}, as those before it", signal.describe());
             return Err(DynamicsError::config(place(index), rule.name(), allowed));
         }
-        let refused = |why: String| Err(DynamicsError::config(place(0), rules.first(), why));
+        // The rule that the signal is of.
+        let asks = rules.rules.iter().position(|rule| rule.signal().is_some());
+        let asks = asks.unwrap_or_default();
+        let refused = |why| DynamicsError::config(place(asks), rules.rules[asks].name(), why);
         let fits = |what: &str, units: usize, expected: usize| {
             if units == expected {
                 return Ok(());
@@ -67,17 +70,17 @@ impl PlasticPlan {
             Signal::Spikes => {
                 for (side, width) in [(from, senders), (to, inputs)] {
                     let Some((_, units)) = side.spikes else {
-                        return refused(format!(
+                        return Err(refused(format!(
                             "a rule of rates, for the level {} has no spikes: lif, qif, adex and izhikevich cells do",
                             side.level
-                        ));
+                        )));
                     };
                     fits(side.level, units, width)?;
                 }
             }
             Signal::Rates => match &to.rates {
                 Ok(units) => fits(to.level, *units, inputs)?,
-                Err(why) => return refused(why.clone()),
+                Err(why) => return Err(refused(why.clone())),
             },
         }
         Ok(Self {

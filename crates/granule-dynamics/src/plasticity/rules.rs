@@ -129,11 +129,6 @@ impl Rules {
     pub(super) fn new(rules: Vec<AnyRule>, limits: WeightLimits) -> Self {
         Self { rules, limits }
     }
-
-    /// The name of the first rule, for messages.
-    pub(crate) fn first(&self) -> &'static str {
-        self.rules.first().map_or("rules", Rule::name)
-    }
 }
 
 impl Rule for Rules {

@@ -267,6 +267,10 @@ fn what_no_rule_can_do_is_named() {
             "a rule of rates, as those before it",
         ],
     );
+    refused(
+        learning(r#"{"rules": [{"kind": "decay"}, {"kind": "pair-stdp"}]}"#),
+        &["rules[1] = pair-stdp", "level a has no spikes"],
+    );
     let mut settings = learning(hebb);
     settings.levels[1].direct = false;
     settings.levels[1].inputs = 2;
