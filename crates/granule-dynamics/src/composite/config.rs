@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use burn::module::Param;
 use burn::tensor::Tensor;
+use granule_io::budget;
 use serde::{Deserialize, Serialize};
 
 use super::coupler::CouplerConfig;
@@ -133,11 +134,18 @@ pub struct LevelConfig {
     pub system: Option<SystemConfig>,
 }
 
-/// Input weights that no training changes, of units with an input each.
-fn identity(units: usize, place: &Place) -> Param<Tensor<2>> {
+/// Input weights that no training changes, of a level's units with an input each.
+pub(super) fn identity(
+    level: &str,
+    units: usize,
+    place: &Place,
+) -> Result<Param<Tensor<2>>, DynamicsError> {
+    let what = format!("the input weights of the level {level}");
+    budget::ask_for_numbers(what, &[2, units, units])?;
     let one = |at: usize| f64::from(at % (units + 1) == 0);
     let values = (0..units * units).map(one).collect();
-    Param::from_tensor(place.tensor(values, [units, units])).set_require_grad(false)
+    let weights = Param::from_tensor(place.tensor(values, [units, units]));
+    Ok(weights.set_require_grad(false))
 }
 
 fn field(level: &str, name: &str) -> String {
@@ -327,12 +335,12 @@ impl LevelConfig {
             Given::Population(population) => self
                 .moved(population, whole)
                 .and_then(|population| population.init(self.inputs, 0, own_seed, place))
-                .map(|mut network| {
+                .and_then(|mut network| {
                     network.noise = Some(noise);
                     if self.direct {
-                        network.input = Some(identity(network.units(), place));
+                        network.input = Some(identity(&self.name, network.units(), place)?);
                     }
-                    LevelModel::Population(network)
+                    Ok(LevelModel::Population(network))
                 }),
             Given::System(system) => system.init(place).and_then(|system| {
                 let initial = system.initial_state(1)?;

@@ -37,6 +37,7 @@ mod trained;
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
+use granule_io::budget;
 
 pub use config::{COUPLERS, LevelConfig, MultiGranularityConfig};
 pub use coupler::{Conversion, Coupler, CouplerConfig, Projection};
@@ -65,7 +66,8 @@ impl MultiGranularityConfig {
     ///
     /// # Errors
     ///
-    /// [`DynamicsError::Config`], [`DynamicsError::Units`] and [`DynamicsError::Shape`] name what does not fit.
+    /// [`DynamicsError::Config`], [`DynamicsError::Units`] and [`DynamicsError::Shape`] name what does not fit,
+    /// [`DynamicsError::Memory`] what does not fit into memory.
     pub fn init(&self, place: &Place) -> Result<MultiGranularityModel, DynamicsError> {
         self.validate()?;
         let levels = self
@@ -227,7 +229,20 @@ impl Model for MultiGranularityModel {
 
     /// The levels' own states; the weights of plastic couplers as they are in the module, once for each row; counts, filters
     /// and delays at 0.
+    ///
+    /// # Errors
+    ///
+    /// [`DynamicsError::Memory`] names a plastic coupler whose weights do not fit; those of the levels.
     fn initial_state(&self, batch: usize) -> Result<State, DynamicsError> {
+        for (index, plan) in self.plan.couplers.iter().enumerate() {
+            if let Some(plastic) = &plan.plastic {
+                let own = &self.plan.variables[plastic.variables.clone()];
+                let numbers = own.iter().map(|variable| variable.width).sum();
+                let what = format!("the weights of coupler[{index}], some for each row of a batch");
+                // Those before a step and those after it.
+                budget::ask_for_numbers(what, &[2, batch, numbers])?;
+            }
+        }
         let mut tensors = Vec::with_capacity(self.plan.variables.len());
         for level in &self.levels {
             tensors.extend(level.initial_state(batch)?.into_tensors());

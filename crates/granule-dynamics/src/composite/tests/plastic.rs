@@ -228,6 +228,18 @@ fn surrogates_carry_a_gradient_into_rules_of_spikes() {
 }
 
 #[test]
+fn weights_for_each_row_and_inputs_for_each_unit_fit_into_memory_or_are_named() {
+    let place = f64_place();
+    let model = learning(r#"{"rules": [{"kind": "hebb"}]}"#).init(&place);
+    let rows = model.unwrap().initial_state(1 << 50).unwrap_err();
+    let units = config::identity("b", 1 << 31, &place).unwrap_err();
+    for (error, part) in [(rows, "coupler[0]"), (units, "the level b")] {
+        assert!(matches!(error, DynamicsError::Memory(_)), "{error:?}");
+        assert!(error.to_string().contains(part), "{error}");
+    }
+}
+
+#[test]
 fn what_no_rule_can_do_is_named() {
     let place = f64_place();
     let refused = |settings: MultiGranularityConfig, parts: &[&str]| {
