@@ -89,7 +89,7 @@ pub struct Run<'a, I: Input + ?Sized> {
 ///
 /// # Errors
 ///
-/// Those of [`crate::simulate()`]; also [`DynamicsError::NonFinite`] for a loss that is not finite.
+/// Those of [`crate::record_every()`]; also [`DynamicsError::NonFinite`] for a loss that is not finite.
 pub fn gradient<M: Model, I: Input + ?Sized>(
     model: &M,
     run: &Run<'_, I>,

@@ -298,6 +298,12 @@ pub trait Dynamics {
     fn progress(&self, _state: &State) -> Option<Tensor<2>> {
         None
     }
+
+    /// From sample to sample over how many steps it counts what is observed; `None` where it counts nothing. Who observes it at
+    /// other intervals gets an error.
+    fn counts_over(&self) -> Option<usize> {
+        None
+    }
 }
 
 boxed! {
@@ -312,6 +318,7 @@ boxed! {
     ) -> Result<Option<(Tensor<3>, State)>, DynamicsError>;
     observe(state: &State) -> Tensor<2>;
     progress(state: &State) -> Option<Tensor<2>>;
+    counts_over() -> Option<usize>;
 }
 
 /// A Burn module that stands for a dynamical model.

@@ -166,7 +166,7 @@ fn first_failure(
 ///
 /// # Errors
 ///
-/// Those of [`simulate`].
+/// Those of [`record_every`].
 pub fn record(
     dynamics: &dyn Dynamics,
     initial: State,
@@ -180,7 +180,7 @@ pub fn record(
 ///
 /// # Errors
 ///
-/// Those of [`simulate`].
+/// Those of [`simulate`]; [`DynamicsError::Config`] for a model that counts [over](Dynamics::counts_over) another number of steps.
 pub fn record_every(
     dynamics: &dyn Dynamics,
     initial: State,
@@ -189,6 +189,12 @@ pub fn record_every(
     every: usize,
 ) -> Result<(Tensor<3>, State), DynamicsError> {
     let every = every.max(1);
+    if let Some(over) = dynamics.counts_over()
+        && over != every
+    {
+        let allowed = format!("{over}, for the model counts over so many steps");
+        return Err(DynamicsError::config("every", every, allowed));
+    }
     initial.check(dynamics.variables())?;
     initial.check_finite(dynamics.variables(), grid.time(0))?;
     let steps = 0..grid.steps();

@@ -144,6 +144,36 @@ fn the_gradient_of_counts_is_that_of_the_way_from_spike_to_spike() {
     }
 }
 
+/// A model that counts over 3 steps, or observes no counts at all, seen after every 50.
+#[test]
+fn counts_over_other_steps_than_are_observed_are_refused() {
+    let place = place(true);
+    let run = Run {
+        initial: None,
+        batch: 1,
+        input: &NoInput,
+        grid: &Grid::over(100.0, 1.0).unwrap(),
+        every: 50,
+        memory: &Memory::Full,
+    };
+    for memory in [Memory::Full, Memory::Segments(4)] {
+        let run = Run {
+            memory: &memory,
+            ..run.clone()
+        };
+        let of = |model| gradient(&model, &run, |seen| seen.sum()).map(|_| ());
+        let error = of(counting(2.0, COUNTED, 3, &place)).unwrap_err();
+        let error = error.to_string();
+        assert!(error.contains("every = 50"), "{error}");
+        assert!(error.contains("3, for the model counts"), "{error}");
+        of(counting(2.0, r#""cells.v""#, 3, &place)).unwrap();
+    }
+    let model = counting(2.0, COUNTED, 3, &place);
+    let start = model.initial_state(1).unwrap();
+    let dynamics: Box<dyn Dynamics> = Box::new(model.dynamics().unwrap());
+    assert!(record_every(&dynamics, start, &NoInput, run.grid, 50).is_err());
+}
+
 #[test]
 fn levels_without_a_way_to_the_next_spike_are_named() {
     let place = place(false);

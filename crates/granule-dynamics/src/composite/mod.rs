@@ -143,7 +143,8 @@ impl MultiGranularityModel {
     }
 
     /// Counts spikes that are observed as `level.spikes` over so many steps of the whole, from one sample to the next; over
-    /// each step unless told otherwise.
+    /// each step unless told otherwise. [`record_every`](crate::record_every()) and [`gradient`](crate::gradient::gradient) refuse
+    /// another `every`.
     #[must_use]
     pub fn counting(mut self, every: usize) -> Self {
         self.plan.every = every.max(1);

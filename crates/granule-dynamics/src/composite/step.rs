@@ -255,6 +255,11 @@ impl Dynamics for Composite {
         self.step_watched(at, state, input, &mut |_, _, _| Ok(()))
     }
 
+    fn counts_over(&self) -> Option<usize> {
+        let counts = self.levels.iter().any(|level| level.plan.total.is_some());
+        counts.then_some(self.every)
+    }
+
     fn observe(&self, state: &State) -> Tensor<2> {
         let parts = self.observed.iter().map(|shown| match *shown {
             Shown::Variable(variable) => state[variable].clone(),
