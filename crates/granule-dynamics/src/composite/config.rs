@@ -142,7 +142,7 @@ pub(super) fn identity(
 ) -> Result<Param<Tensor<2>>, DynamicsError> {
     let what = format!("the input weights of the level {level}");
     budget::ask_for_numbers(what, &[2, units, units])?;
-    let one = |at: usize| f64::from(at % (units + 1) == 0);
+    let one = |at: usize| f64::from(at.is_multiple_of(units + 1));
     let values = (0..units * units).map(one).collect();
     let weights = Param::from_tensor(place.tensor(values, [units, units]));
     Ok(weights.set_require_grad(false))
