@@ -141,7 +141,8 @@ impl Mode<'_> {
 
     /// Adds what `penalty` gives, `[1]`, to the training loss of the batch, which is a mean over samples, outputs and
     /// what counts of them. Any part of a model may, and several add up; its gradient goes where that of the outputs goes.
-    /// Outside of training nothing is computed: losses and scores of validation and test are without it.
+    /// Outside of training nothing is computed: losses and scores of validation and test are without it. Where a step
+    /// gathers several batches, a batch's penalty counts as its loss does: by its samples, or the weights of their classes.
     ///
     /// It may depend on the weights, the inputs and what was drawn from the mode, and on nothing else, so that a resumed run
     /// repeats it.

@@ -1,5 +1,6 @@
 //! One batch, and how what is in it is normalised.
 
+use crate::ConfigError;
 use burn::tensor::{Int, Tensor};
 use granule_data::{Normalization, Split};
 
@@ -42,8 +43,8 @@ pub(crate) struct Beside {
 }
 
 impl Beside {
-    /// Those of the training part of a data set.
-    pub fn new(train: &Split, roots: bool) -> Self {
+    /// Those of the training part of a data set. What is no count has no rate.
+    pub fn new(train: &Split, roots: bool, columns: &[usize]) -> Result<Self, ConfigError> {
         let mut beside = Self {
             rates: Vec::new(),
             roots,
@@ -52,12 +53,21 @@ impl Beside {
         for index in 0..train.len() {
             let counts = beside.counts(train, index);
             sums.resize(counts.len(), 0.0_f64);
-            sums.iter_mut().zip(counts).for_each(|(sum, x)| *sum += x);
+            for (channel, (sum, x)) in sums.iter_mut().zip(counts).enumerate() {
+                if x < 0.0 || x.fract() != 0.0 {
+                    let column = columns.get(channel).copied().unwrap_or(channel);
+                    let allowed = format!(
+                        "false, or channels of counts, which are whole numbers from 0: channel {column}, counted from 0, holds {x}"
+                    );
+                    return Err(ConfigError::new("data.decoding.reconstruct", true, allowed));
+                }
+                *sum += x;
+            }
         }
         let samples = train.len().max(1) as f64;
         let rates = sums.into_iter().map(|sum| rate_of(sum / samples, samples));
         beside.rates = rates.collect();
-        beside
+        Ok(beside)
     }
 
     fn counts<'a>(
@@ -123,12 +133,30 @@ mod tests {
                 width: 1,
             };
             let split = Split::windows(shape, series, (vec![0, 1, 2], 1), targets).unwrap();
-            let beside = Beside::new(&split, roots);
+            let beside = Beside::new(&split, roots, &[]).unwrap();
             // The mean of 7, 2 and 6, and half an event in three bins.
             let rates: Vec<f64> = beside.rates().collect();
             assert!((rates[0] - 5.0).abs() < 1e-6 && (rates[1] - 1.0 / 6.0).abs() < 1e-6);
             let all = beside.add(&split, &[2, 0], &[30.0, 10.0]);
             assert_eq!(all, [30.0, 6.0 / 5.0, 0.0, 10.0, 7.0 / 5.0, 0.0]);
+            // Of one step each, so that all are looked at.
+            let series = vec![1.0, 2.5, 0.0, 1.0];
+            let shape = Shape::Sequence {
+                steps: 1,
+                channels: 2,
+            };
+            let targets = Targets::Values {
+                data: vec![1.0, 2.0],
+                width: 1,
+            };
+            let split = Split::windows(shape, series, (vec![0, 1], 0), targets).unwrap();
+            let error = Beside::new(&split, roots, &[4, 9]).err();
+            let said = error.map(|error| error.to_string()).unwrap_or_default();
+            assert_eq!(
+                said.contains("channel 9, counted from 0, holds 2.5"),
+                !roots,
+                "{said}"
+            );
         }
     }
 }

@@ -12,7 +12,7 @@ pub enum Answer {
     Value,
     /// The logarithm of the rate of a count.
     LogRate,
-    /// The logit of a class.
+    /// The logit of a class less the mean of all logits.
     Logit,
 }
 

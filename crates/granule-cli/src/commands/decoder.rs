@@ -40,10 +40,13 @@ pub struct Facts<'a> {
 }
 
 impl Decoder {
-    /// What shows how far the work is.
-    pub fn watcher(json: bool, interrupt: &Interrupt) -> Watcher<'_> {
-        Watcher::new(Style::choose(false, json), Some(interrupt))
-            .stopping("stopping; what is whole is told of")
+    /// What shows how far the work is, and says what becomes of it when it is stopped.
+    pub fn watcher<'a>(
+        json: bool,
+        interrupt: &'a Interrupt,
+        stopping: &'static str,
+    ) -> Watcher<'a> {
+        Watcher::new(Style::choose(false, json), Some(interrupt)).stopping(stopping)
     }
 
     pub fn open(args: &args::Decoder, watcher: &mut Watcher<'_>) -> anyhow::Result<Self> {

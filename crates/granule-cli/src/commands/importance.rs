@@ -28,7 +28,7 @@ pub fn run(args: &args::Importance) -> anyhow::Result<ExitCode> {
     };
     config.validate().map_err(|error| usage(error.into()))?;
     let interrupt = Interrupt::install()?;
-    let mut watcher = Decoder::watcher(args.json, &interrupt);
+    let mut watcher = Decoder::watcher(args.json, &interrupt, "stopping; what is whole is told of");
     let decoder = Decoder::open(&args.decoder, &mut watcher)?;
     interrupt.be_gentle();
     let measured = measure_importance(

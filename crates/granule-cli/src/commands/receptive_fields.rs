@@ -20,7 +20,11 @@ pub fn run(args: &args::ReceptiveFields) -> anyhow::Result<ExitCode> {
     let csv = args.csv.as_deref();
     let csv = csv.map(|path| OutFile::new(path, "--csv")).transpose()?;
     let interrupt = Interrupt::install()?;
-    let mut watcher = Decoder::watcher(args.json, &interrupt);
+    let mut watcher = Decoder::watcher(
+        args.json,
+        &interrupt,
+        "stopping; the mean of some samples is none",
+    );
     let decoder = Decoder::open(&args.decoder, &mut watcher)?;
     interrupt.be_gentle();
     let measured = receptive_fields(

@@ -150,6 +150,7 @@ fn show_plan(config: &RunConfig, plan: &Plan, json: bool) -> anyhow::Result<()> 
             "model": config.model.name(),
             "input": plan.input.to_string(),
             "outputs": plan.outputs,
+            "beside": plan.beside,
             "layers": layers.collect::<Vec<_>>(),
             "parameters": plan.parameters,
             "epochs": plan.epochs,
@@ -181,10 +182,14 @@ fn show_plan(config: &RunConfig, plan: &Plan, json: bool) -> anyhow::Result<()> 
     fact(
         "model",
         &format!(
-            "{}: {} → {}, {}",
+            "{}: {} → {}{}, {}",
             config.model.name(),
             plan.input,
             output::counted(plan.outputs, "output"),
+            match plan.beside {
+                0 => String::new(),
+                beside => format!(" and {beside} learnt beside"),
+            },
             output::counted(plan.parameters, "parameter")
         ),
     )?;

@@ -195,7 +195,9 @@ impl<'a> Parts<'a> {
             limit: config.data.limit_train,
             targets: scale_of(dataset, has_counts(&task)),
             counts: has_counts(&task),
-            beside: beside.then(|| Beside::new(&dataset.train, input.square_root)),
+            beside: beside
+                .then(|| Beside::new(&dataset.train, input.square_root, &dataset.columns))
+                .transpose()?,
         };
         if let Some(weights) = parts.class_weights(&config.train)? {
             parts

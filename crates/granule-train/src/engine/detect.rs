@@ -64,7 +64,7 @@ impl<'a> AnomalyDetector<'a> {
     ) -> Result<Self, TrainError> {
         let is_regression = matches!(file.task, Task::Regression { .. });
         if dataset.learns_inputs {
-            return Err(answers_others());
+            return Err(answers_others(config));
         }
         if !(is_regression && dataset.reconstructs) {
             return Err(does_not_reconstruct());
@@ -299,9 +299,17 @@ fn deviance((logarithm, ratio): (f64, f64)) -> f64 {
     glm::loss(logarithm, ratio) - best
 }
 
-fn answers_others() -> TrainError {
+fn answers_others(config: &RunConfig) -> TrainError {
     let allowed = "unset: a model that answers with channels held out tells no anomalies in those that it sees";
-    ConfigError::new("data.decoding.held_out", "this", allowed).into()
+    let decoding = config.data.decoding();
+    match decoding.held_out {
+        Some(share) => ConfigError::new("data.decoding.held_out", share, allowed),
+        None => {
+            let channels = format!("{:?}", decoding.held_out_channels);
+            ConfigError::new("data.decoding.held_out_channels", channels, allowed)
+        }
+    }
+    .into()
 }
 
 fn does_not_reconstruct() -> TrainError {

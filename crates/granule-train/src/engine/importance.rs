@@ -9,7 +9,7 @@ use super::baseline::{self, ridge::bounded};
 use super::dataset::has_counts;
 use super::opened::on;
 use super::samples::Samples;
-use super::seen::{Seen, TestPart, beside, changing, rows};
+use super::seen::{Seen, TestPart, changing, rows, with_regression};
 use crate::batches::{Purpose, shuffle};
 use crate::event::{Event, Observer};
 use crate::importance::{
@@ -269,7 +269,7 @@ impl Linear {
         observer: &mut dyn Observer,
     ) -> Result<Option<Self>, TrainError> {
         let (outputs, (_, seed)) = (task.outputs(), run);
-        beside(dataset, task, run, |learnt, tested| {
+        with_regression(dataset, task, run, |learnt, tested| {
             let Some(fitted) = baseline::linear(learnt, tested, outputs, seed, observer)? else {
                 return Ok(None);
             };

@@ -51,9 +51,13 @@ impl<'a> Own<'a> {
         has_samples(objective, Part::Test)?;
         let input = objective.input();
         input.validate()?;
-        config
-            .model
-            .validate(&input.shape, objective.task().outputs())?;
+        let task = objective.task();
+        if task.learnt_outputs() != task.outputs() {
+            let beside = task.learnt_outputs() - task.outputs();
+            let allowed = "0: an objective's loss is of the outputs that are answered";
+            return Err(ConfigError::new("objective.task.beside", beside, allowed).into());
+        }
+        config.model.validate(&input.shape, task.outputs())?;
         Ok(Self::of(objective, &input))
     }
 

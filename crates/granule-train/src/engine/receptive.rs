@@ -1,5 +1,6 @@
 //! The mean slope of each output by what a model sees.
 
+use burn::module::Module as _;
 use burn::tensor::{Tensor, TensorData};
 use granule_data::Dataset;
 use granule_device::OpenDevice;
@@ -10,7 +11,7 @@ use super::baseline;
 use super::dataset::has_counts;
 use super::opened::on;
 use super::samples::{Samples, check_finite};
-use super::seen::{Seen, TestPart, beside, changing};
+use super::seen::{Seen, TestPart, changing, with_regression};
 use crate::event::{Event, Observer};
 use crate::receptive::{Answer, LinearField, ReceptiveField, ReceptiveFields};
 use crate::{ConfigError, TrainError};
@@ -40,14 +41,14 @@ pub fn receptive_fields(
     };
     let outputs = file.task.outputs();
     let linear = match run.filter(|_| !dataset.reconstructs) {
-        Some(run) => beside(dataset, &file.task, run, |learnt, tested| {
+        Some(run) => with_regression(dataset, &file.task, run, |learnt, tested| {
             baseline::linear(learnt, tested, outputs, run.1, observer)
         })?,
         None => None,
     };
     let slopes = on(device, || {
         let autodiff = device.burn().clone().autodiff();
-        let network = file.network(&autodiff)?;
+        let network = file.network(&autodiff)?.no_grad();
         Slopes {
             samples: test.samples(),
             network: &network,
@@ -57,9 +58,13 @@ pub fn receptive_fields(
         }
         .mean(observer)
     })?;
-    let Some(slopes) = slopes else {
+    let Some(mut slopes) = slopes else {
         return Ok(None);
     };
+    let is_logit = matches!(file.task, Task::Classification { .. });
+    if is_logit {
+        center(&mut slopes);
+    }
     let len = seen.steps * seen.channels;
     let mut weights = linear
         .as_ref()
@@ -74,10 +79,12 @@ pub fn receptive_fields(
     let fields = fields.collect();
     let (step, lags) = seen.lags();
     Ok(Some(ReceptiveFields {
-        answer: match &file.task {
-            Task::Classification { .. } => Answer::Logit,
-            task if has_counts(task) => Answer::LogRate,
-            _ => Answer::Value,
+        answer: if is_logit {
+            Answer::Logit
+        } else if has_counts(&file.task) {
+            Answer::LogRate
+        } else {
+            Answer::Value
         },
         thing: seen.thing.to_owned(),
         step: step.to_owned(),
@@ -90,6 +97,17 @@ pub fn receptive_fields(
         }),
         fields,
     }))
+}
+
+/// Takes the mean over the outputs from each slope: what is added to all logits changes no probability.
+fn center(slopes: &mut [Vec<f64>]) {
+    let (outputs, places) = (slopes.len(), slopes.first().map_or(0, Vec::len));
+    for place in 0..places {
+        let sum: f64 = slopes.iter().filter_map(|own| own.get(place)).sum();
+        let mean = sum / outputs.max(1) as f64;
+        let own = slopes.iter_mut().filter_map(|own| own.get_mut(place));
+        own.for_each(|slope| *slope -= mean);
+    }
 }
 
 /// What an output is called.

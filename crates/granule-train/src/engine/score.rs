@@ -10,12 +10,11 @@ use granule_io::words::{counted, first_of};
 use granule_models::{InputShape, Link, ModelFile, Network, Task};
 
 use super::opened::on;
+use super::seen::with_regression;
 use crate::batch::Scaling;
 use crate::batches::{Purpose, shuffle};
 use crate::engine::baseline;
-use crate::engine::dataset::{
-    check_counts, has_counts, input_shape, scale_of, task, train_samples,
-};
+use crate::engine::dataset::{check_counts, has_counts, input_shape, task};
 use crate::engine::samples::{Samples, check_finite};
 use crate::error::TrainError;
 use crate::event::{Event, Observer};
@@ -375,28 +374,16 @@ pub fn compare(
     if dataset.reconstructs {
         return Ok(());
     }
-    let learnt = train_samples(dataset, limit_train, data_seed);
-    let tested = whole(&dataset.test)?;
-    let targets = scale_of(dataset, has_counts(task));
-    let scaling = Scaling {
-        inputs: &dataset.normalization,
-        targets: &targets,
-        counts: has_counts(task),
-    };
-    let of = |split, indices| Samples {
-        split,
-        indices,
-        scaling,
-    };
-    let (learnt, tested) = (of(&dataset.train, &learnt), of(&dataset.test, &tested));
-    baseline::add(
-        evaluation,
-        learnt,
-        tested,
-        &dataset.classes,
-        data_seed,
-        observer,
-    )
+    with_regression(dataset, task, (limit_train, data_seed), |learnt, tested| {
+        baseline::add(
+            evaluation,
+            learnt,
+            tested,
+            &dataset.classes,
+            data_seed,
+            observer,
+        )
+    })
 }
 
 /// Adds what repeats of a condition have in common to the scores of real values, where they are known.

@@ -103,7 +103,7 @@ impl<'a> TestPart<'a> {
 
 /// Hands what a run has learnt from, with its limit and the seed of its data, and what it is tested on to `use_it`, scaled as
 /// a regression beside a model takes it.
-pub(super) fn beside<T>(
+pub(super) fn with_regression<T>(
     dataset: &Dataset,
     task: &Task,
     (limit_train, data_seed): (Option<usize>, u64),

@@ -19,8 +19,9 @@ pub struct LatentLayerConfig {
     #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 65536)))]
     pub units: usize,
     /// How much the Kullback–Leibler divergence from the standard normal distribution, in nats, the sum over a sample and
-    /// the mean over the batch, adds to the training loss, at least 0. Where that is the mean over so many outputs, 1 divided by
-    /// their number makes it the evidence lower bound.
+    /// the mean over the batch, adds to the training loss, at least 0. Where that is the mean over so many outputs of a negative
+    /// log-likelihood, as of counts, 1 divided by their number makes it the evidence lower bound; 2 divided by it where the loss is
+    /// the mean squared error, of outputs with variance 1.
     #[cfg_attr(feature = "schema", schemars(range(min = 0)))]
     pub kl_weight: f64,
 }

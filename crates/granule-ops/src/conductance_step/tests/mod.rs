@@ -341,12 +341,15 @@ fn single_precision_is_double_precision_rounded() {
     }
 }
 
-/// More rows than one task has, which end within a block: each is what it is alone.
+/// More rows than one task has, which end within a block: each is what it is alone, in a block of any size.
 #[test]
 fn many_rows_are_the_rows_one_by_one() {
     for device in devices() {
-        for kind in KINDS {
-            let inputs = Inputs::new(50, 67, kind, [50, 67]);
+        for (kind, cells) in KINDS
+            .into_iter()
+            .flat_map(|kind| [5, 40, 67].map(|cells| (kind, cells)))
+        {
+            let inputs = Inputs::new(50, cells, kind, [50, cells]);
             let together: Vec<_> = inputs
                 .step(&inputs.tensors(&device, DType::F32))
                 .into_iter()
@@ -354,8 +357,8 @@ fn many_rows_are_the_rows_one_by_one() {
                 .collect();
             for row in [0, 15, 16, 49] {
                 let mut one = inputs.clone();
-                (one.batch, one.inflow) = (1, [1, 67]);
-                let part = row * 67..(row + 1) * 67;
+                (one.batch, one.inflow) = (1, [1, cells]);
+                let part = row * cells..(row + 1) * cells;
                 for values in &mut one.values[..=inputs.states()] {
                     *values = values[part.clone()].to_vec();
                 }
