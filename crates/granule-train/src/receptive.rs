@@ -27,8 +27,20 @@ impl Answer {
     }
 }
 
+/// What outputs are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outputs {
+    /// Real values, by their places from 0.
+    Values,
+    /// Channels that are predicted from others, by the numbers that the recording gives them.
+    Channels,
+    /// Classes, by their names.
+    Classes,
+}
+
 /// The receptive field of every output of a model: the mean over samples of the output's slope by what the model sees, in standard
-/// deviations of each channel; 0 by a channel that is the same in all samples.
+/// deviations of each channel; 0 by a channel that is the same in all of training.
 ///
 /// Of a linear model, or a linear one below a curve, these are its weights; of any other they are, for normally distributed
 /// inputs, the weights of the linear model that comes nearest (Bussgang 1952; Stein 1981, doi:10.1214/aos/1176345632), which
@@ -38,6 +50,8 @@ impl Answer {
 pub struct ReceptiveFields {
     /// What the fields are the slopes of.
     pub answer: Answer,
+    /// What the outputs are.
+    pub outputs: Outputs,
     /// What a channel is called: `channel` or `feature`.
     pub thing: String,
     /// What a step is called: `lag` (in bins from the one that is decoded) or `step`.
@@ -145,6 +159,7 @@ mod tests {
         assert_eq!(nothing.cosine, None);
         let fields = ReceptiveFields {
             answer: Answer::Value,
+            outputs: Outputs::Values,
             thing: "channel".to_owned(),
             step: "lag".to_owned(),
             channels: vec![7],

@@ -469,7 +469,7 @@ impl Shuffled<'_> {
 
     /// Which parts are the same in all samples.
     fn constant(&self) -> Result<Vec<bool>, TrainError> {
-        let changes = changing(self.samples)?;
+        let changes = changing(self.samples.split, self.samples.scaling.inputs)?;
         let changes = |&place: &usize| changes.get(place) == Some(&true);
         let parts = self.parts.iter();
         Ok(parts.map(|part| !part.places.iter().any(changes)).collect())

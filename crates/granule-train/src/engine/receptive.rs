@@ -13,7 +13,7 @@ use super::opened::on;
 use super::samples::{Samples, check_finite};
 use super::seen::{Seen, TestPart, changing, with_regression};
 use crate::event::{Event, Observer};
-use crate::receptive::{Answer, LinearField, ReceptiveField, ReceptiveFields};
+use crate::receptive::{Answer, LinearField, Outputs, ReceptiveField, ReceptiveFields};
 use crate::{ConfigError, TrainError};
 
 /// What asks for memory here.
@@ -61,6 +61,7 @@ pub fn receptive_fields(
     let Some(mut slopes) = slopes else {
         return Ok(None);
     };
+    silence(&mut slopes, dataset, &seen)?;
     let is_logit = matches!(file.task, Task::Classification { .. });
     if is_logit {
         center(&mut slopes);
@@ -86,6 +87,11 @@ pub fn receptive_fields(
         } else {
             Answer::Value
         },
+        outputs: match &file.task {
+            Task::Classification { .. } => Outputs::Classes,
+            _ if dataset.target_columns.is_empty() => Outputs::Values,
+            _ => Outputs::Channels,
+        },
         thing: seen.thing.to_owned(),
         step: step.to_owned(),
         channels: (0..seen.channels).map(|at| seen.column(at)).collect(),
@@ -97,6 +103,26 @@ pub fn receptive_fields(
         }),
         fields,
     }))
+}
+
+/// Sets the slopes by channels that are the same in all of training to 0: nothing was learnt of them, and they have no standard
+/// deviation to change by. Of data without a training part, those that are the same in all samples.
+fn silence(slopes: &mut [Vec<f64>], dataset: &Dataset, seen: &Seen<'_>) -> Result<(), TrainError> {
+    let split = if dataset.train.is_empty() {
+        &dataset.test
+    } else {
+        &dataset.train
+    };
+    let changes = changing(split, &dataset.normalization)?;
+    for channel in 0..seen.channels {
+        let mut at_steps = changes.iter().skip(channel).step_by(seen.channels);
+        if !at_steps.any(|changes| *changes) {
+            let own = slopes.iter_mut();
+            own.flat_map(|own| own.iter_mut().skip(channel).step_by(seen.channels))
+                .for_each(|slope| *slope = 0.0);
+        }
+    }
+    Ok(())
 }
 
 /// Takes the mean over the outputs from each slope: what is added to all logits changes no probability.
@@ -129,8 +155,7 @@ struct Slopes<'a> {
 }
 
 impl Slopes<'_> {
-    /// The mean slopes of each output; nothing when it was stopped. What is the same in all samples has no standard deviation to
-    /// change by, and the slope 0.
+    /// The mean slopes of each output; nothing when it was stopped.
     fn mean(&self, observer: &mut dyn Observer) -> Result<Option<Vec<Vec<f64>>>, TrainError> {
         let Samples {
             split,
@@ -156,12 +181,7 @@ impl Slopes<'_> {
             }
         }
         let samples = indices.len().max(1) as f64;
-        let changes = changing(self.samples)?;
-        for sums in &mut sums {
-            for (sum, changes) in sums.iter_mut().zip(&changes) {
-                *sum = if *changes { *sum / samples } else { 0.0 };
-            }
-        }
+        sums.iter_mut().flatten().for_each(|sum| *sum /= samples);
         Ok(Some(sums))
     }
 

@@ -128,12 +128,21 @@ pub(super) fn with_regression<T>(
 /// Hands the standardised inputs of samples to `each`, until it says no.
 pub(super) fn rows(
     samples: Samples<'_>,
+    each: impl FnMut(&[f32]) -> bool,
+) -> Result<(), TrainError> {
+    let Samples { split, indices, .. } = samples;
+    gathered(split, indices, samples.scaling.inputs, each)
+}
+
+fn gathered(
+    split: &Split,
+    indices: &[usize],
+    inputs: &Normalization,
     mut each: impl FnMut(&[f32]) -> bool,
 ) -> Result<(), TrainError> {
-    let (mut data, len) = (Vec::new(), samples.split.shape().len().max(1));
-    for chunk in samples.indices.chunks(BLOCK) {
-        let inputs = samples.scaling.inputs;
-        samples.split.gather(chunk, inputs, None, &mut data)?;
+    let (mut data, len) = (Vec::new(), split.shape().len().max(1));
+    for chunk in indices.chunks(BLOCK) {
+        split.gather(chunk, inputs, None, &mut data)?;
         if !data.chunks_exact(len).all(&mut each) {
             break;
         }
@@ -141,12 +150,12 @@ pub(super) fn rows(
     Ok(())
 }
 
-/// Which numbers of a sample are not the same in all of them.
-pub(super) fn changing(samples: Samples<'_>) -> Result<Vec<bool>, TrainError> {
-    let len = samples.split.shape().len();
+/// Which numbers of a sample are not the same in all of a part.
+pub(super) fn changing(split: &Split, inputs: &Normalization) -> Result<Vec<bool>, TrainError> {
+    let len = split.shape().len();
     let mut changes = budget::filled(false, len, WHAT)?;
     let mut first: Vec<f32> = budget::with_capacity(len, WHAT)?;
-    rows(samples, |x| {
+    gathered(split, &whole(split)?, inputs, |x| {
         if first.is_empty() {
             first.extend_from_slice(x);
         }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::axis::Tick;
 use super::format::{coordinate, count, shorten, significant};
 use super::heatmap::{Shade, Shades};
-use crate::receptive::{Answer, ReceptiveField, ReceptiveFields};
+use crate::receptive::{Answer, Outputs, ReceptiveField, ReceptiveFields};
 
 /// Outputs at most, those with the longest fields.
 const MOST_FIELDS: usize = 12;
@@ -60,10 +60,20 @@ pub(super) struct Map {
 pub(super) fn draw(fields: &ReceptiveFields) -> Option<Section> {
     let longest = fields.ranked().into_iter();
     let longest = longest.filter(|field| field.strength() > 0.0);
-    let plots: Vec<Plot> = longest
-        .take(MOST_FIELDS)
-        .map(|field| plot(fields, field))
-        .collect();
+    let longest: Vec<&ReceptiveField> = longest.take(MOST_FIELDS).collect();
+    let rows = rows(fields, &longest);
+    let plots = longest.into_iter().map(|field| plot(fields, field, &rows));
+    let plots: Vec<Plot> = plots.collect();
+    let which = if rows.len() < fields.channels.len() {
+        format!(
+            " Of {} {}s the {} with the largest slopes.",
+            fields.channels.len(),
+            fields.thing,
+            rows.len()
+        )
+    } else {
+        String::new()
+    };
     let shown = match fields.fields.len().saturating_sub(plots.len()) {
         0 => String::new(),
         _ => format!("The {} longest of {}. ", plots.len(), fields.fields.len()),
@@ -75,31 +85,48 @@ pub(super) fn draw(fields: &ReceptiveFields) -> Option<Section> {
     };
     let note = format!(
         "{shown}How much {of} grows with a {} by one of its standard deviations, in the mean of {} samples; each map is \
-         scaled to its own largest slope.",
+         scaled to its own largest slope.{which}",
         fields.thing,
         count(fields.samples as u64)
     );
     (!plots.is_empty()).then_some(Section { plots, note })
 }
 
-/// The channels of a map in their order.
-fn rows(fields: &ReceptiveFields, field: &ReceptiveField) -> Vec<usize> {
+/// The channels of the maps in their order, the same ones of all: each counts by its largest share of a field's largest slope.
+fn rows(fields: &ReceptiveFields, shown: &[&ReceptiveField]) -> Vec<usize> {
     let channels = fields.channels.len();
-    let largest = |channel: &usize| {
-        let slopes = field.model.iter().skip(*channel).step_by(channels.max(1));
-        slopes.fold(0.0_f64, |most, slope| most.max(slope.abs()))
+    let largest = |channel: usize| {
+        let shares = shown.iter().map(|field| {
+            let most = |slopes: &mut dyn Iterator<Item = &f64>| {
+                slopes.fold(0.0_f64, |most, slope| most.max(slope.abs()))
+            };
+            let own = most(&mut field.model.iter().skip(channel).step_by(channels.max(1)));
+            own / most(&mut field.model.iter())
+        });
+        shares.fold(0.0_f64, f64::max)
     };
     let mut rows: Vec<usize> = (0..channels).collect();
     if channels > MOST_ROWS {
-        rows.sort_by(|a, b| largest(b).total_cmp(&largest(a)));
+        let shares: Vec<f64> = (0..channels).map(largest).collect();
+        let share = |channel: &usize| shares.get(*channel).copied().unwrap_or(0.0);
+        rows.sort_by(|a, b| share(b).total_cmp(&share(a)));
         rows.truncate(MOST_ROWS);
         rows.sort_unstable();
     }
     rows
 }
 
-fn plot(fields: &ReceptiveFields, field: &ReceptiveField) -> Plot {
-    let rows = rows(fields, field);
+/// What an output is called, as everywhere on the page.
+fn title(fields: &ReceptiveFields, field: &ReceptiveField) -> String {
+    let name = shorten(&field.output, 24);
+    match (fields.outputs, field.output.parse::<usize>()) {
+        (Outputs::Values, Ok(place)) => format!("Output {}", place + 1),
+        (Outputs::Channels, _) => format!("Channel {name}"),
+        _ => name,
+    }
+}
+
+fn plot(fields: &ReceptiveFields, field: &ReceptiveField, rows: &[usize]) -> Plot {
     let height = (HEIGHT / rows.len().max(1) as f64).clamp(4.0, CELL[1]);
     let bottom = TOP + height * rows.len() as f64;
     let beside = fields.linear.as_ref().zip(field.linear.as_ref());
@@ -118,7 +145,7 @@ fn plot(fields: &ReceptiveFields, field: &ReceptiveField) -> Plot {
             (_, step) => step.to_owned(),
         },
         columns: columns(fields, width),
-        shades: shades(slopes, fields.channels.len(), &rows, [width, height]),
+        shades: shades(slopes, fields.channels.len(), rows, [width, height]),
     };
     let mut notes = Vec::new();
     if let Some(peak) = field.peak()
@@ -132,14 +159,6 @@ fn plot(fields: &ReceptiveFields, field: &ReceptiveField) -> Plot {
         notes.push(format!("largest: {slope}, {} {channel}{at}", fields.thing));
     }
     notes.extend(field.cosine.map(|cosine| format!("cosine {cosine:.2}")));
-    if rows.len() < fields.channels.len() {
-        notes.push(format!(
-            "{} of {} {}s",
-            rows.len(),
-            fields.channels.len(),
-            fields.thing
-        ));
-    }
     let every = rows.len().div_ceil(MOST_NAMES).max(1);
     let name = |(row, channel): (usize, &usize)| Tick {
         at: coordinate(TOP + height * (row as f64 + 0.5)),
@@ -151,7 +170,7 @@ fn plot(fields: &ReceptiveFields, field: &ReceptiveField) -> Plot {
             .to_string(),
     };
     Plot {
-        title: format!("output {}", shorten(&field.output, 24)),
+        title: title(fields, field),
         note: notes.join("; "),
         width: RIGHT + 12.0,
         height: bottom + 38.0,
@@ -218,6 +237,7 @@ mod tests {
         };
         ReceptiveFields {
             answer: Answer::LogRate,
+            outputs: Outputs::Channels,
             thing: "channel".to_owned(),
             step: "lag".to_owned(),
             channels: (0..channels).map(|channel| channel + 10).collect(),
@@ -243,7 +263,7 @@ mod tests {
             section.note
         );
         let plot = &section.plots[0];
-        assert_eq!((plot.title.as_str(), plot.maps.len()), ("output 19", 2));
+        assert_eq!((plot.title.as_str(), plot.maps.len()), ("Channel 19", 2));
         assert!(plot.note.contains("channel 11 at lag -1"), "{}", plot.note);
         assert!(plot.note.contains("cosine 1.00"), "{}", plot.note);
         let full: Vec<_> = plot.maps[0]
@@ -260,7 +280,11 @@ mod tests {
     fn many_channels_are_bounded_and_one_step_has_no_lags() {
         let section = draw(&fields(400, 1)).unwrap();
         let plot = &section.plots[0];
-        assert!(plot.note.contains("60 of 400 channels"), "{}", plot.note);
+        assert!(
+            section.note.contains("Of 400 channels the 60 with"),
+            "{}",
+            section.note
+        );
         assert!(plot.maps[0].columns.is_empty() && plot.maps[0].across.is_empty());
         assert!(
             plot.maps
