@@ -89,7 +89,7 @@ pub enum Task {
         /// Outputs of the model after these that it learns by and does not answer with, as those of an auto-encoder for what it
         /// sees.
         #[serde(default, skip_serializing_if = "is_zero")]
-        beside: usize,
+        auxiliary: usize,
     },
     /// Values at every step of the trials of a task.
     Trials {
@@ -136,8 +136,8 @@ impl Task {
     pub fn learnt_outputs(&self) -> usize {
         match self {
             Self::Regression {
-                outputs, beside, ..
-            } => outputs.saturating_add(*beside),
+                outputs, auxiliary, ..
+            } => outputs.saturating_add(*auxiliary),
             _ => self.outputs(),
         }
     }
@@ -161,7 +161,7 @@ impl Task {
             mean: Vec::new(),
             std: Vec::new(),
             link: Link::Identity,
-            beside: 0,
+            auxiliary: 0,
         }
     }
 
@@ -226,7 +226,7 @@ impl Task {
             mean,
             std,
             link,
-            beside: _,
+            auxiliary: _,
         } = self
         else {
             return Ok(());

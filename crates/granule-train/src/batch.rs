@@ -35,23 +35,23 @@ pub(crate) struct Scaling<'a> {
 }
 
 /// The counts of the channels that a sample shows in the bin that its targets are of, learnt beside these.
-pub(crate) struct Beside {
+pub(crate) struct AuxiliaryCounts {
     /// What the rate of each is a multiple of.
     rates: Vec<f32>,
     /// Whether the samples hold their square roots.
     roots: bool,
 }
 
-impl Beside {
+impl AuxiliaryCounts {
     /// Those of the training part of a data set. What is no count has no rate.
     pub fn new(train: &Split, roots: bool, columns: &[usize]) -> Result<Self, ConfigError> {
-        let mut beside = Self {
+        let mut auxiliary = Self {
             rates: Vec::new(),
             roots,
         };
         let mut sums = Vec::new();
         for index in 0..train.len() {
-            let counts = beside.counts(train, index);
+            let counts = auxiliary.counts(train, index);
             sums.resize(counts.len(), 0.0_f64);
             for (channel, (sum, x)) in sums.iter_mut().zip(counts).enumerate() {
                 if x < 0.0 || x.fract() != 0.0 {
@@ -66,8 +66,8 @@ impl Beside {
         }
         let samples = train.len().max(1) as f64;
         let rates = sums.into_iter().map(|sum| rate_of(sum / samples, samples));
-        beside.rates = rates.collect();
-        Ok(beside)
+        auxiliary.rates = rates.collect();
+        Ok(auxiliary)
     }
 
     fn counts<'a>(
@@ -133,11 +133,11 @@ mod tests {
                 width: 1,
             };
             let split = Split::windows(shape, series, (vec![0, 1, 2], 1), targets).unwrap();
-            let beside = Beside::new(&split, roots, &[]).unwrap();
+            let auxiliary = AuxiliaryCounts::new(&split, roots, &[]).unwrap();
             // The mean of 7, 2 and 6, and half an event in three bins.
-            let rates: Vec<f64> = beside.rates().collect();
+            let rates: Vec<f64> = auxiliary.rates().collect();
             assert!((rates[0] - 5.0).abs() < 1e-6 && (rates[1] - 1.0 / 6.0).abs() < 1e-6);
-            let all = beside.add(&split, &[2, 0], &[30.0, 10.0]);
+            let all = auxiliary.add(&split, &[2, 0], &[30.0, 10.0]);
             assert_eq!(all, [30.0, 6.0 / 5.0, 0.0, 10.0, 7.0 / 5.0, 0.0]);
             // Of one step each, so that all are looked at.
             let series = vec![1.0, 2.5, 0.0, 1.0];
@@ -150,7 +150,7 @@ mod tests {
                 width: 1,
             };
             let split = Split::windows(shape, series, (vec![0, 1], 0), targets).unwrap();
-            let error = Beside::new(&split, roots, &[4, 9]).err();
+            let error = AuxiliaryCounts::new(&split, roots, &[4, 9]).err();
             let said = error.map(|error| error.to_string()).unwrap_or_default();
             assert_eq!(
                 said.contains("channel 9, counted from 0, holds 2.5"),

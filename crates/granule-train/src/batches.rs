@@ -11,7 +11,7 @@ use granule_io::budget;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-use crate::batch::{Batch, BatchTruth, Beside, Scaling};
+use crate::batch::{AuxiliaryCounts, Batch, BatchTruth, Scaling};
 use crate::error::TrainError;
 use crate::resident::Resident;
 
@@ -19,7 +19,7 @@ use crate::resident::Resident;
 pub(crate) struct Batches<'a> {
     split: &'a Split,
     scaling: Scaling<'a>,
-    beside: Option<&'a Beside>,
+    auxiliary: Option<&'a AuxiliaryCounts>,
     augmentation: Option<&'a Augmentation>,
     indices: &'a [usize],
     batch_size: usize,
@@ -94,7 +94,7 @@ impl<'a> Batches<'a> {
         let mut batches = Self {
             split,
             scaling,
-            beside: None,
+            auxiliary: None,
             augmentation,
             indices,
             batch_size: batch_size.max(1),
@@ -107,8 +107,8 @@ impl<'a> Batches<'a> {
     }
 
     /// The same, of windows, with what is learnt beside the targets.
-    pub fn with_beside(self, beside: Option<&'a Beside>) -> Self {
-        Self { beside, ..self }
+    pub fn with_auxiliary(self, auxiliary: Option<&'a AuxiliaryCounts>) -> Self {
+        Self { auxiliary, ..self }
     }
 
     pub fn set_cutting(&mut self, cutting: Cutting) -> Result<(), TrainError> {
@@ -204,9 +204,9 @@ impl<'a> Batches<'a> {
         let truth = truth(self.split, chunk, self.scaling.targets)?;
         Ok(Batch {
             inputs: Tensor::from_data(TensorData::new(data, shape), &self.device),
-            truth: match (truth, self.beside) {
-                (BatchTruth::HostValues(targets), Some(beside)) => {
-                    BatchTruth::HostValues(beside.add(self.split, chunk, &targets))
+            truth: match (truth, self.auxiliary) {
+                (BatchTruth::HostValues(targets), Some(auxiliary)) => {
+                    BatchTruth::HostValues(auxiliary.add(self.split, chunk, &targets))
                 }
                 (truth, _) => truth,
             },

@@ -150,7 +150,7 @@ fn show_plan(config: &RunConfig, plan: &Plan, json: bool) -> anyhow::Result<()> 
             "model": config.model.name(),
             "input": plan.input.to_string(),
             "outputs": plan.outputs,
-            "beside": plan.beside,
+            "auxiliary": plan.auxiliary,
             "layers": layers.collect::<Vec<_>>(),
             "parameters": plan.parameters,
             "epochs": plan.epochs,
@@ -186,7 +186,7 @@ fn show_plan(config: &RunConfig, plan: &Plan, json: bool) -> anyhow::Result<()> 
             config.model.name(),
             plan.input,
             output::counted(plan.outputs, "output"),
-            match plan.beside {
+            match plan.auxiliary {
                 0 => String::new(),
                 beside => format!(" and {beside} learnt beside"),
             },

@@ -378,7 +378,7 @@ fn values_are_given_on_the_scale_of_the_targets() {
         mean: vec![5e6, 0.0, -1.0],
         std: vec![1e6, 1.0, 2.0],
         link: Link::Identity,
-        beside: 0,
+        auxiliary: 0,
     };
     let file = ModelFile::from_bytes(&file.to_bytes().unwrap()).unwrap();
     let scaled = Predictor::from_file(&file, &flex())
@@ -394,7 +394,7 @@ fn values_are_given_on_the_scale_of_the_targets() {
         mean: Vec::new(),
         std: vec![0.5, 1.0, 2.0],
         link: Link::Log,
-        beside: 0,
+        auxiliary: 0,
     };
     let counts = ModelFile::from_bytes(&counts.to_bytes().unwrap()).unwrap();
     let rates = Predictor::from_file(&counts, &flex())
@@ -415,7 +415,7 @@ fn values_are_given_on_the_scale_of_the_targets() {
             mean,
             std,
             link,
-            beside: 0,
+            auxiliary: 0,
         };
         assert!(bad.to_bytes().is_err());
     }

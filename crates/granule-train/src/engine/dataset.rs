@@ -9,7 +9,7 @@ use granule_io::budget;
 use granule_io::words::counted;
 use granule_models::{InputShape, InputSpec, Link, Network, Readout, Task};
 
-use crate::batch::{Beside, Scaling, rate_of};
+use crate::batch::{AuxiliaryCounts, Scaling, rate_of};
 use crate::batches::{Batches, Purpose, shuffle};
 use crate::config::{DataConfig, Loss, RunConfig, TrainConfig, class_weights_note};
 use crate::engine::baseline;
@@ -47,7 +47,7 @@ pub(crate) struct Parts<'a> {
     targets: Normalization,
     counts: bool,
     /// What is learnt beside them.
-    beside: Option<Beside>,
+    auxiliary: Option<AuxiliaryCounts>,
 }
 
 impl<'a> Parts<'a> {
@@ -195,8 +195,8 @@ impl<'a> Parts<'a> {
             limit: config.data.limit_train,
             targets: scale_of(dataset, has_counts(&task)),
             counts: has_counts(&task),
-            beside: beside
-                .then(|| Beside::new(&dataset.train, input.square_root, &dataset.columns))
+            auxiliary: beside
+                .then(|| AuxiliaryCounts::new(&dataset.train, input.square_root, &dataset.columns))
                 .transpose()?,
         };
         if let Some(weights) = parts.class_weights(&config.train)? {
@@ -343,7 +343,7 @@ impl Source for Parts<'_> {
 
     fn rates(&self) -> Option<Vec<f64>> {
         let mut rates = self.scaling().rates()?;
-        rates.extend(self.beside.iter().flat_map(Beside::rates));
+        rates.extend(self.auxiliary.iter().flat_map(AuxiliaryCounts::rates));
         Some(rates)
     }
 
@@ -361,7 +361,7 @@ impl Source for Parts<'_> {
             config.seed,
             device,
         )?;
-        Ok(Box::new(batches.with_beside(self.beside.as_ref())))
+        Ok(Box::new(batches.with_auxiliary(self.auxiliary.as_ref())))
     }
 
     fn validate(
@@ -503,7 +503,7 @@ pub(crate) fn task(dataset: &Dataset) -> Task {
             mean: dataset.target_normalization.mean.clone(),
             std: dataset.target_normalization.std.clone(),
             link: Link::Identity,
-            beside: 0,
+            auxiliary: 0,
         },
     }
 }
@@ -523,7 +523,7 @@ fn counted_task(dataset: &Dataset) -> Result<Task, TrainError> {
         mean: Vec::new(),
         std: scale_of(dataset, true).std,
         link: Link::Log,
-        beside: match dataset.train.current_values(0) {
+        auxiliary: match dataset.train.current_values(0) {
             Some(shown) if dataset.learns_inputs => shown.len(),
             _ => 0,
         },

@@ -55,7 +55,7 @@ impl<'a> Own<'a> {
         if task.learnt_outputs() != task.outputs() {
             let beside = task.learnt_outputs() - task.outputs();
             let allowed = "0: an objective's loss is of the outputs that are answered";
-            return Err(ConfigError::new("objective.task.beside", beside, allowed).into());
+            return Err(ConfigError::new("objective.task.auxiliary", beside, allowed).into());
         }
         config.model.validate(&input.shape, task.outputs())?;
         Ok(Self::of(objective, &input))

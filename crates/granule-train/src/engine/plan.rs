@@ -18,7 +18,7 @@ pub struct Plan {
     /// How many values it gives for a sample.
     pub outputs: usize,
     /// Outputs that are learnt beside these, and neither answered nor scored.
-    pub beside: usize,
+    pub auxiliary: usize,
     /// Its layers, by name.
     pub layers: Vec<LayerPlan>,
     /// Their parameters.
@@ -71,7 +71,7 @@ pub fn plan(config: &RunConfig, observer: &mut dyn Observer) -> Result<Plan, Tra
         Ok(Plan {
             input: problem.input.shape,
             outputs: problem.task.outputs(),
-            beside: problem.task.learnt_outputs() - problem.task.outputs(),
+            auxiliary: problem.task.learnt_outputs() - problem.task.outputs(),
             layers: layers(&network, &problem.input.shape)?,
             parameters: network.parameter_count(),
             epochs: train.epochs,
