@@ -422,6 +422,8 @@ pub(super) struct Step<'a, T> {
 }
 
 impl<T: Number> Body<T> for Step<'_, T> {
+    const SMALL_BLOCKS: bool = true;
+
     fn scratch(&self) -> usize {
         let programs = self.layout.programs.iter();
         programs.map(Program::scratch).max().unwrap_or(0)

@@ -41,6 +41,9 @@ impl<T, const N: usize> DerefMut for Block<T, N> {
 /// What is computed of a block; `None` without the inputs and outputs that it has. `block` must be `#[inline(always)]`, as
 /// for a [`Kernel`].
 pub(super) trait Body<T>: Sync {
+    /// Whether a few elements have a smaller block, each size of which is code of its own.
+    const SMALL_BLOCKS: bool;
+
     /// Blocks to compute in.
     fn scratch(&self) -> usize;
 
@@ -108,18 +111,20 @@ impl<T: Copy> Operand<'_, T> {
 
 /// The outputs of `body` for `elements` in rows of `cells`: all of them, their sum, or none.
 ///
-/// Elements are divided into tasks and blocks by their number alone. A block is computed whole, so that a few cells have a
-/// smaller one.
-pub(super) fn sweep<T: Elementary>(
-    body: &impl Body<T>,
+/// Elements are divided into tasks and blocks by their number alone. A block is computed whole, so that a few elements may have
+/// a smaller one.
+pub(super) fn sweep<T: Elementary, B: Body<T>>(
+    body: &B,
     sizes: (usize, usize),
     inputs: &[Operand<'_, T>],
     sinks: &[Sink],
 ) -> Vec<Vec<T>> {
-    match sizes.0 {
-        0..=8 => in_blocks::<T, _, 8>(body, sizes, inputs, sinks),
-        9..=64 => in_blocks::<T, _, 64>(body, sizes, inputs, sinks),
-        _ => in_blocks::<T, _, 128>(body, sizes, inputs, sinks),
+    if B::SMALL_BLOCKS && sizes.0 <= 8 {
+        in_blocks::<T, B, 8>(body, sizes, inputs, sinks)
+    } else if B::SMALL_BLOCKS && sizes.0 <= 64 {
+        in_blocks::<T, B, 64>(body, sizes, inputs, sinks)
+    } else {
+        in_blocks::<T, B, 128>(body, sizes, inputs, sinks)
     }
 }
 

@@ -165,6 +165,8 @@ struct Adjoint<'a, T> {
 }
 
 impl<T: Number> Body<T> for Adjoint<'_, T> {
+    const SMALL_BLOCKS: bool = false;
+
     fn scratch(&self) -> usize {
         let programs = self.layout.programs.iter();
         let most = programs.map(Program::scratch).max().unwrap_or(0);
