@@ -37,7 +37,7 @@ pub fn receptive_fields(
     let Some(seen) = Seen::new(file, dataset) else {
         let allowed =
             "one that sees a signal or features: receptive fields are of channels at lags";
-        return Err(ConfigError::new("model", &file.input.shape, allowed).into());
+        return Err(ConfigError::new("model", file.input.shape, allowed).into());
     };
     let outputs = file.task.outputs();
     let linear = match run.filter(|_| !dataset.reconstructs) {
