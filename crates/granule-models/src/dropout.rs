@@ -82,6 +82,14 @@ impl NoiseStream {
         self.penalty.take()
     }
 
+    /// A loss, `[1]`, with what has been [added](Self::penalize) to it since it was last asked for.
+    pub fn penalized(&mut self, loss: Tensor<1>) -> Tensor<1> {
+        match self.take_penalty() {
+            Some(penalty) => loss.add(penalty),
+            None => loss,
+        }
+    }
+
     /// The noise of a network with noise of its own; `None` without any.
     pub(crate) fn noise(&self) -> Option<NormalNoise> {
         // The seed's first streams are those that initial weights are drawn from.

@@ -60,9 +60,7 @@ impl TrainStep for Network {
         let mut dropout = batch.dropout.unwrap_or_else(next_masks);
         let output = answer(self.forward_train(batch.inputs, &mut dropout));
         let mut item = score(output, batch.targets);
-        if let Some(penalty) = dropout.take_penalty() {
-            item.loss = item.loss.add(penalty);
-        }
+        item.loss = dropout.penalized(item.loss);
         TrainOutput::new(self, item.loss.backward(), item)
     }
 }

@@ -41,8 +41,8 @@ pub trait Model: Module + Sync + 'static {
     }
 
     /// Training: with dropout and network noise drawn from `dropout`. On an autodiff device batch norm uses the batch's
-    /// statistics and updates its running ones. What the model adds to the loss is then
-    /// [taken](NoiseStream::take_penalty) from `dropout`.
+    /// statistics and updates its running ones. What the model adds to the loss waits in `dropout` for
+    /// [`penalized`](NoiseStream::penalized).
     ///
     /// # Errors
     ///

@@ -14,7 +14,6 @@ use crate::batches::{Batches, Purpose, shuffle};
 use crate::config::{DataConfig, Loss, RunConfig, TrainConfig, class_weights_note};
 use crate::engine::baseline;
 use crate::engine::samples::Samples;
-use crate::engine::score::explain;
 use crate::engine::source::{Source, Step, Supply, Trained};
 use crate::event::{Event, Observer};
 use crate::outcome::{Evaluation, Scores};
@@ -399,7 +398,7 @@ impl Source for Parts<'_> {
         let (task, device) = (trained.task, trained.device);
         let (mut evaluation, outputs) =
             samples.evaluate(&network, task, device, trained.batch, observer)?;
-        explain(&mut evaluation, self.dataset, samples, &outputs)?;
+        samples.explain(&mut evaluation, self.dataset, &outputs)?;
         // Those that are validated on among them, as `compare` has them.
         let learnt = train_samples(self.dataset, self.limit, self.seed);
         let learnt = Samples {

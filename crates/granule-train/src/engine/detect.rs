@@ -12,7 +12,7 @@ use super::baseline::{folds, glm, ridge, there};
 use super::dataset::{Parts, has_counts, input_shape};
 use super::opened::on;
 use super::samples::{Samples, part_name};
-use super::score::{other_input, scales_of, whole};
+use super::test_part::{other_input, scales_of, whole};
 use crate::batch::Scaling;
 use crate::config::RunConfig;
 use crate::detection::{Detection, Detector, Scored, UnusualScores};

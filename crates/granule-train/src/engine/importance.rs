@@ -9,7 +9,8 @@ use super::baseline::{self, ridge::bounded};
 use super::dataset::has_counts;
 use super::opened::on;
 use super::samples::Samples;
-use super::seen::{Seen, TestPart, changing, rows, with_regression};
+use super::seen::{Seen, changing, rows};
+use super::test_part::{TestPart, with_regression};
 use crate::batches::{Purpose, shuffle};
 use crate::event::{Event, Observer};
 use crate::importance::{

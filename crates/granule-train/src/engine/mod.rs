@@ -19,6 +19,7 @@ mod session;
 mod source;
 mod start;
 mod step;
+mod test_part;
 mod trial_score;
 mod work;
 

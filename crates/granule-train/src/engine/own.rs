@@ -11,9 +11,9 @@ use super::opened::on;
 use crate::batches::shuffled;
 use crate::config::RunConfig;
 use crate::engine::samples::{check_finite, part_name};
-use crate::engine::score::{other_input, other_task};
 use crate::engine::source::{Source, Step, Supply, Trained};
-use crate::engine::work::{BatchContext, Contribution, Work, number, penalized};
+use crate::engine::test_part::{other_input, other_task};
+use crate::engine::work::{BatchContext, Contribution, Work, number};
 use crate::event::{Event, Observer};
 use crate::loss::Tally;
 use crate::objective::Objective;
@@ -255,7 +255,7 @@ impl Work for OwnBatch<'_> {
         let inputs = self.own.inputs(part, samples, context.train_device)?;
         let outputs = network.forward_train(inputs, &mut context.noise)?;
         let loss = self.own.loss(part, samples, outputs)?;
-        let loss = penalized(loss, context.noise.take_penalty());
+        let loss = context.noise.penalized(loss);
         let host = context.device.is_host();
         let gradient = Gradient::collect(loss.backward(), network, host)?;
         if !host {

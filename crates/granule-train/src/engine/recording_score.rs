@@ -10,8 +10,8 @@ use granule_models::{InputSpec, ModelConfig, ModelFile, MultiGranularity, Networ
 use super::opened::on;
 use crate::config::RunConfig;
 use crate::engine::problem::recorded;
-use crate::engine::score::{other_input, other_task};
 use crate::engine::source::{Source, Step, Supply, Trained};
+use crate::engine::test_part::{other_input, other_task};
 use crate::engine::work::{BatchContext, Contribution, Work};
 use crate::event::{Event, Observer};
 use crate::loss::Tally;

@@ -1,14 +1,17 @@
 //! Samples of a part, and how a network runs on them.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use granule_data::Split;
 use granule_data::task::Part;
+use granule_data::{Dataset, Split};
+use granule_io::budget;
 use granule_models::{Model as _, Network};
 
 use crate::batch::{BatchTruth, Scaling};
 use crate::batches::truth;
 use crate::error::TrainError;
 use crate::loss::{LossFunction, Tally, Truth};
+use crate::metrics::Explainable;
+use crate::outcome::{Evaluation, Scores};
 
 /// Samples to run a network on.
 #[derive(Clone, Copy)]
@@ -85,6 +88,26 @@ impl Samples<'_> {
             Ok(())
         })?;
         Ok(total)
+    }
+
+    /// Adds what repeats of a condition have in common to the scores of real values, where they are known, of the outputs on the
+    /// scale on which the targets are stored.
+    pub fn explain(
+        &self,
+        evaluation: &mut Evaluation,
+        dataset: &Dataset,
+        outputs: &[f32],
+    ) -> Result<(), TrainError> {
+        if let (Scores::Regression(scores), Some(repeats)) =
+            (&mut evaluation.scores, &dataset.repeats)
+        {
+            let places = self.indices.iter();
+            let places = places.filter_map(|&index| repeats.get(index).copied());
+            let places: Vec<_> = budget::collect(places, self.indices.len(), "the repeats")?;
+            let truth = self.values()?;
+            scores.explainable = Explainable::new(&places, &truth, outputs, self.width());
+        }
+        Ok(())
     }
 
     /// What is true of samples.

@@ -3,25 +3,21 @@
 use std::iter::repeat;
 
 use burn::tensor::Device;
-use granule_data::{Dataset, Normalization, Shape, Split, Targets};
+use granule_data::{Dataset, Shape, Targets};
 use granule_device::OpenDevice;
 use granule_io::budget;
-use granule_io::words::{counted, first_of};
-use granule_models::{InputShape, Link, ModelFile, Network, Task};
+use granule_models::{ModelFile, Network, Task};
 
 use super::opened::on;
-use super::seen::with_regression;
-use crate::batch::Scaling;
+use super::test_part::{TestPart, with_regression};
 use crate::batches::{Purpose, shuffle};
 use crate::engine::baseline;
-use crate::engine::dataset::{check_counts, has_counts, input_shape, task};
 use crate::engine::samples::{Samples, check_finite};
 use crate::error::TrainError;
 use crate::event::{Event, Observer};
 use crate::loss::{LossFunction, argmax, probability};
 use crate::metrics::{
-    ClassShares, ClassificationReport, ConfusionMatrix, Explainable, PermutationTest,
-    RegressionScores,
+    ClassShares, ClassificationReport, ConfusionMatrix, PermutationTest, RegressionScores,
 };
 use crate::outcome::{Classification, Evaluation, Mistake, Scores};
 
@@ -245,22 +241,6 @@ impl Samples<'_> {
     }
 }
 
-/// That a model takes something else than what it is to be scored on.
-pub(super) fn other_input(file: &ModelFile, found: &InputShape) -> TrainError {
-    TrainError::Mismatch {
-        expected: file.input.shape.to_string(),
-        found: found.to_string(),
-    }
-}
-
-/// That a model gives something else than what it is to be scored on.
-pub(super) fn other_task(file: &ModelFile, found: &Task) -> TrainError {
-    TrainError::Mismatch {
-        expected: describe(&file.task),
-        found: describe(found),
-    }
-}
-
 /// Scores a model file on the test part of a data set, `batch` samples at a time.
 ///
 /// # Errors
@@ -273,88 +253,15 @@ pub fn evaluate(
     batch: usize,
     observer: &mut dyn Observer,
 ) -> Result<Evaluation, TrainError> {
-    let relabelled = checked(file, dataset, observer)?;
-    let [inputs, targets] = scales_of(file);
-    let indices = whole(&dataset.test)?;
-    let samples = Samples {
-        split: relabelled.as_ref().unwrap_or(&dataset.test),
-        indices: &indices,
-        scaling: Scaling {
-            inputs: &inputs,
-            targets: &targets,
-            counts: has_counts(&file.task),
-        },
-    };
+    let test = TestPart::new(file, dataset, observer)?;
+    let samples = test.samples();
     on(device, || {
         let network = file.network(device.burn())?;
         let (mut evaluation, outputs) =
             samples.evaluate(&network, &file.task, device.burn(), batch, observer)?;
-        explain(&mut evaluation, dataset, samples, &outputs)?;
+        samples.explain(&mut evaluation, dataset, &outputs)?;
         Ok(evaluation)
     })
-}
-
-/// The test part of a data set with the labels of the model's classes, where they are others. What the model takes and gives
-/// has to be what the data set has.
-pub(super) fn checked(
-    file: &ModelFile,
-    dataset: &Dataset,
-    observer: &mut dyn Observer,
-) -> Result<Option<Split>, TrainError> {
-    let shape = input_shape(dataset.test.shape());
-    let of_set = |error: TrainError| error.of_set(&dataset.name);
-    if shape != file.input.shape {
-        return Err(of_set(other_input(file, &shape)));
-    }
-    let mut relabelled = None;
-    match (&file.task, task(dataset)) {
-        (Task::Regression { outputs, link, .. }, Task::Regression { outputs: found, .. })
-            if *outputs == found =>
-        {
-            if *link == Link::Log {
-                check_counts(&dataset.test)?;
-            }
-        }
-        (Task::Classification { classes }, Task::Classification { classes: found }) => {
-            if *classes != found {
-                let places = places(classes, &found)
-                    .ok_or_else(|| of_set(other_task(file, &task(dataset))))?;
-                relabelled = Some(dataset.test.relabelled(&places)?);
-                for name in classes.iter().filter(|name| !found.contains(name)) {
-                    let text = format!(
-                        "the class {name} has no test sample, the scores say nothing of it"
-                    );
-                    observer.event(&Event::Warning { text: &text });
-                }
-            }
-        }
-        (_, found) => return Err(of_set(other_task(file, &found))),
-    }
-    Ok(relabelled)
-}
-
-/// How a model scales inputs and targets.
-pub(super) fn scales_of(file: &ModelFile) -> [Normalization; 2] {
-    let inputs = Normalization {
-        mean: file.input.mean.clone(),
-        std: file.input.std.clone(),
-    };
-    let targets = match &file.task {
-        Task::Regression {
-            std,
-            link: Link::Log,
-            ..
-        } => Normalization {
-            mean: vec![0.0; std.len()],
-            std: std.clone(),
-        },
-        Task::Regression { mean, std, .. } => Normalization {
-            mean: mean.clone(),
-            std: std.clone(),
-        },
-        _ => Normalization::default(),
-    };
-    [inputs, targets]
 }
 
 /// Adds the [baselines](crate::metrics::Baseline) of a recording to the scores on its test part, as a run with this limit and
@@ -384,63 +291,4 @@ pub fn compare(
             observer,
         )
     })
-}
-
-/// Adds what repeats of a condition have in common to the scores of real values, where they are known.
-pub(super) fn explain(
-    evaluation: &mut Evaluation,
-    dataset: &Dataset,
-    samples: Samples<'_>,
-    outputs: &[f32],
-) -> Result<(), TrainError> {
-    if let (Scores::Regression(scores), Some(repeats)) = (&mut evaluation.scores, &dataset.repeats)
-    {
-        let places = samples.indices.iter();
-        let places = places.filter_map(|&index| repeats.get(index).copied());
-        let places: Vec<_> = budget::collect(places, samples.indices.len(), "the repeats")?;
-        let truth = samples.values()?;
-        scores.explainable = Explainable::new(&places, &truth, outputs, samples.width());
-    }
-    Ok(())
-}
-
-/// The indices of all samples of a test part.
-pub(super) fn whole(test: &Split) -> Result<Vec<usize>, TrainError> {
-    Ok(budget::collect(0..test.len(), test.len(), "the test part")?)
-}
-
-/// The place of each name of `found` in `classes`; none when one is not there.
-fn places(classes: &[String], found: &[String]) -> Option<Vec<u16>> {
-    let place = |name| {
-        let at = classes.iter().position(|class| class == name)?;
-        u16::try_from(at).ok()
-    };
-    found.iter().map(place).collect()
-}
-
-fn describe(task: &Task) -> String {
-    match task {
-        Task::Classification { classes } => {
-            format!(
-                "{} ({})",
-                counted(classes.len(), "class"),
-                first_of(classes, 12)
-            )
-        }
-        Task::Regression { outputs, .. } => counted(*outputs, "real value"),
-        Task::Trials { task, steps, .. } => {
-            format!("trials of {task} in {}", counted(*steps, "step"))
-        }
-        Task::Recording {
-            quantities,
-            samples,
-        } => {
-            let names: Vec<&str> = quantities.iter().map(|(name, _)| name.as_str()).collect();
-            format!(
-                "recordings of {} at {}",
-                names.join(", "),
-                counted(*samples, "instant")
-            )
-        }
-    }
 }

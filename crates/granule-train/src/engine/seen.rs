@@ -1,15 +1,12 @@
-//! What a model sees of a sample, and the samples that it is looked at with.
+//! What a model sees of a sample.
 
 use granule_data::{Dataset, Normalization, Split};
 use granule_io::budget;
-use granule_models::{InputShape, ModelFile, Task};
+use granule_models::{InputShape, ModelFile};
 
-use super::dataset::{has_counts, scale_of, train_samples};
 use super::samples::Samples;
-use super::score::{checked, scales_of, whole};
+use super::test_part::whole;
 use crate::TrainError;
-use crate::batch::Scaling;
-use crate::event::Observer;
 
 /// What asks for memory here.
 const WHAT: &str = "what a model sees";
@@ -61,68 +58,6 @@ impl<'a> Seen<'a> {
         let thing = if current.is_some() { "lag" } else { "step" };
         (thing, (0..self.steps).map(name).collect())
     }
-}
-
-/// The test part of a data set as a model file takes it.
-pub(super) struct TestPart<'a> {
-    dataset: &'a Dataset,
-    relabelled: Option<Split>,
-    indices: Vec<usize>,
-    scales: [Normalization; 2],
-    counts: bool,
-}
-
-impl<'a> TestPart<'a> {
-    pub fn new(
-        file: &ModelFile,
-        dataset: &'a Dataset,
-        observer: &mut dyn Observer,
-    ) -> Result<Self, TrainError> {
-        Ok(Self {
-            dataset,
-            relabelled: checked(file, dataset, observer)?,
-            indices: whole(&dataset.test)?,
-            scales: scales_of(file),
-            counts: has_counts(&file.task),
-        })
-    }
-
-    pub fn samples(&self) -> Samples<'_> {
-        let [inputs, targets] = &self.scales;
-        Samples {
-            split: self.relabelled.as_ref().unwrap_or(&self.dataset.test),
-            indices: &self.indices,
-            scaling: Scaling {
-                inputs,
-                targets,
-                counts: self.counts,
-            },
-        }
-    }
-}
-
-/// Hands what a run has learnt from, with its limit and the seed of its data, and what it is tested on to `use_it`, scaled as
-/// a regression beside a model takes it.
-pub(super) fn with_regression<T>(
-    dataset: &Dataset,
-    task: &Task,
-    (limit_train, data_seed): (Option<usize>, u64),
-    use_it: impl FnOnce(Samples<'_>, Samples<'_>) -> Result<T, TrainError>,
-) -> Result<T, TrainError> {
-    let learnt = train_samples(dataset, limit_train, data_seed);
-    let tested = whole(&dataset.test)?;
-    let counts = has_counts(task);
-    let targets = scale_of(dataset, counts);
-    let of = |split, indices| Samples {
-        split,
-        indices,
-        scaling: Scaling {
-            inputs: &dataset.normalization,
-            targets: &targets,
-            counts,
-        },
-    };
-    use_it(of(&dataset.train, &learnt), of(&dataset.test, &tested))
 }
 
 /// Hands the standardised inputs of samples to `each`, until it says no.

@@ -88,14 +88,6 @@ impl Contribution {
     }
 }
 
-/// A loss with what the model adds to it, `[1]`.
-pub(crate) fn penalized(loss: Tensor<1>, penalty: Option<Tensor<1>>) -> Tensor<1> {
-    match penalty {
-        Some(penalty) => loss.add(penalty),
-        None => loss,
-    }
-}
-
 /// A number that is on the host.
 pub(crate) fn number(loss: Tensor<1>) -> Result<f64, TrainError> {
     let loss = loss
@@ -112,23 +104,22 @@ impl Work for Batch {
         network: &Network,
     ) -> Result<Contribution, TrainError> {
         let outputs = network.forward_train(self.inputs, &mut context.noise)?;
-        let penalty = context.noise.take_penalty();
         let amount = context.amount(&self.truth, self.len);
         let host = context.device.is_host();
         match &self.truth {
             BatchTruth::HostClasses(classes) if host => {
-                context.part_on_host(network, (outputs, penalty), Truth::Classes(classes), amount)
+                context.part_on_host(network, outputs, Truth::Classes(classes), amount)
             }
             BatchTruth::HostValues(values) if host => {
-                context.part_on_host(network, (outputs, penalty), Truth::Values(values), amount)
+                context.part_on_host(network, outputs, Truth::Values(values), amount)
             }
             BatchTruth::Trials { targets, mask } if host => {
                 let truth = Truth::Trials { targets, mask };
-                context.part_on_host(network, (outputs, penalty), truth, amount)
+                context.part_on_host(network, outputs, truth, amount)
             }
             _ => {
                 let truth = context.truth_on_device(self.truth, self.len);
-                context.part_on_device(network, (outputs, penalty), truth, amount)
+                context.part_on_device(network, outputs, truth, amount)
             }
         }
     }
@@ -150,9 +141,9 @@ impl BatchContext<'_> {
     }
 
     fn part_on_host(
-        &self,
+        &mut self,
         network: &Network,
-        (outputs, penalty): (Tensor<2>, Option<Tensor<1>>),
+        outputs: Tensor<2>,
         truth: Truth<'_>,
         amount: Amount,
     ) -> Result<Contribution, TrainError> {
@@ -167,7 +158,7 @@ impl BatchContext<'_> {
         let mut tally = self.loss.on_host(&values, truth, width, Some(&mut slope));
         let slope = Tensor::from_data(TensorData::new(slope, shape), self.train_device);
         let mut objective = outputs.mul(slope).sum();
-        if let Some(penalty) = penalty {
+        if let Some(penalty) = self.noise.take_penalty() {
             tally.loss += number(penalty.clone())? * samples as f64;
             objective = objective.add(penalty);
         }
@@ -182,15 +173,15 @@ impl BatchContext<'_> {
     }
 
     fn part_on_device(
-        &self,
+        &mut self,
         network: &Network,
-        (outputs, penalty): (Tensor<2>, Option<Tensor<1>>),
+        outputs: Tensor<2>,
         truth: DeviceTruth,
         amount: Amount,
     ) -> Result<Contribution, TrainError> {
         let [samples, _] = outputs.dims();
         let loss = self.loss.on_device(outputs.clone(), truth.clone());
-        let loss = penalized(loss, penalty);
+        let loss = self.noise.penalized(loss);
         let gradient = Gradient::collect(loss.backward(), network, false)?;
         let hits = match truth {
             DeviceTruth::Classes(classes) => correct_on_device(outputs.without_autodiff(), classes),
