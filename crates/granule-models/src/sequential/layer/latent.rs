@@ -37,15 +37,6 @@ pub struct Latent {
     kl_weight: f64,
 }
 
-/// The numbers of a step, or of a vector.
-fn values(input: InputShape) -> Option<usize> {
-    match input {
-        InputShape::Vector { len } => Some(len),
-        InputShape::Sequence { channels, .. } => Some(channels),
-        InputShape::Image { .. } => None,
-    }
-}
-
 impl LayerSettings for LatentLayerConfig {
     type Layer = Latent;
     const WEIGHT: Option<&'static str> = Some("mean.weight");
@@ -61,19 +52,15 @@ impl LayerSettings for LatentLayerConfig {
             ));
         }
         match site.input() {
-            InputShape::Vector { .. } => Ok(InputShape::Vector { len: self.units }),
-            InputShape::Sequence { steps, .. } => Ok(InputShape::Sequence {
-                steps,
-                channels: self.units,
-            }),
             InputShape::Image { .. } => {
                 Err(site.misfit("takes vectors and sequences", "put a flatten between them"))
             }
+            other => Ok(other.with_step_len(self.units)),
         }
     }
 
     fn build(&self, at: &mut Builder, p: &mut Parameters<'_>) -> Result<Latent, ModelError> {
-        let extents = [values(at.input()).unwrap_or_default(), self.units];
+        let extents = [at.input().step_len(), self.units];
         p.scope(at.index(), |p| {
             Ok(Latent {
                 mean: p.linear("mean", extents, Initialization::Xavier)?,
