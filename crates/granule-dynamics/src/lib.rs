@@ -10,6 +10,7 @@
 //! # Features
 //!
 //! - `autodiff`: [`gradient`], differentiation through a run.
+//! - `capture`: [`whole`], many steps in one call.
 //! - `flex`, `ndarray`: granule's fused operations on that CPU backend.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
@@ -41,6 +42,7 @@ pub mod system;
 #[cfg(test)]
 mod testing;
 pub mod unit;
+pub mod whole;
 
 pub use error::DynamicsError;
 pub use host_field::{FieldOnHost, HostField};
@@ -49,6 +51,6 @@ pub use model::{
 };
 pub use parameter::{Bounds, Held, Parameter, Values};
 pub use random::{NormalNoise, PoissonNoise};
-pub use simulate::{Grid, record, record_every, simulate};
+pub use simulate::{CHECK_EVERY, Grid, failure, record, record_every, simulate};
 pub use state::{Place, QuantityKind, State, Variable, host};
 pub use stop::Stop;

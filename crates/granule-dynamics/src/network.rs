@@ -11,6 +11,7 @@ use crate::random::{PoissonNoise, uniform};
 use crate::setting::{Range, check_count, check_within};
 use crate::synapse::{Synapse, SynapseConfig, SynapseDynamics, Weights};
 use crate::unit::{Lif, LifConfig, LifDynamics, LifInitial, LifParameters};
+use crate::whole::numbers_of_step;
 use crate::{Bounds, DynamicsError, Place, State, Variable};
 
 /// Settings of [`SpikingNetwork`]. The defaults are model A of Brunel (2000, doi:10.1023/A:1008925309027) in an
@@ -297,15 +298,25 @@ impl Dynamics for SpikingNetworkDynamics {
 
         let arrived = self.line.observe(&past);
         let synapse = self.synapse.step(at, &synapse, Some(&arrived))?;
-        let mean = self.external.per_time * at.dt;
-        let counts = self
-            .external
-            .noise
-            .values(at.step, batch * width, mean)
-            .into_iter();
-        let drive = counts.map(|count| count * self.external.charge / at.dt);
-        let place = Place::of(&state[0]);
-        let mut current = synapse[0].clone() + place.tensor(drive.collect(), [batch, width]);
+        let External {
+            noise,
+            per_time,
+            charge,
+        } = self.external;
+        let dt = at.dt;
+        let drive = numbers_of_step(
+            at.step,
+            [batch, width],
+            &Place::of(&state[0]),
+            move |step| {
+                let counts = noise.values(step, batch * width, per_time * dt);
+                counts
+                    .into_iter()
+                    .map(|count| count * charge / dt)
+                    .collect()
+            },
+        );
+        let mut current = synapse[0].clone() + drive;
         if let Some(input) = input {
             current = current + input.clone();
         }

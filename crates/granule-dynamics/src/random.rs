@@ -6,6 +6,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
 
 use crate::Place;
+use crate::whole::numbers_of_step;
 
 /// Standard normal numbers, independent for every (seed, stream, step).
 ///
@@ -44,7 +45,10 @@ impl NormalNoise {
     /// The numbers of a step as a tensor `[rows, columns]`. A row does not depend on the number of rows after it, so a
     /// trajectory has the same noise in every batch.
     pub fn at(&self, step: usize, shape: [usize; 2], place: &Place) -> Tensor<2> {
-        place.tensor(self.values(step, shape[0] * shape[1]), shape)
+        let own = *self;
+        numbers_of_step(step, shape, place, move |step| {
+            own.values(step, shape[0] * shape[1])
+        })
     }
 }
 

@@ -8,7 +8,7 @@ use granule_io::words::Number;
 
 use crate::model::{Clock, Dynamics, Input, Span};
 use crate::setting::Range;
-use crate::{DynamicsError, State, Variable};
+use crate::{DynamicsError, State};
 
 /// The instants of a run.
 #[derive(Clone, Debug, PartialEq)]
@@ -89,7 +89,7 @@ impl Grid {
 }
 
 /// Steps between two looks at whether the state is plausible: each waits for the device.
-const CHECK_EVERY: usize = 128;
+pub const CHECK_EVERY: usize = 128;
 
 /// Runs a model over a grid and hands every state to `observer`, the initial one first, with the steps done and the time.
 /// The observer ends the run early by breaking.
@@ -123,11 +123,7 @@ pub fn simulate(
         if check {
             let found = state.check_plausible(dynamics.variables(), grid.time(done));
             if let Err(late) = found {
-                let check = match late {
-                    DynamicsError::Runaway { .. } => State::check_plausible,
-                    _ => State::check_finite,
-                };
-                let first = first_failure(dynamics, good, done, input, grid, check);
+                let first = failure(dynamics, good, done, input, grid);
                 return Err(first.unwrap_or(late));
             }
             good = (done, state.clone());
@@ -139,26 +135,31 @@ pub fn simulate(
     Ok(state)
 }
 
-/// Repeats the steps since the last good state, with a look after each.
-fn first_failure(
+/// What goes wrong in the steps from a state after `from` of them to that after `to`, after which the state is not plausible:
+/// they are repeated with a look after each. Where a value is not finite in the end it is the first such step that counts, else
+/// the first at which one is far outside its range. `None` where nothing does.
+pub fn failure(
     dynamics: &dyn Dynamics,
-    (from, mut state): (usize, State),
+    (from, state): (usize, State),
     to: usize,
     input: &dyn Input,
     grid: &Grid,
-    check: fn(&State, &[Variable], f64) -> Result<(), DynamicsError>,
 ) -> Option<DynamicsError> {
+    let mut far = None;
+    let mut now = state;
     for step in from..to {
         let at = grid.clock(step);
-        state = match dynamics.step(at, &state, input.at(at).as_ref()) {
-            Ok(state) => state,
+        now = match dynamics.step(at, &now, input.at(at).as_ref()) {
+            Ok(next) => next,
             Err(error) => return Some(error),
         };
-        if let Err(error) = check(&state, dynamics.variables(), grid.time(step + 1)) {
-            return Some(error);
+        match now.check_plausible(dynamics.variables(), grid.time(step + 1)) {
+            Err(error @ DynamicsError::Runaway { .. }) => far = far.or(Some(error)),
+            Err(error) => return Some(error),
+            Ok(()) => {}
         }
     }
-    None
+    far
 }
 
 /// Runs a model and returns what [`Dynamics::observe`] gives at the beginning and after every step,

@@ -101,6 +101,12 @@ impl Variable {
         (0.5 * (low + high), high - low)
     }
 
+    /// Whether every value is finite and none far outside the [range](Self::within).
+    pub fn is_plausible(&self, values: &[f64]) -> bool {
+        let (middle, reach) = self.plausible();
+        values.iter().all(|x| (x - middle).abs() <= reach)
+    }
+
     /// The same variable with names for its columns.
     #[must_use]
     pub fn labelled(self, labels: Arc<[String]>) -> Self {

@@ -7,6 +7,7 @@
 //! # Features
 //! - `flex`, `ndarray`: route tensors of that backend to the kernels here.
 //! - `autodiff`: the backward passes.
+//! - `capture`: steps of any model as scripts.
 // Without autodiff the backward passes have no caller.
 #![cfg_attr(not(feature = "autodiff"), allow(dead_code))]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
@@ -24,12 +25,14 @@ mod real;
 mod relu_max_pool2d;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 mod scratch;
+#[cfg(feature = "capture")]
+pub mod script;
 #[cfg(test)]
 mod testing;
 mod tree_solve;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 mod trials;
-#[cfg(any(feature = "flex", feature = "ndarray"))]
+#[cfg(any(feature = "capture", feature = "flex", feature = "ndarray"))]
 mod vectorised;
 
 pub use conductance_step::{

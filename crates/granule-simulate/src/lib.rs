@@ -20,6 +20,7 @@ mod subject;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod whole;
 
 pub use config::{ExperimentConfig, ExperimentModel, FigureKind, RecordConfig};
 pub use outcome::{Group, Outcome, Trace};

@@ -94,6 +94,34 @@ impl Recorder {
         step.is_multiple_of(self.every)
     }
 
+    /// After how many steps a sample is kept.
+    pub(super) fn every(&self) -> usize {
+        self.every
+    }
+
+    /// What is kept of a state, `[batch, columns]` each.
+    pub(super) fn tensors(&self, state: &State) -> Vec<Tensor<2>> {
+        let chosen = self.chosen.iter();
+        let kept = chosen.map(|(index, width)| {
+            let x = state[*index].clone();
+            match x.dims()[1] == *width {
+                true => x,
+                false => x.narrow(1, 0, *width),
+            }
+        });
+        kept.collect()
+    }
+
+    /// Samples that are on the host, those of each variable in a row.
+    pub(super) fn take(&mut self, times: &[f64], kept: Vec<Vec<f64>>) -> Result<(), DynamicsError> {
+        self.flush()?;
+        self.times.extend(times);
+        for (trace, values) in self.traces.iter_mut().zip(kept) {
+            trace.values.extend(values);
+        }
+        Ok(())
+    }
+
     /// How many variables are kept.
     pub(super) fn kept(&self) -> usize {
         self.chosen.len()
@@ -101,13 +129,9 @@ impl Recorder {
 
     pub(super) fn push(&mut self, time: f64, state: &State) -> Result<(), DynamicsError> {
         self.times.push(time);
-        for ((index, width), waiting) in self.chosen.iter().zip(&mut self.waiting) {
-            let x = state[*index].clone();
-            waiting.push(if x.dims()[1] == *width {
-                x
-            } else {
-                x.narrow(1, 0, *width)
-            });
+        let kept = self.tensors(state);
+        for (waiting, x) in self.waiting.iter_mut().zip(kept) {
+            waiting.push(x);
         }
         // A sample of some columns may keep all of them.
         let numbers = self
@@ -172,6 +196,32 @@ impl SpikeReader {
         }
     }
 
+    /// Samples that are on the host: of each variable that [is read](Firing::reads) those of all times in a row.
+    pub(super) fn take(
+        &mut self,
+        times: &[f64],
+        values: Vec<Vec<f64>>,
+    ) -> Result<(), DynamicsError> {
+        match self {
+            Self::Crossings(detector) => {
+                values
+                    .iter()
+                    .for_each(|values| detector.take(times, values));
+                Ok(())
+            }
+            Self::Counts(counts) => {
+                counts.flush()?;
+                let mut values = values.into_iter();
+                let [read, since, intervals] = counts.read.map(|read| match read {
+                    Some(_) => values.next().unwrap_or_default(),
+                    None => Vec::new(),
+                });
+                counts.take(times, [&read, &since, &intervals]);
+                Ok(())
+            }
+        }
+    }
+
     pub(super) fn finish(self) -> Result<Vec<Spikes>, DynamicsError> {
         match self {
             Self::Crossings(detector) => detector.finish(),
@@ -210,10 +260,9 @@ impl Counts {
     fn flush(&mut self) -> Result<(), DynamicsError> {
         let times = std::mem::take(&mut self.times);
         let waiting = std::mem::take(&mut self.waiting);
-        let Some(width) = waiting[0].first().map(|x| x.dims()[1]) else {
+        if waiting[0].is_empty() {
             return Ok(());
-        };
-        self.spikes.resize(width, Spikes::default());
+        }
         let read = |tensors: Vec<Tensor<2>>| {
             if tensors.is_empty() {
                 Ok(Vec::new())
@@ -222,7 +271,13 @@ impl Counts {
             }
         };
         let [counts, since, intervals] = waiting.map(read);
-        let (counts, since, intervals) = (counts?, since?, intervals?);
+        self.take(&times, [&counts?, &since?, &intervals?]);
+        Ok(())
+    }
+
+    fn take(&mut self, times: &[f64], [counts, since, intervals]: [&[f64]; 3]) {
+        let width = counts.len() / times.len().max(1);
+        self.spikes.resize(width, Spikes::default());
         for (row, time) in times.iter().enumerate() {
             for (cell, spikes) in self.spikes.iter_mut().enumerate() {
                 let at = row * width + cell;
@@ -234,6 +289,5 @@ impl Counts {
                     .extend(before.map(|before| time - since[at] - before));
             }
         }
-        Ok(())
     }
 }

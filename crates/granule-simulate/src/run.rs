@@ -11,6 +11,7 @@ use super::samples::ReadSamples;
 use super::stimulus::{Stimulus, StimulusConfig};
 use super::subject::unit::spread;
 use super::subject::{Body, Subject};
+use super::whole::Whole;
 use granule_dynamics::composite::MultiGranularityModel;
 use granule_dynamics::model::{Clock, Dynamics, Input};
 use granule_dynamics::unit::Spikes;
@@ -26,11 +27,24 @@ const BETWEEN: usize = 8;
 /// An [`ExperimentConfig`] on a device, ready to run.
 pub struct Experiment {
     config: ExperimentConfig,
-    subject: Subject,
-    stimulus: Option<Stimulus>,
-    grid: Grid,
-    stop: Stop,
+    pub(super) subject: Subject,
+    pub(super) stimulus: Option<Stimulus>,
+    pub(super) grid: Grid,
+    pub(super) stop: Stop,
+    whole: Result<Whole, String>,
     warnings: Vec<String>,
+}
+
+/// What a run has come to.
+pub(super) struct Ran {
+    /// The steps done, and the time.
+    pub(super) reached: (usize, f64),
+    pub(super) last: State,
+    pub(super) recorder: Recorder,
+    /// Of each level with spikes.
+    pub(super) readers: Vec<(usize, SpikeReader)>,
+    /// The stimulus at the samples that are kept.
+    pub(super) given: Vec<f64>,
 }
 
 impl ExperimentConfig {
@@ -82,7 +96,9 @@ impl ExperimentConfig {
         let mut warnings = self.too_long();
         let late = self.stimulus.as_ref();
         warnings.extend(late.and_then(|stimulus| stimulus.too_late(grid.time(grid.steps()))));
+        let whole = Whole::record(&subject, stimulus.as_ref(), &grid, &recorder);
         Ok(Experiment {
+            whole,
             config: self.clone(),
             subject,
             stimulus,
@@ -93,7 +109,7 @@ impl ExperimentConfig {
     }
 }
 
-struct Driven<'a>(&'a Option<Stimulus>);
+pub(super) struct Driven<'a>(pub(super) &'a Option<Stimulus>);
 
 impl Input for Driven<'_> {
     fn at(&self, at: Clock) -> Option<Tensor<2>> {
@@ -193,6 +209,18 @@ impl Experiment {
         &self.subject.solver
     }
 
+    /// How many operations a step has where many of them are taken in a call; else why they are not, in a sentence.
+    ///
+    /// # Errors
+    ///
+    /// The sentence.
+    pub fn whole(&self) -> Result<usize, &str> {
+        match &self.whole {
+            Ok(whole) => Ok(whole.operations()),
+            Err(why) => Err(why),
+        }
+    }
+
     /// What may be wrong with the run, known before it begins: one sentence each.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
@@ -239,56 +267,30 @@ impl Experiment {
         mut progress: impl FnMut(usize, f64) -> ControlFlow<()>,
     ) -> Result<Outcome, DynamicsError> {
         let subject = &self.subject;
-        let variables = subject.body.dynamics().variables();
         let steps = self.grid.steps();
-        let mut recorder = Recorder::new(&self.config.record, variables, subject.shown, steps)?;
-        let firing = subject.firing.iter();
-        let readers = firing.map(|(level, firing)| (*level, SpikeReader::new(firing)));
-        let readers = RefCell::new(readers.collect());
-        let watched = Watched {
-            body: &subject.body,
-            stop: &self.stop,
-            readers: &readers,
+        let ran = match &self.whole {
+            Ok(whole) => {
+                let mut ran = self.begin()?;
+                ran.recorder.push(self.grid.time(0), &subject.initial)?;
+                let given = self.stimulus.iter();
+                ran.given.extend(given.flat_map(|given| given.values(0)));
+                if progress(0, self.grid.time(0)).is_continue() {
+                    whole.run(self, &mut ran, &mut progress)?;
+                }
+                ran
+            }
+            Err(_) => self.step_by_step(&mut progress)?,
         };
-        watched.begin(self.grid.time(0), &subject.initial)?;
-        let mut given: Vec<f64> = Vec::new();
-        let mut reached = (0, 0.0);
-        let mut latest = subject.initial.clone();
-        let mut failure = None;
-        let ended = simulate(
-            &watched,
-            subject.initial.clone(),
-            &Driven(&self.stimulus),
-            &self.grid,
-            |step, time, state| {
-                reached = (step, time);
-                latest = state.clone();
-                let mut kept = Ok(());
-                if recorder.takes(step) {
-                    kept = recorder.push(time, state);
-                    given.extend(self.stimulus.iter().flat_map(|given| given.values(step)));
-                }
-                if let Err(error) = kept {
-                    failure = Some(error);
-                    return ControlFlow::Break(());
-                }
-                if self.stop.is_asked() {
-                    ControlFlow::Break(())
-                } else {
-                    progress(step, time)
-                }
-            },
-        );
-        let last = match ended {
-            Err(DynamicsError::Stopped) => latest,
-            other => other?,
-        };
-        if let Some(error) = failure {
-            return Err(error);
-        }
+        let Ran {
+            reached,
+            last,
+            recorder,
+            readers,
+            given,
+        } = ran;
         let (times, traces) = recorder.finish()?;
         let mut spikes = Vec::new();
-        for (_, reader) in readers.into_inner() {
+        for (_, reader) in readers {
             spikes.extend(reader.finish()?);
         }
         // A level may have been ahead of the whole when it was stopped.
@@ -321,6 +323,79 @@ impl Experiment {
             distances: subject.distances.clone(),
             solver: subject.solver.clone(),
         })
+    }
+
+    /// A run before its first step, whose readers of spikes know the initial state.
+    fn begin(&self) -> Result<Ran, DynamicsError> {
+        let subject = &self.subject;
+        let variables = subject.body.dynamics().variables();
+        let steps = self.grid.steps();
+        let firing = subject.firing.iter();
+        let readers = firing.map(|(level, firing)| (*level, SpikeReader::new(firing)));
+        let readers = RefCell::new(readers.collect());
+        let watched = Watched {
+            body: &subject.body,
+            stop: &self.stop,
+            readers: &readers,
+        };
+        watched.begin(self.grid.time(0), &subject.initial)?;
+        Ok(Ran {
+            reached: (0, 0.0),
+            last: subject.initial.clone(),
+            recorder: Recorder::new(&self.config.record, variables, subject.shown, steps)?,
+            readers: readers.into_inner(),
+            given: Vec::new(),
+        })
+    }
+
+    /// Takes one step after the other with the model's own operations.
+    fn step_by_step(
+        &self,
+        progress: &mut dyn FnMut(usize, f64) -> ControlFlow<()>,
+    ) -> Result<Ran, DynamicsError> {
+        let subject = &self.subject;
+        let mut ran = self.begin()?;
+        let readers = RefCell::new(std::mem::take(&mut ran.readers));
+        let watched = Watched {
+            body: &subject.body,
+            stop: &self.stop,
+            readers: &readers,
+        };
+        let mut failure = None;
+        let ended = simulate(
+            &watched,
+            subject.initial.clone(),
+            &Driven(&self.stimulus),
+            &self.grid,
+            |step, time, state| {
+                ran.reached = (step, time);
+                ran.last = state.clone();
+                let mut kept = Ok(());
+                if ran.recorder.takes(step) {
+                    kept = ran.recorder.push(time, state);
+                    let given = self.stimulus.iter();
+                    ran.given.extend(given.flat_map(|given| given.values(step)));
+                }
+                if let Err(error) = kept {
+                    failure = Some(error);
+                    return ControlFlow::Break(());
+                }
+                if self.stop.is_asked() {
+                    ControlFlow::Break(())
+                } else {
+                    progress(step, time)
+                }
+            },
+        );
+        match ended {
+            Err(DynamicsError::Stopped) => {}
+            other => ran.last = other?,
+        }
+        if let Some(error) = failure {
+            return Err(error);
+        }
+        ran.readers = readers.into_inner();
+        Ok(ran)
     }
 
     /// A warning for each concentration that became negative, which no concentration is.

@@ -5,6 +5,9 @@ pub(super) mod unit;
 
 use std::sync::Arc;
 
+use burn::module::Module;
+use burn::tensor::Device;
+
 use super::config::{ExperimentConfig, ExperimentModel};
 use granule_dynamics::composite::{Composite, MultiGranularityConfig, MultiGranularityModel};
 use granule_dynamics::model::{Dynamics, Model};
@@ -28,6 +31,23 @@ pub(super) enum Firing {
     },
 }
 
+impl Firing {
+    /// The variables that are read, in the order of their fields.
+    pub(super) fn reads(&self) -> Vec<usize> {
+        match self {
+            Self::Threshold(_) => vec![0],
+            Self::Counted {
+                count,
+                since,
+                interval,
+            } => [*count, *since].into_iter().chain(*interval).collect(),
+        }
+    }
+}
+
+/// The model once more, on another device.
+pub(super) type Again = Box<dyn Fn(&Device) -> Result<Body, DynamicsError>>;
+
 /// What moves.
 pub(super) enum Body {
     One(Box<dyn Dynamics>),
@@ -46,6 +66,7 @@ impl Body {
 /// A model that can be run.
 pub(super) struct Subject {
     pub(super) body: Body,
+    pub(super) again: Again,
     pub(super) initial: State,
     /// How spikes show in the state of each level that has any; a model that is not of levels is level 0.
     pub(super) firing: Vec<(usize, Firing)>,
@@ -143,10 +164,10 @@ impl Subject {
             .map_err(|error| within("population", error))?;
         network.noise = Some(method.noise);
         let initial = network.initial_state(1)?;
-        let dynamics = Box::new(network.dynamics()?);
+        let dynamics = again(network);
         let channels = (inputs > 0).then(|| Variable::new("input", "1", inputs));
         let inputs = channels.into_iter().collect();
-        Ok(Self::plain(dynamics, initial, inputs, solver))
+        Self::plain(dynamics, initial, inputs, solver)
     }
 
     fn network(
@@ -162,8 +183,7 @@ impl Subject {
             .init(config.dt, config.seed, place)
             .map_err(|error| within("network", error))?;
         let initial = network.initial_state(1)?;
-        let dynamics = network.dynamics()?;
-        let firing = counting(dynamics.variables());
+        let firing = counting(network.dynamics()?.variables());
         let groups = [
             ("excitatory", settings.excitatory),
             ("inhibitory", settings.inhibitory),
@@ -174,7 +194,7 @@ impl Subject {
             shown: granule_dynamics::network::SHOWN,
             firing: firing.into_iter().map(|firing| (0, firing)).collect(),
             groups: groups.map(|(name, cells)| (name.into(), cells)).into(),
-            ..Self::plain(Box::new(dynamics), initial, inputs, "exact".into())
+            ..Self::plain(again(network), initial, inputs, "exact".into())?
         })
     }
 
@@ -213,6 +233,9 @@ impl Subject {
         Ok(Self {
             shown: dynamics.shown(),
             body: Body::Levels(dynamics),
+            again: Box::new(move |device| {
+                Ok(Body::Levels(model.clone().to_device(device).dynamics()?))
+            }),
             initial,
             firing: spikes,
             inputs,
@@ -224,14 +247,16 @@ impl Subject {
     }
 
     fn plain(
-        dynamics: Box<dyn Dynamics>,
+        again: Again,
         initial: State,
         inputs: Vec<Variable>,
         solver: String,
-    ) -> Self {
-        Self {
-            shown: dynamics.variables().len(),
-            body: Body::One(dynamics),
+    ) -> Result<Self, DynamicsError> {
+        let body = again(&Place::of(&initial[0]).device)?;
+        Ok(Self {
+            shown: body.dynamics().variables().len(),
+            body,
+            again,
             initial,
             firing: Vec::new(),
             inputs,
@@ -239,6 +264,17 @@ impl Subject {
             groups: Vec::new(),
             fires_once: Vec::new(),
             distances: Vec::new(),
-        }
+        })
     }
+}
+
+/// A model that is not of levels, on any device.
+fn again<M: Model + 'static>(model: M) -> Again
+where
+    M::Dynamics: 'static,
+{
+    Box::new(move |device| {
+        let dynamics = model.clone().to_device(device).dynamics()?;
+        Ok(Body::One(Box::new(dynamics)))
+    })
 }

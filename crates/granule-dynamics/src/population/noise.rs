@@ -2,6 +2,7 @@ use burn::tensor::Tensor;
 
 use crate::Place;
 use crate::random::NormalNoise;
+use crate::whole::numbers_of_step;
 
 /// Private and shared noise of one run of a network: σ_p ξ_i + σ_s η, where every unit i has its own ξ and all share η.
 #[derive(Clone, Copy, Debug)]
@@ -36,7 +37,10 @@ impl NetworkNoise {
 
     /// The noise of a step, `[batch, units]`.
     pub(super) fn at(&self, step: usize, batch: usize, units: usize, place: &Place) -> Tensor<2> {
-        place.tensor(self.values(step, batch, units), [batch, units])
+        let own = *self;
+        numbers_of_step(step, [batch, units], place, move |step| {
+            own.values(step, batch, units)
+        })
     }
 
     /// The noise of the first steps, `[steps, batch, units]`.

@@ -107,6 +107,13 @@ impl SpikeDetector {
         }
     }
 
+    /// The next samples, where they are on the host: the numbers of all cells at each of the times, in a row.
+    pub fn take(&mut self, times: &[f64], voltages: &[f64]) {
+        self.flush();
+        let width = voltages.len() / times.len().max(1);
+        self.crossings.take(times, voltages, width);
+    }
+
     /// The spikes of each cell so far, row by row of the batch.
     ///
     /// # Errors

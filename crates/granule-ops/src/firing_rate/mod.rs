@@ -14,7 +14,7 @@
 mod backend;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 pub(crate) mod cpu;
-#[cfg(any(feature = "flex", feature = "ndarray"))]
+#[cfg(any(feature = "capture", feature = "flex", feature = "ndarray"))]
 pub(crate) mod elementary;
 #[cfg(all(test, feature = "autodiff", feature = "flex", feature = "ndarray"))]
 pub(crate) mod tests;

@@ -2,12 +2,13 @@
 
 use std::rc::Rc;
 
-use burn::module::ModuleDisplay;
+use burn::module::{Module, ModuleDisplay};
+use burn::tensor::Device;
 use granule_io::words::counted;
 
 use super::super::config::ExperimentConfig;
 use super::super::shown::{Readable, Shown};
-use super::{Method, Subject, within};
+use super::{Body, Method, Subject, within};
 use granule_dynamics::model::{Dynamics, Field, Model};
 use granule_dynamics::solver::{Heun, SolverKind};
 use granule_dynamics::system::{
@@ -32,7 +33,7 @@ impl Subject {
         check_readout(config, field.as_ref())?;
         let (solver, name) = method.solver(SolverKind::suited(config.solver, &field, &initial)?);
         let readout = config.readout.unwrap_or_default();
-        let readable = match &config.connectivity {
+        let read = match &config.connectivity {
             None => {
                 let system = Integrated::new(system, solver).with_readout(readout);
                 with_bold(system, config, place)?
@@ -48,10 +49,15 @@ impl Subject {
                 with_bold(network, config, place)?
             }
         };
-        let (shown, initial) = Shown::new(readable, &readouts(config, field.as_ref()));
+        let names = readouts(config, field.as_ref());
+        let (shown, initial) = Shown::new(read(&place.device)?, &names);
+        let again = move |device: &Device| {
+            let (shown, _) = Shown::new(read(device)?, &names);
+            Ok(Body::One(Box::new(shown)))
+        };
         // The nodes' variables, and not what stands for their past.
         let count = own + shown.count();
-        let mut subject = Self::plain(Box::new(shown), initial, inputs, name);
+        let mut subject = Self::plain(Box::new(again), initial, inputs, name)?;
         subject.shown = count;
         Ok(subject)
     }
@@ -82,22 +88,28 @@ fn check_readout(config: &ExperimentConfig, field: &dyn Field) -> Result<(), Dyn
     ))
 }
 
+/// A model and what is read out of it, on any device.
+type Reading = Box<dyn Fn(&Device) -> Result<Readable, DynamicsError>>;
+
 /// The model by itself, or with the haemodynamic response to what it shows.
-fn with_bold<M: Model + ModuleDisplay>(
+fn with_bold<M: Model + ModuleDisplay + 'static>(
     model: M,
     config: &ExperimentConfig,
     place: &Place,
-) -> Result<Readable, DynamicsError>
+) -> Result<Reading, DynamicsError>
 where
     M::Dynamics: 'static,
 {
     let Some(response) = &config.bold else {
-        let dynamics = Rc::new(model.dynamics()?);
-        return Ok(Readable {
-            initial: model.initial_state(1)?,
-            dynamics: dynamics.clone(),
-            read: Box::new(move |state| vec![dynamics.observe(state)]),
-        });
+        return Ok(Box::new(move |device| {
+            let model = model.clone().to_device(device);
+            let dynamics = Rc::new(model.dynamics()?);
+            Ok(Readable {
+                initial: model.initial_state(1)?,
+                dynamics: dynamics.clone(),
+                read: Box::new(move |state| vec![dynamics.observe(state)]),
+            })
+        }));
     };
     let mut response = response.clone();
     let nodes = model.dynamics()?.observe(&model.initial_state(1)?).dims()[1];
@@ -110,15 +122,18 @@ where
         .init(place)
         .map_err(|error| within("bold", error))?;
     let model = WithBold::new(model, response, Heun)?;
-    let dynamics = Rc::new(model.dynamics()?);
-    Ok(Readable {
-        initial: model.initial_state(1)?,
-        dynamics: dynamics.clone(),
-        read: Box::new(move |state| {
-            let (active, _) = dynamics.split(state);
-            vec![dynamics.observe(state), dynamics.model.observe(&active)]
-        }),
-    })
+    Ok(Box::new(move |device| {
+        let model = model.clone().to_device(device);
+        let dynamics = Rc::new(model.dynamics()?);
+        Ok(Readable {
+            initial: model.initial_state(1)?,
+            dynamics: dynamics.clone(),
+            read: Box::new(move |state| {
+                let (active, _) = dynamics.split(state);
+                vec![dynamics.observe(state), dynamics.model.observe(&active)]
+            }),
+        })
+    }))
 }
 
 /// Checks that the connectivity is of as many nodes as the system has.

@@ -1,7 +1,7 @@
 //! Single neurons.
 
 use super::super::config::ExperimentConfig;
-use super::{Firing, Method, Subject, counting};
+use super::{Firing, Method, Subject, again, counting};
 use granule_dynamics::model::{Dynamics, Model};
 use granule_dynamics::solver::SolverKind;
 use granule_dynamics::unit::UnitConfig;
@@ -37,7 +37,7 @@ impl Subject {
             firing: firing.into_iter().map(|firing| (0, firing)).collect(),
             groups: vec![(group.into(), width)],
             fires_once: vec![fires_once(&unit).then_some(config.dt)],
-            ..Self::plain(dynamics, initial, inputs, solver)
+            ..Self::plain(again(cells), initial, inputs, solver)?
         })
     }
 }

@@ -1,0 +1,174 @@
+//! A recorded step and its runs.
+
+use std::sync::Arc;
+
+use burn::tensor::{Device, Tensor};
+use granule_ops::script::{Recorded, Run, Script, Unrecorded, record};
+
+use super::{DRAWN, Numbers};
+use crate::model::Clock;
+use crate::state::{host, is_tracked};
+use crate::{DynamicsError, Place, State};
+
+/// The steps of a model as one operation.
+#[derive(Clone)]
+pub struct WholeSteps {
+    script: Arc<Script>,
+    /// Whether there is an input.
+    driven: bool,
+    drawn: Vec<Arc<Numbers>>,
+}
+
+impl WholeSteps {
+    /// Records a step of `clock.dt` from a state like `initial`. `input` is the shape of the input, where there is one;
+    /// `dynamics` makes the model on the device that records, and `step` takes its step and says what is to be seen of it.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that says why the steps of this model are not taken in one call: it lives on a GPU, chooses its steps by
+    /// what it finds, reads numbers off the device, depends on time otherwise than by its input, or has an operation that no
+    /// script has.
+    pub fn record<D>(
+        initial: &State,
+        input: Option<[usize; 2]>,
+        clock: Clock,
+        dynamics: impl FnOnce(&Device) -> Result<D, DynamicsError>,
+        step: impl Fn(
+            &D,
+            Clock,
+            &State,
+            Option<&Tensor<2>>,
+        ) -> Result<(State, Vec<Tensor<2>>), DynamicsError>,
+    ) -> Result<Self, String> {
+        let tensors = initial.tensors();
+        let Some(dtype) = tensors.first().map(Tensor::dtype) else {
+            return Err("a model without variables".into());
+        };
+        if tensors
+            .iter()
+            .any(|x| !granule_ops::is_on_host(x) || x.dtype() != dtype)
+        {
+            return Err("a state that is not on a CPU".into());
+        }
+        let taped = |x: &Tensor<2>| is_tracked(x) || x.device().is_autodiff();
+        if tensors.iter().any(taped) {
+            return Err("a state on a gradient tape".into());
+        }
+        let states: Vec<[usize; 2]> = tensors.iter().map(Tensor::dims).collect();
+        let given: Vec<[usize; 2]> = input.into_iter().collect();
+        let (mut make, mut made) = (Some(dynamics), None);
+        let mut numbers = Vec::new();
+        let script = record(dtype, &states, &given, |index, device, x, u| {
+            if let Some(make) = make.take() {
+                made = Some(make(device)?);
+            }
+            let Some(dynamics) = &made else {
+                return Err(DynamicsError::device("no model"));
+            };
+            let at = Clock {
+                step: index,
+                time: clock.time + index as f64 * clock.dt,
+                dt: clock.dt,
+            };
+            DRAWN.set(Some(Vec::new()));
+            let taken = step(dynamics, at, &State::new(x.to_vec()), u.first());
+            let drawn = DRAWN.take().unwrap_or_default();
+            let (next, seen) = taken?;
+            let (tensors, sources) = drawn.into_iter().unzip();
+            numbers = sources;
+            Ok(Recorded {
+                next: next.into_tensors(),
+                seen,
+                given: tensors,
+            })
+        });
+        match script {
+            Ok(script) => Ok(Self {
+                script: Arc::new(script),
+                driven: input.is_some(),
+                drawn: numbers,
+            }),
+            Err(Unrecorded::Failed(error)) => Err(error.to_string()),
+            Err(Unrecorded::Unknown(what)) => Err(what),
+        }
+    }
+
+    /// The list of operations.
+    pub fn script(&self) -> &Script {
+        &self.script
+    }
+
+    /// A run from a state.
+    ///
+    /// # Errors
+    ///
+    /// [`DynamicsError::Device`] for a state that cannot be read or is of other shapes.
+    pub fn begin(&self, initial: &State) -> Result<WholeRun, DynamicsError> {
+        let values = initial.tensors().iter().map(|x| host(x.clone()));
+        let run = Run::new(Arc::clone(&self.script), values.collect::<Result<_, _>>()?);
+        let misfit = || DynamicsError::device("the state has other shapes than what was recorded");
+        Ok(WholeRun {
+            steps: self.clone(),
+            run: run.ok_or_else(misfit)?,
+        })
+    }
+}
+
+/// [`WholeSteps`] with a state.
+#[derive(Clone)]
+pub struct WholeRun {
+    steps: WholeSteps,
+    run: Run,
+}
+
+impl WholeRun {
+    /// The steps done.
+    pub fn done(&self) -> usize {
+        self.run.done()
+    }
+
+    /// The numbers of each variable, row-major.
+    pub fn values(&self) -> &[Vec<f64>] {
+        self.run.state()
+    }
+
+    /// The state with the shapes of `like`, where that lives.
+    pub fn state(&self, like: &State) -> State {
+        let tensors = like.tensors().iter().zip(self.run.state());
+        let tensors = tensors.map(|(like, x)| Place::of(like).tensor(x.clone(), like.dims()));
+        State::new(tensors.collect())
+    }
+
+    /// Takes `steps` steps. `input` has the input at the steps that are taken, in a row; `every` says of each thing that
+    /// is seen after how many steps it is, counted from the beginning of the run, never for 0. Returns what was seen, row
+    /// after row.
+    ///
+    /// # Errors
+    ///
+    /// [`DynamicsError::Device`] where what is given does not fit.
+    pub fn steps(
+        &mut self,
+        steps: usize,
+        input: Vec<f64>,
+        every: &[usize],
+    ) -> Result<Vec<Vec<f64>>, DynamicsError> {
+        let first = self.run.done();
+        let drawn = self.steps.drawn.iter();
+        let drawn = drawn.map(|numbers| {
+            (first..first + steps)
+                .flat_map(|step| numbers(step))
+                .collect()
+        });
+        let given: Vec<Vec<f64>> = self
+            .steps
+            .driven
+            .then_some(input)
+            .into_iter()
+            .chain(drawn)
+            .collect();
+        let seen = self.run.steps(steps, &given, every);
+        seen.ok_or_else(|| {
+            DynamicsError::device("what is given for the steps is not of their number")
+        })
+    }
+}

@@ -1,0 +1,362 @@
+//! The operations on slices.
+
+use super::Slot;
+use super::instruction::{Binary, Elements, Instruction, Sparse, Unary, Work};
+use crate::firing_rate::elementary::Elementary;
+use crate::vectorised::Kernel;
+
+/// What the operations compute with.
+pub(crate) trait Number: Elementary {
+    fn to_f64(self) -> f64;
+    fn exponential_anywhere<const FUSED: bool>(self) -> Self;
+    fn absolute(self) -> Self;
+    fn logarithm(self) -> Self;
+    fn logarithm_of_one_more(self) -> Self;
+    fn sine(self) -> Self;
+    fn cosine(self) -> Self;
+    fn floor(self) -> Self;
+    fn ceiling(self) -> Self;
+    /// To the nearest, of two the even one.
+    fn round(self) -> Self;
+    fn whole_power(self, exponent: i32) -> Self;
+}
+
+macro_rules! number {
+    ($number:ty, |$x:ident, $fused:ident| $exponential:expr) => {
+        impl Number for $number {
+            #[inline(always)]
+            fn to_f64(self) -> f64 {
+                self.into()
+            }
+            #[inline(always)]
+            fn exponential_anywhere<const $fused: bool>(self) -> Self {
+                let $x = self;
+                $exponential
+            }
+            #[inline(always)]
+            fn absolute(self) -> Self {
+                self.abs()
+            }
+            #[inline(always)]
+            fn logarithm(self) -> Self {
+                self.ln()
+            }
+            #[inline(always)]
+            fn logarithm_of_one_more(self) -> Self {
+                self.ln_1p()
+            }
+            #[inline(always)]
+            fn sine(self) -> Self {
+                self.sin()
+            }
+            #[inline(always)]
+            fn cosine(self) -> Self {
+                self.cos()
+            }
+            #[inline(always)]
+            fn floor(self) -> Self {
+                self.floor()
+            }
+            #[inline(always)]
+            fn ceiling(self) -> Self {
+                self.ceil()
+            }
+            #[inline(always)]
+            fn round(self) -> Self {
+                self.round_ties_even()
+            }
+            #[inline(always)]
+            fn whole_power(self, exponent: i32) -> Self {
+                self.powi(exponent)
+            }
+        }
+    };
+}
+
+number!(f64, |x, FUSED| Elementary::exponential::<FUSED>(x));
+// Beyond what the function serves it is the square of that of the half.
+number!(f32, |x, FUSED| {
+    let near = Elementary::exponential::<FUSED>(x);
+    let half = Elementary::exponential::<FUSED>(0.5 * x);
+    if x.abs() > 87.0 { half * half } else { near }
+});
+
+#[inline(always)]
+fn map<T: Copy>(out: &mut [T], x: &[T], f: impl Fn(T) -> T) {
+    match x {
+        [x] => out.fill(f(*x)),
+        _ => {
+            for (out, x) in out.iter_mut().zip(x) {
+                *out = f(*x);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn zip<T: Copy>(out: &mut [T], x: &[T], y: &[T], f: impl Fn(T, T) -> T) {
+    match (x, y) {
+        ([x], [y]) => out.fill(f(*x, *y)),
+        ([x], _) => {
+            for (out, y) in out.iter_mut().zip(y) {
+                *out = f(*x, *y);
+            }
+        }
+        (_, [y]) => {
+            for (out, x) in out.iter_mut().zip(x) {
+                *out = f(*x, *y);
+            }
+        }
+        _ => {
+            for (out, (x, y)) in out.iter_mut().zip(x.iter().zip(y)) {
+                *out = f(*x, *y);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn truth<T: Number>(is: bool) -> T {
+    if is { T::ONE } else { T::ZERO }
+}
+
+#[inline(always)]
+fn sign<T: Number>(x: T) -> T {
+    if x > T::ZERO {
+        T::ONE
+    } else if x < T::ZERO {
+        -T::ONE
+    } else {
+        x
+    }
+}
+
+#[inline(always)]
+fn unary<T: Number, const FUSED: bool>(f: Unary, out: &mut [T], x: &[T]) {
+    match f {
+        Unary::Copy => map(out, x, |x| x),
+        Unary::Negate => map(out, x, |x| -x),
+        Unary::Absolute => map(out, x, T::absolute),
+        Unary::Reciprocal => map(out, x, |x| T::ONE / x),
+        Unary::Exponential => map(out, x, |x| x.exponential_anywhere::<FUSED>()),
+        Unary::Logarithm => map(out, x, T::logarithm),
+        Unary::LogarithmOfOneMore => map(out, x, T::logarithm_of_one_more),
+        Unary::SquareRoot => map(out, x, T::square_root),
+        Unary::Tanh => map(out, x, |x| x.tanh::<FUSED>()),
+        Unary::Sigmoid => map(out, x, |x| x.sigmoid::<FUSED>()),
+        Unary::Softplus => map(out, x, |x| x.softplus::<FUSED>()),
+        Unary::Sine => map(out, x, T::sine),
+        Unary::Cosine => map(out, x, T::cosine),
+        Unary::Floor => map(out, x, T::floor),
+        Unary::Ceiling => map(out, x, T::ceiling),
+        Unary::Round => map(out, x, T::round),
+        Unary::Sign => map(out, x, sign),
+        Unary::Not => map(out, x, |x| truth(x == T::ZERO)),
+        // A NaN alone differs from itself.
+        #[allow(clippy::eq_op)]
+        Unary::IsNan => map(out, x, |x| truth(x != x)),
+    }
+}
+
+#[inline(always)]
+fn binary<T: Number>(f: Binary, out: &mut [T], x: &[T], y: &[T]) {
+    match f {
+        Binary::Add => zip(out, x, y, |x, y| x + y),
+        Binary::Subtract => zip(out, x, y, |x, y| x - y),
+        Binary::Multiply => zip(out, x, y, |x, y| x * y),
+        Binary::Divide => zip(out, x, y, |x, y| x / y),
+        Binary::Power => zip(out, x, y, T::power),
+        Binary::WholePower => zip(out, x, y, |x, y| x.whole_power(y.to_f64() as i32)),
+        // A NaN of the first stays.
+        Binary::Least => zip(out, x, y, |x, y| if y < x { y } else { x }),
+        Binary::Greatest => zip(out, x, y, |x, y| if y > x { y } else { x }),
+        Binary::Greater => zip(out, x, y, |x, y| truth(x > y)),
+        Binary::GreaterOrEqual => zip(out, x, y, |x, y| truth(x >= y)),
+        Binary::Equal => zip(out, x, y, |x, y| truth(x == y)),
+        Binary::NotEqual => zip(out, x, y, |x, y| truth(x != y)),
+        Binary::And => zip(out, x, y, |x, y| truth(x != T::ZERO && y != T::ZERO)),
+        Binary::Or => zip(out, x, y, |x, y| truth(x != T::ZERO || y != T::ZERO)),
+    }
+}
+
+#[inline(always)]
+fn choose<T: Number>(out: &mut [T], mask: &[T], yes: &[T], no: &[T]) {
+    let pick = |mask: T, yes: T, no: T| if mask == T::ZERO { no } else { yes };
+    match (mask, yes, no) {
+        ([mask], _, _) => map(out, if *mask == T::ZERO { no } else { yes }, |x| x),
+        (_, [yes], _) => zip(out, mask, no, |mask, no| pick(mask, *yes, no)),
+        (_, _, [no]) => zip(out, mask, yes, |mask, yes| pick(mask, yes, *no)),
+        _ => {
+            for ((out, mask), (yes, no)) in out.iter_mut().zip(mask).zip(yes.iter().zip(no)) {
+                *out = pick(*mask, *yes, *no);
+            }
+        }
+    }
+}
+
+/// Rows of the right that count 0 are left out.
+#[inline(always)]
+fn product<T: Number>(out: &mut [T], left: &[T], right: &[T], [inner, columns]: [usize; 2]) {
+    for (out, left) in out.chunks_exact_mut(columns).zip(left.chunks_exact(inner)) {
+        out.fill(T::ZERO);
+        for (factor, row) in left.iter().zip(right.chunks_exact(columns)) {
+            if *factor == T::ZERO {
+                continue;
+            }
+            for (out, value) in out.iter_mut().zip(row) {
+                *out += *factor * *value;
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn sparse_product<T: Number>(out: &mut [T], left: &[T], right: &Sparse, values: &[T]) {
+    let inner = right.ends.len();
+    for (out, left) in out
+        .chunks_exact_mut(right.columns)
+        .zip(left.chunks_exact(inner))
+    {
+        out.fill(T::ZERO);
+        let mut first = 0;
+        for (factor, end) in left.iter().zip(&right.ends) {
+            let row = first..*end;
+            first = *end;
+            if *factor == T::ZERO {
+                continue;
+            }
+            for (column, value) in right.column[row.clone()].iter().zip(&values[row]) {
+                out[*column as usize] += *factor * *value;
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn sum<T: Number>(out: &mut [T], x: &[T], [middle, inner]: [usize; 2], factor: T) {
+    for (out, x) in out
+        .chunks_exact_mut(inner)
+        .zip(x.chunks_exact(middle * inner))
+    {
+        out.fill(T::ZERO);
+        for row in x.chunks_exact(inner) {
+            for (out, x) in out.iter_mut().zip(row) {
+                *out += *x;
+            }
+        }
+        for out in out {
+            *out = *out * factor;
+        }
+    }
+}
+
+#[inline(always)]
+fn perform<T: Number, const FUSED: bool>(instruction: &Instruction, slots: &mut [Vec<T>]) {
+    // What is written is never read by the same instruction.
+    let mut out = std::mem::take(&mut slots[instruction.to]);
+    match &instruction.work {
+        Work::Unary(f, x) => unary::<T, FUSED>(*f, &mut out, &slots[*x]),
+        Work::Binary(f, x, y) => binary(*f, &mut out, &slots[*x], &slots[*y]),
+        Work::Choose(mask, yes, no) => choose(&mut out, &slots[*mask], &slots[*yes], &slots[*no]),
+        Work::Gather(pieces) => {
+            let mut rest = &mut out[..];
+            for piece in pieces {
+                let from = &slots[piece.from];
+                let (own, others) = rest.split_at_mut(piece.elements.len());
+                rest = others;
+                match &piece.elements {
+                    Elements::Range(range) => own.copy_from_slice(&from[range.clone()]),
+                    Elements::Repeated(_) => own.fill(from[0]),
+                    Elements::Listed(list) => {
+                        for (own, at) in own.iter_mut().zip(list) {
+                            *own = from[*at as usize];
+                        }
+                    }
+                }
+            }
+        }
+        Work::Product {
+            left,
+            right,
+            inner,
+            columns,
+        } => product(&mut out, &slots[*left], &slots[*right], [*inner, *columns]),
+        Work::SparseProduct { left, right } => {
+            sparse_product(&mut out, &slots[*left], right, &slots[right.values]);
+        }
+        Work::Sum {
+            of,
+            middle,
+            inner,
+            factor,
+        } => sum(&mut out, &slots[*of], [*middle, *inner], T::of(*factor)),
+    }
+    slots[instruction.to] = out;
+}
+
+/// One instruction by itself.
+pub(crate) struct Once<'a, T> {
+    pub(crate) instruction: &'a Instruction,
+    pub(crate) slots: &'a mut [Vec<T>],
+}
+
+impl<T: Number> Kernel for Once<'_, T> {
+    #[inline(always)]
+    fn run<const FUSED: bool>(self) {
+        perform::<T, FUSED>(self.instruction, self.slots);
+    }
+}
+
+/// What is given for each step to one buffer.
+pub(crate) struct Given<'a, T> {
+    pub(crate) to: Slot,
+    /// Of all steps in a row, `stride` elements each.
+    pub(crate) values: &'a [T],
+    pub(crate) stride: usize,
+    /// Those of a step that this buffer takes.
+    pub(crate) part: std::ops::Range<usize>,
+}
+
+/// What is kept of one buffer.
+pub(crate) struct Seen<T> {
+    pub(crate) of: Slot,
+    /// It is kept after each `every` steps.
+    pub(crate) every: usize,
+    pub(crate) kept: Vec<T>,
+}
+
+/// Many steps.
+pub(crate) struct Many<'a, T> {
+    pub(crate) code: &'a [Instruction],
+    pub(crate) swaps: &'a [(Slot, Slot)],
+    pub(crate) slots: &'a mut [Vec<T>],
+    pub(crate) given: &'a [Given<'a, T>],
+    pub(crate) seen: &'a mut [Seen<T>],
+    /// Steps before these ones.
+    pub(crate) before: usize,
+    pub(crate) steps: usize,
+}
+
+impl<T: Number> Kernel for Many<'_, T> {
+    #[inline(always)]
+    fn run<const FUSED: bool>(self) {
+        for step in 0..self.steps {
+            for given in self.given {
+                let first = step * given.stride;
+                let part = first + given.part.start..first + given.part.end;
+                self.slots[given.to].copy_from_slice(&given.values[part]);
+            }
+            for instruction in self.code {
+                perform::<T, FUSED>(instruction, self.slots);
+            }
+            for seen in self.seen.iter_mut() {
+                if (self.before + step + 1).is_multiple_of(seen.every) {
+                    seen.kept.extend_from_slice(&self.slots[seen.of]);
+                }
+            }
+            for (x, y) in self.swaps {
+                self.slots.swap(*x, *y);
+            }
+        }
+    }
+}

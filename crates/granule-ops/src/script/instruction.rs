@@ -1,0 +1,151 @@
+//! What a step is made of. Every operand and result is a whole buffer; one of a single element counts for every element.
+
+use super::Slot;
+
+/// A function of one element.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Unary {
+    Copy,
+    Negate,
+    Absolute,
+    Reciprocal,
+    Exponential,
+    Logarithm,
+    /// `ln(1 + x)`
+    LogarithmOfOneMore,
+    SquareRoot,
+    Tanh,
+    Sigmoid,
+    /// `ln(1 + eˣ)`
+    Softplus,
+    Sine,
+    Cosine,
+    Floor,
+    Ceiling,
+    Round,
+    Sign,
+    Not,
+    IsNan,
+}
+
+/// A function of two elements; what is true is 1, else 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Binary {
+    Add,
+    Subtract,
+    Multiply,
+    Divide,
+    Power,
+    /// Of a whole exponent.
+    WholePower,
+    Least,
+    Greatest,
+    Greater,
+    GreaterOrEqual,
+    Equal,
+    NotEqual,
+    And,
+    Or,
+}
+
+/// A run of elements from one buffer.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Piece {
+    pub(crate) from: Slot,
+    pub(crate) elements: Elements,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Elements {
+    Range(std::ops::Range<usize>),
+    Listed(Vec<u32>),
+    /// The only element, so many times.
+    Repeated(usize),
+}
+
+impl Elements {
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Range(range) => range.len(),
+            Self::Listed(list) => list.len(),
+            Self::Repeated(count) => *count,
+        }
+    }
+}
+
+/// A matrix of which only what is not 0 is kept, row by row.
+#[derive(Clone, Debug)]
+pub(crate) struct Sparse {
+    pub(crate) columns: usize,
+    /// Where each row ends.
+    pub(crate) ends: Vec<usize>,
+    pub(crate) column: Vec<u32>,
+    /// The buffer of the values.
+    pub(crate) values: Slot,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Work {
+    Unary(Unary, Slot),
+    Binary(Binary, Slot, Slot),
+    /// The second where the first is true, else the third.
+    Choose(Slot, Slot, Slot),
+    Gather(Vec<Piece>),
+    /// `[rows, inner] · [inner, columns]`
+    Product {
+        left: Slot,
+        right: Slot,
+        inner: usize,
+        columns: usize,
+    },
+    /// The same with a matrix that is mostly zeros.
+    SparseProduct {
+        left: Slot,
+        right: Sparse,
+    },
+    /// Sums over the middle of `[outer, middle, inner]`, times a factor.
+    Sum {
+        of: Slot,
+        middle: usize,
+        inner: usize,
+        factor: f64,
+    },
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Instruction {
+    pub(crate) work: Work,
+    pub(crate) to: Slot,
+}
+
+impl Work {
+    /// Calls `body` with every buffer that is read.
+    pub(crate) fn reads(&mut self, mut body: impl FnMut(&mut Slot)) {
+        match self {
+            Self::Unary(_, x) | Self::Sum { of: x, .. } => body(x),
+            Self::Binary(_, x, y) => {
+                body(x);
+                body(y);
+            }
+            Self::Product { left, right, .. } => {
+                body(left);
+                body(right);
+            }
+            Self::Choose(mask, yes, no) => {
+                body(mask);
+                body(yes);
+                body(no);
+            }
+            Self::Gather(pieces) => pieces.iter_mut().for_each(|piece| body(&mut piece.from)),
+            Self::SparseProduct { left, right } => {
+                body(left);
+                body(&mut right.values);
+            }
+        }
+    }
+
+    /// Whether each element of the result depends on that element of the operands alone.
+    pub(crate) fn is_elementwise(&self) -> bool {
+        matches!(self, Self::Unary(..) | Self::Binary(..) | Self::Choose(..))
+    }
+}

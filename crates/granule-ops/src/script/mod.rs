@@ -1,0 +1,100 @@
+//! A step of a model as a list of operations on the host, taken many times in a call.
+//!
+//! A [`Script`] maps a state and what is given for a step to the state after it, `x ← f(x, u)`, and to what is seen of the step.
+//! It is [recorded](record) from the tensor operations of one step, whatever model they belong to. What does not change from
+//! step to step is computed once; products by a matrix that is mostly zeros, or by rows that are, skip the zeros; a variable that
+//! takes the place of another moves without a copy.
+//!
+//! Where every operation is one of element by element, the elements are divided into tiles that run through all steps of a
+//! call, each in a processor's own cache, side by side. Else the steps run one after the other over whole arrays. A result is
+//! the same bit for bit in either way, and whatever the number of threads.
+//!
+//! The order of operations is that of the recorded step, so that sums and products are those of Burn's operations. Elementary
+//! functions are [those of this crate](crate::firing_rate()), within 3 units in the last place of Burn's; a matrix product adds its
+//! terms from first to last.
+
+mod build;
+mod cpu;
+mod instruction;
+mod record;
+mod run;
+#[cfg(all(test, feature = "flex"))]
+mod tests;
+
+pub use record::{Recorded, Unrecorded, record};
+pub use run::Run;
+
+use instruction::Instruction;
+
+/// Buffers are known by their place.
+pub(crate) type Slot = usize;
+
+/// A step as a list of operations in the precision `T`.
+#[derive(Debug)]
+pub(crate) struct Steps<T> {
+    code: Vec<Instruction>,
+    /// The buffers at the beginning: constants, and zeros elsewhere.
+    slots: Vec<Vec<T>>,
+    states: Vec<Slot>,
+    /// What is given for each step.
+    given: Vec<Slot>,
+    seen: Vec<Slot>,
+    /// What brings every variable to its place after a step, one after the other.
+    swaps: Vec<(Slot, Slot)>,
+    /// The number of elements, where each of them can go its own way.
+    lanes: Option<usize>,
+}
+
+/// A step of a model as a list of operations.
+#[derive(Debug)]
+pub struct Script(pub(crate) Precision);
+
+#[derive(Debug)]
+pub(crate) enum Precision {
+    F32(Steps<f32>),
+    F64(Steps<f64>),
+}
+
+/// What is taken from either precision.
+macro_rules! either {
+    ($of:expr, $steps:ident => $body:expr) => {
+        match $of {
+            $crate::script::Precision::F32($steps) => $body,
+            $crate::script::Precision::F64($steps) => $body,
+        }
+    };
+}
+use either;
+
+impl Script {
+    /// How many operations a step has.
+    pub fn operations(&self) -> usize {
+        either!(&self.0, steps => steps.code.len())
+    }
+
+    /// Whether every element goes its own way.
+    pub fn is_elementwise(&self) -> bool {
+        either!(&self.0, steps => steps.lanes.is_some())
+    }
+
+    /// The number of elements of each variable of the state.
+    pub fn states(&self) -> Vec<usize> {
+        either!(&self.0, steps => steps.lengths(&steps.states))
+    }
+
+    /// The number of elements of what is given for each step.
+    pub fn given(&self) -> Vec<usize> {
+        either!(&self.0, steps => steps.lengths(&steps.given))
+    }
+
+    /// The number of elements of what is seen of each step.
+    pub fn seen(&self) -> Vec<usize> {
+        either!(&self.0, steps => steps.lengths(&steps.seen))
+    }
+}
+
+impl<T> Steps<T> {
+    fn lengths(&self, slots: &[Slot]) -> Vec<usize> {
+        slots.iter().map(|slot| self.slots[*slot].len()).collect()
+    }
+}

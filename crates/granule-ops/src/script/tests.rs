@@ -1,0 +1,331 @@
+use std::sync::Arc;
+
+use burn::tensor::activation::{log_sigmoid, sigmoid};
+use burn::tensor::{DType, Device, Tensor, TensorData};
+
+use super::{Recorded, Run, Script, Unrecorded, record};
+
+type Body = dyn Fn(&Device, &[Tensor<2>], &[Tensor<2>]) -> Recorded;
+
+fn tensor(values: Vec<f64>, shape: [usize; 2], place: (&Device, DType)) -> Tensor<2> {
+    Tensor::from_data(TensorData::new(values, shape), place)
+}
+
+/// Numbers between −1 and 1.
+fn numbers(count: usize, seed: usize) -> Vec<f64> {
+    let at = |i: usize| ((i * 37 + seed * 101 + 11) % 199) as f64 / 99.5 - 1.0;
+    (0..count).map(at).collect()
+}
+
+fn script(dtype: DType, states: &[[usize; 2]], given: &[[usize; 2]], body: &Body) -> Script {
+    let recorded = record(dtype, states, given, |_, device, states, given| {
+        Ok::<_, ()>(body(device, states, given))
+    });
+    recorded.unwrap()
+}
+
+/// The script against the same steps with tensors: state and what is seen, after each step.
+fn agree(states: &[[usize; 2]], given: &[[usize; 2]], steps: usize, body: &Body) {
+    for (dtype, tolerance) in [(DType::F32, 2e-6), (DType::F64, 1e-14)] {
+        let place = (&Device::flex(), dtype);
+        let script = Arc::new(script(dtype, states, given, body));
+        let begin: Vec<Vec<f64>> = states
+            .iter()
+            .enumerate()
+            .map(|(i, [b, w])| numbers(b * w, i))
+            .collect();
+        let begin: Vec<Vec<f64>> = match dtype {
+            DType::F32 => begin
+                .into_iter()
+                .map(|x| x.into_iter().map(|x| f64::from(x as f32)).collect())
+                .collect(),
+            _ => begin,
+        };
+        let sources: Vec<Vec<f64>> = given
+            .iter()
+            .enumerate()
+            .map(|(i, [b, w])| numbers(steps * b * w, 7 + i))
+            .collect();
+        let mut run = Run::new(Arc::clone(&script), begin.clone()).unwrap();
+        let every = vec![1; script.seen().len()];
+        // In two calls, which is the same as in one.
+        let first = steps / 3;
+        let part = |from: usize, to: usize| -> Vec<Vec<f64>> {
+            let cut = sources.iter().zip(given);
+            cut.map(|(x, [b, w])| x[from * b * w..to * b * w].to_vec())
+                .collect()
+        };
+        let mut seen = run.steps(first, &part(0, first), &every).unwrap();
+        for (all, more) in seen.iter_mut().zip(
+            run.steps(steps - first, &part(first, steps), &every)
+                .unwrap(),
+        ) {
+            all.extend(more);
+        }
+        assert_eq!(run.done(), steps);
+        let mut x: Vec<Tensor<2>> = begin
+            .iter()
+            .zip(states)
+            .map(|(x, shape)| tensor(x.clone(), *shape, place))
+            .collect();
+        let mut expected: Vec<Vec<f64>> = vec![Vec::new(); seen.len()];
+        for step in 0..steps {
+            let u: Vec<Tensor<2>> = sources
+                .iter()
+                .zip(given)
+                .map(|(u, shape)| {
+                    let len = shape[0] * shape[1];
+                    tensor(u[step * len..(step + 1) * len].to_vec(), *shape, place)
+                })
+                .collect();
+            let recorded = body(place.0, &x, &u);
+            x = recorded.next;
+            for (all, seen) in expected.iter_mut().zip(recorded.seen) {
+                all.extend(seen.try_into_vec_as::<f64>().unwrap());
+            }
+        }
+        let close = |found: &[f64], expected: &[f64], what: &str| {
+            assert_eq!(found.len(), expected.len(), "{what}");
+            for (index, (x, y)) in found.iter().zip(expected).enumerate() {
+                let off = (x - y).abs();
+                assert!(
+                    off <= tolerance * (1.0 + y.abs()),
+                    "{dtype:?}: {what} {index}: {x} and {y}"
+                );
+            }
+        };
+        for (index, x) in x.into_iter().enumerate() {
+            close(
+                &run.state()[index],
+                &x.try_into_vec_as::<f64>().unwrap(),
+                &format!("state {index}"),
+            );
+        }
+        for (index, (found, expected)) in seen.iter().zip(&expected).enumerate() {
+            close(found, expected, &format!("seen {index}"));
+        }
+    }
+}
+
+#[test]
+fn elementary_functions_are_those_of_tensors() {
+    let body = |_: &Device, x: &[Tensor<2>], u: &[Tensor<2>]| {
+        let (a, b, u) = (x[0].clone(), x[1].clone(), u[0].clone());
+        let positive = a.clone().abs() + 0.1;
+        let sum = a.clone().exp() * 0.1 - b.clone().tanh() / 3.0
+            + positive.clone().log()
+            + positive.clone().log1p()
+            + positive.clone().sqrt()
+            + (b.clone() * 3.0).sin() * (-a.clone()).cos()
+            + positive.clone().recip() * 0.01
+            + positive.clone().powf_scalar(1.3)
+            + a.clone().powf_scalar(3.0)
+            + a.clone().sign()
+            + (b.clone() * 4.0).floor()
+            + (a.clone() * 4.0).ceil()
+            + (a.clone() * 5.0).round()
+            + sigmoid(b.clone())
+            - log_sigmoid(a.clone());
+        let rising = a.clone().greater(b.clone());
+        let held = a
+            .clone()
+            .mask_where(rising.clone(), b.clone())
+            .mask_fill(b.clone().lower_elem(-0.5), 0.25);
+        let some = rising
+            .bool_or(a.clone().greater_equal_elem(0.5))
+            .float()
+            .cast(a.dtype())
+            + b.clone()
+                .lower_equal_elem(0.1)
+                .bool_not()
+                .float()
+                .cast(a.dtype());
+        let next = (sum * 0.05 + held * 0.2 + some * 0.1 + u).clamp(-0.9, 0.8);
+        Recorded {
+            seen: vec![
+                next.clone() * 2.0,
+                next.clone().max_pair(b.clone()).min_pair(a.clone() + 0.3),
+            ],
+            next: vec![next, (a * 0.5 + b * 0.4).clamp_min(-0.3)],
+            given: Vec::new(),
+        }
+    };
+    for width in [1, 2, 3, 17, 64, 1000] {
+        agree(&[[1, width]; 2], &[[1, width]], 7, &body);
+        agree(&[[1, width]; 2], &[[1, 1]], 7, &body);
+    }
+    agree(&[[3, 5]; 2], &[[3, 5]], 7, &body);
+    let wide = script(DType::F64, &[[1, 1000]; 2], &[[1, 1]], &body);
+    assert!(wide.is_elementwise());
+}
+
+#[test]
+fn shapes_move_as_those_of_tensors() {
+    let body = |device: &Device, x: &[Tensor<2>], u: &[Tensor<2>]| {
+        let (a, b) = (x[0].clone(), x[1].clone());
+        let dtype = a.dtype();
+        let [batch, width] = a.dims();
+        let place = (device, dtype);
+        let dense = tensor(numbers(width * 4, 3), [width, 4], place);
+        let mut few = numbers(4 * width, 4);
+        few.iter_mut()
+            .enumerate()
+            .filter(|(i, _)| i % 5 != 0)
+            .for_each(|(_, x)| *x = 0.0);
+        let sparse = tensor(few, [4, width], place);
+        let row = tensor(numbers(width, 5), [1, width], place);
+        let narrow = a.clone().matmul(dense).tanh();
+        let back = narrow.clone().matmul(sparse);
+        let mean = a.clone().mean_dim(1);
+        let total = b.clone().sum_dim(0);
+        let joined = Tensor::cat(
+            vec![narrow.clone().narrow(1, 1, 2), b.clone(), mean.clone()],
+            1,
+        );
+        let turned = joined.clone().transpose().reshape([batch, 3 + width]);
+        let index = Tensor::<1, burn::tensor::Int>::from_data([2_i64, 0, 1], device);
+        let picked = turned.select(1, index);
+        let next =
+            (back + row * a.clone() - mean.expand([batch, width]) + total + u[0].clone()) * 0.3;
+        Recorded {
+            seen: vec![picked, narrow.repeat_dim(1, 2), joined],
+            next: vec![next, a.clone()],
+            given: Vec::new(),
+        }
+    };
+    agree(&[[1, 6]; 2], &[[1, 6]], 5, &body);
+    agree(&[[2, 3]; 2], &[[1, 3]], 5, &body);
+    agree(&[[3, 7]; 2], &[[3, 1]], 5, &body);
+}
+
+#[test]
+fn variables_take_each_others_places() {
+    let body = |_: &Device, x: &[Tensor<2>], _: &[Tensor<2>]| Recorded {
+        // A ring of three, two that change places, one that two take, one that stays, and a constant.
+        next: vec![
+            x[2].clone(),
+            x[0].clone() + 1.0,
+            x[1].clone(),
+            x[4].clone(),
+            x[3].clone(),
+            x[0].clone(),
+            x[6].clone(),
+            x[7].zeros_like() + 3.0,
+        ],
+        seen: vec![x[5].clone(), x[0].clone() + x[7].clone()],
+        given: Vec::new(),
+    };
+    for steps in [1, 2, 3, 11] {
+        agree(&[[1, 4]; 8], &[], steps, &body);
+    }
+}
+
+#[test]
+fn what_is_seen_has_its_own_intervals() {
+    let count = |_: &Device, x: &[Tensor<2>], _: &[Tensor<2>]| {
+        let next = x[0].clone() + 1.0;
+        Recorded {
+            seen: vec![next.clone(), next.clone(), next.clone()],
+            next: vec![next],
+            given: Vec::new(),
+        }
+    };
+    let script = Arc::new(script(DType::F64, &[[1, 1]], &[], &count));
+    let mut run = Run::new(script, vec![vec![0.0]]).unwrap();
+    let every = [2, 0, 5];
+    let mut seen = run.steps(3, &[], &every).unwrap();
+    for (all, more) in seen.iter_mut().zip(run.steps(8, &[], &every).unwrap()) {
+        all.extend(more);
+    }
+    assert_eq!(
+        seen,
+        [vec![2.0, 4.0, 6.0, 8.0, 10.0], vec![], vec![5.0, 10.0]]
+    );
+    assert!(run.steps(1, &[vec![1.0]], &every).is_none());
+    assert!(run.steps(1, &[], &every[1..]).is_none());
+}
+
+#[test]
+fn numbers_of_a_step_are_given_for_each() {
+    let recorded = record(DType::F64, &[[1, 2]], &[], |step, device, x, _| {
+        let drawn = tensor(vec![5.0 + step as f64, 6.0], [1, 2], (device, DType::F64));
+        Ok::<_, ()>(Recorded {
+            next: vec![x[0].clone() + drawn.clone()],
+            seen: Vec::new(),
+            given: vec![drawn],
+        })
+    });
+    let script = Arc::new(recorded.unwrap());
+    assert_eq!(script.given(), [2]);
+    let mut run = Run::new(script, vec![vec![0.0; 2]]).unwrap();
+    run.steps(2, &[vec![1.0, 2.0, 3.0, 4.0]], &[]).unwrap();
+    assert_eq!(run.state(), [vec![4.0, 6.0]]);
+}
+
+#[test]
+fn the_number_of_threads_does_not_matter() {
+    let body = |_: &Device, x: &[Tensor<2>], _: &[Tensor<2>]| Recorded {
+        next: vec![(x[0].clone() * 1.1).tanh().exp() - 1.0],
+        seen: vec![x[0].clone()],
+        given: Vec::new(),
+    };
+    let script = Arc::new(script(DType::F64, &[[1, 5000]], &[], &body));
+    let ran = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap();
+        pool.install(|| {
+            let mut run = Run::new(Arc::clone(&script), vec![numbers(5000, 1)]).unwrap();
+            let seen = run.steps(50, &[], &[10]).unwrap();
+            (seen, run.state().to_vec())
+        })
+    };
+    let one = ran(1);
+    assert!(ran(2) == one && ran(7) == one);
+}
+
+#[test]
+fn what_cannot_be_recorded_says_why() {
+    let read = record(DType::F64, &[[1, 2]], &[], |_, _, x, _| {
+        let read = (x[0].clone() * 2.0).try_into_vec_as::<f64>();
+        match read {
+            Ok(_) => Ok(Recorded {
+                next: x.to_vec(),
+                seen: Vec::new(),
+                given: Vec::new(),
+            }),
+            Err(_) => Err("read"),
+        }
+    });
+    assert!(matches!(read, Err(Unrecorded::Failed("read"))), "{read:?}");
+    let sorted = record(DType::F64, &[[1, 2]], &[], |_, _, x, _| {
+        Ok::<_, ()>(Recorded {
+            next: vec![x[0].clone().sort(1)],
+            seen: Vec::new(),
+            given: Vec::new(),
+        })
+    });
+    let error = format!("{sorted:?}");
+    assert!(
+        error.contains("Unknown") && error.contains("Sort"),
+        "{error}"
+    );
+    let changing = record(DType::F64, &[[1, 2]], &[], |step, _, x, _| {
+        Ok::<_, ()>(Recorded {
+            next: vec![x[0].clone() * (1.0 + step as f64)],
+            seen: Vec::new(),
+            given: Vec::new(),
+        })
+    });
+    let error = format!("{changing:?}");
+    assert!(error.contains("time or number"), "{error}");
+    let grown = record(DType::F64, &[[1, 2]], &[], |_, _, x, _| {
+        Ok::<_, ()>(Recorded {
+            next: vec![x[0].clone().repeat_dim(1, 2)],
+            seen: Vec::new(),
+            given: Vec::new(),
+        })
+    });
+    assert!(format!("{grown:?}").contains("length"), "{grown:?}");
+}

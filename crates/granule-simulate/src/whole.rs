@@ -1,0 +1,223 @@
+//! An experiment whose steps are taken many in a call.
+
+use std::cell::RefCell;
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use burn::tensor::Tensor;
+use granule_io::budget;
+
+use super::record::Recorder;
+use super::run::{Driven, Experiment, Ran};
+use super::stimulus::Stimulus;
+use super::subject::{Body, Subject};
+use granule_dynamics::whole::WholeSteps;
+use granule_dynamics::{CHECK_EVERY, DynamicsError, Grid, State, failure};
+
+/// After about so long somebody hears of the steps done, and can end the run.
+const HEARD: Duration = Duration::from_millis(50);
+/// Steps of the first call.
+const FIRST: usize = 8;
+
+/// Where spikes are looked for: in some variables of a level, after one of its steps within a step of the whole.
+#[derive(Clone, Debug)]
+struct Watch {
+    reader: usize,
+    /// How long after the beginning of the whole's step, ms.
+    after: f64,
+    variables: usize,
+}
+
+/// The recorded step of an experiment.
+pub(super) struct Whole {
+    steps: WholeSteps,
+    /// How much of what is seen is kept; the rest is what spikes are looked for in.
+    kept: usize,
+    watches: Vec<Watch>,
+}
+
+impl Whole {
+    /// Records the step of a subject.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that says why there is no such step.
+    pub(super) fn record(
+        subject: &Subject,
+        stimulus: Option<&Stimulus>,
+        grid: &Grid,
+        recorder: &Recorder,
+    ) -> Result<Self, String> {
+        let clock = grid.clock(0);
+        let input = stimulus.map(|stimulus| [1, stimulus.channels()]);
+        let watches = RefCell::new(Vec::new());
+        let step = |body: &Body, at, state: &State, input: Option<&Tensor<2>>| {
+            let clock: granule_dynamics::Clock = at;
+            let (mut found, mut seen) = (Vec::new(), Vec::new());
+            let mut see = |level: usize, time: f64, own: &State| {
+                let readers = subject.firing.iter().enumerate();
+                for (reader, (_, firing)) in readers.filter(|(_, (of, _))| *of == level) {
+                    let read = firing.reads();
+                    found.push(Watch {
+                        reader,
+                        after: time - clock.time,
+                        variables: read.len(),
+                    });
+                    seen.extend(read.into_iter().map(|variable| own[variable].clone()));
+                }
+                Ok(())
+            };
+            let next = match body {
+                Body::One(dynamics) => {
+                    let next = dynamics.step(clock, state, input)?;
+                    see(0, clock.time + clock.dt, &next)?;
+                    next
+                }
+                Body::Levels(composite) => composite.step_watched(clock, state, input, &mut see)?,
+            };
+            watches.replace(found);
+            let kept = recorder.tensors(&next).into_iter();
+            Ok((next, kept.chain(seen).collect()))
+        };
+        let steps = WholeSteps::record(&subject.initial, input, clock, &subject.again, step)?;
+        Ok(Self {
+            steps,
+            kept: recorder.kept(),
+            watches: watches.into_inner(),
+        })
+    }
+
+    /// How many operations a step has.
+    pub(super) fn operations(&self) -> usize {
+        self.steps.script().operations()
+    }
+
+    /// Runs an experiment to its end, to where `progress` breaks, or until it is stopped. `ran` has what there is of the initial
+    /// state.
+    pub(super) fn run(
+        &self,
+        of: &Experiment,
+        ran: &mut Ran,
+        progress: &mut dyn FnMut(usize, f64) -> ControlFlow<()>,
+    ) -> Result<(), DynamicsError> {
+        let grid = &of.grid;
+        let dynamics = of.subject.body.dynamics();
+        let every: Vec<usize> = (0..self.steps.script().seen().len())
+            .map(|index| {
+                if index < self.kept {
+                    ran.recorder.every()
+                } else {
+                    1
+                }
+            })
+            .collect();
+        let columns: usize = self.steps.script().seen().iter().sum();
+        let most = budget::waiting_samples(columns + 1).min(CHECK_EVERY);
+        let mut run = self.steps.begin(&of.subject.initial)?;
+        let mut good = run.clone();
+        let mut together = FIRST.min(most);
+        while run.done() < grid.steps() && !of.stop.is_asked() {
+            let first = run.done();
+            // The state is looked at after the same steps in every run.
+            let to_check = CHECK_EVERY - first % CHECK_EVERY;
+            let count = together.min(to_check).min(grid.steps() - first);
+            let input = |count: usize| {
+                let given = of.stimulus.iter();
+                let steps = first..first + count;
+                given
+                    .flat_map(|given| steps.clone().flat_map(|step| given.values(step)))
+                    .collect()
+            };
+            let before = run.clone();
+            let began = Instant::now();
+            let mut seen = run.steps(count, input(count), &every)?;
+            let took = began.elapsed();
+            let mut done = first + count;
+            if done.is_multiple_of(CHECK_EVERY) || done == grid.steps() {
+                let pairs = dynamics.variables().iter().zip(run.values());
+                if pairs
+                    .into_iter()
+                    .any(|(variable, values)| !variable.is_plausible(values))
+                {
+                    let from = (good.done(), good.state(&of.subject.initial));
+                    let late = run.state(&of.subject.initial);
+                    let first = failure(dynamics, from, done, &Driven(&of.stimulus), grid);
+                    first.map_or(Ok(()), Err)?;
+                    late.check_plausible(dynamics.variables(), grid.time(done))?;
+                }
+                good = run.clone();
+            }
+            let heard =
+                (first + 1..=done).find(|step| progress(*step, grid.time(*step)).is_break());
+            if let Some(last) = heard.filter(|last| *last < done) {
+                run = before;
+                seen = run.steps(last - first, input(last - first), &every)?;
+                done = last;
+            }
+            self.keep(of, ran, first, done, seen)?;
+            if heard.is_some() {
+                break;
+            }
+            together = match took {
+                took if took < HEARD / 2 => (2 * together).min(most),
+                took if took > HEARD => (together / 2).max(1),
+                _ => together,
+            };
+        }
+        ran.last = run.state(&of.subject.initial);
+        Ok(())
+    }
+
+    /// Hands on what was seen of the steps after `first` up to `done`.
+    fn keep(
+        &self,
+        of: &Experiment,
+        ran: &mut Ran,
+        first: usize,
+        done: usize,
+        mut seen: Vec<Vec<f64>>,
+    ) -> Result<(), DynamicsError> {
+        let grid = &of.grid;
+        ran.reached = (done, grid.time(done));
+        let watched = seen.split_off(self.kept);
+        let taken: Vec<usize> = (first + 1..=done)
+            .filter(|step| ran.recorder.takes(*step))
+            .collect();
+        for step in &taken {
+            ran.given
+                .extend(of.stimulus.iter().flat_map(|given| given.values(*step)));
+        }
+        let times: Vec<f64> = taken.iter().map(|step| grid.time(*step)).collect();
+        ran.recorder.take(&times, seen)?;
+        let mut rest = watched.as_slice();
+        let mut parts: Vec<(&Watch, &[Vec<f64>])> = Vec::new();
+        for watch in &self.watches {
+            let (own, others) = rest.split_at(watch.variables.min(rest.len()));
+            rest = others;
+            parts.push((watch, own));
+        }
+        let steps = done - first;
+        for (index, (_, reader)) in ran.readers.iter_mut().enumerate() {
+            let own: Vec<_> = parts
+                .iter()
+                .filter(|(watch, _)| watch.reader == index)
+                .collect();
+            let Some((_, read)) = own.first() else {
+                continue;
+            };
+            let mut times = Vec::with_capacity(steps * own.len());
+            let mut values = vec![Vec::new(); read.len()];
+            for step in 0..steps {
+                for (watch, read) in &own {
+                    times.push(grid.time(first + step) + watch.after);
+                    for (values, read) in values.iter_mut().zip(*read) {
+                        let width = read.len() / steps;
+                        values.extend_from_slice(&read[step * width..][..width]);
+                    }
+                }
+            }
+            reader.take(&times, values)?;
+        }
+        Ok(())
+    }
+}
