@@ -1,11 +1,11 @@
 //! Elementary functions that a compiler can turn into vector instructions.
 //!
 //! They are computed without branches, from `eˣ = 2ⁿ eʳ`, `n = round(x / ln 2)`, with a polynomial for `eʳ − 1` on
-//! `|r| ≤ ln 2 / 2`, in f32 a minimax one, and in f32 one for `atanh` on `[0, 1/3]`; `softplus` and powers are the standard
-//! library's in f64. The errors are at most, in units in the last place of the exact value, with or without fused
+//! `|r| ≤ ln 2 / 2`, in f32 a minimax one, and in f32 one for `atanh` on `[0, 1/3]`; logarithms in f32, `softplus` in f64 and powers are the
+//! standard library's. The errors are at most, in units in the last place of the exact value, with or without fused
 //! multiply-add: over all f32 `tanh` 2.5, `sigmoid` 2.5, `softplus` 3, `rise` 1.5, `exponential` 1.5, `exponential_minus_one` 2,
 //! apart from results below 2⁻¹²⁶, which are 0; in f64 `tanh` 3, `sigmoid` 2.5, `rise` 2, `exponential` 1.5,
-//! `exponential_minus_one` 2. A NaN stays a NaN.
+//! `exponential_minus_one` 2, `natural_logarithm` 1.5, `natural_logarithm_of_one_more` 2. A NaN stays a NaN.
 
 use core::ops::{Div, Mul, Neg, Sub};
 
@@ -26,6 +26,10 @@ pub(crate) trait Elementary:
     fn exponential<const FUSED: bool>(self) -> Self;
     /// `eˣ − 1`, likewise.
     fn exponential_minus_one<const FUSED: bool>(self) -> Self;
+    /// `ln x`
+    fn natural_logarithm<const FUSED: bool>(self) -> Self;
+    /// `ln(1 + x)`
+    fn natural_logarithm_of_one_more<const FUSED: bool>(self) -> Self;
     fn square_root(self) -> Self;
     fn power(self, exponent: Self) -> Self;
 }
@@ -134,6 +138,63 @@ fn exponential_less_one<const FUSED: bool>(x: f64) -> f64 {
     power.multiply_add::<FUSED>(rest, power - 1.0)
 }
 
+/// `k` and `f` of `x = 2ᵏ (1 + f)` with `√½ < 1 + f ≤ √2`, for a normal number above 0.
+#[inline(always)]
+fn mantissa(x: f64) -> (f64, f64) {
+    // √½ in the upper bits, so that what is below it counts to the power before.
+    const OFFSET: u64 = 0x3ff0_0000_0000_0000 - 0x3fe6_a09e_667f_3bcd;
+    let shifted = x.to_bits().wrapping_add(OFFSET);
+    // The biased exponent as a number: it stands in the low bits of 2⁵².
+    let power = f64::from_bits((shifted >> 52) | 0x4330_0000_0000_0000) - 4_503_599_627_370_496.0;
+    let bits = (shifted & 0x000f_ffff_ffff_ffff).wrapping_add(0x3fe6_a09e_667f_3bcd);
+    (power - 1023.0, f64::from_bits(bits) - 1.0)
+}
+
+/// `k ln 2 + ln(1 + f) + c`, as Sun's library computes it (Ng 1993): within a unit.
+#[inline(always)]
+fn near_one<const FUSED: bool>(k: f64, f: f64, c: f64) -> f64 {
+    const LN2_HIGH: f64 = 6.931_471_803_691_238e-1;
+    const LN2_LOW: f64 = 1.908_214_929_270_587_7e-10;
+    let s = f / (2.0 + f);
+    let z = s * s;
+    let tail = polynomial::<FUSED, 7, _>(
+        z,
+        [
+            6.666_666_666_666_735e-1,
+            3.999_999_999_940_942e-1,
+            2.857_142_874_366_239e-1,
+            2.222_219_843_214_978_4e-1,
+            1.818_357_216_161_805e-1,
+            1.531_383_769_920_937_3e-1,
+            1.479_819_860_511_658_6e-1,
+        ],
+    );
+    let half = 0.5 * f * f;
+    let rest = s.multiply_add::<FUSED>(half + z * tail, k * LN2_LOW + c);
+    k * LN2_HIGH - ((half - rest) - f)
+}
+
+/// The logarithm `value` of `x` with those of what is no normal number above 0.
+#[inline(always)]
+fn special_logarithm(x: f64, value: f64) -> f64 {
+    let value = if x < f64::INFINITY { value } else { x };
+    let value = if x < f64::MIN_POSITIVE {
+        slow_logarithm(x)
+    } else {
+        value
+    };
+    if x > 0.0 || x == 0.0 { value } else { f64::NAN }
+}
+
+/// Of 0 and of numbers too small to be normal.
+#[inline(always)]
+fn slow_logarithm(x: f64) -> f64 {
+    const SCALE: f64 = 18_014_398_509_481_984.0; // 2⁵⁴
+    let (k, f) = mantissa(x * SCALE);
+    let value = near_one::<false>(k - 54.0, f, 0.0);
+    if x == 0.0 { f64::NEG_INFINITY } else { value }
+}
+
 /// `x`, or the limit that it is beyond. A NaN stays one.
 #[inline(always)]
 fn between(x: f64, low: f64, high: f64) -> f64 {
@@ -222,6 +283,16 @@ impl Elementary for f32 {
     }
 
     #[inline(always)]
+    fn natural_logarithm<const FUSED: bool>(self) -> Self {
+        self.ln()
+    }
+
+    #[inline(always)]
+    fn natural_logarithm_of_one_more<const FUSED: bool>(self) -> Self {
+        self.ln_1p()
+    }
+
+    #[inline(always)]
     fn square_root(self) -> Self {
         self.sqrt()
     }
@@ -276,6 +347,32 @@ impl Elementary for f64 {
     #[inline(always)]
     fn exponential_minus_one<const FUSED: bool>(self) -> Self {
         exponential_less_one::<FUSED>(between(self, -700.0, 709.0))
+    }
+
+    #[inline(always)]
+    fn natural_logarithm<const FUSED: bool>(self) -> Self {
+        let (k, f) = mantissa(self);
+        let value = near_one::<FUSED>(k, f, 0.0);
+        special_logarithm(self, value)
+    }
+
+    #[inline(always)]
+    fn natural_logarithm_of_one_more<const FUSED: bool>(self) -> Self {
+        let whole = 1.0 + self;
+        // What rounding took away.
+        let lost = if whole > 1.0 {
+            self - (whole - 1.0)
+        } else {
+            1.0 - (whole - self)
+        };
+        let (k, f) = mantissa(whole);
+        let small = self > -0.29 && self < 0.41;
+        let (k, f) = if small { (0.0, self) } else { (k, f) };
+        let correction = if small { 0.0 } else { lost / whole };
+        let value = near_one::<FUSED>(k, f, correction);
+        let value = special_logarithm(whole, value);
+        // What adds nothing to 1 is its own logarithm, with its sign.
+        if self.abs() < 1e-300 { self } else { value }
     }
 
     #[inline(always)]
@@ -393,7 +490,25 @@ mod tests {
     fn errors_in_double_precision_are_within_the_stated_units() {
         let sigmoid = |x: f64| (if x < 0.0 { x.exp() } else { 1.0 }) / (1.0 + (-x.abs()).exp());
         type Function = fn(f64) -> f64;
-        let all: [(&str, [Function; 2], Function, f64); 5] = [
+        let all: [(&str, [Function; 2], Function, f64); 7] = [
+            (
+                "natural_logarithm",
+                [
+                    |x| x.abs().natural_logarithm::<true>(),
+                    |x| x.abs().natural_logarithm::<false>(),
+                ],
+                |x| x.abs().ln(),
+                1.5,
+            ),
+            (
+                "natural_logarithm_of_one_more",
+                [
+                    |x| x.max(-1.0).natural_logarithm_of_one_more::<true>(),
+                    |x| x.max(-1.0).natural_logarithm_of_one_more::<false>(),
+                ],
+                |x| x.max(-1.0).ln_1p(),
+                2.0,
+            ),
             (
                 "tanh",
                 [
@@ -455,8 +570,38 @@ mod tests {
             println!("{name}: {:.2} units at {}", worst.0, worst.1);
             assert!(worst.0 <= limit, "{name}: {} units at {}", worst.0, worst.1);
         }
-        for f in all.iter().flat_map(|(_, functions, ..)| functions) {
+        for f in all.iter().skip(2).flat_map(|(_, functions, ..)| functions) {
             assert!(f(f64::NAN).is_nan());
+        }
+        for x in [
+            0.0,
+            5e-324,
+            1e-310,
+            f64::MIN_POSITIVE,
+            1.0,
+            f64::MAX,
+            f64::INFINITY,
+        ] {
+            let (found, exact) = (Elementary::natural_logarithm::<true>(x), x.ln());
+            assert!(
+                found == exact || (found - exact).abs() < 1e-15 * exact.abs(),
+                "{x}: {found} {exact}"
+            );
+        }
+        for x in [-0.0, -1.0, -1e-320, 1e-320, 1e-17, f64::MAX, f64::INFINITY] {
+            let (found, exact) = (
+                Elementary::natural_logarithm_of_one_more::<true>(x),
+                x.ln_1p(),
+            );
+            let same = found == exact && found.is_sign_negative() == exact.is_sign_negative();
+            assert!(
+                same || (found - exact).abs() < 1e-15 * exact.abs(),
+                "{x}: {found} {exact}"
+            );
+        }
+        for x in [-1.0, f64::NEG_INFINITY, f64::NAN] {
+            assert!(Elementary::natural_logarithm::<true>(x).is_nan());
+            assert!(Elementary::natural_logarithm_of_one_more::<true>(x - 1.0).is_nan());
         }
         assert_eq!(Elementary::exponential::<true>(f64::NEG_INFINITY), 0.0);
         assert_eq!(

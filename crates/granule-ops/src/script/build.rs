@@ -4,10 +4,9 @@
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use super::cpu::{Number, Once};
-use super::instruction::{Binary, Elements, Instruction, Piece, Sparse, Unary, Work};
+use super::cpu::{Number, once};
+use super::instruction::{Binary, Elements, Instruction, Matrix, Piece, Sparse, Unary, Work};
 use super::{Slot, Steps};
-use crate::vectorised::vectorised;
 
 /// The most of its elements that a matrix may have other than 0 to be kept as a list.
 const SPARSE: f64 = 0.3;
@@ -32,7 +31,7 @@ enum Key {
     Binary(Binary, Slot, Slot),
     Choose(Slot, Slot, Slot),
     Gather(Vec<Piece>),
-    Product(Slot, Slot, usize),
+    Product(Slot, Matrix, usize),
     Sum(Slot, usize, usize, u64),
 }
 
@@ -166,10 +165,7 @@ impl<T: Number> Builder<T> {
         let to = self.slot(vec![T::ZERO; len], constant);
         let instruction = Instruction { work, to };
         if constant {
-            vectorised(Once {
-                instruction: &instruction,
-                slots: &mut self.slots,
-            });
+            once(&instruction, &mut self.slots);
         } else {
             self.code.push(instruction);
         }
@@ -345,7 +341,7 @@ impl<T: Number> Builder<T> {
             },
             None => Work::Product {
                 left: left.slot,
-                right: right.slot,
+                right: Matrix::Buffer(right.slot),
                 inner,
                 columns,
             },
@@ -376,9 +372,9 @@ impl<T: Number> Builder<T> {
         }
         let found = few.then(|| Sparse {
             columns,
-            ends,
-            column,
-            values: self.slot(kept, true),
+            ends: ends.into(),
+            column: column.into(),
+            values: Matrix::Buffer(self.slot(kept, true)),
         });
         self.sparse.insert((matrix, columns), found.clone());
         found
@@ -417,6 +413,7 @@ impl<T: Number> Builder<T> {
         }
         let seen: Vec<Slot> = seen.iter().map(|x| self.whole(x).slot).collect();
         self.prune(taken.iter().chain(&seen));
+        let matrices = self.matrices();
         let fixed: Vec<Slot> = states
             .iter()
             .chain(&given)
@@ -432,6 +429,7 @@ impl<T: Number> Builder<T> {
         let lanes = self.lanes(&states, &given, &seen);
         Some(Steps {
             code: self.code,
+            matrices,
             slots: self.slots,
             states,
             given,
@@ -456,6 +454,25 @@ impl<T: Number> Builder<T> {
         });
         code.reverse();
         self.code = code;
+    }
+
+    /// Takes the constant matrices out of the buffers, of which every run has its own.
+    fn matrices(&mut self) -> Vec<Vec<T>> {
+        let mut matrices = Vec::new();
+        let mut known = HashMap::new();
+        for instruction in &mut self.code {
+            if let Some(matrix) = instruction.work.matrix()
+                && let Matrix::Buffer(slot) = *matrix
+                && self.constant[slot]
+            {
+                let index = *known.entry(slot).or_insert_with(|| {
+                    matrices.push(self.slots[slot].clone());
+                    matrices.len() - 1
+                });
+                *matrix = Matrix::Constant(index);
+            }
+        }
+        matrices
     }
 
     /// Gives buffers that nothing reads any more to later results, and leaves out those that nothing uses. Returns the place

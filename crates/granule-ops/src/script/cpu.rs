@@ -1,7 +1,9 @@
 //! The operations on slices.
 
+use std::ops::Range;
+
 use super::Slot;
-use super::instruction::{Binary, Elements, Instruction, Sparse, Unary, Work};
+use super::instruction::{Binary, Elements, Instruction, Matrix, Sparse, Unary, Work};
 use crate::firing_rate::elementary::Elementary;
 use crate::vectorised::Kernel;
 
@@ -10,8 +12,6 @@ pub(crate) trait Number: Elementary {
     fn to_f64(self) -> f64;
     fn exponential_anywhere<const FUSED: bool>(self) -> Self;
     fn absolute(self) -> Self;
-    fn logarithm(self) -> Self;
-    fn logarithm_of_one_more(self) -> Self;
     fn sine(self) -> Self;
     fn cosine(self) -> Self;
     fn floor(self) -> Self;
@@ -36,14 +36,6 @@ macro_rules! number {
             #[inline(always)]
             fn absolute(self) -> Self {
                 self.abs()
-            }
-            #[inline(always)]
-            fn logarithm(self) -> Self {
-                self.ln()
-            }
-            #[inline(always)]
-            fn logarithm_of_one_more(self) -> Self {
-                self.ln_1p()
             }
             #[inline(always)]
             fn sine(self) -> Self {
@@ -139,8 +131,8 @@ fn unary<T: Number, const FUSED: bool>(f: Unary, out: &mut [T], x: &[T]) {
         Unary::Absolute => map(out, x, T::absolute),
         Unary::Reciprocal => map(out, x, |x| T::ONE / x),
         Unary::Exponential => map(out, x, |x| x.exponential_anywhere::<FUSED>()),
-        Unary::Logarithm => map(out, x, T::logarithm),
-        Unary::LogarithmOfOneMore => map(out, x, T::logarithm_of_one_more),
+        Unary::Logarithm => map(out, x, |x| x.natural_logarithm::<FUSED>()),
+        Unary::LogarithmOfOneMore => map(out, x, |x| x.natural_logarithm_of_one_more::<FUSED>()),
         Unary::SquareRoot => map(out, x, T::square_root),
         Unary::Tanh => map(out, x, |x| x.tanh::<FUSED>()),
         Unary::Sigmoid => map(out, x, |x| x.sigmoid::<FUSED>()),
@@ -219,7 +211,7 @@ fn sparse_product<T: Number>(out: &mut [T], left: &[T], right: &Sparse, values: 
     {
         out.fill(T::ZERO);
         let mut first = 0;
-        for (factor, end) in left.iter().zip(&right.ends) {
+        for (factor, end) in left.iter().zip(right.ends.iter()) {
             let row = first..*end;
             first = *end;
             if *factor == T::ZERO {
@@ -250,14 +242,53 @@ fn sum<T: Number>(out: &mut [T], x: &[T], [middle, inner]: [usize; 2], factor: T
     }
 }
 
+/// The elements `range` of a buffer, or the only one.
 #[inline(always)]
-fn perform<T: Number, const FUSED: bool>(instruction: &Instruction, slots: &mut [Vec<T>]) {
+fn part<'a, T>(x: &'a [T], range: &Range<usize>) -> &'a [T] {
+    match x {
+        [_] => x,
+        _ => &x[range.start..range.end],
+    }
+}
+
+/// Performs an instruction of element by element on some elements.
+#[inline(always)]
+fn elementwise<T: Number, const FUSED: bool>(
+    instruction: &Instruction,
+    slots: &mut [Vec<T>],
+    range: &Range<usize>,
+) {
     // What is written is never read by the same instruction.
-    let mut out = std::mem::take(&mut slots[instruction.to]);
+    let mut all = std::mem::take(&mut slots[instruction.to]);
+    let out = &mut all[range.start..range.end];
     match &instruction.work {
-        Work::Unary(f, x) => unary::<T, FUSED>(*f, &mut out, &slots[*x]),
-        Work::Binary(f, x, y) => binary(*f, &mut out, &slots[*x], &slots[*y]),
-        Work::Choose(mask, yes, no) => choose(&mut out, &slots[*mask], &slots[*yes], &slots[*no]),
+        Work::Unary(f, x) => unary::<T, FUSED>(*f, out, part(&slots[*x], range)),
+        Work::Binary(f, x, y) => binary(*f, out, part(&slots[*x], range), part(&slots[*y], range)),
+        Work::Choose(mask, yes, no) => {
+            let [mask, yes, no] = [mask, yes, no].map(|x| part(&slots[*x], range));
+            choose(out, mask, yes, no);
+        }
+        _ => {}
+    }
+    slots[instruction.to] = all;
+}
+
+#[inline(always)]
+fn perform<T: Number, const FUSED: bool>(
+    instruction: &Instruction,
+    slots: &mut [Vec<T>],
+    matrices: &[Vec<T>],
+) {
+    if instruction.work.is_elementwise() {
+        let all = 0..slots[instruction.to].len();
+        return elementwise::<T, FUSED>(instruction, slots, &all);
+    }
+    let mut out = std::mem::take(&mut slots[instruction.to]);
+    let matrix = |matrix: &Matrix| match matrix {
+        Matrix::Buffer(slot) => &slots[*slot][..],
+        Matrix::Constant(index) => &matrices[*index][..],
+    };
+    match &instruction.work {
         Work::Gather(pieces) => {
             let mut rest = &mut out[..];
             for piece in pieces {
@@ -280,9 +311,9 @@ fn perform<T: Number, const FUSED: bool>(instruction: &Instruction, slots: &mut 
             right,
             inner,
             columns,
-        } => product(&mut out, &slots[*left], &slots[*right], [*inner, *columns]),
+        } => product(&mut out, &slots[*left], matrix(right), [*inner, *columns]),
         Work::SparseProduct { left, right } => {
-            sparse_product(&mut out, &slots[*left], right, &slots[right.values]);
+            sparse_product(&mut out, &slots[*left], right, matrix(&right.values));
         }
         Work::Sum {
             of,
@@ -290,21 +321,27 @@ fn perform<T: Number, const FUSED: bool>(instruction: &Instruction, slots: &mut 
             inner,
             factor,
         } => sum(&mut out, &slots[*of], [*middle, *inner], T::of(*factor)),
+        _ => {}
     }
     slots[instruction.to] = out;
 }
 
-/// One instruction by itself.
-pub(crate) struct Once<'a, T> {
-    pub(crate) instruction: &'a Instruction,
-    pub(crate) slots: &'a mut [Vec<T>],
+/// One instruction by itself, of what is computed once.
+pub(crate) fn once<T: Number>(instruction: &Instruction, slots: &mut [Vec<T>]) {
+    perform::<T, false>(instruction, slots, &[]);
 }
 
-impl<T: Number> Kernel for Once<'_, T> {
-    #[inline(always)]
-    fn run<const FUSED: bool>(self) {
-        perform::<T, FUSED>(self.instruction, self.slots);
-    }
+/// Instructions that follow one another.
+#[derive(Debug)]
+pub(crate) struct Part {
+    /// The first instruction that is not among them.
+    pub(crate) end: usize,
+    /// The number of elements of each of their results.
+    pub(crate) len: usize,
+    /// Whether they are of element by element: then all of them go over `step` elements at a time, which stay in the nearest
+    /// cache.
+    pub(crate) elementwise: bool,
+    pub(crate) step: usize,
 }
 
 /// What is given for each step to one buffer.
@@ -328,6 +365,8 @@ pub(crate) struct Seen<T> {
 /// Many steps.
 pub(crate) struct Many<'a, T> {
     pub(crate) code: &'a [Instruction],
+    pub(crate) parts: &'a [Part],
+    pub(crate) matrices: &'a [Vec<T>],
     pub(crate) swaps: &'a [(Slot, Slot)],
     pub(crate) slots: &'a mut [Vec<T>],
     pub(crate) given: &'a [Given<'a, T>],
@@ -346,8 +385,22 @@ impl<T: Number> Kernel for Many<'_, T> {
                 let part = first + given.part.start..first + given.part.end;
                 self.slots[given.to].copy_from_slice(&given.values[part]);
             }
-            for instruction in self.code {
-                perform::<T, FUSED>(instruction, self.slots);
+            let mut first = 0;
+            for part in self.parts {
+                let code = &self.code[first..part.end];
+                first = part.end;
+                if !part.elementwise {
+                    for instruction in code {
+                        perform::<T, FUSED>(instruction, self.slots, self.matrices);
+                    }
+                    continue;
+                }
+                for start in (0..part.len).step_by(part.step.max(1)) {
+                    let range = start..(start + part.step).min(part.len);
+                    for instruction in code {
+                        elementwise::<T, FUSED>(instruction, self.slots, &range);
+                    }
+                }
             }
             for seen in self.seen.iter_mut() {
                 if (self.before + step + 1).is_multiple_of(seen.every) {

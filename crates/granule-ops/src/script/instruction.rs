@@ -1,5 +1,7 @@
 //! What a step is made of. Every operand and result is a whole buffer; one of a single element counts for every element.
 
+use std::sync::Arc;
+
 use super::Slot;
 
 /// A function of one element.
@@ -73,15 +75,22 @@ impl Elements {
     }
 }
 
+/// Where the elements of a matrix are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Matrix {
+    Buffer(Slot),
+    /// One that never changes and is shared by all runs.
+    Constant(usize),
+}
+
 /// A matrix of which only what is not 0 is kept, row by row.
 #[derive(Clone, Debug)]
 pub(crate) struct Sparse {
     pub(crate) columns: usize,
     /// Where each row ends.
-    pub(crate) ends: Vec<usize>,
-    pub(crate) column: Vec<u32>,
-    /// The buffer of the values.
-    pub(crate) values: Slot,
+    pub(crate) ends: Arc<[usize]>,
+    pub(crate) column: Arc<[u32]>,
+    pub(crate) values: Matrix,
 }
 
 #[derive(Clone, Debug)]
@@ -94,7 +103,7 @@ pub(crate) enum Work {
     /// `[rows, inner] · [inner, columns]`
     Product {
         left: Slot,
-        right: Slot,
+        right: Matrix,
         inner: usize,
         columns: usize,
     },
@@ -118,7 +127,24 @@ pub(crate) struct Instruction {
     pub(crate) to: Slot,
 }
 
+impl Matrix {
+    fn reads(&mut self, mut body: impl FnMut(&mut Slot)) {
+        if let Self::Buffer(slot) = self {
+            body(slot);
+        }
+    }
+}
+
 impl Work {
+    /// The matrix on the right of a product.
+    pub(crate) fn matrix(&mut self) -> Option<&mut Matrix> {
+        match self {
+            Self::Product { right, .. } => Some(right),
+            Self::SparseProduct { right, .. } => Some(&mut right.values),
+            _ => None,
+        }
+    }
+
     /// Calls `body` with every buffer that is read.
     pub(crate) fn reads(&mut self, mut body: impl FnMut(&mut Slot)) {
         match self {
@@ -129,7 +155,7 @@ impl Work {
             }
             Self::Product { left, right, .. } => {
                 body(left);
-                body(right);
+                right.reads(body);
             }
             Self::Choose(mask, yes, no) => {
                 body(mask);
@@ -139,7 +165,7 @@ impl Work {
             Self::Gather(pieces) => pieces.iter_mut().for_each(|piece| body(&mut piece.from)),
             Self::SparseProduct { left, right } => {
                 body(left);
-                body(&mut right.values);
+                right.values.reads(body);
             }
         }
     }

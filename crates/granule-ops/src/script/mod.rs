@@ -33,6 +33,8 @@ pub(crate) type Slot = usize;
 #[derive(Debug)]
 pub(crate) struct Steps<T> {
     code: Vec<Instruction>,
+    /// What products multiply by and never changes.
+    matrices: Vec<Vec<T>>,
     /// The buffers at the beginning: constants, and zeros elsewhere.
     slots: Vec<Vec<T>>,
     states: Vec<Slot>,

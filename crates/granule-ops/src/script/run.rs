@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::cpu::{Given, Many, Number, Seen};
+use super::cpu::{Given, Many, Number, Part, Seen};
 use super::{Script, Slot, Steps, either};
 use crate::vectorised::vectorised;
 
 /// Bytes that the buffers of a tile should fit in: the nearest cache.
 const NEAR: usize = 24 << 10;
+/// Elements of a part of longer buffers.
+const LANES: usize = 256;
 /// Elementary steps that are worth a second thread.
 const PARALLEL: usize = 1 << 16;
 
@@ -146,6 +148,32 @@ impl<T: Number> Steps<T> {
         (state, seen.collect())
     }
 
+    /// Runs of instructions of element by element on buffers of one length, which go part by part; others by themselves.
+    fn parts(&self, slots: &[Vec<T>]) -> Vec<Part> {
+        let mut parts: Vec<Part> = Vec::new();
+        for (at, instruction) in self.code.iter().enumerate() {
+            let len = slots[instruction.to].len();
+            let elementwise = instruction.work.is_elementwise();
+            match parts.last_mut() {
+                Some(last) if last.elementwise && elementwise && last.len == len => {
+                    last.end = at + 1
+                }
+                _ => parts.push(Part {
+                    end: at + 1,
+                    len,
+                    elementwise,
+                    step: len,
+                }),
+            }
+        }
+        for part in &mut parts {
+            if part.elementwise && part.len > 2 * LANES {
+                part.step = LANES;
+            }
+        }
+        parts
+    }
+
     /// The elements that go together.
     fn tiles(&self) -> Vec<std::ops::Range<usize>> {
         let Some(lanes) = self.lanes else {
@@ -197,8 +225,11 @@ impl<T: Number> Steps<T> {
             kept: Vec::with_capacity((steps / every + 1) * slots[*slot].len()),
         });
         let mut kept: Vec<_> = kept.collect();
+        let parts = self.parts(&slots);
         vectorised(Many {
             code: &self.code,
+            parts: &parts,
+            matrices: &self.matrices,
             swaps: &self.swaps,
             slots: &mut slots,
             given: &sources,
