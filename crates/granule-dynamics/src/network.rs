@@ -3,6 +3,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 use granule_io::budget;
+use granule_ops::Connections;
 use serde::{Deserialize, Serialize};
 
 use crate::delay::{Delay, DelayConfig};
@@ -144,7 +145,9 @@ impl SpikingNetworkConfig {
     pub fn init(&self, dt: f64, seed: u64, place: &Place) -> Result<SpikingNetwork, DynamicsError> {
         self.validate(dt)?;
         let cells = self.excitatory + self.inhibitory;
-        budget::ask_for_numbers("the network's weights", &[2, cells, cells])?;
+        let inputs = self.inputs(self.excitatory) + self.inputs(self.inhibitory);
+        // Of each connection where it comes from and goes to, and its weight, as they are drawn and in order.
+        budget::ask_for_numbers("the network's connections", &[3, cells, inputs])?;
         let mut random = uniform(seed, INITIAL, 0);
         let start = (0..cells).map(|_| self.threshold * (1.0 - random()));
         let lif = LifConfig {
@@ -162,8 +165,8 @@ impl SpikingNetworkConfig {
             },
             ..Default::default()
         };
-        let weights = self.connections(seed);
-        let weights = Weights::fixed(&weights, [cells, cells], Bounds::Free, place)?;
+        let (connections, weights) = self.connections(seed)?;
+        let weights = Weights::listed(&weights, connections, Bounds::Free, place)?;
         let synapse = SynapseConfig::current(self.synaptic_time_constant);
         Ok(SpikingNetwork {
             cells: lif.init(place)?,
@@ -178,29 +181,40 @@ impl SpikingNetworkConfig {
         })
     }
 
-    /// The weights `[pre, post]`: the current at the arrival of a spike, whose integral over time moves the potential by J.
-    fn connections(&self, seed: u64) -> Vec<f64> {
+    /// The connections, and the weight of each: the current at the arrival of a spike, whose integral over time moves the
+    /// potential by J.
+    fn connections(&self, seed: u64) -> Result<(Connections, Vec<f64>), DynamicsError> {
         let cells = self.excitatory + self.inhibitory;
         let strength = self.weight * self.time_constant / self.synaptic_time_constant;
         let kinds = [
             (0..self.excitatory, strength),
             (self.excitatory..cells, -self.inhibition * strength),
         ];
-        let mut weights = vec![0.0; cells * cells];
+        // The cells that each one sends to, rising.
+        let mut targets: Vec<Vec<usize>> = vec![Vec::new(); cells];
+        let mut others: Vec<usize> = Vec::with_capacity(cells);
         for post in 0..cells {
             let mut random = uniform(seed, CONNECTIONS, post);
-            for (pre, weight) in kinds.clone() {
+            for (pre, _) in kinds.clone() {
                 let wanted = self.inputs(pre.len());
-                let mut others: Vec<usize> = pre.filter(|pre| *pre != post).collect();
+                others.clear();
+                others.extend(pre.filter(|pre| *pre != post));
                 for taken in 0..wanted.min(others.len()) {
                     let rest = others.len() - taken;
                     let pick = taken + ((random() * rest as f64) as usize).min(rest - 1);
                     others.swap(taken, pick);
-                    weights[others[taken] * cells + post] = weight;
+                    targets[others[taken]].push(post);
                 }
             }
         }
-        weights
+        let sent = kinds.into_iter().flat_map(|(pre, weight)| {
+            let counts = targets[pre].iter().map(Vec::len);
+            std::iter::repeat_n(weight, counts.sum())
+        });
+        let weights = sent.collect();
+        let misfit = || DynamicsError::config("excitatory", self.excitatory, "at most 2^32 cells");
+        let connections = Connections::new(cells, targets).ok_or_else(misfit)?;
+        Ok((connections, weights))
     }
 }
 
@@ -424,8 +438,16 @@ mod tests {
             connection_probability: 0.2,
             ..Default::default()
         };
-        let weights = config.connections(3);
-        assert_ne!(weights, config.connections(4));
+        let dense = |seed: u64| {
+            let (connections, values) = config.connections(seed).unwrap();
+            let mut weights = vec![0.0; 50 * 50];
+            for ((pre, post), value) in connections.pairs().zip(values) {
+                weights[pre * 50 + post] = value;
+            }
+            weights
+        };
+        let weights = dense(3);
+        assert_ne!(weights, dense(4));
         for post in 0..50 {
             let own: Vec<f64> = (0..50).map(|pre| weights[pre * 50 + post]).collect();
             assert_eq!(own[post], 0.0);

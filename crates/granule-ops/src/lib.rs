@@ -27,6 +27,7 @@ mod relu_max_pool2d;
 mod scratch;
 #[cfg(feature = "capture")]
 pub mod script;
+mod sparse_product;
 #[cfg(test)]
 mod testing;
 mod tree_solve;
@@ -44,6 +45,7 @@ pub use firing_rate::{Transfer, firing_rate};
 pub use gated_sequence::{GatedUnit, GatedWeights, gated_sequence};
 pub use rate_sequence::{Drive, RateSequenceOptions, Recorded, rate_sequence};
 pub use relu_max_pool2d::relu_max_pool2d;
+pub use sparse_product::{Connections, sparse_product};
 pub use tree_solve::{Tree, tree_solve};
 
 /// Whether a tensor lives in host memory and has a type that the kernels here serve, so that reading it waits for nothing.

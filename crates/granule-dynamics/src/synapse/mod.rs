@@ -47,7 +47,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use effect::BoundEffect;
 pub use effect::{Effect, Force};
 pub use kinetics::{Course, Kinetics, Pair};
-pub use weights::Weights;
+pub use weights::{BoundWeights, Weights};
 
 use crate::model::{Clock, Dynamics, Model};
 use crate::setting::Settings;
@@ -193,7 +193,7 @@ impl SynapseConfig {
     }
 }
 
-/// The synapses between two groups of cells, all to all by a matrix of weights.
+/// The synapses between two groups of cells, by a matrix of weights or a list of connections.
 ///
 /// Input: the spikes of the presynaptic cells at the beginning of the step, `[batch or 1, pre]`. What is shown: the
 /// conductance or current at the end of the step, `[batch, post]`, exact at these instants for any dt.
@@ -226,7 +226,7 @@ impl Model for Synapse {
         let names = kinetics.variables().iter();
         Ok(SynapseDynamics {
             variables: names.map(|name| Variable::new(*name, unit, post)).collect(),
-            weights: self.weights.value(),
+            weights: self.weights.bind(),
             kinetics,
             effect,
             pre,
@@ -245,8 +245,8 @@ impl Model for Synapse {
 /// [`Synapse`] with its parameters' values.
 #[derive(Clone, Debug)]
 pub struct SynapseDynamics {
-    /// `[pre, post]`; a plasticity rule may put others in their place.
-    pub weights: Tensor<2>,
+    /// A plasticity rule may put others in their place.
+    pub weights: BoundWeights,
     variables: Vec<Variable>,
     kinetics: kinetics::BoundKinetics,
     effect: effect::BoundEffect,
@@ -288,7 +288,7 @@ impl Dynamics for SynapseDynamics {
                     found: spikes.dims().to_vec(),
                 });
             }
-            Some(spikes) => Some(spikes.clone().matmul(self.weights.clone())),
+            Some(spikes) => Some(self.weights.arriving(spikes.clone())),
             None => None,
         };
         let next = self.kinetics.step(at.dt, state.tensors(), arrived);

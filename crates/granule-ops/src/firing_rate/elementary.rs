@@ -118,7 +118,7 @@ fn reduced_exponential<const FUSED: bool>(x: f64) -> (f64, f64) {
             4.166_666_666_666_666_4e-2,
             8.333_333_333_333_333e-3,
             1.388_888_888_888_889e-3,
-            1.984_126_984_126_984_1e-4,
+            1.984_126_984_126_984e-4,
             2.480_158_730_158_73e-5,
             2.755_731_922_398_589_3e-6,
             2.755_731_922_398_589e-7,
@@ -183,7 +183,7 @@ fn special_logarithm(x: f64, value: f64) -> f64 {
     } else {
         value
     };
-    if x > 0.0 || x == 0.0 { value } else { f64::NAN }
+    if x >= 0.0 { value } else { f64::NAN }
 }
 
 /// Of 0 and of numbers too small to be normal.

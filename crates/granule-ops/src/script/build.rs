@@ -3,10 +3,12 @@
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
 
 use super::cpu::{Number, once};
 use super::instruction::{Binary, Elements, Instruction, Matrix, Piece, Sparse, Unary, Work};
 use super::{Slot, Steps};
+use crate::Connections;
 
 /// The most of its elements that a matrix may have other than 0 to be kept as a list.
 const SPARSE: f64 = 0.3;
@@ -32,6 +34,8 @@ enum Key {
     Choose(Slot, Slot, Slot),
     Gather(Vec<Piece>),
     Product(Slot, Matrix, usize),
+    /// A list of connections is known by where it is kept.
+    Sparse(Slot, Matrix, *const u32),
     Sum(Slot, usize, usize, u64),
 }
 
@@ -145,7 +149,9 @@ impl<T: Number> Builder<T> {
                 columns,
                 ..
             } => Key::Product(*left, *right, *columns),
-            Work::SparseProduct { left, right } => Key::Product(*left, right.values, right.columns),
+            Work::SparseProduct { left, right } => {
+                Key::Sparse(*left, right.values, right.column.as_ptr())
+            }
             Work::Sum {
                 of,
                 middle,
@@ -349,6 +355,28 @@ impl<T: Number> Builder<T> {
         Some(self.push(work, shape.iter().product(), shape))
     }
 
+    /// `x` `[rows, inner]` times the matrix of these connections with the weights `values`.
+    pub(super) fn sparse_product(
+        &mut self,
+        x: &Value,
+        values: &Value,
+        connections: &Connections,
+    ) -> Value {
+        let (left, values) = (self.whole(x), self.whole(values));
+        let rows = x.len() / connections.rows().max(1);
+        let shape = [rows, connections.columns()];
+        let work = Work::SparseProduct {
+            left: left.slot,
+            right: Sparse {
+                columns: connections.columns(),
+                ends: Arc::clone(connections.ends()),
+                column: Arc::clone(connections.targets()),
+                values: Matrix::Buffer(values.slot),
+            },
+        };
+        self.push(work, shape.iter().product(), &shape)
+    }
+
     /// What is not 0 of a constant matrix, where that is little.
     fn sparse(&mut self, matrix: Slot, columns: usize) -> Option<Sparse> {
         if let Some(known) = self.sparse.get(&(matrix, columns)) {
@@ -400,16 +428,14 @@ impl<T: Number> Builder<T> {
             let x = self.whole(x);
             // A buffer can take the place of one variable only, and that of a constant of none.
             let own = self.constant[x.slot] || given.contains(&x.slot) || taken.contains(&x.slot);
-            let slot = match own {
-                true => {
-                    let to = self.slot(vec![T::ZERO; x.len()], false);
-                    let work = Work::Unary(Unary::Copy, x.slot);
-                    self.code.push(Instruction { work, to });
-                    to
-                }
-                false => x.slot,
-            };
-            taken.push(slot);
+            taken.push(if own {
+                let to = self.slot(vec![T::ZERO; x.len()], false);
+                let work = Work::Unary(Unary::Copy, x.slot);
+                self.code.push(Instruction { work, to });
+                to
+            } else {
+                x.slot
+            });
         }
         let seen: Vec<Slot> = seen.iter().map(|x| self.whole(x).slot).collect();
         self.prune(taken.iter().chain(&seen));

@@ -21,6 +21,7 @@ mod run;
 #[cfg(all(test, feature = "flex"))]
 mod tests;
 
+pub(crate) use record::record_product;
 pub use record::{Recorded, Unrecorded, record};
 pub use run::Run;
 

@@ -1,5 +1,6 @@
 //! Recording the tensor operations of a step, and what they are in a script.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 
 use burn::backend::Capture;
@@ -15,6 +16,7 @@ use super::build::{Builder, Value, strides};
 use super::cpu::Number;
 use super::instruction::{Binary, Elements, Piece, Unary};
 use super::{Precision, Script, Steps};
+use crate::Connections;
 
 /// What a recorded step gives.
 #[derive(Clone, Debug)]
@@ -43,6 +45,29 @@ fn unknown<E>(what: impl Into<String>) -> Unrecorded<E> {
 fn id(tensor: &Tensor<2>) -> Option<TensorId> {
     let primitive = tensor.clone().try_into_primitive::<Capture>();
     primitive.ok().map(|tensor| tensor.id())
+}
+
+/// A product by a sparse matrix: both operands, the connections and the result.
+type Product = (Tensor<2>, Tensor<2>, Connections, Tensor<2>);
+
+thread_local! {
+    /// Those of the step that is recorded on this thread.
+    static PRODUCTS: RefCell<Vec<Product>> = const { RefCell::new(Vec::new()) };
+}
+
+/// What stands for a product while a step is recorded; `None` where none is.
+pub(crate) fn record_product(
+    x: &Tensor<2>,
+    values: &Tensor<2>,
+    connections: &Connections,
+) -> Option<Tensor<2>> {
+    id(x)?;
+    let shape = [x.dims()[0], connections.columns()];
+    let data = TensorData::new(vec![0.0_f64; shape[0] * shape[1]], shape);
+    let out = Tensor::<2>::from_data(data, (&x.device(), x.dtype()));
+    let product = (x.clone(), values.clone(), connections.clone(), out.clone());
+    PRODUCTS.with_borrow_mut(|products| products.push(product));
+    Some(out)
 }
 
 /// Records a step. `states` and `given` are the shapes of the variables and of what is given for each step;
@@ -96,8 +121,11 @@ fn boundary<E>(
     };
     let states: Vec<Tensor<2>> = states.iter().map(zeros).collect();
     let given: Vec<Tensor<2>> = given.iter().map(zeros).collect();
-    let first = step(0, device, &states, &given)?;
-    let second = step(1, device, &states, &given)?;
+    PRODUCTS.take();
+    let first = step(0, device, &states, &given);
+    let second = step(1, device, &states, &given);
+    let products = PRODUCTS.take();
+    let (first, second) = (first?, second?);
     let ids = |tensors: &[Tensor<2>]| tensors.iter().map(id).collect::<Option<Vec<_>>>();
     let taken = |step: &Recorded| {
         Some(Taken {
@@ -112,6 +140,12 @@ fn boundary<E>(
             given: ids(&given)?,
             first: taken(&first)?,
             second: taken(&second)?,
+            products: products
+                .iter()
+                .map(|(x, values, connections, out)| {
+                    Some((id(out)?, (id(x)?, id(values)?, connections.clone())))
+                })
+                .collect::<Option<_>>()?,
         })
     };
     Ok(boundary())
@@ -123,6 +157,8 @@ struct Boundary {
     given: Vec<TensorId>,
     first: Taken,
     second: Taken,
+    /// Products by sparse matrices by their results.
+    products: HashMap<TensorId, (TensorId, TensorId, Connections)>,
 }
 
 struct Taken {
@@ -140,6 +176,7 @@ fn translate<T: Number>(
         builder: Builder::<T>::new(),
         values: HashMap::new(),
         data: graph.values,
+        products: &boundary.products,
         dtype,
     };
     let states = all.sources(&boundary.states)?;
@@ -175,10 +212,11 @@ fn translate<T: Number>(
     steps.ok_or_else(|| "a variable whose length changes".into())
 }
 
-struct Translation<T> {
+struct Translation<'a, T> {
     builder: Builder<T>,
     values: HashMap<TensorId, Value>,
     data: std::collections::BTreeMap<TensorId, TensorData>,
+    products: &'a HashMap<TensorId, (TensorId, TensorId, Connections)>,
     dtype: DType,
 }
 
@@ -195,7 +233,7 @@ fn dims(tensor: &TensorIr) -> &[usize] {
     &tensor.shape
 }
 
-impl<T: Number> Translation<T> {
+impl<T: Number> Translation<'_, T> {
     /// What comes from outside at every step.
     fn sources(&mut self, ids: &[TensorId]) -> Result<Vec<Value>, String> {
         let found = ids.iter().map(|id| {
@@ -217,6 +255,12 @@ impl<T: Number> Translation<T> {
     fn find(&mut self, id: TensorId) -> Option<Value> {
         if let Some(value) = self.values.get(&id) {
             return Some(value.clone());
+        }
+        if let Some((x, values, connections)) = self.products.get(&id) {
+            let (x, values) = (self.find(*x)?, self.find(*values)?);
+            let value = self.builder.sparse_product(&x, &values, connections);
+            self.values.insert(id, value.clone());
+            return Some(value);
         }
         let data = self.data.remove(&id)?;
         let shape = data.shape().to_vec();

@@ -177,7 +177,7 @@ impl<T: Number> Steps<T> {
     /// The elements that go together.
     fn tiles(&self) -> Vec<std::ops::Range<usize>> {
         let Some(lanes) = self.lanes else {
-            return vec![0..0];
+            return std::iter::once(0..0).collect();
         };
         let wide = self.slots.iter().filter(|x| x.len() > 1).count().max(1);
         let most = (NEAR / (wide * size_of::<T>())).clamp(32, 512) / 16 * 16;

@@ -1,0 +1,77 @@
+//! The product and its derivatives on slices, one row of the batch after another.
+
+use core::ops::Mul;
+
+use super::Connections;
+use crate::real::Real;
+
+pub(super) fn forward<T: Real + Mul<Output = T>>(
+    x: &[T],
+    values: &[T],
+    connections: &Connections,
+) -> Vec<T> {
+    let (rows, columns) = (connections.rows(), connections.columns());
+    let batch = x.len() / rows.max(1);
+    let mut out = vec![T::ZERO; batch * columns];
+    for (x, out) in x
+        .chunks_exact(rows.max(1))
+        .zip(out.chunks_exact_mut(columns.max(1)))
+    {
+        let mut first = 0;
+        for (x, end) in x.iter().zip(connections.ends().iter()) {
+            let own = first..*end;
+            first = *end;
+            if *x == T::ZERO {
+                continue;
+            }
+            for (to, w) in connections.targets()[own.clone()].iter().zip(&values[own]) {
+                out[*to as usize] += *x * *w;
+            }
+        }
+    }
+    out
+}
+
+/// `∂L/∂x`
+pub(super) fn input_gradient<T: Real + Mul<Output = T>>(
+    gradient: &[T],
+    values: &[T],
+    connections: &Connections,
+) -> Vec<T> {
+    let (rows, columns) = (connections.rows(), connections.columns().max(1));
+    let mut out = Vec::with_capacity(gradient.len() / columns * rows);
+    for gradient in gradient.chunks_exact(columns) {
+        let mut first = 0;
+        for end in connections.ends().iter() {
+            let own = first..*end;
+            first = *end;
+            let terms = connections.targets()[own.clone()].iter().zip(&values[own]);
+            out.push(terms.fold(T::ZERO, |sum, (to, w)| sum + gradient[*to as usize] * *w));
+        }
+    }
+    out
+}
+
+/// `∂L/∂w`
+pub(super) fn weight_gradient<T: Real + Mul<Output = T>>(
+    x: &[T],
+    gradient: &[T],
+    connections: &Connections,
+) -> Vec<T> {
+    let (rows, columns) = (connections.rows().max(1), connections.columns().max(1));
+    let mut out = vec![T::ZERO; connections.len()];
+    for (x, gradient) in x.chunks_exact(rows).zip(gradient.chunks_exact(columns)) {
+        let mut first = 0;
+        for (x, end) in x.iter().zip(connections.ends().iter()) {
+            let own = first..*end;
+            first = *end;
+            if *x == T::ZERO {
+                continue;
+            }
+            for (out, to) in out[own.clone()].iter_mut().zip(&connections.targets()[own]) {
+                *out += *x * gradient[*to as usize];
+            }
+        }
+    }
+    out
+}

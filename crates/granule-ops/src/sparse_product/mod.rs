@@ -1,0 +1,137 @@
+//! Products by a matrix of which only the connections are kept:
+//!
+//! `y_bj = Σ_i x_bi w_ij` over the `i` that are connected to `j`, `∂L/∂x_bi = Σ_j w_ij ∂L/∂y_bj`,
+//! `∂L/∂w_ij = Σ_b x_bi ∂L/∂y_bj`.
+//!
+//! What is 0 in `x`, as most cells' spikes are, is left out: the cost is that of the connections of the rest.
+
+use std::sync::Arc;
+
+#[cfg(any(feature = "flex", feature = "ndarray"))]
+mod backend;
+#[cfg(any(feature = "flex", feature = "ndarray"))]
+mod cpu;
+#[cfg(all(test, feature = "autodiff", feature = "flex", feature = "ndarray"))]
+mod tests;
+
+use burn::tensor::{IndexingUpdateOp, Int, Tensor, TensorData};
+
+/// Which of some cells are connected to which of others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Connections {
+    columns: usize,
+    /// Where the list of each row ends.
+    ends: Arc<[usize]>,
+    /// The columns that each row is connected to, row after row.
+    column: Arc<[u32]>,
+}
+
+impl Connections {
+    /// Connections of each row to some of `columns` columns, in the order in which their weights stand.
+    ///
+    /// `None` where a column is none of them, or there are more than 2³² of them.
+    pub fn new<R: IntoIterator<Item = usize>>(
+        columns: usize,
+        rows: impl IntoIterator<Item = R>,
+    ) -> Option<Self> {
+        let (mut ends, mut all) = (Vec::new(), Vec::new());
+        for row in rows {
+            for column in row {
+                if column >= columns {
+                    return None;
+                }
+                all.push(u32::try_from(column).ok()?);
+            }
+            ends.push(all.len());
+        }
+        Some(Self {
+            columns,
+            ends: ends.into(),
+            column: all.into(),
+        })
+    }
+
+    /// The cells that they come from.
+    pub fn rows(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// The cells that they go to.
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// The number of connections.
+    pub fn len(&self) -> usize {
+        self.column.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.column.is_empty()
+    }
+
+    /// Where the connections of each row end.
+    pub(crate) fn ends(&self) -> &Arc<[usize]> {
+        &self.ends
+    }
+
+    /// Where each connection goes.
+    pub(crate) fn targets(&self) -> &Arc<[u32]> {
+        &self.column
+    }
+
+    /// Where each connection comes from and goes to.
+    pub fn pairs(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
+        let firsts = std::iter::once(0).chain(self.ends.iter().copied());
+        let rows = firsts.zip(self.ends.iter()).enumerate();
+        rows.flat_map(|(row, (first, end))| {
+            let own = self.column[first..*end].iter();
+            own.map(move |column| (row, *column as usize))
+        })
+    }
+}
+
+/// `x` `[batch, rows]` times the matrix of the weights `values` `[1, connections]`: `[batch, columns]`.
+///
+/// Both have gradients. On `flex` and `ndarray` in f32 or f64 this is the kernel of this crate, which adds from the first row to
+/// the last; elsewhere it is composed of Burn's operations.
+///
+/// # Panics
+/// When the shapes do not fit the connections.
+pub fn sparse_product(x: Tensor<2>, values: Tensor<2>, connections: &Connections) -> Tensor<2> {
+    let [_, rows] = x.dims();
+    assert!(
+        rows == connections.rows() && values.dims() == [1, connections.len()],
+        "sparse_product: {:?} and {:?} do not fit {} connections of {} rows",
+        x.dims(),
+        values.dims(),
+        connections.len(),
+        connections.rows()
+    );
+    #[cfg(feature = "capture")]
+    if let Some(product) = crate::script::record_product(&x, &values, connections) {
+        return product;
+    }
+    #[cfg(any(feature = "flex", feature = "ndarray"))]
+    if crate::host::serves(&x) {
+        return backend::run(x, values, connections.clone());
+    }
+    composed(x, values, connections)
+}
+
+fn composed(x: Tensor<2>, values: Tensor<2>, connections: &Connections) -> Tensor<2> {
+    let [batch, _] = x.dims();
+    let place = (&x.device().without_autodiff(), x.dtype());
+    let zeros = Tensor::zeros([batch, connections.columns()], place);
+    if connections.is_empty() {
+        return zeros;
+    }
+    let index = |of: fn((usize, usize)) -> usize| {
+        let list: Vec<i64> = connections.pairs().map(|pair| of(pair) as i64).collect();
+        let count = [list.len()];
+        Tensor::<1, Int>::from_data(TensorData::new(list, count), place.0)
+    };
+    let sent = x.select(1, index(|(row, _)| row)) * values;
+    zeros.select_assign(1, index(|(_, column)| column), sent, IndexingUpdateOp::Add)
+}
