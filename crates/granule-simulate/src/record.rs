@@ -104,9 +104,10 @@ impl Recorder {
         let chosen = self.chosen.iter();
         let kept = chosen.map(|(index, width)| {
             let x = state[*index].clone();
-            match x.dims()[1] == *width {
-                true => x,
-                false => x.narrow(1, 0, *width),
+            if x.dims()[1] == *width {
+                x
+            } else {
+                x.narrow(1, 0, *width)
             }
         });
         kept.collect()

@@ -54,7 +54,7 @@ fn values_and_gradients_are_those_of_the_dense_matrix() {
     for (batch, rows, columns) in [(1, 9, 6), (3, 5, 11), (2, 1, 1), (1, 40, 40)] {
         let (connections, weights, dense) = connected(rows, columns);
         let x = spikes(batch * rows);
-        let to_dense = |x: Tensor<2>, w: Tensor<2>, connections: &Connections| {
+        let to_dense = move |x: Tensor<2>, w: Tensor<2>, connections: &Connections| {
             let device = x.device();
             let dtype = x.dtype();
             let mask: Vec<f64> = dense
