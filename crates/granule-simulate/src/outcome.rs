@@ -55,6 +55,8 @@ pub struct Outcome {
     pub distances: Vec<SiteDistances>,
     /// The method, or `exact`, or `by level`.
     pub solver: String,
+    /// Where many steps were taken in a call, of how many operations each is made.
+    pub operations: Option<usize>,
     /// What may be wrong with it, one sentence each.
     pub warnings: Vec<String>,
 }

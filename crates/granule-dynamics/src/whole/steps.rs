@@ -44,10 +44,7 @@ impl WholeSteps {
         let Some(dtype) = tensors.first().map(Tensor::dtype) else {
             return Err("a model without variables".into());
         };
-        if tensors
-            .iter()
-            .any(|x| !granule_ops::is_on_host(x) || x.dtype() != dtype)
-        {
+        if !initial.is_on_host() || tensors.iter().any(|x| x.dtype() != dtype) {
             return Err("a state that is not on a CPU".into());
         }
         let taped = |x: &Tensor<2>| is_tracked(x) || x.device().is_autodiff();

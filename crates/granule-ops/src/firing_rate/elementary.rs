@@ -65,18 +65,18 @@ fn polynomial<const FUSED: bool, const N: usize, T: MultiplyAdd>(x: T, coefficie
     sum
 }
 
-/// `eˣ` as `2ⁿ` and `eʳ − 1`, for `|x| < 88`.
+/// Adding 1.5 · 2²³ rounds to an integer, which then stands in the low bits.
+const ROUND_F32: f32 = 12_582_912.0;
+
+/// `n + 1.5 · 2²³` and `eʳ − 1` of `eˣ = 2ⁿ eʳ`, for `|x| ≤ 105`.
 #[inline(always)]
-fn split_exponential<const FUSED: bool>(x: f32) -> (f32, f32) {
-    // Adding 1.5 · 2²³ rounds to an integer, which then stands in the low bits.
-    const ROUND: f32 = 12_582_912.0;
+fn reduced<const FUSED: bool>(x: f32) -> (f32, f32) {
     // ln 2 in two parts, the first short enough for `n · LN2_HIGH` to be exact.
     const LN2_HIGH: f32 = 0.693_359_4;
     const LN2_LOW: f32 = -2.121_944_4e-4;
-    let shifted = multiply_add::<FUSED>(x, core::f32::consts::LOG2_E, ROUND);
-    let n = shifted - ROUND;
+    let shifted = multiply_add::<FUSED>(x, core::f32::consts::LOG2_E, ROUND_F32);
+    let n = shifted - ROUND_F32;
     let r = multiply_add::<FUSED>(n, -LN2_LOW, multiply_add::<FUSED>(n, -LN2_HIGH, x));
-    let power = f32::from_bits(shifted.to_bits().wrapping_add(127) << 23);
     let tail = polynomial::<FUSED, 6, _>(
         r,
         [
@@ -88,7 +88,43 @@ fn split_exponential<const FUSED: bool>(x: f32) -> (f32, f32) {
             0.000_198_458_87,
         ],
     );
-    (power, multiply_add::<FUSED>(r * r, tail, r))
+    (shifted, multiply_add::<FUSED>(r * r, tail, r))
+}
+
+/// `2ⁿ` from `n + 1.5 · 2²³`.
+#[inline(always)]
+fn power_of_shifted(shifted: f32) -> f32 {
+    f32::from_bits(shifted.to_bits().wrapping_add(127) << 23)
+}
+
+/// `eˣ` as `2ⁿ` and `eʳ − 1`, for `|x| < 88`.
+#[inline(always)]
+fn split_exponential<const FUSED: bool>(x: f32) -> (f32, f32) {
+    let (shifted, rest) = reduced::<FUSED>(x);
+    (power_of_shifted(shifted), rest)
+}
+
+/// Where eˣ and its inverse are numbers of full precision. A NaN stays one.
+#[inline(always)]
+fn clamp(x: f32) -> f32 {
+    const LARGEST: f32 = 88.0;
+    const SMALLEST: f32 = -87.0;
+    let x = if x > LARGEST { LARGEST } else { x };
+    if x < SMALLEST { SMALLEST } else { x }
+}
+
+/// `eˣ` of any `x`, within 1.5 units where it is a normal number.
+#[inline(always)]
+pub(crate) fn exponential_of_any<const FUSED: bool>(x: f32) -> f32 {
+    let x = if x > 89.0 { 89.0 } else { x };
+    let x = if x < -105.0 { -105.0 } else { x };
+    let (shifted, rest) = reduced::<FUSED>(x);
+    let n = shifted - ROUND_F32;
+    // In two factors, for 2ⁿ alone may be too large or too small for a number.
+    let half = multiply_add::<FUSED>(n, 0.5, ROUND_F32);
+    let first = power_of_shifted(half);
+    let second = power_of_shifted(n - (half - ROUND_F32) + ROUND_F32);
+    multiply_add::<FUSED>(first, rest, first) * second
 }
 
 /// Adding 1.5 · 2⁵² rounds to an integer, which then stands in the low bits.
@@ -200,15 +236,6 @@ fn slow_logarithm(x: f64) -> f64 {
 fn between(x: f64, low: f64, high: f64) -> f64 {
     let x = if x > high { high } else { x };
     if x < low { low } else { x }
-}
-
-/// Where eˣ and its inverse are numbers of full precision. A NaN stays one.
-#[inline(always)]
-fn clamp(x: f32) -> f32 {
-    const LARGEST: f32 = 88.0;
-    const SMALLEST: f32 = -87.0;
-    let x = if x > LARGEST { LARGEST } else { x };
-    if x < SMALLEST { SMALLEST } else { x }
 }
 
 /// `e⁻ᵃ` for `a ≥ 0`.
@@ -409,6 +436,10 @@ mod tests {
             for x in [f32::from_bits(bits), -f32::from_bits(bits)] {
                 let exact = exact(f64::from(x));
                 let value = f(x);
+                if (exact as f32).is_infinite() {
+                    assert_eq!(value, f32::INFINITY, "{x}");
+                    continue;
+                }
                 if exact.abs() < f64::from(f32::MIN_POSITIVE) {
                     assert!(value.abs() <= f32::MIN_POSITIVE, "{x}: {value}");
                     continue;
@@ -475,6 +506,18 @@ mod tests {
                 |x| x.min(87.0).exponential_minus_one::<false>(),
                 |x| x.clamp(-87.0, 87.0).exp_m1(),
                 2.0,
+            ),
+            (
+                "exponential_of_any",
+                exponential_of_any::<true>,
+                f64::exp,
+                1.5,
+            ),
+            (
+                "exponential_of_any, unfused",
+                exponential_of_any::<false>,
+                f64::exp,
+                1.5,
             ),
             ("rise", |x| x.abs().rise::<true>(), rise, 1.5),
             ("rise, unfused", |x| x.abs().rise::<false>(), rise, 1.5),

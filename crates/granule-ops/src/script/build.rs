@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::cpu::{Number, once};
 use super::instruction::{Binary, Elements, Instruction, Matrix, Piece, Sparse, Unary, Work};
 use super::{Slot, Steps};
-use crate::Connections;
+use crate::{Connections, Tree};
 
 /// The most of its elements that a matrix may have other than 0 to be kept as a list.
 const SPARSE: f64 = 0.3;
@@ -36,6 +36,8 @@ enum Key {
     Product(Slot, Matrix, usize),
     /// A list of connections is known by where it is kept.
     Sparse(Slot, Matrix, *const u32),
+    /// As is a tree.
+    TreeSolve([Slot; 3], *const usize),
     Sum(Slot, usize, usize, u64),
 }
 
@@ -152,6 +154,12 @@ impl<T: Number> Builder<T> {
             Work::SparseProduct { left, right } => {
                 Key::Sparse(*left, right.values, right.column.as_ptr())
             }
+            Work::TreeSolve {
+                diagonal,
+                edges,
+                rhs,
+                tree,
+            } => Key::TreeSolve([*diagonal, *edges, *rhs], tree.place()),
             Work::Sum {
                 of,
                 middle,
@@ -353,6 +361,24 @@ impl<T: Number> Builder<T> {
             },
         };
         Some(self.push(work, shape.iter().product(), shape))
+    }
+
+    /// The solutions of one system on a tree for each row of `rhs`.
+    pub(super) fn tree_solve(
+        &mut self,
+        diagonal: &Value,
+        edges: &Value,
+        rhs: &Value,
+        tree: &Tree,
+    ) -> Value {
+        let [diagonal, edges, rhs] = [diagonal, edges, rhs].map(|x| self.whole(x));
+        let work = Work::TreeSolve {
+            diagonal: diagonal.slot,
+            edges: edges.slot,
+            rhs: rhs.slot,
+            tree: tree.clone(),
+        };
+        self.push(work, rhs.len(), &rhs.shape)
     }
 
     /// `x` `[rows, inner]` times the matrix of these connections with the weights `values`.

@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use super::Slot;
 use super::instruction::{Binary, Elements, Instruction, Matrix, Sparse, Unary, Work};
-use crate::firing_rate::elementary::Elementary;
+use crate::firing_rate::elementary::{Elementary, exponential_of_any};
+use crate::tree_solve::cpu::Edges;
 use crate::vectorised::Kernel;
 
 /// What the operations compute with.
@@ -66,12 +67,7 @@ macro_rules! number {
 }
 
 number!(f64, |x, FUSED| Elementary::exponential::<FUSED>(x));
-// Beyond what the function serves it is the square of that of the half.
-number!(f32, |x, FUSED| {
-    let near = Elementary::exponential::<FUSED>(x);
-    let half = Elementary::exponential::<FUSED>(0.5 * x);
-    if x.abs() > 87.0 { half * half } else { near }
-});
+number!(f32, |x, FUSED| exponential_of_any::<FUSED>(x));
 
 #[inline(always)]
 fn map<T: Copy>(out: &mut [T], x: &[T], f: impl Fn(T) -> T) {
@@ -314,6 +310,24 @@ fn perform<T: Number, const FUSED: bool>(
         } => product(&mut out, &slots[*left], matrix(right), [*inner, *columns]),
         Work::SparseProduct { left, right } => {
             sparse_product(&mut out, &slots[*left], right, matrix(&right.values));
+        }
+        Work::TreeSolve {
+            diagonal,
+            edges,
+            rhs,
+            tree,
+        } => {
+            let edges = Edges::of(&slots[*edges]);
+            out.copy_from_slice(&slots[*rhs]);
+            // One system for each row.
+            let mut pivots = slots[*diagonal].clone();
+            let nodes = tree.len().max(1);
+            for (pivots, x) in pivots
+                .chunks_exact_mut(nodes)
+                .zip(out.chunks_exact_mut(nodes))
+            {
+                tree.solve(edges, pivots, x);
+            }
         }
         Work::Sum {
             of,

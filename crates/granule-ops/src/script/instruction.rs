@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Slot;
+use crate::Tree;
 
 /// A function of one element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -112,6 +113,13 @@ pub(crate) enum Work {
         left: Slot,
         right: Sparse,
     },
+    /// One system on a tree for each row.
+    TreeSolve {
+        diagonal: Slot,
+        edges: Slot,
+        rhs: Slot,
+        tree: Tree,
+    },
     /// Sums over the middle of `[outer, middle, inner]`, times a factor.
     Sum {
         of: Slot,
@@ -163,6 +171,16 @@ impl Work {
                 body(no);
             }
             Self::Gather(pieces) => pieces.iter_mut().for_each(|piece| body(&mut piece.from)),
+            Self::TreeSolve {
+                diagonal,
+                edges,
+                rhs,
+                ..
+            } => {
+                body(diagonal);
+                body(edges);
+                body(rhs);
+            }
             Self::SparseProduct { left, right } => {
                 body(left);
                 right.values.reads(body);

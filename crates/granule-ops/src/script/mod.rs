@@ -21,8 +21,8 @@ mod run;
 #[cfg(all(test, feature = "flex"))]
 mod tests;
 
-pub(crate) use record::record_product;
 pub use record::{Recorded, Unrecorded, record};
+pub(crate) use record::{record_product, record_solve};
 pub use run::Run;
 
 use instruction::Instruction;

@@ -16,7 +16,7 @@ use super::build::{Builder, Value, strides};
 use super::cpu::Number;
 use super::instruction::{Binary, Elements, Piece, Unary};
 use super::{Precision, Script, Steps};
-use crate::Connections;
+use crate::{Connections, Tree};
 
 /// What a recorded step gives.
 #[derive(Clone, Debug)]
@@ -47,27 +47,55 @@ fn id(tensor: &Tensor<2>) -> Option<TensorId> {
     primitive.ok().map(|tensor| tensor.id())
 }
 
-/// A product by a sparse matrix: both operands, the connections and the result.
-type Product = (Tensor<2>, Tensor<2>, Connections, Tensor<2>);
-
-thread_local! {
-    /// Those of the step that is recorded on this thread.
-    static PRODUCTS: RefCell<Vec<Product>> = const { RefCell::new(Vec::new()) };
+/// An operation of this crate that Burn does not know.
+#[derive(Clone)]
+enum Own<X> {
+    /// Both operands.
+    Product(X, X, Connections),
+    /// The diagonal, the edges and the right-hand side.
+    Solve(X, X, X, Tree),
 }
 
-/// What stands for a product while a step is recorded; `None` where none is.
+thread_local! {
+    /// Those of the step that is recorded on this thread, and what stands for their results.
+    static OWN: RefCell<Vec<(Tensor<2>, Own<Tensor<2>>)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// What stands for the result of an operation, `shape`, while a step is recorded; `None` where none is.
+fn record_own(
+    x: &Tensor<2>,
+    shape: [usize; 2],
+    own: impl FnOnce() -> Own<Tensor<2>>,
+) -> Option<Tensor<2>> {
+    id(x)?;
+    let data = TensorData::new(vec![0.0_f64; shape[0] * shape[1]], shape);
+    let out = Tensor::<2>::from_data(data, (&x.device(), x.dtype()));
+    OWN.with_borrow_mut(|all| all.push((out.clone(), own())));
+    Some(out)
+}
+
+/// [`crate::sparse_product()`], where a step is recorded.
 pub(crate) fn record_product(
     x: &Tensor<2>,
     values: &Tensor<2>,
     connections: &Connections,
 ) -> Option<Tensor<2>> {
-    id(x)?;
     let shape = [x.dims()[0], connections.columns()];
-    let data = TensorData::new(vec![0.0_f64; shape[0] * shape[1]], shape);
-    let out = Tensor::<2>::from_data(data, (&x.device(), x.dtype()));
-    let product = (x.clone(), values.clone(), connections.clone(), out.clone());
-    PRODUCTS.with_borrow_mut(|products| products.push(product));
-    Some(out)
+    record_own(x, shape, || {
+        Own::Product(x.clone(), values.clone(), connections.clone())
+    })
+}
+
+/// [`crate::tree_solve()`], where a step is recorded.
+pub(crate) fn record_solve(
+    diagonal: &Tensor<2>,
+    edges: &Tensor<2>,
+    rhs: &Tensor<2>,
+    tree: &Tree,
+) -> Option<Tensor<2>> {
+    record_own(rhs, rhs.dims(), || {
+        Own::Solve(diagonal.clone(), edges.clone(), rhs.clone(), tree.clone())
+    })
 }
 
 /// Records a step. `states` and `given` are the shapes of the variables and of what is given for each step;
@@ -121,10 +149,10 @@ fn boundary<E>(
     };
     let states: Vec<Tensor<2>> = states.iter().map(zeros).collect();
     let given: Vec<Tensor<2>> = given.iter().map(zeros).collect();
-    PRODUCTS.take();
+    OWN.take();
     let first = step(0, device, &states, &given);
     let second = step(1, device, &states, &given);
-    let products = PRODUCTS.take();
+    let own = OWN.take();
     let (first, second) = (first?, second?);
     let ids = |tensors: &[Tensor<2>]| tensors.iter().map(id).collect::<Option<Vec<_>>>();
     let taken = |step: &Recorded| {
@@ -140,10 +168,18 @@ fn boundary<E>(
             given: ids(&given)?,
             first: taken(&first)?,
             second: taken(&second)?,
-            products: products
+            own: own
                 .iter()
-                .map(|(x, values, connections, out)| {
-                    Some((id(out)?, (id(x)?, id(values)?, connections.clone())))
+                .map(|(out, own)| {
+                    let own = match own {
+                        Own::Product(x, values, connections) => {
+                            Own::Product(id(x)?, id(values)?, connections.clone())
+                        }
+                        Own::Solve(diagonal, edges, rhs, tree) => {
+                            Own::Solve(id(diagonal)?, id(edges)?, id(rhs)?, tree.clone())
+                        }
+                    };
+                    Some((id(out)?, own))
                 })
                 .collect::<Option<_>>()?,
         })
@@ -157,8 +193,8 @@ struct Boundary {
     given: Vec<TensorId>,
     first: Taken,
     second: Taken,
-    /// Products by sparse matrices by their results.
-    products: HashMap<TensorId, (TensorId, TensorId, Connections)>,
+    /// Operations of this crate by their results.
+    own: HashMap<TensorId, Own<TensorId>>,
 }
 
 struct Taken {
@@ -176,7 +212,7 @@ fn translate<T: Number>(
         builder: Builder::<T>::new(),
         values: HashMap::new(),
         data: graph.values,
-        products: &boundary.products,
+        own: &boundary.own,
         dtype,
     };
     let states = all.sources(&boundary.states)?;
@@ -216,7 +252,7 @@ struct Translation<'a, T> {
     builder: Builder<T>,
     values: HashMap<TensorId, Value>,
     data: std::collections::BTreeMap<TensorId, TensorData>,
-    products: &'a HashMap<TensorId, (TensorId, TensorId, Connections)>,
+    own: &'a HashMap<TensorId, Own<TensorId>>,
     dtype: DType,
 }
 
@@ -256,9 +292,19 @@ impl<T: Number> Translation<'_, T> {
         if let Some(value) = self.values.get(&id) {
             return Some(value.clone());
         }
-        if let Some((x, values, connections)) = self.products.get(&id) {
-            let (x, values) = (self.find(*x)?, self.find(*values)?);
-            let value = self.builder.sparse_product(&x, &values, connections);
+        let own = match self.own.get(&id) {
+            Some(Own::Product(x, values, connections)) => {
+                let (x, values) = (self.find(*x)?, self.find(*values)?);
+                Some(self.builder.sparse_product(&x, &values, connections))
+            }
+            Some(Own::Solve(diagonal, edges, rhs, tree)) => {
+                let (diagonal, edges) = (self.find(*diagonal)?, self.find(*edges)?);
+                let rhs = self.find(*rhs)?;
+                Some(self.builder.tree_solve(&diagonal, &edges, &rhs, tree))
+            }
+            None => None,
+        };
+        if let Some(value) = own {
             self.values.insert(id, value.clone());
             return Some(value);
         }

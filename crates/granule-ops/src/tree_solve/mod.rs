@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 mod backend;
-#[cfg(any(feature = "flex", feature = "ndarray"))]
+#[cfg(any(feature = "capture", feature = "flex", feature = "ndarray"))]
 pub(crate) mod cpu;
 #[cfg(all(test, feature = "autodiff", feature = "flex", feature = "ndarray"))]
 mod tests;
@@ -68,6 +68,12 @@ impl Tree {
         self.parents.is_empty()
     }
 
+    /// Where the tree is kept: one that is cloned is known by it.
+    #[cfg(feature = "capture")]
+    pub(crate) fn place(&self) -> *const usize {
+        self.parents.as_ptr()
+    }
+
     /// The parent of a node; a root is its own.
     pub fn parent(&self, node: usize) -> usize {
         self.parents[node]
@@ -97,6 +103,10 @@ pub fn tree_solve(diagonal: Tensor<2>, edges: Tensor<2>, rhs: Tensor<2>, tree: &
         rhs.dims(),
         tree.len(),
     );
+    #[cfg(feature = "capture")]
+    if let Some(x) = crate::script::record_solve(&diagonal, &edges, &rhs, tree) {
+        return x;
+    }
     #[cfg(any(feature = "flex", feature = "ndarray"))]
     if crate::host::serves(&rhs) {
         return backend::run(diagonal, edges, rhs, tree.clone());

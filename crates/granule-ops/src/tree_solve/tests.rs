@@ -147,3 +147,36 @@ fn a_child_before_its_parent_is_no_tree() {
     assert!(Tree::new(&[Some(1), None]).is_some());
     assert!(Tree::new(&[]).unwrap().is_empty());
 }
+
+#[cfg(feature = "capture")]
+#[test]
+fn a_recorded_step_has_the_same_solution() {
+    use crate::script::{Recorded, Run, record};
+    use std::sync::Arc;
+
+    let tree = forest();
+    let System {
+        diagonal,
+        edges,
+        rhs,
+    } = system(&tree);
+    let nodes = tree.len();
+    let step = |x: &Tensor<2>, device: &Device| {
+        let diagonal = tensor(&diagonal, ROWS, device, DType::F64) + x.clone().abs();
+        let edges = tensor(&edges, 2, device, DType::F64);
+        tree_solve(diagonal, edges, x.clone() + 1.0, &tree)
+    };
+    let script = record(DType::F64, &[[ROWS, nodes]], &[], |_, device, x, _| {
+        Ok::<_, ()>(Recorded {
+            next: vec![step(&x[0], device)],
+            seen: Vec::new(),
+            given: Vec::new(),
+        })
+    });
+    let mut run = Run::new(Arc::new(script.unwrap()), vec![rhs.clone()]).unwrap();
+    run.steps(3, &[], &[]).unwrap();
+    let device = Device::flex();
+    let first = tensor(&rhs, ROWS, &device, DType::F64);
+    let x = values((0..3).fold(first, |x, _| step(&x, &device)));
+    assert_eq!(run.state()[0], x);
+}

@@ -34,6 +34,8 @@ struct End<'a> {
     duration_ms: f64,
     #[serde(flatten)]
     made: Made<'a>,
+    /// Of a step where many are taken in a call.
+    operations_per_step: Option<usize>,
     seed: u64,
     solver: &'a str,
     version: &'static str,
@@ -117,6 +119,7 @@ impl Result<'_> {
             dt_ms: self.config.dt,
             duration_ms: self.outcome.reached,
             made: self.made,
+            operations_per_step: self.outcome.operations,
             seed: self.config.seed,
             solver: &self.outcome.solver,
             version: env!("CARGO_PKG_VERSION"),
@@ -195,12 +198,19 @@ impl Result<'_> {
         fact(
             "ran",
             &format!(
-                "{} ms in steps of {} ms, {}, on {}, in {}",
+                "{} ms in steps of {} ms, {}, {}, on {}, in {}",
                 number(outcome.reached),
                 denoised(self.config.dt),
                 match outcome.solver.as_str() {
                     "exact" => "exactly",
                     other => other,
+                },
+                match outcome.operations {
+                    Some(count) => format!(
+                        "many in a call, each of {}",
+                        output::counted(count, "operation")
+                    ),
+                    None => "each by itself".into(),
                 },
                 self.device,
                 duration(seconds)
