@@ -247,13 +247,6 @@ impl Experiment {
                 ));
             }
         }
-        if let Err(why) = &self.whole
-            && self.subject.initial.is_on_host()
-        {
-            notes.push(format!(
-                "each step is taken by itself, which is slower: {why}"
-            ));
-        }
         let units = self.subject.inputs.iter().map(|input| input.unit);
         if let Some(StimulusConfig::File(config)) = &self.config.stimulus {
             let end = self.grid.time(self.steps());
