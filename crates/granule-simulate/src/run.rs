@@ -221,6 +221,13 @@ impl Experiment {
         }
     }
 
+    /// The same experiment, whose steps are taken one by one.
+    #[cfg(test)]
+    pub(super) fn apart(mut self) -> Self {
+        self.whole = Err("apart".into());
+        self
+    }
+
     /// What may be wrong with the run, known before it begins: one sentence each.
     pub fn warnings(&self) -> &[String] {
         &self.warnings

@@ -85,7 +85,7 @@ impl WholeSteps {
                 driven: input.is_some(),
                 drawn: numbers,
             }),
-            Err(Unrecorded::Failed(DynamicsError::Device(_))) => {
+            Err(Unrecorded::Failed(DynamicsError::Device { .. })) => {
                 Err("a step that reads numbers as it goes, as those of adaptive solvers do".into())
             }
             Err(Unrecorded::Failed(error)) => Err(error.to_string()),

@@ -8,6 +8,7 @@ use crate::testing::{assert_close, f64_place};
 
 mod cells;
 mod rallpack;
+mod whole;
 
 fn from_toml(text: &str) -> Outcome {
     let config: ExperimentConfig = toml::from_str(text).unwrap();
