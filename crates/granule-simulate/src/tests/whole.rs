@@ -2,7 +2,8 @@
 
 use std::ops::ControlFlow;
 
-use super::{DynamicsError, Experiment, ExperimentConfig, Outcome, Preset};
+use super::{DynamicsError, Experiment, ExperimentConfig, Outcome};
+use crate::presets::PRESETS;
 use crate::testing::{assert_close, f32_places, f64_place};
 use granule_dynamics::Place;
 
@@ -54,7 +55,7 @@ fn agree(name: &str, whole: &Outcome, apart: &Outcome, tolerance: f64) {
 /// Every model, solver, noise and coupling of the presets.
 #[test]
 fn presets_are_the_same_taken_whole_and_step_by_step() {
-    for preset in Preset::PRESETS {
+    for preset in PRESETS {
         let short = |config: &mut ExperimentConfig| {
             // A number of steps that is no multiple of those of a call.
             config.duration = (301.0 * config.dt).min(config.duration);
@@ -102,9 +103,10 @@ fn a_run_ends_at_the_step_where_it_is_told_to() {
             let mut heard = Vec::new();
             let outcome = experiment.run(|step, _| {
                 heard.push(step);
-                match step < last {
-                    true => ControlFlow::Continue(()),
-                    false => ControlFlow::Break(()),
+                if step < last {
+                    ControlFlow::Continue(())
+                } else {
+                    ControlFlow::Break(())
                 }
             });
             assert_eq!(heard, (0..=last).collect::<Vec<_>>());
