@@ -214,6 +214,12 @@ impl SpikingNetworkConfig {
         let weights = sent.collect();
         let misfit = || DynamicsError::config("excitatory", self.excitatory, "at most 2^32 cells");
         let connections = Connections::new(cells, targets).ok_or_else(misfit)?;
+        if connections.is_empty() {
+            // A parameter has a value: one connection that brings nothing.
+            let one = (0..cells).map(|pre| (pre == 0).then_some(0));
+            let one = Connections::new(cells, one).ok_or_else(misfit)?;
+            return Ok((one, vec![0.0]));
+        }
         Ok((connections, weights))
     }
 }
