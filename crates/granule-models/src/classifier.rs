@@ -30,19 +30,21 @@ impl Prediction {
     }
 
     fn new(logits: &[f32], names: &[String]) -> Self {
-        let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let weights: Vec<f64> = logits
-            .iter()
-            .map(|logit| f64::from(logit - largest).exp())
-            .collect();
-        let total: f64 = weights.iter().sum();
-        let mut classes: Vec<(String, f32)> = names
-            .iter()
-            .zip(weights)
-            .map(|(name, weight)| (name.clone(), (weight / total) as f32))
-            .collect();
+        let mut probabilities = logits.to_vec();
+        to_probabilities(&mut probabilities);
+        let mut classes: Vec<(String, f32)> = names.iter().cloned().zip(probabilities).collect();
         classes.sort_by(|a, b| b.1.total_cmp(&a.1));
         Self { classes }
+    }
+}
+
+/// The softmax of logits, in their place.
+fn to_probabilities(logits: &mut [f32]) {
+    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let weight = |logit: f32| f64::from(logit - largest).exp();
+    let total: f64 = logits.iter().map(|&logit| weight(logit)).sum();
+    for logit in logits {
+        *logit = (weight(*logit) / total) as f32;
     }
 }
 
@@ -166,6 +168,18 @@ impl Classifier {
     pub fn predict(&self, sample: Sample<'_>) -> Result<Prediction, ModelError> {
         let logits = self.predictor.outputs(sample)?;
         Ok(Prediction::new(&logits, &self.classes))
+    }
+
+    /// Writes the probability of each class into `out`, in the order of [`classes`](Self::classes); as
+    /// [`Predictor::outputs_into`] it asks for no memory.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Predictor::outputs_into`].
+    pub fn predict_into(&self, sample: Sample<'_>, out: &mut [f32]) -> Result<(), ModelError> {
+        self.predictor.outputs_into(sample, out)?;
+        to_probabilities(out);
+        Ok(())
     }
 
     /// Classifies many samples, in their order; faster than one by one.

@@ -8,7 +8,7 @@
 
 use core::ops::{Div, Mul, Neg, Sub};
 
-use crate::matmul::Real;
+use crate::real::Real;
 
 pub(crate) trait Elementary:
     Real + Sub<Output = Self> + Mul<Output = Self> + Div<Output = Self> + Neg<Output = Self>
