@@ -169,7 +169,7 @@ impl Model for Cnn {
         Ok(dense(&self.output, x, &mode))
     }
 
-    fn outline(&self, outline: &mut Outline) {
+    fn outline(&self, outline: &mut Outline<'_>) {
         for stage in &self.stages {
             for block in stage {
                 outline.convolution(&block.conv);

@@ -113,7 +113,7 @@ impl Model for LeNet {
         Ok(dense(&self.fc3, x, &mode))
     }
 
-    fn outline(&self, outline: &mut Outline) {
+    fn outline(&self, outline: &mut Outline<'_>) {
         for layer in [&self.conv1, &self.conv2] {
             outline.convolution(layer);
             outline.activation(Activation::Relu);

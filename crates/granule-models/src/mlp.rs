@@ -114,7 +114,7 @@ impl Model for Mlp {
         }))
     }
 
-    fn outline(&self, outline: &mut Outline) {
+    fn outline(&self, outline: &mut Outline<'_>) {
         let last = self.layers.len().saturating_sub(1);
         outline.flatten();
         for (i, layer) in self.layers.iter().enumerate() {

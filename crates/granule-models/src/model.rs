@@ -83,7 +83,7 @@ pub trait Model: Module + Sync + 'static {
 
     /// Says the layers that [`run`](Self::run) runs at inference, where all are of those that an [`Outline`] knows: inference on
     /// the CPU is then several times as fast. Default [`Outline::other`]: the model is run as it is.
-    fn outline(&self, outline: &mut Outline) {
+    fn outline(&self, outline: &mut Outline<'_>) {
         outline.other();
     }
 
@@ -244,7 +244,7 @@ impl Model for Network {
         self.model.layer_shapes(input)
     }
 
-    fn outline(&self, outline: &mut Outline) {
+    fn outline(&self, outline: &mut Outline<'_>) {
         self.model.outline(outline);
         if let Some(answers) = self.answers {
             outline.answering(answers);
@@ -341,7 +341,7 @@ trait AnyModel: Debug + Send + Sync {
     fn clone_box(&self) -> Box<dyn AnyModel>;
     fn run(&self, x: Tensor<2>, mode: Mode<'_>) -> Result<Tensor<2>, ModelError>;
     fn layer_shapes(&self, input: &InputShape) -> Result<Vec<(String, Vec<usize>)>, ModelError>;
-    fn outline(&self, outline: &mut Outline);
+    fn outline(&self, outline: &mut Outline<'_>);
     fn parameter_count(&self) -> usize;
     fn collect_devices(&self, devices: Devices) -> Devices;
     fn fork(self: Box<Self>, device: &Device) -> Box<dyn AnyModel>;
@@ -375,7 +375,7 @@ impl<M: Model> AnyModel for M {
         Model::layer_shapes(self, input)
     }
 
-    fn outline(&self, outline: &mut Outline) {
+    fn outline(&self, outline: &mut Outline<'_>) {
         Model::outline(self, outline);
     }
 

@@ -1,29 +1,45 @@
 //! What inference runs of a model whose layers it knows.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use burn::module::{Param, ParamId};
 use burn::nn::conv::Conv2d;
 use burn::nn::{BatchNorm, Linear, PaddingConfig2d};
 use burn::tensor::{DType, Tensor};
 use granule_ops::{Conv2dOptions, Plan, PlanActivation, PlanInput, PlanLayer, is_on_host};
 
-use crate::{Activation, InputShape, Model};
+use crate::state::parameter_ids;
+use crate::{Activation, InputShape, Model, StateDict};
 
 /// The layers that a model runs at inference, one after the other, beginning with its input.
 ///
 /// A model of no other layers than these says so in [`Model::outline`]; on the CPU, inference then runs them without Burn's
 /// tensors, from weights that lie as its kernels read them.
 #[derive(Debug)]
-pub struct Outline {
-    layers: Vec<PlanLayer>,
+pub struct Outline<'a> {
+    layers: Vec<PlanLayer<'a>>,
+    /// The parameters as the model was given them.
+    state: BTreeMap<ParamId, &'a [f32]>,
     known: bool,
     /// The outputs that are given, where not all are.
     answers: Option<usize>,
 }
 
-impl Outline {
-    /// A plan for the model, which gives `outputs` values; none where it has other layers, or is on another device.
-    pub(crate) fn plan(model: &impl Model, input: &InputShape, outputs: usize) -> Option<Plan> {
+impl<'a> Outline<'a> {
+    /// A plan for the model, whose parameters are those of `state` and which gives `outputs` values; none where it has other
+    /// layers, or is on another device.
+    pub(crate) fn plan(
+        model: &impl Model,
+        state: &'a StateDict,
+        input: &InputShape,
+        outputs: usize,
+    ) -> Option<Plan> {
+        let ids = parameter_ids(model).into_iter();
+        let known = ids.filter_map(|(name, id)| Some((id, &state.0.get(&name)?.data[..])));
         let mut outline = Self {
             layers: Vec::new(),
+            state: known.collect(),
             known: true,
             answers: None,
         };
@@ -53,13 +69,10 @@ impl Outline {
     /// A dense layer; it takes vectors.
     pub fn dense(&mut self, layer: &Linear) {
         let [_, outputs] = layer.weight.lazy_shape().dims();
-        let Some(weight) = self.values(&layer.weight.val()) else {
+        let Some(weight) = self.parameter(&layer.weight) else {
             return self.other();
         };
-        let bias = layer
-            .bias
-            .as_ref()
-            .and_then(|bias| self.values(&bias.val()));
+        let bias = layer.bias.as_ref().and_then(|bias| self.parameter(bias));
         self.add(PlanLayer::Dense {
             weight,
             bias,
@@ -82,13 +95,10 @@ impl Outline {
             return self.other();
         }
         let [filters, _, height, width] = layer.weight.lazy_shape().dims();
-        let Some(weight) = self.values(&layer.weight.val()) else {
+        let Some(weight) = self.parameter(&layer.weight) else {
             return self.other();
         };
-        let bias = layer
-            .bias
-            .as_ref()
-            .and_then(|bias| self.values(&bias.val()));
+        let bias = layer.bias.as_ref().and_then(|bias| self.parameter(bias));
         self.add(PlanLayer::Convolution {
             weight,
             bias,
@@ -154,17 +164,33 @@ impl Outline {
         self.answers = Some(outputs);
     }
 
-    fn add(&mut self, layer: PlanLayer) {
+    fn add(&mut self, layer: PlanLayer<'a>) {
         if self.known {
             self.layers.push(layer);
         }
     }
 
-    /// The values of a parameter, where they are of single precision and on the host.
-    fn values<const D: usize>(&self, tensor: &Tensor<D>) -> Option<Vec<f32>> {
-        if !self.known || tensor.dtype() != DType::F32 || !is_on_host(tensor) {
-            return None;
+    /// The values of a parameter, as [`values`](Self::values).
+    fn parameter<const D: usize>(&self, parameter: &Param<Tensor<D>>) -> Option<Cow<'a, [f32]>> {
+        let tensor = parameter.val();
+        match self.state.get(&parameter.id) {
+            Some(values)
+                if self.takes(&tensor) && values.len() == tensor.shape().num_elements() =>
+            {
+                Some(Cow::Borrowed(values))
+            }
+            _ => self.values(&tensor).map(Cow::Owned),
         }
-        tensor.to_data().try_into_vec().ok()
+    }
+
+    /// Whether the values are of single precision and on the host.
+    fn takes<const D: usize>(&self, tensor: &Tensor<D>) -> bool {
+        self.known && tensor.dtype() == DType::F32 && is_on_host(tensor)
+    }
+
+    /// The values of a tensor, where they are of single precision and on the host.
+    fn values<const D: usize>(&self, tensor: &Tensor<D>) -> Option<Vec<f32>> {
+        self.takes(tensor)
+            .then(|| tensor.to_data().try_into_vec().ok())?
     }
 }

@@ -18,6 +18,9 @@ use crate::{
 /// The number of samples computed together.
 const BATCH: usize = 64;
 
+/// As many weights are taken without asking, which has its time.
+const LARGE: usize = 1 << 20;
+
 /// Of samples that are small, as many as have so many values.
 const VALUES: usize = 1 << 20;
 
@@ -81,13 +84,13 @@ enum Engine {
 impl Engine {
     fn of(file: &ModelFile, device: &Device) -> Result<Self, ModelError> {
         let network = file.network(device)?.valid();
-        let values = file.state.0.values().map(|tensor| tensor.data.len()).sum();
-        // The layers, and their weights as kernels read them.
-        let room = budget::ask_for::<[f32; 2]>(format_args!("the weights of a plan"), values);
-        let plan = match room {
-            Ok(()) => Outline::plan(&network, &file.input.shape, file.task.outputs()),
-            Err(_) => None,
-        };
+        let values: usize = file.state.0.values().map(|tensor| tensor.data.len()).sum();
+        // The weights stand beside those of the network for a while.
+        let room = values < LARGE
+            || budget::ask_for::<[f32; 2]>(format_args!("the weights of a plan"), values).is_ok();
+        let (shape, outputs) = (&file.input.shape, file.task.outputs());
+        let plan = room.then(|| Outline::plan(&network, &file.state, shape, outputs));
+        let plan = plan.flatten();
         Ok(match plan {
             Some(plan) => Self::Plan(plan),
             None => Self::Network(network, device.clone()),

@@ -145,7 +145,7 @@ impl Model for Sequential {
         Ok(dense(&self.output, x.flat(), &mode))
     }
 
-    fn outline(&self, outline: &mut Outline) {
+    fn outline(&self, outline: &mut Outline<'_>) {
         for layer in &self.layers {
             layer.outline(outline);
         }

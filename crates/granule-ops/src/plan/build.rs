@@ -1,5 +1,6 @@
 //! A plan of layers: what can be joined is joined, shapes are followed, weights are packed.
 
+use std::borrow::Cow;
 use std::sync::Mutex;
 
 use super::convolution::Convolution;
@@ -11,7 +12,7 @@ use super::{ImageStep, Images, Plan, PlanActivation, PlanInput, PlanLayer, Vecto
 /// The most values between the layers of one sample.
 const MOST: usize = 1 << 26;
 
-pub(super) fn plan(input: PlanInput, layers: Vec<PlanLayer>, outputs: usize) -> Option<Plan> {
+pub(super) fn plan(input: PlanInput, layers: Vec<PlanLayer<'_>>, outputs: usize) -> Option<Plan> {
     let mut layers = folded(layers)?;
     let inputs = match input {
         PlanInput::Image([channels, height, width]) => {
@@ -83,8 +84,8 @@ pub(super) fn plan(input: PlanInput, layers: Vec<PlanLayer>, outputs: usize) -> 
 }
 
 /// The layers with every scale in the weights before it, where there are some.
-fn folded(layers: Vec<PlanLayer>) -> Option<Vec<PlanLayer>> {
-    let mut out: Vec<PlanLayer> = Vec::with_capacity(layers.len());
+fn folded(layers: Vec<PlanLayer<'_>>) -> Option<Vec<PlanLayer<'_>>> {
+    let mut out: Vec<PlanLayer<'_>> = Vec::with_capacity(layers.len());
     for layer in layers {
         let PlanLayer::Scale { scale, shift } = &layer else {
             out.push(layer);
@@ -107,16 +108,16 @@ fn folded(layers: Vec<PlanLayer>) -> Option<Vec<PlanLayer>> {
                 continue;
             }
         };
-        let had = bias.as_ref().map_or(count, Vec::len);
+        let had = bias.as_ref().map_or(count, |bias| bias.len());
         if count == 0 || [scale.len(), shift.len(), had] != [count; 3] {
             return None;
         }
         let each = (weight.len() / count).max(1);
-        for (i, weight) in weight.iter_mut().enumerate() {
+        for (i, weight) in weight.to_mut().iter_mut().enumerate() {
             let place = if by_rows { i / each } else { i % count };
             *weight *= scale[place];
         }
-        let had = bias.take().unwrap_or_else(|| vec![0.0; count]);
+        let had = bias.take().unwrap_or_else(|| vec![0.0; count].into());
         let values = had.iter().zip(scale).zip(shift);
         *bias = Some(
             values
@@ -128,10 +129,10 @@ fn folded(layers: Vec<PlanLayer>) -> Option<Vec<PlanLayer>> {
 }
 
 /// A layer of images whose weights wait for the form of what it takes.
-enum Sketch {
+enum Sketch<'a> {
     Convolution {
-        weight: Vec<f32>,
-        bias: Option<Vec<f32>>,
+        weight: Cow<'a, [f32]>,
+        bias: Option<Cow<'a, [f32]>>,
         filters: usize,
         kernel: [usize; 2],
         stride: [usize; 2],
@@ -146,10 +147,10 @@ enum Sketch {
 /// The layers of images, and the last image.
 fn images(
     [channels, height, width]: [usize; 3],
-    layers: Vec<PlanLayer>,
+    layers: Vec<PlanLayer<'_>>,
 ) -> Option<(Images, Field)> {
     let mut fields = vec![Field::new(channels, [height, width], channels)];
-    let mut sketches: Vec<Sketch> = Vec::new();
+    let mut sketches: Vec<Sketch<'_>> = Vec::new();
     for layer in layers {
         let from = fields.last_mut()?;
         let (channels, side, pixel) = (from.channels, from.size, from.pixel);
@@ -165,7 +166,7 @@ fn images(
                 let size = windows(side, kernel, stride, padding)?;
                 let expected = [filters, channels, kernel[0], kernel[1]];
                 let expected = expected.into_iter().try_fold(1, usize::checked_mul)?;
-                let biases = bias.as_ref().map_or(filters, Vec::len);
+                let biases = bias.as_ref().map_or(filters, |bias| bias.len());
                 if filters == 0 || weight.len() != expected || biases != filters {
                     return None;
                 }
@@ -261,7 +262,7 @@ fn windows(
 }
 
 /// Whether the convolution before rectifies what it gives.
-fn rectified(sketches: &mut [Sketch]) -> bool {
+fn rectified(sketches: &mut [Sketch<'_>]) -> bool {
     match sketches.last_mut() {
         Some(Sketch::Convolution { rectify, .. }) => {
             *rectify = true;
@@ -272,7 +273,7 @@ fn rectified(sketches: &mut [Sketch]) -> bool {
 }
 
 /// Whether the convolution before takes the largest of what it gives.
-fn pooled(sketches: &mut [Sketch], window: [usize; 2], moved: [usize; 2]) -> bool {
+fn pooled(sketches: &mut [Sketch<'_>], window: [usize; 2], moved: [usize; 2]) -> bool {
     match sketches.last_mut() {
         Some(Sketch::Convolution { pool, winograd, .. })
             if *pool == 1
@@ -287,7 +288,7 @@ fn pooled(sketches: &mut [Sketch], window: [usize; 2], moved: [usize; 2]) -> boo
     }
 }
 
-impl Sketch {
+impl Sketch<'_> {
     fn step(self, from: &Field) -> ImageStep {
         match self {
             Self::Step(step) => step,
@@ -326,7 +327,7 @@ impl Sketch {
 fn vectors(
     mut width: usize,
     mut order: Option<[usize; 3]>,
-    layers: Vec<PlanLayer>,
+    layers: Vec<PlanLayer<'_>>,
 ) -> Option<Vec<VectorStep>> {
     let mut steps = Vec::with_capacity(layers.len());
     for layer in layers {
@@ -341,7 +342,7 @@ fn vectors(
                 bias,
                 outputs,
             } => {
-                let biases = bias.as_ref().map_or(outputs, Vec::len);
+                let biases = bias.as_ref().map_or(outputs, |bias| bias.len());
                 let fits = Some(weight.len()) == width.checked_mul(outputs) && biases == outputs;
                 if outputs == 0 || !fits {
                     return None;

@@ -139,6 +139,9 @@ impl Tiled for LargestOfWindows<'_> {
 
 #[inline(always)]
 fn largest<W: Vector>(this: LargestOfWindows<'_>) {
+    if this.size == [2, 2] && this.stride == 2 {
+        return largest_of_pairs::<W>(this);
+    }
     let pixel = this.pixel;
     let x = this.x;
     for (j, out) in this.out.chunks_exact_mut(pixel).enumerate() {
@@ -152,6 +155,26 @@ fn largest<W: Vector>(this: LargestOfWindows<'_>) {
                 }
             }
             best.store(out);
+        }
+    }
+}
+
+/// As [`largest`] of two rows and two columns, side by side.
+#[inline(always)]
+fn largest_of_pairs<W: Vector>(this: LargestOfWindows<'_>) {
+    let pixel = this.pixel;
+    let rows = this
+        .x
+        .chunks_exact(2 * pixel)
+        .zip(this.x[this.row..].chunks_exact(2 * pixel));
+    for (out, (above, below)) in this.out.chunks_exact_mut(pixel).zip(rows) {
+        let (a, b) = above.split_at(pixel);
+        let (c, d) = below.split_at(pixel);
+        let pairs = a.chunks_exact(W::LANES).zip(b.chunks_exact(W::LANES));
+        let pairs = pairs.zip(c.chunks_exact(W::LANES).zip(d.chunks_exact(W::LANES)));
+        for (out, ((a, b), (c, d))) in out.chunks_exact_mut(W::LANES).zip(pairs) {
+            let first = W::load(a).larger(W::load(b));
+            first.larger(W::load(c).larger(W::load(d))).store(out);
         }
     }
 }

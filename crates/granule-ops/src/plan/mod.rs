@@ -16,6 +16,7 @@ mod tile;
 mod vector;
 mod winograd;
 
+use std::borrow::Cow;
 use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
@@ -50,22 +51,22 @@ pub enum PlanInput {
 /// One layer of a [`Plan`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub enum PlanLayer {
+pub enum PlanLayer<'a> {
     /// A dense layer, of vectors.
     Dense {
         /// `[inputs, outputs]`
-        weight: Vec<f32>,
+        weight: Cow<'a, [f32]>,
         /// `[outputs]`
-        bias: Option<Vec<f32>>,
+        bias: Option<Cow<'a, [f32]>>,
         /// The number of outputs.
         outputs: usize,
     },
     /// A convolution as [`conv2d`](crate::conv2d()), of images.
     Convolution {
         /// `[filters, channels, height, width]`
-        weight: Vec<f32>,
+        weight: Cow<'a, [f32]>,
         /// `[filters]`
-        bias: Option<Vec<f32>>,
+        bias: Option<Cow<'a, [f32]>>,
         /// The number of filters.
         filters: usize,
         /// Height and width of the window.
@@ -184,7 +185,7 @@ fn grow(values: &mut Vec<f32>, len: usize) {
 impl Plan {
     /// A plan of these layers, which gives `outputs` values, the first of those of the last layer. None where the layers do
     /// not fit together or one sample would take more than 256 MiB between layers.
-    pub fn new(input: PlanInput, layers: Vec<PlanLayer>, outputs: usize) -> Option<Self> {
+    pub fn new(input: PlanInput, layers: Vec<PlanLayer<'_>>, outputs: usize) -> Option<Self> {
         build::plan(input, layers, outputs)
     }
 

@@ -16,34 +16,38 @@ fn noise(len: usize, seed: u32) -> Vec<f32> {
     (0..len).map(next).collect()
 }
 
-fn relu() -> PlanLayer {
+fn relu() -> PlanLayer<'static> {
     PlanLayer::Activation(PlanActivation::Relu)
 }
 
-fn pool(size: usize, stride: usize) -> PlanLayer {
+fn pool(size: usize, stride: usize) -> PlanLayer<'static> {
     PlanLayer::MaxPool {
         size: [size; 2],
         stride: [stride; 2],
     }
 }
 
-fn dense(inputs: usize, outputs: usize) -> PlanLayer {
+fn dense(inputs: usize, outputs: usize) -> PlanLayer<'static> {
     let bound = (inputs as f32).sqrt().recip();
     let weight = noise(inputs * outputs, (inputs + 7 * outputs) as u32);
     PlanLayer::Dense {
         weight: weight.into_iter().map(|w| w * bound * 1.7).collect(),
-        bias: outputs.is_multiple_of(2).then(|| noise(outputs, 3)),
+        bias: outputs.is_multiple_of(2).then(|| noise(outputs, 3).into()),
         outputs,
     }
 }
 
-fn conv(channels: usize, filters: usize, [kernel, stride, padding]: [usize; 3]) -> PlanLayer {
+fn conv(
+    channels: usize,
+    filters: usize,
+    [kernel, stride, padding]: [usize; 3],
+) -> PlanLayer<'static> {
     let depth = channels * kernel * kernel;
     let bound = (depth as f32).sqrt().recip();
     let weight = noise(depth * filters, (depth + 3 * filters) as u32);
     PlanLayer::Convolution {
         weight: weight.into_iter().map(|w| w * bound * 1.7).collect(),
-        bias: (!filters.is_multiple_of(3)).then(|| noise(filters, 5)),
+        bias: (!filters.is_multiple_of(3)).then(|| noise(filters, 5).into()),
         filters,
         kernel: [kernel; 2],
         options: Conv2dOptions {
@@ -53,7 +57,7 @@ fn conv(channels: usize, filters: usize, [kernel, stride, padding]: [usize; 3]) 
     }
 }
 
-fn scale(count: usize) -> PlanLayer {
+fn scale(count: usize) -> PlanLayer<'static> {
     PlanLayer::Scale {
         scale: noise(count, 9).iter().map(|x| 1.0 + 0.5 * x).collect(),
         shift: noise(count, 10),
@@ -78,7 +82,7 @@ fn function(activation: PlanActivation, x: f64) -> f64 {
 }
 
 /// The outputs of one sample by the definitions; `shape` is `[channels, height, width]`, of vectors `[len, 1, 1]`.
-fn defined(mut shape: [usize; 3], layers: &[PlanLayer], x: &[f32]) -> Vec<f64> {
+fn defined(mut shape: [usize; 3], layers: &[PlanLayer<'_>], x: &[f32]) -> Vec<f64> {
     let mut x: Vec<f64> = x.iter().map(|&x| f64::from(x)).collect();
     for layer in layers {
         let [channels, height, width] = shape;
@@ -177,7 +181,7 @@ fn defined(mut shape: [usize; 3], layers: &[PlanLayer], x: &[f32]) -> Vec<f64> {
 }
 
 /// Networks with the input that they take and the values that they give.
-fn networks() -> Vec<(PlanInput, Vec<PlanLayer>, usize)> {
+fn networks() -> Vec<(PlanInput, Vec<PlanLayer<'static>>, usize)> {
     let act = PlanLayer::Activation;
     let image = |c, h, w| PlanInput::Image([c, h, w]);
     vec![
@@ -372,7 +376,7 @@ fn a_large_sample_is_shared_without_another_result() {
 fn what_overflows_is_not_finite_and_leaves_nothing_behind() {
     for (index, (input, layers, outputs)) in networks().into_iter().enumerate() {
         // What has bounds makes finite values of infinite ones.
-        let bounded = |layer: &PlanLayer| {
+        let bounded = |layer: &PlanLayer<'_>| {
             matches!(
                 layer,
                 PlanLayer::Activation(PlanActivation::Tanh | PlanActivation::Sigmoid)
@@ -403,7 +407,7 @@ fn what_overflows_is_not_finite_and_leaves_nothing_behind() {
 #[test]
 fn layers_that_do_not_fit_make_no_plan() {
     let image = PlanInput::Image([2, 6, 6]);
-    let none = |input, layers: Vec<PlanLayer>, outputs| {
+    let none = |input, layers: Vec<PlanLayer<'static>>, outputs| {
         assert!(
             Plan::new(input, layers.clone(), outputs).is_none(),
             "{layers:?}"

@@ -183,10 +183,36 @@ impl Windows<'_> {
     }
 }
 
+impl Windows<'_> {
+    /// Writes what a tile gives from the position `at` on.
+    #[inline(always)]
+    fn finish<W: Vector, const V: usize, const P: usize>(&mut self, at: usize, sums: &[[W; V]; P]) {
+        for (p, sums) in sums.iter().enumerate() {
+            let out = &mut self.out[(at + p) * self.out_stride..];
+            finish(out, Some(self.panel.bias), sums, self.rectify);
+        }
+    }
+}
+
 impl Tiled for Windows<'_> {
     #[inline(always)]
     fn run<const WIDE: bool, Full: Vector, Few: Vector>(mut self) {
-        let count = self.count[0] * self.count[1];
+        let [width, lines] = self.count;
+        // Values of a line that lie one after the other need no place each.
+        if self.step[0] == 1 {
+            for line in 0..lines {
+                in_tiles!(
+                    self.panel.form,
+                    WIDE,
+                    Full,
+                    Few,
+                    width,
+                    line_tile(&mut self, line)
+                );
+            }
+            return;
+        }
+        let count = width * lines;
         in_tiles!(
             self.panel.form,
             WIDE,
@@ -222,8 +248,28 @@ fn windows_tile<W: Vector, const V: usize, const P: usize>(this: &mut Windows<'_
         });
         add_products(&mut sums, x, weights);
     }
-    for (p, sums) in sums.iter().enumerate() {
-        let out = &mut this.out[(at + p) * this.out_stride..];
-        finish(out, Some(this.panel.bias), sums, this.rectify);
+    this.finish(at, &sums);
+}
+
+/// As [`windows_tile`] within a line whose windows are one value apart.
+#[inline(always)]
+fn line_tile<W: Vector, const V: usize, const P: usize>(
+    this: &mut Windows<'_>,
+    x: usize,
+    line: usize,
+) {
+    let first = this.x[line * this.step[1] + x..].as_ptr();
+    let mut sums = [[W::splat(0.0); V]; P];
+    let weights = this.panel.values.chunks_exact(V * W::LANES);
+    for (offset, weights) in this.offsets.iter().zip(weights) {
+        let x = core::array::from_fn(|p| {
+            // SAFETY: as above. Of pointers it is one instruction to read the values beside a value.
+            #[allow(unsafe_code)]
+            unsafe {
+                *first.add(*offset).add(p)
+            }
+        });
+        add_products(&mut sums, x, weights);
     }
+    this.finish(line * this.count[0] + x, &sums);
 }

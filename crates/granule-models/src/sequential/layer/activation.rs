@@ -56,7 +56,7 @@ impl Layer for Nonlinearity {
         })
     }
 
-    fn outline(&self, outline: &mut Outline) {
+    fn outline(&self, outline: &mut Outline<'_>) {
         outline.activation(self.activation);
     }
 }

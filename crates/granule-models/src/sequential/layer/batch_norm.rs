@@ -38,7 +38,7 @@ impl Layer for BatchNorm {
         })
     }
 
-    fn outline(&self, outline: &mut Outline) {
+    fn outline(&self, outline: &mut Outline<'_>) {
         outline.batch_norm(self);
     }
 }

@@ -79,7 +79,7 @@ impl Layer for Conv2d {
         Ok(Features::Image(convolve(self, x.image()?, mode)))
     }
 
-    fn outline(&self, outline: &mut Outline) {
+    fn outline(&self, outline: &mut Outline<'_>) {
         outline.convolution(self);
     }
 }

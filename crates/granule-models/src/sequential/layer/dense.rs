@@ -39,7 +39,7 @@ impl Layer for Linear {
         Ok(Features::Vector(dense(self, x.flat(), mode)))
     }
 
-    fn outline(&self, outline: &mut Outline) {
+    fn outline(&self, outline: &mut Outline<'_>) {
         outline.dense(self);
     }
 }

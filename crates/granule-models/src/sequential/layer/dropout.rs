@@ -80,7 +80,7 @@ impl Layer for Dropout {
     }
 
     /// At inference there is none.
-    fn outline(&self, _: &mut Outline) {}
+    fn outline(&self, _: &mut Outline<'_>) {}
 }
 
 #[cfg(test)]

@@ -34,7 +34,7 @@ impl Layer for Flatten {
         Ok(Features::Vector(x.flat()))
     }
 
-    fn outline(&self, outline: &mut Outline) {
+    fn outline(&self, outline: &mut Outline<'_>) {
         outline.flatten();
     }
 }

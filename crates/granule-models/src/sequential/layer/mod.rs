@@ -73,7 +73,7 @@ pub trait Layer: Module {
     fn run(&self, x: Features, mode: &mut Mode<'_>) -> Result<Features, ModelError>;
 
     /// Says what the layer runs at inference, as [`Model::outline`](crate::Model::outline). Default [`Outline::other`].
-    fn outline(&self, outline: &mut Outline) {
+    fn outline(&self, outline: &mut Outline<'_>) {
         outline.other();
     }
 
@@ -154,7 +154,7 @@ macro_rules! layers {
                 }
             }
 
-            fn outline(&self, outline: &mut Outline) {
+            fn outline(&self, outline: &mut Outline<'_>) {
                 match self {
                     $(Self::$Layer(layer) => layer.outline(outline),)+
                 }

@@ -134,7 +134,7 @@ impl Layer for Pool {
         Ok(Features::Vector(pooled.flatten(1, 3)))
     }
 
-    fn outline(&self, outline: &mut Outline) {
+    fn outline(&self, outline: &mut Outline<'_>) {
         match &self.windows {
             Windows::Max(pool) if self.sequence.is_none() => {
                 outline.max_pool(pool.kernel_size, pool.stride);
