@@ -29,9 +29,10 @@ impl Prediction {
         self.classes.get(..k).unwrap_or(&self.classes)
     }
 
-    fn new(logits: &[f32], names: &[String]) -> Self {
-        let mut probabilities = logits.to_vec();
-        to_probabilities(&mut probabilities);
+    /// Of logits, of which it makes probabilities.
+    fn new(logits: &mut [f32], names: &[String]) -> Self {
+        to_probabilities(logits);
+        let probabilities = logits.iter().copied();
         let mut classes: Vec<(String, f32)> = names.iter().cloned().zip(probabilities).collect();
         classes.sort_by(|a, b| b.1.total_cmp(&a.1));
         Self { classes }
@@ -166,8 +167,8 @@ impl Classifier {
     ///
     /// Those of [`Predictor::outputs`].
     pub fn predict(&self, sample: Sample<'_>) -> Result<Prediction, ModelError> {
-        let logits = self.predictor.outputs(sample)?;
-        Ok(Prediction::new(&logits, &self.classes))
+        let mut logits = self.predictor.outputs(sample)?;
+        Ok(Prediction::new(&mut logits, &self.classes))
     }
 
     /// Writes the probability of each class into `out`, in the order of [`classes`](Self::classes); as
@@ -188,11 +189,11 @@ impl Classifier {
     ///
     /// Those of [`Predictor::outputs`], for the first sample that fails.
     pub fn predict_batch(&self, samples: &[Sample<'_>]) -> Result<Vec<Prediction>, ModelError> {
-        let outputs = self.predictor.outputs_batch(samples)?;
-        let predictions = outputs.iter();
-        Ok(predictions
-            .map(|logits| Prediction::new(logits, &self.classes))
-            .collect())
+        let mut predictions = Vec::with_capacity(samples.len());
+        self.predictor.each_outputs(samples, |logits| {
+            predictions.push(Prediction::new(logits, &self.classes));
+        })?;
+        Ok(predictions)
     }
 
     /// Classifies pixels from 0 to 255, in the order channel, row, column.

@@ -18,9 +18,6 @@ use crate::{
 /// The number of samples computed together.
 const BATCH: usize = 64;
 
-/// As many weights are taken without asking, which has its time.
-const LARGE: usize = 1 << 20;
-
 /// Of samples that are small, as many as have so many values.
 const VALUES: usize = 1 << 20;
 
@@ -86,8 +83,7 @@ impl Engine {
         let network = file.network(device)?.valid();
         let values: usize = file.state.0.values().map(|tensor| tensor.data.len()).sum();
         // The weights stand beside those of the network for a while.
-        let room = values < LARGE
-            || budget::ask_for::<[f32; 2]>(format_args!("the weights of a plan"), values).is_ok();
+        let room = budget::ask_for::<f32>(format_args!("the weights of a plan"), values).is_ok();
         let (shape, outputs) = (&file.input.shape, file.task.outputs());
         let plan = room.then(|| Outline::plan(&network, &file.state, shape, outputs));
         let plan = plan.flatten();
@@ -263,12 +259,22 @@ impl Predictor {
     ///
     /// Those of [`outputs`](Self::outputs), for the first sample that fails.
     pub fn outputs_batch(&self, samples: &[Sample<'_>]) -> Result<Vec<Vec<f32>>, ModelError> {
+        let mut outputs = Vec::with_capacity(samples.len());
+        self.each_outputs(samples, |row| outputs.push(row.to_vec()))?;
+        Ok(outputs)
+    }
+
+    /// Hands over the outputs of each sample, as [`outputs_batch`](Self::outputs_batch) gives them.
+    pub(crate) fn each_outputs(
+        &self,
+        samples: &[Sample<'_>],
+        mut take: impl FnMut(&mut [f32]),
+    ) -> Result<(), ModelError> {
         let together = match self.engine {
             Engine::Plan(_) => BATCH.max(VALUES / self.input.shape.len().max(1)),
             Engine::Network(..) => BATCH,
         };
         let width = self.task.outputs();
-        let mut outputs = Vec::with_capacity(samples.len());
         let mut given = vec![0.0; width * together.min(samples.len())];
         self.with_room(|values| {
             for batch in samples.chunks(together) {
@@ -278,15 +284,13 @@ impl Predictor {
                 }
                 let given = &mut given[..batch.len() * width];
                 self.engine.run(values, batch.len(), given)?;
-                outputs.extend(
-                    given
-                        .chunks(width.max(1))
-                        .map(|row| self.task.scale_back(row)),
-                );
+                for row in given.chunks_mut(width.max(1)) {
+                    self.task.scale_back_in_place(row);
+                    take(row);
+                }
             }
             Ok(())
-        })?;
-        Ok(outputs)
+        })
     }
 
     /// Runs `body` with an empty vector whose memory is kept for the calls to come; nothing is locked while it runs.

@@ -48,6 +48,11 @@ fn image(channels: usize, side: usize) -> InputShape {
 
 #[test]
 fn predict_into_asks_for_no_memory_after_the_first_call() {
+    #[cfg(target_arch = "x86_64")]
+    if !is_x86_feature_detected!("avx2") {
+        eprintln!("skipped: for processors with AVX2");
+        return;
+    }
     let cnn =
         serde_json::json!({"kind": "cnn", "channels": [16, 20], "hidden": 30, "batch_norm": true});
     let cnn: ModelConfig = serde_json::from_value(cnn).unwrap();

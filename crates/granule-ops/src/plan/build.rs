@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use super::convolution::Convolution;
 use super::field::Field;
 use super::packed::Packed;
+use super::vector;
 use super::winograd::Winograd;
 use super::{ImageStep, Images, Plan, PlanActivation, PlanInput, PlanLayer, VectorStep};
 
@@ -13,6 +14,9 @@ use super::{ImageStep, Images, Plan, PlanActivation, PlanInput, PlanLayer, Vecto
 const MOST: usize = 1 << 26;
 
 pub(super) fn plan(input: PlanInput, layers: Vec<PlanLayer<'_>>, outputs: usize) -> Option<Plan> {
+    if !vector::is_there() {
+        return None;
+    }
     let mut layers = folded(layers)?;
     let inputs = match input {
         PlanInput::Image([channels, height, width]) => {

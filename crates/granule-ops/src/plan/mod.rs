@@ -184,7 +184,8 @@ fn grow(values: &mut Vec<f32>, len: usize) {
 
 impl Plan {
     /// A plan of these layers, which gives `outputs` values, the first of those of the last layer. None where the layers do
-    /// not fit together or one sample would take more than 256 MiB between layers.
+    /// not fit together, one sample would take more than 256 MiB between layers, or the processor has neither AVX2 with FMA nor
+    /// NEON.
     pub fn new(input: PlanInput, layers: Vec<PlanLayer<'_>>, outputs: usize) -> Option<Self> {
         build::plan(input, layers, outputs)
     }

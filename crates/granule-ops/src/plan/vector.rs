@@ -39,7 +39,10 @@ pub(super) trait Tiled {
 /// What vectors a processor has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Level {
+    /// On any processor, for tests: a compiler makes too little of it.
     Portable,
+    #[cfg(target_arch = "aarch64")]
+    Neon,
     #[cfg(target_arch = "x86_64")]
     Avx2,
     #[cfg(target_arch = "x86_64")]
@@ -58,6 +61,9 @@ impl Level {
                 return Self::Avx2;
             }
         }
+        #[cfg(target_arch = "aarch64")]
+        return Self::Neon;
+        #[cfg(not(target_arch = "aarch64"))]
         Self::Portable
     }
 
@@ -86,6 +92,8 @@ pub(super) mod at_most {
     /// Runs `body` with the vectors of each level that this processor has.
     pub(in super::super) fn each_level(body: impl Fn(Level)) {
         let mut levels = vec![Level::Portable];
+        #[cfg(target_arch = "aarch64")]
+        levels.push(Level::Neon);
         #[cfg(target_arch = "x86_64")]
         levels.extend(
             [Level::Avx2, Level::Avx512]
@@ -101,6 +109,11 @@ pub(super) mod at_most {
         }
         LEVEL.set(None);
     }
+}
+
+/// Whether the processor has vectors of its own.
+pub(super) fn is_there() -> bool {
+    cfg!(test) || Level::of_this_thread() != Level::Portable
 }
 
 /// Whether there are 32 registers of [`LANES`].
@@ -123,6 +136,8 @@ pub(super) fn tiled(kernel: impl Tiled) {
         #[cfg(target_arch = "x86_64")]
         #[allow(unsafe_code)]
         Level::Avx2 => unsafe { x86::avx2(kernel) },
+        #[cfg(target_arch = "aarch64")]
+        Level::Neon => kernel.run::<false, [[neon::Four; 2]; 2], [neon::Four; 2]>(),
         Level::Portable => kernel.run::<false, Portable<LANES>, Portable<FEW_LANES>>(),
     }
 }
@@ -169,14 +184,7 @@ impl<const L: usize> Vector for Portable<L> {
 
     #[inline(always)]
     fn multiply_add(self, x: Self, sum: Self) -> Self {
-        // On aarch64 it is one instruction.
-        Self::of(|l| {
-            if cfg!(target_arch = "aarch64") {
-                self.0[l].mul_add(x.0[l], sum.0[l])
-            } else {
-                self.0[l] * x.0[l] + sum.0[l]
-            }
-        })
+        Self::of(|l| self.0[l] * x.0[l] + sum.0[l])
     }
 
     #[inline(always)]
@@ -341,52 +349,119 @@ mod x86 {
             Self(unsafe { _mm256_max_ps(_mm256_setzero_ps(), self.0) })
         }
     }
+}
 
-    impl<V: Vector> Vector for [V; 2] {
-        const LANES: usize = 2 * V::LANES;
+/// Two vectors as one.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+impl<V: Vector> Vector for [V; 2] {
+    const LANES: usize = 2 * V::LANES;
+
+    #[inline(always)]
+    fn splat(x: f32) -> Self {
+        [V::splat(x); 2]
+    }
+
+    #[inline(always)]
+    fn load(values: &[f32]) -> Self {
+        [V::load(values), V::load(&values[V::LANES..])]
+    }
+
+    #[inline(always)]
+    fn store(self, values: &mut [f32]) {
+        self[0].store(values);
+        self[1].store(&mut values[V::LANES..]);
+    }
+
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        [self[0].add(other[0]), self[1].add(other[1])]
+    }
+
+    #[inline(always)]
+    fn subtract(self, other: Self) -> Self {
+        [self[0].subtract(other[0]), self[1].subtract(other[1])]
+    }
+
+    #[inline(always)]
+    fn multiply_add(self, x: Self, sum: Self) -> Self {
+        [
+            self[0].multiply_add(x[0], sum[0]),
+            self[1].multiply_add(x[1], sum[1]),
+        ]
+    }
+
+    #[inline(always)]
+    fn larger(self, other: Self) -> Self {
+        [self[0].larger(other[0]), self[1].larger(other[1])]
+    }
+
+    #[inline(always)]
+    fn rectified(self) -> Self {
+        self.map(V::rectified)
+    }
+}
+
+/// The vectors of aarch64, which every such processor has.
+#[cfg(target_arch = "aarch64")]
+#[allow(unsafe_code)]
+mod neon {
+    use core::arch::aarch64::*;
+
+    use super::Vector;
+
+    #[derive(Clone, Copy)]
+    pub(super) struct Four(float32x4_t);
+
+    impl Vector for Four {
+        const LANES: usize = 4;
 
         #[inline(always)]
         fn splat(x: f32) -> Self {
-            [V::splat(x); 2]
+            // SAFETY: the processor has NEON, as of all in this module.
+            Self(unsafe { vdupq_n_f32(x) })
         }
 
         #[inline(always)]
         fn load(values: &[f32]) -> Self {
-            [V::load(values), V::load(&values[V::LANES..])]
+            let values = &values[..4];
+            // SAFETY: there are four values.
+            Self(unsafe { vld1q_f32(values.as_ptr()) })
         }
 
         #[inline(always)]
         fn store(self, values: &mut [f32]) {
-            self[0].store(values);
-            self[1].store(&mut values[V::LANES..]);
+            let values = &mut values[..4];
+            // SAFETY: there is room for four values.
+            unsafe { vst1q_f32(values.as_mut_ptr(), self.0) };
         }
 
         #[inline(always)]
         fn add(self, other: Self) -> Self {
-            [self[0].add(other[0]), self[1].add(other[1])]
+            // SAFETY: as above.
+            Self(unsafe { vaddq_f32(self.0, other.0) })
         }
 
         #[inline(always)]
         fn subtract(self, other: Self) -> Self {
-            [self[0].subtract(other[0]), self[1].subtract(other[1])]
+            // SAFETY: as above.
+            Self(unsafe { vsubq_f32(self.0, other.0) })
         }
 
         #[inline(always)]
         fn multiply_add(self, x: Self, sum: Self) -> Self {
-            [
-                self[0].multiply_add(x[0], sum[0]),
-                self[1].multiply_add(x[1], sum[1]),
-            ]
+            // SAFETY: as above.
+            Self(unsafe { vfmaq_f32(sum.0, self.0, x.0) })
         }
 
         #[inline(always)]
         fn larger(self, other: Self) -> Self {
-            [self[0].larger(other[0]), self[1].larger(other[1])]
+            // SAFETY: as above. Where one is a NaN, so is the maximum.
+            Self(unsafe { vmaxq_f32(self.0, other.0) })
         }
 
         #[inline(always)]
         fn rectified(self) -> Self {
-            self.map(V::rectified)
+            self.larger(Self::splat(0.0))
         }
     }
 }
