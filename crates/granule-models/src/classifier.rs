@@ -29,20 +29,23 @@ impl Prediction {
         self.classes.get(..k).unwrap_or(&self.classes)
     }
 
-    fn new(logits: &[f32], names: &[String]) -> Self {
-        let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let weights: Vec<f64> = logits
-            .iter()
-            .map(|logit| f64::from(logit - largest).exp())
-            .collect();
-        let total: f64 = weights.iter().sum();
-        let mut classes: Vec<(String, f32)> = names
-            .iter()
-            .zip(weights)
-            .map(|(name, weight)| (name.clone(), (weight / total) as f32))
-            .collect();
+    /// Of logits, of which it makes probabilities.
+    fn new(logits: &mut [f32], names: &[String]) -> Self {
+        to_probabilities(logits);
+        let probabilities = logits.iter().copied();
+        let mut classes: Vec<(String, f32)> = names.iter().cloned().zip(probabilities).collect();
         classes.sort_by(|a, b| b.1.total_cmp(&a.1));
         Self { classes }
+    }
+}
+
+/// The softmax of logits, in their place.
+fn to_probabilities(logits: &mut [f32]) {
+    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let weight = |logit: f32| f64::from(logit - largest).exp();
+    let total: f64 = logits.iter().map(|&logit| weight(logit)).sum();
+    for logit in logits {
+        *logit = (weight(*logit) / total) as f32;
     }
 }
 
@@ -164,8 +167,20 @@ impl Classifier {
     ///
     /// Those of [`Predictor::outputs`].
     pub fn predict(&self, sample: Sample<'_>) -> Result<Prediction, ModelError> {
-        let logits = self.predictor.outputs(sample)?;
-        Ok(Prediction::new(&logits, &self.classes))
+        let mut logits = self.predictor.outputs(sample)?;
+        Ok(Prediction::new(&mut logits, &self.classes))
+    }
+
+    /// Writes the probability of each class into `out`, in the order of [`classes`](Self::classes); as
+    /// [`Predictor::outputs_into`] it asks for no memory.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Predictor::outputs_into`].
+    pub fn predict_into(&self, sample: Sample<'_>, out: &mut [f32]) -> Result<(), ModelError> {
+        self.predictor.outputs_into(sample, out)?;
+        to_probabilities(out);
+        Ok(())
     }
 
     /// Classifies many samples, in their order; faster than one by one.
@@ -174,11 +189,11 @@ impl Classifier {
     ///
     /// Those of [`Predictor::outputs`], for the first sample that fails.
     pub fn predict_batch(&self, samples: &[Sample<'_>]) -> Result<Vec<Prediction>, ModelError> {
-        let outputs = self.predictor.outputs_batch(samples)?;
-        let predictions = outputs.iter();
-        Ok(predictions
-            .map(|logits| Prediction::new(logits, &self.classes))
-            .collect())
+        let mut predictions = Vec::with_capacity(samples.len());
+        self.predictor.each_outputs(samples, |logits| {
+            predictions.push(Prediction::new(logits, &self.classes));
+        })?;
+        Ok(predictions)
     }
 
     /// Classifies pixels from 0 to 255, in the order channel, row, column.

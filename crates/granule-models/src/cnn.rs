@@ -12,7 +12,9 @@ use crate::layers::{
     check_dropout, check_size, convolve, dense, normalize, to_features, to_images,
 };
 use crate::parameters::{Parameters, Window};
-use crate::{Initialization, InputShape, Mode, Model, ModelError, ModelSettings};
+use crate::{
+    Activation, Initialization, InputShape, Mode, Model, ModelError, ModelSettings, Outline,
+};
 
 /// Configuration of [`Cnn`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -165,6 +167,23 @@ impl Model for Cnn {
         let x = relu(dense(&self.hidden, x, &mode));
         let x = mode.dropout(x, self.dropout);
         Ok(dense(&self.output, x, &mode))
+    }
+
+    fn outline(&self, outline: &mut Outline<'_>) {
+        for stage in &self.stages {
+            for block in stage {
+                outline.convolution(&block.conv);
+                if let Some(norm) = &block.norm {
+                    outline.batch_norm(norm);
+                }
+                outline.activation(Activation::Relu);
+            }
+            outline.max_pool([2, 2], [2, 2]);
+        }
+        outline.flatten();
+        outline.dense(&self.hidden);
+        outline.activation(Activation::Relu);
+        outline.dense(&self.output);
     }
 }
 

@@ -167,27 +167,32 @@ impl Task {
 
     /// A row of the network's outputs as what it means: real values on their own scale; everything else as it is.
     pub fn scale_back(&self, outputs: &[f32]) -> Vec<f32> {
+        let mut values = outputs.to_vec();
+        self.scale_back_in_place(&mut values);
+        values
+    }
+
+    /// As [`scale_back`](Self::scale_back), in the place of the outputs.
+    pub(crate) fn scale_back_in_place(&self, outputs: &mut [f32]) {
         match self {
             Self::Regression {
                 std,
                 link: Link::Log,
                 ..
             } => {
-                let values = outputs.iter().enumerate().map(|(at, &output)| {
+                for (at, output) in outputs.iter_mut().enumerate() {
                     let std = std.get(at).copied().unwrap_or(1.0);
-                    (f64::from(std) * f64::from(output).exp()) as f32
-                });
-                values.collect()
+                    *output = (f64::from(std) * f64::from(*output).exp()) as f32;
+                }
             }
             Self::Regression { mean, std, .. } if !(mean.is_empty() && std.is_empty()) => {
-                let values = outputs.iter().enumerate().map(|(at, &output)| {
+                for (at, output) in outputs.iter_mut().enumerate() {
                     let mean = mean.get(at).copied().unwrap_or(0.0);
                     let std = std.get(at).copied().unwrap_or(1.0);
-                    (mean + f64::from(std) * f64::from(output)) as f32
-                });
-                values.collect()
+                    *output = (mean + f64::from(std) * f64::from(*output)) as f32;
+                }
             }
-            _ => outputs.to_vec(),
+            _ => {}
         }
     }
 

@@ -306,25 +306,45 @@ impl InputSpec {
 
     /// Appends one sample of `values`, normalised, to `out`. The sample must have the right length.
     pub(crate) fn normalize(&self, values: impl ExactSizeIterator<Item = f32>, out: &mut Vec<f32>) {
-        let group = self.group(values.len());
-        out.extend(values.enumerate().map(|(i, value)| {
-            let group = group(i);
-            let value = if self.square_root {
-                value.sqrt()
-            } else {
-                value
-            };
+        let first = out.len();
+        if self.square_root {
+            out.extend(values.map(f32::sqrt));
+        } else {
+            out.extend(values);
+        }
+        let values = out.get_mut(first..).unwrap_or_default();
+        if self.mean.is_empty() && self.std.is_empty() {
+            return;
+        }
+        let centred = |value: f32, group: usize| {
             let mean = self.mean.get(group).map_or(0.0, |&mean| mean as f32);
             let std = self.std.get(group).copied().unwrap_or(1.0);
             (value - mean) / std
-        }));
+        };
+        match self.plane(values.len()) {
+            // Values take turns.
+            1 => {
+                for values in values.chunks_mut(self.groups().max(1)) {
+                    for (group, value) in values.iter_mut().enumerate() {
+                        *value = centred(*value, group);
+                    }
+                }
+            }
+            plane => {
+                for (group, values) in values.chunks_mut(plane).enumerate() {
+                    for value in values {
+                        *value = centred(*value, group);
+                    }
+                }
+            }
+        }
     }
 
     /// The same of values in double precision: what is far from zero is centred before it is cut.
     pub(crate) fn normalize_doubles(&self, values: &[f64], out: &mut Vec<f32>) {
-        let group = self.group(values.len());
+        let (plane, turns) = (self.plane(values.len()), self.groups().max(1));
         out.extend(values.iter().enumerate().map(|(i, &value)| {
-            let group = group(i);
+            let group = i / plane % turns;
             let value = if self.square_root {
                 value.sqrt()
             } else {
@@ -336,15 +356,13 @@ impl InputSpec {
         }));
     }
 
-    /// The channel or feature of each of a sample's values. Those of an image are one after the other, those of a sequence
-    /// take turns.
-    fn group(&self, len: usize) -> impl Fn(usize) -> usize {
-        let groups = self.groups().max(1);
-        let (plane, turns) = match self.shape {
-            InputShape::Sequence { .. } => (1, groups),
-            _ => ((len / groups).max(1), usize::MAX),
-        };
-        move |i| i / plane % turns
+    /// The number of a sample's values of one channel or feature that lie one after the other: of an image all, of a sequence
+    /// one, where the channels take turns.
+    fn plane(&self, len: usize) -> usize {
+        match self.shape {
+            InputShape::Sequence { .. } => 1,
+            _ => (len / self.groups().max(1)).max(1),
+        }
     }
 
     fn groups(&self) -> usize {

@@ -10,7 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::layers::{check_dropout, check_size, convolve, dense, to_features, to_images};
 use crate::parameters::{Parameters, Window};
-use crate::{Initialization, InputShape, Mode, Model, ModelError, ModelSettings};
+use crate::{
+    Activation, Initialization, InputShape, Mode, Model, ModelError, ModelSettings, Outline,
+};
 
 /// Configuration of [`LeNet`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -109,5 +111,19 @@ impl Model for LeNet {
         let x = relu(dense(&self.fc2, x, &mode));
         let x = mode.dropout(x, self.dropout);
         Ok(dense(&self.fc3, x, &mode))
+    }
+
+    fn outline(&self, outline: &mut Outline<'_>) {
+        for layer in [&self.conv1, &self.conv2] {
+            outline.convolution(layer);
+            outline.activation(Activation::Relu);
+            outline.max_pool([2, 2], [2, 2]);
+        }
+        outline.flatten();
+        for layer in [&self.fc1, &self.fc2] {
+            outline.dense(layer);
+            outline.activation(Activation::Relu);
+        }
+        outline.dense(&self.fc3);
     }
 }

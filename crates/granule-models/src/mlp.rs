@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::layers::{check_dropout, check_size, dense};
 use crate::parameters::Parameters;
-use crate::{Activation, Initialization, InputShape, Mode, Model, ModelError, ModelSettings};
+use crate::{
+    Activation, Initialization, InputShape, Mode, Model, ModelError, ModelSettings, Outline,
+};
 
 /// Configuration of [`Mlp`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -110,5 +112,16 @@ impl Model for Mlp {
             }
             mode.dropout(self.activation.forward(x), self.dropout)
         }))
+    }
+
+    fn outline(&self, outline: &mut Outline<'_>) {
+        let last = self.layers.len().saturating_sub(1);
+        outline.flatten();
+        for (i, layer) in self.layers.iter().enumerate() {
+            outline.dense(layer);
+            if i < last {
+                outline.activation(self.activation);
+            }
+        }
     }
 }

@@ -1,17 +1,25 @@
 //! Inference for every kind of model: samples in, outputs out.
 
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
-use granule_io::Intensity;
 use granule_io::image::{self as files, Background, Channels, Fit, Picture, Resize};
+use granule_io::words::counted;
+use granule_io::{Intensity, budget};
+use granule_ops::Plan;
 use image::DynamicImage;
 
-use crate::{InputShape, InputSpec, Model as _, ModelError, ModelFile, Network, Provenance, Task};
+use crate::{
+    InputShape, InputSpec, Model as _, ModelError, ModelFile, Network, Outline, Provenance, Task,
+};
 
 /// The number of samples computed together.
 const BATCH: usize = 64;
+
+/// Of samples that are small, as many as have so many values.
+const VALUES: usize = 1 << 20;
 
 /// One sample, in any of the forms an application has it in.
 ///
@@ -49,13 +57,65 @@ pub struct Pixels {
 /// It is `Send + Sync`; a shared reference serves any number of threads.
 #[derive(Debug)]
 pub struct Predictor {
-    network: Network,
-    device: Device,
+    engine: Engine,
     input: InputSpec,
     task: Task,
     provenance: Provenance,
     resize: Option<Resize>,
     inverting: bool,
+    /// What each pixel value of each channel becomes; empty where there is no such table.
+    pixels: Vec<[f32; 256]>,
+    /// Room for samples that are made ready, of calls that are over.
+    idle: Mutex<Vec<Vec<f32>>>,
+}
+
+/// What computes.
+#[derive(Debug)]
+enum Engine {
+    /// On the CPU, layers that it knows.
+    Plan(Plan),
+    /// Any other model, and any other device.
+    Network(Network, Device),
+}
+
+impl Engine {
+    fn of(file: &ModelFile, device: &Device) -> Result<Self, ModelError> {
+        let network = file.network(device)?.valid();
+        let values: usize = file.state.0.values().map(|tensor| tensor.data.len()).sum();
+        // The weights stand beside those of the network for a while.
+        let room = budget::ask_for::<f32>(format_args!("the weights of a plan"), values).is_ok();
+        let (shape, outputs) = (&file.input.shape, file.task.outputs());
+        let plan = room.then(|| Outline::plan(&network, &file.state, shape, outputs));
+        let plan = plan.flatten();
+        Ok(match plan {
+            Some(plan) => Self::Plan(plan),
+            None => Self::Network(network, device.clone()),
+        })
+    }
+
+    /// The outputs of some samples, `[samples, outputs]`, into `out`, which has room for them.
+    fn run(&self, values: &[f32], samples: usize, out: &mut [f32]) -> Result<(), ModelError> {
+        match self {
+            Self::Plan(plan) => plan.run(values, out),
+            Self::Network(network, device) => {
+                let shape = [samples, values.len() / samples.max(1)];
+                let data = TensorData::new(values.to_vec(), shape);
+                let result = network.forward(Tensor::from_data(data, device))?;
+                let result = result
+                    .try_into_vec_as::<f32>()
+                    .map_err(ModelError::device)?;
+                if result.len() != out.len() {
+                    return Err(ModelError::device("another number of outputs"));
+                }
+                out.copy_from_slice(&result);
+            }
+        }
+        if out.iter().all(|value| value.is_finite()) {
+            Ok(())
+        } else {
+            Err(ModelError::NonFiniteOutput)
+        }
+    }
 }
 
 impl Predictor {
@@ -86,13 +146,14 @@ impl Predictor {
     pub fn from_file(file: &ModelFile, device: &Device) -> Result<Self, ModelError> {
         let device = device.clone().without_autodiff();
         Ok(Self {
-            network: file.network(&device)?.valid(),
-            device,
+            engine: Engine::of(file, &device)?,
             input: file.input.clone(),
             task: file.task.clone(),
             provenance: file.provenance.clone(),
             resize: file.input.resize,
             inverting: false,
+            pixels: pixel_table(&file.input),
+            idle: Mutex::default(),
         })
     }
 
@@ -161,8 +222,35 @@ impl Predictor {
     /// [`ModelError::NonFiniteInput`] or [`ModelError::Image`] for a sample the model cannot take;
     /// [`ModelError::NonFiniteOutput`] and [`ModelError::Device`] when computing fails.
     pub fn outputs(&self, sample: Sample<'_>) -> Result<Vec<f32>, ModelError> {
-        let mut outputs = self.outputs_batch(&[sample])?;
-        Ok(outputs.pop().unwrap_or_default())
+        let mut outputs = vec![0.0; self.task.outputs()];
+        self.outputs_into(sample, &mut outputs)?;
+        Ok(outputs)
+    }
+
+    /// The outputs for one sample, into `out`. For a sample of pixels or values, after the first call and on the CPU, a model of
+    /// layers that an [`Outline`] knows asks for no memory; where one sample is work for several threads, their queue may.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`outputs`](Self::outputs); [`ModelError::Config`] where `out` has another length.
+    pub fn outputs_into(&self, sample: Sample<'_>, out: &mut [f32]) -> Result<(), ModelError> {
+        if out.len() != self.task.outputs() {
+            let allowed = format!(
+                "{}, as the model gives",
+                counted(self.task.outputs(), "value")
+            );
+            return Err(ModelError::config(
+                "out",
+                counted(out.len(), "value"),
+                allowed,
+            ));
+        }
+        self.with_room(|values| {
+            self.prepare(sample, values)?;
+            self.engine.run(values, 1, out)?;
+            self.task.scale_back_in_place(out);
+            Ok(())
+        })
     }
 
     /// The outputs for many samples, in their order.
@@ -172,27 +260,52 @@ impl Predictor {
     /// Those of [`outputs`](Self::outputs), for the first sample that fails.
     pub fn outputs_batch(&self, samples: &[Sample<'_>]) -> Result<Vec<Vec<f32>>, ModelError> {
         let mut outputs = Vec::with_capacity(samples.len());
-        for batch in samples.chunks(BATCH) {
-            let len = self.input.shape.len();
-            let mut values = Vec::with_capacity(batch.len() * len);
-            for sample in batch {
-                self.prepare(*sample, &mut values)?;
-            }
-            let data = TensorData::new(values, [batch.len(), len]);
-            let result = self
-                .network
-                .forward(Tensor::from_data(data, &self.device))?;
-            let result = result
-                .try_into_vec_as::<f32>()
-                .map_err(ModelError::device)?;
-            if result.iter().any(|value| !value.is_finite()) {
-                return Err(ModelError::NonFiniteOutput);
-            }
-            let width = self.task.outputs().max(1);
-            let rows = result.chunks(width).map(|row| self.task.scale_back(row));
-            outputs.extend(rows);
-        }
+        self.each_outputs(samples, |row| outputs.push(row.to_vec()))?;
         Ok(outputs)
+    }
+
+    /// Hands over the outputs of each sample, as [`outputs_batch`](Self::outputs_batch) gives them.
+    pub(crate) fn each_outputs(
+        &self,
+        samples: &[Sample<'_>],
+        mut take: impl FnMut(&mut [f32]),
+    ) -> Result<(), ModelError> {
+        let together = match self.engine {
+            Engine::Plan(_) => BATCH.max(VALUES / self.input.shape.len().max(1)),
+            Engine::Network(..) => BATCH,
+        };
+        let width = self.task.outputs();
+        let mut given = vec![0.0; width * together.min(samples.len())];
+        self.with_room(|values| {
+            for batch in samples.chunks(together) {
+                values.clear();
+                for sample in batch {
+                    self.prepare(*sample, values)?;
+                }
+                let given = &mut given[..batch.len() * width];
+                self.engine.run(values, batch.len(), given)?;
+                for row in given.chunks_mut(width.max(1)) {
+                    self.task.scale_back_in_place(row);
+                    take(row);
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Runs `body` with an empty vector whose memory is kept for the calls to come; nothing is locked while it runs.
+    fn with_room(
+        &self,
+        body: impl FnOnce(&mut Vec<f32>) -> Result<(), ModelError>,
+    ) -> Result<(), ModelError> {
+        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut values = idle().pop().unwrap_or_default();
+        values.clear();
+        let result = body(&mut values);
+        if values.capacity() <= 2 * VALUES {
+            idle().push(values);
+        }
+        result
     }
 
     /// Appends one sample, normalised.
@@ -203,9 +316,7 @@ impl Predictor {
                 self.check_values(values.iter().map(|&value| f64::from(value)))?;
                 match self.input.shape {
                     InputShape::Image { .. } => {
-                        let values: Vec<f64> =
-                            values.iter().map(|&value| f64::from(value)).collect();
-                        self.prepare_intensities(&values, out)
+                        self.prepare_intensities(values.iter().map(|&value| f64::from(value)), out)
                     }
                     _ => {
                         self.input.normalize(values.iter().copied(), out);
@@ -216,7 +327,9 @@ impl Predictor {
             Sample::Doubles(values) => {
                 self.check_values(values.iter().copied())?;
                 match self.input.shape {
-                    InputShape::Image { .. } => self.prepare_intensities(values, out),
+                    InputShape::Image { .. } => {
+                        self.prepare_intensities(values.iter().copied(), out)
+                    }
                     _ => {
                         self.input.normalize_doubles(values, out);
                         Ok(())
@@ -281,9 +394,16 @@ impl Predictor {
         })
     }
 
+    /// Appends pixels as they are normalised.
     fn prepare_pixels(&self, pixels: &[u8], out: &mut Vec<f32>) -> Result<(), ModelError> {
         self.check_len(pixels.len())?;
         let flip = if self.inverting { 255 } else { 0 };
+        if let Some(plane) = pixels.len().checked_div(self.pixels.len()) {
+            for (pixels, table) in pixels.chunks(plane.max(1)).zip(&self.pixels) {
+                out.extend(pixels.iter().map(|pixel| table[usize::from(*pixel ^ flip)]));
+            }
+            return Ok(());
+        }
         let scaled = pixels.iter().map(|pixel| f32::from(*pixel ^ flip) / 255.0);
         self.input.normalize(scaled, out);
         Ok(())
@@ -307,14 +427,18 @@ impl Predictor {
         }
     }
 
-    fn prepare_intensities(&self, values: &[f64], out: &mut Vec<f32>) -> Result<(), ModelError> {
+    fn prepare_intensities(
+        &self,
+        values: impl ExactSizeIterator<Item = f64> + Clone,
+        out: &mut Vec<f32>,
+    ) -> Result<(), ModelError> {
         let intensity = Intensity::of(false, self.input.range)?;
-        let (lowest, highest) = values.iter().fold(
+        let (lowest, highest) = values.clone().fold(
             (f64::INFINITY, f64::NEG_INFINITY),
-            |(lowest, highest), &value| (lowest.min(value), highest.max(value)),
+            |(lowest, highest), value| (lowest.min(value), highest.max(value)),
         );
         intensity.check(lowest, highest)?;
-        let scaled = values.iter().map(|&value| match intensity.scale(value) {
+        let scaled = values.map(|value| match intensity.scale(value) {
             x if self.inverting => (1.0 - x) as f32,
             x => x as f32,
         });
@@ -331,4 +455,39 @@ impl Predictor {
             found,
         })
     }
+}
+
+/// What each pixel value becomes in an image of few channels.
+fn pixel_table(input: &InputSpec) -> Vec<[f32; 256]> {
+    let InputShape::Image {
+        channels: channels @ 1..=4,
+        height,
+        width,
+    } = input.shape
+    else {
+        return Vec::new();
+    };
+    // Images of a few pixels are computed as fast.
+    if height.saturating_mul(width) < 256 {
+        return Vec::new();
+    }
+    let mut table = vec![[0.0; 256]; channels];
+    let one = InputSpec {
+        shape: InputShape::Image {
+            channels,
+            height: 1,
+            width: 1,
+        },
+        ..input.clone()
+    };
+    let mut values = Vec::with_capacity(channels);
+    for pixel in 0..=u8::MAX {
+        values.clear();
+        let scaled = f32::from(pixel) / 255.0;
+        one.normalize(std::iter::repeat_n(scaled, channels), &mut values);
+        for (table, value) in table.iter_mut().zip(&values) {
+            table[usize::from(pixel)] = *value;
+        }
+    }
+    table
 }

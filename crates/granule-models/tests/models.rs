@@ -13,6 +13,8 @@ mod inference;
 mod multi_granularity;
 #[path = "models/network.rs"]
 mod network;
+#[path = "models/plan.rs"]
+mod plan;
 #[path = "models/rate.rs"]
 mod rate;
 #[path = "models/sequential.rs"]

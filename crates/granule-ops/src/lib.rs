@@ -2,7 +2,7 @@
 //!
 //! Each operation is a folder: the contract, equation and routing in `mod.rs`, the kernel on slices in
 //! `cpu.rs`, which serves `flex` and `ndarray` alike. On any other device the function calls Burn's own
-//! operations, so a model may use it without asking where it runs.
+//! operations, so a model may use it without asking where it runs. [`Plan`] runs the layers of a whole network at inference.
 //!
 //! # Features
 //! - `flex`, `ndarray`: route tensors of that backend to the kernels here.
@@ -20,10 +20,10 @@ mod gated_sequence;
 mod host;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 mod matmul;
+mod plan;
 mod rate_sequence;
 mod real;
 mod relu_max_pool2d;
-#[cfg(any(feature = "flex", feature = "ndarray"))]
 mod scratch;
 #[cfg(feature = "capture")]
 pub mod script;
@@ -33,7 +33,6 @@ mod testing;
 mod tree_solve;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 mod trials;
-#[cfg(any(feature = "capture", feature = "flex", feature = "ndarray"))]
 mod vectorised;
 
 pub use conductance_step::{
@@ -43,6 +42,7 @@ pub use conductance_step::{
 pub use conv2d::{Conv2dOptions, conv2d};
 pub use firing_rate::{Transfer, firing_rate};
 pub use gated_sequence::{GatedUnit, GatedWeights, gated_sequence};
+pub use plan::{Plan, PlanActivation, PlanInput, PlanLayer};
 pub use rate_sequence::{Drive, RateSequenceOptions, Recorded, rate_sequence};
 pub use relu_max_pool2d::relu_max_pool2d;
 pub use sparse_product::{Connections, sparse_product};

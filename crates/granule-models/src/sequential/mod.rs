@@ -26,7 +26,7 @@ pub use site::Site;
 
 use crate::layers::{check_size, dense};
 use crate::parameters::Parameters;
-use crate::{Initialization, InputShape, Mode, Model, ModelError, ModelSettings};
+use crate::{Initialization, InputShape, Mode, Model, ModelError, ModelSettings, Outline};
 
 /// The most levels of layers within layers: files nest no deeper than their readers can follow.
 const MOST_LEVELS: usize = 16;
@@ -143,6 +143,14 @@ impl Model for Sequential {
         let x = Features::of_input(x, &self.input);
         let x = layer::run(&self.layers, x, &mut mode)?;
         Ok(dense(&self.output, x.flat(), &mode))
+    }
+
+    fn outline(&self, outline: &mut Outline<'_>) {
+        for layer in &self.layers {
+            layer.outline(outline);
+        }
+        outline.flatten();
+        outline.dense(&self.output);
     }
 
     fn fixed_count(&self) -> usize {

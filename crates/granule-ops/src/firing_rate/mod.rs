@@ -14,7 +14,7 @@
 mod backend;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 pub(crate) mod cpu;
-#[cfg(any(feature = "capture", feature = "flex", feature = "ndarray"))]
+#[cfg_attr(not(any(feature = "flex", feature = "ndarray")), allow(dead_code))]
 pub(crate) mod elementary;
 #[cfg(all(test, feature = "autodiff", feature = "flex", feature = "ndarray"))]
 pub(crate) mod tests;

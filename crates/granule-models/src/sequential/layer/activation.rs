@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use super::{Layer, LayerSettings};
 use crate::parameters::Parameters;
 use crate::sequential::{Builder, Features};
-use crate::{Activation, Mode, ModelError};
+use crate::{Activation, Mode, ModelError, Outline};
 
 macro_rules! activations {
     ($($(#[$doc:meta])+ $Config:ident = $activation:ident;)+) => {$(
@@ -54,5 +54,9 @@ impl Layer for Nonlinearity {
             Features::Vector(x) => Features::Vector(self.activation.forward(x)),
             Features::Image(x) => Features::Image(self.activation.forward(x)),
         })
+    }
+
+    fn outline(&self, outline: &mut Outline<'_>) {
+        outline.activation(self.activation);
     }
 }

@@ -5,7 +5,7 @@ use super::{Layer, LayerSettings};
 use crate::layers::normalize;
 use crate::parameters::Parameters;
 use crate::sequential::{Builder, Features, Site};
-use crate::{InputShape, Mode, ModelError};
+use crate::{InputShape, Mode, ModelError, Outline};
 
 /// Batch normalisation of every channel of an image, or of every value of a vector.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -36,5 +36,9 @@ impl Layer for BatchNorm {
             Features::Vector(x) => Features::Vector(normalize(self, x, mode)),
             Features::Image(x) => Features::Image(normalize(self, x, mode)),
         })
+    }
+
+    fn outline(&self, outline: &mut Outline<'_>) {
+        outline.batch_norm(self);
     }
 }

@@ -6,7 +6,7 @@ use crate::layers::{check_size, convolve};
 use crate::parameters::{Parameters, Window};
 use crate::sequential::window::{self, check_window};
 use crate::sequential::{Builder, Features, Site};
-use crate::{InputShape, Mode, ModelError};
+use crate::{InputShape, Mode, ModelError, Outline};
 
 /// A convolution. It takes images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -77,5 +77,9 @@ impl LayerSettings for ConvLayerConfig {
 impl Layer for Conv2d {
     fn run(&self, x: Features, mode: &mut Mode<'_>) -> Result<Features, ModelError> {
         Ok(Features::Image(convolve(self, x.image()?, mode)))
+    }
+
+    fn outline(&self, outline: &mut Outline<'_>) {
+        outline.convolution(self);
     }
 }

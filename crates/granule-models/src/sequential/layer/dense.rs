@@ -5,7 +5,7 @@ use super::{Layer, LayerSettings};
 use crate::layers::{check_size, dense};
 use crate::parameters::Parameters;
 use crate::sequential::{Builder, Features, Site};
-use crate::{InputShape, Mode, ModelError};
+use crate::{InputShape, Mode, ModelError, Outline};
 
 /// A dense layer. It takes vectors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,5 +37,9 @@ impl LayerSettings for DenseLayerConfig {
 impl Layer for Linear {
     fn run(&self, x: Features, mode: &mut Mode<'_>) -> Result<Features, ModelError> {
         Ok(Features::Vector(dense(self, x.flat(), mode)))
+    }
+
+    fn outline(&self, outline: &mut Outline<'_>) {
+        outline.dense(self);
     }
 }

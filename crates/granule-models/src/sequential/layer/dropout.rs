@@ -6,7 +6,7 @@ use super::{Layer, LayerSettings};
 use crate::layers::check_dropout;
 use crate::parameters::Parameters;
 use crate::sequential::{Builder, Features, Site};
-use crate::{InputShape, Mode, ModelError};
+use crate::{InputShape, Mode, ModelError, Outline};
 
 /// Dropout, in training only.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -78,6 +78,9 @@ impl Layer for Dropout {
             }
         })
     }
+
+    /// At inference there is none.
+    fn outline(&self, _: &mut Outline<'_>) {}
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use super::{Layer, LayerSettings};
 use crate::parameters::Parameters;
 use crate::sequential::{Builder, Features, Site};
-use crate::{InputShape, Mode, ModelError};
+use crate::{InputShape, Mode, ModelError, Outline};
 
 /// Makes a vector of an image or a sequence.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -32,5 +32,9 @@ impl LayerSettings for FlattenLayerConfig {
 impl Layer for Flatten {
     fn run(&self, x: Features, _: &mut Mode<'_>) -> Result<Features, ModelError> {
         Ok(Features::Vector(x.flat()))
+    }
+
+    fn outline(&self, outline: &mut Outline<'_>) {
+        outline.flatten();
     }
 }

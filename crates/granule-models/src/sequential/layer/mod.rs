@@ -27,7 +27,7 @@ pub use pool::{Pool, PoolMethod};
 
 use super::{Builder, Features, Site};
 use crate::parameters::Parameters;
-use crate::{InputShape, Mode, ModelError};
+use crate::{InputShape, Mode, ModelError, Outline};
 
 /// The settings of a layer: what a configuration file says of it, the shape that follows, and how it is built.
 ///
@@ -71,6 +71,11 @@ pub trait Layer: Module {
     ///
     /// [`ModelError`] where the layer cannot be run.
     fn run(&self, x: Features, mode: &mut Mode<'_>) -> Result<Features, ModelError>;
+
+    /// Says what the layer runs at inference, as [`Model::outline`](crate::Model::outline). Default [`Outline::other`].
+    fn outline(&self, outline: &mut Outline<'_>) {
+        outline.other();
+    }
 
     /// The number of parameters that no training changes. Default 0.
     fn fixed_count(&self) -> usize {
@@ -146,6 +151,12 @@ macro_rules! layers {
             fn run(&self, x: Features, mode: &mut Mode<'_>) -> Result<Features, ModelError> {
                 match self {
                     $(Self::$Layer(layer) => layer.run(x, mode),)+
+                }
+            }
+
+            fn outline(&self, outline: &mut Outline<'_>) {
+                match self {
+                    $(Self::$Layer(layer) => layer.outline(outline),)+
                 }
             }
 

@@ -8,7 +8,7 @@ use super::{Layer, LayerSettings};
 use crate::parameters::{Parameters, Window};
 use crate::sequential::window::{self, check_window};
 use crate::sequential::{Builder, Features, Site};
-use crate::{InputShape, Mode, ModelError};
+use crate::{InputShape, Mode, ModelError, Outline};
 
 /// Pooling over square windows of images, or over windows of steps of sequences, each channel by itself; rows, columns and
 /// steps that fill no window are left out.
@@ -132,5 +132,14 @@ impl Layer for Pool {
         let columns = x.reshape([batch, steps, channels, 1]).swap_dims(1, 2);
         let pooled = self.windows.forward(columns).swap_dims(1, 2);
         Ok(Features::Vector(pooled.flatten(1, 3)))
+    }
+
+    fn outline(&self, outline: &mut Outline<'_>) {
+        match &self.windows {
+            Windows::Max(pool) if self.sequence.is_none() => {
+                outline.max_pool(pool.kernel_size, pool.stride);
+            }
+            _ => outline.other(),
+        }
     }
 }
