@@ -2,7 +2,40 @@
 //!
 //! A step of a model is a number of tensor operations, and for a few cells what an operation costs is far more than its
 //! arithmetic. With the feature `capture`, `WholeSteps` records the operations of one step, whatever the model, its solver and
-//! its noise, and then takes as many steps as are asked for in one call (`granule_ops::script`).
+//! its noise, and then takes as many steps as are asked for in one call (`granule_ops::script`):
+//!
+#![cfg_attr(feature = "capture", doc = "```")]
+#![cfg_attr(not(feature = "capture"), doc = "```ignore")]
+//! use burn::module::Module;
+//! use burn::tensor::Device;
+//! use granule_dynamics::model::{Dynamics, Model};
+//! use granule_dynamics::solver::Rk4;
+//! use granule_dynamics::system::{Integrated, JansenRitConfig};
+//! use granule_dynamics::whole::WholeSteps;
+//! use granule_dynamics::{Grid, Place};
+//!
+//! let column = JansenRitConfig::default().init(&Place::f64(&Device::flex()))?;
+//! let model = Integrated::new(column, Rk4);
+//! let initial = model.initial_state(1)?;
+//! let steps = WholeSteps::record(
+//!     &initial,
+//!     None,
+//!     Grid::over(1000.0, 0.5)?.clock(0),
+//!     |device| model.clone().to_device(device).dynamics(),
+//!     |dynamics, at, state, input| {
+//!         let next = dynamics.step(at, state, input)?;
+//!         let seen = vec![dynamics.observe(&next)];
+//!         Ok((next, seen))
+//!     },
+//! )?;
+//! let mut run = steps.begin(&initial)?;
+//! // A second, of which every tenth step is seen.
+//! let seen = run.steps(2000, Vec::new(), &[10])?;
+//! assert_eq!(seen[0].len(), 200);
+//! let swing = seen[0][100..].iter().fold(0.0_f64, |most, x| most.max(*x));
+//! assert!(swing > 5.0 && swing < 15.0, "the alpha rhythm, mV: {swing}");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 #[cfg(feature = "capture")]
 mod steps;
