@@ -146,8 +146,9 @@ impl SpikingNetworkConfig {
         self.validate(dt)?;
         let cells = self.excitatory + self.inhibitory;
         let inputs = self.inputs(self.excitatory) + self.inputs(self.inhibitory);
-        // Of each connection where it comes from and goes to, and its weight, as they are drawn and in order.
-        budget::ask_for_numbers("the network's connections", &[3, cells, inputs])?;
+        // Of each connection where it comes from and goes to, and its weight, as they are drawn, in order, in the model and while
+        // its step is recorded.
+        budget::ask_for_numbers("the network's connections", &[6, cells, inputs])?;
         let mut random = uniform(seed, INITIAL, 0);
         let start = (0..cells).map(|_| self.threshold * (1.0 - random()));
         let lif = LifConfig {
@@ -212,7 +213,8 @@ impl SpikingNetworkConfig {
             std::iter::repeat_n(weight, counts.sum())
         });
         let weights = sent.collect();
-        let misfit = || DynamicsError::config("excitatory", self.excitatory, "at most 2^32 cells");
+        let misfit =
+            || DynamicsError::config("excitatory + inhibitory", cells, "at most 2^32 cells");
         let connections = Connections::new(cells, targets).ok_or_else(misfit)?;
         if connections.is_empty() {
             // A parameter has a value: one connection that brings nothing.

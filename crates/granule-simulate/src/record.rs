@@ -99,26 +99,22 @@ impl Recorder {
         self.every
     }
 
-    /// What is kept of a state, `[batch, columns]` each.
-    pub(super) fn tensors(&self, state: &State) -> Vec<Tensor<2>> {
-        let chosen = self.chosen.iter();
-        let kept = chosen.map(|(index, width)| {
-            let x = state[*index].clone();
-            if x.dims()[1] == *width {
-                x
-            } else {
-                x.narrow(1, 0, *width)
-            }
-        });
-        kept.collect()
+    /// The variables of which something is kept.
+    pub(super) fn variables(&self) -> impl Iterator<Item = usize> + '_ {
+        self.chosen.iter().map(|(index, _)| *index)
     }
 
-    /// Samples that are on the host, those of each variable in a row.
+    /// Samples that are on the host: of each [variable](Self::variables) all columns at all times, in a row.
     pub(super) fn take(&mut self, times: &[f64], kept: Vec<Vec<f64>>) -> Result<(), DynamicsError> {
         self.flush()?;
         self.times.extend(times);
+        let count = times.len().max(1);
         for (trace, values) in self.traces.iter_mut().zip(kept) {
-            trace.values.extend(values);
+            let columns = (values.len() / count).max(1);
+            let rows = values.chunks_exact(columns);
+            trace
+                .values
+                .extend(rows.flat_map(|row| &row[..trace.width]));
         }
         Ok(())
     }
@@ -130,9 +126,13 @@ impl Recorder {
 
     pub(super) fn push(&mut self, time: f64, state: &State) -> Result<(), DynamicsError> {
         self.times.push(time);
-        let kept = self.tensors(state);
-        for (waiting, x) in self.waiting.iter_mut().zip(kept) {
-            waiting.push(x);
+        for ((index, width), waiting) in self.chosen.iter().zip(&mut self.waiting) {
+            let x = state[*index].clone();
+            waiting.push(if x.dims()[1] == *width {
+                x
+            } else {
+                x.narrow(1, 0, *width)
+            });
         }
         // A sample of some columns may keep all of them.
         let numbers = self

@@ -1,4 +1,4 @@
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::ops::ControlFlow;
 
 use burn::tensor::Tensor;
@@ -31,7 +31,8 @@ pub struct Experiment {
     pub(super) stimulus: Option<Stimulus>,
     pub(super) grid: Grid,
     pub(super) stop: Stop,
-    whole: Result<Whole, String>,
+    /// Recorded at the first run.
+    whole: OnceCell<Result<Whole, String>>,
     warnings: Vec<String>,
 }
 
@@ -96,9 +97,8 @@ impl ExperimentConfig {
         let mut warnings = self.too_long();
         let late = self.stimulus.as_ref();
         warnings.extend(late.and_then(|stimulus| stimulus.too_late(grid.time(grid.steps()))));
-        let whole = Whole::record(&subject, stimulus.as_ref(), &grid, &recorder);
         Ok(Experiment {
-            whole,
+            whole: OnceCell::new(),
             config: self.clone(),
             subject,
             stimulus,
@@ -215,17 +215,31 @@ impl Experiment {
     ///
     /// The sentence.
     pub fn whole(&self) -> Result<usize, &str> {
-        match &self.whole {
+        match self.recorded() {
             Ok(whole) => Ok(whole.operations()),
             Err(why) => Err(why),
         }
     }
 
+    fn recorded(&self) -> &Result<Whole, String> {
+        self.whole.get_or_init(|| {
+            let subject = &self.subject;
+            let variables = subject.body.dynamics().variables();
+            let steps = self.grid.steps();
+            let recorder = Recorder::new(&self.config.record, variables, subject.shown, steps);
+            let recorder = recorder.map_err(|error| error.to_string())?;
+            Whole::record(subject, self.stimulus.as_ref(), &self.grid, &recorder)
+        })
+    }
+
     /// The same experiment, whose steps are taken one by one.
     #[cfg(test)]
-    pub(super) fn apart(mut self) -> Self {
-        self.whole = Err("apart".into());
-        self
+    pub(super) fn apart(self) -> Self {
+        let apart = Err("apart".into());
+        Self {
+            whole: OnceCell::from(apart),
+            ..self
+        }
     }
 
     /// What may be wrong with the run, known before it begins: one sentence each.
@@ -262,8 +276,8 @@ impl Experiment {
         notes
     }
 
-    /// Runs it. `progress` hears of every step, with their number and the time; breaking ends the run as
-    /// [`stop`](Self::stop) does.
+    /// Runs it. `progress` hears of every step, with their number and the time, of those that are taken in one call after all
+    /// of them; breaking ends the run at that step, as [`stop`](Self::stop) does after a call of about 50 ms.
     ///
     /// # Errors
     ///
@@ -275,8 +289,11 @@ impl Experiment {
     ) -> Result<Outcome, DynamicsError> {
         let subject = &self.subject;
         let steps = self.grid.steps();
-        let ran = match &self.whole {
+        let ran = match self.recorded() {
             Ok(whole) => {
+                let variables = subject.body.dynamics().variables();
+                subject.initial.check(variables)?;
+                subject.initial.check_finite(variables, self.grid.time(0))?;
                 let mut ran = self.begin()?;
                 ran.recorder.push(self.grid.time(0), &subject.initial)?;
                 let given = self.stimulus.iter();

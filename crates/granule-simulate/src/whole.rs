@@ -17,7 +17,7 @@ use granule_dynamics::{CHECK_EVERY, DynamicsError, Grid, State, failure};
 /// After about so long somebody hears of the steps done, and can end the run.
 const HEARD: Duration = Duration::from_millis(50);
 /// Steps of the first call.
-const FIRST: usize = 8;
+const FIRST: usize = 1;
 
 /// Where spikes are looked for: in some variables of a level, after one of its steps within a step of the whole.
 #[derive(Clone, Debug)]
@@ -76,8 +76,9 @@ impl Whole {
                 Body::Levels(composite) => composite.step_watched(clock, state, input, &mut see)?,
             };
             watches.replace(found);
-            let kept = recorder.tensors(&next).into_iter();
-            Ok((next, kept.chain(seen).collect()))
+            let kept = recorder.variables().map(|variable| next[variable].clone());
+            let seen = kept.chain(seen).collect();
+            Ok((next, seen))
         };
         let steps = WholeSteps::record(&subject.initial, input, clock, &subject.again, step)?;
         Ok(Self {
@@ -111,7 +112,8 @@ impl Whole {
                 }
             })
             .collect();
-        let columns: usize = self.steps.script().seen().iter().sum();
+        let script = self.steps.script();
+        let columns: usize = script.seen().iter().chain(&script.given()).sum();
         let most = budget::waiting_samples(columns + 1).min(CHECK_EVERY);
         let mut run = self.steps.begin(&of.subject.initial)?;
         let mut good = run.clone();
@@ -133,6 +135,13 @@ impl Whole {
             let mut seen = run.steps(count, input(count), &every)?;
             let took = began.elapsed();
             let mut done = first + count;
+            let heard =
+                (first + 1..=done).find(|step| progress(*step, grid.time(*step)).is_break());
+            if let Some(last) = heard.filter(|last| *last < done) {
+                run = before;
+                seen = run.steps(last - first, input(last - first), &every)?;
+                done = last;
+            }
             if done.is_multiple_of(CHECK_EVERY) || done == grid.steps() {
                 let pairs = dynamics.variables().iter().zip(run.values());
                 if pairs
@@ -146,13 +155,6 @@ impl Whole {
                     late.check_plausible(dynamics.variables(), grid.time(done))?;
                 }
                 good = run.clone();
-            }
-            let heard =
-                (first + 1..=done).find(|step| progress(*step, grid.time(*step)).is_break());
-            if let Some(last) = heard.filter(|last| *last < done) {
-                run = before;
-                seen = run.steps(last - first, input(last - first), &every)?;
-                done = last;
             }
             self.keep(of, ran, first, done, seen)?;
             if heard.is_some() {

@@ -55,9 +55,9 @@ pub use steps::{WholeRun, WholeSteps};
 #[cfg(feature = "capture")]
 type Numbers = dyn Fn(usize) -> Vec<f64> + Send + Sync;
 
-/// A tensor of numbers that depend on the step, and how they are made.
+/// A tensor of numbers that depend on the step: of which step they are, and how they are made.
 #[cfg(feature = "capture")]
-type Drawn = (Tensor<2>, Arc<Numbers>);
+type Drawn = (Tensor<2>, usize, Arc<Numbers>);
 
 #[cfg(feature = "capture")]
 thread_local! {
@@ -67,8 +67,9 @@ thread_local! {
 
 /// A tensor of numbers that are a function of the step, for example random ones.
 ///
-/// Every number in a step that is not the same in all of them has to come from here, from the state or from the input, or else
-/// many steps are not taken in one call.
+/// Every number in a step that is not the same in all of them has to come from here, from the state or from the input: what
+/// differs otherwise between the first steps and a late one keeps many steps from being taken in one call, and what differs at
+/// others goes unseen.
 pub fn numbers_of_step(
     step: usize,
     shape: [usize; 2],
@@ -79,7 +80,7 @@ pub fn numbers_of_step(
     #[cfg(feature = "capture")]
     DRAWN.with_borrow_mut(|drawn| {
         if let Some(drawn) = drawn {
-            drawn.push((tensor.clone(), Arc::new(numbers)));
+            drawn.push((tensor.clone(), step, Arc::new(numbers)));
         }
     });
     tensor

@@ -16,11 +16,33 @@ pub struct WholeSteps {
     script: Arc<Script>,
     /// Whether there is an input.
     driven: bool,
-    drawn: Vec<Arc<Numbers>>,
+    drawn: Vec<OfStep>,
 }
 
+/// Numbers of the step `first + stride · n` of their source in the step `n`: a level may take several steps in one of the
+/// whole.
+#[derive(Clone)]
+struct OfStep {
+    first: usize,
+    stride: usize,
+    numbers: Arc<Numbers>,
+}
+
+/// Drawing is noted on this thread until this is dropped.
+struct Noting;
+
+impl Drop for Noting {
+    fn drop(&mut self) {
+        DRAWN.set(None);
+    }
+}
+
+/// A dense product of more multiplications than this is not faster by itself than Burn's.
+const MOST_MULTIPLICATIONS: usize = 1 << 21;
+
 impl WholeSteps {
-    /// Records a step of `clock.dt` from a state like `initial`. `input` is the shape of the input, where there is one;
+    /// Records a step of `clock.dt` from a state like `initial`: three of them, the first two and a late one, which have to be
+    /// the same but for [`numbers_of_step`](super::numbers_of_step). `input` is the shape of the input, where there is one;
     /// `dynamics` makes the model on the device that records, and `step` takes its step and says what is to be seen of it.
     ///
     /// # Errors
@@ -54,36 +76,42 @@ impl WholeSteps {
         let states: Vec<[usize; 2]> = tensors.iter().map(Tensor::dims).collect();
         let given: Vec<[usize; 2]> = input.into_iter().collect();
         let (mut make, mut made) = (Some(dynamics), None);
-        let mut numbers = Vec::new();
+        let mut sources: Vec<Vec<(usize, Arc<Numbers>)>> = Vec::new();
         let script = record(dtype, &states, &given, |index, device, x, u| {
-            if let Some(make) = make.take() {
-                made = Some(make(device)?);
-            }
-            let Some(dynamics) = &made else {
-                return Err(DynamicsError::device("no model"));
+            let dynamics = match (&made, make.take()) {
+                (Some(made), _) => made,
+                (None, Some(make)) => made.insert(make(device)?),
+                (None, None) => return Err(DynamicsError::device("no model")),
             };
             let at = Clock {
                 step: index,
                 time: clock.time + index as f64 * clock.dt,
                 dt: clock.dt,
             };
+            let noting = Noting;
             DRAWN.set(Some(Vec::new()));
-            let taken = step(dynamics, at, &State::new(x.to_vec()), u.first());
-            let drawn = DRAWN.take().unwrap_or_default();
-            let (next, seen) = taken?;
-            let (tensors, sources) = drawn.into_iter().unzip();
-            numbers = sources;
+            let (next, seen) = step(dynamics, at, &State::new(x.to_vec()), u.first())?;
+            let drawn = DRAWN.take().unwrap_or_default().into_iter();
+            drop(noting);
+            let (tensors, own) = drawn
+                .map(|(tensor, step, numbers)| (tensor, (step, numbers)))
+                .unzip();
+            sources.push(own);
             Ok(Recorded {
                 next: next.into_tensors(),
                 seen,
                 given: tensors,
             })
         });
+        drop(made);
         match script {
+            Ok(script) if script.multiplications() > MOST_MULTIPLICATIONS => {
+                Err("so large a matrix that single steps are as fast".into())
+            }
             Ok(script) => Ok(Self {
                 script: Arc::new(script),
                 driven: input.is_some(),
-                drawn: numbers,
+                drawn: of_steps(sources).ok_or("random numbers of steps out of order")?,
             }),
             Err(Unrecorded::Failed(DynamicsError::Device { .. })) => {
                 Err("a step that reads numbers as it goes, as those of adaptive solvers do".into())
@@ -112,6 +140,22 @@ impl WholeSteps {
             run: run.ok_or_else(misfit)?,
         })
     }
+}
+
+/// What is drawn for each step, from that of the steps 0, 1 and others.
+fn of_steps(sources: Vec<Vec<(usize, Arc<Numbers>)>>) -> Option<Vec<OfStep>> {
+    let [first, second, ..] = sources.as_slice() else {
+        return Some(Vec::new());
+    };
+    let pairs = first.iter().zip(second);
+    let found = pairs.map(|((first, numbers), (second, _))| {
+        Some(OfStep {
+            first: *first,
+            stride: second.checked_sub(*first)?,
+            numbers: Arc::clone(numbers),
+        })
+    });
+    found.collect()
 }
 
 /// [`WholeSteps`] with a state.
@@ -153,11 +197,10 @@ impl WholeRun {
         every: &[usize],
     ) -> Result<Vec<Vec<f64>>, DynamicsError> {
         let first = self.run.done();
-        let drawn = self.steps.drawn.iter();
-        let drawn = drawn.map(|numbers| {
-            (first..first + steps)
-                .flat_map(|step| numbers(step))
-                .collect()
+        let drawn = self.steps.drawn.iter().map(|drawn| {
+            let steps = first..first + steps;
+            let numbers = steps.flat_map(|step| (drawn.numbers)(drawn.first + drawn.stride * step));
+            numbers.collect()
         });
         let given: Vec<Vec<f64>> = self
             .steps

@@ -24,7 +24,7 @@ pub(crate) trait Elementary:
     fn rise<const FUSED: bool>(self) -> Self;
     /// `eˣ`; in f32 `x` counts as at most 88 and at least −87.
     fn exponential<const FUSED: bool>(self) -> Self;
-    /// `eˣ − 1`, likewise.
+    /// `eˣ − 1`, likewise; in f64 `x` counts as at most 709.
     fn exponential_minus_one<const FUSED: bool>(self) -> Self;
     /// `ln x`
     fn natural_logarithm<const FUSED: bool>(self) -> Self;
@@ -127,6 +127,10 @@ pub(crate) fn exponential_of_any<const FUSED: bool>(x: f32) -> f32 {
     multiply_add::<FUSED>(first, rest, first) * second
 }
 
+/// ln 2 in two parts, the first short enough for its products by whole numbers up to 2²⁰ to be exact.
+const LN2_HIGH: f64 = 6.931_471_803_691_238e-1;
+const LN2_LOW: f64 = 1.908_214_929_270_587_7e-10;
+
 /// Adding 1.5 · 2⁵² rounds to an integer, which then stands in the low bits.
 const ROUND: f64 = 6_755_399_441_055_744.0;
 
@@ -139,9 +143,6 @@ fn power_of_two(n: f64) -> f64 {
 /// `n` and `eʳ − 1` of `eˣ = 2ⁿ eʳ`, for `|x| ≤ 750`.
 #[inline(always)]
 fn reduced_exponential<const FUSED: bool>(x: f64) -> (f64, f64) {
-    // ln 2 in two parts, the first short enough for `n · LN2_HIGH` to be exact.
-    const LN2_HIGH: f64 = 6.931_471_803_691_238e-1;
-    const LN2_LOW: f64 = 1.908_214_929_270_587_7e-10;
     let n = x.multiply_add::<FUSED>(core::f64::consts::LOG2_E, ROUND) - ROUND;
     let r = n.multiply_add::<FUSED>(-LN2_HIGH, x);
     let r = n.multiply_add::<FUSED>(-LN2_LOW, r);
@@ -189,8 +190,6 @@ fn mantissa(x: f64) -> (f64, f64) {
 /// `k ln 2 + ln(1 + f) + c`, as Sun's library computes it (Ng 1993): within a unit.
 #[inline(always)]
 fn near_one<const FUSED: bool>(k: f64, f: f64, c: f64) -> f64 {
-    const LN2_HIGH: f64 = 6.931_471_803_691_238e-1;
-    const LN2_LOW: f64 = 1.908_214_929_270_587_7e-10;
     let s = f / (2.0 + f);
     let z = s * s;
     let tail = polynomial::<FUSED, 7, _>(

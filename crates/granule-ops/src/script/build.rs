@@ -117,6 +117,11 @@ impl<T: Number> Builder<T> {
         }
     }
 
+    /// A tensor without elements.
+    pub(super) fn nothing(&mut self, shape: &[usize]) -> Value {
+        self.known_constant(Vec::new(), shape)
+    }
+
     /// The elements of a constant.
     pub(super) fn values(&self, value: &Value) -> Option<Vec<f64>> {
         let own = self.constant[value.slot].then(|| &self.slots[value.slot])?;
@@ -164,8 +169,8 @@ impl<T: Number> Builder<T> {
                 of,
                 middle,
                 inner,
-                factor,
-            } => Key::Sum(*of, *middle, *inner, factor.to_bits()),
+                divisor,
+            } => Key::Sum(*of, *middle, *inner, divisor.to_bits()),
         };
         let value = |slot: Slot| Value {
             shape: shape.to_vec(),
@@ -323,17 +328,27 @@ impl<T: Number> Builder<T> {
         lengths.max().unwrap_or_default()
     }
 
-    pub(super) fn sum(&mut self, x: &Value, axis: usize, factor: f64, shape: &[usize]) -> Value {
+    /// Sums over an axis, divided by `divisor`; `None` of nothing.
+    pub(super) fn sum(
+        &mut self,
+        x: &Value,
+        axis: usize,
+        divisor: f64,
+        shape: &[usize],
+    ) -> Option<Value> {
         let x = self.whole(x);
-        let middle = x.shape[axis];
+        let middle = *x.shape.get(axis)?;
         let inner: usize = x.shape[axis + 1..].iter().product();
+        if middle == 0 || inner == 0 {
+            return None;
+        }
         let work = Work::Sum {
             of: x.slot,
             middle,
             inner,
-            factor,
+            divisor,
         };
-        self.push(work, shape.iter().product(), shape)
+        Some(self.push(work, shape.iter().product(), shape))
     }
 
     /// `[rows, inner] · [inner, columns]`
@@ -387,9 +402,12 @@ impl<T: Number> Builder<T> {
         x: &Value,
         values: &Value,
         connections: &Connections,
-    ) -> Value {
+    ) -> Option<Value> {
+        if connections.rows() == 0 || connections.columns() == 0 {
+            return None;
+        }
         let (left, values) = (self.whole(x), self.whole(values));
-        let rows = x.len() / connections.rows().max(1);
+        let rows = x.len() / connections.rows();
         let shape = [rows, connections.columns()];
         let work = Work::SparseProduct {
             left: left.slot,
@@ -400,7 +418,7 @@ impl<T: Number> Builder<T> {
                 values: Matrix::Buffer(values.slot),
             },
         };
-        self.push(work, shape.iter().product(), &shape)
+        Some(self.push(work, shape.iter().product(), &shape))
     }
 
     /// What is not 0 of a constant matrix, where that is little.
@@ -510,21 +528,31 @@ impl<T: Number> Builder<T> {
 
     /// Takes the constant matrices out of the buffers, of which every run has its own.
     fn matrices(&mut self) -> Vec<Vec<T>> {
-        let mut matrices = Vec::new();
-        let mut known = HashMap::new();
+        let mut found: Vec<Slot> = Vec::new();
         for instruction in &mut self.code {
             if let Some(matrix) = instruction.work.matrix()
                 && let Matrix::Buffer(slot) = *matrix
                 && self.constant[slot]
             {
-                let index = *known.entry(slot).or_insert_with(|| {
-                    matrices.push(self.slots[slot].clone());
-                    matrices.len() - 1
-                });
-                *matrix = Matrix::Constant(index);
+                let known = found.iter().position(|known| *known == slot);
+                *matrix = Matrix::Constant(known.unwrap_or_else(|| {
+                    found.push(slot);
+                    found.len() - 1
+                }));
             }
         }
-        matrices
+        let mut read = vec![false; self.slots.len()];
+        for instruction in &mut self.code {
+            instruction.work.reads(|slot| read[*slot] = true);
+        }
+        let matrices = found.into_iter().map(|slot| {
+            if read[slot] {
+                self.slots[slot].clone()
+            } else {
+                std::mem::take(&mut self.slots[slot])
+            }
+        });
+        matrices.collect()
     }
 
     /// Gives buffers that nothing reads any more to later results, and leaves out those that nothing uses. Returns the place

@@ -3,8 +3,9 @@
 use std::ops::Range;
 
 use super::Slot;
-use super::instruction::{Binary, Elements, Instruction, Matrix, Sparse, Unary, Work};
+use super::instruction::{Binary, Elements, Instruction, Matrix, Unary, Work};
 use crate::firing_rate::elementary::{Elementary, exponential_of_any};
+use crate::sparse_product::product_of_lists;
 use crate::tree_solve::cpu::Edges;
 use crate::vectorised::Kernel;
 
@@ -115,7 +116,7 @@ fn sign<T: Number>(x: T) -> T {
     } else if x < T::ZERO {
         -T::ONE
     } else {
-        x
+        T::ZERO
     }
 }
 
@@ -199,29 +200,7 @@ fn product<T: Number>(out: &mut [T], left: &[T], right: &[T], [inner, columns]: 
 }
 
 #[inline(always)]
-fn sparse_product<T: Number>(out: &mut [T], left: &[T], right: &Sparse, values: &[T]) {
-    let inner = right.ends.len();
-    for (out, left) in out
-        .chunks_exact_mut(right.columns)
-        .zip(left.chunks_exact(inner))
-    {
-        out.fill(T::ZERO);
-        let mut first = 0;
-        for (factor, end) in left.iter().zip(right.ends.iter()) {
-            let row = first..*end;
-            first = *end;
-            if *factor == T::ZERO {
-                continue;
-            }
-            for (column, value) in right.column[row.clone()].iter().zip(&values[row]) {
-                out[*column as usize] += *factor * *value;
-            }
-        }
-    }
-}
-
-#[inline(always)]
-fn sum<T: Number>(out: &mut [T], x: &[T], [middle, inner]: [usize; 2], factor: T) {
+fn sum<T: Number>(out: &mut [T], x: &[T], [middle, inner]: [usize; 2], divisor: T) {
     for (out, x) in out
         .chunks_exact_mut(inner)
         .zip(x.chunks_exact(middle * inner))
@@ -233,7 +212,7 @@ fn sum<T: Number>(out: &mut [T], x: &[T], [middle, inner]: [usize; 2], factor: T
             }
         }
         for out in out {
-            *out = *out * factor;
+            *out = *out / divisor;
         }
     }
 }
@@ -309,7 +288,8 @@ fn perform<T: Number, const FUSED: bool>(
             columns,
         } => product(&mut out, &slots[*left], matrix(right), [*inner, *columns]),
         Work::SparseProduct { left, right } => {
-            sparse_product(&mut out, &slots[*left], right, matrix(&right.values));
+            let lists = (&right.ends[..], &right.column[..], matrix(&right.values));
+            product_of_lists(&mut out, &slots[*left], lists, right.columns);
         }
         Work::TreeSolve {
             diagonal,
@@ -333,8 +313,8 @@ fn perform<T: Number, const FUSED: bool>(
             of,
             middle,
             inner,
-            factor,
-        } => sum(&mut out, &slots[*of], [*middle, *inner], T::of(*factor)),
+            divisor,
+        } => sum(&mut out, &slots[*of], [*middle, *inner], T::of(*divisor)),
         _ => {}
     }
     slots[instruction.to] = out;

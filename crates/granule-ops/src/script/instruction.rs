@@ -120,12 +120,12 @@ pub(crate) enum Work {
         rhs: Slot,
         tree: Tree,
     },
-    /// Sums over the middle of `[outer, middle, inner]`, times a factor.
+    /// Sums over the middle of `[outer, middle, inner]`, divided by a number.
     Sum {
         of: Slot,
         middle: usize,
         inner: usize,
-        factor: f64,
+        divisor: f64,
     },
 }
 

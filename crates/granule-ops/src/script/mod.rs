@@ -9,9 +9,9 @@
 //! call, each in a processor's own cache, side by side. Else the steps run one after the other over whole arrays. A result is
 //! the same bit for bit in either way, and whatever the number of threads.
 //!
-//! The order of operations is that of the recorded step, so that sums and products are those of Burn's operations. Elementary
-//! functions are [those of this crate](crate::firing_rate()), within 3 units in the last place of Burn's; a matrix product adds its
-//! terms from first to last.
+//! The order of operations is that of the recorded step. Additions, products, quotients and roots of elements are those of
+//! Burn's operations bit for bit; elementary functions are [those of this crate](crate::firing_rate()), within 3 units in the last
+//! place; sums and matrix products add their terms from first to last. Whole numbers are carried as floating-point ones.
 
 mod build;
 mod cpu;
@@ -25,7 +25,7 @@ pub use record::{Recorded, Unrecorded, record};
 pub(crate) use record::{record_product, record_solve};
 pub use run::Run;
 
-use instruction::Instruction;
+use instruction::{Instruction, Work};
 
 /// Buffers are known by their place.
 pub(crate) type Slot = usize;
@@ -80,6 +80,11 @@ impl Script {
         either!(&self.0, steps => steps.lanes.is_some())
     }
 
+    /// How many multiplications by dense matrices a step has.
+    pub fn multiplications(&self) -> usize {
+        either!(&self.0, steps => steps.multiplications())
+    }
+
     /// The number of elements of each variable of the state.
     pub fn states(&self) -> Vec<usize> {
         either!(&self.0, steps => steps.lengths(&steps.states))
@@ -97,6 +102,14 @@ impl Script {
 }
 
 impl<T> Steps<T> {
+    fn multiplications(&self) -> usize {
+        let products = self.code.iter().map(|instruction| match &instruction.work {
+            Work::Product { inner, .. } => self.slots[instruction.to].len() * inner,
+            _ => 0,
+        });
+        products.sum()
+    }
+
     fn lengths(&self, slots: &[Slot]) -> Vec<usize> {
         slots.iter().map(|slot| self.slots[*slot].len()).collect()
     }

@@ -57,6 +57,8 @@ enum Own<X> {
 }
 
 thread_local! {
+    /// The device that records on this thread: there are 65,536 in a process.
+    static DEVICE: Device = Device::capture();
     /// Those of the step that is recorded on this thread, and what stands for their results.
     static OWN: RefCell<Vec<(Tensor<2>, Own<Tensor<2>>)>> = const { RefCell::new(Vec::new()) };
 }
@@ -98,11 +100,24 @@ pub(crate) fn record_solve(
     })
 }
 
+/// The steps that are recorded: the first two, and a late one.
+const STEPS: [usize; 3] = [0, 1, 1_000_003];
+
+/// What is on a thread while it records, until this is dropped.
+struct Recording;
+
+impl Drop for Recording {
+    fn drop(&mut self) {
+        OWN.take();
+    }
+}
+
 /// Records a step. `states` and `given` are the shapes of the variables and of what is given for each step;
 /// `step` gets the number of a step, the device to compute on and tensors of these shapes on it, none of which can be read. What
 /// it makes of them, and of any numbers, becomes the script; what [`Recorded`] says to be given comes after `given`.
 ///
-/// It is called for the steps 0 and 1, and what is not the same in both is no script.
+/// It is called for the steps 0, 1 and 1,000,003, and what is not the same in all three is no script. What changes in others
+/// only goes unseen: a step has to be the same for every state, given numbers and number of the step.
 ///
 /// # Errors
 ///
@@ -113,7 +128,7 @@ pub fn record<E>(
     given: &[[usize; 2]],
     step: impl FnMut(usize, &Device, &[Tensor<2>], &[Tensor<2>]) -> Result<Recorded, E>,
 ) -> Result<Script, Unrecorded<E>> {
-    let device = Device::capture();
+    let device = DEVICE.with(Device::clone);
     let mut found = None;
     let captured = device.capture_scope(|scope| {
         found = Some(boundary((&device, dtype), states, given, step));
@@ -149,11 +164,13 @@ fn boundary<E>(
     };
     let states: Vec<Tensor<2>> = states.iter().map(zeros).collect();
     let given: Vec<Tensor<2>> = given.iter().map(zeros).collect();
-    OWN.take();
-    let first = step(0, device, &states, &given);
-    let second = step(1, device, &states, &given);
+    let recording = Recording;
+    let mut all = Vec::with_capacity(STEPS.len());
+    for index in STEPS {
+        all.push(step(index, device, &states, &given)?);
+    }
     let own = OWN.take();
-    let (first, second) = (first?, second?);
+    drop(recording);
     let ids = |tensors: &[Tensor<2>]| tensors.iter().map(id).collect::<Option<Vec<_>>>();
     let taken = |step: &Recorded| {
         Some(Taken {
@@ -166,8 +183,7 @@ fn boundary<E>(
         Some(Boundary {
             states: ids(&states)?,
             given: ids(&given)?,
-            first: taken(&first)?,
-            second: taken(&second)?,
+            steps: all.iter().map(taken).collect::<Option<_>>()?,
             own: own
                 .iter()
                 .map(|(out, own)| {
@@ -187,12 +203,11 @@ fn boundary<E>(
     Ok(boundary())
 }
 
-/// The tensors where both steps begin, and those of each.
+/// The tensors where all steps begin, and those of each.
 struct Boundary {
     states: Vec<TensorId>,
     given: Vec<TensorId>,
-    first: Taken,
-    second: Taken,
+    steps: Vec<Taken>,
     /// Operations of this crate by their results.
     own: HashMap<TensorId, Own<TensorId>>,
 }
@@ -217,12 +232,17 @@ fn translate<T: Number>(
     };
     let states = all.sources(&boundary.states)?;
     let mut given = all.sources(&boundary.given)?;
-    let drawn = all.sources(&boundary.first.given)?;
-    if drawn.len() != boundary.second.given.len() {
-        return Err("random numbers that not every step draws".into());
-    }
-    for (id, value) in boundary.second.given.iter().zip(&drawn) {
-        all.values.insert(*id, value.clone());
+    let [first, others @ ..] = boundary.steps.as_slice() else {
+        return Err("no step".into());
+    };
+    let drawn = all.sources(&first.given)?;
+    for other in others {
+        if drawn.len() != other.given.len() {
+            return Err("random numbers that not every step draws".into());
+        }
+        for (id, value) in other.given.iter().zip(&drawn) {
+            all.values.insert(*id, value.clone());
+        }
     }
     given.extend(drawn);
     for operation in &graph.graph.operations {
@@ -231,18 +251,19 @@ fn translate<T: Number>(
             return Err(text.chars().take(60).collect());
         }
     }
-    let (next, seen) = (
-        all.found(&boundary.first.next)?,
-        all.found(&boundary.first.seen)?,
-    );
-    let again = [&boundary.second.next, &boundary.second.seen];
-    for (first, second) in [&next, &seen].into_iter().zip(again) {
-        let second = all.found(second)?;
-        let same =
-            first.len() == second.len() && first.iter().zip(&second).all(|(x, y)| x.slot == y.slot);
-        if !same {
-            return Err("a step that depends on its time or number".into());
+    let (next, seen) = (all.found(&first.next)?, all.found(&first.seen)?);
+    for other in others {
+        for (first, other) in [(&next, &other.next), (&seen, &other.seen)] {
+            let other = all.found(other)?;
+            let slots = |values: &[Value]| values.iter().map(|x| x.slot).collect::<Vec<_>>();
+            if slots(first) != slots(&other) {
+                return Err("a step that depends on its time or number".into());
+            }
         }
+    }
+    let mut outer = states.iter().chain(&given).chain(&next).chain(&seen);
+    if outer.any(|x| x.len() == 0) {
+        return Err("a variable without elements".into());
     }
     let steps = all.builder.finish(&states, &given, &next, &seen);
     steps.ok_or_else(|| "a variable whose length changes".into())
@@ -295,7 +316,7 @@ impl<T: Number> Translation<'_, T> {
         let own = match self.own.get(&id) {
             Some(Own::Product(x, values, connections)) => {
                 let (x, values) = (self.find(*x)?, self.find(*values)?);
-                Some(self.builder.sparse_product(&x, &values, connections))
+                Some(self.builder.sparse_product(&x, &values, connections)?)
             }
             Some(Own::Solve(diagonal, edges, rhs, tree)) => {
                 let (diagonal, edges) = (self.find(*diagonal)?, self.find(*edges)?);
@@ -371,10 +392,10 @@ impl<T: Number> Translation<'_, T> {
         self.set(&op.out, value)
     }
 
-    /// A power of a whole number is one of multiplications.
+    /// A power of a small whole number is one of multiplications.
     fn power(&mut self, op: &ScalarOpIr) -> Option<()> {
         let exponent = number(op.rhs);
-        let whole = exponent.fract() == 0.0 && exponent.abs() <= 64.0;
+        let whole = exponent.fract() == 0.0 && exponent.abs() <= 4.0;
         self.scalar(
             if whole {
                 Binary::WholePower
@@ -386,14 +407,34 @@ impl<T: Number> Translation<'_, T> {
     }
 
     fn add(&mut self, operation: &OperationIr) -> Option<()> {
+        if matches!(operation, OperationIr::Init(_) | OperationIr::Drop(_)) {
+            return Some(());
+        }
+        // Places in a buffer are counted in 32 bits.
+        let len = |tensor: &TensorIr| dims(tensor).iter().product::<usize>();
+        if operation
+            .nodes()
+            .iter()
+            .any(|tensor| u32::try_from(len(tensor)).is_err())
+        {
+            return None;
+        }
+        let outputs: Vec<&TensorIr> = operation.outputs().collect();
+        if outputs.iter().all(|tensor| len(tensor) == 0) {
+            for tensor in outputs {
+                let value = self.builder.nothing(dims(tensor));
+                self.values.insert(tensor.id, value);
+            }
+            return Some(());
+        }
         match operation {
-            OperationIr::Init(_) | OperationIr::Drop(_) => Some(()),
             OperationIr::BaseFloat(op) | OperationIr::BaseInt(op) | OperationIr::BaseBool(op) => {
                 self.base(op)
             }
             OperationIr::NumericFloat(_, op) => self.numeric(op),
             OperationIr::NumericInt(_, op) => match op {
-                // Whole numbers divide otherwise.
+                // Whole numbers divide otherwise, and have no powers of less than 0.
+                Numeric::Powi(_) | Numeric::PowiScalar(_) => None,
                 Numeric::Div(_)
                 | Numeric::DivScalar(_)
                 | Numeric::MeanDim(_)
@@ -513,7 +554,7 @@ impl<T: Number> Translation<'_, T> {
             }
             Numeric::SumDim(op) => {
                 let x = self.get(&op.input)?;
-                let value = self.builder.sum(&x, op.axis, 1.0, dims(&op.out));
+                let value = self.builder.sum(&x, op.axis, 1.0, dims(&op.out))?;
                 self.set(&op.out, value)
             }
             Numeric::MeanDim(op) => {
@@ -527,7 +568,13 @@ impl<T: Number> Translation<'_, T> {
             Numeric::Sum(op) => {
                 let x = self.get(&op.input)?;
                 let row = self.builder.reshaped(&x, &[x.len()]);
-                let value = self.builder.sum(&row, 0, 1.0, dims(&op.out));
+                let value = self.builder.sum(&row, 0, 1.0, dims(&op.out))?;
+                self.set(&op.out, value)
+            }
+            Numeric::Mean(op) => {
+                let x = self.get(&op.input)?;
+                let row = self.builder.reshaped(&x, &[x.len()]);
+                let value = self.builder.sum(&row, 0, x.len() as f64, dims(&op.out))?;
                 self.set(&op.out, value)
             }
             _ => None,
@@ -582,6 +629,15 @@ impl<T: Number> Translation<'_, T> {
             Base::Select(op) => {
                 let (x, list) = (self.get(&op.tensor)?, self.get(&op.indices)?);
                 let list = self.builder.values(&list)?;
+                // A number in single precision is a whole one to the last digit below this.
+                let exact = if size_of::<T>() == 4 {
+                    16_777_216.0
+                } else {
+                    4_294_967_296.0
+                };
+                if list.iter().any(|index| *index < 0.0 || *index >= exact) {
+                    return None;
+                }
                 let inner: usize = x.shape.get(op.dim + 1..)?.iter().product();
                 let middle = *x.shape.get(op.dim)?;
                 let outer: usize = x.shape[..op.dim].iter().product();

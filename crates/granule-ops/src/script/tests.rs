@@ -320,6 +320,25 @@ fn what_cannot_be_recorded_says_why() {
     });
     let error = format!("{changing:?}");
     assert!(error.contains("time or number"), "{error}");
+    let late = record(DType::F64, &[[1, 2]], &[], |step, _, x, _| {
+        Ok::<_, ()>(Recorded {
+            next: vec![x[0].clone() * if step < 100 { 1.0 } else { 2.0 }],
+            seen: Vec::new(),
+            given: Vec::new(),
+        })
+    });
+    assert!(format!("{late:?}").contains("time or number"), "{late:?}");
+    let empty = record(DType::F64, &[[1, 0]], &[], |_, _, x, _| {
+        Ok::<_, ()>(Recorded {
+            next: vec![x[0].clone() * 2.0],
+            seen: Vec::new(),
+            given: Vec::new(),
+        })
+    });
+    assert!(
+        format!("{empty:?}").contains("without elements"),
+        "{empty:?}"
+    );
     let grown = record(DType::F64, &[[1, 2]], &[], |_, _, x, _| {
         Ok::<_, ()>(Recorded {
             next: vec![x[0].clone().repeat_dim(1, 2)],

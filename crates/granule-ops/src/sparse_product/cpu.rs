@@ -2,7 +2,7 @@
 
 use core::ops::Mul;
 
-use super::Connections;
+use super::{Connections, product_of_lists};
 use crate::real::Real;
 
 pub(super) fn forward<T: Real + Mul<Output = T>>(
@@ -11,23 +11,10 @@ pub(super) fn forward<T: Real + Mul<Output = T>>(
     connections: &Connections,
 ) -> Vec<T> {
     let (rows, columns) = (connections.rows(), connections.columns());
-    let batch = x.len() / rows.max(1);
-    let mut out = vec![T::ZERO; batch * columns];
-    for (x, out) in x
-        .chunks_exact(rows.max(1))
-        .zip(out.chunks_exact_mut(columns.max(1)))
-    {
-        let mut first = 0;
-        for (x, end) in x.iter().zip(connections.ends().iter()) {
-            let own = first..*end;
-            first = *end;
-            if *x == T::ZERO {
-                continue;
-            }
-            for (to, w) in connections.targets()[own.clone()].iter().zip(&values[own]) {
-                out[*to as usize] += *x * *w;
-            }
-        }
+    let mut out = vec![T::ZERO; x.len() / rows.max(1) * columns];
+    if !out.is_empty() {
+        let lists = (&connections.ends()[..], &connections.targets()[..], values);
+        product_of_lists(&mut out, x, lists, columns);
     }
     out
 }

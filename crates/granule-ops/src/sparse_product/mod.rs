@@ -5,6 +5,7 @@
 //!
 //! What is 0 in `x`, as most cells' spikes are, is left out: the cost is that of the connections of the rest.
 
+use std::ops::Mul;
 use std::sync::Arc;
 
 #[cfg(any(feature = "flex", feature = "ndarray"))]
@@ -15,6 +16,8 @@ mod cpu;
 mod tests;
 
 use burn::tensor::{IndexingUpdateOp, Int, Tensor, TensorData};
+
+use crate::real::Real;
 
 /// Which of some cells are connected to which of others.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +32,7 @@ pub struct Connections {
 impl Connections {
     /// Connections of each row to some of `columns` columns, in the order in which their weights stand.
     ///
-    /// `None` where a column is none of them, or there are more than 2³² of them.
+    /// `None` where a column is none of them, or beyond 2³².
     pub fn new<R: IntoIterator<Item = usize>>(
         columns: usize,
         rows: impl IntoIterator<Item = R>,
@@ -118,6 +121,37 @@ pub fn sparse_product(x: Tensor<2>, values: Tensor<2>, connections: &Connections
         return backend::run(x, values, connections.clone());
     }
     composed(x, values, connections)
+}
+
+/// Rows of `x` times the matrix whose rows end at `ends` and have `values` in the columns `column`.
+#[inline(always)]
+#[cfg_attr(
+    not(any(feature = "capture", feature = "flex", feature = "ndarray")),
+    allow(dead_code)
+)]
+pub(crate) fn product_of_lists<T: Real + Mul<Output = T>>(
+    out: &mut [T],
+    x: &[T],
+    (ends, column, values): (&[usize], &[u32], &[T]),
+    columns: usize,
+) {
+    for (out, x) in out
+        .chunks_exact_mut(columns)
+        .zip(x.chunks_exact(ends.len()))
+    {
+        out.fill(T::ZERO);
+        let mut first = 0;
+        for (x, end) in x.iter().zip(ends) {
+            let own = first..*end;
+            first = *end;
+            if *x == T::ZERO {
+                continue;
+            }
+            for (to, w) in column[own.clone()].iter().zip(&values[own]) {
+                out[*to as usize] += *x * *w;
+            }
+        }
+    }
 }
 
 fn composed(x: Tensor<2>, values: Tensor<2>, connections: &Connections) -> Tensor<2> {

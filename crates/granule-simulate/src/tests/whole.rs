@@ -95,6 +95,26 @@ fn noise_is_that_of_each_step() {
     agree("noise", &to_the_end(&whole), &to_the_end(&apart), 1e-12);
 }
 
+/// A level that takes ten steps in one of the whole draws for each of them.
+#[test]
+fn noise_of_a_level_is_that_of_its_own_steps() {
+    let text = "duration = 40.0\ndt = 1.0\nseed = 3\n[[composite.level]]\nname = \"decision\"\ndt = 0.1\n\
+        system = { kind = \"wong-wang\" }";
+    let whole = experiment(text, |_| (), &f64_place());
+    assert!(whole.whole().is_ok(), "{:?}", whole.whole());
+    let apart = experiment(text, |_| (), &f64_place()).apart();
+    agree("levels", &to_the_end(&whole), &to_the_end(&apart), 1e-12);
+}
+
+#[test]
+fn some_columns_are_those_of_all() {
+    let text = "duration = 5.0\ndt = 0.05\n[unit]\nkind = \"hodgkin-huxley\"\ncells = 40\ncurrent = 10.0\n\
+        [record]\ncolumns = 3";
+    let whole = experiment(text, |_| (), &f64_place());
+    let apart = experiment(text, |_| (), &f64_place()).apart();
+    agree("columns", &to_the_end(&whole), &to_the_end(&apart), 1e-9);
+}
+
 #[test]
 fn a_run_ends_at_the_step_where_it_is_told_to() {
     let text = "duration = 50.0\ndt = 0.05\n[unit]\nkind = \"hodgkin-huxley\"\ncurrent = 10.0";
