@@ -560,9 +560,7 @@ impl<T: Number> Translation<'_, T> {
             Numeric::MeanDim(op) => {
                 let x = self.get(&op.input)?;
                 let count = *x.shape.get(op.axis)?;
-                let value = self
-                    .builder
-                    .sum(&x, op.axis, 1.0 / count as f64, dims(&op.out));
+                let value = self.builder.sum(&x, op.axis, count as f64, dims(&op.out))?;
                 self.set(&op.out, value)
             }
             Numeric::Sum(op) => {
