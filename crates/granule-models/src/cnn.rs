@@ -9,7 +9,8 @@ use granule_ops::relu_max_pool2d;
 use serde::{Deserialize, Serialize};
 
 use crate::layers::{
-    check_dropout, check_size, convolve, dense, normalize, to_features, to_images,
+    check_dropout, check_size, convolve, convolve_and_pool, dense, normalize, to_features,
+    to_images,
 };
 use crate::parameters::{Parameters, Window};
 use crate::{
@@ -155,11 +156,10 @@ impl Model for Cnn {
         let mut x = to_images(x, self.image);
         for stage in &self.stages {
             for (i, block) in stage.iter().enumerate() {
-                x = block.apply(x, &mode);
                 x = if i + 1 == stage.len() {
-                    relu_max_pool2d(x, 2)
+                    block.apply_and_pool(x, &mode)
                 } else {
-                    relu(x)
+                    relu(block.apply(x, &mode))
                 };
             }
         }
@@ -225,6 +225,14 @@ impl ConvBlock {
         match &self.norm {
             Some(norm) => normalize(norm, x, mode),
             None => x,
+        }
+    }
+
+    /// [`apply`](Self::apply), then the largest of each window of 2×2, and zero where none is positive.
+    pub(crate) fn apply_and_pool(&self, x: Tensor<4>, mode: &Mode<'_>) -> Tensor<4> {
+        match &self.norm {
+            Some(_) => relu_max_pool2d(self.apply(x, mode), 2),
+            None => convolve_and_pool(&self.conv, x, mode),
         }
     }
 }

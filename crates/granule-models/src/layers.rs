@@ -4,9 +4,9 @@ use burn::module::Param;
 use burn::nn::BatchNorm;
 use burn::nn::conv::Conv2d;
 use burn::nn::{Linear, PaddingConfig2d};
-use burn::tensor::module::{batch_norm, linear};
+use burn::tensor::module::batch_norm;
 use burn::tensor::{Tensor, activation};
-use granule_ops::{Conv2dOptions, conv2d};
+use granule_ops::{Conv2dOptions, conv2d, conv2d_relu_max_pool2d, linear, relu_max_pool2d};
 use serde::{Deserialize, Serialize};
 
 use crate::{Mode, ModelError};
@@ -66,22 +66,37 @@ pub(crate) fn convolve(layer: &Conv2d, x: Tensor<4>, mode: &Mode<'_>) -> Tensor<
 }
 
 fn convolved(layer: &Conv2d, x: Tensor<4>) -> Tensor<4> {
+    let Some(options) = options(layer) else {
+        return layer.forward(x);
+    };
+    let bias = layer.bias.as_ref().map(Param::val);
+    conv2d(x, layer.weight.val(), bias, options)
+}
+
+/// [`convolve`], then the largest of each window of 2×2, and zero where none is positive.
+pub(crate) fn convolve_and_pool(layer: &Conv2d, x: Tensor<4>, mode: &Mode<'_>) -> Tensor<4> {
+    match (options(layer), mode) {
+        (Some(options), Mode::Training(_) | Mode::Inference) => {
+            let bias = layer.bias.as_ref().map(Param::val);
+            conv2d_relu_max_pool2d(x, layer.weight.val(), bias, options, 2)
+        }
+        _ => relu_max_pool2d(convolve(layer, x, mode), 2),
+    }
+}
+
+/// What granule's kernel is told of a layer whose form it knows.
+fn options(layer: &Conv2d) -> Option<Conv2dOptions> {
     let padding = match layer.padding {
         PaddingConfig2d::Valid => [0, 0],
         PaddingConfig2d::Explicit(top, left, bottom, right) if top == bottom && left == right => {
             [top, left]
         }
-        _ => return layer.forward(x),
+        _ => return None,
     };
-    if layer.dilation != [1, 1] || layer.groups != 1 {
-        return layer.forward(x);
-    }
-    let options = Conv2dOptions {
+    (layer.dilation == [1, 1] && layer.groups == 1).then_some(Conv2dOptions {
         stride: layer.stride,
         padding,
-    };
-    let bias = layer.bias.as_ref().map(Param::val);
-    conv2d(x, layer.weight.val(), bias, options)
+    })
 }
 
 /// Batch statistics while training, running statistics otherwise.

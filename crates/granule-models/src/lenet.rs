@@ -5,10 +5,9 @@ use burn::nn::Linear;
 use burn::nn::conv::Conv2d;
 use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
-use granule_ops::relu_max_pool2d;
 use serde::{Deserialize, Serialize};
 
-use crate::layers::{check_dropout, check_size, convolve, dense, to_features, to_images};
+use crate::layers::{check_dropout, check_size, convolve_and_pool, dense, to_features, to_images};
 use crate::parameters::{Parameters, Window};
 use crate::{
     Activation, Initialization, InputShape, Mode, Model, ModelError, ModelSettings, Outline,
@@ -104,8 +103,8 @@ pub struct LeNet {
 impl Model for LeNet {
     fn run(&self, x: Tensor<2>, mut mode: Mode<'_>) -> Result<Tensor<2>, ModelError> {
         let x = to_images(x, self.image);
-        let x = relu_max_pool2d(convolve(&self.conv1, x, &mode), 2);
-        let x = relu_max_pool2d(convolve(&self.conv2, x, &mode), 2);
+        let x = convolve_and_pool(&self.conv1, x, &mode);
+        let x = convolve_and_pool(&self.conv2, x, &mode);
         let x = relu(dense(&self.fc1, to_features(x), &mode));
         let x = mode.dropout(x, self.dropout);
         let x = relu(dense(&self.fc2, x, &mode));

@@ -255,7 +255,7 @@ pub struct ResidualBlock {
 impl ResidualBlock {
     fn run(&self, x: Tensor<4>, mode: &Mode<'_>) -> Tensor<4> {
         let Some(conv2) = &self.conv2 else {
-            return relu_max_pool2d(self.conv1.apply(x, mode), 2);
+            return self.conv1.apply_and_pool(x, mode);
         };
         let inner = relu(self.conv1.apply(x.clone(), mode));
         let inner = conv2.apply(inner, mode);

@@ -19,6 +19,9 @@ mod gated_sequence;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 mod host;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
+mod lanes;
+mod linear;
+#[cfg(any(feature = "flex", feature = "ndarray"))]
 mod matmul;
 mod plan;
 mod rate_sequence;
@@ -39,9 +42,10 @@ pub use conductance_step::{
     Argument, CableStep, Channel, Coefficient, ConductanceStep, Course, Curve, Gate, GateKinetics,
     ImplicitScheme, Membrane, Pool, Ran, RateCurve, Reversal, Term,
 };
-pub use conv2d::{Conv2dOptions, conv2d};
+pub use conv2d::{Conv2dOptions, conv2d, conv2d_relu_max_pool2d};
 pub use firing_rate::{Transfer, firing_rate};
 pub use gated_sequence::{GatedUnit, GatedWeights, gated_sequence};
+pub use linear::linear;
 pub use plan::{Plan, PlanActivation, PlanInput, PlanLayer};
 pub use rate_sequence::{Drive, RateSequenceOptions, Recorded, rate_sequence};
 pub use relu_max_pool2d::relu_max_pool2d;

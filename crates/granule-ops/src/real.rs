@@ -1,7 +1,7 @@
 //! The numbers that kernels compute with.
 
 use core::cell::RefCell;
-use core::ops::{Add, AddAssign};
+use core::ops::{Add, AddAssign, Mul, Sub};
 use std::thread::LocalKey;
 
 /// Buffers that a thread keeps.
@@ -30,18 +30,48 @@ pooled!(f64);
 
 /// Elements the kernels compute with.
 pub(crate) trait Real:
-    Copy + Default + PartialOrd + Send + Sync + Add<Output = Self> + AddAssign + Pooled
+    Copy
+    + Default
+    + PartialOrd
+    + Send
+    + Sync
+    + Add<Output = Self>
+    + AddAssign
+    + Sub<Output = Self>
+    + Mul<Output = Self>
+    + Pooled
 {
     const ONE: Self;
     const ZERO: Self;
+
+    /// `self · factor + term`, rounded once where that is one instruction.
+    fn multiply_add<const FUSED: bool>(self, factor: Self, term: Self) -> Self;
 }
 
 impl Real for f32 {
     const ONE: Self = 1.0;
     const ZERO: Self = 0.0;
+
+    #[inline(always)]
+    fn multiply_add<const FUSED: bool>(self, factor: Self, term: Self) -> Self {
+        if FUSED {
+            self.mul_add(factor, term)
+        } else {
+            self * factor + term
+        }
+    }
 }
 
 impl Real for f64 {
     const ONE: Self = 1.0;
     const ZERO: Self = 0.0;
+
+    #[inline(always)]
+    fn multiply_add<const FUSED: bool>(self, factor: Self, term: Self) -> Self {
+        if FUSED {
+            self.mul_add(factor, term)
+        } else {
+            self * factor + term
+        }
+    }
 }

@@ -12,12 +12,7 @@ pub(crate) trait Kernel {
 pub(crate) fn vectorised(kernel: impl Kernel) {
     #[cfg(target_arch = "x86_64")]
     {
-        if is_x86_feature_detected!("avx512f")
-            && is_x86_feature_detected!("avx512vl")
-            && is_x86_feature_detected!("avx512bw")
-            && is_x86_feature_detected!("avx512dq")
-            && is_x86_feature_detected!("fma")
-        {
+        if has_avx512() {
             // SAFETY: the processor has the features that the function is compiled for.
             #[allow(unsafe_code)]
             return unsafe { avx512(kernel) };
@@ -31,6 +26,24 @@ pub(crate) fn vectorised(kernel: impl Kernel) {
     }
     #[cfg(not(target_arch = "x86_64"))]
     kernel.run::<{ cfg!(target_arch = "aarch64") }>();
+}
+
+/// Whether [`vectorised`] runs with vectors of 16 numbers in single precision and 32 registers of them.
+pub(crate) fn is_wide() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    let wide = has_avx512();
+    #[cfg(not(target_arch = "x86_64"))]
+    let wide = false;
+    wide
+}
+
+#[cfg(target_arch = "x86_64")]
+fn has_avx512() -> bool {
+    is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512dq")
+        && is_x86_feature_detected!("fma")
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -4,7 +4,8 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, TensorMetadata, backend_extension};
 use burn::tensor::{Shape, Tensor};
 
-use super::{Conv2dOptions, Geometry, cpu};
+use super::geometry::Geometry;
+use super::{Conv2dOptions, columns, cpu};
 use crate::host::{HostBackend, on_host};
 
 #[allow(
@@ -66,7 +67,7 @@ pub(super) fn run(
 }
 
 impl Geometry {
-    fn new(x: &Shape, weight: &Shape, options: Conv2dOptions) -> Self {
+    pub(super) fn new(x: &Shape, weight: &Shape, options: Conv2dOptions) -> Self {
         let Conv2dOptions { stride, padding } = options;
         let in_size = [x[2], x[3]];
         let kernel = [weight[2], weight[3]];
@@ -98,7 +99,7 @@ impl Geometry {
         }
     }
 
-    fn x_shape(&self) -> Shape {
+    pub(super) fn x_shape(&self) -> Shape {
         Shape::new([
             self.batch,
             self.in_channels,
@@ -107,7 +108,7 @@ impl Geometry {
         ])
     }
 
-    fn weight_shape(&self) -> Shape {
+    pub(super) fn weight_shape(&self) -> Shape {
         Shape::new([
             self.out_channels,
             self.in_channels,
@@ -181,7 +182,7 @@ fn bias_gradient<B: HostBackend>(grad: FloatTensor<B>) -> FloatTensor<B> {
         B,
         "conv2d",
         [grad],
-        cpu::bias_gradient(grad, channels, pixels)
+        columns::bias_gradient(grad, channels, pixels)
     );
     B::write(out, Shape::new([channels]))
 }

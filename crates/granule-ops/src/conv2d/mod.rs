@@ -8,9 +8,22 @@
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 mod backend;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
+mod columns;
+#[cfg(any(feature = "flex", feature = "ndarray"))]
 mod cpu;
+#[cfg(any(feature = "flex", feature = "ndarray"))]
+mod direct;
+#[cfg(any(feature = "flex", feature = "ndarray"))]
+mod geometry;
+#[cfg(all(test, any(feature = "flex", feature = "ndarray")))]
+mod kernels;
+mod pooled;
 #[cfg(all(test, feature = "autodiff", feature = "flex", feature = "ndarray"))]
 mod tests;
+#[cfg(any(feature = "flex", feature = "ndarray"))]
+mod winograd;
+
+pub use pooled::conv2d_relu_max_pool2d;
 
 use burn::tensor::Tensor;
 use burn::tensor::ops::ConvOptions;
@@ -33,25 +46,12 @@ impl Default for Conv2dOptions {
     }
 }
 
-/// Sizes of one convolution.
-#[cfg(any(feature = "flex", feature = "ndarray"))]
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Geometry {
-    batch: usize,
-    in_channels: usize,
-    in_size: [usize; 2],
-    out_channels: usize,
-    out_size: [usize; 2],
-    kernel: [usize; 2],
-    stride: [usize; 2],
-    padding: [usize; 2],
-}
-
 /// Two-dimensional convolution of `x` `[batch, in_channels, height, width]` with `weight`
 /// `[out_channels, in_channels, kernel_h, kernel_w]` and an optional `bias` `[out_channels]`; the result is
 /// `[batch, out_channels, out_h, out_w]` with `out = (in + 2·padding − kernel) / stride + 1`.
 ///
-/// On `flex` and `ndarray` in f32 or f64 this is the kernel of this crate, elsewhere Burn's.
+/// On `flex` and `ndarray` in f32 or f64 this is the kernel of this crate, elsewhere Burn's. In f32, 3×3 kernels with stride 1
+/// and at least 32 channels in and out go by Winograd's convolution on processors with AVX-512: results keep five to six digits.
 ///
 /// # Panics
 /// Like every Burn operation, when the shapes do not fit together or the kernel is larger than the padded

@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use crate::matmul::Real;
+use crate::vectorised::{Kernel, vectorised};
 
 /// Planes of one task: small images would otherwise cost more to hand out than to pool.
 const ELEMENTS: usize = 1 << 14;
@@ -98,46 +99,74 @@ pub(super) fn backward<T: Real>(g: &Geometry, x: &[T], grad: &[T]) -> Vec<T> {
     out.par_chunks_mut(count * g.plane())
         .zip(x.par_chunks(count * g.plane()))
         .zip(grad.par_chunks(count * g.out_plane()))
-        .for_each(|((out, x), grad)| {
-            let planes = out
-                .chunks_exact_mut(g.plane())
-                .zip(x.chunks_exact(g.plane()));
-            for ((out, x), grad) in planes.zip(grad.chunks_exact(g.out_plane())) {
-                let band = g.size * g.width;
-                let bands = out.chunks_exact_mut(band).zip(x.chunks_exact(band));
-                for ((out, x), grad) in bands.zip(grad.chunks_exact(g.out_width())) {
-                    let done = g.size == 2
-                        && scatter_pairs(out.split_at_mut(g.width), x.split_at(g.width), grad);
-                    if !done {
-                        scatter_row(out, x, grad, g);
-                    }
-                }
-            }
-        });
+        .for_each(|((out, x), grad)| vectorised(Backward { g, out, x, grad }));
     out
 }
 
-/// Whether that was all: the gradients of windows with a NaN are left out.
-fn scatter_pairs<T: Real>(out: (&mut [T], &mut [T]), x: (&[T], &[T]), grad: &[T]) -> bool {
-    let mut numbers = true;
-    let above = out.0.chunks_exact_mut(2).zip(x.0.chunks_exact(2));
-    let below = out.1.chunks_exact_mut(2).zip(x.1.chunks_exact(2));
-    for (((out_a, a), (out_b, b)), grad) in above.zip(below).zip(grad) {
-        let best = larger(larger(a[0], a[1]), larger(b[0], b[1]));
-        numbers &= !is_nan(best);
-        let grad = if best > T::ZERO { *grad } else { T::ZERO };
-        let first = a[0] == best;
-        let second = !first & (a[1] == best);
-        let third = !first & !second & (b[0] == best);
-        let fourth = !first & !second & !third & (b[1] == best);
-        out_a[0] = if first { grad } else { T::ZERO };
-        out_a[1] = if second { grad } else { T::ZERO };
-        out_b[0] = if third { grad } else { T::ZERO };
-        out_b[1] = if fourth { grad } else { T::ZERO };
-    }
-    numbers
+struct Backward<'a, T> {
+    g: &'a Geometry,
+    out: &'a mut [T],
+    x: &'a [T],
+    grad: &'a [T],
 }
 
+impl<T: Real> Kernel for Backward<'_, T> {
+    #[inline(always)]
+    fn run<const FUSED: bool>(self) {
+        let g = self.g;
+        let planes = self
+            .out
+            .chunks_exact_mut(g.plane())
+            .zip(self.x.chunks_exact(g.plane()));
+        for ((out, x), grad) in planes.zip(self.grad.chunks_exact(g.out_plane())) {
+            let band = g.size * g.width;
+            let bands = out.chunks_exact_mut(band).zip(x.chunks_exact(band));
+            for ((out, x), grad) in bands.zip(grad.chunks_exact(g.out_width())) {
+                let done = g.size == 2
+                    && scatter_pairs(out.split_at_mut(g.width), x.split_at(g.width), grad);
+                if !done {
+                    scatter_row(out, x, grad, g);
+                }
+            }
+        }
+    }
+}
+
+/// Whether that was all: the gradients of windows with a NaN are left out.
+#[inline(always)]
+fn scatter_pairs<T: Real>(out: (&mut [T], &mut [T]), x: (&[T], &[T]), grad: &[T]) -> bool {
+    let mut nans = 0u32;
+    let above = out
+        .0
+        .as_chunks_mut::<2>()
+        .0
+        .iter_mut()
+        .zip(x.0.as_chunks::<2>().0);
+    let below = out
+        .1
+        .as_chunks_mut::<2>()
+        .0
+        .iter_mut()
+        .zip(x.1.as_chunks::<2>().0);
+    for (((out_a, a), (out_b, b)), grad) in above.zip(below).zip(grad) {
+        let best = larger(larger(a[0], a[1]), larger(b[0], b[1]));
+        nans |= u32::from(is_nan(best));
+        // What is left of the gradient after each element in turn.
+        let left = if best > T::ZERO { *grad } else { T::ZERO };
+        let first = if a[0] == best { left } else { T::ZERO };
+        let left = if a[0] == best { T::ZERO } else { left };
+        let second = if a[1] == best { left } else { T::ZERO };
+        let left = if a[1] == best { T::ZERO } else { left };
+        let third = if b[0] == best { left } else { T::ZERO };
+        let left = if b[0] == best { T::ZERO } else { left };
+        let fourth = if b[1] == best { left } else { T::ZERO };
+        *out_a = [first, second];
+        *out_b = [third, fourth];
+    }
+    nans == 0
+}
+
+#[inline(always)]
 fn scatter_row<T: Real>(out: &mut [T], x: &[T], grad: &[T], g: &Geometry) {
     for (j, grad) in grad.iter().enumerate() {
         let (mut best, mut place) = (T::ZERO, None);

@@ -44,7 +44,8 @@ fn weights_after_training_agree_between_hosts() {
     });
     let cases = [
         (ModelConfig::from_name("mlp").unwrap(), 1000, 1e-5),
-        (ModelConfig::new(LeNetConfig::default()), 1000, 1e-5),
+        // Adam's step of a weight whose gradient is hardly above its epsilon shows the gradient's rounding.
+        (ModelConfig::new(LeNetConfig::default()), 1000, 1e-4),
         (resnet, 256, 1e-2),
     ];
     for (model, images, tolerance) in cases {
