@@ -34,30 +34,13 @@ pub(crate) trait Elementary:
     fn power(self, exponent: Self) -> Self;
 }
 
-/// `a·b + c`
-trait MultiplyAdd: Copy + Default {
-    fn multiply_add<const FUSED: bool>(self, b: Self, c: Self) -> Self;
-}
-
-macro_rules! multiply_add {
-    ($($number:ty)*) => {$(
-        impl MultiplyAdd for $number {
-            #[inline(always)]
-            fn multiply_add<const FUSED: bool>(self, b: Self, c: Self) -> Self {
-                if FUSED { self.mul_add(b, c) } else { self * b + c }
-            }
-        }
-    )*};
-}
-multiply_add!(f32 f64);
-
 #[inline(always)]
 fn multiply_add<const FUSED: bool>(a: f32, b: f32, c: f32) -> f32 {
     a.multiply_add::<FUSED>(b, c)
 }
 
 #[inline(always)]
-fn polynomial<const FUSED: bool, const N: usize, T: MultiplyAdd>(x: T, coefficients: [T; N]) -> T {
+fn polynomial<const FUSED: bool, const N: usize, T: Real>(x: T, coefficients: [T; N]) -> T {
     let mut sum = T::default();
     for c in coefficients.into_iter().rev() {
         sum = sum.multiply_add::<FUSED>(x, c);
