@@ -213,7 +213,11 @@ impl Result<'_> {
                     None => "each by itself".into(),
                 },
                 self.device,
-                duration(seconds)
+                if seconds < 0.1 {
+                    format!("{:.0} ms", 1e3 * seconds)
+                } else {
+                    duration(seconds)
+                }
             ),
         )
     }
