@@ -16,6 +16,8 @@ use granule_dynamics::{CHECK_EVERY, DynamicsError, Grid, State, failure};
 
 /// After about so long somebody hears of the steps done, and can end the run.
 const HEARD: Duration = Duration::from_millis(50);
+/// The most steps of levels in one of the whole that are recorded: each has operations of its own.
+const MOST_LEVEL_STEPS: usize = 1000;
 /// Steps of the first call.
 const FIRST: usize = 1;
 
@@ -54,7 +56,13 @@ impl Whole {
         let step = |body: &Body, at, state: &State, input: Option<&Tensor<2>>| {
             let clock: granule_dynamics::Clock = at;
             let (mut found, mut seen) = (Vec::new(), Vec::new());
+            let mut taken = 0;
             let mut see = |level: usize, time: f64, own: &State| {
+                taken += 1;
+                if taken > MOST_LEVEL_STEPS {
+                    let allowed = format!("at most {MOST_LEVEL_STEPS} of levels to be recorded");
+                    return Err(DynamicsError::config("steps", "more", allowed));
+                }
                 let readers = subject.firing.iter().enumerate();
                 for (reader, (_, firing)) in readers.filter(|(_, (of, _))| *of == level) {
                     let read = firing.reads();

@@ -158,6 +158,15 @@ fn what_goes_wrong_is_said_alike() {
 }
 
 #[test]
+fn very_many_steps_of_a_level_are_taken_by_themselves() {
+    let text = "duration = 4.0\ndt = 2.0\n[[composite.level]]\nname = \"cell\"\ndt = 0.001\n\
+        unit = { kind = \"lif\", current = 14.0 }";
+    let many = experiment(text, |_| (), &f64_place());
+    let why = many.whole().unwrap_err();
+    assert!(why.contains("at most 1000"), "{why}");
+}
+
+#[test]
 fn an_adaptive_solver_takes_each_step_by_itself() {
     let text = "duration = 5.0\ndt = 1.0\nrtol = 1e-6\nsolver = \"tsit5\"\n[unit]\nkind = \"hodgkin-huxley\"";
     let adaptive = experiment(text, |_| (), &f64_place());
