@@ -282,6 +282,10 @@ impl Counts {
         for (row, time) in times.iter().enumerate() {
             for (cell, spikes) in self.spikes.iter_mut().enumerate() {
                 let at = row * width + cell;
+                // Most cells are silent in most steps.
+                if counts[at] == 0.0 {
+                    continue;
+                }
                 let count = counts[at].round() as usize;
                 let interval = intervals.get(at).copied().unwrap_or_default();
                 let before = (0..count).rev().map(|later| later as f64 * interval);

@@ -199,35 +199,45 @@ impl Whole {
         }
         let times: Vec<f64> = taken.iter().map(|step| grid.time(*step)).collect();
         ran.recorder.take(&times, seen)?;
-        let mut rest = watched.as_slice();
-        let mut parts: Vec<(&Watch, &[Vec<f64>])> = Vec::new();
+        let mut watched = watched.into_iter();
+        let mut parts: Vec<(&Watch, Vec<Vec<f64>>)> = Vec::new();
         for watch in &self.watches {
-            let (own, others) = rest.split_at(watch.variables.min(rest.len()));
-            rest = others;
-            parts.push((watch, own));
+            parts.push((watch, watched.by_ref().take(watch.variables).collect()));
         }
         let steps = done - first;
         for (index, (_, reader)) in ran.readers.iter_mut().enumerate() {
-            let own: Vec<_> = parts
-                .iter()
-                .filter(|(watch, _)| watch.reader == index)
-                .collect();
-            let Some((_, read)) = own.first() else {
-                continue;
+            let (mut own, others) = parts
+                .into_iter()
+                .partition::<Vec<_>, _>(|(watch, _)| watch.reader == index);
+            parts = others;
+            let times = (first..done).flat_map(|step| {
+                own.iter()
+                    .map(move |(watch, _)| grid.time(step) + watch.after)
+            });
+            let times: Vec<f64> = times.collect();
+            let values = match own.as_mut_slice() {
+                [] => continue,
+                [(_, read)] => std::mem::take(read),
+                own => in_order(own, steps),
             };
-            let mut times = Vec::with_capacity(steps * own.len());
-            let mut values = vec![Vec::new(); read.len()];
-            for step in 0..steps {
-                for (watch, read) in &own {
-                    times.push(grid.time(first + step) + watch.after);
-                    for (values, read) in values.iter_mut().zip(*read) {
-                        let width = read.len() / steps;
-                        values.extend_from_slice(&read[step * width..][..width]);
-                    }
-                }
-            }
             reader.take(&times, values)?;
         }
         Ok(())
     }
+}
+
+/// What was seen at several times in each step, in the order of time.
+fn in_order(own: &[(&Watch, Vec<Vec<f64>>)], steps: usize) -> Vec<Vec<f64>> {
+    let count = own.first().map_or(0, |(_, read)| read.len());
+    let of_variable = (0..count).map(|variable| {
+        let mut values = Vec::new();
+        for step in 0..steps {
+            for (_, read) in own {
+                let width = read[variable].len() / steps;
+                values.extend_from_slice(&read[variable][step * width..][..width]);
+            }
+        }
+        values
+    });
+    of_variable.collect()
 }

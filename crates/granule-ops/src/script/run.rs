@@ -79,8 +79,48 @@ fn convert<T: Number>(values: &[f64]) -> Vec<T> {
     values.iter().map(|x| T::of(*x)).collect()
 }
 
-fn back<T: Number>(values: &[T]) -> Vec<f64> {
-    values.iter().map(|x| x.to_f64()).collect()
+/// In the same memory, where the numbers are as wide.
+fn back<T: Number>(values: Vec<T>) -> Vec<f64> {
+    values.into_iter().map(Number::to_f64).collect()
+}
+
+/// One after the other.
+fn joined<T: Number>(own: Vec<Vec<T>>) -> Vec<f64> {
+    let mut own = own.into_iter();
+    let first = own.next().map(back).unwrap_or_default();
+    own.fold(first, |mut all, more| {
+        all.extend(back(more));
+        all
+    })
+}
+
+/// What the tiles have of each thing; of one that all elements share each tile has all, and the first one's counts.
+fn by_thing<T>(tiles: Vec<Vec<Vec<T>>>, lengths: Vec<usize>) -> impl Iterator<Item = Vec<Vec<T>>> {
+    let mut tiles: Vec<_> = tiles.into_iter().map(IntoIterator::into_iter).collect();
+    lengths.into_iter().map(move |len| {
+        let mut own: Vec<Vec<T>> = tiles.iter_mut().filter_map(Iterator::next).collect();
+        if len == 1 {
+            own.truncate(1);
+        }
+        own
+    })
+}
+
+/// The rows of all elements from those of the tiles.
+fn rows<T: Number>(own: &[Vec<T>], tiles: &[std::ops::Range<usize>]) -> Vec<f64> {
+    let parts: Vec<(&[T], usize)> = own
+        .iter()
+        .map(Vec::as_slice)
+        .zip(tiles.iter().map(ExactSizeIterator::len))
+        .collect();
+    let count = parts
+        .first()
+        .map_or(0, |(own, width)| own.len() / (*width).max(1));
+    let row = |row: usize| {
+        let parts = parts.iter();
+        parts.flat_map(move |(own, width)| own[row * width..][..*width].iter().map(|x| x.to_f64()))
+    };
+    (0..count).flat_map(row).collect()
 }
 
 impl<T: Number> Steps<T> {
@@ -113,39 +153,13 @@ impl<T: Number> Steps<T> {
             tiles => tiles.par_iter().map(run).collect(),
         };
         let (states, seen): (Vec<_>, Vec<_>) = ran.into_iter().unzip();
-        let lengths = self.lengths(&self.states);
-        let state = (0..lengths.len()).map(|index| {
-            // Of what all elements share each tile has all.
-            let own = states.iter().map(|tile: &Vec<Vec<T>>| &tile[index]);
-            let own = own.take(if lengths[index] == 1 { 1 } else { usize::MAX });
-            own.flat_map(|x| back(x)).collect()
+        let states = by_thing(states, self.lengths(&self.states));
+        let state = states.map(joined);
+        let seen = by_thing(seen, self.lengths(&self.seen)).map(|own| match own.len() {
+            0 | 1 => joined(own),
+            _ => rows(&own, &tiles),
         });
-        let state = state.collect();
-        let lengths = self.lengths(&self.seen);
-        let seen = (0..lengths.len()).map(|index| {
-            let tiles: Vec<(&Vec<T>, usize)> = seen
-                .iter()
-                .zip(&tiles)
-                .map(|(own, tile): (&Vec<Vec<T>>, _)| (&own[index], tile.len()))
-                .collect();
-            match tiles.as_slice() {
-                [(own, _)] => back(own),
-                [(own, _), ..] if lengths[index] == 1 => back(own),
-                tiles => {
-                    let rows = tiles
-                        .first()
-                        .map_or(0, |(own, width)| own.len() / (*width).max(1));
-                    let row = |row: usize| {
-                        let parts = tiles.iter();
-                        parts.flat_map(move |(own, width)| {
-                            own[row * width..][..*width].iter().map(|x| x.to_f64())
-                        })
-                    };
-                    (0..rows).flat_map(row).collect()
-                }
-            }
-        });
-        (state, seen.collect())
+        (state.collect(), seen.collect())
     }
 
     /// Runs of instructions of element by element on buffers of one length, which go part by part; others by themselves.
