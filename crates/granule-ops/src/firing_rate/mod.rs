@@ -14,7 +14,11 @@
 mod backend;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 pub(crate) mod cpu;
-#[cfg_attr(not(any(feature = "flex", feature = "ndarray")), allow(dead_code))]
+// Some functions are for the kernels of the CPU backends alone, some for recorded steps.
+#[cfg_attr(
+    not(all(feature = "capture", any(feature = "flex", feature = "ndarray"))),
+    allow(dead_code)
+)]
 pub(crate) mod elementary;
 #[cfg(all(test, feature = "autodiff", feature = "flex", feature = "ndarray"))]
 pub(crate) mod tests;
