@@ -31,6 +31,8 @@ pub struct Experiment {
     pub(super) stimulus: Option<Stimulus>,
     pub(super) grid: Grid,
     pub(super) stop: Stop,
+    /// The variables of which something is recorded.
+    kept: Vec<usize>,
     /// Recorded at the first run.
     whole: OnceCell<Result<Whole, String>>,
     warnings: Vec<String>,
@@ -98,6 +100,7 @@ impl ExperimentConfig {
         let late = self.stimulus.as_ref();
         warnings.extend(late.and_then(|stimulus| stimulus.too_late(grid.time(grid.steps()))));
         Ok(Experiment {
+            kept: recorder.variables().collect(),
             whole: OnceCell::new(),
             config: self.clone(),
             subject,
@@ -223,12 +226,8 @@ impl Experiment {
 
     fn recorded(&self) -> &Result<Whole, String> {
         self.whole.get_or_init(|| {
-            let subject = &self.subject;
-            let variables = subject.body.dynamics().variables();
-            let steps = self.grid.steps();
-            let recorder = Recorder::new(&self.config.record, variables, subject.shown, steps);
-            let recorder = recorder.map_err(|error| error.to_string())?;
-            Whole::record(subject, self.stimulus.as_ref(), &self.grid, &recorder)
+            let stimulus = self.stimulus.as_ref();
+            Whole::record(&self.subject, stimulus, &self.grid, &self.kept)
         })
     }
 

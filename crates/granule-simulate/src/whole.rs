@@ -7,12 +7,11 @@ use std::time::{Duration, Instant};
 use burn::tensor::Tensor;
 use granule_io::budget;
 
-use super::record::Recorder;
 use super::run::{Driven, Experiment, Ran};
 use super::stimulus::Stimulus;
 use super::subject::{Body, Subject};
 use granule_dynamics::whole::WholeSteps;
-use granule_dynamics::{CHECK_EVERY, DynamicsError, Grid, State, failure};
+use granule_dynamics::{CHECK_EVERY, Clock, DynamicsError, Grid, State, failure};
 
 /// After about so long somebody hears of the steps done, and can end the run.
 const HEARD: Duration = Duration::from_millis(50);
@@ -39,7 +38,7 @@ pub(super) struct Whole {
 }
 
 impl Whole {
-    /// Records the step of a subject.
+    /// Records the step of a subject of which the variables `kept` are recorded.
     ///
     /// # Errors
     ///
@@ -48,13 +47,12 @@ impl Whole {
         subject: &Subject,
         stimulus: Option<&Stimulus>,
         grid: &Grid,
-        recorder: &Recorder,
+        kept: &[usize],
     ) -> Result<Self, String> {
         let clock = grid.clock(0);
         let input = stimulus.map(|stimulus| [1, stimulus.channels()]);
         let watches = RefCell::new(Vec::new());
-        let step = |body: &Body, at, state: &State, input: Option<&Tensor<2>>| {
-            let clock: granule_dynamics::Clock = at;
+        let step = |body: &Body, clock: Clock, state: &State, input: Option<&Tensor<2>>| {
             let (mut found, mut seen) = (Vec::new(), Vec::new());
             let mut taken = 0;
             let mut see = |level: usize, time: f64, own: &State| {
@@ -84,14 +82,14 @@ impl Whole {
                 Body::Levels(composite) => composite.step_watched(clock, state, input, &mut see)?,
             };
             watches.replace(found);
-            let kept = recorder.variables().map(|variable| next[variable].clone());
+            let kept = kept.iter().map(|variable| next[*variable].clone());
             let seen = kept.chain(seen).collect();
             Ok((next, seen))
         };
         let steps = WholeSteps::record(&subject.initial, input, clock, &subject.again, step)?;
         Ok(Self {
             steps,
-            kept: recorder.kept(),
+            kept: kept.len(),
             watches: watches.into_inner(),
         })
     }

@@ -34,6 +34,47 @@ fn numbers_of(g: &Geometry) -> Numbers {
     }
 }
 
+/// Of the input, the weights and the bias.
+type Forward = fn(&Geometry, &[f64], &[f64], &[f64]) -> Vec<f64>;
+/// Of the weights and the gradient, where the geometry has an adjoint.
+type InputGradient = fn(&Geometry, &Geometry, &[f64], &[f64]) -> Vec<f64>;
+/// Of the input and the gradient.
+type WeightGradient = fn(&Geometry, &[f64], &[f64]) -> Vec<f64>;
+
+/// What computes a convolution and its gradients.
+struct Kernels {
+    forward: Forward,
+    input_gradient: InputGradient,
+    weight_gradient: WeightGradient,
+}
+
+#[track_caller]
+fn matches_columns(case: [usize; 8], kernels: &Kernels) {
+    let g = geometry(case);
+    let Numbers {
+        x,
+        weight,
+        bias,
+        grad,
+    } = numbers_of(&g);
+    let what = format!("{case:?}");
+    let same = |ours: Vec<f64>, expected: Vec<f64>| assert_close(&ours, &expected, 1e-13, &what);
+    same(
+        (kernels.forward)(&g, &x, &weight, &bias),
+        columns::forward(&g, &x, &weight, &bias),
+    );
+    same(
+        (kernels.weight_gradient)(&g, &x, &grad),
+        columns::weight_gradient(&g, &x, &grad),
+    );
+    if let Some(adjoint) = g.adjoint() {
+        same(
+            (kernels.input_gradient)(&g, &adjoint, &weight, &grad),
+            columns::input_gradient(&g, &weight, &grad),
+        );
+    }
+}
+
 #[test]
 fn the_direct_kernel_matches_the_columns() {
     for case in [
@@ -47,33 +88,14 @@ fn the_direct_kernel_matches_the_columns() {
         [5, 3, 5, 4, 6, 2, 1, 1],
         [2, 2, 3, 3, 3, 1, 1, 2],
     ] {
-        let g = geometry(case);
-        let Numbers {
-            x,
-            weight,
-            bias,
-            grad,
-        } = numbers_of(&g);
-        let what = format!("{case:?}");
-        let expected = columns::forward(&g, &x, &weight, &bias);
-        assert_close(
-            &direct::forward(&g, &x, &weight, &bias),
-            &expected,
-            1e-13,
-            &what,
+        matches_columns(
+            case,
+            &Kernels {
+                forward: direct::forward,
+                input_gradient: direct::input_gradient,
+                weight_gradient: direct::weight_gradient,
+            },
         );
-        let expected = columns::weight_gradient(&g, &x, &grad);
-        assert_close(
-            &direct::weight_gradient(&g, &x, &grad),
-            &expected,
-            1e-13,
-            &what,
-        );
-        if let Some(adjoint) = g.adjoint() {
-            let expected = columns::input_gradient(&g, &weight, &grad);
-            let ours = direct::input_gradient(&g, &adjoint, &weight, &grad);
-            assert_close(&ours, &expected, 1e-13, &what);
-        }
     }
 }
 
@@ -92,31 +114,14 @@ const WINOGRAD: [[usize; 8]; 8] = [
 #[test]
 fn winograds_convolution_matches_the_columns() {
     for case in WINOGRAD {
-        let g = geometry(case);
-        let Numbers {
-            x,
-            weight,
-            bias,
-            grad,
-        } = numbers_of(&g);
-        let what = format!("{case:?}");
-        let expected = columns::forward(&g, &x, &weight, &bias);
-        assert_close(
-            &winograd::forward(&g, &x, &weight, &bias),
-            &expected,
-            1e-13,
-            &what,
-        );
-        let expected = columns::input_gradient(&g, &weight, &grad);
-        let adjoint = g.adjoint().unwrap();
-        let ours = winograd::input_gradient(&g, &adjoint, &weight, &grad);
-        assert_close(&ours, &expected, 1e-13, &what);
-        let expected = columns::weight_gradient(&g, &x, &grad);
-        assert_close(
-            &winograd::weight_gradient(&g, &x, &grad),
-            &expected,
-            1e-13,
-            &what,
+        assert!(geometry(case).adjoint().is_some(), "{case:?}");
+        matches_columns(
+            case,
+            &Kernels {
+                forward: winograd::forward,
+                input_gradient: winograd::input_gradient,
+                weight_gradient: winograd::weight_gradient,
+            },
         );
     }
 }

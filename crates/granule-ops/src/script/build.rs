@@ -559,7 +559,6 @@ impl<T: Number> Builder<T> {
     /// of each of the old ones.
     fn places(&mut self, fixed: &[Slot]) -> Vec<Slot> {
         let old = std::mem::take(&mut self.slots);
-        let mut constant = Vec::new();
         let mut last = vec![0; old.len()];
         let mut used = vec![false; old.len()];
         for (at, instruction) in self.code.iter_mut().enumerate() {
@@ -578,7 +577,6 @@ impl<T: Number> Builder<T> {
             if kept[slot] || (used[slot] && self.constant[slot]) {
                 place[slot] = new.len();
                 new.push(values);
-                constant.push(self.constant[slot]);
             }
         }
         let mut free: HashMap<usize, Vec<Slot>> = HashMap::new();
@@ -588,7 +586,6 @@ impl<T: Number> Builder<T> {
                 let len = lengths[to];
                 place[to] = free.get_mut(&len).and_then(Vec::pop).unwrap_or_else(|| {
                     new.push(vec![T::ZERO; len]);
-                    constant.push(false);
                     new.len() - 1
                 });
             }
@@ -608,7 +605,6 @@ impl<T: Number> Builder<T> {
             instruction.work.reads(|slot| *slot = place[*slot]);
         }
         self.slots = new;
-        self.constant = constant;
         place
     }
 
