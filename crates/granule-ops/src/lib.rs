@@ -1,11 +1,12 @@
 #![doc = include_str!("../README.md")]
 //!
 //! Each operation is a folder: the contract, equation and routing in `mod.rs`, the kernel on slices in
-//! `cpu.rs`, which serves `flex` and `ndarray` alike. On any other device the function calls Burn's own
-//! operations, so a model may use it without asking where it runs. [`Plan`] runs the layers of a whole network at inference.
+//! `cpu.rs`, which serves `flex` and `ndarray` alike, and the kernel for GPUs, where there is one, in `cube.rs`. On any
+//! other device the function calls Burn's own operations, so a model may use it without asking where it runs. [`Plan`] runs the layers of a whole network at inference.
 //!
 //! # Features
-//! - `flex`, `ndarray`: route tensors of that backend to the kernels here.
+//! - `flex`, `ndarray`, `wgpu`, `cuda`: route tensors of that backend to the kernels here.
+//! - `fusion`: goes with Burn's, under which its operations are fused on GPUs and the kernels here for these are not used.
 //! - `autodiff`: the backward passes.
 //! - `capture`: steps of any model as scripts.
 // Without autodiff the backward passes have no caller.
@@ -16,6 +17,8 @@ mod conductance_step;
 mod conv2d;
 mod firing_rate;
 mod gated_sequence;
+#[cfg(gpu)]
+mod gpu;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 mod host;
 #[cfg(any(feature = "flex", feature = "ndarray"))]

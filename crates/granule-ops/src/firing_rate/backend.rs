@@ -6,13 +6,15 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, TensorMetadata, backend_extension};
 use burn::tensor::Tensor;
 
-use super::{Transfer, cpu};
+use super::Transfer;
+#[cfg(any(feature = "flex", feature = "ndarray"))]
 use crate::host::{HostBackend, on_host};
 
-/// Transfer functions as the CPU backends supply them; documented at [`super::firing_rate`].
+/// Transfer functions as the backends supply them; documented at [`super::firing_rate`].
 #[backend_extension(
     Flex: cfg(feature = "flex"),
     NdArray: cfg(feature = "ndarray"),
+    Cube: cfg(gpu),
     Autodiff: cfg(feature = "autodiff"),
 )]
 pub(crate) trait FiringRateBackend: Backend {
@@ -26,41 +28,83 @@ pub(super) fn run<const D: usize>(x: Tensor<D>, transfer: Transfer) -> Tensor<D>
     ))
 }
 
-fn forward<B: HostBackend>(x: FloatTensor<B>, transfer: Transfer) -> FloatTensor<B> {
-    let shape = x.shape();
-    let out = on_host!(B, "firing_rate", [x], cpu::forward(transfer, x));
-    B::write(out, shape)
+/// Both passes on a backend.
+pub(crate) trait Passes: Backend {
+    fn forward(x: FloatTensor<Self>, transfer: Transfer) -> FloatTensor<Self>;
+
+    fn backward(
+        x: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+        transfer: Transfer,
+    ) -> FloatTensor<Self>;
 }
 
-fn backward<B: HostBackend>(
-    x: FloatTensor<B>,
-    grad: FloatTensor<B>,
-    transfer: Transfer,
-) -> FloatTensor<B> {
-    let shape = x.shape();
-    let out = on_host!(
-        B,
-        "firing_rate",
-        [x, grad],
-        cpu::backward(transfer, x, grad)
-    );
-    B::write(out, shape)
-}
-
-macro_rules! host_firing_rate {
+macro_rules! extension {
     ($backend:ty) => {
         impl FiringRateBackend for $backend {
             fn firing_rate_forward(x: FloatTensor<Self>, transfer: Transfer) -> FloatTensor<Self> {
-                forward::<Self>(x, transfer)
+                <Self as Passes>::forward(x, transfer)
             }
         }
     };
 }
 
+#[cfg(any(feature = "flex", feature = "ndarray"))]
+macro_rules! on_host_backend {
+    ($backend:ty) => {
+        impl Passes for $backend {
+            fn forward(x: FloatTensor<Self>, transfer: Transfer) -> FloatTensor<Self> {
+                let shape = x.shape();
+                let out = on_host!(Self, "firing_rate", [x], super::cpu::forward(transfer, x));
+                Self::write(out, shape)
+            }
+
+            fn backward(
+                x: FloatTensor<Self>,
+                grad: FloatTensor<Self>,
+                transfer: Transfer,
+            ) -> FloatTensor<Self> {
+                let shape = x.shape();
+                let out = on_host!(
+                    Self,
+                    "firing_rate",
+                    [x, grad],
+                    super::cpu::backward(transfer, x, grad)
+                );
+                Self::write(out, shape)
+            }
+        }
+        extension!($backend);
+    };
+}
+
 #[cfg(feature = "flex")]
-host_firing_rate!(burn::backend::Flex);
+on_host_backend!(burn::backend::Flex);
 #[cfg(feature = "ndarray")]
-host_firing_rate!(crate::host::ndarray::NdArray);
+on_host_backend!(crate::host::ndarray::NdArray);
+
+#[cfg(gpu)]
+mod gpu {
+    use burn_cubecl::CubeBackend;
+
+    use super::super::cube;
+    use super::*;
+
+    impl Passes for CubeBackend {
+        fn forward(x: FloatTensor<Self>, transfer: Transfer) -> FloatTensor<Self> {
+            cube::forward(x, transfer)
+        }
+
+        fn backward(
+            x: FloatTensor<Self>,
+            grad: FloatTensor<Self>,
+            transfer: Transfer,
+        ) -> FloatTensor<Self> {
+            cube::backward(x, grad, transfer)
+        }
+    }
+    extension!(CubeBackend);
+}
 
 #[cfg(feature = "autodiff")]
 mod autodiff {
@@ -76,7 +120,7 @@ mod autodiff {
     #[derive(Debug)]
     struct FiringRate;
 
-    impl<B: HostBackend> Backward<B, 1> for FiringRate {
+    impl<B: Passes> Backward<B, 1> for FiringRate {
         type State = (NodeId, Transfer);
 
         fn backward(
@@ -90,12 +134,12 @@ mod autodiff {
             let [node] = ops.parents;
             let x: FloatTensor<B> = checkpointer.retrieve_node_output(x);
             if let Some(node) = node {
-                grads.register::<B>(node.id, backward::<B>(x, grad, transfer));
+                grads.register::<B>(node.id, B::backward(x, grad, transfer));
             }
         }
     }
 
-    impl<B: HostBackend, C: CheckpointStrategy> FiringRateBackend for Autodiff<B, C> {
+    impl<B: Passes, C: CheckpointStrategy> FiringRateBackend for Autodiff<B, C> {
         fn firing_rate_forward(x: FloatTensor<Self>, transfer: Transfer) -> FloatTensor<Self> {
             match FiringRate
                 .prepare::<C>([x.node()])
@@ -104,9 +148,9 @@ mod autodiff {
             {
                 OpsKind::Tracked(mut prep) => {
                     let state = (prep.checkpoint(&x), transfer);
-                    prep.finish(state, forward::<B>(x.into_primitive(), transfer))
+                    prep.finish(state, B::forward(x.into_primitive(), transfer))
                 }
-                OpsKind::UnTracked(prep) => prep.finish(forward::<B>(x.into_primitive(), transfer)),
+                OpsKind::UnTracked(prep) => prep.finish(B::forward(x.into_primitive(), transfer)),
             }
         }
     }

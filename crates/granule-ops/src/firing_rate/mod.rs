@@ -10,10 +10,12 @@
 //!
 //! Every slope follows from the rate alone.
 
-#[cfg(any(feature = "flex", feature = "ndarray"))]
+#[cfg(any(feature = "flex", feature = "ndarray", gpu))]
 mod backend;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 pub(crate) mod cpu;
+#[cfg(gpu)]
+pub(crate) mod cube;
 // Some functions are for the kernels of the CPU backends alone, some for recorded steps.
 #[cfg_attr(
     not(all(feature = "capture", any(feature = "flex", feature = "ndarray"))),
@@ -48,11 +50,15 @@ pub enum Transfer {
 
 /// Rates `φ(x)` of units in the states `x`, element by element.
 ///
-/// On `flex` and `ndarray` in f32 or f64 this is the kernel of this crate (in f32 within 3 units in the last place),
-/// elsewhere it is composed of Burn's operations.
+/// On `flex` and `ndarray` in f32 or f64 (in f32 within 3 units in the last place) and on GPUs in f32 this is a kernel of
+/// this crate, elsewhere it is composed of Burn's operations.
 pub fn firing_rate<const D: usize>(x: Tensor<D>, transfer: Transfer) -> Tensor<D> {
     #[cfg(any(feature = "flex", feature = "ndarray"))]
     if crate::host::serves(&x) {
+        return backend::run(x, transfer);
+    }
+    #[cfg(gpu)]
+    if crate::gpu::serves(&x) {
         return backend::run(x, transfer);
     }
     composed(x, transfer)

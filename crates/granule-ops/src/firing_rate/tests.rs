@@ -3,7 +3,7 @@
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
 use super::{Transfer, composed, firing_rate};
-use crate::testing::{devices, values};
+use crate::testing::{assert_close, column_major, devices, gpu, numbers, values};
 
 pub(crate) const TRANSFERS: [Transfer; 7] = [
     Transfer::Tanh,
@@ -76,5 +76,57 @@ fn gradients_equal_central_differences() {
                 "{transfer:?}: {slope} against {numeric}"
             );
         }
+    }
+}
+
+#[test]
+fn a_gpu_computes_rates_and_gradients_as_the_composed_form() {
+    let Some(gpu) = gpu().map(Device::autodiff) else {
+        return;
+    };
+    let place = (&gpu, DType::F32);
+    // One element, an odd number, several workgroups, rows that lie as columns, and far from 0.
+    let cases = [
+        ([1, 1], 3.0, false),
+        ([3, 7], 3.0, true),
+        ([5, 401], 3.0, false),
+        ([1, 9], 120.0, false),
+    ];
+    for (shape, scale, columns) in cases {
+        let states = numbers(shape[0] * shape[1], 5).into_iter();
+        let states: Vec<f64> = states.map(|x| x * scale).collect();
+        let data = TensorData::new(states, shape).convert_dtype(DType::F32);
+        for transfer in TRANSFERS {
+            let run = |f: fn(Tensor<2>, Transfer) -> Tensor<2>| {
+                let x = Tensor::<2>::from_data(data.clone(), place).require_grad();
+                let lying = if columns {
+                    column_major(x.clone())
+                } else {
+                    x.clone()
+                };
+                let r = f(lying, transfer);
+                let grads = (r.clone() * r.clone() + r.clone()).sum().backward();
+                (values(r), values(x.grad(&grads).unwrap()))
+            };
+            let (ours, theirs) = (run(firing_rate), run(composed));
+            let what = format!("{transfer:?} {shape:?}");
+            assert_close(&ours.0, &theirs.0, 1e-5, &what);
+            assert_close(&ours.1, &theirs.1, 1e-5, &what);
+        }
+    }
+    let nothing = firing_rate(Tensor::<2>::zeros([0, 3], place), Transfer::Tanh);
+    assert_eq!(nothing.dims(), [0, 3]);
+}
+
+#[test]
+fn a_gpu_keeps_what_is_not_a_number() {
+    let Some(gpu) = gpu() else { return };
+    for transfer in TRANSFERS {
+        let x = Tensor::<1>::from_data([f32::NAN, 0.5], &gpu);
+        let rates = values(firing_rate(x, transfer));
+        assert!(
+            rates[0].is_nan() && rates[1].is_finite(),
+            "{transfer:?}: {rates:?}"
+        );
     }
 }
