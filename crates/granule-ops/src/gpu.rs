@@ -17,6 +17,15 @@ pub(crate) fn serves<const D: usize>(x: &Tensor<D>) -> bool {
         )
 }
 
+/// How many buffers a kernel may have where a tensor is.
+pub(crate) fn bindings<const D: usize>(x: &Tensor<D>) -> u32 {
+    match x.device().without_autodiff().as_dispatch() {
+        DispatchDevice::Cube(device) => device.client().properties().hardware.max_bindings,
+        #[allow(unreachable_patterns)]
+        _ => 0,
+    }
+}
+
 /// The elements in row-major order, in the same memory where they already lie so.
 pub(crate) fn row_major(tensor: CubeTensor) -> CubeTensor {
     into_contiguous(tensor)

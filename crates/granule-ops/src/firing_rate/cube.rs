@@ -112,7 +112,7 @@ fn gradients(
     }
 }
 
-pub(super) fn forward(x: CubeTensor, transfer: Transfer) -> CubeTensor {
+pub(crate) fn forward(x: CubeTensor, transfer: Transfer) -> CubeTensor {
     let x = row_major(x);
     let out = unwritten(&x, x.shape());
     let elements = x.shape().num_elements();
@@ -135,7 +135,7 @@ pub(super) fn forward(x: CubeTensor, transfer: Transfer) -> CubeTensor {
     out
 }
 
-pub(super) fn backward(x: CubeTensor, grad: CubeTensor, transfer: Transfer) -> CubeTensor {
+pub(crate) fn backward(x: CubeTensor, grad: CubeTensor, transfer: Transfer) -> CubeTensor {
     let (x, grad) = (row_major(x), row_major(grad));
     let out = unwritten(&x, x.shape());
     let elements = x.shape().num_elements();

@@ -90,6 +90,32 @@ impl Drive {
         }
     }
 
+    /// The number of steps.
+    #[cfg(gpu)]
+    pub(super) fn length(&self) -> usize {
+        match &self.0 {
+            DriveSource::Input(values, _)
+            | DriveSource::Direct(values)
+            | DriveSource::Both(values, ..) => values.dims()[0],
+        }
+    }
+
+    /// Whether all tensors are so.
+    #[cfg(gpu)]
+    pub(super) fn all(
+        &self,
+        sequence: fn(&Tensor<3>) -> bool,
+        matrix: fn(&Tensor<2>) -> bool,
+    ) -> bool {
+        match &self.0 {
+            DriveSource::Input(input, weight) => sequence(input) && matrix(weight),
+            DriveSource::Direct(direct) => sequence(direct),
+            DriveSource::Both(input, weight, direct) => {
+                sequence(input) && matrix(weight) && sequence(direct)
+            }
+        }
+    }
+
     /// The drive itself, `[steps, batch, units]`.
     pub fn into_tensor(self) -> Tensor<3> {
         let projected = |input: Tensor<3>, weight: Tensor<2>| {

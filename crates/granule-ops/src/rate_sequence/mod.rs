@@ -24,6 +24,8 @@ mod backend;
 mod backward;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 mod cpu;
+#[cfg(gpu)]
+mod cube;
 mod drive;
 #[cfg(all(test, feature = "autodiff", feature = "flex", feature = "ndarray"))]
 mod tests;
@@ -84,8 +86,9 @@ impl RateSequenceOptions {
 /// - `alpha` `[units]`: `dt / τ` of each unit. Steps are stable for `0 < α < 2` and follow the continuous network for
 ///   `α ≪ 1`; no value is refused here.
 ///
-/// All of them have gradients. On `flex` and `ndarray` in f32 or f64 this is the kernel of this crate; elsewhere it is
-/// composed of Burn's operations, step by step. On a CPU a result is the same bit for bit whatever the number of threads.
+/// All of them have gradients. On `flex` and `ndarray` in f32 or f64 and on GPUs in f32 this is a kernel of this crate;
+/// elsewhere it is composed of Burn's operations, step by step. On a CPU a result is the same bit for bit whatever the number
+/// of threads. On a GPU the drive of all steps is in memory, and the backward pass computes with all states.
 ///
 /// # Panics
 /// Like every Burn operation, when the shapes do not fit together; when `every` is zero or does not divide the steps.
@@ -112,6 +115,10 @@ pub fn rate_sequence(
     #[cfg(any(feature = "flex", feature = "ndarray"))]
     if crate::host::serves(&weight) {
         return backend::run(x0, drive, weight, alpha, options);
+    }
+    #[cfg(gpu)]
+    if cube::serve(&x0, &drive, &weight, &alpha) {
+        return cube::run(x0, drive, weight, alpha, options, false);
     }
     composed(x0, drive, weight, alpha, options)
 }

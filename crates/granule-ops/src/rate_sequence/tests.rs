@@ -22,6 +22,17 @@ fn fused(
     rate_sequence(x0, drive, weight, alpha, options)
 }
 
+/// On a GPU, each step a launch of its own.
+fn by_steps(
+    x0: Tensor<2>,
+    drive: Drive,
+    weight: Tensor<2>,
+    alpha: Tensor<1>,
+    options: RateSequenceOptions,
+) -> Tensor<3> {
+    super::cube::run(x0, drive, weight, alpha, options, true)
+}
+
 /// Which parts the drive has.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Parts {
@@ -122,7 +133,12 @@ impl Case {
 
     #[track_caller]
     fn assert_fused_is_composed(&self, device: &Device, dtype: DType, tolerance: f64) {
-        let ours = self.run(fused, device, dtype);
+        self.assert_composed(fused, device, dtype, tolerance);
+    }
+
+    #[track_caller]
+    fn assert_composed(&self, f: Sequence, device: &Device, dtype: DType, tolerance: f64) {
+        let ours = self.run(f, device, dtype);
         let theirs = self.run(composed, device, dtype);
         for ((ours, theirs), name) in ours
             .iter()
@@ -246,6 +262,40 @@ fn any_device_computes_the_same() {
     for ((here, there), name) in here.iter().zip(&there).zip(["result"].iter().chain(&NAMES)) {
         assert_close(there.as_ref().unwrap(), here.as_ref().unwrap(), 1e-5, name);
     }
+}
+
+#[test]
+fn a_gpu_computes_the_composed_form() {
+    let Some(gpu) = gpu().map(Device::autodiff) else {
+        return;
+    };
+    let kinds = [Recorded::States, Recorded::Rates];
+    let transfers = [Transfer::Tanh, Transfer::Softplus, Transfer::Tanh];
+    for (i, sizes) in [[1, 1, 1, 1], [6, 5, 33, 3], [3, 70, 37, 1]]
+        .into_iter()
+        .enumerate()
+    {
+        for record in kinds {
+            let case = Case::new(sizes, transfers[i], record, PARTS[i]);
+            for f in [fused, by_steps] {
+                case.assert_composed(f, &gpu, DType::F32, 1e-5);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_gpu_steps_through_a_network_that_no_workgroup_holds() {
+    let Some(gpu) = gpu().map(Device::autodiff) else {
+        return;
+    };
+    let case = Case::new(
+        [2, 1, 1100, 1],
+        Transfer::Tanh,
+        Recorded::Rates,
+        Parts::Direct,
+    );
+    case.assert_fused_is_composed(&gpu, DType::F32, 1e-5);
 }
 
 #[test]
