@@ -59,7 +59,37 @@ pub(crate) fn uniform(seed: u64, stream: u64, step: usize) -> impl FnMut() -> f6
     key[8..16].copy_from_slice(&stream.to_le_bytes());
     let mut random = ChaCha8Rng::from_seed(key);
     random.set_stream(step as u64);
-    move || ((random.next_u64() >> 11) + 1) as f64 * 2.0_f64.powi(-53)
+    let mut bytes = Bytes {
+        random,
+        kept: [0; KEPT],
+        at: KEPT,
+    };
+    move || ((bytes.next() >> 11) + 1) as f64 * 2.0_f64.powi(-53)
+}
+
+/// The generator makes four blocks of 64 bytes at a time.
+const KEPT: usize = 256;
+
+/// What a generator makes, in an array that is quickly read.
+struct Bytes {
+    random: ChaCha8Rng,
+    kept: [u8; KEPT],
+    /// The next one.
+    at: usize,
+}
+
+impl Bytes {
+    #[inline]
+    fn next(&mut self) -> u64 {
+        if self.at == KEPT {
+            self.random.fill_bytes(&mut self.kept);
+            self.at = 0;
+        }
+        let mut own = [0; 8];
+        own.copy_from_slice(&self.kept[self.at..self.at + 8]);
+        self.at += 8;
+        u64::from_le_bytes(own)
+    }
 }
 
 /// Numbers of events of independent Poisson processes in one step, a function of (seed, stream, step) as [`NormalNoise`] is.
@@ -199,6 +229,20 @@ mod tests {
             NormalNoise::new(7, 5).values(3, 4),
         ] {
             assert!(here.iter().all(|x| !other.contains(x)), "{other:?}");
+        }
+    }
+
+    /// Those of the generator one by one, over several times what is kept.
+    #[test]
+    fn uniform_numbers_are_those_of_the_generator() {
+        let mut key = [0; 32];
+        (key[0], key[8]) = (7, 3);
+        let mut random = ChaCha8Rng::from_seed(key);
+        random.set_stream(5);
+        let mut found = uniform(7, 3, 5);
+        for _ in 0..1000 {
+            let expected = ((random.next_u64() >> 11) + 1) as f64 / 2.0_f64.powi(53);
+            assert_eq!(found(), expected);
         }
     }
 

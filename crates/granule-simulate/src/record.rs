@@ -197,32 +197,6 @@ impl SpikeReader {
         }
     }
 
-    /// Samples that are on the host: of each variable that [is read](Firing::reads) those of all times in a row.
-    pub(super) fn take(
-        &mut self,
-        times: &[f64],
-        values: Vec<Vec<f64>>,
-    ) -> Result<(), DynamicsError> {
-        match self {
-            Self::Crossings(detector) => {
-                values
-                    .iter()
-                    .for_each(|values| detector.take(times, values));
-                Ok(())
-            }
-            Self::Counts(counts) => {
-                counts.flush()?;
-                let mut values = values.into_iter();
-                let [read, since, intervals] = counts.read.map(|read| match read {
-                    Some(_) => values.next().unwrap_or_default(),
-                    None => Vec::new(),
-                });
-                counts.take(times, [&read, &since, &intervals]);
-                Ok(())
-            }
-        }
-    }
-
     pub(super) fn finish(self) -> Result<Vec<Spikes>, DynamicsError> {
         match self {
             Self::Crossings(detector) => detector.finish(),
@@ -280,19 +254,51 @@ impl Counts {
         let width = counts.len() / times.len().max(1);
         self.spikes.resize(width, Spikes::default());
         for (row, time) in times.iter().enumerate() {
-            for (cell, spikes) in self.spikes.iter_mut().enumerate() {
+            for cell in 0..width {
                 let at = row * width + cell;
                 // Most cells are silent in most steps.
-                if counts[at] == 0.0 {
-                    continue;
+                if counts[at] != 0.0 {
+                    self.add(&Fired {
+                        time: *time,
+                        cell,
+                        count: counts[at],
+                        since: since[at],
+                        interval: intervals.get(at).copied().unwrap_or_default(),
+                    });
                 }
-                let count = counts[at].round() as usize;
-                let interval = intervals.get(at).copied().unwrap_or_default();
-                let before = (0..count).rev().map(|later| later as f64 * interval);
-                spikes
-                    .times
-                    .extend(before.map(|before| time - since[at] - before));
             }
         }
     }
+
+    /// What is on the host of those of `cells` cells that fired, in the order of time.
+    pub(super) fn take_some(
+        &mut self,
+        fired: Vec<Fired>,
+        cells: usize,
+    ) -> Result<(), DynamicsError> {
+        self.flush()?;
+        self.spikes.resize(cells, Spikes::default());
+        fired.iter().for_each(|fired| self.add(fired));
+        Ok(())
+    }
+
+    fn add(&mut self, fired: &Fired) {
+        let count = fired.count.round() as usize;
+        let before = (0..count).rev().map(|later| later as f64 * fired.interval);
+        self.spikes[fired.cell]
+            .times
+            .extend(before.map(|before| fired.time - fired.since - before));
+    }
+}
+
+/// A cell that fired in a step that ended at `time`.
+pub(super) struct Fired {
+    pub(super) time: f64,
+    pub(super) cell: usize,
+    /// How often.
+    pub(super) count: f64,
+    /// How long before the end the last spike was, ms.
+    pub(super) since: f64,
+    /// How far apart they were, ms.
+    pub(super) interval: f64,
 }

@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 use burn::tensor::Tensor;
 use granule_io::budget;
 
+use super::record::{Fired, SpikeReader};
 use super::run::{Driven, Experiment, Ran};
 use super::stimulus::Stimulus;
 use super::subject::{Body, Subject};
-use granule_dynamics::whole::WholeSteps;
+use granule_dynamics::whole::{See, Seen, WholeSteps};
 use granule_dynamics::{CHECK_EVERY, Clock, DynamicsError, Grid, State, failure};
 
 /// After about so long somebody hears of the steps done, and can end the run.
@@ -109,17 +110,20 @@ impl Whole {
     ) -> Result<(), DynamicsError> {
         let grid = &of.grid;
         let dynamics = of.subject.body.dynamics();
-        let every: Vec<usize> = (0..self.steps.script().seen().len())
-            .map(|index| {
-                if index < self.kept {
-                    ran.recorder.every()
-                } else {
-                    1
-                }
-            })
-            .collect();
+        let mut see = vec![See::Every(ran.recorder.every()); self.kept];
+        for watch in &self.watches {
+            // Of spikes that are counted only those that there are.
+            let first = see.len();
+            let how = match of.subject.firing[watch.reader].1.is_counted() {
+                true => See::Where(first),
+                false => See::Every(1),
+            };
+            see.extend(vec![how; watch.variables]);
+        }
         let script = self.steps.script();
-        let columns: usize = script.seen().iter().chain(&script.given()).sum();
+        let kept = script.seen().into_iter().zip(&see);
+        let kept = kept.filter(|(_, see)| !matches!(see, See::Where(_)));
+        let columns: usize = kept.map(|(len, _)| len).chain(script.given()).sum();
         let most = budget::waiting_samples(columns + 1).min(CHECK_EVERY);
         let mut run = self.steps.begin(&of.subject.initial)?;
         let mut good = run.clone();
@@ -134,25 +138,25 @@ impl Whole {
                 let steps = first..first + count;
                 given
                     .flat_map(|given| steps.clone().flat_map(|step| given.values(step)))
-                    .collect()
+                    .collect::<Vec<f64>>()
             };
             let before = run.clone();
             let began = Instant::now();
-            let mut seen = run.steps(count, input(count), &every)?;
+            let mut seen = run.steps(count, &input(count), &see)?;
             let took = began.elapsed();
             let mut done = first + count;
             let heard =
                 (first + 1..=done).find(|step| progress(*step, grid.time(*step)).is_break());
             if let Some(last) = heard.filter(|last| *last < done) {
                 run = before;
-                seen = run.steps(last - first, input(last - first), &every)?;
+                seen = run.steps(last - first, &input(last - first), &see)?;
                 done = last;
             }
             if done.is_multiple_of(CHECK_EVERY) || done == grid.steps() {
                 let pairs = dynamics.variables().iter().zip(run.values());
                 if pairs
                     .into_iter()
-                    .any(|(variable, values)| !variable.is_plausible(values))
+                    .any(|(variable, values)| !variable.is_plausible(&values))
                 {
                     let from = (good.done(), good.state(&of.subject.initial));
                     let late = run.state(&of.subject.initial);
@@ -183,7 +187,7 @@ impl Whole {
         ran: &mut Ran,
         first: usize,
         done: usize,
-        mut seen: Vec<Vec<f64>>,
+        mut seen: Vec<Seen>,
     ) -> Result<(), DynamicsError> {
         let grid = &of.grid;
         ran.reached = (done, grid.time(done));
@@ -196,46 +200,89 @@ impl Whole {
                 .extend(of.stimulus.iter().flat_map(|given| given.values(*step)));
         }
         let times: Vec<f64> = taken.iter().map(|step| grid.time(*step)).collect();
-        ran.recorder.take(&times, seen)?;
+        let kept = seen.into_iter().map(|seen| seen.values).collect();
+        ran.recorder.take(&times, kept)?;
         let mut watched = watched.into_iter();
-        let mut parts: Vec<(&Watch, Vec<Vec<f64>>)> = Vec::new();
+        let mut parts: Vec<(&Watch, Vec<Seen>)> = Vec::new();
         for watch in &self.watches {
             parts.push((watch, watched.by_ref().take(watch.variables).collect()));
         }
-        let steps = done - first;
         for (index, (_, reader)) in ran.readers.iter_mut().enumerate() {
-            let (mut own, others) = parts
+            let (own, others) = parts
                 .into_iter()
                 .partition::<Vec<_>, _>(|(watch, _)| watch.reader == index);
             parts = others;
-            let times = (first..done).flat_map(|step| {
-                own.iter()
-                    .map(move |(watch, _)| grid.time(step) + watch.after)
-            });
-            let times: Vec<f64> = times.collect();
-            let values = match own.as_mut_slice() {
-                [] => continue,
-                [(_, read)] => std::mem::take(read),
-                own => in_order(own, steps),
-            };
-            reader.take(&times, values)?;
+            match reader {
+                _ if own.is_empty() => {}
+                SpikeReader::Crossings(detector) => {
+                    let times = (first..done).flat_map(|step| {
+                        own.iter()
+                            .map(move |(watch, _)| grid.time(step) + watch.after)
+                    });
+                    let times: Vec<f64> = times.collect();
+                    detector.take(&times, &in_order(own, done - first));
+                }
+                SpikeReader::Counts(counts) => {
+                    counts.take_some(fired(own, grid), self.cells(index))?;
+                }
+            }
         }
         Ok(())
+    }
+
+    /// How many cells a reader of counted spikes has.
+    fn cells(&self, reader: usize) -> usize {
+        let seen = self.steps.script().seen();
+        let mut first = self.kept;
+        for watch in &self.watches {
+            if watch.reader == reader {
+                return seen[first];
+            }
+            first += watch.variables;
+        }
+        0
     }
 }
 
 /// What was seen at several times in each step, in the order of time.
-fn in_order(own: &[(&Watch, Vec<Vec<f64>>)], steps: usize) -> Vec<Vec<f64>> {
-    let count = own.first().map_or(0, |(_, read)| read.len());
-    let of_variable = (0..count).map(|variable| {
-        let mut values = Vec::new();
-        for step in 0..steps {
-            for (_, read) in own {
-                let width = read[variable].len() / steps;
-                values.extend_from_slice(&read[variable][step * width..][..width]);
-            }
+fn in_order(mut own: Vec<(&Watch, Vec<Seen>)>, steps: usize) -> Vec<f64> {
+    let mut voltages: Vec<Vec<f64>> = own
+        .drain(..)
+        .map(|(_, read)| read.into_iter().next().unwrap_or_default().values)
+        .collect();
+    if let [_] = voltages.as_slice() {
+        return voltages.swap_remove(0);
+    }
+    let mut all = Vec::new();
+    for step in 0..steps {
+        for values in &voltages {
+            let width = values.len() / steps;
+            all.extend_from_slice(&values[step * width..][..width]);
         }
-        values
-    });
-    of_variable.collect()
+    }
+    all
+}
+
+/// The cells that fired, in the order of time.
+fn fired(own: Vec<(&Watch, Vec<Seen>)>, grid: &Grid) -> Vec<Fired> {
+    let mut all = Vec::new();
+    for (order, (watch, read)) in own.into_iter().enumerate() {
+        let mut read = read.into_iter();
+        let [counts, since, intervals] = [(); 3].map(|()| read.next().unwrap_or_default());
+        for (at, ((step, cell), count)) in counts.places.into_iter().zip(counts.values).enumerate()
+        {
+            let own = |seen: &Seen| seen.values.get(at).copied().unwrap_or_default();
+            let time = grid.time(step) + watch.after;
+            let fired = Fired {
+                time,
+                cell,
+                count,
+                since: own(&since),
+                interval: own(&intervals),
+            };
+            all.push(((step, order), fired));
+        }
+    }
+    all.sort_by_key(|(when, _)| *when);
+    all.into_iter().map(|(_, fired)| fired).collect()
 }

@@ -160,16 +160,17 @@ impl Crossings {
     /// Samples in row-major order, `width` of them at each time.
     fn take(&mut self, times: &[f64], values: &[f64], width: usize) {
         self.spikes.resize(width, Spikes::default());
-        let mut last = self.last.take();
+        let kept = self.last.take();
+        let mut last = kept.as_ref().map(|(time, sample)| (*time, &sample[..]));
         for (time, sample) in times.iter().zip(values.chunks_exact(width.max(1))) {
-            if let Some((before, old)) = &last {
+            if let Some((before, old)) = last {
                 for ((spikes, old), new) in self.spikes.iter_mut().zip(old).zip(sample) {
-                    spikes.cross(self.threshold, (*before, *old), (*time, *new));
+                    spikes.cross(self.threshold, (before, *old), (*time, *new));
                 }
             }
-            last = Some((*time, sample.to_vec()));
+            last = Some((*time, sample));
         }
-        self.last = last;
+        self.last = last.map(|(time, sample)| (time, sample.to_vec()));
     }
 }
 

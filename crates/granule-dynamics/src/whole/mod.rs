@@ -11,7 +11,7 @@
 //! use granule_dynamics::model::{Dynamics, Model};
 //! use granule_dynamics::solver::Rk4;
 //! use granule_dynamics::system::{Integrated, JansenRitConfig};
-//! use granule_dynamics::whole::WholeSteps;
+//! use granule_dynamics::whole::{See, WholeSteps};
 //! use granule_dynamics::{Grid, Place};
 //!
 //! let column = JansenRitConfig::default().init(&Place::f64(&Device::flex()))?;
@@ -30,9 +30,9 @@
 //! )?;
 //! let mut run = steps.begin(&initial)?;
 //! // A second, of which every tenth step is seen.
-//! let seen = run.steps(2000, Vec::new(), &[10])?;
-//! assert_eq!(seen[0].len(), 200);
-//! let swing = seen[0][100..].iter().fold(0.0_f64, |most, x| most.max(*x));
+//! let seen = run.steps(2000, &[], &[See::Every(10)])?;
+//! assert_eq!(seen[0].values.len(), 200);
+//! let swing = seen[0].values[100..].iter().fold(0.0_f64, |most, x| most.max(*x));
 //! assert!(swing > 5.0 && swing < 15.0, "the alpha rhythm, mV: {swing}");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -48,6 +48,8 @@ use std::sync::Arc;
 use burn::tensor::Tensor;
 
 use crate::Place;
+#[cfg(feature = "capture")]
+pub use granule_ops::script::{See, Seen};
 #[cfg(feature = "capture")]
 pub use steps::{WholeRun, WholeSteps};
 

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor};
-use granule_ops::script::{Recorded, Run, Script, Unrecorded, record};
+use granule_ops::script::{Recorded, Run, Script, See, Seen, Unrecorded, record};
+use rayon::prelude::*;
 
 use super::{DRAWN, Numbers};
 use crate::model::Clock;
@@ -25,8 +26,15 @@ pub struct WholeSteps {
 struct OfStep {
     first: usize,
     stride: usize,
+    /// How many they are.
+    width: usize,
     numbers: Arc<Numbers>,
 }
+
+/// Numbers of steps that are drawn before the steps are taken: 2 MiB, so that they are in a near cache still.
+const TOGETHER: usize = 1 << 18;
+/// Numbers that are worth a second thread.
+const PARALLEL: usize = 1 << 12;
 
 /// Drawing is noted on this thread until this is dropped.
 struct Noting;
@@ -108,11 +116,15 @@ impl WholeSteps {
             Ok(script) if script.multiplications() > MOST_MULTIPLICATIONS => {
                 Err("so large a matrix that single steps are as fast".into())
             }
-            Ok(script) => Ok(Self {
-                script: Arc::new(script),
-                driven: input.is_some(),
-                drawn: of_steps(sources).ok_or("random numbers of steps out of order")?,
-            }),
+            Ok(script) => {
+                let widths = script.given().split_off(usize::from(input.is_some()));
+                let drawn = of_steps(sources, &widths);
+                Ok(Self {
+                    script: Arc::new(script),
+                    driven: input.is_some(),
+                    drawn: drawn.ok_or("random numbers of steps out of order")?,
+                })
+            }
             Err(Unrecorded::Failed(DynamicsError::Device { .. })) => {
                 Err("a step that reads numbers as it goes, as those of adaptive solvers do".into())
             }
@@ -133,7 +145,8 @@ impl WholeSteps {
     /// [`DynamicsError::Device`] for a state that cannot be read or is of other shapes.
     pub fn begin(&self, initial: &State) -> Result<WholeRun, DynamicsError> {
         let values = initial.tensors().iter().map(|x| host(x.clone()));
-        let run = Run::new(Arc::clone(&self.script), values.collect::<Result<_, _>>()?);
+        let values = values.collect::<Result<Vec<_>, _>>()?;
+        let run = Run::new(Arc::clone(&self.script), &values);
         let misfit = || DynamicsError::device("the state has other shapes than what was recorded");
         Ok(WholeRun {
             steps: self.clone(),
@@ -143,15 +156,16 @@ impl WholeSteps {
 }
 
 /// What is drawn for each step, from that of the steps 0, 1 and others.
-fn of_steps(sources: Vec<Vec<(usize, Arc<Numbers>)>>) -> Option<Vec<OfStep>> {
+fn of_steps(sources: Vec<Vec<(usize, Arc<Numbers>)>>, widths: &[usize]) -> Option<Vec<OfStep>> {
     let [first, second, ..] = sources.as_slice() else {
         return Some(Vec::new());
     };
-    let pairs = first.iter().zip(second);
-    let found = pairs.map(|((first, numbers), (second, _))| {
+    let pairs = first.iter().zip(second).zip(widths);
+    let found = pairs.map(|(((first, numbers), (second, _)), width)| {
         Some(OfStep {
             first: *first,
             stride: second.checked_sub(*first)?,
+            width: *width,
             numbers: Arc::clone(numbers),
         })
     });
@@ -172,46 +186,84 @@ impl WholeRun {
     }
 
     /// The numbers of each variable, row-major.
-    pub fn values(&self) -> &[Vec<f64>] {
+    pub fn values(&self) -> Vec<Vec<f64>> {
         self.run.state()
     }
 
     /// The state with the shapes of `like`, where that lives.
     pub fn state(&self, like: &State) -> State {
         let tensors = like.tensors().iter().zip(self.run.state());
-        let tensors = tensors.map(|(like, x)| Place::of(like).tensor(x.clone(), like.dims()));
+        let tensors = tensors.map(|(like, x)| Place::of(like).tensor(x, like.dims()));
         State::new(tensors.collect())
     }
 
-    /// Takes `steps` steps. `input` has the input at the steps that are taken, in a row; `every` says of each thing that
-    /// is seen after how many steps it is, counted from the beginning of the run, never for 0. Returns what was seen, row
-    /// after row.
+    /// Takes `steps` steps. `input` has the input at the steps that are taken, in a row; `see` says when something is kept of
+    /// each thing that is seen, which is returned.
     ///
     /// # Errors
     ///
-    /// [`DynamicsError::Device`] where what is given does not fit.
+    /// [`DynamicsError::Device`] where what is given or asked for does not fit.
     pub fn steps(
         &mut self,
         steps: usize,
-        input: Vec<f64>,
-        every: &[usize],
-    ) -> Result<Vec<Vec<f64>>, DynamicsError> {
-        let first = self.run.done();
-        let drawn = self.steps.drawn.iter().map(|drawn| {
-            let steps = first..first + steps;
-            let numbers = steps.flat_map(|step| (drawn.numbers)(drawn.first + drawn.stride * step));
-            numbers.collect()
-        });
-        let given: Vec<Vec<f64>> = self
-            .steps
-            .driven
-            .then_some(input)
-            .into_iter()
-            .chain(drawn)
-            .collect();
-        let seen = self.run.steps(steps, &given, every);
-        seen.ok_or_else(|| {
-            DynamicsError::device("what is given for the steps is not of their number")
-        })
+        input: &[f64],
+        see: &[See],
+    ) -> Result<Vec<Seen>, DynamicsError> {
+        let widths = self.steps.script.given();
+        let columns: usize = widths.iter().sum();
+        let most = match self.steps.drawn.is_empty() {
+            true => steps,
+            false => (TOGETHER / columns.max(1)).max(1),
+        };
+        let input_width = widths.first().filter(|_| self.steps.driven);
+        let mut all = vec![Seen::default(); see.len()];
+        let mut done = 0;
+        while done < steps || steps == 0 {
+            let count = most.min(steps - done);
+            let input = input_width.map(|width| {
+                let own = input.get(done * width..(done + count) * width);
+                own.map(<[f64]>::to_vec).unwrap_or_default()
+            });
+            let drawn = self.steps.drawn.iter();
+            let drawn = drawn.map(|drawn| drawn.numbers(self.run.done(), count));
+            let given: Option<Vec<Vec<f64>>> = input.map(Some).into_iter().chain(drawn).collect();
+            let seen = given.and_then(|given| self.run.steps(count, &given, see));
+            let misfit =
+                || DynamicsError::device("what is given for the steps is not of their number");
+            let seen = seen.ok_or_else(misfit)?;
+            done += count;
+            if done == count {
+                all = seen;
+            } else {
+                for (all, seen) in all.iter_mut().zip(seen) {
+                    all.values.extend(seen.values);
+                    all.places.extend(seen.places);
+                }
+            }
+            if steps == 0 {
+                break;
+            }
+        }
+        Ok(all)
+    }
+}
+
+impl OfStep {
+    /// Those of `count` steps from `first` on, in a row; `None` where some step has another number of them. As every step has
+    /// its own, threads share them.
+    fn numbers(&self, first: usize, count: usize) -> Option<Vec<f64>> {
+        let mut all = vec![0.0; count * self.width];
+        let fill = |(step, own): (usize, &mut [f64])| {
+            let numbers = (self.numbers)(self.first + self.stride * (first + step));
+            (numbers.len() == own.len()).then(|| own.copy_from_slice(&numbers))
+        };
+        if all.len() < PARALLEL {
+            let mut steps = all.chunks_exact_mut(self.width).enumerate();
+            steps.try_for_each(fill)?;
+        } else {
+            let steps = all.par_chunks_exact_mut(self.width).enumerate();
+            steps.try_for_each(fill)?;
+        }
+        Some(all)
     }
 }

@@ -5,13 +5,19 @@ use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use super::cpu::{Number, once};
+use super::cpu::{Number, perform};
+use super::fork::{Fork, Known};
 use super::instruction::{Binary, Elements, Instruction, Matrix, Piece, Sparse, Unary, Work};
-use super::{Slot, Steps};
+use super::{Lanes, Part, Slot, Steps};
 use crate::{Connections, Tree};
 
 /// The most of its elements that a matrix may have other than 0 to be kept as a list.
 const SPARSE: f64 = 0.3;
+
+/// Elements that go through the instructions of a part together.
+const BLOCK: usize = 256;
+/// The same where blocks go different ways: the smaller, the more of them have nothing that happens.
+const FORKED: usize = 64;
 
 /// A tensor of the step: its shape, and the buffer of its elements, or of the one that stands for all of them.
 #[derive(Clone, Debug)]
@@ -184,7 +190,7 @@ impl<T: Number> Builder<T> {
         let to = self.slot(vec![T::ZERO; len], constant);
         let instruction = Instruction { work, to };
         if constant {
-            once(&instruction, &mut self.slots);
+            perform(&instruction, &mut self.slots, &[]);
         } else {
             self.code.push(instruction);
         }
@@ -497,10 +503,13 @@ impl<T: Number> Builder<T> {
             (moved(&states), moved(&given), moved(&taken), moved(&seen));
         let swaps = self.swaps(&states, &taken);
         let lanes = self.lanes(&states, &given, &seen);
+        let parts = self.parts(&states, &given, &seen, &swaps);
         Some(Steps {
+            lens: self.slots.iter().map(Vec::len).collect(),
             code: self.code,
             matrices,
             slots: self.slots,
+            parts,
             states,
             given,
             seen,
@@ -639,16 +648,99 @@ impl<T: Number> Builder<T> {
         swaps
     }
 
-    /// The number of elements where each goes its own way.
-    fn lanes(&self, states: &[Slot], given: &[Slot], seen: &[Slot]) -> Option<usize> {
-        let lanes = self.slots.iter().map(Vec::len).max()?;
+    /// How the elements depend on each other.
+    fn lanes(&self, states: &[Slot], given: &[Slot], seen: &[Slot]) -> Lanes {
+        let lanes = self.slots.iter().map(Vec::len).max().unwrap_or_default();
         let fits = self.slots.iter().all(|x| x.len() == lanes || x.len() == 1);
-        let elementwise = self
-            .code
-            .iter()
-            .all(|instruction| instruction.work.is_elementwise());
         let some = states.iter().chain(given).chain(seen).next().is_some();
-        (fits && elementwise && some && lanes > 0).then_some(lanes)
+        if !fits || !some || lanes == 0 {
+            return Lanes::Together;
+        }
+        let code = || self.code.iter().map(|instruction| &instruction.work);
+        if code().all(Work::is_elementwise) {
+            return Lanes::Apart(lanes);
+        }
+        let meets = |work: &Work| {
+            let left = work.multiplied().map(|left| self.slots[left].len());
+            match work {
+                Work::Product { inner, columns, .. } => {
+                    left == Some(lanes) && [*inner, *columns] == [lanes; 2]
+                }
+                Work::SparseProduct { right, .. } => {
+                    let square = [right.ends.len(), right.columns] == [lanes; 2];
+                    left == Some(lanes) && square && right.rises()
+                }
+                _ => false,
+            }
+        };
+        let alone = lanes > 1 && code().all(|work| work.is_elementwise() || meets(work));
+        if alone {
+            Lanes::Meeting(lanes)
+        } else {
+            Lanes::Together
+        }
+    }
+
+    /// Runs of instructions of element by element on buffers of one length; others by themselves.
+    fn parts(
+        &mut self,
+        states: &[Slot],
+        given: &[Slot],
+        seen: &[Slot],
+        swaps: &[(Slot, Slot)],
+    ) -> Vec<Part> {
+        let mut parts: Vec<Part> = Vec::new();
+        let mut before = None;
+        for (at, instruction) in self.code.iter().enumerate() {
+            let own = instruction.work.is_elementwise();
+            let len = own.then(|| self.slots[instruction.to].len());
+            match parts.last_mut() {
+                Some(last) if before == Some(len) => last.end = at + 1,
+                _ => parts.push(Part {
+                    end: at + 1,
+                    elementwise: own,
+                    block: BLOCK,
+                    fork: None,
+                }),
+            }
+            before = Some(len);
+        }
+        let outside: Vec<Slot> = states.iter().chain(given).chain(seen).copied().collect();
+        let mut constant = vec![true; self.slots.len()];
+        let changing = self.code.iter().map(|instruction| instruction.to);
+        let swapped = swaps.iter().flat_map(|(x, y)| [*x, *y]);
+        changing
+            .chain(swapped)
+            .chain(outside.iter().copied())
+            .for_each(|slot| constant[slot] = false);
+        let mut first = 0;
+        for part in &mut parts {
+            let own = first..part.end;
+            first = part.end;
+            // A single element is as quickly computed as looked at.
+            if !part.elementwise || self.slots[self.code[own.start].to].len() < 2 {
+                continue;
+            }
+            let mut read = vec![false; constant.len()];
+            outside.iter().for_each(|slot| read[*slot] = true);
+            swaps
+                .iter()
+                .for_each(|(x, y)| (read[*x], read[*y]) = (true, true));
+            for (at, instruction) in self.code.iter_mut().enumerate() {
+                if !own.contains(&at) {
+                    instruction.work.reads(|slot| read[*slot] = true);
+                }
+            }
+            let known = Known {
+                constant: &constant,
+                read: &read,
+            };
+            part.fork = Fork::find(&self.code, own, &mut self.slots, &known);
+            if part.fork.is_some() {
+                part.block = FORKED;
+            }
+        }
+        parts
     }
 }
 

@@ -2,12 +2,14 @@
 
 use std::ops::Range;
 
-use super::Slot;
-use super::instruction::{Binary, Elements, Instruction, Matrix, Unary, Work};
+use super::instruction::{Binary, Elements, Instruction, Matrix, Piece, Sparse, Unary, Work};
+use super::run::{See, Seen};
+use super::team::Exchange;
+use super::{Part, Steps};
 use crate::firing_rate::elementary::{Elementary, exponential_of_any};
 use crate::sparse_product::product_of_lists;
 use crate::tree_solve::cpu::Edges;
-use crate::vectorised::Kernel;
+use crate::vectorised::{Kernel, vectorised};
 
 /// What the operations compute with.
 pub(crate) trait Number: Elementary {
@@ -70,16 +72,21 @@ macro_rules! number {
 number!(f64, |x, FUSED| Elementary::exponential::<FUSED>(x));
 number!(f32, |x, FUSED| exponential_of_any::<FUSED>(x));
 
-#[inline(always)]
-fn map<T: Copy>(out: &mut [T], x: &[T], f: impl Fn(T) -> T) {
-    match x {
-        [x] => out.fill(f(*x)),
-        _ => {
-            for (out, x) in out.iter_mut().zip(x) {
-                *out = f(*x);
-            }
+/// `out ← f(x)`, where one element of `x` stands for all. No closure, which might be compiled by itself without the vectors that
+/// this is compiled for.
+macro_rules! map {
+    ($out:ident, $from:ident, |$x:ident| $f:expr) => {{
+        let single = $from.len() == 1;
+        let some = if single { 1 } else { $out.len() };
+        for (out, x) in $out[..some].iter_mut().zip($from) {
+            let $x = *x;
+            *out = $f;
         }
-    }
+        if single {
+            let first = $out[0];
+            $out.fill(first);
+        }
+    }};
 }
 
 #[inline(always)]
@@ -122,28 +129,31 @@ fn sign<T: Number>(x: T) -> T {
 
 #[inline(always)]
 fn unary<T: Number, const FUSED: bool>(f: Unary, out: &mut [T], x: &[T]) {
+    if out.is_empty() {
+        return;
+    }
     match f {
-        Unary::Copy => map(out, x, |x| x),
-        Unary::Negate => map(out, x, |x| -x),
-        Unary::Absolute => map(out, x, T::absolute),
-        Unary::Reciprocal => map(out, x, |x| T::ONE / x),
-        Unary::Exponential => map(out, x, |x| x.exponential_anywhere::<FUSED>()),
-        Unary::Logarithm => map(out, x, |x| x.natural_logarithm::<FUSED>()),
-        Unary::LogarithmOfOneMore => map(out, x, |x| x.natural_logarithm_of_one_more::<FUSED>()),
-        Unary::SquareRoot => map(out, x, T::square_root),
-        Unary::Tanh => map(out, x, |x| x.tanh::<FUSED>()),
-        Unary::Sigmoid => map(out, x, |x| x.sigmoid::<FUSED>()),
-        Unary::Softplus => map(out, x, |x| x.softplus::<FUSED>()),
-        Unary::Sine => map(out, x, T::sine),
-        Unary::Cosine => map(out, x, T::cosine),
-        Unary::Floor => map(out, x, T::floor),
-        Unary::Ceiling => map(out, x, T::ceiling),
-        Unary::Round => map(out, x, T::round),
-        Unary::Sign => map(out, x, sign),
-        Unary::Not => map(out, x, |x| truth(x == T::ZERO)),
+        Unary::Copy => map!(out, x, |x| x),
+        Unary::Negate => map!(out, x, |x| -x),
+        Unary::Absolute => map!(out, x, |x| x.absolute()),
+        Unary::Reciprocal => map!(out, x, |x| T::ONE / x),
+        Unary::Exponential => map!(out, x, |x| x.exponential_anywhere::<FUSED>()),
+        Unary::Logarithm => map!(out, x, |x| x.natural_logarithm::<FUSED>()),
+        Unary::LogarithmOfOneMore => map!(out, x, |x| x.natural_logarithm_of_one_more::<FUSED>()),
+        Unary::SquareRoot => map!(out, x, |x| x.square_root()),
+        Unary::Tanh => map!(out, x, |x| x.tanh::<FUSED>()),
+        Unary::Sigmoid => map!(out, x, |x| x.sigmoid::<FUSED>()),
+        Unary::Softplus => map!(out, x, |x| x.softplus::<FUSED>()),
+        Unary::Sine => map!(out, x, |x| x.sine()),
+        Unary::Cosine => map!(out, x, |x| x.cosine()),
+        Unary::Floor => map!(out, x, |x| x.floor()),
+        Unary::Ceiling => map!(out, x, |x| x.ceiling()),
+        Unary::Round => map!(out, x, |x| x.round()),
+        Unary::Sign => map!(out, x, |x| sign(x)),
+        Unary::Not => map!(out, x, |x| truth(x == T::ZERO)),
         // A NaN alone differs from itself.
         #[allow(clippy::eq_op)]
-        Unary::IsNan => map(out, x, |x| truth(x != x)),
+        Unary::IsNan => map!(out, x, |x| truth(x != x)),
     }
 }
 
@@ -172,7 +182,10 @@ fn binary<T: Number>(f: Binary, out: &mut [T], x: &[T], y: &[T]) {
 fn choose<T: Number>(out: &mut [T], mask: &[T], yes: &[T], no: &[T]) {
     let pick = |mask: T, yes: T, no: T| if mask == T::ZERO { no } else { yes };
     match (mask, yes, no) {
-        ([mask], _, _) => map(out, if *mask == T::ZERO { no } else { yes }, |x| x),
+        ([mask], _, _) => {
+            let chosen = if *mask == T::ZERO { no } else { yes };
+            map!(out, chosen, |x| x);
+        }
         (_, [yes], _) => zip(out, mask, no, |mask, no| pick(mask, *yes, no)),
         (_, _, [no]) => zip(out, mask, yes, |mask, yes| pick(mask, yes, *no)),
         _ => {
@@ -180,6 +193,27 @@ fn choose<T: Number>(out: &mut [T], mask: &[T], yes: &[T], no: &[T]) {
                 *out = pick(*mask, *yes, *no);
             }
         }
+    }
+}
+
+#[inline(always)]
+fn add_row<T: Number>(out: &mut [T], factor: T, row: &[T]) {
+    for (out, value) in out.iter_mut().zip(row) {
+        *out += factor * *value;
+    }
+}
+
+/// Adds a row times a factor.
+struct AddRow<'a, T> {
+    out: &'a mut [T],
+    factor: T,
+    row: &'a [T],
+}
+
+impl<T: Number> Kernel for AddRow<'_, T> {
+    #[inline(always)]
+    fn run<const FUSED: bool>(self) {
+        add_row(self.out, self.factor, self.row);
     }
 }
 
@@ -192,9 +226,7 @@ fn product<T: Number>(out: &mut [T], left: &[T], right: &[T], [inner, columns]: 
             if *factor == T::ZERO {
                 continue;
             }
-            for (out, value) in out.iter_mut().zip(row) {
-                *out += *factor * *value;
-            }
+            add_row(out, *factor, row);
         }
     }
 }
@@ -248,162 +280,412 @@ fn elementwise<T: Number, const FUSED: bool>(
     slots[instruction.to] = all;
 }
 
-#[inline(always)]
-fn perform<T: Number, const FUSED: bool>(
+/// Instructions of element by element on some elements, one after the other.
+struct Block<'a, T> {
+    code: &'a [Instruction],
+    slots: &'a mut [Vec<T>],
+    range: Range<usize>,
+}
+
+impl<T: Number> Kernel for Block<'_, T> {
+    #[inline(always)]
+    fn run<const FUSED: bool>(self) {
+        for instruction in self.code {
+            elementwise::<T, FUSED>(instruction, self.slots, &self.range);
+        }
+    }
+}
+
+/// An instruction of another kind.
+struct Whole<'a, T> {
+    work: &'a Work,
+    out: &'a mut [T],
+    slots: &'a [Vec<T>],
+    matrices: &'a [Vec<T>],
+}
+
+impl<T: Number> Kernel for Whole<'_, T> {
+    #[inline(always)]
+    fn run<const FUSED: bool>(self) {
+        let Self {
+            work,
+            out,
+            slots,
+            matrices,
+        } = self;
+        let matrix = |matrix: &Matrix| match matrix {
+            Matrix::Buffer(slot) => &slots[*slot][..],
+            Matrix::Constant(index) => &matrices[*index][..],
+        };
+        match work {
+            Work::Gather(pieces) => gather(out, pieces, slots),
+            Work::Product {
+                left,
+                right,
+                inner,
+                columns,
+            } => product(out, &slots[*left], matrix(right), [*inner, *columns]),
+            Work::SparseProduct { left, right } => {
+                let lists = (&right.ends[..], &right.column[..], matrix(&right.values));
+                product_of_lists(out, &slots[*left], lists, right.columns);
+            }
+            Work::TreeSolve {
+                diagonal,
+                edges,
+                rhs,
+                tree,
+            } => {
+                let edges = Edges::of(&slots[*edges]);
+                out.copy_from_slice(&slots[*rhs]);
+                // One system for each row.
+                let mut pivots = slots[*diagonal].clone();
+                let nodes = tree.len().max(1);
+                for (pivots, x) in pivots
+                    .chunks_exact_mut(nodes)
+                    .zip(out.chunks_exact_mut(nodes))
+                {
+                    tree.solve(edges, pivots, x);
+                }
+            }
+            Work::Sum {
+                of,
+                middle,
+                inner,
+                divisor,
+            } => sum(out, &slots[*of], [*middle, *inner], T::of(*divisor)),
+            _ => {}
+        }
+    }
+}
+
+fn gather<T: Copy>(out: &mut [T], pieces: &[Piece], slots: &[Vec<T>]) {
+    let mut rest = out;
+    for piece in pieces {
+        let from = &slots[piece.from];
+        let (own, others) = rest.split_at_mut(piece.elements.len());
+        rest = others;
+        match &piece.elements {
+            Elements::Range(range) => own.copy_from_slice(&from[range.clone()]),
+            Elements::Repeated(_) => own.fill(from[0]),
+            Elements::Listed(list) => {
+                for (own, at) in own.iter_mut().zip(list) {
+                    *own = from[*at as usize];
+                }
+            }
+        }
+    }
+}
+
+/// One instruction by itself.
+pub(crate) fn perform<T: Number>(
     instruction: &Instruction,
     slots: &mut [Vec<T>],
     matrices: &[Vec<T>],
 ) {
     if instruction.work.is_elementwise() {
-        let all = 0..slots[instruction.to].len();
-        return elementwise::<T, FUSED>(instruction, slots, &all);
+        let range = 0..slots[instruction.to].len();
+        let code = std::slice::from_ref(instruction);
+        return vectorised(Block { code, slots, range });
     }
+    // What is written is never read by the same instruction.
     let mut out = std::mem::take(&mut slots[instruction.to]);
-    let matrix = |matrix: &Matrix| match matrix {
-        Matrix::Buffer(slot) => &slots[*slot][..],
-        Matrix::Constant(index) => &matrices[*index][..],
-    };
-    match &instruction.work {
-        Work::Gather(pieces) => {
-            let mut rest = &mut out[..];
-            for piece in pieces {
-                let from = &slots[piece.from];
-                let (own, others) = rest.split_at_mut(piece.elements.len());
-                rest = others;
-                match &piece.elements {
-                    Elements::Range(range) => own.copy_from_slice(&from[range.clone()]),
-                    Elements::Repeated(_) => own.fill(from[0]),
-                    Elements::Listed(list) => {
-                        for (own, at) in own.iter_mut().zip(list) {
-                            *own = from[*at as usize];
-                        }
-                    }
-                }
-            }
-        }
-        Work::Product {
-            left,
-            right,
-            inner,
-            columns,
-        } => product(&mut out, &slots[*left], matrix(right), [*inner, *columns]),
-        Work::SparseProduct { left, right } => {
-            let lists = (&right.ends[..], &right.column[..], matrix(&right.values));
-            product_of_lists(&mut out, &slots[*left], lists, right.columns);
-        }
-        Work::TreeSolve {
-            diagonal,
-            edges,
-            rhs,
-            tree,
-        } => {
-            let edges = Edges::of(&slots[*edges]);
-            out.copy_from_slice(&slots[*rhs]);
-            // One system for each row.
-            let mut pivots = slots[*diagonal].clone();
-            let nodes = tree.len().max(1);
-            for (pivots, x) in pivots
-                .chunks_exact_mut(nodes)
-                .zip(out.chunks_exact_mut(nodes))
-            {
-                tree.solve(edges, pivots, x);
-            }
-        }
-        Work::Sum {
-            of,
-            middle,
-            inner,
-            divisor,
-        } => sum(&mut out, &slots[*of], [*middle, *inner], T::of(*divisor)),
-        _ => {}
-    }
+    vectorised(Whole {
+        work: &instruction.work,
+        out: &mut out,
+        slots,
+        matrices,
+    });
     slots[instruction.to] = out;
 }
 
-/// One instruction by itself, of what is computed once.
-pub(crate) fn once<T: Number>(instruction: &Instruction, slots: &mut [Vec<T>]) {
-    perform::<T, false>(instruction, slots, &[]);
+/// Some elements of every buffer.
+#[derive(Clone, Debug)]
+pub(crate) struct Tile<T> {
+    /// Which they are; `None` where they are all. Buffers of one element are whole in every tile.
+    pub(crate) lanes: Option<Range<usize>>,
+    pub(crate) slots: Vec<Vec<T>>,
 }
 
-/// Instructions that follow one another.
-#[derive(Debug)]
-pub(crate) struct Part {
-    /// The first instruction that is not among them.
-    pub(crate) end: usize,
-    /// The number of elements of each of their results.
-    pub(crate) len: usize,
-    /// Whether they are of element by element: then all of them go over `step` elements at a time, which stay in the nearest
-    /// cache.
-    pub(crate) elementwise: bool,
-    pub(crate) step: usize,
+impl<T> Tile<T> {
+    /// Those that this tile has of a buffer of `len` elements.
+    pub(crate) fn part(&self, len: usize) -> Range<usize> {
+        match &self.lanes {
+            Some(lanes) if len > 1 => lanes.clone(),
+            _ => 0..len,
+        }
+    }
+
+    /// The place of its first element.
+    fn first(&self) -> usize {
+        self.lanes.as_ref().map_or(0, |lanes| lanes.start)
+    }
 }
 
-/// What is given for each step to one buffer.
-pub(crate) struct Given<'a, T> {
-    pub(crate) to: Slot,
-    /// Of all steps in a row, `stride` elements each.
-    pub(crate) values: &'a [T],
-    pub(crate) stride: usize,
-    /// Those of a step that this buffer takes.
-    pub(crate) part: std::ops::Range<usize>,
-}
-
-/// What is kept of one buffer.
-pub(crate) struct Seen<T> {
-    pub(crate) of: Slot,
-    /// It is kept after each `every` steps.
-    pub(crate) every: usize,
-    pub(crate) kept: Vec<T>,
-}
-
-/// Many steps.
+/// Many steps of some tiles.
 pub(crate) struct Many<'a, T> {
-    pub(crate) code: &'a [Instruction],
-    pub(crate) parts: &'a [Part],
-    pub(crate) matrices: &'a [Vec<T>],
-    pub(crate) swaps: &'a [(Slot, Slot)],
-    pub(crate) slots: &'a mut [Vec<T>],
-    pub(crate) given: &'a [Given<'a, T>],
-    pub(crate) seen: &'a mut [Seen<T>],
+    pub(crate) of: &'a Steps<T>,
+    pub(crate) tiles: &'a mut [Tile<T>],
+    /// The place of the first of these tiles among all.
+    pub(crate) first: usize,
+    /// Where they meet others, and each other: a product needs all of them.
+    pub(crate) exchange: Option<&'a Exchange<T>>,
+    /// What is given, for each source of all steps in a row.
+    pub(crate) given: &'a [Vec<f64>],
+    pub(crate) see: &'a [See],
+    /// What each tile saw of each thing.
+    pub(crate) seen: &'a mut [Vec<Seen>],
     /// Steps before these ones.
     pub(crate) before: usize,
     pub(crate) steps: usize,
 }
 
-impl<T: Number> Kernel for Many<'_, T> {
-    #[inline(always)]
-    fn run<const FUSED: bool>(self) {
+impl<T: Number> Many<'_, T> {
+    pub(crate) fn run(mut self) {
+        if self.of.is_single() {
+            return vectorised(Single(self));
+        }
+        let of = self.of;
+        let mut products = 0;
         for step in 0..self.steps {
-            for given in self.given {
-                let first = step * given.stride;
-                let part = first + given.part.start..first + given.part.end;
-                self.slots[given.to].copy_from_slice(&given.values[part]);
+            for tile in self.tiles.iter_mut() {
+                take_given(of, tile, self.given, step);
             }
             let mut first = 0;
-            for part in self.parts {
-                let code = &self.code[first..part.end];
+            for part in &of.parts {
+                let code = &of.code[first..part.end];
+                let own = first..part.end;
                 first = part.end;
-                if !part.elementwise {
-                    for instruction in code {
-                        perform::<T, FUSED>(instruction, self.slots, self.matrices);
+                if part.elementwise {
+                    for tile in self.tiles.iter_mut() {
+                        blocks(&of.code, own.clone(), part, &mut tile.slots);
                     }
                     continue;
                 }
-                for start in (0..part.len).step_by(part.step.max(1)) {
-                    let range = start..(start + part.step).min(part.len);
-                    for instruction in code {
-                        elementwise::<T, FUSED>(instruction, self.slots, &range);
+                for instruction in code {
+                    if let Some(exchange) = self.exchange {
+                        self.exchanged(exchange, products, instruction);
+                        products += 1;
+                        continue;
+                    }
+                    for tile in self.tiles.iter_mut() {
+                        perform(instruction, &mut tile.slots, &of.matrices);
                     }
                 }
             }
-            for seen in self.seen.iter_mut() {
-                if (self.before + step + 1).is_multiple_of(seen.every) {
-                    seen.kept.extend_from_slice(&self.slots[seen.of]);
+            for (tile, seen) in self.tiles.iter_mut().zip(self.seen.iter_mut()) {
+                see(of, tile, self.see, self.before + step, seen);
+                for (x, y) in &of.swaps {
+                    tile.slots.swap(*x, *y);
                 }
             }
-            for (x, y) in self.swaps {
-                self.slots.swap(*x, *y);
+        }
+    }
+}
+
+/// What is given for a step.
+fn take_given<T: Number>(of: &Steps<T>, tile: &mut Tile<T>, given: &[Vec<f64>], step: usize) {
+    for (slot, values) in of.given.iter().zip(given) {
+        let len = of.lens[*slot];
+        let part = tile.part(len);
+        let values = &values[step * len..][part];
+        for (own, value) in tile.slots[*slot].iter_mut().zip(values) {
+            *own = T::of(*value);
+        }
+    }
+}
+
+/// Instructions of element by element, block after block.
+fn blocks<T: Number>(code: &[Instruction], own: Range<usize>, part: &Part, slots: &mut [Vec<T>]) {
+    let len = slots[code[own.start].to].len();
+    for start in (0..len).step_by(part.block) {
+        let range = start..(start + part.block).min(len);
+        let run = |code: &[Instruction], slots: &mut [Vec<T>]| {
+            vectorised(Block {
+                code,
+                slots,
+                range: range.clone(),
+            });
+        };
+        let Some(fork) = &part.fork else {
+            run(&code[own.clone()], slots);
+            continue;
+        };
+        run(&code[own.start..fork.at], slots);
+        let rest = if is_zero(self::part(&slots[fork.mask], &range)) {
+            &fork.quiet
+        } else {
+            &code[fork.at..own.end]
+        };
+        run(rest, slots);
+    }
+}
+
+fn is_zero<T: Number>(values: &[T]) -> bool {
+    values.iter().fold(true, |none, x| none & (*x == T::ZERO))
+}
+
+/// Keeps what is seen after the step `step`.
+fn see<T: Number>(of: &Steps<T>, tile: &Tile<T>, wanted: &[See], step: usize, seen: &mut [Seen]) {
+    for (index, (slot, want)) in of.seen.iter().zip(wanted).enumerate() {
+        // The first tile speaks for all of what they share.
+        if of.lens[*slot] == 1 && tile.first() > 0 {
+            continue;
+        }
+        match want {
+            See::Every(every) if (step + 1).is_multiple_of(*every) => {
+                let values = tile.slots[*slot].iter();
+                seen[index].values.extend(values.map(|x| x.to_f64()));
+            }
+            // Whoever looks at the same places is served with the first who does.
+            See::Where(of_thing) if first_of(wanted, index, *of_thing) => {
+                let mask = &tile.slots[of.seen[*of_thing]];
+                for (chunk, values) in mask.chunks(64).enumerate() {
+                    if is_zero(values) {
+                        continue;
+                    }
+                    let places = values.iter().enumerate().filter(|(_, x)| **x != T::ZERO);
+                    for (place, _) in places {
+                        let place = chunk * 64 + place;
+                        keep_place(of, tile, wanted, *of_thing, (step, place), seen);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn first_of(wanted: &[See], index: usize, thing: usize) -> bool {
+    wanted[..index]
+        .iter()
+        .all(|other| *other != See::Where(thing))
+}
+
+/// Keeps what is seen at one place by all who look where `thing` is not 0.
+fn keep_place<T: Number>(
+    of: &Steps<T>,
+    tile: &Tile<T>,
+    wanted: &[See],
+    thing: usize,
+    (step, place): (usize, usize),
+    seen: &mut [Seen],
+) {
+    let readers = wanted.iter().enumerate();
+    for (index, _) in readers.filter(|(_, want)| **want == See::Where(thing)) {
+        let values = &tile.slots[of.seen[index]];
+        let value = values.get(place).or(values.first());
+        seen[index].values.extend(value.map(|x| x.to_f64()));
+        seen[index].places.push((step, tile.first() + place));
+    }
+}
+
+impl<T: Number> Many<'_, T> {
+    /// A product by a matrix of as many rows and columns as there are elements, of which each tile makes its own columns.
+    fn exchanged(&mut self, exchange: &Exchange<T>, number: usize, instruction: &Instruction) {
+        let Some(left) = instruction.work.multiplied() else {
+            return;
+        };
+        for (index, tile) in self.tiles.iter().enumerate() {
+            let from = tile.first();
+            let row = tile.slots[left].iter().enumerate();
+            let sent = row.filter(|(_, x)| **x != T::ZERO);
+            let sent = sent.map(|(place, x)| ((from + place) as u32, *x));
+            exchange.send(number, self.first + index, sent);
+        }
+        exchange.meet();
+        for tile in self.tiles.iter_mut() {
+            let from = tile.first();
+            let mut out = std::mem::take(&mut tile.slots[instruction.to]);
+            out.fill(T::ZERO);
+            let own = from..from + out.len();
+            let matrix = |matrix: &Matrix| match matrix {
+                Matrix::Constant(index) => &self.of.matrices[*index][..],
+                Matrix::Buffer(_) => &[],
+            };
+            match &instruction.work {
+                Work::SparseProduct { right, .. } => {
+                    let values = matrix(&right.values);
+                    exchange.read(number, |row, x| {
+                        let listed = right.row(row as usize, &own);
+                        let terms = right.column[listed.clone()].iter().zip(&values[listed]);
+                        for (column, w) in terms {
+                            out[*column as usize - from] += x * *w;
+                        }
+                    });
+                }
+                Work::Product { right, columns, .. } => {
+                    let values = matrix(right);
+                    exchange.read(number, |row, x| {
+                        let row = &values[row as usize * columns..][own.clone()];
+                        vectorised(AddRow {
+                            out: &mut out,
+                            factor: x,
+                            row,
+                        });
+                    });
+                }
+                _ => {}
+            }
+            tile.slots[instruction.to] = out;
+        }
+    }
+}
+
+/// Many steps of which every buffer has one element.
+struct Single<'a, T>(Many<'a, T>);
+
+impl<T: Number> Kernel for Single<'_, T> {
+    #[inline(always)]
+    fn run<const FUSED: bool>(self) {
+        let Self(many) = self;
+        for (tile, seen) in many.tiles.iter_mut().zip(many.seen) {
+            let mut own: Vec<T> = tile.slots.iter().map(|x| x[0]).collect();
+            for step in 0..many.steps {
+                for (slot, values) in many.of.given.iter().zip(many.given) {
+                    own[*slot] = T::of(values[step]);
+                }
+                for Instruction { work, to } in &many.of.code {
+                    let mut out = [T::ZERO];
+                    match work {
+                        Work::Unary(f, x) => unary::<T, FUSED>(*f, &mut out, &[own[*x]]),
+                        Work::Binary(f, x, y) => binary(*f, &mut out, &[own[*x]], &[own[*y]]),
+                        Work::Choose(mask, yes, no) => {
+                            choose(&mut out, &[own[*mask]], &[own[*yes]], &[own[*no]]);
+                        }
+                        _ => {}
+                    }
+                    own[*to] = out[0];
+                }
+                for ((slot, want), seen) in many.of.seen.iter().zip(many.see).zip(seen.iter_mut()) {
+                    let step = many.before + step;
+                    match want {
+                        See::Every(every) if (step + 1).is_multiple_of(*every) => {
+                            seen.values.push(own[*slot].to_f64());
+                        }
+                        See::Where(thing) if own[many.of.seen[*thing]] != T::ZERO => {
+                            seen.values.push(own[*slot].to_f64());
+                            seen.places.push((step, 0));
+                        }
+                        _ => {}
+                    }
+                }
+                for (x, y) in &many.of.swaps {
+                    own.swap(*x, *y);
+                }
+            }
+            for (slot, own) in tile.slots.iter_mut().zip(own) {
+                slot[0] = own;
             }
         }
+    }
+}
+
+impl Sparse {
+    /// Where the elements of a row in these columns are; the columns of a row rise.
+    fn row(&self, row: usize, columns: &Range<usize>) -> Range<usize> {
+        let first = row.checked_sub(1).map_or(0, |before| self.ends[before]);
+        let own = &self.column[first..self.ends[row]];
+        let before = |end: usize| first + own.partition_point(|column| (*column as usize) < end);
+        before(columns.start)..before(columns.end)
     }
 }

@@ -1,5 +1,6 @@
 //! What a step is made of. Every operand and result is a whole buffer; one of a single element counts for every element.
 
+use std::fmt;
 use std::sync::Arc;
 
 use super::Slot;
@@ -94,6 +95,18 @@ pub(crate) struct Sparse {
     pub(crate) values: Matrix,
 }
 
+impl Sparse {
+    /// Whether the columns of every row rise.
+    pub(crate) fn rises(&self) -> bool {
+        let mut first = 0;
+        self.ends.iter().all(|end| {
+            let own = &self.column[first..*end];
+            first = *end;
+            own.is_sorted()
+        })
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(crate) enum Work {
     Unary(Unary, Slot),
@@ -136,6 +149,10 @@ pub(crate) struct Instruction {
 }
 
 impl Matrix {
+    pub(crate) fn is_constant(&self) -> bool {
+        matches!(self, Self::Constant(_))
+    }
+
     fn reads(&mut self, mut body: impl FnMut(&mut Slot)) {
         if let Self::Buffer(slot) = self {
             body(slot);
@@ -149,6 +166,15 @@ impl Work {
         match self {
             Self::Product { right, .. } => Some(right),
             Self::SparseProduct { right, .. } => Some(&mut right.values),
+            _ => None,
+        }
+    }
+
+    /// The buffer on the left of a product by a matrix that never changes.
+    pub(crate) fn multiplied(&self) -> Option<Slot> {
+        match self {
+            Self::Product { left, right, .. } => right.is_constant().then_some(*left),
+            Self::SparseProduct { left, right } => right.values.is_constant().then_some(*left),
             _ => None,
         }
     }
@@ -191,5 +217,39 @@ impl Work {
     /// Whether each element of the result depends on that element of the operands alone.
     pub(crate) fn is_elementwise(&self) -> bool {
         matches!(self, Self::Unary(..) | Self::Binary(..) | Self::Choose(..))
+    }
+}
+
+impl fmt::Display for Work {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unary(of, x) => write!(f, "{of:?} %{x}"),
+            Self::Binary(of, x, y) => write!(f, "{of:?} %{x} %{y}"),
+            Self::Choose(mask, yes, no) => write!(f, "Choose %{mask} %{yes} %{no}"),
+            Self::Gather(pieces) => {
+                f.write_str("Gather")?;
+                pieces.iter().try_for_each(|piece| match &piece.elements {
+                    Elements::Range(range) => write!(f, " %{}[{range:?}]", piece.from),
+                    Elements::Listed(list) => write!(f, " %{}[{} listed]", piece.from, list.len()),
+                    Elements::Repeated(count) => write!(f, " %{} {count} times", piece.from),
+                })
+            }
+            Self::Product { left, right, .. } => write!(f, "Product %{left} {right:?}"),
+            Self::SparseProduct { left, right } => {
+                write!(
+                    f,
+                    "SparseProduct %{left} {:?} of {} ",
+                    right.values,
+                    right.column.len()
+                )
+            }
+            Self::TreeSolve {
+                diagonal,
+                edges,
+                rhs,
+                ..
+            } => write!(f, "TreeSolve %{diagonal} %{edges} %{rhs}"),
+            Self::Sum { of, middle, .. } => write!(f, "Sum %{of} over {middle}"),
+        }
     }
 }

@@ -6,8 +6,10 @@
 //! takes the place of another moves without a copy.
 //!
 //! Where every operation is one of element by element, the elements are divided into tiles that run through all steps of a
-//! call, each in a processor's own cache, side by side. Else the steps run one after the other over whole arrays. A result is
-//! the same bit for bit in either way, and whatever the number of threads.
+//! call, each in a processor's own cache, side by side. Where besides there are only products of all elements by square matrices,
+//! as in a network of cells, each thread has a tile, and they tell each other what they multiply. Else the steps run one after
+//! the other over whole arrays. What follows from an event, a spike for example, is left out for blocks of elements that have none.
+//! A result is the same bit for bit in any way, and whatever the number of threads.
 //!
 //! The order of operations is that of the recorded step. Additions, products, quotients and roots of elements are those of
 //! Burn's operations bit for bit; elementary functions are [those of this crate](crate::firing_rate()), within 3 units in the last
@@ -15,16 +17,21 @@
 
 mod build;
 mod cpu;
+mod fork;
 mod instruction;
 mod record;
 mod run;
+mod team;
 #[cfg(all(test, feature = "flex"))]
 mod tests;
 
 pub use record::{Recorded, Unrecorded, record};
 pub(crate) use record::{record_product, record_solve};
-pub use run::Run;
+pub use run::{Run, See, Seen};
 
+use std::fmt;
+
+use fork::Fork;
 use instruction::{Instruction, Work};
 
 /// Buffers are known by their place.
@@ -38,14 +45,38 @@ pub(crate) struct Steps<T> {
     matrices: Vec<Vec<T>>,
     /// The buffers at the beginning: constants, and zeros elsewhere.
     slots: Vec<Vec<T>>,
+    /// The number of elements of each of them.
+    lens: Vec<usize>,
+    parts: Vec<Part>,
     states: Vec<Slot>,
     /// What is given for each step.
     given: Vec<Slot>,
     seen: Vec<Slot>,
     /// What brings every variable to its place after a step, one after the other.
     swaps: Vec<(Slot, Slot)>,
-    /// The number of elements, where each of them can go its own way.
-    lanes: Option<usize>,
+    lanes: Lanes,
+}
+
+/// How the elements depend on each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lanes {
+    /// So many, each of which goes its own way.
+    Apart(usize),
+    /// So many, which meet in products alone.
+    Meeting(usize),
+    Together,
+}
+
+/// Instructions that follow one another.
+#[derive(Clone, Debug)]
+struct Part {
+    /// The first instruction that is not among them.
+    end: usize,
+    /// Whether they are of element by element, over buffers of one length: then all of them go over `block` elements at a
+    /// time, which stay in the nearest cache.
+    elementwise: bool,
+    block: usize,
+    fork: Option<Fork>,
 }
 
 /// A step of a model as a list of operations.
@@ -67,6 +98,7 @@ macro_rules! either {
         }
     };
 }
+#[cfg(all(test, feature = "flex"))]
 use either;
 
 impl Script {
@@ -77,7 +109,7 @@ impl Script {
 
     /// Whether every element goes its own way.
     pub fn is_elementwise(&self) -> bool {
-        either!(&self.0, steps => steps.lanes.is_some())
+        either!(&self.0, steps => matches!(steps.lanes, Lanes::Apart(_)))
     }
 
     /// How many multiplications by dense matrices a step has.
@@ -101,16 +133,33 @@ impl Script {
     }
 }
 
+/// One line an operation: the buffer that it fills, the number of its elements, and what they are made of.
+impl fmt::Display for Script {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        either!(&self.0, steps => {
+            for Instruction { work, to } in &steps.code {
+                writeln!(f, "%{to} [{}] {work}", steps.lens[*to])?;
+            }
+            Ok(())
+        })
+    }
+}
+
 impl<T> Steps<T> {
     fn multiplications(&self) -> usize {
         let products = self.code.iter().map(|instruction| match &instruction.work {
-            Work::Product { inner, .. } => self.slots[instruction.to].len() * inner,
+            Work::Product { inner, .. } => self.lens[instruction.to] * inner,
             _ => 0,
         });
         products.sum()
     }
 
     fn lengths(&self, slots: &[Slot]) -> Vec<usize> {
-        slots.iter().map(|slot| self.slots[*slot].len()).collect()
+        slots.iter().map(|slot| self.lens[*slot]).collect()
+    }
+
+    /// Whether every buffer has one element.
+    fn is_single(&self) -> bool {
+        self.lanes == Lanes::Apart(1)
     }
 }

@@ -1,36 +1,69 @@
 //! Many steps of a script.
 
+use std::ops::Range;
 use std::sync::Arc;
+use std::sync::mpsc::channel;
 
 use rayon::prelude::*;
 
-use super::cpu::{Given, Many, Number, Part, Seen};
-use super::{Script, Slot, Steps, either};
-use crate::vectorised::vectorised;
+use super::cpu::{Many, Number, Tile};
+use super::team::Exchange;
+use super::{Lanes, Precision, Script, Slot, Steps};
 
 /// Bytes that the buffers of a tile should fit in: the nearest cache.
 const NEAR: usize = 24 << 10;
-/// Elements of a part of longer buffers.
-const LANES: usize = 256;
 /// Elementary steps that are worth a second thread.
 const PARALLEL: usize = 1 << 16;
+/// Elementary operations of a step that are worth a thread which waits for the others in each of them.
+const SHARE: usize = 1 << 14;
+
+/// When something is kept of what is seen of the steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum See {
+    /// At no time.
+    Never,
+    /// After so many steps, counted from the beginning of the run.
+    Every(usize),
+    /// After each step the elements at whose place that thing of what is seen is not 0.
+    Where(usize),
+}
+
+/// What was kept of one thing.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Seen {
+    /// The numbers: of [`See::Every`] row after row, of [`See::Where`] one after the other, in the order of the steps and of the
+    /// elements in each.
+    pub values: Vec<f64>,
+    /// The step, counted from the beginning of the run, and the element of each number of [`See::Where`]; else empty.
+    pub places: Vec<(usize, usize)>,
+}
+
+#[derive(Clone, Debug)]
+enum Tiles {
+    F32(Vec<Tile<f32>>),
+    F64(Vec<Tile<f64>>),
+}
 
 /// A script with its state.
 #[derive(Clone, Debug)]
 pub struct Run {
     script: Arc<Script>,
     done: usize,
-    state: Vec<Vec<f64>>,
+    tiles: Tiles,
 }
 
 impl Run {
     /// A run from a state, each variable row-major. `None` where it does not fit the script.
-    pub fn new(script: Arc<Script>, state: Vec<Vec<f64>>) -> Option<Self> {
+    pub fn new(script: Arc<Script>, state: &[Vec<f64>]) -> Option<Self> {
         let fits = script.states().into_iter().eq(state.iter().map(Vec::len));
-        fits.then_some(Self {
+        let tiles = fits.then(|| match &script.0 {
+            Precision::F32(steps) => Tiles::F32(steps.begin(state)),
+            Precision::F64(steps) => Tiles::F64(steps.begin(state)),
+        })?;
+        Some(Self {
             script,
             done: 0,
-            state,
+            tiles,
         })
     }
 
@@ -40,228 +73,257 @@ impl Run {
     }
 
     /// The state, each variable row-major.
-    pub fn state(&self) -> &[Vec<f64>] {
-        &self.state
+    pub fn state(&self) -> Vec<Vec<f64>> {
+        match (&self.script.0, &self.tiles) {
+            (Precision::F32(steps), Tiles::F32(tiles)) => steps.state(tiles),
+            (Precision::F64(steps), Tiles::F64(tiles)) => steps.state(tiles),
+            _ => Vec::new(),
+        }
     }
 
-    /// Takes `steps` steps. `given` has what is given for them, each source for all steps in a row; `every` says of each thing
-    /// that can be seen after how many steps it is, counted from the beginning of the run, never for 0. Returns what was seen,
-    /// each thing row after row; `None` where what is given does not fit.
-    pub fn steps(
-        &mut self,
-        steps: usize,
-        given: &[Vec<f64>],
-        every: &[usize],
-    ) -> Option<Vec<Vec<f64>>> {
+    /// Takes `steps` steps. `given` has what is given for them, each source for all steps in a row; `see` says when something is
+    /// kept of each thing that can be seen, which is returned. `None` where what is given or asked for does not fit.
+    pub fn steps(&mut self, steps: usize, given: &[Vec<f64>], see: &[See]) -> Option<Vec<Seen>> {
         let lengths = self.script.given();
+        let things = self.script.seen();
+        let sees = |see: &See| match see {
+            See::Never => true,
+            See::Every(steps) => *steps > 0,
+            See::Where(thing) => *thing < things.len(),
+        };
         let fits = lengths.len() == given.len()
             && lengths
                 .iter()
                 .zip(given)
                 .all(|(len, given)| given.len() == len * steps)
-            && every.len() == self.script.seen().len();
+            && see.len() == things.len()
+            && see.iter().all(sees);
         if !fits {
             return None;
         }
-        if steps == 0 {
-            return Some(vec![Vec::new(); every.len()]);
-        }
-        let script = Arc::clone(&self.script);
-        let (state, seen) =
-            either!(&script.0, own => own.run(&self.state, self.done, steps, given, every));
-        self.state = state;
+        let span = (self.done, steps);
         self.done += steps;
-        Some(seen)
+        Some(match (&self.script.0, &mut self.tiles) {
+            (Precision::F32(of), Tiles::F32(tiles)) => of.run(tiles, span, given, see),
+            (Precision::F64(of), Tiles::F64(tiles)) => of.run(tiles, span, given, see),
+            _ => return None,
+        })
     }
-}
-
-fn convert<T: Number>(values: &[f64]) -> Vec<T> {
-    values.iter().map(|x| T::of(*x)).collect()
-}
-
-/// In the same memory, where the numbers are as wide.
-fn back<T: Number>(values: Vec<T>) -> Vec<f64> {
-    values.into_iter().map(Number::to_f64).collect()
-}
-
-/// One after the other.
-fn joined<T: Number>(own: Vec<Vec<T>>) -> Vec<f64> {
-    let mut own = own.into_iter();
-    let first = own.next().map(back).unwrap_or_default();
-    own.fold(first, |mut all, more| {
-        all.extend(back(more));
-        all
-    })
-}
-
-/// What the tiles have of each thing; of one that all elements share each tile has all, and the first one's counts.
-fn by_thing<T>(tiles: Vec<Vec<Vec<T>>>, lengths: Vec<usize>) -> impl Iterator<Item = Vec<Vec<T>>> {
-    let mut tiles: Vec<_> = tiles.into_iter().map(IntoIterator::into_iter).collect();
-    lengths.into_iter().map(move |len| {
-        let mut own: Vec<Vec<T>> = tiles.iter_mut().filter_map(Iterator::next).collect();
-        if len == 1 {
-            own.truncate(1);
-        }
-        own
-    })
-}
-
-/// The rows of all elements from those of the tiles.
-fn rows<T: Number>(own: &[Vec<T>], tiles: &[std::ops::Range<usize>]) -> Vec<f64> {
-    let parts: Vec<(&[T], usize)> = own
-        .iter()
-        .map(Vec::as_slice)
-        .zip(tiles.iter().map(ExactSizeIterator::len))
-        .collect();
-    let count = parts
-        .first()
-        .map_or(0, |(own, width)| own.len() / (*width).max(1));
-    let row = |row: usize| {
-        let parts = parts.iter();
-        parts.flat_map(move |(own, width)| own[row * width..][..*width].iter().map(|x| x.to_f64()))
-    };
-    (0..count).flat_map(row).collect()
 }
 
 impl<T: Number> Steps<T> {
-    /// The state after some steps, and what was seen.
+    /// The elements that go together.
+    fn tiles(&self) -> Vec<Option<Range<usize>>> {
+        let (lanes, width) = match self.lanes {
+            Lanes::Together => return vec![None],
+            Lanes::Apart(lanes) => {
+                let wide = self.lens.iter().filter(|len| **len > 1).count().max(1);
+                let most = (NEAR / (wide * size_of::<T>())).clamp(32, 512) / 16 * 16;
+                // Two tiles at least where there is enough for both.
+                (
+                    lanes,
+                    most.min(lanes.div_ceil(2).next_multiple_of(16).max(32)),
+                )
+            }
+            Lanes::Meeting(lanes) => {
+                let worth = self.code.len() * lanes / SHARE;
+                let tiles = worth.clamp(1, rayon::current_num_threads().max(1));
+                (lanes, lanes.div_ceil(tiles).next_multiple_of(16))
+            }
+        };
+        if width >= lanes {
+            return vec![None];
+        }
+        let firsts = (0..lanes).step_by(width);
+        let own = firsts.map(|first| Some(first..(first + width).min(lanes)));
+        own.collect()
+    }
+
+    fn begin(&self, state: &[Vec<f64>]) -> Vec<Tile<T>> {
+        let tiles = self.tiles().into_iter().map(|lanes| {
+            let mut tile = Tile {
+                lanes,
+                slots: Vec::new(),
+            };
+            let slots = self.slots.iter().map(|x| x[tile.part(x.len())].to_vec());
+            tile.slots = slots.collect();
+            for (slot, x) in self.states.iter().zip(state) {
+                let own = x[tile.part(x.len())].iter().map(|x| T::of(*x));
+                tile.slots[*slot] = own.collect();
+            }
+            tile
+        });
+        tiles.collect()
+    }
+
+    fn state(&self, tiles: &[Tile<T>]) -> Vec<Vec<f64>> {
+        let of = |slot: &Slot| {
+            // Every tile has all of a buffer of one element.
+            let tiles = if self.lens[*slot] == 1 {
+                &tiles[..1]
+            } else {
+                tiles
+            };
+            let values = tiles.iter().flat_map(|tile| &tile.slots[*slot]);
+            values.map(|x| x.to_f64()).collect()
+        };
+        self.states.iter().map(of).collect()
+    }
+
     fn run(
         &self,
-        state: &[Vec<f64>],
-        before: usize,
-        steps: usize,
-        given: &[Vec<f64>],
-        every: &[usize],
-    ) -> (Vec<Vec<f64>>, Vec<Vec<f64>>) {
-        let state: Vec<Vec<T>> = state.iter().map(|x| convert(x)).collect();
-        let given: Vec<Vec<T>> = given.iter().map(|x| convert(x)).collect();
-        let wanted: Vec<(Slot, usize)> = self
-            .seen
-            .iter()
-            .copied()
-            .zip(every.iter().copied())
-            .collect();
-        let tiles = self.tiles();
-        let run = |tile: &std::ops::Range<usize>| {
-            self.tile(tile, &state, (before, steps), &given, &wanted)
-        };
-        let ran: Vec<_> = match tiles.as_slice() {
-            [one] => vec![run(one)],
-            tiles if self.code.len() * steps * self.lanes.unwrap_or_default() < PARALLEL => {
-                tiles.iter().map(run).collect()
-            }
-            tiles => tiles.par_iter().map(run).collect(),
-        };
-        let (states, seen): (Vec<_>, Vec<_>) = ran.into_iter().unzip();
-        let states = by_thing(states, self.lengths(&self.states));
-        let state = states.map(joined);
-        let seen = by_thing(seen, self.lengths(&self.seen)).map(|own| match own.len() {
-            0 | 1 => joined(own),
-            _ => rows(&own, &tiles),
-        });
-        (state.collect(), seen.collect())
-    }
-
-    /// Runs of instructions of element by element on buffers of one length, which go part by part; others by themselves.
-    fn parts(&self, slots: &[Vec<T>]) -> Vec<Part> {
-        let mut parts: Vec<Part> = Vec::new();
-        for (at, instruction) in self.code.iter().enumerate() {
-            let len = slots[instruction.to].len();
-            let elementwise = instruction.work.is_elementwise();
-            match parts.last_mut() {
-                Some(last) if last.elementwise && elementwise && last.len == len => {
-                    last.end = at + 1
-                }
-                _ => parts.push(Part {
-                    end: at + 1,
-                    len,
-                    elementwise,
-                    step: len,
-                }),
-            }
-        }
-        for part in &mut parts {
-            if part.elementwise && part.len > 2 * LANES {
-                part.step = LANES;
-            }
-        }
-        parts
-    }
-
-    /// The elements that go together.
-    fn tiles(&self) -> Vec<std::ops::Range<usize>> {
-        let Some(lanes) = self.lanes else {
-            return std::iter::once(0..0).collect();
-        };
-        let wide = self.slots.iter().filter(|x| x.len() > 1).count().max(1);
-        let most = (NEAR / (wide * size_of::<T>())).clamp(32, 512) / 16 * 16;
-        // Two tiles at least where there is enough for both.
-        let tile = most.min(lanes.div_ceil(2).next_multiple_of(16).max(32));
-        (0..lanes)
-            .step_by(tile)
-            .map(|first| first..(first + tile).min(lanes))
-            .collect()
-    }
-
-    fn tile(
-        &self,
-        tile: &std::ops::Range<usize>,
-        state: &[Vec<T>],
+        tiles: &mut [Tile<T>],
         (before, steps): (usize, usize),
-        given: &[Vec<T>],
-        wanted: &[(Slot, usize)],
-    ) -> (Vec<Vec<T>>, Vec<Vec<T>>) {
-        let part = |values: &[T]| match values.len() {
-            len if self.lanes.is_none() || len == 1 => values.to_vec(),
-            _ => values[tile.clone()].to_vec(),
+        given: &[Vec<f64>],
+        see: &[See],
+    ) -> Vec<Seen> {
+        let mut seen: Vec<Vec<Seen>> = tiles
+            .iter()
+            .map(|tile| self.room(tile, steps, see))
+            .collect();
+        let run = |first: usize,
+                   tiles: &mut [Tile<T>],
+                   seen: &mut [Vec<Seen>],
+                   exchange: Option<&Exchange<T>>| {
+            Many {
+                of: self,
+                tiles,
+                first,
+                exchange,
+                given,
+                see,
+                seen,
+                before,
+                steps,
+            }
+            .run();
         };
-        let mut slots: Vec<Vec<T>> = self.slots.iter().map(|x| part(x)).collect();
-        for (slot, x) in self.states.iter().zip(state) {
-            slots[*slot] = part(x);
+        match self.lanes {
+            Lanes::Meeting(_) if tiles.len() > 1 => self.meeting(tiles, &mut seen, &run),
+            Lanes::Apart(lanes) if self.code.len() * steps * lanes >= PARALLEL => {
+                tiles.par_iter_mut().zip(&mut seen).enumerate().for_each(
+                    |(first, (tile, seen))| {
+                        let seen = std::slice::from_mut(seen);
+                        run(first, std::slice::from_mut(tile), seen, None);
+                    },
+                );
+            }
+            _ => {
+                for (first, (tile, seen)) in tiles.iter_mut().zip(&mut seen).enumerate() {
+                    let seen = std::slice::from_mut(seen);
+                    run(first, std::slice::from_mut(tile), seen, None);
+                }
+            }
         }
-        let sources = self.given.iter().zip(given).map(|(slot, values)| {
-            let stride = self.slots[*slot].len();
-            Given {
-                to: *slot,
-                values,
-                stride,
-                part: match stride {
-                    len if self.lanes.is_none() || len == 1 => 0..len,
-                    _ => tile.clone(),
+        self.joined(tiles, seen, see)
+    }
+
+    /// Tiles that meet at products, each on a thread of its own as far as there are threads to be had.
+    fn meeting(
+        &self,
+        tiles: &mut [Tile<T>],
+        seen: &mut [Vec<Seen>],
+        run: &(impl Fn(usize, &mut [Tile<T>], &mut [Vec<Seen>], Option<&Exchange<T>>) + Sync),
+    ) {
+        let exchange = &Exchange::new(tiles.len());
+        std::thread::scope(|scope| {
+            let others = (1..tiles.len()).map_while(|_| {
+                let (sender, receiver) = channel::<(usize, &mut [Tile<T>], &mut [Vec<Seen>])>();
+                let work = move || {
+                    if let Ok((first, tiles, seen)) = receiver.recv() {
+                        let _present = exchange.present();
+                        run(first, tiles, seen, Some(exchange));
+                    }
+                };
+                let spawned = std::thread::Builder::new().spawn_scoped(scope, work);
+                spawned.is_ok().then_some(sender)
+            });
+            let others: Vec<_> = others.collect();
+            exchange.set_threads(others.len() + 1);
+            let share = tiles.len().div_ceil(others.len() + 1);
+            let (own, mut tiles) = tiles.split_at_mut(share);
+            let (own_seen, mut seen) = seen.split_at_mut(share);
+            let mut first = share;
+            for sender in &others {
+                let count = share.min(tiles.len());
+                let (next, rest) = std::mem::take(&mut tiles).split_at_mut(count);
+                let (next_seen, rest_seen) = std::mem::take(&mut seen).split_at_mut(count);
+                (tiles, seen) = (rest, rest_seen);
+                // Its thread waits for this.
+                let _ = sender.send((first, next, next_seen));
+                first += count;
+            }
+            let _present = exchange.present();
+            run(0, own, own_seen, Some(exchange));
+        });
+    }
+
+    /// Room for what a tile will see.
+    fn room(&self, tile: &Tile<T>, steps: usize, see: &[See]) -> Vec<Seen> {
+        let rooms = self.seen.iter().zip(see).map(|(slot, see)| Seen {
+            values: match see {
+                See::Every(every) => {
+                    Vec::with_capacity((steps / every + 1) * tile.slots[*slot].len())
+                }
+                _ => Vec::new(),
+            },
+            places: Vec::new(),
+        });
+        rooms.collect()
+    }
+
+    /// What all tiles saw.
+    fn joined(&self, tiles: &[Tile<T>], mut seen: Vec<Vec<Seen>>, see: &[See]) -> Vec<Seen> {
+        if seen.len() == 1 {
+            return seen.pop().unwrap_or_default();
+        }
+        let things = self.seen.iter().zip(see).enumerate();
+        let things = things.map(|(thing, (slot, see))| {
+            let own = seen.iter_mut().map(|seen| std::mem::take(&mut seen[thing]));
+            let own: Vec<Seen> = own.collect();
+            match see {
+                See::Where(_) => in_order(own),
+                _ => Seen {
+                    values: rows(&own, tiles, self.lens[*slot]),
+                    places: Vec::new(),
                 },
             }
         });
-        let sources: Vec<_> = sources.collect();
-        let kept = wanted.iter().filter(|(_, every)| *every > 0);
-        let kept = kept.map(|(slot, every)| Seen {
-            of: *slot,
-            every: *every,
-            kept: Vec::with_capacity((steps / every + 1) * slots[*slot].len()),
-        });
-        let mut kept: Vec<_> = kept.collect();
-        let parts = self.parts(&slots);
-        vectorised(Many {
-            code: &self.code,
-            parts: &parts,
-            matrices: &self.matrices,
-            swaps: &self.swaps,
-            slots: &mut slots,
-            given: &sources,
-            seen: &mut kept,
-            before,
-            steps,
-        });
-        let mut kept = kept.into_iter();
-        let seen = wanted.iter().map(|(_, every)| match every {
-            0 => Vec::new(),
-            _ => kept.next().map(|seen| seen.kept).unwrap_or_default(),
-        });
-        let seen = seen.collect();
-        let state = self
-            .states
-            .iter()
-            .map(|slot| std::mem::take(&mut slots[*slot]))
-            .collect();
-        (state, seen)
+        things.collect()
     }
+}
+
+/// The rows of all elements from those of the tiles.
+fn rows<T>(own: &[Seen], tiles: &[Tile<T>], len: usize) -> Vec<f64> {
+    let widths = tiles.iter().map(|tile| tile.part(len).len());
+    let parts: Vec<(&[f64], usize)> = match len {
+        // The first tile speaks for all.
+        1 => own[..1].iter().map(|seen| (&seen.values[..], 1)).collect(),
+        _ => own
+            .iter()
+            .map(|seen| &seen.values[..])
+            .zip(widths)
+            .collect(),
+    };
+    let count = parts
+        .first()
+        .map_or(0, |(own, width)| own.len() / (*width).max(1));
+    let mut all = Vec::with_capacity(count * len);
+    for row in 0..count {
+        for (own, width) in &parts {
+            all.extend_from_slice(&own[row * width..][..*width]);
+        }
+    }
+    all
+}
+
+/// By the step, and by the element in each.
+fn in_order(own: Vec<Seen>) -> Seen {
+    let mut all: Vec<((usize, usize), f64)> = own
+        .into_iter()
+        .flat_map(|seen| seen.places.into_iter().zip(seen.values))
+        .collect();
+    all.sort_by_key(|(place, _)| *place);
+    let (places, values) = all.into_iter().unzip();
+    Seen { values, places }
 }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use burn::tensor::activation::{log_sigmoid, sigmoid};
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
-use super::{Recorded, Run, Script, Unrecorded, record};
+use super::{Recorded, Run, Script, See, Seen, Unrecorded, either, record};
 
 type Body = dyn Fn(&Device, &[Tensor<2>], &[Tensor<2>]) -> Recorded;
 
@@ -22,6 +22,11 @@ fn script(dtype: DType, states: &[[usize; 2]], given: &[[usize; 2]], body: &Body
         Ok::<_, ()>(body(device, states, given))
     });
     recorded.unwrap()
+}
+
+/// What was kept of each thing.
+fn values(seen: Option<Vec<Seen>>) -> Vec<Vec<f64>> {
+    seen.unwrap().into_iter().map(|seen| seen.values).collect()
 }
 
 /// The script against the same steps with tensors: state and what is seen, after each step.
@@ -46,8 +51,8 @@ fn agree(states: &[[usize; 2]], given: &[[usize; 2]], steps: usize, body: &Body)
             .enumerate()
             .map(|(i, [b, w])| numbers(steps * b * w, 7 + i))
             .collect();
-        let mut run = Run::new(Arc::clone(&script), begin.clone()).unwrap();
-        let every = vec![1; script.seen().len()];
+        let mut run = Run::new(Arc::clone(&script), &begin).unwrap();
+        let every = vec![See::Every(1); script.seen().len()];
         // In two calls, which is the same as in one.
         let first = steps / 3;
         let part = |from: usize, to: usize| -> Vec<Vec<f64>> {
@@ -55,11 +60,9 @@ fn agree(states: &[[usize; 2]], given: &[[usize; 2]], steps: usize, body: &Body)
             cut.map(|(x, [b, w])| x[from * b * w..to * b * w].to_vec())
                 .collect()
         };
-        let mut seen = run.steps(first, &part(0, first), &every).unwrap();
-        for (all, more) in seen.iter_mut().zip(
-            run.steps(steps - first, &part(first, steps), &every)
-                .unwrap(),
-        ) {
+        let mut seen = values(run.steps(first, &part(0, first), &every));
+        let more = values(run.steps(steps - first, &part(first, steps), &every));
+        for (all, more) in seen.iter_mut().zip(more) {
             all.extend(more);
         }
         assert_eq!(run.done(), steps);
@@ -231,10 +234,10 @@ fn what_is_seen_has_its_own_intervals() {
         }
     };
     let script = Arc::new(script(DType::F64, &[[1, 1]], &[], &count));
-    let mut run = Run::new(script, vec![vec![0.0]]).unwrap();
-    let every = [2, 0, 5];
-    let mut seen = run.steps(3, &[], &every).unwrap();
-    for (all, more) in seen.iter_mut().zip(run.steps(8, &[], &every).unwrap()) {
+    let mut run = Run::new(script, &[vec![0.0]]).unwrap();
+    let every = [See::Every(2), See::Never, See::Every(5)];
+    let mut seen = values(run.steps(3, &[], &every));
+    for (all, more) in seen.iter_mut().zip(values(run.steps(8, &[], &every))) {
         all.extend(more);
     }
     assert_eq!(
@@ -243,6 +246,14 @@ fn what_is_seen_has_its_own_intervals() {
     );
     assert!(run.steps(1, &[vec![1.0]], &every).is_none());
     assert!(run.steps(1, &[], &every[1..]).is_none());
+    assert!(
+        run.steps(1, &[], &[See::Never, See::Every(0), See::Never])
+            .is_none()
+    );
+    assert!(
+        run.steps(1, &[], &[See::Never, See::Where(3), See::Never])
+            .is_none()
+    );
 }
 
 #[test]
@@ -257,7 +268,7 @@ fn numbers_of_a_step_are_given_for_each() {
     });
     let script = Arc::new(recorded.unwrap());
     assert_eq!(script.given(), [2]);
-    let mut run = Run::new(script, vec![vec![0.0; 2]]).unwrap();
+    let mut run = Run::new(script, &[vec![0.0; 2]]).unwrap();
     run.steps(2, &[vec![1.0, 2.0, 3.0, 4.0]], &[]).unwrap();
     assert_eq!(run.state(), [vec![4.0, 6.0]]);
 }
@@ -276,9 +287,9 @@ fn the_number_of_threads_does_not_matter() {
             .build()
             .unwrap();
         pool.install(|| {
-            let mut run = Run::new(Arc::clone(&script), vec![numbers(5000, 1)]).unwrap();
-            let seen = run.steps(50, &[], &[10]).unwrap();
-            (seen, run.state().to_vec())
+            let mut run = Run::new(Arc::clone(&script), &[numbers(5000, 1)]).unwrap();
+            let seen = run.steps(50, &[], &[See::Every(10)]).unwrap();
+            (seen, run.state())
         })
     };
     let one = ran(1);
@@ -347,4 +358,100 @@ fn what_cannot_be_recorded_says_why() {
         })
     });
     assert!(format!("{grown:?}").contains("length"), "{grown:?}");
+}
+
+/// Cells that fire at a threshold, each connected to some others, and what happens then.
+fn network(dtype: DType, cells: usize, dense: bool) -> Script {
+    let body = move |device: &Device, x: &[Tensor<2>], u: &[Tensor<2>]| {
+        let place = (device, dtype);
+        let mut weights = numbers(cells * cells, 3);
+        let kept = |i: usize| dense || (i * 7 + i / cells) % 11 == 0;
+        weights
+            .iter_mut()
+            .enumerate()
+            .for_each(|(i, x)| *x = if kept(i) { *x * 0.3 } else { 0.0 });
+        let v = x[0].clone() * 0.9 + x[1].clone().matmul(tensor(weights, [cells; 2], place));
+        let v = v + u[0].clone() * 0.4;
+        let fired = v.clone().greater_equal_elem(0.5);
+        let late = (v.clone().abs() + 0.1).log1p() / (v.clone().abs() + 0.5).exp();
+        let spikes = fired.clone().float().cast(dtype);
+        let after = (late.clone() * 2.0).exp().recip() - (late.clone() + 1.0).log();
+        Recorded {
+            next: vec![v.clone().mask_where(fired.clone(), after), spikes.clone()],
+            seen: vec![v.clone(), v.zeros_like().mask_where(fired, late), spikes],
+            given: Vec::new(),
+        }
+    };
+    script(dtype, &[[1, cells]; 2], &[[1, cells]], &body)
+}
+
+#[test]
+fn cells_that_meet_in_products_are_the_same_on_any_number_of_threads() {
+    for (dtype, dense) in [(DType::F64, false), (DType::F64, true), (DType::F32, false)] {
+        let cells = 1003;
+        let script = Arc::new(network(dtype, cells, dense));
+        let forked = |script: &Script| either!(&script.0, steps => steps.parts.iter().any(|part| part.fork.is_some()));
+        assert!(forked(&script) && !script.is_elementwise(), "{script}");
+        let sees = [See::Every(3), See::Where(2), See::Where(2)];
+        let ran = |threads: usize, together: usize| {
+            let pool = rayon::ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .build()
+                .unwrap();
+            pool.install(|| {
+                let begin = [numbers(cells, 1), vec![0.0; cells]];
+                let mut run = Run::new(Arc::clone(&script), &begin).unwrap();
+                let mut all = vec![Seen::default(); 3];
+                for first in (0..30).step_by(together) {
+                    let drive = numbers(cells * together, 5 + first / 10);
+                    let drive = match together {
+                        30 => (0..3).flat_map(|i| numbers(cells * 10, 5 + i)).collect(),
+                        _ => drive,
+                    };
+                    let seen = run.steps(together, &[drive], &sees).unwrap();
+                    for (all, seen) in all.iter_mut().zip(seen) {
+                        all.values.extend(seen.values);
+                        all.places.extend(seen.places);
+                    }
+                }
+                (all, run.state())
+            })
+        };
+        let (seen, state) = ran(1, 30);
+        assert!(
+            ran(2, 30) == (seen.clone(), state.clone()),
+            "{dtype:?} {dense}"
+        );
+        assert!(
+            ran(5, 10) == (seen.clone(), state.clone()),
+            "{dtype:?} {dense}"
+        );
+        assert_eq!(seen[0].values.len(), cells * 10);
+        // Some cells fire, in some steps, and what is seen of them is that of the same cells.
+        let [_, late, spikes] = &seen[..] else {
+            panic!("three things")
+        };
+        assert!(spikes.places.len() > 100 && spikes.places.len() < cells * 20);
+        assert!(spikes.places.is_sorted() && spikes.places == late.places);
+        assert!(spikes.values.iter().all(|x| *x == 1.0));
+        assert!(late.values.iter().all(|x| *x > 0.0));
+    }
+}
+
+/// The way without events against the whole one: a network of which no part forks has the same numbers.
+#[test]
+fn what_follows_from_events_is_left_out_without_a_trace() {
+    for dtype in [DType::F64, DType::F32] {
+        let forked = network(dtype, 300, false);
+        let mut whole = network(dtype, 300, false);
+        either!(&mut whole.0, steps => steps.parts.iter_mut().for_each(|part| part.fork = None));
+        let ran = |script: Script| {
+            let begin = [numbers(300, 1), vec![0.0; 300]];
+            let mut run = Run::new(Arc::new(script), &begin).unwrap();
+            let see = [See::Every(1), See::Every(1), See::Where(1)];
+            let seen = run.steps(40, &[numbers(40 * 300, 2)], &see).unwrap();
+            (seen, run.state())
+        };
+        assert!(ran(forked) == ran(whole), "{dtype:?}");
+    }
 }
