@@ -2,7 +2,7 @@
 //!
 //! `cargo bench -p granule-cli -p granule-ops --bench rate_sequence [-- ROUNDS [fused|composed [UNITS]]]`: medians in
 //! milliseconds over the rounds, the two alternating. 100 steps of 64 trials, 3 inputs, tanh units with a trained initial
-//! state, 3 linear read-outs, mean squared error at every step, Adam; `benches/rate_sequence.sh` compares with peers.
+//! state, 3 linear read-outs, mean squared error at every step, Adam.
 
 use std::time::Instant;
 

@@ -1,4 +1,4 @@
-"""The training step of benches/gated_sequence.rs in PyTorch: python gated_sequence.py ROUNDS gru|lstm
+"""The training step of the rows train-gru and train-lstm of `granule bench` in PyTorch: python gated_sequence.py ROUNDS gru|lstm
 
 Prints the median in milliseconds over the rounds. OMP_NUM_THREADS sets the threads.
 """

@@ -1,8 +1,8 @@
-"""Inference of benches/inference.rs by a peer: python inference.py PEER mlp|lenet|cnn [ROUNDS]
+"""Inference by a peer: python inference.py PEER mlp|lenet|cnn one|together|load [ROUNDS]
 
-PEER is `onnxruntime` (packages onnx and onnxruntime) or `torch`. Prints the microseconds of one image (the median, and what 99
-of 100 stay below), of an image of 256 together, and of loading; ROUNDS images one by one. Weights are random, of the same
-shapes. OMP_NUM_THREADS sets the threads.
+PEER is `onnxruntime` (packages onnx and onnxruntime) or `torch`. Prints the median of the microseconds of one image, of an image of
+256 together, or of loading the model from a file. Weights are random, of the shapes of granule's models. OMP_NUM_THREADS
+sets the threads.
 """
 
 import os
@@ -129,22 +129,20 @@ def times(rounds, call):
 
 
 def main():
-    peer, name = sys.argv[1], sys.argv[2]
-    rounds = int(sys.argv[3]) if len(sys.argv) > 3 else 2000
+    peer, name, what = sys.argv[1:4]
+    rounds = int(sys.argv[4]) if len(sys.argv) > 4 else 2000
     shape = MODELS[name][0]
     images = np.random.default_rng(2).standard_normal((TOGETHER, *shape)).astype(np.float32)
     ones = [images[i : i + 1] for i in range(TOGETHER)]
-    few = max(rounds // 50, 5)
     with tempfile.TemporaryDirectory() as folder:
         load, run = {"onnxruntime": onnxruntime, "torch": torch}[peer](name, folder)
-        loading = times(few, lambda i: load())
-        single = times(rounds, lambda i: run(ones[i % TOGETHER]))
-        batch = times(few, lambda i: run(images))
-    together = np.median(batch) / TOGETHER
-    print(
-        f"{name} one {np.median(single):.2f} p99 {np.quantile(single, 0.99):.2f} "
-        f"together {together:.3f} load {np.median(loading):.1f}"
-    )
+        if what == "one":
+            taken = np.median(times(rounds, lambda i: run(ones[i % TOGETHER])))
+        elif what == "together":
+            taken = np.median(times(max(rounds // 50, 5), lambda i: run(images))) / TOGETHER
+        else:
+            taken = np.median(times(max(rounds // 10, 5), lambda i: load()))
+    print(f"{taken:.3f}")
 
 
 main()

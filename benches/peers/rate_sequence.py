@@ -1,4 +1,4 @@
-"""The training step of benches/rate_sequence.rs in PyTorch or JAX: python rate_sequence.py eager|compile|jax [ROUNDS [UNITS]]
+"""The training step of the row train-rate of `granule bench` in PyTorch or JAX: python rate_sequence.py eager|compile|jax [ROUNDS [UNITS]]
 
 Prints the median in milliseconds over the rounds.
 """

@@ -2,7 +2,7 @@
 
     python benches/peers/simulate.py hodgkin-huxley CELLS | balanced-network CELLS
 
-The same equations, steps and durations as `benches/simulate.sh` asks of granule: Hodgkin-Huxley cells for 150 ms in steps of
+The same equations, steps and durations as the rows simulate-… of `granule bench`: Hodgkin-Huxley cells for 150 ms in steps of
 0.025 ms by RK4; a balanced network, four fifths of its cells excitatory, for a second in steps of 0.1 ms, exact between spikes.
 """
 import sys

@@ -18,6 +18,7 @@ const COMMANDS: [&[&str]; 21] = [
     &["config"],
     &["completions"],
     &["devices"],
+    &["bench"],
     &["data"],
     &["data", "list"],
     &["data", "fetch"],

@@ -1,6 +1,7 @@
 //! The `granule` binary from outside, as a user or a script meets it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod bench;
 mod configuration;
 mod decoding;
 mod devices;

@@ -92,6 +92,9 @@ pub enum Command {
     /// List the devices of this machine and the one that `auto` takes
     #[command(after_long_help = help::DEVICES)]
     Devices(Devices),
+    /// Measure how fast this machine trains, predicts and simulates, beside what it can do at most
+    #[command(after_long_help = help::BENCH)]
+    Bench(Bench),
     /// List, fetch, verify and look at data sets
     #[command(after_long_help = help::DATA, arg_required_else_help = true)]
     Data(Data),
@@ -115,6 +118,7 @@ impl Command {
             Self::Presets(args) => args.json,
             Self::Config(args) => args.json,
             Self::Devices(args) => args.json,
+            Self::Bench(args) => args.json,
             Self::Runs(args) => args.json,
             Self::Compare(args) => args.json,
             Self::Data(args) => match args.command {
@@ -834,6 +838,31 @@ pub struct Devices {
 }
 
 #[derive(Debug, Args)]
+pub struct Bench {
+    /// What to measure: names as --list prints them, or what several begin with, such as train or
+    /// simulate-balanced-network [default: everything]
+    #[arg(value_name = "ROW")]
+    pub rows: Vec<String>,
+
+    /// auto, cpu, gpu, ndarray, flex, wgpu, … as `granule devices` lists them
+    /// [default: $GRANULE_DEVICE, else cpu]
+    #[arg(long, value_name = "SPEC")]
+    pub device: Option<DeviceSpec>,
+
+    /// About how long each row is measured, s, 0.01 to 3600; a row has three rounds at least
+    #[arg(long, value_name = "S", default_value = "2", allow_negative_numbers = true, value_parser = bench_seconds)]
+    pub seconds: f64,
+
+    /// Say what there is to measure, and measure nothing
+    #[arg(long)]
+    pub list: bool,
+
+    /// Print one JSON object a line: the machine, then every row with all its rounds
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
 pub struct Data {
     #[command(subcommand)]
     pub command: DataCommand,
@@ -960,6 +989,13 @@ fn folds(text: &str) -> Result<usize, String> {
         )),
         Ok(n) if n <= MOST_RUNS => Ok(n),
         _ => Err(format!("must be a whole number from 2 to {MOST_RUNS}")),
+    }
+}
+
+fn bench_seconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if (0.01..=3600.0).contains(&seconds) => Ok(seconds),
+        _ => Err("must be a number of seconds from 0.01 to 3600".to_owned()),
     }
 }
 

@@ -391,6 +391,21 @@ Examples:
 The first column is what --device takes. `cpu` is the faster CPU backend, `gpu` the best GPU,
 `auto` a real GPU if there is one, else `cpu`. A software adapter is used only when named.";
 
+pub const BENCH: &str = "\
+Examples:
+  granule bench
+      every row, in about two minutes on a CPU
+  granule bench train predict-lenet --device flex
+  granule bench simulate --seconds 10
+  granule bench --json > bench.jsonl
+  granule bench --list
+
+Samples are random numbers and models have random weights: nothing is read, downloaded or written.
+Each row runs once to warm up, then for about --seconds; the median of its rounds is printed, the
+least and the largest, and where the arithmetic of a round is known how much of the quickest matrix
+product that is. Rounds that take far too long on a device are cut, and the row says so. Other work
+on the machine makes every number worse.";
+
 pub const DATA: &str = "\
 Examples:
   granule data list

@@ -205,6 +205,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Config(args) => commands::config::run(&args)?,
         Command::Completions(args) => commands::completions::run(&args)?,
         Command::Devices(args) => commands::devices::run(&args)?,
+        Command::Bench(args) => return commands::bench::run(&args),
         Command::Data(args) => match args.command {
             DataCommand::List { folder, json } => commands::data::list(&folder, json)?,
             DataCommand::Fetch { name, source, json } => {

@@ -1,5 +1,6 @@
 //! One room per command.
 
+pub mod bench;
 pub mod compare;
 pub mod completions;
 pub mod config;

@@ -1,0 +1,162 @@
+#!/usr/bin/env python3
+"""granule beside other programs, in turns: every round as it ends, then the medians and their ratios.
+
+    benches/compare.py GRANULE [--with NAME=PYTHON]... [--rounds N] [--busy] [--json] [ROW...]
+
+GRANULE is the built command; its side of every row is `granule bench ROW`. NAME=PYTHON is an interpreter that has one of the
+peers: torch (also for compiled models), jax, onnxruntime, brian2. Rows of peers without an interpreter are left out, and said. A
+ROW is one of those that --list prints, or what several begin with, such as train; all unless given.
+
+Both sides have all cores. Who goes first changes from round to round. Before each round the machine must be quiet: over two
+seconds less than 0.3 of one processor may be busy, else it waits, five minutes at most, and then refuses. --busy measures all the
+same, and says so; such numbers are no results.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import time
+
+PEERS = pathlib.Path(__file__).resolve().parent / "peers"
+
+# Row of granule, and of each peer: its name, whose interpreter, and the words after that. A peer prints one number in the unit of
+# the row, as the last word of its last line.
+ROWS = {
+    "train-mlp": [("torch", "torch", "train.py mlp --images 32000")],
+    "train-lenet": [("torch", "torch", "train.py lenet --images 9600")],
+    "train-cnn": [("torch", "torch", "train.py cnn --images 1280")],
+    "train-rate": [
+        ("torch", "torch", "rate_sequence.py eager 15 256"),
+        ("torch compiled", "torch", "rate_sequence.py compile 15 256"),
+        ("jax", "jax", "rate_sequence.py jax 15 256"),
+    ],
+    "train-gru": [("torch", "torch", "gated_sequence.py 15 gru")],
+    "train-lstm": [("torch", "torch", "gated_sequence.py 15 lstm")],
+    **{
+        f"predict-{model}{many}": [
+            (peer, peer, f"inference.py {peer} {model} {what} {rounds}") for peer in ("onnxruntime", "torch")
+        ]
+        for model, rounds in (("mlp", 2000), ("lenet", 2000), ("cnn", 500))
+        for many, what in (("", "one"), ("-256", "together"))
+    },
+    "load-lenet": [(peer, peer, f"inference.py {peer} lenet load 500") for peer in ("onnxruntime", "torch")],
+    "simulate-hodgkin-huxley": [("brian2", "brian2", "simulate.py hodgkin-huxley 1")],
+    "simulate-hodgkin-huxley-1000": [("brian2", "brian2", "simulate.py hodgkin-huxley 1000")],
+    **{
+        f"simulate-balanced-network-{cells}": [("brian2", "brian2", f"simulate.py balanced-network {cells}")]
+        for cells in (1000, 2000, 4000, 10000)
+    },
+    "cells-10000": [
+        ("jax", "jax", "cells.py jax forward"),
+        ("torch compiled", "torch", "cells.py compile forward"),
+    ],
+}
+MORE_IS_BETTER = ("images/s", "million cell-steps/s")
+
+
+def busy_processors(seconds=2.0):
+    """How many processors are busy, where the system tells."""
+
+    def ticks():
+        with open("/proc/stat") as file:
+            fields = [int(field) for field in file.readline().split()[1:9]]
+        return sum(fields) - fields[3] - fields[4], sum(fields)
+
+    try:
+        (busy, total), _ = ticks(), time.sleep(seconds)
+        then = ticks()
+    except OSError:
+        return 0.0
+    return (then[0] - busy) / max(then[1] - total, 1) * os.cpu_count()
+
+
+def wait_until_quiet():
+    for _ in range(150):
+        load = busy_processors()
+        if load < 0.3:
+            return load
+    sys.exit(f"{load:.1f} processors stay busy; wait, or measure all the same with --busy")
+
+
+def run(words, environment=None):
+    done = subprocess.run(words, capture_output=True, text=True, env=environment)
+    if done.returncode != 0:
+        sys.exit(f"{' '.join(map(str, words))} failed:\n{done.stderr[-2000:]}")
+    return done.stdout.strip().splitlines()
+
+
+def of_granule(granule, row, seconds):
+    words = [granule, "bench", row, "--json", "--seconds", str(seconds)]
+    found = [json.loads(line) for line in run(words)]
+    return next(line for line in found if line.get("row") == row)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("granule", nargs="?")
+    parser.add_argument("rows", nargs="*")
+    parser.add_argument("--with", dest="pythons", action="append", default=[], metavar="NAME=PYTHON")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=2.0, help="of each round of granule")
+    parser.add_argument("--busy", action="store_true")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--list", action="store_true")
+    options = parser.parse_args()
+    if options.list:
+        return print("\n".join(f"{row:32} {', '.join(peer for peer, _, _ in peers)}" for row, peers in ROWS.items()))
+    if options.granule is None:
+        parser.error("which granule? target/release/granule")
+    pythons = dict(word.split("=", 1) for word in options.pythons)
+    chosen = [
+        row
+        for row in ROWS
+        if not options.rows or any(row == asked or row.startswith(asked + "-") for asked in options.rows)
+    ]
+    if not chosen:
+        parser.error(f"no such row; there are {', '.join(ROWS)}")
+
+    version = run([options.granule, "--version"])[0]
+    processor = next(
+        (line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "?"
+    )
+    head = f"{time.strftime('%Y-%m-%d', time.gmtime())}, {os.cpu_count()} cores, {processor}, {version}"
+    print(head + (", NOT QUIET: these numbers are no results" if options.busy else ""), flush=True)
+    for row in chosen:
+        peers = [peer for peer in ROWS[row] if peer[1] in pythons]
+        for peer, python, _ in ROWS[row]:
+            if python not in pythons:
+                print(f"{row}: {peer} is left out, there is no --with {python}=PYTHON", flush=True)
+        if not peers:
+            continue
+        found = {name: [] for name in ["granule", *(peer for peer, _, _ in peers)]}
+        unit = None
+        for number in range(options.rounds):
+            load = busy_processors(0.5) if options.busy else wait_until_quiet()
+            turns = [("granule", None, None), *peers]
+            for name, python, words in turns if number % 2 == 0 else turns[::-1]:
+                if python is None:
+                    ours = of_granule(options.granule, row, options.seconds)
+                    unit = ours["unit"]
+                    found[name].append(ours["median"])
+                else:
+                    script, *rest = words.split()
+                    found[name].append(float(run([pythons[python], PEERS / script, *rest])[-1].split()[-1]))
+            shown = ", ".join(f"{name} {values[-1]:.5g}" for name, values in found.items())
+            print(f"{row} round {number + 1}: {shown} {unit} ({load:.2f} processors busy before)", flush=True)
+        medians = {name: statistics.median(values) for name, values in found.items()}
+        ratios = {
+            name: (medians["granule"] / median if unit in MORE_IS_BETTER else median / medians["granule"])
+            for name, median in medians.items()
+            if name != "granule"
+        }
+        told = ", ".join(f"{ratio:.2f} times as fast as {name} ({medians[name]:.5g})" for name, ratio in ratios.items())
+        print(f"{row} medians: granule {medians['granule']:.5g} {unit}, {told}", flush=True)
+        if options.json:
+            print(json.dumps({"row": row, "unit": unit, "rounds": found, "ratios": ratios}), flush=True)
+
+
+main()

@@ -1,0 +1,189 @@
+//! Whole simulations, from the initial state to what is recorded.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Instant;
+
+use granule::dynamics::solver::ExponentialEuler;
+use granule::dynamics::unit::HodgkinHuxleyConfig;
+use granule::dynamics::{Grid, Model, NoInput, Place, host, simulate};
+use granule::simulate::ExperimentConfig;
+use granule::simulate::presets::PRESETS;
+use toml::{Table, Value};
+
+use super::{Begin, Bench, Prepared, Row, Took, Unit};
+
+/// A round may take so many times what all rounds should take together.
+const PATIENCE: f64 = 3.0;
+
+macro_rules! row {
+    ($name:literal, $begin:expr, $unit:ident, $what:literal) => {
+        Row {
+            name: $name,
+            what: $what,
+            unit: Unit::$unit,
+            begin: {
+                const BEGIN: Begin = $begin;
+                BEGIN
+            },
+        }
+    };
+}
+
+pub(super) const ROWS: &[Row] = &[
+    row!(
+        "simulate-hodgkin-huxley",
+        |bench| cells(bench, 1),
+        Seconds,
+        "one cell for 150 ms, 6,000 steps of RK4, in f64"
+    ),
+    row!(
+        "simulate-hodgkin-huxley-1000",
+        |bench| cells(bench, 1000),
+        Seconds,
+        "a thousand of them"
+    ),
+    row!(
+        "simulate-balanced-network-1000",
+        |bench| balanced(bench, 1000),
+        Seconds,
+        "1,000 integrate-and-fire cells for a second, 10,000 steps, in f64"
+    ),
+    row!(
+        "simulate-balanced-network-2000",
+        |bench| balanced(bench, 2000),
+        Seconds,
+        "2,000 of them"
+    ),
+    row!(
+        "simulate-balanced-network-4000",
+        |bench| balanced(bench, 4000),
+        Seconds,
+        "4,000 of them"
+    ),
+    row!(
+        "simulate-balanced-network-10000",
+        |bench| balanced(bench, 10_000),
+        Seconds,
+        "10,000 of them, 10 million synapses"
+    ),
+    row!(
+        "simulate-jansen-rit",
+        |bench| preset(bench, "jansen-rit", &[]),
+        Milliseconds,
+        "a cortical column for 2 s, 4,000 steps of RK4, in f64"
+    ),
+    row!(
+        "simulate-whole-brain",
+        |bench| preset(bench, "whole-brain", &[]),
+        Milliseconds,
+        "ten areas with delays and BOLD for 30 s, 30,000 steps, in f64"
+    ),
+    row!(
+        "cells-10000",
+        |bench| many_cells(bench),
+        CellSteps,
+        "10,000 Hodgkin-Huxley cells, exponential Euler, in f32"
+    ),
+];
+
+fn cells<'a>(bench: &'a Bench<'a>, cells: i64) -> anyhow::Result<Prepared<'a>> {
+    let changes = [
+        ("duration", Value::Float(150.0)),
+        ("dt", Value::Float(0.025)),
+        ("unit.cells", Value::Integer(cells)),
+        ("record.every", Value::Integer(1000)),
+    ];
+    preset(bench, "hodgkin-huxley", &changes)
+}
+
+fn balanced<'a>(bench: &'a Bench<'a>, cells: i64) -> anyhow::Result<Prepared<'a>> {
+    let excitatory = cells * 4 / 5;
+    let changes = [
+        ("duration", Value::Float(1000.0)),
+        ("dt", Value::Float(0.1)),
+        ("network.excitatory", Value::Integer(excitatory)),
+        ("network.inhibitory", Value::Integer(cells - excitatory)),
+        ("record.every", Value::Integer(1000)),
+    ];
+    preset(bench, "balanced-network", &changes)
+}
+
+/// A preset with some keys set otherwise, in f64 on a CPU, else in f32.
+fn preset<'a>(
+    bench: &'a Bench<'a>,
+    name: &str,
+    changes: &[(&str, Value)],
+) -> anyhow::Result<Prepared<'a>> {
+    let text = PRESETS.iter().find(|preset| preset.name == name);
+    let mut table: Table = text.map_or("", |preset| preset.toml).parse()?;
+    for (key, value) in changes {
+        let (own, key) = match key.split_once('.') {
+            None => (Some(&mut table), *key),
+            Some((outer, key)) => {
+                let inner = table.entry(outer).or_insert_with(|| Table::new().into());
+                (inner.as_table_mut(), key)
+            }
+        };
+        if let Some(own) = own {
+            own.insert(key.into(), value.clone());
+        }
+    }
+    let config: ExperimentConfig = table.try_into()?;
+    let device = bench.device.burn();
+    let place = match bench.device.is_host() {
+        true => Place::f64(device),
+        false => Place::f32(device),
+    };
+    let experiment = config.init(&place)?;
+    let patience = PATIENCE * bench.seconds;
+    Ok(Prepared {
+        count: 1.0,
+        operations: None,
+        round: Box::new(move || {
+            let began = Instant::now();
+            let mut done = 0;
+            experiment.run(|step, _| {
+                done = step;
+                let over = began.elapsed().as_secs_f64() > patience;
+                match over || bench.interrupt.is_asked() {
+                    true => ControlFlow::Break(()),
+                    false => ControlFlow::Continue(()),
+                }
+            })?;
+            Ok(Took {
+                seconds: began.elapsed().as_secs_f64(),
+                share: done as f64 / experiment.steps() as f64,
+            })
+        }),
+    })
+}
+
+fn many_cells<'a>(bench: &'a Bench<'a>) -> anyhow::Result<Prepared<'a>> {
+    const CELLS: usize = 10_000;
+    const STEPS: usize = 200;
+    const DT: f64 = 0.025;
+    let currents: Vec<f64> = (0..CELLS).map(|i| 20.0 * i as f64 / CELLS as f64).collect();
+    let config = HodgkinHuxleyConfig {
+        cells: CELLS,
+        current: currents.into(),
+        ..Default::default()
+    };
+    let place = Place::f32(bench.device.burn());
+    let cells = config.init(Arc::new(ExponentialEuler), &place)?;
+    let grid = Grid::over(DT * STEPS as f64, DT)?;
+    Ok(Prepared {
+        count: (CELLS * STEPS) as f64,
+        operations: None,
+        round: Box::new(move || {
+            let (dynamics, start) = (cells.dynamics()?, cells.initial_state(1)?);
+            host(start[0].clone())?;
+            let began = Instant::now();
+            let end = simulate(&dynamics, start, &NoInput, &grid, |_, _, _| {
+                ControlFlow::Continue(())
+            })?;
+            host(end[0].clone())?;
+            Ok(began.elapsed().as_secs_f64().into())
+        }),
+    })
+}

@@ -1,0 +1,210 @@
+//! Steps of training, the optimiser's included, on random samples.
+
+use std::time::Instant;
+
+use granule::burn::optim::{AdamConfig, GradientsParams};
+use granule::burn::tensor::{Distribution, Tensor};
+use granule::data::{Dataset, DatasetSpec, Features, Normalization, Shape, Split, Targets};
+use granule::dynamics::population::{
+    GatedCell, GatedNetworkConfig, RateNetworkConfig, SequenceModel,
+};
+use granule::dynamics::{Place, host};
+use granule::prelude::{ModelConfig, RunConfig};
+use granule::train::{Quiet, StopFlag, train_with};
+
+use super::{Begin, Bench, Prepared, Row, Unit};
+
+const BATCH: usize = 64;
+/// Time steps of the recurrent networks.
+const STEPS: usize = 100;
+
+macro_rules! classifier {
+    ($name:literal, $model:literal, $shape:expr, $images:literal, $multiplications:expr, $what:literal) => {
+        Row {
+            name: $name,
+            what: $what,
+            unit: Unit::Images,
+            begin: {
+                const BEGIN: Begin =
+                    |bench| classifier(bench, $model, $shape, $images, $multiplications);
+                BEGIN
+            },
+        }
+    };
+}
+
+macro_rules! recurrent {
+    ($name:literal, $begin:expr, $what:literal) => {
+        Row {
+            name: $name,
+            what: $what,
+            unit: Unit::Milliseconds,
+            begin: {
+                const BEGIN: Begin = $begin;
+                BEGIN
+            },
+        }
+    };
+}
+
+const MNIST: [usize; 3] = [1, 28, 28];
+const CIFAR: [usize; 3] = [3, 32, 32];
+
+/// Multiplications of an image forward through a convolution.
+const fn convolution(kernel: usize, from: usize, to: usize, side: usize) -> usize {
+    kernel * kernel * from * to * side * side
+}
+
+pub(super) const ROWS: &[Row] = &[
+    classifier!(
+        "train-mlp",
+        "mlp",
+        MNIST,
+        32_000,
+        784 * 128 + 128 * 10,
+        "MLP 784-128-10, images of 28×28, batches of 64, Adam"
+    ),
+    classifier!(
+        "train-lenet",
+        "lenet",
+        MNIST,
+        9_600,
+        convolution(5, 1, 6, 28) + convolution(5, 6, 16, 10) + 400 * 120 + 120 * 84 + 84 * 10,
+        "LeNet-5, images of 28×28, batches of 64, Adam"
+    ),
+    classifier!(
+        "train-cnn",
+        "cnn",
+        CIFAR,
+        640,
+        convolution(3, 3, 64, 32) + convolution(3, 64, 128, 16) + 8192 * 1024 + 1024 * 10,
+        "CNN of 64 and 128 filters and 1,024 units, images of 3×32×32, batches of 64, SGD with momentum"
+    ),
+    recurrent!(
+        "train-rate",
+        |bench| sequence(bench, 3, 3, |channels, outputs, place| {
+            let config = RateNetworkConfig {
+                units: 256,
+                ..Default::default()
+            };
+            Ok(config.init(channels, outputs, 1, place)?)
+        }),
+        "a step of a rate network of 256 units, 100 time steps, 64 trials, Adam"
+    ),
+    recurrent!(
+        "train-gru",
+        |bench| sequence(bench, 71, 2, |channels, outputs, place| {
+            let config = GatedNetworkConfig {
+                cell: GatedCell::Gru,
+                units: 128,
+            };
+            Ok(config.init(channels, outputs, 1, place)?)
+        }),
+        "a step of a GRU of 128 units with 71 inputs, 100 time steps, 64 trials, Adam"
+    ),
+    recurrent!(
+        "train-lstm",
+        |bench| sequence(bench, 71, 2, |channels, outputs, place| {
+            let config = GatedNetworkConfig {
+                cell: GatedCell::Lstm,
+                units: 128,
+            };
+            Ok(config.init(channels, outputs, 1, place)?)
+        }),
+        "a step of an LSTM of 128 units with 71 inputs, 100 time steps, 64 trials, Adam"
+    ),
+];
+
+/// Numbers that follow no pattern that a network could learn.
+fn noise(count: usize) -> impl Iterator<Item = u64> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    (0..count).map(move |_| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state >> 24
+    })
+}
+
+fn images([channels, height, width]: [usize; 3], count: usize) -> anyhow::Result<Split> {
+    let shape = Shape::Image {
+        channels,
+        height,
+        width,
+    };
+    let pixels = noise(count * channels * height * width).map(|x| x as u8);
+    let labels = noise(count).map(|x| (x % 10) as u16);
+    Ok(Split::new(
+        shape,
+        Features::Bytes(pixels.collect()),
+        Targets::Classes(labels.collect()),
+    )?)
+}
+
+/// An epoch of training by the recipe of the model.
+fn classifier<'a>(
+    bench: &'a Bench<'a>,
+    model: &str,
+    shape: [usize; 3],
+    count: usize,
+    multiplications: usize,
+) -> anyhow::Result<Prepared<'a>> {
+    let (learnt, tested) = (images(shape, count)?, images(shape, BATCH)?);
+    let normalization = Normalization::of(&learnt);
+    let classes = (0..10).map(|class| class.to_string()).collect();
+    let dataset = Dataset::new("random", classes, normalization, learnt, tested)?;
+    let of = if shape == MNIST {
+        DatasetSpec::Mnist
+    } else {
+        DatasetSpec::Cifar10
+    };
+    let mut config = RunConfig::recipe(ModelConfig::from_name(model)?, of);
+    config.train.epochs = 1;
+    config.train.batch_size = BATCH;
+    config.device = bench.device.spec().clone();
+    let stop = StopFlag::new();
+    Ok(Prepared {
+        count: count as f64,
+        // Forward, and as much again by the input and by the weights.
+        operations: Some(6.0 * (multiplications * count) as f64),
+        round: Box::new(move || {
+            let outcome = train_with(&config, &dataset, None, &mut Quiet, &stop)?;
+            Ok((count as f64 / outcome.images_per_second).into())
+        }),
+    })
+}
+
+/// A step of a network that sees sequences, with a mean squared error at every time.
+fn sequence<'a, M: SequenceModel + 'a>(
+    bench: &'a Bench<'a>,
+    channels: usize,
+    outputs: usize,
+    init: impl FnOnce(usize, usize, &Place) -> anyhow::Result<M>,
+) -> anyhow::Result<Prepared<'a>> {
+    let device = bench.device.burn().clone();
+    let mut network = Some(init(
+        channels,
+        outputs,
+        &Place::f32(&device.clone().autodiff()),
+    )?);
+    let mut optimizer = AdamConfig::new().init();
+    let normal = Distribution::Normal(0.0, 1.0);
+    let input = Tensor::<3>::random([BATCH, STEPS, channels], normal, &device);
+    let target = Tensor::<3>::random([BATCH, STEPS, outputs], normal, &device);
+    let (input, target) = (Tensor::from_inner(input), Tensor::from_inner(target));
+    Ok(Prepared {
+        count: 1.0,
+        operations: None,
+        round: Box::new(move || {
+            let began = Instant::now();
+            if let Some(own) = network.take() {
+                let found = own.forward(input.clone(), None)?.outputs;
+                let loss = (found - target.clone()).square().mean();
+                let gradients = GradientsParams::from_grads(loss.backward(), &own);
+                network = Some(optimizer.step(1e-3, own, gradients));
+                host(loss)?;
+            }
+            Ok(began.elapsed().as_secs_f64().into())
+        }),
+    })
+}

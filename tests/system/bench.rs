@@ -1,0 +1,79 @@
+use std::path::Path;
+
+use crate::support::{fine, refused};
+
+/// One row of each kind, for as short as can be.
+#[test]
+fn rows_are_measured_on_a_device() {
+    let dir = tempfile::tempdir().unwrap();
+    let args = [
+        "bench",
+        "predict-mlp",
+        "load-lenet",
+        "train-gru",
+        "simulate-jansen-rit",
+        "--seconds",
+        "0.01",
+        "--device",
+        "flex",
+    ];
+    let lines = fine(dir.path(), &[&args[..], &["--json"]].concat()).json();
+    let machine = &lines[0];
+    assert_eq!(machine["event"], "machine");
+    assert_eq!(machine["device"], "flex");
+    for ceiling in ["matrix_gflops", "memory_gb_per_second"] {
+        assert!(machine[ceiling].as_f64().unwrap() > 0.1, "{machine}");
+    }
+    let rows = &lines[1..];
+    let names: Vec<&str> = rows
+        .iter()
+        .map(|row| row["row"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "predict-mlp",
+            "load-lenet",
+            "train-gru",
+            "simulate-jansen-rit"
+        ]
+    );
+    for row in rows {
+        let rounds: Vec<f64> = row["rounds"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|round| round.as_f64().unwrap())
+            .collect();
+        let median = row["median"].as_f64().unwrap();
+        let least = rounds.iter().copied().fold(f64::INFINITY, f64::min);
+        assert!(median > 0.0 && median >= least, "{row}");
+        assert_eq!(row["cut"], false, "{row}");
+    }
+    let text = fine(dir.path(), &args).stdout;
+    for part in ["GFLOP/s", "predict-mlp", "µs", "round"] {
+        assert!(text.contains(part), "{text}");
+    }
+    // Nothing is written.
+    assert_eq!(dir.path().read_dir().unwrap().count(), 0);
+}
+
+#[test]
+fn rows_are_listed_and_unknown_ones_refused() {
+    let here = Path::new(".");
+    let listed = fine(here, &["bench", "--list"]).stdout;
+    let json = fine(here, &["bench", "--list", "--json"]).json();
+    assert_eq!(listed.lines().count(), json.len());
+    for row in &json {
+        assert!(listed.contains(row["row"].as_str().unwrap()), "{listed}");
+    }
+    let text = refused(here, &["bench", "train-nothing"], 2);
+    assert!(
+        text.contains("train-nothing") && text.contains("train-mlp"),
+        "{text}"
+    );
+    for seconds in ["0", "-1", "nan", "1e9", "x"] {
+        let text = refused(here, &["bench", "--seconds", seconds], 2);
+        assert!(text.contains("0.01 to 3600"), "{text}");
+    }
+}
