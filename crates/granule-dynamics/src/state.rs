@@ -182,11 +182,6 @@ impl State {
             .fold(self.clone(), |x, (scale, slope)| x.add_scaled(slope, scale))
     }
 
-    /// Whether everything lives in the memory of a CPU backend.
-    pub fn is_on_host(&self) -> bool {
-        self.0.iter().all(granule_ops::is_on_host)
-    }
-
     /// The same values on the plain device, outside any gradient tape.
     pub fn without_autodiff(self) -> Self {
         self.map(Tensor::without_autodiff)

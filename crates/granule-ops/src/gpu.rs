@@ -3,6 +3,7 @@
 use burn::backend::DispatchDevice;
 use burn::tensor::{DType, Shape, Tensor};
 use burn_cubecl::cubecl::calculate_cube_count_elemwise;
+use burn_cubecl::cubecl::client::Client;
 use burn_cubecl::cubecl::prelude::*;
 use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
@@ -42,10 +43,7 @@ pub(crate) fn unwritten(beside: &CubeTensor, shape: Shape) -> CubeTensor {
 }
 
 /// Workgroups for a kernel of one unit for each of some elements.
-pub(crate) fn one_for_each(of: &CubeTensor, elements: usize) -> (CubeCount, CubeDim) {
-    let dim = CubeDim::new(&of.client, elements);
-    (
-        calculate_cube_count_elemwise(&of.client, elements, dim),
-        dim,
-    )
+pub(crate) fn one_for_each(client: &Client, elements: usize) -> (CubeCount, CubeDim) {
+    let dim = CubeDim::new(client, elements);
+    (calculate_cube_count_elemwise(client, elements, dim), dim)
 }

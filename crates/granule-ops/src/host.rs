@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, DispatchDevice};
-use burn::tensor::{DType, Shape, Tensor, TensorData};
+use burn::tensor::{DType, Device, Shape, Tensor, TensorData};
 
 /// A backend whose tensors lie in host memory.
 pub(crate) trait HostBackend: Backend {
@@ -139,18 +139,21 @@ macro_rules! on_host_all {
 }
 pub(crate) use on_host_all;
 
-/// Whether the kernels of this crate serve this tensor.
-pub(crate) fn serves<const D: usize>(x: &Tensor<D>) -> bool {
-    let device = x.device().without_autodiff();
-    let listed = match device.as_dispatch() {
+/// Whether it is a device of a CPU backend.
+pub(crate) fn is_host(device: &Device) -> bool {
+    match device.clone().without_autodiff().as_dispatch() {
         #[cfg(feature = "flex")]
         DispatchDevice::Flex(_) => true,
         #[cfg(feature = "ndarray")]
         DispatchDevice::NdArray(_) => true,
         #[allow(unreachable_patterns)]
         _ => false,
-    };
-    let serves = listed && matches!(x.dtype(), DType::F32 | DType::F64);
+    }
+}
+
+/// Whether the kernels of this crate serve this tensor.
+pub(crate) fn serves<const D: usize>(x: &Tensor<D>) -> bool {
+    let serves = is_host(&x.device()) && matches!(x.dtype(), DType::F32 | DType::F64);
     if serves {
         keep_freed_memory();
     }

@@ -1,4 +1,4 @@
-//! Many steps of any model in one call on a CPU.
+//! Many steps of any model in one call.
 //!
 //! A step of a model is a number of tensor operations, and for a few cells what an operation costs is far more than its
 //! arithmetic. With the feature `capture`, `WholeSteps` records the operations of one step, whatever the model, its solver and

@@ -55,9 +55,9 @@ impl WholeSteps {
     ///
     /// # Errors
     ///
-    /// A sentence that says why the steps of this model are not taken in one call: it lives on a GPU, chooses its steps by
-    /// what it finds, reads numbers off the device, depends on time otherwise than by its input, or has an operation that no
-    /// script has.
+    /// A sentence that says why the steps of this model are not taken in one call: it chooses its steps by what it
+    /// finds, reads numbers off the device, depends on time otherwise than by its input, has an operation that no script has,
+    /// or lives on a GPU and has elements that depend on others.
     pub fn record<D>(
         initial: &State,
         input: Option<[usize; 2]>,
@@ -71,11 +71,11 @@ impl WholeSteps {
         ) -> Result<(State, Vec<Tensor<2>>), DynamicsError>,
     ) -> Result<Self, String> {
         let tensors = initial.tensors();
-        let Some(dtype) = tensors.first().map(Tensor::dtype) else {
+        let Some((dtype, device)) = tensors.first().map(|x| (x.dtype(), x.device())) else {
             return Err("a model without variables".into());
         };
-        if !initial.is_on_host() || tensors.iter().any(|x| x.dtype() != dtype) {
-            return Err("a state that is not on a CPU".into());
+        if tensors.iter().any(|x| x.dtype() != dtype) {
+            return Err("variables of several precisions".into());
         }
         let taped = |x: &Tensor<2>| is_tracked(x) || x.device().is_autodiff();
         if tensors.iter().any(taped) {
@@ -116,6 +116,10 @@ impl WholeSteps {
             Ok(script) if script.multiplications() > MOST_MULTIPLICATIONS => {
                 Err("so large a matrix that single steps are as fast".into())
             }
+            Ok(script) if !script.runs_on(&device) => Err(
+                "operations that are no kernel on this device, as those that go across cells"
+                    .into(),
+            ),
             Ok(script) => {
                 let widths = script.given().split_off(usize::from(input.is_some()));
                 let drawn = of_steps(sources, &widths);
@@ -147,10 +151,15 @@ impl WholeSteps {
         let values = initial.tensors().iter().map(|x| host(x.clone()));
         let values = values.collect::<Result<Vec<_>, _>>()?;
         let run = Run::new(Arc::clone(&self.script), &values);
+        let device = initial.tensors().first().map(Tensor::device);
         let misfit = || DynamicsError::device("the state has other shapes than what was recorded");
+        let run = run.ok_or_else(misfit)?;
         Ok(WholeRun {
             steps: self.clone(),
-            run: run.ok_or_else(misfit)?,
+            run: match device {
+                Some(device) => run.on(&device),
+                None => run,
+            },
         })
     }
 }

@@ -120,7 +120,7 @@ pub(crate) fn forward(x: CubeTensor, transfer: Transfer) -> CubeTensor {
         return out;
     }
     let (curve, gain, exponent) = curve(transfer);
-    let (count, dim) = one_for_each(&x, elements);
+    let (count, dim) = one_for_each(&out.client, elements);
     rates::launch(
         &out.client,
         count,
@@ -143,7 +143,7 @@ pub(crate) fn backward(x: CubeTensor, grad: CubeTensor, transfer: Transfer) -> C
         return out;
     }
     let (curve, gain, exponent) = curve(transfer);
-    let (count, dim) = one_for_each(&x, elements);
+    let (count, dim) = one_for_each(&out.client, elements);
     gradients::launch(
         &out.client,
         count,

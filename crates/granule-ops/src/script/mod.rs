@@ -6,7 +6,7 @@
 //! takes the place of another moves without a copy.
 //!
 //! Where every operation is one of element by element, the elements are divided into tiles that run through all steps of a
-//! call, each in a processor's own cache, side by side. Where besides there are only products of all elements by square matrices,
+//! call, each in a processor's own cache, side by side; on a GPU such a script in f32 is one kernel. Where besides there are only products of all elements by square matrices,
 //! as in a network of cells, each thread has a tile, and they tell each other what they multiply. Else the steps run one after
 //! the other over whole arrays. What follows from an event, a spike for example, is left out for blocks of elements that have none.
 //! A result is the same bit for bit in any way, and whatever the number of threads.
@@ -17,6 +17,8 @@
 
 mod build;
 mod cpu;
+#[cfg(gpu)]
+mod cube;
 mod fork;
 mod instruction;
 mod record;

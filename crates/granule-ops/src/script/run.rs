@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 
+use burn::tensor::Device;
 use rayon::prelude::*;
 
 use super::cpu::{Many, Number, Tile};
@@ -42,6 +43,25 @@ pub struct Seen {
 enum Tiles {
     F32(Vec<Tile<f32>>),
     F64(Vec<Tile<f64>>),
+    #[cfg(gpu)]
+    Gpu(super::cube::Place),
+}
+
+impl Script {
+    /// Whether runs can be taken on this device: on any CPU backend, and on a GPU where the script is a kernel, which it is in
+    /// f32 where every element goes its own way.
+    pub fn runs_on(&self, device: &Device) -> bool {
+        #[cfg(gpu)]
+        if self.gpu(device).is_some() {
+            return true;
+        }
+        #[cfg(any(feature = "flex", feature = "ndarray"))]
+        if crate::host::is_host(device) {
+            return true;
+        }
+        let _ = device;
+        false
+    }
 }
 
 /// A script with its state.
@@ -67,6 +87,17 @@ impl Run {
         })
     }
 
+    /// The same run on a device: on a GPU as a kernel, where the script [has one](Script::runs_on), else on the CPU.
+    pub fn on(self, device: &Device) -> Self {
+        #[cfg(gpu)]
+        if let Some(gpu) = self.script.gpu(device) {
+            let tiles = Tiles::Gpu(super::cube::Place::new(gpu, self.state()));
+            return Self { tiles, ..self };
+        }
+        let _ = device;
+        self
+    }
+
     /// The steps done.
     pub fn done(&self) -> usize {
         self.done
@@ -77,6 +108,8 @@ impl Run {
         match (&self.script.0, &self.tiles) {
             (Precision::F32(steps), Tiles::F32(tiles)) => steps.state(tiles),
             (Precision::F64(steps), Tiles::F64(tiles)) => steps.state(tiles),
+            #[cfg(gpu)]
+            (_, Tiles::Gpu(place)) => place.state().to_vec(),
             _ => Vec::new(),
         }
     }
@@ -102,12 +135,15 @@ impl Run {
             return None;
         }
         let span = (self.done, steps);
-        self.done += steps;
-        Some(match (&self.script.0, &mut self.tiles) {
+        let seen = match (&self.script.0, &mut self.tiles) {
             (Precision::F32(of), Tiles::F32(tiles)) => of.run(tiles, span, given, see),
             (Precision::F64(of), Tiles::F64(tiles)) => of.run(tiles, span, given, see),
+            #[cfg(gpu)]
+            (Precision::F32(of), Tiles::Gpu(place)) => of.run_on(place, span, given, see)?,
             _ => return None,
-        })
+        };
+        self.done += steps;
+        Some(seen)
     }
 }
 

@@ -76,14 +76,24 @@ fn presets_are_the_same_taken_whole_and_step_by_step() {
 #[test]
 fn single_precision_is_the_same_within_its_rounding() {
     for (name, place) in f32_places() {
-        if name.starts_with("wgpu") {
-            continue;
-        }
-        let text =
-            "duration = 20.0\ndt = 0.05\n[unit]\nkind = \"hodgkin-huxley\"\ncurrent = [8.0, 10.0]";
+        // Step by step a GPU takes some 40 ms for each.
+        let duration = if name == "wgpu" { 2.0 } else { 20.0 };
+        let text = format!(
+            "duration = {duration}\ndt = 0.05\n[unit]\nkind = \"hodgkin-huxley\"\ncurrent = [8.0, 10.0]"
+        );
+        let text = text.as_str();
         let whole = experiment(text, |_| (), &place);
         let apart = experiment(text, |_| (), &place).apart();
-        agree(name, &to_the_end(&whole), &to_the_end(&apart), 1e-3);
+        let (whole, apart) = (to_the_end(&whole), to_the_end(&apart));
+        // A GPU rounds a step of tensors and the kernel apart: in an upstroke of 400 mV/ms the one is 6 µV from double precision,
+        // the other 4.
+        let tolerance = if name == "wgpu" { 1e-2 } else { 1e-3 };
+        agree(name, &whole, &apart, tolerance);
+        for (found, expected) in whole.spikes.iter().zip(&apart.spikes) {
+            for (x, y) in found.times.iter().zip(&expected.times) {
+                assert_close(*x, *y, 1e-5);
+            }
+        }
     }
 }
 

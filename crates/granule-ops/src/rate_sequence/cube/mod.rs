@@ -135,7 +135,7 @@ impl Network {
         let rates = firing_rate::forward(self.x0.clone(), self.options.transfer);
         for step in 0..self.steps() {
             let product = CubeBackend::float_matmul(rates.clone(), self.weight.clone());
-            let (count, dim) = one_for_each(&x, self.batch() * self.units());
+            let (count, dim) = one_for_each(client, self.batch() * self.units());
             kernels::advance::launch(
                 client,
                 count,
@@ -252,7 +252,7 @@ impl Network {
             return;
         }
         let scaled = unwritten(&self.x0, self.x0.shape());
-        let grid = || one_for_each(&self.x0, self.batch() * self.units());
+        let grid = || one_for_each(client, self.batch() * self.units());
         let (count, dim) = grid();
         kernels::last::launch(
             client,
