@@ -36,6 +36,26 @@ fn auto_is_marked_once() {
 }
 
 #[test]
+fn what_is_fused_where_is_listed() {
+    let listed = fine(Path::new("."), &["devices", "--json"]).json();
+    let table = fine(Path::new("."), &["devices"]).stdout;
+    for device in &listed {
+        let fused = device["fused"].as_array().unwrap();
+        assert!(fused.iter().any(|name| name == "rate_sequence"), "{device}");
+        let cpu = device["kind"] == "cpu";
+        assert_eq!(fused.iter().any(|name| name == "conv2d"), cpu, "{device}");
+        let line = if cpu {
+            "fused on CPUs: "
+        } else {
+            "fused on GPUs, in f32: "
+        };
+        let line = table.lines().find_map(|text| text.strip_prefix(line));
+        let names: Vec<&str> = fused.iter().filter_map(|name| name.as_str()).collect();
+        assert_eq!(line, Some(names.join(", ").as_str()), "{table}");
+    }
+}
+
+#[test]
 fn the_environment_names_the_default() {
     let dir = tempfile::tempdir().unwrap();
     let args = [

@@ -16,6 +16,7 @@
 mod conductance_step;
 mod conv2d;
 mod firing_rate;
+mod fused;
 mod gated_sequence;
 #[cfg(gpu)]
 mod gpu;
@@ -47,6 +48,7 @@ pub use conductance_step::{
 };
 pub use conv2d::{Conv2dOptions, conv2d, conv2d_relu_max_pool2d};
 pub use firing_rate::{Transfer, firing_rate};
+pub use fused::{FUSED, Fused};
 pub use gated_sequence::{GatedUnit, GatedWeights, gated_sequence};
 pub use linear::linear;
 pub use plan::{Plan, PlanActivation, PlanInput, PlanLayer};

@@ -172,6 +172,7 @@ pub use granule_device as device;
 pub use granule_dynamics as dynamics;
 pub use granule_io as io;
 pub use granule_models as models;
+pub use granule_ops as ops;
 #[cfg(feature = "simulate")]
 pub use granule_simulate as simulate;
 #[cfg(feature = "train")]
