@@ -2,7 +2,7 @@ use std::path::Path;
 
 use crate::support::{fine, run};
 
-const COMMANDS: [&[&str]; 21] = [
+const COMMANDS: [&[&str]; 22] = [
     &["train"],
     &["eval"],
     &["detect"],
