@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """granule beside other programs, in turns: every round as it ends, then the medians and their ratios.
 
-    benches/compare.py GRANULE [--with NAME=PYTHON]... [--rounds N] [--busy] [--json] [ROW...]
+    benches/compare.py GRANULE [--with NAME=PYTHON]... [--device flex] [--rounds N] [--busy] [--json] [ROW...]
 
-GRANULE is the built command; its side of every row is `granule bench ROW`. NAME=PYTHON is an interpreter that has one of the
-peers: torch (also for compiled models), jax, onnxruntime, brian2. Rows of peers without an interpreter are left out, and said. A
-ROW is one of those that --list prints, or what several begin with, such as train; all unless given.
+GRANULE is the built command; its side of every row is `granule bench ROW` on the device, flex unless given; peers run on the CPU.
+NAME=PYTHON is an interpreter that has one of the peers: torch (also for compiled models), jax, onnxruntime, brian2. Rows of
+peers without an interpreter are left out, and said. A ROW is one of those that --list prints, or what several begin with, such
+as train; all unless given.
 
-Both sides have all cores. Who goes first changes from round to round. Before each round the machine must be quiet: over two
+Both sides may use all cores; Brian2 uses one. Both have run before they are timed. Who goes first changes from round to round. Before each round the machine must be quiet: over two
 seconds less than 0.3 of one processor may be busy, else it waits, five minutes at most, and then refuses. --busy measures all the
 same, and says so; such numbers are no results.
 """
@@ -16,6 +17,7 @@ import argparse
 import json
 import os
 import pathlib
+import platform
 import statistics
 import subprocess
 import sys
@@ -74,6 +76,14 @@ def busy_processors(seconds=2.0):
     return (then[0] - busy) / max(then[1] - total, 1) * os.cpu_count()
 
 
+def processor():
+    try:
+        with open("/proc/cpuinfo") as file:
+            return next((line.split(":")[1].strip() for line in file if line.startswith("model name")), "?")
+    except OSError:
+        return platform.processor() or "?"
+
+
 def wait_until_quiet():
     for _ in range(150):
         load = busy_processors()
@@ -89,8 +99,8 @@ def run(words, environment=None):
     return done.stdout.strip().splitlines()
 
 
-def of_granule(granule, row, seconds):
-    words = [granule, "bench", row, "--json", "--seconds", str(seconds)]
+def of_granule(granule, row, device, seconds):
+    words = [granule, "bench", row, "--json", "--device", device, "--seconds", str(seconds)]
     found = [json.loads(line) for line in run(words)]
     return next(line for line in found if line.get("row") == row)
 
@@ -100,6 +110,7 @@ def main():
     parser.add_argument("granule", nargs="?")
     parser.add_argument("rows", nargs="*")
     parser.add_argument("--with", dest="pythons", action="append", default=[], metavar="NAME=PYTHON")
+    parser.add_argument("--device", default="flex")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0, help="of each round of granule")
     parser.add_argument("--busy", action="store_true")
@@ -114,16 +125,13 @@ def main():
     chosen = [
         row
         for row in ROWS
-        if not options.rows or any(row == asked or row.startswith(asked + "-") for asked in options.rows)
+        if not options.rows or any(row == asked or (asked not in ROWS and row.startswith(asked + "-")) for asked in options.rows)
     ]
     if not chosen:
         parser.error(f"no such row; there are {', '.join(ROWS)}")
 
     version = run([options.granule, "--version"])[0]
-    processor = next(
-        (line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "?"
-    )
-    head = f"{time.strftime('%Y-%m-%d', time.gmtime())}, {os.cpu_count()} cores, {processor}, {version}"
+    head = f"{time.strftime('%Y-%m-%d', time.gmtime())}, {os.cpu_count()} cores, {processor()}, {version}, {options.device}"
     print(head + (", NOT QUIET: these numbers are no results" if options.busy else ""), flush=True)
     for row in chosen:
         peers = [peer for peer in ROWS[row] if peer[1] in pythons]
@@ -139,7 +147,7 @@ def main():
             turns = [("granule", None, None), *peers]
             for name, python, words in turns if number % 2 == 0 else turns[::-1]:
                 if python is None:
-                    ours = of_granule(options.granule, row, options.seconds)
+                    ours = of_granule(options.granule, row, options.device, options.seconds)
                     unit = ours["unit"]
                     found[name].append(ours["median"])
                 else:

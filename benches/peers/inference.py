@@ -1,10 +1,11 @@
 """Inference by a peer: python inference.py PEER mlp|lenet|cnn one|together|load [ROUNDS]
 
 PEER is `onnxruntime` (packages onnx and onnxruntime) or `torch`. Prints the median of the microseconds of one image, of an image of
-256 together, or of loading the model from a file. Weights are random, of the shapes of granule's models. OMP_NUM_THREADS
+256 together, or of loading the model file from memory. Weights are random, of the shapes of granule's models. OMP_NUM_THREADS
 sets the threads.
 """
 
+import io
 import os
 import sys
 import tempfile
@@ -81,17 +82,19 @@ def onnxruntime(name, folder):
 
     path = os.path.join(folder, "model.onnx")
     onnx_file(name, path)
+    with open(path, "rb") as file:
+        model = file.read()
 
     def load():
         options = ort.SessionOptions()
         options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS", "0"))
-        return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
     session = load()
     return load, lambda x: session.run(None, {"x": x})
 
 
-def torch(name, folder):
+def torch(name, _folder):
     import torch as t
 
     layers = []
@@ -107,9 +110,12 @@ def torch(name, folder):
         if padding is not None:
             layers.append(t.nn.MaxPool2d(2))
     model = t.nn.Sequential(*layers[:-1], t.nn.Softmax(1)).eval()
-    path = os.path.join(folder, "model.pt")
-    t.save(model, path)
-    load = lambda: t.load(path, weights_only=False)
+    file = io.BytesIO()
+    t.save(model, file)
+
+    def load():
+        file.seek(0)
+        return t.load(file, weights_only=False)
 
     def run(x):
         with t.inference_mode():

@@ -849,7 +849,8 @@ pub struct Bench {
     #[arg(long, value_name = "SPEC")]
     pub device: Option<DeviceSpec>,
 
-    /// About how long each row is measured, s, 0.01 to 3600; a row has three rounds at least
+    /// About how long each row is measured, s, 0.01 to 3600; a row has three rounds at least, unless they take
+    /// four times as long
     #[arg(long, value_name = "S", default_value = "2", allow_negative_numbers = true, value_parser = bench_seconds)]
     pub seconds: f64,
 
@@ -857,7 +858,7 @@ pub struct Bench {
     #[arg(long)]
     pub list: bool,
 
-    /// Print one JSON object a line: the machine, then every row with all its rounds
+    /// Print one JSON object a line: the machine, then every row with its rounds, 100 at most
     #[arg(long)]
     pub json: bool,
 }

@@ -403,8 +403,9 @@ Examples:
 Samples are random numbers and models have random weights: nothing is read, downloaded or written.
 Each row runs once to warm up, then for about --seconds; the median of its rounds is printed, the
 least and the largest, and where the arithmetic of a round is known how much of the quickest matrix
-product that is. Rounds that take far too long on a device are cut, and the row says so. Other work
-on the machine makes every number worse.";
+product that is, which may be more than all of it where convolutions save multiplications. A
+simulation that takes far too long on a device is cut, and its row says so. Other work on the
+machine makes every number worse.";
 
 pub const DATA: &str = "\
 Examples:

@@ -4,11 +4,12 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use granule_io::budget;
 use granule_ops::Connections;
+use granule_ops::random::uniform;
 use serde::{Deserialize, Serialize};
 
 use crate::delay::{Delay, DelayConfig};
 use crate::model::{Clock, Dynamics, Model};
-use crate::random::{PoissonNoise, uniform};
+use crate::random::PoissonNoise;
 use crate::setting::{Range, check_count, check_within};
 use crate::synapse::{Synapse, SynapseConfig, SynapseDynamics, Weights};
 use crate::unit::{Lif, LifConfig, LifDynamics, LifInitial, LifParameters};

@@ -28,6 +28,7 @@ mod linear;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 mod matmul;
 mod plan;
+pub mod random;
 mod rate_sequence;
 mod real;
 mod relu_max_pool2d;

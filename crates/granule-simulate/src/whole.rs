@@ -11,7 +11,7 @@ use super::record::{Fired, SpikeReader};
 use super::run::{Driven, Experiment, Ran};
 use super::stimulus::Stimulus;
 use super::subject::{Body, Subject};
-use granule_dynamics::whole::{See, Seen, WholeSteps};
+use granule_dynamics::whole::{See, Seen, WholeSteps, state};
 use granule_dynamics::{CHECK_EVERY, Clock, DynamicsError, Grid, State, failure};
 
 /// After about so long somebody hears of the steps done, and can end the run.
@@ -114,19 +114,18 @@ impl Whole {
         for watch in &self.watches {
             // Of spikes that are counted only those that there are.
             let first = see.len();
-            let how = match of.subject.firing[watch.reader].1.is_counted() {
-                true => See::Where(first),
-                false => See::Every(1),
+            let how = if of.subject.firing[watch.reader].1.is_counted() {
+                See::Where(first)
+            } else {
+                See::Every(1)
             };
             see.extend(vec![how; watch.variables]);
         }
         let script = self.steps.script();
-        let kept = script.seen().into_iter().zip(&see);
-        let kept = kept.filter(|(_, see)| !matches!(see, See::Where(_)));
-        let columns: usize = kept.map(|(len, _)| len).chain(script.given()).sum();
+        let columns: usize = script.seen().iter().chain(&script.given()).sum();
         let most = budget::waiting_samples(columns + 1).min(CHECK_EVERY);
         let mut run = self.steps.begin(&of.subject.initial)?;
-        let mut good = run.clone();
+        let mut good = run.saved();
         let mut together = FIRST.min(most);
         while run.done() < grid.steps() && !of.stop.is_asked() {
             let first = run.done();
@@ -140,7 +139,7 @@ impl Whole {
                     .flat_map(|given| steps.clone().flat_map(|step| given.values(step)))
                     .collect::<Vec<f64>>()
             };
-            let before = run.clone();
+            let before = run.saved();
             let began = Instant::now();
             let mut seen = run.steps(count, &input(count), &see)?;
             let took = began.elapsed();
@@ -148,7 +147,7 @@ impl Whole {
             let heard =
                 (first + 1..=done).find(|step| progress(*step, grid.time(*step)).is_break());
             if let Some(last) = heard.filter(|last| *last < done) {
-                run = before;
+                run.restore(&before);
                 seen = run.steps(last - first, &input(last - first), &see)?;
                 done = last;
             }
@@ -158,13 +157,14 @@ impl Whole {
                     .into_iter()
                     .any(|(variable, values)| !variable.is_plausible(&values))
                 {
-                    let from = (good.done(), good.state(&of.subject.initial));
+                    let last = state(good.state().to_vec(), &of.subject.initial);
+                    let from = (good.done(), last);
                     let late = run.state(&of.subject.initial);
                     let first = failure(dynamics, from, done, &Driven(&of.stimulus), grid);
                     first.map_or(Ok(()), Err)?;
                     late.check_plausible(dynamics.variables(), grid.time(done))?;
                 }
-                good = run.clone();
+                good = run.saved();
             }
             self.keep(of, ran, first, done, seen)?;
             if heard.is_some() {

@@ -49,9 +49,9 @@ use burn::tensor::Tensor;
 
 use crate::Place;
 #[cfg(feature = "capture")]
-pub use granule_ops::script::{See, Seen};
+pub use granule_ops::script::{Saved, See, Seen};
 #[cfg(feature = "capture")]
-pub use steps::{WholeRun, WholeSteps};
+pub use steps::{WholeRun, WholeSteps, state};
 
 /// Numbers that are a function of the step.
 #[cfg(feature = "capture")]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor};
-use granule_ops::script::{Recorded, Run, Script, See, Seen, Unrecorded, record};
+use granule_ops::script::{Recorded, Run, Saved, Script, See, Seen, Unrecorded, record};
 use rayon::prelude::*;
 
 use super::{DRAWN, Numbers};
@@ -182,7 +182,6 @@ fn of_steps(sources: Vec<Vec<(usize, Arc<Numbers>)>>, widths: &[usize]) -> Optio
 }
 
 /// [`WholeSteps`] with a state.
-#[derive(Clone)]
 pub struct WholeRun {
     steps: WholeSteps,
     run: Run,
@@ -201,9 +200,17 @@ impl WholeRun {
 
     /// The state with the shapes of `like`, where that lives.
     pub fn state(&self, like: &State) -> State {
-        let tensors = like.tensors().iter().zip(self.run.state());
-        let tensors = tensors.map(|(like, x)| Place::of(like).tensor(x, like.dims()));
-        State::new(tensors.collect())
+        state(self.run.state(), like)
+    }
+
+    /// What is needed to [go back](Self::restore) to this step.
+    pub fn saved(&self) -> Saved {
+        self.run.saved()
+    }
+
+    /// Goes back to a step of this run.
+    pub fn restore(&mut self, saved: &Saved) {
+        self.run.restore(saved);
     }
 
     /// Takes `steps` steps. `input` has the input at the steps that are taken, in a row; `see` says when something is kept of
@@ -220,11 +227,16 @@ impl WholeRun {
     ) -> Result<Vec<Seen>, DynamicsError> {
         let widths = self.steps.script.given();
         let columns: usize = widths.iter().sum();
-        let most = match self.steps.drawn.is_empty() {
-            true => steps,
-            false => (TOGETHER / columns.max(1)).max(1),
+        let most = if self.steps.drawn.is_empty() {
+            steps
+        } else {
+            (TOGETHER / columns.max(1)).max(1)
         };
         let input_width = widths.first().filter(|_| self.steps.driven);
+        let misfit = || DynamicsError::device("what is given for the steps is not of their number");
+        if input.len() != input_width.map_or(0, |width| width * steps) {
+            return Err(misfit());
+        }
         let mut all = vec![Seen::default(); see.len()];
         let mut done = 0;
         while done < steps || steps == 0 {
@@ -237,8 +249,6 @@ impl WholeRun {
             let drawn = drawn.map(|drawn| drawn.numbers(self.run.done(), count));
             let given: Option<Vec<Vec<f64>>> = input.map(Some).into_iter().chain(drawn).collect();
             let seen = given.and_then(|given| self.run.steps(count, &given, see));
-            let misfit =
-                || DynamicsError::device("what is given for the steps is not of their number");
             let seen = seen.ok_or_else(misfit)?;
             done += count;
             if done == count {
@@ -255,6 +265,13 @@ impl WholeRun {
         }
         Ok(all)
     }
+}
+
+/// The state of these numbers with the shapes of `like`, where that lives.
+pub fn state(values: Vec<Vec<f64>>, like: &State) -> State {
+    let tensors = like.tensors().iter().zip(values);
+    let tensors = tensors.map(|(like, x)| Place::of(like).tensor(x, like.dims()));
+    State::new(tensors.collect())
 }
 
 impl OfStep {

@@ -14,11 +14,6 @@ use crate::{Connections, Tree};
 /// The most of its elements that a matrix may have other than 0 to be kept as a list.
 const SPARSE: f64 = 0.3;
 
-/// Elements that go through the instructions of a part together.
-const BLOCK: usize = 256;
-/// The same where blocks go different ways: the smaller, the more of them have nothing that happens.
-const FORKED: usize = 64;
-
 /// A tensor of the step: its shape, and the buffer of its elements, or of the one that stands for all of them.
 #[derive(Clone, Debug)]
 pub(super) struct Value {
@@ -699,7 +694,6 @@ impl<T: Number> Builder<T> {
                 _ => parts.push(Part {
                     end: at + 1,
                     elementwise: own,
-                    block: BLOCK,
                     fork: None,
                 }),
             }
@@ -713,6 +707,17 @@ impl<T: Number> Builder<T> {
             .chain(swapped)
             .chain(outside.iter().copied())
             .for_each(|slot| constant[slot] = false);
+        // How often each buffer is read, what is outside the steps included.
+        let mut readers = vec![0_usize; constant.len()];
+        let swapped = swaps.iter().flat_map(|(x, y)| [*x, *y]);
+        outside
+            .iter()
+            .copied()
+            .chain(swapped)
+            .for_each(|slot| readers[slot] += 1);
+        for instruction in &mut self.code {
+            instruction.work.reads(|slot| readers[*slot] += 1);
+        }
         let mut first = 0;
         for part in &mut parts {
             let own = first..part.end;
@@ -721,24 +726,16 @@ impl<T: Number> Builder<T> {
             if !part.elementwise || self.slots[self.code[own.start].to].len() < 2 {
                 continue;
             }
-            let mut read = vec![false; constant.len()];
-            outside.iter().for_each(|slot| read[*slot] = true);
-            swaps
-                .iter()
-                .for_each(|(x, y)| (read[*x], read[*y]) = (true, true));
-            for (at, instruction) in self.code.iter_mut().enumerate() {
-                if !own.contains(&at) {
-                    instruction.work.reads(|slot| read[*slot] = true);
-                }
+            let mut others = readers.clone();
+            for instruction in &mut self.code[own.clone()] {
+                instruction.work.reads(|slot| others[*slot] -= 1);
             }
+            let read: Vec<bool> = others.iter().map(|count| *count > 0).collect();
             let known = Known {
                 constant: &constant,
                 read: &read,
             };
             part.fork = Fork::find(&self.code, own, &mut self.slots, &known);
-            if part.fork.is_some() {
-                part.block = FORKED;
-            }
         }
         parts
     }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::instruction::{Binary, Elements, Instruction, Matrix, Piece, Sparse, Unary, Work};
 use super::run::{See, Seen};
 use super::team::Exchange;
-use super::{Part, Steps};
+use super::{Part, Slot, Steps};
 use crate::firing_rate::elementary::{Elementary, exponential_of_any};
 use crate::sparse_product::product_of_lists;
 use crate::tree_solve::cpu::Edges;
@@ -421,6 +421,32 @@ impl<T> Tile<T> {
     }
 }
 
+/// Elements that go through the instructions of a part together.
+const BLOCK: usize = 256;
+/// The same where blocks go different ways: the smaller, the more of them have nothing that happens.
+const FORKED: usize = 64;
+/// Blocks that are looked at before it is judged whether enough of them are quiet.
+const JUDGED: usize = 256;
+
+/// How often blocks of a part went the short way.
+#[derive(Clone, Copy, Default)]
+struct Ways {
+    blocks: usize,
+    quiet: usize,
+}
+
+impl Ways {
+    fn is_worth_it(&self) -> bool {
+        self.blocks < JUDGED || 4 * self.quiet > self.blocks
+    }
+}
+
+/// Who looks where a thing of what is seen is not 0.
+pub(crate) struct Look {
+    pub(crate) thing: usize,
+    pub(crate) readers: Vec<usize>,
+}
+
 /// Many steps of some tiles.
 pub(crate) struct Many<'a, T> {
     pub(crate) of: &'a Steps<T>,
@@ -432,6 +458,8 @@ pub(crate) struct Many<'a, T> {
     /// What is given, for each source of all steps in a row.
     pub(crate) given: &'a [Vec<f64>],
     pub(crate) see: &'a [See],
+    /// The same of [`See::Where`], by what decides.
+    pub(crate) looks: &'a [Look],
     /// What each tile saw of each thing.
     pub(crate) seen: &'a mut [Vec<Seen>],
     /// Steps before these ones.
@@ -446,18 +474,19 @@ impl<T: Number> Many<'_, T> {
         }
         let of = self.of;
         let mut products = 0;
+        let mut ways = vec![Ways::default(); of.parts.len()];
         for step in 0..self.steps {
             for tile in self.tiles.iter_mut() {
                 take_given(of, tile, self.given, step);
             }
             let mut first = 0;
-            for part in &of.parts {
+            for (part, ways) in of.parts.iter().zip(&mut ways) {
                 let code = &of.code[first..part.end];
                 let own = first..part.end;
                 first = part.end;
                 if part.elementwise {
                     for tile in self.tiles.iter_mut() {
-                        blocks(&of.code, own.clone(), part, &mut tile.slots);
+                        blocks(&of.code, own.clone(), (part, &mut *ways), &mut tile.slots);
                     }
                     continue;
                 }
@@ -474,6 +503,7 @@ impl<T: Number> Many<'_, T> {
             }
             for (tile, seen) in self.tiles.iter_mut().zip(self.seen.iter_mut()) {
                 see(of, tile, self.see, self.before + step, seen);
+                look(of, tile, self.looks, self.before + step, seen);
                 for (x, y) in &of.swaps {
                     tile.slots.swap(*x, *y);
                 }
@@ -495,10 +525,17 @@ fn take_given<T: Number>(of: &Steps<T>, tile: &mut Tile<T>, given: &[Vec<f64>], 
 }
 
 /// Instructions of element by element, block after block.
-fn blocks<T: Number>(code: &[Instruction], own: Range<usize>, part: &Part, slots: &mut [Vec<T>]) {
+fn blocks<T: Number>(
+    code: &[Instruction],
+    own: Range<usize>,
+    (part, ways): (&Part, &mut Ways),
+    slots: &mut [Vec<T>],
+) {
+    let fork = part.fork.as_ref().filter(|_| ways.is_worth_it());
     let len = slots[code[own.start].to].len();
-    for start in (0..len).step_by(part.block) {
-        let range = start..(start + part.block).min(len);
+    let width = if fork.is_some() { FORKED } else { BLOCK };
+    for start in (0..len).step_by(width) {
+        let range = start..(start + width).min(len);
         let run = |code: &[Instruction], slots: &mut [Vec<T>]| {
             vectorised(Block {
                 code,
@@ -506,12 +543,14 @@ fn blocks<T: Number>(code: &[Instruction], own: Range<usize>, part: &Part, slots
                 range: range.clone(),
             });
         };
-        let Some(fork) = &part.fork else {
+        let Some(fork) = fork else {
             run(&code[own.clone()], slots);
             continue;
         };
         run(&code[own.start..fork.at], slots);
+        ways.blocks += 1;
         let rest = if is_zero(self::part(&slots[fork.mask], &range)) {
+            ways.quiet += 1;
             &fork.quiet
         } else {
             &code[fork.at..own.end]
@@ -524,58 +563,47 @@ fn is_zero<T: Number>(values: &[T]) -> bool {
     values.iter().fold(true, |none, x| none & (*x == T::ZERO))
 }
 
-/// Keeps what is seen after the step `step`.
+/// Whether a tile speaks for what is seen of this buffer: the first one for all of what they share.
+fn speaks<T>(of: &Steps<T>, tile: &Tile<T>, slot: Slot) -> bool {
+    of.lens[slot] > 1 || tile.first() == 0
+}
+
+/// Keeps what is seen after the step `step`, where it is its turn.
 fn see<T: Number>(of: &Steps<T>, tile: &Tile<T>, wanted: &[See], step: usize, seen: &mut [Seen]) {
-    for (index, (slot, want)) in of.seen.iter().zip(wanted).enumerate() {
-        // The first tile speaks for all of what they share.
-        if of.lens[*slot] == 1 && tile.first() > 0 {
-            continue;
-        }
-        match want {
-            See::Every(every) if (step + 1).is_multiple_of(*every) => {
-                let values = tile.slots[*slot].iter();
-                seen[index].values.extend(values.map(|x| x.to_f64()));
-            }
-            // Whoever looks at the same places is served with the first who does.
-            See::Where(of_thing) if first_of(wanted, index, *of_thing) => {
-                let mask = &tile.slots[of.seen[*of_thing]];
-                for (chunk, values) in mask.chunks(64).enumerate() {
-                    if is_zero(values) {
-                        continue;
-                    }
-                    let places = values.iter().enumerate().filter(|(_, x)| **x != T::ZERO);
-                    for (place, _) in places {
-                        let place = chunk * 64 + place;
-                        keep_place(of, tile, wanted, *of_thing, (step, place), seen);
-                    }
-                }
-            }
-            _ => {}
+    for ((slot, want), seen) in of.seen.iter().zip(wanted).zip(seen) {
+        if let See::Every(every) = want
+            && (step + 1).is_multiple_of(*every)
+            && speaks(of, tile, *slot)
+        {
+            let values = tile.slots[*slot].iter();
+            seen.values.extend(values.map(|x| x.to_f64()));
         }
     }
 }
 
-fn first_of(wanted: &[See], index: usize, thing: usize) -> bool {
-    wanted[..index]
-        .iter()
-        .all(|other| *other != See::Where(thing))
-}
-
-/// Keeps what is seen at one place by all who look where `thing` is not 0.
-fn keep_place<T: Number>(
-    of: &Steps<T>,
-    tile: &Tile<T>,
-    wanted: &[See],
-    thing: usize,
-    (step, place): (usize, usize),
-    seen: &mut [Seen],
-) {
-    let readers = wanted.iter().enumerate();
-    for (index, _) in readers.filter(|(_, want)| **want == See::Where(thing)) {
-        let values = &tile.slots[of.seen[index]];
-        let value = values.get(place).or(values.first());
-        seen[index].values.extend(value.map(|x| x.to_f64()));
-        seen[index].places.push((step, tile.first() + place));
+/// Keeps what is seen after the step `step` where something is not 0.
+fn look<T: Number>(of: &Steps<T>, tile: &Tile<T>, looks: &[Look], step: usize, seen: &mut [Seen]) {
+    const CHUNK: usize = 64;
+    for Look { thing, readers } in looks {
+        let mask = of.seen[*thing];
+        if !speaks(of, tile, mask) {
+            continue;
+        }
+        for (chunk, values) in tile.slots[mask].chunks(CHUNK).enumerate() {
+            if is_zero(values) {
+                continue;
+            }
+            let places = values.iter().enumerate().filter(|(_, x)| **x != T::ZERO);
+            for (place, _) in places {
+                let place = chunk * CHUNK + place;
+                for reader in readers {
+                    // As long as the mask.
+                    let value = tile.slots[of.seen[*reader]][place].to_f64();
+                    seen[*reader].values.push(value);
+                    seen[*reader].places.push((step, tile.first() + place));
+                }
+            }
+        }
     }
 }
 

@@ -13,6 +13,10 @@ use super::instruction::{Binary, Instruction, Unary, Work};
 
 /// The share of a part's cost that a way has to save.
 const WORTH: f64 = 0.25;
+/// The most masks that are tried in a part, from its beginning on.
+const TRIED: usize = 24;
+/// Longer parts have no fork.
+const LONGEST: usize = 4096;
 
 /// Two ways through the rest of a part.
 #[derive(Clone, Debug)]
@@ -61,6 +65,9 @@ impl Fork {
         slots: &mut Vec<Vec<T>>,
         known: &Known<'_>,
     ) -> Option<Self> {
+        if part.len() > LONGEST {
+            return None;
+        }
         let whole = total(&code[part.clone()]);
         let len = slots[code.get(part.start)?.to].len();
         let masks = part.clone().filter(|at| {
@@ -78,7 +85,7 @@ impl Fork {
             );
             compares && slots[code[*at].to].len() == len
         });
-        let masks: Vec<usize> = masks.collect();
+        let masks: Vec<usize> = masks.take(TRIED).collect();
         let ways = masks.into_iter().map(|mask| {
             let before = slots.len();
             let rest = &code[mask + 1..part.end];
@@ -91,11 +98,33 @@ impl Fork {
             .filter(|(_, saved)| *saved > WORTH * whole)
             .max_by(|(_, x), (_, y)| x.total_cmp(y))?;
         let rest = &code[mask + 1..part.end];
+        let before = slots.len();
+        let mut quiet = without(rest, code[mask].to, slots, known);
+        keep_read(&mut quiet, before, slots);
         Some(Self {
             at: mask + 1,
             mask: code[mask].to,
-            quiet: without(rest, code[mask].to, slots, known),
+            quiet,
         })
+    }
+}
+
+/// Leaves out the buffers from `first` on that nothing reads.
+fn keep_read<T>(code: &mut [Instruction], first: usize, slots: &mut Vec<Vec<T>>) {
+    let added = slots.split_off(first);
+    let mut place = vec![None; added.len()];
+    let mut added: Vec<Option<Vec<T>>> = added.into_iter().map(Some).collect();
+    for instruction in code {
+        instruction.work.reads(|slot| {
+            let Some(index) = slot.checked_sub(first) else {
+                return;
+            };
+            if let Some(values) = added[index].take() {
+                place[index] = Some(slots.len());
+                slots.push(values);
+            }
+            *slot = place[index].unwrap_or(*slot);
+        });
     }
 }
 

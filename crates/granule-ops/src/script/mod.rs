@@ -6,9 +6,9 @@
 //! takes the place of another moves without a copy.
 //!
 //! Where every operation is one of element by element, the elements are divided into tiles that run through all steps of a
-//! call, each in a processor's own cache, side by side; on a GPU such a script in f32 is one kernel. Where besides there are only products of all elements by square matrices,
-//! as in a network of cells, each thread has a tile, and they tell each other what they multiply. Else the steps run one after
-//! the other over whole arrays. What follows from an event, a spike for example, is left out for blocks of elements that have none.
+//! call, each in a processor's own cache, side by side; on a GPU such a script in f32 is one kernel. Where besides there are only
+//! products of all elements by square matrices, as in a network of cells, each thread has a tile, and they tell each other what
+//! they multiply. Else the steps run one after the other over whole arrays. What follows from an event, a spike for example, is left out for blocks of elements that have none.
 //! A result is the same bit for bit in any way, and whatever the number of threads.
 //!
 //! The order of operations is that of the recorded step. Additions, products, quotients and roots of elements are those of
@@ -29,7 +29,7 @@ mod tests;
 
 pub use record::{Recorded, Unrecorded, record};
 pub(crate) use record::{record_product, record_solve};
-pub use run::{Run, See, Seen};
+pub use run::{Run, Saved, See, Seen};
 
 use std::fmt;
 
@@ -74,10 +74,9 @@ enum Lanes {
 struct Part {
     /// The first instruction that is not among them.
     end: usize,
-    /// Whether they are of element by element, over buffers of one length: then all of them go over `block` elements at a
-    /// time, which stay in the nearest cache.
+    /// Whether they are of element by element, over buffers of one length: then all of them go over a block of elements at
+    /// a time, which stays in the nearest cache.
     elementwise: bool,
-    block: usize,
     fork: Option<Fork>,
 }
 

@@ -2,12 +2,13 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 
 use burn::tensor::Device;
 use rayon::prelude::*;
 
-use super::cpu::{Many, Number, Tile};
+use super::cpu::{Look, Many, Number, Tile};
 use super::team::Exchange;
 use super::{Lanes, Precision, Script, Slot, Steps};
 
@@ -15,8 +16,33 @@ use super::{Lanes, Precision, Script, Slot, Steps};
 const NEAR: usize = 24 << 10;
 /// Elementary steps that are worth a second thread.
 const PARALLEL: usize = 1 << 16;
-/// Elementary operations of a step that are worth a thread which waits for the others in each of them.
-const SHARE: usize = 1 << 14;
+/// Elementary operations of a step that are worth a thread which waits for the others in each of them. Tests have few cells.
+const SHARE: usize = if cfg!(test) { 1 << 10 } else { 1 << 14 };
+
+/// Threads that wait for each other, in the whole process: more than there are processors would wait for a turn.
+static MEETING: AtomicUsize = AtomicUsize::new(0);
+
+/// Some of [`MEETING`], until this is dropped.
+struct Threads(usize);
+
+impl Threads {
+    /// Up to `most`, and one at least.
+    fn take(most: usize) -> Self {
+        let all = rayon::current_num_threads();
+        let mut own = 1;
+        let _ = MEETING.fetch_update(Ordering::AcqRel, Ordering::Acquire, |busy| {
+            own = most.min(all.saturating_sub(busy)).max(1);
+            Some(busy + own)
+        });
+        Self(own)
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        MEETING.fetch_sub(self.0, Ordering::AcqRel);
+    }
+}
 
 /// When something is kept of what is seen of the steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +51,7 @@ pub enum See {
     Never,
     /// After so many steps, counted from the beginning of the run.
     Every(usize),
-    /// After each step the elements at whose place that thing of what is seen is not 0.
+    /// After each step the elements at whose place that thing of what is seen, which has as many, is not 0.
     Where(usize),
 }
 
@@ -39,8 +65,8 @@ pub struct Seen {
     pub places: Vec<(usize, usize)>,
 }
 
-#[derive(Clone, Debug)]
-enum Tiles {
+#[derive(Debug)]
+pub(super) enum Tiles {
     F32(Vec<Tile<f32>>),
     F64(Vec<Tile<f64>>),
     #[cfg(gpu)]
@@ -64,12 +90,31 @@ impl Script {
     }
 }
 
-/// A script with its state.
+/// A step of a run.
 #[derive(Clone, Debug)]
+pub struct Saved {
+    done: usize,
+    state: Vec<Vec<f64>>,
+}
+
+impl Saved {
+    /// The steps done by then.
+    pub fn done(&self) -> usize {
+        self.done
+    }
+
+    /// The state, each variable row-major.
+    pub fn state(&self) -> &[Vec<f64>] {
+        &self.state
+    }
+}
+
+/// A script with its state.
+#[derive(Debug)]
 pub struct Run {
     script: Arc<Script>,
     done: usize,
-    tiles: Tiles,
+    pub(super) tiles: Tiles,
 }
 
 impl Run {
@@ -98,6 +143,26 @@ impl Run {
         self
     }
 
+    /// What is needed to [go back](Self::restore) to this step.
+    pub fn saved(&self) -> Saved {
+        Saved {
+            done: self.done,
+            state: self.state(),
+        }
+    }
+
+    /// Goes back, or on, to a step of this run or of one of the same script.
+    pub fn restore(&mut self, saved: &Saved) {
+        self.done = saved.done;
+        match (&self.script.0, &mut self.tiles) {
+            (Precision::F32(steps), Tiles::F32(tiles)) => steps.restore(tiles, &saved.state),
+            (Precision::F64(steps), Tiles::F64(tiles)) => steps.restore(tiles, &saved.state),
+            #[cfg(gpu)]
+            (_, Tiles::Gpu(place)) => place.restore(&saved.state),
+            _ => {}
+        }
+    }
+
     /// The steps done.
     pub fn done(&self) -> usize {
         self.done
@@ -119,10 +184,10 @@ impl Run {
     pub fn steps(&mut self, steps: usize, given: &[Vec<f64>], see: &[See]) -> Option<Vec<Seen>> {
         let lengths = self.script.given();
         let things = self.script.seen();
-        let sees = |see: &See| match see {
+        let sees = |(see, len): (&See, &usize)| match see {
             See::Never => true,
             See::Every(steps) => *steps > 0,
-            See::Where(thing) => *thing < things.len(),
+            See::Where(thing) => things.get(*thing) == Some(len),
         };
         let fits = lengths.len() == given.len()
             && lengths
@@ -130,7 +195,7 @@ impl Run {
                 .zip(given)
                 .all(|(len, given)| given.len() == len * steps)
             && see.len() == things.len()
-            && see.iter().all(sees);
+            && see.iter().zip(&things).all(sees);
         if !fits {
             return None;
         }
@@ -162,7 +227,8 @@ impl<T: Number> Steps<T> {
                 )
             }
             Lanes::Meeting(lanes) => {
-                let worth = self.code.len() * lanes / SHARE;
+                let work = self.code.len() * lanes + self.multiplications() / 4;
+                let worth = work / SHARE;
                 let tiles = worth.clamp(1, rayon::current_num_threads().max(1));
                 (lanes, lanes.div_ceil(tiles).next_multiple_of(16))
             }
@@ -183,13 +249,22 @@ impl<T: Number> Steps<T> {
             };
             let slots = self.slots.iter().map(|x| x[tile.part(x.len())].to_vec());
             tile.slots = slots.collect();
-            for (slot, x) in self.states.iter().zip(state) {
-                let own = x[tile.part(x.len())].iter().map(|x| T::of(*x));
-                tile.slots[*slot] = own.collect();
-            }
             tile
         });
-        tiles.collect()
+        let mut tiles: Vec<_> = tiles.collect();
+        self.restore(&mut tiles, state);
+        tiles
+    }
+
+    fn restore(&self, tiles: &mut [Tile<T>], state: &[Vec<f64>]) {
+        for tile in tiles {
+            for (slot, x) in self.states.iter().zip(state) {
+                let part = tile.part(x.len());
+                for (own, x) in tile.slots[*slot].iter_mut().zip(&x[part]) {
+                    *own = T::of(*x);
+                }
+            }
+        }
     }
 
     fn state(&self, tiles: &[Tile<T>]) -> Vec<Vec<f64>> {
@@ -217,6 +292,20 @@ impl<T: Number> Steps<T> {
             .iter()
             .map(|tile| self.room(tile, steps, see))
             .collect();
+        let mut looks: Vec<Look> = Vec::new();
+        for (reader, see) in see.iter().enumerate() {
+            let See::Where(thing) = see else {
+                continue;
+            };
+            match looks.iter_mut().find(|look| look.thing == *thing) {
+                Some(look) => look.readers.push(reader),
+                None => looks.push(Look {
+                    thing: *thing,
+                    readers: vec![reader],
+                }),
+            }
+        }
+        let looks = &looks;
         let run = |first: usize,
                    tiles: &mut [Tile<T>],
                    seen: &mut [Vec<Seen>],
@@ -228,6 +317,7 @@ impl<T: Number> Steps<T> {
                 exchange,
                 given,
                 see,
+                looks,
                 seen,
                 before,
                 steps,
@@ -235,7 +325,10 @@ impl<T: Number> Steps<T> {
             .run();
         };
         match self.lanes {
-            Lanes::Meeting(_) if tiles.len() > 1 => self.meeting(tiles, &mut seen, &run),
+            Lanes::Meeting(_) if tiles.len() > 1 => {
+                let threads = Threads::take(tiles.len());
+                self.meeting(threads.0, tiles, &mut seen, &run);
+            }
             Lanes::Apart(lanes) if self.code.len() * steps * lanes >= PARALLEL => {
                 tiles.par_iter_mut().zip(&mut seen).enumerate().for_each(
                     |(first, (tile, seen))| {
@@ -254,16 +347,17 @@ impl<T: Number> Steps<T> {
         self.joined(tiles, seen, see)
     }
 
-    /// Tiles that meet at products, each on a thread of its own as far as there are threads to be had.
-    fn meeting(
+    /// Tiles that meet at products, on so many threads as far as they are to be had.
+    pub(super) fn meeting(
         &self,
+        threads: usize,
         tiles: &mut [Tile<T>],
         seen: &mut [Vec<Seen>],
         run: &(impl Fn(usize, &mut [Tile<T>], &mut [Vec<Seen>], Option<&Exchange<T>>) + Sync),
     ) {
         let exchange = &Exchange::new(tiles.len());
         std::thread::scope(|scope| {
-            let others = (1..tiles.len()).map_while(|_| {
+            let others = (1..threads).map_while(|_| {
                 let (sender, receiver) = channel::<(usize, &mut [Tile<T>], &mut [Vec<Seen>])>();
                 let work = move || {
                     if let Ok((first, tiles, seen)) = receiver.recv() {

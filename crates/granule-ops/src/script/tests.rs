@@ -3,6 +3,7 @@ use std::sync::Arc;
 use burn::tensor::activation::{log_sigmoid, sigmoid};
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
+use super::run::Tiles;
 use super::{Recorded, Run, Script, See, Seen, Unrecorded, either, record};
 
 type Body = dyn Fn(&Device, &[Tensor<2>], &[Tensor<2>]) -> Recorded;
@@ -257,6 +258,23 @@ fn what_is_seen_has_its_own_intervals() {
 }
 
 #[test]
+fn a_run_goes_back_to_a_step() {
+    let script = Arc::new(network(DType::F64, 300, false));
+    let begin = [numbers(300, 1), vec![0.0; 300]];
+    let mut run = Run::new(script, &begin).unwrap();
+    let see = [See::Every(2), See::Never, See::Where(2)];
+    let drive = [numbers(300 * 5, 4)];
+    run.steps(5, &drive, &see).unwrap();
+    let saved = run.saved();
+    let first = run.steps(5, &drive, &see).unwrap();
+    let state = run.state();
+    run.restore(&saved);
+    assert_eq!((run.done(), run.state()), (5, saved.state().to_vec()));
+    assert_eq!(run.steps(5, &drive, &see).unwrap(), first);
+    assert_eq!((run.done(), run.state()), (10, state));
+}
+
+#[test]
 fn numbers_of_a_step_are_given_for_each() {
     let recorded = record(DType::F64, &[[1, 2]], &[], |step, device, x, _| {
         let drawn = tensor(vec![5.0 + step as f64, 6.0], [1, 2], (device, DType::F64));
@@ -365,14 +383,14 @@ fn network(dtype: DType, cells: usize, dense: bool) -> Script {
     let body = move |device: &Device, x: &[Tensor<2>], u: &[Tensor<2>]| {
         let place = (device, dtype);
         let mut weights = numbers(cells * cells, 3);
-        let kept = |i: usize| dense || (i * 7 + i / cells) % 11 == 0;
+        let kept = |i: usize| dense || (i * 7 + i / cells).is_multiple_of(11);
         weights
             .iter_mut()
             .enumerate()
-            .for_each(|(i, x)| *x = if kept(i) { *x * 0.3 } else { 0.0 });
+            .for_each(|(i, x)| *x = if kept(i) { *x * 0.1 } else { 0.0 });
         let v = x[0].clone() * 0.9 + x[1].clone().matmul(tensor(weights, [cells; 2], place));
         let v = v + u[0].clone() * 0.4;
-        let fired = v.clone().greater_equal_elem(0.5);
+        let fired = v.clone().greater_equal_elem(1.5);
         let late = (v.clone().abs() + 0.1).log1p() / (v.clone().abs() + 0.5).exp();
         let spikes = fired.clone().float().cast(dtype);
         let after = (late.clone() * 2.0).exp().recip() - (late.clone() + 1.0).log();
@@ -393,45 +411,61 @@ fn cells_that_meet_in_products_are_the_same_on_any_number_of_threads() {
         let forked = |script: &Script| either!(&script.0, steps => steps.parts.iter().any(|part| part.fork.is_some()));
         assert!(forked(&script) && !script.is_elementwise(), "{script}");
         let sees = [See::Every(3), See::Where(2), See::Where(2)];
-        let ran = |threads: usize, together: usize| {
-            let pool = rayon::ThreadPoolBuilder::new()
-                .num_threads(threads)
-                .build()
-                .unwrap();
-            pool.install(|| {
-                let begin = [numbers(cells, 1), vec![0.0; cells]];
-                let mut run = Run::new(Arc::clone(&script), &begin).unwrap();
-                let mut all = vec![Seen::default(); 3];
+        let pool = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+            pool.build().unwrap()
+        };
+        // Tiles for some threads, which others may step.
+        let ran = |tiles: usize, threads: usize, together: usize| {
+            let begin = [numbers(cells, 1), vec![0.0; cells]];
+            let mut run = pool(tiles).install(|| Run::new(Arc::clone(&script), &begin).unwrap());
+            let count = match &run.tiles {
+                Tiles::F32(tiles) => tiles.len(),
+                Tiles::F64(tiles) => tiles.len(),
+                #[cfg(gpu)]
+                Tiles::Gpu(_) => 0,
+            };
+            assert_eq!(count, tiles);
+            let mut all = vec![Seen::default(); 3];
+            pool(threads).install(|| {
                 for first in (0..30).step_by(together) {
-                    let drive = numbers(cells * together, 5 + first / 10);
-                    let drive = match together {
-                        30 => (0..3).flat_map(|i| numbers(cells * 10, 5 + i)).collect(),
-                        _ => drive,
-                    };
+                    let steps = first..first + together;
+                    let drive = steps.flat_map(|step| numbers(cells, 5 + step)).collect();
                     let seen = run.steps(together, &[drive], &sees).unwrap();
                     for (all, seen) in all.iter_mut().zip(seen) {
                         all.values.extend(seen.values);
                         all.places.extend(seen.places);
                     }
                 }
-                (all, run.state())
-            })
+            });
+            (all, run.state())
         };
-        let (seen, state) = ran(1, 30);
-        assert!(
-            ran(2, 30) == (seen.clone(), state.clone()),
-            "{dtype:?} {dense}"
-        );
-        assert!(
-            ran(5, 10) == (seen.clone(), state.clone()),
-            "{dtype:?} {dense}"
-        );
+        let (seen, state) = ran(1, 1, 30);
+        for (tiles, threads, together) in [(2, 2, 30), (5, 5, 10), (5, 1, 15), (5, 3, 30)] {
+            let found = ran(tiles, threads, together);
+            assert!(
+                found == (seen.clone(), state.clone()),
+                "{dtype:?} {dense} {tiles} {threads}"
+            );
+        }
         assert_eq!(seen[0].values.len(), cells * 10);
         // Some cells fire, in some steps, and what is seen of them is that of the same cells.
         let [_, late, spikes] = &seen[..] else {
             panic!("three things")
         };
         assert!(spikes.places.len() > 100 && spikes.places.len() < cells * 20);
+        // So few that some blocks are quiet, and some are not.
+        let mut blocks: Vec<_> = spikes
+            .places
+            .iter()
+            .map(|(step, cell)| (step, cell / 64))
+            .collect();
+        blocks.dedup();
+        assert!(
+            blocks.len() > 50 && blocks.len() < 15 * 30,
+            "{}",
+            blocks.len()
+        );
         assert!(spikes.places.is_sorted() && spikes.places == late.places);
         assert!(spikes.values.iter().all(|x| *x == 1.0));
         assert!(late.values.iter().all(|x| *x > 0.0));

@@ -154,7 +154,7 @@ fn a_recorded_step_has_the_same_product() {
         })
     });
     let begin = spikes(18);
-    let mut run = Run::new(Arc::new(script.unwrap()), &[begin.clone()]).unwrap();
+    let mut run = Run::new(Arc::new(script.unwrap()), std::slice::from_ref(&begin)).unwrap();
     run.steps(3, &[], &[]).unwrap();
     let device = Device::flex();
     let weights = tensor(&weights, [1, connections.len()], &device, DType::F64);

@@ -173,7 +173,7 @@ fn a_recorded_step_has_the_same_solution() {
             given: Vec::new(),
         })
     });
-    let mut run = Run::new(Arc::new(script.unwrap()), &[rhs.clone()]).unwrap();
+    let mut run = Run::new(Arc::new(script.unwrap()), std::slice::from_ref(&rhs)).unwrap();
     run.steps(3, &[], &[]).unwrap();
     let device = Device::flex();
     let first = tensor(&rhs, ROWS, &device, DType::F64);

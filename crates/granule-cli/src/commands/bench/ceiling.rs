@@ -13,13 +13,16 @@ const SIDE: usize = 1024;
 const NUMBERS: usize = 1 << 24;
 /// The best of so many.
 const ROUNDS: usize = 5;
+/// How long a round should be, s, so that what launching and reading take is little of it.
+const LONG: f64 = 0.05;
+/// The most repetitions in a round.
+const MOST: usize = 1000;
 
-/// `None` for what could not be measured.
 pub(super) struct Ceilings {
     /// Floating-point operations each second, of a product of square matrices in f32.
-    pub(super) operations: Option<f64>,
+    pub(super) operations: f64,
     /// Bytes each second, read and written together.
-    pub(super) bytes: Option<f64>,
+    pub(super) bytes: f64,
 }
 
 impl Ceilings {
@@ -27,25 +30,21 @@ impl Ceilings {
         let device = bench.device.burn();
         let random = || Tensor::<2>::random([SIDE, SIDE], Distribution::Default, device);
         let (left, right) = (random(), random());
-        let product = best(|| {
-            let product = left.clone().matmul(right.clone());
-            read(product)
-        })?;
+        let product = best(|| left.clone().matmul(right.clone()))?;
         drop((left, right));
         let long = Tensor::<2>::zeros([1, NUMBERS], device);
-        let copied = best(|| read(long.clone() + 1.0))?;
+        let copied = best(|| long.clone() + 1.0)?;
         Ok(Self {
-            operations: Some(2.0 * (SIDE * SIDE * SIDE) as f64 / product),
-            bytes: Some(2.0 * (NUMBERS * size_of::<f32>()) as f64 / copied),
+            operations: 2.0 * (SIDE * SIDE * SIDE) as f64 / product,
+            bytes: 2.0 * (NUMBERS * size_of::<f32>()) as f64 / copied,
         })
     }
 
     pub(super) fn text(&self) -> String {
-        let giga = |each: Option<f64>| each.map_or("?".into(), |each| format!("{:.0}", each / 1e9));
         format!(
-            "at most {} GFLOP/s by a matrix product of {SIDE}², {} GB/s read and written",
-            giga(self.operations),
-            giga(self.bytes)
+            "at most {:.0} GFLOP/s by a matrix product of {SIDE}², {:.0} GB/s read and written",
+            self.operations / 1e9,
+            self.bytes / 1e9
         )
     }
 }
@@ -56,14 +55,19 @@ fn read(result: Tensor<2>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The seconds of the quickest round, after one that is not counted.
-fn best(mut round: impl FnMut() -> anyhow::Result<()>) -> anyhow::Result<f64> {
-    let mut least = f64::INFINITY;
-    round()?;
-    for _ in 0..ROUNDS {
+/// The seconds of one of the quickest rounds, after one that is not counted.
+fn best(one: impl Fn() -> Tensor<2>) -> anyhow::Result<f64> {
+    let round = |count: usize| -> anyhow::Result<f64> {
         let began = Instant::now();
-        round()?;
-        least = least.min(began.elapsed().as_secs_f64());
+        let last = (1..count).fold(one(), |_, _| one());
+        read(last)?;
+        Ok(began.elapsed().as_secs_f64())
+    };
+    round(1)?;
+    let count = (LONG / round(1)?).ceil().clamp(1.0, MOST as f64) as usize;
+    let mut least = f64::INFINITY;
+    for _ in 0..ROUNDS {
+        least = least.min(round(count)? / count as f64);
     }
     Ok(least)
 }

@@ -5,23 +5,9 @@ use std::time::Instant;
 use granule::models::{Provenance, Task, state};
 use granule::prelude::{Classifier, InputShape, InputSpec, ModelConfig, ModelFile, Sample};
 
-use super::{Begin, Bench, Prepared, Row, Unit};
+use super::{Bench, Prepared, Row};
 
 const TOGETHER: usize = 256;
-
-macro_rules! row {
-    ($name:literal, $begin:expr, $unit:ident, $what:literal) => {
-        Row {
-            name: $name,
-            what: $what,
-            unit: Unit::$unit,
-            begin: {
-                const BEGIN: Begin = $begin;
-                BEGIN
-            },
-        }
-    };
-}
 
 pub(super) const ROWS: &[Row] = &[
     row!(

@@ -1,5 +1,20 @@
 //! `granule bench`.
 
+/// A row of these names, whose `begin` is a closure that captures nothing.
+macro_rules! row {
+    ($name:literal, $begin:expr, $unit:ident, $what:literal) => {
+        $crate::commands::bench::Row {
+            name: $name,
+            what: $what,
+            unit: $crate::commands::bench::Unit::$unit,
+            begin: {
+                const BEGIN: $crate::commands::bench::Begin = $begin;
+                BEGIN
+            },
+        }
+    };
+}
+
 mod ceiling;
 mod inference;
 mod simulation;
@@ -13,15 +28,18 @@ use serde_json::json;
 
 use super::target::{on, open};
 use crate::args;
-use crate::failure::{INTERRUPTED, Usage};
-use crate::interrupt::Interrupt;
-use crate::output::{self, note};
+use crate::failure::Usage;
+use crate::output;
 use ceiling::Ceilings;
 
-/// The fewest rounds of a row that are measured, after one that is not.
+/// The fewest rounds of a row that are measured, after one that is not, unless they take more than [`PATIENCE`].
 const LEAST_ROUNDS: usize = 3;
 /// The most.
-const MOST_ROUNDS: usize = 10_000;
+const MOST_ROUNDS: usize = 1_000_000;
+/// How many times as long as asked a row may take, for its least rounds.
+const PATIENCE: f64 = 4.0;
+/// Rounds that are written as JSON.
+const SHOWN: usize = 100;
 
 /// Something that is measured.
 struct Row {
@@ -78,7 +96,6 @@ struct Bench<'a> {
     device: &'a OpenDevice,
     /// About how long all rounds of a row may take, s.
     seconds: f64,
-    interrupt: &'a Interrupt,
 }
 
 impl Unit {
@@ -132,11 +149,14 @@ fn chosen(names: &[String]) -> Result<Vec<&'static Row>, Usage> {
     }
     let mut chosen: Vec<&Row> = Vec::new();
     for name in names {
-        let fits = |row: &&Row| {
+        let begins = |row: &&Row| {
             let rest = row.name.strip_prefix(name.as_str());
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+            rest.is_some_and(|rest| rest.starts_with('-'))
         };
-        let own: Vec<_> = rows().into_iter().filter(fits).collect();
+        let mut own: Vec<_> = rows().into_iter().filter(|row| row.name == name).collect();
+        if own.is_empty() {
+            own = rows().into_iter().filter(begins).collect();
+        }
         if own.is_empty() {
             let known: Vec<&str> = rows().iter().map(|row| row.name).collect();
             let text = format!(
@@ -159,9 +179,8 @@ pub fn run(args: &args::Bench) -> anyhow::Result<ExitCode> {
     if args.list {
         return list(&chosen, args.json);
     }
-    let interrupt = Interrupt::install()?;
     let device = open(args.device.as_ref(), DeviceSpec::Cpu)?;
-    on(&device, || measure(args, &chosen, &device, &interrupt))
+    on(&device, || measure(args, &chosen, &device))
 }
 
 fn list(chosen: &[&Row], json: bool) -> anyhow::Result<ExitCode> {
@@ -183,14 +202,11 @@ fn measure(
     args: &args::Bench,
     chosen: &[&'static Row],
     device: &OpenDevice,
-    interrupt: &Interrupt,
 ) -> anyhow::Result<ExitCode> {
     let bench = Bench {
         device,
         seconds: args.seconds,
-        interrupt,
     };
-    interrupt.be_gentle();
     let ceilings = Ceilings::measure(&bench)?;
     let load = busy();
     if args.json {
@@ -202,8 +218,8 @@ fn measure(
                 "device": device.spec().to_string(),
                 "name": device.name(),
                 "load": load,
-                "matrix_gflops": ceilings.operations.map(|each| each / 1e9),
-                "memory_gb_per_second": ceilings.bytes.map(|each| each / 1e9),
+                "matrix_gflops": ceilings.operations / 1e9,
+                "memory_gb_per_second": ceilings.bytes / 1e9,
                 "version": env!("CARGO_PKG_VERSION"),
             }),
         )?;
@@ -220,10 +236,7 @@ fn measure(
     }
     let width = chosen.iter().map(|row| row.name.len()).max().unwrap_or(0);
     for row in chosen {
-        let Some(found) = bench.row(row)? else {
-            note("interrupted");
-            return Ok(ExitCode::from(INTERRUPTED));
-        };
+        let found = bench.row(row)?;
         if args.json {
             output::event("row", found.json(row, &ceilings))?;
         } else {
@@ -245,26 +258,19 @@ struct Measured {
 }
 
 impl Bench<'_> {
-    /// Measures a row; `None` when it was interrupted.
-    fn row(&self, row: &Row) -> anyhow::Result<Option<Measured>> {
+    fn row(&self, row: &Row) -> anyhow::Result<Measured> {
         let mut prepared = (row.begin)(self)?;
         let began = Instant::now();
         let mut seconds = Vec::new();
         let mut cut = false;
         // The first one is not counted, unless it is so long that another one is too much.
         for round in 0..=MOST_ROUNDS {
-            if self.interrupt.is_asked() {
-                return Ok(None);
-            }
             let took = (prepared.round)()?;
-            if self.interrupt.is_asked() {
-                return Ok(None);
-            }
-            cut |= took.share < 1.0;
             let spent = began.elapsed().as_secs_f64();
-            let long = spent > 4.0 * self.seconds;
+            let long = spent > PATIENCE * self.seconds;
             if round > 0 || long {
-                seconds.push(took.seconds / took.share.max(1e-9));
+                cut |= took.share < 1.0;
+                seconds.push(took.seconds / took.share);
             }
             let enough = seconds.len() >= LEAST_ROUNDS && spent > self.seconds;
             if enough || (long && !seconds.is_empty()) {
@@ -277,24 +283,23 @@ impl Bench<'_> {
             .collect();
         seconds.sort_by(f64::total_cmp);
         let median = seconds[seconds.len() / 2];
-        Ok(Some(Measured {
+        Ok(Measured {
             rounds,
             median: row.unit.of(median, prepared.count),
             operations: prepared.operations.map(|operations| operations / median),
             cut,
-        }))
+        })
     }
 }
 
 impl Measured {
     /// The part of the arithmetic that the device can do.
     fn share(&self, ceilings: &Ceilings) -> Option<f64> {
-        Some(self.operations? / ceilings.operations?)
+        Some(self.operations? / ceilings.operations)
     }
 
     fn json(&self, row: &Row, ceilings: &Ceilings) -> serde_json::Value {
-        // Thousands of rounds say no more than some of them.
-        let shown = &self.rounds[..self.rounds.len().min(100)];
+        let shown = &self.rounds[..self.rounds.len().min(SHOWN)];
         json!({
             "row": row.name,
             "unit": row.unit.name(),
@@ -350,12 +355,13 @@ fn busy() -> Option<f64> {
             .map(|field| field.parse().unwrap_or(0.0))
             .collect();
         let idle = fields.get(3)? + fields.get(4)?;
-        Some((idle, fields.iter().take(8).sum::<f64>()))
+        let numbered = |line: &&str| line.starts_with("cpu") && !line.starts_with("cpu ");
+        let cores = text.lines().filter(numbered).count() as f64;
+        Some((idle, fields.iter().take(8).sum::<f64>(), cores))
     };
-    let (idle, all) = ticks()?;
+    let (idle, all, cores) = ticks()?;
     std::thread::sleep(std::time::Duration::from_millis(200));
-    let (idle_then, all_then) = ticks()?;
-    let cores = std::thread::available_parallelism().map_or(1, usize::from) as f64;
+    let (idle_then, all_then, _) = ticks()?;
     (all_then > all).then(|| cores * (1.0 - (idle_then - idle) / (all_then - all)))
 }
 
@@ -377,6 +383,8 @@ mod tests {
             chosen(&asked).unwrap().iter().map(|row| row.name).collect()
         };
         assert_eq!(names(&["train-lenet"]), ["train-lenet"]);
+        assert_eq!(names(&["predict-mlp"]), ["predict-mlp"]);
+        assert_eq!(names(&["simulate-balanced-network"]).len(), 4);
         assert_eq!(names(&["train-lenet", "train"]).len(), training::ROWS.len());
         assert_eq!(names(&["train-lenet", "train"])[0], "train-lenet");
         assert_eq!(names(&[]).len(), rows().len());

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use anyhow::Context;
 use granule::burn::optim::{AdamConfig, GradientsParams};
 use granule::burn::tensor::{Distribution, Tensor};
 use granule::data::{Dataset, DatasetSpec, Features, Normalization, Shape, Split, Targets};
@@ -12,40 +13,11 @@ use granule::dynamics::{Place, host};
 use granule::prelude::{ModelConfig, RunConfig};
 use granule::train::{Quiet, StopFlag, train_with};
 
-use super::{Begin, Bench, Prepared, Row, Unit};
+use super::{Bench, Prepared, Row};
 
 const BATCH: usize = 64;
 /// Time steps of the recurrent networks.
 const STEPS: usize = 100;
-
-macro_rules! classifier {
-    ($name:literal, $model:literal, $shape:expr, $images:literal, $multiplications:expr, $what:literal) => {
-        Row {
-            name: $name,
-            what: $what,
-            unit: Unit::Images,
-            begin: {
-                const BEGIN: Begin =
-                    |bench| classifier(bench, $model, $shape, $images, $multiplications);
-                BEGIN
-            },
-        }
-    };
-}
-
-macro_rules! recurrent {
-    ($name:literal, $begin:expr, $what:literal) => {
-        Row {
-            name: $name,
-            what: $what,
-            unit: Unit::Milliseconds,
-            begin: {
-                const BEGIN: Begin = $begin;
-                BEGIN
-            },
-        }
-    };
-}
 
 const MNIST: [usize; 3] = [1, 28, 28];
 const CIFAR: [usize; 3] = [3, 32, 32];
@@ -56,31 +28,45 @@ const fn convolution(kernel: usize, from: usize, to: usize, side: usize) -> usiz
 }
 
 pub(super) const ROWS: &[Row] = &[
-    classifier!(
+    row!(
         "train-mlp",
-        "mlp",
-        MNIST,
-        32_000,
-        784 * 128 + 128 * 10,
+        |bench| classifier(bench, "mlp", MNIST, 32_000, &[784 * 128, 128 * 10]),
+        Images,
         "MLP 784-128-10, images of 28×28, batches of 64, Adam"
     ),
-    classifier!(
+    row!(
         "train-lenet",
-        "lenet",
-        MNIST,
-        9_600,
-        convolution(5, 1, 6, 28) + convolution(5, 6, 16, 10) + 400 * 120 + 120 * 84 + 84 * 10,
+        |bench| {
+            let convolutions = [convolution(5, 1, 6, 28), convolution(5, 6, 16, 10)];
+            let dense = [400 * 120, 120 * 84, 84 * 10];
+            classifier(
+                bench,
+                "lenet",
+                MNIST,
+                9_600,
+                &[&convolutions[..], &dense].concat(),
+            )
+        },
+        Images,
         "LeNet-5, images of 28×28, batches of 64, Adam"
     ),
-    classifier!(
+    row!(
         "train-cnn",
-        "cnn",
-        CIFAR,
-        640,
-        convolution(3, 3, 64, 32) + convolution(3, 64, 128, 16) + 8192 * 1024 + 1024 * 10,
+        |bench| {
+            let convolutions = [convolution(3, 3, 64, 32), convolution(3, 64, 128, 16)];
+            let dense = [8192 * 1024, 1024 * 10];
+            classifier(
+                bench,
+                "cnn",
+                CIFAR,
+                640,
+                &[&convolutions[..], &dense].concat(),
+            )
+        },
+        Images,
         "CNN of 64 and 128 filters and 1,024 units, images of 3×32×32, batches of 64, SGD with momentum"
     ),
-    recurrent!(
+    row!(
         "train-rate",
         |bench| sequence(bench, 3, 3, |channels, outputs, place| {
             let config = RateNetworkConfig {
@@ -89,31 +75,29 @@ pub(super) const ROWS: &[Row] = &[
             };
             Ok(config.init(channels, outputs, 1, place)?)
         }),
+        Milliseconds,
         "a step of a rate network of 256 units, 100 time steps, 64 trials, Adam"
     ),
-    recurrent!(
+    row!(
         "train-gru",
-        |bench| sequence(bench, 71, 2, |channels, outputs, place| {
-            let config = GatedNetworkConfig {
-                cell: GatedCell::Gru,
-                units: 128,
-            };
-            Ok(config.init(channels, outputs, 1, place)?)
-        }),
+        |bench| gated(bench, GatedCell::Gru),
+        Milliseconds,
         "a step of a GRU of 128 units with 71 inputs, 100 time steps, 64 trials, Adam"
     ),
-    recurrent!(
+    row!(
         "train-lstm",
-        |bench| sequence(bench, 71, 2, |channels, outputs, place| {
-            let config = GatedNetworkConfig {
-                cell: GatedCell::Lstm,
-                units: 128,
-            };
-            Ok(config.init(channels, outputs, 1, place)?)
-        }),
+        |bench| gated(bench, GatedCell::Lstm),
+        Milliseconds,
         "a step of an LSTM of 128 units with 71 inputs, 100 time steps, 64 trials, Adam"
     ),
 ];
+
+fn gated<'a>(bench: &'a Bench<'a>, cell: GatedCell) -> anyhow::Result<Prepared<'a>> {
+    sequence(bench, 71, 2, |channels, outputs, place| {
+        let config = GatedNetworkConfig { cell, units: 128 };
+        Ok(config.init(channels, outputs, 1, place)?)
+    })
+}
 
 /// Numbers that follow no pattern that a network could learn.
 fn noise(count: usize) -> impl Iterator<Item = u64> {
@@ -141,13 +125,14 @@ fn images([channels, height, width]: [usize; 3], count: usize) -> anyhow::Result
     )?)
 }
 
-/// An epoch of training by the recipe of the model.
+/// An epoch of training by the recipe of a model whose layers have so many multiplications for an image. Winograd's convolutions
+/// count as direct ones, which have more.
 fn classifier<'a>(
     bench: &'a Bench<'a>,
     model: &str,
     shape: [usize; 3],
     count: usize,
-    multiplications: usize,
+    layers: &[usize],
 ) -> anyhow::Result<Prepared<'a>> {
     let (learnt, tested) = (images(shape, count)?, images(shape, BATCH)?);
     let normalization = Normalization::of(&learnt);
@@ -163,10 +148,12 @@ fn classifier<'a>(
     config.train.batch_size = BATCH;
     config.device = bench.device.spec().clone();
     let stop = StopFlag::new();
+    // Forward, by the weights, and by the input, which the first layer is not asked for.
+    let multiplications = 3 * layers.iter().sum::<usize>() - layers.first().unwrap_or(&0);
+    let operations = 2.0 * multiplications as f64;
     Ok(Prepared {
         count: count as f64,
-        // Forward, and as much again by the input and by the weights.
-        operations: Some(6.0 * (multiplications * count) as f64),
+        operations: Some(operations * count as f64),
         round: Box::new(move || {
             let outcome = train_with(&config, &dataset, None, &mut Quiet, &stop)?;
             Ok((count as f64 / outcome.images_per_second).into())
@@ -197,13 +184,12 @@ fn sequence<'a, M: SequenceModel + 'a>(
         operations: None,
         round: Box::new(move || {
             let began = Instant::now();
-            if let Some(own) = network.take() {
-                let found = own.forward(input.clone(), None)?.outputs;
-                let loss = (found - target.clone()).square().mean();
-                let gradients = GradientsParams::from_grads(loss.backward(), &own);
-                network = Some(optimizer.step(1e-3, own, gradients));
-                host(loss)?;
-            }
+            let own = network.take().context("the last round has failed")?;
+            let found = own.forward(input.clone(), None)?.outputs;
+            let loss = (found - target.clone()).square().mean();
+            let gradients = GradientsParams::from_grads(loss.backward(), &own);
+            network = Some(optimizer.step(1e-3, own, gradients));
+            host(loss)?;
             Ok(began.elapsed().as_secs_f64().into())
         }),
     })

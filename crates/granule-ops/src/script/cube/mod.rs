@@ -34,6 +34,10 @@ impl Place {
         Self { device, state }
     }
 
+    pub(super) fn restore(&mut self, state: &[Vec<f64>]) {
+        self.state = state.to_vec();
+    }
+
     /// Each variable row-major.
     pub(super) fn state(&self) -> &[Vec<f64>] {
         &self.state
@@ -87,19 +91,13 @@ fn download(tensor: CubeTensor) -> Vec<f64> {
     into_data_sync(tensor).iter::<f64>().collect()
 }
 
-/// The values at whose place the mask is not 0, both of the steps after `before` ones, rows of so many elements.
-fn where_not_zero(
-    (mask, width): (&[f64], usize),
-    (values, own): (&[f64], usize),
-    before: usize,
-) -> Seen {
+/// The values at whose place the mask is not 0, both of the steps after `before` ones, rows of `width` elements.
+fn where_not_zero(mask: &[f64], values: &[f64], width: usize, before: usize) -> Seen {
     let mut seen = Seen::default();
-    for (at, mask) in mask.iter().enumerate() {
+    for (at, (mask, value)) in mask.iter().zip(values).enumerate() {
         if *mask != 0.0 {
-            let (step, place) = (at / width, at % width);
-            let element = if own == 1 { 0 } else { place };
-            seen.values.push(values[step * own + element]);
-            seen.places.push((before + step, place));
+            seen.values.push(*value);
+            seen.places.push((before + at / width, at % width));
         }
     }
     seen
@@ -231,8 +229,7 @@ impl Steps<f32> {
                 let mask = masks.iter().position(|mask| mask == of_thing);
                 let mask = mask.map_or(&[][..], |mask| of(see.len() + mask));
                 let width = self.lens[self.seen[*of_thing]];
-                let own = self.lens[wanted[thing].slot];
-                where_not_zero((mask, width), (of(thing), own), before)
+                where_not_zero(mask, of(thing), width, before)
             }
             _ => Seen {
                 values: of(thing).to_vec(),
