@@ -19,6 +19,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use granule::io::watch::{Access, watch_files};
 use granule::io::{ByteSize, budget};
+use granule::train::join_threads;
 
 use args::{Cli, Command, DataCommand};
 
@@ -190,7 +191,10 @@ fn limit_memory(flag: Option<ByteSize>) -> Result<(), failure::Usage> {
 
 fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Train(args) => return commands::train::run(&args),
+        Command::Train(args) => {
+            join_threads();
+            return commands::train::run(&args);
+        }
         Command::Eval(args) => commands::eval::run(&args)?,
         Command::Detect(args) => commands::detect::run(&args)?,
         Command::Importance(args) => return commands::importance::run(&args),

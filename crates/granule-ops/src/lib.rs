@@ -38,9 +38,11 @@ pub mod script;
 mod sparse_product;
 #[cfg(test)]
 mod testing;
+mod threads;
 mod tree_solve;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 mod trials;
+mod update;
 mod vectorised;
 
 pub use conductance_step::{
@@ -55,8 +57,11 @@ pub use linear::linear;
 pub use plan::{Plan, PlanActivation, PlanInput, PlanLayer};
 pub use rate_sequence::{Drive, RateSequenceOptions, Recorded, rate_sequence};
 pub use relu_max_pool2d::relu_max_pool2d;
+pub use scratch::give_back;
 pub use sparse_product::{Connections, sparse_product};
+pub use threads::join_threads;
 pub use tree_solve::{Tree, tree_solve};
+pub use update::update;
 
 /// Whether a tensor lives in host memory and has a type that the kernels here serve, so that reading it waits for nothing.
 pub fn is_on_host<const D: usize>(x: &burn::tensor::Tensor<D>) -> bool {

@@ -43,6 +43,11 @@ impl<'a, T> Matrix<'a, T> {
         }
     }
 
+    /// Columns `first` to `first + columns`.
+    pub(crate) fn columns(self, first: usize, columns: usize) -> Self {
+        self.transposed().rows(first, columns).transposed()
+    }
+
     pub(crate) fn transposed(self) -> Self {
         Self {
             rows: self.columns,
@@ -65,6 +70,17 @@ pub(crate) fn matmul_in_parts<T: Real>(
     parts: usize,
 ) {
     let rows = a.rows.div_ceil(parts.max(1)).next_multiple_of(ROWS);
+    matmul_by_rows(out, a, b, accumulate, rows);
+}
+
+/// As [`matmul`], so many rows of `out` at a time, in parallel.
+pub(crate) fn matmul_by_rows<T: Real>(
+    out: &mut [T],
+    a: Matrix<'_, T>,
+    b: Matrix<'_, T>,
+    accumulate: bool,
+    rows: usize,
+) {
     if rows >= a.rows || b.columns == 0 {
         return matmul(out, a, b, accumulate);
     }

@@ -2,15 +2,21 @@
 
 use core::cell::RefCell;
 use core::ops::{Add, AddAssign, Mul, Sub};
+use std::sync::Mutex;
 use std::thread::LocalKey;
 
 /// Buffers that a thread keeps.
 pub(crate) type Pool<T> = RefCell<Vec<Vec<T>>>;
+/// Buffers that all threads keep together.
+pub(crate) type Shared<T> = Mutex<Vec<Vec<T>>>;
 
 /// Elements that can live in work space.
 pub(crate) trait Pooled: Sized + 'static {
     /// What this thread keeps.
     fn pool() -> &'static LocalKey<Pool<Self>>;
+
+    /// What all threads keep together.
+    fn shared() -> &'static Shared<Self>;
 }
 
 macro_rules! pooled {
@@ -21,6 +27,11 @@ macro_rules! pooled {
                     static POOL: Pool<$element> = const { RefCell::new(Vec::new()) };
                 }
                 &POOL
+            }
+
+            fn shared() -> &'static Shared<Self> {
+                static SHARED: Shared<$element> = Mutex::new(Vec::new());
+                &SHARED
             }
         }
     };

@@ -1,21 +1,85 @@
-//! Work space that a thread keeps from one operation to the next.
+//! Memory that is kept from one operation to the next.
 //!
 //! The same few sizes are asked for in every training step: memory that was used a moment ago is still mapped and often
-//! still in a cache.
+//! still in a cache. A small buffer stays with the thread that had it; a large one, which one thread often fills and another
+//! drops, goes to where all threads find it.
 
 use core::ops::{Deref, DerefMut};
+use std::sync::PoisonError;
 
 use crate::real::{Pool, Real};
 
 /// Buffers that a thread keeps of each precision.
 const KEPT: usize = 6;
-/// The most elements of a buffer that is kept; a larger one pays for itself.
-const LARGEST: usize = 1 << 20;
+/// The fewest elements of a buffer that all threads keep together.
+const LARGE: usize = 1 << 14;
+/// The most elements of all of those.
+const MOST: usize = 1 << 25;
 
-/// A slice of work space; at its end the memory goes back to the thread that drops it.
+/// A slice of work space, which is kept for the next one when it is dropped.
 pub(crate) struct Scratch<T: Real> {
     buffer: Vec<T>,
     len: usize,
+}
+
+/// The smallest of the buffers that are long enough and not twice as long as need be.
+fn fitting<T>(kept: &mut Vec<Vec<T>>, len: usize, most: usize) -> Option<Vec<T>> {
+    let all = kept.iter().enumerate();
+    let fit = all.filter(|(_, buffer)| (len..=most).contains(&buffer.len()));
+    let (index, _) = fit.min_by_key(|(_, buffer)| buffer.len())?;
+    Some(kept.remove(index))
+}
+
+/// `len` elements of whatever values, from those that were [kept](keep) where there are some.
+pub(crate) fn take<T: Real>(len: usize) -> Vec<T> {
+    let found = if len < LARGE {
+        // A thread that ends has no pool any more.
+        let fits = |pool: &Pool<T>| fitting(&mut pool.borrow_mut(), len, usize::MAX);
+        T::pool().try_with(fits).ok().flatten()
+    } else {
+        let mut shared = T::shared().lock().unwrap_or_else(PoisonError::into_inner);
+        fitting(&mut shared, len, 2 * len)
+    };
+    found.unwrap_or_else(|| vec![T::ZERO; len])
+}
+
+/// Keeps a buffer for what asks for one of its size next; the oldest ones are dropped when there are too many.
+pub(crate) fn keep<T: Real>(buffer: Vec<T>) {
+    match buffer.len() {
+        0 => {}
+        len if len > MOST => {}
+        len if len < LARGE => {
+            let keep = |pool: &Pool<T>| {
+                let mut pool = pool.borrow_mut();
+                pool.push(buffer);
+                if pool.len() > KEPT {
+                    pool.remove(0);
+                }
+            };
+            let _ = T::pool().try_with(keep);
+        }
+        _ => {
+            let mut dropped = Vec::new();
+            let mut shared = T::shared().lock().unwrap_or_else(PoisonError::into_inner);
+            shared.push(buffer);
+            let mut all: usize = shared.iter().map(Vec::len).sum();
+            while all > MOST {
+                let oldest = shared.remove(0);
+                all -= oldest.len();
+                dropped.push(oldest);
+            }
+            // Memory goes back to the system without the lock.
+            drop(shared);
+        }
+    }
+}
+
+/// Gives memory back that the next gradient of that size can lie in, as of a weight whose update has been done: it is neither
+/// asked of the system nor cleared again. Up to 128 MiB are kept.
+pub fn give_back(values: Vec<f32>) {
+    if values.len() >= LARGE {
+        keep(values);
+    }
 }
 
 impl<T: Real> Scratch<T> {
@@ -23,18 +87,8 @@ impl<T: Real> Scratch<T> {
     ///
     /// Nothing stays borrowed: a thread that waits for a part of its work may begin another task that takes its own.
     pub(crate) fn take(len: usize) -> Self {
-        let fits = |pool: &Pool<T>| {
-            let mut pool = pool.borrow_mut();
-            let all = pool.iter().enumerate();
-            let (index, _) = all
-                .filter(|(_, buffer)| buffer.len() >= len)
-                .min_by_key(|(_, buffer)| buffer.len())?;
-            Some(pool.swap_remove(index))
-        };
-        // A thread that ends has no pool any more.
-        let found = T::pool().try_with(fits).ok().flatten();
         Self {
-            buffer: found.unwrap_or_else(|| vec![T::ZERO; len]),
+            buffer: take(len),
             len,
         }
     }
@@ -56,18 +110,7 @@ impl<T: Real> DerefMut for Scratch<T> {
 
 impl<T: Real> Drop for Scratch<T> {
     fn drop(&mut self) {
-        let buffer = core::mem::take(&mut self.buffer);
-        if buffer.is_empty() || buffer.len() > LARGEST {
-            return;
-        }
-        let keep = |pool: &Pool<T>| {
-            let mut pool = pool.borrow_mut();
-            pool.push(buffer);
-            if pool.len() > KEPT {
-                pool.remove(0);
-            }
-        };
-        let _ = T::pool().try_with(keep);
+        keep(core::mem::take(&mut self.buffer));
     }
 }
 
@@ -94,10 +137,32 @@ mod tests {
         assert!(kept().is_empty());
         drop((small, other));
         assert_eq!(kept(), [1000, 100]);
-        drop(Scratch::<f64>::take(LARGEST + 1));
         let many: Vec<_> = (0..20).map(|i| Scratch::<f64>::take(2000 + i)).collect();
         drop(many);
         assert_eq!(kept(), [2014, 2015, 2016, 2017, 2018, 2019]);
         assert_eq!(Scratch::<f64>::take(0).len(), 0);
+    }
+
+    #[test]
+    fn large_buffers_are_found_by_every_thread_and_bounded() {
+        let mut kept = vec![vec![1.0; 40], vec![2.0; 30], vec![3.0; 25], vec![4.0; 60]];
+        assert_eq!(fitting(&mut kept, 28, 56), Some(vec![2.0; 30]));
+        assert_eq!(fitting(&mut kept, 28, 39), None);
+        assert_eq!(kept.len(), 3);
+        // Of a size that no other test asks for.
+        let len = MOST / 2 - 12_345;
+        let address = std::thread::spawn(move || {
+            let buffer = Scratch::<f64>::take(len);
+            buffer.as_ptr() as usize
+        });
+        let address = address.join().unwrap();
+        let again = Scratch::<f64>::take(len);
+        assert_eq!((again.as_ptr() as usize, again.len()), (address, len));
+        drop(again);
+        for _ in 0..3 {
+            keep(vec![0.0_f64; len + 1]);
+        }
+        let all: usize = f64::shared().lock().unwrap().iter().map(Vec::len).sum();
+        assert!(all <= MOST, "{all}");
     }
 }

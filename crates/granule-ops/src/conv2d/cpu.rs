@@ -11,6 +11,7 @@
 //! tiles with output channels, and have as many taps as output channels, each of which is laid out anew.
 
 use super::geometry::Geometry;
+use super::pooled::cpu::{self as pooled, Winners};
 use super::{columns, direct, winograd};
 use crate::firing_rate::elementary::Elementary;
 use crate::lanes::LANES;
@@ -35,7 +36,35 @@ fn is_winograd<T: Elementary>(g: &Geometry) -> bool {
 
 /// Whether convolution and pooling in one are faster than one after the other.
 pub(super) fn is_pooled<T: Elementary>(g: &Geometry) -> bool {
-    is_direct::<T>(g) && !is_winograd::<T>(g) && g.adjoint().is_some()
+    (is_direct::<T>(g) || is_winograd::<T>(g)) && g.adjoint().is_some()
+}
+
+/// `y = max(0, max_{u,v < 2} (w ∗ x + b))` and the winners, where [`is_pooled`].
+pub(super) fn pooled_forward<T: Elementary>(
+    g: &Geometry,
+    x: &[T],
+    weight: &[T],
+    bias: &[T],
+) -> (Vec<T>, Winners) {
+    if is_winograd::<T>(g) {
+        winograd::pooled_forward(g, x, weight, bias)
+    } else {
+        pooled::forward(g, x, weight, bias)
+    }
+}
+
+/// The gradients of `x`, the weights and the bias that are wanted, from that of what [`pooled_forward`] gave.
+pub(super) fn pooled_backward<T: Elementary>(
+    g: &Geometry,
+    tensors: [&[T]; 3],
+    winners: &Winners,
+    wanted: [bool; 3],
+) -> [Option<Vec<T>>; 3] {
+    if is_winograd::<T>(g) {
+        winograd::pooled_backward(g, tensors, winners, wanted)
+    } else {
+        pooled::backward(g, tensors, winners, wanted)
+    }
 }
 
 /// Whether the direct kernels serve a convolution.

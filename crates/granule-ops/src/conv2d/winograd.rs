@@ -24,10 +24,12 @@
 //! one to two digits are lost, results keep five to six.
 
 use core::marker::PhantomData;
+use core::ops::Range;
 
 use rayon::prelude::*;
 
 use super::geometry::Geometry;
+use super::pooled::cpu::{self as pooled, SIZE, Winners, largest};
 use crate::firing_rate::elementary::Elementary;
 use crate::lanes::{self, LANES, Lanes};
 use crate::matmul::{Matrix, matmul};
@@ -41,9 +43,12 @@ pub(super) const KERNEL: usize = 3;
 /// Matrix products.
 const PRODUCTS: usize = IN * IN;
 /// Tiles that the rows of a product should at least be.
-const TILES: usize = 128;
+const TILES: usize = 32;
 /// Groups of images whose transforms lie in memory at once for the gradient of the kernels.
 const GROUPS: usize = 8;
+/// Elements between two matrices: a tile has a place in each of them, and matrices whose sizes are powers of two would have all
+/// of these places share a few lines of the caches.
+const APART: usize = LANES;
 
 /// One of the linear maps between tiles, along one axis.
 trait Transform {
@@ -170,6 +175,120 @@ fn transform<F: Transform, T: Elementary>(square: &mut [[Lanes<T>; IN]; IN]) {
     }
 }
 
+/// Images whose transforms are wanted.
+#[derive(Clone, Copy)]
+enum Planes<'a, T> {
+    Whole(&'a [T]),
+    /// The gradient of pooled images, and where in its window each number of it belongs: `[image, lanes of channels, window]`.
+    Pooled(&'a [T], &'a [[u8; LANES]]),
+}
+
+impl<'a, T: Elementary> Planes<'a, T> {
+    /// Some of the images, of so many channels of `size`.
+    fn images(self, range: Range<usize>, channels: usize, size: [usize; 2]) -> Self {
+        match self {
+            Self::Whole(images) => {
+                let image = channels * size[0] * size[1];
+                Self::Whole(&images[range.start * image..range.end * image])
+            }
+            Self::Pooled(grad, winners) => {
+                let windows = windows(size);
+                let image = channels * windows;
+                let parts = channels.div_ceil(LANES) * windows;
+                Self::Pooled(
+                    &grad[range.start * image..range.end * image],
+                    &winners[range.start * parts..range.end * parts],
+                )
+            }
+        }
+    }
+
+    /// Sixteen channels, or what is left of them, of one image, side by side; `before` are zero before the plane of `size`,
+    /// `padded` all in all.
+    fn block(
+        self,
+        (image, part): (usize, usize),
+        channels: usize,
+        size: [usize; 2],
+        before: [usize; 2],
+        padded: [usize; 2],
+    ) -> Scratch<T> {
+        let lanes = LANES.min(channels - part * LANES);
+        let first = image * channels + part * LANES;
+        match self {
+            Self::Whole(images) => {
+                let plane = size[0] * size[1];
+                let planes = &images[first * plane..][..lanes * plane];
+                lanes::pack(planes, 1, size, before, padded)
+            }
+            Self::Pooled(grad, winners) => {
+                let windows = windows(size);
+                let planes = &grad[first * windows..][..lanes * windows];
+                let mut grad = Scratch::take(windows * LANES);
+                lanes::from_rows(planes, windows, grad.as_chunks_mut().0);
+                let first = (image * channels.div_ceil(LANES) + part) * windows;
+                let mut block = Scratch::take(padded[0] * padded[1] * LANES);
+                block.fill(T::ZERO);
+                vectorised(Spread {
+                    grad: grad.as_chunks().0,
+                    winners: &winners[first..][..windows],
+                    columns: size[1] / SIZE,
+                    before,
+                    width: padded[1],
+                    values: Scratch::take(size[1] / SIZE * LANES).as_chunks_mut().0,
+                    block: block.as_chunks_mut().0,
+                });
+                block
+            }
+        }
+    }
+}
+
+/// Of a plane.
+fn windows(size: [usize; 2]) -> usize {
+    size[0] / SIZE * (size[1] / SIZE)
+}
+
+/// Lays the gradient of each window where its winner was.
+struct Spread<'a, T> {
+    grad: &'a [Lanes<T>],
+    winners: &'a [[u8; LANES]],
+    /// Windows of a row.
+    columns: usize,
+    before: [usize; 2],
+    /// Of a row of the block.
+    width: usize,
+    /// Of a row of windows.
+    values: &'a mut [Lanes<T>],
+    block: &'a mut [Lanes<T>],
+}
+
+impl<T: Elementary> Kernel for Spread<'_, T> {
+    #[inline(always)]
+    fn run<const FUSED: bool>(self) {
+        let rows = self
+            .grad
+            .chunks_exact(self.columns)
+            .zip(self.winners.chunks_exact(self.columns));
+        for (i, (grad, winners)) in rows.enumerate() {
+            for element in 0..SIZE * SIZE {
+                let (u, v) = (element / SIZE, element % SIZE);
+                let pairs = grad.as_flattened().iter().zip(winners.as_flattened());
+                for (value, (grad, winner)) in self.values.as_flattened_mut().iter_mut().zip(pairs)
+                {
+                    let won = *winner == element as u8;
+                    *value = if won { *grad } else { T::ZERO };
+                }
+                let start = (i * SIZE + u + self.before[0]) * self.width + self.before[1] + v;
+                let targets = self.block[start..].iter_mut().step_by(SIZE);
+                for (target, value) in targets.zip(self.values.iter()) {
+                    *target = *value;
+                }
+            }
+        }
+    }
+}
+
 /// How a convolution is divided into tiles.
 struct Tiling {
     /// Rows and columns of tiles of an image.
@@ -189,25 +308,31 @@ impl Tiling {
         self.tiles[0] * self.tiles[1]
     }
 
-    /// The transforms `[product, tile, channel]` of a group's images, `channels` of them of `size`; `before` are zero before
-    /// an image, and tiles lie [`OUT`] apart.
+    /// The images of each group.
+    fn groups(&self, batch: usize) -> Vec<Range<usize>> {
+        let firsts = (0..batch).step_by(self.group);
+        firsts
+            .map(|first| first..batch.min(first + self.group))
+            .collect()
+    }
+
+    /// The transforms `[product, tile, channel]` of `count` images, `channels` of them of `size`; `before` are zero before an
+    /// image, and tiles lie [`OUT`] apart.
     fn transforms<F: Transform, T: Elementary>(
         &self,
-        images: &[T],
+        (images, count): (Planes<'_, T>, usize),
         channels: usize,
         size: [usize; 2],
         before: [usize; 2],
     ) -> Scratch<T> {
-        let plane = size[0] * size[1];
-        let count = images.len() / (channels * plane);
         let width = channels.next_multiple_of(LANES);
-        let mut out = Scratch::take(PRODUCTS * count * self.per_image() * width);
+        let mut out = Scratch::take(PRODUCTS * (count * self.per_image() * width + APART));
         let padded = self.tiles.map(|tiles| tiles * OUT + F::FROM - OUT);
         // What the last tiles do not reach is left out.
         let padded = [0, 1].map(|i| padded[i].max(before[i] + size[i]));
-        for (image, planes) in images.chunks_exact(channels * plane).enumerate() {
-            for (part, planes) in planes.chunks(LANES * plane).enumerate() {
-                let block = lanes::pack(planes, 1, size, before, padded);
+        for image in 0..count {
+            for part in 0..width / LANES {
+                let block = images.block((image, part), channels, size, before, padded);
                 vectorised(Transforms::<F, T> {
                     block: block.as_chunks().0,
                     width: padded[1],
@@ -266,8 +391,10 @@ impl<F: Transform, T: Elementary> Kernel for Transforms<'_, F, T> {
 fn kernels<T: Elementary>(g: &Geometry, weight: &[T]) -> Scratch<T> {
     let inputs = g.in_channels.next_multiple_of(LANES);
     let lines = g.out_channels.div_ceil(LANES);
-    let mut out = Scratch::take(PRODUCTS * inputs * lines * LANES);
-    out.fill(T::ZERO);
+    let mut out = Scratch::take(PRODUCTS * (inputs * lines * LANES + APART));
+    if inputs > g.in_channels {
+        out.fill(T::ZERO);
+    }
     for (part, rows) in weight.chunks(LANES * g.patch()).enumerate() {
         let mut block = Scratch::take(g.patch() * LANES);
         lanes::from_rows(rows, g.patch(), block.as_chunks_mut().0);
@@ -311,57 +438,152 @@ impl<T: Elementary> Kernel for Kernels<'_, T> {
 
 /// `y = w ∗ x + b`, as [`super::columns::forward`].
 pub(super) fn forward<T: Elementary>(g: &Geometry, x: &[T], weight: &[T], bias: &[T]) -> Vec<T> {
+    let mut out = vec![T::ZERO; g.batch * g.out_image()];
+    convolve(g, Planes::Whole(x), weight, bias, &mut out, None);
+    out
+}
+
+/// [`forward`], rectified and pooled, and which element won each window, as [`pooled::forward`]: `[image, lanes of channels,
+/// window]`.
+pub(super) fn pooled_forward<T: Elementary>(
+    g: &Geometry,
+    x: &[T],
+    weight: &[T],
+    bias: &[T],
+) -> (Vec<T>, Winners) {
+    let windows = windows(g.out_size);
+    let mut out = vec![T::ZERO; g.batch * g.out_channels * windows];
+    let lines = g.out_channels.div_ceil(LANES);
+    let mut winners = vec![[0; LANES]; g.batch * lines * windows];
+    let x = Planes::Whole(x);
+    convolve(g, x, weight, bias, &mut out, Some(&mut winners));
+    (out, winners)
+}
+
+/// Writes the convolution of `x`, pooled where winners are wanted.
+fn convolve<T: Elementary>(
+    g: &Geometry,
+    x: Planes<'_, T>,
+    weight: &[T],
+    bias: &[T],
+    out: &mut [T],
+    winners: Option<&mut Winners>,
+) {
     let tiling = Tiling::new(g);
     let [inputs, outputs] = [g.in_channels, g.out_channels].map(|c| c.next_multiple_of(LANES));
+    let lines = outputs / LANES;
     let kernels = kernels(g, weight);
-    let mut out = vec![T::ZERO; g.batch * g.out_image()];
-    out.par_chunks_mut(tiling.group * g.out_image())
-        .zip(x.par_chunks(tiling.group * g.in_image()))
-        .for_each(|(out, images)| {
-            let tiles = images.len() / g.in_image() * tiling.per_image();
-            let transforms =
-                tiling.transforms::<Input, T>(images, g.in_channels, g.in_size, g.padding);
-            let mut products = Scratch::take(PRODUCTS * tiles * outputs);
-            products
-                .par_chunks_mut(tiles * outputs)
-                .zip(transforms.par_chunks(tiles * inputs))
-                .zip(kernels.par_chunks(inputs * outputs))
-                .for_each(|((product, transform), kernels)| {
-                    let transform = Matrix::new(transform, tiles, inputs);
-                    matmul(
-                        product,
-                        transform,
-                        Matrix::new(kernels, inputs, outputs),
-                        false,
-                    );
-                });
-            let mut plane = Scratch::take(g.pixels() * LANES);
-            for (image, out) in out.chunks_exact_mut(g.out_image()).enumerate() {
-                for (part, out) in out.chunks_mut(LANES * g.pixels()).enumerate() {
+    let is_pooled = winners.is_some();
+    // Results of a channel of an image.
+    let results = if is_pooled {
+        windows(g.out_size)
+    } else {
+        g.pixels()
+    };
+    let groups = tiling.groups(g.batch);
+    let outs = out.chunks_mut(tiling.group * g.out_channels * results);
+    let winners = winners.map_or(&mut [][..], |winners| &mut winners[..]);
+    let mut winners = winners.chunks_mut(tiling.group * lines * results);
+    let parts: Vec<_> = groups
+        .into_iter()
+        .zip(outs)
+        .map(|(group, out)| (group, out, winners.next().unwrap_or_default()))
+        .collect();
+    parts.into_par_iter().for_each(|(group, out, winners)| {
+        let count = group.len();
+        let tiles = count * tiling.per_image();
+        let images = (x.images(group, g.in_channels, g.in_size), count);
+        let transforms = tiling.transforms::<Input, T>(images, g.in_channels, g.in_size, g.padding);
+        let mut products = Scratch::take(PRODUCTS * (tiles * outputs + APART));
+        products
+            .par_chunks_mut(tiles * outputs + APART)
+            .zip(transforms.par_chunks(tiles * inputs + APART))
+            .zip(kernels.par_chunks(inputs * outputs + APART))
+            .for_each(|((product, transform), kernels)| {
+                matmul(
+                    &mut product[..tiles * outputs],
+                    Matrix::new(&transform[..tiles * inputs], tiles, inputs),
+                    Matrix::new(&kernels[..inputs * outputs], inputs, outputs),
+                    false,
+                );
+            });
+        let mut plane = Scratch::take(results * LANES);
+        // A row of tiles.
+        let row = OUT * OUT * tiling.tiles[1];
+        let mut elements = Scratch::take(if is_pooled { row * LANES } else { 0 });
+        for (image, out) in out.chunks_exact_mut(g.out_channels * results).enumerate() {
+            for (part, out) in out.chunks_mut(LANES * results).enumerate() {
+                let products = Products {
+                    products: products.as_chunks().0,
+                    lines,
+                    first: image * tiling.per_image() * lines + part,
+                    tiles: tiling.tiles,
+                    size: g.out_size,
+                    bias: bias.get(part * LANES..).unwrap_or_default(),
+                };
+                let plane = plane.as_chunks_mut().0;
+                if is_pooled {
+                    let first = (image * lines + part) * results;
+                    vectorised(PooledResults {
+                        products,
+                        elements: elements.as_chunks_mut().0,
+                        winners: &mut winners[first..][..results],
+                        plane,
+                        out,
+                    });
+                } else {
                     vectorised(Results {
-                        products: products.as_chunks().0,
-                        lines: outputs / LANES,
-                        first: image * tiling.per_image() * (outputs / LANES) + part,
-                        tiles: tiling.tiles,
-                        size: g.out_size,
-                        bias: bias.get(part * LANES..).unwrap_or_default(),
-                        plane: plane.as_chunks_mut().0,
+                        products,
+                        plane,
                         out,
                     });
                 }
             }
-        });
-    out
+        }
+    });
 }
 
-/// `Aᵀ m A + b` of sixteen channels of one image.
-struct Results<'a, T> {
+/// The products of sixteen channels of one image.
+struct Products<'a, T> {
     products: &'a [Lanes<T>],
     lines: usize,
     first: usize,
     tiles: [usize; 2],
     size: [usize; 2],
     bias: &'a [T],
+}
+
+impl<T: Elementary> Products<'_, T> {
+    #[inline(always)]
+    fn biases(&self) -> Lanes<T> {
+        let mut bias = [T::ZERO; LANES];
+        for (lane, value) in bias.iter_mut().zip(self.bias) {
+            *lane = *value;
+        }
+        bias
+    }
+
+    /// `Aᵀ m A` of a tile.
+    #[inline(always)]
+    fn tile(&self, [i, j]: [usize; 2]) -> [[Lanes<T>; IN]; IN] {
+        let product = self.products.len() / PRODUCTS;
+        let at = self.first + (i * self.tiles[1] + j) * self.lines;
+        let mut square = [[[T::ZERO; LANES]; IN]; IN];
+        for (value, product) in square
+            .as_flattened_mut()
+            .iter_mut()
+            .zip(self.products.chunks_exact(product))
+        {
+            *value = product[at];
+        }
+        transform::<Output, T>(&mut square);
+        square
+    }
+}
+
+/// `Aᵀ m A + b` of sixteen channels of one image.
+struct Results<'a, T> {
+    products: Products<'a, T>,
     plane: &'a mut [Lanes<T>],
     out: &'a mut [T],
 }
@@ -369,24 +591,11 @@ struct Results<'a, T> {
 impl<T: Elementary> Kernel for Results<'_, T> {
     #[inline(always)]
     fn run<const FUSED: bool>(self) {
-        let [height, width] = self.size;
-        let product = self.products.len() / PRODUCTS;
-        let mut bias = [T::ZERO; LANES];
-        for (lane, value) in bias.iter_mut().zip(self.bias) {
-            *lane = *value;
-        }
-        let mut at = self.first;
-        for i in 0..self.tiles[0] {
-            for j in 0..self.tiles[1] {
-                let mut square = [[[T::ZERO; LANES]; IN]; IN];
-                for (value, product) in square
-                    .as_flattened_mut()
-                    .iter_mut()
-                    .zip(self.products.chunks_exact(product))
-                {
-                    *value = product[at];
-                }
-                transform::<Output, T>(&mut square);
+        let [height, width] = self.products.size;
+        let bias = self.products.biases();
+        for i in 0..self.products.tiles[0] {
+            for j in 0..self.products.tiles[1] {
+                let square = self.products.tile([i, j]);
                 let rows = self.plane.chunks_exact_mut(width).skip(i * OUT);
                 for (row, line) in rows.zip(square.iter().take(OUT)) {
                     for (target, value) in row[j * OUT..].iter_mut().zip(line.iter().take(OUT)) {
@@ -395,10 +604,57 @@ impl<T: Elementary> Kernel for Results<'_, T> {
                         }
                     }
                 }
-                at += self.lines;
             }
         }
         lanes::to_rows(self.plane, self.out, height * width, 0);
+    }
+}
+
+/// The same, rectified and pooled: a tile is four whole windows.
+struct PooledResults<'a, T> {
+    products: Products<'a, T>,
+    /// Of a row of tiles: `[row of windows, element of a window, window]`.
+    elements: &'a mut [Lanes<T>],
+    winners: &'a mut [[u8; LANES]],
+    plane: &'a mut [Lanes<T>],
+    out: &'a mut [T],
+}
+
+impl<T: Elementary> Kernel for PooledResults<'_, T> {
+    #[inline(always)]
+    fn run<const FUSED: bool>(self) {
+        let [rows, columns] = self.products.size.map(|size| size / SIZE);
+        let bias = self.products.biases();
+        let width = self.products.tiles[1] * OUT / SIZE;
+        for i in 0..self.products.tiles[0] {
+            for j in 0..self.products.tiles[1] {
+                let square = self.products.tile([i, j]);
+                for (u, line) in square.iter().enumerate().take(OUT) {
+                    for (v, value) in line.iter().enumerate().take(OUT) {
+                        let element = u % SIZE * SIZE + v % SIZE;
+                        let at = (u / SIZE * SIZE * SIZE + element) * width;
+                        let target = &mut self.elements[at + j * OUT / SIZE + v / SIZE];
+                        for ((target, value), bias) in target.iter_mut().zip(value).zip(&bias) {
+                            *target = *value + *bias;
+                        }
+                    }
+                }
+            }
+            for (k, elements) in self.elements.chunks_exact(SIZE * SIZE * width).enumerate() {
+                let row = i * OUT / SIZE + k;
+                if row < rows {
+                    let range = row * columns..(row + 1) * columns;
+                    let elements =
+                        core::array::from_fn(|e| elements[e * width..][..columns].as_flattened());
+                    largest(
+                        elements,
+                        self.plane[range.clone()].as_flattened_mut(),
+                        self.winners[range].as_flattened_mut(),
+                    );
+                }
+            }
+        }
+        lanes::to_rows(self.plane, self.out, rows * columns, 0);
     }
 }
 
@@ -414,31 +670,86 @@ pub(super) fn input_gradient<T: Elementary>(
 
 /// `∂L/∂w`, as [`super::columns::weight_gradient`].
 pub(super) fn weight_gradient<T: Elementary>(g: &Geometry, x: &[T], grad: &[T]) -> Vec<T> {
+    kernel_gradient(g, x, Planes::Whole(grad))
+}
+
+/// The gradients of `x`, the weights and the bias that are wanted, from that of what [`pooled_forward`] gave.
+pub(super) fn pooled_backward<T: Elementary>(
+    g: &Geometry,
+    [x, weight, grad]: [&[T]; 3],
+    winners: &[[u8; LANES]],
+    wanted: [bool; 3],
+) -> [Option<Vec<T>>; 3] {
+    let planes = Planes::Pooled(grad, winners);
+    let adjoint = g.adjoint().filter(|_| wanted[0]);
+    [
+        adjoint.map(|adjoint| {
+            let mut out = vec![T::ZERO; x.len()];
+            let flipped = g.flipped(weight);
+            convolve(&adjoint, planes, &flipped, &[], &mut out, None);
+            out
+        }),
+        wanted[1].then(|| kernel_gradient(g, x, planes)),
+        wanted[2].then(|| pooled_bias_gradient(g, grad, winners)),
+    ]
+}
+
+/// The sum over the images and windows that had a winner.
+fn pooled_bias_gradient<T: Elementary>(
+    g: &Geometry,
+    grad: &[T],
+    winners: &[[u8; LANES]],
+) -> Vec<T> {
+    let windows = windows(g.out_size);
+    let lines = g.out_channels.div_ceil(LANES);
+    let mut out = vec![T::ZERO; g.out_channels];
+    let images = grad
+        .chunks_exact(g.out_channels * windows)
+        .zip(winners.chunks_exact(lines * windows));
+    for (grad, winners) in images {
+        for (channel, (sum, grad)) in out.iter_mut().zip(grad.chunks_exact(windows)).enumerate() {
+            let winners = &winners[channel / LANES * windows..][..windows];
+            for (grad, winner) in grad.iter().zip(winners) {
+                let has_won = winner[channel % LANES] != pooled::NONE;
+                *sum += if has_won { *grad } else { T::ZERO };
+            }
+        }
+    }
+    out
+}
+
+fn kernel_gradient<T: Elementary>(g: &Geometry, x: &[T], grad: Planes<'_, T>) -> Vec<T> {
     let tiling = Tiling::new(g);
     let [inputs, outputs] = [g.in_channels, g.out_channels].map(|c| c.next_multiple_of(LANES));
-    let mut sums = Scratch::take(PRODUCTS * inputs * outputs);
-    let (x_group, grad_group) = (tiling.group * g.in_image(), tiling.group * g.out_image());
-    let parts = x
-        .chunks(GROUPS * x_group)
-        .zip(grad.chunks(GROUPS * grad_group));
-    for (part, (x, grad)) in parts.enumerate() {
-        let transforms: Vec<[Scratch<T>; 2]> = x
-            .par_chunks(x_group)
-            .zip(grad.par_chunks(grad_group))
-            .map(|(x, grad)| {
+    let mut sums = Scratch::take(PRODUCTS * (inputs * outputs + APART));
+    let x = Planes::Whole(x);
+    let groups = tiling.groups(g.batch);
+    for (part, groups) in groups.chunks(GROUPS).enumerate() {
+        let transforms: Vec<[Scratch<T>; 2]> = groups
+            .par_iter()
+            .map(|group| {
+                let count = group.len();
+                let x = x.images(group.clone(), g.in_channels, g.in_size);
+                let grad = grad.images(group.clone(), g.out_channels, g.out_size);
                 [
-                    tiling.transforms::<Input, T>(x, g.in_channels, g.in_size, g.padding),
-                    tiling.transforms::<OutputAdjoint, T>(grad, g.out_channels, g.out_size, [0, 0]),
+                    tiling.transforms::<Input, T>((x, count), g.in_channels, g.in_size, g.padding),
+                    tiling.transforms::<OutputAdjoint, T>(
+                        (grad, count),
+                        g.out_channels,
+                        g.out_size,
+                        [0, 0],
+                    ),
                 ]
             })
             .collect();
-        sums.par_chunks_mut(inputs * outputs)
+        sums.par_chunks_mut(inputs * outputs + APART)
             .enumerate()
             .for_each(|(product, sum)| {
+                let sum = &mut sum[..inputs * outputs];
                 for (group, [x, grad]) in transforms.iter().enumerate() {
-                    let tiles = x.len() / (PRODUCTS * inputs);
-                    let x = &x[product * tiles * inputs..][..tiles * inputs];
-                    let grad = &grad[product * tiles * outputs..][..tiles * outputs];
+                    let tiles = groups[group].len() * tiling.per_image();
+                    let x = &x[product * (tiles * inputs + APART)..][..tiles * inputs];
+                    let grad = &grad[product * (tiles * outputs + APART)..][..tiles * outputs];
                     let x = Matrix::new(x, tiles, inputs).transposed();
                     let grad = Matrix::new(grad, tiles, outputs);
                     matmul(sum, x, grad, part + group > 0);

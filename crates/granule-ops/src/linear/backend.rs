@@ -8,7 +8,7 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, TensorMetadata, backend_extension};
-use burn::tensor::{DType, Shape, Tensor};
+use burn::tensor::{Shape, Tensor};
 
 use super::cpu;
 use crate::host::{HostBackend, on_host};
@@ -39,12 +39,10 @@ use extension::LinearBackend;
 /// Whether the kernel serves these tensors; where they do not fit together, Burn's operation says so.
 pub(super) fn serves(x: &Tensor<2>, weight: &Tensor<2>, bias: Option<&Tensor<1>>) -> bool {
     let ([batch, inputs], [rows, outputs]) = (x.dims(), weight.dims());
-    let single = |dtype| dtype == DType::F32;
     inputs == rows
-        && bias.is_none_or(|bias| bias.dims() == [outputs] && single(bias.dtype()))
-        && single(x.dtype())
-        && single(weight.dtype())
-        && cpu::serves(batch, inputs * outputs)
+        && batch * inputs * outputs > 0
+        && bias.is_none_or(|bias| bias.dims() == [outputs] && bias.dtype() == x.dtype())
+        && weight.dtype() == x.dtype()
         && crate::host::serves(x)
 }
 
@@ -65,7 +63,14 @@ fn forward<B: HostBackend>(
     weight: FloatTensor<B>,
     bias: FloatTensor<B>,
 ) -> FloatTensor<B> {
-    B::linear(x, weight, Some(bias))
+    let (batch, inputs, outputs) = (x.shape()[0], weight.shape()[0], bias.shape()[0]);
+    let out = on_host!(
+        B,
+        "linear",
+        [x, weight, bias],
+        cpu::forward(x, weight, bias, inputs)
+    );
+    B::write(out, Shape::new([batch, outputs]))
 }
 
 macro_rules! host_linear {
@@ -94,9 +99,21 @@ fn input_gradient<B: HostBackend>(weight: FloatTensor<B>, grad: FloatTensor<B>) 
         B,
         "linear",
         [weight, grad],
-        cpu::input_gradient(grad, weight, outputs)
+        cpu::input_gradient(grad, weight, [inputs, outputs])
     );
     B::write(out, Shape::new([batch, inputs]))
+}
+
+fn weight_gradient<B: HostBackend>(x: FloatTensor<B>, grad: FloatTensor<B>) -> FloatTensor<B> {
+    let sizes = [x.shape()[1], grad.shape()[1]];
+    let out = on_host!(B, "linear", [x, grad], cpu::weight_gradient(x, grad, sizes));
+    B::write(out, Shape::new(sizes))
+}
+
+fn bias_gradient<B: HostBackend>(grad: FloatTensor<B>) -> FloatTensor<B> {
+    let outputs = grad.shape()[1];
+    let out = on_host!(B, "linear", [grad], cpu::bias_gradient(grad, outputs));
+    B::write(out, Shape::new([outputs]))
 }
 
 #[derive(Debug)]
@@ -120,10 +137,10 @@ impl<B: HostBackend> Backward<B, 3> for Linear {
             grads.register::<B>(node.id, input_gradient::<B>(weight, grad.clone()));
         }
         if let Some(node) = weight_node {
-            grads.register::<B>(node.id, B::linear_weight_backward(x, grad.clone()));
+            grads.register::<B>(node.id, weight_gradient::<B>(x, grad.clone()));
         }
         if let Some(node) = bias_node {
-            grads.register::<B>(node.id, B::linear_bias_backward(grad));
+            grads.register::<B>(node.id, bias_gradient::<B>(grad));
         }
     }
 }

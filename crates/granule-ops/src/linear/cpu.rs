@@ -1,119 +1,149 @@
-//! `∂L/∂x = ∂L/∂y Wᵀ` on slices. Both factors lie along the sum, so that a tile of results is summed in registers by lanes,
-//! where a general product would first lay out all of `W` anew; each task reads some rows of `W` once.
+//! The products of a layer on slices, each divided by its sizes alone, so that no result depends on the number of threads.
+//!
+//! `y` is divided by columns, each part of which reads its part of `W` once, and the gradients by rows of `W`.
 
 use rayon::prelude::*;
 
-use crate::lanes::{self, LANES, Lanes};
+use crate::lanes::LANES;
+use crate::matmul::{Matrix, matmul, matmul_by_rows};
 use crate::real::Real;
-use crate::scratch::Scratch;
-use crate::vectorised::{Kernel, is_wide, vectorised};
+use crate::scratch::{self, Scratch};
 
-/// Rows of `∂L/∂y` and of `W` of a tile.
-const GRADS: usize = 4;
-const WEIGHTS: usize = 5;
-/// Rows of `W` of a task.
-const ROWS: usize = 60;
+/// Multiply-adds of which several threads take a part each.
+const SHARED: usize = 1 << 20;
+/// The most parts of `y` and of `∂L/∂x`, the fewest columns of one of `y`, and the fewest rows of one of `∂L/∂x`.
+const PARTS: usize = 8;
+const COLUMNS: usize = 64;
+const GRAD_ROWS: usize = 32;
+/// The most parts of `∂L/∂W`, and the fewest rows of one.
+const WEIGHT_PARTS: usize = 16;
+const WEIGHT_ROWS: usize = 96;
 /// The fewest weights, of which a copy leaves the processor's caches, and the most rows of `∂L/∂y`: more of them pay for it.
 const LARGE: usize = 1 << 19;
-const BATCH: usize = 128;
+const BATCH: usize = 256;
+/// Rows and columns that are turned together.
+const SQUARE: usize = 16;
 
-/// Whether this kernel is faster than a general product.
-pub(super) fn serves(batch: usize, weights: usize) -> bool {
-    is_wide() && weights >= LARGE && (1..=BATCH).contains(&batch)
-}
-
-/// `[batch, inputs]` from `grad` `[batch, outputs]` and `weight` `[inputs, outputs]`.
-pub(super) fn input_gradient<T: Real>(grad: &[T], weight: &[T], outputs: usize) -> Vec<T> {
-    let (batch, inputs) = (grad.len() / outputs, weight.len() / outputs);
-    let parts: Vec<Scratch<T>> = weight
-        .par_chunks(ROWS * outputs)
-        .map(|weight| {
-            let mut out = Scratch::take(batch * weight.len() / outputs);
-            vectorised(Products {
-                grad,
-                weight,
-                outputs,
-                out: &mut out,
-            });
+/// `y = x W + b`: `[batch, outputs]`.
+pub(super) fn forward<T: Real>(x: &[T], weight: &[T], bias: &[T], inputs: usize) -> Vec<T> {
+    let outputs = bias.len();
+    let batch = x.len() / inputs.max(1);
+    let mut out = vec![T::ZERO; batch * outputs];
+    let x = Matrix::new(x, batch, inputs);
+    let weight = Matrix::new(weight, inputs, outputs);
+    let width = outputs.div_ceil(PARTS).next_multiple_of(COLUMNS);
+    if batch * inputs * outputs < SHARED || width >= outputs {
+        matmul(&mut out, x, weight, false);
+        for out in out.chunks_exact_mut(outputs.max(1)) {
+            for (out, bias) in out.iter_mut().zip(bias) {
+                *out += *bias;
+            }
+        }
+        return out;
+    }
+    let parts: Vec<Scratch<T>> = (0..outputs.div_ceil(width))
+        .into_par_iter()
+        .map(|part| {
+            let first = part * width;
+            let columns = width.min(outputs - first);
+            let mut out = Scratch::take(batch * columns);
+            matmul(&mut out, x, weight.columns(first, columns), false);
             out
         })
         .collect();
-    let mut out = vec![T::ZERO; batch * inputs];
-    out.par_chunks_mut(inputs)
-        .enumerate()
-        .for_each(|(row, out)| {
-            for (out, part) in out.chunks_mut(ROWS).zip(&parts) {
-                out.copy_from_slice(&part[row * out.len()..][..out.len()]);
+    for (row, out) in out.chunks_exact_mut(outputs).enumerate() {
+        let biases = bias.chunks(width);
+        for ((out, part), bias) in out.chunks_mut(width).zip(&parts).zip(biases) {
+            let part = &part[row * out.len()..][..out.len()];
+            for ((out, sum), bias) in out.iter_mut().zip(part).zip(bias) {
+                *out = *sum + *bias;
             }
-        });
+        }
+    }
     out
 }
 
-/// The product of every row of `grad` with every one of `weight`.
-struct Products<'a, T> {
-    grad: &'a [T],
-    weight: &'a [T],
-    outputs: usize,
-    out: &'a mut [T],
+/// `∂L/∂W = xᵀ ∂L/∂y`: `[inputs, outputs]`.
+pub(super) fn weight_gradient<T: Real>(
+    x: &[T],
+    grad: &[T],
+    [inputs, outputs]: [usize; 2],
+) -> Vec<T> {
+    let batch = x.len() / inputs.max(1);
+    let mut out = scratch::take(inputs * outputs);
+    out.truncate(inputs * outputs);
+    let x = Matrix::new(x, batch, inputs).transposed();
+    let grad = Matrix::new(grad, batch, outputs);
+    if batch == 0 {
+        out.fill(T::ZERO);
+    } else {
+        let rows = if batch * inputs * outputs < SHARED {
+            inputs
+        } else {
+            let parts = (inputs / WEIGHT_ROWS).clamp(1, WEIGHT_PARTS);
+            inputs.div_ceil(parts).next_multiple_of(LANES)
+        };
+        matmul_by_rows(&mut out, x, grad, false, rows);
+    }
+    out
 }
 
-impl<'a, T: Real> Kernel for Products<'a, T> {
-    #[inline(always)]
-    fn run<const FUSED: bool>(self) {
-        let (grads, weights) = (
-            self.grad.len() / self.outputs,
-            self.weight.len() / self.outputs,
-        );
-        // A tile that is not full has its last row several times.
-        let row = |values: &'a [T], i: usize, count: usize| {
-            &values[i.min(count - 1) * self.outputs..][..self.outputs]
-        };
-        for i in (0..weights).step_by(WEIGHTS) {
-            let weight: [_; WEIGHTS] = core::array::from_fn(|k| row(self.weight, i + k, weights));
-            for j in (0..grads).step_by(GRADS) {
-                let grad: [_; GRADS] = core::array::from_fn(|l| row(self.grad, j + l, grads));
-                let sums = products::<FUSED, T>(grad, weight, [[[T::ZERO; LANES]; WEIGHTS]; GRADS]);
-                for (l, sums) in sums.iter().enumerate().take(grads - j) {
-                    for (k, sum) in sums.iter().enumerate().take(weights - i) {
-                        let tail = tail::<FUSED, T>(grad[l], weight[k]);
-                        self.out[(j + l) * weights + i + k] = lanes::sum(*sum) + tail;
+/// `∂L/∂b = Σ_batch ∂L/∂y`: `[outputs]`.
+pub(super) fn bias_gradient<T: Real>(grad: &[T], outputs: usize) -> Vec<T> {
+    let mut out = vec![T::ZERO; outputs];
+    for grad in grad.chunks_exact(outputs.max(1)) {
+        for (out, grad) in out.iter_mut().zip(grad) {
+            *out += *grad;
+        }
+    }
+    out
+}
+
+/// `∂L/∂x = ∂L/∂y Wᵀ`: `[batch, inputs]`.
+pub(super) fn input_gradient<T: Real>(
+    grad: &[T],
+    weight: &[T],
+    [inputs, outputs]: [usize; 2],
+) -> Vec<T> {
+    let batch = grad.len() / outputs.max(1);
+    if inputs * outputs >= LARGE && batch <= BATCH {
+        return turned(grad, weight, [inputs, outputs]);
+    }
+    let mut out = vec![T::ZERO; batch * inputs];
+    let rows = if batch * inputs * outputs < SHARED {
+        batch
+    } else {
+        batch.div_ceil(PARTS).max(GRAD_ROWS)
+    };
+    let grad = Matrix::new(grad, batch, outputs);
+    let weight = Matrix::new(weight, inputs, outputs).transposed();
+    matmul_by_rows(&mut out, grad, weight, false, rows);
+    out
+}
+
+/// The same for a large `W`, all of which a product that writes rows of `∂L/∂x` lays out anew: of the transpose, `W ∂L/∂yᵀ`, it
+/// lays out the smaller factor.
+pub(super) fn turned<T: Real>(grad: &[T], weight: &[T], [inputs, outputs]: [usize; 2]) -> Vec<T> {
+    let batch = grad.len() / outputs.max(1);
+    let mut transpose = Scratch::take(inputs * batch);
+    let weight = Matrix::new(weight, inputs, outputs);
+    let grad = Matrix::new(grad, batch, outputs).transposed();
+    let rows = inputs.div_ceil(PARTS).next_multiple_of(SQUARE);
+    matmul_by_rows(&mut transpose, weight, grad, false, rows);
+    let mut out = vec![T::ZERO; batch * inputs];
+    out.par_chunks_mut(SQUARE * inputs)
+        .enumerate()
+        .for_each(|(band, out)| {
+            let count = out.len() / inputs;
+            for (part, lines) in transpose.chunks(SQUARE * batch).enumerate() {
+                for (row, out) in out.chunks_exact_mut(inputs).enumerate().take(count) {
+                    let out = &mut out[part * SQUARE..];
+                    let values = lines[band * SQUARE + row..].iter().step_by(batch);
+                    for (out, value) in out.iter_mut().zip(values) {
+                        *out = *value;
                     }
                 }
             }
-        }
-    }
-}
-
-/// The sum over what fills no lanes.
-#[inline(always)]
-fn tail<const FUSED: bool, T: Real>(a: &[T], b: &[T]) -> T {
-    let pairs = a
-        .as_chunks::<LANES>()
-        .1
-        .iter()
-        .zip(b.as_chunks::<LANES>().1);
-    pairs.fold(T::ZERO, |sum, (a, b)| a.multiply_add::<FUSED>(*b, sum))
-}
-
-/// A tile of sums by lanes.
-#[inline(always)]
-fn products<const FUSED: bool, T: Real>(
-    grad: [&[T]; GRADS],
-    weight: [&[T]; WEIGHTS],
-    mut sums: [[Lanes<T>; WEIGHTS]; GRADS],
-) -> [[Lanes<T>; WEIGHTS]; GRADS] {
-    let grad = grad.map(|row| row.as_chunks::<LANES>().0);
-    let weight = weight.map(|row| row.as_chunks::<LANES>().0);
-    for i in 0..grad[0].len() {
-        let weights = weight.map(|row| row[i]);
-        for (sums, grad) in sums.iter_mut().zip(&grad) {
-            let grad = grad[i];
-            for (sum, weight) in sums.iter_mut().zip(&weights) {
-                for ((sum, a), b) in sum.iter_mut().zip(&grad).zip(weight) {
-                    *sum = a.multiply_add::<FUSED>(*b, *sum);
-                }
-            }
-        }
-    }
-    sums
+        });
+    out
 }

@@ -2,7 +2,7 @@
 //!
 //! `y = x W + b`, `∂L/∂x = ∂L/∂y Wᵀ`, `∂L/∂W = xᵀ ∂L/∂y`, `∂L/∂b = Σ_batch ∂L/∂y`
 //!
-//! The products are Burn's but for `∂L/∂x` of a large `W`, which a general product lays out anew.
+//! Both CPU backends run the same kernels, so that they give the same bits.
 
 #[cfg(all(feature = "autodiff", any(feature = "flex", feature = "ndarray")))]
 mod backend;
@@ -15,8 +15,8 @@ use burn::tensor::{Tensor, module};
 
 /// `x` `[batch, inputs]` times `weight` `[inputs, outputs]` plus an optional `bias` `[outputs]`: `[batch, outputs]`.
 ///
-/// On `flex` and `ndarray` in f32, with half a million weights and more and up to 128 rows of `x`, the gradient of `x` is by a
-/// kernel of this crate on processors with AVX-512; all else is Burn's.
+/// On `flex` and `ndarray` in f32 or f64 these are the kernels of this crate, elsewhere Burn's. The gradient of `weight` lies in
+/// memory that was [given back](crate::give_back()) where there is some.
 ///
 /// # Panics
 /// Like every Burn operation, when the shapes do not fit together.

@@ -97,13 +97,12 @@ impl Rule for Adam {
         let (beta1, rest1) = (self.beta1 as f32, (1.0 - self.beta1) as f32);
         let (beta2, rest2) = (self.beta2 as f32, (1.0 - self.beta2) as f32);
         let (epsilon, scale) = (self.epsilon as f32, at.gradient_scale);
-        let moments = mean.iter_mut().zip(square.iter_mut());
-        for ((w, g), (m, v)) in weight.iter_mut().zip(gradient).zip(moments) {
-            let g = g * scale + l2 * *w;
-            *m = beta1 * *m + rest1 * g;
-            *v = beta2 * *v + rest2 * g * g;
-            *w = *w * keep - step * *m / (v.sqrt() * root + epsilon);
-        }
+        granule_ops::update(weight, gradient, [mean, square], |w, g, [m, v]| {
+            let g = g * scale + l2 * w;
+            let m = beta1 * m + rest1 * g;
+            let v = beta2 * v + rest2 * g * g;
+            (w * keep - step * m / (v.sqrt() * root + epsilon), [m, v])
+        });
     }
 
     fn update_tensor(

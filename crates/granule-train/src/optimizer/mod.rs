@@ -1,13 +1,13 @@
 //! Update rules over the parameters of any Burn module.
 //!
 //! A rule is written twice: over slices, for devices whose tensors live in host memory, and over tensors, for the
-//! others. On the host one fused pass reads gradient, weight and state once and writes them once; the same rule
+//! others. On the host one fused pass of all threads reads gradient, weight and state once and writes them once; the same rule
 //! composed of tensor operations takes a dozen passes, which is a quarter of a training step for a network with a
 //! large dense layer. Weight decay applies to every trainable parameter, biases and norms included, as in PyTorch.
 
 mod accumulate;
 mod adam;
-mod parallel;
+mod norm;
 mod rmsprop;
 mod sgd;
 #[cfg(test)]
@@ -51,7 +51,7 @@ pub(crate) trait Rule: Send + Sync {
         false
     }
 
-    /// Updates a stretch of a parameter and the same stretch of its gradient and state.
+    /// Updates a parameter from its gradient, and the state.
     fn update(
         &self,
         at: &UpdateContext,
@@ -465,7 +465,7 @@ impl Gradient {
         for flat in self.order.iter().filter_map(|id| self.flat.get(id)) {
             match flat {
                 Flat::Host(data) => {
-                    host += parallel::sum_of_squares(data.as_slice::<f32>().unwrap_or_default());
+                    host += norm::sum_of_squares(data.as_slice::<f32>().unwrap_or_default());
                 }
                 Flat::Device(tensor) => {
                     let square = tensor.as_ref().clone().square().sum();
@@ -550,9 +550,12 @@ impl Updater<'_> {
                     .try_into_data()
                     .map_err(TrainError::backend)?;
                 let weight = data.as_mut_slice::<f32>().map_err(TrainError::backend)?;
-                let gradient = gradient.as_slice::<f32>().map_err(TrainError::backend)?;
-                let state = state.iter_mut().map(Vec::as_mut_slice).collect();
-                parallel::update(self.rule, &at, weight, gradient, state);
+                let gradient = gradient
+                    .try_into_vec::<f32>()
+                    .map_err(TrainError::backend)?;
+                let mut state: Vec<_> = state.iter_mut().map(Vec::as_mut_slice).collect();
+                self.rule.update(&at, weight, &gradient, &mut state);
+                granule_ops::give_back(gradient);
                 Tensor::from_data(data, &device)
             }
             (Flat::Device(gradient), State::Device(state)) => {

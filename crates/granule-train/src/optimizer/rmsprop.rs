@@ -49,15 +49,6 @@ impl Rule for RmsProp {
         gradient: &[f32],
         state: &mut [&mut [f32]],
     ) {
-        let Some((square, state)) = state.split_first_mut() else {
-            return;
-        };
-        let (mut centre, mut buffer) = match (self.config.centered, state) {
-            (true, [centre, buffer]) => (Some(centre), Some(buffer)),
-            (true, [centre]) => (Some(centre), None),
-            (false, [buffer]) => (None, Some(buffer)),
-            _ => (None, None),
-        };
         let (lr, l2, scale) = (
             at.lr as f32,
             self.config.weight_decay as f32,
@@ -65,26 +56,45 @@ impl Rule for RmsProp {
         );
         let (alpha, rest) = (self.config.alpha as f32, (1.0 - self.config.alpha) as f32);
         let (mu, epsilon) = (self.config.momentum as f32, self.config.epsilon as f32);
-        for (i, ((w, g), s)) in weight
-            .iter_mut()
-            .zip(gradient)
-            .zip(square.iter_mut())
-            .enumerate()
-        {
-            let g = g * scale + l2 * *w;
-            *s = alpha * *s + rest * g * g;
-            let mut spread = *s;
-            if let Some(a) = centre.as_mut().and_then(|centre| centre.get_mut(i)) {
-                *a = alpha * *a + rest * g;
-                // Rounding can take the difference below zero.
-                spread = (spread - *a * *a).max(0.0);
+        let square_of = move |w: f32, g: f32, s: f32| {
+            let g = g * scale + l2 * w;
+            (g, alpha * s + rest * g * g)
+        };
+        let centred = move |g: f32, s: f32, a: f32| {
+            let a = alpha * a + rest * g;
+            // Rounding can take the difference below zero.
+            ((s - a * a).max(0.0), a)
+        };
+        let direction = move |g: f32, spread: f32| g / (spread.sqrt() + epsilon);
+        match state {
+            [square] => granule_ops::update(weight, gradient, [square], |w, g, [s]| {
+                let (g, s) = square_of(w, g, s);
+                (w - lr * direction(g, s), [s])
+            }),
+            [square, centre] if self.config.centered => {
+                granule_ops::update(weight, gradient, [square, centre], |w, g, [s, a]| {
+                    let (g, s) = square_of(w, g, s);
+                    let (spread, a) = centred(g, s, a);
+                    (w - lr * direction(g, spread), [s, a])
+                });
             }
-            let mut direction = g / (spread.sqrt() + epsilon);
-            if let Some(b) = buffer.as_mut().and_then(|buffer| buffer.get_mut(i)) {
-                *b = mu * *b + direction;
-                direction = *b;
+            [square, buffer] => {
+                granule_ops::update(weight, gradient, [square, buffer], |w, g, [s, b]| {
+                    let (g, s) = square_of(w, g, s);
+                    let b = mu * b + direction(g, s);
+                    (w - lr * b, [s, b])
+                });
             }
-            *w -= lr * direction;
+            [square, centre, buffer] => {
+                let state = [&mut **square, &mut **centre, &mut **buffer];
+                granule_ops::update(weight, gradient, state, |w, g, [s, a, b]| {
+                    let (g, s) = square_of(w, g, s);
+                    let (spread, a) = centred(g, s, a);
+                    let b = mu * b + direction(g, spread);
+                    (w - lr * b, [s, a, b])
+                });
+            }
+            _ => {}
         }
     }
 

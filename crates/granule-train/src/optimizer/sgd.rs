@@ -51,26 +51,21 @@ impl Rule for Sgd {
         let (keep, l2) = self.decay(at.lr);
         let (keep, l2) = (keep as f32, l2 as f32);
         let (lr, mu, scale) = (at.lr as f32, self.config.momentum as f32, at.gradient_scale);
-        let items = weight.iter_mut().zip(gradient);
         match state {
             [buffer] if self.config.nesterov => {
-                for ((w, g), b) in items.zip(buffer.iter_mut()) {
-                    let g = g * scale + l2 * *w;
-                    *b = mu * *b + g;
-                    *w = *w * keep - lr * (g + mu * *b);
-                }
+                granule_ops::update(weight, gradient, [buffer], |w, g, [b]| {
+                    let g = g * scale + l2 * w;
+                    let b = mu * b + g;
+                    (w * keep - lr * (g + mu * b), [b])
+                });
             }
-            [buffer] => {
-                for ((w, g), b) in items.zip(buffer.iter_mut()) {
-                    *b = mu * *b + (g * scale + l2 * *w);
-                    *w = *w * keep - lr * *b;
-                }
-            }
-            _ => {
-                for (w, g) in items {
-                    *w = *w * keep - lr * (g * scale + l2 * *w);
-                }
-            }
+            [buffer] => granule_ops::update(weight, gradient, [buffer], |w, g, [b]| {
+                let b = mu * b + (g * scale + l2 * w);
+                (w * keep - lr * b, [b])
+            }),
+            _ => granule_ops::update(weight, gradient, [], |w, g, []| {
+                (w * keep - lr * (g * scale + l2 * w), [])
+            }),
         }
     }
 

@@ -242,27 +242,6 @@ fn a_limit_of_zero_is_none() {
     }
 }
 
-#[test]
-fn threads_change_no_bit() {
-    let len = 3 * (1 << 18) + 17;
-    let values = |k: usize| -> Vec<f32> {
-        (0..len)
-            .map(|i| ((i * k) % 1013) as f32 / 507.0 - 1.0)
-            .collect()
-    };
-    let rule = rule(&OptimizerConfig::Adam(AdamConfig::default()));
-    let (weight, gradient) = (values(7), values(11));
-    let mut whole = weight.clone();
-    let mut state = [vec![0.0; len], vec![0.0; len]];
-    let mut slices: Vec<_> = state.iter_mut().map(Vec::as_mut_slice).collect();
-    rule.update(&at(0, 0.1), &mut whole, &gradient, &mut slices);
-    let mut split = weight;
-    let mut state = [vec![0.0; len], vec![0.0; len]];
-    let slices = state.iter_mut().map(Vec::as_mut_slice).collect();
-    parallel::update(rule.as_ref(), &at(0, 0.1), &mut split, &gradient, slices);
-    assert!(whole == split);
-}
-
 /// What had no gradient for a while is updated as if it had only begun, in a copy as well.
 #[test]
 fn a_parameter_that_was_left_out_begins_anew() {

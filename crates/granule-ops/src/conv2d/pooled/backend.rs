@@ -80,7 +80,7 @@ fn forward<B: HostBackend>(
 ) -> (FloatTensor<B>, Winners) {
     let g = Geometry::new(&x.shape(), &weight.shape(), options);
     let (out, winners) = on_host!(B, "conv2d_relu_max_pool2d", [x, weight, bias] => {
-        let (out, winners) = cpu::forward(&g, x, weight, bias);
+        let (out, winners) = method::pooled_forward(&g, x, weight, bias);
         (HostVec::from(out), winners)
     });
     let [rows, columns] = cpu::pooled_size(&g);
@@ -130,7 +130,7 @@ mod autodiff {
     ) -> [Option<FloatTensor<B>>; 3] {
         let g = Geometry::new(&x.shape(), &weight.shape(), options);
         let gradients = on_host!(B, "conv2d_relu_max_pool2d", [x, weight, grad] => {
-            cpu::backward(&g, [x, weight, grad], winners, wanted)
+            method::pooled_backward(&g, [x, weight, grad], winners, wanted)
                 .map(|gradient| gradient.map(HostVec::from))
         });
         let mut shapes = [g.x_shape(), g.weight_shape(), Shape::new([g.out_channels])].into_iter();

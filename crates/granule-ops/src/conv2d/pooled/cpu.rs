@@ -15,16 +15,17 @@ use crate::scratch::Scratch;
 use crate::vectorised::{Kernel, vectorised};
 
 /// Rows and columns of a window.
-pub(super) const SIZE: usize = 2;
+pub(in crate::conv2d) const SIZE: usize = 2;
 /// In the place of a winner where no element is positive.
-const NONE: u8 = 4;
+pub(in crate::conv2d) const NONE: u8 = 4;
 /// Windows of which one tile of channels stays in the first cache.
 const WINDOWS: usize = 16;
 /// The elements of some windows: `[place in the window, window, image]`.
 type Elements<T> = [[Lanes<T>; WINDOWS]; SIZE * SIZE];
 
-/// For each block of images, output channel and window, which element of the window won in each image.
-pub(super) type Winners = Vec<[u8; LANES]>;
+/// For each block of images, output channel and window, which element of the window won in each image; after Winograd's
+/// convolution for each image, block of channels and window, which one in each channel.
+pub(in crate::conv2d) type Winners = Vec<[u8; LANES]>;
 
 /// Rows and columns of windows.
 pub(super) fn pooled_size(g: &Geometry) -> [usize; 2] {
@@ -47,7 +48,7 @@ fn windows_of(g: &Geometry) -> Vec<[[usize; 2]; SIZE * SIZE]> {
 }
 
 /// The result `[batch, out_channels, rows, columns]` and the winners.
-pub(super) fn forward<T: Real>(
+pub(in crate::conv2d) fn forward<T: Real>(
     g: &Geometry,
     x: &[T],
     weight: &[T],
@@ -131,7 +132,7 @@ impl<T: Real, const O: usize> Kernel for Forward<'_, T, O> {
                     let best = &mut self.best[..groups.len()];
                     let winners = &mut self.winners[start..start + groups.len()];
                     largest(
-                        elements,
+                        elements.each_ref().map(|values| values.as_flattened()),
                         best.as_flattened_mut(),
                         winners.as_flattened_mut(),
                     );
@@ -145,8 +146,11 @@ impl<T: Real, const O: usize> Kernel for Forward<'_, T, O> {
 /// The largest positive element of each window and its place; NaN wins, the last of them.
 #[inline(always)]
 #[expect(clippy::eq_op, reason = "NaN alone differs from itself")]
-fn largest<T: Real>(elements: &Elements<T>, best: &mut [T], winners: &mut [u8]) {
-    let [a, b, c, d] = elements.each_ref().map(|values| values.as_flattened());
+pub(in crate::conv2d) fn largest<T: Real>(
+    [a, b, c, d]: [&[T]; SIZE * SIZE],
+    best: &mut [T],
+    winners: &mut [u8],
+) {
     let pairs = a.iter().zip(b).zip(c.iter().zip(d));
     for ((best, winner), ((a, b), (c, d))) in best.iter_mut().zip(winners).zip(pairs) {
         let (mut value, mut place) = (T::ZERO, NONE);
@@ -160,7 +164,7 @@ fn largest<T: Real>(elements: &Elements<T>, best: &mut [T], winners: &mut [u8]) 
 }
 
 /// The gradients of `x`, the weights and the bias that are wanted, from that of the result.
-pub(super) fn backward<T: Real>(
+pub(in crate::conv2d) fn backward<T: Real>(
     g: &Geometry,
     [x, weight, grad]: [&[T]; 3],
     winners: &[[u8; LANES]],

@@ -20,8 +20,8 @@ use crate::relu_max_pool2d;
 
 /// [`relu_max_pool2d`] with windows of `size` of [`conv2d`]: `[batch, out_channels, ⌊out_h / size⌋, ⌊out_w / size⌋]`.
 ///
-/// Where blocks of images fit the shapes (f32 on `flex` and `ndarray`, windows of 2, up to 64 channels) both are one kernel,
-/// which neither writes nor reads the image between them; elsewhere it is the two operations.
+/// Where blocks of images fit the shapes (f32 on `flex` and `ndarray`, windows of 2, up to 64 channels), and where [`conv2d`] is
+/// Winograd's, both are one kernel, which neither writes nor reads the image between them; elsewhere it is the two operations.
 ///
 /// # Panics
 /// As the two operations.

@@ -1,10 +1,11 @@
-//! The kernel against the two operations that it stands for.
+//! The kernels against the two operations that they stand for.
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
 use super::super::geometry::Geometry;
-use super::super::{Conv2dOptions, columns, conv2d};
-use super::{conv2d_relu_max_pool2d, cpu};
+use super::super::{Conv2dOptions, columns, conv2d, winograd};
+use super::conv2d_relu_max_pool2d;
+use super::cpu::{self, Winners};
 use crate::relu_max_pool2d;
 use crate::testing::{assert_close, assert_one_result, devices, numbers, values};
 
@@ -19,6 +20,19 @@ const CASES: [[usize; 7]; 7] = [
     [4, 5, 6, 6, 9, 3, 2],
 ];
 
+/// For Winograd's convolution: odd sizes, every padding, one image and more than a group of them, channels beside whole lanes.
+const WINOGRAD: [[usize; 7]; 6] = [
+    [3, 2, 7, 6, 5, 3, 1],
+    [2, 17, 5, 9, 33, 3, 0],
+    [9, 20, 16, 16, 16, 3, 2],
+    [130, 16, 4, 4, 16, 3, 1],
+    [1, 33, 13, 10, 40, 3, 1],
+    [1, 1, 2, 2, 1, 3, 1],
+];
+
+/// Served by Winograd's convolution in f32.
+const MANY: [[usize; 7]; 2] = [[3, 33, 9, 7, 40, 3, 1], [40, 32, 6, 6, 32, 3, 0]];
+
 fn geometry([n, c, h, w, o, k, p]: [usize; 7]) -> Geometry {
     Geometry {
         batch: n,
@@ -32,10 +46,22 @@ fn geometry([n, c, h, w, o, k, p]: [usize; 7]) -> Geometry {
     }
 }
 
+type Forward = fn(&Geometry, &[f64], &[f64], &[f64]) -> (Vec<f64>, Winners);
+type Backward = fn(&Geometry, [&[f64]; 3], &Winners, [bool; 3]) -> [Option<Vec<f64>>; 3];
+
 /// Of any processor, in f64: convolution by columns, then each window by its definition.
 #[test]
-fn the_kernel_and_its_gradients_match_the_definition() {
-    for case in CASES {
+fn the_kernels_and_their_gradients_match_the_definition() {
+    let direct: (Forward, Backward) = (cpu::forward, |g, tensors, winners, wanted| {
+        cpu::backward(g, tensors, winners, wanted)
+    });
+    let winograd: (Forward, Backward) =
+        (winograd::pooled_forward, |g, tensors, winners, wanted| {
+            winograd::pooled_backward(g, tensors, winners, wanted)
+        });
+    let direct = CASES.map(|case| (case, direct));
+    let winograd = WINOGRAD.map(|case| (case, winograd));
+    for (case, (forward, backward)) in direct.into_iter().chain(winograd) {
         let g = geometry(case);
         let x = numbers(g.batch * g.in_image(), 1);
         let weight = numbers(g.out_channels * g.patch(), 2);
@@ -62,9 +88,9 @@ fn the_kernel_and_its_gradients_match_the_definition() {
                 image_grad[winner] = *grad;
             }
         }
-        let (out, winners) = cpu::forward(&g, &x, &weight, &bias);
+        let (out, winners) = forward(&g, &x, &weight, &bias);
         assert_close(&out, &expected, 1e-13, "result");
-        let gradients = cpu::backward(&g, [&x, &weight, &grad], &winners, [true; 3]);
+        let gradients = backward(&g, [&x, &weight, &grad], &winners, [true; 3]);
         let expected = [
             columns::input_gradient(&g, &weight, &image_grad),
             columns::weight_gradient(&g, &x, &image_grad),
@@ -73,7 +99,7 @@ fn the_kernel_and_its_gradients_match_the_definition() {
         for ((ours, theirs), what) in gradients.iter().zip(&expected).zip(["x", "weight", "bias"]) {
             assert_close(ours.as_ref().unwrap(), theirs, 1e-13, what);
         }
-        let unwanted = cpu::backward(&g, [&x, &weight, &grad], &winners, [false, true, false]);
+        let unwanted = backward(&g, [&x, &weight, &grad], &winners, [false, true, false]);
         assert_eq!(unwanted, [None, gradients[1].clone(), None]);
     }
 }
@@ -119,7 +145,7 @@ fn run(
 #[test]
 fn one_operation_equals_two() {
     for device in devices().map(Device::autodiff) {
-        for case in CASES {
+        for case in CASES.into_iter().chain(MANY) {
             for input in [true, false] {
                 let ours = run(case, &device, input, |x, w, b, options| {
                     conv2d_relu_max_pool2d(x, w, Some(b), options, 2)
@@ -141,16 +167,15 @@ fn one_operation_equals_two() {
 
 #[test]
 fn one_result_whatever_the_number_of_threads() {
-    assert_one_result(|| {
-        let device = Device::flex().autodiff();
-        let run = run(
-            [67, 3, 12, 12, 8, 3, 1],
-            &device,
-            true,
-            |x, w, b, options| conv2d_relu_max_pool2d(x, w, Some(b), options, 2),
-        );
-        (run.out, run.gradients)
-    });
+    for case in [[67, 3, 12, 12, 8, 3, 1], [40, 33, 9, 12, 40, 3, 1]] {
+        assert_one_result(|| {
+            let device = Device::flex().autodiff();
+            let run = run(case, &device, true, |x, w, b, options| {
+                conv2d_relu_max_pool2d(x, w, Some(b), options, 2)
+            });
+            (run.out, run.gradients)
+        });
+    }
 }
 
 #[test]
