@@ -2,13 +2,16 @@
 
 use crate::vectorised::{Kernel, vectorised};
 
+/// The fewest elements that threads share: fewer stay in the cache of the one that updates them in every step, and to bring them
+/// from that of another takes longer than the update.
+const SHARED: usize = 1 << 19;
 /// Elements of a task.
-const PART: usize = 1 << 14;
+const PART: usize = 1 << 16;
 
 /// Replaces every weight and its `S` numbers of state by what `rule` makes of them and of the weight's gradient.
 ///
-/// Elements do not depend on each other: they are shared out over the threads, and on the widest vectors that the processor
-/// has, which changes no bit of what `rule` computes.
+/// Elements do not depend on each other: many are shared out over the threads, and all run on the widest vectors that the
+/// processor has, which changes no bit of what `rule` computes.
 ///
 /// # Panics
 /// When the slices differ in length.
@@ -23,24 +26,17 @@ pub fn update<const S: usize>(
         gradient.len() == len && state.iter().all(|slot| slot.len() == len),
         "update: a gradient and a state as long as the weights"
     );
-    if len <= PART {
-        return vectorised(Pass {
-            weight,
-            gradient,
-            state,
-            rule,
-        });
+    let pass = Pass {
+        weight,
+        gradient,
+        state,
+        rule,
+    };
+    if len < SHARED {
+        vectorised(pass);
+    } else {
+        pass.divided();
     }
-    let middle = (len / 2).next_multiple_of(PART);
-    let (weight, other_weight) = weight.split_at_mut(middle);
-    let (gradient, other_gradient) = gradient.split_at(middle);
-    let mut halves = state.map(|slot| slot.split_at_mut(middle));
-    let state = halves.each_mut().map(|(slot, _)| core::mem::take(slot));
-    let other_state = halves.map(|(_, slot)| slot);
-    rayon::join(
-        || update(weight, gradient, state, rule),
-        || update(other_weight, other_gradient, other_state, rule),
-    );
 }
 
 struct Pass<'a, const S: usize, F> {
@@ -48,6 +44,39 @@ struct Pass<'a, const S: usize, F> {
     gradient: &'a [f32],
     state: [&'a mut [f32]; S],
     rule: F,
+}
+
+impl<const S: usize, F> Pass<'_, S, F>
+where
+    F: Fn(f32, f32, [f32; S]) -> (f32, [f32; S]) + Copy + Send + Sync,
+{
+    /// In parts, by all threads.
+    fn divided(self) {
+        let len = self.weight.len();
+        if len <= PART {
+            return vectorised(self);
+        }
+        let middle = (len / 2).next_multiple_of(PART);
+        let rule = self.rule;
+        let (weight, other_weight) = self.weight.split_at_mut(middle);
+        let (gradient, other_gradient) = self.gradient.split_at(middle);
+        let mut halves = self.state.map(|slot| slot.split_at_mut(middle));
+        let state = halves.each_mut().map(|(slot, _)| core::mem::take(slot));
+        let other_state = halves.map(|(_, slot)| slot);
+        let half = Pass {
+            weight,
+            gradient,
+            state,
+            rule,
+        };
+        let other = Pass {
+            weight: other_weight,
+            gradient: other_gradient,
+            state: other_state,
+            rule,
+        };
+        rayon::join(|| half.divided(), || other.divided());
+    }
 }
 
 impl<const S: usize, F: Fn(f32, f32, [f32; S]) -> (f32, [f32; S])> Kernel for Pass<'_, S, F> {
@@ -82,7 +111,7 @@ mod tests {
             let (m, v) = (0.9 * m + 0.1 * g, 0.99 * v + 0.01 * g * g);
             (w - 0.1 * m / (v.sqrt() + 1e-8), [m, v])
         };
-        for len in [0, 1, 15, 16, 17, 1000, PART, PART + 1, 5 * PART - 3] {
+        for len in [0, 1, 15, 16, 17, 1000, SHARED, SHARED + PART + 3] {
             let gradient = numbers(len, 1);
             let (mut weight, mut m) = (numbers(len, 2), numbers(len, 3));
             let mut v: Vec<f32> = numbers(len, 4).into_iter().map(f32::abs).collect();
