@@ -116,7 +116,7 @@ def main():
     parser.add_argument("--busy", action="store_true")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--list", action="store_true")
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     if options.list:
         return print("\n".join(f"{row:32} {', '.join(peer for peer, _, _ in peers)}" for row, peers in ROWS.items()))
     if options.granule is None:

@@ -332,11 +332,11 @@ impl Dynamics for SpikingNetworkDynamics {
             [batch, width],
             &Place::of(&state[0]),
             move |step| {
-                let counts = noise.values(step, batch * width, per_time * dt);
-                counts
-                    .into_iter()
-                    .map(|count| count * charge / dt)
-                    .collect()
+                let mut currents = noise.values(step, batch * width, per_time * dt);
+                currents
+                    .iter_mut()
+                    .for_each(|count| *count = *count * charge / dt);
+                currents
             },
         );
         let mut current = synapse[0].clone() + drive;

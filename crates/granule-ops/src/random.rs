@@ -31,7 +31,7 @@ struct Bytes {
 }
 
 impl Bytes {
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> u64 {
         if self.at == KEPT {
             self.random.fill_bytes(&mut self.kept);

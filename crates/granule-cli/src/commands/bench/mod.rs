@@ -180,6 +180,7 @@ pub fn run(args: &args::Bench) -> anyhow::Result<ExitCode> {
         return list(&chosen, args.json);
     }
     let device = open(args.device.as_ref(), DeviceSpec::Cpu)?;
+    granule::train::join_threads();
     on(&device, || measure(args, &chosen, &device))
 }
 
