@@ -13,8 +13,8 @@ use crate::real::{Pool, Real};
 const KEPT: usize = 6;
 /// The fewest elements of a buffer that all threads keep together.
 const LARGE: usize = 1 << 14;
-/// The most elements of all of those.
-const MOST: usize = 1 << 25;
+/// The most bytes of all of those of a precision.
+const MOST: usize = 128 << 20;
 
 /// A slice of work space, which is kept for the next one when it is dropped.
 pub(crate) struct Scratch<T: Real> {
@@ -30,6 +30,16 @@ fn fitting<T>(kept: &mut Vec<Vec<T>>, len: usize, most: usize) -> Option<Vec<T>>
     Some(kept.remove(index))
 }
 
+/// A vector of `len` elements of whatever values, which may leave for a tensor and come back by [`give_back`]: from those of just
+/// that length where there is one.
+pub(crate) fn take_exactly<T: Real>(len: usize) -> Vec<T> {
+    let kept = (len >= LARGE).then(|| {
+        let mut shared = T::shared().lock().unwrap_or_else(PoisonError::into_inner);
+        fitting(&mut shared, len, len)
+    });
+    kept.flatten().unwrap_or_else(|| vec![T::ZERO; len])
+}
+
 /// `len` elements of whatever values, from those that were [kept](keep) where there are some.
 pub(crate) fn take<T: Real>(len: usize) -> Vec<T> {
     let found = if len < LARGE {
@@ -43,11 +53,15 @@ pub(crate) fn take<T: Real>(len: usize) -> Vec<T> {
     found.unwrap_or_else(|| vec![T::ZERO; len])
 }
 
+fn bytes<T>(buffer: &Vec<T>) -> usize {
+    buffer.capacity() * size_of::<T>()
+}
+
 /// Keeps a buffer for what asks for one of its size next; the oldest ones are dropped when there are too many.
 pub(crate) fn keep<T: Real>(buffer: Vec<T>) {
     match buffer.len() {
         0 => {}
-        len if len > MOST => {}
+        _ if bytes(&buffer) > MOST => {}
         len if len < LARGE => {
             let keep = |pool: &Pool<T>| {
                 let mut pool = pool.borrow_mut();
@@ -62,10 +76,10 @@ pub(crate) fn keep<T: Real>(buffer: Vec<T>) {
             let mut dropped = Vec::new();
             let mut shared = T::shared().lock().unwrap_or_else(PoisonError::into_inner);
             shared.push(buffer);
-            let mut all: usize = shared.iter().map(Vec::len).sum();
+            let mut all: usize = shared.iter().map(bytes).sum();
             while all > MOST {
                 let oldest = shared.remove(0);
-                all -= oldest.len();
+                all -= bytes(&oldest);
                 dropped.push(oldest);
             }
             // Memory goes back to the system without the lock.
@@ -150,7 +164,7 @@ mod tests {
         assert_eq!(fitting(&mut kept, 28, 39), None);
         assert_eq!(kept.len(), 3);
         // Of a size that no other test asks for.
-        let len = MOST / 2 - 12_345;
+        let len = MOST / size_of::<f64>() / 2 - 12_345;
         let address = std::thread::spawn(move || {
             let buffer = Scratch::<f64>::take(len);
             buffer.as_ptr() as usize
@@ -162,7 +176,14 @@ mod tests {
         for _ in 0..3 {
             keep(vec![0.0_f64; len + 1]);
         }
-        let all: usize = f64::shared().lock().unwrap().iter().map(Vec::len).sum();
-        assert!(all <= MOST, "{all}");
+        let all = || -> usize { f64::shared().lock().unwrap().iter().map(bytes).sum() };
+        assert!(all() <= MOST, "{}", all());
+        // What leaves for a tensor and comes back is no longer than it says, however often.
+        for _ in 0..3 {
+            let buffer = take_exactly::<f64>(len - 7);
+            assert_eq!((buffer.len(), buffer.capacity()), (len - 7, len - 7));
+            keep(buffer);
+        }
+        assert!(all() <= MOST, "{}", all());
     }
 }

@@ -45,6 +45,14 @@ fn sigmoid(x: f32) -> f32 {
     select(x < 0.0, e, 1.0) / (1.0 + e)
 }
 
+/// `ln(1 + x)`, of what was lost of a small `x` in the sum (Kahan): `log1p` is none where a shader has no such function.
+#[cube]
+pub(crate) fn logarithm_of_one_more(x: f32) -> f32 {
+    let sum = 1.0 + x;
+    let lost = sum - 1.0;
+    select(lost == 0.0, x, sum.ln() * (x / lost))
+}
+
 /// `max(0, x)`; a NaN stays one.
 #[cube]
 fn rectified(x: f32) -> f32 {
@@ -57,7 +65,7 @@ pub(crate) fn rate(x: f32, gain: f32, exponent: f32, #[comptime] curve: Curve) -
     match comptime![curve] {
         Curve::Tanh => x.tanh(),
         Curve::Relu => rectified(x),
-        Curve::Softplus => rectified(x) + (-x.abs()).exp().log1p(),
+        Curve::Softplus => rectified(x) + logarithm_of_one_more((-x.abs()).exp()),
         Curve::Sigmoid => sigmoid(x),
         Curve::Line => gain * rectified(x),
         Curve::Square => gain * rectified(x) * rectified(x),

@@ -130,3 +130,24 @@ fn a_gpu_keeps_what_is_not_a_number() {
         );
     }
 }
+
+/// Far below 0 a softplus and a sigmoid are eˣ, of which no digit may be lost in a sum with 1.
+#[test]
+fn small_rates_keep_their_digits_on_every_device() {
+    let far = [-60.0, -30.0, -17.0, -8.0, -1.0, 0.0, 8.0];
+    for device in [Some(Device::flex()), gpu()].into_iter().flatten() {
+        for transfer in [Transfer::Softplus, Transfer::Sigmoid] {
+            let data = TensorData::new(far.to_vec(), [1, far.len()]).convert_dtype(DType::F32);
+            let x = Tensor::<2>::from_data(data, (&device, DType::F32));
+            for (found, x) in values(firing_rate(x, transfer)).iter().zip(far) {
+                let expected = match transfer {
+                    Transfer::Softplus => f64::exp(x).ln_1p(),
+                    _ => 1.0 / (1.0 + f64::exp(-x)),
+                };
+                // The exponential of a graphics driver is coarse.
+                let off = (found - expected).abs() / expected;
+                assert!(off < 2e-5, "{transfer:?} of {x}: {found}, {expected}");
+            }
+        }
+    }
+}

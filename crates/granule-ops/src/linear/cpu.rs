@@ -70,8 +70,7 @@ pub(super) fn weight_gradient<T: Real>(
     [inputs, outputs]: [usize; 2],
 ) -> Vec<T> {
     let batch = x.len() / inputs.max(1);
-    let mut out = scratch::take(inputs * outputs);
-    out.truncate(inputs * outputs);
+    let mut out = scratch::take_exactly(inputs * outputs);
     let x = Matrix::new(x, batch, inputs).transposed();
     let grad = Matrix::new(grad, batch, outputs);
     if batch == 0 {

@@ -23,6 +23,7 @@ fn fused(
 }
 
 /// On a GPU, each step a launch of its own.
+#[cfg(gpu)]
 fn by_steps(
     x0: Tensor<2>,
     drive: Drive,
@@ -264,6 +265,7 @@ fn any_device_computes_the_same() {
     }
 }
 
+#[cfg(gpu)]
 #[test]
 fn a_gpu_computes_the_composed_form() {
     let Some(gpu) = gpu().map(Device::autodiff) else {

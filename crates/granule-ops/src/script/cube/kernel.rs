@@ -12,7 +12,7 @@ use burn_cubecl::cubecl::prelude::*;
 
 use super::super::instruction::{Binary, Unary};
 use super::program::{Function, Kernel, Line, Operand, Place};
-use crate::firing_rate::cube::{Curve, rate};
+use crate::firing_rate::cube::{Curve, logarithm_of_one_more, rate};
 
 /// The registers of a unit.
 type Registers = Sequence<RuntimeCell<f32>>;
@@ -41,14 +41,6 @@ fn place(#[comptime] of: Place, lanes: usize, lane: usize) -> usize {
 #[cube]
 fn truth(of: bool) -> f32 {
     select(of, 1.0f32, 0.0f32)
-}
-
-/// `ln(1 + x)`, of what was lost of a small `x` in the sum (Kahan).
-#[cube]
-fn logarithm_of_one_more(x: f32) -> f32 {
-    let sum = 1.0 + x;
-    let lost = sum - 1.0;
-    select(lost == 0.0, x, sum.ln() * (x / lost))
 }
 
 #[cube]

@@ -163,8 +163,12 @@ impl Program {
                 },
                 Work::Binary(f, x, y) => (Function::Binary(*f), [*x, *y, *x]),
                 Work::Choose(mask, yes, no) => (Function::Choose, [*mask, *yes, *no]),
-                // A script with lanes has no others.
-                _ => continue,
+                // A script with lanes has none of them.
+                Work::Gather(_)
+                | Work::Product { .. }
+                | Work::SparseProduct { .. }
+                | Work::TreeSolve { .. }
+                | Work::Sum { .. } => continue,
             };
             code.push(Line {
                 function,
