@@ -18,6 +18,7 @@ import json
 import os
 import pathlib
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
@@ -107,25 +108,35 @@ def of_granule(granule, row, device, seconds):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("granule", nargs="?")
-    parser.add_argument("rows", nargs="*")
-    parser.add_argument("--with", dest="pythons", action="append", default=[], metavar="NAME=PYTHON")
-    parser.add_argument("--device", default="flex")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=2.0, help="of each round of granule")
-    parser.add_argument("--busy", action="store_true")
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--list", action="store_true")
+    parser.add_argument("granule", nargs="?", help="the built command")
+    parser.add_argument("rows", nargs="*", help="what to compare [all]")
+    parser.add_argument("--with", dest="pythons", action="append", default=[], metavar="NAME=PYTHON", help="a peer's interpreter")
+    parser.add_argument("--device", default="flex", help="where granule runs [flex]")
+    parser.add_argument("--rounds", type=int, default=5, help="of each row [5]")
+    parser.add_argument("--seconds", type=float, default=2.0, help="of granule in each round [2]")
+    parser.add_argument("--busy", action="store_true", help="measure on a busy machine, which gives no results")
+    parser.add_argument("--json", action="store_true", help="all rounds of each row as an object on a line of its own, too")
+    parser.add_argument("--list", action="store_true", help="the rows and their peers")
     options = parser.parse_intermixed_args()
     if options.list:
         return print("\n".join(f"{row:32} {', '.join(peer for peer, _, _ in peers)}" for row, peers in ROWS.items()))
     if options.granule is None:
         parser.error("which granule? target/release/granule")
-    pythons = dict(word.split("=", 1) for word in options.pythons)
+    if shutil.which(options.granule) is None:
+        parser.error(f"there is no command {options.granule}; GRANULE comes before the rows")
+    if options.rounds < 1:
+        parser.error("--rounds: 1 or more")
+    pythons = {}
+    known = sorted({python for peers in ROWS.values() for _, python, _ in peers})
+    for word in options.pythons:
+        name, _, python = word.partition("=")
+        if name not in known or shutil.which(python) is None:
+            parser.error(f"--with {word}: NAME=PYTHON, NAME one of {', '.join(known)}, PYTHON an interpreter that is there")
+        pythons[name] = python
     chosen = [
         row
         for row in ROWS
-        if not options.rows or any(row == asked or (asked not in ROWS and row.startswith(asked + "-")) for asked in options.rows)
+        if not options.rows or any(row == asked or (asked not in ROWS and row.startswith(asked)) for asked in options.rows)
     ]
     if not chosen:
         parser.error(f"no such row; there are {', '.join(ROWS)}")
@@ -133,6 +144,7 @@ def main():
     version = run([options.granule, "--version"])[0]
     head = f"{time.strftime('%Y-%m-%d', time.gmtime())}, {os.cpu_count()} cores, {processor()}, {version}, {options.device}"
     print(head + (", NOT QUIET: these numbers are no results" if options.busy else ""), flush=True)
+    measured = 0
     for row in chosen:
         peers = [peer for peer in ROWS[row] if peer[1] in pythons]
         for peer, python, _ in ROWS[row]:
@@ -140,6 +152,7 @@ def main():
                 print(f"{row}: {peer} is left out, there is no --with {python}=PYTHON", flush=True)
         if not peers:
             continue
+        measured += 1
         found = {name: [] for name in ["granule", *(peer for peer, _, _ in peers)]}
         unit = None
         for number in range(options.rounds):
@@ -165,6 +178,11 @@ def main():
         print(f"{row} medians: granule {medians['granule']:.5g} {unit}, {told}", flush=True)
         if options.json:
             print(json.dumps({"row": row, "unit": unit, "rounds": found, "ratios": ratios}), flush=True)
+    if measured == 0:
+        sys.exit("no row has a peer with an interpreter; nothing was measured")
 
 
-main()
+try:
+    main()
+except (BrokenPipeError, KeyboardInterrupt):
+    sys.exit(1)

@@ -103,7 +103,33 @@ pub enum Command {
     Completions(Completions),
 }
 
+/// What threads a command needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Threads {
+    /// It computes little.
+    None,
+    /// Others than the one that asks.
+    Begun,
+    /// The one that asks among them.
+    Joined,
+}
+
 impl Command {
+    /// The threads that it computes on.
+    pub fn threads(&self) -> Threads {
+        match self {
+            Self::Train(_) | Self::Bench(_) => Threads::Joined,
+            Self::Report(_)
+            | Self::Runs(_)
+            | Self::Compare(_)
+            | Self::Presets(_)
+            | Self::Config(_)
+            | Self::Devices(_)
+            | Self::Completions(_) => Threads::None,
+            _ => Threads::Begun,
+        }
+    }
+
     /// Whether results are asked for as JSON.
     pub fn json(&self) -> bool {
         match self {

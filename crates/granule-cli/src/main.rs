@@ -19,9 +19,9 @@ use std::process::ExitCode;
 use clap::Parser;
 use granule::io::watch::{Access, watch_files};
 use granule::io::{ByteSize, budget};
-use granule::train::join_threads;
+use granule::train::{begin_threads, join_threads};
 
-use args::{Cli, Command, DataCommand};
+use args::{Cli, Command, DataCommand, Threads};
 
 /// A training step asks for the blocks of the last one, and fresh pages cost as much as the arithmetic on them.
 #[global_allocator]
@@ -190,11 +190,14 @@ fn limit_memory(flag: Option<ByteSize>) -> Result<(), failure::Usage> {
 }
 
 fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command.threads() {
+        Threads::None => {}
+        Threads::Begun => _ = begin_threads(),
+        // Where no other thread is granted, this one is all.
+        Threads::Joined => _ = join_threads() || begin_threads(),
+    }
     match command {
-        Command::Train(args) => {
-            join_threads();
-            return commands::train::run(&args);
-        }
+        Command::Train(args) => return commands::train::run(&args),
         Command::Eval(args) => commands::eval::run(&args)?,
         Command::Detect(args) => commands::detect::run(&args)?,
         Command::Importance(args) => return commands::importance::run(&args),

@@ -28,7 +28,8 @@ struct Threads(usize);
 impl Threads {
     /// Up to `most`, and one at least.
     fn take(most: usize) -> Self {
-        let all = rayon::current_num_threads();
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let all = rayon::current_num_threads().min(cores);
         let mut own = 1;
         let _ = MEETING.fetch_update(Ordering::AcqRel, Ordering::Acquire, |busy| {
             own = most.min(all.saturating_sub(busy)).max(1);

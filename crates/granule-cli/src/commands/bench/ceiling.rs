@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use granule::burn::tensor::{Distribution, Tensor};
 use granule::dynamics::host;
+use granule::io::budget;
 
 use super::Bench;
 
@@ -32,6 +33,8 @@ impl Ceilings {
         let (left, right) = (random(), random());
         let product = best(|| left.clone().matmul(right.clone()))?;
         drop((left, right));
+        // What is read and what is written, in f32.
+        budget::ask_for::<f32>("the measurement of the memory", 2 * NUMBERS)?;
         let long = Tensor::<2>::zeros([1, NUMBERS], device);
         let copied = best(|| long.clone() + 1.0)?;
         Ok(Self {

@@ -149,10 +149,7 @@ fn chosen(names: &[String]) -> Result<Vec<&'static Row>, Usage> {
     }
     let mut chosen: Vec<&Row> = Vec::new();
     for name in names {
-        let begins = |row: &&Row| {
-            let rest = row.name.strip_prefix(name.as_str());
-            rest.is_some_and(|rest| rest.starts_with('-'))
-        };
+        let begins = |row: &&Row| !name.is_empty() && row.name.starts_with(name.as_str());
         let mut own: Vec<_> = rows().into_iter().filter(|row| row.name == name).collect();
         if own.is_empty() {
             own = rows().into_iter().filter(begins).collect();
@@ -160,7 +157,7 @@ fn chosen(names: &[String]) -> Result<Vec<&'static Row>, Usage> {
         if own.is_empty() {
             let known: Vec<&str> = rows().iter().map(|row| row.name).collect();
             let text = format!(
-                "nothing to measure is called {}",
+                "nothing to measure is called `{}`",
                 granule::io::words::shortened(name)
             );
             return Err(Usage::new(text).hint(format!("there are {}", known.join(", "))));
@@ -180,7 +177,6 @@ pub fn run(args: &args::Bench) -> anyhow::Result<ExitCode> {
         return list(&chosen, args.json);
     }
     let device = open(args.device.as_ref(), DeviceSpec::Cpu)?;
-    granule::train::join_threads();
     on(&device, || measure(args, &chosen, &device))
 }
 
@@ -321,14 +317,17 @@ impl Measured {
                 (least.min(*x), most.max(*x))
             });
         let text = |value| row.unit.text(value);
+        let rounds = output::counted(self.rounds.len(), "round");
+        let spread = if self.rounds.len() > 1 {
+            format!("{} to {}, {rounds}", text(least), text(most))
+        } else {
+            rounds
+        };
         let mut line = format!(
-            "{:<width$}  {:>9} {} ({} to {}, {})",
+            "{:<width$}  {:>9} {} ({spread})",
             row.name,
             text(self.median),
             row.unit.name(),
-            text(least),
-            text(most),
-            output::counted(self.rounds.len(), "round"),
         );
         if let (Some(operations), Some(share)) = (self.operations, self.share(ceilings)) {
             line += &format!(
@@ -385,11 +384,12 @@ mod tests {
         };
         assert_eq!(names(&["train-lenet"]), ["train-lenet"]);
         assert_eq!(names(&["predict-mlp"]), ["predict-mlp"]);
-        assert_eq!(names(&["simulate-balanced-network"]).len(), 4);
+        assert_eq!(names(&["simulate-bal"]).len(), 4);
+        assert!(chosen(&[String::new()]).is_err());
         assert_eq!(names(&["train-lenet", "train"]).len(), training::ROWS.len());
         assert_eq!(names(&["train-lenet", "train"])[0], "train-lenet");
         assert_eq!(names(&[]).len(), rows().len());
-        let wrong = chosen(&["trai".to_string()]).err().unwrap();
+        let wrong = chosen(&["trail".to_string()]).err().unwrap();
         assert!(format!("{wrong:?}").contains("train-mlp"), "{wrong:?}");
         let mut all = names(&[]);
         all.sort_unstable();
