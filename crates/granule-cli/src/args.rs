@@ -103,31 +103,10 @@ pub enum Command {
     Completions(Completions),
 }
 
-/// What threads a command needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Threads {
-    /// It computes little.
-    None,
-    /// Others than the one that asks.
-    Begun,
-    /// The one that asks among them.
-    Joined,
-}
-
 impl Command {
-    /// The threads that it computes on.
-    pub fn threads(&self) -> Threads {
-        match self {
-            Self::Train(_) | Self::Bench(_) => Threads::Joined,
-            Self::Report(_)
-            | Self::Runs(_)
-            | Self::Compare(_)
-            | Self::Presets(_)
-            | Self::Config(_)
-            | Self::Devices(_)
-            | Self::Completions(_) => Threads::None,
-            _ => Threads::Begun,
-        }
+    /// Whether the thread that asks takes its part of every kernel.
+    pub fn joins_threads(&self) -> bool {
+        matches!(self, Self::Train(_) | Self::Bench(_))
     }
 
     /// Whether results are asked for as JSON.

@@ -19,9 +19,9 @@ use std::process::ExitCode;
 use clap::Parser;
 use granule::io::watch::{Access, watch_files};
 use granule::io::{ByteSize, budget};
-use granule::train::{begin_threads, join_threads};
+use granule::train::{join_threads, most_threads};
 
-use args::{Cli, Command, DataCommand, Threads};
+use args::{Cli, Command, DataCommand};
 
 /// A training step asks for the blocks of the last one, and fresh pages cost as much as the arithmetic on them.
 #[global_allocator]
@@ -84,6 +84,7 @@ fn main() -> ExitCode {
     // Many steps long, but not for ever.
     AllocatorOption::PURGE_DELAY.set(10_000);
     quiet_mesa();
+    bound_threads();
     failure::install_panic_hook();
     interrupt::survive_size_limit();
     on_enough_stack(command)
@@ -151,6 +152,20 @@ fn command() -> ExitCode {
     }
 }
 
+/// Thousands of threads would wait for each other, and for the signal that ends them.
+fn bound_threads() {
+    const VARIABLE: &str = "RAYON_NUM_THREADS";
+    let asked = std::env::var(VARIABLE).ok();
+    let asked = asked.and_then(|text| text.trim().parse::<usize>().ok());
+    if asked.is_some_and(|asked| asked > most_threads()) {
+        // SAFETY: no other thread runs yet.
+        #[allow(unsafe_code)]
+        unsafe {
+            std::env::set_var(VARIABLE, most_threads().to_string());
+        }
+    }
+}
+
 /// Mesa's device selection complains on standard error where no login session has set this variable, as in a
 /// container.
 fn quiet_mesa() {
@@ -190,11 +205,8 @@ fn limit_memory(flag: Option<ByteSize>) -> Result<(), failure::Usage> {
 }
 
 fn run(command: Command) -> anyhow::Result<ExitCode> {
-    match command.threads() {
-        Threads::None => {}
-        Threads::Begun => _ = begin_threads(),
-        // Where no other thread is granted, this one is all.
-        Threads::Joined => _ = join_threads() || begin_threads(),
+    if command.joins_threads() {
+        join_threads();
     }
     match command {
         Command::Train(args) => return commands::train::run(&args),

@@ -59,7 +59,7 @@ pub use rate_sequence::{Drive, RateSequenceOptions, Recorded, rate_sequence};
 pub use relu_max_pool2d::relu_max_pool2d;
 pub use scratch::give_back;
 pub use sparse_product::{Connections, sparse_product};
-pub use threads::{begin_threads, join_threads};
+pub use threads::{join_threads, most_threads};
 pub use tree_solve::{Tree, tree_solve};
 pub use update::update;
 

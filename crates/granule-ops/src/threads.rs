@@ -7,8 +7,7 @@
 /// There are as many threads as the machine has cores, or as `RAYON_NUM_THREADS` says, this one included. Whether it
 /// succeeded: it does not on a thread that is one of a pool already.
 pub fn join_threads() -> bool {
-    let threads = rayon::ThreadPoolBuilder::new().num_threads(wanted());
-    match threads.use_current_thread().build() {
+    match rayon::ThreadPoolBuilder::new().use_current_thread().build() {
         Ok(pool) => {
             // Dropped, it would end the other threads.
             core::mem::forget(pool);
@@ -21,26 +20,10 @@ pub fn join_threads() -> bool {
 /// The most threads for each core: more would only wait for each other.
 const FOR_A_CORE: usize = 8;
 
-/// How many threads there are to be: as `RAYON_NUM_THREADS` says, as many as cores where it says nothing, and no more than is of
-/// any use.
-fn wanted() -> usize {
+/// The most threads that are of any use on this machine.
+pub fn most_threads() -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let said = std::env::var("RAYON_NUM_THREADS").ok();
-    let said = said.and_then(|text| text.trim().parse().ok());
-    let said = said.filter(|threads| *threads > 0).unwrap_or(cores);
-    said.min((FOR_A_CORE * cores).max(64))
-}
-
-/// Begins the threads that kernels run on, of which there would be too many, or none where the system grants none, at the first
-/// kernel: then the calling thread is the only one. Whether it was the first to do so.
-pub fn begin_threads() -> bool {
-    let many = || rayon::ThreadPoolBuilder::new().num_threads(wanted());
-    let alone = || {
-        rayon::ThreadPoolBuilder::new()
-            .num_threads(1)
-            .use_current_thread()
-    };
-    many().build_global().is_ok() || alone().build_global().is_ok()
+    (FOR_A_CORE * cores).max(64)
 }
 
 #[cfg(test)]

@@ -51,7 +51,7 @@ pub use engine::{
 pub use error::TrainError;
 pub use event::{EpochEvent, Event, Observer, Quiet, ScoreEvent, StartEvent, StepEvent, StopFlag};
 pub use granule_io::ConfigError;
-pub use granule_ops::{begin_threads, join_threads};
+pub use granule_ops::{join_threads, most_threads};
 pub use objective::Objective;
 pub use outcome::{
     Classification, Evaluation, Mistake, Outcome, QuantityScores, RecordingScores, Scores,

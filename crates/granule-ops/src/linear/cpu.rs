@@ -32,7 +32,8 @@ pub(super) fn forward<T: Real>(x: &[T], weight: &[T], bias: &[T], inputs: usize)
     let x = Matrix::new(x, batch, inputs);
     let weight = Matrix::new(weight, inputs, outputs);
     let width = outputs.div_ceil(PARTS).next_multiple_of(COLUMNS);
-    if batch * inputs * outputs < SHARED || width >= outputs {
+    // In parts of columns whatever the batch, so that a sample gives the same bits in any.
+    if width >= outputs {
         matmul(&mut out, x, weight, false);
         for out in out.chunks_exact_mut(outputs.max(1)) {
             for (out, bias) in out.iter_mut().zip(bias) {
@@ -41,16 +42,19 @@ pub(super) fn forward<T: Real>(x: &[T], weight: &[T], bias: &[T], inputs: usize)
         }
         return out;
     }
-    let parts: Vec<Scratch<T>> = (0..outputs.div_ceil(width))
-        .into_par_iter()
-        .map(|part| {
-            let first = part * width;
-            let columns = width.min(outputs - first);
-            let mut out = Scratch::take(batch * columns);
-            matmul(&mut out, x, weight.columns(first, columns), false);
-            out
-        })
-        .collect();
+    let part = |part: usize| {
+        let first = part * width;
+        let columns = width.min(outputs - first);
+        let mut out = Scratch::take(batch * columns);
+        matmul(&mut out, x, weight.columns(first, columns), false);
+        out
+    };
+    let parts = 0..outputs.div_ceil(width);
+    let parts: Vec<Scratch<T>> = if batch * inputs * outputs < SHARED {
+        parts.map(part).collect()
+    } else {
+        parts.into_par_iter().map(part).collect()
+    };
     for (row, out) in out.chunks_exact_mut(outputs).enumerate() {
         let biases = bias.chunks(width);
         for ((out, part), bias) in out.chunks_mut(width).zip(&parts).zip(biases) {

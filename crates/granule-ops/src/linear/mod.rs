@@ -15,14 +15,15 @@ use burn::tensor::{Tensor, module};
 
 /// `x` `[batch, inputs]` times `weight` `[inputs, outputs]` plus an optional `bias` `[outputs]`: `[batch, outputs]`.
 ///
-/// On `flex` and `ndarray` in f32 or f64 these are the kernels of this crate, elsewhere Burn's. The gradient of `weight` lies in
-/// memory that was [given back](crate::give_back()) where there is some.
+/// On `flex` and `ndarray` with autodiff, in f32 or f64, these are the kernels of this crate, elsewhere Burn's, whose sums are
+/// those of a [`Plan`](crate::Plan): what is computed without gradients is the same in training and in inference. The gradient of
+/// `weight` lies in memory that was [given back](crate::give_back()) where there is some.
 ///
 /// # Panics
 /// Like every Burn operation, when the shapes do not fit together.
 pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {
     #[cfg(all(feature = "autodiff", any(feature = "flex", feature = "ndarray")))]
-    if backend::serves(&x, &weight, bias.as_ref()) {
+    if weight.device().is_autodiff() && backend::serves(&x, &weight, bias.as_ref()) {
         return backend::run(x, weight, bias);
     }
     module::linear(x, weight, bias)
