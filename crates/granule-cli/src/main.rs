@@ -158,11 +158,16 @@ fn bound_threads() {
     let asked = std::env::var(VARIABLE).ok();
     let asked = asked.and_then(|text| text.trim().parse::<usize>().ok());
     if asked.is_some_and(|asked| asked > most_threads()) {
-        // SAFETY: no other thread runs yet.
-        #[allow(unsafe_code)]
-        unsafe {
-            std::env::set_var(VARIABLE, most_threads().to_string());
-        }
+        set_variable(VARIABLE, &most_threads().to_string());
+    }
+}
+
+/// Before any other thread runs.
+fn set_variable(name: &str, value: &str) {
+    // SAFETY: no other thread runs yet.
+    #[allow(unsafe_code)]
+    unsafe {
+        std::env::set_var(name, value);
     }
 }
 
@@ -171,11 +176,7 @@ fn bound_threads() {
 fn quiet_mesa() {
     const VARIABLE: &str = "XDG_RUNTIME_DIR";
     if cfg!(target_os = "linux") && std::env::var_os(VARIABLE).is_none() {
-        // SAFETY: no other thread runs yet.
-        #[allow(unsafe_code)]
-        unsafe {
-            std::env::set_var(VARIABLE, "/nonexistent");
-        }
+        set_variable(VARIABLE, "/nonexistent");
     }
 }
 

@@ -57,7 +57,7 @@ pub use linear::linear;
 pub use plan::{Plan, PlanActivation, PlanInput, PlanLayer};
 pub use rate_sequence::{Drive, RateSequenceOptions, Recorded, rate_sequence};
 pub use relu_max_pool2d::relu_max_pool2d;
-pub use scratch::give_back;
+pub use scratch::{give_back, release_kept};
 pub use sparse_product::{Connections, sparse_product};
 pub use threads::{join_threads, most_threads};
 pub use tree_solve::{Tree, tree_solve};

@@ -22,7 +22,7 @@ pub(crate) struct Scratch<T: Real> {
     len: usize,
 }
 
-/// The smallest of the buffers that are long enough and not twice as long as need be.
+/// The smallest of the buffers that are at least `len` and at most `most` long.
 fn fitting<T>(kept: &mut Vec<Vec<T>>, len: usize, most: usize) -> Option<Vec<T>> {
     let all = kept.iter().enumerate();
     let fit = all.filter(|(_, buffer)| (len..=most).contains(&buffer.len()));
@@ -94,6 +94,18 @@ pub fn give_back(values: Vec<f32>) {
     if values.len() >= LARGE {
         keep(values);
     }
+}
+
+/// Gives what all threads keep together back to the system, before something else that is large.
+pub fn release_kept() {
+    fn release<T: Real>() {
+        let kept =
+            core::mem::take(&mut *T::shared().lock().unwrap_or_else(PoisonError::into_inner));
+        // Without the lock.
+        drop(kept);
+    }
+    release::<f32>();
+    release::<f64>();
 }
 
 impl<T: Real> Scratch<T> {

@@ -11,7 +11,7 @@ use super::record::{Fired, SpikeReader};
 use super::run::{Driven, Experiment, Ran};
 use super::stimulus::Stimulus;
 use super::subject::{Body, Subject};
-use granule_dynamics::whole::{See, Seen, WholeSteps, state};
+use granule_dynamics::whole::{See, Seen, WholeRun, WholeSteps};
 use granule_dynamics::{CHECK_EVERY, Clock, DynamicsError, Grid, State, failure};
 
 /// After about so long somebody hears of the steps done, and can end the run.
@@ -157,7 +157,7 @@ impl Whole {
                     .into_iter()
                     .any(|(variable, values)| !variable.is_plausible(&values))
                 {
-                    let last = state(good.state().to_vec(), &of.subject.initial);
+                    let last = WholeRun::state_of(&good, &of.subject.initial);
                     let from = (good.done(), last);
                     let late = run.state(&of.subject.initial);
                     let first = failure(dynamics, from, done, &Driven(&of.stimulus), grid);

@@ -51,7 +51,7 @@ use crate::Place;
 #[cfg(feature = "capture")]
 pub use granule_ops::script::{Saved, See, Seen};
 #[cfg(feature = "capture")]
-pub use steps::{WholeRun, WholeSteps, state};
+pub use steps::{WholeRun, WholeSteps};
 
 /// Numbers that are a function of the step.
 #[cfg(feature = "capture")]

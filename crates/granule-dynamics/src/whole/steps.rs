@@ -200,7 +200,12 @@ impl WholeRun {
 
     /// The state with the shapes of `like`, where that lives.
     pub fn state(&self, like: &State) -> State {
-        state(self.run.state(), like)
+        state(&self.run.state(), like)
+    }
+
+    /// The same of a step that was [saved](Self::saved).
+    pub fn state_of(saved: &Saved, like: &State) -> State {
+        state(saved.state(), like)
     }
 
     /// What is needed to [go back](Self::restore) to this step.
@@ -239,7 +244,7 @@ impl WholeRun {
         }
         let mut all = vec![Seen::default(); see.len()];
         let mut done = 0;
-        while done < steps || steps == 0 {
+        loop {
             let count = most.min(steps - done);
             let input = input_width.map(|width| {
                 let own = input.get(done * width..(done + count) * width);
@@ -259,18 +264,17 @@ impl WholeRun {
                     all.places.extend(seen.places);
                 }
             }
-            if steps == 0 {
-                break;
+            if done == steps {
+                return Ok(all);
             }
         }
-        Ok(all)
     }
 }
 
-/// The state of these numbers with the shapes of `like`, where that lives.
-pub fn state(values: Vec<Vec<f64>>, like: &State) -> State {
+/// These numbers with the shapes of `like`, where that lives.
+fn state(values: &[Vec<f64>], like: &State) -> State {
     let tensors = like.tensors().iter().zip(values);
-    let tensors = tensors.map(|(like, x)| Place::of(like).tensor(x, like.dims()));
+    let tensors = tensors.map(|(like, x)| Place::of(like).tensor(x.clone(), like.dims()));
     State::new(tensors.collect())
 }
 

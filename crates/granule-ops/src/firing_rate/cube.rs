@@ -120,49 +120,50 @@ fn gradients(
     }
 }
 
+/// A tensor like `x`, row-major, that `launch` fills, one unit for each element.
+fn filled(x: &CubeTensor, launch: impl FnOnce(&CubeTensor, CubeCount, CubeDim)) -> CubeTensor {
+    let out = unwritten(x, x.shape());
+    let elements = x.shape().num_elements();
+    if elements > 0 {
+        let (count, dim) = one_for_each(&out.client, elements);
+        launch(&out, count, dim);
+    }
+    out
+}
+
 pub(crate) fn forward(x: CubeTensor, transfer: Transfer) -> CubeTensor {
     let x = row_major(x);
-    let out = unwritten(&x, x.shape());
-    let elements = x.shape().num_elements();
-    if elements == 0 {
-        return out;
-    }
     let (curve, gain, exponent) = curve(transfer);
-    let (count, dim) = one_for_each(&out.client, elements);
-    rates::launch(
-        &out.client,
-        count,
-        dim,
-        out.required_address_type(),
-        x.into_buffer_arg(),
-        out.clone().into_buffer_arg(),
-        gain,
-        exponent,
-        curve,
-    );
-    out
+    filled(&x, |out, count, dim| {
+        rates::launch(
+            &out.client,
+            count,
+            dim,
+            out.required_address_type(),
+            x.clone().into_buffer_arg(),
+            out.clone().into_buffer_arg(),
+            gain,
+            exponent,
+            curve,
+        );
+    })
 }
 
 pub(crate) fn backward(x: CubeTensor, grad: CubeTensor, transfer: Transfer) -> CubeTensor {
     let (x, grad) = (row_major(x), row_major(grad));
-    let out = unwritten(&x, x.shape());
-    let elements = x.shape().num_elements();
-    if elements == 0 {
-        return out;
-    }
     let (curve, gain, exponent) = curve(transfer);
-    let (count, dim) = one_for_each(&out.client, elements);
-    gradients::launch(
-        &out.client,
-        count,
-        dim,
-        out.required_address_type(),
-        x.into_buffer_arg(),
-        grad.into_buffer_arg(),
-        out.clone().into_buffer_arg(),
-        gain,
-        exponent,
-        curve,
-    );
-    out
+    filled(&x, |out, count, dim| {
+        gradients::launch(
+            &out.client,
+            count,
+            dim,
+            out.required_address_type(),
+            x.clone().into_buffer_arg(),
+            grad.into_buffer_arg(),
+            out.clone().into_buffer_arg(),
+            gain,
+            exponent,
+            curve,
+        );
+    })
 }

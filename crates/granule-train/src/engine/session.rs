@@ -571,6 +571,8 @@ impl<'a> Session<'a> {
 
     /// The weights, if they are all finite.
     fn finite_state(&self) -> Result<StateDict, TrainError> {
+        // The copy takes the place of the memory of gradients.
+        granule_ops::release_kept();
         let state = state_dict(self.network()?)?;
         state
             .check_finite()
