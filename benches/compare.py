@@ -10,7 +10,7 @@ as train; all unless given.
 
 Both sides may use all cores; Brian2 uses one. Both have run before they are timed. Who goes first changes from round to round. Before each round the machine must be quiet: over two
 seconds less than 0.3 of one processor may be busy, else it waits, five minutes at most, and then refuses. --busy measures all the
-same, and says so; such numbers are no results.
+same, and says so; such numbers are no results. The most memory that a process held is told with each row.
 """
 
 import argparse
@@ -22,6 +22,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 PEERS = pathlib.Path(__file__).resolve().parent / "peers"
@@ -93,17 +94,23 @@ def wait_until_quiet():
     sys.exit(f"{load:.1f} processors stay busy; wait, or measure all the same with --busy")
 
 
-def run(words, environment=None):
-    done = subprocess.run(words, capture_output=True, text=True, env=environment)
-    if done.returncode != 0:
-        sys.exit(f"{' '.join(map(str, words))} failed:\n{done.stderr[-2000:]}")
-    return done.stdout.strip().splitlines()
+def run(words):
+    """The lines that a command prints, and the most memory that it held, MiB."""
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as error:
+        process = subprocess.Popen(words, stdout=out, stderr=error)
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        for file in (out, error):
+            file.seek(0)
+        if process.returncode != 0:
+            sys.exit(f"{' '.join(map(str, words))} failed:\n{error.read().decode(errors='replace')[-2000:]}")
+        # On Linux in KiB, on macOS in bytes.
+        return out.read().decode().strip().splitlines(), used.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def of_granule(granule, row, device, seconds):
-    words = [granule, "bench", row, "--json", "--device", device, "--seconds", str(seconds)]
-    found = [json.loads(line) for line in run(words)]
-    return next(line for line in found if line.get("row") == row)
+    lines, memory = run([granule, "bench", row, "--json", "--device", device, "--seconds", str(seconds)])
+    return next(line for line in map(json.loads, lines) if line.get("row") == row), memory
 
 
 def main():
@@ -141,7 +148,7 @@ def main():
     if not chosen:
         parser.error(f"no such row; there are {', '.join(ROWS)}")
 
-    version = run([options.granule, "--version"])[0]
+    version = run([options.granule, "--version"])[0][0]
     head = f"{time.strftime('%Y-%m-%d', time.gmtime())}, {os.cpu_count()} cores, {processor()}, {version}, {options.device}"
     print(head + (", NOT QUIET: these numbers are no results" if options.busy else ""), flush=True)
     measured = 0
@@ -154,18 +161,21 @@ def main():
             continue
         measured += 1
         found = {name: [] for name in ["granule", *(peer for peer, _, _ in peers)]}
+        memory = {name: 0.0 for name in found}
         unit = None
         for number in range(options.rounds):
             load = busy_processors(0.5) if options.busy else wait_until_quiet()
             turns = [("granule", None, None), *peers]
             for name, python, words in turns if number % 2 == 0 else turns[::-1]:
                 if python is None:
-                    ours = of_granule(options.granule, row, options.device, options.seconds)
-                    unit = ours["unit"]
-                    found[name].append(ours["median"])
+                    ours, used = of_granule(options.granule, row, options.device, options.seconds)
+                    unit, value = ours["unit"], ours["median"]
                 else:
                     script, *rest = words.split()
-                    found[name].append(float(run([pythons[python], PEERS / script, *rest])[-1].split()[-1]))
+                    lines, used = run([pythons[python], PEERS / script, *rest])
+                    value = float(lines[-1].split()[-1])
+                found[name].append(value)
+                memory[name] = max(memory[name], used)
             shown = ", ".join(f"{name} {values[-1]:.5g}" for name, values in found.items())
             print(f"{row} round {number + 1}: {shown} {unit} ({load:.2f} processors busy before)", flush=True)
         medians = {name: statistics.median(values) for name, values in found.items()}
@@ -176,8 +186,10 @@ def main():
         }
         told = ", ".join(f"{ratio:.2f} times as fast as {name} ({medians[name]:.5g})" for name, ratio in ratios.items())
         print(f"{row} medians: granule {medians['granule']:.5g} {unit}, {told}", flush=True)
+        held = ", ".join(f"{name} {used:.0f}" for name, used in memory.items())
+        print(f"{row} memory at most, MiB of the whole process: {held}", flush=True)
         if options.json:
-            print(json.dumps({"row": row, "unit": unit, "rounds": found, "ratios": ratios}), flush=True)
+            print(json.dumps({"row": row, "unit": unit, "rounds": found, "ratios": ratios, "memory": memory}), flush=True)
     if measured == 0:
         sys.exit("no row has a peer with an interpreter; nothing was measured")
 

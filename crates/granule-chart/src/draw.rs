@@ -65,23 +65,41 @@ struct Frame {
     right: i32,
     top: i32,
     bottom: i32,
-    x: (f64, f64),
-    y: (f64, f64),
+    /// To pixels.
+    x: Axis,
+    y: Axis,
 }
 
 impl Frame {
-    fn at(&self, (x, y): (f64, f64)) -> (i32, i32) {
-        let along = |value: f64, (low, high): (f64, f64), from: i32, to: i32| {
-            let share = (value - low) / (high - low);
-            (f64::from(from) + share * f64::from(to - from))
-                .clamp(-1e6, 1e6)
-                .round() as i32
-        };
-        (
-            along(x, self.x, self.left, self.right),
-            along(y, self.y, self.bottom, self.top),
-        )
+    /// Where a point is, in pixels; `None` for one that is not finite, or not above 0 on a logarithmic axis.
+    fn place(&self, (x, y): (f64, f64)) -> Option<(i32, i32)> {
+        let pixel = |axis: &Axis, value| Some(axis.place(value)?.clamp(-1e6, 1e6).round() as i32);
+        Some((pixel(&self.x, x)?, pixel(&self.y, y)?))
     }
+
+    /// The same of what has a place, as marks of its axes have.
+    fn at(&self, point: (f64, f64)) -> (i32, i32) {
+        self.place(point).unwrap_or((self.left, self.bottom))
+    }
+}
+
+/// The axis of some values between two pixels.
+fn axis(
+    logarithmic: bool,
+    range: Option<(f64, f64)>,
+    values: impl Iterator<Item = f64>,
+    margin: f64,
+    (from, to): (i32, i32),
+) -> Option<Axis> {
+    let (from, to) = (f64::from(from), f64::from(to));
+    if !logarithmic {
+        let (low, high) = range.or_else(|| extent(values, margin))?;
+        return Some(Axis::exact(low, high, from, to));
+    }
+    let range = range.filter(|(low, high)| *low > 0.0 && high > low);
+    let logarithms = || extent(values.filter(|x| *x > 0.0).map(f64::ln), 0.0);
+    let (low, high) = range.or_else(|| logarithms().map(|(low, high)| (low.exp(), high.exp())))?;
+    Some(Axis::logarithmic(low, high, from, to))
 }
 
 /// Draws every length `scale` times as long, and lines piece by piece where the backend joins steep ones badly (`pieces`).
@@ -95,19 +113,20 @@ pub(super) fn figure<B: DrawingBackend>(
     area.fill(&WHITE).map_err(failed)?;
     let (width, height) = area.dim_in_pixel();
     let (width, height) = (width as i32, height as i32);
+    let [left, right, foot, gap] = [LEFT, RIGHT, BOTTOM, GAP].map(|x| scale.of(x));
     let everything = figure.panels.iter().flat_map(|panel| &panel.marks);
-    let x = figure
-        .x_range
-        .or_else(|| extent(everything.flat_map(Mark::extent).map(|(x, _)| x), 0.0))
-        .ok_or_else(|| ChartError::Empty {
+    let all = everything.flat_map(Mark::extent).map(|(x, _)| x);
+    let across = (left, width - right);
+    let x = axis(figure.logarithmic, figure.x_range, all, 0.0, across).ok_or_else(|| {
+        ChartError::Empty {
             panel: figure
                 .panels
                 .first()
                 .map(|panel| panel.y.clone())
                 .unwrap_or_default(),
-        })?;
+        }
+    })?;
 
-    let [left, right, foot, gap] = [LEFT, RIGHT, BOTTOM, GAP].map(|x| scale.of(x));
     let title = (font::FAMILY, scale.of(18))
         .into_text_style(area)
         .color(&INK);
@@ -124,12 +143,12 @@ pub(super) fn figure<B: DrawingBackend>(
         let bottom = top + room * panel.share / shares;
         let values = panel.marks.iter().flat_map(Mark::extent).map(|(_, y)| y);
         let margin = if panel.is_raster() { 0.0 } else { 0.06 };
-        let y = panel
-            .y_range
-            .or_else(|| extent(values, margin))
-            .ok_or_else(|| ChartError::Empty {
+        let up = (bottom as i32, top as i32);
+        let y = axis(panel.logarithmic, panel.y_range, values, margin, up).ok_or_else(|| {
+            ChartError::Empty {
                 panel: panel.y.clone(),
-            })?;
+            }
+        })?;
         let frame = Frame {
             scale,
             left,
@@ -167,12 +186,18 @@ fn axes<B: DrawingBackend>(
         .color(&INK);
     let below = style.pos(Pos::new(HPos::Center, VPos::Top));
     let beside = style.pos(Pos::new(HPos::Right, VPos::Center));
-    let ticks =
-        |(low, high): (f64, f64), count| Axis::exact(low, high, 0.0, 1.0).marks_about(count);
+    let ticks = |axis: &Axis, count| match axis.is_logarithmic() {
+        true => axis.marks(),
+        false => axis.marks_about(count),
+    };
+    let named = |axis: &Axis, tick: f64, ticks: &[f64]| match axis.is_logarithmic() {
+        true => label(tick, &[0.0, tick]),
+        false => label(tick, ticks),
+    };
     let fits = ((frame.right - frame.left) / (scale.of(90))).max(2) as usize;
-    let x_ticks = ticks(frame.x, fits);
+    let x_ticks = ticks(&frame.x, fits);
     for tick in &x_ticks {
-        let (x, _) = frame.at((*tick, frame.y.0));
+        let (x, _) = frame.at((*tick, frame.y.low()));
         line(
             area,
             vec![(x, frame.top), (x, frame.bottom)],
@@ -180,7 +205,7 @@ fn axes<B: DrawingBackend>(
         )?;
         if last {
             let text = Text::new(
-                label(*tick, &x_ticks),
+                named(&frame.x, *tick, &x_ticks),
                 (x, frame.bottom + scale.of(6)),
                 below.clone(),
             );
@@ -189,10 +214,10 @@ fn axes<B: DrawingBackend>(
     }
     // One tick alone says nothing of the axis.
     let fits = ((frame.bottom - frame.top) / (scale.of(32))).max(2) as usize;
-    let mut y_ticks = ticks(frame.y, fits);
+    let mut y_ticks = ticks(&frame.y, fits);
     for more in fits + 1..fits + 5 {
         if y_ticks.len() < 2 {
-            y_ticks = ticks(frame.y, more);
+            y_ticks = ticks(&frame.y, more);
         }
     }
     if panel.is_raster() {
@@ -200,14 +225,14 @@ fn axes<B: DrawingBackend>(
         y_ticks.retain(|tick| *tick >= 0.0 && tick.fract() == 0.0);
     }
     for tick in &y_ticks {
-        let (_, y) = frame.at((frame.x.0, *tick));
+        let (_, y) = frame.at((frame.x.low(), *tick));
         line(
             area,
             vec![(frame.left, y), (frame.right, y)],
             FAINT.stroke_width(thin),
         )?;
         let text = Text::new(
-            label(*tick, &y_ticks),
+            named(&frame.y, *tick, &y_ticks),
             (frame.left - scale.of(6), y),
             beside.clone(),
         );
@@ -254,8 +279,7 @@ fn marks<B: DrawingBackend>(
         match mark {
             Mark::Line { points, .. } => {
                 let style = colours.next().unwrap_or(&INK).stroke_width(2 * thin);
-                let finite = |(x, y): &(f64, f64)| x.is_finite() && y.is_finite();
-                for piece in points.split(|point| !finite(point)) {
+                for piece in points.split(|point| frame.place(*point).is_none()) {
                     let path = thinned(piece.iter().map(|point| shift(frame.at(*point))));
                     match path.len() {
                         0 | 1 => {}
@@ -270,11 +294,8 @@ fn marks<B: DrawingBackend>(
             }
             Mark::Points { points, .. } => {
                 let style = colours.next().unwrap_or(&INK).filled();
-                for point in points
-                    .iter()
-                    .filter(|(x, y)| x.is_finite() && y.is_finite())
-                {
-                    let circle = Circle::new(shift(frame.at(*point)), frame.scale.of(3), style);
+                for place in points.iter().filter_map(|point| frame.place(*point)) {
+                    let circle = Circle::new(shift(place), frame.scale.of(3), style);
                     inside.draw(&circle).map_err(failed)?;
                 }
             }
@@ -295,8 +316,8 @@ fn marks<B: DrawingBackend>(
                 }
             }
             Mark::Level { y } => {
-                let from = shift(frame.at((frame.x.0, *y)));
-                let to = shift(frame.at((frame.x.1, *y)));
+                let from = shift(frame.at((frame.x.low(), *y)));
+                let to = shift(frame.at((frame.x.high(), *y)));
                 line(
                     &inside,
                     vec![from, to],

@@ -53,6 +53,7 @@ pub struct Figure {
     pub(crate) title: String,
     pub(crate) x: String,
     pub(crate) x_range: Option<(f64, f64)>,
+    pub(crate) logarithmic: bool,
     pub(crate) panels: Vec<Panel>,
 }
 
@@ -63,6 +64,7 @@ impl Figure {
             title: title.into(),
             x: x.into(),
             x_range: None,
+            logarithmic: false,
             panels: Vec::new(),
         }
     }
@@ -71,6 +73,13 @@ impl Figure {
     #[must_use]
     pub fn with(mut self, panel: Panel) -> Self {
         self.panels.push(panel);
+        self
+    }
+
+    /// Makes the x axis logarithmic: only points above 0 are shown.
+    #[must_use]
+    pub fn logarithmic(mut self) -> Self {
+        self.logarithmic = true;
         self
     }
 
@@ -88,6 +97,7 @@ pub struct Panel {
     pub(crate) y: String,
     pub(crate) note: String,
     pub(crate) y_range: Option<(f64, f64)>,
+    pub(crate) logarithmic: bool,
     pub(crate) share: f64,
     pub(crate) marks: Vec<Mark>,
 }
@@ -99,6 +109,7 @@ impl Panel {
             y: y.into(),
             note: String::new(),
             y_range: None,
+            logarithmic: false,
             share: 1.0,
             marks: Vec::new(),
         }
@@ -115,6 +126,13 @@ impl Panel {
     #[must_use]
     pub fn note(mut self, text: impl Into<String>) -> Self {
         self.note = text.into();
+        self
+    }
+
+    /// Makes the y axis logarithmic: only points above 0 are shown.
+    #[must_use]
+    pub fn logarithmic(mut self) -> Self {
+        self.logarithmic = true;
         self
     }
 

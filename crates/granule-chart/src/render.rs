@@ -182,6 +182,43 @@ mod tests {
         }
     }
 
+    /// Powers of ten are as far from each other, and points at 0 or below have no place.
+    #[test]
+    fn logarithmic_axes_mark_decades() {
+        let points = vec![
+            (1.0, 0.1),
+            (10.0, 1.0),
+            (100.0, 10.0),
+            (0.0, 5.0),
+            (50.0, -1.0),
+        ];
+        let panel = Panel::new("cost (µs)").logarithmic();
+        let figure = Figure::new("", "cells").logarithmic();
+        let svg = figure
+            .with(panel.with(Mark::points("", points)))
+            .to_svg(600, 400)
+            .unwrap();
+        assert_eq!(svg.matches("<circle").count(), 3);
+        for text in ["0.1", "1", "10", "100"] {
+            assert!(svg.lines().any(|line| line == text), "{text}: {svg}");
+        }
+        let value = |circle: &str, name: &str| -> f64 {
+            let (_, rest) = circle.split_once(&format!(" {name}=\"")).unwrap();
+            rest.split('"').next().unwrap().parse().unwrap()
+        };
+        let circles: Vec<_> = svg.lines().filter(|x| x.contains("<circle")).collect();
+        for name in ["cx", "cy"] {
+            let [a, b, c] = [0, 1, 2].map(|i| value(circles[i], name));
+            assert!((a + c - 2.0 * b).abs() <= 2.0, "{name}: {a} {b} {c}");
+        }
+        let empty = Figure::new("", "x").with(
+            Panel::new("y")
+                .logarithmic()
+                .with(Mark::points("", vec![(1.0, 0.0)])),
+        );
+        assert!(empty.to_svg(600, 400).is_err());
+    }
+
     #[test]
     fn a_legend_without_room_names_first_and_last() {
         let figure = |names: usize| {

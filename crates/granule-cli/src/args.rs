@@ -859,6 +859,15 @@ pub struct Bench {
     #[arg(long, value_name = "S", default_value = "2", allow_negative_numbers = true, value_parser = bench_seconds)]
     pub seconds: f64,
 
+    /// Measure instead what a part of the work costs against how much there is: batch, units, steps, cells, areas,
+    /// synapses or threads, as --list explains them
+    #[arg(long, value_name = "SERIES", conflicts_with = "rows")]
+    pub against: Option<String>,
+
+    /// Draw the series
+    #[arg(long, value_name = "FILE.svg|FILE.png", requires = "against", value_parser = path())]
+    pub plot: Option<PathBuf>,
+
     /// Say what there is to measure, and measure nothing
     #[arg(long)]
     pub list: bool,

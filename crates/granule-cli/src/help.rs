@@ -398,6 +398,8 @@ Examples:
   granule bench train predict-lenet --device flex
   granule bench simulate --seconds 10
   granule bench --json > bench.jsonl
+  granule bench --against cells --plot cells.svg
+      what a step of a cell costs among 1 to 1,000,000 of them
   granule bench --list
 
 Samples are random numbers and models have random weights: nothing is read, downloaded or written.

@@ -9,6 +9,7 @@ mod flags;
 mod help;
 mod interrupt;
 mod output;
+mod plot;
 mod progress;
 mod verbose;
 mod written;

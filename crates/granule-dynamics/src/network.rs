@@ -331,12 +331,10 @@ impl Dynamics for SpikingNetworkDynamics {
             at.step,
             [batch, width],
             &Place::of(&state[0]),
-            move |step| {
-                let mut currents = noise.values(step, batch * width, per_time * dt);
-                currents
-                    .iter_mut()
-                    .for_each(|count| *count = *count * charge / dt);
-                currents
+            move |step, currents| {
+                noise.fill(step, per_time * dt, currents);
+                let one = charge / dt;
+                currents.iter_mut().for_each(|count| *count *= one);
             },
         );
         let mut current = synapse[0].clone() + drive;

@@ -31,16 +31,21 @@ impl NormalNoise {
     /// The first `count` numbers of a step.
     pub fn values(&self, step: usize, count: usize) -> Vec<f64> {
         let mut values = vec![0.0; count];
-        normal_numbers([self.seed, self.stream], step, &mut values);
+        self.fill(step, &mut values);
         values
+    }
+
+    /// The same in the place of `values`.
+    pub(crate) fn fill(&self, step: usize, values: &mut [f64]) {
+        normal_numbers([self.seed, self.stream], step, values);
     }
 
     /// The numbers of a step as a tensor `[rows, columns]`. A row does not depend on the number of rows after it, so a
     /// trajectory has the same noise in every batch.
     pub fn at(&self, step: usize, shape: [usize; 2], place: &Place) -> Tensor<2> {
         let own = *self;
-        numbers_of_step(step, shape, place, move |step| {
-            own.values(step, shape[0] * shape[1])
+        numbers_of_step(step, shape, place, move |step, values| {
+            own.fill(step, values);
         })
     }
 }
@@ -66,8 +71,13 @@ impl PoissonNoise {
     /// cost of a number does not grow with the mean. Numbers above 2^53 have the digits of an `f64`.
     pub fn values(&self, step: usize, count: usize, mean: f64) -> Vec<f64> {
         let mut values = vec![0.0; count];
-        poisson_numbers([self.seed, self.stream], step, mean, &mut values);
+        self.fill(step, mean, &mut values);
         values
+    }
+
+    /// The same in the place of `values`.
+    pub(crate) fn fill(&self, step: usize, mean: f64, values: &mut [f64]) {
+        poisson_numbers([self.seed, self.stream], step, mean, values);
     }
 }
 
@@ -125,7 +135,7 @@ mod tests {
         }
     }
 
-    /// Every probability, of the numbers drawn by multiplication and by rejection alike.
+    /// Every probability, of the numbers drawn by inversion and by rejection alike.
     #[test]
     fn counts_have_the_probabilities_of_poisson() {
         for mean in [9.99, 10.0, 40.0] {

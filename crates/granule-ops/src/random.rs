@@ -4,19 +4,25 @@
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
+use crate::vectorised::{Kernel, vectorised};
+
 /// Numbers in (0, 1], independent for every (seed, stream, step): never 0, for the logarithm.
 pub fn uniform(seed: u64, stream: u64, step: usize) -> impl FnMut() -> f64 {
+    let mut bytes = Bytes {
+        random: generator(seed, stream, step),
+        kept: [0; KEPT],
+        at: KEPT,
+    };
+    move || ((bytes.next() >> 11) + 1) as f64 * 2.0_f64.powi(-53)
+}
+
+fn generator(seed: u64, stream: u64, step: usize) -> ChaCha8Rng {
     let mut key = [0; 32];
     key[..8].copy_from_slice(&seed.to_le_bytes());
     key[8..16].copy_from_slice(&stream.to_le_bytes());
     let mut random = ChaCha8Rng::from_seed(key);
     random.set_stream(step as u64);
-    let mut bytes = Bytes {
-        random,
-        kept: [0; KEPT],
-        at: KEPT,
-    };
-    move || ((bytes.next() >> 11) + 1) as f64 * 2.0_f64.powi(-53)
+    random
 }
 
 /// The generator makes four blocks of 64 bytes at a time.
@@ -59,29 +65,114 @@ pub fn normal_numbers([seed, stream]: [u64; 2], step: usize, numbers: &mut [f64]
 /// Fills `numbers` with independent Poisson ones of mean `mean`, at least 0; a mean that is not finite stands for itself. The cost
 /// of a number does not grow with the mean. Numbers above 2^53 have the digits of an `f64`.
 pub fn poisson_numbers([seed, stream]: [u64; 2], step: usize, mean: f64, numbers: &mut [f64]) {
-    let mut uniform = uniform(seed, stream, step);
     if !mean.is_finite() {
         return numbers.fill(mean);
     }
     if mean >= REJECTION {
+        let mut uniform = uniform(seed, stream, step);
         let rejection = Rejection::new(mean);
         return numbers.fill_with(|| rejection.draw(&mut uniform));
     }
-    // Knuth (1969).
-    let least = (-mean).exp();
-    numbers.fill_with(|| {
-        let mut events = 0;
-        let mut product = uniform();
-        while product > least {
-            events += 1;
-            product *= uniform();
-        }
-        f64::from(events)
-    });
+    let mut random = generator(seed, stream, step);
+    let inversion = Inversion::new(mean);
+    for chunk in numbers.chunks_mut(TOGETHER) {
+        inversion.draw(&mut random, chunk);
+    }
 }
 
-/// Below this mean a number is drawn by multiplying uniform ones, above it by rejection.
+/// Below this mean a number is drawn by inversion, above it by rejection.
 const REJECTION: f64 = 10.0;
+/// Numbers that are drawn by inversion together.
+const TOGETHER: usize = KEPT / 4;
+
+/// Poisson numbers of a small mean as the inverse of their distribution function (Devroye 1986, III.2): of a uniform number u the
+/// k with F(k − 1) ≤ u < F(k). Of u the first 32 bits decide nearly always; 32 more are drawn where they do not.
+struct Inversion {
+    /// 2⁶⁴ F(k) for k = 0, 1, … up to where it is 2⁶⁴ to the last digit.
+    ends: Vec<u64>,
+}
+
+impl Inversion {
+    fn new(mean: f64) -> Self {
+        const ALL: f64 = 18_446_744_073_709_551_616.0;
+        let mut ends = Vec::new();
+        let (mut probability, mut sum) = ((-mean).exp(), 0.0);
+        loop {
+            sum += probability;
+            let end = (sum * ALL) as u64;
+            if sum >= 1.0 || ends.last().is_some_and(|last| end <= *last) {
+                return Self { ends };
+            }
+            ends.push(end);
+            probability *= mean / ends.len() as f64;
+        }
+    }
+
+    /// Fills at most [`TOGETHER`] numbers. All of them are drawn whatever their number is, so that the first ones do not depend on
+    /// it.
+    fn draw(&self, random: &mut ChaCha8Rng, numbers: &mut [f64]) {
+        let mut bytes = [0; KEPT];
+        random.fill_bytes(&mut bytes);
+        let mut u = [0; TOGETHER];
+        for (u, bytes) in u.iter_mut().zip(bytes.as_chunks().0) {
+            *u = u32::from_le_bytes(*bytes);
+        }
+        let (mut counts, mut undecided) = ([0; TOGETHER], [0; TOGETHER]);
+        vectorised(Count {
+            ends: &self.ends,
+            u: &u,
+            counts: &mut counts,
+            undecided: &mut undecided,
+        });
+        if undecided != [0; TOGETHER] {
+            let all = counts.iter_mut().zip(&u).zip(&undecided);
+            for ((count, u), _) in all.filter(|(_, undecided)| **undecided != 0) {
+                let whole = u64::from(*u) << 32 | u64::from(random.next_u32());
+                *count = self.ends.iter().filter(|end| **end <= whole).count() as u32;
+            }
+        }
+        for (number, count) in numbers.iter_mut().zip(counts) {
+            *number = f64::from(count);
+        }
+    }
+}
+
+/// How many ends lie below each of some numbers, by their first 32 bits, and of how many ends these bits are the same.
+struct Count<'a> {
+    ends: &'a [u64],
+    u: &'a [u32; TOGETHER],
+    counts: &'a mut [u32; TOGETHER],
+    undecided: &'a mut [u32; TOGETHER],
+}
+
+/// Numbers whose counts are kept in the processor.
+const LANES: usize = 16;
+
+impl Kernel for Count<'_> {
+    #[inline(always)]
+    fn run<const FUSED: bool>(self) {
+        let (u, _) = self.u.as_chunks::<LANES>();
+        let (counts, _) = self.counts.as_chunks_mut::<LANES>();
+        let (undecided, _) = self.undecided.as_chunks_mut::<LANES>();
+        for ((u, counts), undecided) in u.iter().zip(counts).zip(undecided) {
+            let (mut above, mut same) = ([0; LANES], [0; LANES]);
+            for end in self.ends {
+                let end = (end >> 32) as u32;
+                let mut reached = false;
+                for lane in 0..LANES {
+                    above[lane] += u32::from(u[lane] > end);
+                    same[lane] |= u32::from(u[lane] == end);
+                    reached |= u[lane] >= end;
+                }
+                // All others are larger.
+                if !reached {
+                    break;
+                }
+            }
+            (*counts, *undecided) = (above, same);
+        }
+    }
+}
 
 /// Poisson numbers of a mean of at least 10 by transformed rejection with squeeze: PTRS of Hörmann (1993,
 /// doi:10.1016/0167-6687(93)90997-4), which takes 1.1 to 1.3 pairs of uniform numbers for one of any mean.
@@ -172,6 +263,33 @@ mod tests {
             let expected = ((random.next_u64() >> 11) + 1) as f64 / 2.0_f64.powi(53);
             assert_eq!(found(), expected);
         }
+    }
+
+    /// Where the first bits of a number are those of an end, the others decide.
+    #[test]
+    fn ends_are_the_distribution_function() {
+        let inversion = Inversion::new(0.5);
+        let all = 2.0_f64.powi(64);
+        let (mut probability, mut sum) = (f64::exp(-0.5), 0.0);
+        for (k, end) in inversion.ends.iter().enumerate() {
+            sum += probability;
+            assert!((*end as f64 / all - sum).abs() < 1e-15, "{k}");
+            probability *= 0.5 / (k as f64 + 1.0);
+        }
+        assert!(probability < 1e-15, "{probability}");
+        assert!(Inversion::new(0.0).ends.is_empty());
+        let last = (inversion.ends[0] >> 32) as u32;
+        let mut u = [0; TOGETHER];
+        u[..3].copy_from_slice(&[last - 1, last, last + 1]);
+        let (mut counts, mut undecided) = ([0; TOGETHER], [0; TOGETHER]);
+        vectorised(Count {
+            ends: &inversion.ends,
+            u: &u,
+            counts: &mut counts,
+            undecided: &mut undecided,
+        });
+        assert_eq!((counts[0], counts[2]), (0, 1));
+        assert_eq!(undecided[..3], [0, 1, 0]);
     }
 
     #[test]

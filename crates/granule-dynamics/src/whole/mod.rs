@@ -55,7 +55,7 @@ pub use steps::{WholeRun, WholeSteps};
 
 /// Numbers that are a function of the step.
 #[cfg(feature = "capture")]
-type Numbers = dyn Fn(usize) -> Vec<f64> + Send + Sync;
+type Numbers = dyn Fn(usize, &mut [f64]) + Send + Sync;
 
 /// A tensor of numbers that depend on the step: of which step they are, and how they are made.
 #[cfg(feature = "capture")]
@@ -67,7 +67,8 @@ thread_local! {
     static DRAWN: RefCell<Option<Vec<Drawn>>> = const { RefCell::new(None) };
 }
 
-/// A tensor of numbers that are a function of the step, for example random ones.
+/// A tensor of numbers that are a function of the step, for example random ones: `numbers` gets the step and the numbers of it,
+/// row-major, and sets every one.
 ///
 /// Every number in a step that is not the same in all of them has to come from here, from the state or from the input: what
 /// differs otherwise between the first steps and a late one keeps many steps from being taken in one call, and what differs at
@@ -76,9 +77,11 @@ pub fn numbers_of_step(
     step: usize,
     shape: [usize; 2],
     place: &Place,
-    numbers: impl Fn(usize) -> Vec<f64> + Send + Sync + 'static,
+    numbers: impl Fn(usize, &mut [f64]) + Send + Sync + 'static,
 ) -> Tensor<2> {
-    let tensor = place.tensor(numbers(step), shape);
+    let mut values = vec![0.0; shape[0] * shape[1]];
+    numbers(step, &mut values);
+    let tensor = place.tensor(values, shape);
     #[cfg(feature = "capture")]
     DRAWN.with_borrow_mut(|drawn| {
         if let Some(drawn) = drawn {

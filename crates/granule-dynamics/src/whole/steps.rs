@@ -156,6 +156,7 @@ impl WholeSteps {
         let run = run.ok_or_else(misfit)?;
         Ok(WholeRun {
             steps: self.clone(),
+            given: vec![Vec::new(); self.script.given().len()],
             run: match device {
                 Some(device) => run.on(&device),
                 None => run,
@@ -184,6 +185,8 @@ fn of_steps(sources: Vec<Vec<(usize, Arc<Numbers>)>>, widths: &[usize]) -> Optio
 /// [`WholeSteps`] with a state.
 pub struct WholeRun {
     steps: WholeSteps,
+    /// What was given last, whose memory is used again.
+    given: Vec<Vec<f64>>,
     run: Run,
 }
 
@@ -246,14 +249,15 @@ impl WholeRun {
         let mut done = 0;
         loop {
             let count = most.min(steps - done);
-            let input = input_width.map(|width| {
-                let own = input.get(done * width..(done + count) * width);
-                own.map(<[f64]>::to_vec).unwrap_or_default()
-            });
-            let drawn = self.steps.drawn.iter();
-            let drawn = drawn.map(|drawn| drawn.numbers(self.run.done(), count));
-            let given: Option<Vec<Vec<f64>>> = input.map(Some).into_iter().chain(drawn).collect();
-            let seen = given.and_then(|given| self.run.steps(count, &given, see));
+            let mut given = self.given.iter_mut();
+            if let Some((width, own)) = input_width.and_then(|width| Some((width, given.next()?))) {
+                own.clear();
+                own.extend_from_slice(&input[done * width..(done + count) * width]);
+            }
+            for (drawn, own) in self.steps.drawn.iter().zip(given) {
+                drawn.draw(self.run.done(), count, own);
+            }
+            let seen = self.run.steps(count, &self.given, see);
             let seen = seen.ok_or_else(misfit)?;
             done += count;
             if done == count {
@@ -279,21 +283,17 @@ fn state(values: &[Vec<f64>], like: &State) -> State {
 }
 
 impl OfStep {
-    /// Those of `count` steps from `first` on, in a row; `None` where some step has another number of them. As every step has
-    /// its own, threads share them.
-    fn numbers(&self, first: usize, count: usize) -> Option<Vec<f64>> {
-        let mut all = vec![0.0; count * self.width];
+    /// Those of `count` steps from `first` on, in a row. As every step has its own, threads share them.
+    fn draw(&self, first: usize, count: usize, all: &mut Vec<f64>) {
+        all.resize(count * self.width, 0.0);
         let fill = |(step, own): (usize, &mut [f64])| {
-            let numbers = (self.numbers)(self.first + self.stride * (first + step));
-            (numbers.len() == own.len()).then(|| own.copy_from_slice(&numbers))
+            (self.numbers)(self.first + self.stride * (first + step), own);
         };
+        let width = self.width.max(1);
         if all.len() < PARALLEL {
-            let mut steps = all.chunks_exact_mut(self.width).enumerate();
-            steps.try_for_each(fill)?;
+            all.chunks_exact_mut(width).enumerate().for_each(fill);
         } else {
-            let steps = all.par_chunks_exact_mut(self.width).enumerate();
-            steps.try_for_each(fill)?;
+            all.par_chunks_exact_mut(width).enumerate().for_each(fill);
         }
-        Some(all)
     }
 }

@@ -145,7 +145,41 @@ impl<T: Number> Builder<T> {
         }
     }
 
-    fn push(&mut self, mut work: Work, len: usize, shape: &[usize]) -> Value {
+    /// What gives the same bits with fewer changes of sign: x + (−y) is x − y, x − (−y) is x + y and −(x·c) is x·(−c).
+    fn with_few_signs(&mut self, work: Work) -> Work {
+        // Instructions are in the order of what they make.
+        let made = |slot: Slot| {
+            let at = self.code.binary_search_by_key(&slot, |made| made.to).ok()?;
+            Some(&self.code[at].work)
+        };
+        let negated = |slot: Slot| match made(slot) {
+            Some(Work::Unary(Unary::Negate, x)) => Some(*x),
+            _ => None,
+        };
+        match work {
+            Work::Binary(Binary::Add, x, y) => match (negated(x), negated(y)) {
+                (_, Some(y)) => Work::Binary(Binary::Subtract, x, y),
+                (Some(x), None) => Work::Binary(Binary::Subtract, y, x),
+                (None, None) => work,
+            },
+            Work::Binary(Binary::Subtract, x, y) => match negated(y) {
+                Some(y) => Work::Binary(Binary::Add, x, y),
+                None => work,
+            },
+            Work::Unary(Unary::Negate, product) => match made(product) {
+                Some(Work::Binary(Binary::Multiply, x, factor)) if self.constant[*factor] => {
+                    let (x, factor) = (*x, &self.slots[*factor]);
+                    let opposite = factor.iter().map(|factor| -*factor).collect();
+                    Work::Binary(Binary::Multiply, x, self.known_constant(opposite, &[]).slot)
+                }
+                _ => work,
+            },
+            _ => work,
+        }
+    }
+
+    fn push(&mut self, work: Work, len: usize, shape: &[usize]) -> Value {
+        let mut work = self.with_few_signs(work);
         let key = match &work {
             Work::Unary(f, x) => Key::Unary(*f, *x, len),
             Work::Binary(f, x, y) => Key::Binary(*f, *x, *y),

@@ -423,7 +423,7 @@ impl<T> Tile<T> {
 
 /// Elements that go through the instructions of a part together.
 const BLOCK: usize = 256;
-/// The same where blocks go different ways: the smaller, the more of them have nothing that happens.
+/// Elements of which is asked whether something happens to any: the fewer, the more often to none.
 const FORKED: usize = 64;
 /// Blocks that are looked at before it is judged whether enough of them are quiet.
 const JUDGED: usize = 256;
@@ -533,34 +533,77 @@ fn blocks<T: Number>(
 ) {
     let fork = part.fork.as_ref().filter(|_| ways.is_worth_it());
     let len = slots[code[own.start].to].len();
-    let width = if fork.is_some() { FORKED } else { BLOCK };
-    for start in (0..len).step_by(width) {
-        let range = start..(start + width).min(len);
-        let run = |code: &[Instruction], slots: &mut [Vec<T>]| {
-            vectorised(Block {
-                code,
-                slots,
-                range: range.clone(),
-            });
-        };
+    let run = |code: &[Instruction], range: Range<usize>, slots: &mut [Vec<T>]| {
+        vectorised(Block { code, slots, range });
+    };
+    for start in (0..len).step_by(BLOCK) {
+        let end = (start + BLOCK).min(len);
         let Some(fork) = fork else {
-            run(&code[own.clone()], slots);
+            run(&code[own.clone()], start..end, slots);
             continue;
         };
-        run(&code[own.start..fork.at], slots);
-        ways.blocks += 1;
-        let rest = if is_zero(self::part(&slots[fork.mask], &range)) {
-            ways.quiet += 1;
-            &fork.quiet
-        } else {
-            &code[fork.at..own.end]
+        run(&code[own.start..fork.at], start..end, slots);
+        let is_quiet = |from: usize, slots: &[Vec<T>]| {
+            is_zero(self::part(
+                &slots[fork.mask],
+                &(from..(from + FORKED).min(end)),
+            ))
         };
-        run(rest, slots);
+        // Neighbours that go the same way go together.
+        let mut from = start;
+        while from < end {
+            let quiet = is_quiet(from, slots);
+            let mut to = from + FORKED;
+            while to < end && is_quiet(to, slots) == quiet {
+                to += FORKED;
+            }
+            let blocks = (to - from) / FORKED;
+            ways.blocks += blocks;
+            ways.quiet += if quiet { blocks } else { 0 };
+            let rest = match quiet {
+                true => &fork.quiet,
+                false => &code[fork.at..own.end],
+            };
+            run(rest, from..to.min(end), slots);
+            from = to;
+        }
+    }
+}
+
+/// Whether some numbers are 0.
+struct IsZero<'a, T> {
+    values: &'a [T],
+    found: &'a mut bool,
+}
+
+impl<T: Number> Kernel for IsZero<'_, T> {
+    #[inline(always)]
+    fn run<const FUSED: bool>(self) {
+        *self.found = self
+            .values
+            .iter()
+            .fold(true, |none, x| none & (*x == T::ZERO));
     }
 }
 
 fn is_zero<T: Number>(values: &[T]) -> bool {
-    values.iter().fold(true, |none, x| none & (*x == T::ZERO))
+    let mut found = false;
+    vectorised(IsZero {
+        values,
+        found: &mut found,
+    });
+    found
+}
+
+/// Calls `body` with the place and the value of each number that is not 0, in order. Most are.
+fn not_zero<T: Number>(values: &[T], mut body: impl FnMut(usize, T)) {
+    for (chunk, values) in values.chunks(FORKED).enumerate() {
+        if is_zero(values) {
+            continue;
+        }
+        let places = values.iter().enumerate().filter(|(_, x)| **x != T::ZERO);
+        places.for_each(|(place, x)| body(chunk * FORKED + place, *x));
+    }
 }
 
 /// Whether a tile speaks for what is seen of this buffer: the first one for all of what they share.
@@ -583,27 +626,19 @@ fn see<T: Number>(of: &Steps<T>, tile: &Tile<T>, wanted: &[See], step: usize, se
 
 /// Keeps what is seen after the step `step` where something is not 0.
 fn look<T: Number>(of: &Steps<T>, tile: &Tile<T>, looks: &[Look], step: usize, seen: &mut [Seen]) {
-    const CHUNK: usize = 64;
     for Look { thing, readers } in looks {
         let mask = of.seen[*thing];
         if !speaks(of, tile, mask) {
             continue;
         }
-        for (chunk, values) in tile.slots[mask].chunks(CHUNK).enumerate() {
-            if is_zero(values) {
-                continue;
+        not_zero(&tile.slots[mask], |place, _| {
+            for reader in readers {
+                // As long as the mask.
+                let value = tile.slots[of.seen[*reader]][place].to_f64();
+                seen[*reader].values.push(value);
+                seen[*reader].places.push((step, tile.first() + place));
             }
-            let places = values.iter().enumerate().filter(|(_, x)| **x != T::ZERO);
-            for (place, _) in places {
-                let place = chunk * CHUNK + place;
-                for reader in readers {
-                    // As long as the mask.
-                    let value = tile.slots[of.seen[*reader]][place].to_f64();
-                    seen[*reader].values.push(value);
-                    seen[*reader].places.push((step, tile.first() + place));
-                }
-            }
-        }
+        });
     }
 }
 
@@ -615,10 +650,11 @@ impl<T: Number> Many<'_, T> {
         };
         for (index, tile) in self.tiles.iter().enumerate() {
             let from = tile.first();
-            let row = tile.slots[left].iter().enumerate();
-            let sent = row.filter(|(_, x)| **x != T::ZERO);
-            let sent = sent.map(|(place, x)| ((from + place) as u32, *x));
-            exchange.send(number, self.first + index, sent);
+            exchange.send(number, self.first + index, |letter| {
+                not_zero(&tile.slots[left], |place, x| {
+                    letter.push(((from + place) as u32, x));
+                });
+            });
         }
         exchange.meet();
         for tile in self.tiles.iter_mut() {

@@ -53,12 +53,12 @@ impl<T: Copy> Exchange<T> {
         Present(self)
     }
 
-    /// Writes the letter of a tile for the product `number`.
-    pub(crate) fn send(&self, number: usize, tile: usize, row: impl Iterator<Item = (u32, T)>) {
+    /// Has the letter of a tile for the product `number` written, which is empty.
+    pub(crate) fn send(&self, number: usize, tile: usize, write: impl FnOnce(&mut Letter<T>)) {
         let letter = &self.letters[number % 2][tile];
         let mut letter = letter.write().unwrap_or_else(PoisonError::into_inner);
         letter.clear();
-        letter.extend(row);
+        write(&mut letter);
     }
 
     /// Returns once all threads have called it as often. One meeting lies between a letter and its reading, and another

@@ -15,6 +15,7 @@ macro_rules! row {
     };
 }
 
+mod against;
 mod ceiling;
 mod inference;
 mod simulation;
@@ -63,6 +64,9 @@ enum Unit {
     Seconds,
     Milliseconds,
     Microseconds,
+    Nanoseconds,
+    /// Of something else.
+    Share,
 }
 
 /// A row that is ready to run.
@@ -106,6 +110,8 @@ impl Unit {
             Self::Seconds => "s",
             Self::Milliseconds => "ms",
             Self::Microseconds => "µs",
+            Self::Nanoseconds => "ns",
+            Self::Share => "of",
         }
     }
 
@@ -117,6 +123,8 @@ impl Unit {
             Self::Seconds => seconds / count,
             Self::Milliseconds => seconds / count * 1e3,
             Self::Microseconds => seconds / count * 1e6,
+            Self::Nanoseconds => seconds / count * 1e9,
+            Self::Share => seconds / count,
         }
     }
 
@@ -176,8 +184,18 @@ pub fn run(args: &args::Bench) -> anyhow::Result<ExitCode> {
     if args.list {
         return list(&chosen, args.json);
     }
+    let plot = against::plot(args)?;
     let device = open(args.device.as_ref(), DeviceSpec::Cpu)?;
-    on(&device, || measure(args, &chosen, &device))
+    on(&device, || {
+        let bench = Bench {
+            device: &device,
+            seconds: args.seconds,
+        };
+        match &args.against {
+            Some(name) => against::run(name, args.json, plot, &bench),
+            None => measure(args, &chosen, &bench),
+        }
+    })
 }
 
 fn list(chosen: &[&Row], json: bool) -> anyhow::Result<ExitCode> {
@@ -191,6 +209,8 @@ fn list(chosen: &[&Row], json: bool) -> anyhow::Result<ExitCode> {
             .map(|row| vec![row.name.into(), row.unit.name().into(), row.what.into()])
             .collect();
         output::line(&output::columns(&table))?;
+        output::line("")?;
+        output::line(&output::columns(&against::list()))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -198,13 +218,10 @@ fn list(chosen: &[&Row], json: bool) -> anyhow::Result<ExitCode> {
 fn measure(
     args: &args::Bench,
     chosen: &[&'static Row],
-    device: &OpenDevice,
+    bench: &Bench<'_>,
 ) -> anyhow::Result<ExitCode> {
-    let bench = Bench {
-        device,
-        seconds: args.seconds,
-    };
-    let ceilings = Ceilings::measure(&bench)?;
+    let device = bench.device;
+    let ceilings = Ceilings::measure(bench)?;
     let load = busy();
     if args.json {
         output::event(
@@ -256,7 +273,10 @@ struct Measured {
 
 impl Bench<'_> {
     fn row(&self, row: &Row) -> anyhow::Result<Measured> {
-        let mut prepared = (row.begin)(self)?;
+        self.measure((row.begin)(self)?, row.unit)
+    }
+
+    fn measure(&self, mut prepared: Prepared<'_>, unit: Unit) -> anyhow::Result<Measured> {
         let began = Instant::now();
         let mut seconds = Vec::new();
         let mut cut = false;
@@ -276,13 +296,13 @@ impl Bench<'_> {
         }
         let rounds: Vec<f64> = seconds
             .iter()
-            .map(|seconds| row.unit.of(*seconds, prepared.count))
+            .map(|seconds| unit.of(*seconds, prepared.count))
             .collect();
         seconds.sort_by(f64::total_cmp);
         let median = seconds[seconds.len() / 2];
         Ok(Measured {
             rounds,
-            median: row.unit.of(median, prepared.count),
+            median: unit.of(median, prepared.count),
             operations: prepared.operations.map(|operations| operations / median),
             cut,
         })

@@ -67,7 +67,7 @@ pub(super) const ROWS: &[Row] = &[
     ),
     row!(
         "cells-10000",
-        |bench| many_cells(bench),
+        |bench| many_cells(bench, 10_000),
         CellSteps,
         "10,000 Hodgkin-Huxley cells, exponential Euler, in f32"
     ),
@@ -83,7 +83,8 @@ fn cells<'a>(bench: &'a Bench<'a>, cells: i64) -> anyhow::Result<Prepared<'a>> {
     preset(bench, "hodgkin-huxley", &changes)
 }
 
-fn balanced<'a>(bench: &'a Bench<'a>, cells: i64) -> anyhow::Result<Prepared<'a>> {
+/// Networks of so many cells, each of which reaches a tenth of them.
+pub(super) fn balanced<'a>(bench: &'a Bench<'a>, cells: i64) -> anyhow::Result<Prepared<'a>> {
     let excitatory = cells * 4 / 5;
     let changes = [
         ("duration", Value::Float(1000.0)),
@@ -93,6 +94,35 @@ fn balanced<'a>(bench: &'a Bench<'a>, cells: i64) -> anyhow::Result<Prepared<'a>
         ("record.every", Value::Integer(1000)),
     ];
     preset(bench, "balanced-network", &changes)
+}
+
+/// Areas of which each is reached by all others, over distances up to 100 mm, for so many steps.
+pub(super) fn areas<'a>(
+    bench: &'a Bench<'a>,
+    areas: usize,
+    steps: usize,
+) -> anyhow::Result<Prepared<'a>> {
+    let table = |value: &dyn Fn(usize, usize) -> f64| {
+        let row = |i: usize| {
+            (0..areas).map(move |j| Value::Float(if i == j { 0.0 } else { value(i, j) }))
+        };
+        Value::Array((0..areas).map(|i| Value::Array(row(i).collect())).collect())
+    };
+    let mut distances = Table::new();
+    distances.insert("speed".into(), Value::Float(10.0));
+    let length = |i: usize, j: usize| 100.0 * i.abs_diff(j) as f64 / areas as f64;
+    distances.insert("lengths".into(), table(&length));
+    let mut delays = Table::new();
+    delays.insert("distances".into(), distances.into());
+    let changes = [
+        ("duration", Value::Float(steps as f64)),
+        ("dt", Value::Float(1.0)),
+        ("system.nodes", Value::Integer(areas as i64)),
+        ("connectivity.weights", table(&|_, _| 1.0 / areas as f64)),
+        ("connectivity.delays", delays.into()),
+        ("record.every", Value::Integer(1000)),
+    ];
+    preset(bench, "whole-brain", &changes)
 }
 
 /// A preset with some keys set otherwise, in f64 on a CPU, else in f32.
@@ -153,24 +183,24 @@ fn preset<'a>(
     })
 }
 
-fn many_cells<'a>(bench: &'a Bench<'a>) -> anyhow::Result<Prepared<'a>> {
-    const CELLS: usize = 10_000;
+/// Cells with different currents.
+pub(super) fn many_cells<'a>(bench: &'a Bench<'a>, cells: usize) -> anyhow::Result<Prepared<'a>> {
     const STEPS: usize = 200;
     const DT: f64 = 0.025;
-    let currents: Vec<f64> = (0..CELLS).map(|i| 20.0 * i as f64 / CELLS as f64).collect();
+    let currents: Vec<f64> = (0..cells).map(|i| 20.0 * i as f64 / cells as f64).collect();
     let config = HodgkinHuxleyConfig {
-        cells: CELLS,
+        cells,
         current: currents.into(),
         ..Default::default()
     };
     let place = Place::f32(bench.device.burn());
-    let cells = config.init(Arc::new(ExponentialEuler), &place)?;
+    let model = config.init(Arc::new(ExponentialEuler), &place)?;
     let grid = Grid::over(DT * STEPS as f64, DT)?;
     Ok(Prepared {
-        count: (CELLS * STEPS) as f64,
+        count: (cells * STEPS) as f64,
         operations: None,
         round: Box::new(move || {
-            let (dynamics, start) = (cells.dynamics()?, cells.initial_state(1)?);
+            let (dynamics, start) = (model.dynamics()?, model.initial_state(1)?);
             host(start[0].clone())?;
             let began = Instant::now();
             let end = simulate(&dynamics, start, &NoInput, &grid, |_, _, _| {

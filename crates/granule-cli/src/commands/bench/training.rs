@@ -16,8 +16,8 @@ use granule::train::{Quiet, StopFlag, train_with};
 use super::{Bench, Prepared, Row};
 
 const BATCH: usize = 64;
-/// Time steps of the recurrent networks.
-const STEPS: usize = 100;
+/// Trials and time steps of the recurrent networks.
+const TRIALS: [usize; 2] = [BATCH, 100];
 
 const MNIST: [usize; 3] = [1, 28, 28];
 const CIFAR: [usize; 3] = [3, 32, 32];
@@ -30,51 +30,25 @@ const fn convolution(kernel: usize, from: usize, to: usize, side: usize) -> usiz
 pub(super) const ROWS: &[Row] = &[
     row!(
         "train-mlp",
-        |bench| classifier(bench, "mlp", MNIST, 32_000, &[784 * 128, 128 * 10]),
+        |bench| mlp(bench, BATCH, 32_000),
         Images,
         "MLP 784-128-10, images of 28×28, batches of 64, Adam"
     ),
     row!(
         "train-lenet",
-        |bench| {
-            let convolutions = [convolution(5, 1, 6, 28), convolution(5, 6, 16, 10)];
-            let dense = [400 * 120, 120 * 84, 84 * 10];
-            classifier(
-                bench,
-                "lenet",
-                MNIST,
-                9_600,
-                &[&convolutions[..], &dense].concat(),
-            )
-        },
+        |bench| lenet(bench, BATCH, 9_600),
         Images,
         "LeNet-5, images of 28×28, batches of 64, Adam"
     ),
     row!(
         "train-cnn",
-        |bench| {
-            let convolutions = [convolution(3, 3, 64, 32), convolution(3, 64, 128, 16)];
-            let dense = [8192 * 1024, 1024 * 10];
-            classifier(
-                bench,
-                "cnn",
-                CIFAR,
-                640,
-                &[&convolutions[..], &dense].concat(),
-            )
-        },
+        |bench| cnn(bench, BATCH, 640),
         Images,
         "CNN of 64 and 128 filters and 1,024 units, images of 3×32×32, batches of 64, SGD with momentum"
     ),
     row!(
         "train-rate",
-        |bench| sequence(bench, 3, 3, |channels, outputs, place| {
-            let config = RateNetworkConfig {
-                units: 256,
-                ..Default::default()
-            };
-            Ok(config.init(channels, outputs, 1, place)?)
-        }),
+        |bench| rate(bench, 256, TRIALS),
         Milliseconds,
         "a step of a rate network of 256 units, 100 time steps, 64 trials, Adam"
     ),
@@ -92,8 +66,56 @@ pub(super) const ROWS: &[Row] = &[
     ),
 ];
 
+/// An epoch of `count` images in batches.
+pub(super) fn mlp<'a>(
+    bench: &'a Bench<'a>,
+    batch: usize,
+    count: usize,
+) -> anyhow::Result<Prepared<'a>> {
+    classifier(bench, "mlp", MNIST, [batch, count], &[784 * 128, 128 * 10])
+}
+
+/// The same of LeNet.
+pub(super) fn lenet<'a>(
+    bench: &'a Bench<'a>,
+    batch: usize,
+    count: usize,
+) -> anyhow::Result<Prepared<'a>> {
+    let convolutions = [convolution(5, 1, 6, 28), convolution(5, 6, 16, 10)];
+    let dense = [400 * 120, 120 * 84, 84 * 10];
+    let layers = [&convolutions[..], &dense].concat();
+    classifier(bench, "lenet", MNIST, [batch, count], &layers)
+}
+
+/// The same of the CNN.
+pub(super) fn cnn<'a>(
+    bench: &'a Bench<'a>,
+    batch: usize,
+    count: usize,
+) -> anyhow::Result<Prepared<'a>> {
+    let convolutions = [convolution(3, 3, 64, 32), convolution(3, 64, 128, 16)];
+    let dense = [8192 * 1024, 1024 * 10];
+    let layers = [&convolutions[..], &dense].concat();
+    classifier(bench, "cnn", CIFAR, [batch, count], &layers)
+}
+
+/// A step of a rate network on so many trials and time steps.
+pub(super) fn rate<'a>(
+    bench: &'a Bench<'a>,
+    units: usize,
+    trials: [usize; 2],
+) -> anyhow::Result<Prepared<'a>> {
+    sequence(bench, [3, 3], trials, |[channels, outputs], place| {
+        let config = RateNetworkConfig {
+            units,
+            ..Default::default()
+        };
+        Ok(config.init(channels, outputs, 1, place)?)
+    })
+}
+
 fn gated<'a>(bench: &'a Bench<'a>, cell: GatedCell) -> anyhow::Result<Prepared<'a>> {
-    sequence(bench, 71, 2, |channels, outputs, place| {
+    sequence(bench, [71, 2], TRIALS, |[channels, outputs], place| {
         let config = GatedNetworkConfig { cell, units: 128 };
         Ok(config.init(channels, outputs, 1, place)?)
     })
@@ -131,7 +153,7 @@ fn classifier<'a>(
     bench: &'a Bench<'a>,
     model: &str,
     shape: [usize; 3],
-    count: usize,
+    [batch, count]: [usize; 2],
     layers: &[usize],
 ) -> anyhow::Result<Prepared<'a>> {
     let (learnt, tested) = (images(shape, count)?, images(shape, BATCH)?);
@@ -145,7 +167,7 @@ fn classifier<'a>(
     };
     let mut config = RunConfig::recipe(ModelConfig::from_name(model)?, of);
     config.train.epochs = 1;
-    config.train.batch_size = BATCH;
+    config.train.batch_size = batch;
     config.device = bench.device.spec().clone();
     let stop = StopFlag::new();
     // Forward, by the weights, and by the input, which the first layer is not asked for.
@@ -161,23 +183,22 @@ fn classifier<'a>(
     })
 }
 
-/// A step of a network that sees sequences, with a mean squared error at every time.
+/// A step of a network that sees sequences of so many channels and has so many outputs, with a mean squared error at every time.
 fn sequence<'a, M: SequenceModel + 'a>(
     bench: &'a Bench<'a>,
-    channels: usize,
-    outputs: usize,
-    init: impl FnOnce(usize, usize, &Place) -> anyhow::Result<M>,
+    [channels, outputs]: [usize; 2],
+    [batch, steps]: [usize; 2],
+    init: impl FnOnce([usize; 2], &Place) -> anyhow::Result<M>,
 ) -> anyhow::Result<Prepared<'a>> {
     let device = bench.device.burn().clone();
     let mut network = Some(init(
-        channels,
-        outputs,
+        [channels, outputs],
         &Place::f32(&device.clone().autodiff()),
     )?);
     let mut optimizer = AdamConfig::new().init();
     let normal = Distribution::Normal(0.0, 1.0);
-    let input = Tensor::<3>::random([BATCH, STEPS, channels], normal, &device);
-    let target = Tensor::<3>::random([BATCH, STEPS, outputs], normal, &device);
+    let input = Tensor::<3>::random([batch, steps, channels], normal, &device);
+    let target = Tensor::<3>::random([batch, steps, outputs], normal, &device);
     let (input, target) = (Tensor::from_inner(input), Tensor::from_inner(target));
     Ok(Prepared {
         count: 1.0,

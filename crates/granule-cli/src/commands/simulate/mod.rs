@@ -22,9 +22,9 @@ use crate::config::experiment::{Described, resolve};
 use crate::failure::{INTERRUPTED, Usage};
 use crate::interrupt::Interrupt;
 use crate::output::{self, note};
+use crate::plot::Plot;
 use crate::progress::Style;
 use crate::verbose;
-use files::Plot;
 use toml::Table;
 
 pub fn run(args: &args::Simulate) -> anyhow::Result<ExitCode> {
