@@ -125,7 +125,8 @@ impl Whole {
         let columns: usize = script.seen().iter().chain(&script.given()).sum();
         let most = budget::waiting_samples(columns + 1).min(CHECK_EVERY);
         let mut run = self.steps.begin(&of.subject.initial)?;
-        let mut good = run.saved();
+        // What was plausible last, and where a call began.
+        let (mut good, mut begun) = (run.saved(), run.saved());
         let mut together = FIRST.min(most);
         while run.done() < grid.steps() && !of.stop.is_asked() {
             let first = run.done();
@@ -139,7 +140,9 @@ impl Whole {
                     .flat_map(|given| steps.clone().flat_map(|step| given.values(step)))
                     .collect::<Vec<f64>>()
             };
-            let before = run.saved();
+            if good.done() != first {
+                run.save(&mut begun);
+            }
             let began = Instant::now();
             let mut seen = run.steps(count, &input(count), &see)?;
             let took = began.elapsed();
@@ -147,16 +150,14 @@ impl Whole {
             let heard =
                 (first + 1..=done).find(|step| progress(*step, grid.time(*step)).is_break());
             if let Some(last) = heard.filter(|last| *last < done) {
-                run.restore(&before);
+                run.restore(if good.done() == first { &good } else { &begun });
                 seen = run.steps(last - first, &input(last - first), &see)?;
                 done = last;
             }
             if done.is_multiple_of(CHECK_EVERY) || done == grid.steps() {
-                let pairs = dynamics.variables().iter().zip(run.values());
-                if pairs
-                    .into_iter()
-                    .any(|(variable, values)| !variable.is_plausible(&values))
-                {
+                run.save(&mut begun);
+                let mut pairs = dynamics.variables().iter().zip(begun.state());
+                if pairs.any(|(variable, values)| !variable.is_plausible(values)) {
                     let last = WholeRun::state_of(&good, &of.subject.initial);
                     let from = (good.done(), last);
                     let late = run.state(&of.subject.initial);
@@ -164,7 +165,7 @@ impl Whole {
                     first.map_or(Ok(()), Err)?;
                     late.check_plausible(dynamics.variables(), grid.time(done))?;
                 }
-                good = run.saved();
+                std::mem::swap(&mut good, &mut begun);
             }
             self.keep(of, ran, first, done, seen)?;
             if heard.is_some() {

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor};
-use granule_ops::script::{Recorded, Run, Saved, Script, See, Seen, Unrecorded, record};
-use rayon::prelude::*;
+use granule_ops::script::{Given, Recorded, Run, Saved, Script, See, Seen, Unrecorded, record};
 
 use super::{DRAWN, Numbers};
 use crate::model::Clock;
@@ -26,15 +25,8 @@ pub struct WholeSteps {
 struct OfStep {
     first: usize,
     stride: usize,
-    /// How many they are.
-    width: usize,
     numbers: Arc<Numbers>,
 }
-
-/// Numbers of steps that are drawn before the steps are taken: 2 MiB, so that they are in a near cache still.
-const TOGETHER: usize = 1 << 18;
-/// Numbers that are worth a second thread.
-const PARALLEL: usize = 1 << 12;
 
 /// Drawing is noted on this thread until this is dropped.
 struct Noting;
@@ -121,8 +113,7 @@ impl WholeSteps {
                     .into(),
             ),
             Ok(script) => {
-                let widths = script.given().split_off(usize::from(input.is_some()));
-                let drawn = of_steps(sources, &widths);
+                let drawn = of_steps(sources);
                 Ok(Self {
                     script: Arc::new(script),
                     driven: input.is_some(),
@@ -156,7 +147,6 @@ impl WholeSteps {
         let run = run.ok_or_else(misfit)?;
         Ok(WholeRun {
             steps: self.clone(),
-            given: vec![Vec::new(); self.script.given().len()],
             run: match device {
                 Some(device) => run.on(&device),
                 None => run,
@@ -166,16 +156,15 @@ impl WholeSteps {
 }
 
 /// What is drawn for each step, from that of the steps 0, 1 and others.
-fn of_steps(sources: Vec<Vec<(usize, Arc<Numbers>)>>, widths: &[usize]) -> Option<Vec<OfStep>> {
+fn of_steps(sources: Vec<Vec<(usize, Arc<Numbers>)>>) -> Option<Vec<OfStep>> {
     let [first, second, ..] = sources.as_slice() else {
         return Some(Vec::new());
     };
-    let pairs = first.iter().zip(second).zip(widths);
-    let found = pairs.map(|(((first, numbers), (second, _)), width)| {
+    let pairs = first.iter().zip(second);
+    let found = pairs.map(|((first, numbers), (second, _))| {
         Some(OfStep {
             first: *first,
             stride: second.checked_sub(*first)?,
-            width: *width,
             numbers: Arc::clone(numbers),
         })
     });
@@ -185,8 +174,6 @@ fn of_steps(sources: Vec<Vec<(usize, Arc<Numbers>)>>, widths: &[usize]) -> Optio
 /// [`WholeSteps`] with a state.
 pub struct WholeRun {
     steps: WholeSteps,
-    /// What was given last, whose memory is used again.
-    given: Vec<Vec<f64>>,
     run: Run,
 }
 
@@ -216,6 +203,11 @@ impl WholeRun {
         self.run.saved()
     }
 
+    /// The same in the place of what was saved before, whose memory is used again.
+    pub fn save(&self, saved: &mut Saved) {
+        self.run.save(saved);
+    }
+
     /// Goes back to a step of this run.
     pub fn restore(&mut self, saved: &Saved) {
         self.run.restore(saved);
@@ -233,45 +225,17 @@ impl WholeRun {
         input: &[f64],
         see: &[See],
     ) -> Result<Vec<Seen>, DynamicsError> {
-        let widths = self.steps.script.given();
-        let columns: usize = widths.iter().sum();
-        let most = if self.steps.drawn.is_empty() {
-            steps
-        } else {
-            (TOGETHER / columns.max(1)).max(1)
-        };
-        let input_width = widths.first().filter(|_| self.steps.driven);
+        let fills = self.steps.drawn.iter().map(|drawn| {
+            move |step: usize, own: &mut [f64]| {
+                (drawn.numbers)(drawn.first + drawn.stride * step, own);
+            }
+        });
+        let fills: Vec<_> = fills.collect();
+        let drawn = fills.iter().map(|fill| Given::Drawn(fill));
+        let input = self.steps.driven.then_some(Given::Numbers(input));
+        let given: Vec<Given<'_>> = input.into_iter().chain(drawn).collect();
         let misfit = || DynamicsError::device("what is given for the steps is not of their number");
-        if input.len() != input_width.map_or(0, |width| width * steps) {
-            return Err(misfit());
-        }
-        let mut all = vec![Seen::default(); see.len()];
-        let mut done = 0;
-        loop {
-            let count = most.min(steps - done);
-            let mut given = self.given.iter_mut();
-            if let Some((width, own)) = input_width.and_then(|width| Some((width, given.next()?))) {
-                own.clear();
-                own.extend_from_slice(&input[done * width..(done + count) * width]);
-            }
-            for (drawn, own) in self.steps.drawn.iter().zip(given) {
-                drawn.draw(self.run.done(), count, own);
-            }
-            let seen = self.run.steps(count, &self.given, see);
-            let seen = seen.ok_or_else(misfit)?;
-            done += count;
-            if done == count {
-                all = seen;
-            } else {
-                for (all, seen) in all.iter_mut().zip(seen) {
-                    all.values.extend(seen.values);
-                    all.places.extend(seen.places);
-                }
-            }
-            if done == steps {
-                return Ok(all);
-            }
-        }
+        self.run.steps_drawn(steps, &given, see).ok_or_else(misfit)
     }
 }
 
@@ -280,20 +244,4 @@ fn state(values: &[Vec<f64>], like: &State) -> State {
     let tensors = like.tensors().iter().zip(values);
     let tensors = tensors.map(|(like, x)| Place::of(like).tensor(x.clone(), like.dims()));
     State::new(tensors.collect())
-}
-
-impl OfStep {
-    /// Those of `count` steps from `first` on, in a row. As every step has its own, threads share them.
-    fn draw(&self, first: usize, count: usize, all: &mut Vec<f64>) {
-        all.resize(count * self.width, 0.0);
-        let fill = |(step, own): (usize, &mut [f64])| {
-            (self.numbers)(self.first + self.stride * (first + step), own);
-        };
-        let width = self.width.max(1);
-        if all.len() < PARALLEL {
-            all.chunks_exact_mut(width).enumerate().for_each(fill);
-        } else {
-            all.par_chunks_exact_mut(width).enumerate().for_each(fill);
-        }
-    }
 }

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::given::{Drawn, Given};
 use super::instruction::{Binary, Elements, Instruction, Matrix, Piece, Sparse, Unary, Work};
 use super::run::{See, Seen};
 use super::team::Exchange;
@@ -455,8 +456,9 @@ pub(crate) struct Many<'a, T> {
     pub(crate) first: usize,
     /// Where they meet others, and each other: a product needs all of them.
     pub(crate) exchange: Option<&'a Exchange<T>>,
-    /// What is given, for each source of all steps in a row.
-    pub(crate) given: &'a [Vec<f64>],
+    pub(crate) given: &'a [Given<'a>],
+    /// What is drawn of it, by those who meet.
+    pub(crate) drawn: Option<&'a Drawn>,
     pub(crate) see: &'a [See],
     /// The same of [`See::Where`], by what decides.
     pub(crate) looks: &'a [Look],
@@ -476,9 +478,12 @@ impl<T: Number> Many<'_, T> {
         let mut products = 0;
         let mut ways = vec![Ways::default(); of.parts.len()];
         for step in 0..self.steps {
+            self.draw(step);
+            let drawn = self.drawn.map(|drawn| drawn.read(step));
             for tile in self.tiles.iter_mut() {
-                take_given(of, tile, self.given, step);
+                take_given(of, tile, (self.given, drawn.as_deref()), step);
             }
+            drop(drawn);
             let mut first = 0;
             for (part, ways) in of.parts.iter().zip(&mut ways) {
                 let code = &of.code[first..part.end];
@@ -513,12 +518,21 @@ impl<T: Number> Many<'_, T> {
 }
 
 /// What is given for a step.
-fn take_given<T: Number>(of: &Steps<T>, tile: &mut Tile<T>, given: &[Vec<f64>], step: usize) {
-    for (slot, values) in of.given.iter().zip(given) {
+fn take_given<T: Number>(
+    of: &Steps<T>,
+    tile: &mut Tile<T>,
+    (given, drawn): (&[Given<'_>], Option<&Vec<Vec<f64>>>),
+    step: usize,
+) {
+    for (source, (slot, given)) in of.given.iter().zip(given).enumerate() {
         let len = of.lens[*slot];
         let part = tile.part(len);
-        let values = &values[step * len..][part];
-        for (own, value) in tile.slots[*slot].iter_mut().zip(values) {
+        let values = match (given, drawn) {
+            (Given::Numbers(values), _) => &values[step * len..],
+            (Given::Drawn(_), Some(drawn)) => &drawn[source],
+            (Given::Drawn(_), None) => continue,
+        };
+        for (own, value) in tile.slots[*slot].iter_mut().zip(&values[part]) {
             *own = T::of(*value);
         }
     }
@@ -643,6 +657,25 @@ fn look<T: Number>(of: &Steps<T>, tile: &Tile<T>, looks: &[Look], step: usize, s
 }
 
 impl<T: Number> Many<'_, T> {
+    /// Draws what is for the next steps, where it is time: threads share the steps, each of which is that of some tile.
+    fn draw(&self, step: usize) {
+        let (Some(drawn), Some(exchange)) = (self.drawn, self.exchange) else {
+            return;
+        };
+        if !step.is_multiple_of(drawn.steps()) {
+            return;
+        }
+        let own = self.first..self.first + self.tiles.len();
+        // Everybody has read what is drawn over, and then what is drawn is there for everybody.
+        exchange.meet();
+        for next in step..self.steps.min(step + drawn.steps()) {
+            if own.contains(&(next % exchange.tiles())) {
+                drawn.draw(self.given, next, self.before + next);
+            }
+        }
+        exchange.meet();
+    }
+
     /// A product by a matrix of as many rows and columns as there are elements, of which each tile makes its own columns.
     fn exchanged(&mut self, exchange: &Exchange<T>, number: usize, instruction: &Instruction) {
         let Some(left) = instruction.work.multiplied() else {
@@ -705,8 +738,10 @@ impl<T: Number> Kernel for Single<'_, T> {
         for (tile, seen) in many.tiles.iter_mut().zip(many.seen) {
             let mut own: Vec<T> = tile.slots.iter().map(|x| x[0]).collect();
             for step in 0..many.steps {
-                for (slot, values) in many.of.given.iter().zip(many.given) {
-                    own[*slot] = T::of(values[step]);
+                for (slot, given) in many.of.given.iter().zip(many.given) {
+                    if let Given::Numbers(values) = given {
+                        own[*slot] = T::of(values[step]);
+                    }
                 }
                 for Instruction { work, to } in &many.of.code {
                     let mut out = [T::ZERO];

@@ -20,6 +20,7 @@ mod cpu;
 #[cfg(gpu)]
 mod cube;
 mod fork;
+mod given;
 mod instruction;
 mod record;
 mod run;
@@ -27,6 +28,7 @@ mod team;
 #[cfg(all(test, feature = "flex"))]
 mod tests;
 
+pub use given::Given;
 pub use record::{Recorded, Unrecorded, record};
 pub(crate) use record::{record_product, record_solve};
 pub use run::{Run, Saved, See, Seen};

@@ -9,11 +9,14 @@ use burn::tensor::Device;
 use rayon::prelude::*;
 
 use super::cpu::{Look, Many, Number, Tile};
-use super::team::Exchange;
-use super::{Lanes, Precision, Script, Slot, Steps};
+use super::given::{Drawn, Given};
+use super::team::{Alone, Exchange};
+use super::{Lanes, Precision, Script, Steps};
 
 /// Bytes that the buffers of a tile should fit in: the nearest cache.
 const NEAR: usize = 24 << 10;
+/// Numbers that are drawn before the steps are taken: 2 MiB, so that they are in a near cache still.
+const TOGETHER: usize = 1 << 18;
 /// Elementary steps that are worth a second thread.
 const PARALLEL: usize = 1 << 16;
 /// Elementary operations of a step that are worth a thread which waits for the others in each of them. Tests have few cells.
@@ -115,6 +118,9 @@ impl Saved {
 pub struct Run {
     script: Arc<Script>,
     done: usize,
+    /// What was drawn last, whose memory is used again.
+    drawn: Vec<Vec<f64>>,
+    alone: Alone,
     pub(super) tiles: Tiles,
 }
 
@@ -129,6 +135,8 @@ impl Run {
         Some(Self {
             script,
             done: 0,
+            drawn: Vec::new(),
+            alone: Alone::default(),
             tiles,
         })
     }
@@ -146,9 +154,23 @@ impl Run {
 
     /// What is needed to [go back](Self::restore) to this step.
     pub fn saved(&self) -> Saved {
-        Saved {
-            done: self.done,
-            state: self.state(),
+        let mut saved = Saved {
+            done: 0,
+            state: Vec::new(),
+        };
+        self.save(&mut saved);
+        saved
+    }
+
+    /// The same in the place of what was saved before, whose memory is used again.
+    pub fn save(&self, saved: &mut Saved) {
+        saved.done = self.done;
+        match (&self.script.0, &self.tiles) {
+            (Precision::F32(steps), Tiles::F32(tiles)) => steps.save(tiles, &mut saved.state),
+            (Precision::F64(steps), Tiles::F64(tiles)) => steps.save(tiles, &mut saved.state),
+            #[cfg(gpu)]
+            (_, Tiles::Gpu(place)) => saved.state = place.state().to_vec(),
+            _ => {}
         }
     }
 
@@ -171,18 +193,23 @@ impl Run {
 
     /// The state, each variable row-major.
     pub fn state(&self) -> Vec<Vec<f64>> {
-        match (&self.script.0, &self.tiles) {
-            (Precision::F32(steps), Tiles::F32(tiles)) => steps.state(tiles),
-            (Precision::F64(steps), Tiles::F64(tiles)) => steps.state(tiles),
-            #[cfg(gpu)]
-            (_, Tiles::Gpu(place)) => place.state().to_vec(),
-            _ => Vec::new(),
-        }
+        self.saved().state
     }
 
     /// Takes `steps` steps. `given` has what is given for them, each source for all steps in a row; `see` says when something is
     /// kept of each thing that can be seen, which is returned. `None` where what is given or asked for does not fit.
     pub fn steps(&mut self, steps: usize, given: &[Vec<f64>], see: &[See]) -> Option<Vec<Seen>> {
+        let given: Vec<Given<'_>> = given.iter().map(|x| Given::Numbers(x)).collect();
+        self.steps_drawn(steps, &given, see)
+    }
+
+    /// The same, of which some is drawn as it is needed.
+    pub fn steps_drawn(
+        &mut self,
+        steps: usize,
+        given: &[Given<'_>],
+        see: &[See],
+    ) -> Option<Vec<Seen>> {
         let lengths = self.script.given();
         let things = self.script.seen();
         let sees = |(see, len): (&See, &usize)| match see {
@@ -190,22 +217,88 @@ impl Run {
             See::Every(steps) => *steps > 0,
             See::Where(thing) => things.get(*thing) == Some(len),
         };
+        let is_of_all = |(len, given): (&usize, &Given<'_>)| match given {
+            Given::Numbers(values) => values.len() == len * steps,
+            Given::Drawn(_) => true,
+        };
         let fits = lengths.len() == given.len()
-            && lengths
-                .iter()
-                .zip(given)
-                .all(|(len, given)| given.len() == len * steps)
+            && lengths.iter().zip(given).all(is_of_all)
             && see.len() == things.len()
             && see.iter().zip(&things).all(sees);
         if !fits {
             return None;
         }
+        if self.meets() || !given.iter().any(Given::is_drawn) {
+            return self.take(steps, given, see);
+        }
+        let mut drawn = std::mem::take(&mut self.drawn);
+        drawn.resize(given.len(), Vec::new());
+        let seen = self.in_parts(steps, (given, &mut drawn, &lengths), see);
+        self.drawn = drawn;
+        seen
+    }
+
+    /// Draws what is given for some steps, takes these, and so on.
+    fn in_parts(
+        &mut self,
+        steps: usize,
+        (given, drawn, lengths): (&[Given<'_>], &mut [Vec<f64>], &[usize]),
+        see: &[See],
+    ) -> Option<Vec<Seen>> {
+        let most = (TOGETHER / lengths.iter().sum::<usize>().max(1)).max(1);
+        let mut all: Vec<Seen> = vec![Seen::default(); see.len()];
+        let mut done = 0;
+        loop {
+            let count = most.min(steps - done);
+            for ((given, own), width) in given.iter().zip(&mut *drawn).zip(lengths) {
+                given.draw([self.done, count], *width, own);
+            }
+            let own = given.iter().zip(&*drawn).zip(lengths);
+            let own = own.map(|((given, drawn), width)| match given {
+                Given::Numbers(values) => {
+                    Given::Numbers(&values[done * width..(done + count) * width])
+                }
+                Given::Drawn(_) => Given::Numbers(drawn),
+            });
+            let seen = self.take(count, &own.collect::<Vec<_>>(), see)?;
+            done += count;
+            for (all, seen) in all.iter_mut().zip(seen) {
+                if all.values.is_empty() {
+                    *all = seen;
+                } else {
+                    all.values.extend(seen.values);
+                    all.places.extend(seen.places);
+                }
+            }
+            if done == steps {
+                return Some(all);
+            }
+        }
+    }
+
+    /// Whether tiles meet, which draw what is for them together.
+    fn meets(&self) -> bool {
+        match (&self.script.0, &self.tiles) {
+            (Precision::F32(steps), Tiles::F32(tiles)) => steps.meets(tiles),
+            (Precision::F64(steps), Tiles::F64(tiles)) => steps.meets(tiles),
+            _ => false,
+        }
+    }
+
+    fn take(&mut self, steps: usize, given: &[Given<'_>], see: &[See]) -> Option<Vec<Seen>> {
         let span = (self.done, steps);
+        let alone = &mut self.alone;
         let seen = match (&self.script.0, &mut self.tiles) {
-            (Precision::F32(of), Tiles::F32(tiles)) => of.run(tiles, span, given, see),
-            (Precision::F64(of), Tiles::F64(tiles)) => of.run(tiles, span, given, see),
+            (Precision::F32(of), Tiles::F32(tiles)) => of.run(tiles, span, (given, see), alone),
+            (Precision::F64(of), Tiles::F64(tiles)) => of.run(tiles, span, (given, see), alone),
             #[cfg(gpu)]
-            (Precision::F32(of), Tiles::Gpu(place)) => of.run_on(place, span, given, see)?,
+            (Precision::F32(of), Tiles::Gpu(place)) => {
+                let numbers = given.iter().map(|given| match given {
+                    Given::Numbers(values) => values.to_vec(),
+                    Given::Drawn(_) => Vec::new(),
+                });
+                of.run_on(place, span, &numbers.collect::<Vec<_>>(), see)?
+            }
             _ => return None,
         };
         self.done += steps;
@@ -242,6 +335,10 @@ impl<T: Number> Steps<T> {
         own.collect()
     }
 
+    fn meets(&self, tiles: &[Tile<T>]) -> bool {
+        matches!(self.lanes, Lanes::Meeting(_)) && tiles.len() > 1
+    }
+
     fn begin(&self, state: &[Vec<f64>]) -> Vec<Tile<T>> {
         let tiles = self.tiles().into_iter().map(|lanes| {
             let mut tile = Tile {
@@ -268,27 +365,29 @@ impl<T: Number> Steps<T> {
         }
     }
 
-    fn state(&self, tiles: &[Tile<T>]) -> Vec<Vec<f64>> {
-        let of = |slot: &Slot| {
+    fn save(&self, tiles: &[Tile<T>], state: &mut Vec<Vec<f64>>) {
+        state.resize(self.states.len(), Vec::new());
+        for (slot, state) in self.states.iter().zip(state) {
             // Every tile has all of a buffer of one element.
             let tiles = if self.lens[*slot] == 1 {
                 &tiles[..1]
             } else {
                 tiles
             };
+            state.clear();
             let values = tiles.iter().flat_map(|tile| &tile.slots[*slot]);
-            values.map(|x| x.to_f64()).collect()
-        };
-        self.states.iter().map(of).collect()
+            state.extend(values.map(|x| x.to_f64()));
+        }
     }
 
     fn run(
         &self,
         tiles: &mut [Tile<T>],
         (before, steps): (usize, usize),
-        given: &[Vec<f64>],
-        see: &[See],
+        (given, see): (&[Given<'_>], &[See]),
+        alone: &mut Alone,
     ) -> Vec<Seen> {
+        let drawn = Drawn::new(given, &self.lengths(&self.given));
         let mut seen: Vec<Vec<Seen>> = tiles
             .iter()
             .map(|tile| self.room(tile, steps, see))
@@ -317,6 +416,7 @@ impl<T: Number> Steps<T> {
                 first,
                 exchange,
                 given,
+                drawn: drawn.as_ref(),
                 see,
                 looks,
                 seen,
@@ -326,9 +426,12 @@ impl<T: Number> Steps<T> {
             .run();
         };
         match self.lanes {
-            Lanes::Meeting(_) if tiles.len() > 1 => {
-                let threads = Threads::take(tiles.len());
-                self.meeting(threads.0, tiles, &mut seen, &run);
+            Lanes::Meeting(_) if self.meets(tiles) => {
+                let most = if alone.is_next() { 1 } else { tiles.len() };
+                let threads = Threads::take(most);
+                let exchange = Exchange::new(tiles.len());
+                self.meeting((threads.0, &exchange), tiles, &mut seen, &run);
+                alone.learn(&exchange);
             }
             Lanes::Apart(lanes) if self.code.len() * steps * lanes >= PARALLEL => {
                 tiles.par_iter_mut().zip(&mut seen).enumerate().for_each(
@@ -351,12 +454,11 @@ impl<T: Number> Steps<T> {
     /// Tiles that meet at products, on so many threads as far as they are to be had.
     pub(super) fn meeting(
         &self,
-        threads: usize,
+        (threads, exchange): (usize, &Exchange<T>),
         tiles: &mut [Tile<T>],
         seen: &mut [Vec<Seen>],
         run: &(impl Fn(usize, &mut [Tile<T>], &mut [Vec<Seen>], Option<&Exchange<T>>) + Sync),
     ) {
-        let exchange = &Exchange::new(tiles.len());
         std::thread::scope(|scope| {
             let others = (1..threads).map_while(|_| {
                 let (sender, receiver) = channel::<(usize, &mut [Tile<T>], &mut [Vec<Seen>])>();

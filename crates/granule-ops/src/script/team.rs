@@ -15,10 +15,49 @@ pub(crate) struct Exchange<T> {
     threads: AtomicUsize,
     arrived: AtomicUsize,
     meeting: AtomicUsize,
+    /// Meetings for which a thread waited so long that it let others run.
+    late: AtomicUsize,
     /// Whether a thread has gone and will not arrive.
     gone: AtomicBool,
     /// What each tile sends for one product, and for the next: one is written while the last is still read.
     letters: [Vec<RwLock<Letter<T>>>; 2],
+}
+
+/// Calls that one thread takes by itself after one in which threads had to wait for processors that others keep busy: each
+/// meeting then costs a turn of theirs, which is longer than hundreds of steps.
+#[derive(Debug, Default)]
+pub(crate) struct Alone {
+    left: usize,
+    last: usize,
+}
+
+impl Alone {
+    const LEAST: usize = 8;
+    const MOST: usize = 1 << 12;
+    /// Of fewer meetings nothing is learnt, for threads begin late.
+    const MEETINGS: usize = 16;
+
+    /// Whether it is one thread's turn.
+    pub(crate) fn is_next(&mut self) -> bool {
+        let is = self.left > 0;
+        self.left = self.left.saturating_sub(1);
+        is
+    }
+
+    /// Learns from a call of several threads.
+    pub(crate) fn learn<T>(&mut self, exchange: &Exchange<T>) {
+        let meetings = exchange.meeting.load(Ordering::Acquire);
+        let late = exchange.late.load(Ordering::Relaxed);
+        if meetings < Self::MEETINGS {
+            return;
+        }
+        if 4 * late > meetings {
+            self.last = (2 * self.last).clamp(Self::LEAST, Self::MOST);
+            self.left = self.last;
+        } else {
+            self.last = 0;
+        }
+    }
 }
 
 /// Tells the others of a thread that it has gone when it unwinds.
@@ -39,9 +78,15 @@ impl<T: Copy> Exchange<T> {
             threads: AtomicUsize::new(1),
             arrived: AtomicUsize::new(0),
             meeting: AtomicUsize::new(0),
+            late: AtomicUsize::new(0),
             gone: AtomicBool::new(false),
             letters: [letters(), letters()],
         }
+    }
+
+    /// How many tiles there are.
+    pub(crate) fn tiles(&self) -> usize {
+        self.letters[0].len()
     }
 
     /// How many threads there are. Before the first of them begins.
@@ -82,6 +127,8 @@ impl<T: Copy> Exchange<T> {
             if looks < LOOKS {
                 std::hint::spin_loop();
             } else {
+                self.late
+                    .fetch_add(usize::from(looks == LOOKS), Ordering::Relaxed);
                 std::thread::yield_now();
             }
         }
@@ -95,5 +142,30 @@ impl<T: Copy> Exchange<T> {
                 .iter()
                 .for_each(|(place, value)| body(*place, *value));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn late_meetings_leave_one_thread_alone_for_longer_and_longer() {
+        let mut alone = Alone::default();
+        let mut learn = |meetings: usize, late: usize| {
+            let exchange = Exchange::<f64>::new(2);
+            exchange.meeting.store(meetings, Ordering::Relaxed);
+            exchange.late.store(late, Ordering::Relaxed);
+            alone.learn(&exchange);
+            (0..10_000).take_while(|_| alone.is_next()).count()
+        };
+        assert_eq!(learn(100, 25), 0);
+        assert_eq!(learn(8, 8), 0);
+        assert_eq!(learn(100, 26), 8);
+        assert_eq!(learn(100, 90), 16);
+        assert_eq!(learn(100, 0), 0);
+        assert_eq!(learn(100, 90), 8);
+        let longest = (0..20).map(|_| learn(100, 90)).max();
+        assert_eq!(longest, Some(1 << 12));
     }
 }

@@ -4,7 +4,7 @@ use burn::tensor::activation::{log_sigmoid, sigmoid};
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
 use super::run::Tiles;
-use super::{Recorded, Run, Script, See, Seen, Unrecorded, either, record};
+use super::{Given, Recorded, Run, Script, See, Seen, Unrecorded, either, record};
 
 type Body = dyn Fn(&Device, &[Tensor<2>], &[Tensor<2>]) -> Recorded;
 
@@ -16,6 +16,11 @@ fn tensor(values: Vec<f64>, shape: [usize; 2], place: (&Device, DType)) -> Tenso
 fn numbers(count: usize, seed: usize) -> Vec<f64> {
     let at = |i: usize| ((i * 37 + seed * 101 + 11) % 199) as f64 / 99.5 - 1.0;
     (0..count).map(at).collect()
+}
+
+fn pool(threads: usize) -> rayon::ThreadPool {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+    pool.build().unwrap()
 }
 
 fn script(dtype: DType, states: &[[usize; 2]], given: &[[usize; 2]], body: &Body) -> Script {
@@ -300,11 +305,7 @@ fn the_number_of_threads_does_not_matter() {
     };
     let script = Arc::new(script(DType::F64, &[[1, 5000]], &[], &body));
     let ran = |threads: usize| {
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build()
-            .unwrap();
-        pool.install(|| {
+        pool(threads).install(|| {
             let mut run = Run::new(Arc::clone(&script), &[numbers(5000, 1)]).unwrap();
             let seen = run.steps(50, &[], &[See::Every(10)]).unwrap();
             (seen, run.state())
@@ -411,10 +412,6 @@ fn cells_that_meet_in_products_are_the_same_on_any_number_of_threads() {
         let forked = |script: &Script| either!(&script.0, steps => steps.parts.iter().any(|part| part.fork.is_some()));
         assert!(forked(&script) && !script.is_elementwise(), "{script}");
         let sees = [See::Every(3), See::Where(2), See::Where(2)];
-        let pool = |threads: usize| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
-            pool.build().unwrap()
-        };
         // Tiles for some threads, which others may step.
         let ran = |tiles: usize, threads: usize, together: usize| {
             let begin = [numbers(cells, 1), vec![0.0; cells]];
@@ -487,5 +484,45 @@ fn what_follows_from_events_is_left_out_without_a_trace() {
             (seen, run.state())
         };
         assert!(ran(forked) == ran(whole), "{dtype:?}");
+    }
+}
+
+/// What is drawn, by one thread or by those who meet, is what is given.
+#[test]
+fn what_is_drawn_is_as_what_is_given() {
+    for (cells, together) in [(300, 90), (64, 90), (1, 90), (2000, 40)] {
+        let script = Arc::new(network(DType::F64, cells, cells < 100));
+        let draw = |step: usize, own: &mut [f64]| {
+            let value = |(place, own): (usize, &mut f64)| {
+                *own = f64::from(((step * 31 + place * 17) % 100) as u8) / 25.0;
+            };
+            own.iter_mut().enumerate().for_each(value);
+        };
+        let see = [See::Every(7), See::Never, See::Where(2)];
+        let ran = |tiles: usize, threads: usize, drawn: bool| {
+            let begin = [numbers(cells, 1), vec![0.0; cells]];
+            let mut run = pool(tiles).install(|| Run::new(Arc::clone(&script), &begin).unwrap());
+            let mut all = Vec::new();
+            pool(threads).install(|| {
+                for first in [0, together] {
+                    let mut given = vec![0.0; if drawn { 0 } else { cells * together }];
+                    let own = given.chunks_exact_mut(cells).enumerate();
+                    own.for_each(|(step, own)| draw(first + step, own));
+                    let given = match drawn {
+                        true => Given::Drawn(&draw),
+                        false => Given::Numbers(&given),
+                    };
+                    all.push(run.steps_drawn(together, &[given], &see).unwrap());
+                }
+            });
+            (all, run.state())
+        };
+        let expected = ran(1, 1, false);
+        for (tiles, threads) in [(1, 1), (2, 1), (2, 2), (3, 3)] {
+            assert!(
+                ran(tiles, threads, true) == expected,
+                "{cells} {tiles} {threads}"
+            );
+        }
     }
 }

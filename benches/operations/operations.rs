@@ -1,7 +1,7 @@
 //! Operations of `granule-ops` and the same in Burn's, forward and backward, on as many threads as `RAYON_NUM_THREADS` says.
 //!
-//! `cargo bench -p granule-cli -p granule-ops --bench operations [-- NAME]`. Devices are `flex` and `ndarray`; others are named in
-//! `GRANULE_BENCH_DEVICES`, as in `flex,wgpu:software`. `--save-baseline NAME` and `--baseline NAME` compare two builds.
+//! `cargo bench --manifest-path benches/operations/Cargo.toml [-- NAME]`. Devices are `flex` and `ndarray`; others are named in
+//! `GRANULE_BENCH_DEVICES`, as in `flex,wgpu:software` with `--features wgpu`. `--save-baseline NAME` and `--baseline NAME` compare two builds.
 
 use std::hint::black_box;
 use std::time::Duration;
