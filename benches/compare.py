@@ -4,7 +4,8 @@
     benches/compare.py GRANULE [--with NAME=PYTHON]... [--device flex] [--rounds N] [--busy] [--json] [ROW...]
 
 GRANULE is the built command; its side of every row is `granule bench ROW` on the device, flex unless given; peers run on the CPU.
-NAME=PYTHON is an interpreter that has one of the peers: torch (also for compiled models), jax, onnxruntime, brian2. Rows of
+NAME=PYTHON is an interpreter that has one of the peers: torch (also for compiled models), jax (with Jaxley), onnxruntime, brian2, tvb; of
+candle it is the program that `cargo build --release --manifest-path benches/peers/candle/Cargo.toml` makes. Rows of
 peers without an interpreter are left out, and said. A ROW is one of those that --list prints, or what several begin with, such
 as train; all unless given.
 
@@ -27,12 +28,12 @@ import time
 
 PEERS = pathlib.Path(__file__).resolve().parent / "peers"
 
-# Row of granule, and of each peer: its name, whose interpreter, and the words after that. A peer prints one number in the unit of
-# the row, as the last word of its last line.
+# Row of granule, and of each peer: its name, whose interpreter, and the words after that, of which "-" stands for no script. A peer
+# prints one number in the unit of the row, as the last word of its last line.
 ROWS = {
-    "train-mlp": [("torch", "torch", "train.py mlp --images 32000")],
-    "train-lenet": [("torch", "torch", "train.py lenet --images 9600")],
-    "train-cnn": [("torch", "torch", "train.py cnn --images 1280")],
+    "train-mlp": [("torch", "torch", "train.py mlp --images 32000"), ("candle", "candle", "- mlp 32000")],
+    "train-lenet": [("torch", "torch", "train.py lenet --images 9600"), ("candle", "candle", "- lenet 9600")],
+    "train-cnn": [("torch", "torch", "train.py cnn --images 1280"), ("candle", "candle", "- cnn 1280")],
     "train-rate": [
         ("torch", "torch", "rate_sequence.py eager 15 256"),
         ("torch compiled", "torch", "rate_sequence.py compile 15 256"),
@@ -54,8 +55,10 @@ ROWS = {
         f"simulate-balanced-network-{cells}": [("brian2", "brian2", f"simulate.py balanced-network {cells}")]
         for cells in (1000, 2000, 4000, 10000)
     },
+    "simulate-whole-brain": [("tvb", "tvb", "whole_brain.py")],
     "cells-10000": [
         ("jax", "jax", "cells.py jax forward"),
+        ("jaxley", "jax", "cells.py jaxley forward"),
         ("torch compiled", "torch", "cells.py compile forward"),
     ],
 }
@@ -172,7 +175,7 @@ def main():
                     unit, value = ours["unit"], ours["median"]
                 else:
                     script, *rest = words.split()
-                    lines, used = run([pythons[python], PEERS / script, *rest])
+                    lines, used = run([pythons[python], *([] if script == "-" else [PEERS / script]), *rest])
                     value = float(lines[-1].split()[-1])
                 found[name].append(value)
                 memory[name] = max(memory[name], used)

@@ -1,8 +1,8 @@
-"""Hodgkin-Huxley cells in JAX or PyTorch: python cells.py jax|eager|compile [forward]
+"""Hodgkin-Huxley cells in JAX, Jaxley or PyTorch: python cells.py jax|jaxley|eager|compile [forward]
 
 Exponential Euler in single precision, dt 0.025 ms: 10 000 cells for 200 steps, as the row cells-10000 of `granule bench`; and unless
 `forward` is asked for, 1 000 cells for 100 steps with the gradient by four parameters, as benches/cells.rs. Medians of five
-runs; of the first in million cell-steps a second.
+runs; of the first in million cell-steps a second. Jaxley has channels of its own and moves the voltage by backward Euler.
 """
 
 import statistics
@@ -60,6 +60,27 @@ def with_jax():
     )
 
 
+def with_jaxley():
+    import jax
+    import jax.numpy as jnp
+    import jaxley as jx
+    from jaxley.channels import HH
+
+    cell = jx.Compartment()
+    cell.insert(HH())
+    cell.record("v", verbose=False)
+
+    def last(current, steps):
+        stimulus = cell.data_stimulate(jnp.full(steps, current), verbose=False)
+        return jx.integrate(cell, data_stimuli=stimulus, delta_t=DT)[0, -1]
+
+    def run(cells, steps):
+        return jax.vmap(lambda current: last(current, steps))(jnp.arange(cells, dtype=jnp.float32) / cells)
+
+    forward = jax.jit(run, static_argnums=(0, 1))
+    return lambda cells, steps: forward(cells, steps).block_until_ready(), None
+
+
 def with_torch(compiled):
     import torch
 
@@ -94,7 +115,8 @@ def median(run):
 
 
 peer = sys.argv[1]
-forward, slope = with_jax() if peer == "jax" else with_torch(peer == "compile")
+peers = {"jax": with_jax, "jaxley": with_jaxley}
+forward, slope = peers[peer]() if peer in peers else with_torch(peer == "compile")
 seconds = median(lambda: forward(10_000, 200))
 print(f"{10_000 * 200 / seconds / 1e6:.1f}")
 if sys.argv[2:] == ["forward"]:

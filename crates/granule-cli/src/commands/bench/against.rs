@@ -221,10 +221,9 @@ fn series(name: &str) -> Result<&'static Series, Usage> {
         })
 }
 
-/// What there is, a line each.
-pub(super) fn list() -> Vec<Vec<String>> {
-    let line = |series: &Series| vec![format!("--against {}", series.name), series.what.into()];
-    ALL.iter().map(line).collect()
+/// The names of all series, and what they are.
+pub(super) fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
+    ALL.iter().map(|series| (series.name, series.what))
 }
 
 /// Where a series is drawn, if it is.
@@ -291,4 +290,32 @@ pub(super) fn run(
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn series_have_names_of_their_own_and_rows_that_there_are() {
+        let names: Vec<&str> = all().map(|(name, _)| name).collect();
+        for name in &names {
+            assert_eq!(series(name).unwrap().name, *name);
+            assert_eq!(names.iter().filter(|other| *other == name).count(), 1);
+        }
+        let wrong = series("cell").err().unwrap();
+        assert!(format!("{wrong:?}").contains("synapses"), "{wrong:?}");
+        for series in ALL {
+            for curve in series.curves {
+                assert!(curve.at.is_sorted() && !curve.at.is_empty());
+                if curve.at == THREADS {
+                    assert!(
+                        super::super::chosen(&[curve.name.into()]).is_ok(),
+                        "{}",
+                        curve.name
+                    );
+                }
+            }
+        }
+    }
 }

@@ -203,6 +203,8 @@ fn list(chosen: &[&Row], json: bool) -> anyhow::Result<ExitCode> {
         chosen.iter().try_for_each(|row| {
             output::json(&json!({"row": row.name, "unit": row.unit.name(), "what": row.what}))
         })?;
+        against::all()
+            .try_for_each(|(name, what)| output::json(&json!({"against": name, "what": what})))?;
     } else {
         let table: Vec<Vec<String>> = chosen
             .iter()
@@ -210,7 +212,10 @@ fn list(chosen: &[&Row], json: bool) -> anyhow::Result<ExitCode> {
             .collect();
         output::line(&output::columns(&table))?;
         output::line("")?;
-        output::line(&output::columns(&against::list()))?;
+        let series: Vec<Vec<String>> = against::all()
+            .map(|(name, what)| vec![format!("--against {name}"), what.into()])
+            .collect();
+        output::line(&output::columns(&series))?;
     }
     Ok(ExitCode::SUCCESS)
 }
