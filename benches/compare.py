@@ -9,9 +9,10 @@ candle it is the program that `cargo build --release --manifest-path benches/pee
 peers without an interpreter are left out, and said. A ROW is one of those that --list prints, or what several begin with, such
 as train; all unless given.
 
-Both sides may use all cores; Brian2 uses one. Both have run before they are timed. Who goes first changes from round to round. Before each round the machine must be quiet: over two
+Both sides may use all cores; Brian2 uses one. Not the same is: candle has the CNN's momentum from here, Jaxley moves the
+voltage by backward Euler, and The Virtual Brain makes BOLD by a response function, where granule integrates the balloon. Both have run before they are timed. Who goes first changes from round to round. Before each round the machine must be quiet: over two
 seconds less than 0.3 of one processor may be busy, else it waits, five minutes at most, and then refuses. --busy measures all the
-same, and says so; such numbers are no results. The most memory that a process held is told with each row.
+same, and says so; such numbers are no results. The most memory that a process held is told with each row, of the largest where one starts others.
 """
 
 import argparse
@@ -112,7 +113,7 @@ def run(words):
 
 
 def of_granule(granule, row, device, seconds):
-    lines, memory = run([granule, "bench", row, "--json", "--device", device, "--seconds", str(seconds)])
+    lines, memory = run([granule, "bench", row, "--json", "--no-ceilings", "--device", device, "--seconds", str(seconds)])
     return next(line for line in map(json.loads, lines) if line.get("row") == row), memory
 
 

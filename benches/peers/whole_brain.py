@@ -1,9 +1,9 @@
-"""Ten areas in The Virtual Brain: seconds of a run, after a short one that compiles.
+"""Ten areas in The Virtual Brain: milliseconds of a run, after a short one that compiles.
 
     python benches/peers/whole_brain.py
 
 As the row simulate-whole-brain of `granule bench`: the reduced model of Wong and Wang at every area, with noise, over the
-connectivity and the lengths of the preset, 10 mm/ms, for 30 s in steps of 1 ms by Heun's stochastic method, and the BOLD signals.
+connectivity and the lengths of the preset, 10 mm/ms, for 30 s in steps of 1 ms by Heun's stochastic method, and the BOLD signals, here by a response function.
 """
 import logging
 import pathlib

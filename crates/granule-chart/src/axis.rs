@@ -44,9 +44,14 @@ impl Axis {
 
     /// A logarithmic axis around this range, which must be positive.
     pub fn logarithmic(low: f64, high: f64, from: f64, to: f64) -> Self {
+        Self::exact_logarithmic(low / 1.15, high * 1.15, from, to)
+    }
+
+    /// A logarithmic axis over exactly this range, which must be positive.
+    pub fn exact_logarithmic(low: f64, high: f64, from: f64, to: f64) -> Self {
         Self {
-            low: low / 1.15,
-            high: high * 1.15,
+            low,
+            high,
             from,
             to,
             logarithmic: true,

@@ -77,9 +77,14 @@ impl Frame {
         Some((pixel(&self.x, x)?, pixel(&self.y, y)?))
     }
 
-    /// The same of what has a place, as marks of its axes have.
-    fn at(&self, point: (f64, f64)) -> (i32, i32) {
-        self.place(point).unwrap_or((self.left, self.bottom))
+    /// Where a value is across, or up, as marks of the axes are.
+    fn across(&self, x: f64) -> i32 {
+        self.place((x, self.y.low())).map_or(self.left, |(x, _)| x)
+    }
+
+    fn up(&self, y: f64) -> i32 {
+        self.place((self.x.low(), y))
+            .map_or(self.bottom, |(_, y)| y)
     }
 }
 
@@ -96,10 +101,16 @@ fn axis(
         let (low, high) = range.or_else(|| extent(values, margin))?;
         return Some(Axis::exact(low, high, from, to));
     }
-    let range = range.filter(|(low, high)| *low > 0.0 && high > low);
-    let logarithms = || extent(values.filter(|x| *x > 0.0).map(f64::ln), 0.0);
-    let (low, high) = range.or_else(|| logarithms().map(|(low, high)| (low.exp(), high.exp())))?;
-    Some(Axis::logarithmic(low, high, from, to))
+    if let Some((low, high)) = range {
+        let fits = low > 0.0 && high > low;
+        return fits.then(|| Axis::exact_logarithmic(low, high, from, to));
+    }
+    let (low, high) = values
+        .filter(|x| *x > 0.0 && x.is_finite())
+        .fold((f64::INFINITY, 0.0_f64), |(low, high), x| {
+            (low.min(x), high.max(x))
+        });
+    (high > 0.0).then(|| Axis::logarithmic(low, high, from, to))
 }
 
 /// Draws every length `scale` times as long, and lines piece by piece where the backend joins steep ones badly (`pieces`).
@@ -186,9 +197,13 @@ fn axes<B: DrawingBackend>(
         .color(&INK);
     let below = style.pos(Pos::new(HPos::Center, VPos::Top));
     let beside = style.pos(Pos::new(HPos::Right, VPos::Center));
-    let ticks = |axis: &Axis, count| match axis.is_logarithmic() {
-        true => axis.marks(),
-        false => axis.marks_about(count),
+    // Powers of ten, unless a logarithmic axis has hardly one.
+    let ticks = |axis: &Axis, count| {
+        match axis.is_logarithmic() {
+            true => Some(axis.marks()).filter(|marks| marks.len() > 1),
+            false => None,
+        }
+        .unwrap_or_else(|| axis.marks_about(count))
     };
     let named = |axis: &Axis, tick: f64, ticks: &[f64]| match axis.is_logarithmic() {
         true => label(tick, &[0.0, tick]),
@@ -197,7 +212,7 @@ fn axes<B: DrawingBackend>(
     let fits = ((frame.right - frame.left) / (scale.of(90))).max(2) as usize;
     let x_ticks = ticks(&frame.x, fits);
     for tick in &x_ticks {
-        let (x, _) = frame.at((*tick, frame.y.low()));
+        let x = frame.across(*tick);
         line(
             area,
             vec![(x, frame.top), (x, frame.bottom)],
@@ -225,7 +240,7 @@ fn axes<B: DrawingBackend>(
         y_ticks.retain(|tick| *tick >= 0.0 && tick.fract() == 0.0);
     }
     for tick in &y_ticks {
-        let (_, y) = frame.at((frame.x.low(), *tick));
+        let y = frame.up(*tick);
         line(
             area,
             vec![(frame.left, y), (frame.right, y)],
@@ -308,16 +323,21 @@ fn marks<B: DrawingBackend>(
                 for (row, times) in cells.iter().enumerate() {
                     let row = (first + row) as f64;
                     for time in times.iter().filter(|time| time.is_finite()) {
-                        let low = shift(frame.at((*time, row - 0.4)));
-                        let high = shift(frame.at((*time, row + 0.4)));
+                        let [low, high] = [row - 0.4, row + 0.4].map(|y| frame.place((*time, y)));
+                        let (Some(low), Some(high)) = (low, high) else {
+                            continue;
+                        };
+                        let [low, high] = [low, high].map(shift);
                         let high = (high.0, high.1.min(low.1 - frame.scale.of(2)));
                         line(&inside, vec![low, high], style)?;
                     }
                 }
             }
             Mark::Level { y } => {
-                let from = shift(frame.at((frame.x.low(), *y)));
-                let to = shift(frame.at((frame.x.high(), *y)));
+                let Some((_, y)) = frame.place((frame.x.low(), *y)) else {
+                    continue;
+                };
+                let [from, to] = [frame.left, frame.right].map(|x| shift((x, y)));
                 line(
                     &inside,
                     vec![from, to],

@@ -5,7 +5,9 @@
 #[non_exhaustive]
 pub enum ChartError {
     /// A figure without a finite point.
-    #[error("there is nothing to plot in \"{panel}\": it has no finite value")]
+    #[error(
+        "there is nothing to plot in \"{panel}\": it has no finite value, or on a logarithmic axis none above 0"
+    )]
     Empty {
         /// The panel's label.
         panel: String,

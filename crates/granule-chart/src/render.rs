@@ -211,6 +211,20 @@ mod tests {
             let [a, b, c] = [0, 1, 2].map(|i| value(circles[i], name));
             assert!((a + c - 2.0 * b).abs() <= 2.0, "{name}: {a} {b} {c}");
         }
+        // Less than a decade has marks as well, and what has no place is left out.
+        let narrow = Panel::new("y").logarithmic();
+        let marks = [
+            Mark::line("", vec![(0.0, 3.0), (1.0, 3.9)]),
+            Mark::Level { y: -1.0 },
+            Mark::points("", vec![(0.5, 0.0)]),
+        ];
+        let narrow = marks.into_iter().fold(narrow, Panel::with);
+        let svg = Figure::new("", "x").with(narrow).to_svg(600, 400).unwrap();
+        assert!(svg.lines().any(|line| line == "3.5"), "{svg}");
+        assert_eq!(svg.matches("<circle").count(), 0);
+        let fixed = Panel::new("y").logarithmic().y_range(0.0, 1.0);
+        let fixed = fixed.with(Mark::line("", vec![(0.0, 0.5), (1.0, 1.0)]));
+        assert!(Figure::new("", "x").with(fixed).to_svg(600, 400).is_err());
         let empty = Figure::new("", "x").with(
             Panel::new("y")
                 .logarithmic()

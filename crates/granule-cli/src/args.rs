@@ -868,6 +868,10 @@ pub struct Bench {
     #[arg(long, value_name = "FILE.svg|FILE.png", requires = "against", value_parser = path())]
     pub plot: Option<PathBuf>,
 
+    /// Leave out what the device can do at most, which takes a second and some memory
+    #[arg(long)]
+    pub no_ceilings: bool,
+
     /// Say what there is to measure, and measure nothing
     #[arg(long)]
     pub list: bool,

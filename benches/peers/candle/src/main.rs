@@ -3,9 +3,10 @@
 
 use std::time::Instant;
 
-use candle_core::{D, DType, Device, Module, Result, Tensor, bail};
+use candle_core::backprop::GradStore;
+use candle_core::{D, DType, Device, Module, Result, Tensor, Var, bail};
 use candle_nn::{
-    AdamW, Conv2d, Conv2dConfig, Linear, Optimizer, ParamsAdamW, SGD, VarBuilder, VarMap, loss,
+    AdamW, Conv2d, Conv2dConfig, Linear, Optimizer, ParamsAdamW, VarBuilder, VarMap, loss,
 };
 
 const BATCH: usize = 64;
@@ -72,6 +73,41 @@ fn network(name: &str, vars: &VarBuilder) -> Result<Vec<Layer>> {
     })
 }
 
+/// Stochastic gradient descent with a momentum of 0.9, which candle has not.
+struct Momentum {
+    rate: f64,
+    /// Each with its velocity.
+    vars: Vec<(Var, Var)>,
+}
+
+impl Optimizer for Momentum {
+    type Config = f64;
+
+    fn new(vars: Vec<Var>, rate: f64) -> Result<Self> {
+        let with_velocity = |var: Var| Ok((var.clone(), Var::from_tensor(&var.zeros_like()?)?));
+        let vars = vars.into_iter().map(with_velocity).collect::<Result<_>>()?;
+        Ok(Self { rate, vars })
+    }
+
+    fn step(&mut self, gradients: &GradStore) -> Result<()> {
+        for (var, velocity) in &self.vars {
+            if let Some(gradient) = gradients.get(var) {
+                velocity.set(&((velocity.as_tensor() * 0.9)? + gradient)?)?;
+                var.set(&(var.as_tensor() - (velocity.as_tensor() * self.rate)?)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn learning_rate(&self) -> f64 {
+        self.rate
+    }
+
+    fn set_learning_rate(&mut self, rate: f64) {
+        self.rate = rate;
+    }
+}
+
 fn epoch(
     layers: &[Layer],
     images: &Tensor,
@@ -122,8 +158,12 @@ fn main() -> Result<()> {
     let images = Tensor::randn(0f32, 1., shape, &device)?;
     let labels = Tensor::rand(0f32, 10., (count, 10), &device)?.argmax(D::Minus1)?;
     let rate = if name == "cnn" {
-        // candle has no momentum.
-        measured(&layers, &images, &labels, SGD::new(vars.all_vars(), 0.02)?)?
+        measured(
+            &layers,
+            &images,
+            &labels,
+            Momentum::new(vars.all_vars(), 0.02)?,
+        )?
     } else {
         let params = ParamsAdamW {
             lr: 1e-3,

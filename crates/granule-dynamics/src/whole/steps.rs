@@ -225,6 +225,10 @@ impl WholeRun {
         input: &[f64],
         see: &[See],
     ) -> Result<Vec<Seen>, DynamicsError> {
+        let misfit = || DynamicsError::device("what is given for the steps is not of their number");
+        if !self.steps.driven && !input.is_empty() {
+            return Err(misfit());
+        }
         let fills = self.steps.drawn.iter().map(|drawn| {
             move |step: usize, own: &mut [f64]| {
                 (drawn.numbers)(drawn.first + drawn.stride * step, own);
@@ -234,7 +238,6 @@ impl WholeRun {
         let drawn = fills.iter().map(|fill| Given::Drawn(fill));
         let input = self.steps.driven.then_some(Given::Numbers(input));
         let given: Vec<Given<'_>> = input.into_iter().chain(drawn).collect();
-        let misfit = || DynamicsError::device("what is given for the steps is not of their number");
         self.run.steps_drawn(steps, &given, see).ok_or_else(misfit)
     }
 }

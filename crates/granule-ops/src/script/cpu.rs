@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::given::{Drawn, Given};
 use super::instruction::{Binary, Elements, Instruction, Matrix, Piece, Sparse, Unary, Work};
 use super::run::{See, Seen};
-use super::team::Exchange;
+use super::team::{Exchange, Wait};
 use super::{Part, Slot, Steps};
 use crate::firing_rate::elementary::{Elementary, exponential_of_any};
 use crate::sparse_product::product_of_lists;
@@ -657,23 +657,19 @@ fn look<T: Number>(of: &Steps<T>, tile: &Tile<T>, looks: &[Look], step: usize, s
 }
 
 impl<T: Number> Many<'_, T> {
-    /// Draws what is for the next steps, where it is time: threads share the steps, each of which is that of some tile.
+    /// Draws what is for the next steps, where it is time, together with all who meet.
     fn draw(&self, step: usize) {
         let (Some(drawn), Some(exchange)) = (self.drawn, self.exchange) else {
             return;
         };
-        if !step.is_multiple_of(drawn.steps()) {
+        if !step.is_multiple_of(drawn.together()) {
             return;
         }
-        let own = self.first..self.first + self.tiles.len();
         // Everybody has read what is drawn over, and then what is drawn is there for everybody.
-        exchange.meet();
-        for next in step..self.steps.min(step + drawn.steps()) {
-            if own.contains(&(next % exchange.tiles())) {
-                drawn.draw(self.given, next, self.before + next);
-            }
-        }
-        exchange.meet();
+        exchange.meet(Wait::Long);
+        let end = self.steps.min(step + drawn.together());
+        drawn.draw(self.given, self.before, end);
+        exchange.meet(Wait::Long);
     }
 
     /// A product by a matrix of as many rows and columns as there are elements, of which each tile makes its own columns.
@@ -689,7 +685,7 @@ impl<T: Number> Many<'_, T> {
                 });
             });
         }
-        exchange.meet();
+        exchange.meet(Wait::Short);
         for tile in self.tiles.iter_mut() {
             let from = tile.first();
             let mut out = std::mem::take(&mut tile.slots[instruction.to]);

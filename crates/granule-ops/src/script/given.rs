@@ -1,5 +1,6 @@
 //! What is given for the steps of a call, and drawing it.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use rayon::prelude::*;
@@ -42,39 +43,58 @@ impl Given<'_> {
 /// are few.
 const NEAR: usize = if cfg!(test) { 1 << 12 } else { 1 << 16 };
 
-/// What is drawn for some steps: of each step, the numbers of each source, of which those that are not drawn have none.
-pub(crate) struct Drawn(Vec<RwLock<Vec<Vec<f64>>>>);
+/// What is drawn for some steps of a call: of each step, the numbers of each source, of which those that are not drawn have none.
+pub(crate) struct Drawn {
+    steps: Vec<RwLock<Vec<Vec<f64>>>>,
+    /// The next step of the call that is to be drawn for.
+    next: AtomicUsize,
+}
 
 impl Drawn {
-    /// Room for what is drawn of these sources; `None` where nothing is.
-    pub(super) fn new(given: &[Given<'_>], lengths: &[usize]) -> Option<Self> {
+    /// Room for what is drawn of these sources in a call of `steps` steps, for several steps for each of `tiles`; `None` where
+    /// nothing is.
+    pub(super) fn new(
+        given: &[Given<'_>],
+        lengths: &[usize],
+        [steps, tiles]: [usize; 2],
+    ) -> Option<Self> {
         let drawn = |(given, len): (&Given<'_>, &usize)| if given.is_drawn() { *len } else { 0 };
         let lengths: Vec<usize> = given.iter().zip(lengths).map(drawn).collect();
         let width: usize = lengths.iter().sum();
-        let together = NEAR.checked_div(width)?.max(1);
+        let together = NEAR.checked_div(width)?.max(2 * tiles).min(steps);
         let step = || RwLock::new(lengths.iter().map(|len| vec![0.0; *len]).collect());
-        Some(Self((0..together).map(|_| step()).collect()))
+        Some(Self {
+            steps: (0..together).map(|_| step()).collect(),
+            next: AtomicUsize::new(0),
+        })
     }
 
-    /// How many steps are drawn for together.
-    pub(crate) fn steps(&self) -> usize {
-        self.0.len()
+    /// How many steps are drawn for together; 0 in a call without steps.
+    pub(crate) fn together(&self) -> usize {
+        self.steps.len()
     }
 
-    /// Draws what is for `step`, which is the one after `before` in the call.
-    pub(crate) fn draw(&self, given: &[Given<'_>], before: usize, step: usize) {
-        let place = &self.0[before % self.steps()];
-        let mut place = place.write().unwrap_or_else(PoisonError::into_inner);
-        for (given, own) in given.iter().zip(place.iter_mut()) {
-            if let Given::Drawn(fill) = given {
-                fill(step, own);
+    /// Draws what is for steps of the call before the step `end`, as long as there is one that nobody else has taken. The call
+    /// begins `before` steps after the run.
+    pub(crate) fn draw(&self, given: &[Given<'_>], before: usize, end: usize) {
+        let take = |next: usize| (next < end).then_some(next + 1);
+        while let Ok(step) = self
+            .next
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, take)
+        {
+            let place = &self.steps[step % self.together()];
+            let mut place = place.write().unwrap_or_else(PoisonError::into_inner);
+            for (given, own) in given.iter().zip(place.iter_mut()) {
+                if let Given::Drawn(fill) = given {
+                    fill(before + step, own);
+                }
             }
         }
     }
 
-    /// What was drawn for the step after `before` in the call.
-    pub(crate) fn read(&self, before: usize) -> RwLockReadGuard<'_, Vec<Vec<f64>>> {
-        let place = &self.0[before % self.steps()];
+    /// What was drawn for a step of the call.
+    pub(crate) fn read(&self, step: usize) -> RwLockReadGuard<'_, Vec<Vec<f64>>> {
+        let place = &self.steps[step % self.together()];
         place.read().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -387,7 +387,7 @@ impl<T: Number> Steps<T> {
         (given, see): (&[Given<'_>], &[See]),
         alone: &mut Alone,
     ) -> Vec<Seen> {
-        let drawn = Drawn::new(given, &self.lengths(&self.given));
+        let drawn = Drawn::new(given, &self.lengths(&self.given), [steps, tiles.len()]);
         let mut seen: Vec<Vec<Seen>> = tiles
             .iter()
             .map(|tile| self.room(tile, steps, see))

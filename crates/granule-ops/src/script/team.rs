@@ -15,12 +15,24 @@ pub(crate) struct Exchange<T> {
     threads: AtomicUsize,
     arrived: AtomicUsize,
     meeting: AtomicUsize,
-    /// Meetings for which a thread waited so long that it let others run.
+    /// Meetings before which all have as much to do.
+    short: AtomicUsize,
+    /// Those of them for which a thread waited so long that it let others run, and the last of these.
     late: AtomicUsize,
+    last_late: AtomicUsize,
     /// Whether a thread has gone and will not arrive.
     gone: AtomicBool,
     /// What each tile sends for one product, and for the next: one is written while the last is still read.
     letters: [Vec<RwLock<Letter<T>>>; 2],
+}
+
+/// What comes before a meeting.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// A part of a step, in which all have as much to do: who waits long waits for a processor.
+    Short,
+    /// Work that is not the same for all.
+    Long,
 }
 
 /// Calls that one thread takes by itself after one in which threads had to wait for processors that others keep busy: each
@@ -33,7 +45,7 @@ pub(crate) struct Alone {
 
 impl Alone {
     const LEAST: usize = 8;
-    const MOST: usize = 1 << 12;
+    const MOST: usize = 64;
     /// Of fewer meetings nothing is learnt, for threads begin late.
     const MEETINGS: usize = 16;
 
@@ -46,7 +58,7 @@ impl Alone {
 
     /// Learns from a call of several threads.
     pub(crate) fn learn<T>(&mut self, exchange: &Exchange<T>) {
-        let meetings = exchange.meeting.load(Ordering::Acquire);
+        let meetings = exchange.short.load(Ordering::Relaxed);
         let late = exchange.late.load(Ordering::Relaxed);
         if meetings < Self::MEETINGS {
             return;
@@ -78,15 +90,12 @@ impl<T: Copy> Exchange<T> {
             threads: AtomicUsize::new(1),
             arrived: AtomicUsize::new(0),
             meeting: AtomicUsize::new(0),
+            short: AtomicUsize::new(0),
             late: AtomicUsize::new(0),
+            last_late: AtomicUsize::new(usize::MAX),
             gone: AtomicBool::new(false),
             letters: [letters(), letters()],
         }
-    }
-
-    /// How many tiles there are.
-    pub(crate) fn tiles(&self) -> usize {
-        self.letters[0].len()
     }
 
     /// How many threads there are. Before the first of them begins.
@@ -108,7 +117,7 @@ impl<T: Copy> Exchange<T> {
 
     /// Returns once all threads have called it as often. One meeting lies between a letter and its reading, and another
     /// one between that and the next letter in its place.
-    pub(crate) fn meet(&self) {
+    pub(crate) fn meet(&self, wait: Wait) {
         let threads = self.threads.load(Ordering::Acquire);
         if threads < 2 {
             return;
@@ -116,6 +125,8 @@ impl<T: Copy> Exchange<T> {
         let meeting = self.meeting.load(Ordering::Acquire);
         if self.arrived.fetch_add(1, Ordering::AcqRel) + 1 == threads {
             self.arrived.store(0, Ordering::Relaxed);
+            self.short
+                .fetch_add(usize::from(wait == Wait::Short), Ordering::Relaxed);
             self.meeting
                 .store(meeting.wrapping_add(1), Ordering::Release);
             return;
@@ -127,8 +138,10 @@ impl<T: Copy> Exchange<T> {
             if looks < LOOKS {
                 std::hint::spin_loop();
             } else {
-                self.late
-                    .fetch_add(usize::from(looks == LOOKS), Ordering::Relaxed);
+                let first = looks == LOOKS && wait == Wait::Short;
+                if first && self.last_late.swap(meeting, Ordering::Relaxed) != meeting {
+                    self.late.fetch_add(1, Ordering::Relaxed);
+                }
                 std::thread::yield_now();
             }
         }
@@ -154,7 +167,7 @@ mod tests {
         let mut alone = Alone::default();
         let mut learn = |meetings: usize, late: usize| {
             let exchange = Exchange::<f64>::new(2);
-            exchange.meeting.store(meetings, Ordering::Relaxed);
+            exchange.short.store(meetings, Ordering::Relaxed);
             exchange.late.store(late, Ordering::Relaxed);
             alone.learn(&exchange);
             (0..10_000).take_while(|_| alone.is_next()).count()
@@ -166,6 +179,6 @@ mod tests {
         assert_eq!(learn(100, 0), 0);
         assert_eq!(learn(100, 90), 8);
         let longest = (0..20).map(|_| learn(100, 90)).max();
-        assert_eq!(longest, Some(1 << 12));
+        assert_eq!(longest, Some(64));
     }
 }

@@ -158,7 +158,7 @@ const ALL: &[Series] = &[
         axis: "threads",
         what: "rows of `granule bench`, each in a process of so many threads: its time to that on one",
         unit: Unit::Share,
-        part: "the time on one thread",
+        part: "time to that on one thread",
         curves: &[
             row("train-mlp"),
             row("train-lenet"),
@@ -242,7 +242,12 @@ pub(super) fn run(
 ) -> anyhow::Result<ExitCode> {
     let series = series(name)?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut panel = Panel::new(format!("{} ({})", series.part, series.unit.name())).logarithmic();
+    let unit = match series.unit {
+        Unit::Share => String::new(),
+        unit => format!(" ({})", unit.name()),
+    };
+    let mut panel = Panel::new(format!("{}{unit}", series.part)).logarithmic();
+    let mut measured = 0;
     for curve in series.curves {
         let measure = Measure {
             bench,
@@ -255,7 +260,16 @@ pub(super) fn run(
             if curve.at == THREADS && *at > cores {
                 break;
             }
-            let mut cost = (curve.cost)(&measure, *at)?;
+            let mut cost = match (curve.cost)(&measure, *at) {
+                Ok(cost) => cost,
+                // What was measured is worth a figure.
+                Err(error) => {
+                    let what =
+                        format!("{} of {} {}", curve.name, output::grouped(*at), series.axis);
+                    output::warn(&format!("{what} and more are left out: {error:#}"));
+                    break;
+                }
+            };
             if series.unit == Unit::Share {
                 cost /= *first.get_or_insert(cost);
             }
@@ -281,8 +295,10 @@ pub(super) fn run(
                 ))?;
             }
         }
+        measured += points.len();
         panel = panel.with(Mark::line(curve.name, points));
     }
+    anyhow::ensure!(measured > 0, "no point of the series was measured");
     if let Some(plot) = plot {
         let figure = Figure::new(series.what, series.axis).logarithmic();
         for path in plot.write(&figure.with(panel))? {

@@ -111,7 +111,7 @@ impl Unit {
             Self::Milliseconds => "ms",
             Self::Microseconds => "µs",
             Self::Nanoseconds => "ns",
-            Self::Share => "of",
+            Self::Share => "×",
         }
     }
 
@@ -226,7 +226,10 @@ fn measure(
     bench: &Bench<'_>,
 ) -> anyhow::Result<ExitCode> {
     let device = bench.device;
-    let ceilings = Ceilings::measure(bench)?;
+    let ceilings = match args.no_ceilings {
+        true => None,
+        false => Some(Ceilings::measure(bench)?),
+    };
     let load = busy();
     if args.json {
         output::event(
@@ -237,14 +240,16 @@ fn measure(
                 "device": device.spec().to_string(),
                 "name": device.name(),
                 "load": load,
-                "matrix_gflops": ceilings.operations / 1e9,
-                "memory_gb_per_second": ceilings.bytes / 1e9,
+                "matrix_gflops": ceilings.as_ref().map(|most| most.operations / 1e9),
+                "memory_gb_per_second": ceilings.as_ref().map(|most| most.bytes / 1e9),
                 "version": env!("CARGO_PKG_VERSION"),
             }),
         )?;
     } else {
         output::line(&format!("{}, {}", device.spec(), device.name()))?;
-        output::line(&ceilings.text())?;
+        if let Some(ceilings) = &ceilings {
+            output::line(&ceilings.text())?;
+        }
         if load.is_some_and(|load| load > 0.5) {
             output::warn(&format!(
                 "others keep {:.1} processors busy; these numbers are too low",
@@ -257,9 +262,9 @@ fn measure(
     for row in chosen {
         let found = bench.row(row)?;
         if args.json {
-            output::event("row", found.json(row, &ceilings))?;
+            output::event("row", found.json(row, ceilings.as_ref()))?;
         } else {
-            output::line(&found.text(row, width, &ceilings))?;
+            output::line(&found.text(row, width, ceilings.as_ref()))?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -316,11 +321,11 @@ impl Bench<'_> {
 
 impl Measured {
     /// The part of the arithmetic that the device can do.
-    fn share(&self, ceilings: &Ceilings) -> Option<f64> {
-        Some(self.operations? / ceilings.operations)
+    fn share(&self, ceilings: Option<&Ceilings>) -> Option<f64> {
+        Some(self.operations? / ceilings?.operations)
     }
 
-    fn json(&self, row: &Row, ceilings: &Ceilings) -> serde_json::Value {
+    fn json(&self, row: &Row, ceilings: Option<&Ceilings>) -> serde_json::Value {
         let shown = &self.rounds[..self.rounds.len().min(SHOWN)];
         json!({
             "row": row.name,
@@ -334,7 +339,7 @@ impl Measured {
         })
     }
 
-    fn text(&self, row: &Row, width: usize, ceilings: &Ceilings) -> String {
+    fn text(&self, row: &Row, width: usize, ceilings: Option<&Ceilings>) -> String {
         let (least, most) = self
             .rounds
             .iter()
