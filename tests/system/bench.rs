@@ -85,9 +85,11 @@ fn rows_are_listed_and_unknown_ones_refused() {
     let here = Path::new(".");
     let listed = fine(here, &["bench", "--list"]).stdout;
     let json = fine(here, &["bench", "--list", "--json"]).json();
-    assert_eq!(listed.lines().count(), json.len());
+    let lines = listed.lines().filter(|line| !line.is_empty());
+    assert_eq!(lines.count(), json.len());
     for row in &json {
-        assert!(listed.contains(row["row"].as_str().unwrap()), "{listed}");
+        let name = row["row"].as_str().or(row["against"].as_str());
+        assert!(listed.contains(name.unwrap()), "{listed}");
     }
     let text = refused(here, &["bench", "train-nothing"], 2);
     assert!(
@@ -97,5 +99,37 @@ fn rows_are_listed_and_unknown_ones_refused() {
     for seconds in ["0", "-1", "nan", "1e9", "x"] {
         let text = refused(here, &["bench", "--seconds", seconds], 2);
         assert!(text.contains("0.01 to 3600"), "{text}");
+    }
+}
+
+#[test]
+fn a_series_is_measured_and_drawn() {
+    let folder = tempfile::tempdir().unwrap();
+    let args = [
+        "bench",
+        "--against",
+        "cells",
+        "--seconds",
+        "0.01",
+        "--device",
+        "flex",
+    ];
+    let drawn = [&args[..], &["--json", "--plot", "cells.svg"]].concat();
+    let points = fine(folder.path(), &drawn).json();
+    assert_eq!(points.len(), 7);
+    for (at, point) in points.iter().enumerate() {
+        assert_eq!(point["at"], 10_usize.pow(at as u32), "{point}");
+        assert!(point["cost"].as_f64().unwrap() > 0.0, "{point}");
+    }
+    let figure = std::fs::read_to_string(folder.path().join("cells.svg")).unwrap();
+    assert!(figure.contains("<polyline"), "{figure}");
+    for (args, said) in [
+        (&["--against", "cell"][..], "threads"),
+        (&["--against", "cells", "train-mlp"], "--against"),
+        (&["--plot", "cells.svg"], "--against"),
+        (&["--against", "cells", "--plot", "cells.txt"], ".svg"),
+    ] {
+        let text = refused(folder.path(), &[&["bench"], args].concat(), 2);
+        assert!(text.contains(said), "{text}");
     }
 }
