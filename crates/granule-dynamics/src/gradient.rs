@@ -8,7 +8,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::{Gradients, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Clock, Dynamics, Input, Model};
+use crate::model::{Dynamics, Input, LentInput, Model, PlainInput};
 use crate::simulate::{Grid, courses, record_every};
 use crate::state::host;
 use crate::{DynamicsError, State};
@@ -123,7 +123,7 @@ pub fn gradient<M: Model, I: Input + ?Sized>(
         Some(state) => state.clone().without_autodiff(),
         None => plain.initial_state(run.batch)?.without_autodiff(),
     };
-    let input = |at: Clock| plain_input(run.input, at);
+    let input = PlainInput(run.input);
     let (observed, _) = record_every(&dynamics, initial.clone(), &input, run.grid, run.every)?;
 
     // The loss by itself gives the slope of every observation.
@@ -158,7 +158,7 @@ fn whole<M: Model, I: Input + ?Sized>(
             .map(|x| x.without_autodiff().autodiff().require_grad()),
         None => model.initial_state(run.batch)?,
     };
-    let input = |at: Clock| run.input.at(at);
+    let input = LentInput(run.input);
     let (observed, _) = record_every(&dynamics, begin.clone(), &input, run.grid, run.every)?;
     let value = loss(observed.clone());
     let at_loss = finite(&value, run)?;
@@ -195,11 +195,6 @@ fn finite<I: Input + ?Sized>(loss: &Tensor<1>, run: &Run<'_, I>) -> Result<f64, 
     })
 }
 
-/// The input without its own tape.
-fn plain_input<I: Input + ?Sized>(input: &I, at: Clock) -> Option<Tensor<2>> {
-    input.at(at).map(Tensor::without_autodiff)
-}
-
 /// The backward sweep over segments, last first.
 struct Sweep<'a, 'b, M: Model, I: Input + ?Sized> {
     model: &'a M,
@@ -230,7 +225,7 @@ impl<M: Model, I: Input + ?Sized> Sweep<'_, '_, M, I> {
         if bounds.len() > 1 {
             let plain = self.model.clone().valid();
             let dynamics = plain.dynamics()?;
-            let input = |at: Clock| plain_input(self.run.input, at);
+            let input = PlainInput(self.run.input);
             for ends in bounds.windows(2) {
                 let mut state = states.last().cloned().unwrap_or_else(|| states[0].clone());
                 let span = (self.run.grid, ends[0]..ends[1], self.run.every);
@@ -240,7 +235,7 @@ impl<M: Model, I: Input + ?Sized> Sweep<'_, '_, M, I> {
                 }
                 for step in ends[0]..ends[1] {
                     let at = self.run.grid.clock(step);
-                    state = dynamics.step(at, &state, input(at).as_ref())?;
+                    state = dynamics.step(at, &state, input.at(at).as_ref())?;
                 }
                 states.push(state);
             }
@@ -297,7 +292,7 @@ impl<M: Model, I: Input + ?Sized> Sweep<'_, '_, M, I> {
         {
             add((dynamics.observe(&state) * slope).sum());
         }
-        let input = |at: Clock| self.run.input.at(at);
+        let input = LentInput(self.run.input);
         let span = (self.run.grid, from..to, every);
         if let Some((seen, last)) = courses(&dynamics, &state, &input, span)? {
             let mut first = from / every + 1;
@@ -313,7 +308,7 @@ impl<M: Model, I: Input + ?Sized> Sweep<'_, '_, M, I> {
         } else {
             for step in from..to {
                 let at = self.run.grid.clock(step);
-                state = dynamics.step(at, &state, input(at).as_ref())?;
+                state = dynamics.step(at, &state, input.at(at).as_ref())?;
                 if (step + 1).is_multiple_of(every)
                     && let Some(slope) = slope((step + 1) / every)
                 {

@@ -238,15 +238,27 @@ impl Span {
         Some(all)
     }
 
+    /// The same in one tensor, `[steps, batch or 1, channels]`, where they lie so and are on no tape.
+    pub(crate) fn inputs_together(&self, input: &dyn Input) -> Option<Tensor<3>> {
+        let all = input.during(&self.steps)?;
+        (!is_tracked(&all)).then(|| all.without_autodiff())
+    }
+
     /// The steps as fused operations take them, of which the voltages of some columns are seen; `None` for an inflow on a tape,
     /// for those of each step have no gradient.
-    pub(crate) fn course(&self, columns: Vec<usize>, inflows: Vec<Tensor<2>>) -> Option<Course> {
-        let plain = !inflows.iter().any(is_tracked);
+    pub(crate) fn course(
+        &self,
+        columns: Vec<usize>,
+        inflows: Vec<Tensor<2>>,
+        together: Option<Tensor<3>>,
+    ) -> Option<Course> {
+        let plain = !inflows.iter().any(is_tracked) && !together.as_ref().is_some_and(is_tracked);
         plain.then(|| Course {
             lengths: self.steps.iter().map(|at| at.dt).collect(),
             seen: self.seen(),
             columns,
             inflows,
+            together,
         })
     }
 }
@@ -345,6 +357,12 @@ pub trait Model: Module {
 pub trait Input {
     /// The input during a step, `[batch or 1, channels]`, or none.
     fn at(&self, at: Clock) -> Option<Tensor<2>>;
+
+    /// The inputs of steps in a row, `[steps, batch or 1, channels]`, where they lie together; `None` where each is to be asked
+    /// for by itself.
+    fn during(&self, _steps: &[Clock]) -> Option<Tensor<3>> {
+        None
+    }
 }
 
 /// No input.
@@ -365,6 +383,12 @@ impl Input for ConstantInput {
     fn at(&self, _at: Clock) -> Option<Tensor<2>> {
         Some(self.0.clone())
     }
+
+    fn during(&self, steps: &[Clock]) -> Option<Tensor<3>> {
+        let [rows, channels] = self.0.dims();
+        let input = self.0.clone().unsqueeze::<3>();
+        Some(input.expand([steps.len(), rows, channels]))
+    }
 }
 
 /// One input for each step, `[steps, batch or 1, channels]`; after its end the last one stays.
@@ -377,6 +401,39 @@ impl Input for InputSeries {
         let step = at.step.min(steps.checked_sub(1)?);
         let row = self.0.clone().narrow(0, step, 1);
         Some(row.reshape([batch, channels]))
+    }
+
+    fn during(&self, steps: &[Clock]) -> Option<Tensor<3>> {
+        let first = steps.first()?.step;
+        let in_a_row = (first..).zip(steps).all(|(step, at)| at.step == step);
+        let within = first + steps.len() <= self.0.dims()[0];
+        (in_a_row && within).then(|| self.0.clone().narrow(0, first, steps.len()))
+    }
+}
+
+/// An input without its own tape.
+pub(crate) struct PlainInput<'a, I: ?Sized>(pub(crate) &'a I);
+
+impl<I: Input + ?Sized> Input for PlainInput<'_, I> {
+    fn at(&self, at: Clock) -> Option<Tensor<2>> {
+        self.0.at(at).map(Tensor::without_autodiff)
+    }
+
+    fn during(&self, steps: &[Clock]) -> Option<Tensor<3>> {
+        self.0.during(steps).map(Tensor::without_autodiff)
+    }
+}
+
+/// An input that is lent.
+pub(crate) struct LentInput<'a, I: ?Sized>(pub(crate) &'a I);
+
+impl<I: Input + ?Sized> Input for LentInput<'_, I> {
+    fn at(&self, at: Clock) -> Option<Tensor<2>> {
+        self.0.at(at)
+    }
+
+    fn during(&self, steps: &[Clock]) -> Option<Tensor<3>> {
+        self.0.during(steps)
     }
 }
 

@@ -31,14 +31,25 @@ const fn on_cpus(operation: &'static str) -> Fused {
     }
 }
 
+const fn on_gpus(operation: &'static str) -> Fused {
+    Fused {
+        operation,
+        cpu: false,
+        gpu: GPU,
+    }
+}
+
 /// Every operation of this crate.
-pub const FUSED: [Fused; 12] = [
+pub const FUSED: [Fused; 15] = [
     everywhere("firing_rate"),
     everywhere("rate_sequence"),
     everywhere("simulation steps of independent elements"),
+    everywhere("conductance_step"),
+    everywhere("tree_solve"),
+    everywhere("update"),
+    on_gpus("linear_relu"),
+    on_gpus("cross_entropy"),
     on_cpus("simulation steps of other models"),
-    on_cpus("conductance_step"),
-    on_cpus("tree_solve"),
     on_cpus("sparse_product"),
     on_cpus("gated_sequence"),
     on_cpus("conv2d"),

@@ -178,13 +178,6 @@ pub(crate) fn mixed_precision(operation: &str) -> ! {
     panic!("{operation}: all tensors must have one element type")
 }
 
-/// The backward operations are not differentiable themselves.
-#[cfg(feature = "autodiff")]
-#[allow(clippy::panic)]
-pub(crate) fn first_order(operation: &str) -> ! {
-    panic!("{operation}: a gradient of a gradient is not defined, Burn's autodiff is first-order")
-}
-
 #[cfg(feature = "flex")]
 impl HostBackend for burn::backend::Flex {
     fn read<R>(tensor: FloatTensor<Self>, body: impl FnOnce(HostSlice<'_>) -> R) -> R {

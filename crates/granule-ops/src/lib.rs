@@ -15,6 +15,7 @@
 
 mod conductance_step;
 mod conv2d;
+mod cross_entropy;
 mod firing_rate;
 mod fused;
 mod gated_sequence;
@@ -50,10 +51,11 @@ pub use conductance_step::{
     ImplicitScheme, Membrane, Pool, Ran, RateCurve, Reversal, Term,
 };
 pub use conv2d::{Conv2dOptions, conv2d, conv2d_relu_max_pool2d};
+pub use cross_entropy::cross_entropy;
 pub use firing_rate::{Transfer, firing_rate};
 pub use fused::{FUSED, Fused};
 pub use gated_sequence::{GatedUnit, GatedWeights, gated_sequence};
-pub use linear::linear;
+pub use linear::{linear, linear_relu};
 pub use plan::{Plan, PlanActivation, PlanInput, PlanLayer};
 pub use rate_sequence::{Drive, RateSequenceOptions, Recorded, rate_sequence};
 pub use relu_max_pool2d::relu_max_pool2d;
@@ -61,7 +63,14 @@ pub use scratch::{give_back, release_kept};
 pub use sparse_product::{Connections, sparse_product};
 pub use threads::{join_threads, most_threads};
 pub use tree_solve::{Tree, tree_solve};
-pub use update::update;
+pub use update::{UpdateRule, update, update_on_gpu};
+
+/// The backward operations are not differentiable themselves.
+#[cfg(all(feature = "autodiff", any(feature = "flex", feature = "ndarray", gpu)))]
+#[allow(clippy::panic)]
+pub(crate) fn first_order(operation: &str) -> ! {
+    panic!("{operation}: a gradient of a gradient is not defined, Burn's autodiff is first-order")
+}
 
 /// Whether a tensor lives in host memory and has a type that the kernels here serve, so that reading it waits for nothing.
 pub fn is_on_host<const D: usize>(x: &burn::tensor::Tensor<D>) -> bool {

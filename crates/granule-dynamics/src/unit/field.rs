@@ -460,7 +460,7 @@ impl Field for CellField {
         if state.tensors().iter().any(|x| x.dims() != dims) {
             return None;
         }
-        let next = fused.step(state.tensors(), self.inflow(input), at.dt);
+        let next = fused.step(state.tensors(), self.inflow(input), at.dt)?;
         Some(State::new(next))
     }
 
@@ -472,22 +472,45 @@ impl Field for CellField {
     ) -> Result<Option<(Tensor<3>, State)>, DynamicsError> {
         let dims = state[0].dims();
         let alike = state.tensors().iter().all(|x| x.dims() == dims);
-        let (Some(fused), true, Some(inputs)) = (&self.fused, alike, span.inputs(input)) else {
+        let (Some(fused), true) = (&self.fused, alike) else {
             return Ok(None);
         };
-        for input in &inputs {
-            self.check_input(state, Some(input))?;
-        }
-        let inflows = inputs.iter().map(|input| self.inflow(Some(input)));
-        let inflows: Option<Vec<_>> = inflows.collect();
-        let course = span.course((0..self.cells).collect(), inflows.unwrap_or_default());
+        let columns = (0..self.cells).collect();
+        let course = if let Some(all) = span.inputs_together(input) {
+            let [steps, rows, channels] = all.dims();
+            self.check_shape(state, [rows, channels])?;
+            let all = self.inflow(Some(&all.reshape([steps * rows, channels])));
+            let all = all.map(|all| {
+                let columns = all.dims()[1];
+                all.reshape([steps, rows, columns])
+            });
+            span.course(columns, Vec::new(), all)
+        } else {
+            let Some(inputs) = span.inputs(input) else {
+                return Ok(None);
+            };
+            for input in &inputs {
+                self.check_input(state, Some(input))?;
+            }
+            let inflows = inputs.iter().map(|input| self.inflow(Some(input)));
+            let inflows: Option<Vec<_>> = inflows.collect();
+            span.course(columns, inflows.unwrap_or_default(), None)
+        };
         let ran = course.and_then(|course| fused.course(state.tensors(), None, course));
         Ok(ran.map(|ran| (ran.seen, State::new(ran.state))))
     }
 
     fn check_input(&self, state: &State, input: Option<&Tensor<2>>) -> Result<(), DynamicsError> {
-        let Some(input) = input else { return Ok(()) };
-        let [rows, columns] = input.dims();
+        match input {
+            Some(input) => self.check_shape(state, input.dims()),
+            None => Ok(()),
+        }
+    }
+}
+
+impl CellField {
+    /// Whether an input of this shape fits.
+    fn check_shape(&self, state: &State, [rows, columns]: [usize; 2]) -> Result<(), DynamicsError> {
         let batch = state[0].dims()[0];
         let fits = (rows == 1 || rows == batch)
             && (columns == 1 || columns == self.cells || columns == 2 * self.cells);

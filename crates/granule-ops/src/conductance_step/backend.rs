@@ -8,16 +8,19 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, backend_extension};
 use burn::tensor::Tensor;
 
-use super::course::{self, Plan};
+#[cfg(any(feature = "flex", feature = "ndarray"))]
+use super::course;
+#[cfg(any(feature = "flex", feature = "ndarray"))]
 use super::single::forward;
 use super::tensors::Tensors;
-use super::{ConductanceStep, Layout, Ran};
+use super::{ConductanceStep, Layout, Plan, Ran};
 
-/// Steps of cells as the CPU backends take them; documented at [`ConductanceStep::step`]. The tensors are the state, the
+/// Steps of cells as the backends take them; documented at [`ConductanceStep::step`]. The tensors are the state, the
 /// inflow, which has no rows where there is none, both tables of constants, and the couplings of compartments.
 #[backend_extension(
     Flex: cfg(feature = "flex"),
     NdArray: cfg(feature = "ndarray"),
+    Cube: cfg(gpu),
     Autodiff: cfg(feature = "autodiff"),
 )]
 pub(crate) trait ConductanceStepBackend: Backend {
@@ -27,7 +30,7 @@ pub(crate) trait ConductanceStepBackend: Backend {
         dt: f64,
     ) -> Vec<FloatTensor<Self>>;
 
-    /// Many steps; after the couplings come inflows of each step. Gives what is seen, then the last state.
+    /// Many steps; after the couplings come inflows of each step, on a GPU one under the other in one tensor. Gives what is seen, then the last state.
     fn conductance_course_forward(
         #[extension_type] tensors: Tensors<Self>,
         layout: Arc<Layout>,
@@ -84,6 +87,7 @@ pub(super) fn run(
     next.into_iter().map(Tensor::from_dispatch).collect()
 }
 
+#[cfg(any(feature = "flex", feature = "ndarray"))]
 macro_rules! host_conductance_step {
     ($backend:ty) => {
         impl ConductanceStepBackend for $backend {
@@ -110,3 +114,23 @@ macro_rules! host_conductance_step {
 host_conductance_step!(burn::backend::Flex);
 #[cfg(feature = "ndarray")]
 host_conductance_step!(crate::host::ndarray::NdArray);
+
+#[cfg(gpu)]
+impl ConductanceStepBackend for burn_cubecl::CubeBackend {
+    fn conductance_step_forward(
+        tensors: Tensors<Self>,
+        layout: Arc<Layout>,
+        dt: f64,
+    ) -> Vec<FloatTensor<Self>> {
+        let results = Self::conductance_course_forward(tensors, layout, Arc::new(Plan::once(dt)));
+        results.into_iter().skip(1).collect()
+    }
+
+    fn conductance_course_forward(
+        tensors: Tensors<Self>,
+        layout: Arc<Layout>,
+        plan: Arc<Plan>,
+    ) -> Vec<FloatTensor<Self>> {
+        super::cube::forward(&tensors.0, &layout, &plan, false).0
+    }
+}

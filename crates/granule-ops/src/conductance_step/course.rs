@@ -3,7 +3,6 @@
 use burn::backend::tensor::FloatTensor;
 use burn::tensor::Shape;
 
-use super::Layout;
 #[cfg(feature = "autodiff")]
 use super::backward::{Taped, Wanted, gradients};
 use super::cpu::Number;
@@ -11,17 +10,8 @@ use super::geometry::Geometry;
 #[cfg(feature = "autodiff")]
 use super::joint::Joined;
 use super::single::step;
+use super::{Layout, Plan};
 use crate::host::{HostBackend, HostVec, on_host_all};
-
-/// What is done of a [`Course`](super::Course).
-#[derive(Clone, Debug)]
-pub(crate) struct Plan {
-    pub(crate) lengths: Vec<f64>,
-    /// After which steps voltages are seen, rising, the first step being 1.
-    pub(crate) seen: Vec<usize>,
-    /// The columns that are seen.
-    pub(crate) columns: Vec<usize>,
-}
 
 /// The sizes of what the kernels are given.
 #[derive(Clone, Copy)]

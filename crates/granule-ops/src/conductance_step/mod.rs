@@ -17,7 +17,7 @@
 //!
 //! and the rest is the chain rule.
 
-#[cfg(any(feature = "flex", feature = "ndarray"))]
+#[cfg(any(feature = "flex", feature = "ndarray", gpu))]
 mod backend;
 #[cfg(all(any(feature = "flex", feature = "ndarray"), feature = "autodiff"))]
 mod backward;
@@ -26,20 +26,22 @@ mod cable;
 mod course;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 mod cpu;
+#[cfg(gpu)]
+mod cube;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 mod geometry;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 mod joint;
-#[cfg_attr(not(any(feature = "flex", feature = "ndarray")), allow(dead_code))]
+#[cfg_attr(not(any(feature = "flex", feature = "ndarray", gpu)), allow(dead_code))]
 mod program;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 mod single;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 mod sweep;
 mod table;
-#[cfg(all(any(feature = "flex", feature = "ndarray"), feature = "autodiff"))]
+#[cfg(all(any(feature = "flex", feature = "ndarray", gpu), feature = "autodiff"))]
 mod tape;
-#[cfg(any(feature = "flex", feature = "ndarray"))]
+#[cfg(any(feature = "flex", feature = "ndarray", gpu))]
 mod tensors;
 #[cfg(all(test, feature = "autodiff", feature = "flex", feature = "ndarray"))]
 mod tests;
@@ -70,7 +72,7 @@ pub enum Coefficient {
 
 /// What the kernels know of the cells.
 #[derive(Clone, Debug)]
-#[cfg_attr(not(any(feature = "flex", feature = "ndarray")), allow(dead_code))]
+#[cfg_attr(not(any(feature = "flex", feature = "ndarray", gpu)), allow(dead_code))]
 pub(crate) struct Layout {
     cells: usize,
     /// Voltage, gates and concentrations.
@@ -79,9 +81,12 @@ pub(crate) struct Layout {
     programs: Vec<Program>,
     /// Of cells that are compartments.
     joint: Option<Joint>,
+    /// The operations of a step, of cells that live on a GPU.
+    #[cfg(gpu)]
+    code: Option<cube::Code>,
 }
 
-#[cfg(any(feature = "flex", feature = "ndarray"))]
+#[cfg(any(feature = "flex", feature = "ndarray", gpu))]
 impl Layout {
     /// How many tensors a step takes: the state, the inflow, both tables, and the couplings of compartments.
     fn given(&self) -> usize {
@@ -91,7 +96,7 @@ impl Layout {
 
 /// [One step](Self::step) of a population of cells with their constants bound.
 #[derive(Clone, Debug)]
-#[cfg_attr(not(any(feature = "flex", feature = "ndarray")), allow(dead_code))]
+#[cfg_attr(not(any(feature = "flex", feature = "ndarray", gpu)), allow(dead_code))]
 pub struct ConductanceStep {
     layout: Arc<Layout>,
     /// Constants that all cells share, `[constants, 1]`.
@@ -114,6 +119,29 @@ pub struct Course {
     /// What comes to the voltage from outside during each step, as [`ConductanceStep::step`] takes it, without a gradient;
     /// empty where there is nothing, or the same in all steps.
     pub inflows: Vec<Tensor<2>>,
+    /// The same of all steps, `[steps, batch or 1, cells or 1]`, in the place of [`inflows`](Self::inflows).
+    pub together: Option<Tensor<3>>,
+}
+
+/// What is done of a [`Course`].
+#[cfg(any(feature = "flex", feature = "ndarray", gpu))]
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    lengths: Vec<f64>,
+    seen: Vec<usize>,
+    columns: Vec<usize>,
+}
+
+#[cfg(gpu)]
+impl Plan {
+    /// A step of which nothing is seen.
+    fn once(dt: f64) -> Self {
+        Self {
+            lengths: vec![dt],
+            seen: Vec::new(),
+            columns: Vec::new(),
+        }
+    }
 }
 
 /// What many steps give.
@@ -158,7 +186,8 @@ impl ConductanceStep {
     /// Cells of the kind `membrane`.
     ///
     /// `like` is any tensor where the cells are to live. Returns `None` where no kernel serves it, which is everywhere but
-    /// on `flex` and `ndarray` in f32 and f64, and for a cell of more than 15 gates and concentrations.
+    /// on `flex` and `ndarray` in f32 and f64 and on GPUs in f32, for a cell of more than 15 gates and concentrations, and on a GPU
+    /// for a cell of more variables than half the buffers that a kernel may have there.
     ///
     /// # Panics
     /// When a coefficient is neither `[1, 1]` nor `[1, cells]`, or a concentration is none of the pools'.
@@ -172,13 +201,6 @@ impl ConductanceStep {
         joint: Option<Joint>,
         like: &Tensor<2>,
     ) -> Option<Self> {
-        #[cfg(any(feature = "flex", feature = "ndarray"))]
-        let serves = crate::host::serves(like);
-        #[cfg(not(any(feature = "flex", feature = "ndarray")))]
-        let serves = false;
-        if !serves {
-            return None;
-        }
         let mut tables = Tables::default();
         let part = match joint {
             Some(_) => Part::Linear,
@@ -192,6 +214,20 @@ impl ConductanceStep {
             "conductance_step: a concentration of {} pools",
             membrane.pools.len()
         );
+        #[cfg(any(feature = "flex", feature = "ndarray"))]
+        let serves = crate::host::serves(like);
+        #[cfg(not(any(feature = "flex", feature = "ndarray")))]
+        let serves = false;
+        #[cfg(gpu)]
+        let code = match joint {
+            None => cube::code(&programs, like),
+            Some(_) => None,
+        };
+        #[cfg(gpu)]
+        let serves = serves || code.is_some();
+        if !serves {
+            return None;
+        }
         let place = (&like.device().without_autodiff(), like.dtype());
         let table = |rows: Vec<Tensor<2>>, width: usize| {
             let fits = rows.iter().all(|row| row.dims() == [1, width]);
@@ -208,6 +244,8 @@ impl ConductanceStep {
                 states,
                 programs,
                 joint,
+                #[cfg(gpu)]
+                code,
             }),
             shared: table(tables.shared, 1),
             each: table(tables.each, cells),
@@ -215,21 +253,48 @@ impl ConductanceStep {
         })
     }
 
-    /// The state, v, the gates that have dynamics and the concentrations, `[batch, cells]` each, after a step of `dt`.
+    /// The state, v, the gates that have dynamics and the concentrations, `[batch, cells]` each, after a step of `dt`. `None` without
+    /// a state, on a GPU also without cells and for so many rows that there is no buffer for the gradients of all constants.
     ///
     /// `inflow`, `[batch or 1, cells or 1]`, is what comes to the voltage from outside, in voltage/time. Everything has
     /// gradients. On a CPU a result is the same bit for bit whatever the number of threads.
     ///
     /// # Panics
     /// When the shapes do not fit, and like every Burn operation for different element types.
-    pub fn step(&self, state: &[Tensor<2>], inflow: Option<Tensor<2>>, dt: f64) -> Vec<Tensor<2>> {
-        self.run(state, inflow, None, dt)
+    pub fn step(
+        &self,
+        state: &[Tensor<2>],
+        inflow: Option<Tensor<2>>,
+        dt: f64,
+    ) -> Option<Vec<Tensor<2>>> {
+        self.holds(state.first()?.dims()[0], 0)
+            .then(|| self.run(state, inflow, None, dt))
+    }
+
+    fn is_on_gpu(&self) -> bool {
+        #[cfg(gpu)]
+        let on_gpu = self.layout.code.is_some();
+        #[cfg(not(gpu))]
+        let on_gpu = false;
+        on_gpu
+    }
+
+    /// Whether there are buffers for so many rows, and for so many other numbers.
+    fn holds(&self, rows: usize, others: usize) -> bool {
+        #[cfg(gpu)]
+        if self.is_on_gpu() {
+            return cube::hold(&self.layout, rows, others, &self.nothing);
+        }
+        let _ = (rows, others);
+        true
     }
 
     /// Many [steps](Self::step): the same numbers, and as one operation. `inflow` is the same in all steps; where each has its
-    /// own, that takes its place. `None` without a state, cells or steps, and for steps of which each does not fit.
+    /// own, that takes its place. `None` without a state, cells or steps, for steps of which each does not fit, and on a GPU where a
+    /// [`step`](Self::step) has no kernel or what is seen no buffer.
     ///
-    /// The gradient of a course takes less time than that of its steps, and as much memory.
+    /// The gradient of a course takes less time than that of its steps, and as much memory. On a GPU a course is a launch, and its
+    /// gradient another; a long one is several, each of less than a second.
     ///
     /// # Panics
     /// As [`step`](Self::step).
@@ -254,29 +319,54 @@ impl ConductanceStep {
             seen,
             columns,
             inflows,
+            together,
         } = course;
         if lengths.is_empty() || self.layout.cells == 0 {
             return None;
         }
+        let steps = lengths.len();
+        let (counted, own) = match (&together, inflows.first()) {
+            (Some(all), _) => {
+                let [count, rows, columns] = all.dims();
+                (count == steps, Some([rows, columns]))
+            }
+            (None, Some(first)) => (inflows.len() == steps, Some(first.dims())),
+            (None, None) => (true, None),
+        };
+        let alike = inflows.iter().all(|inflow| Some(inflow.dims()) == own);
         // What each step has of its own takes its place, and it has no gradient.
-        let inflow = inflow.filter(|_| inflows.is_empty());
-        self.check(state, inflow.as_ref())?;
-        let first = inflows.first().map(Tensor::dims);
-        let alike = inflows.iter().all(|inflow| Some(inflow.dims()) == first);
+        let inflow = inflow.filter(|_| own.is_none());
+        self.check(state, inflow.as_ref().map(Tensor::dims))?;
         let rising = seen.windows(2).all(|pair| pair[0] < pair[1]);
         let within = seen.first().is_none_or(|first| *first > 0)
-            && seen.last().is_none_or(|last| *last <= lengths.len())
+            && seen.last().is_none_or(|last| *last <= steps)
             && columns.iter().all(|column| *column < self.layout.cells);
-        let counted = inflows.is_empty() || inflows.len() == lengths.len();
         if !(alike && rising && within && counted) {
             return None;
         }
-        if let Some(inflow) = inflows.first() {
-            self.check(state, Some(inflow))?;
+        self.check(state, own)?;
+        let rows = state.first()?.dims()[0];
+        let shown = rows.saturating_mul(seen.len() * columns.len());
+        let [own_rows, own_columns] = own.unwrap_or_default();
+        if !self.holds(
+            rows,
+            shown.max(steps.saturating_mul(own_rows * own_columns)),
+        ) {
+            return None;
         }
-        #[cfg(any(feature = "flex", feature = "ndarray"))]
+        let inflows = match together {
+            Some(all) if self.is_on_gpu() => vec![all.reshape([steps * own_rows, own_columns])],
+            None if self.is_on_gpu() && own.is_some() => vec![Tensor::cat(inflows, 0)],
+            Some(all) => {
+                let shape = [own_rows, own_columns];
+                let step = |index| all.clone().narrow(0, index, 1).reshape(shape);
+                (0..steps).map(step).collect()
+            }
+            None => inflows,
+        };
+        #[cfg(any(feature = "flex", feature = "ndarray", gpu))]
         {
-            let plan = course::Plan {
+            let plan = Plan {
                 lengths,
                 seen,
                 columns,
@@ -284,7 +374,7 @@ impl ConductanceStep {
             let course = (Arc::new(plan), inflows);
             backend::run_course(self, state, inflow, couplings, course)
         }
-        #[cfg(not(any(feature = "flex", feature = "ndarray")))]
+        #[cfg(not(any(feature = "flex", feature = "ndarray", gpu)))]
         {
             // `new` has made none.
             let _ = couplings;
@@ -299,12 +389,15 @@ impl ConductanceStep {
         couplings: Option<&Tensor<2>>,
         dt: f64,
     ) -> Vec<Tensor<2>> {
-        if self.check(state, inflow.as_ref()).is_none() {
+        if self
+            .check(state, inflow.as_ref().map(Tensor::dims))
+            .is_none()
+        {
             return Vec::new();
         }
-        #[cfg(any(feature = "flex", feature = "ndarray"))]
+        #[cfg(any(feature = "flex", feature = "ndarray", gpu))]
         return backend::run(self, state, inflow, couplings, dt);
-        #[cfg(not(any(feature = "flex", feature = "ndarray")))]
+        #[cfg(not(any(feature = "flex", feature = "ndarray", gpu)))]
         {
             // `new` has made none.
             let _ = (couplings, dt);
@@ -316,7 +409,7 @@ impl ConductanceStep {
     ///
     /// # Panics
     /// When the shapes do not fit.
-    fn check(&self, state: &[Tensor<2>], inflow: Option<&Tensor<2>>) -> Option<()> {
+    fn check(&self, state: &[Tensor<2>], inflow: Option<[usize; 2]>) -> Option<()> {
         let v = state.first()?;
         let [batch, cells] = v.dims();
         let layout = &self.layout;
@@ -330,12 +423,10 @@ impl ConductanceStep {
             layout.cells,
             layout.states
         );
-        if let Some(inflow) = inflow {
-            let [rows, columns] = inflow.dims();
+        if let Some([rows, columns]) = inflow {
             assert!(
                 (rows == 1 || rows == batch) && (columns == 1 || columns == cells),
-                "conductance_step: an inflow {:?} for {batch} rows of {cells} cells",
-                inflow.dims()
+                "conductance_step: an inflow [{rows}, {columns}] for {batch} rows of {cells} cells"
             );
         }
         Some(())

@@ -240,7 +240,7 @@ mod autodiff {
     use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 
     use super::*;
-    use crate::host::first_order;
+    use crate::first_order;
 
     #[derive(Debug)]
     struct Conv2d;

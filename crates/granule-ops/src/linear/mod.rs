@@ -8,10 +8,12 @@
 mod backend;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 mod cpu;
+#[cfg(gpu)]
+mod cube;
 #[cfg(all(test, feature = "autodiff", feature = "flex", feature = "ndarray"))]
 mod tests;
 
-use burn::tensor::{Tensor, module};
+use burn::tensor::{Tensor, activation, module};
 
 /// `x` `[batch, inputs]` times `weight` `[inputs, outputs]` plus an optional `bias` `[outputs]`: `[batch, outputs]`.
 ///
@@ -27,4 +29,18 @@ pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tenso
         return backend::run(x, weight, bias);
     }
     module::linear(x, weight, bias)
+}
+
+/// [`linear`] rectified: `max(0, x W + b)`, `[batch, outputs]`.
+///
+/// On GPUs in f32 there is one launch beside the product, and one beside those of the gradients; elsewhere it is composed.
+///
+/// # Panics
+/// As [`linear`].
+pub fn linear_relu(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {
+    #[cfg(gpu)]
+    if cube::serve(&x, &weight, bias.as_ref()) {
+        return cube::run(x, weight, bias);
+    }
+    activation::relu(linear(x, weight, bias))
 }

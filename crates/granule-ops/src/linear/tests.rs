@@ -2,8 +2,8 @@
 
 use burn::tensor::{DType, Device, Tensor, TensorData, module};
 
-use super::{cpu, linear};
-use crate::testing::{assert_close, assert_one_result, devices, numbers, values};
+use super::{cpu, linear, linear_relu};
+use crate::testing::{assert_close, assert_one_result, devices, gpu, numbers, values};
 
 /// Batch, inputs and outputs: single, odd, of one part and of several.
 const SIZES: [[usize; 3]; 8] = [
@@ -109,6 +109,30 @@ fn the_layer_equals_burns() {
                 assert_close(ours, theirs, 1e-5, what);
             }
         }
+    }
+}
+
+/// Single, odd, several workgroups of columns, and many rows for each.
+#[test]
+fn a_gpu_rectifies_a_layer_as_the_composed_form() {
+    let Some(gpu) = gpu().map(Device::autodiff) else {
+        return;
+    };
+    let composed = |x, weight, bias| module::linear(x, weight, bias).clamp_min(0.0);
+    let without = |x, weight, _: Option<Tensor<1>>| linear_relu(x, weight, None);
+    let flex = Device::flex().autodiff();
+    for size in [[1, 1, 1], [3, 7, 5], [70, 3, 67]] {
+        let ours = run(&gpu, size, linear_relu);
+        let theirs = run(&flex, size, composed);
+        for ((ours, theirs), what) in ours.iter().zip(&theirs).zip(["y", "x", "weight", "bias"]) {
+            assert_close(ours, theirs, 1e-5, &format!("{what} of {size:?}"));
+        }
+        let place = |device: &Device| {
+            let x = Tensor::<2>::ones([size[0], size[1]], device);
+            let weight = Tensor::ones([size[1], size[2]], device).mul_scalar(0.25);
+            values(without(x, weight, None))
+        };
+        assert_close(&place(&gpu), &place(&flex), 1e-6, "without a bias");
     }
 }
 

@@ -2,9 +2,14 @@
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, TensorMetadata, backend_extension};
-use burn::tensor::{Shape, Tensor};
+#[cfg(any(feature = "flex", feature = "ndarray"))]
+use burn::tensor::Shape;
+use burn::tensor::Tensor;
 
-use super::{Tree, cpu};
+use super::Tree;
+#[cfg(any(feature = "flex", feature = "ndarray"))]
+use super::cpu;
+#[cfg(any(feature = "flex", feature = "ndarray"))]
 use crate::host::{HostBackend, on_host};
 
 #[allow(
@@ -14,10 +19,11 @@ use crate::host::{HostBackend, on_host};
 mod extension {
     use super::*;
 
-    /// Systems on trees as the CPU backends solve them; documented at [`crate::tree_solve()`].
+    /// Systems on trees as the backends solve them; documented at [`crate::tree_solve()`].
     #[backend_extension(
         Flex: cfg(feature = "flex"),
         NdArray: cfg(feature = "ndarray"),
+        Cube: cfg(gpu),
         Autodiff: cfg(feature = "autodiff"),
     )]
     pub(crate) trait TreeSolveBackend: Backend {
@@ -48,6 +54,7 @@ pub(super) fn run(diagonal: Tensor<2>, edges: Tensor<2>, rhs: Tensor<2>, tree: T
     ))
 }
 
+#[cfg(any(feature = "flex", feature = "ndarray"))]
 fn forward<B: HostBackend>(
     diagonal: FloatTensor<B>,
     edges: FloatTensor<B>,
@@ -65,6 +72,7 @@ fn forward<B: HostBackend>(
     B::write(x, shape)
 }
 
+#[cfg(any(feature = "flex", feature = "ndarray"))]
 fn edge_gradient<B: HostBackend>(
     x: FloatTensor<B>,
     adjoint: FloatTensor<B>,
@@ -79,6 +87,7 @@ fn edge_gradient<B: HostBackend>(
     B::write(gradient, Shape::new([2, tree.len()]))
 }
 
+#[cfg(any(feature = "flex", feature = "ndarray"))]
 macro_rules! host_tree_solve {
     ($backend:ty) => {
         impl TreeSolveBackend for $backend {
@@ -108,6 +117,27 @@ host_tree_solve!(burn::backend::Flex);
 #[cfg(feature = "ndarray")]
 host_tree_solve!(crate::host::ndarray::NdArray);
 
+#[cfg(gpu)]
+impl TreeSolveBackend for burn_cubecl::CubeBackend {
+    fn tree_solve_forward(
+        diagonal: FloatTensor<Self>,
+        edges: FloatTensor<Self>,
+        rhs: FloatTensor<Self>,
+        tree: Tree,
+        transposed: bool,
+    ) -> FloatTensor<Self> {
+        super::cube::solve(&tree, [diagonal, edges, rhs], transposed)
+    }
+
+    fn tree_solve_edge_gradient(
+        x: FloatTensor<Self>,
+        adjoint: FloatTensor<Self>,
+        tree: Tree,
+    ) -> FloatTensor<Self> {
+        super::cube::edge_gradient(&tree, x, adjoint)
+    }
+}
+
 #[cfg(feature = "autodiff")]
 mod autodiff {
     use burn::backend::Autodiff;
@@ -118,7 +148,7 @@ mod autodiff {
     use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 
     use super::*;
-    use crate::host::first_order;
+    use crate::first_order;
 
     #[derive(Debug)]
     struct TreeSolve;

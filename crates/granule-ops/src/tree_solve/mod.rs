@@ -7,10 +7,12 @@
 
 use std::sync::Arc;
 
-#[cfg(any(feature = "flex", feature = "ndarray"))]
+#[cfg(any(feature = "flex", feature = "ndarray", gpu))]
 mod backend;
 #[cfg(any(feature = "capture", feature = "flex", feature = "ndarray"))]
 pub(crate) mod cpu;
+#[cfg(gpu)]
+mod cube;
 #[cfg(all(test, feature = "autodiff", feature = "flex", feature = "ndarray"))]
 mod tests;
 
@@ -88,8 +90,8 @@ impl Tree {
 /// - `rhs` `[rows, n]`: `b`.
 ///
 /// All three have gradients. There is no pivoting: the matrix is to be diagonally dominant, as those of diffusion on a
-/// tree are. On `flex` and `ndarray` in f32 or f64 this is the kernel of this crate; elsewhere it is composed of Burn's
-/// operations, a few for each node.
+/// tree are. On `flex` and `ndarray` in f32 or f64 and on GPUs in f32, of up to 2¹⁸ rows and nodes, this is a kernel of this crate;
+/// elsewhere it is composed of Burn's operations, a few for each node.
 ///
 /// # Panics
 /// When the shapes do not fit the tree.
@@ -109,6 +111,10 @@ pub fn tree_solve(diagonal: Tensor<2>, edges: Tensor<2>, rhs: Tensor<2>, tree: &
     }
     #[cfg(any(feature = "flex", feature = "ndarray"))]
     if crate::host::serves(&rhs) {
+        return backend::run(diagonal, edges, rhs, tree.clone());
+    }
+    #[cfg(gpu)]
+    if cube::serve(&diagonal, &edges, &rhs, tree) {
         return backend::run(diagonal, edges, rhs, tree.clone());
     }
     composed(diagonal, edges, rhs, tree)

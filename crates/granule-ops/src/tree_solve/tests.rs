@@ -3,7 +3,7 @@
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
 use super::{Tree, composed, tree_solve};
-use crate::testing::{devices, scattered, values};
+use crate::testing::{assert_close, devices, gpu, scattered, values};
 
 /// Two trees: a branched one of seven nodes, one of which comes before its parent, and a chain of three.
 fn forest() -> Tree {
@@ -137,6 +137,54 @@ fn many_rows_are_the_rows_one_by_one() {
             assert_eq!(values(one), all[part]);
         }
     }
+}
+
+/// One row and one node, an odd number of rows, and several workgroups of rows and of nodes.
+#[test]
+fn a_gpu_solves_as_the_composed_form() {
+    let Some(gpu) = gpu().map(Device::autodiff) else {
+        return;
+    };
+    let chain: Vec<_> = (0..401usize).map(|node| node.checked_sub(1)).collect();
+    let trees = [
+        (Tree::new(&[None]).unwrap(), 1),
+        (forest(), 3),
+        (forest(), 301),
+        (Tree::new(&chain).unwrap(), 2),
+    ];
+    for (tree, rows) in trees {
+        let nodes = tree.len();
+        let diagonal: Vec<f64> = scattered(rows * nodes, 7).iter().map(|x| 5.0 + x).collect();
+        let (edges, rhs) = (scattered(2 * nodes, 8), scattered(rows * nodes, 9));
+        let run =
+            |device: &Device,
+             dtype: DType,
+             solve: fn(Tensor<2>, Tensor<2>, Tensor<2>, &Tree) -> Tensor<2>| {
+                let on = |values: &[f64], rows| tensor(values, rows, device, dtype).require_grad();
+                let inputs = [on(&diagonal, rows), on(&edges, 2), on(&rhs, rows)];
+                let [diagonal, edges, rhs] = inputs.clone();
+                let x = solve(diagonal, edges, rhs, &tree);
+                let gradients = x.clone().sin().sum().backward();
+                // The edges of a node alone have none.
+                let by = |input: Tensor<2>| match input.grad(&gradients) {
+                    Some(by) => values(by),
+                    None => vec![0.0; input.shape().num_elements()],
+                };
+                (values(x), inputs.map(by))
+            };
+        let (x, by) = run(&gpu, DType::F32, tree_solve);
+        let (expected, expected_by) = run(&Device::flex().autodiff(), DType::F64, composed);
+        let what = format!("{rows} rows of {nodes} nodes");
+        assert_close(&x, &expected, 1e-6, &what);
+        for (found, expected) in by.iter().zip(&expected_by) {
+            assert_close(found, expected, 1e-5, &what);
+        }
+    }
+    let nothing = Tensor::<2>::zeros([0, 1], &gpu);
+    let edges = Tensor::<2>::zeros([2, 1], &gpu);
+    let tree = Tree::new(&[None]).unwrap();
+    let x = tree_solve(nothing.clone(), edges, nothing, &tree);
+    assert_eq!(x.dims(), [0, 1]);
 }
 
 #[test]

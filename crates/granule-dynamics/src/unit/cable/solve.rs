@@ -257,7 +257,7 @@ impl CableDynamics {
     ) -> Option<(Tensor<3>, State)> {
         let fused = self.fused(state)?;
         let inflows = inputs.iter().map(|input| self.field.inflow(Some(input)));
-        let course = span.course(columns, inflows.collect::<Option<_>>()?)?;
+        let course = span.course(columns, inflows.collect::<Option<_>>()?, None)?;
         let ran = fused.course(state.tensors(), self.field.inflow(constant), course)?;
         Some((ran.seen, State::new(ran.state)))
     }

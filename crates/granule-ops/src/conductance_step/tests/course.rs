@@ -31,7 +31,7 @@ impl Stepper {
 
     fn step(&self, state: &[Tensor<2>], inflow: Tensor<2>, dt: f64) -> Vec<Tensor<2>> {
         match self {
-            Self::Cells(cells) => cells.step(state, Some(inflow), dt),
+            Self::Cells(cells) => cells.step(state, Some(inflow), dt).unwrap(),
             Self::Cable(cable) => cable.step(state, Some(inflow), dt),
         }
     }
@@ -75,6 +75,7 @@ fn at_once(
         seen: SEEN.to_vec(),
         columns: COLUMNS.to_vec(),
         inflows,
+        together: None,
     };
     let stepper = Stepper::new(inputs, tensors);
     let ran = stepper.course(&tensors[..inputs.states()], inflow, course);
@@ -184,6 +185,7 @@ fn a_course_that_does_not_fit_is_none() {
             seen: seen.to_vec(),
             columns: columns.to_vec(),
             inflows: vec![tensors[4].clone(); inflows],
+            together: None,
         };
         cells.course(&tensors[..4], None, course).is_some()
     };
@@ -199,6 +201,7 @@ fn a_course_that_does_not_fit_is_none() {
         seen: Vec::new(),
         columns: Vec::new(),
         inflows: Vec::new(),
+        together: None,
     };
     assert!(cells.course(&tensors[..4], None, nothing).is_none());
 }

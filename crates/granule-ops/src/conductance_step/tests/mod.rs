@@ -7,6 +7,7 @@ use crate::testing::{devices, scattered, values};
 
 mod cable;
 mod course;
+mod gpu;
 
 const DT: f64 = 0.1;
 
@@ -199,7 +200,8 @@ impl Inputs {
         let states = self.states();
         let membrane = self.membrane(tensors);
         let cells = ConductanceStep::new(self.cells, &membrane, &tensors[0]).unwrap();
-        cells.step(&tensors[..states], Some(tensors[states].clone()), DT)
+        let next = cells.step(&tensors[..states], Some(tensors[states].clone()), DT);
+        next.unwrap()
     }
 }
 

@@ -1,76 +1,24 @@
-//! The step on the tape.
-//!
-//! All variables are one node, so that the backward pass goes over them once. A node of Burn's has one tensor: this one's is
-//! of a single element that means nothing, and each variable hangs on it as a node that hands its adjoint over.
+//! Steps of the CPU backends.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
-use burn::backend::autodiff::ops::{Backward, NodeGuard, Ops, OpsKind};
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, TensorMetadata};
-use burn::tensor::Shape;
 
-use super::Layout;
-use super::backend::ConductanceStepBackend;
-use super::backward::{Taped, Wanted, gradients};
-use super::course::{self, Plan};
-use super::cpu::Number;
-use super::geometry::Geometry;
-use super::joint::Joined;
-use super::program::MOST_READS;
-use super::single::forward;
-use super::tensors::Tensors;
+use super::super::backend::ConductanceStepBackend;
+use super::super::backward::{Taped, Wanted, gradients};
+use super::super::cpu::Number;
+use super::super::geometry::Geometry;
+use super::super::joint::Joined;
+use super::super::single::forward;
+use super::super::tensors::Tensors;
+use super::super::{Layout, Plan, course};
+use super::{Adjoints, PARENTS, parents, register, token, variables};
 use crate::host::{HostBackend, HostVec, on_host_all};
-
-/// What a step depends on, at most: the state, the inflow, both tables and the couplings.
-const PARENTS: usize = MOST_READS + 4;
-
-/// The adjoints of the variables after a step, as far as they are known.
-#[derive(Debug)]
-struct Adjoints<V>(Mutex<Vec<Option<V>>>);
-
-impl<V> Adjoints<V> {
-    fn new(variables: usize) -> Self {
-        Self(Mutex::new((0..variables).map(|_| None).collect()))
-    }
-
-    /// Whether it is the first.
-    fn put(&self, variable: usize, adjoint: V) -> bool {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let first = all.iter().all(Option::is_none);
-        if let Some(place) = all.get_mut(variable) {
-            *place = Some(adjoint);
-        }
-        first
-    }
-
-    fn take(&self) -> Vec<Option<V>> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-fn token<B: HostBackend>() -> FloatTensor<B> {
-    B::write(HostVec::F32(vec![0.0]), Shape::new([1, 1]))
-}
-
-/// A variable after a step.
-#[derive(Debug)]
-struct Variable;
-
-impl<B: HostBackend> Backward<B, 1> for Variable {
-    type State = (Arc<Adjoints<FloatTensor<B>>>, usize);
-
-    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let (adjoints, variable) = &ops.state;
-        let first = adjoints.put(*variable, grads.consume::<B>(&ops.node));
-        if let ([Some(step)], true) = (&ops.parents, first) {
-            grads.register::<B>(step.id, token::<B>());
-        }
-    }
-}
 
 /// A step.
 #[derive(Debug)]
@@ -88,14 +36,19 @@ struct Kept<V> {
     dt: f64,
 }
 
-/// Which gradients parents ask for that come after those of the state.
 fn wanted<S>(ops: &Ops<S, PARENTS>, states: usize) -> Wanted {
-    let wants = |parent: usize| ops.parents.get(parent).is_some_and(Option::is_some);
+    let [inflow, shared, each, couplings] = super::wanted(ops, states);
     Wanted {
-        inflow: wants(states),
-        tables: [wants(states + 1), wants(states + 2)],
-        couplings: wants(states + 3),
+        inflow,
+        tables: [shared, each],
+        couplings,
     }
+}
+
+/// A gradient like a tensor: zeros where nothing depends on it, for Burn asks each parent for its own.
+fn write<B: HostBackend>(gradient: HostVec, tensor: &FloatTensor<B>) -> FloatTensor<B> {
+    let shape = tensor.shape();
+    B::write(gradient.or_zeros(shape.num_elements()), shape)
 }
 
 /// The known ones of some adjoints as slices, the others empty.
@@ -106,21 +59,6 @@ fn slices<'a, T, V>(adjoints: &[Option<V>], known: &[&'a [T]]) -> Vec<&'a [T]> {
         None => &[],
     });
     all.collect()
-}
-
-/// Hands gradients to the parents that are on the tape: zeros where nothing depends on one, for Burn asks each for its own.
-fn register<B: HostBackend, S>(
-    ops: &Ops<S, PARENTS>,
-    tensors: &[FloatTensor<B>],
-    gradients: Vec<HostVec>,
-    grads: &mut Gradients,
-) {
-    for ((node, tensor), gradient) in ops.parents.iter().zip(tensors).zip(gradients) {
-        if let Some(node) = node {
-            let gradient = gradient.or_zeros(tensor.shape().num_elements());
-            grads.register::<B>(node.id, B::write(gradient, tensor.shape()));
-        }
-    }
 }
 
 impl<B: HostBackend> Backward<B, PARENTS> for Step {
@@ -145,7 +83,7 @@ impl<B: HostBackend> Backward<B, PARENTS> for Step {
             let adjoints = slices(&adjoints, known);
             step_gradients(g, layout, (kept.dt, wanted), [given, after, &adjoints])
         });
-        register::<B, _>(&ops, &kept.tensors, gradients, grads);
+        register::<B, _, _>(&ops, &kept.tensors, gradients, grads, write::<B>);
     }
 }
 
@@ -225,32 +163,8 @@ impl<B: HostBackend> Backward<B, PARENTS> for Course {
                 None => Vec::new(),
             }
         });
-        register::<B, _>(&ops, &kept.tensors, gradients, grads);
+        register::<B, _, _>(&ops, &kept.tensors, gradients, grads, write::<B>);
     }
-}
-
-/// The parents of a step on the tape; a placeholder fills the places of absent ones.
-fn parents<B: HostBackend, C: CheckpointStrategy>(
-    tensors: &[FloatTensor<Autodiff<B, C>>],
-) -> [NodeGuard; PARENTS] {
-    let nothing = FloatTensor::<Autodiff<B, C>>::new(token::<B>());
-    std::array::from_fn(|i| tensors.get(i).unwrap_or(&nothing).node())
-}
-
-/// Variables that hang on a step.
-fn variables<B: HostBackend, C: CheckpointStrategy>(
-    step: &FloatTensor<Autodiff<B, C>>,
-    adjoints: &Arc<Adjoints<FloatTensor<B>>>,
-    values: Vec<FloatTensor<B>>,
-) -> Vec<FloatTensor<Autodiff<B, C>>> {
-    let variables = values.into_iter().enumerate().map(|(variable, value)| {
-        let prep = Variable.prepare::<C>([step.node()]).compute_bound();
-        match prep.stateful() {
-            OpsKind::Tracked(prep) => prep.finish((adjoints.clone(), variable), value),
-            OpsKind::UnTracked(prep) => prep.finish(value),
-        }
-    });
-    variables.collect()
 }
 
 impl<B: HostBackend, C: CheckpointStrategy> ConductanceStepBackend for Autodiff<B, C> {
@@ -261,7 +175,10 @@ impl<B: HostBackend, C: CheckpointStrategy> ConductanceStepBackend for Autodiff<
     ) -> Vec<FloatTensor<Self>> {
         let plain: Vec<_> = tensors.0.iter().map(|x| x.primitive().clone()).collect();
         let stepped = forward::<B>(&plain, &layout, dt);
-        let prep = Step.prepare::<C>(parents::<B, C>(&tensors.0));
+        let Some(token) = plain.first().map(token::<B>) else {
+            return Vec::new();
+        };
+        let prep = Step.prepare::<C>(parents::<B, C>(&tensors.0, token.clone()));
         let OpsKind::Tracked(prep) = prep.compute_bound().stateful() else {
             let next = stepped.next.into_iter();
             return next.map(FloatTensor::<Self>::new).collect();
@@ -275,7 +192,7 @@ impl<B: HostBackend, C: CheckpointStrategy> ConductanceStepBackend for Autodiff<
             layout,
             dt,
         };
-        let step = prep.finish(kept, token::<B>());
+        let step = prep.finish(kept, token);
         variables::<B, C>(&step, &adjoints, stepped.next)
     }
 
@@ -285,8 +202,11 @@ impl<B: HostBackend, C: CheckpointStrategy> ConductanceStepBackend for Autodiff<
         plan: Arc<Plan>,
     ) -> Vec<FloatTensor<Self>> {
         let plain: Vec<_> = tensors.0.iter().map(|x| x.primitive().clone()).collect();
+        let Some(token) = plain.first().map(token::<B>) else {
+            return Vec::new();
+        };
         let own = layout.given().min(tensors.0.len());
-        let prep = Course.prepare::<C>(parents::<B, C>(&tensors.0[..own]));
+        let prep = Course.prepare::<C>(parents::<B, C>(&tensors.0[..own], token.clone()));
         let OpsKind::Tracked(prep) = prep.compute_bound().stateful() else {
             let (results, _) = course::forward::<B>(&plain, &layout, &plan, false);
             return results.into_iter().map(FloatTensor::<Self>::new).collect();
@@ -300,7 +220,7 @@ impl<B: HostBackend, C: CheckpointStrategy> ConductanceStepBackend for Autodiff<
             layout,
             plan,
         };
-        let course: FloatTensor<Self> = prep.finish(kept, token::<B>());
+        let course: FloatTensor<Self> = prep.finish(kept, token);
         variables::<B, C>(&course, &adjoints, results)
     }
 }
