@@ -9,8 +9,8 @@ use granule_ops::relu_max_pool2d;
 use serde::{Deserialize, Serialize};
 
 use crate::layers::{
-    check_dropout, check_size, convolve, convolve_and_pool, dense, normalize, to_features,
-    to_images,
+    activated, check_dropout, check_size, convolve, convolve_and_pool, dense, normalize,
+    to_features, to_images,
 };
 use crate::parameters::{Parameters, Window};
 use crate::{
@@ -164,7 +164,7 @@ impl Model for Cnn {
             }
         }
         let x = mode.dropout(to_features(x), self.dropout);
-        let x = relu(dense(&self.hidden, x, &mode));
+        let x = activated(&self.hidden, Activation::Relu, x, &mode);
         let x = mode.dropout(x, self.dropout);
         Ok(dense(&self.output, x, &mode))
     }

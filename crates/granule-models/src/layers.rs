@@ -6,7 +6,9 @@ use burn::nn::conv::Conv2d;
 use burn::nn::{Linear, PaddingConfig2d};
 use burn::tensor::module::batch_norm;
 use burn::tensor::{Tensor, activation};
-use granule_ops::{Conv2dOptions, conv2d, conv2d_relu_max_pool2d, linear, relu_max_pool2d};
+use granule_ops::{
+    Conv2dOptions, conv2d, conv2d_relu_max_pool2d, linear, linear_relu, relu_max_pool2d,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{Mode, ModelError};
@@ -54,6 +56,21 @@ pub enum Initialization {
 
 pub(crate) fn dense(layer: &Linear, x: Tensor<2>, mode: &Mode<'_>) -> Tensor<2> {
     let x = linear(x, layer.weight.val(), layer.bias.as_ref().map(Param::val));
+    mode.note(&layer.weight, &x);
+    x
+}
+
+/// [`dense`], then the nonlinearity.
+pub(crate) fn activated(
+    layer: &Linear,
+    activation: Activation,
+    x: Tensor<2>,
+    mode: &Mode<'_>,
+) -> Tensor<2> {
+    if activation != Activation::Relu {
+        return activation.forward(dense(layer, x, mode));
+    }
+    let x = linear_relu(x, layer.weight.val(), layer.bias.as_ref().map(Param::val));
     mode.note(&layer.weight, &x);
     x
 }

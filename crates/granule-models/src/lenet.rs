@@ -4,10 +4,11 @@ use burn::module::Module;
 use burn::nn::Linear;
 use burn::nn::conv::Conv2d;
 use burn::tensor::Tensor;
-use burn::tensor::activation::relu;
 use serde::{Deserialize, Serialize};
 
-use crate::layers::{check_dropout, check_size, convolve_and_pool, dense, to_features, to_images};
+use crate::layers::{
+    activated, check_dropout, check_size, convolve_and_pool, dense, to_features, to_images,
+};
 use crate::parameters::{Parameters, Window};
 use crate::{
     Activation, Initialization, InputShape, Mode, Model, ModelError, ModelSettings, Outline,
@@ -105,9 +106,9 @@ impl Model for LeNet {
         let x = to_images(x, self.image);
         let x = convolve_and_pool(&self.conv1, x, &mode);
         let x = convolve_and_pool(&self.conv2, x, &mode);
-        let x = relu(dense(&self.fc1, to_features(x), &mode));
+        let x = activated(&self.fc1, Activation::Relu, to_features(x), &mode);
         let x = mode.dropout(x, self.dropout);
-        let x = relu(dense(&self.fc2, x, &mode));
+        let x = activated(&self.fc2, Activation::Relu, x, &mode);
         let x = mode.dropout(x, self.dropout);
         Ok(dense(&self.fc3, x, &mode))
     }

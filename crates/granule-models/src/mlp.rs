@@ -5,7 +5,7 @@ use burn::nn::Linear;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use crate::layers::{check_dropout, check_size, dense};
+use crate::layers::{activated, check_dropout, check_size, dense};
 use crate::parameters::Parameters;
 use crate::{
     Activation, Initialization, InputShape, Mode, Model, ModelError, ModelSettings, Outline,
@@ -106,11 +106,11 @@ impl Model for Mlp {
     fn run(&self, x: Tensor<2>, mut mode: Mode<'_>) -> Result<Tensor<2>, ModelError> {
         let last = self.layers.len().saturating_sub(1);
         Ok(self.layers.iter().enumerate().fold(x, |x, (i, layer)| {
-            let x = dense(layer, x, &mode);
             if i == last {
-                return x;
+                return dense(layer, x, &mode);
             }
-            mode.dropout(self.activation.forward(x), self.dropout)
+            let x = activated(layer, self.activation, x, &mode);
+            mode.dropout(x, self.dropout)
         }))
     }
 

@@ -5,6 +5,7 @@
 
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use granule_ops::cross_entropy;
 
 use crate::config::TrainConfig;
 
@@ -211,21 +212,13 @@ impl LossFunction {
 
     /// The mean loss `[1]` of `outputs` `[samples, width]`.
     pub fn on_device(&self, outputs: Tensor<2>, truth: DeviceTruth) -> Tensor<1> {
-        let [samples, width] = outputs.dims();
+        let [_, width] = outputs.dims();
         match truth {
             DeviceTruth::Classes(classes) => {
-                let log = log_softmax(outputs, 1);
                 if let Some(weights) = self.class_weights_on(&classes.device()) {
-                    return self.weighted(log, classes, weights);
+                    return self.weighted(log_softmax(outputs, 1), classes, weights);
                 }
-                let own = log.clone().gather(1, classes.reshape([samples, 1])).sum();
-                let likelihood = if self.smoothing == 0.0 {
-                    own
-                } else {
-                    own.mul_scalar(1.0 - self.smoothing)
-                        .add(log.sum().mul_scalar(self.smoothing / width.max(1) as f64))
-                };
-                likelihood.mul_scalar(-1.0 / samples.max(1) as f64)
+                cross_entropy(outputs, classes, self.smoothing)
             }
             DeviceTruth::Values(values) if let Some(rates) = &self.rates => {
                 let on = |of: fn(f64) -> f64| {

@@ -11,6 +11,7 @@
 //! *Decoupled weight decay regularization*, ICLR 2019 (arXiv:1711.05101).
 
 use burn::tensor::Tensor;
+use granule_ops::UpdateRule;
 
 use super::{Rule, UpdateContext};
 use crate::config::{AdamConfig, AdamWConfig};
@@ -103,6 +104,19 @@ impl Rule for Adam {
             let v = beta2 * v + rest2 * g * g;
             (w * keep - step * m / (v.sqrt() * root + epsilon), [m, v])
         });
+    }
+
+    fn on_gpu(&self, at: &UpdateContext) -> Option<UpdateRule> {
+        let factors = self.factors(at);
+        Some(UpdateRule::Adam {
+            keep: factors.keep as f32,
+            decay: factors.l2 as f32,
+            beta: [self.beta1 as f32, self.beta2 as f32],
+            rest: [(1.0 - self.beta1) as f32, (1.0 - self.beta2) as f32],
+            step: factors.step as f32,
+            root: factors.root as f32,
+            epsilon: self.epsilon as f32,
+        })
     }
 
     fn update_tensor(

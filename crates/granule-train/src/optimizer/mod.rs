@@ -1,7 +1,7 @@
 //! Update rules over the parameters of any Burn module.
 //!
 //! A rule is written twice: over slices, for devices whose tensors live in host memory, and over tensors, for the
-//! others. On the host one fused pass of all threads reads gradient, weight and state once and writes them once; the same rule
+//! others; SGD and Adam also in numbers, of which a GPU makes one launch for each parameter. On the host one fused pass of all threads reads gradient, weight and state once and writes them once; the same rule
 //! composed of tensor operations takes a dozen passes, which is a quarter of a training step for a network with a
 //! large dense layer. Weight decay applies to every trainable parameter, biases and norms included, as in PyTorch.
 
@@ -23,6 +23,7 @@ use granule_models::TensorView;
 #[cfg(test)]
 use granule_models::state::TensorValue;
 use granule_models::state::{StateDict, is_running_statistic, parameter_ids};
+use granule_ops::{UpdateRule, update_on_gpu};
 
 pub use accumulate::Amount;
 
@@ -59,6 +60,12 @@ pub(crate) trait Rule: Send + Sync {
         gradient: &[f32],
         state: &mut [&mut [f32]],
     );
+
+    /// The same in numbers, where there is a kernel for it on GPUs.
+    fn on_gpu(&self, at: &UpdateContext) -> Option<UpdateRule> {
+        let _ = at;
+        None
+    }
 
     /// Updates a whole flattened parameter on the device; ignores [`UpdateContext::gradient_scale`].
     fn update_tensor(
@@ -561,12 +568,24 @@ impl Updater<'_> {
             (Flat::Device(gradient), State::Device(state)) => {
                 let weight = weight.without_autodiff();
                 let shape = weight.shape();
-                let gradient = match &self.clip {
-                    Clip::Device(scale) => gradient.mul(scale.as_ref().clone()),
-                    _ => *gradient,
-                };
                 let flat = weight.reshape([shape.num_elements()]);
-                let flat = self.rule.update_tensor(&at, flat, gradient, state);
+                let scale = match &self.clip {
+                    Clip::Device(scale) => Some(scale.as_ref()),
+                    _ => None,
+                };
+                let rule = self.rule.on_gpu(&at);
+                let updated =
+                    rule.and_then(|rule| update_on_gpu(&flat, &gradient, scale, state, rule));
+                let flat = if let Some((flat, next)) = updated {
+                    state.clone_from_slice(&next);
+                    flat
+                } else {
+                    let gradient = match scale {
+                        Some(scale) => gradient.mul(scale.clone()),
+                        None => *gradient,
+                    };
+                    self.rule.update_tensor(&at, flat, gradient, state)
+                };
                 Tensor::from_inner(flat.reshape(shape))
             }
             _ => {

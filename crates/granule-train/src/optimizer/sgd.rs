@@ -9,6 +9,7 @@
 //! Sutskever, Martens, Dahl, Hinton, *On the importance of initialization and momentum in deep learning*, ICML 2013.
 
 use burn::tensor::Tensor;
+use granule_ops::UpdateRule;
 
 use super::{Rule, UpdateContext};
 use crate::config::SgdConfig;
@@ -67,6 +68,22 @@ impl Rule for Sgd {
                 (w * keep - lr * (g * scale + l2 * w), [])
             }),
         }
+    }
+
+    fn on_gpu(&self, at: &UpdateContext) -> Option<UpdateRule> {
+        let (keep, decay) = self.decay(at.lr);
+        let (keep, decay, rate) = (keep as f32, decay as f32, at.lr as f32);
+        Some(if self.config.momentum > 0.0 {
+            UpdateRule::Momentum {
+                keep,
+                decay,
+                rate,
+                momentum: self.config.momentum as f32,
+                nesterov: self.config.nesterov,
+            }
+        } else {
+            UpdateRule::Plain { keep, decay, rate }
+        })
     }
 
     fn update_tensor(

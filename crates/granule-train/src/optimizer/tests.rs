@@ -1,4 +1,4 @@
-//! Five updates against PyTorch 2.15, once over slices and once over tensors.
+//! Five updates against PyTorch 2.15: over slices, over tensors, and by the kernels of a GPU.
 
 use burn::tensor::{Device, Tensor, TensorData};
 use granule_device::DeviceSpec;
@@ -54,8 +54,40 @@ fn on_tensors(config: &OptimizerConfig) -> Vec<f32> {
     weight.try_into_vec_as::<f32>().unwrap()
 }
 
+fn gpu() -> Option<Device> {
+    let found = ["gpu", "wgpu:software"].iter().find_map(|name| {
+        let spec: DeviceSpec = name.parse().unwrap();
+        spec.open().ok()
+    });
+    if found.is_none() {
+        assert!(
+            std::env::var_os("GRANULE_REQUIRE_WGPU").is_none(),
+            "GRANULE_REQUIRE_WGPU is set and there is no wgpu adapter"
+        );
+        eprintln!("skipped on wgpu: no adapter");
+    }
+    Some(found?.burn().clone())
+}
+
+/// By the kernel of a rule, where it has one.
+fn on_gpu(config: &OptimizerConfig, device: &Device) -> Option<Vec<f32>> {
+    let rule = rule(config);
+    let mut weight = Tensor::<1>::from_data(WEIGHT, device);
+    let slots = rule.slots();
+    let zeros = slots.iter().map(|_| Tensor::zeros([3], device));
+    let mut state: Vec<_> = zeros.collect();
+    for (step, gradient) in GRADIENTS.iter().enumerate() {
+        let gradient = Tensor::from_data(*gradient, device);
+        let rule = rule.on_gpu(&at(step, config.lr()))?;
+        let updated = update_on_gpu(&weight, &gradient, None, &state, rule);
+        (weight, state) = updated.unwrap();
+    }
+    Some(weight.try_into_vec_as::<f32>().unwrap())
+}
+
 #[test]
 fn five_updates_equal_pytorch() {
+    let gpu = gpu();
     let sgd = |c: SgdConfig| OptimizerConfig::Sgd(SgdConfig { lr: 0.1, ..c });
     let decay = SgdConfig {
         weight_decay: 0.01,
@@ -150,10 +182,15 @@ fn five_updates_equal_pytorch() {
         ),
     ];
     for (name, config, expected) in cases {
-        for (form, found) in [
+        let kernel = gpu.as_ref().and_then(|gpu| on_gpu(&config, gpu));
+        let is_rmsprop = matches!(config, OptimizerConfig::RmsProp(_));
+        assert_eq!(kernel.is_none(), is_rmsprop || gpu.is_none(), "{name}");
+        let others = [
             ("slices", on_slices(&config)),
             ("tensors", on_tensors(&config)),
-        ] {
+        ];
+        let kernel = kernel.map(|found| ("kernels", found));
+        for (form, found) in others.into_iter().chain(kernel) {
             for (found, expected) in found.iter().zip(expected) {
                 assert!(
                     (f64::from(*found) - expected).abs() < 2e-6,
@@ -315,5 +352,32 @@ fn state_survives_a_copy_and_names_what_does_not_fit() {
             let reason = copy.load_state_dict(bad, 1, &device()).unwrap_err();
             assert!(reason.contains(name), "{reason}");
         }
+    }
+}
+
+/// Clipping and what is kept on the way are those of the host.
+#[test]
+fn a_gpu_trains_as_the_host_does() {
+    let Some(gpu) = gpu() else { return };
+    let config = OptimizerConfig::AdamW(AdamWConfig::default());
+    let run = |device: &Device, host: bool| {
+        let device = device.clone().autodiff();
+        let mut module = One {
+            weight: Param::from_data(TensorData::from(WEIGHT), &device),
+        };
+        let mut optimizer = Optimizer::new(&config, Some(0.4), &module, host);
+        for gradient in &GRADIENTS {
+            let gradient = backward(&module, gradient, host);
+            module = optimizer.step(module, gradient, 0.1).unwrap().0;
+        }
+        let mut all = module.weight.val().try_into_vec_as::<f32>().unwrap();
+        let state = optimizer.state_dict().unwrap();
+        all.extend(state.0.into_values().flat_map(|value| value.data));
+        all
+    };
+    let (found, expected) = (run(&gpu, false), run(&device(), true));
+    assert_eq!(found.len(), expected.len());
+    for (a, b) in found.iter().zip(expected) {
+        assert!((a - b).abs() < 1e-6, "{a} {b}");
     }
 }
