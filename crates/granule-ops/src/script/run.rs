@@ -74,7 +74,7 @@ pub(super) enum Tiles {
     F32(Vec<Tile<f32>>),
     F64(Vec<Tile<f64>>),
     #[cfg(gpu)]
-    Gpu(super::cube::Place),
+    Gpu(Box<super::cube::Place>),
 }
 
 impl Script {
@@ -145,7 +145,7 @@ impl Run {
     pub fn on(self, device: &Device) -> Self {
         #[cfg(gpu)]
         if let Some(gpu) = self.script.gpu(device) {
-            let tiles = Tiles::Gpu(super::cube::Place::new(gpu, self.state()));
+            let tiles = Tiles::Gpu(Box::new(super::cube::Place::new(gpu, self.state())));
             return Self { tiles, ..self };
         }
         let _ = device;
@@ -169,7 +169,7 @@ impl Run {
             (Precision::F32(steps), Tiles::F32(tiles)) => steps.save(tiles, &mut saved.state),
             (Precision::F64(steps), Tiles::F64(tiles)) => steps.save(tiles, &mut saved.state),
             #[cfg(gpu)]
-            (_, Tiles::Gpu(place)) => saved.state = place.state().to_vec(),
+            (Precision::F32(steps), Tiles::Gpu(place)) => saved.state = steps.state_on(place),
             _ => {}
         }
     }

@@ -1,5 +1,5 @@
 //! The sweeps over a sequence, one workgroup for each trial and one of its units for each unit of the network, and single
-//! steps of a network that no workgroup holds.
+//! steps of a network that no workgroup holds. A long sequence is several launches.
 //!
 //! `room` is a number of units for which there is room in a workgroup, so that one kernel serves several sizes.
 //!
@@ -35,7 +35,7 @@ fn product(vector: &[f32], matrix: &[f32], column: usize, units: usize) -> f32 {
     sum
 }
 
-/// All steps; `states` gets those after every `every` steps.
+/// `steps` steps after `done` ones, which left the state in `carried`; `states` gets those after every `every` steps.
 #[cube(launch, address_type = "dynamic")]
 pub(super) fn forward(
     x0: &[f32],
@@ -43,6 +43,8 @@ pub(super) fn forward(
     weight: &[f32],
     alpha: &[f32],
     states: &mut [f32],
+    carried: &mut [f32],
+    done: u32,
     steps: u32,
     every: u32,
     gain: f32,
@@ -58,9 +60,13 @@ pub(super) fn forward(
     let step_len = CUBE_COUNT * units;
     let a = alpha[unit];
     let mut x = x0[own];
+    if done > 0 {
+        x = carried[own];
+    }
     rates[unit] = rate(x, gain, exponent, curve);
     sync_cube();
-    for step in 0..steps {
+    for number in 0..steps {
+        let step = done + number;
         let sum = product(&rates, weight, unit, units);
         sync_cube();
         x = advanced(x, a, sum, drive[step as usize * step_len + own]);
@@ -70,11 +76,52 @@ pub(super) fn forward(
             states[(step / every) as usize * step_len + own] = x;
         }
     }
+    carried[own] = x;
 }
 
-/// The adjoint sweep. `states` are those after every step, `grad` is the gradient of those after every `every` steps.
-/// `adjoints` gets `λ_1 … λ_T`, `first` `λ_0`, `rates` `r_0 … r_{T−1}`, and `of_alpha` each trial's part of
-/// `Σ_t λ_{t+1} ∘ (d_t − x_t)`.
+/// The state before a step.
+#[cube]
+fn before(x0: &[f32], states: &[f32], own: usize, step: usize, step_len: usize) -> f32 {
+    let mut x = x0[own];
+    if step > 0 {
+        x = states[(step - 1) * step_len + own];
+    }
+    x
+}
+
+/// The adjoint `λ_t`, of which `x` is the state and `later` is `λ_{t+1}`. `adjoints` gets it, and `rates` gets `r_t`.
+#[cube]
+fn earlier(
+    grad: &[f32],
+    adjoints: &mut [f32],
+    rates: &mut [f32],
+    x: f32,
+    later: f32,
+    alpha: f32,
+    product: f32,
+    own: usize,
+    step: usize,
+    step_len: usize,
+    every: usize,
+    gain: f32,
+    exponent: f32,
+    #[comptime] curve: Curve,
+) -> f32 {
+    let at = step * step_len + own;
+    rates[at] = rate(x, gain, exponent, curve);
+    let mut adjoint = retreated(later, alpha, product, slope(x, gain, exponent, curve));
+    if step > 0 {
+        if step % every == 0 {
+            adjoint += grad[(step / every - 1) * step_len + own];
+        }
+        adjoints[at - step_len] = adjoint;
+    }
+    adjoint
+}
+
+/// The adjoint sweep from after `done + steps` steps to after `done` ones. `states` are those after every step, `grad` is the
+/// gradient of those after every `every` steps. `carried` has the adjoint to begin with, and then that at the end; over all steps
+/// `adjoints` gets `λ_1 … λ_T`, `rates` `r_0 … r_{T−1}`, and `of_alpha` each trial's part of `Σ_t λ_{t+1} ∘ (d_t − x_t)`.
 #[cube(launch, address_type = "dynamic")]
 pub(super) fn backward(
     x0: &[f32],
@@ -84,9 +131,10 @@ pub(super) fn backward(
     transposed: &[f32],
     alpha: &[f32],
     adjoints: &mut [f32],
-    first: &mut [f32],
+    carried: &mut [f32],
     rates: &mut [f32],
     of_alpha: &mut [f32],
+    done: u32,
     steps: u32,
     every: u32,
     gain: f32,
@@ -101,33 +149,36 @@ pub(super) fn backward(
     let own = CUBE_POS * units + unit;
     let step_len = CUBE_COUNT * units;
     let a = alpha[unit];
-    let mut adjoint = grad[(steps / every - 1) as usize * step_len + own];
-    adjoints[(steps - 1) as usize * step_len + own] = adjoint;
+    let mut adjoint = carried[own];
     scaled[unit] = a * adjoint;
-    let mut sum_of_alpha = 0.0f32;
+    let mut sum_of_alpha = of_alpha[own];
     sync_cube();
     for back in 0..steps {
-        let step = steps - 1 - back;
+        let step = (done + steps - 1 - back) as usize;
         let sum = product(&scaled, transposed, unit, units);
         sync_cube();
-        let at = step as usize * step_len + own;
-        let mut x = x0[own];
-        if step > 0 {
-            x = states[at - step_len];
-        }
-        rates[at] = rate(x, gain, exponent, curve);
-        sum_of_alpha += adjoint * (drive[at] - x);
-        adjoint = retreated(adjoint, a, sum, slope(x, gain, exponent, curve));
-        if step > 0 {
-            if step % every == 0 {
-                adjoint += grad[(step / every - 1) as usize * step_len + own];
-            }
-            adjoints[at - step_len] = adjoint;
-        }
+        let x = before(x0, states, own, step, step_len);
+        sum_of_alpha += adjoint * (drive[step * step_len + own] - x);
+        adjoint = earlier(
+            grad,
+            adjoints,
+            rates,
+            x,
+            adjoint,
+            a,
+            sum,
+            own,
+            step,
+            step_len,
+            every as usize,
+            gain,
+            exponent,
+            curve,
+        );
         scaled[unit] = a * adjoint;
         sync_cube();
     }
-    first[own] = adjoint;
+    carried[own] = adjoint;
     of_alpha[own] = sum_of_alpha;
 }
 
@@ -190,23 +241,28 @@ pub(super) fn retreat(
     let step_len = adjoint.len();
     if own < step_len {
         let a = alpha[own % units as usize];
-        let at = step as usize * step_len + own;
-        let mut x = x0[own];
-        if step > 0 {
-            x = states[at - step_len];
-        }
-        rates[at] = rate(x, gain, exponent, curve);
+        let step = step as usize;
+        let x = before(x0, states, own, step, step_len);
         let later = adjoint[own];
-        of_alpha[own] += later * (drive[at] - x);
-        let mut earlier = retreated(later, a, product[own], slope(x, gain, exponent, curve));
-        if step > 0 {
-            if step % every == 0 {
-                earlier += grad[(step / every - 1) as usize * step_len + own];
-            }
-            adjoints[at - step_len] = earlier;
-        }
-        adjoint[own] = earlier;
-        scaled[own] = a * earlier;
+        of_alpha[own] += later * (drive[step * step_len + own] - x);
+        let found = earlier(
+            grad,
+            adjoints,
+            rates,
+            x,
+            later,
+            a,
+            product[own],
+            own,
+            step,
+            step_len,
+            every as usize,
+            gain,
+            exponent,
+            curve,
+        );
+        adjoint[own] = found;
+        scaled[own] = a * found;
     }
 }
 

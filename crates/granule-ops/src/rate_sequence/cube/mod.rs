@@ -1,5 +1,5 @@
-//! Rate sequences on GPUs: a launch for the whole sequence where a workgroup holds the units of a network, else a product and
-//! a launch for each step. What goes over all steps at once, the drive, the gradient of the weights and sums, is left to
+//! Rate sequences on GPUs: a launch for the whole sequence where a workgroup holds the units of a network, for a long one several,
+//! else a product and a launch for each step. What goes over all steps at once, the drive, the gradient of the weights and sums, is left to
 //! Burn's operations.
 
 mod backend;
@@ -14,7 +14,7 @@ use burn_cubecl::tensor::CubeTensor;
 
 use super::{Drive, RateSequenceOptions, Recorded};
 use crate::firing_rate::cube as firing_rate;
-use crate::gpu::{one_for_each, row_major, serves, unwritten};
+use crate::gpu::{one_for_each, row_major, serves, steps_of_launch, unwritten};
 pub(super) use backend::run;
 
 /// The most buffers that a kernel here is given, and those that CubeCL adds.
@@ -105,30 +105,45 @@ impl Network {
         })
     }
 
+    /// The steps done before each launch of a workgroup for each trial, and those that it takes.
+    fn launches(&self) -> impl DoubleEndedIterator<Item = (usize, usize)> {
+        // Products beside the rest, which counts as a few.
+        let operations = 2 * self.units() + 50;
+        let most = steps_of_launch(operations, self.batch() * self.units());
+        let steps = self.steps();
+        let launches = (0..steps.div_ceil(most)).map(move |launch| launch * most);
+        launches.map(move |done| (done, most.min(steps - done)))
+    }
+
     /// The states after every `every` steps.
     fn states(&self, every: usize) -> CubeTensor {
         let states = self.sequence(every);
         let client = &states.client;
         let (curve, gain, exponent) = firing_rate::curve(self.options.transfer);
         if let Some((count, dim)) = self.workgroups() {
-            kernels::forward::launch(
-                client,
-                count,
-                dim,
-                self.drive.required_address_type(),
-                self.x0.clone().into_buffer_arg(),
-                self.drive.clone().into_buffer_arg(),
-                self.weight.clone().into_buffer_arg(),
-                self.alpha.clone().into_buffer_arg(),
-                states.clone().into_buffer_arg(),
-                self.steps() as u32,
-                every as u32,
-                gain,
-                exponent,
-                self.units() as u32,
-                self.room(),
-                curve,
-            );
+            let carried = unwritten(&self.x0, self.x0.shape());
+            for (done, steps) in self.launches() {
+                kernels::forward::launch(
+                    client,
+                    count.clone(),
+                    dim,
+                    self.drive.required_address_type(),
+                    self.x0.clone().into_buffer_arg(),
+                    self.drive.clone().into_buffer_arg(),
+                    self.weight.clone().into_buffer_arg(),
+                    self.alpha.clone().into_buffer_arg(),
+                    states.clone().into_buffer_arg(),
+                    carried.clone().into_buffer_arg(),
+                    done as u32,
+                    steps as u32,
+                    every as u32,
+                    gain,
+                    exponent,
+                    self.units() as u32,
+                    self.room(),
+                    curve,
+                );
+            }
             return states;
         }
         let x = self.x0.copy();
@@ -225,32 +240,6 @@ impl Network {
         let client = &self.x0.client;
         let (curve, gain, exponent) = firing_rate::curve(self.options.transfer);
         let (steps, every) = (self.steps() as u32, self.options.every as u32);
-        if let Some((count, dim)) = self.workgroups() {
-            kernels::backward::launch(
-                client,
-                count,
-                dim,
-                self.drive.required_address_type(),
-                self.x0.clone().into_buffer_arg(),
-                self.drive.clone().into_buffer_arg(),
-                states.into_buffer_arg(),
-                grad.into_buffer_arg(),
-                transposed.into_buffer_arg(),
-                self.alpha.clone().into_buffer_arg(),
-                to.adjoints.clone().into_buffer_arg(),
-                to.first.clone().into_buffer_arg(),
-                to.rates.clone().into_buffer_arg(),
-                to.of_alpha.clone().into_buffer_arg(),
-                steps,
-                every,
-                gain,
-                exponent,
-                self.units() as u32,
-                self.room(),
-                curve,
-            );
-            return;
-        }
         let scaled = unwritten(&self.x0, self.x0.shape());
         let grid = || one_for_each(client, self.batch() * self.units());
         let (count, dim) = grid();
@@ -267,6 +256,35 @@ impl Network {
             to.of_alpha.clone().into_buffer_arg(),
             self.units() as u32,
         );
+        if let Some((count, dim)) = self.workgroups() {
+            for (done, steps) in self.launches().rev() {
+                kernels::backward::launch(
+                    client,
+                    count.clone(),
+                    dim,
+                    self.drive.required_address_type(),
+                    self.x0.clone().into_buffer_arg(),
+                    self.drive.clone().into_buffer_arg(),
+                    states.clone().into_buffer_arg(),
+                    grad.clone().into_buffer_arg(),
+                    transposed.clone().into_buffer_arg(),
+                    self.alpha.clone().into_buffer_arg(),
+                    to.adjoints.clone().into_buffer_arg(),
+                    to.first.clone().into_buffer_arg(),
+                    to.rates.clone().into_buffer_arg(),
+                    to.of_alpha.clone().into_buffer_arg(),
+                    done as u32,
+                    steps as u32,
+                    every,
+                    gain,
+                    exponent,
+                    self.units() as u32,
+                    self.room(),
+                    curve,
+                );
+            }
+            return;
+        }
         for step in (0..steps).rev() {
             let product = CubeBackend::float_matmul(scaled.clone(), transposed.clone());
             let (count, dim) = grid();

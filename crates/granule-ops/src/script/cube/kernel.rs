@@ -122,8 +122,8 @@ fn perform(registers: &Registers, #[comptime] line: Line) -> f32 {
     }
 }
 
-/// Takes `steps` steps after `before` ones, a unit for each element. `given` has the arrays of all steps, each source's in a row;
-/// `offsets` say where in `seen` what is seen of each thing begins.
+/// Takes `count` of `steps` steps after `before` ones, from the step `first` on, a unit for each element. `given` has the arrays of
+/// all steps, each source's in a row; `offsets` say where in `seen` what is seen of each thing begins.
 #[cube(launch)]
 pub(super) fn steps(
     begin: &[f32],
@@ -135,6 +135,8 @@ pub(super) fn steps(
     lanes: u32,
     before: u32,
     steps: u32,
+    first: u32,
+    count: u32,
     #[comptime] kernel: Kernel,
 ) {
     let lane = ABSOLUTE_POS;
@@ -157,7 +159,8 @@ pub(super) fn steps(
             let (to, from) = comptime![kernel.states[i]];
             registers.index(to).store(begin[place(from, lanes, lane)]);
         }
-        for step in 0..steps {
+        for number in 0..count {
+            let step = first + number;
             #[unroll]
             for i in 0..comptime![kernel.given.len()] {
                 let (to, from) = comptime![kernel.given[i]];

@@ -6,16 +6,17 @@ mod program;
 #[cfg(all(test, feature = "flex"))]
 mod tests;
 
+use std::sync::Arc;
+
 use burn::backend::DispatchDevice;
-use burn::tensor::{DType, Device, Shape};
+use burn::tensor::{Device, Shape};
 use burn_cubecl::CubeDevice;
-use burn_cubecl::cubecl::prelude::*;
 use burn_cubecl::ops::into_data_sync;
 use burn_cubecl::tensor::CubeTensor;
 
 use super::{Lanes, Precision, Script, See, Seen, Steps};
-use crate::gpu::one_for_each;
-use program::{Program, Wanted};
+use crate::gpu::{one_for_each, steps_of_launch, unwritten, upload, upload_indices};
+use program::{Kernel, Program, Wanted};
 
 /// Instructions that a kernel has at most: what compiles a kernel takes its time for each.
 const MOST: usize = 4000;
@@ -26,21 +27,41 @@ const BINDINGS: u32 = 8;
 #[derive(Clone, Debug)]
 pub(super) struct Place {
     device: CubeDevice,
-    state: Vec<Vec<f64>>,
+    state: State,
+    prepared: Option<Arc<Prepared>>,
+}
+
+/// Where the state is: what a launch leaves stays on the device.
+#[derive(Clone, Debug)]
+enum State {
+    /// Each variable row-major.
+    Host(Vec<Vec<f64>>),
+    /// As the kernel has them.
+    Device(Box<CubeTensor>),
+}
+
+/// What the calls of a run that see the same have in common.
+#[derive(Debug)]
+struct Prepared {
+    see: Vec<See>,
+    /// What the kernel keeps, and the masks among it.
+    wanted: Vec<Wanted>,
+    masks: Vec<usize>,
+    kernel: Kernel,
+    constants: CubeTensor,
 }
 
 impl Place {
     pub(super) fn new(device: CubeDevice, state: Vec<Vec<f64>>) -> Self {
-        Self { device, state }
+        Self {
+            device,
+            state: State::Host(state),
+            prepared: None,
+        }
     }
 
     pub(super) fn restore(&mut self, state: &[Vec<f64>]) {
-        self.state = state.to_vec();
-    }
-
-    /// Each variable row-major.
-    pub(super) fn state(&self) -> &[Vec<f64>] {
-        &self.state
+        self.state = State::Host(state.to_vec());
     }
 }
 
@@ -63,28 +84,13 @@ impl Script {
     }
 }
 
-/// Arrays one after the other, first those of a single element; never nothing, which no buffer may be.
-fn joined<'a>(arrays: impl Iterator<Item = (bool, &'a [f64])> + Clone) -> Vec<f32> {
+/// Arrays one after the other, first those of a single element.
+fn joined<'a>(arrays: impl Iterator<Item = (bool, &'a [f32])> + Clone) -> Vec<f32> {
     let of = |single: bool| {
         let own = arrays.clone().filter(move |(own, _)| *own == single);
-        own.flat_map(|(_, values)| values.iter().map(|x| *x as f32))
+        own.flat_map(|(_, values)| values)
     };
-    let mut all: Vec<f32> = of(true).chain(of(false)).collect();
-    if all.is_empty() {
-        all.push(0.0);
-    }
-    all
-}
-
-fn upload(values: &[f32], device: &CubeDevice) -> CubeTensor {
-    from_bytes(f32::as_bytes(values), DType::F32, device)
-}
-
-fn from_bytes(bytes: &[u8], dtype: DType, device: &CubeDevice) -> CubeTensor {
-    let client = device.client();
-    let handle = client.create_from_slice(bytes);
-    let shape = Shape::new([bytes.len() / size_of::<f32>()]);
-    CubeTensor::new_contiguous(client, device.clone(), shape, handle, dtype)
+    of(true).chain(of(false)).copied().collect()
 }
 
 fn download(tensor: CubeTensor) -> Vec<f64> {
@@ -129,6 +135,52 @@ impl Steps<f32> {
         (wanted, masks)
     }
 
+    /// Each variable of the state, row-major.
+    pub(super) fn state_on(&self, place: &Place) -> Vec<Vec<f64>> {
+        let state = match &place.state {
+            State::Host(state) => return state.clone(),
+            State::Device(state) => download(CubeTensor::clone(state)),
+        };
+        let lengths = self.lengths(&self.states);
+        let singles = lengths.iter().filter(|len| **len == 1).count();
+        let (mut next_single, mut next_wide) = (0, singles);
+        let each = lengths.iter().map(|len| {
+            let next = match len {
+                1 => &mut next_single,
+                _ => &mut next_wide,
+            };
+            let first = *next;
+            *next += len;
+            state[first..first + len].to_vec()
+        });
+        each.collect()
+    }
+
+    fn prepared(&self, place: &mut Place, see: &[See]) -> Arc<Prepared> {
+        if let Some(prepared) = &place.prepared
+            && prepared.see == see
+        {
+            return Arc::clone(prepared);
+        }
+        let (wanted, masks) = self.wanted(see);
+        let program = Program::new(self, &wanted);
+        let constants = program.constants.iter();
+        let constants = constants.map(|(slot, _)| self.slots[*slot].iter().copied());
+        let constants: Vec<Vec<f32>> = constants.map(Iterator::collect).collect();
+        let prepared = Arc::new(Prepared {
+            see: see.to_vec(),
+            wanted,
+            masks,
+            kernel: program.kernel,
+            constants: upload(
+                &joined(constants.iter().map(|x| (x.len() == 1, &x[..]))),
+                &place.device,
+            ),
+        });
+        place.prepared = Some(Arc::clone(&prepared));
+        prepared
+    }
+
     /// Takes `steps` steps after `before` ones, as [`Run::steps`](super::Run::steps) does. `None` where the numbers of this call
     /// are beyond what a kernel counts.
     pub(super) fn run_on(
@@ -144,9 +196,8 @@ impl Steps<f32> {
         if steps == 0 {
             return Some(vec![Seen::default(); see.len()]);
         }
-        let (wanted, masks) = self.wanted(see);
-        let program = Program::new(self, &wanted);
-        let single = |len: usize| len == 1;
+        let prepared = self.prepared(place, see);
+        let Prepared { wanted, masks, .. } = &*prepared;
 
         let states = self.lengths(&self.states);
         let sources = self.lengths(&self.given);
@@ -169,60 +220,57 @@ impl Steps<f32> {
         let most = steps.checked_mul(sources.iter().sum::<usize>())?;
         counted(most.max(length).max(before.checked_add(steps)?))?;
         let [lane_count, before_count, step_count] = [lanes, before, steps].map(counted);
+        let (lane_count, before_count, step_count) = (lane_count?, before_count?, step_count?);
 
-        let device = &place.device;
-        let constants: Vec<Vec<f64>> = program
-            .constants
-            .iter()
-            .map(|(slot, _)| self.slots[*slot].iter().map(|x| f64::from(*x)).collect())
-            .collect();
+        let device = place.device.clone();
         let all = |lengths: &[usize], arrays: &[Vec<f64>]| {
-            let pairs = lengths.iter().zip(arrays);
-            let pairs = pairs.map(|(len, values)| (single(*len), values.as_slice()));
-            upload(&joined(pairs), device)
+            let arrays = arrays.iter().map(|values| values.iter().map(|x| *x as f32));
+            let arrays: Vec<Vec<f32>> = arrays.map(Iterator::collect).collect();
+            let pairs = lengths.iter().zip(&arrays);
+            let pairs = pairs.map(|(len, values)| (*len == 1, &values[..]));
+            upload(&joined(pairs), &device)
         };
-        let lengths: Vec<usize> = constants.iter().map(Vec::len).collect();
-        let begin = all(&states, &place.state);
-        let constants = all(&lengths, &constants);
+        let mut state = match &place.state {
+            State::Host(state) => all(&states, state),
+            State::Device(state) => CubeTensor::clone(state),
+        };
         let given = all(&sources, given);
         let mut offsets: Vec<u32> = firsts.iter().map(|x| *x as u32).collect();
         offsets.push(0);
-        let offsets = from_bytes(u32::as_bytes(&offsets), DType::U32, device);
-        let after = upload(&vec![0.0; states.iter().sum::<usize>().max(1)], device);
-        let kept = upload(&vec![0.0; length.max(1)], device);
+        let offsets = upload_indices(&offsets, &device);
+        let kept = unwritten(&state, Shape::new([length.max(1)]));
+        let elements = states.iter().sum::<usize>();
 
-        let client = begin.client.clone();
-        let (count, dim) = one_for_each(&client, lanes);
-        kernel::steps::launch(
-            &client,
-            count,
-            dim,
-            begin.into_buffer_arg(),
-            constants.into_buffer_arg(),
-            given.into_buffer_arg(),
-            offsets.into_buffer_arg(),
-            after.clone().into_buffer_arg(),
-            kept.clone().into_buffer_arg(),
-            lane_count?,
-            before_count?,
-            step_count?,
-            program.kernel,
-        );
-        let after = download(after);
-        let singles = states.iter().filter(|len| single(**len)).count();
-        let (mut next_single, mut next_wide) = (0, singles);
-        let state = states.iter().map(|len| {
-            let next = if single(*len) {
-                &mut next_single
-            } else {
-                &mut next_wide
-            };
-            let first = *next;
-            *next += len;
-            after[first..first + len].to_vec()
-        });
-        place.state = state.collect();
-        let kept = download(kept);
+        let client = state.client.clone();
+        let most = steps_of_launch(prepared.kernel.code.len(), lanes);
+        for first in (0..steps).step_by(most) {
+            let after = unwritten(&state, Shape::new([elements.max(1)]));
+            let (count, dim) = one_for_each(&client, lanes);
+            kernel::steps::launch(
+                &client,
+                count,
+                dim,
+                state.into_buffer_arg(),
+                prepared.constants.clone().into_buffer_arg(),
+                given.clone().into_buffer_arg(),
+                offsets.clone().into_buffer_arg(),
+                after.clone().into_buffer_arg(),
+                kept.clone().into_buffer_arg(),
+                lane_count,
+                before_count,
+                step_count,
+                counted(first)?,
+                counted(most.min(steps - first))?,
+                prepared.kernel.clone(),
+            );
+            state = after;
+        }
+        place.state = State::Device(Box::new(state));
+        let kept = if length > 0 {
+            download(kept)
+        } else {
+            Vec::new()
+        };
         let of = |thing: usize| &kept[firsts[thing]..][..sizes[thing]];
         let seen = see.iter().enumerate().map(|(thing, want)| match want {
             See::Where(of_thing) => {

@@ -143,3 +143,33 @@ fn steps_that_mix_elements_have_no_kernel() {
     assert!(!script(&[[1, 4]], &[], &body).runs_on(&gpu));
     assert!(script(&[[1, 4]], &[], &body).runs_on(&Device::flex()));
 }
+
+/// More steps than a launch takes; and a step that was saved is gone back to, whatever was seen since.
+#[test]
+fn a_long_run_and_one_that_goes_back_are_those_of_the_cpu() {
+    let Some(gpu) = gpu() else { return };
+    let body = |x: &[Tensor<2>], u: &[Tensor<2>]| {
+        let (mut a, one) = (x[0].clone(), x[1].clone());
+        for _ in 0..10 {
+            a = a * 0.99 + u[0].clone() * 0.01 + one.clone() * 1e-3;
+        }
+        (vec![a.clone(), one * 0.999], vec![a])
+    };
+    let script = Arc::new(script(&[[1, 3], [1, 1]], &[[1, 3]], &body));
+    let begin = [vec![0.5, -0.25, 1.0], vec![1.0]];
+    let steps = 700;
+    let given = [numbers(3 * steps, 5)];
+    let run = |device: &Device| {
+        let mut run = Run::new(Arc::clone(&script), &begin).unwrap().on(device);
+        let mut all = run.steps(steps, &given, &[See::Every(50)]).unwrap();
+        let (saved, state) = (run.saved(), run.state());
+        all.extend(run.steps(steps, &given, &[See::Never]).unwrap());
+        run.restore(&saved);
+        assert_eq!((run.done(), run.state()), (steps, state));
+        all.extend(run.steps(steps, &given, &[See::Every(100)]).unwrap());
+        let seen = all.into_iter().flat_map(|seen| seen.values);
+        seen.chain(run.state().concat()).collect::<Vec<f64>>()
+    };
+    let (found, expected) = (run(&gpu), run(&Device::flex()));
+    assert_close(&found, &expected, 1e-5, "there and back");
+}
