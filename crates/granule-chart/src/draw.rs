@@ -295,7 +295,8 @@ fn marks<B: DrawingBackend>(
             Mark::Line { points, .. } => {
                 let style = colours.next().unwrap_or(&INK).stroke_width(2 * thin);
                 for piece in points.split(|point| frame.place(*point).is_none()) {
-                    let path = thinned(piece.iter().map(|point| shift(frame.at(*point))));
+                    let places = piece.iter().filter_map(|point| frame.place(*point));
+                    let path = thinned(places.map(shift));
                     match path.len() {
                         0 | 1 => {}
                         _ if pieces => {
