@@ -199,15 +199,16 @@ fn axes<B: DrawingBackend>(
     let beside = style.pos(Pos::new(HPos::Right, VPos::Center));
     // Powers of ten, unless a logarithmic axis has hardly one.
     let ticks = |axis: &Axis, count| {
-        match axis.is_logarithmic() {
-            true => Some(axis.marks()).filter(|marks| marks.len() > 1),
-            false => None,
-        }
-        .unwrap_or_else(|| axis.marks_about(count))
+        let decades = axis.is_logarithmic().then(|| axis.marks());
+        let enough = decades.filter(|marks| marks.len() > 1);
+        enough.unwrap_or_else(|| axis.marks_about(count))
     };
-    let named = |axis: &Axis, tick: f64, ticks: &[f64]| match axis.is_logarithmic() {
-        true => label(tick, &[0.0, tick]),
-        false => label(tick, ticks),
+    let named = |axis: &Axis, tick: f64, ticks: &[f64]| {
+        if axis.is_logarithmic() {
+            label(tick, &[0.0, tick])
+        } else {
+            label(tick, ticks)
+        }
     };
     let fits = ((frame.right - frame.left) / (scale.of(90))).max(2) as usize;
     let x_ticks = ticks(&frame.x, fits);

@@ -574,9 +574,10 @@ fn blocks<T: Number>(
             let blocks = (to - from) / FORKED;
             ways.blocks += blocks;
             ways.quiet += if quiet { blocks } else { 0 };
-            let rest = match quiet {
-                true => &fork.quiet,
-                false => &code[fork.at..own.end],
+            let rest = if quiet {
+                &fork.quiet
+            } else {
+                &code[fork.at..own.end]
             };
             run(rest, from..to.min(end), slots);
             from = to;

@@ -508,9 +508,10 @@ fn what_is_drawn_is_as_what_is_given() {
                     let mut given = vec![0.0; if drawn { 0 } else { cells * together }];
                     let own = given.chunks_exact_mut(cells).enumerate();
                     own.for_each(|(step, own)| draw(first + step, own));
-                    let given = match drawn {
-                        true => Given::Drawn(&draw),
-                        false => Given::Numbers(&given),
+                    let given = if drawn {
+                        Given::Drawn(&draw)
+                    } else {
+                        Given::Numbers(&given)
                     };
                     all.push(run.steps_drawn(together, &[given], &see).unwrap());
                 }

@@ -197,8 +197,8 @@ impl Measure<'_> {
             )
         };
         anyhow::ensure!(out.status.success(), failed());
-        let last = out.stdout.split(|byte| *byte == b'\n');
-        let last = last.filter(|line| !line.is_empty()).next_back();
+        let mut lines = out.stdout.split(|byte| *byte == b'\n');
+        let last = lines.rfind(|line| !line.is_empty());
         let row: serde_json::Value = serde_json::from_slice(last.with_context(failed)?)?;
         let median = row["median"].as_f64().with_context(failed)?;
         let a_second = row["unit"]

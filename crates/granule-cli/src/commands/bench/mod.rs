@@ -226,10 +226,8 @@ fn measure(
     bench: &Bench<'_>,
 ) -> anyhow::Result<ExitCode> {
     let device = bench.device;
-    let ceilings = match args.no_ceilings {
-        true => None,
-        false => Some(Ceilings::measure(bench)?),
-    };
+    let ceilings = (!args.no_ceilings).then(|| Ceilings::measure(bench));
+    let ceilings = ceilings.transpose()?;
     let load = busy();
     if args.json {
         output::event(
