@@ -8,7 +8,7 @@ use std::sync::Arc;
 use burn::optim::AdamConfig;
 use burn::tensor::Tensor;
 use granule_device::DeviceSpec;
-use granule_dynamics::gradient::{Memory, Run, gradient};
+use granule_dynamics::gradient::{Memory, RecordedSteps, Run, gradient_again};
 use granule_dynamics::random::NormalNoise;
 use granule_dynamics::solver::ExponentialEuler;
 use granule_dynamics::unit::{Cells, HodgkinHuxleyConfig};
@@ -48,6 +48,7 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
 
     let mut fitted = cell(START, &place)?;
     let mut adam = AdamConfig::new().init();
+    let mut steps = RecordedSteps::default();
     for iteration in 0..ITERATIONS {
         let measured = measured.clone().autodiff();
         // Far from a spike's time its height says nothing about the direction: large errors count linearly.
@@ -63,7 +64,7 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
             every: 1,
             memory: &Memory::Full,
         };
-        let step = gradient(&fitted, &run, loss)?;
+        let step = gradient_again(&fitted, &run, loss, &mut steps)?;
         if iteration % 20 == 0 {
             let [na, k, l] = conductances(&fitted)?;
             println!(

@@ -2,6 +2,8 @@
 
 use burn::tensor::Tensor;
 
+use crate::state::taped;
+
 /// `function` of `x`, elementwise, with one or two nodes on the tape where its operations would be a dozen.
 ///
 /// `function` gets `x` off the tape, and whether its derivative is wanted beside its value. The result is
@@ -13,11 +15,9 @@ pub(crate) fn by_hand(
     if !crate::state::is_tracked(&x) {
         return function(x, false).0;
     }
-    let plain = x.clone().without_autodiff();
+    let plain = crate::state::plain(x.clone());
     match function(plain.clone(), true) {
-        (value, Some(derivative)) => {
-            value.autodiff() + (x - plain.autodiff()) * derivative.autodiff()
-        }
-        (value, None) => value.autodiff(),
+        (value, Some(derivative)) => taped(value) + (x - taped(plain)) * taped(derivative),
+        (value, None) => taped(value),
     }
 }

@@ -4,7 +4,7 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 
-use crate::gradient::{Memory, Run, gradient};
+use crate::gradient::{Backward, Memory, Run, gradient, taped};
 use crate::model::{Clock, Input, Model};
 use crate::simulate::{Grid, record};
 use crate::{Place, host};
@@ -50,6 +50,51 @@ pub(crate) fn slopes<M: Module>(
     };
     module.visit(&mut slopes);
     slopes.found
+}
+
+/// Asserts that the gradient of a run is, to `tolerance` relative to the largest of each parameter, what the tape makes of it.
+/// Returns why its steps are not recorded.
+#[track_caller]
+pub(crate) fn assert_as_on_the_tape<M: Model, I: Input + ?Sized>(
+    model: &M,
+    run: &Run<'_, I>,
+    loss: impl Fn(Tensor<3>) -> Tensor<1>,
+    tolerance: f64,
+) -> Option<String> {
+    let found = gradient(model, run, &loss).unwrap();
+    if found.tape.is_some() {
+        return found.tape;
+    }
+    let expected = taped(model, run, &loss).unwrap();
+    let close = |found: &[f64], expected: &[f64], what: &str| {
+        assert_eq!(found.len(), expected.len(), "{what}");
+        let largest = expected.iter().fold(0.0_f64, |most, x| most.max(x.abs()));
+        for (x, y) in found.iter().zip(expected) {
+            assert!(
+                (x - y).abs() <= tolerance * largest,
+                "{what}, {:?}: {x} is not {y} of the tape, the largest {largest}",
+                run.memory
+            );
+        }
+    };
+    let all = |of: Backward| {
+        let variables = of.initial.into_tensors().into_iter();
+        let variables = variables.map(|x| host(x).unwrap()).collect::<Vec<_>>();
+        let seen = host(of.observed).unwrap();
+        (of.loss, slopes(model, of.parameters), variables, seen)
+    };
+    let (found, expected) = (all(found), all(expected));
+    close(&[found.0], &[expected.0], "the loss");
+    close(&found.3, &expected.3, "what is observed");
+    let ids = |of: &[(ParamId, Vec<f64>)]| of.iter().map(|(id, _)| *id).collect::<Vec<_>>();
+    assert_eq!(ids(&found.1), ids(&expected.1));
+    for ((id, x), (_, y)) in found.1.iter().zip(&expected.1) {
+        close(x, y, &format!("the gradient of {id}"));
+    }
+    for (x, y) in found.2.iter().zip(&expected.2) {
+        close(x, y, "the gradient of the initial state");
+    }
+    None
 }
 
 struct Nudge {
@@ -120,6 +165,24 @@ pub(crate) fn assert_gradient<M: Model>(
         };
         gradient(model, &run, &loss).unwrap()
     };
+    for memory in [
+        Memory::Full,
+        Memory::Segments(3),
+        Memory::Nested(vec![2, 2]),
+        Memory::Truncated(4),
+    ] {
+        let run = Run {
+            initial: None,
+            batch: 2,
+            input,
+            grid: &grid,
+            every: 1,
+            memory: &memory,
+        };
+        if let Some(why) = assert_as_on_the_tape(model, &run, &loss, 1e-10) {
+            eprintln!("on the tape: {why}");
+        }
+    }
     let whole = with(model, &Memory::Full);
     let floor = ROUNDING * whole.loss.abs().max(1.0) / h;
     let found = slopes(model, whole.parameters);

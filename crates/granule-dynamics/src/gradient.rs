@@ -1,7 +1,14 @@
 //! Differentiation through a run: discretise, then optimise.
 //!
-//! The gradient is that of the discrete steps that were taken, not of the continuous equation. How much of the run is on
-//! the tape at a time is a [`Memory`] policy; the rest is computed again from stored states.
+//! The gradient is that of the discrete steps that were taken, not of the continuous equation. How much of the run is kept at a
+//! time is a [`Memory`] policy; the rest is computed again from stored states.
+//!
+//! With the feature `capture`, on a CPU device, the operations of one step and those of its gradient are recorded, and many steps
+//! are taken in one call, forward as well as back ([`crate::whole`]). Every operation of every step is on Burn's tape where that is
+//! not so, or where a fused operation of many steps is faster ([`Backward::tape`] says which).
+
+#[cfg(feature = "capture")]
+mod recorded;
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
@@ -13,12 +20,13 @@ use crate::simulate::{Grid, courses, record_every};
 use crate::state::host;
 use crate::{DynamicsError, State};
 
-/// What is kept of a run of T steps for its backward pass. `Full`, `Segments` and `Nested` give the same gradient.
+/// What is kept of a run of T steps for its backward pass: on the tape, or of recorded steps the states before them. `Full`,
+/// `Segments` and `Nested` give the same gradient.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Memory {
-    /// All T steps on the tape.
+    /// All T steps.
     #[default]
     Full,
     /// k segments: k states and T/k steps on the tape; every step but those of the last segment is computed three times: for
@@ -63,6 +71,8 @@ pub struct Backward {
     pub initial: State,
     /// What the model showed at the beginning and after every `every` steps, `[times, batch, outputs]`.
     pub observed: Tensor<3>,
+    /// Why every operation of the steps was on Burn's tape; `None` where many steps were taken in one call.
+    pub tape: Option<String>,
 }
 
 /// What is differentiated: a run and which of its instants a loss sees.
@@ -95,10 +105,71 @@ pub fn gradient<M: Model, I: Input + ?Sized>(
     run: &Run<'_, I>,
     loss: impl FnOnce(Tensor<3>) -> Tensor<1>,
 ) -> Result<Backward, DynamicsError> {
+    gradient_again(model, run, loss, &mut RecordedSteps::default())
+}
+
+/// Steps that were recorded for a gradient, to be used for others: recording takes as long as hundreds of steps.
+#[derive(Debug, Default)]
+pub struct RecordedSteps {
+    #[cfg(feature = "capture")]
+    kept: Vec<recorded::Kept>,
+}
+
+/// As [`gradient`], with the steps that were recorded for an earlier one, where they are the same: between two gradients with one
+/// `steps` a model may change the values of its parameters, and nothing else. Gradients of other models can be between
+/// them, and runs of other shapes.
+///
+/// # Errors
+///
+/// Those of [`gradient`].
+pub fn gradient_again<M: Model, I: Input + ?Sized>(
+    model: &M,
+    run: &Run<'_, I>,
+    loss: impl FnOnce(Tensor<3>) -> Tensor<1>,
+    steps: &mut RecordedSteps,
+) -> Result<Backward, DynamicsError> {
     run.memory.validate()?;
     if run.every == 0 {
         return Err(DynamicsError::config("every", 0, "at least 1"));
     }
+    #[cfg(feature = "capture")]
+    let why = match recorded::Forward::run(model, run, &mut steps.kept)? {
+        Ok(forward) => return forward.differentiate(model, run, loss),
+        Err(why) => why,
+    };
+    #[cfg(not(feature = "capture"))]
+    let why = {
+        let _ = steps;
+        "built without the feature capture".to_string()
+    };
+    let backward = taped(model, run, loss)?;
+    Ok(Backward {
+        tape: Some(why),
+        ..backward
+    })
+}
+
+/// The length of the outermost segments of a run, and the number of those in each of them, level by level; `None` of one that is
+/// kept as a whole.
+fn over_segments(memory: &Memory, steps: usize) -> Option<(usize, &[usize])> {
+    let (count, inner) = match memory {
+        Memory::Full => return None,
+        Memory::Segments(count) => (*count, &[][..]),
+        Memory::Nested(counts) => {
+            let (count, inner) = counts.split_first()?;
+            (*count, inner)
+        }
+        Memory::Truncated(length) => (steps.div_ceil(*length), &[][..]),
+    };
+    Some((steps.div_ceil(count.max(1)).max(1), inner))
+}
+
+/// The same with every operation on Burn's tape.
+pub(crate) fn taped<M: Model, I: Input + ?Sized>(
+    model: &M,
+    run: &Run<'_, I>,
+    loss: impl FnOnce(Tensor<3>) -> Tensor<1>,
+) -> Result<Backward, DynamicsError> {
     if *run.memory == Memory::Full {
         return whole(model, run, loss);
     }
@@ -142,6 +213,7 @@ pub fn gradient<M: Model, I: Input + ?Sized>(
         parameters: sweep.parameters,
         initial: adjoint,
         observed,
+        tape: None,
     })
 }
 
@@ -178,6 +250,7 @@ fn whole<M: Model, I: Input + ?Sized>(
         parameters,
         initial,
         observed: observed.without_autodiff(),
+        tape: None,
     })
 }
 
@@ -248,7 +321,7 @@ impl<M: Model, I: Input + ?Sized> Sweep<'_, '_, M, I> {
             let Some(state) = states.pop() else { break };
             let end = (begin + length).min(to);
             let before = self.segment(*begin, end, state, adjoint.take(), inner, truncated)?;
-            adjoint = Some(if truncated {
+            adjoint = Some(if truncated && *begin > from {
                 before.map(|x| x.zeros_like())
             } else {
                 before
@@ -336,7 +409,14 @@ impl<M: Model, I: Input + ?Sized> Sweep<'_, '_, M, I> {
 
 /// Adds the gradients of a module's parameters to those collected so far.
 fn accumulate<M: Module>(total: &mut GradientsParams, gradients: Gradients, module: &M) {
-    let new = GradientsParams::from_grads(gradients, module);
+    add(
+        total,
+        GradientsParams::from_grads(gradients, module),
+        module,
+    );
+}
+
+fn add<M: Module>(total: &mut GradientsParams, new: GradientsParams, module: &M) {
     module.visit(&mut Adder { total, new });
 }
 

@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use granule_ops::Course;
 
-use crate::state::is_tracked;
+use crate::state::{is_tracked, plain};
 use crate::{DynamicsError, State, Variable};
 
 /// A vector field dx/dt = f(t, x, u), with parameters bound: an ordinary differential equation as the solvers see it.
@@ -229,7 +229,7 @@ impl Span {
         for (index, at) in self.steps.iter().enumerate() {
             match input.at(*at) {
                 Some(input) if all.len() == index && !is_tracked(&input) => {
-                    all.push(input.without_autodiff());
+                    all.push(plain(input));
                 }
                 None if all.is_empty() => {}
                 _ => return None,

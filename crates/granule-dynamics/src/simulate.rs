@@ -190,14 +190,7 @@ pub fn record_every(
     every: usize,
 ) -> Result<(Tensor<3>, State), DynamicsError> {
     let every = every.max(1);
-    if let Some(over) = dynamics.counts_over()
-        && over != every
-    {
-        let allowed = format!("{over}, for the model counts over so many steps");
-        return Err(DynamicsError::config("every", every, allowed));
-    }
-    initial.check(dynamics.variables())?;
-    initial.check_finite(dynamics.variables(), grid.time(0))?;
+    check_beginning(dynamics, &initial, grid, every)?;
     let steps = 0..grid.steps();
     if let Some((after, last)) = courses(dynamics, &initial, input, (grid, steps, every))? {
         let first = dynamics.observe(&initial);
@@ -213,6 +206,23 @@ pub fn record_every(
         ControlFlow::Continue(())
     })?;
     Ok((Tensor::stack(seen, 0), last))
+}
+
+/// Checks that a model can be run from a state and observed every so many steps.
+pub(crate) fn check_beginning(
+    dynamics: &dyn Dynamics,
+    initial: &State,
+    grid: &Grid,
+    every: usize,
+) -> Result<(), DynamicsError> {
+    if let Some(over) = dynamics.counts_over()
+        && over != every
+    {
+        let allowed = format!("{over}, for the model counts over so many steps");
+        return Err(DynamicsError::config("every", every, allowed));
+    }
+    initial.check(dynamics.variables())?;
+    initial.check_finite(dynamics.variables(), grid.time(0))
 }
 
 /// What is observed after some of the steps `steps`, in parts, and the last state, where the model takes many steps as one

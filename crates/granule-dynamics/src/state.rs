@@ -184,7 +184,7 @@ impl State {
 
     /// The same values on the plain device, outside any gradient tape.
     pub fn without_autodiff(self) -> Self {
-        self.map(Tensor::without_autodiff)
+        self.map(plain)
     }
 
     /// Checks number and shapes of the variables. One that all rows of the batch share, such as weights that change
@@ -223,7 +223,7 @@ impl State {
     pub fn check_finite(&self, variables: &[Variable], time: f64) -> Result<(), DynamicsError> {
         for (index, x) in self.0.iter().enumerate() {
             // One number tells whether any element is not finite, for x − x is 0 or NaN.
-            let x = x.clone().without_autodiff();
+            let x = plain(x.clone());
             let total = (x.clone() - x.clone()).sum();
             if host(total)?.iter().all(|x| x.is_finite()) {
                 continue;
@@ -255,7 +255,7 @@ impl State {
             pairs.filter(|(x, _)| x.dims().iter().all(|size| *size > 0))
         };
         let measures = filled().flat_map(|(x, variable)| {
-            let x = x.clone().without_autodiff();
+            let x = plain(x.clone());
             let (middle, _) = variable.plausible();
             // x − x is 0 or NaN.
             let finite = (x.clone() - x.clone()).sum();
@@ -312,8 +312,7 @@ impl Index<usize> for State {
 ///
 /// [`DynamicsError::Device`] when it cannot be read.
 pub fn host<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f64>, DynamicsError> {
-    tensor
-        .without_autodiff()
+    plain(tensor)
         .try_into_vec_as::<f64>()
         .map_err(DynamicsError::device)
 }
@@ -362,6 +361,24 @@ impl Place {
     pub fn full<const D: usize>(&self, value: f64, shape: [usize; D]) -> Tensor<D> {
         Tensor::full(shape, value, (&self.device, self.dtype))
     }
+}
+
+/// A tensor outside any gradient tape: of one that is recorded Burn's `without_autodiff` makes none.
+pub(crate) fn plain<const D: usize>(tensor: Tensor<D>) -> Tensor<D> {
+    #[cfg(feature = "capture")]
+    let plain = granule_ops::script::plain(tensor);
+    #[cfg(not(feature = "capture"))]
+    let plain = tensor.without_autodiff();
+    plain
+}
+
+/// A tensor that can be on a tape; the same of `autodiff`.
+pub(crate) fn taped<const D: usize>(tensor: Tensor<D>) -> Tensor<D> {
+    #[cfg(all(feature = "autodiff", feature = "capture"))]
+    let taped = granule_ops::script::taped(tensor);
+    #[cfg(not(all(feature = "autodiff", feature = "capture")))]
+    let taped = tensor.autodiff();
+    taped
 }
 
 /// Whether a tensor is on a tape; without the feature `autodiff` there is none.

@@ -132,6 +132,7 @@ fn the_gradient_of_counts_is_that_of_the_way_from_spike_to_spike() {
             (sample(1) - sample(2).mul_scalar(2.0)).sum()
         })
         .unwrap();
+        assert_eq!(found.tape, None);
         let counts = host(found.observed).unwrap();
         assert!(
             counts.iter().all(|count| count.fract() == 0.0),

@@ -8,7 +8,7 @@ use granule_data::recording::Quantity;
 use granule_data::task::Part;
 use granule_data::{DataError, Recording};
 use granule_dynamics::composite::{MultiGranularityConfig, MultiGranularityModel};
-use granule_dynamics::gradient::{Backward, Memory, Run, gradient};
+use granule_dynamics::gradient::{Backward, Memory, RecordedSteps, Run, gradient_again};
 use granule_dynamics::{Input, InputSeries, NoInput, Place};
 use granule_io::words::counted;
 use granule_models::{InputShape, MultiGranularity, Task};
@@ -229,18 +229,18 @@ impl Recorded {
     }
 
     /// The mean over the quantities of the mean squared error divided by the variance over the training part, with its
-    /// gradient, for some trials of the training part.
+    /// gradient, for some trials of the training part. `steps` are what earlier gradients of this network left.
     pub fn gradient(
         &self,
         network: &MultiGranularity,
         only: Option<&[String]>,
         trials: &[usize],
-        memory: Option<&Memory>,
+        (memory, steps): (Option<&Memory>, &mut RecordedSteps),
         device: &Device,
     ) -> Result<Backward, TrainError> {
         let samples = &self.train.samples;
-        let steps = (samples.end - 1) * self.every;
-        let automatic = Memory::Segments(((steps as f64).sqrt().round() as usize).max(1));
+        let count = (samples.end - 1) * self.every;
+        let automatic = Memory::Segments(((count as f64).sqrt().round() as usize).max(1));
         let names: Vec<&str> = only.into_iter().flatten().map(String::as_str).collect();
         let model = match only {
             Some(_) => network.model.clone().train_only(&names)?,
@@ -250,8 +250,8 @@ impl Recorded {
             .quantities()
             .map(|quantity| self.target(quantity, trials, samples, device))
             .collect();
-        let grid = network.grid(steps);
-        let input = self.given(trials, steps, device);
+        let grid = network.grid(count);
+        let input = self.given(trials, count, device);
         let run = Run {
             initial: None,
             batch: trials.len(),
@@ -261,7 +261,7 @@ impl Recorded {
             memory: memory.unwrap_or(&automatic),
         };
         let share = 1.0 / self.observed.len().max(1) as f64;
-        let backward = gradient(&model, &run, |seen| {
+        let loss = |seen: Tensor<3>| {
             let seen = seen.narrow(0, samples.start, samples.len());
             let terms = self.observed.iter().zip(targets).map(|(observed, target)| {
                 let columns = target.dims()[2];
@@ -271,8 +271,8 @@ impl Recorded {
             terms
                 .reduce(|sum, term| sum + term)
                 .unwrap_or_else(|| seen.sum())
-        })?;
-        Ok(backward)
+        };
+        Ok(gradient_again(&model, &run, loss, steps)?)
     }
 
     /// `[samples, trials, columns]`

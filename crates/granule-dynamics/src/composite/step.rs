@@ -8,7 +8,8 @@ use crate::model::{Clock, Dynamics};
 use crate::plasticity::Signal;
 use crate::state::is_tracked;
 use crate::synapse::BoundEffect;
-use crate::{DynamicsError, State, Variable};
+use crate::whole::numbers_of_step;
+use crate::{DynamicsError, Place, State, Variable};
 
 /// A level with its parameters bound.
 pub(super) struct BoundLevel {
@@ -218,13 +219,25 @@ impl Composite {
                 let progress = |own: &State| level.dynamics.progress(own);
                 let ways = progress(&before[index]).zip(progress(&self.own(index, &next)));
                 let count = smooth(count.clone(), ways.map(|(from, to)| to - from));
-                let begins = at.step.is_multiple_of(self.every);
-                let before = (!begins).then(|| state[total].clone());
-                next.replace(total, before.into_iter().fold(count, |sum, x| sum + x));
+                next.replace(total, self.counted(at.step, count, &state[total]));
             }
         }
         self.learn((state, &before), &mut next, &counts)?;
         Ok(next)
+    }
+}
+
+impl Composite {
+    /// The spikes since the last sample, with those of a step; the first step after a sample begins anew.
+    fn counted(&self, step: usize, count: Tensor<2>, before: &Tensor<2>) -> Tensor<2> {
+        if self.every == 1 {
+            return count;
+        }
+        let every = self.every;
+        let goes_on = move |step: usize, own: &mut [f64]| {
+            own.fill(f64::from(!step.is_multiple_of(every)));
+        };
+        count.clone() + before.clone() * numbers_of_step(step, [1, 1], &Place::of(&count), goes_on)
     }
 }
 

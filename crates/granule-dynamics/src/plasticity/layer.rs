@@ -276,7 +276,7 @@ impl PlasticLayer {
 /// Zero for all but the `count` largest of each row; ties win together.
 fn winners(sums: Tensor<2>, count: usize, binary: bool) -> Tensor<2> {
     let dtype: DType = sums.dtype();
-    let values = sums.clone().without_autodiff();
+    let values = crate::state::plain(sums.clone());
     let level = match count {
         1 => values.clone().max_dim(1),
         _ => values.clone().topk(count, 1).narrow(1, count - 1, 1),

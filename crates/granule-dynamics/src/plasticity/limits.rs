@@ -74,7 +74,7 @@ impl WeightLimits {
 
     /// The signs that weights, as they are before any learning, are to keep; none where they need not.
     pub fn signs(&self, weights: &Tensor<3>) -> Option<Tensor<3>> {
-        let signs = || weights.clone().without_autodiff().sign();
+        let signs = || crate::state::plain(weights.clone()).sign();
         self.keep_signs.then(signs)
     }
 

@@ -5,7 +5,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use super::{Integrated, System};
-use crate::differences::{nudged, slopes, trained};
+use crate::differences::{assert_as_on_the_tape, nudged, slopes, trained};
 use crate::gradient::{Memory, Run, gradient};
 use crate::model::{ConstantInput, Input, Model};
 use crate::simulate::{Grid, record};
@@ -100,6 +100,8 @@ pub(crate) fn model_gradients_agree<M: Model>(
         every: 1,
         memory: &Memory::Segments(3),
     };
+    let tape = assert_as_on_the_tape(&model, &run, loss, 1e-10);
+    assert!(tape.is_none(), "{tape:?}");
     let found = slopes(&model, gradient(&model, &run, loss).unwrap().parameters);
     let run = Run {
         memory: &Memory::Full,

@@ -8,6 +8,7 @@ use granule_ops::{
 use super::channel::{Battery, BoundChannel, BoundTable, ChannelTable, Constants};
 use super::rates::{self, LOWEST};
 use crate::quantity::Quantity;
+use crate::state::taped;
 use crate::{Clock, DynamicsError, Field, Input, Linear, QuantityKind, Span, State, Variable};
 
 /// A voltage on the tape, V = V₀ + offset, where V₀ is off it and the offset is 0: what depends on V alone is computed at
@@ -21,9 +22,8 @@ struct Voltage {
 
 impl Voltage {
     fn new(value: &Tensor<2>) -> Self {
-        let plain = value.clone().without_autodiff();
-        let offset =
-            crate::state::is_tracked(value).then(|| value.clone() - plain.clone().autodiff());
+        let plain = crate::state::plain(value.clone());
+        let offset = crate::state::is_tracked(value).then(|| value.clone() - taped(plain.clone()));
         Self {
             value: value.clone(),
             plain,
@@ -57,7 +57,7 @@ fn linear(gate: &Gate<Quantity>, voltage: &Voltage, pools: &[Tensor<2>]) -> Line
                 && let (beta, Some(beta_slope)) = rates::with_slope(beta, &voltage.plain)
             {
                 let along = |value: Tensor<2>, slope: Tensor<2>| {
-                    value.autodiff() + offset.clone() * slope.autodiff()
+                    taped(value) + offset.clone() * taped(slope)
                 };
                 return Linear {
                     decay: along(alpha.clone() + beta, alpha_slope.clone() + beta_slope),

@@ -36,6 +36,8 @@
 //! assert!(swing > 5.0 && swing < 15.0, "the alpha rhythm, mV: {swing}");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! A gradient through a run takes its steps so too, and goes back through them in the same way (`granule_dynamics::gradient`).
 
 #[cfg(feature = "capture")]
 mod steps;
@@ -50,6 +52,8 @@ use burn::tensor::Tensor;
 use crate::Place;
 #[cfg(feature = "capture")]
 pub use granule_ops::script::{Saved, See, Seen};
+#[cfg(all(feature = "autodiff", feature = "capture"))]
+pub(crate) use steps::noted;
 #[cfg(feature = "capture")]
 pub use steps::{WholeRun, WholeSteps};
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use burn::tensor::{Device, Tensor};
 use granule_ops::script::{Given, Recorded, Run, Saved, Script, See, Seen, Unrecorded, record};
 
-use super::{DRAWN, Numbers};
+use super::{DRAWN, Drawn, Numbers};
 use crate::model::Clock;
 use crate::state::{host, is_tracked};
 use crate::{DynamicsError, Place, State};
@@ -17,6 +17,13 @@ pub struct WholeSteps {
     /// Whether there is an input.
     driven: bool,
     drawn: Vec<OfStep>,
+}
+
+impl std::fmt::Debug for WholeSteps {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let of = &mut f.debug_struct("WholeSteps");
+        of.field("script", &self.script).finish_non_exhaustive()
+    }
 }
 
 /// Numbers of the step `first + stride · n` of their source in the step `n`: a level may take several steps in one of the
@@ -35,6 +42,18 @@ impl Drop for Noting {
     fn drop(&mut self) {
         DRAWN.set(None);
     }
+}
+
+/// What `body` gives, and the numbers of steps that it draws.
+pub(crate) fn noted<T>(
+    body: impl FnOnce() -> Result<T, DynamicsError>,
+) -> Result<(T, Vec<Drawn>), DynamicsError> {
+    let noting = Noting;
+    DRAWN.set(Some(Vec::new()));
+    let found = body()?;
+    let drawn = DRAWN.take().unwrap_or_default();
+    drop(noting);
+    Ok((found, drawn))
 }
 
 /// A dense product of more multiplications than this is not faster by itself than Burn's.
@@ -88,12 +107,10 @@ impl WholeSteps {
                 time: clock.time + index as f64 * clock.dt,
                 dt: clock.dt,
             };
-            let noting = Noting;
-            DRAWN.set(Some(Vec::new()));
-            let (next, seen) = step(dynamics, at, &State::new(x.to_vec()), u.first())?;
-            let drawn = DRAWN.take().unwrap_or_default().into_iter();
-            drop(noting);
+            let state = State::new(x.to_vec());
+            let ((next, seen), drawn) = noted(|| step(dynamics, at, &state, u.first()))?;
             let (tensors, own) = drawn
+                .into_iter()
                 .map(|(tensor, step, numbers)| (tensor, (step, numbers)))
                 .unzip();
             sources.push(own);
@@ -133,15 +150,40 @@ impl WholeSteps {
         &self.script
     }
 
+    /// What draws for a step of the way back that has taken `done` steps when it goes on with the one before `end`.
+    #[cfg(feature = "autodiff")]
+    pub(crate) fn drawn_backwards(
+        &self,
+        end: usize,
+        done: usize,
+    ) -> Vec<impl Fn(usize, &mut [f64]) + Sync + '_> {
+        let fills = self.drawn.iter().map(move |drawn| {
+            move |step: usize, own: &mut [f64]| {
+                let forward = (end + done).saturating_sub(step + 1);
+                (drawn.numbers)(drawn.first + drawn.stride * forward, own);
+            }
+        });
+        fills.collect()
+    }
+
     /// A run from a state.
     ///
     /// # Errors
     ///
     /// [`DynamicsError::Device`] for a state that cannot be read or is of other shapes.
     pub fn begin(&self, initial: &State) -> Result<WholeRun, DynamicsError> {
+        self.begin_with(initial, &[])
+    }
+
+    /// The same of a model with these numbers where a [setting](granule_ops::script::setting) was recorded.
+    pub(crate) fn begin_with(
+        &self,
+        initial: &State,
+        settings: &[Vec<f64>],
+    ) -> Result<WholeRun, DynamicsError> {
         let values = initial.tensors().iter().map(|x| host(x.clone()));
         let values = values.collect::<Result<Vec<_>, _>>()?;
-        let run = Run::new(Arc::clone(&self.script), &values);
+        let run = Run::with(Arc::clone(&self.script), settings, &values);
         let device = initial.tensors().first().map(Tensor::device);
         let misfit = || DynamicsError::device("the state has other shapes than what was recorded");
         let run = run.ok_or_else(misfit)?;

@@ -3,14 +3,17 @@
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::cpu::{Number, perform};
 use super::fork::{Fork, Known};
 use super::instruction::{Binary, Elements, Instruction, Matrix, Piece, Sparse, Unary, Work};
-use super::{Lanes, Part, Slot, Steps};
+use super::{Lanes, Once, Part, Slot, Steps};
 use crate::{Connections, Tree};
 
+/// Runs of elements that are copied one by one; more of them are looked up element by element.
+const MOST_PIECES: usize = 64;
 /// The most of its elements that a matrix may have other than 0 to be kept as a list.
 const SPARSE: f64 = 0.3;
 
@@ -27,6 +30,16 @@ impl Value {
     }
 }
 
+/// What is added up by steps.
+struct Sums {
+    /// The instruction that makes each buffer.
+    made: Vec<Option<usize>>,
+    /// How often each is read.
+    readers: Vec<usize>,
+    /// What is added up, and where its sum is needed afterwards.
+    found: Vec<(Slot, Slot)>,
+}
+
 /// An instruction by which another one is known to be the same.
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum Key {
@@ -35,18 +48,28 @@ enum Key {
     Choose(Slot, Slot, Slot),
     Gather(Vec<Piece>),
     Product(Slot, Matrix, usize),
-    /// A list of connections is known by where it is kept.
-    Sparse(Slot, Matrix, *const u32),
-    /// As is a tree.
-    TreeSolve([Slot; 3], *const usize),
+    Sparse(Slot, Matrix, Arc<[usize]>, Arc<[u32]>),
+    TreeSolve([Slot; 3], Tree),
     Sum(Slot, usize, usize, u64),
+}
+
+/// What the numbers in a buffer depend on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Depends {
+    Nothing,
+    /// What is set for a run: they are the same in all of its steps.
+    Settings,
+    Steps,
 }
 
 pub(super) struct Builder<T> {
     code: Vec<Instruction>,
+    /// What is done once for a run, before its steps and after them.
+    before: Vec<Instruction>,
+    after: Vec<Instruction>,
+    settings: Vec<Slot>,
     slots: Vec<Vec<T>>,
-    /// Of each buffer whether it holds the same in all steps.
-    constant: Vec<bool>,
+    depends: Vec<Depends>,
     known: HashMap<Key, Slot>,
     /// Constants by a hash of their bits.
     constants: HashMap<u64, Vec<Slot>>,
@@ -58,18 +81,31 @@ impl<T: Number> Builder<T> {
     pub(super) fn new() -> Self {
         Self {
             code: Vec::new(),
+            before: Vec::new(),
+            after: Vec::new(),
+            settings: Vec::new(),
             slots: Vec::new(),
-            constant: Vec::new(),
+            depends: Vec::new(),
             known: HashMap::new(),
             constants: HashMap::new(),
             sparse: HashMap::new(),
         }
     }
 
-    fn slot(&mut self, values: Vec<T>, constant: bool) -> Slot {
+    fn slot(&mut self, values: Vec<T>, depends: Depends) -> Slot {
         self.slots.push(values);
-        self.constant.push(constant);
+        self.depends.push(depends);
         self.slots.len() - 1
+    }
+
+    /// Whether a buffer holds the same whatever is set and given.
+    fn is_constant(&self, slot: Slot) -> bool {
+        self.depends[slot] == Depends::Nothing
+    }
+
+    /// Whether a buffer holds the same in all steps of a run.
+    fn is_fixed(&self, slot: Slot) -> bool {
+        self.depends[slot] < Depends::Steps
     }
 
     /// What comes from outside at every step.
@@ -77,7 +113,18 @@ impl<T: Number> Builder<T> {
         let len = shape.iter().product();
         Value {
             shape: shape.to_vec(),
-            slot: self.slot(vec![T::ZERO; len], false),
+            slot: self.slot(vec![T::ZERO; len], Depends::Steps),
+        }
+    }
+
+    /// What is set once for a run.
+    pub(super) fn setting(&mut self, shape: &[usize]) -> Value {
+        let len = shape.iter().product();
+        let slot = self.slot(vec![T::ZERO; len], Depends::Settings);
+        self.settings.push(slot);
+        Value {
+            shape: shape.to_vec(),
+            slot,
         }
     }
 
@@ -108,7 +155,7 @@ impl<T: Number> Builder<T> {
                 .eq(values.iter().map(bits))
         });
         let slot = known.unwrap_or_else(|| {
-            let slot = self.slot(values, true);
+            let slot = self.slot(values, Depends::Nothing);
             self.constants.entry(hash).or_default().push(slot);
             slot
         });
@@ -125,7 +172,9 @@ impl<T: Number> Builder<T> {
 
     /// The elements of a constant.
     pub(super) fn values(&self, value: &Value) -> Option<Vec<f64>> {
-        let own = self.constant[value.slot].then(|| &self.slots[value.slot])?;
+        let own = self
+            .is_constant(value.slot)
+            .then(|| &self.slots[value.slot])?;
         Some(match own.as_slice() {
             [one] => vec![one.to_f64(); value.len()],
             own => own.iter().map(|x| x.to_f64()).collect(),
@@ -167,7 +216,7 @@ impl<T: Number> Builder<T> {
                 None => work,
             },
             Work::Unary(Unary::Negate, product) => match made(product) {
-                Some(Work::Binary(Binary::Multiply, x, factor)) if self.constant[*factor] => {
+                Some(Work::Binary(Binary::Multiply, x, factor)) if self.is_constant(*factor) => {
                     let (x, factor) = (*x, &self.slots[*factor]);
                     let opposite = factor.iter().map(|factor| -*factor).collect();
                     Work::Binary(Binary::Multiply, x, self.known_constant(opposite, &[]).slot)
@@ -192,14 +241,15 @@ impl<T: Number> Builder<T> {
                 ..
             } => Key::Product(*left, *right, *columns),
             Work::SparseProduct { left, right } => {
-                Key::Sparse(*left, right.values, right.column.as_ptr())
+                let (ends, column) = (Arc::clone(&right.ends), Arc::clone(&right.column));
+                Key::Sparse(*left, right.values, ends, column)
             }
             Work::TreeSolve {
                 diagonal,
                 edges,
                 rhs,
                 tree,
-            } => Key::TreeSolve([*diagonal, *edges, *rhs], tree.place()),
+            } => Key::TreeSolve([*diagonal, *edges, *rhs], tree.clone()),
             Work::Sum {
                 of,
                 middle,
@@ -214,14 +264,14 @@ impl<T: Number> Builder<T> {
         if let Some(known) = self.known.get(&key) {
             return value(*known);
         }
-        let mut constant = true;
-        work.reads(|slot| constant &= self.constant[*slot]);
-        let to = self.slot(vec![T::ZERO; len], constant);
+        let mut depends = Depends::Nothing;
+        work.reads(|slot| depends = depends.max(self.depends[*slot]));
+        let to = self.slot(vec![T::ZERO; len], depends);
         let instruction = Instruction { work, to };
-        if constant {
-            perform(&instruction, &mut self.slots, &[]);
-        } else {
-            self.code.push(instruction);
+        match depends {
+            Depends::Nothing => perform(&instruction, &mut self.slots, &[]),
+            Depends::Settings => self.before.push(instruction),
+            Depends::Steps => self.code.push(instruction),
         }
         self.known.insert(key, to);
         value(to)
@@ -275,22 +325,7 @@ impl<T: Number> Builder<T> {
         if self.slots[x.slot].len() == 1 {
             return self.reshaped(x, shape);
         }
-        let len: usize = shape.iter().product();
-        let mut index = vec![0; shape.len()];
-        let mut at = first;
-        let mut list = Vec::with_capacity(len);
-        for _ in 0..len {
-            list.push(at as u32);
-            for axis in (0..shape.len()).rev() {
-                index[axis] += 1;
-                at += steps[axis];
-                if index[axis] < shape[axis] {
-                    break;
-                }
-                at -= index[axis] * steps[axis];
-                index[axis] = 0;
-            }
-        }
+        let list = places(shape, steps, first);
         self.listed(x, list, shape)
     }
 
@@ -324,6 +359,128 @@ impl<T: Number> Builder<T> {
         self.push(Work::Gather(pieces), len, shape)
     }
 
+    /// `x` with other elements, `value`, at these places, rising; the shape is that of `x`.
+    pub(super) fn placed(
+        &mut self,
+        x: &Value,
+        value: &Value,
+        places: &[u32],
+        shape: &[usize],
+    ) -> Value {
+        let mut pieces = Vec::new();
+        let mut add = |of: &Value, range: Range<usize>| {
+            if !range.is_empty() {
+                pieces.push(Piece {
+                    from: of.slot,
+                    elements: match self.slots[of.slot].len() {
+                        1 => Elements::Repeated(range.len()),
+                        _ => Elements::Range(range),
+                    },
+                });
+            }
+        };
+        let mut at = 0;
+        let mut first = 0;
+        while first < places.len() {
+            let place = places[first] as usize;
+            let run = places[first..].iter().zip(places[first]..);
+            let end = first + run.take_while(|(own, next)| *own == next).count();
+            add(x, at..place);
+            add(value, first..end);
+            at = place + end - first;
+            first = end;
+        }
+        add(x, at..x.len());
+        if pieces.len() <= MOST_PIECES {
+            return self.gather(pieces, shape);
+        }
+        let all = [x, value].map(|x| self.whole(x));
+        let row = |x: &Value| Piece {
+            from: x.slot,
+            elements: Elements::Range(0..x.len()),
+        };
+        let together = all.iter().map(row).collect();
+        let count = x.len() + value.len();
+        let together = self.gather(together, &[count]);
+        let mut list: Vec<u32> = (0..x.len() as u32).collect();
+        for (place, own) in places.iter().zip(x.len() as u32..) {
+            list[*place as usize] = own;
+        }
+        self.listed(&together, list, shape)
+    }
+
+    /// Zeros to which each element of `value` is added at its place.
+    pub(super) fn scattered(
+        &mut self,
+        value: &Value,
+        places: &[u32],
+        shape: &[usize],
+    ) -> Option<Value> {
+        if places.is_sorted_by(|a, b| a < b) {
+            let zero = self.number(0.0, shape);
+            return Some(self.placed(&zero, value, places, shape));
+        }
+        let columns = shape.iter().product();
+        let rows = places.iter().map(|place| [*place as usize]);
+        let connections = Connections::new(columns, rows)?;
+        let ones = self.known_constant(vec![T::ONE; places.len()], &[1, places.len()]);
+        let sum = self.sparse_product(value, &ones, &connections)?;
+        Some(self.reshaped(&sum, shape))
+    }
+
+    /// `∂L/∂w_ij = Σ_b x_bi ∂L/∂y_bj`
+    pub(super) fn weights_gradient(
+        &mut self,
+        x: &Value,
+        gradient: &Value,
+        connections: &Connections,
+    ) -> Option<Value> {
+        let rows = *x.shape.first()?;
+        let shape = [rows, connections.len()];
+        let list = |width: usize, of: fn((usize, usize)) -> usize| {
+            let row = |row: usize| connections.pairs().map(move |pair| row * width + of(pair));
+            let all = (0..rows).flat_map(row).map(|place| place as u32);
+            all.collect::<Vec<u32>>()
+        };
+        let from = list(connections.rows(), |(row, _)| row);
+        let to = list(connections.columns(), |(_, column)| column);
+        let x = self.listed(x, from, &shape);
+        let gradient = self.listed(gradient, to, &shape);
+        let products = self.binary(Binary::Multiply, &x, &gradient, &shape)?;
+        self.sum(&products, 0, 1.0, &[1, connections.len()])
+    }
+
+    /// `∂L/∂M_ip = −Σ_b λ_bi x_bp` and `∂L/∂M_pi = −Σ_b λ_bp x_bi`, 0 at roots.
+    pub(super) fn edges_gradient(
+        &mut self,
+        x: &Value,
+        adjoint: &Value,
+        tree: &Tree,
+    ) -> Option<Value> {
+        let nodes = tree.len();
+        let rows = *x.shape.first()?;
+        let parents: Vec<u32> = (0..rows)
+            .flat_map(|row| (0..nodes).map(move |node| row * nodes + tree.parent(node)))
+            .map(|place| place as u32)
+            .collect();
+        let shape = [rows, nodes];
+        let sign = |node: usize| f64::from(i8::from(tree.parent(node) == node) - 1);
+        let sign = self.constant((0..nodes).map(sign).collect(), &[1, nodes]);
+        let mut pieces = Vec::with_capacity(2);
+        for (own, parent) in [(adjoint, x), (x, adjoint)] {
+            let parent = self.listed(parent, parents.clone(), &shape);
+            let products = self.binary(Binary::Multiply, own, &parent, &shape)?;
+            let sum = self.sum(&products, 0, 1.0, &[1, nodes])?;
+            let sum = self.binary(Binary::Multiply, &sum, &sign, &[1, nodes])?;
+            let sum = self.whole(&sum);
+            pieces.push(Piece {
+                from: sum.slot,
+                elements: Elements::Range(0..nodes),
+            });
+        }
+        Some(self.gather(pieces, &[2, nodes]))
+    }
+
     /// All elements of `x` in a buffer of its own length.
     pub(super) fn whole(&mut self, x: &Value) -> Value {
         let len = x.len();
@@ -342,7 +499,20 @@ impl<T: Number> Builder<T> {
     ) -> Option<Value> {
         let (x, y) = (self.operand(x, shape)?, self.operand(y, shape)?);
         let len = self.widest(&[x, y]);
-        Some(self.push(Work::Binary(f, x, y), len, shape))
+        // Gradients are full of factors of 1.
+        let is_one = |slot: Slot| self.is_constant(slot) && self.slots[slot] == [T::ONE];
+        let same = match f {
+            Binary::Multiply if is_one(x) => Some(y),
+            Binary::Multiply | Binary::Divide if is_one(y) => Some(x),
+            _ => None,
+        };
+        match same {
+            Some(slot) if self.slots[slot].len() == len => Some(Value {
+                shape: shape.to_vec(),
+                slot,
+            }),
+            _ => Some(self.push(Work::Binary(f, x, y), len, shape)),
+        }
     }
 
     pub(super) fn choose(
@@ -463,7 +633,7 @@ impl<T: Number> Builder<T> {
         }
         let values = &self.slots[matrix];
         let filled = values.iter().filter(|x| **x != T::ZERO).count();
-        let few = self.constant[matrix] && (filled as f64) < SPARSE * values.len() as f64;
+        let few = self.is_constant(matrix) && (filled as f64) < SPARSE * values.len() as f64;
         let mut kept = Vec::new();
         let mut column = Vec::new();
         let mut ends = Vec::new();
@@ -481,7 +651,7 @@ impl<T: Number> Builder<T> {
             columns,
             ends: ends.into(),
             column: column.into(),
-            values: Matrix::Buffer(self.slot(kept, true)),
+            values: Matrix::Buffer(self.slot(kept, Depends::Nothing)),
         });
         self.sparse.insert((matrix, columns), found.clone());
         found
@@ -500,15 +670,16 @@ impl<T: Number> Builder<T> {
         if !fits {
             return None;
         }
-        let states: Vec<Slot> = states.iter().map(|x| x.slot).collect();
+        let variables = states.len();
+        let mut states: Vec<Slot> = states.iter().map(|x| x.slot).collect();
         let given: Vec<Slot> = given.iter().map(|x| x.slot).collect();
         let mut taken = Vec::new();
         for x in next {
             let x = self.whole(x);
             // A buffer can take the place of one variable only, and that of a constant of none.
-            let own = self.constant[x.slot] || given.contains(&x.slot) || taken.contains(&x.slot);
+            let own = self.is_fixed(x.slot) || given.contains(&x.slot) || taken.contains(&x.slot);
             taken.push(if own {
-                let to = self.slot(vec![T::ZERO; x.len()], false);
+                let to = self.slot(vec![T::ZERO; x.len()], Depends::Steps);
                 let work = Work::Unary(Unary::Copy, x.slot);
                 self.code.push(Instruction { work, to });
                 to
@@ -517,8 +688,11 @@ impl<T: Number> Builder<T> {
             });
         }
         let seen: Vec<Slot> = seen.iter().map(|x| self.whole(x).slot).collect();
+        let [sums, results] = self.sum_once(&mut states, &mut taken, &seen);
         self.prune(taken.iter().chain(&seen));
-        let matrices = self.matrices();
+        let mut once = self.once();
+        (once.sums, once.results) = (sums, results);
+        let (matrices, set_matrices) = self.matrices();
         let fixed: Vec<Slot> = states
             .iter()
             .chain(&given)
@@ -527,20 +701,36 @@ impl<T: Number> Builder<T> {
             .copied()
             .collect();
         let place = self.places(&fixed);
+        once.matrices = set_matrices;
+        let own = self.depends.iter().zip(&place).enumerate();
+        let set =
+            own.filter(|(_, (depends, to))| **depends == Depends::Settings && **to != usize::MAX);
+        once.buffers = set.map(|(from, (_, to))| (from, *to)).collect();
         let moved = |slots: &[Slot]| slots.iter().map(|slot| place[*slot]).collect::<Vec<_>>();
         let (states, given, taken, seen) =
             (moved(&states), moved(&given), moved(&taken), moved(&seen));
         let swaps = self.swaps(&states, &taken);
         let lanes = self.lanes(&states, &given, &seen);
-        let parts = self.parts(&states, &given, &seen, &swaps);
+        let mut read = vec![false; self.slots.len()];
+        seen.iter().for_each(|slot| read[*slot] = true);
+        for instruction in &mut self.code {
+            instruction.work.reads(|slot| read[*slot] = true);
+        }
+        let needed = given.iter().map(|slot| read[*slot]).collect();
+        let set: Vec<Slot> = once.buffers.iter().map(|(_, to)| *to).collect();
+        let outside = [&states[..], &given, &seen, &set].concat();
+        let parts = self.parts(&outside, &swaps);
         Some(Steps {
             lens: self.slots.iter().map(Vec::len).collect(),
             code: self.code,
-            matrices,
+            once,
+            matrices: matrices.into(),
             slots: self.slots,
             parts,
+            variables,
             states,
             given,
+            needed,
             seen,
             swaps,
             lanes,
@@ -551,26 +741,164 @@ impl<T: Number> Builder<T> {
     fn prune<'a>(&mut self, wanted: impl Iterator<Item = &'a Slot>) {
         let mut read = vec![false; self.slots.len()];
         wanted.for_each(|slot| read[*slot] = true);
-        let mut code = std::mem::take(&mut self.code);
-        code.reverse();
-        code.retain_mut(|instruction| {
-            let kept = read[instruction.to];
-            if kept {
-                instruction.work.reads(|slot| read[*slot] = true);
-            }
-            kept
-        });
-        code.reverse();
-        self.code = code;
+        for instruction in &mut self.after {
+            instruction.work.reads(|slot| read[*slot] = true);
+        }
+        for code in [&mut self.code, &mut self.before] {
+            code.reverse();
+            code.retain_mut(|instruction| {
+                let kept = read[instruction.to];
+                if kept {
+                    instruction.work.reads(|slot| read[*slot] = true);
+                }
+                kept
+            });
+            code.reverse();
+        }
     }
 
-    /// Takes the constant matrices out of the buffers, of which every run has its own.
-    fn matrices(&mut self) -> Vec<Vec<T>> {
+    /// What is done once for a run, on buffers of its own.
+    fn once(&mut self) -> Once<T> {
+        let mut before = std::mem::take(&mut self.before);
+        let mut after = std::mem::take(&mut self.after);
+        let mut used = vec![false; self.slots.len()];
+        self.settings.iter().for_each(|slot| used[*slot] = true);
+        for instruction in before.iter_mut().chain(&mut after) {
+            used[instruction.to] = true;
+            instruction.work.reads(|slot| used[*slot] = true);
+        }
+        let slots = self.slots.iter().zip(used);
+        Once {
+            before,
+            after,
+            slots: slots
+                .map(|(x, used)| if used { x.clone() } else { Vec::new() })
+                .collect(),
+            settings: self.settings.clone(),
+            buffers: Vec::new(),
+            matrices: Vec::new(),
+            sums: Vec::new(),
+            results: Vec::new(),
+        }
+    }
+
+    /// Variables to which each step adds what is linear in something else, `γ ← γ + L(y)`, add up `y` instead, and `L` is done once:
+    /// what a parameter is multiplied by before it enters the steps, and sums over all that share it. Returns of each new variable
+    /// its place among the states and the buffer where it is needed afterwards, and of each of the old ones where what is added to
+    /// it is found then.
+    fn sum_once(
+        &mut self,
+        states: &mut Vec<Slot>,
+        taken: &mut Vec<Slot>,
+        seen: &[Slot],
+    ) -> [Vec<(usize, Slot)>; 2] {
+        let mut made = vec![None; self.slots.len()];
+        let mut readers = vec![0_usize; self.slots.len()];
+        for (at, instruction) in self.code.iter_mut().enumerate() {
+            made[instruction.to] = Some(at);
+            instruction.work.reads(|slot| readers[*slot] += 1);
+        }
+        let outside = taken.iter().chain(seen);
+        outside.for_each(|slot| readers[*slot] += 1);
+        let mut all = Sums {
+            made,
+            readers,
+            found: Vec::new(),
+        };
+        let mut results = Vec::new();
+        for variable in 0..states.len() {
+            let (state, next) = (states[variable], taken[variable]);
+            let Some(at) = all.made[next] else { continue };
+            let added = match self.code[at].work {
+                Work::Binary(Binary::Add, x, added) if x == state => added,
+                Work::Binary(Binary::Add, added, x) if x == state => added,
+                _ => continue,
+            };
+            let alone = all.readers[state] == 1 && all.readers[next] == 1;
+            let fits = added != state && self.slots[added].len() == self.slots[state].len();
+            if alone && fits && self.linear(added, &all).is_some() {
+                let result = self.sum_of(added, &mut all);
+                results.push((variable, result));
+                taken[variable] = state;
+            }
+        }
+        let mut sums = Vec::with_capacity(all.found.len());
+        for (added, later) in all.found {
+            let len = self.slots[added].len();
+            let [state, next] = [(); 2].map(|()| self.slot(vec![T::ZERO; len], Depends::Steps));
+            let work = Work::Binary(Binary::Add, state, added);
+            self.code.push(Instruction { work, to: next });
+            sums.push((states.len(), later));
+            states.push(state);
+            taken.push(next);
+        }
+        [sums, results]
+    }
+
+    /// The buffers that this one is linear in, where nothing else depends on it and what it is made of.
+    fn linear(&self, slot: Slot, all: &Sums) -> Option<Vec<Slot>> {
+        let at = all.made.get(slot).copied().flatten()?;
+        if all.readers[slot] != 1 {
+            return None;
+        }
+        let zero =
+            |slot: Slot| self.is_constant(slot) && self.slots[slot].iter().all(|x| *x == T::ZERO);
+        let fixed = |slot: Slot| self.is_fixed(slot);
+        match &self.code[at].work {
+            Work::Unary(Unary::Negate | Unary::Copy, x) | Work::Sum { of: x, .. } => Some(vec![*x]),
+            Work::Binary(Binary::Add | Binary::Subtract, x, y) if !fixed(*x) && !fixed(*y) => {
+                Some(vec![*x, *y])
+            }
+            Work::Binary(Binary::Multiply | Binary::Divide, x, y) if fixed(*y) => Some(vec![*x]),
+            Work::Binary(Binary::Multiply, x, y) if fixed(*x) => Some(vec![*y]),
+            Work::Choose(mask, x, y) if fixed(*mask) && zero(*y) && !fixed(*x) => Some(vec![*x]),
+            Work::Choose(mask, x, y) if fixed(*mask) && zero(*x) && !fixed(*y) => Some(vec![*y]),
+            Work::Gather(pieces) => {
+                let mut of = None;
+                for piece in pieces.iter().filter(|piece| !zero(piece.from)) {
+                    if fixed(piece.from) || of.is_some_and(|of| of != piece.from) {
+                        return None;
+                    }
+                    of = Some(piece.from);
+                }
+                // Several pieces of one buffer are as many readers.
+                let whole = |of: &Slot| {
+                    let own = pieces.iter().filter(|piece| piece.from == *of).count();
+                    own == all.readers[*of]
+                };
+                of.filter(whole).map(|of| vec![of])
+            }
+            _ => None,
+        }
+    }
+
+    /// The buffer that has, after the steps, the sum of this one over all of them.
+    fn sum_of(&mut self, slot: Slot, all: &mut Sums) -> Slot {
+        let of = self.linear(slot, all);
+        let to = self.slot(vec![T::ZERO; self.slots[slot].len()], Depends::Steps);
+        let (Some(of), Some(at)) = (of, all.made.get(slot).copied().flatten()) else {
+            all.found.push((slot, to));
+            return to;
+        };
+        let sums: Vec<(Slot, Slot)> = of.iter().map(|x| (*x, self.sum_of(*x, all))).collect();
+        let mut work = self.code[at].work.clone();
+        work.reads(|slot| {
+            if let Some((_, sum)) = sums.iter().find(|(of, _)| of == slot) {
+                *slot = *sum;
+            }
+        });
+        self.after.push(Instruction { work, to });
+        to
+    }
+
+    /// Takes the matrices that stay the same in all steps out of the buffers, of which every tile has its own; and those of them
+    /// that depend on settings, by the buffer that they are in before the first step.
+    fn matrices(&mut self) -> (Vec<Vec<T>>, Vec<(Slot, usize)>) {
         let mut found: Vec<Slot> = Vec::new();
         for instruction in &mut self.code {
             if let Some(matrix) = instruction.work.matrix()
                 && let Matrix::Buffer(slot) = *matrix
-                && self.constant[slot]
+                && self.depends[slot] < Depends::Steps
             {
                 let known = found.iter().position(|known| *known == slot);
                 *matrix = Matrix::Constant(known.unwrap_or_else(|| {
@@ -583,14 +911,19 @@ impl<T: Number> Builder<T> {
         for instruction in &mut self.code {
             instruction.work.reads(|slot| read[*slot] = true);
         }
-        let matrices = found.into_iter().map(|slot| {
-            if read[slot] {
+        let mut set = Vec::new();
+        let mut matrices = Vec::with_capacity(found.len());
+        for (index, slot) in found.into_iter().enumerate() {
+            matrices.push(if !self.is_constant(slot) {
+                set.push((slot, index));
+                Vec::new()
+            } else if read[slot] {
                 self.slots[slot].clone()
             } else {
                 std::mem::take(&mut self.slots[slot])
-            }
-        });
-        matrices.collect()
+            });
+        }
+        (matrices, set)
     }
 
     /// Gives buffers that nothing reads any more to later results, and leaves out those that nothing uses. Returns the place
@@ -612,7 +945,7 @@ impl<T: Number> Builder<T> {
         fixed.iter().for_each(|slot| kept[*slot] = true);
         for (slot, values) in old.into_iter().enumerate() {
             lengths.push(values.len());
-            if kept[slot] || (used[slot] && self.constant[slot]) {
+            if kept[slot] || (used[slot] && self.is_fixed(slot)) {
                 place[slot] = new.len();
                 new.push(values);
             }
@@ -629,7 +962,7 @@ impl<T: Number> Builder<T> {
             }
             let mut ended = Vec::new();
             instruction.work.reads(|slot| {
-                let dynamic = !self.constant[*slot] && !kept[*slot];
+                let dynamic = self.depends[*slot] == Depends::Steps && !kept[*slot];
                 if dynamic && last[*slot] == at && !ended.contains(slot) {
                     ended.push(*slot);
                 }
@@ -711,13 +1044,8 @@ impl<T: Number> Builder<T> {
     }
 
     /// Runs of instructions of element by element on buffers of one length; others by themselves.
-    fn parts(
-        &mut self,
-        states: &[Slot],
-        given: &[Slot],
-        seen: &[Slot],
-        swaps: &[(Slot, Slot)],
-    ) -> Vec<Part> {
+    /// `outside` are the buffers that something else than the instructions reads or fills.
+    fn parts(&mut self, outside: &[Slot], swaps: &[(Slot, Slot)]) -> Vec<Part> {
         let mut parts: Vec<Part> = Vec::new();
         let mut before = None;
         for (at, instruction) in self.code.iter().enumerate() {
@@ -733,7 +1061,6 @@ impl<T: Number> Builder<T> {
             }
             before = Some(len);
         }
-        let outside: Vec<Slot> = states.iter().chain(given).chain(seen).copied().collect();
         let mut constant = vec![true; self.slots.len()];
         let changing = self.code.iter().map(|instruction| instruction.to);
         let swapped = swaps.iter().flat_map(|(x, y)| [*x, *y]);
@@ -773,6 +1100,27 @@ impl<T: Number> Builder<T> {
         }
         parts
     }
+}
+
+/// The place that each index of `shape` leads to by `steps`, from `first` on.
+pub(super) fn places(shape: &[usize], steps: &[usize], first: usize) -> Vec<u32> {
+    let len: usize = shape.iter().product();
+    let mut index = vec![0; shape.len()];
+    let mut at = first;
+    let mut list = Vec::with_capacity(len);
+    for _ in 0..len {
+        list.push(at as u32);
+        for axis in (0..shape.len()).rev() {
+            index[axis] += 1;
+            at += steps[axis];
+            if index[axis] < shape[axis] {
+                break;
+            }
+            at -= index[axis] * steps[axis];
+            index[axis] = 0;
+        }
+    }
+    list
 }
 
 /// How far apart the elements of each axis are, row-major.

@@ -1,6 +1,7 @@
 //! The operations on slices.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::given::{Drawn, Given};
 use super::instruction::{Binary, Elements, Instruction, Matrix, Piece, Sparse, Unary, Work};
@@ -405,6 +406,10 @@ pub(crate) struct Tile<T> {
     /// Which they are; `None` where they are all. Buffers of one element are whole in every tile.
     pub(crate) lanes: Option<Range<usize>>,
     pub(crate) slots: Vec<Vec<T>>,
+    /// What products multiply by, the same of all tiles.
+    pub(crate) matrices: Arc<[Vec<T>]>,
+    /// What was done before the steps, the same of all tiles.
+    pub(crate) once: Arc<[Vec<T>]>,
 }
 
 impl<T> Tile<T> {
@@ -502,7 +507,7 @@ impl<T: Number> Many<'_, T> {
                         continue;
                     }
                     for tile in self.tiles.iter_mut() {
-                        perform(instruction, &mut tile.slots, &of.matrices);
+                        perform(instruction, &mut tile.slots, &tile.matrices);
                     }
                 }
             }
@@ -528,6 +533,8 @@ fn take_given<T: Number>(
         let len = of.lens[*slot];
         let part = tile.part(len);
         let values = match (given, drawn) {
+            // What the step does not need.
+            (Given::Numbers([]), _) => continue,
             (Given::Numbers(values), _) => &values[step * len..],
             (Given::Drawn(_), Some(drawn)) => &drawn[source],
             (Given::Drawn(_), None) => continue,
@@ -693,7 +700,7 @@ impl<T: Number> Many<'_, T> {
             out.fill(T::ZERO);
             let own = from..from + out.len();
             let matrix = |matrix: &Matrix| match matrix {
-                Matrix::Constant(index) => &self.of.matrices[*index][..],
+                Matrix::Constant(index) => &tile.matrices[*index][..],
                 Matrix::Buffer(_) => &[],
             };
             match &instruction.work {
@@ -736,8 +743,10 @@ impl<T: Number> Kernel for Single<'_, T> {
             let mut own: Vec<T> = tile.slots.iter().map(|x| x[0]).collect();
             for step in 0..many.steps {
                 for (slot, given) in many.of.given.iter().zip(many.given) {
-                    if let Given::Numbers(values) = given {
-                        own[*slot] = T::of(values[step]);
+                    if let Given::Numbers(values) = given
+                        && let Some(value) = values.get(step)
+                    {
+                        own[*slot] = T::of(*value);
                     }
                 }
                 for Instruction { work, to } in &many.of.code {

@@ -11,6 +11,9 @@
 //! they multiply. Else the steps run one after the other over whole arrays. What follows from an event, a spike for example, is left out for blocks of elements that have none.
 //! A result is the same bit for bit in any way, and whatever the number of threads.
 //!
+//! A step may be the way back of another one: the operations of Burn's gradient are recorded as any others ([`record_once`]), and
+//! what they give are the adjoint of the state before the step and the gradients of parameters so far.
+//!
 //! The order of operations is that of the recorded step. Additions, products, quotients and roots of elements are those of
 //! Burn's operations bit for bit; elementary functions are [those of this crate](crate::firing_rate()), within 3 units in the last
 //! place; sums and matrix products add their terms from first to last. Whole numbers are carried as floating-point ones.
@@ -29,11 +32,14 @@ mod team;
 mod tests;
 
 pub use given::Given;
-pub use record::{Recorded, Unrecorded, record};
-pub(crate) use record::{record_product, record_solve};
+pub(crate) use record::records;
+pub use record::{Recorded, Unrecorded, plain, record, record_once, setting};
+#[cfg(feature = "autodiff")]
+pub use record::{Slopes, taped};
 pub use run::{Run, Saved, See, Seen};
 
 use std::fmt;
+use std::sync::Arc;
 
 use fork::Fork;
 use instruction::{Instruction, Work};
@@ -45,20 +51,41 @@ pub(crate) type Slot = usize;
 #[derive(Debug)]
 pub(crate) struct Steps<T> {
     code: Vec<Instruction>,
-    /// What products multiply by and never changes.
-    matrices: Vec<Vec<T>>,
+    once: Once<T>,
+    /// What products multiply by and stays the same in all steps; empty of what is made before them.
+    matrices: Arc<[Vec<T>]>,
     /// The buffers at the beginning: constants, and zeros elsewhere.
     slots: Vec<Vec<T>>,
     /// The number of elements of each of them.
     lens: Vec<usize>,
     parts: Vec<Part>,
+    /// How many of the states are variables of the step that was recorded; what follows them is added up by the steps.
+    variables: usize,
     states: Vec<Slot>,
     /// What is given for each step.
     given: Vec<Slot>,
+    /// Whether a step reads each of them.
+    needed: Vec<bool>,
     seen: Vec<Slot>,
     /// What brings every variable to its place after a step, one after the other.
     swaps: Vec<(Slot, Slot)>,
     lanes: Lanes,
+}
+
+/// What is done once for a run, with what is set for it: before the steps, and with what they have added up.
+#[derive(Debug)]
+struct Once<T> {
+    before: Vec<Instruction>,
+    after: Vec<Instruction>,
+    slots: Vec<Vec<T>>,
+    settings: Vec<Slot>,
+    /// From which of these buffers those of the steps are filled.
+    buffers: Vec<(Slot, Slot)>,
+    matrices: Vec<(Slot, usize)>,
+    /// Where the sums of the steps go, each from its place among the states.
+    sums: Vec<(usize, Slot)>,
+    /// What comes to a variable of these buffers.
+    results: Vec<(usize, Slot)>,
 }
 
 /// How the elements depend on each other.
@@ -120,14 +147,27 @@ impl Script {
         either!(&self.0, steps => steps.multiplications())
     }
 
+    /// The number of elements of each thing that is [set](setting) once for a run.
+    pub fn settings(&self) -> Vec<usize> {
+        either!(&self.0, steps => {
+            let settings = steps.once.settings.iter();
+            settings.map(|slot| steps.once.slots[*slot].len()).collect()
+        })
+    }
+
     /// The number of elements of each variable of the state.
     pub fn states(&self) -> Vec<usize> {
-        either!(&self.0, steps => steps.lengths(&steps.states))
+        either!(&self.0, steps => steps.lengths(&steps.states[..steps.variables]))
     }
 
     /// The number of elements of what is given for each step.
     pub fn given(&self) -> Vec<usize> {
         either!(&self.0, steps => steps.lengths(&steps.given))
+    }
+
+    /// Of each thing that is given for a step whether the step reads it.
+    pub fn needed(&self) -> &[bool] {
+        either!(&self.0, steps => &steps.needed)
     }
 
     /// The number of elements of what is seen of each step.

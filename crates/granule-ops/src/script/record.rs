@@ -3,19 +3,25 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use burn::backend::Capture;
 use burn::backend::capture::CapturedGraph;
-use burn::tensor::{DType, Device, Tensor, TensorData};
+use burn::backend::ops::FloatTensorOps;
+use burn::backend::tensor::FloatTensor;
+#[cfg(feature = "autodiff")]
+use burn::backend::{Autodiff, AutodiffBackend};
+use burn::backend::{Capture, DispatchDevice, TensorMetadata};
+use burn::tensor::{DType, Device, IndexingUpdateOp, Slice, Tensor, TensorData};
 use burn_ir::{
     ActivationOperationIr as Activation, BaseOperationIr as Base, BinaryOpIr,
     BoolOperationIr as Bool, FloatOperationIr as Float, NumericOperationIr as Numeric, OperationIr,
     ScalarIr, ScalarOpIr, TensorId, TensorIr, UnaryOpIr,
 };
 
-use super::build::{Builder, Value, strides};
+use super::build::{Builder, Value, places, strides};
 use super::cpu::Number;
 use super::instruction::{Binary, Elements, Piece, Unary};
 use super::{Precision, Script, Steps};
+use crate::sparse_product::SparseProductBackend;
+use crate::tree_solve::TreeSolveBackend;
 use crate::{Connections, Tree};
 
 /// What a recorded step gives.
@@ -43,65 +49,157 @@ fn unknown<E>(what: impl Into<String>) -> Unrecorded<E> {
 }
 
 fn id(tensor: &Tensor<2>) -> Option<TensorId> {
-    let primitive = tensor.clone().try_into_primitive::<Capture>();
+    let primitive = plain(tensor.clone()).try_into_primitive::<Capture>();
     primitive.ok().map(|tensor| tensor.id())
 }
 
-/// An operation of this crate that Burn does not know.
+/// An operation of this crate that Burn does not know, by its operands.
 #[derive(Clone)]
-enum Own<X> {
-    /// Both operands.
-    Product(X, X, Connections),
-    /// The diagonal, the edges and the right-hand side.
-    Solve(X, X, X, Tree),
+enum Own {
+    /// `x` and the weights.
+    Product([TensorId; 2], Connections),
+    /// The gradient of `x`: that of the product and the weights.
+    ProductInput([TensorId; 2], Connections),
+    /// The gradient of the weights: `x` and the gradient of the product.
+    ProductWeights([TensorId; 2], Connections),
+    /// The diagonal, the edges and the right-hand side, and whether the matrix is transposed.
+    Solve([TensorId; 3], Tree, bool),
+    /// The gradient of the edges: the solution and its adjoint.
+    SolveEdges([TensorId; 2], Tree),
 }
 
 thread_local! {
     /// The device that records on this thread: there are 65,536 in a process.
     static DEVICE: Device = Device::capture();
     /// Those of the step that is recorded on this thread, and what stands for their results.
-    static OWN: RefCell<Vec<(Tensor<2>, Own<Tensor<2>>)>> = const { RefCell::new(Vec::new()) };
+    static OWN: RefCell<Vec<(TensorId, Own)>> = const { RefCell::new(Vec::new()) };
+    /// What is set for its runs, each once.
+    static SETTINGS: RefCell<Vec<TensorId>> = const { RefCell::new(Vec::new()) };
 }
 
-/// What stands for the result of an operation, `shape`, while a step is recorded; `None` where none is.
-fn record_own(
-    x: &Tensor<2>,
-    shape: [usize; 2],
-    own: impl FnOnce() -> Own<Tensor<2>>,
-) -> Option<Tensor<2>> {
-    id(x)?;
+/// Says of a tensor, while a step is recorded, that its numbers are set for every run and not those that it has now. The order of
+/// the first calls is that of [`Run::with`](super::Run::with). It has to be one that was made of numbers.
+pub fn setting<const D: usize>(tensor: &Tensor<D>) {
+    if let Ok(captured) = plain(tensor.clone()).try_into_primitive::<Capture>() {
+        SETTINGS.with_borrow_mut(|all| {
+            if !all.contains(&captured.id()) {
+                all.push(captured.id());
+            }
+        });
+    }
+}
+
+/// `Tensor::without_autodiff`, also of a tensor that is recorded, which Burn refuses.
+pub fn plain<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    #[cfg(feature = "autodiff")]
+    if records(&x)
+        && let Ok(taped) = x.clone().try_into_primitive::<Autodiff<Capture>>()
+    {
+        return Tensor::from_primitive::<Capture>(taped.into_primitive());
+    }
+    x.without_autodiff()
+}
+
+/// `Tensor::autodiff`, also of a tensor that is recorded, which Burn refuses: what a gradient does is recorded as well.
+#[cfg(feature = "autodiff")]
+pub fn taped<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    match x.clone().try_into_primitive::<Capture>() {
+        Ok(plain) => {
+            let taped = Autodiff::<Capture>::from_inner(plain);
+            Tensor::from_primitive::<Autodiff<Capture>>(taped)
+        }
+        Err(_) => x.autodiff(),
+    }
+}
+
+/// The gradients of a loss that is recorded.
+#[cfg(feature = "autodiff")]
+pub struct Slopes(burn::backend::autodiff::grads::Gradients);
+
+#[cfg(feature = "autodiff")]
+impl Slopes {
+    /// Those of `loss`; `None` where it is not [on a tape](taped) that is recorded.
+    pub fn of(loss: Tensor<1>) -> Option<Self> {
+        let loss = loss.try_into_primitive::<Autodiff<Capture>>().ok()?;
+        Some(Self(Autodiff::<Capture>::backward(loss)))
+    }
+
+    /// That of a leaf, once, where it has one.
+    pub fn take<const D: usize>(&mut self, leaf: &Tensor<D>) -> Option<Tensor<D>> {
+        let leaf = leaf
+            .clone()
+            .try_into_primitive::<Autodiff<Capture>>()
+            .ok()?;
+        let own = Autodiff::<Capture>::grad_remove(&leaf, &mut self.0)?;
+        Some(Tensor::from_primitive::<Capture>(own))
+    }
+}
+
+/// Whether operations on this tensor are recorded.
+pub(crate) fn records<const D: usize>(x: &Tensor<D>) -> bool {
+    let device = x.device().without_autodiff();
+    matches!(device.as_dispatch(), DispatchDevice::Capture(_))
+}
+
+/// What stands for the result of an operation, `shape`, while a step is recorded.
+fn record_own(like: &Captured, shape: [usize; 2], own: Own) -> Captured {
     let data = TensorData::new(vec![0.0_f64; shape[0] * shape[1]], shape);
-    let out = Tensor::<2>::from_data(data, (&x.device(), x.dtype()));
-    OWN.with_borrow_mut(|all| all.push((out.clone(), own())));
-    Some(out)
+    let data = data.convert_dtype(like.dtype());
+    let out = Capture::float_from_data(data, &like.device());
+    OWN.with_borrow_mut(|all| all.push((out.id(), own)));
+    out
 }
 
-/// [`crate::sparse_product()`], where a step is recorded.
-pub(crate) fn record_product(
-    x: &Tensor<2>,
-    values: &Tensor<2>,
-    connections: &Connections,
-) -> Option<Tensor<2>> {
-    let shape = [x.dims()[0], connections.columns()];
-    record_own(x, shape, || {
-        Own::Product(x.clone(), values.clone(), connections.clone())
-    })
+impl SparseProductBackend for Capture {
+    fn sparse_product_forward(x: Captured, values: Captured, connections: Connections) -> Captured {
+        let shape = [x.shape()[0], connections.columns()];
+        record_own(&x, shape, Own::Product([x.id(), values.id()], connections))
+    }
+
+    fn sparse_product_input_gradient(
+        gradient: Captured,
+        values: Captured,
+        connections: Connections,
+    ) -> Captured {
+        let shape = [gradient.shape()[0], connections.rows()];
+        let own = Own::ProductInput([gradient.id(), values.id()], connections);
+        record_own(&gradient, shape, own)
+    }
+
+    fn sparse_product_weight_gradient(
+        x: Captured,
+        gradient: Captured,
+        connections: Connections,
+    ) -> Captured {
+        let shape = [1, connections.len()];
+        let own = Own::ProductWeights([x.id(), gradient.id()], connections);
+        record_own(&x, shape, own)
+    }
 }
 
-/// [`crate::tree_solve()`], where a step is recorded.
-pub(crate) fn record_solve(
-    diagonal: &Tensor<2>,
-    edges: &Tensor<2>,
-    rhs: &Tensor<2>,
-    tree: &Tree,
-) -> Option<Tensor<2>> {
-    record_own(rhs, rhs.dims(), || {
-        Own::Solve(diagonal.clone(), edges.clone(), rhs.clone(), tree.clone())
-    })
-}
+impl TreeSolveBackend for Capture {
+    fn tree_solve_forward(
+        diagonal: Captured,
+        edges: Captured,
+        rhs: Captured,
+        tree: Tree,
+        transposed: bool,
+    ) -> Captured {
+        let shape = [rhs.shape()[0], rhs.shape()[1]];
+        let own = Own::Solve([diagonal.id(), edges.id(), rhs.id()], tree, transposed);
+        record_own(&rhs, shape, own)
+    }
 
+    fn tree_solve_edge_gradient(x: Captured, adjoint: Captured, tree: Tree) -> Captured {
+        let own = Own::SolveEdges([x.id(), adjoint.id()], tree.clone());
+        record_own(&x, [2, tree.len()], own)
+    }
+}
 /// The steps that are recorded: the first two, and a late one.
 const STEPS: [usize; 3] = [0, 1, 1_000_003];
+
+/// A tensor that is recorded.
+type Captured = FloatTensor<Capture>;
 
 /// What is on a thread while it records, until this is dropped.
 struct Recording;
@@ -109,6 +207,7 @@ struct Recording;
 impl Drop for Recording {
     fn drop(&mut self) {
         OWN.take();
+        SETTINGS.take();
     }
 }
 
@@ -128,10 +227,43 @@ pub fn record<E>(
     given: &[[usize; 2]],
     step: impl FnMut(usize, &Device, &[Tensor<2>], &[Tensor<2>]) -> Result<Recorded, E>,
 ) -> Result<Script, Unrecorded<E>> {
+    record_steps(&STEPS, dtype, (states, given), step)
+}
+
+/// As [`record`], from the first step alone: for what is made of a step of which [`record`] has found that all are the same, as
+/// its way backwards is: with leaves that are [`taped`] the operations of a gradient are recorded as any others.
+///
+/// # Errors
+///
+/// Why the step is no script.
+pub fn record_once<E>(
+    dtype: DType,
+    states: &[[usize; 2]],
+    given: &[[usize; 2]],
+    step: impl FnOnce(&Device, &[Tensor<2>], &[Tensor<2>]) -> Result<Recorded, E>,
+) -> Result<Script, Unrecorded<E>> {
+    let mut step = Some(step);
+    let once = |_: usize, device: &Device, x: &[Tensor<2>], u: &[Tensor<2>]| {
+        let step = step.take().ok_or(None::<E>)?;
+        step(device, x, u).map_err(Some)
+    };
+    record_steps(&STEPS[..1], dtype, (states, given), once).map_err(|error| match error {
+        Unrecorded::Failed(Some(error)) => Unrecorded::Failed(error),
+        Unrecorded::Failed(None) => unknown("a step that is taken twice"),
+        Unrecorded::Unknown(what) => Unrecorded::Unknown(what),
+    })
+}
+
+fn record_steps<E>(
+    numbers: &[usize],
+    dtype: DType,
+    (states, given): (&[[usize; 2]], &[[usize; 2]]),
+    step: impl FnMut(usize, &Device, &[Tensor<2>], &[Tensor<2>]) -> Result<Recorded, E>,
+) -> Result<Script, Unrecorded<E>> {
     let device = DEVICE.with(Device::clone);
     let mut found = None;
     let captured = device.capture_scope(|scope| {
-        found = Some(boundary((&device, dtype), states, given, step));
+        found = Some(boundary((&device, dtype), numbers, (states, given), step));
         scope.complete([], [])
     });
     let graph = match captured {
@@ -151,11 +283,11 @@ pub fn record<E>(
     script.map(Script).map_err(unknown)
 }
 
-/// Takes both steps.
+/// Takes the steps.
 fn boundary<E>(
     (device, dtype): (&Device, DType),
-    states: &[[usize; 2]],
-    given: &[[usize; 2]],
+    numbers: &[usize],
+    (states, given): (&[[usize; 2]], &[[usize; 2]]),
     mut step: impl FnMut(usize, &Device, &[Tensor<2>], &[Tensor<2>]) -> Result<Recorded, E>,
 ) -> Result<Option<Boundary>, E> {
     let zeros = |shape: &[usize; 2]| {
@@ -165,11 +297,11 @@ fn boundary<E>(
     let states: Vec<Tensor<2>> = states.iter().map(zeros).collect();
     let given: Vec<Tensor<2>> = given.iter().map(zeros).collect();
     let recording = Recording;
-    let mut all = Vec::with_capacity(STEPS.len());
-    for index in STEPS {
-        all.push(step(index, device, &states, &given)?);
+    let mut all = Vec::with_capacity(numbers.len());
+    for index in numbers {
+        all.push(step(*index, device, &states, &given)?);
     }
-    let own = OWN.take();
+    let (own, settings) = (OWN.take(), SETTINGS.take());
     drop(recording);
     let ids = |tensors: &[Tensor<2>]| tensors.iter().map(id).collect::<Option<Vec<_>>>();
     let taken = |step: &Recorded| {
@@ -184,20 +316,8 @@ fn boundary<E>(
             states: ids(&states)?,
             given: ids(&given)?,
             steps: all.iter().map(taken).collect::<Option<_>>()?,
-            own: own
-                .iter()
-                .map(|(out, own)| {
-                    let own = match own {
-                        Own::Product(x, values, connections) => {
-                            Own::Product(id(x)?, id(values)?, connections.clone())
-                        }
-                        Own::Solve(diagonal, edges, rhs, tree) => {
-                            Own::Solve(id(diagonal)?, id(edges)?, id(rhs)?, tree.clone())
-                        }
-                    };
-                    Some((id(out)?, own))
-                })
-                .collect::<Option<_>>()?,
+            own: own.iter().cloned().collect(),
+            settings: settings.clone(),
         })
     };
     Ok(boundary())
@@ -207,9 +327,10 @@ fn boundary<E>(
 struct Boundary {
     states: Vec<TensorId>,
     given: Vec<TensorId>,
+    settings: Vec<TensorId>,
     steps: Vec<Taken>,
     /// Operations of this crate by their results.
-    own: HashMap<TensorId, Own<TensorId>>,
+    own: HashMap<TensorId, Own>,
 }
 
 struct Taken {
@@ -230,6 +351,7 @@ fn translate<T: Number>(
         own: &boundary.own,
         dtype,
     };
+    all.settings(&boundary.settings)?;
     let states = all.sources(&boundary.states)?;
     let mut given = all.sources(&boundary.given)?;
     let [first, others @ ..] = boundary.steps.as_slice() else {
@@ -273,7 +395,7 @@ struct Translation<'a, T> {
     builder: Builder<T>,
     values: HashMap<TensorId, Value>,
     data: std::collections::BTreeMap<TensorId, TensorData>,
-    own: &'a HashMap<TensorId, Own<TensorId>>,
+    own: &'a HashMap<TensorId, Own>,
     dtype: DType,
 }
 
@@ -290,6 +412,25 @@ fn dims(tensor: &TensorIr) -> &[usize] {
     &tensor.shape
 }
 
+/// Where a slice of a tensor of this shape begins, and how far apart its elements are along each axis.
+fn sliced(shape: &[usize], ranges: &[Slice]) -> Option<(usize, Vec<usize>)> {
+    let own = strides(shape);
+    let mut first = 0;
+    let mut steps = own.clone();
+    for (axis, range) in ranges.iter().enumerate() {
+        let step = usize::try_from(range.step).ok().filter(|step| *step > 0)?;
+        let len = isize::try_from(*shape.get(axis)?).ok()?;
+        let start = if range.start < 0 {
+            range.start + len
+        } else {
+            range.start
+        };
+        first += usize::try_from(start).ok()? * own[axis];
+        steps[axis] *= step;
+    }
+    Some((first, steps))
+}
+
 impl<T: Number> Translation<'_, T> {
     /// What comes from outside at every step.
     fn sources(&mut self, ids: &[TensorId]) -> Result<Vec<Value>, String> {
@@ -304,6 +445,17 @@ impl<T: Number> Translation<'_, T> {
         found.ok_or_else(|| "a given tensor that was computed".into())
     }
 
+    /// What is set once for a run.
+    fn settings(&mut self, ids: &[TensorId]) -> Result<(), String> {
+        for id in ids {
+            let data = self.data.remove(id).ok_or("a setting that was computed")?;
+            let shape: Vec<usize> = data.shape().to_vec();
+            let value = self.builder.setting(&shape);
+            self.values.insert(*id, value);
+        }
+        Ok(())
+    }
+
     fn found(&mut self, ids: &[TensorId]) -> Result<Vec<Value>, String> {
         let found: Option<Vec<_>> = ids.iter().map(|id| self.find(*id)).collect();
         found.ok_or_else(|| "a tensor from elsewhere".into())
@@ -314,15 +466,7 @@ impl<T: Number> Translation<'_, T> {
             return Some(value.clone());
         }
         let own = match self.own.get(&id) {
-            Some(Own::Product(x, values, connections)) => {
-                let (x, values) = (self.find(*x)?, self.find(*values)?);
-                Some(self.builder.sparse_product(&x, &values, connections)?)
-            }
-            Some(Own::Solve(diagonal, edges, rhs, tree)) => {
-                let (diagonal, edges) = (self.find(*diagonal)?, self.find(*edges)?);
-                let rhs = self.find(*rhs)?;
-                Some(self.builder.tree_solve(&diagonal, &edges, &rhs, tree))
-            }
+            Some(own) => Some(self.own(own)?),
             None => None,
         };
         if let Some(value) = own {
@@ -344,6 +488,43 @@ impl<T: Number> Translation<'_, T> {
         let value = self.builder.constant(numbers, &shape);
         self.values.insert(id, value.clone());
         Some(value)
+    }
+
+    fn own(&mut self, own: &Own) -> Option<Value> {
+        let mut operands = |ids: &[TensorId]| {
+            let found = ids.iter().map(|id| self.find(*id));
+            found.collect::<Option<Vec<_>>>()
+        };
+        match own {
+            Own::Product(ids, connections) => {
+                let [x, values] = operands(ids)?.try_into().ok()?;
+                self.builder.sparse_product(&x, &values, connections)
+            }
+            Own::ProductInput(ids, connections) => {
+                let [gradient, values] = operands(ids)?.try_into().ok()?;
+                let (transposed, order) = connections.transposed()?;
+                let shape = [1, order.len()];
+                let values = self.builder.listed(&values, order, &shape);
+                self.builder.sparse_product(&gradient, &values, &transposed)
+            }
+            Own::ProductWeights(ids, connections) => {
+                let [x, gradient] = operands(ids)?.try_into().ok()?;
+                self.builder.weights_gradient(&x, &gradient, connections)
+            }
+            Own::Solve(ids, tree, transposed) => {
+                let [diagonal, mut edges, rhs] = operands(ids)?.try_into().ok()?;
+                if *transposed {
+                    let nodes = tree.len() as u32;
+                    let list = (nodes..2 * nodes).chain(0..nodes).collect();
+                    edges = self.builder.listed(&edges, list, &[2, tree.len()]);
+                }
+                Some(self.builder.tree_solve(&diagonal, &edges, &rhs, tree))
+            }
+            Own::SolveEdges(ids, tree) => {
+                let [x, adjoint] = operands(ids)?.try_into().ok()?;
+                self.builder.edges_gradient(&x, &adjoint, tree)
+            }
+        }
     }
 
     fn get(&mut self, tensor: &TensorIr) -> Option<Value> {
@@ -474,6 +655,36 @@ impl<T: Number> Translation<'_, T> {
                 self.set(&op.out, value)
             }
             Activation::Sigmoid(op) => self.unary(Unary::Sigmoid, op),
+            Activation::ReluBackward(op) => {
+                let (x, slope) = (self.get(&op.lhs)?, self.get(&op.rhs)?);
+                let shape = dims(&op.out);
+                let zero = self.builder.number(0.0, shape);
+                let below = self
+                    .builder
+                    .binary(Binary::GreaterOrEqual, &zero, &x, shape)?;
+                let value = self.builder.choose(&below, &zero, &slope, shape)?;
+                self.set(&op.out, value)
+            }
+            // σ′ = σ (1 − σ)
+            Activation::SigmoidBackward(op) => {
+                let (x, slope) = (self.get(&op.lhs)?, self.get(&op.rhs)?);
+                let shape = dims(&op.out);
+                let one = self.builder.number(1.0, shape);
+                let rest = self.builder.binary(Binary::Subtract, &one, &x, shape)?;
+                let own = self.builder.binary(Binary::Multiply, &x, &rest, shape)?;
+                let value = self.builder.binary(Binary::Multiply, &own, &slope, shape)?;
+                self.set(&op.out, value)
+            }
+            // d/dx ln σ(x) = σ(−x)
+            Activation::LogSigmoidBackward(op) => {
+                let (x, slope) = (self.get(&op.lhs)?, self.get(&op.rhs)?);
+                let x = self.builder.unary(Unary::Negate, &x);
+                let own = self.builder.unary(Unary::Sigmoid, &x);
+                let value = self
+                    .builder
+                    .binary(Binary::Multiply, &own, &slope, dims(&op.out))?;
+                self.set(&op.out, value)
+            }
             // ln σ(x) = −ln(1 + e⁻ˣ)
             Activation::LogSigmoid(op) => {
                 let x = self.get(&op.input)?;
@@ -557,6 +768,20 @@ impl<T: Number> Translation<'_, T> {
                 let value = self.builder.sum(&x, op.axis, 1.0, dims(&op.out))?;
                 self.set(&op.out, value)
             }
+            Numeric::SumDims(op) => {
+                let x = self.get(&op.input)?;
+                let mut shape = x.shape.clone();
+                let mut value = x;
+                // The last axis first, whose elements lie side by side.
+                let mut axes = op.axes.clone();
+                axes.sort_unstable_by(|a, b| b.cmp(a));
+                for axis in axes {
+                    *shape.get_mut(axis)? = 1;
+                    value = self.builder.sum(&value, axis, 1.0, &shape)?;
+                }
+                let value = self.builder.reshaped(&value, dims(&op.out));
+                self.set(&op.out, value)
+            }
             Numeric::MeanDim(op) => {
                 let x = self.get(&op.input)?;
                 let count = *x.shape.get(op.axis)?;
@@ -577,6 +802,32 @@ impl<T: Number> Translation<'_, T> {
             }
             _ => None,
         }
+    }
+
+    /// The places of the elements with these indices along an axis.
+    fn chosen(&self, x: &Value, axis: usize, list: &Value) -> Option<Vec<u32>> {
+        let list = self.builder.values(list)?;
+        // A number in single precision is a whole one to the last digit below this.
+        let exact = if size_of::<T>() == 4 {
+            16_777_216.0
+        } else {
+            4_294_967_296.0
+        };
+        if list.iter().any(|index| *index < 0.0 || *index >= exact) {
+            return None;
+        }
+        let inner: usize = x.shape.get(axis + 1..)?.iter().product();
+        let middle = *x.shape.get(axis)?;
+        let outer: usize = x.shape[..axis].iter().product();
+        let mut places = Vec::with_capacity(outer * list.len() * inner);
+        for block in 0..outer {
+            for index in &list {
+                let at = (block * middle + *index as usize) * inner;
+                places.extend((at..at + inner).map(|at| at as u32));
+            }
+        }
+        let fits = places.iter().all(|at| (*at as usize) < x.len());
+        fits.then_some(places)
     }
 
     fn base(&mut self, op: &Base) -> Option<()> {
@@ -607,49 +858,34 @@ impl<T: Number> Translation<'_, T> {
             }
             Base::Slice(op) => {
                 let x = self.get(&op.tensor)?;
-                let own = strides(&x.shape);
-                let mut first = 0;
-                let mut steps = own.clone();
-                for (axis, range) in op.ranges.iter().enumerate() {
-                    let step = usize::try_from(range.step).ok().filter(|step| *step > 0)?;
-                    let len = isize::try_from(*x.shape.get(axis)?).ok()?;
-                    let start = if range.start < 0 {
-                        range.start + len
-                    } else {
-                        range.start
-                    };
-                    first += usize::try_from(start).ok()? * own[axis];
-                    steps[axis] *= step;
-                }
+                let (first, steps) = sliced(&x.shape, &op.ranges)?;
                 let value = self.builder.picked(&x, dims(&op.out), &steps, first);
+                self.set(&op.out, value)
+            }
+            Base::SliceAssign(op) => {
+                let (x, value) = (self.get(&op.tensor)?, self.get(&op.value)?);
+                let (first, steps) = sliced(&x.shape, &op.ranges)?;
+                let places = places(&value.shape, &steps, first);
+                let value = self.builder.placed(&x, &value, &places, dims(&op.out));
                 self.set(&op.out, value)
             }
             Base::Select(op) => {
                 let (x, list) = (self.get(&op.tensor)?, self.get(&op.indices)?);
-                let list = self.builder.values(&list)?;
-                // A number in single precision is a whole one to the last digit below this.
-                let exact = if size_of::<T>() == 4 {
-                    16_777_216.0
-                } else {
-                    4_294_967_296.0
-                };
-                if list.iter().any(|index| *index < 0.0 || *index >= exact) {
-                    return None;
-                }
-                let inner: usize = x.shape.get(op.dim + 1..)?.iter().product();
-                let middle = *x.shape.get(op.dim)?;
-                let outer: usize = x.shape[..op.dim].iter().product();
-                let mut places = Vec::with_capacity(outer * list.len() * inner);
-                for block in 0..outer {
-                    for index in &list {
-                        let at = (block * middle + *index as usize) * inner;
-                        places.extend((at..at + inner).map(|at| at as u32));
-                    }
-                }
-                if places.iter().any(|at| *at as usize >= x.len()) {
-                    return None;
-                }
+                let places = self.chosen(&x, op.dim, &list)?;
                 let value = self.builder.listed(&x, places, dims(&op.out));
+                self.set(&op.out, value)
+            }
+            Base::SelectAssign(op) => {
+                if op.update != IndexingUpdateOp::Add {
+                    return None;
+                }
+                let (x, list) = (self.get(&op.tensor)?, self.get(&op.indices)?);
+                let value = self.get(&op.value)?;
+                let places = self.chosen(&x, op.dim, &list)?;
+                let value = self.builder.scattered(&value, &places, &x.shape)?;
+                let value = self
+                    .builder
+                    .binary(Binary::Add, &x, &value, dims(&op.out))?;
                 self.set(&op.out, value)
             }
             Base::RepeatDim(op) => {

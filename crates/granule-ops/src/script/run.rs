@@ -1,5 +1,6 @@
 //! Many steps of a script.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,7 +9,7 @@ use std::sync::mpsc::channel;
 use burn::tensor::Device;
 use rayon::prelude::*;
 
-use super::cpu::{Look, Many, Number, Tile};
+use super::cpu::{Look, Many, Number, Tile, perform};
 use super::given::{Drawn, Given};
 use super::team::{Alone, Exchange};
 use super::{Lanes, Precision, Script, Steps};
@@ -125,12 +126,20 @@ pub struct Run {
 }
 
 impl Run {
-    /// A run from a state, each variable row-major. `None` where it does not fit the script.
+    /// A run from a state, each variable row-major, of a script for which nothing is set. `None` where it does not fit the script.
     pub fn new(script: Arc<Script>, state: &[Vec<f64>]) -> Option<Self> {
-        let fits = script.states().into_iter().eq(state.iter().map(Vec::len));
+        Self::with(script, &[], state)
+    }
+
+    /// A run from a state with what is [set](super::setting) for it, all row-major. `None` where they do not fit the script.
+    pub fn with(script: Arc<Script>, settings: &[Vec<f64>], state: &[Vec<f64>]) -> Option<Self> {
+        let are = |lengths: Vec<usize>, given: &[Vec<f64>]| {
+            lengths.into_iter().eq(given.iter().map(Vec::len))
+        };
+        let fits = are(script.states(), state) && are(script.settings(), settings);
         let tiles = fits.then(|| match &script.0 {
-            Precision::F32(steps) => Tiles::F32(steps.begin(state)),
-            Precision::F64(steps) => Tiles::F64(steps.begin(state)),
+            Precision::F32(steps) => Tiles::F32(steps.begin(settings, state)),
+            Precision::F64(steps) => Tiles::F64(steps.begin(settings, state)),
         })?;
         Some(Self {
             script,
@@ -177,11 +186,16 @@ impl Run {
     /// Goes back, or on, to a step of this run or of one of the same script.
     pub fn restore(&mut self, saved: &Saved) {
         self.done = saved.done;
+        self.set(&saved.state);
+    }
+
+    /// Changes the state, each variable row-major. Numbers beyond the length of a variable are left out.
+    pub fn set(&mut self, state: &[Vec<f64>]) {
         match (&self.script.0, &mut self.tiles) {
-            (Precision::F32(steps), Tiles::F32(tiles)) => steps.restore(tiles, &saved.state),
-            (Precision::F64(steps), Tiles::F64(tiles)) => steps.restore(tiles, &saved.state),
+            (Precision::F32(steps), Tiles::F32(tiles)) => steps.restore(tiles, state),
+            (Precision::F64(steps), Tiles::F64(tiles)) => steps.restore(tiles, state),
             #[cfg(gpu)]
-            (_, Tiles::Gpu(place)) => place.restore(&saved.state),
+            (_, Tiles::Gpu(place)) => place.restore(state),
             _ => {}
         }
     }
@@ -196,8 +210,9 @@ impl Run {
         self.saved().state
     }
 
-    /// Takes `steps` steps. `given` has what is given for them, each source for all steps in a row; `see` says when something is
-    /// kept of each thing that can be seen, which is returned. `None` where what is given or asked for does not fit.
+    /// Takes `steps` steps. `given` has what is given for them, each source for all steps in a row; on the CPU nothing is enough of
+    /// what is not [needed](Script::needed). `see` says when something is kept of each thing that can be seen, which is returned.
+    /// `None` where what is given or asked for does not fit.
     pub fn steps(&mut self, steps: usize, given: &[Vec<f64>], see: &[See]) -> Option<Vec<Seen>> {
         let given: Vec<Given<'_>> = given.iter().map(|x| Given::Numbers(x)).collect();
         self.steps_drawn(steps, &given, see)
@@ -217,12 +232,15 @@ impl Run {
             See::Every(steps) => *steps > 0,
             See::Where(thing) => things.get(*thing) == Some(len),
         };
-        let is_of_all = |(len, given): (&usize, &Given<'_>)| match given {
+        let on_host = matches!(self.tiles, Tiles::F32(_) | Tiles::F64(_));
+        let enough = |((len, needed), given): ((&usize, &bool), &Given<'_>)| match given {
+            Given::Numbers([]) if on_host && !needed => true,
             Given::Numbers(values) => values.len() == len * steps,
             Given::Drawn(_) => true,
         };
+        let sources = lengths.iter().zip(self.script.needed());
         let fits = lengths.len() == given.len()
-            && lengths.iter().zip(given).all(is_of_all)
+            && sources.zip(given).all(enough)
             && see.len() == things.len()
             && see.iter().zip(&things).all(sees);
         if !fits {
@@ -256,7 +274,8 @@ impl Run {
             let own = given.iter().zip(&*drawn).zip(lengths);
             let own = own.map(|((given, drawn), width)| match given {
                 Given::Numbers(values) => {
-                    Given::Numbers(&values[done * width..(done + count) * width])
+                    let own = values.get(done * width..(done + count) * width);
+                    Given::Numbers(own.unwrap_or_default())
                 }
                 Given::Drawn(_) => Given::Numbers(drawn),
             });
@@ -306,6 +325,13 @@ impl Run {
     }
 }
 
+/// The buffers where a run begins.
+struct Set<'a, T: Clone> {
+    slots: Cow<'a, [Vec<T>]>,
+    matrices: Arc<[Vec<T>]>,
+    once: Arc<[Vec<T>]>,
+}
+
 impl<T: Number> Steps<T> {
     /// The elements that go together.
     fn tiles(&self) -> Vec<Option<Range<usize>>> {
@@ -339,13 +365,47 @@ impl<T: Number> Steps<T> {
         matches!(self.lanes, Lanes::Meeting(_)) && tiles.len() > 1
     }
 
-    fn begin(&self, state: &[Vec<f64>]) -> Vec<Tile<T>> {
+    /// The buffers and the matrices with what is set for a run, and what is done before its steps.
+    fn set(&self, settings: &[Vec<f64>]) -> Set<'_, T> {
+        let once = &self.once;
+        let mut own = once.slots.clone();
+        let (mut slots, mut matrices) =
+            (Cow::Borrowed(&self.slots[..]), Arc::clone(&self.matrices));
+        if !once.settings.is_empty() {
+            for (slot, values) in once.settings.iter().zip(settings) {
+                for (own, value) in own[*slot].iter_mut().zip(values) {
+                    *own = T::of(*value);
+                }
+            }
+            for instruction in &once.before {
+                perform(instruction, &mut own, &[]);
+            }
+            for (from, to) in &once.buffers {
+                slots.to_mut()[*to].clone_from(&own[*from]);
+            }
+            let mut all = matrices.to_vec();
+            for (from, index) in &once.matrices {
+                all[*index].clone_from(&own[*from]);
+            }
+            matrices = all.into();
+        }
+        Set {
+            slots,
+            matrices,
+            once: own.into(),
+        }
+    }
+
+    fn begin(&self, settings: &[Vec<f64>], state: &[Vec<f64>]) -> Vec<Tile<T>> {
+        let set = self.set(settings);
         let tiles = self.tiles().into_iter().map(|lanes| {
             let mut tile = Tile {
                 lanes,
                 slots: Vec::new(),
+                matrices: Arc::clone(&set.matrices),
+                once: Arc::clone(&set.once),
             };
-            let slots = self.slots.iter().map(|x| x[tile.part(x.len())].to_vec());
+            let slots = set.slots.iter().map(|x| x[tile.part(x.len())].to_vec());
             tile.slots = slots.collect();
             tile
         });
@@ -356,7 +416,10 @@ impl<T: Number> Steps<T> {
 
     fn restore(&self, tiles: &mut [Tile<T>], state: &[Vec<f64>]) {
         for tile in tiles {
-            for (slot, x) in self.states.iter().zip(state) {
+            for slot in &self.states[self.variables..] {
+                tile.slots[*slot].fill(T::ZERO);
+            }
+            for (slot, x) in self.states[..self.variables].iter().zip(state) {
                 let part = tile.part(x.len());
                 for (own, x) in tile.slots[*slot].iter_mut().zip(&x[part]) {
                     *own = T::of(*x);
@@ -367,7 +430,7 @@ impl<T: Number> Steps<T> {
 
     fn save(&self, tiles: &[Tile<T>], state: &mut Vec<Vec<f64>>) {
         state.resize(self.states.len(), Vec::new());
-        for (slot, state) in self.states.iter().zip(state) {
+        for (slot, state) in self.states.iter().zip(state.iter_mut()) {
             // Every tile has all of a buffer of one element.
             let tiles = if self.lens[*slot] == 1 {
                 &tiles[..1]
@@ -377,6 +440,30 @@ impl<T: Number> Steps<T> {
             state.clear();
             let values = tiles.iter().flat_map(|tile| &tile.slots[*slot]);
             state.extend(values.map(|x| x.to_f64()));
+        }
+        if let [tile, ..] = tiles
+            && !self.once.results.is_empty()
+        {
+            self.add_sums(&tile.once, state);
+        }
+        state.truncate(self.variables);
+    }
+
+    /// Adds to the variables what is made of what the steps have added up.
+    fn add_sums(&self, once: &[Vec<T>], states: &mut [Vec<f64>]) {
+        let mut own = once.to_vec();
+        for (place, slot) in &self.once.sums {
+            for (own, sum) in own[*slot].iter_mut().zip(&states[*place]) {
+                *own = T::of(*sum);
+            }
+        }
+        for instruction in &self.once.after {
+            perform(instruction, &mut own, &[]);
+        }
+        for (variable, slot) in &self.once.results {
+            for (x, sum) in states[*variable].iter_mut().zip(&own[*slot]) {
+                *x = (T::of(*x) + *sum).to_f64();
+            }
         }
     }
 

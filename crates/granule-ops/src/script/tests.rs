@@ -1,10 +1,13 @@
+#[cfg(feature = "autodiff")]
+mod adjoint;
+
 use std::sync::Arc;
 
 use burn::tensor::activation::{log_sigmoid, sigmoid};
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
 use super::run::Tiles;
-use super::{Given, Recorded, Run, Script, See, Seen, Unrecorded, either, record};
+use super::{Given, Recorded, Run, Script, See, Seen, Unrecorded, either, record, setting};
 
 type Body = dyn Fn(&Device, &[Tensor<2>], &[Tensor<2>]) -> Recorded;
 
@@ -525,5 +528,111 @@ fn what_is_drawn_is_as_what_is_given() {
                 "{cells} {tiles} {threads}"
             );
         }
+    }
+}
+
+/// A step with a matrix, a number and a row that are set for a run or are parts of the script.
+fn setted(set: bool, values: &[Vec<f64>; 3], dtype: DType) -> Script {
+    let mut made = None;
+    let recorded = record(dtype, &[[1, 5]; 2], &[[1, 5]], |_, device, x, u| {
+        let place = (device, dtype);
+        let make = || {
+            let row = Tensor::<1>::from_data(TensorData::new(values[2].clone(), [5]), place);
+            (
+                tensor(values[0].clone(), [5, 5], place),
+                tensor(values[1].clone(), [1, 1], place),
+                row,
+            )
+        };
+        let (matrix, number, row) = made.get_or_insert_with(make).clone();
+        if set {
+            setting(&matrix);
+            setting(&number);
+            setting(&row);
+            setting(&matrix);
+        }
+        let decay = number.clone().exp() + 1.0;
+        let row = row.reshape([1, 5]);
+        let sent = x[0].clone().matmul(matrix.clone().tanh()) * decay.clone();
+        let back = u[0].clone().matmul(matrix.transpose()) + row.clone();
+        let fired = sent.clone().greater(row.clone()).float().cast(dtype);
+        Ok::<_, ()>(Recorded {
+            next: vec![(sent + back) * 0.3, row.clone() + number.clone()],
+            seen: vec![decay, fired, x[1].clone() * number],
+            given: Vec::new(),
+        })
+    });
+    recorded.unwrap()
+}
+
+#[test]
+fn what_is_set_for_a_run_is_as_if_it_were_recorded() {
+    for dtype in [DType::F64, DType::F32] {
+        let of = |seed: usize| {
+            [
+                numbers(25, seed),
+                numbers(1, seed + 1),
+                numbers(5, seed + 2),
+            ]
+        };
+        let script = Arc::new(setted(true, &of(1), dtype));
+        assert_eq!(script.settings(), [25, 1, 5]);
+        let begin = [numbers(5, 8), numbers(5, 9)];
+        assert!(Run::new(Arc::clone(&script), &begin).is_none());
+        let given = [numbers(5 * 7, 10)];
+        for seed in [1, 20, 40] {
+            let whole = Arc::new(setted(false, &of(seed), dtype));
+            assert!(whole.settings().is_empty());
+            let ran = |mut run: Run| {
+                let seen = run.steps(7, &given, &[See::Every(1); 3]).unwrap();
+                (seen, run.state())
+            };
+            let found = ran(Run::with(Arc::clone(&script), &of(seed), &begin).unwrap());
+            assert!(found == ran(Run::new(whole, &begin).unwrap()), "{dtype:?}");
+        }
+    }
+    let computed = record(DType::F64, &[[1, 2]], &[], |_, _, x, _| {
+        let sum = x[0].clone() + 1.0;
+        setting(&sum);
+        Ok::<_, ()>(Recorded {
+            next: vec![sum],
+            seen: Vec::new(),
+            given: Vec::new(),
+        })
+    });
+    assert!(format!("{computed:?}").contains("setting"), "{computed:?}");
+}
+
+/// Sums over steps and elements of what is linear in something else: the same as step by step, and no step has the operations that
+/// are done once.
+#[test]
+fn what_is_linear_is_summed_before_it_is_computed() {
+    let body = |_: &Device, x: &[Tensor<2>], u: &[Tensor<2>]| {
+        let slope = (x[0].clone() * 1.3).tanh();
+        let scaled = -(slope.clone() * u[0].clone()).sum_dim(1) * 0.7;
+        let both =
+            (x[0].clone() * 2.0).cos().sum_dim(1) / 3.0 + (slope.clone() * 5.0).sin().sum_dim(1);
+        let placed = Tensor::cat(vec![x[0].zeros_like(), (x[0].clone() * 0.1).exp() * 2.0], 1);
+        Recorded {
+            next: vec![
+                slope * 0.9 + 0.1,
+                x[1].clone() + scaled,
+                both + x[2].clone(),
+                x[3].clone() + placed,
+                // Not linear, read twice, and not a sum.
+                x[4].clone() + x[0].clone().sum_dim(1).tanh(),
+                x[5].clone() * 0.5 + x[0].clone().sum_dim(1),
+            ],
+            seen: vec![x[5].clone()],
+            given: Vec::new(),
+        }
+    };
+    for width in [1, 4, 300] {
+        let states = [[1, width], [1, 1], [1, 1], [1, 2 * width], [1, 1], [1, 1]];
+        agree(&states, &[[1, width]], 9, &body);
+        let script = script(DType::F64, &states, &[[1, width]], &body);
+        let sums = script.to_string().matches("Sum").count();
+        assert!(width == 1 || sums == 1, "{script}");
+        assert_eq!(script.states(), states.map(|[b, w]| b * w));
     }
 }

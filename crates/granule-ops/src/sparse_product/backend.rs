@@ -11,13 +11,14 @@ use crate::host::{HostBackend, on_host};
     deprecated,
     reason = "what the macro makes names Burn's deprecated ndarray backend, which granule keeps"
 )]
-mod extension {
+pub(super) mod extension {
     use super::*;
 
     /// Products by sparse matrices as the CPU backends compute them; documented at [`crate::sparse_product()`].
     #[backend_extension(
         Flex: cfg(feature = "flex"),
         NdArray: cfg(feature = "ndarray"),
+        Capture: cfg(feature = "capture"),
         Autodiff: cfg(feature = "autodiff"),
     )]
     pub(crate) trait SparseProductBackend: Backend {

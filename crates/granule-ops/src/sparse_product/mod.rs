@@ -8,13 +8,15 @@
 use std::ops::Mul;
 use std::sync::Arc;
 
-#[cfg(any(feature = "flex", feature = "ndarray"))]
+#[cfg(any(feature = "capture", feature = "flex", feature = "ndarray"))]
 mod backend;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 mod cpu;
 #[cfg(all(test, feature = "autodiff", feature = "flex", feature = "ndarray"))]
 mod tests;
 
+#[cfg(feature = "capture")]
+pub(crate) use backend::extension::SparseProductBackend;
 use burn::tensor::{IndexingUpdateOp, Int, Tensor, TensorData};
 
 use crate::real::Real;
@@ -84,6 +86,19 @@ impl Connections {
         &self.column
     }
 
+    /// The same the other way, and which of these each of them is.
+    #[cfg(feature = "capture")]
+    pub(crate) fn transposed(&self) -> Option<(Self, Vec<u32>)> {
+        let mut back = vec![Vec::new(); self.columns];
+        let mut which = vec![Vec::new(); self.columns];
+        for (index, (row, column)) in self.pairs().enumerate() {
+            back[column].push(row);
+            which[column].push(u32::try_from(index).ok()?);
+        }
+        let order = which.into_iter().flatten().collect();
+        Some((Self::new(self.rows(), back)?, order))
+    }
+
     /// Where each connection comes from and goes to.
     pub fn pairs(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
         let firsts = std::iter::once(0).chain(self.ends.iter().copied());
@@ -113,8 +128,8 @@ pub fn sparse_product(x: Tensor<2>, values: Tensor<2>, connections: &Connections
         connections.rows()
     );
     #[cfg(feature = "capture")]
-    if let Some(product) = crate::script::record_product(&x, &values, connections) {
-        return product;
+    if crate::script::records(&x) {
+        return backend::run(x, values, connections.clone());
     }
     #[cfg(any(feature = "flex", feature = "ndarray"))]
     if crate::host::serves(&x) {

@@ -16,7 +16,7 @@ use crate::host::{HostBackend, on_host};
     deprecated,
     reason = "what the macro makes names Burn's deprecated ndarray backend, which granule keeps"
 )]
-mod extension {
+pub(super) mod extension {
     use super::*;
 
     /// Systems on trees as the backends solve them; documented at [`crate::tree_solve()`].
@@ -24,6 +24,7 @@ mod extension {
         Flex: cfg(feature = "flex"),
         NdArray: cfg(feature = "ndarray"),
         Cube: cfg(gpu),
+        Capture: cfg(feature = "capture"),
         Autodiff: cfg(feature = "autodiff"),
     )]
     pub(crate) trait TreeSolveBackend: Backend {

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-#[cfg(any(feature = "flex", feature = "ndarray", gpu))]
+#[cfg(any(feature = "capture", feature = "flex", feature = "ndarray", gpu))]
 mod backend;
 #[cfg(any(feature = "capture", feature = "flex", feature = "ndarray"))]
 pub(crate) mod cpu;
@@ -16,10 +16,12 @@ mod cube;
 #[cfg(all(test, feature = "autodiff", feature = "flex", feature = "ndarray"))]
 mod tests;
 
+#[cfg(feature = "capture")]
+pub(crate) use backend::extension::TreeSolveBackend;
 use burn::tensor::Tensor;
 
 /// Trees over the nodes `0..n`. A chain makes the matrix tridiagonal.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Tree {
     /// The parent of each node; a root is its own.
     parents: Arc<[usize]>,
@@ -70,12 +72,6 @@ impl Tree {
         self.parents.is_empty()
     }
 
-    /// Where the tree is kept: one that is cloned is known by it.
-    #[cfg(feature = "capture")]
-    pub(crate) fn place(&self) -> *const usize {
-        self.parents.as_ptr()
-    }
-
     /// The parent of a node; a root is its own.
     pub fn parent(&self, node: usize) -> usize {
         self.parents[node]
@@ -106,8 +102,8 @@ pub fn tree_solve(diagonal: Tensor<2>, edges: Tensor<2>, rhs: Tensor<2>, tree: &
         tree.len(),
     );
     #[cfg(feature = "capture")]
-    if let Some(x) = crate::script::record_solve(&diagonal, &edges, &rhs, tree) {
-        return x;
+    if crate::script::records(&rhs) {
+        return backend::run(diagonal, edges, rhs, tree.clone());
     }
     #[cfg(any(feature = "flex", feature = "ndarray"))]
     if crate::host::serves(&rhs) {

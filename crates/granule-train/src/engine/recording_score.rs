@@ -1,9 +1,12 @@
 //! Scoring a model of several levels on a recording.
 
+use std::sync::{Mutex, PoisonError};
+
 use burn::tensor::Device;
 use granule_data::task::Part;
 use granule_device::OpenDevice;
 use granule_dynamics::composite::Trained as TrainedParameter;
+use granule_dynamics::gradient::RecordedSteps;
 use granule_models::state::load_state_dict;
 use granule_models::{InputSpec, ModelConfig, ModelFile, MultiGranularity, Network, StateDict};
 
@@ -158,6 +161,7 @@ impl Source for Recorded {
         Ok(Box::new(TrialsOf {
             recorded: self,
             config,
+            steps: Mutex::default(),
         }))
     }
 
@@ -191,14 +195,21 @@ impl Source for Recorded {
 struct TrialsOf<'a> {
     recorded: &'a Recorded,
     config: &'a RunConfig,
+    /// What one batch leaves for the next.
+    steps: Mutex<RecordedSteps>,
 }
 
 impl Supply for TrialsOf<'_> {
     fn epoch(&self, epoch: u64, first: usize, step: &mut Step<'_>) -> Result<(), TrainError> {
         let (size, seed) = (self.config.train.batch_size, self.config.seed);
         for trials in self.recorded.batches(epoch, first, size, seed) {
-            let recorded = self.recorded;
-            if step(Box::new(Fit { recorded, trials }))?.is_break() {
+            let (recorded, steps) = (self.recorded, &self.steps);
+            let fit = Fit {
+                recorded,
+                trials,
+                steps,
+            };
+            if step(Box::new(fit))?.is_break() {
                 break;
             }
         }
@@ -210,6 +221,7 @@ impl Supply for TrialsOf<'_> {
 struct Fit<'a> {
     recorded: &'a Recorded,
     trials: Vec<usize>,
+    steps: &'a Mutex<RecordedSteps>,
 }
 
 impl Work for Fit<'_> {
@@ -218,11 +230,12 @@ impl Work for Fit<'_> {
         context: BatchContext<'_>,
         network: &Network,
     ) -> Result<Contribution, TrainError> {
+        let mut steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
         let backward = self.recorded.gradient(
             levels(network)?,
             context.turn,
             &self.trials,
-            context.memory,
+            (context.memory, &mut steps),
             context.train_device,
         )?;
         let samples = self.trials.len();

@@ -39,7 +39,7 @@ impl Competitive {
     fn competition(&self, post: &Tensor<2>) -> Tensor<2> {
         let [_, units] = post.dims();
         let dtype: DType = post.dtype();
-        let responses = post.clone().without_autodiff();
+        let responses = crate::state::plain(post.clone());
         let at = |level: Tensor<2>| responses.clone().equal(level).float().cast(dtype);
         if self.rank > units {
             return at(responses.clone().max_dim(1));

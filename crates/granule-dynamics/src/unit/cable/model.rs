@@ -232,7 +232,7 @@ impl CableCellDynamics {
             (input.clone(), self.current.clone(), &self.entries)
         } else {
             let (input, current) = (input.clone(), self.current.without_autodiff());
-            (input.without_autodiff(), current, &self.plain)
+            (crate::state::plain(input), current, &self.plain)
         };
         let input = if columns == 2 * self.inputs {
             let synaptic = input.clone().narrow(1, self.inputs, self.inputs);

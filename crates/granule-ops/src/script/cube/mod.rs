@@ -78,6 +78,8 @@ impl Script {
         };
         let bindings = device.client().properties().hardware.max_bindings;
         let fits = matches!(steps.lanes, Lanes::Apart(_))
+            && steps.once.settings.is_empty()
+            && steps.variables == steps.states.len()
             && steps.code.len() <= MOST
             && bindings >= BINDINGS;
         fits.then(|| device.clone())

@@ -2,7 +2,7 @@
 
 use burn::tensor::{Bool, Tensor};
 
-use crate::state::is_tracked;
+use crate::state::{is_tracked, plain, taped};
 
 /// Steps of Newton's method to the crossing, after a linear guess; each doubles the digits.
 const ROOT_STEPS: usize = 5;
@@ -48,15 +48,11 @@ impl Cubic {
     pub(super) fn root(&self, value: &Tensor<2>, masked: &Tensor<2, Bool>) -> Tensor<2> {
         let tracked = is_tracked(&self.rise);
         let off = |x: &Tensor<2>| {
-            if tracked {
-                x.clone().without_autodiff()
-            } else {
-                x.clone()
-            }
+            if tracked { plain(x.clone()) } else { x.clone() }
         };
-        let on = |x: Tensor<2>| if tracked { x.autodiff() } else { x };
+        let on = |x: Tensor<2>| if tracked { taped(x) } else { x };
         let [one, two, three] = &self.powers;
-        let plain = Self {
+        let off_tape = Self {
             begin: off(&self.begin),
             rise: off(&self.rise),
             powers: [off(one), off(two), off(three)],
@@ -69,16 +65,16 @@ impl Cubic {
         };
         // A slope that is not upwards leads out of the step, and is cut there.
         let safe = |slope: Tensor<2>| slope.clamp_min(1e-20).mask_fill(masked_off.clone(), 1.0);
-        let guess = (target.clone() - plain.begin.clone()) / safe(plain.rise.clone());
+        let guess = (target.clone() - off_tape.begin.clone()) / safe(off_tape.rise.clone());
         let mut theta = guess.clamp(0.0, 1.0);
         for _ in 0..ROOT_STEPS {
-            let miss = plain.at(&theta) - target.clone();
-            theta = (theta.clone() - miss / safe(plain.slope(&theta))).clamp(0.0, 1.0);
+            let miss = off_tape.at(&theta) - target.clone();
+            theta = (theta.clone() - miss / safe(off_tape.slope(&theta))).clamp(0.0, 1.0);
         }
         let mut root = theta.clone();
         if tracked {
-            let per_slope = on(safe(plain.slope(&theta)).recip());
-            let known = on(plain.at(&theta) - target);
+            let per_slope = on(safe(off_tape.slope(&theta)).recip());
+            let known = on(off_tape.at(&theta) - target);
             let theta = on(theta);
             let miss = self.at(&theta) - value.clone();
             root = theta - (miss - known) * per_slope;

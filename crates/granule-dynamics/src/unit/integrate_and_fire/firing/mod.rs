@@ -238,6 +238,6 @@ fn nobody_fires(over: &Tensor<2>) -> Result<bool, DynamicsError> {
     if !granule_ops::is_on_host(over) {
         return Ok(false);
     }
-    let furthest = host(over.clone().without_autodiff().max())?;
+    let furthest = host(crate::state::plain(over.clone()).max())?;
     Ok(furthest.iter().all(|over| *over < 0.0))
 }
