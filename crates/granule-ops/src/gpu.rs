@@ -70,6 +70,9 @@ pub(crate) fn unwritten(beside: &CubeTensor, shape: Shape) -> CubeTensor {
     )
 }
 
+/// Workgroups along an axis that every GPU allows: what WebGPU guarantees.
+pub(crate) const GROUPS: usize = 65_535;
+
 /// Workgroups for a kernel of one unit for each of some elements.
 pub(crate) fn one_for_each(client: &Client, elements: usize) -> (CubeCount, CubeDim) {
     let dim = CubeDim::new(client, elements);

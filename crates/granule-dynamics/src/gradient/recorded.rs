@@ -11,6 +11,8 @@
 mod tests;
 
 use std::collections::HashMap;
+use std::fmt::Write;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -37,7 +39,7 @@ const TOGETHER: usize = 1 << 15;
 /// matrices are left out.
 const MOST_SETTINGS: usize = 1 << 16;
 /// Steps that are kept in a [`RecordedSteps`](super::RecordedSteps): of some shapes of a run, or parts of a model.
-const MOST_KEPT: usize = 4;
+const MOST_KEPT: usize = 16;
 
 /// Elements of a variable up to which recorded steps are faster than a fused operation of many steps: that one has its way back
 /// written by hand, and hardly more of Burn's operations than one.
@@ -54,6 +56,8 @@ pub(super) struct Kept {
 /// What has to be the same for steps to be the same.
 #[derive(Debug, PartialEq)]
 struct What {
+    /// All that the model says of itself as text: its kind, its solver and what it has beside parameters, as numbers and seeds.
+    described: u64,
     /// Which parameters, whether they are trained, and their shapes.
     parameters: Vec<(ParamId, bool, Vec<usize>)>,
     states: Vec<[usize; 2]>,
@@ -62,6 +66,23 @@ struct What {
     dtype: DType,
     device: Device,
     dt: f64,
+}
+
+/// Hashes what is written.
+struct Described(DefaultHasher);
+
+impl Write for Described {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        text.hash(&mut self.0);
+        Ok(())
+    }
+}
+
+fn described(model: &impl Model) -> u64 {
+    let mut text = Described(DefaultHasher::new());
+    // Hashing does not fail.
+    let _ = write!(text, "{model:?}");
+    text.0.finish()
 }
 
 impl ModuleVisitor for What {
@@ -149,7 +170,13 @@ impl ModuleVisitor for Rows {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         if let Some(slope) = self.slopes.take(&param.val()) {
             let len = slope.shape().num_elements();
-            self.found.insert(param.id, slope.reshape([1, len]));
+            let slope = slope.reshape([1, len]);
+            // A parameter may stand in several places.
+            let sum = match self.found.remove(&param.id) {
+                Some(other) => other + slope,
+                None => slope,
+            };
+            self.found.insert(param.id, sum);
         }
     }
 }
@@ -404,6 +431,9 @@ impl Forward {
             None => plain.initial_state(run.batch)?.without_autodiff(),
         };
         check_beginning(&dynamics, &initial, run.grid, run.every)?;
+        if !initial.tensors().iter().all(granule_ops::is_on_host) {
+            return Ok(Err("a device that is no CPU".into()));
+        }
         let sizes = initial.tensors().iter().map(|x| x.shape().num_elements());
         if sizes.max().unwrap_or(0) > MOST_BESIDE_FUSED {
             let one = Span {
@@ -418,6 +448,7 @@ impl Forward {
         let first = dynamics.observe(&initial);
         let input = run.input.at(run.grid.clock(0)).map(|x| x.dims());
         let mut what = What {
+            described: described(model),
             parameters: Vec::new(),
             states: initial.tensors().iter().map(Tensor::dims).collect(),
             observed: first.dims(),
@@ -427,8 +458,12 @@ impl Forward {
             dt: run.grid.clock(0).dt,
         };
         model.visit(&mut what);
-        let found = known.iter().find(|kept| kept.what == what);
-        let steps = match found {
+        // What was used last is kept longest.
+        let found = known.iter().position(|kept| kept.what == what);
+        if let Some(at) = found {
+            known[..=at].rotate_right(1);
+        }
+        let steps = match known.first().filter(|_| found.is_some()) {
             Some(kept) => kept.steps.clone(),
             None => BothWays::record(model, run, &initial, &what).map(Arc::new),
         };
@@ -648,9 +683,12 @@ impl<I: Input + ?Sized> Sweep<'_, '_, I> {
         let length = (to - from).div_ceil(*count).max(1);
         let see = self.of.see(None, false);
         let mut begins = vec![begin.clone()];
-        for first in (from..to).step_by(length).skip(1) {
-            let given = self.inputs(first - length..first)?;
-            self.forward.steps(length, &given, &see)?;
+        for end in (from..to).step_by(length).skip(1) {
+            for first in (end - length..end).step_by(CHECK_EVERY) {
+                let last = (first + CHECK_EVERY).min(end);
+                let given = self.inputs(first..last)?;
+                self.forward.steps(last - first, &given, &see)?;
+            }
             begins.push(self.forward.saved());
         }
         self.segments(begins, to, inner, false)

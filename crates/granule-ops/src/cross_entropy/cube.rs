@@ -11,10 +11,13 @@ use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
 use burn_cubecl::tensor::CubeTensor;
 
-use crate::gpu::{most_elements, row_major, serves, units, unwritten};
+use crate::gpu::{GROUPS, most_elements, row_major, serves, units, unwritten};
 
 /// The rows of a workgroup.
 const ROWS: usize = 128;
+
+/// The most classes that a unit goes through.
+const MOST_CLASSES: usize = 1 << 16;
 
 /// Whether the kernel serves these tensors; where they do not fit together, Burn's operations say so.
 pub(super) fn serve(outputs: &Tensor<2>, classes: &Tensor<1, Int>) -> bool {
@@ -24,6 +27,8 @@ pub(super) fn serve(outputs: &Tensor<2>, classes: &Tensor<1, Int>) -> bool {
         && classes.dtype() == DType::I32
         && serves(outputs)
         && rows * width <= most_elements(outputs)
+        && rows <= GROUPS * ROWS
+        && width <= MOST_CLASSES
         && units(outputs) as usize >= ROWS
 }
 

@@ -19,6 +19,8 @@ use burn::tensor::{Int, Tensor};
 /// On GPUs in f32 the loss and its gradient are one launch, of many rows with another for their sum; elsewhere they are composed
 /// of Burn's operations.
 ///
+/// A class that is none of `0..classes` has no loss: a CPU says so by a panic, a GPU does not look.
+///
 /// # Panics
 /// Like every Burn operation, when the shapes do not fit together.
 pub fn cross_entropy(outputs: Tensor<2>, classes: Tensor<1, Int>, smoothing: f64) -> Tensor<1> {

@@ -846,9 +846,7 @@ impl<T: Number> Builder<T> {
         let fixed = |slot: Slot| self.is_fixed(slot);
         match &self.code[at].work {
             Work::Unary(Unary::Negate | Unary::Copy, x) | Work::Sum { of: x, .. } => Some(vec![*x]),
-            Work::Binary(Binary::Add | Binary::Subtract, x, y) if !fixed(*x) && !fixed(*y) => {
-                Some(vec![*x, *y])
-            }
+            // Not of sums and differences: in single precision the sums of both terms may be much larger than that of the terms.
             Work::Binary(Binary::Multiply | Binary::Divide, x, y) if fixed(*y) => Some(vec![*x]),
             Work::Binary(Binary::Multiply, x, y) if fixed(*x) => Some(vec![*y]),
             Work::Choose(mask, x, y) if fixed(*mask) && zero(*y) && !fixed(*x) => Some(vec![*x]),

@@ -232,7 +232,8 @@ impl<'a> Course<'a> {
         };
         let by_last = by_last.iter().map(|x| match x {
             Some(x) => row_major(x.clone()),
-            None => zeros(),
+            // Rows of zeros may have room between them.
+            None => row_major(zeros()),
         });
         let mut adjoint: Vec<CubeTensor> = by_last.collect();
         let rows = self.tables;

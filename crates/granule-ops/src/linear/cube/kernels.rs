@@ -44,7 +44,8 @@ pub(super) fn masked(
             let row = turn as usize * ROWS + lane;
             if row < batch {
                 let at = row * outputs + own;
-                let by = select(y[at] > 0.0, grad[at], 0.0f32);
+                // A NaN is not rectified, and neither is its gradient.
+                let by = select(y[at] <= 0.0, 0.0f32, grad[at]);
                 by_z[at] = by;
                 sum += by;
             }

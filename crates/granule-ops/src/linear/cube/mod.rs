@@ -10,9 +10,12 @@ use burn_cubecl::CubeBackend;
 use burn_cubecl::cubecl::prelude::*;
 use burn_cubecl::tensor::CubeTensor;
 
-use crate::gpu::{most_elements, one_for_each, row_major, serves, unwritten};
+use crate::gpu::{GROUPS, most_elements, one_for_each, row_major, serves, unwritten};
 pub(super) use backend::run;
 use kernels::{COLUMNS, ROWS};
+
+/// The most rows that a workgroup adds up the gradients of.
+const MOST_ROWS: usize = 1 << 18;
 
 /// Whether the kernels serve these tensors; where they do not fit together, Burn's operation says so.
 pub(super) fn serve(x: &Tensor<2>, weight: &Tensor<2>, bias: Option<&Tensor<1>>) -> bool {
@@ -23,6 +26,8 @@ pub(super) fn serve(x: &Tensor<2>, weight: &Tensor<2>, bias: Option<&Tensor<1>>)
         && serves(weight)
         && bias.is_none_or(|bias| bias.dims() == [outputs] && serves(bias))
         && batch * outputs <= most_elements(x)
+        && outputs <= GROUPS * COLUMNS
+        && batch <= MOST_ROWS
         && crate::gpu::units(x) as usize >= COLUMNS * ROWS
 }
 

@@ -146,7 +146,8 @@ impl Network {
             }
             return states;
         }
-        let x = self.x0.copy();
+        // Rows of a copy may have room between them.
+        let x = row_major(self.x0.copy());
         let rates = firing_rate::forward(self.x0.clone(), self.options.transfer);
         for step in 0..self.steps() {
             let product = CubeBackend::float_matmul(rates.clone(), self.weight.clone());
