@@ -198,13 +198,16 @@ fn axes<B: DrawingBackend>(
     let below = style.pos(Pos::new(HPos::Center, VPos::Top));
     let beside = style.pos(Pos::new(HPos::Right, VPos::Center));
     // Powers of ten, unless a logarithmic axis has hardly one.
+    let decades = |axis: &Axis| axis.is_logarithmic() && axis.marks().len() > 1;
     let ticks = |axis: &Axis, count| {
-        let decades = axis.is_logarithmic().then(|| axis.marks());
-        let enough = decades.filter(|marks| marks.len() > 1);
-        enough.unwrap_or_else(|| axis.marks_about(count))
+        if decades(axis) {
+            axis.marks()
+        } else {
+            axis.marks_about(count)
+        }
     };
     let named = |axis: &Axis, tick: f64, ticks: &[f64]| {
-        if axis.is_logarithmic() {
+        if decades(axis) {
             label(tick, &[0.0, tick])
         } else {
             label(tick, ticks)
