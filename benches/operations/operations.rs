@@ -58,7 +58,7 @@ fn both_ways<const D: usize>(
             let y = f();
             let gradients = y.clone().sum().backward();
             // A number of it is read, which waits for a device that works by itself.
-            black_box(y.inner().slice([0..1; D]).into_data());
+            black_box(y.inner().flatten::<1>(0, D - 1).narrow(0, 0, 1).into_data());
             gradients
         });
     });
@@ -94,14 +94,14 @@ fn convolutions(criterion: &mut Criterion) {
             let mut group = group(criterion, "conv2d");
             both_ways(&mut group, "granule", &at, || {
                 let (x, w, b) = given();
-                conv2d(x, w, b, options.clone())
+                conv2d(x, w, b, options)
             });
             both_ways(&mut group, "burn", &at, burns);
             group.finish();
             let mut group = self::group(criterion, "conv2d_relu_max_pool2d");
             both_ways(&mut group, "granule", &at, || {
                 let (x, w, b) = given();
-                conv2d_relu_max_pool2d(x, w, b, options.clone(), 2)
+                conv2d_relu_max_pool2d(x, w, b, options, 2)
             });
             both_ways(&mut group, "burn", &at, || {
                 let pool = MaxPoolOptions::new([2, 2]);
