@@ -94,18 +94,10 @@ fn with_resolution(png: Vec<u8>, dpi: f64) -> Vec<u8> {
     chunk.extend(a_metre.to_be_bytes());
     chunk.extend(a_metre.to_be_bytes());
     chunk.push(1);
-    let checksum = crc32(&chunk);
+    let checksum = crc32fast::hash(&chunk);
     let (header, rest) = png.split_at(HEADER.min(png.len()));
     let length = (chunk.len() as u32 - 4).to_be_bytes();
     [header, &length, &chunk, &checksum.to_be_bytes(), rest].concat()
-}
-
-/// The checksum of PNG's chunks.
-fn crc32(bytes: &[u8]) -> u32 {
-    let bit = |crc: u32, _| (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg());
-    !bytes.iter().fold(u32::MAX, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(*byte), bit)
-    })
 }
 
 #[cfg(test)]
@@ -129,7 +121,7 @@ mod tests {
 
     #[test]
     fn a_png_says_its_resolution() {
-        assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
+        assert_eq!(crc32fast::hash(b"123456789"), 0xcbf4_3926);
         let image = image::RgbImage::new(3, 2);
         let mut bytes = io::Cursor::new(Vec::new());
         image.write_to(&mut bytes, image::ImageFormat::Png).unwrap();

@@ -149,19 +149,26 @@ pub fn gradient_again<M: Model, I: Input + ?Sized>(
     })
 }
 
-/// The length of the outermost segments of a run, and the number of those in each of them, level by level; `None` of one that is
-/// kept as a whole.
-fn over_segments(memory: &Memory, steps: usize) -> Option<(usize, &[usize])> {
-    let (count, inner) = match memory {
-        Memory::Full => return None,
-        Memory::Segments(count) => (*count, &[][..]),
-        Memory::Nested(counts) => {
-            let (count, inner) = counts.split_first()?;
-            (*count, inner)
-        }
-        Memory::Truncated(length) => (steps.div_ceil(*length), &[][..]),
-    };
-    Some((steps.div_ceil(count.max(1)).max(1), inner))
+/// The number of the outermost segments of a run, and of those in each of them, level by level; `None` of one that is kept as a
+/// whole.
+fn segments(memory: &Memory, steps: usize) -> Option<(usize, &[usize])> {
+    match memory {
+        Memory::Full => None,
+        Memory::Segments(count) => Some((*count, &[])),
+        Memory::Nested(counts) => counts.split_first().map(|(count, inner)| (*count, inner)),
+        Memory::Truncated(length) => Some((steps.div_ceil(*length), &[])),
+    }
+}
+
+/// The state off the tape that a run begins with, where `plain` is its model off the tape.
+fn plain_beginning<M: Model, I: Input + ?Sized>(
+    plain: &M,
+    run: &Run<'_, I>,
+) -> Result<State, DynamicsError> {
+    Ok(match &run.initial {
+        Some(state) => state.clone().without_autodiff(),
+        None => plain.initial_state(run.batch)?.without_autodiff(),
+    })
 }
 
 /// The same with every operation on Burn's tape.
@@ -170,30 +177,23 @@ pub(crate) fn taped<M: Model, I: Input + ?Sized>(
     run: &Run<'_, I>,
     loss: impl FnOnce(Tensor<3>) -> Tensor<1>,
 ) -> Result<Backward, DynamicsError> {
-    if *run.memory == Memory::Full {
-        return whole(model, run, loss);
-    }
     let steps = run.grid.steps();
+    let Some((count, inner)) = segments(run.memory, steps) else {
+        return whole(model, run, loss);
+    };
     let mut sweep = Sweep {
         model,
         run,
         slopes: None,
         parameters: GradientsParams::new(),
     };
-    let (counts, truncated) = match run.memory {
-        Memory::Full => (Vec::new(), false),
-        Memory::Segments(count) => (vec![*count], false),
-        Memory::Nested(counts) => (counts.clone(), false),
-        Memory::Truncated(length) => (vec![steps.div_ceil(*length)], true),
-    };
+    let counts = [&[count], inner].concat();
+    let truncated = matches!(run.memory, Memory::Truncated(_));
 
     // Forward without a tape, for what the loss sees.
     let plain = model.clone().valid();
     let dynamics = plain.dynamics()?;
-    let initial = match &run.initial {
-        Some(state) => state.clone().without_autodiff(),
-        None => plain.initial_state(run.batch)?.without_autodiff(),
-    };
+    let initial = plain_beginning(&plain, run)?;
     let input = PlainInput(run.input);
     let (observed, _) = record_every(&dynamics, initial.clone(), &input, run.grid, run.every)?;
 

@@ -25,7 +25,7 @@ use granule_ops::script::{
     self, Given, Recorded, Saved, Script, See, Slopes, Unrecorded, record_once,
 };
 
-use super::{Backward, Memory, Run, accumulate, add, finite, over_segments};
+use super::{Backward, Memory, Run, accumulate, add, finite, plain_beginning, segments};
 use crate::model::{Dynamics, Input, Model, PlainInput, Span};
 use crate::simulate::{CHECK_EVERY, Grid, check_beginning};
 use crate::state::{host, is_tracked, taped};
@@ -426,10 +426,7 @@ impl Forward {
         }
         let plain = model.valid();
         let dynamics = plain.dynamics()?;
-        let initial = match &run.initial {
-            Some(state) => state.clone().without_autodiff(),
-            None => plain.initial_state(run.batch)?.without_autodiff(),
-        };
+        let initial = plain_beginning(&plain, run)?;
         check_beginning(&dynamics, &initial, run.grid, run.every)?;
         if !initial.tensors().iter().all(granule_ops::is_on_host) {
             return Ok(Err("a device that is no CPU".into()));
@@ -479,9 +476,9 @@ impl Forward {
         };
         let settings = steps.settings(model)?;
         let count = run.grid.steps();
-        let (mut kept, length) = match over_segments(run.memory, count) {
+        let (mut kept, length) = match segments(run.memory, count) {
             None => (States::All(steps.room(count)?), count),
-            Some((length, _)) => (States::Begins(Vec::new()), length),
+            Some((outer, _)) => (States::Begins(Vec::new()), count.div_ceil(outer).max(1)),
         };
         let see = steps.see(Some(run.every), matches!(kept, States::All(_)));
         let [rows, columns] = first.dims();
@@ -579,7 +576,7 @@ impl Forward {
             width: rows * columns,
             slopes,
         };
-        match (self.states, over_segments(run.memory, run.grid.steps())) {
+        match (self.states, segments(run.memory, run.grid.steps())) {
             (States::Begins(begins), Some((_, inner))) => {
                 let truncated = matches!(run.memory, Memory::Truncated(_));
                 sweep.segments(begins, run.grid.steps(), inner, truncated)?;
