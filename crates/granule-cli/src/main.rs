@@ -66,8 +66,30 @@ extern "C" fn reserve_within_limits() {
     let reserve = if least < 4 << 30 { 0 } else { least >> 16 };
     if reserve < 1 << 20 {
         AllocatorOption::ARENA_RESERVE.set(std::ffi::c_long::try_from(reserve).unwrap_or(0));
+        one_heap_of_the_c_library();
     }
 }
+
+/// The C library's own allocator, which serves its threads and drivers, reserves 64 MiB for every thread that asks it for a
+/// byte: within a limit all share one heap.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn one_heap_of_the_c_library() {
+    use std::ffi::c_int;
+    /// The parameter `M_ARENA_MAX` of malloc.h.
+    const ARENA_MAX: c_int = -8;
+    // SAFETY: this is its type; it sets a number, before there is a second thread.
+    #[allow(unsafe_code)]
+    unsafe {
+        unsafe extern "C" {
+            fn mallopt(parameter: c_int, value: c_int) -> c_int;
+        }
+        mallopt(ARENA_MAX, 1);
+    }
+}
+
+/// Other C libraries for Linux keep no heap for each thread.
+#[cfg(all(target_os = "linux", not(target_env = "gnu")))]
+fn one_heap_of_the_c_library() {}
 
 /// Called before the first allocation, which comes before `main`.
 #[cfg(target_os = "linux")]

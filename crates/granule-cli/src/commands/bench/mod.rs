@@ -39,7 +39,7 @@ const LEAST_ROUNDS: usize = 3;
 const MOST_ROUNDS: usize = 1_000_000;
 /// How many times as long as asked a row may take, for its least rounds.
 const PATIENCE: f64 = 4.0;
-/// Rounds that are written as JSON.
+/// The first rounds, so many, are written as JSON.
 const SHOWN: usize = 100;
 
 /// Something that is measured.
@@ -323,12 +323,22 @@ impl Measured {
         Some(self.operations? / ceilings?.operations)
     }
 
+    /// The least and the most of all rounds.
+    fn range(&self) -> (f64, f64) {
+        let begin = (f64::INFINITY, 0.0_f64);
+        let widen = |(least, most): (f64, f64), x: &f64| (least.min(*x), most.max(*x));
+        self.rounds.iter().fold(begin, widen)
+    }
+
     fn json(&self, row: &Row, ceilings: Option<&Ceilings>) -> serde_json::Value {
         let shown = &self.rounds[..self.rounds.len().min(SHOWN)];
+        let (least, most) = self.range();
         json!({
             "row": row.name,
             "unit": row.unit.name(),
             "median": self.median,
+            "least": least,
+            "most": most,
             "count": self.rounds.len(),
             "rounds": shown,
             "gflops": self.operations.map(|each| each / 1e9),
@@ -338,12 +348,7 @@ impl Measured {
     }
 
     fn text(&self, row: &Row, width: usize, ceilings: Option<&Ceilings>) -> String {
-        let (least, most) = self
-            .rounds
-            .iter()
-            .fold((f64::INFINITY, 0.0_f64), |(least, most), x| {
-                (least.min(*x), most.max(*x))
-            });
+        let (least, most) = self.range();
         let text = |value| row.unit.text(value);
         let rounds = output::counted(self.rounds.len(), "round");
         let spread = if self.rounds.len() > 1 {
